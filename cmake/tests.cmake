@@ -1,0 +1,22 @@
+# One executable per tests/{native,firmware}/test_*.{c,cpp}; exit code 0 means passed. pytest runs them: tests/test_native.py.
+
+file(GLOB native_tests CONFIGURE_DEPENDS tests/native/test_*.cpp tests/native/test_*.c)
+file(GLOB firmware_tests CONFIGURE_DEPENDS tests/firmware/test_*.c)
+
+foreach(source IN LISTS native_tests firmware_tests)
+  get_filename_component(name ${source} NAME_WE)
+  get_filename_component(folder ${source} DIRECTORY)
+  get_filename_component(folder ${folder} NAME)
+  set(target ${folder}_${name})
+  add_executable(${target} ${source})
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/${folder})
+  target_compile_definitions(${target} PRIVATE _DEFAULT_SOURCE _XOPEN_SOURCE=700)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/${folder})
+  target_link_libraries(${target} PRIVATE rtu_warnings)
+  if(folder STREQUAL "native")
+    target_link_libraries(${target} PRIVATE rtu_runtime rtu_learn)
+  endif()
+  target_link_libraries(${target} PRIVATE rtu_bridge rtu_plants rtu_protocol m)
+  # Tests assert() also in a release build.
+  target_compile_options(${target} PRIVATE -UNDEBUG -Wno-conversion)
+endforeach()
