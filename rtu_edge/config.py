@@ -1,0 +1,541 @@
+"""Strict TOML configuration of a run.
+
+Every value is checked at the door. A problem names the path, the value and what is allowed there; a misspelt key is
+answered with the nearest one; all problems are reported at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import hashlib
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+import msgspec.inspect as mi
+
+from rtu_edge.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = [
+    "Clock",
+    "Config",
+    "Device",
+    "Learner",
+    "Limits",
+    "Loop",
+    "Reward",
+    "Run",
+    "canonical",
+    "config_hash",
+    "load_config",
+    "parse_config",
+    "write_config",
+]
+
+
+class Clock(str, enum.Enum):
+    """Who ticks the loop."""
+
+    DEVICE = "device"
+    HOST = "host"
+
+
+class Dtr(str, enum.Enum):
+    """What to do with the DTR line when a port is opened."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+class RewardSource(str, enum.Enum):
+    """Where the reward comes from."""
+
+    DEVICE = "device"
+    FORM = "form"
+
+
+class Actions(str, enum.Enum):
+    """Continuous actions, or evenly spaced levels between the limits of one actuator."""
+
+    CONTINUOUS = "continuous"
+    DISCRETE = "discrete"
+
+
+class Cell(str, enum.Enum):
+    """The recurrent cell; none is the memoryless control."""
+
+    LINEAR = "linear"
+    NONLINEAR = "nonlinear"
+    NONE = "none"
+
+
+class Activation(str, enum.Enum):
+    """The cell's activation."""
+
+    RELU = "relu"
+    TANH = "tanh"
+    IDENTITY = "identity"
+
+
+class Body(str, enum.Enum):
+    """One body for actor and critic, or one each."""
+
+    SEPARATE = "separate"
+    SHARED = "shared"
+
+
+class Optimizer(str, enum.Enum):
+    """How a weight moves."""
+
+    OBGD = "obgd"
+    SGD = "sgd"
+    ADAM = "adam"
+
+
+class Dtype(str, enum.Enum):
+    """The learner's number format."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
+Width: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65536)]
+Weight: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+Unit: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file."""
+
+
+class Device(_Section, frozen=True):
+    """`[device]`: the machine at the other end; a real port, or a simulated plant, never both."""
+
+    port: str = ""
+    plant: str = ""
+    baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 1_000_000
+    dtr: Dtr = Dtr.AUTO
+    lockstep: bool = False
+    hello_timeout_s: Annotated[float, msgspec.Meta(gt=0.0, le=60.0)] = 3.0
+
+
+class Loop(_Section, frozen=True):
+    """`[loop]`: timing. A period of 0 is the device's own."""
+
+    clock: Clock = Clock.DEVICE
+    period_us: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 0
+    ttl_ms: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
+
+
+class Limits(_Section, frozen=True):
+    """`[limits.NAME]`: what the gate lets through to the actuator NAME, in the actuator's unit; slew_per_s may be inf."""
+
+    min: Weight
+    max: Weight
+    slew_per_s: Annotated[float, msgspec.Meta(gt=0.0)]
+
+
+class Reward(_Section, frozen=True):
+    """`[reward]`: from the device's frame, or bias + sum w_i x_i^2 + c_i cos(x_i) + a_k u_k^2."""
+
+    source: RewardSource = RewardSource.DEVICE
+    bias: Weight = 0.0
+    quadratic: tuple[Weight, ...] = ()
+    cosine: tuple[Weight, ...] = ()
+    action: tuple[Weight, ...] = ()
+
+
+class TraceDecay(_Section, frozen=True):
+    """`[learner.trace_decay]`: lambda of each parameter group."""
+
+    recurrent: Unit
+    body: Unit
+    head: Unit
+
+
+class Step(_Section, frozen=True):
+    """`[learner.actor]` and `[learner.critic]`."""
+
+    step_size: Annotated[float, msgspec.Meta(gt=0.0, le=100.0)] = 1.0
+    kappa: Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)] = 2.0
+
+
+class Learner(_Section, frozen=True):
+    """`[learner]`: arguments of StreamAC. A key left out takes the learner's own default."""
+
+    actions: Actions = Actions.CONTINUOUS
+    levels: Annotated[int, msgspec.Meta(ge=2, le=255)] = 2
+    units: Width | None = None
+    hidden: Width | tuple[Width, ...] | None = None
+    cell: Cell | None = None
+    activation: Activation | None = None
+    body: Body | None = None
+    gamma: Unit | None = None
+    trace_decay: Unit | TraceDecay | None = None
+    optimizer: Optimizer | None = None
+    actor: Step | None = None
+    critic: Step | None = None
+    entropy: Annotated[float, msgspec.Meta(ge=0.0, le=10.0)] | None = None
+    r_min: Unit | None = None
+    r_max: Unit | None = None
+    max_phase: Annotated[float, msgspec.Meta(gt=0.0, le=6.2832)] | None = None
+    normalize_observation: bool | None = None
+    scale_reward: bool | None = None
+    recompute: bool | None = None
+    dtype: Dtype | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for StreamAC, those the file gives (without the action's width and the seed)."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        for key in ("actions", "levels"):
+            del plain[key]
+        if isinstance(plain["hidden"], list):
+            plain["hidden"] = tuple(plain["hidden"])
+        return {key: value for key, value in plain.items() if value is not None}
+
+
+class Run(_Section, frozen=True):
+    """`[run]`: how long, from which seed, and where the results go."""
+
+    name: str = ""
+    folder: str = "runs"
+    steps: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 100_000
+    seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)] = 0
+    stop_return: Weight | None = None
+    stop_episodes: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 20
+    realtime_s: Annotated[float, msgspec.Meta(ge=0.0, le=86_400.0)] = 20.0
+    save_every_s: Annotated[float, msgspec.Meta(ge=0.0, le=86_400.0)] = 60.0
+
+
+class Config(_Section, frozen=True):
+    """A whole configuration."""
+
+    device: Device
+    loop: Loop = Loop()
+    limits: dict[str, Limits] = {}
+    reward: Reward = Reward()
+    learner: Learner = Learner()
+    run: Run = Run()
+
+
+_SCHEMA = mi.type_info(Config)
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file.
+
+    Args:
+        path: a TOML file.
+        overrides: `a.b=c` each, as given to `--set`; c is a TOML value, or else a string.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or something in it is not allowed.
+    """
+    source = os.fspath(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"cannot read the configuration: {reason}", source) from error
+    return parse_config(text, overrides, source=source)
+
+
+def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "") -> Config:
+    """Check a configuration given as TOML text; see `load_config`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", source) from error
+    for override in overrides:
+        _override(data, override)
+    problems = list(_check(_SCHEMA, data, ""))
+    if problems:
+        raise ConfigError(problems, source)
+    config = msgspec.convert(data, Config)
+    problems = list(_cross_check(config))
+    if problems:
+        raise ConfigError(problems, source)
+    return config
+
+
+def canonical(config: Config) -> str:
+    """The configuration as TOML in one fixed form: equal configurations give equal bytes."""
+    lines: list[str] = []
+    _emit(msgspec.to_builtins(config), (), lines)
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def config_hash(config: Config) -> str:
+    """SHA-256 of the canonical form, the first 16 digits."""
+    return hashlib.sha256(canonical(config).encode()).hexdigest()[:16]
+
+
+def write_config(config: Config, path: str | os.PathLike[str]) -> str:
+    """Write the canonical form with its hash in front; returns the hash."""
+    digest = config_hash(config)
+    head = f"# sha256 of the lines below, first 16 digits: {digest}\n"
+    Path(path).write_text(head + canonical(config), encoding="utf-8")
+    return digest
+
+
+# ---------------------------------------------------------------- overrides
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    path, equals, value = text.partition("=")
+    keys = [key.strip() for key in path.split(".")]
+    if not equals or not all(keys):
+        raise ConfigError(f"--set {text}: expected a.b=value, such as learner.units=64")
+    value = value.strip()
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    table = data
+    for position, key in enumerate(keys[:-1]):
+        below = table.setdefault(key, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"--set {text}: {'.'.join(keys[: position + 1])} is not a table")
+        table = below
+    table[keys[-1]] = parsed
+
+
+# ---------------------------------------------------------------- checking
+
+
+def _check(kind: mi.Type, value: Any, path: str) -> Iterator[str]:
+    """Yield one sentence per problem of `value` against `kind`."""
+    if isinstance(kind, mi.Metadata):
+        yield from _check(kind.type, value, path)
+    elif isinstance(kind, mi.StructType):
+        yield from _check_table(kind, value, path)
+    elif isinstance(kind, mi.DictType):
+        if not isinstance(value, dict):
+            yield _wrong(path, value, "a table")
+            return
+        for key, item in value.items():
+            yield from _check(kind.value_type, item, _join(path, key))
+    elif isinstance(kind, mi.UnionType):
+        yield from _check_union(kind, value, path)
+    elif isinstance(kind, (mi.VarTupleType, mi.ListType)):
+        if not isinstance(value, list):
+            yield _wrong(path, value, _allowed(kind))
+            return
+        for index, item in enumerate(value):
+            yield from _check(kind.item_type, item, f"{path}[{index}]")
+    elif not _fits(kind, value):
+        yield _wrong(path, value, _allowed(kind), _near(value, _choices(kind)))
+
+
+def _check_table(kind: mi.StructType, value: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield _wrong(path, value, "a table")
+        return
+    fields = {field.encode_name: field for field in kind.fields}
+    for key, item in value.items():
+        if key in fields:
+            yield from _check(fields[key].type, item, _join(path, key))
+        else:
+            yield _unknown(key, item, path, fields)
+    for name, field in fields.items():
+        if field.required and name not in value:
+            yield f"{_join(path, name)}: missing; must be {_allowed(field.type)}"
+
+
+def _check_union(kind: mi.UnionType, value: Any, path: str) -> Iterator[str]:
+    """Of the alternatives, speak about the one that has the value's shape."""
+    shapes: dict[type, tuple[type, ...]] = {
+        dict: (mi.StructType, mi.DictType),
+        list: (mi.VarTupleType, mi.ListType),
+    }
+    wanted = shapes.get(type(value))
+    alternatives = [part for part in kind.types if not isinstance(part, mi.NoneType)]
+    if wanted is None:
+        if any(_fits(part, value) for part in alternatives):
+            return
+        choices = [choice for part in alternatives for choice in _choices(part)]
+        allowed = " or ".join(_allowed(part) for part in alternatives)
+        yield _wrong(path, value, allowed, _near(value, choices))
+        return
+    for part in alternatives:
+        if isinstance(part, wanted):
+            yield from _check(part, value, path)
+            return
+    yield _wrong(path, value, " or ".join(_allowed(part) for part in alternatives))
+
+
+def _fits(kind: mi.Type, value: Any) -> bool:
+    if isinstance(kind, mi.BoolType):
+        return isinstance(value, bool)
+    if isinstance(kind, mi.IntType):
+        return isinstance(value, int) and not isinstance(value, bool) and _in_range(kind, value)
+    if isinstance(kind, mi.FloatType):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and not math.isnan(value) and _in_range(kind, value)
+    if isinstance(kind, mi.StrType):
+        return isinstance(value, str)
+    if isinstance(kind, mi.EnumType):
+        return value in _choices(kind)
+    return False
+
+
+def _in_range(kind: mi.IntType | mi.FloatType, value: float) -> bool:
+    return (
+        (kind.ge is None or value >= kind.ge)
+        and (kind.gt is None or value > kind.gt)
+        and (kind.le is None or value <= kind.le)
+        and (kind.lt is None or value < kind.lt)
+    )
+
+
+def _choices(kind: mi.Type) -> list[str]:
+    return [str(member.value) for member in kind.cls] if isinstance(kind, mi.EnumType) else []
+
+
+def _allowed(kind: mi.Type) -> str:
+    """What may stand there, in words."""
+    if isinstance(kind, mi.Metadata):
+        return _allowed(kind.type)
+    if isinstance(kind, mi.BoolType):
+        return "true or false"
+    if isinstance(kind, mi.StrType):
+        return "a string"
+    if isinstance(kind, mi.EnumType):
+        return "one of " + ", ".join(f'"{choice}"' for choice in _choices(kind))
+    if isinstance(kind, (mi.IntType, mi.FloatType)):
+        noun = "an integer" if isinstance(kind, mi.IntType) else "a number"
+        return noun + _range(kind)
+    if isinstance(kind, (mi.VarTupleType, mi.ListType)):
+        return f"an array, each item {_allowed(kind.item_type)}"
+    if isinstance(kind, mi.StructType):
+        return "a table of " + ", ".join(field.encode_name for field in kind.fields)
+    if isinstance(kind, mi.UnionType):
+        return " or ".join(_allowed(p) for p in kind.types if not isinstance(p, mi.NoneType))
+    return "a table"
+
+
+def _range(kind: mi.IntType | mi.FloatType) -> str:
+    def plain(number: float) -> str:
+        return str(number) if isinstance(number, int) else f"{number:g}"
+
+    low = f"{plain(kind.ge)}" if kind.ge is not None else ""
+    low = f"above {plain(kind.gt)}" if kind.gt is not None else low
+    high = f"{plain(kind.le)}" if kind.le is not None else ""
+    if low and high:
+        return f" from {low} to {high}" if kind.gt is None else f" {low}, at most {high}"
+    if low:
+        return f" {low}" if kind.gt is not None else f" of at least {low}"
+    return f" of at most {high}" if high else ""
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _shown(value: Any) -> str:
+    text = f"{{{len(value)} keys}}" if isinstance(value, dict) else _value(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _wrong(path: str, value: Any, allowed: str, hint: str = "") -> str:
+    return f"{path or 'the file'} = {_shown(value)}: must be {allowed}{hint}"
+
+
+def _near(value: Any, known: Iterable[str]) -> str:
+    if not isinstance(value, str):
+        return ""
+    close = difflib.get_close_matches(value, list(known), n=1, cutoff=0.5)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def _unknown(key: str, value: Any, path: str, fields: Mapping[str, mi.Field]) -> str:
+    """An unknown key: the nearest one here, else the same name in another section, else the list."""
+    start = f"{_join(path, key)} = {_shown(value)}: unknown key"
+    close = difflib.get_close_matches(key, list(fields), n=1, cutoff=0.6)
+    if close:
+        return f'{start}; did you mean "{_join(path, close[0])}"?'
+    places = {name: section for section, names in _sections().items() for name in names}
+    close = difflib.get_close_matches(key, list(places), n=1, cutoff=0.75)
+    if close:
+        return f'{start}; did you mean "{places[close[0]]}.{close[0]}"?'
+    return f"{start}; known here: {', '.join(fields)}"
+
+
+def _sections() -> dict[str, list[str]]:
+    assert isinstance(_SCHEMA, mi.StructType)
+    return {
+        field.encode_name: [inner.encode_name for inner in field.type.fields]
+        for field in _SCHEMA.fields
+        if isinstance(field.type, mi.StructType)
+    }
+
+
+def _cross_check(config: Config) -> Iterator[str]:
+    """What no single field can tell."""
+    device, learner = config.device, config.learner
+    if bool(device.port) == bool(device.plant):
+        given = f"port = {_value(device.port)}, plant = {_value(device.plant)}"
+        yield f"device ({given}): give either port or plant, not both"
+    if device.lockstep and config.loop.clock is Clock.HOST:
+        yield 'loop.clock = "host": must be "device" with device.lockstep = true'
+    for name, limits in config.limits.items():
+        if not limits.min < limits.max:
+            yield (
+                f"limits.{name}.min = {limits.min:g}: must be below limits.{name}.max = {limits.max:g}"
+            )
+    low = 0.0 if learner.r_min is None else learner.r_min
+    high = 1.0 if learner.r_max is None else learner.r_max
+    if not low < high:
+        yield f"learner.r_min = {low:g}: must be below learner.r_max = {high:g}"
+    reward = config.reward
+    weights = (reward.quadratic, reward.cosine, reward.action)
+    if reward.source is RewardSource.DEVICE and (reward.bias or any(weights)):
+        yield 'reward.source = "device": must be "form" when bias, quadratic, cosine or action is given'
+    if "/" in config.run.name or config.run.name in (".", ".."):
+        yield f"run.name = {_value(config.run.name)}: must be a folder's name, without a slash"
+
+
+# ---------------------------------------------------------------- writing
+
+
+def _emit(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+    plain = {k: v for k, v in table.items() if v is not None and not isinstance(v, dict)}
+    nested = {k: v for k, v in table.items() if isinstance(v, dict)}
+    if path and (plain or not nested):
+        lines += ["", f"[{'.'.join(_key(part) for part in path)}]"]
+    lines += [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
+    for key in sorted(nested) if path else nested:
+        if nested[key] or path:
+            _emit(nested[key], (*path, key), lines)
+
+
+def _key(text: str) -> str:
+    bare = text and all(c.isascii() and (c.isalnum() or c in "_-") for c in text)
+    return text if bare else _value(text)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else str(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    return str(value)
