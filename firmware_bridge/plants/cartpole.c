@@ -1,0 +1,101 @@
+/* Pole balanced on a cart: the dynamics of Gymnasium's CartPole-v1 with a force that varies continuously.
+ *
+ * Barto, Sutton, Anderson, "Neuronlike adaptive elements that can solve difficult learning control problems", IEEE SMC-13(5), 1983, without friction, in the
+ * corrected form of Florian (2007), equations 23 and 24; explicit Euler, 20 ms: both as Gymnasium has them.
+ *
+ *     temp       = (u + m l omega^2 sin theta) / M          m pole, M cart and pole, l half the pole's length
+ *     omega'     = (g sin theta - cos theta temp) / (l (4/3 - m cos^2 theta / M))
+ *     v'         = temp - m l omega' cos theta / M
+ */
+#include "firmware_bridge/plants/parts.h"
+#include "firmware_bridge/plants/trig.h"
+
+#define GRAVITY 9.8f
+#define MASS_CART 1.0f
+#define MASS_POLE 0.1f
+#define HALF_LENGTH 0.5f
+#define PERIOD_S 0.02f
+#define X_LIMIT 2.4f
+#define THETA_LIMIT 0.20943951f /* 12 degrees */
+#define START 0.05f
+#define FORCE_MAX 10.0f
+
+static const char kSource[] = "Barto, Sutton, Anderson 1983; Gymnasium CartPole-v1 (classic_control/cartpole.py), force continuous";
+static const char kReward[] = "1 for each step taken, the one that ends the episode included";
+
+static const rtu_plant_parameter kParameters[] = {
+    {"gravity", "m/s^2", GRAVITY, "Gymnasium CartPole-v1"},
+    {"cart mass", "kg", MASS_CART, "Barto et al. 1983"},
+    {"pole mass", "kg", MASS_POLE, "Barto et al. 1983"},
+    {"half pole length", "m", HALF_LENGTH, "Barto et al. 1983"},
+    {"Euler step", "s", PERIOD_S, "Barto et al. 1983"},
+    {"track limit, ends the episode", "m", X_LIMIT, "Barto et al. 1983"},
+    {"angle limit, ends the episode", "rad", THETA_LIMIT, "Barto et al. 1983: 12 degrees"},
+    {"start, each variable uniform within", "m, m/s, rad, rad/s", START, "Gymnasium CartPole-v1"},
+};
+
+/* Velocities: no policy reaches the ranges before the episode ends (tests/test_plants.py drives against them). */
+#define ROW_X {"x", "m", -4.8f, 4.8f, RTU_SAFE_NONE, 0.0f}
+#define ROW_V {"x_dot", "m/s", -10.0f, 10.0f, RTU_SAFE_NONE, 0.0f}
+#define ROW_THETA {"theta", "rad", -0.41887903f, 0.41887903f, RTU_SAFE_NONE, 0.0f}
+#define ROW_OMEGA {"theta_dot", "rad/s", -10.0f, 10.0f, RTU_SAFE_NONE, 0.0f}
+#define ROW_FORCE {"force", "N", -FORCE_MAX, FORCE_MAX, RTU_SAFE_OFF, 0.0f}
+
+static const rtu_plant_row kRows[] = {ROW_X, ROW_THETA, ROW_FORCE};
+static const rtu_plant_row kRowsFull[] = {ROW_X, ROW_V, ROW_THETA, ROW_OMEGA, ROW_FORCE};
+
+#define SHEET(name, n_obs, rows, title) \
+    {name, 20000u, n_obs, 1, 500u, rows, title, kReward, kSource, kParameters, sizeof kParameters / sizeof kParameters[0]}
+
+static const rtu_plant_sheet kSheet = SHEET("cartpole", 2, kRows, "cart-pole, position and angle only");
+static const rtu_plant_sheet kSheetFull = SHEET("cartpole-full", 4, kRowsFull, "cart-pole, with velocities");
+
+static void reset(void *state, uint32_t seed) {
+    rtu_cartpole_state *s = state;
+    uint32_t rng = seed;
+    rtu_episode_begin(&s->episode, kSheet.max_steps);
+    s->x_m = rtu_plant_uniform(&rng, -START, START);
+    s->v_m_s = rtu_plant_uniform(&rng, -START, START);
+    s->theta_rad = rtu_plant_uniform(&rng, -START, START);
+    s->omega_rad_s = rtu_plant_uniform(&rng, -START, START);
+}
+
+static rtu_plant_result step(void *state, const float *u) {
+    rtu_cartpole_state *s = state;
+    if (rtu_episode_over(&s->episode)) {
+        return rtu_episode_held(&s->episode);
+    }
+    const float force = rtu_actuate(&kRows[2], u[0]);
+    const float mass = MASS_CART + MASS_POLE;
+    const float pole_moment = MASS_POLE * HALF_LENGTH;
+    const rtu_sincos_result angle = rtu_sincos(s->theta_rad);
+    const float temp = (force + pole_moment * (s->omega_rad_s * s->omega_rad_s) * angle.sin) / mass;
+    const float omega_dot =
+        (GRAVITY * angle.sin - angle.cos * temp) / (HALF_LENGTH * (4.0f / 3.0f - MASS_POLE * (angle.cos * angle.cos) / mass));
+    const float v_dot = temp - pole_moment * omega_dot * angle.cos / mass;
+
+    s->x_m += PERIOD_S * s->v_m_s;
+    s->v_m_s += PERIOD_S * v_dot;
+    s->theta_rad += PERIOD_S * s->omega_rad_s;
+    s->omega_rad_s += PERIOD_S * omega_dot;
+
+    const bool inside = s->x_m >= -X_LIMIT && s->x_m <= X_LIMIT && s->theta_rad >= -THETA_LIMIT && s->theta_rad <= THETA_LIMIT;
+    return rtu_episode_count(&s->episode, 1.0f, !inside);
+}
+
+static void observe(const void *state, float *x) {
+    const rtu_cartpole_state *s = state;
+    x[0] = s->x_m;
+    x[1] = s->theta_rad;
+}
+
+static void observe_full(const void *state, float *x) {
+    const rtu_cartpole_state *s = state;
+    x[0] = s->x_m;
+    x[1] = s->v_m_s;
+    x[2] = s->theta_rad;
+    x[3] = s->omega_rad_s;
+}
+
+const rtu_plant rtu_plant_cartpole = {&kSheet, reset, step, observe, sizeof(rtu_cartpole_state)};
+const rtu_plant rtu_plant_cartpole_full = {&kSheetFull, reset, step, observe_full, sizeof(rtu_cartpole_state)};

@@ -1,0 +1,146 @@
+/* Position servo: a brushed DC motor, direct drive, with an inertia disc, dry friction and end stops; it follows a target angle that jumps.
+ *
+ *     L di/dt     = u - R i - k omega                                    u terminal voltage
+ *     J domega/dt = k i - b omega - friction                             friction: Coulomb, sticks at omega = 0 while |k i| <= tau_c
+ *     theta within the end stops, inelastic
+ *
+ * Each 10 ms step is 20 substeps of 0.5 ms. The electrical time constant L/R is 0.14 ms, so within a substep the current is solved exactly with omega
+ * frozen, and its mean drives omega (semi-implicit Euler). Against a fine integration (tests/test_plants.py) theta is within 2e-3 rad after 5 s.
+ */
+#include "firmware_bridge/plants/parts.h"
+
+#define RESISTANCE 8.4f
+#define INDUCTANCE 1.16e-3f
+#define CONSTANT 0.042f      /* N m/A and V s/rad */
+#define INERTIA 2.089856e-5f /* rotor 4.0e-6, hub 0.6e-6, disc 0.053 kg (0.0248 m)^2 / 2 */
+#define VISCOUS 5.0e-6f
+#define COULOMB 1.5e-3f
+#define STOP 2.5f
+#define VOLTAGE_MAX 10.0f
+#define TARGET_MAX 1.5f
+#define HOLD_MIN 100u
+#define HOLD_SPAN 101u
+#define WEIGHT_VOLTAGE 1.0e-4f
+#define SUBSTEPS 20
+#define SUBSTEP_S 5.0e-4f
+#define DECAY 0.026764212f      /* exp(-R h / L), h the substep */
+#define DECAY_MEAN 0.26879846f  /* (1 - exp(-R h / L)) L / (R h): mean of the decaying part */
+
+static const char kSource[] = "Quanser QUBE-Servo 2 user manual, system parameters: motor, hub, inertia disc, amplifier; friction and end stops are ours";
+static const char kReward[] = "-((theta - target)^2 + 0.0001 voltage^2), theta after the step, the target that stood during it";
+
+static const rtu_plant_parameter kParameters[] = {
+    {"terminal resistance", "ohm", RESISTANCE, "QUBE-Servo 2 manual"},
+    {"rotor inductance", "H", INDUCTANCE, "QUBE-Servo 2 manual"},
+    {"torque and back-EMF constant", "N m/A, V s/rad", CONSTANT, "QUBE-Servo 2 manual"},
+    {"inertia: rotor 4.0e-6, hub 0.6e-6, disc 0.053 kg, 24.8 mm", "kg m^2", INERTIA, "QUBE-Servo 2 manual"},
+    {"viscous friction", "N m s/rad", VISCOUS, "own choice, small beside k^2/R = 2.1e-4"},
+    {"Coulomb friction", "N m", COULOMB, "own choice: a dead zone of 0.3 V"},
+    {"end stop", "rad", STOP, "own choice"},
+    {"target, uniform within", "rad", TARGET_MAX, "own choice"},
+    {"start, angle uniform within", "rad", TARGET_MAX, "own choice"},
+    {"target held at least", "steps", (float)HOLD_MIN, "own choice"},
+    {"target held at most", "steps", (float)(HOLD_MIN + HOLD_SPAN - 1u), "own choice"},
+    {"reward weight of voltage^2", "1/V^2", WEIGHT_VOLTAGE, "own choice"},
+    {"substep", "s", SUBSTEP_S, "own choice"},
+};
+
+/* Speed: u / k = 238 rad/s is the speed without load; current: (u + k omega) / R = 2.4 A is a reversal at that speed. */
+#define ROW_THETA {"theta", "rad", -STOP, STOP, RTU_SAFE_NONE, 0.0f}
+#define ROW_TARGET {"target", "rad", -TARGET_MAX, TARGET_MAX, RTU_SAFE_NONE, 0.0f}
+#define ROW_OMEGA {"theta_dot", "rad/s", -240.0f, 240.0f, RTU_SAFE_NONE, 0.0f}
+#define ROW_CURRENT {"current", "A", -2.5f, 2.5f, RTU_SAFE_NONE, 0.0f}
+#define ROW_VOLTAGE {"voltage", "V", -VOLTAGE_MAX, VOLTAGE_MAX, RTU_SAFE_OFF, 0.0f}
+
+static const rtu_plant_row kRows[] = {ROW_THETA, ROW_TARGET, ROW_VOLTAGE};
+static const rtu_plant_row kRowsFull[] = {ROW_THETA, ROW_TARGET, ROW_OMEGA, ROW_CURRENT, ROW_VOLTAGE};
+
+#define SHEET(name, n_obs, rows, title) \
+    {name, 10000u, n_obs, 1, 500u, rows, title, kReward, kSource, kParameters, sizeof kParameters / sizeof kParameters[0]}
+
+static const rtu_plant_sheet kSheet = SHEET("servo", 2, kRows, "DC motor position servo, angle and target only");
+static const rtu_plant_sheet kSheetFull = SHEET("servo-full", 4, kRowsFull, "DC motor position servo, with speed and current");
+
+static void new_target(rtu_servo_state *s) {
+    s->target_rad = rtu_plant_uniform(&s->rng, -TARGET_MAX, TARGET_MAX);
+    s->hold = HOLD_MIN + (((rtu_plant_random(&s->rng) >> 16) * HOLD_SPAN) >> 16);
+}
+
+static void reset(void *state, uint32_t seed) {
+    rtu_servo_state *s = state;
+    rtu_episode_begin(&s->episode, kSheet.max_steps);
+    s->rng = seed;
+    s->theta_rad = rtu_plant_uniform(&s->rng, -TARGET_MAX, TARGET_MAX);
+    s->omega_rad_s = 0.0f;
+    s->current_a = 0.0f;
+    new_target(s);
+}
+
+/* Speed after one substep under the motor's mean torque. Friction opposes motion and never reverses it. */
+static float next_omega(float omega, float torque) {
+    const float gain = SUBSTEP_S / INERTIA;
+    const float inner = torque - VISCOUS * omega;
+    if (omega == 0.0f) {
+        if (torque > COULOMB) {
+            return gain * (inner - COULOMB);
+        }
+        return torque < -COULOMB ? gain * (inner + COULOMB) : 0.0f;
+    }
+    const float friction = omega > 0.0f ? COULOMB : -COULOMB;
+    const float next = omega + gain * (inner - friction);
+    return (omega > 0.0f) == (next > 0.0f) ? next : 0.0f; /* through zero: stop, and start from rest in the next substep */
+}
+
+static rtu_plant_result step(void *state, const float *u) {
+    rtu_servo_state *s = state;
+    if (rtu_episode_over(&s->episode)) {
+        return rtu_episode_held(&s->episode);
+    }
+    const float voltage = rtu_actuate(&kRows[2], u[0]);
+    float theta = s->theta_rad, omega = s->omega_rad_s, current = s->current_a;
+    for (int i = 0; i < SUBSTEPS; ++i) {
+        const float settled = (voltage - CONSTANT * omega) / RESISTANCE;
+        const float excess = current - settled;
+        omega = next_omega(omega, CONSTANT * (settled + excess * DECAY_MEAN));
+        current = settled + excess * DECAY;
+        if (current < 1e-12f && current > -1e-12f) {
+            current = 0.0f; /* an idle winding decays without end; subnormal numbers differ between machines */
+        }
+        theta += SUBSTEP_S * omega;
+        if (!(theta <= STOP)) {
+            theta = STOP;
+            omega = 0.0f;
+        } else if (!(theta >= -STOP)) {
+            theta = -STOP;
+            omega = 0.0f;
+        }
+    }
+    s->theta_rad = theta;
+    s->omega_rad_s = omega;
+    s->current_a = current;
+
+    const float error = theta - s->target_rad;
+    const float reward = -(error * error + WEIGHT_VOLTAGE * (voltage * voltage));
+    s->hold -= 1u;
+    if (s->hold == 0u) {
+        new_target(s);
+    }
+    return rtu_episode_count(&s->episode, reward, false);
+}
+
+static void observe(const void *state, float *x) {
+    const rtu_servo_state *s = state;
+    x[0] = s->theta_rad;
+    x[1] = s->target_rad;
+}
+
+static void observe_full(const void *state, float *x) {
+    const rtu_servo_state *s = state;
+    x[0] = s->theta_rad;
+    x[1] = s->target_rad;
+    x[2] = s->omega_rad_s;
+    x[3] = s->current_a;
+}
+
+const rtu_plant rtu_plant_servo = {&kSheet, reset, step, observe, sizeof(rtu_servo_state)};
+const rtu_plant rtu_plant_servo_full = {&kSheetFull, reset, step, observe_full, sizeof(rtu_servo_state)};
