@@ -1,0 +1,49 @@
+# `make demo` and `make test` do all the set-up themselves, in .venv. Without make: tools/setup.sh run, then .venv/bin/rtu-edge demo.
+
+BIN := .venv/bin
+# -n 2: two processes; what measures time runs alone before.
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo test lint format setup wheel wheel-aarch64 clean
+
+help:
+	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
+	@echo "make test           all tests, with all the set-up"
+	@echo "make lint           the checkers alone; make format puts the sources in form"
+	@echo "make wheel          dist/*.whl for this machine; make wheel-aarch64 for a Raspberry Pi or Jetson"
+	@echo "make clean          remove everything that was built or installed here"
+
+demo:
+	@tools/setup.sh run
+	@$(BIN)/rtu-edge demo $(ARGS)
+
+test:
+	@tools/setup.sh test
+	@$(PYTEST) -q -m timing
+	@$(PYTEST) -q -m "not timing" -n 2 --dist worksteal
+
+lint:
+	@tools/setup.sh test
+	@$(PYTEST) -q tests/test_lint.py
+
+format:
+	@tools/setup.sh test
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+	@git ls-files -z '*.c' '*.h' '*.cpp' | xargs -0 $(BIN)/clang-format -i
+
+setup:
+	@tools/setup.sh test
+
+wheel:
+	@tools/setup.sh run
+	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+wheel-aarch64:
+	@tools/setup.sh test
+	@tools/arm.sh wheel
+
+clean:
+	rm -rf .venv .cache build dist rtu_edge/bin .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,136 @@
+#!/bin/sh
+# All the set-up: tools/setup.sh run | test. Needs git and Python 3.10 to 3.13; safe to repeat, and quick when nothing changed.
+#   run    what the demo needs: compiler, .venv, the package built from source
+#   test   and the cross compilers and checkers of the test suite
+# PYTHON=... chooses the interpreter; RTU_EDGE_NO_APT=1 forbids installing system packages.
+set -eu
+cd "$(dirname "$0")/.."
+goal=${1:-run}
+venv=.venv
+log=$venv/setup.log
+case $goal in
+run) extra= ;;
+test) extra="[test,lint]" ;;
+*) echo "usage: tools/setup.sh run|test" >&2; exit 2 ;;
+esac
+
+say() { echo "set-up: $*"; }
+die() { echo "set-up: $*" >&2; exit 1; }
+
+# ---------------------------------------------------------------- interpreter
+usable() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' >/dev/null 2>&1; }
+
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        usable "$PYTHON" || die "PYTHON=$PYTHON is not a Python 3.10 to 3.13"
+        echo "$PYTHON"
+        return
+    fi
+    for candidate in python3 python3.13 python3.12 python3.11 python3.10; do
+        if usable "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    die "no Python 3.10 to 3.13 found: install python3 python3-venv python3-dev, or say make PYTHON=/path/to/python"
+}
+
+# ---------------------------------------------------------------- system packages
+missing=
+need() { # need <package> <command that proves it>...
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+has() { command -v "$1"; }
+
+collect_missing() {
+    need g++ has c++
+    need gcc has cc
+    # A distribution's Python splits these off; any other build of Python has them.
+    version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+    need "$version-venv" "$python" -c 'import ensurepip, venv'
+    need "$version-dev" "$python" -c 'import os, sysconfig; os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))'
+    [ "$goal" != run ] || return 0
+    need binutils has objdump
+    need shellcheck has shellcheck
+    need gcc-arm-none-eabi has arm-none-eabi-g++
+    need libnewlib-arm-none-eabi test -e "$(arm-none-eabi-gcc -print-file-name=libc.a 2>/dev/null || echo missing)"
+    case $(uname -m) in
+    aarch64 | arm64) ;; # the ARM tests run natively
+    *)
+        need g++-aarch64-linux-gnu has aarch64-linux-gnu-g++
+        need qemu-user has qemu-aarch64
+        need debian-archive-keyring test -e /usr/share/keyrings/debian-archive-keyring.gpg
+        ;;
+    esac
+}
+
+install_missing() {
+    [ -n "$missing" ] || return 0
+    advice="install these, then try again: sudo apt-get install$missing"
+    if [ -n "${RTU_EDGE_NO_APT:-}" ] || ! has apt-get >/dev/null; then die "$advice"; fi
+    if [ "$(id -u)" -eq 0 ]; then
+        sudo=
+    elif has sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+        sudo=sudo
+    else
+        die "$advice"
+    fi
+    say "installing system packages:$missing"
+    apt="$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3"
+    # shellcheck disable=SC2086
+    { $apt update && $apt install -y --no-install-recommends $missing; } >"$apt_log" 2>&1 </dev/null ||
+        { tail -n 20 "$apt_log" >&2; die "apt-get failed; $advice"; }
+}
+
+# ---------------------------------------------------------------- virtual environment
+pip_install() { # pip_install <what is said> <pip arguments>...
+    say "$1"
+    shift
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >"$log" 2>&1 ||
+        { tail -n 60 "$log" >&2; die "pip failed: see above and $log"; }
+}
+
+digest() { sha256sum | cut -d ' ' -f 1; }
+unchanged() { [ "$(cat "$venv/$1.stamp" 2>/dev/null)" = "$2" ]; }
+
+# Contents of what is compiled; of Python only the names, because the install is an editable one.
+sources() {
+    {
+        find native firmware_bridge cmake CMakeLists.txt pyproject.toml rtu_edge/_version.py -type f |
+            LC_ALL=C sort | xargs sha256sum
+        find rtu_edge -name '*.py*' -not -name '*.pyc' | LC_ALL=C sort
+        ls "$venv/bin/rtu-edge" rtu_edge/bin/rtu_firmware 2>&1 || true
+    } | digest
+}
+
+apt_log=$(mktemp)
+trap 'rm -f "$apt_log"' EXIT
+
+python=$(find_python)
+# Inside an activated environment, the interpreter below it.
+python=$("$python" -c 'import sys; print(sys._base_executable)')
+collect_missing
+install_missing
+
+identity=$("$python" -c 'import sys; print(sys.version.split()[0], sys.base_prefix)')
+if ! unchanged python "$identity" || ! has "$venv/bin/pip" >/dev/null; then
+    say "creating $venv with $("$python" --version)"
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+    echo "$identity" >"$venv/python.stamp"
+fi
+
+# The build is not isolated, so that a second one compiles only what changed.
+grep '^requires = ' pyproject.toml | grep -o '"[^"]*"' | tr -d '"' >"$venv/build-requirements.txt"
+stamp=$(digest <"$venv/build-requirements.txt")
+if ! unchanged build-requirements "$stamp"; then
+    pip_install "installing the build tools" cmake ninja -r "$venv/build-requirements.txt"
+    echo "$stamp" >"$venv/build-requirements.stamp"
+fi
+
+if ! unchanged "package$extra" "$(sources)"; then
+    pip_install "compiling rtu_edge and installing what it needs" --no-build-isolation --editable ".$extra"
+    sources >"$venv/package$extra.stamp"
+fi
