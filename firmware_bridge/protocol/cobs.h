@@ -1,4 +1,5 @@
-/* Consistent Overhead Byte Stuffing (Cheshire and Baker, 1999): any bytes as bytes without 00, so that 00 ends a frame. */
+/* Consistent Overhead Byte Stuffing (Cheshire and Baker, 1999): any bytes as bytes without 00, so that 00 ends a frame.
+ */
 #ifndef RTU_PROTOCOL_COBS_H
 #define RTU_PROTOCOL_COBS_H
 

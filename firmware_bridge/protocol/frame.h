@@ -31,11 +31,11 @@ enum {
 };
 
 typedef struct {
-    uint8_t type;   /* RTU_TYPE_*, messages.h */
-    uint8_t flags;  /* RTU_FLAG_* */
-    uint16_t seq;   /* counts the sender's frames; starts again at ARM */
-    uint32_t t_us;  /* the sender's clock; wraps each 71.6 min, compare by unsigned difference */
-    uint8_t size;   /* of payload, 0 to RTU_PAYLOAD_MAX */
+    uint8_t type;  /* RTU_TYPE_*, messages.h */
+    uint8_t flags; /* RTU_FLAG_* */
+    uint16_t seq;  /* counts the sender's frames; starts again at ARM */
+    uint32_t t_us; /* the sender's clock; wraps each 71.6 min, compare by unsigned difference */
+    uint8_t size;  /* of payload, 0 to RTU_PAYLOAD_MAX */
     uint8_t payload[RTU_PAYLOAD_MAX];
 } rtu_frame;
 
@@ -55,13 +55,14 @@ typedef enum {
 rtu_decode_status rtu_frame_decode(const uint8_t *in, size_t n, rtu_frame *out);
 
 /* Frames out of a stream of bytes, in whatever pieces they arrive. Damage costs the frames it touches and no other:
- * the next 00 is a fresh start. Counters only grow and wrap at 2^32. Empty frames (00 00) are idle fill, not an error. */
+ * the next 00 is a fresh start. Counters only grow and wrap at 2^32. Empty frames (00 00) are idle fill, not an error.
+ */
 typedef struct {
-    uint32_t frames;      /* good ones */
-    uint32_t crc_errors;  /* RTU_DECODE_CRC */
-    uint32_t garbled;     /* RTU_DECODE_GARBLED */
-    uint32_t overlong;    /* more than RTU_COBS_SIZE_MAX bytes without a 00 */
-    uint16_t size;        /* bytes kept in buffer; RTU_COBS_SIZE_MAX + 1 while skipping to the next 00 */
+    uint32_t frames;                   /* good ones */
+    uint32_t crc_errors;               /* RTU_DECODE_CRC */
+    uint32_t garbled;                  /* RTU_DECODE_GARBLED */
+    uint32_t overlong;                 /* more than RTU_COBS_SIZE_MAX bytes without a 00 */
+    uint16_t size;                     /* bytes kept in buffer; RTU_COBS_SIZE_MAX + 1 while skipping to the next 00 */
     uint8_t buffer[RTU_COBS_SIZE_MAX]; /* the beginning of a frame whose end has not arrived */
 } rtu_decoder;
 

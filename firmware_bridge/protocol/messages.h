@@ -1,11 +1,11 @@
 /* RTU-Link v1 messages: what the payloads mean. Offsets in bytes, little-endian, packed by shifts.
  *
  * For each message X:
- *   void rtu_X_pack(const rtu_X *, rtu_frame *)     writes type, flags, size and payload; seq and t_us are the sender's to set.
- *                                                   Counts beyond their limit are the caller's bug: they are cut to the limit.
- *   bool rtu_X_unpack(const rtu_frame *, rtu_X *)   false when the type, the size or a count does not fit; *X is then untouched.
- *                                                   Values are not judged here: a float may be a NaN, a session 0.
- * DISARM, CLEAR_FAULT and ESTOP have no payload: rtu_empty_pack(type, frame). */
+ *   void rtu_X_pack(const rtu_X *, rtu_frame *)     writes type, flags, size and payload; seq and t_us are the sender's
+ * to set. Counts beyond their limit are the caller's bug: they are cut to the limit. bool rtu_X_unpack(const rtu_frame
+ * *, rtu_X *)   false when the type, the size or a count does not fit; *X is then untouched. Values are not judged
+ * here: a float may be a NaN, a session 0. DISARM, CLEAR_FAULT and ESTOP have no payload: rtu_empty_pack(type, frame).
+ */
 #ifndef RTU_PROTOCOL_MESSAGES_H
 #define RTU_PROTOCOL_MESSAGES_H
 
@@ -81,17 +81,18 @@ enum {
 /* ack.status and event.status */
 enum {
     RTU_STATUS_OK = 0,
-    RTU_STATUS_INVALID = 1,     /* payload of the wrong size or with an impossible count */
-    RTU_STATUS_STATE = 2,       /* not in this state */
-    RTU_STATUS_LATCHED = 3,     /* ESTOP is latched: CLEAR_FAULT first */
-    RTU_STATUS_BUSY = 4,        /* a session holds the device, or a reset is going on */
-    RTU_STATUS_SESSION = 5,     /* ARM: the number is 0 or not above all used since boot; CMD, RESET: not the session that holds */
+    RTU_STATUS_INVALID = 1, /* payload of the wrong size or with an impossible count */
+    RTU_STATUS_STATE = 2,   /* not in this state */
+    RTU_STATUS_LATCHED = 3, /* ESTOP is latched: CLEAR_FAULT first */
+    RTU_STATUS_BUSY = 4,    /* a session holds the device, or a reset is going on */
+    RTU_STATUS_SESSION =
+        5, /* ARM: the number is 0 or not above all used since boot; CMD, RESET: not the session that holds */
     RTU_STATUS_UNSUPPORTED = 6, /* the device cannot do that */
-    RTU_STATUS_EPISODE = 7,     /* RESET: not a newer episode; CMD: answers an older episode, or the episode has ended */
-    RTU_STATUS_MODE = 8,        /* CMD: lockstep flag unlike the session's, or an unknown mode */
-    RTU_STATUS_SEQ = 9,         /* CMD: not newer than the last one */
-    RTU_STATUS_STALE = 10,      /* CMD: answers an observation that is too old; in lockstep, any but the last one */
-    RTU_STATUS_VALUE = 11       /* CMD: a value is not finite */
+    RTU_STATUS_EPISODE = 7, /* RESET: not a newer episode; CMD: answers an older episode, or the episode has ended */
+    RTU_STATUS_MODE = 8,    /* CMD: lockstep flag unlike the session's, or an unknown mode */
+    RTU_STATUS_SEQ = 9,     /* CMD: not newer than the last one */
+    RTU_STATUS_STALE = 10,  /* CMD: answers an observation that is too old; in lockstep, any but the last one */
+    RTU_STATUS_VALUE = 11   /* CMD: a value is not finite */
 };
 
 /* event.code */
@@ -114,19 +115,19 @@ enum {
 
 /* 01 HELLO, 28 bytes. Never changes between versions, except that later ones may append. From a host: a request. */
 typedef struct {
-    uint8_t proto_ver;      /*  0 */
-    uint8_t role;           /*  1  RTU_ROLE_* */
-    uint16_t caps;          /*  2  RTU_CAP_* */
-    uint32_t boot_id;       /*  4  another one after each restart */
-    uint32_t schema_hash;   /*  8  schema.h */
-    uint32_t period_us;     /* 12 */
-    uint16_t ttl_max_ms;    /* 16  the device caps cmd.ttl_ms at this */
-    uint8_t n_obs;          /* 18 */
-    uint8_t n_act;          /* 19 */
-    uint8_t fw_major;       /* 20 */
-    uint8_t fw_minor;       /* 21 */
-    uint16_t fw_patch;      /* 22 */
-    uint32_t last_session;  /* 24  highest session number used since boot; ARM needs a higher one */
+    uint8_t proto_ver;     /*  0 */
+    uint8_t role;          /*  1  RTU_ROLE_* */
+    uint16_t caps;         /*  2  RTU_CAP_* */
+    uint32_t boot_id;      /*  4  another one after each restart */
+    uint32_t schema_hash;  /*  8  schema.h */
+    uint32_t period_us;    /* 12 */
+    uint16_t ttl_max_ms;   /* 16  the device caps cmd.ttl_ms at this */
+    uint8_t n_obs;         /* 18 */
+    uint8_t n_act;         /* 19 */
+    uint8_t fw_major;      /* 20 */
+    uint8_t fw_minor;      /* 21 */
+    uint16_t fw_patch;     /* 22 */
+    uint32_t last_session; /* 24  highest session number used since boot; ARM needs a higher one */
 } rtu_hello;
 
 /* 02 PING, 8 bytes; 03 PONG, 24 bytes. */
@@ -146,13 +147,13 @@ typedef struct {
 
 /* 05 ROW, 56 bytes: one observation or actuator. Text is ASCII 21 to 7E, padded with 00 to its field. */
 typedef struct {
-    uint8_t index;              /*  0 */
-    uint8_t actuator;           /*  1  0 observation, 1 actuator */
-    uint8_t safe;               /*  2  RTU_SAFE_*; RTU_SAFE_NONE for an observation */
-                                /*  3  reserved, 0 */
-    float min, max;             /*  4, 8  may be infinite for an observation */
-    float slew;                 /* 12  largest change per period; +inf: no limit; 0 for an observation */
-    float safe_value;           /* 16 */
+    uint8_t index;               /*  0 */
+    uint8_t actuator;            /*  1  0 observation, 1 actuator */
+    uint8_t safe;                /*  2  RTU_SAFE_*; RTU_SAFE_NONE for an observation */
+                                 /*  3  reserved, 0 */
+    float min, max;              /*  4, 8  may be infinite for an observation */
+    float slew;                  /* 12  largest change per period; +inf: no limit; 0 for an observation */
+    float safe_value;            /* 16 */
     char name[RTU_NAME_MAX + 1]; /* 20  24 bytes on the wire; ends with 0 here */
     char unit[RTU_UNIT_MAX + 1]; /* 44  12 bytes on the wire */
 } rtu_row;
@@ -174,7 +175,8 @@ typedef struct {
     uint32_t session; /* 0 */
 } rtu_arm;
 
-/* 14 ACK, 4 bytes: the answer to ARM, DISARM, CLEAR_FAULT, RESET, and to a DESCRIBE or PARAM that cannot be answered. */
+/* 14 ACK, 4 bytes: the answer to ARM, DISARM, CLEAR_FAULT, RESET, and to a DESCRIBE or PARAM that cannot be answered.
+ */
 typedef struct {
     uint8_t type;   /* 0  of the frame that is answered */
     uint8_t status; /* 1  RTU_STATUS_* */
@@ -224,13 +226,14 @@ typedef struct {
 
 /* 31 LOG, 1 + length bytes: a line of text for people. */
 typedef struct {
-    uint8_t level;  /* 0  as syslog: 3 error, 4 warning, 6 info, 7 debug */
-    uint8_t length; /*    that of text; not on the wire */
+    uint8_t level;          /* 0  as syslog: 3 error, 4 warning, 6 info, 7 debug */
+    uint8_t length;         /*    that of text; not on the wire */
     char text[RTU_LOG_MAX]; /* 1  not terminated */
 } rtu_log;
 
 void rtu_hello_pack(const rtu_hello *hello, rtu_frame *frame);
-bool rtu_hello_unpack(const rtu_frame *frame, rtu_hello *hello); /* true also for a longer payload: later versions append */
+bool rtu_hello_unpack(const rtu_frame *frame,
+                      rtu_hello *hello); /* true also for a longer payload: later versions append */
 void rtu_ping_pack(const rtu_ping *ping, rtu_frame *frame);
 bool rtu_ping_unpack(const rtu_frame *frame, rtu_ping *ping);
 void rtu_pong_pack(const rtu_pong *pong, rtu_frame *frame);

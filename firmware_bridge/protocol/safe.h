@@ -1,4 +1,5 @@
-/* What an actuator does when the device goes safe. One home for the numbers: the wire's ROW message and the plants' data sheets both use them. */
+/* What an actuator does when the device goes safe. One home for the numbers: the wire's ROW message and the plants'
+ * data sheets both use them. */
 #ifndef RTU_PROTOCOL_SAFE_H
 #define RTU_PROTOCOL_SAFE_H
 

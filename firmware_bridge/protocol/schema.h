@@ -5,9 +5,9 @@
  *     observation pole_angle rad be567750 3e567750
  *     actuator force N c1200000 41200000 slew 7f800000 safe off 00000000
  *
- * Each line ends with 0A; fields are parted by one space. A float is written as its binary32 pattern in eight hexadecimal
- * digits: two schemas have the same text when they have the same bits, and neither side needs a decimal printer.
- * The hash is the CRC-32 of the whole text. HELLO carries it; when it differs, DESCRIBE tells which row. */
+ * Each line ends with 0A; fields are parted by one space. A float is written as its binary32 pattern in eight
+ * hexadecimal digits: two schemas have the same text when they have the same bits, and neither side needs a decimal
+ * printer. The hash is the CRC-32 of the whole text. HELLO carries it; when it differs, DESCRIBE tells which row. */
 #ifndef RTU_PROTOCOL_SCHEMA_H
 #define RTU_PROTOCOL_SCHEMA_H
 
@@ -33,9 +33,9 @@ size_t rtu_schema_line(const rtu_row *row, char out[RTU_SCHEMA_LINE_MAX]);
 /* CRC-32 of head and n_obs + n_act lines. */
 uint32_t rtu_schema_hash(uint32_t period_us, uint8_t n_obs, uint8_t n_act, const rtu_row *rows);
 
-/* True when the row may go on the wire: name and unit of plain ASCII (21 to 7E) and neither empty nor too long; limits not
- * NaN and min < max; for an actuator also finite limits, slew > 0, a safe behaviour, safe_value within the limits, and a
- * finite slew where the behaviour is RAMP. */
+/* True when the row may go on the wire: name and unit of plain ASCII (21 to 7E) and neither empty nor too long; limits
+ * not NaN and min < max; for an actuator also finite limits, slew > 0, a safe behaviour, safe_value within the limits,
+ * and a finite slew where the behaviour is RAMP. */
 bool rtu_row_valid(const rtu_row *row);
 
 /* "none", "hold", "damp", "ramp", "off"; NULL for any other number. */

@@ -1,0 +1,206 @@
+/* The device's side of RTU-Link: a safety state machine between a host that is not trusted and a machine that moves.
+ *
+ * It is driven by calls alone, and time is an argument: whoever owns a serial port and a clock calls
+ *
+ *     rtu_bridge_receive(&bridge, bytes, n, now_us);     whenever bytes have arrived
+ *     rtu_bridge_tick(&bridge, now_us);                  at rtu_bridge_due(&bridge), or whenever
+ *
+ * and the bridge answers through config.send, one whole frame a call. No heap, no recursion, no global that is written,
+ * no libm; one call at a time (a board with interrupts queues bytes and calls from one place).
+ *
+ * What it does in which state is one table, rtu_bridge_cell(); docs/protocol.md prints it and a test walks it. */
+#ifndef RTU_BRIDGE_H
+#define RTU_BRIDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "firmware_bridge/plants/plant.h"
+#include "firmware_bridge/protocol/frame.h"
+#include "firmware_bridge/protocol/messages.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    RTU_TTL_MAX_MS_DEFAULT = 200,
+    RTU_SILENCE_US_DEFAULT = 1000000 /* of the link, in real time */
+};
+
+typedef struct {
+    /* The machine: a simulated one, or a board's own drivers behind the same four functions. state belongs to the
+     * caller and outlives the bridge. The bridge calls plant->reset, step and observe, and nothing else touches the
+     * machine. */
+    const rtu_plant *plant;
+    void *plant_state;
+    /* True once the machine has arrived at the start of the episode; NULL: at once. Not asked in lockstep. */
+    bool (*reset_done)(void *plant_state);
+    /* Largest change of each actuator per period, n_act values > 0; NULL: no limit. */
+    const float *slew;
+    uint32_t boot_id;    /* another one after each restart */
+    uint32_t seed;       /* start of episode 0, before any RESET */
+    uint32_t silence_us; /* 0: RTU_SILENCE_US_DEFAULT */
+    uint16_t ttl_max_ms; /* 0: RTU_TTL_MAX_MS_DEFAULT */
+    uint16_t caps;       /* RTU_CAP_* */
+    uint8_t fw_major, fw_minor;
+    uint16_t fw_patch;
+    /* Takes n bytes, one whole frame. It may drop them (a line that is full), it may not keep the pointer. */
+    void (*send)(void *context, const uint8_t *bytes, size_t n);
+    void *send_context;
+} rtu_bridge_config;
+
+/* What can happen to the state machine: the columns of the table. */
+enum {
+    RTU_ON_HELLO,
+    RTU_ON_PING,
+    RTU_ON_DESCRIBE,
+    RTU_ON_PARAM,
+    RTU_ON_CMD,
+    RTU_ON_ARM,
+    RTU_ON_DISARM,
+    RTU_ON_CLEAR_FAULT,
+    RTU_ON_RESET,
+    RTU_ON_ESTOP,
+    RTU_ON_OTHER,   /* a frame of any other type */
+    RTU_ON_TICK,    /* a period has passed; in lockstep: a new command has been accepted */
+    RTU_ON_EXPIRED, /* no fresh command in time */
+    RTU_ON_SENSOR,  /* the machine's observation is not finite */
+    RTU_ON_READY,   /* the machine has arrived at the start of an episode */
+    RTU_ON_COUNT
+};
+
+/* What the bridge then does. */
+enum {
+    RTU_DO_NOTHING,
+    RTU_DO_SEND_HELLO,
+    RTU_DO_SEND_PONG,
+    RTU_DO_SEND_ROW,
+    RTU_DO_SEND_PARAM,
+    RTU_DO_COMMAND,     /* check the command; keep it for the next tick, in lockstep step at once */
+    RTU_DO_ARM,         /* check the session; open it; ACK */
+    RTU_DO_ARM_AGAIN,   /* ACK OK if it is the very frame that armed and no command has come since, else ACK BUSY */
+    RTU_DO_DISARM,      /* close the session; ACK OK */
+    RTU_DO_ACK,         /* ACK OK: it is so already */
+    RTU_DO_CLEAR,       /* forget the fault; ACK OK */
+    RTU_DO_RESET,       /* check session and episode; begin the reset; ACK */
+    RTU_DO_RESET_AGAIN, /* ACK OK if it is the very frame that is being obeyed, else ACK BUSY */
+    RTU_DO_REFUSE,      /* EVENT or ACK with the cell's status */
+    RTU_DO_ESTOP,       /* close the session; outputs to safe; STATE at once */
+    RTU_DO_REPEAT,      /* STATE at once */
+    RTU_DO_START,       /* HELLO, STATE */
+    RTU_DO_REST,        /* outputs to safe; step the machine; STATE */
+    RTU_DO_RUN,         /* outputs to the command, or to safe while there is none; step the machine; STATE */
+    RTU_DO_WAIT,        /* outputs to safe; STATE with the last observation */
+    RTU_DO_FIRST,       /* observe the start; STATE with FIRST */
+    RTU_DO_SAFE,        /* close the session; note the fault; outputs to safe with the next tick */
+    RTU_DO_COUNT
+};
+
+/* One cell of the table: what to do, the status where it refuses, and the state afterwards if it was done.
+ * An action that refuses leaves the state as it was. */
+typedef struct {
+    uint8_t action; /* RTU_DO_* */
+    uint8_t status; /* RTU_STATUS_*, of RTU_DO_REFUSE */
+    uint8_t next;   /* RTU_STATE_* */
+} rtu_bridge_rule;
+
+/* Numbers that PARAM reads, by index. */
+enum {
+    RTU_COUNTER_TICKS,   /* periods that ran; in lockstep: commands obeyed */
+    RTU_COUNTER_SKIPPED, /* periods that were skipped because the tick came late */
+    RTU_COUNTER_FRAMES,  /* good frames received */
+    RTU_COUNTER_CRC_ERRORS,
+    RTU_COUNTER_GARBLED,
+    RTU_COUNTER_OVERLONG,
+    RTU_COUNTER_ACCEPTED, /* commands */
+    RTU_COUNTER_REPEATED, /* lockstep: the same command again, answered from the cache */
+    RTU_COUNTER_REFUSED,  /* commands */
+    RTU_COUNTER_CLAMPED,  /* values changed by range or slew */
+    RTU_COUNTER_SILENCES, /* times the device went safe for want of a fresh command */
+    RTU_COUNTER_UNKNOWN,  /* good frames of an unknown type or of the wrong size */
+    RTU_COUNTER_COUNT
+};
+
+/* Owned by the caller; read it freely, write it never. */
+typedef struct {
+    rtu_bridge_config config;
+    uint32_t schema_hash;
+    uint32_t ttl_max_us;
+
+    uint8_t state;   /* RTU_STATE_* */
+    uint16_t fault;  /* RTU_FAULT_* */
+    uint16_t tx_seq; /* of the next frame sent */
+
+    /* session */
+    uint32_t session;      /* that holds; 0: none */
+    uint32_t last_session; /* highest ever used since boot */
+    bool lockstep;
+    bool commanded;   /* a command has been accepted since ARM */
+    bool episodic;    /* a RESET has been accepted since ARM */
+    uint16_t arm_seq; /* of the frame that armed: its repetition is known by these two */
+    uint32_t arm_t_us;
+    uint16_t cmd_seq; /* of the last command accepted */
+    uint64_t cmd_us;  /* when it was, on the session's clock */
+    uint64_t life_us; /* last sign of life of the session, real time */
+
+    /* the command in force */
+    bool live;           /* there is one */
+    uint64_t expires_us; /* it is fresh up to and including this moment */
+    float target[RTU_VALUES_MAX];
+
+    /* episode */
+    uint16_t episode;
+    uint8_t epflags;
+    uint64_t first_us;  /* its beginning, on the session's clock: a command that answers an older STATE is refused */
+    uint16_t reset_seq; /* of the RESET that began it */
+    uint32_t reset_t_us;
+
+    /* clocks */
+    uint64_t due_us;     /* next tick, real time */
+    uint64_t virtual_us; /* lockstep */
+
+    /* machine */
+    float applied[RTU_VALUES_MAX];
+    float x[RTU_VALUES_MAX];
+    float reward;
+
+    /* what could not be said at once */
+    uint8_t refused_status; /* RTU_STATUS_OK: nothing to say */
+    uint16_t refused_seq;
+    uint32_t said_damaged, said_skipped;
+
+    uint32_t counters[RTU_COUNTER_COUNT];
+    rtu_decoder rx;
+    size_t cached_size; /* lockstep: the last STATE, as sent; 0: none */
+    uint8_t cached[RTU_WIRE_MAX];
+} rtu_bridge;
+
+/* Puts the bridge into BOOT and the machine to the start of episode 0; nothing is sent. The first tick, due at once,
+ * sends HELLO. Returns false, and *bridge is unusable, when the data sheet does not fit the protocol: period 0, n_obs
+ * or n_act 0 or together more than RTU_VALUES_MAX, a row that rtu_row_valid() refuses, or no send function. */
+bool rtu_bridge_init(rtu_bridge *bridge, const rtu_bridge_config *config, uint64_t now_us);
+
+/* Everything that n bytes from the host mean at now_us, in whatever pieces they come. Expiry is looked at first: bytes
+ * that waited while the caller slept are judged at the time they are read. */
+void rtu_bridge_receive(rtu_bridge *bridge, const uint8_t *bytes, size_t n, uint64_t now_us);
+
+/* Runs a period if one is due: at most one a call. When whole periods were missed they are skipped, counted and said,
+ * never caught up in a burst. */
+void rtu_bridge_tick(rtu_bridge *bridge, uint64_t now_us);
+
+/* When the next tick is due. */
+uint64_t rtu_bridge_due(const rtu_bridge *bridge);
+
+/* The row that DESCRIBE(index) answers; false, *row untouched, beyond n_obs + n_act. */
+bool rtu_bridge_row(const rtu_bridge_config *config, uint8_t index, rtu_row *row);
+
+/* The table. state < RTU_STATE_COUNT, on < RTU_ON_COUNT: the caller's business. */
+rtu_bridge_rule rtu_bridge_cell(uint8_t state, uint8_t on);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
