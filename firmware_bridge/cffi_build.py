@@ -1,5 +1,6 @@
-"""The cffi module rtu_edge._bridge: the device's C as Python sees it. Out of line, API mode: the compiler checks each declaration against the headers.
+"""The cffi module rtu_edge._bridge: the device's C as Python sees it.
 
+Out of line, API mode: the compiler checks each declaration against the headers.
 Each room keeps its declarations beside its headers, in a .cdef file.
 """
 
