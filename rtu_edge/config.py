@@ -44,10 +44,11 @@ __all__ = [
 
 
 class Clock(str, enum.Enum):
-    """Who ticks the loop."""
+    """What makes the loop's tick; the words of rtu_edge.runtime.Clock."""
 
     DEVICE = "device"
     HOST = "host"
+    LOCKSTEP = "lockstep"
 
 
 class Dtr(str, enum.Enum):
@@ -126,24 +127,38 @@ class Device(_Section, frozen=True):
     plant: str = ""
     baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 1_000_000
     dtr: Dtr = Dtr.AUTO
-    lockstep: bool = False
     hello_timeout_s: Annotated[float, msgspec.Meta(gt=0.0, le=60.0)] = 3.0
 
 
 class Loop(_Section, frozen=True):
-    """`[loop]`: timing. A period of 0 is the device's own."""
+    """`[loop]`: timing.
+
+    Args:
+        period_us: what the configuration was made for; a device that differs by more than 20 % is refused. 0: any.
+        ttl_ms: life of a command; 0 takes three periods, at least 20 ms. The device caps it.
+        realtime: ask for locked memory, SCHED_FIFO and one core. Never in lockstep.
+        cpu: the core to pin the loop to, -1 for none.
+    """
 
     clock: Clock = Clock.DEVICE
     period_us: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 0
-    ttl_ms: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
+    ttl_ms: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    realtime: bool = False
+    cpu: Annotated[int, msgspec.Meta(ge=-1, le=1023)] = -1
 
 
 class Limits(_Section, frozen=True):
-    """`[limits.NAME]`: what the gate lets through to the actuator NAME, in the actuator's unit; slew_per_s may be inf."""
+    """`[limits.NAME]`: what the gate lets through to the actuator NAME, in the actuator's unit.
+
+    Args:
+        slew_per_s: largest change per second; inf for none, but it has to be said.
+        rest: sent once before disarming.
+    """
 
     min: Weight
     max: Weight
     slew_per_s: Annotated[float, msgspec.Meta(gt=0.0)]
+    rest: Weight = 0.0
 
 
 class Reward(_Section, frozen=True):
@@ -490,13 +505,13 @@ def _cross_check(config: Config) -> Iterator[str]:
     if bool(device.port) == bool(device.plant):
         given = f"port = {_value(device.port)}, plant = {_value(device.plant)}"
         yield f"device ({given}): give either port or plant, not both"
-    if device.lockstep and config.loop.clock is Clock.HOST:
-        yield 'loop.clock = "host": must be "device" with device.lockstep = true'
+    if config.loop.realtime and config.loop.clock is Clock.LOCKSTEP:
+        yield 'loop.realtime = true: must be false with loop.clock = "lockstep"'
     for name, limits in config.limits.items():
         if not limits.min < limits.max:
-            yield (
-                f"limits.{name}.min = {limits.min:g}: must be below limits.{name}.max = {limits.max:g}"
-            )
+            yield f"limits.{name}.min = {limits.min:g}: must be below limits.{name}.max = {limits.max:g}"
+        elif not limits.min <= limits.rest <= limits.max:
+            yield f"limits.{name}.rest = {limits.rest:g}: must be from {limits.min:g} to {limits.max:g}"
     low = 0.0 if learner.r_min is None else learner.r_min
     high = 1.0 if learner.r_max is None else learner.r_max
     if not low < high:

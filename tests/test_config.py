@@ -94,15 +94,22 @@ def test_every_key_of_a_complete_file_arrives() -> None:
         ("learner.seed=3", ["learner.seed = 3", 'did you mean "run.seed"?']),
         ("lerner.units=3", ['did you mean "learner"?']),
         ("run.xyzzy=1", ["run.xyzzy = 1", "known here: name, folder, steps"]),
-        ("loop.clock=devise", ['loop.clock = "devise"', 'one of "device", "host"', 'did you mean "device"?']),
+        (
+            "loop.clock=devise",
+            ['loop.clock = "devise"', 'one of "device", "host", "lockstep"', 'did you mean "device"?'],
+        ),
+        ("loop={clock='lockstep', realtime=true}", ["loop.realtime = true: must be false"]),
         ("loop.period_us=-1", ["loop.period_us = -1", "an integer from 0 to 10000000"]),
         ("loop.period_us=2.5", ["loop.period_us = 2.5", "an integer from 0 to 10000000"]),
         ("run.steps=true", ["run.steps = true", "an integer from 1 to 1000000000"]),
-        ("device.lockstep=1", ["device.lockstep = 1", "true or false"]),
+        ("loop.realtime=1", ["loop.realtime = 1", "true or false"]),
         ("learner.gamma=1.5", ["learner.gamma = 1.5", "a number from 0 to 1"]),
         ("learner.gamma=nan", ["learner.gamma = nan", "a number from 0 to 1"]),
         ("learner.actor.step_size=0", ["learner.actor.step_size = 0", "above 0, at most 100"]),
-        ("learner.trace_decay=2", ["learner.trace_decay = 2", "a number from 0 to 1 or a table of recurrent, body, head"]),
+        (
+            "learner.trace_decay=2",
+            ["learner.trace_decay = 2", "a number from 0 to 1 or a table of recurrent, body, head"],
+        ),
         ("learner.trace_decay.head=0.5", ["learner.trace_decay.recurrent: missing"]),
         ("learner.hidden=[32, 0]", ["learner.hidden[1] = 0", "an integer from 1 to 65536"]),
         ("learner.cell=liner", ['did you mean "linear"?']),
@@ -122,12 +129,13 @@ def test_a_problem_names_path_value_and_what_is_allowed(line: str, words: list[s
 
 
 def test_limits_out_of_order() -> None:
+    assert "limits.f.rest = 0: must be from 1 to 2" in problem(MINIMAL, "limits.f={min=1, max=2, slew_per_s=1}")
     overrides = ("limits.f.min=2", "limits.f.max=1", "limits.f.slew_per_s=1")
     assert "limits.f.min = 2: must be below limits.f.max = 1" in problem(MINIMAL, *overrides)
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    text = problem(MINIMAL, "run.steps=0", "learner.units=0", "loop.ttl_ms=0")
+    text = problem(MINIMAL, "run.steps=0", "learner.units=0", "loop.ttl_ms=-1")
     assert len(text.splitlines()) == 3
 
 
