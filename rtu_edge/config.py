@@ -6,19 +6,18 @@ answered with the nearest one; all problems are reported at once.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import hashlib
-import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import msgspec.inspect as mi
 
+from rtu_edge._strict import emit, override, problems, quoted
 from rtu_edge.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -275,23 +274,21 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "") 
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"not valid TOML: {error}", source) from error
-    for override in overrides:
-        _override(data, override)
-    problems = list(_check(_SCHEMA, data, ""))
-    if problems:
-        raise ConfigError(problems, source)
+    for assignment in overrides:
+        override(data, assignment)
+    found = list(problems(_SCHEMA, data))
+    if found:
+        raise ConfigError(found, source)
     config = msgspec.convert(data, Config)
-    problems = list(_cross_check(config))
-    if problems:
-        raise ConfigError(problems, source)
+    found = list(_cross_check(config))
+    if found:
+        raise ConfigError(found, source)
     return config
 
 
 def canonical(config: Config) -> str:
     """The configuration as TOML in one fixed form: equal configurations give equal bytes."""
-    lines: list[str] = []
-    _emit(msgspec.to_builtins(config), (), lines)
-    return "\n".join(lines).lstrip("\n") + "\n"
+    return emit(msgspec.to_builtins(config))
 
 
 def config_hash(config: Config) -> str:
@@ -307,203 +304,11 @@ def write_config(config: Config, path: str | os.PathLike[str]) -> str:
     return digest
 
 
-# ---------------------------------------------------------------- overrides
-
-
-def _override(data: dict[str, Any], text: str) -> None:
-    path, equals, value = text.partition("=")
-    keys = [key.strip() for key in path.split(".")]
-    if not equals or not all(keys):
-        raise ConfigError(f"--set {text}: expected a.b=value, such as learner.units=64")
-    value = value.strip()
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    table = data
-    for position, key in enumerate(keys[:-1]):
-        below = table.setdefault(key, {})
-        if not isinstance(below, dict):
-            raise ConfigError(f"--set {text}: {'.'.join(keys[: position + 1])} is not a table")
-        table = below
-    table[keys[-1]] = parsed
-
-
-# ---------------------------------------------------------------- checking
-
-
-def _check(kind: mi.Type, value: Any, path: str) -> Iterator[str]:
-    """Yield one sentence per problem of `value` against `kind`."""
-    if isinstance(kind, mi.Metadata):
-        yield from _check(kind.type, value, path)
-    elif isinstance(kind, mi.StructType):
-        yield from _check_table(kind, value, path)
-    elif isinstance(kind, mi.DictType):
-        if not isinstance(value, dict):
-            yield _wrong(path, value, "a table")
-            return
-        for key, item in value.items():
-            yield from _check(kind.value_type, item, _join(path, key))
-    elif isinstance(kind, mi.UnionType):
-        yield from _check_union(kind, value, path)
-    elif isinstance(kind, (mi.VarTupleType, mi.ListType)):
-        if not isinstance(value, list):
-            yield _wrong(path, value, _allowed(kind))
-            return
-        for index, item in enumerate(value):
-            yield from _check(kind.item_type, item, f"{path}[{index}]")
-    elif not _fits(kind, value):
-        yield _wrong(path, value, _allowed(kind), _near(value, _choices(kind)))
-
-
-def _check_table(kind: mi.StructType, value: Any, path: str) -> Iterator[str]:
-    if not isinstance(value, dict):
-        yield _wrong(path, value, "a table")
-        return
-    fields = {field.encode_name: field for field in kind.fields}
-    for key, item in value.items():
-        if key in fields:
-            yield from _check(fields[key].type, item, _join(path, key))
-        else:
-            yield _unknown(key, item, path, fields)
-    for name, field in fields.items():
-        if field.required and name not in value:
-            yield f"{_join(path, name)}: missing; must be {_allowed(field.type)}"
-
-
-def _check_union(kind: mi.UnionType, value: Any, path: str) -> Iterator[str]:
-    """Of the alternatives, speak about the one that has the value's shape."""
-    shapes: dict[type, tuple[type, ...]] = {
-        dict: (mi.StructType, mi.DictType),
-        list: (mi.VarTupleType, mi.ListType),
-    }
-    wanted = shapes.get(type(value))
-    alternatives = [part for part in kind.types if not isinstance(part, mi.NoneType)]
-    if wanted is None:
-        if any(_fits(part, value) for part in alternatives):
-            return
-        choices = [choice for part in alternatives for choice in _choices(part)]
-        allowed = " or ".join(_allowed(part) for part in alternatives)
-        yield _wrong(path, value, allowed, _near(value, choices))
-        return
-    for part in alternatives:
-        if isinstance(part, wanted):
-            yield from _check(part, value, path)
-            return
-    yield _wrong(path, value, " or ".join(_allowed(part) for part in alternatives))
-
-
-def _fits(kind: mi.Type, value: Any) -> bool:
-    if isinstance(kind, mi.BoolType):
-        return isinstance(value, bool)
-    if isinstance(kind, mi.IntType):
-        return isinstance(value, int) and not isinstance(value, bool) and _in_range(kind, value)
-    if isinstance(kind, mi.FloatType):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and not math.isnan(value) and _in_range(kind, value)
-    if isinstance(kind, mi.StrType):
-        return isinstance(value, str)
-    if isinstance(kind, mi.EnumType):
-        return value in _choices(kind)
-    return False
-
-
-def _in_range(kind: mi.IntType | mi.FloatType, value: float) -> bool:
-    return (
-        (kind.ge is None or value >= kind.ge)
-        and (kind.gt is None or value > kind.gt)
-        and (kind.le is None or value <= kind.le)
-        and (kind.lt is None or value < kind.lt)
-    )
-
-
-def _choices(kind: mi.Type) -> list[str]:
-    return [str(member.value) for member in kind.cls] if isinstance(kind, mi.EnumType) else []
-
-
-def _allowed(kind: mi.Type) -> str:
-    """What may stand there, in words."""
-    if isinstance(kind, mi.Metadata):
-        return _allowed(kind.type)
-    if isinstance(kind, mi.BoolType):
-        return "true or false"
-    if isinstance(kind, mi.StrType):
-        return "a string"
-    if isinstance(kind, mi.EnumType):
-        return "one of " + ", ".join(f'"{choice}"' for choice in _choices(kind))
-    if isinstance(kind, (mi.IntType, mi.FloatType)):
-        noun = "an integer" if isinstance(kind, mi.IntType) else "a number"
-        return noun + _range(kind)
-    if isinstance(kind, (mi.VarTupleType, mi.ListType)):
-        return f"an array, each item {_allowed(kind.item_type)}"
-    if isinstance(kind, mi.StructType):
-        return "a table of " + ", ".join(field.encode_name for field in kind.fields)
-    if isinstance(kind, mi.UnionType):
-        return " or ".join(_allowed(p) for p in kind.types if not isinstance(p, mi.NoneType))
-    return "a table"
-
-
-def _range(kind: mi.IntType | mi.FloatType) -> str:
-    def plain(number: float) -> str:
-        return str(number) if isinstance(number, int) else f"{number:g}"
-
-    low = f"{plain(kind.ge)}" if kind.ge is not None else ""
-    low = f"above {plain(kind.gt)}" if kind.gt is not None else low
-    high = f"{plain(kind.le)}" if kind.le is not None else ""
-    if low and high:
-        return f" from {low} to {high}" if kind.gt is None else f" {low}, at most {high}"
-    if low:
-        return f" {low}" if kind.gt is not None else f" of at least {low}"
-    return f" of at most {high}" if high else ""
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
-
-
-def _shown(value: Any) -> str:
-    text = f"{{{len(value)} keys}}" if isinstance(value, dict) else _value(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _wrong(path: str, value: Any, allowed: str, hint: str = "") -> str:
-    return f"{path or 'the file'} = {_shown(value)}: must be {allowed}{hint}"
-
-
-def _near(value: Any, known: Iterable[str]) -> str:
-    if not isinstance(value, str):
-        return ""
-    close = difflib.get_close_matches(value, list(known), n=1, cutoff=0.5)
-    return f'; did you mean "{close[0]}"?' if close else ""
-
-
-def _unknown(key: str, value: Any, path: str, fields: Mapping[str, mi.Field]) -> str:
-    """An unknown key: the nearest one here, else the same name in another section, else the list."""
-    start = f"{_join(path, key)} = {_shown(value)}: unknown key"
-    close = difflib.get_close_matches(key, list(fields), n=1, cutoff=0.6)
-    if close:
-        return f'{start}; did you mean "{_join(path, close[0])}"?'
-    places = {name: section for section, names in _sections().items() for name in names}
-    close = difflib.get_close_matches(key, list(places), n=1, cutoff=0.75)
-    if close:
-        return f'{start}; did you mean "{places[close[0]]}.{close[0]}"?'
-    return f"{start}; known here: {', '.join(fields)}"
-
-
-def _sections() -> dict[str, list[str]]:
-    assert isinstance(_SCHEMA, mi.StructType)
-    return {
-        field.encode_name: [inner.encode_name for inner in field.type.fields]
-        for field in _SCHEMA.fields
-        if isinstance(field.type, mi.StructType)
-    }
-
-
 def _cross_check(config: Config) -> Iterator[str]:
     """What no single field can tell."""
     device, learner = config.device, config.learner
     if bool(device.port) == bool(device.plant):
-        given = f"port = {_value(device.port)}, plant = {_value(device.plant)}"
+        given = f"port = {quoted(device.port)}, plant = {quoted(device.plant)}"
         yield f"device ({given}): give either port or plant, not both"
     if config.loop.realtime and config.loop.clock is Clock.LOCKSTEP:
         yield 'loop.realtime = true: must be false with loop.clock = "lockstep"'
@@ -521,36 +326,4 @@ def _cross_check(config: Config) -> Iterator[str]:
     if reward.source is RewardSource.DEVICE and (reward.bias or any(weights)):
         yield 'reward.source = "device": must be "form" when bias, quadratic, cosine or action is given'
     if "/" in config.run.name or config.run.name in (".", ".."):
-        yield f"run.name = {_value(config.run.name)}: must be a folder's name, without a slash"
-
-
-# ---------------------------------------------------------------- writing
-
-
-def _emit(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
-    plain = {k: v for k, v in table.items() if v is not None and not isinstance(v, dict)}
-    nested = {k: v for k, v in table.items() if isinstance(v, dict)}
-    if path and (plain or not nested):
-        lines += ["", f"[{'.'.join(_key(part) for part in path)}]"]
-    lines += [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
-    for key in sorted(nested) if path else nested:
-        if nested[key] or path:
-            _emit(nested[key], (*path, key), lines)
-
-
-def _key(text: str) -> str:
-    bare = text and all(c.isascii() and (c.isalnum() or c in "_-") for c in text)
-    return text if bare else _value(text)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
-    if isinstance(value, float):
-        return repr(value) if math.isfinite(value) else str(value)
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_value(item) for item in value) + "]"
-    return str(value)
+        yield f"run.name = {quoted(config.run.name)}: must be a folder's name, without a slash"

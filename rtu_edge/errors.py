@@ -36,9 +36,7 @@ class ConfigError(ValueError):
     """
 
     def __init__(self, problems: str | Sequence[str], source: str = "") -> None:
-        self.problems: tuple[str, ...] = (
-            (problems,) if isinstance(problems, str) else tuple(problems)
-        )
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
         self.source = source
         prefix = f"{source}: " if source else ""
         super().__init__("\n".join(prefix + problem for problem in self.problems))
