@@ -1,0 +1,35 @@
+// Time is an argument: the loop and its rules read the clock they are given. Nanoseconds of a monotonic clock.
+#ifndef RTU_RUNTIME_CLOCK_H
+#define RTU_RUNTIME_CLOCK_H
+
+#include <stdint.h>
+
+namespace rtu::runtime {
+
+constexpr int64_t kNsPerUs = 1000;
+constexpr int64_t kNsPerMs = 1000 * 1000;
+constexpr int64_t kNsPerS = 1000 * 1000 * 1000;
+
+struct Clock {
+  void* self = nullptr;
+  int64_t (*now_ns)(void* self) noexcept = nullptr;
+  void (*sleep_until)(void* self, int64_t deadline_ns) noexcept = nullptr;  // absolute: never accumulates an error
+
+  int64_t now() const noexcept { return now_ns(self); }
+  void sleep(int64_t deadline_ns) const noexcept { sleep_until(self, deadline_ns); }
+};
+
+// CLOCK_MONOTONIC.
+Clock monotonic_clock() noexcept;
+
+// Moves only when told to; sleeping jumps to the deadline.
+struct VirtualClock {
+  int64_t t_ns = 0;
+
+  Clock clock() noexcept;
+  void advance(int64_t ns) noexcept { t_ns += ns; }
+};
+
+}  // namespace rtu::runtime
+
+#endif

@@ -1,0 +1,54 @@
+// From a policy's action to actuator units, and the gate before the wire that the policy cannot influence.
+#ifndef RTU_RUNTIME_GATE_H
+#define RTU_RUNTIME_GATE_H
+
+#include <stdint.h>
+
+namespace rtu::runtime {
+
+constexpr int kMaxActuators = 55;     // n + m <= 55 on the wire
+constexpr int kMaxObservations = 55;
+
+enum GateFlag : uint32_t {
+  kGateNonFinite = 1,  // replaced by the last value sent
+  kGateRange = 2,
+  kGateSlew = 4,
+  kGateHeld = 8,      // the policy failed: the last command was sent again
+  kGateClipped = 16,  // the policy's action was outside -1..1 (its own clipping: counts as carried out)
+};
+
+struct ActuatorLimits {
+  float low = -1;            // the policy's -1, and the smallest value sent
+  float high = 1;            // the policy's 1, and the largest value sent
+  float slew_per_tick = 0;   // largest change per command; 0 = no limit
+  float rest = 0;            // inside low..high
+};
+
+// u (m,) in actuator units from action: continuous (m,) in [-1, 1], or (1,) the index of one of n_levels levels, spaced
+// evenly from low to high, for a single actuator. Finite samples outside are clipped; NaN and infinities come through
+// for the gate to see. Returns kGateClipped or 0.
+uint32_t map_action(const ActuatorLimits* limits, int m, int n_levels, const float* action, float* u) noexcept;
+
+// The inverse, for what the device says it applied.
+void unmap_action(const ActuatorLimits* limits, int m, int n_levels, const float* u, float* action) noexcept;
+
+// True when applied and wanted differ by more than the rounding of the mapping (1e-5 of the range).
+bool replaced(const ActuatorLimits* limits, int m, const float* wanted, const float* applied) noexcept;
+
+// Any bit pattern in; finite, in range, slew-limited out.
+struct OutputGate {
+  int m = 0;
+  bool enabled = true;
+  ActuatorLimits limits[kMaxActuators];
+  float last[kMaxActuators] = {};  // last value sent
+
+  // What the actuators do now (STATE.u_applied at arming): where slew starts. Non-finite or out of range: brought in.
+  void start(const float* applied) noexcept;
+
+  // u (m,) in place. Returns GateFlags. With enabled = false only remembers.
+  uint32_t apply(float* u) noexcept;
+};
+
+}  // namespace rtu::runtime
+
+#endif
