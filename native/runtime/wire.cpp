@@ -13,13 +13,15 @@ PosixWire::PosixWire(int fd) noexcept : fd_(fd), clock_(monotonic_clock()) {
     if (flags >= 0) fcntl(fd_, F_SETFL, flags | O_NONBLOCK);
 }
 
-Wire PosixWire::wire() noexcept { return {this, read, write, wait}; }
+Wire PosixWire::wire() noexcept {
+    return {this, read, write, wait};
+}
 
 ptrdiff_t PosixWire::read(void* self, uint8_t* out, size_t room) noexcept {
     const ssize_t n = ::read(static_cast<PosixWire*>(self)->fd_, out, room);
     if (n > 0) return n;
-    // A tty in raw mode with VMIN = VTIME = 0, as pyserial sets it, reads 0 bytes when there are none; a socket when the
-    // other end has closed. wait() tells the two apart: a closed socket is readable at once, for ever.
+    // A tty in raw mode with VMIN = VTIME = 0, as pyserial sets it, reads 0 bytes when there are none; a socket when
+    // the other end has closed. wait() tells the two apart: a closed socket is readable at once, for ever.
     if (n == 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return 0;
     return -1;
 }

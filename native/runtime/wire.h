@@ -12,7 +12,7 @@ namespace rtu::runtime {
 // A table of functions, so that tests put a device in the place of the port.
 struct Wire {
     void* self = nullptr;
-    ptrdiff_t (*read)(void* self, uint8_t* out, size_t room) noexcept = nullptr;     // bytes, 0 nothing now, -1 gone
+    ptrdiff_t (*read)(void* self, uint8_t* out, size_t room) noexcept = nullptr;       // bytes, 0 nothing now, -1 gone
     ptrdiff_t (*write)(void* self, const uint8_t* data, size_t n) noexcept = nullptr;  // bytes taken, -1 gone
     // Until something can be read (or written) or the clock reaches the deadline: 1 ready, 0 deadline, -1 gone.
     int (*wait)(void* self, int64_t deadline_ns, bool for_write) noexcept = nullptr;
