@@ -1,0 +1,46 @@
+"""Importing the package is quick and takes nothing along that is heavy or fragile."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("onnx", "onnxruntime", "gymnasium", "matplotlib", "torch", "jax", "scipy", "click", "rich", "serial")
+
+PROBE = """
+import sys, time
+import numpy
+start = time.perf_counter()
+import rtu_edge
+took = time.perf_counter() - start
+import json
+print(json.dumps({"ms": took * 1e3, "modules": sorted(sys.modules)}))
+"""
+
+
+def probe() -> dict[str, object]:
+    done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.timing
+def test_import_takes_at_most_60_ms_beyond_numpy() -> None:
+    best = min(float(str(probe()["ms"])) for _ in range(10))
+    assert best <= 60, f"import rtu_edge took {best:.1f} ms beyond numpy"
+
+
+def test_import_loads_nothing_heavy() -> None:
+    modules = probe()["modules"]
+    assert isinstance(modules, list)
+    assert [name for name in HEAVY if name in modules] == []
+
+
+def test_version_is_the_same_everywhere() -> None:
+    from importlib.metadata import version
+
+    import rtu_edge
+
+    assert rtu_edge.__version__ == version("rtu_edge")

@@ -1,0 +1,188 @@
+"""The waterline, checked by tools: who includes whom, and what objects below it may refer to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from toolchain import (
+    DEVICE_ROOMS,
+    LEARN_ROOMS,
+    MEMORY_FUNCTIONS,
+    ON_ARM,
+    ROOT,
+    build,
+    mutable_globals,
+    objects,
+    run,
+    sources,
+    symbols,
+    tool,
+    unresolved,
+)
+
+# room -> what it may include besides itself; all arrows point down (docs/design.md, "The waterline").
+CRC32 = "firmware_bridge/protocol/crc32.h"
+BELOW_LEARNERS = ("native/core", "native/kernels", "native/cells", "native/optim")
+MAY_INCLUDE: dict[str, tuple[str, ...]] = {
+    "firmware_bridge/protocol": (),
+    "firmware_bridge/plants": ("firmware_bridge/protocol/safe.h",),
+    "firmware_bridge/bridge": ("firmware_bridge/protocol", "firmware_bridge/plants"),
+    "firmware_bridge/boards": DEVICE_ROOMS,
+    "native/core": (CRC32,),
+    "native/kernels": ("native/core",),
+    "native/cells": ("native/core", "native/kernels"),
+    "native/optim": ("native/core", "native/kernels"),
+    "native/learners": BELOW_LEARNERS,
+    "native/runtime": (*LEARN_ROOMS, "firmware_bridge/protocol"),
+    "native/bindings": (*LEARN_ROOMS, "native/runtime", *DEVICE_ROOMS),
+}
+SYSTEM_HEADERS = {
+    **dict.fromkeys(DEVICE_ROOMS, ("stdint.h", "stddef.h", "stdbool.h", "string.h")),
+    **dict.fromkeys(LEARN_ROOMS, ("stdint.h", "stddef.h", "string.h")),
+}
+SUFFIXES = (".c", ".h", ".cpp")
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^">]+)[">]', re.MULTILINE)
+
+
+def room_of(path: str) -> str | None:
+    return next((room for room in MAY_INCLUDE if path.startswith(room + "/")), None)
+
+
+def broken_includes(path: str, text: str) -> list[str]:
+    """Return what is wrong with the includes of a file; `path` is relative to the root."""
+    room = room_of(path)
+    if room is None:
+        return [f"{path} is in no room of docs/design.md"]
+    wrong = []
+    for bracket, header in INCLUDE.findall(text):
+        if bracket == "<":
+            allowed = SYSTEM_HEADERS.get(room)
+            if allowed is not None and header not in allowed:
+                wrong.append(f"{path} includes <{header}>, below the waterline")
+        elif not (ROOT / header).is_file():
+            wrong.append(f'{path} includes "{header}", which is no path from the root of the repository')
+        elif room_of(header) != room and not header.startswith(MAY_INCLUDE[room]):
+            wrong.append(f'{path} includes "{header}": {room} may not know it')
+    return wrong
+
+
+def test_includes_go_downwards_only() -> None:
+    files = sources("native", "firmware_bridge", suffixes=SUFFIXES)
+    assert files
+    assert [
+        fault
+        for path in files
+        for fault in broken_includes(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("native/core/a.h", "#include <vector>"),
+        ("native/kernels/a.cpp", "  #  include <math.h>"),
+        ("native/core/a.h", '#include "native/runtime/policy.h"'),
+        ("native/core/a.h", '#include "firmware_bridge/protocol/frame.h"'),
+        ("firmware_bridge/protocol/a.c", '#include "firmware_bridge/bridge/bridge.h"'),
+        ("firmware_bridge/bridge/a.c", "#include <stdio.h>"),
+        ("native/cells/a.h", '#include "a_header_that_is_not_there.h"'),
+        ("native/shortcut/a.h", ""),
+    ],
+)
+def test_a_broken_include_is_found(path: str, text: str) -> None:
+    assert broken_includes(path, text)
+
+
+@pytest.fixture(scope="module")
+def release() -> Path:
+    return build("release")
+
+
+def below(release: Path) -> list[Path]:
+    found = objects(release, "rtu_protocol", "rtu_plants", "rtu_bridge", "rtu_learn")
+    assert found
+    return found
+
+
+def kernels(release: Path) -> dict[str, Path]:
+    return {path.name.split(".")[0]: path for path in objects(release, "rtu_learn") if path.name.startswith("isa_")}
+
+
+def test_objects_below_the_waterline_call_nothing_of_an_operating_system(release: Path) -> None:
+    """No malloc, new, throw, pthread, stdio, libm: nothing at all but the memory functions of <string.h>."""
+    foreign = unresolved(below(release))
+    allowed = MEMORY_FUNCTIONS | {"_GLOBAL_OFFSET_TABLE_"}
+    assert {name: path for name, path in foreign.items() if name not in allowed} == {}
+
+
+def test_objects_below_the_waterline_have_no_state(release: Path) -> None:
+    assert {path.name: found for path in below(release) if (found := mutable_globals(path))} == {}
+
+
+def test_kernel_units_share_no_code(release: Path) -> None:
+    """A weak symbol (an inline function, a template) could be linked from the object of a newer instruction set."""
+    found = kernels(release)
+    assert found
+    assert {name: [s.name for s in symbols(path) if s.kind in "VWuvw"] for name, path in found.items()} == {
+        name: [] for name in found
+    }
+
+
+def wide_registers(path: Path) -> int:
+    return len(re.findall(r"%[yz]mm\d", run(tool("objdump"), "-d", "--no-show-raw-insn", path)))
+
+
+def test_only_avx_kernels_use_avx_registers(release: Path) -> None:
+    everything = objects(release, "rtu_protocol", "rtu_plants", "rtu_bridge", "rtu_learn", "rtu_runtime")
+    wide = {path.name.split(".")[0] for path in everything if wide_registers(path)}
+    assert wide <= {"isa_avx2", "isa_avx512"}
+
+
+PLANTED = {
+    "malloc": 'extern "C" void* malloc(unsigned long);\nvoid* f();\nvoid* f() { return malloc(8); }',
+    "new": "int* f();\nint* f() { return new int; }",
+    "throw": "void f();\nvoid f() { throw 1; }",
+    "pthread": "#include <pthread.h>\nint f(pthread_mutex_t* m) { return pthread_mutex_lock(m); }",
+    "stdio": '#include <stdio.h>\nvoid f();\nvoid f() { puts(""); }',
+    "sinf": 'extern "C" float sinf(float);\nfloat f(float x);\nfloat f(float x) { return sinf(x); }',
+}
+
+
+def compiled(folder: Path, text: str, *flags: str) -> Path:
+    source = folder / "planted.cpp"
+    source.write_text(text)
+    run(tool("c++"), "-std=c++17", "-O2", "-fPIC", *flags, "-c", source, "-o", folder / "planted.o")
+    return folder / "planted.o"
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_a_planted_reference_is_found(what: str, tmp_path: Path) -> None:
+    assert set(unresolved([compiled(tmp_path, PLANTED[what])])) - MEMORY_FUNCTIONS - {"_GLOBAL_OFFSET_TABLE_"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "int counter = 3;\nint f();\nint f() { return counter++; }",
+        "static int counter;\nint f();\nint f() { return counter++; }",
+        "int f();\nint f() { thread_local int counter; return counter++; }",
+        "int g();\nint f();\nstatic const int start = g();\nint f() { return start; }",
+    ],
+)
+def test_a_planted_global_is_found(text: str, tmp_path: Path) -> None:
+    assert mutable_globals(compiled(tmp_path, text))
+
+
+def test_a_planted_inline_function_is_found(tmp_path: Path) -> None:
+    planted = compiled(tmp_path, "inline int f(int x) { return x; }\nint (*g())(int);\nint (*g())(int) { return f; }")
+    assert [symbol.name for symbol in symbols(planted) if symbol.kind in "VWuvw"]
+
+
+if not ON_ARM:
+
+    def test_a_planted_wide_register_is_found(tmp_path: Path) -> None:
+        text = "void f(float* x);\nvoid f(float* x) { for (int i = 0; i < 64; i++) x[i] *= 3.0f; }"
+        assert wide_registers(compiled(tmp_path, text, "-mavx2", "-O3")) > 0
+        assert wide_registers(compiled(tmp_path, text, "-O3")) == 0

@@ -1,0 +1,24 @@
+"""The test programs in C and C++ (tests/native, tests/firmware), as released and under the sanitizers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from toolchain import ROOT, build, run, sources
+
+PROGRAMS = [
+    p.relative_to(ROOT / "tests") for p in sources("tests/native", "tests/firmware") if p.stem.startswith("test_")
+]
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=str)
+@pytest.mark.parametrize("kind", ["release", "sanitize"])
+def test_program(program: Path, kind: str) -> None:
+    executable = build(kind) / "tests" / program.with_suffix("")
+    print(run(executable, cwd=ROOT, env={**os.environ, **SANITIZER_OPTIONS}))

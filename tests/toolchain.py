@@ -1,0 +1,120 @@
+"""Compilers and builds that tests share.
+
+Where programs are, one locked CMake build per configuration, sections and symbols of objects.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build"
+ON_ARM = platform.machine() in ("aarch64", "arm64")
+
+# Rooms below the waterline: docs/design.md.
+DEVICE_ROOMS = ("firmware_bridge/protocol", "firmware_bridge/plants", "firmware_bridge/bridge")
+LEARN_ROOMS = ("native/core", "native/kernels", "native/cells", "native/optim", "native/learners")
+
+# What a compiler may call by itself, and <string.h>.
+MEMORY_FUNCTIONS = {"memcpy", "memmove", "memset", "memcmp", "strlen", "strcmp", "strncmp"}
+
+
+def tool(name: str) -> str:
+    """Return the path of a program: beside this Python first, then on PATH."""
+    found = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    assert found, f"{name} is missing: run tools/setup.sh test"
+    return found
+
+
+def run(*command: str | Path, **options: object) -> str:
+    """Run a command; return what it printed, or fail with it."""
+    done = subprocess.run(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )  # type: ignore[call-overload]
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\nexit code {done.returncode}\n{done.stdout}"
+    return str(done.stdout)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[Path]:
+    """Hold a folder for this process, so that parallel test workers do not build in it at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+def build(kind: str) -> Path:
+    """Build libraries and test executables ("release", "sanitize" or "aarch64"); return the build folder."""
+    options = ["-DRTU_EDGE_PYTHON=OFF", "-DRTU_EDGE_TESTS=ON"]
+    if kind == "sanitize":
+        options += ["-DRTU_EDGE_SANITIZE=ON"]
+    if kind == "aarch64" and not ON_ARM:
+        options += [f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake/aarch64.cmake'}"]
+    with locked(BUILD / f"tests-{kind}") as folder:
+        if not (folder / "build.ninja").exists():
+            ninja = f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"
+            run(tool("cmake"), "-G", "Ninja", ninja, "-S", ROOT, "-B", folder, *options)
+        run(tool("cmake"), "--build", folder)
+    return folder
+
+
+def sources(*rooms: str, suffixes: tuple[str, ...] = (".c", ".cpp")) -> list[Path]:
+    """List the sources of rooms, in order."""
+    return sorted(path for room in rooms for path in (ROOT / room).rglob("*") if path.suffix in suffixes)
+
+
+def objects(folder: Path, *targets: str) -> list[Path]:
+    """List the objects of CMake targets in a build folder."""
+    return sorted(path for target in targets for path in (folder / f"CMakeFiles/{target}.dir").rglob("*.o"))
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """One line of nm."""
+
+    name: str
+    kind: str
+    size: int
+
+
+def symbols(path: Path, prefix: str = "") -> list[Symbol]:
+    """List the symbols of an object; `prefix` names another binutils, "arm-none-eabi-" for instance."""
+    found = []
+    for line in run(tool(f"{prefix}nm"), "--format=posix", "--radix=d", path).splitlines():
+        name, kind, *numbers = line.split()
+        found.append(Symbol(name, kind, int(numbers[1]) if len(numbers) > 1 else 0))
+    return found
+
+
+def sections(path: Path, prefix: str = "") -> dict[str, int]:
+    """Return section name -> bytes of an object."""
+    lines = run(tool(f"{prefix}size"), "--format=sysv", path).splitlines()
+    return {words[0]: int(words[1]) for words in map(str.split, lines) if len(words) == 3 and words[1].isdigit()}
+
+
+def unresolved(paths: list[Path], prefix: str = "") -> dict[str, str]:
+    """Return symbol -> object for each symbol that is used in these objects and defined in none of them."""
+    table = [(path, symbol) for path in paths for symbol in symbols(path, prefix)]
+    defined = {symbol.name for _, symbol in table if symbol.kind not in "Uwv"}
+    return {symbol.name: path.name for path, symbol in table if symbol.kind in "Uwv" and symbol.name not in defined}
+
+
+def mutable_globals(path: Path, prefix: str = "") -> dict[str, int]:
+    """Return the sections of an object that hold writable data or start-up code, with their bytes."""
+    watched = (".data", ".bss", ".tdata", ".tbss", ".init_array", ".ctors", "COMMON", ".sdata", ".sbss")
+    constant = (".data.rel.ro",)
+    return {
+        name: size
+        for name, size in sections(path, prefix).items()
+        if size and name.startswith(watched) and not name.startswith(constant)
+    }
