@@ -1,0 +1,110 @@
+#include "firmware_bridge/protocol/schema.h"
+
+#include <string.h>
+
+#include "firmware_bridge/protocol/bytes.h"
+#include "firmware_bridge/protocol/crc32.h"
+
+/* A line under construction. The longest one, a row of an actuator with full name and unit, has 98 bytes. */
+typedef struct {
+    char *out;
+    size_t size;
+} line;
+
+static void put(line *l, const char *text, size_t max) {
+    for (size_t i = 0; i < max && text[i] != '\0'; i++) l->out[l->size++] = text[i];
+}
+
+static void put_word(line *l, const char *word) {
+    put(l, word, 32);
+}
+
+static void put_hex(line *l, uint32_t bits) {
+    l->out[l->size++] = ' ';
+    for (unsigned shift = 32; shift != 0; shift -= 4) l->out[l->size++] = "0123456789abcdef"[bits >> (shift - 4) & 15u];
+}
+
+static void put_decimal(line *l, uint32_t v) {
+    char digits[10];
+    size_t n = 0;
+    do {
+        digits[n++] = (char)('0' + v % 10u);
+        v /= 10u;
+    } while (v != 0);
+    while (n != 0) l->out[l->size++] = digits[--n];
+}
+
+const char *rtu_safe_name(uint8_t safe) {
+    switch (safe) {
+        case RTU_SAFE_NONE:
+            return "none";
+        case RTU_SAFE_HOLD:
+            return "hold";
+        case RTU_SAFE_DAMP:
+            return "damp";
+        case RTU_SAFE_RAMP:
+            return "ramp";
+        case RTU_SAFE_OFF:
+            return "off";
+        default:
+            return NULL;
+    }
+}
+
+size_t rtu_schema_head(uint32_t period_us, uint8_t n_obs, uint8_t n_act, char out[RTU_SCHEMA_LINE_MAX]) {
+    line l = {out, 0};
+    put_word(&l, "rtu-link schema 1 period_us ");
+    put_decimal(&l, period_us);
+    put_word(&l, " observations ");
+    put_decimal(&l, n_obs);
+    put_word(&l, " actuators ");
+    put_decimal(&l, n_act);
+    put_word(&l, "\n");
+    return l.size;
+}
+
+size_t rtu_schema_line(const rtu_row *row, char out[RTU_SCHEMA_LINE_MAX]) {
+    line l = {out, 0};
+    const char *safe = rtu_safe_name(row->safe);
+    put_word(&l, row->actuator ? "actuator " : "observation ");
+    put(&l, row->name, RTU_NAME_MAX);
+    put_word(&l, " ");
+    put(&l, row->unit, RTU_UNIT_MAX);
+    put_hex(&l, rtu_f32_bits(row->min));
+    put_hex(&l, rtu_f32_bits(row->max));
+    if (row->actuator) {
+        put_word(&l, " slew");
+        put_hex(&l, rtu_f32_bits(row->slew));
+        put_word(&l, " safe ");
+        put_word(&l, safe != NULL ? safe : "none");
+        put_hex(&l, rtu_f32_bits(row->safe_value));
+    }
+    put_word(&l, "\n");
+    return l.size;
+}
+
+uint32_t rtu_schema_hash(uint32_t period_us, uint8_t n_obs, uint8_t n_act, const rtu_row *rows) {
+    char text[RTU_SCHEMA_LINE_MAX];
+    uint32_t hash = rtu_crc32(0, text, rtu_schema_head(period_us, n_obs, n_act, text));
+    for (unsigned i = 0; i < (unsigned)n_obs + n_act; i++)
+        hash = rtu_crc32(hash, text, rtu_schema_line(&rows[i], text));
+    return hash;
+}
+
+/* Plain ASCII without a space, 1 to max characters, then 00. */
+static bool plain(const char *text, size_t max) {
+    size_t n = 0;
+    for (; n <= max && text[n] != '\0'; n++)
+        if (text[n] < 0x21 || text[n] > 0x7E) return false;
+    return n >= 1 && n <= max;
+}
+
+bool rtu_row_valid(const rtu_row *row) {
+    if (!plain(row->name, RTU_NAME_MAX) || !plain(row->unit, RTU_UNIT_MAX)) return false;
+    if (!(row->min < row->max)) return false;
+    if (!row->actuator) return row->safe == RTU_SAFE_NONE;
+    if (row->safe == RTU_SAFE_NONE || rtu_safe_name(row->safe) == NULL) return false;
+    if (!rtu_f32_finite(row->min) || !rtu_f32_finite(row->max) || !(row->slew > 0.0f)) return false;
+    if (row->safe == RTU_SAFE_RAMP && !rtu_f32_finite(row->slew)) return false;
+    return row->safe_value >= row->min && row->safe_value <= row->max;
+}
