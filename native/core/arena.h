@@ -1,0 +1,167 @@
+// The arena is the model: one block of memory, described by a list of named sections.
+//
+// A Builder walks a component's arrays twice: first without a base, which counts bytes and fills the table of sections;
+// then with one, which hands out the pointers. Both walks run the same code, so plan and memory cannot differ.
+#pragma once
+
+#include <stdint.h>
+
+#include "native/core/status.h"
+
+namespace rtu::core {
+
+constexpr uint64_t kAlignment = 64;  // bytes; one cache line, and the widest vector
+constexpr int kNameBytes = 40;
+constexpr int kMaxSections = 224;
+
+enum class DType : uint8_t { f32 = 1, f64 = 2, u64 = 3, i32 = 4 };
+
+constexpr uint32_t dtype_bytes(DType dtype) { return dtype == DType::f32 || dtype == DType::i32 ? 4U : 8U; }
+
+template <class T>
+struct DTypeOf;
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::f32;
+};
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::f64;
+};
+template <>
+struct DTypeOf<uint64_t> {
+  static constexpr DType value = DType::u64;
+};
+template <>
+struct DTypeOf<int32_t> {
+  static constexpr DType value = DType::i32;
+};
+
+// What checkpoints, bindings and tests see of an array: its canonical shape (rows, cols), and how to find element (i, j):
+//   p = i / group, k = i % group;  index = (p / lanes) * block_stride + k * group_stride + p % lanes + j * column_stride
+struct Section {
+  char name[kNameBytes] = {};
+  DType dtype = DType::f32;
+  bool saved = true;   // part of a checkpoint and of the state hash; false: scratch
+  bool matrix = false;  // false: a vector, cols = 1
+  uint32_t rows = 0, cols = 0;
+  uint32_t lanes = 1, group = 1;
+  uint32_t block_stride = 1, group_stride = 0, column_stride = 0;  // elements
+  uint64_t offset = 0;                                              // bytes from the arena's start
+
+  constexpr uint64_t count() const { return static_cast<uint64_t>(rows) * cols; }
+  constexpr uint64_t index(uint32_t i, uint32_t j) const {
+    const uint32_t p = i / group, k = i % group;
+    return static_cast<uint64_t>(p / lanes) * block_stride + static_cast<uint64_t>(k) * group_stride + p % lanes +
+           static_cast<uint64_t>(j) * column_stride;
+  }
+};
+
+struct SectionTable {
+  Section sections[kMaxSections] = {};
+  int count = 0;
+  Status status = Status::ok;
+};
+
+// A dotted name put together without a heap: Name("actor").dot("cell").dot("W1").
+struct Name {
+  char text[kNameBytes] = {};
+
+  constexpr Name() = default;
+  constexpr explicit Name(const char* first) { append(first); }
+  constexpr Name dot(const char* part) const {
+    Name name = *this;
+    if (name.text[0] != 0) name.append(".");
+    name.append(part);
+    return name;
+  }
+  constexpr Name number(int value) const {  // 0 to 99
+    Name name = *this;
+    char digits[3] = {};
+    if (value >= 10) {
+      digits[0] = static_cast<char>('0' + value / 10);
+      digits[1] = static_cast<char>('0' + value % 10);
+    } else {
+      digits[0] = static_cast<char>('0' + value);
+    }
+    name.append(digits);
+    return name;
+  }
+
+ private:
+  constexpr void append(const char* part) {
+    int at = 0;
+    while (at < kNameBytes - 1 && text[at] != 0) ++at;
+    for (int i = 0; part[i] != 0 && at < kNameBytes - 1; ++i) text[at++] = part[i];
+  }
+};
+
+// How many scalars a vector takes in memory, so that whole vectors of `lanes` may be read and written.
+constexpr uint32_t padded(uint32_t n, uint32_t lanes) { return (n + lanes - 1) / lanes * lanes; }
+
+class Builder {
+ public:
+  constexpr Builder(unsigned char* base, SectionTable* table, uint32_t lanes) : base_(base), table_(table), lanes_(lanes) {}
+
+  constexpr uint32_t lanes() const { return lanes_; }
+  constexpr uint64_t bytes() const { return used_; }
+
+  // Unnamed room for n scalars, 64-byte aligned; the caller names its parts with describe().
+  template <class T>
+  constexpr T* room(uint64_t n) {
+    last_offset_ = used_;
+    used_ += (n * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+    return base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + last_offset_);
+  }
+
+  // A vector (n), padded to whole lanes.
+  template <class T>
+  constexpr T* vector(const Name& name, uint32_t n, bool saved = true) {
+    T* data = room<T>(padded(n, lanes_));
+    Section section;
+    section.dtype = DTypeOf<T>::value;
+    section.saved = saved;
+    section.rows = n;
+    section.cols = 1;
+    describe(name, section, 0);
+    return data;
+  }
+
+  // A matrix (rows, cols), row after row, each row padded to whole lanes.
+  template <class T>
+  constexpr T* matrix(const Name& name, uint32_t rows, uint32_t cols, bool saved = true) {
+    const uint32_t stride = padded(cols, lanes_);
+    T* data = room<T>(static_cast<uint64_t>(rows) * stride);
+    Section section;
+    section.dtype = DTypeOf<T>::value;
+    section.saved = saved;
+    section.matrix = true;
+    section.rows = rows;
+    section.cols = cols;
+    section.block_stride = stride;
+    section.column_stride = 1;
+    describe(name, section, 0);
+    return data;
+  }
+
+  // Names a part of the room handed out last, `skip` bytes into it.
+  constexpr void describe(const Name& name, Section section, uint64_t skip) {
+    if (table_ == nullptr) return;
+    if (table_->count == kMaxSections) {
+      table_->status = Status::too_many;
+      return;
+    }
+    for (int i = 0; i < kNameBytes; ++i) section.name[i] = name.text[i];
+    section.offset = last_offset_ + skip;
+    table_->sections[table_->count++] = section;
+  }
+
+ private:
+  unsigned char* base_;
+  SectionTable* table_;
+  uint32_t lanes_;
+  uint64_t used_ = 0;
+  uint64_t last_offset_ = 0;
+};
+
+}  // namespace rtu::core

@@ -1,0 +1,173 @@
+// Dense layers, LayerNorm, leaky relu, Adam. Weights row after row, rows padded to whole lanes. Letters: kernels.h.
+#pragma once
+
+#include "native/kernels/kernels.h"
+#include "native/kernels/vec.h"
+
+namespace {
+
+using rtu::kernels::AdamStep;
+
+template <class T, int V, int E>
+void dense_forward_sets(int32_t rows, int32_t stride, T* w, T* const* z, const T* a, const T* x, T* y) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  for (int32_t i = 0; i < rows; ++i, w += stride) {
+    F sum = L::all(T(0));
+    for (int32_t j = 0; j < stride; j += V) {
+      F weight = L::load(w + j);
+      for (int s = 0; s < E; ++s) weight += a[s] * L::load(z[s] + static_cast<int64_t>(i) * stride + j);
+      if constexpr (E > 0) L::store(w + j, weight);
+      sum += weight * L::load(x + j);
+    }
+    y[i] = L::sum(sum);
+  }
+}
+
+template <class T, int V>
+void dense_forward(int32_t rows, int32_t stride, int32_t n_sets, T* w, T* const* z, const T* a, const T* x, T* y) {
+  bool pending = false;
+  for (int32_t s = 0; s < n_sets; ++s) pending |= a[s] != T(0);
+  if (!pending)
+    dense_forward_sets<T, V, 0>(rows, stride, w, z, a, x, y);
+  else if (n_sets == 1)
+    dense_forward_sets<T, V, 1>(rows, stride, w, z, a, x, y);
+  else
+    dense_forward_sets<T, V, 2>(rows, stride, w, z, a, x, y);
+}
+
+template <class T, int V, int C>
+RTU_INLINE void dense_backward_some(int32_t rows, int32_t stride, const T* w, const T* const* c, T* const* dx) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  for (int32_t j = 0; j < stride; j += V) {
+    F sum[C];
+    for (int k = 0; k < C; ++k) sum[k] = L::all(T(0));
+    for (int32_t i = 0; i < rows; ++i) {
+      const F weight = L::load(w + static_cast<int64_t>(i) * stride + j);
+      for (int k = 0; k < C; ++k) sum[k] += weight * c[k][i];
+    }
+    for (int k = 0; k < C; ++k) L::store(dx[k] + j, sum[k]);
+  }
+}
+
+template <class T, int V>
+void dense_backward(int32_t rows, int32_t stride, const T* w, int32_t n_c, const T* const* c, T* const* dx) {
+  if (n_c == 1)
+    dense_backward_some<T, V, 1>(rows, stride, w, c, dx);
+  else if (n_c == 2)
+    dense_backward_some<T, V, 2>(rows, stride, w, c, dx);
+  else
+    dense_backward_some<T, V, 3>(rows, stride, w, c, dx);
+}
+
+template <class T, int V>
+T dense_learn(int32_t rows, int32_t stride, T decay, const T* c, const T* x, T* z) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  F norm = L::all(T(0));
+  for (int32_t i = 0; i < rows; ++i, z += stride) {
+    for (int32_t j = 0; j < stride; j += V) {
+      const F next = decay * L::load(z + j) + c[i] * L::load(x + j);
+      L::store(z + j, next);
+      norm += L::abs(next);
+    }
+  }
+  return L::sum(norm);
+}
+
+template <class T, int V>
+void add(int32_t n, T a, const T* x, T* y) {
+  typedef Lanes<T, V> L;
+  for (int32_t i = 0; i < n; i += V) L::store(y + i, L::load(y + i) + a * L::load(x + i));
+}
+
+template <class T, int V>
+T decay_add(int32_t n, T decay, const T* c, T* z) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  F norm = L::all(T(0));
+  for (int32_t i = 0; i < n; i += V) {
+    const F next = decay * L::load(z + i) + L::load(c + i);
+    L::store(z + i, next);
+    norm += L::abs(next);
+  }
+  return L::sum(norm);
+}
+
+// Sum over the first n of a padded vector of term(i, F) for whole lanes and term(i, T) for the rest.
+template <class T, int V>
+T norm_relu(int32_t n, const T* x, T* xhat, T* y) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  const int32_t whole = n / V * V;
+  F sums = L::all(T(0));
+  T rest = 0;
+  for (int32_t i = 0; i < whole; i += V) sums += L::load(x + i);
+  for (int32_t i = whole; i < n; ++i) rest += x[i];
+  const T mean = (L::sum(sums) + rest) / static_cast<T>(n);
+  F squares = L::all(T(0));
+  rest = 0;
+  for (int32_t i = 0; i < whole; i += V) {
+    const F centred = L::load(x + i) - mean;
+    squares += centred * centred;
+  }
+  for (int32_t i = whole; i < n; ++i) rest += (x[i] - mean) * (x[i] - mean);
+  const T variance = (L::sum(squares) + rest) / static_cast<T>(n);
+  const T inverse_deviation = T(1) / Lanes<T, 1>::sqrt(variance + T(1e-5));
+  for (int32_t i = 0; i < whole; i += V) {
+    const F normed = (L::load(x + i) - mean) * inverse_deviation;
+    L::store(xhat + i, normed);
+    L::store(y + i, normed > T(0) ? normed : normed * T(0.01));
+  }
+  for (int32_t i = whole; i < n; ++i) {
+    const T normed = (x[i] - mean) * inverse_deviation;
+    xhat[i] = normed;
+    y[i] = normed > 0 ? normed : normed * T(0.01);
+  }
+  return inverse_deviation;
+}
+
+// dx = (q - mean(q) - xhat mean(q xhat)) / deviation, q = dy through the leaky relu. dx holds q in between; dy and dx may be the same array.
+template <class T, int V>
+void norm_relu_backward(int32_t n, T inverse_deviation, const T* xhat, const T* dy, T* dx) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  const int32_t whole = n / V * V;
+  F sums = L::all(T(0)), products = sums;
+  T rest_sum = 0, rest_product = 0;
+  for (int32_t i = 0; i < whole; i += V) {
+    const F normed = L::load(xhat + i), c = L::load(dy + i);
+    const F q = normed > T(0) ? c : c * T(0.01);
+    L::store(dx + i, q);
+    sums += q;
+    products += q * normed;
+  }
+  for (int32_t i = whole; i < n; ++i) {
+    dx[i] = xhat[i] > 0 ? dy[i] : dy[i] * T(0.01);
+    rest_sum += dx[i];
+    rest_product += dx[i] * xhat[i];
+  }
+  const T mean = (L::sum(sums) + rest_sum) / static_cast<T>(n), slant = (L::sum(products) + rest_product) / static_cast<T>(n);
+  for (int32_t i = 0; i < whole; i += V) L::store(dx + i, (L::load(dx + i) - mean - L::load(xhat + i) * slant) * inverse_deviation);
+  for (int32_t i = whole; i < n; ++i) dx[i] = (dx[i] - mean - xhat[i] * slant) * inverse_deviation;
+}
+
+template <class T, int V>
+void adam(int32_t n_groups, int32_t width, int32_t stride_w, int32_t stride_m, const AdamStep<T>& step, T* w, const T* z, T* m, T* v) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  for (int32_t group = 0; group < n_groups; ++group) {
+    for (int32_t i = 0; i < width; i += V) {
+      const int64_t at = static_cast<int64_t>(group) * stride_w + i, moment = static_cast<int64_t>(group) * stride_m + i;
+      const F q = step.scale * L::load(z + at);
+      const F first = step.b1 * L::load(m + moment) + (T(1) - step.b1) * q;
+      const F second = step.b2 * L::load(v + moment) + (T(1) - step.b2) * (q * q);
+      L::store(m + moment, first);
+      L::store(v + moment, second);
+      L::store(w + at, L::load(w + at) + step.rate * first / (L::sqrt(second * step.unbias2) + step.eps));
+    }
+  }
+}
+
+}  // namespace

@@ -1,0 +1,13 @@
+// The reference: one lane, no contraction; float for work and microcontrollers, double for verification.
+#include "native/kernels/table.inl.h"
+
+namespace rtu::kernels {
+
+static constexpr Kernels<float> kTable = make_table<float, 1>("scalar");
+const Kernels<float>* const kScalar = &kTable;
+#if !defined(RTU_EDGE_FLOAT_ONLY)
+static constexpr Kernels<double> kDoubleTable = make_table<double, 1>("scalar");
+const Kernels<double>* const kScalarDouble = &kDoubleTable;
+#endif
+
+}  // namespace rtu::kernels

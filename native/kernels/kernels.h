@@ -1,0 +1,121 @@
+// The kernels: loops over floats, one source, compiled per instruction set into a table of functions.
+//
+//   letter      meaning                                                            shape           equation (docs/math.md)
+//   P, d, G     poles padded to whole lanes, inputs, units that share a pole
+//   g, phi      real and imaginary part of the pole, r cos(theta), r sin(theta)    (P)             1
+//   gam         input scale sqrt(1 - r^2) + 1e-8                                   (P)             1
+//   h1, h2      state before the step; k1, k2 after it                             (G, P)          1
+//   u1, u2      W1 x, W2 x                                                         (G, P)          1
+//   s1, s2      f'(h) (linear) or f'(z) (nonlinear) of the newest state            (G, P)          1, 2
+//   N, T        dh/dnu_log, dh/dtheta_log                                          (2, G, P)       2
+//   A, B        dh/dW1, dh/dW2; the linear RTU keeps A alone: B1 = -A2, B2 = A1    (P, d)          2
+//   e1, e2      cotangent of z (linear) or of h (nonlinear)                        (G, P)          2
+//   z           eligibility trace of a weight, one set per optimiser               like the weight 4
+//   a           pending step alpha delta of a set: w <- w + a z                    scalar          4
+//
+// Vectors over units are padded to whole lanes, member-major: element (k, p) at k P + p. Lanes beyond the last pole carry
+// no weight and no cotangent, so that nothing they hold reaches a sum.
+#pragma once
+
+#include <stdint.h>
+
+namespace rtu::kernels {
+
+constexpr int kMaxSets = 2;  // eligibility sets on one body: the critic's and the actor's
+
+enum class Activation : int32_t { identity = 0, relu = 1, tanh = 2 };
+
+// The recurrent block in memory. For the pole block b, member k, input j:
+//   traces  at  traces  + (b d + j) trace_step:             [A1 V][A2 V]  (nonlinear: [A1][A2][B1][B2])
+//   weights at  weights + ((b G + k) d + j) weight_step:     [W1 V][W2 V] then per set [z1 V][z2 V]
+// With one unit a pole both lie side by side in one stream (trace_step = weight_step).
+template <class T>
+struct Block {
+  T* traces;
+  T* weights;
+  int32_t trace_step, weight_step;  // scalars
+  int32_t blocks, inputs, members, sets;
+};
+
+template <class T>
+struct Coefficients {  // each (P)
+  T *nu, *theta, *g, *phi, *gam, *dgam;
+};
+
+// What learn() needs for one eligibility set.
+template <class T>
+struct SetCotangent {
+  const T* e1;
+  const T* e2;
+  T decay;  // gamma lambda
+  T norm;   // out: sum |z| after the update
+};
+
+template <class T>
+struct UnitTraces {  // per pole (P) z; per unit (G, P) N and T
+  T *N1, *N2, *T1, *T2;
+  T* z_nu[kMaxSets];
+  T* z_theta[kMaxSets];
+};
+
+template <class T>
+struct AdamStep {
+  T rate;        // the step size over the first moment's bias correction
+  T b1, b2;      // decay of the moments
+  T unbias2;     // 1 / (1 - b2^t)
+  T eps;
+  T scale;       // the ascent direction is scale z
+};
+
+template <class T>
+struct Kernels {
+  const char* name;
+  int32_t lanes;
+
+  // Coefficients of a step of `k` nominal periods, from nu_log and theta_log (P). k = 1 gives the plain form's bits.
+  void (*coefficients)(int32_t poles, const T* nu_log, const T* theta_log, T k, const Coefficients<T>& out);
+
+  // W <- W + sum_s a[s] z[s] where a[s] is not 0, then u = W x.
+  void (*forward)(const Block<T>& block, const T* a, const T* x, T* u1, T* u2);
+  // W <- W + sum_s a[s] z[s].
+  void (*apply)(const Block<T>& block, const T* a);
+  // The state's step: k1, k2 from h1, h2, u1, u2; output y = f(k) and s = f'.
+  void (*state)(int32_t poles, int32_t members, bool linear, Activation f, const Coefficients<T>& c, const T* h1, const T* h2, const T* u1,
+                const T* u2, T* k1, T* k2, T* y1, T* y2, T* s1, T* s2);
+
+  // z <- decay z + contraction of the cotangent with the traces, and the traces advance with the coefficients of the last state step.
+  // advance_first: false, TD order (the cotangent belongs to the state before); true, supervised order (to the newest state).
+  void (*learn_linear)(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, SetCotangent<T>* sets);
+  void (*learn_nonlinear)(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, const T* s1, const T* s2, SetCotangent<T>* sets);
+  // The same for nu_log and theta_log. s1, s2 are null for the linear RTU.
+  void (*learn_units)(int32_t poles, int32_t members, int32_t n_sets, bool advance_first, const Coefficients<T>& c, const T* h1, const T* h2,
+                      const T* u1, const T* u2, const T* s1, const T* s2, const UnitTraces<T>& traces, SetCotangent<T>* sets);
+
+  // Dense layer, W (rows, stride): W <- W + sum_s a[s] z[s], then y = W x. n_sets may be 0.
+  void (*dense_forward)(int32_t rows, int32_t stride, int32_t n_sets, T* w, T* const* z, const T* a, const T* x, T* y);
+  // dx (stride) = W^T c for each of n_c cotangents.
+  void (*dense_backward)(int32_t rows, int32_t stride, const T* w, int32_t n_c, const T* const* c, T* const* dx);
+  // z <- decay z + c x^T; returns sum |z|.
+  T (*dense_learn)(int32_t rows, int32_t stride, T decay, const T* c, const T* x, T* z);
+
+  // y <- y + a x, and z <- decay z + c with sum |z|; n is padded.
+  void (*add)(int32_t n, T a, const T* x, T* y);
+  T (*decay_add)(int32_t n, T decay, const T* c, T* z);
+  // LayerNorm without affine parameters over n of a padded vector, then leaky relu 0.01. xhat keeps the normalised input; returns 1 / deviation.
+  T (*norm_relu)(int32_t n, const T* x, T* xhat, T* y);
+  // Cotangent of x from the cotangent of y.
+  void (*norm_relu_backward)(int32_t n, T inverse_deviation, const T* xhat, const T* dy, T* dx);
+  // Kingma and Ba 2015: m <- b1 m + (1 - b1) q, v <- b2 v + (1 - b2) q^2, w <- w + rate m / (sqrt(v unbias2) + eps), q = scale z.
+  // Steps of `stride` scalars between vectors of one lane group: n_groups groups, each `width` scalars long (a multiple of the lanes).
+  void (*adam)(int32_t n_groups, int32_t width, int32_t stride_w, int32_t stride_m, const AdamStep<T>& step, T* w, const T* z, T* m, T* v);
+};
+
+// The tables of this build. A null entry: not compiled for this architecture.
+extern const Kernels<float>* const kScalar;
+extern const Kernels<double>* const kScalarDouble;
+extern const Kernels<float>* const kSse2;
+extern const Kernels<float>* const kAvx2;
+extern const Kernels<float>* const kAvx512;
+extern const Kernels<float>* const kNeon;
+
+}  // namespace rtu::kernels

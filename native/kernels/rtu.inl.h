@@ -1,0 +1,321 @@
+// The recurrent block: forward with the pending update on the way, state step, and the learning pass over traces and eligibilities.
+// Letters: kernels.h.
+#pragma once
+
+#include "native/kernels/kernels.h"
+#include "native/kernels/transform.inl.h"
+
+namespace {
+
+using rtu::kernels::Activation;
+using rtu::kernels::Block;
+using rtu::kernels::Coefficients;
+using rtu::kernels::SetCotangent;
+using rtu::kernels::UnitTraces;
+
+// ---- forward ----------------------------------------------------------------------------------------------------------------
+
+// One member of one block: moves its weights by the pending steps of the E first sets, and sums W x.
+template <class T, int V, int E, bool Sum>
+RTU_INLINE void forward_member(T* w, int32_t step, int32_t d, const T* a, const T* x, T* u1, T* u2) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  F sum1 = L::all(T(0)), sum2 = sum1;
+  for (int32_t j = 0; j < d; ++j, w += step) {
+    F w1 = L::load(w), w2 = L::load(w + V);
+    if constexpr (E > 0) {
+      for (int s = 0; s < E; ++s) {
+        w1 += a[s] * L::load(w + (2 + 2 * s) * V);
+        w2 += a[s] * L::load(w + (3 + 2 * s) * V);
+      }
+      L::store(w, w1);
+      L::store(w + V, w2);
+    }
+    if constexpr (Sum) {
+      sum1 += w1 * x[j];
+      sum2 += w2 * x[j];
+    }
+  }
+  if constexpr (Sum) {
+    L::store(u1, sum1);
+    L::store(u2, sum2);
+  }
+}
+
+template <class T, int V, int E, bool Sum>
+void forward_sets(const Block<T>& block, const T* a, const T* x, T* u1, T* u2) {
+  const int32_t poles = block.blocks * V;
+  for (int32_t b = 0; b < block.blocks; ++b) {
+    for (int32_t k = 0; k < block.members; ++k) {
+      T* w = block.weights + static_cast<int64_t>(b * block.members + k) * block.inputs * block.weight_step;
+      const int32_t at = k * poles + b * V;
+      forward_member<T, V, E, Sum>(w, block.weight_step, block.inputs, a, x, Sum ? u1 + at : u1, Sum ? u2 + at : u2);
+    }
+  }
+}
+
+template <class T>
+RTU_INLINE bool any_pending(int32_t n_sets, const T* a) {
+  for (int32_t s = 0; s < n_sets; ++s)
+    if (a[s] != T(0)) return true;
+  return false;
+}
+
+template <class T, int V, bool Sum>
+RTU_INLINE void forward_any(const Block<T>& block, const T* a, const T* x, T* u1, T* u2) {
+  if (!any_pending(block.sets, a)) {
+    if (Sum) forward_sets<T, V, 0, true>(block, a, x, u1, u2);
+  } else if (block.sets == 1) {
+    forward_sets<T, V, 1, Sum>(block, a, x, u1, u2);
+  } else {
+    forward_sets<T, V, 2, Sum>(block, a, x, u1, u2);
+  }
+}
+
+template <class T, int V>
+void forward(const Block<T>& block, const T* a, const T* x, T* u1, T* u2) {
+  forward_any<T, V, true>(block, a, x, u1, u2);
+}
+
+template <class T, int V>
+void apply(const Block<T>& block, const T* a) {
+  forward_any<T, V, false>(block, a, nullptr, nullptr, nullptr);
+}
+
+// ---- state ------------------------------------------------------------------------------------------------------------------
+
+template <class T, int V>
+RTU_INLINE void activate(Activation f, Vec<T, V> z, Vec<T, V>& y, Vec<T, V>& slope) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  const F zero = L::all(T(0)), one = L::all(T(1));
+  if (f == Activation::relu) {
+    y = z > zero ? z : zero;
+    slope = z > zero ? one : zero;
+  } else if (f == Activation::tanh) {
+    y = tanh<T, V>(z);
+    slope = one - y * y;
+  } else {
+    y = z;
+    slope = one;
+  }
+}
+
+template <class T, int V>
+void state(int32_t poles, int32_t members, bool linear, Activation f, const Coefficients<T>& c, const T* h1, const T* h2, const T* u1, const T* u2,
+           T* k1, T* k2, T* y1, T* y2, T* s1, T* s2) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  for (int32_t k = 0; k < members; ++k) {
+    for (int32_t p = 0; p < poles; p += V) {
+      const int32_t i = k * poles + p;
+      const F g = L::load(c.g + p), phi = L::load(c.phi + p), gam = L::load(c.gam + p);
+      const F a1 = L::load(h1 + i), a2 = L::load(h2 + i);
+      const F z1 = g * a1 - phi * a2 + gam * L::load(u1 + i);
+      const F z2 = g * a2 + phi * a1 + gam * L::load(u2 + i);
+      F f1, f2, slope1, slope2;
+      activate<T, V>(f, z1, f1, slope1);
+      activate<T, V>(f, z2, f2, slope2);
+      L::store(k1 + i, linear ? z1 : f1);
+      L::store(k2 + i, linear ? z2 : f2);
+      L::store(y1 + i, f1);
+      L::store(y2 + i, f2);
+      L::store(s1 + i, slope1);
+      L::store(s2 + i, slope2);
+    }
+  }
+}
+
+// ---- learn, linear ----------------------------------------------------------------------------------------------------------
+
+// z <- decay z + (e1 A1 + e2 A2, e2 A1 - e1 A2) for the E sets of one member, and A <- rot(A) + gam x when this member is the one that
+// advances the traces. One stream: 2 + 2E loads and stores a lane.
+template <class T, int V, int E, bool AdvanceFirst, bool Advance>
+RTU_INLINE void learn_linear_member(T* t, int32_t trace_step, T* w, int32_t weight_step, int32_t d, Vec<T, V> g, Vec<T, V> phi, Vec<T, V> gam,
+                                    const T* x, const Vec<T, V>* e1, const Vec<T, V>* e2, const T* decay, Vec<T, V>* norm) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  F total[E > 0 ? E : 1];
+  for (int s = 0; s < E; ++s) total[s] = norm[s];
+  for (int32_t j = 0; j < d; ++j, t += trace_step, w += weight_step) {
+    F re = L::load(t), im = L::load(t + V);
+    const F next_re = g * re - phi * im + gam * x[j];
+    const F next_im = g * im + phi * re;
+    if constexpr (Advance) {
+      L::store(t, next_re);
+      L::store(t + V, next_im);
+    }
+    if constexpr (Advance && AdvanceFirst) {
+      re = next_re;
+      im = next_im;
+    }
+    for (int s = 0; s < E; ++s) {
+      T* z = w + (2 + 2 * s) * V;
+      const F z1 = decay[s] * L::load(z) + (e1[s] * re + e2[s] * im);
+      const F z2 = decay[s] * L::load(z + V) + (e2[s] * re - e1[s] * im);
+      L::store(z, z1);
+      L::store(z + V, z2);
+      total[s] += L::abs(z1) + L::abs(z2);
+    }
+  }
+  for (int s = 0; s < E; ++s) norm[s] = total[s];
+}
+
+template <class T, int V, int E, bool AdvanceFirst>
+void learn_linear_sets(const Block<T>& block, const Coefficients<T>& c, const T* x, SetCotangent<T>* sets) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  constexpr int sets_or_one = E > 0 ? E : 1;
+  const int32_t poles = block.blocks * V, d = block.inputs, members = block.members;
+  F norm[sets_or_one];
+  T decay[sets_or_one];
+  for (int s = 0; s < E; ++s) {
+    norm[s] = L::all(T(0));
+    decay[s] = sets[s].decay;
+  }
+  for (int32_t b = 0; b < block.blocks; ++b) {
+    const F g = L::load(c.g + b * V), phi = L::load(c.phi + b * V), gam = L::load(c.gam + b * V);
+    T* t = block.traces + static_cast<int64_t>(b) * d * block.trace_step;
+    for (int32_t k = 0; k < members; ++k) {
+      T* w = block.weights + static_cast<int64_t>(b * members + k) * d * block.weight_step;
+      F e1[sets_or_one], e2[sets_or_one];
+      for (int s = 0; s < E; ++s) {
+        e1[s] = L::load(sets[s].e1 + k * poles + b * V);
+        e2[s] = L::load(sets[s].e2 + k * poles + b * V);
+      }
+      // The traces are the pole's: the first member advances them (supervised order), or the last one does (TD order).
+      const bool advance = AdvanceFirst ? k == 0 : k == members - 1;
+      if (advance)
+        learn_linear_member<T, V, E, AdvanceFirst, true>(t, block.trace_step, w, block.weight_step, d, g, phi, gam, x, e1, e2, decay, norm);
+      else
+        learn_linear_member<T, V, E, AdvanceFirst, false>(t, block.trace_step, w, block.weight_step, d, g, phi, gam, x, e1, e2, decay, norm);
+    }
+  }
+  for (int s = 0; s < E; ++s) sets[s].norm = L::sum(norm[s]);
+}
+
+// ---- learn, nonlinear -------------------------------------------------------------------------------------------------------
+
+template <class T, int V, int E, bool AdvanceFirst>
+void learn_nonlinear_sets(const Block<T>& block, const Coefficients<T>& c, const T* x, const T* s1, const T* s2, SetCotangent<T>* sets) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  constexpr int sets_or_one = E > 0 ? E : 1;
+  const int32_t d = block.inputs;
+  F norm[sets_or_one], e1[sets_or_one], e2[sets_or_one];
+  for (int s = 0; s < E; ++s) norm[s] = L::all(T(0));
+  for (int32_t b = 0; b < block.blocks; ++b) {
+    const int32_t at = b * V;
+    const F slope1 = L::load(s1 + at), slope2 = L::load(s2 + at);
+    const F g = L::load(c.g + at), phi = L::load(c.phi + at), gam = L::load(c.gam + at);
+    const F g1 = g * slope1, phi1 = phi * slope1, gam1 = gam * slope1, g2 = g * slope2, phi2 = phi * slope2, gam2 = gam * slope2;
+    T* t = block.traces + static_cast<int64_t>(b) * d * block.trace_step;
+    T* w = block.weights + static_cast<int64_t>(b) * d * block.weight_step;
+    for (int s = 0; s < E; ++s) {
+      e1[s] = L::load(sets[s].e1 + at);
+      e2[s] = L::load(sets[s].e2 + at);
+    }
+    for (int32_t j = 0; j < d; ++j, t += block.trace_step, w += block.weight_step) {
+      F A1 = L::load(t), A2 = L::load(t + V), B1 = L::load(t + 2 * V), B2 = L::load(t + 3 * V);
+      const F nA1 = g1 * A1 - phi1 * A2 + gam1 * x[j], nA2 = g2 * A2 + phi2 * A1;
+      const F nB1 = g1 * B1 - phi1 * B2, nB2 = g2 * B2 + phi2 * B1 + gam2 * x[j];
+      L::store(t, nA1);
+      L::store(t + V, nA2);
+      L::store(t + 2 * V, nB1);
+      L::store(t + 3 * V, nB2);
+      if constexpr (AdvanceFirst) {
+        A1 = nA1;
+        A2 = nA2;
+        B1 = nB1;
+        B2 = nB2;
+      }
+      for (int s = 0; s < E; ++s) {
+        T* z = w + (2 + 2 * s) * V;
+        const F z1 = sets[s].decay * L::load(z) + (e1[s] * A1 + e2[s] * A2);
+        const F z2 = sets[s].decay * L::load(z + V) + (e1[s] * B1 + e2[s] * B2);
+        L::store(z, z1);
+        L::store(z + V, z2);
+        norm[s] += L::abs(z1) + L::abs(z2);
+      }
+    }
+  }
+  for (int s = 0; s < E; ++s) sets[s].norm = L::sum(norm[s]);
+}
+
+template <class T, int V>
+void learn_linear(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, SetCotangent<T>* sets) {
+  if (block.sets == 0)
+    learn_linear_sets<T, V, 0, false>(block, c, x, sets);
+  else if (block.sets == 1)
+    advance_first ? learn_linear_sets<T, V, 1, true>(block, c, x, sets) : learn_linear_sets<T, V, 1, false>(block, c, x, sets);
+  else
+    advance_first ? learn_linear_sets<T, V, 2, true>(block, c, x, sets) : learn_linear_sets<T, V, 2, false>(block, c, x, sets);
+}
+
+template <class T, int V>
+void learn_nonlinear(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, const T* s1, const T* s2, SetCotangent<T>* sets) {
+  if (block.sets == 0)
+    learn_nonlinear_sets<T, V, 0, false>(block, c, x, s1, s2, sets);
+  else if (block.sets == 1)
+    advance_first ? learn_nonlinear_sets<T, V, 1, true>(block, c, x, s1, s2, sets) : learn_nonlinear_sets<T, V, 1, false>(block, c, x, s1, s2, sets);
+  else
+    advance_first ? learn_nonlinear_sets<T, V, 2, true>(block, c, x, s1, s2, sets) : learn_nonlinear_sets<T, V, 2, false>(block, c, x, s1, s2, sets);
+}
+
+// ---- learn, poles -----------------------------------------------------------------------------------------------------------
+
+// nu_log and theta_log: their gradient is summed over the units of the pole.
+template <class T, int V>
+void learn_units(int32_t poles, int32_t members, int32_t n_sets, bool advance_first, const Coefficients<T>& c, const T* h1, const T* h2, const T* u1,
+                 const T* u2, const T* s1, const T* s2, const UnitTraces<T>& traces, SetCotangent<T>* sets) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  F norm[rtu::kernels::kMaxSets] = {};
+  for (int32_t p = 0; p < poles; p += V) {
+    const F g = L::load(c.g + p), phi = L::load(c.phi + p), nu = L::load(c.nu + p), theta = L::load(c.theta + p), dgam = L::load(c.dgam + p);
+    F grad_nu[rtu::kernels::kMaxSets] = {}, grad_theta[rtu::kernels::kMaxSets] = {};
+    for (int32_t k = 0; k < members; ++k) {
+      const int32_t i = k * poles + p;
+      F N1 = L::load(traces.N1 + i), N2 = L::load(traces.N2 + i), T1 = L::load(traces.T1 + i), T2 = L::load(traces.T2 + i);
+      const F a1 = L::load(h1 + i), a2 = L::load(h2 + i);
+      const F turned1 = g * a1 - phi * a2, turned2 = g * a2 + phi * a1;
+      // dg h1 - dphi h2 = -nu (g h1 - phi h2), and for theta (-phi h1 - g h2) theta
+      F nN1 = g * N1 - phi * N2 + (dgam * L::load(u1 + i) - nu * turned1);
+      F nN2 = g * N2 + phi * N1 + (dgam * L::load(u2 + i) - nu * turned2);
+      F nT1 = g * T1 - phi * T2 - theta * turned2;
+      F nT2 = g * T2 + phi * T1 + theta * turned1;
+      if (s1 != nullptr) {
+        const F slope1 = L::load(s1 + i), slope2 = L::load(s2 + i);
+        nN1 *= slope1;
+        nN2 *= slope2;
+        nT1 *= slope1;
+        nT2 *= slope2;
+      }
+      L::store(traces.N1 + i, nN1);
+      L::store(traces.N2 + i, nN2);
+      L::store(traces.T1 + i, nT1);
+      L::store(traces.T2 + i, nT2);
+      if (advance_first) {
+        N1 = nN1;
+        N2 = nN2;
+        T1 = nT1;
+        T2 = nT2;
+      }
+      for (int32_t s = 0; s < n_sets; ++s) {
+        const F e1 = L::load(sets[s].e1 + i), e2 = L::load(sets[s].e2 + i);
+        grad_nu[s] += e1 * N1 + e2 * N2;
+        grad_theta[s] += e1 * T1 + e2 * T2;
+      }
+    }
+    for (int32_t s = 0; s < n_sets; ++s) {
+      const F z_nu = sets[s].decay * L::load(traces.z_nu[s] + p) + grad_nu[s];
+      const F z_theta = sets[s].decay * L::load(traces.z_theta[s] + p) + grad_theta[s];
+      L::store(traces.z_nu[s] + p, z_nu);
+      L::store(traces.z_theta[s] + p, z_theta);
+      norm[s] += L::abs(z_nu) + L::abs(z_theta);
+    }
+  }
+  for (int32_t s = 0; s < n_sets; ++s) sets[s].norm += L::sum(norm[s]);
+}
+
+}  // namespace

@@ -1,0 +1,30 @@
+// The table of one instruction set, filled from the templates.
+#pragma once
+
+#include "native/kernels/dense.inl.h"
+#include "native/kernels/rtu.inl.h"
+
+namespace {
+
+template <class T, int V>
+constexpr rtu::kernels::Kernels<T> make_table(const char* name) {
+  return {name,
+          V,
+          coefficients<T, V>,
+          forward<T, V>,
+          apply<T, V>,
+          state<T, V>,
+          learn_linear<T, V>,
+          learn_nonlinear<T, V>,
+          learn_units<T, V>,
+          dense_forward<T, V>,
+          dense_backward<T, V>,
+          dense_learn<T, V>,
+          add<T, V>,
+          decay_add<T, V>,
+          norm_relu<T, V>,
+          norm_relu_backward<T, V>,
+          adam<T, V>};
+}
+
+}  // namespace

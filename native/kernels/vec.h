@@ -1,0 +1,115 @@
+// Vectors at the machine's native width over the compiler's vector extensions. Included by isa_*.cpp only; everything has
+// internal linkage, so that no linker can hand one instruction set's code to another.
+#pragma once
+
+#include <stdint.h>
+
+namespace {
+
+template <class T, int V>
+struct VecOf {
+  typedef T type __attribute__((vector_size(sizeof(T) * V)));
+};
+template <class T>
+struct VecOf<T, 1> {
+  typedef T type;
+};
+template <class T, int V>
+using Vec = typename VecOf<T, V>::type;
+
+template <class T>
+struct IntOf;
+template <>
+struct IntOf<float> {
+  typedef int32_t type;
+  static constexpr int mantissa = 23, bias = 127;
+  static constexpr float rounder = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
+};
+template <>
+struct IntOf<double> {
+  typedef int64_t type;
+  static constexpr int mantissa = 52, bias = 1023;
+  static constexpr double rounder = 6755399441055744.0;
+};
+template <class T, int V>
+using IVec = Vec<typename IntOf<T>::type, V>;
+
+#define RTU_INLINE inline __attribute__((always_inline))
+
+template <class T, int V>
+struct Lanes {
+  typedef Vec<T, V> F;
+  typedef IVec<T, V> I;
+  static constexpr int width = V;
+
+  static RTU_INLINE F all(T x) {
+    if constexpr (V == 1) {
+      return x;
+    } else {
+      return x - F{};
+    }
+  }
+  static RTU_INLINE F load(const T* p) { return *reinterpret_cast<const F*>(p); }
+  static RTU_INLINE void store(T* p, F x) { *reinterpret_cast<F*>(p) = x; }
+  static RTU_INLINE I bits(F x) {
+    if constexpr (V == 1) {
+      I i;
+      __builtin_memcpy(&i, &x, sizeof i);
+      return i;
+    } else {
+      return (I)x;
+    }
+  }
+  static RTU_INLINE F from_bits(I i) {
+    if constexpr (V == 1) {
+      F x;
+      __builtin_memcpy(&x, &i, sizeof x);
+      return x;
+    } else {
+      return (F)i;
+    }
+  }
+  static RTU_INLINE I to_int(F x) {  // x is a small integer
+    if constexpr (V == 1) {
+      return static_cast<I>(x);
+    } else {
+      return __builtin_convertvector(x, I);
+    }
+  }
+  static RTU_INLINE F abs(F x) { return from_bits(bits(x) & ~(static_cast<typename IntOf<T>::type>(1) << (sizeof(T) * 8 - 1))); }
+  static RTU_INLINE F max(F a, F b) { return a > b ? a : b; }
+  static RTU_INLINE F min(F a, F b) { return a < b ? a : b; }
+  static RTU_INLINE F sqrt(F x) {
+    if constexpr (V == 1) {
+      if constexpr (sizeof(T) == 4) return __builtin_sqrtf(x);
+      return static_cast<T>(__builtin_sqrt(x));
+    } else {
+      F y = x;
+      for (int i = 0; i < V; ++i) y[i] = __builtin_sqrtf(x[i]);
+      return y;
+    }
+  }
+  // Sum of the lanes, pairwise: the same tree for every width.
+  static RTU_INLINE T sum(F x) {
+    if constexpr (V == 1) {
+      return x;
+    } else {
+      T part[V];
+      __builtin_memcpy(part, &x, sizeof x);
+      for (int half = V / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) part[i] += part[i + half];
+      return part[0];
+    }
+  }
+  // x as it is, rounded: keeps the compiler from contracting the product that made it into a multiply-add.
+  static RTU_INLINE F rounded(F x) {
+#if defined(__x86_64__) || defined(__i386__)
+    if constexpr (sizeof(F) >= 4) __asm__("" : "+x"(x));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(x));
+#endif
+    return x;
+  }
+};
+
+}  // namespace
