@@ -5,7 +5,8 @@
  *     theta within the end stops, inelastic
  *
  * Each 10 ms step is 20 substeps of 0.5 ms. The electrical time constant L/R is 0.14 ms, so within a substep the current is solved exactly with omega
- * frozen, and its mean drives omega (semi-implicit Euler). Against a fine integration (tests/test_plants.py) theta is within 2e-3 rad after 5 s.
+ * frozen, and its mean drives omega; theta takes the mean of old and new omega. Against a fine integration of the equations (tests/test_plants.py) a run of
+ * 1 s, over several radians, ends within 0.02 rad and 0.2 rad/s.
  */
 #include "firmware_bridge/plants/parts.h"
 
@@ -101,12 +102,13 @@ static rtu_plant_result step(void *state, const float *u) {
     for (int i = 0; i < SUBSTEPS; ++i) {
         const float settled = (voltage - CONSTANT * omega) / RESISTANCE;
         const float excess = current - settled;
-        omega = next_omega(omega, CONSTANT * (settled + excess * DECAY_MEAN));
+        const float before = omega;
+        omega = next_omega(before, CONSTANT * (settled + excess * DECAY_MEAN));
         current = settled + excess * DECAY;
         if (current < 1e-12f && current > -1e-12f) {
             current = 0.0f; /* an idle winding decays without end; subnormal numbers differ between machines */
         }
-        theta += SUBSTEP_S * omega;
+        theta += 0.5f * SUBSTEP_S * (before + omega);
         if (!(theta <= STOP)) {
             theta = STOP;
             omega = 0.0f;

@@ -1,0 +1,151 @@
+"""The Gymnasium environments over the plants."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env
+
+import rtu_edge.envs as envs
+from rtu_edge.plants import Plant
+
+
+@pytest.mark.parametrize("actions", ["unit", "physical", 2, 5])
+@pytest.mark.parametrize("name", envs.IDS)
+def test_gymnasium_checker_has_nothing_to_say(name, actions):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # Advice, not a fault: who asks for physical units gets them.
+        warnings.filterwarnings("ignore", message=".*symmetric and normalized space")
+        env = gymnasium.make(name, actions=actions)
+        check_env(env.unwrapped)
+        env.close()
+
+
+@pytest.mark.parametrize("name", envs.IDS)
+def test_environment_is_the_plant(name):
+    env = gymnasium.make(name)
+    plant = Plant(envs.IDS[name])
+    observation, info = env.reset(seed=123)
+    assert info == {"plant_seed": 123}
+    assert np.array_equal(observation, plant.reset(123))
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        action = rng.uniform(-1.2, 1.2, 1).astype(np.float32)
+        top = plant.sheet.actuators[0].max
+        observation, reward, terminated, truncated, info = env.step(action)
+        expected = plant.step(info["applied"])
+        assert np.array_equal(observation, expected[0])
+        assert (reward, terminated, truncated) == expected[1:]
+        assert info["applied"] == pytest.approx(np.clip(action * top, -top, top), rel=1e-6)
+        if terminated:
+            break
+
+
+def test_plant_seed_starts_an_episode_again():
+    env = gymnasium.make("rtu_edge/ServoPosition-v0")
+    env.reset(seed=5)
+    second, info = env.reset()
+    third, _ = env.reset()
+    assert not np.array_equal(second, third)
+    again, _ = env.reset(seed=info["plant_seed"])
+    assert np.array_equal(again, second)
+    env.reset(seed=5)
+    assert np.array_equal(env.reset()[0], second)
+
+
+def test_levels_are_spaced_evenly():
+    env = gymnasium.make("rtu_edge/CartPole-v0", actions=5)
+    assert env.action_space == spaces.Discrete(5)
+    applied = []
+    for level in range(5):
+        env.reset(seed=0)
+        applied.append(float(env.step(level)[4]["applied"][0]))
+    assert applied == [-10.0, -5.0, 0.0, 5.0, 10.0]
+
+
+def test_max_steps_and_no_end():
+    env = gymnasium.make("rtu_edge/PendulumPosition-v0", max_steps=7)
+    env.reset(seed=0)
+    assert [env.step(np.zeros(1, np.float32))[3] for _ in range(7)] == [False] * 6 + [True]
+    env = gymnasium.make("rtu_edge/PendulumPosition-v0", max_steps=0)
+    env.reset(seed=0)
+    assert not any(env.step(np.zeros(1, np.float32))[3] for _ in range(1000))
+
+
+def test_sizes_fit_an_agent():
+    def of(**kwargs):
+        return envs.sizes(gymnasium.make("rtu_edge/CartPolePosition-v0", **kwargs))
+
+    assert of() == {"observation_size": 2, "action_size": 1}
+    assert of(actions=2) == {"observation_size": 2, "n_actions": 2}
+    assert envs.sizes(gymnasium.make("CartPole-v1")) == {"observation_size": 4, "n_actions": 2}
+    with pytest.raises(ValueError, match="RescaleAction"):
+        of(actions="physical")
+
+
+def test_train_drives_an_agent_through_episodes():
+    class Recorder:
+        def __init__(self):
+            self.calls = []
+
+        def reset(self, observation):
+            self.calls.append(("reset", observation))
+            return np.ones(1, np.float32)
+
+        def step(self, observation, reward, terminated=False, truncated=False):
+            self.calls.append(("step", observation, reward, terminated, truncated))
+            return np.ones(1, np.float32)
+
+    agent = Recorder()
+    env = gymnasium.make("rtu_edge/CartPolePosition-v0", max_steps=6)
+    returns = envs.train(agent, env, steps=20, seed=1)
+    assert returns == [6.0, 6.0, 6.0]
+    steps = [call for call in agent.calls if call[0] == "step"]
+    assert len(steps) == 20
+    assert [i for i, call in enumerate(steps) if call[4]] == [5, 11, 17]
+    assert not any(call[3] for call in steps)
+    # after each end a new start, which is not the last observation
+    for at, call in enumerate(agent.calls):
+        if call[0] == "step" and call[4]:
+            assert agent.calls[at + 1][0] == "reset"
+            assert not np.array_equal(agent.calls[at + 1][1], call[1])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"plant": "cartpole", "actions": 1}, "actions: 1 is neither"),
+        ({"plant": "cartpole", "actions": True}, "actions: True is neither"),
+        ({"plant": "cartpole", "actions": "newton"}, "actions: 'newton' is neither"),
+        ({"plant": "cartpol"}, "plant 'cartpol' is unknown"),
+        ({"plant": "cartpole", "render_mode": "human"}, "render_mode: 'human'"),
+    ],
+)
+def test_bad_arguments_are_named(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        envs.PlantEnv(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("actions", "action"),
+    [("unit", [0.0, 0.0]), ("unit", 0.0), ("unit", [np.nan]), ("physical", [np.inf]), (2, 2), (2, -1), (2, 0.5)],
+)
+def test_bad_actions_leave_the_plant_alone(actions, action):
+    env = envs.PlantEnv("cartpole", actions=actions)
+    env.reset(seed=0)
+    before = env.plant.state_bytes
+    with pytest.raises(ValueError, match="action"):
+        env.step(action)
+    assert env.plant.state_bytes == before
+
+
+def test_package_does_not_import_gymnasium():
+    code = "import sys, rtu_edge, rtu_edge.plants; sys.exit('gymnasium' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
