@@ -1,0 +1,236 @@
+"""The folder that a run leaves behind: configuration, events, telemetry, checkpoint, export, report.
+
+runs/NAME/config.toml      what was asked for, in canonical form, with its hash
+runs/NAME/events.jsonl     what happened when, one JSON object a line
+runs/NAME/telemetry.npz    one record per step and per episode, by stage
+runs/NAME/summary.json     results, checks, device, learner, machine
+runs/NAME/checkpoint.rtu   everything that learns
+runs/NAME/policy.onnx      the policy for elsewhere
+runs/NAME/report.html      all of it on one page
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge._version import __version__
+
+__all__ = ["Check", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
+
+
+class Check(msgspec.Struct, frozen=True):
+    """Something a run had to show."""
+
+    title: str
+    passed: bool
+    measured: str
+    required: str
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """One session with the device, or one piece of work beside it."""
+
+    steps: int = 0
+    episodes: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    message: str = ""
+    mean_return: float | None = None
+    counters: dict[str, int] = {}
+    privileges: list[str] = []
+
+    @property
+    def steps_per_s(self) -> float:
+        """Rate over the stage; 0 when it took no time."""
+        return self.steps / self.seconds if self.seconds > 0 else 0.0
+
+
+class Row(msgspec.Struct, frozen=True):
+    """An observation or actuator as the device describes it."""
+
+    name: str
+    unit: str
+    minimum: float
+    maximum: float
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """What a run was and how it went; grows while the run goes on."""
+
+    name: str
+    title: str = ""
+    headline: str = ""
+    started: str = ""
+    seconds: float = 0.0
+    version: str = __version__
+    seed: int = 0
+    period_s: float = 0.0
+    target_return: float | None = None
+    target_episodes: int = 20
+    reached_after_steps: int | None = None
+    config_hash: str = ""
+    state_hash: str = ""
+    onnx_difference: float | None = None
+    device: dict[str, str] = {}
+    observations: list[Row] = []
+    actuators: list[Row] = []
+    learner: dict[str, Any] = {}
+    learner_bytes: int = 0
+    machine: dict[str, str] = {}
+    stages: dict[str, Stage] = {}
+    checks: list[Check] = []
+
+    @property
+    def passed(self) -> bool:
+        """Every check held."""
+        return all(check.passed for check in self.checks)
+
+
+class RunFolder:
+    """A run's folder; a context manager. Closing twice is harmless.
+
+    Args:
+        path: an existing folder; `create` makes a new one.
+    """
+
+    CONFIG = "config.toml"
+    EVENTS = "events.jsonl"
+    TELEMETRY = "telemetry.npz"
+    SUMMARY = "summary.json"
+    CHECKPOINT = "checkpoint.rtu"
+    ONNX = "policy.onnx"
+    REPORT = "report.html"
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.arrays: dict[str, npt.NDArray[Any]] = {}
+        self._events: Any = None
+        self._start = time.monotonic()
+
+    @classmethod
+    def create(cls, root: str | os.PathLike[str], name: str) -> RunFolder:
+        """Make root/name, or root/name-2, -3, ... when it is taken: an earlier run is never overwritten."""
+        for attempt in range(1, 100_000):
+            path = Path(root, name if attempt == 1 else f"{name}-{attempt}")
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return cls(path)
+        raise FileExistsError(f"{root}/{name}: too many runs of this name")
+
+    def file(self, name: str) -> Path:
+        """Path of one of the folder's files."""
+        return self.path / name
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Append one event, with seconds since the folder was opened; flushed at once."""
+        if self._events is None:
+            self._events = self.file(self.EVENTS).open("a", encoding="utf-8")
+        record = {"t_s": round(time.monotonic() - self._start, 6), "utc": _now(), "event": kind, **fields}
+        self._events.write(json.dumps(record, default=str) + "\n")
+        self._events.flush()
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events so far; a last line cut short is left out."""
+        path = self.file(self.EVENTS)
+        found = []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return found
+
+    def save_arrays(self) -> None:
+        """Write `arrays` as telemetry.npz."""
+        temporary = self.file(self.TELEMETRY + ".tmp")
+        with temporary.open("wb") as stream:
+            np.savez_compressed(stream, **self.arrays)  # type: ignore[arg-type]
+        os.replace(temporary, self.file(self.TELEMETRY))
+
+    def load_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Read telemetry.npz; empty when there is none."""
+        path = self.file(self.TELEMETRY)
+        if not path.exists():
+            return {}
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+
+    def save_summary(self, summary: Summary) -> None:
+        """Write summary.json."""
+        text = msgspec.json.format(msgspec.json.encode(summary), indent=2)
+        self.file(self.SUMMARY).write_bytes(text + b"\n")
+
+    def load_summary(self) -> Summary:
+        """Read summary.json.
+
+        Raises:
+            ValueError: there is none, or it is not one.
+        """
+        try:
+            return msgspec.json.decode(self.file(self.SUMMARY).read_bytes(), type=Summary)
+        except (OSError, msgspec.DecodeError) as error:
+            raise ValueError(f"{self.path}: not the folder of a run: {error}") from error
+
+    def close(self) -> None:
+        """Close the list of events."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def machine() -> dict[str, str]:
+    """What this machine is, for a report."""
+    facts = {
+        "processor": _processor(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+    return facts
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    for key in ("model name", "Model", "Hardware"):
+        for line in lines:
+            if line.startswith(key):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

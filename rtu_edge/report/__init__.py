@@ -1,0 +1,38 @@
+"""A run's report: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtu_edge.log import RunFolder
+
+__all__ = ["write_picture", "write_report"]
+
+
+def write_report(folder: RunFolder) -> Path:
+    """Write report.html from what is in the run's folder.
+
+    Args:
+        folder: with at least a summary; telemetry is shown where there is some.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ValueError: there is no summary.
+    """
+    from rtu_edge.report.page import page
+
+    summary = folder.load_summary()
+    config = folder.file(RunFolder.CONFIG)
+    text = page(summary, folder.load_arrays(), config.read_text(encoding="utf-8") if config.exists() else "")
+    path = folder.file(RunFolder.REPORT)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_picture(folder: RunFolder, path: Path) -> None:
+    """Draw the run at a glance as a PNG or SVG file, for a README or a talk."""
+    from rtu_edge.report.figures import picture
+
+    picture(folder.load_summary(), folder.load_arrays(), path)

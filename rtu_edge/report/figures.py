@@ -1,0 +1,314 @@
+"""Pictures of a run, drawn with matplotlib, which is imported on demand."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge.log import Row, Summary
+
+__all__ = ["PALETTE", "episodes_svg", "latency_svg", "learning_svg", "picture", "running_mean", "tidy"]
+
+Array = npt.NDArray[Any]
+
+PALETTE = {
+    "ink": "#1b2733",
+    "muted": "#6b7a89",
+    "faint": "#dfe5ea",
+    "paper": "#ffffff",
+    "agent": "#0b7a75",
+    "control": "#d9642c",
+    "force": "#4257b2",
+    "good": "#2b8a3e",
+    "bad": "#c92a2a",
+}
+
+_STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.5,
+    "text.color": PALETTE["ink"],
+    "axes.edgecolor": PALETTE["muted"],
+    "axes.labelcolor": PALETTE["muted"],
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 9.0,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": PALETTE["faint"],
+    "grid.linewidth": 0.8,
+    "xtick.color": PALETTE["muted"],
+    "ytick.color": PALETTE["muted"],
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 0.0,
+    "xtick.minor.size": 0.0,
+    "ytick.minor.size": 0.0,
+    "legend.frameon": False,
+    "lines.solid_capstyle": "round",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "svg.fonttype": "path",
+}
+
+
+def running_mean(values: Array, window: int) -> Array:
+    """Mean of the last `window` values at each place; fewer at the start."""
+    total = np.cumsum(np.concatenate([[0.0], np.asarray(values, dtype=np.float64)]))
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - window, 0)
+    mean: Array = (total[ends] - total[starts]) / (ends - starts)
+    return mean
+
+
+def tidy(name: str) -> str:
+    """A device's name for something, as a title: pole_angle -> Pole angle."""
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def learning_svg(summary: Summary, arrays: dict[str, Array]) -> str:
+    """Return of each episode against steps, with the memoryless control where there is one."""
+    with _figure("learning", 10.4, 3.7) as figure:
+        _learning(figure.add_subplot(), summary, arrays)
+        return _svg(figure)
+
+
+def episodes_svg(summary: Summary, records: Array) -> str:
+    """Observations and actions over one episode, a panel each."""
+    panels = len(summary.observations) + len(summary.actuators)
+    with _figure("episode", 10.4, 0.6 + 1.25 * panels) as figure:
+        _episode(list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]), summary, records)
+        return _svg(figure)
+
+
+def latency_svg(records: Array) -> str:
+    """Histograms of lateness, step time and round trip."""
+    with _figure("latency", 10.4, 2.9) as figure:
+        for axes, (title, values) in zip(figure.subplots(1, 3), latencies(records).items(), strict=True):
+            _histogram(axes, title, values)
+        return _svg(figure)
+
+
+def picture(summary: Summary, arrays: dict[str, Array], path: Path) -> None:
+    """The run at a glance, for a README: learning curve, last episode, latency."""
+    episode = last_episode(arrays)
+    timed = arrays.get("realtime")
+    with _figure("picture", 12.0, 6.4) as figure:
+        figure.set_facecolor(PALETTE["paper"])
+        figure.get_layout_engine().set(w_pad=0.18, h_pad=0.14)
+        columns = figure.add_gridspec(1, 2, width_ratios=(1.6, 1.0), wspace=0.04)
+        left = columns[0].subgridspec(2, 1, height_ratios=(1.9, 1.0), hspace=0.06)
+        _learning(figure.add_subplot(left[0]), summary, arrays)
+        if timed is not None and len(timed):
+            cells = left[1].subgridspec(1, 3, wspace=0.02)
+            for place, (title, values) in enumerate(latencies(timed).items()):
+                _histogram(figure.add_subplot(cells[place]), title, values)
+        if episode is not None and len(episode):
+            panels = len(summary.observations) + len(summary.actuators)
+            rows = columns[1].subgridspec(panels, 1, hspace=0.02)
+            axes = [figure.add_subplot(rows[0])]
+            axes += [figure.add_subplot(rows[k], sharex=axes[0]) for k in range(1, panels)]
+            _episode(axes, summary, episode)
+        figure.savefig(path, dpi=150, facecolor=PALETTE["paper"])
+
+
+def last_episode(arrays: dict[str, Array]) -> Array | None:
+    """Records of the last whole episode, in real time if there was one, else of the learning stage."""
+    for stage in ("realtime", "learning"):
+        records = arrays.get(stage)
+        episodes = arrays.get(f"{stage}_episodes")
+        if records is None or not len(records):
+            continue
+        if episodes is not None and len(episodes):
+            whole: Array = records[records["episode"] == episodes["episode"][-1]]
+            if len(whole) > 1:
+                return whole
+        rest: Array = records[records["episode"] == records["episode"][-1]]
+        return rest
+    return None
+
+
+def latencies(records: Array) -> dict[str, Array]:
+    """The three times that matter, in us."""
+    step_ns = records["predict_ns"].astype(np.float64) + records["learn_ns"]
+    return {
+        "Lateness": records["lateness_ns"].astype(np.float64) / 1e3,
+        "Step time": step_ns / 1e3,
+        "Round trip": records["round_trip_ns"].astype(np.float64) / 1e3,
+    }
+
+
+@contextmanager
+def _figure(name: str, width: float, height: float) -> Iterator[Any]:
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    style: Any = {**_STYLE, "svg.hashsalt": name}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+
+
+def _svg(figure: Any) -> str:
+    """Inline SVG whose palette follows the page's, so that the page may be dark."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    for name, value in PALETTE.items():
+        text = text.replace(value, f"var(--{name})")
+    return text
+
+
+def _learning(axes: Any, summary: Summary, arrays: dict[str, Array]) -> None:
+    window = summary.target_episodes
+    ends = []
+    for stage, label, colour in (("control", "memoryless", "control"), ("learning", _label(summary), "agent")):
+        episodes = arrays.get(f"{stage}_episodes")
+        if episodes is None or not len(episodes):
+            continue
+        steps, returns = episodes["total_steps"] / 1e3, episodes["total_return"]
+        axes.plot(
+            steps,
+            returns,
+            ".",
+            color=PALETTE[colour],
+            alpha=0.32,
+            markersize=4.0,
+            markeredgewidth=0,
+            rasterized=len(steps) > 4000,
+        )
+        mean = running_mean(returns, window)
+        axes.plot(steps, mean, color=PALETTE[colour], linewidth=2.2)
+        ends.append((float(mean[-1]), label, colour, float(steps[-1])))
+    if summary.target_return is not None:
+        axes.axhline(summary.target_return, color=PALETTE["muted"], linewidth=1.0, linestyle=(0, (4, 3)))
+        axes.annotate(
+            f"goal {summary.target_return:g}",
+            (0.0, summary.target_return),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, -11),
+            textcoords="offset points",
+            color=PALETTE["muted"],
+            fontsize=8.5,
+        )
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    last = max((end[3] for end in ends), default=1.0)
+    axes.set_xlim(0.0, last * 1.02)
+    span = axes.get_ylim()[1] - axes.get_ylim()[0]
+    heights = _apart([end[0] for end in ends], 0.07 * span)
+    for (_, label, colour, _), height in zip(ends, heights, strict=True):
+        axes.annotate(
+            label,
+            (1.0, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            color=PALETTE[colour],
+            fontweight="bold",
+            va="center",
+            annotation_clip=False,
+        )
+    axes.set_title(f"Return of each episode, and the mean of {window}")
+    axes.set_xlabel("thousand steps")
+
+
+def _label(summary: Summary) -> str:
+    return {"none": "memoryless", "nonlinear": "nonlinear RTU"}.get(str(summary.learner.get("cell", "")), "linear RTU")
+
+
+def _apart(values: Sequence[float], least: float) -> list[float]:
+    """The same heights, moved so that labels at them do not touch."""
+    order = sorted(range(len(values)), key=lambda k: values[k])
+    placed = list(values)
+    for lower, upper in itertools.pairwise(order):
+        placed[upper] = max(placed[upper], placed[lower] + least)
+    return placed
+
+
+def _episode(axes: Sequence[Any], summary: Summary, records: Array) -> None:
+    time_s = np.arange(len(records)) * (summary.period_s or 1.0)
+    signals: list[tuple[Row, Array, str]] = [
+        (row, records["x"][:, k], "agent") for k, row in enumerate(summary.observations)
+    ]
+    signals += [(row, records["executed"][:, k], "force") for k, row in enumerate(summary.actuators)]
+    for panel, (row, values, colour) in zip(axes, signals, strict=True):
+        _signal(panel, time_s, row, values, colour)
+    for panel in axes[:-1]:
+        panel.tick_params(labelbottom=False)
+    axes[-1].set_xlabel("seconds" if summary.period_s else "steps")
+    axes[-1].set_xlim(0.0, max(float(time_s[-1]), 1e-6))
+
+
+def _signal(axes: Any, time_s: Array, row: Row, values: Array, colour: str) -> None:
+    scale, unit = (180.0 / math.pi, "°") if row.unit == "rad" else (1.0, row.unit)
+    shown = values.astype(np.float64) * scale
+    if colour == "force":
+        axes.fill_between(time_s, shown, step="post", color=PALETTE[colour], alpha=0.22, linewidth=0)
+        axes.step(time_s, shown, where="post", color=PALETTE[colour], linewidth=0.8)
+    else:
+        axes.plot(time_s, shown, color=PALETTE[colour], linewidth=1.4)
+    low, high = row.minimum * scale, row.maximum * scale
+    reach = float(np.max(np.abs(shown), initial=0.0))
+    if math.isfinite(low) and math.isfinite(high) and reach > 0.12 * max(abs(low), abs(high)):
+        for limit in (low, high):
+            axes.axhline(limit, color=PALETTE["bad"], linewidth=0.9, linestyle=(0, (2, 3)), alpha=0.8)
+    axes.axhline(0.0, color=PALETTE["muted"], linewidth=0.6)
+    axes.set_title(f"{tidy(row.name)}  [{unit}]" if unit and unit != "1" else tidy(row.name), fontsize=9.5, pad=4.0)
+
+
+def _histogram(axes: Any, title: str, values_us: Array) -> None:
+    axes.set_title(title, fontsize=9.5, pad=4.0)
+    values = values_us[np.isfinite(values_us) & (values_us > 0)]
+    if not len(values):
+        axes.text(0.5, 0.5, "nothing measured", transform=axes.transAxes, ha="center", color=PALETTE["muted"])
+        axes.set_axis_off()
+        return
+    low, high = max(float(values.min()), 0.1), float(values.max()) * 1.05
+    low = min(low, high / 2.0)
+    bins = np.geomspace(low, high, 44)
+    axes.hist(np.clip(values, low, None), bins=bins, color=PALETTE["agent"], alpha=0.85, log=True)
+    axes.set_xscale("log")
+    middle, tail = np.percentile(values, [50.0, 99.0])
+    for value, style in ((middle, "-"), (tail, (0, (3, 2)))):
+        axes.axvline(value, color=PALETTE["control"], linewidth=1.1, linestyle=style)
+    ticks = _ticks(low, high)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlim(low, high)
+    axes.grid(False)
+    axes.tick_params(labelleft=False)
+    axes.spines["left"].set_visible(False)
+    numbers = f"p50 {_short(middle)}   p99 {_short(tail)}   max {_short(float(values.max()))}  µs"
+    axes.set_xlabel(numbers, fontsize=8.5, labelpad=2.0)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers for a logarithmic axis: 1, 2, 5 or only 1, so that about four fall inside."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for leads in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8)):
+        ticks = [lead * 10.0**decade for decade in decades for lead in leads]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) >= 3:
+            return inside
+    return inside
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"

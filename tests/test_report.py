@@ -1,0 +1,137 @@
+"""The report of a made-up run: everything in it, nothing outside it, and not a word unescaped."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import fake_run
+import numpy as np
+import pytest
+
+from rtu_edge.log import RunFolder, Summary
+from rtu_edge.report import write_picture, write_report
+from rtu_edge.report.figures import last_episode, running_mean
+
+
+class Page(HTMLParser):
+    """Counts tags, and complains when they do not close in order."""
+
+    EMPTY = frozenset({"meta", "link", "br", "use", "path", "image"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.count: dict[str, int] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.count[tag] = self.count.get(tag, 0) + 1
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        self.count[tag] = self.count.get(tag, 0) + 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.EMPTY:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_complete_and_stands_alone(tmp_path: Path) -> None:
+    path = write_report(fake_run.make(tmp_path))
+    text = path.read_text()
+    page = Page(text)
+    assert page.open == []
+    assert page.count["svg"] == 3
+    outside = re.findall(r"""(?:src|href)=["'](?!#|data:)""", text) + re.findall(r"url\((?!#)", text)
+    assert outside == []
+    assert "2 of 2 checks held" in text
+    assert "a &lt;processor&gt; &amp; more" in text
+    assert "units = 32" in text
+    assert "NaN" not in text
+    assert len(text) < 2_000_000
+
+
+def test_ids_do_not_collide_between_pictures(tmp_path: Path) -> None:
+    text = write_report(fake_run.make(tmp_path)).read_text()
+    clips = re.findall(r'<clipPath id="([^"]+)"', text)
+    assert len(clips) == len(set(clips))
+
+
+def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
+    one = write_report(fake_run.make(tmp_path / "one")).read_text()
+    two = write_report(fake_run.make(tmp_path / "two")).read_text()
+    assert one == two
+
+
+def test_a_failed_check_is_not_hidden(tmp_path: Path) -> None:
+    text = write_report(fake_run.make(tmp_path, passed=False)).read_text()
+    assert "1 of 2 checks held" in text
+    assert 'class="mark bad">✗' in text
+
+
+def test_a_run_that_ended_at_once_has_a_page_too(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path, "short") as folder:
+        folder.save_summary(Summary(name="short", title="Nothing happened"))
+        assert "Nothing happened" in write_report(folder).read_text()
+
+
+def test_a_single_episode_and_odd_values_are_drawn(tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path)
+    arrays = folder.arrays
+    arrays["learning_episodes"] = arrays["learning_episodes"][:1]
+    del arrays["control_episodes"]
+    arrays["realtime"] = arrays["realtime"][:3]
+    arrays["realtime"]["lateness_ns"] = 0
+    arrays["realtime"]["x"][1] = np.inf
+    folder.save_arrays()
+    assert Page(write_report(folder).read_text()).open == []
+
+
+def test_a_folder_without_a_summary_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not the folder of a run"):
+        write_report(RunFolder(tmp_path))
+
+
+def test_the_picture_for_the_readme(tmp_path: Path) -> None:
+    write_picture(fake_run.make(tmp_path), tmp_path / "run.png")
+    assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_matplotlib_is_imported_on_demand() -> None:
+    code = "import sys, rtu_edge.report, rtu_edge.log, rtu_edge.report.page; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_running_mean() -> None:
+    assert running_mean(np.array([2.0, 4.0, 6.0, 8.0]), 2).tolist() == [2.0, 3.0, 5.0, 7.0]
+    assert running_mean(np.array([]), 2).tolist() == []
+
+
+def test_the_last_whole_episode_is_found() -> None:
+    records = fake_run.records(np.random.default_rng(0), 1200)
+    episodes = np.zeros(2, fake_run.EPISODE)
+    episodes["episode"] = [3, 4]
+    found = last_episode({"realtime": records, "realtime_episodes": episodes})
+    assert found is not None
+    assert found["episode"].tolist() == [4] * 500
+    assert last_episode({}) is None
+
+
+def test_a_second_run_of_a_name_gets_its_own_folder(tmp_path: Path) -> None:
+    names = [RunFolder.create(tmp_path, "demo").path.name for _ in range(3)]
+    assert names == ["demo", "demo-2", "demo-3"]
+
+
+def test_events_survive_a_cut(tmp_path: Path) -> None:
+    with RunFolder(tmp_path) as folder:
+        folder.event("start", seed=1)
+        folder.event("stop", reason="signal")
+    path = folder.file(RunFolder.EVENTS)
+    path.write_bytes(path.read_bytes()[:-5])
+    assert [event["event"] for event in folder.events()] == ["start"]
+    folder.close()
