@@ -20,7 +20,8 @@
 #define START 0.05f
 #define FORCE_MAX 10.0f
 
-static const char kSource[] = "Barto, Sutton, Anderson 1983; Gymnasium CartPole-v1 (classic_control/cartpole.py), force continuous";
+static const char kSource[] =
+    "Barto, Sutton, Anderson 1983; Gymnasium CartPole-v1 (classic_control/cartpole.py), force continuous";
 static const char kReward[] = "1 for each step taken, the one that ends the episode included";
 
 static const rtu_plant_parameter kParameters[] = {
@@ -45,7 +46,17 @@ static const rtu_plant_row kRows[] = {ROW_X, ROW_THETA, ROW_FORCE};
 static const rtu_plant_row kRowsFull[] = {ROW_X, ROW_V, ROW_THETA, ROW_OMEGA, ROW_FORCE};
 
 #define SHEET(name, n_obs, rows, title) \
-    {name, 20000u, n_obs, 1, 500u, rows, title, kReward, kSource, kParameters, sizeof kParameters / sizeof kParameters[0]}
+    {name,                              \
+     20000u,                            \
+     n_obs,                             \
+     1,                                 \
+     500u,                              \
+     rows,                              \
+     title,                             \
+     kReward,                           \
+     kSource,                           \
+     kParameters,                       \
+     sizeof kParameters / sizeof kParameters[0]}
 
 static const rtu_plant_sheet kSheet = SHEET("cartpole", 2, kRows, "cart-pole, position and angle only");
 static const rtu_plant_sheet kSheetFull = SHEET("cartpole-full", 4, kRowsFull, "cart-pole, with velocities");
@@ -70,8 +81,8 @@ static rtu_plant_result step(void *state, const float *u) {
     const float pole_moment = MASS_POLE * HALF_LENGTH;
     const rtu_sincos_result angle = rtu_sincos(s->theta_rad);
     const float temp = (force + pole_moment * (s->omega_rad_s * s->omega_rad_s) * angle.sin) / mass;
-    const float omega_dot =
-        (GRAVITY * angle.sin - angle.cos * temp) / (HALF_LENGTH * (4.0f / 3.0f - MASS_POLE * (angle.cos * angle.cos) / mass));
+    const float omega_dot = (GRAVITY * angle.sin - angle.cos * temp) /
+                            (HALF_LENGTH * (4.0f / 3.0f - MASS_POLE * (angle.cos * angle.cos) / mass));
     const float v_dot = temp - pole_moment * omega_dot * angle.cos / mass;
 
     s->x_m += PERIOD_S * s->v_m_s;
@@ -79,7 +90,8 @@ static rtu_plant_result step(void *state, const float *u) {
     s->theta_rad += PERIOD_S * s->omega_rad_s;
     s->omega_rad_s += PERIOD_S * omega_dot;
 
-    const bool inside = s->x_m >= -X_LIMIT && s->x_m <= X_LIMIT && s->theta_rad >= -THETA_LIMIT && s->theta_rad <= THETA_LIMIT;
+    const bool inside =
+        s->x_m >= -X_LIMIT && s->x_m <= X_LIMIT && s->theta_rad >= -THETA_LIMIT && s->theta_rad <= THETA_LIMIT;
     return rtu_episode_count(&s->episode, 1.0f, !inside);
 }
 

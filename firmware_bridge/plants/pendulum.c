@@ -44,7 +44,17 @@ static const rtu_plant_row kRows[] = {ROW_COS, ROW_SIN, ROW_TORQUE};
 static const rtu_plant_row kRowsFull[] = {ROW_COS, ROW_SIN, ROW_OMEGA, ROW_TORQUE};
 
 #define SHEET(name, n_obs, rows, title) \
-    {name, 50000u, n_obs, 1, 200u, rows, title, kReward, kSource, kParameters, sizeof kParameters / sizeof kParameters[0]}
+    {name,                              \
+     50000u,                            \
+     n_obs,                             \
+     1,                                 \
+     200u,                              \
+     rows,                              \
+     title,                             \
+     kReward,                           \
+     kSource,                           \
+     kParameters,                       \
+     sizeof kParameters / sizeof kParameters[0]}
 
 static const rtu_plant_sheet kSheet = SHEET("pendulum", 2, kRows, "pendulum, angle only");
 static const rtu_plant_sheet kSheetFull = SHEET("pendulum-full", 3, kRowsFull, "pendulum, with velocity");
@@ -63,8 +73,10 @@ static rtu_plant_result step(void *state, const float *u) {
         return rtu_episode_held(&s->episode);
     }
     const float torque = rtu_actuate(&kRows[2], u[0]);
-    const float cost = s->theta_rad * s->theta_rad + WEIGHT_OMEGA * (s->omega_rad_s * s->omega_rad_s) + WEIGHT_TORQUE * (torque * torque);
-    const float omega_dot = 3.0f * GRAVITY / (2.0f * LENGTH) * rtu_sincos(s->theta_rad).sin + 3.0f / (MASS * LENGTH * LENGTH) * torque;
+    const float cost = s->theta_rad * s->theta_rad + WEIGHT_OMEGA * (s->omega_rad_s * s->omega_rad_s) +
+                       WEIGHT_TORQUE * (torque * torque);
+    const float omega_dot =
+        3.0f * GRAVITY / (2.0f * LENGTH) * rtu_sincos(s->theta_rad).sin + 3.0f / (MASS * LENGTH * LENGTH) * torque;
     float omega = s->omega_rad_s + omega_dot * PERIOD_S;
     if (omega > OMEGA_MAX) {
         omega = OMEGA_MAX;
@@ -77,9 +89,7 @@ static rtu_plant_result step(void *state, const float *u) {
 }
 
 /* The polynomials may exceed 1 by a rounding; a sensor of a cosine does not. */
-static float within_one(float x) {
-    return x > 1.0f ? 1.0f : x < -1.0f ? -1.0f : x;
-}
+static float within_one(float x) { return x > 1.0f ? 1.0f : x < -1.0f ? -1.0f : x; }
 
 static void observe(const void *state, float *x) {
     const rtu_pendulum_state *s = state;

@@ -81,7 +81,7 @@ typedef struct {
 typedef struct {
     rtu_plant_episode episode;
     float theta_rad, omega_rad_s, current_a, target_rad;
-    uint32_t rng; /* draws the targets; seeded by reset */
+    uint32_t rng;  /* draws the targets; seeded by reset */
     uint32_t hold; /* steps until the next target */
 } rtu_servo_state;
 
@@ -95,8 +95,9 @@ typedef union {
 
 typedef struct {
     const rtu_plant_sheet *sheet;
-    void (*reset)(void *state, uint32_t seed);                 /* start of an episode; max_steps of the sheet */
-    rtu_plant_result (*step)(void *state, const float *u);     /* u is clamped to its row; a non-finite u counts as the row's safe_value */
+    void (*reset)(void *state, uint32_t seed); /* start of an episode; max_steps of the sheet */
+    rtu_plant_result (*step)(
+        void *state, const float *u); /* u is clamped to its row; a non-finite u counts as the row's safe_value */
     void (*observe)(const void *state, float *x);
     size_t state_bytes; /* <= sizeof(rtu_plant_state) */
 } rtu_plant;

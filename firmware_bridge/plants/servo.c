@@ -24,11 +24,14 @@
 #define WEIGHT_VOLTAGE 1.0e-4f
 #define SUBSTEPS 20
 #define SUBSTEP_S 5.0e-4f
-#define DECAY 0.026764212f      /* exp(-R h / L), h the substep */
-#define DECAY_MEAN 0.26879846f  /* (1 - exp(-R h / L)) L / (R h): mean of the decaying part */
+#define DECAY 0.026764212f     /* exp(-R h / L), h the substep */
+#define DECAY_MEAN 0.26879846f /* (1 - exp(-R h / L)) L / (R h): mean of the decaying part */
 
-static const char kSource[] = "Quanser QUBE-Servo 2 user manual, system parameters: motor, hub, inertia disc, amplifier; friction and end stops are ours";
-static const char kReward[] = "-((theta - target)^2 + 0.0001 voltage^2), theta after the step, the target that stood during it";
+static const char kSource[] =
+    "Quanser QUBE-Servo 2 user manual, system parameters: motor, hub, inertia disc, amplifier; friction and end stops "
+    "are ours";
+static const char kReward[] =
+    "-((theta - target)^2 + 0.0001 voltage^2), theta after the step, the target that stood during it";
 
 static const rtu_plant_parameter kParameters[] = {
     {"terminal resistance", "ohm", RESISTANCE, "QUBE-Servo 2 manual"},
@@ -57,10 +60,21 @@ static const rtu_plant_row kRows[] = {ROW_THETA, ROW_TARGET, ROW_VOLTAGE};
 static const rtu_plant_row kRowsFull[] = {ROW_THETA, ROW_TARGET, ROW_OMEGA, ROW_CURRENT, ROW_VOLTAGE};
 
 #define SHEET(name, n_obs, rows, title) \
-    {name, 10000u, n_obs, 1, 500u, rows, title, kReward, kSource, kParameters, sizeof kParameters / sizeof kParameters[0]}
+    {name,                              \
+     10000u,                            \
+     n_obs,                             \
+     1,                                 \
+     500u,                              \
+     rows,                              \
+     title,                             \
+     kReward,                           \
+     kSource,                           \
+     kParameters,                       \
+     sizeof kParameters / sizeof kParameters[0]}
 
 static const rtu_plant_sheet kSheet = SHEET("servo", 2, kRows, "DC motor position servo, angle and target only");
-static const rtu_plant_sheet kSheetFull = SHEET("servo-full", 4, kRowsFull, "DC motor position servo, with speed and current");
+static const rtu_plant_sheet kSheetFull =
+    SHEET("servo-full", 4, kRowsFull, "DC motor position servo, with speed and current");
 
 static void new_target(rtu_servo_state *s) {
     s->target_rad = rtu_plant_uniform(&s->rng, -TARGET_MAX, TARGET_MAX);
@@ -89,7 +103,8 @@ static float next_omega(float omega, float torque) {
     }
     const float friction = omega > 0.0f ? COULOMB : -COULOMB;
     const float next = omega + gain * (inner - friction);
-    return (omega > 0.0f) == (next > 0.0f) ? next : 0.0f; /* through zero: stop, and start from rest in the next substep */
+    return (omega > 0.0f) == (next > 0.0f) ? next
+                                           : 0.0f; /* through zero: stop, and start from rest in the next substep */
 }
 
 static rtu_plant_result step(void *state, const float *u) {

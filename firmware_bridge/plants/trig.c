@@ -31,10 +31,22 @@ rtu_sincos_result rtu_sincos(float x_rad) {
     const float c = 1.0f - 0.5f * r2 + r2 * r2 * (kC0 + r2 * (kC1 + r2 * kC2));
     rtu_sincos_result out;
     switch ((uint32_t)quadrant & 3u) {
-    case 0u: out.sin = s; out.cos = c; break;
-    case 1u: out.sin = c; out.cos = -s; break;
-    case 2u: out.sin = -s; out.cos = -c; break;
-    default: out.sin = -c; out.cos = s; break;
+        case 0u:
+            out.sin = s;
+            out.cos = c;
+            break;
+        case 1u:
+            out.sin = c;
+            out.cos = -s;
+            break;
+        case 2u:
+            out.sin = -s;
+            out.cos = -c;
+            break;
+        default:
+            out.sin = -c;
+            out.cos = s;
+            break;
     }
     return out;
 }

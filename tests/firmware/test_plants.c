@@ -9,68 +9,65 @@
 #endif
 
 static uint64_t hash_float(uint64_t hash, float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    for (int i = 0; i < 4; ++i) { /* FNV-1a */
-        hash = (hash ^ ((bits >> (8 * i)) & 0xFFu)) * 0x100000001B3u;
-    }
-    return hash;
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  for (int i = 0; i < 4; ++i) { /* FNV-1a */
+    hash = (hash ^ ((bits >> (8 * i)) & 0xFFu)) * 0x100000001B3u;
+  }
+  return hash;
 }
 
 /* 20000 steps of a run whose actions follow from the observations, through many episodes. */
-static uint64_t run(const rtu_plant *plant) {
-    rtu_plant_state state;
-    float x[RTU_PLANT_OBS_MAX], u[RTU_PLANT_ACT_MAX];
-    uint64_t hash = 0xCBF29CE484222325u;
-    uint32_t lcg = 1u, episode = 0u;
-    const rtu_plant_row *actuator = &plant->sheet->rows[plant->sheet->n_obs];
-    plant->reset(&state, episode);
-    for (int step = 0; step < 20000; ++step) {
-        plant->observe(&state, x);
-        for (int i = 0; i < plant->sheet->n_obs; ++i) {
-            hash = hash_float(hash, x[i]);
-        }
-        lcg = lcg * 1664525u + 1013904223u;
-        u[0] = actuator->max * (0.5f * (x[0] + 4.0f * x[1]) + ((float)(lcg >> 8) * 0x1p-23f - 1.0f));
-        const rtu_plant_result result = plant->step(&state, u);
-        hash = hash_float(hash, result.reward);
-        hash = hash_float(hash, (result.terminated ? 1.0f : 0.0f) + (result.truncated ? 2.0f : 0.0f));
-        if (result.terminated || result.truncated) {
-            plant->reset(&state, ++episode);
-        }
+static uint64_t run(const rtu_plant* plant) {
+  rtu_plant_state state;
+  float x[RTU_PLANT_OBS_MAX], u[RTU_PLANT_ACT_MAX];
+  uint64_t hash = 0xCBF29CE484222325u;
+  uint32_t lcg = 1u, episode = 0u;
+  const rtu_plant_row* actuator = &plant->sheet->rows[plant->sheet->n_obs];
+  plant->reset(&state, episode);
+  for (int step = 0; step < 20000; ++step) {
+    plant->observe(&state, x);
+    for (int i = 0; i < plant->sheet->n_obs; ++i) {
+      hash = hash_float(hash, x[i]);
     }
-    return hash;
+    lcg = lcg * 1664525u + 1013904223u;
+    u[0] = actuator->max * (0.5f * (x[0] + 4.0f * x[1]) + ((float)(lcg >> 8) * 0x1p-23f - 1.0f));
+    const rtu_plant_result result = plant->step(&state, u);
+    hash = hash_float(hash, result.reward);
+    hash = hash_float(hash, (result.terminated ? 1.0f : 0.0f) + (result.truncated ? 2.0f : 0.0f));
+    if (result.terminated || result.truncated) {
+      plant->reset(&state, ++episode);
+    }
+  }
+  return hash;
 }
 
 static int check(void) {
-    static const struct {
-        const char *name;
-        uint64_t hash;
-    } expected[] = {
-        {"cartpole", 0x693166E03E04A56Cu},
-        {"cartpole-full", 0xA1356C11804C9FFDu},
-        {"pendulum", 0x5009480FA93855F7u},
-        {"pendulum-full", 0xFF573A6C3B7696A3u},
-        {"servo", 0x660ED0ADC3D40BDAu},
-        {"servo-full", 0xE461A182B6051472u},
-    };
-    int failed = rtu_plant_count() != sizeof expected / sizeof expected[0];
-    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; ++i) {
-        const rtu_plant *plant = rtu_plant_find(expected[i].name);
-        const uint64_t hash = plant != NULL ? run(plant) : 0u;
-        if (hash != expected[i].hash) {
-            printf("%s: 0x%08lX%08lX\n", expected[i].name, (unsigned long)(hash >> 32), (unsigned long)(hash & 0xFFFFFFFFu));
-            failed = 1;
-        }
+  static const struct {
+    const char* name;
+    uint64_t hash;
+  } expected[] = {
+      {"cartpole", 0x693166E03E04A56Cu}, {"cartpole-full", 0xA1356C11804C9FFDu},
+      {"pendulum", 0x5009480FA93855F7u}, {"pendulum-full", 0xFF573A6C3B7696A3u},
+      {"servo", 0x660ED0ADC3D40BDAu},    {"servo-full", 0xE461A182B6051472u},
+  };
+  int failed = rtu_plant_count() != sizeof expected / sizeof expected[0];
+  for (size_t i = 0; i < sizeof expected / sizeof expected[0]; ++i) {
+    const rtu_plant* plant = rtu_plant_find(expected[i].name);
+    const uint64_t hash = plant != NULL ? run(plant) : 0u;
+    if (hash != expected[i].hash) {
+      printf("%s: 0x%08lX%08lX\n", expected[i].name, (unsigned long)(hash >> 32), (unsigned long)(hash & 0xFFFFFFFFu));
+      failed = 1;
     }
-    return failed;
+  }
+  return failed;
 }
 
 int main(void) {
-    int failed = check();
+  int failed = check();
 #ifdef __SSE2__
-    _mm_setcsr(_mm_getcsr() | 0x8040u); /* flush to zero, denormals are zero: the control loop's thread runs so */
-    failed |= check();
+  _mm_setcsr(_mm_getcsr() | 0x8040u); /* flush to zero, denormals are zero: the control loop's thread runs so */
+  failed |= check();
 #endif
-    return failed;
+  return failed;
 }
