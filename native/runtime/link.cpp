@@ -220,9 +220,10 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
     if (session > last_session) last_session = session;
     encode(&question, lockstep ? 0 : now_us(), &encoded);
     const int64_t give_up_ns = clock_.now() + timeout_ns;
-    for (bool repeated = false;; repeated = true) {
+    for (;;) {
         const int64_t now = clock_.now();
         if (now >= give_up_ns) return LinkStatus::kTimeout;
+        // The very same frame again: a device that has already armed on it acknowledges once more.
         transmit(encoded, earlier(now + kWriteNs, give_up_ns));
         for (int got = 1; got > 0;) {
             got = receive(&answer, earlier(now + kAskAgainNs, give_up_ns));
@@ -232,10 +233,7 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
                 continue;
             last_ack_status = ack.status;
             accept_last();
-            if (ack.status == RTU_STATUS_OK) return LinkStatus::kOk;
-            // The acknowledgement of our first ARM was lost: the number is used up because it is ours.
-            if (repeated && (ack.status == RTU_STATUS_BUSY || ack.status == RTU_STATUS_SESSION)) return LinkStatus::kOk;
-            return LinkStatus::kRefused;
+            return ack.status == RTU_STATUS_OK ? LinkStatus::kOk : LinkStatus::kRefused;
         }
     }
 }

@@ -99,7 +99,6 @@ class Link {
     // Shared with the thread of the control socket.
     std::atomic<bool> busy{false};
     std::atomic<uint32_t> estop_requests{0};
-    std::atomic<bool> estop_confirmed{false};
     StatusBoard board;
 
   private:

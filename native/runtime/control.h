@@ -1,0 +1,57 @@
+// The control socket of the owner of a port: lines in, JSON lines out, on a thread of its own that never blocks the
+// loop.
+//   estop    {"event":"accepted","pid":..} at once, then {"event":"estop","confirmed":true|false}
+//   status   {"event":"status",...}
+//   monitor  a status each 100 ms until the client leaves
+#ifndef RTU_RUNTIME_CONTROL_H
+#define RTU_RUNTIME_CONTROL_H
+
+#include <atomic>
+#include <string>
+#include <thread>
+
+#include "native/runtime/link.h"
+
+namespace rtu::runtime {
+
+class ControlServer {
+  public:
+    explicit ControlServer(Link& link) : link_(link) {}
+    ~ControlServer() { stop(); }
+    ControlServer(const ControlServer&) = delete;
+    ControlServer& operator=(const ControlServer&) = delete;
+
+    // Binds and starts to serve; the caller holds the lock that says nobody else owns the port, so that a file left at
+    // the path is a dead one. Returns 0, or an errno.
+    int start(const std::string& path);
+    void stop();  // twice is harmless
+
+  private:
+    static constexpr int kClientsMax = 8;
+    struct Client {
+        int fd = -1;
+        bool monitor = false;
+        char line[64];
+        size_t used = 0;
+    };
+
+    void serve() noexcept;
+    void accept_client() noexcept;
+    void read_client(Client* client) noexcept;
+    void obey(Client* client) noexcept;
+    void estop(Client* client) noexcept;
+    void send_status(Client* client) noexcept;
+    void say(Client* client, const char* text) noexcept;
+    void drop(Client* client) noexcept;
+
+    Link& link_;
+    std::string path_;
+    int listener_ = -1;
+    Client clients_[kClientsMax];
+    std::atomic<bool> stop_{false};
+    std::thread thread_;
+};
+
+}  // namespace rtu::runtime
+
+#endif

@@ -1,0 +1,32 @@
+// What the loop's thread asks of the system. Everything is best effort: what is refused is reported, and the loop goes
+// on.
+#ifndef RTU_RUNTIME_REALTIME_H
+#define RTU_RUNTIME_REALTIME_H
+
+#include <stddef.h>
+
+namespace rtu::runtime {
+
+struct RealtimeRequest {
+    bool realtime = false;  // SCHED_FIFO with reset-on-fork, memory locked, stack prefaulted; never in lockstep
+    int priority = 50;
+    int cpu = -1;  // pin to this core; -1: any
+};
+
+// One line per privilege that was refused; no allocation.
+struct RealtimeReport {
+    static constexpr int kLinesMax = 4;
+    char lines[kLinesMax][160];
+    int count = 0;
+};
+
+// For the calling thread.
+void enter_realtime(const RealtimeRequest& request, RealtimeReport* report) noexcept;
+
+// Denormals count as zero from here on, in this thread: traces and eligibilities decay into them, and each costs
+// a hundred cycles.
+void set_flush_to_zero() noexcept;
+
+}  // namespace rtu::runtime
+
+#endif
