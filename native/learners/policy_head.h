@@ -1,0 +1,90 @@
+// What an actor's head outputs mean: a normal distribution per action (mu, s with sigma = softplus(s) + floor), or a softmax.
+// Scalars in double; log-probabilities are those of the unclipped sample (math.md, 4).
+#pragma once
+
+#include <stdint.h>
+
+#include "native/core/math.h"
+#include "native/core/rng.h"
+
+namespace rtu::learners {
+
+constexpr int32_t kMaxActions = 64;
+
+struct PolicyConfig {
+  bool discrete = false;
+  int32_t actions = 1;        // actuators, or choices
+  double sigma_floor = 0.0;
+
+  constexpr int32_t outputs() const { return discrete ? actions : 2 * actions; }
+  constexpr int32_t width() const { return discrete ? 1 : actions; }  // scalars of an action
+};
+
+template <class T>
+double sigma_of(const PolicyConfig& config, T s) {
+  return core::softplus(static_cast<double>(s)) + config.sigma_floor;
+}
+
+template <class T>
+void softmax(const PolicyConfig& config, const T* logits, double* p) {
+  double top = static_cast<double>(logits[0]), sum = 0;
+  for (int32_t i = 1; i < config.actions; ++i) top = static_cast<double>(logits[i]) > top ? static_cast<double>(logits[i]) : top;
+  for (int32_t i = 0; i < config.actions; ++i) sum += p[i] = core::exponential(static_cast<double>(logits[i]) - top);
+  for (int32_t i = 0; i < config.actions; ++i) p[i] /= sum;
+}
+
+// Draws an action: sample (width) is what the gradient is of, unclipped.
+template <class T>
+void sample(const PolicyConfig& config, const T* y, core::Rng rng, T* action) {
+  if (!config.discrete) {
+    for (int32_t k = 0; k < config.actions; ++k)
+      action[k] = static_cast<T>(static_cast<double>(y[k]) + sigma_of(config, y[config.actions + k]) * core::normal(rng));
+    return;
+  }
+  double p[kMaxActions];
+  softmax(config, y, p);
+  double u = core::uniform(rng);
+  int32_t choice = 0;
+  while (choice < config.actions - 1 && u >= p[choice]) u -= p[choice++];
+  action[0] = static_cast<T>(choice);
+}
+
+// The most likely action: mu, or the first of the largest logits.
+template <class T>
+void mode(const PolicyConfig& config, const T* y, T* action) {
+  if (!config.discrete) {
+    for (int32_t k = 0; k < config.actions; ++k) action[k] = y[k];
+    return;
+  }
+  int32_t best = 0;
+  for (int32_t i = 1; i < config.actions; ++i)
+    if (y[i] > y[best]) best = i;
+  action[0] = static_cast<T>(best);
+}
+
+// Cotangents of log pi(action) and of the entropy H on the head's outputs.
+template <class T>
+void policy_cotangents(const PolicyConfig& config, const T* y, const T* action, T* log_pi, T* entropy) {
+  if (!config.discrete) {
+    for (int32_t k = 0; k < config.actions; ++k) {
+      const double s = static_cast<double>(y[config.actions + k]);
+      const double sigma = sigma_of(config, s), z = (static_cast<double>(action[k]) - static_cast<double>(y[k])) / sigma;
+      const double slope = core::sigmoid(s);  // dsigma / ds
+      log_pi[k] = static_cast<T>(z / sigma);
+      log_pi[config.actions + k] = static_cast<T>((z * z - 1.0) / sigma * slope);
+      entropy[k] = T(0);
+      entropy[config.actions + k] = static_cast<T>(slope / sigma);
+    }
+    return;
+  }
+  double p[kMaxActions], H = 0;
+  softmax(config, y, p);
+  for (int32_t i = 0; i < config.actions; ++i) H -= p[i] > 0 ? p[i] * core::logarithm(p[i]) : 0.0;
+  const int32_t choice = static_cast<int32_t>(action[0]);
+  for (int32_t i = 0; i < config.actions; ++i) {
+    log_pi[i] = static_cast<T>((i == choice ? 1.0 : 0.0) - p[i]);
+    entropy[i] = static_cast<T>(p[i] > 0 ? -p[i] * (core::logarithm(p[i]) + H) : 0.0);
+  }
+}
+
+}  // namespace rtu::learners

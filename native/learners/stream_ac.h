@@ -1,0 +1,297 @@
+// Stream AC(lambda) (Elsayed et al. 2024, arXiv 2410.14606) over recurrent trace units: one forward pass a step, act before learn.
+// The order of a step is that of docs/math.md, 4.
+//
+//   predict: h advances with the new observation, the action for it leaves, v(s') is known.
+//   learn:   delta = r + gamma v(s') - v(s); z <- gamma lambda z + g(s), traces advance; the weight step is left pending for the next
+//            forward pass; this step's cotangents are kept.
+#pragma once
+
+#include "native/learners/network.h"
+#include "native/learners/normalizer.h"
+#include "native/learners/policy_head.h"
+
+namespace rtu::learners {
+
+using core::Status;
+
+struct StreamAcConfig {
+  int32_t observations = 1;
+  PolicyConfig policy;
+  NetworkConfig body;  // cell, layers, hidden; heads are filled in by configure()
+  HeadConfig actor, critic;
+  bool shared_body = false;
+  double gamma = 0.99;
+  double entropy = 0.01;  // tau
+  bool normalize_observation = true;
+  bool scale_reward = true;
+  bool recompute = false;
+};
+
+// What a step did, for telemetry.
+struct StepInfo {
+  float value = 0, delta = 0, step_size_actor = 0, step_size_critic = 0;
+};
+
+enum class Phase : uint64_t { ended = 0, ready = 1, predicted = 2 };
+
+enum Counter : int { kPhase = 0, kFirst = 1, kSteps = 2, kEpisodes = 3, kTracesStale = 4, kCounters = 8 };
+enum Scalar : int { kValue = 0, kReturn = 1, kScalars = 4 };
+
+template <class T>
+struct StreamAc {
+  StreamAcConfig config;
+  Network<T> net[2];  // shared body: net[0] with both heads; separate: critic, actor
+  int32_t nets;
+  Normalizer observation, reward;
+  core::Rng rng;
+  uint64_t* counters;  // (kCounters)
+  double* scalars;     // (kScalars): v(s) when s was seen, running return
+  T* action;           // (width) the sample the gradient is of, unclipped
+  T* before;           // (width) the sample of the step before: the one that the next learn() judges
+  T *features[2], *s1[2], *s2[2];  // recompute: the cell's output and slopes of the step before
+  StepInfo* info;
+
+  Network<T>& critic() const { return const_cast<StreamAc*>(this)->net[0]; }
+  Network<T>& actor() const { return const_cast<StreamAc*>(this)->net[nets - 1]; }
+  int32_t actor_head() const { return nets == 1 ? 1 : 0; }
+  int32_t actor_kind() const { return nets == 1 ? 1 : 0; }
+  Phase phase() const { return static_cast<Phase>(counters[kPhase]); }
+};
+
+template <class T>
+constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& config) {
+  StreamAc<T> agent{};
+  agent.config = config;
+  agent.nets = config.shared_body ? 1 : 2;
+  HeadConfig critic = config.critic, actor = config.actor;
+  critic.outputs = 1;
+  critic.kinds = 1;
+  actor.outputs = config.policy.outputs();
+  actor.kinds = 2;
+  NetworkConfig body = config.body;
+  body.cell.inputs = config.observations;
+  const Name critic_head = Name("critic").dot("head"), actor_head = Name("actor").dot("head");
+  if (config.shared_body) {
+    body.heads = 2;
+    body.head[0] = critic;
+    body.head[1] = actor;
+    const Name heads[] = {critic_head, actor_head};
+    agent.net[0] = make_network<T>(arena, body, Name("body"), heads);
+  } else {
+    body.heads = 1;
+    body.head[0] = critic;
+    agent.net[0] = make_network<T>(arena, body, Name("critic"), &critic_head);
+    body.head[0] = actor;
+    agent.net[1] = make_network<T>(arena, body, Name("actor"), &actor_head);
+  }
+  agent.observation = make_normalizer(arena, config.observations, Name("observation"));
+  agent.reward = make_normalizer(arena, 1, Name("reward"));
+  agent.rng.words = arena.vector<uint64_t>(Name("rng"), 2);
+  agent.counters = arena.vector<uint64_t>(Name("counters"), kCounters);
+  agent.scalars = arena.vector<double>(Name("scalars"), kScalars);
+  const uint32_t width = static_cast<uint32_t>(config.policy.width());
+  agent.action = arena.vector<T>(Name("action"), width);
+  agent.before = arena.vector<T>(Name("before").dot("action"), width);
+  if (config.recompute) {
+    for (int i = 0; i < agent.nets; ++i) {
+      const Name name = Name("before").number(i);
+      agent.features[i] = arena.vector<T>(name.dot("features"), static_cast<uint32_t>(body.features()));
+      if (body.cell.kind == CellKind::none) continue;
+      agent.s1[i] = cells::unit_vector<T>(arena, body.cell, name.dot("s1"));
+      agent.s2[i] = cells::unit_vector<T>(arena, body.cell, name.dot("s2"));
+    }
+  }
+  agent.info = arena.room<StepInfo>(1);
+  return agent;
+}
+
+template <class T>
+void init(StreamAc<T>& agent, uint64_t seed) {
+  core::seed_rng(agent.rng, seed, 1);
+  for (int i = 0; i < agent.nets; ++i) init_network(agent.net[i], agent.rng);
+  *agent.info = StepInfo{};
+}
+
+template <class T>
+void flush(const StreamAc<T>& agent) {
+  for (int i = 0; i < agent.nets; ++i) flush(agent.net[i]);
+}
+
+// An episode's start, before its first observation.
+template <class T>
+void begin(const StreamAc<T>& agent) {
+  for (int i = 0; i < agent.nets; ++i) begin(agent.net[i]);
+  agent.counters[kPhase] = static_cast<uint64_t>(Phase::ready);
+  agent.counters[kFirst] = 1;
+  agent.counters[kTracesStale] = 0;
+  agent.scalars[kReturn] = 0;
+  ++agent.counters[kEpisodes];
+}
+
+template <class T>
+bool all_finite(const T* x, int32_t n) {
+  for (int32_t i = 0; i < n; ++i)
+    if (!core::is_finite(x[i])) return false;
+  return true;
+}
+
+template <class T>
+void set_input(const StreamAc<T>& agent, const T* observation) {
+  T* x = input_of(agent.net[0]);
+  if (agent.config.normalize_observation)
+    normalize(agent.observation, observation, x);
+  else
+    memcpy(x, observation, static_cast<uint64_t>(agent.config.observations) * sizeof(T));
+  if (agent.nets == 2) memcpy(input_of(agent.net[1]), x, static_cast<uint64_t>(agent.config.observations) * sizeof(T));
+}
+
+// The action handed out: the sample clipped to [-1, 1], or the choice. (width)
+template <class T>
+void clip_action(const StreamAc<T>& agent, const T* sample, T* action) {
+  const PolicyConfig& policy = agent.config.policy;
+  for (int32_t k = 0; k < policy.width(); ++k) {
+    const T a = sample[k];
+    action[k] = policy.discrete ? a : !(a >= T(-1)) ? T(-1) : a > T(1) ? T(1) : a;
+  }
+}
+
+// An exploring step resumes after evaluation steps that moved h alone: the traces no longer belong to h, credit starts anew.
+template <class T>
+void resume_learning(const StreamAc<T>& agent) {
+  for (int i = 0; i < agent.nets; ++i) {
+    clear_credit(agent.net[i]);
+    if (agent.net[i].config.cell.kind != CellKind::none) cells::clear_traces(agent.net[i].cell);
+  }
+  agent.counters[kTracesStale] = 0;
+  agent.counters[kFirst] = 1;
+}
+
+// First half of a step. observation (observations), action (width): what leaves for the actuators. explore false: the mode, nothing learned, and
+// h alone advances (after an episode's end the first such step begins a new one). `periods` is the time since the last step in nominal periods.
+template <class T>
+Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T periods, T* action) {
+  if (agent.phase() == Phase::predicted || (explore && agent.phase() == Phase::ended)) return Status::order;
+  if (!all_finite(observation, agent.config.observations)) return Status::non_finite;
+  if (agent.phase() == Phase::ended) begin(agent);
+  if (explore && agent.counters[kTracesStale] != 0) resume_learning(agent);
+  if (explore && agent.config.normalize_observation) update(agent.observation, observation);
+  set_input(agent, observation);
+  for (int i = 0; i < agent.nets; ++i) predict(agent.net[i], periods);
+  const T* y = agent.actor().head[agent.actor_head()].y;
+  if (!explore) {
+    T best[kMaxActions];
+    mode(agent.config.policy, y, best);
+    clip_action(agent, best, action);
+    for (int i = 0; i < agent.nets; ++i)
+      if (agent.net[i].config.cell.kind != CellKind::none) cells::advance_state(agent.net[i].cell);
+    agent.counters[kTracesStale] = 1;
+    return Status::ok;
+  }
+  memcpy(agent.before, agent.action, static_cast<uint64_t>(agent.config.policy.width()) * sizeof(T));
+  sample(agent.config.policy, y, agent.rng, agent.action);
+  clip_action(agent, agent.action, action);
+  agent.counters[kPhase] = static_cast<uint64_t>(Phase::predicted);
+  return Status::ok;
+}
+
+template <class T>
+bool replaced(const StreamAc<T>& agent, const T* executed) {
+  T ours[kMaxActions];
+  clip_action(agent, agent.before, ours);
+  for (int32_t k = 0; k < agent.config.policy.width(); ++k) {
+    const T off = executed[k] - ours[k];
+    if (!(off < T(1e-4) && off > T(-1e-4))) return true;
+  }
+  return false;
+}
+
+// Head cotangents for a step, from outputs that forward_body() has just left, and back through the network.
+template <class T>
+void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* const* features, const T* const* s1, const T* const* s2) {
+  agent.critic().head[0].cot[0][0] = T(1);
+  const Head<T>& head = agent.actor().head[agent.actor_head()];
+  const int32_t kind = agent.actor_kind();
+  policy_cotangents(agent.config.policy, head.y, action, head.cot[kind], head.cot[kind + 1]);
+  for (int i = 0; i < agent.nets; ++i) remember(agent.net[i], features[i], s1[i], s2[i]);
+}
+
+// recompute: v(s) and the cotangents of s again with the weights as they are now, from the stored output of the cell.
+template <class T>
+void recompute_last(const StreamAc<T>& agent) {
+  for (int i = 0; i < agent.nets; ++i) forward_body(agent.net[i], agent.features[i]);
+  agent.scalars[kValue] = static_cast<double>(agent.critic().head[0].y[0]);
+  keep_cotangents(agent, agent.before, agent.features, agent.s1, agent.s2);
+}
+
+template <class T>
+void store_for_recompute(const StreamAc<T>& agent) {
+  for (int i = 0; i < agent.nets; ++i) {
+    const Network<T>& net = agent.net[i];
+    memcpy(agent.features[i], features_of(net), static_cast<uint64_t>(net.config.features()) * sizeof(T));
+    if (net.config.cell.kind == CellKind::none) continue;
+    const uint64_t bytes = static_cast<uint64_t>(net.cell.poles) * static_cast<uint64_t>(net.config.cell.members) * sizeof(T);
+    memcpy(agent.s1[i], net.cell.s1, bytes);
+    memcpy(agent.s2[i], net.cell.s2, bytes);
+  }
+}
+
+template <class T>
+double scaled_reward(const StreamAc<T>& agent, double reward) {
+  if (!agent.config.scale_reward) return reward;
+  double& u = agent.scalars[kReturn];
+  u = agent.config.gamma * u + reward;
+  update(agent.reward, &u);
+  return reward / core::square_root(variance(agent.reward, 0) + 1e-8);
+}
+
+// Second half of a step: learns from the transition that the newest observation ended. executed (width, may be null): what the actuators really did;
+// where it differs from our action, the critic alone learns. The first call after begin() has no transition yet and only observes.
+template <class T>
+Status learn(const StreamAc<T>& agent, double reward, bool terminated, bool truncated, const T* executed) {
+  if (agent.phase() != Phase::predicted) return Status::order;
+  const bool first = agent.counters[kFirst] != 0;
+  if (!first && !core::is_finite(reward)) return Status::non_finite;
+  if (executed != nullptr && !all_finite(executed, agent.config.policy.width())) return Status::non_finite;
+
+  const double value = static_cast<double>(agent.critic().head[0].y[0]);
+  double delta = 0;
+  bool ours = true;
+  T norm[2][kMaxSets] = {};
+  if (!first) {
+    if (agent.config.recompute) recompute_last(agent);
+    ours = executed == nullptr || !replaced(agent, executed);
+    delta = scaled_reward(agent, reward) + (terminated ? 0.0 : agent.config.gamma * value) - agent.scalars[kValue];
+    const int32_t kind = agent.actor_kind();
+    const double sign = delta > 0 ? 1.0 : delta < 0 ? -1.0 : 0.0;
+    if (ours)
+      mix_cotangents(agent.actor(), agent.actor_head(), kind, kind + 1, static_cast<T>(sign * agent.config.entropy));
+    else
+      clear_cotangents(agent.actor(), agent.actor_head(), kind);
+  }
+  for (int i = 0; i < agent.nets; ++i) learn(agent.net[i], false, norm[i]);
+
+  const bool done = terminated || truncated;
+  if (!done && agent.config.recompute)
+    store_for_recompute(agent);
+  else if (!done) {
+    const T* features[] = {features_of(agent.net[0]), features_of(agent.net[agent.nets - 1])};
+    const T* s1[] = {agent.net[0].cell.s1, agent.net[agent.nets - 1].cell.s1};
+    const T* s2[] = {agent.net[0].cell.s2, agent.net[agent.nets - 1].cell.s2};
+    keep_cotangents(agent, agent.action, features, s1, s2);
+  }
+  if (!first) {
+    const T error = static_cast<T>(delta);
+    agent.info->step_size_critic = static_cast<float>(move(agent.critic(), 0, error, norm[0][0]));
+    agent.info->step_size_actor =
+        ours ? static_cast<float>(move(agent.actor(), agent.actor_head(), error, norm[agent.nets - 1][agent.actor_head()])) : 0.0F;
+    ++agent.counters[kSteps];
+  }
+  agent.info->value = static_cast<float>(value);
+  agent.info->delta = static_cast<float>(delta);
+  agent.scalars[kValue] = value;
+  agent.counters[kFirst] = 0;
+  agent.counters[kPhase] = static_cast<uint64_t>(done ? Phase::ended : Phase::ready);
+  return Status::ok;
+}
+
+}  // namespace rtu::learners

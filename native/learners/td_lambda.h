@@ -1,0 +1,94 @@
+// TD(lambda) prediction of one discounted sum on a stream without episodes (Sutton 1988; ObGD and one forward pass as in stream_ac.h).
+#pragma once
+
+#include "native/learners/network.h"
+#include "native/learners/normalizer.h"
+#include "native/learners/stream_ac.h"
+
+namespace rtu::learners {
+
+struct TdConfig {
+  int32_t inputs = 1;
+  NetworkConfig body;
+  HeadConfig head;
+  double gamma = 0.95;
+  bool normalize_input = false;
+};
+
+template <class T>
+struct TdPredictor {
+  TdConfig config;
+  Network<T> net;
+  Normalizer input;
+  core::Rng rng;
+  uint64_t* counters;  // (kCounters)
+  double* scalars;     // (kScalars)
+  StepInfo* info;
+};
+
+template <class T>
+constexpr TdPredictor<T> make_td(Builder& arena, const TdConfig& config) {
+  TdPredictor<T> td{};
+  td.config = config;
+  NetworkConfig body = config.body;
+  body.cell.inputs = config.inputs;
+  body.heads = 1;
+  body.head[0] = config.head;
+  body.head[0].outputs = 1;
+  body.head[0].kinds = 1;
+  const Name head = Name("value").dot("head");
+  td.net = make_network<T>(arena, body, Name("value"), &head);
+  td.input = make_normalizer(arena, config.inputs, Name("input"));
+  td.rng.words = arena.vector<uint64_t>(Name("rng"), 2);
+  td.counters = arena.vector<uint64_t>(Name("counters"), kCounters);
+  td.scalars = arena.vector<double>(Name("scalars"), kScalars);
+  td.info = arena.room<StepInfo>(1);
+  return td;
+}
+
+template <class T>
+void init(TdPredictor<T>& td, uint64_t seed) {
+  core::seed_rng(td.rng, seed, 2);
+  init_network(td.net, td.rng);
+  td.counters[kFirst] = 1;
+  *td.info = StepInfo{};
+}
+
+// A new stream: state, traces and eligibilities to zero; weights stay.
+template <class T>
+void begin(const TdPredictor<T>& td) {
+  begin(td.net);
+  td.counters[kFirst] = 1;
+}
+
+// Takes x (inputs) and the cumulant that arrived with it; learns from the transition into x; value is v(x).
+template <class T>
+Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
+  if (!all_finite(x, td.config.inputs) || !core::is_finite(cumulant)) return Status::non_finite;
+  if (td.config.normalize_input) {
+    update(td.input, x);
+    normalize(td.input, x, input_of(td.net));
+  } else {
+    memcpy(input_of(td.net), x, static_cast<uint64_t>(td.config.inputs) * sizeof(T));
+  }
+  predict(td.net, T(1));
+  const double v = static_cast<double>(td.net.head[0].y[0]);
+  T norm[kMaxSets];
+  learn(td.net, false, norm);
+  td.net.head[0].cot[0][0] = T(1);
+  remember(td.net, features_of(td.net), static_cast<const T*>(td.net.cell.s1), static_cast<const T*>(td.net.cell.s2));
+  double delta = 0;
+  if (td.counters[kFirst] == 0) {
+    delta = cumulant + td.config.gamma * v - td.scalars[kValue];
+    td.info->step_size_critic = static_cast<float>(move(td.net, 0, static_cast<T>(delta), norm[0]));
+    ++td.counters[kSteps];
+  }
+  td.counters[kFirst] = 0;
+  td.scalars[kValue] = v;
+  td.info->value = static_cast<float>(v);
+  td.info->delta = static_cast<float>(delta);
+  *value = static_cast<T>(v);
+  return Status::ok;
+}
+
+}  // namespace rtu::learners
