@@ -1,0 +1,253 @@
+"""The exported policy: against a double-precision oracle, against onnx's own reference, the file's form, crashes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnx.reference
+import onnxruntime
+import pytest
+from reference.policy_oracle import OraclePolicy
+
+from rtu_edge.export import ExportError, OnnxPolicy, drive, export_onnx, probe, verify_onnx
+from rtu_edge.export import verify as verify_module
+from rtu_edge.export.write import config_hash
+from rtu_edge.plants import Plant
+
+
+@pytest.fixture
+def oracle_is_its_own_copy(monkeypatch):
+    monkeypatch.setattr(verify_module, "copy_of", lambda agent: agent)
+
+
+@pytest.mark.usefixtures("oracle_is_its_own_copy")
+@pytest.mark.parametrize(
+    "actions", [{"action_size": 1}, {"action_size": 3}, {"n_actions": 2}, {"n_actions": 5}], ids=str
+)
+@pytest.mark.parametrize("hidden", [(), (8,), (16, 7)], ids=str)
+@pytest.mark.parametrize("body", ["separate", "shared"])
+@pytest.mark.parametrize(
+    ("cell", "activation"),
+    [(c, a) for c in ("linear", "nonlinear") for a in ("relu", "tanh", "identity")] + [("none", "relu")],
+)
+def test_every_shape_matches_the_oracle(cell, activation, body, hidden, actions, tmp_path):
+    agent = OraclePolicy(cell=cell, activation=activation, body=body, hidden=hidden, **actions)
+    export_onnx(agent, tmp_path / "policy.onnx")
+    # Single against double precision; an index must be the same one.
+    bound = 0.0 if agent.config["n_actions"] else 1e-6
+    assert verify_onnx(tmp_path / "policy.onnx", agent, steps=200) <= bound
+
+
+@pytest.mark.usefixtures("oracle_is_its_own_copy")
+@pytest.mark.parametrize("seed", range(3))
+def test_units_may_share_a_pole(seed, tmp_path):
+    agent = OraclePolicy(units=12, members=4, seed=seed)
+    export_onnx(agent, tmp_path / "policy.onnx")
+    assert verify_onnx(tmp_path / "policy.onnx", agent, steps=200) <= 1e-6
+
+
+@pytest.mark.usefixtures("oracle_is_its_own_copy")
+@pytest.mark.parametrize("cell", ["linear", "nonlinear"])
+def test_slow_units_stay_close_over_1000_steps(cell, tmp_path):
+    agent = OraclePolicy(units=32, hidden=(32,), cell=cell, r_max=0.9999, seed=4)
+    export_onnx(agent, tmp_path / "policy.onnx")
+    assert verify_onnx(tmp_path / "policy.onnx", agent, steps=1000) <= 1e-5
+
+
+@pytest.mark.usefixtures("oracle_is_its_own_copy")
+def test_large_mean_beside_a_small_deviation_loses_nothing(tmp_path):
+    agent = OraclePolicy(seed=5)
+    agent.normalizer["mean"] = np.array([1000.1, -20.3, 3.3])
+    agent.normalizer["variance"] = np.array([1e-2, 1e-6, 1.0])
+    export_onnx(agent, tmp_path / "policy.onnx")
+    # One float for the mean would be off by 3e-5 / 0.1 = 3e-4 of a deviation.
+    assert verify_onnx(tmp_path / "policy.onnx", agent, steps=300) <= 2e-6
+
+
+@pytest.mark.usefixtures("oracle_is_its_own_copy")
+def test_raw_observations_stay_raw(tmp_path):
+    agent = OraclePolicy(normalize_observation=False)
+    export_onnx(agent, tmp_path / "policy.onnx")
+    assert verify_onnx(tmp_path / "policy.onnx", agent, steps=100) <= 1e-6
+    model = onnx.load(tmp_path / "policy.onnx")
+    assert not any(c.name.startswith("normalizer") for c in model.graph.initializer)
+
+
+@pytest.mark.usefixtures("oracle_is_its_own_copy")
+def test_a_wrong_policy_is_found(tmp_path):
+    agent = OraclePolicy(seed=6)
+    export_onnx(agent, tmp_path / "policy.onnx")
+    agent.parameters["actor.cell.theta_log"] += np.float32(1e-3)
+    assert verify_onnx(tmp_path / "policy.onnx", agent, steps=200) > 1e-4
+    agent.config["units"] = 7
+    with pytest.raises(ValueError, match="exported from another configuration"):
+        verify_onnx(tmp_path / "policy.onnx", agent)
+
+
+def test_state_goes_in_and_comes_out(tmp_path):
+    agent = OraclePolicy(units=5, seed=7)
+    export_onnx(agent, tmp_path / "policy.onnx")
+    policy = OnnxPolicy(tmp_path / "policy.onnx")
+    rng = np.random.default_rng(0)
+    xs = rng.standard_normal((20, 3)).astype(np.float32)
+    first = [policy.predict(x) for x in xs]
+    for x in xs:
+        agent.predict(x)
+    assert np.array(policy.state) == pytest.approx(agent.h, abs=1e-5)
+    assert not np.array_equal(policy.predict(xs[0]), first[0])
+    policy.reset()
+    assert np.array_equal(np.array(policy.state), np.zeros((2, 5)))
+    assert np.array_equal([policy.predict(x) for x in xs], first)
+
+
+def test_onnx_reference_agrees(tmp_path):
+    agent = OraclePolicy(units=4, hidden=(6, 5), seed=8)
+    export_onnx(agent, tmp_path / "policy.onnx")
+    model = onnx.load(tmp_path / "policy.onnx")
+    reference = onnx.reference.ReferenceEvaluator(model)
+    h1 = h2 = np.zeros((1, 4), np.float32)
+    for x in np.random.default_rng(1).standard_normal((30, 3)).astype(np.float32):
+        action, h1, h2 = reference.run(["action", "h1_next", "h2_next"], {"observation": x[None], "h1": h1, "h2": h2})
+        assert action[0] == pytest.approx(agent.predict(x), abs=2e-6)
+
+
+def test_file_is_old_enough_and_says_what_it_is(tmp_path):
+    agent = OraclePolicy(action_size=1, units=4)
+    agent.config["dt_s"] = 0.02
+    path = tmp_path / "policy.onnx"
+    export_onnx(agent, path, observations=["x [m]", "theta [rad]", "y [m]"], actions=["force [share of 10 N]"])
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
+    assert model.ir_version == 8
+    assert [i.name for i in model.graph.input] == ["observation", "h1", "h2"]
+    assert [o.name for o in model.graph.output] == ["action", "h1_next", "h2_next"]
+    assert all(c.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.INT64) for c in model.graph.initializer)
+    policy = OnnxPolicy(path)
+    import rtu_edge
+
+    assert policy.metadata["rtu_edge.version"] == rtu_edge.__version__
+    assert policy.metadata["rtu_edge.config_hash"] == config_hash(agent.config)
+    assert policy.dt_s == 0.02
+    assert policy.observations == ("x [m]", "theta [rad]", "y [m]")
+    assert policy.actions == ("force [share of 10 N]",)
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_export_is_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "policy.onnx"
+    agent = OraclePolicy()
+    export_onnx(agent, path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="observations: 1 descriptions for 3 observations"):
+        export_onnx(agent, path, observations=["x"])
+    with pytest.raises(ValueError, match="actions: 3 descriptions for 2 actions"):
+        export_onnx(agent, path, actions=["a", "b", "c"])
+    agent.config["activation"] = "gelu"
+    with pytest.raises(ValueError, match="activation: 'gelu' is not one of relu, tanh, identity"):
+        export_onnx(agent, path)
+    agent.kind = "td_predictor"
+    with pytest.raises(ValueError, match="'td_predictor' has no policy"):
+        export_onnx(agent, path)
+    with pytest.raises(FileNotFoundError):
+        export_onnx(OraclePolicy(), tmp_path / "missing" / "policy.onnx")
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["policy.onnx"]
+
+
+def test_policy_refuses_what_it_cannot_run(tmp_path):
+    agent = OraclePolicy(seed=9)
+    export_onnx(agent, tmp_path / "policy.onnx")
+    policy = OnnxPolicy(tmp_path / "policy.onnx")
+    policy.predict(np.ones(3))
+    state = policy.state
+    with pytest.raises(ValueError, match=r"shape \(2,\), expected \(3,\)"):
+        policy.predict(np.ones(2))
+    with pytest.raises(ValueError, match="not finite"):
+        policy.predict([0.0, np.nan, 0.0])
+    assert np.array_equal(policy.state, state)
+    (tmp_path / "cut.onnx").write_bytes((tmp_path / "policy.onnx").read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"cut\.onnx: not a model that onnxruntime can run"):
+        OnnxPolicy(tmp_path / "cut.onnx")
+    helper = onnx.helper
+    floats = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    out = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [floats], [out])
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match="not a policy that rtu_edge has exported"):
+        OnnxPolicy(tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match="steps: 0"):
+        verify_onnx(tmp_path / "policy.onnx", agent, steps=0)
+
+
+@pytest.mark.parametrize("actions", [{"action_size": 1}, {"n_actions": 3}], ids=str)
+def test_drive_runs_a_plant_and_compares(actions, tmp_path):
+    agent = OraclePolicy(observation_size=2, seed=10, **actions)
+    export_onnx(agent, tmp_path / "policy.onnx")
+    policy = OnnxPolicy(tmp_path / "policy.onnx")
+    driven = drive(policy, Plant("cartpole"), steps=300, seed=3, follower=agent)
+    assert driven.steps == 300
+    assert driven.reward == 300.0
+    assert sum(driven.episodes) <= 300.0
+    assert len(driven.episodes) >= 2
+    assert driven.largest_difference <= 1e-6
+    alone = drive(policy, Plant("cartpole"), steps=300, seed=3)
+    assert alone.episodes == driven.episodes
+
+
+# ---------------------------------------------------------------- imports that misbehave
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed():
+    code = "import sys, rtu_edge.export; sys.exit(bool({'onnx', 'onnxruntime'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", r"crashes on this machine \(signal SIGILL"),
+        ("raise RuntimeError('no such wheel')", "cannot be imported: RuntimeError: no such wheel"),
+        ("import time; time.sleep(60)", "took more than 1 s"),
+    ],
+    ids=["crash", "error", "hang"],
+)
+def test_an_import_that_misbehaves_is_an_error_not_a_crash(body, message, tmp_path, monkeypatch):
+    (tmp_path / "misbehaving.py").write_text(body)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    probe.cache_clear()
+    with pytest.raises(ExportError, match=message):
+        probe("misbehaving", 1.0)
+
+
+def test_a_crash_at_exit_is_a_warning(tmp_path, monkeypatch):
+    (tmp_path / "late.py").write_text(
+        "import atexit, os, signal\natexit.register(os.kill, os.getpid(), signal.SIGSEGV)"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.warns(RuntimeWarning, match=r"dies at its exit \(signal SIGSEGV\)"):
+        probe("late")
+
+
+def test_a_module_that_is_not_there_is_named():
+    with pytest.raises(ExportError, match="No module named 'onnx_of_nowhere'"):
+        probe("onnx_of_nowhere")
+
+
+def test_runtime_is_one_thread_on_the_processor(tmp_path, monkeypatch):
+    seen = {}
+    session = onnxruntime.InferenceSession
+
+    def spy(path, options, providers):
+        seen.update(threads=(options.intra_op_num_threads, options.inter_op_num_threads), providers=providers)
+        return session(path, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    export_onnx(OraclePolicy(), tmp_path / "policy.onnx")
+    OnnxPolicy(tmp_path / "policy.onnx")
+    assert seen == {"threads": (1, 1), "providers": ["CPUExecutionProvider"]}
