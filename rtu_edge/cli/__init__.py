@@ -1,0 +1,123 @@
+"""The command line. Commands are imported when they are called, so that `rtu-edge --help` answers at once.
+
+Exit codes: 0 ok, 1 check failed, 2 usage or configuration, 3 device, 4 safety stop, 5 deadline.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from rtu_edge._version import __version__
+from rtu_edge.errors import (
+    CheckFailed,
+    CheckpointError,
+    ConfigError,
+    DeadlineError,
+    DeviceError,
+    ExitCode,
+    SafetyStop,
+)
+
+__all__ = ["cli", "main"]
+
+_COMMANDS = {
+    "demo": "Learn position-only cart-pole over a serial port, from scratch, and show the whole job.",
+    "run": "Run the job that a TOML file describes, against a port or a simulated plant.",
+    "plan": "Print bytes, operations and sections of a learner before anything is allocated.",
+    "ports": "List serial ports, by their stable names, with what to know about each.",
+    "estop": "Stop a device: succeeds only when the device says so.",
+    "export": "Write a checkpoint's policy as ONNX.",
+    "verify": "Compare an ONNX file with its checkpoint, step by step.",
+    "inspect": "Show what is in a checkpoint, or in the folder of a run.",
+}
+
+_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
+    (ConfigError, ExitCode.USAGE),
+    (CheckpointError, ExitCode.USAGE),
+    (CheckFailed, ExitCode.CHECK_FAILED),
+    (DeviceError, ExitCode.DEVICE),
+    (SafetyStop, ExitCode.SAFETY_STOP),
+    (DeadlineError, ExitCode.DEADLINE),
+)
+
+
+class _Lazy(click.Group):
+    """Knows its commands by name and a line of help; imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(f"rtu_edge.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(args[0], list(_COMMANDS), n=1)
+            hint = f'; did you mean "{close[0]}"?' if close else f"; there are {', '.join(_COMMANDS)}"
+            ctx.fail(f'no command "{args[0]}"{hint}')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="rtu-edge")
+def cli() -> None:
+    """Robots that keep learning where they stand."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(int(_run(arguments)))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = cli.main(list(arguments) if arguments is not None else None, "rtu-edge", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else ExitCode.OK
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return ExitCode.CHECK_FAILED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as error:
+        code = _code(error)
+        if code is None:
+            raise
+        _say(str(error))
+        return code
+
+
+def _code(error: Exception) -> ExitCode | None:
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    # The native runtime's own error; compared by name, so that --help need not import the runtime.
+    return ExitCode.DEVICE if type(error).__name__ == "LinkError" else None
+
+
+def _say(text: str) -> None:
+    for line in text.splitlines():
+        click.echo(f"rtu-edge: {line}", err=True)

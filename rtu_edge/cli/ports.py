@@ -1,0 +1,27 @@
+"""rtu-edge ports."""
+
+from __future__ import annotations
+
+import click
+
+from rtu_edge.cli.common import console
+
+
+@click.command("ports")
+def command() -> None:
+    """List serial ports, by their stable names, with what to know about each."""
+    from rich.table import Table
+
+    from rtu_edge.ports import list_ports
+
+    found = list_ports()
+    if not found:
+        click.echo("No serial port found. A simulated one: rtu-edge demo")
+        return
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("port", "device", "driver", "product", "note"):
+        table.add_column(name, overflow="fold")
+    for port in found:
+        device = port.device if port.device != port.path else ""
+        table.add_row(port.path, device, port.driver, port.description, port.hint)
+    console().print(table)

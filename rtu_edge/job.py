@@ -1,0 +1,298 @@
+"""The job that `run` and `demo` share: a device, an agent, a native loop between them, and what it recorded."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge import control, runtime
+from rtu_edge.config import Actions, Clock, Config, RewardSource
+from rtu_edge.errors import ConfigError, DeviceError, ExitCode
+from rtu_edge.log import Row, Stage, Summary
+from rtu_edge.ports import Port, open_port
+
+__all__ = [
+    "Connection",
+    "Outcome",
+    "Watch",
+    "connect",
+    "describe",
+    "exit_code",
+    "loop_config",
+    "make_agent",
+    "run_loop",
+    "stage_of",
+]
+
+Array = npt.NDArray[Any]
+
+# Called while a loop runs, with a status, the new step records and the new episode records.
+Watch = Callable[[runtime.LoopStatus, Array, Array], None]
+
+# Step records kept in memory: at 50 Hz about five hours; older ones are dropped and counted.
+_KEEP = 1_000_000
+
+_SAFETY_REASONS = frozenset(
+    {
+        runtime.StopReason.ESTOP,
+        runtime.StopReason.DEVICE_SAFE,
+        runtime.StopReason.DEVICE_FAULT,
+        runtime.StopReason.POLICY,
+        runtime.StopReason.REWARD,
+    }
+)
+_DEVICE_REASONS = frozenset(
+    {
+        runtime.StopReason.DEVICE_RESTART,
+        runtime.StopReason.HALF_OPEN,
+        runtime.StopReason.LINK_LOST,
+        runtime.StopReason.ARM_REFUSED,
+        runtime.StopReason.RESET_TIMEOUT,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An open device after the handshake.
+
+    Args:
+        url: the port's name.
+        plant: the simulated plant's name, or "".
+        port, link: open; they close with the `connect` that made them.
+        hello: what the device said about itself.
+        observations, actuators: its data sheet.
+    """
+
+    url: str
+    plant: str
+    port: Port
+    link: runtime.Link
+    hello: runtime.Hello
+    observations: list[Row]
+    actuators: list[Row]
+
+    @property
+    def period_s(self) -> float:
+        """The device's period."""
+        return self.hello.period_us / 1e6
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A loop that has ended, with its telemetry."""
+
+    result: runtime.LoopResult
+    records: Array
+    episodes: Array
+
+
+@contextmanager
+def connect(config: Config) -> Iterator[Connection]:
+    """Open the configured port, or start the simulated plant behind one, and shake hands.
+
+    Raises:
+        DeviceError: no port, no answer, or a simulated plant that does not start.
+        ConfigError: the configuration was made for another device.
+    """
+    with ExitStack() as stack:
+        url = config.device.port
+        if config.device.plant:
+            from rtu_edge.device import SimulatedDevice
+
+            url = str(stack.enter_context(SimulatedDevice(plant=config.device.plant)).port)
+        dtr = {"auto": None, "on": True, "off": False}[config.device.dtr.value]
+        port = stack.enter_context(open_port(url, config.device.baud, dtr=dtr))
+        try:
+            link = stack.enter_context(runtime.Link(port, control=control.socket_path(url)))
+            hello = link.handshake(config.device.hello_timeout_s)
+            rows = link.describe()
+        except runtime.LinkError as error:
+            raise DeviceError(f"{url}: {error}") from error
+        observations, actuators = (
+            [Row(row.name, row.unit, row.minimum, row.maximum) for row in rows if row.actuator is kind]
+            for kind in (False, True)
+        )
+        connection = Connection(url, config.device.plant, port, link, hello, observations, actuators)
+        _check_against(config, connection)
+        yield connection
+
+
+def make_agent(config: Config, connection: Connection, *, cell: str | None = None) -> Any:
+    """The learner that the configuration describes, for the connected device.
+
+    Args:
+        config: the configuration.
+        connection: gives the numbers of observations and actuators and the period.
+        cell: another recurrent cell than the configured one: "none" for the memoryless control.
+
+    Raises:
+        ConfigError: the learner does not fit the device.
+    """
+    import rtu_edge as rtu
+
+    arguments = config.learner.arguments()
+    if cell is not None:
+        arguments["cell"] = cell
+    if config.learner.actions is Actions.DISCRETE:
+        arguments["n_actions"] = config.learner.levels
+    else:
+        arguments["action_size"] = len(connection.actuators)
+    try:
+        return rtu.StreamAC(
+            observation_size=len(connection.observations),
+            seed=config.run.seed,
+            dt_s=connection.period_s,
+            **arguments,
+        )
+    except ConfigError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"learner: {error}") from error
+
+
+def loop_config(config: Config, connection: Connection, **changes: Any) -> runtime.LoopConfig:
+    """The native loop's configuration; `changes` are fields of LoopConfig."""
+    reward = config.reward
+    base = runtime.LoopConfig(
+        limits=[_limits(config, row) for row in connection.actuators],
+        clock=runtime.Clock(config.loop.clock.value),
+        reward=runtime.Reward(
+            kind="frame" if reward.source is RewardSource.DEVICE else "form",
+            bias=reward.bias,
+            quadratic=reward.quadratic,
+            cosine=reward.cosine,
+            action=reward.action,
+        ),
+        seed=config.run.seed,
+        steps=config.run.steps,
+        target_return=config.run.stop_return,
+        target_window=config.run.stop_episodes,
+        ttl_ms=config.loop.ttl_ms,
+        realtime=config.loop.realtime,
+        cpu=config.loop.cpu,
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def run_loop(
+    connection: Connection, agent: Any, config: runtime.LoopConfig, watch: Watch | None = None, poll_s: float = 0.1
+) -> Outcome:
+    """Run one session from ARM to DISARM and keep what it recorded.
+
+    Raises:
+        ConfigError: loop, policy and device do not fit.
+    """
+    try:
+        loop = runtime.Loop(connection.link, agent.core.policy(), config)
+    except ValueError as error:
+        raise ConfigError(f"loop: {error}") from error
+    kept: list[Array] = []
+    episodes: list[Array] = []
+    count = 0
+
+    def keep(status: runtime.LoopStatus, new: Array) -> None:
+        nonlocal count
+        finished = loop.drain_episodes()
+        kept.append(new)
+        episodes.append(finished)
+        count += len(new)
+        while count - len(kept[0]) > _KEEP:
+            count -= len(kept.pop(0))
+        if watch is not None:
+            watch(status, new, finished)
+
+    with loop:
+        result = loop.run(keep, poll_s)
+    return Outcome(result, np.concatenate(kept), np.concatenate(episodes))
+
+
+def stage_of(result: runtime.LoopResult) -> Stage:
+    """A loop's result as the summary keeps it."""
+    return Stage(
+        steps=result.steps,
+        episodes=result.episodes,
+        seconds=result.seconds,
+        reason=result.reason.value,
+        message=result.message,
+        mean_return=result.mean_return if math.isfinite(result.mean_return) else None,
+        counters=dict(result.counters),
+        privileges=list(result.privileges),
+    )
+
+
+def describe(summary: Summary, connection: Connection, agent: Any) -> None:
+    """Write device and learner into a summary."""
+    hello = connection.hello
+    summary.period_s = connection.period_s
+    summary.observations = connection.observations
+    summary.actuators = connection.actuators
+    summary.device = {
+        "port": connection.url,
+        "plant": connection.plant,
+        "firmware": hello.firmware,
+        "boot_id": f"{hello.boot_id:08x}",
+        "schema_hash": f"{hello.schema_hash:08x}",
+        "ttl_max_ms": str(hello.ttl_max_ms),
+    }
+    summary.learner = {str(key): value for key, value in _plain(agent.config).items()}
+    summary.learner_bytes = int(agent.nbytes)
+
+
+def exit_code(result: runtime.LoopResult) -> ExitCode:
+    """What a process ends with after this loop."""
+    if result.reason in _SAFETY_REASONS:
+        return ExitCode.SAFETY_STOP
+    if result.reason in _DEVICE_REASONS:
+        return ExitCode.DEVICE
+    return ExitCode.OK if result.confirmed else ExitCode.SAFETY_STOP
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _limits(config: Config, row: Row) -> runtime.Limits:
+    given = config.limits.get(row.name)
+    if given is None:
+        return runtime.Limits(row.minimum, row.maximum)
+    slew = given.slew_per_s if math.isfinite(given.slew_per_s) else None
+    return runtime.Limits(given.min, given.max, slew, given.rest)
+
+
+def _check_against(config: Config, connection: Connection) -> None:
+    """What only the device can tell about a configuration."""
+    found = []
+    names = [row.name for row in connection.actuators]
+    for name in config.limits:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f'; did you mean "limits.{close[0]}"?' if close else ""
+            found.append(f"limits.{name}: the device has no such actuator; it has {', '.join(names)}{hint}")
+    if not connection.hello.simulated:
+        found += [
+            f"limits.{name}: missing; real hardware needs explicit min, max and slew_per_s for each actuator"
+            for name in names
+            if name not in config.limits
+        ]
+    expected = config.loop.period_us
+    if expected and abs(expected - connection.hello.period_us) > 0.2 * expected:
+        found.append(f"loop.period_us = {expected}: must be within 20 % of the device's {connection.hello.period_us}")
+    if config.loop.clock is Clock.LOCKSTEP and not (connection.hello.simulated and connection.hello.lockstep):
+        found.append('loop.clock = "lockstep": only for a simulated device that offers it')
+    if config.learner.actions is Actions.DISCRETE and len(names) != 1:
+        found.append(f'learner.actions = "discrete": only with one actuator; the device has {len(names)}')
+    if found:
+        raise ConfigError(found)
