@@ -220,7 +220,13 @@ class Learner(_Section, frozen=True):
 
 
 class Run(_Section, frozen=True):
-    """`[run]`: how long, from which seed, and where the results go."""
+    """`[run]`: how long, from which seed, and where the results go.
+
+    Args:
+        name: of the run's folder; "" takes the file's name.
+        steps, seconds: stop after so many control steps, or so much wall clock; 0 s: no limit.
+        stop_return, stop_episodes: stop when the mean return of the last episodes is at least this.
+    """
 
     name: str = ""
     folder: str = "runs"
@@ -228,8 +234,7 @@ class Run(_Section, frozen=True):
     seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)] = 0
     stop_return: Weight | None = None
     stop_episodes: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 20
-    realtime_s: Annotated[float, msgspec.Meta(ge=0.0, le=86_400.0)] = 20.0
-    save_every_s: Annotated[float, msgspec.Meta(ge=0.0, le=86_400.0)] = 60.0
+    seconds: Annotated[float, msgspec.Meta(ge=0.0, le=31_536_000.0)] = 0.0
 
 
 class Config(_Section, frozen=True):

@@ -174,6 +174,7 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> runti
         ),
         seed=config.run.seed,
         steps=config.run.steps,
+        seconds=config.run.seconds,
         target_return=config.run.stop_return,
         target_window=config.run.stop_episodes,
         ttl_ms=config.loop.ttl_ms,

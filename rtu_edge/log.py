@@ -181,8 +181,10 @@ class RunFolder:
         """
         try:
             return msgspec.json.decode(self.file(self.SUMMARY).read_bytes(), type=Summary)
+        except FileNotFoundError as error:
+            raise ValueError(f"{self.path}: not the folder of a run: there is no {self.SUMMARY}") from error
         except (OSError, msgspec.DecodeError) as error:
-            raise ValueError(f"{self.path}: not the folder of a run: {error}") from error
+            raise ValueError(f"{self.path}: the run's {self.SUMMARY} cannot be read: {error}") from error
 
     def close(self) -> None:
         """Close the list of events."""

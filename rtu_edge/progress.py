@@ -18,7 +18,7 @@ from rich.text import Text
 from rtu_edge import runtime
 from rtu_edge.log import resident_bytes
 
-__all__ = ["Display", "sparkline"]
+__all__ = ["Display", "latency_table", "sparkline"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -139,3 +139,34 @@ class Display:
         inside = Table.grid()
         inside.add_row("     ", Group(bar, facts, curve))
         return Group(inside)
+
+
+def latency_table(records: npt.NDArray[Any]) -> Table:
+    """Lateness, step time and round trip as histograms over shared bins, with percentiles below."""
+    from rtu_edge.report.figures import latencies
+
+    columns = latencies(records)
+    edges = np.array([lead * 10.0**decade for decade in range(6) for lead in (1.0, 2.0, 5.0)] + [np.inf])
+    edges = np.concatenate([[0.0], edges])
+    counts = {name: np.histogram(values, edges)[0] for name, values in columns.items()}
+    used = np.flatnonzero(sum(counts.values()))
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("µs", justify="right", style="dim")
+    for name in columns:
+        table.add_column(name.lower(), width=27)
+    for place in range(used[0], used[-1] + 1) if len(used) else ():
+        cells = [_bar(int(count[place]), int(count.max())) for count in counts.values()]
+        below = f"< {edges[place + 1]:,.0f}" if np.isfinite(edges[place + 1]) else f"≥ {edges[place]:,.0f}"
+        table.add_row(below, *cells)
+    table.add_section()
+    for label, share in (("p50", 50.0), ("p99", 99.0), ("max", 100.0)):
+        table.add_row(label, *(f"{np.percentile(values, share):,.1f}" for values in columns.values()))
+    return table
+
+
+def _bar(count: int, most: int, width: int = 20) -> str:
+    if not count:
+        return "[dim]·[/]"
+    eighths = max(1, round(8 * width * count / most))
+    text = "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
+    return f"[cyan]{text}[/] [dim]{count}[/]"

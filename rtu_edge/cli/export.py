@@ -1,0 +1,24 @@
+"""rtu-edge export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("export")
+@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The file to write.  [default: policy.onnx beside it]"
+)
+def command(checkpoint: Path, output: Path | None) -> None:
+    """Write a checkpoint's policy as ONNX. CHECKPOINT is a file, or the folder of a run."""
+    import rtu_edge as rtu
+    from rtu_edge.log import RunFolder
+
+    if checkpoint.is_dir():
+        checkpoint = checkpoint / RunFolder.CHECKPOINT
+    path = output if output is not None else checkpoint.with_name(RunFolder.ONNX)
+    rtu.export_onnx(rtu.load(checkpoint), path)
+    click.echo(f"{path}: {path.stat().st_size:,} bytes. Check it: rtu-edge verify {path} {checkpoint}")

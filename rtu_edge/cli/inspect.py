@@ -1,0 +1,103 @@
+"""rtu-edge inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rtu_edge.cli.common import checks_table, console
+
+
+@click.command("inspect")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--report", is_flag=True, help="Write the run's report.html anew.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the run at a glance as a PNG or SVG file.")
+def command(path: Path, report: bool, picture: Path | None) -> None:
+    """Show what is in a checkpoint, or in the folder of a run."""
+    if path.is_dir():
+        _folder(path, report, picture)
+    elif report or picture is not None:
+        raise click.UsageError("--report and --picture need the folder of a run")
+    else:
+        _checkpoint(path)
+
+
+def _checkpoint(path: Path) -> None:
+    import rtu_edge as rtu
+
+    agent: Any = rtu.load(path)
+    out = console()
+    out.print(f"[bold]{path}[/]   {path.stat().st_size:,} bytes")
+    state = agent.state_hash()
+    out.print(_facts({**agent.config, "state hash": f"{state:016x}" if isinstance(state, int) else state}))
+    table = _table("section", "type", "shape", "bytes")
+    for name, dtype, shape, size in agent.sections:
+        table.add_row(name, str(dtype), " x ".join(str(n) for n in shape) or "1", f"{size:,}")
+    table.add_section()
+    table.add_row("in all", "", "", f"{agent.nbytes:,}")
+    out.print(table)
+
+
+def _folder(path: Path, report: bool, picture: Path | None) -> None:
+    from rtu_edge.errors import ConfigError
+    from rtu_edge.log import RunFolder
+    from rtu_edge.report import write_picture, write_report
+
+    folder = RunFolder(path)
+    try:
+        summary = folder.load_summary()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    out = console()
+    out.print(f"[bold]{path}[/]   {summary.title}")
+    if summary.headline:
+        out.print(summary.headline)
+    out.print(
+        _facts(
+            {
+                "started": summary.started,
+                "seed": summary.seed,
+                "configuration": summary.config_hash,
+                "state hash": summary.state_hash,
+                **summary.device,
+            }
+        )
+    )
+    stages = _table("stage", "steps", "episodes", "seconds", "ended by")
+    for name, stage in summary.stages.items():
+        stages.add_row(name, f"{stage.steps:,}", f"{stage.episodes:,}", f"{stage.seconds:.1f}", stage.reason)
+    out.print(stages)
+    if summary.checks:
+        out.print(checks_table(summary))
+    arrays = folder.load_arrays()
+    files = _table("file", "bytes", "holds")
+    for file in sorted(entry for entry in path.iterdir() if entry.is_file()):
+        holds = ", ".join(f"{name} {len(array):,}" for name, array in arrays.items())
+        files.add_row(file.name, f"{file.stat().st_size:,}", holds if file.name == RunFolder.TELEMETRY else "")
+    out.print(files)
+    if report:
+        out.print(f"wrote {write_report(folder)}")
+    if picture is not None:
+        write_picture(folder, picture)
+        out.print(f"wrote {picture}")
+
+
+def _facts(facts: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 3, 0, 0))
+    for key, value in facts.items():
+        if value not in (None, ""):
+            table.add_row(f"[dim]{key.replace('_', ' ')}[/]", str(value))
+    return table
+
+
+def _table(*names: str) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
+    for place, name in enumerate(names):
+        table.add_column(name, justify="right" if place and name not in ("type", "ended by", "holds") else "left")
+    return table

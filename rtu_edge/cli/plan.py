@@ -1,0 +1,35 @@
+"""rtu-edge plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rtu_edge.cli.common import console, overrides
+
+
+@click.command("plan")
+@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
+@click.option("--observations", type=click.IntRange(1), default=2, show_default=True, help="Width of the observation.")
+@click.option("--actuators", type=click.IntRange(1), default=1, show_default=True, help="Number of actuators.")
+@overrides
+def command(config: Path | None, observations: int, actuators: int, overrides: tuple[str, ...]) -> None:
+    """Print bytes, operations and sections of a learner before anything is allocated.
+
+    CONFIG is a TOML file with a [learner] section; without one the defaults are planned.
+    """
+    import rtu_edge as rtu
+    from rtu_edge.config import Actions, load_config, parse_config
+
+    if config is not None:
+        settings = load_config(config, overrides)
+    else:
+        settings = parse_config('[device]\nplant = "cartpole"\n', overrides, source="--set")
+    arguments: dict[str, Any] = settings.learner.arguments()
+    if settings.learner.actions is Actions.DISCRETE:
+        arguments["n_actions"] = settings.learner.levels
+    else:
+        arguments["action_size"] = actuators
+    console().print(str(rtu.plan("StreamAC", observation_size=observations, **arguments)))

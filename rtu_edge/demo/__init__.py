@@ -1,0 +1,409 @@
+"""The whole job on one page: firmware behind a serial port, learning from scratch, real time, resume, export, report.
+
+The same C99 firmware that a microcontroller runs is started as a process behind a pseudo-terminal. Its sensors give
+cart position and pole angle only: without memory the task cannot be done.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from rtu_edge import job, runtime
+from rtu_edge.config import Config, parse_config, write_config
+from rtu_edge.demo.resumed import stretch
+from rtu_edge.errors import CheckFailed, DeviceError, ExitCode, SafetyStop
+from rtu_edge.log import Check, RunFolder, Summary, machine
+from rtu_edge.progress import Display, latency_table
+from rtu_edge.report.figures import running_mean
+
+__all__ = ["DEMO", "Options", "demo_config", "run_demo"]
+
+DEMO = """
+[device]
+plant = "cartpole"                # sees position and angle, moves a force
+
+[loop]
+clock = "lockstep"                # virtual time, as fast as the link allows
+
+[limits.force]
+min = -10.0
+max = 10.0
+slew_per_s = inf                  # a simulated motor
+
+[learner]
+units = 32
+hidden = [32]
+r_min = 0.5
+max_phase = 0.6
+
+[run]
+name = "demo"
+steps = 100_000
+stop_return = 475.0               # mean of the last 20 episodes, of 500
+stop_episodes = 20
+"""
+
+MEMORYLESS_CEILING = 200.0
+ONNX_TOLERANCE = 1e-5
+RESUME_STEPS = 1000
+DRIVE_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may change."""
+
+    name: str | None = None
+    seed: int = 0
+    steps: int | None = None
+    realtime_s: float = 20.0
+    memoryless: bool = False
+    discrete: bool = False
+    folder: str = "runs"
+    overrides: tuple[str, ...] = ()
+
+
+class _Interrupted(Exception):
+    """A signal ended a loop; everything is saved, the rest is skipped."""
+
+    def __init__(self, result: runtime.LoopResult | None) -> None:
+        super().__init__("interrupted")
+        self.result = result
+
+
+def demo_config(options: Options) -> Config:
+    """The demo's configuration with the options applied."""
+    changes = [f"run.seed={options.seed}", f"run.folder={json.dumps(options.folder)}"]
+    if options.name is not None:
+        changes.append(f"run.name={json.dumps(options.name)}")
+    if options.steps is not None:
+        changes.append(f"run.steps={options.steps}")
+    if options.memoryless:
+        changes.append('learner.cell="none"')
+    if options.discrete:
+        changes.append('learner.actions="discrete"')
+    return parse_config(DEMO, [*changes, *options.overrides], source="demo")
+
+
+def run_demo(options: Options, console: Console) -> Summary:
+    """Show the whole job.
+
+    Args:
+        options: from the command line.
+        console: where to write.
+
+    Returns:
+        The summary, as in the run's folder.
+
+    Raises:
+        CheckFailed: a check did not hold, or the run was interrupted; the folder is complete all the same.
+        SafetyStop: the run ended in an emergency stop.
+        DeviceError: firmware or port failed.
+    """
+    config = demo_config(options)
+    with RunFolder.create(config.run.folder, config.run.name or "demo") as folder:
+        return _Demo(config, options, folder, console).run()
+
+
+class _Demo:
+    def __init__(self, config: Config, options: Options, folder: RunFolder, console: Console) -> None:
+        self.config = config
+        self.options = options
+        self.folder = folder
+        self.console = console
+        self.agent: Any = None
+        self.summary = Summary(
+            name=folder.path.name,
+            title="Position-only cart-pole, learned over a serial port",
+            started=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+            seed=config.run.seed,
+            target_return=config.run.stop_return,
+            target_episodes=config.run.stop_episodes,
+            machine=machine(),
+        )
+        self.begin = time.monotonic()
+
+    # ------------------------------------------------------------ the story
+
+    def run(self) -> Summary:
+        self.summary.config_hash = write_config(self.config, self.folder.file(RunFolder.CONFIG))
+        self.folder.event("start", seed=self.config.run.seed, configuration=self.summary.config_hash)
+        interrupted: _Interrupted | None = None
+        try:
+            with job.connect(self.config) as device:
+                self.introduce(device)
+                self.learn(device)
+                self.real_time(device)
+                self.resume(device)
+            self.export()
+            self.compare()
+        except _Interrupted as error:
+            interrupted = error
+        except KeyboardInterrupt:
+            interrupted = _Interrupted(None)
+        self.leave(interrupted)
+        if interrupted is not None:
+            result = interrupted.result
+            if result is not None and (result.reason is runtime.StopReason.ESTOP or not result.confirmed):
+                raise SafetyStop(f"stopped: {result.message or result.reason.value}")
+            raise CheckFailed("interrupted; the run is saved")
+        if not self.summary.passed:
+            failed = [check.title for check in self.summary.checks if not check.passed]
+            raise CheckFailed(f"did not hold: {', '.join(failed)}")
+        return self.summary
+
+    def introduce(self, device: job.Connection) -> None:
+        """1 and 2: the firmware is running, the port is open."""
+        sees = " and ".join(f"{row.name} [{row.unit}]" for row in device.observations)
+        moves = ", ".join(f"{row.name} {row.minimum:g}..{row.maximum:g} {row.unit}" for row in device.actuators)
+        self.say(
+            1, "Firmware", f"a process of its own behind {device.url}: {device.plant}, version {device.hello.firmware}"
+        )
+        self.more(f"sees {sees}, no velocities; moves {moves}; {1 / device.period_s:g} Hz")
+        self.agent = job.make_agent(self.config, device)
+        job.describe(self.summary, device, self.agent)
+        hello = device.hello
+        self.say(
+            2,
+            "Port",
+            f"opened with pyserial, exclusive; shook hands: schema {hello.schema_hash:08x}, boot {hello.boot_id:08x}",
+        )
+        self.more("the native loop has a duplicate of the descriptor; no interpreter on its path")
+        for note in device.port.notes:
+            self.more(note)
+        self.folder.event("connected", **self.summary.device)
+
+    def learn(self, device: job.Connection) -> None:
+        """3: from scratch, in virtual time."""
+        goal = self.config.run.stop_return
+        cell = "no recurrence (memoryless control)" if self.options.memoryless else "linear RTU, exact RTRL"
+        self.say(3, "Learning", f"from scratch, stream AC(lambda), {cell}, in lockstep")
+        outcome = self.loop(device, "learning", job.loop_config(self.config, device), top=500.0)
+        result, window = outcome.result, self.config.run.stop_episodes
+        best = _best_mean(outcome.episodes["total_return"], window)
+        rate = result.steps / result.seconds if result.seconds > 0 else 0.0
+        spent = f"{result.steps:,} steps, {result.episodes:,} episodes, {result.seconds:.1f} s, {rate:,.0f} steps/s"
+        reached = result.reason is runtime.StopReason.TARGET
+        if reached:
+            self.summary.reached_after_steps = result.steps
+            lived = result.steps * device.period_s / 60
+            self.more(f"[bold green]reached {result.mean_return:.1f} of 500[/] after {spent}")
+            self.summary.headline = (
+                f"Learned from scratch in {result.steps:,} steps ({lived:.0f} minutes of the machine's life, "
+                f"{result.seconds:.1f} s here) to balance the pole for {result.mean_return:.0f} of 500 steps, "
+                "from position and angle alone, over a serial port."
+            )
+        else:
+            self.more(f"not reached: the best mean of {window} episodes was {best:.1f} of 500 after {spent}")
+            self.summary.headline = f"Best mean of {window} episodes {best:.0f} of 500 after {result.steps:,} steps."
+        if self.options.memoryless:
+            self.ceiling(best, result.steps)
+        else:
+            self.check(
+                "learns",
+                reached,
+                f"{max(best, 0):.1f} after {result.steps:,} steps",
+                f"mean of {window} episodes at least {goal:g}",
+            )
+
+    def real_time(self, device: job.Connection) -> None:
+        """4: the same learner at the plant's own pace."""
+        seconds = self.options.realtime_s
+        self.say(4, "Real time", f"{seconds:g} s at {1 / device.period_s:g} Hz, ticked by the device, learning goes on")
+        config = job.loop_config(
+            self.config, device, clock=runtime.Clock.DEVICE, steps=0, target_return=None, seconds=seconds, realtime=True
+        )
+        outcome = self.loop(device, "realtime", config, total=seconds, top=500.0)
+        result = outcome.result
+        if len(outcome.records):
+            self.console.print(_indented(latency_table(outcome.records)))
+        counted = "   ".join(f"{name} {result.counters.get(name, 0)}" for name in ("missed", "skipped"))
+        self.more(f"{result.steps:,} steps, {result.episodes} whole episodes; {counted} periods")
+        for text in result.privileges:
+            self.more(f"[dim]{text}[/]")
+        fine = result.reason is runtime.StopReason.SECONDS and result.confirmed
+        said = "disarmed, confirmed by the device" if fine else f"{result.reason.value}: {result.message}"
+        self.check("runs in real time", fine, f"{result.steps:,} steps; {said}", f"{seconds:g} s without a safety stop")
+
+    def resume(self, device: job.Connection) -> None:
+        """5: the checkpoint is everything."""
+        path = self.save()
+        self.say(
+            5,
+            "Resume",
+            f"{path.name}, {path.stat().st_size:,} bytes; the next {RESUME_STEPS:,} steps here and in a new process",
+        )
+        seed = self.config.run.seed + 1
+        session = 0x0DE40 + self.config.run.seed % 1000
+        here = stretch(self.config, device, self.agent, seed, session, RESUME_STEPS)
+        there = self.resumed_elsewhere(seed, session)
+        for key, what in (("sent", "bytes sent"), ("received", "bytes received"), ("state", "learner's state")):
+            same = "equal" if here[key] == there[key] else f"[red]{there[key]} in the new process[/]"
+            self.more(f"{what:<16} {here[key]}   {same}")
+        self.check(
+            "resumes to the bit",
+            here == there and here["steps"] == RESUME_STEPS,
+            "the same" if here == there else "different",
+            f"same bytes on the wire and same state after {RESUME_STEPS:,} steps",
+        )
+        self.folder.event("resumed", here=here, there=there)
+
+    def export(self) -> None:
+        """6: the policy elsewhere."""
+        import rtu_edge as rtu
+        from rtu_edge.demo.drive import drive
+
+        path = self.folder.file(RunFolder.ONNX)
+        saved = rtu.load(self.folder.file(RunFolder.CHECKPOINT))
+        rtu.export_onnx(saved, path)
+        self.say(
+            6,
+            "ONNX",
+            f"{path.name}, {path.stat().st_size:,} bytes; ONNX Runtime drives the plant, the native policy follows",
+        )
+        driven = drive(path, saved, self.config, DRIVE_STEPS)
+        largest = max(driven.difference, float(rtu.verify_onnx(path, saved, steps=DRIVE_STEPS)))
+        self.summary.onnx_difference = largest
+        returns = ", ".join(f"{value:g}" for value in driven.returns)
+        self.more(
+            f"{driven.steps:,} steps, episodes of {returns}; largest difference of actions {largest:.2e} of the range"
+        )
+        self.check(
+            "exports",
+            largest <= ONNX_TOLERANCE,
+            f"largest difference {largest:.1e}",
+            f"at most {ONNX_TOLERANCE:g} of the action range",
+        )
+        self.folder.event("exported", difference=largest, returns=driven.returns)
+
+    def compare(self) -> None:
+        """7, first half: the memoryless control beside it."""
+        if self.options.memoryless:
+            self.say(7, "Report", "")
+            return
+        steps = max(self.summary.stages["learning"].steps, min(20_000, self.config.run.steps))
+        self.say(
+            7, "Report", f"first the memoryless control: the same learner without the recurrent cell, {steps:,} steps"
+        )
+        with job.connect(self.config) as device:
+            self.agent = job.make_agent(self.config, device, cell="none")
+            config = job.loop_config(self.config, device, steps=steps, target_return=None)
+            outcome = self.loop(device, "control", config, top=500.0, keep_records=False)
+        best = _best_mean(outcome.episodes["total_return"], self.config.run.stop_episodes)
+        self.more(f"its best mean of {self.config.run.stop_episodes} episodes: {best:.1f} of 500")
+        self.ceiling(best, outcome.result.steps)
+
+    def leave(self, interrupted: _Interrupted | None) -> None:
+        """7, second half: the folder."""
+        from rtu_edge.cli.common import checks_table
+        from rtu_edge.report import write_report
+
+        if interrupted is not None:
+            if self.agent is not None and not self.folder.file(RunFolder.CHECKPOINT).exists():
+                self.save()
+            self.check("ran to its end", False, "interrupted; saved", "no interruption")
+        self.summary.seconds = time.monotonic() - self.begin
+        self.folder.save_arrays()
+        self.folder.save_summary(self.summary)
+        report = write_report(self.folder)
+        self.folder.event("end", seconds=self.summary.seconds, passed=self.summary.passed)
+        self.console.print()
+        self.console.print(checks_table(self.summary))
+        self.console.print(f"\n[bold]{report}[/]   {self.summary.seconds:.0f} s in all")
+
+    # ------------------------------------------------------------ parts
+
+    def loop(
+        self,
+        device: job.Connection,
+        stage: str,
+        config: runtime.LoopConfig,
+        *,
+        total: float | None = None,
+        top: float | None = None,
+        keep_records: bool = True,
+    ) -> job.Outcome:
+        self.folder.event("loop", stage=stage, clock=config.clock.value)
+        window = self.config.run.stop_episodes
+        display = Display(
+            self.console,
+            total or config.steps,
+            device.period_s,
+            self.agent.nbytes,
+            window=window,
+            top=top,
+            by_time=total is not None,
+        )
+        with display:
+            outcome = job.run_loop(device, self.agent, config, display.watch)
+        result = outcome.result
+        self.summary.stages[stage] = job.stage_of(result)
+        self.folder.arrays[f"{stage}_episodes"] = outcome.episodes
+        if keep_records:
+            self.folder.arrays[stage] = outcome.records
+        self.folder.event(
+            "loop_end", stage=stage, reason=result.reason.value, steps=result.steps, counters=result.counters
+        )
+        if result.reason in (runtime.StopReason.SIGNAL, runtime.StopReason.ESTOP):
+            raise _Interrupted(result)
+        if job.exit_code(result) is ExitCode.DEVICE:
+            raise DeviceError(f"{result.reason.value}: {result.message}")
+        return outcome
+
+    def save(self) -> Any:
+        path = self.folder.file(RunFolder.CHECKPOINT)
+        self.agent.save(path)
+        self.summary.state_hash = _digits(self.agent.state_hash())
+        self.folder.event("saved", file=path.name, state=self.summary.state_hash)
+        return path
+
+    def resumed_elsewhere(self, seed: int, session: int) -> dict[str, Any]:
+        arguments = [str(self.folder.path), str(seed), str(session), str(RESUME_STEPS)]
+        command = [sys.executable, "-m", "rtu_edge.demo.resumed", *arguments]
+        process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        if process.returncode != 0:
+            raise CheckFailed(f"the process that resumes failed:\n{process.stderr.strip()}")
+        answer: dict[str, Any] = json.loads(process.stdout)
+        return answer
+
+    def ceiling(self, best: float, steps: int) -> None:
+        measured = f"best {best:.1f} in {steps:,} steps"
+        self.check(
+            "needs its memory", best < MEMORYLESS_CEILING, measured, f"without recurrence below {MEMORYLESS_CEILING:g}"
+        )
+
+    def check(self, title: str, passed: bool, measured: str, required: str) -> None:
+        self.summary.checks.append(Check(title, bool(passed), measured, required))
+        self.folder.event("check", title=title, passed=bool(passed), measured=measured)
+
+    def say(self, number: int, title: str, text: str) -> None:
+        self.console.print(f"\n[bold cyan]{number}[/]  [bold]{title:<10}[/] {text}")
+
+    def more(self, text: str) -> None:
+        self.console.print(f"   {'':<10} {text}")
+
+
+def _best_mean(returns: Any, window: int) -> float:
+    """Largest mean of `window` episodes in a row; of all of them when there are fewer."""
+    if not len(returns):
+        return 0.0
+    mean = running_mean(np.asarray(returns), window)
+    return float(mean[window - 1 :].max() if len(mean) >= window else mean[-1])
+
+
+def _digits(value: Any) -> str:
+    return f"{value:016x}" if isinstance(value, int) else str(value)
+
+
+def _indented(table: Any) -> Any:
+    from rich.padding import Padding
+
+    return Padding(table, (0, 0, 0, 14))

@@ -1,0 +1,64 @@
+"""A process that knows nothing but a run's folder: loads its checkpoint and goes on with a firmware of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rtu_edge import job, runtime
+from rtu_edge.config import Config, load_config
+from rtu_edge.log import RunFolder
+
+__all__ = ["stretch"]
+
+
+def stretch(
+    config: Config, device: job.Connection, agent: Any, seed: int, session: int, steps: int
+) -> dict[str, int | str]:
+    """Learn for some lockstep steps from a known start.
+
+    Args:
+        config, device, agent: what to run.
+        seed: of the episodes' starts.
+        session: number of the session; it is part of each command's bytes.
+        steps: how many.
+
+    Returns:
+        Steps done, hashes of all bytes sent and received, and of the learner's state.
+    """
+    changes: dict[str, Any] = {
+        "clock": runtime.Clock.LOCKSTEP,
+        "seed": seed,
+        "session": session,
+        "first_episode": 1,
+        "steps": steps,
+        "seconds": 0.0,
+        "target_return": None,
+        "realtime": False,
+    }
+    result = job.run_loop(device, agent, job.loop_config(config, device, **changes)).result
+    state = agent.state_hash()
+    return {
+        "steps": result.steps,
+        "sent": f"{result.sent_hash:016x}",
+        "received": f"{result.received_hash:016x}",
+        "state": f"{state:016x}" if isinstance(state, int) else str(state),
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """FOLDER SEED SESSION STEPS; prints the hashes as JSON."""
+    import rtu_edge as rtu
+
+    folder = Path(arguments[0])
+    seed, session, steps = (int(text) for text in arguments[1:])
+    config = load_config(folder / RunFolder.CONFIG)
+    agent = rtu.load(folder / RunFolder.CHECKPOINT)
+    with job.connect(config) as device:
+        print(json.dumps(stretch(config, device, agent, seed, session, steps)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
