@@ -35,6 +35,9 @@ typedef struct {
      * machine. */
     const rtu_plant *plant;
     void *plant_state;
+    /* Told at once when the actuators pass to commands (true) or to their safe behaviour (false): a board cuts or brakes here
+     * without waiting for the period. NULL: the next step() is soon enough, as it is for a simulated machine. */
+    void (*drive)(void *plant_state, bool on);
     /* True once the machine has arrived at the start of the episode; NULL: at once. Not asked in lockstep. */
     bool (*reset_done)(void *plant_state);
     /* Largest change of each actuator per period, n_act values > 0; NULL: no limit. */
@@ -71,7 +74,7 @@ enum {
     RTU_ON_COUNT
 };
 
-/* What the bridge then does. */
+/* What the bridge then does. Once it has acted on a call, it sends the STATE that is owed. */
 enum {
     RTU_DO_NOTHING,
     RTU_DO_SEND_HELLO,
@@ -79,22 +82,22 @@ enum {
     RTU_DO_SEND_ROW,
     RTU_DO_SEND_PARAM,
     RTU_DO_COMMAND,     /* check the command; keep it for the next tick, in lockstep step at once */
-    RTU_DO_ARM,         /* check the session; open it; ACK */
+    RTU_DO_ARM,         /* check the session; open it; ACK; in lockstep STATE */
     RTU_DO_ARM_AGAIN,   /* ACK OK if it is the very frame that armed and no command has come since, else ACK BUSY */
     RTU_DO_DISARM,      /* close the session; ACK OK */
     RTU_DO_ACK,         /* ACK OK: it is so already */
     RTU_DO_CLEAR,       /* forget the fault; ACK OK */
-    RTU_DO_RESET,       /* check session and episode; begin the reset; ACK */
+    RTU_DO_RESET,       /* check session and episode; begin the reset; ACK. The same RESET again: ACK OK, no more */
     RTU_DO_RESET_AGAIN, /* ACK OK if it is the very frame that is being obeyed, else ACK BUSY */
     RTU_DO_REFUSE,      /* EVENT or ACK with the cell's status */
-    RTU_DO_ESTOP,       /* close the session; outputs to safe; STATE at once */
-    RTU_DO_REPEAT,      /* STATE at once */
+    RTU_DO_ESTOP,       /* close the session; note the fault; outputs to safe; STATE */
+    RTU_DO_REPEAT,      /* STATE */
     RTU_DO_START,       /* HELLO, STATE */
     RTU_DO_REST,        /* outputs to safe; step the machine; STATE */
     RTU_DO_RUN,         /* outputs to the command, or to safe while there is none; step the machine; STATE */
-    RTU_DO_WAIT,        /* outputs to safe; STATE with the last observation */
+    RTU_DO_WAIT,        /* ask whether the machine has arrived; STATE with the last observation */
     RTU_DO_FIRST,       /* observe the start; STATE with FIRST */
-    RTU_DO_SAFE,        /* close the session; note the fault; outputs to safe with the next tick */
+    RTU_DO_SAFE,        /* close the session; note the fault; outputs to safe */
     RTU_DO_COUNT
 };
 
@@ -166,7 +169,8 @@ typedef struct {
     float x[RTU_VALUES_MAX];
     float reward;
 
-    /* what could not be said at once */
+    /* what is still to be said */
+    bool state_owed;
     uint8_t refused_status; /* RTU_STATUS_OK: nothing to say */
     uint16_t refused_seq;
     uint32_t said_damaged, said_skipped;

@@ -1,0 +1,102 @@
+/* The firmware as a process: a pty for the serial line, CLOCK_MONOTONIC for the timer, ppoll for the interrupts. */
+#define _GNU_SOURCE /* ppoll */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "firmware_bridge/boards/posix/line.h"
+#include "firmware_bridge/boards/posix/options.h"
+
+static volatile sig_atomic_t stop_asked;
+
+static void ask_stop(int signal_number) {
+    (void)signal_number;
+    stop_asked = 1;
+}
+
+static uint64_t clock_us(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+/* A microcontroller keeps a counter through its restarts; a process has the date and its number. */
+static uint32_t another_boot_id(void) {
+    return (uint32_t)clock_us(CLOCK_REALTIME) * 2654435761u ^ (uint32_t)getpid();
+}
+
+/* SIGTERM and SIGINT arrive while waiting and at no other time. Returns the mask to wait with. */
+static sigset_t catch_signals(void) {
+    const struct sigaction stop = {.sa_handler = ask_stop}, ignore = {.sa_handler = SIG_IGN};
+    sigset_t stops, before;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    sigprocmask(SIG_BLOCK, &stops, &before);
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigdelset(&before, SIGTERM);
+    sigdelset(&before, SIGINT);
+    return before;
+}
+
+/* True when standard input has ended; what it holds before that is thrown away. */
+static bool input_ended(void) {
+    char scrap[256];
+    const ssize_t n = read(STDIN_FILENO, scrap, sizeof scrap);
+    return n == 0 || (n == -1 && errno != EINTR && errno != EAGAIN);
+}
+
+/* Runs until a signal, the end of standard input (if asked) or the end of the line. */
+static void serve(rtu_bridge *bridge, rtu_line *line, bool until_eof, const sigset_t *mask) {
+    uint8_t bytes[4096];
+    struct pollfd fds[2] = {{.fd = line->fd}, {.fd = until_eof ? STDIN_FILENO : -1, .events = POLLIN}};
+    while (!stop_asked) {
+        const uint64_t now_us = clock_us(CLOCK_MONOTONIC), due_us = rtu_bridge_due(bridge);
+        const uint64_t wait_us = due_us > now_us ? due_us - now_us : 0;
+        const struct timespec wait = {(time_t)(wait_us / 1000000u), (long)(wait_us % 1000000u) * 1000};
+        fds[0].events = (short)(line->kept != 0 ? POLLIN | POLLOUT : POLLIN);
+        const int ready = ppoll(fds, 2, &wait, mask);
+        if (ready > 0 && fds[0].revents & POLLOUT) rtu_line_flush(line);
+        if (ready > 0 && fds[0].revents & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) {
+            const ssize_t n = read(line->fd, bytes, sizeof bytes);
+            if (n > 0) rtu_bridge_receive(bridge, bytes, (size_t)n, clock_us(CLOCK_MONOTONIC));
+            if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) return;
+        }
+        if (ready > 0 && fds[1].revents != 0 && input_ended()) return;
+        rtu_bridge_tick(bridge, clock_us(CLOCK_MONOTONIC));
+    }
+}
+
+int main(int argc, char **argv) {
+    static rtu_simulated device;
+    rtu_line line;
+    rtu_options options;
+    int exit_code;
+    if (!rtu_options_parse(&options, argc, argv, &exit_code)) return exit_code;
+    if (!options.boot_id_given) options.device.boot_id = another_boot_id();
+
+    const sigset_t mask = catch_signals();
+    if (!(options.fd >= 0 ? rtu_line_open_fd(&line, options.fd) : rtu_line_open_pty(&line, options.link))) {
+        fprintf(stderr, "rtu_firmware: cannot open the line: %s\n", strerror(errno));
+        return 3;
+    }
+    if (!rtu_simulated_init(&device, options.plant, &options.device, rtu_line_send, &line, clock_us(CLOCK_MONOTONIC))) {
+        fprintf(stderr, "rtu_firmware: the data sheet of %s does not fit the protocol\n", options.plant);
+        rtu_line_close(&line);
+        return 2;
+    }
+    if (line.path[0] != '\0') {
+        puts(line.path);
+        fflush(stdout);
+    }
+    serve(&device.bridge, &line, options.until_eof, &mask);
+    rtu_line_close(&line);
+    return 0;
+}

@@ -1,0 +1,59 @@
+#include "firmware_bridge/boards/simulated/simulated.h"
+
+#include <string.h>
+
+enum { FW_MAJOR = 0, FW_MINOR = 1, FW_PATCH = 0 };
+
+static void reset(void *state, uint32_t seed) {
+    rtu_simulated_body *body = (rtu_simulated_body *)state;
+    body->machine->reset(&body->state, seed);
+    if (body->max_steps != 0) rtu_plant_limit(&body->state, body->max_steps);
+    body->reset_left = body->reset_ticks;
+}
+
+static bool reset_done(void *state) {
+    rtu_simulated_body *body = (rtu_simulated_body *)state;
+    if (body->reset_left == 0) return true;
+    body->reset_left--;
+    return false;
+}
+
+bool rtu_simulated_init(rtu_simulated *device, const char *plant, const rtu_simulated_options *options,
+                        void (*send)(void *context, const uint8_t *bytes, size_t n), void *send_context,
+                        uint64_t now_us) {
+    const rtu_plant *machine = rtu_plant_find(plant);
+    if (machine == NULL) return false;
+    device->plant = *machine;
+    device->plant.reset = reset;
+    device->body.machine = machine;
+    device->body.max_steps = options->max_steps;
+    device->body.reset_ticks = options->reset_ticks;
+    for (size_t i = 0; i < RTU_PLANT_ACT_MAX; i++) device->slew[i] = options->slew;
+    const rtu_bridge_config config = {
+        .plant = &device->plant,
+        .plant_state = &device->body,
+        .reset_done = reset_done,
+        .slew = options->slew != 0.0f ? device->slew : NULL,
+        .boot_id = options->boot_id,
+        .seed = options->seed,
+        .silence_us = options->silence_us,
+        .ttl_max_ms = options->ttl_max_ms,
+        .caps = RTU_CAP_SIMULATED | RTU_CAP_LOCKSTEP | RTU_CAP_REWARD | RTU_CAP_RESET,
+        .fw_major = FW_MAJOR,
+        .fw_minor = FW_MINOR,
+        .fw_patch = FW_PATCH,
+        .send = send,
+        .send_context = send_context,
+    };
+    return rtu_bridge_init(&device->bridge, &config, now_us);
+}
+
+void rtu_outbox_take(void *outbox, const uint8_t *bytes, size_t n) {
+    rtu_outbox *out = (rtu_outbox *)outbox;
+    if (n > sizeof out->bytes - out->size) {
+        out->dropped++;
+        return;
+    }
+    memcpy(out->bytes + out->size, bytes, n);
+    out->size += n;
+}

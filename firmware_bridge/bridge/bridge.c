@@ -1,0 +1,344 @@
+#include "firmware_bridge/bridge/bridge.h"
+
+#include <string.h>
+
+#include "firmware_bridge/bridge/internal.h"
+#include "firmware_bridge/protocol/crc32.h"
+#include "firmware_bridge/protocol/schema.h"
+
+/* Something that has happened: one of RTU_ON_*, with the frame that brought it, NULL for those of time and machine. */
+typedef struct {
+    uint8_t on;
+    const rtu_frame *frame;
+    uint64_t now_us;
+} happening;
+
+/* What an action came to. */
+typedef enum {
+    STAYED,    /* refused, or done before: the state is as it was */
+    DONE,      /* the state is the cell's next */
+    THEN_TICK, /* the same, and this follows */
+    THEN_READY,
+    THEN_SENSOR
+} outcome;
+
+/* Nobody holds the device any more; t_us is the device's own clock again. */
+static void close_session(rtu_bridge *bridge) {
+    rtu_machine_drive(bridge, false);
+    bridge->session = 0;
+    bridge->lockstep = false;
+    bridge->commanded = false;
+    bridge->cached_size = 0;
+}
+
+static outcome refuse(rtu_bridge *bridge, const happening *h, uint8_t status) {
+    if (h->on == RTU_ON_CMD) {
+        bridge->counters[RTU_COUNTER_REFUSED]++;
+        bridge->refused_status = status;
+        bridge->refused_seq = h->frame->seq;
+    } else {
+        rtu_say_ack(bridge, h->frame, status, h->now_us);
+    }
+    return STAYED;
+}
+
+static outcome ack(rtu_bridge *bridge, const happening *h) {
+    rtu_say_ack(bridge, h->frame, RTU_STATUS_OK, h->now_us);
+    return DONE;
+}
+
+static outcome send_row(rtu_bridge *bridge, const happening *h) {
+    rtu_describe describe;
+    rtu_row row;
+    rtu_frame frame;
+    if (!rtu_describe_unpack(h->frame, &describe) || !rtu_bridge_row(&bridge->config, describe.index, &row))
+        return refuse(bridge, h, RTU_STATUS_INVALID);
+    rtu_row_pack(&row, &frame);
+    rtu_say(bridge, &frame, h->now_us);
+    return DONE;
+}
+
+static outcome send_param(rtu_bridge *bridge, const happening *h) {
+    rtu_param param;
+    rtu_frame frame;
+    if (!rtu_param_unpack(h->frame, &param)) return refuse(bridge, h, RTU_STATUS_INVALID);
+    if (param.op != RTU_PARAM_READ || param.index >= RTU_COUNTER_COUNT)
+        return refuse(bridge, h, RTU_STATUS_UNSUPPORTED);
+    bridge->counters[RTU_COUNTER_FRAMES] = bridge->rx.frames;
+    bridge->counters[RTU_COUNTER_CRC_ERRORS] = bridge->rx.crc_errors;
+    bridge->counters[RTU_COUNTER_GARBLED] = bridge->rx.garbled;
+    bridge->counters[RTU_COUNTER_OVERLONG] = bridge->rx.overlong;
+    param.op = RTU_PARAM_IS;
+    param.kind = RTU_PARAM_U32;
+    param.bits = bridge->counters[param.index];
+    rtu_param_pack(&param, &frame);
+    rtu_say(bridge, &frame, h->now_us);
+    return DONE;
+}
+
+static outcome command(rtu_bridge *bridge, const happening *h) {
+    rtu_cmd cmd;
+    bool repeated;
+    uint32_t age_us;
+    const uint8_t status = rtu_check_cmd(bridge, h->frame, h->now_us, &cmd, &repeated, &age_us);
+    if (status != RTU_STATUS_OK) return refuse(bridge, h, status);
+    bridge->life_us = h->now_us;
+    if (repeated) {
+        bridge->counters[RTU_COUNTER_REPEATED]++;
+        rtu_say_cached(bridge);
+        return STAYED;
+    }
+    const uint32_t ttl_us = cmd.ttl_ms * 1000u;
+    bridge->counters[RTU_COUNTER_ACCEPTED]++;
+    bridge->commanded = true;
+    bridge->cmd_seq = h->frame->seq;
+    bridge->cmd_us = rtu_session_clock(bridge, h->now_us);
+    bridge->expires_us = h->now_us - age_us + (ttl_us < bridge->ttl_max_us ? ttl_us : bridge->ttl_max_us);
+    memcpy(bridge->target, cmd.u, cmd.n * sizeof(float));
+    rtu_machine_drive(bridge, true);
+    return bridge->lockstep ? THEN_TICK : DONE;
+}
+
+static outcome arm(rtu_bridge *bridge, const happening *h) {
+    rtu_arm wanted;
+    const uint8_t status = rtu_check_arm(bridge, h->frame, &wanted);
+    if (status != RTU_STATUS_OK) return refuse(bridge, h, status);
+    rtu_say_events(bridge, h->now_us); /* what was before belongs to the old count of frames */
+    bridge->session = bridge->last_session = wanted.session;
+    bridge->lockstep = wanted.lockstep;
+    bridge->commanded = bridge->episodic = false;
+    bridge->cmd_seq = bridge->arm_seq = h->frame->seq;
+    bridge->arm_t_us = h->frame->t_us;
+    bridge->life_us = h->now_us;
+    bridge->virtual_us = bridge->first_us = 0;
+    bridge->fault = 0;
+    bridge->tx_seq = 0;
+    bridge->state_owed = wanted.lockstep;
+    return ack(bridge, h);
+}
+
+static outcome arm_again(rtu_bridge *bridge, const happening *h) {
+    if (!rtu_is_arm_again(bridge, h->frame)) return refuse(bridge, h, RTU_STATUS_BUSY);
+    ack(bridge, h);
+    rtu_say_cached(bridge);
+    return STAYED;
+}
+
+static outcome reset(rtu_bridge *bridge, const happening *h) {
+    rtu_reset wanted;
+    if (rtu_is_reset_again(bridge, h->frame)) {
+        bridge->life_us = h->now_us;
+        ack(bridge, h);
+        rtu_say_cached(bridge);
+        return STAYED;
+    }
+    const uint8_t status = rtu_check_reset(bridge, h->frame, &wanted);
+    if (status != RTU_STATUS_OK) return refuse(bridge, h, status);
+    bridge->life_us = h->now_us;
+    bridge->episodic = true;
+    bridge->episode = wanted.episode;
+    bridge->epflags = 0;
+    bridge->reset_seq = h->frame->seq;
+    bridge->reset_t_us = h->frame->t_us;
+    rtu_machine_reset(bridge, wanted.seed);
+    ack(bridge, h);
+    return bridge->lockstep ? THEN_READY : DONE;
+}
+
+static outcome reset_again(rtu_bridge *bridge, const happening *h) {
+    if (!rtu_is_reset_again(bridge, h->frame)) return refuse(bridge, h, RTU_STATUS_BUSY);
+    bridge->life_us = h->now_us;
+    return ack(bridge, h);
+}
+
+static outcome first(rtu_bridge *bridge, const happening *h) {
+    if (bridge->lockstep) bridge->virtual_us += bridge->config.plant->sheet->period_us;
+    bridge->first_us = rtu_session_clock(bridge, h->now_us);
+    bridge->life_us = h->now_us;
+    bridge->state_owed = true;
+    return rtu_machine_first(bridge) ? DONE : THEN_SENSOR;
+}
+
+static outcome run(rtu_bridge *bridge) {
+    if (bridge->lockstep) bridge->virtual_us += bridge->config.plant->sheet->period_us;
+    bridge->counters[RTU_COUNTER_TICKS]++;
+    bridge->state_owed = true;
+    return rtu_machine_step(bridge) ? DONE : THEN_SENSOR;
+}
+
+static outcome wait(rtu_bridge *bridge) {
+    bridge->counters[RTU_COUNTER_TICKS]++;
+    bridge->state_owed = true;
+    return bridge->config.reset_done == NULL || bridge->config.reset_done(bridge->config.plant_state) ? THEN_READY : DONE;
+}
+
+static outcome go_safe(rtu_bridge *bridge, const happening *h) {
+    if (h->on == RTU_ON_EXPIRED) bridge->counters[RTU_COUNTER_SILENCES]++;
+    bridge->fault |= h->on == RTU_ON_EXPIRED ? RTU_FAULT_SILENCE : RTU_FAULT_SENSOR;
+    close_session(bridge);
+    return DONE;
+}
+
+static outcome act(rtu_bridge *bridge, const rtu_bridge_rule *rule, const happening *h) {
+    switch (rule->action) {
+        case RTU_DO_SEND_HELLO: rtu_say_hello(bridge, h->now_us); return DONE;
+        case RTU_DO_SEND_PONG: rtu_say_pong(bridge, h->frame, h->now_us); return DONE;
+        case RTU_DO_SEND_ROW: return send_row(bridge, h);
+        case RTU_DO_SEND_PARAM: return send_param(bridge, h);
+        case RTU_DO_COMMAND: return command(bridge, h);
+        case RTU_DO_ARM: return arm(bridge, h);
+        case RTU_DO_ARM_AGAIN: return arm_again(bridge, h);
+        case RTU_DO_DISARM: close_session(bridge); return ack(bridge, h);
+        case RTU_DO_ACK: return ack(bridge, h);
+        case RTU_DO_CLEAR: bridge->fault = 0; return ack(bridge, h);
+        case RTU_DO_RESET: return reset(bridge, h);
+        case RTU_DO_RESET_AGAIN: return reset_again(bridge, h);
+        case RTU_DO_REFUSE: return refuse(bridge, h, rule->status);
+        case RTU_DO_ESTOP:
+            close_session(bridge);
+            bridge->fault |= RTU_FAULT_ESTOP;
+            bridge->state_owed = true;
+            return DONE;
+        case RTU_DO_REPEAT: bridge->state_owed = true; return DONE;
+        case RTU_DO_START:
+            rtu_say_hello(bridge, h->now_us);
+            bridge->state_owed = true;
+            return DONE;
+        case RTU_DO_REST: /* the session is closed, so no command is in force */
+        case RTU_DO_RUN: return run(bridge);
+        case RTU_DO_WAIT: return wait(bridge);
+        case RTU_DO_FIRST: return first(bridge, h);
+        case RTU_DO_SAFE: return go_safe(bridge, h);
+        default: return DONE;
+    }
+}
+
+/* Acts on what has happened and on what follows from it (at most three steps: a command, its tick, a sensor that fails), then
+ * sends the STATE that is owed. */
+static void happen(rtu_bridge *bridge, happening h) {
+    for (bool more = true; more;) {
+        const rtu_bridge_rule rule = rtu_bridge_cell(bridge->state, h.on);
+        const outcome came = act(bridge, &rule, &h);
+        if (came != STAYED) bridge->state = rule.next;
+        more = came > DONE;
+        h.on = came == THEN_TICK ? RTU_ON_TICK : came == THEN_READY ? RTU_ON_READY : RTU_ON_SENSOR;
+        h.frame = NULL;
+    }
+    if (bridge->state_owed) rtu_say_state(bridge, h.now_us);
+    bridge->state_owed = false;
+    if (bridge->lockstep) rtu_say_events(bridge, h.now_us);
+}
+
+/* Goes safe when the session has been silent for too long: the command in force has expired or, where none can be (before the first
+ * one, between episodes, while resetting, in virtual time), the link has shown no sign of life. */
+static void watch(rtu_bridge *bridge, uint64_t now_us) {
+    const bool timed = bridge->live && !bridge->lockstep;
+    if (bridge->session == 0) return;
+    if (timed ? now_us > bridge->expires_us : now_us - bridge->life_us > bridge->config.silence_us)
+        happen(bridge, (happening){RTU_ON_EXPIRED, NULL, now_us});
+}
+
+/* Which column of the table a frame belongs to. */
+static uint8_t column(rtu_bridge *bridge, const rtu_frame *frame) {
+    rtu_hello hello;
+    rtu_ping ping;
+    switch (frame->type) {
+        case RTU_TYPE_HELLO: /* our own, echoed by the line or by another device, is no question */
+            if (rtu_hello_unpack(frame, &hello) && hello.role == RTU_ROLE_HOST) return RTU_ON_HELLO;
+            break;
+        case RTU_TYPE_PING:
+            if (rtu_ping_unpack(frame, &ping)) return RTU_ON_PING;
+            break;
+        case RTU_TYPE_DESCRIBE: return RTU_ON_DESCRIBE;
+        case RTU_TYPE_PARAM: return RTU_ON_PARAM;
+        case RTU_TYPE_CMD: return RTU_ON_CMD;
+        case RTU_TYPE_ARM: return RTU_ON_ARM;
+        case RTU_TYPE_CLEAR_FAULT: return RTU_ON_CLEAR_FAULT;
+        case RTU_TYPE_RESET: return RTU_ON_RESET;
+        case RTU_TYPE_DISARM: return RTU_ON_DISARM; /* whatever it carries: stopping never fails on a detail */
+        case RTU_TYPE_ESTOP: return RTU_ON_ESTOP;
+        default: break;
+    }
+    bridge->counters[RTU_COUNTER_UNKNOWN]++;
+    return RTU_ON_OTHER;
+}
+
+void rtu_bridge_receive(rtu_bridge *bridge, const uint8_t *bytes, size_t n, uint64_t now_us) {
+    const uint8_t *p = bytes;
+    rtu_frame frame;
+    watch(bridge, now_us);
+    if (n == 0) return;
+    while (rtu_decoder_next(&bridge->rx, &p, bytes + n, &frame))
+        happen(bridge, (happening){column(bridge, &frame), &frame, now_us});
+    /* In lockstep nothing else would speak: a host told of damage repeats at once instead of waiting. */
+    if (bridge->lockstep) rtu_say_events(bridge, now_us);
+}
+
+void rtu_bridge_tick(rtu_bridge *bridge, uint64_t now_us) {
+    const uint32_t period_us = bridge->config.plant->sheet->period_us;
+    watch(bridge, now_us);
+    if (now_us < bridge->due_us) return;
+    const uint64_t skipped = (now_us - bridge->due_us) / period_us;
+    bridge->due_us += (skipped + 1) * period_us;
+    if (bridge->lockstep) return; /* virtual time stands still between commands */
+    bridge->counters[RTU_COUNTER_SKIPPED] += (uint32_t)skipped;
+    happen(bridge, (happening){RTU_ON_TICK, NULL, now_us});
+    rtu_say_events(bridge, now_us);
+}
+
+uint64_t rtu_bridge_due(const rtu_bridge *bridge) {
+    return bridge->due_us;
+}
+
+/* Copies text that fits into max characters; leaves an empty one, which rtu_row_valid() refuses, where it does not. */
+static void copy_text(char *to, const char *text, size_t max) {
+    const size_t n = strlen(text);
+    if (n <= max) memcpy(to, text, n);
+}
+
+bool rtu_bridge_row(const rtu_bridge_config *config, uint8_t index, rtu_row *row) {
+    const rtu_plant_sheet *sheet = config->plant->sheet;
+    if (index >= sheet->n_obs + sheet->n_act) return false;
+    const rtu_plant_row *from = &sheet->rows[index];
+    memset(row, 0, sizeof *row);
+    row->index = index;
+    row->actuator = index >= sheet->n_obs;
+    row->safe = from->safe;
+    row->min = from->min;
+    row->max = from->max;
+    row->slew = row->actuator ? rtu_machine_slew(config, (uint8_t)(index - sheet->n_obs)) : 0.0f;
+    row->safe_value = from->safe_value;
+    copy_text(row->name, from->name, RTU_NAME_MAX);
+    copy_text(row->unit, from->unit, RTU_UNIT_MAX);
+    return true;
+}
+
+/* The hash of the schema; false when a row does not fit the protocol. */
+static bool hash_schema(const rtu_bridge_config *config, uint32_t *hash) {
+    const rtu_plant_sheet *sheet = config->plant->sheet;
+    char text[RTU_SCHEMA_LINE_MAX];
+    rtu_row row;
+    *hash = rtu_crc32(0, text, rtu_schema_head(sheet->period_us, sheet->n_obs, sheet->n_act, text));
+    for (uint8_t i = 0; rtu_bridge_row(config, i, &row); i++) {
+        if (!rtu_row_valid(&row)) return false;
+        *hash = rtu_crc32(*hash, text, rtu_schema_line(&row, text));
+    }
+    return true;
+}
+
+bool rtu_bridge_init(rtu_bridge *bridge, const rtu_bridge_config *config, uint64_t now_us) {
+    const rtu_plant_sheet *sheet = config->plant->sheet;
+    memset(bridge, 0, sizeof *bridge);
+    bridge->config = *config;
+    if (bridge->config.silence_us == 0) bridge->config.silence_us = RTU_SILENCE_US_DEFAULT;
+    if (bridge->config.ttl_max_ms == 0) bridge->config.ttl_max_ms = RTU_TTL_MAX_MS_DEFAULT;
+    if (config->send == NULL || sheet->period_us == 0 || sheet->n_obs == 0 || sheet->n_act == 0) return false;
+    if (sheet->n_obs + sheet->n_act > RTU_VALUES_MAX || !hash_schema(config, &bridge->schema_hash)) return false;
+    bridge->ttl_max_us = bridge->config.ttl_max_ms * 1000u;
+    bridge->due_us = now_us;
+    bridge->state = RTU_STATE_BOOT;
+    rtu_decoder_init(&bridge->rx);
+    rtu_machine_reset(bridge, config->seed);
+    (void)rtu_machine_first(bridge); /* an observation that is not finite is said, and stops whoever arms */
+    return true;
+}

@@ -1,0 +1,89 @@
+#include "firmware_bridge/bridge/internal.h"
+#include "firmware_bridge/protocol/bytes.h"
+
+static const rtu_plant_row *actuators(const rtu_bridge *bridge) {
+    const rtu_plant_sheet *sheet = bridge->config.plant->sheet;
+    return sheet->rows + sheet->n_obs;
+}
+
+/* v moved into [lo, hi]; false comparisons mean out, so nothing slips through. */
+static float clamp(float v, float lo, float hi) {
+    if (!(v >= lo)) return lo;
+    if (!(v <= hi)) return hi;
+    return v;
+}
+
+/* v moved to where one period can take an output that stands at from. */
+static float slewed(float v, float from, float slew) {
+    return clamp(v, from - slew, from + slew);
+}
+
+float rtu_machine_slew(const rtu_bridge_config *config, uint8_t i) {
+    return config->slew != NULL ? config->slew[i] : rtu_f32_from_bits(0x7F800000u);
+}
+
+/* The next output of actuator i on command. target is finite. */
+static float commanded(rtu_bridge *bridge, const rtu_plant_row *row, float slew, uint8_t i) {
+    const float target = bridge->target[i];
+    const float v = slewed(clamp(target, row->min, row->max), bridge->applied[i], slew);
+    if (v != target) bridge->counters[RTU_COUNTER_CLAMPED]++;
+    return v;
+}
+
+/* The next output of an actuator in its safe behaviour, now at from. DAMP differs from OFF in the driver: config.drive. */
+static float safe(const rtu_plant_row *row, float slew, float from) {
+    switch (row->safe) {
+        case RTU_SAFE_HOLD: return from;
+        case RTU_SAFE_RAMP: return slewed(row->safe_value, from, slew);
+        default: return row->safe_value;
+    }
+}
+
+static void move_outputs(rtu_bridge *bridge) {
+    const rtu_plant_row *rows = actuators(bridge);
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) {
+        const float slew = rtu_machine_slew(&bridge->config, i);
+        bridge->applied[i] =
+            bridge->live ? commanded(bridge, &rows[i], slew, i) : safe(&rows[i], slew, bridge->applied[i]);
+    }
+}
+
+/* Reads x. False when it, or the reward, is not finite. */
+static bool observe(rtu_bridge *bridge) {
+    const rtu_plant *plant = bridge->config.plant;
+    bool finite = rtu_f32_finite(bridge->reward);
+    plant->observe(bridge->config.plant_state, bridge->x);
+    for (uint8_t i = 0; i < plant->sheet->n_obs; i++) finite = finite && rtu_f32_finite(bridge->x[i]);
+    return finite;
+}
+
+void rtu_machine_drive(rtu_bridge *bridge, bool on) {
+    if (bridge->live == on) return;
+    bridge->live = on;
+    if (bridge->config.drive != NULL) bridge->config.drive(bridge->config.plant_state, on);
+}
+
+void rtu_machine_reset(rtu_bridge *bridge, uint32_t seed) {
+    rtu_machine_drive(bridge, false);
+    bridge->config.plant->reset(bridge->config.plant_state, seed);
+}
+
+bool rtu_machine_first(rtu_bridge *bridge) {
+    const rtu_plant_row *rows = actuators(bridge);
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) bridge->applied[i] = rows[i].safe_value;
+    bridge->epflags = RTU_EPISODE_FIRST;
+    bridge->reward = 0.0f;
+    return observe(bridge);
+}
+
+bool rtu_machine_step(rtu_bridge *bridge) {
+    move_outputs(bridge);
+    if (rtu_episode_ended(bridge)) return true;
+    const rtu_plant_result result = bridge->config.plant->step(bridge->config.plant_state, bridge->applied);
+    bridge->reward = result.reward;
+    bridge->epflags = (uint8_t)((result.terminated ? RTU_EPISODE_TERMINATED : 0) |
+                                (result.truncated ? RTU_EPISODE_TRUNCATED : 0) |
+                                (bridge->config.caps & RTU_CAP_REWARD ? RTU_EPISODE_REWARD : 0));
+    if (rtu_episode_ended(bridge)) rtu_machine_drive(bridge, false);
+    return observe(bridge);
+}
