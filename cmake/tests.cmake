@@ -16,7 +16,7 @@ foreach(source IN LISTS native_tests firmware_tests)
   if(folder STREQUAL "native")
     target_link_libraries(${target} PRIVATE rtu_runtime rtu_learn)
   endif()
-  target_link_libraries(${target} PRIVATE rtu_bridge rtu_plants rtu_protocol m)
+  target_link_libraries(${target} PRIVATE rtu_simulated rtu_bridge rtu_plants rtu_protocol m)
   # Tests assert() also in a release build.
   target_compile_options(${target} PRIVATE -UNDEBUG -Wno-conversion)
 endforeach()

@@ -1,19 +1,44 @@
-"""The cffi module rtu_edge._bridge: the device's C as Python sees it.
+"""Build description of rtu_edge._bridge: the C of protocol, bridge and plants for Python (cffi, out-of-line, API mode).
 
-Out of line, API mode: the compiler checks each declaration against the headers.
-Each room keeps its declarations beside its headers, in a .cdef file.
+The declarations are read from the headers themselves, so that there is no second copy to keep; the compiler checks them again.
 """
 
+import re
 from pathlib import Path
 
-from cffi import FFI
+import cffi
 
 HERE = Path(__file__).resolve().parent
 
-DECLARATIONS = ["plants/plants.cdef"]
-HEADERS = ["firmware_bridge/plants/plant.h", "firmware_bridge/plants/trig.h"]
+# In the order in which they need each other.
+HEADERS = (
+    "protocol/safe.h",
+    "protocol/crc32.h",
+    "protocol/cobs.h",
+    "protocol/frame.h",
+    "protocol/messages.h",
+    "protocol/schema.h",
+    "plants/plant.h",
+    "plants/trig.h",
+    "bridge/bridge.h",
+    "boards/simulated/simulated.h",
+)
 
-ffibuilder = FFI()
-for name in DECLARATIONS:
-    ffibuilder.cdef((HERE / name).read_text(encoding="utf-8"))
-ffibuilder.set_source("rtu_edge._bridge", "\n".join(f'#include "{header}"' for header in HEADERS))
+
+def declarations(text: str) -> str:
+    """A header without comments, preprocessor lines and the C++ brackets."""
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    text = re.sub(r"#ifdef __cplusplus.*?#endif", "", text, flags=re.S)
+    return re.sub(r"^#.*(?:\\\n.*)*$", "", text, flags=re.M)
+
+
+def cdef() -> str:
+    return "\n".join(declarations((HERE / name).read_text()) for name in HEADERS)
+
+
+ffibuilder = cffi.FFI()
+ffibuilder.cdef(cdef())
+ffibuilder.set_source("rtu_edge._bridge", "\n".join(f'#include "firmware_bridge/{name}"' for name in HEADERS))
+
+if __name__ == "__main__":
+    print(cdef())

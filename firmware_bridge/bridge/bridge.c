@@ -169,7 +169,8 @@ static outcome run(rtu_bridge *bridge) {
 static outcome wait(rtu_bridge *bridge) {
     bridge->counters[RTU_COUNTER_TICKS]++;
     bridge->state_owed = true;
-    return bridge->config.reset_done == NULL || bridge->config.reset_done(bridge->config.plant_state) ? THEN_READY : DONE;
+    return bridge->config.reset_done == NULL || bridge->config.reset_done(bridge->config.plant_state) ? THEN_READY
+                                                                                                      : DONE;
 }
 
 static outcome go_safe(rtu_bridge *bridge, const happening *h) {
@@ -181,35 +182,59 @@ static outcome go_safe(rtu_bridge *bridge, const happening *h) {
 
 static outcome act(rtu_bridge *bridge, const rtu_bridge_rule *rule, const happening *h) {
     switch (rule->action) {
-        case RTU_DO_SEND_HELLO: rtu_say_hello(bridge, h->now_us); return DONE;
-        case RTU_DO_SEND_PONG: rtu_say_pong(bridge, h->frame, h->now_us); return DONE;
-        case RTU_DO_SEND_ROW: return send_row(bridge, h);
-        case RTU_DO_SEND_PARAM: return send_param(bridge, h);
-        case RTU_DO_COMMAND: return command(bridge, h);
-        case RTU_DO_ARM: return arm(bridge, h);
-        case RTU_DO_ARM_AGAIN: return arm_again(bridge, h);
-        case RTU_DO_DISARM: close_session(bridge); return ack(bridge, h);
-        case RTU_DO_ACK: return ack(bridge, h);
-        case RTU_DO_CLEAR: bridge->fault = 0; return ack(bridge, h);
-        case RTU_DO_RESET: return reset(bridge, h);
-        case RTU_DO_RESET_AGAIN: return reset_again(bridge, h);
-        case RTU_DO_REFUSE: return refuse(bridge, h, rule->status);
+        case RTU_DO_SEND_HELLO:
+            rtu_say_hello(bridge, h->now_us);
+            return DONE;
+        case RTU_DO_SEND_PONG:
+            rtu_say_pong(bridge, h->frame, h->now_us);
+            return DONE;
+        case RTU_DO_SEND_ROW:
+            return send_row(bridge, h);
+        case RTU_DO_SEND_PARAM:
+            return send_param(bridge, h);
+        case RTU_DO_COMMAND:
+            return command(bridge, h);
+        case RTU_DO_ARM:
+            return arm(bridge, h);
+        case RTU_DO_ARM_AGAIN:
+            return arm_again(bridge, h);
+        case RTU_DO_DISARM:
+            close_session(bridge);
+            return ack(bridge, h);
+        case RTU_DO_ACK:
+            return ack(bridge, h);
+        case RTU_DO_CLEAR:
+            bridge->fault = 0;
+            return ack(bridge, h);
+        case RTU_DO_RESET:
+            return reset(bridge, h);
+        case RTU_DO_RESET_AGAIN:
+            return reset_again(bridge, h);
+        case RTU_DO_REFUSE:
+            return refuse(bridge, h, rule->status);
         case RTU_DO_ESTOP:
             close_session(bridge);
             bridge->fault |= RTU_FAULT_ESTOP;
             bridge->state_owed = true;
             return DONE;
-        case RTU_DO_REPEAT: bridge->state_owed = true; return DONE;
+        case RTU_DO_REPEAT:
+            bridge->state_owed = true;
+            return DONE;
         case RTU_DO_START:
             rtu_say_hello(bridge, h->now_us);
             bridge->state_owed = true;
             return DONE;
         case RTU_DO_REST: /* the session is closed, so no command is in force */
-        case RTU_DO_RUN: return run(bridge);
-        case RTU_DO_WAIT: return wait(bridge);
-        case RTU_DO_FIRST: return first(bridge, h);
-        case RTU_DO_SAFE: return go_safe(bridge, h);
-        default: return DONE;
+        case RTU_DO_RUN:
+            return run(bridge);
+        case RTU_DO_WAIT:
+            return wait(bridge);
+        case RTU_DO_FIRST:
+            return first(bridge, h);
+        case RTU_DO_SAFE:
+            return go_safe(bridge, h);
+        default:
+            return DONE;
     }
 }
 
@@ -249,15 +274,24 @@ static uint8_t column(rtu_bridge *bridge, const rtu_frame *frame) {
         case RTU_TYPE_PING:
             if (rtu_ping_unpack(frame, &ping)) return RTU_ON_PING;
             break;
-        case RTU_TYPE_DESCRIBE: return RTU_ON_DESCRIBE;
-        case RTU_TYPE_PARAM: return RTU_ON_PARAM;
-        case RTU_TYPE_CMD: return RTU_ON_CMD;
-        case RTU_TYPE_ARM: return RTU_ON_ARM;
-        case RTU_TYPE_CLEAR_FAULT: return RTU_ON_CLEAR_FAULT;
-        case RTU_TYPE_RESET: return RTU_ON_RESET;
-        case RTU_TYPE_DISARM: return RTU_ON_DISARM; /* whatever it carries: stopping never fails on a detail */
-        case RTU_TYPE_ESTOP: return RTU_ON_ESTOP;
-        default: break;
+        case RTU_TYPE_DESCRIBE:
+            return RTU_ON_DESCRIBE;
+        case RTU_TYPE_PARAM:
+            return RTU_ON_PARAM;
+        case RTU_TYPE_CMD:
+            return RTU_ON_CMD;
+        case RTU_TYPE_ARM:
+            return RTU_ON_ARM;
+        case RTU_TYPE_CLEAR_FAULT:
+            return RTU_ON_CLEAR_FAULT;
+        case RTU_TYPE_RESET:
+            return RTU_ON_RESET;
+        case RTU_TYPE_DISARM:
+            return RTU_ON_DISARM; /* whatever it carries: stopping never fails on a detail */
+        case RTU_TYPE_ESTOP:
+            return RTU_ON_ESTOP;
+        default:
+            break;
     }
     bridge->counters[RTU_COUNTER_UNKNOWN]++;
     return RTU_ON_OTHER;
@@ -286,9 +320,7 @@ void rtu_bridge_tick(rtu_bridge *bridge, uint64_t now_us) {
     rtu_say_events(bridge, now_us);
 }
 
-uint64_t rtu_bridge_due(const rtu_bridge *bridge) {
-    return bridge->due_us;
-}
+uint64_t rtu_bridge_due(const rtu_bridge *bridge) { return bridge->due_us; }
 
 /* Copies text that fits into max characters; leaves an empty one, which rtu_row_valid() refuses, where it does not. */
 static void copy_text(char *to, const char *text, size_t max) {

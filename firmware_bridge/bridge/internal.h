@@ -51,7 +51,8 @@ uint8_t rtu_check_arm(const rtu_bridge *bridge, const rtu_frame *frame, rtu_arm 
 uint8_t rtu_check_reset(const rtu_bridge *bridge, const rtu_frame *frame, rtu_reset *reset);
 /* *repeated: the status is OK, and it is the last command of this lockstep session once more.
  * *age_us: since the observation that it answers, on the session's clock. */
-uint8_t rtu_check_cmd(const rtu_bridge *bridge, const rtu_frame *frame, uint64_t now_us, rtu_cmd *cmd, bool *repeated, uint32_t *age_us);
+uint8_t rtu_check_cmd(const rtu_bridge *bridge, const rtu_frame *frame, uint64_t now_us, rtu_cmd *cmd, bool *repeated,
+                      uint32_t *age_us);
 /* The very frame that armed, and nothing has come of it since; the very RESET that began this episode. */
 bool rtu_is_arm_again(const rtu_bridge *bridge, const rtu_frame *frame);
 bool rtu_is_reset_again(const rtu_bridge *bridge, const rtu_frame *frame);

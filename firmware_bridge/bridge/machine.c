@@ -14,9 +14,7 @@ static float clamp(float v, float lo, float hi) {
 }
 
 /* v moved to where one period can take an output that stands at from. */
-static float slewed(float v, float from, float slew) {
-    return clamp(v, from - slew, from + slew);
-}
+static float slewed(float v, float from, float slew) { return clamp(v, from - slew, from + slew); }
 
 float rtu_machine_slew(const rtu_bridge_config *config, uint8_t i) {
     return config->slew != NULL ? config->slew[i] : rtu_f32_from_bits(0x7F800000u);
@@ -33,9 +31,12 @@ static float commanded(rtu_bridge *bridge, const rtu_plant_row *row, float slew,
 /* The next output of an actuator in its safe behaviour, now at from. DAMP differs from OFF in the driver: config.drive. */
 static float safe(const rtu_plant_row *row, float slew, float from) {
     switch (row->safe) {
-        case RTU_SAFE_HOLD: return from;
-        case RTU_SAFE_RAMP: return slewed(row->safe_value, from, slew);
-        default: return row->safe_value;
+        case RTU_SAFE_HOLD:
+            return from;
+        case RTU_SAFE_RAMP:
+            return slewed(row->safe_value, from, slew);
+        default:
+            return row->safe_value;
     }
 }
 
@@ -81,9 +82,9 @@ bool rtu_machine_step(rtu_bridge *bridge) {
     if (rtu_episode_ended(bridge)) return true;
     const rtu_plant_result result = bridge->config.plant->step(bridge->config.plant_state, bridge->applied);
     bridge->reward = result.reward;
-    bridge->epflags = (uint8_t)((result.terminated ? RTU_EPISODE_TERMINATED : 0) |
-                                (result.truncated ? RTU_EPISODE_TRUNCATED : 0) |
-                                (bridge->config.caps & RTU_CAP_REWARD ? RTU_EPISODE_REWARD : 0));
+    bridge->epflags =
+        (uint8_t)((result.terminated ? RTU_EPISODE_TERMINATED : 0) | (result.truncated ? RTU_EPISODE_TRUNCATED : 0) |
+                  (bridge->config.caps & RTU_CAP_REWARD ? RTU_EPISODE_REWARD : 0));
     if (rtu_episode_ended(bridge)) rtu_machine_drive(bridge, false);
     return observe(bridge);
 }

@@ -85,8 +85,7 @@ void rtu_say_state(rtu_bridge *bridge, uint64_t now_us) {
 }
 
 void rtu_say_cached(rtu_bridge *bridge) {
-    if (bridge->cached_size != 0)
-        bridge->config.send(bridge->config.send_context, bridge->cached, bridge->cached_size);
+    if (bridge->cached_size != 0) bridge->config.send(bridge->config.send_context, bridge->cached, bridge->cached_size);
 }
 
 static void say_event(rtu_bridge *bridge, uint8_t code, uint8_t status, uint16_t seq, uint32_t count, uint64_t now_us) {

@@ -21,9 +21,7 @@ static inline void rtu_put_u64(uint8_t *p, uint64_t v) {
     rtu_put_u32(p + 4, (uint32_t)(v >> 32));
 }
 
-static inline uint16_t rtu_get_u16(const uint8_t *p) {
-    return (uint16_t)(p[0] | p[1] << 8);
-}
+static inline uint16_t rtu_get_u16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
 static inline uint32_t rtu_get_u32(const uint8_t *p) {
     return (uint32_t)rtu_get_u16(p) | (uint32_t)rtu_get_u16(p + 2) << 16;
@@ -46,17 +44,11 @@ static inline float rtu_f32_from_bits(uint32_t bits) {
     return v;
 }
 
-static inline void rtu_put_f32(uint8_t *p, float v) {
-    rtu_put_u32(p, rtu_f32_bits(v));
-}
+static inline void rtu_put_f32(uint8_t *p, float v) { rtu_put_u32(p, rtu_f32_bits(v)); }
 
-static inline float rtu_get_f32(const uint8_t *p) {
-    return rtu_f32_from_bits(rtu_get_u32(p));
-}
+static inline float rtu_get_f32(const uint8_t *p) { return rtu_f32_from_bits(rtu_get_u32(p)); }
 
 /* By the exponent, so that no compiler flag can argue it away. */
-static inline bool rtu_f32_finite(float v) {
-    return (rtu_f32_bits(v) & 0x7F800000u) != 0x7F800000u;
-}
+static inline bool rtu_f32_finite(float v) { return (rtu_f32_bits(v) & 0x7F800000u) != 0x7F800000u; }
 
 #endif

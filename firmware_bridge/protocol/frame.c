@@ -40,9 +40,7 @@ rtu_decode_status rtu_frame_decode(const uint8_t *in, size_t n, rtu_frame *out) 
 
 enum { SKIPPING = RTU_COBS_SIZE_MAX + 1 };
 
-void rtu_decoder_init(rtu_decoder *decoder) {
-    memset(decoder, 0, sizeof *decoder);
-}
+void rtu_decoder_init(rtu_decoder *decoder) { memset(decoder, 0, sizeof *decoder); }
 
 uint32_t rtu_decoder_errors(const rtu_decoder *decoder) {
     return decoder->crc_errors + decoder->garbled + decoder->overlong;

@@ -15,9 +15,7 @@ static bool is(const rtu_frame *frame, uint8_t type, unsigned size) {
     return frame->type == type && frame->size == size;
 }
 
-static unsigned at_most(unsigned n, unsigned limit) {
-    return n < limit ? n : limit;
-}
+static unsigned at_most(unsigned n, unsigned limit) { return n < limit ? n : limit; }
 
 void rtu_cmd_pack(const rtu_cmd *cmd, rtu_frame *frame) {
     const unsigned n = at_most(cmd->n, RTU_VALUES_MAX);

@@ -197,10 +197,6 @@ bool rtu_log_unpack(const rtu_frame *frame, rtu_log *log) {
     return true;
 }
 
-void rtu_empty_pack(uint8_t type, rtu_frame *frame) {
-    begin(frame, type, 0);
-}
+void rtu_empty_pack(uint8_t type, rtu_frame *frame) { begin(frame, type, 0); }
 
-bool rtu_empty_unpack(const rtu_frame *frame, uint8_t type) {
-    return is(frame, type, 0);
-}
+bool rtu_empty_unpack(const rtu_frame *frame, uint8_t type) { return is(frame, type, 0); }

@@ -15,9 +15,7 @@ static void put(line *l, const char *text, size_t max) {
     for (size_t i = 0; i < max && text[i] != '\0'; i++) l->out[l->size++] = text[i];
 }
 
-static void put_word(line *l, const char *word) {
-    put(l, word, 32);
-}
+static void put_word(line *l, const char *word) { put(l, word, 32); }
 
 static void put_hex(line *l, uint32_t bits) {
     l->out[l->size++] = ' ';

@@ -26,9 +26,7 @@ static uint64_t clock_us(clockid_t clock) {
 }
 
 /* A microcontroller keeps a counter through its restarts; a process has the date and its number. */
-static uint32_t another_boot_id(void) {
-    return (uint32_t)clock_us(CLOCK_REALTIME) * 2654435761u ^ (uint32_t)getpid();
-}
+static uint32_t another_boot_id(void) { return (uint32_t)clock_us(CLOCK_REALTIME) * 2654435761u ^ (uint32_t)getpid(); }
 
 /* SIGTERM and SIGINT arrive while waiting and at no other time. Returns the mask to wait with. */
 static sigset_t catch_signals(void) {

@@ -48,24 +48,40 @@ static bool take(rtu_options *options, const char *name, const char *value) {
         const char *name;
         unsigned long min, max;
     } numbers[] = {
-        {"--fd", 0, 1u << 20},           {"--seed", 0, UINT32_MAX},     {"--boot-id", 0, UINT32_MAX},
-        {"--ttl-max-ms", 1, 60000},      {"--silence-ms", 1, 60000},    {"--max-steps", 1, UINT32_MAX},
+        {"--fd", 0, 1u << 20},
+        {"--seed", 0, UINT32_MAX},
+        {"--boot-id", 0, UINT32_MAX},
+        {"--ttl-max-ms", 1, 60000},
+        {"--silence-ms", 1, 60000},
+        {"--max-steps", 1, UINT32_MAX},
         {"--reset-ticks", 0, UINT16_MAX},
     };
     size_t i = 0;
     while (i < sizeof numbers / sizeof numbers[0] && strcmp(name, numbers[i].name) != 0) i++;
     if (i == sizeof numbers / sizeof numbers[0] || !number(value, numbers[i].min, numbers[i].max, &n)) return false;
     switch (i) {
-        case 0: options->fd = (int)n; break;
-        case 1: options->device.seed = (uint32_t)n; break;
+        case 0:
+            options->fd = (int)n;
+            break;
+        case 1:
+            options->device.seed = (uint32_t)n;
+            break;
         case 2:
             options->device.boot_id = (uint32_t)n;
             options->boot_id_given = true;
             break;
-        case 3: options->device.ttl_max_ms = (uint16_t)n; break;
-        case 4: options->device.silence_us = (uint32_t)n * 1000u; break;
-        case 5: options->device.max_steps = (uint32_t)n; break;
-        default: options->device.reset_ticks = (uint16_t)n; break;
+        case 3:
+            options->device.ttl_max_ms = (uint16_t)n;
+            break;
+        case 4:
+            options->device.silence_us = (uint32_t)n * 1000u;
+            break;
+        case 5:
+            options->device.max_steps = (uint32_t)n;
+            break;
+        default:
+            options->device.reset_ticks = (uint16_t)n;
+            break;
     }
     return true;
 }

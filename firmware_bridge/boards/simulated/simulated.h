@@ -39,7 +39,8 @@ typedef struct {
 /* Builds the device in BOOT; then rtu_bridge_receive(&device->bridge, ...) and rtu_bridge_tick(&device->bridge, ...).
  * Returns false, and *device is unusable, when no machine has that name or rtu_bridge_init() refuses. */
 bool rtu_simulated_init(rtu_simulated *device, const char *plant, const rtu_simulated_options *options,
-                        void (*send)(void *context, const uint8_t *bytes, size_t n), void *send_context, uint64_t now_us);
+                        void (*send)(void *context, const uint8_t *bytes, size_t n), void *send_context,
+                        uint64_t now_us);
 
 enum { RTU_OUTBOX_MAX = 16384 };
 
