@@ -250,6 +250,7 @@ def test_unpowered_servo_loses_energy_and_stays():
     kinetic = math.inf
     for _ in range(300):
         raw.step(0.0)
+        assert raw.state.current_a == 0.0 or abs(raw.state.current_a) >= 1e-12  # on its way to 0, never subnormal
         now = raw.state.omega_rad_s**2
         assert now <= kinetic
         kinetic = now

@@ -7,8 +7,8 @@ unit, the body and the actor's head. The state is an explicit input and output: 
 back, and zeros at the start of an episode.
 
 Single precision. What is derived from parameters (g, phi, gam of the unit, the normaliser's scale) is computed in
-double and rounded once. The normaliser's mean is kept as the sum of two floats: x - mean loses nothing, also where the mean is
-large beside the deviation.
+double and rounded once. The normaliser's mean is kept as the sum of two floats: x - mean loses nothing, also where the
+mean is large beside the deviation.
 """
 
 from __future__ import annotations
