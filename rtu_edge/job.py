@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from rtu_edge import control, runtime
 from rtu_edge.config import Actions, Clock, Config, RewardSource
-from rtu_edge.errors import ConfigError, DeviceError, ExitCode
+from rtu_edge.errors import ConfigError, DeadlineError, DeviceError, ExitCode
 from rtu_edge.log import Row, Stage, Summary
 from rtu_edge.ports import Port, open_port
 
@@ -23,6 +24,7 @@ __all__ = [
     "Connection",
     "Outcome",
     "Watch",
+    "check_deadline",
     "connect",
     "describe",
     "exit_code",
@@ -246,6 +248,31 @@ def describe(summary: Summary, connection: Connection, agent: Any) -> None:
     }
     summary.learner = {str(key): value for key, value in _plain(agent.config).items()}
     summary.learner_bytes = int(agent.nbytes)
+
+
+def check_deadline(agent: Any, period_s: float, steps: int = 200) -> float:
+    """Measure predict plus learn on a twin of the agent; the agent is not touched.
+
+    Returns:
+        The median in s.
+
+    Raises:
+        DeadlineError: it does not fit the period, so there is no point in arming.
+    """
+    import rtu_edge as rtu
+
+    twin = rtu.StreamAC(**agent.config)
+    observation = np.zeros(int(agent.config["observation_size"]), dtype=np.float32)
+    twin.reset(observation)
+    times = []
+    for _ in range(steps):
+        begin = time.perf_counter()
+        twin.step(observation, 0.0)
+        times.append(time.perf_counter() - begin)
+    median = float(np.median(times))
+    if median > period_s:
+        raise DeadlineError(f"one step takes {median * 1e3:.3g} ms, the device's period is {period_s * 1e3:.3g} ms")
+    return median
 
 
 def exit_code(result: runtime.LoopResult) -> ExitCode:

@@ -114,8 +114,8 @@ def _code(error: Exception) -> ExitCode | None:
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code
-    # The native runtime's own error; compared by name, so that --help need not import the runtime.
-    return ExitCode.DEVICE if type(error).__name__ == "LinkError" else None
+    # Compared by name, so that --help need import neither the runtime nor the exporter.
+    return {"LinkError": ExitCode.DEVICE, "ExportError": ExitCode.CHECK_FAILED}.get(type(error).__name__)
 
 
 def _say(text: str) -> None:

@@ -24,10 +24,18 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", type=click.Path(exists=True, path_type=Path), help="Go on from a checkpoint or a run's folder."
 )
+@click.option("--force", is_flag=True, help="Resume although the checkpoint was made for another period.")
 @click.option("--name", help="Of the run's folder.  [default: run.name, or the file's name]")
 @overrides
 def command(
-    config: Path, arm: bool, yes: bool, dry_run: bool, resume: Path | None, name: str | None, overrides: tuple[str, ...]
+    config: Path,
+    arm: bool,
+    yes: bool,
+    dry_run: bool,
+    resume: Path | None,
+    force: bool,
+    name: str | None,
+    overrides: tuple[str, ...],
 ) -> None:
     """Run the job that a TOML file describes, against a port or a simulated plant.
 
@@ -49,7 +57,8 @@ def command(
             out.print(f"[dim]{note}[/]")
         if real and not dry_run:
             _confirm(out, settings, device, arm, yes)
-        _run(out, settings, device, name or settings.run.name or config.stem, dry_run, resume)
+        agent = _agent(settings, device, resume, force)
+        _run(out, settings, device, agent, name or settings.run.name or config.stem, dry_run)
 
 
 def _confirm(out: Console, settings: Config, device: job.Connection, arm: bool, yes: bool) -> None:
@@ -78,17 +87,16 @@ def _confirm(out: Console, settings: Config, device: job.Connection, arm: bool, 
         raise ConfigError("not confirmed; nothing was armed")
 
 
-def _run(out: Console, settings: Config, device: job.Connection, name: str, dry_run: bool, resume: Path | None) -> None:
+def _run(out: Console, settings: Config, device: job.Connection, agent: Any, name: str, dry_run: bool) -> None:
     import time
 
     from rtu_edge import job, runtime
-    from rtu_edge.config import write_config
+    from rtu_edge.config import Clock, write_config
     from rtu_edge.errors import DeviceError, ExitCode, SafetyStop
     from rtu_edge.log import RunFolder, Summary, machine
     from rtu_edge.progress import Display, latency_table
     from rtu_edge.report import write_report
 
-    agent = _agent(settings, device, resume)
     summary = Summary(
         name=name,
         title=f"{device.plant or device.url}{', dry run' if dry_run else ''}",
@@ -99,6 +107,8 @@ def _run(out: Console, settings: Config, device: job.Connection, name: str, dry_
         machine=machine(),
     )
     job.describe(summary, device, agent)
+    if settings.loop.clock is not Clock.LOCKSTEP:
+        job.check_deadline(agent, device.period_s)
     with RunFolder.create(settings.run.folder, name) as folder:
         summary.config_hash = write_config(settings, folder.file(RunFolder.CONFIG))
         folder.event("start", configuration=summary.config_hash, dry_run=dry_run, **summary.device)
@@ -142,7 +152,7 @@ def _run(out: Console, settings: Config, device: job.Connection, name: str, dry_
         raise DeviceError(f"{result.reason.value}: {result.message}")
 
 
-def _agent(settings: Config, device: job.Connection, resume: Path | None) -> Any:
+def _agent(settings: Config, device: job.Connection, resume: Path | None, force: bool) -> Any:
     """A new learner, or the one in a checkpoint if it was made for such a device."""
     import rtu_edge as rtu
     from rtu_edge import job
@@ -156,6 +166,8 @@ def _agent(settings: Config, device: job.Connection, resume: Path | None) -> Any
     made_for = (agent.config.get("observation_size"), agent.config.get("dt_s"))
     if made_for[0] != len(device.observations):
         raise CheckpointError(f"{path}: made for {made_for[0]} observations, the device has {len(device.observations)}")
-    if made_for[1] and abs(made_for[1] - device.period_s) > 0.2 * made_for[1]:
-        raise CheckpointError(f"{path}: made for a period of {made_for[1]:g} s, the device has {device.period_s:g} s")
+    if not force and made_for[1] and abs(made_for[1] - device.period_s) > 0.2 * made_for[1]:
+        raise CheckpointError(
+            f"{path}: made for a period of {made_for[1]:g} s, the device {device.period_s:g} s (--force)"
+        )
     return agent

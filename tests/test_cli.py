@@ -1,0 +1,176 @@
+"""The command line: exit codes, help, what it says when something is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fake_run
+import pytest
+
+import rtu_edge.cli
+from rtu_edge.errors import CheckFailed, CheckpointError, ConfigError, DeadlineError, DeviceError, SafetyStop
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as leaving:
+        rtu_edge.cli.main(arguments)
+    out, err = capfd.readouterr()
+    code = leaving.value.code
+    assert isinstance(code, int)
+    return code, out, err
+
+
+def test_help_names_every_command(capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capfd, "--help")
+    assert code == 0
+    for name in ("demo", "run", "plan", "ports", "estop", "export", "verify", "inspect"):
+        assert f"\n  {name}" in out
+
+
+@pytest.mark.parametrize("name", ["demo", "run", "plan", "ports", "estop", "export", "verify", "inspect"])
+def test_each_command_has_help_that_starts_as_listed(capfd: pytest.CaptureFixture[str], name: str) -> None:
+    code, out, _ = run(capfd, name, "--help")
+    assert code == 0
+    listed = rtu_edge.cli._COMMANDS[name]
+    assert listed in " ".join(out.split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, rtu_edge.cli\n"
+        "try: rtu_edge.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'rich', 'msgspec', 'matplotlib', 'onnx', 'onnxruntime', 'serial', 'gymnasium'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.timing
+def test_help_answers_at_once() -> None:
+    command = [sys.executable, "-m", "rtu_edge.cli", "--help"]
+    times = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        times.append(time.perf_counter() - begin)
+    assert min(times) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CheckFailed("x"), 1),
+        (ConfigError("x"), 2),
+        (CheckpointError("x"), 2),
+        (DeviceError("x"), 3),
+        (SafetyStop("x"), 4),
+        (DeadlineError("x"), 5),
+        (KeyboardInterrupt(), 1),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("rtu_edge.ports.list_ports", fail)
+    found, _, err = run(capfd, "ports")
+    assert found == code
+    assert err.startswith("rtu-edge: ")
+    assert "Traceback" not in err
+
+
+def test_a_link_error_is_a_device_error(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from rtu_edge.runtime import LinkError
+
+    def fail() -> None:
+        raise LinkError("no answer")
+
+    monkeypatch.setattr("rtu_edge.ports.list_ports", fail)
+    assert run(capfd, "ports")[0] == 3
+
+
+def test_a_fault_of_ours_shows_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("rtu_edge.ports.list_ports", fail)
+    with pytest.raises(ZeroDivisionError):
+        rtu_edge.cli.main(["ports"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dmeo"], 'did you mean "demo"?'),
+        (["xyzzy"], "there are demo, run, plan"),
+        (["demo", "--sede", "1"], "No such option"),
+        (["demo", "--seed", "-1"], "-1 is not in the range"),
+        (["run", "nothere.toml"], "nothere.toml: cannot read the configuration"),
+        (["demo", "--set", "learner.unit=3"], 'did you mean "learner.units"?'),
+        (["demo", "--set", "learner.units=0"], "learner.units = 0: must be an integer from 1 to 65536"),
+        (["verify", str(ROOT / "README.md"), str(ROOT)], "no such file"),
+        (["inspect", str(ROOT / "tests")], "not the folder of a run: there is no summary.json"),
+        (["inspect", "--report", str(ROOT / "README.md")], "need the folder of a run"),
+        (["estop", "nothere.toml"], "cannot read the configuration"),
+    ],
+)
+def test_wrong_use_ends_with_2(capfd: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
+    code, _, err = run(capfd, *arguments)
+    assert code == 2
+    assert words in " ".join(err.split())
+
+
+def test_a_port_that_is_not_there_ends_with_3(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "robot.toml"
+    path.write_text('[device]\nport = "/dev/ttyNONE7"\n')
+    code, _, err = run(capfd, "run", str(path), "--arm")
+    assert code == 3
+    assert "/dev/ttyNONE7: no such port" in err
+    assert run(capfd, "estop", "--timeout-s", "0.2", str(path))[0] == 3
+
+
+def test_ports_are_listed_or_not_there(capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capfd, "ports")
+    assert code == 0
+    assert "port" in out
+
+
+def test_a_run_is_inspected_and_drawn(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path)
+    code, out, _ = run(capfd, "inspect", str(folder.path), "--report", "--picture", str(tmp_path / "run.png"))
+    assert code == 0
+    for word in ("Position-only cart-pole", "learning", "46,000", "learns", "telemetry.npz", "report.html"):
+        assert word in out
+    assert (folder.path / "report.html").exists()
+    assert (tmp_path / "run.png").exists()
+
+
+def test_the_example_configuration_is_accepted() -> None:
+    from rtu_edge.config import load_config
+
+    assert load_config(ROOT / "examples" / "robot.toml").device.port.startswith("/dev/serial/by-id/")
+
+
+def test_the_demo_configuration_is_accepted() -> None:
+    from rtu_edge.demo import Options, demo_config
+
+    config = demo_config(
+        Options(name="x y", seed=3, steps=10, memoryless=True, discrete=True, overrides=("learner.units=8",))
+    )
+    assert (config.run.name, config.run.seed, config.run.steps) == ("x y", 3, 10)
+    assert config.learner.arguments() == {"units": 8, "hidden": (32,), "cell": "none", "r_min": 0.5, "max_phase": 0.6}
+    assert config.learner.actions.value == "discrete"
+
+
+def test_the_words_for_clocks_are_the_runtime_s() -> None:
+    from rtu_edge import config, runtime
+
+    assert {clock.value for clock in config.Clock} == {clock.value for clock in runtime.Clock}
