@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import enum
 import os
-import secrets
+import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
+from rtu_edge.control import PortLock
+from rtu_edge.errors import DeviceError
 
 __all__ = [
     "Clock",
@@ -36,12 +38,13 @@ __all__ = [
     "LoopStatus",
     "Reward",
     "Row",
+    "Signals",
     "StopReason",
     "episode_seed",
 ]
 
 
-class LinkError(OSError):
+class LinkError(DeviceError):
     """The device did not answer, refused, or went away; the message says which."""
 
 
@@ -91,6 +94,7 @@ class Hello:
     reward: bool
     reset: bool
     firmware: str
+    last_session: int  # highest session number used since the device's boot
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,9 @@ class Row:
     unit: str
     minimum: float
     maximum: float
-    safe: int
+    slew: float  # largest change per period; infinite: no limit
+    safe: str  # what it does when the device goes safe: "hold", "damp", "ramp", "off"; "none" for an observation
+    safe_value: float
 
 
 @dataclass(frozen=True)
@@ -149,17 +155,18 @@ class LoopConfig:
     """Everything a run needs to know before it arms.
 
     Args:
-        limits: one per actuator, or empty to take the device's own (simulated devices only).
+        limits: one per actuator, or empty to take the device's own (simulated devices and dry runs only).
         clock: what makes the tick.
         reward: see Reward.
         seed: base seed; episode k resets the plant with ``episode_seed(seed, k)``.
-        session: session number, 1..2^32-1, never used before since the device's boot; None draws one.
+        session: session number, above all used since the device's boot; None takes the next one.
         first_episode: number of the first episode, for its seed.
         learn: learn from transitions; False freezes the policy.
         explore: sample actions; False takes the mode. Learning needs exploring.
         dry_run: after the handshake nothing is written to the device (no ARM, CMD, RESET); the loop runs on the STATE
             the device streams, and the actions that the device reports as applied count as executed.
-        steps, seconds, episodes: stop after so many steps, seconds of wall clock, or finished episodes; 0 = no limit.
+        steps, seconds, episodes: stop after so many commands, seconds of wall clock, or finished episodes; 0 = no limit.
+            The outcome of the last command is still learned from.
         target_return: stop when the mean return of the last `target_window` episodes is at least this; None = never.
         ttl_ms: life of a command; 0 takes 3 periods (at least 20 ms). The device caps it.
         gate: value gate before the wire (finite, range, slew).
@@ -244,16 +251,25 @@ class Link:
     Args:
         port: an open pyserial port, anything else with fileno(), or a descriptor. It stays open and belongs to the
             caller; nothing else may read or write it while the link is open.
-        control: path of the Unix control socket to serve while the link is open (see rtu_edge.control), or None.
+        control: path of the Unix control socket to serve while the link is open (control.socket_path()), or None. It
+            also takes the port's lock: a second owner gets a DeviceError.
         capture_bytes: keep this many of the bytes counted by `sent_hash`, for tests.
     """
 
     def __init__(self, port: _Descriptor | int, *, control: str | None = None, capture_bytes: int = 0) -> None:
         fd = port if isinstance(port, int) else port.fileno()
-        self._core = _core.Link(os.dup(fd), capture_bytes)
         self._hello: Hello | None = None
-        if control is not None:
-            self._core.serve_control(control)
+        self._rows: list[Row] = []
+        self._loop: weakref.ref[Loop] | None = None
+        self._lock = PortLock(control) if control is not None else None
+        try:
+            self._core = _core.Link(os.dup(fd), capture_bytes)
+            if control is not None:
+                self._core.serve_control(control)
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
 
     def handshake(self, timeout_s: float = 3.0) -> Hello:
         """Ask for HELLO until it comes, discarding boot noise.
@@ -263,6 +279,7 @@ class Link:
         """
         raw = _checked(self._core.handshake(timeout_s))
         self._hello = Hello(**raw)
+        self._rows = []
         return self._hello
 
     def describe(self, timeout_s: float = 3.0) -> list[Row]:
@@ -271,7 +288,18 @@ class Link:
         Raises:
             LinkError: a row did not arrive, or the rows do not hash to what HELLO said.
         """
-        return [Row(**row) for row in _checked(self._core.describe(timeout_s))]
+        self._rows = [Row(**row) for row in _checked(self._core.describe(timeout_s))]
+        return list(self._rows)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The data sheet, asked for when it is first needed."""
+        return list(self._rows) if self._rows else self.describe()
+
+    @property
+    def last_session(self) -> int:
+        """Highest session number used since the device's boot, as far as this link knows."""
+        return int(self._core.last_session)
 
     @property
     def hello(self) -> Hello:
@@ -308,13 +336,20 @@ class Link:
         return bytes(sent), bytes(received)
 
     def close(self) -> None:
-        """Stop serving the control socket and close the duplicate descriptor. Twice is harmless."""
+        """Stop a loop that still runs, and the control socket; close the descriptor. Twice is harmless."""
+        loop = self._loop() if self._loop is not None else None
+        if loop is not None:
+            loop.close()
         self._core.close()
+        if self._lock is not None:
+            self._lock.release()
 
     def __enter__(self) -> Link:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -323,7 +358,7 @@ class Loop:
 
     Args:
         link: after handshake(); used by the loop alone until the run is over.
-        policy: `agent.core.policy()`, or a dummy such as `_core.ConstantPolicy(...)`. The agent must not be used by
+        policy: `agent.core.policy()`, or `_core.LinearPolicy(...).policy()`. The agent must not be used by
             anybody else while the loop runs.
         config: see LoopConfig.
 
@@ -334,10 +369,10 @@ class Loop:
     def __init__(self, link: Link, policy: Any, config: LoopConfig) -> None:
         hello = link.hello
         _check(config, hello)
-        options = asdict(config)
+        options = {entry.name: getattr(config, entry.name) for entry in fields(config)}
         options["clock"] = config.clock.value
-        options["session"] = config.session if config.session is not None else secrets.randbelow(2**32 - 1) + 1
-        options["limits"] = [(lim.low, lim.high, lim.slew_per_s or 0.0, lim.rest) for lim in config.limits]
+        options["session"] = config.session if config.session is not None else link.last_session + 1
+        options["limits"] = _tighter(config.limits, link.rows[hello.n_observations :], hello.period_us * 1e-6)
         options["reward"] = {
             "kind": config.reward.kind,
             "bias": config.reward.bias,
@@ -349,6 +384,8 @@ class Loop:
         self.session: int = options["session"]
         self.config = config
         self._core = _core.Loop(link._core, policy, options)
+        self._started = False
+        link._loop = weakref.ref(self)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -360,6 +397,7 @@ class Loop:
     def start(self) -> None:
         """Arm and start the thread; returns at once."""
         self._core.start()
+        self._started = True
 
     def run(
         self,
@@ -437,9 +475,41 @@ class Loop:
     def __enter__(self) -> Loop:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._core.request_stop()
-        self._core.result()
+    def close(self) -> None:
+        """Stop as by request_stop() and wait for the end. Twice, or before start(), is harmless."""
+        if self._started:
+            self._core.request_stop()
+            self._core.result()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Signals:
+    """While open, SIGINT and SIGTERM are counted instead of raised, also between and after loops.
+
+    A loop with handle_signals takes the two signals over by itself; an application that saves after a stop opens this
+    around both, so that the second signal does not interrupt the saving.
+    """
+
+    def __init__(self) -> None:
+        self._core = _core.Signals()
+
+    @property
+    def count(self) -> int:
+        """Signals that have come since the first holder began."""
+        return int(self._core.count())
+
+    def __enter__(self) -> Signals:
+        self._core.enter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._core.leave()
 
 
 def _checked(answer: Any) -> Any:
@@ -448,18 +518,34 @@ def _checked(answer: Any) -> Any:
     return answer
 
 
+def _tighter(limits: Sequence[Limits], rows: Sequence[Row], period_s: float) -> list[tuple[float, float, float, float]]:
+    """Low, high, slew per second (0: none) and rest of each actuator: the tighter of host and device wins."""
+    out = []
+    for index, row in enumerate(rows):
+        own = limits[index] if limits else Limits(row.minimum, row.maximum)
+        low, high = max(own.low, row.minimum), min(own.high, row.maximum)
+        if not low < high:
+            raise ValueError(
+                f"limits[{index}]: {own.low}..{own.high} leaves nothing of the device's {row.minimum}..{row.maximum}"
+                f" {row.unit} for {row.name}"
+            )
+        slew = min(own.slew_per_s if own.slew_per_s is not None else np.inf, row.slew / period_s)
+        out.append((low, high, float(slew) if np.isfinite(slew) else 0.0, own.rest))
+    return out
+
+
 def _check(config: LoopConfig, hello: Hello) -> None:
     if config.limits and len(config.limits) != hello.n_actuators:
         raise ValueError(f"limits: {len(config.limits)} given, the device has {hello.n_actuators} actuators")
-    if not config.limits and not hello.simulated:
+    if not config.limits and not hello.simulated and not config.dry_run:
         raise ValueError("limits: a device that is not simulated needs one entry per actuator")
     for index, limits in enumerate(config.limits):
         if not (np.isfinite(limits.low) and np.isfinite(limits.high) and limits.low < limits.high):
             raise ValueError(f"limits[{index}]: low {limits.low} must be below high {limits.high}, both finite")
         if limits.slew_per_s is not None and not limits.slew_per_s > 0:
             raise ValueError(f"limits[{index}].slew_per_s: {limits.slew_per_s}, allowed: above 0, or None")
-    if config.clock is Clock.LOCKSTEP and not (hello.lockstep and hello.simulated):
-        raise ValueError("clock: lockstep needs a device that is simulated and offers lockstep")
+    if config.clock is Clock.LOCKSTEP and not (hello.lockstep and hello.simulated and hello.reset):
+        raise ValueError("clock: lockstep needs a simulated device that offers lockstep and RESET")
     if config.clock is Clock.LOCKSTEP and config.realtime:
         raise ValueError("realtime: never together with lockstep")
     if config.learn and not config.explore:
@@ -477,6 +563,7 @@ def _check(config: LoopConfig, hello: Hello) -> None:
         raise ValueError("reward.kind: 'frame', but the device sends no reward; give a form")
     if reward.kind == "callable" and not callable(reward.function):
         raise ValueError("reward.function: needed for kind 'callable'")
-    for name, width in (("quadratic", hello.n_observations), ("cosine", hello.n_observations), ("action", hello.n_actuators)):
+    widths = {"quadratic": hello.n_observations, "cosine": hello.n_observations, "action": hello.n_actuators}
+    for name, width in widths.items():
         if len(getattr(reward, name)) not in (0, width):
             raise ValueError(f"reward.{name}: {len(getattr(reward, name))} weights given, the device has {width}")

@@ -1,7 +1,7 @@
 """The interposed allocator (tests/native/alloc_guard.c) from Python.
 
-A test starts a process with the guard loaded, `run_guarded(code)`; inside it, `calls(tid)` counts the allocator's calls of
-any thread so far. The thread that is measured needs to do nothing: read twice, compare.
+A test starts a process with the guard loaded, `run_guarded(code)`; inside it, `calls(tid)` counts calls of
+the allocator by any thread so far. The thread that is measured needs to do nothing: read twice, compare.
 
     thread = next(tid for tid, name in threads().items() if name == "rtu-loop")
     before = calls(thread)

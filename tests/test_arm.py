@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from toolchain import ON_ARM, ROOT, build, objects, run, sources, tool
+from toolchain import LIBRARIES, ON_ARM, ROOT, build, build_program, objects, run, sources, tool
 
 PROGRAMS = [
     p.relative_to(ROOT / "tests") for p in sources("tests/native", "tests/firmware") if p.stem.startswith("test_")
@@ -27,13 +27,13 @@ def instructions(path: Path) -> str:
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
 def test_program(program: Path) -> None:
-    executable = build("aarch64") / "tests" / program.with_suffix("")
+    executable = build_program("aarch64", program)
     print(run(*EMULATOR, executable, cwd=ROOT))
 
 
 def test_objects_hold_no_instruction_beyond_armv8a() -> None:
-    folder = build("aarch64")
-    found = objects(folder, "rtu_protocol", "rtu_plants", "rtu_bridge", "rtu_learn", "rtu_runtime")
+    folder = build("aarch64", *LIBRARIES)
+    found = objects(folder, *LIBRARIES)
     assert any(path.name.startswith("isa_neon") for path in found)
     assert {path.name: beyond for path in found if (beyond := BEYOND_ARMV8A.findall(instructions(path)))} == {}
 

@@ -26,7 +26,15 @@ FREESTANDING = ["-ffreestanding", "-ffunction-sections", "-fdata-sections", "-ff
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 LANGUAGE = {
     ".c": ["gcc", "-std=c99"],
-    ".cpp": ["g++", "-std=c++17", "-nostdinc++", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"],
+    ".cpp": [
+        "g++",
+        "-std=c++17",
+        "-nostdinc++",
+        "-fno-exceptions",
+        "-fno-rtti",
+        "-fno-threadsafe-statics",
+        "-fno-math-errno",
+    ],
 }
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from alloc_guard import run_guarded, run_program_guarded
-from toolchain import build, sources
+from toolchain import ROOT, build_program, sources
 
-PROGRAMS = [path.stem for path in sources("tests/native") if path.stem.startswith("test_heap")]
+PROGRAMS = [path.relative_to(ROOT / "tests") for path in sources("tests/native") if path.stem.startswith("test_heap")]
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_program_under_the_guard(program: str) -> None:
-    assert "no guard" not in run_program_guarded(build("release") / "tests" / "native" / program)
+@pytest.mark.parametrize("program", PROGRAMS, ids=str)
+def test_program_under_the_guard(program: Path) -> None:
+    assert "no guard" not in run_program_guarded(build_program("release", program))
 
 
 def test_a_threads_calls_are_seen_from_python() -> None:

@@ -9,6 +9,8 @@ import pytest
 from toolchain import (
     DEVICE_ROOMS,
     LEARN_ROOMS,
+    LIBRARIES,
+    LIBRARIES_BELOW,
     MEMORY_FUNCTIONS,
     ON_ARM,
     ROOT,
@@ -97,11 +99,11 @@ def test_a_broken_include_is_found(path: str, text: str) -> None:
 
 @pytest.fixture(scope="module")
 def release() -> Path:
-    return build("release")
+    return build("release", *LIBRARIES)
 
 
 def below(release: Path) -> list[Path]:
-    found = objects(release, "rtu_protocol", "rtu_plants", "rtu_bridge", "rtu_learn")
+    found = objects(release, *LIBRARIES_BELOW)
     assert found
     return found
 
@@ -135,7 +137,7 @@ def wide_registers(path: Path) -> int:
 
 
 def test_only_avx_kernels_use_avx_registers(release: Path) -> None:
-    everything = objects(release, "rtu_protocol", "rtu_plants", "rtu_bridge", "rtu_learn", "rtu_runtime")
+    everything = objects(release, *LIBRARIES)
     wide = {path.name.split(".")[0] for path in everything if wide_registers(path)}
     assert wide <= {"isa_avx2", "isa_avx512"}
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from toolchain import ROOT, build, run, sources
+from toolchain import ROOT, build_program, run, sources
 
 PROGRAMS = [
     p.relative_to(ROOT / "tests") for p in sources("tests/native", "tests/firmware") if p.stem.startswith("test_")
@@ -20,5 +20,5 @@ SANITIZER_OPTIONS = {
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
 @pytest.mark.parametrize("kind", ["release", "sanitize"])
 def test_program(program: Path, kind: str) -> None:
-    executable = build(kind) / "tests" / program.with_suffix("")
+    executable = build_program(kind, program)
     print(run(executable, cwd=ROOT, env={**os.environ, **SANITIZER_OPTIONS}))

@@ -24,8 +24,11 @@ ON_ARM = platform.machine() in ("aarch64", "arm64")
 DEVICE_ROOMS = ("firmware_bridge/protocol", "firmware_bridge/plants", "firmware_bridge/bridge")
 LEARN_ROOMS = ("native/core", "native/kernels", "native/cells", "native/optim", "native/learners")
 
+LIBRARIES = ("rtu_protocol", "rtu_plants", "rtu_bridge", "rtu_learn", "rtu_runtime")
+LIBRARIES_BELOW = LIBRARIES[:-1]
+
 # What a compiler may call by itself, and <string.h>.
-MEMORY_FUNCTIONS = {"memcpy", "memmove", "memset", "memcmp", "strlen", "strcmp", "strncmp"}
+MEMORY_FUNCTIONS = {"memchr", "memcpy", "memmove", "memset", "memcmp", "strlen", "strcmp", "strncmp"}
 
 
 def tool(name: str) -> str:
@@ -40,7 +43,9 @@ def run(*command: str | Path, **options: object) -> str:
     done = subprocess.run(
         [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
     )  # type: ignore[call-overload]
-    assert done.returncode == 0, f"{' '.join(map(str, command))}\nexit code {done.returncode}\n{done.stdout}"
+    if done.returncode != 0:
+        last = "\n".join(str(done.stdout).splitlines()[-60:])
+        raise AssertionError(f"{' '.join(map(str, command))}\nexit code {done.returncode}\n{last}")
     return str(done.stdout)
 
 
@@ -53,8 +58,8 @@ def locked(folder: Path) -> Iterator[Path]:
         yield folder
 
 
-def build(kind: str) -> Path:
-    """Build libraries and test executables ("release", "sanitize" or "aarch64"); return the build folder."""
+def build(kind: str, *targets: str) -> Path:
+    """Build CMake targets in a configuration ("release", "sanitize" or "aarch64"); return the build folder."""
     options = ["-DRTU_EDGE_PYTHON=OFF", "-DRTU_EDGE_TESTS=ON"]
     if kind == "sanitize":
         options += ["-DRTU_EDGE_SANITIZE=ON"]
@@ -64,8 +69,13 @@ def build(kind: str) -> Path:
         if not (folder / "build.ninja").exists():
             ninja = f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"
             run(tool("cmake"), "-G", "Ninja", ninja, "-S", ROOT, "-B", folder, *options)
-        run(tool("cmake"), "--build", folder)
+        run(tool("cmake"), "--build", folder, "--parallel", "2", "--target", *targets)
     return folder
+
+
+def build_program(kind: str, program: Path) -> Path:
+    """Build a test program, named by its source relative to tests/; return the executable."""
+    return build(kind, f"{program.parts[0]}_{program.stem}") / "tests" / program.with_suffix("")
 
 
 def sources(*rooms: str, suffixes: tuple[str, ...] = (".c", ".cpp")) -> list[Path]:

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "native/core/sqrt.h"
+
 namespace rtu::core {
 
 inline uint64_t bits_of(double x) {
@@ -24,7 +26,6 @@ constexpr bool is_finite(T x) {
   return x - x == T(0);
 }
 
-inline double square_root(double x) { return __builtin_sqrt(x); }
 inline double absolute(double x) { return x < 0 ? -x : x; }
 
 // x as n ln2 + r with |r| <= ln2 / 2, for |x| < 2^20.

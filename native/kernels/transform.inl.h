@@ -5,6 +5,7 @@
 // only leading terms need the care. In double hi alone is good to 2 units in the last place, and lo is kept all the same.
 #pragma once
 
+#include "native/kernels/kernels.h"
 #include "native/kernels/vec.h"
 
 namespace {

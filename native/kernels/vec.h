@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "native/core/sqrt.h"
+
 namespace {
 
 template <class T, int V>
@@ -82,7 +84,7 @@ struct Lanes {
   static RTU_INLINE F sqrt(F x) {
     if constexpr (V == 1) {
       if constexpr (sizeof(T) == 4) return __builtin_sqrtf(x);
-      return static_cast<T>(__builtin_sqrt(x));
+      return static_cast<T>(rtu::core::square_root(x));
     } else {
       F y = x;
       for (int i = 0; i < V; ++i) y[i] = __builtin_sqrtf(x[i]);

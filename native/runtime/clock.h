@@ -11,12 +11,12 @@ constexpr int64_t kNsPerMs = 1000 * 1000;
 constexpr int64_t kNsPerS = 1000 * 1000 * 1000;
 
 struct Clock {
-    void* self = nullptr;
-    int64_t (*now_ns)(void* self) noexcept = nullptr;
-    void (*sleep_until)(void* self, int64_t deadline_ns) noexcept = nullptr;  // absolute: never accumulates an error
+  void* self = nullptr;
+  int64_t (*now_ns)(void* self) noexcept = nullptr;
+  void (*sleep_until)(void* self, int64_t deadline_ns) noexcept = nullptr;  // absolute: never accumulates an error
 
-    int64_t now() const noexcept { return now_ns(self); }
-    void sleep(int64_t deadline_ns) const noexcept { sleep_until(self, deadline_ns); }
+  int64_t now() const noexcept { return now_ns(self); }
+  void sleep(int64_t deadline_ns) const noexcept { sleep_until(self, deadline_ns); }
 };
 
 // CLOCK_MONOTONIC.
@@ -24,10 +24,10 @@ Clock monotonic_clock() noexcept;
 
 // Moves only when told to; sleeping jumps to the deadline.
 struct VirtualClock {
-    int64_t t_ns = 0;
+  int64_t t_ns = 0;
 
-    Clock clock() noexcept;
-    void advance(int64_t ns) noexcept { t_ns += ns; }
+  Clock clock() noexcept;
+  void advance(int64_t ns) noexcept { t_ns += ns; }
 };
 
 }  // namespace rtu::runtime

@@ -23,157 +23,157 @@ constexpr int64_t kEstopNs = 2 * kNsPerS;
 constexpr int64_t kOwnershipNs = 8 * kNsPerS;
 
 bool trusted(int fd) noexcept {
-    ucred peer{};
-    socklen_t size = sizeof peer;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-    return peer.uid == 0 || peer.uid == geteuid();
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  return peer.uid == 0 || peer.uid == geteuid();
 }
 
 }  // namespace
 
 int ControlServer::start(const std::string& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof address.sun_path) return ENAMETOOLONG;
-    memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    listener_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener_ < 0) return errno;
-    unlink(path.c_str());
-    if (bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-        chmod(path.c_str(), 0600) != 0 || listen(listener_, kClientsMax) != 0) {
-        const int error = errno;
-        ::close(listener_);
-        listener_ = -1;
-        return error;
-    }
-    path_ = path;
-    stop_.store(false);
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { serve(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return 0;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return ENAMETOOLONG;
+  memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  listener_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (listener_ < 0) return errno;
+  unlink(path.c_str());
+  if (bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      chmod(path.c_str(), 0600) != 0 || listen(listener_, kClientsMax) != 0) {
+    const int error = errno;
+    ::close(listener_);
+    listener_ = -1;
+    return error;
+  }
+  path_ = path;
+  stop_.store(false);
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { serve(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return 0;
 }
 
 void ControlServer::stop() {
-    if (!thread_.joinable()) return;
-    stop_.store(true);
-    thread_.join();
-    for (Client& client : clients_) drop(&client);
-    unlink(path_.c_str());
-    ::close(listener_);
-    listener_ = -1;
+  if (!thread_.joinable()) return;
+  stop_.store(true);
+  thread_.join();
+  for (Client& client : clients_) drop(&client);
+  unlink(path_.c_str());
+  ::close(listener_);
+  listener_ = -1;
 }
 
 void ControlServer::serve() noexcept {
-    int64_t told_ns = 0;
-    while (!stop_.load()) {
-        pollfd entries[1 + kClientsMax];
-        entries[0] = {listener_, POLLIN, 0};
-        for (int i = 0; i < kClientsMax; ++i) entries[1 + i] = {clients_[i].fd, POLLIN, 0};
-        if (poll(entries, 1 + kClientsMax, kPollMs) < 0) continue;
-        for (int i = 0; i < kClientsMax; ++i) {
-            if (clients_[i].fd >= 0 && entries[1 + i].revents != 0) read_client(&clients_[i]);
-        }
-        if (entries[0].revents & POLLIN) accept_client();
-        const int64_t now = link_.clock().now();
-        if (now - told_ns < kMonitorNs) continue;
-        told_ns = now;
-        for (Client& client : clients_) {
-            if (client.fd >= 0 && client.monitor) send_status(&client);
-        }
+  int64_t told_ns = 0;
+  while (!stop_.load()) {
+    pollfd entries[1 + kClientsMax];
+    entries[0] = {listener_, POLLIN, 0};
+    for (int i = 0; i < kClientsMax; ++i) entries[1 + i] = {clients_[i].fd, POLLIN, 0};
+    if (poll(entries, 1 + kClientsMax, kPollMs) < 0) continue;
+    for (int i = 0; i < kClientsMax; ++i) {
+      if (clients_[i].fd >= 0 && entries[1 + i].revents != 0) read_client(&clients_[i]);
     }
+    if (entries[0].revents & POLLIN) accept_client();
+    const int64_t now = link_.clock().now();
+    if (now - told_ns < kMonitorNs) continue;
+    told_ns = now;
+    for (Client& client : clients_) {
+      if (client.fd >= 0 && client.monitor) send_status(&client);
+    }
+  }
 }
 
 void ControlServer::accept_client() noexcept {
-    const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) return;
-    for (Client& client : clients_) {
-        if (client.fd >= 0 || !trusted(fd)) continue;
-        client = Client{};
-        client.fd = fd;
-        return;
-    }
-    ::close(fd);
+  const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return;
+  for (Client& client : clients_) {
+    if (client.fd >= 0 || !trusted(fd)) continue;
+    client = Client{};
+    client.fd = fd;
+    return;
+  }
+  ::close(fd);
 }
 
 void ControlServer::read_client(Client* client) noexcept {
-    char byte;
-    for (;;) {
-        const ssize_t n = recv(client->fd, &byte, 1, 0);
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-        if (n <= 0) return drop(client);
-        if (byte == '\n') {
-            client->line[client->used] = 0;
-            client->used = 0;
-            obey(client);
-            if (client->fd < 0) return;
-        } else if (client->used < sizeof client->line - 1) {
-            client->line[client->used++] = byte;
-        }
+  char byte;
+  for (;;) {
+    const ssize_t n = recv(client->fd, &byte, 1, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    if (n <= 0) return drop(client);
+    if (byte == '\n') {
+      client->line[client->used] = 0;
+      client->used = 0;
+      obey(client);
+      if (client->fd < 0) return;
+    } else if (client->used < sizeof client->line - 1) {
+      client->line[client->used++] = byte;
     }
+  }
 }
 
 void ControlServer::obey(Client* client) noexcept {
-    if (strcmp(client->line, "estop") == 0) return estop(client);
-    if (strcmp(client->line, "status") == 0) return send_status(client);
-    if (strcmp(client->line, "monitor") == 0) {
-        client->monitor = true;
-        return;
-    }
-    say(client, "{\"event\":\"error\",\"message\":\"commands: estop, status, monitor\"}\n");
+  if (strcmp(client->line, "estop") == 0) return estop(client);
+  if (strcmp(client->line, "status") == 0) return send_status(client);
+  if (strcmp(client->line, "monitor") == 0) {
+    client->monitor = true;
+    return;
+  }
+  say(client, "{\"event\":\"error\",\"message\":\"commands: estop, status, monitor\"}\n");
 }
 
 // A running loop sees the request at its next look, stops and gives the link up; then, or at once when no loop runs,
 // this thread asks the device itself: only its STATE counts as success.
 void ControlServer::estop(Client* client) noexcept {
-    link_.estop_requests.fetch_add(1, std::memory_order_relaxed);
-    char text[80];
-    snprintf(text, sizeof text, "{\"event\":\"accepted\",\"pid\":%d}\n", static_cast<int>(getpid()));
-    say(client, text);
-    const int64_t give_up_ns = link_.clock().now() + kOwnershipNs;
-    bool confirmed = false;
-    while (!confirmed && link_.clock().now() < give_up_ns && !stop_.load()) {
-        const LinkOwner owner(link_);
-        if (owner) {
-            confirmed = link_.estop(kEstopNs);
-            break;
-        }
-        link_.clock().sleep(link_.clock().now() + 5 * kNsPerMs);
+  link_.estop_requests.fetch_add(1, std::memory_order_relaxed);
+  char text[80];
+  snprintf(text, sizeof text, "{\"event\":\"accepted\",\"pid\":%d}\n", static_cast<int>(getpid()));
+  say(client, text);
+  const int64_t give_up_ns = link_.clock().now() + kOwnershipNs;
+  bool confirmed = false;
+  while (!confirmed && link_.clock().now() < give_up_ns && !stop_.load()) {
+    const LinkOwner owner(link_);
+    if (owner) {
+      confirmed = link_.estop(kEstopNs);
+      break;
     }
-    snprintf(text, sizeof text, "{\"event\":\"estop\",\"confirmed\":%s}\n", confirmed ? "true" : "false");
-    say(client, text);
+    link_.clock().sleep(link_.clock().now() + 5 * kNsPerMs);
+  }
+  snprintf(text, sizeof text, "{\"event\":\"estop\",\"confirmed\":%s}\n", confirmed ? "true" : "false");
+  say(client, text);
 }
 
 void ControlServer::send_status(Client* client) noexcept {
-    const StatusBoard& board = link_.board;
-    const double mean = board.mean_return.load(std::memory_order_relaxed);
-    char number[32] = "null";
-    if (std::isfinite(mean)) snprintf(number, sizeof number, "%.9g", mean);
-    char text[320];
-    snprintf(text, sizeof text,
-             "{\"event\":\"status\",\"pid\":%d,\"running\":%s,\"reason\":\"%s\",\"steps\":%llu,\"episodes\":%llu,"
-             "\"episode_steps\":%u,\"mean_return\":%s,\"device_state\":%d}\n",
-             static_cast<int>(getpid()), board.running.load(std::memory_order_relaxed) ? "true" : "false",
-             stop_reason_name(board.reason.load(std::memory_order_relaxed)),
-             static_cast<unsigned long long>(board.steps.load(std::memory_order_relaxed)),
-             static_cast<unsigned long long>(board.episodes.load(std::memory_order_relaxed)),
-             board.episode_steps.load(std::memory_order_relaxed), number,
-             board.device_state.load(std::memory_order_relaxed));
-    say(client, text);
+  const StatusBoard& board = link_.board;
+  const double mean = board.mean_return.load(std::memory_order_relaxed);
+  char number[32] = "null";
+  if (std::isfinite(mean)) snprintf(number, sizeof number, "%.9g", mean);
+  char text[320];
+  snprintf(text, sizeof text,
+           "{\"event\":\"status\",\"pid\":%d,\"running\":%s,\"reason\":\"%s\",\"steps\":%llu,\"episodes\":%llu,"
+           "\"episode_steps\":%u,\"mean_return\":%s,\"device_state\":%d}\n",
+           static_cast<int>(getpid()), board.running.load(std::memory_order_relaxed) ? "true" : "false",
+           stop_reason_name(board.reason.load(std::memory_order_relaxed)),
+           static_cast<unsigned long long>(board.steps.load(std::memory_order_relaxed)),
+           static_cast<unsigned long long>(board.episodes.load(std::memory_order_relaxed)),
+           board.episode_steps.load(std::memory_order_relaxed), number,
+           board.device_state.load(std::memory_order_relaxed));
+  say(client, text);
 }
 
 // A client that does not read is dropped: nothing here waits for it.
 void ControlServer::say(Client* client, const char* text) noexcept {
-    const size_t size = strlen(text);
-    if (send(client->fd, text, size, MSG_NOSIGNAL) != static_cast<ssize_t>(size)) drop(client);
+  const size_t size = strlen(text);
+  if (send(client->fd, text, size, MSG_NOSIGNAL) != static_cast<ssize_t>(size)) drop(client);
 }
 
 void ControlServer::drop(Client* client) noexcept {
-    if (client->fd >= 0) ::close(client->fd);
-    *client = Client{};
+  if (client->fd >= 0) ::close(client->fd);
+  *client = Client{};
 }
 
 }  // namespace rtu::runtime

@@ -15,41 +15,41 @@
 namespace rtu::runtime {
 
 class ControlServer {
-  public:
-    explicit ControlServer(Link& link) : link_(link) {}
-    ~ControlServer() { stop(); }
-    ControlServer(const ControlServer&) = delete;
-    ControlServer& operator=(const ControlServer&) = delete;
+ public:
+  explicit ControlServer(Link& link) : link_(link) {}
+  ~ControlServer() { stop(); }
+  ControlServer(const ControlServer&) = delete;
+  ControlServer& operator=(const ControlServer&) = delete;
 
-    // Binds and starts to serve; the caller holds the lock that says nobody else owns the port, so that a file left at
-    // the path is a dead one. Returns 0, or an errno.
-    int start(const std::string& path);
-    void stop();  // twice is harmless
+  // Binds and starts to serve; the caller holds the lock that says nobody else owns the port, so that a file left at
+  // the path is a dead one. Returns 0, or an errno.
+  int start(const std::string& path);
+  void stop();  // twice is harmless
 
-  private:
-    static constexpr int kClientsMax = 8;
-    struct Client {
-        int fd = -1;
-        bool monitor = false;
-        char line[64];
-        size_t used = 0;
-    };
+ private:
+  static constexpr int kClientsMax = 8;
+  struct Client {
+    int fd = -1;
+    bool monitor = false;
+    char line[64];
+    size_t used = 0;
+  };
 
-    void serve() noexcept;
-    void accept_client() noexcept;
-    void read_client(Client* client) noexcept;
-    void obey(Client* client) noexcept;
-    void estop(Client* client) noexcept;
-    void send_status(Client* client) noexcept;
-    void say(Client* client, const char* text) noexcept;
-    void drop(Client* client) noexcept;
+  void serve() noexcept;
+  void accept_client() noexcept;
+  void read_client(Client* client) noexcept;
+  void obey(Client* client) noexcept;
+  void estop(Client* client) noexcept;
+  void send_status(Client* client) noexcept;
+  void say(Client* client, const char* text) noexcept;
+  void drop(Client* client) noexcept;
 
-    Link& link_;
-    std::string path_;
-    int listener_ = -1;
-    Client clients_[kClientsMax];
-    std::atomic<bool> stop_{false};
-    std::thread thread_;
+  Link& link_;
+  std::string path_;
+  int listener_ = -1;
+  Client clients_[kClientsMax];
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
 };
 
 }  // namespace rtu::runtime

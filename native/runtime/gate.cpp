@@ -7,85 +7,85 @@ namespace {
 
 // Written so that NaN goes to low.
 float clamp(float value, float low, float high) noexcept {
-    if (!(value >= low)) return low;
-    return value > high ? high : value;
+  if (!(value >= low)) return low;
+  return value > high ? high : value;
 }
 
 int nearest_level(float fraction, int n_levels) noexcept {
-    const float position = clamp(fraction, 0.0f, 1.0f) * static_cast<float>(n_levels - 1);
-    return static_cast<int>(position + 0.5f);
+  const float position = clamp(fraction, 0.0f, 1.0f) * static_cast<float>(n_levels - 1);
+  return static_cast<int>(position + 0.5f);
 }
 
 }  // namespace
 
 uint32_t map_action(const ActuatorLimits* limits, int m, int n_levels, const float* action, float* u) noexcept {
-    if (n_levels > 0) {
-        const ActuatorLimits& l = limits[0];
-        const float span = n_levels > 1 ? static_cast<float>(n_levels - 1) : 1.0f;
-        u[0] = std::isfinite(action[0]) ? clamp(l.low + action[0] / span * (l.high - l.low), l.low, l.high) : action[0];
-        return 0;
+  if (n_levels > 0) {
+    const ActuatorLimits& l = limits[0];
+    const float span = n_levels > 1 ? static_cast<float>(n_levels - 1) : 1.0f;
+    u[0] = std::isfinite(action[0]) ? clamp(l.low + action[0] / span * (l.high - l.low), l.low, l.high) : action[0];
+    return 0;
+  }
+  uint32_t flags = 0;
+  for (int i = 0; i < m; ++i) {
+    const ActuatorLimits& l = limits[i];
+    float a = action[i];
+    if (std::isfinite(a)) {
+      if (a < -1.0f || a > 1.0f) flags |= kGateClipped;
+      a = clamp(a, -1.0f, 1.0f);
+      u[i] = clamp(l.low + (a + 1.0f) * 0.5f * (l.high - l.low), l.low, l.high);
+    } else {
+      u[i] = a;
     }
-    uint32_t flags = 0;
-    for (int i = 0; i < m; ++i) {
-        const ActuatorLimits& l = limits[i];
-        float a = action[i];
-        if (std::isfinite(a)) {
-            if (a < -1.0f || a > 1.0f) flags |= kGateClipped;
-            a = clamp(a, -1.0f, 1.0f);
-            u[i] = clamp(l.low + (a + 1.0f) * 0.5f * (l.high - l.low), l.low, l.high);
-        } else {
-            u[i] = a;
-        }
-    }
-    return flags;
+  }
+  return flags;
 }
 
 void unmap_action(const ActuatorLimits* limits, int m, int n_levels, const float* u, float* action) noexcept {
-    if (n_levels > 0) {
-        const float fraction = (u[0] - limits[0].low) / (limits[0].high - limits[0].low);
-        action[0] = static_cast<float>(nearest_level(fraction, n_levels));
-        return;
-    }
-    for (int i = 0; i < m; ++i) {
-        const float fraction = (u[i] - limits[i].low) / (limits[i].high - limits[i].low);
-        action[i] = 2.0f * fraction - 1.0f;
-    }
+  if (n_levels > 0) {
+    const float fraction = (u[0] - limits[0].low) / (limits[0].high - limits[0].low);
+    action[0] = static_cast<float>(nearest_level(fraction, n_levels));
+    return;
+  }
+  for (int i = 0; i < m; ++i) {
+    const float fraction = (u[i] - limits[i].low) / (limits[i].high - limits[i].low);
+    action[i] = 2.0f * fraction - 1.0f;
+  }
 }
 
 bool replaced(const ActuatorLimits* limits, int m, const float* wanted, const float* applied) noexcept {
-    for (int i = 0; i < m; ++i) {
-        const float tolerance = 1e-5f * (limits[i].high - limits[i].low);
-        if (!(std::fabs(wanted[i] - applied[i]) <= tolerance)) return true;
-    }
-    return false;
+  for (int i = 0; i < m; ++i) {
+    const float tolerance = 1e-5f * (limits[i].high - limits[i].low);
+    if (!(std::fabs(wanted[i] - applied[i]) <= tolerance)) return true;
+  }
+  return false;
 }
 
 void OutputGate::start(const float* applied) noexcept {
-    for (int i = 0; i < m; ++i) {
-        const float from = std::isfinite(applied[i]) ? applied[i] : limits[i].rest;
-        last[i] = clamp(from, limits[i].low, limits[i].high);
-    }
+  for (int i = 0; i < m; ++i) {
+    const float from = std::isfinite(applied[i]) ? applied[i] : limits[i].rest;
+    last[i] = clamp(from, limits[i].low, limits[i].high);
+  }
 }
 
 uint32_t OutputGate::apply(float* u) noexcept {
-    uint32_t flags = 0;
-    for (int i = 0; i < m && enabled; ++i) {
-        const ActuatorLimits& l = limits[i];
-        if (!std::isfinite(u[i])) {
-            u[i] = last[i];
-            flags |= kGateNonFinite;
-        }
-        const float inside = clamp(u[i], l.low, l.high);
-        if (inside != u[i]) flags |= kGateRange;
-        u[i] = inside;
-        if (l.slew_per_tick > 0) {
-            const float slewed = clamp(u[i], last[i] - l.slew_per_tick, last[i] + l.slew_per_tick);
-            if (slewed != u[i]) flags |= kGateSlew;
-            u[i] = slewed;
-        }
+  uint32_t flags = 0;
+  for (int i = 0; i < m && enabled; ++i) {
+    const ActuatorLimits& l = limits[i];
+    if (!std::isfinite(u[i])) {
+      u[i] = last[i];
+      flags |= kGateNonFinite;
     }
-    for (int i = 0; i < m; ++i) last[i] = u[i];
-    return flags;
+    const float inside = clamp(u[i], l.low, l.high);
+    if (inside != u[i]) flags |= kGateRange;
+    u[i] = inside;
+    if (l.slew_per_tick > 0) {
+      const float slewed = clamp(u[i], last[i] - l.slew_per_tick, last[i] + l.slew_per_tick);
+      if (slewed != u[i]) flags |= kGateSlew;
+      u[i] = slewed;
+    }
+  }
+  for (int i = 0; i < m; ++i) last[i] = u[i];
+  return flags;
 }
 
 }  // namespace rtu::runtime

@@ -10,18 +10,18 @@ constexpr int kMaxActuators = 55;  // n + m <= 55 on the wire
 constexpr int kMaxObservations = 55;
 
 enum GateFlag : uint32_t {
-    kGateNonFinite = 1,  // replaced by the last value sent
-    kGateRange = 2,
-    kGateSlew = 4,
-    kGateHeld = 8,      // the policy failed: the last command was sent again
-    kGateClipped = 16,  // the policy's action was outside -1..1 (its own clipping: counts as carried out)
+  kGateNonFinite = 1,  // replaced by the last value sent
+  kGateRange = 2,
+  kGateSlew = 4,
+  kGateHeld = 8,      // the policy failed: the last command was sent again
+  kGateClipped = 16,  // the policy's action was outside -1..1 (its own clipping: counts as carried out)
 };
 
 struct ActuatorLimits {
-    float low = -1;           // the policy's -1, and the smallest value sent
-    float high = 1;           // the policy's 1, and the largest value sent
-    float slew_per_tick = 0;  // largest change per command; 0 = no limit
-    float rest = 0;           // inside low..high
+  float low = -1;           // the policy's -1, and the smallest value sent
+  float high = 1;           // the policy's 1, and the largest value sent
+  float slew_per_tick = 0;  // largest change per command; 0 = no limit
+  float rest = 0;           // inside low..high
 };
 
 // u (m,) in actuator units from action: continuous (m,) in [-1, 1], or (1,) the index of one of n_levels levels, spaced
@@ -37,16 +37,16 @@ bool replaced(const ActuatorLimits* limits, int m, const float* wanted, const fl
 
 // Any bit pattern in; finite, in range, slew-limited out.
 struct OutputGate {
-    int m = 0;
-    bool enabled = true;
-    ActuatorLimits limits[kMaxActuators];
-    float last[kMaxActuators] = {};  // last value sent
+  int m = 0;
+  bool enabled = true;
+  ActuatorLimits limits[kMaxActuators];
+  float last[kMaxActuators] = {};  // last value sent
 
-    // What the actuators do now (STATE.u_applied at arming): where slew starts. Non-finite or out of range: brought in.
-    void start(const float* applied) noexcept;
+  // What the actuators do now (STATE.u_applied at arming): where slew starts. Non-finite or out of range: brought in.
+  void start(const float* applied) noexcept;
 
-    // u (m,) in place. Returns GateFlags. With enabled = false only remembers.
-    uint32_t apply(float* u) noexcept;
+  // u (m,) in place. Returns GateFlags. With enabled = false only remembers.
+  uint32_t apply(float* u) noexcept;
 };
 
 }  // namespace rtu::runtime

@@ -12,264 +12,261 @@ constexpr int64_t kEstopAgainNs = 20 * kNsPerMs;
 constexpr int64_t kWriteNs = 50 * kNsPerMs;
 constexpr int kEmptyReadsMax = 8;
 
-int64_t earlier(int64_t a, int64_t b) noexcept {
-    return a < b ? a : b;
-}
+int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 
 }  // namespace
 
 void WireRecord::restart() noexcept {
-    used_ = 0;
-    hash_ = 0xCBF29CE484222325u;
+  used_ = 0;
+  hash_ = 0xCBF29CE484222325u;
 }
 
 void WireRecord::add(const uint8_t* data, size_t n) noexcept {
-    for (size_t i = 0; i < n; ++i) hash_ = (hash_ ^ data[i]) * 0x100000001B3u;
-    const size_t kept = n < room_ - used_ ? n : room_ - used_;
-    if (kept > 0) memcpy(capture_.get() + used_, data, kept);
-    used_ += kept;
+  for (size_t i = 0; i < n; ++i) hash_ = (hash_ ^ data[i]) * 0x100000001B3u;
+  const size_t kept = n < room_ - used_ ? n : room_ - used_;
+  if (kept > 0) memcpy(capture_.get() + used_, data, kept);
+  used_ += kept;
 }
 
 Link::Link(Wire wire, Clock clock, size_t capture_bytes)
     : sent(capture_bytes), received(capture_bytes), wire_(wire), clock_(clock) {
-    rtu_decoder_init(&decoder_);
-    sent.restart();
-    received.restart();
+  rtu_decoder_init(&decoder_);
+  sent.restart();
+  received.restart();
 }
 
 void Link::note(const rtu_frame& frame) noexcept {
-    rtu_event event;
-    rtu_hello hello;
-    if (frame.type == RTU_TYPE_EVENT && rtu_event_unpack(&frame, &event) && event.code == RTU_EVENT_REFUSED) {
-        ++commands_refused;
-        last_refusal = event.status;
-    } else if (frame.type == RTU_TYPE_HELLO && rtu_hello_unpack(&frame, &hello) && hello.role == RTU_ROLE_DEVICE) {
-        if (boot_id != 0 && hello.boot_id != boot_id) restarted = true;
-    }
+  rtu_event event;
+  rtu_hello hello;
+  if (frame.type == RTU_TYPE_EVENT && rtu_event_unpack(&frame, &event) && event.code == RTU_EVENT_REFUSED) {
+    ++commands_refused;
+    last_refusal = event.status;
+  } else if (frame.type == RTU_TYPE_HELLO && rtu_hello_unpack(&frame, &hello) && hello.role == RTU_ROLE_DEVICE) {
+    if (boot_id != 0 && hello.boot_id != boot_id) restarted = true;
+  }
 }
 
 bool Link::next_frame(rtu_frame* out) noexcept {
-    if (at_ == end_) return false;
-    const uint8_t* const from = at_;
-    const bool good = rtu_decoder_next(&decoder_, &at_, end_, out);
-    if (raw_complete_) raw_size_ = 0;
-    raw_complete_ = good;
-    // Keep what stands behind the last delimiter but the final one: the frame itself, without damage before it.
-    const size_t n = static_cast<size_t>(at_ - from);
-    const auto* cut = static_cast<const uint8_t*>(memrchr(from, 0, good ? n - 1 : n));
-    const uint8_t* const begin = cut != nullptr ? cut + 1 : from;
-    if (cut != nullptr) raw_size_ = 0;
-    size_t keep = static_cast<size_t>(at_ - begin);
-    if (keep > sizeof raw_ - raw_size_) keep = sizeof raw_ - raw_size_;
-    memcpy(raw_ + raw_size_, begin, keep);
-    raw_size_ += keep;
-    counters_.crc_errors.set(decoder_.crc_errors);
-    counters_.framing_errors.set(static_cast<uint64_t>(decoder_.garbled) + decoder_.overlong);
-    if (!good) return false;
-    ++counters_.frames_received;
-    note(*out);
-    return true;
+  if (at_ == end_) return false;
+  const uint8_t* const from = at_;
+  const bool good = rtu_decoder_next(&decoder_, &at_, end_, out);
+  if (raw_complete_) raw_size_ = 0;
+  raw_complete_ = good;
+  // Keep what stands behind the last delimiter but the final one: the frame itself, without damage before it.
+  const size_t n = static_cast<size_t>(at_ - from);
+  const auto* cut = static_cast<const uint8_t*>(memrchr(from, 0, good ? n - 1 : n));
+  const uint8_t* const begin = cut != nullptr ? cut + 1 : from;
+  if (cut != nullptr) raw_size_ = 0;
+  size_t keep = static_cast<size_t>(at_ - begin);
+  if (keep > sizeof raw_ - raw_size_) keep = sizeof raw_ - raw_size_;
+  memcpy(raw_ + raw_size_, begin, keep);
+  raw_size_ += keep;
+  counters_.crc_errors.set(decoder_.crc_errors);
+  counters_.framing_errors.set(static_cast<uint64_t>(decoder_.garbled) + decoder_.overlong);
+  if (!good) return false;
+  ++counters_.frames_received;
+  note(*out);
+  return true;
 }
 
 int Link::receive(rtu_frame* out, int64_t deadline_ns) noexcept {
-    for (;;) {
-        if (next_frame(out)) return 1;
-        const ptrdiff_t n = wire_.read(wire_.self, in_, sizeof in_);
-        if (n < 0) return -1;
-        if (n > 0) {
-            empty_reads_ = 0;
-            counters_.bytes_received += static_cast<uint64_t>(n);
-            at_ = in_;
-            end_ = in_ + n;
-            continue;
-        }
-        const int ready = wire_.wait(wire_.self, deadline_ns, false);
-        if (ready < 0) return -1;
-        if (ready == 0) return 0;
-        // Readable and yet empty, again and again: the other end has closed.
-        if (++empty_reads_ > kEmptyReadsMax) return -1;
+  for (;;) {
+    if (next_frame(out)) return 1;
+    const ptrdiff_t n = wire_.read(wire_.self, in_, sizeof in_);
+    if (n < 0) return -1;
+    if (n > 0) {
+      empty_reads_ = 0;
+      counters_.bytes_received += static_cast<uint64_t>(n);
+      at_ = in_;
+      end_ = in_ + n;
+      continue;
     }
+    const int ready = wire_.wait(wire_.self, deadline_ns, false);
+    if (ready < 0) return -1;
+    if (ready == 0) return 0;
+    // Readable and yet empty, again and again: the other end has closed.
+    if (++empty_reads_ > kEmptyReadsMax) return -1;
+  }
 }
 
 void Link::discard_input() noexcept {
-    rtu_frame frame;
-    // Bounded: a device that never stops talking is not waited for.
-    for (int i = 0; i < 1024 && receive(&frame, 0) > 0; ++i) continue;
+  rtu_frame frame;
+  // Bounded: a device that never stops talking is not waited for.
+  for (int i = 0; i < 1024 && receive(&frame, 0) > 0; ++i) continue;
 }
 
 void Link::encode(rtu_frame* frame, uint32_t t_us, Encoded* out) noexcept {
-    frame->seq = seq_++;
-    frame->t_us = t_us;
-    out->seq = frame->seq;
-    out->size = rtu_frame_encode(frame, out->bytes);
-    sent.add(out->bytes, out->size);
+  frame->seq = seq_++;
+  frame->t_us = t_us;
+  out->seq = frame->seq;
+  out->size = rtu_frame_encode(frame, out->bytes);
+  sent.add(out->bytes, out->size);
 }
 
 bool Link::transmit(const Encoded& frame, int64_t deadline_ns) noexcept {
-    static const uint8_t delimiter = 0;
-    if (cut_) {
-        if (wire_.write(wire_.self, &delimiter, 1) != 1) {
-            ++counters_.write_short;
-            return false;
-        }
-        cut_ = false;
-        ++counters_.bytes_sent;
+  static const uint8_t delimiter = 0;
+  if (cut_) {
+    if (wire_.write(wire_.self, &delimiter, 1) != 1) {
+      ++counters_.write_short;
+      return false;
     }
-    size_t done = 0;
-    while (done < frame.size) {
-        const ptrdiff_t n = wire_.write(wire_.self, frame.bytes + done, frame.size - done);
-        if (n < 0) break;
-        done += static_cast<size_t>(n);
-        counters_.bytes_sent += static_cast<uint64_t>(n);
-        if (done < frame.size && n == 0 && wire_.wait(wire_.self, deadline_ns, true) <= 0) break;
-    }
-    if (done == frame.size) {
-        ++counters_.frames_sent;
-        return true;
-    }
-    cut_ = done > 0;
-    ++counters_.write_short;
-    return false;
+    cut_ = false;
+    ++counters_.bytes_sent;
+  }
+  size_t done = 0;
+  while (done < frame.size) {
+    const ptrdiff_t n = wire_.write(wire_.self, frame.bytes + done, frame.size - done);
+    if (n < 0) break;
+    done += static_cast<size_t>(n);
+    counters_.bytes_sent += static_cast<uint64_t>(n);
+    if (done < frame.size && n == 0 && wire_.wait(wire_.self, deadline_ns, true) <= 0) break;
+  }
+  if (done == frame.size) {
+    ++counters_.frames_sent;
+    return true;
+  }
+  cut_ = done > 0;
+  ++counters_.write_short;
+  return false;
 }
 
 void Link::accept_last() noexcept {
-    if (raw_complete_) received.add(raw_, raw_size_);
+  if (raw_complete_) received.add(raw_, raw_size_);
 }
 
 // Repeats the question, unchanged, until a frame of answer_type comes. For ACK: the one of this question.
 LinkStatus Link::ask(rtu_frame* question, uint8_t answer_type, int64_t timeout_ns, rtu_frame* answer) noexcept {
-    Encoded encoded;
-    encode(question, now_us(), &encoded);
-    const int64_t give_up_ns = clock_.now() + timeout_ns;
+  Encoded encoded;
+  encode(question, now_us(), &encoded);
+  const int64_t give_up_ns = clock_.now() + timeout_ns;
+  for (;;) {
+    int64_t now = clock_.now();
+    if (now >= give_up_ns) return LinkStatus::kTimeout;
+    transmit(encoded, earlier(now + kWriteNs, give_up_ns));
+    const int64_t again_ns = earlier(now + kAskAgainNs, give_up_ns);
     for (;;) {
-        int64_t now = clock_.now();
-        if (now >= give_up_ns) return LinkStatus::kTimeout;
-        transmit(encoded, earlier(now + kWriteNs, give_up_ns));
-        const int64_t again_ns = earlier(now + kAskAgainNs, give_up_ns);
-        for (;;) {
-            const int got = receive(answer, again_ns);
-            if (got < 0) return LinkStatus::kGone;
-            if (got == 0) break;
-            if (answer->type != answer_type) continue;
-            rtu_ack ack;
-            if (answer_type != RTU_TYPE_ACK) return LinkStatus::kOk;
-            if (rtu_ack_unpack(answer, &ack) && ack.type == question->type && ack.seq == encoded.seq) {
-                last_ack_status = ack.status;
-                return ack.status == RTU_STATUS_OK ? LinkStatus::kOk : LinkStatus::kRefused;
-            }
-        }
+      const int got = receive(answer, again_ns);
+      if (got < 0) return LinkStatus::kGone;
+      if (got == 0) break;
+      if (answer->type != answer_type) continue;
+      rtu_ack ack;
+      if (answer_type != RTU_TYPE_ACK) return LinkStatus::kOk;
+      if (rtu_ack_unpack(answer, &ack) && ack.type == question->type && ack.seq == encoded.seq) {
+        last_ack_status = ack.status;
+        return ack.status == RTU_STATUS_OK ? LinkStatus::kOk : LinkStatus::kRefused;
+      }
     }
+  }
 }
 
 LinkStatus Link::ask_ack(rtu_frame* question, int64_t timeout_ns) noexcept {
-    rtu_frame answer;
-    return ask(question, RTU_TYPE_ACK, timeout_ns, &answer);
+  rtu_frame answer;
+  return ask(question, RTU_TYPE_ACK, timeout_ns, &answer);
 }
 
 LinkStatus Link::hello(int64_t timeout_ns, rtu_hello* out) noexcept {
-    const int64_t give_up_ns = clock_.now() + timeout_ns;
-    rtu_frame question;
-    rtu_frame answer;
-    for (;;) {
-        rtu_hello mine{};
-        mine.proto_ver = RTU_PROTO_VERSION;
-        mine.role = RTU_ROLE_HOST;
-        rtu_hello_pack(&mine, &question);
-        const LinkStatus status = ask(&question, RTU_TYPE_HELLO, give_up_ns - clock_.now(), &answer);
-        if (status != LinkStatus::kOk) {
-            counters_.boot_noise_bytes.set(counters_.bytes_received.get());
-            return status;
-        }
-        rtu_hello theirs;
-        if (!rtu_hello_unpack(&answer, &theirs) || theirs.role != RTU_ROLE_DEVICE) continue;  // an echo of our own
-        *out = theirs;
-        boot_id = theirs.boot_id;
-        restarted = false;
-        last_session = theirs.last_session;
-        return theirs.proto_ver == RTU_PROTO_VERSION ? LinkStatus::kOk : LinkStatus::kVersion;
+  const int64_t give_up_ns = clock_.now() + timeout_ns;
+  rtu_frame question;
+  rtu_frame answer;
+  for (;;) {
+    rtu_hello mine{};
+    mine.proto_ver = RTU_PROTO_VERSION;
+    mine.role = RTU_ROLE_HOST;
+    rtu_hello_pack(&mine, &question);
+    const LinkStatus status = ask(&question, RTU_TYPE_HELLO, give_up_ns - clock_.now(), &answer);
+    if (status != LinkStatus::kOk) {
+      counters_.boot_noise_bytes.set(counters_.bytes_received.get());
+      return status;
     }
+    rtu_hello theirs;
+    if (!rtu_hello_unpack(&answer, &theirs) || theirs.role != RTU_ROLE_DEVICE) continue;  // an echo of our own
+    *out = theirs;
+    boot_id = theirs.boot_id;
+    restarted = false;
+    last_session = theirs.last_session;
+    return theirs.proto_ver == RTU_PROTO_VERSION ? LinkStatus::kOk : LinkStatus::kVersion;
+  }
 }
 
 LinkStatus Link::describe(const rtu_hello& hello, int64_t timeout_ns, rtu_row* rows) noexcept {
-    const int64_t give_up_ns = clock_.now() + timeout_ns;
-    const int count = hello.n_obs + hello.n_act;
-    rtu_frame question;
-    rtu_frame answer;
-    for (int i = 0; i < count;) {
-        const rtu_describe describe{static_cast<uint8_t>(i)};
-        rtu_describe_pack(&describe, &question);
-        const LinkStatus status = ask(&question, RTU_TYPE_ROW, give_up_ns - clock_.now(), &answer);
-        if (status != LinkStatus::kOk) return status;
-        // An answer to an earlier, repeated question may still be on its way.
-        if (rtu_row_unpack(&answer, &rows[i]) && rows[i].index == i) ++i;
-    }
-    const uint32_t hash = rtu_schema_hash(hello.period_us, hello.n_obs, hello.n_act, rows);
-    return hash == hello.schema_hash ? LinkStatus::kOk : LinkStatus::kSchema;
+  const int64_t give_up_ns = clock_.now() + timeout_ns;
+  const int count = hello.n_obs + hello.n_act;
+  rtu_frame question;
+  rtu_frame answer;
+  for (int i = 0; i < count;) {
+    const rtu_describe describe{static_cast<uint8_t>(i)};
+    rtu_describe_pack(&describe, &question);
+    const LinkStatus status = ask(&question, RTU_TYPE_ROW, give_up_ns - clock_.now(), &answer);
+    if (status != LinkStatus::kOk) return status;
+    // An answer to an earlier, repeated question may still be on its way.
+    if (rtu_row_unpack(&answer, &rows[i]) && rows[i].index == i) ++i;
+  }
+  const uint32_t hash = rtu_schema_hash(hello.period_us, hello.n_obs, hello.n_act, rows);
+  return hash == hello.schema_hash ? LinkStatus::kOk : LinkStatus::kSchema;
 }
 
 LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept {
-    const rtu_arm arm{lockstep, session};
-    rtu_frame question;
-    rtu_frame answer;
-    Encoded encoded;
-    rtu_arm_pack(&arm, &question);
-    discard_input();
-    seq_ = 0;
-    sent.restart();
-    received.restart();
-    if (session > last_session) last_session = session;
-    encode(&question, lockstep ? 0 : now_us(), &encoded);
-    const int64_t give_up_ns = clock_.now() + timeout_ns;
-    for (;;) {
-        const int64_t now = clock_.now();
-        if (now >= give_up_ns) return LinkStatus::kTimeout;
-        // The very same frame again: a device that has already armed on it acknowledges once more.
-        transmit(encoded, earlier(now + kWriteNs, give_up_ns));
-        for (int got = 1; got > 0;) {
-            got = receive(&answer, earlier(now + kAskAgainNs, give_up_ns));
-            if (got < 0) return LinkStatus::kGone;
-            rtu_ack ack;
-            if (got == 0 || !rtu_ack_unpack(&answer, &ack) || ack.type != RTU_TYPE_ARM || ack.seq != encoded.seq)
-                continue;
-            last_ack_status = ack.status;
-            accept_last();
-            return ack.status == RTU_STATUS_OK ? LinkStatus::kOk : LinkStatus::kRefused;
-        }
+  const rtu_arm arm{lockstep, session};
+  rtu_frame question;
+  rtu_frame answer;
+  Encoded encoded;
+  rtu_arm_pack(&arm, &question);
+  discard_input();
+  seq_ = 0;
+  sent.restart();
+  received.restart();
+  if (session > last_session) last_session = session;
+  encode(&question, lockstep ? 0 : now_us(), &encoded);
+  const int64_t give_up_ns = clock_.now() + timeout_ns;
+  for (;;) {
+    const int64_t now = clock_.now();
+    if (now >= give_up_ns) return LinkStatus::kTimeout;
+    // The very same frame again: a device that has already armed on it acknowledges once more.
+    transmit(encoded, earlier(now + kWriteNs, give_up_ns));
+    for (int got = 1; got > 0;) {
+      got = receive(&answer, earlier(now + kAskAgainNs, give_up_ns));
+      if (got < 0) return LinkStatus::kGone;
+      rtu_ack ack;
+      if (got == 0 || !rtu_ack_unpack(&answer, &ack) || ack.type != RTU_TYPE_ARM || ack.seq != encoded.seq) continue;
+      last_ack_status = ack.status;
+      accept_last();
+      return ack.status == RTU_STATUS_OK ? LinkStatus::kOk : LinkStatus::kRefused;
     }
+  }
 }
 
 LinkStatus Link::disarm(int64_t timeout_ns) noexcept {
-    rtu_frame question;
-    rtu_empty_pack(RTU_TYPE_DISARM, &question);
-    return ask_ack(&question, timeout_ns);
+  rtu_frame question;
+  rtu_empty_pack(RTU_TYPE_DISARM, &question);
+  return ask_ack(&question, timeout_ns);
 }
 
 LinkStatus Link::clear_fault(int64_t timeout_ns) noexcept {
-    rtu_frame question;
-    rtu_empty_pack(RTU_TYPE_CLEAR_FAULT, &question);
-    return ask_ack(&question, timeout_ns);
+  rtu_frame question;
+  rtu_empty_pack(RTU_TYPE_CLEAR_FAULT, &question);
+  return ask_ack(&question, timeout_ns);
 }
 
 bool Link::estop(int64_t timeout_ns) noexcept {
-    const int64_t give_up_ns = clock_.now() + timeout_ns;
-    rtu_frame frame;
-    Encoded encoded;
-    rtu_empty_pack(RTU_TYPE_ESTOP, &frame);
-    encode(&frame, now_us(), &encoded);
-    while (clock_.now() < give_up_ns) {
-        const int64_t now = clock_.now();
-        transmit(encoded, now + kEstopAgainNs);
-        for (int got = 1; got > 0;) {
-            got = receive(&frame, earlier(now + kEstopAgainNs, give_up_ns));
-            if (got < 0) return false;
-            rtu_state state;
-            if (got > 0 && rtu_state_unpack(&frame, &state) && state.state == RTU_STATE_ESTOP) {
-                board.device_state.store(RTU_STATE_ESTOP, std::memory_order_relaxed);
-                return true;
-            }
-        }
+  const int64_t give_up_ns = clock_.now() + timeout_ns;
+  rtu_frame frame;
+  Encoded encoded;
+  rtu_empty_pack(RTU_TYPE_ESTOP, &frame);
+  encode(&frame, now_us(), &encoded);
+  while (clock_.now() < give_up_ns) {
+    const int64_t now = clock_.now();
+    transmit(encoded, now + kEstopAgainNs);
+    for (int got = 1; got > 0;) {
+      got = receive(&frame, earlier(now + kEstopAgainNs, give_up_ns));
+      if (got < 0) return false;
+      rtu_state state;
+      if (got > 0 && rtu_state_unpack(&frame, &state) && state.state == RTU_STATE_ESTOP) {
+        board.device_state.store(RTU_STATE_ESTOP, std::memory_order_relaxed);
+        return true;
+      }
     }
-    return false;
+  }
+  return false;
 }
 
 }  // namespace rtu::runtime

@@ -18,125 +18,124 @@
 namespace rtu::runtime {
 
 enum class LinkStatus : int {
-    kOk = 0,
-    kTimeout = -1,  // no answer in time
-    kGone = -2,     // the port is closed or unplugged
-    kRefused = -3,  // the device said no: Link::last_ack_status
-    kVersion = -4,  // another protocol version
-    kSchema = -5,   // the rows do not hash to what HELLO said
-    kBusy = -6,     // another thread owns the link
+  kOk = 0,
+  kTimeout = -1,  // no answer in time
+  kGone = -2,     // the port is closed or unplugged
+  kRefused = -3,  // the device said no: Link::last_ack_status
+  kVersion = -4,  // another protocol version
+  kSchema = -5,   // the rows do not hash to what HELLO said
+  kBusy = -6,     // another thread owns the link
 };
 
 // A frame ready for the wire, kept so that it can be sent again unchanged.
 struct Encoded {
-    uint8_t bytes[RTU_WIRE_MAX];
-    size_t size = 0;
-    uint16_t seq = 0;
+  uint8_t bytes[RTU_WIRE_MAX];
+  size_t size = 0;
+  uint16_t seq = 0;
 };
 
 // A running FNV-1a hash of bytes, and the first of them where a test wants to see them.
 class WireRecord {
-  public:
-    explicit WireRecord(size_t capture) : capture_(capture > 0 ? new uint8_t[capture] : nullptr), room_(capture) {}
+ public:
+  explicit WireRecord(size_t capture) : capture_(capture > 0 ? new uint8_t[capture] : nullptr), room_(capture) {}
 
-    void restart() noexcept;
-    void add(const uint8_t* data, size_t n) noexcept;
-    uint64_t hash() const noexcept { return hash_; }
-    const uint8_t* captured() const noexcept { return capture_.get(); }
-    size_t captured_bytes() const noexcept { return used_; }
+  void restart() noexcept;
+  void add(const uint8_t* data, size_t n) noexcept;
+  uint64_t hash() const noexcept { return hash_; }
+  const uint8_t* captured() const noexcept { return capture_.get(); }
+  size_t captured_bytes() const noexcept { return used_; }
 
-  private:
-    std::unique_ptr<uint8_t[]> capture_;
-    size_t room_;
-    size_t used_ = 0;
-    uint64_t hash_ = 0;
+ private:
+  std::unique_ptr<uint8_t[]> capture_;
+  size_t room_;
+  size_t used_ = 0;
+  uint64_t hash_ = 0;
 };
 
 class Link {
-  public:
-    // capture_bytes: kept of each direction; all memory is taken here.
-    Link(Wire wire, Clock clock, size_t capture_bytes);
+ public:
+  // capture_bytes: kept of each direction; all memory is taken here.
+  Link(Wire wire, Clock clock, size_t capture_bytes);
 
-    // The next good frame: 1, or 0 at the deadline (a deadline in the past only looks), or -1 when the port is gone.
-    // EVENT, LOG and HELLO are noted on the way and handed out too.
-    int receive(rtu_frame* out, int64_t deadline_ns) noexcept;
+  // The next good frame: 1, or 0 at the deadline (a deadline in the past only looks), or -1 when the port is gone.
+  // EVENT, LOG and HELLO are noted on the way and handed out too.
+  int receive(rtu_frame* out, int64_t deadline_ns) noexcept;
 
-    // Drops what has arrived and not been looked at.
-    void discard_input() noexcept;
+  // Drops what has arrived and not been looked at.
+  void discard_input() noexcept;
 
-    // Gives the frame the next sequence number and the time stamp.
-    void encode(rtu_frame* frame, uint32_t t_us, Encoded* out) noexcept;
+  // Gives the frame the next sequence number and the time stamp.
+  void encode(rtu_frame* frame, uint32_t t_us, Encoded* out) noexcept;
 
-    // All of it, or as much as the other end takes before the deadline: false, counted, and the next frame begins with
-    // a delimiter so that only this one is lost.
-    bool transmit(const Encoded& frame, int64_t deadline_ns) noexcept;
+  // All of it, or as much as the other end takes before the deadline: false, counted, and the next frame begins with
+  // a delimiter so that only this one is lost.
+  bool transmit(const Encoded& frame, int64_t deadline_ns) noexcept;
 
-    // Exchanges: repeat the question each retry_ns until the answer or the timeout.
-    LinkStatus hello(int64_t timeout_ns, rtu_hello* out) noexcept;
-    LinkStatus describe(const rtu_hello& hello, int64_t timeout_ns, rtu_row* rows) noexcept;  // n_obs + n_act rows
-    LinkStatus arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept;
-    LinkStatus disarm(int64_t timeout_ns) noexcept;
-    LinkStatus clear_fault(int64_t timeout_ns) noexcept;
-    // Until STATE says ESTOP; true only then.
-    bool estop(int64_t timeout_ns) noexcept;
+  // Exchanges: repeat the question each retry_ns until the answer or the timeout.
+  LinkStatus hello(int64_t timeout_ns, rtu_hello* out) noexcept;
+  LinkStatus describe(const rtu_hello& hello, int64_t timeout_ns, rtu_row* rows) noexcept;  // n_obs + n_act rows
+  LinkStatus arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept;
+  LinkStatus disarm(int64_t timeout_ns) noexcept;
+  LinkStatus clear_fault(int64_t timeout_ns) noexcept;
+  // Until STATE says ESTOP; true only then.
+  bool estop(int64_t timeout_ns) noexcept;
 
-    Clock clock() const noexcept { return clock_; }
-    uint32_t now_us() const noexcept { return static_cast<uint32_t>(clock_.now() / kNsPerUs); }
-    const LinkCounters& counters() const noexcept { return counters_; }
+  Clock clock() const noexcept { return clock_; }
+  uint32_t now_us() const noexcept { return static_cast<uint32_t>(clock_.now() / kNsPerUs); }
+  const LinkCounters& counters() const noexcept { return counters_; }
 
-    // From ARM on: what was sent (repeats not counted) and what was accepted. arm() starts both again.
-    WireRecord sent;
-    WireRecord received;
-    void accept_last() noexcept;  // the frame that receive() returned last counts as accepted
+  // From ARM on: what was sent (repeats not counted) and what was accepted. arm() starts both again.
+  WireRecord sent;
+  WireRecord received;
+  void accept_last() noexcept;  // the frame that receive() returned last counts as accepted
 
-    uint8_t last_ack_status = RTU_STATUS_OK;
-    uint32_t last_session = 0;      // highest used or heard of
-    uint32_t boot_id = 0;           // of the last hello() answered
-    bool restarted = false;         // a HELLO with another boot_id has come since
-    uint64_t commands_refused = 0;  // EVENT refused, as far as they arrived
-    uint8_t last_refusal = 0;       // RTU_STATUS_* of the last one
+  uint8_t last_ack_status = RTU_STATUS_OK;
+  uint32_t last_session = 0;      // highest used or heard of
+  uint32_t boot_id = 0;           // of the last hello() answered
+  bool restarted = false;         // a HELLO with another boot_id has come since
+  uint64_t commands_refused = 0;  // EVENT refused, as far as they arrived
+  uint8_t last_refusal = 0;       // RTU_STATUS_* of the last one
 
-    // Shared with the thread of the control socket.
-    std::atomic<bool> busy{false};
-    std::atomic<uint32_t> estop_requests{0};
-    StatusBoard board;
+  // Shared with the thread of the control socket.
+  std::atomic<bool> busy{false};
+  std::atomic<uint32_t> estop_requests{0};
+  StatusBoard board;
 
-  private:
-    LinkStatus ask(rtu_frame* question, uint8_t answer_type, int64_t timeout_ns, rtu_frame* answer) noexcept;
-    LinkStatus ask_ack(rtu_frame* question, int64_t timeout_ns) noexcept;
-    bool next_frame(rtu_frame* out) noexcept;
-    void note(const rtu_frame& frame) noexcept;
+ private:
+  LinkStatus ask(rtu_frame* question, uint8_t answer_type, int64_t timeout_ns, rtu_frame* answer) noexcept;
+  LinkStatus ask_ack(rtu_frame* question, int64_t timeout_ns) noexcept;
+  bool next_frame(rtu_frame* out) noexcept;
+  void note(const rtu_frame& frame) noexcept;
 
-    Wire wire_;
-    Clock clock_;
-    LinkCounters counters_;
-    rtu_decoder decoder_;
-    uint8_t in_[4096];
-    const uint8_t* at_ = in_;
-    const uint8_t* end_ = in_;
-    uint8_t raw_[RTU_WIRE_MAX];  // bytes of the frame under way, then of the last one
-    size_t raw_size_ = 0;
-    bool raw_complete_ = false;
-    uint16_t seq_ = 0;
-    bool cut_ = false;  // the last frame went out in part
-    int empty_reads_ = 0;
+  Wire wire_;
+  Clock clock_;
+  LinkCounters counters_;
+  rtu_decoder decoder_;
+  uint8_t in_[4096];
+  const uint8_t* at_ = in_;
+  const uint8_t* end_ = in_;
+  uint8_t raw_[RTU_WIRE_MAX];  // bytes of the frame under way, then of the last one
+  size_t raw_size_ = 0;
+  bool raw_complete_ = false;
+  uint16_t seq_ = 0;
+  bool cut_ = false;  // the last frame went out in part
+  int empty_reads_ = 0;
 };
 
 // Scope of a thread's use of a link.
 class LinkOwner {
-  public:
-    explicit LinkOwner(Link& link) noexcept
-        : link_(link), owns_(!link.busy.exchange(true, std::memory_order_acquire)) {}
-    ~LinkOwner() {
-        if (owns_) link_.busy.store(false, std::memory_order_release);
-    }
-    LinkOwner(const LinkOwner&) = delete;
-    LinkOwner& operator=(const LinkOwner&) = delete;
-    explicit operator bool() const noexcept { return owns_; }
+ public:
+  explicit LinkOwner(Link& link) noexcept : link_(link), owns_(!link.busy.exchange(true, std::memory_order_acquire)) {}
+  ~LinkOwner() {
+    if (owns_) link_.busy.store(false, std::memory_order_release);
+  }
+  LinkOwner(const LinkOwner&) = delete;
+  LinkOwner& operator=(const LinkOwner&) = delete;
+  explicit operator bool() const noexcept { return owns_; }
 
-  private:
-    Link& link_;
-    bool owns_;
+ private:
+  Link& link_;
+  bool owns_;
 };
 
 }  // namespace rtu::runtime

@@ -21,25 +21,21 @@ constexpr int64_t kEstopNs = 5 * kNsPerS;
 constexpr int64_t kPingEveryNs = 20 * kNsPerMs;
 constexpr int kQueuedMax = 256;
 
-int64_t earlier(int64_t a, int64_t b) noexcept {
-    return a < b ? a : b;
-}
-int64_t later(int64_t a, int64_t b) noexcept {
-    return a > b ? a : b;
-}
+int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
+int64_t later(int64_t a, int64_t b) noexcept { return a > b ? a : b; }
 
 }  // namespace
 
 uint32_t episode_seed(uint64_t base, uint64_t episode) noexcept {
-    uint64_t z = base + 0x9E3779B97F4A7C15u * (episode + 1);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return static_cast<uint32_t>((z ^ (z >> 31)) >> 32);
+  uint64_t z = base + 0x9E3779B97F4A7C15u * (episode + 1);
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return static_cast<uint32_t>((z ^ (z >> 31)) >> 32);
 }
 
 size_t record_stride(int n, int m) noexcept {
-    const size_t bytes = sizeof(RecordHead) + sizeof(float) * static_cast<size_t>(n + 2 * m);
-    return (bytes + 7) / 8 * 8;
+  const size_t bytes = sizeof(RecordHead) + sizeof(float) * static_cast<size_t>(n + 2 * m);
+  return (bytes + 7) / 8 * 8;
 }
 
 Loop::Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello, const LoopOptions& options)
@@ -55,403 +51,408 @@ Loop::Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello
       episodes_(options.ring_episodes, sizeof(EpisodeRecord)),
       learn_(options.learn),
       explore_(options.explore) {
-    const int64_t wanted_ns = options.ttl_ms > 0 ? options.ttl_ms * kNsPerMs : later(3 * period_ns_, 20 * kNsPerMs);
-    ttl_ns_ = earlier(wanted_ns, hello.ttl_max_ms * kNsPerMs);
-    ttl_ms_ = static_cast<uint16_t>((ttl_ns_ + kNsPerMs - 1) / kNsPerMs);
-    gate_.m = m_;
-    gate_.enabled = options.gate;
-    memcpy(gate_.limits, options.limits, sizeof gate_.limits);
-    returns_.reset(new double[static_cast<size_t>(options.target_window)]());
-    mean_return_ = std::numeric_limits<double>::quiet_NaN();
-    seed_index_ = options.first_episode;
+  const int64_t wanted_ns = options.ttl_ms > 0 ? options.ttl_ms * kNsPerMs : later(3 * period_ns_, 20 * kNsPerMs);
+  ttl_ns_ = earlier(wanted_ns, hello.ttl_max_ms * kNsPerMs);
+  ttl_ms_ = static_cast<uint16_t>((ttl_ns_ + kNsPerMs - 1) / kNsPerMs);
+  gate_.m = m_;
+  gate_.enabled = options.gate;
+  memcpy(gate_.limits, options.limits, sizeof gate_.limits);
+  returns_.reset(new double[static_cast<size_t>(options.target_window)]());
+  mean_return_ = std::numeric_limits<double>::quiet_NaN();
+  seed_index_ = options.first_episode;
 }
 
 Loop::~Loop() {
-    request_stop();
-    join();
+  request_stop();
+  join();
 }
 
 void Loop::set_learning(bool learn, bool explore) noexcept {
-    explore_.store(explore, std::memory_order_relaxed);
-    learn_.store(learn, std::memory_order_relaxed);
+  explore_.store(explore, std::memory_order_relaxed);
+  learn_.store(learn, std::memory_order_relaxed);
 }
 
 void Loop::start() {
-    if (options_.handle_signals) catch_signals();
-    link_.board.running.store(true, std::memory_order_relaxed);
-    // Signals belong to the threads that were there before.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread([this] { run(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (options_.handle_signals) catch_signals();
+  link_.board.running.store(true, std::memory_order_relaxed);
+  // Signals belong to the threads that were there before.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 bool Loop::wait(int64_t timeout_ns) {
-    std::unique_lock<std::mutex> lock(over_mutex_);
-    return over_.wait_for(lock, std::chrono::nanoseconds(timeout_ns), [this] { return is_over_; });
+  std::unique_lock<std::mutex> lock(over_mutex_);
+  return over_.wait_for(lock, std::chrono::nanoseconds(timeout_ns), [this] { return is_over_; });
 }
 
 void Loop::join() {
-    if (!thread_.joinable()) return;
-    thread_.join();
-    if (options_.handle_signals) release_signals();
+  if (!thread_.joinable()) return;
+  thread_.join();
+  if (options_.handle_signals) release_signals();
 }
 
 void Loop::run() noexcept {
-    StatusBoard& board = link_.board;
-    board.steps.store(0, std::memory_order_relaxed);
-    board.episodes.store(0, std::memory_order_relaxed);
-    board.episode_steps.store(0, std::memory_order_relaxed);
-    board.mean_return.store(mean_return_, std::memory_order_relaxed);
-    board.reason.store(StopReason::kNone, std::memory_order_relaxed);
-    board.running.store(true, std::memory_order_relaxed);
-    {
-        const LinkOwner owner(link_);
-        set_flush_to_zero();
-        RealtimeRequest request = options_.realtime;
-        request.realtime = request.realtime && options_.tick != TickSource::kLockstep;
-        enter_realtime(request, &result_.privileges);
-        estop_seen_ = link_.estop_requests.load(std::memory_order_relaxed);
-        begun_ns_ = clock_.now();
-        if (!owner) {
-            stop(StopReason::kLinkLost, "the link is in use by another thread");
-        } else {
-            if (open()) drive();
-            result_.duration_ns = clock_.now() - begun_ns_;
-            close();
-        }
-        result_.steps = counters_.steps.get();
-        result_.episodes = counters_.episodes.get();
-        result_.mean_return = mean_return_;
-        result_.sent_hash = link_.sent.hash();
-        result_.received_hash = link_.received.hash();
+  StatusBoard& board = link_.board;
+  board.steps.store(0, std::memory_order_relaxed);
+  board.episodes.store(0, std::memory_order_relaxed);
+  board.episode_steps.store(0, std::memory_order_relaxed);
+  board.mean_return.store(mean_return_, std::memory_order_relaxed);
+  board.reason.store(StopReason::kNone, std::memory_order_relaxed);
+  board.running.store(true, std::memory_order_relaxed);
+  {
+    const LinkOwner owner(link_);
+    set_flush_to_zero();
+    RealtimeRequest request = options_.realtime;
+    request.realtime = request.realtime && options_.tick != TickSource::kLockstep;
+    enter_realtime(request, &result_.privileges);
+    estop_seen_ = link_.estop_requests.load(std::memory_order_relaxed);
+    begun_ns_ = clock_.now();
+    if (!owner) {
+      stop(StopReason::kLinkLost, "the link is in use by another thread");
+    } else {
+      if (open()) drive();
+      result_.duration_ns = clock_.now() - begun_ns_;
+      close();
     }
-    board.reason.store(result_.reason, std::memory_order_relaxed);
-    board.running.store(false, std::memory_order_relaxed);
-    const std::lock_guard<std::mutex> lock(over_mutex_);
-    is_over_ = true;
-    over_.notify_all();
+    result_.steps = counters_.steps.get();
+    result_.episodes = counters_.episodes.get();
+    result_.mean_return = mean_return_;
+    result_.sent_hash = link_.sent.hash();
+    result_.received_hash = link_.received.hash();
+  }
+  board.reason.store(result_.reason, std::memory_order_relaxed);
+  board.running.store(false, std::memory_order_relaxed);
+  const std::lock_guard<std::mutex> lock(over_mutex_);
+  is_over_ = true;
+  over_.notify_all();
 }
 
 void Loop::stop(StopReason reason, const char* message) noexcept {
-    if (result_.reason != StopReason::kNone && reason != StopReason::kEstop) return;
-    result_.reason = reason;
-    snprintf(result_.message, sizeof result_.message, "%s", message);
+  if (result_.reason != StopReason::kNone && reason != StopReason::kEstop) return;
+  result_.reason = reason;
+  snprintf(result_.message, sizeof result_.message, "%s", message);
 }
 
 bool Loop::requested() noexcept {
-    const int signals = options_.handle_signals ? signals_caught() : 0;
-    if (signals >= 2) {
-        stop(StopReason::kEstop, "second signal");
-    } else if (link_.estop_requests.load(std::memory_order_relaxed) != estop_seen_) {
-        stop(StopReason::kEstop, "emergency stop asked for");
-    } else if (signals == 1) {
-        stop(StopReason::kSignal, "signal");
-    } else if (stop_.load(std::memory_order_relaxed)) {
-        stop(StopReason::kRequest, "stop asked for");
-    }
-    return result_.reason != StopReason::kNone;
+  const int signals = options_.handle_signals ? signals_caught() : 0;
+  if (signals >= 2) {
+    stop(StopReason::kEstop, "second signal");
+  } else if (link_.estop_requests.load(std::memory_order_relaxed) != estop_seen_) {
+    stop(StopReason::kEstop, "emergency stop asked for");
+  } else if (signals == 1) {
+    stop(StopReason::kSignal, "signal");
+  } else if (stop_.load(std::memory_order_relaxed)) {
+    stop(StopReason::kRequest, "stop asked for");
+  }
+  return result_.reason != StopReason::kNone;
 }
 
 bool Loop::open() noexcept {
-    if (requested()) return false;
-    if (options_.dry_run) {
-        link_.discard_input();
-    } else {
-        const bool lockstep = options_.tick == TickSource::kLockstep;
-        const LinkStatus status = link_.arm(options_.session, lockstep, kArmNs);
-        if (status == LinkStatus::kGone) {
-            gone_ = true;
-            stop(StopReason::kLinkLost, "the port is gone");
-        } else if (status == LinkStatus::kTimeout) {
-            stop(StopReason::kLinkLost, "no answer to ARM");
-        } else if (status == LinkStatus::kRefused) {
-            ++counters_.nacks;
-            char message[64];
-            snprintf(message, sizeof message, "ARM refused, status %d", link_.last_ack_status);
-            stop(StopReason::kArmRefused, message);
-        }
-        armed_ = status == LinkStatus::kOk || status == LinkStatus::kTimeout;
+  if (requested()) return false;
+  if (options_.dry_run) {
+    link_.discard_input();
+  } else {
+    const bool lockstep = options_.tick == TickSource::kLockstep;
+    const LinkStatus status = link_.arm(options_.session, lockstep, kArmNs);
+    if (status == LinkStatus::kGone) {
+      gone_ = true;
+      stop(StopReason::kLinkLost, "the port is gone");
+    } else if (status == LinkStatus::kTimeout) {
+      stop(StopReason::kLinkLost, "no answer to ARM");
+    } else if (status == LinkStatus::kRefused) {
+      ++counters_.nacks;
+      result_.ack_status = link_.last_ack_status;
+      stop(StopReason::kArmRefused, "the device refused to arm");
     }
-    if (result_.reason != StopReason::kNone) return false;
-    begun_ns_ = clock_.now();
-    heard_ns_ = begun_ns_;
-    tick_.start(begun_ns_, period_ns_);
-    deadline_.start(begun_ns_, period_ns_);
-    if (!options_.dry_run && (hello_.caps & RTU_CAP_RESET)) begin_reset();
-    return true;
+    armed_ = status == LinkStatus::kOk || status == LinkStatus::kTimeout;
+  }
+  if (result_.reason != StopReason::kNone) return false;
+  begun_ns_ = clock_.now();
+  heard_ns_ = begun_ns_;
+  tick_.start(begun_ns_, period_ns_);
+  deadline_.start(begun_ns_, period_ns_);
+  if (!options_.dry_run && (hello_.caps & RTU_CAP_RESET)) begin_reset();
+  return true;
 }
 
 void Loop::drive() noexcept {
-    while (!requested()) {
-        if (options_.tick == TickSource::kLockstep && !options_.dry_run) {
-            turn_lockstep();
-        } else if (options_.tick == TickSource::kHost) {
-            turn_host();
-        } else {
-            turn_device();
-        }
+  while (!requested()) {
+    if (options_.tick == TickSource::kLockstep && !options_.dry_run) {
+      turn_lockstep();
+    } else if (options_.tick == TickSource::kHost) {
+      turn_host();
+    } else {
+      turn_device();
     }
+  }
 }
 
 // The plant waits for us and we for it: exactly one frame is outstanding, and it is sent again until its answer comes.
 void Loop::turn_lockstep() noexcept {
-    rtu_frame frame;
-    const int64_t again_ns = sent_ns_ + options_.retry_ns;
-    const int got = link_.receive(&frame, earlier(again_ns, clock_.now() + kLookNs));
-    if (got < 0) {
-        gone_ = true;
-        return stop(StopReason::kLinkLost, "the port is gone");
-    }
-    if (got == 0) {
-        const int64_t now = clock_.now();
-        if (now < again_ns) return;
-        ++counters_.timeouts;
-        if (++attempts_ > options_.retries) return stop(StopReason::kLinkLost, "no answer, however often asked");
-        ++counters_.retries;
-        sent_ns_ = now;
-        link_.transmit(reset_pending_ ? reset_ : command_, now + options_.retry_ns);
-        return;
-    }
-    Arrival arrival;
-    if (!usable(frame, &arrival)) return;
-    const bool answers =
-        reset_pending_ ? arrival.state.episode == wire_episode_ && (arrival.state.epflags & RTU_EPISODE_FIRST) != 0
-                       : command_pending_ && arrival.state.last_cmd_seq == command_.seq;
-    if (!answers) {
-        ++counters_.duplicates;
-        return;
-    }
-    link_.accept_last();
-    reset_pending_ = false;
-    command_pending_ = false;
-    attempts_ = 0;
-    tick_.last_us = arrival.t_us;
-    step(arrival, arrival.at_ns - sent_ns_);
+  rtu_frame frame;
+  const int64_t again_ns = sent_ns_ + options_.retry_ns;
+  const int got = link_.receive(&frame, earlier(again_ns, clock_.now() + kLookNs));
+  if (got < 0) {
+    gone_ = true;
+    return stop(StopReason::kLinkLost, "the port is gone");
+  }
+  if (got == 0) {
+    const int64_t now = clock_.now();
+    if (now < again_ns) return;
+    ++counters_.timeouts;
+    if (++attempts_ > options_.retries) return stop(StopReason::kLinkLost, "no answer, however often asked");
+    ++counters_.retries;
+    sent_ns_ = now;
+    link_.transmit(reset_pending_ ? reset_ : command_, now + options_.retry_ns);
+    return;
+  }
+  Arrival arrival;
+  if (!usable(frame, &arrival)) return;
+  const bool answers = reset_pending_
+                           ? arrival.state.episode == wire_episode_ && (arrival.state.epflags & RTU_EPISODE_FIRST) != 0
+                           : command_pending_ && arrival.state.last_cmd_seq == command_.seq;
+  if (!answers) {
+    ++counters_.duplicates;
+    return;
+  }
+  link_.accept_last();
+  reset_pending_ = false;
+  command_pending_ = false;
+  attempts_ = 0;
+  tick_.last_us = arrival.t_us;
+  step(arrival, arrival.at_ns - sent_ns_);
 }
 
 // One step per new STATE; the newest of what has queued up counts, and after an overrun none of it does.
 void Loop::turn_device() noexcept {
-    rtu_frame frame;
-    Arrival newest;
-    int got = link_.receive(&frame, earlier(tick_.watchdog_ns, clock_.now() + kLookNs));
-    for (int i = 0; got > 0 && i < kQueuedMax; ++i) {
-        Arrival arrival;
-        if (usable(frame, &arrival)) consider(arrival, &newest);
-        if (result_.reason != StopReason::kNone) return;
-        got = link_.receive(&frame, 0);
+  rtu_frame frame;
+  Arrival newest;
+  int got = link_.receive(&frame, earlier(tick_.watchdog_ns, clock_.now() + kLookNs));
+  for (int i = 0; got > 0 && i < kQueuedMax; ++i) {
+    Arrival arrival;
+    if (usable(frame, &arrival)) consider(arrival, &newest);
+    if (result_.reason != StopReason::kNone) return;
+    got = link_.receive(&frame, 0);
+  }
+  if (got < 0) {
+    gone_ = true;
+    return stop(StopReason::kLinkLost, "the port is gone");
+  }
+  const int64_t now = clock_.now();
+  look_after(now);
+  const bool stale = drop_queued_;
+  drop_queued_ = false;
+  if (!newest.any) {
+    if (reset_pending_) {
+      tick_.quiet(now);
+    } else {
+      tick_.expired(now);
+      counters_.missed.set(tick_.missed);
     }
-    if (got < 0) {
-        gone_ = true;
-        return stop(StopReason::kLinkLost, "the port is gone");
-    }
-    const int64_t now = clock_.now();
-    look_after(now);
-    const bool stale = drop_queued_;
-    drop_queued_ = false;
-    if (!newest.any) {
-        if (reset_pending_) {
-            tick_.quiet(now);
-        } else {
-            tick_.expired(now);
-            counters_.missed.set(tick_.missed);
-        }
-        return;
-    }
-    const bool drop = stale && !(newest.state.epflags & (RTU_EPISODE_TERMINATED | RTU_EPISODE_TRUNCATED)) &&
-                      !awaiting_first_ && newest.state.episode == wire_episode_;
-    tick_.on_state(now, newest.t_us, drop);
-    counters_.skipped.set(tick_.skipped);
-    if (drop) return;
-    step(newest, 0);
-    if (tick_.overran(clock_.now())) {
-        ++counters_.overruns;
-        drop_queued_ = true;
-    }
+    return;
+  }
+  const bool drop = stale && !(newest.state.epflags & (RTU_EPISODE_TERMINATED | RTU_EPISODE_TRUNCATED)) &&
+                    !awaiting_first_ && newest.state.episode == wire_episode_;
+  tick_.on_state(now, newest.t_us, drop);
+  counters_.skipped.set(tick_.skipped);
+  if (drop) return;
+  step(newest, 0);
+  if (tick_.overran(clock_.now())) {
+    ++counters_.overruns;
+    drop_queued_ = true;
+  }
 }
 
 // Absolute deadlines: each slot works on the newest STATE that has arrived; none is a missed slot.
 void Loop::turn_host() noexcept {
-    rtu_frame frame;
-    const int got = link_.receive(&frame, earlier(deadline_.next_ns, clock_.now() + kLookNs));
-    if (got < 0) {
-        gone_ = true;
-        return stop(StopReason::kLinkLost, "the port is gone");
-    }
-    Arrival arrival;
-    if (got > 0 && usable(frame, &arrival)) consider(arrival, &newest_);
-    const int64_t now = clock_.now();
-    if (result_.reason != StopReason::kNone || now < deadline_.next_ns) return;
-    look_after(now);
-    if (newest_.any) {
-        tick_.on_state(now, newest_.t_us, false);
-        newest_.any = false;
-        step(newest_, 0);
-    } else if (!reset_pending_) {
-        ++counters_.missed;
-    }
-    if (deadline_.finish(clock_.now()) > 0) ++counters_.overruns;
-    counters_.skipped.set(deadline_.skipped);
+  rtu_frame frame;
+  const int got = link_.receive(&frame, earlier(deadline_.next_ns, clock_.now() + kLookNs));
+  if (got < 0) {
+    gone_ = true;
+    return stop(StopReason::kLinkLost, "the port is gone");
+  }
+  Arrival arrival;
+  if (got > 0 && usable(frame, &arrival)) consider(arrival, &newest_);
+  const int64_t now = clock_.now();
+  if (result_.reason != StopReason::kNone || now < deadline_.next_ns) return;
+  look_after(now);
+  if (newest_.any) {
+    tick_.on_state(now, newest_.t_us, false);
+    newest_.any = false;
+    step(newest_, 0);
+  } else if (!reset_pending_) {
+    ++counters_.missed;
+  }
+  if (deadline_.finish(clock_.now()) > 0) ++counters_.overruns;
+  counters_.skipped.set(deadline_.skipped);
 }
 
 // Looks at a frame; true when it is a STATE of an armed device (in a dry run: of any), then in *arrival.
 bool Loop::usable(const rtu_frame& frame, Arrival* arrival) noexcept {
-    const int64_t now = clock_.now();
-    if (link_.restarted) {
-        stop(StopReason::kDeviceRestart, "the device has restarted: another boot_id");
-        return false;
+  const int64_t now = clock_.now();
+  if (link_.restarted) {
+    stop(StopReason::kDeviceRestart, "the device has restarted: another boot_id");
+    return false;
+  }
+  counters_.commands_refused.set(link_.commands_refused);
+  rtu_pong pong;
+  rtu_ack ack;
+  if (frame.type == RTU_TYPE_PONG && rtu_pong_unpack(&frame, &pong)) {
+    if (pong.t0_us == static_cast<uint64_t>(ping_ns_ / kNsPerUs)) round_trip_ns_ = now - ping_ns_;
+  } else if (frame.type == RTU_TYPE_ACK && rtu_ack_unpack(&frame, &ack)) {
+    if (ack.status != RTU_STATUS_OK) ++counters_.nacks;
+    // The device was left in an episode of this number by an earlier session.
+    if (ack.type == RTU_TYPE_RESET && ack.status == RTU_STATUS_EPISODE && ack.seq == reset_.seq && reset_pending_) {
+      ask_reset();
     }
-    counters_.commands_refused.set(link_.commands_refused);
-    rtu_pong pong;
-    rtu_ack ack;
-    if (frame.type == RTU_TYPE_PONG && rtu_pong_unpack(&frame, &pong)) {
-        if (pong.t0_us == static_cast<uint64_t>(ping_ns_ / kNsPerUs)) round_trip_ns_ = now - ping_ns_;
-    } else if (frame.type == RTU_TYPE_ACK && rtu_ack_unpack(&frame, &ack)) {
-        if (ack.status != RTU_STATUS_OK) ++counters_.nacks;
-    }
-    if (frame.type != RTU_TYPE_STATE || !rtu_state_unpack(&frame, &arrival->state)) return false;
-    if (arrival->state.n != n_ || arrival->state.m != m_) return false;
-    arrival->t_us = frame.t_us;
-    arrival->at_ns = now;
-    arrival->any = true;
-    heard_ns_ = now;
-    link_.board.device_state.store(arrival->state.state, std::memory_order_relaxed);
-    return options_.dry_run || armed_state(arrival->state, now);
+  }
+  if (frame.type != RTU_TYPE_STATE || !rtu_state_unpack(&frame, &arrival->state)) return false;
+  if (arrival->state.n != n_ || arrival->state.m != m_) return false;
+  arrival->t_us = frame.t_us;
+  arrival->at_ns = now;
+  arrival->any = true;
+  heard_ns_ = now;
+  link_.board.device_state.store(arrival->state.state, std::memory_order_relaxed);
+  return options_.dry_run || armed_state(arrival->state, now);
 }
 
 bool Loop::armed_state(const rtu_state& state, int64_t now_ns) noexcept {
-    check_commands_arrive(state, now_ns);
-    switch (state.state) {
-        case RTU_STATE_ARMED:
-            return result_.reason == StopReason::kNone;
-        case RTU_STATE_RESETTING:
-            tick_.quiet(now_ns);
-            return false;
-        case RTU_STATE_ESTOP:
-            stop(StopReason::kDeviceFault, "the device is in emergency stop");
-            return false;
-        case RTU_STATE_SAFE:
-            if (state.fault & RTU_FAULT_SENSOR) {
-                stop(StopReason::kDeviceFault, "the device went safe: an observation was not finite");
-            } else {
-                stop(StopReason::kDeviceSafe, "the device went safe: no fresh command in time");
-            }
-            return false;
-        default:
-            stop(StopReason::kDeviceRestart,
-                 "the device says it is not armed: it has restarted, or someone disarmed it");
-            return false;
-    }
+  check_commands_arrive(state, now_ns);
+  switch (state.state) {
+    case RTU_STATE_ARMED:
+      return result_.reason == StopReason::kNone;
+    case RTU_STATE_RESETTING:
+      tick_.quiet(now_ns);
+      return false;
+    case RTU_STATE_ESTOP:
+      stop(StopReason::kDeviceFault, "the device is in emergency stop");
+      return false;
+    case RTU_STATE_SAFE:
+      if (state.fault & RTU_FAULT_SENSOR) {
+        stop(StopReason::kDeviceFault, "the device went safe: an observation was not finite");
+      } else {
+        stop(StopReason::kDeviceSafe, "the device went safe: no fresh command in time");
+      }
+      return false;
+    default:
+      stop(StopReason::kDeviceRestart, "the device says it is not armed: it has restarted, or someone disarmed it");
+      return false;
+  }
 }
 
 // Half-open link: STATE arrives, but the device has taken none of our commands for a TTL.
 void Loop::check_commands_arrive(const rtu_state& state, int64_t now_ns) noexcept {
-    if (options_.tick == TickSource::kLockstep || !unacknowledged_) return;
-    if (state.last_cmd_seq != acknowledged_seq_) {
-        acknowledged_seq_ = state.last_cmd_seq;
-        unacknowledged_ = state.last_cmd_seq != command_.seq;
-        unacknowledged_ns_ = now_ns;
-    } else if (now_ns - unacknowledged_ns_ > ttl_ns_) {
-        stop(StopReason::kHalfOpen, "half-open link: STATE arrives, commands do not");
-    }
+  if (options_.tick == TickSource::kLockstep || !unacknowledged_) return;
+  if (state.last_cmd_seq != acknowledged_seq_) {
+    acknowledged_seq_ = state.last_cmd_seq;
+    unacknowledged_ = state.last_cmd_seq != command_.seq;
+    unacknowledged_ns_ = now_ns;
+  } else if (now_ns - unacknowledged_ns_ > ttl_ns_) {
+    stop(StopReason::kHalfOpen, "half-open link: STATE arrives, commands do not");
+  }
 }
 
 // Keeps the newest STATE that may be stepped; those it supersedes are skipped periods.
 void Loop::consider(const Arrival& arrival, Arrival* newest) noexcept {
-    if (!tick_.is_new(arrival.t_us)) {
-        ++counters_.duplicates;
-        return;
+  if (!tick_.is_new(arrival.t_us)) {
+    ++counters_.duplicates;
+    return;
+  }
+  if (reset_pending_) {
+    if (arrival.state.episode != wire_episode_) {
+      tick_.quiet(arrival.at_ns);
+      return;
     }
-    if (reset_pending_) {
-        if (arrival.state.episode != wire_episode_) {
-            tick_.quiet(arrival.at_ns);
-            return;
-        }
-        reset_pending_ = false;
-        tick_.any = false;
-    }
-    if (ended_ && arrival.state.episode == wire_episode_ && !(arrival.state.epflags & RTU_EPISODE_FIRST)) {
-        tick_.quiet(arrival.at_ns);
-        return;
-    }
-    if (newest->any) tick_.on_state(arrival.at_ns, newest->t_us, true);
-    *newest = arrival;
+    reset_pending_ = false;
+    tick_.any = false;
+  }
+  if (ended_ && arrival.state.episode == wire_episode_ && !(arrival.state.epflags & RTU_EPISODE_FIRST)) {
+    tick_.quiet(arrival.at_ns);
+    return;
+  }
+  if (newest->any) tick_.on_state(arrival.at_ns, newest->t_us, true);
+  *newest = arrival;
 }
 
 // What is due by the host's clock: RESET again, patience with a reset, silence of the whole link.
 void Loop::look_after(int64_t now_ns) noexcept {
-    if (now_ns - heard_ns_ > later(kNsPerS, 10 * period_ns_))
-        return stop(StopReason::kLinkLost, "the device is silent");
-    if (!reset_pending_) return;
-    if (now_ns - reset_since_ns_ > options_.reset_timeout_ns) {
-        return stop(StopReason::kResetTimeout, "the new episode did not begin in time");
-    }
-    if (now_ns - sent_ns_ > options_.retry_ns) {
-        sent_ns_ = now_ns;
-        ++counters_.retries;
-        link_.transmit(reset_, now_ns + period_ns_);
-    }
+  if (now_ns - heard_ns_ > later(kNsPerS, 10 * period_ns_)) return stop(StopReason::kLinkLost, "the device is silent");
+  if (!reset_pending_) return;
+  if (now_ns - reset_since_ns_ > options_.reset_timeout_ns) {
+    return stop(StopReason::kResetTimeout, "the new episode did not begin in time");
+  }
+  if (now_ns - sent_ns_ > options_.retry_ns) {
+    sent_ns_ = now_ns;
+    ++counters_.retries;
+    link_.transmit(reset_, now_ns + period_ns_);
+  }
 }
 
 void Loop::begin_reset() noexcept {
-    ++wire_episode_;
-    seed_ = episode_seed(options_.seed, seed_index_++);
-    rtu_frame frame;
-    const rtu_reset reset{options_.session, wire_episode_, seed_};
-    rtu_reset_pack(&reset, &frame);
-    const bool lockstep = options_.tick == TickSource::kLockstep;
-    link_.encode(&frame, lockstep ? tick_.last_us : link_.now_us(), &reset_);
-    const int64_t now = clock_.now();
-    link_.transmit(reset_, now + options_.retry_ns);
-    ++counters_.resets;
-    sent_ns_ = now;
-    reset_since_ns_ = now;
-    attempts_ = 0;
-    reset_pending_ = true;
-    command_pending_ = false;
-    unacknowledged_ = false;
-    awaiting_first_ = true;
-    ended_ = false;
+  seed_ = episode_seed(options_.seed, seed_index_++);
+  ++counters_.resets;
+  reset_since_ns_ = clock_.now();
+  ask_reset();
+}
+
+void Loop::ask_reset() noexcept {
+  ++wire_episode_;
+  rtu_frame frame;
+  const rtu_reset reset{options_.session, wire_episode_, seed_};
+  rtu_reset_pack(&reset, &frame);
+  const bool lockstep = options_.tick == TickSource::kLockstep;
+  link_.encode(&frame, lockstep ? tick_.last_us : link_.now_us(), &reset_);
+  const int64_t now = clock_.now();
+  link_.transmit(reset_, now + options_.retry_ns);
+  sent_ns_ = now;
+  attempts_ = 0;
+  reset_pending_ = true;
+  command_pending_ = false;
+  unacknowledged_ = false;
+  awaiting_first_ = true;
+  ended_ = false;
 }
 
 // The true round trip of the link, apart from the wait for the next STATE.
 void Loop::ping() noexcept {
-    const int64_t now = clock_.now();
-    if (options_.dry_run || options_.tick == TickSource::kLockstep || now - ping_ns_ < kPingEveryNs * 9 / 10) return;
-    rtu_frame frame;
-    Encoded encoded;
-    const rtu_ping ping{static_cast<uint64_t>(now / kNsPerUs)};
-    rtu_ping_pack(&ping, &frame);
-    link_.encode(&frame, link_.now_us(), &encoded);
-    ping_ns_ = now;
-    link_.transmit(encoded, now + period_ns_ / 4);
+  const int64_t now = clock_.now();
+  if (options_.dry_run || options_.tick == TickSource::kLockstep || now - ping_ns_ < kPingEveryNs * 9 / 10) return;
+  rtu_frame frame;
+  Encoded encoded;
+  const rtu_ping ping{static_cast<uint64_t>(now / kNsPerUs)};
+  rtu_ping_pack(&ping, &frame);
+  link_.encode(&frame, link_.now_us(), &encoded);
+  ping_ns_ = now;
+  link_.transmit(encoded, now + period_ns_ / 4);
 }
 
 // Safe action, DISARM; or ESTOP until STATE says so. A second signal, or a request from the control socket, turns the
 // one into the other.
 void Loop::close() noexcept {
-    if (options_.dry_run && result_.reason != StopReason::kEstop) {
-        result_.confirmed = true;
-        return;
+  if (options_.dry_run && result_.reason != StopReason::kEstop) {
+    result_.confirmed = true;
+    return;
+  }
+  if (gone_) return;
+  if (armed_ && result_.reason != StopReason::kEstop) {
+    if (options_.tick != TickSource::kLockstep && !awaiting_first_ && command_pending_) rest();
+    for (int i = 0; i < kDisarmSlices && !result_.confirmed; ++i) {
+      const LinkStatus status = link_.disarm(kDisarmSliceNs);
+      if (status == LinkStatus::kGone) return;
+      result_.confirmed = status == LinkStatus::kOk;
+      const StopReason reason = result_.reason;
+      requested();
+      if (result_.reason != reason) break;
     }
-    if (gone_) return;
-    if (armed_ && result_.reason != StopReason::kEstop) {
-        if (options_.tick != TickSource::kLockstep && !awaiting_first_ && command_pending_) rest();
-        for (int i = 0; i < kDisarmSlices && !result_.confirmed; ++i) {
-            const LinkStatus status = link_.disarm(kDisarmSliceNs);
-            if (status == LinkStatus::kGone) return;
-            result_.confirmed = status == LinkStatus::kOk;
-            const StopReason reason = result_.reason;
-            requested();
-            if (result_.reason != reason) break;
-        }
-        if (result_.confirmed) link_.board.device_state.store(RTU_STATE_DISARMED, std::memory_order_relaxed);
-    }
-    if (result_.reason == StopReason::kEstop) {
-        result_.confirmed = link_.estop(kEstopNs);
-    }
+    if (result_.confirmed) link_.board.device_state.store(RTU_STATE_DISARMED, std::memory_order_relaxed);
+  }
+  if (result_.reason == StopReason::kEstop) {
+    result_.confirmed = link_.estop(kEstopNs);
+  }
 }
 
 }  // namespace rtu::runtime

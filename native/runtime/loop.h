@@ -27,44 +27,45 @@ constexpr int kTargetWindowMax = 1024;
 
 // Checked at the door by whoever fills it (rtu_edge/runtime.py).
 struct LoopOptions {
-    TickSource tick = TickSource::kLockstep;
-    uint32_t session = 1;
-    uint64_t seed = 0;
-    uint32_t first_episode = 1;  // of the seeds; on the wire episodes count from 1 in each session
-    bool learn = true;
-    bool explore = true;
-    bool dry_run = false;
-    bool gate = true;
-    bool handle_signals = false;
-    uint64_t steps = 0;       // 0: no limit
-    uint64_t episodes = 0;    // 0: no limit
-    int64_t duration_ns = 0;  // 0: no limit
-    bool has_target = false;
-    double target_return = 0;
-    int target_window = 20;
-    uint32_t ttl_ms = 0;  // 0: 3 periods, at least 20 ms
-    int max_bad_actions = 5;
-    int64_t retry_ns = 100 * kNsPerMs;
-    int retries = 20;
-    int64_t reset_timeout_ns = 60 * kNsPerS;
-    size_t ring_records = 65536;
-    size_t ring_episodes = 16384;
-    RealtimeRequest realtime;
-    ActuatorLimits limits[kMaxActuators];
-    Reward reward;
+  TickSource tick = TickSource::kLockstep;
+  uint32_t session = 1;
+  uint64_t seed = 0;
+  uint32_t first_episode = 1;  // of the seeds; on the wire episodes count from 1 in each session
+  bool learn = true;
+  bool explore = true;
+  bool dry_run = false;
+  bool gate = true;
+  bool handle_signals = false;
+  uint64_t steps = 0;       // 0: no limit
+  uint64_t episodes = 0;    // 0: no limit
+  int64_t duration_ns = 0;  // 0: no limit
+  bool has_target = false;
+  double target_return = 0;
+  int target_window = 20;
+  uint32_t ttl_ms = 0;  // 0: 3 periods, at least 20 ms
+  int max_bad_actions = 5;
+  int64_t retry_ns = 100 * kNsPerMs;
+  int retries = 20;
+  int64_t reset_timeout_ns = 60 * kNsPerS;
+  size_t ring_records = 65536;
+  size_t ring_episodes = 16384;
+  RealtimeRequest realtime;
+  ActuatorLimits limits[kMaxActuators];
+  Reward reward;
 };
 
 struct LoopResult {
-    StopReason reason = StopReason::kNone;
-    char message[200] = {};
-    uint64_t steps = 0;
-    uint64_t episodes = 0;
-    int64_t duration_ns = 0;
-    double mean_return = 0;
-    bool confirmed = false;  // the device acknowledged DISARM, or its STATE said ESTOP
-    uint64_t sent_hash = 0;
-    uint64_t received_hash = 0;
-    RealtimeReport privileges;
+  StopReason reason = StopReason::kNone;
+  char message[200] = {};
+  uint8_t ack_status = 0;  // RTU_STATUS_* of a refused ARM
+  uint64_t steps = 0;
+  uint64_t episodes = 0;
+  int64_t duration_ns = 0;
+  double mean_return = 0;
+  bool confirmed = false;  // the device acknowledged DISARM, or its STATE said ESTOP
+  uint64_t sent_hash = 0;
+  uint64_t received_hash = 0;
+  RealtimeReport privileges;
 };
 
 // Seed of the plant for an episode: both arguments through a mixer (splitmix64), so that neighbours are unrelated.
@@ -75,142 +76,143 @@ size_t record_stride(int n, int m) noexcept;
 
 // One session, from ARM to DISARM.
 class Loop {
-  public:
-    // link, after hello(), and policy.self outlive the loop.
-    Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello, const LoopOptions& options);
-    ~Loop();  // asks for a stop and joins
-    Loop(const Loop&) = delete;
-    Loop& operator=(const Loop&) = delete;
+ public:
+  // link, after hello(), and policy.self outlive the loop.
+  Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello, const LoopOptions& options);
+  ~Loop();  // asks for a stop and joins
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
 
-    void run() noexcept;            // to the end, on this thread
-    void start();                   // the same on a thread of its own
-    bool wait(int64_t timeout_ns);  // true when it is over
-    void join();
+  void run() noexcept;            // to the end, on this thread
+  void start();                   // the same on a thread of its own
+  bool wait(int64_t timeout_ns);  // true when it is over
+  void join();
 
-    void request_stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
-    void request_estop() noexcept { link_.estop_requests.fetch_add(1, std::memory_order_relaxed); }
-    void set_learning(bool learn, bool explore) noexcept;
+  void request_stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
+  void request_estop() noexcept { link_.estop_requests.fetch_add(1, std::memory_order_relaxed); }
+  void set_learning(bool learn, bool explore) noexcept;
 
-    const LoopResult& result() const noexcept { return result_; }  // after the end
-    const LoopCounters& counters() const noexcept { return counters_; }
-    RecordRing& records() noexcept { return records_; }
-    RecordRing& episodes() noexcept { return episodes_; }
-    int n_observations() const noexcept { return n_; }
-    int n_actuators() const noexcept { return m_; }
+  const LoopResult& result() const noexcept { return result_; }  // after the end
+  const LoopCounters& counters() const noexcept { return counters_; }
+  RecordRing& records() noexcept { return records_; }
+  RecordRing& episodes() noexcept { return episodes_; }
+  int n_observations() const noexcept { return n_; }
+  int n_actuators() const noexcept { return m_; }
 
-  private:
-    // What one STATE brings.
-    struct Arrival {
-        rtu_state state;
-        uint32_t t_us = 0;
-        int64_t at_ns = 0;
-        bool any = false;
-    };
-    struct StepTimes {
-        int64_t begun_ns, lateness_ns, predict_ns, learn_ns, round_trip_ns;
-    };
+ private:
+  // What one STATE brings.
+  struct Arrival {
+    rtu_state state;
+    uint32_t t_us = 0;
+    int64_t at_ns = 0;
+    bool any = false;
+  };
+  struct StepTimes {
+    int64_t begun_ns, lateness_ns, predict_ns, learn_ns, round_trip_ns;
+  };
 
-    // loop.cpp
-    bool open() noexcept;
-    void drive() noexcept;
-    void close() noexcept;
-    void stop(StopReason reason, const char* message) noexcept;
-    bool requested() noexcept;
-    void turn_lockstep() noexcept;
-    void turn_device() noexcept;
-    void turn_host() noexcept;
-    bool usable(const rtu_frame& frame, Arrival* arrival) noexcept;
-    bool armed_state(const rtu_state& state, int64_t now_ns) noexcept;
-    void consider(const Arrival& arrival, Arrival* newest) noexcept;
-    void look_after(int64_t now_ns) noexcept;
-    void check_commands_arrive(const rtu_state& state, int64_t now_ns) noexcept;
-    void begin_reset() noexcept;
-    void ping() noexcept;
+  // loop.cpp
+  bool open() noexcept;
+  void drive() noexcept;
+  void close() noexcept;
+  void stop(StopReason reason, const char* message) noexcept;
+  bool requested() noexcept;
+  void turn_lockstep() noexcept;
+  void turn_device() noexcept;
+  void turn_host() noexcept;
+  bool usable(const rtu_frame& frame, Arrival* arrival) noexcept;
+  bool armed_state(const rtu_state& state, int64_t now_ns) noexcept;
+  void consider(const Arrival& arrival, Arrival* newest) noexcept;
+  void look_after(int64_t now_ns) noexcept;
+  void check_commands_arrive(const rtu_state& state, int64_t now_ns) noexcept;
+  void begin_reset() noexcept;
+  void ask_reset() noexcept;
+  void ping() noexcept;
 
-    struct Previous {
-        const float* wanted;
-        bool valid;
-    };
+  struct Previous {
+    const float* wanted;
+    bool valid;
+  };
 
-    // loop_step.cpp
-    void step(const Arrival& arrival, int64_t round_trip_ns) noexcept;
-    bool choose(const Arrival& arrival, float* u, uint32_t* flags, uint32_t* gate) noexcept;
-    void act(const Arrival& arrival, float* u, uint32_t* gate) noexcept;
-    void learn(const Arrival& arrival, const Previous& previous, bool first, bool predicted, float* reward,
-               uint32_t* flags) noexcept;
-    void record(const Arrival& arrival, const StepTimes& times, const float* u, float reward, uint32_t flags,
-                uint32_t gate) noexcept;
-    void end_episode(const Arrival& arrival) noexcept;
-    void count_gate(uint32_t gate) noexcept;
-    void rest() noexcept;
+  // loop_step.cpp
+  void step(const Arrival& arrival, int64_t round_trip_ns) noexcept;
+  bool choose(const Arrival& arrival, float* u, uint32_t* flags, uint32_t* gate) noexcept;
+  void act(const Arrival& arrival, float* u, uint32_t* gate) noexcept;
+  void learn(const Arrival& arrival, const Previous& previous, bool first, bool predicted, float* reward,
+             uint32_t* flags) noexcept;
+  void record(const Arrival& arrival, const StepTimes& times, const float* u, float reward, uint32_t flags,
+              uint32_t gate) noexcept;
+  void end_episode(const Arrival& arrival) noexcept;
+  void count_gate(uint32_t gate) noexcept;
+  void rest() noexcept;
 
-    Link& link_;
-    Clock clock_;
-    Policy policy_;
-    rtu_hello hello_;
-    LoopOptions options_;
-    int n_;
-    int m_;
-    int64_t period_ns_;
-    int64_t ttl_ns_;
-    uint16_t ttl_ms_;
+  Link& link_;
+  Clock clock_;
+  Policy policy_;
+  rtu_hello hello_;
+  LoopOptions options_;
+  int n_;
+  int m_;
+  int64_t period_ns_;
+  int64_t ttl_ns_;
+  uint16_t ttl_ms_;
 
-    // rules
-    DeadlineRule deadline_;
-    DeviceTickRule tick_;
-    LatenessRule lateness_;
-    OutputGate gate_;
-    bool drop_queued_ = false;  // the last step overran
-    int64_t heard_ns_ = 0;      // last STATE of any kind
-    Arrival newest_;            // clock = host: waits for its slot
+  // rules
+  DeadlineRule deadline_;
+  DeviceTickRule tick_;
+  LatenessRule lateness_;
+  OutputGate gate_;
+  bool drop_queued_ = false;  // the last step overran
+  int64_t heard_ns_ = 0;      // last STATE of any kind
+  Arrival newest_;            // clock = host: waits for its slot
 
-    // the wire
-    Encoded command_;  // last CMD
-    Encoded reset_;    // last RESET
-    bool command_pending_ = false;
-    bool reset_pending_ = false;  // no STATE of the new episode yet
-    int attempts_ = 0;
-    int64_t sent_ns_ = 0;  // of the frame that waits for its answer
-    int64_t reset_since_ns_ = 0;
-    uint16_t acknowledged_seq_ = 0;
-    bool unacknowledged_ = false;  // commands have left since the device last took one
-    int64_t unacknowledged_ns_ = 0;
-    bool armed_ = false;
-    bool gone_ = false;
-    int64_t ping_ns_ = 0;
-    int64_t round_trip_ns_ = 0;  // of the last PING, until it is recorded
-    uint64_t pinged_at_step_ = 0;
+  // the wire
+  Encoded command_;  // last CMD
+  Encoded reset_;    // last RESET
+  bool command_pending_ = false;
+  bool reset_pending_ = false;  // no STATE of the new episode yet
+  int attempts_ = 0;
+  int64_t sent_ns_ = 0;  // of the frame that waits for its answer
+  int64_t reset_since_ns_ = 0;
+  uint16_t acknowledged_seq_ = 0;
+  bool unacknowledged_ = false;  // commands have left since the device last took one
+  int64_t unacknowledged_ns_ = 0;
+  bool armed_ = false;
+  bool gone_ = false;
+  int64_t ping_ns_ = 0;
+  int64_t round_trip_ns_ = 0;  // of the last PING, until it is recorded
+  uint64_t pinged_at_step_ = 0;
 
-    // the episode
-    uint16_t wire_episode_ = 0;
-    uint32_t seed_index_ = 0;
-    uint32_t seed_ = 0;
-    bool awaiting_first_ = true;
-    bool ended_ = false;  // the device holds the last observation of an episode that has been dealt with
-    uint32_t episode_steps_ = 0;
-    double return_ = 0;
-    std::unique_ptr<double[]> returns_;  // of the last target_window episodes
-    double mean_return_ = 0;
-    float wanted_[kMaxActuators];  // what the policy chose, in actuator units, after its own clipping
-    bool wanted_valid_ = false;
-    int bad_actions_ = 0;
+  // the episode
+  uint16_t wire_episode_ = 0;
+  uint32_t seed_index_ = 0;
+  uint32_t seed_ = 0;
+  bool awaiting_first_ = true;
+  bool ended_ = false;  // the device holds the last observation of an episode that has been dealt with
+  uint32_t episode_steps_ = 0;
+  double return_ = 0;
+  std::unique_ptr<double[]> returns_;  // of the last target_window episodes
+  double mean_return_ = 0;
+  float wanted_[kMaxActuators];  // what the policy chose, in actuator units, after its own clipping
+  bool wanted_valid_ = false;
+  int bad_actions_ = 0;
 
-    // reporting
-    LoopCounters counters_;
-    RecordRing records_;
-    RecordRing episodes_;
-    LoopResult result_;
-    int64_t begun_ns_ = 0;
+  // reporting
+  LoopCounters counters_;
+  RecordRing records_;
+  RecordRing episodes_;
+  LoopResult result_;
+  int64_t begun_ns_ = 0;
 
-    // threads
-    std::atomic<bool> stop_{false};
-    std::atomic<bool> learn_;
-    std::atomic<bool> explore_;
-    uint32_t estop_seen_ = 0;
-    std::thread thread_;
-    std::mutex over_mutex_;
-    std::condition_variable over_;
-    bool is_over_ = false;
+  // threads
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> learn_;
+  std::atomic<bool> explore_;
+  uint32_t estop_seen_ = 0;
+  std::thread thread_;
+  std::mutex over_mutex_;
+  std::condition_variable over_;
+  bool is_over_ = false;
 };
 
 }  // namespace rtu::runtime

@@ -10,10 +10,10 @@ namespace rtu::runtime {
 namespace {
 
 bool finite(const float* values, int count) noexcept {
-    for (int i = 0; i < count; ++i) {
-        if (!std::isfinite(values[i])) return false;
-    }
-    return true;
+  for (int i = 0; i < count; ++i) {
+    if (!std::isfinite(values[i])) return false;
+  }
+  return true;
 }
 
 constexpr uint8_t kEnd = RTU_EPISODE_TERMINATED | RTU_EPISODE_TRUNCATED;
@@ -21,234 +21,237 @@ constexpr uint8_t kEnd = RTU_EPISODE_TERMINATED | RTU_EPISODE_TRUNCATED;
 }  // namespace
 
 void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
-    StepTimes times{};
-    times.begun_ns = clock_.now();
-    times.round_trip_ns = round_trip_ns != 0 ? round_trip_ns : round_trip_ns_;
-    times.lateness_ns = options_.tick == TickSource::kHost ? times.begun_ns - deadline_.next_ns
-                        : round_trip_ns != 0               ? 0
-                                                           : lateness_.on_state(arrival.at_ns, arrival.t_us);
-    round_trip_ns_ = 0;
-    const rtu_state& state = arrival.state;
-    const bool first = awaiting_first_ || (state.epflags & RTU_EPISODE_FIRST) != 0 || state.episode != wire_episode_;
-    const bool terminal = (state.epflags & kEnd) != 0;
-    uint32_t flags = static_cast<uint32_t>(state.epflags) & (kRecordFirst | kRecordTerminated | kRecordTruncated);
-    uint32_t gate = 0;
-    if (first) {
-        flags |= kRecordFirst;
-        awaiting_first_ = false;
-        ended_ = false;
-        wire_episode_ = state.episode;
-        episode_steps_ = 0;
-        return_ = 0;
-        wanted_valid_ = false;
-        gate_.start(state.u);
-        policy_.begin(policy_.self);
-    }
-    const int64_t elapsed_ns = times.begun_ns - begun_ns_;
-    const bool enough = options_.steps > 0 && counters_.steps.get() >= options_.steps;
-    const bool late = options_.duration_ns > 0 && elapsed_ns >= options_.duration_ns;
+  StepTimes times{};
+  times.begun_ns = clock_.now();
+  times.round_trip_ns = round_trip_ns != 0 ? round_trip_ns : round_trip_ns_;
+  times.lateness_ns = options_.tick == TickSource::kHost ? times.begun_ns - deadline_.next_ns
+                      : round_trip_ns != 0               ? 0
+                                                         : lateness_.on_state(arrival.at_ns, arrival.t_us);
+  round_trip_ns_ = 0;
+  const rtu_state& state = arrival.state;
+  const bool first = awaiting_first_ || (state.epflags & RTU_EPISODE_FIRST) != 0 || state.episode != wire_episode_;
+  const bool terminal = (state.epflags & kEnd) != 0;
+  uint32_t flags = static_cast<uint32_t>(state.epflags) & (kRecordFirst | kRecordTerminated | kRecordTruncated);
+  uint32_t gate = 0;
+  if (first) {
+    flags |= kRecordFirst;
+    awaiting_first_ = false;
+    ended_ = false;
+    wire_episode_ = state.episode;
+    episode_steps_ = 0;
+    return_ = 0;
+    wanted_valid_ = false;
+    gate_.start(state.u);
+    policy_.begin(policy_.self);
+  }
+  const int64_t elapsed_ns = times.begun_ns - begun_ns_;
+  const bool enough = options_.steps > 0 && counters_.steps.get() >= options_.steps;
+  const bool late = options_.duration_ns > 0 && elapsed_ns >= options_.duration_ns;
 
-    float u[kMaxActuators];
-    memcpy(u, gate_.last, sizeof u);
-    float before[kMaxActuators];  // wanted in the step before this one: what learn() compares with
-    memcpy(before, wanted_, sizeof before);
-    const bool before_valid = wanted_valid_;
-    const bool predicted = choose(arrival, u, &flags, &gate);
-    times.predict_ns = clock_.now() - times.begun_ns;
-    if (!terminal && !enough && !late) {
-        act(arrival, u, &gate);
-        flags |= kRecordActed;
-    }
-    const int64_t acted_ns = clock_.now();
-    float reward = 0;
-    const Previous previous{before, before_valid};
-    learn(arrival, previous, first, predicted, &reward, &flags);
-    times.learn_ns = clock_.now() - acted_ns;
-    if (!first) return_ += static_cast<double>(reward);
+  float u[kMaxActuators];
+  memcpy(u, gate_.last, sizeof u);
+  float before[kMaxActuators];  // wanted in the step before this one: what learn() compares with
+  memcpy(before, wanted_, sizeof before);
+  const bool before_valid = wanted_valid_;
+  const bool predicted = choose(arrival, u, &flags, &gate);
+  times.predict_ns = clock_.now() - times.begun_ns;
+  if (!terminal && !enough && !late) {
+    act(arrival, u, &gate);
+    flags |= kRecordActed;
+  }
+  const int64_t acted_ns = clock_.now();
+  float reward = 0;
+  const Previous previous{before, before_valid};
+  learn(arrival, previous, first, predicted, &reward, &flags);
+  times.learn_ns = clock_.now() - acted_ns;
+  if (!first) return_ += static_cast<double>(reward);
 
-    count_gate(gate);
-    record(arrival, times, u, reward, flags, gate);
-    if ((flags & kRecordActed) != 0) {
-        ++counters_.steps;
-        ++episode_steps_;
-        ping();
-    }
-    link_.board.steps.store(counters_.steps.get(), std::memory_order_relaxed);
-    link_.board.episode_steps.store(episode_steps_, std::memory_order_relaxed);
-    if (terminal) end_episode(arrival);
-    if (enough) stop(StopReason::kSteps, "the step limit is reached");
-    if (late) stop(StopReason::kSeconds, "the time is over");
-    if (bad_actions_ >= options_.max_bad_actions) stop(StopReason::kPolicy, "the policy keeps failing");
-    if (!terminal) return;
-    ended_ = true;
-    awaiting_first_ = true;
-    if (result_.reason == StopReason::kNone && !options_.dry_run && (hello_.caps & RTU_CAP_RESET)) begin_reset();
+  count_gate(gate);
+  record(arrival, times, u, reward, flags, gate);
+  if ((flags & kRecordActed) != 0) {
+    ++counters_.steps;
+    ++episode_steps_;
+    ping();
+  }
+  link_.board.steps.store(counters_.steps.get(), std::memory_order_relaxed);
+  link_.board.episode_steps.store(episode_steps_, std::memory_order_relaxed);
+  if (terminal) end_episode(arrival);
+  if (enough) stop(StopReason::kSteps, "the step limit is reached");
+  if (late) stop(StopReason::kSeconds, "the time is over");
+  if (bad_actions_ >= options_.max_bad_actions) stop(StopReason::kPolicy, "the policy keeps failing");
+  if (!terminal) return;
+  ended_ = true;
+  awaiting_first_ = true;
+  if (result_.reason == StopReason::kNone && !options_.dry_run && (hello_.caps & RTU_CAP_RESET)) begin_reset();
 }
 
 // Predicts and maps to actuator units, into u; false when there was no prediction: then u is the last command again.
 bool Loop::choose(const Arrival& arrival, float* u, uint32_t* flags, uint32_t* gate) noexcept {
-    wanted_valid_ = false;
-    float action[kMaxActuators];
-    if (!finite(arrival.state.x, n_)) {
-        ++counters_.observations_refused;
-    } else if (policy_.predict(policy_.self, arrival.state.x, explore_.load(std::memory_order_relaxed), action) < 0) {
-        ++counters_.predict_failures;
-    } else {
-        *gate |= map_action(options_.limits, m_, policy_.n_levels, action, u);
-        memcpy(wanted_, u, sizeof(float) * static_cast<size_t>(m_));
-        wanted_valid_ = finite(wanted_, m_);
-        bad_actions_ = wanted_valid_ ? 0 : bad_actions_ + 1;
-        return true;
-    }
-    *flags |= kRecordPredictFailed;
-    *gate |= kGateHeld;
-    ++bad_actions_;
-    return false;
+  wanted_valid_ = false;
+  float action[kMaxActuators];
+  if (!finite(arrival.state.x, n_)) {
+    ++counters_.observations_refused;
+  } else if (policy_.predict(policy_.self, arrival.state.x, explore_.load(std::memory_order_relaxed), action) < 0) {
+    ++counters_.predict_failures;
+  } else {
+    *gate |= map_action(options_.limits, m_, policy_.n_levels, action, u);
+    memcpy(wanted_, u, sizeof(float) * static_cast<size_t>(m_));
+    wanted_valid_ = finite(wanted_, m_);
+    bad_actions_ = wanted_valid_ ? 0 : bad_actions_ + 1;
+    return true;
+  }
+  *flags |= kRecordPredictFailed;
+  *gate |= kGateHeld;
+  ++bad_actions_;
+  return false;
 }
 
 void Loop::act(const Arrival& arrival, float* u, uint32_t* gate) noexcept {
-    *gate |= gate_.apply(u);
-    if (options_.dry_run) return;
-    const bool lockstep = options_.tick == TickSource::kLockstep;
-    rtu_cmd command;
-    command.lockstep = lockstep;
-    command.session = options_.session;
-    command.obs_t_us = arrival.t_us;
-    command.ttl_ms = ttl_ms_;
-    command.mode = RTU_MODE_VALUE;
-    command.n = static_cast<uint8_t>(m_);
-    memcpy(command.u, u, sizeof(float) * static_cast<size_t>(m_));
-    rtu_frame frame;
-    rtu_cmd_pack(&command, &frame);
-    link_.encode(&frame, lockstep ? arrival.t_us : link_.now_us(), &command_);
-    const int64_t now = clock_.now();
-    link_.transmit(command_, now + (lockstep ? options_.retry_ns : period_ns_ / 4));
-    sent_ns_ = now;
-    command_pending_ = true;
-    attempts_ = 0;
-    if (!unacknowledged_) {
-        unacknowledged_ = true;
-        unacknowledged_ns_ = now;
-        acknowledged_seq_ = arrival.state.last_cmd_seq;
-    }
+  *gate |= gate_.apply(u);
+  if (options_.dry_run) return;
+  const bool lockstep = options_.tick == TickSource::kLockstep;
+  rtu_cmd command;
+  command.lockstep = lockstep;
+  command.session = options_.session;
+  command.obs_t_us = arrival.t_us;
+  command.ttl_ms = ttl_ms_;
+  command.mode = RTU_MODE_VALUE;
+  command.n = static_cast<uint8_t>(m_);
+  memcpy(command.u, u, sizeof(float) * static_cast<size_t>(m_));
+  rtu_frame frame;
+  rtu_cmd_pack(&command, &frame);
+  link_.encode(&frame, lockstep ? arrival.t_us : link_.now_us(), &command_);
+  const int64_t now = clock_.now();
+  link_.transmit(command_, now + (lockstep ? options_.retry_ns : period_ns_ / 4));
+  sent_ns_ = now;
+  command_pending_ = true;
+  attempts_ = 0;
+  if (!unacknowledged_) {
+    unacknowledged_ = true;
+    unacknowledged_ns_ = now;
+    acknowledged_seq_ = arrival.state.last_cmd_seq;
+  }
 }
 
 // Learns from the transition that ended in this STATE. `executed` is what the device says it applied, where that is not
 // what the policy chose: the gate's slew limit, a held action, the device's own limits or safe behaviour, another host.
 void Loop::learn(const Arrival& arrival, const Previous& previous, bool first, bool predicted, float* reward,
                  uint32_t* flags) noexcept {
-    const rtu_state& state = arrival.state;
-    if (!first) {
-        if (options_.reward.kind == RewardKind::kFrame && !(state.epflags & RTU_EPISODE_REWARD))
-            ++counters_.rewards_missing;
-        *reward = options_.reward.evaluate(state.reward, state.x, n_, state.u, m_);
-        if (!std::isfinite(*reward) || !finite(state.u, m_)) {
-            ++counters_.rewards_refused;
-            *flags |= kRecordRewardRefused;
-            *reward = 0;
-            return;
-        }
+  const rtu_state& state = arrival.state;
+  if (!first) {
+    if (options_.reward.kind == RewardKind::kFrame && !(state.epflags & RTU_EPISODE_REWARD))
+      ++counters_.rewards_missing;
+    *reward = options_.reward.evaluate(state.reward, state.x, n_, state.u, m_);
+    if (options_.reward.failed != nullptr && options_.reward.failed->load(std::memory_order_relaxed)) {
+      stop(StopReason::kReward, "the reward function failed");
     }
-    float executed[kMaxActuators];
-    const bool other = !first && (!previous.valid || replaced(options_.limits, m_, previous.wanted, state.u));
-    if (other) {
-        ++counters_.replaced;
-        *flags |= kRecordReplaced;
-        unmap_action(options_.limits, m_, policy_.n_levels, state.u, executed);
+    if (!std::isfinite(*reward) || !finite(state.u, m_)) {
+      ++counters_.rewards_refused;
+      *flags |= kRecordRewardRefused;
+      *reward = 0;
+      return;
     }
-    if (!predicted || !learn_.load(std::memory_order_relaxed)) return;
-    const int terminated = (state.epflags & RTU_EPISODE_TERMINATED) != 0;
-    const int truncated = (state.epflags & RTU_EPISODE_TRUNCATED) != 0 && !terminated;
-    if (policy_.learn(policy_.self, *reward, terminated, truncated, other ? executed : nullptr) < 0) {
-        ++counters_.learn_failures;
-        *flags |= kRecordLearnFailed;
-    } else if (!first) {
-        ++counters_.learned;
-        *flags |= kRecordLearned;
-    }
+  }
+  float executed[kMaxActuators];
+  const bool other = !first && (!previous.valid || replaced(options_.limits, m_, previous.wanted, state.u));
+  if (other) {
+    ++counters_.replaced;
+    *flags |= kRecordReplaced;
+    unmap_action(options_.limits, m_, policy_.n_levels, state.u, executed);
+  }
+  if (!predicted || !learn_.load(std::memory_order_relaxed)) return;
+  const int terminated = (state.epflags & RTU_EPISODE_TERMINATED) != 0;
+  const int truncated = (state.epflags & RTU_EPISODE_TRUNCATED) != 0 && !terminated;
+  if (policy_.learn(policy_.self, *reward, terminated, truncated, other ? executed : nullptr) < 0) {
+    ++counters_.learn_failures;
+    *flags |= kRecordLearnFailed;
+  } else if (!first) {
+    ++counters_.learned;
+    *flags |= kRecordLearned;
+  }
 }
 
 void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u, float reward, uint32_t flags,
                   uint32_t gate) noexcept {
-    uint8_t* out = records_.reserve();
-    if (out == nullptr) return;
-    RecordHead head{};
-    head.step = counters_.steps.get();
-    head.t_ns = times.begun_ns;
-    head.lateness_ns = times.lateness_ns;
-    head.predict_ns = times.predict_ns;
-    head.learn_ns = times.learn_ns;
-    head.round_trip_ns = times.round_trip_ns;
-    head.device_us = arrival.t_us;
-    head.episode = seed_index_ > options_.first_episode ? seed_index_ - 1 : arrival.state.episode;
-    head.episode_step = episode_steps_;
-    head.flags = flags;
-    head.gate = gate;
-    head.reward = reward;
-    const StepInfo* info = policy_.info != nullptr ? policy_.info(policy_.self) : nullptr;
-    if (info != nullptr) {
-        head.value = info->value;
-        head.delta = info->delta;
-        head.step_size_actor = info->step_size_actor;
-        head.step_size_critic = info->step_size_critic;
-    }
-    const size_t n = sizeof(float) * static_cast<size_t>(n_);
-    const size_t m = sizeof(float) * static_cast<size_t>(m_);
-    memcpy(out, &head, sizeof head);
-    memcpy(out + sizeof head, arrival.state.x, n);
-    memcpy(out + sizeof head + n, u, m);
-    memcpy(out + sizeof head + n + m, arrival.state.u, m);
-    records_.commit();
+  uint8_t* out = records_.reserve();
+  if (out == nullptr) return;
+  RecordHead head{};
+  head.step = counters_.steps.get();
+  head.t_ns = times.begun_ns;
+  head.lateness_ns = times.lateness_ns;
+  head.predict_ns = times.predict_ns;
+  head.learn_ns = times.learn_ns;
+  head.round_trip_ns = times.round_trip_ns;
+  head.device_us = arrival.t_us;
+  head.episode = seed_index_ > options_.first_episode ? seed_index_ - 1 : arrival.state.episode;
+  head.episode_step = episode_steps_;
+  head.flags = flags;
+  head.gate = gate;
+  head.reward = reward;
+  const StepInfo* info = policy_.info != nullptr ? policy_.info(policy_.self) : nullptr;
+  if (info != nullptr) {
+    head.value = info->value;
+    head.delta = info->delta;
+    head.step_size_actor = info->step_size_actor;
+    head.step_size_critic = info->step_size_critic;
+  }
+  const size_t n = sizeof(float) * static_cast<size_t>(n_);
+  const size_t m = sizeof(float) * static_cast<size_t>(m_);
+  memcpy(out, &head, sizeof head);
+  memcpy(out + sizeof head, arrival.state.x, n);
+  memcpy(out + sizeof head + n, u, m);
+  memcpy(out + sizeof head + n + m, arrival.state.u, m);
+  records_.commit();
 }
 
 void Loop::end_episode(const Arrival& arrival) noexcept {
-    const auto window = static_cast<uint64_t>(options_.target_window);
-    returns_[counters_.episodes.get() % window] = return_;
-    ++counters_.episodes;
-    const uint64_t finished = counters_.episodes.get();
-    const uint64_t count = finished < window ? finished : window;
-    double sum = 0;
-    for (uint64_t i = 0; i < count; ++i) sum += returns_[i];
-    mean_return_ = sum / static_cast<double>(count);
-    link_.board.episodes.store(finished, std::memory_order_relaxed);
-    link_.board.mean_return.store(mean_return_, std::memory_order_relaxed);
-    uint8_t* out = episodes_.reserve();
-    if (out != nullptr) {
-        EpisodeRecord record{};
-        record.total_steps = counters_.steps.get();
-        record.t_ns = arrival.at_ns;
-        record.total_return = return_;
-        record.episode = seed_index_ > options_.first_episode ? seed_index_ - 1 : arrival.state.episode;
-        record.steps = episode_steps_;
-        record.terminated = (arrival.state.epflags & RTU_EPISODE_TERMINATED) != 0;
-        record.seed = seed_;
-        memcpy(out, &record, sizeof record);
-        episodes_.commit();
-    }
-    if (options_.has_target && finished >= window && mean_return_ >= options_.target_return) {
-        stop(StopReason::kTarget, "the mean return reached the target");
-    } else if (options_.episodes > 0 && finished >= options_.episodes) {
-        stop(StopReason::kEpisodes, "the episode limit is reached");
-    }
+  const auto window = static_cast<uint64_t>(options_.target_window);
+  returns_[counters_.episodes.get() % window] = return_;
+  ++counters_.episodes;
+  const uint64_t finished = counters_.episodes.get();
+  const uint64_t count = finished < window ? finished : window;
+  double sum = 0;
+  for (uint64_t i = 0; i < count; ++i) sum += returns_[i];
+  mean_return_ = sum / static_cast<double>(count);
+  link_.board.episodes.store(finished, std::memory_order_relaxed);
+  link_.board.mean_return.store(mean_return_, std::memory_order_relaxed);
+  uint8_t* out = episodes_.reserve();
+  if (out != nullptr) {
+    EpisodeRecord record{};
+    record.total_steps = counters_.steps.get();
+    record.t_ns = arrival.at_ns;
+    record.total_return = return_;
+    record.episode = seed_index_ > options_.first_episode ? seed_index_ - 1 : arrival.state.episode;
+    record.steps = episode_steps_;
+    record.terminated = (arrival.state.epflags & RTU_EPISODE_TERMINATED) != 0;
+    record.seed = seed_;
+    memcpy(out, &record, sizeof record);
+    episodes_.commit();
+  }
+  if (options_.has_target && finished >= window && mean_return_ >= options_.target_return) {
+    stop(StopReason::kTarget, "the mean return reached the target");
+  } else if (options_.episodes > 0 && finished >= options_.episodes) {
+    stop(StopReason::kEpisodes, "the episode limit is reached");
+  }
 }
 
 void Loop::count_gate(uint32_t gate) noexcept {
-    counters_.gate_non_finite += (gate & kGateNonFinite) != 0;
-    counters_.gate_range += (gate & kGateRange) != 0;
-    counters_.gate_slew += (gate & kGateSlew) != 0;
-    counters_.gate_clipped += (gate & kGateClipped) != 0;
-    counters_.gate_held += (gate & kGateHeld) != 0;
+  counters_.gate_non_finite += (gate & kGateNonFinite) != 0;
+  counters_.gate_range += (gate & kGateRange) != 0;
+  counters_.gate_slew += (gate & kGateSlew) != 0;
+  counters_.gate_clipped += (gate & kGateClipped) != 0;
+  counters_.gate_held += (gate & kGateHeld) != 0;
 }
 
 // The safe action before DISARM: each actuator's rest value, as far as the gate lets it go in one command.
 void Loop::rest() noexcept {
-    Arrival last;
-    last.t_us = tick_.last_us;
-    last.state.last_cmd_seq = acknowledged_seq_;
-    float u[kMaxActuators];
-    for (int i = 0; i < m_; ++i) u[i] = options_.limits[i].rest;
-    uint32_t gate = 0;
-    act(last, u, &gate);
+  Arrival last;
+  last.t_us = tick_.last_us;
+  last.state.last_cmd_seq = acknowledged_seq_;
+  float u[kMaxActuators];
+  for (int i = 0; i < m_; ++i) u[i] = options_.limits[i].rest;
+  uint32_t gate = 0;
+  act(last, u, &gate);
 }
 
 }  // namespace rtu::runtime

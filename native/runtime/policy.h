@@ -17,29 +17,29 @@ namespace rtu::runtime {
 
 // Of the last learn() and the predict() before it; for telemetry only.
 struct StepInfo {
-    float value;             // v(s) of the observation last predicted
-    float delta;             // TD error of the last transition
-    float step_size_actor;   // step size in effect at the last update
-    float step_size_critic;  // the same for the critic
+  float value;             // v(s) of the observation last predicted
+  float delta;             // TD error of the last transition
+  float step_size_actor;   // step size in effect at the last update
+  float step_size_critic;  // the same for the critic
 };
 
 // Every function is noexcept, bounded, and neither allocates, locks nor waits. They are called by one thread at a time.
 struct Policy {
-    void* self = nullptr;
-    int n_observations = 0;  // raw units of the device; normalising is the policy's business
-    int n_actions = 0;       // width of the action vector: continuous in [-1, 1] each (a sample may lie outside), or
-                             // one float that holds the index of a discrete action
-    int n_levels = 0;        // 0: continuous; otherwise the number of discrete actions
+  void* self = nullptr;
+  int n_observations = 0;  // raw units of the device; normalising is the policy's business
+  int n_actions = 0;       // width of the action vector: continuous in [-1, 1] each (a sample may lie outside), or
+                           // one float that holds the index of a discrete action
+  int n_levels = 0;        // 0: continuous; otherwise the number of discrete actions
 
-    int (*begin)(void* self) noexcept = nullptr;
-    // observation (n_observations,), action (n_actions,). 0, or a negative status: then nothing has changed.
-    int (*predict)(void* self, const float* observation, int explore, float* action) noexcept = nullptr;
-    // executed (n_actions,) in the policy's own action units, or null when the chosen action was carried out. Clipping
-    // to the actuator's range counts as carried out. 0, or a negative status.
-    int (*learn)(void* self, float reward, int terminated, int truncated,
-                 const float* executed_or_null) noexcept = nullptr;
-    const StepInfo* (*info)(void* self) noexcept = nullptr;  // may be null
-    uint64_t (*hash)(void* self) noexcept = nullptr;  // of everything that learns; may be null; not on the step path
+  int (*begin)(void* self) noexcept = nullptr;
+  // observation (n_observations,), action (n_actions,). 0, or a negative status: then nothing has changed.
+  int (*predict)(void* self, const float* observation, int explore, float* action) noexcept = nullptr;
+  // executed (n_actions,) in the policy's own action units, or null when the chosen action was carried out. Clipping
+  // to the actuator's range counts as carried out. 0, or a negative status.
+  int (*learn)(void* self, float reward, int terminated, int truncated,
+               const float* executed_or_null) noexcept = nullptr;
+  const StepInfo* (*info)(void* self) noexcept = nullptr;  // may be null
+  uint64_t (*hash)(void* self) noexcept = nullptr;  // of everything that learns; may be null; not on the step path
 };
 
 }  // namespace rtu::runtime

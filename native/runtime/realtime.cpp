@@ -19,54 +19,54 @@ namespace {
 constexpr size_t kStackPrefault = 128 * 1024;
 
 void refused(RealtimeReport* report, const char* what, int error) noexcept {
-    if (report->count >= RealtimeReport::kLinesMax) return;
-    char* line = report->lines[report->count++];
-    snprintf(line, sizeof report->lines[0], "%s: %s", what, strerror(error));
+  if (report->count >= RealtimeReport::kLinesMax) return;
+  char* line = report->lines[report->count++];
+  snprintf(line, sizeof report->lines[0], "%s: %s", what, strerror(error));
 }
 
 void prefault_stack() noexcept {
-    volatile uint8_t page[kStackPrefault];
-    for (size_t i = 0; i < sizeof page; i += 1024) page[i] = 0;
+  volatile uint8_t page[kStackPrefault];
+  for (size_t i = 0; i < sizeof page; i += 1024) page[i] = 0;
 }
 
 // What is mapped now; what is mapped later only where the limit is unlimited, for otherwise later allocations of the
 // interpreter would fail.
 void lock_memory(RealtimeReport* report) noexcept {
-    rlimit limit{};
-    const bool unlimited = getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY;
-    if (mlockall(unlimited ? MCL_CURRENT | MCL_FUTURE : MCL_CURRENT) != 0) refused(report, "locked memory", errno);
+  rlimit limit{};
+  const bool unlimited = getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY;
+  if (mlockall(unlimited ? MCL_CURRENT | MCL_FUTURE : MCL_CURRENT) != 0) refused(report, "locked memory", errno);
 }
 
 }  // namespace
 
 void enter_realtime(const RealtimeRequest& request, RealtimeReport* report) noexcept {
-    if (request.cpu >= 0) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(static_cast<size_t>(request.cpu), &set);
-        const int error = pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-        if (error != 0) refused(report, "pinning to one core", error);
-    }
-    if (!request.realtime) return;
-    lock_memory(report);
-    prefault_stack();
-    sched_param param{};
-    param.sched_priority = request.priority;
-    const int error = pthread_setschedparam(pthread_self(), SCHED_FIFO | SCHED_RESET_ON_FORK, &param);
-    if (error != 0) refused(report, "real-time priority (SCHED_FIFO)", error);
+  if (request.cpu >= 0) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(static_cast<size_t>(request.cpu), &set);
+    const int error = pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+    if (error != 0) refused(report, "pinning to one core", error);
+  }
+  if (!request.realtime) return;
+  lock_memory(report);
+  prefault_stack();
+  sched_param param{};
+  param.sched_priority = request.priority;
+  const int error = pthread_setschedparam(pthread_self(), SCHED_FIFO | SCHED_RESET_ON_FORK, &param);
+  if (error != 0) refused(report, "real-time priority (SCHED_FIFO)", error);
 }
 
 void set_flush_to_zero() noexcept {
 #if defined(__SSE2__)
-    _mm_setcsr(_mm_getcsr() | 0x8040u);  // flush to zero, denormals are zero
+  _mm_setcsr(_mm_getcsr() | 0x8040u);  // flush to zero, denormals are zero
 #elif defined(__aarch64__)
-    uint64_t fpcr;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
-    __asm__ volatile("msr fpcr, %0" : : "r"(fpcr | (uint64_t{1} << 24)));
+  uint64_t fpcr;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+  __asm__ volatile("msr fpcr, %0" : : "r"(fpcr | (uint64_t{1} << 24)));
 #elif defined(__arm__) && defined(__VFP_FP__) && !defined(__SOFTFP__)
-    uint32_t fpscr;
-    __asm__ volatile("vmrs %0, fpscr" : "=r"(fpscr));
-    __asm__ volatile("vmsr fpscr, %0" : : "r"(fpscr | (1u << 24)));
+  uint32_t fpscr;
+  __asm__ volatile("vmrs %0, fpscr" : "=r"(fpscr));
+  __asm__ volatile("vmsr fpscr, %0" : : "r"(fpscr | (1u << 24)));
 #endif
 }
 

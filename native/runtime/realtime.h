@@ -8,16 +8,16 @@
 namespace rtu::runtime {
 
 struct RealtimeRequest {
-    bool realtime = false;  // SCHED_FIFO with reset-on-fork, memory locked, stack prefaulted; never in lockstep
-    int priority = 50;
-    int cpu = -1;  // pin to this core; -1: any
+  bool realtime = false;  // SCHED_FIFO with reset-on-fork, memory locked, stack prefaulted; never in lockstep
+  int priority = 50;
+  int cpu = -1;  // pin to this core; -1: any
 };
 
 // One line per privilege that was refused; no allocation.
 struct RealtimeReport {
-    static constexpr int kLinesMax = 4;
-    char lines[kLinesMax][160];
-    int count = 0;
+  static constexpr int kLinesMax = 4;
+  char lines[kLinesMax][160];
+  int count = 0;
 };
 
 // For the calling thread.

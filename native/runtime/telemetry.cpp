@@ -7,14 +7,14 @@ namespace rtu::runtime {
 StatusBoard::StatusBoard() noexcept : mean_return(std::numeric_limits<double>::quiet_NaN()) {}
 
 const char* stop_reason_name(StopReason reason) noexcept {
-    switch (reason) {
-#define X(name, text)         \
-    case StopReason::k##name: \
-        return text;
-        RTU_RUNTIME_STOP_REASONS(X)
+  switch (reason) {
+#define X(name, text)       \
+  case StopReason::k##name: \
+    return text;
+    RTU_RUNTIME_STOP_REASONS(X)
 #undef X
-    }
-    return "?";
+  }
+  return "?";
 }
 
 }  // namespace rtu::runtime

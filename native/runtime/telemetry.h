@@ -9,127 +9,126 @@
 namespace rtu::runtime {
 
 enum RecordFlag : uint32_t {
-    kRecordFirst = 1,
-    kRecordTerminated = 2,
-    kRecordTruncated = 4,
-    kRecordActed = 8,      // a command left (or would have, in a dry run)
-    kRecordLearned = 16,   // learn() was called for a transition
-    kRecordReplaced = 32,  // `executed` differs from what was chosen: only the critic learns
-    kRecordPredictFailed = 64,
-    kRecordLearnFailed = 128,
-    kRecordRewardRefused = 256,  // non-finite reward: not learned from
-    kRecordOverrun = 512,        // the step took a period or more
+  kRecordFirst = 1,
+  kRecordTerminated = 2,
+  kRecordTruncated = 4,
+  kRecordActed = 8,      // a command left (or would have, in a dry run)
+  kRecordLearned = 16,   // learn() was called for a transition
+  kRecordReplaced = 32,  // `executed` differs from what was chosen: only the critic learns
+  kRecordPredictFailed = 64,
+  kRecordLearnFailed = 128,
+  kRecordRewardRefused = 256,  // non-finite reward: not learned from
+  kRecordOverrun = 512,        // the step took a period or more
 };
 
 // Followed by x[n], u[m] (sent, actuator units), executed[m] (STATE.u_applied) as f32, padded to 8 bytes.
 struct RecordHead {
-    uint64_t step;
-    int64_t t_ns;
-    int64_t lateness_ns;
-    int64_t predict_ns;
-    int64_t learn_ns;
-    int64_t
-        round_trip_ns;  // lockstep: command to STATE; otherwise the last PING answered since the record before, or 0
-    uint32_t device_us;
-    uint32_t episode;
-    uint32_t episode_step;
-    uint32_t flags;
-    uint32_t gate;
-    float reward;
-    float value;
-    float delta;
-    float step_size_actor;
-    float step_size_critic;
+  uint64_t step;
+  int64_t t_ns;
+  int64_t lateness_ns;
+  int64_t predict_ns;
+  int64_t learn_ns;
+  int64_t round_trip_ns;  // lockstep: command to STATE; otherwise the last PING answered since the record before, or 0
+  uint32_t device_us;
+  uint32_t episode;
+  uint32_t episode_step;
+  uint32_t flags;
+  uint32_t gate;
+  float reward;
+  float value;
+  float delta;
+  float step_size_actor;
+  float step_size_critic;
 };
 
-#define RTU_RUNTIME_RECORD_FIELDS(X)                                                                     \
-    X(step, "u8")                                                                                        \
-    X(t_ns, "i8")                                                                                        \
-    X(lateness_ns, "i8")                                                                                 \
-    X(predict_ns, "i8") X(learn_ns, "i8") X(round_trip_ns, "i8") X(device_us, "u4") X(episode, "u4")     \
-        X(episode_step, "u4") X(flags, "u4") X(gate, "u4") X(reward, "f4") X(value, "f4") X(delta, "f4") \
-            X(step_size_actor, "f4") X(step_size_critic, "f4")
+#define RTU_RUNTIME_RECORD_FIELDS(X)                                                                                \
+  X(step, "u8")                                                                                                     \
+  X(t_ns, "i8")                                                                                                     \
+  X(lateness_ns, "i8")                                                                                              \
+  X(predict_ns, "i8")                                                                                               \
+  X(learn_ns, "i8") X(round_trip_ns, "i8") X(device_us, "u4") X(episode, "u4") X(episode_step, "u4") X(flags, "u4") \
+      X(gate, "u4") X(reward, "f4") X(value, "f4") X(delta, "f4") X(step_size_actor, "f4") X(step_size_critic, "f4")
 
 struct EpisodeRecord {
-    uint64_t total_steps;  // of the run, at the end of the episode
-    int64_t t_ns;
-    double total_return;
-    uint32_t episode;
-    uint32_t steps;
-    uint32_t terminated;
-    uint32_t seed;
+  uint64_t total_steps;  // of the run, at the end of the episode
+  int64_t t_ns;
+  double total_return;
+  uint32_t episode;
+  uint32_t steps;
+  uint32_t terminated;
+  uint32_t seed;
 };
 
 #define RTU_RUNTIME_EPISODE_FIELDS(X) \
-    X(total_steps, "u8")              \
-    X(t_ns, "i8") X(total_return, "f8") X(episode, "u4") X(steps, "u4") X(terminated, "u4") X(seed, "u4")
+  X(total_steps, "u8")                \
+  X(t_ns, "i8") X(total_return, "f8") X(episode, "u4") X(steps, "u4") X(terminated, "u4") X(seed, "u4")
 
 // Written by one thread, read by any.
 class Counter {
-  public:
-    void operator+=(uint64_t n) noexcept {
-        v_.store(v_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-    }
-    void operator++() noexcept { *this += 1; }
-    void set(uint64_t n) noexcept { v_.store(n, std::memory_order_relaxed); }
-    uint64_t get() const noexcept { return v_.load(std::memory_order_relaxed); }
+ public:
+  void operator+=(uint64_t n) noexcept { v_.store(v_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void operator++() noexcept { *this += 1; }
+  void set(uint64_t n) noexcept { v_.store(n, std::memory_order_relaxed); }
+  uint64_t get() const noexcept { return v_.load(std::memory_order_relaxed); }
 
-  private:
-    std::atomic<uint64_t> v_{0};
+ private:
+  std::atomic<uint64_t> v_{0};
 };
 
 #define RTU_RUNTIME_LINK_COUNTERS(X) \
-    X(bytes_sent)                    \
-    X(bytes_received)                \
-    X(frames_sent)                   \
-    X(frames_received) X(crc_errors) X(framing_errors) X(boot_noise_bytes) X(write_short) X(unexpected_frames)
+  X(bytes_sent)                      \
+  X(bytes_received)                  \
+  X(frames_sent)                     \
+  X(frames_received) X(crc_errors) X(framing_errors) X(boot_noise_bytes) X(write_short) X(unexpected_frames)
 
 struct LinkCounters {
 #define X(name) Counter name;
-    RTU_RUNTIME_LINK_COUNTERS(X)
+  RTU_RUNTIME_LINK_COUNTERS(X)
 #undef X
 };
 
 #define RTU_RUNTIME_LOOP_COUNTERS(X)                                                                                 \
-    X(steps)                                                                                                         \
-    X(episodes)                                                                                                      \
-    X(learned)                                                                                                       \
-    X(skipped) X(missed) X(overruns) X(retries) X(timeouts) X(duplicates) X(resets) X(gate_non_finite) X(gate_range) \
-        X(gate_slew) X(gate_clipped) X(gate_held) X(replaced) X(predict_failures) X(learn_failures)                  \
-            X(observations_refused) X(rewards_refused) X(rewards_missing) X(commands_refused) X(nacks)
+  X(steps)                                                                                                           \
+  X(episodes)                                                                                                        \
+  X(learned)                                                                                                         \
+  X(skipped)                                                                                                         \
+  X(missed) X(overruns) X(retries) X(timeouts) X(duplicates) X(resets) X(gate_non_finite) X(gate_range) X(gate_slew) \
+      X(gate_clipped) X(gate_held) X(replaced) X(predict_failures) X(learn_failures) X(observations_refused)         \
+          X(rewards_refused) X(rewards_missing) X(commands_refused) X(nacks)
 
 struct LoopCounters {
 #define X(name) Counter name;
-    RTU_RUNTIME_LOOP_COUNTERS(X)
+  RTU_RUNTIME_LOOP_COUNTERS(X)
 #undef X
 };
 
-#define RTU_RUNTIME_STOP_REASONS(X)                                                                         \
-    X(None, "none")                                                                                         \
-    X(Steps, "steps")                                                                                       \
-    X(Seconds, "seconds")                                                                                   \
-    X(Episodes, "episodes") X(Target, "target") X(Request, "request") X(Signal, "signal") X(Estop, "estop") \
-        X(DeviceSafe, "device_safe") X(DeviceFault, "device_fault") X(DeviceRestart, "device_restart")      \
-            X(HalfOpen, "half_open") X(LinkLost, "link_lost") X(ArmRefused, "arm_refused")                  \
-                X(ResetTimeout, "reset_timeout") X(Policy, "policy") X(Reward, "reward")
+#define RTU_RUNTIME_STOP_REASONS(X)                                                                                  \
+  X(None, "none")                                                                                                    \
+  X(Steps, "steps")                                                                                                  \
+  X(Seconds, "seconds")                                                                                              \
+  X(Episodes, "episodes")                                                                                            \
+  X(Target, "target") X(Request, "request") X(Signal, "signal") X(Estop, "estop") X(DeviceSafe, "device_safe")       \
+      X(DeviceFault, "device_fault") X(DeviceRestart, "device_restart") X(HalfOpen, "half_open")                     \
+          X(LinkLost, "link_lost") X(ArmRefused, "arm_refused") X(ResetTimeout, "reset_timeout") X(Policy, "policy") \
+              X(Reward, "reward")
 
 enum class StopReason : uint32_t {
 #define X(name, text) k##name,
-    RTU_RUNTIME_STOP_REASONS(X)
+  RTU_RUNTIME_STOP_REASONS(X)
 #undef X
 };
 
 // What the outside may ask at any time. Written by the loop's thread.
 struct StatusBoard {
-    std::atomic<bool> running{false};
-    std::atomic<StopReason> reason{StopReason::kNone};
-    std::atomic<uint64_t> steps{0};
-    std::atomic<uint64_t> episodes{0};
-    std::atomic<uint32_t> episode_steps{0};
-    std::atomic<double> mean_return;  // of the last episodes; NaN before the first
-    std::atomic<int> device_state{-1};
+  std::atomic<bool> running{false};
+  std::atomic<StopReason> reason{StopReason::kNone};
+  std::atomic<uint64_t> steps{0};
+  std::atomic<uint64_t> episodes{0};
+  std::atomic<uint32_t> episode_steps{0};
+  std::atomic<double> mean_return;  // of the last episodes; NaN before the first
+  std::atomic<int> device_state{-1};
 
-    StatusBoard() noexcept;
+  StatusBoard() noexcept;
 };
 
 const char* stop_reason_name(StopReason reason) noexcept;

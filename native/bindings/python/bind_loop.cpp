@@ -1,0 +1,526 @@
+// The loop and its link for Python: rtu_edge/runtime.py is the face, this only converts.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "firmware_bridge/protocol/schema.h"
+#include "native/runtime/control.h"
+#include "native/runtime/link.h"
+#include "native/runtime/loop.h"
+#include "native/runtime/signals.h"
+#include "native/runtime/simple_policies.h"
+
+namespace py = pybind11;
+
+namespace rtu::runtime {
+namespace {
+
+constexpr double kNsPerSecond = 1e9;
+
+int64_t to_ns(double seconds) { return static_cast<int64_t>(seconds * kNsPerSecond); }
+
+const char* status_text(uint8_t status) {
+  static const char* const kTexts[] = {"ok",
+                                       "invalid",
+                                       "not in this state",
+                                       "emergency stop is latched: clear the fault first",
+                                       "busy: a session holds the device",
+                                       "session number already used",
+                                       "unsupported",
+                                       "not a newer episode",
+                                       "mode",
+                                       "sequence",
+                                       "stale",
+                                       "value"};
+  return status < sizeof kTexts / sizeof kTexts[0] ? kTexts[status] : "unknown status";
+}
+
+std::string link_text(LinkStatus status, const char* doing) {
+  const std::string prefix = std::string(doing) + ": ";
+  switch (status) {
+    case LinkStatus::kOk:
+      return {};
+    case LinkStatus::kTimeout:
+      return prefix + "the device did not answer in time";
+    case LinkStatus::kGone:
+      return prefix + "the port is gone";
+    case LinkStatus::kRefused:
+      return prefix + "the device refused";
+    case LinkStatus::kVersion:
+      return prefix + "the device speaks another version of the protocol";
+    case LinkStatus::kSchema:
+      return prefix + "the rows do not fit the device's schema hash";
+    case LinkStatus::kBusy:
+      return prefix + "the link is in use by a running loop";
+  }
+  return prefix + "failed";
+}
+
+// A descriptor of our own, the link over it, and who serves its control socket.
+struct PyLink {
+  PyLink(int fd_in, size_t capture_bytes)
+      : fd(fd_in), posix(fd_in), link(posix.wire(), monotonic_clock(), capture_bytes) {}
+  ~PyLink() { close(); }
+
+  void close() {
+    server.reset();
+    if (fd >= 0) ::close(fd);
+    fd = -1;
+  }
+
+  int fd;
+  PosixWire posix;
+  Link link;
+  std::unique_ptr<ControlServer> server;
+  rtu_hello hello{};
+};
+
+// Runs an exchange with the lock released, unless a loop has the link.
+template <class Exchange>
+LinkStatus exchange(PyLink& self, Exchange run) {
+  if (self.fd < 0) return LinkStatus::kGone;
+  py::gil_scoped_release release;
+  const LinkOwner owner(self.link);
+  if (!owner) return LinkStatus::kBusy;
+  return run(self.link);
+}
+
+py::object handshake(PyLink& self, double timeout_s) {
+  rtu_hello hello{};
+  const LinkStatus status = exchange(self, [&](Link& link) {
+    link.discard_input();
+    return link.hello(to_ns(timeout_s), &hello);
+  });
+  if (status != LinkStatus::kOk) return py::str(link_text(status, "HELLO"));
+  self.hello = hello;
+  const std::string firmware =
+      std::to_string(hello.fw_major) + "." + std::to_string(hello.fw_minor) + "." + std::to_string(hello.fw_patch);
+  return py::dict(py::arg("protocol") = hello.proto_ver, py::arg("boot_id") = hello.boot_id,
+                  py::arg("schema_hash") = hello.schema_hash, py::arg("period_us") = hello.period_us,
+                  py::arg("ttl_max_ms") = hello.ttl_max_ms, py::arg("n_observations") = hello.n_obs,
+                  py::arg("n_actuators") = hello.n_act, py::arg("simulated") = (hello.caps & RTU_CAP_SIMULATED) != 0,
+                  py::arg("lockstep") = (hello.caps & RTU_CAP_LOCKSTEP) != 0,
+                  py::arg("reward") = (hello.caps & RTU_CAP_REWARD) != 0,
+                  py::arg("reset") = (hello.caps & RTU_CAP_RESET) != 0, py::arg("firmware") = firmware,
+                  py::arg("last_session") = hello.last_session);
+}
+
+py::object describe(PyLink& self, double timeout_s) {
+  std::vector<rtu_row> rows(static_cast<size_t>(self.hello.n_obs) + self.hello.n_act);
+  const LinkStatus status =
+      exchange(self, [&](Link& link) { return link.describe(self.hello, to_ns(timeout_s), rows.data()); });
+  if (status != LinkStatus::kOk) return py::str(link_text(status, "DESCRIBE"));
+  py::list out;
+  for (const rtu_row& row : rows) {
+    const char* safe = rtu_safe_name(row.safe);
+    out.append(py::dict(py::arg("index") = row.index, py::arg("actuator") = row.actuator != 0,
+                        py::arg("name") = std::string(row.name), py::arg("unit") = std::string(row.unit),
+                        py::arg("minimum") = row.min, py::arg("maximum") = row.max, py::arg("slew") = row.slew,
+                        py::arg("safe") = std::string(safe != nullptr ? safe : "unknown"),
+                        py::arg("safe_value") = row.safe_value));
+  }
+  return std::move(out);
+}
+
+py::dict link_counters(const PyLink& self) {
+  py::dict out;
+  const LinkCounters& c = self.link.counters();
+#define X(name) out[#name] = c.name.get();
+  RTU_RUNTIME_LINK_COUNTERS(X)
+#undef X
+  return out;
+}
+
+py::bytes captured(const WireRecord& record) {
+  return py::bytes(reinterpret_cast<const char*>(record.captured()), record.captured_bytes());
+}
+
+void serve_control(PyLink& self, const std::string& path) {
+  auto server = std::make_unique<ControlServer>(self.link);
+  const int error = server->start(path);
+  if (error != 0) {
+    errno = error;
+    PyErr_SetFromErrnoWithFilename(PyExc_OSError, path.c_str());
+    throw py::error_already_set();
+  }
+  self.server = std::move(server);
+}
+
+// ------------------------------------------------------------------ the loop
+
+py::dtype dtype_of(const std::vector<std::pair<std::string, py::object>>& fields, size_t stride) {
+  py::list names;
+  py::list formats;
+  py::list offsets;
+  size_t offset = 0;
+  const py::object make = py::module_::import("numpy").attr("dtype");
+  for (const auto& [name, format] : fields) {
+    names.append(name);
+    formats.append(format);
+    offsets.append(offset);
+    offset += make(format).attr("itemsize").cast<size_t>();
+  }
+  return py::dtype(names, formats, offsets, static_cast<py::ssize_t>(stride));
+}
+
+py::dtype record_dtype(int n, int m) {
+  std::vector<std::pair<std::string, py::object>> fields;
+#define X(name, format) fields.emplace_back(#name, py::str(format));
+  RTU_RUNTIME_RECORD_FIELDS(X)
+#undef X
+  fields.emplace_back("x", py::make_tuple("f4", py::make_tuple(n)));
+  fields.emplace_back("u", py::make_tuple("f4", py::make_tuple(m)));
+  fields.emplace_back("executed", py::make_tuple("f4", py::make_tuple(m)));
+  return dtype_of(fields, record_stride(n, m));
+}
+
+py::dtype episode_dtype() {
+  std::vector<std::pair<std::string, py::object>> fields;
+#define X(name, format) fields.emplace_back(#name, py::str(format));
+  RTU_RUNTIME_EPISODE_FIELDS(X)
+#undef X
+  return dtype_of(fields, sizeof(EpisodeRecord));
+}
+
+#define X(name, format) +sizeof(RecordHead::name)
+static_assert(sizeof(RecordHead) == 0 RTU_RUNTIME_RECORD_FIELDS(X), "a field without a line, or padding");
+#undef X
+#define X(name, format) +sizeof(EpisodeRecord::name)
+static_assert(sizeof(EpisodeRecord) == 0 RTU_RUNTIME_EPISODE_FIELDS(X), "a field without a line, or padding");
+#undef X
+
+py::array drain(RecordRing& ring, const py::dtype& dtype) {
+  const size_t count = ring.available();
+  py::array out(dtype, static_cast<py::ssize_t>(count));
+  ring.take(static_cast<uint8_t*>(out.mutable_data()), count);
+  return out;
+}
+
+// The Python reward: arrays over buffers of ours, the lock once per call, an exception kept for later.
+struct PyReward {
+  py::object function;
+  py::object error = py::none();
+  std::atomic<bool> failed{false};
+
+  static float evaluate(void* self, const float* x, int n, const float* u, int m) noexcept {
+    auto* r = static_cast<PyReward*>(self);
+    const py::gil_scoped_acquire acquire;
+    try {
+      const py::array_t<float> xs(n, x);
+      const py::array_t<float> us(m, u);
+      return r->function(xs, us).cast<float>();
+    } catch (py::error_already_set& e) {
+      if (!r->failed.load()) r->error = e.value();
+    } catch (const std::exception& e) {
+      if (!r->failed.load())
+        r->error = py::module_::import("builtins").attr("TypeError")(std::string("reward: ") + e.what());
+    }
+    r->failed.store(true);
+    return std::numeric_limits<float>::quiet_NaN();
+  }
+};
+
+TickSource tick_source(const std::string& name) {
+  if (name == "device") return TickSource::kDevice;
+  if (name == "host") return TickSource::kHost;
+  if (name == "lockstep") return TickSource::kLockstep;
+  throw py::value_error("clock: '" + name + "', allowed: 'device', 'host', 'lockstep'");
+}
+
+void fill(const py::list& values, float* out, int room) {
+  if (static_cast<int>(values.size()) > room) throw py::value_error("reward: more weights than values");
+  int i = 0;
+  for (const py::handle& value : values) out[i++] = value.cast<float>();
+}
+
+class PyLoop {
+ public:
+  PyLoop(py::object link, py::object policy, const py::dict& options)
+      : link_object_(std::move(link)), policy_object_(std::move(policy)), link_(link_object_.cast<PyLink&>()) {
+    const auto& policy_table = policy_object_.cast<const Policy&>();
+    const rtu_hello& hello = link_.hello;
+    if (hello.period_us == 0) throw py::value_error("handshake() first");
+    if (policy_table.n_observations != hello.n_obs) {
+      throw py::value_error("policy: takes " + std::to_string(policy_table.n_observations) +
+                            " observations, the device has " + std::to_string(hello.n_obs));
+    }
+    const int actuators = policy_table.n_levels > 0 ? 1 : policy_table.n_actions;
+    if (actuators != hello.n_act) {
+      throw py::value_error("policy: drives " + std::to_string(actuators) + " actuators, the device has " +
+                            std::to_string(hello.n_act));
+    }
+    loop_ = std::make_unique<Loop>(link_.link, monotonic_clock(), policy_table, hello, parse(options));
+    dtype_ = record_dtype(hello.n_obs, hello.n_act);
+  }
+
+  ~PyLoop() {
+    py::gil_scoped_release release;
+    loop_.reset();
+  }
+
+  void start() {
+    if (started_) throw std::runtime_error("a loop runs once: make another one");
+    if (link_.fd < 0) throw py::value_error("the link is closed");
+    started_ = true;
+    loop_->start();
+  }
+
+  bool wait(double seconds) {
+    if (!started_) return true;
+    py::gil_scoped_release release;
+    // Never longer than this without the interpreter having a look at its signals.
+    const int64_t slice_ns = 100 * kNsPerMs;
+    int64_t left_ns = to_ns(seconds);
+    bool over = false;
+    do {
+      over = loop_->wait(left_ns < slice_ns ? left_ns : slice_ns);
+      left_ns -= slice_ns;
+      const py::gil_scoped_acquire acquire;
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    } while (!over && left_ns > 0);
+    return over;
+  }
+
+  py::dict result() {
+    {
+      py::gil_scoped_release release;
+      loop_->join();
+    }
+    const LoopResult& r = loop_->result();
+    py::list privileges;
+    for (int i = 0; i < r.privileges.count; ++i) privileges.append(std::string(r.privileges.lines[i]));
+    return py::dict(py::arg("reason") = stop_reason_name(r.reason), py::arg("message") = message(r),
+                    py::arg("steps") = r.steps, py::arg("episodes") = r.episodes,
+                    py::arg("seconds") = static_cast<double>(r.duration_ns) / kNsPerSecond,
+                    py::arg("mean_return") = r.mean_return, py::arg("confirmed") = r.confirmed,
+                    py::arg("counters") = counters(), py::arg("sent_hash") = r.sent_hash,
+                    py::arg("received_hash") = r.received_hash, py::arg("privileges") = privileges);
+  }
+
+  py::dict status() const {
+    const StatusBoard& b = link_.link.board;
+    return py::dict(py::arg("running") = b.running.load(), py::arg("reason") = stop_reason_name(b.reason.load()),
+                    py::arg("steps") = b.steps.load(), py::arg("episodes") = b.episodes.load(),
+                    py::arg("episode_steps") = b.episode_steps.load(), py::arg("mean_return") = b.mean_return.load(),
+                    py::arg("device_state") = b.device_state.load(), py::arg("counters") = counters());
+  }
+
+  py::object take_reward_error() {
+    py::object error = reward_.error;
+    reward_.error = py::none();
+    return error;
+  }
+
+  py::array take_records() { return drain(loop_->records(), dtype_); }
+  py::array take_episodes() { return drain(loop_->episodes(), episode_dtype()); }
+  py::dtype dtype() const { return dtype_; }
+  void request_stop() { loop_->request_stop(); }
+  void request_estop() { loop_->request_estop(); }
+  void set_learning(bool learn, bool explore) { loop_->set_learning(learn, explore); }
+
+ private:
+  static std::string message(const LoopResult& r) {
+    std::string text = r.message;
+    if (r.reason == StopReason::kArmRefused) text += std::string(" (") + status_text(r.ack_status) + ")";
+    return text;
+  }
+
+  py::dict counters() const {
+    py::dict out = link_counters(link_);
+    const LoopCounters& c = loop_->counters();
+#define X(name) out[#name] = c.name.get();
+    RTU_RUNTIME_LOOP_COUNTERS(X)
+#undef X
+    out["records_dropped"] = loop_->records().dropped();
+    out["episodes_dropped"] = loop_->episodes().dropped();
+    return out;
+  }
+
+  LoopOptions parse(const py::dict& d) {
+    LoopOptions o;
+    o.tick = tick_source(d["clock"].cast<std::string>());
+    o.session = d["session"].cast<uint32_t>();
+    o.seed = d["seed"].cast<uint64_t>();
+    o.first_episode = d["first_episode"].cast<uint32_t>();
+    o.learn = d["learn"].cast<bool>();
+    o.explore = d["explore"].cast<bool>();
+    o.dry_run = d["dry_run"].cast<bool>();
+    o.gate = d["gate"].cast<bool>();
+    o.handle_signals = d["handle_signals"].cast<bool>();
+    o.steps = d["steps"].cast<uint64_t>();
+    o.episodes = d["episodes"].cast<uint64_t>();
+    o.duration_ns = to_ns(d["seconds"].cast<double>());
+    o.has_target = !d["target_return"].is_none();
+    if (o.has_target) o.target_return = d["target_return"].cast<double>();
+    o.target_window = d["target_window"].cast<int>();
+    o.ttl_ms = d["ttl_ms"].cast<uint32_t>();
+    o.max_bad_actions = d["max_bad_actions"].cast<int>();
+    o.retry_ns = static_cast<int64_t>(d["retry_ms"].cast<double>() * 1e6);
+    o.retries = d["retries"].cast<int>();
+    o.reset_timeout_ns = to_ns(d["reset_timeout_s"].cast<double>());
+    o.ring_records = d["ring_records"].cast<size_t>();
+    o.ring_episodes = d["ring_episodes"].cast<size_t>();
+    o.realtime.realtime = d["realtime"].cast<bool>();
+    o.realtime.cpu = d["cpu"].cast<int>();
+    const auto limits = d["limits"].cast<std::vector<std::tuple<double, double, double, double>>>();
+    const double period_s = static_cast<double>(link_.hello.period_us) * 1e-6;
+    for (size_t i = 0; i < limits.size() && i < kMaxActuators; ++i) {
+      const auto& [low, high, slew_per_s, rest] = limits[i];
+      o.limits[i] = {static_cast<float>(low), static_cast<float>(high), static_cast<float>(slew_per_s * period_s),
+                     static_cast<float>(rest < low ? low : (rest > high ? high : rest))};
+    }
+    parse_reward(d["reward"].cast<py::dict>(), &o.reward);
+    return o;
+  }
+
+  void parse_reward(const py::dict& d, Reward* reward) {
+    const auto kind = d["kind"].cast<std::string>();
+    reward->kind = kind == "form" ? RewardKind::kForm : kind == "callable" ? RewardKind::kFunction : RewardKind::kFrame;
+    reward->bias = d["bias"].cast<float>();
+    fill(d["quadratic"].cast<py::list>(), reward->quadratic, kMaxObservations);
+    fill(d["cosine"].cast<py::list>(), reward->cosine, kMaxObservations);
+    fill(d["action"].cast<py::list>(), reward->action, kMaxActuators);
+    reward_.function = d["function"];
+    reward->self = &reward_;
+    reward->function = PyReward::evaluate;
+    reward->failed = &reward_.failed;
+  }
+
+  py::object link_object_;
+  py::object policy_object_;
+  PyLink& link_;
+  PyReward reward_;
+  py::dtype dtype_;
+  bool started_ = false;
+  std::unique_ptr<Loop> loop_;
+};
+
+// ------------------------------------------------------------------ policies that learn nothing
+
+std::unique_ptr<LinearPolicy> make_linear(int n_observations, const std::vector<float>& bias,
+                                          const std::vector<std::vector<float>>& gain, int n_levels) {
+  if (n_observations < 1 || n_observations > kMaxObservations || bias.empty() || bias.size() > kMaxActuators) {
+    throw py::value_error("n_observations and len(bias): 1..55 each");
+  }
+  auto p = std::make_unique<LinearPolicy>();
+  p->n_observations = n_observations;
+  p->n_actions = static_cast<int>(bias.size());
+  p->n_levels = n_levels;
+  if (!gain.empty() && gain.size() != bias.size()) throw py::value_error("gain: one row per action");
+  for (size_t k = 0; k < bias.size(); ++k) {
+    p->bias[k] = bias[k];
+    if (gain.empty()) continue;
+    if (gain[k].size() != static_cast<size_t>(n_observations))
+      throw py::value_error("gain: one column per observation");
+    for (size_t i = 0; i < gain[k].size(); ++i) p->gain[k][i] = gain[k][i];
+  }
+  return p;
+}
+
+struct PySignals {
+  bool caught_here = false;
+  void enter() {
+    if (!caught_here) catch_signals();
+    caught_here = true;
+  }
+  void leave() {
+    if (caught_here) release_signals();
+    caught_here = false;
+  }
+};
+
+}  // namespace
+}  // namespace rtu::runtime
+
+void bind_loop(py::module_& m) {
+  using namespace rtu::runtime;
+  py::class_<Policy>(m, "Policy")
+      .def_readonly("n_observations", &Policy::n_observations)
+      .def_readonly("n_actions", &Policy::n_actions)
+      .def_readonly("n_levels", &Policy::n_levels);
+
+  py::class_<LinearPolicy>(m, "LinearPolicy")
+      .def(py::init(&make_linear), py::arg("n_observations"), py::arg("bias"),
+           py::arg("gain") = std::vector<std::vector<float>>{}, py::arg("n_levels") = 0)
+      .def("policy", &LinearPolicy::policy, py::keep_alive<0, 1>())
+      .def_readonly("predictions", &LinearPolicy::predictions)
+      .def_readonly("lessons", &LinearPolicy::lessons)
+      .def_readonly("replaced", &LinearPolicy::replaced)
+      .def_readonly("last_reward", &LinearPolicy::last_reward);
+
+  py::class_<PyLink>(m, "Link")
+      .def(py::init<int, size_t>(), py::arg("fd"), py::arg("capture_bytes") = 0)
+      .def("handshake", &handshake)
+      .def("describe", &describe)
+      .def("estop",
+           [](PyLink& self, double timeout_s) {
+             if (self.fd < 0) return false;
+             self.link.estop_requests.fetch_add(1);
+             const int64_t give_up_ns = monotonic_clock().now() + to_ns(timeout_s);
+             py::gil_scoped_release release;
+             for (;;) {
+               const LinkOwner owner(self.link);
+               const int64_t now = monotonic_clock().now();
+               if (owner) return self.link.estop(give_up_ns - now);
+               if (now >= give_up_ns) return false;
+               monotonic_clock().sleep(now + 5 * kNsPerMs);
+             }
+           })
+      .def("disarm",
+           [](PyLink& self, double timeout_s) {
+             return exchange(self, [&](Link& link) { return link.disarm(to_ns(timeout_s)); }) == LinkStatus::kOk;
+           })
+      .def("clear_fault",
+           [](PyLink& self, double timeout_s) {
+             return exchange(self, [&](Link& link) { return link.clear_fault(to_ns(timeout_s)); }) == LinkStatus::kOk;
+           })
+      .def_property_readonly("last_session", [](const PyLink& self) { return self.link.last_session; })
+      .def("counters", &link_counters)
+      .def("captured",
+           [](const PyLink& self) { return py::make_tuple(captured(self.link.sent), captured(self.link.received)); })
+      .def("serve_control", &serve_control)
+      .def("close", [](PyLink& self) {
+        py::gil_scoped_release release;
+        self.close();
+      });
+
+  py::class_<PyLoop>(m, "Loop")
+      .def(py::init<py::object, py::object, const py::dict&>(), py::arg("link"), py::arg("policy"), py::arg("options"))
+      .def("start", &PyLoop::start)
+      .def("wait", &PyLoop::wait)
+      .def("result", &PyLoop::result)
+      .def("status", &PyLoop::status)
+      .def("drain", &PyLoop::take_records)
+      .def("drain_episodes", &PyLoop::take_episodes)
+      .def("dtype", &PyLoop::dtype)
+      .def("take_reward_error", &PyLoop::take_reward_error)
+      .def("request_stop", &PyLoop::request_stop)
+      .def("request_estop", &PyLoop::request_estop)
+      .def("set_learning", &PyLoop::set_learning);
+
+  py::class_<PySignals>(m, "Signals")
+      .def(py::init<>())
+      .def("enter", &PySignals::enter)
+      .def("leave", &PySignals::leave)
+      .def("count", [](const PySignals&) { return signals_caught(); });
+
+  m.def("episode_seed", &episode_seed);
+  m.def("stop_reasons", [] {
+    std::vector<std::string> names;
+#define X(name, text) names.emplace_back(text);
+    RTU_RUNTIME_STOP_REASONS(X)
+#undef X
+    return names;
+  });
+}
