@@ -14,17 +14,10 @@ import pytest
 from reference.policy_oracle import OraclePolicy
 
 from rtu_edge.export import ExportError, OnnxPolicy, drive, export_onnx, probe, verify_onnx
-from rtu_edge.export import verify as verify_module
 from rtu_edge.export.write import config_hash
 from rtu_edge.plants import Plant
 
 
-@pytest.fixture
-def oracle_is_its_own_copy(monkeypatch):
-    monkeypatch.setattr(verify_module, "copy_of", lambda agent: agent)
-
-
-@pytest.mark.usefixtures("oracle_is_its_own_copy")
 @pytest.mark.parametrize(
     "actions", [{"action_size": 1}, {"action_size": 3}, {"n_actions": 2}, {"n_actions": 5}], ids=str
 )
@@ -42,7 +35,6 @@ def test_every_shape_matches_the_oracle(cell, activation, body, hidden, actions,
     assert verify_onnx(tmp_path / "policy.onnx", agent, steps=200) <= bound
 
 
-@pytest.mark.usefixtures("oracle_is_its_own_copy")
 @pytest.mark.parametrize("seed", range(3))
 def test_units_may_share_a_pole(seed, tmp_path):
     agent = OraclePolicy(units=12, members=4, seed=seed)
@@ -50,7 +42,6 @@ def test_units_may_share_a_pole(seed, tmp_path):
     assert verify_onnx(tmp_path / "policy.onnx", agent, steps=200) <= 1e-6
 
 
-@pytest.mark.usefixtures("oracle_is_its_own_copy")
 @pytest.mark.parametrize("cell", ["linear", "nonlinear"])
 def test_slow_units_stay_close_over_1000_steps(cell, tmp_path):
     agent = OraclePolicy(units=32, hidden=(32,), cell=cell, r_max=0.9999, seed=4)
@@ -58,7 +49,6 @@ def test_slow_units_stay_close_over_1000_steps(cell, tmp_path):
     assert verify_onnx(tmp_path / "policy.onnx", agent, steps=1000) <= 1e-5
 
 
-@pytest.mark.usefixtures("oracle_is_its_own_copy")
 def test_large_mean_beside_a_small_deviation_loses_nothing(tmp_path):
     agent = OraclePolicy(seed=5)
     agent.normalizer["mean"] = np.array([1000.1, -20.3, 3.3])
@@ -68,7 +58,6 @@ def test_large_mean_beside_a_small_deviation_loses_nothing(tmp_path):
     assert verify_onnx(tmp_path / "policy.onnx", agent, steps=300) <= 2e-6
 
 
-@pytest.mark.usefixtures("oracle_is_its_own_copy")
 def test_raw_observations_stay_raw(tmp_path):
     agent = OraclePolicy(normalize_observation=False)
     export_onnx(agent, tmp_path / "policy.onnx")
@@ -77,7 +66,6 @@ def test_raw_observations_stay_raw(tmp_path):
     assert not any(c.name.startswith("normalizer") for c in model.graph.initializer)
 
 
-@pytest.mark.usefixtures("oracle_is_its_own_copy")
 def test_a_wrong_policy_is_found(tmp_path):
     agent = OraclePolicy(seed=6)
     export_onnx(agent, tmp_path / "policy.onnx")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from rtu_edge.export.policy import OnnxPolicy
 from rtu_edge.export.write import config_hash
 
-__all__ = ["Evaluation", "copy_of", "observations_like", "verify_onnx"]
+__all__ = ["Evaluation", "observations_like", "verify_onnx"]
 
 SEED = 2026
 # Observations wander: a part that lasts and a part that is new each step, within three deviations.
@@ -21,25 +19,15 @@ LASTING = 0.95
 WIDEST = 3.0
 
 
-def copy_of(agent: Any) -> Any:
-    """An agent of its own with the same state, by way of a checkpoint."""
-    import rtu_edge
-
-    with tempfile.TemporaryDirectory(prefix="rtu_edge-") as folder:
-        path = Path(folder) / "agent.ckpt"
-        agent.save(path)
-        return rtu_edge.load(path)
-
-
 class Evaluation:
     """An agent's policy without learning: what `drive` calls a follower.
 
     Args:
-        agent: it is copied, and left as it is.
+        agent: has copy(), begin() and predict(observation, explore=False); it is copied, and left as it is.
     """
 
     def __init__(self, agent: Any) -> None:
-        self._agent = copy_of(agent)
+        self._agent = agent.copy()
 
     def begin(self) -> None:
         """Start an episode."""

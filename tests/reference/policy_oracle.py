@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,9 @@ class OraclePolicy:
             "count": 1000,
         }
         self.begin()
+
+    def copy(self) -> OraclePolicy:
+        return copy.deepcopy(self)
 
     def begin(self) -> None:
         cell = self.config["cell"] != "none"
