@@ -1,0 +1,183 @@
+// A checkpoint is the list of sections, their canonical bytes and a CRC (docs/checkpoint.md). No component has a serialiser of its own.
+//
+//   0  magic "RTUEDGE\0"      8  version u32      12  text bytes u32     16  layout hash u64     24  payload bytes u64     32  sections u32     36  0 u32
+//   40 text (the configuration, UTF-8)            then per section: name[40], dtype u32, matrix u32, rows u32, cols u32
+//   then the canonical bytes of each section      then CRC-32 u32 of all before it.     Little-endian throughout.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "firmware_bridge/protocol/crc32.h"
+#include "native/core/arena.h"
+
+namespace rtu::core {
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "checkpoints are copied as they stand in memory");
+
+constexpr uint32_t kCheckpointVersion = 1;
+constexpr uint64_t kHeaderBytes = 40;
+constexpr uint64_t kSectionBytes = kNameBytes + 16;
+constexpr char kMagic[8] = {'R', 'T', 'U', 'E', 'D', 'G', 'E', 0};
+
+struct CheckpointHeader {
+  uint32_t version, text_bytes, sections;
+  uint64_t layout_hash, payload_bytes;
+};
+
+// FNV-1a, 64 bits.
+inline uint64_t fnv1a(uint64_t hash, const void* data, uint64_t n) {
+  const unsigned char* bytes = static_cast<const unsigned char*>(data);
+  for (uint64_t i = 0; i < n; ++i) hash = (hash ^ bytes[i]) * 1099511628211ULL;
+  return hash;
+}
+constexpr uint64_t kFnvStart = 14695981039346656037ULL;
+
+inline void describe_section(const Section& section, unsigned char* out) {  // kSectionBytes
+  const uint32_t words[] = {static_cast<uint32_t>(section.dtype), section.matrix ? 1U : 0U, section.rows, section.cols};
+  memcpy(out, section.name, kNameBytes);
+  memcpy(out + kNameBytes, words, sizeof words);
+}
+
+// Of the names, dtypes and shapes of what is saved: two states can be exchanged when theirs are equal.
+inline uint64_t layout_hash(const SectionTable& table) {
+  uint64_t hash = kFnvStart;
+  for (int i = 0; i < table.count; ++i) {
+    if (!table.sections[i].saved) continue;
+    unsigned char row[kSectionBytes];
+    describe_section(table.sections[i], row);
+    hash = fnv1a(hash, row, sizeof row);
+  }
+  return hash;
+}
+
+// The canonical bytes of one section, row after row.
+inline void gather(const Section& section, const unsigned char* base, unsigned char* out) {
+  const uint32_t size = dtype_bytes(section.dtype);
+  for (uint32_t i = 0; i < section.rows; ++i)
+    for (uint32_t j = 0; j < section.cols; ++j, out += size) memcpy(out, base + section.offset + section.index(i, j) * size, size);
+}
+
+inline void scatter(const Section& section, const unsigned char* in, unsigned char* base) {
+  const uint32_t size = dtype_bytes(section.dtype);
+  for (uint32_t i = 0; i < section.rows; ++i)
+    for (uint32_t j = 0; j < section.cols; ++j, in += size) memcpy(base + section.offset + section.index(i, j) * size, in, size);
+}
+
+// Of the canonical bytes of all that is saved.
+inline uint64_t state_hash(const SectionTable& table, const unsigned char* base) {
+  uint64_t hash = kFnvStart;
+  for (int s = 0; s < table.count; ++s) {
+    const Section& section = table.sections[s];
+    if (!section.saved) continue;
+    const uint32_t size = dtype_bytes(section.dtype);
+    for (uint32_t i = 0; i < section.rows; ++i)
+      for (uint32_t j = 0; j < section.cols; ++j) hash = fnv1a(hash, base + section.offset + section.index(i, j) * size, size);
+  }
+  return hash;
+}
+
+inline uint64_t payload_bytes(const SectionTable& table) {
+  uint64_t bytes = 0;
+  for (int i = 0; i < table.count; ++i)
+    if (table.sections[i].saved) bytes += table.sections[i].count() * dtype_bytes(table.sections[i].dtype);
+  return bytes;
+}
+
+inline uint32_t saved_sections(const SectionTable& table) {
+  uint32_t n = 0;
+  for (int i = 0; i < table.count; ++i) n += table.sections[i].saved ? 1U : 0U;
+  return n;
+}
+
+inline uint64_t checkpoint_bytes(const SectionTable& table, uint32_t text_bytes) {
+  return kHeaderBytes + text_bytes + saved_sections(table) * kSectionBytes + payload_bytes(table) + 4;
+}
+
+// out has room for checkpoint_bytes().
+inline void write_checkpoint(const SectionTable& table, const unsigned char* base, const char* text, uint32_t text_bytes, unsigned char* out) {
+  const uint64_t total = checkpoint_bytes(table, text_bytes), hash = layout_hash(table), payload = payload_bytes(table);
+  const uint32_t words[] = {kCheckpointVersion, text_bytes}, tail[] = {saved_sections(table), 0};
+  memcpy(out, kMagic, 8);
+  memcpy(out + 8, words, 8);
+  memcpy(out + 16, &hash, 8);
+  memcpy(out + 24, &payload, 8);
+  memcpy(out + 32, tail, 8);
+  unsigned char* at = out + kHeaderBytes;
+  memcpy(at, text, text_bytes);
+  at += text_bytes;
+  for (int i = 0; i < table.count; ++i) {
+    if (!table.sections[i].saved) continue;
+    describe_section(table.sections[i], at);
+    at += kSectionBytes;
+  }
+  for (int i = 0; i < table.count; ++i) {
+    const Section& section = table.sections[i];
+    if (!section.saved) continue;
+    gather(section, base, at);
+    at += section.count() * dtype_bytes(section.dtype);
+  }
+  const uint32_t crc = rtu_crc32(0, out, static_cast<size_t>(total - 4));
+  memcpy(at, &crc, 4);
+}
+
+// Checks the frame of n bytes: magic, version, sizes, CRC. header is filled on success only.
+inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointHeader& header) {
+  if (n < 12 || memcmp(data, kMagic, 8) != 0) return n < 12 ? Status::bad_size : Status::bad_magic;
+  CheckpointHeader read{};
+  memcpy(&read.version, data + 8, 4);
+  if (read.version != kCheckpointVersion) return Status::bad_version;
+  if (n < kHeaderBytes + 4) return Status::bad_size;
+  memcpy(&read.text_bytes, data + 12, 4);
+  memcpy(&read.layout_hash, data + 16, 8);
+  memcpy(&read.payload_bytes, data + 24, 8);
+  memcpy(&read.sections, data + 32, 4);
+  const uint64_t room = n - kHeaderBytes - 4, table_bytes = read.sections * kSectionBytes;
+  if (read.payload_bytes > room || table_bytes > room || read.text_bytes > room || read.payload_bytes + table_bytes + read.text_bytes != room)
+    return Status::bad_size;
+  uint32_t crc = 0;
+  memcpy(&crc, data + n - 4, 4);
+  if (crc != rtu_crc32(0, data, static_cast<size_t>(n - 4))) return Status::bad_crc;
+  header = read;
+  return Status::ok;
+}
+
+template <class T>
+bool finite_values(const unsigned char* data, uint64_t count) {
+  for (uint64_t i = 0; i < count; ++i) {
+    T x = 0;
+    memcpy(&x, data + i * sizeof(T), sizeof(T));
+    if (!(x - x == T(0))) return false;
+  }
+  return true;
+}
+
+// Reads a whole checkpoint into memory laid out by `table`. On failure the memory is as before; `where` names the section of a bad value.
+inline Status read_checkpoint(const SectionTable& table, const unsigned char* data, uint64_t n, unsigned char* base, const char*& where) {
+  CheckpointHeader header{};
+  const Status status = open_checkpoint(data, n, header);
+  if (failed(status)) return status;
+  if (header.layout_hash != layout_hash(table) || header.payload_bytes != payload_bytes(table)) return Status::bad_layout;
+  const unsigned char* const payload = data + n - 4 - header.payload_bytes;
+  const bool passes[] = {true, false};  // first look at every value, then write
+  for (const bool check : passes) {
+    const unsigned char* at = payload;
+    for (int i = 0; i < table.count; ++i) {
+      const Section& section = table.sections[i];
+      if (!section.saved) continue;
+      const bool good = !check || (section.dtype == DType::f32   ? finite_values<float>(at, section.count())
+                                   : section.dtype == DType::f64 ? finite_values<double>(at, section.count())
+                                                                 : true);
+      if (!good) {
+        where = section.name;
+        return Status::bad_value;
+      }
+      if (!check) scatter(section, at, base);
+      at += section.count() * dtype_bytes(section.dtype);
+    }
+  }
+  return Status::ok;
+}
+
+}  // namespace rtu::core

@@ -1,0 +1,92 @@
+#include "native/runtime/isa.h"
+
+#include <string.h>
+
+namespace rtu::runtime {
+
+namespace {
+
+using kernels::Kernels;
+
+struct Candidate {
+  const char* name;
+  const Kernels<float>* table;  // null: not of this architecture
+  bool runs;
+};
+
+int candidates(Candidate* out) {
+  int n = 0;
+  out[n++] = {"scalar", kernels::kScalar, true};
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  out[n++] = {"sse2", kernels::kSse2, true};
+  out[n++] = {"avx2", kernels::kAvx2, __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0};
+  out[n++] = {"avx512", kernels::kAvx512,
+              __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+                  __builtin_cpu_supports("avx512bw") != 0};
+  out[n++] = {"neon", nullptr, false};
+#elif defined(__aarch64__)
+  out[n++] = {"neon", kernels::kNeon, true};
+  for (const char* other : {"sse2", "avx2", "avx512"}) out[n++] = {other, nullptr, false};
+#else
+  for (const char* other : {"sse2", "avx2", "avx512", "neon"}) out[n++] = {other, nullptr, false};
+#endif
+  return n;
+}
+
+}  // namespace
+
+const Kernels<float>* choose_kernels(const char* forced, const char*& error) {
+  Candidate list[5];
+  const int n = candidates(list);
+  if (forced == nullptr || *forced == 0) {
+    const Kernels<float>* best = kernels::kScalar;
+    for (int i = 0; i < n; ++i)
+      if (list[i].runs) best = list[i].table;
+    return best;
+  }
+  for (int i = 0; i < n; ++i) {
+    if (strcmp(list[i].name, forced) != 0) continue;
+    if (list[i].runs) return list[i].table;
+    error = list[i].table == nullptr ? "is not of this architecture" : "is not supported by this processor";
+    return nullptr;
+  }
+  error = "is unknown; choose scalar, sse2, avx2, avx512 or neon";
+  return nullptr;
+}
+
+int available_kernels(const Kernels<float>** out) {
+  Candidate list[5];
+  const int n = candidates(list);
+  int found = 0;
+  for (int i = 0; i < n; ++i)
+    if (list[i].runs) out[found++] = list[i].table;
+  return found;
+}
+
+unsigned long flush_denormals() {
+#if defined(__x86_64__)
+  const unsigned int state = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(state | 0x8040U);  // flush to zero, denormals are zero
+  return state;
+#elif defined(__aarch64__)
+  unsigned long state = 0;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(state));
+  __asm__ volatile("msr fpcr, %0" : : "r"(state | (1UL << 24U)));
+  return state;
+#else
+  return 0;
+#endif
+}
+
+void restore_denormals(unsigned long state) {
+#if defined(__x86_64__)
+  __builtin_ia32_ldmxcsr(static_cast<unsigned int>(state));
+#elif defined(__aarch64__)
+  __asm__ volatile("msr fpcr, %0" : : "r"(state));
+#else
+  (void)state;
+#endif
+}
+
+}  // namespace rtu::runtime

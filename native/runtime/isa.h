@@ -1,0 +1,19 @@
+// Which kernels run: chosen once, at load. RTU_EDGE_ISA forces one of them by name.
+#pragma once
+
+#include "native/kernels/kernels.h"
+
+namespace rtu::runtime {
+
+// The widest table that this processor runs, or the one that RTU_EDGE_ISA names; null when the name is unknown or the processor lacks it,
+// and then `error` says why.
+const kernels::Kernels<float>* choose_kernels(const char* forced, const char*& error);
+
+// Names of the tables of this build that this processor runs, widest last; returns how many (at most 5).
+int available_kernels(const kernels::Kernels<float>** out);
+
+// Flush-to-zero for denormal numbers in this thread; returns the state before, for restore_denormals().
+unsigned long flush_denormals();
+void restore_denormals(unsigned long state);
+
+}  // namespace rtu::runtime
