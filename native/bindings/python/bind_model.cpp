@@ -1,0 +1,72 @@
+// The instruction set, and what all learners share.
+#include "native/bindings/python/model.h"
+
+#include "native/learners/network.h"
+
+namespace rtu::bindings {
+
+namespace {
+const kernels::Kernels<float>* chosen = nullptr;
+}
+
+template <>
+const kernels::Kernels<float>* kernels_for<float>() {
+  return chosen;
+}
+template <>
+const kernels::Kernels<double>* kernels_for<double>() {
+  return kernels::kScalarDouble;
+}
+
+void bind_model(py::module_& m) {
+  const char* forced = std::getenv("RTU_EDGE_ISA");
+  const char* error = nullptr;
+  chosen = runtime::choose_kernels(forced, error);
+  if (chosen == nullptr) throw py::import_error("RTU_EDGE_ISA=" + std::string(forced) + " " + error);
+  m.attr("isa") = chosen->name;
+  m.attr("lanes") = chosen->lanes;
+  m.def("available_isas", [] {
+    const kernels::Kernels<float>* tables[5];
+    const int n = runtime::available_kernels(tables);
+    std::vector<std::string> names;
+    for (int i = 0; i < n; ++i) names.emplace_back(tables[i]->name);
+    return py::tuple(py::cast(names));
+  });
+  m.attr("checkpoint_version") = core::kCheckpointVersion;
+  m.attr("max_layers") = learners::kMaxLayers;
+
+  m.def("check_vector", [](const py::object& object, py::ssize_t n, const std::string& what) { (void)vector_from<float>(object, n, what.c_str()); });
+
+  // (status, version, text, sections): status 0 when the frame of the checkpoint is whole.
+  m.def("open_checkpoint", [](const py::bytes& data) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr()));
+    const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));
+    core::CheckpointHeader header{};
+    const core::Status status = core::open_checkpoint(bytes, n, header);
+    py::list sections;
+    std::string text;
+    if (status == core::Status::ok) {
+      text.assign(reinterpret_cast<const char*>(bytes + core::kHeaderBytes), header.text_bytes);
+      const unsigned char* at = bytes + core::kHeaderBytes + header.text_bytes;
+      for (uint32_t i = 0; i < header.sections; ++i, at += core::kSectionBytes) {
+        uint32_t words[4];
+        std::memcpy(words, at + core::kNameBytes, sizeof words);
+        const py::tuple shape = words[1] != 0 ? py::make_tuple(words[2], words[3]) : py::make_tuple(words[2]);
+        const auto* name = reinterpret_cast<const char*>(at);
+        sections.append(py::make_tuple(std::string(name, strnlen(name, core::kNameBytes)), numpy_dtype(static_cast<core::DType>(words[0])), shape));
+      }
+    }
+    return py::make_tuple(static_cast<int>(status), header.version, py::bytes(text), sections);
+  });
+  py::class_<Model>(m, "Model")
+      .def_property_readonly("nbytes", &Model::bytes)
+      .def("hash", &Model::hash)
+      .def("sections", &Model::sections)
+      .def("get", &Model::get, py::arg("name"))
+      .def("set", &Model::set, py::arg("name"), py::arg("value"))
+      .def("save", &Model::save, py::arg("text"))
+      .def("load", &Model::load, py::arg("data"))
+      .def("flush", &Model::flush);
+}
+
+}  // namespace rtu::bindings

@@ -1,0 +1,107 @@
+#include "native/bindings/python/configuration.h"
+
+#include <string>
+
+#include "native/bindings/python/model.h"
+
+namespace rtu::bindings {
+
+namespace {
+
+template <class V>
+V take(const py::dict& d, const char* key) {
+  if (!d.contains(key)) throw py::key_error(key);
+  return d[key].cast<V>();
+}
+
+template <class E>
+E choice(const py::dict& d, const char* key, std::initializer_list<std::pair<const char*, E>> options) {
+  const auto value = take<std::string>(d, key);
+  for (const auto& [name, e] : options)
+    if (value == name) return e;
+  refuse(std::string(key) + ": unknown choice " + value);
+}
+
+optim::OptimizerConfig optimizer(const py::dict& d) {
+  optim::OptimizerConfig out;
+  out.rule = choice<optim::Rule>(d, "rule", {{"obgd", optim::Rule::obgd}, {"sgd", optim::Rule::sgd}, {"adam", optim::Rule::adam}});
+  out.step_size = take<double>(d, "step_size");
+  out.kappa = take<double>(d, "kappa");
+  return out;
+}
+
+learners::NetworkConfig body(const py::dict& d) {
+  learners::NetworkConfig out;
+  out.cell = cell_configuration(d);
+  const auto hidden = take<std::vector<int>>(d, "hidden");
+  for (const int width : hidden) out.hidden[out.layers++] = width;  // at most kMaxLayers: rtu_edge.agents has checked
+  out.sparsity = take<double>(d, "sparsity");
+  return out;
+}
+
+learners::HeadConfig head(const py::dict& d, double gamma, const py::dict& optimizer_settings) {
+  learners::HeadConfig out;
+  const auto decay = take<py::dict>(d, "trace_decay");
+  out.decay_recurrent = gamma * take<double>(decay, "recurrent");
+  out.decay_body = gamma * take<double>(decay, "body");
+  out.decay_head = gamma * take<double>(decay, "head");
+  out.optimizer = optimizer(optimizer_settings);
+  return out;
+}
+
+}  // namespace
+
+cells::RtuConfig cell_configuration(const py::dict& d) {
+  cells::RtuConfig out;
+  using cells::CellKind;
+  using kernels::Activation;
+  out.kind = choice<CellKind>(d, "cell", {{"linear", CellKind::linear}, {"nonlinear", CellKind::nonlinear}, {"none", CellKind::none}});
+  out.activation = choice<Activation>(d, "activation", {{"relu", Activation::relu}, {"tanh", Activation::tanh}, {"identity", Activation::identity}});
+  out.inputs = take<int>(d, "n_inputs");
+  out.members = take<int>(d, "units_per_pole");
+  out.poles = take<int>(d, "units") / out.members;
+  out.r_min = take<double>(d, "r_min");
+  out.r_max = take<double>(d, "r_max");
+  out.max_phase = take<double>(d, "max_phase");
+  return out;
+}
+
+learners::StreamAcConfig stream_ac_configuration(const py::dict& d) {
+  learners::StreamAcConfig out;
+  out.observations = take<int>(d, "n_inputs");
+  out.policy.discrete = take<bool>(d, "discrete");
+  out.policy.actions = take<int>(d, "n_outputs");
+  out.policy.sigma_floor = take<double>(d, "sigma_floor");
+  out.body = body(d);
+  out.gamma = take<double>(d, "gamma");
+  out.actor = head(d, out.gamma, take<py::dict>(d, "actor"));
+  out.critic = head(d, out.gamma, take<py::dict>(d, "critic"));
+  out.shared_body = take<std::string>(d, "body") == "shared";
+  out.entropy = take<double>(d, "entropy");
+  out.normalize_observation = take<bool>(d, "normalize_observation");
+  out.scale_reward = take<bool>(d, "scale_reward");
+  out.recompute = take<bool>(d, "recompute");
+  return out;
+}
+
+learners::TdConfig td_configuration(const py::dict& d) {
+  learners::TdConfig out;
+  out.inputs = take<int>(d, "n_inputs");
+  out.body = body(d);
+  out.gamma = take<double>(d, "gamma");
+  out.head = head(d, out.gamma, take<py::dict>(d, "optimizer"));
+  out.normalize_input = take<bool>(d, "normalize_observation");
+  return out;
+}
+
+learners::RegressorConfig regressor_configuration(const py::dict& d) {
+  learners::RegressorConfig out;
+  out.inputs = take<int>(d, "n_inputs");
+  out.outputs = take<int>(d, "n_outputs");
+  out.body = body(d);
+  out.head.optimizer = optimizer(take<py::dict>(d, "optimizer"));
+  out.normalize_input = take<bool>(d, "normalize_observation");
+  return out;
+}
+
+}  // namespace rtu::bindings

@@ -1,0 +1,17 @@
+// Native configurations from the plain dictionaries that rtu_edge.agents has checked.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "native/learners/stream_ac.h"
+#include "native/learners/supervised.h"
+#include "native/learners/td_lambda.h"
+
+namespace rtu::bindings {
+
+cells::RtuConfig cell_configuration(const pybind11::dict& d);
+learners::StreamAcConfig stream_ac_configuration(const pybind11::dict& d);
+learners::TdConfig td_configuration(const pybind11::dict& d);
+learners::RegressorConfig regressor_configuration(const pybind11::dict& d);
+
+}  // namespace rtu::bindings

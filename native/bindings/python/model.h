@@ -1,0 +1,190 @@
+// What every learner shows to Python: sections of an arena, a hash, checkpoint bytes. The step functions are with each learner's binding.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "native/core/checkpoint.h"
+#include "native/runtime/isa.h"
+
+namespace rtu::bindings {
+
+namespace py = pybind11;
+
+// ValueError: what is wrong, what was given, what is allowed.
+[[noreturn]] inline void refuse(const std::string& message) { throw py::value_error(message); }
+
+// The kernels of float, chosen once; of double, always the scalar reference.
+template <class T>
+const kernels::Kernels<T>* kernels_for();
+template <>
+const kernels::Kernels<float>* kernels_for<float>();
+template <>
+const kernels::Kernels<double>* kernels_for<double>();
+
+// Sets flush-to-zero for as long as it lives.
+class DenormalsFlushed {
+ public:
+  DenormalsFlushed() : state_(runtime::flush_denormals()) {}
+  ~DenormalsFlushed() { runtime::restore_denormals(state_); }
+  DenormalsFlushed(const DenormalsFlushed&) = delete;
+  DenormalsFlushed& operator=(const DenormalsFlushed&) = delete;
+
+ private:
+  unsigned long state_;
+};
+
+struct FreeDeleter {
+  void operator()(unsigned char* p) const { std::free(p); }
+};
+using Memory = std::unique_ptr<unsigned char, FreeDeleter>;
+
+inline Memory allocate(uint64_t bytes) {
+  auto* data = static_cast<unsigned char*>(std::aligned_alloc(core::kAlignment, (bytes + core::kAlignment) / core::kAlignment * core::kAlignment));
+  if (data == nullptr) throw std::bad_alloc();
+  std::memset(data, 0, bytes);
+  return Memory(data);
+}
+
+inline py::dtype numpy_dtype(core::DType dtype) {
+  switch (dtype) {
+    case core::DType::f32: return py::dtype::of<float>();
+    case core::DType::f64: return py::dtype::of<double>();
+    case core::DType::u64: return py::dtype::of<uint64_t>();
+    default: return py::dtype::of<int32_t>();
+  }
+}
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  Model() = default;
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  // Applies what is pending, so that weights and hashes do not depend on when one looks.
+  virtual void flush() = 0;
+
+  uint64_t bytes() const { return bytes_; }
+  uint64_t hash() {
+    flush();
+    return core::state_hash(*table_, memory_.get());
+  }
+
+  py::list sections() const {
+    py::list rows;
+    for (int i = 0; i < table_->count; ++i) {
+      const core::Section& s = table_->sections[i];
+      const py::tuple shape = s.matrix ? py::make_tuple(s.rows, s.cols) : py::make_tuple(s.rows);
+      rows.append(py::make_tuple(std::string(s.name), numpy_dtype(s.dtype), shape, s.count() * core::dtype_bytes(s.dtype), s.offset, s.saved));
+    }
+    return rows;
+  }
+
+  py::array get(const std::string& name) {
+    flush();
+    const core::Section& s = find(name);
+    std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(s.rows)};
+    if (s.matrix) shape.push_back(static_cast<py::ssize_t>(s.cols));
+    py::array out(numpy_dtype(s.dtype), shape);
+    core::gather(s, memory_.get(), static_cast<unsigned char*>(out.mutable_data()));
+    return out;
+  }
+
+  void set(const std::string& name, const py::array& value) {
+    const core::Section& s = find(name);
+    const bool fits = s.matrix ? value.ndim() == 2 && value.shape(0) == s.rows && value.shape(1) == s.cols : value.ndim() == 1 && value.shape(0) == s.rows;
+    if (!fits) refuse(name + ": wrong shape");
+    if (!value.dtype().is(numpy_dtype(s.dtype)) && !value.dtype().equal(numpy_dtype(s.dtype))) refuse(name + ": wrong dtype");
+    if ((value.flags() & py::array::c_style) == 0) refuse(name + ": not contiguous");
+    flush();
+    core::scatter(s, static_cast<const unsigned char*>(value.data()), memory_.get());
+  }
+
+  py::bytes save(const std::string& text) {
+    flush();
+    const uint64_t n = core::checkpoint_bytes(*table_, static_cast<uint32_t>(text.size()));
+    py::bytes out(nullptr, static_cast<py::ssize_t>(n));
+    core::write_checkpoint(*table_, memory_.get(), text.data(), static_cast<uint32_t>(text.size()),
+                           reinterpret_cast<unsigned char*>(PyBytes_AS_STRING(out.ptr())));
+    return out;
+  }
+
+  // (status, section): 0 on success.
+  py::tuple load(const py::bytes& data) {
+    flush();
+    const char* where = "";
+    const core::Status status = core::read_checkpoint(*table_, reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr())),
+                                                      static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr())), memory_.get(), where);
+    return py::make_tuple(static_cast<int>(status), std::string(where));
+  }
+
+ protected:
+  // Plans with `make(builder)` and binds with it again over fresh, zeroed memory.
+  template <class Make>
+  auto build(uint32_t lanes, Make make) {
+    table_ = std::make_unique<core::SectionTable>();
+    core::Builder plan(nullptr, table_.get(), lanes);
+    (void)make(plan);
+    if (core::failed(table_->status)) refuse("the configuration has more sections than a layout can hold (" + std::to_string(core::kMaxSections) + ")");
+    bytes_ = plan.bytes();
+    memory_ = allocate(bytes_);
+    core::Builder bind(memory_.get(), nullptr, lanes);
+    return make(bind);
+  }
+
+ private:
+  const core::Section& find(const std::string& name) const {
+    for (int i = 0; i < table_->count; ++i)
+      if (name == table_->sections[i].name) return table_->sections[i];
+    throw py::key_error("no section is named " + name);
+  }
+
+  std::unique_ptr<core::SectionTable> table_;
+  Memory memory_;
+  uint64_t bytes_ = 0;
+};
+
+// A vector of n finite numbers as T: any real array or sequence of the right length.
+template <class T>
+std::vector<T> vector_from(const py::handle& object, py::ssize_t n, const char* what) {
+  const py::array a = py::array::ensure(object);
+  if (!a) {
+    PyErr_Clear();
+    refuse(std::string(what) + ": expected an array of " + std::to_string(n) + " numbers");
+  }
+  const char kind = a.dtype().kind();
+  if (kind != 'f' && kind != 'i' && kind != 'u' && kind != 'b')
+    refuse(std::string(what) + ": expected real numbers (float32 or float64), got dtype " + std::string(py::str(a.dtype())));
+  if (a.ndim() != 1 || a.shape(0) != n) {
+    const std::string shape = py::str(a.attr("shape"));
+    refuse(std::string(what) + ": expected shape (" + std::to_string(n) + ",), got " + shape);
+  }
+  const auto values = py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(a);
+  std::vector<T> out(values.data(), values.data() + n);
+  for (py::ssize_t i = 0; i < n; ++i)
+    if (!std::isfinite(out[static_cast<size_t>(i)]))
+      refuse(std::string(what) + "[" + std::to_string(i) + "] is " + std::string(py::str(a[py::int_(i)])) + ": expected a finite number");
+  return out;
+}
+
+template <class T>
+py::array_t<T> array_from(const T* data, py::ssize_t n) {
+  return py::array_t<T>(n, data);
+}
+
+inline void check(core::Status status, const char* what) {
+  if (status == core::Status::ok) return;
+  if (status == core::Status::order) throw std::runtime_error(std::string(what) + ": out of order");
+  if (status == core::Status::non_finite) refuse(std::string(what) + ": expected finite numbers");
+  refuse(std::string(what) + ": refused with status " + std::to_string(static_cast<int>(status)));
+}
+
+}  // namespace rtu::bindings

@@ -1,0 +1,16 @@
+// rtu_edge._core: what Python sees of the core. One bind_*.cpp per subject.
+#include <pybind11/pybind11.h>
+
+namespace rtu::bindings {
+void bind_model(pybind11::module_& m);
+void bind_cell(pybind11::module_& m);
+void bind_agent(pybind11::module_& m);
+void bind_loop(pybind11::module_& m);
+}  // namespace rtu::bindings
+
+PYBIND11_MODULE(_core, m) {
+  rtu::bindings::bind_model(m);
+  rtu::bindings::bind_cell(m);
+  rtu::bindings::bind_agent(m);
+  rtu::bindings::bind_loop(m);
+}
