@@ -1,7 +1,7 @@
 // The instruction set, and what all learners share.
 #include "native/bindings/python/model.h"
 
-#include "native/learners/network.h"
+#include "native/bindings/python/configuration.h"
 
 namespace rtu::bindings {
 
@@ -17,6 +17,27 @@ template <>
 const kernels::Kernels<double>* kernels_for<double>() {
   return kernels::kScalarDouble;
 }
+
+namespace {
+
+template <class T>
+py::tuple plan_of(const std::string& kind, const py::dict& config) {
+  auto table = std::make_unique<core::SectionTable>();
+  core::Builder arena(nullptr, table.get(), static_cast<uint32_t>(kernels_for<T>()->lanes));
+  if (kind == "stream_ac")
+    (void)learners::make_stream_ac<T>(arena, stream_ac_configuration(config));
+  else if (kind == "td_predictor")
+    (void)learners::make_td<T>(arena, td_configuration(config));
+  else
+    (void)learners::make_regressor<T>(arena, regressor_configuration(config));
+  return py::make_tuple(arena.bytes(), section_rows(*table));
+}
+
+py::tuple plan(const std::string& kind, const py::dict& config, const std::string& dtype) {
+  return dtype == "float64" ? plan_of<double>(kind, config) : plan_of<float>(kind, config);
+}
+
+}  // namespace
 
 void bind_model(py::module_& m) {
   const char* forced = std::getenv("RTU_EDGE_ISA");
@@ -45,19 +66,23 @@ void bind_model(py::module_& m) {
     const core::Status status = core::open_checkpoint(bytes, n, header);
     py::list sections;
     std::string text;
+    if (status == core::Status::bad_version) std::memcpy(&header.version, bytes + 8, sizeof header.version);
     if (status == core::Status::ok) {
       text.assign(reinterpret_cast<const char*>(bytes + core::kHeaderBytes), header.text_bytes);
       const unsigned char* at = bytes + core::kHeaderBytes + header.text_bytes;
       for (uint32_t i = 0; i < header.sections; ++i, at += core::kSectionBytes) {
         uint32_t words[4];
         std::memcpy(words, at + core::kNameBytes, sizeof words);
-        const py::tuple shape = words[1] != 0 ? py::make_tuple(words[2], words[3]) : py::make_tuple(words[2]);
+        const py::tuple shape = words[1] != 0 ? py::tuple(py::make_tuple(words[2], words[3])) : py::tuple(py::make_tuple(words[2]));
         const auto* name = reinterpret_cast<const char*>(at);
         sections.append(py::make_tuple(std::string(name, strnlen(name, core::kNameBytes)), numpy_dtype(static_cast<core::DType>(words[0])), shape));
       }
     }
     return py::make_tuple(static_cast<int>(status), header.version, py::bytes(text), sections);
   });
+  // (bytes, sections) of a configuration, before anything is allocated.
+  m.def("plan", &plan, py::arg("kind"), py::arg("config"), py::arg("dtype"));
+
   py::class_<Model>(m, "Model")
       .def_property_readonly("nbytes", &Model::bytes)
       .def("hash", &Model::hash)

@@ -62,6 +62,17 @@ inline py::dtype numpy_dtype(core::DType dtype) {
   }
 }
 
+// (name, dtype, shape, bytes, offset, saved) of each section.
+inline py::list section_rows(const core::SectionTable& table) {
+  py::list rows;
+  for (int i = 0; i < table.count; ++i) {
+    const core::Section& s = table.sections[i];
+    const py::tuple shape = s.matrix ? py::tuple(py::make_tuple(s.rows, s.cols)) : py::tuple(py::make_tuple(s.rows));
+    rows.append(py::make_tuple(std::string(s.name), numpy_dtype(s.dtype), shape, s.count() * core::dtype_bytes(s.dtype), s.offset, s.saved));
+  }
+  return rows;
+}
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -78,15 +89,7 @@ class Model {
     return core::state_hash(*table_, memory_.get());
   }
 
-  py::list sections() const {
-    py::list rows;
-    for (int i = 0; i < table_->count; ++i) {
-      const core::Section& s = table_->sections[i];
-      const py::tuple shape = s.matrix ? py::make_tuple(s.rows, s.cols) : py::make_tuple(s.rows);
-      rows.append(py::make_tuple(std::string(s.name), numpy_dtype(s.dtype), shape, s.count() * core::dtype_bytes(s.dtype), s.offset, s.saved));
-    }
-    return rows;
-  }
+  py::list sections() const { return section_rows(*table_); }
 
   py::array get(const std::string& name) {
     flush();
