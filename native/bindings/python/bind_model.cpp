@@ -49,9 +49,9 @@ void bind_model(py::module_& m) {
   m.def("available_isas", [] {
     const kernels::Kernels<float>* tables[5];
     const int n = runtime::available_kernels(tables);
-    std::vector<std::string> names;
-    for (int i = 0; i < n; ++i) names.emplace_back(tables[i]->name);
-    return py::tuple(py::cast(names));
+    py::list names;
+    for (int i = 0; i < n; ++i) names.append(tables[i]->name);
+    return py::tuple(names);
   });
   m.attr("checkpoint_version") = core::kCheckpointVersion;
   m.attr("max_layers") = learners::kMaxLayers;

@@ -1,5 +1,7 @@
 #include "native/bindings/python/configuration.h"
 
+#include <pybind11/stl.h>
+
 #include <string>
 
 #include "native/bindings/python/model.h"
