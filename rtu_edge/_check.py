@@ -33,7 +33,9 @@ def check_number(name: str, value: object, low: float, high: float, *, open_low:
     except (TypeError, ValueError):
         number = float("nan")
     if isinstance(value, (bool, str)) or not low <= number <= high or (open_low and number == low):
-        raise ConfigError(f"{name} = {value!r}: expected a number {'above' if open_low else 'from'} {low:g} to {high:g}")
+        raise ConfigError(
+            f"{name} = {value!r}: expected a number {'above' if open_low else 'from'} {low:g} to {high:g}"
+        )
     return number
 
 

@@ -47,7 +47,9 @@ def _decays(value: float | Mapping[str, float]) -> dict[str, float]:
     return {group: check_number(f"trace_decay.{group}", given[group], 0.0, 1.0) for group in _GROUPS}
 
 
-def _optimizer(name: str, rule: str, settings: Mapping[str, float] | None, *, step_size: float, kappa: float) -> dict[str, Any]:
+def _optimizer(
+    name: str, rule: str, settings: Mapping[str, float] | None, *, step_size: float, kappa: float
+) -> dict[str, Any]:
     given = check_keys(name, settings or {}, ("step_size", "kappa"))
     default = step_size if rule == "obgd" else 1e-3
     return {
@@ -66,7 +68,9 @@ class _Learner:
     _core: Any
     _config: dict[str, Any]
 
-    def _start(self, native: type, native_config: dict[str, Any], arguments: dict[str, Any], dtype: str, seed: int) -> None:
+    def _start(
+        self, native: type, native_config: dict[str, Any], arguments: dict[str, Any], dtype: str, seed: int
+    ) -> None:
         check_choice("dtype", dtype, ("float32", "float64"))
         self._config = {"kind": self.kind, **arguments, "dtype": dtype, "seed": check_seed(seed)}
         self._native_config = native_config
@@ -85,7 +89,8 @@ class _Learner:
     @property
     def dtype(self) -> np.dtype[Any]:
         """float32 or float64."""
-        return np.dtype(self._config["dtype"])
+        name: str = self._config["dtype"]
+        return np.dtype(name)
 
     @property
     def nbytes(self) -> int:
@@ -342,7 +347,11 @@ class StreamAC(_Learner):
         return self._core.predict(observation, explore, check_number("periods", periods, 0.0, 1e3, open_low=True))
 
     def learn(
-        self, reward: float, terminated: bool = False, truncated: bool = False, executed: npt.ArrayLike | int | None = None
+        self,
+        reward: float,
+        terminated: bool = False,
+        truncated: bool = False,
+        executed: npt.ArrayLike | int | None = None,
     ) -> None:
         """Second half of a step: learns from the transition that ended in the observation just predicted.
 
@@ -382,7 +391,7 @@ class StreamAC(_Learner):
 
     @property
     def last_step(self) -> dict[str, float]:
-        """"value", "delta", "step_size_actor", "step_size_critic" of the last learn()."""
+        """ "value", "delta", "step_size_actor", "step_size_critic" of the last learn()."""
         return _info(self._core.info)
 
 
@@ -422,7 +431,9 @@ class TDPredictor(_Learner):
         dtype: str = "float32",
     ) -> None:
         arguments = {
-            **_signal_arguments(n_inputs, units, hidden, cell, activation, units_per_pole, optimizer, r_min, r_max, max_phase, sparsity),
+            **_signal_arguments(
+                n_inputs, units, hidden, cell, activation, units_per_pole, optimizer, r_min, r_max, max_phase, sparsity
+            ),
             "gamma": check_number("gamma", gamma, 0.0, 1.0),
             "trace_decay": _decays(trace_decay),
             "normalize_observation": bool(normalize_observation),
@@ -452,7 +463,7 @@ class TDPredictor(_Learner):
 
     @property
     def last_step(self) -> dict[str, float]:
-        """"value", "delta", "step_size_critic" of the last step."""
+        """ "value", "delta", "step_size_critic" of the last step."""
         return _info(self._core.info)
 
 
@@ -492,7 +503,9 @@ class OnlineRegressor(_Learner):
         dtype: str = "float32",
     ) -> None:
         arguments = {
-            **_signal_arguments(n_inputs, units, hidden, cell, activation, units_per_pole, optimizer, r_min, r_max, max_phase, sparsity),
+            **_signal_arguments(
+                n_inputs, units, hidden, cell, activation, units_per_pole, optimizer, r_min, r_max, max_phase, sparsity
+            ),
             "n_outputs": check_int("n_outputs", n_outputs, 1, 4096),
             "normalize_observation": bool(normalize_observation),
         }

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
-from rtu_edge._check import check_choice, check_int, check_number, check_seed, check_sections
+from rtu_edge._check import check_choice, check_int, check_number, check_sections, check_seed
 from rtu_edge.errors import ConfigError
 
 __all__ = ["LinearRTU", "NonlinearRTU"]
@@ -179,5 +179,7 @@ def cell_config(
     if units % units_per_pole != 0:
         raise ConfigError(f"units_per_pole = {units_per_pole}: expected a divisor of units = {units}")
     if kind == "nonlinear" and units_per_pole != 1:
-        raise ConfigError(f"units_per_pole = {units_per_pole}: expected 1 for the nonlinear RTU, whose units share no traces")
+        raise ConfigError(
+            f"units_per_pole = {units_per_pole}: expected 1 for the nonlinear RTU, whose units share no traces"
+        )
     return config

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rtu_edge import _core
-from rtu_edge.agents import _KINDS
 from rtu_edge._check import check_choice
+from rtu_edge.agents import _KINDS
 
 __all__ = ["Plan", "plan"]
 
@@ -37,7 +38,10 @@ class Plan:
     def __str__(self) -> str:
         """A table for people."""
         width = max(len(name) for name, *_ in self.sections)
-        rows = [f"{name:{width}}  {dtype:8} {'x'.join(map(str, shape)):>10} {nbytes:>9}" for name, dtype, shape, nbytes in self.sections]
+        rows = [
+            f"{name:{width}}  {dtype:8} {'x'.join(map(str, shape)):>10} {nbytes:>9}"
+            for name, dtype, shape, nbytes in self.sections
+        ]
         operations = ", ".join(f"{part} {count}" for part, count in self.flops.items())
         return "\n".join([*rows, f"{self.kind}: {self.nbytes} bytes; operations per step: {operations}"])
 
@@ -50,7 +54,7 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     bodies, sets = (1, 2) if control and config["body"] == "shared" else (2 if control else 1, 1)
     outputs = [1, config["n_outputs"] * (1 if config["discrete"] else 2)] if control else [config.get("n_outputs", 1)]
     widths = [2 * n if recurrent else d, *hidden]
-    body = sum(below * above for below, above in zip(widths, widths[1:], strict=False))
+    body = sum(below * above for below, above in itertools.pairwise(widths))
     head = widths[-1] * sum(outputs)
     kinds = 3 if control else 1  # cotangents carried back: value, log pi, entropy
     block = n * d if recurrent else 0
@@ -81,16 +85,19 @@ def plan(kind: str | Mapping[str, Any] = "stream_ac", **arguments: Any) -> Plan:
     if isinstance(kind, Mapping):
         arguments = {**kind, **arguments}
         kind = arguments.pop("kind", "stream_ac")
-    cls = _KINDS[check_choice("kind", kind, tuple(_KINDS))]
+    name = check_choice("kind", kind, tuple(_KINDS))
+    cls = _KINDS[name]
     found: dict[str, Any] = {}
 
     class Planned(cls):  # type: ignore[misc, valid-type]
         """The class up to where it would allocate."""
 
-        def _start(self, native: type, native_config: dict[str, Any], arguments: dict[str, Any], dtype: str, seed: int) -> None:
+        def _start(
+            self, native: type, native_config: dict[str, Any], arguments: dict[str, Any], dtype: str, seed: int
+        ) -> None:
             found.update(config=native_config, dtype=dtype)
 
     Planned(**arguments)
-    nbytes, rows = _core.plan(kind, found["config"], found["dtype"])
+    nbytes, rows = _core.plan(name, found["config"], found["dtype"])
     sections = [(name, dtype.name, shape, size) for name, dtype, shape, size, _, _ in rows]
-    return Plan(str(kind), nbytes, _flops(found["config"]), sections)
+    return Plan(name, nbytes, _flops(found["config"]), sections)
