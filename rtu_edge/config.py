@@ -194,6 +194,7 @@ class Learner(_Section, frozen=True):
     hidden: Width | tuple[Width, ...] | None = None
     cell: Cell | None = None
     activation: Activation | None = None
+    units_per_pole: Width | None = None
     body: Body | None = None
     gamma: Unit | None = None
     trace_decay: Unit | TraceDecay | None = None
@@ -204,6 +205,8 @@ class Learner(_Section, frozen=True):
     r_min: Unit | None = None
     r_max: Unit | None = None
     max_phase: Annotated[float, msgspec.Meta(gt=0.0, le=6.2832)] | None = None
+    sparsity: Unit | None = None
+    sigma_floor: Annotated[float, msgspec.Meta(ge=0.0, le=1000.0)] | None = None
     normalize_observation: bool | None = None
     scale_reward: bool | None = None
     recompute: bool | None = None

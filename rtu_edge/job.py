@@ -259,9 +259,7 @@ def check_deadline(agent: Any, period_s: float, steps: int = 200) -> float:
     Raises:
         DeadlineError: it does not fit the period, so there is no point in arming.
     """
-    import rtu_edge as rtu
-
-    twin = rtu.StreamAC(**agent.config)
+    twin = agent.copy()
     observation = np.zeros(int(agent.config["observation_size"]), dtype=np.float32)
     twin.reset(observation)
     times = []

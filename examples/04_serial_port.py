@@ -1,0 +1,25 @@
+"""The native loop over a serial port: here the firmware as a process; on a robot, the port of its board."""
+
+import rtu_edge as rtu
+from rtu_edge.device import SimulatedDevice
+from rtu_edge.ports import open_port
+from rtu_edge.runtime import Limits, Link, Loop, LoopConfig
+
+with SimulatedDevice(plant="cartpole") as device, open_port(device.port) as port, Link(port) as link:
+    hello = link.handshake()
+    for row in link.describe():
+        kind = "moves" if row.actuator else "sees"
+        print(f"{kind} {row.name}: {row.minimum:g} to {row.maximum:g} {row.unit}")
+
+    agent = rtu.StreamAC(observation_size=hello.n_observations, action_size=hello.n_actuators, seed=0)
+    config = LoopConfig(limits=[Limits(low=-10.0, high=10.0)], steps=5000, seed=0)
+    result = Loop(link, agent.core.policy(), config).run(
+        on_progress=lambda status, records: print(f"  step {status.steps}, episode {status.episodes}")
+    )
+
+print(
+    f"{result.reason.value}: {result.steps} steps, {result.steps / result.seconds:.0f} steps/s, {result.episodes} episodes"
+)
+print(f"stop confirmed by the device: {result.confirmed}")
+assert result.confirmed
+assert result.steps == 5000
