@@ -181,8 +181,8 @@ class StreamAC(_Learner):
         gamma: discount per step, 0 to 1.
         trace_decay: lambda, or one for each of "recurrent", "body", "head".
         optimizer: "obgd" (bounded steps), "sgd", "adam".
-        actor: {"step_size": 1.0, "kappa": 3.0} and defaults for what is missing (step_size 1e-3 for sgd and adam).
-        critic: the same; kappa 2.0.
+        actor: {"step_size": 1.0, "kappa": 2.0} and defaults for what is missing (step_size 1e-3 for sgd and adam).
+        critic: the same; kappa 3.0 (docs/math.md says why the paper's 3 and 2 are turned round).
         entropy: tau, weight of the entropy's gradient.
         r_min: smallest retention at the start.
         r_max: largest retention at the start.
@@ -212,18 +212,18 @@ class StreamAC(_Learner):
         seed: int = 0,
         *,
         cell: str = "linear",
-        activation: str = "relu",
+        activation: str = "tanh",
         units_per_pole: int = 1,
         body: str = "separate",
         gamma: float = 0.99,
-        trace_decay: float | Mapping[str, float] = 0.8,
+        trace_decay: float | Mapping[str, float] = 0.9,
         optimizer: str = "obgd",
         actor: Mapping[str, float] | None = None,
         critic: Mapping[str, float] | None = None,
         entropy: float = 0.01,
-        r_min: float = 0.5,
+        r_min: float = 0.7,
         r_max: float = 1.0,
-        max_phase: float = 0.6,
+        max_phase: float = 6.28,
         sparsity: float = 0.9,
         sigma_floor: float = 0.0,
         normalize_observation: bool = True,
@@ -269,8 +269,8 @@ class StreamAC(_Learner):
             ),
             "discrete": discrete,
             "n_outputs": n_actions if discrete else action_size,
-            "actor": _optimizer("actor", optimizer, actor, step_size=1.0, kappa=3.0),
-            "critic": _optimizer("critic", optimizer, critic, step_size=1.0, kappa=2.0),
+            "actor": _optimizer("actor", optimizer, actor, step_size=1.0, kappa=2.0),
+            "critic": _optimizer("critic", optimizer, critic, step_size=1.0, kappa=3.0),
         }
         for role in ("actor", "critic"):
             arguments[role] = {key: native[role][key] for key in ("step_size", "kappa")}
