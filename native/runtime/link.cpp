@@ -100,7 +100,7 @@ void Link::encode(rtu_frame* frame, uint32_t t_us, Encoded* out) noexcept {
   frame->t_us = t_us;
   out->seq = frame->seq;
   out->size = rtu_frame_encode(frame, out->bytes);
-  sent.add(out->bytes, out->size);
+  if (recording) sent.add(out->bytes, out->size);
 }
 
 bool Link::transmit(const Encoded& frame, int64_t deadline_ns) noexcept {
@@ -131,7 +131,7 @@ bool Link::transmit(const Encoded& frame, int64_t deadline_ns) noexcept {
 }
 
 void Link::accept_last() noexcept {
-  if (raw_complete_) received.add(raw_, raw_size_);
+  if (raw_complete_ && recording) received.add(raw_, raw_size_);
 }
 
 // Repeats the question, unchanged, until a frame of answer_type comes. For ACK: the one of this question.
@@ -213,6 +213,7 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
   rtu_arm_pack(&arm, &question);
   discard_input();
   seq_ = 0;
+  recording = true;
   sent.restart();
   received.restart();
   if (session > last_session) last_session = session;

@@ -84,9 +84,10 @@ class Link {
   uint32_t now_us() const noexcept { return static_cast<uint32_t>(clock_.now() / kNsPerUs); }
   const LinkCounters& counters() const noexcept { return counters_; }
 
-  // From ARM on: what was sent (repeats not counted) and what was accepted. arm() starts both again.
+  // From ARM on, while recording: what was sent (repeats not counted) and what was accepted. arm() starts both again.
   WireRecord sent;
   WireRecord received;
+  bool recording = false;
   void accept_last() noexcept;  // the frame that receive() returned last counts as accepted
 
   uint8_t last_ack_status = RTU_STATUS_OK;

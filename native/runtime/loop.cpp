@@ -20,6 +20,7 @@ constexpr int kDisarmSlices = 10;
 constexpr int64_t kEstopNs = 5 * kNsPerS;
 constexpr int64_t kPingEveryNs = 20 * kNsPerMs;
 constexpr int kQueuedMax = 256;
+constexpr char kHalfOpen[] = "half-open link: STATE arrives, commands do not";
 
 int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 int64_t later(int64_t a, int64_t b) noexcept { return a > b ? a : b; }
@@ -334,6 +335,9 @@ bool Loop::armed_state(const rtu_state& state, int64_t now_ns) noexcept {
     case RTU_STATE_SAFE:
       if (state.fault & RTU_FAULT_SENSOR) {
         stop(StopReason::kDeviceFault, "the device went safe: an observation was not finite");
+      } else if (unacknowledged_ >= 2 && link_.commands_refused == refused_before_) {
+        // Several commands have left, and it has neither taken nor refused them.
+        stop(StopReason::kHalfOpen, kHalfOpen);
       } else {
         stop(StopReason::kDeviceSafe, "the device went safe: no fresh command in time");
       }
@@ -346,13 +350,13 @@ bool Loop::armed_state(const rtu_state& state, int64_t now_ns) noexcept {
 
 // Half-open link: STATE arrives, but the device has taken none of our commands for a TTL.
 void Loop::check_commands_arrive(const rtu_state& state, int64_t now_ns) noexcept {
-  if (options_.tick == TickSource::kLockstep || !unacknowledged_) return;
+  if (options_.tick == TickSource::kLockstep || unacknowledged_ == 0) return;
   if (state.last_cmd_seq != acknowledged_seq_) {
     acknowledged_seq_ = state.last_cmd_seq;
-    unacknowledged_ = state.last_cmd_seq != command_.seq;
+    unacknowledged_ = state.last_cmd_seq != command_.seq ? 1 : 0;
     unacknowledged_ns_ = now_ns;
   } else if (now_ns - unacknowledged_ns_ > ttl_ns_) {
-    stop(StopReason::kHalfOpen, "half-open link: STATE arrives, commands do not");
+    stop(StopReason::kHalfOpen, kHalfOpen);
   }
 }
 
@@ -381,6 +385,10 @@ void Loop::consider(const Arrival& arrival, Arrival* newest) noexcept {
 // What is due by the host's clock: RESET again, patience with a reset, silence of the whole link.
 void Loop::look_after(int64_t now_ns) noexcept {
   if (now_ns - heard_ns_ > later(kNsPerS, 10 * period_ns_)) return stop(StopReason::kLinkLost, "the device is silent");
+  // Normally the step notices; this is for when none comes.
+  if (options_.duration_ns > 0 && now_ns - begun_ns_ > options_.duration_ns + 2 * period_ns_) {
+    return stop(StopReason::kSeconds, "the time is over");
+  }
   if (!reset_pending_) return;
   if (now_ns - reset_since_ns_ > options_.reset_timeout_ns) {
     return stop(StopReason::kResetTimeout, "the new episode did not begin in time");
@@ -412,7 +420,7 @@ void Loop::ask_reset() noexcept {
   attempts_ = 0;
   reset_pending_ = true;
   command_pending_ = false;
-  unacknowledged_ = false;
+  unacknowledged_ = 0;
   awaiting_first_ = true;
   ended_ = false;
 }
@@ -433,6 +441,7 @@ void Loop::ping() noexcept {
 // Safe action, DISARM; or ESTOP until STATE says so. A second signal, or a request from the control socket, turns the
 // one into the other.
 void Loop::close() noexcept {
+  link_.recording = false;
   if (options_.dry_run && result_.reason != StopReason::kEstop) {
     result_.confirmed = true;
     return;

@@ -175,7 +175,8 @@ class Loop {
   int64_t sent_ns_ = 0;  // of the frame that waits for its answer
   int64_t reset_since_ns_ = 0;
   uint16_t acknowledged_seq_ = 0;
-  bool unacknowledged_ = false;  // commands have left since the device last took one
+  int unacknowledged_ = 0;       // commands that have left since the device last took one
+  uint64_t refused_before_ = 0;  // commands it had refused by then
   int64_t unacknowledged_ns_ = 0;
   bool armed_ = false;
   bool gone_ = false;

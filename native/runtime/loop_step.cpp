@@ -126,8 +126,8 @@ void Loop::act(const Arrival& arrival, float* u, uint32_t* gate) noexcept {
   sent_ns_ = now;
   command_pending_ = true;
   attempts_ = 0;
-  if (!unacknowledged_) {
-    unacknowledged_ = true;
+  if (unacknowledged_++ == 0) {
+    refused_before_ = link_.commands_refused;
     unacknowledged_ns_ = now;
     acknowledged_seq_ = arrival.state.last_cmd_seq;
   }

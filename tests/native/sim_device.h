@@ -1,0 +1,115 @@
+// A device in the place of a port: the firmware's own bridge and plant on a virtual clock, with a line that can lose,
+// damage and repeat frames. Waiting moves the clock to the device's next tick, so that hours pass in a moment.
+#ifndef RTU_TESTS_SIM_DEVICE_H
+#define RTU_TESTS_SIM_DEVICE_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <functional>
+#include <vector>
+
+#include "firmware_bridge/bridge/bridge.h"
+#include "native/runtime/clock.h"
+#include "native/runtime/wire.h"
+
+#define CHECK(condition)                                                      \
+  do {                                                                        \
+    if (!(condition)) {                                                       \
+      fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+      exit(1);                                                                \
+    }                                                                         \
+  } while (0)
+
+struct SimDevice {
+  rtu::runtime::VirtualClock clock;
+  rtu_bridge bridge;
+  rtu_bridge_config config{};
+  std::vector<uint8_t> plant_state;
+  std::vector<uint8_t> to_host;
+  // What happens to a frame on its way: how many copies arrive (0: lost). Default 1.
+  std::function<int()> up = [] { return 1; };
+  std::function<int()> down = [] { return 1; };
+  bool deaf = false;  // takes nothing from the host, and still talks
+  bool gone = false;
+  uint64_t frames_up = 0;
+  uint64_t frames_down = 0;
+
+  explicit SimDevice(const char* plant, uint32_t boot_id = 1, const float* slew = nullptr) {
+    config.plant = rtu_plant_find(plant);
+    CHECK(config.plant != nullptr);
+    plant_state.resize(config.plant->state_bytes + 64);
+    config.plant_state = plant_state.data();
+    config.slew = slew;
+    config.boot_id = boot_id;
+    config.caps = RTU_CAP_SIMULATED | RTU_CAP_LOCKSTEP | RTU_CAP_REWARD | RTU_CAP_RESET;
+    config.send = [](void* self, const uint8_t* bytes, size_t n) { static_cast<SimDevice*>(self)->push(bytes, n); };
+    config.send_context = this;
+    boot();
+  }
+
+  void boot() { CHECK(rtu_bridge_init(&bridge, &config, now_us())); }
+  void restart(uint32_t boot_id) {
+    config.boot_id = boot_id;
+    to_host.clear();
+    boot();
+  }
+
+  uint64_t now_us() const { return static_cast<uint64_t>(clock.t_ns / 1000); }
+
+  void push(const uint8_t* bytes, size_t n) {
+    ++frames_down;
+    for (int copies = down(); copies > 0; --copies) to_host.insert(to_host.end(), bytes, bytes + n);
+  }
+
+  // The device has a clock of its own: everything that was due up to now has happened at its time.
+  void catch_up() {
+    while (rtu_bridge_due(&bridge) <= now_us()) rtu_bridge_tick(&bridge, rtu_bridge_due(&bridge));
+  }
+
+  rtu::runtime::Wire wire() {
+    return {
+        this,
+        [](void* self, uint8_t* out, size_t room) noexcept { return static_cast<SimDevice*>(self)->read(out, room); },
+        [](void* self, const uint8_t* data, size_t n) noexcept {
+          return static_cast<SimDevice*>(self)->write(data, n);
+        },
+        [](void* self, int64_t deadline_ns, bool for_write) noexcept {
+          return static_cast<SimDevice*>(self)->wait(deadline_ns, for_write);
+        }};
+  }
+
+  ptrdiff_t read(uint8_t* out, size_t room) {
+    if (gone) return -1;
+    catch_up();
+    const size_t n = to_host.size() < room ? to_host.size() : room;
+    memcpy(out, to_host.data(), n);
+    to_host.erase(to_host.begin(), to_host.begin() + static_cast<ptrdiff_t>(n));
+    return static_cast<ptrdiff_t>(n);
+  }
+
+  ptrdiff_t write(const uint8_t* data, size_t n) {
+    if (gone) return -1;
+    catch_up();
+    ++frames_up;
+    if (deaf) return static_cast<ptrdiff_t>(n);
+    for (int copies = up(); copies > 0; --copies) rtu_bridge_receive(&bridge, data, n, now_us());
+    return static_cast<ptrdiff_t>(n);
+  }
+
+  int wait(int64_t deadline_ns, bool for_write) {
+    if (gone) return -1;
+    if (for_write) return 1;
+    for (;;) {
+      catch_up();
+      if (!to_host.empty()) return 1;
+      if (clock.t_ns >= deadline_ns) return 0;
+      const int64_t due_ns = static_cast<int64_t>(rtu_bridge_due(&bridge)) * 1000;
+      clock.t_ns = due_ns < deadline_ns ? due_ns : deadline_ns;
+    }
+  }
+};
+
+#endif

@@ -1,0 +1,148 @@
+// The host's end of the link against the firmware's own bridge, over a line that loses frames.
+#include "native/runtime/link.h"
+
+#include "firmware_bridge/protocol/schema.h"
+#include "sim_device.h"
+
+using namespace rtu::runtime;
+
+namespace {
+
+void shakes_hands_through_boot_noise() {
+  SimDevice device("cartpole", 77);
+  const char* noise = "\r\nbooting v2\xFF\x01\x03...\r\n";
+  device.to_host.assign(noise, noise + strlen(noise));
+  Link link(device.wire(), device.clock.clock(), 0);
+  rtu_hello hello;
+  CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
+  CHECK(hello.boot_id == 77 && hello.n_obs == 2 && hello.n_act == 1 && hello.period_us == 20000);
+  CHECK(link.boot_id == 77 && !link.restarted);
+}
+
+void gives_up_on_silence_in_time() {
+  SimDevice device("cartpole");
+  device.up = [] { return 0; };
+  device.down = [] { return 0; };
+  Link link(device.wire(), device.clock.clock(), 0);
+  rtu_hello hello;
+  CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kTimeout);
+  CHECK(device.clock.t_ns >= 3 * kNsPerS && device.clock.t_ns < 31 * kNsPerS / 10);
+}
+
+void reads_the_sheet_and_checks_it() {
+  for (int lossy = 0; lossy < 2; ++lossy) {
+    SimDevice device("cartpole-full");
+    uint32_t random = 1;
+    if (lossy) device.down = [&] { return (random = random * 1664525u + 1013904223u) >> 30 == 0 ? 0 : 1; };
+    Link link(device.wire(), device.clock.clock(), 0);
+    rtu_hello hello;
+    rtu_row rows[RTU_VALUES_MAX];
+    CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
+    CHECK(link.describe(hello, 3 * kNsPerS, rows) == LinkStatus::kOk);
+    CHECK(rows[4].actuator == 1 && rows[4].min == -10 && rows[4].max == 10);
+    hello.schema_hash ^= 1;
+    CHECK(link.describe(hello, 3 * kNsPerS, rows) == LinkStatus::kSchema);
+  }
+}
+
+void arms_once_though_the_answer_is_lost() {
+  SimDevice device("cartpole");
+  Link link(device.wire(), device.clock.clock(), 0);
+  rtu_hello hello;
+  CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
+  int count = 0;
+  device.down = [&] { return ++count == 1 ? 0 : 1; };
+  CHECK(link.arm(5, true, kNsPerS) == LinkStatus::kOk);
+  CHECK(device.bridge.state == RTU_STATE_ARMED && device.bridge.session == 5);
+  CHECK(link.last_session == 5);
+  CHECK(link.disarm(kNsPerS) == LinkStatus::kOk);
+  CHECK(device.bridge.state == RTU_STATE_DISARMED);
+  CHECK(link.arm(5, true, kNsPerS) == LinkStatus::kRefused);  // used up
+  CHECK(link.last_ack_status == RTU_STATUS_SESSION);
+}
+
+void stops_only_when_state_says_so() {
+  SimDevice device("cartpole");
+  int count = 0;
+  device.up = [&] { return ++count % 4 == 0 ? 1 : 0; };  // three of four orders are lost
+  Link link(device.wire(), device.clock.clock(), 0);
+  CHECK(link.estop(2 * kNsPerS));
+  CHECK(device.bridge.state == RTU_STATE_ESTOP);
+  CHECK(link.arm(1, false, kNsPerS) == LinkStatus::kTimeout || link.last_ack_status == RTU_STATUS_LATCHED);
+  device.up = [] { return 1; };
+  CHECK(link.arm(1, false, kNsPerS) == LinkStatus::kRefused && link.last_ack_status == RTU_STATUS_LATCHED);
+  CHECK(link.clear_fault(kNsPerS) == LinkStatus::kOk);
+  CHECK(link.arm(2, false, kNsPerS) == LinkStatus::kOk);
+  // The order reaches the device, but its word does not reach us: that is no success.
+  device.down = [] { return 0; };
+  CHECK(!link.estop(kNsPerS));
+  CHECK(device.bridge.state == RTU_STATE_ESTOP);
+}
+
+void sees_a_restart() {
+  SimDevice device("cartpole", 1);
+  Link link(device.wire(), device.clock.clock(), 0);
+  rtu_hello hello;
+  rtu_frame frame;
+  CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
+  device.restart(2);
+  for (int i = 0; i < 10; ++i) CHECK(link.receive(&frame, device.clock.t_ns + kNsPerS) == 1);
+  CHECK(link.restarted);
+}
+
+void says_when_the_port_is_gone() {
+  SimDevice device("cartpole");
+  Link link(device.wire(), device.clock.clock(), 0);
+  device.gone = true;
+  rtu_hello hello;
+  CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kGone);
+  CHECK(!link.estop(kNsPerS));
+}
+
+// A wire that takes a few bytes and then nothing for a while.
+struct Narrow {
+  size_t room;
+  std::vector<uint8_t> out;
+};
+
+void a_frame_cut_short_costs_only_itself() {
+  Narrow narrow{5, {}};
+  VirtualClock clock;
+  const Wire wire{&narrow, [](void*, uint8_t*, size_t) noexcept { return ptrdiff_t{0}; },
+                  [](void* self, const uint8_t* data, size_t n) noexcept {
+                    auto* w = static_cast<Narrow*>(self);
+                    const size_t taken = n < w->room ? n : w->room;
+                    w->out.insert(w->out.end(), data, data + taken);
+                    w->room -= taken;
+                    return static_cast<ptrdiff_t>(taken);
+                  },
+                  [](void*, int64_t, bool) noexcept { return 0; }};
+  Link link(wire, clock.clock(), 0);
+  rtu_frame frame;
+  Encoded encoded;
+  rtu_empty_pack(RTU_TYPE_DISARM, &frame);
+  link.encode(&frame, 1, &encoded);
+  CHECK(!link.transmit(encoded, 0));
+  CHECK(!link.transmit(encoded, 0));
+  narrow.room = 1000;
+  CHECK(link.transmit(encoded, 0));
+  CHECK(link.counters().write_short.get() == 2);
+  rtu_decoder decoder;
+  rtu_decoder_init(&decoder);
+  const uint8_t* p = narrow.out.data();
+  CHECK(rtu_decoder_next(&decoder, &p, p + narrow.out.size(), &frame) && frame.type == RTU_TYPE_DISARM);
+}
+
+}  // namespace
+
+int main() {
+  shakes_hands_through_boot_noise();
+  gives_up_on_silence_in_time();
+  reads_the_sheet_and_checks_it();
+  arms_once_though_the_answer_is_lost();
+  stops_only_when_state_says_so();
+  sees_a_restart();
+  says_when_the_port_is_gone();
+  a_frame_cut_short_costs_only_itself();
+  return 0;
+}

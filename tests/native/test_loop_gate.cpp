@@ -1,0 +1,133 @@
+// Any bit pattern that a policy hands out leaves the gate finite, in range, and no further from the last than slew allows.
+#include <math.h>
+
+#include "native/runtime/gate.h"
+#include "native/runtime/reward.h"
+#include "sim_device.h"
+
+using namespace rtu::runtime;
+
+namespace {
+
+uint64_t state = 1;
+
+uint32_t random_bits() {  // Steele, Lea, Flood 2014: SplitMix64
+  uint64_t z = state += 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return static_cast<uint32_t>((z ^ (z >> 31)) >> 32);
+}
+
+float any_float() {
+  static const uint32_t kSpecial[] = {0x7F800000u, 0xFF800000u, 0x7FC00000u, 0xFFC00000u, 0x7F800001u, 0x7F7FFFFFu,
+                                      0xFF7FFFFFu, 0x00000001u, 0x80000001u, 0x80000000u, 0x7E967699u, 0x3F800000u};
+  const uint32_t bits = random_bits() % 4 == 0 ? kSpecial[random_bits() % 12] : random_bits();
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+void any_action_comes_out_safe() {
+  for (int round = 0; round < 2000; ++round) {
+    OutputGate gate;
+    gate.m = 1 + static_cast<int>(random_bits() % 6);
+    float start[kMaxActuators];
+    for (int i = 0; i < gate.m; ++i) {
+      const float low = static_cast<float>(static_cast<int>(random_bits() % 2000) - 1000) * 0.1f;
+      const float high = low + 0.01f + static_cast<float>(random_bits() % 1000) * 0.1f;
+      gate.limits[i] = {low, high, random_bits() % 2 ? static_cast<float>(random_bits() % 100) * 0.05f : 0.0f, low};
+      start[i] = any_float();
+    }
+    gate.start(start);
+    for (int step = 0; step < 100; ++step) {
+      float last[kMaxActuators];
+      memcpy(last, gate.last, sizeof last);
+      float action[kMaxActuators];
+      float u[kMaxActuators];
+      for (int i = 0; i < gate.m; ++i) action[i] = any_float();
+      map_action(gate.limits, gate.m, 0, action, u);
+      const uint32_t flags = gate.apply(u);
+      for (int i = 0; i < gate.m; ++i) {
+        const ActuatorLimits& l = gate.limits[i];
+        CHECK(isfinite(u[i]));
+        CHECK(u[i] >= l.low && u[i] <= l.high);
+        if (l.slew_per_tick > 0) CHECK(u[i] >= last[i] - l.slew_per_tick && u[i] <= last[i] + l.slew_per_tick);
+        if (!isfinite(action[i])) CHECK((flags & kGateNonFinite) != 0);
+      }
+    }
+  }
+}
+
+void raw_values_are_gated_too() {
+  OutputGate gate;
+  gate.m = 1;
+  gate.limits[0] = {-10, 10, 2, 0};
+  const float zero = 0;
+  gate.start(&zero);
+  float u = 1e38f;
+  CHECK(gate.apply(&u) == (kGateRange | kGateSlew) && u == 2);
+  u = NAN;
+  CHECK(gate.apply(&u) == kGateNonFinite && u == 2);
+  u = 3;
+  CHECK(gate.apply(&u) == 0 && u == 3);
+}
+
+void mapping_there_and_back() {
+  const ActuatorLimits limits[2] = {{-10, 10, 0, 0}, {0, 5, 0, 0}};
+  const float action[2] = {0.5f, -1.5f};
+  float u[2];
+  CHECK(map_action(limits, 2, 0, action, u) == kGateClipped);
+  CHECK(u[0] == 5 && u[1] == 0);
+  float back[2];
+  unmap_action(limits, 2, 0, u, back);
+  CHECK(fabsf(back[0] - 0.5f) < 1e-6f && back[1] == -1);
+  CHECK(!replaced(limits, 2, u, u));
+  const float nudged[2] = {5.0001f, 0};
+  CHECK(!replaced(limits, 2, u, nudged));
+  const float moved[2] = {5.01f, 0};
+  CHECK(replaced(limits, 2, u, moved));
+  const float broken[2] = {NAN, 0};
+  CHECK(replaced(limits, 2, u, broken));
+}
+
+void levels_are_spaced_evenly() {
+  const ActuatorLimits limits[1] = {{-10, 10, 0, 0}};
+  const float expected2[] = {-10, 10};
+  const float expected5[] = {-10, -5, 0, 5, 10};
+  for (int n : {2, 5}) {
+    for (int k = 0; k < n; ++k) {
+      const float index = static_cast<float>(k);
+      float u = 99;
+      CHECK(map_action(limits, 1, n, &index, &u) == 0);
+      CHECK(fabsf(u - (n == 2 ? expected2[k] : expected5[k])) < 1e-5f);
+      float back = -1;
+      unmap_action(limits, 1, n, &u, &back);
+      CHECK(back == index);
+    }
+  }
+}
+
+void reward_forms() {
+  Reward r;
+  CHECK(r.evaluate(1.5f, nullptr, 0, nullptr, 0) == 1.5f);
+  r.kind = RewardKind::kForm;
+  r.bias = 1;
+  r.quadratic[0] = -2;
+  r.cosine[1] = 3;
+  r.action[0] = -0.5f;
+  const float x[2] = {2, 0.5f};
+  const float u[1] = {4};
+  const double expected = 1 - 2 * 4.0 + 3 * cos(0.5) - 0.5 * 16;
+  CHECK(fabs(static_cast<double>(r.evaluate(99, x, 2, u, 1)) - expected) < 1e-6);
+}
+
+}  // namespace
+
+int main() {
+  any_action_comes_out_safe();
+  raw_values_are_gated_too();
+  mapping_there_and_back();
+  levels_are_spaced_evenly();
+  reward_forms();
+  return 0;
+}

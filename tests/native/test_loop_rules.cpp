@@ -1,0 +1,103 @@
+// When the next step starts, on times that are passed in.
+#include "native/runtime/rules.h"
+#include "sim_device.h"
+
+using namespace rtu::runtime;
+
+namespace {
+
+constexpr int64_t kPeriod = 20 * kNsPerMs;
+
+void a_tick_of_3_2_periods_skips_three_slots() {
+  DeadlineRule rule;
+  rule.start(0, kPeriod);
+  CHECK(rule.next_ns == kPeriod);  // slot 0 of what follows
+  const int64_t slot0 = rule.next_ns;
+  CHECK(rule.finish(slot0 + kPeriod * 32 / 10) == 3);
+  CHECK(rule.next_ns == slot0 + 4 * kPeriod);
+  CHECK(rule.skipped == 3);
+  // No burst: a short tick is followed by the very next slot, not by the skipped ones.
+  CHECK(rule.finish(rule.next_ns + kPeriod / 10) == 0);
+  CHECK(rule.next_ns == slot0 + 5 * kPeriod);
+}
+
+void a_tick_that_ends_on_a_slot_takes_it() {
+  DeadlineRule rule;
+  rule.start(0, kPeriod);
+  const int64_t slot0 = rule.next_ns;
+  CHECK(rule.finish(slot0 + kPeriod) == 0);
+  CHECK(rule.next_ns == slot0 + kPeriod);
+  CHECK(rule.finish(slot0 + kPeriod + kPeriod + 1) == 1);
+  CHECK(rule.next_ns == slot0 + 3 * kPeriod);
+}
+
+void hours_of_random_ticks_stay_on_the_grid() {
+  DeadlineRule rule;
+  rule.start(7, kPeriod);
+  uint32_t random = 1;
+  uint64_t slots = 0;
+  for (int i = 0; i < 1000000; ++i) {
+    random = random * 1664525u + 1013904223u;
+    const int64_t took = static_cast<int64_t>(random >> 8) % (4 * kPeriod);
+    const int64_t now = rule.next_ns + took;
+    const int64_t before = rule.next_ns;
+    const uint64_t skipped = rule.finish(now);
+    slots += 1 + skipped;
+    CHECK(rule.next_ns >= now && rule.next_ns > before);
+    CHECK(rule.next_ns - now < kPeriod);
+    CHECK(rule.next_ns == 7 + kPeriod + static_cast<int64_t>(slots) * kPeriod);
+  }
+}
+
+void the_watchdog_fires_after_one_and_a_half_periods_and_then_each_period() {
+  DeviceTickRule rule;
+  rule.start(0, kPeriod);
+  CHECK(rule.is_new(0xFFFFFFFFu));
+  CHECK(rule.on_state(1000, 0xFFFFFFFFu, false) == 0);
+  CHECK(!rule.expired(1000 + kPeriod * 3 / 2 - 1));
+  CHECK(rule.expired(1000 + kPeriod * 3 / 2));
+  CHECK(!rule.expired(1000 + kPeriod * 3 / 2 + kPeriod - 1));
+  CHECK(rule.expired(1000 + kPeriod * 3 / 2 + kPeriod));
+  CHECK(rule.missed == 2);
+}
+
+void device_time_wraps() {
+  DeviceTickRule rule;
+  rule.start(0, kPeriod);
+  rule.on_state(0, 0xFFFFFFFFu - 9999u, false);
+  CHECK(rule.is_new(10000));
+  CHECK(rule.on_state(kPeriod, 10000, false) == 0);
+  CHECK(!rule.is_new(10000));
+  CHECK(!rule.is_new(0xFFFFFFFFu - 9999u));
+  // 4 periods later: three did not come.
+  CHECK(rule.on_state(5 * kPeriod, 90000, false) == 3);
+  CHECK(rule.skipped == 3);
+}
+
+void lateness_is_the_delay_above_the_smallest() {
+  LatenessRule rule;
+  const int64_t offset = 123456789;
+  uint32_t device_us = 0xFFFFF000u;
+  int64_t device_ns = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const int64_t delay = i % 10 == 5 ? 700 * kNsPerUs : 50 * kNsPerUs;
+    const int64_t late = rule.on_state(offset + device_ns + delay, device_us);
+    CHECK(late >= 0);
+    if (i > 0 && i % 10 == 5) CHECK(late > 600 * kNsPerUs && late < 660 * kNsPerUs);
+    if (i > 0 && i % 10 == 4) CHECK(late < 30 * kNsPerUs);
+    device_us += 20000;
+    device_ns += kPeriod;
+  }
+}
+
+}  // namespace
+
+int main() {
+  a_tick_of_3_2_periods_skips_three_slots();
+  a_tick_that_ends_on_a_slot_takes_it();
+  hours_of_random_ticks_stay_on_the_grid();
+  the_watchdog_fires_after_one_and_a_half_periods_and_then_each_period();
+  device_time_wraps();
+  lateness_is_the_delay_above_the_smallest();
+  return 0;
+}

@@ -1,0 +1,66 @@
+// The loop on its thread while others drain, ask, freeze and stop it. Meant for ThreadSanitizer too.
+#include <thread>
+
+#include "native/runtime/loop.h"
+#include "native/runtime/simple_policies.h"
+#include "sim_device.h"
+
+using namespace rtu::runtime;
+
+int main() {
+  SimDevice device("cartpole");
+  Link link(device.wire(), device.clock.clock(), 0);
+  rtu_hello hello;
+  CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
+  LinearPolicy linear;
+  linear.n_observations = 2;
+  linear.n_actions = 1;
+  linear.gain[0][0] = 0.5f;
+  linear.gain[0][1] = 6;
+  LoopOptions options;
+  options.limits[0] = {-10, 10, 0, 0};
+  options.steps = 50000;
+  options.ring_records = 1024;
+  Loop loop(link, device.clock.clock(), linear.policy(), hello, options);
+  std::vector<uint8_t> raw(loop.records().capacity() * loop.records().stride());
+  loop.start();
+  uint64_t taken = 0;
+  uint64_t episodes = 0;
+  bool learn = true;
+  bool over = false;
+  while (!over) {
+    over = loop.wait(kNsPerMs);
+    size_t count = loop.records().available();
+    loop.records().take(raw.data(), count);
+    taken += count;
+    count = loop.episodes().available();
+    loop.episodes().take(raw.data(), count < 16 ? count : 16);
+    episodes += count < 16 ? count : 16;
+    learn = !learn;
+    loop.set_learning(learn, true);
+    CHECK(link.board.steps.load() <= 50000);
+    CHECK(loop.counters().steps.get() <= 50000);
+  }
+  loop.join();
+  CHECK(loop.result().reason == StopReason::kSteps && loop.result().confirmed);
+  CHECK(taken + loop.records().dropped() == 50001 + loop.counters().episodes.get());
+  CHECK(episodes <= loop.counters().episodes.get());
+
+  // A second one, stopped from outside and then destroyed while it runs.
+  options.session = 2;
+  options.steps = 0;
+  Loop endless(link, device.clock.clock(), linear.policy(), hello, options);
+  endless.start();
+  CHECK(!endless.wait(20 * kNsPerMs));
+  endless.request_stop();
+  CHECK(endless.wait(5 * kNsPerS));
+  endless.join();
+  CHECK(endless.result().reason == StopReason::kRequest);
+  options.session = 3;
+  {
+    Loop dropped(link, device.clock.clock(), linear.policy(), hello, options);
+    dropped.start();
+  }
+  CHECK(!link.busy.load());
+  return 0;
+}
