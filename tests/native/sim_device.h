@@ -85,7 +85,7 @@ struct SimDevice {
     if (gone) return -1;
     catch_up();
     const size_t n = to_host.size() < room ? to_host.size() : room;
-    memcpy(out, to_host.data(), n);
+    if (n > 0) memcpy(out, to_host.data(), n);
     to_host.erase(to_host.begin(), to_host.begin() + static_cast<ptrdiff_t>(n));
     return static_cast<ptrdiff_t>(n);
   }
