@@ -98,6 +98,7 @@ void Link::discard_input() noexcept {
 void Link::encode(rtu_frame* frame, uint32_t t_us, Encoded* out) noexcept {
   frame->seq = seq_++;
   frame->t_us = t_us;
+  encoded_us_ = t_us;
   out->seq = frame->seq;
   out->size = rtu_frame_encode(frame, out->bytes);
   if (recording) sent.add(out->bytes, out->size);
@@ -137,7 +138,8 @@ void Link::accept_last() noexcept {
 // Repeats the question, unchanged, until a frame of answer_type comes. For ACK: the one of this question.
 LinkStatus Link::ask(rtu_frame* question, uint8_t answer_type, int64_t timeout_ns, rtu_frame* answer) noexcept {
   Encoded encoded;
-  encode(question, now_us(), &encoded);
+  // In lockstep no real time is on the wire: what ends a session carries the time of the frame before it.
+  encode(question, lockstep_ ? encoded_us_ : now_us(), &encoded);
   const int64_t give_up_ns = clock_.now() + timeout_ns;
   for (;;) {
     int64_t now = clock_.now();
@@ -217,6 +219,7 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
   sent.restart();
   received.restart();
   if (session > last_session) last_session = session;
+  lockstep_ = lockstep;
   encode(&question, lockstep ? 0 : now_us(), &encoded);
   const int64_t give_up_ns = clock_.now() + timeout_ns;
   for (;;) {
@@ -239,7 +242,9 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
 LinkStatus Link::disarm(int64_t timeout_ns) noexcept {
   rtu_frame question;
   rtu_empty_pack(RTU_TYPE_DISARM, &question);
-  return ask_ack(&question, timeout_ns);
+  const LinkStatus status = ask_ack(&question, timeout_ns);
+  if (status == LinkStatus::kOk) lockstep_ = false;
+  return status;
 }
 
 LinkStatus Link::clear_fault(int64_t timeout_ns) noexcept {

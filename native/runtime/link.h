@@ -103,6 +103,8 @@ class Link {
   StatusBoard board;
 
  private:
+  bool lockstep_ = false;    // the session is, until DISARM is acknowledged
+  uint32_t encoded_us_ = 0;  // time stamp of the newest frame
   LinkStatus ask(rtu_frame* question, uint8_t answer_type, int64_t timeout_ns, rtu_frame* answer) noexcept;
   LinkStatus ask_ack(rtu_frame* question, int64_t timeout_ns) noexcept;
   bool next_frame(rtu_frame* out) noexcept;
