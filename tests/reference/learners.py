@@ -1,0 +1,334 @@
+"""Streaming learners in float64: stream AC(lambda), TD(lambda) prediction, online regression.
+
+Source: Elsayed et al. 2024, arXiv 2410.14606; order of a control step: math.md, section 4.
+The sampled actions are an input ("forced actions"), so that no random generator has to match.
+
+    letter     meaning
+    s, s'      the state seen before, the state seen now
+    w_t        weights that the forward pass at s' uses; the update of this step makes w_{t+1}
+    z          eligibility of a parameter; gamma lambda z + g, lambda by parameter group
+    g          gradient of v(s), of log pi(a|s) or of H(pi(.|s)) with the weights that saw s
+
+The package contracts the cotangents of s with the traces as they stand, one step later; the traces do not move in
+between, so the oracle contracts them at once and keeps the gradients: slower, the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import optim
+from .body import Body
+from .normalizers import RewardScaler, Welford
+from .rtu import NAMES, RTU
+
+Array = NDArray[np.float64]
+Tree = dict[str, Array]
+
+
+def group(name: str) -> str:
+    """Parameter group that owns a lambda: recurrent, body or head."""
+    part = name.split(".")[-2]
+    return "recurrent" if part == "cell" else "head" if part == "head" else "body"
+
+
+class Trunk:
+    """Cell and body under one prefix; `forward` once per step, `gradient` for any cotangent of its output.
+
+    Without a cell (`<prefix>.cell.W1` absent) the body sees the observation: the memoryless control.
+    """
+
+    def __init__(self, prefix: str, p: Tree, activation: str, nonlinear: bool) -> None:
+        self.p, self.prefix = p, prefix + "." if prefix else ""
+        self.cell: RTU | None = None
+        if f"{self.prefix}cell.W1" in p:
+            self.cell = RTU({k: p[f"{self.prefix}cell.{k}"] for k in NAMES}, activation, nonlinear)
+        self.depth = sum(k.startswith(f"{self.prefix}layer") and k.endswith(".weight") for k in p)
+        self.y = self.out = np.zeros(0)
+
+    def reset(self) -> None:
+        if self.cell:
+            self.cell.reset()
+
+    def forward(self, x: Array) -> Array:
+        """Advances h and the traces with the weights of now."""
+        if self.cell:
+            self.cell.p = {k: self.p[f"{self.prefix}cell.{k}"] for k in NAMES}
+            self.y = self.cell.step(x)
+        else:
+            self.y = x
+        return self.evaluate()
+
+    def evaluate(self) -> Array:
+        """Body again, from the stored recurrent state, with the weights of now."""
+        layer = f"{self.prefix}layer"
+        self.body = Body([(self.p[f"{layer}{i}.weight"], self.p[f"{layer}{i}.bias"]) for i in range(self.depth)])
+        self.out = self.body.forward(self.y)
+        return self.out
+
+    def gradient(self, d_out: Array) -> Tree:
+        layers, d_y = self.body.backward(d_out)
+        grads: Tree = {}
+        for i, (weight, bias) in enumerate(layers):
+            grads[f"{self.prefix}layer{i}.weight"], grads[f"{self.prefix}layer{i}.bias"] = weight, bias
+        if self.cell:
+            grads |= {f"{self.prefix}cell.{k}": v for k, v in self.cell.gradient(d_y).items()}
+        return grads
+
+
+class Head:
+    """Linear: (out, in) weight and (out,) bias."""
+
+    def __init__(self, prefix: str, p: Tree, trunk: Trunk) -> None:
+        self.p, self.name, self.trunk = p, (prefix + "." if prefix else "") + "head", trunk
+
+    def forward(self) -> Array:
+        return self.p[f"{self.name}.weight"] @ self.trunk.out + self.p[f"{self.name}.bias"]
+
+    def gradient(self, d_head: Array) -> Tree:
+        """Gradient for the head and everything under it; d_head (out,)."""
+        own = {f"{self.name}.weight": np.outer(d_head, self.trunk.out), f"{self.name}.bias": d_head}
+        return own | self.trunk.gradient(self.p[f"{self.name}.weight"].T @ d_head)
+
+
+# --- policies: cotangents of log pi(a|s) and of H(pi(.|s)) with respect to the head's output ---
+
+
+def softplus(v: Array) -> Array:
+    return np.log1p(np.exp(-np.abs(v.real))) + np.maximum(v, 0) if not np.iscomplexobj(v) else np.log(1 + np.exp(v))
+
+
+def normal_policy(out: Array, action: Array, floor: float) -> tuple[Array, Array, Array, Array]:
+    """Normal(mu, softplus(s) + floor) per dimension; returns log pi, d log pi, H, dH. action (k,), out = [mu; s] (2k,)."""
+    k = len(action)
+    mu, s = out[:k], out[k:]
+    sigma, dsigma_ds = softplus(s) + floor, 1 / (1 + np.exp(-s))
+    miss = (action - mu) / sigma
+    log_pi = (-0.5 * miss * miss - np.log(sigma) - 0.5 * np.log(2 * np.pi)).sum()
+    entropy = (np.log(sigma) + 0.5 * np.log(2 * np.pi * np.e)).sum()
+    d_log_pi = np.concatenate([miss / sigma, (miss * miss - 1) / sigma * dsigma_ds])
+    d_entropy = np.concatenate([np.zeros(k), dsigma_ds / sigma])
+    return log_pi, d_log_pi, entropy, d_entropy
+
+
+def softmax_policy(out: Array, action: int) -> tuple[Array, Array, Array, Array]:
+    """Softmax over logits; returns log pi, d log pi, H, dH."""
+    log_p = out - out.real.max()
+    log_p = log_p - np.log(np.exp(log_p).sum())
+    p = np.exp(log_p)
+    entropy = -(p * log_p).sum()
+    return log_p[action], np.eye(len(out))[action] - p, entropy, -p * (log_p + entropy)
+
+
+class Eligibility:
+    """One optimiser's traces over the parameters it moves."""
+
+    def __init__(self, names: list[str], p: Tree, decay: Mapping[str, float], optimizer: Any) -> None:
+        self.p, self.decay, self.optimizer = p, decay, optimizer
+        self.z: Tree = {k: np.zeros_like(p[k]) for k in names}
+
+    def clear(self) -> None:
+        self.z = {k: np.zeros_like(v) for k, v in self.z.items()}
+
+    def advance(self, g: Tree | None) -> None:
+        """z <- gamma lambda z + g; `decay` is gamma lambda by group."""
+        self.z = {k: self.decay[group(k)] * v + (0.0 if g is None else g[k]) for k, v in self.z.items()}
+
+    def step(self, delta: float) -> Tree:
+        moved: Tree = self.optimizer.step(delta, self.z)
+        return moved
+
+
+def add(p: Tree, *steps: Tree) -> None:
+    """Sum of the steps onto the parameters, in place in the dictionary."""
+    for step in steps:
+        for k, v in step.items():
+            p[k] = p[k] + v
+
+
+def decays(gamma: float, trace_decay: float | Mapping[str, float]) -> dict[str, float]:
+    groups = ("recurrent", "body", "head")
+    return {k: gamma * (trace_decay[k] if isinstance(trace_decay, Mapping) else trace_decay) for k in groups}
+
+
+@dataclass
+class ACConfig:
+    """Settings of `StreamAC`; the names are the package's."""
+
+    discrete: bool = False
+    nonlinear: bool = False
+    activation: str = "relu"
+    gamma: float = 0.99
+    trace_decay: float | Mapping[str, float] = 0.8
+    optimizer: str = "obgd"
+    actor: dict[str, float] = field(default_factory=lambda: {"step_size": 1.0, "kappa": 3.0})
+    critic: dict[str, float] = field(default_factory=lambda: {"step_size": 1.0, "kappa": 2.0})
+    entropy: float = 0.01
+    sigma_floor: float = 0.0
+    normalize_observation: bool = True
+    scale_reward: bool = True
+    recompute: bool = False
+
+
+class StreamAC:
+    """Stream AC(lambda). Parameters: `actor.*`, `critic.*`, and `body.*` where the two share one body.
+
+    A shared body carries two eligibility sets and takes the sum of the two updates (math.md, 4, 'Shared bodies', b).
+    """
+
+    def __init__(self, parameters: Mapping[str, Array], observation_size: int, config: ACConfig) -> None:
+        self.c, self.p = config, {k: np.array(v, dtype=np.float64) for k, v in parameters.items()}
+        shared = any(k.startswith("body.") for k in self.p)
+        make_trunk: Callable[[str], Trunk] = lambda prefix: Trunk(prefix, self.p, config.activation, config.nonlinear)
+        if shared:
+            body = make_trunk("body")
+            self.trunks, actor_trunk, critic_trunk = [body], body, body
+        else:
+            actor_trunk, critic_trunk = make_trunk("actor"), make_trunk("critic")
+            self.trunks = [actor_trunk, critic_trunk]
+        self.actor_head, self.critic_head = Head("actor", self.p, actor_trunk), Head("critic", self.p, critic_trunk)
+        decay = decays(config.gamma, config.trace_decay)
+
+        def eligibility(name: str, settings: dict[str, float]) -> Eligibility:
+            own = [k for k in self.p if k.startswith((f"{name}.", "body."))]
+            return Eligibility(own, self.p, decay, optim.make(config.optimizer, **settings))
+
+        self.actor, self.critic = eligibility("actor", config.actor), eligibility("critic", config.critic)
+        self.normalizer = Welford(observation_size)
+        self.reward_scaler = RewardScaler(config.gamma)
+        self.value = self.delta = 0.0
+
+    def reset(self, observation: Array, action: Any) -> None:
+        """Start of an episode: h, traces and eligibilities to zero, the first observation consumed; `action` was sampled."""
+        for trunk in self.trunks:
+            trunk.reset()
+        self.actor.clear()
+        self.critic.clear()
+        self.reward_scaler.begin()
+        self._see(observation)
+        self._remember(action)
+
+    def step(self, observation: Array, reward: float, action: Any, terminated: bool = False, truncated: bool = False, replaced: bool = False) -> None:
+        """One transition; `action` is what was sampled at the new observation, `replaced` says that another one than
+        the sampled was executed at the last: then the actor's traces only decay and its weights stand still."""
+        r = self.reward_scaler(reward) if self.c.scale_reward else reward
+        v = self.value
+        out = self._see(observation)  # h, traces and v(s') with w_t
+        self.delta = r + (0.0 if terminated else self.c.gamma * self.value) - v
+        self.critic.advance(self.g_value)
+        bonus = self.c.entropy * float(np.sign(self.delta))
+        self.actor.advance(None if replaced else {k: g + bonus * self.g_entropy[k] for k, g in self.g_log_pi.items()})
+        self._remember(action, out)  # cotangents with w_t, the weights that saw s'
+        add(self.p, self.critic.step(self.delta), *([] if replaced else [self.actor.step(self.delta)]))
+        if terminated or truncated:
+            for trunk in self.trunks:
+                trunk.reset()
+            self.actor.clear()
+            self.critic.clear()
+        elif self.c.recompute:
+            for trunk in self.trunks:
+                trunk.evaluate()
+            self.value = float(self.critic_head.forward()[0])
+            self._remember(action)
+
+    def _see(self, observation: Array) -> Array:
+        x = self.normalizer(observation) if self.c.normalize_observation else observation
+        for trunk in self.trunks:
+            trunk.forward(x)
+        self.value = float(self.critic_head.forward()[0])
+        return self.actor_head.forward()
+
+    def _remember(self, action: Any, out: Array | None = None) -> None:
+        out = self.actor_head.forward() if out is None else out
+        if self.c.discrete:
+            _, d_log_pi, _, d_entropy = softmax_policy(out, int(action))
+        else:
+            _, d_log_pi, _, d_entropy = normal_policy(out, np.asarray(action, dtype=np.float64), self.c.sigma_floor)
+        self.g_value = self.critic_head.gradient(np.ones(1))
+        self.g_log_pi = self.actor_head.gradient(d_log_pi)
+        self.g_entropy = self.actor_head.gradient(d_entropy)
+
+
+class TDPredictor:
+    """TD(lambda) prediction of the discounted sum of the cumulant; parameters `cell.*`, `layer*.*`, `head.*`."""
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Array],
+        gamma: float,
+        trace_decay: float | Mapping[str, float],
+        optimizer: Any,
+        activation: str = "relu",
+        nonlinear: bool = False,
+        normalizer: Welford | None = None,
+        recompute: bool = False,
+    ) -> None:
+        self.p = {k: np.array(v, dtype=np.float64) for k, v in parameters.items()}
+        self.gamma, self.recompute, self.normalizer = gamma, recompute, normalizer
+        self.trunk = Trunk("", self.p, activation, nonlinear)
+        self.head = Head("", self.p, self.trunk)
+        self.eligibility = Eligibility(list(self.p), self.p, decays(gamma, trace_decay), optimizer)
+        self.value, self.delta, self.g = 0.0, 0.0, None
+
+    def reset(self) -> None:
+        """Start of a sequence: the next step has no transition to learn from."""
+        self.trunk.reset()
+        self.eligibility.clear()
+        self.g: Tree | None = None
+
+    def step(self, x: Array, cumulant: float) -> float:
+        """x (d,) and the cumulant that came with it; returns v(x) with the weights that saw it."""
+        x = self.normalizer(x) if self.normalizer else x
+        v = self.value
+        self.trunk.forward(x)
+        self.value = seen = float(self.head.forward()[0])
+        g = self.head.gradient(np.ones(1))
+        if self.g is not None:
+            self.delta = cumulant + self.gamma * self.value - v
+            self.eligibility.advance(self.g)
+            add(self.p, self.eligibility.step(self.delta))
+            if self.recompute:
+                self.trunk.evaluate()
+                self.value = float(self.head.forward()[0])
+                g = self.head.gradient(np.ones(1))
+        self.g = g
+        return seen
+
+
+class OnlineRegressor:
+    """Squared error, one target per step: y = predict(x); learn(target). Loss is half the sum of squares.
+
+    The traces advance to the current step, then the contraction, then the update.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Array],
+        optimizer: Any,
+        activation: str = "relu",
+        nonlinear: bool = False,
+        normalizer: Welford | None = None,
+    ) -> None:
+        self.p = {k: np.array(v, dtype=np.float64) for k, v in parameters.items()}
+        self.optimizer, self.normalizer = optimizer, normalizer
+        self.trunk = Trunk("", self.p, activation, nonlinear)
+        self.head = Head("", self.p, self.trunk)
+        self.y = np.zeros(0)
+
+    def reset(self) -> None:
+        self.trunk.reset()
+
+    def predict(self, x: Array) -> Array:
+        self.trunk.forward(self.normalizer(x) if self.normalizer else x)
+        self.y = self.head.forward()
+        return self.y
+
+    def learn(self, target: Array) -> float:
+        error = self.y - target
+        add(self.p, self.optimizer.step(-1.0, self.head.gradient(error)))
+        return 0.5 * float(error @ error)
