@@ -15,7 +15,9 @@ Array = NDArray[np.float64]
 TRUNCATED_STD = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
 
 
-def rtu(rng: np.random.Generator, n: int, d: int, r_min: float = 0.0, r_max: float = 1.0, max_phase: float = 6.28) -> dict[str, Array]:
+def rtu(
+    rng: np.random.Generator, n: int, d: int, r_min: float = 0.0, r_max: float = 1.0, max_phase: float = 6.28
+) -> dict[str, Array]:
     """nu_log, theta_log (n,), W1, W2 (n, d). r^2 is uniform in (r_min^2, r_max^2), theta uniform in (0, max_phase)."""
     u, u_phase = 1 - rng.random(n), 1 - rng.random(n)  # never 0: log(0) would freeze a pole for ever
     return {

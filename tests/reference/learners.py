@@ -15,7 +15,7 @@ between, so the oracle contracts them at once and keeps the gradients: slower, t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -184,12 +184,12 @@ class StreamAC:
     def __init__(self, parameters: Mapping[str, Array], observation_size: int, config: ACConfig) -> None:
         self.c, self.p = config, {k: np.array(v, dtype=np.float64) for k, v in parameters.items()}
         shared = any(k.startswith("body.") for k in self.p)
-        make_trunk: Callable[[str], Trunk] = lambda prefix: Trunk(prefix, self.p, config.activation, config.nonlinear)
         if shared:
-            body = make_trunk("body")
+            body = Trunk("body", self.p, config.activation, config.nonlinear)
             self.trunks, actor_trunk, critic_trunk = [body], body, body
         else:
-            actor_trunk, critic_trunk = make_trunk("actor"), make_trunk("critic")
+            actor_trunk = Trunk("actor", self.p, config.activation, config.nonlinear)
+            critic_trunk = Trunk("critic", self.p, config.activation, config.nonlinear)
             self.trunks = [actor_trunk, critic_trunk]
         self.actor_head, self.critic_head = Head("actor", self.p, actor_trunk), Head("critic", self.p, critic_trunk)
         decay = decays(config.gamma, config.trace_decay)
@@ -213,7 +213,15 @@ class StreamAC:
         self._see(observation)
         self._remember(action)
 
-    def step(self, observation: Array, reward: float, action: Any, terminated: bool = False, truncated: bool = False, replaced: bool = False) -> None:
+    def step(
+        self,
+        observation: Array,
+        reward: float,
+        action: Any,
+        terminated: bool = False,
+        truncated: bool = False,
+        replaced: bool = False,
+    ) -> None:
         """One transition; `action` is what was sampled at the new observation, `replaced` says that another one than
         the sampled was executed at the last: then the actor's traces only decay and its weights stand still."""
         r = self.reward_scaler(reward) if self.c.scale_reward else reward
@@ -273,13 +281,14 @@ class TDPredictor:
         self.trunk = Trunk("", self.p, activation, nonlinear)
         self.head = Head("", self.p, self.trunk)
         self.eligibility = Eligibility(list(self.p), self.p, decays(gamma, trace_decay), optimizer)
-        self.value, self.delta, self.g = 0.0, 0.0, None
+        self.value, self.delta = 0.0, 0.0
+        self.g: Tree | None = None
 
     def reset(self) -> None:
         """Start of a sequence: the next step has no transition to learn from."""
         self.trunk.reset()
         self.eligibility.clear()
-        self.g: Tree | None = None
+        self.g = None
 
     def step(self, x: Array, cumulant: float) -> float:
         """x (d,) and the cumulant that came with it; returns v(x) with the weights that saw it."""

@@ -66,7 +66,9 @@ class Coefficients:
         r = np.exp(-k * nu)
         g, phi = r * np.cos(k * theta), r * np.sin(k * theta)
         root = np.sqrt(-np.expm1(-2 * k * nu))  # sqrt(1 - r^2) without the cancellation as r -> 1
-        return cls(g, phi, root + GAMMA_EPS, -k * nu * g, -k * nu * phi, k * nu * r**2 / root, -phi * k * theta, g * k * theta)
+        return cls(
+            g, phi, root + GAMMA_EPS, -k * nu * g, -k * nu * phi, k * nu * r**2 / root, -phi * k * theta, g * k * theta
+        )
 
 
 class RTU:
