@@ -41,8 +41,6 @@ slew_per_s = inf                  # a simulated motor
 [learner]
 units = 32
 hidden = [32]
-r_min = 0.5
-max_phase = 0.6
 
 [run]
 name = "demo"

@@ -1,0 +1,96 @@
+"""Position-only cart-pole from scratch: how many seeds reach 475 of 500, and after how many steps.
+
+    python -m benchmarks.cartpole                     # seeds 0 to 9, continuous, discrete, memoryless
+    python -m benchmarks.cartpole --seeds 3 --steps 60000
+
+The plant is the C code of the firmware, stepped without a link: the same learner over a port gives the same table.
+Reached: the mean length of the last 20 episodes is 475 of 500 or more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+import rtu_edge as rtu
+from rtu_edge import _core
+from rtu_edge.plants import Plant
+
+TARGET = 475.0
+WINDOW = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run. `reached`: the step at which the mean of 20 episodes was at the target first; `best`, `last`: that mean."""
+
+    reached: int | None
+    best: float
+    last: float
+
+
+def learn(seed: int, steps: int, *, discrete: bool = False, cell: str = "linear", stop: bool = False) -> Outcome:
+    """Learns from scratch for at most `steps` steps; with `stop`, until the target is reached."""
+    plant = Plant("cartpole")
+    force = plant.sheet.actuators[0].max
+    kind = {"n_actions": 2} if discrete else {"action_size": 1}
+    agent = rtu.StreamAC(observation_size=2, seed=seed, cell=cell, dt_s=plant.sheet.period_s, **kind)
+    lengths: list[int] = []
+    reached, best, length = None, 0.0, 0
+    action = agent.reset(plant.reset(seed * 100_000))
+    for step in range(steps):
+        u = (2 * action - 1) if discrete else action[0]
+        observation, reward, terminated, truncated = plant.step([force * u])
+        length += 1
+        action = agent.step(observation, reward, terminated, truncated)
+        if not (terminated or truncated):
+            continue
+        lengths.append(length)
+        length = 0
+        mean = float(np.mean(lengths[-WINDOW:]))
+        if len(lengths) >= WINDOW:
+            best = max(best, mean)
+            if mean >= TARGET and reached is None:
+                reached = step
+                if stop:
+                    break
+        action = agent.reset(plant.reset(seed * 100_000 + len(lengths)))
+    return Outcome(reached, best, float(np.mean(lengths[-WINDOW:])) if lengths else float(length))
+
+
+@click.command()
+@click.option("--seeds", default=10, show_default=True, help="Seeds 0 to SEEDS - 1.")
+@click.option("--steps", default=100_000, show_default=True, help="Steps of each run at most.")
+def main(seeds: int, steps: int) -> None:
+    """Prints the table."""
+    console = Console()
+    rows = [("continuous", False, "linear"), ("two forces", True, "linear"), ("memoryless", False, "none")]
+    table = Table(title=f"Position-only cart-pole, {steps} steps at most, kernels {_core.isa}")
+    for heading in ("actions", "reached", "median step", "last step", "best mean of 20, per seed", "mean of 20 at the end"):
+        table.add_column(heading)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("learning", total=len(rows) * seeds)
+        for name, discrete, cell in rows:
+            outcomes = []
+            for seed in range(seeds):
+                outcomes.append(learn(seed, steps, discrete=discrete, cell=cell))
+                progress.advance(task)
+            when = sorted(o.reached for o in outcomes if o.reached is not None)
+            table.add_row(
+                name,
+                f"{len(when)} of {seeds}",
+                str(int(np.median(when))) if when else "-",
+                str(when[-1]) if when else "-",
+                " ".join(f"{o.best:.0f}" for o in outcomes),
+                " ".join(f"{o.last:.0f}" for o in outcomes),
+            )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
