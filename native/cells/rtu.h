@@ -26,9 +26,9 @@ struct RtuConfig {
   CellKind kind = CellKind::linear;
   Activation activation = Activation::relu;
   int32_t inputs = 1;
-  int32_t poles = 1;    // m; units n = m G
-  int32_t members = 1;  // G, units that share a pole; 1 for the nonlinear RTU
-  int32_t sets = 0;     // eligibility sets
+  int32_t poles = 1;     // m; units n = m G
+  int32_t members = 1;   // G, units that share a pole; 1 for the nonlinear RTU
+  int32_t sets = 0;      // eligibility sets
   bool moments = false;  // room for Adam
   double r_min = 0.0, r_max = 1.0, max_phase = 6.28;
 
@@ -39,15 +39,15 @@ template <class T>
 struct Rtu {
   RtuConfig config;
   const kernels::Kernels<T>* kernels;
-  int32_t poles;                                  // padded to whole lanes
-  T *nu_log, *theta_log;                          // (P)
+  int32_t poles;          // padded to whole lanes
+  T *nu_log, *theta_log;  // (P)
   kernels::Block<T> block;
-  T* moments_w[kMaxSets];                         // Adam, per set: make_weight_moments
-  T* moments_p[kMaxSets];                         // (4, P): m, v of nu_log, m, v of theta_log
+  T* moments_w[kMaxSets];  // Adam, per set: make_weight_moments
+  T* moments_p[kMaxSets];  // (4, P): m, v of nu_log, m, v of theta_log
   kernels::Coefficients<T> c;
-  T *x;                                           // (d) the newest input
+  T* x;                                                // (d) the newest input
   T *h1, *h2, *k1, *k2, *u1, *u2, *s1, *s2, *y1, *y2;  // (G, P)
-  T* y;                                           // (2n) the output in canonical order
+  T* y;                                                // (2n) the output in canonical order
   kernels::UnitTraces<T> traces;
 };
 
@@ -96,13 +96,15 @@ constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, 
   section.column_stride = static_cast<uint32_t>(block.trace_step);
   section.block_stride = d * section.column_stride;
   for (uint32_t slot = 0; slot < trace_slots; ++slot)
-    arena.describe(name.dot("trace").dot(trace_names[trace_slots / 4][slot]), section, static_cast<uint64_t>(slot) * V * sizeof(T));
+    arena.describe(name.dot("trace").dot(trace_names[trace_slots / 4][slot]), section,
+                   static_cast<uint64_t>(slot) * V * sizeof(T));
 
   uint32_t skip = trace_slots * V;
   block.weights = block.traces == nullptr ? nullptr : block.traces + skip;
   if (!one_stream) {
     skip = 0;
-    block.weights = arena.room<T>(static_cast<uint64_t>(blocks) * members * d * static_cast<uint32_t>(block.weight_step));
+    block.weights =
+        arena.room<T>(static_cast<uint64_t>(blocks) * members * d * static_cast<uint32_t>(block.weight_step));
   }
   const char* const weight_names[] = {"W1", "W2", "z0.W1", "z0.W2", "z1.W1", "z1.W2"};
   section.rows = static_cast<uint32_t>(config.units());
@@ -118,7 +120,8 @@ constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, 
 // Adam's first and second moments of W1 and W2 for one set: all m, laid like the weights' slots [W1 V][W2 V], then all v.
 template <class T>
 constexpr T* make_weight_moments(Builder& arena, const RtuConfig& config, const Name& set) {
-  const uint32_t V = arena.lanes(), d = static_cast<uint32_t>(config.inputs), members = static_cast<uint32_t>(config.members);
+  const uint32_t V = arena.lanes(), d = static_cast<uint32_t>(config.inputs),
+                 members = static_cast<uint32_t>(config.members);
   const uint64_t half = static_cast<uint64_t>(core::padded(static_cast<uint32_t>(config.poles), V)) * members * d * 2;
   T* data = arena.room<T>(2 * half);
   Section section;
@@ -132,7 +135,8 @@ constexpr T* make_weight_moments(Builder& arena, const RtuConfig& config, const 
   section.group_stride = d * section.column_stride;
   section.block_stride = members * section.group_stride;
   const char* const names[] = {"m.W1", "m.W2", "v.W1", "v.W2"};
-  for (uint32_t i = 0; i < 4; ++i) arena.describe(set.dot(names[i]), section, ((i / 2) * half + (i % 2) * V) * sizeof(T));
+  for (uint32_t i = 0; i < 4; ++i)
+    arena.describe(set.dot(names[i]), section, ((i / 2) * half + (i % 2) * V) * sizeof(T));
   return data;
 }
 
@@ -158,7 +162,9 @@ constexpr Rtu<T> make_rtu(Builder& arena, const RtuConfig& config, const Name& n
     section.dtype = core::DTypeOf<T>::value;
     section.rows = m;
     section.cols = 1;
-    for (uint32_t i = 0; i < 4; ++i) arena.describe(set.dot(names[i]), section, static_cast<uint64_t>(i) * static_cast<uint32_t>(cell.poles) * sizeof(T));
+    for (uint32_t i = 0; i < 4; ++i)
+      arena.describe(set.dot(names[i]), section,
+                     static_cast<uint64_t>(i) * static_cast<uint32_t>(cell.poles) * sizeof(T));
   }
   cell.traces.N1 = unit_vector<T>(arena, config, name.dot("trace.N1"));
   cell.traces.N2 = unit_vector<T>(arena, config, name.dot("trace.N2"));
@@ -198,7 +204,8 @@ inline T& weight_at(const Rtu<T>& cell, int32_t half, int32_t i, int32_t j) {
 template <class T>
 inline T& trace_at(const Rtu<T>& cell, int32_t slot, int32_t pole, int32_t j) {
   const int32_t V = cell.kernels->lanes;
-  return cell.block.traces[(static_cast<int64_t>(pole / V) * cell.block.inputs + j) * cell.block.trace_step + slot * V + pole % V];
+  return cell.block
+      .traces[(static_cast<int64_t>(pole / V) * cell.block.inputs + j) * cell.block.trace_step + slot * V + pole % V];
 }
 
 // Where unit i of the canonical order stands in a vector over units.
@@ -220,7 +227,8 @@ void init_rtu(const Rtu<T>& cell, core::Rng rng) {
   const double scale = 1.0 / (0.87962566103423978 * core::square_root(static_cast<double>(config.inputs)));
   for (int32_t half = 0; half < 2; ++half)
     for (int32_t i = 0; i < config.units(); ++i)
-      for (int32_t j = 0; j < config.inputs; ++j) weight_at(cell, half, i, j) = static_cast<T>(scale * core::truncated_normal(rng));
+      for (int32_t j = 0; j < config.inputs; ++j)
+        weight_at(cell, half, i, j) = static_cast<T>(scale * core::truncated_normal(rng));
 }
 
 template <class T>
@@ -237,14 +245,16 @@ void clear_traces(const Rtu<T>& cell) {
   zero(cell.traces.T1, units);
   zero(cell.traces.T2, units);
   const int64_t slots = (cell.config.kind == CellKind::nonlinear ? 4 : 2) * cell.kernels->lanes;
-  for (int64_t at = 0; at < static_cast<int64_t>(cell.block.blocks) * cell.block.inputs; ++at) zero(cell.block.traces + at * cell.block.trace_step, slots);
+  for (int64_t at = 0; at < static_cast<int64_t>(cell.block.blocks) * cell.block.inputs; ++at)
+    zero(cell.block.traces + at * cell.block.trace_step, slots);
 }
 
 template <class T>
 void clear_eligibilities(const Rtu<T>& cell) {
   const int64_t rows = static_cast<int64_t>(cell.block.blocks) * cell.config.members * cell.block.inputs;
   const int32_t V = cell.kernels->lanes;
-  for (int64_t at = 0; at < rows; ++at) zero(cell.block.weights + at * cell.block.weight_step + 2 * V, 2 * V * cell.config.sets);
+  for (int64_t at = 0; at < rows; ++at)
+    zero(cell.block.weights + at * cell.block.weight_step + 2 * V, 2 * V * cell.config.sets);
   for (int s = 0; s < cell.config.sets; ++s) {
     zero(cell.traces.z_nu[s], cell.poles);
     zero(cell.traces.z_theta[s], cell.poles);
@@ -271,8 +281,8 @@ void predict(const Rtu<T>& cell, const T* a, T periods) {
   }
   kernel.coefficients(cell.poles, cell.nu_log, cell.theta_log, periods, cell.c);
   kernel.forward(cell.block, a, cell.x, cell.u1, cell.u2);
-  kernel.state(cell.poles, config.members, config.kind == CellKind::linear, config.activation, cell.c, cell.h1, cell.h2, cell.u1, cell.u2, cell.k1, cell.k2,
-               cell.y1, cell.y2, cell.s1, cell.s2);
+  kernel.state(cell.poles, config.members, config.kind == CellKind::linear, config.activation, cell.c, cell.h1, cell.h2,
+               cell.u1, cell.u2, cell.k1, cell.k2, cell.y1, cell.y2, cell.s1, cell.s2);
   const int32_t n = config.units();
   if (config.members == 1) {
     memcpy(cell.y, cell.y1, static_cast<uint64_t>(n) * sizeof(T));
@@ -318,8 +328,8 @@ void learn(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* set
     kernel.learn_linear(cell.block, advance_first, cell.c, cell.x, sets);
   else
     kernel.learn_nonlinear(cell.block, advance_first, cell.c, cell.x, cell.s1, cell.s2, sets);
-  kernel.learn_units(cell.poles, config.members, config.sets, advance_first, cell.c, cell.h1, cell.h2, cell.u1, cell.u2, linear ? nullptr : cell.s1,
-                     linear ? nullptr : cell.s2, cell.traces, sets);
+  kernel.learn_units(cell.poles, config.members, config.sets, advance_first, cell.c, cell.h1, cell.h2, cell.u1, cell.u2,
+                     linear ? nullptr : cell.s1, linear ? nullptr : cell.s2, cell.traces, sets);
   const uint64_t bytes = static_cast<uint64_t>(cell.poles) * static_cast<uint64_t>(config.members) * sizeof(T);
   memcpy(cell.h1, cell.k1, bytes);
   memcpy(cell.h2, cell.k2, bytes);
@@ -339,10 +349,12 @@ void adam(const Rtu<T>& cell, int32_t s, const kernels::AdamStep<T>& step) {
   const kernels::Kernels<T>& kernel = *cell.kernels;
   const int32_t V = kernel.lanes, rows = cell.block.blocks * cell.config.members * cell.block.inputs;
   T* z = cell.block.weights + (2 + 2 * s) * V;
-  kernel.adam(rows, 2 * V, cell.block.weight_step, 2 * V, step, cell.block.weights, z, cell.moments_w[s], cell.moments_w[s] + static_cast<int64_t>(rows) * 2 * V);
+  kernel.adam(rows, 2 * V, cell.block.weight_step, 2 * V, step, cell.block.weights, z, cell.moments_w[s],
+              cell.moments_w[s] + static_cast<int64_t>(rows) * 2 * V);
   T* moments = cell.moments_p[s];
   kernel.adam(1, cell.poles, 0, 0, step, cell.nu_log, cell.traces.z_nu[s], moments, moments + cell.poles);
-  kernel.adam(1, cell.poles, 0, 0, step, cell.theta_log, cell.traces.z_theta[s], moments + 2 * cell.poles, moments + 3 * cell.poles);
+  kernel.adam(1, cell.poles, 0, 0, step, cell.theta_log, cell.traces.z_theta[s], moments + 2 * cell.poles,
+              moments + 3 * cell.poles);
 }
 
 // Gradient of this step's loss for every parameter, through the traces as they stand, into canonical arrays: nu_log, theta_log (m), W1, W2 (n, d).

@@ -42,12 +42,12 @@ struct DTypeOf<int32_t> {
 struct Section {
   char name[kNameBytes] = {};
   DType dtype = DType::f32;
-  bool saved = true;   // part of a checkpoint and of the state hash; false: scratch
+  bool saved = true;    // part of a checkpoint and of the state hash; false: scratch
   bool matrix = false;  // false: a vector, cols = 1
   uint32_t rows = 0, cols = 0;
   uint32_t lanes = 1, group = 1;
   uint32_t block_stride = 1, group_stride = 0, column_stride = 0;  // elements
-  uint64_t offset = 0;                                              // bytes from the arena's start
+  uint64_t offset = 0;                                             // bytes from the arena's start
 
   constexpr uint64_t count() const { return static_cast<uint64_t>(rows) * cols; }
   constexpr uint64_t index(uint32_t i, uint32_t j) const {
@@ -101,7 +101,8 @@ constexpr uint32_t padded(uint32_t n, uint32_t lanes) { return (n + lanes - 1) /
 
 class Builder {
  public:
-  constexpr Builder(unsigned char* base, SectionTable* table, uint32_t lanes) : base_(base), table_(table), lanes_(lanes) {}
+  constexpr Builder(unsigned char* base, SectionTable* table, uint32_t lanes)
+      : base_(base), table_(table), lanes_(lanes) {}
 
   constexpr uint32_t lanes() const { return lanes_; }
   constexpr uint64_t bytes() const { return used_; }

@@ -56,13 +56,15 @@ inline uint64_t layout_hash(const SectionTable& table) {
 inline void gather(const Section& section, const unsigned char* base, unsigned char* out) {
   const uint32_t size = dtype_bytes(section.dtype);
   for (uint32_t i = 0; i < section.rows; ++i)
-    for (uint32_t j = 0; j < section.cols; ++j, out += size) memcpy(out, base + section.offset + section.index(i, j) * size, size);
+    for (uint32_t j = 0; j < section.cols; ++j, out += size)
+      memcpy(out, base + section.offset + section.index(i, j) * size, size);
 }
 
 inline void scatter(const Section& section, const unsigned char* in, unsigned char* base) {
   const uint32_t size = dtype_bytes(section.dtype);
   for (uint32_t i = 0; i < section.rows; ++i)
-    for (uint32_t j = 0; j < section.cols; ++j, in += size) memcpy(base + section.offset + section.index(i, j) * size, in, size);
+    for (uint32_t j = 0; j < section.cols; ++j, in += size)
+      memcpy(base + section.offset + section.index(i, j) * size, in, size);
 }
 
 // Of the canonical bytes of all that is saved.
@@ -73,7 +75,8 @@ inline uint64_t state_hash(const SectionTable& table, const unsigned char* base)
     if (!section.saved) continue;
     const uint32_t size = dtype_bytes(section.dtype);
     for (uint32_t i = 0; i < section.rows; ++i)
-      for (uint32_t j = 0; j < section.cols; ++j) hash = fnv1a(hash, base + section.offset + section.index(i, j) * size, size);
+      for (uint32_t j = 0; j < section.cols; ++j)
+        hash = fnv1a(hash, base + section.offset + section.index(i, j) * size, size);
   }
   return hash;
 }
@@ -96,7 +99,8 @@ inline uint64_t checkpoint_bytes(const SectionTable& table, uint32_t text_bytes)
 }
 
 // out has room for checkpoint_bytes().
-inline void write_checkpoint(const SectionTable& table, const unsigned char* base, const char* text, uint32_t text_bytes, unsigned char* out) {
+inline void write_checkpoint(const SectionTable& table, const unsigned char* base, const char* text,
+                             uint32_t text_bytes, unsigned char* out) {
   const uint64_t total = checkpoint_bytes(table, text_bytes), hash = layout_hash(table), payload = payload_bytes(table);
   const uint32_t words[] = {kCheckpointVersion, text_bytes}, tail[] = {saved_sections(table), 0};
   memcpy(out, kMagic, 8);
@@ -134,7 +138,8 @@ inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointH
   memcpy(&read.payload_bytes, data + 24, 8);
   memcpy(&read.sections, data + 32, 4);
   const uint64_t room = n - kHeaderBytes - 4, table_bytes = read.sections * kSectionBytes;
-  if (read.payload_bytes > room || table_bytes > room || read.text_bytes > room || read.payload_bytes + table_bytes + read.text_bytes != room)
+  if (read.payload_bytes > room || table_bytes > room || read.text_bytes > room ||
+      read.payload_bytes + table_bytes + read.text_bytes != room)
     return Status::bad_size;
   uint32_t crc = 0;
   memcpy(&crc, data + n - 4, 4);
@@ -154,11 +159,13 @@ bool finite_values(const unsigned char* data, uint64_t count) {
 }
 
 // Reads a whole checkpoint into memory laid out by `table`. On failure the memory is as before; `where` names the section of a bad value.
-inline Status read_checkpoint(const SectionTable& table, const unsigned char* data, uint64_t n, unsigned char* base, const char*& where) {
+inline Status read_checkpoint(const SectionTable& table, const unsigned char* data, uint64_t n, unsigned char* base,
+                              const char*& where) {
   CheckpointHeader header{};
   const Status status = open_checkpoint(data, n, header);
   if (failed(status)) return status;
-  if (header.layout_hash != layout_hash(table) || header.payload_bytes != payload_bytes(table)) return Status::bad_layout;
+  if (header.layout_hash != layout_hash(table) || header.payload_bytes != payload_bytes(table))
+    return Status::bad_layout;
   const unsigned char* const payload = data + n - 4 - header.payload_bytes;
   const bool passes[] = {true, false};  // first look at every value, then write
   for (const bool check : passes) {

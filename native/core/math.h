@@ -39,8 +39,17 @@ inline double reduce_ln2(double x, int& n) {
 // exp(r) - 1 for |r| <= ln2 / 2, by its series up to r^13 / 13! (the rest is below 1e-17).
 inline double expm1_reduced(double r) {
   double sum = 1.0 / 6227020800.0;
-  const double inverse_factorial[] = {1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0, 1.0 / 40320.0, 1.0 / 5040.0,
-                                      1.0 / 720.0,       1.0 / 120.0,      1.0 / 24.0,      1.0 / 6.0,      0.5};
+  const double inverse_factorial[] = {1.0 / 479001600.0,
+                                      1.0 / 39916800.0,
+                                      1.0 / 3628800.0,
+                                      1.0 / 362880.0,
+                                      1.0 / 40320.0,
+                                      1.0 / 5040.0,
+                                      1.0 / 720.0,
+                                      1.0 / 120.0,
+                                      1.0 / 24.0,
+                                      1.0 / 6.0,
+                                      0.5};
   for (double term : inverse_factorial) sum = sum * r + term;
   return r + r * r * sum;
 }
@@ -91,8 +100,8 @@ inline void sin_cos(double x, double& s, double& c) {
   double r = x - turns * 1.57079632673412561417e+00;
   r = (r - turns * 6.07710050630396597660e-11) - turns * 2.02226624879595063154e-21;
   const double w = r * r;
-  double sine = 1.0 / 355687428096000.0;                                    // 1/17!
-  sine = sine * w - 1.0 / 1307674368000.0;                                  // 1/15!
+  double sine = 1.0 / 355687428096000.0;    // 1/17!
+  sine = sine * w - 1.0 / 1307674368000.0;  // 1/15!
   sine = sine * w + 1.0 / 6227020800.0;
   sine = sine * w - 1.0 / 39916800.0;
   sine = sine * w + 1.0 / 362880.0;
@@ -127,6 +136,8 @@ inline double softplus(double x) {
   const double tail = u == 1.0 ? e : logarithm(u) * e / (u - 1.0);
   return (x > 0 ? x : 0.0) + tail;
 }
-inline double sigmoid(double x) { return x >= 0 ? 1.0 / (1.0 + exponential(-x)) : exponential(x) / (1.0 + exponential(x)); }
+inline double sigmoid(double x) {
+  return x >= 0 ? 1.0 / (1.0 + exponential(-x)) : exponential(x) / (1.0 + exponential(x));
+}
 
 }  // namespace rtu::core

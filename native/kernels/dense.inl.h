@@ -148,18 +148,22 @@ void norm_relu_backward(int32_t n, T inverse_deviation, const T* xhat, const T* 
     rest_sum += dx[i];
     rest_product += dx[i] * xhat[i];
   }
-  const T mean = (L::sum(sums) + rest_sum) / static_cast<T>(n), slant = (L::sum(products) + rest_product) / static_cast<T>(n);
-  for (int32_t i = 0; i < whole; i += V) L::store(dx + i, (L::load(dx + i) - mean - L::load(xhat + i) * slant) * inverse_deviation);
+  const T mean = (L::sum(sums) + rest_sum) / static_cast<T>(n),
+          slant = (L::sum(products) + rest_product) / static_cast<T>(n);
+  for (int32_t i = 0; i < whole; i += V)
+    L::store(dx + i, (L::load(dx + i) - mean - L::load(xhat + i) * slant) * inverse_deviation);
   for (int32_t i = whole; i < n; ++i) dx[i] = (dx[i] - mean - xhat[i] * slant) * inverse_deviation;
 }
 
 template <class T, int V>
-void adam(int32_t n_groups, int32_t width, int32_t stride_w, int32_t stride_m, const AdamStep<T>& step, T* w, const T* z, T* m, T* v) {
+void adam(int32_t n_groups, int32_t width, int32_t stride_w, int32_t stride_m, const AdamStep<T>& step, T* w,
+          const T* z, T* m, T* v) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   for (int32_t group = 0; group < n_groups; ++group) {
     for (int32_t i = 0; i < width; i += V) {
-      const int64_t at = static_cast<int64_t>(group) * stride_w + i, moment = static_cast<int64_t>(group) * stride_m + i;
+      const int64_t at = static_cast<int64_t>(group) * stride_w + i,
+                    moment = static_cast<int64_t>(group) * stride_m + i;
       const F q = step.scale * L::load(z + at);
       const F first = step.b1 * L::load(m + moment) + (T(1) - step.b1) * q;
       const F second = step.b2 * L::load(v + moment) + (T(1) - step.b2) * (q * q);

@@ -60,11 +60,11 @@ struct UnitTraces {  // per pole (P) z; per unit (G, P) N and T
 
 template <class T>
 struct AdamStep {
-  T rate;        // the step size over the first moment's bias correction
-  T b1, b2;      // decay of the moments
-  T unbias2;     // 1 / (1 - b2^t)
+  T rate;     // the step size over the first moment's bias correction
+  T b1, b2;   // decay of the moments
+  T unbias2;  // 1 / (1 - b2^t)
   T eps;
-  T scale;       // the ascent direction is scale z
+  T scale;  // the ascent direction is scale z
 };
 
 template <class T>
@@ -80,16 +80,19 @@ struct Kernels {
   // W <- W + sum_s a[s] z[s].
   void (*apply)(const Block<T>& block, const T* a);
   // The state's step: k1, k2 from h1, h2, u1, u2; output y = f(k) and s = f'.
-  void (*state)(int32_t poles, int32_t members, bool linear, Activation f, const Coefficients<T>& c, const T* h1, const T* h2, const T* u1,
-                const T* u2, T* k1, T* k2, T* y1, T* y2, T* s1, T* s2);
+  void (*state)(int32_t poles, int32_t members, bool linear, Activation f, const Coefficients<T>& c, const T* h1,
+                const T* h2, const T* u1, const T* u2, T* k1, T* k2, T* y1, T* y2, T* s1, T* s2);
 
   // z <- decay z + contraction of the cotangent with the traces, and the traces advance with the coefficients of the last state step.
   // advance_first: false, TD order (the cotangent belongs to the state before); true, supervised order (to the newest state).
-  void (*learn_linear)(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, SetCotangent<T>* sets);
-  void (*learn_nonlinear)(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, const T* s1, const T* s2, SetCotangent<T>* sets);
+  void (*learn_linear)(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x,
+                       SetCotangent<T>* sets);
+  void (*learn_nonlinear)(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, const T* s1,
+                          const T* s2, SetCotangent<T>* sets);
   // The same for nu_log and theta_log. s1, s2 are null for the linear RTU.
-  void (*learn_units)(int32_t poles, int32_t members, int32_t n_sets, bool advance_first, const Coefficients<T>& c, const T* h1, const T* h2,
-                      const T* u1, const T* u2, const T* s1, const T* s2, const UnitTraces<T>& traces, SetCotangent<T>* sets);
+  void (*learn_units)(int32_t poles, int32_t members, int32_t n_sets, bool advance_first, const Coefficients<T>& c,
+                      const T* h1, const T* h2, const T* u1, const T* u2, const T* s1, const T* s2,
+                      const UnitTraces<T>& traces, SetCotangent<T>* sets);
 
   // Dense layer, W (rows, stride): W <- W + sum_s a[s] z[s], then y = W x. n_sets may be 0.
   void (*dense_forward)(int32_t rows, int32_t stride, int32_t n_sets, T* w, T* const* z, const T* a, const T* x, T* y);
@@ -107,7 +110,8 @@ struct Kernels {
   void (*norm_relu_backward)(int32_t n, T inverse_deviation, const T* xhat, const T* dy, T* dx);
   // Kingma and Ba 2015: m <- b1 m + (1 - b1) q, v <- b2 v + (1 - b2) q^2, w <- w + rate m / (sqrt(v unbias2) + eps), q = scale z.
   // Steps of `stride` scalars between vectors of one lane group: n_groups groups, each `width` scalars long (a multiple of the lanes).
-  void (*adam)(int32_t n_groups, int32_t width, int32_t stride_w, int32_t stride_m, const AdamStep<T>& step, T* w, const T* z, T* m, T* v);
+  void (*adam)(int32_t n_groups, int32_t width, int32_t stride_w, int32_t stride_m, const AdamStep<T>& step, T* w,
+               const T* z, T* m, T* v);
 };
 
 // The tables of this build. A null entry: not compiled for this architecture.

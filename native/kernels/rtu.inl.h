@@ -102,8 +102,8 @@ RTU_INLINE void activate(Activation f, Vec<T, V> z, Vec<T, V>& y, Vec<T, V>& slo
 }
 
 template <class T, int V>
-void state(int32_t poles, int32_t members, bool linear, Activation f, const Coefficients<T>& c, const T* h1, const T* h2, const T* u1, const T* u2,
-           T* k1, T* k2, T* y1, T* y2, T* s1, T* s2) {
+void state(int32_t poles, int32_t members, bool linear, Activation f, const Coefficients<T>& c, const T* h1,
+           const T* h2, const T* u1, const T* u2, T* k1, T* k2, T* y1, T* y2, T* s1, T* s2) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   for (int32_t k = 0; k < members; ++k) {
@@ -131,8 +131,9 @@ void state(int32_t poles, int32_t members, bool linear, Activation f, const Coef
 // z <- decay z + (e1 A1 + e2 A2, e2 A1 - e1 A2) for the E sets of one member, and A <- rot(A) + gam x when this member is the one that
 // advances the traces. One stream: 2 + 2E loads and stores a lane.
 template <class T, int V, int E, bool AdvanceFirst, bool Advance>
-RTU_INLINE void learn_linear_member(T* t, int32_t trace_step, T* w, int32_t weight_step, int32_t d, Vec<T, V> g, Vec<T, V> phi, Vec<T, V> gam,
-                                    const T* x, const Vec<T, V>* e1, const Vec<T, V>* e2, const T* decay, Vec<T, V>* norm) {
+RTU_INLINE void learn_linear_member(T* t, int32_t trace_step, T* w, int32_t weight_step, int32_t d, Vec<T, V> g,
+                                    Vec<T, V> phi, Vec<T, V> gam, const T* x, const Vec<T, V>* e1, const Vec<T, V>* e2,
+                                    const T* decay, Vec<T, V>* norm) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   F total[E > 0 ? E : 1];
@@ -186,9 +187,11 @@ void learn_linear_sets(const Block<T>& block, const Coefficients<T>& c, const T*
       // The traces are the pole's: the first member advances them (supervised order), or the last one does (TD order).
       const bool advance = AdvanceFirst ? k == 0 : k == members - 1;
       if (advance)
-        learn_linear_member<T, V, E, AdvanceFirst, true>(t, block.trace_step, w, block.weight_step, d, g, phi, gam, x, e1, e2, decay, norm);
+        learn_linear_member<T, V, E, AdvanceFirst, true>(t, block.trace_step, w, block.weight_step, d, g, phi, gam, x,
+                                                         e1, e2, decay, norm);
       else
-        learn_linear_member<T, V, E, AdvanceFirst, false>(t, block.trace_step, w, block.weight_step, d, g, phi, gam, x, e1, e2, decay, norm);
+        learn_linear_member<T, V, E, AdvanceFirst, false>(t, block.trace_step, w, block.weight_step, d, g, phi, gam, x,
+                                                          e1, e2, decay, norm);
     }
   }
   for (int s = 0; s < E; ++s) sets[s].norm = L::sum(norm[s]);
@@ -197,7 +200,8 @@ void learn_linear_sets(const Block<T>& block, const Coefficients<T>& c, const T*
 // ---- learn, nonlinear -------------------------------------------------------------------------------------------------------
 
 template <class T, int V, int E, bool AdvanceFirst>
-void learn_nonlinear_sets(const Block<T>& block, const Coefficients<T>& c, const T* x, const T* s1, const T* s2, SetCotangent<T>* sets) {
+void learn_nonlinear_sets(const Block<T>& block, const Coefficients<T>& c, const T* x, const T* s1, const T* s2,
+                          SetCotangent<T>* sets) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   constexpr int sets_or_one = E > 0 ? E : 1;
@@ -208,7 +212,8 @@ void learn_nonlinear_sets(const Block<T>& block, const Coefficients<T>& c, const
     const int32_t at = b * V;
     const F slope1 = L::load(s1 + at), slope2 = L::load(s2 + at);
     const F g = L::load(c.g + at), phi = L::load(c.phi + at), gam = L::load(c.gam + at);
-    const F g1 = g * slope1, phi1 = phi * slope1, gam1 = gam * slope1, g2 = g * slope2, phi2 = phi * slope2, gam2 = gam * slope2;
+    const F g1 = g * slope1, phi1 = phi * slope1, gam1 = gam * slope1, g2 = g * slope2, phi2 = phi * slope2,
+            gam2 = gam * slope2;
     T* t = block.traces + static_cast<int64_t>(b) * d * block.trace_step;
     T* w = block.weights + static_cast<int64_t>(b) * d * block.weight_step;
     for (int s = 0; s < E; ++s) {
@@ -243,40 +248,49 @@ void learn_nonlinear_sets(const Block<T>& block, const Coefficients<T>& c, const
 }
 
 template <class T, int V>
-void learn_linear(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, SetCotangent<T>* sets) {
+void learn_linear(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x,
+                  SetCotangent<T>* sets) {
   if (block.sets == 0)
     learn_linear_sets<T, V, 0, false>(block, c, x, sets);
   else if (block.sets == 1)
-    advance_first ? learn_linear_sets<T, V, 1, true>(block, c, x, sets) : learn_linear_sets<T, V, 1, false>(block, c, x, sets);
+    advance_first ? learn_linear_sets<T, V, 1, true>(block, c, x, sets)
+                  : learn_linear_sets<T, V, 1, false>(block, c, x, sets);
   else
-    advance_first ? learn_linear_sets<T, V, 2, true>(block, c, x, sets) : learn_linear_sets<T, V, 2, false>(block, c, x, sets);
+    advance_first ? learn_linear_sets<T, V, 2, true>(block, c, x, sets)
+                  : learn_linear_sets<T, V, 2, false>(block, c, x, sets);
 }
 
 template <class T, int V>
-void learn_nonlinear(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, const T* s1, const T* s2, SetCotangent<T>* sets) {
+void learn_nonlinear(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, const T* s1,
+                     const T* s2, SetCotangent<T>* sets) {
   if (block.sets == 0)
     learn_nonlinear_sets<T, V, 0, false>(block, c, x, s1, s2, sets);
   else if (block.sets == 1)
-    advance_first ? learn_nonlinear_sets<T, V, 1, true>(block, c, x, s1, s2, sets) : learn_nonlinear_sets<T, V, 1, false>(block, c, x, s1, s2, sets);
+    advance_first ? learn_nonlinear_sets<T, V, 1, true>(block, c, x, s1, s2, sets)
+                  : learn_nonlinear_sets<T, V, 1, false>(block, c, x, s1, s2, sets);
   else
-    advance_first ? learn_nonlinear_sets<T, V, 2, true>(block, c, x, s1, s2, sets) : learn_nonlinear_sets<T, V, 2, false>(block, c, x, s1, s2, sets);
+    advance_first ? learn_nonlinear_sets<T, V, 2, true>(block, c, x, s1, s2, sets)
+                  : learn_nonlinear_sets<T, V, 2, false>(block, c, x, s1, s2, sets);
 }
 
 // ---- learn, poles -----------------------------------------------------------------------------------------------------------
 
 // nu_log and theta_log: their gradient is summed over the units of the pole.
 template <class T, int V>
-void learn_units(int32_t poles, int32_t members, int32_t n_sets, bool advance_first, const Coefficients<T>& c, const T* h1, const T* h2, const T* u1,
-                 const T* u2, const T* s1, const T* s2, const UnitTraces<T>& traces, SetCotangent<T>* sets) {
+void learn_units(int32_t poles, int32_t members, int32_t n_sets, bool advance_first, const Coefficients<T>& c,
+                 const T* h1, const T* h2, const T* u1, const T* u2, const T* s1, const T* s2,
+                 const UnitTraces<T>& traces, SetCotangent<T>* sets) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   F norm[rtu::kernels::kMaxSets] = {};
   for (int32_t p = 0; p < poles; p += V) {
-    const F g = L::load(c.g + p), phi = L::load(c.phi + p), nu = L::load(c.nu + p), theta = L::load(c.theta + p), dgam = L::load(c.dgam + p);
+    const F g = L::load(c.g + p), phi = L::load(c.phi + p), nu = L::load(c.nu + p), theta = L::load(c.theta + p),
+            dgam = L::load(c.dgam + p);
     F grad_nu[rtu::kernels::kMaxSets] = {}, grad_theta[rtu::kernels::kMaxSets] = {};
     for (int32_t k = 0; k < members; ++k) {
       const int32_t i = k * poles + p;
-      F N1 = L::load(traces.N1 + i), N2 = L::load(traces.N2 + i), T1 = L::load(traces.T1 + i), T2 = L::load(traces.T2 + i);
+      F N1 = L::load(traces.N1 + i), N2 = L::load(traces.N2 + i), T1 = L::load(traces.T1 + i),
+        T2 = L::load(traces.T2 + i);
       const F a1 = L::load(h1 + i), a2 = L::load(h2 + i);
       const F turned1 = g * a1 - phi * a2, turned2 = g * a2 + phi * a1;
       // dg h1 - dphi h2 = -nu (g h1 - phi h2), and for theta (-phi h1 - g h2) theta

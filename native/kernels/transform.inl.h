@@ -36,7 +36,8 @@ template <class T, int V>
 RTU_INLINE Vec<T, V> scale_by_power(Vec<T, V> x, IVec<T, V> n) {  // x 2^n, in two steps so that n may reach -2 * 126
   typedef Lanes<T, V> L;
   const IVec<T, V> half = n >> 1, rest = n - half;
-  return x * L::from_bits((half + IntOf<T>::bias) << IntOf<T>::mantissa) * L::from_bits((rest + IntOf<T>::bias) << IntOf<T>::mantissa);
+  return x * L::from_bits((half + IntOf<T>::bias) << IntOf<T>::mantissa) *
+         L::from_bits((rest + IntOf<T>::bias) << IntOf<T>::mantissa);
 }
 
 template <class T>
@@ -184,7 +185,8 @@ RTU_INLINE SinCos<T, V> sin_cos(Pair<T, V> x) {
   const I swap = (q & 1) != 0, sine_negative = (q & 2) != 0, cosine_negative = ((q + 1) & 2) != 0;
   const F s_hi = swap ? cosine.hi : sine.hi, s_lo = swap ? cosine.lo : sine.lo;
   const F c_hi = swap ? sine.hi : cosine.hi, c_lo = swap ? sine.lo : cosine.lo;
-  return {{sine_negative ? -s_hi : s_hi, sine_negative ? -s_lo : s_lo}, {cosine_negative ? -c_hi : c_hi, cosine_negative ? -c_lo : c_lo}};
+  return {{sine_negative ? -s_hi : s_hi, sine_negative ? -s_lo : s_lo},
+          {cosine_negative ? -c_hi : c_hi, cosine_negative ? -c_lo : c_lo}};
 }
 
 template <class T, int V>

@@ -78,7 +78,9 @@ struct Lanes {
       return __builtin_convertvector(x, I);
     }
   }
-  static RTU_INLINE F abs(F x) { return from_bits(bits(x) & ~(static_cast<typename IntOf<T>::type>(1) << (sizeof(T) * 8 - 1))); }
+  static RTU_INLINE F abs(F x) {
+    return from_bits(bits(x) & ~(static_cast<typename IntOf<T>::type>(1) << (sizeof(T) * 8 - 1)));
+  }
   static RTU_INLINE F max(F a, F b) { return a > b ? a : b; }
   static RTU_INLINE F min(F a, F b) { return a < b ? a : b; }
   static RTU_INLINE F sqrt(F x) {

@@ -23,7 +23,7 @@ constexpr int32_t kMaxKinds = 3;  // cotangents kept: value, log pi, entropy
 struct HeadConfig {
   const char* name = "head";
   int32_t outputs = 1;
-  int32_t kinds = 1;          // cotangents kept for it
+  int32_t kinds = 1;           // cotangents kept for it
   double decay_recurrent = 0;  // gamma lambda of each parameter group
   double decay_body = 0;
   double decay_head = 0;
@@ -54,7 +54,7 @@ struct NetworkConfig {
 template <class T>
 struct Dense {
   int32_t rows, cols, stride, sets;
-  T *w, *b;                        // (rows, cols), (rows)
+  T *w, *b;  // (rows, cols), (rows)
   T *z_w[kMaxSets], *z_b[kMaxSets];
   T *m_w[kMaxSets], *v_w[kMaxSets], *m_b[kMaxSets], *v_b[kMaxSets];
 };
@@ -62,17 +62,17 @@ struct Dense {
 template <class T>
 struct Layer {
   Dense<T> dense;
-  T *pre, *xhat, *y;  // (rows) before LayerNorm, normalised, after leaky relu
-  T* input;           // (cols) what the kept cotangents belong to
+  T *pre, *xhat, *y;     // (rows) before LayerNorm, normalised, after leaky relu
+  T* input;              // (cols) what the kept cotangents belong to
   T* inverse_deviation;  // (1)
-  T* cot[kMaxKinds];  // (rows) of pre
+  T* cot[kMaxKinds];     // (rows) of pre
 };
 
 template <class T>
 struct Head {
   Dense<T> dense;
-  T* y;                // (outputs)
-  T* input;            // (cols)
+  T* y;               // (outputs)
+  T* input;           // (cols)
   T* cot[kMaxKinds];  // (outputs), by the network's kind
   int32_t first_kind;
 };
@@ -82,19 +82,20 @@ struct Network {
   NetworkConfig config;
   const kernels::Kernels<T>* kernels;
   cells::Rtu<T> cell;
-  T* x;                          // (inputs) memoryless: the body's input
+  T* x;  // (inputs) memoryless: the body's input
   Layer<T> layer[kMaxLayers];
   Head<T> head[kMaxSets];
   T *e1[kMaxKinds], *e2[kMaxKinds];  // cotangents of the cell
   T* scratch[kMaxKinds];
-  T* pending;                    // (heads) step delta, not yet applied
-  uint64_t* updates;             // (heads) Adam's t
+  T* pending;         // (heads) step delta, not yet applied
+  uint64_t* updates;  // (heads) Adam's t
 };
 
 // ---- layout -----------------------------------------------------------------------------------------------------------------
 
 template <class T>
-constexpr Dense<T> make_dense(Builder& arena, int32_t rows, int32_t cols, int32_t sets, bool moments, const Name& name) {
+constexpr Dense<T> make_dense(Builder& arena, int32_t rows, int32_t cols, int32_t sets, bool moments,
+                              const Name& name) {
   Dense<T> dense{};
   const uint32_t r = static_cast<uint32_t>(rows), c = static_cast<uint32_t>(cols);
   dense.rows = rows;
@@ -161,7 +162,8 @@ constexpr Network<T> make_network(Builder& arena, NetworkConfig config, const Na
       head.cot[kind + k] = arena.vector<T>(name.dot("cot").number(k), static_cast<uint32_t>(config.head[h].outputs));
     kind += config.head[h].kinds;
   }
-  for (int k = 0; k < kinds; ++k) net.scratch[k] = arena.vector<T>(body.dot("scratch").number(k), static_cast<uint32_t>(widest), false);
+  for (int k = 0; k < kinds; ++k)
+    net.scratch[k] = arena.vector<T>(body.dot("scratch").number(k), static_cast<uint32_t>(widest), false);
   net.pending = arena.vector<T>(body.dot("pending"), static_cast<uint32_t>(config.heads));
   net.updates = arena.vector<uint64_t>(body.dot("updates"), static_cast<uint32_t>(config.heads));
   return net;
@@ -251,7 +253,8 @@ void clear_credit(const Network<T>& net) {
     for (int l = 0; l < config.layers; ++l) cells::zero(net.layer[l].cot[k], config.hidden[l]);
   }
   for (int h = 0; h < config.heads; ++h)
-    for (int k = 0; k < config.head[h].kinds; ++k) cells::zero(net.head[h].cot[net.head[h].first_kind + k], config.head[h].outputs);
+    for (int k = 0; k < config.head[h].kinds; ++k)
+      cells::zero(net.head[h].cot[net.head[h].first_kind + k], config.head[h].outputs);
 }
 
 // An episode's start: state, traces, eligibilities, cotangents.
@@ -327,14 +330,16 @@ void remember(const Network<T>& net, const T* features, const T* s1, const T* s2
     const Head<T>& head = net.head[h];
     memcpy(head.input, top, static_cast<uint64_t>(head.dense.cols) * sizeof(T));
     if (config.layers > 0 || recurrent)
-      kernel.dense_backward(head.dense.rows, head.dense.stride, head.dense.w, config.head[h].kinds, head.cot + head.first_kind, net.scratch + head.first_kind);
+      kernel.dense_backward(head.dense.rows, head.dense.stride, head.dense.w, config.head[h].kinds,
+                            head.cot + head.first_kind, net.scratch + head.first_kind);
   }
   for (int l = config.layers - 1; l >= 0; --l) {
     const Layer<T>& layer = net.layer[l];
     for (int k = 0; k < kinds; ++k)
       kernel.norm_relu_backward(layer.dense.rows, *layer.inverse_deviation, layer.xhat, net.scratch[k], layer.cot[k]);
     memcpy(layer.input, l > 0 ? net.layer[l - 1].y : features, static_cast<uint64_t>(layer.dense.cols) * sizeof(T));
-    if (l > 0 || recurrent) kernel.dense_backward(layer.dense.rows, layer.dense.stride, layer.dense.w, kinds, layer.cot, net.scratch);
+    if (l > 0 || recurrent)
+      kernel.dense_backward(layer.dense.rows, layer.dense.stride, layer.dense.w, kinds, layer.cot, net.scratch);
   }
   if (!recurrent) return;
   for (int k = 0; k < kinds; ++k) cells::cotangent(net.cell, s1, s2, net.scratch[k], net.e1[k], net.e2[k]);
@@ -347,7 +352,8 @@ void mix_cotangents(const Network<T>& net, int32_t h, int32_t to, int32_t from, 
   const int32_t V = kernel.lanes;
   const auto whole = [V](int32_t n) { return (n + V - 1) / V * V; };
   kernel.add(whole(net.config.head[h].outputs), a, net.head[h].cot[from], net.head[h].cot[to]);
-  for (int l = 0; l < net.config.layers; ++l) kernel.add(whole(net.config.hidden[l]), a, net.layer[l].cot[from], net.layer[l].cot[to]);
+  for (int l = 0; l < net.config.layers; ++l)
+    kernel.add(whole(net.config.hidden[l]), a, net.layer[l].cot[from], net.layer[l].cot[to]);
   if (net.config.cell.kind == CellKind::none) return;
   kernel.add(net.cell.poles * net.config.cell.members, a, net.e1[from], net.e1[to]);
   kernel.add(net.cell.poles * net.config.cell.members, a, net.e2[from], net.e2[to]);
@@ -366,7 +372,8 @@ void clear_cotangents(const Network<T>& net, int32_t h, int32_t kind) {
 // ---- learning ---------------------------------------------------------------------------------------------------------------
 
 template <class T>
-T learn_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t set, T decay, const T* c, const T* input) {
+T learn_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t set, T decay, const T* c,
+              const T* input) {
   const int32_t V = kernel.lanes;
   const T w = kernel.dense_learn(dense.rows, dense.stride, decay, c, input, dense.z_w[set]);
   return w + kernel.decay_add((dense.rows + V - 1) / V * V, decay, c, dense.z_b[set]);

@@ -43,7 +43,8 @@ inline double variance(const Normalizer& normalizer, int32_t i) {
 template <class T>
 void normalize(const Normalizer& normalizer, const T* x, T* out) {
   for (int32_t i = 0; i < normalizer.size; ++i)
-    out[i] = static_cast<T>((static_cast<double>(x[i]) - normalizer.mean[i]) / core::square_root(variance(normalizer, i) + 1e-8));
+    out[i] = static_cast<T>((static_cast<double>(x[i]) - normalizer.mean[i]) /
+                            core::square_root(variance(normalizer, i) + 1e-8));
 }
 
 }  // namespace rtu::learners

@@ -13,7 +13,7 @@ constexpr int32_t kMaxActions = 64;
 
 struct PolicyConfig {
   bool discrete = false;
-  int32_t actions = 1;        // actuators, or choices
+  int32_t actions = 1;  // actuators, or choices
   double sigma_floor = 0.0;
 
   constexpr int32_t outputs() const { return discrete ? actions : 2 * actions; }
@@ -28,7 +28,8 @@ double sigma_of(const PolicyConfig& config, T s) {
 template <class T>
 void softmax(const PolicyConfig& config, const T* logits, double* p) {
   double top = static_cast<double>(logits[0]), sum = 0;
-  for (int32_t i = 1; i < config.actions; ++i) top = static_cast<double>(logits[i]) > top ? static_cast<double>(logits[i]) : top;
+  for (int32_t i = 1; i < config.actions; ++i)
+    top = static_cast<double>(logits[i]) > top ? static_cast<double>(logits[i]) : top;
   for (int32_t i = 0; i < config.actions; ++i) sum += p[i] = core::exponential(static_cast<double>(logits[i]) - top);
   for (int32_t i = 0; i < config.actions; ++i) p[i] /= sum;
 }
@@ -38,7 +39,8 @@ template <class T>
 void sample(const PolicyConfig& config, const T* y, core::Rng rng, T* action) {
   if (!config.discrete) {
     for (int32_t k = 0; k < config.actions; ++k)
-      action[k] = static_cast<T>(static_cast<double>(y[k]) + sigma_of(config, y[config.actions + k]) * core::normal(rng));
+      action[k] =
+          static_cast<T>(static_cast<double>(y[k]) + sigma_of(config, y[config.actions + k]) * core::normal(rng));
     return;
   }
   double p[kMaxActions];
@@ -68,7 +70,8 @@ void policy_cotangents(const PolicyConfig& config, const T* y, const T* action, 
   if (!config.discrete) {
     for (int32_t k = 0; k < config.actions; ++k) {
       const double s = static_cast<double>(y[config.actions + k]);
-      const double sigma = sigma_of(config, s), z = (static_cast<double>(action[k]) - static_cast<double>(y[k])) / sigma;
+      const double sigma = sigma_of(config, s),
+                   z = (static_cast<double>(action[k]) - static_cast<double>(y[k])) / sigma;
       const double slope = core::sigmoid(s);  // dsigma / ds
       log_pi[k] = static_cast<T>(z / sigma);
       log_pi[config.actions + k] = static_cast<T>((z * z - 1.0) / sigma * slope);

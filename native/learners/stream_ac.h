@@ -44,10 +44,10 @@ struct StreamAc {
   int32_t nets;
   Normalizer observation, reward;
   core::Rng rng;
-  uint64_t* counters;  // (kCounters)
-  double* scalars;     // (kScalars): v(s) when s was seen, running return
-  T* action;           // (width) the sample the gradient is of, unclipped
-  T* before;           // (width) the sample of the step before: the one that the next learn() judges
+  uint64_t* counters;              // (kCounters)
+  double* scalars;                 // (kScalars): v(s) when s was seen, running return
+  T* action;                       // (width) the sample the gradient is of, unclipped
+  T* before;                       // (width) the sample of the step before: the one that the next learn() judges
   T *features[2], *s1[2], *s2[2];  // recompute: the cell's output and slopes of the step before
   StepInfo* info;
 
@@ -207,7 +207,8 @@ bool replaced(const StreamAc<T>& agent, const T* executed) {
 
 // Head cotangents for a step, from outputs that forward_body() has just left, and back through the network.
 template <class T>
-void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* const* features, const T* const* s1, const T* const* s2) {
+void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* const* features, const T* const* s1,
+                     const T* const* s2) {
   agent.critic().head[0].cot[0][0] = T(1);
   const Head<T>& head = agent.actor().head[agent.actor_head()];
   const int32_t kind = agent.actor_kind();
@@ -229,7 +230,8 @@ void store_for_recompute(const StreamAc<T>& agent) {
     const Network<T>& net = agent.net[i];
     memcpy(agent.features[i], features_of(net), static_cast<uint64_t>(net.config.features()) * sizeof(T));
     if (net.config.cell.kind == CellKind::none) continue;
-    const uint64_t bytes = static_cast<uint64_t>(net.cell.poles) * static_cast<uint64_t>(net.config.cell.members) * sizeof(T);
+    const uint64_t bytes =
+        static_cast<uint64_t>(net.cell.poles) * static_cast<uint64_t>(net.config.cell.members) * sizeof(T);
     memcpy(agent.s1[i], net.cell.s1, bytes);
     memcpy(agent.s2[i], net.cell.s2, bytes);
   }
@@ -248,7 +250,8 @@ double scaled_reward(const StreamAc<T>& agent, double reward) {
 // where it differs from our action, the critic alone learns. The first call after begin() has no transition yet and only observes.
 // update false is the deadline rule: eligibilities decay and accumulate, traces advance, the reward is not looked at and no weight moves.
 template <class T>
-Status learn(const StreamAc<T>& agent, double reward, bool terminated, bool truncated, const T* executed, bool update = true) {
+Status learn(const StreamAc<T>& agent, double reward, bool terminated, bool truncated, const T* executed,
+             bool update = true) {
   if (agent.phase() != Phase::predicted) return Status::order;
   const bool first = agent.counters[kFirst] != 0;
   if (!first && update && !core::is_finite(reward)) return Status::non_finite;
@@ -261,7 +264,8 @@ Status learn(const StreamAc<T>& agent, double reward, bool terminated, bool trun
   if (!first) {
     if (agent.config.recompute) recompute_last(agent);
     ours = executed == nullptr || !replaced(agent, executed);
-    if (update) delta = scaled_reward(agent, reward) + (terminated ? 0.0 : agent.config.gamma * value) - agent.scalars[kValue];
+    if (update)
+      delta = scaled_reward(agent, reward) + (terminated ? 0.0 : agent.config.gamma * value) - agent.scalars[kValue];
     const int32_t kind = agent.actor_kind();
     const double sign = delta > 0 ? 1.0 : delta < 0 ? -1.0 : 0.0;
     if (ours)
@@ -283,8 +287,9 @@ Status learn(const StreamAc<T>& agent, double reward, bool terminated, bool trun
   if (!first && update) {
     const T error = static_cast<T>(delta);
     agent.info->step_size_critic = static_cast<float>(move(agent.critic(), 0, error, norm[0][0]));
-    agent.info->step_size_actor =
-        ours ? static_cast<float>(move(agent.actor(), agent.actor_head(), error, norm[agent.nets - 1][agent.actor_head()])) : 0.0F;
+    agent.info->step_size_actor = ours ? static_cast<float>(move(agent.actor(), agent.actor_head(), error,
+                                                                 norm[agent.nets - 1][agent.actor_head()]))
+                                       : 0.0F;
     ++agent.counters[kSteps];
   }
   agent.info->value = static_cast<float>(value);

@@ -87,12 +87,14 @@ Status learn(const Regressor<T>& model, const T* target, T* loss) {
     sum += error * error;
     model.net.head[0].cot[0][k] = error;
   }
-  remember(model.net, features_of(model.net), static_cast<const T*>(model.net.cell.s1), static_cast<const T*>(model.net.cell.s2));
+  remember(model.net, features_of(model.net), static_cast<const T*>(model.net.cell.s1),
+           static_cast<const T*>(model.net.cell.s2));
   T norm[kMaxSets];
   learn(model.net, true, norm);
   if (target != nullptr) {
     // z already carries the error e: ObGD's sum |z| is that of the outputs' gradient times |e|.
-    const T scale = model.config.head.optimizer.rule == optim::Rule::obgd && largest > T(0) ? norm[0] / largest : norm[0];
+    const T scale =
+        model.config.head.optimizer.rule == optim::Rule::obgd && largest > T(0) ? norm[0] / largest : norm[0];
     const T bounded = optim::step_size(model.config.head.optimizer, largest, scale);
     model.info->step_size_critic = static_cast<float>(bounded);
     if (model.config.head.optimizer.rule == optim::Rule::adam)

@@ -16,7 +16,7 @@ enum class Rule : int32_t {
 struct OptimizerConfig {
   Rule rule = Rule::obgd;
   double step_size = 1.0;
-  double kappa = 2.0;  // ObGD
+  double kappa = 2.0;                       // ObGD
   double b1 = 0.9, b2 = 0.999, eps = 1e-8;  // Adam
 };
 

@@ -24,8 +24,8 @@ int candidates(Candidate* out) {
   out[n++] = {"sse2", kernels::kSse2, true};
   out[n++] = {"avx2", kernels::kAvx2, __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0};
   out[n++] = {"avx512", kernels::kAvx512,
-              __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
-                  __builtin_cpu_supports("avx512bw") != 0};
+              __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
+                  __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512bw") != 0};
   out[n++] = {"neon", nullptr, false};
 #elif defined(__aarch64__)
   out[n++] = {"neon", kernels::kNeon, true};

@@ -41,15 +41,16 @@ struct RecordHead {
   float step_size_critic;
 };
 
-#define RTU_RUNTIME_RECORD_FIELDS(X)                                                                     \
-  X(step, "u8")                                                                                          \
-  X(t_ns, "i8")                                                                                          \
-  X(lateness_ns, "i8")                                                                                   \
-  X(predict_ns, "i8")                                                                                    \
-  X(learn_ns, "i8")                                                                                      \
-  X(round_trip_ns, "i8")                                                                                 \
-  X(device_us, "u4") X(episode, "u4") X(episode_step, "u4") X(flags, "u4") X(gate, "u4") X(reward, "f4") \
-      X(value, "f4") X(delta, "f4") X(step_size_actor, "f4") X(step_size_critic, "f4")
+#define RTU_RUNTIME_RECORD_FIELDS(X)                                                                                \
+  X(step, "u8")                                                                                                     \
+  X(t_ns, "i8")                                                                                                     \
+  X(lateness_ns, "i8")                                                                                              \
+  X(predict_ns, "i8")                                                                                               \
+  X(learn_ns, "i8")                                                                                                 \
+  X(round_trip_ns, "i8")                                                                                            \
+  X(device_us, "u4")                                                                                                \
+  X(episode, "u4") X(episode_step, "u4") X(flags, "u4") X(gate, "u4") X(reward, "f4") X(value, "f4") X(delta, "f4") \
+      X(step_size_actor, "f4") X(step_size_critic, "f4")
 
 struct EpisodeRecord {
   uint64_t total_steps;  // of the run, at the end of the episode
@@ -89,16 +90,17 @@ struct LinkCounters {
 #undef X
 };
 
-#define RTU_RUNTIME_LOOP_COUNTERS(X)                                                                            \
-  X(steps)                                                                                                      \
-  X(episodes)                                                                                                   \
-  X(learned)                                                                                                    \
-  X(skipped)                                                                                                    \
-  X(missed)                                                                                                     \
-  X(overruns)                                                                                                   \
-  X(retries) X(timeouts) X(duplicates) X(resets) X(gate_non_finite) X(gate_range) X(gate_slew) X(gate_clipped)  \
-      X(gate_held) X(replaced) X(predict_failures) X(learn_failures) X(observations_refused) X(rewards_refused) \
-          X(rewards_missing) X(commands_refused) X(nacks)
+#define RTU_RUNTIME_LOOP_COUNTERS(X)                                                                                  \
+  X(steps)                                                                                                            \
+  X(episodes)                                                                                                         \
+  X(learned)                                                                                                          \
+  X(skipped)                                                                                                          \
+  X(missed)                                                                                                           \
+  X(overruns)                                                                                                         \
+  X(retries)                                                                                                          \
+  X(timeouts) X(duplicates) X(resets) X(gate_non_finite) X(gate_range) X(gate_slew) X(gate_clipped) X(gate_held)      \
+      X(replaced) X(predict_failures) X(learn_failures) X(observations_refused) X(rewards_refused) X(rewards_missing) \
+          X(commands_refused) X(nacks)
 
 struct LoopCounters {
 #define X(name) Counter name;
@@ -106,16 +108,17 @@ struct LoopCounters {
 #undef X
 };
 
-#define RTU_RUNTIME_STOP_REASONS(X)                                                                 \
-  X(None, "none")                                                                                   \
-  X(Steps, "steps")                                                                                 \
-  X(Seconds, "seconds")                                                                             \
-  X(Episodes, "episodes")                                                                           \
-  X(Target, "target")                                                                               \
-  X(Request, "request")                                                                             \
-  X(Signal, "signal") X(Estop, "estop") X(DeviceSafe, "device_safe") X(DeviceFault, "device_fault") \
-      X(DeviceRestart, "device_restart") X(HalfOpen, "half_open") X(LinkLost, "link_lost")          \
-          X(ArmRefused, "arm_refused") X(ResetTimeout, "reset_timeout") X(Policy, "policy") X(Reward, "reward")
+#define RTU_RUNTIME_STOP_REASONS(X)                                                                                   \
+  X(None, "none")                                                                                                     \
+  X(Steps, "steps")                                                                                                   \
+  X(Seconds, "seconds")                                                                                               \
+  X(Episodes, "episodes")                                                                                             \
+  X(Target, "target")                                                                                                 \
+  X(Request, "request")                                                                                               \
+  X(Signal, "signal")                                                                                                 \
+  X(Estop, "estop") X(DeviceSafe, "device_safe") X(DeviceFault, "device_fault") X(DeviceRestart, "device_restart")    \
+      X(HalfOpen, "half_open") X(LinkLost, "link_lost") X(ArmRefused, "arm_refused") X(ResetTimeout, "reset_timeout") \
+          X(Policy, "policy") X(Reward, "reward")
 
 enum class StopReason : uint32_t {
 #define X(name, text) k##name,

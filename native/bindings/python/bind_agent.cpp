@@ -25,7 +25,8 @@ class AgentOf final : public Agent {
  public:
   AgentOf(const learners::StreamAcConfig& config, uint64_t seed) {
     const auto* kernels = kernels_for<T>();
-    agent_ = build(static_cast<uint32_t>(kernels->lanes), [&](core::Builder& arena) { return learners::make_stream_ac<T>(arena, config); });
+    agent_ = build(static_cast<uint32_t>(kernels->lanes),
+                   [&](core::Builder& arena) { return learners::make_stream_ac<T>(arena, config); });
     for (int i = 0; i < agent_.nets; ++i) learners::bind_kernels(agent_.net[i], kernels);
     learners::init(agent_, seed);
   }
@@ -49,7 +50,8 @@ class AgentOf final : public Agent {
         done = vector_from<T>(executed, agent_.config.policy.width(), "executed");
     }
     const DenormalsFlushed flushed;
-    check(learners::learn(agent_, reward, terminated, truncated, executed.is_none() ? nullptr : done.data(), update), "learn");
+    check(learners::learn(agent_, reward, terminated, truncated, executed.is_none() ? nullptr : done.data(), update),
+          "learn");
   }
 
   void begin() override { learners::begin(agent_); }
@@ -81,8 +83,10 @@ class AgentOf final : public Agent {
     policy.learn = [](void* self, float reward, int terminated, int truncated, const float* executed) noexcept {
       const auto& agent = of(self);
       T done[learners::kMaxActions];
-      for (int i = 0; executed != nullptr && i < agent.config.policy.width(); ++i) done[i] = static_cast<T>(executed[i]);
-      return static_cast<int>(learners::learn(agent, static_cast<double>(reward), terminated != 0, truncated != 0, executed == nullptr ? nullptr : done));
+      for (int i = 0; executed != nullptr && i < agent.config.policy.width(); ++i)
+        done[i] = static_cast<T>(executed[i]);
+      return static_cast<int>(learners::learn(agent, static_cast<double>(reward), terminated != 0, truncated != 0,
+                                              executed == nullptr ? nullptr : done));
     };
     policy.info = [](void* self) noexcept {
       const learners::StepInfo& info = *of(self).info;
@@ -120,7 +124,8 @@ class PredictorOf final : public Predictor {
  public:
   PredictorOf(const learners::TdConfig& config, uint64_t seed) {
     const auto* kernels = kernels_for<T>();
-    td_ = build(static_cast<uint32_t>(kernels->lanes), [&](core::Builder& arena) { return learners::make_td<T>(arena, config); });
+    td_ = build(static_cast<uint32_t>(kernels->lanes),
+                [&](core::Builder& arena) { return learners::make_td<T>(arena, config); });
     learners::bind_kernels(td_.net, kernels);
     learners::init(td_, seed);
   }
@@ -152,7 +157,8 @@ class RegressorOf final : public RegressorModel {
  public:
   RegressorOf(const learners::RegressorConfig& config, uint64_t seed) {
     const auto* kernels = kernels_for<T>();
-    model_ = build(static_cast<uint32_t>(kernels->lanes), [&](core::Builder& arena) { return learners::make_regressor<T>(arena, config); });
+    model_ = build(static_cast<uint32_t>(kernels->lanes),
+                   [&](core::Builder& arena) { return learners::make_regressor<T>(arena, config); });
     learners::bind_kernels(model_.net, kernels);
     learners::init(model_, seed);
   }
@@ -199,7 +205,8 @@ void bind_agent(py::module_& m) {
            }),
            py::arg("config"), py::arg("dtype"), py::arg("seed"))
       .def("predict", &Agent::predict, py::arg("observation"), py::arg("explore"), py::arg("periods"))
-      .def("learn", &Agent::learn, py::arg("reward"), py::arg("terminated"), py::arg("truncated"), py::arg("executed"), py::arg("update"))
+      .def("learn", &Agent::learn, py::arg("reward"), py::arg("terminated"), py::arg("truncated"), py::arg("executed"),
+           py::arg("update"))
       .def("begin", &Agent::begin)
       .def("policy", &Agent::policy, py::keep_alive<0, 1>())
       .def_property_readonly("phase", &Agent::phase)

@@ -49,7 +49,8 @@ class CellOf final : public Cell {
     const py::ssize_t n = cell_.config.units(), m = cell_.config.poles, d = cell_.config.inputs;
     const auto cotangent = vector_from<T>(dy, 2 * n, "dL_dy");
     py::array_t<T> nu(m), theta(m), W1({n, d}), W2({n, d});
-    cells::gradient(cell_, cotangent.data(), nu.mutable_data(), theta.mutable_data(), W1.mutable_data(), W2.mutable_data());
+    cells::gradient(cell_, cotangent.data(), nu.mutable_data(), theta.mutable_data(), W1.mutable_data(),
+                    W2.mutable_data());
     py::dict out;
     out["nu_log"] = nu;
     out["theta_log"] = theta;

@@ -56,7 +56,9 @@ void bind_model(py::module_& m) {
   m.attr("checkpoint_version") = core::kCheckpointVersion;
   m.attr("max_layers") = learners::kMaxLayers;
 
-  m.def("check_vector", [](const py::object& object, py::ssize_t n, const std::string& what) { (void)vector_from<float>(object, n, what.c_str()); });
+  m.def("check_vector", [](const py::object& object, py::ssize_t n, const std::string& what) {
+    (void)vector_from<float>(object, n, what.c_str());
+  });
 
   // (status, version, text, sections): status 0 when the frame of the checkpoint is whole.
   m.def("open_checkpoint", [](const py::bytes& data) {
@@ -73,9 +75,11 @@ void bind_model(py::module_& m) {
       for (uint32_t i = 0; i < header.sections; ++i, at += core::kSectionBytes) {
         uint32_t words[4];
         std::memcpy(words, at + core::kNameBytes, sizeof words);
-        const py::tuple shape = words[1] != 0 ? py::tuple(py::make_tuple(words[2], words[3])) : py::tuple(py::make_tuple(words[2]));
+        const py::tuple shape =
+            words[1] != 0 ? py::tuple(py::make_tuple(words[2], words[3])) : py::tuple(py::make_tuple(words[2]));
         const auto* name = reinterpret_cast<const char*>(at);
-        sections.append(py::make_tuple(std::string(name, strnlen(name, core::kNameBytes)), numpy_dtype(static_cast<core::DType>(words[0])), shape));
+        sections.append(py::make_tuple(std::string(name, strnlen(name, core::kNameBytes)),
+                                       numpy_dtype(static_cast<core::DType>(words[0])), shape));
       }
     }
     return py::make_tuple(static_cast<int>(status), header.version, py::bytes(text), sections);

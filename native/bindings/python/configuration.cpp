@@ -26,7 +26,8 @@ E choice(const py::dict& d, const char* key, std::initializer_list<std::pair<con
 
 optim::OptimizerConfig optimizer(const py::dict& d) {
   optim::OptimizerConfig out;
-  out.rule = choice<optim::Rule>(d, "rule", {{"obgd", optim::Rule::obgd}, {"sgd", optim::Rule::sgd}, {"adam", optim::Rule::adam}});
+  out.rule = choice<optim::Rule>(d, "rule",
+                                 {{"obgd", optim::Rule::obgd}, {"sgd", optim::Rule::sgd}, {"adam", optim::Rule::adam}});
   out.step_size = take<double>(d, "step_size");
   out.kappa = take<double>(d, "kappa");
   return out;
@@ -57,8 +58,10 @@ cells::RtuConfig cell_configuration(const py::dict& d) {
   cells::RtuConfig out;
   using cells::CellKind;
   using kernels::Activation;
-  out.kind = choice<CellKind>(d, "cell", {{"linear", CellKind::linear}, {"nonlinear", CellKind::nonlinear}, {"none", CellKind::none}});
-  out.activation = choice<Activation>(d, "activation", {{"relu", Activation::relu}, {"tanh", Activation::tanh}, {"identity", Activation::identity}});
+  out.kind = choice<CellKind>(
+      d, "cell", {{"linear", CellKind::linear}, {"nonlinear", CellKind::nonlinear}, {"none", CellKind::none}});
+  out.activation = choice<Activation>(
+      d, "activation", {{"relu", Activation::relu}, {"tanh", Activation::tanh}, {"identity", Activation::identity}});
   out.inputs = take<int>(d, "n_inputs");
   out.members = take<int>(d, "units_per_pole");
   out.poles = take<int>(d, "units") / out.members;

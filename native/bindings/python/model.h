@@ -47,7 +47,8 @@ struct FreeDeleter {
 using Memory = std::unique_ptr<unsigned char, FreeDeleter>;
 
 inline Memory allocate(uint64_t bytes) {
-  auto* data = static_cast<unsigned char*>(std::aligned_alloc(core::kAlignment, (bytes + core::kAlignment) / core::kAlignment * core::kAlignment));
+  auto* data = static_cast<unsigned char*>(
+      std::aligned_alloc(core::kAlignment, (bytes + core::kAlignment) / core::kAlignment * core::kAlignment));
   if (data == nullptr) throw std::bad_alloc();
   std::memset(data, 0, bytes);
   return Memory(data);
@@ -55,10 +56,14 @@ inline Memory allocate(uint64_t bytes) {
 
 inline py::dtype numpy_dtype(core::DType dtype) {
   switch (dtype) {
-    case core::DType::f32: return py::dtype::of<float>();
-    case core::DType::f64: return py::dtype::of<double>();
-    case core::DType::u64: return py::dtype::of<uint64_t>();
-    default: return py::dtype::of<int32_t>();
+    case core::DType::f32:
+      return py::dtype::of<float>();
+    case core::DType::f64:
+      return py::dtype::of<double>();
+    case core::DType::u64:
+      return py::dtype::of<uint64_t>();
+    default:
+      return py::dtype::of<int32_t>();
   }
 }
 
@@ -68,7 +73,8 @@ inline py::list section_rows(const core::SectionTable& table) {
   for (int i = 0; i < table.count; ++i) {
     const core::Section& s = table.sections[i];
     const py::tuple shape = s.matrix ? py::tuple(py::make_tuple(s.rows, s.cols)) : py::tuple(py::make_tuple(s.rows));
-    rows.append(py::make_tuple(std::string(s.name), numpy_dtype(s.dtype), shape, s.count() * core::dtype_bytes(s.dtype), s.offset, s.saved));
+    rows.append(py::make_tuple(std::string(s.name), numpy_dtype(s.dtype), shape, s.count() * core::dtype_bytes(s.dtype),
+                               s.offset, s.saved));
   }
   return rows;
 }
@@ -103,9 +109,11 @@ class Model {
 
   void set(const std::string& name, const py::array& value) {
     const core::Section& s = find(name);
-    const bool fits = s.matrix ? value.ndim() == 2 && value.shape(0) == s.rows && value.shape(1) == s.cols : value.ndim() == 1 && value.shape(0) == s.rows;
+    const bool fits = s.matrix ? value.ndim() == 2 && value.shape(0) == s.rows && value.shape(1) == s.cols
+                               : value.ndim() == 1 && value.shape(0) == s.rows;
     if (!fits) refuse(name + ": wrong shape");
-    if (!value.dtype().is(numpy_dtype(s.dtype)) && !value.dtype().equal(numpy_dtype(s.dtype))) refuse(name + ": wrong dtype");
+    if (!value.dtype().is(numpy_dtype(s.dtype)) && !value.dtype().equal(numpy_dtype(s.dtype)))
+      refuse(name + ": wrong dtype");
     if ((value.flags() & py::array::c_style) == 0) refuse(name + ": not contiguous");
     flush();
     core::scatter(s, static_cast<const unsigned char*>(value.data()), memory_.get());
@@ -124,8 +132,9 @@ class Model {
   py::tuple load(const py::bytes& data) {
     flush();
     const char* where = "";
-    const core::Status status = core::read_checkpoint(*table_, reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr())),
-                                                      static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr())), memory_.get(), where);
+    const core::Status status =
+        core::read_checkpoint(*table_, reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr())),
+                              static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr())), memory_.get(), where);
     return py::make_tuple(static_cast<int>(status), std::string(where));
   }
 
@@ -136,7 +145,8 @@ class Model {
     table_ = std::make_unique<core::SectionTable>();
     core::Builder plan(nullptr, table_.get(), lanes);
     (void)make(plan);
-    if (core::failed(table_->status)) refuse("the configuration has more sections than a layout can hold (" + std::to_string(core::kMaxSections) + ")");
+    if (core::failed(table_->status))
+      refuse("the configuration has more sections than a layout can hold (" + std::to_string(core::kMaxSections) + ")");
     bytes_ = plan.bytes();
     memory_ = allocate(bytes_);
     core::Builder bind(memory_.get(), nullptr, lanes);
@@ -165,16 +175,18 @@ std::vector<T> vector_from(const py::handle& object, py::ssize_t n, const char* 
   }
   const char kind = a.dtype().kind();
   if (kind != 'f' && kind != 'i' && kind != 'u' && kind != 'b')
-    refuse(std::string(what) + ": expected real numbers (float32 or float64), got dtype " + std::string(py::str(a.dtype())));
+    refuse(std::string(what) + ": expected real numbers (float32 or float64), got dtype " +
+           std::string(py::str(a.dtype())));
   if (a.ndim() != 1 || a.shape(0) != n) {
     const std::string shape = py::str(a.attr("shape"));
     refuse(std::string(what) + ": expected shape (" + std::to_string(n) + ",), got " + shape);
   }
-  const auto values = py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(a);
+  const auto values = py::array_t < T, py::array::c_style | py::array::forcecast > ::ensure(a);
   std::vector<T> out(values.data(), values.data() + n);
   for (py::ssize_t i = 0; i < n; ++i)
     if (!std::isfinite(out[static_cast<size_t>(i)]))
-      refuse(std::string(what) + "[" + std::to_string(i) + "] is " + std::string(py::str(a[py::int_(i)])) + ": expected a finite number");
+      refuse(std::string(what) + "[" + std::to_string(i) + "] is " + std::string(py::str(a[py::int_(i)])) +
+             ": expected a finite number");
   return out;
 }
 
