@@ -92,6 +92,7 @@ class Connection:
 class Outcome:
     """A loop that has ended, with its telemetry."""
 
+    session: int
     result: runtime.LoopResult
     records: Array
     episodes: Array
@@ -215,7 +216,7 @@ def run_loop(
 
     with loop:
         result = loop.run(keep, poll_s)
-    return Outcome(result, np.concatenate(kept), np.concatenate(episodes))
+    return Outcome(loop.session, result, np.concatenate(kept), np.concatenate(episodes))
 
 
 def stage_of(result: runtime.LoopResult) -> Stage:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from rtu_edge import job, runtime
 from rtu_edge.config import Config, parse_config, write_config
@@ -165,7 +166,7 @@ class _Demo:
         self.say(
             1, "Firmware", f"a process of its own behind {device.url}: {device.plant}, version {device.hello.firmware}"
         )
-        self.more(f"sees {sees}, no velocities; moves {moves}; {1 / device.period_s:g} Hz")
+        self.more(escape(f"sees {sees}, no velocities; moves {moves}; {1 / device.period_s:g} Hz"))
         self.agent = job.make_agent(self.config, device)
         job.describe(self.summary, device, self.agent)
         hello = device.hello
@@ -240,9 +241,8 @@ class _Demo:
             f"{path.name}, {path.stat().st_size:,} bytes; the next {RESUME_STEPS:,} steps here and in a new process",
         )
         seed = self.config.run.seed + 1
-        session = 0x0DE40 + self.config.run.seed % 1000
-        here = stretch(self.config, device, self.agent, seed, session, RESUME_STEPS)
-        there = self.resumed_elsewhere(seed, session)
+        here = stretch(self.config, device, self.agent, seed, None, RESUME_STEPS)
+        there = self.resumed_elsewhere(seed, int(here["session"]))
         for key, what in (("sent", "bytes sent"), ("received", "bytes received"), ("state", "learner's state")):
             same = "equal" if here[key] == there[key] else f"[red]{there[key]} in the new process[/]"
             self.more(f"{what:<16} {here[key]}   {same}")
@@ -379,10 +379,10 @@ class _Demo:
         self.folder.event("check", title=title, passed=bool(passed), measured=measured)
 
     def say(self, number: int, title: str, text: str) -> None:
-        self.console.print(f"\n[bold cyan]{number}[/]  [bold]{title:<10}[/] {text}")
+        self.console.print(f"\n[bold cyan]{number}[/]  [bold]{title:<10}[/] {escape(text)}", soft_wrap=True)
 
     def more(self, text: str) -> None:
-        self.console.print(f"   {'':<10} {text}")
+        self.console.print(f"   {'':<10} {text}", soft_wrap=True)
 
 
 def _best_mean(returns: Any, window: int) -> float:

@@ -15,18 +15,18 @@ __all__ = ["stretch"]
 
 
 def stretch(
-    config: Config, device: job.Connection, agent: Any, seed: int, session: int, steps: int
+    config: Config, device: job.Connection, agent: Any, seed: int, session: int | None, steps: int
 ) -> dict[str, int | str]:
     """Learn for some lockstep steps from a known start.
 
     Args:
         config, device, agent: what to run.
         seed: of the episodes' starts.
-        session: number of the session; it is part of each command's bytes.
+        session: number of the session, part of each command's bytes; None takes one.
         steps: how many.
 
     Returns:
-        Steps done, hashes of all bytes sent and received, and of the learner's state.
+        Session, steps done, hashes of all bytes sent and received, and of the learner's state.
     """
     changes: dict[str, Any] = {
         "clock": runtime.Clock.LOCKSTEP,
@@ -38,9 +38,11 @@ def stretch(
         "target_return": None,
         "realtime": False,
     }
-    result = job.run_loop(device, agent, job.loop_config(config, device, **changes)).result
+    outcome = job.run_loop(device, agent, job.loop_config(config, device, **changes))
+    result = outcome.result
     state = agent.state_hash()
     return {
+        "session": outcome.session,
         "steps": result.steps,
         "sent": f"{result.sent_hash:016x}",
         "received": f"{result.received_hash:016x}",
