@@ -115,7 +115,7 @@ class Display:
         return [
             ("step", f"{status.steps:,}"),
             ("episode", f"{status.episodes:,}"),
-            ("balanced", f"{self.balanced_s:.2f} s"),
+            ("balanced", f"{self.balanced_s:.2f} s" if self._lengths else "-"),
             ("rate", f"{self.steps_per_s:,.0f} steps/s"),
             ("memory", memory),
         ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rtu_edge.cli.common import console, overrides
+from rtu_edge.cli.common import overrides
 
 
 @click.command("plan")
@@ -32,4 +32,4 @@ def command(config: Path | None, observations: int, actuators: int, overrides: t
         arguments["n_actions"] = settings.learner.levels
     else:
         arguments["action_size"] = actuators
-    console().print(str(rtu.plan("StreamAC", observation_size=observations, **arguments)))
+    click.echo(str(rtu.plan("stream_ac", observation_size=observations, **arguments)))

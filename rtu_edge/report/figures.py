@@ -75,9 +75,8 @@ def running_mean(values: Array, window: int) -> Array:
 
 
 def tidy(name: str) -> str:
-    """A device's name for something, as a title: pole_angle -> Pole angle."""
-    words = name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
+    """A device's name for something, in words: pole_angle -> pole angle."""
+    return name.replace("_", " ").strip()
 
 
 def learning_svg(summary: Summary, arrays: dict[str, Array]) -> str:
@@ -143,12 +142,13 @@ def last_episode(arrays: dict[str, Array]) -> Array | None:
 
 
 def latencies(records: Array) -> dict[str, Array]:
-    """The three times that matter, in us."""
+    """The three times that matter, in us; a round trip of 0 was not measured."""
+    trips = records["round_trip_ns"].astype(np.float64)
     step_ns = records["predict_ns"].astype(np.float64) + records["learn_ns"]
     return {
         "Lateness": records["lateness_ns"].astype(np.float64) / 1e3,
         "Step time": step_ns / 1e3,
-        "Round trip": records["round_trip_ns"].astype(np.float64) / 1e3,
+        "Round trip": trips[trips > 0] / 1e3,
     }
 
 
@@ -266,7 +266,7 @@ def _signal(axes: Any, time_s: Array, row: Row, values: Array, colour: str) -> N
         axes.plot(time_s, shown, color=PALETTE[colour], linewidth=1.4)
     low, high = row.minimum * scale, row.maximum * scale
     reach = float(np.max(np.abs(shown), initial=0.0))
-    if math.isfinite(low) and math.isfinite(high) and reach > 0.12 * max(abs(low), abs(high)):
+    if math.isfinite(low) and math.isfinite(high) and reach > 0.6 * max(abs(low), abs(high)):
         for limit in (low, high):
             axes.axhline(limit, color=PALETTE["bad"], linewidth=0.9, linestyle=(0, (2, 3)), alpha=0.8)
     axes.axhline(0.0, color=PALETTE["muted"], linewidth=0.6)
@@ -275,13 +275,13 @@ def _signal(axes: Any, time_s: Array, row: Row, values: Array, colour: str) -> N
 
 def _histogram(axes: Any, title: str, values_us: Array) -> None:
     axes.set_title(title, fontsize=9.5, pad=4.0)
-    values = values_us[np.isfinite(values_us) & (values_us > 0)]
+    values = values_us[np.isfinite(values_us) & (values_us >= 0)]
     if not len(values):
         axes.text(0.5, 0.5, "nothing measured", transform=axes.transAxes, ha="center", color=PALETTE["muted"])
         axes.set_axis_off()
         return
-    low, high = max(float(values.min()), 0.1), float(values.max()) * 1.05
-    low = min(low, high / 2.0)
+    low = max(float(np.percentile(values, 1.0)), 0.5)
+    high = max(float(values.max()) * 1.05, 2.0 * low)
     bins = np.geomspace(low, high, 44)
     axes.hist(np.clip(values, low, None), bins=bins, color=PALETTE["agent"], alpha=0.85, log=True)
     axes.set_xscale("log")
@@ -289,7 +289,7 @@ def _histogram(axes: Any, title: str, values_us: Array) -> None:
     for value, style in ((middle, "-"), (tail, (0, (3, 2)))):
         axes.axvline(value, color=PALETTE["control"], linewidth=1.1, linestyle=style)
     ticks = _ticks(low, high)
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks(ticks, [f"{tick / 1000:g}k" if tick >= 1000 else f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlim(low, high)
     axes.grid(False)

@@ -64,14 +64,23 @@ td.number, th.number { text-align: right; white-space: nowrap }
 td.mark { width: 26px; font-weight: 700 } td.mark.good { color: var(--good) } td.mark.bad { color: var(--bad) }
 .facts td:first-child { color: var(--muted); white-space: nowrap; width: 1%; padding-right: 22px }
 .facts td { overflow-wrap: anywhere }
+.wide { columns: 3; column-gap: 36px; font-size: 14px; margin-top: 8px }
+.wide div { padding: 4px 0; break-inside: avoid; overflow-wrap: anywhere }
+.wide span, .counters span { color: var(--muted) }
+.wide span { display: inline-block; min-width: 9.5em; padding-right: 8px }
+.counters { display: flex; flex-wrap: wrap; gap: 6px 28px; font-size: 14px; margin-top: 14px; font-variant-numeric: tabular-nums }
+.counters b { font-weight: 600 }
 pre { font: 12.5px/1.55 ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace;
   overflow-x: auto; margin: 10px 0 0 }
 .columns { columns: 2; column-gap: 40px }
 summary { cursor: pointer; font-size: 17px; font-weight: 650 }
 footer { color: var(--muted); font-size: 12.5px; margin-top: 22px }
-@media (max-width: 760px) { .pair { grid-template-columns: 1fr } .columns { columns: 1 } main { padding: 26px 14px } }
+@media (max-width: 760px) { .pair { grid-template-columns: 1fr } .columns, .wide { columns: 1 } main { padding: 26px 14px } }
 @media print { body { background: none } .tile, section { break-inside: avoid } }
 """
+
+# Counters worth a zero.
+_ALWAYS = ("missed", "skipped", "crc_errors", "gated")
 
 _SAFETY = (
     "Not a certified safety function. The device's own limits, its command lifetime and an emergency stop that works "
@@ -100,9 +109,9 @@ def page(summary: Summary, arrays: Mapping[str, Array], config: str) -> str:
         _timing(summary, data),
         '<div class="pair">',
         _facts("Device", _device(summary)),
-        _facts("Learner", _learner(summary)),
-        "</div>",
         _facts("Machine", summary.machine),
+        "</div>",
+        _facts("Learner", _learner(summary), wide=True),
         _config(config),
         f"<footer>rtu_edge {_text(summary.version)}. {_SAFETY}</footer>",
     ]
@@ -198,8 +207,9 @@ def _episode(summary: Summary, arrays: dict[str, Array]) -> str:
     records = figures.last_episode(arrays)
     if records is None or not len(records) or not summary.observations:
         return ""
-    names = " and ".join(figures.tidy(row.name).lower() for row in summary.observations)
-    note = f"Episode {int(records['episode'][-1])}, {len(records)} steps. All that the policy sees: {names}."
+    names = " and ".join(figures.tidy(row.name) for row in summary.observations)
+    seconds = f"{len(records) * summary.period_s:.1f} s" if summary.period_s else f"{len(records)} steps"
+    note = f"{seconds}. All that the policy sees: {names}."
     return _section("The last whole episode", note, figures.episodes_svg(summary, records))
 
 
@@ -220,11 +230,10 @@ def _timing(summary: Summary, arrays: Mapping[str, Array]) -> str:
             for name, times in figures.latencies(records).items()
         ],
     )
-    counted = "".join(
-        f"<tr><td>{_text(_plain(name))}</td><td>{value:,}</td></tr>" for name, value in stage.counters.items() if value
-    )
-    refused = "".join(f"<tr><td>not granted</td><td>{_text(what)}</td></tr>" for what in stage.privileges)
-    extra = f'<table class="facts">{counted}{refused}</table>' if counted or refused else ""
+    shown = {name: value for name, value in stage.counters.items() if value or name in _ALWAYS}
+    extra = "".join(f"<div><span>{_text(_plain(name))}</span> <b>{value:,}</b></div>" for name, value in shown.items())
+    extra = f'<div class="counters">{extra}</div>' if extra else ""
+    extra += "".join(f'<p class="note">Not granted: {_text(what)}</p>' for what in stage.privileges)
     return _section("Timing", note, figures.latency_svg(records) + table + extra)
 
 
@@ -261,9 +270,12 @@ def _config(config: str) -> str:
     return f"<section><details>{inside}</details></section>"
 
 
-def _facts(title: str, facts: Mapping[str, str]) -> str:
+def _facts(title: str, facts: Mapping[str, str], wide: bool = False) -> str:
     if not facts:
         return ""
+    if wide:
+        cells = "".join(f"<div><span>{_text(key)}</span> {_text(value)}</div>" for key, value in facts.items())
+        return f'<section><h2>{title}</h2><div class="wide">{cells}</div></section>'
     rows = "".join(f"<tr><td>{_text(key)}</td><td>{_text(value)}</td></tr>" for key, value in facts.items())
     return f'<section><h2>{title}</h2><table class="facts">{rows}</table></section>'
 
