@@ -160,7 +160,9 @@ def latency_table(records: npt.NDArray[Any]) -> Table:
         table.add_row(below, *cells)
     table.add_section()
     for label, share in (("p50", 50.0), ("p99", 99.0), ("max", 100.0)):
-        table.add_row(label, *(f"{np.percentile(values, share):,.1f}" for values in columns.values()))
+        table.add_row(
+            label, *(f"{np.percentile(values, share):,.1f}" if len(values) else "-" for values in columns.values())
+        )
     return table
 
 

@@ -83,7 +83,7 @@ def test_each_kind_of_error_has_its_exit_code(
     monkeypatch.setattr("rtu_edge.ports.list_ports", fail)
     found, _, err = run(capfd, "ports")
     assert found == code
-    assert err.startswith("rtu-edge: ")
+    assert err.lstrip().startswith("rtu-edge: ")
     assert "Traceback" not in err
 
 

@@ -32,7 +32,7 @@ _COMMANDS = {
     "ports": "List serial ports, by their stable names, with what to know about each.",
     "estop": "Stop a device: succeeds only when the device says so.",
     "export": "Write a checkpoint's policy as ONNX.",
-    "verify": "Compare an ONNX file with its checkpoint, step by step.",
+    "verify": "Compare an ONNX file with its checkpoint, step by step, in ONNX Runtime and natively.",
     "inspect": "Show what is in a checkpoint, or in the folder of a run.",
 }
 

@@ -228,6 +228,7 @@ def _timing(summary: Summary, arrays: Mapping[str, Array]) -> str:
         [
             [name, *(f"{value:,.1f}" for value in (*np.percentile(times, [50, 90, 99, 99.9]), times.max()))]
             for name, times in figures.latencies(records).items()
+            if len(times)
         ],
     )
     shown = {name: value for name, value in stage.counters.items() if value or name in _ALWAYS}

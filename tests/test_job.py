@@ -1,0 +1,331 @@
+"""`rtu-edge run` and `demo` end to end, on simulated devices behind ptys."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rtu_edge as rtu
+import rtu_edge.cli
+from rtu_edge import job, runtime
+from rtu_edge.config import load_config, parse_config
+from rtu_edge.demo import Options, demo_config
+from rtu_edge.errors import ConfigError, DeadlineError
+from rtu_edge.log import RunFolder
+
+SIMULATED = '[device]\nplant = "cartpole"\n[learner]\nunits = 8\nhidden = [8]\n'
+LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\n"
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as leaving:
+        rtu_edge.cli.main(arguments)
+    out, err = capfd.readouterr()
+    code = leaving.value.code
+    assert isinstance(code, int)
+    return code, out, err
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "rtu_edge.cli", *arguments]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def robot(tmp_path: Path) -> Path:
+    path = tmp_path / "robot.toml"
+    path.write_text(SIMULATED + f'[run]\nfolder = "{tmp_path}/runs"\nsteps = 1500\n')
+    return path
+
+
+# ---------------------------------------------------------------- demo
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, RunFolder]:
+    """A demo too short to learn anything: every other check has to hold."""
+    place = tmp_path_factory.mktemp("demo")
+    process = start("demo", "--steps", "3000", "--realtime-s", "1", "--seed", "5", cwd=place)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out + err, RunFolder(place / "runs" / "demo")
+
+
+def test_a_short_demo_fails_its_learning_and_nothing_else(demo: tuple[int, str, RunFolder]) -> None:
+    code, said, folder = demo
+    assert code == 1, said
+    assert "did not hold: learns" in said
+    checks = {check.title: check.passed for check in folder.load_summary().checks}
+    assert checks == {
+        "learns": False,
+        "runs in real time": True,
+        "resumes to the bit": True,
+        "exports": True,
+        "needs its memory": True,
+    }
+
+
+def test_the_demo_tells_its_seven_steps(demo: tuple[int, str, RunFolder]) -> None:
+    steps = re.findall(r"^(\d)  (\w+)", demo[1], re.MULTILINE)
+    assert [int(number) for number, _ in steps] == [1, 2, 3, 4, 5, 6, 7]
+    for word in ("[m]", "[rad]", "lateness", "round trip", "skipped", "bytes sent", "not reached"):
+        assert word in demo[1]
+
+
+def test_the_demo_leaves_a_complete_folder(demo: tuple[int, str, RunFolder]) -> None:
+    folder = demo[2]
+    for name in (
+        "config.toml",
+        "events.jsonl",
+        "telemetry.npz",
+        "summary.json",
+        "checkpoint.rtu",
+        "policy.onnx",
+        "report.html",
+    ):
+        assert folder.file(name).stat().st_size > 100, name
+    assert load_config(folder.file("config.toml")).run.seed == 5
+    arrays = folder.load_arrays()
+    assert len(arrays["learning"]) >= 3000
+    assert {"x", "executed", "lateness_ns", "round_trip_ns"} <= set(arrays["realtime"].dtype.names or ())
+    assert rtu.load(folder.file("checkpoint.rtu")).state_hash() == folder.load_summary().state_hash
+    kinds = [event["event"] for event in folder.events()]
+    assert kinds[0] == "start"
+    assert kinds[-1] == "end"
+
+
+def test_the_demo_s_checkpoint_is_verified_and_inspected(
+    demo: tuple[int, str, RunFolder], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = demo[2]
+    assert run(capfd, "verify", str(folder.path))[0] == 0
+    assert run(capfd, "verify", "--tolerance", "0", str(folder.path))[0] == 1
+    code, out, _ = run(capfd, "inspect", str(folder.file("checkpoint.rtu")))
+    assert code == 0
+    assert "actor.cell.W1" in out
+    code, out, _ = run(capfd, "export", str(folder.path), "-o", str(folder.path / "again.onnx"))
+    assert code == 0
+    assert (folder.path / "again.onnx").stat().st_size == folder.file("policy.onnx").stat().st_size
+
+
+def test_a_damaged_checkpoint_is_refused(
+    demo: tuple[int, str, RunFolder], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray(demo[2].file("checkpoint.rtu").read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged = tmp_path / "damaged.rtu"
+    damaged.write_bytes(data)
+    code, _, err = run(capfd, "inspect", str(damaged))
+    assert code == 2
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("options", [Options(memoryless=True), Options(discrete=True)])
+def test_the_variants_of_the_demo_learn_too(options: Options) -> None:
+    config = demo_config(options)
+    with job.connect(config) as device:
+        agent = job.make_agent(config, device)
+        outcome = job.run_loop(device, agent, job.loop_config(config, device, steps=500))
+    assert outcome.result.steps == 500
+    assert agent.config["cell"] == ("none" if options.memoryless else "linear")
+    assert agent.config["n_actions"] == (2 if options.discrete else None)
+    if options.discrete:
+        assert set(np.unique(outcome.records["executed"])) == {-10.0, 0.0, 10.0}  # 0 before the first action
+
+
+def test_an_interrupted_demo_is_saved(tmp_path: Path) -> None:
+    process = start("demo", "--steps", "200000", "--set", "run.stop_return=1e6", cwd=tmp_path)
+    folder = RunFolder(tmp_path / "runs" / "demo")
+    until(lambda: any(event["event"] == "loop" for event in folder.events()))
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 1, out + err
+    assert "interrupted; the run is saved" in err
+    assert rtu.load(folder.file("checkpoint.rtu")).state_hash() == folder.load_summary().state_hash
+    assert folder.load_summary().stages["learning"].reason == "signal"
+    assert folder.file("report.html").exists()
+
+
+# ---------------------------------------------------------------- run
+
+
+def test_a_simulated_run_from_a_file_and_its_resumption(robot: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capfd, "run", str(robot), "--set", "loop.clock=lockstep", "--name", "first")
+    assert code == 0, err
+    first = RunFolder(robot.parent / "runs" / "first")
+    assert first.load_summary().stages["learning"].steps == 1500
+    assert "report.html" in out
+    code, _, err = run(capfd, "run", str(robot), "--set", "loop.clock=lockstep", "--resume", str(first.path))
+    assert code == 0, err
+    second = RunFolder(robot.parent / "runs" / "robot")
+    updates = [rtu.load(f.file("checkpoint.rtu")).state["observation.count"][0] for f in (first, second)]
+    assert updates[1] > updates[0] + 1400
+
+
+def test_a_checkpoint_for_another_device_is_refused(robot: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = robot.parent / "other.rtu"
+    rtu.StreamAC(observation_size=5, action_size=1, units=4, hidden=4).save(path)
+    code, _, err = run(capfd, "run", str(robot), "--resume", str(path))
+    assert code == 2
+    assert "made for 5 observations, the device has 2" in err
+    rtu.StreamAC(observation_size=2, action_size=1, units=4, hidden=4, dt_s=0.005).save(path)
+    code, _, err = run(capfd, "run", str(robot), "--resume", str(path))
+    assert code == 2
+    assert "made for a period of 0.005 s, the device 0.02 s" in err
+
+
+def test_a_dry_run_never_arms(robot: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capfd, "run", str(robot), "--dry-run", "--set", "run.steps=20")
+    assert code == 0, err
+    records = RunFolder(robot.parent / "runs" / "robot").load_arrays()["realtime"]
+    assert len(records) >= 20
+    assert not records["executed"].any()
+    code, _, err = run(capfd, "run", str(robot), "--dry-run", "--set", "loop.clock=lockstep")
+    assert code == 2
+
+
+def test_estop_reaches_a_running_loop(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "robot.toml"
+    path.write_text(SIMULATED)
+    process = start("run", str(path), cwd=tmp_path)
+    folder = RunFolder(tmp_path / "runs" / "robot")
+    until(lambda: any(event["event"] == "start" for event in folder.events()))
+    time.sleep(0.5)
+    port = folder.events()[0]["port"]
+    code, out, err = run(capfd, "estop", port)
+    assert code == 0, err
+    assert "confirmed by the device" in out
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 4, err
+    assert folder.load_summary().stages["realtime"].reason == "estop"
+    assert folder.file("checkpoint.rtu").exists()
+
+
+def test_ctrl_c_is_the_orderly_end_of_a_run(tmp_path: Path) -> None:
+    path = tmp_path / "robot.toml"
+    path.write_text(SIMULATED)
+    process = start("run", str(path), cwd=tmp_path)
+    folder = RunFolder(tmp_path / "runs" / "robot")
+    until(lambda: any(event["event"] == "start" for event in folder.events()))
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert folder.load_summary().stages["realtime"].reason == "signal"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("loop.period_us=10000", "loop.period_us = 10000: must be within 20 % of the device's 20000"),
+        ("limits.torque={min=-1, max=1, slew_per_s=1}", "limits.torque: the device has no such actuator; it has force"),
+        ("limits.forc={min=-1, max=1, slew_per_s=1}", 'did you mean "limits.force"?'),
+        ("reward={source='form', quadratic=[1.0]}", "the device has 2"),
+        ("device.plant=carpole", "carpole"),
+    ],
+)
+def test_a_configuration_for_another_device_is_refused(
+    robot: Path, capfd: pytest.CaptureFixture[str], setting: str, words: str
+) -> None:
+    code, _, err = run(capfd, "run", str(robot), "--set", setting)
+    assert code in (2, 3)
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_a_learner_too_slow_for_the_device_is_not_armed() -> None:
+    config = parse_config(SIMULATED)
+    with job.connect(config) as device:
+        agent = job.make_agent(config, device)
+        before = agent.state_hash()
+        assert 0 < job.check_deadline(agent, device.period_s) < device.period_s
+        with pytest.raises(DeadlineError, match="the device's period is"):
+            job.check_deadline(agent, 1e-7)
+        assert agent.state_hash() == before
+
+
+# ---------------------------------------------------------------- real hardware
+
+
+@pytest.fixture
+def real(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that does not call itself simulated."""
+    answer = runtime.Link.handshake
+
+    def handshake(self: runtime.Link, timeout_s: float = 3.0) -> runtime.Hello:
+        hello = dataclasses.replace(answer(self, timeout_s), simulated=False)
+        self._hello = hello
+        return hello
+
+    monkeypatch.setattr(runtime.Link, "handshake", handshake)
+
+
+@pytest.mark.usefixtures("real")
+def test_real_hardware_needs_limits_arm_and_a_confirmation(robot: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capfd, "run", str(robot), "--arm", "--yes")
+    assert code == 2
+    assert "limits.force: missing; real hardware needs explicit min, max and slew_per_s" in err
+    robot.write_text(robot.read_text() + LIMITS)
+    code, _, err = run(capfd, "run", str(robot))
+    assert code == 2
+    assert "real hardware: give --arm to let it move" in err
+    code, _, err = run(capfd, "run", str(robot), "--arm")
+    assert code == 2
+    assert "needs a confirmation" in err
+    assert not (robot.parent / "runs").exists()
+    code, out, err = run(capfd, "run", str(robot), "--arm", "--yes", "--set", "run.steps=50")
+    assert code == 0, err
+    assert "force: -5 to 5 N, at most 200 N/s" in out
+    assert "Not a certified safety function" in out
+    applied = RunFolder(robot.parent / "runs" / "robot").load_arrays()["realtime"]["u"]
+    assert np.abs(applied).max() <= 5.0
+
+
+@pytest.mark.usefixtures("real")
+def test_lockstep_is_refused_on_real_hardware(robot: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    robot.write_text(robot.read_text() + LIMITS)
+    code, _, err = run(capfd, "run", str(robot), "--arm", "--yes", "--set", "loop.clock=lockstep")
+    assert code == 2
+    assert 'loop.clock = "lockstep": only for a simulated device' in err
+
+
+def test_the_configured_limits_reach_the_wire() -> None:
+    config = parse_config(SIMULATED + LIMITS.replace("200.0", "50.0"), ["loop.clock=lockstep"])
+    with job.connect(config) as device:
+        agent = job.make_agent(config, device)
+        records = job.run_loop(device, agent, job.loop_config(config, device, steps=300)).records
+    same = records[1:][np.diff(records["episode"].astype(int)) == 0]
+    assert np.abs(records["executed"]).max() <= 5.0
+    assert len(same) > 100
+    steps = np.diff(records["executed"][:, 0])[np.diff(records["episode"].astype(int)) == 0]
+    assert np.abs(steps).max() <= 50.0 * 0.02 + 1e-4
+
+
+def test_a_learner_that_does_not_fit_is_a_configuration_error() -> None:
+    config = parse_config(SIMULATED, ["learner.units=3", "learner.units_per_pole=2"])
+    with job.connect(config) as device, pytest.raises(ConfigError):
+        job.make_agent(config, device)
+
+
+def test_summaries_are_json(demo: tuple[int, str, RunFolder]) -> None:
+    data = json.loads(demo[2].file("summary.json").read_text())
+    assert data["stages"]["learning"]["reason"] == "steps"
+    assert os.fspath(demo[2].path).endswith("demo")
