@@ -1,0 +1,32 @@
+/* The smallest harness: CHECK says what failed and where, and the test goes on; main returns check_result(). */
+#ifndef RTU_TESTS_CHECK_H
+#define RTU_TESTS_CHECK_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+static int check_failures;
+
+#define CHECK(condition) CHECK_AT(condition, "")
+
+#define CHECK_AT(condition, where)                                                                                   \
+  do {                                                                                                               \
+    if (!(condition)) {                                                                                              \
+      if (check_failures++ < 20) fprintf(stderr, "%s:%d: failed: %s %s\n", __FILE__, __LINE__, #condition, (where)); \
+    }                                                                                                                \
+  } while (0)
+
+static inline int check_result(const char* name) {
+  printf("%s: %s\n", name, check_failures == 0 ? "passed" : "FAILED");
+  return check_failures != 0;
+}
+
+/* Random numbers for tests: xorshift64*, the same everywhere. */
+static inline uint64_t check_random(uint64_t* state) {
+  *state ^= *state >> 12;
+  *state ^= *state << 25;
+  *state ^= *state >> 27;
+  return *state * 2685821657736338717u;
+}
+
+#endif

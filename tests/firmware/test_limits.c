@@ -1,0 +1,217 @@
+/* Whatever the host sends as a value, what is applied is finite, in range and slew-limited. */
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+#include "firmware_bridge/bridge/bridge.h"
+#include "firmware_bridge/protocol/bytes.h"
+
+enum { N_ACT = 5 };
+
+static const rtu_plant_row rows[1 + N_ACT] = {
+    {"x", "1", -1.0f, 1.0f, RTU_SAFE_NONE, 0.0f},      {"hold", "m", -1.0f, 2.0f, RTU_SAFE_HOLD, 0.5f},
+    {"damp", "N", -10.0f, 10.0f, RTU_SAFE_DAMP, 0.0f}, {"ramp", "rad", 1.0f, 3.0f, RTU_SAFE_RAMP, 2.0f},
+    {"off", "V", -1e-30f, 1e30f, RTU_SAFE_OFF, 0.0f},  {"tiny", "A", -3e38f, 3e38f, RTU_SAFE_OFF, 0.0f},
+};
+static const float slew[N_ACT] = {0.125f, 1.0f, 0.25f, 1e29f, 3e38f};
+static const rtu_plant_sheet sheet = {.name = "probe", .period_us = 1000, .n_obs = 1, .n_act = N_ACT, .rows = rows};
+
+typedef struct {
+  float u[N_ACT];
+  float x;
+  float reward;
+  unsigned steps;
+  int on;
+} probe;
+
+static void probe_reset(void* state, uint32_t seed) {
+  (void)seed;
+  ((probe*)state)->x = 0.0f;
+}
+
+static rtu_plant_result probe_step(void* state, const float* u) {
+  probe* p = (probe*)state;
+  memcpy(p->u, u, sizeof p->u);
+  p->steps++;
+  return (rtu_plant_result){p->reward, false, false};
+}
+
+static void probe_observe(const void* state, float* x) { x[0] = ((const probe*)state)->x; }
+
+static void probe_drive(void* state, bool on) { ((probe*)state)->on = on; }
+
+static const rtu_plant plant = {&sheet, probe_reset, probe_step, probe_observe, sizeof(probe)};
+
+static void nowhere(void* context, const uint8_t* bytes, size_t n) {
+  (void)context;
+  (void)bytes;
+  (void)n;
+}
+
+static void hear(rtu_bridge* bridge, rtu_frame* frame, uint16_t seq, uint64_t now_us) {
+  uint8_t wire[RTU_WIRE_MAX];
+  frame->seq = seq;
+  frame->t_us = (uint32_t)now_us;
+  rtu_bridge_receive(bridge, wire, rtu_frame_encode(frame, wire), now_us);
+}
+
+static void begin(rtu_bridge* bridge, probe* p, uint64_t now_us) {
+  rtu_frame frame;
+  memset(p, 0, sizeof *p);
+  const rtu_bridge_config config = {
+      .plant = &plant, .plant_state = p, .drive = probe_drive, .slew = slew, .caps = RTU_CAP_REWARD, .send = nowhere};
+  CHECK(rtu_bridge_init(bridge, &config, now_us));
+  rtu_bridge_tick(bridge, now_us);
+  rtu_arm_pack(&(rtu_arm){.session = 1}, &frame);
+  hear(bridge, &frame, 0, now_us);
+  CHECK(bridge->state == RTU_STATE_ARMED);
+}
+
+static float some_float(uint64_t* seed) {
+  const uint32_t r = (uint32_t)(check_random(seed) >> 32);
+  const uint32_t special[] = {0x7F800000u, 0xFF800000u, 0x7FC00000u, 0x7F7FFFFFu,
+                              0xFF7FFFFFu, 1u,          0x80000001u, 0x80000000u};
+  switch (check_random(seed) % 4) {
+    case 0:
+      return rtu_f32_from_bits(r); /* any pattern */
+    case 1:
+      return rtu_f32_from_bits(special[r % 8]); /* infinities, NaN, the largest, the smallest, -0 */
+    case 2:
+      return (float)(int32_t)r * (4.0f / 2147483648.0f);
+    default:
+      return rtu_f32_from_bits((r & 0x807FFFFFu) | 0x3F000000u);
+  }
+}
+
+/* A random walk over bit patterns. */
+static void walk(void) {
+  rtu_bridge bridge;
+  probe p;
+  uint64_t now_us = 5000000, seed = 3;
+  unsigned accepted = 0, refused = 0;
+  begin(&bridge, &p, now_us);
+  for (unsigned i = 1; i <= 200000; i++) {
+    rtu_cmd cmd = {.session = bridge.session, .obs_t_us = (uint32_t)now_us, .ttl_ms = 100, .n = N_ACT};
+    rtu_frame frame;
+    float before[N_ACT];
+    bool finite = true;
+    memcpy(before, bridge.applied, sizeof before);
+    for (unsigned k = 0; k < N_ACT; k++) {
+      /* Mostly one odd value at a time: a refused command moves nothing. */
+      cmd.u[k] = check_random(&seed) % 8 == 0 ? some_float(&seed) : (float)(int)(check_random(&seed) % 9) - 4.0f;
+      finite = finite && isfinite(cmd.u[k]);
+    }
+    rtu_cmd_pack(&cmd, &frame);
+    const uint32_t were = bridge.counters[RTU_COUNTER_ACCEPTED];
+    hear(&bridge, &frame, (uint16_t)i, now_us);
+    const bool taken = bridge.counters[RTU_COUNTER_ACCEPTED] != were;
+    CHECK(taken == finite);
+    accepted += taken;
+    refused += !taken;
+    now_us += 1000;
+    rtu_bridge_tick(&bridge, now_us);
+    if (bridge.state != RTU_STATE_ARMED) { /* only when nothing was accepted for a whole TTL */
+      begin(&bridge, &p, now_us);
+      continue;
+    }
+    for (unsigned k = 0; k < N_ACT; k++) {
+      const rtu_plant_row* row = &rows[1 + k];
+      CHECK(p.u[k] == bridge.applied[k]);
+      CHECK(isfinite(p.u[k]) && p.u[k] >= row->min && p.u[k] <= row->max);
+      /* One rounding of before + slew: half a unit in the last place of the larger. */
+      const float slack = 1.2e-7f * fmaxf(fabsf(before[k]), fabsf(p.u[k]));
+      CHECK(fabs((double)p.u[k] - (double)before[k]) <= (double)slew[k] + (double)slack);
+    }
+  }
+  CHECK(accepted > 100000 && refused > 10000);
+}
+
+/* Values where the applied one is known. */
+static void known(void) {
+  rtu_bridge bridge;
+  probe p;
+  rtu_frame frame;
+  const float nan = rtu_f32_from_bits(0x7FC00000u);
+  begin(&bridge, &p, 0);
+  CHECK(bridge.applied[0] == 0.5f && p.on == 0);
+  rtu_cmd cmd = {.session = 1, .ttl_ms = 50, .n = N_ACT, .u = {9.0f, -9.0f, 0.0f, 1e30f, -3.4e38f}};
+  rtu_cmd_pack(&cmd, &frame);
+  hear(&bridge, &frame, 1, 0);
+  CHECK(p.on == 1);
+  for (unsigned tick = 1; tick <= 20; tick++) rtu_bridge_tick(&bridge, 1000u * tick);
+  CHECK(p.u[0] == 2.0f && p.u[1] == -9.0f && p.u[2] == 1.0f && p.u[4] == -3e38f);
+  CHECK(bridge.counters[RTU_COUNTER_CLAMPED] > 0);
+  /* One value that is not finite spoils the command, not only itself. */
+  for (unsigned k = 0; k < N_ACT; k++) {
+    cmd.obs_t_us = 20000;
+    cmd.u[0] = cmd.u[1] = cmd.u[2] = cmd.u[3] = cmd.u[4] = 1.0f;
+    cmd.u[k] = k % 2 ? nan : rtu_f32_from_bits(0x7F800000u);
+    rtu_cmd_pack(&cmd, &frame);
+    hear(&bridge, &frame, (uint16_t)(2 + k), 20000);
+  }
+  CHECK(bridge.counters[RTU_COUNTER_REFUSED] == N_ACT && bridge.cmd_seq == 1 && bridge.target[0] == 9.0f);
+  /* Silence: fresh up to and including 50 ms, safe with the tick after it, each actuator in its own way. */
+  for (unsigned tick = 21; tick <= 50; tick++) rtu_bridge_tick(&bridge, 1000u * tick);
+  CHECK(bridge.state == RTU_STATE_ARMED && p.on == 1);
+  rtu_bridge_tick(&bridge, 51000);
+  CHECK(bridge.state == RTU_STATE_SAFE && bridge.fault == RTU_FAULT_SILENCE && p.on == 0);
+  CHECK(p.u[0] == 2.0f && p.u[1] == 0.0f && p.u[2] == 1.25f && p.u[3] == 0.0f);
+  rtu_bridge_tick(&bridge, 52000);
+  CHECK(p.u[0] == 2.0f && p.u[2] == 1.5f);
+  for (unsigned tick = 53; tick <= 60; tick++) rtu_bridge_tick(&bridge, 1000u * tick);
+  CHECK(p.u[2] == 2.0f);
+}
+
+/* A sensor that gives a NaN, or a reward that is one, stops whoever is armed. */
+static void sensor(void) {
+  for (unsigned which = 0; which < 2; which++) {
+    rtu_bridge bridge;
+    probe p;
+    begin(&bridge, &p, 0);
+    if (which == 0) p.x = rtu_f32_from_bits(0x7FC00000u);
+    if (which == 1) p.reward = rtu_f32_from_bits(0xFF800000u);
+    rtu_bridge_tick(&bridge, 1000);
+    CHECK(bridge.state == RTU_STATE_SAFE && bridge.fault == RTU_FAULT_SENSOR && bridge.session == 0);
+  }
+}
+
+/* A data sheet that does not fit is refused at the door. */
+static void sheets(void) {
+  rtu_bridge bridge;
+  probe p = {.steps = 0};
+  rtu_plant_row bad[1 + N_ACT];
+  rtu_plant_sheet bad_sheet = sheet;
+  rtu_plant bad_plant = plant;
+  rtu_bridge_config config = {.plant = &bad_plant, .plant_state = &p, .slew = slew, .send = nowhere};
+  bad_plant.sheet = &bad_sheet;
+  bad_sheet.rows = bad;
+  memcpy(bad, rows, sizeof bad);
+  CHECK(rtu_bridge_init(&bridge, &config, 0));
+  bad[3].min = 5.0f;
+  CHECK(!rtu_bridge_init(&bridge, &config, 0));
+  bad[3].min = rtu_f32_from_bits(0x7FC00000u);
+  CHECK(!rtu_bridge_init(&bridge, &config, 0));
+  memcpy(bad, rows, sizeof bad);
+  bad[2].name = "a_name_of_twenty_five_char";
+  CHECK(!rtu_bridge_init(&bridge, &config, 0));
+  memcpy(bad, rows, sizeof bad);
+  config.slew = NULL; /* a ramp needs one */
+  CHECK(!rtu_bridge_init(&bridge, &config, 0));
+  config.slew = slew;
+  bad_sheet.period_us = 0;
+  CHECK(!rtu_bridge_init(&bridge, &config, 0));
+  bad_sheet = sheet;
+  bad_sheet.n_obs = 51;
+  CHECK(!rtu_bridge_init(&bridge, &config, 0));
+  bad_sheet = sheet;
+  config.send = NULL;
+  CHECK(!rtu_bridge_init(&bridge, &config, 0));
+}
+
+int main(void) {
+  walk();
+  known();
+  sensor();
+  sheets();
+  return check_result("limits");
+}

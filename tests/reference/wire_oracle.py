@@ -1,0 +1,111 @@
+"""RTU-Link written a second time, from docs/protocol.md, slowly and with other means: struct, bit by bit, no C."""
+
+from __future__ import annotations
+
+import struct
+
+HEADER = struct.Struct("<BBHI")
+LAYOUT = {  # fixed part of each payload, as struct formats; x marks reserved bytes
+    0x01: "<BBHIIIHBBBBHI",
+    0x02: "<Q",
+    0x03: "<QQQ",
+    0x04: "<B",
+    0x05: "<BBBxffff24s12s",
+    0x10: "<IIHBB",
+    0x11: "<I",
+    0x12: "<",
+    0x13: "<",
+    0x14: "<BBH",
+    0x15: "<IHxxI",
+    0x20: "<HHHHBBBBf",
+    0x21: "<BBHI",
+    0x30: "<HBBI",
+    0x31: "<B",
+    0x7F: "<",
+}
+SAFE = ("none", "hold", "damp", "ramp", "off")
+
+
+def crc32(data: bytes) -> int:
+    """CRC-32/ISO-HDLC, one bit at a time."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xEDB88320 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def cobs_encode(data: bytes) -> bytes:
+    """Cut data and a phantom zero at each zero and after 254 others; put each piece's length before it."""
+    out = bytearray()
+    pieces = (data + b"\0").split(b"\0")[:-1]
+    for number, piece in enumerate(pieces):
+        last = number == len(pieces) - 1
+        while len(piece) > 254 or (len(piece) == 254 and not last):
+            out += b"\xff" + piece[:254]
+            piece = piece[254:]
+        if len(piece) == 254:
+            out += b"\xff" + piece
+        else:
+            out += bytes([len(piece) + 1]) + piece
+    return bytes(out)
+
+
+def cobs_decode(data: bytes) -> bytes | None:
+    """None when data is not an encoding."""
+    if not data or 0 in data:
+        return None
+    out = bytearray()
+    while data:
+        code, data = data[0], data[1:]
+        if code - 1 > len(data):
+            return None
+        out += data[: code - 1]
+        data = data[code - 1 :]
+        if code < 255 and data:
+            out.append(0)
+    return bytes(out)
+
+
+def encode(kind: int, flags: int, seq: int, t_us: int, payload: bytes) -> bytes:
+    raw = HEADER.pack(kind, flags, seq, t_us) + payload
+    return cobs_encode(raw + struct.pack("<I", crc32(raw))) + b"\0"
+
+
+def decode(stuffed: bytes) -> tuple[int, int, int, int, bytes] | str:
+    """Return (type, flags, seq, t_us, payload), or "overlong", "garbled", "crc"."""
+    if len(stuffed) > 251:
+        return "overlong"
+    raw = cobs_decode(stuffed)
+    if raw is None or len(raw) < 12:
+        return "garbled"
+    if struct.unpack("<I", raw[-4:])[0] != crc32(raw[:-4]):
+        return "crc"
+    return (*HEADER.unpack(raw[:8]), raw[8:-4])
+
+
+def frames(stream: bytes) -> list[tuple[int, int, int, int, bytes]]:
+    """All good frames of a whole stream."""
+    found = [decode(piece) for piece in stream.split(b"\0")[:-1] if piece]
+    return [frame for frame in found if not isinstance(frame, str)]
+
+
+def payload(kind: int, *fixed: object, values: tuple[float, ...] = (), text: bytes = b"") -> bytes:
+    return struct.pack(LAYOUT[kind], *fixed) + struct.pack(f"<{len(values)}f", *values) + text
+
+
+def bits(value: float) -> str:
+    return f"{struct.unpack('<I', struct.pack('<f', value))[0]:08x}"
+
+
+def schema_text(period_us: int, rows: list[dict[str, object]]) -> str:
+    actuators = sum(bool(row["actuator"]) for row in rows)
+    text = f"rtu-link schema 1 period_us {period_us} observations {len(rows) - actuators} actuators {actuators}\n"
+    for row in rows:
+        kind = "actuator" if row["actuator"] else "observation"
+        text += f"{kind} {row['name']} {row['unit']} {bits(row['min'])} {bits(row['max'])}"  # type: ignore[arg-type]
+        if row["actuator"]:
+            text += f" slew {bits(row['slew'])} safe {SAFE[row['safe']]} {bits(row['safe_value'])}"  # type: ignore[arg-type,index]
+        text += "\n"
+    return text
