@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import struct
 import zlib
 from pathlib import Path
@@ -11,14 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rtu_edge import wire
+from reference import wire_oracle as oracle
 from rtu_edge._bridge import ffi, lib
-from rtu_edge.wire import Decoder, Frame, FrameType, encode, pack, unpack
 
-_spec = importlib.util.spec_from_file_location("wire_oracle", Path(__file__).parent / "reference" / "wire_oracle.py")
-assert _spec and _spec.loader
-oracle = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(oracle)
+from rtu_edge import wire
+from rtu_edge.wire import Decoder, Frame, FrameType, encode, pack, unpack
 
 u8, u16, u32, u64 = (st.integers(0, 2**n - 1) for n in (8, 16, 32, 64))
 f32 = st.floats(width=32, allow_nan=False)
