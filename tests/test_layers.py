@@ -109,7 +109,7 @@ def below(release: Path) -> list[Path]:
 
 
 def kernels(release: Path) -> dict[str, Path]:
-    return {path.name.split(".")[0]: path for path in objects(release, "rtu_learn") if path.name.startswith("isa_")}
+    return {path.name.split(".")[0]: path for path in objects(release, "rtu_learn") if path.name.startswith(("isa_", "transform_"))}
 
 
 def test_objects_below_the_waterline_call_nothing_of_an_operating_system(release: Path) -> None:
@@ -139,7 +139,7 @@ def wide_registers(path: Path) -> int:
 def test_only_avx_kernels_use_avx_registers(release: Path) -> None:
     everything = objects(release, *LIBRARIES)
     wide = {path.name.split(".")[0] for path in everything if wide_registers(path)}
-    assert wide <= {"isa_avx2", "isa_avx512"}
+    assert wide <= {"isa_avx2", "isa_avx512", "transform_avx2", "transform_avx512"}
 
 
 PLANTED = {

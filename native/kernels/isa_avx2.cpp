@@ -3,7 +3,7 @@
 
 namespace rtu::kernels {
 
-static constexpr Kernels<float> kTable = make_table<float, 8>("avx2");
+static constexpr Kernels<float> kTable = make_table<float, 8>("avx2", coefficients_avx2);
 const Kernels<float>* const kAvx2 = &kTable;
 
 }  // namespace rtu::kernels

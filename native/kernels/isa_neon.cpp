@@ -3,7 +3,7 @@
 
 namespace rtu::kernels {
 
-static constexpr Kernels<float> kTable = make_table<float, 4>("neon");
+static constexpr Kernels<float> kTable = make_table<float, 4>("neon", coefficients_neon);
 const Kernels<float>* const kNeon = &kTable;
 
 }  // namespace rtu::kernels

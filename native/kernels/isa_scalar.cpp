@@ -3,10 +3,10 @@
 
 namespace rtu::kernels {
 
-static constexpr Kernels<float> kTable = make_table<float, 1>("scalar");
+static constexpr Kernels<float> kTable = make_table<float, 1>("scalar", coefficients_scalar);
 const Kernels<float>* const kScalar = &kTable;
 #if !defined(RTU_EDGE_FLOAT_ONLY)
-static constexpr Kernels<double> kDoubleTable = make_table<double, 1>("scalar");
+static constexpr Kernels<double> kDoubleTable = make_table<double, 1>("scalar", coefficients_scalar_double);
 const Kernels<double>* const kScalarDouble = &kDoubleTable;
 #endif
 

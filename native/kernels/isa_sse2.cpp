@@ -3,7 +3,7 @@
 
 namespace rtu::kernels {
 
-static constexpr Kernels<float> kTable = make_table<float, 4>("sse2");
+static constexpr Kernels<float> kTable = make_table<float, 4>("sse2", coefficients_sse2);
 const Kernels<float>* const kSse2 = &kTable;
 
 }  // namespace rtu::kernels

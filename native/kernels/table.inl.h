@@ -7,10 +7,10 @@
 namespace {
 
 template <class T, int V>
-constexpr rtu::kernels::Kernels<T> make_table(const char* name) {
+constexpr rtu::kernels::Kernels<T> make_table(const char* name, rtu::kernels::CoefficientsFunction<T>* coefficients) {
   return {name,
           V,
-          coefficients<T, V>,
+          coefficients,
           forward<T, V>,
           apply<T, V>,
           state<T, V>,
