@@ -90,6 +90,7 @@ learners::TdConfig configuration(int d, int n, cells::CellKind kind, int members
   config.body.cell.poles = n;
   config.body.cell.members = members;
   config.body.cell.r_max = 0.99;
+  config.body.cell.max_phase = 0.6;  // one rounding of a learned theta_log near 1.8 turns a unit by 1e-6 a step, 1e-4 over its memory
   config.head.decay_recurrent = config.head.decay_body = config.head.decay_head = 0.9;
   config.head.optimizer.rule = rule;
   config.head.optimizer.step_size = rule == optim::Rule::obgd ? 1.0 : 1e-4;
