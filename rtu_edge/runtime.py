@@ -28,6 +28,7 @@ from rtu_edge.errors import DeviceError
 
 __all__ = [
     "Clock",
+    "GateFlag",
     "Hello",
     "Limits",
     "Link",
@@ -36,6 +37,7 @@ __all__ = [
     "LoopConfig",
     "LoopResult",
     "LoopStatus",
+    "RecordFlag",
     "Reward",
     "Row",
     "Signals",
@@ -76,6 +78,30 @@ class StopReason(enum.Enum):
     RESET_TIMEOUT = "reset_timeout"
     POLICY = "policy"  # the policy failed, or gave non-finite actions, several times in a row
     REWARD = "reward"  # the Python reward callable raised
+
+
+class RecordFlag(enum.IntFlag):
+    """Bits of a telemetry record's `flags`."""
+
+    FIRST = 1  # first observation of an episode
+    TERMINATED = 2
+    TRUNCATED = 4
+    ACTED = 8  # a command left (in a dry run: would have)
+    LEARNED = 16  # a transition was learned from
+    REPLACED = 32  # the applied command was not what the policy chose
+    PREDICT_FAILED = 64
+    LEARN_FAILED = 128
+    REWARD_REFUSED = 256  # not finite: not learned from
+
+
+class GateFlag(enum.IntFlag):
+    """Bits of a telemetry record's `gate`."""
+
+    NON_FINITE = 1  # replaced by the last value sent
+    RANGE = 2
+    SLEW = 4
+    HELD = 8  # no prediction: the last command was sent again
+    CLIPPED = 16  # the policy's own action was outside -1..1; not a hit of the gate
 
 
 @dataclass(frozen=True)
@@ -369,7 +395,7 @@ class Loop:
     def __init__(self, link: Link, policy: Any, config: LoopConfig) -> None:
         hello = link.hello
         _check(config, hello)
-        options = {entry.name: getattr(config, entry.name) for entry in fields(config)}
+        options: dict[str, Any] = {entry.name: getattr(config, entry.name) for entry in fields(config)}
         options["clock"] = config.clock.value
         options["session"] = config.session if config.session is not None else link.last_session + 1
         options["limits"] = _tighter(config.limits, link.rows[hello.n_observations :], hello.period_us * 1e-6)

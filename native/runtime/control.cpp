@@ -52,7 +52,10 @@ int ControlServer::start(const std::string& path) {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { serve(); });
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "rtu-control");
+    serve();
+  });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return 0;
 }
@@ -135,12 +138,14 @@ void ControlServer::estop(Client* client) noexcept {
   say(client, text);
   const int64_t give_up_ns = link_.clock().now() + kOwnershipNs;
   bool confirmed = false;
-  while (!confirmed && link_.clock().now() < give_up_ns && !stop_.load()) {
+  for (;;) {
     const LinkOwner owner(link_);
     if (owner) {
       confirmed = link_.estop(kEstopNs);
       break;
     }
+    // Being stopped is no reason to leave the question open while the link is free.
+    if (stop_.load() || link_.clock().now() >= give_up_ns) break;
     link_.clock().sleep(link_.clock().now() + 5 * kNsPerMs);
   }
   snprintf(text, sizeof text, "{\"event\":\"estop\",\"confirmed\":%s}\n", confirmed ? "true" : "false");

@@ -75,13 +75,16 @@ void Loop::set_learning(bool learn, bool explore) noexcept {
 
 void Loop::start() {
   if (options_.handle_signals) catch_signals();
-  link_.board.running.store(true, std::memory_order_relaxed);
+  clear_board();
   // Signals belong to the threads that were there before.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "rtu-loop");
+    run();
+  });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
@@ -96,7 +99,7 @@ void Loop::join() {
   if (options_.handle_signals) release_signals();
 }
 
-void Loop::run() noexcept {
+void Loop::clear_board() noexcept {
   StatusBoard& board = link_.board;
   board.steps.store(0, std::memory_order_relaxed);
   board.episodes.store(0, std::memory_order_relaxed);
@@ -104,6 +107,11 @@ void Loop::run() noexcept {
   board.mean_return.store(mean_return_, std::memory_order_relaxed);
   board.reason.store(StopReason::kNone, std::memory_order_relaxed);
   board.running.store(true, std::memory_order_relaxed);
+}
+
+void Loop::run() noexcept {
+  StatusBoard& board = link_.board;
+  clear_board();
   {
     const LinkOwner owner(link_);
     set_flush_to_zero();

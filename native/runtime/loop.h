@@ -112,6 +112,7 @@ class Loop {
   };
 
   // loop.cpp
+  void clear_board() noexcept;
   bool open() noexcept;
   void drive() noexcept;
   void close() noexcept;

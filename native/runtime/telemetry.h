@@ -18,7 +18,6 @@ enum RecordFlag : uint32_t {
   kRecordPredictFailed = 64,
   kRecordLearnFailed = 128,
   kRecordRewardRefused = 256,  // non-finite reward: not learned from
-  kRecordOverrun = 512,        // the step took a period or more
 };
 
 // Followed by x[n], u[m] (sent, actuator units), executed[m] (STATE.u_applied) as f32, padded to 8 bytes.
@@ -41,16 +40,13 @@ struct RecordHead {
   float step_size_critic;
 };
 
-#define RTU_RUNTIME_RECORD_FIELDS(X)                                                                                \
-  X(step, "u8")                                                                                                     \
-  X(t_ns, "i8")                                                                                                     \
-  X(lateness_ns, "i8")                                                                                              \
-  X(predict_ns, "i8")                                                                                               \
-  X(learn_ns, "i8")                                                                                                 \
-  X(round_trip_ns, "i8")                                                                                            \
-  X(device_us, "u4")                                                                                                \
-  X(episode, "u4") X(episode_step, "u4") X(flags, "u4") X(gate, "u4") X(reward, "f4") X(value, "f4") X(delta, "f4") \
-      X(step_size_actor, "f4") X(step_size_critic, "f4")
+// clang-format off
+#define RTU_RUNTIME_RECORD_FIELDS(X) \
+  X(step, "u8") X(t_ns, "i8") X(lateness_ns, "i8") X(predict_ns, "i8") X(learn_ns, "i8") \
+  X(round_trip_ns, "i8") X(device_us, "u4") X(episode, "u4") X(episode_step, "u4") X(flags, "u4") \
+  X(gate, "u4") X(reward, "f4") X(value, "f4") X(delta, "f4") X(step_size_actor, "f4") \
+  X(step_size_critic, "f4")
+// clang-format on
 
 struct EpisodeRecord {
   uint64_t total_steps;  // of the run, at the end of the episode
@@ -62,9 +58,11 @@ struct EpisodeRecord {
   uint32_t seed;
 };
 
+// clang-format off
 #define RTU_RUNTIME_EPISODE_FIELDS(X) \
-  X(total_steps, "u8")                \
-  X(t_ns, "i8") X(total_return, "f8") X(episode, "u4") X(steps, "u4") X(terminated, "u4") X(seed, "u4")
+  X(total_steps, "u8") X(t_ns, "i8") X(total_return, "f8") X(episode, "u4") X(steps, "u4") \
+  X(terminated, "u4") X(seed, "u4")
+// clang-format on
 
 // Written by one thread, read by any.
 class Counter {
@@ -78,11 +76,11 @@ class Counter {
   std::atomic<uint64_t> v_{0};
 };
 
+// clang-format off
 #define RTU_RUNTIME_LINK_COUNTERS(X) \
-  X(bytes_sent)                      \
-  X(bytes_received)                  \
-  X(frames_sent)                     \
-  X(frames_received) X(crc_errors) X(framing_errors) X(boot_noise_bytes) X(write_short) X(unexpected_frames)
+  X(bytes_sent) X(bytes_received) X(frames_sent) X(frames_received) X(crc_errors) X(framing_errors) \
+  X(boot_noise_bytes) X(write_short) X(unexpected_frames)
+// clang-format on
 
 struct LinkCounters {
 #define X(name) Counter name;
@@ -90,17 +88,13 @@ struct LinkCounters {
 #undef X
 };
 
-#define RTU_RUNTIME_LOOP_COUNTERS(X)                                                                                  \
-  X(steps)                                                                                                            \
-  X(episodes)                                                                                                         \
-  X(learned)                                                                                                          \
-  X(skipped)                                                                                                          \
-  X(missed)                                                                                                           \
-  X(overruns)                                                                                                         \
-  X(retries)                                                                                                          \
-  X(timeouts) X(duplicates) X(resets) X(gate_non_finite) X(gate_range) X(gate_slew) X(gate_clipped) X(gate_held)      \
-      X(replaced) X(predict_failures) X(learn_failures) X(observations_refused) X(rewards_refused) X(rewards_missing) \
-          X(commands_refused) X(nacks)
+// clang-format off
+#define RTU_RUNTIME_LOOP_COUNTERS(X) \
+  X(steps) X(episodes) X(learned) X(skipped) X(missed) X(overruns) X(retries) X(timeouts) X(duplicates) \
+  X(resets) X(gate_non_finite) X(gate_range) X(gate_slew) X(gate_clipped) X(gate_held) X(replaced) \
+  X(predict_failures) X(learn_failures) X(observations_refused) X(rewards_refused) X(rewards_missing) \
+  X(commands_refused) X(nacks)
+// clang-format on
 
 struct LoopCounters {
 #define X(name) Counter name;
@@ -108,17 +102,14 @@ struct LoopCounters {
 #undef X
 };
 
-#define RTU_RUNTIME_STOP_REASONS(X)                                                                                   \
-  X(None, "none")                                                                                                     \
-  X(Steps, "steps")                                                                                                   \
-  X(Seconds, "seconds")                                                                                               \
-  X(Episodes, "episodes")                                                                                             \
-  X(Target, "target")                                                                                                 \
-  X(Request, "request")                                                                                               \
-  X(Signal, "signal")                                                                                                 \
-  X(Estop, "estop") X(DeviceSafe, "device_safe") X(DeviceFault, "device_fault") X(DeviceRestart, "device_restart")    \
-      X(HalfOpen, "half_open") X(LinkLost, "link_lost") X(ArmRefused, "arm_refused") X(ResetTimeout, "reset_timeout") \
-          X(Policy, "policy") X(Reward, "reward")
+// clang-format off
+#define RTU_RUNTIME_STOP_REASONS(X) \
+  X(None, "none") X(Steps, "steps") X(Seconds, "seconds") X(Episodes, "episodes") X(Target, "target") \
+  X(Request, "request") X(Signal, "signal") X(Estop, "estop") X(DeviceSafe, "device_safe") \
+  X(DeviceFault, "device_fault") X(DeviceRestart, "device_restart") X(HalfOpen, "half_open") \
+  X(LinkLost, "link_lost") X(ArmRefused, "arm_refused") X(ResetTimeout, "reset_timeout") X(Policy, "policy") \
+  X(Reward, "reward")
+// clang-format on
 
 enum class StopReason : uint32_t {
 #define X(name, text) k##name,

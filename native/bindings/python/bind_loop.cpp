@@ -516,6 +516,17 @@ void bind_loop(py::module_& m) {
       .def("count", [](const PySignals&) { return signals_caught(); });
 
   m.def("episode_seed", &episode_seed);
+  m.def("record_flags", [] {
+    return py::dict(py::arg("FIRST") = +kRecordFirst, py::arg("TERMINATED") = +kRecordTerminated,
+                    py::arg("TRUNCATED") = +kRecordTruncated, py::arg("ACTED") = +kRecordActed,
+                    py::arg("LEARNED") = +kRecordLearned, py::arg("REPLACED") = +kRecordReplaced,
+                    py::arg("PREDICT_FAILED") = +kRecordPredictFailed, py::arg("LEARN_FAILED") = +kRecordLearnFailed,
+                    py::arg("REWARD_REFUSED") = +kRecordRewardRefused);
+  });
+  m.def("gate_flags", [] {
+    return py::dict(py::arg("NON_FINITE") = +kGateNonFinite, py::arg("RANGE") = +kGateRange,
+                    py::arg("SLEW") = +kGateSlew, py::arg("HELD") = +kGateHeld, py::arg("CLIPPED") = +kGateClipped);
+  });
   m.def("stop_reasons", [] {
     std::vector<std::string> names;
 #define X(name, text) names.emplace_back(text);

@@ -1,0 +1,285 @@
+"""The loop as Python sees it, against the firmware behind a pty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from alloc_guard import run_guarded
+
+from rtu_edge import _core, runtime
+from rtu_edge.device import SimulatedDevice
+from rtu_edge.ports import open_port
+from rtu_edge.runtime import Clock, GateFlag, Limits, Link, Loop, LoopConfig, RecordFlag, Reward, StopReason
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    with SimulatedDevice("cartpole", boot_id=1) as device, open_port(device.port) as port, Link(port) as made:
+        made.handshake()
+        yield made
+
+
+def controller() -> Any:
+    return _core.LinearPolicy(2, [0.0], [[0.5, 6.0]]).policy()
+
+
+def test_what_stands_twice_is_the_same() -> None:
+    assert {flag.name: flag.value for flag in RecordFlag} == _core.record_flags()
+    assert {flag.name: flag.value for flag in GateFlag} == _core.gate_flags()
+    assert [reason.value for reason in StopReason] == _core.stop_reasons()
+
+
+def test_hello_and_data_sheet(link: Link) -> None:
+    hello = link.hello
+    assert (hello.n_observations, hello.n_actuators, hello.period_us, hello.boot_id) == (2, 1, 20000, 1)
+    assert hello.simulated and hello.lockstep and hello.reward and hello.reset
+    rows = link.describe()
+    assert [row.actuator for row in rows] == [False, False, True]
+    assert (rows[2].minimum, rows[2].maximum, rows[2].unit, rows[2].safe) == (-10.0, 10.0, "N", "off")
+
+
+def test_a_lockstep_run_records_everything(link: Link) -> None:
+    loop = Loop(link, controller(), LoopConfig(steps=2000, seed=5))
+    seen = []
+    result = loop.run(lambda status, records: seen.append((status.steps, records.copy())))
+    assert result.reason is StopReason.STEPS and result.confirmed and result.steps == 2000
+    records = np.concatenate([part for _, part in seen])
+    episodes = loop.drain_episodes()
+    assert len(records) == 2001 + len(episodes) and result.episodes == len(episodes)
+    flags = records["flags"]
+    acted = (flags & RecordFlag.ACTED) != 0
+    first = (flags & RecordFlag.FIRST) != 0
+    assert acted.sum() == 2000 and first.sum() == len(episodes) + 1
+    assert ((flags & RecordFlag.LEARNED) != 0).sum() == 2000
+    assert (np.diff(records["t_ns"]) > 0).all()
+    assert (records["round_trip_ns"] > 0).all()
+    # What is applied is what was sent in the record before, to the bit.
+    follows = ~first[1:]
+    np.testing.assert_array_equal(records["executed"][1:][follows], records["u"][:-1][follows])
+    assert (records["reward"][~first] == 1).all()
+    assert episodes["steps"].sum() + result.counters["steps"] - episodes["total_steps"][-1] == 2000
+    assert [int(seed) for seed in episodes["seed"]] == [
+        runtime.episode_seed(5, number) for number in range(1, len(episodes) + 1)
+    ]
+    x = records["x"]
+    np.testing.assert_allclose(records["u"][acted, 0], 10 * np.clip(x[acted] @ [0.5, 6.0], -1, 1), rtol=1e-5, atol=1e-4)
+
+
+def test_equal_runs_put_equal_bytes_on_the_wire() -> None:
+    said = []
+    for seed in (3, 3, 4):
+        with (
+            SimulatedDevice("cartpole", boot_id=9) as device,
+            open_port(device.port) as port,
+            Link(port, capture_bytes=1 << 20) as link,
+        ):
+            link.handshake()
+            result = Loop(link, controller(), LoopConfig(steps=1000, seed=seed, session=1)).run()
+            said.append((result.sent_hash, result.received_hash, link.captured))
+    # The received ones also when nothing had to be sent again, which a busy machine cannot promise.
+    assert said[0][0] == said[1][0] and said[0][2][0] == said[1][2][0]
+    assert said[0][0] != said[2][0] and said[0][1] != said[2][1]
+    sent, received = said[0][2]
+    assert len(sent) > 25_000 and len(received) > 35_000
+
+
+def test_real_time_ticked_by_the_device(link: Link) -> None:
+    loop = Loop(link, controller(), LoopConfig(clock=Clock.DEVICE, seconds=1.0))
+    result = loop.run()
+    records = loop.drain()
+    assert result.reason is StopReason.SECONDS and result.confirmed
+    counted = result.steps + result.counters["skipped"] + result.counters["missed"] + result.episodes
+    assert 40 <= counted <= 60
+    assert (records["lateness_ns"] >= 0).all() and (records["round_trip_ns"] > 0).any()
+
+
+def test_native_reward_forms_and_python_ones_agree(link: Link) -> None:
+    form = Reward("form", bias=1.0, quadratic=[-0.5, -2.0], cosine=[0.0, 3.0], action=[-0.01])
+
+    def slow(x: Any, u: Any) -> float:
+        assert x.dtype == u.dtype == np.float32 and x.shape == (2,) and u.shape == (1,)
+        x, u = x.astype(float), u.astype(float)
+        return float(1.0 - 0.5 * x[0] ** 2 - 2.0 * x[1] ** 2 + 3.0 * np.cos(x[1]) - 0.01 * u[0] ** 2)
+
+    got = []
+    for reward in (form, Reward("callable", function=slow)):
+        loop = Loop(link, controller(), LoopConfig(steps=200, seed=2, reward=reward))
+        loop.run()
+        got.append(loop.drain())
+    np.testing.assert_allclose(got[0]["reward"], got[1]["reward"], rtol=1e-6)
+    np.testing.assert_array_equal(got[0]["x"], got[1]["x"])
+
+
+def test_a_reward_that_raises_stops_the_loop_and_is_passed_on(link: Link) -> None:
+    calls = []
+
+    def broken(x: Any, u: Any) -> float:
+        calls.append(1)
+        if len(calls) == 10:
+            raise ZeroDivisionError("no such reward")
+        return 0.0
+
+    loop = Loop(link, controller(), LoopConfig(steps=1000, reward=Reward("callable", function=broken)))
+    with pytest.raises(ZeroDivisionError, match="no such reward"):
+        loop.run()
+    assert loop.status().reason is StopReason.REWARD
+    assert Loop(link, controller(), LoopConfig(steps=5)).run().reason is StopReason.STEPS  # disarmed, ready again
+
+
+def test_a_progress_callback_that_raises_disarms(link: Link) -> None:
+    def progress(status: Any, records: Any) -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        Loop(link, controller(), LoopConfig()).run(progress, poll_s=0.01)
+    assert Loop(link, controller(), LoopConfig(steps=5)).run().reason is StopReason.STEPS
+
+
+def test_a_dry_run_writes_nothing(link: Link) -> None:
+    loop = Loop(link, controller(), LoopConfig(clock=Clock.DEVICE, dry_run=True, steps=10))
+    before = link.counters["bytes_sent"]
+    result = loop.run()
+    assert result.reason is StopReason.STEPS and result.steps == 10
+    assert link.counters["bytes_sent"] == before
+    assert (loop.drain()["executed"] == 0).all()
+
+
+def test_stops_at_the_target_or_after_episodes(link: Link) -> None:
+    result = Loop(link, controller(), LoopConfig(target_return=10.0, target_window=5)).run()
+    assert result.reason is StopReason.TARGET and result.episodes >= 5 and result.mean_return >= 10
+    assert Loop(link, controller(), LoopConfig(episodes=3)).run().episodes == 3
+
+
+def test_learning_can_be_switched_off_and_on(link: Link) -> None:
+    policy = _core.LinearPolicy(2, [0.0], [[0.5, 6.0]])
+    loop = Loop(link, policy.policy(), LoopConfig(steps=500, learn=False, explore=False))
+    loop.run()
+    assert policy.lessons == 0 and policy.predictions > 500
+    with pytest.raises(ValueError, match="explore"):
+        loop.set_learning(True, False)
+
+
+def test_discrete_levels(link: Link) -> None:
+    for index, force in ((0, -10.0), (1, 10.0)):
+        loop = Loop(link, _core.LinearPolicy(2, [float(index)], n_levels=2).policy(), LoopConfig(steps=3))
+        loop.run()
+        assert loop.drain()["u"][0, 0] == force
+
+
+def test_the_tighter_limit_wins(link: Link) -> None:
+    policy = _core.LinearPolicy(2, [1.0]).policy()
+    for limits, force in ((Limits(-5, 5), 5.0), (Limits(-100, 100), 10.0), (Limits(-100, 3), 3.0)):
+        loop = Loop(link, policy, LoopConfig(steps=2, limits=[limits]))
+        loop.run()
+        assert loop.drain()["u"][0, 0] == force
+    loop = Loop(link, policy, LoopConfig(steps=3, limits=[Limits(-10, 10, slew_per_s=50.0)]))
+    loop.run()
+    records = loop.drain()
+    np.testing.assert_allclose(records["u"][:3, 0], [1, 2, 3])
+    assert (records["gate"][:3] & GateFlag.SLEW).all()
+    assert (records["flags"][1:] & RecordFlag.REPLACED).all()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (LoopConfig(limits=[Limits(-1, 1), Limits(-1, 1)]), "limits: 2 given"),
+        (LoopConfig(limits=[Limits(1, -1)]), r"limits\[0\]: low 1 must be below"),
+        (LoopConfig(limits=[Limits(-1, 1, 0.0)]), r"limits\[0\].slew_per_s"),
+        (LoopConfig(limits=[Limits(20, 30)]), "leaves nothing"),
+        (LoopConfig(learn=True, explore=False), "explore"),
+        (LoopConfig(realtime=True), "realtime"),
+        (LoopConfig(session=0), "session"),
+        (LoopConfig(first_episode=-1), "first_episode"),
+        (LoopConfig(target_window=0), "target_window"),
+        (LoopConfig(reward=Reward("magic")), "reward.kind"),
+        (LoopConfig(reward=Reward("form", quadratic=[1.0])), "reward.quadratic"),
+        (LoopConfig(reward=Reward("callable")), "reward.function"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused(link: Link, config: LoopConfig, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Loop(link, controller(), config)
+
+
+def test_a_policy_of_another_size_is_refused(link: Link) -> None:
+    with pytest.raises(ValueError, match="3 observations"):
+        Loop(link, _core.LinearPolicy(3, [0.0]).policy(), LoopConfig())
+    with pytest.raises(ValueError, match="2 actuators"):
+        Loop(link, _core.LinearPolicy(2, [0.0, 0.0]).policy(), LoopConfig())
+
+
+def test_a_port_without_a_device() -> None:
+    import os
+    import pty
+    import tty
+
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    with Link(slave) as link:
+        with pytest.raises(runtime.LinkError, match="did not answer"):
+            link.handshake(timeout_s=0.3)
+        with pytest.raises(runtime.LinkError, match="handshake"):
+            _ = link.hello
+        assert link.estop(timeout_s=0.1) is False
+    link.close()
+    os.close(master)
+    os.close(slave)
+
+
+def test_a_device_that_dies_ends_the_loop() -> None:
+    with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
+        link.handshake()
+        with Loop(link, controller(), LoopConfig(clock=Clock.DEVICE)) as loop:
+            loop.start()
+            loop.wait(0.2)
+            device.close()
+            assert loop.wait(5.0)
+            result = loop.result()
+            assert result.reason is StopReason.LINK_LOST and not result.confirmed
+
+
+def test_telemetry_that_nobody_takes_is_dropped_and_counted(link: Link) -> None:
+    loop = Loop(link, controller(), LoopConfig(steps=500, ring_records=64))
+    result = loop.run()
+    assert len(loop.drain()) == 64
+    assert result.counters["records_dropped"] == 501 + result.episodes - 64
+
+
+def test_the_learners_thread_does_not_allocate() -> None:
+    """100 000 steps of the whole learner: no call of the allocator on the loop's thread; a planted one is seen."""
+    run_guarded("""
+import rtu_edge as rtu
+from alloc_guard import calls, last, threads
+from rtu_edge import runtime
+from rtu_edge.device import SimulatedDevice
+from rtu_edge.ports import open_port
+
+def steps_counted(link, config, until):
+    agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0, r_min=0.5, max_phase=0.6)
+    with runtime.Loop(link, agent.core.policy(), config) as loop:
+        loop.start()
+        while loop.status().steps < 2:
+            loop.wait(0.0001)
+        thread = next(tid for tid, name in threads().items() if name == "rtu-loop")
+        before, since = calls(thread), loop.status().steps
+        while loop.status().steps < until:
+            assert not loop.wait(0.005), loop.result()
+            loop.drain()
+        counted = calls(thread) - before
+        said = last(thread)
+        loop.request_stop()
+    return counted, since, said
+
+with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port) as link:
+    link.handshake()
+    counted, since, said = steps_counted(link, runtime.LoopConfig(handle_signals=False), 100_000)
+    assert counted == 0, (counted, said)
+    assert since < 1000, since
+    planted = runtime.LoopConfig(reward=runtime.Reward("callable", function=lambda x, u: 1.0), handle_signals=False)
+    counted, _, said = steps_counted(link, planted, 200)
+    assert counted > 0
+""")

@@ -1,0 +1,220 @@
+"""Every way to stop a machine: silence, signals, the control socket, and what must not pass for a stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import host
+import pytest
+from line import Line
+
+from rtu_edge import _core, control, runtime
+from rtu_edge.device import SimulatedDevice
+from rtu_edge.errors import DeviceError
+from rtu_edge.ports import open_port
+from rtu_edge.wire import Cmd, DeviceState, Fault, Status
+
+PERIOD_S = 0.02
+TTL_S = 0.1
+SLACK_S = 0.25  # the machine that runs the tests is shared; the rule itself is tested on an injected clock
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    with Line("cartpole", "--max-steps", "100000") as made:
+        yield made
+
+
+def test_a_stopped_host_leaves_the_device_safe(line: Line) -> None:
+    driver = host.start(line.port, ttl_ms=int(TTL_S * 1000))
+    try:
+        os.kill(driver.pid, signal.SIGSTOP)
+        stopped = time.monotonic()
+        safe = line.wait_for(DeviceState.SAFE)
+        assert safe - stopped < TTL_S + PERIOD_S + SLACK_S
+        assert line.state.fault & Fault.SILENCE
+        assert line.state.u == (0.0,)
+        # By the device's own clock: the last command answered an observation at most TTL old, plus one tick.
+        armed = [state.cmd_age_ms for _, state in line.states if state.state == DeviceState.ARMED]
+        last = max(age for age in armed if age < 0xFFFF)
+        assert last <= (TTL_S + PERIOD_S) * 1000
+        time.sleep(0.3)
+        assert line.state.state == DeviceState.SAFE  # and stays there
+        os.kill(driver.pid, signal.SIGCONT)
+        said = host.result(driver)
+        assert said["reason"] == "device_safe"
+        assert line.state.state == DeviceState.SAFE
+    finally:
+        driver.kill()
+
+
+def test_commands_that_waited_in_a_stalled_line_are_refused(line: Line) -> None:
+    driver = host.start(line.port, ttl_ms=int(TTL_S * 1000))
+    try:
+        line.holding = True  # a stalled adapter
+        time.sleep(2.5 * PERIOD_S)
+        os.kill(driver.pid, signal.SIGSTOP)
+        line.wait_for(DeviceState.SAFE)
+        accepted = line.state.last_cmd_seq
+        count = len(line.sent)
+        os.kill(driver.pid, signal.SIGCONT)
+        time.sleep(0.1)
+        line.release()
+        time.sleep(0.3)
+        assert any(isinstance(message, Cmd) for _, message in line.sent[count:]), "nothing was held back"
+        assert {event.status for _, event in line.events} & {Status.STATE, Status.STALE}
+        assert line.state.last_cmd_seq == accepted
+        assert line.state.state == DeviceState.SAFE and line.state.u == (0.0,)
+        assert host.result(driver)["reason"] in ("device_safe", "half_open")
+    finally:
+        driver.kill()
+
+
+def test_the_first_signal_stops_safely(line: Line) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        driver = host.start(line.port)
+        driver.send_signal(number)
+        said = host.result(driver)
+        assert said["reason"] == "signal" and said["confirmed"] is True
+        assert line.wait_for(DeviceState.DISARMED)
+        assert line.state.u == (0.0,)
+
+
+def test_the_second_signal_is_an_emergency_stop(line: Line) -> None:
+    driver = host.start(line.port)
+    line.deafen = True  # DISARM does not get through, so that there is time for a second thought
+    driver.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    driver.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    line.deafen = False
+    said = host.result(driver)
+    assert said["reason"] == "estop" and said["confirmed"] is True
+    assert line.state.state == DeviceState.ESTOP
+
+
+def test_a_stop_that_the_device_does_not_confirm_is_not_called_one(line: Line) -> None:
+    driver = host.start(line.port)
+    line.mute = True
+    driver.send_signal(signal.SIGINT)
+    said = host.result(driver)
+    assert said["confirmed"] is False
+
+
+def test_a_second_host_cannot_take_over(line: Line) -> None:
+    driver = host.start(line.port)
+    try:
+        with pytest.raises(DeviceError, match="in use"):
+            open_port(line.port)
+        # Past the port's own locks (root may), the owner's lock still stands.
+        fd = os.open(line.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        try:
+            with pytest.raises(DeviceError, match=str(driver.pid)):
+                runtime.Link(fd, control=control.socket_path(line.port))
+        finally:
+            os.close(fd)
+        driver.send_signal(signal.SIGINT)
+        assert host.result(driver)["reason"] == "signal"
+    finally:
+        driver.kill()
+
+
+def test_estop_through_the_owner(line: Line) -> None:
+    driver = host.start(line.port)
+    assert control.status(line.port)["running"] is True
+    done = control.estop(line.port)
+    assert done == control.Estop("owner", None)
+    assert line.state.state == DeviceState.ESTOP
+    said = host.result(driver)
+    assert said["reason"] == "estop" and said["confirmed"] is True
+
+
+def test_estop_past_an_owner_that_does_not_answer(line: Line) -> None:
+    driver = host.start(line.port)
+    os.kill(driver.pid, signal.SIGSTOP)
+    done = control.estop(line.port)
+    assert done == control.Estop("direct", driver.pid)
+    assert line.state.state == DeviceState.ESTOP
+    driver.wait(timeout=5)
+    assert driver.returncode == -signal.SIGKILL
+    driver.communicate()
+
+
+def test_estop_without_an_owner_and_by_another_name(line: Line, tmp_path: Path) -> None:
+    name = tmp_path / "robot"
+    name.symlink_to(line.port)
+    assert control.socket_path(str(name)) == control.socket_path(line.port)
+    with pytest.raises(DeviceError, match="nobody"):
+        control.status(str(name))
+    assert control.estop(str(name)) == control.Estop("direct", None)
+    assert line.state.state == DeviceState.ESTOP
+
+
+def test_estop_succeeds_only_when_state_says_so(line: Line) -> None:
+    line.mute = True  # the device stops, but its word does not arrive
+    with pytest.raises(DeviceError, match="did not confirm"):
+        control.estop(line.port, timeout_s=0.5)
+    line.mute = False
+    line.wait_for(DeviceState.ESTOP)
+
+
+def test_estop_is_latched(line: Line) -> None:
+    control.estop(line.port)
+    with open_port(line.port) as opened, runtime.Link(opened) as link:
+        link.handshake()
+        policy = _core.LinearPolicy(2, [0.0])
+        refused = runtime.Loop(link, policy.policy(), runtime.LoopConfig(clock=runtime.Clock.DEVICE)).run()
+        assert refused.reason is runtime.StopReason.ARM_REFUSED and "latched" in refused.message
+        assert link.clear_fault()
+        config = runtime.LoopConfig(clock=runtime.Clock.DEVICE, steps=5)
+        assert runtime.Loop(link, policy.policy(), config).run().reason is runtime.StopReason.STEPS
+
+
+def test_estop_while_the_owner_is_between_loops() -> None:
+    with SimulatedDevice() as device, open_port(device.port) as opened:
+        with runtime.Link(opened, control=control.socket_path(device.port)) as link:
+            link.handshake()
+            assert control.estop(device.port) == control.Estop("owner", None)
+            status = control.status(device.port)
+            assert status["device_state"] == DeviceState.ESTOP and status["running"] is False
+        with pytest.raises(DeviceError):
+            control.status(device.port)
+
+
+def test_monitor(line: Line) -> None:
+    driver = host.start(line.port)
+    seen = []
+    for status in control.monitor(line.port):
+        seen.append(status["steps"])
+        if len(seen) == 4:
+            driver.send_signal(signal.SIGINT)
+    assert len(seen) >= 4 and seen == sorted(seen) and seen[-1] > seen[0]
+    host.result(driver)
+
+
+def test_an_interpreter_that_is_busy_does_not_stop_the_loop() -> None:
+    """A second inside one call that holds the interpreter lock: the loop ticks on, the device sees no stale command."""
+    import ctypes
+
+    policy = _core.LinearPolicy(2, [0.0], [[0.5, 6.0]])
+    config = runtime.LoopConfig(clock=runtime.Clock.DEVICE, learn=False, explore=False)
+    with (
+        SimulatedDevice("cartpole", max_steps=100000) as device,
+        open_port(device.port) as opened,
+        runtime.Link(opened) as link,
+    ):
+        link.handshake()
+        with runtime.Loop(link, policy.policy(), config) as loop:
+            loop.start()
+            time.sleep(0.2)
+            before = loop.status().steps
+            ctypes.PyDLL(None).usleep(1_000_000)
+            after = loop.status()
+            assert after.steps - before >= 40
+            assert after.counters["commands_refused"] == 0
+            loop.request_stop()
+            assert loop.result().confirmed
