@@ -281,7 +281,7 @@ class _Demo:
     def compare(self) -> None:
         """7, first half: the memoryless control beside it."""
         if self.options.memoryless:
-            self.say(7, "Report", "")
+            self.say(7, "Report", "without a second control: this run is it")
             return
         steps = max(self.summary.stages["learning"].steps, min(20_000, self.config.run.steps))
         self.say(
