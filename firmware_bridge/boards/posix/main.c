@@ -90,6 +90,7 @@ int main(int argc, char **argv) {
         rtu_line_close(&line);
         return 2;
     }
+    rtu_bridge_tick(&device.bridge, clock_us(CLOCK_MONOTONIC)); /* whoever knows the port finds the device booted */
     if (line.path[0] != '\0') {
         puts(line.path);
         fflush(stdout);

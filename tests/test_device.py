@@ -1,0 +1,352 @@
+"""The firmware as a process: a port like any other, and safe whatever becomes of its host."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import serial
+from rtu_edge._bridge import lib
+
+from rtu_edge import wire
+from rtu_edge.device import InProcessDevice, SimulatedDevice, firmware_path
+from rtu_edge.errors import DeviceError
+from rtu_edge.wire import DeviceState, FrameType, Status
+
+TTL_MS = 60
+PERIOD_US = 20_000
+
+
+class Host:
+    """A host with nothing in it: frames in, frames out."""
+
+    def __init__(self, port: str) -> None:
+        self.port = serial.Serial(port, timeout=0)
+        self.decoder = wire.Decoder()
+        self.seq = 0
+        self.waiting: list[wire.Frame] = []
+        self.port.write(b"\0")
+
+    def say(self, message: wire.Message, t_us: int = 0) -> None:
+        self.port.write(wire.encode(wire.pack(message, self.seq, t_us)))
+        self.seq += 1
+
+    def frames(self, seconds: float = 5.0) -> Iterator[wire.Frame]:
+        """Frames as they come, for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            while self.waiting:
+                yield self.waiting.pop(0)
+            if select.select([self.port], [], [], 0.05)[0]:
+                self.waiting += self.decoder.feed(self.port.read(65536))
+
+    def next(self, kind: type[wire.Message], seconds: float = 5.0) -> wire.Message:
+        for frame in self.frames(seconds):
+            message = wire.unpack(frame)
+            if isinstance(message, kind):
+                return message
+        raise AssertionError(f"no {kind.__name__} within {seconds} s")
+
+    def hello(self) -> wire.Hello:
+        self.say(wire.Hello())
+        hello = self.next(wire.Hello)
+        assert isinstance(hello, wire.Hello)
+        return hello
+
+    def ask(self, message: wire.Message) -> Status:
+        seq = self.seq
+        self.say(message)
+        while True:
+            ack = self.next(wire.Ack)
+            assert isinstance(ack, wire.Ack)
+            if ack.seq == seq:
+                return Status(ack.status)
+
+    def counter(self, index: int) -> int:
+        self.say(wire.Param(index))
+        param = self.next(wire.Param)
+        assert isinstance(param, wire.Param)
+        return param.bits
+
+
+@contextmanager
+def host_of(port: str) -> Iterator[Host]:
+    host = Host(port)
+    try:
+        yield host
+    finally:
+        host.port.close()
+
+
+def test_port_like_any_other() -> None:
+    with SimulatedDevice("cartpole", boot_id=42) as device, host_of(device.port) as host:
+        hello = host.hello()
+        assert (hello.boot_id, hello.period_us, hello.n_obs, hello.n_act) == (42, PERIOD_US, 2, 1)
+        assert hello.caps == wire.Cap.SIMULATED | wire.Cap.LOCKSTEP | wire.Cap.REWARD | wire.Cap.RESET
+        state = host.next(wire.State)
+        assert isinstance(state, wire.State)
+        assert state.state == DeviceState.DISARMED
+        assert device.running
+
+
+def test_closing_twice_and_reopening_the_port() -> None:
+    device = SimulatedDevice("servo")
+    for _ in range(3):  # the far end stays open: no end of file, no input/output error
+        with host_of(device.port) as host:
+            host.hello()
+    pid = device.pid
+    device.close()
+    device.close()
+    assert not device.running
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(DeviceError, match="closed"):
+        _ = device.pid
+
+
+def test_starts_differ() -> None:
+    seen = set()
+    for _ in range(3):
+        with SimulatedDevice() as device, host_of(device.port) as host:
+            seen.add(host.hello().boot_id)
+    assert len(seen) == 3
+
+
+def test_link_stays_with_its_name(tmp_path: Path) -> None:
+    link = tmp_path / "robot"
+    with SimulatedDevice(link=link) as device:
+        assert os.readlink(link) == device.port
+        with host_of(str(link)) as host:
+            host.hello()
+    assert not link.is_symlink()
+    with SimulatedDevice(link=link), SimulatedDevice(link=link) as second:
+        assert os.readlink(link) == second.port
+    assert not link.is_symlink()
+
+
+def test_plain_process_ends_cleanly_when_asked() -> None:
+    for how in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen([firmware_path()], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("/dev/")
+        process.send_signal(how)
+        assert process.wait(timeout=5) == 0
+        process.stdout.close()
+
+
+def test_ends_when_its_parent_is_gone() -> None:
+    script = "from rtu_edge.device import SimulatedDevice as D; d = D(); print(d.pid, flush=True); input()"
+    parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None and parent.stdin is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdin.close()
+    parent.stdout.close()
+    for _ in range(200):
+        state = Path(f"/proc/{pid}/stat")
+        if not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            return
+        time.sleep(0.02)
+    raise AssertionError("the firmware outlived its parent")
+
+
+def test_speaks_on_a_descriptor_it_is_given() -> None:
+    import socket
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = subprocess.Popen(
+            [firmware_path(), "--fd", str(theirs.fileno()), "--boot-id", "5"], pass_fds=[theirs.fileno()]
+        )
+        theirs.close()
+        hello = wire.unpack(wire.Decoder().feed(ours.recv(4096))[0])
+        assert isinstance(hello, wire.Hello)
+        assert hello.boot_id == 5
+    assert process.wait(timeout=5) == 0, "the line has ended"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--plant", "unicycle"],
+        ["--seed", "-1"],
+        ["--seed", ""],
+        ["--ttl-max-ms", "0"],
+        ["--ttl-max-ms", "60001"],
+        ["--slew", "nan"],
+        ["--slew", "-1"],
+        ["--reset-ticks", "65536"],
+        ["--frobnicate", "1"],
+        ["--seed"],
+    ],
+)
+def test_bad_options(arguments: list[str]) -> None:
+    done = subprocess.run([firmware_path(), *arguments], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 2
+    assert arguments[0] in done.stderr
+    assert done.stdout == ""
+
+
+def test_device_errors_name_what_is_wrong() -> None:
+    with pytest.raises(DeviceError, match="unicycle"):
+        SimulatedDevice("unicycle")
+    with pytest.raises(DeviceError, match="unicycle"):
+        InProcessDevice("unicycle")
+
+
+def test_missing_firmware(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RTU_EDGE_FIRMWARE", "/nowhere/rtu_firmware")
+    with pytest.raises(DeviceError, match="/nowhere/rtu_firmware"):
+        SimulatedDevice()
+
+
+def test_process_and_in_process_say_the_same_in_lockstep() -> None:
+    """The pty changes nothing: 300 steps with the same bytes."""
+
+    def drive(exchange: object, steps: int) -> list[wire.Frame]:
+        found = exchange(wire.Arm(1, lockstep=True), 0, 0, 2)[:1]  # type: ignore[operator]
+        found += exchange(wire.Reset(1, 1, 99), 1, 0, 2)  # type: ignore[operator]
+        for step in range(steps):
+            t_us = found[-1].t_us
+            cmd = wire.Cmd(1, t_us, 50, (float(step % 5 - 2),), lockstep=True)
+            found += exchange(cmd, 2 + step, t_us, 1)  # type: ignore[operator]
+            if wire.unpack(found[-1]).epflags & wire.Episode.TERMINATED:  # type: ignore[union-attr]
+                break
+        return found
+
+    inside = InProcessDevice("cartpole")
+    inside.tick(0)
+
+    def exchange_inside(message: wire.Message, seq: int, t_us: int, answers: int) -> list[wire.Frame]:
+        return wire.Decoder().feed(inside.receive(wire.encode(wire.pack(message, seq, t_us)), 0))
+
+    with SimulatedDevice("cartpole") as device, host_of(device.port) as host:
+        host.hello()
+        armed = False
+
+        def exchange(message: wire.Message, seq: int, t_us: int, answers: int) -> list[wire.Frame]:
+            nonlocal armed
+            host.port.write(wire.encode(wire.pack(message, seq, t_us)))
+            found = []
+            for frame in host.frames():
+                armed = armed or frame.type == FrameType.ACK
+                if armed:
+                    found.append(frame)
+                if len(found) == answers:
+                    return found
+            raise AssertionError("no answer")
+
+        assert drive(exchange, 300) == drive(exchange_inside, 300)
+
+
+HOST = """
+import select, sys
+import serial
+from rtu_edge import wire
+port, session, ttl_ms = serial.Serial(sys.argv[1], timeout=0), int(sys.argv[2]), int(sys.argv[3])
+decoder, seq = wire.Decoder(), 0
+port.write(b"\\0" + wire.encode(wire.pack(wire.Arm(session), seq)))
+while True:
+    select.select([port], [], [])
+    for frame in decoder.feed(port.read(65536)):
+        if frame.type != wire.FrameType.STATE:
+            continue
+        seq += 1
+        command = wire.Cmd(session, frame.t_us, ttl_ms, (1.0,))
+        port.write(wire.encode(wire.pack(command, seq, frame.t_us)))
+        print(seq, frame.t_us, flush=True)
+"""
+
+
+def test_stopped_host() -> None:
+    """Acceptance: the host is stopped in mid-run; the device is safe within TTL and one tick of its own clock, and stays so."""
+    with SimulatedDevice("servo", ttl_max_ms=TTL_MS) as device:
+        host_process = subprocess.Popen(
+            [sys.executable, "-c", HOST, device.port, "7", str(TTL_MS)], stdout=subprocess.PIPE
+        )
+        assert host_process.stdout is not None
+        answered = {}  # seq of a command -> t_us of the STATE it answers
+        for _ in range(50):
+            seq, t_us = map(int, host_process.stdout.readline().split())
+            answered[seq] = t_us
+        host_process.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)
+        os.set_blocking(host_process.stdout.fileno(), False)
+        for line in (host_process.stdout.read() or b"").splitlines():
+            seq, t_us = map(int, line.split())
+            answered[seq] = t_us
+
+        with open(device.port, "rb+", buffering=0) as raw:  # what the device has said meanwhile, unread by the host
+            frames = wire.Decoder().feed(b"\0" + raw.read(65536))
+            states = [(f.t_us, s) for f in frames if isinstance(s := wire.unpack(f), wire.State)]
+            assert states[-1][1].state == DeviceState.SAFE
+            assert states[-1][1].fault == wire.Fault.SILENCE
+            for t_us, state in states:
+                if state.last_cmd_seq in answered and state.last_cmd_seq > 0:
+                    late = (t_us - answered[state.last_cmd_seq]) % 2**32 > TTL_MS * 1000
+                    assert (state.state == DeviceState.SAFE) == late, (
+                        "armed while fresh, safe with the first tick after"
+                    )
+
+            # What a stalled buffer would deliver now: the same session, newer seq, observations of before.
+            last = max(answered)
+            burst = [wire.pack(wire.Cmd(7, answered[last], TTL_MS, (9.0,)), last + 1 + k) for k in range(100)]
+            raw.write(b"\0" + b"".join(map(wire.encode, burst)))
+        host_process.send_signal(signal.SIGCONT)  # and the host itself goes on as if nothing had happened
+        time.sleep(0.3)
+        host_process.kill()
+        host_process.wait()
+        host_process.stdout.close()
+
+        with host_of(device.port) as host:
+            host.seq = 40_000
+            state = host.next(wire.State)
+            assert isinstance(state, wire.State)
+            assert (state.state, state.last_cmd_seq) == (DeviceState.SAFE, last), "nothing was accepted afterwards"
+            assert host.counter(lib.RTU_COUNTER_ACCEPTED) == last
+            assert host.counter(lib.RTU_COUNTER_REFUSED) >= 100
+            assert host.ask(wire.Arm(7)) == Status.SESSION
+            assert host.ask(wire.Disarm()) == Status.OK
+            assert host.ask(wire.Arm(host.hello().last_session + 1)) == Status.OK
+
+
+def test_second_host_cannot_take_over() -> None:
+    with SimulatedDevice("servo") as device, host_of(device.port) as first, host_of(device.port) as second:
+        assert first.ask(wire.Arm(1)) == Status.OK
+        second.seq = 100
+        assert second.ask(wire.Arm(2)) == Status.BUSY
+
+
+def test_estop_is_said_at_once_and_latched() -> None:
+    with SimulatedDevice("servo") as device, host_of(device.port) as host:
+        host.ask(wire.Arm(1))
+        host.say(wire.Estop())
+        for frame in host.frames():
+            state = wire.unpack(frame)
+            if isinstance(state, wire.State) and state.state == DeviceState.ESTOP:
+                break
+        assert host.ask(wire.Arm(2)) == Status.LATCHED
+        assert host.ask(wire.ClearFault()) == Status.OK
+        assert host.ask(wire.Arm(2)) == Status.OK
+
+
+def test_a_host_that_never_reads_does_not_stop_the_device() -> None:
+    """The line fills up, frames are dropped whole, and whoever listens next hears frames again."""
+    with SimulatedDevice("servo") as device, host_of(device.port) as host:
+        host.hello()
+        for _ in range(3000):  # asks for more than a pty holds
+            host.port.write(wire.encode(wire.pack(wire.Describe(0))))
+        time.sleep(0.2)
+        host.port.reset_input_buffer()
+        host.decoder = wire.Decoder()
+        host.hello()
+        assert host.decoder.errors <= 1, "at most the frame that the flush cut"
