@@ -55,11 +55,11 @@ class Trunk:
         if self.cell:
             self.cell.reset()
 
-    def forward(self, x: Array) -> Array:
-        """Advances h and the traces with the weights of now."""
+    def forward(self, x: Array, periods: float = 1.0) -> Array:
+        """Advances h and the traces with the weights of now, by `periods` of the nominal time step."""
         if self.cell:
             self.cell.p = {k: self.p[f"{self.prefix}cell.{k}"] for k in NAMES}
-            self.y = self.cell.step(x)
+            self.y = self.cell.step(x, periods)
         else:
             self.y = x
         return self.evaluate()
@@ -221,18 +221,28 @@ class StreamAC:
         terminated: bool = False,
         truncated: bool = False,
         replaced: bool = False,
+        update: bool = True,
+        periods: float = 1.0,
     ) -> None:
-        """One transition; `action` is what was sampled at the new observation, `replaced` says that another one than
-        the sampled was executed at the last: then the actor's traces only decay and its weights stand still."""
-        r = self.reward_scaler(reward) if self.c.scale_reward else reward
+        """One transition into `observation`, at which `action` was sampled.
+
+        replaced: another action than the last one sampled was executed: the actor's traces decay, its weights stand still.
+        update: False is a transition without a reward: delta is 0, so the entropy term is too; the weights, the optimisers'
+            state and the reward's statistics stand still, traces and eligibilities advance.
+        periods: time since the last observation in nominal time steps.
+        """
         v = self.value
-        out = self._see(observation)  # h, traces and v(s') with w_t
-        self.delta = r + (0.0 if terminated else self.c.gamma * self.value) - v
+        out = self._see(observation, periods)  # h, traces and v(s') with w_t
+        self.delta = 0.0
+        if update:
+            r = self.reward_scaler(reward) if self.c.scale_reward else reward
+            self.delta = r + (0.0 if terminated else self.c.gamma * self.value) - v
         self.critic.advance(self.g_value)
         bonus = self.c.entropy * float(np.sign(self.delta))
         self.actor.advance(None if replaced else {k: g + bonus * self.g_entropy[k] for k, g in self.g_log_pi.items()})
         self._remember(action, out)  # cotangents with w_t, the weights that saw s'
-        add(self.p, self.critic.step(self.delta), *([] if replaced else [self.actor.step(self.delta)]))
+        moving = [] if not update else [self.critic] if replaced else [self.critic, self.actor]
+        add(self.p, *[each.step(self.delta) for each in moving])
         if terminated or truncated:
             for trunk in self.trunks:
                 trunk.reset()
@@ -244,10 +254,10 @@ class StreamAC:
             self.value = float(self.critic_head.forward()[0])
             self._remember(action)
 
-    def _see(self, observation: Array) -> Array:
+    def _see(self, observation: Array, periods: float = 1.0) -> Array:
         x = self.normalizer(observation) if self.c.normalize_observation else observation
         for trunk in self.trunks:
-            trunk.forward(x)
+            trunk.forward(x, periods)
         self.value = float(self.critic_head.forward()[0])
         return self.actor_head.forward()
 
@@ -312,7 +322,8 @@ class TDPredictor:
 class OnlineRegressor:
     """Squared error, one target per step: y = predict(x); learn(target). Loss is half the sum of squares.
 
-    The traces advance to the current step, then the contraction, then the update.
+    The traces advance to the current step, then the contraction, then the update. The step is delta z with delta the
+    largest error of the outputs and z the gradient of sum_k (error_k / delta) y_k: with one output ObGD's own form.
     """
 
     def __init__(
@@ -338,6 +349,7 @@ class OnlineRegressor:
         return self.y
 
     def learn(self, target: Array) -> float:
-        error = self.y - target
-        add(self.p, self.optimizer.step(-1.0, self.head.gradient(error)))
+        error = target - self.y
+        delta = float(np.abs(error).max())
+        add(self.p, self.optimizer.step(delta, self.head.gradient(error / delta if delta else error)))
         return 0.5 * float(error @ error)
