@@ -189,7 +189,7 @@ class Learner(_Section, frozen=True):
     """`[learner]`: arguments of StreamAC. A key left out takes the learner's own default."""
 
     actions: Actions = Actions.CONTINUOUS
-    levels: Annotated[int, msgspec.Meta(ge=2, le=255)] = 2
+    levels: Annotated[int, msgspec.Meta(ge=2, le=64)] = 2
     units: Width | None = None
     hidden: Width | tuple[Width, ...] | None = None
     cell: Cell | None = None
@@ -236,7 +236,7 @@ class Run(_Section, frozen=True):
     steps: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 100_000
     seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)] = 0
     stop_return: Weight | None = None
-    stop_episodes: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 20
+    stop_episodes: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 20
     seconds: Annotated[float, msgspec.Meta(ge=0.0, le=31_536_000.0)] = 0.0
 
 

@@ -109,7 +109,11 @@ def below(release: Path) -> list[Path]:
 
 
 def kernels(release: Path) -> dict[str, Path]:
-    return {path.name.split(".")[0]: path for path in objects(release, "rtu_learn") if path.name.startswith(("isa_", "transform_"))}
+    return {
+        path.name.split(".")[0]: path
+        for path in objects(release, "rtu_learn")
+        if path.name.startswith(("isa_", "transform_"))
+    }
 
 
 def test_objects_below_the_waterline_call_nothing_of_an_operating_system(release: Path) -> None:

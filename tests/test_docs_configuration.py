@@ -1,0 +1,67 @@
+"""docs/configuration.md and the schema tell the same keys and defaults."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rtu_edge import config
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+SECTIONS = {
+    "device": config.Device,
+    "loop": config.Loop,
+    "limits.NAME": config.Limits,
+    "reward": config.Reward,
+    "learner": config.Learner,
+    "run": config.Run,
+}
+
+
+def documented() -> dict[str, dict[str, tuple[str, ...]]]:
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for row in TEXT.splitlines():
+        if not row.startswith("|"):
+            continue
+        cells = tuple(cell.strip() for cell in row.strip("|").split("|"))
+        section = re.fullmatch(r"\*\*\[(.*)\]\*\*", cells[0])
+        if section:
+            found[section[1]] = {}
+        elif found:
+            for key in re.findall(r"`(\w+)`", cells[0]):
+                found[list(found)[-1]][key] = cells[1:]
+    return found
+
+
+def test_every_key_is_documented_and_no_other() -> None:
+    keys = {name: set(rows) for name, rows in documented().items()}
+    assert keys == {name: set(struct.__struct_fields__) for name, struct in SECTIONS.items()}
+
+
+def test_single_defaults_are_the_schema_s() -> None:
+    checked = 0
+    for name, rows in documented().items():
+        fields = {field.name: field.default for field in msgspec.structs.fields(SECTIONS[name])}
+        for key, (_, default, _) in rows.items():
+            if re.fullmatch(r"`[\w-]+`|-?\d+|true|false", default) and fields[key] != "":
+                assert plain(fields[key]) == default.strip("`"), key
+                checked += 1
+    assert checked >= 12
+
+
+def plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(getattr(value, "value", value))
+
+
+def test_the_example_in_the_text_is_what_is_said() -> None:
+    said = re.search(r"rtu-edge: robot\.toml: (.*)", TEXT)
+    assert said
+    with pytest.raises(config.ConfigError) as caught:
+        config.parse_config('[device]\nplant = "cartpole"\n', ["learner.unit=64"])
+    assert str(caught.value) == said[1]
