@@ -1,8 +1,8 @@
 """Who owns a port, and how to reach the owner: the lock, the control socket, the emergency stop.
 
 The owner of a port holds a lock and serves a Unix socket, both in a folder that only its user may enter. `estop` speaks to
-the owner; when that does not answer in 200 ms, it is ended and the device is asked directly. Success is only what the
-device's STATE says.
+the owner; when that falls silent for 200 ms, or cannot do it, it is ended and the device is asked directly. Success is only
+what the device's STATE says.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from rtu_edge.errors import DeviceError
 __all__ = ["Estop", "PortLock", "estop", "monitor", "socket_path", "status"]
 
 _ANSWER_S = 0.2  # an owner that takes longer is not in control of anything
-_DECISION_S = 10.0  # from "accepted" to the device's word
 _GRACE_S = 0.5  # between SIGTERM and SIGKILL
 
 
@@ -39,7 +38,7 @@ class Estop:
 
     Args:
         by: "owner" when the process that owns the port did it, "direct" when the port was opened here.
-        ended_pid: the process that was ended because it did not answer, or None.
+        ended_pid: the process that was ended because it did not answer or could not do it, or None.
     """
 
     by: str
@@ -108,10 +107,10 @@ def estop(port: str, *, baud: int = 1_000_000, timeout_s: float = 5.0) -> Estop:
     """
     ended = None
     for control in _candidates(port):
-        pid, answered, confirmed = _ask_owner(control)
+        pid, confirmed = _ask_owner(control)
         if confirmed:
             return Estop("owner", None)
-        if pid is not None and not answered:
+        if pid is not None and _alive(pid):
             _end(pid)
             ended = pid
     _open_and_stop(port, baud, timeout_s)
@@ -252,25 +251,17 @@ def _talk(port: str, command: str) -> Iterator[dict[str, Any]]:
     raise DeviceError(f"{port}: nobody owns this port")
 
 
-def _ask_owner(control: str) -> tuple[int | None, bool, bool]:
-    """Asks an owner to stop the device. Returns its pid, whether it answered in time, whether the device confirmed."""
+def _ask_owner(control: str) -> tuple[int | None, bool]:
+    """Asks an owner to stop the device; it has to show life each 200 ms. Returns its pid and whether the device confirmed."""
     pid = _holder(control)
-    try:
-        connection = _connect(control)
-    except OSError:
-        return pid, False, False
-    with connection:
+    with contextlib.suppress(OSError, ValueError), _connect(control) as connection:
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         pid = struct.unpack("3i", credentials)[0] or pid
-        try:
-            connection.sendall(b"estop\n")
-            answers = _lines(connection)
-            if next(answers, {}).get("event") != "accepted":
-                return pid, False, False
-            connection.settimeout(_DECISION_S)
-            return pid, True, next(answers, {}).get("confirmed") is True
-        except (OSError, ValueError):
-            return pid, False, False
+        connection.sendall(b"estop\n")
+        for answer in _lines(connection):
+            if answer.get("event") == "estop":
+                return pid, answer.get("confirmed") is True
+    return pid, False
 
 
 def _holder(control: str) -> int | None:

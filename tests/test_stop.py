@@ -139,9 +139,8 @@ def test_estop_past_an_owner_that_does_not_answer(line: Line) -> None:
     done = control.estop(line.port)
     assert done == control.Estop("direct", driver.pid)
     assert line.state.state == DeviceState.ESTOP
-    driver.wait(timeout=5)
+    driver.communicate(timeout=5)
     assert driver.returncode == -signal.SIGKILL
-    driver.communicate()
 
 
 def test_estop_without_an_owner_and_by_another_name(line: Line, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ namespace {
 
 constexpr int kPollMs = 50;
 constexpr int64_t kMonitorNs = 100 * kNsPerMs;
-constexpr int64_t kEstopNs = 2 * kNsPerS;
-constexpr int64_t kOwnershipNs = 8 * kNsPerS;
+constexpr int64_t kAliveNs = 50 * kNsPerMs;
+constexpr int64_t kEstopNs = 3 * kNsPerS;
 
 bool trusted(int fd) noexcept {
   ucred peer{};
@@ -130,23 +130,28 @@ void ControlServer::obey(Client* client) noexcept {
 }
 
 // A running loop sees the request at its next look, stops and gives the link up; then, or at once when no loop runs,
-// this thread asks the device itself: only its STATE counts as success.
+// this thread asks the device itself: only its STATE counts as success. Meanwhile the client hears that we are alive.
 void ControlServer::estop(Client* client) noexcept {
   link_.estop_requests.fetch_add(1, std::memory_order_relaxed);
   char text[80];
   snprintf(text, sizeof text, "{\"event\":\"accepted\",\"pid\":%d}\n", static_cast<int>(getpid()));
   say(client, text);
-  const int64_t give_up_ns = link_.clock().now() + kOwnershipNs;
+  const int64_t begun_ns = link_.clock().now();
+  int64_t told_ns = begun_ns;
   bool confirmed = false;
   for (;;) {
-    const LinkOwner owner(link_);
-    if (owner) {
-      confirmed = link_.estop(kEstopNs);
-      break;
+    const int64_t now = link_.clock().now();
+    if (now - told_ns >= kAliveNs) {
+      say(client, "{\"event\":\"waiting\"}\n");
+      told_ns = now;
     }
+    const LinkOwner owner(link_);
+    if (owner) confirmed = link_.estop(kAliveNs);
+    if (confirmed || now - begun_ns >= kEstopNs) break;
+    if (owner) continue;
     // Being stopped is no reason to leave the question open while the link is free.
-    if (stop_.load() || link_.clock().now() >= give_up_ns) break;
-    link_.clock().sleep(link_.clock().now() + 5 * kNsPerMs);
+    if (stop_.load()) break;
+    link_.clock().sleep(now + 5 * kNsPerMs);
   }
   snprintf(text, sizeof text, "{\"event\":\"estop\",\"confirmed\":%s}\n", confirmed ? "true" : "false");
   say(client, text);

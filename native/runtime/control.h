@@ -1,6 +1,7 @@
 // The control socket of the owner of a port: lines in, JSON lines out, on a thread of its own that never blocks the
 // loop.
-//   estop    {"event":"accepted","pid":..} at once, then {"event":"estop","confirmed":true|false}
+//   estop    {"event":"accepted","pid":..} at once, {"event":"waiting"} each 50 ms, then
+//            {"event":"estop","confirmed":true|false}
 //   status   {"event":"status",...}
 //   monitor  a status each 100 ms until the client leaves
 #ifndef RTU_RUNTIME_CONTROL_H
