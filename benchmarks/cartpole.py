@@ -71,7 +71,14 @@ def main(seeds: int, steps: int) -> None:
     console = Console()
     rows = [("continuous", False, "linear"), ("two forces", True, "linear"), ("memoryless", False, "none")]
     table = Table(title=f"Position-only cart-pole, {steps} steps at most, kernels {_core.isa}")
-    for heading in ("actions", "reached", "median step", "last step", "best mean of 20, per seed", "mean of 20 at the end"):
+    for heading in (
+        "actions",
+        "reached",
+        "median step",
+        "last step",
+        "best mean of 20, per seed",
+        "mean of 20 at the end",
+    ):
         table.add_column(heading)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("learning", total=len(rows) * seeds)

@@ -24,8 +24,8 @@ ON_ARM = platform.machine() in ("aarch64", "arm64")
 DEVICE_ROOMS = ("firmware_bridge/protocol", "firmware_bridge/plants", "firmware_bridge/bridge")
 LEARN_ROOMS = ("native/core", "native/kernels", "native/cells", "native/optim", "native/learners")
 
-LIBRARIES = ("rtu_protocol", "rtu_plants", "rtu_bridge", "rtu_learn", "rtu_runtime")
-LIBRARIES_BELOW = LIBRARIES[:-1]
+LIBRARIES_BELOW = ("rtu_protocol", "rtu_plants", "rtu_bridge", "rtu_learn", "rtu_instances")
+LIBRARIES = (*LIBRARIES_BELOW, "rtu_runtime")
 
 # What a compiler may call by itself, and <string.h>.
 MEMORY_FUNCTIONS = {"memchr", "memcpy", "memmove", "memset", "memcmp", "strlen", "strcmp", "strncmp"}
@@ -59,12 +59,12 @@ def locked(folder: Path) -> Iterator[Path]:
 
 
 def build(kind: str, *targets: str) -> Path:
-    """Build CMake targets in a configuration ("release", "sanitize" or "aarch64"); return the build folder."""
+    """Build CMake targets in a configuration ("release", "sanitize", "aarch64", "cortex-m4"); return the build folder."""
     options = ["-DRTU_EDGE_PYTHON=OFF", "-DRTU_EDGE_TESTS=ON"]
     if kind == "sanitize":
         options += ["-DRTU_EDGE_SANITIZE=ON"]
-    if kind == "aarch64" and not ON_ARM:
-        options += [f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake/aarch64.cmake'}"]
+    if kind == "cortex-m4" or (kind == "aarch64" and not ON_ARM):
+        options += [f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / kind}.cmake"]
     with locked(BUILD / f"tests-{kind}") as folder:
         if not (folder / "build.ninja").exists():
             ninja = f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"
@@ -85,7 +85,7 @@ def sources(*rooms: str, suffixes: tuple[str, ...] = (".c", ".cpp")) -> list[Pat
 
 def objects(folder: Path, *targets: str) -> list[Path]:
     """List the objects of CMake targets in a build folder."""
-    return sorted(path for target in targets for path in (folder / f"CMakeFiles/{target}.dir").rglob("*.o"))
+    return sorted(path for target in targets for path in (folder / f"CMakeFiles/{target}.dir").rglob("*.o*"))
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,7 @@ void init_rtu(const Rtu<T>& cell, core::Rng rng) {
 
 template <class T>
 void zero(T* data, int64_t n) {
-  memset(data, 0, static_cast<uint64_t>(n) * sizeof(T));
+  memset(data, 0, static_cast<size_t>(n) * sizeof(T));
 }
 
 // Zeroes the traces of dh/dw, but not h.
@@ -285,8 +285,8 @@ void predict(const Rtu<T>& cell, const T* a, T periods) {
                cell.u1, cell.u2, cell.k1, cell.k2, cell.y1, cell.y2, cell.s1, cell.s2);
   const int32_t n = config.units();
   if (config.members == 1) {
-    memcpy(cell.y, cell.y1, static_cast<uint64_t>(n) * sizeof(T));
-    memcpy(cell.y + n, cell.y2, static_cast<uint64_t>(n) * sizeof(T));
+    memcpy(cell.y, cell.y1, static_cast<size_t>(n) * sizeof(T));
+    memcpy(cell.y + n, cell.y2, static_cast<size_t>(n) * sizeof(T));
   } else {
     for (int32_t i = 0; i < n; ++i) {
       cell.y[i] = cell.y1[unit_at(cell, i)];
@@ -330,7 +330,7 @@ void learn(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* set
     kernel.learn_nonlinear(cell.block, advance_first, cell.c, cell.x, cell.s1, cell.s2, sets);
   kernel.learn_units(cell.poles, config.members, config.sets, advance_first, cell.c, cell.h1, cell.h2, cell.u1, cell.u2,
                      linear ? nullptr : cell.s1, linear ? nullptr : cell.s2, cell.traces, sets);
-  const uint64_t bytes = static_cast<uint64_t>(cell.poles) * static_cast<uint64_t>(config.members) * sizeof(T);
+  const size_t bytes = static_cast<size_t>(cell.poles) * static_cast<size_t>(config.members) * sizeof(T);
   memcpy(cell.h1, cell.k1, bytes);
   memcpy(cell.h2, cell.k2, bytes);
 }
@@ -338,7 +338,7 @@ void learn(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* set
 // An evaluation step ends here: the state moves on, the traces do not.
 template <class T>
 void advance_state(const Rtu<T>& cell) {
-  const uint64_t bytes = static_cast<uint64_t>(cell.poles) * static_cast<uint64_t>(cell.config.members) * sizeof(T);
+  const size_t bytes = static_cast<size_t>(cell.poles) * static_cast<size_t>(cell.config.members) * sizeof(T);
   memcpy(cell.h1, cell.k1, bytes);
   memcpy(cell.h2, cell.k2, bytes);
 }

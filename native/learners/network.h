@@ -328,7 +328,7 @@ void remember(const Network<T>& net, const T* features, const T* s1, const T* s2
   const bool recurrent = config.cell.kind != CellKind::none;
   for (int h = 0; h < config.heads; ++h) {
     const Head<T>& head = net.head[h];
-    memcpy(head.input, top, static_cast<uint64_t>(head.dense.cols) * sizeof(T));
+    memcpy(head.input, top, static_cast<size_t>(head.dense.cols) * sizeof(T));
     if (config.layers > 0 || recurrent)
       kernel.dense_backward(head.dense.rows, head.dense.stride, head.dense.w, config.head[h].kinds,
                             head.cot + head.first_kind, net.scratch + head.first_kind);
@@ -337,7 +337,7 @@ void remember(const Network<T>& net, const T* features, const T* s1, const T* s2
     const Layer<T>& layer = net.layer[l];
     for (int k = 0; k < kinds; ++k)
       kernel.norm_relu_backward(layer.dense.rows, *layer.inverse_deviation, layer.xhat, net.scratch[k], layer.cot[k]);
-    memcpy(layer.input, l > 0 ? net.layer[l - 1].y : features, static_cast<uint64_t>(layer.dense.cols) * sizeof(T));
+    memcpy(layer.input, l > 0 ? net.layer[l - 1].y : features, static_cast<size_t>(layer.dense.cols) * sizeof(T));
     if (l > 0 || recurrent)
       kernel.dense_backward(layer.dense.rows, layer.dense.stride, layer.dense.w, kinds, layer.cot, net.scratch);
   }

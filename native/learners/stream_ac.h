@@ -141,8 +141,8 @@ void set_input(const StreamAc<T>& agent, const T* observation) {
   if (agent.config.normalize_observation)
     normalize(agent.observation, observation, x);
   else
-    memcpy(x, observation, static_cast<uint64_t>(agent.config.observations) * sizeof(T));
-  if (agent.nets == 2) memcpy(input_of(agent.net[1]), x, static_cast<uint64_t>(agent.config.observations) * sizeof(T));
+    memcpy(x, observation, static_cast<size_t>(agent.config.observations) * sizeof(T));
+  if (agent.nets == 2) memcpy(input_of(agent.net[1]), x, static_cast<size_t>(agent.config.observations) * sizeof(T));
 }
 
 // The action handed out: the sample clipped to [-1, 1], or the choice. (width)
@@ -187,7 +187,7 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
     agent.counters[kTracesStale] = 1;
     return Status::ok;
   }
-  memcpy(agent.before, agent.action, static_cast<uint64_t>(agent.config.policy.width()) * sizeof(T));
+  memcpy(agent.before, agent.action, static_cast<size_t>(agent.config.policy.width()) * sizeof(T));
   sample(agent.config.policy, y, agent.rng, agent.action);
   clip_action(agent, agent.action, action);
   agent.counters[kPhase] = static_cast<uint64_t>(Phase::predicted);
@@ -228,10 +228,9 @@ template <class T>
 void store_for_recompute(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i) {
     const Network<T>& net = agent.net[i];
-    memcpy(agent.features[i], features_of(net), static_cast<uint64_t>(net.config.features()) * sizeof(T));
+    memcpy(agent.features[i], features_of(net), static_cast<size_t>(net.config.features()) * sizeof(T));
     if (net.config.cell.kind == CellKind::none) continue;
-    const uint64_t bytes =
-        static_cast<uint64_t>(net.cell.poles) * static_cast<uint64_t>(net.config.cell.members) * sizeof(T);
+    const size_t bytes = static_cast<size_t>(net.cell.poles) * static_cast<size_t>(net.config.cell.members) * sizeof(T);
     memcpy(agent.s1[i], net.cell.s1, bytes);
     memcpy(agent.s2[i], net.cell.s2, bytes);
   }

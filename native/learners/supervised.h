@@ -66,10 +66,10 @@ Status predict(const Regressor<T>& model, const T* x, T* y) {
     update(model.input, x);
     normalize(model.input, x, input_of(model.net));
   } else {
-    memcpy(input_of(model.net), x, static_cast<uint64_t>(model.config.inputs) * sizeof(T));
+    memcpy(input_of(model.net), x, static_cast<size_t>(model.config.inputs) * sizeof(T));
   }
   predict(model.net, T(1));
-  memcpy(y, model.net.head[0].y, static_cast<uint64_t>(model.config.outputs) * sizeof(T));
+  memcpy(y, model.net.head[0].y, static_cast<size_t>(model.config.outputs) * sizeof(T));
   model.counters[kPhase] = static_cast<uint64_t>(Phase::predicted);
   return Status::ok;
 }

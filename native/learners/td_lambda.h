@@ -69,7 +69,7 @@ Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
     update(td.input, x);
     normalize(td.input, x, input_of(td.net));
   } else {
-    memcpy(input_of(td.net), x, static_cast<uint64_t>(td.config.inputs) * sizeof(T));
+    memcpy(input_of(td.net), x, static_cast<size_t>(td.config.inputs) * sizeof(T));
   }
   predict(td.net, T(1));
   const double v = static_cast<double>(td.net.head[0].y[0]);

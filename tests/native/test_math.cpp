@@ -42,8 +42,9 @@ int main() {
     s.see(sine, sinl(x));
     c.see(cosine, cosl(x));
   }
-  printf("units in the last place: exp %.2f expm1 %.2f log %.2f tanh %.2f softplus %.2f sigmoid %.2f sin %.2f cos %.2f\n", e.error, em.error, l.error,
-         t.error, sp.error, sg.error, s.error, c.error);
+  printf(
+      "units in the last place: exp %.2f expm1 %.2f log %.2f tanh %.2f softplus %.2f sigmoid %.2f sin %.2f cos %.2f\n",
+      e.error, em.error, l.error, t.error, sp.error, sg.error, s.error, c.error);
   // Each bound is the error found over these points, rounded up to the next half.
   CHECK_BELOW(e.error, 1.5, "exp");
   CHECK_BELOW(em.error, 2.0, "expm1");
@@ -55,7 +56,8 @@ int main() {
   CHECK_BELOW(c.error, 1.5, "cos");
 
   CHECK(exponential(-1000.0) == 0.0 && exponential(1000.0) == INFINITY && isnan(exponential(NAN)));
-  CHECK(exponential_minus_one(0.0) == 0.0 && exponential_minus_one(-1000.0) == -1.0 && isnan(exponential_minus_one(NAN)));
+  CHECK(exponential_minus_one(0.0) == 0.0 && exponential_minus_one(-1000.0) == -1.0 &&
+        isnan(exponential_minus_one(NAN)));
   CHECK(hyperbolic_tangent(1e300) == 1.0 && hyperbolic_tangent(-1e300) == -1.0);
   CHECK(!is_finite(INFINITY) && !is_finite(NAN) && is_finite(0.0));
 

@@ -181,7 +181,8 @@ std::vector<T> vector_from(const py::handle& object, py::ssize_t n, const char* 
     const std::string shape = py::str(a.attr("shape"));
     refuse(std::string(what) + ": expected shape (" + std::to_string(n) + ",), got " + shape);
   }
-  const auto values = py::array_t < T, py::array::c_style | py::array::forcecast > ::ensure(a);
+  using Converted = py::array_t<T, py::array::c_style | py::array::forcecast>;
+  const auto values = Converted::ensure(a);
   std::vector<T> out(values.data(), values.data() + n);
   for (py::ssize_t i = 0; i < n; ++i)
     if (!std::isfinite(out[static_cast<size_t>(i)]))

@@ -1,0 +1,11 @@
+# What stands below the waterline, for a Cortex-M4F without an operating system or a C++ standard library.
+set(CMAKE_SYSTEM_NAME Generic)
+set(CMAKE_SYSTEM_PROCESSOR arm)
+set(CMAKE_C_COMPILER arm-none-eabi-gcc)
+set(CMAKE_CXX_COMPILER arm-none-eabi-g++)
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+set(machine "-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -ffreestanding -ffunction-sections -fdata-sections")
+set(CMAKE_C_FLAGS_INIT "${machine}")
+set(CMAKE_CXX_FLAGS_INIT "${machine} -nostdinc++")
+set(CMAKE_C_FLAGS_RELEASE_INIT -O2)
+set(CMAKE_CXX_FLAGS_RELEASE_INIT -O2)

@@ -1,0 +1,20 @@
+// Instantiates everything below the waterline, in both precisions, for the tools that look at objects: tests/test_layers.py
+// and tests/test_cortex.py. It is compiled, never run.
+#include "tests/native/every_learner.h"
+
+template rtu::core::Status every::step<float>(const every::Models<float>&, uint32_t);
+template rtu::core::Status every::step<double>(const every::Models<double>&, uint32_t);
+template every::Models<float> every::set_up<float>(unsigned char*, const rtu::kernels::Kernels<float>*);
+template every::Models<double> every::set_up<double>(unsigned char*, const rtu::kernels::Kernels<double>*);
+template rtu::core::Status every::save_and_load<float>(unsigned char*, unsigned char*, rtu::core::SectionTable&,
+                                                       const rtu::kernels::Kernels<float>*);
+template rtu::core::Status every::save_and_load<double>(unsigned char*, unsigned char*, rtu::core::SectionTable&,
+                                                        const rtu::kernels::Kernels<double>*);
+template void rtu::cells::gradient<float>(const rtu::cells::Rtu<float>&, const float*, float*, float*, float*, float*);
+template void rtu::cells::gradient<double>(const rtu::cells::Rtu<double>&, const double*, double*, double*, double*,
+                                           double*);
+template void rtu::cells::input_gradient<float>(const rtu::cells::Rtu<float>&, const float*, float*);
+template void rtu::cells::input_gradient<double>(const rtu::cells::Rtu<double>&, const double*, double*);
+
+// The sizes are constants.
+static_assert(every::bytes<float>(1) < every::bytes<double>(1), "");
