@@ -118,7 +118,8 @@ struct Kernels {
 // different machines differ by the rounding of sums alone, and slow poles do not drift apart.
 template <class T>
 using CoefficientsFunction = void(int32_t poles, const T* nu_log, const T* theta_log, T k, const Coefficients<T>& out);
-CoefficientsFunction<float> coefficients_scalar, coefficients_sse2, coefficients_avx2, coefficients_avx512, coefficients_neon;
+CoefficientsFunction<float> coefficients_scalar, coefficients_sse2, coefficients_avx2, coefficients_avx512,
+    coefficients_neon;
 CoefficientsFunction<double> coefficients_scalar_double;
 
 // The tables of this build. A null entry: not compiled for this architecture.

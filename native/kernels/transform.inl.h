@@ -190,7 +190,8 @@ RTU_INLINE SinCos<T, V> sin_cos(Pair<T, V> x) {
 }
 
 template <class T, int V>
-void coefficients_of(int32_t poles, const T* nu_log, const T* theta_log, T k, const rtu::kernels::Coefficients<T>& out) {
+void coefficients_of(int32_t poles, const T* nu_log, const T* theta_log, T k,
+                     const rtu::kernels::Coefficients<T>& out) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   for (int32_t i = 0; i < poles; i += V) {

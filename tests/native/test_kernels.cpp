@@ -56,7 +56,8 @@ struct Agent {
 };
 
 <<<<<<< HEAD
-constexpr double kSmall = 0.5;  // entries are of order 1: a lone one that is near 0 by cancellation is measured against this
+constexpr double kSmall =
+    0.5;  // entries are of order 1: a lone one that is near 0 by cancellation is measured against this
 =======
 constexpr double kSmall =
     0.1;  // entries are of order 0.1 to 10: one that is near 0 by cancellation is measured against this
@@ -96,12 +97,14 @@ learners::TdConfig configuration(int d, int n, cells::CellKind kind, int members
   config.body.cell.poles = n;
   config.body.cell.members = members;
   config.body.cell.r_max = 0.99;
-  config.body.cell.max_phase = 0.6;  // one rounding of a learned theta_log near 1.8 turns a unit by 1e-6 a step, 1e-4 over its memory
+  config.body.cell.max_phase =
+      0.6;  // one rounding of a learned theta_log near 1.8 turns a unit by 1e-6 a step, 1e-4 over its memory
   config.head.decay_recurrent = config.head.decay_body = config.head.decay_head = 0.9;
   config.head.optimizer.rule = rule;
 <<<<<<< HEAD
   config.head.optimizer.step_size = rule == optim::Rule::obgd ? 1.0 : 1e-4;
-  config.head.optimizer.kappa = 1000;  // at 2, ObGD's long steps make so small a learner chaotic: it shows no kernel's error, but its own
+  config.head.optimizer.kappa =
+      1000;  // at 2, ObGD's long steps make so small a learner chaotic: it shows no kernel's error, but its own
 =======
   config.head.optimizer.step_size = rule == optim::Rule::obgd ? 1.0 : 1e-3;
   config.head.optimizer.kappa =
