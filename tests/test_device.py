@@ -16,6 +16,7 @@ import pytest
 import serial
 from rtu_edge._bridge import lib
 
+import rtu_edge
 from rtu_edge import wire
 from rtu_edge.device import InProcessDevice, SimulatedDevice, firmware_path
 from rtu_edge.errors import DeviceError
@@ -91,6 +92,7 @@ def test_port_like_any_other() -> None:
         hello = host.hello()
         assert (hello.boot_id, hello.period_us, hello.n_obs, hello.n_act) == (42, PERIOD_US, 2, 1)
         assert hello.caps == wire.Cap.SIMULATED | wire.Cap.LOCKSTEP | wire.Cap.REWARD | wire.Cap.RESET
+        assert f"{hello.fw_major}.{hello.fw_minor}.{hello.fw_patch}" == rtu_edge.__version__
         state = host.next(wire.State)
         assert isinstance(state, wire.State)
         assert state.state == DeviceState.DISARMED
@@ -286,8 +288,11 @@ def test_stopped_host() -> None:
             answered[seq] = t_us
 
         with open(device.port, "rb+", buffering=0) as raw:  # what the device has said meanwhile, unread by the host
-            frames = wire.Decoder().feed(b"\0" + raw.read(65536))
-            states = [(f.t_us, s) for f in frames if isinstance(s := wire.unpack(f), wire.State)]
+            decoder, states = wire.Decoder(), []
+            end = time.monotonic() + 10
+            while not (states and states[-1][1].state == DeviceState.SAFE) and time.monotonic() < end:
+                frames = decoder.feed(raw.read(65536))
+                states += [(f.t_us, s) for f in frames if isinstance(s := wire.unpack(f), wire.State)]
             assert states[-1][1].state == DeviceState.SAFE
             assert states[-1][1].fault == wire.Fault.SILENCE
             for t_us, state in states:

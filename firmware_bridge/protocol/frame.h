@@ -44,14 +44,15 @@ typedef struct {
  * 0 when frame->size > RTU_PAYLOAD_MAX; out is then untouched. */
 size_t rtu_frame_encode(const rtu_frame *frame, uint8_t out[RTU_WIRE_MAX]);
 
-/* Reads n bytes of stuffed frame, delimiter excluded, as they stood between two 00.
- * Returns RTU_DECODE_OK and fills *out, or another RTU_DECODE_* and leaves *out untouched. in is never changed. */
 typedef enum {
     RTU_DECODE_OK = 0,
     RTU_DECODE_OVERLONG, /* n > RTU_COBS_SIZE_MAX */
     RTU_DECODE_GARBLED,  /* not COBS, or shorter than header and CRC */
     RTU_DECODE_CRC       /* well-formed, but the CRC does not fit */
 } rtu_decode_status;
+
+/* Reads n bytes of stuffed frame, delimiter excluded, as they stood between two 00.
+ * Returns RTU_DECODE_OK and fills *out, or another RTU_DECODE_* and leaves *out untouched. in is never changed. */
 rtu_decode_status rtu_frame_decode(const uint8_t *in, size_t n, rtu_frame *out);
 
 /* Frames out of a stream of bytes, in whatever pieces they arrive. Damage costs the frames it touches and no other:
