@@ -7,7 +7,6 @@ Source: Elsayed et al., Streaming Deep Reinforcement Learning Finally Works, 202
 from __future__ import annotations
 
 import copy as _copy
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core, checkpoint
-from rtu_edge._check import check_choice, check_int, check_keys, check_number, check_sections, check_seed
+from rtu_edge._check import check_choice, check_int, check_keys, check_number, check_sections, check_seed, check_signal
 from rtu_edge.cells import cell_config
 from rtu_edge.errors import ConfigError
 
@@ -321,7 +320,7 @@ class StreamAC(_Learner):
             ValueError: shape, dtype or value; nothing has changed.
             RuntimeError: no episode is under way; call reset().
         """
-        self._check_reward(reward)
+        reward = check_signal("reward", reward)
         action = self.predict(observation)
         self.learn(reward, terminated, truncated)
         return action
@@ -366,20 +365,12 @@ class StreamAC(_Learner):
             ValueError: a value that is not finite; nothing has changed, learn() is still due.
             RuntimeError: predict() was not called before.
         """
-        self._check_reward(reward)
+        reward = check_signal("reward", reward)
         if self._core.phase != 2:
             raise RuntimeError("learn() without predict(): a step is predict(), then learn()")
         if executed is not None and self.discrete:
             executed = check_int("executed", executed, 0, self._config["n_actions"] - 1)
-        self._core.learn(float(reward), bool(terminated), bool(truncated), executed, True)
-
-    def _check_reward(self, reward: float) -> None:
-        try:
-            finite = math.isfinite(reward)
-        except TypeError:
-            finite = False
-        if not finite:
-            raise ValueError(f"reward = {reward!r}: expected a finite number")
+        self._core.learn(reward, bool(terminated), bool(truncated), executed, True)
 
     def _check_observation(self, observation: npt.ArrayLike) -> None:
         _core.check_vector(observation, self.observation_size, "observation")
@@ -453,9 +444,7 @@ class TDPredictor(_Learner):
         Raises:
             ValueError: shape, dtype or value; nothing has changed.
         """
-        if not math.isfinite(cumulant):
-            raise ValueError(f"cumulant = {cumulant!r}: expected a finite number")
-        return float(self._core.step(x, float(cumulant)))
+        return float(self._core.step(x, check_signal("cumulant", cumulant)))
 
     def reset(self) -> None:
         """A new stream: state, traces and eligibilities to zero; weights stay."""

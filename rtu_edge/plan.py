@@ -10,6 +10,7 @@ from typing import Any
 from rtu_edge import _core
 from rtu_edge._check import check_choice
 from rtu_edge.agents import _KINDS
+from rtu_edge.errors import ConfigError
 
 __all__ = ["Plan", "plan"]
 
@@ -97,7 +98,10 @@ def plan(kind: str | Mapping[str, Any] = "stream_ac", **arguments: Any) -> Plan:
         ) -> None:
             found.update(config=native_config, dtype=dtype)
 
-    Planned(**arguments)
+    try:
+        Planned(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"{name}: {error}") from None
     nbytes, rows = _core.plan(name, found["config"], found["dtype"])
     sections = [(name, dtype.name, shape, size) for name, dtype, shape, size, _, _ in rows]
     return Plan(name, nbytes, _flops(found["config"]), sections)

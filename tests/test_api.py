@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rtu_edge as rtu
-from rtu_edge import agents, cells, plan
+from rtu_edge import _core, agents, cells, plan
 
 D = 3
 KINDS: dict[str, Callable[..., Any]] = {
@@ -311,7 +311,16 @@ BAD_VECTORS: list[Any] = [
     np.array([0, np.nan, 0]), np.array([np.inf, 0, 0]), np.array([0, 0, -np.inf]),
     np.zeros(D, complex), np.array([None] * D), np.array(["1"] * D), [[0.0] * D], {}, np.full(D, 1e39),
 ]  # fmt: skip
-BAD_REWARDS: list[Any] = [math.nan, math.inf, -math.inf]
+BAD_REWARDS: list[Any] = [
+    math.nan,
+    math.inf,
+    -math.inf,
+    1e39,
+    -1e300,
+    10**400,
+    "1",
+    None,
+]  # 1e39 is infinite as a float
 
 
 @pytest.mark.parametrize("bad", BAD_VECTORS, ids=lambda v: repr(v)[:30])
@@ -330,7 +339,7 @@ def test_a_bad_vector_is_refused_and_changes_nothing(kind: str, bad: Any) -> Non
         assert learner.state_hash() == before
 
 
-@pytest.mark.parametrize("bad", BAD_REWARDS)
+@pytest.mark.parametrize("bad", BAD_REWARDS, ids=lambda v: repr(v)[:10])
 @pytest.mark.parametrize("kind", AGENTS)
 def test_a_bad_reward_is_refused_and_changes_nothing(kind: str, bad: float) -> None:
     agent = KINDS[kind](seed=18)
@@ -345,6 +354,16 @@ def test_a_bad_reward_is_refused_and_changes_nothing(kind: str, bad: float) -> N
         agent.learn(bad)
     assert agent.state_hash() == between
     agent.learn(0.0)  # is still due, and goes
+
+
+@pytest.mark.parametrize("scale_reward", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_largest_reward_leaves_finite_weights(dtype: str, scale_reward: bool) -> None:
+    agent = rtu.StreamAC(D, 1, units=4, hidden=4, dtype=dtype, scale_reward=scale_reward)
+    agent.reset(np.zeros(D))
+    for t in range(20):
+        agent.step(np.full(D, float(t)), float(np.finfo(np.float32).max) * (-1) ** t)
+    assert all(np.isfinite(v).all() for v in agent.parameters.values())
 
 
 def test_bad_signals_are_refused() -> None:
@@ -626,21 +645,16 @@ def test_another_layout_is_said_so(tmp_path: Path) -> None:
 
 
 def test_values_that_are_not_finite_are_refused(checkpoint: bytes, tmp_path: Path) -> None:
-    """A NaN in a weight under a checksum that fits: somebody else's writer. The last float sections are actions."""
-    weight = np.float32(rtu.StreamAC(1, 1, units=1, hidden=1, seed=30).parameters["actor.head.bias"][0])
-    assert weight == 0
-    text = struct.unpack_from("<I", checkpoint, 12)[0]
-    sections = struct.unpack_from("<I", checkpoint, 32)[0]
-    offset = 40 + text + 56 * sections
-    for i in range(sections):
-        name, dtype, _, rows, cols = struct.unpack_from("<40sIIII", checkpoint, 40 + text + 56 * i)
-        if name.rstrip(b"\0") == b"critic.head.weight":
+    """A NaN in each float section in turn, under a checksum that fits: somebody else's writer. The message names it."""
+    _, _, text, sections = _core.open_checkpoint(checkpoint)
+    offset = 40 + len(text) + 56 * len(sections)  # native/core/checkpoint.h
+    for name, dtype, shape in sections:
+        if dtype.kind == "f":
             bad = bytearray(checkpoint)
-            bad[offset : offset + 4] = struct.pack("<f", math.nan)
-            assert "critic.head.weight" in refused(sealed(bytes(bad)), tmp_path / "nan")
-            return
-        offset += rows * cols * {0: 4, 1: 8, 2: 4, 3: 8}[dtype]
-    pytest.fail("no such section")
+            bad[offset : offset + dtype.itemsize] = dtype.type(np.nan).tobytes()
+            assert f"{name} holds a value that is not finite" in refused(sealed(bytes(bad)), tmp_path / "nan")
+        offset += math.prod(shape) * dtype.itemsize
+    assert offset == len(checkpoint) - 4
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

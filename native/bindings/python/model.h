@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -181,13 +182,18 @@ std::vector<T> vector_from(const py::handle& object, py::ssize_t n, const char* 
     const std::string shape = py::str(a.attr("shape"));
     refuse(std::string(what) + ": expected shape (" + std::to_string(n) + ",), got " + shape);
   }
-  using Converted = py::array_t<T, py::array::c_style | py::array::forcecast>;
+  // To double by numpy, to T by hand: numpy warns where a cast to float overflows, and a warning may be an error there.
+  using Converted = py::array_t<double, py::array::c_style | py::array::forcecast>;
   const auto values = Converted::ensure(a);
-  std::vector<T> out(values.data(), values.data() + n);
-  for (py::ssize_t i = 0; i < n; ++i)
-    if (!std::isfinite(out[static_cast<size_t>(i)]))
+  if (!values) PyErr_Clear();
+  std::vector<T> out(static_cast<size_t>(n));
+  for (py::ssize_t i = 0; i < n; ++i) {
+    const double value = values ? values.data()[i] : HUGE_VAL;
+    if (!(std::fabs(value) <= static_cast<double>(std::numeric_limits<T>::max())))
       refuse(std::string(what) + "[" + std::to_string(i) + "] is " + std::string(py::str(a[py::int_(i)])) +
              ": expected a finite number");
+    out[static_cast<size_t>(i)] = static_cast<T>(value);
+  }
   return out;
 }
 
