@@ -26,36 +26,6 @@ from toolchain import (
 )
 
 PREFIX = "arm-none-eabi-"
-<<<<<<< HEAD
-CORE = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "-O2"]
-FREESTANDING = ["-ffreestanding", "-ffunction-sections", "-fdata-sections", "-ffp-contract=off"]
-WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
-LANGUAGE = {
-    ".c": ["gcc", "-std=c99"],
-    ".cpp": [
-        "g++",
-        "-std=c++17",
-        "-nostdinc++",
-        "-fno-exceptions",
-        "-fno-rtti",
-        "-fno-threadsafe-statics",
-        "-fno-math-errno",
-    ],
-}
-
-
-def compile_for_cortex(source: Path, output: Path, *flags: str) -> Path:
-    compiler, *language = LANGUAGE[source.suffix]
-    common = [*language, *CORE, *FREESTANDING, *WARNINGS, *flags, f"-I{ROOT}"]
-    run(tool(PREFIX + compiler), *common, "-c", source, "-o", output)
-    return output
-
-
-def is_ours(source: Path) -> bool:
-    """Of the instruction sets' files, only the scalar one is for a Cortex-M."""
-    return not source.name.startswith(("isa_", "transform_")) or source.stem.endswith("_scalar")
-=======
->>>>>>> 20aa3c2 (learners: compile for 32 bits; tests: every learner under nm, on a Cortex-M4 and under the allocation guard)
 
 
 @pytest.fixture(scope="module")

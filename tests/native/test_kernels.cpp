@@ -55,13 +55,8 @@ struct Agent {
   }
 };
 
-<<<<<<< HEAD
 constexpr double kSmall =
     0.5;  // entries are of order 1: a lone one that is near 0 by cancellation is measured against this
-=======
-constexpr double kSmall =
-    0.1;  // entries are of order 0.1 to 10: one that is near 0 by cancellation is measured against this
->>>>>>> 20aa3c2 (learners: compile for 32 bits; tests: every learner under nm, on a Cortex-M4 and under the allocation guard)
 
 // Largest difference of a section relative to its largest entry in the reference, over all sections; names the worst.
 double difference(const Agent& reference, const Agent& other, std::string* where = nullptr) {
@@ -101,15 +96,9 @@ learners::TdConfig configuration(int d, int n, cells::CellKind kind, int members
       0.6;  // one rounding of a learned theta_log near 1.8 turns a unit by 1e-6 a step, 1e-4 over its memory
   config.head.decay_recurrent = config.head.decay_body = config.head.decay_head = 0.9;
   config.head.optimizer.rule = rule;
-<<<<<<< HEAD
   config.head.optimizer.step_size = rule == optim::Rule::obgd ? 1.0 : 1e-4;
   config.head.optimizer.kappa =
       1000;  // at 2, ObGD's long steps make so small a learner chaotic: it shows no kernel's error, but its own
-=======
-  config.head.optimizer.step_size = rule == optim::Rule::obgd ? 1.0 : 1e-3;
-  config.head.optimizer.kappa =
-      100;  // at 2, ObGD's long steps make so small a learner chaotic: it shows no kernel's error, but its own
->>>>>>> 20aa3c2 (learners: compile for 32 bits; tests: every learner under nm, on a Cortex-M4 and under the allocation guard)
   config.gamma = 0.9;
   return config;
 }
