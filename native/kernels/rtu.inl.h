@@ -13,45 +13,146 @@ using rtu::kernels::Coefficients;
 using rtu::kernels::SetCotangent;
 using rtu::kernels::UnitTraces;
 
-// ---- forward ----------------------------------------------------------------------------------------------------------------
+// ---- one pass over the block ------------------------------------------------------------------------------------------------
+//
+// What a pass does to each (pole, input), in this order; every kernel of the linear RTU is one of its selections.
+//   kPending  W <- W + sum_s a[s] z[s]
+//   kDirect   W <- W + contraction of the cotangent, already times its step, with the traces (SGD without eligibilities)
+//   kForward  u <- u + W x
+//   kLearn    z[s] <- decay[s] z[s] + contraction; sums |z|
+//   kAdvance  A <- rot(A) + gam px; before the contractions where kFirst is set, after them otherwise
+constexpr unsigned kPending = 1, kDirect = 2, kForward = 4, kLearn = 8, kAdvance = 16, kFirst = 32;
 
-// One member of one block: moves its weights by the pending steps of the E first sets, and sums W x.
-template <class T, int V, int E, bool Sum>
-RTU_INLINE void forward_member(T* w, int32_t step, int32_t d, const T* a, const T* x, T* u1, T* u2) {
+template <class T, int V, int E>
+struct PassOfMember {
+  static constexpr int room = E > 0 ? E : 1;
+  Vec<T, V> g, phi, gam;
+  Vec<T, V> e1[room], e2[room], norm[room];
+  Vec<T, V> u1, u2;
+  T a[room], decay[room];
+};
+
+// One member of one block: t and w walk its traces and weights. x is the newest input, px the one that the traces have still to take in.
+// Stream: scalars from one input to the next where traces and weights lie side by side and the width is known; 0: as the arguments say.
+template <class T, int V, int E, unsigned Do, int Stream>
+RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, int32_t trace_step, T* weights, int32_t weight_step, int32_t d, const T* x, const T* px) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
-  F sum1 = L::all(T(0)), sum2 = sum1;
-  for (int32_t j = 0; j < d; ++j, w += step) {
-    F w1 = L::load(w), w2 = L::load(w + V);
-    if constexpr (E > 0) {
-      for (int s = 0; s < E; ++s) {
-        w1 += a[s] * L::load(w + (2 + 2 * s) * V);
-        w2 += a[s] * L::load(w + (3 + 2 * s) * V);
+  constexpr bool moves = (Do & (kPending | kDirect)) != 0, traces = (Do & (kDirect | kLearn | kAdvance)) != 0;
+  PassOfMember<T, V, E> m = of;
+#pragma GCC unroll 4
+  for (int32_t j = 0; j < d; ++j, t += Stream != 0 ? Stream : trace_step, weights += Stream != 0 ? 0 : weight_step) {
+    T* const w = Stream != 0 ? t + 2 * V : weights;
+    F re, im, w1, w2;
+    if constexpr (traces) {
+      re = L::load(t);
+      im = L::load(t + V);
+      if constexpr ((Do & kAdvance) != 0) {
+        const F next_re = m.g * re - m.phi * im + m.gam * px[j];
+        const F next_im = m.g * im + m.phi * re;
+        L::store(t, next_re);
+        L::store(t + V, next_im);
+        if constexpr ((Do & kFirst) != 0) {
+          re = next_re;
+          im = next_im;
+        }
       }
+    }
+    if constexpr (moves || (Do & kForward) != 0) {
+      w1 = L::load(w);
+      w2 = L::load(w + V);
+    }
+    F z1[PassOfMember<T, V, E>::room], z2[PassOfMember<T, V, E>::room];
+    if constexpr ((Do & (kPending | kLearn)) != 0) {
+      for (int s = 0; s < E; ++s) {
+        z1[s] = L::load(w + (2 + 2 * s) * V);
+        z2[s] = L::load(w + (3 + 2 * s) * V);
+      }
+    }
+    if constexpr ((Do & kPending) != 0) {
+      for (int s = 0; s < E; ++s) {
+        w1 += m.a[s] * z1[s];
+        w2 += m.a[s] * z2[s];
+      }
+    }
+    if constexpr ((Do & kDirect) != 0) {
+      w1 += m.e1[0] * re + m.e2[0] * im;
+      w2 += m.e2[0] * re - m.e1[0] * im;
+    }
+    if constexpr (moves) {
       L::store(w, w1);
       L::store(w + V, w2);
     }
-    if constexpr (Sum) {
-      sum1 += w1 * x[j];
-      sum2 += w2 * x[j];
+    if constexpr ((Do & kForward) != 0) {
+      m.u1 += w1 * x[j];
+      m.u2 += w2 * x[j];
+    }
+    if constexpr ((Do & kLearn) != 0) {
+      for (int s = 0; s < E; ++s) {
+        z1[s] = m.decay[s] * z1[s] + (m.e1[s] * re + m.e2[s] * im);
+        z2[s] = m.decay[s] * z2[s] + (m.e2[s] * re - m.e1[s] * im);
+        L::store(w + (2 + 2 * s) * V, z1[s]);
+        L::store(w + (3 + 2 * s) * V, z2[s]);
+        m.norm[s] += L::abs(z1[s]) + L::abs(z2[s]);
+      }
     }
   }
-  if constexpr (Sum) {
-    L::store(u1, sum1);
-    L::store(u2, sum2);
-  }
+  for (int s = 0; s < PassOfMember<T, V, E>::room; ++s) of.norm[s] = m.norm[s];
+  of.u1 = m.u1;
+  of.u2 = m.u2;
 }
 
-template <class T, int V, int E, bool Sum>
-void forward_sets(const Block<T>& block, const T* a, const T* x, T* u1, T* u2) {
-  const int32_t poles = block.blocks * V;
+// The whole block. c (with kAdvance) are the coefficients of the step whose input is px.
+template <class T, int V, int E, unsigned Do, int Stream>
+void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, const Coefficients<T>* c, const T* px, SetCotangent<T>* sets) {
+  typedef Lanes<T, V> L;
+  constexpr bool contracts = (Do & (kDirect | kLearn)) != 0;
+  const int32_t poles = block.blocks * V, d = block.inputs, members = block.members;
+  PassOfMember<T, V, E> of{};
+  for (int s = 0; s < E; ++s) {
+    if constexpr ((Do & kPending) != 0) of.a[s] = a[s];
+    if constexpr ((Do & kLearn) != 0) of.decay[s] = sets[s].decay;
+  }
   for (int32_t b = 0; b < block.blocks; ++b) {
-    for (int32_t k = 0; k < block.members; ++k) {
-      T* w = block.weights + static_cast<int64_t>(b * block.members + k) * block.inputs * block.weight_step;
+    if constexpr ((Do & kAdvance) != 0) {
+      of.g = L::load(c->g + b * V);
+      of.phi = L::load(c->phi + b * V);
+      of.gam = L::load(c->gam + b * V);
+    }
+    T* t = block.traces + static_cast<int64_t>(b) * d * block.trace_step;
+    for (int32_t k = 0; k < members; ++k) {
+      T* w = block.weights + static_cast<int64_t>(b * members + k) * d * block.weight_step;
       const int32_t at = k * poles + b * V;
-      forward_member<T, V, E, Sum>(w, block.weight_step, block.inputs, a, x, Sum ? u1 + at : u1, Sum ? u2 + at : u2);
+      if constexpr (contracts) {
+        for (int s = 0; s < PassOfMember<T, V, E>::room; ++s) {
+          of.e1[s] = L::load(sets[s].e1 + at);
+          of.e2[s] = L::load(sets[s].e2 + at);
+        }
+      }
+      of.u1 = of.u2 = L::all(T(0));
+      // The traces are the pole's: one member advances them, the first or the last.
+      const bool advances = (Do & kFirst) != 0 ? k == 0 : k == members - 1;
+      if (advances || (Do & kAdvance) == 0)
+        pass_member<T, V, E, Do, Stream>(of, t, block.trace_step, w, block.weight_step, d, x, px);
+      else
+        pass_member<T, V, E, Do & ~(kAdvance | kFirst), Stream>(of, t, block.trace_step, w, block.weight_step, d, x, px);
+      if constexpr ((Do & kForward) != 0) {
+        L::store(u1 + at, of.u1);
+        L::store(u2 + at, of.u2);
+      }
     }
   }
+  if constexpr ((Do & kLearn) != 0)
+    for (int s = 0; s < E; ++s) sets[s].norm = L::sum(of.norm[s]);
+}
+
+template <class T, int V, int E, unsigned Do>
+void pass(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, const Coefficients<T>* c, const T* px, SetCotangent<T>* sets) {
+  constexpr int stream = (4 + 2 * E) * V;
+  if (block.members == 1 && block.trace_step == stream)
+    pass_blocks<T, V, E, Do, stream>(block, a, x, u1, u2, c, px, sets);
+  else
+    pass_blocks<T, V, E, Do, 0>(block, a, x, u1, u2, c, px, sets);
 }
 
 template <class T>
@@ -61,25 +162,53 @@ RTU_INLINE bool any_pending(int32_t n_sets, const T* a) {
   return false;
 }
 
-template <class T, int V, bool Sum>
-RTU_INLINE void forward_any(const Block<T>& block, const T* a, const T* x, T* u1, T* u2) {
-  if (!any_pending(block.sets, a)) {
-    if (Sum) forward_sets<T, V, 0, true>(block, a, x, u1, u2);
-  } else if (block.sets == 1) {
-    forward_sets<T, V, 1, Sum>(block, a, x, u1, u2);
-  } else {
-    forward_sets<T, V, 2, Sum>(block, a, x, u1, u2);
-  }
-}
-
 template <class T, int V>
 void forward(const Block<T>& block, const T* a, const T* x, T* u1, T* u2) {
-  forward_any<T, V, true>(block, a, x, u1, u2);
+  if (!any_pending(block.sets, a))
+    pass<T, V, 0, kForward>(block, a, x, u1, u2, nullptr, nullptr, nullptr);
+  else if (block.sets == 1)
+    pass<T, V, 1, kForward | kPending>(block, a, x, u1, u2, nullptr, nullptr, nullptr);
+  else
+    pass<T, V, 2, kForward | kPending>(block, a, x, u1, u2, nullptr, nullptr, nullptr);
 }
 
 template <class T, int V>
 void apply(const Block<T>& block, const T* a) {
-  forward_any<T, V, false>(block, a, nullptr, nullptr, nullptr);
+  if (!any_pending(block.sets, a)) return;
+  if (block.sets == 1)
+    pass<T, V, 1, kPending>(block, a, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr);
+  else
+    pass<T, V, 2, kPending>(block, a, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr);
+}
+
+template <class T, int V>
+void learn_linear(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, SetCotangent<T>* sets) {
+  constexpr unsigned then = kLearn | kAdvance, first = then | kFirst;
+  if (block.sets == 0)
+    pass<T, V, 0, kAdvance>(block, nullptr, nullptr, nullptr, nullptr, &c, x, sets);
+  else if (block.sets == 1)
+    advance_first ? pass<T, V, 1, first>(block, nullptr, nullptr, nullptr, nullptr, &c, x, sets)
+                  : pass<T, V, 1, then>(block, nullptr, nullptr, nullptr, nullptr, &c, x, sets);
+  else
+    advance_first ? pass<T, V, 2, first>(block, nullptr, nullptr, nullptr, nullptr, &c, x, sets)
+                  : pass<T, V, 2, then>(block, nullptr, nullptr, nullptr, nullptr, &c, x, sets);
+}
+
+// forward() and learn_linear() in TD order at one go: the same bits, one stream of 6 loads and 6 stores.
+template <class T, int V>
+void step_linear(const Block<T>& block, const T* a, const Coefficients<T>& c, const T* x, T* u1, T* u2, SetCotangent<T>* sets) {
+  pass<T, V, 1, kPending | kForward | kLearn | kAdvance>(block, a, x, u1, u2, &c, x, sets);
+}
+
+// Supervised SGD without eligibilities, one step behind: the traces take in px, the weights move by the scaled cotangent of that step, then u = W x.
+// 4 loads and 4 stores, 20 operations. x null: no forward pass.
+template <class T, int V>
+void step_sgd(const Block<T>& block, const Coefficients<T>& c, const T* px, const SetCotangent<T>& scaled, const T* x, T* u1, T* u2) {
+  SetCotangent<T> set = scaled;
+  if (x != nullptr)
+    pass<T, V, 0, kDirect | kForward | kAdvance | kFirst>(block, nullptr, x, u1, u2, &c, px, &set);
+  else
+    pass<T, V, 0, kDirect | kAdvance | kFirst>(block, nullptr, x, u1, u2, &c, px, &set);
 }
 
 // ---- state ------------------------------------------------------------------------------------------------------------------
@@ -124,77 +253,6 @@ void state(int32_t poles, int32_t members, bool linear, Activation f, const Coef
       L::store(s2 + i, slope2);
     }
   }
-}
-
-// ---- learn, linear ----------------------------------------------------------------------------------------------------------
-
-// z <- decay z + (e1 A1 + e2 A2, e2 A1 - e1 A2) for the E sets of one member, and A <- rot(A) + gam x when this member is the one that
-// advances the traces. One stream: 2 + 2E loads and stores a lane.
-template <class T, int V, int E, bool AdvanceFirst, bool Advance>
-RTU_INLINE void learn_linear_member(T* t, int32_t trace_step, T* w, int32_t weight_step, int32_t d, Vec<T, V> g,
-                                    Vec<T, V> phi, Vec<T, V> gam, const T* x, const Vec<T, V>* e1, const Vec<T, V>* e2,
-                                    const T* decay, Vec<T, V>* norm) {
-  typedef Lanes<T, V> L;
-  typedef Vec<T, V> F;
-  F total[E > 0 ? E : 1];
-  for (int s = 0; s < E; ++s) total[s] = norm[s];
-  for (int32_t j = 0; j < d; ++j, t += trace_step, w += weight_step) {
-    F re = L::load(t), im = L::load(t + V);
-    const F next_re = g * re - phi * im + gam * x[j];
-    const F next_im = g * im + phi * re;
-    if constexpr (Advance) {
-      L::store(t, next_re);
-      L::store(t + V, next_im);
-    }
-    if constexpr (Advance && AdvanceFirst) {
-      re = next_re;
-      im = next_im;
-    }
-    for (int s = 0; s < E; ++s) {
-      T* z = w + (2 + 2 * s) * V;
-      const F z1 = decay[s] * L::load(z) + (e1[s] * re + e2[s] * im);
-      const F z2 = decay[s] * L::load(z + V) + (e2[s] * re - e1[s] * im);
-      L::store(z, z1);
-      L::store(z + V, z2);
-      total[s] += L::abs(z1) + L::abs(z2);
-    }
-  }
-  for (int s = 0; s < E; ++s) norm[s] = total[s];
-}
-
-template <class T, int V, int E, bool AdvanceFirst>
-void learn_linear_sets(const Block<T>& block, const Coefficients<T>& c, const T* x, SetCotangent<T>* sets) {
-  typedef Lanes<T, V> L;
-  typedef Vec<T, V> F;
-  constexpr int sets_or_one = E > 0 ? E : 1;
-  const int32_t poles = block.blocks * V, d = block.inputs, members = block.members;
-  F norm[sets_or_one];
-  T decay[sets_or_one];
-  for (int s = 0; s < E; ++s) {
-    norm[s] = L::all(T(0));
-    decay[s] = sets[s].decay;
-  }
-  for (int32_t b = 0; b < block.blocks; ++b) {
-    const F g = L::load(c.g + b * V), phi = L::load(c.phi + b * V), gam = L::load(c.gam + b * V);
-    T* t = block.traces + static_cast<int64_t>(b) * d * block.trace_step;
-    for (int32_t k = 0; k < members; ++k) {
-      T* w = block.weights + static_cast<int64_t>(b * members + k) * d * block.weight_step;
-      F e1[sets_or_one], e2[sets_or_one];
-      for (int s = 0; s < E; ++s) {
-        e1[s] = L::load(sets[s].e1 + k * poles + b * V);
-        e2[s] = L::load(sets[s].e2 + k * poles + b * V);
-      }
-      // The traces are the pole's: the first member advances them (supervised order), or the last one does (TD order).
-      const bool advance = AdvanceFirst ? k == 0 : k == members - 1;
-      if (advance)
-        learn_linear_member<T, V, E, AdvanceFirst, true>(t, block.trace_step, w, block.weight_step, d, g, phi, gam, x,
-                                                         e1, e2, decay, norm);
-      else
-        learn_linear_member<T, V, E, AdvanceFirst, false>(t, block.trace_step, w, block.weight_step, d, g, phi, gam, x,
-                                                          e1, e2, decay, norm);
-    }
-  }
-  for (int s = 0; s < E; ++s) sets[s].norm = L::sum(norm[s]);
 }
 
 // ---- learn, nonlinear -------------------------------------------------------------------------------------------------------
@@ -245,19 +303,6 @@ void learn_nonlinear_sets(const Block<T>& block, const Coefficients<T>& c, const
     }
   }
   for (int s = 0; s < E; ++s) sets[s].norm = L::sum(norm[s]);
-}
-
-template <class T, int V>
-void learn_linear(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x,
-                  SetCotangent<T>* sets) {
-  if (block.sets == 0)
-    learn_linear_sets<T, V, 0, false>(block, c, x, sets);
-  else if (block.sets == 1)
-    advance_first ? learn_linear_sets<T, V, 1, true>(block, c, x, sets)
-                  : learn_linear_sets<T, V, 1, false>(block, c, x, sets);
-  else
-    advance_first ? learn_linear_sets<T, V, 2, true>(block, c, x, sets)
-                  : learn_linear_sets<T, V, 2, false>(block, c, x, sets);
 }
 
 template <class T, int V>

@@ -16,6 +16,8 @@ constexpr rtu::kernels::Kernels<T> make_table(const char* name, rtu::kernels::Co
           state<T, V>,
           learn_linear<T, V>,
           learn_nonlinear<T, V>,
+          step_linear<T, V>,
+          step_sgd<T, V>,
           learn_units<T, V>,
           dense_forward<T, V>,
           dense_backward<T, V>,

@@ -21,23 +21,21 @@ RTU_INLINE Pair<T, V> fast_two_sum(Vec<T, V> a, Vec<T, V> b) {  // |a| >= |b|, o
   return {s, b - (s - a)};
 }
 
-// a b = hi + lo exactly but for lo's last bits (Dekker 1971, Veltkamp split by masking).
+// a b = hi + lo exactly: by one fused operation, or by Dekker's product (1971) with the halves masked out; the same bits.
 template <class T, int V>
 RTU_INLINE Pair<T, V> two_product(Vec<T, V> a, Vec<T, V> b) {
   typedef Lanes<T, V> L;
   const auto mask = ~((static_cast<typename IntOf<T>::type>(1) << ((IntOf<T>::mantissa + 1) / 2)) - 1);
   const Vec<T, V> p = L::rounded(a * b);
+  if constexpr (L::has_fma) return {p, L::fma(a, b, -p)};
   const Vec<T, V> ah = L::from_bits(L::bits(a) & mask), al = a - ah;
   const Vec<T, V> bh = L::from_bits(L::bits(b) & mask), bl = b - bh;
   return {p, ((ah * bh - p) + ah * bl + al * bh) + al * bl};
 }
 
 template <class T, int V>
-RTU_INLINE Vec<T, V> scale_by_power(Vec<T, V> x, IVec<T, V> n) {  // x 2^n, in two steps so that n may reach -2 * 126
-  typedef Lanes<T, V> L;
-  const IVec<T, V> half = n >> 1, rest = n - half;
-  return x * L::from_bits((half + IntOf<T>::bias) << IntOf<T>::mantissa) *
-         L::from_bits((rest + IntOf<T>::bias) << IntOf<T>::mantissa);
+RTU_INLINE Vec<T, V> power_of_two(IVec<T, V> n) {  // 2^n for a normal result
+  return Lanes<T, V>::from_bits((n + IntOf<T>::bias) << IntOf<T>::mantissa);
 }
 
 template <class T>
@@ -95,30 +93,27 @@ RTU_INLINE Reduced<T, V> reduce_ln2(Vec<T, V> x) {
   const F low = L::rounded(turns * ln2_lo<T>());
   const F hi = head - low;
   const F lo = (head - hi) - low;
-  if constexpr (sizeof(T) == 4) {
-    // The rounding of turns * ln2_lo is 2^-24 of 2e-4 a turn: below 1e-9 for |x| <= 87.
-    return {hi, lo, L::to_int(turns)};
-  } else {
-    return {hi, lo, L::to_int(turns)};
-  }
+  // In float the rounding of turns * ln2_lo is 2^-24 of 2e-4 a turn: below 1e-9 for |x| <= 87.
+  return {hi, lo, L::to_int(turns)};
 }
 
+// exp(x) as a pair, |x| clamped to 87 (708 in double): beyond that nothing that a unit may hold is left.
 template <class T, int V>
 RTU_INLINE Pair<T, V> exp_pair(Vec<T, V> x) {
   typedef Lanes<T, V> L;
   const Reduced<T, V> r = reduce_ln2<T, V>(x);
   const Pair<T, V> e = expm1_reduced<T, V>(r.hi, r.lo);
   const Pair<T, V> one = fast_two_sum<T, V>(L::all(T(1)), e.hi);
-  return {scale_by_power<T, V>(one.hi, r.n), scale_by_power<T, V>(one.lo + e.lo, r.n)};
+  const Vec<T, V> scale = power_of_two<T, V>(r.n);
+  return {scale * one.hi, scale * (one.lo + e.lo)};
 }
 
 // exp(x) - 1, relative error of a few 2^-24 also near 0.
 template <class T, int V>
 RTU_INLINE Vec<T, V> expm1(Vec<T, V> x) {
-  typedef Lanes<T, V> L;
   const Reduced<T, V> r = reduce_ln2<T, V>(x);
   const Pair<T, V> e = expm1_reduced<T, V>(r.hi, r.lo);
-  const Vec<T, V> scale = scale_by_power<T, V>(L::all(T(1)), r.n);
+  const Vec<T, V> scale = power_of_two<T, V>(r.n);
   return (scale - T(1)) + scale * e.hi + scale * e.lo;
 }
 
@@ -189,6 +184,25 @@ RTU_INLINE SinCos<T, V> sin_cos(Pair<T, V> x) {
           {cosine_negative ? -c_hi : c_hi, cosine_negative ? -c_lo : c_lo}};
 }
 
+// exp(-nu) as a pair, and 1 - exp(-2 nu) without cancellation, for nu = hi + lo >= 0.
+template <class T, int V>
+struct Decay {
+  Pair<T, V> r;
+  Vec<T, V> left;
+};
+
+template <class T, int V>
+RTU_INLINE Decay<T, V> decay_of(Pair<T, V> nu) {
+  typedef Lanes<T, V> L;
+  const Reduced<T, V> y = reduce_ln2<T, V>(-nu.hi);
+  const Pair<T, V> e = expm1_reduced<T, V>(y.hi, y.lo - nu.lo);  // nu.lo is far below |y|
+  const Pair<T, V> one = fast_two_sum<T, V>(L::all(T(1)), e.hi);
+  const Vec<T, V> scale = power_of_two<T, V>(y.n);
+  const Pair<T, V> r = {scale * one.hi, scale * (one.lo + e.lo)};
+  const Vec<T, V> less = (scale - T(1)) + scale * e.hi + scale * e.lo;  // r - 1: scale is 1 where that is small
+  return {r, -less * (T(2) + less)};
+}
+
 template <class T, int V>
 void coefficients_of(int32_t poles, const T* nu_log, const T* theta_log, T k,
                      const rtu::kernels::Coefficients<T>& out) {
@@ -197,23 +211,22 @@ void coefficients_of(int32_t poles, const T* nu_log, const T* theta_log, T k,
   for (int32_t i = 0; i < poles; i += V) {
     const Pair<T, V> nu1 = exp_pair<T, V>(L::load(nu_log + i));
     const Pair<T, V> theta1 = exp_pair<T, V>(L::load(theta_log + i));
-    const F nu = nu1.hi * k;  // k = 1 changes no bit
+    const Pair<T, V> nu = {nu1.hi * k, nu1.lo * k};  // k = 1 changes no bit
     const Pair<T, V> theta = {theta1.hi * k, theta1.lo * k};
-    const Pair<T, V> r0 = exp_pair<T, V>(-nu);
-    const Pair<T, V> r = {r0.hi, r0.lo - r0.hi * (nu1.lo * k)};
+    const Decay<T, V> decay = decay_of<T, V>(nu);
+    const Pair<T, V> r = decay.r;
     const SinCos<T, V> turn = sin_cos<T, V>(theta);
     const Pair<T, V> c = two_product<T, V>(r.hi, turn.cosine.hi);
     const Pair<T, V> s = two_product<T, V>(r.hi, turn.sine.hi);
     const F g = c.hi + (c.lo + (r.hi * turn.cosine.lo + r.lo * turn.cosine.hi));
     const F phi = s.hi + (s.lo + (r.hi * turn.sine.lo + r.lo * turn.sine.hi));
-    const F left = -expm1<T, V>(nu * T(-2));  // 1 - r^2
-    const F root = L::sqrt(left);
-    L::store(out.nu + i, nu);
+    const F root = L::sqrt(decay.left);
+    L::store(out.nu + i, nu.hi);
     L::store(out.theta + i, theta.hi);
     L::store(out.g + i, g);
     L::store(out.phi + i, phi);
     L::store(out.gam + i, root + T(1e-8));
-    L::store(out.dgam + i, nu * (T(1) - left) / root);
+    L::store(out.dgam + i, nu.hi * (T(1) - decay.left) / root);
   }
 }
 

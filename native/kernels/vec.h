@@ -93,6 +93,21 @@ struct Lanes {
       return y;
     }
   }
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  static constexpr bool has_fma = sizeof(T) == 4;
+#else
+  static constexpr bool has_fma = false;
+#endif
+  // a b + c, rounded once; only where has_fma.
+  static RTU_INLINE F fma(F a, F b, F c) {
+    if constexpr (V == 1) {
+      return __builtin_fmaf(a, b, c);
+    } else {
+      F y = a;
+      for (int i = 0; i < V; ++i) y[i] = __builtin_fmaf(a[i], b[i], c[i]);
+      return y;
+    }
+  }
   // Sum of the lanes, pairwise: the same tree for every width.
   static RTU_INLINE T sum(F x) {
     if constexpr (V == 1) {
