@@ -22,6 +22,8 @@ typedef enum {
     THEN_SENSOR
 } outcome;
 
+/* ---- actions: what each is for stands at RTU_DO_* in bridge.h; all the checks come before the first change ---- */
+
 /* Nobody holds the device any more; t_us is the device's own clock again. */
 static void close_session(rtu_bridge *bridge) {
     rtu_machine_drive(bridge, false);
@@ -31,6 +33,7 @@ static void close_session(rtu_bridge *bridge) {
     bridge->cached_size = 0;
 }
 
+/* Says why not: an ACK at once; for a command an EVENT with the next STATE, so that a flood of them is answered by one. */
 static outcome refuse(rtu_bridge *bridge, const happening *h, uint8_t status) {
     if (h->on == RTU_ON_CMD) {
         bridge->counters[RTU_COUNTER_REFUSED]++;
