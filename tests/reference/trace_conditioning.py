@@ -1,0 +1,45 @@
+"""Trace conditioning: remember a cue over a gap, predict what follows. Source: Rafiee et al. 2020, arXiv 2011.04590.
+
+Observation [US, CS, distractors], bits. CS is on for 4 steps; US begins ISI steps after CS did and lasts 2; the next CS comes
+80 to 120 steps after US began. Distractor i comes on for 4 steps with probability 1/(10 i). Cumulant: the US bit;
+gamma = 1 - 1/ISI. What counts is the mean squared difference between prediction and realised return.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+CS_STEPS, US_STEPS, DISTRACTOR_STEPS = 4, 2, 4
+
+
+def stream(rng: np.random.Generator, steps: int, isi: int, distractors: int = 0) -> Array:
+    """(steps, 2 + distractors): the observations; column 0 is the cumulant too."""
+    x = np.zeros((steps + 300, 2 + distractors))
+    t, spread = int(rng.integers(80, 121)), isi // 3
+    while t < steps:
+        us = t + int(rng.integers(isi - spread, isi + spread + 1))
+        x[t : t + CS_STEPS, 1] = 1
+        x[us : us + US_STEPS, 0] = 1
+        t = us + int(rng.integers(80, 121))
+    for i in range(1, distractors + 1):
+        for start in np.flatnonzero(rng.random(steps) < 1 / (10 * i)):
+            x[start : start + DISTRACTOR_STEPS, 1 + i] = 1
+    return x[:steps]
+
+
+def returns(cumulant: Array, gamma: float) -> Array:
+    """G_t = sum_k gamma^k c_(t+1+k), the last ones cut short by the end."""
+    g = np.zeros(len(cumulant))
+    for t in range(len(cumulant) - 2, -1, -1):
+        g[t] = cumulant[t + 1] + gamma * g[t + 1]
+    return g
+
+
+def bounds(x: Array, isi: int) -> dict[str, float]:
+    """Mean squared return error of predicting 0, the best constant, the best function of the observation's US and CS."""
+    g = returns(x[:, 0], 1 - 1 / isi)
+    kinds = x[:, 0] + 2 * x[:, 1]
+    inside = sum(((g[kinds == k] - g[kinds == k].mean()) ** 2).sum() for k in np.unique(kinds))
+    return {"zero": float((g**2).mean()), "constant": float(g.var()), "memoryless": float(inside / len(g))}
