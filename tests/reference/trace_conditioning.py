@@ -38,8 +38,21 @@ def returns(cumulant: Array, gamma: float) -> Array:
 
 
 def bounds(x: Array, isi: int) -> dict[str, float]:
-    """Mean squared return error of predicting 0, the best constant, the best function of the observation's US and CS."""
+    """Mean squared return error of predicting 0, the best constant, the best function of US and CS now, and the best
+    function of all that was seen (the Bayes floor): what happens next depends on the time since the last onset alone."""
     g = returns(x[:, 0], 1 - 1 / isi)
-    kinds = x[:, 0] + 2 * x[:, 1]
-    inside = sum(((g[kinds == k] - g[kinds == k].mean()) ** 2).sum() for k in np.unique(kinds))
-    return {"zero": float((g**2).mean()), "constant": float(g.var()), "memoryless": float(inside / len(g))}
+    now = np.arange(len(x))
+    us_at, cs_at = (np.maximum.accumulate(np.where(np.diff(x[:, k], prepend=0) > 0, now, -1)) for k in (0, 1))
+    history = np.where(cs_at > us_at, cs_at - now, now - us_at)
+
+    def spread(kinds: Array) -> float:
+        _, index = np.unique(kinds, return_inverse=True)
+        mean = np.bincount(index, g) / np.bincount(index)
+        return float(((g - mean[index]) ** 2).mean())
+
+    return {
+        "zero": float((g**2).mean()),
+        "constant": float(g.var()),
+        "memoryless": spread(x[:, 0] + 2 * x[:, 1]),
+        "floor": spread(history),
+    }
