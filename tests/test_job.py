@@ -21,8 +21,10 @@ import rtu_edge.cli
 from rtu_edge import job, runtime
 from rtu_edge.config import load_config, parse_config
 from rtu_edge.demo import Options, demo_config
+from rtu_edge.device import SimulatedDevice
 from rtu_edge.errors import ConfigError, DeadlineError
 from rtu_edge.log import RunFolder
+from rtu_edge.ports import open_port
 
 SIMULATED = '[device]\nplant = "cartpole"\n[learner]\nunits = 8\nhidden = [8]\n'
 LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\n"
@@ -230,6 +232,29 @@ def test_ctrl_c_is_the_orderly_end_of_a_run(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert folder.load_summary().stages["realtime"].reason == "signal"
+
+
+def test_a_device_that_goes_away_ends_with_3_and_a_checkpoint(tmp_path: Path) -> None:
+    with SimulatedDevice("cartpole") as device:
+        path = tmp_path / "robot.toml"
+        path.write_text(f'[device]\nport = "{device.port}"\n[learner]\nunits = 8\nhidden = [8]\n')
+        process = start("run", str(path), cwd=tmp_path)
+        folder = RunFolder(tmp_path / "runs" / "robot")
+        until(lambda: any(event["event"] == "start" for event in folder.events()))
+        time.sleep(0.5)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 3, err
+    assert "link_lost" in err
+    assert rtu.load(folder.file("checkpoint.rtu")).state_hash() == folder.load_summary().state_hash
+
+
+def test_a_port_has_one_owner(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with SimulatedDevice("cartpole") as device, open_port(device.port):
+        path = tmp_path / "robot.toml"
+        path.write_text(f'[device]\nport = "{device.port}"\n')
+        code, _, err = run(capfd, "run", str(path))
+        assert code == 3
+        assert "in use by another process" in err
 
 
 @pytest.mark.parametrize(
