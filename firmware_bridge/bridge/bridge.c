@@ -46,7 +46,16 @@ static outcome refuse(rtu_bridge *bridge, const happening *h, uint8_t status) {
 }
 
 static outcome ack(rtu_bridge *bridge, const happening *h) {
+    bridge->ack_seq = bridge->tx_seq;
+    bridge->ack_t_us = (uint32_t)rtu_session_clock(bridge, h->now_us);
     rtu_say_ack(bridge, h->frame, RTU_STATUS_OK, h->now_us);
+    return DONE;
+}
+
+/* A repeated ARM or RESET. In lockstep the ACK is the same to the byte: a retry must not move the count of frames. */
+static outcome ack_again(rtu_bridge *bridge, const happening *h) {
+    if (!bridge->lockstep) return ack(bridge, h);
+    rtu_say_ack_again(bridge, h->frame);
     return DONE;
 }
 
@@ -122,7 +131,7 @@ static outcome arm(rtu_bridge *bridge, const happening *h) {
 
 static outcome arm_again(rtu_bridge *bridge, const happening *h) {
     if (!rtu_is_arm_again(bridge, h->frame)) return refuse(bridge, h, RTU_STATUS_BUSY);
-    ack(bridge, h);
+    ack_again(bridge, h);
     rtu_say_cached(bridge);
     return STAYED;
 }
@@ -131,7 +140,7 @@ static outcome reset(rtu_bridge *bridge, const happening *h) {
     rtu_reset wanted;
     if (rtu_is_reset_again(bridge, h->frame)) {
         bridge->life_us = h->now_us;
-        ack(bridge, h);
+        ack_again(bridge, h);
         rtu_say_cached(bridge);
         return STAYED;
     }
@@ -151,7 +160,7 @@ static outcome reset(rtu_bridge *bridge, const happening *h) {
 static outcome reset_again(rtu_bridge *bridge, const happening *h) {
     if (!rtu_is_reset_again(bridge, h->frame)) return refuse(bridge, h, RTU_STATUS_BUSY);
     bridge->life_us = h->now_us;
-    return ack(bridge, h);
+    return ack_again(bridge, h);
 }
 
 static outcome first(rtu_bridge *bridge, const happening *h) {

@@ -144,6 +144,8 @@ typedef struct {
     bool episodic;    /* a RESET has been accepted since ARM */
     uint16_t arm_seq; /* of the frame that armed: its repetition is known by these two */
     uint32_t arm_t_us;
+    uint16_t ack_seq; /* of the ACK to it, or to the RESET: lockstep says it again to the byte */
+    uint32_t ack_t_us;
     uint16_t cmd_seq; /* of the last command accepted */
     uint64_t cmd_us;  /* when it was, on the session's clock */
     uint64_t life_us; /* last sign of life of the session, real time */

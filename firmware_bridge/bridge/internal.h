@@ -21,6 +21,7 @@ void rtu_say(rtu_bridge *bridge, rtu_frame *frame, uint64_t now_us);
 void rtu_say_hello(rtu_bridge *bridge, uint64_t now_us);
 void rtu_say_pong(rtu_bridge *bridge, const rtu_frame *ping, uint64_t now_us);
 void rtu_say_ack(rtu_bridge *bridge, const rtu_frame *to, uint8_t status, uint64_t now_us);
+void rtu_say_ack_again(rtu_bridge *bridge, const rtu_frame *to); /* with the count and the time of the last OK */
 /* In lockstep the frame is also kept, for rtu_say_cached(). */
 void rtu_say_state(rtu_bridge *bridge, uint64_t now_us);
 /* The last STATE of this lockstep session, byte for byte; nothing when there is none. */

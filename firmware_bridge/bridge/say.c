@@ -53,6 +53,15 @@ void rtu_say_ack(rtu_bridge *bridge, const rtu_frame *to, uint8_t status, uint64
     rtu_say(bridge, &frame, now_us);
 }
 
+void rtu_say_ack_again(rtu_bridge *bridge, const rtu_frame *to) {
+    rtu_frame frame;
+    uint8_t wire[RTU_WIRE_MAX];
+    rtu_ack_pack(&(rtu_ack){.type = to->type, .status = RTU_STATUS_OK, .seq = to->seq}, &frame);
+    frame.seq = bridge->ack_seq;
+    frame.t_us = bridge->ack_t_us;
+    bridge->config.send(bridge->config.send_context, wire, rtu_frame_encode(&frame, wire));
+}
+
 static uint16_t command_age_ms(const rtu_bridge *bridge, uint64_t now_us) {
     const uint64_t age_ms = (rtu_session_clock(bridge, now_us) - bridge->cmd_us) / 1000u;
     return bridge->commanded && age_ms < RTU_AGE_NONE ? (uint16_t)age_ms : RTU_AGE_NONE;

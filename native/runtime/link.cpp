@@ -138,8 +138,12 @@ void Link::accept_last() noexcept {
 // Repeats the question, unchanged, until a frame of answer_type comes. For ACK: the one of this question.
 LinkStatus Link::ask(rtu_frame* question, uint8_t answer_type, int64_t timeout_ns, rtu_frame* answer) noexcept {
   Encoded encoded;
-  // In lockstep no real time is on the wire: what ends a session carries the time of the frame before it.
-  encode(question, lockstep_ ? encoded_us_ : now_us(), &encoded);
+  encode(question, now_us(), &encoded);
+  return ask(encoded, question->type, answer_type, timeout_ns, answer);
+}
+
+LinkStatus Link::ask(const Encoded& encoded, uint8_t type, uint8_t answer_type, int64_t timeout_ns,
+                     rtu_frame* answer) noexcept {
   const int64_t give_up_ns = clock_.now() + timeout_ns;
   for (;;) {
     int64_t now = clock_.now();
@@ -153,7 +157,7 @@ LinkStatus Link::ask(rtu_frame* question, uint8_t answer_type, int64_t timeout_n
       if (answer->type != answer_type) continue;
       rtu_ack ack;
       if (answer_type != RTU_TYPE_ACK) return LinkStatus::kOk;
-      if (rtu_ack_unpack(answer, &ack) && ack.type == question->type && ack.seq == encoded.seq) {
+      if (rtu_ack_unpack(answer, &ack) && ack.type == type && ack.seq == encoded.seq) {
         last_ack_status = ack.status;
         return ack.status == RTU_STATUS_OK ? LinkStatus::kOk : LinkStatus::kRefused;
       }
@@ -220,6 +224,7 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
   received.restart();
   if (session > last_session) last_session = session;
   lockstep_ = lockstep;
+  disarming_ = false;
   encode(&question, lockstep ? 0 : now_us(), &encoded);
   const int64_t give_up_ns = clock_.now() + timeout_ns;
   for (;;) {
@@ -240,9 +245,15 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
 }
 
 LinkStatus Link::disarm(int64_t timeout_ns) noexcept {
-  rtu_frame question;
-  rtu_empty_pack(RTU_TYPE_DISARM, &question);
-  const LinkStatus status = ask_ack(&question, timeout_ns);
+  rtu_frame frame;
+  if (!disarming_) {
+    rtu_empty_pack(RTU_TYPE_DISARM, &frame);
+    // In lockstep no real time is on the wire: what ends a session carries the time of the frame before it.
+    encode(&frame, lockstep_ ? encoded_us_ : now_us(), &disarm_);
+    disarming_ = true;
+  }
+  const LinkStatus status = ask(disarm_, RTU_TYPE_DISARM, RTU_TYPE_ACK, timeout_ns, &frame);
+  if (status != LinkStatus::kTimeout) disarming_ = false;
   if (status == LinkStatus::kOk) lockstep_ = false;
   return status;
 }

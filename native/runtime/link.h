@@ -75,7 +75,7 @@ class Link {
   LinkStatus hello(int64_t timeout_ns, rtu_hello* out) noexcept;
   LinkStatus describe(const rtu_hello& hello, int64_t timeout_ns, rtu_row* rows) noexcept;  // n_obs + n_act rows
   LinkStatus arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept;
-  LinkStatus disarm(int64_t timeout_ns) noexcept;
+  LinkStatus disarm(int64_t timeout_ns) noexcept;  // after a timeout, again: the same frame once more
   LinkStatus clear_fault(int64_t timeout_ns) noexcept;
   // Until STATE says ESTOP; true only then.
   bool estop(int64_t timeout_ns) noexcept;
@@ -105,6 +105,10 @@ class Link {
  private:
   bool lockstep_ = false;    // the session is, until DISARM is acknowledged
   uint32_t encoded_us_ = 0;  // time stamp of the newest frame
+  bool disarming_ = false;   // disarm_ waits for its answer
+  Encoded disarm_;
+  LinkStatus ask(const Encoded& encoded, uint8_t type, uint8_t answer_type, int64_t timeout_ns,
+                 rtu_frame* answer) noexcept;
   LinkStatus ask(rtu_frame* question, uint8_t answer_type, int64_t timeout_ns, rtu_frame* answer) noexcept;
   LinkStatus ask_ack(rtu_frame* question, int64_t timeout_ns) noexcept;
   bool next_frame(rtu_frame* out) noexcept;
