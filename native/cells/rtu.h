@@ -268,42 +268,94 @@ void clear_state(const Rtu<T>& cell) {
   zero(cell.h2, units);
 }
 
-// First half: applies the pending steps a (one per set; 0 moves nothing), finds the next state from input x and the output y.
-// `periods` is the step's length in nominal periods.
+// Moves nu_log and theta_log by the pending steps a (one per set; 0 moves nothing).
 template <class T>
-void predict(const Rtu<T>& cell, const T* a, T periods) {
-  const kernels::Kernels<T>& kernel = *cell.kernels;
-  const RtuConfig& config = cell.config;
-  for (int s = 0; s < config.sets; ++s) {
+void move_poles(const Rtu<T>& cell, const T* a) {
+  for (int s = 0; s < cell.config.sets; ++s) {
     if (a[s] == T(0)) continue;
-    kernel.add(cell.poles, a[s], cell.traces.z_nu[s], cell.nu_log);
-    kernel.add(cell.poles, a[s], cell.traces.z_theta[s], cell.theta_log);
-  }
-  kernel.coefficients(cell.poles, cell.nu_log, cell.theta_log, periods, cell.c);
-  kernel.forward(cell.block, a, cell.x, cell.u1, cell.u2);
-  kernel.state(cell.poles, config.members, config.kind == CellKind::linear, config.activation, cell.c, cell.h1, cell.h2,
-               cell.u1, cell.u2, cell.k1, cell.k2, cell.y1, cell.y2, cell.s1, cell.s2);
-  const int32_t n = config.units();
-  if (config.members == 1) {
-    memcpy(cell.y, cell.y1, static_cast<size_t>(n) * sizeof(T));
-    memcpy(cell.y + n, cell.y2, static_cast<size_t>(n) * sizeof(T));
-  } else {
-    for (int32_t i = 0; i < n; ++i) {
-      cell.y[i] = cell.y1[unit_at(cell, i)];
-      cell.y[n + i] = cell.y2[unit_at(cell, i)];
-    }
+    cell.kernels->add(cell.poles, a[s], cell.traces.z_nu[s], cell.nu_log);
+    cell.kernels->add(cell.poles, a[s], cell.traces.z_theta[s], cell.theta_log);
   }
 }
 
 // The pending steps without a state step.
 template <class T>
 void apply_pending(const Rtu<T>& cell, const T* a) {
-  for (int s = 0; s < cell.config.sets; ++s) {
-    if (a[s] == T(0)) continue;
-    cell.kernels->add(cell.poles, a[s], cell.traces.z_nu[s], cell.nu_log);
-    cell.kernels->add(cell.poles, a[s], cell.traces.z_theta[s], cell.theta_log);
-  }
+  move_poles(cell, a);
   cell.kernels->apply(cell.block, a);
+}
+
+// The next state k from h and u = W x, and the output y in canonical order.
+template <class T>
+void find_state(const Rtu<T>& cell) {
+  const RtuConfig& config = cell.config;
+  cell.kernels->state(cell.poles, config.members, config.kind == CellKind::linear, config.activation, cell.c, cell.h1,
+                      cell.h2, cell.u1, cell.u2, cell.k1, cell.k2, cell.y1, cell.y2, cell.s1, cell.s2);
+  const int32_t n = config.units();
+  if (config.members == 1) {
+    memcpy(cell.y, cell.y1, static_cast<size_t>(n) * sizeof(T));
+    memcpy(cell.y + n, cell.y2, static_cast<size_t>(n) * sizeof(T));
+    return;
+  }
+  for (int32_t i = 0; i < n; ++i) {
+    cell.y[i] = cell.y1[unit_at(cell, i)];
+    cell.y[n + i] = cell.y2[unit_at(cell, i)];
+  }
+}
+
+// k becomes h. By itself it ends an evaluation step: the state moves on, the traces do not.
+template <class T>
+void advance_state(const Rtu<T>& cell) {
+  const size_t bytes = static_cast<size_t>(cell.poles) * static_cast<size_t>(cell.config.members) * sizeof(T);
+  memcpy(cell.h1, cell.k1, bytes);
+  memcpy(cell.h2, cell.k2, bytes);
+}
+
+// First half: applies the pending steps a, finds the next state from input x, and the output y.
+// `periods` is the step's length in nominal periods.
+template <class T>
+void predict(const Rtu<T>& cell, const T* a, T periods) {
+  move_poles(cell, a);
+  cell.kernels->coefficients(cell.poles, cell.nu_log, cell.theta_log, periods, cell.c);
+  cell.kernels->forward(cell.block, a, cell.x, cell.u1, cell.u2);
+  find_state(cell);
+}
+
+// The poles' part of the second half, and the end of the step.
+template <class T>
+void learn_poles(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
+  const bool linear = cell.config.kind == CellKind::linear;
+  cell.kernels->learn_units(cell.poles, cell.config.members, cell.config.sets, advance_first, cell.c, cell.h1, cell.h2,
+                            cell.u1, cell.u2, linear ? nullptr : cell.s1, linear ? nullptr : cell.s2, cell.traces,
+                            sets);
+  advance_state(cell);
+}
+
+// Second half after predict(): eligibilities and traces (kernels.h, learn_linear); then k becomes h. sets[s].norm is
+// the block's sum |z|.
+template <class T>
+void learn(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
+  if (cell.config.kind == CellKind::linear)
+    cell.kernels->learn_linear(cell.block, advance_first, cell.c, cell.x, sets);
+  else
+    cell.kernels->learn_nonlinear(cell.block, advance_first, cell.c, cell.x, cell.s1, cell.s2, sets);
+  learn_poles(cell, advance_first, sets);
+}
+
+// predict() and learn() in TD order, where nothing has to happen between them: in one pass over memory for the linear
+// RTU with one set. The same bits.
+template <class T>
+void step(const Rtu<T>& cell, const T* a, T periods, kernels::SetCotangent<T>* sets) {
+  if (cell.config.kind != CellKind::linear || cell.config.sets != 1) {
+    predict(cell, a, periods);
+    learn(cell, false, sets);
+    return;
+  }
+  move_poles(cell, a);
+  cell.kernels->coefficients(cell.poles, cell.nu_log, cell.theta_log, periods, cell.c);
+  cell.kernels->step_linear(cell.block, a, cell.c, cell.x, cell.u1, cell.u2, sets);
+  find_state(cell);
+  learn_poles(cell, false, sets);
 }
 
 // The cotangent of the cell's own variables from that of its output, dy (2n) canonical: e1, e2 (G, P).
@@ -316,31 +368,6 @@ void cotangent(const Rtu<T>& cell, const T* s1, const T* s2, const T* dy, T* e1,
     e1[at] = linear ? dy[i] * s1[at] : dy[i];
     e2[at] = linear ? dy[n + i] * s2[at] : dy[n + i];
   }
-}
-
-// Second half after predict(): eligibilities and traces (kernels.h, learn_linear); then k becomes h. sets[s].norm is the block's sum |z|.
-template <class T>
-void learn(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
-  const kernels::Kernels<T>& kernel = *cell.kernels;
-  const RtuConfig& config = cell.config;
-  const bool linear = config.kind == CellKind::linear;
-  if (linear)
-    kernel.learn_linear(cell.block, advance_first, cell.c, cell.x, sets);
-  else
-    kernel.learn_nonlinear(cell.block, advance_first, cell.c, cell.x, cell.s1, cell.s2, sets);
-  kernel.learn_units(cell.poles, config.members, config.sets, advance_first, cell.c, cell.h1, cell.h2, cell.u1, cell.u2,
-                     linear ? nullptr : cell.s1, linear ? nullptr : cell.s2, cell.traces, sets);
-  const size_t bytes = static_cast<size_t>(cell.poles) * static_cast<size_t>(config.members) * sizeof(T);
-  memcpy(cell.h1, cell.k1, bytes);
-  memcpy(cell.h2, cell.k2, bytes);
-}
-
-// An evaluation step ends here: the state moves on, the traces do not.
-template <class T>
-void advance_state(const Rtu<T>& cell) {
-  const size_t bytes = static_cast<size_t>(cell.poles) * static_cast<size_t>(cell.config.members) * sizeof(T);
-  memcpy(cell.h1, cell.k1, bytes);
-  memcpy(cell.h2, cell.k2, bytes);
 }
 
 // One set's Adam step over all parameters of the cell.

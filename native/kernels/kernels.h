@@ -90,10 +90,12 @@ struct Kernels {
   void (*learn_nonlinear)(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, const T* s1,
                           const T* s2, SetCotangent<T>* sets);
   // Linear RTU, one eligibility set: forward() and learn_linear() in TD order in one pass over memory, the same bits.
-  void (*step_linear)(const Block<T>& block, const T* a, const Coefficients<T>& c, const T* x, T* u1, T* u2, SetCotangent<T>* sets);
+  void (*step_linear)(const Block<T>& block, const T* a, const Coefficients<T>& c, const T* x, T* u1, T* u2,
+                      SetCotangent<T>* sets);
   // Linear RTU, supervised SGD without eligibilities (sets = 0), one step behind: traces take in px with c, W moves by the cotangent `scaled`
   // (e times the step) through them, then u = W x; x null: no forward pass.
-  void (*step_sgd)(const Block<T>& block, const Coefficients<T>& c, const T* px, const SetCotangent<T>& scaled, const T* x, T* u1, T* u2);
+  void (*step_sgd)(const Block<T>& block, const Coefficients<T>& c, const T* px, const SetCotangent<T>& scaled,
+                   const T* x, T* u1, T* u2);
   // learn for nu_log and theta_log. s1, s2 are null for the linear RTU.
   void (*learn_units)(int32_t poles, int32_t members, int32_t n_sets, bool advance_first, const Coefficients<T>& c,
                       const T* h1, const T* h2, const T* u1, const T* u2, const T* s1, const T* s2,

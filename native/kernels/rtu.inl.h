@@ -35,7 +35,8 @@ struct PassOfMember {
 // One member of one block: t and w walk its traces and weights. x is the newest input, px the one that the traces have still to take in.
 // Stream: scalars from one input to the next where traces and weights lie side by side and the width is known; 0: as the arguments say.
 template <class T, int V, int E, unsigned Do, int Stream>
-RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, int32_t trace_step, T* weights, int32_t weight_step, int32_t d, const T* x, const T* px) {
+RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, int32_t trace_step, T* weights, int32_t weight_step,
+                            int32_t d, const T* x, const T* px) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   constexpr bool moves = (Do & (kPending | kDirect)) != 0, traces = (Do & (kDirect | kLearn | kAdvance)) != 0;
@@ -104,7 +105,8 @@ RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, int32_t trace_step,
 
 // The whole block. c (with kAdvance) are the coefficients of the step whose input is px.
 template <class T, int V, int E, unsigned Do, int Stream>
-void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, const Coefficients<T>* c, const T* px, SetCotangent<T>* sets) {
+void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, const Coefficients<T>* c, const T* px,
+                 SetCotangent<T>* sets) {
   typedef Lanes<T, V> L;
   constexpr bool contracts = (Do & (kDirect | kLearn)) != 0;
   const int32_t poles = block.blocks * V, d = block.inputs, members = block.members;
@@ -135,7 +137,8 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
       if (advances || (Do & kAdvance) == 0)
         pass_member<T, V, E, Do, Stream>(of, t, block.trace_step, w, block.weight_step, d, x, px);
       else
-        pass_member<T, V, E, Do & ~(kAdvance | kFirst), Stream>(of, t, block.trace_step, w, block.weight_step, d, x, px);
+        pass_member<T, V, E, Do & ~(kAdvance | kFirst), Stream>(of, t, block.trace_step, w, block.weight_step, d, x,
+                                                                px);
       if constexpr ((Do & kForward) != 0) {
         L::store(u1 + at, of.u1);
         L::store(u2 + at, of.u2);
@@ -147,7 +150,8 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
 }
 
 template <class T, int V, int E, unsigned Do>
-void pass(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, const Coefficients<T>* c, const T* px, SetCotangent<T>* sets) {
+void pass(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, const Coefficients<T>* c, const T* px,
+          SetCotangent<T>* sets) {
   constexpr int stream = (4 + 2 * E) * V;
   if (block.members == 1 && block.trace_step == stream)
     pass_blocks<T, V, E, Do, stream>(block, a, x, u1, u2, c, px, sets);
@@ -182,7 +186,8 @@ void apply(const Block<T>& block, const T* a) {
 }
 
 template <class T, int V>
-void learn_linear(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, SetCotangent<T>* sets) {
+void learn_linear(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x,
+                  SetCotangent<T>* sets) {
   constexpr unsigned then = kLearn | kAdvance, first = then | kFirst;
   if (block.sets == 0)
     pass<T, V, 0, kAdvance>(block, nullptr, nullptr, nullptr, nullptr, &c, x, sets);
@@ -196,14 +201,16 @@ void learn_linear(const Block<T>& block, bool advance_first, const Coefficients<
 
 // forward() and learn_linear() in TD order at one go: the same bits, one stream of 6 loads and 6 stores.
 template <class T, int V>
-void step_linear(const Block<T>& block, const T* a, const Coefficients<T>& c, const T* x, T* u1, T* u2, SetCotangent<T>* sets) {
+void step_linear(const Block<T>& block, const T* a, const Coefficients<T>& c, const T* x, T* u1, T* u2,
+                 SetCotangent<T>* sets) {
   pass<T, V, 1, kPending | kForward | kLearn | kAdvance>(block, a, x, u1, u2, &c, x, sets);
 }
 
 // Supervised SGD without eligibilities, one step behind: the traces take in px, the weights move by the scaled cotangent of that step, then u = W x.
 // 4 loads and 4 stores, 20 operations. x null: no forward pass.
 template <class T, int V>
-void step_sgd(const Block<T>& block, const Coefficients<T>& c, const T* px, const SetCotangent<T>& scaled, const T* x, T* u1, T* u2) {
+void step_sgd(const Block<T>& block, const Coefficients<T>& c, const T* px, const SetCotangent<T>& scaled, const T* x,
+              T* u1, T* u2) {
   SetCotangent<T> set = scaled;
   if (x != nullptr)
     pass<T, V, 0, kDirect | kForward | kAdvance | kFirst>(block, nullptr, x, u1, u2, &c, px, &set);

@@ -379,20 +379,19 @@ T learn_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t 
   return w + kernel.decay_add((dense.rows + V - 1) / V * V, decay, c, dense.z_b[set]);
 }
 
-// z <- gamma lambda z + gradient for every set, RTRL traces advanced; norm[h] is sum |z| over all that optimiser h moves.
+// The cell's sets with the cotangents kept and the decay of each.
 template <class T>
-void learn(const Network<T>& net, bool advance_first, T* norm) {
-  const NetworkConfig& config = net.config;
-  SetCotangent<T> sets[kMaxSets] = {};
-  for (int h = 0; h < config.heads; ++h) norm[h] = T(0);
-  if (config.cell.kind != CellKind::none) {
-    for (int h = 0; h < config.heads; ++h) {
-      const int32_t kind = net.head[h].first_kind;
-      sets[h] = {net.e1[kind], net.e2[kind], static_cast<T>(config.head[h].decay_recurrent), T(0)};
-    }
-    cells::learn(net.cell, advance_first, sets);
-    for (int h = 0; h < config.heads; ++h) norm[h] += sets[h].norm;
+void fill_sets(const Network<T>& net, SetCotangent<T>* sets) {
+  for (int h = 0; h < net.config.heads; ++h) {
+    const int32_t kind = net.head[h].first_kind;
+    sets[h] = {net.e1[kind], net.e2[kind], static_cast<T>(net.config.head[h].decay_recurrent), T(0)};
   }
+}
+
+// Body and heads: z <- gamma lambda z + gradient; adds to norm.
+template <class T>
+void learn_body(const Network<T>& net, T* norm) {
+  const NetworkConfig& config = net.config;
   for (int h = 0; h < config.heads; ++h) {
     const int32_t kind = net.head[h].first_kind;
     const T body = static_cast<T>(config.head[h].decay_body), top = static_cast<T>(config.head[h].decay_head);
@@ -400,6 +399,35 @@ void learn(const Network<T>& net, bool advance_first, T* norm) {
       norm[h] += learn_dense(*net.kernels, net.layer[l].dense, h, body, net.layer[l].cot[kind], net.layer[l].input);
     norm[h] += learn_dense(*net.kernels, net.head[h].dense, 0, top, net.head[h].cot[kind], net.head[h].input);
   }
+}
+
+// z <- gamma lambda z + gradient for every set, RTRL traces advanced; norm[h] is sum |z| over all that optimiser h
+// moves.
+template <class T>
+void learn(const Network<T>& net, bool advance_first, T* norm) {
+  SetCotangent<T> sets[kMaxSets] = {};
+  if (net.config.cell.kind != CellKind::none) {
+    fill_sets(net, sets);
+    cells::learn(net.cell, advance_first, sets);
+  }
+  for (int h = 0; h < net.config.heads; ++h) norm[h] = sets[h].norm;
+  learn_body(net, norm);
+}
+
+// predict() and learn() in TD order at one go, the same bits; for learners whose output need not leave in between.
+template <class T>
+void step(const Network<T>& net, T periods, T* norm) {
+  if (net.config.cell.kind == CellKind::none) {
+    predict(net, periods);
+    learn(net, false, norm);
+    return;
+  }
+  SetCotangent<T> sets[kMaxSets] = {};
+  fill_sets(net, sets);
+  cells::step(net.cell, net.pending, periods, sets);
+  forward_body(net, static_cast<const T*>(net.cell.y));
+  for (int h = 0; h < net.config.heads; ++h) norm[h] = sets[h].norm;
+  learn_body(net, norm);
 }
 
 template <class T>

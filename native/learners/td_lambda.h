@@ -71,10 +71,9 @@ Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
   } else {
     memcpy(input_of(td.net), x, static_cast<size_t>(td.config.inputs) * sizeof(T));
   }
-  predict(td.net, T(1));
-  const double v = static_cast<double>(td.net.head[0].y[0]);
   T norm[kMaxSets];
-  learn(td.net, false, norm);
+  step(td.net, T(1), norm);
+  const double v = static_cast<double>(td.net.head[0].y[0]);
   td.net.head[0].cot[0][0] = T(1);
   remember(td.net, features_of(td.net), static_cast<const T*>(td.net.cell.s1), static_cast<const T*>(td.net.cell.s2));
   double delta = 0;
