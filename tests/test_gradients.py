@@ -23,6 +23,8 @@ from reference import rtu as oracle
 import rtu_edge as rtu
 from rtu_edge import _core
 
+pytestmark = pytest.mark.arm
+
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 CLASSES = {"linear": rtu.LinearRTU, "nonlinear": rtu.NonlinearRTU}
 DTYPES = ["float64", "float32"]
@@ -134,6 +136,7 @@ def test_oracle_any_size_float64(kind: str, activation: str, n: int, d: int, see
     assert wrong(follow(cell, activation, x, w, {20}), TOLERANCE["float64"]) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("steps", [200, 1000])
 @pytest.mark.parametrize(("n", "d"), [(64, 16), (129, 65)])
@@ -324,6 +327,7 @@ def test_initial_distributions() -> None:
     assert np.abs(np.corrcoef(p["W1"].ravel(), p["W2"].ravel())[0, 1]) < 5 / np.sqrt(n * d)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", _core.available_isas())
 def test_every_instruction_set(isa: str) -> None:
     """The float32 tests above again, with each set of kernels that this machine can run (double has scalar code only)."""

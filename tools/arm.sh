@@ -1,7 +1,7 @@
 #!/bin/sh
 # rtu_edge as an ARM machine (Raspberry Pi, Jetson) runs it: tools/arm.sh wheel | test [pytest arguments].
 #   wheel  dist/*aarch64.whl: cross-compiled; on an ARM host simply compiled
-#   test   the Python tests marked `arm`, with that wheel, under emulation; on an ARM host natively
+#   test   the Python tests marked `arm` and not `slow`, with that wheel, under emulation; on an ARM host natively
 # Set up by `tools/setup.sh test`. What is downloaded stays in .cache/arm.
 set -eu
 cd "$(dirname "$0")/.."
@@ -106,7 +106,7 @@ run_tests() {
     [ -n "$files" ] || die "no test is marked arm"
     if [ "$(uname -m)" = aarch64 ]; then
         # shellcheck disable=SC2086
-        exec "$host" -m pytest -m arm $files "$@"
+        exec "$host" -m pytest -m "arm and not slow" $files "$@"
     fi
     lay_root
     lay_site
@@ -116,7 +116,7 @@ run_tests() {
         --python-version 3.11 --platform linux_aarch64 --only-binary=:all: "$cache"/wheel/*.whl
     # shellcheck disable=SC2086
     PYTHONPATH=$site PYTHONDONTWRITEBYTECODE=1 OPENBLAS_NUM_THREADS=1 exec qemu-aarch64 -cpu $cpu -L "$root" \
-        "$root/usr/bin/$python" -P -m pytest -p no:cacheprovider -m arm $files "$@"
+        "$root/usr/bin/$python" -P -m pytest -p no:cacheprovider -m "arm and not slow" $files "$@"
 }
 
 case $goal in
