@@ -8,19 +8,44 @@ namespace {
 
 using rtu::kernels::AdamStep;
 
-template <class T, int V, int E>
-void dense_forward_sets(int32_t rows, int32_t stride, T* w, T* const* z, const T* a, const T* x, T* y) {
+// R rows at once, so that x is read once for all of them.
+template <class T, int V, int E, int R>
+RTU_INLINE void dense_forward_rows(int32_t stride, T* w, T* const* z, const T* a, const T* x, T* y) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
-  for (int32_t i = 0; i < rows; ++i, w += stride) {
-    F sum = L::all(T(0));
-    for (int32_t j = 0; j < stride; j += V) {
-      F weight = L::load(w + j);
-      for (int s = 0; s < E; ++s) weight += a[s] * L::load(z[s] + static_cast<int64_t>(i) * stride + j);
-      if constexpr (E > 0) L::store(w + j, weight);
-      sum += weight * L::load(x + j);
+  F sum[R] = {}, pending[E > 0 ? E : 1];
+  const T* zs[E > 0 ? E : 1];
+  for (int s = 0; s < E; ++s) {
+    pending[s] = L::all(a[s]);
+    zs[s] = z[s];
+  }
+  for (int32_t j = 0; j < stride; j += V) {
+    const F input = L::load(x + j);
+    for (int r = 0; r < R; ++r) {
+      const int64_t at = static_cast<int64_t>(r) * stride + j;
+      F weight = L::load(w + at);
+      for (int s = 0; s < E; ++s) weight += pending[s] * L::load(zs[s] + at);
+      if constexpr (E > 0) L::store(w + at, weight);
+      sum[r] += weight * input;
     }
-    y[i] = L::sum(sum);
+  }
+  for (int r = 0; r < R; ++r) y[r] = L::sum(sum[r]);
+}
+
+template <class T, int V, int E>
+void dense_forward_sets(int32_t rows, int32_t stride, T* w, T* const* z, const T* a, const T* x, T* y) {
+  constexpr int R = 4;
+  T* zi[E > 0 ? E : 1];
+  for (int32_t i = 0; i < rows;) {
+    const int64_t at = static_cast<int64_t>(i) * stride;
+    for (int s = 0; s < E; ++s) zi[s] = z[s] + at;
+    if (i + R <= rows) {
+      dense_forward_rows<T, V, E, R>(stride, w + at, zi, a, x, y + i);
+      i += R;
+    } else {
+      dense_forward_rows<T, V, E, 1>(stride, w + at, zi, a, x, y + i);
+      ++i;
+    }
   }
 }
 
@@ -36,19 +61,28 @@ void dense_forward(int32_t rows, int32_t stride, int32_t n_sets, T* w, T* const*
     dense_forward_sets<T, V, 2>(rows, stride, w, z, a, x, y);
 }
 
-template <class T, int V, int C>
-RTU_INLINE void dense_backward_some(int32_t rows, int32_t stride, const T* w, const T* const* c, T* const* dx) {
+// J vectors of dx at once for C cotangents: the weights are read in runs of J vectors.
+template <class T, int V, int C, int J>
+RTU_INLINE void dense_backward_columns(int32_t rows, int32_t stride, const T* w, const T* const* c, T* const* dx,
+                                       int32_t at) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
-  for (int32_t j = 0; j < stride; j += V) {
-    F sum[C];
-    for (int k = 0; k < C; ++k) sum[k] = L::all(T(0));
-    for (int32_t i = 0; i < rows; ++i) {
-      const F weight = L::load(w + static_cast<int64_t>(i) * stride + j);
-      for (int k = 0; k < C; ++k) sum[k] += weight * c[k][i];
-    }
-    for (int k = 0; k < C; ++k) L::store(dx[k] + j, sum[k]);
+  F sum[C][J] = {};
+  for (int32_t i = 0; i < rows; ++i) {
+    const T* row = w + static_cast<int64_t>(i) * stride + at;
+    for (int k = 0; k < C; ++k)
+      for (int j = 0; j < J; ++j) sum[k][j] += L::load(row + j * V) * c[k][i];
   }
+  for (int k = 0; k < C; ++k)
+    for (int j = 0; j < J; ++j) L::store(dx[k] + at + j * V, sum[k][j]);
+}
+
+template <class T, int V, int C>
+void dense_backward_some(int32_t rows, int32_t stride, const T* w, const T* const* c, T* const* dx) {
+  constexpr int J = 4;
+  int32_t at = 0;
+  for (; at + J * V <= stride; at += J * V) dense_backward_columns<T, V, C, J>(rows, stride, w, c, dx, at);
+  for (; at < stride; at += V) dense_backward_columns<T, V, C, 1>(rows, stride, w, c, dx, at);
 }
 
 template <class T, int V>
@@ -61,19 +95,33 @@ void dense_backward(int32_t rows, int32_t stride, const T* w, int32_t n_c, const
     dense_backward_some<T, V, 3>(rows, stride, w, c, dx);
 }
 
-template <class T, int V>
-T dense_learn(int32_t rows, int32_t stride, T decay, const T* c, const T* x, T* z) {
+template <class T, int V, int R>
+RTU_INLINE void dense_learn_rows(int32_t stride, T decay, const T* c, const T* x, T* z, Vec<T, V>& norm) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
-  F norm = L::all(T(0));
-  for (int32_t i = 0; i < rows; ++i, z += stride) {
-    for (int32_t j = 0; j < stride; j += V) {
-      const F next = decay * L::load(z + j) + c[i] * L::load(x + j);
-      L::store(z + j, next);
-      norm += L::abs(next);
+  F sum[R] = {}, cotangent[R];
+  for (int r = 0; r < R; ++r) cotangent[r] = L::all(c[r]);
+  for (int32_t j = 0; j < stride; j += V) {
+    const F input = L::load(x + j);
+    for (int r = 0; r < R; ++r) {
+      T* at = z + static_cast<int64_t>(r) * stride + j;
+      const F next = decay * L::load(at) + cotangent[r] * input;
+      L::store(at, next);
+      sum[r] += L::abs(next);
     }
   }
-  return L::sum(norm);
+  for (int r = 0; r < R; ++r) norm += sum[r];
+}
+
+template <class T, int V>
+T dense_learn(int32_t rows, int32_t stride, T decay, const T* c, const T* x, T* z) {
+  constexpr int R = 4;
+  Vec<T, V> norm = Lanes<T, V>::all(T(0));
+  int32_t i = 0;
+  for (; i + R <= rows; i += R)
+    dense_learn_rows<T, V, R>(stride, decay, c + i, x, z + static_cast<int64_t>(i) * stride, norm);
+  for (; i < rows; ++i) dense_learn_rows<T, V, 1>(stride, decay, c + i, x, z + static_cast<int64_t>(i) * stride, norm);
+  return Lanes<T, V>::sum(norm);
 }
 
 template <class T, int V>

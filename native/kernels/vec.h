@@ -108,16 +108,16 @@ struct Lanes {
       return y;
     }
   }
-  // Sum of the lanes, pairwise: the same tree for every width.
+  // Sum of the lanes, pairwise: upper half onto lower half, the same tree for every width.
   static RTU_INLINE T sum(F x) {
     if constexpr (V == 1) {
       return x;
+    } else if constexpr (V == 4) {
+      return (x[0] + x[2]) + (x[1] + x[3]);
     } else {
-      T part[V];
-      __builtin_memcpy(part, &x, sizeof x);
-      for (int half = V / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; ++i) part[i] += part[i + half];
-      return part[0];
+      Vec<T, V / 2> half[2];
+      __builtin_memcpy(half, &x, sizeof x);
+      return Lanes<T, V / 2>::sum(half[0] + half[1]);
     }
   }
   // x as it is, rounded: keeps the compiler from contracting the product that made it into a multiply-add.
