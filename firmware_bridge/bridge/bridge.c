@@ -126,6 +126,8 @@ static outcome arm(rtu_bridge *bridge, const happening *h) {
     bridge->fault = 0;
     bridge->tx_seq = 0;
     bridge->state_owed = wanted.lockstep;
+    /* Like virtual time, the count of episodes starts again: no earlier session shows in the bytes of this one. */
+    if (wanted.lockstep) bridge->episode = 0;
     return ack(bridge, h);
 }
 

@@ -13,10 +13,6 @@ from rtu_edge.log import RunFolder
 
 __all__ = ["stretch"]
 
-# Far from any that the device may have been left in: RESET to the number under way is refused, and asked again with the
-# next one, which would be other bytes.
-FIRST_EPISODE = 20_000
-
 
 def stretch(
     config: Config, device: job.Connection, agent: Any, seed: int, session: int | None, steps: int
@@ -36,7 +32,7 @@ def stretch(
         "clock": runtime.Clock.LOCKSTEP,
         "seed": seed,
         "session": session,
-        "first_episode": FIRST_EPISODE,
+        "first_episode": 1,
         "steps": steps,
         "seconds": 0.0,
         "target_return": None,
