@@ -291,6 +291,12 @@ def test_body_backward_is_the_derivative() -> None:
     assert relative(found, np.array(wanted)) < 1e-12
 
 
+def test_layer_by_hand() -> None:
+    """Weights (1, -1) of input 3: mean 0, variance 9; the negative half is leaked."""
+    out = body.Body([(np.array([[1.0], [-1.0]]), np.zeros(2))]).forward(np.array([3.0]))
+    np.testing.assert_allclose(out, np.array([3.0, -0.03]) / np.sqrt(9 + 1e-5), rtol=1e-14)
+
+
 # --- optimisers: two steps by hand on two weights ---
 
 Z = {"a": np.array([0.5, -2.0]), "b": np.array([0.25])}

@@ -232,7 +232,7 @@ class StreamAC:
         periods: time since the last observation in nominal time steps.
         """
         v = self.value
-        out = self._see(observation, periods)  # h, traces and v(s') with w_t
+        self._see(observation, periods)  # h, traces and v(s') with w_t
         self.delta = 0.0
         if update:
             r = self.reward_scaler(reward) if self.c.scale_reward else reward
@@ -240,7 +240,7 @@ class StreamAC:
         self.critic.advance(self.g_value)
         bonus = self.c.entropy * float(np.sign(self.delta))
         self.actor.advance(None if replaced else {k: g + bonus * self.g_entropy[k] for k, g in self.g_log_pi.items()})
-        self._remember(action, out)  # cotangents with w_t, the weights that saw s'
+        self._remember(action)  # cotangents with w_t, the weights that saw s'
         moving = [] if not update else [self.critic] if replaced else [self.critic, self.actor]
         add(self.p, *[each.step(self.delta) for each in moving])
         if terminated or truncated:
@@ -254,15 +254,14 @@ class StreamAC:
             self.value = float(self.critic_head.forward()[0])
             self._remember(action)
 
-    def _see(self, observation: Array, periods: float = 1.0) -> Array:
+    def _see(self, observation: Array, periods: float = 1.0) -> None:
         x = self.normalizer(observation) if self.c.normalize_observation else observation
         for trunk in self.trunks:
             trunk.forward(x, periods)
         self.value = float(self.critic_head.forward()[0])
-        return self.actor_head.forward()
 
-    def _remember(self, action: Any, out: Array | None = None) -> None:
-        out = self.actor_head.forward() if out is None else out
+    def _remember(self, action: Any) -> None:
+        out = self.actor_head.forward()
         if self.c.discrete:
             _, d_log_pi, _, d_entropy = softmax_policy(out, int(action))
         else:
