@@ -18,7 +18,7 @@ import pytest
 
 import rtu_edge as rtu
 import rtu_edge.cli
-from rtu_edge import job, runtime
+from rtu_edge import job, plants, runtime
 from rtu_edge.config import load_config, parse_config
 from rtu_edge.demo import Options, demo_config
 from rtu_edge.device import SimulatedDevice
@@ -342,6 +342,19 @@ def test_the_configured_limits_reach_the_wire() -> None:
     assert len(same) > 100
     steps = np.diff(records["executed"][:, 0])[np.diff(records["episode"].astype(int)) == 0]
     assert np.abs(steps).max() <= 50.0 * 0.02 + 1e-4
+
+
+@pytest.mark.parametrize("plant", plants.names())
+def test_every_plant_is_a_device_that_one_can_learn_on(plant: str) -> None:
+    config = parse_config(SIMULATED, [f"device.plant={plant}", "loop.clock=lockstep"])
+    with job.connect(config) as device:
+        sheet = plants.sheet(plant)
+        assert [row.name for row in device.observations] == [row.name for row in sheet.observations]
+        assert [row.unit for row in device.actuators] == [row.unit for row in sheet.actuators]
+        agent = job.make_agent(config, device)
+        outcome = job.run_loop(device, agent, job.loop_config(config, device, steps=100))
+    assert outcome.result.steps == 100
+    assert np.isfinite(outcome.records["reward"]).all()
 
 
 def test_a_learner_that_does_not_fit_is_a_configuration_error() -> None:

@@ -38,7 +38,7 @@ static const rtu_plant_parameter kParameters[] = {
 #define ROW_COS {"cos_theta", "1", -1.0f, 1.0f, RTU_SAFE_NONE, 0.0f}
 #define ROW_SIN {"sin_theta", "1", -1.0f, 1.0f, RTU_SAFE_NONE, 0.0f}
 #define ROW_OMEGA {"theta_dot", "rad/s", -OMEGA_MAX, OMEGA_MAX, RTU_SAFE_NONE, 0.0f}
-#define ROW_TORQUE {"torque", "N m", -TORQUE_MAX, TORQUE_MAX, RTU_SAFE_OFF, 0.0f}
+#define ROW_TORQUE {"torque", "Nm", -TORQUE_MAX, TORQUE_MAX, RTU_SAFE_OFF, 0.0f}
 
 static const rtu_plant_row kRows[] = {ROW_COS, ROW_SIN, ROW_TORQUE};
 static const rtu_plant_row kRowsFull[] = {ROW_COS, ROW_SIN, ROW_OMEGA, ROW_TORQUE};

@@ -33,6 +33,7 @@ plant = "cartpole"                # sees position and angle, moves a force
 
 [loop]
 clock = "lockstep"                # virtual time, as fast as the link allows
+ttl_ms = 200                      # the most that the device grants: a shared computer may stall for longer than 60 ms
 
 [limits.force]
 min = -10.0
