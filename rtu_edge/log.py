@@ -203,14 +203,16 @@ class RunFolder:
 
 def machine() -> dict[str, str]:
     """What this machine is, for a report."""
-    facts = {
+    from rtu_edge import _core
+
+    return {
         "processor": _processor(),
         "cores": str(len(os.sched_getaffinity(0))),
+        "instruction_set": _core.isa,
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
-    return facts
 
 
 def resident_bytes() -> int:

@@ -137,7 +137,7 @@ def _run(out: Console, settings: Config, device: job.Connection, agent: Any, nam
             folder.arrays["learning_episodes"] = outcome.episodes
         summary.seconds = time.monotonic() - begin
         summary.headline = (
-            f"{result.steps:,} steps, {result.episodes:,} episodes; ended by {result.reason.value}. {result.message}"
+            f"{result.steps:,} steps, {result.episodes:,} episodes; the end: {result.message or result.reason.value}."
         )
         folder.save_arrays()
         folder.save_summary(summary)

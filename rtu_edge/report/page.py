@@ -65,9 +65,10 @@ td.mark { width: 26px; font-weight: 700 } td.mark.good { color: var(--good) } td
 .facts td:first-child { color: var(--muted); white-space: nowrap; width: 1%; padding-right: 22px }
 .facts td { overflow-wrap: anywhere }
 .wide { columns: 3; column-gap: 36px; font-size: 14px; margin-top: 8px }
-.wide div { padding: 4px 0; break-inside: avoid; overflow-wrap: anywhere }
+.wide div { padding: 4px 0; break-inside: avoid; overflow-wrap: anywhere; display: grid;
+  grid-template-columns: 10.5em 1fr }
 .wide span, .counters span { color: var(--muted) }
-.wide span { display: inline-block; min-width: 9.5em; padding-right: 8px }
+.wide i { font-style: normal }
 .counters { display: flex; flex-wrap: wrap; gap: 6px 28px; font-size: 14px; margin-top: 14px; font-variant-numeric: tabular-nums }
 .counters b { font-weight: 600 }
 pre { font: 12.5px/1.55 ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace;
@@ -109,7 +110,7 @@ def page(summary: Summary, arrays: Mapping[str, Array], config: str) -> str:
         _timing(summary, data),
         '<div class="pair">',
         _facts("Device", _device(summary)),
-        _facts("Machine", summary.machine),
+        _facts("Machine", {_plain(key): value for key, value in summary.machine.items()}),
         "</div>",
         _facts("Learner", _learner(summary), wide=True),
         _config(config),
@@ -210,7 +211,7 @@ def _episode(summary: Summary, arrays: dict[str, Array]) -> str:
     names = " and ".join(figures.tidy(row.name) for row in summary.observations)
     seconds = f"{len(records) * summary.period_s:.1f} s" if summary.period_s else f"{len(records)} steps"
     note = f"{seconds}. All that the policy sees: {names}."
-    return _section("The last whole episode", note, figures.episodes_svg(summary, records))
+    return _section("The last episode", note, figures.episodes_svg(summary, records))
 
 
 def _timing(summary: Summary, arrays: Mapping[str, Array]) -> str:
@@ -275,7 +276,7 @@ def _facts(title: str, facts: Mapping[str, str], wide: bool = False) -> str:
     if not facts:
         return ""
     if wide:
-        cells = "".join(f"<div><span>{_text(key)}</span> {_text(value)}</div>" for key, value in facts.items())
+        cells = "".join(f"<div><span>{_text(key)}</span><i>{_text(value)}</i></div>" for key, value in facts.items())
         return f'<section><h2>{title}</h2><div class="wide">{cells}</div></section>'
     rows = "".join(f"<tr><td>{_text(key)}</td><td>{_text(value)}</td></tr>" for key, value in facts.items())
     return f'<section><h2>{title}</h2><table class="facts">{rows}</table></section>'
