@@ -53,13 +53,15 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.timing
 def test_help_answers_at_once() -> None:
-    command = [sys.executable, "-m", "rtu_edge.cli", "--help"]
-    times = []
+    """Beside a process that only imports numpy and click, in turns, so that a slow machine is slow for both."""
+    commands = {"help": ["-m", "rtu_edge.cli", "--help"], "bare": ["-c", "import numpy, click"]}
+    best = dict.fromkeys(commands, float("inf"))
     for _ in range(5):
-        begin = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        times.append(time.perf_counter() - begin)
-    assert min(times) < 0.6
+        for name, arguments in commands.items():
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+            best[name] = min(best[name], time.perf_counter() - begin)
+    assert best["help"] < 2.0 * best["bare"]
 
 
 @pytest.mark.parametrize(
