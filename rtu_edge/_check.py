@@ -12,9 +12,7 @@ import numpy.typing as npt
 
 from rtu_edge.errors import ConfigError
 
-__all__ = ["check_choice", "check_int", "check_keys", "check_number", "check_sections", "check_seed", "check_signal"]
-
-_FLOAT_MAX = float(np.finfo(np.float32).max)
+__all__ = ["check_choice", "check_int", "check_keys", "check_number", "check_sections", "check_seed"]
 
 
 def check_int(name: str, value: object, low: int, high: int) -> int:
@@ -38,17 +36,6 @@ def check_number(name: str, value: object, low: float, high: float, *, open_low:
         raise ConfigError(
             f"{name} = {value!r}: expected a number {'above' if open_low else 'from'} {low:g} to {high:g}"
         )
-    return number
-
-
-def check_signal(name: str, value: object) -> float:
-    """A reward or cumulant: finite, also in single precision, where 1e39 would be infinite and end in every weight."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        number = float("nan")
-    if isinstance(value, str) or not abs(number) <= _FLOAT_MAX:
-        raise ValueError(f"{name} = {value!r}: expected a finite number from {-_FLOAT_MAX:.3g} to {_FLOAT_MAX:.3g}")
     return number
 
 

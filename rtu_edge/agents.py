@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core, checkpoint
-from rtu_edge._check import check_choice, check_int, check_keys, check_number, check_sections, check_seed, check_signal
+from rtu_edge._check import check_choice, check_int, check_keys, check_number, check_sections, check_seed
 from rtu_edge.cells import cell_config
 from rtu_edge.errors import ConfigError
 
@@ -301,11 +301,7 @@ class StreamAC(_Learner):
         Raises:
             ValueError: shape, dtype or value of the observation; nothing has changed.
         """
-        self._check_observation(observation)
-        self._core.begin()
-        action = self._core.predict(observation, True, 1.0)
-        self._core.learn(0.0, False, False, None, True)
-        return action
+        return self._core.reset(observation)
 
     def step(self, observation: npt.ArrayLike, reward: float, terminated: bool = False, truncated: bool = False) -> Any:
         """Learns from the transition into this observation; returns the next action.
@@ -320,10 +316,76 @@ class StreamAC(_Learner):
             ValueError: shape, dtype or value; nothing has changed.
             RuntimeError: no episode is under way; call reset().
         """
-        reward = check_signal("reward", reward)
-        action = self.predict(observation)
-        self.learn(reward, terminated, truncated)
-        return action
+        return self._core.step(observation, reward, terminated, truncated)
+
+    def run(
+        self,
+        observations: npt.ArrayLike,
+        rewards: npt.ArrayLike,
+        terminated: npt.ArrayLike | None = None,
+        truncated: npt.ArrayLike | None = None,
+        executed: npt.ArrayLike | None = None,
+    ) -> Array:
+        """Many steps in one call, to the bit what as many calls of step() do: for logs, replay and work off the robot.
+
+        A row after an end, and the first row where no episode is under way, starts an episode as reset() does; its
+        reward is not used. Given the observations and rewards of a run that began in this state, the actions are those
+        of that run. Other threads of Python go on meanwhile, but may not use this learner.
+
+        Args:
+            observations: (k, d).
+            rewards: (k,) of the transition into each row.
+            terminated: (k,) bool; None: nowhere.
+            truncated: (k,) bool; None: nowhere.
+            executed: (k, action_size), or (k,) for discrete actions: what was really done before each row, where that
+                was not this learner's choice; as for learn().
+
+        Returns:
+            Actions (k, action_size), or (k,) int64.
+
+        Raises:
+            ValueError: shape, dtype or value of an argument; nothing has changed.
+            RuntimeError: learn() is due.
+        """
+        actions: Array = self._core.run(observations, rewards, terminated, truncated, executed)
+        return actions
+
+    def bind(self, observation_buffer: Array, action_buffer: Array) -> None:
+        """Names the arrays that reset_bound() and step_bound() read and write in place; both are kept.
+
+        Args:
+            observation_buffer: (d,) of this learner's dtype, contiguous.
+            action_buffer: (action_size,) of this learner's dtype, contiguous, writable; (1,) for a discrete action,
+                whose index it then holds.
+
+        Raises:
+            ValueError: another dtype, shape or layout: nothing is ever converted here.
+        """
+        self.__dict__.update(self._core.bind(observation_buffer, action_buffer))
+
+    # bind() puts functions of the core in the place of these two, on the instance: no Python code runs in a bound step.
+    def reset_bound(self) -> None:
+        """As reset(): reads the bound observation, writes the first action into the bound buffer.
+
+        Raises:
+            ValueError: the observation is not finite; nothing has changed.
+            RuntimeError: bind() was not called before.
+        """
+        raise RuntimeError("reset_bound() before bind(): call bind(observation_buffer, action_buffer) first")
+
+    def step_bound(self, reward: float, terminated: bool = False, truncated: bool = False) -> None:
+        """As step(): learns from the transition into the bound observation, writes the next action.
+
+        Args:
+            reward: of the transition.
+            terminated: as for step().
+            truncated: as for step().
+
+        Raises:
+            ValueError: the observation or the reward is not finite; nothing has changed.
+            RuntimeError: bind() was not called before, or no episode is under way.
+        """
+        raise RuntimeError("step_bound() before bind(): call bind(observation_buffer, action_buffer) first")
 
     def predict(self, observation: npt.ArrayLike, explore: bool = True, *, periods: float = 1.0) -> Any:
         """First half of a step: advances the state and chooses the action, which may leave at once.
@@ -339,10 +401,6 @@ class StreamAC(_Learner):
             ValueError: shape, dtype or value; nothing has changed.
             RuntimeError: learn() is due, or no episode is under way.
         """
-        if self._core.phase == 2:
-            raise RuntimeError("predict() twice: learn() comes between two predictions that explore")
-        if explore and self._core.phase == 0:
-            raise RuntimeError("no episode is under way: call reset(observation) first")
         return self._core.predict(observation, explore, check_number("periods", periods, 0.0, 1e3, open_low=True))
 
     def learn(
@@ -365,15 +423,9 @@ class StreamAC(_Learner):
             ValueError: a value that is not finite; nothing has changed, learn() is still due.
             RuntimeError: predict() was not called before.
         """
-        reward = check_signal("reward", reward)
-        if self._core.phase != 2:
-            raise RuntimeError("learn() without predict(): a step is predict(), then learn()")
         if executed is not None and self.discrete:
             executed = check_int("executed", executed, 0, self._config["n_actions"] - 1)
-        self._core.learn(reward, bool(terminated), bool(truncated), executed, True)
-
-    def _check_observation(self, observation: npt.ArrayLike) -> None:
-        _core.check_vector(observation, self.observation_size, "observation")
+        self._core.learn(reward, terminated, truncated, executed, True)
 
     @property
     def last_action_sample(self) -> Array:
@@ -444,7 +496,45 @@ class TDPredictor(_Learner):
         Raises:
             ValueError: shape, dtype or value; nothing has changed.
         """
-        return float(self._core.step(x, check_signal("cumulant", cumulant)))
+        return float(self._core.step(x, cumulant))
+
+    def run(self, x: npt.ArrayLike, cumulants: npt.ArrayLike) -> Array:
+        """Many steps in one call, to the bit what as many calls of step() do.
+
+        Other threads of Python go on meanwhile, but may not use this learner.
+
+        Args:
+            x: (k, n_inputs).
+            cumulants: (k,) the signal that arrived with each row.
+
+        Returns:
+            v of each row (k,).
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed.
+        """
+        values: Array = self._core.run(x, cumulants)
+        return values
+
+    def bind(self, x_buffer: Array) -> None:
+        """Names the array that step_bound() reads in place; it is kept.
+
+        Args:
+            x_buffer: (n_inputs,) of this learner's dtype, contiguous.
+
+        Raises:
+            ValueError: another dtype, shape or layout: nothing is ever converted here.
+        """
+        self.__dict__.update(self._core.bind(x_buffer))
+
+    def step_bound(self, cumulant: float) -> float:
+        """As step(), with the bound x.
+
+        Raises:
+            ValueError: x or the cumulant is not finite; nothing has changed.
+            RuntimeError: bind() was not called before.
+        """
+        raise RuntimeError("step_bound() before bind(): call bind(x_buffer) first")
 
     def reset(self) -> None:
         """A new stream: state, traces and eligibilities to zero; weights stay."""
@@ -523,6 +613,47 @@ class OnlineRegressor(_Learner):
             RuntimeError: predict() was not called before.
         """
         return float(self._core.learn(target))
+
+    def run(self, x: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Array, Array]:
+        """Many steps in one call, to the bit what as many pairs of predict() and learn() do.
+
+        Other threads of Python go on meanwhile, but may not use this learner.
+
+        Args:
+            x: (k, n_inputs).
+            targets: (k, n_outputs).
+
+        Returns:
+            Predictions (k, n_outputs), each before its target was learned from, and losses (k,).
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed.
+            RuntimeError: learn() is due.
+        """
+        predictions, losses = self._core.run(x, targets)
+        return predictions, losses
+
+    def bind(self, x_buffer: Array, prediction_buffer: Array, target_buffer: Array) -> None:
+        """Names the arrays that step_bound() reads and writes in place; they are kept.
+
+        Args:
+            x_buffer: (n_inputs,) of this learner's dtype, contiguous.
+            prediction_buffer: (n_outputs,) the same, writable.
+            target_buffer: (n_outputs,) the same.
+
+        Raises:
+            ValueError: another dtype, shape or layout: nothing is ever converted here.
+        """
+        self.__dict__.update(self._core.bind(x_buffer, prediction_buffer, target_buffer))
+
+    def step_bound(self) -> float:
+        """As predict(), then learn(), with the bound arrays; returns the loss.
+
+        Raises:
+            ValueError: x or the target is not finite; nothing has changed.
+            RuntimeError: bind() was not called before, or learn() is due.
+        """
+        raise RuntimeError("step_bound() before bind(): call bind(x_buffer, prediction_buffer, target_buffer) first")
 
     def reset(self) -> None:
         """A new sequence: state and traces to zero; weights stay."""

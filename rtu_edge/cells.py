@@ -85,6 +85,27 @@ class _Cell:
         """
         return self._core.step(x)
 
+    def bind(self, x_buffer: Array, y_buffer: Array) -> None:
+        """Names the arrays that step_bound() reads and writes in place; both are kept.
+
+        Args:
+            x_buffer: (d,) of this cell's dtype, contiguous.
+            y_buffer: (2n,) the same, writable.
+
+        Raises:
+            ValueError: another dtype, shape or layout: nothing is ever converted here.
+        """
+        self.__dict__.update(self._core.bind(x_buffer, y_buffer))
+
+    def step_bound(self) -> None:
+        """As step(): reads the bound x, writes the bound y.
+
+        Raises:
+            ValueError: x is not finite; nothing has changed.
+            RuntimeError: bind() was not called before.
+        """
+        raise RuntimeError("step_bound() before bind(): call bind(x_buffer, y_buffer) first")
+
     def gradient(self, dL_dy: npt.ArrayLike) -> dict[str, Array]:
         """Gradient of this step's loss for every parameter, through the traces. Exact while parameters stand still.
 

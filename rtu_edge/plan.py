@@ -1,18 +1,52 @@
-"""What a learner will take, before anything is allocated: bytes, operations per step, named sections."""
+"""What a learner will take: bytes, operations and named sections before anything is allocated, time by a trial."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rtu_edge import _core
-from rtu_edge._check import check_choice
+from rtu_edge._check import check_choice, check_number
 from rtu_edge.agents import _KINDS
 from rtu_edge.errors import ConfigError
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "StepTimes", "plan"]
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Time of one step on this machine: medians, steps one after the other, caches warm.
+
+    Attributes:
+        predict_us: first half, up to the action.
+        traces_us: traces and eligibilities, what the deadline rule never drops.
+        update_us: the weights' step, what it drops when time is short.
+        isa: the instruction set that ran.
+    """
+
+    predict_us: float
+    traces_us: float
+    update_us: float
+    isa: str
+
+    @property
+    def step_us(self) -> float:
+        """A whole step."""
+        return self.predict_us + self.traces_us + self.update_us
+
+    @property
+    def rate_hz(self) -> float:
+        """The highest rate of a loop that does nothing but step the learner."""
+        return 1e6 / self.step_us
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.step_us:.3g} us per step ({self.isa}): predict {self.predict_us:.3g}, traces {self.traces_us:.3g}, "
+            f"update {self.update_us:.3g}; at most {self.rate_hz:.3g} steps/s"
+        )
 
 
 @dataclass(frozen=True)
@@ -24,17 +58,34 @@ class Plan:
         nbytes: bytes of the arena, exactly.
         flops: floating-point operations of "predict", "traces" and "update" in one step, leading terms (docs/math.md, 8).
         sections: (name, dtype, shape, bytes) of each named part.
+        times: of a step on this machine, after calibrate().
     """
 
     kind: str
     nbytes: int
     flops: dict[str, int]
     sections: list[tuple[str, str, tuple[int, ...], int]]
+    times: StepTimes | None = None
+    _native: tuple[dict[str, Any], str] = field(default_factory=lambda: ({}, "float32"), repr=False, compare=False)
 
     @property
     def flops_per_step(self) -> int:
         """All of one step's operations."""
         return sum(self.flops.values())
+
+    def calibrate(self, seconds: float = 0.2) -> Plan:
+        """This plan with `times`: builds the learner and runs it on a made-up stream for a while.
+
+        Args:
+            seconds: how long, 0 to 60.
+
+        Raises:
+            ConfigError: seconds out of range.
+        """
+        config, dtype = self._native
+        found = _core.calibrate(self.kind, config, dtype, check_number("seconds", seconds, 0.0, 60.0))
+        predict, traces, update = (nanoseconds / 1e3 for nanoseconds in found)
+        return replace(self, times=StepTimes(predict, traces, update, "scalar" if dtype == "float64" else _core.isa))
 
     def __str__(self) -> str:
         """A table for people."""
@@ -44,7 +95,8 @@ class Plan:
             for name, dtype, shape, nbytes in self.sections
         ]
         operations = ", ".join(f"{part} {count}" for part, count in self.flops.items())
-        return "\n".join([*rows, f"{self.kind}: {self.nbytes} bytes; operations per step: {operations}"])
+        rows.append(f"{self.kind}: {self.nbytes} bytes; operations per step: {operations}")
+        return "\n".join(rows if self.times is None else [*rows, str(self.times)])
 
 
 def _flops(config: Mapping[str, Any]) -> dict[str, int]:
@@ -68,7 +120,7 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def plan(kind: str | Mapping[str, Any] = "stream_ac", **arguments: Any) -> Plan:
+def plan(kind: str | Mapping[str, Any] = "stream_ac", *, calibrate: bool = False, **arguments: Any) -> Plan:
     """Plans a learner.
 
     >>> import rtu_edge as rtu
@@ -78,6 +130,7 @@ def plan(kind: str | Mapping[str, Any] = "stream_ac", **arguments: Any) -> Plan:
 
     Args:
         kind: "stream_ac", "td_predictor", "online_regressor", or a learner's `config`.
+        calibrate: also `times`, from a fifth of a second of steps.
         **arguments: those of the learner's class.
 
     Raises:
@@ -104,4 +157,5 @@ def plan(kind: str | Mapping[str, Any] = "stream_ac", **arguments: Any) -> Plan:
         raise ConfigError(f"{name}: {error}") from None
     nbytes, rows = _core.plan(name, found["config"], found["dtype"])
     sections = [(name, dtype.name, shape, size) for name, dtype, shape, size, _, _ in rows]
-    return Plan(name, nbytes, _flops(found["config"]), sections)
+    planned = Plan(name, nbytes, _flops(found["config"]), sections, None, (found["config"], found["dtype"]))
+    return planned.calibrate() if calibrate else planned

@@ -66,29 +66,4 @@ int available_kernels(const Kernels<float>** out) {
   return found;
 }
 
-unsigned long flush_denormals() {
-#if defined(__x86_64__)
-  const unsigned int state = __builtin_ia32_stmxcsr();
-  __builtin_ia32_ldmxcsr(state | 0x8040U);  // flush to zero, denormals are zero
-  return state;
-#elif defined(__aarch64__)
-  unsigned long state = 0;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(state));
-  __asm__ volatile("msr fpcr, %0" : : "r"(state | (1UL << 24U)));
-  return state;
-#else
-  return 0;
-#endif
-}
-
-void restore_denormals(unsigned long state) {
-#if defined(__x86_64__)
-  __builtin_ia32_ldmxcsr(static_cast<unsigned int>(state));
-#elif defined(__aarch64__)
-  __asm__ volatile("msr fpcr, %0" : : "r"(state));
-#else
-  (void)state;
-#endif
-}
-
 }  // namespace rtu::runtime

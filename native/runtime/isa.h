@@ -12,8 +12,4 @@ const kernels::Kernels<float>* choose_kernels(const char* forced, const char*& e
 // Names of the tables of this build that this processor runs, widest last; returns how many (at most 5).
 int available_kernels(const kernels::Kernels<float>** out);
 
-// Flush-to-zero for denormal numbers in this thread; returns the state before, for restore_denormals().
-unsigned long flush_denormals();
-void restore_denormals(unsigned long state);
-
 }  // namespace rtu::runtime

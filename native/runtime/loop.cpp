@@ -8,6 +8,7 @@
 #include <chrono>
 #include <limits>
 
+#include "native/runtime/denormals.h"
 #include "native/runtime/signals.h"
 
 namespace rtu::runtime {
@@ -114,7 +115,7 @@ void Loop::run() noexcept {
   clear_board();
   {
     const LinkOwner owner(link_);
-    set_flush_to_zero();
+    const DenormalsFlushed flushed;
     RealtimeRequest request = options_.realtime;
     request.realtime = request.realtime && options_.tick != TickSource::kLockstep;
     enter_realtime(request, &result_.privileges);

@@ -9,10 +9,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-#if defined(__SSE2__)
-#include <xmmintrin.h>
-#endif
-
 namespace rtu::runtime {
 namespace {
 
@@ -54,20 +50,6 @@ void enter_realtime(const RealtimeRequest& request, RealtimeReport* report) noex
   param.sched_priority = request.priority;
   const int error = pthread_setschedparam(pthread_self(), SCHED_FIFO | SCHED_RESET_ON_FORK, &param);
   if (error != 0) refused(report, "real-time priority (SCHED_FIFO)", error);
-}
-
-void set_flush_to_zero() noexcept {
-#if defined(__SSE2__)
-  _mm_setcsr(_mm_getcsr() | 0x8040u);  // flush to zero, denormals are zero
-#elif defined(__aarch64__)
-  uint64_t fpcr;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
-  __asm__ volatile("msr fpcr, %0" : : "r"(fpcr | (uint64_t{1} << 24)));
-#elif defined(__arm__) && defined(__VFP_FP__) && !defined(__SOFTFP__)
-  uint32_t fpscr;
-  __asm__ volatile("vmrs %0, fpscr" : "=r"(fpscr));
-  __asm__ volatile("vmsr fpscr, %0" : : "r"(fpscr | (1u << 24)));
-#endif
 }
 
 }  // namespace rtu::runtime

@@ -23,10 +23,6 @@ struct RealtimeReport {
 // For the calling thread.
 void enter_realtime(const RealtimeRequest& request, RealtimeReport* report) noexcept;
 
-// Denormals count as zero from here on, in this thread: traces and eligibilities decay into them, and each costs
-// a hundred cycles.
-void set_flush_to_zero() noexcept;
-
 }  // namespace rtu::runtime
 
 #endif

@@ -28,7 +28,7 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "demo": "Learn position-only cart-pole over a serial port, from scratch, and show the whole job.",
     "run": "Run the job that a TOML file describes, against a port or a simulated plant.",
-    "plan": "Print bytes, operations and sections of a learner before anything is allocated.",
+    "plan": "Print sections, bytes, operations and time per step of a learner.",
     "ports": "List serial ports, by their stable names, with what to know about each.",
     "estop": "Stop a device: succeeds only when the device says so.",
     "export": "Write a checkpoint's policy as ONNX.",

@@ -14,9 +14,14 @@ from rtu_edge.cli.common import overrides
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
 @click.option("--observations", type=click.IntRange(1), default=2, show_default=True, help="Width of the observation.")
 @click.option("--actuators", type=click.IntRange(1), default=1, show_default=True, help="Number of actuators.")
+@click.option(
+    "--calibrate/--no-calibrate", default=True, show_default=True, help="Measure a step's time on this machine, 0.2 s."
+)
 @overrides
-def command(config: Path | None, observations: int, actuators: int, overrides: tuple[str, ...]) -> None:
-    """Print bytes, operations and sections of a learner before anything is allocated.
+def command(
+    config: Path | None, observations: int, actuators: int, calibrate: bool, overrides: tuple[str, ...]
+) -> None:
+    """Print sections, bytes, operations and time per step of a learner.
 
     CONFIG is a TOML file with a [learner] section; without one the defaults are planned.
     """
@@ -32,4 +37,4 @@ def command(config: Path | None, observations: int, actuators: int, overrides: t
         arguments["n_actions"] = settings.learner.levels
     else:
         arguments["action_size"] = actuators
-    click.echo(str(rtu.plan("stream_ac", observation_size=observations, **arguments)))
+    click.echo(str(rtu.plan("stream_ac", observation_size=observations, calibrate=calibrate, **arguments)))

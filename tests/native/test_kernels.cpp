@@ -9,6 +9,7 @@
 #include "check.h"
 #include "native/core/checkpoint.h"
 #include "native/learners/td_lambda.h"
+#include "native/runtime/denormals.h"
 #include "native/runtime/isa.h"
 
 namespace {

@@ -1,4 +1,5 @@
-// StreamAC, TDPredictor, OnlineRegressor.
+// StreamAC.
+#include "native/bindings/python/calls.h"
 #include "native/bindings/python/configuration.h"
 #include "native/bindings/python/model.h"
 #include "native/runtime/policy.h"
@@ -7,12 +8,22 @@ namespace rtu::bindings {
 
 namespace {
 
+using core::Status;
 using learners::Phase;
+
+constexpr const char* kNoEpisode = "no episode is under way: call reset(observation) first";
+constexpr const char* kLearnIsDue = "predict() twice: learn() comes between two predictions that explore";
 
 class Agent : public Model {
  public:
+  virtual py::object reset(const py::object& observation) = 0;
+  virtual py::object step(const py::object& observation, const py::object& reward, bool terminated, bool truncated) = 0;
   virtual py::object predict(const py::object& observation, bool explore, double periods) = 0;
-  virtual void learn(double reward, bool terminated, bool truncated, const py::object& executed, bool update) = 0;
+  virtual void learn(const py::object& reward, bool terminated, bool truncated, const py::object& executed,
+                     bool update) = 0;
+  virtual py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
+                         const py::object& truncated, const py::object& executed) = 0;
+  virtual py::dict bind(const py::object& self, const py::object& observation, const py::object& action) = 0;
   virtual void begin() = 0;
   virtual int phase() const = 0;
   virtual py::object last_sample() const = 0;
@@ -31,32 +42,100 @@ class AgentOf final : public Agent {
     learners::init(agent_, seed);
   }
 
-  void flush() override { learners::flush(agent_); }
+  py::object reset(const py::object& observation) override {
+    check_free();
+    const Numbers<T> x(observation, {agent_.config.observations}, "observation");
+    T action[learners::kMaxActions];
+    check(start(x.data(), action), "reset");
+    return action_object(action);
+  }
+
+  py::object step(const py::object& observation, const py::object& reward, bool terminated, bool truncated) override {
+    check_order(true);
+    const double r = signal_of("reward", reward);
+    const Numbers<T> x(observation, {agent_.config.observations}, "observation");
+    T action[learners::kMaxActions];
+    const DenormalsFlushed flushed;
+    check(transition(x.data(), r, terminated, truncated, nullptr, action), "step");
+    return action_object(action);
+  }
 
   py::object predict(const py::object& observation, bool explore, double periods) override {
-    const auto x = vector_from<T>(observation, agent_.config.observations, "observation");
+    check_order(explore);
+    const Numbers<T> x(observation, {agent_.config.observations}, "observation");
     T action[learners::kMaxActions];
     const DenormalsFlushed flushed;
     check(learners::predict(agent_, x.data(), explore, static_cast<T>(periods), action), "predict");
     return action_object(action);
   }
 
-  void learn(double reward, bool terminated, bool truncated, const py::object& executed, bool update) override {
+  void learn(const py::object& reward, bool terminated, bool truncated, const py::object& executed,
+             bool update) override {
+    const double r = signal_of("reward", reward);
+    check_free();
+    if (agent_.phase() != Phase::predicted)
+      throw std::runtime_error("learn() without predict(): a step is predict(), then learn()");
     std::vector<T> done;
     if (!executed.is_none()) {
-      if (agent_.config.policy.discrete)
+      if (agent_.config.policy.discrete) {
         done.push_back(static_cast<T>(executed.cast<int>()));
-      else
-        done = vector_from<T>(executed, agent_.config.policy.width(), "executed");
+      } else {
+        const Numbers<T> given(executed, {width()}, "executed");
+        done.assign(given.data(), given.data() + given.size());
+      }
     }
     const DenormalsFlushed flushed;
-    check(learners::learn(agent_, reward, terminated, truncated, executed.is_none() ? nullptr : done.data(), update),
+    check(learners::learn(agent_, r, terminated, truncated, executed.is_none() ? nullptr : done.data(), update),
           "learn");
   }
 
-  void begin() override { learners::begin(agent_); }
+  py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
+                 const py::object& truncated, const py::object& executed) override {
+    check_free();
+    if (agent_.phase() == Phase::predicted) throw std::runtime_error(kLearnIsDue);
+    const Numbers<T> x(observations, {kAny, agent_.config.observations}, "observations");
+    const py::ssize_t k = x.rows(), d = agent_.config.observations, a = width();
+    const Numbers<double> r(rewards, {k}, "rewards", static_cast<double>(FLT_MAX));
+    const Flags over(terminated, k, "terminated"), cut(truncated, k, "truncated");
+    const std::vector<T> done = executed_rows(executed, k);
+    std::vector<T> actions(static_cast<size_t>(k * a) + 1);
+    Status status = Status::ok;
+    {
+      const Released released(*this);
+      for (py::ssize_t i = 0; i < k && status == Status::ok; ++i) {
+        if (agent_.phase() == Phase::ended) learners::begin(agent_);
+        status = transition(x.data() + i * d, r.data()[i], over[i], cut[i],
+                            done.empty() ? nullptr : done.data() + i * a, actions.data() + i * a);
+      }
+    }
+    check(status, "run");
+    if (!agent_.config.policy.discrete) return py::array_t<T>({k, a}, actions.data());
+    py::array_t<int64_t> chosen(k);
+    for (py::ssize_t i = 0; i < k; ++i)
+      chosen.mutable_data()[i] = static_cast<int64_t>(actions[static_cast<size_t>(i)]);
+    return chosen;
+  }
+
+  py::dict bind(const py::object& self, const py::object& observation, const py::object& action) override {
+    auto bound = std::make_unique<Bound>();
+    bound->observation = Buffer<T>(observation, "observation_buffer", agent_.config.observations, false);
+    bound->action = Buffer<T>(action, "action_buffer", width(), true);
+    bound->model = this;
+    bound->owner = self;
+    const py::capsule capsule = capsule_of(std::move(bound));
+    py::dict functions;
+    functions["reset_bound"] = fast_function(Bound::reset_definition, capsule);
+    functions["step_bound"] = fast_function(Bound::step_definition, capsule);
+    return functions;
+  }
+
+  void begin() override {
+    check_free();
+    const DenormalsFlushed flushed;
+    learners::begin(agent_);
+  }
   int phase() const override { return static_cast<int>(agent_.phase()); }
-  py::object last_sample() const override { return array_from(agent_.action, agent_.config.policy.width()); }
+  py::object last_sample() const override { return array_from(agent_.action, width()); }
   learners::StepInfo info() const override { return *agent_.info; }
 
   runtime::Policy policy() override {
@@ -94,101 +173,116 @@ class AgentOf final : public Agent {
       out = {info.value, info.delta, info.step_size_actor, info.step_size_critic};
       return static_cast<const runtime::StepInfo*>(&out);
     };
-    policy.hash = [](void* self) noexcept { return static_cast<AgentOf*>(self)->hash(); };
+    policy.hash = [](void* self) noexcept { return static_cast<AgentOf*>(self)->hash_now(); };
     return policy;
   }
 
   static constexpr int kMaxObservations = 64;  // more than a STATE frame carries
 
+ protected:
+  void apply_pending() noexcept override { learners::flush(agent_); }
+
  private:
+  // What reset_bound() and step_bound() work on.
+  struct Bound {
+    AgentOf* model = nullptr;
+    py::object owner;  // keeps the model
+    Buffer<T> observation, action;
+
+    static PyObject* reset(PyObject* self, PyObject*) noexcept {
+      const Bound& bound = bound_of<Bound>(self);
+      if (bound.model->running()) return raise_runtime(kRunning);
+      const Status status = bound.model->start(bound.observation.data(), bound.action.data());
+      if (status == Status::ok) Py_RETURN_NONE;
+      return bound.refused(status, "reset_bound");
+    }
+
+    static PyObject* step(PyObject* self, PyObject* const* arguments, Py_ssize_t n, PyObject* keywords) noexcept {
+      const Bound& bound = bound_of<Bound>(self);
+      PyObject* given[3];
+      double reward = 0;
+      bool terminated = false, truncated = false;
+      if (!take_arguments("step_bound", {"reward", "terminated", "truncated"}, 1, arguments, n, keywords, given) ||
+          !take_signal("reward", given[0], &reward) || !take_flag(given[1], &terminated) ||
+          !take_flag(given[2], &truncated))
+        return nullptr;
+      if (const char* problem = bound.model->out_of_order(true)) return raise_runtime(problem);
+      const DenormalsFlushed flushed;
+      const Status status = bound.model->transition(bound.observation.data(), reward, terminated, truncated, nullptr,
+                                                    bound.action.data());
+      if (status == Status::ok) Py_RETURN_NONE;
+      return bound.refused(status, "step_bound");
+    }
+
+    PyObject* refused(Status status, const char* function) const noexcept {
+      return raise_for(status, function, "observation", observation.data(), model->agent_.config.observations);
+    }
+
+    static inline PyMethodDef reset_definition = {
+        "reset_bound", &Bound::reset, METH_NOARGS,
+        "reset_bound()\n--\n\nStarts an episode: reads the bound observation, writes the first action."};
+    static inline PyMethodDef step_definition =
+        fast_method("step_bound", &Bound::step,
+                    "step_bound(reward, terminated=False, truncated=False)\n--\n\n"
+                    "Learns from the transition into the bound observation, writes the next action.");
+  };
+
+  py::ssize_t width() const { return agent_.config.policy.width(); }
+
+  // Null, or why a prediction can't be now.
+  const char* out_of_order(bool explore) const noexcept {
+    if (running()) return kRunning;
+    if (agent_.phase() == Phase::predicted) return kLearnIsDue;
+    return explore && agent_.phase() == Phase::ended ? kNoEpisode : nullptr;
+  }
+  void check_order(bool explore) const {
+    if (const char* problem = out_of_order(explore)) throw std::runtime_error(problem);
+  }
+
+  // An episode's first observation: nothing to learn from yet.
+  Status start(const T* x, T* action) noexcept {
+    if (!learners::all_finite(x, agent_.config.observations)) return Status::non_finite;
+    const DenormalsFlushed flushed;
+    learners::begin(agent_);
+    return transition(x, 0, false, false, nullptr, action);
+  }
+
+  // One whole step. reward has been looked at.
+  Status transition(const T* x, double reward, bool terminated, bool truncated, const T* executed, T* action) noexcept {
+    const Status status = learners::predict(agent_, x, true, T(1), action);
+    if (core::failed(status)) return status;
+    return learners::learn(agent_, reward, terminated, truncated, executed);
+  }
+
+  // (k, width) of what was really done, or nothing.
+  std::vector<T> executed_rows(const py::object& executed, py::ssize_t k) const {
+    if (executed.is_none()) return {};
+    const bool discrete = agent_.config.policy.discrete;
+    const Numbers<T> given =
+        discrete ? Numbers<T>(executed, {k}, "executed") : Numbers<T>(executed, {k, width()}, "executed");
+    const std::string range = "an integer from 0 to " + std::to_string(agent_.config.policy.actions - 1);
+    for (py::ssize_t i = 0; discrete && i < k; ++i) {
+      const T value = given.data()[i];
+      if (!(value >= T(0) && value < static_cast<T>(agent_.config.policy.actions) && std::floor(value) == value))
+        given.refuse_element(i, "executed", range.c_str());
+    }
+    return std::vector<T>(given.data(), given.data() + given.size());
+  }
+
   static const learners::StreamAc<T>& of(void* self) { return static_cast<AgentOf*>(self)->agent_; }
 
   py::object action_object(const T* action) const {
     if (agent_.config.policy.discrete) return py::int_(static_cast<int>(action[0]));
-    return array_from(action, agent_.config.policy.width());
+    return array_from(action, width());
   }
 
   learners::StreamAc<T> agent_;
   runtime::StepInfo loop_info_{};
 };
 
-class Predictor : public Model {
- public:
-  virtual double step(const py::object& x, double cumulant) = 0;
-  virtual void begin() = 0;
-  virtual learners::StepInfo info() const = 0;
-};
-
-template <class T>
-class PredictorOf final : public Predictor {
- public:
-  PredictorOf(const learners::TdConfig& config, uint64_t seed) {
-    const auto* kernels = kernels_for<T>();
-    td_ = build(static_cast<uint32_t>(kernels->lanes),
-                [&](core::Builder& arena) { return learners::make_td<T>(arena, config); });
-    learners::bind_kernels(td_.net, kernels);
-    learners::init(td_, seed);
-  }
-  void flush() override { learners::flush(td_.net); }
-  double step(const py::object& x, double cumulant) override {
-    const auto input = vector_from<T>(x, td_.config.inputs, "x");
-    T value = 0;
-    const DenormalsFlushed flushed;
-    check(learners::step(td_, input.data(), cumulant, &value), "cumulant");
-    return static_cast<double>(value);
-  }
-  void begin() override { learners::begin(td_); }
-  learners::StepInfo info() const override { return *td_.info; }
-
- private:
-  learners::TdPredictor<T> td_;
-};
-
-class RegressorModel : public Model {
- public:
-  virtual py::object predict(const py::object& x) = 0;
-  virtual double learn(const py::object& target) = 0;
-  virtual void begin() = 0;
-  virtual learners::StepInfo info() const = 0;
-};
-
-template <class T>
-class RegressorOf final : public RegressorModel {
- public:
-  RegressorOf(const learners::RegressorConfig& config, uint64_t seed) {
-    const auto* kernels = kernels_for<T>();
-    model_ = build(static_cast<uint32_t>(kernels->lanes),
-                   [&](core::Builder& arena) { return learners::make_regressor<T>(arena, config); });
-    learners::bind_kernels(model_.net, kernels);
-    learners::init(model_, seed);
-  }
-  void flush() override { learners::flush(model_.net); }
-  py::object predict(const py::object& x) override {
-    const auto input = vector_from<T>(x, model_.config.inputs, "x");
-    std::vector<T> y(static_cast<size_t>(model_.config.outputs));
-    const DenormalsFlushed flushed;
-    check(learners::predict(model_, input.data(), y.data()), "predict");
-    return array_from(y.data(), model_.config.outputs);
-  }
-  double learn(const py::object& target) override {
-    std::vector<T> values;
-    if (!target.is_none()) values = vector_from<T>(target, model_.config.outputs, "target");
-    T loss = 0;
-    const DenormalsFlushed flushed;
-    check(learners::learn(model_, target.is_none() ? nullptr : values.data(), &loss), "learn");
-    return static_cast<double>(loss);
-  }
-  void begin() override { learners::begin(model_); }
-  learners::StepInfo info() const override { return *model_.info; }
-
- private:
-  learners::Regressor<T> model_;
-};
-
-template <class Base, template <class> class Of, class Config>
-std::unique_ptr<Base> make_model(const Config& config, const std::string& dtype, uint64_t seed) {
-  if (dtype == "float64") return std::make_unique<Of<double>>(config, seed);
-  return std::make_unique<Of<float>>(config, seed);
+std::unique_ptr<Agent> make_agent(const py::dict& config, const std::string& dtype, uint64_t seed) {
+  if (dtype == "float64") return std::make_unique<AgentOf<double>>(stream_ac_configuration(config), seed);
+  return std::make_unique<AgentOf<float>>(stream_ac_configuration(config), seed);
 }
 
 }  // namespace
@@ -200,35 +294,25 @@ void bind_agent(py::module_& m) {
       .def_readonly("step_size_actor", &learners::StepInfo::step_size_actor)
       .def_readonly("step_size_critic", &learners::StepInfo::step_size_critic);
   py::class_<Agent, Model>(m, "StreamAC")
-      .def(py::init([](const py::dict& config, const std::string& dtype, uint64_t seed) {
-             return make_model<Agent, AgentOf>(stream_ac_configuration(config), dtype, seed);
-           }),
-           py::arg("config"), py::arg("dtype"), py::arg("seed"))
+      .def(py::init(&make_agent), py::arg("config"), py::arg("dtype"), py::arg("seed"))
+      .def("reset", &Agent::reset, py::arg("observation"))
+      .def("step", &Agent::step, py::arg("observation"), py::arg("reward"), py::arg("terminated"), py::arg("truncated"))
       .def("predict", &Agent::predict, py::arg("observation"), py::arg("explore"), py::arg("periods"))
       .def("learn", &Agent::learn, py::arg("reward"), py::arg("terminated"), py::arg("truncated"), py::arg("executed"),
            py::arg("update"))
+      .def("run", &Agent::run, py::arg("observations"), py::arg("rewards"), py::arg("terminated"), py::arg("truncated"),
+           py::arg("executed"))
+      .def(
+          "bind",
+          [](const py::object& self, const py::object& observation, const py::object& action) {
+            return self.cast<Agent&>().bind(self, observation, action);
+          },
+          py::arg("observation_buffer"), py::arg("action_buffer"))
       .def("begin", &Agent::begin)
       .def("policy", &Agent::policy, py::keep_alive<0, 1>())
       .def_property_readonly("phase", &Agent::phase)
       .def_property_readonly("last_sample", &Agent::last_sample)
       .def_property_readonly("info", &Agent::info);
-  py::class_<Predictor, Model>(m, "TDPredictor")
-      .def(py::init([](const py::dict& config, const std::string& dtype, uint64_t seed) {
-             return make_model<Predictor, PredictorOf>(td_configuration(config), dtype, seed);
-           }),
-           py::arg("config"), py::arg("dtype"), py::arg("seed"))
-      .def("step", &Predictor::step, py::arg("x"), py::arg("cumulant"))
-      .def("begin", &Predictor::begin)
-      .def_property_readonly("info", &Predictor::info);
-  py::class_<RegressorModel, Model>(m, "OnlineRegressor")
-      .def(py::init([](const py::dict& config, const std::string& dtype, uint64_t seed) {
-             return make_model<RegressorModel, RegressorOf>(regressor_configuration(config), dtype, seed);
-           }),
-           py::arg("config"), py::arg("dtype"), py::arg("seed"))
-      .def("predict", &RegressorModel::predict, py::arg("x"))
-      .def("learn", &RegressorModel::learn, py::arg("target"))
-      .def("begin", &RegressorModel::begin)
-      .def_property_readonly("info", &RegressorModel::info);
 }
 
 }  // namespace rtu::bindings

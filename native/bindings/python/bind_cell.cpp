@@ -1,4 +1,5 @@
 // LinearRTU and NonlinearRTU by themselves: step, gradients through the traces.
+#include "native/bindings/python/calls.h"
 #include "native/bindings/python/configuration.h"
 #include "native/bindings/python/model.h"
 
@@ -11,6 +12,7 @@ class Cell : public Model {
   virtual py::object step(const py::object& x) = 0;
   virtual py::dict gradient(const py::object& dy) = 0;
   virtual py::object input_gradient(const py::object& dy) = 0;
+  virtual py::dict bind(const py::object& self, const py::object& x, const py::object& y) = 0;
   virtual void reset() = 0;
   virtual int64_t n_traces() const = 0;
 };
@@ -32,23 +34,17 @@ class CellOf final : public Cell {
     cells::init_rtu(cell_, rng);
   }
 
-  void flush() override {}
-
   py::object step(const py::object& x) override {
-    const auto input = vector_from<T>(x, cell_.config.inputs, "x");
-    const DenormalsFlushed flushed;
-    std::copy(input.begin(), input.end(), cell_.x);
-    const T nothing[kernels::kMaxSets] = {};
-    cells::predict(cell_, nothing, T(1));
-    kernels::SetCotangent<T> sets[kernels::kMaxSets] = {};
-    cells::learn(cell_, false, sets);
+    const Numbers<T> input(x, {cell_.config.inputs}, "x");
+    advance(input.data());
     return array_from(cell_.y, 2 * cell_.config.units());
   }
 
   py::dict gradient(const py::object& dy) override {
     const py::ssize_t n = cell_.config.units(), m = cell_.config.poles, d = cell_.config.inputs;
-    const auto cotangent = vector_from<T>(dy, 2 * n, "dL_dy");
+    const Numbers<T> cotangent(dy, {2 * n}, "dL_dy");
     py::array_t<T> nu(m), theta(m), W1({n, d}), W2({n, d});
+    const DenormalsFlushed flushed;
     cells::gradient(cell_, cotangent.data(), nu.mutable_data(), theta.mutable_data(), W1.mutable_data(),
                     W2.mutable_data());
     py::dict out;
@@ -60,10 +56,22 @@ class CellOf final : public Cell {
   }
 
   py::object input_gradient(const py::object& dy) override {
-    const auto cotangent = vector_from<T>(dy, 2 * cell_.config.units(), "dL_dy");
+    const Numbers<T> cotangent(dy, {2 * cell_.config.units()}, "dL_dy");
     py::array_t<T> dx(cell_.config.inputs);
+    const DenormalsFlushed flushed;
     cells::input_gradient(cell_, cotangent.data(), dx.mutable_data());
     return dx;
+  }
+
+  py::dict bind(const py::object& self, const py::object& x, const py::object& y) override {
+    auto bound = std::make_unique<Bound>();
+    bound->x = Buffer<T>(x, "x_buffer", cell_.config.inputs, false);
+    bound->y = Buffer<T>(y, "y_buffer", 2 * cell_.config.units(), true);
+    bound->model = this;
+    bound->owner = self;
+    py::dict functions;
+    functions["step_bound"] = fast_function(Bound::definition, capsule_of(std::move(bound)));
+    return functions;
   }
 
   void reset() override {
@@ -76,7 +84,42 @@ class CellOf final : public Cell {
     return per_weight * cell_.config.poles * cell_.config.inputs + 4LL * cell_.config.units();
   }
 
+ protected:
+  void apply_pending() noexcept override {}
+
  private:
+  struct Bound {
+    CellOf* model = nullptr;
+    py::object owner;  // keeps the model
+    Buffer<T> x, y;
+
+    static PyObject* step(PyObject* self, PyObject*) noexcept {
+      const Bound& bound = bound_of<Bound>(self);
+      CellOf& model = *bound.model;
+      const int32_t d = model.cell_.config.inputs;
+      for (int32_t i = 0; i < d; ++i)
+        if (!core::is_finite(bound.x.data()[i]))
+          return raise_for(core::Status::non_finite, "step_bound", "x", bound.x.data(), d);
+      model.advance(bound.x.data());
+      std::memcpy(bound.y.data(), model.cell_.y, 2 * static_cast<size_t>(model.cell_.config.units()) * sizeof(T));
+      Py_RETURN_NONE;
+    }
+
+    static inline PyMethodDef definition = {
+        "step_bound", &Bound::step, METH_NOARGS,
+        "step_bound()\n--\n\nAdvances state and traces by the bound x; writes the output to the bound y."};
+  };
+
+  // x has been looked at.
+  void advance(const T* x) noexcept {
+    const DenormalsFlushed flushed;
+    std::memcpy(cell_.x, x, static_cast<size_t>(cell_.config.inputs) * sizeof(T));
+    const T nothing[kernels::kMaxSets] = {};
+    cells::predict(cell_, nothing, T(1));
+    kernels::SetCotangent<T> sets[kernels::kMaxSets] = {};
+    cells::learn(cell_, false, sets);
+  }
+
   cells::Rtu<T> cell_;
 };
 
@@ -93,6 +136,12 @@ void bind_cell(py::module_& m) {
       .def("step", &Cell::step, py::arg("x"))
       .def("gradient", &Cell::gradient, py::arg("dL_dy"))
       .def("input_gradient", &Cell::input_gradient, py::arg("dL_dy"))
+      .def(
+          "bind",
+          [](const py::object& self, const py::object& x, const py::object& y) {
+            return self.cast<Cell&>().bind(self, x, y);
+          },
+          py::arg("x_buffer"), py::arg("y_buffer"))
       .def("reset", &Cell::reset)
       .def_property_readonly("n_traces", &Cell::n_traces);
 }

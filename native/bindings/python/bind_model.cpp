@@ -18,27 +18,6 @@ const kernels::Kernels<double>* kernels_for<double>() {
   return kernels::kScalarDouble;
 }
 
-namespace {
-
-template <class T>
-py::tuple plan_of(const std::string& kind, const py::dict& config) {
-  auto table = std::make_unique<core::SectionTable>();
-  core::Builder arena(nullptr, table.get(), static_cast<uint32_t>(kernels_for<T>()->lanes));
-  if (kind == "stream_ac")
-    (void)learners::make_stream_ac<T>(arena, stream_ac_configuration(config));
-  else if (kind == "td_predictor")
-    (void)learners::make_td<T>(arena, td_configuration(config));
-  else
-    (void)learners::make_regressor<T>(arena, regressor_configuration(config));
-  return py::make_tuple(arena.bytes(), section_rows(*table));
-}
-
-py::tuple plan(const std::string& kind, const py::dict& config, const std::string& dtype) {
-  return dtype == "float64" ? plan_of<double>(kind, config) : plan_of<float>(kind, config);
-}
-
-}  // namespace
-
 void bind_model(py::module_& m) {
   const char* forced = std::getenv("RTU_EDGE_ISA");
   const char* error = nullptr;
@@ -55,10 +34,6 @@ void bind_model(py::module_& m) {
   });
   m.attr("checkpoint_version") = core::kCheckpointVersion;
   m.attr("max_layers") = learners::kMaxLayers;
-
-  m.def("check_vector", [](const py::object& object, py::ssize_t n, const std::string& what) {
-    (void)vector_from<float>(object, n, what.c_str());
-  });
 
   // (status, version, text, sections): status 0 when the frame of the checkpoint is whole.
   m.def("open_checkpoint", [](const py::bytes& data) {
@@ -84,9 +59,6 @@ void bind_model(py::module_& m) {
     }
     return py::make_tuple(static_cast<int>(status), header.version, py::bytes(text), sections);
   });
-  // (bytes, sections) of a configuration, before anything is allocated.
-  m.def("plan", &plan, py::arg("kind"), py::arg("config"), py::arg("dtype"));
-
   py::class_<Model>(m, "Model")
       .def_property_readonly("nbytes", &Model::bytes)
       .def("hash", &Model::hash)

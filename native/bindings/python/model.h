@@ -12,15 +12,14 @@
 #include <string>
 #include <vector>
 
+#include "native/bindings/python/arrays.h"
 #include "native/core/checkpoint.h"
+#include "native/runtime/denormals.h"
 #include "native/runtime/isa.h"
 
 namespace rtu::bindings {
 
 namespace py = pybind11;
-
-// ValueError: what is wrong, what was given, what is allowed.
-[[noreturn]] inline void refuse(const std::string& message) { throw py::value_error(message); }
 
 // The kernels of float, chosen once; of double, always the scalar reference.
 template <class T>
@@ -30,17 +29,7 @@ const kernels::Kernels<float>* kernels_for<float>();
 template <>
 const kernels::Kernels<double>* kernels_for<double>();
 
-// Sets flush-to-zero for as long as it lives.
-class DenormalsFlushed {
- public:
-  DenormalsFlushed() : state_(runtime::flush_denormals()) {}
-  ~DenormalsFlushed() { runtime::restore_denormals(state_); }
-  DenormalsFlushed(const DenormalsFlushed&) = delete;
-  DenormalsFlushed& operator=(const DenormalsFlushed&) = delete;
-
- private:
-  unsigned long state_;
-};
+using runtime::DenormalsFlushed;
 
 struct FreeDeleter {
   void operator()(unsigned char* p) const { std::free(p); }
@@ -88,13 +77,28 @@ class Model {
   Model& operator=(const Model&) = delete;
 
   // Applies what is pending, so that weights and hashes do not depend on when one looks.
-  virtual void flush() = 0;
+  void flush() {
+    check_free();
+    settle();
+  }
 
   uint64_t bytes() const { return bytes_; }
   uint64_t hash() {
-    flush();
+    check_free();
+    return hash_now();
+  }
+  // Of a learner that its owner knows to be at rest: throws nothing.
+  uint64_t hash_now() noexcept {
+    settle();
     return core::state_hash(*table_, memory_.get());
   }
+
+  // run() works without the interpreter's lock: another thread of Python has to keep out until it is through.
+  void check_free() const {
+    if (running_) throw std::runtime_error(kRunning);
+  }
+  bool running() const noexcept { return running_; }
+  static constexpr const char* kRunning = "run() of this learner is under way in another thread";
 
   py::list sections() const { return section_rows(*table_); }
 
@@ -140,6 +144,26 @@ class Model {
   }
 
  protected:
+  virtual void apply_pending() noexcept = 0;
+
+  // For the time without the interpreter's lock: other threads of Python are kept out, denormals are flushed.
+  class Released {
+   public:
+    explicit Released(Model& model) : mark_(model.running_) {}
+
+   private:
+    struct Mark {
+      explicit Mark(bool& flag) : flag(flag) { flag = true; }
+      ~Mark() { flag = false; }
+      Mark(const Mark&) = delete;
+      Mark& operator=(const Mark&) = delete;
+      bool& flag;
+    };
+    Mark mark_;  // first and last, with the lock held
+    py::gil_scoped_release release_;
+    DenormalsFlushed flushed_;
+  };
+
   // Plans with `make(builder)` and binds with it again over fresh, zeroed memory.
   template <class Make>
   auto build(uint32_t lanes, Make make) {
@@ -155,6 +179,11 @@ class Model {
   }
 
  private:
+  void settle() noexcept {
+    const DenormalsFlushed flushed;
+    apply_pending();
+  }
+
   const core::Section& find(const std::string& name) const {
     for (int i = 0; i < table_->count; ++i)
       if (name == table_->sections[i].name) return table_->sections[i];
@@ -164,43 +193,8 @@ class Model {
   std::unique_ptr<core::SectionTable> table_;
   Memory memory_;
   uint64_t bytes_ = 0;
+  bool running_ = false;
 };
-
-// A vector of n finite numbers as T: any real array or sequence of the right length.
-template <class T>
-std::vector<T> vector_from(const py::handle& object, py::ssize_t n, const char* what) {
-  const py::array a = py::array::ensure(object);
-  if (!a) {
-    PyErr_Clear();
-    refuse(std::string(what) + ": expected an array of " + std::to_string(n) + " numbers");
-  }
-  const char kind = a.dtype().kind();
-  if (kind != 'f' && kind != 'i' && kind != 'u' && kind != 'b')
-    refuse(std::string(what) + ": expected real numbers (float32 or float64), got dtype " +
-           std::string(py::str(a.dtype())));
-  if (a.ndim() != 1 || a.shape(0) != n) {
-    const std::string shape = py::str(a.attr("shape"));
-    refuse(std::string(what) + ": expected shape (" + std::to_string(n) + ",), got " + shape);
-  }
-  // To double by numpy, to T by hand: numpy warns where a cast to float overflows, and a warning may be an error there.
-  using Converted = py::array_t<double, py::array::c_style | py::array::forcecast>;
-  const auto values = Converted::ensure(a);
-  if (!values) PyErr_Clear();
-  std::vector<T> out(static_cast<size_t>(n));
-  for (py::ssize_t i = 0; i < n; ++i) {
-    const double value = values ? values.data()[i] : HUGE_VAL;
-    if (!(std::fabs(value) <= static_cast<double>(std::numeric_limits<T>::max())))
-      refuse(std::string(what) + "[" + std::to_string(i) + "] is " + std::string(py::str(a[py::int_(i)])) +
-             ": expected a finite number");
-    out[static_cast<size_t>(i)] = static_cast<T>(value);
-  }
-  return out;
-}
-
-template <class T>
-py::array_t<T> array_from(const T* data, py::ssize_t n) {
-  return py::array_t<T>(n, data);
-}
 
 inline void check(core::Status status, const char* what) {
   if (status == core::Status::ok) return;

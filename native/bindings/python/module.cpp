@@ -5,6 +5,8 @@ namespace rtu::bindings {
 void bind_model(pybind11::module_& m);
 void bind_cell(pybind11::module_& m);
 void bind_agent(pybind11::module_& m);
+void bind_signal(pybind11::module_& m);
+void bind_plan(pybind11::module_& m);
 }  // namespace rtu::bindings
 void bind_loop(pybind11::module_& m);
 
@@ -12,5 +14,7 @@ PYBIND11_MODULE(_core, m) {
   rtu::bindings::bind_model(m);
   rtu::bindings::bind_cell(m);
   rtu::bindings::bind_agent(m);
+  rtu::bindings::bind_signal(m);
+  rtu::bindings::bind_plan(m);
   bind_loop(m);
 }

@@ -1,0 +1,188 @@
+// Arrays of Python as numbers of ours: looked at once, refused by name, copied only where type or layout ask for it.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cmath>
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace rtu::bindings {
+
+namespace py = pybind11;
+
+constexpr py::ssize_t kAny = -1;  // an extent that the caller chooses
+
+// ValueError: what is wrong, what was given, what is allowed.
+[[noreturn]] inline void refuse(const std::string& message) { throw py::value_error(message); }
+
+// "(k, 3)"
+inline std::string shape_text(std::initializer_list<py::ssize_t> shape) {
+  std::string text = "(";
+  for (const py::ssize_t extent : shape)
+    text += (text.size() > 1 ? " " : "") + (extent == kAny ? std::string("k") : std::to_string(extent)) + ",";
+  if (shape.size() > 1) text.pop_back();
+  return text + ")";
+}
+
+inline void check_shape(const py::array& array, std::initializer_list<py::ssize_t> shape, const std::string& what) {
+  bool fits = array.ndim() == static_cast<py::ssize_t>(shape.size());
+  int axis = 0;
+  for (const py::ssize_t extent : shape) {
+    if (!fits) break;
+    fits = extent == kAny || array.shape(axis) == extent;
+    ++axis;
+  }
+  if (!fits)
+    refuse(what + ": expected shape " + shape_text(shape) + ", got " + std::string(py::str(array.attr("shape"))));
+}
+
+// Finite numbers as T, one after another: any real array or sequence of the right shape.
+template <class T>
+class Numbers {
+ public:
+  // limit: the largest size allowed, where it is not that of T.
+  Numbers(const py::handle& object, std::initializer_list<py::ssize_t> shape, const char* what,
+          double limit = static_cast<double>(std::numeric_limits<T>::max()))
+      : array_(py::array::ensure(object)) {
+    if (!array_) {
+      PyErr_Clear();
+      refuse(std::string(what) + ": expected an array of shape " + shape_text(shape));
+    }
+    const char kind = array_.dtype().kind();
+    if (kind != 'f' && kind != 'i' && kind != 'u' && kind != 'b')
+      refuse(std::string(what) + ": expected real numbers (float32 or float64), got dtype " +
+             std::string(py::str(array_.dtype())));
+    check_shape(array_, shape, what);
+    if (py::array_t<T, py::array::c_style>::check_(array_) &&
+        reinterpret_cast<std::uintptr_t>(array_.data()) % alignof(T) == 0)
+      data_ = static_cast<const T*>(array_.data());
+    else
+      convert(what, limit);
+    for (py::ssize_t i = 0; i < array_.size(); ++i)
+      if (!(std::fabs(static_cast<double>(data_[i])) <= limit)) refuse_element(i, what);
+  }
+
+  const T* data() const { return data_; }
+  py::ssize_t rows() const { return array_.shape(0); }
+  py::ssize_t size() const { return array_.size(); }
+  // "observations[4, 1] is nan: expected a finite number"
+  [[noreturn]] void refuse_element(py::ssize_t flat, const std::string& what,
+                                   const char* expected = "a finite number") const {
+    std::string at = std::to_string(flat);
+    py::tuple index = py::make_tuple(flat);
+    if (array_.ndim() == 2) {
+      const py::ssize_t i = flat / array_.shape(1), j = flat % array_.shape(1);
+      at = std::to_string(i) + ", " + std::to_string(j);
+      index = py::make_tuple(i, j);
+    }
+    refuse(what + "[" + at + "] is " + std::string(py::str(array_[index])) + ": expected " + expected);
+  }
+
+ private:
+  // To double by numpy, to T by hand: numpy warns where a cast to float overflows, and a warning may be an error there.
+  void convert(const char* what, double limit) {
+    using Converted = py::array_t<double, py::array::c_style | py::array::forcecast>;
+    const auto values = Converted::ensure(array_);
+    if (!values) {
+      PyErr_Clear();
+      refuse(std::string(what) + ": expected finite numbers");
+    }
+    copy_.resize(static_cast<size_t>(array_.size()) + 1);
+    for (py::ssize_t i = 0; i < array_.size(); ++i) {
+      if (!(std::fabs(values.data()[i]) <= limit)) refuse_element(i, what);
+      copy_[static_cast<size_t>(i)] = static_cast<T>(values.data()[i]);
+    }
+    data_ = copy_.data();
+  }
+
+  py::array array_;
+  std::vector<T> copy_;
+  const T* data_ = nullptr;
+};
+
+// (k,) truth values; None is all false.
+class Flags {
+ public:
+  Flags(const py::handle& object, py::ssize_t k, const char* what) {
+    if (object.is_none()) return;
+    const py::array given = py::array::ensure(object);
+    if (!given) {
+      PyErr_Clear();
+      refuse(std::string(what) + ": expected an array of shape " + shape_text({k}));
+    }
+    const char kind = given.dtype().kind();
+    if (kind != 'b' && kind != 'i' && kind != 'u')
+      refuse(std::string(what) + ": expected truth values (bool), got dtype " + std::string(py::str(given.dtype())));
+    check_shape(given, {k}, what);
+    array_ = py::array_t<bool, py::array::c_style | py::array::forcecast>::ensure(given);
+    data_ = array_.data();
+  }
+  bool operator[](py::ssize_t i) const { return data_ != nullptr && data_[i]; }
+
+ private:
+  py::array_t<bool, py::array::c_style | py::array::forcecast> array_;
+  const bool* data_ = nullptr;
+};
+
+template <class T>
+py::array_t<T> array_from(const T* data, py::ssize_t n) {
+  return py::array_t<T>(n, data);
+}
+
+// A caller's own array, kept, and read or written in place at each call: one-dimensional, contiguous, n of T.
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(const py::handle& array, const char* name, py::ssize_t n, bool writable) {
+    if (PyObject_GetBuffer(array.ptr(), &view_, PyBUF_FORMAT | PyBUF_STRIDES) != 0) {
+      PyErr_Clear();
+      view_.obj = nullptr;
+      refuse_given(array, name, n);
+    }
+    const char* format = view_.format == nullptr ? "B" : view_.format;
+    if (*format == '<' || *format == '=' || *format == '@') ++format;
+    const char ours[] = {sizeof(T) == sizeof(float) ? 'f' : 'd', 0};
+    const bool fits = std::string(format) == ours && view_.ndim == 1 && view_.shape[0] == n &&
+                      (n == 1 || view_.strides[0] == static_cast<py::ssize_t>(sizeof(T))) &&
+                      reinterpret_cast<std::uintptr_t>(view_.buf) % alignof(T) == 0;
+    if (fits && !(writable && view_.readonly != 0)) return;
+    const bool read_only = fits;
+    PyBuffer_Release(&view_);
+    if (read_only) refuse(std::string(name) + ": expected a writable array, got a read-only one");
+    refuse_given(array, name, n);
+  }
+  Buffer(Buffer&& other) noexcept : view_(std::exchange(other.view_, Py_buffer{})) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(view_, other.view_);
+    return *this;
+  }
+  ~Buffer() { PyBuffer_Release(&view_); }  // nothing where there is no view
+
+  T* data() const { return static_cast<T*>(view_.buf); }
+
+ private:
+  [[noreturn]] static void refuse_given(const py::handle& array, const char* name, py::ssize_t n) {
+    std::string text = std::string(name) + ": expected a contiguous " +
+                       (sizeof(T) == sizeof(float) ? "float32" : "float64") + " array of shape " + shape_text({n}) +
+                       ", got ";
+    if (py::isinstance<py::array>(array)) {
+      const auto given = py::reinterpret_borrow<py::array>(array);
+      text += std::string(py::str(given.dtype())) + " of shape " + std::string(py::str(given.attr("shape"))) +
+              ", strides " + std::string(py::str(given.attr("strides"))) + " bytes";
+    } else {
+      text += "a " + std::string(Py_TYPE(array.ptr())->tp_name);
+    }
+    refuse(text);
+  }
+
+  Py_buffer view_{};
+};
+
+}  // namespace rtu::bindings

@@ -1,0 +1,284 @@
+// TDPredictor, OnlineRegressor: learners of signals.
+#include "native/bindings/python/calls.h"
+#include "native/bindings/python/configuration.h"
+#include "native/bindings/python/model.h"
+
+namespace rtu::bindings {
+
+namespace {
+
+using core::Status;
+using learners::Phase;
+
+class Predictor : public Model {
+ public:
+  virtual double step(const py::object& x, const py::object& cumulant) = 0;
+  virtual py::object run(const py::object& x, const py::object& cumulants) = 0;
+  virtual py::dict bind(const py::object& self, const py::object& x) = 0;
+  virtual void begin() = 0;
+  virtual learners::StepInfo info() const = 0;
+};
+
+template <class T>
+class PredictorOf final : public Predictor {
+ public:
+  PredictorOf(const learners::TdConfig& config, uint64_t seed) {
+    const auto* kernels = kernels_for<T>();
+    td_ = build(static_cast<uint32_t>(kernels->lanes),
+                [&](core::Builder& arena) { return learners::make_td<T>(arena, config); });
+    learners::bind_kernels(td_.net, kernels);
+    learners::init(td_, seed);
+  }
+
+  double step(const py::object& x, const py::object& cumulant) override {
+    const double c = signal_of("cumulant", cumulant);
+    check_free();
+    const Numbers<T> input(x, {td_.config.inputs}, "x");
+    T value = 0;
+    const DenormalsFlushed flushed;
+    check(learners::step(td_, input.data(), c, &value), "step");
+    return static_cast<double>(value);
+  }
+
+  py::object run(const py::object& x, const py::object& cumulants) override {
+    check_free();
+    const Numbers<T> input(x, {kAny, td_.config.inputs}, "x");
+    const py::ssize_t k = input.rows();
+    const Numbers<double> c(cumulants, {k}, "cumulants", static_cast<double>(FLT_MAX));
+    py::array_t<T> out(k);
+    T* values = out.mutable_data();
+    Status status = Status::ok;
+    {
+      const Released released(*this);
+      for (py::ssize_t i = 0; i < k && status == Status::ok; ++i)
+        status = learners::step(td_, input.data() + i * td_.config.inputs, c.data()[i], values + i);
+    }
+    check(status, "run");
+    return out;
+  }
+
+  py::dict bind(const py::object& self, const py::object& x) override {
+    auto bound = std::make_unique<Bound>();
+    bound->x = Buffer<T>(x, "x_buffer", td_.config.inputs, false);
+    bound->model = this;
+    bound->owner = self;
+    py::dict functions;
+    functions["step_bound"] = fast_function(Bound::definition, capsule_of(std::move(bound)));
+    return functions;
+  }
+
+  void begin() override {
+    check_free();
+    const DenormalsFlushed flushed;
+    learners::begin(td_);
+  }
+  learners::StepInfo info() const override { return *td_.info; }
+
+ protected:
+  void apply_pending() noexcept override { learners::flush(td_.net); }
+
+ private:
+  struct Bound {
+    PredictorOf* model = nullptr;
+    py::object owner;  // keeps the model
+    Buffer<T> x;
+
+    static PyObject* step(PyObject* self, PyObject* const* arguments, Py_ssize_t n, PyObject* keywords) noexcept {
+      const Bound& bound = bound_of<Bound>(self);
+      PyObject* given[1];
+      double cumulant = 0;
+      if (!take_arguments("step_bound", {"cumulant"}, 1, arguments, n, keywords, given) ||
+          !take_signal("cumulant", given[0], &cumulant))
+        return nullptr;
+      if (bound.model->running()) return raise_runtime(kRunning);
+      T value = 0;
+      Status status;
+      {
+        const DenormalsFlushed flushed;
+        status = learners::step(bound.model->td_, bound.x.data(), cumulant, &value);
+      }
+      if (status == Status::ok) return PyFloat_FromDouble(static_cast<double>(value));
+      return raise_for(status, "step_bound", "x", bound.x.data(), bound.model->td_.config.inputs);
+    }
+
+    static inline PyMethodDef definition =
+        fast_method("step_bound", &Bound::step,
+                    "step_bound(cumulant)\n--\n\nLearns from the transition into the bound x; returns v(x).");
+  };
+
+  learners::TdPredictor<T> td_;
+};
+
+class RegressorModel : public Model {
+ public:
+  virtual py::object predict(const py::object& x) = 0;
+  virtual double learn(const py::object& target) = 0;
+  virtual py::tuple run(const py::object& x, const py::object& targets) = 0;
+  virtual py::dict bind(const py::object& self, const py::object& x, const py::object& prediction,
+                        const py::object& target) = 0;
+  virtual void begin() = 0;
+  virtual learners::StepInfo info() const = 0;
+};
+
+constexpr const char* kLearnIsDue = "predict() twice: learn() comes between two predictions";
+
+template <class T>
+class RegressorOf final : public RegressorModel {
+ public:
+  RegressorOf(const learners::RegressorConfig& config, uint64_t seed) {
+    const auto* kernels = kernels_for<T>();
+    model_ = build(static_cast<uint32_t>(kernels->lanes),
+                   [&](core::Builder& arena) { return learners::make_regressor<T>(arena, config); });
+    learners::bind_kernels(model_.net, kernels);
+    learners::init(model_, seed);
+  }
+
+  py::object predict(const py::object& x) override {
+    check_order();
+    const Numbers<T> input(x, {model_.config.inputs}, "x");
+    py::array_t<T> y(model_.config.outputs);
+    const DenormalsFlushed flushed;
+    check(learners::predict(model_, input.data(), y.mutable_data()), "predict");
+    return y;
+  }
+
+  double learn(const py::object& target) override {
+    check_free();
+    if (!predicted()) throw std::runtime_error("learn() without predict(): a step is predict(), then learn()");
+    T loss = 0;
+    if (target.is_none()) {
+      const DenormalsFlushed flushed;
+      check(learners::learn(model_, static_cast<const T*>(nullptr), &loss), "learn");
+    } else {
+      const Numbers<T> values(target, {model_.config.outputs}, "target");
+      const DenormalsFlushed flushed;
+      check(learners::learn(model_, values.data(), &loss), "learn");
+    }
+    return static_cast<double>(loss);
+  }
+
+  py::tuple run(const py::object& x, const py::object& targets) override {
+    check_order();
+    const Numbers<T> input(x, {kAny, model_.config.inputs}, "x");
+    const py::ssize_t k = input.rows(), outputs = model_.config.outputs;
+    const Numbers<T> wanted(targets, {k, outputs}, "targets");
+    py::array_t<T> predictions({k, outputs}), losses(k);
+    T *y = predictions.mutable_data(), *loss = losses.mutable_data();
+    Status status = Status::ok;
+    {
+      const Released released(*this);
+      for (py::ssize_t i = 0; i < k && status == Status::ok; ++i)
+        status = both(input.data() + i * model_.config.inputs, wanted.data() + i * outputs, y + i * outputs, loss + i);
+    }
+    check(status, "run");
+    return py::make_tuple(predictions, losses);
+  }
+
+  py::dict bind(const py::object& self, const py::object& x, const py::object& prediction,
+                const py::object& target) override {
+    auto bound = std::make_unique<Bound>();
+    bound->x = Buffer<T>(x, "x_buffer", model_.config.inputs, false);
+    bound->prediction = Buffer<T>(prediction, "prediction_buffer", model_.config.outputs, true);
+    bound->target = Buffer<T>(target, "target_buffer", model_.config.outputs, false);
+    bound->model = this;
+    bound->owner = self;
+    py::dict functions;
+    functions["step_bound"] = fast_function(Bound::definition, capsule_of(std::move(bound)));
+    return functions;
+  }
+
+  void begin() override {
+    check_free();
+    const DenormalsFlushed flushed;
+    learners::begin(model_);
+  }
+  learners::StepInfo info() const override { return *model_.info; }
+
+ protected:
+  void apply_pending() noexcept override { learners::flush(model_.net); }
+
+ private:
+  struct Bound {
+    RegressorOf* model = nullptr;
+    py::object owner;  // keeps the model
+    Buffer<T> x, prediction, target;
+
+    static PyObject* step(PyObject* self, PyObject*) noexcept {
+      const Bound& bound = bound_of<Bound>(self);
+      RegressorOf& model = *bound.model;
+      if (model.running()) return raise_runtime(kRunning);
+      if (model.predicted()) return raise_runtime(kLearnIsDue);
+      const int32_t outputs = model.model_.config.outputs;
+      if (!learners::all_finite(bound.target.data(), outputs))
+        return raise_for(Status::non_finite, "step_bound", "target", bound.target.data(), outputs);
+      T loss = 0;
+      Status status;
+      {
+        const DenormalsFlushed flushed;
+        status = model.both(bound.x.data(), bound.target.data(), bound.prediction.data(), &loss);
+      }
+      if (status == Status::ok) return PyFloat_FromDouble(static_cast<double>(loss));
+      return raise_for(status, "step_bound", "x", bound.x.data(), model.model_.config.inputs);
+    }
+
+    static inline PyMethodDef definition = {"step_bound", &Bound::step, METH_NOARGS,
+                                            "step_bound()\n--\n\nPredicts from the bound x, writes the prediction, "
+                                            "learns from the bound target; returns the loss."};
+  };
+
+  bool predicted() const noexcept {
+    return model_.counters[learners::kPhase] == static_cast<uint64_t>(Phase::predicted);
+  }
+  void check_order() const {
+    check_free();
+    if (predicted()) throw std::runtime_error(kLearnIsDue);
+  }
+  // target has been looked at.
+  Status both(const T* x, const T* target, T* y, T* loss) noexcept {
+    const Status status = learners::predict(model_, x, y);
+    return core::failed(status) ? status : learners::learn(model_, target, loss);
+  }
+
+  learners::Regressor<T> model_;
+};
+
+template <class Base, template <class> class Of, class Config>
+std::unique_ptr<Base> make_model(const Config& config, const std::string& dtype, uint64_t seed) {
+  if (dtype == "float64") return std::make_unique<Of<double>>(config, seed);
+  return std::make_unique<Of<float>>(config, seed);
+}
+
+}  // namespace
+
+void bind_signal(py::module_& m) {
+  py::class_<Predictor, Model>(m, "TDPredictor")
+      .def(py::init([](const py::dict& config, const std::string& dtype, uint64_t seed) {
+             return make_model<Predictor, PredictorOf>(td_configuration(config), dtype, seed);
+           }),
+           py::arg("config"), py::arg("dtype"), py::arg("seed"))
+      .def("step", &Predictor::step, py::arg("x"), py::arg("cumulant"))
+      .def("run", &Predictor::run, py::arg("x"), py::arg("cumulants"))
+      .def(
+          "bind", [](const py::object& self, const py::object& x) { return self.cast<Predictor&>().bind(self, x); },
+          py::arg("x_buffer"))
+      .def("begin", &Predictor::begin)
+      .def_property_readonly("info", &Predictor::info);
+  py::class_<RegressorModel, Model>(m, "OnlineRegressor")
+      .def(py::init([](const py::dict& config, const std::string& dtype, uint64_t seed) {
+             return make_model<RegressorModel, RegressorOf>(regressor_configuration(config), dtype, seed);
+           }),
+           py::arg("config"), py::arg("dtype"), py::arg("seed"))
+      .def("predict", &RegressorModel::predict, py::arg("x"))
+      .def("learn", &RegressorModel::learn, py::arg("target"))
+      .def("run", &RegressorModel::run, py::arg("x"), py::arg("targets"))
+      .def(
+          "bind",
+          [](const py::object& self, const py::object& x, const py::object& prediction, const py::object& target) {
+            return self.cast<RegressorModel&>().bind(self, x, prediction, target);
+          },
+          py::arg("x_buffer"), py::arg("prediction_buffer"), py::arg("target_buffer"))
+      .def("begin", &RegressorModel::begin)
+      .def_property_readonly("info", &RegressorModel::info);
+}
+
+}  // namespace rtu::bindings

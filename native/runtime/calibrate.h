@@ -1,0 +1,30 @@
+// How long the parts of a step take on this machine: measured, with the clock it is given.
+#ifndef RTU_RUNTIME_CALIBRATE_H
+#define RTU_RUNTIME_CALIBRATE_H
+
+#include <stdint.h>
+
+#include "native/runtime/clock.h"
+
+namespace rtu::runtime {
+
+// A learner with a stream of its own to run on. None of the functions allocates or fails.
+struct Subject {
+  void* self = nullptr;
+  void (*predict)(void* self) noexcept = nullptr;  // first half of a step
+  void (*advance)(void* self) noexcept = nullptr;  // second half by the deadline rule: traces, and no weight moves
+  void (*step)(void* self) noexcept = nullptr;     // a whole step that learns
+};
+
+// Medians, in ns; they add up to a whole step. One after the other with warm caches: a loop that sleeps between steps pays more.
+struct StepTimes {
+  double predict_ns = 0, traces_ns = 0, update_ns = 0;
+  int64_t rounds = 0;
+};
+
+// Runs for budget_ns, and at least a few rounds.
+StepTimes calibrate(const Subject& subject, const Clock& clock, int64_t budget_ns);
+
+}  // namespace rtu::runtime
+
+#endif

@@ -1,0 +1,55 @@
+// Denormal numbers count as zero while a learner steps: traces and eligibilities decay into them, and each would cost a hundred cycles.
+// The mode belongs to the thread. Python's is put back as it was; the loop's own thread keeps it.
+#ifndef RTU_RUNTIME_DENORMALS_H
+#define RTU_RUNTIME_DENORMALS_H
+
+namespace rtu::runtime {
+
+// Sets the mode; returns the state before, for restore_denormals().
+inline unsigned long flush_denormals() noexcept {
+#if defined(__x86_64__)
+  const unsigned int state = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(state | 0x8040U);  // flush to zero, denormals are zero
+  return state;
+#elif defined(__aarch64__)
+  unsigned long state = 0;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(state));
+  __asm__ volatile("msr fpcr, %0" : : "r"(state | (1UL << 24U)));
+  return state;
+#elif defined(__arm__) && defined(__VFP_FP__) && !defined(__SOFTFP__)
+  unsigned long state = 0;
+  __asm__ volatile("vmrs %0, fpscr" : "=r"(state));
+  __asm__ volatile("vmsr fpscr, %0" : : "r"(state | (1UL << 24U)));
+  return state;
+#else
+  return 0;
+#endif
+}
+
+inline void restore_denormals(unsigned long state) noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_ldmxcsr(static_cast<unsigned int>(state));
+#elif defined(__aarch64__)
+  __asm__ volatile("msr fpcr, %0" : : "r"(state));
+#elif defined(__arm__) && defined(__VFP_FP__) && !defined(__SOFTFP__)
+  __asm__ volatile("vmsr fpscr, %0" : : "r"(state));
+#else
+  (void)state;
+#endif
+}
+
+// For as long as it lives.
+class DenormalsFlushed {
+ public:
+  DenormalsFlushed() noexcept : state_(flush_denormals()) {}
+  ~DenormalsFlushed() { restore_denormals(state_); }
+  DenormalsFlushed(const DenormalsFlushed&) = delete;
+  DenormalsFlushed& operator=(const DenormalsFlushed&) = delete;
+
+ private:
+  unsigned long state_;
+};
+
+}  // namespace rtu::runtime
+
+#endif
