@@ -120,7 +120,7 @@ class Flags {
     if (kind != 'b' && kind != 'i' && kind != 'u')
       refuse(std::string(what) + ": expected truth values (bool), got dtype " + std::string(py::str(given.dtype())));
     check_shape(given, {k}, what);
-    array_ = py::array_t<bool, py::array::c_style | py::array::forcecast>::ensure(given);
+    array_ = py::array_t < bool, py::array::c_style | py::array::forcecast > ::ensure(given);
     data_ = array_.data();
   }
   bool operator[](py::ssize_t i) const { return data_ != nullptr && data_[i]; }
