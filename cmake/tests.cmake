@@ -30,3 +30,7 @@ foreach(source IN LISTS native_tests firmware_tests)
   # fails with an internal error at -O3.
   target_compile_options(${target} PRIVATE -O1 -UNDEBUG -Wno-conversion)
 endforeach()
+
+# The host's half of a comparison with the emulated microcontroller: tests/test_qemu_cell.py.
+add_executable(cortex_cell_host tests/firmware/cortex/cell_host.cpp)
+target_link_libraries(cortex_cell_host PRIVATE rtu_warnings rtu_learn)

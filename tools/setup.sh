@@ -56,6 +56,7 @@ collect_missing() {
     need shellcheck has shellcheck
     need gcc-arm-none-eabi has arm-none-eabi-g++
     need libnewlib-arm-none-eabi test -e "$(arm-none-eabi-gcc -print-file-name=libc.a 2>/dev/null || echo missing)"
+    need qemu-system-arm has qemu-system-arm
     case $(uname -m) in
     aarch64 | arm64) ;; # the ARM tests run natively
     *)

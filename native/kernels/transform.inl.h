@@ -34,8 +34,13 @@ RTU_INLINE Pair<T, V> two_product(Vec<T, V> a, Vec<T, V> b) {
 }
 
 template <class T, int V>
-RTU_INLINE Vec<T, V> power_of_two(IVec<T, V> n) {  // 2^n for a normal result
-  return Lanes<T, V>::from_bits((n + IntOf<T>::bias) << IntOf<T>::mantissa);
+RTU_INLINE Vec<T, V> power_of_two(IVec<T, V> n) {  // 2^n for a normal result; of n the lowest bits count
+  typedef typename IntOf<T>::unsigned_type U;
+  if constexpr (V == 1)
+    return Lanes<T, V>::from_bits(
+        static_cast<IVec<T, V>>((static_cast<U>(n) + static_cast<U>(IntOf<T>::bias)) << IntOf<T>::mantissa));
+  else
+    return Lanes<T, V>::from_bits((n + IntOf<T>::bias) << IntOf<T>::mantissa);
 }
 
 template <class T>
@@ -87,14 +92,18 @@ RTU_INLINE Reduced<T, V> reduce_ln2(Vec<T, V> x) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   const F limit = L::all(sizeof(T) == 4 ? T(87) : T(708));
-  x = L::min(L::max(x, -limit), limit);
-  const F turns = L::rounded(x * T(1.44269504088896340736) + IntOf<T>::rounder) - IntOf<T>::rounder;
+  bool outside = true;
+  if constexpr (V == 1) outside = !(L::abs(x) <= limit);  // one lane: one comparison where nothing is to be done
+  if (outside) x = L::min(L::max(x, -limit), limit);
+  const F shifted = L::rounded(x * T(1.44269504088896340736) + IntOf<T>::rounder);
+  const F turns = shifted - IntOf<T>::rounder;
   const F head = x - L::rounded(turns * ln2_hi<T>());  // exact: ln2_hi has few bits
   const F low = L::rounded(turns * ln2_lo<T>());
   const F hi = head - low;
   const F lo = (head - hi) - low;
   // In float the rounding of turns * ln2_lo is 2^-24 of 2e-4 a turn: below 1e-9 for |x| <= 87.
-  return {hi, lo, L::to_int(turns)};
+  // The lowest bits of a number that the rounder was added to are those of its integer: all that a power of two takes.
+  return {hi, lo, L::bits(shifted)};
 }
 
 // exp(x) as a pair, |x| clamped to 87 (708 in double): beyond that nothing that a unit may hold is left.
@@ -136,7 +145,8 @@ RTU_INLINE SinCos<T, V> sin_cos(Pair<T, V> x) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   typedef IVec<T, V> I;
-  const F turns = L::rounded(x.hi * T(0.63661977236758134308) + IntOf<T>::rounder) - IntOf<T>::rounder;
+  const F shifted = L::rounded(x.hi * T(0.63661977236758134308) + IntOf<T>::rounder);
+  const F turns = shifted - IntOf<T>::rounder;
   // pi / 2 in three parts; turns times the first is exact
   constexpr bool single = sizeof(T) == 4;
   const T p1 = single ? T(1.5703125) : T(1.57079632673412561417e+00);
@@ -176,7 +186,7 @@ RTU_INLINE SinCos<T, V> sin_cos(Pair<T, V> x) {
   const F half = w.hi * T(0.5);  // exact
   const Pair<T, V> head = fast_two_sum<T, V>(L::all(T(1)), -half);
   const Pair<T, V> cosine = fast_two_sum<T, V>(head.hi, head.lo + (w.hi * w.hi * cq - (w.lo * T(0.5) + r.hi * r.lo)));
-  const I q = L::to_int(turns);
+  const I q = L::bits(shifted);  // its two lowest bits are those of the quadrant
   const I swap = (q & 1) != 0, sine_negative = (q & 2) != 0, cosine_negative = ((q + 1) & 2) != 0;
   const F s_hi = swap ? cosine.hi : sine.hi, s_lo = swap ? cosine.lo : sine.lo;
   const F c_hi = swap ? sine.hi : cosine.hi, c_lo = swap ? sine.lo : cosine.lo;

@@ -24,12 +24,14 @@ struct IntOf;
 template <>
 struct IntOf<float> {
   typedef int32_t type;
+  typedef uint32_t unsigned_type;
   static constexpr int mantissa = 23, bias = 127;
   static constexpr float rounder = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
 };
 template <>
 struct IntOf<double> {
   typedef int64_t type;
+  typedef uint64_t unsigned_type;
   static constexpr int mantissa = 52, bias = 1023;
   static constexpr double rounder = 6755399441055744.0;
 };
@@ -71,14 +73,8 @@ struct Lanes {
       return (F)i;
     }
   }
-  static RTU_INLINE I to_int(F x) {  // x is a small integer
-    if constexpr (V == 1) {
-      return static_cast<I>(x);
-    } else {
-      return __builtin_convertvector(x, I);
-    }
-  }
   static RTU_INLINE F abs(F x) {
+    if constexpr (V == 1 && sizeof(T) == 4) return __builtin_fabsf(x);
     return from_bits(bits(x) & ~(static_cast<typename IntOf<T>::type>(1) << (sizeof(T) * 8 - 1)));
   }
   static RTU_INLINE F max(F a, F b) { return a > b ? a : b; }

@@ -1,0 +1,30 @@
+# Images for microcontrollers. Bare metal: no C library, no start files but ours, only what is reached is linked.
+#
+# rtu_image(<target> SOURCES <file>... [LINK <target>...] [LINK_OPTIONS <option>...]): an executable, its sizes printed after linking.
+function(rtu_image target)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK;LINK_OPTIONS")
+  add_executable(${target} ${arg_SOURCES} firmware_bridge/boards/stm32f405/memory.c)
+  set_target_properties(${target} PROPERTIES SUFFIX .elf)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
+  # Size first: on this machine it is also the faster code, because nothing spills.
+  target_compile_options(${target} PRIVATE -Os $<$<COMPILE_LANGUAGE:CXX>:${rtu_freestanding}>)
+  target_link_options(${target} PRIVATE -nostdlib -Wl,--gc-sections -Wl,--fatal-warnings ${arg_LINK_OPTIONS})
+  target_link_libraries(${target} PRIVATE rtu_warnings ${arg_LINK} gcc)
+  add_custom_command(TARGET ${target} POST_BUILD COMMAND ${CMAKE_SIZE} $<TARGET_FILE:${target}> VERBATIM)
+endfunction()
+
+# Otherwise the loops of memcpy and memset become calls of themselves.
+set_source_files_properties(firmware_bridge/boards/stm32f405/memory.c PROPERTIES COMPILE_OPTIONS -fno-tree-loop-distribute-patterns)
+
+find_program(CMAKE_SIZE arm-none-eabi-size REQUIRED)
+set(stm32f405 ${PROJECT_SOURCE_DIR}/firmware_bridge/boards/stm32f405)
+set(stm32f405_link -Wl,-T,${stm32f405}/stm32f405.ld)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${stm32f405}/stm32f405.ld)
+
+if(RTU_EDGE_TESTS)
+  # The cell's step alone, for its size; and in an image, for its instructions and results.
+  rtu_image(cortex_cell_alone SOURCES tests/firmware/cortex/cell.cpp
+    LINK_OPTIONS -Wl,-e,rtu_cell_step)
+  rtu_image(cortex_cell SOURCES tests/firmware/cortex/cell.cpp tests/firmware/cortex/cell_image.cpp ${stm32f405}/start.c
+    LINK_OPTIONS ${stm32f405_link})
+endif()

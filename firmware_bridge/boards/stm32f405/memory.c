@@ -1,0 +1,48 @@
+/* What a compiler calls by itself, without a C library. Words where both ends are aligned: nearly always. */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* The only place that reads bytes as words of another type. Four words are one LDM and one STM. */
+typedef uint32_t __attribute__((may_alias)) rtu_word;
+typedef struct __attribute__((may_alias)) {
+    uint32_t words[4];
+} rtu_quad;
+
+static int aligned(const void *a, const void *b) { return (((uintptr_t)a | (uintptr_t)b) & 3u) == 0; }
+
+void *memcpy(void *restrict to, const void *restrict from, size_t n) {
+    unsigned char *out = (unsigned char *)to;
+    const unsigned char *in = (const unsigned char *)from;
+    if (aligned(to, from)) {
+        for (; n >= 16; n -= 16, out += 16, in += 16) *(rtu_quad *)out = *(const rtu_quad *)in;
+        for (; n >= 4; n -= 4, out += 4, in += 4) *(rtu_word *)out = *(const rtu_word *)in;
+    }
+    while (n-- != 0) *out++ = *in++;
+    return to;
+}
+
+void *memmove(void *to, const void *from, size_t n) {
+    unsigned char *out = (unsigned char *)to;
+    const unsigned char *in = (const unsigned char *)from;
+    if ((uintptr_t)out - (uintptr_t)in >= n) return memcpy(to, from, n);
+    while (n-- != 0) out[n] = in[n];
+    return to;
+}
+
+void *memset(void *to, int value, size_t n) {
+    unsigned char *out = (unsigned char *)to;
+    const unsigned char byte = (unsigned char)value;
+    const uint32_t word = byte * 0x01010101u;
+    if (aligned(to, to))
+        for (; n >= 4; n -= 4, out += 4) *(rtu_word *)out = word;
+    while (n-- != 0) *out++ = byte;
+    return to;
+}
+
+int memcmp(const void *a, const void *b, size_t n) {
+    const unsigned char *p = (const unsigned char *)a, *q = (const unsigned char *)b;
+    for (; n != 0; n--, p++, q++)
+        if (*p != *q) return *p < *q ? -1 : 1;
+    return 0;
+}

@@ -1,0 +1,49 @@
+"""QEMU's STM32F405 for tests: start an image, talk to it, count its instructions."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from toolchain import BUILD, ROOT, locked, run, symbols, tool
+
+PREFIX = "arm-none-eabi-"
+MACHINE = ("-M", "netduinoplus2", "-nographic", "-monitor", "none")
+
+
+def counting_plugin() -> Path:
+    """Compile tools/qemu/count.c for the interface that this QEMU has; return the plugin."""
+    source = ROOT / "tools/qemu/count.c"
+    version = run(tool("qemu-system-arm"), "--version").split("version ")[1].split()[0]
+    with locked(BUILD / "tests-qemu") as folder:
+        plugin = folder / f"count-{version}.so"
+        if not plugin.exists() or plugin.stat().st_mtime < source.stat().st_mtime:
+            flags = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]
+            api = 1 if int(version.split(".")[0]) < 9 else 4
+            run(tool("cc"), *flags, f"-DRTU_PLUGIN_API={api}", source, "-o", plugin)
+    return plugin
+
+
+def address(image: Path, name: str) -> int:
+    """Return the address of a function or an object of an image."""
+    for line in run(tool(PREFIX + "nm"), "--format=posix", image).splitlines():
+        words = line.split()
+        if words[0] == name:
+            return int(words[2], 16)
+    raise AssertionError(f"{image.name} has no {name}")
+
+
+def size_of(image: Path, name: str) -> int:
+    return next(symbol.size for symbol in symbols(image, PREFIX) if symbol.name == name)
+
+
+def run_counted(image: Path, counts: Path, begin: str, end: str, seconds: float = 60) -> tuple[str, list[int]]:
+    """Run an image that ends by itself; return what it said through semihosting, and the instructions from `begin` to `end`."""
+    plugin = f"{counting_plugin()},begin={address(image, begin):#x},end={address(image, end):#x},out={counts}"
+    command = [tool("qemu-system-arm"), *MACHINE, "-serial", "null", "-kernel", str(image), "-plugin", plugin]
+    command += ["-semihosting-config", "enable=on,target=native"]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stderr, [int(line) for line in counts.read_text().split()]
