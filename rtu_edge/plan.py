@@ -56,7 +56,7 @@ class Plan:
     Attributes:
         kind: "stream_ac", "td_predictor" or "online_regressor".
         nbytes: bytes of the arena, exactly.
-        flops: floating-point operations of "predict", "traces" and "update" in one step, leading terms (docs/math.md, 8).
+        flops: floating-point operations of "predict", "traces" and "update" in one step, leading terms (docs/math.md, 5).
         sections: (name, dtype, shape, bytes) of each named part.
         times: of a step on this machine, after calibrate().
     """

@@ -188,7 +188,7 @@ def test_golden(kind: str, f: str, reset: str, dtype: str) -> None:
     errors = {k: relative(total[k], gold[f"exact_grad_{k}"]) for k in NAMES}
     errors |= {"y": relative(y, gold["y"]), "dLdx": relative(dx, gold["ref_dLdx"])}
     assert wrong(errors, TOLERANCE[dtype]) == {}
-    # Slip 1 of docs/math.md, 9: the published theta_log gradient must be out of reach.
+    # slip 1 of docs/math.md, 7: the published theta_log gradient must be out of reach.
     assert relative(total["theta_log"], gold["ref_grad_theta_log"]) > 0.01
 
 

@@ -214,7 +214,7 @@ def test_varying_time_step(settings: dict[str, Any]) -> None:
 
 
 def test_slip_4_truncation_bootstraps() -> None:
-    """docs/math.md, 9.4: the oracle that takes a cut for an end comes out elsewhere; ours is with the right one."""
+    """docs/math.md, 7.4: the oracle that takes a cut for an end comes out elsewhere; ours is with the right one."""
     outcomes = {}
     for slip in (False, True):
         agent, slow = pair(17)
@@ -233,7 +233,7 @@ def test_slip_4_truncation_bootstraps() -> None:
 
 
 def test_slip_4_no_unit_starts_dead() -> None:
-    """docs/math.md, 9.4, on the package: no row of a layer or head is all zero, for every width up to 24; the share of
+    """docs/math.md, 7.4, on the package: no row of a layer or head is all zero, for every width up to 24; the share of
     zeros is the sparse one."""
     for n in range(1, 25):
         for name, w in rtu.StreamAC(n, 2, cell="none", hidden=(n, 5), seed=n).parameters.items():
@@ -247,7 +247,7 @@ def test_slip_4_no_unit_starts_dead() -> None:
 
 @pytest.mark.parametrize("ending", ["terminated", "truncated"])
 def test_slip_7_reward_history_starts_anew(ending: str) -> None:
-    """docs/math.md, 9.7, on the package: after a terminal reward of 100 the next episode's history starts from 0."""
+    """docs/math.md, 7.7, on the package: after a terminal reward of 100 the next episode's history starts from 0."""
     agent, slow = pair(19)
     rng = np.random.default_rng(20)
     for _ in range(10):

@@ -172,7 +172,7 @@ def test_oracle_meets_the_golden_trajectories(kind: str, f: str, reset: str) -> 
 
 @pytest.mark.parametrize(("kind", "f", "reset"), CASES)
 def test_slip_1_the_published_theta_gradient_is_not_the_derivative(kind: str, f: str, reset: str) -> None:
-    """docs/math.md, 9.1: without the factor theta the gradient is off by 1/theta per unit, so it fails where ours passes."""
+    """docs/math.md, 7.1: without the factor theta the gradient is off by 1/theta per unit, so it fails where ours passes."""
     _, gold, total, _ = golden_run(kind, f, reset)
     slipped = total["theta_log"] / np.exp(gold["theta_log"])
     assert relative(slipped, gold["ref_grad_theta_log"]) < 1e-12, "the slip is what the published code computes"
@@ -195,7 +195,7 @@ def test_initial_distributions() -> None:
 
 @pytest.mark.parametrize("fan_in", range(1, 25))
 def test_slip_4_sparse_init_never_kills_a_row(fan_in: int) -> None:
-    """docs/math.md, 9.4: the published count zeroes whole rows of nine inputs or fewer; ours leaves one at least."""
+    """docs/math.md, 7.4: the published count zeroes whole rows of nine inputs or fewer; ours leaves one at least."""
     rows = init.sparse(np.random.default_rng(fan_in), 50, fan_in)
     assert ((rows != 0).sum(1) == fan_in - init.n_zeroed(fan_in)).all() and (rows != 0).any(1).all()
     assert (init.n_zeroed_slip(fan_in) == fan_in) == (fan_in <= 9)

@@ -1,4 +1,4 @@
-"""The learners' oracles against derivatives of an unrolled forward pass, hand-computed updates and the slips of docs/math.md, 9."""
+"""The learners' oracles against derivatives of an unrolled forward pass, hand-computed updates and the slips of docs/math.md, 7."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_delta_by_hand(ending: str) -> None:
 
 
 def test_slip_4_truncation_is_not_termination() -> None:
-    """docs/math.md, 9.4. Reward 1 for ever, cut every 5 steps: the value is 1/(1 - gamma) = 10 if a cut bootstraps, and below 5,
+    """docs/math.md, 7.4. Reward 1 for ever, cut every 5 steps: the value is 1/(1 - gamma) = 10 if a cut bootstraps, and below 5,
     the most that five rewards make, if it is taken for an end. A constant input and a linear head: TD converges well within 1 %."""
     p = {
         "actor.head.weight": np.zeros((2, 1)),
@@ -174,7 +174,7 @@ def test_slip_4_truncation_is_not_termination() -> None:
 
 
 def test_slip_7_a_terminal_reward_stays_in_its_episode() -> None:
-    """docs/math.md, 9.7. Episodes of one reward 0 after a terminal reward of 100: u of a new episode starts from 0, so it
+    """docs/math.md, 7.7. Episodes of one reward 0 after a terminal reward of 100: u of a new episode starts from 0, so it
     is 0; the slip carries gamma 100 into it, and its deviation is another one for ever."""
     ours, slipped = RewardScaler(0.9), SlippedRewardScaler(0.9)
     for _ in range(3):

@@ -37,7 +37,7 @@ def lecun_normal(rng: np.random.Generator, n: int, d: int) -> Array:
 
 
 def n_zeroed(fan_in: int) -> int:
-    """Inputs of each output row that start at zero: never all of them (math.md, 9, slip 4)."""
+    """Inputs of each output row that start at zero: never all of them (docs/math.md, 7, slip 4)."""
     return min(math.ceil(0.9 * fan_in), fan_in - 1)
 
 

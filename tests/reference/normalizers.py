@@ -53,7 +53,7 @@ class RewardScaler:
 
 
 class SlippedRewardScaler(RewardScaler):
-    """math.md, 9, slip 7: the history is zeroed with the terminal step's own flag, so the terminal reward leaks."""
+    """docs/math.md, 7, slip 7: the history is zeroed with the terminal step's own flag, so the terminal reward leaks."""
 
     def scale(self, reward: float, done: bool) -> float:
         self.u = self.gamma * self.u * (1 - done) + reward
