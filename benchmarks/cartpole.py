@@ -2,6 +2,7 @@
 
     python -m benchmarks.cartpole                     # seeds 0 to 9, continuous, discrete, memoryless
     python -m benchmarks.cartpole --seeds 3 --steps 60000
+    python -m benchmarks.cartpole --set actor='{"kappa": 3}' --set critic='{"kappa": 2}'    # other settings of StreamAC
 
 The plant is the C code of the firmware, stepped without a link: the same learner over a port gives the same table.
 Reached: the mean length of the last 20 episodes is 475 of 500 or more.
@@ -9,7 +10,9 @@ Reached: the mean length of the last 20 episodes is 475 of 500 or more.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 import click
 import numpy as np
@@ -34,12 +37,14 @@ class Outcome:
     last: float
 
 
-def learn(seed: int, steps: int, *, discrete: bool = False, cell: str = "linear", stop: bool = False) -> Outcome:
-    """Learns from scratch for at most `steps` steps; with `stop`, until the target is reached."""
+def learn(
+    seed: int, steps: int, *, discrete: bool = False, cell: str = "linear", stop: bool = False, **settings: Any
+) -> Outcome:
+    """Learns from scratch for at most `steps` steps; with `stop`, until the target is reached. settings: StreamAC's."""
     plant = Plant("cartpole")
     force = plant.sheet.actuators[0].max
     kind = {"n_actions": 2} if discrete else {"action_size": 1}
-    agent = rtu.StreamAC(observation_size=2, seed=seed, cell=cell, dt_s=plant.sheet.period_s, **kind)
+    agent = rtu.StreamAC(observation_size=2, seed=seed, cell=cell, dt_s=plant.sheet.period_s, **kind, **settings)
     lengths: list[int] = []
     reached, best, length = None, 0.0, 0
     action = agent.reset(plant.reset(seed * 100_000))
@@ -66,8 +71,10 @@ def learn(seed: int, steps: int, *, discrete: bool = False, cell: str = "linear"
 @click.command()
 @click.option("--seeds", default=10, show_default=True, help="Seeds 0 to SEEDS - 1.")
 @click.option("--steps", default=100_000, show_default=True, help="Steps of each run at most.")
-def main(seeds: int, steps: int) -> None:
+@click.option("--set", "changes", multiple=True, metavar="KEY=JSON", help="A setting of StreamAC; may be repeated.")
+def main(seeds: int, steps: int, changes: tuple[str, ...]) -> None:
     """Prints the table."""
+    settings = {key: json.loads(value) for key, value in (change.split("=", 1) for change in changes)}
     console = Console()
     rows = [("continuous", False, "linear"), ("two forces", True, "linear"), ("memoryless", False, "none")]
     table = Table(title=f"Position-only cart-pole, {steps} steps at most, kernels {_core.isa}")
@@ -85,7 +92,7 @@ def main(seeds: int, steps: int) -> None:
         for name, discrete, cell in rows:
             outcomes = []
             for seed in range(seeds):
-                outcomes.append(learn(seed, steps, discrete=discrete, cell=cell))
+                outcomes.append(learn(seed, steps, discrete=discrete, cell=cell, **settings))
                 progress.advance(task)
             when = sorted(o.reached for o in outcomes if o.reached is not None)
             table.add_row(
