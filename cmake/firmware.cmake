@@ -28,3 +28,9 @@ if(RTU_EDGE_TESTS)
   rtu_image(cortex_cell SOURCES tests/firmware/cortex/cell.cpp tests/firmware/cortex/cell_image.cpp ${stm32f405}/start.c
     LINK_OPTIONS ${stm32f405_link})
 endif()
+
+set(stm32f405_board ${stm32f405}/start.c ${stm32f405}/board.c)
+
+# The firmware: the bridge and a simulated cart-pole.
+rtu_image(rtu_stm32f405 SOURCES ${stm32f405_board} ${stm32f405}/main.c LINK rtu_stm32f405_drivers rtu_simulated rtu_bridge rtu_plants rtu_protocol
+  LINK_OPTIONS ${stm32f405_link})

@@ -25,7 +25,7 @@ foreach(source IN LISTS native_tests firmware_tests)
   if(folder STREQUAL "native")
     target_link_libraries(${target} PRIVATE rtu_runtime rtu_learn)
   endif()
-  target_link_libraries(${target} PRIVATE rtu_simulated rtu_bridge rtu_plants rtu_protocol m)
+  target_link_libraries(${target} PRIVATE rtu_stm32f405_drivers rtu_simulated rtu_bridge rtu_plants rtu_protocol m)
   # Tests assert() also in a release build. Optimised less than the libraries: quicker to compile, and gcc 12 for aarch64
   # fails with an internal error at -O3.
   target_compile_options(${target} PRIVATE -O1 -UNDEBUG -Wno-conversion)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import TracebackType
 
 from toolchain import BUILD, ROOT, locked, run, symbols, tool
 
@@ -47,3 +48,38 @@ def run_counted(image: Path, counts: Path, begin: str, end: str, seconds: float 
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stderr, [int(line) for line in counts.read_text().split()]
+
+
+class Board:
+    """An image that runs in QEMU, its USART1 a pty of this machine. `reset` is the button."""
+
+    def __init__(self, image: Path, *options: str) -> None:
+        command = [tool("qemu-system-arm"), "-M", "netduinoplus2", "-display", "none", "-accel", "tcg,thread=single"]
+        command += ["-monitor", "stdio", "-serial", "pty", "-kernel", str(image), *options]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert self._process.stdout is not None
+        said = b""
+        while b"(label serial0)" not in said:
+            line = self._process.stdout.readline()
+            assert line, said
+            said += line
+        self.port = said.split(b"redirected to ")[1].split()[0].decode()
+
+    def reset(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"system_reset\n")
+        self._process.stdin.flush()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -46,3 +46,16 @@ int memcmp(const void *a, const void *b, size_t n) {
         if (*p != *q) return *p < *q ? -1 : 1;
     return 0;
 }
+
+void *memchr(const void *from, int value, size_t n) {
+    const unsigned char *in = (const unsigned char *)from;
+    for (; n != 0; n--, in++)
+        if (*in == (unsigned char)value) return (void *)(uintptr_t)in;
+    return NULL;
+}
+
+size_t strlen(const char *text) {
+    size_t n = 0;
+    while (text[n] != '\0') n++;
+    return n;
+}

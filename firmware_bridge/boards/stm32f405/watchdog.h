@@ -1,0 +1,24 @@
+/* The independent watchdog: once started, nothing but a reset stops it. */
+#ifndef RTU_STM32F405_WATCHDOG_H
+#define RTU_STM32F405_WATCHDOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "firmware_bridge/boards/stm32f405/registers.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Starts it with about `ms` (1 to 32000) between feedings; its oscillator is good to a third only. False when the hardware did not
+ * take the values within a bounded wait; it then runs with the ones it had, the shortest that there is being half a second. */
+bool rtu_watchdog_start(rtu_iwdg_registers *iwdg, uint32_t ms);
+
+void rtu_watchdog_feed(rtu_iwdg_registers *iwdg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,176 @@
+"""The firmware for an STM32F405, booted in QEMU: RTU-Link over its serial port, and the same plant to the bit as everywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import serial
+from qemu import PREFIX, Board
+from toolchain import build, sections
+
+import rtu_edge as rtu
+from rtu_edge import wire
+from rtu_edge.device import InProcessDevice, SimulatedDevice
+from rtu_edge.ports import open_port
+from rtu_edge.runtime import Link, Loop, LoopConfig
+from rtu_edge.wire import DeviceState, Episode, FrameType
+
+FLASH_LIMIT, RAM_LIMIT = 32 * 1024, 16 * 1024  # of the image; the chip has 1 MB and 128 KB
+
+
+@pytest.fixture(scope="module")
+def image() -> Path:
+    return build("cortex-m4", "rtu_stm32f405") / "rtu_stm32f405.elf"
+
+
+@pytest.fixture
+def board(image: Path) -> Iterator[Board]:
+    with Board(image) as found:
+        yield found
+
+
+class Host:
+    """Frames over a port, read as they come."""
+
+    def __init__(self, port: str) -> None:
+        self.port = serial.Serial(port, timeout=0.05)
+        self._decoder = wire.Decoder()
+        self._waiting: list[wire.Frame] = []
+
+    def send(self, message: wire.Message, seq: int = 0, t_us: int = 0) -> None:
+        self.port.write(wire.encode(wire.pack(message, seq, t_us)))
+
+    def next(self, *types: FrameType, seconds: float = 5) -> wire.Frame:
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up:
+            while self._waiting:
+                frame = self._waiting.pop(0)
+                if frame.type in types:
+                    return frame
+            self._waiting += self._decoder.feed(self.port.read(max(1, self.port.in_waiting)))
+        raise AssertionError(f"no {types} within {seconds} s")
+
+    def hello(self) -> wire.Hello:
+        """Ask until somebody answers: the first bytes may meet a board that still boots."""
+        self.port.write(b"\0")
+        for _ in range(20):
+            self.send(wire.Hello())
+            try:
+                found = wire.unpack(self.next(FrameType.HELLO, seconds=0.5))
+            except AssertionError:
+                continue
+            assert isinstance(found, wire.Hello)
+            return found
+        raise AssertionError("no HELLO")
+
+
+def lockstep(exchange: object, steps: int) -> list[wire.Frame]:
+    """ARM, then episode after episode under a fixed sequence of forces: every frame that the device says."""
+    seq, episode = 0, 1
+    found = exchange(wire.Arm(1, lockstep=True), seq, 0)  # type: ignore[operator]
+    found += exchange(wire.Reset(1, episode, 99), seq + 1, 0)  # type: ignore[operator]
+    for step in range(steps):
+        seq += 1
+        last = wire.unpack(found[-1])
+        assert isinstance(last, wire.State)
+        if last.epflags & (Episode.TERMINATED | Episode.TRUNCATED):
+            episode += 1
+            found += exchange(wire.Reset(1, episode, 99 + episode), seq + 1, 0)  # type: ignore[operator]
+            seq += 1
+        t_us = found[-1].t_us
+        cmd = wire.Cmd(1, t_us, 50, (float(step * 7 % 21 - 10) * 0.3,), lockstep=True)
+        found += exchange(cmd, seq + 1, t_us)  # type: ignore[operator]
+    return found
+
+
+def test_sizes(image: Path, record_property: object) -> None:
+    found = sections(image, PREFIX)
+    flash = sum(found.get(name, 0) for name in (".vectors", ".text", ".rodata", ".data"))
+    ram = sum(found.get(name, 0) for name in (".data", ".bss", ".noinit", ".stack"))
+    record_property("bytes of flash, of RAM", (flash, ram))  # type: ignore[operator]
+    assert 0 < flash <= FLASH_LIMIT
+    assert 0 < ram <= RAM_LIMIT
+
+
+def test_boot_and_handshake(board: Board) -> None:
+    with open_port(board.port) as port, Link(port) as link:
+        hello = link.handshake()
+        assert (hello.n_observations, hello.n_actuators, hello.period_us) == (2, 1, 20_000)
+        assert hello.simulated and hello.lockstep and hello.reward and hello.reset
+        assert hello.boot_id != 0
+    with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
+        assert link.handshake().schema_hash == hello.schema_hash
+
+
+def test_each_start_has_another_boot_id(board: Board) -> None:
+    host = Host(board.port)
+    found = {host.hello().boot_id}
+    for start in range(2, 5):
+        board.reset()
+        give_up = time.monotonic() + 5
+        while len(found) < start and time.monotonic() < give_up:
+            found.add(host.hello().boot_id)
+        assert len(found) == start
+
+
+def test_a_thousand_lockstep_steps_have_the_bytes_of_every_other_device(board: Board) -> None:
+    host = Host(board.port)
+    host.hello()
+    answers = {FrameType.ARM: 2, FrameType.RESET: 2, FrameType.CMD: 1}
+
+    def exchange_serial(message: wire.Message, seq: int, t_us: int) -> list[wire.Frame]:
+        frame = wire.pack(message, seq, t_us)
+        host.port.write(wire.encode(frame))
+        first = host.next(FrameType.ACK) if frame.type != FrameType.CMD else None
+        rest = host.next(FrameType.STATE)
+        found = [rest] if first is None else [first, rest]
+        assert len(found) == answers[FrameType(frame.type)]
+        return found
+
+    inside = InProcessDevice("cartpole")
+    inside.tick(0)
+
+    def exchange_inside(message: wire.Message, seq: int, t_us: int) -> list[wire.Frame]:
+        return wire.Decoder().feed(inside.receive(wire.encode(wire.pack(message, seq, t_us)), 0))
+
+    found = lockstep(exchange_serial, 1000)
+    assert found == lockstep(exchange_inside, 1000)
+    assert sum(frame.type == FrameType.STATE for frame in found) > 1000
+
+
+def test_a_learner_in_lockstep_cannot_tell_the_board_from_the_process(board: Board) -> None:
+    def learn(port: str) -> tuple[int, int]:
+        agent = rtu.StreamAC(2, 1, units=4, hidden=4, seed=0)
+        with open_port(port) as opened, Link(opened) as link:
+            link.handshake()
+            result = Loop(link, agent.core.policy(), LoopConfig(steps=300, seed=5, session=7)).run(poll_s=0.01)
+        return result.steps, agent.state_hash()
+
+    with SimulatedDevice("cartpole") as device:
+        assert learn(board.port) == learn(device.port)
+
+
+def test_silence_makes_it_safe_by_its_own_clock(board: Board) -> None:
+    """Wall-clock time: TTL 50 ms, then nothing. The device's own times are compared, so that a slow machine does not matter."""
+    ttl_us, period_us = 50_000, 20_000
+    host = Host(board.port)
+    host.hello()
+    host.send(wire.Arm(1), 0)
+    host.next(FrameType.ACK)
+    host.send(wire.Reset(1, 1, 5), 1)
+    state = host.next(FrameType.STATE)
+    while not wire.unpack(state).epflags & Episode.FIRST:  # type: ignore[union-attr]
+        state = host.next(FrameType.STATE)
+    for seq in range(2, 12):
+        host.send(wire.Cmd(1, state.t_us, 50, (1.0 if seq % 2 else -1.0,)), seq, state.t_us)
+        last_answered, state = state.t_us, host.next(FrameType.STATE)
+    while wire.unpack(state).state != DeviceState.SAFE:  # type: ignore[union-attr]
+        state = host.next(FrameType.STATE)
+    assert 0 < state.t_us - last_answered <= ttl_us + period_us
+    assert wire.unpack(state).fault == wire.Fault.SILENCE  # type: ignore[union-attr]
+    host.send(wire.Cmd(1, state.t_us, 50, (1.0,)), 99, state.t_us)
+    refused = wire.unpack(host.next(FrameType.EVENT))
+    assert isinstance(refused, wire.Event)
