@@ -4,6 +4,7 @@ target_compile_options(rtu_instances PRIVATE ${rtu_freestanding})
 target_link_libraries(rtu_instances PRIVATE rtu_warnings rtu_learn)
 
 if(CMAKE_SYSTEM_NAME STREQUAL "Generic")
+  target_sources(rtu_instances PRIVATE native/bindings/c/rtu_edge.cpp)
   return()
 endif()
 
