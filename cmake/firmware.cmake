@@ -34,3 +34,7 @@ set(stm32f405_board ${stm32f405}/start.c ${stm32f405}/board.c)
 # The firmware: the bridge and a simulated cart-pole.
 rtu_image(rtu_stm32f405 SOURCES ${stm32f405_board} ${stm32f405}/main.c LINK rtu_stm32f405_drivers rtu_simulated rtu_bridge rtu_plants rtu_protocol
   LINK_OPTIONS ${stm32f405_link})
+
+# The firmware with a learner of its own beside the bridge.
+rtu_image(rtu_stm32f405_learner SOURCES ${stm32f405_board} ${stm32f405}/learner.cpp
+  LINK rtu_stm32f405_drivers rtu_simulated rtu_bridge rtu_plants rtu_protocol LINK_OPTIONS ${stm32f405_link})

@@ -41,3 +41,5 @@ endforeach()
 # The host's half of a comparison with the emulated microcontroller: tests/test_qemu_cell.py.
 add_executable(cortex_cell_host tests/firmware/cortex/cell_host.cpp)
 target_link_libraries(cortex_cell_host PRIVATE rtu_warnings rtu_learn)
+add_executable(cortex_learner_host tests/firmware/cortex/learner_host.cpp)
+target_link_libraries(cortex_learner_host PRIVATE rtu_warnings rtu_learn rtu_plants)

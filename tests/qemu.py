@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 from types import TracebackType
 
+import serial
 from toolchain import BUILD, ROOT, locked, run, symbols, tool
+
+from rtu_edge import wire
+from rtu_edge.wire import FrameType
 
 PREFIX = "arm-none-eabi-"
 MACHINE = ("-M", "netduinoplus2", "-nographic", "-monitor", "none")
@@ -72,6 +77,13 @@ class Board:
         self._process.stdin.write(b"system_reset\n")
         self._process.stdin.flush()
 
+    def quit(self) -> None:
+        """Ends QEMU in order, so that plugins write what they have."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"quit\n")
+        self._process.stdin.flush()
+        self._process.wait(timeout=10)
+
     def close(self) -> None:
         self._process.kill()
         self._process.communicate()
@@ -83,3 +95,38 @@ class Board:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Host:
+    """Frames over a port, read as they come."""
+
+    def __init__(self, port: str) -> None:
+        self.port = serial.Serial(port, timeout=0.05)
+        self._decoder = wire.Decoder()
+        self._waiting: list[wire.Frame] = []
+
+    def send(self, message: wire.Message, seq: int = 0, t_us: int = 0) -> None:
+        self.port.write(wire.encode(wire.pack(message, seq, t_us)))
+
+    def next(self, *types: int, seconds: float = 5) -> wire.Frame:
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up:
+            while self._waiting:
+                frame = self._waiting.pop(0)
+                if frame.type in types:
+                    return frame
+            self._waiting += self._decoder.feed(self.port.read(max(1, self.port.in_waiting)))
+        raise AssertionError(f"no {types} within {seconds} s")
+
+    def hello(self) -> wire.Hello:
+        """Ask until somebody answers: the first bytes may meet a board that still boots."""
+        self.port.write(b"\0")
+        for _ in range(20):
+            self.send(wire.Hello())
+            try:
+                found = wire.unpack(self.next(FrameType.HELLO, seconds=0.5))
+            except AssertionError:
+                continue
+            assert isinstance(found, wire.Hello)
+            return found
+        raise AssertionError("no HELLO")

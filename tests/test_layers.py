@@ -31,7 +31,7 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "firmware_bridge/protocol": (),
     "firmware_bridge/plants": ("firmware_bridge/protocol/safe.h",),
     "firmware_bridge/bridge": ("firmware_bridge/protocol", "firmware_bridge/plants"),
-    "firmware_bridge/boards": DEVICE_ROOMS,
+    "firmware_bridge/boards": (*DEVICE_ROOMS, *LEARN_ROOMS),  # images: above both
     "native/core": (CRC32,),
     "native/kernels": ("native/core",),
     "native/cells": ("native/core", "native/kernels"),

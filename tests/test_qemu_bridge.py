@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import serial
-from qemu import PREFIX, Board
+from qemu import PREFIX, Board, Host
 from toolchain import build, sections
 
 import rtu_edge as rtu
@@ -30,41 +29,6 @@ def image() -> Path:
 def board(image: Path) -> Iterator[Board]:
     with Board(image) as found:
         yield found
-
-
-class Host:
-    """Frames over a port, read as they come."""
-
-    def __init__(self, port: str) -> None:
-        self.port = serial.Serial(port, timeout=0.05)
-        self._decoder = wire.Decoder()
-        self._waiting: list[wire.Frame] = []
-
-    def send(self, message: wire.Message, seq: int = 0, t_us: int = 0) -> None:
-        self.port.write(wire.encode(wire.pack(message, seq, t_us)))
-
-    def next(self, *types: FrameType, seconds: float = 5) -> wire.Frame:
-        give_up = time.monotonic() + seconds
-        while time.monotonic() < give_up:
-            while self._waiting:
-                frame = self._waiting.pop(0)
-                if frame.type in types:
-                    return frame
-            self._waiting += self._decoder.feed(self.port.read(max(1, self.port.in_waiting)))
-        raise AssertionError(f"no {types} within {seconds} s")
-
-    def hello(self) -> wire.Hello:
-        """Ask until somebody answers: the first bytes may meet a board that still boots."""
-        self.port.write(b"\0")
-        for _ in range(20):
-            self.send(wire.Hello())
-            try:
-                found = wire.unpack(self.next(FrameType.HELLO, seconds=0.5))
-            except AssertionError:
-                continue
-            assert isinstance(found, wire.Hello)
-            return found
-        raise AssertionError("no HELLO")
 
 
 def lockstep(exchange: object, steps: int) -> list[wire.Frame]:

@@ -87,8 +87,11 @@ inline double logarithm(double x) {
     ++n;
   }
   const double f = m - 1.0, s = f / (2.0 + f), w = s * s;
+  // Constants, not divisions: one costs a Cortex-M4 some 450 instructions.
+  const double inverse_odd[] = {1.0 / 21, 1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13,
+                                1.0 / 11, 1.0 / 9,  1.0 / 7,  1.0 / 5,  1.0 / 3};
   double sum = 1.0 / 23.0;
-  for (int k = 21; k >= 3; k -= 2) sum = sum * w + 1.0 / k;
+  for (double term : inverse_odd) sum = sum * w + term;
   const double tail = s * (f - 2.0 * w * sum);  // log m = f - s (f - 2 w sum): f carries the leading digits
   return n * 6.93147180369123816490e-01 + (f - (tail - n * 1.90821492927058770002e-10));
 }

@@ -1,0 +1,104 @@
+// The learner that this board carries, and its life beside a simulated cart-pole that shows position and angle only. The same source
+// runs on this board and, for comparison, on a host: equal seeds, equal bits.
+#pragma once
+
+#include "firmware_bridge/plants/plant.h"
+#include "native/learners/stream_ac.h"
+
+namespace rtu_device {
+
+using namespace rtu;
+
+constexpr int32_t kObservations = 2, kActions = 1, kUnits = 16, kHidden = 16, kWindow = 20;
+
+constexpr learners::HeadConfig head(double kappa) {
+    learners::HeadConfig out;
+    out.decay_recurrent = out.decay_body = out.decay_head = 0.99 * 0.9;
+    out.optimizer.kappa = kappa;
+    return out;
+}
+
+// What rtu_edge.StreamAC(2, 1, units=16, hidden=16) is; a test compares the two.
+constexpr learners::StreamAcConfig config() {
+    learners::StreamAcConfig out;
+    out.observations = kObservations;
+    out.policy.actions = kActions;
+    out.body.cell.activation = kernels::Activation::tanh;
+    out.body.cell.inputs = kObservations;
+    out.body.cell.poles = kUnits;
+    out.body.cell.r_min = 0.7;
+    out.body.layers = 1;
+    out.body.hidden[0] = kHidden;
+    out.actor = head(2.0);
+    out.critic = head(3.0);
+    return out;
+}
+
+constexpr uint64_t arena_bytes() {
+    core::Builder plan(nullptr, nullptr, 1);
+    (void)learners::make_stream_ac<float>(plan, config());
+    return plan.bytes();
+}
+
+struct Learner {
+    learners::StreamAc<float> agent;
+    const rtu_plant *plant;
+    rtu_plant_state state;
+    uint32_t seed, steps, episodes;
+    float action, last_return;
+    float sum;               // of this episode's rewards
+    float returns[kWindow];  // of the last episodes
+};
+
+inline void begin_episode(Learner &learner) {
+    learner.plant->reset(&learner.state, learner.seed + learner.episodes * 2654435769U);
+    learner.sum = 0;
+    learners::begin(learner.agent);
+    float x[kObservations];
+    learner.plant->observe(&learner.state, x);
+    (void)learners::predict(learner.agent, x, true, 1.0F, &learner.action);
+    (void)learners::learn(learner.agent, 0.0, false, false, static_cast<const float *>(nullptr));
+}
+
+// memory: arena_bytes(), aligned to core::kAlignment.
+inline void start(Learner &learner, unsigned char *memory, const kernels::Kernels<float> *kernels, uint32_t seed) {
+    memset(memory, 0, static_cast<size_t>(arena_bytes()));
+    core::Builder arena(memory, nullptr, 1);
+    learner = Learner{};
+    learner.agent = learners::make_stream_ac<float>(arena, config());
+    for (int i = 0; i < learner.agent.nets; ++i) learners::bind_kernels(learner.agent.net[i], kernels);
+    learners::init(learner.agent, seed);
+    learner.plant = rtu_plant_find("cartpole");
+    learner.seed = seed;
+    begin_episode(learner);
+}
+
+// One control step: the machine moves by the action of the step before, the learner sees it, acts and learns. True when an episode
+// ended; the next has then begun.
+inline bool control_step(Learner &learner) {
+    const rtu_plant_row &force = learner.plant->sheet->rows[learner.plant->sheet->n_obs];
+    const float u = force.min + (learner.action + 1.0F) * 0.5F * (force.max - force.min);
+    const rtu_plant_result result = learner.plant->step(&learner.state, &u);
+    float x[kObservations];
+    learner.plant->observe(&learner.state, x);
+    (void)learners::predict(learner.agent, x, true, 1.0F, &learner.action);
+    (void)learners::learn(learner.agent, static_cast<double>(result.reward), result.terminated, result.truncated,
+                          static_cast<const float *>(nullptr));
+    learner.sum += result.reward;
+    ++learner.steps;
+    if (!result.terminated && !result.truncated) return false;
+    learner.last_return = learner.returns[learner.episodes % kWindow] = learner.sum;
+    ++learner.episodes;
+    begin_episode(learner);
+    return true;
+}
+
+// Of the last kWindow episodes, or of all where there were fewer.
+inline float mean_return(const Learner &learner) {
+    const uint32_t n = learner.episodes < kWindow ? learner.episodes : kWindow;
+    float sum = 0;
+    for (uint32_t i = 0; i < n; ++i) sum += learner.returns[i];
+    return n == 0 ? 0.0F : sum / static_cast<float>(n);
+}
+
+}  // namespace rtu_device

@@ -1,0 +1,84 @@
+// The same learner on this machine, with the library's scalar kernels.
+//   learner_host run SEED STEPS OUT              learns and writes the arena
+//   learner_host resume SEED STEPS IN OUT        the same, with an arena put in after the start, as by upload
+//   learner_host pack ARENA TEXT OUT             an arena as a checkpoint with this text as its configuration
+//   learner_host unpack CHECKPOINT OUT           and back
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "firmware_bridge/boards/stm32f405/learner_model.h"
+#include "native/core/checkpoint.h"
+
+using namespace rtu_device;
+
+static std::string read(const char* path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+static void write(const char* path, const void* data, size_t n) {
+  std::ofstream(path, std::ios::binary).write(static_cast<const char*>(data), static_cast<std::streamsize>(n));
+}
+
+alignas(64) static unsigned char memory[arena_bytes()];
+
+static void learn(uint32_t seed, uint32_t steps, const std::string& uploaded) {
+  static Learner learner;
+  start(learner, memory, kernels::kScalar, seed);
+  if (!uploaded.empty()) {
+    memcpy(memory, uploaded.data(), sizeof memory);
+    begin_episode(learner);
+  }
+  while (learner.steps < steps)
+    if (control_step(learner) && learner.episodes % kWindow == 0)
+      std::printf("%u %u %.9g\n", static_cast<unsigned>(learner.steps), static_cast<unsigned>(learner.episodes),
+                  static_cast<double>(mean_return(learner)));
+}
+
+int main(int argc, char** argv) {
+  const std::string verb = argc > 1 ? argv[1] : "";
+  const auto number = [argv](int i) { return static_cast<uint32_t>(std::strtoul(argv[i], nullptr, 10)); };
+  static core::SectionTable table;
+  core::Builder plan(nullptr, &table, 1);
+  (void)learners::make_stream_ac<float>(plan, config());
+  if (verb == "run" && argc == 5) {
+    learn(number(2), number(3), "");
+    write(argv[4], memory, sizeof memory);
+    return 0;
+  }
+  if (verb == "resume" && argc == 6) {
+    const std::string arena = read(argv[4]);
+    if (arena.size() != sizeof memory) return 1;
+    learn(number(2), number(3), arena);
+    write(argv[5], memory, sizeof memory);
+    return 0;
+  }
+  if (verb == "pack" && argc == 5) {
+    const std::string arena = read(argv[2]), text = read(argv[3]);
+    if (arena.size() != sizeof memory) return 1;
+    memcpy(memory, arena.data(), sizeof memory);
+    core::Builder bound(memory, nullptr, 1);
+    auto agent = learners::make_stream_ac<float>(bound, config());
+    for (int i = 0; i < agent.nets; ++i) learners::bind_kernels(agent.net[i], kernels::kScalar);
+    learners::flush(agent);  // a checkpoint has no step pending
+    const uint32_t length = static_cast<uint32_t>(text.size());
+    std::vector<unsigned char> out(core::checkpoint_bytes(table, length));
+    core::write_checkpoint(table, memory, text.data(), length, out.data());
+    write(argv[4], out.data(), out.size());
+    return 0;
+  }
+  if (verb == "unpack" && argc == 4) {
+    const std::string file = read(argv[2]);
+    const char* where = "";
+    if (core::failed(core::read_checkpoint(table, reinterpret_cast<const unsigned char*>(file.data()), file.size(),
+                                           memory, where)))
+      return 1;
+    write(argv[3], memory, sizeof memory);
+    return 0;
+  }
+  return 2;
+}
