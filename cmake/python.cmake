@@ -27,6 +27,8 @@ if(core_sources)
   find_package(pybind11 3 CONFIG REQUIRED)
   rtu_python_module(_core ${core_sources})
   target_compile_definitions(_core PRIVATE RTU_EDGE_VERSION="${PROJECT_VERSION}")
+  # What a compiler makes of plain loops, to measure against.
+  set_source_files_properties(native/bindings/python/bench_naive.cpp PROPERTIES COMPILE_OPTIONS "-O2;-fno-tree-vectorize")
   target_link_libraries(_core PRIVATE rtu_warnings pybind11::headers rtu_runtime rtu_learn)
 endif()
 

@@ -195,7 +195,6 @@ def test_monitor(line: Line) -> None:
     host.result(driver)
 
 
-@pytest.mark.timing
 def test_an_interpreter_that_is_busy_does_not_stop_the_loop() -> None:
     """A second inside one call that holds the interpreter lock: the loop ticks on, the device sees no stale command."""
     import ctypes

@@ -7,6 +7,7 @@ void bind_cell(pybind11::module_& m);
 void bind_agent(pybind11::module_& m);
 void bind_signal(pybind11::module_& m);
 void bind_plan(pybind11::module_& m);
+void bind_bench(pybind11::module_& m);
 }  // namespace rtu::bindings
 void bind_loop(pybind11::module_& m);
 
@@ -17,4 +18,5 @@ PYBIND11_MODULE(_core, m) {
   rtu::bindings::bind_signal(m);
   rtu::bindings::bind_plan(m);
   bind_loop(m);
+  rtu::bindings::bind_bench(m);
 }

@@ -1,0 +1,170 @@
+"""Interleaved timing: contenders take turns in many short blocks, so that a disturbance meets all of them alike."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rtu_edge import _core
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks/results"
+
+QUIET = 0.2  # of the other cores
+
+Run = Callable[[int], int]  # so many steps -> nanoseconds
+
+
+def timed(step: Callable[[], Any]) -> Run:
+    """Make a contender of something that Python calls once a step."""
+
+    def run(steps: int) -> int:
+        start = time.perf_counter_ns()
+        for _ in range(steps):
+            step()
+        return time.perf_counter_ns() - start
+
+    return run
+
+
+def hold_one_core() -> str:
+    """Pin this process to its last core, ahead of everything else there if that is allowed; say what it got."""
+    if not hasattr(os, "sched_setaffinity"):
+        return "not pinned"
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        return "pinned to one core"
+    return "pinned to one core, SCHED_FIFO"
+
+
+def busy_elsewhere() -> Callable[[], float]:
+    """Return a function: how busy the other cores were since it was last called, 0 to 1; 0 where nobody says."""
+    ours = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+    def ticks() -> tuple[int, int]:
+        try:
+            lines = Path("/proc/stat").read_text().splitlines()
+        except OSError:
+            return 0, 0
+        busy = total = 0
+        for line in lines:
+            found = re.match(r"cpu(\d+) (.*)", line)
+            if found and int(found[1]) not in ours:
+                user, nice, system, idle, wait, *rest = map(int, found[2].split())
+                busy += user + nice + system + sum(rest[:2])
+                total += user + nice + system + idle + wait + sum(rest[:2])
+        return busy, total
+
+    last = ticks()
+
+    def since() -> float:
+        nonlocal last
+        before, last = last, ticks()
+        total = last[1] - before[1]
+        return (last[0] - before[0]) / total if total else 0.0
+
+    return since
+
+
+def interleave(
+    contenders: Mapping[str, Run],
+    rounds: int,
+    block_ns: float = 3e5,
+    quanta: Mapping[str, int] | None = None,
+    each_round: Callable[[], None] = lambda: None,
+) -> tuple[dict[str, list[float]], float]:
+    """Time contenders in turn; return for each the nanoseconds a step of every block, and how busy other cores were.
+
+    A neighbour shares caches and memory, on many machines even the core. So rounds go on, to three times as many, until
+    `rounds` of them were quiet, and the quietest are kept.
+
+    Args:
+        contenders: what runs.
+        rounds: blocks of each.
+        block_ns: length aimed at; at least one step. A quarter as much runs before, untimed.
+        quanta: a contender whose steps differ runs multiples of so many.
+        each_round: called after each round that counts, for progress.
+    """
+    quanta = quanta or {}
+    steps = {}
+    for name, run in contenders.items():
+        quantum = quanta.get(name, 1)
+        run(quantum)
+        once = min(run(quantum), run(quantum)) / quantum
+        steps[name] = max(1, round(block_ns / once / quantum)) * quantum
+    busy = busy_elsewhere()
+    found: list[tuple[float, dict[str, float]]] = []
+    quiet = 0
+    while quiet < rounds and len(found) < 3 * rounds:
+        block = {}
+        for name, run in contenders.items():
+            run(max(quanta.get(name, 1), steps[name] // 4))
+            block[name] = run(steps[name]) / steps[name]
+        found.append((busy(), block))
+        quiet += found[-1][0] < QUIET
+        if quiet + (3 * rounds - len(found)) <= rounds or found[-1][0] < QUIET:
+            each_round()
+    kept = sorted(found, key=lambda one: one[0])[:rounds]
+    samples = {name: [block[name] for _, block in kept] for name in contenders}
+    return samples, sum(b for b, _ in kept) / rounds
+
+
+def summary(samples: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    """Return lower quartile, median and upper quartile of each, in ns rounded to 0.1."""
+    return {
+        name: [round(q, 1) for q in statistics.quantiles(values, n=4, method="inclusive")]
+        for name, values in samples.items()
+    }
+
+
+def isas() -> list[str]:
+    """Return what this processor runs, narrowest first."""
+    return list(_core.available_isas())
+
+
+def _read(path: str, pattern: str, otherwise: str) -> str:
+    try:
+        found = re.search(pattern, Path(path).read_text(), re.MULTILINE)
+    except OSError:
+        return otherwise
+    return found[1].strip() if found else otherwise
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def machine(held: str) -> dict[str, Any]:
+    """Describe where and with what a result was measured."""
+    dirty = _git("status", "--porcelain", "--untracked-files=no", "--", "native", "cmake", "CMakeLists.txt")
+    caches = [
+        f"L{index} {_read(f'/sys/devices/system/cpu/cpu0/cache/index{index}/size', '(.*)', '?')}" for index in (2, 3)
+    ]
+    return {
+        "processor": _read("/proc/cpuinfo", r"^model name\s*: (.*)$", platform.processor() or platform.machine()),
+        "architecture": platform.machine(),
+        "virtual": "hypervisor" in _read("/proc/cpuinfo", r"^flags\s*: (.*)$", ""),
+        "cores": os.cpu_count(),
+        "caches": caches,
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "compiler": _core.compiler,
+        "isas": isas(),
+        "commit": (_git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+changes" if dirty else ""),
+        "held": held,
+    }
+
+
+def result_path(what: str, isa: str) -> Path:
+    """Name the file of results for this kind of machine."""
+    return RESULTS / f"{what}-{platform.machine()}-{isa}.json"

@@ -1,0 +1,41 @@
+// What the kernels are measured against: a sweep over the same memory, and the cell as one writes it down first.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vector>
+
+namespace rtu::bindings {
+
+// x <- 0.999 x + 1e-6 over n floats (a multiple of 16, 64-byte aligned) with vectors of so many lanes: what merely
+// reading and writing memory costs at this width. Null: no such width on this machine.
+using Sweep = void (*)(float* x, size_t n);
+Sweep sweep_of(int lanes);
+
+// The linear RTU in plain loops over units and inputs, without vectors, learned by SGD; libm for the coefficients.
+class NaiveRtu {
+ public:
+  // As it is written down first (docs/math.md, 1 and 2): four traces, then the gradient, then the step. `halved`: as
+  // one would tune it without vectors: one complex trace for both weights, everything about a weight in one loop.
+  NaiveRtu(int inputs, int units, bool halved);
+  void run(int64_t steps);
+
+ private:
+  void forward();
+  void learn();
+  void learn_halved();
+  void learn_poles(size_t i);
+
+  struct Pole {
+    float nu, theta, g, phi, gam, dgam;
+  };
+
+  size_t d_, n_;
+  bool halved_;
+  std::vector<float> nu_log_, theta_log_, W1_, W2_, A1_, A2_, B1_, B2_, grad_W1_, grad_W2_;
+  std::vector<float> N1_, N2_, T1_, T2_, h1_, h2_, z1_, z2_, u1_, u2_, e1_, e2_, x_;
+  std::vector<Pole> pole_;
+};
+
+}  // namespace rtu::bindings

@@ -1,0 +1,31 @@
+// count_step <isa> <work> <inputs> <units> <steps>: that many steps of one cell, for an instruction counter
+// (tests/test_instructions.py) that looks at what happens inside counted().
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <string>
+
+#include "check.h"
+#include "native/bindings/python/bench_step.h"
+#include "native/runtime/isa.h"
+
+extern "C" __attribute__((noinline)) void counted(rtu::bindings::Stepper* stepper, int steps);
+extern "C" void counted(rtu::bindings::Stepper* stepper, int steps) { stepper->run(steps); }
+
+int main(int argc, char** argv) {
+  using rtu::bindings::Work;
+  CHECK(argc == 6);
+  const char* error = "";
+  rtu::bindings::StepConfig config;
+  config.kernels = rtu::runtime::choose_kernels(argv[1], error);
+  CHECK(config.kernels != nullptr);
+  const std::string work = argv[2];
+  CHECK(work == "sgd" || work == "obgd" || work == "split");
+  config.work = work == "sgd" ? Work::sgd : work == "obgd" ? Work::obgd : Work::split;
+  config.cell.inputs = atoi(argv[3]);
+  config.cell.poles = atoi(argv[4]);
+  rtu::bindings::Stepper stepper(config);
+  counted(&stepper, atoi(argv[5]));
+  CHECK(stepper.output() == stepper.output());
+  return 0;
+}
