@@ -520,6 +520,8 @@ def cost(n):
 
 for _ in range(3):
     alone = cost(33)  # what reading the counters itself costs
-assert cost(99_900) == (alone[0], 0), (alone, last())
+# The interpreter takes memory of its own now and then; a learner that took any would do so at every attempt.
+attempts = [cost(99_900) for _ in range(3)]
+assert min(attempts) <= (alone[0], 0) and min(faulted for _, faulted in attempts) == 0, (alone, attempts, last())
 """)
     )

@@ -26,6 +26,9 @@ from rtu_edge.errors import ConfigError, DeadlineError
 from rtu_edge.log import RunFolder
 from rtu_edge.ports import open_port
 
+# A device in real time goes safe when its host is starved: these run alone.
+pytestmark = pytest.mark.timing
+
 SIMULATED = '[device]\nplant = "cartpole"\n[learner]\nunits = 8\nhidden = [8]\n'
 LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\n"
 

@@ -86,6 +86,7 @@ def test_equal_runs_put_equal_bytes_on_the_wire() -> None:
     assert len(sent) > 25_000 and len(received) > 35_000
 
 
+@pytest.mark.timing
 def test_real_time_ticked_by_the_device(link: Link) -> None:
     loop = Loop(link, controller(), LoopConfig(clock=Clock.DEVICE, seconds=1.0))
     result = loop.run()

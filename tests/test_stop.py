@@ -18,6 +18,9 @@ from rtu_edge.errors import DeviceError
 from rtu_edge.ports import open_port
 from rtu_edge.wire import Cmd, DeviceState, Fault, Status
 
+# A device in real time goes safe when its host is starved: these run alone.
+pytestmark = pytest.mark.timing
+
 PERIOD_S = 0.02
 TTL_S = 0.1
 SLACK_S = 0.25  # the machine that runs the tests is shared; the rule itself is tested on an injected clock
