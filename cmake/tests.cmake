@@ -8,6 +8,12 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Generic")
   return()
 endif()
 
+# The C interface as a shared library: tests/test_c.py compares it with Python's.
+add_library(rtu_edge SHARED native/bindings/c/rtu_edge.cpp)
+target_compile_options(rtu_edge PRIVATE ${rtu_freestanding})
+target_link_libraries(rtu_edge PRIVATE rtu_warnings rtu_runtime rtu_learn)
+target_link_options(rtu_edge PRIVATE -Wl,--exclude-libs,ALL)
+
 # One executable per tests/{native,firmware}/test_*.{c,cpp}; exit code 0 means passed. pytest runs them: tests/test_native.py.
 # tests/native/count_*.cpp are counted by tests/test_instructions.py.
 
@@ -25,7 +31,7 @@ foreach(source IN LISTS native_tests firmware_tests)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/${folder})
   target_link_libraries(${target} PRIVATE rtu_warnings)
   if(folder STREQUAL "native")
-    target_link_libraries(${target} PRIVATE rtu_runtime rtu_learn)
+    target_link_libraries(${target} PRIVATE rtu_c rtu_runtime rtu_learn)
   endif()
   target_link_libraries(${target} PRIVATE rtu_stm32f405_drivers rtu_simulated rtu_bridge rtu_plants rtu_protocol m)
   # Tests assert() also in a release build. Optimised less than the libraries: quicker to compile, and gcc 12 for aarch64

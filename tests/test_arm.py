@@ -48,7 +48,7 @@ def test_a_planted_instruction_is_found(tmp_path: Path) -> None:
     assert BEYOND_ARMV8A.search(instructions(planted))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_python_suite() -> None:
     """The tests marked `arm`, on the wheel for aarch64."""
     last = run(ROOT / "tools/arm.sh", "test", "-q").strip().splitlines()[-1]

@@ -40,6 +40,17 @@ def test_each_command_has_help_that_starts_as_listed(capfd: pytest.CaptureFixtur
     assert listed in " ".join(out.split())
 
 
+def test_plan_prints_bytes_and_the_time_of_a_step(capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capfd, "plan", "--set", "learner.units=8")
+    assert code == 0
+    *_, sizes, times = out.splitlines()
+    assert sizes.startswith("stream_ac: ")
+    assert " us per step (" in times
+    code, plain, _ = run(capfd, "plan", "--set", "learner.units=8", "--no-calibrate")
+    assert code == 0
+    assert plain == out.removesuffix(times + "\n")
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, rtu_edge.cli\n"

@@ -1,0 +1,237 @@
+#include "native/bindings/c/rtu_edge.h"
+
+#include "native/core/checkpoint.h"
+#include "native/learners/stream_ac.h"
+
+#if defined(__unix__)
+#include "native/runtime/isa.h"
+#endif
+
+using rtu::core::Status;
+
+// At the start of the caller's memory; the arena follows, then the table where there is one.
+struct rtu_agent {
+  rtu::learners::StreamAc<float> learner;
+  const rtu::kernels::Kernels<float>* kernels;
+  unsigned char* arena;
+  rtu::core::SectionTable* table;  // null: no hash, no checkpoints
+};
+
+namespace {
+
+using namespace rtu;
+
+static_assert(RTU_AGENT_ALIGNMENT == core::kAlignment, "");
+static_assert(RTU_LAYERS_MAX == learners::kMaxLayers, "");
+
+// The header's numbers are those of native/core, cells, kernels and optim.
+template <class E>
+constexpr bool same(int value, E e) {
+  return value == static_cast<int>(e);
+}
+static_assert(same(RTU_OK, Status::ok) && same(RTU_NON_FINITE, Status::non_finite) && same(RTU_ORDER, Status::order) &&
+                  same(RTU_BAD_ARGUMENT, Status::bad_argument) && same(RTU_TOO_MANY, Status::too_many) &&
+                  same(RTU_BAD_MAGIC, Status::bad_magic) && same(RTU_BAD_VERSION, Status::bad_version) &&
+                  same(RTU_BAD_LAYOUT, Status::bad_layout) && same(RTU_BAD_SIZE, Status::bad_size) &&
+                  same(RTU_BAD_CRC, Status::bad_crc) && same(RTU_BAD_VALUE, Status::bad_value),
+              "");
+static_assert(same(RTU_CELL_NONE, cells::CellKind::none) && same(RTU_CELL_LINEAR, cells::CellKind::linear) &&
+                  same(RTU_CELL_NONLINEAR, cells::CellKind::nonlinear),
+              "");
+static_assert(same(RTU_IDENTITY, kernels::Activation::identity) && same(RTU_RELU, kernels::Activation::relu) &&
+                  same(RTU_TANH, kernels::Activation::tanh),
+              "");
+static_assert(same(RTU_OBGD, optim::Rule::obgd) && same(RTU_SGD, optim::Rule::sgd) && same(RTU_ADAM, optim::Rule::adam),
+              "");
+
+constexpr uint64_t aligned(uint64_t bytes) {
+  return (bytes + core::kAlignment - 1) / core::kAlignment * core::kAlignment;
+}
+constexpr uint64_t kAgentBytes = aligned(sizeof(rtu_agent));
+constexpr uint64_t kTableBytes = aligned(sizeof(core::SectionTable));
+
+const kernels::Kernels<float>* kernels_named(const char* isa) {
+#if defined(__unix__)
+  const char* error = nullptr;
+  return runtime::choose_kernels(isa, error);
+#else
+  return isa == nullptr || strcmp(isa, "scalar") == 0 ? kernels::kScalar : nullptr;
+#endif
+}
+
+bool number(double value, double low, double high) { return value >= low && value <= high; }
+bool within(int32_t value, int32_t low, int32_t high) { return value >= low && value <= high; }
+
+bool good_sizes(const rtu_agent_config& c) {
+  if (c.size != sizeof(rtu_agent_config) || !within(c.observations, 1, 64)) return false;
+  if (!(c.discrete != 0 ? within(c.actions, 2, 64) : within(c.actions, 1, 32))) return false;
+  if (!within(c.units, 1, 65536) || !within(c.units_per_pole, 1, 4096) || c.units % c.units_per_pole != 0) return false;
+  if (c.cell == RTU_CELL_NONLINEAR && c.units_per_pole != 1) return false;
+  if (!within(c.layers, 0, RTU_LAYERS_MAX)) return false;
+  for (int32_t i = 0; i < c.layers; ++i)
+    if (!within(c.hidden[i], 1, 65536)) return false;
+  return within(c.cell, 0, 2) && within(c.activation, 0, 2) && within(c.optimizer, 0, 2);
+}
+
+bool good_numbers(const rtu_agent_config& c) {
+  return number(c.gamma, 0, 1) && number(c.decay_recurrent, 0, 1) && number(c.decay_body, 0, 1) &&
+         number(c.decay_head, 0, 1) && number(c.actor_step_size, 0, 1e6) && number(c.critic_step_size, 0, 1e6) &&
+         c.actor_kappa > 0 && c.actor_kappa <= 1e6 && c.critic_kappa > 0 && c.critic_kappa <= 1e6 &&
+         number(c.entropy, 0, 1e3) && c.r_max > 0 && c.r_max <= 1 && number(c.r_min, 0, c.r_max) &&
+         c.r_min <= 0.9999999 && c.max_phase > 0 && c.max_phase <= 1000 && number(c.sparsity, 0, 1) &&
+         number(c.sigma_floor, 0, 1e3);
+}
+
+learners::HeadConfig head(const rtu_agent_config& c, double step_size, double kappa) {
+  learners::HeadConfig out;
+  out.decay_recurrent = c.gamma * c.decay_recurrent;
+  out.decay_body = c.gamma * c.decay_body;
+  out.decay_head = c.gamma * c.decay_head;
+  out.optimizer.rule = static_cast<optim::Rule>(c.optimizer);
+  out.optimizer.step_size = step_size;
+  out.optimizer.kappa = kappa;
+  return out;
+}
+
+learners::StreamAcConfig native(const rtu_agent_config& c) {
+  learners::StreamAcConfig out;
+  out.observations = c.observations;
+  out.policy.discrete = c.discrete != 0;
+  out.policy.actions = c.actions;
+  out.policy.sigma_floor = c.sigma_floor;
+  out.body.cell.kind = static_cast<cells::CellKind>(c.cell);
+  out.body.cell.activation = static_cast<kernels::Activation>(c.activation);
+  out.body.cell.inputs = c.observations;
+  out.body.cell.members = c.units_per_pole;
+  out.body.cell.poles = c.units / c.units_per_pole;
+  out.body.cell.r_min = c.r_min;
+  out.body.cell.r_max = c.r_max;
+  out.body.cell.max_phase = c.max_phase;
+  out.body.layers = c.layers;
+  for (int32_t i = 0; i < c.layers; ++i) out.body.hidden[i] = c.hidden[i];
+  out.body.sparsity = c.sparsity;
+  out.gamma = c.gamma;
+  out.actor = head(c, c.actor_step_size, c.actor_kappa);
+  out.critic = head(c, c.critic_step_size, c.critic_kappa);
+  out.shared_body = c.shared_body != 0;
+  out.entropy = c.entropy;
+  out.normalize_observation = c.normalize_observation != 0;
+  out.scale_reward = c.scale_reward != 0;
+  out.recompute = c.recompute != 0;
+  return out;
+}
+
+uint64_t arena_bytes(const rtu_agent_config& config, const kernels::Kernels<float>& kernels) {
+  core::Builder plan(nullptr, nullptr, static_cast<uint32_t>(kernels.lanes));
+  (void)learners::make_stream_ac<float>(plan, native(config));
+  return aligned(plan.bytes());
+}
+
+const kernels::Kernels<float>* accepted(const rtu_agent_config* config) {
+  if (config == nullptr || !good_sizes(*config) || !good_numbers(*config)) return nullptr;
+  return kernels_named(config->isa);
+}
+
+int32_t code(Status status) { return static_cast<int32_t>(status); }
+
+}  // namespace
+
+void rtu_agent_config_init(rtu_agent_config* config) {
+  *config = rtu_agent_config{};
+  config->size = sizeof *config;
+  config->observations = 1;
+  config->actions = 1;
+  config->units = 32;
+  config->units_per_pole = 1;
+  config->layers = 1;
+  config->hidden[0] = 32;
+  config->cell = RTU_CELL_LINEAR;
+  config->activation = RTU_TANH;
+  config->normalize_observation = config->scale_reward = 1;
+  config->checkpoints = 1;
+  config->gamma = 0.99;
+  config->decay_recurrent = config->decay_body = config->decay_head = 0.9;
+  config->actor_step_size = config->critic_step_size = 1.0;
+  config->actor_kappa = 2.0;
+  config->critic_kappa = 3.0;
+  config->entropy = 0.01;
+  config->r_min = 0.7;
+  config->r_max = 1.0;
+  config->max_phase = 6.28;
+  config->sparsity = 0.9;
+}
+
+size_t rtu_agent_bytes(const rtu_agent_config* config) {
+  const auto* kernels = accepted(config);
+  if (kernels == nullptr) return 0;
+  return static_cast<size_t>(kAgentBytes + arena_bytes(*config, *kernels) +
+                             (config->checkpoints != 0 ? kTableBytes : 0));
+}
+
+int32_t rtu_agent_init(const rtu_agent_config* config, void* memory, size_t bytes, rtu_agent** agent) {
+  const size_t wanted = rtu_agent_bytes(config);
+  if (wanted == 0 || bytes < wanted || reinterpret_cast<uintptr_t>(memory) % RTU_AGENT_ALIGNMENT != 0)
+    return RTU_BAD_ARGUMENT;
+  memset(memory, 0, wanted);
+  auto* out = static_cast<rtu_agent*>(memory);
+  out->kernels = accepted(config);
+  out->arena = static_cast<unsigned char*>(memory) + kAgentBytes;
+  const auto lanes = static_cast<uint32_t>(out->kernels->lanes);
+  if (config->checkpoints != 0) {
+    out->table = reinterpret_cast<core::SectionTable*>(out->arena + arena_bytes(*config, *out->kernels));
+    core::Builder plan(nullptr, out->table, lanes);
+    (void)learners::make_stream_ac<float>(plan, native(*config));
+    if (core::failed(out->table->status)) return code(out->table->status);
+  }
+  core::Builder arena(out->arena, nullptr, lanes);
+  out->learner = learners::make_stream_ac<float>(arena, native(*config));
+  for (int i = 0; i < out->learner.nets; ++i) learners::bind_kernels(out->learner.net[i], out->kernels);
+  learners::init(out->learner, config->seed);
+  *agent = out;
+  return RTU_OK;
+}
+
+const char* rtu_agent_isa(const rtu_agent* agent) { return agent->kernels->name; }
+
+int32_t rtu_agent_width(const rtu_agent* agent) { return agent->learner.config.policy.width(); }
+
+int32_t rtu_agent_begin(rtu_agent* agent) {
+  learners::begin(agent->learner);
+  return RTU_OK;
+}
+
+int32_t rtu_agent_predict(rtu_agent* agent, const float* observation, int32_t explore, float* action) {
+  return code(learners::predict(agent->learner, observation, explore != 0, 1.0F, action));
+}
+
+int32_t rtu_agent_learn(rtu_agent* agent, float reward, int32_t terminated, int32_t truncated, const float* executed) {
+  return code(learners::learn(agent->learner, static_cast<double>(reward), terminated != 0, truncated != 0, executed));
+}
+
+int32_t rtu_agent_hash(rtu_agent* agent, uint64_t* hash) {
+  if (agent->table == nullptr) return RTU_BAD_ARGUMENT;
+  learners::flush(agent->learner);
+  *hash = core::state_hash(*agent->table, agent->arena);
+  return RTU_OK;
+}
+
+size_t rtu_agent_checkpoint_bytes(const rtu_agent* agent, uint32_t text_bytes) {
+  return agent->table == nullptr ? 0 : static_cast<size_t>(core::checkpoint_bytes(*agent->table, text_bytes));
+}
+
+int32_t rtu_agent_checkpoint_write(rtu_agent* agent, const char* text, uint32_t text_bytes, void* out, size_t bytes) {
+  const size_t wanted = rtu_agent_checkpoint_bytes(agent, text_bytes);
+  if (wanted == 0 || bytes < wanted || (text == nullptr && text_bytes != 0)) return RTU_BAD_ARGUMENT;
+  learners::flush(agent->learner);
+  core::write_checkpoint(*agent->table, agent->arena, text == nullptr ? "" : text, text_bytes,
+                         static_cast<unsigned char*>(out));
+  return RTU_OK;
+}
+
+int32_t rtu_agent_checkpoint_read(rtu_agent* agent, const void* data, size_t bytes) {
+  if (agent->table == nullptr || data == nullptr) return RTU_BAD_ARGUMENT;
+  learners::flush(agent->learner);
+  const char* where = "";
+  return code(
+      core::read_checkpoint(*agent->table, static_cast<const unsigned char*>(data), bytes, agent->arena, where));
+}
