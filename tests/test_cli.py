@@ -187,3 +187,14 @@ def test_the_words_for_clocks_are_the_runtime_s() -> None:
     from rtu_edge import config, runtime
 
     assert {clock.value for clock in config.Clock} == {clock.value for clock in runtime.Clock}
+
+
+def test_verify_refuses_a_policy_of_another_learner(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    import rtu_edge as rtu
+
+    rtu.export_onnx(rtu.StreamAC(observation_size=2, action_size=1, units=4, hidden=4), tmp_path / "policy.onnx")
+    rtu.StreamAC(observation_size=2, action_size=1, units=5, hidden=4).save(tmp_path / "other.rtu")
+    code, out, err = run(capfd, "verify", str(tmp_path / "policy.onnx"), str(tmp_path / "other.rtu"))
+    assert code == 2
+    assert "another configuration" in err
+    assert "Traceback" not in out + err

@@ -33,7 +33,11 @@ def command(policy: Path, checkpoint: Path | None, steps: int, tolerance: float)
     for path in (policy, checkpoint):
         if not path.is_file():
             raise ConfigError(f"{path}: no such file")
-    difference = float(rtu.verify_onnx(policy, rtu.load(checkpoint), steps=steps))
+    agent = rtu.load(checkpoint)
+    try:
+        difference = float(rtu.verify_onnx(policy, agent, steps=steps))
+    except ValueError as error:  # a file of another agent, say
+        raise ConfigError(str(error)) from error
     verdict = f"largest difference {difference:.3e} over {steps:,} steps; allowed {tolerance:g} of the action range"
     if not difference <= tolerance:
         raise CheckFailed(f"{policy}: {verdict}")
