@@ -143,7 +143,7 @@ T decay_add(int32_t n, T decay, const T* c, T* z) {
   return L::sum(norm);
 }
 
-// Sum over the first n of a padded vector of term(i, F) for whole lanes and term(i, T) for the rest.
+// Whole lanes first, then the rest one by one: what lies beyond n in a padded vector is not read into a sum.
 template <class T, int V>
 T norm_relu(int32_t n, const T* x, T* xhat, T* y) {
   typedef Lanes<T, V> L;
