@@ -27,6 +27,7 @@ from rtu_edge.control import PortLock
 from rtu_edge.errors import DeviceError
 
 __all__ = [
+    "CallFlag",
     "Clock",
     "GateFlag",
     "Hello",
@@ -92,6 +93,17 @@ class RecordFlag(enum.IntFlag):
     PREDICT_FAILED = 64
     LEARN_FAILED = 128
     REWARD_REFUSED = 256  # not finite: not learned from
+
+
+class CallFlag(enum.IntFlag):
+    """Bits of a telemetry record's `calls`: what the policy was asked for."""
+
+    BEGIN = 1
+    PREDICT = 2
+    EXPLORE = 4
+    LEARN = 8
+    EXECUTED = 16  # learn was told that something else was carried out
+    UPDATE = 32  # the weights moved; without it the deadline rule dropped the update
 
 
 class GateFlag(enum.IntFlag):
@@ -415,9 +427,7 @@ class Loop:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Fields of a telemetry record: step, t_ns, device_us, episode, episode_step, flags, gate, reward, value, delta,
-        step_size_actor, step_size_critic, lateness_ns, predict_ns, learn_ns, round_trip_ns, x (n,), u (m,), executed (m,).
-        """
+        """Fields of a telemetry record: those of RecordHead (native/runtime/telemetry.h), x (n,), u (m,), executed (m,)."""
         return np.dtype(self._core.dtype())
 
     def start(self) -> None:

@@ -12,7 +12,7 @@ from alloc_guard import run_guarded
 from rtu_edge import _core, runtime
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.ports import open_port
-from rtu_edge.runtime import Clock, GateFlag, Limits, Link, Loop, LoopConfig, RecordFlag, Reward, StopReason
+from rtu_edge.runtime import CallFlag, Clock, GateFlag, Limits, Link, Loop, LoopConfig, RecordFlag, Reward, StopReason
 
 
 @pytest.fixture
@@ -28,6 +28,7 @@ def controller() -> Any:
 
 def test_what_stands_twice_is_the_same() -> None:
     assert {flag.name: flag.value for flag in RecordFlag} == _core.record_flags()
+    assert {flag.name: flag.value for flag in CallFlag} == _core.call_flags()
     assert {flag.name: flag.value for flag in GateFlag} == _core.gate_flags()
     assert [reason.value for reason in StopReason] == _core.stop_reasons()
 

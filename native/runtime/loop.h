@@ -108,7 +108,7 @@ class Loop {
     bool any = false;
   };
   struct StepTimes {
-    int64_t begun_ns, lateness_ns, predict_ns, learn_ns, round_trip_ns;
+    int64_t begun_ns, lateness_ns, receive_ns, predict_ns, gate_ns, send_ns, learn_ns, round_trip_ns;
   };
 
   // loop.cpp
@@ -134,15 +134,21 @@ class Loop {
     const float* wanted;
     bool valid;
   };
+  // What a step found and did, for its record.
+  struct Marks {
+    uint32_t flags = 0;  // RecordFlag
+    uint32_t calls = 0;  // CallFlag
+    uint32_t gate = 0;   // GateFlag
+  };
 
   // loop_step.cpp
   void step(const Arrival& arrival, int64_t round_trip_ns) noexcept;
-  bool choose(const Arrival& arrival, float* u, uint32_t* flags, uint32_t* gate) noexcept;
-  void act(const Arrival& arrival, float* u, uint32_t* gate) noexcept;
+  bool choose(const Arrival& arrival, float* u, Marks* marks) noexcept;
+  void act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks) noexcept;
   void learn(const Arrival& arrival, const Previous& previous, bool first, bool predicted, float* reward,
-             uint32_t* flags) noexcept;
-  void record(const Arrival& arrival, const StepTimes& times, const float* u, float reward, uint32_t flags,
-              uint32_t gate) noexcept;
+             Marks* marks) noexcept;
+  void record(const Arrival& arrival, const StepTimes& times, const float* u, float reward,
+              const Marks& marks) noexcept;
   void end_episode(const Arrival& arrival) noexcept;
   void count_gate(uint32_t gate) noexcept;
   void rest() noexcept;

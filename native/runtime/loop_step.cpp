@@ -23,6 +23,7 @@ constexpr uint8_t kEnd = RTU_EPISODE_TERMINATED | RTU_EPISODE_TRUNCATED;
 void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
   StepTimes times{};
   times.begun_ns = clock_.now();
+  times.receive_ns = times.begun_ns - arrival.at_ns;
   times.round_trip_ns = round_trip_ns != 0 ? round_trip_ns : round_trip_ns_;
   times.lateness_ns = options_.tick == TickSource::kHost ? times.begun_ns - deadline_.next_ns
                       : round_trip_ns != 0               ? 0
@@ -31,10 +32,11 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
   const rtu_state& state = arrival.state;
   const bool first = awaiting_first_ || (state.epflags & RTU_EPISODE_FIRST) != 0 || state.episode != wire_episode_;
   const bool terminal = (state.epflags & kEnd) != 0;
-  uint32_t flags = static_cast<uint32_t>(state.epflags) & (kRecordFirst | kRecordTerminated | kRecordTruncated);
-  uint32_t gate = 0;
+  Marks marks;
+  marks.flags = static_cast<uint32_t>(state.epflags) & (kRecordFirst | kRecordTerminated | kRecordTruncated);
   if (first) {
-    flags |= kRecordFirst;
+    marks.flags |= kRecordFirst;
+    marks.calls |= kCallBegin;
     awaiting_first_ = false;
     ended_ = false;
     wire_episode_ = state.episode;
@@ -53,22 +55,22 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
   float before[kMaxActuators];  // wanted in the step before this one: what learn() compares with
   memcpy(before, wanted_, sizeof before);
   const bool before_valid = wanted_valid_;
-  const bool predicted = choose(arrival, u, &flags, &gate);
+  const bool predicted = choose(arrival, u, &marks);
   times.predict_ns = clock_.now() - times.begun_ns;
   if (!terminal && !enough && !late) {
-    act(arrival, u, &gate);
-    flags |= kRecordActed;
+    act(arrival, u, &times, &marks);
+    marks.flags |= kRecordActed;
   }
   const int64_t acted_ns = clock_.now();
   float reward = 0;
   const Previous previous{before, before_valid};
-  learn(arrival, previous, first, predicted, &reward, &flags);
+  learn(arrival, previous, first, predicted, &reward, &marks);
   times.learn_ns = clock_.now() - acted_ns;
   if (!first) return_ += static_cast<double>(reward);
 
-  count_gate(gate);
-  record(arrival, times, u, reward, flags, gate);
-  if ((flags & kRecordActed) != 0) {
+  count_gate(marks.gate);
+  record(arrival, times, u, reward, marks);
+  if ((marks.flags & kRecordActed) != 0) {
     ++counters_.steps;
     ++episode_steps_;
     ping();
@@ -86,28 +88,33 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
 }
 
 // Predicts and maps to actuator units, into u; false when there was no prediction: then u is the last command again.
-bool Loop::choose(const Arrival& arrival, float* u, uint32_t* flags, uint32_t* gate) noexcept {
+bool Loop::choose(const Arrival& arrival, float* u, Marks* marks) noexcept {
   wanted_valid_ = false;
   float action[kMaxActuators];
+  const bool explore = explore_.load(std::memory_order_relaxed);
   if (!finite(arrival.state.x, n_)) {
     ++counters_.observations_refused;
-  } else if (policy_.predict(policy_.self, arrival.state.x, explore_.load(std::memory_order_relaxed), action) < 0) {
+  } else if (policy_.predict(policy_.self, arrival.state.x, explore, action) < 0) {
     ++counters_.predict_failures;
   } else {
-    *gate |= map_action(options_.limits, m_, policy_.n_levels, action, u);
+    marks->calls |= explore ? kCallPredict | kCallExplore : kCallPredict;
+    marks->gate |= map_action(options_.limits, m_, policy_.n_levels, action, u);
     memcpy(wanted_, u, sizeof(float) * static_cast<size_t>(m_));
     wanted_valid_ = finite(wanted_, m_);
     bad_actions_ = wanted_valid_ ? 0 : bad_actions_ + 1;
     return true;
   }
-  *flags |= kRecordPredictFailed;
-  *gate |= kGateHeld;
+  marks->flags |= kRecordPredictFailed;
+  marks->gate |= kGateHeld;
   ++bad_actions_;
   return false;
 }
 
-void Loop::act(const Arrival& arrival, float* u, uint32_t* gate) noexcept {
-  *gate |= gate_.apply(u);
+void Loop::act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks) noexcept {
+  const int64_t chosen_ns = clock_.now();
+  marks->gate |= gate_.apply(u);
+  const int64_t gated_ns = clock_.now();
+  times->gate_ns = gated_ns - chosen_ns;
   if (options_.dry_run) return;
   const bool lockstep = options_.tick == TickSource::kLockstep;
   rtu_cmd command;
@@ -123,6 +130,7 @@ void Loop::act(const Arrival& arrival, float* u, uint32_t* gate) noexcept {
   link_.encode(&frame, lockstep ? arrival.t_us : link_.now_us(), &command_);
   const int64_t now = clock_.now();
   link_.transmit(command_, now + (lockstep ? options_.retry_ns : period_ns_ / 4));
+  times->send_ns = clock_.now() - gated_ns;
   sent_ns_ = now;
   command_pending_ = true;
   attempts_ = 0;
@@ -136,7 +144,7 @@ void Loop::act(const Arrival& arrival, float* u, uint32_t* gate) noexcept {
 // Learns from the transition that ended in this STATE. `executed` is what the device says it applied, where that is not
 // what the policy chose: the gate's slew limit, a held action, the device's own limits or safe behaviour, another host.
 void Loop::learn(const Arrival& arrival, const Previous& previous, bool first, bool predicted, float* reward,
-                 uint32_t* flags) noexcept {
+                 Marks* marks) noexcept {
   const rtu_state& state = arrival.state;
   if (!first) {
     if (options_.reward.kind == RewardKind::kFrame && !(state.epflags & RTU_EPISODE_REWARD))
@@ -147,7 +155,7 @@ void Loop::learn(const Arrival& arrival, const Previous& previous, bool first, b
     }
     if (!std::isfinite(*reward) || !finite(state.u, m_)) {
       ++counters_.rewards_refused;
-      *flags |= kRecordRewardRefused;
+      marks->flags |= kRecordRewardRefused;
       *reward = 0;
       return;
     }
@@ -156,37 +164,44 @@ void Loop::learn(const Arrival& arrival, const Previous& previous, bool first, b
   const bool other = !first && (!previous.valid || replaced(options_.limits, m_, previous.wanted, state.u));
   if (other) {
     ++counters_.replaced;
-    *flags |= kRecordReplaced;
+    marks->flags |= kRecordReplaced;
     unmap_action(options_.limits, m_, policy_.n_levels, state.u, executed);
   }
   if (!predicted || !learn_.load(std::memory_order_relaxed)) return;
   const int terminated = (state.epflags & RTU_EPISODE_TERMINATED) != 0;
   const int truncated = (state.epflags & RTU_EPISODE_TRUNCATED) != 0 && !terminated;
-  if (policy_.learn(policy_.self, *reward, terminated, truncated, other ? executed : nullptr) < 0) {
+  marks->calls |= kCallLearn | kCallUpdate | (other ? kCallExecuted : 0U);
+  if (policy_.learn(policy_.self, *reward, terminated, truncated, other ? executed : nullptr, 1) < 0) {
     ++counters_.learn_failures;
-    *flags |= kRecordLearnFailed;
+    marks->flags |= kRecordLearnFailed;
   } else if (!first) {
     ++counters_.learned;
-    *flags |= kRecordLearned;
+    marks->flags |= kRecordLearned;
   }
 }
 
-void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u, float reward, uint32_t flags,
-                  uint32_t gate) noexcept {
+void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u, float reward,
+                  const Marks& marks) noexcept {
   uint8_t* out = records_.reserve();
   if (out == nullptr) return;
   RecordHead head{};
   head.step = counters_.steps.get();
   head.t_ns = times.begun_ns;
   head.lateness_ns = times.lateness_ns;
+  head.receive_ns = times.receive_ns;
   head.predict_ns = times.predict_ns;
+  head.gate_ns = times.gate_ns;
+  head.send_ns = times.send_ns;
   head.learn_ns = times.learn_ns;
   head.round_trip_ns = times.round_trip_ns;
   head.device_us = arrival.t_us;
+  const uint16_t age_ms = arrival.state.cmd_age_ms;
+  head.command_age_us = age_ms == RTU_AGE_NONE ? UINT32_MAX : age_ms * 1000U;
   head.episode = seed_index_ > options_.first_episode ? seed_index_ - 1 : arrival.state.episode;
   head.episode_step = episode_steps_;
-  head.flags = flags;
-  head.gate = gate;
+  head.flags = marks.flags;
+  head.calls = marks.calls;
+  head.gate = marks.gate;
   head.reward = reward;
   const StepInfo* info = policy_.info != nullptr ? policy_.info(policy_.self) : nullptr;
   if (info != nullptr) {
@@ -194,6 +209,10 @@ void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u
     head.delta = info->delta;
     head.step_size_actor = info->step_size_actor;
     head.step_size_critic = info->step_size_critic;
+    head.input_gate = info->input_gate;
+    head.input_channel = info->input_channel;
+    head.guard = info->guard;
+    head.mode = info->mode;
   }
   const size_t n = sizeof(float) * static_cast<size_t>(n_);
   const size_t m = sizeof(float) * static_cast<size_t>(m_);
@@ -250,8 +269,9 @@ void Loop::rest() noexcept {
   last.state.last_cmd_seq = acknowledged_seq_;
   float u[kMaxActuators];
   for (int i = 0; i < m_; ++i) u[i] = options_.limits[i].rest;
-  uint32_t gate = 0;
-  act(last, u, &gate);
+  StepTimes times{};
+  Marks marks;
+  act(last, u, &times, &marks);
 }
 
 }  // namespace rtu::runtime

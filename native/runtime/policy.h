@@ -7,20 +7,25 @@
 //   learn    after the action has left, for the transition that ended in the observation just predicted; right after
 //            begin + predict it only takes note of that observation (there is no transition yet)
 // A predict may follow a predict (learning switched off, a refused reward): the transition between them is then never
-// learned from. A terminal observation is predicted and learned from, its action is thrown away.
+// learned from. learn with update = 0 is the deadline rule: eligibilities and traces advance, no weight moves. A terminal observation is predicted and learned from, its action is thrown away.
 #ifndef RTU_RUNTIME_POLICY_H
 #define RTU_RUNTIME_POLICY_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 namespace rtu::runtime {
 
 // Of the last learn() and the predict() before it; for telemetry only.
 struct StepInfo {
-  float value;             // v(s) of the observation last predicted
-  float delta;             // TD error of the last transition
-  float step_size_actor;   // step size in effect at the last update
-  float step_size_critic;  // the same for the critic
+  float value = 0;             // v(s) of the observation last predicted
+  float delta = 0;             // TD error of the last transition
+  float step_size_actor = 0;   // step size in effect at the last update
+  float step_size_critic = 0;  // the same for the critic
+  uint32_t input_gate = 0;     // what was wrong with the observation
+  uint32_t input_channel = 0;  // in its first bad channel
+  uint32_t guard = 0;          // what the guard found and did
+  uint32_t mode = 0;           // who drives
 };
 
 // Every function is noexcept, bounded, and neither allocates, locks nor waits. They are called by one thread at a time.
@@ -36,10 +41,13 @@ struct Policy {
   int (*predict)(void* self, const float* observation, int explore, float* action) noexcept = nullptr;
   // executed (n_actions,) in the policy's own action units, or null when the chosen action was carried out. Clipping
   // to the actuator's range counts as carried out. 0, or a negative status.
-  int (*learn)(void* self, float reward, int terminated, int truncated,
-               const float* executed_or_null) noexcept = nullptr;
+  int (*learn)(void* self, float reward, int terminated, int truncated, const float* executed_or_null,
+               int update) noexcept = nullptr;
   const StepInfo* (*info)(void* self) noexcept = nullptr;  // may be null
   uint64_t (*hash)(void* self) noexcept = nullptr;  // of everything that learns; may be null; not on the step path
+  // Everything that learns, as one block between calls: a copy of it is a snapshot. Null where nothing learns.
+  void* state = nullptr;
+  size_t state_bytes = 0;
 };
 
 }  // namespace rtu::runtime

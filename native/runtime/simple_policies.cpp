@@ -18,7 +18,7 @@ int predict(void* self, const float* observation, int, float* action) noexcept {
   return 0;
 }
 
-int learn(void* self, float reward, int, int, const float* executed) noexcept {
+int learn(void* self, float reward, int, int, const float* executed, int) noexcept {
   auto* p = static_cast<LinearPolicy*>(self);
   ++p->lessons;
   p->replaced += executed != nullptr;
@@ -33,7 +33,7 @@ uint64_t hash(void*) noexcept { return 0; }
 }  // namespace
 
 Policy LinearPolicy::policy() noexcept {
-  return {this, n_observations, n_actions, n_levels, begin, predict, learn, info, hash};
+  return {this, n_observations, n_actions, n_levels, begin, predict, learn, info, hash, nullptr, 0};
 }
 
 }  // namespace rtu::runtime

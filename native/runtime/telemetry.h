@@ -20,19 +20,39 @@ enum RecordFlag : uint32_t {
   kRecordRewardRefused = 256,  // non-finite reward: not learned from
 };
 
+// What the policy was asked for in this step: with x, reward and executed all that a replay needs.
+enum CallFlag : uint32_t {
+  kCallBegin = 1,
+  kCallPredict = 2,
+  kCallExplore = 4,  // predict's
+  kCallLearn = 8,
+  kCallExecuted = 16,  // learn was told that something else was carried out
+  kCallUpdate = 32,    // learn moved the weights; without it the deadline rule dropped the update
+};
+
 // Followed by x[n], u[m] (sent, actuator units), executed[m] (STATE.u_applied) as f32, padded to 8 bytes.
 struct RecordHead {
   uint64_t step;
   int64_t t_ns;
   int64_t lateness_ns;
+  int64_t receive_ns;  // from the frame's arrival to the step's begin
   int64_t predict_ns;
+  int64_t gate_ns;
+  int64_t send_ns;
   int64_t learn_ns;
   int64_t round_trip_ns;  // lockstep: command to STATE; otherwise the last PING answered since the record before, or 0
+  uint64_t state_hash;    // of everything that learns, after this step; 0: not taken
   uint32_t device_us;
+  uint32_t command_age_us;  // of the last command when the device took this STATE, by its clock; 2^32 - 1: none
   uint32_t episode;
   uint32_t episode_step;
   uint32_t flags;
+  uint32_t calls;  // CallFlag
   uint32_t gate;
+  uint32_t input_gate;
+  uint32_t input_channel;  // the first that the input gate found fault with
+  uint32_t guard;
+  uint32_t mode;
   float reward;
   float value;
   float delta;
@@ -42,10 +62,11 @@ struct RecordHead {
 
 // clang-format off
 #define RTU_RUNTIME_RECORD_FIELDS(X) \
-  X(step, "u8") X(t_ns, "i8") X(lateness_ns, "i8") X(predict_ns, "i8") X(learn_ns, "i8") \
-  X(round_trip_ns, "i8") X(device_us, "u4") X(episode, "u4") X(episode_step, "u4") X(flags, "u4") \
-  X(gate, "u4") X(reward, "f4") X(value, "f4") X(delta, "f4") X(step_size_actor, "f4") \
-  X(step_size_critic, "f4")
+  X(step, "u8") X(t_ns, "i8") X(lateness_ns, "i8") X(receive_ns, "i8") X(predict_ns, "i8") X(gate_ns, "i8") \
+  X(send_ns, "i8") X(learn_ns, "i8") X(round_trip_ns, "i8") X(state_hash, "u8") X(device_us, "u4") \
+  X(command_age_us, "u4") X(episode, "u4") X(episode_step, "u4") X(flags, "u4") X(calls, "u4") X(gate, "u4") \
+  X(input_gate, "u4") X(input_channel, "u4") X(guard, "u4") X(mode, "u4") X(reward, "f4") X(value, "f4") X(delta, "f4") \
+  X(step_size_actor, "f4") X(step_size_critic, "f4")
 // clang-format on
 
 struct EpisodeRecord {

@@ -46,7 +46,7 @@ struct Diary {
       d->hash = (d->hash ^ bits) * 0x100000001B3u;
       return 0;
     };
-    p.learn = [](void* self, float reward, int terminated, int truncated, const float* executed) noexcept {
+    p.learn = [](void* self, float reward, int terminated, int truncated, const float* executed, int) noexcept {
       auto* d = static_cast<Diary*>(self);
       d->note('l');
       if (terminated) d->note('T');

@@ -159,21 +159,27 @@ class AgentOf final : public Agent {
         for (int i = 0; i < agent.config.policy.width(); ++i) action[i] = static_cast<float>(a[i]);
       return static_cast<int>(status);
     };
-    policy.learn = [](void* self, float reward, int terminated, int truncated, const float* executed) noexcept {
+    policy.learn = [](void* self, float reward, int terminated, int truncated, const float* executed,
+                      int update) noexcept {
       const auto& agent = of(self);
       T done[learners::kMaxActions];
       for (int i = 0; executed != nullptr && i < agent.config.policy.width(); ++i)
         done[i] = static_cast<T>(executed[i]);
       return static_cast<int>(learners::learn(agent, static_cast<double>(reward), terminated != 0, truncated != 0,
-                                              executed == nullptr ? nullptr : done));
+                                              executed == nullptr ? nullptr : done, update != 0));
     };
     policy.info = [](void* self) noexcept {
       const learners::StepInfo& info = *of(self).info;
       auto& out = static_cast<AgentOf*>(self)->loop_info_;
-      out = {info.value, info.delta, info.step_size_actor, info.step_size_critic};
+      out.value = info.value;
+      out.delta = info.delta;
+      out.step_size_actor = info.step_size_actor;
+      out.step_size_critic = info.step_size_critic;
       return static_cast<const runtime::StepInfo*>(&out);
     };
     policy.hash = [](void* self) noexcept { return static_cast<AgentOf*>(self)->hash_now(); };
+    policy.state = memory();
+    policy.state_bytes = bytes();
     return policy;
   }
 

@@ -523,6 +523,11 @@ void bind_loop(py::module_& m) {
                     py::arg("PREDICT_FAILED") = +kRecordPredictFailed, py::arg("LEARN_FAILED") = +kRecordLearnFailed,
                     py::arg("REWARD_REFUSED") = +kRecordRewardRefused);
   });
+  m.def("call_flags", [] {
+    return py::dict(py::arg("BEGIN") = +kCallBegin, py::arg("PREDICT") = +kCallPredict,
+                    py::arg("EXPLORE") = +kCallExplore, py::arg("LEARN") = +kCallLearn,
+                    py::arg("EXECUTED") = +kCallExecuted, py::arg("UPDATE") = +kCallUpdate);
+  });
   m.def("gate_flags", [] {
     return py::dict(py::arg("NON_FINITE") = +kGateNonFinite, py::arg("RANGE") = +kGateRange,
                     py::arg("SLEW") = +kGateSlew, py::arg("HELD") = +kGateHeld, py::arg("CLIPPED") = +kGateClipped);

@@ -146,6 +146,9 @@ class Model {
  protected:
   virtual void apply_pending() noexcept = 0;
 
+  // The arena: everything that learns, in one block.
+  unsigned char* memory() const noexcept { return memory_.get(); }
+
   // For the time without the interpreter's lock: other threads of Python are kept out, denormals are flushed.
   class Released {
    public:
