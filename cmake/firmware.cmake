@@ -31,9 +31,11 @@ endif()
 
 set(stm32f405_board ${stm32f405}/start.c ${stm32f405}/board.c)
 
-# The firmware: the bridge and a simulated cart-pole.
+# The firmware: the bridge and a simulated machine.
 rtu_image(rtu_stm32f405 SOURCES ${stm32f405_board} ${stm32f405}/main.c LINK rtu_stm32f405_drivers rtu_simulated rtu_bridge rtu_plants rtu_protocol
   LINK_OPTIONS ${stm32f405_link})
+set(RTU_FIRMWARE_PLANT cartpole CACHE STRING "the simulated machine in front of which the image puts the bridge")
+target_compile_definitions(rtu_stm32f405 PRIVATE RTU_FIRMWARE_PLANT="${RTU_FIRMWARE_PLANT}")
 
 # The firmware with a learner of its own beside the bridge.
 rtu_image(rtu_stm32f405_learner SOURCES ${stm32f405_board} ${stm32f405}/learner.cpp

@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import time
 from pathlib import Path
-from types import TracebackType
 
 import serial
 from toolchain import BUILD, ROOT, locked, run, symbols, tool
 
 from rtu_edge import wire
+from rtu_edge.hil.qemu import QemuBoard as Board
 from rtu_edge.wire import FrameType
+
+__all__ = ["MACHINE", "PREFIX", "Board", "Host", "address", "counting_plugin", "run_counted", "size_of"]
 
 PREFIX = "arm-none-eabi-"
 MACHINE = ("-M", "netduinoplus2", "-nographic", "-monitor", "none")
@@ -53,48 +55,6 @@ def run_counted(image: Path, counts: Path, begin: str, end: str, seconds: float 
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stderr, [int(line) for line in counts.read_text().split()]
-
-
-class Board:
-    """An image that runs in QEMU, its USART1 a pty of this machine. `reset` is the button."""
-
-    def __init__(self, image: Path, *options: str) -> None:
-        command = [tool("qemu-system-arm"), "-M", "netduinoplus2", "-display", "none", "-accel", "tcg,thread=single"]
-        command += ["-monitor", "stdio", "-serial", "pty", "-kernel", str(image), *options]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        assert self._process.stdout is not None
-        said = b""
-        while b"(label serial0)" not in said:
-            line = self._process.stdout.readline()
-            assert line, said
-            said += line
-        self.port = said.split(b"redirected to ")[1].split()[0].decode()
-
-    def reset(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"system_reset\n")
-        self._process.stdin.flush()
-
-    def quit(self) -> None:
-        """Ends QEMU in order, so that plugins write what they have."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"quit\n")
-        self._process.stdin.flush()
-        self._process.wait(timeout=10)
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def __enter__(self) -> Board:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Host:

@@ -1,0 +1,424 @@
+"""The line between host and device, in our hands: carries frames, listens to both ends, and lets faults at them.
+
+    with make_target("process", "servo") as target, FaultBridge(target, seed=1) as bridge:
+        with open_port(bridge.port) as port, Link(port) as link:        # the host, as on any port
+            ...
+            with bridge.inject(faults.Drop(way="to_device", rate=0.2)):
+                ...
+        assert bridge.state.state == DeviceState.SAFE                   # as the device itself says it
+
+One thread moves the bytes. A fault sees whole frames where there are any; what is not a frame passes as it comes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import heapq
+import itertools
+import os
+import pty
+import random
+import select
+import tempfile
+import termios
+import threading
+import time
+import tty
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rtu_edge import wire
+from rtu_edge._bridge import lib
+from rtu_edge.errors import DeviceError
+from rtu_edge.hil.trace import Passed, Place, Trace, Way
+
+if TYPE_CHECKING:
+    from rtu_edge.hil.faults import Fault
+    from rtu_edge.hil.targets import Target
+
+__all__ = ["COUNTERS", "FaultBridge", "Injection", "Unit"]
+
+# The device's counters, in the order of PARAM.
+COUNTERS: tuple[str, ...] = tuple(
+    name.removeprefix("RTU_COUNTER_").lower()
+    for name in sorted((n for n in dir(lib) if n.startswith("RTU_COUNTER_")), key=lambda name: int(getattr(lib, name)))
+    if name != "RTU_COUNTER_COUNT"
+)
+
+_POLL_S = 0.002  # how often faults that act on their own time are asked
+_FRAME_MAX = 300  # bytes without a delimiter that cannot become a frame
+_FRAGMENT_S = 0.005  # a piece of a frame waits this long for the rest
+
+
+@dataclass
+class Unit:
+    """What passes at once: a frame with its delimiter, or bytes that are none.
+
+    Args:
+        way: which direction.
+        data: the bytes.
+        due_s: when they go on; the past for at once.
+        frame: what they were when they came, None when they were no good frame.
+    """
+
+    way: Way
+    data: bytes
+    due_s: float = 0.0
+    frame: wire.Frame | None = None
+
+
+@dataclass
+class Injection:
+    """A fault while it acts.
+
+    Args:
+        fault: which.
+        bridge: where.
+        host: the host under test, for faults that act on it; None for a host of the caller's.
+        random: its own random numbers.
+        kept: units that it holds back.
+        count: how often it has acted.
+        next_s: when it acts next on its own.
+    """
+
+    fault: Fault
+    bridge: FaultBridge
+    host: Any
+    random: random.Random
+    kept: list[Unit] = field(default_factory=list)
+    count: int = 0
+    next_s: float = 0.0
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    def hit(self, rate: float) -> bool:
+        """Roll the dice; count a hit."""
+        found = self.random.random() < rate
+        self.count += found
+        return found
+
+
+class _End:
+    """One end of the line: where to write, what waits to be written, and what is heard there."""
+
+    def __init__(self) -> None:
+        self.fd = -1
+        self.tail = b""
+        self.buffer = b""  # read, not yet a unit
+        self.read_s = 0.0
+        self.last_due_s = 0.0
+        self.said = wire.Decoder()
+        self.heard = wire.Decoder()
+
+    def write(self, data: bytes) -> bool:
+        """Write what fits; False when it was dropped because the reader does not read."""
+        if self.fd < 0:
+            return False
+        with contextlib.suppress(OSError):
+            if self.tail:
+                self.tail = self.tail[os.write(self.fd, self.tail) :]
+            if not self.tail:
+                self.tail = data[os.write(self.fd, data) :]
+                return True
+        return False
+
+    def units(self, now_s: float) -> list[bytes]:
+        """Whole frames of what has been read, and what can never become one."""
+        *whole, rest = self.buffer.split(b"\0")
+        pieces = [piece + b"\0" for piece in whole]
+        if rest and (len(rest) > _FRAME_MAX or now_s - self.read_s > _FRAGMENT_S):
+            pieces.append(rest)
+            rest = b""
+        self.buffer = rest
+        return pieces
+
+
+class FaultBridge:
+    """A line with faults between a host and a target; a context manager.
+
+    Args:
+        target: the device; opened, and closed by whoever made it.
+        seed: of all faults; the same seed and the same traffic give the same faults.
+
+    Attributes:
+        port: the name under which a host opens it, the same after `plug()`.
+        trace: what has passed.
+    """
+
+    def __init__(self, target: Target, *, seed: int = 0) -> None:
+        self.target = target
+        self.trace = Trace()
+        self._random = random.Random(seed)
+        self._folder = tempfile.TemporaryDirectory(prefix="rtu-hil-")
+        self.port = str(Path(self._folder.name) / "port")
+        self._host, self._device = _End(), _End()
+        self._device.fd = target.fileno()
+        self._slave = -1
+        self._queue: list[tuple[float, int, Unit]] = []
+        self._order = itertools.count()
+        self._acting: list[Injection] = []
+        self._asked: set[int] = set()
+        self._answers: dict[int, int] = {}
+        self._lock = threading.RLock()
+        self._closing = False
+        self._wake, self._waker = os.pipe()
+        self.plug()
+        self._thread = threading.Thread(target=self._run, name="rtu-hil bridge", daemon=True)
+        self._thread.start()
+
+    # ---------------------------------------------------------------- what a test asks
+
+    @property
+    def state(self) -> wire.State:
+        """The last STATE, as the device said it.
+
+        Raises:
+            DeviceError: there has been none yet.
+        """
+        last = self.trace.last_state
+        if last is None or not isinstance(last.message, wire.State):
+            raise DeviceError(f"{self.target.name}: no STATE yet")
+        return last.message
+
+    def wait_for(self, *states: wire.DeviceState, timeout_s: float = 5.0) -> Passed:
+        """Wait until the device says that it is in one of these states; return that frame.
+
+        Raises:
+            DeviceError: it does not within the time.
+        """
+        give_up_s = time.monotonic() + timeout_s
+        while time.monotonic() < give_up_s:
+            last = self.trace.last_state
+            if last is not None and isinstance(last.message, wire.State) and last.message.state in states:
+                return last
+            time.sleep(_POLL_S)
+        last = self.trace.last_state
+        wanted = " or ".join(state.name for state in states)
+        raise DeviceError(
+            f"{self.target.name}: not {wanted} within {timeout_s:g} s; last: {last.message if last else None}"
+        )
+
+    def counters(self, timeout_s: float = 2.0) -> dict[str, int]:
+        """Ask the device for its counters (PARAM); the host does not see it.
+
+        Raises:
+            DeviceError: it does not answer.
+        """
+        give_up_s = time.monotonic() + timeout_s
+        with self._lock:
+            self._answers.clear()
+        while len(self._answers) < len(COUNTERS):
+            if time.monotonic() > give_up_s:
+                raise DeviceError(f"{self.target.name}: no answer to PARAM within {timeout_s:g} s")
+            for index in range(len(COUNTERS)):
+                if index not in self._answers:
+                    with self._lock:
+                        self._asked.add(index)
+                    self.say("to_device", wire.encode(wire.pack(wire.Param(index))))
+            again_s = time.monotonic() + 0.1
+            while len(self._answers) < len(COUNTERS) and time.monotonic() < again_s:
+                time.sleep(_POLL_S)
+        return {name: self._answers[index] for index, name in enumerate(COUNTERS)}
+
+    def hello(self, timeout_s: float = 3.0) -> wire.Hello:
+        """Ask the device who it is; the answer reaches the host too.
+
+        Raises:
+            DeviceError: it does not answer.
+        """
+        give_up_s = time.monotonic() + timeout_s
+        since_s = time.monotonic()
+        while time.monotonic() < give_up_s:
+            self.say("to_device", b"\0" + wire.encode(wire.pack(wire.Hello())))
+            again_s = time.monotonic() + 0.2
+            while time.monotonic() < again_s:
+                for passed in self.trace.all(Place.DEVICE_OUT, wire.FrameType.HELLO, since_s):
+                    if isinstance(passed.message, wire.Hello) and passed.message.role == lib.RTU_ROLE_DEVICE:
+                        return passed.message
+                time.sleep(_POLL_S)
+        raise DeviceError(f"{self.target.name}: no HELLO within {timeout_s:g} s")
+
+    def say(self, way: Way | str, data: bytes) -> None:
+        """Put bytes on the line behind all faults, as if they had come from the other end."""
+        with self._lock:
+            self._deliver(Unit(Way(way), data))
+
+    @contextlib.contextmanager
+    def inject(self, fault: Fault, host: Any = None) -> Iterator[Injection]:
+        """Let a fault act while the context is open.
+
+        Args:
+            fault: one of rtu_edge.hil.faults.
+            host: the host under test (rtu_edge.hil.host), for a fault that acts on it.
+
+        Raises:
+            DeviceError: the target cannot do what the fault needs.
+        """
+        injection = self.begin(fault, host)
+        try:
+            yield injection
+        finally:
+            self.end(injection)
+
+    def begin(self, fault: Fault, host: Any = None) -> Injection:
+        """Let a fault act from now on; see `inject`."""
+        fault.check(self.target, host)
+        with self._lock:
+            injection = Injection(fault, self, host, random.Random(self._random.getrandbits(64)))
+            self.trace.note(time.monotonic(), f"begins: {fault.title}")
+            fault.begin(injection)
+            self._acting.append(injection)
+        self._prod()
+        return injection
+
+    def end(self, injection: Injection) -> None:
+        """Let a fault act no more; what it holds back goes on, in one burst."""
+        with self._lock:
+            if injection not in self._acting:
+                return
+            self._acting.remove(injection)
+            self.trace.note(time.monotonic(), f"ends: {injection.fault.title}")
+            for unit in injection.fault.end(injection):
+                self._schedule(unit)
+        self._prod()
+
+    def unplug(self) -> None:
+        """Pull the plug on the host's side: its descriptor is dead, the port's name is gone."""
+        with self._lock:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.port)
+            for fd in (self._host.fd, self._slave):
+                if fd >= 0:
+                    os.close(fd)
+            self._host.fd = self._slave = -1
+            self._host.tail = self._host.buffer = b""
+
+    def plug(self) -> None:
+        """Plug it in again: a new pty under the old name."""
+        with self._lock:
+            self.unplug()
+            self._host.fd, self._slave = pty.openpty()  # our own end stays open, so that the line outlives its hosts
+            tty.setraw(self._slave)
+            os.set_blocking(self._host.fd, False)
+            os.symlink(os.ttyname(self._slave), self.port)
+        self._prod()
+
+    def clear_port(self) -> None:
+        """Forget what a host that is gone has not read, and that it had the port for itself."""
+        with self._lock:
+            if self._slave >= 0:
+                fcntl.ioctl(self._slave, termios.TIOCNXCL)
+                termios.tcflush(self._slave, termios.TCIOFLUSH)
+            self._host.tail = self._host.buffer = b""
+
+    def close(self) -> None:
+        """Stop carrying; a second call does nothing."""
+        if self._closing:
+            return
+        self._closing = True
+        self._prod()
+        self._thread.join()
+        for injection in list(self._acting):
+            self.end(injection)
+        self.unplug()
+        os.close(self._wake)
+        os.close(self._waker)
+        self._folder.cleanup()
+
+    def __enter__(self) -> FaultBridge:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------- the thread
+
+    def _prod(self) -> None:
+        os.write(self._waker, b"x")
+
+    def _run(self) -> None:
+        while not self._closing:
+            with self._lock:
+                ends = {end.fd: end for end in (self._host, self._device) if end.fd >= 0}
+                wait_s = self._patience()
+            ready, _, _ = select.select([self._wake, *ends], [], [], wait_s)
+            if self._wake in ready:
+                os.read(self._wake, 4096)
+            with self._lock:
+                for fd in ready:
+                    if fd in ends and ends[fd].fd == fd:
+                        self._read(ends[fd])
+                self._work()
+
+    def _patience(self) -> float:
+        """How long nothing has to be done unless bytes come."""
+        wait_s = _POLL_S if self._acting or self._host.buffer or self._device.buffer else 0.05
+        if self._queue:
+            wait_s = min(wait_s, self._queue[0][0] - time.monotonic())
+        return max(0.0, wait_s)
+
+    def _read(self, end: _End) -> None:
+        with contextlib.suppress(OSError):  # a port that has just been pulled
+            end.buffer += os.read(end.fd, 65536)
+        end.read_s = time.monotonic()
+
+    def _work(self) -> None:
+        now_s = time.monotonic()
+        for way, end in ((Way.TO_DEVICE, self._host), (Way.TO_HOST, self._device)):
+            for data in end.units(now_s):
+                self._carry(Unit(way, data, now_s), end, now_s)
+        for injection in self._acting:
+            for unit in injection.fault.poll(injection, now_s):
+                self._schedule(unit)
+        while self._queue and self._queue[0][0] <= time.monotonic():
+            self._deliver(heapq.heappop(self._queue)[2])
+
+    def _carry(self, unit: Unit, end: _End, now_s: float) -> None:
+        """Listen to what one end says, and let all faults at it."""
+        place = Place.HOST_OUT if unit.way is Way.TO_DEVICE else Place.DEVICE_OUT
+        for frame in end.said.feed(unit.data):
+            unit.frame = frame
+            passed = Passed(now_s, place, frame)
+            self.trace.add(passed)
+            if place is Place.DEVICE_OUT and self._is_answer(passed):
+                return
+        self.trace.damaged[place] = end.said.errors
+        units = [unit]
+        for injection in self._acting:
+            units = [out for one in units for out in injection.fault.carry(injection, one)]
+        for out in units:
+            self._schedule(out)
+
+    def _is_answer(self, passed: Passed) -> bool:
+        """True for the answer to a question of our own."""
+        param = passed.message if passed.frame.type == wire.FrameType.PARAM else None
+        if not isinstance(param, wire.Param) or param.index not in self._asked:
+            return False
+        self._asked.discard(param.index)
+        self._answers[param.index] = param.bits
+        return True
+
+    def _schedule(self, unit: Unit) -> None:
+        """A line keeps the order: nothing overtakes what was put on it before."""
+        end = self._device if unit.way is Way.TO_DEVICE else self._host
+        end.last_due_s = max(end.last_due_s, unit.due_s)
+        if end.last_due_s <= time.monotonic() and not self._queue:
+            self._deliver(unit)
+        else:
+            heapq.heappush(self._queue, (end.last_due_s, next(self._order), unit))
+
+    def _deliver(self, unit: Unit) -> None:
+        to_device = unit.way is Way.TO_DEVICE
+        end = self._device if to_device else self._host
+        place = Place.DEVICE_IN if to_device else Place.HOST_IN
+        if not end.write(unit.data):
+            return
+        now_s = time.monotonic()
+        for frame in end.heard.feed(unit.data):
+            self.trace.add(Passed(now_s, place, frame))
+        self.trace.damaged[place] = end.heard.errors

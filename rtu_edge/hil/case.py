@@ -1,0 +1,405 @@
+"""One fault against one target: drive, inject, watch, measure, recover, judge."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rtu_edge import wire
+from rtu_edge.errors import ConfigError, DeviceError
+from rtu_edge.hil import measure
+from rtu_edge.hil.bridge import FaultBridge, Injection
+from rtu_edge.hil.faults import By, Clock, Controller, Fault, Outcome
+from rtu_edge.hil.host import HostEnd, HostStatus, ProcessHost, ThreadHost
+from rtu_edge.hil.suite import Suite
+from rtu_edge.hil.targets import Target
+from rtu_edge.hil.trace import Trace
+from rtu_edge.wire import DeviceState
+
+__all__ = ["Result", "run_case"]
+
+_LOOK_S = 0.003
+_DRIVING = 5  # commands accepted before a host counts as driving
+_SILENCE_MS = 1000.0  # of the link, in lockstep: RTU_SILENCE_US_DEFAULT
+_DISTURBED_S = 0.03  # a watcher that oversleeps so much: the machine, not the fault, may have tripped somebody
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """What a fault came to.
+
+    Args:
+        name, kind, target, expected: which.
+        outcome: one of Outcome's words, or "error" when the case could not be run.
+        passed: as expected, within all bounds.
+        why: what was not; for a pass nothing.
+        skipped: why it was not run; "" when it was.
+        detected_ms, detected_by: from the fault's beginning until host or device noticed, and how; None: nobody did.
+        safe_ms, safe_limit_ms: time to safe by the device's clock (lockstep: by ours, at its end of the bridge), and bound.
+        accepted_after: commands that the device accepted after that; has to be 0.
+        foreign: periods in which it applied what nobody had commanded; has to be 0.
+        recovery_ms: from the fault's end until it accepted commands again.
+        reason, message: how the host ended.
+        acted: how often the fault acted.
+        attempts: 2 when the machine was disturbed at first.
+        fault_ms: when the fault ended, from its beginning.
+        timeline: ms from the fault's beginning, device state, first actuator.
+        log: path of the trace, for a failure.
+    """
+
+    name: str
+    kind: str
+    target: str
+    expected: str
+    outcome: str = "error"
+    passed: bool = False
+    why: list[str] = []
+    skipped: str = ""
+    detected_ms: float | None = None
+    detected_by: str = ""
+    safe_ms: float | None = None
+    safe_limit_ms: float | None = None
+    accepted_after: int | None = None
+    foreign: int = 0
+    recovery_ms: float | None = None
+    reason: str = ""
+    message: str = ""
+    acted: int = 0
+    attempts: int = 1
+    seconds: float = 0.0
+    fault_ms: float = 0.0
+    timeline: list[tuple[float, int, float]] = []
+    device_counters: dict[str, int] = {}
+    host_counters: dict[str, int] = {}
+    settings: dict[str, Any] = {}
+    log: str = ""
+
+
+@dataclass
+class _Seen:
+    """What the watcher has noted."""
+
+    fault_s: float = 0.0
+    ended_s: float = 0.0
+    sign: tuple[float, str] | None = None
+    baseline: dict[str, int] = field(default_factory=dict)
+    modes: set[str] = field(default_factory=set)
+    at_safe: dict[str, int] | None = None
+    last: HostStatus = field(default_factory=lambda: HostStatus(False))
+    overslept_s: float = 0.0
+    skipped: int = 0
+
+
+def run_case(
+    suite: Suite,
+    fault: Fault,
+    make: Callable[[], AbstractContextManager[Target]],
+    *,
+    seed: int | None = None,
+    armed: bool = False,
+    logs: Path | None = None,
+) -> Result:
+    """Run one fault against a target.
+
+    Args:
+        suite: gives machine, loop and controllers.
+        fault: which.
+        make: makes or lends the target.
+        seed: of the fault; the suite's unless given.
+        armed: real hardware may move; asked for and confirmed by the caller.
+        logs: folder for the trace of a failure.
+
+    Returns:
+        The result; never raises for what the device or the host does.
+    """
+    begin_s = time.monotonic()
+    result = Result(name=fault.title, kind=fault.kind, target="", expected=fault.expect.value)
+    for attempt in (1, 2):
+        case = _Case(suite, fault, suite.seed if seed is None else seed, armed)
+        try:
+            with make() as target:
+                result = case.run(target)
+        except (DeviceError, ConfigError, OSError) as error:
+            result = case.result
+            result.why = [str(error)]
+            case.disturbed = case.disturbed or attempt == 1
+        result.attempts = attempt
+        if result.passed or result.skipped or not case.disturbed:
+            break
+    result.seconds = round(time.monotonic() - begin_s, 3)
+    if logs is not None and not result.passed and not result.skipped and case.trace is not None:
+        logs.mkdir(parents=True, exist_ok=True)
+        path = (
+            logs
+            / f"{result.target.strip('/').replace('/', '-')}-{result.name.replace('/', '-').replace(' ', '-')}.jsonl"
+        )
+        case.trace.save(path)
+        result.log = str(path)
+    return result
+
+
+class _Case:
+    def __init__(self, suite: Suite, fault: Fault, seed: int, armed: bool) -> None:
+        self.suite = suite
+        self.fault = fault
+        self.seed = seed
+        self.armed = armed
+        self.disturbed = False
+        self.trace: Trace | None = None
+        self.seen = _Seen()
+        self.clock = fault.clock or Clock(suite.loop.clock.value)
+        controller = fault.controller or suite.controller.kind
+        self.process = "host process" in fault.needs
+        self.controller = Controller.LEARNER if self.process else controller
+        plain = {key: value for key, value in msgspec.to_builtins(fault).items() if key not in Fault.__struct_fields__}
+        self.result = Result(name=fault.title, kind=fault.kind, target="", expected=fault.expect.value, settings=plain)
+
+    def run(self, target: Target) -> Result:
+        result = self.result
+        result.target = target.name
+        missing = self.fault.lacks(target.abilities)
+        if self.fault.only and target.name not in self.fault.only:
+            missing = f"only for {', '.join(self.fault.only)}"
+        if missing:
+            result.skipped = missing if missing.startswith("only") else f"the target cannot {missing}"
+            return result
+        with tempfile.TemporaryDirectory(prefix="rtu-hil-") as folder, FaultBridge(target, seed=self.seed) as bridge:
+            self.trace = bridge.trace
+            hello = bridge.hello()
+            self._check_machine(hello)
+            with self._injected(bridge) as whole:
+                self._session(bridge, hello, folder, whole)
+        return result
+
+    def _check_machine(self, hello: wire.Hello) -> None:
+        if not hello.caps & wire.Cap.SIMULATED and not self.armed:
+            raise DeviceError("this is real hardware: it moves only with --arm, limits in the suite and a confirmation")
+        if self.clock is Clock.LOCKSTEP and not hello.caps & wire.Cap.LOCKSTEP:
+            raise DeviceError('clock = "lockstep": the device does not offer it')
+
+    @contextlib.contextmanager
+    def _injected(self, bridge: FaultBridge) -> Iterator[Injection | None]:
+        """A fault that acts all the while."""
+        if not self.fault.whole:
+            yield None
+            return
+        with bridge.inject(self.fault) as injection:
+            self.seen.fault_s = time.monotonic()
+            yield injection
+
+    def _host(self, bridge: FaultBridge, folder: str) -> ThreadHost | ProcessHost:
+        config = self.suite.run_config(bridge.port, folder, self.clock)
+        if self.process:
+            return ProcessHost(config, self.armed)
+        return ThreadHost(config, self.controller, self.suite.controller)
+
+    def _session(self, bridge: FaultBridge, hello: wire.Hello, folder: str, whole: Injection | None) -> None:
+        host = self._host(bridge, folder)
+        with host:
+            try:
+                host.start()
+                self._wait_driving(bridge, host, 20.0)
+            except (DeviceError, ConfigError) as error:
+                self._refused(bridge, host, error, whole)
+                return
+            self._inject(bridge, host, whole)
+            ended_s = time.monotonic()
+            still = host.status()
+            end = host.stop()
+        self._measure(bridge, hello, end, still, ended_s)
+        self._recover(bridge, folder)
+        self._judge()
+
+    def _wait_driving(self, bridge: FaultBridge, host: ThreadHost | ProcessHost, timeout_s: float) -> None:
+        """Until the device has accepted some commands of a session."""
+        since_s = time.monotonic()
+        while time.monotonic() - since_s < timeout_s:
+            accepted = {s.last_cmd_seq for _, s in bridge.trace.states(since_s) if s.state == DeviceState.ARMED}
+            if len(accepted) > _DRIVING:
+                return
+            status = host.status()
+            if not status.running and (status.reason or self.process):
+                raise DeviceError(f"the host did not begin to drive: {host.stop().message}")
+            time.sleep(0.01)
+        raise DeviceError(f"the host does not drive after {timeout_s:g} s")
+
+    def _inject(self, bridge: FaultBridge, host: ThreadHost | ProcessHost, whole: Injection | None) -> None:
+        """The fault, and watching before, while and after."""
+        seen, fault = self.seen, self.fault
+        self._watch(bridge, host, fault.start_s)
+        seen.baseline = dict(seen.last.counters)
+        injection = whole
+        if injection is None:
+            injection = bridge.begin(fault, host)
+        if whole is None or not seen.fault_s:
+            seen.fault_s = time.monotonic()
+        self._watch(bridge, host, fault.for_s)
+        if whole is None:
+            bridge.end(injection)
+        seen.ended_s = time.monotonic()
+        self._watch(bridge, host, fault.watch_s)
+        self.result.acted = injection.count
+
+    def _watch(self, bridge: FaultBridge, host: ThreadHost | ProcessHost, seconds: float) -> None:
+        seen = self.seen
+        until_s = time.monotonic() + seconds
+        while (now_s := time.monotonic()) < until_s:
+            time.sleep(min(_LOOK_S, until_s - now_s))
+            woke_s = time.monotonic()
+            seen.overslept_s = max(seen.overslept_s, woke_s - now_s - _LOOK_S)
+            status = host.status()
+            seen.last = status
+            seen.modes.add(status.mode)
+            if seen.fault_s and seen.sign is None:
+                seen.sign = self._noticed(status, woke_s)
+            if seen.fault_s and seen.at_safe is None and self._ended(bridge):
+                with contextlib.suppress(DeviceError):  # a frozen device answers later
+                    seen.at_safe = bridge.counters(0.5)
+
+    def _noticed(self, status: HostStatus, now_s: float) -> tuple[float, str] | None:
+        if not status.running and status.reason:
+            return now_s, f"host: {status.reason}"
+        for name in measure.WATCHED:
+            if status.counters.get(name, 0) > self.seen.baseline.get(name, 0):
+                return now_s, f"host: {name}"
+        return None
+
+    def _ended(self, bridge: FaultBridge) -> bool:
+        last = bridge.trace.last_state
+        state = last.message if last is not None and last.at_s >= self.seen.fault_s else None
+        return isinstance(state, wire.State) and state.state not in (DeviceState.ARMED, DeviceState.RESETTING)
+
+    def _refused(
+        self, bridge: FaultBridge, host: ThreadHost | ProcessHost, error: Exception, whole: Injection | None
+    ) -> None:
+        """The host did not come to drive."""
+        result = self.result
+        result.outcome, result.message = Outcome.REFUSES.value, str(error)
+        result.reason = host.stop().reason
+        result.acted = whole.count if whole is not None else 0
+        armed = [state for _, state in bridge.trace.states() if state.state == DeviceState.ARMED]
+        result.accepted_after = bridge.counters()["accepted"]
+        result.timeline = measure.timeline(bridge.trace, self.seen.fault_s or bridge.trace.begin_s)
+        if self.fault.expect is not Outcome.REFUSES:
+            result.why.append(f"the host did not drive: {error}")
+            self.disturbed = True
+        elif armed:
+            result.why.append("the device was armed all the same")
+        if self.fault.whole and not result.acted:
+            result.why.append("the fault never acted")
+        result.passed = not result.why
+
+    def _measure(self, bridge: FaultBridge, hello: wire.Hello, end: HostEnd, still: HostStatus, ended_s: float) -> None:
+        """Turn what passed into numbers."""
+        result, seen, fault = self.result, self.seen, self.fault
+        trace = bridge.trace
+        after = bridge.counters()
+        lockstep = self.clock is Clock.LOCKSTEP
+        safe = measure.safe_after(trace, seen.fault_s, lockstep)
+        if safe is not None and safe.at.at_s > ended_s:
+            safe = None
+        sign = measure.first_sign(trace, seen.fault_s)
+        signs = [s for s in (sign, seen.sign) if s is not None and s[0] <= ended_s]
+        if signs:
+            result.detected_ms = round((min(signs)[0] - seen.fault_s) * 1e3, 2)
+            result.detected_by = min(signs)[1]
+        if safe is not None:
+            result.outcome = Outcome.GOES_SAFE.value
+            self._measure_safe(safe, hello, after, lockstep)
+        elif not still.running:
+            result.outcome = "host ended"
+        else:
+            fell_back = any(mode and mode != "primary" for mode in seen.modes)
+            result.outcome = (Outcome.FALLS_BACK if fell_back else Outcome.RIDES_THROUGH).value
+            again_s = measure.accepted_since(trace, seen.ended_s - (fault.for_s if fault.whole else 0.0))
+            result.recovery_ms = None if again_s is None else round(max(0.0, again_s - seen.ended_s) * 1e3, 2)
+        if not end.finite:
+            result.why.append("the learner's numbers are not finite")
+        result.reason, result.message = end.reason, end.message
+        result.device_counters, result.host_counters = after, end.counters
+        result.foreign = 0 if fault.kind == "actuator" else measure.foreign(trace)
+        result.fault_ms = round((seen.ended_s - seen.fault_s) * 1e3, 2)
+        result.timeline = measure.timeline(trace, seen.fault_s)
+        restarted = safe is not None and safe.restarted
+        skipped = after["skipped"] > (0 if fault.kind != "freeze" else 10**9)
+        self.disturbed = seen.overslept_s > _DISTURBED_S or (skipped and not restarted)
+
+    def _measure_safe(self, safe: measure.Safe, hello: wire.Hello, after: dict[str, int], lockstep: bool) -> None:
+        result, seen = self.result, self.seen
+        ttl_ms = self.suite.loop.ttl_ms or max(3 * hello.period_us / 1e3, 20.0)
+        limit = min(ttl_ms, hello.ttl_max_ms) + hello.period_us / 1e3
+        if lockstep:
+            limit = _SILENCE_MS + hello.period_us / 1e3 + 100.0  # by our clock, with some patience
+            result.safe_ms = round((safe.at.at_s - seen.fault_s) * 1e3, 2)
+        elif safe.after_us is not None:
+            result.safe_ms = round(safe.after_us / 1e3, 3)
+        result.safe_limit_ms = self.fault.safe_within_ms or limit
+        if safe.restarted:
+            result.accepted_after = after["accepted"]
+        elif seen.at_safe is not None:
+            result.accepted_after = after["accepted"] - seen.at_safe["accepted"]
+
+    def _recover(self, bridge: FaultBridge, folder: str) -> None:
+        """After a session has ended: clear what is latched, and drive again in a new one."""
+        result = self.result
+        if result.outcome not in (Outcome.GOES_SAFE.value, "host ended"):
+            return
+        bridge.clear_port()
+        begin_s = time.monotonic()
+        bridge.say("to_device", b"\0" + wire.encode(wire.pack(wire.ClearFault())))
+        config = self.suite.run_config(bridge.port, folder, self.clock)
+        with ThreadHost(config, self.controller, self.suite.controller) as host:
+            try:
+                host.start()
+                self._wait_driving(bridge, host, self.fault.recover_within_s)
+                result.recovery_ms = round((time.monotonic() - begin_s) * 1e3, 2)
+            except (DeviceError, ConfigError) as error:
+                result.why.append(f"no recovery: {error}")
+
+    def _judge(self) -> None:
+        """Compare with what was expected; each difference is a sentence."""
+        result, fault = self.result, self.fault
+        why = result.why
+        if result.outcome != fault.expect.value:
+            why.append(f"{result.outcome.replace('_', ' ')}, expected {fault.expect.value.replace('_', ' ')}")
+        if not result.acted:
+            why.append("the fault never acted")
+        if result.outcome == Outcome.GOES_SAFE.value:
+            self._judge_safe()
+        if fault.reasons and result.reason not in fault.reasons:
+            why.append(f"the host says {result.reason}, expected {' or '.join(fault.reasons)}")
+        if result.foreign:
+            why.append(f"the device applied what nobody had commanded, in {result.foreign} periods")
+        limit = fault.detect_within_ms
+        if limit and (result.detected_ms is None or result.detected_ms > limit):
+            why.append(f"noticed after {result.detected_ms} ms, allowed {limit:g} ms")
+        if result.recovery_ms is None:
+            if not any("no recovery" in reason for reason in why):
+                why.append("no command was accepted after the fault")
+        elif result.recovery_ms > fault.recover_within_s * 1e3:
+            why.append(f"recovery took {result.recovery_ms:g} ms, allowed {fault.recover_within_s * 1e3:g} ms")
+        result.passed = not why
+
+    def _judge_safe(self) -> None:
+        result, why = self.result, self.result.why
+        assert result.safe_limit_ms is not None
+        if result.safe_ms is None:
+            why.append("time to safe could not be measured")
+        elif result.safe_ms > result.safe_limit_ms:
+            why.append(f"safe after {result.safe_ms:g} ms, allowed {result.safe_limit_ms:g} ms")
+        if result.accepted_after is None:
+            why.append("commands accepted after the end could not be counted")
+        elif result.accepted_after:
+            why.append(f"{result.accepted_after} commands accepted after the end")
+        if self.fault.by is not By.ANY:
+            state = next((s for t, s, _ in result.timeline if t >= 0 and s not in (2, 5)), None)
+            by = By.HOST if state == DeviceState.DISARMED and result.kind != "reset" else By.DEVICE
+            if by is not self.fault.by:
+                why.append(f"the session was ended by the {by.value}, expected the {self.fault.by.value}")

@@ -1,0 +1,261 @@
+"""The host under test: the control loop on a thread of this process, or `rtu-edge run` as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+
+from rtu_edge import _core, job, runtime
+from rtu_edge.config import Config, write_config
+from rtu_edge.errors import ConfigError
+from rtu_edge.hil.faults import Controller
+from rtu_edge.hil.suite import Linear
+
+__all__ = ["Host", "HostEnd", "HostStatus", "ProcessHost", "ThreadHost"]
+
+
+@dataclass(frozen=True)
+class HostStatus:
+    """What a host is doing.
+
+    Args:
+        running: it drives.
+        reason: why not, one of runtime.StopReason's words; "" while it drives, or when it cannot be asked.
+        counters: the loop's; empty when it cannot be asked.
+        mode: who drives, where a supervisor says so; "" otherwise.
+    """
+
+    running: bool
+    reason: str = ""
+    counters: dict[str, int] = field(default_factory=dict)
+    mode: str = ""
+
+
+@dataclass(frozen=True)
+class HostEnd:
+    """How a host ended.
+
+    Args:
+        reason: one of runtime.StopReason's words, "refused" when it did not arm, "killed".
+        message: the same in a sentence.
+        counters: the loop's; empty for a process.
+        finite: what it had learned, and all that it sent, were finite numbers.
+    """
+
+    reason: str
+    message: str
+    counters: dict[str, int] = field(default_factory=dict)
+    finite: bool = True
+
+
+class Host(Protocol):
+    """A host under test; a context manager."""
+
+    pid: int | None
+
+    def start(self) -> None:
+        """Open the port and arm; returns at once. Raises DeviceError or ConfigError when it refuses."""
+
+    def status(self) -> HostStatus:
+        """What it is doing."""
+
+    def stop(self, timeout_s: float = 10.0) -> HostEnd:
+        """Stop it as the first signal does, if it still runs; say how it ended."""
+
+
+class ThreadHost:
+    """The native loop on a thread of this process.
+
+    Args:
+        config: as for `rtu-edge run`; device.port is the bridge's.
+        controller: linear, or the learner that the configuration describes.
+        linear: the fixed controller.
+    """
+
+    pid: int | None = None
+
+    def __init__(self, config: Config, controller: Controller, linear: Linear) -> None:
+        self._config = config
+        self._controller = controller
+        self._linear = linear
+        self._stack = ExitStack()
+        self._loop: runtime.Loop | None = None
+        self._agent: Any = None
+        self._finite = True
+        self._end: HostEnd | None = None
+
+    def start(self) -> None:
+        """Open the port, shake hands, arm."""
+        device = self._stack.enter_context(job.connect(self._config))
+        learns = self._controller is Controller.LEARNER
+        if learns:
+            self._agent = job.make_agent(self._config, device)
+            policy = self._agent.core.policy()
+        else:
+            self._agent = _linear(self._linear, len(device.observations), len(device.actuators))
+            policy = self._agent.policy()
+        config = job.loop_config(self._config, device, learn=learns, explore=learns, handle_signals=False)
+        self._loop = self._stack.enter_context(runtime.Loop(device.link, policy, config))
+        self._loop.start()
+
+    def status(self) -> HostStatus:
+        """A snapshot of the loop."""
+        if self._loop is None:
+            return HostStatus(False)
+        self._look()
+        status = self._loop.status()
+        reason = "" if status.running else status.reason.value
+        return HostStatus(status.running, reason, dict(status.counters), str(getattr(status, "mode", "")))
+
+    def _look(self) -> None:
+        assert self._loop is not None
+        records = self._loop.drain()
+        self._loop.drain_episodes()
+        for name in ("value", "u"):
+            self._finite = self._finite and bool(np.isfinite(records[name]).all())
+
+    def stop(self, timeout_s: float = 10.0) -> HostEnd:
+        """Stop the loop, if it still runs, and close the port."""
+        if self._end is None:
+            if self._loop is None:
+                self._end = HostEnd("refused", "never armed")
+            else:
+                self._loop.request_stop()
+                self._loop.wait(timeout_s)
+                result = self._loop.result()
+                self._look()
+                self._end = HostEnd(result.reason.value, result.message, dict(result.counters), self._finite)
+            self._stack.close()
+        return self._end
+
+    def __enter__(self) -> ThreadHost:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class ProcessHost:
+    """`rtu-edge run` with the learner, as a process of its own.
+
+    Args:
+        config: as for `rtu-edge run`; run.folder is where its files go.
+        armed: give --arm and --yes, for real hardware.
+    """
+
+    def __init__(self, config: Config, armed: bool = False) -> None:
+        self._config = config
+        self._options = ["--arm", "--yes"] if armed else []
+        self._process: subprocess.Popen[str] | None = None
+        self._end: HostEnd | None = None
+        self._killed = False
+        self._said: list[str] = []
+
+    @property
+    def pid(self) -> int | None:
+        """Process number; None before start()."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Start the process; it arms when it is ready."""
+        folder = Path(self._config.run.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "host.toml"
+        write_config(self._config, path)
+        command = [sys.executable, "-m", "rtu_edge.cli", "run", str(path), *self._options]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._said.append(line.rstrip())
+
+    def status(self) -> HostStatus:
+        """Whether it lives; a process is not asked while it is tested."""
+        return HostStatus(self._process is not None and self._process.poll() is None)
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._killed = True
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.kill(self._process.pid, number)
+
+    def stop(self, timeout_s: float = 10.0) -> HostEnd:
+        """SIGINT if it still runs; wait for the end, and say how it was."""
+        if self._end is not None or self._process is None:
+            return self._end or HostEnd("refused", "never started")
+        self._signal(signal.SIGCONT)
+        self._signal(signal.SIGINT)
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            code = -signal.SIGKILL
+        self._reader.join(timeout=2.0)
+        self._end = self._how(code)
+        return self._end
+
+    def _how(self, code: int) -> HostEnd:
+        last = next((line for line in reversed(self._said) if line.startswith("rtu-edge: ")), "")
+        if self._killed:
+            return HostEnd("killed", "killed by the test")
+        found = re.match(r"rtu-edge: (\w+): (.*)", last)
+        if found and found[1] in {reason.value for reason in runtime.StopReason}:
+            return HostEnd(found[1], found[2])
+        if code == 0:
+            return HostEnd("signal", "left with 0")
+        return HostEnd(f"exit {code}", last or "\n".join(self._said[-5:]))
+
+    @property
+    def said(self) -> list[str]:
+        """Lines that it has printed."""
+        return list(self._said)
+
+    def __enter__(self) -> ProcessHost:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _linear(linear: Linear, n_observations: int, n_actuators: int) -> Any:
+    """The fixed controller for a device of this size."""
+    bias = list(linear.bias) or [0.0] * n_actuators
+    gain = [list(row) for row in linear.gain]
+    if len(bias) != n_actuators or any(len(row) != n_observations for row in gain):
+        raise ConfigError(
+            f"controller: made for {len(gain[0]) if gain else 'any'} observations and {len(bias)} actuators, "
+            f"the device has {n_observations} and {n_actuators}"
+        )
+    return _core.LinearPolicy(n_observations, bias, gain)

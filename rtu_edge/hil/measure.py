@@ -1,0 +1,145 @@
+"""What a trace tells about a case: when the device was safe, by its own clock, and what it accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtu_edge import wire
+from rtu_edge.hil.trace import Passed, Place, Trace
+from rtu_edge.wire import DeviceState, FrameType
+
+__all__ = ["WATCHED", "Safe", "accepted_since", "first_sign", "foreign", "safe_after", "timeline"]
+
+_DRIVEN = (DeviceState.ARMED, DeviceState.RESETTING)
+
+# Counters of the loop that say that something was noticed.
+WATCHED = (
+    "crc_errors",
+    "framing_errors",
+    "write_short",
+    "unexpected_frames",
+    "skipped",
+    "missed",
+    "overruns",
+    "retries",
+    "timeouts",
+    "duplicates",
+    "gate_non_finite",
+    "gate_held",
+    "replaced",
+    "predict_failures",
+    "observations_refused",
+    "rewards_refused",
+    "commands_refused",
+    "nacks",
+)
+
+
+@dataclass(frozen=True)
+class Safe:
+    """The end of a session, as the device says it.
+
+    Args:
+        at: the first STATE in which nobody drives.
+        state: what it says.
+        restarted: the device had restarted.
+        after_us: from the observation that the last accepted command answers to that STATE, by the device's clock; after a
+            restart from its HELLO. None where no clock spans both: lockstep, or no command had been accepted.
+    """
+
+    at: Passed
+    state: wire.State
+    restarted: bool
+    after_us: int | None
+
+
+def safe_after(trace: Trace, since_s: float, lockstep: bool = False) -> Safe | None:
+    """The first STATE after a time in which the device is not driven; None when it is driven all the while."""
+    for passed, state in trace.states(since_s):
+        if state.state not in _DRIVEN:
+            boot = _boot(trace, since_s, passed.at_s)
+            if boot is not None:
+                return Safe(passed, state, True, (passed.frame.t_us - boot.frame.t_us) & 0xFFFFFFFF)
+            answered = None if lockstep else _answered(trace, passed, state)
+            after = None if answered is None else (passed.frame.t_us - answered) & 0xFFFFFFFF
+            return Safe(passed, state, False, after)
+    return None
+
+
+def _boot(trace: Trace, since_s: float, until_s: float) -> Passed | None:
+    """The HELLO of a new start between two times."""
+    known: int | None = None
+    for passed in trace.all(Place.DEVICE_OUT, FrameType.HELLO):
+        hello = passed.message
+        if not isinstance(hello, wire.Hello) or passed.at_s > until_s:
+            continue
+        if known is not None and hello.boot_id != known and passed.at_s >= since_s:
+            return passed
+        known = hello.boot_id
+    return None
+
+
+def _answered(trace: Trace, passed: Passed, state: wire.State) -> int | None:
+    """The observation that the last accepted command answers."""
+    for heard in reversed(trace.all(Place.DEVICE_IN, FrameType.CMD)):
+        if heard.at_s <= passed.at_s and heard.frame.seq == state.last_cmd_seq and isinstance(heard.message, wire.Cmd):
+            return heard.message.obs_t_us
+    return None
+
+
+def accepted_since(trace: Trace, since_s: float) -> float | None:
+    """When, after a time, the device first said that it had accepted a command that was not accepted before."""
+    before: int | None = None
+    for passed, state in trace.states():
+        if state.state != DeviceState.ARMED:
+            before = None if passed.at_s < since_s else state.last_cmd_seq
+        elif passed.at_s >= since_s and before is not None and state.last_cmd_seq != before:
+            return passed.at_s
+        else:
+            before = state.last_cmd_seq
+    return None
+
+
+def foreign(trace: Trace) -> int:
+    """How often the device applied what no host had commanded, and what is not its safe value either."""
+    said = {
+        passed.message.u for passed in trace.all(Place.HOST_OUT, FrameType.CMD) if isinstance(passed.message, wire.Cmd)
+    }
+    safe = {state.u for _, state in trace.states() if state.state not in _DRIVEN}
+    zero = tuple(0.0 for _ in next(iter(said), ()))
+    return sum(
+        state.state == DeviceState.ARMED and state.u not in said and state.u not in safe and state.u != zero
+        for _, state in trace.states()
+    )
+
+
+def first_sign(trace: Trace, since_s: float) -> tuple[float, str] | None:
+    """When and how the device first said that something is wrong."""
+    found = []
+    for passed in trace.all(Place.DEVICE_OUT, FrameType.EVENT, since_s):
+        if isinstance(passed.message, wire.Event):
+            event = passed.message
+            what = f"{_name(event.code)} {_name(event.status)}" if event.status else _name(event.code)
+            found.append((passed.at_s, f"device: {what.lower()}"))
+            break
+    safe = safe_after(trace, since_s)
+    if safe is not None:
+        found.append((safe.at.at_s, f"device: {_name(safe.state.state).lower()}"))
+    return min(found) if found else None
+
+
+def timeline(trace: Trace, zero_s: float, points: int = 400) -> list[tuple[float, int, float]]:
+    """Time in ms from zero_s, device state and first actuator, thinned out; each change of state is kept."""
+    states = trace.states()
+    every = max(1, len(states) // points)
+    found: list[tuple[float, int, float]] = []
+    last: int | None = None
+    for index, (passed, state) in enumerate(states):
+        if state.state != last or index % every == 0 or index == len(states) - 1:
+            found.append((round((passed.at_s - zero_s) * 1e3, 2), int(state.state), state.u[0] if state.u else 0.0))
+        last = int(state.state)
+    return found
+
+
+def _name(value: object) -> str:
+    return str(getattr(value, "name", value))

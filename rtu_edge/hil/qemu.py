@@ -1,0 +1,125 @@
+"""The STM32F405 image in QEMU: build it, boot it, press its reset button."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+
+from rtu_edge.errors import DeviceError
+
+__all__ = ["QemuBoard", "build_image"]
+
+_SOURCES = Path(__file__).resolve().parents[2]
+
+
+class QemuBoard:
+    """An image that runs in QEMU's netduinoplus2, its USART1 a pty of this machine.
+
+    Args:
+        image: the ELF file.
+        options: more of QEMU's.
+        cpu: the core that QEMU is pinned to; None for any. Unpinned, its latency has two modes, the other four times worse.
+
+    Raises:
+        DeviceError: QEMU is missing or does not start; the message has what it said.
+    """
+
+    def __init__(self, image: str | os.PathLike[str], *options: str, cpu: int | None = None) -> None:
+        command = [_tool("qemu-system-arm"), "-M", "netduinoplus2", "-display", "none", "-accel", "tcg,thread=single"]
+        command += ["-monitor", "stdio", "-serial", "pty", "-kernel", os.fspath(image), *options]
+        if cpu is not None:
+            command = [_tool("taskset"), "--cpu-list", str(cpu), *command]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        assert self._process.stdout is not None
+        said = b""
+        while b"(label serial0)" not in said:
+            line = self._process.stdout.readline()
+            if not line:
+                self.close()
+                raise DeviceError(f"{' '.join(command)}: {said.decode(errors='replace').strip()}")
+            said += line
+        self.port = said.split(b"redirected to ")[1].split()[0].decode()
+
+    @property
+    def pid(self) -> int:
+        """Process number of QEMU."""
+        return self._process.pid
+
+    def reset(self) -> None:
+        """Press the button: the processor starts again, memory that start-up does not clear is kept."""
+        self._say(b"system_reset\n")
+
+    def quit(self) -> None:
+        """End QEMU in order, so that plugins write what they have."""
+        self._say(b"quit\n")
+        self._process.wait(timeout=10)
+
+    def _say(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+
+    def close(self) -> None:
+        """End QEMU, stopped or not; a second call does nothing."""
+        if self._process.poll() is None:
+            self._process.kill()
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.communicate()
+
+    def __enter__(self) -> QemuBoard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def build_image(plant: str) -> Path:
+    """Build the image with that machine in front of the bridge; quick when nothing has changed.
+
+    Args:
+        plant: as for SimulatedDevice.
+
+    Returns:
+        The ELF file, under build/ of the source tree.
+
+    Raises:
+        DeviceError: there is no source tree here, or it does not compile.
+    """
+    if not (_SOURCES / "cmake" / "cortex-m4.cmake").is_file():
+        raise DeviceError("no source tree to build the image from: give the path of an image (--firmware)")
+    folder = _SOURCES / "build" / f"stm32f405-{plant}"
+    folder.mkdir(parents=True, exist_ok=True)
+    cmake = _tool("cmake")
+    configure = [cmake, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}", "-S", str(_SOURCES), "-B", str(folder)]
+    configure += [f"-DCMAKE_TOOLCHAIN_FILE={_SOURCES / 'cmake' / 'cortex-m4.cmake'}", "-DRTU_EDGE_PYTHON=OFF"]
+    configure += [f"-DRTU_FIRMWARE_PLANT={plant}"]
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "build.ninja").exists():
+            _run(configure)
+        _run([cmake, "--build", str(folder), "--target", "rtu_stm32f405"])
+    return folder / "rtu_stm32f405.elf"
+
+
+def _tool(name: str) -> str:
+    """A program beside this Python, or on PATH."""
+    found = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if not found:
+        raise DeviceError(f"{name} is missing: tools/setup.sh test installs it")
+    return found
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        last = "\n".join(done.stdout.splitlines()[-30:])
+        raise DeviceError(f"{' '.join(command)}: exit code {done.returncode}\n{last}")

@@ -1,0 +1,198 @@
+"""A suite: which machine, who drives it, and which faults come to what. One TOML file, the same for every target."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import msgspec.inspect as mi
+
+from rtu_edge import config
+from rtu_edge._strict import override, problems, quoted
+from rtu_edge.errors import ConfigError
+from rtu_edge.hil.faults import KINDS, Clock, Controller, Fault, Outcome
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["STANDARD", "Linear", "Machine", "Suite", "load_suite", "parse_suite"]
+
+STANDARD = Path(__file__).with_name("standard.toml")
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file."""
+
+
+class Machine(_Section, frozen=True):
+    """`[device]`: what the suite is made for.
+
+    Args:
+        plant: the simulated machine, for the targets sim, process and qemu.
+        baud: of a real port.
+    """
+
+    plant: str = "servo"
+    baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 1_000_000
+
+
+class Linear(_Section, frozen=True):
+    """`[controller]`: the fixed controller: action = bias + gain x, clipped to -1..1 of each actuator's range.
+
+    Args:
+        kind: who drives unless a fault says otherwise: "linear", or "learner" as `[learner]` describes it.
+        gain: a row for each actuator, a number for each observation.
+        bias: a number for each actuator; zeros unless given.
+    """
+
+    kind: Controller = Controller.LINEAR
+    gain: tuple[tuple[config.Weight, ...], ...] = ()
+    bias: tuple[config.Weight, ...] = ()
+
+
+class Head(_Section, frozen=True):
+    """The file without its faults."""
+
+    name: str = "suite"
+    seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)] = 0
+    device: Machine = Machine()
+    loop: config.Loop = config.Loop()
+    controller: Linear = Linear()
+    limits: dict[str, config.Limits] = {}
+    reward: config.Reward = config.Reward()
+    learner: config.Learner = config.Learner()
+
+
+class Suite(Head, frozen=True, kw_only=True):
+    """A whole suite.
+
+    Args:
+        faults: in the order in which they are run.
+    """
+
+    faults: tuple[Fault, ...]
+
+    def chosen(self, names: Sequence[str]) -> tuple[Fault, ...]:
+        """The faults of these names or kinds; all when none is given.
+
+        Raises:
+            ConfigError: no fault is called that.
+        """
+        known = {fault.title for fault in self.faults} | {fault.kind for fault in self.faults}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ConfigError(f"no fault is called {', '.join(map(quoted, unknown))}; `rtu-edge hil list` names them")
+        return tuple(f for f in self.faults if not names or f.title in names or f.kind in names)
+
+    def run_config(self, port: str, folder: str, clock: Clock | None = None) -> config.Config:
+        """The configuration of a run under this suite, as `rtu-edge run` takes it."""
+        loop = self.loop
+        if clock is not None:
+            loop = msgspec.structs.replace(loop, clock=config.Clock(clock.value))
+        return config.Config(
+            device=config.Device(port=port, baud=self.device.baud),
+            loop=loop,
+            limits=self.limits,
+            reward=self.reward,
+            learner=self.learner,
+            run=config.Run(name="host", folder=folder, steps=1_000_000_000, seed=self.seed),
+        )
+
+
+def load_suite(path: str | os.PathLike[str] | None = None, overrides: Sequence[str] = ()) -> Suite:
+    """Read a suite.
+
+    Args:
+        path: a TOML file; None for the standard suite.
+        overrides: `a.b=c` each, as for a run's configuration.
+
+    Raises:
+        ConfigError: it cannot be read, is not TOML, or something in it is not allowed; all problems at once.
+    """
+    path = STANDARD if path is None else path
+    source = os.fspath(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"cannot read the suite: {reason}", source) from error
+    return parse_suite(text, overrides, source=source)
+
+
+def parse_suite(text: str, overrides: Sequence[str] = (), *, source: str = "") -> Suite:
+    """Check a suite given as TOML text; see `load_suite`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", source) from error
+    for assignment in overrides:
+        override(data, assignment)
+    tables = data.pop("fault", [])
+    found = list(problems(mi.type_info(Head), data))
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        found.append("fault: must be one [[fault]] table or more")
+        tables = []
+    for index, table in enumerate(tables):
+        found += _fault_problems(index, table)
+    if found:
+        raise ConfigError(found, source)
+    faults = tuple(_fault(table) for table in tables)
+    suite = Suite(
+        **{name: getattr(msgspec.convert(data, Head), name) for name in Head.__struct_fields__}, faults=faults
+    )
+    found = list(_cross_check(suite))
+    if found:
+        raise ConfigError(found, source)
+    return suite
+
+
+def _fault(table: Mapping[str, Any]) -> Fault:
+    plain = {key: value for key, value in table.items() if key != "kind"}
+    return msgspec.convert(plain, KINDS[table["kind"]])
+
+
+def _fault_problems(index: int, table: dict[str, Any]) -> Iterator[str]:
+    """One sentence per problem of a `[[fault]]` table, each with its place."""
+    import difflib
+
+    name = table.get("name")
+    place = f"fault[{index}]" + (f" ({name})" if isinstance(name, str) else "")
+    kind = table.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        close = difflib.get_close_matches(str(kind), list(KINDS), n=1)
+        hint = f'; did you mean "{close[0]}"?' if close else ""
+        given = "missing" if kind is None else f"= {quoted(kind)}"
+        yield f"{place}.kind {given}: must be one of {', '.join(sorted(KINDS))}{hint}"
+        return
+    plain = {key: value for key, value in table.items() if key != "kind"}
+    for problem in problems(mi.type_info(KINDS[kind]), plain):
+        yield f"{place}.{problem}"
+
+
+def _cross_check(suite: Suite) -> Iterator[str]:
+    """What no single field can tell."""
+    names = [fault.title for fault in suite.faults]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"fault {quoted(name)}: must be a name of its own; two faults have it"
+    controller = suite.controller
+    linear = any((f.controller or controller.kind) is Controller.LINEAR for f in suite.faults)
+    if linear and not controller.gain and not controller.bias:
+        yield 'controller: gain or bias is missing; controller.kind = "linear" needs one row for each actuator'
+    if controller.gain and len({len(row) for row in controller.gain}) != 1:
+        yield "controller.gain: must have rows of one length, a number for each observation"
+    if controller.gain and controller.bias and len(controller.gain) != len(controller.bias):
+        yield f"controller.bias: {len(controller.bias)} numbers; must be {len(controller.gain)}, as many as controller.gain has rows"
+    for index, fault in enumerate(suite.faults):
+        where = f"fault[{index}] ({fault.title})"
+        if "host process" in fault.needs and fault.controller is Controller.LINEAR:
+            yield f'{where}.controller = "linear": must be "learner"; a host process is `rtu-edge run`'
+        if fault.kind == "schema" and fault.expect is not Outcome.REFUSES:
+            yield f'{where}.expect = "{fault.expect.value}": must be "refuses"; the data sheet is checked before arming'
+        if fault.clock is Clock.LOCKSTEP and fault.acts_on == "host":
+            yield f'{where}.clock = "lockstep": must be "device"; a stopped host only makes virtual time wait'

@@ -1,0 +1,293 @@
+"""What a suite runs against: a device in this process, the firmware as a process, the image in QEMU, or a real port.
+
+>>> with make_target("sim", plant="servo") as target:
+...     target.name, "reset" in target.abilities
+('sim', True)
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from rtu_edge.device import InProcessDevice, firmware_path
+from rtu_edge.errors import DeviceError
+from rtu_edge.hil.qemu import QemuBoard, build_image
+from rtu_edge.ports import Port, open_port
+
+__all__ = ["NAMES", "PortTarget", "ProcessTarget", "QemuTarget", "SimTarget", "Target", "make_target"]
+
+NAMES = ("sim", "process", "qemu")
+
+Self = TypeVar("Self", bound="Target")
+
+
+class Target:
+    """A device under test; a context manager. Closing twice is harmless.
+
+    `abilities` says what can be done to it from here: "reset" (restart with a new boot_id), "stop" (freeze and go on).
+    What it has not, it refuses with a DeviceError. State and counters are asked for over the line: FaultBridge.
+    """
+
+    name = ""
+    abilities: frozenset[str] = frozenset()
+
+    def fileno(self) -> int:
+        """Descriptor of the line to the device, not blocking; the same through all resets."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Restart the device: DISARMED, with a new boot_id."""
+        raise DeviceError(f"{self.name}: cannot be reset from here; press its button")
+
+    def stop(self) -> None:
+        """Freeze the device: it says nothing and does nothing, its clock goes on."""
+        raise DeviceError(f"{self.name}: cannot be stopped from here")
+
+    def go_on(self) -> None:
+        """Let a frozen device go on."""
+        raise DeviceError(f"{self.name}: cannot be stopped from here")
+
+    def close(self) -> None:
+        """End it."""
+        raise NotImplementedError
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def make_target(name: str, plant: str = "servo", *, firmware: str | os.PathLike[str] | None = None) -> Target:
+    """Make a target from its name.
+
+    Args:
+        name: "sim", "process", "qemu", or the path or URL of a port.
+        plant: the simulated machine; a real port has its own.
+        firmware: an image for "qemu"; built from the source tree unless given.
+
+    Raises:
+        DeviceError: it does not start, or cannot be opened.
+    """
+    if name == "sim":
+        return SimTarget(plant)
+    if name == "process":
+        return ProcessTarget(plant)
+    if name == "qemu":
+        return QemuTarget(Path(firmware) if firmware is not None else build_image(plant))
+    if "/" not in name and "://" not in name:
+        raise DeviceError(f"target {name!r}: must be one of {', '.join(NAMES)}, or the path or URL of a port")
+    return PortTarget(name)
+
+
+class SimTarget(Target):
+    """The device inside this process, pumped by a thread behind a socket pair.
+
+    Args:
+        plant: as for InProcessDevice; `options` too.
+        clock_us: what its clock shows as it starts; near 2^32 it wraps soon.
+    """
+
+    name = "sim"
+    abilities = frozenset({"reset", "stop"})
+
+    def __init__(self, plant: str = "servo", *, clock_us: int | None = None, **options: Any) -> None:
+        self._plant, self._options = plant, options
+        self._offset_us = 0 if clock_us is None else clock_us - time.monotonic_ns() // 1000
+        self._boot_id = int.from_bytes(os.urandom(3), "little")
+        self._device = self._make()
+        self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        self._theirs.setblocking(False)
+        self._lock = threading.Lock()
+        self._frozen = False
+        self._closing = False
+        self._thread = threading.Thread(target=self._pump, name="rtu-hil device", daemon=True)
+        self._thread.start()
+
+    def _make(self) -> InProcessDevice:
+        return InProcessDevice(self._plant, now_us=self._now_us(), boot_id=self._boot_id, **self._options)
+
+    def _now_us(self) -> int:
+        return time.monotonic_ns() // 1000 + self._offset_us
+
+    def fileno(self) -> int:
+        """Descriptor of the line."""
+        return self._ours.fileno()
+
+    def reset(self) -> None:
+        """A new device, its clock going on."""
+        with self._lock:
+            self._boot_id += 1
+            self._device = self._make()
+
+    def stop(self) -> None:
+        """Pump no more."""
+        self._frozen = True
+
+    def go_on(self) -> None:
+        """Pump again."""
+        self._frozen = False
+
+    def close(self) -> None:
+        """End it."""
+        self._closing = True
+        self._thread.join()
+        self._ours.close()
+        self._theirs.close()
+
+    def _pump(self) -> None:
+        while not self._closing:
+            wait_us = max(0, self._device.due_us - self._now_us())
+            ready, _, _ = select.select([self._theirs], [], [], min(wait_us * 1e-6, 0.02))
+            if self._frozen:
+                time.sleep(0.002)
+                continue
+            with self._lock:
+                said = self._device.receive(self._theirs.recv(4096), self._now_us()) if ready else b""
+                said += self._device.tick(self._now_us())
+            try:
+                self._theirs.send(said)
+            except BlockingIOError:
+                continue  # nobody reads: a line loses what does not fit
+
+
+class ProcessTarget(Target):
+    """The firmware as a process, at the other end of a socket pair.
+
+    Args:
+        plant: as for SimulatedDevice.
+        options: more of the firmware's, such as {"--max-steps": 1000}.
+
+    Raises:
+        DeviceError: the firmware is missing.
+    """
+
+    name = "process"
+    abilities = frozenset({"reset", "stop"})
+
+    def __init__(self, plant: str = "servo", options: Mapping[str, object] | None = None) -> None:
+        self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        self._command = [str(firmware_path()), "--plant", plant, "--until-eof", "--fd", str(self._theirs.fileno())]
+        for option, value in (options or {}).items():
+            self._command += [option, str(value)]
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[self._theirs.fileno()],
+            start_new_session=True,
+        )
+
+    def fileno(self) -> int:
+        """Descriptor of the line."""
+        return self._ours.fileno()
+
+    def reset(self) -> None:
+        """Kill the process and start another one."""
+        self._end()
+        self._process = self._start()
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def close(self) -> None:
+        """End it."""
+        self._end()
+        self._ours.close()
+        self._theirs.close()
+
+
+class QemuTarget(Target):
+    """The STM32F405 image in QEMU, pinned to one core.
+
+    Args:
+        image: the ELF file.
+        cpu: the core; the last of those that this process may use unless given.
+
+    Raises:
+        DeviceError: QEMU is missing or does not start.
+    """
+
+    name = "qemu"
+    abilities = frozenset({"reset", "stop"})
+
+    def __init__(self, image: str | os.PathLike[str], cpu: int | None = None) -> None:
+        self._board = QemuBoard(image, cpu=max(os.sched_getaffinity(0)) if cpu is None else cpu)
+        try:
+            self._port: Port = open_port(self._board.port)
+        except DeviceError:
+            self._board.close()
+            raise
+
+    def fileno(self) -> int:
+        """Descriptor of the line."""
+        return self._port.fileno()
+
+    def reset(self) -> None:
+        """Press the button."""
+        self._board.reset()
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        os.kill(self._board.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        os.kill(self._board.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it."""
+        self._port.close()
+        self._board.close()
+
+
+class PortTarget(Target):
+    """A real device on a port: nothing can be done to it but to speak.
+
+    Args:
+        url: a device's path, or a pyserial URL.
+        baud: bits per second.
+
+    Raises:
+        DeviceError: the port cannot be opened.
+    """
+
+    def __init__(self, url: str, baud: int = 1_000_000) -> None:
+        self.name = url
+        self._port = open_port(url, baud)
+
+    def fileno(self) -> int:
+        """Descriptor of the line."""
+        return self._port.fileno()
+
+    def close(self) -> None:
+        """End it."""
+        self._port.close()

@@ -1,0 +1,117 @@
+"""What passed over the line under test, frame by frame, at each end of the bridge."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import threading
+import time
+from collections import deque
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rtu_edge import wire
+
+__all__ = ["Passed", "Place", "Trace", "Way"]
+
+_KEEP = 200_000
+
+
+class Way(str, enum.Enum):
+    """A direction of the line."""
+
+    TO_DEVICE = "to_device"
+    TO_HOST = "to_host"
+
+
+class Place(enum.Enum):
+    """Where a frame was seen."""
+
+    HOST_OUT = "host says"
+    DEVICE_IN = "device hears"
+    DEVICE_OUT = "device says"
+    HOST_IN = "host hears"
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A frame that passed.
+
+    Args:
+        at_s: monotonic clock of this machine.
+        place: which end, which way.
+        frame: as it was on the wire.
+    """
+
+    at_s: float
+    place: Place
+    frame: wire.Frame
+
+    @cached_property
+    def message(self) -> wire.Message | None:
+        """What the frame says."""
+        return wire.unpack(self.frame)
+
+
+class Trace:
+    """All frames of a test in the order in which they passed; the oldest go when there are too many.
+
+    Between HOST_OUT and DEVICE_IN, and between DEVICE_OUT and HOST_IN, stand the faults.
+    """
+
+    def __init__(self) -> None:
+        self._passed: deque[Passed] = deque(maxlen=_KEEP)
+        self._lock = threading.Lock()
+        self.begin_s = time.monotonic()
+        self.notes: list[tuple[float, str]] = []
+        self.last_state: Passed | None = None
+        self.damaged: dict[Place, int] = dict.fromkeys(Place, 0)
+
+    def add(self, passed: Passed) -> None:
+        """Take one more."""
+        with self._lock:
+            self._passed.append(passed)
+        if passed.place is Place.DEVICE_OUT and passed.frame.type == wire.FrameType.STATE:
+            self.last_state = passed
+
+    def _copy(self) -> list[Passed]:
+        with self._lock:
+            return list(self._passed)
+
+    def note(self, at_s: float, text: str) -> None:
+        """Write something beside the frames, such as that a fault began."""
+        self.notes.append((at_s, text))
+
+    def all(self, place: Place, kind: wire.FrameType | None = None, since_s: float = -math.inf) -> list[Passed]:
+        """Frames of one place, of one type if given, from a time on."""
+        return [
+            passed
+            for passed in self._copy()
+            if passed.place is place and passed.at_s >= since_s and kind in (None, passed.frame.type)
+        ]
+
+    def states(self, since_s: float = -math.inf) -> list[tuple[Passed, wire.State]]:
+        """Each STATE as the device said it."""
+        return [
+            (passed, passed.message)
+            for passed in self.all(Place.DEVICE_OUT, wire.FrameType.STATE, since_s)
+            if isinstance(passed.message, wire.State)
+        ]
+
+    def save(self, path: Path) -> None:
+        """Write it as lines of JSON: time, place, type, seq, t_us, message."""
+        rows: list[tuple[float, dict[str, Any]]] = [(at_s, {"note": text}) for at_s, text in self.notes]
+        for passed in self._copy():
+            message = passed.message
+            said = {"place": passed.place.value, "seq": passed.frame.seq, "t_us": passed.frame.t_us}
+            kind = type(message).__name__ if message is not None else f"type {int(passed.frame.type):02x}"
+            said |= {"message": kind, **(asdict(message) if message is not None else {})}
+            rows.append((passed.at_s, said))
+        rows.sort(key=lambda row: row[0])
+        begin = rows[0][0] if rows else 0.0
+        with open(path, "w", encoding="utf-8") as out:
+            for at_s, said in rows:
+                out.write(json.dumps({"at_ms": round((at_s - begin) * 1e3, 3), **said}, default=str) + "\n")
