@@ -25,7 +25,7 @@ enum class TickSource { kDevice, kHost, kLockstep };
 
 constexpr int kTargetWindowMax = 1024;
 
-// Checked at the door by whoever fills it (rtu_edge/runtime.py).
+// Checked at the door by whoever fills it (rtu_edge/runtime/config.py).
 struct LoopOptions {
   TickSource tick = TickSource::kLockstep;
   uint32_t session = 1;

@@ -1,34 +1,21 @@
-// The loop and its link for Python: rtu_edge/runtime.py is the face, this only converts.
+// The loop for Python: rtu_edge/runtime is the face, this only converts.
+#include "native/runtime/loop.h"
+
 #include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <errno.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmath>
 #include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "firmware_bridge/protocol/schema.h"
-#include "native/runtime/control.h"
-#include "native/runtime/link.h"
-#include "native/runtime/loop.h"
+#include "native/bindings/python/link.h"
 #include "native/runtime/signals.h"
 #include "native/runtime/simple_policies.h"
 
-namespace py = pybind11;
-
 namespace rtu::runtime {
 namespace {
-
-constexpr double kNsPerSecond = 1e9;
-
-int64_t to_ns(double seconds) { return static_cast<int64_t>(seconds * kNsPerSecond); }
 
 const char* status_text(uint8_t status) {
   static const char* const kTexts[] = {"ok",
@@ -45,119 +32,6 @@ const char* status_text(uint8_t status) {
                                        "value"};
   return status < sizeof kTexts / sizeof kTexts[0] ? kTexts[status] : "unknown status";
 }
-
-std::string link_text(LinkStatus status, const char* doing) {
-  const std::string prefix = std::string(doing) + ": ";
-  switch (status) {
-    case LinkStatus::kOk:
-      return {};
-    case LinkStatus::kTimeout:
-      return prefix + "the device did not answer in time";
-    case LinkStatus::kGone:
-      return prefix + "the port is gone";
-    case LinkStatus::kRefused:
-      return prefix + "the device refused";
-    case LinkStatus::kVersion:
-      return prefix + "the device speaks another version of the protocol";
-    case LinkStatus::kSchema:
-      return prefix + "the rows do not fit the device's schema hash";
-    case LinkStatus::kBusy:
-      return prefix + "the link is in use by a running loop";
-  }
-  return prefix + "failed";
-}
-
-// A descriptor of our own, the link over it, and who serves its control socket.
-struct PyLink {
-  PyLink(int fd_in, size_t capture_bytes)
-      : fd(fd_in), posix(fd_in), link(posix.wire(), monotonic_clock(), capture_bytes) {}
-  ~PyLink() { close(); }
-
-  void close() {
-    server.reset();
-    if (fd >= 0) ::close(fd);
-    fd = -1;
-  }
-
-  int fd;
-  PosixWire posix;
-  Link link;
-  std::unique_ptr<ControlServer> server;
-  rtu_hello hello{};
-};
-
-// Runs an exchange with the lock released, unless a loop has the link.
-template <class Exchange>
-LinkStatus exchange(PyLink& self, Exchange run) {
-  if (self.fd < 0) return LinkStatus::kGone;
-  py::gil_scoped_release release;
-  const LinkOwner owner(self.link);
-  if (!owner) return LinkStatus::kBusy;
-  return run(self.link);
-}
-
-py::object handshake(PyLink& self, double timeout_s) {
-  rtu_hello hello{};
-  const LinkStatus status = exchange(self, [&](Link& link) {
-    link.discard_input();
-    return link.hello(to_ns(timeout_s), &hello);
-  });
-  if (status != LinkStatus::kOk) return py::str(link_text(status, "HELLO"));
-  self.hello = hello;
-  const std::string firmware =
-      std::to_string(hello.fw_major) + "." + std::to_string(hello.fw_minor) + "." + std::to_string(hello.fw_patch);
-  return py::dict(py::arg("protocol") = hello.proto_ver, py::arg("boot_id") = hello.boot_id,
-                  py::arg("schema_hash") = hello.schema_hash, py::arg("period_us") = hello.period_us,
-                  py::arg("ttl_max_ms") = hello.ttl_max_ms, py::arg("n_observations") = hello.n_obs,
-                  py::arg("n_actuators") = hello.n_act, py::arg("simulated") = (hello.caps & RTU_CAP_SIMULATED) != 0,
-                  py::arg("lockstep") = (hello.caps & RTU_CAP_LOCKSTEP) != 0,
-                  py::arg("reward") = (hello.caps & RTU_CAP_REWARD) != 0,
-                  py::arg("reset") = (hello.caps & RTU_CAP_RESET) != 0, py::arg("firmware") = firmware,
-                  py::arg("last_session") = hello.last_session);
-}
-
-py::object describe(PyLink& self, double timeout_s) {
-  std::vector<rtu_row> rows(static_cast<size_t>(self.hello.n_obs) + self.hello.n_act);
-  const LinkStatus status =
-      exchange(self, [&](Link& link) { return link.describe(self.hello, to_ns(timeout_s), rows.data()); });
-  if (status != LinkStatus::kOk) return py::str(link_text(status, "DESCRIBE"));
-  py::list out;
-  for (const rtu_row& row : rows) {
-    const char* safe = rtu_safe_name(row.safe);
-    out.append(py::dict(py::arg("index") = row.index, py::arg("actuator") = row.actuator != 0,
-                        py::arg("name") = std::string(row.name), py::arg("unit") = std::string(row.unit),
-                        py::arg("minimum") = row.min, py::arg("maximum") = row.max, py::arg("slew") = row.slew,
-                        py::arg("safe") = std::string(safe != nullptr ? safe : "unknown"),
-                        py::arg("safe_value") = row.safe_value));
-  }
-  return std::move(out);
-}
-
-py::dict link_counters(const PyLink& self) {
-  py::dict out;
-  const LinkCounters& c = self.link.counters();
-#define X(name) out[#name] = c.name.get();
-  RTU_RUNTIME_LINK_COUNTERS(X)
-#undef X
-  return out;
-}
-
-py::bytes captured(const WireRecord& record) {
-  return py::bytes(reinterpret_cast<const char*>(record.captured()), record.captured_bytes());
-}
-
-void serve_control(PyLink& self, const std::string& path) {
-  auto server = std::make_unique<ControlServer>(self.link);
-  const int error = server->start(path);
-  if (error != 0) {
-    errno = error;
-    PyErr_SetFromErrnoWithFilename(PyExc_OSError, path.c_str());
-    throw py::error_already_set();
-  }
-  self.server = std::move(server);
-}
-
-// ------------------------------------------------------------------ the loop
 
 py::dtype dtype_of(const std::vector<std::pair<std::string, py::object>>& fields, size_t stride) {
   py::list names;
@@ -458,42 +332,6 @@ void bind_loop(py::module_& m) {
       .def_readonly("lessons", &LinearPolicy::lessons)
       .def_readonly("replaced", &LinearPolicy::replaced)
       .def_readonly("last_reward", &LinearPolicy::last_reward);
-
-  py::class_<PyLink>(m, "Link")
-      .def(py::init<int, size_t>(), py::arg("fd"), py::arg("capture_bytes") = 0)
-      .def("handshake", &handshake)
-      .def("describe", &describe)
-      .def("estop",
-           [](PyLink& self, double timeout_s) {
-             if (self.fd < 0) return false;
-             self.link.estop_requests.fetch_add(1);
-             const int64_t give_up_ns = monotonic_clock().now() + to_ns(timeout_s);
-             py::gil_scoped_release release;
-             for (;;) {
-               const LinkOwner owner(self.link);
-               const int64_t now = monotonic_clock().now();
-               if (owner) return self.link.estop(give_up_ns - now);
-               if (now >= give_up_ns) return false;
-               monotonic_clock().sleep(now + 5 * kNsPerMs);
-             }
-           })
-      .def("disarm",
-           [](PyLink& self, double timeout_s) {
-             return exchange(self, [&](Link& link) { return link.disarm(to_ns(timeout_s)); }) == LinkStatus::kOk;
-           })
-      .def("clear_fault",
-           [](PyLink& self, double timeout_s) {
-             return exchange(self, [&](Link& link) { return link.clear_fault(to_ns(timeout_s)); }) == LinkStatus::kOk;
-           })
-      .def_property_readonly("last_session", [](const PyLink& self) { return self.link.last_session; })
-      .def("counters", &link_counters)
-      .def("captured",
-           [](const PyLink& self) { return py::make_tuple(captured(self.link.sent), captured(self.link.received)); })
-      .def("serve_control", &serve_control)
-      .def("close", [](PyLink& self) {
-        py::gil_scoped_release release;
-        self.close();
-      });
 
   py::class_<PyLoop>(m, "Loop")
       .def(py::init<py::object, py::object, const py::dict&>(), py::arg("link"), py::arg("policy"), py::arg("options"))

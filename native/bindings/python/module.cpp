@@ -9,6 +9,7 @@ void bind_signal(pybind11::module_& m);
 void bind_plan(pybind11::module_& m);
 void bind_bench(pybind11::module_& m);
 }  // namespace rtu::bindings
+void bind_link(pybind11::module_& m);
 void bind_loop(pybind11::module_& m);
 
 PYBIND11_MODULE(_core, m) {
@@ -17,6 +18,7 @@ PYBIND11_MODULE(_core, m) {
   rtu::bindings::bind_agent(m);
   rtu::bindings::bind_signal(m);
   rtu::bindings::bind_plan(m);
+  bind_link(m);
   bind_loop(m);
   rtu::bindings::bind_bench(m);
 }

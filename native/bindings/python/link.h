@@ -1,0 +1,52 @@
+// What bind_link.cpp and bind_loop.cpp share: an open link as Python holds it.
+#ifndef RTU_BINDINGS_PYTHON_LINK_H
+#define RTU_BINDINGS_PYTHON_LINK_H
+
+#include <pybind11/pybind11.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+
+#include "native/runtime/control.h"
+#include "native/runtime/link.h"
+
+namespace py = pybind11;
+
+namespace rtu::runtime {
+
+constexpr double kNsPerSecond = 1e9;
+
+inline int64_t to_ns(double seconds) { return static_cast<int64_t>(seconds * kNsPerSecond); }
+
+// A descriptor of our own, the link over it, and who serves its control socket.
+struct PyLink {
+  PyLink(int fd_in, size_t capture_bytes)
+      : fd(fd_in), posix(fd_in), link(posix.wire(), monotonic_clock(), capture_bytes) {}
+  ~PyLink() { close(); }
+
+  void close() {
+    server.reset();
+    if (fd >= 0) ::close(fd);
+    fd = -1;
+  }
+
+  int fd;
+  PosixWire posix;
+  Link link;
+  std::unique_ptr<ControlServer> server;
+  rtu_hello hello{};
+};
+
+inline py::dict link_counters(const PyLink& self) {
+  py::dict out;
+  const LinkCounters& c = self.link.counters();
+#define X(name) out[#name] = c.name.get();
+  RTU_RUNTIME_LINK_COUNTERS(X)
+#undef X
+  return out;
+}
+
+}  // namespace rtu::runtime
+
+#endif

@@ -1,0 +1,37 @@
+"""The native control loop, from Python: open a link, describe the run, start it, look at it, stop it.
+
+The loop itself (receive, decode, predict, gate, send, learn, record) is a C++ thread that never takes the
+interpreter lock, except for a reward given as a Python callable. This module only chooses and reports.
+
+    with Link(port, control=control.socket_path(path)) as link:         # port: an open pyserial port
+        hello = link.handshake()
+        loop = Loop(link, agent.core.policy(), LoopConfig(limits=[Limits(-10, 10)], seed=0, steps=100_000))
+        result = loop.run(on_progress=lambda status, records: ...)
+"""
+
+from __future__ import annotations
+
+from rtu_edge.runtime.config import Clock, Limits, LoopConfig, Reward
+from rtu_edge.runtime.flags import CallFlag, GateFlag, RecordFlag, StopReason
+from rtu_edge.runtime.link import Hello, Link, LinkError, Row
+from rtu_edge.runtime.loop import Loop, LoopResult, LoopStatus, Signals, episode_seed
+
+__all__ = [
+    "CallFlag",
+    "Clock",
+    "GateFlag",
+    "Hello",
+    "Limits",
+    "Link",
+    "LinkError",
+    "Loop",
+    "LoopConfig",
+    "LoopResult",
+    "LoopStatus",
+    "RecordFlag",
+    "Reward",
+    "Row",
+    "Signals",
+    "StopReason",
+    "episode_seed",
+]

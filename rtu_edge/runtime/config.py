@@ -1,0 +1,167 @@
+"""What a run needs to know before it arms, and whether device and policy fit it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge.runtime.link import Hello, Row
+
+__all__ = ["Clock", "Limits", "LoopConfig", "Reward", "check", "tighter"]
+
+
+class Clock(enum.Enum):
+    """What makes the loop's tick."""
+
+    DEVICE = "device"  # one step per new STATE, which the device sends on its own timer; a watchdog counts missing ones
+    HOST = "host"  # absolute deadlines of the host, for buses that answer when asked
+    LOCKSTEP = "lockstep"  # virtual time: the plant steps once per command, as fast as the link allows
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one actuator, in its own unit; the tighter of these and the device's win.
+
+    Args:
+        low, high: range; the policy's -1 and 1 map to the two ends.
+        slew_per_s: largest change per second, or None.
+        rest: sent once before disarming on a stop; clamped to the range.
+    """
+
+    low: float
+    high: float
+    slew_per_s: float | None = None
+    rest: float = 0.0
+
+
+@dataclass(frozen=True)
+class Reward:
+    """Reward of a transition: from the device's frame, a native form, or a Python callable.
+
+    The form is ``bias + sum quadratic_i x_i^2 + sum cosine_i cos(x_i) + sum action_k u_k^2`` with x the observation
+    that ends the transition (raw units) and u the applied command (actuator units).
+
+    Args:
+        kind: "frame", "form" or "callable".
+        bias, quadratic, cosine, action: the form's weights; missing ones are 0.
+        function: ``function(x, u) -> float`` on float32 arrays. Slower: takes the interpreter lock once per step, so
+            that anything that holds the lock stops the loop. Not for real hardware.
+    """
+
+    kind: str = "frame"
+    bias: float = 0.0
+    quadratic: Sequence[float] = ()
+    cosine: Sequence[float] = ()
+    action: Sequence[float] = ()
+    function: Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], float] | None = None
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Everything a run needs to know before it arms.
+
+    Args:
+        limits: one per actuator, or empty to take the device's own (simulated devices and dry runs only).
+        clock: what makes the tick.
+        reward: see Reward.
+        seed: base seed; episode k resets the plant with ``episode_seed(seed, k)``.
+        session: session number, above all used since the device's boot; None takes the next one.
+        first_episode: number of the first episode, for its seed.
+        learn: learn from transitions; False freezes the policy.
+        explore: sample actions; False takes the mode. Learning needs exploring.
+        dry_run: after the handshake nothing is written to the device (no ARM, CMD, RESET); the loop runs on the STATE
+            the device streams, and the actions that the device reports as applied count as executed.
+        steps, seconds, episodes: stop after so many commands, seconds of wall clock, or finished episodes; 0 = no limit.
+            The outcome of the last command is still learned from.
+        target_return: stop when the mean return of the last `target_window` episodes is at least this; None = never.
+        ttl_ms: life of a command; 0 takes 3 periods (at least 20 ms). The device caps it.
+        gate: value gate before the wire (finite, range, slew).
+        max_bad_actions: consecutive non-finite or failed actions before the run stops (until then the last is held).
+        retry_ms, retries: lockstep: first wait before a command is sent again, and how often.
+        ring_records, ring_episodes: telemetry that fits before records are dropped (and counted).
+        realtime: ask for locked memory, SCHED_FIFO and one core (never in lockstep); what is refused is reported once.
+        cpu: the core to pin the loop to, -1 for none.
+        handle_signals: first SIGINT or SIGTERM: safe action, DISARM, stop; second: ESTOP.
+    """
+
+    limits: Sequence[Limits] = ()
+    clock: Clock = Clock.LOCKSTEP
+    reward: Reward = field(default_factory=Reward)
+    seed: int = 0
+    session: int | None = None
+    first_episode: int = 1
+    learn: bool = True
+    explore: bool = True
+    dry_run: bool = False
+    steps: int = 0
+    seconds: float = 0.0
+    episodes: int = 0
+    target_return: float | None = None
+    target_window: int = 20
+    ttl_ms: int = 0
+    gate: bool = True
+    max_bad_actions: int = 5
+    retry_ms: float = 100.0
+    retries: int = 20
+    reset_timeout_s: float = 60.0
+    ring_records: int = 65536
+    ring_episodes: int = 16384
+    realtime: bool = False
+    cpu: int = -1
+    handle_signals: bool = True
+
+
+def tighter(limits: Sequence[Limits], rows: Sequence[Row], period_s: float) -> list[tuple[float, float, float, float]]:
+    """Low, high, slew per second (0: none) and rest of each actuator: the tighter of host and device wins."""
+    out = []
+    for index, row in enumerate(rows):
+        own = limits[index] if limits else Limits(row.minimum, row.maximum)
+        low, high = max(own.low, row.minimum), min(own.high, row.maximum)
+        if not low < high:
+            raise ValueError(
+                f"limits[{index}]: {own.low}..{own.high} leaves nothing of the device's {row.minimum}..{row.maximum}"
+                f" {row.unit} for {row.name}"
+            )
+        slew = min(own.slew_per_s if own.slew_per_s is not None else np.inf, row.slew / period_s)
+        out.append((low, high, float(slew) if np.isfinite(slew) else 0.0, own.rest))
+    return out
+
+
+def check(config: LoopConfig, hello: Hello) -> None:
+    """Raises ValueError where configuration and device do not fit; the message names the field."""
+    if config.limits and len(config.limits) != hello.n_actuators:
+        raise ValueError(f"limits: {len(config.limits)} given, the device has {hello.n_actuators} actuators")
+    if not config.limits and not hello.simulated and not config.dry_run:
+        raise ValueError("limits: a device that is not simulated needs one entry per actuator")
+    for index, limits in enumerate(config.limits):
+        if not (np.isfinite(limits.low) and np.isfinite(limits.high) and limits.low < limits.high):
+            raise ValueError(f"limits[{index}]: low {limits.low} must be below high {limits.high}, both finite")
+        if limits.slew_per_s is not None and not limits.slew_per_s > 0:
+            raise ValueError(f"limits[{index}].slew_per_s: {limits.slew_per_s}, allowed: above 0, or None")
+    if config.clock is Clock.LOCKSTEP and not (hello.lockstep and hello.simulated and hello.reset):
+        raise ValueError("clock: lockstep needs a simulated device that offers lockstep and RESET")
+    if config.clock is Clock.LOCKSTEP and config.realtime:
+        raise ValueError("realtime: never together with lockstep")
+    if config.learn and not config.explore:
+        raise ValueError("learn: True needs explore=True")
+    if config.session is not None and not 0 < config.session < 2**32:
+        raise ValueError(f"session: {config.session}, allowed: 1..4294967295")
+    if not 0 <= config.first_episode <= 0xFFFF:
+        raise ValueError(f"first_episode: {config.first_episode}, allowed: 0..65535")
+    if not 1 <= config.target_window <= 1024:
+        raise ValueError(f"target_window: {config.target_window}, allowed: 1..1024")
+    reward = config.reward
+    if reward.kind not in ("frame", "form", "callable"):
+        raise ValueError(f"reward.kind: {reward.kind!r}, allowed: 'frame', 'form', 'callable'")
+    if reward.kind == "frame" and not hello.reward:
+        raise ValueError("reward.kind: 'frame', but the device sends no reward; give a form")
+    if reward.kind == "callable" and not callable(reward.function):
+        raise ValueError("reward.function: needed for kind 'callable'")
+    widths = {"quadratic": hello.n_observations, "cosine": hello.n_observations, "action": hello.n_actuators}
+    for name, width in widths.items():
+        if len(getattr(reward, name)) not in (0, width):
+            raise ValueError(f"reward.{name}: {len(getattr(reward, name))} weights given, the device has {width}")
