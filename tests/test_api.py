@@ -684,6 +684,24 @@ def test_garbage_under_a_checksum_that_fits(checkpoint: bytes, data: st.DataObje
         assert agent.state_hash() == before
 
 
+def test_a_list_of_sections_that_lies_is_refused(checkpoint: bytes) -> None:
+    """Each byte that stands before the text or tells a section, changed under a checksum that fits."""
+    text, sections = struct.unpack_from("<I", checkpoint, 12)[0], struct.unpack_from("<I", checkpoint, 32)[0]
+    rows = range(40 + text, 40 + text + 56 * sections)
+    agent = rtu.StreamAC(1, 1, units=1, hidden=1, seed=31)
+    before = agent.state_hash()
+    for i in (*range(40), *rows):
+        lying = bytearray(checkpoint)
+        lying[i] ^= 1 << i % 8
+        with pytest.raises(rtu.CheckpointError):
+            agents.restore(agent, sealed(bytes(lying)))
+    fewer = bytearray(checkpoint)  # the last rows as a part of the text: the sizes still fit together
+    fewer[12:16], fewer[32:36] = struct.pack("<I", text + 56), struct.pack("<I", sections - 1)
+    with pytest.raises(rtu.CheckpointError, match="layout"):
+        agents.restore(agent, sealed(bytes(fewer)))
+    assert agent.state_hash() == before
+
+
 def test_no_file_and_no_folder(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         rtu.load(tmp_path / "none")

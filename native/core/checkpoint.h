@@ -130,6 +130,7 @@ inline void write_checkpoint(const SectionTable& table, const unsigned char* bas
 inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointHeader& header) {
   if (n < 12 || memcmp(data, kMagic, 8) != 0) return n < 12 ? Status::bad_size : Status::bad_magic;
   CheckpointHeader read{};
+  uint32_t reserved = 0;
   memcpy(&read.version, data + 8, 4);
   if (read.version != kCheckpointVersion) return Status::bad_version;
   if (n < kHeaderBytes + 4) return Status::bad_size;
@@ -137,7 +138,9 @@ inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointH
   memcpy(&read.layout_hash, data + 16, 8);
   memcpy(&read.payload_bytes, data + 24, 8);
   memcpy(&read.sections, data + 32, 4);
+  memcpy(&reserved, data + 36, 4);
   const uint64_t room = n - kHeaderBytes - 4, table_bytes = read.sections * kSectionBytes;
+  if (reserved != 0) return Status::bad_layout;
   if (read.payload_bytes > room || table_bytes > room || read.text_bytes > room ||
       read.payload_bytes + table_bytes + read.text_bytes != room)
     return Status::bad_size;
@@ -146,6 +149,22 @@ inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointH
   if (crc != rtu_crc32(0, data, static_cast<size_t>(n - 4))) return Status::bad_crc;
   header = read;
   return Status::ok;
+}
+
+// The section rows of an opened checkpoint are those of `table`, one by one: a hash in the header is a claim about them, no more.
+inline bool same_layout(const SectionTable& table, const CheckpointHeader& header, const unsigned char* data) {
+  if (header.layout_hash != layout_hash(table) || header.payload_bytes != payload_bytes(table) ||
+      header.sections != saved_sections(table))
+    return false;
+  const unsigned char* at = data + kHeaderBytes + header.text_bytes;
+  for (int i = 0; i < table.count; ++i) {
+    if (!table.sections[i].saved) continue;
+    unsigned char row[kSectionBytes];
+    describe_section(table.sections[i], row);
+    if (memcmp(at, row, sizeof row) != 0) return false;
+    at += kSectionBytes;
+  }
+  return true;
 }
 
 template <class T>
@@ -164,8 +183,7 @@ inline Status read_checkpoint(const SectionTable& table, const unsigned char* da
   CheckpointHeader header{};
   const Status status = open_checkpoint(data, n, header);
   if (failed(status)) return status;
-  if (header.layout_hash != layout_hash(table) || header.payload_bytes != payload_bytes(table))
-    return Status::bad_layout;
+  if (!same_layout(table, header, data)) return Status::bad_layout;
   const unsigned char* const payload = data + n - 4 - header.payload_bytes;
   const bool passes[] = {true, false};  // first look at every value, then write
   for (const bool check : passes) {
