@@ -11,6 +11,7 @@ constexpr int64_t kAskAgainNs = 100 * kNsPerMs;
 constexpr int64_t kEstopAgainNs = 20 * kNsPerMs;
 constexpr int64_t kWriteNs = 50 * kNsPerMs;
 constexpr int kEmptyReadsMax = 8;
+constexpr int kLateReadsMax = 16;  // past the deadline: more than the system keeps, less than noise that never ends
 
 int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 
@@ -70,8 +71,10 @@ bool Link::next_frame(rtu_frame* out) noexcept {
 }
 
 int Link::receive(rtu_frame* out, int64_t deadline_ns) noexcept {
+  int late_reads = 0;
   for (;;) {
     if (next_frame(out)) return 1;
+    if (late_reads > kLateReadsMax) return 0;
     const ptrdiff_t n = wire_.read(wire_.self, in_, sizeof in_);
     if (n < 0) return -1;
     if (n > 0) {
@@ -79,6 +82,7 @@ int Link::receive(rtu_frame* out, int64_t deadline_ns) noexcept {
       counters_.bytes_received += static_cast<uint64_t>(n);
       at_ = in_;
       end_ = in_ + n;
+      if (clock_.now() >= deadline_ns) ++late_reads;
       continue;
     }
     const int ready = wire_.wait(wire_.self, deadline_ns, false);

@@ -133,6 +133,30 @@ void a_frame_cut_short_costs_only_itself() {
   CHECK(rtu_decoder_next(&decoder, &p, p + narrow.out.size(), &frame) && frame.type == RTU_TYPE_DISARM);
 }
 
+// A line that never falls silent, such as one at another baud rate: 64 bytes of noise whenever somebody looks.
+void noise_does_not_hold_it_up() {
+  VirtualClock clock;
+  const Wire wire{&clock,
+                  [](void* self, uint8_t* out, size_t) noexcept {
+                    auto* time = static_cast<VirtualClock*>(self);
+                    time->advance(640 * kNsPerUs);  // 1 Mbaud
+                    memset(out, 0x55, 64);
+                    return time->t_ns < 60 * kNsPerS ? ptrdiff_t{64} : ptrdiff_t{-1};
+                  },
+                  [](void*, const uint8_t*, size_t n) noexcept { return static_cast<ptrdiff_t>(n); },
+                  [](void*, int64_t, bool) noexcept { return 1; }};
+  Link link(wire, clock.clock(), 0);
+  rtu_frame frame;
+  rtu_hello hello;
+  CHECK(link.receive(&frame, 20 * kNsPerMs) == 0);
+  CHECK(clock.t_ns >= 20 * kNsPerMs && clock.t_ns < 40 * kNsPerMs);
+  link.discard_input();
+  CHECK(clock.t_ns < 60 * kNsPerMs);
+  CHECK(link.hello(kNsPerS, &hello) == LinkStatus::kTimeout);
+  CHECK(!link.estop(kNsPerS));
+  CHECK(clock.t_ns < 5 * kNsPerS / 2);
+}
+
 }  // namespace
 
 int main() {
@@ -144,5 +168,6 @@ int main() {
   sees_a_restart();
   says_when_the_port_is_gone();
   a_frame_cut_short_costs_only_itself();
+  noise_does_not_hold_it_up();
   return 0;
 }
