@@ -4,11 +4,12 @@ BIN := .venv/bin
 # -n 2: two processes; what measures time runs alone before.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint format setup wheel wheel-aarch64 clean
+.PHONY: help demo test lint format setup fuzz wheel wheel-aarch64 clean
 
 help:
 	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
 	@echo "make test           all tests, with all the set-up"
+	@echo "make fuzz           the native decoders for long: 10 million inputs or 10 minutes each"
 	@echo "make lint           the checkers alone; make format puts the sources in form"
 	@echo "make wheel          dist/*.whl for this machine; make wheel-aarch64 for a Raspberry Pi or Jetson"
 	@echo "make clean          remove everything that was built or installed here"
@@ -25,6 +26,11 @@ test:
 lint:
 	@tools/setup.sh test
 	@$(PYTEST) -q tests/test_lint.py
+
+# ARGS="--seconds 60 wire", for instance.
+fuzz:
+	@tools/setup.sh test
+	@$(BIN)/python tests/fuzzing.py $(ARGS)
 
 format:
 	@tools/setup.sh test

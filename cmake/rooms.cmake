@@ -14,6 +14,11 @@ if(RTU_EDGE_SANITIZE)
   add_link_options(-fsanitize=address,undefined)
 endif()
 
+if(RTU_EDGE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
 # rtu_room(<target> <C|CXX> GLOBS <pattern>... [FLAGS <flag>...] [LINK <target>...])
 function(rtu_room target language)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "GLOBS;FLAGS;LINK")

@@ -59,10 +59,12 @@ def locked(folder: Path) -> Iterator[Path]:
 
 
 def build(kind: str, *targets: str) -> Path:
-    """Build CMake targets in a configuration ("release", "sanitize", "aarch64", "cortex-m4"); return the build folder."""
-    options = ["-DRTU_EDGE_PYTHON=OFF", "-DRTU_EDGE_TESTS=ON"]
+    """Build CMake targets in a configuration ("release", "sanitize", "fuzz", "aarch64", "cortex-m4"); return the build folder."""
+    options = ["-DRTU_EDGE_PYTHON=OFF", "-DRTU_EDGE_FUZZ=ON" if kind == "fuzz" else "-DRTU_EDGE_TESTS=ON"]
     if kind == "sanitize":
         options += ["-DRTU_EDGE_SANITIZE=ON"]
+    if kind == "fuzz":
+        options += [f"-DCMAKE_C_COMPILER={tool('clang')}", f"-DCMAKE_CXX_COMPILER={tool('clang++')}"]
     if kind == "cortex-m4" or (kind == "aarch64" and not ON_ARM):
         options += [f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / kind}.cmake"]
     with locked(BUILD / f"tests-{kind}") as folder:

@@ -58,6 +58,7 @@ collect_missing() {
     need gcc-arm-none-eabi has arm-none-eabi-g++
     need libnewlib-arm-none-eabi test -e "$(arm-none-eabi-gcc -print-file-name=libc.a 2>/dev/null || echo missing)"
     need qemu-system-arm has qemu-system-arm
+    need clang has clang
     case $(uname -m) in
     aarch64 | arm64) ;; # the ARM tests run natively
     *)
@@ -67,6 +68,12 @@ collect_missing() {
         ;;
     esac
 }
+
+# libFuzzer belongs to clang: in its own package on Debian, named by clang's version; on Ubuntu 22.04 it comes with clang.
+collect_fuzzer() {
+    need "libclang-rt-$(clang -dumpversion | cut -d . -f 1)-dev" links_fuzzer
+}
+links_fuzzer() { echo "int LLVMFuzzerTestOneInput(void) { return 0; }" | clang -x c -fsanitize=fuzzer - -o /dev/null; }
 
 install_missing() {
     [ -n "$missing" ] || return 0
@@ -115,6 +122,11 @@ python=$(find_python)
 python=$("$python" -c 'import sys; print(sys._base_executable)')
 collect_missing
 install_missing
+if [ "$goal" != run ]; then
+    missing=
+    collect_fuzzer
+    install_missing
+fi
 
 identity=$("$python" -c 'import sys; print(sys.version.split()[0], sys.base_prefix)')
 if ! unchanged python "$identity" || ! has "$venv/bin/pip" >/dev/null; then

@@ -1,0 +1,18 @@
+# One executable per tests/fuzz/fuzz_*.cpp, with libFuzzer: tests/test_fuzz.py runs each for a moment, `make fuzz` for long.
+# Of what is fuzzed only the rooms that it needs are linked, so that the build is quick.
+if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  message(FATAL_ERROR "RTU_EDGE_FUZZ needs clang, for libFuzzer: -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++")
+endif()
+
+file(GLOB fuzz_targets CONFIGURE_DEPENDS tests/fuzz/fuzz_*.cpp)
+foreach(source IN LISTS fuzz_targets)
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} ${source})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/fuzz ${PROJECT_SOURCE_DIR}/tests/native)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_link_libraries(${name} PRIVATE rtu_warnings rtu_simulated rtu_bridge rtu_plants rtu_protocol)
+endforeach()
+target_sources(fuzz_link PRIVATE native/runtime/link.cpp native/runtime/clock.cpp native/runtime/telemetry.cpp)
+# It includes firmware, which is written for gcc.
+target_compile_options(fuzz_learner PRIVATE -Wno-unknown-attributes)

@@ -1,0 +1,100 @@
+// The reader of checkpoints, into the layouts of one real agent: one lane wide and four. Each input is read as it is, and once more
+// with its CRC put right.
+//
+// Holds: what is refused changes nothing; what is read writes to the same bytes, whatever the layout; a learner steps on from whatever
+// state was accepted.
+#include <memory>
+#include <vector>
+
+#include "firmware_bridge/boards/stm32f405/learner_model.h"
+#include "input.h"
+#include "native/core/checkpoint.h"
+#include "native/kernels/device.inl.h"
+
+namespace {
+
+using namespace rtu;
+
+constexpr kernels::Kernels<float> kTable = device_table<1, Activation::tanh>();
+
+// The agent of the microcontroller, smaller: rtu_edge.StreamAC(2, 1, units=2, hidden=2).
+learners::StreamAcConfig config() {
+  learners::StreamAcConfig out = rtu_device::config();
+  out.body.cell.poles = 2;
+  out.body.hidden[0] = 2;
+  return out;
+}
+
+struct Model {
+  core::SectionTable table;
+  uint64_t bytes;
+  std::unique_ptr<unsigned char[]> room;
+  unsigned char* memory;
+  learners::StreamAc<float> agent;
+  std::vector<unsigned char> fresh;  // as it was made
+
+  explicit Model(uint32_t lanes) {
+    core::Builder plan(nullptr, &table, lanes);
+    (void)learners::make_stream_ac<float>(plan, config());
+    bytes = plan.bytes();
+    room.reset(new unsigned char[bytes + core::kAlignment]());
+    memory = room.get() + (core::kAlignment - reinterpret_cast<uintptr_t>(room.get()) % core::kAlignment);
+    core::Builder arena(memory, nullptr, lanes);
+    agent = learners::make_stream_ac<float>(arena, config());
+    for (int i = 0; i < agent.nets; ++i) learners::bind_kernels(agent.net[i], &kTable);
+    learners::init(agent, 1);
+    learners::begin(agent);
+    fresh.assign(memory, memory + bytes);
+  }
+};
+
+void step_on(Model& model) {
+  float action = 0;
+  for (int i = 0; i < 4; ++i) {
+    const float x[] = {0.1F * static_cast<float>(i), -0.2F};
+    (void)learners::predict(model.agent, x, true, 1.0F, &action);
+    (void)learners::learn(model.agent, 1.0, i == 2, false, static_cast<const float*>(nullptr));
+    if (i == 2) learners::begin(model.agent);
+  }
+}
+
+core::Status read(Model& model, const std::vector<unsigned char>& file) {
+  const char* where = "";
+  const core::Status status = core::read_checkpoint(model.table, file.data(), file.size(), model.memory, where);
+  if (core::failed(status)) {
+    CHECK(memcmp(model.fresh.data(), model.memory, model.bytes) == 0);
+    CHECK((status == core::Status::bad_value) == (where[0] != 0));
+    return status;
+  }
+  core::CheckpointHeader header;
+  CHECK(core::open_checkpoint(file.data(), file.size(), header) == core::Status::ok);
+  std::vector<unsigned char> again(core::checkpoint_bytes(model.table, header.text_bytes));
+  CHECK(again.size() == file.size());
+  const char* text = reinterpret_cast<const char*>(file.data() + core::kHeaderBytes);
+  core::write_checkpoint(model.table, model.memory, text, header.text_bytes, again.data());
+  CHECK(again == file);
+  return status;
+}
+
+void look_at(const std::vector<unsigned char>& file) {
+  static Model narrow(1), wide(4);
+  const core::Status status = read(narrow, file);
+  if (status != core::Status::ok && status != core::Status::bad_value) return;  // the layout had no part in it
+  CHECK(read(wide, file) == status);
+  if (core::failed(status)) return;
+  CHECK(core::state_hash(narrow.table, narrow.memory) == core::state_hash(wide.table, wide.memory));
+  step_on(narrow);
+  for (Model* model : {&narrow, &wide}) memcpy(model->memory, model->fresh.data(), model->bytes);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  std::vector<unsigned char> file(data, data + size);
+  look_at(file);
+  if (size < 4) return 0;
+  const uint32_t crc = rtu_crc32(0, file.data(), size - 4);
+  memcpy(file.data() + size - 4, &crc, 4);
+  look_at(file);
+  return 0;
+}

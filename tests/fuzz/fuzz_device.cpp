@@ -1,0 +1,329 @@
+// The device's whole receive path: the bridge in front of a simulated machine, a script of bytes and of time in front of the bridge.
+//
+// A script is a list of steps: frames that are right, nearly right (a session, seq, observation or episode beside the one that counts),
+// repeated or damaged, bytes as they come, time that passes, sensors that fail. After each step everything that must always hold is
+// looked at; docs/protocol.md, 3, says it in words.
+#include <string>
+#include <vector>
+
+#include "firmware_bridge/boards/simulated/simulated.h"
+#include "firmware_bridge/protocol/bytes.h"
+#include "input.h"
+
+namespace {
+
+constexpr int kStepsMax = 400;
+
+struct Device;
+Device* under_test;  // the machine's functions know no more than their state
+
+rtu_plant_result checked_step(void* state, const float* u);
+void failing_observe(const void* state, float* x);
+
+unsigned bit(unsigned state) { return 1U << state; }
+
+struct Device {
+  rtu_simulated simulated;
+  const rtu_bridge& bridge = simulated.bridge;
+  const rtu_plant_sheet* sheet;
+  Input input;
+  uint64_t now_us = 0;
+  int failing = 0;         // observations still to spoil
+  uint32_t last_t_us = 0;  // of the last STATE
+  bool spoke = false;      // an answer has left in this step
+  rtu_decoder sent, heard;
+  std::vector<rtu_frame> arrived;  // in this step
+  uint8_t last[RTU_WIRE_MAX] = {};
+  size_t last_size = 0;
+
+  Device(const uint8_t* data, size_t size) : input(data, size) {
+    under_test = this;
+    memset(&simulated, 0, sizeof simulated);
+    rtu_decoder_init(&sent);
+    rtu_decoder_init(&heard);
+    const rtu_plant* plant = rtu_plant_at(input.u8() % rtu_plant_count());
+    const uint8_t choice = input.u8();
+    rtu_simulated_options options;
+    memset(&options, 0, sizeof options);
+    options.boot_id = 1;
+    options.reset_ticks = choice & 3U;
+    options.slew = (choice & 4U) != 0 ? 0.25F : 0.0F;
+    options.max_steps = (choice & 8U) != 0 ? 3 : 0;
+    options.ttl_max_ms = (choice & 16U) != 0 ? 30 : 0;
+    now_us = (choice & 32U) != 0 ? 0xFFFFFFFFU - 100000U : 0;  // the clock wraps soon
+    const auto send = [](void* self, const uint8_t* bytes, size_t n) { static_cast<Device*>(self)->say(bytes, n); };
+    CHECK(rtu_simulated_init(&simulated, plant->sheet->name, &options, send, this, now_us));
+    sheet = plant->sheet;
+    simulated.plant.step = checked_step;
+    simulated.plant.observe = failing_observe;
+  }
+
+  bool within_limits(const float* u) const {
+    for (int i = 0; i < sheet->n_act; ++i) {
+      const rtu_plant_row& row = sheet->rows[sheet->n_obs + i];
+      if (!(u[i] >= row.min && u[i] <= row.max)) return false;
+    }
+    return true;
+  }
+
+  // One whole frame a call, well-formed, and a STATE tells the truth.
+  void say(const uint8_t* bytes, size_t n) {
+    rtu_frame frame;
+    rtu_state state;
+    const uint8_t* at = bytes;
+    CHECK(rtu_decoder_next(&sent, &at, bytes + n, &frame) && at == bytes + n && rtu_decoder_errors(&sent) == 0);
+    spoke = true;
+    if (frame.type != RTU_TYPE_STATE) return;
+    CHECK(rtu_state_unpack(&frame, &state) && state.n == sheet->n_obs && state.m == sheet->n_act);
+    CHECK(within_limits(state.u) && state.state < RTU_STATE_COUNT);
+    last_t_us = frame.t_us;
+  }
+
+  // ---- what arrives
+
+  void receive(const uint8_t* bytes, size_t n) {
+    rtu_frame frame;
+    const uint8_t* at = bytes;
+    while (rtu_decoder_next(&heard, &at, bytes + n, &frame)) arrived.push_back(frame);
+    rtu_bridge_receive(&simulated.bridge, bytes, n, now_us);
+  }
+
+  void receive(rtu_frame& frame) {
+    last_size = rtu_frame_encode(&frame, last);
+    receive(last, last_size);
+  }
+
+  // The right number, or one nearby.
+  uint32_t beside(uint32_t right) { return right + static_cast<uint32_t>(static_cast<int8_t>(input.u8())); }
+
+  void command() {
+    rtu_frame frame;
+    rtu_cmd cmd;
+    memset(&cmd, 0, sizeof cmd);
+    const uint8_t how = input.u8();
+    cmd.lockstep = bridge.lockstep != ((how & 1U) != 0);
+    cmd.session = (how & 2U) != 0 ? beside(bridge.session) : bridge.session;
+    cmd.obs_t_us = (how & 4U) != 0 ? last_t_us - input.u16() : last_t_us;
+    cmd.ttl_ms = (how & 8U) != 0 ? input.u16() : 50;
+    cmd.mode = (how & 16U) != 0 ? input.u8() : 0;
+    cmd.n = (how & 32U) != 0 ? static_cast<uint8_t>(input.u8() % (RTU_VALUES_MAX + 1)) : sheet->n_act;
+    for (unsigned i = 0; i < cmd.n; ++i)
+      cmd.u[i] =
+          (how & 64U) != 0 ? rtu_f32_from_bits(input.u32()) : static_cast<float>(static_cast<int8_t>(input.u8()));
+    rtu_cmd_pack(&cmd, &frame);
+    frame.seq = static_cast<uint16_t>((how & 128U) != 0 ? beside(bridge.cmd_seq) : bridge.cmd_seq + 1U);
+    frame.t_us = last_t_us;
+    receive(frame);
+  }
+
+  void arm() {
+    rtu_frame frame;
+    const uint8_t how = input.u8();
+    const rtu_arm arm{(how & 1U) != 0, (how & 2U) != 0 ? input.u32() : beside(bridge.last_session)};
+    rtu_arm_pack(&arm, &frame);
+    frame.seq = input.u8();
+    frame.t_us = 0;
+    receive(frame);
+  }
+
+  void reset() {
+    rtu_frame frame;
+    const rtu_reset reset{bridge.session, static_cast<uint16_t>(beside(bridge.episode)), input.u8()};
+    rtu_reset_pack(&reset, &frame);
+    frame.seq = input.u8();
+    frame.t_us = 0;
+    receive(frame);
+  }
+
+  void any_frame(bool empty) {
+    static const uint8_t types[] = {RTU_TYPE_HELLO,  RTU_TYPE_PING,  RTU_TYPE_DESCRIBE,    RTU_TYPE_PARAM,
+                                    RTU_TYPE_DISARM, RTU_TYPE_ESTOP, RTU_TYPE_CLEAR_FAULT, RTU_TYPE_STATE,
+                                    RTU_TYPE_CMD,    RTU_TYPE_ARM,   RTU_TYPE_RESET};
+    rtu_frame frame;
+    memset(&frame, 0, sizeof frame);
+    const uint8_t type = input.u8();
+    frame.type = type < sizeof types ? types[type] : type;
+    frame.flags = empty ? 0 : input.u8();
+    frame.size = empty ? 0 : static_cast<uint8_t>(input.take(frame.payload, input.u8() % (RTU_PAYLOAD_MAX + 1U)));
+    receive(frame);
+  }
+
+  void bytes() {
+    uint8_t data[256];
+    receive(data, input.take(data, input.u8()));
+  }
+
+  void damaged() {
+    const size_t at = input.u8();
+    uint8_t data[RTU_WIRE_MAX];
+    memcpy(data, last, last_size);
+    if (at < last_size) data[at] ^= input.u8();
+    receive(data, last_size);
+  }
+
+  void tick(uint64_t at_us) {
+    if (at_us > now_us) now_us = at_us;
+    rtu_bridge_tick(&simulated.bridge, now_us);
+  }
+
+  // ---- a step, and what must hold after it
+
+  // Returns what of the table may have happened, in order, as it follows from the frames that arrived.
+  unsigned reachable(unsigned from, bool ticked) const {
+    unsigned states = follow(from, RTU_ON_EXPIRED);
+    for (const rtu_frame& frame : arrived) {
+      states = follow(states, on(frame.type));
+      if (frame.type == RTU_TYPE_CMD) states = follow(states, RTU_ON_TICK);
+      if (frame.type == RTU_TYPE_RESET) states = follow(states, RTU_ON_READY);
+      states = follow(states, RTU_ON_SENSOR);
+    }
+    if (!ticked) return states;
+    return follow(follow(follow(states, RTU_ON_TICK), RTU_ON_READY), RTU_ON_SENSOR);
+  }
+
+  static unsigned follow(unsigned states, uint8_t event) {
+    unsigned out = states;  // an action that refuses stays
+    for (uint8_t s = 0; s < RTU_STATE_COUNT; ++s)
+      if ((states & bit(s)) != 0) out |= bit(rtu_bridge_cell(s, event).next);
+    return out;
+  }
+
+  static uint8_t on(uint8_t type) {
+    static const uint8_t columns[][2] = {
+        {RTU_TYPE_HELLO, RTU_ON_HELLO},       {RTU_TYPE_PING, RTU_ON_PING},
+        {RTU_TYPE_DESCRIBE, RTU_ON_DESCRIBE}, {RTU_TYPE_PARAM, RTU_ON_PARAM},
+        {RTU_TYPE_CMD, RTU_ON_CMD},           {RTU_TYPE_ARM, RTU_ON_ARM},
+        {RTU_TYPE_DISARM, RTU_ON_DISARM},     {RTU_TYPE_CLEAR_FAULT, RTU_ON_CLEAR_FAULT},
+        {RTU_TYPE_RESET, RTU_ON_RESET},       {RTU_TYPE_ESTOP, RTU_ON_ESTOP}};
+    for (const auto& row : columns)
+      if (row[0] == type) return row[1];
+    return RTU_ON_OTHER;
+  }
+
+  bool came(uint8_t type) const {
+    for (const rtu_frame& frame : arrived)
+      if (frame.type == type) return true;
+    return false;
+  }
+
+  void check_session(const rtu_bridge& before) const {
+    const bool was_open = before.state == RTU_STATE_ARMED || before.state == RTU_STATE_RESETTING;
+    const bool open = bridge.state == RTU_STATE_ARMED || bridge.state == RTU_STATE_RESETTING;
+    CHECK(open == (bridge.session != 0));
+    CHECK(bridge.last_session >= before.last_session && bridge.session <= bridge.last_session);
+    if (open && !was_open) CHECK(came(RTU_TYPE_ARM));
+    if (open && bridge.session != before.session) CHECK(came(RTU_TYPE_ARM) && bridge.session > before.last_session);
+    if (bridge.counters[RTU_COUNTER_ACCEPTED] != before.counters[RTU_COUNTER_ACCEPTED])
+      CHECK(came(RTU_TYPE_CMD) && (before.state == RTU_STATE_ARMED || came(RTU_TYPE_ARM) || came(RTU_TYPE_RESET)));
+    if (came(RTU_TYPE_ESTOP) && !came(RTU_TYPE_CLEAR_FAULT)) CHECK(bridge.state == RTU_STATE_ESTOP);
+    if (before.state == RTU_STATE_ESTOP && !came(RTU_TYPE_CLEAR_FAULT)) {
+      CHECK(bridge.state == RTU_STATE_ESTOP);
+      CHECK(bridge.counters[RTU_COUNTER_ACCEPTED] == before.counters[RTU_COUNTER_ACCEPTED]);
+    }
+    CHECK(bridge.state != RTU_STATE_ARMED || bridge.fault == 0);
+  }
+
+  void check_freshness() const {
+    CHECK(!bridge.live || bridge.state == RTU_STATE_ARMED);
+    if (bridge.session == 0 || bridge.lockstep) return;
+    if (!bridge.live) CHECK(now_us - bridge.life_us <= bridge.config.silence_us);
+    if (bridge.live) CHECK(now_us <= bridge.expires_us && bridge.expires_us <= now_us + bridge.ttl_max_us);
+  }
+
+  void check_outputs(const rtu_bridge& before, bool ticked) const {
+    CHECK(within_limits(bridge.applied));
+    // A rest: silent all through, and the machine has moved once.
+    const bool rested = ticked && before.session == 0 && bridge.state == before.state &&
+                        bridge.counters[RTU_COUNTER_TICKS] == before.counters[RTU_COUNTER_TICKS] + 1;
+    for (int i = 0; i < sheet->n_act && rested; ++i) {
+      const rtu_plant_row& row = sheet->rows[sheet->n_obs + i];
+      const bool moved = bridge.applied[i] != before.applied[i], home = bridge.applied[i] == row.safe_value;
+      CHECK(row.safe == RTU_SAFE_HOLD ? !moved : row.safe == RTU_SAFE_RAMP || home);
+    }
+    const bool ran = ticked && bridge.live && before.live;
+    for (int i = 0; i < sheet->n_act && ran && bridge.config.slew != nullptr; ++i) {
+      const float slew = bridge.config.slew[i];
+      CHECK(bridge.applied[i] >= before.applied[i] - slew && bridge.applied[i] <= before.applied[i] + slew);
+    }
+  }
+
+  void step() {
+    const rtu_bridge before = bridge;
+    const uint8_t what = input.u8();
+    bool ticked = false;
+    arrived.clear();
+    spoke = false;
+    switch (what % 16U) {
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+        command();
+        break;
+      case 4:
+        arm();
+        break;
+      case 5:
+        reset();
+        break;
+      case 6:
+        any_frame(true);
+        break;
+      case 7:
+        any_frame(false);
+        break;
+      case 8:
+        receive(last, last_size);
+        break;
+      case 9:
+        damaged();
+        break;
+      case 10:
+        bytes();
+        break;
+      case 11:
+        failing = input.u8() % 4U;
+        break;
+      case 12:
+        now_us += input.u16();
+        ticked = true;
+        tick(now_us);
+        break;
+      case 13:
+        now_us += input.u32();
+        ticked = true;
+        tick(now_us);
+        break;
+      default:
+        ticked = true;
+        tick(rtu_bridge_due(&bridge));
+        break;
+    }
+    CHECK((reachable(bit(before.state), ticked) & bit(bridge.state)) != 0);
+    check_session(before);
+    check_freshness();
+    check_outputs(before, ticked);
+  }
+};
+
+rtu_plant_result checked_step(void* state, const float* u) {
+  CHECK(under_test->within_limits(u));
+  return under_test->simulated.body.machine->step(state, u);
+}
+
+void failing_observe(const void* state, float* x) {
+  under_test->simulated.body.machine->observe(state, x);
+  if (under_test->failing == 0) return;
+  --under_test->failing;
+  x[0] = rtu_f32_from_bits(0x7FC00000U);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static Device* device;
+  device = new Device(data, size);
+  for (int i = 0; i < kStepsMax && !device->input.empty(); ++i) device->step();
+  delete device;
+  return 0;
+}

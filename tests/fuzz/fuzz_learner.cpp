@@ -1,0 +1,106 @@
+// The firmware that learns by itself, all of it but its peripherals: the main loop of boards/stm32f405/learner.cpp, its serial port a
+// script. Each turn of the loop takes one step of the script: a frame to the learner, one that is damaged or not for it, bytes as they
+// come, or nothing, and then the learner takes a control step where it is told to.
+//
+// Holds: whatever is uploaded, reading and writing stay inside the arena, and the learner steps on; while it runs nobody changes it;
+// every question is answered by one frame that decodes.
+#include "firmware_bridge/boards/stm32f405/learner.cpp"
+
+#include "input.h"
+
+rtu_serial rtu_board_serial;
+
+namespace {
+
+constexpr int kTurnsMax = 64;
+
+struct Done {};  // thrown out of the main loop, which never ends by itself
+
+Input script(nullptr, 0);
+int turns;
+uint64_t now_us;
+int asked, answered;      // LEARNER frames of this turn
+rtu_decoder sent, heard;  // by the device
+
+size_t frame_to_learner(uint8_t* out) {
+  rtu_frame ask;
+  memset(&ask, 0, sizeof ask);
+  const uint8_t op = script.u8();
+  ask.type = RTU_TYPE_LEARNER;
+  ask.payload[0] = op % 8U;
+  const size_t words = op / 8U % 4U;
+  size_t n = RTU_LEARNER_HEAD;
+  for (size_t i = 0; i < words;
+       ++i, n += 4)  // small numbers are the interesting ones; 128 of them reach beyond the arena
+    rtu_put_u32(ask.payload + n, op >= 128 ? script.u32() : script.u8() * (sizeof rtu_learner_arena / 128U));
+  n += script.take(ask.payload + n, op % 8U == RTU_LEARNER_BYTES ? script.u8() % (RTU_PAYLOAD_MAX + 1U - n) : 0);
+  ask.size = static_cast<uint8_t>(n);
+  return rtu_frame_encode(&ask, out);
+}
+
+// What one read of the serial port brings.
+size_t next_bytes(uint8_t* out, size_t room) {
+  uint8_t wire[RTU_WIRE_MAX];
+  const uint8_t what = script.u8();
+  if (what < 128) {
+    const size_t n = frame_to_learner(wire);
+    CHECK(n != 0 && n <= room);
+    memcpy(out, wire, n);
+    return n;
+  }
+  if (what < 160) return 0;
+  return script.take(out, what % 64U);
+}
+
+}  // namespace
+
+void rtu_board_start(rtu_board* board) { memset(board, 0, sizeof *board); }
+uint64_t rtu_board_now_us(void) { return now_us; }
+void rtu_board_sleep(void) {}
+
+void rtu_board_send(void*, const uint8_t* bytes, size_t n) {
+  rtu_frame frame;
+  const uint8_t* at = bytes;
+  CHECK(rtu_decoder_next(&sent, &at, bytes + n, &frame) && at == bytes + n);
+  if (frame.type != RTU_TYPE_LEARNER) return;
+  ++answered;
+  CHECK(frame.size >= RTU_LEARNER_HEAD);
+  if (frame.payload[0] == RTU_LEARNER_STATUS) {
+    CHECK(frame.size == RTU_LEARNER_STATUS_BYTES && rtu_get_u32(frame.payload + 36) == sizeof rtu_learner_arena);
+    return;
+  }
+  CHECK(frame.payload[0] == RTU_LEARNER_BYTES && frame.size >= 8);
+  const uint32_t offset = rtu_get_u32(frame.payload + 4);
+  CHECK(offset <= sizeof rtu_learner_arena && frame.size - 8U <= sizeof rtu_learner_arena - offset);
+  CHECK(memcmp(frame.payload + 8, rtu_learner_arena + offset, frame.size - 8U) == 0);
+}
+
+size_t rtu_serial_read(rtu_serial*, uint8_t* bytes, size_t n) {
+  if (script.empty() || ++turns > kTurnsMax) throw Done{};
+  asked = answered = 0;
+  now_us += 1000;
+  n = next_bytes(bytes, n);
+  rtu_frame frame;
+  for (const uint8_t* at = bytes; rtu_decoder_next(&heard, &at, bytes + n, &frame);)
+    asked += frame.type == RTU_TYPE_LEARNER ? 1 : 0;
+  return n;
+}
+
+// After the bridge's tick and before the control step.
+void rtu_board_feed(void) { CHECK(answered == asked); }
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  script = Input(data, size);
+  turns = 0;
+  now_us = 0;
+  limit = 0;
+  written = false;
+  tx_seq = 0;
+  rtu_decoder_init(&sent);
+  rtu_decoder_init(&heard);
+  try {
+    rtu_board_main();
+  } catch (const Done&) {
+  }
+  return 0;
+}
