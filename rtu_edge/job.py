@@ -229,6 +229,7 @@ def stage_of(result: runtime.LoopResult) -> Stage:
         message=result.message,
         mean_return=result.mean_return if math.isfinite(result.mean_return) else None,
         counters=dict(result.counters),
+        link=result.link.known(),
         privileges=list(result.privileges),
     )
 

@@ -48,6 +48,7 @@ class Stage(msgspec.Struct, frozen=True):
     message: str = ""
     mean_return: float | None = None
     counters: dict[str, int] = {}
+    link: dict[str, float] = {}  # what is known of LinkQuality
     privileges: list[str] = []
 
     @property

@@ -192,6 +192,7 @@ def test_monitor(line: Line) -> None:
     seen = []
     for status in control.monitor(line.port):
         seen.append(status["steps"])
+        assert status["counters"]["frames_received"] > 0 and status["link"]["lost_in"] == 0
         if len(seen) == 4:
             driver.send_signal(signal.SIGINT)
     assert len(seen) >= 4 and seen == sorted(seen) and seen[-1] > seen[0]

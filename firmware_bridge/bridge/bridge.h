@@ -109,23 +109,6 @@ typedef struct {
     uint8_t next;   /* RTU_STATE_* */
 } rtu_bridge_rule;
 
-/* Numbers that PARAM reads, by index. */
-enum {
-    RTU_COUNTER_TICKS,   /* periods that ran; in lockstep: commands obeyed */
-    RTU_COUNTER_SKIPPED, /* periods that were skipped because the tick came late */
-    RTU_COUNTER_FRAMES,  /* good frames received */
-    RTU_COUNTER_CRC_ERRORS,
-    RTU_COUNTER_GARBLED,
-    RTU_COUNTER_OVERLONG,
-    RTU_COUNTER_ACCEPTED, /* commands */
-    RTU_COUNTER_REPEATED, /* lockstep: the same command again, answered from the cache */
-    RTU_COUNTER_REFUSED,  /* commands */
-    RTU_COUNTER_CLAMPED,  /* values changed by range or slew */
-    RTU_COUNTER_SILENCES, /* times the device went safe for want of a fresh command */
-    RTU_COUNTER_UNKNOWN,  /* good frames of an unknown type or of the wrong size */
-    RTU_COUNTER_COUNT
-};
-
 /* Owned by the caller; read it freely, write it never. */
 typedef struct {
     rtu_bridge_config config;

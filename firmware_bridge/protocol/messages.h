@@ -214,11 +214,28 @@ typedef struct {
     uint32_t count; /* 4 */
 } rtu_event;
 
+/* Numbers that PARAM reads, by index: counted by the device since its boot. */
+enum {
+    RTU_COUNTER_TICKS,   /* periods that ran; in lockstep: commands obeyed */
+    RTU_COUNTER_SKIPPED, /* periods that were skipped because the tick came late */
+    RTU_COUNTER_FRAMES,  /* good frames received */
+    RTU_COUNTER_CRC_ERRORS,
+    RTU_COUNTER_GARBLED,
+    RTU_COUNTER_OVERLONG,
+    RTU_COUNTER_ACCEPTED, /* commands */
+    RTU_COUNTER_REPEATED, /* lockstep: the same command again, answered from the cache */
+    RTU_COUNTER_REFUSED,  /* commands */
+    RTU_COUNTER_CLAMPED,  /* values changed by range or slew */
+    RTU_COUNTER_SILENCES, /* times the device went safe for want of a fresh command */
+    RTU_COUNTER_UNKNOWN,  /* good frames of an unknown type or of the wrong size */
+    RTU_COUNTER_COUNT
+};
+
 /* 30 PARAM, 8 bytes: reads or writes one number; the device answers with PARAM (RTU_PARAM_IS) or ACK. */
 enum { RTU_PARAM_READ = 0, RTU_PARAM_WRITE = 1, RTU_PARAM_IS = 2 };
 enum { RTU_PARAM_U32 = 0, RTU_PARAM_F32 = 1 };
 typedef struct {
-    uint16_t index; /* 0  bridge.h: RTU_COUNTER_* */
+    uint16_t index; /* 0  RTU_COUNTER_* */
     uint8_t op;     /* 2  RTU_PARAM_READ, _WRITE, _IS */
     uint8_t kind;   /* 3  RTU_PARAM_U32, _F32: how to read bits */
     uint32_t bits;  /* 4 */

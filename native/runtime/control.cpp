@@ -14,6 +14,8 @@
 
 #include <cmath>
 
+#include "native/runtime/json_line.h"
+
 namespace rtu::runtime {
 namespace {
 
@@ -159,20 +161,44 @@ void ControlServer::estop(Client* client) noexcept {
 
 void ControlServer::send_status(Client* client) noexcept {
   const StatusBoard& board = link_.board;
-  const double mean = board.mean_return.load(std::memory_order_relaxed);
-  char number[32] = "null";
-  if (std::isfinite(mean)) snprintf(number, sizeof number, "%.9g", mean);
-  char text[320];
-  snprintf(text, sizeof text,
-           "{\"event\":\"status\",\"pid\":%d,\"running\":%s,\"reason\":\"%s\",\"steps\":%llu,\"episodes\":%llu,"
-           "\"episode_steps\":%u,\"mean_return\":%s,\"device_state\":%d}\n",
-           static_cast<int>(getpid()), board.running.load(std::memory_order_relaxed) ? "true" : "false",
-           stop_reason_name(board.reason.load(std::memory_order_relaxed)),
-           static_cast<unsigned long long>(board.steps.load(std::memory_order_relaxed)),
-           static_cast<unsigned long long>(board.episodes.load(std::memory_order_relaxed)),
-           board.episode_steps.load(std::memory_order_relaxed), number,
-           board.device_state.load(std::memory_order_relaxed));
-  say(client, text);
+  const LinkCounters& counters = link_.counters();
+  const LinkQuality& quality = link_.meter.quality;
+  JsonLine line;
+  line.open(nullptr);
+  line.text("event", "status");
+  line.count("pid", static_cast<uint64_t>(getpid()));
+  line.flag("running", board.running.load(std::memory_order_relaxed));
+  line.text("reason", stop_reason_name(board.reason.load(std::memory_order_relaxed)));
+  line.count("steps", board.steps.load(std::memory_order_relaxed));
+  line.count("episodes", board.episodes.load(std::memory_order_relaxed));
+  line.count("episode_steps", board.episode_steps.load(std::memory_order_relaxed));
+  line.number("mean_return", board.mean_return.load(std::memory_order_relaxed));
+  line.number("device_state", board.device_state.load(std::memory_order_relaxed));
+  line.count("mode", board.mode.load(std::memory_order_relaxed));
+  line.count("guard", board.guard.load(std::memory_order_relaxed));
+  line.open("counters");
+#define X(name) line.count(#name, counters.name.get());
+  RTU_RUNTIME_LINK_COUNTERS(X)
+#undef X
+#define X(name) line.count(#name, board.counters.name.get());
+  RTU_RUNTIME_LOOP_COUNTERS(X)
+#undef X
+  line.close();
+  line.open("link");
+#define X(name) line.number(#name, quality.name.get());
+  RTU_RUNTIME_QUALITY_GAUGES(X)
+#undef X
+#define X(name) line.count(#name, quality.name.get());
+  RTU_RUNTIME_QUALITY_COUNTS(X)
+#undef X
+  line.open("device");
+#define X(name, index) line.number(#name, quality.device[RTU_COUNTER_##index].get());
+  RTU_RUNTIME_DEVICE_COUNTS(X)
+#undef X
+  line.close();
+  line.close();
+  line.close();
+  say(client, line.end());
 }
 
 // A client that does not read is dropped: nothing here waits for it.

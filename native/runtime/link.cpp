@@ -66,6 +66,7 @@ bool Link::next_frame(rtu_frame* out) noexcept {
   counters_.framing_errors.set(static_cast<uint64_t>(decoder_.garbled) + decoder_.overlong);
   if (!good) return false;
   ++counters_.frames_received;
+  meter.hear(*out, clock_.now());
   note(*out);
   return true;
 }
@@ -228,6 +229,7 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
   received.restart();
   if (session > last_session) last_session = session;
   lockstep_ = lockstep;
+  meter.begin(lockstep);
   disarming_ = false;
   encode(&question, lockstep ? 0 : now_us(), &encoded);
   const int64_t give_up_ns = clock_.now() + timeout_ns;

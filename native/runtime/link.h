@@ -12,6 +12,7 @@
 #include "firmware_bridge/protocol/frame.h"
 #include "firmware_bridge/protocol/messages.h"
 #include "native/runtime/clock.h"
+#include "native/runtime/quality.h"
 #include "native/runtime/telemetry.h"
 #include "native/runtime/wire.h"
 
@@ -83,6 +84,8 @@ class Link {
   Clock clock() const noexcept { return clock_; }
   uint32_t now_us() const noexcept { return static_cast<uint32_t>(clock_.now() / kNsPerUs); }
   const LinkCounters& counters() const noexcept { return counters_; }
+
+  LinkMeter meter;  // hears each good frame; a loop tells it the rest
 
   // From ARM on, while recording: what was sent (repeats not counted) and what was accepted. arm() starts both again.
   WireRecord sent;

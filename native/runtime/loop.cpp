@@ -19,7 +19,7 @@ constexpr int64_t kArmNs = kNsPerS;
 constexpr int64_t kDisarmSliceNs = 100 * kNsPerMs;
 constexpr int kDisarmSlices = 10;
 constexpr int64_t kEstopNs = 5 * kNsPerS;
-constexpr int64_t kPingEveryNs = 20 * kNsPerMs;
+constexpr int64_t kPublishNs = 50 * kNsPerMs;
 constexpr int kQueuedMax = 256;
 constexpr char kHalfOpen[] = "half-open link: STATE arrives, commands do not";
 
@@ -134,6 +134,7 @@ void Loop::run() noexcept {
     result_.sent_hash = link_.sent.hash();
     result_.received_hash = link_.received.hash();
   }
+  publish(clock_.now());
   board.reason.store(result_.reason, std::memory_order_relaxed);
   board.running.store(false, std::memory_order_relaxed);
   const std::lock_guard<std::mutex> lock(over_mutex_);
@@ -309,11 +310,8 @@ bool Loop::usable(const rtu_frame& frame, Arrival* arrival) noexcept {
     return false;
   }
   counters_.commands_refused.set(link_.commands_refused);
-  rtu_pong pong;
   rtu_ack ack;
-  if (frame.type == RTU_TYPE_PONG && rtu_pong_unpack(&frame, &pong)) {
-    if (pong.t0_us == static_cast<uint64_t>(ping_ns_ / kNsPerUs)) round_trip_ns_ = now - ping_ns_;
-  } else if (frame.type == RTU_TYPE_ACK && rtu_ack_unpack(&frame, &ack)) {
+  if (frame.type == RTU_TYPE_ACK && rtu_ack_unpack(&frame, &ack)) {
     if (ack.status != RTU_STATUS_OK) ++counters_.nacks;
     // The device was left in an episode of this number by an earlier session.
     if (ack.type == RTU_TYPE_RESET && ack.status == RTU_STATUS_EPISODE && ack.seq == reset_.seq && reset_pending_) {
@@ -326,6 +324,7 @@ bool Loop::usable(const rtu_frame& frame, Arrival* arrival) noexcept {
   arrival->at_ns = now;
   arrival->any = true;
   heard_ns_ = now;
+  arrival->command_age_us = link_.meter.state(arrival->state, frame.t_us, now);
   link_.board.device_state.store(arrival->state.state, std::memory_order_relaxed);
   return options_.dry_run || armed_state(arrival->state, now);
 }
@@ -434,17 +433,25 @@ void Loop::ask_reset() noexcept {
   ended_ = false;
 }
 
-// The true round trip of the link, apart from the wait for the next STATE.
-void Loop::ping() noexcept {
+// In the slack: the clocks, the round trip apart from the wait for the next STATE, what the device has counted.
+void Loop::look_at_link() noexcept {
   const int64_t now = clock_.now();
-  if (options_.dry_run || options_.tick == TickSource::kLockstep || now - ping_ns_ < kPingEveryNs * 9 / 10) return;
+  if (now - published_ns_ >= kPublishNs) publish(now);
+  link_.meter.tend(now, link_.counters());
   rtu_frame frame;
   Encoded encoded;
-  const rtu_ping ping{static_cast<uint64_t>(now / kNsPerUs)};
-  rtu_ping_pack(&ping, &frame);
-  link_.encode(&frame, link_.now_us(), &encoded);
-  ping_ns_ = now;
-  link_.transmit(encoded, now + period_ns_ / 4);
+  while (!options_.dry_run && link_.meter.ask(now, link_.counters().frames_sent.get(), &frame)) {
+    link_.encode(&frame, link_.now_us(), &encoded);
+    if (!link_.transmit(encoded, now + period_ns_ / 4)) break;
+  }
+}
+
+// For those who may not look at the loop itself, which may be gone before they are.
+void Loop::publish(int64_t now_ns) noexcept {
+  published_ns_ = now_ns;
+#define X(name) link_.board.counters.name.set(counters_.name.get());
+  RTU_RUNTIME_LOOP_COUNTERS(X)
+#undef X
 }
 
 // Safe action, DISARM; or ESTOP until STATE says so. A second signal, or a request from the control socket, turns the

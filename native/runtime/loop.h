@@ -105,6 +105,7 @@ class Loop {
     rtu_state state;
     uint32_t t_us = 0;
     int64_t at_ns = 0;
+    uint32_t command_age_us = UINT32_MAX;
     bool any = false;
   };
   struct StepTimes {
@@ -128,7 +129,8 @@ class Loop {
   void check_commands_arrive(const rtu_state& state, int64_t now_ns) noexcept;
   void begin_reset() noexcept;
   void ask_reset() noexcept;
-  void ping() noexcept;
+  void look_at_link() noexcept;
+  void publish(int64_t now_ns) noexcept;
 
   struct Previous {
     const float* wanted;
@@ -187,9 +189,6 @@ class Loop {
   int64_t unacknowledged_ns_ = 0;
   bool armed_ = false;
   bool gone_ = false;
-  int64_t ping_ns_ = 0;
-  int64_t round_trip_ns_ = 0;  // of the last PING, until it is recorded
-  uint64_t pinged_at_step_ = 0;
 
   // the episode
   uint16_t wire_episode_ = 0;
@@ -207,6 +206,7 @@ class Loop {
 
   // reporting
   LoopCounters counters_;
+  int64_t published_ns_ = 0;
   RecordRing records_;
   RecordRing episodes_;
   LoopResult result_;

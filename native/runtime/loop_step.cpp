@@ -24,11 +24,10 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
   StepTimes times{};
   times.begun_ns = clock_.now();
   times.receive_ns = times.begun_ns - arrival.at_ns;
-  times.round_trip_ns = round_trip_ns != 0 ? round_trip_ns : round_trip_ns_;
+  times.round_trip_ns = round_trip_ns != 0 ? round_trip_ns : link_.meter.take_round_trip();
   times.lateness_ns = options_.tick == TickSource::kHost ? times.begun_ns - deadline_.next_ns
                       : round_trip_ns != 0               ? 0
                                                          : lateness_.on_state(arrival.at_ns, arrival.t_us);
-  round_trip_ns_ = 0;
   const rtu_state& state = arrival.state;
   const bool first = awaiting_first_ || (state.epflags & RTU_EPISODE_FIRST) != 0 || state.episode != wire_episode_;
   const bool terminal = (state.epflags & kEnd) != 0;
@@ -73,7 +72,7 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
   if ((marks.flags & kRecordActed) != 0) {
     ++counters_.steps;
     ++episode_steps_;
-    ping();
+    look_at_link();
   }
   link_.board.steps.store(counters_.steps.get(), std::memory_order_relaxed);
   link_.board.episode_steps.store(episode_steps_, std::memory_order_relaxed);
@@ -129,6 +128,7 @@ void Loop::act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks)
   rtu_cmd_pack(&command, &frame);
   link_.encode(&frame, lockstep ? arrival.t_us : link_.now_us(), &command_);
   const int64_t now = clock_.now();
+  link_.meter.command(command_.seq, command.obs_t_us);
   link_.transmit(command_, now + (lockstep ? options_.retry_ns : period_ns_ / 4));
   times->send_ns = clock_.now() - gated_ns;
   sent_ns_ = now;
@@ -195,8 +195,7 @@ void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u
   head.learn_ns = times.learn_ns;
   head.round_trip_ns = times.round_trip_ns;
   head.device_us = arrival.t_us;
-  const uint16_t age_ms = arrival.state.cmd_age_ms;
-  head.command_age_us = age_ms == RTU_AGE_NONE ? UINT32_MAX : age_ms * 1000U;
+  head.command_age_us = arrival.command_age_us;
   head.episode = seed_index_ > options_.first_episode ? seed_index_ - 1 : arrival.state.episode;
   head.episode_step = episode_steps_;
   head.flags = marks.flags;
@@ -213,6 +212,8 @@ void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u
     head.input_channel = info->input_channel;
     head.guard = info->guard;
     head.mode = info->mode;
+    link_.board.guard.store(info->guard, std::memory_order_relaxed);
+    link_.board.mode.store(info->mode, std::memory_order_relaxed);
   }
   const size_t n = sizeof(float) * static_cast<size_t>(n_);
   const size_t m = sizeof(float) * static_cast<size_t>(m_);

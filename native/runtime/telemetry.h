@@ -43,7 +43,8 @@ struct RecordHead {
   int64_t round_trip_ns;  // lockstep: command to STATE; otherwise the last PING answered since the record before, or 0
   uint64_t state_hash;    // of everything that learns, after this step; 0: not taken
   uint32_t device_us;
-  uint32_t command_age_us;  // of the last command when the device took this STATE, by its clock; 2^32 - 1: none
+  uint32_t command_age_us;  // from the observation that the command in force answers to this STATE, by the device's
+                            // clock; 2^32 - 1: none, or not of ours
   uint32_t episode;
   uint32_t episode_step;
   uint32_t flags;
@@ -147,6 +148,9 @@ struct StatusBoard {
   std::atomic<uint32_t> episode_steps{0};
   std::atomic<double> mean_return;  // of the last episodes; NaN before the first
   std::atomic<int> device_state{-1};
+  std::atomic<uint32_t> mode{0};  // StepInfo, of the last step
+  std::atomic<uint32_t> guard{0};
+  LoopCounters counters;  // the running loop's, copied some times a second
 
   StatusBoard() noexcept;
 };

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge.log import Summary
+from rtu_edge.log import Stage, Summary
 from rtu_edge.report import figures
 
 __all__ = ["page"]
@@ -235,8 +235,28 @@ def _timing(summary: Summary, arrays: Mapping[str, Array]) -> str:
     shown = {name: value for name, value in stage.counters.items() if value or name in _ALWAYS}
     extra = "".join(f"<div><span>{_text(_plain(name))}</span> <b>{value:,}</b></div>" for name, value in shown.items())
     extra = f'<div class="counters">{extra}</div>' if extra else ""
+    extra += _link(stage)
     extra += "".join(f'<p class="note">Not granted: {_text(what)}</p>' for what in stage.privileges)
     return _section("Timing", note, figures.latency_svg(records) + table + extra)
+
+
+def _link(stage: Stage) -> str:
+    link = stage.link
+    if "round_trip_us" not in link:
+        return ""
+    facts = {
+        "round trip": f"{link['round_trip_min_us']:,.0f} to {link['round_trip_max_us']:,.0f} µs"
+        f", jitter {link.get('jitter_us', 0.0):,.0f} µs",
+        "device's clock": f"{link['drift_ppm']:+.1f} ppm against ours" if "drift_ppm" in link else "",
+        "age of a command, by the device's clock": f"at most {link['command_age_max_us'] / 1e3:,.1f} ms"
+        if "command_age_max_us" in link
+        else "",
+        "frames lost": f"{link['lost_in']:,.0f} from the device, {link['lost_out']:,.0f} to it",
+    }
+    cells = "".join(
+        f"<div><span>{_text(name)}</span> <b>{_text(value)}</b></div>" for name, value in facts.items() if value
+    )
+    return f'<div class="counters">{cells}</div>'
 
 
 def _device(summary: Summary) -> dict[str, str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from rtu_edge.runtime.config import Clock, Limits, LoopConfig, Reward
 from rtu_edge.runtime.flags import CallFlag, GateFlag, RecordFlag, StopReason
-from rtu_edge.runtime.link import Hello, Link, LinkError, Row
+from rtu_edge.runtime.link import Hello, Link, LinkError, LinkQuality, Row
 from rtu_edge.runtime.loop import Loop, LoopResult, LoopStatus, Signals, episode_seed
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Limits",
     "Link",
     "LinkError",
+    "LinkQuality",
     "Loop",
     "LoopConfig",
     "LoopResult",

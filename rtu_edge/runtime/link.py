@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from rtu_edge import _core
 from rtu_edge.control import PortLock
 from rtu_edge.errors import DeviceError
 
-__all__ = ["Hello", "Link", "LinkError", "Row"]
+__all__ = ["Hello", "Link", "LinkError", "LinkQuality", "Row"]
 
 
 class LinkError(DeviceError):
@@ -51,6 +52,52 @@ class Row:
     slew: float  # largest change per period; infinite: no limit
     safe: str  # what it does when the device goes safe: "hold", "damp", "ramp", "off"; "none" for an observation
     safe_value: float
+
+
+@dataclass(frozen=True)
+class LinkQuality:
+    """How good the link is, since it was opened. NaN: not known (yet), as are the clocks in lockstep.
+
+    Args:
+        offset_us: us; the device's clock minus ours.
+        drift_ppm: how much faster than ours it runs; over the last 32 s, known after about 3 s.
+        round_trip_us, round_trip_min_us, round_trip_max_us: us; PING to PONG: the last, the least of 32 s, the largest.
+        jitter_us: us; mean change from one round trip to the next, smoothed.
+        state_delay_us: us; from the device's stamp of the last STATE to its arrival.
+        command_age_us, command_age_max_us: us, by the device's clock; from the observation that the command in force
+            answers to the STATE that names it: the last, the largest.
+        frames_in_per_s, frames_out_per_s, bytes_in_per_s, bytes_out_per_s: over the last second.
+        pings, pongs: asked, and answered.
+        lost_in: gaps in the device's sequence; repeated_in: frames that came again.
+        lost_out: frames that left here and that the device has not counted, as of its last answer.
+        device: the device's own counters since its boot, as far as they have been asked for.
+    """
+
+    offset_us: float
+    drift_ppm: float
+    round_trip_us: float
+    round_trip_min_us: float
+    round_trip_max_us: float
+    jitter_us: float
+    state_delay_us: float
+    command_age_us: float
+    command_age_max_us: float
+    frames_in_per_s: float
+    frames_out_per_s: float
+    bytes_in_per_s: float
+    bytes_out_per_s: float
+    pings: int
+    pongs: int
+    lost_in: int
+    repeated_in: int
+    lost_out: int
+    device: dict[str, int]
+
+    def known(self) -> dict[str, float]:
+        """All numbers that are known, the device's own as `device_...`."""
+        own = {f"device_{name}": float(value) for name, value in self.device.items()}
+        numbers = {name: float(value) for name, value in vars(self).items() if name != "device"}
+        return {name: value for name, value in numbers.items() if not math.isnan(value)} | own
 
 
 class _Descriptor(Protocol):
@@ -144,6 +191,11 @@ class Link:
     def counters(self) -> dict[str, int]:
         """Frames, bytes, CRC errors, retries, timeouts since the link was opened."""
         return dict(self._core.counters())
+
+    @property
+    def quality(self) -> LinkQuality:
+        """Clocks, delays, losses, rates; measured while a loop runs."""
+        return LinkQuality(**self._core.quality())
 
     @property
     def captured(self) -> tuple[bytes, bytes]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rtu_edge import _core
 from rtu_edge.runtime.config import LoopConfig, check, tighter
 from rtu_edge.runtime.flags import StopReason
-from rtu_edge.runtime.link import Link
+from rtu_edge.runtime.link import Link, LinkQuality
 
 __all__ = ["Loop", "LoopResult", "LoopStatus", "Signals", "episode_seed"]
 
@@ -31,6 +31,7 @@ class LoopStatus:
     mean_return: float  # of the last target_window finished episodes; NaN before the first
     device_state: int
     counters: dict[str, int]
+    link: LinkQuality
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class LoopResult:
     mean_return: float
     confirmed: bool  # the device's STATE confirmed the stop: DISARMED, SAFE, or ESTOP after an emergency stop
     counters: dict[str, int]
+    link: LinkQuality
     sent_hash: int  # of every distinct frame sent from ARM on (repeats not counted): equal bytes, equal hash
     received_hash: int  # of every frame accepted from ARM's answer on
     privileges: list[str]  # what the loop asked the system for and did not get
@@ -132,6 +134,7 @@ class Loop:
         """Join the thread and say how the run ended."""
         raw = self._core.result()
         raw["reason"] = StopReason(raw["reason"])
+        raw["link"] = LinkQuality(**raw["link"])
         result = LoopResult(**raw)
         error = self._core.take_reward_error()
         if error is not None:
@@ -142,6 +145,7 @@ class Loop:
         """A snapshot."""
         raw = self._core.status()
         raw["reason"] = StopReason(raw["reason"])
+        raw["link"] = LinkQuality(**raw["link"])
         return LoopStatus(**raw)
 
     def drain(self) -> npt.NDArray[Any]:

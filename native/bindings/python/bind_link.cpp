@@ -126,6 +126,7 @@ void bind_link(py::module_& m) {
            })
       .def_property_readonly("last_session", [](const PyLink& self) { return self.link.last_session; })
       .def("counters", &link_counters)
+      .def("quality", &link_quality)
       .def("captured",
            [](const PyLink& self) { return py::make_tuple(captured(self.link.sent), captured(self.link.received)); })
       .def("serve_control", &serve_control)

@@ -174,12 +174,12 @@ class PyLoop {
     const LoopResult& r = loop_->result();
     py::list privileges;
     for (int i = 0; i < r.privileges.count; ++i) privileges.append(std::string(r.privileges.lines[i]));
-    return py::dict(py::arg("reason") = stop_reason_name(r.reason), py::arg("message") = message(r),
-                    py::arg("steps") = r.steps, py::arg("episodes") = r.episodes,
-                    py::arg("seconds") = static_cast<double>(r.duration_ns) / kNsPerSecond,
-                    py::arg("mean_return") = r.mean_return, py::arg("confirmed") = r.confirmed,
-                    py::arg("counters") = counters(), py::arg("sent_hash") = r.sent_hash,
-                    py::arg("received_hash") = r.received_hash, py::arg("privileges") = privileges);
+    return py::dict(
+        py::arg("reason") = stop_reason_name(r.reason), py::arg("message") = message(r), py::arg("steps") = r.steps,
+        py::arg("episodes") = r.episodes, py::arg("seconds") = static_cast<double>(r.duration_ns) / kNsPerSecond,
+        py::arg("mean_return") = r.mean_return, py::arg("confirmed") = r.confirmed, py::arg("counters") = counters(),
+        py::arg("link") = link_quality(link_), py::arg("sent_hash") = r.sent_hash,
+        py::arg("received_hash") = r.received_hash, py::arg("privileges") = privileges);
   }
 
   py::dict status() const {
@@ -187,7 +187,8 @@ class PyLoop {
     return py::dict(py::arg("running") = b.running.load(), py::arg("reason") = stop_reason_name(b.reason.load()),
                     py::arg("steps") = b.steps.load(), py::arg("episodes") = b.episodes.load(),
                     py::arg("episode_steps") = b.episode_steps.load(), py::arg("mean_return") = b.mean_return.load(),
-                    py::arg("device_state") = b.device_state.load(), py::arg("counters") = counters());
+                    py::arg("device_state") = b.device_state.load(), py::arg("counters") = counters(),
+                    py::arg("link") = link_quality(link_));
   }
 
   py::object take_reward_error() {

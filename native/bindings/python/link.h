@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <memory>
 #include <string>
 
@@ -44,6 +45,23 @@ inline py::dict link_counters(const PyLink& self) {
 #define X(name) out[#name] = c.name.get();
   RTU_RUNTIME_LINK_COUNTERS(X)
 #undef X
+  return out;
+}
+
+inline py::dict link_quality(const PyLink& self) {
+  py::dict out;
+  const LinkQuality& q = self.link.meter.quality;
+#define X(name) out[#name] = q.name.get();
+  RTU_RUNTIME_QUALITY_GAUGES(X)
+  RTU_RUNTIME_QUALITY_COUNTS(X)
+#undef X
+  py::dict device;
+#define X(name, index)                                     \
+  const double name = q.device[RTU_COUNTER_##index].get(); \
+  if (!std::isnan(name)) device[#name] = static_cast<uint64_t>(name);
+  RTU_RUNTIME_DEVICE_COUNTS(X)
+#undef X
+  out["device"] = device;
   return out;
 }
 

@@ -1,0 +1,77 @@
+// One line of JSON in a buffer of fixed size: what does not fit is left out, and the line stays well-formed.
+#ifndef RTU_RUNTIME_JSON_LINE_H
+#define RTU_RUNTIME_JSON_LINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmath>
+
+namespace rtu::runtime {
+
+class JsonLine {
+ public:
+  // Keys and texts need no escaping: they are words of ours. key: null at the top.
+  void open(const char* key) noexcept {
+    if (!item(key, "{")) {
+      ++left_out_;
+      return;
+    }
+    first_ = true;
+  }
+  void close() noexcept {
+    if (left_out_ > 0) {
+      --left_out_;
+      return;
+    }
+    text_[used_++] = '}';
+    first_ = false;
+  }
+  void text(const char* key, const char* value) noexcept {
+    char quoted[80];
+    snprintf(quoted, sizeof quoted, "\"%s\"", value);
+    item(key, quoted);
+  }
+  void flag(const char* key, bool value) noexcept { item(key, value ? "true" : "false"); }
+  void count(const char* key, uint64_t value) noexcept {
+    char digits[24];
+    snprintf(digits, sizeof digits, "%llu", static_cast<unsigned long long>(value));
+    item(key, digits);
+  }
+  // null where it is not finite: JSON has no other word for it.
+  void number(const char* key, double value) noexcept {
+    char digits[32] = "null";
+    if (std::isfinite(value)) snprintf(digits, sizeof digits, "%.12g", value);
+    item(key, digits);
+  }
+  const char* end() noexcept {
+    text_[used_] = '\n';
+    text_[used_ + 1] = 0;
+    return text_;
+  }
+
+ private:
+  static constexpr size_t kRoom = 4096;
+  static constexpr size_t kKept = 16;  // for what closes the line
+
+  bool item(const char* key, const char* value) noexcept {
+    const size_t n = strlen(value) + (key != nullptr ? strlen(key) + 4 : 0);
+    if (used_ + n + kKept > kRoom) return false;
+    used_ += static_cast<size_t>(snprintf(text_ + used_, kRoom - used_, "%s%s%s%s%s", first_ ? "" : ",",
+                                          key != nullptr ? "\"" : "", key != nullptr ? key : "",
+                                          key != nullptr ? "\":" : "", value));
+    first_ = false;
+    return true;
+  }
+
+  char text_[kRoom];
+  size_t used_ = 0;
+  int left_out_ = 0;  // levels that did not fit, and are not closed either
+  bool first_ = true;
+};
+
+}  // namespace rtu::runtime
+
+#endif
