@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 from rtu_edge import _core, runtime
 from rtu_edge.device import SimulatedDevice
@@ -12,12 +13,15 @@ from rtu_edge.job import stage_of
 from rtu_edge.ports import open_port
 
 
+@pytest.mark.timing
 def test_a_run_against_a_process_knows_its_link() -> None:
     with SimulatedDevice("servo") as device, open_port(device.port) as port, runtime.Link(port) as link:
         hello = link.handshake()
         assert math.isnan(link.quality.offset_us) and link.quality.known()["pongs"] == 0
         policy = _core.LinearPolicy(hello.n_observations, [0.0])
-        config = runtime.LoopConfig(clock=runtime.Clock.DEVICE, seconds=4.5)  # drift is known after some seconds
+        config = runtime.LoopConfig(
+            clock=runtime.Clock.DEVICE, seconds=4.5, ttl_ms=200
+        )  # drift is known after some seconds
         loop = runtime.Loop(link, policy.policy(), config)
         result = loop.run()
         records = loop.drain()
