@@ -405,19 +405,23 @@ class StreamAC(_Learner):
 
     def learn(
         self,
-        reward: float,
+        reward: float | None,
         terminated: bool = False,
         truncated: bool = False,
         executed: npt.ArrayLike | int | None = None,
+        *,
+        update: bool = True,
     ) -> None:
         """Second half of a step: learns from the transition that ended in the observation just predicted.
 
         Args:
             reward: of the transition; after begin() and the first predict() there is none yet, and it is not looked at.
+                None, with update=False, where it was lost.
             terminated: no bootstrap.
             truncated: bootstrap from the observation just predicted.
             executed: what the actuators really did in place of the last action, in its units. Where it differs by more
                 than 1e-4 (a fallback, a stale command, a slew limit), only the critic learns from this transition.
+            update: False is the deadline rule: everything is as ever but that no weight moves (docs/math.md, 4).
 
         Raises:
             ValueError: a value that is not finite; nothing has changed, learn() is still due.
@@ -425,7 +429,7 @@ class StreamAC(_Learner):
         """
         if executed is not None and self.discrete:
             executed = check_int("executed", executed, 0, self._config["n_actions"] - 1)
-        self._core.learn(reward, terminated, truncated, executed, True)
+        self._core.learn(reward, terminated, truncated, executed, bool(update))
 
     @property
     def last_action_sample(self) -> Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from rtu_edge import control, runtime
 from rtu_edge.config import Actions, Clock, Config, RewardSource
 from rtu_edge.errors import ConfigError, DeadlineError, DeviceError, ExitCode
 from rtu_edge.log import Row, Stage, Summary
+from rtu_edge.plan import StepTimes, plan
 from rtu_edge.ports import Port, open_port
 
 __all__ = [
@@ -252,27 +252,24 @@ def describe(summary: Summary, connection: Connection, agent: Any) -> None:
     summary.learner_bytes = int(agent.nbytes)
 
 
-def check_deadline(agent: Any, period_s: float, steps: int = 200) -> float:
-    """Measure predict plus learn on a twin of the agent; the agent is not touched.
+def check_deadline(agent: Any, period_s: float) -> StepTimes:
+    """Measure a step of such a learner on this machine, for a fifth of a second; the agent is not touched.
 
     Returns:
-        The median in s.
+        Its parts. Where only the update does not fit, the deadline rule will drop some.
 
     Raises:
-        DeadlineError: it does not fit the period, so there is no point in arming.
+        DeadlineError: predict and traces, which are never dropped, do not fit the period: there is no point in arming.
     """
-    twin = agent.copy()
-    observation = np.zeros(int(agent.config["observation_size"]), dtype=np.float32)
-    twin.reset(observation)
-    times = []
-    for _ in range(steps):
-        begin = time.perf_counter()
-        twin.step(observation, 0.0)
-        times.append(time.perf_counter() - begin)
-    median = float(np.median(times))
-    if median > period_s:
-        raise DeadlineError(f"one step takes {median * 1e3:.3g} ms, the device's period is {period_s * 1e3:.3g} ms")
-    return median
+    times = plan(agent.config).calibrate().times
+    assert times is not None
+    needed_us, period_us = times.predict_us + times.traces_us, period_s * 1e6
+    if needed_us > period_us:
+        raise DeadlineError(
+            f"predict and traces take {needed_us:.3g} us on this machine ({times.isa}), the device's period is"
+            f" {period_us:.3g} us: choose a smaller learner (`rtu-edge plan`), or a longer period"
+        )
+    return times
 
 
 def exit_code(result: runtime.LoopResult) -> ExitCode:

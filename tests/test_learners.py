@@ -186,17 +186,39 @@ def test_replaced_actions(actions: dict[str, int], body: str) -> None:
     drive(agent, slow, 12, learn)
 
 
+@pytest.mark.parametrize("kind", ["dropped", "lost"])
 @pytest.mark.parametrize("settings", [{}, {"recompute": True}, SHARED, {"optimizer": "adam"} | RATES], ids=str)
-def test_transitions_without_a_reward(settings: dict[str, Any]) -> None:
-    """Every third transition comes without a reward: nothing moves, traces and eligibilities go on."""
-    agent, slow = pair(13, **settings)
+def test_transitions_without_an_update(settings: dict[str, Any], kind: str) -> None:
+    """Every third update is dropped, or its reward lost: no weight moves, traces and eligibilities go on."""
+    agent, slow = pair(13, **({"entropy": 0.3} | settings))
 
     def learn(t: int, rng: Any, action: Any, x: Any, reward: float, truncated: bool) -> None:
+        update = t % 3 != 0
+        known = None if kind == "lost" and not update else reward
         agent.predict(x)
-        agent.core.learn(reward, False, truncated, None, t % 3 != 0)
-        slow.step(x, reward, sampled(agent), truncated=truncated, update=t % 3 != 0)
+        agent.learn(known, False, truncated, update=update)
+        slow.step(x, known, sampled(agent), truncated=truncated, update=update)
+        assert agent.last_step["delta"] == pytest.approx(slow.delta, rel=1e-6, abs=1e-6)
 
     drive(agent, slow, 14, learn)
+
+
+@pytest.mark.parametrize("settings", [{}, {"optimizer": "adam"} | RATES], ids=str)
+def test_a_dropped_update_is_a_step_of_size_0(settings: dict[str, Any]) -> None:
+    """All but the weights, and Adam's own state, is to the bit what it is with the update."""
+    agents = [rtu.StreamAC(3, 2, units=5, hidden=6, seed=21, **settings) for _ in range(2)]
+    rng = np.random.default_rng(22)
+    for t in range(41):
+        x, reward = rng.standard_normal(3), float(rng.standard_normal())
+        for agent, update in zip(agents, (True, t < 40), strict=True):
+            agent.begin() if t == 0 else None
+            agent.predict(x)
+            agent.learn(reward, update=update)
+    with_update, without = (agent.state for agent in agents)
+    moved = {name for name in with_update if not np.array_equal(with_update[name], without[name])}
+    assert moved, "the update moved nothing"
+    own = {"critic.updates", "actor.updates", "counters"}  # Adam's count; updates made
+    assert {n for n in moved if n not in agents[0].parameters and ".m." not in n and ".v." not in n} <= own
 
 
 @pytest.mark.parametrize("settings", [{}, {"cell": "nonlinear"}, SHARED], ids=str)

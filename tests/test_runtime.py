@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from alloc_guard import run_guarded
 
+import rtu_edge as rtu
 from rtu_edge import _core, runtime
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.ports import open_port
@@ -185,9 +187,70 @@ def test_the_tighter_limit_wins(link: Link) -> None:
     assert (records["flags"][1:] & RecordFlag.REPLACED).all()
 
 
+def plain_calls(agent: Any, records: Any, low: float, high: float) -> None:
+    """What the loop asked of its policy, as its records say, done again by one Python call each."""
+    for record in records:
+        calls = CallFlag(int(record["calls"]))
+        if CallFlag.BEGIN in calls:
+            agent.begin()
+        if CallFlag.PREDICT in calls:
+            agent.predict(record["x"], explore=CallFlag.EXPLORE in calls)
+        if CallFlag.LEARN in calls:
+            executed = (2 * record["executed"] - (low + high)) / (high - low) if CallFlag.EXECUTED in calls else None
+            terminated = bool(record["flags"] & RecordFlag.TERMINATED)
+            truncated = bool(record["flags"] & RecordFlag.TRUNCATED) and not terminated
+            agent.learn(float(record["reward"]), terminated, truncated, executed, update=CallFlag.UPDATE in calls)
+
+
+def test_dropped_updates_give_the_bits_of_plain_calls_with_the_same_drops(link: Link) -> None:
+    """In lockstep by a schedule: every third of 1500, and a burst of 100. tests/test_learners.py holds plain calls against
+    the float64 oracle."""
+    drops = sorted({*range(0, 1500, 3), *range(700, 800)})
+    agents = [rtu.StreamAC(2, 1, seed=4, units=8, hidden=8) for _ in range(2)]
+    loop = Loop(link, agents[0].core.policy(), LoopConfig(steps=1500, seed=4, drop_updates=drops))
+    result = loop.run()
+    records = loop.drain()
+    assert result.counters["updates_dropped"] == len(drops)
+    learned = records[(records["flags"] & RecordFlag.LEARNED) != 0]
+    assert [int(n) for n in np.flatnonzero(~learned["calls"] & CallFlag.UPDATE)] == drops
+    assert agents[1].state_hash() != agents[0].state_hash()
+    plain_calls(agents[1], records, -10.0, 10.0)
+    assert agents[1].state_hash() == agents[0].state_hash()
+    never = rtu.StreamAC(2, 1, seed=4, units=8, hidden=8)
+    records["calls"] |= np.uint32(CallFlag.UPDATE)
+    plain_calls(never, records, -10.0, 10.0)
+    assert never.state_hash() != agents[0].state_hash()
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("clock", [Clock.DEVICE, Clock.HOST])
+def test_updates_are_dropped_when_time_is_short_and_can_be_repeated(link: Link, clock: Clock) -> None:
+    """A reward that takes longer than the period, now and then: no time is left for the update."""
+    count = 0
+
+    def slow(x: Any, u: Any) -> float:
+        nonlocal count
+        count += 1
+        if count % 10 == 0:
+            time.sleep(0.025)
+        return 1.0
+
+    agents = [rtu.StreamAC(2, 1, seed=4, units=8, hidden=8) for _ in range(2)]
+    config = LoopConfig(clock=clock, steps=60, ttl_ms=500, reward=Reward("callable", function=slow))
+    loop = Loop(link, agents[0].core.policy(), config)
+    result = loop.run()
+    records = loop.drain()
+    dropped = ((records["flags"] & RecordFlag.LEARNED) != 0) & ((records["calls"] & CallFlag.UPDATE) == 0)
+    assert 4 <= result.counters["updates_dropped"] == dropped.sum() < 30
+    assert result.counters["skipped"] >= 4
+    plain_calls(agents[1], records, -10.0, 10.0)
+    assert agents[1].state_hash() == agents[0].state_hash()
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
+        (LoopConfig(drop_updates=[3, 1]), "drop_updates"),
         (LoopConfig(limits=[Limits(-1, 1), Limits(-1, 1)]), "limits: 2 given"),
         (LoopConfig(limits=[Limits(1, -1)]), r"limits\[0\]: low 1 must be below"),
         (LoopConfig(limits=[Limits(-1, 1, 0.0)]), r"limits\[0\].slew_per_s"),

@@ -247,13 +247,15 @@ double scaled_reward(const StreamAc<T>& agent, double reward) {
 
 // Second half of a step: learns from the transition that the newest observation ended. executed (width, may be null): what the actuators really did;
 // where it differs from our action, the critic alone learns. The first call after begin() has no transition yet and only observes.
-// update false is the deadline rule: eligibilities decay and accumulate, traces advance, the reward is not looked at and no weight moves.
+// update false is the deadline rule: all as ever, but no weight moves. A reward that is not finite was lost (update false only): delta is 0
+// and the reward's statistics stand still too.
 template <class T>
 Status learn(const StreamAc<T>& agent, double reward, bool terminated, bool truncated, const T* executed,
              bool update = true) {
   if (agent.phase() != Phase::predicted) return Status::order;
   const bool first = agent.counters[kFirst] != 0;
-  if (!first && update && !core::is_finite(reward)) return Status::non_finite;
+  const bool known = core::is_finite(reward);
+  if (!first && update && !known) return Status::non_finite;
   if (executed != nullptr && !all_finite(executed, agent.config.policy.width())) return Status::non_finite;
 
   const double value = static_cast<double>(agent.critic().head[0].y[0]);
@@ -263,7 +265,7 @@ Status learn(const StreamAc<T>& agent, double reward, bool terminated, bool trun
   if (!first) {
     if (agent.config.recompute) recompute_last(agent);
     ours = executed == nullptr || !replaced(agent, executed);
-    if (update)
+    if (known)
       delta = scaled_reward(agent, reward) + (terminated ? 0.0 : agent.config.gamma * value) - agent.scalars[kValue];
     const int32_t kind = agent.actor_kind();
     const double sign = delta > 0 ? 1.0 : delta < 0 ? -1.0 : 0.0;

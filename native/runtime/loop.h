@@ -47,6 +47,10 @@ struct LoopOptions {
   int64_t retry_ns = 100 * kNsPerMs;
   int retries = 20;
   int64_t reset_timeout_ns = 60 * kNsPerS;
+  // Numbers of the transitions whose update is dropped, ascending: in place of the deadline rule. The rule never drops
+  // in lockstep. They outlive the loop.
+  const uint64_t* drops = nullptr;
+  size_t n_drops = 0;
   size_t ring_records = 65536;
   size_t ring_episodes = 16384;
   RealtimeRequest realtime;
@@ -151,6 +155,7 @@ class Loop {
              Marks* marks) noexcept;
   void record(const Arrival& arrival, const StepTimes& times, const float* u, float reward,
               const Marks& marks) noexcept;
+  bool update_fits(const Arrival& arrival, int64_t now_ns) noexcept;
   void end_episode(const Arrival& arrival) noexcept;
   void count_gate(uint32_t gate) noexcept;
   void rest() noexcept;
@@ -169,9 +174,12 @@ class Loop {
   // rules
   DeadlineRule deadline_;
   DeviceTickRule tick_;
+  UpdateRule update_;
   LatenessRule lateness_;
   OutputGate gate_;
   bool drop_queued_ = false;  // the last step overran
+  size_t next_drop_ = 0;      // of options_.drops
+  int64_t decided_ns_ = 0;    // whether to update
   int64_t heard_ns_ = 0;      // last STATE of any kind
   Arrival newest_;            // clock = host: waits for its slot
 

@@ -74,6 +74,7 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
     ++episode_steps_;
     look_at_link();
   }
+  if ((marks.calls & kCallUpdate) != 0 && !first) update_.took(clock_.now() - decided_ns_);
   link_.board.steps.store(counters_.steps.get(), std::memory_order_relaxed);
   link_.board.episode_steps.store(episode_steps_, std::memory_order_relaxed);
   if (terminal) end_episode(arrival);
@@ -170,14 +171,35 @@ void Loop::learn(const Arrival& arrival, const Previous& previous, bool first, b
   if (!predicted || !learn_.load(std::memory_order_relaxed)) return;
   const int terminated = (state.epflags & RTU_EPISODE_TERMINATED) != 0;
   const int truncated = (state.epflags & RTU_EPISODE_TRUNCATED) != 0 && !terminated;
-  marks->calls |= kCallLearn | kCallUpdate | (other ? kCallExecuted : 0U);
-  if (policy_.learn(policy_.self, *reward, terminated, truncated, other ? executed : nullptr, 1) < 0) {
+  const bool update = first || update_fits(arrival, clock_.now());
+  marks->calls |= kCallLearn | (update ? kCallUpdate : 0U) | (other ? kCallExecuted : 0U);
+  if (policy_.learn(policy_.self, *reward, terminated, truncated, other ? executed : nullptr, update) < 0) {
     ++counters_.learn_failures;
     marks->flags |= kRecordLearnFailed;
   } else if (!first) {
     ++counters_.learned;
     marks->flags |= kRecordLearned;
   }
+}
+
+// The deadline rule: the slack is up to the start of the next slot, or to when the next STATE is due. An update costs
+// what passes from here to the end of the step.
+bool Loop::update_fits(const Arrival& arrival, int64_t now_ns) noexcept {
+  decided_ns_ = now_ns;
+  bool fits = true;
+  if (options_.n_drops > 0) {
+    const uint64_t transition = counters_.learned.get() + counters_.learn_failures.get();
+    while (next_drop_ < options_.n_drops && options_.drops[next_drop_] < transition) ++next_drop_;
+    fits = next_drop_ == options_.n_drops || options_.drops[next_drop_] != transition;
+  } else if (options_.tick != TickSource::kLockstep) {
+    const int64_t begun_ns = options_.tick == TickSource::kHost ? deadline_.next_ns : arrival.at_ns;
+    fits = update_.fits(begun_ns + period_ns_ - now_ns);
+  }
+  if (!fits) {
+    update_.fall();
+    ++counters_.updates_dropped;
+  }
+  return fits;
 }
 
 void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u, float reward,

@@ -85,6 +85,36 @@ struct DeviceTickRule {
   }
 };
 
+// Whether a weight update still fits into the period. What an update costs is the 99 % quantile of those measured so far,
+// followed in small steps: one that was interrupted for milliseconds moves it by a sixteenth, a slower processor in a
+// dozen steps. It falls while updates are dropped too, so that about each hundredth is tried again.
+struct UpdateRule {
+  static constexpr double kGain = 1.0 / 16;
+  static constexpr double kQuantile = 0.99;
+  static constexpr double kLeastNs = 1000;  // the least step, so that a cost of 0 can rise
+
+  double cost_ns = 0;
+  bool any = false;
+
+  // slack_ns: from now to the start of the next period.
+  bool fits(int64_t slack_ns) const noexcept { return static_cast<double>(slack_ns) >= cost_ns; }
+
+  void took(int64_t ns) noexcept {
+    const auto cost = static_cast<double>(ns);
+    if (!any) {
+      cost_ns = cost;
+    } else if (cost > cost_ns) {
+      cost_ns += kQuantile * (kGain * cost_ns + kLeastNs);
+    } else {
+      fall();
+    }
+    any = true;
+  }
+
+  // Also where an update was dropped.
+  void fall() noexcept { cost_ns -= (1 - kQuantile) * kGain * cost_ns; }
+};
+
 // How late a STATE arrived: its one-way delay above the smallest one seen, which is the offset of the two clocks.
 // The minimum leaks upwards by 200 ppm so that it follows the drift between two crystals.
 struct LatenessRule {

@@ -13,7 +13,7 @@ enum RecordFlag : uint32_t {
   kRecordTerminated = 2,
   kRecordTruncated = 4,
   kRecordActed = 8,      // a command left (or would have, in a dry run)
-  kRecordLearned = 16,   // learn() was called for a transition
+  kRecordLearned = 16,   // learn() was called for a transition, with or without an update
   kRecordReplaced = 32,  // `executed` differs from what was chosen: only the critic learns
   kRecordPredictFailed = 64,
   kRecordLearnFailed = 128,
@@ -112,7 +112,7 @@ struct LinkCounters {
 
 // clang-format off
 #define RTU_RUNTIME_LOOP_COUNTERS(X) \
-  X(steps) X(episodes) X(learned) X(skipped) X(missed) X(overruns) X(retries) X(timeouts) X(duplicates) \
+  X(steps) X(episodes) X(learned) X(updates_dropped) X(skipped) X(missed) X(overruns) X(retries) X(timeouts) X(duplicates) \
   X(resets) X(gate_non_finite) X(gate_range) X(gate_slew) X(gate_clipped) X(gate_held) X(replaced) \
   X(predict_failures) X(learn_failures) X(observations_refused) X(rewards_refused) X(rewards_missing) \
   X(commands_refused) X(nacks)

@@ -81,6 +81,8 @@ class LoopConfig:
         ttl_ms: life of a command; 0 takes 3 periods (at least 20 ms). The device caps it.
         gate: value gate before the wire (finite, range, slew).
         max_bad_actions: consecutive non-finite or failed actions before the run stops (until then the last is held).
+        drop_updates: numbers of the transitions (from 0) whose weight update is dropped, ascending, in place of the
+            deadline rule: to repeat a run, or to test. The rule itself never drops in lockstep.
         retry_ms, retries: lockstep: first wait before a command is sent again, and how often.
         ring_records, ring_episodes: telemetry that fits before records are dropped (and counted).
         realtime: ask for locked memory, SCHED_FIFO and one core (never in lockstep); what is refused is reported once.
@@ -105,6 +107,7 @@ class LoopConfig:
     ttl_ms: int = 0
     gate: bool = True
     max_bad_actions: int = 5
+    drop_updates: Sequence[int] = ()
     retry_ms: float = 100.0
     retries: int = 20
     reset_timeout_s: float = 60.0
@@ -150,6 +153,9 @@ def check(config: LoopConfig, hello: Hello) -> None:
         raise ValueError("learn: True needs explore=True")
     if config.session is not None and not 0 < config.session < 2**32:
         raise ValueError(f"session: {config.session}, allowed: 1..4294967295")
+    drops = list(config.drop_updates)
+    if drops != sorted(set(drops)) or (drops and drops[0] < 0):
+        raise ValueError("drop_updates: must be ascending numbers from 0 on, each once")
     if not 0 <= config.first_episode <= 0xFFFF:
         raise ValueError(f"first_episode: {config.first_episode}, allowed: 0..65535")
     if not 1 <= config.target_window <= 1024:

@@ -36,7 +36,7 @@ class RecordFlag(enum.IntFlag):
     TERMINATED = 2
     TRUNCATED = 4
     ACTED = 8  # a command left (in a dry run: would have)
-    LEARNED = 16  # a transition was learned from
+    LEARNED = 16  # a transition was learned from, with or without an update
     REPLACED = 32  # the applied command was not what the policy chose
     PREDICT_FAILED = 64
     LEARN_FAILED = 128

@@ -76,6 +76,7 @@ class Loop:
         options: dict[str, Any] = {entry.name: getattr(config, entry.name) for entry in fields(config)}
         options["clock"] = config.clock.value
         options["session"] = config.session if config.session is not None else link.last_session + 1
+        options["drop_updates"] = list(config.drop_updates)
         options["limits"] = tighter(config.limits, link.rows[hello.n_observations :], hello.period_us * 1e-6)
         options["reward"] = {
             "kind": config.reward.kind,

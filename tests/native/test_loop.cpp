@@ -14,7 +14,7 @@ namespace {
 
 // Writes down what the loop asks of it, and misbehaves on demand.
 struct Diary {
-  std::string calls;  // b begin, p predict, l learn, T terminated, U truncated, x executed given
+  std::string calls;  // b begin, p predict, l learn, T terminated, U truncated, x executed given, d update dropped
   std::vector<float> rewards;
   std::vector<float> executed;
   std::vector<float> last_x;
@@ -46,12 +46,13 @@ struct Diary {
       d->hash = (d->hash ^ bits) * 0x100000001B3u;
       return 0;
     };
-    p.learn = [](void* self, float reward, int terminated, int truncated, const float* executed, int) noexcept {
+    p.learn = [](void* self, float reward, int terminated, int truncated, const float* executed, int update) noexcept {
       auto* d = static_cast<Diary*>(self);
       d->note('l');
       if (terminated) d->note('T');
       if (truncated) d->note('U');
       if (executed != nullptr) d->note('x');
+      if (!update) d->note('d');
       d->rewards.push_back(reward);
       d->executed.push_back(executed != nullptr ? *executed : NAN);
       d->on_learn();
@@ -90,15 +91,15 @@ struct Bench {
 
   struct Numbers {
     uint64_t steps, episodes, skipped, missed, overruns, retries, timeouts, replaced, held, non_finite, slew,
-        duplicates;
+        duplicates, dropped;
   } counters{};
   std::vector<RecordHead> records;
 
   static Numbers counters_of(const Loop& loop) {
     const LoopCounters& c = loop.counters();
-    return {c.steps.get(),     c.episodes.get(),        c.skipped.get(),   c.missed.get(),
-            c.overruns.get(),  c.retries.get(),         c.timeouts.get(),  c.replaced.get(),
-            c.gate_held.get(), c.gate_non_finite.get(), c.gate_slew.get(), c.duplicates.get()};
+    return {c.steps.get(),     c.episodes.get(),   c.skipped.get(),        c.missed.get(),    c.overruns.get(),
+            c.retries.get(),   c.timeouts.get(),   c.replaced.get(),       c.gate_held.get(), c.gate_non_finite.get(),
+            c.gate_slew.get(), c.duplicates.get(), c.updates_dropped.get()};
   }
   static std::vector<RecordHead> take(Loop& loop) {
     RecordRing& ring = loop.records();
@@ -237,6 +238,66 @@ void the_host_ticks_the_loop() {
   for (size_t i = 1; i < learned_at.size(); ++i) {
     CHECK(learned_at[i] - learned_at[i - 1] == (i == 30 ? 4 : 1) * 20 * kNsPerMs);
   }
+}
+
+// On each clock: learning takes 12 of 20 ms; at some steps the action comes so late that 8 ms are left.
+void an_update_that_does_not_fit_is_dropped() {
+  for (const TickSource tick : {TickSource::kDevice, TickSource::kHost, TickSource::kLockstep}) {
+    Bench bench;
+    bench.options.tick = tick;
+    bench.options.steps = 200;
+    bench.options.ttl_ms = 200;
+    uint64_t predicted = 0;
+    std::vector<uint64_t> late;
+    bench.diary.act = [&](const float*) {
+      if (++predicted % 10 == 0 && predicted > 20) {
+        late.push_back(predicted - 1);
+        bench.device.clock.advance(12 * kNsPerMs);
+      }
+      return 0.0f;
+    };
+    uint64_t lessons = 0;
+    bench.diary.on_learn = [&] {
+      const bool dropped = bench.diary.calls.back() == 'd';
+      bench.device.clock.advance(dropped ? 2 * kNsPerMs : 12 * kNsPerMs);
+      ++lessons;
+    };
+    CHECK(bench.run().reason == StopReason::kSteps);
+    std::vector<uint64_t> dropped;
+    for (size_t i = 0; i < bench.records.size(); ++i) {
+      const RecordHead& head = bench.records[i];
+      CHECK((head.calls & kCallLearn) != 0);
+      if ((head.calls & kCallUpdate) == 0) dropped.push_back(i);
+      CHECK((head.flags & kRecordLearned) != 0 || (head.flags & kRecordFirst) != 0);
+    }
+    const auto drops = static_cast<uint64_t>(std::count(bench.diary.calls.begin(), bench.diary.calls.end(), 'd'));
+    CHECK(drops == dropped.size() && bench.counters.dropped == drops);
+    if (tick == TickSource::kLockstep) {
+      CHECK(drops == 0);
+      continue;
+    }
+    // The first observation of an episode has no update to drop.
+    for (const uint64_t i : late) {
+      const bool first = (bench.records[i].flags & kRecordFirst) != 0;
+      CHECK(first || std::count(dropped.begin(), dropped.end(), i) == 1);
+    }
+    CHECK(drops > 10 && drops <= late.size() && bench.counters.skipped == 0 && bench.counters.overruns == 0);
+  }
+}
+
+void a_schedule_of_drops_is_kept_to() {
+  Bench bench;
+  const uint64_t drops[] = {0, 3, 4, 900};
+  bench.options.drops = drops;
+  bench.options.n_drops = 4;
+  CHECK(bench.run().reason == StopReason::kSteps);
+  uint64_t transition = 0;
+  for (const RecordHead& head : bench.records) {
+    if ((head.flags & kRecordLearned) == 0) continue;
+    CHECK(((head.calls & kCallUpdate) == 0) == std::count(drops, drops + 4, transition));
+    ++transition;
+  }
+  CHECK(transition == 1000 && bench.counters.dropped == 4);
 }
 
 void missing_states_are_missed_and_not_stepped() {
@@ -412,6 +473,8 @@ int main() {
   the_device_ticks_the_loop();
   an_overrun_of_3_2_periods_skips_three_and_catches_nothing_up();
   the_host_ticks_the_loop();
+  an_update_that_does_not_fit_is_dropped();
+  a_schedule_of_drops_is_kept_to();
   missing_states_are_missed_and_not_stepped();
   what_slew_changed_is_reported_as_executed();
   a_failing_policy_is_held_and_then_stopped();

@@ -74,6 +74,44 @@ void device_time_wraps() {
   CHECK(rule.skipped == 3);
 }
 
+void the_cost_of_an_update_is_a_high_quantile() {
+  UpdateRule rule;
+  CHECK(rule.fits(0) && !rule.fits(-1));
+  rule.took(100 * kNsPerUs);
+  CHECK(!rule.fits(100 * kNsPerUs - 1) && rule.fits(100 * kNsPerUs));
+  // One that was interrupted for 50 ms counts little, and is forgotten.
+  rule.took(50 * kNsPerMs);
+  CHECK(rule.fits(108 * kNsPerUs));
+  for (int i = 0; i < 1000; ++i) rule.took(80 * kNsPerUs);
+  CHECK(rule.fits(87 * kNsPerUs) && !rule.fits(79 * kNsPerUs));
+  // A processor at half its speed is noticed within a dozen updates.
+  for (int i = 0; i < 12; ++i) rule.took(160 * kNsPerUs);
+  CHECK(!rule.fits(155 * kNsPerUs));
+  // From costs that are uniform in 0 to 1 ms, the 99 % quantile.
+  uint32_t random = 1;
+  uint64_t over = 0;
+  for (int i = 0; i < 200000; ++i) {
+    random = random * 1664525u + 1013904223u;
+    const auto cost = static_cast<int64_t>(random >> 8) * kNsPerMs >> 24;
+    over += i >= 100000 && rule.fits(cost);
+    rule.took(cost);
+  }
+  CHECK(over > 700 && over < 1300);
+  // Too slow for its period for good: nearly each update is dropped, about each hundredth is tried.
+  UpdateRule slow;
+  slow.took(30 * kNsPerMs);
+  int tried = 0;
+  for (int i = 0; i < 10000; ++i) {
+    if (slow.fits(kPeriod)) {
+      ++tried;
+      slow.took(30 * kNsPerMs);
+    } else {
+      slow.fall();
+    }
+  }
+  CHECK(tried > 50 && tried < 200);
+}
+
 void lateness_is_the_delay_above_the_smallest() {
   LatenessRule rule;
   const int64_t offset = 123456789;
@@ -98,6 +136,7 @@ int main() {
   hours_of_random_ticks_stay_on_the_grid();
   the_watchdog_fires_after_one_and_a_half_periods_and_then_each_period();
   device_time_wraps();
+  the_cost_of_an_update_is_a_high_quantile();
   lateness_is_the_delay_above_the_smallest();
   return 0;
 }

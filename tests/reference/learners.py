@@ -216,7 +216,7 @@ class StreamAC:
     def step(
         self,
         observation: Array,
-        reward: float,
+        reward: float | None,
         action: Any,
         terminated: bool = False,
         truncated: bool = False,
@@ -227,21 +227,21 @@ class StreamAC:
         """One transition into `observation`, at which `action` was sampled.
 
         replaced: another action than the last one sampled was executed: the actor's traces decay, its weights stand still.
-        update: False is a transition without a reward: delta is 0, so the entropy term is too; the weights, the optimisers'
-            state and the reward's statistics stand still, traces and eligibilities advance.
+        reward: None where it was lost: delta is 0, so the entropy term is too, and the reward's statistics stand still.
+        update: False is the deadline rule: weights and the optimisers' state stand still, all else goes on.
         periods: time since the last observation in nominal time steps.
         """
         v = self.value
         self._see(observation, periods)  # h, traces and v(s') with w_t
         self.delta = 0.0
-        if update:
+        if reward is not None:
             r = self.reward_scaler(reward) if self.c.scale_reward else reward
             self.delta = r + (0.0 if terminated else self.c.gamma * self.value) - v
         self.critic.advance(self.g_value)
         bonus = self.c.entropy * float(np.sign(self.delta))
         self.actor.advance(None if replaced else {k: g + bonus * self.g_entropy[k] for k, g in self.g_log_pi.items()})
         self._remember(action)  # cotangents with w_t, the weights that saw s'
-        moving = [] if not update else [self.critic] if replaced else [self.critic, self.actor]
+        moving = [] if not update or reward is None else [self.critic] if replaced else [self.critic, self.actor]
         add(self.p, *[each.step(self.delta) for each in moving])
         if terminated or truncated:
             for trunk in self.trunks:

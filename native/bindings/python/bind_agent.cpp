@@ -1,4 +1,6 @@
 // StreamAC.
+#include <limits>
+
 #include "native/bindings/python/calls.h"
 #include "native/bindings/python/configuration.h"
 #include "native/bindings/python/model.h"
@@ -12,6 +14,7 @@ using core::Status;
 using learners::Phase;
 
 constexpr const char* kNoEpisode = "no episode is under way: call reset(observation) first";
+constexpr double kLost = std::numeric_limits<double>::quiet_NaN();  // a reward that did not come
 constexpr const char* kLearnIsDue = "predict() twice: learn() comes between two predictions that explore";
 
 class Agent : public Model {
@@ -71,7 +74,7 @@ class AgentOf final : public Agent {
 
   void learn(const py::object& reward, bool terminated, bool truncated, const py::object& executed,
              bool update) override {
-    const double r = signal_of("reward", reward);
+    const double r = reward.is_none() && !update ? kLost : signal_of("reward", reward);
     check_free();
     if (agent_.phase() != Phase::predicted)
       throw std::runtime_error("learn() without predict(): a step is predict(), then learn()");
@@ -153,7 +156,7 @@ class AgentOf final : public Agent {
       T x[kMaxObservations], a[learners::kMaxActions];
       for (int i = 0; i < agent.config.observations; ++i) x[i] = static_cast<T>(observation[i]);
       // A predict() after a predict(): the transition between them was not learned from, the traces have to pass it all the same.
-      if (agent.phase() == Phase::predicted) (void)learners::learn<T>(agent, 0, false, false, nullptr, false);
+      if (agent.phase() == Phase::predicted) (void)learners::learn<T>(agent, kLost, false, false, nullptr, false);
       const core::Status status = learners::predict(agent, x, explore != 0, T(1), a);
       if (!core::failed(status))
         for (int i = 0; i < agent.config.policy.width(); ++i) action[i] = static_cast<float>(a[i]);

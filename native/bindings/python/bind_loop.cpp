@@ -241,6 +241,9 @@ class PyLoop {
     o.target_window = d["target_window"].cast<int>();
     o.ttl_ms = d["ttl_ms"].cast<uint32_t>();
     o.max_bad_actions = d["max_bad_actions"].cast<int>();
+    drops_ = d["drop_updates"].cast<std::vector<uint64_t>>();
+    o.drops = drops_.data();
+    o.n_drops = drops_.size();
     o.retry_ns = static_cast<int64_t>(d["retry_ms"].cast<double>() * 1e6);
     o.retries = d["retries"].cast<int>();
     o.reset_timeout_ns = to_ns(d["reset_timeout_s"].cast<double>());
@@ -276,6 +279,7 @@ class PyLoop {
   py::object policy_object_;
   PyLink& link_;
   PyReward reward_;
+  std::vector<uint64_t> drops_;
   py::dtype dtype_;
   bool started_ = false;
   std::unique_ptr<Loop> loop_;

@@ -88,7 +88,9 @@ class Trial {
   void predict(const learners::StreamAc<T>& agent) {
     (void)learners::predict(agent, next(), true, T(1), outputs_.data());
   }
-  void advance(const learners::StreamAc<T>& agent) { (void)learners::learn<T>(agent, 0, false, false, nullptr, false); }
+  void advance(const learners::StreamAc<T>& agent) {
+    (void)learners::learn<T>(agent, signal(), false, false, nullptr, false);
+  }
   void step(const learners::StreamAc<T>& agent) {
     predict(agent);
     (void)learners::learn<T>(agent, signal(), false, false, nullptr);
