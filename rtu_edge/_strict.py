@@ -17,7 +17,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["emit", "override", "problems", "quoted"]
+__all__ = ["emit", "override", "parse_toml", "problems", "quoted"]
 
 _Sections: TypeAlias = Mapping[str, list[str]]
 
@@ -34,6 +34,18 @@ def problems(schema: mi.Type, data: Any) -> Iterator[str]:
     yield from _check(schema, data, "", sections)
 
 
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parsed TOML.
+
+    Raises:
+        ValueError: it is none, or nested deeper or a number longer than Python reads.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def override(data: dict[str, Any], text: str) -> None:
     """Set one value in parsed TOML from `a.b=c`; c is a TOML value, or else a string."""
     path, equals, value = text.partition("=")
@@ -42,16 +54,18 @@ def override(data: dict[str, Any], text: str) -> None:
         raise ConfigError(f"--set {text}: expected a.b=value, such as learner.units=64")
     value = value.strip()
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
+        found = parse_toml(f"value = {value}")
+    except ValueError:
+        found = {"value": value}
+    if set(found) != {"value"}:
+        raise ConfigError(f"--set {text}: expected one value")
     table = data
     for position, key in enumerate(keys[:-1]):
         below = table.setdefault(key, {})
         if not isinstance(below, dict):
             raise ConfigError(f"--set {text}: {'.'.join(keys[: position + 1])} is not a table")
         table = below
-    table[keys[-1]] = parsed
+    table[keys[-1]] = found["value"]
 
 
 def emit(table: Mapping[str, Any]) -> str:
@@ -128,13 +142,19 @@ def _fits(kind: mi.Type, value: Any) -> bool:
     if isinstance(kind, mi.IntType):
         return isinstance(value, int) and not isinstance(value, bool) and _in_range(kind, value)
     if isinstance(kind, mi.FloatType):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and not math.isnan(value) and _in_range(kind, value)
+        return _is_number(value) and _in_range(kind, value)
     if isinstance(kind, mi.StrType):
         return isinstance(value, str)
     if isinstance(kind, mi.EnumType):
         return value in _choices(kind)
     return False
+
+
+def _is_number(value: Any) -> bool:
+    """A float, or an integer that can become one."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, float) and not math.isnan(value)
 
 
 def _in_range(kind: mi.IntType | mi.FloatType, value: float) -> bool:
@@ -187,7 +207,7 @@ def _range(kind: mi.IntType | mi.FloatType) -> str:
 
 
 def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
+    return f"{path}.{_key(key)}" if path else _key(key)
 
 
 def _shown(value: Any) -> str:
@@ -246,4 +266,6 @@ def quoted(value: Any) -> str:
         return repr(value) if math.isfinite(value) else str(value)
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(quoted(item) for item in value) + "]"
+    if isinstance(value, int) and value.bit_length() > 1000:  # Python refuses to write very long ones in decimal
+        return hex(value)
     return str(value)

@@ -47,7 +47,7 @@ def read_config(data: bytes, path: str | Path = "checkpoint") -> dict[str, Any]:
     raise_for(status, "", path, version)
     try:
         config = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
         raise CheckpointError(f"{path}: it holds no configuration")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import hashlib
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -17,13 +16,8 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 import msgspec.inspect as mi
 
-from rtu_edge._strict import emit, override, problems, quoted
+from rtu_edge._strict import emit, override, parse_toml, problems, quoted
 from rtu_edge.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = [
     "Clock",
@@ -279,8 +273,8 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
 def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "") -> Config:
     """Check a configuration given as TOML text; see `load_config`."""
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"not valid TOML: {error}", source) from error
     for assignment in overrides:
         override(data, assignment)

@@ -222,7 +222,7 @@ def _connect(control: str) -> socket.socket:
 
 
 def _lines(connection: socket.socket) -> Iterator[dict[str, Any]]:
-    """JSON lines until the other end closes or the time-out of the socket passes."""
+    """JSON lines until the other end closes or the time-out of the socket passes. Raises ValueError for any other line."""
     buffer = b""
     while True:
         try:
@@ -233,7 +233,12 @@ def _lines(connection: socket.socket) -> Iterator[dict[str, Any]]:
             return
         *lines, buffer = (buffer + data).split(b"\n")
         for line in lines:
-            answer: dict[str, Any] = json.loads(line)
+            try:
+                answer = json.loads(line)
+            except RecursionError:
+                answer = None
+            if not isinstance(answer, dict):
+                raise ValueError(f"not a JSON object: {line[:40]!r}")
             yield answer
 
 
@@ -246,7 +251,10 @@ def _talk(port: str, command: str) -> Iterator[dict[str, Any]]:
         with connection:
             connection.settimeout(2.0)
             connection.sendall(command.encode() + b"\n")
-            yield from _lines(connection)
+            try:
+                yield from _lines(connection)
+            except ValueError as error:
+                raise DeviceError(f"{port}: its owner answers nonsense: {error}") from None
         return
     raise DeviceError(f"{port}: nobody owns this port")
 

@@ -144,14 +144,17 @@ class RunFolder:
         self._events.flush()
 
     def events(self) -> list[dict[str, Any]]:
-        """All events so far; a last line cut short is left out."""
+        """All events so far, up to a line that is cut short or damaged."""
         path = self.file(self.EVENTS)
         found = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        for line in path.read_bytes().splitlines() if path.exists() else ():
             try:
-                found.append(json.loads(line))
-            except json.JSONDecodeError:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(event, dict):
+                break
+            found.append(event)
         return found
 
     def save_arrays(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,14 +11,9 @@ import msgspec
 import msgspec.inspect as mi
 
 from rtu_edge import config
-from rtu_edge._strict import override, problems, quoted
+from rtu_edge._strict import override, parse_toml, problems, quoted
 from rtu_edge.errors import ConfigError
 from rtu_edge.hil.faults import KINDS, Clock, Controller, Fault, Outcome
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["STANDARD", "Linear", "Machine", "Suite", "load_suite", "parse_suite"]
 
@@ -128,8 +122,8 @@ def load_suite(path: str | os.PathLike[str] | None = None, overrides: Sequence[s
 def parse_suite(text: str, overrides: Sequence[str] = (), *, source: str = "") -> Suite:
     """Check a suite given as TOML text; see `load_suite`."""
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"not valid TOML: {error}", source) from error
     for assignment in overrides:
         override(data, assignment)

@@ -52,9 +52,10 @@ void bind_model(py::module_& m) {
         std::memcpy(words, at + core::kNameBytes, sizeof words);
         const py::tuple shape =
             words[1] != 0 ? py::tuple(py::make_tuple(words[2], words[3])) : py::tuple(py::make_tuple(words[2]));
-        const auto* name = reinterpret_cast<const char*>(at);
-        sections.append(py::make_tuple(std::string(name, strnlen(name, core::kNameBytes)),
-                                       numpy_dtype(static_cast<core::DType>(words[0])), shape));
+        const auto* bytes_of_name = reinterpret_cast<const char*>(at);
+        const auto length = static_cast<Py_ssize_t>(strnlen(bytes_of_name, core::kNameBytes));
+        const auto name = py::reinterpret_steal<py::str>(PyUnicode_DecodeUTF8(bytes_of_name, length, "replace"));
+        sections.append(py::make_tuple(name, numpy_dtype(static_cast<core::DType>(words[0])), shape));
       }
     }
     return py::make_tuple(static_cast<int>(status), header.version, py::bytes(text), sections);
