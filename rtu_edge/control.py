@@ -26,7 +26,7 @@ from typing import Any
 
 from rtu_edge.errors import DeviceError
 
-__all__ = ["Estop", "PortLock", "estop", "monitor", "socket_path", "status"]
+__all__ = ["Estop", "PortLock", "estop", "monitor", "owner", "socket_path", "status"]
 
 _ANSWER_S = 0.2  # an owner that takes longer is not in control of anything
 _GRACE_S = 0.5  # between SIGTERM and SIGKILL
@@ -118,7 +118,8 @@ def estop(port: str, *, baud: int = 1_000_000, timeout_s: float = 5.0) -> Estop:
 
 
 def status(port: str) -> dict[str, Any]:
-    """What the owner of a port is doing: running, reason, steps, episodes, mean_return, device_state, pid.
+    """What the owner of a port is doing: running, reason, steps, episodes, mean_return, device_state, pid,
+    mode, guard; counters; link, as runtime.LinkQuality, null where it is not known.
 
     Raises:
         DeviceError: nobody owns the port, or the owner does not answer.
@@ -126,6 +127,11 @@ def status(port: str) -> dict[str, Any]:
     for line in _talk(port, "status"):
         return line
     raise DeviceError(f"{port}: its owner does not answer")
+
+
+def owner(port: str) -> int | None:
+    """Number of the process that owns a port; None when nobody does."""
+    return next((_holder(control) for control in _candidates(port)), None)
 
 
 def monitor(port: str) -> Iterator[dict[str, Any]]:

@@ -30,6 +30,7 @@ _COMMANDS = {
     "run": "Run the job that a TOML file describes, against a port or a simulated plant.",
     "plan": "Print sections, bytes, operations and time per step of a learner.",
     "ports": "List serial ports, by their stable names, with what to know about each.",
+    "monitor": "Show a link live: who drives, the device's state, rates, clocks, losses.",
     "estop": "Stop a device: succeeds only when the device says so.",
     "export": "Write a checkpoint's policy as ONNX.",
     "verify": "Compare an ONNX file with its checkpoint, step by step, in ONNX Runtime and natively.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from rtu_edge.cli.target import port_of
+
 
 @click.command("estop")
 @click.argument("target")
@@ -18,21 +20,8 @@ def command(target: str, baud: int | None, timeout_s: float) -> None:
     """
     from rtu_edge import control
 
-    port = target
-    if target.endswith(".toml"):
-        port, configured = _named(target)
-        baud = baud or configured
-    done = control.estop(port, baud=baud or 1_000_000, timeout_s=timeout_s)
+    port, configured = port_of(target)
+    done = control.estop(port, baud=baud or configured, timeout_s=timeout_s)
     how = "by the process that owns the port" if done.by == "owner" else "directly"
     ended = f"; process {done.ended_pid} did not answer and was ended" if done.ended_pid is not None else ""
     click.echo(f"{port}: stopped {how}, confirmed by the device{ended}")
-
-
-def _named(path: str) -> tuple[str, int]:
-    from rtu_edge.config import load_config
-    from rtu_edge.errors import ConfigError
-
-    config = load_config(path)
-    if not config.device.port:
-        raise ConfigError("device.port: missing; a simulated plant's port is what `rtu-edge run` printed", path)
-    return config.device.port, config.device.baud

@@ -1,0 +1,303 @@
+"""rtu-edge monitor."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rtu_edge.cli.common import console
+from rtu_edge.cli.target import port_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from rtu_edge.monitor import Heard
+
+_TICK_S = 0.1
+_LINE_S = 1.0  # between lines where there is no terminal
+_ONCE_S = 1.2
+
+
+@click.command("monitor")
+@click.argument("target")
+@click.option("--baud", type=click.IntRange(1200), default=None, help="If the port has to be opened here.")
+@click.option("--frames", is_flag=True, help="Print each frame, decoded. Only of a port that nobody owns.")
+@click.option("--json", "as_json", is_flag=True, help="Lines of JSON, ten a second; with --frames one for each frame.")
+@click.option("--once", is_flag=True, help="Print one picture and leave.")
+@click.option("--seconds", type=click.FloatRange(0.0, min_open=True), help="Leave after so long.")
+@click.option("--silent", is_flag=True, help="Write nothing at all, not even the question who is there.")
+def command(
+    target: str, baud: int | None, frames: bool, as_json: bool, once: bool, seconds: float | None, silent: bool
+) -> None:
+    """Show a link live: who drives, the device's state, rates, clocks, losses.
+
+    TARGET is a port, or the TOML file that names it. If a process owns the port, it is asked, and nothing of its loop waits
+    for the answer. Otherwise the port is opened and listened to: nothing is written but a HELLO request until it is
+    answered. This command never arms, resets or stops anything.
+    """
+    from rtu_edge import control
+    from rtu_edge.errors import ConfigError
+
+    port, configured = port_of(target)
+    pid = control.owner(port)
+    if pid is not None and frames:
+        raise ConfigError(f"--frames: {port} is owned by process {pid}; frames are seen only where nobody else listens")
+    limit_s = seconds if seconds is not None else _ONCE_S if once else math.inf
+    screen = _Screen(as_json, once)
+    try:
+        if pid is not None:
+            _watch(port, screen, limit_s)
+        else:
+            _listen(port, baud or configured, screen, limit_s, frames, silent)
+    except KeyboardInterrupt:
+        screen.close()
+
+
+class _Screen:
+    """Where a picture goes: a live one on a terminal, lines elsewhere, JSON where it is asked for."""
+
+    def __init__(self, as_json: bool, once: bool) -> None:
+        from rich.live import Live
+
+        self._console = console()
+        self.as_json = as_json
+        self.once = once
+        self._spoken_s = -math.inf
+        live = self._console.is_terminal and not as_json and not once
+        self._live = Live(console=self._console, refresh_per_second=10, transient=False) if live else None
+        if self._live is not None:
+            self._live.start()
+
+    def show(self, plain: dict[str, Any], line: Callable[[], str], picture: Callable[[], RenderableType]) -> None:
+        """Show what is new, in whatever form is wanted."""
+        if self.as_json:
+            click.echo(json.dumps(plain))
+        elif self.once:
+            self._console.print(picture())
+        elif self._live is not None:
+            self._live.update(picture())
+        elif time.monotonic() - self._spoken_s >= _LINE_S:
+            self._spoken_s = time.monotonic()
+            click.echo(line())
+
+    def close(self) -> None:
+        """Leave the last picture standing."""
+        if self._live is not None:
+            self._live.stop()
+
+
+def _watch(port: str, screen: _Screen, limit_s: float) -> None:
+    """Ask the owner."""
+    from rtu_edge import control
+
+    if screen.once:
+        status = control.status(port)
+        screen.show(status, lambda: "", lambda: _owned(port, status, {}))
+        return
+    begin_s = time.monotonic()
+    rates = _Rates()
+    for status in control.monitor(port):
+        per_s = rates.take(status)
+        screen.show(status, lambda: _owned_line(status, per_s), lambda: _owned(port, status, per_s))  # noqa: B023
+        if time.monotonic() - begin_s >= limit_s:
+            break
+    else:
+        screen.close()
+        click.echo(f"{port}: its owner has left")
+    screen.close()
+
+
+def _listen(port: str, baud: int, screen: _Screen, limit_s: float, frames: bool, silent: bool) -> None:
+    """Open the port and listen."""
+    from rtu_edge.errors import DeviceError
+    from rtu_edge.monitor import Listener, frame_as_json, name_of, text_of
+
+    with Listener(port, baud, silent=silent) as listener:
+        begin_s = time.monotonic()
+        left_s = limit_s
+        while left_s > 0:
+            for frame, message in listener.listen(left_s if screen.once else min(left_s, _TICK_S)):
+                if frames and screen.as_json:
+                    click.echo(json.dumps(frame_as_json(frame, message)))
+                elif frames:
+                    at_s = time.monotonic() - begin_s
+                    kind = name_of(frame.type)
+                    click.echo(
+                        f"{at_s:9.4f}  {kind:<11} seq {frame.seq:<5}  t {frame.t_us / 1e6:11.6f}  {text_of(message)}"
+                    )
+            left_s = limit_s - (time.monotonic() - begin_s)
+            heard = listener.heard()
+            if not frames:
+                screen.show(heard.plain(), lambda: _heard_line(heard), lambda: _heard(port, heard, silent))  # noqa: B023
+        screen.close()
+        if not heard.frames:
+            damaged = heard.crc_errors + heard.framing_errors
+            raise DeviceError(
+                f"{port}: nothing that speaks RTU-Link in {heard.seconds:.1f} s"
+                + (f", but {damaged} damaged frames: is {baud} the device's baud rate?" if damaged else "")
+            )
+
+
+class _Rates:
+    """Steps and episodes a second, over the last second or so."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, int]] = []
+
+    def take(self, status: dict[str, Any]) -> dict[str, float]:
+        now_s = time.monotonic()
+        self._seen = [*self._seen[-10:], (now_s, int(status["steps"]))]
+        (first_s, low), (_, high) = self._seen[0], self._seen[-1]
+        return {"steps": (high - low) / (now_s - first_s)} if now_s > first_s else {}
+
+
+# ---------------------------------------------------------------- what a person sees
+
+
+def _grid(rows: list[tuple[str, str]], columns: int = 1) -> Any:
+    """Names and values, in columns."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 3, 0, 0))
+    height = -(-len(rows) // columns)
+    for at in range(height):
+        cells: list[Text] = []
+        for name, value in rows[at::height]:
+            cells += [Text(name, style="dim"), Text(value)]
+        table.add_row(*cells)
+    return table
+
+
+def _group(head: Any, *parts: Any) -> Any:
+    from rich.console import Group
+    from rich.padding import Padding
+
+    return Group(head, *(Padding(part, (1, 0, 0, 2)) for part in parts))
+
+
+def _state_style(name: str) -> str:
+    return {"ARMED": "bold green", "SAFE": "bold yellow", "ESTOP": "bold red", "RESETTING": "cyan"}.get(name, "bold")
+
+
+def _state_name(number: int) -> str:
+    from rtu_edge.wire import DeviceState
+
+    return DeviceState(number).name if number in list(DeviceState) else "-"
+
+
+def _us(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value / 1e3:,.2f} ms" if abs(value) >= 1000 else f"{value:,.0f} µs"
+
+
+def _owned_line(status: dict[str, Any], per_s: dict[str, float]) -> str:
+    link, counters = status["link"], status["counters"]
+    return (
+        f"{_state_name(status['device_state'])}  step {status['steps']}  {per_s.get('steps', 0.0):.0f}/s  "
+        f"episode {status['episodes']}  round trip {_us(link['round_trip_us'])}  command age {_us(link['command_age_us'])}  "
+        f"lost {link['lost_in']}+{link['lost_out']}  crc {counters['crc_errors']}"
+    )
+
+
+def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
+    from rich.text import Text
+
+    link, counters = status["link"], status["counters"]
+    name = _state_name(status["device_state"])
+    head = Text.assemble(
+        (port, "bold"),
+        f"  process {status['pid']} ",
+        ("drives" if status["running"] else f"owns it, no loop runs ({status['reason']})", "dim"),
+        "   device ",
+        (name, _state_style(name)),
+    )
+    mean = status["mean_return"]
+    job = [
+        ("step", f"{status['steps']:,}"),
+        ("episode", f"{status['episodes']:,}, step {status['episode_steps']:,}"),
+        ("mean return", "-" if mean is None else f"{mean:,.1f}"),
+    ]
+    job += [("rate", f"{per_s['steps']:,.0f} steps/s")] if per_s else []
+    job += [(name, str(status[name])) for name in ("mode", "guard") if status[name]]
+    drift = link["drift_ppm"]
+    quality = [
+        (
+            "round trip",
+            f"{_us(link['round_trip_us'])}, least {_us(link['round_trip_min_us'])}, most {_us(link['round_trip_max_us'])}",
+        ),
+        ("jitter", _us(link["jitter_us"])),
+        ("device's clock", "-" if drift is None else f"{drift:+.1f} ppm"),
+        ("STATE takes", _us(link["state_delay_us"])),
+        ("command age", f"{_us(link['command_age_us'])}, most {_us(link['command_age_max_us'])}"),
+        ("in", f"{link['frames_in_per_s'] or 0:,.0f} frames/s, {(link['bytes_in_per_s'] or 0) / 1e3:,.1f} kB/s"),
+        ("out", f"{link['frames_out_per_s'] or 0:,.0f} frames/s, {(link['bytes_out_per_s'] or 0) / 1e3:,.1f} kB/s"),
+        ("lost", f"{link['lost_in']:,} from the device, {link['lost_out']:,} to it"),
+        (
+            "damaged",
+            f"{counters['crc_errors'] + counters['framing_errors']:,} from the device, {_damaged(link['device'])} to it",
+        ),
+        ("PING answered", f"{link['pongs']:,} of {link['pings']:,}"),
+    ]
+    shown = [name for name in counters if name not in _SHOWN and counters[name]]
+    counts = [(name.replace("_", " "), f"{counters[name]:,}") for name in shown]
+    return _group(head, _grid(job, 2), _grid(quality, 2), _grid(counts, 4))
+
+
+# Counters that stand elsewhere in the picture.
+_SHOWN = {"steps", "episodes", "crc_errors", "framing_errors", "bytes_sent", "bytes_received", "boot_noise_bytes"}
+
+
+def _damaged(device: dict[str, float | None]) -> str:
+    known = [device[name] for name in ("crc_errors", "garbled", "overlong")]
+    return "-" if None in known else f"{sum(value or 0 for value in known):,.0f}"
+
+
+def _heard_line(heard: Heard) -> str:
+    from rtu_edge.monitor import text_of
+
+    rates = "  ".join(f"{kind} {rate:.0f}/s" for kind, rate in heard.frames_per_s.items())
+    state = "-" if heard.state is None else text_of(heard.state)
+    damaged = heard.crc_errors + heard.framing_errors
+    return f"{state}  {rates}  {heard.bytes_per_s / 1e3:.1f} kB/s  lost {heard.lost}  damaged {damaged}"
+
+
+def _heard(port: str, heard: Heard, silent: bool) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    from rtu_edge.monitor import name_of, text_of
+
+    name = "-" if heard.state is None else name_of(heard.state.state)
+    promise = "nothing is written" if silent else "nothing is written but HELLO"
+    head = Text.assemble(
+        (port, "bold"), "  nobody drives; listening, ", (promise, "dim"), "   device ", (name, _state_style(name))
+    )
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    for title, side in (("frame", "left"), ("count", "right"), ("/s", "right"), ("seq", "right"), ("t", "right")):
+        table.add_column(title, justify="right" if side == "right" else "left", no_wrap=True)
+    table.add_column("the last one", overflow="fold")
+    for kind, (frame, message, _) in heard.last.items():
+        rate = f"{heard.frames_per_s[kind]:,.1f}"
+        table.add_row(
+            kind, f"{heard.frames[kind]:,}", rate, str(frame.seq), f"{frame.t_us / 1e6:.3f}", text_of(message)
+        )
+    link = [
+        ("in", f"{sum(heard.frames_per_s.values()):,.0f} frames/s, {heard.bytes_per_s / 1e3:,.1f} kB/s"),
+        ("lost", f"{heard.lost:,}"),
+        ("damaged", f"{heard.crc_errors:,} by CRC, {heard.framing_errors:,} by framing"),
+        ("period, the device's clock", _spread_text(heard.period_ms)),
+        ("period, on arrival", _spread_text(heard.arrival_ms)),
+        ("repeated or late", f"{heard.repeated:,}"),
+    ]
+    return _group(head, table, _grid(link, 2))
+
+
+def _spread_text(spread: tuple[float, float, float] | None) -> str:
+    return "-" if spread is None else f"{spread[1]:.2f} ms ({spread[0]:.2f} to {spread[2]:.2f})"

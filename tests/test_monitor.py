@@ -1,0 +1,118 @@
+"""rtu-edge monitor: what it shows of a port that somebody owns, and of one that nobody does; that it writes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import host
+import pytest
+from line import Line
+
+from rtu_edge import control, monitor, wire
+from rtu_edge.errors import DeviceError
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    with Line() as made:
+        yield made
+
+
+def rtu_edge(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rtu_edge.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_listening_hears_everything_and_writes_only_hello(line: Line) -> None:
+    with monitor.Listener(line.port) as listener:
+        said = list(listener.listen(0.6))
+        heard = listener.heard()
+    assert all(isinstance(message, wire.Hello) for _, message in line.sent) and len(line.sent) == 1
+    assert heard.hello is not None and heard.hello.n_obs == 2
+    assert heard.frames["STATE"] == len(said) - 1 >= 20  # 50 a second
+    assert heard.lost == heard.repeated == heard.crc_errors == heard.framing_errors == 0
+    assert heard.period_ms is not None and heard.period_ms[1] == pytest.approx(20, rel=0.2)
+    assert json.loads(json.dumps(heard.plain()))["device_state"] == "DISARMED"
+    with monitor.Listener(line.port, silent=True) as silent:
+        assert list(silent.listen(0.2))
+        assert silent.heard().hello is None
+    assert len(line.sent) == 1
+
+
+def test_losses_and_damage_are_counted(line: Line) -> None:
+    with monitor.Listener(line.port) as listener:
+        list(listener.listen(0.1))
+        before = len(line.states)
+        line.mute = True  # some frames do not arrive
+        time.sleep(0.1)
+        line.mute = False
+        missing = len(line.states) - before
+        list(listener.listen(0.1))
+        lost = listener.heard().lost
+        assert abs(lost - missing) <= 1 and missing >= 3  # one may pass while we look
+        frame = wire.encode(wire.pack(wire.Ack(wire.FrameType.DISARM, wire.Status.OK, 1)))
+        os.write(line.master, b"\0" + frame[:8] + bytes([frame[8] ^ 4]) + frame[9:])
+        list(listener.listen(0.1))
+        heard = listener.heard()
+    assert heard.crc_errors + heard.framing_errors == 1 and heard.lost == lost
+
+
+def test_a_listener_owns_the_port_and_estop_takes_it(line: Line) -> None:
+    command = [sys.executable, "-m", "rtu_edge.cli", "monitor", line.port, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
+        assert listener.stdout is not None
+        assert json.loads(listener.stdout.readline())["event"] == "heard"
+        assert control.owner(line.port) == listener.pid
+        with pytest.raises(DeviceError, match=str(listener.pid)):
+            monitor.Listener(line.port)
+        assert control.estop(line.port) == control.Estop("direct", listener.pid)
+    assert line.state.state == wire.DeviceState.ESTOP
+
+
+def test_each_frame_as_a_line_and_as_json(line: Line) -> None:
+    shown = rtu_edge("monitor", line.port, "--frames", "--seconds", "0.3")
+    assert shown.returncode == 0, shown.stderr
+    lines = shown.stdout.splitlines()
+    assert len(lines) >= 5 and any(" HELLO " in text and "SIMULATED" in text for text in lines)
+    assert sum(" STATE " in text and "DISARMED  x [" in text and "no command" in text for text in lines) >= 4
+    shown = rtu_edge("monitor", line.port, "--frames", "--json", "--seconds", "0.3")
+    frames = [json.loads(text) for text in shown.stdout.splitlines()]
+    assert {frame["type"] for frame in frames} == {"HELLO", "STATE"}
+    assert all(len(frame["x"]) == 2 for frame in frames if frame["type"] == "STATE")
+
+
+def test_a_port_with_an_owner_is_asked_and_not_opened(line: Line) -> None:
+    driver = host.start(line.port)
+    try:
+        before = len(line.sent)
+        shown = rtu_edge("monitor", line.port, "--once")
+        assert shown.returncode == 0, shown.stderr
+        for text in (f"process {driver.pid} drives", "ARMED", "round trip", "command age", "from the device"):
+            assert text in shown.stdout
+        shown = rtu_edge("monitor", line.port, "--json", "--seconds", "0.5")
+        seen = [json.loads(text) for text in shown.stdout.splitlines()]
+        assert len(seen) >= 3 and seen[-1]["steps"] > seen[0]["steps"]
+        assert seen[-1]["counters"]["steps"] > 0 and seen[-1]["link"]["pongs"] > 0
+        shown = rtu_edge("monitor", line.port, "--frames")
+        assert shown.returncode == 2 and str(driver.pid) in shown.stderr
+        # What the device was told meanwhile is the loop's own.
+        kinds = {type(message) for _, message in line.sent[before:]}
+        assert kinds <= {wire.Cmd, wire.Ping, wire.Param, wire.Reset}
+        assert line.state.state == wire.DeviceState.ARMED
+    finally:
+        driver.send_signal(signal.SIGINT)
+        driver.communicate(timeout=10)
+
+
+def test_silence_is_an_error_and_says_so(line: Line) -> None:
+    line.mute = True
+    shown = rtu_edge("monitor", line.port, "--once")
+    assert shown.returncode == 3 and "nothing that speaks RTU-Link in 1.2 s" in shown.stderr
+    shown = rtu_edge("monitor", "/dev/there/is/none")
+    assert shown.returncode == 3 and "no such port" in shown.stderr
