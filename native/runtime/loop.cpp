@@ -51,6 +51,7 @@ Loop::Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello
       period_ns_(static_cast<int64_t>(hello.period_us) * kNsPerUs),
       records_(options.ring_records, record_stride(hello.n_obs, hello.n_act)),
       episodes_(options.ring_episodes, sizeof(EpisodeRecord)),
+      snapshot_(options.snapshots && policy.state != nullptr ? policy.state_bytes : 0),
       learn_(options.learn),
       explore_(options.explore) {
   const int64_t wanted_ns = options.ttl_ms > 0 ? options.ttl_ms * kNsPerMs : later(3 * period_ns_, 20 * kNsPerMs);
@@ -62,6 +63,7 @@ Loop::Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello
   returns_.reset(new double[static_cast<size_t>(options.target_window)]());
   mean_return_ = std::numeric_limits<double>::quiet_NaN();
   seed_index_ = options.first_episode;
+  for (const double total : options.returns) judge(total);
 }
 
 Loop::~Loop() {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "native/runtime/gate.h"
 #include "native/runtime/link.h"
@@ -17,13 +18,12 @@
 #include "native/runtime/reward.h"
 #include "native/runtime/ring.h"
 #include "native/runtime/rules.h"
+#include "native/runtime/snapshot.h"
 #include "native/runtime/telemetry.h"
 
 namespace rtu::runtime {
 
 enum class TickSource { kDevice, kHost, kLockstep };
-
-constexpr int kTargetWindowMax = 1024;
 
 // Checked at the door by whoever fills it (rtu_edge/runtime/config.py).
 struct LoopOptions {
@@ -42,7 +42,9 @@ struct LoopOptions {
   bool has_target = false;
   double target_return = 0;
   int target_window = 20;
-  uint32_t ttl_ms = 0;  // 0: 3 periods, at least 20 ms
+  std::vector<double> returns;  // of the episodes before this session, oldest first: they count for the target
+  bool snapshots = false;       // room for a copy of everything that learns
+  uint32_t ttl_ms = 0;          // 0: 3 periods, at least 20 ms
   int max_bad_actions = 5;
   int64_t retry_ns = 100 * kNsPerMs;
   int retries = 20;
@@ -100,6 +102,8 @@ class Loop {
   const LoopCounters& counters() const noexcept { return counters_; }
   RecordRing& records() noexcept { return records_; }
   RecordRing& episodes() noexcept { return episodes_; }
+  Snapshot& snapshot() noexcept { return snapshot_; }
+  void progress(Progress* out) const noexcept;  // before the start or after the end
   int n_observations() const noexcept { return n_; }
   int n_actuators() const noexcept { return m_; }
 
@@ -157,6 +161,8 @@ class Loop {
               const Marks& marks) noexcept;
   bool update_fits(const Arrival& arrival, int64_t now_ns) noexcept;
   void end_episode(const Arrival& arrival) noexcept;
+  void judge(double total) noexcept;
+  void offer_snapshot(bool terminal) noexcept;
   void count_gate(uint32_t gate) noexcept;
   void rest() noexcept;
 
@@ -207,6 +213,7 @@ class Loop {
   uint32_t episode_steps_ = 0;
   double return_ = 0;
   std::unique_ptr<double[]> returns_;  // of the last target_window episodes
+  uint64_t judged_ = 0;                // how many have gone through it
   double mean_return_ = 0;
   float wanted_[kMaxActuators];  // what the policy chose, in actuator units, after its own clipping
   bool wanted_valid_ = false;
@@ -217,6 +224,7 @@ class Loop {
   int64_t published_ns_ = 0;
   RecordRing records_;
   RecordRing episodes_;
+  Snapshot snapshot_;
   LoopResult result_;
   int64_t begun_ns_ = 0;
 

@@ -16,6 +16,7 @@ bool finite(const float* values, int count) noexcept {
   return true;
 }
 
+constexpr uint32_t kLongEpisode = 10000;  // steps
 constexpr uint8_t kEnd = RTU_EPISODE_TERMINATED | RTU_EPISODE_TRUNCATED;
 
 }  // namespace
@@ -78,6 +79,7 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
   link_.board.steps.store(counters_.steps.get(), std::memory_order_relaxed);
   link_.board.episode_steps.store(episode_steps_, std::memory_order_relaxed);
   if (terminal) end_episode(arrival);
+  offer_snapshot(terminal);
   if (enough) stop(StopReason::kSteps, "the step limit is reached");
   if (late) stop(StopReason::kSeconds, "the time is over");
   if (bad_actions_ >= options_.max_bad_actions) stop(StopReason::kPolicy, "the policy keeps failing");
@@ -247,14 +249,9 @@ void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u
 }
 
 void Loop::end_episode(const Arrival& arrival) noexcept {
-  const auto window = static_cast<uint64_t>(options_.target_window);
-  returns_[counters_.episodes.get() % window] = return_;
+  judge(return_);
   ++counters_.episodes;
   const uint64_t finished = counters_.episodes.get();
-  const uint64_t count = finished < window ? finished : window;
-  double sum = 0;
-  for (uint64_t i = 0; i < count; ++i) sum += returns_[i];
-  mean_return_ = sum / static_cast<double>(count);
   link_.board.episodes.store(finished, std::memory_order_relaxed);
   link_.board.mean_return.store(mean_return_, std::memory_order_relaxed);
   uint8_t* out = episodes_.reserve();
@@ -270,11 +267,46 @@ void Loop::end_episode(const Arrival& arrival) noexcept {
     memcpy(out, &record, sizeof record);
     episodes_.commit();
   }
-  if (options_.has_target && finished >= window && mean_return_ >= options_.target_return) {
+  if (options_.has_target && judged_ >= static_cast<uint64_t>(options_.target_window) &&
+      mean_return_ >= options_.target_return) {
     stop(StopReason::kTarget, "the mean return reached the target");
   } else if (options_.episodes > 0 && finished >= options_.episodes) {
     stop(StopReason::kEpisodes, "the episode limit is reached");
   }
+}
+
+// Into the window of the returns that the target is judged by.
+void Loop::judge(double total) noexcept {
+  const auto window = static_cast<uint64_t>(options_.target_window);
+  returns_[judged_++ % window] = total;
+  const uint64_t count = judged_ < window ? judged_ : window;
+  double sum = 0;
+  for (uint64_t i = 0; i < count; ++i) sum += returns_[i];
+  mean_return_ = sum / static_cast<double>(count);
+}
+
+void Loop::progress(Progress* out) const noexcept {
+  const auto window = static_cast<uint64_t>(options_.target_window);
+  const uint64_t count = judged_ < window ? judged_ : window;
+  out->steps = counters_.steps.get();
+  out->episodes = counters_.episodes.get();
+  out->next_episode = seed_index_;
+  out->episode_steps = ended_ || awaiting_first_ ? 0 : episode_steps_;
+  out->returns = static_cast<int>(count);
+  for (uint64_t i = 0; i < count; ++i) out->last_returns[i] = returns_[(judged_ - count + i) % window];
+}
+
+// In lockstep at the end of an episode, so that a session which goes on from here repeats this one to the bit; an
+// episode that does not end is not waited for. In real time nothing is repeated: any step will do.
+void Loop::offer_snapshot(bool terminal) noexcept {
+  if (!snapshot_.asked()) return;
+  if (options_.tick == TickSource::kLockstep && !terminal && episode_steps_ < kLongEpisode) return;
+  const int64_t begun_ns = clock_.now();
+  Progress& progress_then = snapshot_.copy(policy_.state);
+  progress(&progress_then);
+  if (terminal) progress_then.episode_steps = 0;
+  ++counters_.snapshots;
+  snapshot_.hand_over(clock_.now() - begun_ns);
 }
 
 void Loop::count_gate(uint32_t gate) noexcept {

@@ -115,7 +115,7 @@ struct LinkCounters {
   X(steps) X(episodes) X(learned) X(updates_dropped) X(skipped) X(missed) X(overruns) X(retries) X(timeouts) X(duplicates) \
   X(resets) X(gate_non_finite) X(gate_range) X(gate_slew) X(gate_clipped) X(gate_held) X(replaced) \
   X(predict_failures) X(learn_failures) X(observations_refused) X(rewards_refused) X(rewards_missing) \
-  X(commands_refused) X(nacks)
+  X(commands_refused) X(nacks) X(snapshots)
 // clang-format on
 
 struct LoopCounters {

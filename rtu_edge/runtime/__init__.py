@@ -14,7 +14,7 @@ from __future__ import annotations
 from rtu_edge.runtime.config import Clock, Limits, LoopConfig, Reward
 from rtu_edge.runtime.flags import CallFlag, GateFlag, RecordFlag, StopReason
 from rtu_edge.runtime.link import Hello, Link, LinkError, LinkQuality, Row
-from rtu_edge.runtime.loop import Loop, LoopResult, LoopStatus, Signals, episode_seed
+from rtu_edge.runtime.loop import Loop, LoopResult, LoopStatus, Progress, Signals, Snapshot, episode_seed
 
 __all__ = [
     "CallFlag",
@@ -29,10 +29,12 @@ __all__ = [
     "LoopConfig",
     "LoopResult",
     "LoopStatus",
+    "Progress",
     "RecordFlag",
     "Reward",
     "Row",
     "Signals",
+    "Snapshot",
     "StopReason",
     "episode_seed",
 ]

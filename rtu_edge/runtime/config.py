@@ -78,6 +78,8 @@ class LoopConfig:
         steps, seconds, episodes: stop after so many commands, seconds of wall clock, or finished episodes; 0 = no limit.
             The outcome of the last command is still learned from.
         target_return: stop when the mean return of the last `target_window` episodes is at least this; None = never.
+        returns: of the episodes before this session, oldest first, at most `target_window`; they count for the target.
+        snapshots: keep room for a second copy of everything that learns, for take_snapshot().
         ttl_ms: life of a command; 0 takes 3 periods (at least 20 ms). The device caps it.
         gate: value gate before the wire (finite, range, slew).
         max_bad_actions: consecutive non-finite or failed actions before the run stops (until then the last is held).
@@ -104,6 +106,8 @@ class LoopConfig:
     episodes: int = 0
     target_return: float | None = None
     target_window: int = 20
+    returns: Sequence[float] = ()
+    snapshots: bool = False
     ttl_ms: int = 0
     gate: bool = True
     max_bad_actions: int = 5
@@ -156,10 +160,12 @@ def check(config: LoopConfig, hello: Hello) -> None:
     drops = list(config.drop_updates)
     if drops != sorted(set(drops)) or (drops and drops[0] < 0):
         raise ValueError("drop_updates: must be ascending numbers from 0 on, each once")
-    if not 0 <= config.first_episode <= 0xFFFF:
-        raise ValueError(f"first_episode: {config.first_episode}, allowed: 0..65535")
+    if not 0 <= config.first_episode < 2**32:
+        raise ValueError(f"first_episode: {config.first_episode}, allowed: 0..4294967295")
     if not 1 <= config.target_window <= 1024:
         raise ValueError(f"target_window: {config.target_window}, allowed: 1..1024")
+    if len(config.returns) > config.target_window or not np.isfinite(config.returns).all():
+        raise ValueError(f"returns: {len(config.returns)}, allowed: {config.target_window} finite numbers at most")
     reward = config.reward
     if reward.kind not in ("frame", "form", "callable"):
         raise ValueError(f"reward.kind: {reward.kind!r}, allowed: 'frame', 'form', 'callable'")

@@ -16,7 +16,7 @@ from rtu_edge.runtime.config import LoopConfig, check, tighter
 from rtu_edge.runtime.flags import StopReason
 from rtu_edge.runtime.link import Link, LinkQuality
 
-__all__ = ["Loop", "LoopResult", "LoopStatus", "Signals", "episode_seed"]
+__all__ = ["Loop", "LoopResult", "LoopStatus", "Progress", "Signals", "Snapshot", "episode_seed"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,26 @@ class LoopResult:
     privileges: list[str]  # what the loop asked the system for and did not get
 
 
+@dataclass(frozen=True)
+class Progress:
+    """Where a session stands: with the learner, all that it takes to go on in another one."""
+
+    steps: int  # of this session
+    episodes: int  # finished in this session
+    next_episode: int  # first_episode of the session that goes on
+    episode_steps: int  # of the episode under way; 0 at its end
+    returns: list[float]  # of the last target_window episodes, oldest first
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of everything that learns, between two steps."""
+
+    arena: bytes  # for `core.adopt` of a twin
+    progress: Progress
+    copy_ns: int  # what it took on the loop's thread
+
+
 def episode_seed(base: int, episode: int) -> int:
     """Seed (uint32) with which episode `episode` of a run with base seed `base` resets the plant."""
     return int(_core.episode_seed(base & 0xFFFFFFFFFFFFFFFF, episode))
@@ -77,6 +97,7 @@ class Loop:
         options["clock"] = config.clock.value
         options["session"] = config.session if config.session is not None else link.last_session + 1
         options["drop_updates"] = list(config.drop_updates)
+        options["returns"] = list(config.returns)
         options["limits"] = tighter(config.limits, link.rows[hello.n_observations :], hello.period_us * 1e-6)
         options["reward"] = {
             "kind": config.reward.kind,
@@ -142,6 +163,11 @@ class Loop:
             raise error
         return result
 
+    @property
+    def steps(self) -> int:
+        """Commands sent so far."""
+        return int(self._core.status()["steps"])
+
     def status(self) -> LoopStatus:
         """A snapshot."""
         raw = self._core.status()
@@ -158,6 +184,19 @@ class Loop:
         """Episodes finished since the last call: episode, steps, total_steps, total_return, terminated, t_ns."""
         records: npt.NDArray[Any] = self._core.drain_episodes()
         return records
+
+    def ask_snapshot(self) -> None:
+        """Have the loop copy everything that learns between two steps; in lockstep at the end of an episode."""
+        self._core.ask_snapshot()
+
+    def take_snapshot(self) -> Snapshot | None:
+        """The copy asked for, once it is there; then another may be asked for. Any one thread may call both."""
+        taken = self._core.take_snapshot()
+        return None if taken is None else Snapshot(taken[0], Progress(**taken[1]), taken[2])
+
+    def progress(self) -> Progress:
+        """Where the session stands; before the start and after the end only."""
+        return Progress(**self._core.progress())
 
     def request_stop(self) -> None:
         """Safe action, DISARM, stop: what the first signal does. Returns at once."""

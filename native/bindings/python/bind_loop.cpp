@@ -200,11 +200,34 @@ class PyLoop {
   py::array take_records() { return drain(loop_->records(), dtype_); }
   py::array take_episodes() { return drain(loop_->episodes(), episode_dtype()); }
   py::dtype dtype() const { return dtype_; }
+
+  void ask_snapshot() { loop_->snapshot().ask(); }
+  // None, or (state, progress, ns that the copy took on the loop's thread).
+  py::object take_snapshot() {
+    Snapshot& snapshot = loop_->snapshot();
+    if (!snapshot.ready()) return py::none();
+    const py::bytes state(reinterpret_cast<const char*>(snapshot.bytes()), snapshot.size());
+    py::tuple taken = py::make_tuple(state, progress_dict(snapshot.progress()), snapshot.copy_ns());
+    snapshot.release();
+    return std::move(taken);
+  }
+  py::dict progress() const {
+    const auto now = std::make_unique<Progress>();
+    loop_->progress(now.get());
+    return progress_dict(*now);
+  }
+
   void request_stop() { loop_->request_stop(); }
   void request_estop() { loop_->request_estop(); }
   void set_learning(bool learn, bool explore) { loop_->set_learning(learn, explore); }
 
  private:
+  static py::dict progress_dict(const Progress& p) {
+    return py::dict(py::arg("steps") = p.steps, py::arg("episodes") = p.episodes,
+                    py::arg("next_episode") = p.next_episode, py::arg("episode_steps") = p.episode_steps,
+                    py::arg("returns") = std::vector<double>(p.last_returns, p.last_returns + p.returns));
+  }
+
   static std::string message(const LoopResult& r) {
     std::string text = r.message;
     if (r.reason == StopReason::kArmRefused) text += std::string(" (") + status_text(r.ack_status) + ")";
@@ -239,6 +262,8 @@ class PyLoop {
     o.has_target = !d["target_return"].is_none();
     if (o.has_target) o.target_return = d["target_return"].cast<double>();
     o.target_window = d["target_window"].cast<int>();
+    o.returns = d["returns"].cast<std::vector<double>>();
+    o.snapshots = d["snapshots"].cast<bool>();
     o.ttl_ms = d["ttl_ms"].cast<uint32_t>();
     o.max_bad_actions = d["max_bad_actions"].cast<int>();
     drops_ = d["drop_updates"].cast<std::vector<uint64_t>>();
@@ -347,6 +372,9 @@ void bind_loop(py::module_& m) {
       .def("drain", &PyLoop::take_records)
       .def("drain_episodes", &PyLoop::take_episodes)
       .def("dtype", &PyLoop::dtype)
+      .def("ask_snapshot", &PyLoop::ask_snapshot)
+      .def("take_snapshot", &PyLoop::take_snapshot)
+      .def("progress", &PyLoop::progress)
       .def("take_reward_error", &PyLoop::take_reward_error)
       .def("request_stop", &PyLoop::request_stop)
       .def("request_estop", &PyLoop::request_estop)

@@ -33,6 +33,7 @@ void bind_model(py::module_& m) {
     return py::tuple(names);
   });
   m.attr("checkpoint_version") = core::kCheckpointVersion;
+  m.attr("oldest_checkpoint_version") = core::kOldestCheckpointVersion;
   m.attr("max_layers") = learners::kMaxLayers;
 
   // (status, version, text, sections): status 0 when the frame of the checkpoint is whole.
@@ -68,6 +69,7 @@ void bind_model(py::module_& m) {
       .def("set", &Model::set, py::arg("name"), py::arg("value"))
       .def("save", &Model::save, py::arg("text"))
       .def("load", &Model::load, py::arg("data"))
+      .def("adopt", &Model::adopt, py::arg("arena"))
       .def("flush", &Model::flush);
 }
 

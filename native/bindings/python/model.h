@@ -133,6 +133,14 @@ class Model {
     return out;
   }
 
+  // The arena's bytes as another model of the same configuration in this process has them, between two calls.
+  void adopt(const py::bytes& arena) {
+    check_free();
+    if (static_cast<uint64_t>(PyBytes_GET_SIZE(arena.ptr())) != bytes_)
+      refuse("arena: expected " + std::to_string(bytes_) + " bytes");
+    std::memcpy(memory_.get(), PyBytes_AS_STRING(arena.ptr()), bytes_);
+  }
+
   // (status, section): 0 on success.
   py::tuple load(const py::bytes& data) {
     flush();

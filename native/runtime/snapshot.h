@@ -1,0 +1,71 @@
+// A copy of everything that learns, handed from the loop's thread to the thread that saves it. Asked for by a flag, taken
+// between two steps, given back: one buffer, one atomic, nobody waits.
+#ifndef RTU_RUNTIME_SNAPSHOT_H
+#define RTU_RUNTIME_SNAPSHOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <atomic>
+#include <memory>
+
+namespace rtu::runtime {
+
+constexpr int kTargetWindowMax = 1024;
+
+// Where a session stands: with what learns, all that it takes to go on in another session.
+struct Progress {
+  uint64_t steps = 0;     // of this session
+  uint64_t episodes = 0;  // finished in this session
+  uint32_t next_episode = 1;
+  uint32_t episode_steps = 0;  // of the episode under way; 0 at its end
+  int returns = 0;
+  double last_returns[kTargetWindowMax];  // oldest first, `returns` of them: what target_return is judged by
+};
+
+class Snapshot {
+ public:
+  // All memory is taken and touched here; 0 bytes: there is nothing to copy, and asking for it has no effect.
+  explicit Snapshot(size_t bytes) : size_(bytes), bytes_(bytes > 0 ? new uint8_t[bytes]() : nullptr) {}
+
+  size_t size() const noexcept { return size_; }
+
+  // The saver's side. After ask(), ready() turns true once the loop has come to a place for it; then bytes() and
+  // progress() stand still until release().
+  void ask() noexcept {
+    Phase idle = Phase::kIdle;
+    if (size_ > 0) phase_.compare_exchange_strong(idle, Phase::kAsked, std::memory_order_acq_rel);
+  }
+  bool ready() const noexcept { return phase_.load(std::memory_order_acquire) == Phase::kReady; }
+  const uint8_t* bytes() const noexcept { return bytes_.get(); }
+  const Progress& progress() const noexcept { return progress_; }
+  int64_t copy_ns() const noexcept { return copy_ns_; }
+  void release() noexcept {
+    if (ready()) phase_.store(Phase::kIdle, std::memory_order_release);
+  }
+
+  // The loop's side: when asked(), copy and fill in progress, then hand over.
+  bool asked() const noexcept { return phase_.load(std::memory_order_acquire) == Phase::kAsked; }
+  Progress& copy(const void* state) noexcept {
+    memcpy(bytes_.get(), state, size_);
+    return progress_;
+  }
+  void hand_over(int64_t copy_ns) noexcept {
+    copy_ns_ = copy_ns;
+    phase_.store(Phase::kReady, std::memory_order_release);
+  }
+
+ private:
+  enum class Phase : uint32_t { kIdle, kAsked, kReady };
+
+  size_t size_;
+  std::unique_ptr<uint8_t[]> bytes_;
+  Progress progress_;
+  int64_t copy_ns_ = 0;
+  std::atomic<Phase> phase_{Phase::kIdle};
+};
+
+}  // namespace rtu::runtime
+
+#endif
