@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge import _core, checkpoint
+from rtu_edge import _core, checkpoint, storage
 from rtu_edge._check import check_choice, check_int, check_keys, check_number, check_sections, check_seed
 from rtu_edge.cells import cell_config
 from rtu_edge.errors import ConfigError
@@ -140,7 +140,7 @@ class _Learner:
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint: all of the state, so that learning goes on to the bit. The file is replaced atomically."""
-        checkpoint.write(path, self._core.save(checkpoint.encode_config(self._config)))
+        storage.write(path, self._core.save(checkpoint.encode_config(self._config)))
 
     def copy(self: Self) -> Self:
         """A second learner in the same state, memory of its own."""
@@ -713,7 +713,11 @@ def load(path: str | Path) -> Any:
         CheckpointError: cut short, damaged, of another version or layout; the message says which.
         OSError: the file cannot be read.
     """
-    data = Path(path).read_bytes()
+    return decode(Path(path).read_bytes(), path)
+
+
+def decode(data: bytes, path: str | Path = "checkpoint") -> Any:
+    """The learner that a checkpoint's bytes hold; see load()."""
     config = checkpoint.read_config(data, path)
     try:
         learner = make(config)

@@ -1,10 +1,9 @@
-"""Checkpoint files: whole or not at all. The bytes are the core's (docs/checkpoint.md)."""
+"""What is in a checkpoint's bytes beside the state: text, version, what it was made for (docs/checkpoint.md)."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,74 +11,71 @@ from typing import Any
 from rtu_edge import _core
 from rtu_edge.errors import CheckpointError
 
-__all__ = ["CheckpointError", "encode_config", "raise_for", "read_config", "write"]
+__all__ = ["CheckpointError", "DamagedError", "encode_config", "raise_for", "read_config", "read_text"]
 
 # native/core/status.h
 _REASONS = {
     -5: "not a checkpoint: it does not begin with RTUEDGE",
-    -6: "a checkpoint of version {version}; this build reads version {known}",
+    -6: "a checkpoint of version {version}; this build reads version {oldest} to {known}",
     -7: "a checkpoint of another layout: sizes or options differ",
     -8: "cut short or too long",
     -9: "damaged: its checksum does not fit its bytes",
     -10: "{where} holds a value that is not finite",
 }
+_VERSION, _CRC = -6, -9
+_DAMAGED = (-5, -8, _CRC)
+
+# The key of the text under which a run keeps its own; no learner has an argument of this name.
+_RUN = "run"
 
 
-def encode_config(config: Mapping[str, Any]) -> str:
-    """The configuration as the text inside a checkpoint: JSON, sorted keys."""
-    return json.dumps(config, sort_keys=True, separators=(",", ":"))
+class DamagedError(CheckpointError):
+    """The bytes are not those that were written."""
+
+
+def encode_config(config: Mapping[str, Any], run: Mapping[str, Any] | None = None) -> str:
+    """The text inside a checkpoint: JSON, sorted keys.
+
+    Args:
+        config: the learner's.
+        run: what a run needs to go on, or None.
+    """
+    return json.dumps({**config, _RUN: run} if run else config, sort_keys=True, separators=(",", ":"))
 
 
 def raise_for(status: int, where: str, path: str | Path, version: int = 0) -> None:
     """Raises CheckpointError for a negative status of the core."""
     if status != 0:
         reason = _REASONS.get(status, f"refused with status {status}")
-        raise CheckpointError(f"{path}: " + reason.format(where=where, version=version, known=_core.checkpoint_version))
+        known, oldest = _core.checkpoint_version, _core.oldest_checkpoint_version
+        text = reason.format(where=where, version=version, known=known, oldest=oldest)
+        raise (DamagedError if status in _DAMAGED else CheckpointError)(f"{path}: {text}")
 
 
-def read_config(data: bytes, path: str | Path = "checkpoint") -> dict[str, Any]:
-    """The configuration inside a checkpoint's bytes, after its frame was found whole.
+def read_text(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The learner's configuration and the run's part inside a checkpoint's bytes, after its frame was found whole.
+
+    Returns:
+        Configuration, and what encode_config() was given as `run`, or {}.
 
     Raises:
-        CheckpointError: cut short, damaged, of another version.
+        DamagedError: cut short, or damaged.
+        CheckpointError: of another version.
     """
     status, version, text, _ = _core.open_checkpoint(data)
+    if status == _VERSION and zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+        status = _CRC  # the checksum is at the end whatever the version
     raise_for(status, "", path, version)
     try:
         config = json.loads(text)
     except (ValueError, RecursionError):
         config = None
-    if not isinstance(config, dict):
+    run = config.pop(_RUN, {}) if isinstance(config, dict) else None
+    if not isinstance(config, dict) or not isinstance(run, dict):
         raise CheckpointError(f"{path}: it holds no configuration")
-    return config
+    return config, run
 
 
-def write(path: str | Path, data: bytes) -> None:
-    """Replaces the file at `path` by `data`: written beside it, synced, renamed, the folder synced.
-
-    At any moment the old or the new file is there in full, also when power fails.
-
-    Raises:
-        OSError: the folder cannot be written; the old file is as it was.
-    """
-    import tempfile  # a fifth of the package's import time, for writing only
-
-    path = Path(path)
-    folder = path.parent
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+def read_config(data: bytes, path: str | Path = "checkpoint") -> dict[str, Any]:
+    """The learner's configuration alone; see read_text()."""
+    return read_text(data, path)[0]

@@ -16,7 +16,9 @@ namespace rtu::core {
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "checkpoints are copied as they stand in memory");
 
-constexpr uint32_t kCheckpointVersion = 1;
+// Version 2: the text may hold more than the learner's configuration (docs/checkpoint.md). These bytes are the same.
+constexpr uint32_t kCheckpointVersion = 2;
+constexpr uint32_t kOldestCheckpointVersion = 1;
 constexpr uint64_t kHeaderBytes = 40;
 constexpr uint64_t kSectionBytes = kNameBytes + 16;
 constexpr char kMagic[8] = {'R', 'T', 'U', 'E', 'D', 'G', 'E', 0};
@@ -132,7 +134,7 @@ inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointH
   CheckpointHeader read{};
   uint32_t reserved = 0;
   memcpy(&read.version, data + 8, 4);
-  if (read.version != kCheckpointVersion) return Status::bad_version;
+  if (read.version < kOldestCheckpointVersion || read.version > kCheckpointVersion) return Status::bad_version;
   if (n < kHeaderBytes + 4) return Status::bad_size;
   memcpy(&read.text_bytes, data + 12, 4);
   memcpy(&read.layout_hash, data + 16, 8);

@@ -1,0 +1,35 @@
+"""Writes a golden checkpoint and how the learner went on from it: python tests/golden/make_checkpoint.py NAME.
+
+checkpoint_NAME.rtu, and checkpoint_NAME.npz with the inputs of 300 more steps, the actions they were answered with, and the
+state hash of the file. On ARM under emulation: see README.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import rtu_edge as rtu
+
+HERE = Path(__file__).resolve().parent
+
+
+def main(name: str) -> None:
+    rng = np.random.default_rng(11)
+    observations = rng.standard_normal((440, 2)).astype(np.float32)
+    rewards = rng.standard_normal(440)
+    terminated = np.arange(1, 441) % 97 == 0
+    agent = rtu.StreamAC(observation_size=2, action_size=1, units=5, hidden=3, seed=7, dt_s=0.02)
+    agent.run(observations[:140], rewards[:140], terminated[:140])
+    agent.save(HERE / f"checkpoint_{name}.rtu")
+    state_hash = agent.state_hash()
+    rest = {"observations": observations[140:], "rewards": rewards[140:], "terminated": terminated[140:]}
+    np.savez_compressed(
+        HERE / f"checkpoint_{name}.npz", **rest, actions=agent.run(*rest.values()), state_hash=state_hash
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
