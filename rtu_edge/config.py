@@ -20,6 +20,7 @@ from rtu_edge._strict import emit, override, parse_toml, problems, quoted
 from rtu_edge.errors import ConfigError
 
 __all__ = [
+    "Checkpoint",
     "Clock",
     "Config",
     "Device",
@@ -234,6 +235,19 @@ class Run(_Section, frozen=True):
     seconds: Annotated[float, msgspec.Meta(ge=0.0, le=31_536_000.0)] = 0.0
 
 
+class Checkpoint(_Section, frozen=True):
+    """`[checkpoint]`: what a run saves of itself while it goes on.
+
+    Args:
+        every_s, every_steps: save when so much wall clock, or so many steps, have passed since the last time; 0: never.
+        keep: checkpoints in all, the newest and those before it.
+    """
+
+    every_s: Annotated[float, msgspec.Meta(ge=0.0, le=86_400.0)] = 60.0
+    every_steps: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 0
+    keep: Annotated[int, msgspec.Meta(ge=2, le=1000)] = 2
+
+
 class Config(_Section, frozen=True):
     """A whole configuration."""
 
@@ -243,6 +257,7 @@ class Config(_Section, frozen=True):
     reward: Reward = Reward()
     learner: Learner = Learner()
     run: Run = Run()
+    checkpoint: Checkpoint = Checkpoint()
 
 
 _SCHEMA = mi.type_info(Config)
@@ -299,10 +314,12 @@ def config_hash(config: Config) -> str:
 
 
 def write_config(config: Config, path: str | os.PathLike[str]) -> str:
-    """Write the canonical form with its hash in front; returns the hash."""
+    """Write the canonical form with its hash in front, whole or not at all; returns the hash."""
+    from rtu_edge import storage
+
     digest = config_hash(config)
     head = f"# sha256 of the lines below, first 16 digits: {digest}\n"
-    Path(path).write_text(head + canonical(config), encoding="utf-8")
+    storage.write(path, (head + canonical(config)).encode())
     return digest
 
 

@@ -6,9 +6,9 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from rtu_edge.errors import ConfigError, DeadlineError, DeviceError, ExitCode
 from rtu_edge.log import Row, Stage, Summary
 from rtu_edge.plan import StepTimes, plan
 from rtu_edge.ports import Port, open_port
+
+if TYPE_CHECKING:
+    from rtu_edge.saving import Saver
 
 __all__ = [
     "Connection",
@@ -94,6 +97,7 @@ class Outcome:
 
     session: int
     result: runtime.LoopResult
+    progress: runtime.Progress
     records: Array
     episodes: Array
 
@@ -188,13 +192,19 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> runti
 
 
 def run_loop(
-    connection: Connection, agent: Any, config: runtime.LoopConfig, watch: Watch | None = None, poll_s: float = 0.1
+    connection: Connection,
+    agent: Any,
+    config: runtime.LoopConfig,
+    watch: Watch | None = None,
+    poll_s: float = 0.1,
+    saver: Saver | None = None,
 ) -> Outcome:
-    """Run one session from ARM to DISARM and keep what it recorded.
+    """Run one session from ARM to DISARM and keep what it recorded; `saver` saves it meanwhile.
 
     Raises:
         ConfigError: loop, policy and device do not fit.
     """
+    config = dataclasses.replace(config, snapshots=saver is not None and saver.periodic)
     try:
         loop = runtime.Loop(connection.link, agent.core.policy(), config)
     except ValueError as error:
@@ -214,13 +224,13 @@ def run_loop(
         if watch is not None:
             watch(status, new, finished)
 
-    with loop:
+    with loop, nullcontext() if saver is None else saver.during(loop):
         result = loop.run(keep, poll_s)
-    return Outcome(loop.session, result, np.concatenate(kept), np.concatenate(episodes))
+    return Outcome(loop.session, result, loop.progress(), np.concatenate(kept), np.concatenate(episodes))
 
 
-def stage_of(result: runtime.LoopResult) -> Stage:
-    """A loop's result as the summary keeps it."""
+def stage_of(result: runtime.LoopResult, counters: Mapping[str, int] | None = None) -> Stage:
+    """A loop's result as the summary keeps it, with counters of others."""
     return Stage(
         steps=result.steps,
         episodes=result.episodes,
@@ -228,7 +238,7 @@ def stage_of(result: runtime.LoopResult) -> Stage:
         reason=result.reason.value,
         message=result.message,
         mean_return=result.mean_return if math.isfinite(result.mean_return) else None,
-        counters=dict(result.counters),
+        counters={**result.counters, **(counters or {})},
         link=result.link.known(),
         privileges=list(result.privileges),
     )

@@ -19,6 +19,7 @@ SECTIONS = {
     "reward": config.Reward,
     "learner": config.Learner,
     "run": config.Run,
+    "checkpoint": config.Checkpoint,
 }
 
 

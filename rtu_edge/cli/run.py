@@ -14,21 +14,26 @@ if TYPE_CHECKING:
 
     from rtu_edge import job
     from rtu_edge.config import Config
+    from rtu_edge.log import RunFolder, Summary
+    from rtu_edge.saving import Saver, Start
 
 
 @click.command("run")
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=click.Path(path_type=Path), required=False)
 @click.option("--arm", is_flag=True, help="Let real hardware move. Without it a real device is only looked at.")
 @click.option("--yes", is_flag=True, help="Do not ask before arming real hardware; for use without a terminal.")
 @click.option("--dry-run", is_flag=True, help="Run the whole loop and write nothing to the device after the handshake.")
 @click.option(
-    "--resume", type=click.Path(exists=True, path_type=Path), help="Go on from a checkpoint or a run's folder."
+    "--resume",
+    type=click.Path(exists=True, path_type=Path),
+    help="Without CONFIG: the folder of a run, which goes on to its end. With it: a new run, with the learner of a "
+    "checkpoint or of a run's folder.",
 )
-@click.option("--force", is_flag=True, help="Resume although the checkpoint was made for another period.")
+@click.option("--force", is_flag=True, help="Resume although the checkpoint was made for another device or period.")
 @click.option("--name", help="Of the run's folder.  [default: run.name, or the file's name]")
 @overrides
 def command(
-    config: Path,
+    config: Path | None,
     arm: bool,
     yes: bool,
     dry_run: bool,
@@ -41,13 +46,23 @@ def command(
 
     Real hardware (a device that does not call itself simulated) is armed only with --arm, explicit limits for each
     actuator in the file, and a confirmation. The first Ctrl-C: safe action, disarm, save, leave. The second: emergency
-    stop. `rtu-edge estop` works all the while.
+    stop. `rtu-edge estop` works all the while. A run that was cut off in any way goes on with --resume and its folder.
     """
+    import msgspec
+
     from rtu_edge import job
     from rtu_edge.config import Clock, load_config
     from rtu_edge.errors import ConfigError
+    from rtu_edge.log import RunFolder
 
-    settings = load_config(config, overrides)
+    file = config
+    if file is None:
+        if resume is None or not resume.is_dir():
+            raise click.UsageError("CONFIG is missing: give one, or --resume with the folder of a run that is to go on")
+        file = resume / RunFolder.CONFIG
+    settings = load_config(file, overrides)
+    name = name or settings.run.name or file.stem
+    settings = msgspec.structs.replace(settings, run=msgspec.structs.replace(settings.run, name=name))
     out = console()
     if dry_run and settings.loop.clock is not Clock.DEVICE:
         raise ConfigError('--dry-run: only with loop.clock = "device"; nothing answers a command that is not sent')
@@ -57,8 +72,10 @@ def command(
             out.print(f"[dim]{note}[/]")
         if real and not dry_run:
             _confirm(out, settings, device, arm, yes)
-        agent = _agent(settings, device, resume, force)
-        _run(out, settings, device, agent, name or settings.run.name or config.stem, dry_run)
+        start = _start(settings, device, resume, config is None, force)
+        for note in start.notes:
+            out.print(note)
+        _run(out, settings, device, start, dry_run)
 
 
 def _confirm(out: Console, settings: Config, device: job.Connection, arm: bool, yes: bool) -> None:
@@ -87,18 +104,19 @@ def _confirm(out: Console, settings: Config, device: job.Connection, arm: bool, 
         raise ConfigError("not confirmed; nothing was armed")
 
 
-def _run(out: Console, settings: Config, device: job.Connection, agent: Any, name: str, dry_run: bool) -> None:
+def _run(out: Console, settings: Config, device: job.Connection, start: Start, dry_run: bool) -> None:
     import time
 
-    from rtu_edge import job, runtime
+    from rtu_edge import job
     from rtu_edge.config import Clock, write_config
-    from rtu_edge.errors import DeviceError, ExitCode, SafetyStop
+    from rtu_edge.errors import CheckFailed, DeviceError, ExitCode, SafetyStop
     from rtu_edge.log import RunFolder, Summary, machine
-    from rtu_edge.progress import Display, latency_table
-    from rtu_edge.report import write_report
+    from rtu_edge.saving import Saver, device_facts
+    from rtu_edge.storage import Slots
 
+    agent = start.agent
     summary = Summary(
-        name=name,
+        name=settings.run.name,
         title=f"{device.plant or device.url}{', dry run' if dry_run else ''}",
         started=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         seed=settings.run.seed,
@@ -109,42 +127,25 @@ def _run(out: Console, settings: Config, device: job.Connection, agent: Any, nam
     job.describe(summary, device, agent)
     if settings.loop.clock is not Clock.LOCKSTEP:
         job.check_deadline(agent, device.period_s)
-    with RunFolder.create(settings.run.folder, name) as folder:
+    with RunFolder.create(settings.run.folder, settings.run.name) as folder:
+        slots = Slots(folder.path, settings.checkpoint.keep)
+        saver = Saver(slots, settings.checkpoint, agent, start.position, device_facts(device))
+        saver.save()  # before the configuration: a folder that has one can be resumed
         summary.config_hash = write_config(settings, folder.file(RunFolder.CONFIG))
         folder.event("start", configuration=summary.config_hash, dry_run=dry_run, **summary.device)
-        out.print(f"{device.url}: {1 / device.period_s:g} Hz, session starts; results in {folder.path}")
-        config = job.loop_config(settings, device, dry_run=dry_run, explore=True, learn=True)
-        display = Display(
-            out,
-            config.steps,
-            device.period_s,
-            agent.nbytes,
-            window=settings.run.stop_episodes,
-            top=settings.run.stop_return,
-        )
+        at = f", at step {start.position.steps:,}" if start.position.steps else ""
+        out.print(f"{device.url}: {1 / device.period_s:g} Hz, session starts{at}; results in {folder.path}")
         begin = time.monotonic()
-        with display:
-            outcome = job.run_loop(device, agent, config, display.watch)
-        result = outcome.result
-        agent.save(folder.file(RunFolder.CHECKPOINT))
-        state: Any = agent.state_hash()
-        summary.state_hash = f"{state:016x}" if isinstance(state, int) else str(state)
-        stage = "learning" if config.clock is runtime.Clock.LOCKSTEP else "realtime"
-        summary.stages[stage] = job.stage_of(result)
-        folder.arrays[stage] = outcome.records
-        folder.arrays[f"{stage}_episodes"] = outcome.episodes
-        if stage == "realtime":
-            folder.arrays["learning_episodes"] = outcome.episodes
+        outcome = _drive(out, settings, device, start, saver, dry_run)
         summary.seconds = time.monotonic() - begin
-        summary.headline = (
-            f"{result.steps:,} steps, {result.episodes:,} episodes; the end: {result.message or result.reason.value}."
-        )
-        folder.save_arrays()
-        folder.save_summary(summary)
-        folder.event("end", reason=result.reason.value, steps=result.steps, counters=result.counters)
-        if stage == "realtime" and len(outcome.records):
-            out.print(latency_table(outcome.records))
-        out.print(f"{summary.headline.strip()}\n[bold]{write_report(folder)}[/]")
+        try:
+            _keep(out, settings, folder, summary, saver, outcome)
+        except OSError as error:
+            raise CheckFailed(
+                f"{error.filename or folder.path}: {error.strerror}: not everything was written;"
+                f" the last checkpoint that was is {slots.current}"
+            ) from error
+    result = outcome.result
     code = job.exit_code(result)
     if code is ExitCode.SAFETY_STOP:
         raise SafetyStop(f"{result.reason.value}: {result.message}")
@@ -152,22 +153,75 @@ def _run(out: Console, settings: Config, device: job.Connection, agent: Any, nam
         raise DeviceError(f"{result.reason.value}: {result.message}")
 
 
-def _agent(settings: Config, device: job.Connection, resume: Path | None, force: bool) -> Any:
-    """A new learner, or the one in a checkpoint if it was made for such a device."""
-    import rtu_edge as rtu
+def _drive(
+    out: Console, settings: Config, device: job.Connection, start: Start, saver: Saver, dry_run: bool
+) -> job.Outcome:
     from rtu_edge import job
-    from rtu_edge.errors import CheckpointError
-    from rtu_edge.log import RunFolder
+    from rtu_edge.progress import Display
+
+    position = start.position
+    config = job.loop_config(
+        settings,
+        device,
+        dry_run=dry_run,
+        explore=True,
+        learn=True,
+        steps=settings.run.steps - position.steps,
+        first_episode=position.next_episode,
+        returns=position.returns[-settings.run.stop_episodes :],
+    )
+    display = Display(
+        out,
+        config.steps,
+        device.period_s,
+        start.agent.nbytes,
+        window=settings.run.stop_episodes,
+        top=settings.run.stop_return,
+    )
+
+    def watch(status: Any, records: Any, episodes: Any) -> None:
+        display.watch(status, records, episodes)
+        if complaint := saver.complaint():
+            out.print(complaint)
+
+    with display:
+        return job.run_loop(device, start.agent, config, watch, saver=saver)
+
+
+def _keep(
+    out: Console, settings: Config, folder: RunFolder, summary: Summary, saver: Saver, outcome: job.Outcome
+) -> None:
+    """The run's end in its folder: the checkpoint first."""
+    from rtu_edge import job
+    from rtu_edge.config import Clock
+    from rtu_edge.progress import latency_table
+    from rtu_edge.report import write_report
+
+    result = outcome.result
+    saver.finish(outcome.progress, outcome.session)
+    summary.state_hash = saver.agent.state_hash()
+    stage = "learning" if settings.loop.clock is Clock.LOCKSTEP else "realtime"
+    summary.stages[stage] = job.stage_of(result, saver.counters)
+    folder.arrays[stage] = outcome.records
+    folder.arrays[f"{stage}_episodes"] = outcome.episodes
+    if stage == "realtime":
+        folder.arrays["learning_episodes"] = outcome.episodes
+    summary.headline = (
+        f"{result.steps:,} steps, {result.episodes:,} episodes; the end: {result.message or result.reason.value}."
+    )
+    folder.save_arrays()
+    folder.save_summary(summary)
+    folder.event("end", reason=result.reason.value, steps=result.steps, counters=summary.stages[stage].counters)
+    if stage == "realtime" and len(outcome.records):
+        out.print(latency_table(outcome.records))
+    out.print(f"{summary.headline.strip()}\n[bold]{write_report(folder)}[/]")
+
+
+def _start(settings: Config, device: job.Connection, resume: Path | None, goes_on: bool, force: bool) -> Start:
+    """A new learner, the one of a run that goes on, or that of a checkpoint for another run."""
+    from rtu_edge import job, saving
 
     if resume is None:
-        return job.make_agent(settings, device)
-    path = resume / RunFolder.CHECKPOINT if resume.is_dir() else resume
-    agent: Any = rtu.load(path)
-    made_for = (agent.config.get("observation_size"), agent.config.get("dt_s"))
-    if made_for[0] != len(device.observations):
-        raise CheckpointError(f"{path}: made for {made_for[0]} observations, the device has {len(device.observations)}")
-    if not force and made_for[1] and abs(made_for[1] - device.period_s) > 0.2 * made_for[1]:
-        raise CheckpointError(
-            f"{path}: made for a period of {made_for[1]:g} s, the device {device.period_s:g} s (--force)"
-        )
-    return agent
+        return saving.Start(job.make_agent(settings, device))
+    start = saving.open_start(resume, device, force)
+    return saving.going_on(start, settings.run.steps, resume) if goes_on else saving.anew(start)
