@@ -10,39 +10,42 @@ from pathlib import Path
 
 import host
 import pytest
-from line import Line
 
 from rtu_edge import _core, control, runtime
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.errors import DeviceError
+from rtu_edge.hil import FaultBridge, Place, ProcessTarget, faults
 from rtu_edge.ports import open_port
-from rtu_edge.wire import Cmd, DeviceState, Fault, Status
+from rtu_edge.wire import DeviceState, Event, Fault, FrameType, Status
 
 # A device in real time goes safe when its host is starved: these run alone.
 pytestmark = pytest.mark.timing
 
 PERIOD_S = 0.02
 TTL_S = 0.1
+MUTE = faults.Drop(way=faults.Way.TO_HOST, rate=1.0)  # what the device says does not arrive
+DEAF = faults.Drop(way=faults.Way.TO_DEVICE, rate=1.0)
 SLACK_S = 0.25  # the machine that runs the tests is shared; the rule itself is tested on an injected clock
 
 
 @pytest.fixture
-def line() -> Iterator[Line]:
-    with Line("cartpole", "--max-steps", "100000") as made:
+def line() -> Iterator[FaultBridge]:
+    with ProcessTarget("cartpole", {"--max-steps": 100000}) as target, FaultBridge(target) as made:
+        made.wait_for(DeviceState.DISARMED)
         yield made
 
 
-def test_a_stopped_host_leaves_the_device_safe(line: Line) -> None:
+def test_a_stopped_host_leaves_the_device_safe(line: FaultBridge) -> None:
     driver = host.start(line.port, ttl_ms=int(TTL_S * 1000))
     try:
         os.kill(driver.pid, signal.SIGSTOP)
         stopped = time.monotonic()
-        safe = line.wait_for(DeviceState.SAFE)
+        safe = line.wait_for(DeviceState.SAFE).at_s
         assert safe - stopped < TTL_S + PERIOD_S + SLACK_S
         assert line.state.fault & Fault.SILENCE
         assert line.state.u == (0.0,)
         # By the device's own clock: the last command answered an observation at most TTL old, plus one tick.
-        armed = [state.cmd_age_ms for _, state in line.states if state.state == DeviceState.ARMED]
+        armed = [state.cmd_age_ms for _, state in line.trace.states() if state.state == DeviceState.ARMED]
         last = max(age for age in armed if age < 0xFFFF)
         assert last <= (TTL_S + PERIOD_S) * 1000
         time.sleep(0.3)
@@ -55,21 +58,22 @@ def test_a_stopped_host_leaves_the_device_safe(line: Line) -> None:
         driver.kill()
 
 
-def test_commands_that_waited_in_a_stalled_line_are_refused(line: Line) -> None:
+def test_commands_that_waited_in_a_stalled_line_are_refused(line: FaultBridge) -> None:
     driver = host.start(line.port, ttl_ms=int(TTL_S * 1000))
     try:
-        line.holding = True  # a stalled adapter
+        stalled = line.begin(faults.Stall())
         time.sleep(2.5 * PERIOD_S)
         os.kill(driver.pid, signal.SIGSTOP)
         line.wait_for(DeviceState.SAFE)
         accepted = line.state.last_cmd_seq
-        count = len(line.sent)
+        before = time.monotonic()
         os.kill(driver.pid, signal.SIGCONT)
         time.sleep(0.1)
-        line.release()
+        line.end(stalled)
         time.sleep(0.3)
-        assert any(isinstance(message, Cmd) for _, message in line.sent[count:]), "nothing was held back"
-        assert {event.status for _, event in line.events} & {Status.STATE, Status.STALE}
+        assert line.trace.all(Place.DEVICE_IN, FrameType.CMD, before), "nothing was held back"
+        events = [passed.message for passed in line.trace.all(Place.DEVICE_OUT, FrameType.EVENT)]
+        assert {event.status for event in events if isinstance(event, Event)} & {Status.STATE, Status.STALE}
         assert line.state.last_cmd_seq == accepted
         assert line.state.state == DeviceState.SAFE and line.state.u == (0.0,)
         assert host.result(driver)["reason"] in ("device_safe", "half_open")
@@ -77,7 +81,7 @@ def test_commands_that_waited_in_a_stalled_line_are_refused(line: Line) -> None:
         driver.kill()
 
 
-def test_the_first_signal_stops_safely(line: Line) -> None:
+def test_the_first_signal_stops_safely(line: FaultBridge) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         driver = host.start(line.port)
         driver.send_signal(number)
@@ -87,28 +91,27 @@ def test_the_first_signal_stops_safely(line: Line) -> None:
         assert line.state.u == (0.0,)
 
 
-def test_the_second_signal_is_an_emergency_stop(line: Line) -> None:
+def test_the_second_signal_is_an_emergency_stop(line: FaultBridge) -> None:
     driver = host.start(line.port)
-    line.deafen = True  # DISARM does not get through, so that there is time for a second thought
-    driver.send_signal(signal.SIGINT)
-    time.sleep(0.2)
-    driver.send_signal(signal.SIGINT)
-    time.sleep(0.2)
-    line.deafen = False
+    with line.inject(DEAF):  # DISARM does not get through, so that there is time for a second thought
+        driver.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        driver.send_signal(signal.SIGINT)
+        time.sleep(0.2)
     said = host.result(driver)
     assert said["reason"] == "estop" and said["confirmed"] is True
     assert line.state.state == DeviceState.ESTOP
 
 
-def test_a_stop_that_the_device_does_not_confirm_is_not_called_one(line: Line) -> None:
+def test_a_stop_that_the_device_does_not_confirm_is_not_called_one(line: FaultBridge) -> None:
     driver = host.start(line.port)
-    line.mute = True
-    driver.send_signal(signal.SIGINT)
-    said = host.result(driver)
+    with line.inject(MUTE):
+        driver.send_signal(signal.SIGINT)
+        said = host.result(driver)
     assert said["confirmed"] is False
 
 
-def test_a_second_host_cannot_take_over(line: Line) -> None:
+def test_a_second_host_cannot_take_over(line: FaultBridge) -> None:
     driver = host.start(line.port)
     try:
         with pytest.raises(DeviceError, match="in use"):
@@ -126,7 +129,7 @@ def test_a_second_host_cannot_take_over(line: Line) -> None:
         driver.kill()
 
 
-def test_estop_through_the_owner(line: Line) -> None:
+def test_estop_through_the_owner(line: FaultBridge) -> None:
     driver = host.start(line.port)
     assert control.status(line.port)["running"] is True
     done = control.estop(line.port)
@@ -136,7 +139,7 @@ def test_estop_through_the_owner(line: Line) -> None:
     assert said["reason"] == "estop" and said["confirmed"] is True
 
 
-def test_estop_past_an_owner_that_does_not_answer(line: Line) -> None:
+def test_estop_past_an_owner_that_does_not_answer(line: FaultBridge) -> None:
     driver = host.start(line.port)
     os.kill(driver.pid, signal.SIGSTOP)
     done = control.estop(line.port)
@@ -146,7 +149,7 @@ def test_estop_past_an_owner_that_does_not_answer(line: Line) -> None:
     assert driver.returncode == -signal.SIGKILL
 
 
-def test_estop_without_an_owner_and_by_another_name(line: Line, tmp_path: Path) -> None:
+def test_estop_without_an_owner_and_by_another_name(line: FaultBridge, tmp_path: Path) -> None:
     name = tmp_path / "robot"
     name.symlink_to(line.port)
     assert control.socket_path(str(name)) == control.socket_path(line.port)
@@ -156,15 +159,13 @@ def test_estop_without_an_owner_and_by_another_name(line: Line, tmp_path: Path) 
     assert line.state.state == DeviceState.ESTOP
 
 
-def test_estop_succeeds_only_when_state_says_so(line: Line) -> None:
-    line.mute = True  # the device stops, but its word does not arrive
-    with pytest.raises(DeviceError, match="did not confirm"):
+def test_estop_succeeds_only_when_state_says_so(line: FaultBridge) -> None:
+    with line.inject(MUTE), pytest.raises(DeviceError, match="did not confirm"):
         control.estop(line.port, timeout_s=0.5)
-    line.mute = False
     line.wait_for(DeviceState.ESTOP)
 
 
-def test_estop_is_latched(line: Line) -> None:
+def test_estop_is_latched(line: FaultBridge) -> None:
     control.estop(line.port)
     with open_port(line.port) as opened, runtime.Link(opened) as link:
         link.handshake()
@@ -187,7 +188,7 @@ def test_estop_while_the_owner_is_between_loops() -> None:
             control.status(device.port)
 
 
-def test_monitor(line: Line) -> None:
+def test_monitor(line: FaultBridge) -> None:
     driver = host.start(line.port)
     seen = []
     for status in control.monitor(line.port):

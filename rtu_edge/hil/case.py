@@ -158,7 +158,8 @@ class _Case:
         controller = fault.controller or suite.controller.kind
         self.process = "host process" in fault.needs
         self.controller = Controller.LEARNER if self.process else controller
-        plain = {key: value for key, value in msgspec.to_builtins(fault).items() if key not in Fault.__struct_fields__}
+        own = set(type(fault).__struct_fields__) - set(Fault.__struct_fields__) | {"clock", "controller"}
+        plain = {key: value for key, value in msgspec.to_builtins(fault).items() if key in own and value is not None}
         self.result = Result(name=fault.title, kind=fault.kind, target="", expected=fault.expect.value, settings=plain)
 
     def run(self, target: Target) -> Result:
@@ -212,7 +213,7 @@ class _Case:
             self._inject(bridge, host, whole)
             ended_s = time.monotonic()
             still = host.status()
-            end = host.stop()
+            end = host.stop(ask=not self._ended(bridge))
         self._measure(bridge, hello, end, still, ended_s)
         self._recover(bridge, folder)
         self._judge()
@@ -238,8 +239,7 @@ class _Case:
         injection = whole
         if injection is None:
             injection = bridge.begin(fault, host)
-        if whole is None or not seen.fault_s:
-            seen.fault_s = time.monotonic()
+        seen.fault_s = time.monotonic()  # for one that acts all the while: since somebody drives
         self._watch(bridge, host, fault.for_s)
         if whole is None:
             bridge.end(injection)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-import os
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
@@ -564,7 +563,7 @@ class HostStarve(Fault, frozen=True, kw_only=True):
 
 
 class DiskFull(Fault, frozen=True, kw_only=True):
-    """No file of the host's can grow any more (RLIMIT_FSIZE, which is what a full disk or a quota looks like)."""
+    """No file of the host's can grow any more, to its end (RLIMIT_FSIZE: what a full disk or a quota looks like)."""
 
     kind = "disk_full"
     acts_on = "host"
@@ -574,14 +573,7 @@ class DiskFull(Fault, frozen=True, kw_only=True):
         import resource
 
         now.count += 1
-        now.memory["limit"] = resource.prlimit(now.host.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-
-    def end(self, now: Injection) -> list[Unit]:
-        import resource
-
-        if os.path.exists(f"/proc/{now.host.pid}"):
-            resource.prlimit(now.host.pid, resource.RLIMIT_FSIZE, now.memory["limit"])
-        return []
+        resource.prlimit(now.host.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
 
 class ClockWrap(Fault, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -70,8 +71,8 @@ class Host(Protocol):
     def status(self) -> HostStatus:
         """What it is doing."""
 
-    def stop(self, timeout_s: float = 10.0) -> HostEnd:
-        """Stop it as the first signal does, if it still runs; say how it ended."""
+    def stop(self, timeout_s: float = 10.0, *, ask: bool = True) -> HostEnd:
+        """Stop it as the first signal does, or only wait for its end; say how it ended."""
 
 
 class ThreadHost:
@@ -125,14 +126,14 @@ class ThreadHost:
         for name in ("value", "u"):
             self._finite = self._finite and bool(np.isfinite(records[name]).all())
 
-    def stop(self, timeout_s: float = 10.0) -> HostEnd:
+    def stop(self, timeout_s: float = 10.0, *, ask: bool = True) -> HostEnd:
         """Stop the loop, if it still runs, and close the port."""
         if self._end is None:
             if self._loop is None:
                 self._end = HostEnd("refused", "never armed")
             else:
-                self._loop.request_stop()
-                self._loop.wait(timeout_s)
+                if ask or not self._loop.wait(timeout_s):
+                    self._loop.request_stop()
                 result = self._loop.result()
                 self._look()
                 self._end = HostEnd(result.reason.value, result.message, dict(result.counters), self._finite)
@@ -208,20 +209,19 @@ class ProcessHost:
         if self._process is not None and self._process.poll() is None:
             os.kill(self._process.pid, number)
 
-    def stop(self, timeout_s: float = 10.0) -> HostEnd:
-        """SIGINT if it still runs; wait for the end, and say how it was."""
+    def stop(self, timeout_s: float = 10.0, *, ask: bool = True) -> HostEnd:
+        """SIGINT if it still runs, or only wait for its end; say how it was."""
         if self._end is not None or self._process is None:
             return self._end or HostEnd("refused", "never started")
         self._signal(signal.SIGCONT)
-        self._signal(signal.SIGINT)
-        try:
-            code = self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            code = -signal.SIGKILL
+        for number in (signal.SIGINT, signal.SIGKILL) if ask else (None, signal.SIGINT, signal.SIGKILL):
+            if number is not None:
+                self._signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout_s)
+                break
         self._reader.join(timeout=2.0)
-        self._end = self._how(code)
+        self._end = self._how(self._process.wait())
         return self._end
 
     def _how(self, code: int) -> HostEnd:

@@ -1,0 +1,150 @@
+"""rtu-edge hil."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rtu_edge.cli.common import console, overrides
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rtu_edge.hil.case import Result
+    from rtu_edge.hil.suite import Suite
+
+_SUITE = click.argument("suite", required=False, type=click.Path(path_type=Path))
+
+
+@click.group("hil")
+def command() -> None:
+    """Hardware in the loop: a suite of faults against a simulated device, an emulated board, or your own."""
+
+
+@command.command("list")
+@_SUITE
+def list_faults(suite: Path | None) -> None:
+    """Name the faults of a suite (the standard one unless given) and what each has to come to."""
+    from rich.table import Table
+
+    from rtu_edge.hil.suite import load_suite
+
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("fault", "kind", "has to"):
+        table.add_column(name)
+    for fault in load_suite(suite).faults:
+        table.add_row(fault.title, fault.kind, fault.expect.value.replace("_", " "))
+    console().print(table)
+
+
+@command.command("run")
+@_SUITE
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    default=("process",),
+    show_default=True,
+    help="sim, process, qemu, or the path or URL of a port; may be repeated.",
+)
+@click.option("--only", multiple=True, metavar="NAME", help="Only faults of this name or kind; may be repeated.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of the faults.  [default: the suite's]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs/hil"), show_default=True, help="Where the report goes."
+)
+@click.option("--firmware", type=click.Path(exists=True, path_type=Path), help="Image for qemu.  [default: built here]")
+@click.option("--arm", is_flag=True, help="Let real hardware move.")
+@click.option("--yes", is_flag=True, help="Do not ask before arming real hardware; for use without a terminal.")
+@overrides
+def run(
+    suite: Path | None,
+    targets: tuple[str, ...],
+    only: tuple[str, ...],
+    seed: int | None,
+    out: Path,
+    firmware: Path | None,
+    arm: bool,
+    yes: bool,
+    overrides: tuple[str, ...],
+) -> None:
+    """Run a suite (the standard one unless given): each fault against each target.
+
+    Leaves junit.xml, results.json, report.html and the log of each failure in --out. Ends with 0 only if every fault came
+    to what was expected. Real hardware moves only with --arm, limits for each actuator in the suite, and a confirmation.
+    """
+    from rtu_edge.errors import CheckFailed
+    from rtu_edge.hil.report import write_report
+    from rtu_edge.hil.run import run_suite
+    from rtu_edge.hil.suite import load_suite
+    from rtu_edge.hil.targets import NAMES
+
+    chosen = load_suite(suite, overrides)
+    console_ = console()
+    real = [name for name in targets if name not in NAMES]
+    for name in real:
+        _confirm(console_, chosen, name, arm, yes)
+    report = run_suite(
+        chosen,
+        targets,
+        only=only,
+        seed=seed,
+        firmware=firmware,
+        armed=bool(real),
+        logs=out / "logs",
+        watch=lambda result: _say(console_, result),
+    )
+    page = write_report(report, out)
+    run_ = [result for result in report.results if not result.skipped]
+    held = sum(result.passed for result in run_)
+    console_.print(f"{held} of {len(run_)} as expected, {report.seconds:.0f} s; [bold]{page}[/], junit.xml beside it")
+    if not report.passed:
+        raise CheckFailed(f"{len(run_) - held} faults did not come to what was expected; logs in {out / 'logs'}")
+
+
+def _say(out: Console, result: Result) -> None:
+    if result.skipped:
+        out.print(f"[dim]-  {result.target:8} {result.name}: {result.skipped}[/]")
+        return
+    mark = "[green]✓[/]" if result.passed else "[red]✗[/]"
+    numbers = []
+    if result.detected_ms is not None:
+        numbers.append(f"noticed {result.detected_ms:.0f} ms ({result.detected_by})")
+    if result.safe_ms is not None:
+        numbers.append(
+            f"safe {result.safe_ms:.1f} of {result.safe_limit_ms:g} ms, accepted after {result.accepted_after}"
+        )
+    if result.recovery_ms is not None:
+        numbers.append(f"recovered {result.recovery_ms:.0f} ms")
+    if result.attempts > 1:
+        numbers.append("second attempt")
+    outcome = result.outcome.replace("_", " ")
+    out.print(f"{mark}  {result.target:8} {result.name}: {outcome}[dim]; {'; '.join(numbers)}[/]")
+    for reason in result.why:
+        out.print(f"   [red]{reason}[/]", markup=True)
+
+
+def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None:
+    """The same conditions as for `rtu-edge run`, and one question for the whole suite."""
+    import sys
+
+    from rtu_edge.errors import ConfigError
+
+    if not arm:
+        raise ConfigError(f"{url} may be real hardware: give --arm to let it move")
+    if not suite.limits:
+        raise ConfigError("limits: missing; real hardware needs explicit min, max and slew_per_s for each actuator")
+    out.print(
+        f"[bold]About to arm what is at {url}, {len(suite.faults)} times, and to disturb it.[/] These limits hold:"
+    )
+    for name, limits in suite.limits.items():
+        out.print(f"  {name}: {limits.min:g} to {limits.max:g}, at most {limits.slew_per_s:g} a second")
+    out.print("Keep an emergency stop at hand that does not need this computer. Not a certified safety function.")
+    if yes:
+        out.print("Confirmed by --yes.")
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("arming real hardware needs a confirmation: answer on a terminal, or give --yes")
+    if click.prompt("Type arm to go on", default="", show_default=False).strip() != "arm":
+        raise ConfigError("not confirmed; nothing was armed")

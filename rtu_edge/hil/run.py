@@ -1,0 +1,118 @@
+"""A whole suite against one target or several: results, one after the other, and what is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from rtu_edge._version import __version__
+from rtu_edge.hil.case import Result, run_case
+from rtu_edge.hil.suite import Suite
+from rtu_edge.hil.targets import NAMES, PortTarget, Target, make_target
+from rtu_edge.log import machine
+
+__all__ = ["Report", "run_suite"]
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """All results of a run of a suite.
+
+    Args:
+        suite, seed, started, seconds: which, and when.
+        period_ms, ttl_ms: what the bound of the time to safe is made of.
+        results: in the order in which they were run.
+        machine: what it ran on.
+    """
+
+    suite: str
+    seed: int
+    started: str
+    ttl_ms: float
+    seconds: float = 0.0
+    version: str = __version__
+    machine: dict[str, str] = {}
+    results: list[Result] = []
+
+    @property
+    def passed(self) -> bool:
+        """Every fault that could be run came to what was expected."""
+        return bool(self.results) and all(result.passed or bool(result.skipped) for result in self.results)
+
+    def of(self, target: str) -> list[Result]:
+        """The results of one target."""
+        return [result for result in self.results if result.target == target]
+
+    @property
+    def targets(self) -> list[str]:
+        """In the order in which they were run."""
+        return list(dict.fromkeys(result.target for result in self.results))
+
+
+def run_suite(
+    suite: Suite,
+    targets: Sequence[str],
+    *,
+    only: Sequence[str] = (),
+    seed: int | None = None,
+    firmware: str | os.PathLike[str] | None = None,
+    armed: bool = False,
+    logs: Path | None = None,
+    watch: Callable[[Result], None] | None = None,
+) -> Report:
+    """Run a suite.
+
+    Args:
+        suite: which.
+        targets: names as for make_target; a simulated one is made anew for each fault, a port is opened once.
+        only: names or kinds of faults; all unless given.
+        seed: of the faults; the suite's unless given.
+        firmware: an image for the target "qemu".
+        armed: real hardware may move: asked for and confirmed by the caller.
+        logs: folder for the traces of failures.
+        watch: called with each result.
+
+    Raises:
+        ConfigError: no fault is called that.
+        DeviceError: a target cannot be made.
+    """
+    begin_s = time.monotonic()
+    report = Report(
+        suite=suite.name,
+        seed=suite.seed if seed is None else seed,
+        started=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        ttl_ms=float(suite.loop.ttl_ms),
+        machine=machine(),
+    )
+    faults = suite.chosen(only)
+    for name in targets:
+        with _lender(name, suite, firmware) as make:
+            for fault in faults:
+                result = run_case(suite, fault, make, seed=report.seed, armed=armed, logs=logs)
+                result.target = result.target or name
+                report.results.append(result)
+                if watch is not None:
+                    watch(result)
+    report.seconds = round(time.monotonic() - begin_s, 1)
+    return report
+
+
+@contextlib.contextmanager
+def _lender(
+    name: str, suite: Suite, firmware: str | os.PathLike[str] | None
+) -> Iterator[Callable[[], contextlib.AbstractContextManager[Target]]]:
+    """What gives the target for one fault."""
+    if name in NAMES:
+        if name == "qemu" and firmware is None:
+            from rtu_edge.hil.qemu import build_image
+
+            firmware = build_image(suite.device.plant)
+        image = firmware
+        yield lambda: make_target(name, suite.device.plant, firmware=image)
+        return
+    with PortTarget(name, suite.device.baud) as target:
+        yield lambda: contextlib.nullcontext(target)
