@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.markup import escape
 
 from rtu_edge.cli.common import console, overrides
 
@@ -85,6 +86,7 @@ def run(
     real = [name for name in targets if name not in NAMES]
     for name in real:
         _confirm(console_, chosen, name, arm, yes)
+    console_.print(f"[dim]{_HEAD}[/]", soft_wrap=True)
     report = run_suite(
         chosen,
         targets,
@@ -103,26 +105,26 @@ def run(
         raise CheckFailed(f"{len(run_) - held} faults did not come to what was expected; logs in {out / 'logs'}")
 
 
+_HEAD = f"   {'':9}{'fault':52}{'comes to':15}{'noticed':>10}{'safe':>11}{'accepted':>10}{'recovered':>12}"
+
+
 def _say(out: Console, result: Result) -> None:
+    """One line of the table; what was not as expected below it."""
     if result.skipped:
-        out.print(f"[dim]-  {result.target:8} {result.name}: {result.skipped}[/]")
+        out.print(f"[dim]–  {result.target:9}{result.name:52}{result.skipped}[/]", soft_wrap=True)
         return
+
+    def ms(value: float | None) -> str:
+        return "" if value is None else f"{value:.1f} ms"
+
     mark = "[green]✓[/]" if result.passed else "[red]✗[/]"
-    numbers = []
-    if result.detected_ms is not None:
-        numbers.append(f"noticed {result.detected_ms:.0f} ms ({result.detected_by})")
-    if result.safe_ms is not None:
-        numbers.append(
-            f"safe {result.safe_ms:.1f} of {result.safe_limit_ms:g} ms, accepted after {result.accepted_after}"
-        )
-    if result.recovery_ms is not None:
-        numbers.append(f"recovered {result.recovery_ms:.0f} ms")
-    if result.attempts > 1:
-        numbers.append("second attempt")
-    outcome = result.outcome.replace("_", " ")
-    out.print(f"{mark}  {result.target:8} {result.name}: {outcome}[dim]; {'; '.join(numbers)}[/]")
+    after = "" if result.accepted_after is None else str(result.accepted_after)
+    line = f"{result.target:9}{result.name:52}{result.outcome.replace('_', ' '):15}{ms(result.detected_ms):>10}"
+    line += f"{ms(result.safe_ms):>11}{after:>10}{ms(result.recovery_ms):>12}"
+    again = "  [dim]second attempt[/]" if result.attempts > 1 else ""
+    out.print(f"{mark}  {line}{again}", soft_wrap=True)
     for reason in result.why:
-        out.print(f"   [red]{reason}[/]", markup=True)
+        out.print(f"   [red]{escape(reason)}[/]", soft_wrap=True)
 
 
 def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None:

@@ -19,6 +19,7 @@ _WIDTH, _HEIGHT = 330, 30
 _CSS = """
 main { max-width: 1240px }
 table.hil td { vertical-align: middle }
+table.hil td.outcome { white-space: nowrap }
 table.hil td.strip { padding: 3px 0; width: 330px }
 table.hil td.strip svg { margin: 0; width: 330px; height: 30px }
 table.hil small { display: block; color: var(--muted); font-size: 12px }
@@ -32,6 +33,9 @@ table.hil tr.skipped { color: var(--muted) }
 .applied { fill: none; stroke: var(--ink); stroke-width: 1; opacity: .8 }
 .noticed { fill: var(--force) } .zero { stroke: var(--muted); stroke-width: .6; opacity: .5 }
 """
+
+# Settings whose values speak for themselves.
+_CLEAR = ("clock", "controller", "way", "how", "what")
 
 _BAND = {
     DeviceState.BOOT: "disarmed",
@@ -144,7 +148,8 @@ def _row(result: Result) -> str:
     said = f"<small>{text(_words(result.reason))}</small>" if result.reason not in ("request", "signal") else ""
     limit = f"<small>of {result.safe_limit_ms:g}</small>" if result.safe_ms is not None else ""
     return (
-        f"<tr>{mark}<td>{text(result.name)}<small>{text(_settings(result))}</small></td><td>{outcome}{said}</td>"
+        f"<tr>{mark}<td>{text(result.name)}<small>{text(_settings(result))}</small></td>"
+        f'<td class="outcome">{outcome}{said}</td>'
         f'<td class="number">{_ms(result.detected_ms)}<small>{text(_words(result.detected_by))}</small></td>'
         f'<td class="number">{_ms(result.safe_ms)}{limit}</td>'
         f'<td class="number">{"" if result.accepted_after is None else result.accepted_after}</td>'
@@ -154,8 +159,13 @@ def _row(result: Result) -> str:
 
 
 def _settings(result: Result) -> str:
-    shown = [f"{plain(key)} {_words(str(value))}" for key, value in result.settings.items() if value not in (False, "")]
-    return ", ".join([result.kind.replace("_", " "), *shown])
+    settings = dict(result.settings)
+    if settings.pop("both", False):
+        settings["way"] = "both"
+    shown = [f"{value:g}" if isinstance(value, float) else _words(str(value)) for value in settings.values()]
+    names = [plain(name) for name in settings]
+    pairs = [value if name in _CLEAR else f"{name} {value}" for name, value in zip(names, shown, strict=True)]
+    return ", ".join([_words(result.kind), *pairs])
 
 
 def _strip(result: Result) -> str:
@@ -214,7 +224,7 @@ def _legend() -> str:
 
 
 def _ms(value: float | None) -> str:
-    return "" if value is None else f"{value:,.1f} ms" if value < 100 else f"{value:,.0f} ms"
+    return "" if value is None else f"{value:,.1f} ms" if value < 999.5 else f"{value:,.0f} ms"
 
 
 def _words(name: str) -> str:
