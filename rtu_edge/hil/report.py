@@ -60,13 +60,18 @@ def _case(suite: ET.Element, result: Result) -> None:
     for name in _MEASURED:
         value = getattr(result, name)
         if value not in (None, ""):
-            ET.SubElement(properties, "property", name=name, value=str(value))
+            ET.SubElement(properties, "property", name=name, value=_plain(str(value)))
     if result.skipped:
         ET.SubElement(case, "skipped", message=result.skipped)
     elif not result.passed:
         kind = "error" if result.outcome == "error" else "failure"
-        failed = ET.SubElement(case, kind, message="; ".join(result.why))
-        failed.text = f"log: {result.log}" if result.log else None
+        failed = ET.SubElement(case, kind, message=_plain("; ".join(result.why)))
+        failed.text = _plain("\n".join(part for part in (result.message, result.log and f"log: {result.log}") if part))
+
+
+def _plain(text: str) -> str:
+    """Without what XML cannot carry."""
+    return "".join(c for c in text if c in "\t\n" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd")
 
 
 _MEASURED = (

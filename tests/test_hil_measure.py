@@ -1,0 +1,128 @@
+"""What is read out of a trace, on traces written by hand: time to safe by the device's clock, commands accepted, signs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rtu_edge import wire
+from rtu_edge.hil import Passed, Place, Trace, measure
+from rtu_edge.wire import DeviceState, Fault
+
+PERIOD_US = 10_000
+
+
+NONE = Fault(0)
+
+
+def state(kind: DeviceState, cmd: int, u: float = 0.0, fault: Fault = NONE) -> wire.State:
+    return wire.State(cmd, 0, fault, 1, kind, wire.Episode(0), 0.0, (0.0, 0.0), (u,))
+
+
+class Script:
+    """A trace, line by line; one period between lines."""
+
+    def __init__(self, t_us: int = 0) -> None:
+        self.trace = Trace()
+        self.at_s = 0.0
+        self.t_us = t_us
+
+    def device(self, message: wire.Message) -> None:
+        self.at_s += PERIOD_US * 1e-6
+        self.t_us = (self.t_us + PERIOD_US) & 0xFFFFFFFF
+        self.trace.add(Passed(self.at_s, Place.DEVICE_OUT, wire.pack(message, 0, self.t_us)))
+
+    def command(self, seq: int, u: float = 0.0, answers_us: int | None = None) -> None:
+        cmd = wire.Cmd(1, self.t_us if answers_us is None else answers_us, 50, (u,))
+        for place in (Place.HOST_OUT, Place.DEVICE_IN):
+            self.trace.add(Passed(self.at_s, place, wire.pack(cmd, seq)))
+
+
+@pytest.mark.parametrize("begin_us", [0, 2**32 - 5 * PERIOD_US])  # the second wraps on the way
+def test_time_to_safe_is_counted_from_the_observation_that_was_answered_last(begin_us: int) -> None:
+    script = Script(begin_us)
+    for seq in range(1, 4):
+        script.device(state(DeviceState.ARMED, seq - 1))
+        script.command(seq)
+    answered = script.t_us
+    script.command(99)  # arrives, and is not accepted
+    for _ in range(4):
+        script.device(state(DeviceState.ARMED, 3))
+    script.device(state(DeviceState.SAFE, 3, fault=Fault.SILENCE))
+    script.device(state(DeviceState.SAFE, 3, fault=Fault.SILENCE))
+    safe = measure.safe_after(script.trace, 0.0)
+    assert safe is not None and not safe.restarted
+    assert safe.after_us == 5 * PERIOD_US == (safe.at.frame.t_us - answered) & 0xFFFFFFFF
+    assert measure.safe_after(script.trace, 0.0, lockstep=True).after_us is None  # type: ignore[union-attr]
+    assert measure.safe_after(script.trace, script.at_s + 1.0) is None
+
+
+def test_resetting_is_no_end() -> None:
+    script = Script()
+    script.device(state(DeviceState.ARMED, 1))
+    script.device(state(DeviceState.RESETTING, 1))
+    script.device(state(DeviceState.ARMED, 1))
+    assert measure.safe_after(script.trace, 0.0) is None
+
+
+def test_a_restart_counts_from_its_own_hello() -> None:
+    script = Script(1_000_000_000)
+    script.device(wire.Hello(boot_id=7, role=1))
+    script.device(state(DeviceState.ARMED, 1))
+    fault_s = script.at_s
+    script.t_us = 0  # a clock that has begun again
+    script.device(wire.Hello(boot_id=8, role=1))
+    script.device(state(DeviceState.DISARMED, 0))
+    safe = measure.safe_after(script.trace, fault_s)
+    assert safe is not None and safe.restarted and safe.after_us == PERIOD_US
+
+
+def test_a_command_is_accepted_when_state_says_a_new_one() -> None:
+    script = Script()
+    for seq in (1, 2, 2, 2, 3):
+        script.device(state(DeviceState.ARMED, seq))
+    assert measure.accepted_since(script.trace, 0.025) == pytest.approx(0.05)
+    assert measure.accepted_since(script.trace, 0.055) is None
+
+
+def test_what_nobody_commanded_is_foreign() -> None:
+    script = Script()
+    script.command(1, u=0.5)
+    script.device(state(DeviceState.ARMED, 1, u=0.5))
+    script.device(state(DeviceState.ARMED, 1, u=0.0))  # safe: before the first command of an episode
+    assert measure.foreign(script.trace) == 0
+    script.device(state(DeviceState.ARMED, 1, u=0.75))
+    assert measure.foreign(script.trace) == 1
+
+
+def test_the_first_sign_is_an_event_or_the_end() -> None:
+    script = Script()
+    script.device(state(DeviceState.ARMED, 1))
+    assert measure.first_sign(script.trace, 0.0) is None
+    script.device(wire.Event(wire.EventCode.REFUSED, wire.Status.STALE, 3, 1))
+    script.device(state(DeviceState.SAFE, 1))
+    assert measure.first_sign(script.trace, 0.0) == (pytest.approx(0.02), "device: refused stale")
+    assert measure.first_sign(script.trace, 0.025) == (pytest.approx(0.03), "device: safe")
+
+
+def test_the_timeline_keeps_each_change() -> None:
+    script = Script()
+    for index in range(5000):
+        script.device(state(DeviceState.SAFE if index == 2501 else DeviceState.ARMED, 1))
+    points = measure.timeline(script.trace, 0.0, points=100)
+    assert len(points) < 250
+    assert sum(kind == DeviceState.SAFE for _, kind, _ in points) == 1
+
+
+def test_a_saved_trace_is_lines_of_json(tmp_path: Path) -> None:
+    script = Script()
+    script.trace.note(0.0, "begins: drop")
+    script.command(1, u=0.5)
+    script.device(state(DeviceState.SAFE, 1))
+    script.trace.save(tmp_path / "trace.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines()]
+    assert lines[0]["note"] == "begins: drop"
+    assert [line["place"] for line in lines[1:]] == ["host says", "device hears", "device says"]
+    assert lines[1]["message"] == "Cmd" and lines[1]["u"] == [0.5]

@@ -1,0 +1,175 @@
+"""Suites end to end: a short form of the standard one, what fails a case, and the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from rtu_edge.cli.hil import command
+from rtu_edge.errors import CheckFailed, ConfigError
+from rtu_edge.hil import FaultBridge, SimTarget, Target, faults, make_target
+from rtu_edge.hil.case import Result, run_case
+from rtu_edge.hil.faults import Outcome
+from rtu_edge.hil.run import run_suite
+from rtu_edge.hil.suite import load_suite
+
+# The device goes safe in real time: these run alone.
+pytestmark = pytest.mark.timing
+
+SHORT = {
+    "sim": [
+        "bit flips in virtual time",
+        "a stall, then a burst of old commands",
+        "another data sheet than the rows say",
+    ],
+    "process": [
+        "one command in five is lost",
+        "unplugged, and back",
+        "half a frame, then silence",
+        "the device's clock wraps",
+        "a sensor says nothing but not a number",
+        "the host is killed",
+        "the device hangs for longer than TTL",
+    ],
+    "qemu": ["no command arrives", "the device restarts", "old commands come again"],
+}
+
+
+@contextmanager
+def sim() -> Iterator[Target]:
+    with SimTarget("servo") as target:
+        yield target
+
+
+def run(fault: faults.Fault, logs: Path | None = None) -> Result:
+    return run_case(load_suite(), fault, sim, logs=logs)
+
+
+@pytest.mark.parametrize("target", SHORT)
+def test_the_standard_suite_in_short(target: str) -> None:
+    report = run_suite(load_suite(), [target], only=SHORT[target])
+    assert [result.name for result in report.results if not result.passed] == [], [r.why for r in report.results]
+    assert len(report.results) == len(SHORT[target])
+    for result in report.results:
+        if result.outcome == Outcome.GOES_SAFE.value:
+            assert result.accepted_after == 0
+            assert result.safe_ms is not None and result.safe_ms <= result.safe_limit_ms  # type: ignore[operator]
+
+
+def test_a_false_trip_fails(tmp_path: Path) -> None:
+    result = run(faults.Drop(rate=1.0, name="gone"), tmp_path)
+    assert not result.passed
+    assert "goes safe, expected rides through" in result.why
+    log = [json.loads(line) for line in Path(result.log).read_text().splitlines()]
+    assert {"begins: gone", "ends: gone"} <= {line.get("note") for line in log}
+
+
+def test_a_missed_one_fails() -> None:
+    result = run(faults.Duplicate(rate=0.5, expect=Outcome.GOES_SAFE))
+    assert not result.passed and result.why == ["rides through, expected goes safe"]
+
+
+def test_a_bound_that_is_not_kept_fails() -> None:
+    result = run(
+        faults.Drop(rate=1.0, expect=Outcome.GOES_SAFE, safe_within_ms=50, detect_within_ms=1, reasons=("steps",))
+    )
+    assert not result.passed and result.outcome == Outcome.GOES_SAFE.value
+    said = "; ".join(result.why)
+    assert "allowed 50 ms" in said and "allowed 1 ms" in said and "expected steps" in said
+
+
+def test_a_fault_that_never_acts_fails() -> None:
+    result = run(faults.Flip(rate=0.0))
+    assert result.why == ["the fault never acted"]
+
+
+def test_a_command_accepted_after_the_end_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = FaultBridge.counters
+    count = iter(range(1000))
+
+    def one_more(bridge: FaultBridge, timeout_s: float = 2.0) -> dict[str, int]:
+        return asked(bridge, timeout_s) | {"accepted": next(count)}
+
+    monkeypatch.setattr(FaultBridge, "counters", one_more)
+    result = run(faults.Drop(rate=1.0, expect=Outcome.GOES_SAFE))
+    assert result.why == ["1 commands accepted after the end"]
+
+
+def test_what_nobody_commanded_fails() -> None:
+    class Liar(faults.Actuator, frozen=True, kw_only=True):
+        kind = "liar"
+
+    result = run(Liar(value=3.0))
+    assert not result.passed and "the device applied what nobody had commanded" in result.why[0]
+
+
+def test_what_a_target_cannot_do_is_not_run() -> None:
+    @contextmanager
+    def bare() -> Iterator[Target]:
+        with SimTarget("servo") as target:
+            target.abilities = frozenset()
+            yield target
+
+    result = run_case(load_suite(), faults.Reset(), bare)
+    assert result.skipped == "the target cannot reset" and not result.passed
+    result = run_case(load_suite(), faults.Flip(only=("qemu",)), bare)
+    assert result.skipped == "only for qemu"
+
+
+def test_a_device_that_is_not_simulated_is_not_armed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dataclasses
+
+    from rtu_edge import wire
+
+    asked = FaultBridge.hello
+
+    def real(bridge: FaultBridge, timeout_s: float = 3.0) -> wire.Hello:
+        return dataclasses.replace(asked(bridge, timeout_s), caps=wire.Cap.RESET)
+
+    monkeypatch.setattr(FaultBridge, "hello", real)
+    result = run(faults.Flip())
+    assert result.outcome == "error" and "only with --arm" in result.why[0]
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    runner = CliRunner()
+    listed = runner.invoke(command, ["list"], catch_exceptions=False)
+    assert listed.exit_code == 0 and "no command arrives" in listed.output
+    done = runner.invoke(
+        command,
+        ["run", "--target", "sim", "--only", "duplicate", "--out", str(tmp_path), "--seed", "5"],
+        catch_exceptions=False,
+    )
+    assert done.exit_code == 0 and "1 of 1 as expected" in done.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "report.html", "results.json"]
+    failing = tmp_path / "suite.toml"
+    failing.write_text('[controller]\nbias = [0.0]\n[[fault]]\nkind = "drop"\nrate = 1.0\n')
+    with pytest.raises(CheckFailed, match="1 faults did not come to what was expected"):
+        runner.invoke(command, ["run", str(failing), "--target", "sim", "--out", str(tmp_path)], catch_exceptions=False)
+    assert list((tmp_path / "logs").iterdir())
+
+
+def test_a_port_is_not_armed_without_being_asked_for(tmp_path: Path) -> None:
+    runner = CliRunner()
+    with pytest.raises(ConfigError, match="give --arm"):
+        runner.invoke(command, ["run", "--target", "/dev/ttyACM9"], catch_exceptions=False)
+    with pytest.raises(ConfigError, match="answer on a terminal, or give --yes"):
+        runner.invoke(command, ["run", "--target", "/dev/ttyACM9", "--arm"], catch_exceptions=False)
+    failing = tmp_path / "suite.toml"
+    failing.write_text('[controller]\nbias = [0.0]\n[[fault]]\nkind = "drop"\n')
+    with pytest.raises(ConfigError, match="limits: missing"):
+        runner.invoke(
+            command, ["run", str(failing), "--target", "/dev/ttyACM9", "--arm", "--yes"], catch_exceptions=False
+        )
+
+
+def test_a_target_of_another_name() -> None:
+    from rtu_edge.errors import DeviceError
+
+    with pytest.raises(DeviceError, match="must be one of sim, process, qemu, or the path"):
+        make_target("simm")
