@@ -65,7 +65,7 @@ __attribute__((flatten)) void device_step(const rtu::cells::Rtu<float>& cell, fl
     add<float, 1>(1, a, z + S, w + S);
     float nu, theta, g, phi, gam, dgam;
     const Coefficients<float> c = {&nu, &theta, &g, &phi, &gam, &dgam};
-    coefficients_of<float, 1>(1, w, w + S, 1.0F, c);
+    coefficients_of<float, 1, false>(1, w, w + S, 1.0F, c);
     of.g = g;
     of.phi = phi;
     of.gam = gam;

@@ -75,7 +75,7 @@ constexpr rtu::kernels::Kernels<float> device_table() {
   rtu::kernels::Kernels<float> table{};
   table.name = "device";
   table.lanes = 1;
-  table.coefficients = coefficients_of<float, 1>;
+  table.coefficients = coefficients_of<float, 1, false>;
   table.forward = DeviceBlock<E>::forward;
   table.apply = DeviceBlock<E>::apply;
   table.state = device_state<F>;

@@ -229,7 +229,7 @@ RTU_INLINE void activate(Activation f, Vec<T, V> z, Vec<T, V>& y, Vec<T, V>& slo
     y = z > zero ? z : zero;
     slope = z > zero ? one : zero;
   } else if (f == Activation::tanh) {
-    y = tanh<T, V>(z);
+    y = tanh<L>(z);
     slope = one - y * y;
   } else {
     y = z;

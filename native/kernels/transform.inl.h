@@ -3,6 +3,9 @@
 // In float the coefficients must be the double results rounded once: a slow pole at r = 0.9999 multiplies the rounding of g and phi
 // by its memory of 10 000 steps. So the functions return a pair (hi, lo) with hi + lo good to about 2^-27, made from floats alone:
 // only leading terms need the care. In double hi alone is good to 2 units in the last place, and lo is kept all the same.
+//
+// L: Lanes, or Twin for two vectors at once. A fused operation stands only where its product is exact, so that a machine without it gives
+// the same bits.
 #pragma once
 
 #include "native/kernels/kernels.h"
@@ -10,234 +13,230 @@
 
 namespace {
 
-template <class T, int V>
+template <class L>
 struct Pair {
-  Vec<T, V> hi, lo;
+  typename L::F hi, lo;
 };
 
-template <class T, int V>
-RTU_INLINE Pair<T, V> fast_two_sum(Vec<T, V> a, Vec<T, V> b) {  // |a| >= |b|, or a = 0
-  const Vec<T, V> s = a + b;
+template <class L>
+RTU_INLINE Pair<L> fast_two_sum(typename L::F a, typename L::F b) {  // |a| >= |b|, or a = 0
+  const typename L::F s = a + b;
   return {s, b - (s - a)};
 }
 
 // a b = hi + lo exactly: by one fused operation, or by Dekker's product (1971) with the halves masked out; the same bits.
-template <class T, int V>
-RTU_INLINE Pair<T, V> two_product(Vec<T, V> a, Vec<T, V> b) {
-  typedef Lanes<T, V> L;
-  const auto mask = ~((static_cast<typename IntOf<T>::type>(1) << ((IntOf<T>::mantissa + 1) / 2)) - 1);
-  const Vec<T, V> p = L::rounded(a * b);
-  if constexpr (L::has_fma) return {p, L::fma(a, b, -p)};
-  const Vec<T, V> ah = L::from_bits(L::bits(a) & mask), al = a - ah;
-  const Vec<T, V> bh = L::from_bits(L::bits(b) & mask), bl = b - bh;
-  return {p, ((ah * bh - p) + ah * bl + al * bh) + al * bl};
-}
-
-template <class T, int V>
-RTU_INLINE Vec<T, V> power_of_two(IVec<T, V> n) {  // 2^n for a normal result; of n the lowest bits count
-  typedef typename IntOf<T>::unsigned_type U;
-  if constexpr (V == 1)
-    return Lanes<T, V>::from_bits(
-        static_cast<IVec<T, V>>((static_cast<U>(n) + static_cast<U>(IntOf<T>::bias)) << IntOf<T>::mantissa));
-  else
-    return Lanes<T, V>::from_bits((n + IntOf<T>::bias) << IntOf<T>::mantissa);
-}
-
-template <class T>
-constexpr T ln2_hi() {
-  return sizeof(T) == 4 ? T(0.693359375) : T(6.93147180369123816490e-01);
-}
-template <class T>
-constexpr T ln2_lo() {
-  return sizeof(T) == 4 ? T(-2.12194440054690583e-4) : T(1.90821492927058770002e-10);
-}
-
-// exp(r) - 1 as a pair for r = rh + rl, |r| <= 0.35, by the series; float stops at r^8 / 8! (rest 2e-10), double at r^13 / 13!.
-template <class T, int V>
-RTU_INLINE Pair<T, V> expm1_reduced(Vec<T, V> rh, Vec<T, V> rl) {
-  typedef Lanes<T, V> L;
-  typedef Vec<T, V> F;
-  F q;
-  if constexpr (sizeof(T) == 4) {
-    q = L::all(T(1.0 / 40320));
-    q = q * rh + T(1.0 / 5040);
-    q = q * rh + T(1.0 / 720);
-    q = q * rh + T(1.0 / 120);
+template <class L>
+RTU_INLINE Pair<L> two_product(typename L::F a, typename L::F b) {
+  typedef typename L::Scalar T;
+  typedef typename L::F F;
+  const F p = L::rounded(a * b);
+  if constexpr (L::has_fma) {
+    return {p, L::fma(a, b, -p)};
   } else {
-    q = L::all(T(1.0 / 6227020800.0));
-    q = q * rh + T(1.0 / 479001600.0);
-    q = q * rh + T(1.0 / 39916800.0);
-    q = q * rh + T(1.0 / 3628800.0);
-    q = q * rh + T(1.0 / 362880.0);
-    q = q * rh + T(1.0 / 40320.0);
-    q = q * rh + T(1.0 / 5040.0);
-    q = q * rh + T(1.0 / 720.0);
-    q = q * rh + T(1.0 / 120.0);
+    const auto mask = ~((static_cast<typename IntOf<T>::type>(1) << ((IntOf<T>::mantissa + 1) / 2)) - 1);
+    const F ah = L::from_bits(L::bits(a) & mask), al = a - ah;
+    const F bh = L::from_bits(L::bits(b) & mask), bl = b - bh;
+    return {p, ((ah * bh - p) + ah * bl + al * bh) + al * bl};
   }
-  q = q * rh + T(1.0 / 24);
-  q = q * rh + T(1.0 / 6);
-  q = q * rh + T(0.5);
-  const Pair<T, V> square = two_product<T, V>(rh, rh);
-  return fast_two_sum<T, V>(rh, rl + rl * rh + (square.hi * q + square.lo * T(0.5)));
 }
 
-template <class T, int V>
-struct Reduced {
-  Vec<T, V> hi, lo;
-  IVec<T, V> n;
+// x - n c where n c has no more digits than a number holds.
+template <class L>
+RTU_INLINE typename L::F minus_exact(typename L::F x, typename L::F n, typename L::Scalar c) {
+  if constexpr (L::has_fma)
+    return L::fma(n, L::all(-c), x);
+  else
+    return x - L::rounded(n * c);
+}
+
+template <class L>
+RTU_INLINE typename L::F power_of_two(typename L::I n) {  // 2^n for a normal result; of n the lowest bits count
+  typedef typename L::Scalar T;
+  if constexpr (L::width == 1) {
+    typedef typename IntOf<T>::unsigned_type U;
+    return L::from_bits(
+        static_cast<typename L::I>((static_cast<U>(n) + static_cast<U>(IntOf<T>::bias)) << IntOf<T>::mantissa));
+  } else {
+    return L::from_bits((n + IntOf<T>::bias) << IntOf<T>::mantissa);
+  }
+}
+
+// exp(x) for x = n ln2 + r: 2^n (1 + e), e = exp(r) - 1. main + rest is e, where main has its leading digits and rest is
+// below 0.07; one + left is 1 + e, with `one` the rounded sum.
+template <class L>
+struct Exponential {
+  typename L::F scale, main, rest, one, left;
 };
 
-template <class T, int V>
-RTU_INLINE Reduced<T, V> reduce_ln2(Vec<T, V> x) {
-  typedef Lanes<T, V> L;
-  typedef Vec<T, V> F;
-  const F limit = L::all(sizeof(T) == 4 ? T(87) : T(708));
-  bool outside = true;
-  if constexpr (V == 1) outside = !(L::abs(x) <= limit);  // one lane: one comparison where nothing is to be done
-  if (outside) x = L::min(L::max(x, -limit), limit);
+// x + low, |x| <= 87 (708 in double), |low| far below.
+template <class L>
+RTU_INLINE Exponential<L> exponential(typename L::F x, typename L::F low) {
+  typedef typename L::Scalar T;
+  typedef typename L::F F;
+  constexpr bool single = sizeof(T) == 4;
+  // ln2 in two parts: n times the first is exact
+  constexpr T ln2_hi = single ? T(0.693145751953125) : T(6.93147180369123816490e-01);
+  constexpr T ln2_lo = single ? T(1.42860677e-6) : T(1.90821492927058770002e-10);
   const F shifted = L::rounded(x * T(1.44269504088896340736) + IntOf<T>::rounder);
-  const F turns = shifted - IntOf<T>::rounder;
-  const F head = x - L::rounded(turns * ln2_hi<T>());  // exact: ln2_hi has few bits
-  const F low = L::rounded(turns * ln2_lo<T>());
-  const F hi = head - low;
-  const F lo = (head - hi) - low;
-  // In float the rounding of turns * ln2_lo is 2^-24 of 2e-4 a turn: below 1e-9 for |x| <= 87.
+  const F n = shifted - IntOf<T>::rounder;
+  const F r = minus_exact<L>(x, n, ln2_hi);  // exact
+  const F rl = low - L::rounded(n * ln2_lo);
+  const F square = r * r, half = square * T(0.5), cube = square * r;
+  F q;                     // (exp(r) - 1 - r - r^2/2) / r^3
+  if constexpr (single) {  // minimax: 1e-10 of exp(r)
+    q = (r * T(0.041666456) + T(0.16666667)) +
+        square * ((r * T(0.0013935644) + T(0.008333274)) + square * T(0.00019913568));
+  } else {
+    q = L::all(T(1.0 / 6227020800.0));
+    q = q * r + T(1.0 / 479001600.0);
+    q = q * r + T(1.0 / 39916800.0);
+    q = q * r + T(1.0 / 3628800.0);
+    q = q * r + T(1.0 / 362880.0);
+    q = q * r + T(1.0 / 40320.0);
+    q = q * r + T(1.0 / 5040.0);
+    q = q * r + T(1.0 / 720.0);
+    q = q * r + T(1.0 / 120.0);
+    q = q * r + T(1.0 / 24);
+    q = q * r + T(1.0 / 6);
+  }
+  const Pair<L> head = fast_two_sum<L>(L::all(T(1)), r);
+  const F most = half + cube * q;
+  const F rest = most + rl * (head.hi + most);  // exp(r + rl) = exp(r) (1 + rl): rl^2 is below 2^-25 of it
+  const Pair<L> sum = fast_two_sum<L>(head.hi, head.lo + rest);
   // The lowest bits of a number that the rounder was added to are those of its integer: all that a power of two takes.
-  return {hi, lo, L::bits(shifted)};
+  return {power_of_two<L>(L::bits(shifted)), r, rest, sum.hi, sum.lo};
 }
 
-// exp(x) as a pair, |x| clamped to 87 (708 in double): beyond that nothing that a unit may hold is left.
-template <class T, int V>
-RTU_INLINE Pair<T, V> exp_pair(Vec<T, V> x) {
-  typedef Lanes<T, V> L;
-  const Reduced<T, V> r = reduce_ln2<T, V>(x);
-  const Pair<T, V> e = expm1_reduced<T, V>(r.hi, r.lo);
-  const Pair<T, V> one = fast_two_sum<T, V>(L::all(T(1)), e.hi);
-  const Vec<T, V> scale = power_of_two<T, V>(r.n);
-  return {scale * one.hi, scale * (one.lo + e.lo)};
+// x held within what exponential() takes: beyond that nothing that a unit may hold is left.
+template <class L>
+RTU_INLINE typename L::F held(typename L::F x) {
+  typedef typename L::Scalar T;
+  const typename L::F limit = L::all(sizeof(T) == 4 ? T(87) : T(708));
+  bool outside = true;
+  if constexpr (L::width == 1) outside = !(L::abs(x) <= limit);  // one lane: one comparison where nothing is to be done
+  if (outside) x = L::min(L::max(x, -limit), limit);
+  return x;
+}
+
+// exp(x) k as a pair; k = 1 changes no bit.
+template <class L>
+RTU_INLINE Pair<L> exp_pair(typename L::F x, typename L::Scalar k) {
+  const Exponential<L> e = exponential<L>(held<L>(x), L::all(typename L::Scalar(0)));
+  const typename L::F scale = e.scale * k;
+  return {scale * e.one, scale * e.left};
 }
 
 // exp(x) - 1, relative error of a few 2^-24 also near 0.
-template <class T, int V>
-RTU_INLINE Vec<T, V> expm1(Vec<T, V> x) {
-  const Reduced<T, V> r = reduce_ln2<T, V>(x);
-  const Pair<T, V> e = expm1_reduced<T, V>(r.hi, r.lo);
-  const Vec<T, V> scale = power_of_two<T, V>(r.n);
-  return (scale - T(1)) + scale * e.hi + scale * e.lo;
+template <class L>
+RTU_INLINE typename L::F expm1_of(const Exponential<L>& e) {
+  return (e.scale - typename L::Scalar(1)) + e.scale * (e.main + e.rest);
 }
 
-template <class T, int V>
-RTU_INLINE Vec<T, V> tanh(Vec<T, V> x) {
-  typedef Lanes<T, V> L;
-  const Vec<T, V> e = expm1<T, V>(L::min(L::abs(x) + L::abs(x), L::all(T(40))));
-  const Vec<T, V> t = e / (e + T(2));
+template <class L>
+RTU_INLINE typename L::F tanh(typename L::F x) {
+  typedef typename L::Scalar T;
+  typedef typename L::F F;
+  const F twice = L::min(L::abs(x) + L::abs(x), L::all(T(40)));
+  const F e = expm1_of<L>(exponential<L>(twice, L::all(T(0))));
+  const F t = e / (e + T(2));
   return x < T(0) ? -t : t;
 }
 
-template <class T, int V>
+template <class L>
 struct SinCos {
-  Pair<T, V> sine, cosine;
+  Pair<L> sine, cosine;
+  typename L::I sine_sign, cosine_sign;  // to be joined to the results' bits by exclusive or
 };
 
 // sin and cos of x = hi + lo, 0 <= x < 2000.
-template <class T, int V>
-RTU_INLINE SinCos<T, V> sin_cos(Pair<T, V> x) {
-  typedef Lanes<T, V> L;
-  typedef Vec<T, V> F;
-  typedef IVec<T, V> I;
-  const F shifted = L::rounded(x.hi * T(0.63661977236758134308) + IntOf<T>::rounder);
-  const F turns = shifted - IntOf<T>::rounder;
-  // pi / 2 in three parts; turns times the first is exact
+template <class L>
+RTU_INLINE SinCos<L> sin_cos(const Pair<L>& x) {
+  typedef typename L::Scalar T;
+  typedef typename L::F F;
+  typedef typename L::I I;
   constexpr bool single = sizeof(T) == 4;
-  const T p1 = single ? T(1.5703125) : T(1.57079632673412561417e+00);
-  const T p2 = single ? T(4.837512969970703125e-4) : T(6.07710050630396597660e-11);
-  const T p3 = single ? T(7.54978995489188216e-8) : T(2.02226624879595063154e-21);
-  const F a = x.hi - L::rounded(turns * p1);
-  const F b = L::rounded(turns * p2);
-  const F s = a - b;
-  const F bb = a - s;  // two-sum of a and -b: the order of their sizes is not known
-  const F lost = (a - (s + bb)) + (bb - b);
-  const F tail = (lost - turns * p3) + x.lo;
-  const Pair<T, V> r = {s + tail, tail - ((s + tail) - s)};
-  const Pair<T, V> w = two_product<T, V>(r.hi, r.hi);
-  F sq, cq;
-  if constexpr (single) {
-    sq = L::all(T(1.0 / 362880));
-    cq = L::all(T(-1.0 / 3628800));
-    cq = cq * w.hi + T(1.0 / 40320);
+  // pi / 2 in two parts: n times the first is exact
+  constexpr T p1 = single ? T(1.57080078125) : T(1.57079632673412561417e+00);
+  constexpr T p2 = single ? T(-4.4544551033807687e-6) : T(6.07710050650619224932e-11);
+  const F shifted = L::rounded(x.hi * T(0.63661977236758134308) + IntOf<T>::rounder);
+  const F n = shifted - IntOf<T>::rounder;
+  const F a = minus_exact<L>(x.hi, n, p1);
+  const Pair<L> r = fast_two_sum<L>(a, x.lo - L::rounded(n * p2));
+  const Pair<L> w = two_product<L>(r.hi, r.hi);
+  const F w2 = w.hi * w.hi;
+  F s, c;                  // (sin(r) / r - 1) / w, (cos(r) - 1 + w/2) / w^2
+  if constexpr (single) {  // minimax: 2e-9, 1e-10
+    s = (w.hi * T(0.0083319759) - T(0.16666651)) - w2 * T(0.00019495275);
+    c = (T(0.041666646) - w.hi * T(0.0013887364)) + w2 * T(2.4438072e-05);
   } else {
-    sq = L::all(T(1.0 / 355687428096000.0));
-    sq = sq * w.hi - T(1.0 / 1307674368000.0);
-    sq = sq * w.hi + T(1.0 / 6227020800.0);
-    sq = sq * w.hi - T(1.0 / 39916800.0);
-    sq = sq * w.hi + T(1.0 / 362880.0);
-    cq = L::all(T(1.0 / 20922789888000.0));
-    cq = cq * w.hi - T(1.0 / 87178291200.0);
-    cq = cq * w.hi + T(1.0 / 479001600.0);
-    cq = cq * w.hi - T(1.0 / 3628800.0);
-    cq = cq * w.hi + T(1.0 / 40320.0);
+    s = L::all(T(1.0 / 355687428096000.0));
+    s = s * w.hi - T(1.0 / 1307674368000.0);
+    s = s * w.hi + T(1.0 / 6227020800.0);
+    s = s * w.hi - T(1.0 / 39916800.0);
+    s = s * w.hi + T(1.0 / 362880.0);
+    s = s * w.hi - T(1.0 / 5040);
+    s = s * w.hi + T(1.0 / 120);
+    s = s * w.hi - T(1.0 / 6);
+    c = L::all(T(1.0 / 20922789888000.0));
+    c = c * w.hi - T(1.0 / 87178291200.0);
+    c = c * w.hi + T(1.0 / 479001600.0);
+    c = c * w.hi - T(1.0 / 3628800.0);
+    c = c * w.hi + T(1.0 / 40320.0);
+    c = c * w.hi - T(1.0 / 720);
+    c = c * w.hi + T(1.0 / 24);
   }
-  sq = sq * w.hi - T(1.0 / 5040);
-  sq = sq * w.hi + T(1.0 / 120);
-  sq = sq * w.hi - T(1.0 / 6);
-  cq = cq * w.hi - T(1.0 / 720);
-  cq = cq * w.hi + T(1.0 / 24);
-  const Pair<T, V> sine = fast_two_sum<T, V>(r.hi, r.lo + r.hi * w.hi * sq);
+  const Pair<L> sine = fast_two_sum<L>(r.hi, r.lo + (r.hi * w.hi) * s);
   const F half = w.hi * T(0.5);  // exact
-  const Pair<T, V> head = fast_two_sum<T, V>(L::all(T(1)), -half);
-  const Pair<T, V> cosine = fast_two_sum<T, V>(head.hi, head.lo + (w.hi * w.hi * cq - (w.lo * T(0.5) + r.hi * r.lo)));
+  const Pair<L> head = fast_two_sum<L>(L::all(T(1)), -half);
+  const Pair<L> cosine = {head.hi, head.lo + (w2 * c - (w.lo * T(0.5) + r.hi * r.lo))};
   const I q = L::bits(shifted);  // its two lowest bits are those of the quadrant
-  const I swap = (q & 1) != 0, sine_negative = (q & 2) != 0, cosine_negative = ((q + 1) & 2) != 0;
-  const F s_hi = swap ? cosine.hi : sine.hi, s_lo = swap ? cosine.lo : sine.lo;
-  const F c_hi = swap ? sine.hi : cosine.hi, c_lo = swap ? sine.lo : cosine.lo;
-  return {{sine_negative ? -s_hi : s_hi, sine_negative ? -s_lo : s_lo},
-          {cosine_negative ? -c_hi : c_hi, cosine_negative ? -c_lo : c_lo}};
+  const I swap = (q & 1) != 0;
+  constexpr int to_sign = sizeof(T) * 8 - 2;
+  SinCos<L> out;
+  out.sine = {L::select(swap, cosine.hi, sine.hi), L::select(swap, cosine.lo, sine.lo)};
+  out.cosine = {L::select(swap, sine.hi, cosine.hi), L::select(swap, sine.lo, cosine.lo)};
+  out.sine_sign = (q & 2) << to_sign;
+  out.cosine_sign = ((q + 1) & 2) << to_sign;
+  return out;
 }
 
-// exp(-nu) as a pair, and 1 - exp(-2 nu) without cancellation, for nu = hi + lo >= 0.
-template <class T, int V>
-struct Decay {
-  Pair<T, V> r;
-  Vec<T, V> left;
-};
-
-template <class T, int V>
-RTU_INLINE Decay<T, V> decay_of(Pair<T, V> nu) {
-  typedef Lanes<T, V> L;
-  const Reduced<T, V> y = reduce_ln2<T, V>(-nu.hi);
-  const Pair<T, V> e = expm1_reduced<T, V>(y.hi, y.lo - nu.lo);  // nu.lo is far below |y|
-  const Pair<T, V> one = fast_two_sum<T, V>(L::all(T(1)), e.hi);
-  const Vec<T, V> scale = power_of_two<T, V>(y.n);
-  const Pair<T, V> r = {scale * one.hi, scale * (one.lo + e.lo)};
-  const Vec<T, V> less = (scale - T(1)) + scale * e.hi + scale * e.lo;  // r - 1: scale is 1 where that is small
-  return {r, -less * (T(2) + less)};
+// r times a sine or cosine, rounded once.
+template <class L>
+RTU_INLINE typename L::F turned(const Pair<L>& r, const Pair<L>& x, typename L::I sign) {
+  const Pair<L> p = two_product<L>(r.hi, x.hi);
+  const typename L::F product = p.hi + (p.lo + (r.hi * x.lo + r.lo * x.hi));
+  return L::from_bits(L::bits(product) ^ sign);
 }
 
-template <class T, int V>
+template <class L, class T>
+RTU_INLINE void coefficients_at(const T* nu_log, const T* theta_log, T k, const rtu::kernels::Coefficients<T>& out,
+                                int32_t i) {
+  typedef typename L::F F;
+  const Pair<L> nu = exp_pair<L>(L::load(nu_log + i), k);
+  const Pair<L> theta = exp_pair<L>(L::load(theta_log + i), k);
+  const Exponential<L> e = exponential<L>(held<L>(-nu.hi), -nu.lo);
+  const Pair<L> r = {e.scale * e.one, e.scale * e.left};
+  const F less = expm1_of<L>(e);         // r - 1 without cancellation
+  const F rest = -less * (T(2) + less);  // 1 - r^2
+  const SinCos<L> turn = sin_cos<L>(theta);
+  const F root = L::sqrt(rest);
+  L::store(out.nu + i, nu.hi);
+  L::store(out.theta + i, theta.hi);
+  L::store(out.g + i, turned<L>(r, turn.cosine, turn.cosine_sign));
+  L::store(out.phi + i, turned<L>(r, turn.sine, turn.sine_sign));
+  L::store(out.gam + i, root + T(1e-8));
+  L::store(out.dgam + i, nu.hi * (T(1) - rest) / root);
+}
+
+// Two vectors at a time where Two is set, the rest one by one.
+template <class T, int V, bool Two>
 void coefficients_of(int32_t poles, const T* nu_log, const T* theta_log, T k,
                      const rtu::kernels::Coefficients<T>& out) {
   typedef Lanes<T, V> L;
-  typedef Vec<T, V> F;
-  for (int32_t i = 0; i < poles; i += V) {
-    const Pair<T, V> nu1 = exp_pair<T, V>(L::load(nu_log + i));
-    const Pair<T, V> theta1 = exp_pair<T, V>(L::load(theta_log + i));
-    const Pair<T, V> nu = {nu1.hi * k, nu1.lo * k};  // k = 1 changes no bit
-    const Pair<T, V> theta = {theta1.hi * k, theta1.lo * k};
-    const Decay<T, V> decay = decay_of<T, V>(nu);
-    const Pair<T, V> r = decay.r;
-    const SinCos<T, V> turn = sin_cos<T, V>(theta);
-    const Pair<T, V> c = two_product<T, V>(r.hi, turn.cosine.hi);
-    const Pair<T, V> s = two_product<T, V>(r.hi, turn.sine.hi);
-    const F g = c.hi + (c.lo + (r.hi * turn.cosine.lo + r.lo * turn.cosine.hi));
-    const F phi = s.hi + (s.lo + (r.hi * turn.sine.lo + r.lo * turn.sine.hi));
-    const F root = L::sqrt(decay.left);
-    L::store(out.nu + i, nu.hi);
-    L::store(out.theta + i, theta.hi);
-    L::store(out.g + i, g);
-    L::store(out.phi + i, phi);
-    L::store(out.gam + i, root + T(1e-8));
-    L::store(out.dgam + i, nu.hi * (T(1) - decay.left) / root);
-  }
+  int32_t i = 0;
+  if constexpr (Two)
+    for (; i + 2 * V <= poles; i += 2 * V) coefficients_at<Twin<L>>(nu_log, theta_log, k, out, i);
+  for (; i < poles; i += V) coefficients_at<L>(nu_log, theta_log, k, out, i);
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ using IVec = Vec<typename IntOf<T>::type, V>;
 
 template <class T, int V>
 struct Lanes {
+  typedef T Scalar;
   typedef Vec<T, V> F;
   typedef IVec<T, V> I;
   static constexpr int width = V;
@@ -89,7 +90,8 @@ struct Lanes {
       return y;
     }
   }
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  static RTU_INLINE F select(I mask, F a, F b) { return mask ? a : b; }
+#if defined(__FMA__) || defined(__AVX512F__) || defined(__ARM_FEATURE_FMA)
   static constexpr bool has_fma = sizeof(T) == 4;
 #else
   static constexpr bool has_fma = false;
@@ -125,6 +127,51 @@ struct Lanes {
 #endif
     return x;
   }
+};
+
+// Two vectors that go through the same operations side by side: a chain of operations that wait for each other leaves
+// room for a second one. The same bits as one after the other.
+template <class L>
+struct Twin {
+  typedef typename L::Scalar Scalar, T;
+  struct I {
+    typename L::I a, b;
+    friend RTU_INLINE I operator&(I x, int32_t y) { return {x.a & y, x.b & y}; }
+    friend RTU_INLINE I operator+(I x, int32_t y) { return {x.a + y, x.b + y}; }
+    friend RTU_INLINE I operator<<(I x, int32_t y) { return {x.a << y, x.b << y}; }
+    friend RTU_INLINE I operator^(I x, I y) { return {x.a ^ y.a, x.b ^ y.b}; }
+    friend RTU_INLINE I operator!=(I x, int32_t y) { return {x.a != y, x.b != y}; }
+  };
+  struct F {
+    typename L::F a, b;
+    friend RTU_INLINE F operator+(F x, F y) { return {x.a + y.a, x.b + y.b}; }
+    friend RTU_INLINE F operator-(F x, F y) { return {x.a - y.a, x.b - y.b}; }
+    friend RTU_INLINE F operator*(F x, F y) { return {x.a * y.a, x.b * y.b}; }
+    friend RTU_INLINE F operator/(F x, F y) { return {x.a / y.a, x.b / y.b}; }
+    friend RTU_INLINE F operator+(F x, T y) { return {x.a + y, x.b + y}; }
+    friend RTU_INLINE F operator-(F x, T y) { return {x.a - y, x.b - y}; }
+    friend RTU_INLINE F operator*(F x, T y) { return {x.a * y, x.b * y}; }
+    friend RTU_INLINE F operator+(T x, F y) { return {x + y.a, x + y.b}; }
+    friend RTU_INLINE F operator-(T x, F y) { return {x - y.a, x - y.b}; }
+    friend RTU_INLINE F operator-(F x) { return {-x.a, -x.b}; }
+  };
+  static constexpr int width = 2 * L::width;
+  static constexpr bool has_fma = L::has_fma;
+
+  static RTU_INLINE F all(T x) { return {L::all(x), L::all(x)}; }
+  static RTU_INLINE F load(const T* p) { return {L::load(p), L::load(p + L::width)}; }
+  static RTU_INLINE void store(T* p, F x) {
+    L::store(p, x.a);
+    L::store(p + L::width, x.b);
+  }
+  static RTU_INLINE I bits(F x) { return {L::bits(x.a), L::bits(x.b)}; }
+  static RTU_INLINE F from_bits(I i) { return {L::from_bits(i.a), L::from_bits(i.b)}; }
+  static RTU_INLINE F max(F x, F y) { return {L::max(x.a, y.a), L::max(x.b, y.b)}; }
+  static RTU_INLINE F min(F x, F y) { return {L::min(x.a, y.a), L::min(x.b, y.b)}; }
+  static RTU_INLINE F sqrt(F x) { return {L::sqrt(x.a), L::sqrt(x.b)}; }
+  static RTU_INLINE F fma(F x, F y, F z) { return {L::fma(x.a, y.a, z.a), L::fma(x.b, y.b, z.b)}; }
+  static RTU_INLINE F rounded(F x) { return {L::rounded(x.a), L::rounded(x.b)}; }
+  static RTU_INLINE F select(I mask, F x, F y) { return {L::select(mask.a, x.a, y.a), L::select(mask.b, x.b, y.b)}; }
 };
 
 }  // namespace
