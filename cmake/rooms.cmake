@@ -73,11 +73,10 @@ function(rtu_kernel_flags target)
   endforeach()
 endfunction()
 
-# rtu_install(<target> <folder>): into the wheel; an editable install also wants programs beside the sources.
+# rtu_install(<target> <folder>): into the wheel; an editable install also wants what no Python imports beside the sources.
 function(rtu_install target folder)
   install(TARGETS ${target} DESTINATION ${folder} COMPONENT python)
-  get_target_property(type ${target} TYPE)
-  if(type STREQUAL "EXECUTABLE" AND SKBUILD_STATE STREQUAL "editable")
+  if(NOT folder STREQUAL "rtu_edge" AND SKBUILD_STATE STREQUAL "editable")
     install(PROGRAMS $<TARGET_FILE:${target}> DESTINATION ${PROJECT_SOURCE_DIR}/${folder} COMPONENT python)
   endif()
 endfunction()

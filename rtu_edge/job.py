@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rtu_edge.saving import Saver
 
 __all__ = [
+    "KEEP",
     "Connection",
     "Outcome",
     "Watch",
@@ -43,7 +44,7 @@ Array = npt.NDArray[Any]
 Watch = Callable[[runtime.LoopStatus, Array, Array], None]
 
 # Step records kept in memory: at 50 Hz about five hours; older ones are dropped and counted.
-_KEEP = 1_000_000
+KEEP = 1_000_000
 
 _SAFETY_REASONS = frozenset(
     {
@@ -198,8 +199,9 @@ def run_loop(
     watch: Watch | None = None,
     poll_s: float = 0.1,
     saver: Saver | None = None,
+    keep: int = KEEP,
 ) -> Outcome:
-    """Run one session from ARM to DISARM and keep what it recorded; `saver` saves it meanwhile.
+    """Run one session from ARM to DISARM; `saver` saves it meanwhile. Of its step records the last `keep` are kept.
 
     Raises:
         ConfigError: loop, policy and device do not fit.
@@ -213,19 +215,19 @@ def run_loop(
     episodes: list[Array] = []
     count = 0
 
-    def keep(status: runtime.LoopStatus, new: Array) -> None:
+    def take(status: runtime.LoopStatus, new: Array) -> None:
         nonlocal count
         finished = loop.drain_episodes()
         kept.append(new)
         episodes.append(finished)
         count += len(new)
-        while count - len(kept[0]) > _KEEP:
+        while count - len(kept[0]) > keep:
             count -= len(kept.pop(0))
         if watch is not None:
             watch(status, new, finished)
 
     with loop, nullcontext() if saver is None else saver.during(loop):
-        result = loop.run(keep, poll_s)
+        result = loop.run(take, poll_s)
     return Outcome(loop.session, result, loop.progress(), np.concatenate(kept), np.concatenate(episodes))
 
 

@@ -318,33 +318,23 @@ def test_the_learners_thread_does_not_allocate() -> None:
     """100 000 steps of the whole learner: no call of the allocator on the loop's thread; a planted one is seen."""
     run_guarded("""
 import rtu_edge as rtu
-from alloc_guard import calls, last, threads
 from rtu_edge import runtime
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.ports import open_port
 
-def steps_counted(link, config, until):
+def run(link, **config):
     agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0, r_min=0.5, max_phase=0.6)
-    with runtime.Loop(link, agent.core.policy(), config) as loop:
-        loop.start()
-        while loop.status().steps < 2:
-            loop.wait(0.0001)
-        thread = next(tid for tid, name in threads().items() if name == "rtu-loop")
-        before, since = calls(thread), loop.status().steps
-        while loop.status().steps < until:
-            assert not loop.wait(0.005), loop.result()
-            loop.drain()
-        counted = calls(thread) - before
-        said = last(thread)
-        loop.request_stop()
-    return counted, since, said
+    return runtime.Loop(link, agent.core.policy(), runtime.LoopConfig(handle_signals=False, **config)).run()
 
 with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port) as link:
     link.handshake()
-    counted, since, said = steps_counted(link, runtime.LoopConfig(handle_signals=False), 100_000)
-    assert counted == 0, (counted, said)
-    assert since < 1000, since
-    planted = runtime.LoopConfig(reward=runtime.Reward("callable", function=lambda x, u: 1.0), handle_signals=False)
-    counted, _, said = steps_counted(link, planted, 200)
-    assert counted > 0
+    assert run(link, steps=99).heap_calls is None
+    result = run(link, steps=100_000)
+    assert result.heap_calls == 0 and result.page_faults < 10, result
+    planted = runtime.Reward("callable", function=lambda x, u: 1.0)
+    assert run(link, steps=300, reward=planted).heap_calls > 0
 """)
+
+
+def test_nobody_counts_heap_calls_without_the_guard(link: Link) -> None:
+    assert Loop(link, controller(), LoopConfig(steps=200)).run().heap_calls is None

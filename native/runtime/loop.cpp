@@ -4,10 +4,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <limits>
 
+#include "native/runtime/alloc_guard.h"
 #include "native/runtime/denormals.h"
 #include "native/runtime/signals.h"
 
@@ -25,6 +27,11 @@ constexpr char kHalfOpen[] = "half-open link: STATE arrives, commands do not";
 
 int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 int64_t later(int64_t a, int64_t b) noexcept { return a > b ? a : b; }
+
+int64_t page_faults() noexcept {
+  rusage usage{};
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_minflt + usage.ru_majflt : 0;
+}
 
 }  // namespace
 
@@ -127,6 +134,7 @@ void Loop::run() noexcept {
       stop(StopReason::kLinkLost, "the link is in use by another thread");
     } else {
       if (open()) drive();
+      end_counting();
       result_.duration_ns = clock_.now() - begun_ns_;
       close();
     }
@@ -446,6 +454,18 @@ void Loop::look_at_link() noexcept {
     link_.encode(&frame, link_.now_us(), &encoded);
     if (!link_.transmit(encoded, now + period_ns_ / 4)) break;
   }
+}
+
+// What a thread that is to be on time must not do: counted from when it is warm.
+void Loop::begin_counting() noexcept {
+  if (alloc_guard_calls != nullptr) heap_calls_ = alloc_guard_calls(0);
+  page_faults_ = page_faults();
+}
+
+void Loop::end_counting() noexcept {
+  if (counters_.steps.get() < kWarmSteps) return;
+  if (alloc_guard_calls != nullptr) result_.heap_calls = alloc_guard_calls(0) - heap_calls_;
+  result_.page_faults = page_faults() - page_faults_;
 }
 
 // For those who may not look at the loop itself, which may be gone before they are.

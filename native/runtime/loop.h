@@ -72,7 +72,12 @@ struct LoopResult {
   uint64_t sent_hash = 0;
   uint64_t received_hash = 0;
   RealtimeReport privileges;
+  // Of the loop's thread from step kWarmSteps to the last one; -1: not counted (alloc_guard.h), or too few steps.
+  int64_t heap_calls = -1;
+  int64_t page_faults = -1;
 };
+
+constexpr uint64_t kWarmSteps = 100;
 
 // Seed of the plant for an episode: both arguments through a mixer (splitmix64), so that neighbours are unrelated.
 uint32_t episode_seed(uint64_t base, uint64_t episode) noexcept;
@@ -139,6 +144,8 @@ class Loop {
   void ask_reset() noexcept;
   void look_at_link() noexcept;
   void publish(int64_t now_ns) noexcept;
+  void begin_counting() noexcept;
+  void end_counting() noexcept;
 
   struct Previous {
     const float* wanted;
@@ -227,6 +234,8 @@ class Loop {
   Snapshot snapshot_;
   LoopResult result_;
   int64_t begun_ns_ = 0;
+  int64_t heap_calls_ = 0;  // by step kWarmSteps
+  int64_t page_faults_ = 0;
 
   // threads
   std::atomic<bool> stop_{false};

@@ -73,6 +73,7 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
   if ((marks.flags & kRecordActed) != 0) {
     ++counters_.steps;
     ++episode_steps_;
+    if (counters_.steps.get() == kWarmSteps) begin_counting();
     look_at_link();
   }
   if ((marks.calls & kCallUpdate) != 0 && !first) update_.took(clock_.now() - decided_ns_);

@@ -12,14 +12,23 @@ from rtu_edge.cli.common import console, overrides
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rtu_edge import job
+    from rtu_edge import heap, job
     from rtu_edge.config import Config
     from rtu_edge.log import RunFolder, Summary
     from rtu_edge.saving import Saver, Start
 
 
+# Step records kept where memory has to stay flat; what is older is in no report.
+_KEEP_FLAT = 20_000
+
+
 @click.command("run")
 @click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--sim", is_flag=True, help="A simulated plant in virtual time in place of the port; CONFIG may be left out."
+)
+@click.option("--steps", type=click.IntRange(1, 1_000_000_000), help="Stop after so many.  [default: run.steps]")
+@click.option("--assert-no-alloc", is_flag=True, help="Fail if the loop's thread uses the heap, or memory grows.")
 @click.option("--arm", is_flag=True, help="Let real hardware move. Without it a real device is only looked at.")
 @click.option("--yes", is_flag=True, help="Do not ask before arming real hardware; for use without a terminal.")
 @click.option("--dry-run", is_flag=True, help="Run the whole loop and write nothing to the device after the handshake.")
@@ -34,6 +43,9 @@ if TYPE_CHECKING:
 @overrides
 def command(
     config: Path | None,
+    sim: bool,
+    steps: int | None,
+    assert_no_alloc: bool,
     arm: bool,
     yes: bool,
     dry_run: bool,
@@ -50,18 +62,15 @@ def command(
     """
     import msgspec
 
-    from rtu_edge import job
-    from rtu_edge.config import Clock, load_config
+    from rtu_edge import heap, job
+    from rtu_edge.config import Clock
     from rtu_edge.errors import ConfigError
-    from rtu_edge.log import RunFolder
 
-    file = config
-    if file is None:
-        if resume is None or not resume.is_dir():
-            raise click.UsageError("CONFIG is missing: give one, or --resume with the folder of a run that is to go on")
-        file = resume / RunFolder.CONFIG
-    settings = load_config(file, overrides)
-    name = name or settings.run.name or file.stem
+    file = config if config is not None else (None if sim else _to_go_on(resume))
+    settings = _settings(file, sim, steps, overrides)
+    if assert_no_alloc:
+        heap.restart_guarded()
+    name = name or settings.run.name or (file.stem if file is not None else "sim")
     settings = msgspec.structs.replace(settings, run=msgspec.structs.replace(settings.run, name=name))
     out = console()
     if dry_run and settings.loop.clock is not Clock.DEVICE:
@@ -72,10 +81,35 @@ def command(
             out.print(f"[dim]{note}[/]")
         if real and not dry_run:
             _confirm(out, settings, device, arm, yes)
-        start = _start(settings, device, resume, config is None, force)
+        start = _start(settings, device, resume, config is None and not sim, force)
         for note in start.notes:
             out.print(note)
-        _run(out, settings, device, start, dry_run)
+        _run(out, settings, device, start, dry_run, heap.Resident() if assert_no_alloc else None)
+
+
+def _to_go_on(resume: Path | None) -> Path:
+    """The configuration of the run that is to go on."""
+    from rtu_edge.log import RunFolder
+
+    if resume is None or not resume.is_dir():
+        raise click.UsageError(
+            "CONFIG is missing: give one, or --sim, or --resume with the folder of a run that is to go on"
+        )
+    return resume / RunFolder.CONFIG
+
+
+def _settings(file: Path | None, sim: bool, steps: int | None, overrides: tuple[str, ...]) -> Config:
+    from rtu_edge.config import load_config, parse_config
+
+    if steps is not None:
+        overrides = (*overrides, f"run.steps={steps}")
+    if file is None:
+        return parse_config('device.plant = "cartpole"\nloop.clock = "lockstep"\n', overrides, source="--set")
+    if sim and not load_config(file).device.plant:
+        # Limits and reward are those of the machine at the port.
+        plant = ('device={plant="cartpole"}', 'loop={clock="lockstep"}', "limits={}", "reward={}")
+        overrides = (*plant, *overrides)
+    return load_config(file, overrides)
 
 
 def _confirm(out: Console, settings: Config, device: job.Connection, arm: bool, yes: bool) -> None:
@@ -104,10 +138,17 @@ def _confirm(out: Console, settings: Config, device: job.Connection, arm: bool, 
         raise ConfigError("not confirmed; nothing was armed")
 
 
-def _run(out: Console, settings: Config, device: job.Connection, start: Start, dry_run: bool) -> None:
+def _run(
+    out: Console,
+    settings: Config,
+    device: job.Connection,
+    start: Start,
+    dry_run: bool,
+    resident: heap.Resident | None,
+) -> None:
     import time
 
-    from rtu_edge import job
+    from rtu_edge import heap, job
     from rtu_edge.config import Clock, write_config
     from rtu_edge.errors import CheckFailed, DeviceError, ExitCode, SafetyStop
     from rtu_edge.log import RunFolder, Summary, machine
@@ -136,7 +177,7 @@ def _run(out: Console, settings: Config, device: job.Connection, start: Start, d
         at = f", at step {start.position.steps:,}" if start.position.steps else ""
         out.print(f"{device.url}: {1 / device.period_s:g} Hz, session starts{at}; results in {folder.path}")
         begin = time.monotonic()
-        outcome = _drive(out, settings, device, start, saver, dry_run)
+        outcome = _drive(out, settings, device, start, saver, dry_run, resident)
         summary.seconds = time.monotonic() - begin
         try:
             _keep(out, settings, folder, summary, saver, outcome)
@@ -146,6 +187,8 @@ def _run(out: Console, settings: Config, device: job.Connection, start: Start, d
                 f" the last checkpoint that was is {slots.current}"
             ) from error
     result = outcome.result
+    if resident is not None:
+        out.print(heap.check(result, resident))
     code = job.exit_code(result)
     if code is ExitCode.SAFETY_STOP:
         raise SafetyStop(f"{result.reason.value}: {result.message}")
@@ -154,7 +197,13 @@ def _run(out: Console, settings: Config, device: job.Connection, start: Start, d
 
 
 def _drive(
-    out: Console, settings: Config, device: job.Connection, start: Start, saver: Saver, dry_run: bool
+    out: Console,
+    settings: Config,
+    device: job.Connection,
+    start: Start,
+    saver: Saver,
+    dry_run: bool,
+    resident: heap.Resident | None,
 ) -> job.Outcome:
     from rtu_edge import job
     from rtu_edge.progress import Display
@@ -183,9 +232,12 @@ def _drive(
         display.watch(status, records, episodes)
         if complaint := saver.complaint():
             out.print(complaint)
+        if resident is not None:
+            resident.take(status.steps)
 
+    keep = job.KEEP if resident is None else _KEEP_FLAT
     with display:
-        return job.run_loop(device, start.agent, config, watch, saver=saver)
+        return job.run_loop(device, start.agent, config, watch, saver=saver, keep=keep)
 
 
 def _keep(

@@ -9,7 +9,7 @@
 
 #include <atomic>
 
-#include "alloc_guard.h"
+#include "native/runtime/alloc_guard.h"
 
 namespace {
 

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "alloc_guard.h"
 #include "every_learner.h"
+#include "native/runtime/alloc_guard.h"
 #include "native/runtime/isa.h"
 
 namespace {

@@ -179,7 +179,9 @@ class PyLoop {
         py::arg("episodes") = r.episodes, py::arg("seconds") = static_cast<double>(r.duration_ns) / kNsPerSecond,
         py::arg("mean_return") = r.mean_return, py::arg("confirmed") = r.confirmed, py::arg("counters") = counters(),
         py::arg("link") = link_quality(link_), py::arg("sent_hash") = r.sent_hash,
-        py::arg("received_hash") = r.received_hash, py::arg("privileges") = privileges);
+        py::arg("received_hash") = r.received_hash, py::arg("privileges") = privileges,
+        py::arg("heap_calls") = r.heap_calls < 0 ? py::object(py::none()) : py::int_(r.heap_calls),
+        py::arg("page_faults") = r.page_faults < 0 ? py::object(py::none()) : py::int_(r.page_faults));
   }
 
   py::dict status() const {

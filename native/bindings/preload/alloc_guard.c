@@ -1,7 +1,7 @@
 /* An interposed allocator that counts per thread: loaded before libc (LD_PRELOAD), it passes each call on and notes it.
  *
  * What counts: malloc, calloc, realloc, free, posix_memalign, aligned_alloc, memalign, mmap, munmap. operator new and strdup
- * come here through malloc. Counts only grow, so a test reads them twice, from any thread, and compares.
+ * come here through malloc. Counts only grow, so whoever asks reads them twice, from any thread, and compares.
  * Source of the calls: glibc manual, "Replacing malloc".
  */
 #define _GNU_SOURCE
@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "alloc_guard.h"
+#include "native/runtime/alloc_guard.h"
 
 extern void* __libc_malloc(size_t);
 extern void* __libc_calloc(size_t, size_t);
@@ -113,7 +113,7 @@ int munmap(void* address, size_t length) {
   return (int)syscall(SYS_munmap, address, length);
 }
 
-/* ---------------------------------------------------------------- what tests call (alloc_guard.h) */
+/* ---------------------------------------------------------------- what is asked (native/runtime/alloc_guard.h) */
 
 int64_t alloc_guard_calls(int tid) {
   const counter* c = counter_of(tid == 0 ? current_tid() : tid);

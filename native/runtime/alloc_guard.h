@@ -1,12 +1,12 @@
-/* What a test asks of the interposed allocator. The functions are weak: without the interposer in the process they are null.
+/* What the loop and tests ask of the interposed allocator (native/bindings/preload). The functions are weak: without the interposer in the process they are null.
  *
  *     const int64_t before = alloc_guard_calls(0);
  *     ... 100 000 steps ...
  *     CHECK(alloc_guard_calls(0) == before);
  *
  * A program tests/native/test_heap_*.cpp is run with the interposer loaded (tests/test_heap.py). */
-#ifndef RTU_TESTS_ALLOC_GUARD_H
-#define RTU_TESTS_ALLOC_GUARD_H
+#ifndef RTU_RUNTIME_ALLOC_GUARD_H
+#define RTU_RUNTIME_ALLOC_GUARD_H
 
 #include <stddef.h>
 #include <stdint.h>
