@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+import msgspec
 import msgspec.inspect as mi
 
 from rtu_edge.errors import ConfigError
@@ -17,9 +18,13 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["emit", "override", "parse_toml", "problems", "quoted"]
+__all__ = ["Section", "emit", "override", "parse_toml", "problems", "quoted"]
 
 _Sections: TypeAlias = Mapping[str, list[str]]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file."""
 
 
 def problems(schema: mi.Type, data: Any) -> Iterator[str]:

@@ -16,7 +16,8 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 import msgspec.inspect as mi
 
-from rtu_edge._strict import emit, override, parse_toml, problems, quoted
+from rtu_edge._strict import Section, emit, override, parse_toml, problems, quoted
+from rtu_edge.config_supervisor import Fallback, Gate, Guard, Supervisor, cross_check
 from rtu_edge.errors import ConfigError
 
 __all__ = [
@@ -110,11 +111,7 @@ Weight: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 Unit: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file."""
-
-
-class Device(_Section, frozen=True):
+class Device(Section, frozen=True):
     """`[device]`: the machine at the other end; a real port, or a simulated plant, never both."""
 
     port: str = ""
@@ -124,7 +121,7 @@ class Device(_Section, frozen=True):
     hello_timeout_s: Annotated[float, msgspec.Meta(gt=0.0, le=60.0)] = 3.0
 
 
-class Loop(_Section, frozen=True):
+class Loop(Section, frozen=True):
     """`[loop]`: timing.
 
     Args:
@@ -141,31 +138,39 @@ class Loop(_Section, frozen=True):
     cpu: Annotated[int, msgspec.Meta(ge=-1, le=1023)] = -1
 
 
-class Limits(_Section, frozen=True):
+class Limits(Section, frozen=True):
     """`[limits.NAME]`: what the gate lets through to the actuator NAME, in the actuator's unit.
 
     Args:
         slew_per_s: largest change per second; inf for none, but it has to be said.
+        accel_per_s2: largest change of that per second; inf for none, but on real hardware it has to be said.
         rest: sent once before disarming.
     """
 
     min: Weight
     max: Weight
     slew_per_s: Annotated[float, msgspec.Meta(gt=0.0)]
+    accel_per_s2: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
     rest: Weight = 0.0
 
 
-class Reward(_Section, frozen=True):
-    """`[reward]`: from the device's frame, or bias + sum w_i x_i^2 + c_i cos(x_i) + a_k u_k^2."""
+class Reward(Section, frozen=True):
+    """`[reward]`: from the device's frame, or bias + sum w_i x_i^2 + c_i cos(x_i) + a_k u_k^2.
+
+    Args:
+        min, max: a reward outside is not learned from.
+    """
 
     source: RewardSource = RewardSource.DEVICE
     bias: Weight = 0.0
     quadratic: tuple[Weight, ...] = ()
     cosine: tuple[Weight, ...] = ()
     action: tuple[Weight, ...] = ()
+    min: Weight | None = None
+    max: Weight | None = None
 
 
-class TraceDecay(_Section, frozen=True):
+class TraceDecay(Section, frozen=True):
     """`[learner.trace_decay]`: lambda of each parameter group."""
 
     recurrent: Unit
@@ -173,14 +178,14 @@ class TraceDecay(_Section, frozen=True):
     head: Unit
 
 
-class Step(_Section, frozen=True):
+class Step(Section, frozen=True):
     """`[learner.actor]` and `[learner.critic]`."""
 
     step_size: Annotated[float, msgspec.Meta(gt=0.0, le=100.0)] = 1.0
     kappa: Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)] = 2.0
 
 
-class Learner(_Section, frozen=True):
+class Learner(Section, frozen=True):
     """`[learner]`: arguments of StreamAC. A key left out takes the learner's own default."""
 
     actions: Actions = Actions.CONTINUOUS
@@ -217,7 +222,7 @@ class Learner(_Section, frozen=True):
         return {key: value for key, value in plain.items() if value is not None}
 
 
-class Run(_Section, frozen=True):
+class Run(Section, frozen=True):
     """`[run]`: how long, from which seed, and where the results go.
 
     Args:
@@ -235,7 +240,7 @@ class Run(_Section, frozen=True):
     seconds: Annotated[float, msgspec.Meta(ge=0.0, le=31_536_000.0)] = 0.0
 
 
-class Checkpoint(_Section, frozen=True):
+class Checkpoint(Section, frozen=True):
     """`[checkpoint]`: what a run saves of itself while it goes on.
 
     Args:
@@ -248,13 +253,17 @@ class Checkpoint(_Section, frozen=True):
     keep: Annotated[int, msgspec.Meta(ge=2, le=1000)] = 2
 
 
-class Config(_Section, frozen=True):
+class Config(Section, frozen=True):
     """A whole configuration."""
 
     device: Device
     loop: Loop = Loop()
-    limits: dict[str, Limits] = {}
+    limits: dict[str, Limits] = msgspec.field(default_factory=dict)
     reward: Reward = Reward()
+    supervisor: Supervisor = Supervisor()
+    fallback: Fallback = Fallback()
+    guard: Guard = Guard()
+    gate: dict[str, Gate] = msgspec.field(default_factory=dict)
     learner: Learner = Learner()
     run: Run = Run()
     checkpoint: Checkpoint = Checkpoint()
@@ -344,5 +353,8 @@ def _cross_check(config: Config) -> Iterator[str]:
     weights = (reward.quadratic, reward.cosine, reward.action)
     if reward.source is RewardSource.DEVICE and (reward.bias or any(weights)):
         yield 'reward.source = "device": must be "form" when bias, quadratic, cosine or action is given'
+    if reward.min is not None and reward.max is not None and not reward.min < reward.max:
+        yield f"reward.min = {reward.min:g}: must be below reward.max = {reward.max:g}"
+    yield from cross_check(config.supervisor, config.fallback, config.gate)
     if "/" in config.run.name or config.run.name in (".", ".."):
         yield f"run.name = {quoted(config.run.name)}: must be a folder's name, without a slash"

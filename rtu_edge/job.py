@@ -19,9 +19,11 @@ from rtu_edge.errors import ConfigError, DeadlineError, DeviceError, ExitCode
 from rtu_edge.log import Row, Stage, Summary
 from rtu_edge.plan import StepTimes, plan
 from rtu_edge.ports import Port, open_port
+from rtu_edge.runtime.config import tighter
 
 if TYPE_CHECKING:
     from rtu_edge.saving import Saver
+    from rtu_edge.supervise import Supervised
 
 __all__ = [
     "KEEP",
@@ -36,6 +38,7 @@ __all__ = [
     "make_agent",
     "run_loop",
     "stage_of",
+    "supervised",
 ]
 
 Array = npt.NDArray[Any]
@@ -53,6 +56,7 @@ _SAFETY_REASONS = frozenset(
         runtime.StopReason.DEVICE_FAULT,
         runtime.StopReason.POLICY,
         runtime.StopReason.REWARD,
+        runtime.StopReason.INPUT,
     }
 )
 _DEVICE_REASONS = frozenset(
@@ -192,6 +196,30 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> runti
     return dataclasses.replace(base, **changes)
 
 
+def supervised(config: Config, connection: Connection, agent: Any, loop: runtime.LoopConfig) -> Supervised:
+    """The agent's policy with a supervisor around it, as the configuration has it.
+
+    Raises:
+        ConfigError: it does not fit the device.
+    """
+    from rtu_edge.supervise import supervise
+
+    link = connection.link
+    try:
+        limits = tighter(loop.limits, link.rows[link.hello.n_observations :], connection.period_s)
+    except ValueError as error:
+        raise ConfigError(f"limits: {error}") from error
+    return supervise(
+        config,
+        agent.core.policy(),
+        connection.observations,
+        connection.actuators,
+        limits,
+        connection.period_s,
+        simulated=connection.hello.simulated,
+    )
+
+
 def run_loop(
     connection: Connection,
     agent: Any,
@@ -200,15 +228,20 @@ def run_loop(
     poll_s: float = 0.1,
     saver: Saver | None = None,
     keep: int = KEEP,
+    *,
+    policy: Any = None,
 ) -> Outcome:
     """Run one session from ARM to DISARM; `saver` saves it meanwhile. Of its step records the last `keep` are kept.
+
+    Args:
+        policy: what drives, such as `supervised(...).policy`; the agent alone where left out.
 
     Raises:
         ConfigError: loop, policy and device do not fit.
     """
     config = dataclasses.replace(config, snapshots=saver is not None and saver.periodic)
     try:
-        loop = runtime.Loop(connection.link, agent.core.policy(), config)
+        loop = runtime.Loop(connection.link, policy if policy is not None else agent.core.policy(), config)
     except ValueError as error:
         raise ConfigError(f"loop: {error}") from error
     kept: list[Array] = []
@@ -306,7 +339,8 @@ def _limits(config: Config, row: Row) -> runtime.Limits:
     if given is None:
         return runtime.Limits(row.minimum, row.maximum)
     slew = given.slew_per_s if math.isfinite(given.slew_per_s) else None
-    return runtime.Limits(given.min, given.max, slew, given.rest)
+    accel = given.accel_per_s2 if given.accel_per_s2 is not None and math.isfinite(given.accel_per_s2) else None
+    return runtime.Limits(given.min, given.max, slew, given.rest, accel)
 
 
 def _check_against(config: Config, connection: Connection) -> None:
@@ -320,9 +354,15 @@ def _check_against(config: Config, connection: Connection) -> None:
             found.append(f"limits.{name}: the device has no such actuator; it has {', '.join(names)}{hint}")
     if not connection.hello.simulated:
         found += [
-            f"limits.{name}: missing; real hardware needs explicit min, max and slew_per_s for each actuator"
+            f"limits.{name}: missing; real hardware needs explicit min, max, slew_per_s and accel_per_s2"
+            " for each actuator"
             for name in names
             if name not in config.limits
+        ]
+        found += [
+            f"limits.{name}.accel_per_s2: missing; on real hardware it has to be said, inf for none"
+            for name in names
+            if name in config.limits and config.limits[name].accel_per_s2 is None
         ]
     expected = config.loop.period_us
     if expected and abs(expected - connection.hello.period_us) > 0.2 * expected:

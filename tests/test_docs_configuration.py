@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rtu_edge import config
+from rtu_edge import config, config_supervisor
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -17,6 +17,12 @@ SECTIONS = {
     "loop": config.Loop,
     "limits.NAME": config.Limits,
     "reward": config.Reward,
+    "supervisor": config_supervisor.Supervisor,
+    "supervisor.ab": config_supervisor.Ab,
+    "fallback": config_supervisor.Fallback,
+    "fallback.pd.NAME": config_supervisor.Pd,
+    "guard": config_supervisor.Guard,
+    "gate.NAME": config_supervisor.Gate,
     "learner": config.Learner,
     "run": config.Run,
     "checkpoint": config.Checkpoint,

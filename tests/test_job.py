@@ -30,7 +30,7 @@ from rtu_edge.ports import open_port
 pytestmark = pytest.mark.timing
 
 SIMULATED = '[device]\nplant = "cartpole"\n[learner]\nunits = 8\nhidden = [8]\n'
-LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\n"
+LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\naccel_per_s2 = inf\n"
 
 
 def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -310,7 +310,7 @@ def real(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_real_hardware_needs_limits_arm_and_a_confirmation(robot: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capfd, "run", str(robot), "--arm", "--yes")
     assert code == 2
-    assert "limits.force: missing; real hardware needs explicit min, max and slew_per_s" in err
+    assert "limits.force: missing; real hardware needs explicit min, max, slew_per_s and accel_per_s2" in err
     robot.write_text(robot.read_text() + LIMITS)
     code, _, err = run(capfd, "run", str(robot))
     assert code == 2

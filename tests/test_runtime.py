@@ -14,7 +14,22 @@ import rtu_edge as rtu
 from rtu_edge import _core, runtime
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.ports import open_port
-from rtu_edge.runtime import CallFlag, Clock, GateFlag, Limits, Link, Loop, LoopConfig, RecordFlag, Reward, StopReason
+from rtu_edge.runtime import (
+    CallFlag,
+    Cause,
+    Clock,
+    Driver,
+    GateFlag,
+    GuardFlag,
+    InputFlag,
+    Limits,
+    Link,
+    Loop,
+    LoopConfig,
+    RecordFlag,
+    Reward,
+    StopReason,
+)
 
 
 @pytest.fixture
@@ -32,6 +47,10 @@ def test_what_stands_twice_is_the_same() -> None:
     assert {flag.name: flag.value for flag in RecordFlag} == _core.record_flags()
     assert {flag.name: flag.value for flag in CallFlag} == _core.call_flags()
     assert {flag.name: flag.value for flag in GateFlag} == _core.gate_flags()
+    assert {flag.name: flag.value for flag in InputFlag} == _core.input_flags()
+    assert {flag.name: flag.value for flag in GuardFlag} == _core.guard_flags()
+    assert {word.name: word.value for word in Driver} == _core.drivers()
+    assert {word.name: word.value for word in Cause} == _core.causes()
     assert [reason.value for reason in StopReason] == _core.stop_reasons()
 
 

@@ -438,18 +438,18 @@ void adam_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_
 }
 
 // Moves everything that head h's optimiser owns by step delta z. ObGD and SGD leave it pending: the next forward pass applies it on the way.
-// Returns the step size used.
+// `factor` is what a guard has left of the step size. Returns the step size used.
 template <class T>
-T move(const Network<T>& net, int32_t h, T delta, T norm) {
+T move(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1)) {
   const optim::OptimizerConfig& config = net.config.head[h].optimizer;
-  const T alpha = optim::step_size(config, delta, norm);
+  const T alpha = factor * optim::step_size(config, delta, norm);
   if (config.rule != optim::Rule::adam) {
     net.pending[h] = alpha * delta;
     return alpha;
   }
   const uint64_t t = ++net.updates[h];
   kernels::AdamStep<T> step{};
-  step.rate = static_cast<T>(config.step_size / (1.0 - optim::power(config.b1, t)));
+  step.rate = factor * static_cast<T>(config.step_size / (1.0 - optim::power(config.b1, t)));
   step.unbias2 = static_cast<T>(1.0 / (1.0 - optim::power(config.b2, t)));
   step.b1 = static_cast<T>(config.b1);
   step.b2 = static_cast<T>(config.b2);

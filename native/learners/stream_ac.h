@@ -30,12 +30,14 @@ struct StreamAcConfig {
 // What a step did, for telemetry.
 struct StepInfo {
   float value = 0, delta = 0, step_size_actor = 0, step_size_critic = 0;
+  float norm = 0;  // sum |z| over every eligibility: not finite as soon as one of them, or a trace, is
 };
 
 enum class Phase : uint64_t { ended = 0, ready = 1, predicted = 2 };
 
 enum Counter : int { kPhase = 0, kFirst = 1, kSteps = 2, kEpisodes = 3, kTracesStale = 4, kCounters = 8 };
-enum Scalar : int { kValue = 0, kReturn = 1, kScalars = 4 };
+constexpr int kMaxHalvings = 30;
+enum Scalar : int { kValue = 0, kReturn = 1, kHalvings = 2, kScalars = 4 };
 
 template <class T>
 struct StreamAc {
@@ -245,6 +247,14 @@ double scaled_reward(const StreamAc<T>& agent, double reward) {
   return reward / core::square_root(variance(agent.reward, 0) + 1e-8);
 }
 
+// What a guard has left of the step size: 1, or halved so many times.
+template <class T>
+double step_factor(const StreamAc<T>& agent) {
+  const double halvings = agent.scalars[kHalvings];
+  if (!(halvings > 0)) return 1.0;
+  return core::power_of_two(halvings < kMaxHalvings ? -static_cast<int>(halvings) : -kMaxHalvings);
+}
+
 // Second half of a step: learns from the transition that the newest observation ended. executed (width, may be null): what the actuators really did;
 // where it differs from our action, the critic alone learns. The first call after begin() has no transition yet and only observes.
 // update false is the deadline rule: all as ever, but no weight moves. A reward that is not finite was lost (update false only): delta is 0
@@ -286,15 +296,16 @@ Status learn(const StreamAc<T>& agent, double reward, bool terminated, bool trun
     keep_cotangents(agent, agent.action, features, s1, s2);
   }
   if (!first && update) {
-    const T error = static_cast<T>(delta);
-    agent.info->step_size_critic = static_cast<float>(move(agent.critic(), 0, error, norm[0][0]));
+    const T error = static_cast<T>(delta), factor = static_cast<T>(step_factor(agent));
+    agent.info->step_size_critic = static_cast<float>(move(agent.critic(), 0, error, norm[0][0], factor));
     agent.info->step_size_actor = ours ? static_cast<float>(move(agent.actor(), agent.actor_head(), error,
-                                                                 norm[agent.nets - 1][agent.actor_head()]))
+                                                                 norm[agent.nets - 1][agent.actor_head()], factor))
                                        : 0.0F;
     ++agent.counters[kSteps];
   }
   agent.info->value = static_cast<float>(value);
   agent.info->delta = static_cast<float>(delta);
+  agent.info->norm = static_cast<float>(norm[0][0] + norm[agent.nets - 1][agent.actor_head()]);
   agent.scalars[kValue] = value;
   agent.counters[kFirst] = 0;
   agent.counters[kPhase] = static_cast<uint64_t>(done ? Phase::ended : Phase::ready);

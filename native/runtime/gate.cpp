@@ -16,6 +16,27 @@ int nearest_level(float fraction, int n_levels) noexcept {
   return static_cast<int>(position + 0.5f);
 }
 
+// The largest change towards an end `room` away that still lets the changes fall by `a` each to 0 before it:
+// v + (v - a) + (v - 2a) + ... <= room, all terms positive. With n terms after the first, n a < v <= (n + 1) a.
+double stoppable(double room, double a) noexcept {
+  if (!(room > 0)) return 0;
+  const double n = std::ceil((std::sqrt(1.0 + 8.0 * room / a) - 3.0) / 2.0);
+  const double after = n > 0 ? n : 0;
+  return (room + a * after * (after + 1.0) / 2.0) / (after + 1.0);
+}
+
+// u with the acceleration limited: from the last change, and so that it can still come to rest in the range.
+float accelerated(const ActuatorLimits& l, float last, float change, float u) noexcept {
+  const double a = static_cast<double>(l.accel_per_tick2);
+  const double from = static_cast<double>(last);
+  const double up = std::fmin(static_cast<double>(change) + a, stoppable(static_cast<double>(l.high) - from, a));
+  const double down = std::fmax(static_cast<double>(change) - a, -stoppable(from - static_cast<double>(l.low), a));
+  const double wanted = static_cast<double>(u) - from;
+  // The end of the range is met first where the two contradict each other.
+  const double towards = change >= 0 ? std::fmin(std::fmax(wanted, down), up) : std::fmax(std::fmin(wanted, up), down);
+  return static_cast<float>(from + towards);
+}
+
 }  // namespace
 
 uint32_t map_action(const ActuatorLimits* limits, int m, int n_levels, const float* action, float* u) noexcept {
@@ -64,6 +85,7 @@ void OutputGate::start(const float* applied) noexcept {
   for (int i = 0; i < m; ++i) {
     const float from = std::isfinite(applied[i]) ? applied[i] : limits[i].rest;
     last[i] = clamp(from, limits[i].low, limits[i].high);
+    change[i] = 0;
   }
 }
 
@@ -83,8 +105,19 @@ uint32_t OutputGate::apply(float* u) noexcept {
       if (slewed != u[i]) flags |= kGateSlew;
       u[i] = slewed;
     }
+    if (l.accel_per_tick2 > 0) {
+      const float eased = accelerated(l, last[i], change[i], u[i]);
+      if (eased != u[i]) flags |= kGateAccel;
+      u[i] = eased;
+      // Rounding, and a slew limit that was passed before: range over slew over acceleration.
+      if (l.slew_per_tick > 0) u[i] = clamp(u[i], last[i] - l.slew_per_tick, last[i] + l.slew_per_tick);
+      u[i] = clamp(u[i], l.low, l.high);
+    }
   }
-  for (int i = 0; i < m; ++i) last[i] = u[i];
+  for (int i = 0; i < m; ++i) {
+    change[i] = u[i] - last[i];
+    last[i] = u[i];
+  }
   return flags;
 }
 

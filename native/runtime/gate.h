@@ -15,13 +15,15 @@ enum GateFlag : uint32_t {
   kGateSlew = 4,
   kGateHeld = 8,      // the policy failed: the last command was sent again
   kGateClipped = 16,  // the policy's action was outside -1..1 (its own clipping: counts as carried out)
+  kGateAccel = 32,
 };
 
 struct ActuatorLimits {
-  float low = -1;           // the policy's -1, and the smallest value sent
-  float high = 1;           // the policy's 1, and the largest value sent
-  float slew_per_tick = 0;  // largest change per command; 0 = no limit
-  float rest = 0;           // inside low..high
+  float low = -1;             // the policy's -1, and the smallest value sent
+  float high = 1;             // the policy's 1, and the largest value sent
+  float slew_per_tick = 0;    // largest change per command; 0 = no limit
+  float rest = 0;             // inside low..high
+  float accel_per_tick2 = 0;  // largest change, per command, of the change per command; 0 = no limit
 };
 
 // u (m,) in actuator units from action: continuous (m,) in [-1, 1], or (1,) the index of one of n_levels levels, spaced
@@ -35,14 +37,18 @@ void unmap_action(const ActuatorLimits* limits, int m, int n_levels, const float
 // True when applied and wanted differ by more than the rounding of the mapping (1e-5 of the range).
 bool replaced(const ActuatorLimits* limits, int m, const float* wanted, const float* applied) noexcept;
 
-// Any bit pattern in; finite, in range, slew-limited out.
+// Any bit pattern in; finite, in range, slew- and acceleration-limited out. Where they cannot all hold, range wins over
+// slew, and slew over acceleration. That happens only when the gate starts, or its limits end, in the middle of a
+// movement: each change leaves room to come to rest before the end of the range.
 struct OutputGate {
   int m = 0;
   bool enabled = true;
   ActuatorLimits limits[kMaxActuators];
-  float last[kMaxActuators] = {};  // last value sent
+  float last[kMaxActuators] = {};    // last value sent
+  float change[kMaxActuators] = {};  // and how far it was from the one before
 
-  // What the actuators do now (STATE.u_applied at arming): where slew starts. Non-finite or out of range: brought in.
+  // What the actuators do now (STATE.u_applied at arming): where slew starts, from rest. Non-finite or out of range:
+  // brought in.
   void start(const float* applied) noexcept;
 
   // u (m,) in place. Returns GateFlags. With enabled = false only remembers.

@@ -95,11 +95,13 @@ bool Loop::choose(const Arrival& arrival, float* u, Marks* marks) noexcept {
   wanted_valid_ = false;
   float action[kMaxActuators];
   const bool explore = explore_.load(std::memory_order_relaxed);
-  if (!finite(arrival.state.x, n_)) {
+  int status = -1;
+  if (!policy_.gates_input && !finite(arrival.state.x, n_)) {
     ++counters_.observations_refused;
-  } else if (policy_.predict(policy_.self, arrival.state.x, explore, action) < 0) {
+  } else if ((status = policy_.predict(policy_.self, arrival.state.x, explore, action)) < 0) {
     ++counters_.predict_failures;
   } else {
+    if (status == kPolicyStop) stop(StopReason::kInput, "an observation that the configuration calls fatal");
     marks->calls |= explore ? kCallPredict | kCallExplore : kCallPredict;
     marks->gate |= map_action(options_.limits, m_, policy_.n_levels, action, u);
     memcpy(wanted_, u, sizeof(float) * static_cast<size_t>(m_));
@@ -176,10 +178,11 @@ void Loop::learn(const Arrival& arrival, const Previous& previous, bool first, b
   const int truncated = (state.epflags & RTU_EPISODE_TRUNCATED) != 0 && !terminated;
   const bool update = first || update_fits(arrival, clock_.now());
   marks->calls |= kCallLearn | (update ? kCallUpdate : 0U) | (other ? kCallExecuted : 0U);
-  if (policy_.learn(policy_.self, *reward, terminated, truncated, other ? executed : nullptr, update) < 0) {
+  const int status = policy_.learn(policy_.self, *reward, terminated, truncated, other ? executed : nullptr, update);
+  if (status < 0) {
     ++counters_.learn_failures;
     marks->flags |= kRecordLearnFailed;
-  } else if (!first) {
+  } else if (!first && status != kPolicyNoted) {
     ++counters_.learned;
     marks->flags |= kRecordLearned;
   }
@@ -314,6 +317,7 @@ void Loop::count_gate(uint32_t gate) noexcept {
   counters_.gate_non_finite += (gate & kGateNonFinite) != 0;
   counters_.gate_range += (gate & kGateRange) != 0;
   counters_.gate_slew += (gate & kGateSlew) != 0;
+  counters_.gate_accel += (gate & kGateAccel) != 0;
   counters_.gate_clipped += (gate & kGateClipped) != 0;
   counters_.gate_held += (gate & kGateHeld) != 0;
 }

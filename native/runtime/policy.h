@@ -7,14 +7,24 @@
 //   learn    after the action has left, for the transition that ended in the observation just predicted; right after
 //            begin + predict it only takes note of that observation (there is no transition yet)
 // A predict may follow a predict (learning switched off, a refused reward): the transition between them is then never
-// learned from. learn with update = 0 is the deadline rule: eligibilities and traces advance, no weight moves. A terminal observation is predicted and learned from, its action is thrown away.
+// learned from. learn with update = 0 is the deadline rule: eligibilities and traces advance, no weight moves. A
+// terminal observation is predicted and learned from, its action is thrown away.
 #ifndef RTU_RUNTIME_POLICY_H
 #define RTU_RUNTIME_POLICY_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+namespace rtu::core {
+struct SectionTable;
+}
+
 namespace rtu::runtime {
+
+struct SupervisorCounters;
+
+constexpr int kPolicyStop = 1;   // of predict: the action is good, but the run has to end
+constexpr int kPolicyNoted = 1;  // of learn: nothing was learned from this transition
 
 // Of the last learn() and the predict() before it; for telemetry only.
 struct StepInfo {
@@ -37,10 +47,10 @@ struct Policy {
   int n_levels = 0;        // 0: continuous; otherwise the number of discrete actions
 
   int (*begin)(void* self) noexcept = nullptr;
-  // observation (n_observations,), action (n_actions,). 0, or a negative status: then nothing has changed.
+  // observation (n_observations,), action (n_actions,). 0, kPolicyStop, or a negative status: then nothing has changed.
   int (*predict)(void* self, const float* observation, int explore, float* action) noexcept = nullptr;
   // executed (n_actions,) in the policy's own action units, or null when the chosen action was carried out. Clipping
-  // to the actuator's range counts as carried out. 0, or a negative status.
+  // to the actuator's range counts as carried out. 0, kPolicyNoted, or a negative status.
   int (*learn)(void* self, float reward, int terminated, int truncated, const float* executed_or_null,
                int update) noexcept = nullptr;
   const StepInfo* (*info)(void* self) noexcept = nullptr;  // may be null
@@ -48,6 +58,17 @@ struct Policy {
   // Everything that learns, as one block between calls: a copy of it is a snapshot. Null where nothing learns.
   void* state = nullptr;
   size_t state_bytes = 0;
+
+  bool gates_input = false;                      // predict takes observations as they come, NaN included
+  const SupervisorCounters* counters = nullptr;  // of a supervisor
+
+  // What a supervisor asks of a learner; each may be null.
+  const core::SectionTable* sections = nullptr;  // what stands where in `state`
+  // False when anything that the last predict() or learn() touched is not finite, or out of order. Cheap: looks at what
+  // the step has left behind, not at the weights.
+  bool (*healthy)(void* self) noexcept = nullptr;
+  // How many times the step size is halved as against the configured one, part of the state; sets it when `set` >= 0.
+  int (*halvings)(void* self, int set) noexcept = nullptr;
 };
 
 }  // namespace rtu::runtime

@@ -1,5 +1,7 @@
 #include "native/runtime/simple_policies.h"
 
+#include <string.h>
+
 namespace rtu::runtime {
 namespace {
 
@@ -30,10 +32,74 @@ const StepInfo* info(void* self) noexcept { return &static_cast<LinearPolicy*>(s
 
 uint64_t hash(void*) noexcept { return 0; }
 
+int nothing_learned(void*, float, int, int, const float*, int) noexcept { return kPolicyNoted; }
+
+int predict_pd(void* self, const float* x, int, float* action) noexcept {
+  auto* c = static_cast<PdPolicy*>(self);
+  for (int k = 0; k < c->n_actions; ++k) {
+    float a = c->bias[k];
+    for (int i = 0; i < c->n_observations; ++i)
+      a += c->p[k][i] * x[i] + (c->first ? 0.0f : c->d[k][i] * (x[i] - c->before[i]));
+    action[k] = a > 1.0f ? 1.0f : a < -1.0f ? -1.0f : a;
+  }
+  memcpy(c->before, x, sizeof(float) * static_cast<size_t>(c->n_observations));
+  c->first = false;
+  return 0;
+}
+
+int predict_function(void* self, const float* x, int, float* action) noexcept {
+  auto* c = static_cast<FunctionPolicy*>(self);
+  float u[kMaxActuators] = {};
+  const int status =
+      c->function(x, static_cast<size_t>(c->n_observations), c->first, u, static_cast<size_t>(c->n_actions));
+  c->first = false;
+  if (status != 0) return status < 0 ? status : -1;
+  unmap_action(c->limits, c->n_actions, 0, u, action);
+  return 0;
+}
+
 }  // namespace
 
 Policy LinearPolicy::policy() noexcept {
-  return {this, n_observations, n_actions, n_levels, begin, predict, learn, info, hash, nullptr, 0};
+  Policy policy;
+  policy.self = this;
+  policy.n_observations = n_observations;
+  policy.n_actions = n_actions;
+  policy.n_levels = n_levels;
+  policy.begin = begin;
+  policy.predict = predict;
+  policy.learn = learn;
+  policy.info = info;
+  policy.hash = hash;
+  return policy;
+}
+
+Policy PdPolicy::policy() noexcept {
+  Policy policy;
+  policy.self = this;
+  policy.n_observations = n_observations;
+  policy.n_actions = n_actions;
+  policy.begin = [](void* self) noexcept {
+    static_cast<PdPolicy*>(self)->first = true;
+    return 0;
+  };
+  policy.predict = predict_pd;
+  policy.learn = nothing_learned;
+  return policy;
+}
+
+Policy FunctionPolicy::policy() noexcept {
+  Policy policy;
+  policy.self = this;
+  policy.n_observations = n_observations;
+  policy.n_actions = n_actions;
+  policy.begin = [](void* self) noexcept {
+    static_cast<FunctionPolicy*>(self)->first = true;
+    return 0;
+  };
+  policy.predict = predict_function;
+  policy.learn = nothing_learned;
+  return policy;
 }
 
 }  // namespace rtu::runtime

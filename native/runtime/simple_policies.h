@@ -2,6 +2,7 @@
 #ifndef RTU_RUNTIME_SIMPLE_POLICIES_H
 #define RTU_RUNTIME_SIMPLE_POLICIES_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "native/runtime/gate.h"
@@ -22,6 +23,31 @@ struct LinearPolicy {
   uint64_t replaced = 0;  // of them with an executed action
   float last_reward = 0;
   StepInfo step_info = {};
+
+  Policy policy() noexcept;
+};
+
+// a = bias + p x + d (x - x of the step before), each a clipped to -1..1: a PD controller where only positions are
+// measured. At an episode's start the difference is 0.
+struct PdPolicy {
+  int n_observations = 0;
+  int n_actions = 0;
+  float bias[kMaxActuators] = {};
+  float p[kMaxActuators][kMaxObservations] = {};
+  float d[kMaxActuators][kMaxObservations] = {};
+  float before[kMaxObservations] = {};
+  bool first = true;
+
+  Policy policy() noexcept;
+};
+
+// A controller of the user's own in a shared library (native/bindings/c/rtu_edge_fallback.h); u in actuator units.
+struct FunctionPolicy {
+  int (*function)(const float* x, size_t n, int first, float* u, size_t m) = nullptr;
+  int n_observations = 0;
+  int n_actions = 0;
+  ActuatorLimits limits[kMaxActuators];
+  bool first = true;
 
   Policy policy() noexcept;
 };

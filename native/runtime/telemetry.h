@@ -113,7 +113,7 @@ struct LinkCounters {
 // clang-format off
 #define RTU_RUNTIME_LOOP_COUNTERS(X) \
   X(steps) X(episodes) X(learned) X(updates_dropped) X(skipped) X(missed) X(overruns) X(retries) X(timeouts) X(duplicates) \
-  X(resets) X(gate_non_finite) X(gate_range) X(gate_slew) X(gate_clipped) X(gate_held) X(replaced) \
+  X(resets) X(gate_non_finite) X(gate_range) X(gate_slew) X(gate_accel) X(gate_clipped) X(gate_held) X(replaced) \
   X(predict_failures) X(learn_failures) X(observations_refused) X(rewards_refused) X(rewards_missing) \
   X(commands_refused) X(nacks) X(snapshots)
 // clang-format on
@@ -125,12 +125,27 @@ struct LoopCounters {
 };
 
 // clang-format off
+#define RTU_RUNTIME_SUPERVISOR_COUNTERS(X) \
+  X(learner_steps) X(fallback_steps) X(fallback_forced) X(switches) X(switches_locked) X(learner_failures) \
+  X(fallback_failures) X(input_non_finite) X(input_dropouts) X(input_range) X(input_spikes) X(input_stuck) \
+  X(input_held) X(input_clamped) X(input_fallbacks) X(input_stops) X(input_rewards) X(guard_non_finite) \
+  X(guard_weights) X(guard_td_error) X(guard_saturated) X(guard_retention) X(guard_fallback_rate) X(guard_failed) \
+  X(snapshots) X(snapshots_refused) X(snapshots_survived) X(rollbacks) X(guard_frozen)
+// clang-format on
+
+struct SupervisorCounters {
+#define X(name) Counter name;
+  RTU_RUNTIME_SUPERVISOR_COUNTERS(X)
+#undef X
+};
+
+// clang-format off
 #define RTU_RUNTIME_STOP_REASONS(X) \
   X(None, "none") X(Steps, "steps") X(Seconds, "seconds") X(Episodes, "episodes") X(Target, "target") \
   X(Request, "request") X(Signal, "signal") X(Estop, "estop") X(DeviceSafe, "device_safe") \
   X(DeviceFault, "device_fault") X(DeviceRestart, "device_restart") X(HalfOpen, "half_open") \
   X(LinkLost, "link_lost") X(ArmRefused, "arm_refused") X(ResetTimeout, "reset_timeout") X(Policy, "policy") \
-  X(Reward, "reward")
+  X(Reward, "reward") X(Input, "input")
 // clang-format on
 
 enum class StopReason : uint32_t {

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rtu_edge.config import Config
     from rtu_edge.log import RunFolder, Summary
     from rtu_edge.saving import Saver, Start
+    from rtu_edge.supervise import Supervised
 
 
 # Step records kept where memory has to stay flat; what is older is in no report.
@@ -125,8 +126,8 @@ def _confirm(out: Console, settings: Config, device: job.Connection, arm: bool, 
     for row in device.actuators:
         limits = settings.limits[row.name]
         out.print(
-            f"  {row.name}: {limits.min:g} to {limits.max:g} {row.unit}, at most {limits.slew_per_s:g} {row.unit}/s; "
-            f"the device itself allows {row.minimum:g} to {row.maximum:g}"
+            f"  {row.name}: {limits.min:g} to {limits.max:g} {row.unit}, at most {limits.slew_per_s:g} {row.unit}/s and "
+            f"{limits.accel_per_s2:g} {row.unit}/s^2; the device itself allows {row.minimum:g} to {row.maximum:g}"
         )
     out.print("Keep an emergency stop at hand that does not need this computer. Not a certified safety function.")
     if yes:
@@ -177,7 +178,7 @@ def _run(
         at = f", at step {start.position.steps:,}" if start.position.steps else ""
         out.print(f"{device.url}: {1 / device.period_s:g} Hz, session starts{at}; results in {folder.path}")
         begin = time.monotonic()
-        outcome = _drive(out, settings, device, start, saver, dry_run, resident)
+        outcome, supervised = _drive(out, settings, device, start, saver, dry_run, resident)
         summary.seconds = time.monotonic() - begin
         try:
             _keep(out, settings, folder, summary, saver, outcome)
@@ -189,6 +190,7 @@ def _run(
     result = outcome.result
     if resident is not None:
         out.print(heap.check(result, resident))
+    supervised.raise_fallback_error()
     code = job.exit_code(result)
     if code is ExitCode.SAFETY_STOP:
         raise SafetyStop(f"{result.reason.value}: {result.message}")
@@ -204,7 +206,7 @@ def _drive(
     saver: Saver,
     dry_run: bool,
     resident: heap.Resident | None,
-) -> job.Outcome:
+) -> tuple[job.Outcome, Supervised]:
     from rtu_edge import job
     from rtu_edge.progress import Display
 
@@ -219,6 +221,8 @@ def _drive(
         first_episode=position.next_episode,
         returns=position.returns[-settings.run.stop_episodes :],
     )
+    supervised = job.supervised(settings, device, start.agent, config)
+    out.print(f"mode {supervised.mode.value}; fallback: {supervised.described}")
     display = Display(
         out,
         config.steps,
@@ -237,7 +241,8 @@ def _drive(
 
     keep = job.KEEP if resident is None else _KEEP_FLAT
     with display:
-        return job.run_loop(device, start.agent, config, watch, saver=saver, keep=keep)
+        outcome = job.run_loop(device, start.agent, config, watch, saver=saver, keep=keep, policy=supervised.policy)
+    return outcome, supervised
 
 
 def _keep(

@@ -12,15 +12,19 @@ interpreter lock, except for a reward given as a Python callable. This module on
 from __future__ import annotations
 
 from rtu_edge.runtime.config import Clock, Limits, LoopConfig, Reward
-from rtu_edge.runtime.flags import CallFlag, GateFlag, RecordFlag, StopReason
+from rtu_edge.runtime.flags import CallFlag, Cause, Driver, GateFlag, GuardFlag, InputFlag, RecordFlag, StopReason
 from rtu_edge.runtime.link import Hello, Link, LinkError, LinkQuality, Row
 from rtu_edge.runtime.loop import Loop, LoopResult, LoopStatus, Progress, Signals, Snapshot, episode_seed
 
 __all__ = [
     "CallFlag",
+    "Cause",
     "Clock",
+    "Driver",
     "GateFlag",
+    "GuardFlag",
     "Hello",
+    "InputFlag",
     "Limits",
     "Link",
     "LinkError",

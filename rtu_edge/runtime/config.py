@@ -29,6 +29,7 @@ class Limits:
     Args:
         low, high: range; the policy's -1 and 1 map to the two ends.
         slew_per_s: largest change per second, or None.
+        accel_per_s2: largest change of the change per second, or None.
         rest: sent once before disarming on a stop; clamped to the range.
     """
 
@@ -36,6 +37,7 @@ class Limits:
     high: float
     slew_per_s: float | None = None
     rest: float = 0.0
+    accel_per_s2: float | None = None
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,10 @@ class LoopConfig:
     handle_signals: bool = True
 
 
-def tighter(limits: Sequence[Limits], rows: Sequence[Row], period_s: float) -> list[tuple[float, float, float, float]]:
-    """Low, high, slew per second (0: none) and rest of each actuator: the tighter of host and device wins."""
+def tighter(
+    limits: Sequence[Limits], rows: Sequence[Row], period_s: float
+) -> list[tuple[float, float, float, float, float]]:
+    """Low, high, slew per s (0: none), rest, acceleration per s^2 (0: none): the tighter of host and device wins."""
     out = []
     for index, row in enumerate(rows):
         own = limits[index] if limits else Limits(row.minimum, row.maximum)
@@ -134,8 +138,13 @@ def tighter(limits: Sequence[Limits], rows: Sequence[Row], period_s: float) -> l
                 f" {row.unit} for {row.name}"
             )
         slew = min(own.slew_per_s if own.slew_per_s is not None else np.inf, row.slew / period_s)
-        out.append((low, high, float(slew) if np.isfinite(slew) else 0.0, own.rest))
+        accel = own.accel_per_s2 if own.accel_per_s2 is not None else np.inf
+        out.append((low, high, _or_none(slew), own.rest, _or_none(accel)))
     return out
+
+
+def _or_none(limit: float) -> float:
+    return float(limit) if np.isfinite(limit) else 0.0
 
 
 def check(config: LoopConfig, hello: Hello) -> None:
@@ -149,6 +158,8 @@ def check(config: LoopConfig, hello: Hello) -> None:
             raise ValueError(f"limits[{index}]: low {limits.low} must be below high {limits.high}, both finite")
         if limits.slew_per_s is not None and not limits.slew_per_s > 0:
             raise ValueError(f"limits[{index}].slew_per_s: {limits.slew_per_s}, allowed: above 0, or None")
+        if limits.accel_per_s2 is not None and not limits.accel_per_s2 > 0:
+            raise ValueError(f"limits[{index}].accel_per_s2: {limits.accel_per_s2}, allowed: above 0, or None")
     if config.clock is Clock.LOCKSTEP and not (hello.lockstep and hello.simulated and hello.reset):
         raise ValueError("clock: lockstep needs a simulated device that offers lockstep and RESET")
     if config.clock is Clock.LOCKSTEP and config.realtime:

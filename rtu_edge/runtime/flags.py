@@ -1,10 +1,10 @@
-"""Words and bits that stand twice, here and in native/runtime/telemetry.h and gate.h; a test compares them."""
+"""Words and bits that stand twice, here and in native/runtime (telemetry.h, gate.h, input_gate.h, supervisor.h); a test compares them."""
 
 from __future__ import annotations
 
 import enum
 
-__all__ = ["CallFlag", "GateFlag", "RecordFlag", "StopReason"]
+__all__ = ["CallFlag", "Cause", "Driver", "GateFlag", "GuardFlag", "InputFlag", "RecordFlag", "StopReason"]
 
 
 class StopReason(enum.Enum):
@@ -27,6 +27,7 @@ class StopReason(enum.Enum):
     RESET_TIMEOUT = "reset_timeout"
     POLICY = "policy"  # the policy failed, or gave non-finite actions, several times in a row
     REWARD = "reward"  # the Python reward callable raised
+    INPUT = "input"  # an observation that the configuration calls fatal
 
 
 class RecordFlag(enum.IntFlag):
@@ -62,3 +63,67 @@ class GateFlag(enum.IntFlag):
     SLEW = 4
     HELD = 8  # no prediction: the last command was sent again
     CLIPPED = 16  # the policy's own action was outside -1..1; not a hit of the gate
+    ACCEL = 32
+
+
+class InputFlag(enum.IntFlag):
+    """Bits of a telemetry record's `input_gate`; `input_channel` is the first channel with any."""
+
+    NON_FINITE = 1
+    DROPOUT = 2  # NaN: the channel is missing
+    RANGE = 4
+    SPIKE = 8
+    STUCK = 16
+    HELD = 32  # the last good value took its place
+    CLAMPED = 64
+    FALLBACK = 128  # the fallback has to drive
+    STOP = 256
+    REWARD = 512  # the reward was out of its range: not learned from
+
+
+class GuardFlag(enum.IntFlag):
+    """Bits of a telemetry record's `guard`: what it found, and what it did."""
+
+    NON_FINITE = 1
+    WEIGHTS = 2
+    TD_ERROR = 4
+    SATURATED = 8
+    RETENTION = 16
+    FALLBACK_RATE = 32
+    FAILED = 64
+    ROLLED_BACK = 1 << 16
+    FROZEN = 1 << 17  # from now on the fallback drives
+    SNAPSHOT = 1 << 18
+    SNAPSHOT_REFUSED = 1 << 19
+    SURVIVED = 1 << 20
+
+
+class Driver(enum.IntEnum):
+    """Who drives: bits 4 to 7 of a telemetry record's `mode`; bits 0 to 3 are the mode, 0 without a supervisor."""
+
+    LEARNER = 0
+    FALLBACK = 1
+    BOTH = 2
+
+    @classmethod
+    def of(cls, mode: int) -> Driver:
+        """The driver in a record's `mode`."""
+        return cls(mode >> 4 & 15)
+
+
+class Cause(enum.IntEnum):
+    """Why the fallback drives: bits 8 to 11 of a telemetry record's `mode`."""
+
+    NONE = 0
+    MODE = 1
+    INPUT = 2
+    LEARNER = 3
+    GUARD = 4
+    DWELL = 5
+    LOCKED = 6
+    FROZEN = 7
+
+    @classmethod
+    def of(cls, mode: int) -> Cause:
+        """The cause in a record's `mode`."""
+        return cls(mode >> 8 & 15)

@@ -4,7 +4,7 @@
 #include "native/bindings/python/calls.h"
 #include "native/bindings/python/configuration.h"
 #include "native/bindings/python/model.h"
-#include "native/runtime/policy.h"
+#include "native/runtime/agent_policy.h"
 
 namespace rtu::bindings {
 
@@ -142,51 +142,12 @@ class AgentOf final : public Agent {
   learners::StepInfo info() const override { return *agent_.info; }
 
   runtime::Policy policy() override {
-    runtime::Policy policy{};
-    policy.self = this;
-    policy.n_observations = agent_.config.observations;
-    policy.n_actions = agent_.config.policy.width();
-    policy.n_levels = agent_.config.policy.discrete ? agent_.config.policy.actions : 0;
-    policy.begin = [](void* self) noexcept {
-      learners::begin(of(self));
-      return 0;
-    };
-    policy.predict = [](void* self, const float* observation, int explore, float* action) noexcept {
-      const auto& agent = of(self);
-      T x[kMaxObservations], a[learners::kMaxActions];
-      for (int i = 0; i < agent.config.observations; ++i) x[i] = static_cast<T>(observation[i]);
-      // A predict() after a predict(): the transition between them was not learned from, the traces have to pass it all the same.
-      if (agent.phase() == Phase::predicted) (void)learners::learn<T>(agent, kLost, false, false, nullptr, false);
-      const core::Status status = learners::predict(agent, x, explore != 0, T(1), a);
-      if (!core::failed(status))
-        for (int i = 0; i < agent.config.policy.width(); ++i) action[i] = static_cast<float>(a[i]);
-      return static_cast<int>(status);
-    };
-    policy.learn = [](void* self, float reward, int terminated, int truncated, const float* executed,
-                      int update) noexcept {
-      const auto& agent = of(self);
-      T done[learners::kMaxActions];
-      for (int i = 0; executed != nullptr && i < agent.config.policy.width(); ++i)
-        done[i] = static_cast<T>(executed[i]);
-      return static_cast<int>(learners::learn(agent, static_cast<double>(reward), terminated != 0, truncated != 0,
-                                              executed == nullptr ? nullptr : done, update != 0));
-    };
-    policy.info = [](void* self) noexcept {
-      const learners::StepInfo& info = *of(self).info;
-      auto& out = static_cast<AgentOf*>(self)->loop_info_;
-      out.value = info.value;
-      out.delta = info.delta;
-      out.step_size_actor = info.step_size_actor;
-      out.step_size_critic = info.step_size_critic;
-      return static_cast<const runtime::StepInfo*>(&out);
-    };
-    policy.hash = [](void* self) noexcept { return static_cast<AgentOf*>(self)->hash_now(); };
-    policy.state = memory();
-    policy.state_bytes = bytes();
-    return policy;
+    as_policy_.agent = agent_;
+    as_policy_.sections = table();
+    as_policy_.memory = memory();
+    as_policy_.bytes = bytes();
+    return as_policy_.policy();
   }
-
-  static constexpr int kMaxObservations = 64;  // more than a STATE frame carries
 
  protected:
   void apply_pending() noexcept override { learners::flush(agent_); }
@@ -278,15 +239,13 @@ class AgentOf final : public Agent {
     return std::vector<T>(given.data(), given.data() + given.size());
   }
 
-  static const learners::StreamAc<T>& of(void* self) { return static_cast<AgentOf*>(self)->agent_; }
-
   py::object action_object(const T* action) const {
     if (agent_.config.policy.discrete) return py::int_(static_cast<int>(action[0]));
     return array_from(action, width());
   }
 
   learners::StreamAc<T> agent_;
-  runtime::StepInfo loop_info_{};
+  runtime::AgentPolicy<T> as_policy_;
 };
 
 std::unique_ptr<Agent> make_agent(const py::dict& config, const std::string& dtype, uint64_t seed) {

@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "native/bindings/python/limits.h"
 #include "native/bindings/python/link.h"
 #include "native/runtime/signals.h"
-#include "native/runtime/simple_policies.h"
 
 namespace rtu::runtime {
 namespace {
@@ -242,6 +242,12 @@ class PyLoop {
 #define X(name) out[#name] = c.name.get();
     RTU_RUNTIME_LOOP_COUNTERS(X)
 #undef X
+    if (policy_object_.cast<const Policy&>().counters != nullptr) {
+      const SupervisorCounters& supervisor = *policy_object_.cast<const Policy&>().counters;
+#define X(name) out[#name] = supervisor.name.get();
+      RTU_RUNTIME_SUPERVISOR_COUNTERS(X)
+#undef X
+    }
     out["records_dropped"] = loop_->records().dropped();
     out["episodes_dropped"] = loop_->episodes().dropped();
     return out;
@@ -278,13 +284,7 @@ class PyLoop {
     o.ring_episodes = d["ring_episodes"].cast<size_t>();
     o.realtime.realtime = d["realtime"].cast<bool>();
     o.realtime.cpu = d["cpu"].cast<int>();
-    const auto limits = d["limits"].cast<std::vector<std::tuple<double, double, double, double>>>();
-    const double period_s = static_cast<double>(link_.hello.period_us) * 1e-6;
-    for (size_t i = 0; i < limits.size() && i < kMaxActuators; ++i) {
-      const auto& [low, high, slew_per_s, rest] = limits[i];
-      o.limits[i] = {static_cast<float>(low), static_cast<float>(high), static_cast<float>(slew_per_s * period_s),
-                     static_cast<float>(rest < low ? low : (rest > high ? high : rest))};
-    }
+    limits_of(d["limits"], static_cast<double>(link_.hello.period_us) * 1e-6, o.limits);
     parse_reward(d["reward"].cast<py::dict>(), &o.reward);
     return o;
   }
@@ -312,28 +312,6 @@ class PyLoop {
   std::unique_ptr<Loop> loop_;
 };
 
-// ------------------------------------------------------------------ policies that learn nothing
-
-std::unique_ptr<LinearPolicy> make_linear(int n_observations, const std::vector<float>& bias,
-                                          const std::vector<std::vector<float>>& gain, int n_levels) {
-  if (n_observations < 1 || n_observations > kMaxObservations || bias.empty() || bias.size() > kMaxActuators) {
-    throw py::value_error("n_observations and len(bias): 1..55 each");
-  }
-  auto p = std::make_unique<LinearPolicy>();
-  p->n_observations = n_observations;
-  p->n_actions = static_cast<int>(bias.size());
-  p->n_levels = n_levels;
-  if (!gain.empty() && gain.size() != bias.size()) throw py::value_error("gain: one row per action");
-  for (size_t k = 0; k < bias.size(); ++k) {
-    p->bias[k] = bias[k];
-    if (gain.empty()) continue;
-    if (gain[k].size() != static_cast<size_t>(n_observations))
-      throw py::value_error("gain: one column per observation");
-    for (size_t i = 0; i < gain[k].size(); ++i) p->gain[k][i] = gain[k][i];
-  }
-  return p;
-}
-
 struct PySignals {
   bool caught_here = false;
   void enter() {
@@ -351,20 +329,6 @@ struct PySignals {
 
 void bind_loop(py::module_& m) {
   using namespace rtu::runtime;
-  py::class_<Policy>(m, "Policy")
-      .def_readonly("n_observations", &Policy::n_observations)
-      .def_readonly("n_actions", &Policy::n_actions)
-      .def_readonly("n_levels", &Policy::n_levels);
-
-  py::class_<LinearPolicy>(m, "LinearPolicy")
-      .def(py::init(&make_linear), py::arg("n_observations"), py::arg("bias"),
-           py::arg("gain") = std::vector<std::vector<float>>{}, py::arg("n_levels") = 0)
-      .def("policy", &LinearPolicy::policy, py::keep_alive<0, 1>())
-      .def_readonly("predictions", &LinearPolicy::predictions)
-      .def_readonly("lessons", &LinearPolicy::lessons)
-      .def_readonly("replaced", &LinearPolicy::replaced)
-      .def_readonly("last_reward", &LinearPolicy::last_reward);
-
   py::class_<PyLoop>(m, "Loop")
       .def(py::init<py::object, py::object, const py::dict&>(), py::arg("link"), py::arg("policy"), py::arg("options"))
       .def("start", &PyLoop::start)
@@ -403,7 +367,8 @@ void bind_loop(py::module_& m) {
   });
   m.def("gate_flags", [] {
     return py::dict(py::arg("NON_FINITE") = +kGateNonFinite, py::arg("RANGE") = +kGateRange,
-                    py::arg("SLEW") = +kGateSlew, py::arg("HELD") = +kGateHeld, py::arg("CLIPPED") = +kGateClipped);
+                    py::arg("SLEW") = +kGateSlew, py::arg("HELD") = +kGateHeld, py::arg("CLIPPED") = +kGateClipped,
+                    py::arg("ACCEL") = +kGateAccel);
   });
   m.def("stop_reasons", [] {
     std::vector<std::string> names;

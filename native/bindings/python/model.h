@@ -156,6 +156,7 @@ class Model {
 
   // The arena: everything that learns, in one block.
   unsigned char* memory() const noexcept { return memory_.get(); }
+  const core::SectionTable* table() const noexcept { return table_.get(); }
 
   // For the time without the interpreter's lock: other threads of Python are kept out, denormals are flushed.
   class Released {

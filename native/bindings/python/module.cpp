@@ -10,7 +10,9 @@ void bind_plan(pybind11::module_& m);
 void bind_bench(pybind11::module_& m);
 }  // namespace rtu::bindings
 void bind_link(pybind11::module_& m);
+void bind_policy(pybind11::module_& m);
 void bind_loop(pybind11::module_& m);
+void bind_supervisor(pybind11::module_& m);
 
 PYBIND11_MODULE(_core, m) {
   rtu::bindings::bind_model(m);
@@ -19,6 +21,8 @@ PYBIND11_MODULE(_core, m) {
   rtu::bindings::bind_signal(m);
   rtu::bindings::bind_plan(m);
   bind_link(m);
+  bind_policy(m);
   bind_loop(m);
+  bind_supervisor(m);
   rtu::bindings::bind_bench(m);
 }

@@ -1,0 +1,243 @@
+// Policies for Python: the table itself, for tests and tools that drive one step by step, and the controllers that learn nothing.
+#include <dlfcn.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <string.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "native/bindings/python/limits.h"
+#include "native/runtime/denormals.h"
+#include "native/runtime/policy.h"
+#include "native/runtime/simple_policies.h"
+#include "native/runtime/telemetry.h"
+
+namespace py = pybind11;
+
+namespace rtu::runtime {
+namespace {
+
+using Row = std::vector<float>;
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+void check_sizes(int n_observations, size_t n_actions) {
+  if (n_observations < 1 || n_observations > kMaxObservations || n_actions < 1 || n_actions > kMaxActuators)
+    throw py::value_error("n_observations and len(bias): 1..55 each");
+}
+
+void fill_gains(const std::vector<Row>& rows, size_t n_actions, int n_observations, float (*out)[kMaxObservations]) {
+  if (rows.empty()) return;
+  if (rows.size() != n_actions) throw py::value_error("gain: one row per action");
+  for (size_t k = 0; k < rows.size(); ++k) {
+    if (rows[k].size() != static_cast<size_t>(n_observations))
+      throw py::value_error("gain: one column per observation");
+    for (size_t i = 0; i < rows[k].size(); ++i) out[k][i] = rows[k][i];
+  }
+}
+
+std::unique_ptr<LinearPolicy> make_linear(int n_observations, const Row& bias, const std::vector<Row>& gain,
+                                          int n_levels) {
+  check_sizes(n_observations, bias.size());
+  auto policy = std::make_unique<LinearPolicy>();
+  policy->n_observations = n_observations;
+  policy->n_actions = static_cast<int>(bias.size());
+  policy->n_levels = n_levels;
+  for (size_t k = 0; k < bias.size(); ++k) policy->bias[k] = bias[k];
+  fill_gains(gain, bias.size(), n_observations, policy->gain);
+  return policy;
+}
+
+std::unique_ptr<PdPolicy> make_pd(int n_observations, const Row& bias, const std::vector<Row>& p,
+                                  const std::vector<Row>& d) {
+  check_sizes(n_observations, bias.size());
+  auto policy = std::make_unique<PdPolicy>();
+  policy->n_observations = n_observations;
+  policy->n_actions = static_cast<int>(bias.size());
+  for (size_t k = 0; k < bias.size(); ++k) policy->bias[k] = bias[k];
+  fill_gains(p, bias.size(), n_observations, policy->p);
+  fill_gains(d, bias.size(), n_observations, policy->d);
+  return policy;
+}
+
+// The library stays open: code of it may run until the process ends.
+std::unique_ptr<FunctionPolicy> make_function(const std::string& path, const std::string& symbol, int n_observations,
+                                              const py::object& limits) {
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) throw py::value_error(std::string("cannot open ") + dlerror());
+  void* address = dlsym(library, symbol.c_str());
+  if (address == nullptr) throw py::value_error(path + ": no function named " + symbol);
+  check_sizes(n_observations, py::len(limits));
+  auto policy = std::make_unique<FunctionPolicy>();
+  memcpy(&policy->function, &address, sizeof address);
+  policy->n_observations = n_observations;
+  policy->n_actions = static_cast<int>(py::len(limits));
+  limits_of(limits, 1, policy->limits);
+  return policy;
+}
+
+// A function of Python's: takes the interpreter's lock in each step, so for simulation only.
+struct PyFunctionPolicy {
+  py::object function;
+  py::object error = py::none();
+  int n_observations = 0;
+  int n_actions = 0;
+  ActuatorLimits limits[kMaxActuators];
+  bool first = true;
+
+  Policy policy() noexcept {
+    Policy policy;
+    policy.self = this;
+    policy.n_observations = n_observations;
+    policy.n_actions = n_actions;
+    policy.begin = [](void* self) noexcept {
+      static_cast<PyFunctionPolicy*>(self)->first = true;
+      return 0;
+    };
+    policy.predict = predict;
+    policy.learn = [](void*, float, int, int, const float*, int) noexcept { return kPolicyNoted; };
+    return policy;
+  }
+
+  static int predict(void* self, const float* x, int, float* action) noexcept {
+    auto* c = static_cast<PyFunctionPolicy*>(self);
+    const py::gil_scoped_acquire acquire;
+    try {
+      const Floats u(c->function(py::array_t<float>(c->n_observations, x), c->first));
+      if (u.size() != c->n_actions) throw py::value_error("one number per actuator expected");
+      unmap_action(c->limits, c->n_actions, 0, u.data(), action);
+      c->first = false;
+      return 0;
+    } catch (py::error_already_set& e) {
+      if (c->error.is_none()) c->error = e.value();
+    } catch (const std::exception& e) {
+      if (c->error.is_none()) c->error = py::module_::import("builtins").attr("ValueError")(e.what());
+    }
+    c->first = false;
+    return -1;
+  }
+};
+
+std::unique_ptr<PyFunctionPolicy> make_py_function(const py::object& function, int n_observations,
+                                                   const py::object& limits) {
+  check_sizes(n_observations, py::len(limits));
+  auto policy = std::make_unique<PyFunctionPolicy>();
+  policy->function = function;
+  policy->n_observations = n_observations;
+  policy->n_actions = static_cast<int>(py::len(limits));
+  limits_of(limits, 1, policy->limits);
+  return policy;
+}
+
+// ------------------------------------------------------------------ the table, step by step
+
+const float* row_of(const Floats& values, int n, const char* name) {
+  if (values.size() != n) throw py::value_error(std::string(name) + ": expected " + std::to_string(n) + " numbers");
+  return values.data();
+}
+
+py::tuple predict(const Policy& policy, const Floats& observation, bool explore) {
+  py::array_t<float> action(policy.n_actions);
+  const float* x = row_of(observation, policy.n_observations, "observation");
+  const DenormalsFlushed flushed;
+  const int status = policy.predict(policy.self, x, explore, action.mutable_data());
+  return py::make_tuple(status, action);
+}
+
+int learn(const Policy& policy, float reward, bool terminated, bool truncated, const py::object& executed,
+          bool update) {
+  Floats done;
+  if (!executed.is_none()) done = executed.cast<Floats>();
+  const float* given = executed.is_none() ? nullptr : row_of(done, policy.n_actions, "executed");
+  const DenormalsFlushed flushed;
+  return policy.learn(policy.self, reward, terminated, truncated, given, update);
+}
+
+py::dict info(const Policy& policy) {
+  const StepInfo* i = policy.info != nullptr ? policy.info(policy.self) : nullptr;
+  if (i == nullptr) return {};
+  return py::dict(py::arg("value") = i->value, py::arg("delta") = i->delta, py::arg("input_gate") = i->input_gate,
+                  py::arg("input_channel") = i->input_channel, py::arg("guard") = i->guard, py::arg("mode") = i->mode);
+}
+
+py::dict counters(const Policy& policy) {
+  py::dict out;
+  if (policy.counters == nullptr) return out;
+#define X(name) out[#name] = policy.counters->name.get();
+  RTU_RUNTIME_SUPERVISOR_COUNTERS(X)
+#undef X
+  return out;
+}
+
+// The gate before the wire with the mapping in front of it, as the loop has them.
+struct PyGate {
+  OutputGate gate;
+  int n_levels = 0;
+
+  PyGate(const py::object& limits, double period_s, int levels) : n_levels(levels) {
+    gate.m = static_cast<int>(py::len(limits));
+    check_sizes(1, py::len(limits));
+    limits_of(limits, period_s, gate.limits);
+  }
+
+  py::tuple apply(const Floats& action) {
+    py::array_t<float> u(gate.m);
+    uint32_t flags = map_action(gate.limits, gate.m, n_levels, row_of(action, n_levels > 0 ? 1 : gate.m, "action"),
+                                u.mutable_data());
+    flags |= gate.apply(u.mutable_data());
+    return py::make_tuple(u, flags);
+  }
+};
+
+}  // namespace
+}  // namespace rtu::runtime
+
+void bind_policy(py::module_& m) {
+  using namespace rtu::runtime;
+  py::class_<Policy>(m, "Policy")
+      .def_readonly("n_observations", &Policy::n_observations)
+      .def_readonly("n_actions", &Policy::n_actions)
+      .def_readonly("n_levels", &Policy::n_levels)
+      .def("begin", [](const Policy& p) { return p.begin(p.self); })
+      .def("predict", &predict, py::arg("observation"), py::arg("explore"))
+      .def("learn", &learn, py::arg("reward"), py::arg("terminated") = false, py::arg("truncated") = false,
+           py::arg("executed") = py::none(), py::arg("update") = true)
+      .def("info", &info)
+      .def("hash", [](const Policy& p) { return p.hash != nullptr ? p.hash(p.self) : 0; })
+      .def("state", [](const Policy& p) { return py::bytes(static_cast<const char*>(p.state), p.state_bytes); })
+      .def("counters", &counters);
+
+  py::class_<LinearPolicy>(m, "LinearPolicy")
+      .def(py::init(&make_linear), py::arg("n_observations"), py::arg("bias"),
+           py::arg("gain") = std::vector<std::vector<float>>{}, py::arg("n_levels") = 0)
+      .def("policy", &LinearPolicy::policy, py::keep_alive<0, 1>())
+      .def_readonly("predictions", &LinearPolicy::predictions)
+      .def_readonly("lessons", &LinearPolicy::lessons)
+      .def_readonly("replaced", &LinearPolicy::replaced)
+      .def_readonly("last_reward", &LinearPolicy::last_reward);
+
+  py::class_<PdPolicy>(m, "PdPolicy")
+      .def(py::init(&make_pd), py::arg("n_observations"), py::arg("bias"), py::arg("p"), py::arg("d"))
+      .def("policy", &PdPolicy::policy, py::keep_alive<0, 1>());
+
+  py::class_<FunctionPolicy>(m, "FunctionPolicy")
+      .def(py::init(&make_function), py::arg("path"), py::arg("symbol"), py::arg("n_observations"), py::arg("limits"))
+      .def("policy", &FunctionPolicy::policy, py::keep_alive<0, 1>());
+
+  py::class_<PyFunctionPolicy>(m, "PyFunctionPolicy")
+      .def(py::init(&make_py_function), py::arg("function"), py::arg("n_observations"), py::arg("limits"))
+      .def("policy", &PyFunctionPolicy::policy, py::keep_alive<0, 1>())
+      .def("take_error", [](PyFunctionPolicy& self) {
+        py::object error = self.error;
+        self.error = py::none();
+        return error;
+      });
+
+  py::class_<PyGate>(m, "OutputGate")
+      .def(py::init<const py::object&, double, int>(), py::arg("limits"), py::arg("period_s"), py::arg("n_levels") = 0)
+      .def("start", [](PyGate& self, const Floats& u) { self.gate.start(row_of(u, self.gate.m, "u")); })
+      .def("apply", &PyGate::apply, py::arg("action"));
+}

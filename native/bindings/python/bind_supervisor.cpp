@@ -1,0 +1,151 @@
+// The supervisor for Python: rtu_edge/supervise.py is the face, this only converts.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "native/runtime/supervisor.h"
+
+namespace py = pybind11;
+
+namespace rtu::runtime {
+namespace {
+
+Mode mode_named(const std::string& name) {
+  static const std::vector<std::string> kNames = {"none", "off", "shadow", "ab", "learn", "frozen", "residual"};
+  for (size_t i = 1; i < kNames.size(); ++i)
+    if (kNames[i] == name) return static_cast<Mode>(i);
+  throw py::value_error("mode: '" + name + "', allowed: 'off', 'shadow', 'ab', 'learn', 'frozen', 'residual'");
+}
+
+InputAction action_named(const std::string& name) {
+  static const std::vector<std::string> kNames = {"hold", "clamp", "fallback", "stop"};
+  for (size_t i = 0; i < kNames.size(); ++i)
+    if (kNames[i] == name) return static_cast<InputAction>(i);
+  throw py::value_error("gate: '" + name + "', allowed: 'hold', 'clamp', 'fallback', 'stop'");
+}
+
+template <class T>
+T take(const py::dict& d, const char* key) {
+  return d[key].cast<T>();
+}
+
+InputChannel channel_of(const py::dict& d) {
+  InputChannel c;
+  c.low = take<float>(d, "low");
+  c.high = take<float>(d, "high");
+  c.spike = take<float>(d, "spike");
+  c.stuck_steps = take<uint32_t>(d, "stuck_steps");
+  c.hold_steps = take<uint32_t>(d, "hold_steps");
+  c.on_dropout = action_named(take<std::string>(d, "on_dropout"));
+  c.on_range = action_named(take<std::string>(d, "on_range"));
+  c.on_spike = action_named(take<std::string>(d, "on_spike"));
+  c.on_stuck = action_named(take<std::string>(d, "on_stuck"));
+  return c;
+}
+
+void guard_of(const py::dict& d, SupervisorOptions* o) {
+  learners::GuardConfig& g = o->guard_config;
+  o->guard = take<bool>(d, "enabled");
+  g.snapshots = take<int32_t>(d, "snapshots");
+  g.snapshot_steps = take<uint32_t>(d, "snapshot_steps");
+  g.survive_steps = take<uint32_t>(d, "survive_steps");
+  g.scan_bytes = take<uint64_t>(d, "scan_bytes");
+  g.weight_change = take<double>(d, "weight_change");
+  g.td_error = take<double>(d, "td_error");
+  g.td_warmup = take<uint32_t>(d, "td_warmup");
+  g.saturated_steps = take<uint32_t>(d, "saturated_steps");
+  g.retention = take<double>(d, "retention");
+  o->max_rollbacks = take<uint32_t>(d, "max_rollbacks");
+  o->rate_window = take<uint32_t>(d, "rate_window");
+  o->rate = take<float>(d, "rate");
+  if (g.snapshots < 1 || g.snapshots > learners::kMaxSnapshots) throw py::value_error("guard.snapshots: 1..8");
+}
+
+SupervisorOptions options_of(const py::dict& d) {
+  SupervisorOptions o;
+  o.mode = mode_named(take<std::string>(d, "mode"));
+  const auto channels = take<std::vector<py::dict>>(d, "channels");
+  if (channels.size() > kMaxObservations) throw py::value_error("channels: at most 55");
+  for (size_t i = 0; i < channels.size(); ++i) o.gate.channels[i] = channel_of(channels[i]);
+  o.gate.reward_low = take<float>(d, "reward_low");
+  o.gate.reward_high = take<float>(d, "reward_high");
+  guard_of(take<py::dict>(d, "guard"), &o);
+  const auto residual = take<std::vector<float>>(d, "residual"), rest = take<std::vector<float>>(d, "rest");
+  for (size_t k = 0; k < residual.size() && k < kMaxActuators; ++k) o.residual[k] = residual[k];
+  for (size_t k = 0; k < rest.size() && k < kMaxActuators; ++k) o.rest[k] = rest[k];
+  o.ab_block = take<uint32_t>(d, "ab_block");
+  o.ab_episodes = take<bool>(d, "ab_episodes");
+  o.dwell_steps = take<uint32_t>(d, "dwell_steps");
+  o.good_steps = take<uint32_t>(d, "good_steps");
+  o.max_switches = take<uint32_t>(d, "max_switches");
+  o.switch_window = take<uint32_t>(d, "switch_window");
+  if (o.ab_block < 1) throw py::value_error("ab_block: at least 1");
+  if (o.max_switches < 1 || o.max_switches > kMaxSwitches) throw py::value_error("max_switches: 1..64");
+  return o;
+}
+
+// fallback: a Policy, or None to hold the last action.
+std::unique_ptr<Supervisor> make_supervisor(const Policy& learner, const py::object& fallback,
+                                            const py::dict& options) {
+  const SupervisorOptions o = options_of(options);
+  if (learner.n_observations > kMaxObservations || learner.n_actions > kMaxActuators)
+    throw py::value_error("learner: at most 55 observations and 55 actions");
+  if (o.mode == Mode::kResidual && learner.n_levels > 0)
+    throw py::value_error("mode: 'residual' needs a learner with continuous actions");
+  Policy other;
+  if (!fallback.is_none()) {
+    other = fallback.cast<const Policy&>();
+    if (other.n_observations != learner.n_observations || other.n_actions != learner.n_actions)
+      throw py::value_error("fallback: other observations or actions than the learner's");
+  }
+  return std::make_unique<Supervisor>(learner, other, o);
+}
+
+}  // namespace
+}  // namespace rtu::runtime
+
+void bind_supervisor(py::module_& m) {
+  using namespace rtu::runtime;
+  py::class_<Supervisor>(m, "Supervisor")
+      .def(py::init(&make_supervisor), py::arg("learner"), py::arg("fallback"), py::arg("options"),
+           py::keep_alive<1, 2>(), py::keep_alive<1, 3>())
+      .def("policy", &Supervisor::policy, py::keep_alive<0, 1>())
+      .def_property_readonly("frozen", &Supervisor::frozen)
+      .def_property_readonly("locked", &Supervisor::locked)
+      .def("snapshot", [](Supervisor& self) {
+        const size_t bytes = self.snapshot() != nullptr ? self.policy().state_bytes : 0;
+        return py::bytes(reinterpret_cast<const char*>(self.snapshot()), bytes);
+      });
+
+  m.def("input_flags", [] {
+    return py::dict(py::arg("NON_FINITE") = +kInputNonFinite, py::arg("DROPOUT") = +kInputDropout,
+                    py::arg("RANGE") = +kInputRange, py::arg("SPIKE") = +kInputSpike, py::arg("STUCK") = +kInputStuck,
+                    py::arg("HELD") = +kInputHeld, py::arg("CLAMPED") = +kInputClamped,
+                    py::arg("FALLBACK") = +kInputFallback, py::arg("STOP") = +kInputStop,
+                    py::arg("REWARD") = +kInputReward);
+  });
+  m.def("drivers", [] {
+    return py::dict(py::arg("LEARNER") = static_cast<int>(Driver::kLearner),
+                    py::arg("FALLBACK") = static_cast<int>(Driver::kFallback),
+                    py::arg("BOTH") = static_cast<int>(Driver::kBoth));
+  });
+  m.def("causes", [] {
+    return py::dict(
+        py::arg("NONE") = static_cast<int>(Cause::kNone), py::arg("MODE") = static_cast<int>(Cause::kMode),
+        py::arg("INPUT") = static_cast<int>(Cause::kInput), py::arg("LEARNER") = static_cast<int>(Cause::kLearner),
+        py::arg("GUARD") = static_cast<int>(Cause::kGuard), py::arg("DWELL") = static_cast<int>(Cause::kDwell),
+        py::arg("LOCKED") = static_cast<int>(Cause::kLocked), py::arg("FROZEN") = static_cast<int>(Cause::kFrozen));
+  });
+  m.def("guard_flags", [] {
+    using namespace rtu::learners;
+    return py::dict(py::arg("NON_FINITE") = +kGuardNonFinite, py::arg("WEIGHTS") = +kGuardWeights,
+                    py::arg("TD_ERROR") = +kGuardTdError, py::arg("SATURATED") = +kGuardSaturated,
+                    py::arg("RETENTION") = +kGuardRetention, py::arg("FALLBACK_RATE") = +kGuardFallbackRate,
+                    py::arg("FAILED") = +kGuardFailed, py::arg("ROLLED_BACK") = +kGuardRolledBack,
+                    py::arg("FROZEN") = +kGuardFrozen, py::arg("SNAPSHOT") = +kGuardSnapshot,
+                    py::arg("SNAPSHOT_REFUSED") = +kGuardSnapshotRefused, py::arg("SURVIVED") = +kGuardSurvived);
+  });
+}

@@ -1,0 +1,24 @@
+// Limits of the actuators as Python gives them: per actuator (low, high, slew per s, rest, acceleration per s^2), 0 for none.
+#pragma once
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <tuple>
+#include <vector>
+
+#include "native/runtime/gate.h"
+
+namespace rtu::runtime {
+
+inline void limits_of(const pybind11::object& rows, double period_s, ActuatorLimits* out) {
+  const auto limits = rows.cast<std::vector<std::tuple<double, double, double, double, double>>>();
+  for (size_t i = 0; i < limits.size() && i < kMaxActuators; ++i) {
+    const auto& [low, high, slew_per_s, rest, accel_per_s2] = limits[i];
+    out[i] = {static_cast<float>(low), static_cast<float>(high), static_cast<float>(slew_per_s * period_s),
+              static_cast<float>(rest < low ? low : (rest > high ? high : rest)),
+              static_cast<float>(accel_per_s2 * period_s * period_s)};
+  }
+}
+
+}  // namespace rtu::runtime

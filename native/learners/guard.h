@@ -1,0 +1,332 @@
+// Watches a learner's state from outside: a ring of snapshots, what is out of the ordinary in it, and the way back. It knows the
+// state as one block with a table of sections, and no learner.
+//
+// A snapshot is a copy of the whole block. It is a candidate until it has been good for `survive_steps`; only one that has survived
+// is rolled back to. A second return before another has survived goes one further back: the newest may have been ill already.
+#pragma once
+
+#include "native/learners/health.h"
+
+namespace rtu::learners {
+
+enum GuardTrigger : uint32_t {
+  kGuardNonFinite = 1,
+  kGuardWeights = 2,        // changed too far since the last snapshot, or collapsed
+  kGuardTdError = 4,        // far out of its distribution
+  kGuardSaturated = 8,      // the action at the same end for too long
+  kGuardRetention = 16,     // a pole at its cap
+  kGuardFallbackRate = 32,  // the fallback drives too often
+  kGuardFailed = 64,        // a call of the learner failed
+};
+
+constexpr int32_t kMaxSnapshots = 8;
+
+struct GuardConfig {
+  int32_t snapshots = 2;  // that have survived, kept; one more slot is the candidate's
+  uint32_t snapshot_steps = 1000;
+  uint32_t survive_steps = 500;
+  uint64_t scan_bytes = 262144;  // looked through per step; a block that is no larger is looked through whole
+  double weight_change = 0;      // |w - w_snapshot| as a share of |w_snapshot|, per section; 0: not looked at
+  double td_error = 0;           // |delta| as a multiple of its running mean; 0: not looked at
+  uint32_t td_warmup = 1000;     // transitions before that
+  uint32_t saturated_steps = 0;  // 0: not looked at
+  double retention = 1;          // largest r = exp(-exp(nu_log)); 1: not looked at
+};
+
+struct Guard {
+  GuardConfig config;
+  const core::SectionTable* table = nullptr;
+  unsigned char* state = nullptr;
+  uint64_t bytes = 0;
+  unsigned char* slots = nullptr;  // (snapshots + 1, bytes)
+
+  int32_t good[kMaxSnapshots] = {};  // slots of those that survived, oldest first
+  int32_t n_good = 0;
+  int32_t candidate = -1;  // its slot
+  uint32_t age = 0;        // of the candidate, or since the last one was settled
+  bool returned = false;   // since anything survived
+
+  int32_t scan_section = 0;  // finiteness: where the rotation stands
+  uint64_t scan_row = 0;
+  int32_t weight_section = 0;  // relative change: the same
+  uint32_t weight_row = 0;
+  double moved = 0, was = 0, is = 0;  // sums of squares over the section so far
+
+  double td_scale = 0;  // running mean of |delta|
+  uint64_t td_count = 0;
+  uint32_t saturated = 0;  // steps in a row
+  float saturated_at = 0;
+  double lowest_nu_log = 0;  // below it a pole is at its cap
+};
+
+constexpr uint64_t guard_bytes(const GuardConfig& config, uint64_t bytes) {
+  return (static_cast<uint64_t>(config.snapshots) + 1) * bytes;
+}
+
+// True for what an optimiser moves: NAME.weight, .bias, .W1, .W2, .nu_log, .theta_log outside the sets z0 and z1.
+inline bool is_weight(const core::Section& section) {
+  const char* last = section.name;
+  for (const char* at = section.name; *at != 0; ++at) {
+    if (*at != '.') continue;
+    if (last[0] == 'z' && (last[1] == '0' || last[1] == '1') && last + 2 == at) return false;
+    last = at + 1;
+  }
+  const char* const names[] = {"weight", "bias", "W1", "W2", "nu_log", "theta_log"};
+  for (const char* name : names)
+    if (strcmp(last, name) == 0) return true;
+  return false;
+}
+
+inline bool is_nu_log(const core::Section& section) {
+  const uint64_t n = strlen(section.name);
+  return is_weight(section) && n > 6 && strcmp(section.name + n - 6, "nu_log") == 0;
+}
+
+inline double value_at(const core::Section& section, const unsigned char* base, uint64_t index) {
+  if (section.dtype == core::DType::f32) {
+    float value = 0;
+    memcpy(&value, base + section.offset + index * sizeof value, sizeof value);
+    return static_cast<double>(value);
+  }
+  double value = 0;
+  memcpy(&value, base + section.offset + index * sizeof value, sizeof value);
+  return value;
+}
+
+// ---- finiteness -----------------------------------------------------------------------------------------------------------
+
+inline bool is_float(const core::Section& section) {
+  return section.dtype == core::DType::f32 || section.dtype == core::DType::f64;
+}
+
+// Where the section after this one begins. Sections of one room interleave; what lies between them is theirs as well, and padding is 0.
+inline uint64_t section_end(const core::SectionTable& table, int32_t s) {
+  const core::Section& section = table.sections[s];
+  return section.offset + (section.index(section.rows - 1, section.cols - 1) + 1) * core::dtype_bytes(section.dtype);
+}
+
+inline bool finite_bytes(const core::Section& section, const unsigned char* base, uint64_t from, uint64_t to) {
+  if (section.dtype == core::DType::f32)
+    return finite_block(reinterpret_cast<const float*>(base + from), (to - from) / sizeof(float));
+  return finite_block(reinterpret_cast<const double*>(base + from), (to - from) / sizeof(double));
+}
+
+// One section's share of the block, without what the section before has covered already.
+inline uint64_t section_begin(const core::SectionTable& table, int32_t s) {
+  const uint64_t offset = table.sections[s].offset;
+  if (s == 0 || !is_float(table.sections[s - 1])) return offset;
+  const uint64_t before = section_end(table, s - 1);
+  return before > offset ? before : offset;
+}
+
+// Everything.
+inline bool finite_state(const core::SectionTable& table, const unsigned char* base) {
+  for (int32_t s = 0; s < table.count; ++s) {
+    if (!is_float(table.sections[s])) continue;
+    const uint64_t from = section_begin(table, s), to = section_end(table, s);
+    if (from < to && !finite_bytes(table.sections[s], base, from, to)) return false;
+  }
+  return true;
+}
+
+// The next scan_bytes of the block, round and round.
+inline bool scan(Guard& guard) {
+  const core::SectionTable& table = *guard.table;
+  uint64_t left = guard.config.scan_bytes;
+  for (int32_t visited = 0; visited <= table.count && left > 0; ++visited) {
+    const core::Section& section = table.sections[guard.scan_section];
+    const uint64_t begin = section_begin(table, guard.scan_section), end = section_end(table, guard.scan_section);
+    const uint64_t from = begin + guard.scan_row;
+    if (is_float(section) && from < end) {
+      const uint64_t take = (end - from < left ? end - from : left) / 8 * 8;
+      const uint64_t to = end - from <= left ? end : from + take;
+      if (!finite_bytes(section, guard.state, from, to)) return false;
+      left -= to - from;
+      guard.scan_row += to - from;
+      if (to < end) return true;
+    }
+    guard.scan_row = 0;
+    guard.scan_section = guard.scan_section + 1 < table.count ? guard.scan_section + 1 : 0;
+  }
+  return true;
+}
+
+// ---- weights ----------------------------------------------------------------------------------------------------------------
+
+inline const unsigned char* newest(const Guard& guard) {
+  return guard.slots + static_cast<uint64_t>(guard.good[guard.n_good - 1]) * guard.bytes;
+}
+
+constexpr double kWeightFloor = 0.05;  // per weight: a section that starts at 0 (biases) has no scale of its own
+constexpr double kCollapsed = 0.01;    // of the snapshot's norm
+
+// A section whose sums are complete: changed out of all proportion, or gone.
+inline bool out_of_proportion(const Guard& guard, const core::Section& section) {
+  const double moved = core::square_root(guard.moved), was = core::square_root(guard.was);
+  const double floor = kWeightFloor * core::square_root(static_cast<double>(section.count()));
+  if (!(moved <= guard.config.weight_change * (was + floor))) return true;
+  return guard.is < kCollapsed * kCollapsed * guard.was;
+}
+
+inline void restart_weights(Guard& guard) {
+  guard.weight_row = 0;
+  guard.moved = guard.was = guard.is = 0;
+}
+
+// The next weights in turn against the newest snapshot that survived. False: out of proportion.
+inline bool compare_weights(Guard& guard) {
+  const core::SectionTable& table = *guard.table;
+  uint64_t left = guard.config.scan_bytes / 8;
+  for (int32_t visited = 0; visited <= table.count && left > 0; ++visited) {
+    const core::Section& section = table.sections[guard.weight_section];
+    if (is_weight(section)) {
+      for (; guard.weight_row < section.rows && left > 0; ++guard.weight_row) {
+        for (uint32_t j = 0; j < section.cols; ++j) {
+          const uint64_t index = section.index(guard.weight_row, j);
+          const double now = value_at(section, guard.state, index), then = value_at(section, newest(guard), index);
+          guard.moved += (now - then) * (now - then);
+          guard.was += then * then;
+          guard.is += now * now;
+        }
+        left = left > section.cols ? left - section.cols : 0;
+      }
+      if (guard.weight_row < section.rows) return true;
+      const bool bad = out_of_proportion(guard, section);
+      restart_weights(guard);
+      if (bad) return false;
+    }
+    guard.weight_section = guard.weight_section + 1 < table.count ? guard.weight_section + 1 : 0;
+  }
+  return true;
+}
+
+inline double lowest_nu_log(const Guard& guard) {
+  double lowest = 1e300;
+  for (int32_t s = 0; s < guard.table->count; ++s) {
+    const core::Section& section = guard.table->sections[s];
+    if (!is_nu_log(section)) continue;
+    for (uint32_t i = 0; i < section.rows; ++i) {
+      const double value = value_at(section, guard.state, section.index(i, 0));
+      if (value < lowest) lowest = value;
+    }
+  }
+  return lowest;
+}
+
+// ---- snapshots --------------------------------------------------------------------------------------------------------------
+
+inline void copy_state(unsigned char* to, const unsigned char* from, uint64_t bytes) {
+  memcpy(to, from, static_cast<size_t>(bytes));
+}
+
+// memory: guard_bytes(), of the caller. False when the state is not finite: there is nothing to go back to.
+inline bool make_guard(Guard& guard, const GuardConfig& config, const core::SectionTable& table, unsigned char* state,
+                       uint64_t bytes, unsigned char* memory) {
+  guard = Guard{};
+  guard.config = config;
+  guard.table = &table;
+  guard.state = state;
+  guard.bytes = bytes;
+  guard.slots = memory;
+  if (!finite_state(table, state)) return false;
+  copy_state(memory, state, bytes);
+  guard.n_good = 1;
+  // A learner that starts with poles beyond the cap may keep them; what counts is that none goes further.
+  const double cap = config.retention < 1 ? core::logarithm(-core::logarithm(config.retention)) : -1e300;
+  const double start = lowest_nu_log(guard) - 1.0;
+  guard.lowest_nu_log = start < cap ? start : cap;
+  return true;
+}
+
+inline int32_t free_slot(const Guard& guard) {
+  for (int32_t slot = 0; slot <= guard.config.snapshots; ++slot) {
+    bool used = false;
+    for (int32_t i = 0; i < guard.n_good; ++i) used = used || guard.good[i] == slot;
+    if (!used) return slot;
+  }
+  return guard.good[0];
+}
+
+enum class SnapshotEvent { none, taken, refused, survived };
+
+// Once per step of a learner found good: takes snapshots and lets them survive when they are due.
+inline SnapshotEvent age_snapshots(Guard& guard) {
+  ++guard.age;
+  if (guard.candidate >= 0) {
+    if (guard.age < guard.config.survive_steps) return SnapshotEvent::none;
+    if (guard.n_good == guard.config.snapshots) {
+      for (int32_t i = 1; i < guard.n_good; ++i) guard.good[i - 1] = guard.good[i];
+      --guard.n_good;
+    }
+    guard.good[guard.n_good++] = guard.candidate;
+    guard.candidate = -1;
+    guard.returned = false;
+    restart_weights(guard);
+    return SnapshotEvent::survived;
+  }
+  if (guard.age < guard.config.snapshot_steps) return SnapshotEvent::none;
+  guard.age = 0;
+  if (!finite_state(*guard.table, guard.state)) return SnapshotEvent::refused;
+  guard.candidate = free_slot(guard);
+  copy_state(guard.slots + static_cast<uint64_t>(guard.candidate) * guard.bytes, guard.state, guard.bytes);
+  return SnapshotEvent::taken;
+}
+
+// The state becomes, to the bit, the newest snapshot that survived.
+inline void roll_back(Guard& guard) {
+  if (guard.returned && guard.n_good > 1) --guard.n_good;
+  copy_state(guard.state, newest(guard), guard.bytes);
+  guard.candidate = -1;
+  guard.age = 0;
+  guard.returned = true;
+  guard.saturated = 0;
+  guard.scan_section = guard.weight_section = 0;
+  guard.scan_row = 0;
+  restart_weights(guard);
+}
+
+// ---- the signals of a step --------------------------------------------------------------------------------------------------
+
+// The state itself: GuardTrigger bits.
+inline uint32_t inspect_state(Guard& guard) {
+  if (!scan(guard)) return kGuardNonFinite;
+  uint32_t found = 0;
+  if (guard.config.weight_change > 0 && !compare_weights(guard)) found |= kGuardWeights;
+  if (guard.config.retention < 1 && lowest_nu_log(guard) < guard.lowest_nu_log) found |= kGuardRetention;
+  return found;
+}
+
+constexpr double kTdDecay = 1.0 / 1000;  // of the running mean of |delta|
+constexpr double kTdWinsor = 10;  // a larger |delta| counts as so many means: one outlier does not make the next pass
+
+// The TD error of a transition that did not terminate: where an episode ends, delta is as large as the value itself.
+inline uint32_t inspect_delta(Guard& guard, double delta) {
+  const double size = core::absolute(delta);
+  if (guard.config.td_error > 0 && guard.td_count >= guard.config.td_warmup &&
+      !(size <= guard.config.td_error * guard.td_scale))
+    return kGuardTdError;
+  ++guard.td_count;
+  const double n = static_cast<double>(guard.td_count);
+  const double weight = 1.0 / n > kTdDecay ? 1.0 / n : kTdDecay;
+  const double most = kTdWinsor * guard.td_scale;
+  guard.td_scale += weight * ((guard.td_count > 100 && size > most ? most : size) - guard.td_scale);
+  return 0;
+}
+
+// action (n) in -1..1, the learner's own: all of it at the ends, and at the same ones, for so many steps.
+inline uint32_t inspect_action(Guard& guard, const float* action, int32_t n) {
+  bool at_the_end = n > 0;
+  float sum = 0;
+  for (int32_t k = 0; k < n; ++k) {
+    at_the_end = at_the_end && (action[k] >= 0.999F || action[k] <= -0.999F);
+    sum += action[k] * static_cast<float>(k + 1);
+  }
+  const bool same = at_the_end && (guard.saturated == 0 || sum == guard.saturated_at);
+  guard.saturated = same ? guard.saturated + 1 : 0;
+  guard.saturated_at = sum;
+  return guard.config.saturated_steps > 0 && guard.saturated >= guard.config.saturated_steps
+             ? static_cast<uint32_t>(kGuardSaturated)
+             : 0U;
+}
+
+}  // namespace rtu::learners

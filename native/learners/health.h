@@ -1,0 +1,75 @@
+// Whether a learner's step has left numbers behind: a look at what each half of a step passes through, so that a NaN or an infinity
+// anywhere in what learns shows in the tick that first computes with it, without a pass over the weights.
+//
+//   a weight, a pending step       u = W x, pre, y of predict()
+//   h                              k, y
+//   a trace, an eligibility,
+//   a kept cotangent               norm = sum |z| of learn(): each enters its z, and NaN 0 is NaN
+//   the normalisers                looked at themselves (an infinite m2 makes a finite input)
+//   an Adam moment                 the weights, so the next predict(); or the guard's scan
+#pragma once
+
+#include <string.h>
+
+#include "native/learners/stream_ac.h"
+
+namespace rtu::learners {
+
+// The largest exponent decides; integers, so that the compiler makes wide registers of it.
+inline bool finite_block(const float* x, uint64_t n) {
+  uint32_t worst = 0;
+  for (uint64_t i = 0; i < n; ++i) {
+    uint32_t bits = 0;
+    memcpy(&bits, x + i, sizeof bits);
+    bits &= 0x7fffffffU;
+    worst = bits > worst ? bits : worst;
+  }
+  return worst < 0x7f800000U;
+}
+
+inline bool finite_block(const double* x, uint64_t n) {
+  uint64_t worst = 0;
+  for (uint64_t i = 0; i < n; ++i) {
+    const uint64_t bits = core::bits_of(x[i]) & 0x7fffffffffffffffULL;
+    worst = bits > worst ? bits : worst;
+  }
+  return worst < 0x7ff0000000000000ULL;
+}
+
+inline bool healthy(const Normalizer& normalizer) {
+  const uint64_t n = static_cast<uint64_t>(normalizer.size);
+  return finite_block(normalizer.mean, n) && finite_block(normalizer.m2, n) && finite_block(normalizer.count, 1);
+}
+
+template <class T>
+bool healthy(const Network<T>& net) {
+  const cells::Rtu<T>& cell = net.cell;
+  if (net.config.cell.kind != CellKind::none) {
+    const uint64_t poles = static_cast<uint64_t>(cell.poles);
+    const uint64_t units = poles * static_cast<uint64_t>(cell.config.members);
+    const T* const over_units[] = {cell.h1, cell.h2, cell.k1, cell.k2, cell.u1, cell.u2};
+    for (const T* vector : over_units)
+      if (!finite_block(vector, units)) return false;
+    if (!finite_block(cell.nu_log, poles) || !finite_block(cell.theta_log, poles)) return false;
+  }
+  for (int l = 0; l < net.config.layers; ++l)
+    if (!finite_block(net.layer[l].pre, static_cast<uint64_t>(net.config.hidden[l]))) return false;
+  for (int h = 0; h < net.config.heads; ++h)
+    if (!finite_block(net.head[h].y, static_cast<uint64_t>(net.config.head[h].outputs))) return false;
+  return finite_block(net.pending, static_cast<uint64_t>(net.config.heads));
+}
+
+// False as well when the flags of the step are none that the code ever writes.
+template <class T>
+bool healthy(const StreamAc<T>& agent) {
+  const uint64_t width = static_cast<uint64_t>(agent.config.policy.width());
+  const float step[] = {agent.info->value, agent.info->delta, agent.info->norm};
+  for (int i = 0; i < agent.nets; ++i)
+    if (!healthy(agent.net[i])) return false;
+  return healthy(agent.observation) && healthy(agent.reward) && finite_block(agent.scalars, kScalars) &&
+         finite_block(agent.action, width) && finite_block(agent.before, width) && finite_block(step, 3) &&
+         agent.counters[kPhase] <= static_cast<uint64_t>(Phase::predicted) && agent.counters[kFirst] <= 1 &&
+         agent.counters[kTracesStale] <= 1;
+}
+
+}  // namespace rtu::learners

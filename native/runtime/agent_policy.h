@@ -1,0 +1,97 @@
+// A learner as the loop's Policy.
+#ifndef RTU_RUNTIME_AGENT_POLICY_H
+#define RTU_RUNTIME_AGENT_POLICY_H
+
+#include <limits>
+
+#include "native/core/checkpoint.h"
+#include "native/learners/health.h"
+#include "native/runtime/denormals.h"
+#include "native/runtime/policy.h"
+
+namespace rtu::runtime {
+
+// agent and its memory outlive it.
+template <class T>
+struct AgentPolicy {
+  static constexpr int kMaxObservations = 64;                                // more than a STATE frame carries
+  static constexpr double kLost = std::numeric_limits<double>::quiet_NaN();  // a reward that did not come
+
+  learners::StreamAc<T> agent;
+  const core::SectionTable* sections = nullptr;
+  unsigned char* memory = nullptr;
+  uint64_t bytes = 0;
+  StepInfo step_info{};
+
+  Policy policy() noexcept {
+    Policy policy{};
+    policy.self = this;
+    policy.n_observations = agent.config.observations;
+    policy.n_actions = agent.config.policy.width();
+    policy.n_levels = agent.config.policy.discrete ? agent.config.policy.actions : 0;
+    policy.begin = begin;
+    policy.predict = predict;
+    policy.learn = learn;
+    policy.info = info;
+    policy.hash = hash;
+    policy.state = memory;
+    policy.state_bytes = static_cast<size_t>(bytes);
+    policy.sections = sections;
+    policy.healthy = [](void* self) noexcept { return learners::healthy(of(self).agent); };
+    policy.halvings = [](void* self, int set) noexcept {
+      double& halvings = of(self).agent.scalars[learners::kHalvings];
+      if (set >= 0) halvings = static_cast<double>(set);
+      return static_cast<int>(halvings);
+    };
+    return policy;
+  }
+
+ private:
+  static AgentPolicy& of(void* self) noexcept { return *static_cast<AgentPolicy*>(self); }
+
+  static int begin(void* self) noexcept {
+    learners::begin(of(self).agent);
+    return 0;
+  }
+
+  static int predict(void* self, const float* observation, int explore, float* action) noexcept {
+    const auto& agent = of(self).agent;
+    T x[kMaxObservations], a[learners::kMaxActions];
+    for (int i = 0; i < agent.config.observations; ++i) x[i] = static_cast<T>(observation[i]);
+    // A predict() after a predict(): the transition between them was not learned from, the traces have to pass it all the same.
+    if (agent.phase() == learners::Phase::predicted) (void)learners::learn<T>(agent, 0, false, false, nullptr, false);
+    const core::Status status = learners::predict(agent, x, explore != 0, T(1), a);
+    if (!core::failed(status))
+      for (int i = 0; i < agent.config.policy.width(); ++i) action[i] = static_cast<float>(a[i]);
+    return static_cast<int>(status);
+  }
+
+  static int learn(void* self, float reward, int terminated, int truncated, const float* executed,
+                   int update) noexcept {
+    const auto& agent = of(self).agent;
+    T done[learners::kMaxActions];
+    for (int i = 0; executed != nullptr && i < agent.config.policy.width(); ++i) done[i] = static_cast<T>(executed[i]);
+    return static_cast<int>(learners::learn(agent, static_cast<double>(reward), terminated != 0, truncated != 0,
+                                            executed == nullptr ? nullptr : done, update != 0));
+  }
+
+  static const StepInfo* info(void* self) noexcept {
+    const learners::StepInfo& info = *of(self).agent.info;
+    StepInfo& out = of(self).step_info;
+    out.value = info.value;
+    out.delta = info.delta;
+    out.step_size_actor = info.step_size_actor;
+    out.step_size_critic = info.step_size_critic;
+    return &out;
+  }
+
+  static uint64_t hash(void* self) noexcept {
+    const DenormalsFlushed flushed;
+    learners::flush(of(self).agent);
+    return core::state_hash(*of(self).sections, of(self).memory);
+  }
+};
+
+}  // namespace rtu::runtime
+
+#endif

@@ -1,0 +1,96 @@
+#include "native/runtime/input_gate.h"
+
+#include <string.h>
+
+#include <cmath>
+
+namespace rtu::runtime {
+namespace {
+
+float clamp(float value, float low, float high) noexcept { return !(value >= low) ? low : value > high ? high : value; }
+
+bool same_bits(float a, float b) noexcept { return memcmp(&a, &b, sizeof a) == 0; }
+
+InputAction action_for(const InputChannel& channel, uint32_t fault) noexcept {
+  if ((fault & (kInputNonFinite | kInputDropout)) != 0) return channel.on_dropout;
+  if ((fault & kInputRange) != 0) return channel.on_range;
+  if ((fault & kInputSpike) != 0) return channel.on_spike;
+  return channel.on_stuck;
+}
+
+}  // namespace
+
+void InputGate::begin() noexcept {
+  for (int i = 0; i < n; ++i) memory_[i] = Memory{};
+}
+
+// The first thing wrong with x, or 0.
+uint32_t InputGate::fault(const InputChannel& channel, Memory& memory, float x, float moved) noexcept {
+  if (std::isnan(x)) return kInputDropout;
+  if (std::isinf(x)) return kInputNonFinite;
+  const bool same = memory.any_raw && same_bits(x, memory.raw);
+  memory.same = same ? memory.same + 1 : 0;
+  memory.moved = same ? memory.moved + moved : 0;
+  const bool close = memory.any_raw && std::fabs(x - memory.raw) <= channel.spike;
+  memory.agree = close ? memory.agree + 1 : 0;
+  memory.raw = x;
+  memory.any_raw = true;
+  if (!(x >= channel.low && x <= channel.high)) return kInputRange;
+  // A spike goes away again; what stays is a new level.
+  if (channel.spike > 0 && memory.any_good && std::fabs(x - memory.good) > channel.spike && memory.agree < kAgreeSteps)
+    return kInputSpike;
+  if (channel.stuck_steps > 0 && memory.same >= channel.stuck_steps && memory.moved >= kStuckCommand)
+    return kInputStuck;
+  return 0;
+}
+
+// What stands in for x. Returns further flags.
+uint32_t InputGate::replace(const InputChannel& channel, Memory& memory, float x, uint32_t fault, float* out) noexcept {
+  const InputAction action = action_for(channel, fault);
+  if (action == InputAction::kClamp && (fault & (kInputRange | kInputSpike)) != 0) {
+    float value = clamp(x, channel.low, channel.high);
+    if ((fault & kInputSpike) != 0) value = clamp(value, memory.good - channel.spike, memory.good + channel.spike);
+    *out = memory.good = value;
+    memory.any_good = true;
+    memory.held = 0;
+    return kInputClamped;
+  }
+  // Nothing good has come yet: the middle is no measurement, so the fallback has to drive.
+  const bool blind = !memory.any_good;
+  *out = blind ? clamp(0, channel.low, channel.high) : memory.good;
+  ++memory.held;
+  uint32_t flags = kInputHeld;
+  if (blind || action == InputAction::kFallback || action == InputAction::kStop || memory.held > channel.hold_steps)
+    flags |= kInputFallback;
+  if (action == InputAction::kStop) flags |= kInputStop;
+  return flags;
+}
+
+InputVerdict InputGate::apply(const float* x, float moved, float* out, SupervisorCounters* counters) noexcept {
+  InputVerdict verdict;
+  for (int i = 0; i < n; ++i) {
+    Memory& memory = memory_[i];
+    uint32_t flags = fault(channels[i], memory, x[i], moved);
+    if (flags == 0) {
+      out[i] = memory.good = x[i];
+      memory.any_good = true;
+      memory.held = 0;
+      continue;
+    }
+    flags |= replace(channels[i], memory, x[i], flags, out + i);
+    if (verdict.flags == 0) verdict.channel = static_cast<uint32_t>(i);
+    verdict.flags |= flags;
+  }
+  counters->input_non_finite += (verdict.flags & kInputNonFinite) != 0;
+  counters->input_dropouts += (verdict.flags & kInputDropout) != 0;
+  counters->input_range += (verdict.flags & kInputRange) != 0;
+  counters->input_spikes += (verdict.flags & kInputSpike) != 0;
+  counters->input_stuck += (verdict.flags & kInputStuck) != 0;
+  counters->input_held += (verdict.flags & kInputHeld) != 0;
+  counters->input_clamped += (verdict.flags & kInputClamped) != 0;
+  counters->input_fallbacks += (verdict.flags & kInputFallback) != 0;
+  counters->input_stops += (verdict.flags & kInputStop) != 0;
+  return verdict;
+}
+
+}  // namespace rtu::runtime

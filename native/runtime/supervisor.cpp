@@ -1,0 +1,323 @@
+#include "native/runtime/supervisor.h"
+
+#include <string.h>
+
+#include <cmath>
+
+namespace rtu::runtime {
+namespace {
+
+bool finite(const float* values, int count) noexcept {
+  for (int i = 0; i < count; ++i)
+    if (!std::isfinite(values[i])) return false;
+  return true;
+}
+
+float clip(float value) noexcept { return !(value >= -1.0F) ? -1.0F : value > 1.0F ? 1.0F : value; }
+
+}  // namespace
+
+Supervisor::Supervisor(const Policy& learner, const Policy& fallback, const SupervisorOptions& options)
+    : learner_(learner), fallback_(fallback), options_(options), gate_(options.gate) {
+  gate_.n = learner.n_observations;
+  if (learner_.halvings != nullptr) halvings_ = learner_.halvings(learner_.self, -1);
+  if (!options.guard || learner.sections == nullptr || options.mode == Mode::kOff) return;
+  snapshots_.reset(new unsigned char[learners::guard_bytes(options.guard_config, learner.state_bytes)]());
+  guarded_ = learners::make_guard(guard_, options.guard_config, *learner.sections,
+                                  static_cast<unsigned char*>(learner.state), learner.state_bytes, snapshots_.get());
+}
+
+Policy Supervisor::policy() noexcept {
+  Policy policy = learner_;
+  policy.self = this;
+  policy.begin = [](void* self) noexcept { return static_cast<Supervisor*>(self)->begin(); };
+  policy.predict = [](void* self, const float* observation, int explore, float* action) noexcept {
+    return static_cast<Supervisor*>(self)->predict(observation, explore != 0, action);
+  };
+  policy.learn = [](void* self, float reward, int terminated, int truncated, const float* executed,
+                    int update) noexcept {
+    return static_cast<Supervisor*>(self)->learn(reward, terminated != 0, truncated != 0, executed, update != 0);
+  };
+  policy.info = [](void* self) noexcept { return static_cast<Supervisor*>(self)->info(); };
+  policy.hash = [](void* self) noexcept {
+    const Policy& learner = static_cast<Supervisor*>(self)->learner_;
+    return learner.hash != nullptr ? learner.hash(learner.self) : 0;
+  };
+  policy.gates_input = true;
+  policy.counters = &counters_;
+  policy.healthy = nullptr;
+  policy.halvings = nullptr;
+  return policy;
+}
+
+int Supervisor::begin() noexcept {
+  if (!watched_) watch(false, false);
+  ++episodes_;
+  gate_.begin();
+  now_ = Chosen{};
+  moved_ = 0;
+  if (runs()) begin_learner();
+  if (fallback_.begin != nullptr) fallback_.begin(fallback_.self);
+  return 0;
+}
+
+void Supervisor::begin_learner() noexcept {
+  if (restart_ && learner_.halvings != nullptr) learner_.halvings(learner_.self, halvings_);
+  restart_ = false;
+  learner_.begin(learner_.self);
+}
+
+int Supervisor::predict(const float* observation, bool explore, float* action) noexcept {
+  if (!watched_) watch(false, false);
+  ++steps_;
+  before_ = now_;
+  now_ = Chosen{};
+  triggers_ = 0;
+  usable_ = false;
+  info_.guard = 0;
+  const InputVerdict verdict = gate_.apply(observation, moved_, x_, &counters_);
+  info_.input_gate = verdict.flags;
+  info_.input_channel = verdict.channel;
+  if (runs()) ask_learner(explore && learns());
+  ask_fallback();
+  const Cause cause = judge(verdict.flags);
+  compose(cause);
+  info_.mode = mode_word(options_.mode, now_.driver, cause);
+  memcpy(action, now_.action, sizeof(float) * static_cast<size_t>(learner_.n_actions));
+  watched_ = !runs();
+  return (verdict.flags & kInputStop) != 0 ? kPolicyStop : 0;
+}
+
+void Supervisor::ask_learner(bool explore) noexcept {
+  // After a return the world has moved on: credit begins anew, with the state that an episode begins with.
+  if (restart_) begin_learner();
+  const int status = learner_.predict(learner_.self, x_, explore ? 1 : 0, learner_action_);
+  if (status < 0) {
+    ++counters_.learner_failures;
+    return trip(learners::kGuardFailed);
+  }
+  now_.explored = explore;
+  usable_ = finite(learner_action_, learner_.n_actions);
+  if (!usable_ || (learner_.healthy != nullptr && !learner_.healthy(learner_.self))) {
+    usable_ = false;
+    return trip(learners::kGuardNonFinite);
+  }
+  if (learner_.n_levels == 0 && guarded_) trip(learners::inspect_action(guard_, learner_action_, learner_.n_actions));
+}
+
+// A fallback's action in the learner's units: the index of a level may fall between two.
+float Supervisor::to_learner(float action, int levels) const noexcept {
+  if (levels == learner_.n_levels) return levels == 0 ? clip(action) : action;
+  const float fraction = levels == 0  ? (clip(action) + 1.0F) * 0.5F
+                         : levels > 1 ? action / static_cast<float>(levels - 1)
+                                      : 0.0F;
+  return learner_.n_levels == 0 ? clip(2.0F * fraction - 1.0F)
+                                : fraction * static_cast<float>(learner_.n_levels > 1 ? learner_.n_levels - 1 : 1);
+}
+
+void Supervisor::ask_fallback() noexcept {
+  float action[kMaxActuators];
+  const int m = learner_.n_actions;
+  if (fallback_.predict != nullptr) {
+    if (fallback_.predict(fallback_.self, x_, 0, action) >= 0 && finite(action, m)) {
+      for (int k = 0; k < m; ++k) now_.fallback[k] = to_learner(action[k], fallback_.n_levels);
+      return;
+    }
+    ++counters_.fallback_failures;
+  }
+  for (int k = 0; k < m; ++k) now_.fallback[k] = before_.any ? before_.action[k] : to_learner(options_.rest[k], 0);
+}
+
+// Who drives: kNone is the learner, or both; otherwise why the fallback does.
+Cause Supervisor::judge(uint32_t input) noexcept {
+  if (options_.mode == Mode::kOff || options_.mode == Mode::kShadow) return Cause::kMode;
+  const Cause cause = judge_health(input);
+  const uint64_t count = options_.ab_episodes ? episodes_ - (episodes_ > 0) : steps_ - 1;
+  const bool turn = options_.mode != Mode::kAb || count / options_.ab_block % 2 == 0;
+  if (turn) watch_rate(cause != Cause::kNone);
+  return cause == Cause::kNone && !turn ? Cause::kMode : cause;
+}
+
+// To the fallback at the first bad step; back after a dwell, and so many good steps in a row.
+Cause Supervisor::judge_health(uint32_t input) noexcept {
+  if (frozen_) return Cause::kFrozen;
+  Cause cause = Cause::kNone;
+  if ((input & kInputFallback) != 0) {
+    cause = Cause::kInput;
+  } else if (triggers_ != 0) {
+    cause = Cause::kGuard;
+  } else if (!usable_) {
+    cause = Cause::kLearner;
+  }
+  if (cause != Cause::kNone) {
+    force_fallback();
+    good_ = 0;
+  } else {
+    ++good_;
+  }
+  if (locked_) return Cause::kLocked;
+  if (!fallback_on_ || cause != Cause::kNone) return cause;
+  if (++dwelt_ < options_.dwell_steps || good_ < options_.good_steps) return Cause::kDwell;
+  fallback_on_ = false;
+  return Cause::kNone;
+}
+
+void Supervisor::force_fallback() noexcept {
+  if (fallback_on_) return;
+  fallback_on_ = true;
+  dwelt_ = 0;
+  good_ = 0;
+  ++counters_.switches;
+  const uint64_t oldest = switched_ >= options_.max_switches ? switched_at_[switched_ % options_.max_switches] : 0;
+  if (switched_ >= options_.max_switches && steps_ - oldest < options_.switch_window) {
+    locked_ = true;
+    counters_.switches_locked.set(1);
+  }
+  switched_at_[switched_++ % options_.max_switches] = steps_;
+}
+
+void Supervisor::compose(Cause cause) noexcept {
+  const int m = learner_.n_actions;
+  const bool fallback = cause != Cause::kNone;
+  now_.any = true;
+  now_.driver = fallback ? Driver::kFallback : options_.mode == Mode::kResidual ? Driver::kBoth : Driver::kLearner;
+  moved_ = 0;
+  const float scale = learner_.n_levels > 1 ? 2.0F / static_cast<float>(learner_.n_levels - 1) : 1.0F;
+  for (int k = 0; k < m; ++k) {
+    now_.action[k] = now_.driver == Driver::kFallback ? now_.fallback[k]
+                     : now_.driver == Driver::kLearner
+                         ? learner_action_[k]
+                         : clip(now_.fallback[k] + 2.0F * options_.residual[k] * clip(learner_action_[k]));
+    if (before_.any) moved_ += scale * std::fabs(now_.action[k] - before_.action[k]);
+  }
+  if (fallback)
+    ++counters_.fallback_steps;
+  else
+    ++counters_.learner_steps;
+  if (fallback && cause != Cause::kMode) ++counters_.fallback_forced;
+}
+
+int Supervisor::learn(float reward, bool terminated, bool truncated, const float* executed, bool update) noexcept {
+  if (!runs()) return kPolicyNoted;
+  int status = kPolicyNoted;
+  bool learned = false;
+  if (triggers_ == 0 && now_.explored) {
+    if (before_.any && !gate_.reward_allowed(reward)) {
+      ++counters_.input_rewards;
+      info_.input_gate |= kInputReward;
+    } else {
+      float buffer[kMaxActuators];
+      status = learner_.learn(learner_.self, reward, terminated, truncated, told(executed, buffer), update);
+      learned = before_.any && status == 0 && update;
+      if (status < 0) {
+        ++counters_.learner_failures;
+        trip(learners::kGuardFailed);
+      }
+    }
+  }
+  watch(learned, terminated);
+  return status;
+}
+
+// What the learner is told was carried out, in its own units; null: what it chose. Where the fallback drove, only the
+// critic learns.
+const float* Supervisor::told(const float* executed, float* out) const noexcept {
+  if (!before_.any || before_.driver == Driver::kLearner) return executed;
+  if (before_.driver == Driver::kBoth && executed == nullptr) return nullptr;
+  const float* done = executed != nullptr ? executed : before_.fallback;
+  for (int k = 0; k < learner_.n_actions; ++k) {
+    const float share = 2.0F * options_.residual[k];
+    out[k] = options_.mode != Mode::kResidual ? done[k] : share > 0 ? (done[k] - before_.fallback[k]) / share : 0.0F;
+  }
+  return out;
+}
+
+// The guard's look at a step that is through, and what follows from it.
+void Supervisor::watch(bool learned, bool terminated) noexcept {
+  watched_ = true;
+  if (guarded_ && triggers_ == 0) {
+    uint32_t found = learner_.healthy != nullptr && !learner_.healthy(learner_.self)
+                         ? static_cast<uint32_t>(learners::kGuardNonFinite)
+                         : learners::inspect_state(guard_);
+    if (found == 0 && learned && !terminated && learner_.info != nullptr)
+      found = learners::inspect_delta(guard_, static_cast<double>(learner_.info(learner_.self)->delta));
+    trip(found);
+  }
+  if (triggers_ != 0) {
+    return_to_snapshot();
+  } else if (guarded_ && learns()) {
+    age();
+  }
+}
+
+void Supervisor::age() noexcept {
+  switch (learners::age_snapshots(guard_)) {
+    case learners::SnapshotEvent::none:
+      return;
+    case learners::SnapshotEvent::taken:
+      ++counters_.snapshots;
+      info_.guard |= kGuardSnapshot;
+      return;
+    case learners::SnapshotEvent::refused:
+      ++counters_.snapshots_refused;
+      info_.guard |= kGuardSnapshotRefused;
+      trip(learners::kGuardNonFinite);
+      return return_to_snapshot();
+    case learners::SnapshotEvent::survived:
+      ++counters_.snapshots_survived;
+      info_.guard |= kGuardSurvived;
+      rollbacks_ = 0;
+      // What was halved comes back step by step, or a long run with faults now and then would stop learning.
+      if (halvings_ > 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, --halvings_);
+      return;
+  }
+}
+
+void Supervisor::watch_rate(bool forced) noexcept {
+  if (!guarded_ || options_.rate_window == 0) return;
+  rate_forced_ += forced;
+  if (++rate_steps_ < options_.rate_window) return;
+  const bool often = static_cast<float>(rate_forced_) > options_.rate * static_cast<float>(rate_steps_);
+  rate_steps_ = rate_forced_ = 0;
+  if (often && !frozen_) trip(learners::kGuardFallbackRate);
+}
+
+void Supervisor::trip(uint32_t triggers) noexcept {
+  triggers_ |= triggers;
+  info_.guard |= triggers;
+  counters_.guard_non_finite += (triggers & learners::kGuardNonFinite) != 0;
+  counters_.guard_weights += (triggers & learners::kGuardWeights) != 0;
+  counters_.guard_td_error += (triggers & learners::kGuardTdError) != 0;
+  counters_.guard_saturated += (triggers & learners::kGuardSaturated) != 0;
+  counters_.guard_retention += (triggers & learners::kGuardRetention) != 0;
+  counters_.guard_fallback_rate += (triggers & learners::kGuardFallbackRate) != 0;
+  counters_.guard_failed += (triggers & learners::kGuardFailed) != 0;
+}
+
+void Supervisor::return_to_snapshot() noexcept {
+  if (options_.mode != Mode::kShadow) force_fallback();
+  good_ = 0;
+  restart_ = true;
+  if (!guarded_) return;
+  learners::roll_back(guard_);
+  ++counters_.rollbacks;
+  info_.guard |= kGuardRolledBack;
+  if (halvings_ < learners::kMaxHalvings) ++halvings_;
+  if (++rollbacks_ <= options_.max_rollbacks) return;
+  frozen_ = true;
+  counters_.guard_frozen.set(1);
+  info_.guard |= kGuardFrozen;
+}
+
+const StepInfo* Supervisor::info() noexcept {
+  const StepInfo* learner = runs() && learner_.info != nullptr ? learner_.info(learner_.self) : nullptr;
+  if (learner != nullptr) {
+    info_.value = learner->value;
+    info_.delta = learner->delta;
+    info_.step_size_actor = learner->step_size_actor;
+    info_.step_size_critic = learner->step_size_critic;
+  }
+  return &info_;
+}
+
+}  // namespace rtu::runtime

@@ -1,0 +1,161 @@
+// The learner as an untrusted component: a Policy around another one.
+//
+//   observation -> input gate -> learner.predict -+
+//                             -> fallback.predict +-> who drives -> action
+//   learn: what was carried out -> learner.learn -> guard -> roll back
+//
+// Every decision is a function of what the calls bring and of what was before: no clock, no thread, so that a replay decides
+// the same. Its state starts with the run; Policy.state is the learner's.
+#ifndef RTU_RUNTIME_SUPERVISOR_H
+#define RTU_RUNTIME_SUPERVISOR_H
+
+#include <stdint.h>
+
+#include <memory>
+
+#include "native/learners/guard.h"
+#include "native/runtime/gate.h"
+#include "native/runtime/input_gate.h"
+#include "native/runtime/policy.h"
+#include "native/runtime/telemetry.h"
+
+namespace rtu::runtime {
+
+enum class Mode : uint32_t {
+  kNone = 0,  // no supervisor
+  kOff,       // the fallback alone
+  kShadow,    // the fallback drives, the learner learns from it
+  kAb,        // they take turns
+  kLearn,
+  kFrozen,    // the learner drives and does not learn
+  kResidual,  // the fallback plus a bounded correction
+};
+
+enum class Driver : uint32_t { kLearner = 0, kFallback, kBoth };
+
+// Why the fallback drives.
+enum class Cause : uint32_t { kNone = 0, kMode, kInput, kLearner, kGuard, kDwell, kLocked, kFrozen };
+
+// RecordHead.mode.
+constexpr uint32_t mode_word(Mode mode, Driver driver, Cause cause) noexcept {
+  return static_cast<uint32_t>(mode) | static_cast<uint32_t>(driver) << 4 | static_cast<uint32_t>(cause) << 8;
+}
+
+// RecordHead.guard: GuardTrigger bits, and what was done.
+enum GuardEvent : uint32_t {
+  kGuardRolledBack = 1U << 16,
+  kGuardFrozen = 1U << 17,  // from now on the fallback drives
+  kGuardSnapshot = 1U << 18,
+  kGuardSnapshotRefused = 1U << 19,
+  kGuardSurvived = 1U << 20,
+};
+
+constexpr uint32_t kMaxSwitches = 64;
+
+// Checked at the door by whoever fills it (rtu_edge/supervise.py).
+struct SupervisorOptions {
+  Mode mode = Mode::kLearn;
+  InputGate gate;
+  bool guard = true;
+  learners::GuardConfig guard_config;
+  uint32_t max_rollbacks = 3;          // before anything survives; one more trip freezes
+  uint32_t rate_window = 0;            // steps; 0: the fallback's share is not looked at
+  float rate = 1;                      // largest share of forced fallback steps in a window
+  float residual[kMaxActuators] = {};  // largest correction, as a share of the actuator's range
+  float rest[kMaxActuators] = {};      // in -1..1: what holding begins with
+  uint32_t ab_block = 1000;
+  bool ab_episodes = false;    // blocks of episodes instead of steps
+  uint32_t dwell_steps = 50;   // the least time in the fallback
+  uint32_t good_steps = 25;    // in a row, before the learner drives again
+  uint32_t max_switches = 10;  // to the fallback within switch_window steps; one more keeps it there
+  uint32_t switch_window = 3000;
+};
+
+class Supervisor {
+ public:
+  // learner.self and fallback.self outlive it. A fallback without predict holds the last action. Both drive the same
+  // actuators; the fallback's action is continuous, in -1..1.
+  Supervisor(const Policy& learner, const Policy& fallback, const SupervisorOptions& options);
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  Policy policy() noexcept;
+  const SupervisorCounters& counters() const noexcept { return counters_; }
+  // The snapshot that would be rolled back to; null without a guard.
+  const unsigned char* snapshot() const noexcept { return guarded_ ? learners::newest(guard_) : nullptr; }
+  bool frozen() const noexcept { return frozen_; }
+  bool locked() const noexcept { return locked_; }
+
+ private:
+  // Of one step: what learn() has to know in the next.
+  struct Chosen {
+    bool any = false;
+    bool explored = false;  // the learner has sampled, so learn() is due
+    Driver driver = Driver::kFallback;
+    float fallback[kMaxActuators];  // the learner's action units
+    float action[kMaxActuators];
+  };
+
+  int begin() noexcept;
+  int predict(const float* observation, bool explore, float* action) noexcept;
+  int learn(float reward, bool terminated, bool truncated, const float* executed, bool update) noexcept;
+  const StepInfo* info() noexcept;
+
+  void begin_learner() noexcept;
+  void ask_learner(bool explore) noexcept;
+  void ask_fallback() noexcept;
+  Cause judge(uint32_t input) noexcept;
+  Cause judge_health(uint32_t input) noexcept;
+  void force_fallback() noexcept;
+  void compose(Cause cause) noexcept;
+  const float* told(const float* executed, float* out) const noexcept;
+  void watch(bool learned, bool terminated) noexcept;
+  void watch_rate(bool forced) noexcept;
+  void trip(uint32_t triggers) noexcept;
+  void return_to_snapshot() noexcept;
+  void age() noexcept;
+  float to_learner(float action, int levels) const noexcept;
+  bool learns() const noexcept { return options_.mode != Mode::kFrozen && options_.mode != Mode::kOff; }
+  bool runs() const noexcept { return options_.mode != Mode::kOff && !frozen_; }
+
+  Policy learner_;
+  Policy fallback_;
+  SupervisorOptions options_;
+  InputGate gate_;
+  learners::Guard guard_;
+  std::unique_ptr<unsigned char[]> snapshots_;
+  bool guarded_ = false;
+
+  // this step
+  float x_[kMaxObservations];
+  float learner_action_[kMaxActuators];
+  bool usable_ = false;    // the learner's action
+  uint32_t triggers_ = 0;  // of the guard, that call for a return
+  Chosen now_;
+  Chosen before_;
+  float moved_ = 0;
+
+  // from step to step
+  uint64_t steps_ = 0;
+  uint64_t episodes_ = 0;
+  bool watched_ = true;   // the guard has looked at this step
+  bool restart_ = false;  // the learner begins anew before it predicts
+  bool fallback_on_ = false;
+  bool frozen_ = false;
+  bool locked_ = false;
+  uint32_t dwelt_ = 0;
+  uint32_t good_ = 0;
+  uint64_t switched_at_[kMaxSwitches] = {};
+  uint64_t switched_ = 0;
+  uint32_t rate_steps_ = 0;
+  uint32_t rate_forced_ = 0;
+  uint32_t rollbacks_ = 0;  // since anything survived
+  int halvings_ = 0;
+
+  StepInfo info_;
+  SupervisorCounters counters_;
+};
+
+}  // namespace rtu::runtime
+
+#endif
