@@ -46,6 +46,7 @@ class SimulatedDevice:
         max_steps: steps of an episode; as the machine says unless given.
         slew: largest change of an actuator per period; no limit unless given.
         reset_ticks: extra periods that a reset takes in real time.
+        period_us: real time that a step takes, whatever it is for the machine; the machine's own unless given.
         link: path of a symbolic link to the pty, for a name that stays the same.
 
     Raises:
@@ -63,6 +64,7 @@ class SimulatedDevice:
         max_steps: int | None = None,
         slew: float | None = None,
         reset_ticks: int | None = None,
+        period_us: int | None = None,
         link: str | os.PathLike[str] | None = None,
     ) -> None:
         options = {
@@ -74,6 +76,7 @@ class SimulatedDevice:
             "--max-steps": max_steps,
             "--slew": slew,
             "--reset-ticks": reset_ticks,
+            "--period-us": period_us,
             "--pty-link": None if link is None else os.fspath(link),
         }
         command = [str(firmware_path()), "--until-eof"]

@@ -29,6 +29,7 @@ _COMMANDS = {
     "demo": "Learn position-only cart-pole over a serial port, from scratch, and show the whole job.",
     "run": "Run the job that a TOML file describes, against a port or a simulated plant.",
     "plan": "Print sections, bytes, operations and time per step of a learner.",
+    "bench": "Measure this machine: how late the loop is, and whether it lasts.",
     "hil": "Faults against a simulated device, an emulated board, or your own: what each comes to.",
     "ports": "List serial ports, by their stable names, with what to know about each.",
     "monitor": "Show a link live: who drives, the device's state, rates, clocks, losses.",

@@ -81,7 +81,7 @@ def command(
         for note in device.port.notes:
             out.print(f"[dim]{note}[/]")
         if real and not dry_run:
-            _confirm(out, settings, device, arm, yes)
+            confirm(out, settings, device, arm, yes)
         start = _start(settings, device, resume, config is None and not sim, force)
         for note in start.notes:
             out.print(note)
@@ -113,7 +113,7 @@ def _settings(file: Path | None, sim: bool, steps: int | None, overrides: tuple[
     return load_config(file, overrides)
 
 
-def _confirm(out: Console, settings: Config, device: job.Connection, arm: bool, yes: bool) -> None:
+def confirm(out: Console, settings: Config, device: job.Connection, arm: bool, yes: bool) -> None:
     """Say what will move, within which limits, and ask."""
     import sys
 

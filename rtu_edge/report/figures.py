@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rtu_edge.log import Row, Summary
 
-__all__ = ["PALETTE", "episodes_svg", "latency_svg", "learning_svg", "picture", "running_mean", "tidy"]
+__all__ = ["PALETTE", "episodes_svg", "figure_of", "latency_svg", "learning_svg", "picture", "running_mean", "tidy"]
 
 Array = npt.NDArray[Any]
 
@@ -81,7 +81,7 @@ def tidy(name: str) -> str:
 
 def learning_svg(summary: Summary, arrays: dict[str, Array]) -> str:
     """Return of each episode against steps, with the memoryless control where there is one."""
-    with _figure("learning", 10.4, 3.7) as figure:
+    with figure_of("learning", 10.4, 3.7) as figure:
         _learning(figure.add_subplot(), summary, arrays)
         return _svg(figure)
 
@@ -89,14 +89,14 @@ def learning_svg(summary: Summary, arrays: dict[str, Array]) -> str:
 def episodes_svg(summary: Summary, records: Array) -> str:
     """Observations and actions over one episode, a panel each."""
     panels = len(summary.observations) + len(summary.actuators)
-    with _figure("episode", 10.4, 0.6 + 1.25 * panels) as figure:
+    with figure_of("episode", 10.4, 0.6 + 1.25 * panels) as figure:
         _episode(list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]), summary, records)
         return _svg(figure)
 
 
 def latency_svg(records: Array) -> str:
     """Histograms of lateness, step time and round trip."""
-    with _figure("latency", 10.4, 2.9) as figure:
+    with figure_of("latency", 10.4, 2.9) as figure:
         for axes, (title, values) in zip(figure.subplots(1, 3), latencies(records).items(), strict=True):
             _histogram(axes, title, values)
         return _svg(figure)
@@ -106,7 +106,7 @@ def picture(summary: Summary, arrays: dict[str, Array], path: Path) -> None:
     """The run at a glance, for a README: learning curve, last episode, latency."""
     episode = last_episode(arrays)
     timed = arrays.get("realtime")
-    with _figure("picture", 12.0, 6.4) as figure:
+    with figure_of("picture", 12.0, 6.4) as figure:
         figure.set_facecolor(PALETTE["paper"])
         figure.get_layout_engine().set(w_pad=0.18, h_pad=0.14)
         columns = figure.add_gridspec(1, 2, width_ratios=(1.6, 1.0), wspace=0.04)
@@ -153,7 +153,8 @@ def latencies(records: Array) -> dict[str, Array]:
 
 
 @contextmanager
-def _figure(name: str, width: float, height: float) -> Iterator[Any]:
+def figure_of(name: str, width: float, height: float) -> Iterator[Any]:
+    """An empty figure in our style, width and height in inches; the name seeds what SVG calls its parts."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -18,6 +18,7 @@ static const char usage[] =
     "  --silence-ms N     silence of the link that stops a session, 1 to 60000 (default 1000)\n"
     "  --max-steps N      steps of an episode (default: as the machine says)\n"
     "  --slew X           largest change of an actuator per period (default: no limit)\n"
+    "  --period-us N      real time that a step takes, 100 to 10000000 (default: as the machine says)\n"
     "  --reset-ticks N    extra periods that a reset takes in real time, 0 to 65535 (default 0)\n"
     "  --list             print the machines, and leave\n";
 
@@ -48,13 +49,9 @@ static bool take(rtu_options *options, const char *name, const char *value) {
         const char *name;
         unsigned long min, max;
     } numbers[] = {
-        {"--fd", 0, 1u << 20},
-        {"--seed", 0, UINT32_MAX},
-        {"--boot-id", 0, UINT32_MAX},
-        {"--ttl-max-ms", 1, 60000},
-        {"--silence-ms", 1, 60000},
-        {"--max-steps", 1, UINT32_MAX},
-        {"--reset-ticks", 0, UINT16_MAX},
+        {"--fd", 0, 1u << 20},          {"--seed", 0, UINT32_MAX},        {"--boot-id", 0, UINT32_MAX},
+        {"--ttl-max-ms", 1, 60000},     {"--silence-ms", 1, 60000},       {"--max-steps", 1, UINT32_MAX},
+        {"--period-us", 100, 10000000}, {"--reset-ticks", 0, UINT16_MAX},
     };
     size_t i = 0;
     while (i < sizeof numbers / sizeof numbers[0] && strcmp(name, numbers[i].name) != 0) i++;
@@ -78,6 +75,9 @@ static bool take(rtu_options *options, const char *name, const char *value) {
             break;
         case 5:
             options->device.max_steps = (uint32_t)n;
+            break;
+        case 6:
+            options->device.period_us = (uint32_t)n;
             break;
         default:
             options->device.reset_ticks = (uint16_t)n;

@@ -25,6 +25,9 @@ bool rtu_simulated_init(rtu_simulated *device, const char *plant, const rtu_simu
     if (machine == NULL) return false;
     device->plant = *machine;
     device->plant.reset = reset;
+    device->sheet = *machine->sheet;
+    if (options->period_us != 0) device->sheet.period_us = options->period_us;
+    device->plant.sheet = &device->sheet;
     device->body.machine = machine;
     device->body.max_steps = options->max_steps;
     device->body.reset_ticks = options->reset_ticks;

@@ -18,6 +18,7 @@ typedef struct {
     uint16_t reset_ticks; /* extra periods that a reset takes, as a real machine's does; none in lockstep */
     uint32_t max_steps;   /* of an episode; 0: as the plant says */
     float slew;           /* of every actuator per period; 0: no limit */
+    uint32_t period_us;   /* real time that a step takes, whatever it is for the machine; 0: the machine's own */
 } rtu_simulated_options;
 
 /* The machine, with the options that concern it. state is first: the machine's functions are given a pointer to all of it. */
@@ -32,6 +33,7 @@ typedef struct {
 typedef struct {
     rtu_bridge bridge;
     rtu_plant plant;
+    rtu_plant_sheet sheet;
     rtu_simulated_body body;
     float slew[RTU_PLANT_ACT_MAX];
 } rtu_simulated;

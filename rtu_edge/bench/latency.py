@@ -1,0 +1,198 @@
+"""How late the loop is on this machine: the real loop, each part of each step, its percentiles and its worst steps."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge import job, runtime
+from rtu_edge.bench.system import system
+
+__all__ = ["PARTS", "Latencies", "burden", "measure", "parts_of", "reaction_us", "save"]
+
+Array = npt.NDArray[Any]
+
+# name -> what it is. All in us, of each step in which a command left.
+PARTS = {
+    "lateness": "wake-up: arrival of STATE above the least one-way delay seen; clock = host: start of the step after its slot",
+    "receive": "arrival of STATE to the begin of the step; clock = host: the wait for the slot",
+    "predict": "observation to action",
+    "gate": "limits before the wire",
+    "send": "frame packed and handed to the kernel",
+    "learn": "learning, after the action has left",
+    "command age": "observation to the STATE that names the command which answers it, by the device's clock: a period at least",
+}
+
+_PERCENTILES = (50.0, 99.0, 99.9)
+_WORST = 10
+_REACTION = ("lateness", "receive", "predict", "gate", "send")
+# Twenty bins a decade, 0.1 us to 1 s.
+_EDGES_US = np.geomspace(0.1, 1e6, 141)
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """What was measured.
+
+    Args:
+        started: UTC.
+        settings: how it was measured.
+        system: the machine (rtu_edge.bench.system).
+        privileges: what the loop asked for and did not get.
+        steps, seconds, overruns, skipped, missed, dropped, reason: of the run; `dropped` are weight updates.
+        parts: name -> {"p50", "p99", "p99.9", "max", "mean", "count"} in us.
+        histograms: name -> counts between `edges_us`; what is outside counts in the first or last.
+        worst: the steps with the largest time from STATE to command, largest first: step, seconds since the start, UTC, parts.
+    """
+
+    started: str
+    settings: dict[str, Any]
+    system: dict[str, str]
+    privileges: list[str]
+    steps: int
+    seconds: float
+    overruns: int
+    skipped: int
+    missed: int
+    dropped: int
+    reason: str
+    parts: dict[str, dict[str, float]]
+    edges_us: list[float]
+    histograms: dict[str, list[int]]
+    worst: list[dict[str, Any]]
+
+
+def parts_of(records: Array) -> dict[str, Array]:
+    """Times of each part in us, of the steps in which a command left; where a part was not measured it is not there."""
+    acted = _acted(records)
+    parts = {name: acted[f"{name}_ns"].astype(np.float64) / 1e3 for name in PARTS if name != "command age"}
+    age = acted["command_age_us"]
+    parts["command age"] = age[age != np.uint32(0xFFFFFFFF)].astype(np.float64)
+    return parts
+
+
+@contextmanager
+def burden(processes: int) -> Iterator[None]:
+    """So many processes beside the loop that compute and move memory as hard as they can."""
+    code = "import numpy as np\na = np.ones(1 << 22)\nwhile True: a *= 1.0000001"
+    started = [subprocess.Popen([sys.executable, "-c", code], start_new_session=True) for _ in range(processes)]
+    try:
+        if started:
+            time.sleep(0.5)
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def measure(
+    connection: job.Connection, agent: Any, config: runtime.LoopConfig, settings: dict[str, Any], load: int = 0
+) -> tuple[Latencies, Array]:
+    """Run the loop once and look at each of its steps.
+
+    Args:
+        connection, agent, config: as for job.run_loop.
+        settings: kept as they are, beside the result.
+        load: processes to run beside it.
+
+    Returns:
+        What was measured, and the step records.
+    """
+    started = time.time()
+    with burden(load):
+        facts = system(connection.url)
+        outcome = job.run_loop(connection, agent, config)
+    result, counters, records = outcome.result, outcome.result.counters, outcome.records
+    parts = parts_of(records)
+    return (
+        Latencies(
+            started=_utc(started),
+            settings=settings,
+            system=facts,
+            privileges=list(result.privileges),
+            steps=result.steps,
+            seconds=result.seconds,
+            overruns=counters["overruns"],
+            skipped=counters["skipped"],
+            missed=counters["missed"],
+            dropped=counters["updates_dropped"],
+            reason=result.reason.value,
+            parts={name: _numbers(values) for name, values in parts.items()},
+            edges_us=[float(f"{edge:.6g}") for edge in _EDGES_US],
+            histograms={name: _counts(values) for name, values in parts.items()},
+            worst=_worst(records, started),
+        ),
+        records,
+    )
+
+
+def save(latencies: Latencies, records: Array, folder: Path) -> tuple[Path, Path]:
+    """Write latency.json and latency.png into a folder; returns both paths."""
+    from rtu_edge.report.latency import picture
+
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers, image = folder / "latency.json", folder / "latency.png"
+    numbers.write_text(json.dumps(asdict(latencies), indent=1) + "\n", encoding="utf-8")
+    picture(latencies, records, image)
+    return numbers, image
+
+
+def _numbers(values: Array) -> dict[str, float]:
+    if not len(values):
+        return {"count": 0}
+    found = {f"p{share:g}": float(np.percentile(values, share)) for share in _PERCENTILES}
+    found |= {"max": float(values.max()), "mean": float(values.mean())}
+    return {name: round(value, 3) for name, value in found.items()} | {"count": len(values)}
+
+
+def _counts(values: Array) -> list[int]:
+    counts, _ = np.histogram(np.clip(values, _EDGES_US[0], _EDGES_US[-1]), _EDGES_US)
+    return [int(count) for count in counts]
+
+
+def _acted(records: Array) -> Array:
+    acted: Array = records[(records["flags"] & np.uint32(runtime.RecordFlag.ACTED)) != 0]
+    return acted
+
+
+def reaction_us(records: Array) -> tuple[Array, Array]:
+    """When, in s, and how long after its STATE was due each command left, in us: what the machine waits for."""
+    acted = _acted(records)
+    if not len(acted):
+        return np.zeros(0), np.zeros(0)
+    total = np.sum([acted[f"{name}_ns"].astype(np.float64) for name in _REACTION], axis=0) / 1e3
+    return (acted["t_ns"] - records["t_ns"][0]).astype(np.float64) / 1e9, total
+
+
+def _worst(records: Array, started: float) -> list[dict[str, Any]]:
+    acted = _acted(records)
+    times, total = reaction_us(records)
+    out = []
+    for place in np.argsort(total)[::-1][:_WORST]:
+        record = acted[place]
+        after_s = float(times[place])
+        out.append(
+            {
+                "step": int(record["step"]),
+                "after_s": round(after_s, 6),
+                "at": _utc(started + after_s),
+                "total_us": round(float(total[place]), 3),
+                **{f"{name}_us": round(float(record[f"{name}_ns"]) / 1e3, 3) for name in (*_REACTION, "learn")},
+            }
+        )
+    return out
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03d} UTC"

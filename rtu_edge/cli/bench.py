@@ -1,0 +1,144 @@
+"""rtu-edge bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rtu_edge.cli.common import console, overrides
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rtu_edge.bench.latency import Latencies
+    from rtu_edge.config import Config
+
+
+@click.group("bench")
+def command() -> None:
+    """Measure this machine: how late the loop is, and whether it lasts."""
+
+
+@command.command("loop")
+@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
+@click.option("--port", help="Against this port.  [default: a simulated cart-pole]")
+@click.option("--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="How long.")
+@click.option("--hz", type=click.FloatRange(0.1, 10_000.0), help="Of the simulated device.  [default: its own, 50]")
+@click.option(
+    "--load", type=click.IntRange(0, 1024), default=0, show_default=True, help="Processes that compute beside it."
+)
+@click.option("--realtime/--no-realtime", default=True, show_default=True, help="Ask for locked memory and SCHED_FIFO.")
+@click.option("--cpu", type=click.IntRange(-1, 1023), default=-1, help="Pin the loop to this core.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs/bench-loop"), show_default=True, help="Folder."
+)
+@click.option("--arm", is_flag=True, help="Let real hardware move.")
+@click.option("--yes", is_flag=True, help="Do not ask before arming real hardware; for use without a terminal.")
+@overrides
+def loop(
+    config: Path | None,
+    port: str | None,
+    seconds: float,
+    hz: float | None,
+    load: int,
+    realtime: bool,
+    cpu: int,
+    out: Path,
+    arm: bool,
+    yes: bool,
+    overrides: tuple[str, ...],
+) -> None:
+    """Run the real loop and measure each part of each step.
+
+    CONFIG gives device, learner and limits as for `rtu-edge run`; without one a simulated cart-pole and the default
+    learner. Real hardware is armed by the same rules. Prints percentiles and the ten worst steps, and saves
+    latency.json and latency.png.
+    """
+    from contextlib import ExitStack
+
+    from rtu_edge import job
+    from rtu_edge.bench import latency
+    from rtu_edge.cli.run import confirm
+    from rtu_edge.config import Clock
+    from rtu_edge.device import SimulatedDevice
+    from rtu_edge.errors import ConfigError
+
+    said = console()
+    settings = _settings(config, port, realtime, cpu, overrides)
+    if settings.loop.clock is Clock.LOCKSTEP:
+        raise ConfigError('loop.clock = "lockstep": virtual time has no latency to measure; "device" or "host"')
+    if hz is not None and not settings.device.plant:
+        raise ConfigError(f"--hz {hz:g}: only for a simulated device; the rate of a real one is its own")
+    with ExitStack() as stack:
+        if settings.device.plant:
+            period_us = round(1e6 / hz) if hz is not None else None
+            device = stack.enter_context(SimulatedDevice(settings.device.plant, period_us=period_us))
+            settings = _at(settings, device.port)
+        connection = stack.enter_context(job.connect(settings))
+        if not connection.hello.simulated:
+            confirm(said, settings, connection, arm, yes)
+        agent = job.make_agent(settings, connection)
+        job.check_deadline(agent, connection.period_s)
+        run = job.loop_config(settings, connection, seconds=seconds, steps=0, target_return=None)
+        facts = {
+            "port": port or settings.device.port if config or port else "simulated",
+            "hz": 1 / connection.period_s,
+            "period_us": connection.hello.period_us,
+            "clock": settings.loop.clock.value,
+            "load": load,
+            "realtime": settings.loop.realtime,
+            "cpu": settings.loop.cpu,
+            "learner_bytes": agent.nbytes,
+        }
+        found, records = latency.measure(connection, agent, run, facts, load)
+    numbers, image = latency.save(found, records, out)
+    _show(said, found)
+    said.print(f"{numbers}\n[bold]{image}[/]")
+
+
+def _settings(config: Path | None, port: str | None, realtime: bool, cpu: int, overrides: tuple[str, ...]) -> Config:
+    from rtu_edge.config import load_config, parse_config
+
+    given: tuple[str, ...] = (f"loop.realtime={'true' if realtime else 'false'}", f"loop.cpu={cpu}")
+    if port is not None:
+        given = (*given, 'device.plant=""', f"device.port={port}")
+    if config is not None:
+        return load_config(config, (*given, *overrides))
+    return parse_config('device.plant = "cartpole"\n', (*given, *overrides), source="--set")
+
+
+def _at(settings: Config, port: str) -> Config:
+    import msgspec
+
+    device = msgspec.structs.replace(settings.device, plant="", port=port)
+    return msgspec.structs.replace(settings, device=device)
+
+
+def _show(said: Console, found: Latencies) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("µs")
+    columns = ("p50", "p99", "p99.9", "max")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for name, numbers in found.parts.items():
+        table.add_row(name, *(f"{numbers[key]:,.1f}" if numbers["count"] else "-" for key in columns))
+    said.print(table)
+    said.print(
+        f"{found.steps:,} steps in {found.seconds:.1f} s; {found.overruns} overruns, {found.skipped} periods skipped,"
+        f" {found.missed} missed, {found.dropped} updates dropped; the end: {found.reason}"
+    )
+    worst = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0), title_justify="left")
+    keys = ("at", "step", "total_us", "lateness_us", "receive_us", "predict_us", "send_us", "learn_us")
+    for key in keys:
+        worst.add_column(f"the worst, {key}" if key == "at" else key.replace("_us", ""), justify="right")
+    for step in found.worst:
+        worst.add_row(*(str(step[key]) for key in keys))
+    said.print(worst)
+    facts: dict[str, Any] = dict(found.system)
+    said.print("; ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items()), style="dim")
+    for line in found.privileges:
+        said.print(f"refused: {line}")

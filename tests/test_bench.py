@@ -1,0 +1,95 @@
+"""`rtu-edge bench`: what it measures, what it saves, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rtu_edge.cli
+from rtu_edge.bench import latency
+from rtu_edge.bench.system import system
+from rtu_edge.runtime import RecordFlag
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as leaving:
+        rtu_edge.cli.main(arguments)
+    out, err = capfd.readouterr()
+    assert isinstance(leaving.value.code, int)
+    return leaving.value.code, out + err
+
+
+def made_up(steps: int) -> np.ndarray:
+    names = [f"{part}_ns" for part in ("lateness", "receive", "predict", "gate", "send", "learn")]
+    kinds = [
+        ("step", "u8"),
+        ("t_ns", "i8"),
+        ("flags", "u4"),
+        ("command_age_us", "u4"),
+        *((name, "i8") for name in names),
+    ]
+    records = np.zeros(steps, dtype=kinds)
+    records["step"] = np.arange(steps)
+    records["t_ns"] = 5_000_000_000 + np.arange(steps) * 2_000_000
+    records["flags"] = RecordFlag.ACTED
+    records["command_age_us"] = 2000
+    for name in names:
+        records[name] = 1000
+    return records
+
+
+def test_parts_and_reactions_are_those_of_the_records() -> None:
+    records = made_up(1000)
+    records["lateness_ns"][700] = 900_000
+    records["flags"][5] = 0  # no command left
+    records["command_age_us"][7] = 0xFFFFFFFF  # none known
+    parts = latency.parts_of(records)
+    assert parts.keys() == latency.PARTS.keys()
+    assert {name: len(values) for name, values in parts.items()} == dict.fromkeys(parts, 999) | {"command age": 998}
+    assert parts["lateness"].max() == 900.0
+    times, total = latency.reaction_us(records)
+    assert total.max() == 904.0
+    assert times[np.argmax(total)] == pytest.approx(1.4)
+    assert (np.delete(total, np.argmax(total)) == 5.0).all()
+
+
+@pytest.mark.timing
+def test_the_loop_is_measured_and_saved(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, said = run(
+        capfd, "bench", "loop", "--seconds", "1.5", "--hz", "200", "--load", "1", "--out", str(tmp_path),
+        "--set", "learner.units=8",
+    )  # fmt: skip
+    assert code == 0, said
+    found = json.loads((tmp_path / "latency.json").read_text())
+    assert found["settings"]["hz"] == 200 and found["settings"]["load"] == 1 and found["reason"] == "seconds"
+    assert 100 < found["steps"] <= 300
+    for name, numbers in found["parts"].items():
+        assert 0 <= numbers["p50"] <= numbers["p99"] <= numbers["p99.9"] <= numbers["max"], name
+        assert sum(found["histograms"][name]) == numbers["count"] <= found["steps"]
+        assert len(found["histograms"][name]) == len(found["edges_us"]) - 1
+    # The age contains the time to the device's next tick.
+    assert found["parts"]["command age"]["p50"] > 1000
+    worst = [step["total_us"] for step in found["worst"]]
+    assert len(worst) == 10 and worst == sorted(worst, reverse=True)
+    for word in ("kernel", "governor", "load", "isolated_cpus", "limit_memlock", "usb_latency_timer_ms"):
+        assert found["system"][word]
+    assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
+    for word in ("lateness", "p99.9", "the worst", "updates dropped", "latency.png"):
+        assert word in said
+
+
+def test_what_cannot_be_measured_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    code, said = run(capfd, "bench", "loop", "--set", "loop.clock=lockstep", "--no-realtime")
+    assert code == 2 and "lockstep" in said
+    code, said = run(capfd, "bench", "loop", "--port", "/dev/nowhere", "--hz", "100")
+    assert code == 2 and "--hz" in said
+    code, said = run(capfd, "bench", "loop", "--port", "/dev/nowhere")
+    assert code == 3 and "/dev/nowhere" in said
+
+
+def test_facts_of_this_machine() -> None:
+    facts = system()
+    assert all(isinstance(value, str) and value for value in facts.values()), facts
