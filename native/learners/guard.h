@@ -17,6 +17,7 @@ enum GuardTrigger : uint32_t {
   kGuardRetention = 16,     // a pole at its cap
   kGuardFallbackRate = 32,  // the fallback drives too often
   kGuardFailed = 64,        // a call of the learner failed
+  kGuardNormalizer = 128,   // statistics that no data can have made of the snapshot's
 };
 
 constexpr int32_t kMaxSnapshots = 8;
@@ -77,10 +78,12 @@ inline bool is_weight(const core::Section& section) {
   return false;
 }
 
-inline bool is_nu_log(const core::Section& section) {
-  const uint64_t n = strlen(section.name);
-  return is_weight(section) && n > 6 && strcmp(section.name + n - 6, "nu_log") == 0;
+inline bool ends_with(const char* name, const char* ending) {
+  const uint64_t n = strlen(name), m = strlen(ending);
+  return n >= m && strcmp(name + n - m, ending) == 0;
 }
+
+inline bool is_nu_log(const core::Section& section) { return is_weight(section) && ends_with(section.name, ".nu_log"); }
 
 inline double value_at(const core::Section& section, const unsigned char* base, uint64_t index) {
   if (section.dtype == core::DType::f32) {
@@ -200,6 +203,30 @@ inline bool compare_weights(Guard& guard) {
   return true;
 }
 
+// Running statistics against the snapshot's. k further samples move a mean of n by at most sqrt(k / n) of the deviation that they
+// leave behind, and the sum of squares only grows: whatever the data, so what breaks this was written by something else.
+inline bool plausible_normalizer(const Guard& guard, const core::Section* parts) {
+  const unsigned char* before = newest(guard);
+  const double n = value_at(parts[2], before, 0), now = value_at(parts[2], guard.state, 0);
+  if (!(now >= n)) return false;
+  for (uint32_t i = 0; i < parts[0].rows && n > 0; ++i) {
+    const double m2 = value_at(parts[1], guard.state, i),
+                 moved = value_at(parts[0], guard.state, i) - value_at(parts[0], before, i);
+    if (!(m2 >= value_at(parts[1], before, i) * 0.999)) return false;  // a thousandth for rounding
+    // (n now / k) moved^2 <= m2; doubled, and a floor for means far from 0, whose roundings add up.
+    const double floor = 1e-6 * core::absolute(value_at(parts[0], before, i)) + 1e-9;
+    if (moved * moved * n * now > 4 * m2 * (now - n) && core::absolute(moved) > floor) return false;
+  }
+  return true;
+}
+
+inline bool plausible_normalizers(const Guard& guard) {
+  for (int32_t s = 0; s + 2 < guard.table->count; ++s)
+    if (ends_with(guard.table->sections[s].name, ".mean") && !plausible_normalizer(guard, guard.table->sections + s))
+      return false;
+  return true;
+}
+
 inline double lowest_nu_log(const Guard& guard) {
   double lowest = 1e300;
   for (int32_t s = 0; s < guard.table->count; ++s) {
@@ -292,6 +319,7 @@ inline uint32_t inspect_state(Guard& guard) {
   if (!scan(guard)) return kGuardNonFinite;
   uint32_t found = 0;
   if (guard.config.weight_change > 0 && !compare_weights(guard)) found |= kGuardWeights;
+  if (!plausible_normalizers(guard)) found |= kGuardNormalizer;
   if (guard.config.retention < 1 && lowest_nu_log(guard) < guard.lowest_nu_log) found |= kGuardRetention;
   return found;
 }

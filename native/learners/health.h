@@ -59,7 +59,7 @@ bool healthy(const Network<T>& net) {
   return finite_block(net.pending, static_cast<uint64_t>(net.config.heads));
 }
 
-// False as well when the flags of the step are none that the code ever writes.
+// False as well when the flags of the step or the random state's increment (odd) are none that the code ever writes.
 template <class T>
 bool healthy(const StreamAc<T>& agent) {
   const uint64_t width = static_cast<uint64_t>(agent.config.policy.width());
@@ -69,7 +69,7 @@ bool healthy(const StreamAc<T>& agent) {
   return healthy(agent.observation) && healthy(agent.reward) && finite_block(agent.scalars, kScalars) &&
          finite_block(agent.action, width) && finite_block(agent.before, width) && finite_block(step, 3) &&
          agent.counters[kPhase] <= static_cast<uint64_t>(Phase::predicted) && agent.counters[kFirst] <= 1 &&
-         agent.counters[kTracesStale] <= 1;
+         agent.counters[kTracesStale] <= 1 && (agent.rng.words[1] & 1U) == 1;
 }
 
 }  // namespace rtu::learners

@@ -13,8 +13,8 @@ bool same_bits(float a, float b) noexcept { return memcmp(&a, &b, sizeof a) == 0
 
 InputAction action_for(const InputChannel& channel, uint32_t fault) noexcept {
   if ((fault & (kInputNonFinite | kInputDropout)) != 0) return channel.on_dropout;
-  if ((fault & kInputRange) != 0) return channel.on_range;
   if ((fault & kInputSpike) != 0) return channel.on_spike;
+  if ((fault & kInputRange) != 0) return channel.on_range;
   return channel.on_stuck;
 }
 
@@ -35,10 +35,10 @@ uint32_t InputGate::fault(const InputChannel& channel, Memory& memory, float x, 
   memory.agree = close ? memory.agree + 1 : 0;
   memory.raw = x;
   memory.any_raw = true;
-  if (!(x >= channel.low && x <= channel.high)) return kInputRange;
-  // A spike goes away again; what stays is a new level.
+  // A spike goes away again; what stays is a new level. Before the range: a reading that cannot be is no measurement.
   if (channel.spike > 0 && memory.any_good && std::fabs(x - memory.good) > channel.spike && memory.agree < kAgreeSteps)
     return kInputSpike;
+  if (!(x >= channel.low && x <= channel.high)) return kInputRange;
   if (channel.stuck_steps > 0 && memory.same >= channel.stuck_steps && memory.moved >= kStuckCommand)
     return kInputStuck;
   return 0;

@@ -292,6 +292,7 @@ void Supervisor::trip(uint32_t triggers) noexcept {
   counters_.guard_retention += (triggers & learners::kGuardRetention) != 0;
   counters_.guard_fallback_rate += (triggers & learners::kGuardFallbackRate) != 0;
   counters_.guard_failed += (triggers & learners::kGuardFailed) != 0;
+  counters_.guard_normalizer += (triggers & learners::kGuardNormalizer) != 0;
 }
 
 void Supervisor::return_to_snapshot() noexcept {

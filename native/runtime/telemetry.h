@@ -129,7 +129,7 @@ struct LoopCounters {
   X(learner_steps) X(fallback_steps) X(fallback_forced) X(switches) X(switches_locked) X(learner_failures) \
   X(fallback_failures) X(input_non_finite) X(input_dropouts) X(input_range) X(input_spikes) X(input_stuck) \
   X(input_held) X(input_clamped) X(input_fallbacks) X(input_stops) X(input_rewards) X(guard_non_finite) \
-  X(guard_weights) X(guard_td_error) X(guard_saturated) X(guard_retention) X(guard_fallback_rate) X(guard_failed) \
+  X(guard_weights) X(guard_td_error) X(guard_saturated) X(guard_retention) X(guard_fallback_rate) X(guard_failed) X(guard_normalizer) \
   X(snapshots) X(snapshots_refused) X(snapshots_survived) X(rollbacks) X(guard_frozen)
 // clang-format on
 

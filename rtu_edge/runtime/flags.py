@@ -91,6 +91,7 @@ class GuardFlag(enum.IntFlag):
     RETENTION = 16
     FALLBACK_RATE = 32
     FAILED = 64
+    NORMALIZER = 128
     ROLLED_BACK = 1 << 16
     FROZEN = 1 << 17  # from now on the fallback drives
     SNAPSHOT = 1 << 18

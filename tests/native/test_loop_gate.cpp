@@ -1,4 +1,5 @@
-// Any bit pattern that a policy hands out leaves the gate finite, in range, and no further from the last than slew allows.
+// Any bit pattern that a policy hands out leaves the gate finite, in range, no further from the last than slew allows, and
+// no faster in its change than the acceleration.
 #include <math.h>
 
 #include "native/runtime/gate.h"
@@ -28,20 +29,23 @@ float any_float() {
 }
 
 void any_action_comes_out_safe() {
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < 10000; ++round) {
     OutputGate gate;
     gate.m = 1 + static_cast<int>(random_bits() % 6);
     float start[kMaxActuators];
     for (int i = 0; i < gate.m; ++i) {
       const float low = static_cast<float>(static_cast<int>(random_bits() % 2000) - 1000) * 0.1f;
       const float high = low + 0.01f + static_cast<float>(random_bits() % 1000) * 0.1f;
-      gate.limits[i] = {low, high, random_bits() % 2 ? static_cast<float>(random_bits() % 100) * 0.05f : 0.0f, low};
+      gate.limits[i] = {low, high, random_bits() % 2 ? static_cast<float>(random_bits() % 100) * 0.05f : 0.0f, low,
+                        random_bits() % 2 ? 1e-4f * static_cast<float>(random_bits() % 20000) : 0.0f};
       start[i] = any_float();
     }
     gate.start(start);
     for (int step = 0; step < 100; ++step) {
       float last[kMaxActuators];
+      float change[kMaxActuators];
       memcpy(last, gate.last, sizeof last);
+      memcpy(change, gate.change, sizeof change);
       float action[kMaxActuators];
       float u[kMaxActuators];
       for (int i = 0; i < gate.m; ++i) action[i] = any_float();
@@ -52,6 +56,9 @@ void any_action_comes_out_safe() {
         CHECK(isfinite(u[i]));
         CHECK(u[i] >= l.low && u[i] <= l.high);
         if (l.slew_per_tick > 0) CHECK(u[i] >= last[i] - l.slew_per_tick && u[i] <= last[i] + l.slew_per_tick);
+        // The rounding of two differences of floats that lie in the range.
+        const float rounding = 1e-6f * fmaxf(fabsf(l.low), fabsf(l.high));
+        if (l.accel_per_tick2 > 0) CHECK(fabsf((u[i] - last[i]) - change[i]) <= l.accel_per_tick2 + rounding);
         if (!isfinite(action[i])) CHECK((flags & kGateNonFinite) != 0);
       }
     }
@@ -70,6 +77,29 @@ void raw_values_are_gated_too() {
   CHECK(gate.apply(&u) == kGateNonFinite && u == 2);
   u = 3;
   CHECK(gate.apply(&u) == 0 && u == 3);
+}
+
+// From rest to the end of the range: faster each step by the acceleration, then slower by it, and at rest where it ends.
+void acceleration_lets_it_stop_at_the_end_of_the_range() {
+  OutputGate gate;
+  gate.m = 1;
+  gate.limits[0] = {0, 16, 0, 0, 1};
+  const float zero = 0;
+  gate.start(&zero);
+  const float expected[] = {1, 3, 6, 10, 13, 15, 16, 16};
+  for (float at : expected) {
+    float u = 1e9f;
+    CHECK((gate.apply(&u) & kGateRange) != 0 && fabsf(u - at) < 1e-4f);
+  }
+  // Turned round at full speed it cannot stop at once, and does not leave the range.
+  gate.start(&zero);
+  float u = 0;
+  for (int i = 0; i < 4; ++i) {
+    u = 16;
+    (void)gate.apply(&u);
+  }
+  u = 0;
+  CHECK(gate.apply(&u) == kGateAccel && fabsf(u - 13) < 1e-4f);
 }
 
 void mapping_there_and_back() {
@@ -126,6 +156,7 @@ void reward_forms() {
 int main() {
   any_action_comes_out_safe();
   raw_values_are_gated_too();
+  acceleration_lets_it_stop_at_the_end_of_the_range();
   mapping_there_and_back();
   levels_are_spaced_evenly();
   reward_forms();

@@ -144,8 +144,9 @@ void bind_supervisor(py::module_& m) {
     return py::dict(py::arg("NON_FINITE") = +kGuardNonFinite, py::arg("WEIGHTS") = +kGuardWeights,
                     py::arg("TD_ERROR") = +kGuardTdError, py::arg("SATURATED") = +kGuardSaturated,
                     py::arg("RETENTION") = +kGuardRetention, py::arg("FALLBACK_RATE") = +kGuardFallbackRate,
-                    py::arg("FAILED") = +kGuardFailed, py::arg("ROLLED_BACK") = +kGuardRolledBack,
-                    py::arg("FROZEN") = +kGuardFrozen, py::arg("SNAPSHOT") = +kGuardSnapshot,
-                    py::arg("SNAPSHOT_REFUSED") = +kGuardSnapshotRefused, py::arg("SURVIVED") = +kGuardSurvived);
+                    py::arg("FAILED") = +kGuardFailed, py::arg("NORMALIZER") = +kGuardNormalizer,
+                    py::arg("ROLLED_BACK") = +kGuardRolledBack, py::arg("FROZEN") = +kGuardFrozen,
+                    py::arg("SNAPSHOT") = +kGuardSnapshot, py::arg("SNAPSHOT_REFUSED") = +kGuardSnapshotRefused,
+                    py::arg("SURVIVED") = +kGuardSurvived);
   });
 }
