@@ -171,6 +171,20 @@ inline bool out_of_proportion(const Guard& guard, const core::Section& section) 
   return guard.is < kCollapsed * kCollapsed * guard.was;
 }
 
+constexpr uint64_t kYoung = 1000;  // updates
+
+// The snapshot is of a learner that has hardly begun: it has no proportions to keep yet.
+inline bool young(const Guard& guard) {
+  for (int32_t s = 0; s < guard.table->count; ++s) {
+    const core::Section& section = guard.table->sections[s];
+    if (strcmp(section.name, "counters") != 0) continue;
+    uint64_t steps = 0;
+    memcpy(&steps, newest(guard) + section.offset + section.index(kSteps, 0) * sizeof steps, sizeof steps);
+    return steps < kYoung;
+  }
+  return false;
+}
+
 inline void restart_weights(Guard& guard) {
   guard.weight_row = 0;
   guard.moved = guard.was = guard.is = 0;
@@ -318,7 +332,7 @@ inline void roll_back(Guard& guard) {
 inline uint32_t inspect_state(Guard& guard) {
   if (!scan(guard)) return kGuardNonFinite;
   uint32_t found = 0;
-  if (guard.config.weight_change > 0 && !compare_weights(guard)) found |= kGuardWeights;
+  if (guard.config.weight_change > 0 && !young(guard) && !compare_weights(guard)) found |= kGuardWeights;
   if (!plausible_normalizers(guard)) found |= kGuardNormalizer;
   if (guard.config.retention < 1 && lowest_nu_log(guard) < guard.lowest_nu_log) found |= kGuardRetention;
   return found;
