@@ -13,6 +13,11 @@ foreach(source IN LISTS fuzz_targets)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   target_link_libraries(${name} PRIVATE rtu_warnings rtu_simulated rtu_bridge rtu_plants rtu_protocol)
 endforeach()
-target_sources(fuzz_link PRIVATE native/runtime/link.cpp native/runtime/clock.cpp native/runtime/telemetry.cpp)
+# The runtime without the learner: of it only what the link needs gets into the program.
+file(GLOB runtime_sources CONFIGURE_DEPENDS native/runtime/*.cpp)
+add_library(fuzz_runtime STATIC ${runtime_sources})
+target_link_libraries(fuzz_runtime PUBLIC rtu_bridge rtu_plants rtu_protocol)
+target_link_libraries(fuzz_link PRIVATE fuzz_runtime)
+
 # It includes firmware, which is written for gcc.
 target_compile_options(fuzz_learner PRIVATE -Wno-unknown-attributes)

@@ -73,8 +73,6 @@ def with_fault(target: str, folder: Path) -> Path:
         for entry in json.loads((build / "compile_commands.json").read_text())
     }
     units = [f"tests/fuzz/fuzz_{target}.cpp"] + [path] * (str(ROOT / path) in commands)
-    if target == "link":
-        units += ["native/runtime/clock.cpp", "native/runtime/telemetry.cpp"]
     objects = []
     for unit in units:
         command = commands[str(ROOT / unit)]
@@ -83,7 +81,8 @@ def with_fault(target: str, folder: Path) -> Path:
         source = planted if unit == path else ROOT / unit
         flags = command[compiler + 1 : command.index("-o")]
         run(command[compiler], "-I", folder, *flags, "-c", source, "-o", objects[-1], cwd=build)
-    libraries = [build / f"librtu_{name}.a" for name in ("simulated", "bridge", "plants", "protocol")]
+    names = ("fuzz_runtime", "rtu_simulated", "rtu_bridge", "rtu_plants", "rtu_protocol")
+    libraries = [build / f"lib{name}.a" for name in names]
     run("clang++", "-fsanitize=fuzzer,address,undefined", *objects, *libraries, "-o", folder / "faulty")
     return folder / "faulty"
 
