@@ -18,6 +18,7 @@ HEADERS = (
     "protocol/frame.h",
     "protocol/messages.h",
     "protocol/schema.h",
+    "protocol/learner.h",
     "plants/plant.h",
     "plants/trig.h",
     "bridge/bridge.h",

@@ -76,6 +76,7 @@ class FrameType(enum.IntEnum):
     EVENT = lib.RTU_TYPE_EVENT
     PARAM = lib.RTU_TYPE_PARAM
     LOG = lib.RTU_TYPE_LOG
+    LEARNER = lib.RTU_TYPE_LEARNER  # its payload is no message of this module: hil.learner
     ESTOP = lib.RTU_TYPE_ESTOP
 
 

@@ -7,81 +7,20 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import gymnasium
 import pytest
-from qemu import PREFIX, Board, Host, address, counting_plugin, size_of
+from qemu import PREFIX, Board, address, counting_plugin, size_of
 from toolchain import ROOT, build, run, sections
 
 import rtu_edge as rtu
-from rtu_edge import envs, wire
+from rtu_edge import envs
+from rtu_edge.hil.learner import BoardLearner, LearnerStatus
 
-LEARNER = 0x40
-STATUS, RUN, STOP, INIT, READ, BYTES = range(6)
-CHUNK = 220
 SEED, STEPS, TARGET = 2, 21_500, 475.0  # the mean of the last 20 episodes, of 500, is reached at 21 193
 INSTRUCTIONS_LIMIT = 130_000  # a promise to ourselves: 1.6 ms at 168 MHz and two cycles each, of a period of 20 ms
 RAM_LIMIT, FLASH_LIMIT = 24 * 1024, 32 * 1024  # of the agent, beside the bridge
-
-
-@dataclass(frozen=True)
-class Status:
-    running: bool
-    steps: int
-    limit: int
-    episodes: int
-    last_return: float
-    mean_return: float
-    value: float
-    delta: float
-    arena_bytes: int
-
-
-class Learner:
-    """The host's side of firmware_bridge/protocol/learner.h."""
-
-    def __init__(self, board: Board) -> None:
-        self.host = Host(board.port)
-        self.host.hello()
-
-    def _send(self, op: int, body: bytes = b"") -> None:
-        self.host.port.write(wire.encode(wire.Frame(LEARNER, 0, 0, bytes([op, 0, 0, 0]) + body)))
-
-    def _next(self, op: int, seconds: float) -> bytes:
-        while (payload := self.host.next(LEARNER, seconds=seconds).payload)[0] != op:
-            pass
-        return payload[4:]
-
-    def status(self, op: int = STATUS, *words: int) -> Status:
-        self._send(op, struct.pack(f"<{len(words)}I", *words))
-        return self.wait()
-
-    def wait(self, seconds: float = 60) -> Status:
-        running, *rest = struct.unpack("<4I4fI", self._next(STATUS, seconds)[:36])
-        return Status(bool(running), *rest)
-
-    def run(self, steps: int) -> list[Status]:
-        """Learn until so many steps; return all that was said on the way."""
-        found = [self.status(RUN, steps)]
-        while found[-1].running:
-            found.append(self.wait())
-        return found
-
-    def download(self) -> bytes:
-        size, arena = self.status().arena_bytes, b""
-        while len(arena) < size:
-            self._send(READ, struct.pack("<II", len(arena), min(CHUNK, size - len(arena))))
-            body = self._next(BYTES, 5)
-            assert struct.unpack("<I", body[:4]) == (len(arena),)
-            arena += body[4:]
-        return arena
-
-    def upload(self, arena: bytes) -> None:
-        for at in range(0, len(arena), CHUNK):
-            self._send(BYTES, struct.pack("<I", at) + arena[at : at + CHUNK])
-            self.wait()
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +34,11 @@ def learner_host() -> Path:
 
 
 @pytest.fixture(scope="module")
-def learned(image: Path) -> tuple[list[Status], bytes]:
+def learned(image: Path) -> tuple[list[LearnerStatus], bytes]:
     """One life on the device: what it said, and its arena at the end."""
-    with Board(image) as board:
-        learner = Learner(board)
-        learner.status(INIT, SEED)
-        return learner.run(STEPS), learner.download()
+    with Board(image) as board, BoardLearner(board.port) as learner:
+        learner.init(SEED)
+        return list(learner.run(STEPS)), learner.download()
 
 
 def configuration_text(folder: Path) -> Path:
@@ -123,7 +61,7 @@ def test_sizes_of_the_agent(image: Path, record_property: Callable[[str, object]
 
 
 def test_it_learns_and_has_the_bits_of_the_host(
-    learned: tuple[list[Status], bytes], learner_host: Path, tmp_path: Path
+    learned: tuple[list[LearnerStatus], bytes], learner_host: Path, tmp_path: Path
 ) -> None:
     said, arena = learned
     assert said[-1].steps == STEPS and said[-1].mean_return >= TARGET
@@ -135,7 +73,7 @@ def test_it_learns_and_has_the_bits_of_the_host(
 
 
 def test_the_package_goes_on_with_what_was_downloaded(
-    learned: tuple[list[Status], bytes], learner_host: Path, tmp_path: Path
+    learned: tuple[list[LearnerStatus], bytes], learner_host: Path, tmp_path: Path
 ) -> None:
     """Same parameters, and it still balances; and back: what the package saves fits the device."""
     (tmp_path / "arena").write_bytes(learned[1])
@@ -151,64 +89,37 @@ def test_the_package_goes_on_with_what_was_downloaded(
 
 
 def test_an_upload_goes_on_where_the_host_stopped(
-    learned: tuple[list[Status], bytes], image: Path, learner_host: Path, tmp_path: Path
+    learned: tuple[list[LearnerStatus], bytes], image: Path, learner_host: Path, tmp_path: Path
 ) -> None:
     """A checkpoint of the package, put on a fresh device: the same bits again, and no less able."""
     (tmp_path / "arena").write_bytes(learned[1])
     run(learner_host, "pack", tmp_path / "arena", configuration_text(tmp_path), tmp_path / "learned.rtu")
     run(learner_host, "unpack", tmp_path / "learned.rtu", tmp_path / "upload")
     run(learner_host, "resume", 7, 2000, tmp_path / "upload", tmp_path / "expected")
-    with Board(image) as board:
-        learner = Learner(board)
-        learner.status(INIT, 7)
+    with Board(image) as board, BoardLearner(board.port) as learner:
+        learner.init(7)
         learner.upload((tmp_path / "upload").read_bytes())
-        said = learner.run(2000)
+        said = list(learner.run(2000))
         assert learner.download() == (tmp_path / "expected").read_bytes()
     assert said[-1].mean_return >= TARGET
 
 
-SCALAR = """
-import sys
-import numpy as np
-import rtu_edge as rtu
-from rtu_edge._bridge import ffi, lib
-
-agent = rtu.StreamAC(2, 1, units=16, hidden=16, seed=2)
-plant, state = lib.rtu_plant_find(b"cartpole"), ffi.new("rtu_plant_state *")
-x, u, observation = ffi.new("float[2]"), ffi.new("float[1]"), np.zeros(2, np.float32)
-steps = episodes = 0
-
-def begin():
-    plant.reset(state, (2 + episodes * 2654435769) % 2**32)
-    plant.observe(state, x)
-    observation[:] = x[0], x[1]
-    return agent.reset(observation)
-
-action = begin()
-while steps < 300:
-    u[0] = float((np.float32(action[0]) + np.float32(1)) * np.float32(0.5) * np.float32(20) - np.float32(10))
-    result = plant.step(state, u)
-    plant.observe(state, x)
-    observation[:] = x[0], x[1]
-    action = agent.predict(observation)
-    agent.learn(result.reward, terminated=result.terminated, truncated=result.truncated)
-    steps += 1
-    if result.terminated or result.truncated:
-        episodes += 1
-        action = begin()
-agent.save(sys.argv[1])
-"""
+SCALAR = ROOT / "tests/firmware/cortex/scalar_host.py"
 
 
 def test_three_hundred_steps_equal_the_packages_scalar_path(image: Path, learner_host: Path, tmp_path: Path) -> None:
-    with Board(image) as board:
-        learner = Learner(board)
-        learner.status(INIT, SEED)
-        learner.run(300)
+    with Board(image) as board, BoardLearner(board.port) as learner:
+        learner.init(SEED)
+        list(learner.run(300))
         (tmp_path / "arena").write_bytes(learner.download())
     run(learner_host, "pack", tmp_path / "arena", configuration_text(tmp_path), tmp_path / "device.rtu")
     environment = {**os.environ, "RTU_EDGE_ISA": "scalar", "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", SCALAR, str(tmp_path / "host.rtu")], env=environment, cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, str(SCALAR), str(SEED), "300", str(tmp_path / "host.rtu")],
+        env=environment,
+        cwd=ROOT,
+        check=True,
+    )
     assert (tmp_path / "device.rtu").read_bytes() == (tmp_path / "host.rtu").read_bytes()
 
 
@@ -219,9 +130,9 @@ def test_instructions_of_a_control_step(
     begin, end = address(image, "rtu_count_begin"), address(image, "rtu_count_end")
     counts = tmp_path / "counts"
     with Board(image, "-plugin", f"{counting_plugin()},begin={begin:#x},end={end:#x},out={counts}") as board:
-        learner = Learner(board)
-        learner.status(INIT, SEED)
-        learner.run(200)
+        with BoardLearner(board.port) as learner:
+            learner.init(SEED)
+            list(learner.run(200))
         board.quit()
     found = sorted(int(line) for line in counts.read_text().split())
     record_property("instructions per control step: median, highest", (found[len(found) // 2], found[-1]))

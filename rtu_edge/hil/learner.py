@@ -1,0 +1,157 @@
+"""The host's side of a learner that lives on the board itself: frame type 40 of docs/protocol.md."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+
+import serial
+
+from rtu_edge import wire
+from rtu_edge._bridge import lib
+from rtu_edge.errors import DeviceError
+
+__all__ = ["BoardLearner", "LearnerStatus"]
+
+
+@dataclass(frozen=True)
+class LearnerStatus:
+    """What the board says of its learner.
+
+    Args:
+        running: it learns now; otherwise its memory may be read and written.
+        steps, limit, episodes: control steps taken since INIT, to be taken in all, and episodes ended.
+        last_return, mean_return: of the last episode, and of the last 20.
+        value, delta: of the last step.
+        arena_bytes: B; the learner's memory.
+    """
+
+    running: bool
+    steps: int
+    limit: int
+    episodes: int
+    last_return: float
+    mean_return: float
+    value: float
+    delta: float
+    arena_bytes: int
+
+
+class BoardLearner:
+    """Talks with the learner on a board; a context manager.
+
+    Args:
+        port: a device's path.
+        baud: for a real line.
+        answer_s: s; how long an answer may take. A step of the learner is in it.
+
+    Raises:
+        DeviceError: nobody answers.
+    """
+
+    def __init__(self, port: str, *, baud: int = 1_000_000, answer_s: float = 5.0) -> None:
+        self._answer_s = answer_s
+        self._decoder = wire.Decoder()
+        self._waiting: list[wire.Frame] = []
+        self._port = serial.Serial(port, baud, timeout=0.05)
+        self._port.write(b"\0")
+        try:
+            self._boot()
+        except BaseException:
+            self.close()
+            raise
+
+    def init(self, seed: int) -> LearnerStatus:
+        """A new learner, drawn from seed (0 to 2^32 - 1); what was there is gone."""
+        return self._ask(lib.RTU_LEARNER_INIT, seed)
+
+    def status(self) -> LearnerStatus:
+        """How it goes."""
+        return self._ask(lib.RTU_LEARNER_STATUS)
+
+    def stop(self) -> LearnerStatus:
+        """Learn no further; the memory may then be read and written."""
+        return self._ask(lib.RTU_LEARNER_STOP)
+
+    def run(self, steps: int, silence_s: float = 60.0) -> Iterator[LearnerStatus]:
+        """Learn until so many control steps have been taken since init(); yields what the board says on the way.
+
+        The last status says that it does not run any more. Between two of them lie 20 episodes at most.
+        """
+        status = self._ask(lib.RTU_LEARNER_RUN, steps)
+        yield status
+        while status.running:
+            status = self._status(silence_s)
+            yield status
+
+    def download(self) -> bytes:
+        """The learner's memory, one lane wide, as it lies in the arena (native/core/arena.h)."""
+        size, arena = self.status().arena_bytes, b""
+        while len(arena) < size:
+            self._send(
+                lib.RTU_LEARNER_READ, struct.pack("<II", len(arena), min(lib.RTU_LEARNER_CHUNK, size - len(arena)))
+            )
+            body = self._next(lib.RTU_LEARNER_BYTES, self._answer_s)
+            if struct.unpack_from("<I", body) != (len(arena),):
+                raise DeviceError(f"{self._port.port}: bytes of another place in the learner's memory; stop() it first")
+            arena += body[4:]
+        return arena
+
+    def upload(self, arena: bytes) -> None:
+        """Put a whole memory in; the next run() begins with an episode."""
+        for at in range(0, len(arena), lib.RTU_LEARNER_CHUNK):
+            self._send(lib.RTU_LEARNER_BYTES, struct.pack("<I", at) + arena[at : at + lib.RTU_LEARNER_CHUNK])
+            self._status(self._answer_s)
+
+    def close(self) -> None:
+        """Close the port; twice is harmless."""
+        self._port.close()
+
+    def _boot(self) -> None:
+        """Ask until somebody answers: the first bytes may meet a board that still boots."""
+        for asked in range(20):
+            self._send(lib.RTU_LEARNER_STATUS)
+            try:
+                self._status(0.5)
+            except DeviceError:
+                continue
+            with contextlib.suppress(DeviceError):  # late answers to the questions before are not to ours
+                for _ in range(asked):
+                    self._status(0.2)
+            return
+        raise DeviceError(f"{self._port.port}: no learner answers; the image is rtu_stm32f405_learner")
+
+    def _send(self, op: int, body: bytes = b"") -> None:
+        frame = wire.Frame(wire.FrameType.LEARNER, payload=bytes([op, 0, 0, 0]) + body)
+        self._port.write(wire.encode(frame))
+
+    def _ask(self, op: int, *words: int) -> LearnerStatus:
+        self._send(op, struct.pack(f"<{len(words)}I", *words))
+        return self._status(self._answer_s)
+
+    def _status(self, seconds: float) -> LearnerStatus:
+        running, *rest = struct.unpack_from("<4I4fI", self._next(lib.RTU_LEARNER_STATUS, seconds))
+        return LearnerStatus(bool(running), *rest)
+
+    def _next(self, op: int, seconds: float) -> bytes:
+        """The payload of the next frame with this op, behind its head."""
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up:
+            while self._waiting:
+                frame = self._waiting.pop(0)
+                if frame.type == wire.FrameType.LEARNER and frame.payload[:1] == bytes([op]):
+                    return frame.payload[lib.RTU_LEARNER_HEAD :]
+            self._waiting += self._decoder.feed(self._port.read(max(1, self._port.in_waiting)))
+        raise DeviceError(f"{self._port.port}: the learner has not answered within {seconds:g} s")
+
+    def __enter__(self) -> BoardLearner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
