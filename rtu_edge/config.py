@@ -31,6 +31,7 @@ __all__ = [
     "Reward",
     "Run",
     "canonical",
+    "check_config",
     "config_hash",
     "load_config",
     "parse_config",
@@ -302,6 +303,11 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "") 
         raise ConfigError(f"not valid TOML: {error}", source) from error
     for assignment in overrides:
         override(data, assignment)
+    return check_config(data, source=source)
+
+
+def check_config(data: dict[str, Any], *, source: str = "") -> Config:
+    """Check a configuration given as parsed TOML; see `load_config`."""
     found = list(problems(_SCHEMA, data))
     if found:
         raise ConfigError(found, source)

@@ -31,7 +31,7 @@ def test_the_standard_suite_covers_every_kind_and_every_outcome() -> None:
     for target in ("process", "qemu"):
         assert sum(not fault.only or target in fault.only for fault in suite.faults) >= 24
     # TTL is no multiple of the period: otherwise the jitter of a tick decides whether one more is needed.
-    assert suite.loop.ttl_ms % 10 != 0
+    assert suite.config.loop.ttl_ms % 10 != 0
 
 
 def test_a_small_suite_has_defaults() -> None:
@@ -39,7 +39,7 @@ def test_a_small_suite_has_defaults() -> None:
     (fault,) = suite.faults
     assert isinstance(fault, faults.Drop)
     assert (fault.title, fault.rate, fault.expect) == ("drop", 0.2, Outcome.RIDES_THROUGH)
-    assert suite.controller.kind is Controller.LINEAR and suite.device.plant == "servo"
+    assert suite.controller.kind is Controller.LINEAR and suite.config.device.plant == "servo"
 
 
 def test_a_fault_from_a_file_is_the_one_made_in_python() -> None:
@@ -50,7 +50,7 @@ def test_a_fault_from_a_file_is_the_one_made_in_python() -> None:
 
 def test_overrides_and_names() -> None:
     suite = parse_suite(SMALL, ["loop.ttl_ms=40", "seed=9"])
-    assert (suite.loop.ttl_ms, suite.seed) == (40, 9)
+    assert (suite.config.loop.ttl_ms, suite.seed) == (40, 9)
     assert suite.chosen(["drop"]) == suite.faults
     with pytest.raises(ConfigError, match='no fault is called "dorp"'):
         suite.chosen(["dorp"])
@@ -60,6 +60,8 @@ def test_overrides_and_names() -> None:
     ("text", "said"),
     [
         ("x = [", "not valid TOML"),
+        (SMALL + '[device]\nport = "/dev/ttyACM0"', 'device.port = "/dev/ttyACM0": must be left out'),
+        (SMALL + "[loop]\nttl = 3", 'loop.ttl = 3: unknown key; did you mean "loop.ttl_ms"?'),
         ("", "fault: must be one [[fault]] table or more"),
         ("fault = 3", "fault: must be one [[fault]] table or more"),
         (SMALL.replace('"drop"', '"dorp"'), 'fault[0].kind = "dorp": must be one of'),
@@ -106,8 +108,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_the_host_gets_the_suites_configuration() -> None:
     suite = load_suite()
     config = suite.run_config("/dev/null", "/tmp", Clock.LOCKSTEP)
-    assert config.loop.clock.value == "lockstep" and config.loop.ttl_ms == suite.loop.ttl_ms
-    assert config.limits == suite.limits and config.learner == suite.learner
+    assert config.loop.clock.value == "lockstep" and config.loop.ttl_ms == suite.config.loop.ttl_ms
+    assert (config.device.port, config.device.plant) == ("/dev/null", "")
+    assert config.limits == suite.config.limits and config.learner == suite.config.learner
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

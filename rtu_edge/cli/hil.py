@@ -105,13 +105,13 @@ def run(
         raise CheckFailed(f"{len(run_) - held} faults did not come to what was expected; logs in {out / 'logs'}")
 
 
-_HEAD = f"   {'':9}{'fault':52}{'comes to':15}{'noticed':>10}{'safe':>11}{'accepted':>10}{'recovered':>12}"
+_HEAD = f"   {'target':14}{'fault':52}{'comes to':15}{'noticed':>10}{'safe':>11}{'accepted':>10}{'recovered':>12}"
 
 
 def _say(out: Console, result: Result) -> None:
     """One line of the table; what was not as expected below it."""
     if result.skipped:
-        out.print(f"[dim]–  {result.target:9}{result.name:52}{result.skipped}[/]", soft_wrap=True)
+        out.print(f"[dim]–  {result.target:13} {result.name:52}{result.skipped}[/]", soft_wrap=True)
         return
 
     def ms(value: float | None) -> str:
@@ -119,7 +119,7 @@ def _say(out: Console, result: Result) -> None:
 
     mark = "[green]✓[/]" if result.passed else "[red]✗[/]"
     after = "" if result.accepted_after is None else str(result.accepted_after)
-    line = f"{result.target:9}{result.name:52}{result.outcome.replace('_', ' '):15}{ms(result.detected_ms):>10}"
+    line = f"{result.target:13} {result.name:52}{result.outcome.replace('_', ' '):15}{ms(result.detected_ms):>10}"
     line += f"{ms(result.safe_ms):>11}{after:>10}{ms(result.recovery_ms):>12}"
     again = "  [dim]second attempt[/]" if result.attempts > 1 else ""
     out.print(f"{mark}  {line}{again}", soft_wrap=True)
@@ -135,12 +135,10 @@ def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None
 
     if not arm:
         raise ConfigError(f"{url} may be real hardware: give --arm to let it move")
-    if not suite.limits:
+    if not suite.config.limits:
         raise ConfigError("limits: missing; real hardware needs explicit min, max and slew_per_s for each actuator")
-    out.print(
-        f"[bold]About to arm what is at {url}, {len(suite.faults)} times, and to disturb it.[/] These limits hold:"
-    )
-    for name, limits in suite.limits.items():
+    out.print(f"[bold]About to arm what is at {url}, for each fault anew, and to disturb it.[/] These limits hold:")
+    for name, limits in suite.config.limits.items():
         out.print(f"  {name}: {limits.min:g} to {limits.max:g}, at most {limits.slew_per_s:g} a second")
     out.print("Keep an emergency stop at hand that does not need this computer. Not a certified safety function.")
     if yes:

@@ -154,7 +154,8 @@ class _Case:
         self.disturbed = False
         self.trace: Trace | None = None
         self.seen = _Seen()
-        self.clock = fault.clock or Clock(suite.loop.clock.value)
+        self.accepted_before = 0
+        self.clock = fault.clock or Clock(suite.config.loop.clock.value)
         controller = fault.controller or suite.controller.kind
         self.process = "host process" in fault.needs
         self.controller = Controller.LEARNER if self.process else controller
@@ -175,6 +176,7 @@ class _Case:
             self.trace = bridge.trace
             hello = bridge.hello()
             self._check_machine(hello)
+            self.accepted_before = bridge.counters()["accepted"]
             with self._injected(bridge) as whole:
                 self._session(bridge, hello, folder, whole)
         return result
@@ -285,7 +287,7 @@ class _Case:
         result.reason = host.stop().reason
         result.acted = whole.count if whole is not None else 0
         armed = [state for _, state in bridge.trace.states() if state.state == DeviceState.ARMED]
-        result.accepted_after = bridge.counters()["accepted"]
+        result.accepted_after = bridge.counters()["accepted"] - self.accepted_before
         result.timeline = measure.timeline(bridge.trace, self.seen.fault_s or bridge.trace.begin_s)
         if self.fault.expect is not Outcome.REFUSES:
             result.why.append(f"the host did not drive: {error}")
@@ -333,7 +335,7 @@ class _Case:
 
     def _measure_safe(self, safe: measure.Safe, hello: wire.Hello, after: dict[str, int], lockstep: bool) -> None:
         result, seen = self.result, self.seen
-        ttl_ms = self.suite.loop.ttl_ms or max(3 * hello.period_us / 1e3, 20.0)
+        ttl_ms = self.suite.config.loop.ttl_ms or max(3 * hello.period_us / 1e3, 20.0)
         limit = min(ttl_ms, hello.ttl_max_ms) + hello.period_us / 1e3
         if lockstep:
             limit = _SILENCE_MS + hello.period_us / 1e3 + 100.0  # by our clock, with some patience

@@ -85,7 +85,7 @@ def run_suite(
         suite=suite.name,
         seed=suite.seed if seed is None else seed,
         started=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
-        ttl_ms=float(suite.loop.ttl_ms),
+        ttl_ms=float(suite.config.loop.ttl_ms),
         machine=machine(),
     )
     faults = suite.chosen(only)
@@ -110,9 +110,9 @@ def _lender(
         if name == "qemu" and firmware is None:
             from rtu_edge.hil.qemu import build_image
 
-            firmware = build_image(suite.device.plant)
+            firmware = build_image(suite.config.device.plant)
         image = firmware
-        yield lambda: make_target(name, suite.device.plant, firmware=image)
+        yield lambda: make_target(name, suite.config.device.plant, firmware=image)
         return
-    with PortTarget(name, suite.device.baud) as target:
+    with PortTarget(name, suite.config.device.baud) as target:
         yield lambda: contextlib.nullcontext(target)

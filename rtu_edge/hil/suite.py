@@ -1,7 +1,8 @@
-"""A suite: which machine, who drives it, and which faults come to what. One TOML file, the same for every target."""
+"""A suite: a run's configuration, a fixed controller, and which faults come to what. One TOML file for every target."""
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,30 +11,18 @@ from typing import Annotated, Any
 import msgspec
 import msgspec.inspect as mi
 
-from rtu_edge import config
+from rtu_edge import config as runs
 from rtu_edge._strict import override, parse_toml, problems, quoted
 from rtu_edge.errors import ConfigError
 from rtu_edge.hil.faults import KINDS, Clock, Controller, Fault, Outcome
 
-__all__ = ["STANDARD", "Linear", "Machine", "Suite", "load_suite", "parse_suite"]
+__all__ = ["STANDARD", "Linear", "Suite", "load_suite", "parse_suite"]
 
 STANDARD = Path(__file__).with_name("standard.toml")
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the file."""
-
-
-class Machine(_Section, frozen=True):
-    """`[device]`: what the suite is made for.
-
-    Args:
-        plant: the simulated machine, for the targets sim, process and qemu.
-        baud: of a real port.
-    """
-
-    plant: str = "servo"
-    baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 1_000_000
 
 
 class Linear(_Section, frozen=True):
@@ -46,30 +35,30 @@ class Linear(_Section, frozen=True):
     """
 
     kind: Controller = Controller.LINEAR
-    gain: tuple[tuple[config.Weight, ...], ...] = ()
-    bias: tuple[config.Weight, ...] = ()
+    gain: tuple[tuple[runs.Weight, ...], ...] = ()
+    bias: tuple[runs.Weight, ...] = ()
 
 
-class Head(_Section, frozen=True):
-    """The file without its faults."""
+class _Own(_Section, frozen=True):
+    """What a suite has beside a run's configuration and its faults."""
 
     name: str = "suite"
     seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)] = 0
-    device: Machine = Machine()
-    loop: config.Loop = config.Loop()
     controller: Linear = Linear()
-    limits: dict[str, config.Limits] = {}
-    reward: config.Reward = config.Reward()
-    learner: config.Learner = config.Learner()
 
 
-class Suite(Head, frozen=True, kw_only=True):
+class Suite(_Own, frozen=True, kw_only=True):
     """A whole suite.
 
     Args:
+        name: in the report.
+        seed: of the faults.
+        controller: the fixed one.
+        config: the host's; device.plant is the machine of the targets sim, process and qemu.
         faults: in the order in which they are run.
     """
 
+    config: runs.Config
     faults: tuple[Fault, ...]
 
     def chosen(self, names: Sequence[str]) -> tuple[Fault, ...]:
@@ -84,18 +73,15 @@ class Suite(Head, frozen=True, kw_only=True):
             raise ConfigError(f"no fault is called {', '.join(map(quoted, unknown))}; `rtu-edge hil list` names them")
         return tuple(f for f in self.faults if not names or f.title in names or f.kind in names)
 
-    def run_config(self, port: str, folder: str, clock: Clock | None = None) -> config.Config:
-        """The configuration of a run under this suite, as `rtu-edge run` takes it."""
-        loop = self.loop
-        if clock is not None:
-            loop = msgspec.structs.replace(loop, clock=config.Clock(clock.value))
-        return config.Config(
-            device=config.Device(port=port, baud=self.device.baud),
-            loop=loop,
-            limits=self.limits,
-            reward=self.reward,
-            learner=self.learner,
-            run=config.Run(name="host", folder=folder, steps=1_000_000_000, seed=self.seed),
+    def run_config(self, port: str, folder: str, clock: Clock | None = None) -> runs.Config:
+        """The configuration of a host on a port, as `rtu-edge run` takes it."""
+        replace = msgspec.structs.replace
+        loop = self.config.loop
+        return replace(
+            self.config,
+            device=replace(self.config.device, port=port, plant=""),
+            loop=loop if clock is None else replace(loop, clock=runs.Clock(clock.value)),
+            run=replace(self.config.run, name="host", folder=folder, steps=1_000_000_000, seconds=0.0),
         )
 
 
@@ -128,22 +114,39 @@ def parse_suite(text: str, overrides: Sequence[str] = (), *, source: str = "") -
     for assignment in overrides:
         override(data, assignment)
     tables = data.pop("fault", [])
-    found = list(problems(mi.type_info(Head), data))
+    own = {key: data.pop(key) for key in _Own.__struct_fields__ if key in data}
+    found = list(problems(mi.type_info(_Own), own))
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         found.append("fault: must be one [[fault]] table or more")
         tables = []
     for index, table in enumerate(tables):
         found += _fault_problems(index, table)
+    try:
+        host = runs.check_config(_with_machine(data))
+    except ConfigError as error:
+        raise ConfigError([*found, *error.problems], source) from error
     if found:
         raise ConfigError(found, source)
-    faults = tuple(_fault(table) for table in tables)
+    given = msgspec.convert(own, _Own)
     suite = Suite(
-        **{name: getattr(msgspec.convert(data, Head), name) for name in Head.__struct_fields__}, faults=faults
+        name=given.name,
+        seed=given.seed,
+        controller=given.controller,
+        config=host,
+        faults=tuple(_fault(table) for table in tables),
     )
     found = list(_cross_check(suite))
     if found:
         raise ConfigError(found, source)
     return suite
+
+
+def _with_machine(data: dict[str, Any]) -> dict[str, Any]:
+    """The same, with the servo where no machine is named."""
+    device = data.setdefault("device", {})
+    if isinstance(device, dict) and not device.get("port"):
+        device.setdefault("plant", "servo")
+    return data
 
 
 def _fault(table: Mapping[str, Any]) -> Fault:
@@ -153,8 +156,6 @@ def _fault(table: Mapping[str, Any]) -> Fault:
 
 def _fault_problems(index: int, table: dict[str, Any]) -> Iterator[str]:
     """One sentence per problem of a `[[fault]]` table, each with its place."""
-    import difflib
-
     name = table.get("name")
     place = f"fault[{index}]" + (f" ({name})" if isinstance(name, str) else "")
     kind = table.get("kind")
@@ -171,6 +172,8 @@ def _fault_problems(index: int, table: dict[str, Any]) -> Iterator[str]:
 
 def _cross_check(suite: Suite) -> Iterator[str]:
     """What no single field can tell."""
+    if suite.config.device.port:
+        yield f"device.port = {quoted(suite.config.device.port)}: must be left out; --target says where the device is"
     names = [fault.title for fault in suite.faults]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"fault {quoted(name)}: must be a name of its own; two faults have it"
