@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -138,3 +141,13 @@ def test_what_a_target_cannot_do_is_refused() -> None:
                 pass
         with pytest.raises(DeviceError, match="process of its own"), line.inject(faults.HostKill()):
             pass
+
+
+def test_nothing_but_hil_knows_of_faults() -> None:
+    """`rtu-edge run` and all that it stands on have no way to them."""
+    package = Path(rtu.__file__).parent
+    own = {package / "cli" / "hil.py", *(package / "hil").glob("*.py")}
+    for path in set(package.rglob("*.py")) - own:
+        assert "rtu_edge.hil" not in path.read_text(encoding="utf-8"), path
+    code = "import sys, rtu_edge.cli.run, rtu_edge.job, rtu_edge.demo; sys.exit('rtu_edge.hil' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
