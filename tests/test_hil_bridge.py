@@ -55,7 +55,7 @@ ON_THE_LINE = [
     faults.Echo(),
     faults.Replay(per_s=500, age_s=0.0),
     faults.Flood(per_s=500),
-    faults.Flood(per_s=500, what="command"),
+    faults.Flood(per_s=500, what=faults.Talk.COMMAND),
     faults.Misfit(rate=0.05),
 ]
 

@@ -140,6 +140,8 @@ def test_the_command_line(tmp_path: Path) -> None:
     runner = CliRunner()
     listed = runner.invoke(command, ["list"], catch_exceptions=False)
     assert listed.exit_code == 0 and "no command arrives" in listed.output
+    kinds = runner.invoke(command, ["kinds"], catch_exceptions=False)
+    assert kinds.exit_code == 0 and all(kind in kinds.output for kind in faults.KINDS)
     done = runner.invoke(
         command,
         ["run", "--target", "sim", "--only", "duplicate", "--out", str(tmp_path), "--seed", "5"],

@@ -40,6 +40,27 @@ def list_faults(suite: Path | None) -> None:
     console().print(table)
 
 
+@command.command("kinds")
+def list_kinds() -> None:
+    """Name the kinds of faults, what each does, and its parameters with what they are unless given."""
+    from rich.table import Table
+
+    from rtu_edge.hil.faults import KINDS, Fault
+
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("kind", "what it does", "parameters"):
+        table.add_column(name)
+    common = set(Fault.__struct_fields__)
+    for kind, cls in sorted(KINDS.items()):
+        made = cls()
+        own = [name for name in cls.__struct_fields__ if name not in common]
+        values = [getattr(made, name) for name in own]
+        shown = [str(getattr(value, "value", value)).lower() for value in values]
+        said = (cls.__doc__ or "").splitlines()[0]
+        table.add_row(kind, said, ", ".join(f"{name} = {value}" for name, value in zip(own, shown, strict=True)))
+    console().print(table)
+
+
 @command.command("run")
 @_SUITE
 @click.option(

@@ -46,6 +46,7 @@ class Result(msgspec.Struct, kw_only=True):
         accepted_after: commands that the device accepted after that; has to be 0.
         foreign: periods in which it applied what nobody had commanded; has to be 0.
         recovery_ms: from the fault's end until it accepted commands again.
+        fallback: why the fallback drove, where it did.
         reason, message: how the host ended.
         acted: how often the fault acted.
         attempts: 2 when the machine was disturbed at first.
@@ -69,6 +70,7 @@ class Result(msgspec.Struct, kw_only=True):
     accepted_after: int | None = None
     foreign: int = 0
     recovery_ms: float | None = None
+    fallback: list[str] = []
     reason: str = ""
     message: str = ""
     acted: int = 0
@@ -90,7 +92,6 @@ class _Seen:
     ended_s: float = 0.0
     sign: tuple[float, str] | None = None
     baseline: dict[str, int] = field(default_factory=dict)
-    modes: set[str] = field(default_factory=set)
     at_safe: dict[str, int] | None = None
     last: HostStatus = field(default_factory=lambda: HostStatus(False))
     overslept_s: float = 0.0
@@ -258,7 +259,6 @@ class _Case:
             seen.overslept_s = max(seen.overslept_s, woke_s - now_s - _LOOK_S)
             status = host.status()
             seen.last = status
-            seen.modes.add(status.mode)
             if seen.fault_s and seen.sign is None:
                 seen.sign = self._noticed(status, woke_s)
             if seen.fault_s and seen.at_safe is None and self._ended(bridge):
@@ -318,8 +318,8 @@ class _Case:
         elif not still.running:
             result.outcome = "host ended"
         else:
-            fell_back = any(mode and mode != "primary" for mode in seen.modes)
-            result.outcome = (Outcome.FALLS_BACK if fell_back else Outcome.RIDES_THROUGH).value
+            result.outcome = (Outcome.FALLS_BACK if still.fallback else Outcome.RIDES_THROUGH).value
+            result.fallback = list(still.fallback)
             again_s = measure.accepted_since(trace, seen.ended_s - (fault.for_s if fault.whole else 0.0))
             result.recovery_ms = None if again_s is None else round(max(0.0, again_s - seen.ended_s) * 1e3, 2)
         if not end.finite:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rtu_edge.hil.bridge import Injection, Unit
     from rtu_edge.hil.targets import Target
 
-__all__ = ["KINDS", "By", "Clock", "Controller", "Fault", "Outcome", "Way"]
+__all__ = ["KINDS", "By", "Clock", "Controller", "Failure", "Fault", "Outcome", "Talk", "Way"]
 
 Rate: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=3600.0)]
@@ -66,6 +66,23 @@ class Controller(str, enum.Enum):
 
     LINEAR = "linear"  # a fixed controller
     LEARNER = "learner"  # a recurrent learner that learns all the while
+
+
+class Talk(str, enum.Enum):
+    """What a flood is made of."""
+
+    PING = "ping"
+    NOISE = "noise"  # random bytes
+    COMMAND = "command"  # of a session that does not hold
+
+
+class Failure(str, enum.Enum):
+    """How a sensor fails."""
+
+    NAN = "nan"
+    STUCK = "stuck"  # at the value it had
+    SPIKE = "spike"  # `size` too much
+    ZERO = "zero"
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -350,13 +367,13 @@ class Flood(Fault, frozen=True, kw_only=True):
 
     Args:
         way: to whom.
-        what: "ping", "noise" (random bytes), or "command" (of a session that does not hold).
+        what: "ping", "noise" or "command".
         per_s: frames a second.
     """
 
     kind = "flood"
     way: Way = Way.TO_DEVICE
-    what: str = "ping"
+    what: Talk = Talk.PING
     per_s: Annotated[float, msgspec.Meta(gt=0.0, le=10_000.0)] = 300.0
 
     def poll(self, now: Injection, at_s: float) -> list[Unit]:
@@ -372,9 +389,9 @@ class Flood(Fault, frozen=True, kw_only=True):
 
     def _frame(self, now: Injection) -> bytes:
         seq = now.count & 0xFFFF
-        if self.what == "noise":
+        if self.what is Talk.NOISE:
             return now.random.randbytes(24)
-        if self.what == "command":
+        if self.what is Talk.COMMAND:
             return wire.encode(wire.pack(wire.Cmd(0xFFFFFFFE, 0, 50, (1.0,)), seq))
         return wire.encode(wire.pack(wire.Ping(now.count), seq))
 
@@ -439,16 +456,16 @@ class Schema(_Rewrite, frozen=True, kw_only=True):
 
 
 class Sensor(_Rewrite, frozen=True, kw_only=True):
-    """A sensor fails.
+    """A sensor fails: it says nothing that is a number, is stuck, jumps, or says zero.
 
     Args:
-        how: "nan", "stuck" (the value it had), "spike" (adds `size`), "zero".
+        how: "nan", "stuck", "spike" or "zero".
         index: which observation.
         size: of a spike, in the observation's unit.
     """
 
     kind = "sensor"
-    how: str = "nan"
+    how: Failure = Failure.NAN
     index: Annotated[int, msgspec.Meta(ge=0, le=54)] = 0
     size: Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)] = 100.0
 
@@ -456,7 +473,8 @@ class Sensor(_Rewrite, frozen=True, kw_only=True):
         x = list(message.x)
         at = min(self.index, len(x) - 1)
         stuck = now.memory.setdefault("stuck", x[at])
-        x[at] = {"nan": math.nan, "stuck": stuck, "spike": x[at] + self.size, "zero": 0.0}[self.how]
+        said = {Failure.NAN: math.nan, Failure.STUCK: stuck, Failure.SPIKE: x[at] + self.size, Failure.ZERO: 0.0}
+        x[at] = said[self.how]
         return dataclasses.replace(message, x=tuple(x))
 
 

@@ -23,7 +23,12 @@ from rtu_edge.errors import ConfigError
 from rtu_edge.hil.faults import Controller
 from rtu_edge.hil.suite import Linear
 
-__all__ = ["Host", "HostEnd", "HostStatus", "ProcessHost", "ThreadHost"]
+__all__ = ["FOUND", "Host", "HostEnd", "HostStatus", "ProcessHost", "ThreadHost"]
+
+FOUND = ("input_gate", "guard")  # steps in which the supervisor found something
+
+_CHOSEN = (runtime.Cause.NONE, runtime.Cause.MODE)
+_TRIPS = int(~(runtime.GuardFlag.SNAPSHOT | runtime.GuardFlag.SURVIVED)) & 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,14 @@ class HostStatus:
     Args:
         running: it drives.
         reason: why not, one of runtime.StopReason's words; "" while it drives, or when it cannot be asked.
-        counters: the loop's; empty when it cannot be asked.
-        mode: who drives, where a supervisor says so; "" otherwise.
+        counters: the loop's, and what the supervisor found; empty when it cannot be asked.
+        fallback: why the fallback has driven so far, where it was not chosen to: words of runtime.Cause.
     """
 
     running: bool
     reason: str = ""
     counters: dict[str, int] = field(default_factory=dict)
-    mode: str = ""
+    fallback: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,9 @@ class ThreadHost:
         self._linear = linear
         self._stack = ExitStack()
         self._loop: runtime.Loop | None = None
-        self._agent: Any = None
+        self._driver: Any = None
+        self._found = dict.fromkeys(FOUND, 0)
+        self._causes: set[str] = set()
         self._finite = True
         self._end: HostEnd | None = None
 
@@ -100,13 +107,14 @@ class ThreadHost:
         """Open the port, shake hands, arm."""
         device = self._stack.enter_context(job.connect(self._config))
         learns = self._controller is Controller.LEARNER
-        if learns:
-            self._agent = job.make_agent(self._config, device)
-            policy = self._agent.core.policy()
-        else:
-            self._agent = _linear(self._linear, len(device.observations), len(device.actuators))
-            policy = self._agent.policy()
         config = job.loop_config(self._config, device, learn=learns, explore=learns, handle_signals=False)
+        if learns:
+            agent = job.make_agent(self._config, device)
+            self._driver = job.supervised(self._config, device, agent, config)
+            policy = self._driver.policy
+        else:
+            self._driver = _linear(self._linear, len(device.observations), len(device.actuators))
+            policy = self._driver.policy()
         self._loop = self._stack.enter_context(runtime.Loop(device.link, policy, config))
         self._loop.start()
 
@@ -117,7 +125,7 @@ class ThreadHost:
         self._look()
         status = self._loop.status()
         reason = "" if status.running else status.reason.value
-        return HostStatus(status.running, reason, dict(status.counters), str(getattr(status, "mode", "")))
+        return HostStatus(status.running, reason, status.counters | self._found, tuple(sorted(self._causes)))
 
     def _look(self) -> None:
         assert self._loop is not None
@@ -125,6 +133,10 @@ class ThreadHost:
         self._loop.drain_episodes()
         for name in ("value", "u"):
             self._finite = self._finite and bool(np.isfinite(records[name]).all())
+        forced = {cause for cause in map(runtime.Cause.of, set(records["mode"].tolist())) if cause not in _CHOSEN}
+        self._causes |= {cause.name.lower() for cause in forced}
+        self._found["input_gate"] += int(np.count_nonzero(records["input_gate"]))
+        self._found["guard"] += int(np.count_nonzero(records["guard"] & _TRIPS))
 
     def stop(self, timeout_s: float = 10.0, *, ask: bool = True) -> HostEnd:
         """Stop the loop, if it still runs, and close the port."""
@@ -136,7 +148,7 @@ class ThreadHost:
                     self._loop.request_stop()
                 result = self._loop.result()
                 self._look()
-                self._end = HostEnd(result.reason.value, result.message, dict(result.counters), self._finite)
+                self._end = HostEnd(result.reason.value, result.message, result.counters | self._found, self._finite)
             self._stack.close()
         return self._end
 

@@ -32,6 +32,8 @@ WATCHED = (
     "rewards_refused",
     "commands_refused",
     "nacks",
+    "input_gate",
+    "guard",
 )
 
 

@@ -145,7 +145,8 @@ def _row(result: Result) -> str:
     mark = '<td class="mark good">✓</td>' if result.passed else '<td class="mark bad">✗</td>'
     why = f'<small class="why">expected: {text(_words(result.expected))}</small>'
     outcome = text(_words(result.outcome)) + ("" if result.outcome == result.expected else why)
-    said = f"<small>{text(_words(result.reason))}</small>" if result.reason not in ("request", "signal") else ""
+    because = ", ".join(result.fallback) or ("" if result.reason in ("request", "signal") else _words(result.reason))
+    said = f"<small>{text(because)}</small>" if because else ""
     limit = f"<small>of {result.safe_limit_ms:g}</small>" if result.safe_ms is not None else ""
     return (
         f"<tr>{mark}<td>{text(result.name)}<small>{text(_settings(result))}</small></td>"
