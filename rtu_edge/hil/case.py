@@ -242,7 +242,7 @@ class _Case:
         injection = whole
         if injection is None:
             injection = bridge.begin(fault, host)
-        seen.fault_s = time.monotonic()  # for one that acts all the while: since somebody drives
+        seen.fault_s, seen.sign = time.monotonic(), None  # for one that acts all the while: since somebody drives
         self._watch(bridge, host, fault.for_s)
         if whole is None:
             bridge.end(injection)
@@ -308,7 +308,7 @@ class _Case:
         if safe is not None and safe.at.at_s > ended_s:
             safe = None
         sign = measure.first_sign(trace, seen.fault_s)
-        signs = [s for s in (sign, seen.sign) if s is not None and s[0] <= ended_s]
+        signs = [s for s in (sign, seen.sign) if s is not None and seen.fault_s <= s[0] <= ended_s]
         if signs:
             result.detected_ms = round((min(signs)[0] - seen.fault_s) * 1e3, 2)
             result.detected_by = min(signs)[1]
