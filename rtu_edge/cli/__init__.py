@@ -30,7 +30,7 @@ _COMMANDS = {
     "run": "Run the job that a TOML file describes, against a port or a simulated plant.",
     "plan": "Print sections, bytes, operations and time per step of a learner.",
     "bench": "Measure this machine: how late the loop is, and whether it lasts.",
-    "hil": "Faults against a simulated device, an emulated board, or your own: what each comes to.",
+    "hil": "Hardware in the loop: a suite of faults against a simulated device, an emulated board, or your own.",
     "ports": "List serial ports, by their stable names, with what to know about each.",
     "monitor": "Show a link live: who drives, the device's state, rates, clocks, losses.",
     "estop": "Stop a device: succeeds only when the device says so.",
