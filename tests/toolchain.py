@@ -80,6 +80,18 @@ def build_program(kind: str, program: Path) -> Path:
     return build(kind, f"{program.parts[0]}_{program.stem}") / "tests" / program.with_suffix("")
 
 
+def preload(name: str) -> Path:
+    """Compile tests/native/NAME.c, which is loaded into a process with LD_PRELOAD, if needed; return the library."""
+    source = ROOT / "tests" / "native" / f"{name}.c"
+    with locked(BUILD / name) as folder:
+        made = folder / f"{name}.so"
+        newest = max(path.stat().st_mtime for path in source.parent.glob(f"{name}.*"))
+        if not made.exists() or made.stat().st_mtime < newest:
+            flags = ["-std=gnu11", "-O2", "-fPIC", "-shared", "-fno-builtin", "-Wall", "-Wextra", "-Werror"]
+            run(tool("cc"), *flags, source, "-o", made, "-ldl")
+    return made
+
+
 def sources(*rooms: str, suffixes: tuple[str, ...] = (".c", ".cpp")) -> list[Path]:
     """List the sources of rooms, in order."""
     return sorted(path for room in rooms for path in (ROOT / room).rglob("*") if path.suffix in suffixes)
