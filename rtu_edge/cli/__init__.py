@@ -36,6 +36,7 @@ _COMMANDS = {
     "estop": "Stop a device: succeeds only when the device says so.",
     "export": "Write a checkpoint's policy as ONNX.",
     "verify": "Compare an ONNX file with its checkpoint, step by step, in ONNX Runtime and natively.",
+    "ckpt": "List, compare and roll back the checkpoints of a run.",
     "inspect": "Show what is in a checkpoint, or in the folder of a run.",
 }
 

@@ -1,0 +1,198 @@
+"""kill -9 at random moments of a run, again and again: it always goes on, and ends as the run that nobody killed.
+
+    python -m benchmarks.kill9 --times 1000
+
+A real `rtu-edge run` of the cart-pole in lockstep, saving each 200 steps, is killed at a random moment and resumed from what it
+left, until it comes to its end; then the state hash and the returns of its last session's episodes are compared with those
+of one run that was left alone, and the next one begins.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from rtu_edge import agents, checkpoint
+from rtu_edge.log import RunFolder
+from rtu_edge.storage import Slots, Stored
+
+JOB = """
+[device]
+plant = "cartpole"
+[loop]
+clock = "lockstep"
+[learner]
+units = 8
+hidden = [8]
+[checkpoint]
+every_s = 0.0
+every_steps = 200
+[run]
+name = "run"
+folder = "{folder}"
+steps = {steps}
+seed = {seed}
+"""
+WINDOW_S = 1.6  # a process lives so long at most: half of it is Python's start
+
+
+class Different(AssertionError):
+    """A killed run did not go on, or ended elsewhere."""
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "rtu_edge.cli", "run", *map(str, arguments)]
+
+
+def finish(arguments: list[str]) -> None:
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        raise Different(f"exit code {done.returncode}: {done.stderr.strip()}")
+
+
+def episodes(folder: Path) -> Any:
+    """Number, return, length and seed of each episode of the folder's session."""
+    found = RunFolder(folder).load_arrays()["learning_episodes"]
+    return found[["episode", "total_return", "steps", "seed"]]
+
+
+def last_folder(root: Path) -> Path | None:
+    """The newest that can be resumed: it has a configuration."""
+    there = sorted(root.glob("run*"), key=lambda path: int(path.name.partition("-")[2] or 1)) if root.exists() else []
+    return next((path for path in reversed(there) if (path / RunFolder.CONFIG).exists()), None)
+
+
+def newest(folder: Path) -> tuple[Stored, int, str]:
+    """The newest checkpoint of a folder, its steps, its state hash."""
+    stored = Slots(folder).newest()
+    steps = checkpoint.read_text(stored.data)[1]["steps"]
+    return stored, steps, agents.decode(stored.data).state_hash()
+
+
+class Campaign:
+    """Kills so many times.
+
+    Args:
+        place: an empty folder.
+        steps: of a run.
+        seed: of the runs and of the moments.
+    """
+
+    def __init__(self, place: Path, steps: int, seed: int) -> None:
+        self.place, self.steps = place, steps
+        self.moments = random.Random(seed)
+        self.counts: Counter[str] = Counter()
+        self.job = place / "job.toml"
+        self.job.write_text(JOB.format(folder=place / "alone", steps=steps, seed=seed))
+        finish(command(self.job))
+        self.whole = episodes(place / "alone" / "run")
+        self.state = newest(place / "alone" / "run")[2]
+
+    def run(self, times: int) -> None:
+        """Kill, resume, compare.
+
+        Raises:
+            Different: and where.
+        """
+        number = 0
+        while self.counts["kills"] < times:
+            number += 1
+            self.one(self.place / f"killed-{number}", times)
+
+    def one(self, root: Path, times: int) -> None:
+        """One run from its beginning to its end."""
+        job = root.with_suffix(".toml")
+        job.write_text(self.job.read_text().replace(str(self.place / "alone"), str(root)))
+        while True:
+            folder = last_folder(root)
+            arguments = command("--resume", folder) if folder else command(job)
+            if self.counts["kills"] >= times:
+                finish(arguments)
+            elif self.killed(arguments):
+                self.look(root, folder)
+                if not self.complete(root):
+                    continue
+            break
+        self.compare(root)
+
+    def killed(self, arguments: list[str]) -> bool:
+        """Start a process and kill it; False when it came to its end before."""
+        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        with process.stderr:
+            try:
+                code = process.wait(self.moments.uniform(0.0, WINDOW_S))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                self.counts["kills"] += 1
+                return True
+            if code != 0:
+                raise Different(f"exit code {code}: {process.stderr.read().strip()}")
+        return False
+
+    def look(self, root: Path, before: Path | None) -> None:
+        """What the kill has left."""
+        folder = last_folder(root)
+        if folder is None or folder == before:
+            self.counts["before it had begun"] += 1
+            return
+        stored, _, _ = newest(folder)
+        if stored.notes:
+            raise Different(f"{folder}: {stored.notes}")
+        written = any(folder.glob(".checkpoint.rtu.*"))
+        self.counts["while a checkpoint was being written" if written else "at another moment"] += 1
+        self.counts["with nothing saved since its start"] += not list(folder.glob("checkpoint.*.rtu"))
+
+    def complete(self, root: Path) -> bool:
+        """It was killed after its last checkpoint."""
+        folder = last_folder(root)
+        if folder is None or newest(folder)[1] < self.steps:
+            return False
+        self.counts["after its last checkpoint"] += 1
+        return True
+
+    def compare(self, root: Path) -> None:
+        """With the run that was left alone."""
+        folder = last_folder(root)
+        assert folder is not None
+        _, steps, state = newest(folder)
+        if (steps, state) != (self.steps, self.state):
+            raise Different(f"{folder}: {steps} steps, state {state}; left alone {self.steps} steps, {self.state}")
+        self.counts["runs compared, equal"] += 1
+        if (folder / RunFolder.SUMMARY).exists():
+            ours = episodes(folder)
+            if not np.array_equal(ours, self.whole[len(self.whole) - len(ours) :]):
+                raise Different(f"{folder}: other episodes")
+            self.counts["episodes compared, equal"] += len(ours)
+
+
+@click.command()
+@click.option("--times", default=1000, show_default=True)
+@click.option("--steps", default=20_000, show_default=True, help="Of a run.")
+@click.option("--seed", default=0, show_default=True)
+def main(times: int, steps: int, seed: int) -> None:
+    """Print what the kills met and what came of it."""
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as place:
+        campaign = Campaign(Path(place), steps, seed)
+        campaign.run(times)
+    table = Table(f"{times} kills in {time.monotonic() - begin:.0f} s", "")
+    for name, count in campaign.counts.items():
+        table.add_row(name, f"{count:,}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""A run that saves itself: how it goes on after a kill, what is refused, a disk that is full, `rtu-edge ckpt`."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from toolchain import ROOT
+
+import rtu_edge.cli
+from rtu_edge import agents, checkpoint, job, runtime
+from rtu_edge.config import parse_config
+from rtu_edge.log import RunFolder
+from rtu_edge.saving import Position, Saver, device_facts
+from rtu_edge.storage import Disk, Slots
+
+JOB = """
+[device]
+plant = "cartpole"
+[loop]
+clock = "lockstep"
+[learner]
+units = 4
+hidden = [4]
+[checkpoint]
+every_s = 0.0
+every_steps = 100
+keep = 3
+[run]
+name = "run"
+steps = 3000
+"""
+
+
+def cli(*arguments: str | Path) -> tuple[int, str, str]:
+    done = CliRunner().invoke(rtu_edge.cli.cli, [str(argument) for argument in arguments], catch_exceptions=True)
+    return done.exit_code, done.output, str(done.exception)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that came to its end."""
+    place = tmp_path_factory.mktemp("whole")
+    (place / "job.toml").write_text(JOB)
+    code, out, error = cli("run", place / "job.toml", "--set", f"run.folder={json.dumps(str(place))}")
+    assert code == 0, out + error
+    return place / "run"
+
+
+def state(path: Path) -> str:
+    hashed: str = agents.decode(path.read_bytes()).state_hash()
+    return hashed
+
+
+# ---------------------------------------------------------------- kill -9
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
+    """20 kills; `python -m benchmarks.kill9` makes 1000."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.kill9 import Campaign
+
+    campaign = Campaign(tmp_path, steps=10_000, seed=1)
+    campaign.run(20)
+    record_property("table", json.dumps(campaign.counts, indent=1))
+    assert campaign.counts["kills"] == 20
+    assert campaign.counts["runs compared, equal"] >= 1
+
+
+def test_a_killed_run_that_goes_on_elsewhere_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.kill9 import Campaign, Different, command, finish
+
+    campaign = Campaign(tmp_path, steps=1000, seed=1)
+    finish(command(campaign.job, "--set", f"run.folder={json.dumps(str(tmp_path / 'other'))}", "--set", "run.seed=2"))
+    with pytest.raises(Different, match="left alone"):
+        campaign.compare(tmp_path / "other")
+
+
+# ---------------------------------------------------------------- going on
+
+
+def test_a_run_goes_on_from_any_of_its_checkpoints(whole: Path, tmp_path: Path) -> None:
+    """The oldest kept, put in the place of the newest: the same end, the same episodes."""
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    (cut / "config.toml").write_bytes((whole / "config.toml").read_bytes())
+    oldest = Slots(whole).older()[-1]
+    (cut / "checkpoint.rtu").write_bytes(oldest.read_bytes())
+    code, out, error = cli("run", "--resume", cut, "--set", f"run.folder={json.dumps(str(tmp_path))}")
+    assert code == 0, out + error
+    done = checkpoint.read_text(oldest.read_bytes())[1]
+    assert f"session starts, at step {done['steps']:,}" in out
+    assert state(tmp_path / "run" / "checkpoint.rtu") == state(whole / "checkpoint.rtu")
+    ours, theirs = (RunFolder(folder).load_arrays()["learning_episodes"] for folder in (tmp_path / "run", whole))
+    assert ours["episode"][0] == done["next_episode"]
+    for name in ("episode", "total_return", "seed"):
+        assert ours[name].tolist() == theirs[name][-len(ours) :].tolist()
+
+
+def test_a_run_that_is_over_does_not_go_on(whole: Path, tmp_path: Path) -> None:
+    code, _, error = cli("run", "--resume", whole)
+    assert code != 0
+    assert "run.steps = 3000: must be above the 3000 that this run has done" in error
+    more = ["--set", "run.steps=3100", "--set", f"run.folder={json.dumps(str(tmp_path))}"]
+    code, _, error = cli("run", "--resume", whole, *more)
+    assert code == 0, error
+    assert RunFolder(tmp_path / "run").load_summary().stages["learning"].steps == 100
+
+
+def test_without_a_configuration_there_has_to_be_a_run(whole: Path) -> None:
+    assert "CONFIG is missing" in cli("run")[1]
+    assert "CONFIG is missing" in cli("run", "--resume", whole / "checkpoint.rtu")[1]
+
+
+def test_a_damaged_newest_is_said_and_the_one_before_it_goes_on(whole: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    for name in ("config.toml", "checkpoint.rtu", Slots(whole).older()[0].name):
+        (cut / name).write_bytes((whole / name).read_bytes())
+    (cut / "checkpoint.rtu").write_bytes(bytes(3000))
+    code, out, error = cli("run", "--resume", cut, "--set", f"run.folder={json.dumps(str(tmp_path))}")
+    assert code == 0, error
+    assert "set aside as checkpoint.damaged-1.rtu" in out.replace("\n", "")
+    assert state(tmp_path / "run" / "checkpoint.rtu") == state(whole / "checkpoint.rtu")
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        (
+            {"schema_hash": "0badcafe", "period_s": 0.02},
+            r"schema_hash = 0badcafe: .* allowed: the device's \w{8}, or --force",
+        ),
+        (None, r"dt_s = 0.1: .* period of 0.1 s, the device 0.02 s; allowed: within 20%, or --force"),
+    ],
+)
+def test_a_checkpoint_of_another_device_is_refused_unless_forced(
+    device: dict[str, Any] | None, words: str, whole: Path, tmp_path: Path
+) -> None:
+    agent = agents.decode((whole / "checkpoint.rtu").read_bytes())
+    config = {**agent.config, **({} if device else {"dt_s": 0.1})}
+    path = tmp_path / "other.rtu"
+    path.write_bytes(agent.core.save(checkpoint.encode_config(config, {"device": device} if device else None)))
+    arguments = ["run", whole / "config.toml", "--set", f"run.folder={json.dumps(str(tmp_path))}", "--resume", path]
+    code, _, error = cli(*arguments, "--set", "run.steps=50")
+    assert code != 0
+    assert re.fullmatch(f"{re.escape(str(path))}: {words}", error)
+    code, _, error = cli(*arguments, "--set", "run.steps=50", "--force")
+    assert code == 0, error
+
+
+# ---------------------------------------------------------------- the snapshot
+
+
+@pytest.mark.parametrize("clock", ["lockstep", "device"])
+def test_a_copy_is_taken_between_two_steps(clock: str) -> None:
+    """In lockstep at the end of an episode; the twin that adopts it is the learner of that moment."""
+    config = parse_config(JOB)
+    with job.connect(config) as device:
+        agent = job.make_agent(config, device)
+        twin = agent.copy()
+        changes = {"steps": 100_000, "snapshots": True, "clock": runtime.Clock(clock)}
+        loop = runtime.Loop(device.link, agent.core.policy(), job.loop_config(config, device, **changes))
+        taken: list[runtime.Snapshot] = []
+        with loop:
+            loop.start()
+            assert loop.take_snapshot() is None, "nobody has asked"
+            while len(taken) < 5:
+                loop.ask_snapshot()
+                assert not loop.wait(0.002)
+                if snapshot := loop.take_snapshot():
+                    taken.append(snapshot)
+            loop.request_stop()
+            result = loop.result()
+        assert result.counters["snapshots"] in (5, 6)
+        ends = {int(row["total_steps"]): int(row["episode"]) for row in loop.drain_episodes()}
+    for snapshot in taken:
+        progress = snapshot.progress
+        twin.core.adopt(snapshot.arena)
+        counters = twin.state["counters"]
+        if clock == "lockstep":
+            assert progress.episode_steps == 0
+            assert progress.next_episode == ends[progress.steps] + 1
+            assert counters[2] == progress.steps, "every transition up to there has been learned from, and none after"
+        assert counters[3] == progress.next_episode - 1
+    assert agent.nbytes == len(taken[0].arena)
+    with pytest.raises(ValueError, match="arena: expected"):
+        twin.core.adopt(taken[0].arena[:-1])
+
+
+def test_a_loop_without_room_for_a_copy_hands_none_out() -> None:
+    config = parse_config(JOB)
+    with job.connect(config) as device:
+        agent = job.make_agent(config, device)
+        with runtime.Loop(device.link, agent.core.policy(), job.loop_config(config, device, steps=300)) as loop:
+            loop.ask_snapshot()
+            loop.run()
+            assert loop.take_snapshot() is None
+
+
+# ---------------------------------------------------------------- a disk that is full, a folder that is read-only
+
+
+class Full(Disk):
+    """Takes so many files."""
+
+    def __init__(self, files: int) -> None:
+        self.files = files
+
+    def write(self, handle: int, data: bytes) -> None:
+        self.files -= 1
+        super().write(handle, data if self.files >= 0 else data[:100])
+        if self.files < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class ReadOnly(Full):
+    def create(self, path: Path) -> int:
+        self.files -= 1
+        if self.files < 0:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return super().create(path)
+
+    def write(self, handle: int, data: bytes) -> None:
+        Disk.write(self, handle, data)
+
+
+@pytest.mark.parametrize(("disk", "words"), [(Full(1), "No space left"), (ReadOnly(1), "Read-only")])
+def test_a_disk_that_fails_does_not_end_the_run(disk: Disk, words: str, tmp_path: Path) -> None:
+    config = parse_config(JOB)
+    said = []
+    with job.connect(config) as device:
+        agent = job.make_agent(config, device)
+        saver = Saver(Slots(tmp_path, 3, disk), config.checkpoint, agent, Position(), device_facts(device))
+        saver.save()
+        first = Slots(tmp_path).newest().data
+        watch: job.Watch = lambda *_: said.append(saver.complaint())  # noqa: E731
+        outcome = job.run_loop(device, agent, job.loop_config(config, device), watch, saver=saver)
+        assert outcome.result.reason is runtime.StopReason.STEPS
+        assert saver.counters["checkpoints_failed"] >= 2
+        assert saver.counters["checkpoints"] == 1
+        (complaint,) = filter(None, [*said, saver.complaint()])
+        assert words in complaint
+        assert complaint.startswith(f"{tmp_path}/checkpoint.rtu: not saved")
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"checkpoint.rtu": first}
+        with pytest.raises(OSError, match=words):
+            saver.finish(outcome.progress, outcome.session)
+        Slots(tmp_path).save(agent.core.save(checkpoint.encode_config(agent.config)))  # space again
+    assert state(tmp_path / "checkpoint.rtu") == agent.state_hash()
+
+
+# ---------------------------------------------------------------- ckpt
+
+
+def test_ckpt_ls_names_each_slot_and_what_is_damaged(whole: Path, tmp_path: Path) -> None:
+    for number, path in enumerate([Slots(whole).current, *Slots(whole).older()]):
+        (tmp_path / path.name).write_bytes(path.read_bytes() if number != 1 else path.read_bytes()[:-5])
+    code, out, error = cli("ckpt", "ls", tmp_path)
+    assert code == 0, error
+    lines = out.splitlines()
+    assert re.match(rf"checkpoint\.rtu +3,000 .* {state(whole / 'checkpoint.rtu')}", lines[1])
+    assert "cut short or too long" in lines[2]
+    assert len(lines) == 4
+    assert "3,000" in cli("ckpt", "ls", tmp_path / "checkpoint.rtu")[1]
+
+
+def test_ckpt_diff_tells_sections_and_configuration(whole: Path) -> None:
+    older = Slots(whole).older()[0]
+    code, out, error = cli("ckpt", "diff", whole, older)
+    assert code == 0, error
+    run = checkpoint.read_text(older.read_bytes())[1]
+    assert re.search(rf"^steps +3000 +{run['steps']} *$", out, re.MULTILINE)
+    assert re.search(r"^actor\.cell\.W1 +4 x 2 +\S+ +\S+ +changed", out, re.MULTILINE)
+    _, same, _ = cli("ckpt", "diff", older, older)
+    assert "configuration: equal" in same
+    assert "changed" not in same
+    assert re.search(r"^(\d+) of \1 sections equal", same, re.MULTILINE)
+    other = Path(__file__).parent / "golden" / "checkpoint_v1_x86_64.rtu"
+    assert re.search(r"^units +4 +5 *$", cli("ckpt", "diff", older, other)[1], re.MULTILINE)
+    assert "another layout" in cli("ckpt", "diff", older, other)[1]
+
+
+def test_ckpt_rollback(whole: Path, tmp_path: Path) -> None:
+    for path in [Slots(whole).current, *Slots(whole).older()]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    before = Slots(tmp_path).older()[0]
+    wanted, replaced = state(before), state(whole / "checkpoint.rtu")
+    code, out, error = cli("ckpt", "rollback", tmp_path)
+    assert code == 0, error
+    assert before.name in out
+    assert state(tmp_path / "checkpoint.rtu") == wanted
+    assert state(Slots(tmp_path).older()[0]) == replaced
+    code, _, error = cli("ckpt", "rollback", tmp_path, "--to", "99")
+    assert code != 0
+    assert "slot = 99: must be one of those kept" in error
