@@ -4,7 +4,7 @@ runs/NAME/config.toml      what was asked for, in canonical form, with its hash
 runs/NAME/events.jsonl     what happened when, one JSON object a line
 runs/NAME/telemetry.npz    one record per step and per episode, by stage
 runs/NAME/summary.json     results, checks, device, learner, machine
-runs/NAME/checkpoint.rtu   everything that learns
+runs/NAME/checkpoint.rtu   everything that learns; checkpoint.N.rtu: those before it
 runs/NAME/policy.onnx      the policy for elsewhere
 runs/NAME/report.html      all of it on one page
 """
@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._version import __version__
+from rtu_edge.storage import Slots
 
 __all__ = ["Check", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
 
@@ -109,7 +110,7 @@ class RunFolder:
     EVENTS = "events.jsonl"
     TELEMETRY = "telemetry.npz"
     SUMMARY = "summary.json"
-    CHECKPOINT = "checkpoint.rtu"
+    CHECKPOINT = Slots.NEWEST
     ONNX = "policy.onnx"
     REPORT = "report.html"
 
