@@ -30,8 +30,13 @@ def made(seed: int) -> bytes:
 @pytest.mark.arm
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("checkpoint_*.rtu")), ids=lambda path: path.stem)
 def test_a_file_of_another_version_or_machine_is_read_and_gone_on_from(path: Path) -> None:
-    """Tolerance: sums are rounded in another order per instruction set; in float32 that is 1e-7 a step, and learning
-    lets it grow: 1e-5 of the action range after 300 steps is ten times what was measured."""
+    """The state to the bit, and the next actions as they were on the machine that wrote it.
+
+    Tolerance: instruction sets round sums in another order, and this learner, which learns from noise, lets a difference grow
+    tenfold in 30 steps or fewer. In float32 it is 6e-8 at first and at most 6e-6 after 30 steps on five instruction sets; in
+    float64 1e-16 at first and 2e-6 after 300. Allowed is 1e-4 of the action range; a weight that is not restored gives 0.1.
+    """
+    steps = 300 if path.stem.endswith("f64") else 30
     agent = rtu.load(path)
     with np.load(path.with_suffix(".npz")) as after:
         assert agent.state_hash() == str(after["state_hash"]), "the loaded state is the same to the bit"
@@ -40,12 +45,13 @@ def test_a_file_of_another_version_or_machine_is_read_and_gone_on_from(path: Pat
         assert again[12:-4] == data[12:-4], "and goes back to the same bytes, but for the version and the checksum"
         actions = agent.run(after["observations"], after["rewards"], after["terminated"])
         assert len(actions) == 300
-        assert np.abs(actions - after["actions"]).max() <= 1e-5
+        assert np.abs(actions - after["actions"])[:steps].max() <= 1e-4
 
 
 def test_there_are_golden_files_of_version_1_and_of_both_machines() -> None:
     names = {path.stem for path in GOLDEN.glob("checkpoint_*.rtu")}
-    assert names >= {"checkpoint_v1_x86_64", "checkpoint_v2_x86_64"}
+    written = {f"checkpoint_v2_{machine}_{dtype}" for machine in ("x86_64", "aarch64") for dtype in ("f32", "f64")}
+    assert names == {"checkpoint_v1_x86_64", *written}
     assert struct.unpack_from("<I", (GOLDEN / "checkpoint_v1_x86_64.rtu").read_bytes(), 8) == (1,)
 
 
