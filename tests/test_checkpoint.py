@@ -34,7 +34,7 @@ def test_a_file_of_another_version_or_machine_is_read_and_gone_on_from(path: Pat
 
     Tolerance: instruction sets round sums in another order, and this learner, which learns from noise, lets a difference grow
     tenfold in 30 steps or fewer. In float32 it is 6e-8 at first and at most 6e-6 after 30 steps on five instruction sets; in
-    float64 1e-16 at first and 2e-6 after 300. Allowed is 1e-4 of the action range; a weight that is not restored gives 0.1.
+    float64 1e-16 at first and 2e-6 after 300. Allowed is 1e-4 of the action range; a section that is not restored gives 0.02 or more.
     """
     steps = 300 if path.stem.endswith("f64") else 30
     agent = rtu.load(path)

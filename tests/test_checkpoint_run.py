@@ -28,6 +28,8 @@ clock = "lockstep"
 [learner]
 units = 4
 hidden = [4]
+[guard]
+enabled = false
 [checkpoint]
 every_s = 0.0
 every_steps = 100
