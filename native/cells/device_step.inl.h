@@ -51,7 +51,7 @@ constexpr bool device_layout_holds(const rtu::cells::RtuConfig& config) {
 template <int32_t Poles, int32_t Inputs, Activation F>
 __attribute__((flatten)) void device_step(const rtu::cells::Rtu<float>& cell, float a, SetCotangent<float>& set) {
   constexpr int32_t S = device_row(Poles);
-  constexpr unsigned all = kPending | kForward | kLearn | kAdvance;
+  constexpr unsigned all = kPending | kWrite | kForward | kLearn | kAdvance;
   float x[Inputs], poles_norm = 0.0F;
   for (int32_t j = 0; j < Inputs; ++j) x[j] = cell.x[j];
   PassOfMember<float, 1, 1> of{};
@@ -79,7 +79,7 @@ __attribute__((flatten)) void device_step(const rtu::cells::Rtu<float>& cell, fl
     state<float, 1>(1, 1, true, F, c, &h1, &h2, &of.u1, &of.u2, &k1, &k2, y, y + Poles, &s1, &s2);
     SetCotangent<float> one = {of.e1, of.e2, set.decay, poles_norm};
     const UnitTraces<float> traces = {v, v + S, v + 2 * S, v + 3 * S, {z, nullptr}, {z + S, nullptr}};
-    learn_units<float, 1>(1, 1, 1, false, c, &h1, &h2, &of.u1, &of.u2, nullptr, nullptr, traces, &one);
+    learn_units_sets<float, 1, 1, false, false>(1, 1, c, &h1, &h2, &of.u1, &of.u2, nullptr, nullptr, traces, &one);
     poles_norm = one.norm;
 
     v[4 * S] = v[6 * S] = k1;

@@ -45,7 +45,8 @@ struct Rtu {
   T* moments_w[kMaxSets];  // Adam, per set: make_weight_moments
   T* moments_p[kMaxSets];  // (4, P): m, v of nu_log, m, v of theta_log
   kernels::Coefficients<T> c;
-  T* x;                                                // (d) the newest input
+  T* unwritten;  // (kMaxSets) pending steps that predict() used and learn() is to write to W
+  T* x;          // (d) the newest input
   T *h1, *h2, *k1, *k2, *u1, *u2, *s1, *s2, *y1, *y2;  // (G, P)
   T* y;                                                // (2n) the output in canonical order
   kernels::UnitTraces<T> traces;
@@ -67,7 +68,7 @@ constexpr T* unit_vector(Builder& arena, const RtuConfig& config, const Name& na
   return data;
 }
 
-// The recurrent block: one stream when each unit has a pole of its own, otherwise traces and weights apart.
+// The recurrent block (kernels.h).
 template <class T>
 constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, const Name& name) {
   const uint32_t V = arena.lanes();
@@ -75,7 +76,7 @@ constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, 
   const uint32_t blocks = core::padded(static_cast<uint32_t>(config.poles), V) / V;
   const uint32_t trace_slots = config.kind == CellKind::nonlinear ? 4 : 2;
   const uint32_t weight_slots = 2 + 2 * static_cast<uint32_t>(config.sets);
-  const bool one_stream = members == 1;
+  const bool one_stream = members == 1 && V == 1;
   const uint32_t step = (trace_slots + weight_slots) * V;
   kernels::Block<T> block{};
   block.blocks = static_cast<int32_t>(blocks);
@@ -189,6 +190,8 @@ constexpr Rtu<T> make_rtu(Builder& arena, const RtuConfig& config, const Name& n
   cell.c.dgam = arena.vector<T>(name.dot("step.dgam"), m);
   cell.y1 = unit_vector<T>(arena, config, name.dot("scratch.y1"), false);
   cell.y2 = unit_vector<T>(arena, config, name.dot("scratch.y2"), false);
+  cell.unwritten =
+      arena.vector<T>(name.dot("scratch.unwritten"), kMaxSets, false);  // 0 in a checkpoint: apply_pending()
   return cell;
 }
 
@@ -278,9 +281,17 @@ void move_poles(const Rtu<T>& cell, const T* a) {
   }
 }
 
+// What predict() has left to learn(), at once.
+template <class T>
+void write_weights(const Rtu<T>& cell) {
+  cell.kernels->apply(cell.block, cell.unwritten);
+  zero(cell.unwritten, kMaxSets);
+}
+
 // The pending steps without a state step.
 template <class T>
 void apply_pending(const Rtu<T>& cell, const T* a) {
+  write_weights(cell);
   move_poles(cell, a);
   cell.kernels->apply(cell.block, a);
 }
@@ -311,13 +322,15 @@ void advance_state(const Rtu<T>& cell) {
   memcpy(cell.h2, cell.k2, bytes);
 }
 
-// First half: applies the pending steps a, finds the next state from input x, and the output y.
-// `periods` is the step's length in nominal periods.
+// First half: takes the pending steps a, finds the next state from input x, and the output y. Poles move at once, W when learn() or
+// write_weights() comes by; no pending step can come before that. `periods` is the step's length in nominal periods.
 template <class T>
 void predict(const Rtu<T>& cell, const T* a, T periods) {
   move_poles(cell, a);
   cell.kernels->coefficients(cell.poles, cell.nu_log, cell.theta_log, periods, cell.c);
-  cell.kernels->forward(cell.block, a, cell.x, cell.u1, cell.u2);
+  for (int s = 0; s < cell.config.sets; ++s)
+    if (a[s] != T(0)) cell.unwritten[s] = a[s];
+  cell.kernels->forward(cell.block, cell.unwritten, cell.x, cell.u1, cell.u2);
   find_state(cell);
 }
 
@@ -336,9 +349,10 @@ void learn_poles(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T
 template <class T>
 void learn(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
   if (cell.config.kind == CellKind::linear)
-    cell.kernels->learn_linear(cell.block, advance_first, cell.c, cell.x, sets);
+    cell.kernels->learn_linear(cell.block, cell.unwritten, advance_first, cell.c, cell.x, sets);
   else
-    cell.kernels->learn_nonlinear(cell.block, advance_first, cell.c, cell.x, cell.s1, cell.s2, sets);
+    cell.kernels->learn_nonlinear(cell.block, cell.unwritten, advance_first, cell.c, cell.x, cell.s1, cell.s2, sets);
+  zero(cell.unwritten, cell.config.sets);
   learn_poles(cell, advance_first, sets);
 }
 

@@ -29,11 +29,14 @@ struct DeviceBlock {
       pass<kForward>(block, a, x, u1, u2, nullptr, nullptr);
   }
   static void apply(const Block<float>& block, const float* a) {
-    if (any_pending(E, a)) pass<kPending>(block, a, nullptr, nullptr, nullptr, nullptr, nullptr);
+    if (any_pending(E, a)) pass<kPending | kWrite>(block, a, nullptr, nullptr, nullptr, nullptr, nullptr);
   }
-  static void learn_linear(const Block<float>& block, bool, const Coefficients<float>& c, const float* x,
-                           SetCotangent<float>* sets) {
-    pass<kLearn | kAdvance>(block, nullptr, x, nullptr, nullptr, &c, sets);
+  static void learn_linear(const Block<float>& block, const float* a, bool, const Coefficients<float>& c,
+                           const float* x, SetCotangent<float>* sets) {
+    if (any_pending(E, a))
+      pass<kPending | kWrite | kLearn | kAdvance>(block, a, x, nullptr, nullptr, &c, sets);
+    else
+      pass<kLearn | kAdvance>(block, nullptr, x, nullptr, nullptr, &c, sets);
   }
 };
 
@@ -48,7 +51,7 @@ template <int E>
 void device_learn_units(int32_t poles, int32_t, int32_t, bool, const Coefficients<float>& c, const float* h1,
                         const float* h2, const float* u1, const float* u2, const float*, const float*,
                         const UnitTraces<float>& traces, SetCotangent<float>* sets) {
-  learn_units<float, 1>(poles, 1, E, false, c, h1, h2, u1, u2, nullptr, nullptr, traces, sets);
+  learn_units_sets<float, 1, E, false, false>(poles, 1, c, h1, h2, u1, u2, nullptr, nullptr, traces, sets);
 }
 
 template <int E>

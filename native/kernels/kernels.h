@@ -28,7 +28,8 @@ enum class Activation : int32_t { identity = 0, relu = 1, tanh = 2 };
 // The recurrent block in memory. For the pole block b, member k, input j:
 //   traces  at  traces  + (b d + j) trace_step:             [A1 V][A2 V]  (nonlinear: [A1][A2][B1][B2])
 //   weights at  weights + ((b G + k) d + j) weight_step:     [W1 V][W2 V] then per set [z1 V][z2 V]
-// With one unit a pole both lie side by side in one stream (trace_step = weight_step).
+// Two streams, so that a forward pass does not drag the traces through the caches. With one lane and one unit a pole both lie side by side
+// in one (trace_step = weight_step): a small machine has few registers for pointers.
 template <class T>
 struct Block {
   T* traces;
@@ -75,7 +76,7 @@ struct Kernels {
   // Coefficients of a step of `k` nominal periods, from nu_log and theta_log (P). k = 1 gives the plain form's bits.
   void (*coefficients)(int32_t poles, const T* nu_log, const T* theta_log, T k, const Coefficients<T>& out);
 
-  // W <- W + sum_s a[s] z[s] where a[s] is not 0, then u = W x.
+  // u = (W + sum_s a[s] z[s]) x, where a[s] is not 0; W itself stays: learn() writes it, which has it in hand anyway.
   void (*forward)(const Block<T>& block, const T* a, const T* x, T* u1, T* u2);
   // W <- W + sum_s a[s] z[s].
   void (*apply)(const Block<T>& block, const T* a);
@@ -83,12 +84,12 @@ struct Kernels {
   void (*state)(int32_t poles, int32_t members, bool linear, Activation f, const Coefficients<T>& c, const T* h1,
                 const T* h2, const T* u1, const T* u2, T* k1, T* k2, T* y1, T* y2, T* s1, T* s2);
 
-  // z <- decay z + contraction of the cotangent with the traces, and the traces advance with the coefficients of the last state step.
+  // W <- W + sum_s a[s] z[s], as forward() saw it; z <- decay z + contraction of the cotangent with the traces, and the traces advance with the coefficients of the last state step.
   // advance_first: false, TD order (the cotangent belongs to the state before); true, supervised order (to the newest state).
-  void (*learn_linear)(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x,
+  void (*learn_linear)(const Block<T>& block, const T* a, bool advance_first, const Coefficients<T>& c, const T* x,
                        SetCotangent<T>* sets);
-  void (*learn_nonlinear)(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, const T* s1,
-                          const T* s2, SetCotangent<T>* sets);
+  void (*learn_nonlinear)(const Block<T>& block, const T* a, bool advance_first, const Coefficients<T>& c, const T* x,
+                          const T* s1, const T* s2, SetCotangent<T>* sets);
   // Linear RTU, one eligibility set: forward() and learn_linear() in TD order in one pass over memory, the same bits.
   void (*step_linear)(const Block<T>& block, const T* a, const Coefficients<T>& c, const T* x, T* u1, T* u2,
                       SetCotangent<T>* sets);

@@ -16,12 +16,12 @@ using rtu::kernels::UnitTraces;
 // ---- one pass over the block ------------------------------------------------------------------------------------------------
 //
 // What a pass does to each (pole, input), in this order; every kernel of the linear RTU is one of its selections.
-//   kPending  W <- W + sum_s a[s] z[s]
+//   kPending  W <- W + sum_s a[s] z[s], kept in memory with kWrite; without it only this pass sees it
 //   kDirect   W <- W + contraction of the cotangent, already times its step, with the traces (SGD without eligibilities)
 //   kForward  u <- u + W x
 //   kLearn    z[s] <- decay[s] z[s] + contraction; sums |z|
 //   kAdvance  A <- rot(A) + gam px; before the contractions where kFirst is set, after them otherwise
-constexpr unsigned kPending = 1, kDirect = 2, kForward = 4, kLearn = 8, kAdvance = 16, kFirst = 32;
+constexpr unsigned kPending = 1, kDirect = 2, kForward = 4, kLearn = 8, kAdvance = 16, kFirst = 32, kWrite = 64;
 
 template <class T, int V, int E>
 struct PassOfMember {
@@ -32,18 +32,28 @@ struct PassOfMember {
   T a[room], decay[room];
 };
 
+// How traces and weights lie, as far as the compiler may know: kAnyhow, as the block says; kApart, two streams of 2 and 2 + 2 E vectors
+// an input; larger, one stream of so many scalars an input.
+constexpr int kAnyhow = 0, kApart = -1;
+
 // One member of one block: t and w walk its traces and weights. x is the newest input, px the one that the traces have still to take in.
-// Stream: scalars from one input to the next where traces and weights lie side by side and the width is known; 0: as the arguments say.
 template <class T, int V, int E, unsigned Do, int Stream>
 RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, int32_t trace_step, T* weights, int32_t weight_step,
                             int32_t d, const T* x, const T* px) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
-  constexpr bool moves = (Do & (kPending | kDirect)) != 0, traces = (Do & (kDirect | kLearn | kAdvance)) != 0;
+  constexpr bool traces = (Do & (kDirect | kLearn | kAdvance)) != 0;
+  if constexpr (Stream == kApart) {
+    trace_step = 2 * V;
+    weight_step = (2 + 2 * E) * V;
+  } else if constexpr (Stream != kAnyhow) {
+    trace_step = Stream;
+    weight_step = 0;
+  }
   PassOfMember<T, V, E> m = of;
-#pragma GCC unroll 4
-  for (int32_t j = 0; j < d; ++j, t += Stream != 0 ? Stream : trace_step, weights += Stream != 0 ? 0 : weight_step) {
-    T* const w = Stream != 0 ? t + 2 * V : weights;
+  RTU_UNROLL
+  for (int32_t j = 0; j < d; ++j, t += trace_step, weights += weight_step) {
+    T* const w = Stream > 0 ? t + 2 * V : weights;
     F re, im, w1, w2;
     if constexpr (traces) {
       re = L::load(t);
@@ -59,7 +69,7 @@ RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, int32_t trace_step,
         }
       }
     }
-    if constexpr (moves || (Do & kForward) != 0) {
+    if constexpr ((Do & (kPending | kDirect | kForward)) != 0) {
       w1 = L::load(w);
       w2 = L::load(w + V);
     }
@@ -80,7 +90,7 @@ RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, int32_t trace_step,
       w1 += m.e1[0] * re + m.e2[0] * im;
       w2 += m.e2[0] * re - m.e1[0] * im;
     }
-    if constexpr (moves) {
+    if constexpr ((Do & kWrite) != 0) {
       L::store(w, w1);
       L::store(w + V, w2);
     }
@@ -152,11 +162,14 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
 template <class T, int V, int E, unsigned Do>
 void pass(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, const Coefficients<T>* c, const T* px,
           SetCotangent<T>* sets) {
-  constexpr int stream = (4 + 2 * E) * V;
-  if (block.members == 1 && block.trace_step == stream)
-    pass_blocks<T, V, E, Do, stream>(block, a, x, u1, u2, c, px, sets);
+  constexpr int traces = 2 * V, weights = (2 + 2 * E) * V;
+  constexpr bool one_lane = V == 1;
+  if (one_lane && block.members == 1 && block.trace_step == traces + weights)
+    pass_blocks<T, V, E, Do, one_lane ? traces + weights : kAnyhow>(block, a, x, u1, u2, c, px, sets);
+  else if (!one_lane && block.trace_step == traces && block.weight_step == weights)
+    pass_blocks<T, V, E, Do, one_lane ? kAnyhow : kApart>(block, a, x, u1, u2, c, px, sets);
   else
-    pass_blocks<T, V, E, Do, 0>(block, a, x, u1, u2, c, px, sets);
+    pass_blocks<T, V, E, Do, kAnyhow>(block, a, x, u1, u2, c, px, sets);
 }
 
 template <class T>
@@ -180,30 +193,40 @@ template <class T, int V>
 void apply(const Block<T>& block, const T* a) {
   if (!any_pending(block.sets, a)) return;
   if (block.sets == 1)
-    pass<T, V, 1, kPending>(block, a, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr);
+    pass<T, V, 1, kPending | kWrite>(block, a, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr);
   else
-    pass<T, V, 2, kPending>(block, a, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr);
+    pass<T, V, 2, kPending | kWrite>(block, a, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr);
+}
+
+template <class T, int V, int E, unsigned Do>
+void learn_linear_sets(const Block<T>& block, const T* a, bool advance_first, const Coefficients<T>& c, const T* x,
+                       SetCotangent<T>* sets) {
+  if (advance_first)
+    pass<T, V, E, Do | kLearn | kAdvance | kFirst>(block, a, nullptr, nullptr, nullptr, &c, x, sets);
+  else
+    pass<T, V, E, Do | kLearn | kAdvance>(block, a, nullptr, nullptr, nullptr, &c, x, sets);
 }
 
 template <class T, int V>
-void learn_linear(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x,
+void learn_linear(const Block<T>& block, const T* a, bool advance_first, const Coefficients<T>& c, const T* x,
                   SetCotangent<T>* sets) {
-  constexpr unsigned then = kLearn | kAdvance, first = then | kFirst;
+  constexpr unsigned write = kPending | kWrite;
+  const bool pending = any_pending(block.sets, a);
   if (block.sets == 0)
     pass<T, V, 0, kAdvance>(block, nullptr, nullptr, nullptr, nullptr, &c, x, sets);
   else if (block.sets == 1)
-    advance_first ? pass<T, V, 1, first>(block, nullptr, nullptr, nullptr, nullptr, &c, x, sets)
-                  : pass<T, V, 1, then>(block, nullptr, nullptr, nullptr, nullptr, &c, x, sets);
+    pending ? learn_linear_sets<T, V, 1, write>(block, a, advance_first, c, x, sets)
+            : learn_linear_sets<T, V, 1, 0>(block, a, advance_first, c, x, sets);
   else
-    advance_first ? pass<T, V, 2, first>(block, nullptr, nullptr, nullptr, nullptr, &c, x, sets)
-                  : pass<T, V, 2, then>(block, nullptr, nullptr, nullptr, nullptr, &c, x, sets);
+    pending ? learn_linear_sets<T, V, 2, write>(block, a, advance_first, c, x, sets)
+            : learn_linear_sets<T, V, 2, 0>(block, a, advance_first, c, x, sets);
 }
 
 // forward() and learn_linear() in TD order at one go: the same bits, one stream of 6 loads and 6 stores.
 template <class T, int V>
 void step_linear(const Block<T>& block, const T* a, const Coefficients<T>& c, const T* x, T* u1, T* u2,
                  SetCotangent<T>* sets) {
-  pass<T, V, 1, kPending | kForward | kLearn | kAdvance>(block, a, x, u1, u2, &c, x, sets);
+  pass<T, V, 1, kPending | kWrite | kForward | kLearn | kAdvance>(block, a, x, u1, u2, &c, x, sets);
 }
 
 // Supervised SGD without eligibilities, one step behind: the traces take in px, the weights move by the scaled cotangent of that step, then u = W x.
@@ -213,9 +236,9 @@ void step_sgd(const Block<T>& block, const Coefficients<T>& c, const T* px, cons
               T* u1, T* u2) {
   SetCotangent<T> set = scaled;
   if (x != nullptr)
-    pass<T, V, 0, kDirect | kForward | kAdvance | kFirst>(block, nullptr, x, u1, u2, &c, px, &set);
+    pass<T, V, 0, kDirect | kWrite | kForward | kAdvance | kFirst>(block, nullptr, x, u1, u2, &c, px, &set);
   else
-    pass<T, V, 0, kDirect | kAdvance | kFirst>(block, nullptr, x, u1, u2, &c, px, &set);
+    pass<T, V, 0, kDirect | kWrite | kAdvance | kFirst>(block, nullptr, x, u1, u2, &c, px, &set);
 }
 
 // ---- state ------------------------------------------------------------------------------------------------------------------
@@ -265,12 +288,13 @@ void state(int32_t poles, int32_t members, bool linear, Activation f, const Coef
 // ---- learn, nonlinear -------------------------------------------------------------------------------------------------------
 
 template <class T, int V, int E, bool AdvanceFirst>
-void learn_nonlinear_sets(const Block<T>& block, const Coefficients<T>& c, const T* x, const T* s1, const T* s2,
-                          SetCotangent<T>* sets) {
+void learn_nonlinear_sets(const Block<T>& block, const T* a, const Coefficients<T>& c, const T* x, const T* s1,
+                          const T* s2, SetCotangent<T>* sets) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   constexpr int sets_or_one = E > 0 ? E : 1;
   const int32_t d = block.inputs;
+  const bool pending = any_pending(E, a);
   F norm[sets_or_one], e1[sets_or_one], e2[sets_or_one];
   for (int s = 0; s < E; ++s) norm[s] = L::all(T(0));
   for (int32_t b = 0; b < block.blocks; ++b) {
@@ -299,13 +323,27 @@ void learn_nonlinear_sets(const Block<T>& block, const Coefficients<T>& c, const
         B1 = nB1;
         B2 = nB2;
       }
+      F w1 = L::all(T(0)), w2 = w1;
+      if (pending) {
+        w1 = L::load(w);
+        w2 = L::load(w + V);
+      }
       for (int s = 0; s < E; ++s) {
         T* z = w + (2 + 2 * s) * V;
-        const F z1 = sets[s].decay * L::load(z) + (e1[s] * A1 + e2[s] * A2);
-        const F z2 = sets[s].decay * L::load(z + V) + (e1[s] * B1 + e2[s] * B2);
+        const F before1 = L::load(z), before2 = L::load(z + V);
+        if (pending) {
+          w1 += a[s] * before1;
+          w2 += a[s] * before2;
+        }
+        const F z1 = sets[s].decay * before1 + (e1[s] * A1 + e2[s] * A2);
+        const F z2 = sets[s].decay * before2 + (e1[s] * B1 + e2[s] * B2);
         L::store(z, z1);
         L::store(z + V, z2);
         norm[s] += L::abs(z1) + L::abs(z2);
+      }
+      if (pending) {
+        L::store(w, w1);
+        L::store(w + V, w2);
       }
     }
   }
@@ -313,32 +351,32 @@ void learn_nonlinear_sets(const Block<T>& block, const Coefficients<T>& c, const
 }
 
 template <class T, int V>
-void learn_nonlinear(const Block<T>& block, bool advance_first, const Coefficients<T>& c, const T* x, const T* s1,
-                     const T* s2, SetCotangent<T>* sets) {
+void learn_nonlinear(const Block<T>& block, const T* a, bool advance_first, const Coefficients<T>& c, const T* x,
+                     const T* s1, const T* s2, SetCotangent<T>* sets) {
   if (block.sets == 0)
-    learn_nonlinear_sets<T, V, 0, false>(block, c, x, s1, s2, sets);
+    learn_nonlinear_sets<T, V, 0, false>(block, a, c, x, s1, s2, sets);
   else if (block.sets == 1)
-    advance_first ? learn_nonlinear_sets<T, V, 1, true>(block, c, x, s1, s2, sets)
-                  : learn_nonlinear_sets<T, V, 1, false>(block, c, x, s1, s2, sets);
+    advance_first ? learn_nonlinear_sets<T, V, 1, true>(block, a, c, x, s1, s2, sets)
+                  : learn_nonlinear_sets<T, V, 1, false>(block, a, c, x, s1, s2, sets);
   else
-    advance_first ? learn_nonlinear_sets<T, V, 2, true>(block, c, x, s1, s2, sets)
-                  : learn_nonlinear_sets<T, V, 2, false>(block, c, x, s1, s2, sets);
+    advance_first ? learn_nonlinear_sets<T, V, 2, true>(block, a, c, x, s1, s2, sets)
+                  : learn_nonlinear_sets<T, V, 2, false>(block, a, c, x, s1, s2, sets);
 }
 
 // ---- learn, poles -----------------------------------------------------------------------------------------------------------
 
 // nu_log and theta_log: their gradient is summed over the units of the pole.
-template <class T, int V>
-void learn_units(int32_t poles, int32_t members, int32_t n_sets, bool advance_first, const Coefficients<T>& c,
-                 const T* h1, const T* h2, const T* u1, const T* u2, const T* s1, const T* s2,
-                 const UnitTraces<T>& traces, SetCotangent<T>* sets) {
+template <class T, int V, int E, bool AdvanceFirst, bool Slopes>
+void learn_units_sets(int32_t poles, int32_t members, const Coefficients<T>& c, const T* h1, const T* h2, const T* u1,
+                      const T* u2, const T* s1, const T* s2, const UnitTraces<T>& traces, SetCotangent<T>* sets) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
-  F norm[rtu::kernels::kMaxSets] = {};
+  constexpr int sets_or_one = E > 0 ? E : 1;
+  F norm[sets_or_one] = {};
   for (int32_t p = 0; p < poles; p += V) {
     const F g = L::load(c.g + p), phi = L::load(c.phi + p), nu = L::load(c.nu + p), theta = L::load(c.theta + p),
             dgam = L::load(c.dgam + p);
-    F grad_nu[rtu::kernels::kMaxSets] = {}, grad_theta[rtu::kernels::kMaxSets] = {};
+    F grad_nu[sets_or_one] = {}, grad_theta[sets_or_one] = {};
     for (int32_t k = 0; k < members; ++k) {
       const int32_t i = k * poles + p;
       F N1 = L::load(traces.N1 + i), N2 = L::load(traces.N2 + i), T1 = L::load(traces.T1 + i),
@@ -350,7 +388,7 @@ void learn_units(int32_t poles, int32_t members, int32_t n_sets, bool advance_fi
       F nN2 = g * N2 + phi * N1 + (dgam * L::load(u2 + i) - nu * turned2);
       F nT1 = g * T1 - phi * T2 - theta * turned2;
       F nT2 = g * T2 + phi * T1 + theta * turned1;
-      if (s1 != nullptr) {
+      if constexpr (Slopes) {
         const F slope1 = L::load(s1 + i), slope2 = L::load(s2 + i);
         nN1 *= slope1;
         nN2 *= slope2;
@@ -361,19 +399,19 @@ void learn_units(int32_t poles, int32_t members, int32_t n_sets, bool advance_fi
       L::store(traces.N2 + i, nN2);
       L::store(traces.T1 + i, nT1);
       L::store(traces.T2 + i, nT2);
-      if (advance_first) {
+      if constexpr (AdvanceFirst) {
         N1 = nN1;
         N2 = nN2;
         T1 = nT1;
         T2 = nT2;
       }
-      for (int32_t s = 0; s < n_sets; ++s) {
+      for (int s = 0; s < E; ++s) {
         const F e1 = L::load(sets[s].e1 + i), e2 = L::load(sets[s].e2 + i);
         grad_nu[s] += e1 * N1 + e2 * N2;
         grad_theta[s] += e1 * T1 + e2 * T2;
       }
     }
-    for (int32_t s = 0; s < n_sets; ++s) {
+    for (int s = 0; s < E; ++s) {
       const F z_nu = sets[s].decay * L::load(traces.z_nu[s] + p) + grad_nu[s];
       const F z_theta = sets[s].decay * L::load(traces.z_theta[s] + p) + grad_theta[s];
       L::store(traces.z_nu[s] + p, z_nu);
@@ -381,7 +419,29 @@ void learn_units(int32_t poles, int32_t members, int32_t n_sets, bool advance_fi
       norm[s] += L::abs(z_nu) + L::abs(z_theta);
     }
   }
-  for (int32_t s = 0; s < n_sets; ++s) sets[s].norm += L::sum(norm[s]);
+  for (int s = 0; s < E; ++s) sets[s].norm += L::sum(norm[s]);
+}
+
+template <class T, int V, int E, bool AdvanceFirst>
+void learn_units_ordered(int32_t poles, int32_t members, const Coefficients<T>& c, const T* h1, const T* h2,
+                         const T* u1, const T* u2, const T* s1, const T* s2, const UnitTraces<T>& traces,
+                         SetCotangent<T>* sets) {
+  if (s1 == nullptr)
+    learn_units_sets<T, V, E, AdvanceFirst, false>(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
+  else
+    learn_units_sets<T, V, E, AdvanceFirst, true>(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
+}
+
+template <class T, int V>
+void learn_units(int32_t poles, int32_t members, int32_t n_sets, bool advance_first, const Coefficients<T>& c,
+                 const T* h1, const T* h2, const T* u1, const T* u2, const T* s1, const T* s2,
+                 const UnitTraces<T>& traces, SetCotangent<T>* sets) {
+  const auto learn = n_sets == 0 ? learn_units_ordered<T, V, 0, false>
+                     : n_sets == 1
+                         ? advance_first ? learn_units_ordered<T, V, 1, true> : learn_units_ordered<T, V, 1, false>
+                     : advance_first ? learn_units_ordered<T, V, 2, true>
+                                     : learn_units_ordered<T, V, 2, false>;
+  learn(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
 }
 
 }  // namespace

@@ -186,6 +186,7 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
     clip_action(agent, best, action);
     for (int i = 0; i < agent.nets; ++i)
       if (agent.net[i].config.cell.kind != CellKind::none) cells::advance_state(agent.net[i].cell);
+    flush(agent);  // no learn() follows that would write the step which predict() took
     agent.counters[kTracesStale] = 1;
     return Status::ok;
   }

@@ -225,6 +225,7 @@ void check_fused(const kernels::Kernels<float>& kernel) {
           cells::step(net.cell, a, 1.0F, sets);
         } else {
           cells::predict(net.cell, a, 1.0F);
+          if (t % 3 == 0) cells::write_weights(net.cell);  // as a checkpoint between the halves does
           cells::learn(net.cell, false, sets);
         }
       }
