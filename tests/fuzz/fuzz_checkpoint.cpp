@@ -72,7 +72,8 @@ core::Status read(Model& model, const std::vector<unsigned char>& file) {
   CHECK(again.size() == file.size());
   const char* text = reinterpret_cast<const char*>(file.data() + core::kHeaderBytes);
   core::write_checkpoint(model.table, model.memory, text, header.text_bytes, again.data());
-  CHECK(again == file);
+  // Behind the version, which is always the newest, and before the CRC.
+  CHECK(memcmp(again.data() + 12, file.data() + 12, file.size() - 16) == 0);
   return status;
 }
 

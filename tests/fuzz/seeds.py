@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 from rtu_edge import StreamAC, wire
@@ -60,7 +61,9 @@ def checkpoint_seeds() -> dict[str, bytes]:
         agent.reset([0.5, -0.5])
         agent.step([0.25, 0.5], 1.0)
         agent.save(Path(folder, "a"))
-        return {"whole": Path(folder, "a").read_bytes()}
+        whole = Path(folder, "a").read_bytes()
+    first = whole[:8] + struct.pack("<I", 1) + whole[12:-4]
+    return {"whole": whole, "version-1": first + struct.pack("<I", zlib.crc32(first))}
 
 
 # Steps of a device's script: tests/fuzz/fuzz_device.cpp.
