@@ -28,6 +28,7 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "demo": "Learn position-only cart-pole over a serial port, from scratch, and show the whole job.",
     "run": "Run the job that a TOML file describes, against a port or a simulated plant.",
+    "promote": "Show what a run says for letting its learner do more, and write the configuration that does.",
     "plan": "Print sections, bytes, operations and time per step of a learner.",
     "bench": "Measure this machine: how late the loop is, and whether it lasts.",
     "hil": "Hardware in the loop: a suite of faults against a simulated device, an emulated board, or your own.",

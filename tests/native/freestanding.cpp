@@ -1,5 +1,6 @@
 // Instantiates everything below the waterline, in both precisions, for the tools that look at objects: tests/test_layers.py
 // and tests/test_cortex.py. It is compiled, never run.
+#include "native/learners/guard.h"
 #include "tests/native/every_learner.h"
 
 template rtu::core::Status every::step<float>(const every::Models<float>&, uint32_t);
@@ -15,6 +16,21 @@ template void rtu::cells::gradient<double>(const rtu::cells::Rtu<double>&, const
                                            double*);
 template void rtu::cells::input_gradient<float>(const rtu::cells::Rtu<float>&, const float*, float*);
 template void rtu::cells::input_gradient<double>(const rtu::cells::Rtu<double>&, const double*, double*);
+template bool rtu::learners::healthy<float>(const rtu::learners::StreamAc<float>&);
+template bool rtu::learners::healthy<double>(const rtu::learners::StreamAc<double>&);
+
+namespace every {
+uint32_t watch(rtu::learners::Guard& guard, const rtu::core::SectionTable& table, unsigned char* state, uint64_t bytes,
+               unsigned char* memory, const float* action);
+uint32_t watch(rtu::learners::Guard& guard, const rtu::core::SectionTable& table, unsigned char* state, uint64_t bytes,
+               unsigned char* memory, const float* action) {
+  using namespace rtu::learners;
+  if (!make_guard(guard, GuardConfig{}, table, state, bytes, memory)) return 0;
+  const uint32_t found = inspect_state(guard) | inspect_delta(guard, 1.0) | inspect_action(guard, action, 1);
+  if (found != 0) roll_back(guard);
+  return found + static_cast<uint32_t>(age_snapshots(guard));
+}
+}  // namespace every
 
 // The sizes are constants.
 static_assert(every::bytes<float>(1) < every::bytes<double>(1), "");

@@ -1,0 +1,101 @@
+"""Promotion: the numbers, against series whose answer is known, and the command on the folder of a real run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtu_edge.cli import _run
+from rtu_edge.config import load_config
+from rtu_edge.config_supervisor import Mode
+from rtu_edge.log import RunFolder
+from rtu_edge.promotion import evidence, shortcomings
+
+FIELDS = [("mode", "u4"), ("flags", "u4"), ("gate", "u4"), ("input_gate", "u4"), ("guard", "u4"), ("reward", "f4")]
+AB, FALLBACK, BY_MODE, BY_GUARD = 3, 1 << 4, 1 << 8, 4 << 8
+
+
+def series(better: float, blocks: int = 20, length: int = 500, seed: int = 0) -> Any:
+    """Turns of learner and fallback; rewards of deviation 1 around 1, the learner's higher by `better`."""
+    records = np.zeros(blocks * 2 * length, FIELDS)
+    fallback = np.arange(len(records)) // length % 2 == 1
+    records["mode"] = np.where(fallback, AB | FALLBACK | BY_MODE, AB)
+    # The reward of an action stands in the record after it.
+    earned = np.random.default_rng(seed).normal(1.0, 1.0, len(records)) + np.where(fallback, 0.0, better)
+    records["reward"][1:] = earned[:-1]
+    records["flags"] = 16
+    return records
+
+
+@pytest.mark.parametrize(("better", "enough"), [(0.5, True), (0.0, True), (-0.5, False)])
+def test_a_difference_is_found_and_judged(better: float, enough: bool) -> None:
+    found = evidence({"learning": series(better)})
+    assert found.mode is Mode.AB and len(found.learner) == len(found.fallback) == 20
+    assert found.interval is not None
+    # Means of 10 000 rewards each: the difference is known to about 0.014, the interval is some four times that wide.
+    assert found.interval[0] < better + 0.03 and found.interval[1] > better - 0.03
+    assert 0.03 < found.interval[1] - found.interval[0] < 0.1
+    assert (shortcomings(found, Mode.LEARN) == []) is enough
+
+
+def test_where_episodes_terminate_returns_are_compared() -> None:
+    """Each step earns 1, however often the pole falls: the learner's episodes are half as long."""
+    lengths = np.where(np.arange(40) % 2 == 0, 50, 100)
+    records = np.zeros(lengths.sum(), FIELDS)
+    ends = np.cumsum(lengths)
+    for k, (begin, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+        records["mode"][begin:end] = AB if k % 2 == 0 else AB | FALLBACK | BY_MODE
+        records["flags"][begin] = 1
+        records["flags"][end - 1] = 2
+        records["reward"][begin + 1 : end] = 1
+    found = evidence({"learning": records})
+    assert found.unit == "episode"
+    assert found.learner.tolist() == [49.0] * 20 and found.fallback.tolist() == [99.0] * 20
+    assert found.interval == (-50.0, -50.0)
+    assert any(
+        "reward per episode against the fallback's may be as low as -50" in t for t in shortcomings(found, Mode.LEARN)
+    )
+
+
+def test_what_is_missing_is_said() -> None:
+    short = evidence({"learning": series(0.5, blocks=3)})
+    assert any("3 blocks driven by the learner" in text for text in shortcomings(short, Mode.LEARN))
+    assert any("learned from 3000 steps" in text for text in shortcomings(short, Mode.AB))
+    assert shortcomings(short, Mode.SHADOW) == []
+    records = series(0.5)
+    records["mode"][100:900] = AB | FALLBACK | BY_GUARD
+    records["guard"][100:110] = 1 | 1 << 16
+    forced = evidence({"learning": records})
+    texts = shortcomings(forced, Mode.LEARN)
+    assert forced.forced == 800 / len(records) and forced.returns == 10
+    assert any("forced to drive 4.0%" in text for text in texts) and any("10 times" in text for text in texts)
+    with pytest.raises(ValueError, match="no step records"):
+        evidence({})
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "[device]\nplant = 'cartpole'\n[loop]\nclock = 'lockstep'\n[supervisor]\nmode = 'ab'\n[run]\nsteps = 600\n"
+    Path("ab.toml").write_text(text)
+    assert _run(["run", "ab.toml"]) == 0
+    assert "mode ab; fallback: rests" in capfd.readouterr().out
+    assert _run(["promote", "runs/ab"]) == 1
+    said = capfd.readouterr()
+    assert (
+        "blocks driven by the fallback; at least 10 (run with mode = ab and ab.unit = episodes)" in said.out
+        and "does not suffice for mode learn" in said.err
+    )
+    assert _run(["promote", "runs/ab", "--apply"]) == 1
+    assert not Path("ab-learn.toml").exists()
+    assert _run(["promote", "runs/ab", "--apply", "--force", "a test of\nthe command"]) == 0
+    assert load_config("ab-learn.toml").supervisor.mode is Mode.LEARN
+    assert "forced: a test of the command" in Path("ab-learn.toml").read_text().splitlines()[0]
+    assert RunFolder("runs/ab").events()[-1]["forced"] == "a test of the command"
+    assert _run(["promote", "runs/ab", "--apply", "--force", "again"]) == 2
+    assert _run(["promote", "runs/ab", "--to", "residual", "--apply", "--force", "x"]) == 2
+    assert "supervisor.residual: missing" in capfd.readouterr().err and not Path("ab-residual.toml").exists()
+    assert _run(["promote", "runs/ab", "--to", "shadow", "--apply", "--output", "back.toml"]) == 0
+    assert load_config("back.toml").supervisor.mode is Mode.SHADOW
