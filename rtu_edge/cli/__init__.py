@@ -28,7 +28,6 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "demo": "Learn position-only cart-pole over a serial port, from scratch, and show the whole job.",
     "run": "Run the job that a TOML file describes, against a port or a simulated plant.",
-    "promote": "Show what a run says for letting its learner do more, and write the configuration that does.",
     "plan": "Print sections, bytes, operations and time per step of a learner.",
     "bench": "Measure this machine: how late the loop is, and whether it lasts.",
     "hil": "Hardware in the loop: a suite of faults against a simulated device, an emulated board, or your own.",
@@ -38,6 +37,7 @@ _COMMANDS = {
     "export": "Write a checkpoint's policy as ONNX.",
     "verify": "Compare an ONNX file with its checkpoint, step by step, in ONNX Runtime and natively.",
     "ckpt": "List, compare and roll back the checkpoints of a run.",
+    "promote": "Show what a run says for and against letting its learner do more.",
     "inspect": "Show what is in a checkpoint, or in the folder of a run.",
 }
 

@@ -22,7 +22,7 @@ _MODES = ("off", "shadow", "ab", "learn", "frozen", "residual")
 @click.option("--output", type=click.Path(path_type=Path), help="Where.  [default: NAME-MODE.toml]")
 @click.option("--force", metavar="REASON", help="Although the evidence does not suffice; the reason is recorded.")
 def command(run: Path, to: str, applied: bool, output: Path | None, force: str | None) -> None:
-    """Show what a run's telemetry says for and against letting its learner do more.
+    """Show what a run says for and against letting its learner do more.
 
     With --apply, write the run's configuration with the new mode to a file. Exit code 1 when the evidence does not suffice.
     """
