@@ -26,7 +26,7 @@ from typing import Any
 
 from rtu_edge.errors import DeviceError
 
-__all__ = ["Estop", "PortLock", "estop", "monitor", "owner", "socket_path", "status"]
+__all__ = ["Estop", "PortLock", "arm", "estop", "monitor", "owner", "socket_path", "status"]
 
 _ANSWER_S = 0.2  # an owner that takes longer is not in control of anything
 _GRACE_S = 0.5  # between SIGTERM and SIGKILL
@@ -132,6 +132,23 @@ def status(port: str) -> dict[str, Any]:
 def owner(port: str) -> int | None:
     """Number of the process that owns a port; None when nobody does."""
     return next((_holder(control) for control in _candidates(port)), None)
+
+
+def arm(port: str, token: int) -> None:
+    """Tell the owner of a port, which waits for it, to arm.
+
+    Args:
+        port: a device's path, or a pyserial URL.
+        token: the number that its status gives as "arm_token".
+
+    Raises:
+        DeviceError: nobody owns the port, or the owner does not wait to be told, or not by this number.
+    """
+    for answer in _talk(port, f"arm {token}"):
+        if answer.get("event") == "arm" and answer.get("accepted") is True:
+            return
+        break
+    raise DeviceError(f"{port}: not armed: its owner does not wait to be told to arm, or not by the number {token}")
 
 
 def monitor(port: str) -> Iterator[dict[str, Any]]:

@@ -87,18 +87,18 @@ class Resident:
     ALLOWED = 2 * 2**20
 
     def __init__(self) -> None:
-        self._samples: list[tuple[int, int]] = []
+        self.samples: list[tuple[int, int]] = []
 
     def take(self, steps: int) -> None:
         """Note how much it is now, after so many steps."""
-        self._samples.append((steps, resident_bytes()))
+        self.samples.append((steps, resident_bytes()))
 
     @property
     def growth(self) -> int:
         """Bytes by which the median of the second half is above that of the first, whose first tenth is warm-up."""
-        last = self._samples[-1][0] if self._samples else 0
-        early = [held for steps, held in self._samples if 0.1 * last <= steps < 0.5 * last]
-        late = [held for steps, held in self._samples if steps >= 0.5 * last]
+        last = self.samples[-1][0] if self.samples else 0
+        early = [held for steps, held in self.samples if 0.1 * last <= steps < 0.5 * last]
+        late = [held for steps, held in self.samples if steps >= 0.5 * last]
         return round(median(late) - median(early)) if early and late else 0
 
 

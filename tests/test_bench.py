@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 import rtu_edge.cli
-from rtu_edge.bench import latency
+from rtu_edge import _core
+from rtu_edge.bench import latency, soak
 from rtu_edge.bench.system import system
-from rtu_edge.runtime import RecordFlag
+from rtu_edge.device import SimulatedDevice
+from rtu_edge.errors import CheckFailed
+from rtu_edge.ports import open_port
+from rtu_edge.runtime import Link, Loop, LoopConfig, RecordFlag, StopReason
 
 
 def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -93,3 +97,38 @@ def test_what_cannot_be_measured_is_refused(capfd: pytest.CaptureFixture[str]) -
 def test_facts_of_this_machine() -> None:
     facts = system()
     assert all(isinstance(value, str) and value for value in facts.values()), facts
+
+
+def test_a_short_soak_passes_and_leaves_a_page(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Three minutes of virtual time; ten hours are `rtu-edge bench soak`."""
+    code, said = run(capfd, "bench", "soak", "--hours", "0.05", "--out", str(tmp_path))
+    assert code == 0, said
+    found = json.loads((tmp_path / "soak.json").read_text())
+    assert found["steps"] == 9000 and found["unexplained"] == 0 and found["faults"]["restarts"] > 0
+    assert "passed" in (tmp_path / "soak.txt").read_text()
+    assert "<li>" in (tmp_path / "soak.html").read_text()
+
+
+def test_faults_of_a_link_are_ridden_through_and_counted() -> None:
+    """One frame in fifty is hit by each kind of fault: the run ends by its steps, and sent what a clean one sends."""
+    hashes = []
+    for rate in (0.0, 0.02):
+        with SimulatedDevice(boot_id=3) as device, open_port(device.port) as port, Link(port, fault_rate=rate) as link:
+            link.handshake()
+            policy = _core.LinearPolicy(2, [0.0], [[0.5, 6.0]]).policy()
+            result = Loop(link, policy, LoopConfig(steps=2000, retry_ms=2.0, retries=1000, session=1, seed=1)).run()
+            assert result.reason is StopReason.STEPS
+            hashes.append(result.sent_hash)
+            counts = link.faults
+    assert hashes[0] == hashes[1]
+    assert min(counts.values()) > 5, counts
+    assert result.counters["retries"] > 50 and result.counters["crc_errors"] > 5
+
+
+def test_what_a_soak_does_not_forgive(tmp_path: Path) -> None:
+    for wrong in ({"unexplained": 1}, {"growth": 100 << 20}, {"finite": False}):
+        done = soak.Soak(1.0, **wrong)
+        with pytest.raises(CheckFailed):
+            soak.save(done, tmp_path)
+        assert "FAILED" in (tmp_path / "soak.txt").read_text()
+    soak.save(soak.Soak(1.0), tmp_path)

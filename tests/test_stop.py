@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import host
+import numpy as np
 import pytest
 
 from rtu_edge import _core, control, runtime
@@ -220,5 +221,11 @@ def test_an_interpreter_that_is_busy_does_not_stop_the_loop() -> None:
             after = loop.status()
             assert after.steps - before >= 40
             assert after.counters["commands_refused"] == 0
+            assert after.device_state == DeviceState.ARMED
+            records = loop.drain()
+            # Of 50 ticks in that second none was more than two periods after the one before.
+            assert np.diff(records["t_ns"]).max() < 2.5 * PERIOD_S * 1e9
+            ages = records["command_age_us"]
+            assert ages[ages != 0xFFFFFFFF].max() < 60_000  # the life of a command: three periods
             loop.request_stop()
             assert loop.result().confirmed

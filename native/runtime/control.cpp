@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -124,11 +125,12 @@ void ControlServer::read_client(Client* client) noexcept {
 void ControlServer::obey(Client* client) noexcept {
   if (strcmp(client->line, "estop") == 0) return estop(client);
   if (strcmp(client->line, "status") == 0) return send_status(client);
+  if (strncmp(client->line, "arm ", 4) == 0) return arm(client);
   if (strcmp(client->line, "monitor") == 0) {
     client->monitor = true;
     return;
   }
-  say(client, "{\"event\":\"error\",\"message\":\"commands: estop, status, monitor\"}\n");
+  say(client, "{\"event\":\"error\",\"message\":\"commands: estop, status, monitor, arm\"}\n");
 }
 
 // A running loop sees the request at its next look, stops and gives the link up; then, or at once when no loop runs,
@@ -159,6 +161,14 @@ void ControlServer::estop(Client* client) noexcept {
   say(client, text);
 }
 
+// Only asks: the owner, which waits for it, arms. A number serves once.
+void ControlServer::arm(Client* client) noexcept {
+  uint32_t token = static_cast<uint32_t>(strtoul(client->line + 4, nullptr, 10));
+  const bool accepted = token != 0 && link_.arm_token.compare_exchange_strong(token, 0, std::memory_order_acq_rel);
+  if (accepted) link_.arm_requests.fetch_add(1, std::memory_order_release);
+  say(client, accepted ? "{\"event\":\"arm\",\"accepted\":true}\n" : "{\"event\":\"arm\",\"accepted\":false}\n");
+}
+
 void ControlServer::send_status(Client* client) noexcept {
   const StatusBoard& board = link_.board;
   const LinkCounters& counters = link_.counters();
@@ -174,6 +184,8 @@ void ControlServer::send_status(Client* client) noexcept {
   line.count("episode_steps", board.episode_steps.load(std::memory_order_relaxed));
   line.number("mean_return", board.mean_return.load(std::memory_order_relaxed));
   line.number("device_state", board.device_state.load(std::memory_order_relaxed));
+  line.count("turns", board.turns.load(std::memory_order_relaxed));
+  line.count("arm_token", link_.arm_token.load(std::memory_order_relaxed));
   line.count("mode", board.mode.load(std::memory_order_relaxed));
   line.count("guard", board.guard.load(std::memory_order_relaxed));
   line.open("counters");

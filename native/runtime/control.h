@@ -3,6 +3,8 @@
 //   estop    {"event":"accepted","pid":..} at once, {"event":"waiting"} each 50 ms, then
 //            {"event":"estop","confirmed":true|false}
 //   status   {"event":"status",...}
+//   arm N    {"event":"arm","accepted":true|false}: true where the owner waits to be told and N is the number that status
+//            gives as "arm_token"
 //   monitor  a status each 100 ms until the client leaves
 #ifndef RTU_RUNTIME_CONTROL_H
 #define RTU_RUNTIME_CONTROL_H
@@ -41,6 +43,7 @@ class ControlServer {
   void read_client(Client* client) noexcept;
   void obey(Client* client) noexcept;
   void estop(Client* client) noexcept;
+  void arm(Client* client) noexcept;
   void send_status(Client* client) noexcept;
   void say(Client* client, const char* text) noexcept;
   void drop(Client* client) noexcept;

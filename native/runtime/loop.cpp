@@ -202,6 +202,7 @@ bool Loop::open() noexcept {
 
 void Loop::drive() noexcept {
   while (!requested()) {
+    link_.board.turns.fetch_add(1, std::memory_order_relaxed);
     if (options_.tick == TickSource::kLockstep && !options_.dry_run) {
       turn_lockstep();
     } else if (options_.tick == TickSource::kHost) {

@@ -57,6 +57,7 @@ struct LoopOptions {
   size_t ring_episodes = 16384;
   RealtimeRequest realtime;
   ActuatorLimits limits[kMaxActuators];
+  bool hold[kMaxActuators] = {};  // at a stop: the last command, in place of rest
   Reward reward;
 };
 

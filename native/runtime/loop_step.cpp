@@ -328,7 +328,7 @@ void Loop::rest() noexcept {
   last.t_us = tick_.last_us;
   last.state.last_cmd_seq = acknowledged_seq_;
   float u[kMaxActuators];
-  for (int i = 0; i < m_; ++i) u[i] = options_.limits[i].rest;
+  for (int i = 0; i < m_; ++i) u[i] = options_.hold[i] ? gate_.last[i] : options_.limits[i].rest;
   StepTimes times{};
   Marks marks;
   act(last, u, &times, &marks);

@@ -98,6 +98,39 @@ def loop(
     said.print(f"{numbers}\n[bold]{image}[/]")
 
 
+@command.command("soak")
+@click.option(
+    "--hours", type=click.FloatRange(0.001, 10_000.0), default=10.0, show_default=True, help="Of virtual time."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Of learner, plant and faults."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/soak"), show_default=True, help="Folder.")
+def soak_command(hours: float, seed: int, out: Path) -> None:
+    """Learn in lockstep for hours of virtual time over a line with faults, on a device that restarts.
+
+    Frames are lost, damaged and repeated, the host stalls, the device restarts. It passes when nothing stopped that these
+    do not explain, memory did not grow and the learner's state is finite.
+    """
+    import time
+
+    from rtu_edge.bench import soak
+
+    said = console()
+    spoken_s = time.monotonic()
+
+    def watch(steps: int, total: int) -> None:
+        nonlocal spoken_s
+        if time.monotonic() - spoken_s > 15.0:
+            spoken_s = time.monotonic()
+            said.print(f"  {steps:,} of {total:,} steps")
+
+    done = soak.soak(hours, seed=seed, watch=watch)
+    said.print(soak.text(done))
+    soak.save(done, out)
+    said.print(f"[bold]{out / 'soak.html'}[/]")
+
+
 def _settings(config: Path | None, port: str | None, realtime: bool, cpu: int, overrides: tuple[str, ...]) -> Config:
     from rtu_edge.config import load_config, parse_config
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rtu_edge.runtime.link import Hello, Row
 
-__all__ = ["Clock", "Limits", "LoopConfig", "Reward", "check", "tighter"]
+__all__ = ["Clock", "Limits", "LoopConfig", "Reward", "check", "holds", "tighter"]
 
 
 class Clock(enum.Enum):
@@ -30,13 +30,14 @@ class Limits:
         low, high: range; the policy's -1 and 1 map to the two ends.
         slew_per_s: largest change per second, or None.
         accel_per_s2: largest change of the change per second, or None.
-        rest: sent once before disarming on a stop; clamped to the range.
+        rest: sent once before disarming on a stop; clamped to the range. None: what the device itself does when it goes
+            safe: its safe value, or the last command again where that is to hold.
     """
 
     low: float
     high: float
     slew_per_s: float | None = None
-    rest: float = 0.0
+    rest: float | None = None
     accel_per_s2: float | None = None
 
 
@@ -139,8 +140,14 @@ def tighter(
             )
         slew = min(own.slew_per_s if own.slew_per_s is not None else np.inf, row.slew / period_s)
         accel = own.accel_per_s2 if own.accel_per_s2 is not None else np.inf
-        out.append((low, high, _or_none(slew), own.rest, _or_none(accel)))
+        rest = own.rest if own.rest is not None else row.safe_value
+        out.append((low, high, _or_none(slew), rest, _or_none(accel)))
     return out
+
+
+def holds(limits: Sequence[Limits], rows: Sequence[Row]) -> list[bool]:
+    """Whether an actuator keeps its last command at a stop: where the device would, and no other rest is given."""
+    return [row.safe == "hold" and (not limits or limits[i].rest is None) for i, row in enumerate(rows)]
 
 
 def _or_none(limit: float) -> float:

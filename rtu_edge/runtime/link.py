@@ -117,16 +117,26 @@ class Link:
         control: path of the Unix control socket to serve while the link is open (control.socket_path()), or None. It
             also takes the port's lock: a second owner gets a DeviceError.
         capture_bytes: keep this many of the bytes counted by `sent_hash`, for tests.
+        fault_rate, fault_seed: share of frames that each kind of fault hits (`faults`), by a seed: for long tests of a
+            simulated device in lockstep.
     """
 
-    def __init__(self, port: _Descriptor | int, *, control: str | None = None, capture_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        port: _Descriptor | int,
+        *,
+        control: str | None = None,
+        capture_bytes: int = 0,
+        fault_rate: float = 0.0,
+        fault_seed: int = 0,
+    ) -> None:
         fd = port if isinstance(port, int) else port.fileno()
         self._hello: Hello | None = None
         self._rows: list[Row] = []
         self._loop: weakref.ref[_Closing] | None = None
         self._lock = PortLock(control) if control is not None else None
         try:
-            self._core = _core.Link(os.dup(fd), capture_bytes)
+            self._core = _core.Link(os.dup(fd), capture_bytes, fault_rate, fault_seed)
             if control is not None:
                 self._core.serve_control(control)
         except BaseException:
@@ -187,6 +197,25 @@ class Link:
         """Clear a latched fault or emergency stop; True when the device acknowledges it."""
         return bool(self._core.clear_fault(timeout_s))
 
+    def wait_to_arm(self, token: int) -> None:
+        """Say in the status that this owner waits to be told to arm, by this number; 0: not any more."""
+        self._core.wait_to_arm(token)
+
+    @property
+    def arm_requests(self) -> int:
+        """How often the control socket was told to arm by the right number."""
+        return int(self._core.arm_requests)
+
+    @property
+    def turns(self) -> int:
+        """Turns of all loops so far, with or without a step: it stands still when a loop hangs, or none runs."""
+        return int(self._core.turns)
+
+    @property
+    def running(self) -> bool:
+        """True while a loop runs."""
+        return bool(self._core.running)
+
     @property
     def counters(self) -> dict[str, int]:
         """Frames, bytes, CRC errors, retries, timeouts since the link was opened."""
@@ -196,6 +225,11 @@ class Link:
     def quality(self) -> LinkQuality:
         """Clocks, delays, losses, rates; measured while a loop runs."""
         return LinkQuality(**self._core.quality())
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """What `fault_rate` has done so far: frames lost, damaged and repeated, and stalls of this end for 10 ms."""
+        return self._core.faults()
 
     @property
     def captured(self) -> tuple[bytes, bytes]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
-from rtu_edge.runtime.config import LoopConfig, check, tighter
+from rtu_edge.runtime.config import LoopConfig, check, holds, tighter
 from rtu_edge.runtime.flags import StopReason
 from rtu_edge.runtime.link import Link, LinkQuality
 
@@ -100,6 +100,7 @@ class Loop:
         options["session"] = config.session if config.session is not None else link.last_session + 1
         options["drop_updates"] = list(config.drop_updates)
         options["returns"] = list(config.returns)
+        options["hold"] = holds(config.limits, link.rows[hello.n_observations :])
         options["limits"] = tighter(config.limits, link.rows[hello.n_observations :], hello.period_us * 1e-6)
         options["reward"] = {
             "kind": config.reward.kind,

@@ -99,7 +99,15 @@ void serve_control(PyLink& self, const std::string& path) {
 void bind_link(py::module_& m) {
   using namespace rtu::runtime;
   py::class_<PyLink>(m, "Link")
-      .def(py::init<int, size_t>(), py::arg("fd"), py::arg("capture_bytes") = 0)
+      .def(py::init<int, size_t, double, uint64_t>(), py::arg("fd"), py::arg("capture_bytes") = 0,
+           py::arg("fault_rate") = 0.0, py::arg("fault_seed") = 0)
+      .def("faults",
+           [](const PyLink& self) {
+             const FaultCounts& c = self.faulty.counts;
+             return py::dict(py::arg("lost_out") = c.lost_out.load(), py::arg("lost_in") = c.lost_in.load(),
+                             py::arg("damaged_out") = c.damaged_out.load(), py::arg("damaged_in") = c.damaged_in.load(),
+                             py::arg("repeated_out") = c.repeated_out.load(), py::arg("stalls") = c.stalls.load());
+           })
       .def("handshake", &handshake)
       .def("describe", &describe)
       .def("estop",
@@ -125,6 +133,10 @@ void bind_link(py::module_& m) {
              return exchange(self, [&](Link& link) { return link.clear_fault(to_ns(timeout_s)); }) == LinkStatus::kOk;
            })
       .def_property_readonly("last_session", [](const PyLink& self) { return self.link.last_session; })
+      .def("wait_to_arm", [](PyLink& self, uint32_t token) { self.link.arm_token.store(token); })
+      .def_property_readonly("arm_requests", [](const PyLink& self) { return self.link.arm_requests.load(); })
+      .def_property_readonly("turns", [](const PyLink& self) { return self.link.board.turns.load(); })
+      .def_property_readonly("running", [](const PyLink& self) { return self.link.board.running.load(); })
       .def("counters", &link_counters)
       .def("quality", &link_quality)
       .def("captured",

@@ -284,6 +284,8 @@ class PyLoop {
     o.ring_episodes = d["ring_episodes"].cast<size_t>();
     o.realtime.realtime = d["realtime"].cast<bool>();
     o.realtime.cpu = d["cpu"].cast<int>();
+    const auto hold = d["hold"].cast<std::vector<bool>>();
+    for (size_t i = 0; i < hold.size() && i < kMaxActuators; ++i) o.hold[i] = hold[i];
     limits_of(d["limits"], static_cast<double>(link_.hello.period_us) * 1e-6, o.limits);
     parse_reward(d["reward"].cast<py::dict>(), &o.reward);
     return o;

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "native/runtime/control.h"
+#include "native/runtime/faulty_wire.h"
 #include "native/runtime/link.h"
 
 namespace py = pybind11;
@@ -22,8 +23,11 @@ inline int64_t to_ns(double seconds) { return static_cast<int64_t>(seconds * kNs
 
 // A descriptor of our own, the link over it, and who serves its control socket.
 struct PyLink {
-  PyLink(int fd_in, size_t capture_bytes)
-      : fd(fd_in), posix(fd_in), link(posix.wire(), monotonic_clock(), capture_bytes) {}
+  PyLink(int fd_in, size_t capture_bytes, double fault_rate, uint64_t fault_seed)
+      : fd(fd_in),
+        posix(fd_in),
+        faulty(posix.wire(), monotonic_clock(), fault_seed, fault_rate),
+        link(fault_rate > 0 ? faulty.wire() : posix.wire(), monotonic_clock(), capture_bytes) {}
   ~PyLink() { close(); }
 
   void close() {
@@ -34,6 +38,7 @@ struct PyLink {
 
   int fd;
   PosixWire posix;
+  FaultyWire faulty;
   Link link;
   std::unique_ptr<ControlServer> server;
   rtu_hello hello{};

@@ -1,0 +1,34 @@
+"""rtu-edge arm."""
+
+from __future__ import annotations
+
+import click
+
+from rtu_edge.cli.target import port_of
+
+
+@click.command("arm")
+@click.argument("target")
+@click.option("--token", type=click.IntRange(1000, 9999), help="The number; asked for on a terminal unless given.")
+def command(target: str, token: int | None) -> None:
+    """Let a service that waits, disarmed, move its machine.
+
+    TARGET is a port, or the TOML file that names it. The service shows a number, which has to be typed; it is another one
+    after each stop.
+    """
+    import sys
+
+    from rtu_edge import control
+    from rtu_edge.errors import ConfigError, DeviceError
+
+    port, _ = port_of(target)
+    shown = control.status(port).get("arm_token")
+    if not shown:
+        raise DeviceError(f"{port}: its owner does not wait to be told to arm")
+    if token is None:
+        if not sys.stdin.isatty():
+            raise ConfigError("arming needs a confirmation: answer on a terminal, or give --token")
+        click.echo(f"{port}: a learner explores, and will try movements that nobody has tried. Keep clear.")
+        token = click.prompt(f"Type {shown} to arm", type=int)
+    control.arm(port, int(token or 0))
+    click.echo(f"{port}: told to arm")

@@ -1,0 +1,30 @@
+"""rtu-edge clear."""
+
+from __future__ import annotations
+
+import click
+
+from rtu_edge.cli.target import port_of
+
+
+@click.command("clear")
+@click.argument("target")
+@click.option("--baud", type=click.IntRange(1200), default=None, help="Of the port.")
+def command(target: str, baud: int | None) -> None:
+    """Clear a latched emergency stop or fault of a device that nobody owns; it stays disarmed.
+
+    TARGET is a port, or the TOML file that names it. Look at the machine first.
+    """
+    from rtu_edge import control, runtime
+    from rtu_edge.errors import DeviceError
+    from rtu_edge.ports import open_port
+
+    port, configured = port_of(target)
+    with (
+        open_port(port, baud or configured) as opened,
+        runtime.Link(opened, control=control.socket_path(port)) as link,
+    ):
+        link.handshake()
+        if not link.clear_fault():
+            raise DeviceError(f"{port}: the device did not clear its fault: armed, or the cause is still there")
+    click.echo(f"{port}: cleared; disarmed, a new session may arm it")

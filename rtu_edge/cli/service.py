@@ -1,0 +1,39 @@
+"""rtu-edge service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("service")
+@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--user", help="Who runs it.  [default: who calls this, also through sudo]")
+@click.option("--name", default="rtu-edge", show_default=True, help="Of the service.")
+@click.option("--apply", "install", is_flag=True, help="Write the files; without it they are only printed.")
+@click.option(
+    "--root", type=click.Path(path_type=Path), default=Path("/"), show_default=True, help="Below this folder."
+)
+def command(config: Path, user: str | None, name: str, install: bool, root: Path) -> None:
+    """Print a systemd unit, a udev rule and a limits file for CONFIG; write them with --apply.
+
+    The service starts disarmed and waits for `rtu-edge arm CONFIG`.
+    """
+    import getpass
+    import os
+
+    from rtu_edge.config import load_config
+    from rtu_edge.errors import ConfigError
+    from rtu_edge.service import apply, parts
+
+    if not load_config(config).device.port:
+        raise ConfigError("device.port: missing; a service is for a machine at a port", str(config))
+    found = parts(config, user or os.environ.get("SUDO_USER") or getpass.getuser(), name)
+    if install:
+        for path in apply(found, root):
+            click.echo(f"written: {path}")
+    for part in found:
+        if not install:
+            click.echo(f"# would be written: {root / part.path.relative_to('/')}\n{part.text}")
+        click.echo(f"# then: {part.then}")

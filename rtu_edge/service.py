@@ -1,0 +1,184 @@
+"""A run as a system service: what systemd and udev are told, the watchdog, and an owner that waits to be told to arm.
+
+The service connects, shakes hands and waits, disarmed. `rtu-edge arm` gives it the number that its status shows; when the
+run is over, or anything stopped it, it waits again. The watchdog is fed only as the loop turns (or, disarmed, as the wait
+goes on): a loop that hangs is a process that systemd ends, and then the device is safe by its own clock.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtu_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rtu_edge import runtime
+
+__all__ = ["Part", "Watchdog", "apply", "notify", "parts", "wait_until_armed"]
+
+_WATCHDOG_S = 2
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of the service: where it goes, what stands in it, what has to be run after it was written."""
+
+    path: Path
+    text: str
+    then: str
+
+
+def parts(config: str | os.PathLike[str], user: str, name: str = "rtu-edge") -> list[Part]:
+    """The unit, the udev rule and the limits file, not written yet.
+
+    Args:
+        config: the TOML file that the service runs.
+        user: who runs it.
+        name: of the service, and of the device's stable name under /dev.
+    """
+    program = Path(sys.executable).with_name("rtu-edge")
+    command = f"{shlex.quote(str(program))} serve {shlex.quote(os.path.abspath(config))}"
+    unit = f"""\
+[Unit]
+Description=rtu_edge: a learner in a control loop; starts disarmed
+Documentation=https://pypi.org/project/rtu-edge
+After=systemd-udevd.service
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command}
+User={user}
+SupplementaryGroups=dialout
+WatchdogSec={_WATCHDOG_S}
+WatchdogSignal=SIGKILL
+Restart=on-failure
+RestartSec=2
+# 0 ok; 2 usage and 4 safety stop need a person.
+RestartPreventExitStatus=2 4
+KillSignal=SIGINT
+TimeoutStopSec=10
+LimitRTPRIO=60
+LimitMEMLOCK=infinity
+# No realtime by children, nothing new by set-uid programs.
+RestrictRealtime=no
+NoNewPrivileges=yes
+StateDirectory={name}
+WorkingDirectory=%S/{name}
+
+[Install]
+WantedBy=multi-user.target
+"""
+    udev = f"""\
+# USB serial adapters and boards: for the group dialout, without a modem manager that talks to them, and a stable name each.
+ACTION=="remove", GOTO="rtu_edge_end"
+SUBSYSTEM=="tty", SUBSYSTEMS=="usb", ENV{{ID_MM_DEVICE_IGNORE}}="1", GROUP="dialout", MODE="0660"
+SUBSYSTEM=="tty", SUBSYSTEMS=="usb", ENV{{ID_SERIAL_SHORT}}=="?*", SYMLINK+="{name}-$env{{ID_SERIAL_SHORT}}"
+# FTDI: hand bytes over after 1 ms and not after 16.
+SUBSYSTEM=="usb-serial", DRIVER=="ftdi_sio", ATTR{{latency_timer}}="1"
+LABEL="rtu_edge_end"
+"""
+    limits = f"""\
+# Real-time priority and locked memory for {user} on a terminal; the service has its own limits in its unit.
+{user} - rtprio 60
+{user} - memlock unlimited
+"""
+    return [
+        Part(Path(f"/etc/systemd/system/{name}.service"), unit, f"systemctl daemon-reload && systemctl enable {name}"),
+        Part(Path(f"/etc/udev/rules.d/70-{name}.rules"), udev, "udevadm control --reload && udevadm trigger"),
+        Part(Path(f"/etc/security/limits.d/{name}.conf"), limits, "log in again"),
+    ]
+
+
+def apply(found: list[Part], root: Path) -> list[Path]:
+    """Write the files below a root folder; returns the paths.
+
+    Raises:
+        ConfigError: the root is "/" and the user is not root, or a file cannot be written.
+    """
+    if root == Path("/") and os.geteuid() != 0:
+        raise ConfigError("--apply: only root may write below /; `sudo rtu-edge service ... --apply`, or give --root")
+    written = []
+    for part in found:
+        path = root / part.path.relative_to("/")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(path.name + ".tmp")
+            temporary.write_text(part.text, encoding="utf-8")
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+        written.append(path)
+    return written
+
+
+# ---------------------------------------------------------------- systemd's protocol
+
+
+def notify(state: str) -> bool:
+    """Tell the service manager, `READY=1` for instance (sd_notify(3)); False where there is none."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
+        try:
+            connection.connect("\0" + address[1:] if address[0] == "@" else address)
+            connection.sendall(state.encode())
+        except OSError:
+            return False
+    return True
+
+
+class Watchdog:
+    """Feeds systemd's watchdog when the loop has turned since it was asked last; at most four times per period.
+
+    Args:
+        link: whose loops count.
+    """
+
+    def __init__(self, link: runtime.Link) -> None:
+        wanted = os.environ.get("WATCHDOG_USEC", "")
+        for_us = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self._every_s = int(wanted) / 4e6 if wanted.isdigit() and for_us else 0.0
+        self._link = link
+        self._turns = link.turns
+        self._fed_s = 0.0
+
+    def look(self) -> bool:
+        """Feed it if the loop has turned, or none runs; returns whether it was fed."""
+        now_s, turns = time.monotonic(), self._link.turns
+        if not self._every_s or now_s - self._fed_s < self._every_s:
+            return False
+        if self._link.running and turns == self._turns:
+            return False
+        self._turns, self._fed_s = turns, now_s
+        return notify("WATCHDOG=1")
+
+
+def wait_until_armed(link: runtime.Link, watchdog: Watchdog, leave: Callable[[], bool]) -> bool:
+    """Wait, disarmed, until the control socket is told to arm; False when `leave` says so first.
+
+    A new number each time: one that was read before a stop arms nothing after it.
+    """
+    token, before = 1000 + secrets.randbelow(9000), link.arm_requests
+    link.wait_to_arm(token)
+    notify(f"STATUS=disarmed: waits for rtu-edge arm ({token})")
+    try:
+        while link.arm_requests == before:
+            if leave():
+                return False
+            watchdog.look()
+            time.sleep(0.05)
+    finally:
+        link.wait_to_arm(0)
+    return True

@@ -1,0 +1,235 @@
+"""The service: its files, systemd's protocol with a watchdog that only a turning loop feeds, and arming by the socket."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rtu_edge.cli
+from rtu_edge import _core, control, runtime, service
+from rtu_edge.device import SimulatedDevice
+from rtu_edge.errors import ConfigError, DeviceError
+from rtu_edge.ports import open_port
+from rtu_edge.wire import DeviceState
+
+LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\n"
+
+
+def robot(tmp_path: Path, port: str, limits: str = LIMITS) -> Path:
+    path = tmp_path / "robot.toml"
+    text = f'[device]\nport = "{port}"\n[learner]\nunits = 8\nhidden = [8]\n[run]\nfolder = "{tmp_path}/runs"\n{limits}'
+    path.write_text(text)
+    return path
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as leaving:
+        rtu_edge.cli.main(arguments)
+    out, err = capfd.readouterr()
+    assert isinstance(leaving.value.code, int)
+    return leaving.value.code, out + err
+
+
+class Manager:
+    """What systemd would be: a datagram socket that service managers listen on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = str(folder / "notify")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.address)
+        self._socket.settimeout(0.05)
+
+    def heard(self, seconds: float) -> list[str]:
+        said, give_up = [], time.monotonic() + seconds
+        while time.monotonic() < give_up:
+            try:
+                said.append(self._socket.recv(4096).decode())
+            except TimeoutError:
+                continue
+        return said
+
+    def until(self, wanted: str, seconds: float = 20.0) -> None:
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up:
+            if any(wanted in line for line in self.heard(0.05)):
+                return
+        raise AssertionError(f"{wanted!r} was not said")
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manager:
+    made = Manager(tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", made.address)
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    return made
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_files_are_shown_and_written_only_on_demand(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config, root = robot(tmp_path, "/dev/ttyACM0"), tmp_path / "root"
+    code, said = run(capfd, "service", str(config), "--user", "robot", "--root", str(root))
+    assert code == 0 and not root.exists()
+    for word in ("would be written", "Type=notify", "WatchdogSec=", "User=robot", "latency_timer", "rtprio", "memlock"):
+        assert word in said
+    code, said = run(capfd, "service", str(config), "--user", "robot", "--root", str(root), "--apply")
+    assert code == 0, said
+    written = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    assert written == [
+        "etc/security/limits.d/rtu-edge.conf",
+        "etc/systemd/system/rtu-edge.service",
+        "etc/udev/rules.d/70-rtu-edge.rules",
+    ]
+    assert f"serve {config}" in (root / written[1]).read_text()
+
+
+def test_only_root_installs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(ConfigError, match="only root"):
+        service.apply(service.parts(tmp_path / "robot.toml", "robot"), Path("/"))
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    unit = service.parts(robot(tmp_path, "/dev/ttyACM0"), "root")[0]
+    path = tmp_path / "rtu-edge.service"
+    path.write_text(unit.text)
+    assert shutil.which("systemd-analyze"), "systemd-analyze is missing: run tools/setup.sh test"
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True)
+    complaints = [line for line in (done.stdout + done.stderr).splitlines() if "rtu-edge" in line]
+    assert complaints == [], complaints
+
+
+# ---------------------------------------------------------------- systemd's protocol
+
+
+def test_a_hung_loop_is_not_fed(manager: Manager) -> None:
+    """The reward function hangs the loop on its own thread; the supervising thread goes on, and feeds no more."""
+    hang = False
+
+    def reward(x: Any, u: Any) -> float:
+        while hang:
+            time.sleep(0.01)
+        return 0.0
+
+    with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port) as link:
+        link.handshake()
+        config = runtime.LoopConfig(
+            clock=runtime.Clock.DEVICE, handle_signals=False, reward=runtime.Reward("callable", function=reward)
+        )
+        watchdog = service.Watchdog(link)
+        with runtime.Loop(link, _core.LinearPolicy(2, [0.0]).policy(), config) as loop:
+            loop.start()
+            fed = 0
+            for _ in range(40):
+                loop.wait(0.01)
+                fed += watchdog.look()
+            assert fed >= 4
+            hang = True
+            loop.wait(0.1)
+            watchdog.look()  # what it had turned before
+            assert not any(watchdog.look() for _ in range(30) if not loop.wait(0.02))
+            hang = False
+            loop.wait(0.1)
+            assert watchdog.look() or link.running is False
+    assert set(manager.heard(0.2)) == {"WATCHDOG=1"}
+
+
+def test_without_a_manager_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert service.notify("READY=1") is False
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/at/all")
+    assert service.notify("READY=1") is False
+
+
+# ---------------------------------------------------------------- serve and arm
+
+
+def test_serve_needs_limits(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with SimulatedDevice() as device:
+        code, said = run(capfd, "serve", str(robot(tmp_path, device.port, limits="")))
+    assert code == 2 and "limits.force" in said
+
+
+@pytest.mark.timing
+def test_a_service_starts_disarmed_arms_on_demand_and_stops(manager: Manager, tmp_path: Path) -> None:
+    """The whole chain: READY, a wrong number, the right one, emergency stop, clear, and a new session."""
+    with SimulatedDevice("cartpole", max_steps=100_000) as device:
+        config = robot(tmp_path, device.port)
+        command = [sys.executable, "-m", "rtu_edge.cli", "serve", str(config)]
+
+        def start() -> subprocess.Popen[str]:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            manager.until("READY=1")
+            return process
+
+        def arm(process: subprocess.Popen[str]) -> None:
+            token = control.status(device.port)["arm_token"]
+            control.arm(device.port, token)
+            until(lambda: control.status(device.port)["running"])
+            assert control.status(device.port)["arm_token"] == 0
+            with pytest.raises(DeviceError, match="not armed"):
+                control.arm(device.port, token)  # a number serves once
+
+        process = start()
+        try:
+            assert control.status(device.port)["running"] is False
+            token = control.status(device.port)["arm_token"]
+            with pytest.raises(DeviceError, match="not armed"):
+                control.arm(device.port, token % 9000 + 1001 if token % 9000 + 1001 != token else 1000)
+            assert control.status(device.port)["running"] is False
+            arm(process)
+            manager.until("WATCHDOG=1")
+            assert control.estop(device.port).by == "owner"
+            out, _ = process.communicate(timeout=20)
+            assert process.returncode == 4, out
+            assert control.estop(device.port).by == "direct"  # latched, whoever asks
+            process = start()
+            token = control.status(device.port)["arm_token"]
+            control.arm(device.port, token)
+            until(lambda: control.status(device.port)["arm_token"] not in (0, token))  # refused; it waits again
+            process.send_signal(signal.SIGTERM)
+            out, _ = process.communicate(timeout=20)
+            assert process.returncode == 0 and "latched" in out, out
+        finally:
+            process.kill()
+            process.wait()
+        cleared = subprocess.run([*command[:3], "clear", device.port], capture_output=True, text=True)
+        assert cleared.returncode == 0, cleared.stderr
+        process = start()
+        try:
+            arm(process)
+            process.send_signal(signal.SIGTERM)
+            out, _ = process.communicate(timeout=20)
+            assert process.returncode == 0, out
+        finally:
+            process.kill()
+            process.wait()
+        assert (tmp_path / "runs" / "robot" / "service.rtu").is_file()
+        with open_port(device.port) as port, runtime.Link(port) as link:
+            link.handshake()
+            loop = runtime.Loop(link, _core.LinearPolicy(2, [0.0]).policy(), runtime.LoopConfig(steps=5))
+            assert loop.run().reason is runtime.StopReason.STEPS
+            assert loop.status().device_state == DeviceState.DISARMED
+
+
+def until(condition: Any, seconds: float = 20.0) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_clear_says_when_it_could_not(capfd: pytest.CaptureFixture[str]) -> None:
+    code, said = run(capfd, "clear", "/dev/nowhere")
+    assert code == 3 and "/dev/nowhere" in said
