@@ -33,6 +33,7 @@ from rtu_edge.hil.qemu import QemuBoard, build_image
 from rtu_edge.ports import open_port
 
 PLANT, PERIOD_US, TTL_MS = "servo", 10_000, 50
+SLOWEST = 1.05  # an emulator that is starved runs slow by its own clock: then nothing was shown
 COUNTERS = ("ticks", "skipped", "accepted", "repeated", "refused", "silences", "crc_errors", "garbled", "overlong")
 
 
@@ -166,12 +167,15 @@ def main(seconds: float, steps: int, port: str) -> None:
     if seconds > 0:
         run = real_time(port, seconds, console)
         attempts = 1
-        if stale(run):
+        if stale(run) or run.result.seconds > SLOWEST * seconds:
             show(console, "real time, first try", run)
             run = real_time(port, seconds, console)
             attempts = 2
         show(console, "real time", run)
         goals.append((f"{seconds:g} s at 100 Hz, TTL {TTL_MS} ms: never stale (try {attempts} of 2)", not stale(run)))
+        goals.append(
+            (f"and it was 100 Hz: {seconds:g} s took {run.result.seconds:.1f}", run.result.seconds <= SLOWEST * seconds)
+        )
     if steps > 0:
         run = lockstep(port, steps, console)
         show(console, "lockstep", run)
