@@ -9,7 +9,7 @@ from typing import Any
 
 from rtu_edge import _core
 from rtu_edge._check import check_choice, check_number
-from rtu_edge.agents import _KINDS
+from rtu_edge.agents import KINDS
 from rtu_edge.errors import ConfigError
 
 __all__ = ["Plan", "StepTimes", "plan"]
@@ -139,8 +139,8 @@ def plan(kind: str | Mapping[str, Any] = "stream_ac", *, calibrate: bool = False
     if isinstance(kind, Mapping):
         arguments = {**kind, **arguments}
         kind = arguments.pop("kind", "stream_ac")
-    name = check_choice("kind", kind, tuple(_KINDS))
-    cls = _KINDS[name]
+    name = check_choice("kind", kind, tuple(KINDS))
+    cls = KINDS[name]
     found: dict[str, Any] = {}
 
     class Planned(cls):  # type: ignore[misc, valid-type]

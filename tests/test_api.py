@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import rtu_edge as rtu
 from rtu_edge import _core, agents, cells, plan
+from rtu_edge.agents import signals, stream_ac
 
 D = 3
 KINDS: dict[str, Callable[..., Any]] = {
@@ -85,7 +86,7 @@ def test_names_of_the_package() -> None:
         rtu.no_such_name  # noqa: B018
 
 
-@pytest.mark.parametrize("module", [cells, agents, plan], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [cells, signals, stream_ac, plan], ids=lambda m: m.__name__)
 def test_examples_of_the_docstrings_run(module: Any) -> None:
     module = inspect.getmodule(rtu.Plan) if callable(module) else module  # `plan` is a function and its module's name
     found = doctest.testmod(module)
