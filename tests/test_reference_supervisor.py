@@ -1,0 +1,124 @@
+"""The native supervisor against the slow one of tests/reference, over random sequences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from reference import supervisor as slow
+
+import rtu_edge as rtu
+from benchmarks import faults
+from rtu_edge import _core
+from rtu_edge.runtime.flags import Cause, GuardFlag
+
+TEXT = "[device]\nplant = 'cartpole'\n[fallback]\nkind = 'hold'\n"
+
+
+def small() -> Any:
+    return rtu.StreamAC(observation_size=2, action_size=1, units=4, hidden=[4], seed=1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_input_gate_and_change_of_drivers(seed: int) -> None:
+    """Values are multiples of 1/64, so that differences are exact in float; policies and limits at random."""
+    rng = np.random.default_rng(seed)
+    gates = []
+    channels = []
+    for name in ("x", "theta"):
+        kind: dict[str, Any] = {
+            "spike": float(rng.choice([0.0, 0.25])),
+            "stuck_steps": int(rng.choice([0, 4])),
+            "hold_steps": int(rng.integers(0, 4)),
+        }
+        kind |= {f"on_{what}": str(rng.choice(["hold", "clamp", "fallback"])) for what in ("dropout", "range", "spike")}
+        channels.append(slow.Channel(-1.0, 1.0, **kind))
+        said = ", ".join(f"{key} = {value!r}" for key, value in kind.items())
+        gates.append(f"gate.{name}={{min = -1, max = 1, {said}}}")
+    numbers = {"dwell_steps": 6, "good_steps": 3, "max_switches": 8, "switch_window": 200}
+    made = faults.supervised(
+        small(),
+        *gates,
+        *(f"supervisor.{key}={value}" for key, value in numbers.items()),
+        "supervisor.mode=learn",
+        "guard.enabled=false",
+        text=TEXT,
+    )
+    gate, drivers = slow.InputGate(channels), slow.Drivers(**numbers)
+    causes = {"": Cause.NONE, "input": Cause.INPUT, "dwell": Cause.DWELL, "locked": Cause.LOCKED}
+    x = np.zeros(2)
+    moved, before = 0.0, None
+    seen = set()
+    for step in range(600):
+        if step % 150 == 0:
+            made.policy.begin()
+            gate.begin()
+            moved, before = 0.0, None
+        trouble = rng.random(2)
+        x = (
+            np.round((x + rng.uniform(-0.1, 0.1, 2) * (rng.random(2) < 0.5)).clip(-1.1, 1.1) * 64) / 64 + 0.0
+        )  # no -0: other bits
+        given = np.where(trouble < 0.03, np.nan, np.where(trouble < 0.05, np.inf, np.where(trouble < 0.07, 50.0, x)))
+        _, action = made.policy.predict(given, True)
+        made.policy.learn(0.0)
+        info = made.policy.info()
+        _, flags, first = gate.step([float(v) for v in given], moved)
+        assert (info["input_gate"], info["input_channel"]) == (flags, first), step
+        why = drivers.step("input" if flags & slow.FALLBACK else "")
+        assert Cause.of(info["mode"]) is causes[why], step
+        moved = 0.0 if before is None else abs(float(action[0]) - before)
+        before = float(action[0])
+        seen |= {why, flags & 31}
+    assert {"", "input", "dwell"} <= seen and len(seen) >= 6
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_output_gate(seed: int) -> None:
+    """To 2e-3 of a range of some ten: how fast it may still go is the root of the room that is left, so that the 1e-6 of slack
+    in the slow one's walk, and the rounding of float, become a thousandth near the end."""
+    rng = np.random.default_rng(seed)
+    low, high = -float(rng.uniform(1, 10)), float(rng.uniform(1, 10))
+    slew, accel = float(rng.choice([0.0, 3.0])), float(rng.choice([0.0, 0.3, 1.0]))
+    native = _core.OutputGate([(low, high, slew, 0.0, accel)], 1.0)
+    native.start([0.0])
+    reference = slow.OutputGate(low, high, slew, accel)
+    wanted = 0.0
+    for _ in range(500):
+        if rng.random() < 0.1:
+            wanted = float(rng.choice([-1, 1, rng.uniform(-1, 1), np.nan]))
+        u, _ = native.apply([wanted])
+        expected = reference.step(low + (wanted + 1) / 2 * (high - low))
+        assert float(u[0]) == pytest.approx(expected, abs=2e-3)
+
+
+def test_td_errors_out_of_their_distribution() -> None:
+    """The native running mean and threshold, driven by rewards of a learner that does not move."""
+    agent: Any = rtu.StreamAC(
+        2, 1, units=4, hidden=[4], seed=1, scale_reward=False, actor={"step_size": 1e-9}, critic={"step_size": 1e-9}
+    )
+    numbers = ("guard.td_error=20", "guard.td_warmup=200", "guard.max_rollbacks=1000", "supervisor.max_switches=64")
+    made = faults.supervised(agent, *numbers, text=TEXT)
+    watch = slow.TdWatch(20.0, 200)
+    rng = np.random.default_rng(0)
+    made.policy.begin()
+    hits = 0
+    fresh = True
+    for step in range(3000):
+        made.policy.predict([0.1, 0.1], True)
+        reward = float(rng.normal()) * (100.0 if rng.random() < 0.01 else 1.0)
+        made.policy.learn(reward)
+        found = bool(made.policy.info()["guard"] & GuardFlag.TD_ERROR)
+        if fresh:  # nothing is learned from the first observation, of the run and after each return
+            fresh = False
+            assert not found
+            continue
+        # The value hardly moves from where it is, so that delta is the reward to a few hundredths: keep clear of the threshold.
+        value = float(made.policy.info()["value"])
+        delta = reward + (0.99 - 1.0) * value
+        expected = watch.step(delta)
+        if abs(abs(delta) - 20 * watch.mean) > 0.3:
+            assert found is expected, step
+        hits += found
+        fresh = found
+    assert 5 < hits < 60
