@@ -24,6 +24,7 @@ from rtu_edge.ports import open_port
 from rtu_edge.runtime import (
     Cause,
     Driver,
+    GuardFlag,
     Limits,
     Link,
     Loop,
@@ -283,6 +284,56 @@ def test_what_does_not_fit_is_refused(overrides: tuple[str, ...], message: str) 
     with pytest.raises(ConfigError) as caught:
         faults.supervised(small(), *overrides, text=DEVICE + PD)
     assert message in str(caught.value)
+
+
+# ------------------------------------------------------------------ the guard's other signals
+
+
+def test_actions_at_one_end_for_too_long() -> None:
+    agent = small()
+    faults.one(100.0, "actor.head.bias")(agent)
+    made = faults.supervised(agent, "guard.saturated_steps=20", text=DEVICE + PD)
+    rig = faults.Rig(made.policy, 3)
+    found = []
+    for _ in range(20):
+        if rig.tick()[1]:
+            rig.reset()
+        found.append(GuardFlag(made.policy.info()["guard"]))
+    assert not any(found[:19]) and found[19] == GuardFlag.SATURATED | GuardFlag.ROLLED_BACK
+
+
+def test_the_fallback_too_often() -> None:
+    made = faults.supervised(
+        small(),
+        "guard.rate_window=50",
+        "guard.rate=0.3",
+        "gate.x.hold_steps=0",
+        "guard.max_rollbacks=0",
+        text=DEVICE + PD,
+    )
+    made.policy.begin()
+    for k in range(50):
+        assert not made.supervisor.frozen
+        made.policy.predict([np.nan if k in (10, 11) else 0.0, 0.0], True)
+        made.policy.learn(0.0)
+    # Two bad steps and a dwell of 50 from there: 40 of 50 steps.
+    assert made.supervisor.frozen and made.policy.counters()["guard_fallback_rate"] == 1
+    assert made.policy.info()["guard"] == GuardFlag.FALLBACK_RATE | GuardFlag.ROLLED_BACK | GuardFlag.FROZEN
+
+
+def test_a_snapshot_that_is_not_finite_is_not_kept() -> None:
+    """A trace that nothing reads while the learner only drives, in a state that the scan takes long to go through."""
+    agent: Any = rtu.StreamAC(observation_size=2, action_size=1, units=256, hidden=[64], seed=0)
+    made = faults.supervised(agent, "guard.scan_kib=1", "guard.snapshot_steps=8", text=DEVICE + PD)
+    made.policy.begin()
+    made.policy.predict([0.0, 0.0], False)
+    faults.one(np.nan, "actor.cell.trace.T2")(agent)
+    good = made.supervisor.snapshot()
+    for _ in range(8):
+        made.policy.predict([0.0, 0.0], False)
+    counters = made.policy.counters()
+    assert (counters["snapshots"], counters["snapshots_refused"], counters["rollbacks"]) == (0, 1, 1)
+    assert made.supervisor.snapshot() == good and np.isfinite(agent.core.get("actor.cell.trace.T2")).all()
 
 
 # ------------------------------------------------------------------ what leaves for the device
