@@ -20,6 +20,7 @@ _CSS = """
 main { max-width: 1240px }
 table.hil td { vertical-align: middle }
 table.hil td.outcome { white-space: nowrap }
+table.hil td:nth-child(2) { width: 27% }
 table.hil td.strip { padding: 3px 0; width: 330px }
 table.hil td.strip svg { margin: 0; width: 330px; height: 30px }
 table.hil small { display: block; color: var(--muted); font-size: 12px }
