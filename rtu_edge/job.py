@@ -17,7 +17,7 @@ from rtu_edge import control, runtime
 from rtu_edge.config import Actions, Clock, Config, RewardSource
 from rtu_edge.errors import ConfigError, DeadlineError, DeviceError, ExitCode
 from rtu_edge.log import Row, Stage, Summary
-from rtu_edge.plan import StepTimes, plan
+from rtu_edge.planning import StepTimes, plan
 from rtu_edge.ports import Port, open_port
 from rtu_edge.runtime.config import tighter
 

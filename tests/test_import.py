@@ -38,6 +38,26 @@ def test_import_loads_nothing_heavy() -> None:
     assert [name for name in HEAVY if name in modules] == []
 
 
+def test_the_pytest_plugin_loads_nothing_but_itself() -> None:
+    """Pytest imports it in every environment that has the package, whoever's tests are run."""
+    probe = (
+        "import sys; before = set(sys.modules); import rtu_edge.hil.pytest_plugin; print(*(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", "import pytest; " + probe], capture_output=True, text=True, check=True)
+    loaded = {name for name in done.stdout.split() if name.startswith(("rtu_edge", "numpy", "cffi", "msgspec"))}
+    assert loaded == {"rtu_edge", "rtu_edge._version", "rtu_edge.hil", "rtu_edge.hil.pytest_plugin"}
+
+
+def test_every_name_can_be_had() -> None:
+    import rtu_edge
+    import rtu_edge.hil
+
+    for package in (rtu_edge, rtu_edge.hil):
+        assert all(getattr(package, name) is not None for name in package.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = rtu_edge.nonsense  # type: ignore[attr-defined]
+
+
 def test_version_is_the_same_everywhere() -> None:
     from importlib.metadata import version
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,16 +11,21 @@ from collections.abc import Iterator
 
 import host
 import pytest
-from line import Line
 
 from rtu_edge import control, monitor, wire
 from rtu_edge.errors import DeviceError
+from rtu_edge.hil import FaultBridge, Place, ProcessTarget, Way, faults
 
 
 @pytest.fixture
-def line() -> Iterator[Line]:
-    with Line() as made:
-        yield made
+def line() -> Iterator[FaultBridge]:
+    with ProcessTarget("cartpole") as target, FaultBridge(target) as bridge:
+        yield bridge
+
+
+def said(line: FaultBridge, since_s: float = 0.0) -> list[wire.Message | None]:
+    """What hosts have written."""
+    return [passed.message for passed in line.trace.all(Place.HOST_OUT, since_s=since_s)]
 
 
 def rtu_edge(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -29,41 +33,37 @@ def rtu_edge(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def test_listening_hears_everything_and_writes_only_hello(line: Line) -> None:
+def test_listening_hears_everything_and_writes_only_hello(line: FaultBridge) -> None:
     with monitor.Listener(line.port) as listener:
-        said = list(listener.listen(0.6))
+        frames = list(listener.listen(0.6))
         heard = listener.heard()
-    assert all(isinstance(message, wire.Hello) for _, message in line.sent) and len(line.sent) == 1
+    assert [type(message) for message in said(line)] == [wire.Hello]
     assert heard.hello is not None and heard.hello.n_obs == 2
-    assert heard.frames["STATE"] == len(said) - 1 >= 20  # 50 a second
+    assert heard.frames["STATE"] == len(frames) - 1 >= 20  # 50 a second
     assert heard.lost == heard.repeated == heard.crc_errors == heard.framing_errors == 0
     assert heard.period_ms is not None and heard.period_ms[1] == pytest.approx(20, rel=0.2)
     assert json.loads(json.dumps(heard.plain()))["device_state"] == "DISARMED"
     with monitor.Listener(line.port, silent=True) as silent:
         assert list(silent.listen(0.2))
         assert silent.heard().hello is None
-    assert len(line.sent) == 1
+    assert len(said(line)) == 1
 
 
-def test_losses_and_damage_are_counted(line: Line) -> None:
+def test_losses_and_damage_are_counted(line: FaultBridge) -> None:
     with monitor.Listener(line.port) as listener:
         list(listener.listen(0.1))
-        before = len(line.states)
-        line.mute = True  # some frames do not arrive
-        time.sleep(0.1)
-        line.mute = False
-        missing = len(line.states) - before
+        with line.inject(faults.Drop(way=Way.TO_HOST, rate=1.0)) as drop:
+            time.sleep(0.1)
         list(listener.listen(0.1))
-        lost = listener.heard().lost
-        assert abs(lost - missing) <= 1 and missing >= 3  # one may pass while we look
+        assert listener.heard().lost == drop.count >= 3
         frame = wire.encode(wire.pack(wire.Ack(wire.FrameType.DISARM, wire.Status.OK, 1)))
-        os.write(line.master, b"\0" + frame[:8] + bytes([frame[8] ^ 4]) + frame[9:])
+        line.say("to_host", b"\0" + frame[:8] + bytes([frame[8] ^ 4]) + frame[9:])
         list(listener.listen(0.1))
         heard = listener.heard()
-    assert heard.crc_errors + heard.framing_errors == 1 and heard.lost == lost
+    assert heard.crc_errors + heard.framing_errors == 1 and heard.lost == drop.count
 
 
-def test_a_listener_owns_the_port_and_estop_takes_it(line: Line) -> None:
+def test_a_listener_owns_the_port_and_estop_takes_it(line: FaultBridge) -> None:
     command = [sys.executable, "-m", "rtu_edge.cli", "monitor", line.port, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
         assert listener.stdout is not None
@@ -75,7 +75,7 @@ def test_a_listener_owns_the_port_and_estop_takes_it(line: Line) -> None:
     assert line.state.state == wire.DeviceState.ESTOP
 
 
-def test_each_frame_as_a_line_and_as_json(line: Line) -> None:
+def test_each_frame_as_a_line_and_as_json(line: FaultBridge) -> None:
     shown = rtu_edge("monitor", line.port, "--frames", "--seconds", "0.3")
     assert shown.returncode == 0, shown.stderr
     lines = shown.stdout.splitlines()
@@ -87,10 +87,10 @@ def test_each_frame_as_a_line_and_as_json(line: Line) -> None:
     assert all(len(frame["x"]) == 2 for frame in frames if frame["type"] == "STATE")
 
 
-def test_a_port_with_an_owner_is_asked_and_not_opened(line: Line) -> None:
+def test_a_port_with_an_owner_is_asked_and_not_opened(line: FaultBridge) -> None:
     driver = host.start(line.port)
     try:
-        before = len(line.sent)
+        before_s = time.monotonic()
         shown = rtu_edge("monitor", line.port, "--once")
         assert shown.returncode == 0, shown.stderr
         for text in (f"process {driver.pid} drives", "ARMED", "round trip", "command age", "from the device"):
@@ -102,7 +102,7 @@ def test_a_port_with_an_owner_is_asked_and_not_opened(line: Line) -> None:
         shown = rtu_edge("monitor", line.port, "--frames")
         assert shown.returncode == 2 and str(driver.pid) in shown.stderr
         # What the device was told meanwhile is the loop's own.
-        kinds = {type(message) for _, message in line.sent[before:]}
+        kinds = {type(message) for message in said(line, before_s)}
         assert kinds <= {wire.Cmd, wire.Ping, wire.Param, wire.Reset}
         assert line.state.state == wire.DeviceState.ARMED
     finally:
@@ -110,9 +110,9 @@ def test_a_port_with_an_owner_is_asked_and_not_opened(line: Line) -> None:
         driver.communicate(timeout=10)
 
 
-def test_silence_is_an_error_and_says_so(line: Line) -> None:
-    line.mute = True
-    shown = rtu_edge("monitor", line.port, "--once")
+def test_silence_is_an_error_and_says_so(line: FaultBridge) -> None:
+    with line.inject(faults.Drop(way=Way.TO_HOST, rate=1.0)):
+        shown = rtu_edge("monitor", line.port, "--once")
     assert shown.returncode == 3 and "nothing that speaks RTU-Link in 1.2 s" in shown.stderr
     shown = rtu_edge("monitor", "/dev/there/is/none")
     assert shown.returncode == 3 and "no such port" in shown.stderr

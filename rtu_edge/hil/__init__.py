@@ -8,10 +8,14 @@ with make_target("process", "servo") as target, FaultBridge(target, seed=1) as b
 
 from __future__ import annotations
 
-from rtu_edge.hil import faults
-from rtu_edge.hil.bridge import FaultBridge, Injection, Unit
-from rtu_edge.hil.targets import NAMES, PortTarget, ProcessTarget, QemuTarget, SimTarget, Target, make_target
-from rtu_edge.hil.trace import Passed, Place, Trace, Way
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rtu_edge.hil import faults
+    from rtu_edge.hil.bridge import FaultBridge, Injection, Unit
+    from rtu_edge.hil.targets import NAMES, PortTarget, ProcessTarget, QemuTarget, SimTarget, Target, make_target
+    from rtu_edge.hil.trace import Passed, Place, Trace, Way
 
 __all__ = [
     "NAMES",
@@ -30,3 +34,21 @@ __all__ = [
     "faults",
     "make_target",
 ]
+
+# Where each name lives. Loaded when it is first asked for: pytest loads the plugin beside it in every environment.
+_HOMES = {
+    "bridge": ("FaultBridge", "Injection", "Unit"),
+    "targets": ("NAMES", "PortTarget", "ProcessTarget", "QemuTarget", "SimTarget", "Target", "make_target"),
+    "trace": ("Passed", "Place", "Trace", "Way"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "faults":
+        return importlib.import_module(f"{__name__}.faults")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

@@ -171,7 +171,7 @@ class _Line(Fault, frozen=True, kw_only=True):
 
     def hits(self, now: Injection, unit: Unit) -> bool:
         """True when this frame is one of those."""
-        return (self.both or unit.way is self.way) and now.hit(self.rate)
+        return (self.both or unit.way == self.way) and now.hit(self.rate)
 
 
 class Flip(_Line, frozen=True, kw_only=True):
