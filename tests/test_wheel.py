@@ -47,4 +47,7 @@ def test_it_holds_types_license_and_no_sources(installed: Path) -> None:
     names = {path.relative_to(installed).as_posix() for path in installed.rglob("*") if path.is_file()}
     assert {"rtu_edge/py.typed", "rtu_edge/_core.pyi"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert [name for name in names if name.endswith((".c", ".cpp", ".h", ".a", ".cmake"))] == []
+    # Of the sources only those that a user's own plant is compiled with.
+    sources = [name for name in names if name.endswith((".c", ".cpp", ".h", ".a", ".cmake"))]
+    assert [name for name in sources if not name.startswith("rtu_edge/sources/firmware_bridge/")] == []
+    assert "rtu_edge/sources/firmware_bridge/plants/parts.h" in sources

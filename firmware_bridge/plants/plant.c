@@ -4,6 +4,9 @@
 static const rtu_plant *const kPlants[] = {
     &rtu_plant_cartpole,      &rtu_plant_cartpole_full, &rtu_plant_pendulum,
     &rtu_plant_pendulum_full, &rtu_plant_servo,         &rtu_plant_servo_full,
+#ifdef RTU_PLANT_OWN
+    &rtu_plant_own,
+#endif
 };
 
 static bool same(const char *a, const char *b) {

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-enum { RTU_PLANT_OBS_MAX = 4, RTU_PLANT_ACT_MAX = 1 };
+enum { RTU_PLANT_OBS_MAX = 16, RTU_PLANT_ACT_MAX = 8 };
 
 /* One observation or one actuator. */
 typedef struct {
@@ -91,6 +91,7 @@ typedef union {
     rtu_cartpole_state cartpole;
     rtu_pendulum_state pendulum;
     rtu_servo_state servo;
+    uint32_t own[32]; /* a machine from elsewhere */
 } rtu_plant_state;
 
 typedef struct {
@@ -101,6 +102,11 @@ typedef struct {
     void (*observe)(const void *state, float *x);
     size_t state_bytes; /* <= sizeof(rtu_plant_state) */
 } rtu_plant;
+
+/* A machine from elsewhere: compiled with RTU_PLANT_OWN the registry has one more, which somebody else defines (rtu-edge firmware). */
+#ifdef RTU_PLANT_OWN
+extern const rtu_plant rtu_plant_own;
+#endif
 
 /* "cartpole", "cartpole-full", "pendulum", "pendulum-full", "servo", "servo-full"; NULL when the name is unknown. */
 const rtu_plant *rtu_plant_find(const char *name);

@@ -32,6 +32,7 @@ _COMMANDS = {
     "bench": "Measure this machine: how late the loop is, and whether it lasts.",
     "hil": "Hardware in the loop: a suite of faults against a simulated device, an emulated board, or your own.",
     "ports": "List serial ports, by their stable names, with what to know about each.",
+    "firmware": "Build the firmware around a plant of your own, as a process of this computer.",
     "monitor": "Show a link live: who drives, the device's state, rates, clocks, losses.",
     "arm": "Let a service that waits, disarmed, move its machine.",
     "clear": "Clear a latched emergency stop or fault of a device that nobody owns; it stays disarmed.",

@@ -111,7 +111,7 @@ def _lender(
             from rtu_edge.hil.qemu import build_image
 
             firmware = build_image(suite.config.device.plant)
-        image = firmware
+        image = firmware if name == "qemu" else None
         yield lambda: make_target(name, suite.config.device.plant, firmware=image)
         return
     with PortTarget(name, suite.config.device.baud) as target:

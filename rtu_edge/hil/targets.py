@@ -76,7 +76,8 @@ def make_target(name: str, plant: str = "servo", *, firmware: str | os.PathLike[
     Args:
         name: "sim", "process", "qemu", or the path or URL of a port.
         plant: the simulated machine; a real port has its own.
-        firmware: an image for "qemu"; built from the source tree unless given.
+        firmware: an image for "qemu", built from the source tree unless given; an executable for "process", the
+            package's own unless given (rtu_edge.firmware builds one around another plant).
 
     Raises:
         DeviceError: it does not start, or cannot be opened.
@@ -84,7 +85,7 @@ def make_target(name: str, plant: str = "servo", *, firmware: str | os.PathLike[
     if name == "sim":
         return SimTarget(plant)
     if name == "process":
-        return ProcessTarget(plant)
+        return ProcessTarget(plant, firmware=firmware)
     if name == "qemu":
         return QemuTarget(Path(firmware) if firmware is not None else build_image(plant))
     if "/" not in name and "://" not in name:
@@ -170,6 +171,7 @@ class ProcessTarget(Target):
     Args:
         plant: as for SimulatedDevice.
         options: more of the firmware's, such as {"--max-steps": 1000}.
+        firmware: another executable than the package's.
 
     Raises:
         DeviceError: the firmware is missing.
@@ -178,10 +180,17 @@ class ProcessTarget(Target):
     name = "process"
     abilities = frozenset({"reset", "stop"})
 
-    def __init__(self, plant: str = "servo", options: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        plant: str = "servo",
+        options: Mapping[str, object] | None = None,
+        *,
+        firmware: str | os.PathLike[str] | None = None,
+    ) -> None:
+        program = os.fspath(firmware) if firmware is not None else str(firmware_path())
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
-        self._command = [str(firmware_path()), "--plant", plant, "--until-eof", "--fd", str(self._theirs.fileno())]
+        self._command = [program, "--plant", plant, "--until-eof", "--fd", str(self._theirs.fileno())]
         for option, value in (options or {}).items():
             self._command += [option, str(value)]
         self._process = self._start()

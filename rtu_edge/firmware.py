@@ -1,0 +1,67 @@
+"""The firmware around a machine of one's own: C sources that come with the package, and this computer's compiler.
+
+A plant is one C file that includes "firmware_bridge/plants/parts.h" and defines `const rtu_plant rtu_plant_own`
+(docs/hil.md). Around it go protocol, safety state machine and the process's serial line, the same code as on a board.
+
+    firmware = build_firmware("tank.c", "build/firmware")
+    with ProcessTarget("tank", firmware=firmware) as target: ...
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from rtu_edge.errors import ConfigError, DeviceError
+
+__all__ = ["build_firmware", "sources"]
+
+_ROOMS = ("protocol", "bridge", "plants", "boards/simulated", "boards/posix")
+# As CMakeLists.txt has it: floating point that gives the same bits everywhere, and a POSIX process.
+_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-D_DEFAULT_SOURCE", "-D_XOPEN_SOURCE=700")
+
+
+def sources() -> Path:
+    """The folder to give a compiler with -I; it holds firmware_bridge/."""
+    here = Path(__file__).resolve().parent
+    shipped = here / "sources"
+    return shipped if shipped.is_dir() else here.parent
+
+
+def build_firmware(plant: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
+    """Compile the firmware of a process around a plant; quick when nothing has changed.
+
+    Args:
+        plant: a C file that defines `const rtu_plant rtu_plant_own`; its folder is searched for headers too.
+        out: the executable; its folder is made if it is not there.
+
+    Returns:
+        The executable's path, to give to ProcessTarget or to name in RTU_EDGE_FIRMWARE.
+
+    Raises:
+        ConfigError: there is no such file.
+        DeviceError: there is no compiler, or it does not compile; the message has what the compiler said.
+    """
+    plant, out = Path(plant), Path(out)
+    if not plant.is_file():
+        raise ConfigError(f"{plant}: no such file; must be the C file of a plant")
+    root = sources()
+    files = [path for room in _ROOMS for path in sorted((root / "firmware_bridge" / room).glob("*.[ch]"))]
+    newest = max(path.stat().st_mtime for path in [*files, *plant.resolve().parent.glob("*.[ch]")])
+    if out.is_file() and out.stat().st_mtime > newest:
+        return out
+    compiler = os.environ.get("CC") or "cc"
+    if shutil.which(compiler) is None:
+        raise DeviceError(f"{compiler}: no C compiler there; on Debian: apt-get install gcc, or name one in CC")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = out.with_name(f"{out.name}.{os.getpid()}")
+    command = [compiler, *_FLAGS, "-DRTU_PLANT_OWN", f"-I{root}", f"-I{plant.parent}", "-o", str(aside), str(plant)]
+    command += [str(path) for path in files if path.suffix == ".c"] + ["-lm"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        hint = ": it must define `const rtu_plant rtu_plant_own`" if "rtu_plant_own" in done.stdout else ""
+        raise DeviceError(f"{plant}: does not compile{hint}\n" + "\n".join(done.stdout.splitlines()[-30:]))
+    os.replace(aside, out)
+    return out
