@@ -206,6 +206,18 @@ def _owned_line(status: dict[str, Any], per_s: dict[str, float]) -> str:
     )
 
 
+def _mode(word: int) -> str:
+    """The supervisor's mode, who drives, and why that is the fallback."""
+    from rtu_edge.config_supervisor import Mode
+    from rtu_edge.runtime.flags import Cause, Driver
+
+    modes = list(Mode)
+    name = modes[(word & 15) - 1].value if 0 < word & 15 <= len(modes) else "-"
+    driver, cause = Driver.of(word), Cause.of(word)
+    why = f" ({cause.name.lower()})" if cause not in (Cause.NONE, Cause.MODE) else ""
+    return f"{name}, {driver.name.lower()} drives{why}" if driver is not Driver.BOTH else f"{name}, both drive{why}"
+
+
 def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
     from rich.text import Text
 
@@ -225,7 +237,7 @@ def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
         ("mean return", "-" if mean is None else f"{mean:,.1f}"),
     ]
     job += [("rate", f"{per_s['steps']:,.0f} steps/s")] if per_s else []
-    job += [(name, str(status[name])) for name in ("mode", "guard") if status[name]]
+    job += [("mode", _mode(status["mode"]))] if status["mode"] else []
     drift = link["drift_ppm"]
     quality = [
         (
