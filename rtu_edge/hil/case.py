@@ -83,6 +83,9 @@ class Result(msgspec.Struct, kw_only=True):
     settings: dict[str, Any] = {}
     log: str = ""
 
+    def __repr__(self) -> str:
+        return f"<{self.name} on {self.target}: {self.outcome.replace('_', ' ')}>"
+
 
 @dataclass
 class _Seen:
@@ -240,9 +243,9 @@ class _Case:
         self._watch(bridge, host, fault.start_s)
         seen.baseline = dict(seen.last.counters)
         injection = whole
+        seen.fault_s, seen.sign = time.monotonic(), None  # for one that acts all the while: since somebody drives
         if injection is None:
             injection = bridge.begin(fault, host)
-        seen.fault_s, seen.sign = time.monotonic(), None  # for one that acts all the while: since somebody drives
         self._watch(bridge, host, fault.for_s)
         if whole is None:
             bridge.end(injection)
