@@ -87,8 +87,9 @@ def test_each_frame_as_a_line_and_as_json(line: FaultBridge) -> None:
     assert all(len(frame["x"]) == 2 for frame in frames if frame["type"] == "STATE")
 
 
+@pytest.mark.timing
 def test_a_port_with_an_owner_is_asked_and_not_opened(line: FaultBridge) -> None:
-    driver = host.start(line.port)
+    driver = host.start(line.port, ttl_ms=200)
     try:
         before_s = time.monotonic()
         shown = rtu_edge("monitor", line.port, "--once")
@@ -99,7 +100,7 @@ def test_a_port_with_an_owner_is_asked_and_not_opened(line: FaultBridge) -> None
         seen = [json.loads(text) for text in shown.stdout.splitlines()]
         assert len(seen) >= 3 and seen[-1]["steps"] > seen[0]["steps"]
         assert seen[-1]["counters"]["steps"] > 0 and seen[-1]["link"]["pongs"] > 0
-        shown = rtu_edge("monitor", line.port, "--frames")
+        shown = rtu_edge("monitor", line.port, "--frames", "--seconds", "1")
         assert shown.returncode == 2 and str(driver.pid) in shown.stderr
         # What the device was told meanwhile is the loop's own.
         kinds = {type(message) for message in said(line, before_s)}

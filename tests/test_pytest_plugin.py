@@ -1,0 +1,186 @@
+"""The pytest plugin, as a user's session has it; and the example repository, copied away and run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+# Loaded here, so that the sessions inside this process do not load them anew, each its own.
+import rtu_edge.control
+import rtu_edge.device
+import rtu_edge.hil.case
+import rtu_edge.hil.report
+import rtu_edge.ports
+import rtu_edge.runtime
+
+pytest_plugins = ("pytester",)
+
+PROJECT = Path(__file__).resolve().parent.parent / "examples" / "hil_project"
+SUITE = """
+name = "small"
+[device]
+plant = "cartpole"
+[loop]
+ttl_ms = 200
+[controller]
+gain = [[0.5, 6.0]]
+[[fault]]
+name = "cut"
+kind = "drop"
+both = true
+rate = 1.0
+for_s = 0.4
+expect = "goes_safe"
+[[fault]]
+name = "flips"
+kind = "flip"
+rate = 0.02
+for_s = 0.2
+"""
+
+
+def test_fixtures_reach_a_device(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from rtu_edge.hil.faults import Drop
+        from rtu_edge.runtime import Clock, StopReason
+        from rtu_edge.wire import DeviceState
+
+        def test_line(device, rtu_target):
+            assert device.target is rtu_target
+            assert device.state.state == DeviceState.DISARMED
+            assert device.hello().n_obs == 2
+
+        def test_link(link):
+            assert link.hello.period_us == 10_000 and link.describe()[-1].name == "voltage"
+
+        def test_loop(runtime):
+            assert runtime(gain=[[-0.05, 0.05]], clock=Clock.LOCKSTEP, steps=50).run().reason is StopReason.STEPS
+
+        def test_fault_by_kind_and_by_object(device, runtime, fault):
+            runtime(ttl_ms=100).start()
+            device.wait_for(DeviceState.ARMED)
+            with fault("duplicate", rate=1.0) as acting:
+                pass
+            assert acting.fault.rate == 1.0
+            with fault(Drop(rate=1.0)):
+                device.wait_for(DeviceState.SAFE)
+        """
+    )
+    for target in ("sim", "process"):
+        pytester.runpytest("--rtu-target", target).assert_outcomes(passed=4)
+
+
+def test_a_suite_is_a_test_for_each_fault_and_leaves_a_report(pytester: pytest.Pytester) -> None:
+    pytester.makefile(".toml", suite=SUITE)
+    pytester.makeini("[pytest]\nrtu_suite = suite.toml\nrtu_target = sim\n")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.rtu_faults
+        def test_all(rtu_result):
+            assert rtu_result.passed, rtu_result.why
+
+        @pytest.mark.rtu_faults("cut", suite="suite.toml")
+        def test_one(rtu_result, rtu_report):
+            assert rtu_result in rtu_report.results and rtu_result.safe_ms is not None
+            assert not rtu_result.passed, "so that a failure is seen too"
+        """
+    )
+    done = pytester.runpytest("-v", "--rtu-report", "out")
+    done.assert_outcomes(passed=2, failed=1)
+    done.stdout.fnmatch_lines(["*test_all?cut? PASSED*", "*test_all?flips? PASSED*", "*test_one?cut? FAILED*"])
+    names = [case.get("name") for case in ET.parse(pytester.path / "out" / "junit.xml").iter("testcase")]
+    assert names == ["cut", "flips", "cut"]
+    assert (pytester.path / "out" / "report.html").is_file()
+
+
+def test_what_is_asked_wrongly_is_said(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.rtu_hardware
+        def test_bench(device):
+            raise AssertionError("must not run")
+
+        def test_unknown(fault):
+            with pytest.raises(ValueError, match="no kind .*drop.* is called that"):
+                fault("earthquake")
+        """
+    )
+    pytester.runpytest("--rtu-target", "sim", "-rs").assert_outcomes(skipped=1, passed=1)
+    for arguments, message in (
+        (["--rtu-target", "procss"], "*must be one of sim, process, qemu, or the path*"),
+        (["--rtu-target", "/dev/null"], "*in one word*"),
+        (["--rtu-target=/dev/ttyACM0"], "*may be real hardware*--rtu-confirm*"),
+        (["-o", "rtu_target=/dev/ttyACM0", "--rtu-confirm"], "*named on the command line, never in a file*"),
+    ):
+        done = pytester.runpytest_subprocess(*arguments)
+        assert done.ret == pytest.ExitCode.USAGE_ERROR
+        done.stderr.fnmatch_lines([message])
+
+
+def test_a_marker_that_does_not_fit_stops_the_collection(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_unknown="""
+        import pytest
+
+        @pytest.mark.rtu_faults("earthquake")
+        def test_it(rtu_result):
+            pass
+        """,
+        test_missing="""
+        import pytest
+
+        @pytest.mark.rtu_faults
+        def test_it():
+            pass
+        """,
+    )
+    done = pytester.runpytest_subprocess("test_unknown.py")
+    assert done.ret != 0 and "no fault is called" in done.stdout.str() + done.stderr.str()
+    done = pytester.runpytest_subprocess("test_missing.py")
+    assert done.ret != 0 and "has to take the fixture rtu_result" in done.stdout.str() + done.stderr.str()
+
+
+def test_a_port_that_is_named_and_confirmed_is_used(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.rtu_hardware
+        def test_bench(device, rtu_target):
+            assert device.state.x and not rtu_target.abilities
+
+        @pytest.mark.rtu_hardware
+        def test_again(link):
+            assert link.hello.simulated
+        """
+    )
+    with rtu_edge.device.SimulatedDevice("servo") as simulated:
+        pytester.runpytest(f"--rtu-target={simulated.port}", "--rtu-confirm").assert_outcomes(passed=2)
+
+
+@pytest.mark.timing
+def test_the_example_passes_far_from_here(tmp_path: Path) -> None:
+    """A user's own repository: own plant, own suite, own tests, and nothing but the installed package."""
+    folder = tmp_path / "project"
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__", "build", ".pytest_cache"))
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rtu-report", "report"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "RTU_EDGE_"))}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 passed, 1 skipped" in done.stdout
+    assert (folder / "report" / "report.html").is_file() and (folder / "report" / "junit.xml").is_file()
+
+
+def test_the_readme_of_the_example_is_short() -> None:
+    assert len((PROJECT / "README.md").read_text().splitlines()) <= 25
