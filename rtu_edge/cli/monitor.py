@@ -245,7 +245,7 @@ def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
             f"{_us(link['round_trip_us'])}, least {_us(link['round_trip_min_us'])}, most {_us(link['round_trip_max_us'])}",
         ),
         ("jitter", _us(link["jitter_us"])),
-        ("device's clock", "-" if drift is None else f"{drift:+.1f} ppm"),
+        ("device's clock", "-" if drift is None else f"{round(drift, 1) + 0.0:+.1f} ppm"),
         ("STATE takes", _us(link["state_delay_us"])),
         ("command age", f"{_us(link['command_age_us'])}, most {_us(link['command_age_max_us'])}"),
         ("in", f"{link['frames_in_per_s'] or 0:,.0f} frames/s, {(link['bytes_in_per_s'] or 0) / 1e3:,.1f} kB/s"),

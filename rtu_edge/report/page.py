@@ -162,7 +162,7 @@ def _link(stage: Stage) -> str:
     shown = {
         "round trip": f"{link['round_trip_min_us']:,.0f} to {link['round_trip_max_us']:,.0f} µs"
         f", jitter {link.get('jitter_us', 0.0):,.0f} µs",
-        "device's clock": f"{link['drift_ppm']:+.1f} ppm against ours" if "drift_ppm" in link else "",
+        "device's clock": f"{round(link['drift_ppm'], 1) + 0.0:+.1f} ppm against ours" if "drift_ppm" in link else "",
         "age of a command, by the device's clock": f"at most {link['command_age_max_us'] / 1e3:,.1f} ms"
         if "command_age_max_us" in link
         else "",
