@@ -245,14 +245,15 @@ def run_loop(
     except ValueError as error:
         raise ConfigError(f"loop: {error}") from error
     kept: list[Array] = []
-    episodes: list[Array] = []
+    episodes: list[Array] = [loop.drain_episodes()]
     count = 0
 
     def take(status: runtime.LoopStatus, new: Array) -> None:
         nonlocal count
         finished = loop.drain_episodes()
         kept.append(new)
-        episodes.append(finished)
+        if len(finished):
+            episodes.append(finished)
         count += len(new)
         while count - len(kept[0]) > keep:
             count -= len(kept.pop(0))

@@ -97,12 +97,17 @@ def burden(processes: int) -> Iterator[None]:
 
 
 def measure(
-    connection: job.Connection, agent: Any, config: runtime.LoopConfig, settings: dict[str, Any], load: int = 0
+    connection: job.Connection,
+    agent: Any,
+    config: runtime.LoopConfig,
+    settings: dict[str, Any],
+    load: int = 0,
+    policy: Any = None,
 ) -> tuple[Latencies, Array]:
     """Run the loop once and look at each of its steps.
 
     Args:
-        connection, agent, config: as for job.run_loop.
+        connection, agent, config, policy: as for job.run_loop.
         settings: kept as they are, beside the result.
         load: processes to run beside it.
 
@@ -112,7 +117,7 @@ def measure(
     started = time.time()
     with burden(load):
         facts = system(connection.url)
-        outcome = job.run_loop(connection, agent, config)
+        outcome = job.run_loop(connection, agent, config, policy=policy)
     result, counters, records = outcome.result, outcome.result.counters, outcome.records
     parts = parts_of(records)
     return (

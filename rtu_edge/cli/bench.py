@@ -82,6 +82,7 @@ def loop(
         agent = job.make_agent(settings, connection)
         job.check_deadline(agent, connection.period_s)
         run = job.loop_config(settings, connection, seconds=seconds, steps=0, target_return=None)
+        supervised = job.supervised(settings, connection, agent, run)
         facts = {
             "port": port or settings.device.port if config or port else "simulated",
             "hz": 1 / connection.period_s,
@@ -91,8 +92,9 @@ def loop(
             "realtime": settings.loop.realtime,
             "cpu": settings.loop.cpu,
             "learner_bytes": agent.nbytes,
+            "mode": supervised.mode.value,
         }
-        found, records = latency.measure(connection, agent, run, facts, load)
+        found, records = latency.measure(connection, agent, run, facts, load, supervised.policy)
     numbers, image = latency.save(found, records, out)
     _show(said, found)
     said.print(f"{numbers}\n[bold]{image}[/]")

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rtu_edge.config import Config
 
 
+# Step records: a service has no use for them.
+_KEEP = 1000
+
+
 @click.command("serve")
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @overrides
@@ -57,19 +61,20 @@ def _agent(settings: Config, device: job.Connection, config: Path) -> tuple[Any,
 
 
 def _run(settings: Config, device: job.Connection, agent: Any, checkpoint: Path, watchdog: Any) -> None:
-    from rtu_edge import job, runtime
+    from rtu_edge import job
     from rtu_edge.errors import ExitCode, SafetyStop
 
     config = job.loop_config(settings, device, explore=True, learn=True)
-    with runtime.Loop(device.link, agent.core.policy(), config) as loop:
-        loop.start()
-        while not loop.wait(0.1):
-            watchdog.look()
-            loop.drain()
-        result = loop.result()
+    supervised = job.supervised(settings, device, agent, config)
+
+    def watch(status: Any, records: Any, episodes: Any) -> None:
+        watchdog.look()
+
+    result = job.run_loop(device, agent, config, watch, keep=_KEEP, policy=supervised.policy).result
     temporary = checkpoint.with_suffix(".tmp")
     agent.save(temporary)
     temporary.replace(checkpoint)
     click.echo(f"{result.steps} steps; the end: {result.message or result.reason.value}")
     if job.exit_code(result) is ExitCode.SAFETY_STOP:
         raise SafetyStop(f"{result.reason.value}: {result.message}")
+    supervised.raise_fallback_error()
