@@ -51,7 +51,7 @@ RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, int32_t trace_step,
     weight_step = 0;
   }
   PassOfMember<T, V, E> m = of;
-  RTU_UNROLL
+#pragma GCC unroll 4
   for (int32_t j = 0; j < d; ++j, t += trace_step, weights += weight_step) {
     T* const w = Stream > 0 ? t + 2 * V : weights;
     F re, im, w1, w2;
@@ -163,11 +163,10 @@ template <class T, int V, int E, unsigned Do>
 void pass(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, const Coefficients<T>* c, const T* px,
           SetCotangent<T>* sets) {
   constexpr int traces = 2 * V, weights = (2 + 2 * E) * V;
-  constexpr bool one_lane = V == 1;
-  if (one_lane && block.members == 1 && block.trace_step == traces + weights)
-    pass_blocks<T, V, E, Do, one_lane ? traces + weights : kAnyhow>(block, a, x, u1, u2, c, px, sets);
-  else if (!one_lane && block.trace_step == traces && block.weight_step == weights)
-    pass_blocks<T, V, E, Do, one_lane ? kAnyhow : kApart>(block, a, x, u1, u2, c, px, sets);
+  if (block.members == 1 && block.trace_step == traces + weights)
+    pass_blocks<T, V, E, Do, traces + weights>(block, a, x, u1, u2, c, px, sets);
+  else if (V > 1 && block.trace_step == traces && block.weight_step == weights)
+    pass_blocks<T, V, E, Do, V == 1 ? kAnyhow : kApart>(block, a, x, u1, u2, c, px, sets);
   else
     pass_blocks<T, V, E, Do, kAnyhow>(block, a, x, u1, u2, c, px, sets);
 }

@@ -40,13 +40,6 @@ using IVec = Vec<typename IntOf<T>::type, V>;
 
 #define RTU_INLINE inline __attribute__((always_inline))
 
-// Turns of the innermost loops at once; a microcontroller has less room for code.
-#if defined(__x86_64__) || defined(__aarch64__)
-#define RTU_UNROLL _Pragma("GCC unroll 8")
-#else
-#define RTU_UNROLL _Pragma("GCC unroll 4")
-#endif
-
 template <class T, int V>
 struct Lanes {
   typedef T Scalar;
