@@ -107,6 +107,15 @@ def test_the_first_sign_is_an_event_or_the_end() -> None:
     assert measure.first_sign(script.trace, 0.025) == (pytest.approx(0.03), "device: safe")
 
 
+def test_the_longest_silence_of_the_device() -> None:
+    script = Script(2**32 - 2 * PERIOD_US)
+    script.device(state(DeviceState.ARMED, 1))
+    script.device(state(DeviceState.ARMED, 1))
+    script.t_us += 5 * PERIOD_US
+    script.device(state(DeviceState.ARMED, 1))
+    assert measure.largest_gaps(script.trace) == (pytest.approx(0.06), pytest.approx(0.01))
+
+
 def test_the_timeline_keeps_each_change() -> None:
     script = Script()
     for index in range(5000):

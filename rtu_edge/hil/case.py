@@ -335,6 +335,10 @@ class _Case:
         restarted = safe is not None and safe.restarted
         skipped = after["skipped"] > (0 if fault.kind != "freeze" else 10**9)
         self.disturbed = seen.overslept_s > _DISTURBED_S or (skipped and not restarted)
+        if not lockstep and fault.acts_on != "device":  # a device, or a bridge, that was itself kept waiting
+            device_s, here_s = measure.largest_gaps(trace)
+            period_s = hello.period_us * 1e-6
+            self.disturbed = self.disturbed or device_s > 1.4 * period_s or here_s > 3.0 * period_s
 
     def _measure_safe(self, safe: measure.Safe, hello: wire.Hello, after: dict[str, int], lockstep: bool) -> None:
         result, seen = self.result, self.seen

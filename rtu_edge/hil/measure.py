@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from rtu_edge import wire
 from rtu_edge.hil.trace import Passed, Place, Trace
 from rtu_edge.wire import DeviceState, FrameType
 
-__all__ = ["WATCHED", "Safe", "accepted_since", "first_sign", "foreign", "safe_after", "timeline"]
+__all__ = ["WATCHED", "Safe", "accepted_since", "first_sign", "foreign", "largest_gaps", "safe_after", "timeline"]
 
 _DRIVEN = (DeviceState.ARMED, DeviceState.RESETTING)
 
@@ -128,6 +129,14 @@ def first_sign(trace: Trace, since_s: float) -> tuple[float, str] | None:
     if safe is not None:
         found.append((safe.at.at_s, f"device: {_name(safe.state.state).lower()}"))
     return min(found) if found else None
+
+
+def largest_gaps(trace: Trace) -> tuple[float, float]:
+    """Longest time between two STATEs in s: by the device's clock, and by ours at its end of the bridge."""
+    states = [passed for passed, _ in trace.states()]
+    pairs = list(itertools.pairwise(states))
+    device_us = max((((b.frame.t_us - a.frame.t_us) & 0xFFFFFFFF for a, b in pairs)), default=0)
+    return device_us * 1e-6, max((b.at_s - a.at_s for a, b in pairs), default=0.0)
 
 
 def timeline(trace: Trace, zero_s: float, points: int = 400) -> list[tuple[float, int, float]]:
