@@ -27,6 +27,7 @@ __all__ = [
     "Device",
     "Learner",
     "Limits",
+    "Log",
     "Loop",
     "Reward",
     "Run",
@@ -223,6 +224,20 @@ class Learner(Section, frozen=True):
         return {key: value for key, value in plain.items() if value is not None}
 
 
+class Log(Section, frozen=True):
+    """`[log]`: what a run writes down while it goes on.
+
+    Args:
+        mcap: log.mcap, which viewers open and `rtu-edge replay` runs again.
+        blackbox_minutes: how far back blackbox.rtubox reaches; 0: none.
+        hash_every: records between two that hold a hash of everything that learns; 0: none.
+    """
+
+    mcap: bool = True
+    blackbox_minutes: Annotated[float, msgspec.Meta(ge=0.0, le=1440.0)] = 5.0
+    hash_every: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 100
+
+
 class Run(Section, frozen=True):
     """`[run]`: how long, from which seed, and where the results go.
 
@@ -266,6 +281,7 @@ class Config(Section, frozen=True):
     guard: Guard = Guard()
     gate: dict[str, Gate] = msgspec.field(default_factory=dict)
     learner: Learner = Learner()
+    log: Log = Log()
     run: Run = Run()
     checkpoint: Checkpoint = Checkpoint()
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from rtu_edge.errors import ConfigError, DeadlineError, DeviceError, ExitCode
 from rtu_edge.log import Row, Stage, Summary
 from rtu_edge.planning import StepTimes, plan
 from rtu_edge.ports import Port, open_port
+from rtu_edge.recording import Recording
 from rtu_edge.runtime.config import tighter
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "KEEP",
     "Connection",
     "Outcome",
+    "Sheet",
     "Watch",
     "check_deadline",
     "connect",
@@ -68,6 +70,22 @@ _DEVICE_REASONS = frozenset(
         runtime.StopReason.RESET_TIMEOUT,
     }
 )
+
+
+class Sheet(Protocol):
+    """What of a device decides about a learner: a connection, or the head of a log."""
+
+    @property
+    def observations(self) -> list[Row]:
+        """Its data sheet."""
+
+    @property
+    def actuators(self) -> list[Row]:
+        """Its data sheet."""
+
+    @property
+    def period_s(self) -> float:
+        """The device's period."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +156,7 @@ def connect(config: Config) -> Iterator[Connection]:
         yield connection
 
 
-def make_agent(config: Config, connection: Connection, *, cell: str | None = None) -> Any:
+def make_agent(config: Config, connection: Sheet, *, cell: str | None = None) -> Any:
     """The learner that the configuration describes, for the connected device.
 
     Args:
@@ -230,8 +248,10 @@ def run_loop(
     keep: int = KEEP,
     *,
     policy: Any = None,
+    recording: Recording | None = None,
 ) -> Outcome:
-    """Run one session from ARM to DISARM; `saver` saves it meanwhile. Of its step records the last `keep` are kept.
+    """Run one session from ARM to DISARM; `saver` saves it meanwhile, `recording` writes it down. Of its step records the
+    last `keep` are kept.
 
     Args:
         policy: what drives, such as `supervised(...).policy`; the agent alone where left out.
@@ -240,10 +260,14 @@ def run_loop(
         ConfigError: loop, policy and device do not fit.
     """
     config = dataclasses.replace(config, snapshots=saver is not None and saver.periodic)
+    if recording is not None:
+        config = recording.prepare(config)
     try:
         loop = runtime.Loop(connection.link, policy if policy is not None else agent.core.policy(), config)
     except ValueError as error:
         raise ConfigError(f"loop: {error}") from error
+    if recording is not None:
+        recording.start(loop, supervised=policy is not None)
     kept: list[Array] = []
     episodes: list[Array] = [loop.drain_episodes()]
     count = 0
@@ -257,11 +281,15 @@ def run_loop(
         count += len(new)
         while count - len(kept[0]) > keep:
             count -= len(kept.pop(0))
+        if recording is not None:
+            recording.add(new, finished)
         if watch is not None:
             watch(status, new, finished)
 
     with loop, nullcontext() if saver is None else saver.during(loop):
         result = loop.run(take, poll_s)
+    if recording is not None:
+        recording.finish(result)
     return Outcome(loop.session, result, loop.progress(), np.concatenate(kept), np.concatenate(episodes))
 
 

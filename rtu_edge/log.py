@@ -2,6 +2,8 @@
 
 runs/NAME/config.toml      what was asked for, in canonical form, with its hash
 runs/NAME/events.jsonl     what happened when, one JSON object a line
+runs/NAME/log.mcap         every step as it happened, for viewers and for a replay
+runs/NAME/blackbox.rtubox  the last minutes, also after a crash
 runs/NAME/telemetry.npz    one record per step and per episode, by stage
 runs/NAME/summary.json     results, checks, device, learner, machine
 runs/NAME/checkpoint.rtu   everything that learns; checkpoint.N.rtu: those before it
@@ -108,6 +110,8 @@ class RunFolder:
 
     CONFIG = "config.toml"
     EVENTS = "events.jsonl"
+    LOG = "log.mcap"
+    BLACKBOX = "blackbox.rtubox"
     TELEMETRY = "telemetry.npz"
     SUMMARY = "summary.json"
     CHECKPOINT = Slots.NEWEST

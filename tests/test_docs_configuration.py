@@ -24,6 +24,7 @@ SECTIONS = {
     "guard": config_supervisor.Guard,
     "gate.NAME": config_supervisor.Gate,
     "learner": config.Learner,
+    "log": config.Log,
     "run": config.Run,
     "checkpoint": config.Checkpoint,
 }

@@ -198,7 +198,7 @@ def test_a_checkpoint_for_another_device_is_refused(robot: Path, capfd: pytest.C
 
 
 def test_a_dry_run_never_arms(robot: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    code, _, err = run(capfd, "run", str(robot), "--dry-run", "--set", "run.steps=20")
+    code, _, err = run(capfd, "run", str(robot), "--dry-run", "--set", "run.steps=20", "--set", "device.plant=pendulum")
     assert code == 0, err
     records = RunFolder(robot.parent / "runs" / "robot").load_arrays()["realtime"]
     assert len(records) >= 20

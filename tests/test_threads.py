@@ -10,7 +10,7 @@ from toolchain import BUILD, ROOT, locked, run, sources, tool
 FLAGS = ["-O1", "-g", "-fsanitize=thread", "-ffp-contract=off", f"-I{ROOT}"]
 
 
-@pytest.mark.parametrize("name", ["test_loop_ring", "test_loop_thread"])
+@pytest.mark.parametrize("name", ["test_blackbox", "test_loop_ring", "test_loop_thread"])
 def test_no_data_race(name: str) -> None:
     with locked(BUILD / "tests-thread") as folder:
         device = folder / "device.a"

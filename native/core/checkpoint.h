@@ -11,6 +11,7 @@
 
 #include "firmware_bridge/protocol/crc32.h"
 #include "native/core/arena.h"
+#include "native/core/hash.h"
 
 namespace rtu::core {
 
@@ -67,20 +68,6 @@ inline void scatter(const Section& section, const unsigned char* in, unsigned ch
   for (uint32_t i = 0; i < section.rows; ++i)
     for (uint32_t j = 0; j < section.cols; ++j, in += size)
       memcpy(base + section.offset + section.index(i, j) * size, in, size);
-}
-
-// Of the canonical bytes of all that is saved.
-inline uint64_t state_hash(const SectionTable& table, const unsigned char* base) {
-  uint64_t hash = kFnvStart;
-  for (int s = 0; s < table.count; ++s) {
-    const Section& section = table.sections[s];
-    if (!section.saved) continue;
-    const uint32_t size = dtype_bytes(section.dtype);
-    for (uint32_t i = 0; i < section.rows; ++i)
-      for (uint32_t j = 0; j < section.cols; ++j)
-        hash = fnv1a(hash, base + section.offset + section.index(i, j) * size, size);
-  }
-  return hash;
 }
 
 inline uint64_t payload_bytes(const SectionTable& table) {

@@ -59,6 +59,7 @@ Loop::Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello
       records_(options.ring_records, record_stride(hello.n_obs, hello.n_act)),
       episodes_(options.ring_episodes, sizeof(EpisodeRecord)),
       snapshot_(options.snapshots && policy.state != nullptr ? policy.state_bytes : 0),
+      scratch_(new uint64_t[record_stride(hello.n_obs, hello.n_act) / 8]()),
       learn_(options.learn),
       explore_(options.explore) {
   const int64_t wanted_ns = options.ttl_ms > 0 ? options.ttl_ms * kNsPerMs : later(3 * period_ns_, 20 * kNsPerMs);

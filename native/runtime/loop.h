@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "native/runtime/blackbox.h"
 #include "native/runtime/gate.h"
 #include "native/runtime/link.h"
 #include "native/runtime/policy.h"
@@ -55,6 +56,8 @@ struct LoopOptions {
   size_t n_drops = 0;
   size_t ring_records = 65536;
   size_t ring_episodes = 16384;
+  uint64_t hash_every = 100;      // records between two that hold the hash of what learns; 0: none does
+  BlackBox* black_box = nullptr;  // of record_stride() bytes a record; outlives the loop
   RealtimeRequest realtime;
   ActuatorLimits limits[kMaxActuators];
   bool hold[kMaxActuators] = {};  // at a stop: the last command, in place of rest
@@ -233,6 +236,8 @@ class Loop {
   RecordRing records_;
   RecordRing episodes_;
   Snapshot snapshot_;
+  std::unique_ptr<uint64_t[]> scratch_;  // a record under way
+  uint64_t sequence_ = 0;                // of the next record
   LoopResult result_;
   int64_t begun_ns_ = 0;
   int64_t heap_calls_ = 0;  // by step kWarmSteps

@@ -210,10 +210,9 @@ bool Loop::update_fits(const Arrival& arrival, int64_t now_ns) noexcept {
 
 void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u, float reward,
                   const Marks& marks) noexcept {
-  uint8_t* out = records_.reserve();
-  if (out == nullptr) return;
   RecordHead head{};
   head.step = counters_.steps.get();
+  head.sequence = sequence_++;
   head.t_ns = times.begun_ns;
   head.lateness_ns = times.lateness_ns;
   head.receive_ns = times.receive_ns;
@@ -243,12 +242,19 @@ void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u
     link_.board.guard.store(info->guard, std::memory_order_relaxed);
     link_.board.mode.store(info->mode, std::memory_order_relaxed);
   }
+  const bool hash = options_.hash_every > 0 && head.sequence % options_.hash_every == 0 && policy_.hash != nullptr;
+  if (hash) head.state_hash = policy_.hash(policy_.self);
   const size_t n = sizeof(float) * static_cast<size_t>(n_);
   const size_t m = sizeof(float) * static_cast<size_t>(m_);
-  memcpy(out, &head, sizeof head);
-  memcpy(out + sizeof head, arrival.state.x, n);
-  memcpy(out + sizeof head + n, u, m);
-  memcpy(out + sizeof head + n + m, arrival.state.u, m);
+  auto* record = reinterpret_cast<uint8_t*>(scratch_.get());
+  memcpy(record, &head, sizeof head);
+  memcpy(record + sizeof head, arrival.state.x, n);
+  memcpy(record + sizeof head + n, u, m);
+  memcpy(record + sizeof head + n + m, arrival.state.u, m);
+  if (options_.black_box != nullptr) options_.black_box->write(head.sequence, record);
+  uint8_t* out = records_.reserve();
+  if (out == nullptr) return;
+  memcpy(out, record, records_.stride());
   records_.commit();
 }
 

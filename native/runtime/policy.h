@@ -54,7 +54,7 @@ struct Policy {
   int (*learn)(void* self, float reward, int terminated, int truncated, const float* executed_or_null,
                int update) noexcept = nullptr;
   const StepInfo* (*info)(void* self) noexcept = nullptr;  // may be null
-  uint64_t (*hash)(void* self) noexcept = nullptr;  // of everything that learns; may be null; not on the step path
+  uint64_t (*hash)(void* self) noexcept = nullptr;         // of everything that learns; may be null; asked in the slack
   // Everything that learns, as one block between calls: a copy of it is a snapshot. Null where nothing learns.
   void* state = nullptr;
   size_t state_bytes = 0;

@@ -33,6 +33,7 @@ enum CallFlag : uint32_t {
 // Followed by x[n], u[m] (sent, actuator units), executed[m] (STATE.u_applied) as f32, padded to 8 bytes.
 struct RecordHead {
   uint64_t step;
+  uint64_t sequence;  // of this session's records, from 0: a number left out was lost on the way
   int64_t t_ns;
   int64_t lateness_ns;
   int64_t receive_ns;  // from the frame's arrival to the step's begin
@@ -63,8 +64,8 @@ struct RecordHead {
 
 // clang-format off
 #define RTU_RUNTIME_RECORD_FIELDS(X) \
-  X(step, "u8") X(t_ns, "i8") X(lateness_ns, "i8") X(receive_ns, "i8") X(predict_ns, "i8") X(gate_ns, "i8") \
-  X(send_ns, "i8") X(learn_ns, "i8") X(round_trip_ns, "i8") X(state_hash, "u8") X(device_us, "u4") \
+  X(step, "u8") X(sequence, "u8") X(t_ns, "i8") X(lateness_ns, "i8") X(receive_ns, "i8") X(predict_ns, "i8") \
+  X(gate_ns, "i8") X(send_ns, "i8") X(learn_ns, "i8") X(round_trip_ns, "i8") X(state_hash, "u8") X(device_us, "u4") \
   X(command_age_us, "u4") X(episode, "u4") X(episode_step, "u4") X(flags, "u4") X(calls, "u4") X(gate, "u4") \
   X(input_gate, "u4") X(input_channel, "u4") X(guard, "u4") X(mode, "u4") X(reward, "f4") X(value, "f4") X(delta, "f4") \
   X(step_size_actor, "f4") X(step_size_critic, "f4")

@@ -28,6 +28,8 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "demo": "Learn position-only cart-pole over a serial port, from scratch, and show the whole job.",
     "run": "Run the job that a TOML file describes, against a port or a simulated plant.",
+    "replay": "Run a learner again from the log of a run, and compare it with what was recorded.",
+    "blackbox": "Show the last seconds before a run ended, however it ended.",
     "plan": "Print sections, bytes, operations and time per step of a learner.",
     "bench": "Measure this machine: how late the loop is, and whether it lasts.",
     "hil": "Hardware in the loop: a suite of faults against a simulated device, an emulated board, or your own.",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rtu_edge import heap, job
     from rtu_edge.config import Config
     from rtu_edge.log import RunFolder, Summary
+    from rtu_edge.recording import Recording
     from rtu_edge.saving import Saver, Start
     from rtu_edge.supervise import Supervised
 
@@ -153,6 +154,7 @@ def _run(
     from rtu_edge.config import Clock, write_config
     from rtu_edge.errors import CheckFailed, DeviceError, ExitCode, SafetyStop
     from rtu_edge.log import RunFolder, Summary, machine
+    from rtu_edge.recording import Recording
     from rtu_edge.saving import Saver, device_facts
     from rtu_edge.storage import Slots
 
@@ -178,7 +180,10 @@ def _run(
         at = f", at step {start.position.steps:,}" if start.position.steps else ""
         out.print(f"{device.url}: {1 / device.period_s:g} Hz, session starts{at}; results in {folder.path}")
         begin = time.monotonic()
-        outcome, supervised = _drive(out, settings, device, start, saver, dry_run, resident)
+        with Recording(settings, device, agent, folder) as recording:
+            outcome, supervised = _drive(out, settings, device, start, saver, recording, dry_run, resident)
+        for note in recording.notes:
+            out.print(f"[dim]{note}[/]")
         summary.seconds = time.monotonic() - begin
         try:
             _keep(out, settings, folder, summary, saver, outcome)
@@ -204,6 +209,7 @@ def _drive(
     device: job.Connection,
     start: Start,
     saver: Saver,
+    recording: Recording,
     dry_run: bool,
     resident: heap.Resident | None,
 ) -> tuple[job.Outcome, Supervised]:
@@ -241,7 +247,16 @@ def _drive(
 
     keep = job.KEEP if resident is None else _KEEP_FLAT
     with display:
-        outcome = job.run_loop(device, start.agent, config, watch, saver=saver, keep=keep, policy=supervised.policy)
+        outcome = job.run_loop(
+            device,
+            start.agent,
+            config,
+            watch,
+            saver=saver,
+            keep=keep,
+            policy=supervised.policy,
+            recording=recording,
+        )
     return outcome, supervised
 
 

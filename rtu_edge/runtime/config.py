@@ -5,11 +5,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from rtu_edge.runtime.link import Hello, Row
+
+if TYPE_CHECKING:
+    from rtu_edge.blackbox import BlackBox
 
 __all__ = ["Clock", "Limits", "LoopConfig", "Reward", "check", "holds", "tighter"]
 
@@ -90,6 +94,8 @@ class LoopConfig:
             deadline rule: to repeat a run, or to test. The rule itself never drops in lockstep.
         retry_ms, retries: lockstep: first wait before a command is sent again, and how often.
         ring_records, ring_episodes: telemetry that fits before records are dropped (and counted).
+        hash_every: records between two that hold a hash of everything that learns, for a replay to compare; 0: none.
+        black_box: an open `rtu_edge.blackbox.BlackBox`, or None.
         realtime: ask for locked memory, SCHED_FIFO and one core (never in lockstep); what is refused is reported once.
         cpu: the core to pin the loop to, -1 for none.
         handle_signals: first SIGINT or SIGTERM: safe action, DISARM, stop; second: ESTOP.
@@ -120,6 +126,8 @@ class LoopConfig:
     reset_timeout_s: float = 60.0
     ring_records: int = 65536
     ring_episodes: int = 16384
+    hash_every: int = 100
+    black_box: BlackBox | None = None
     realtime: bool = False
     cpu: int = -1
     handle_signals: bool = True
@@ -180,6 +188,8 @@ def check(config: LoopConfig, hello: Hello) -> None:
         raise ValueError("drop_updates: must be ascending numbers from 0 on, each once")
     if not 0 <= config.first_episode < 2**32:
         raise ValueError(f"first_episode: {config.first_episode}, allowed: 0..4294967295")
+    if not 0 <= config.hash_every < 2**32:
+        raise ValueError(f"hash_every: {config.hash_every}, allowed: 0..4294967295")
     if not 1 <= config.target_window <= 1024:
         raise ValueError(f"target_window: {config.target_window}, allowed: 1..1024")
     if len(config.returns) > config.target_window or not np.isfinite(config.returns).all():

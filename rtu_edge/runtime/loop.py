@@ -102,6 +102,8 @@ class Loop:
         options["returns"] = list(config.returns)
         options["hold"] = holds(config.limits, link.rows[hello.n_observations :])
         options["limits"] = tighter(config.limits, link.rows[hello.n_observations :], hello.period_us * 1e-6)
+        options["black_box"] = config.black_box.core if config.black_box is not None else None
+        self.limits: list[tuple[float, float, float, float, float]] = options["limits"]  # after tightening
         options["reward"] = {
             "kind": config.reward.kind,
             "bias": config.reward.bias,

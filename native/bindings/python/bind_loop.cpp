@@ -12,26 +12,10 @@
 
 #include "native/bindings/python/limits.h"
 #include "native/bindings/python/link.h"
+#include "native/bindings/python/loop_options.h"
 #include "native/runtime/signals.h"
 
 namespace rtu::runtime {
-namespace {
-
-const char* status_text(uint8_t status) {
-  static const char* const kTexts[] = {"ok",
-                                       "invalid",
-                                       "not in this state",
-                                       "emergency stop is latched: clear the fault first",
-                                       "busy: a session holds the device",
-                                       "session number already used",
-                                       "unsupported",
-                                       "not a newer episode",
-                                       "mode",
-                                       "sequence",
-                                       "stale",
-                                       "value"};
-  return status < sizeof kTexts / sizeof kTexts[0] ? kTexts[status] : "unknown status";
-}
 
 py::dtype dtype_of(const std::vector<std::pair<std::string, py::object>>& fields, size_t stride) {
   py::list names;
@@ -57,6 +41,24 @@ py::dtype record_dtype(int n, int m) {
   fields.emplace_back("u", py::make_tuple("f4", py::make_tuple(m)));
   fields.emplace_back("executed", py::make_tuple("f4", py::make_tuple(m)));
   return dtype_of(fields, record_stride(n, m));
+}
+
+namespace {
+
+const char* status_text(uint8_t status) {
+  static const char* const kTexts[] = {"ok",
+                                       "invalid",
+                                       "not in this state",
+                                       "emergency stop is latched: clear the fault first",
+                                       "busy: a session holds the device",
+                                       "session number already used",
+                                       "unsupported",
+                                       "not a newer episode",
+                                       "mode",
+                                       "sequence",
+                                       "stale",
+                                       "value"};
+  return status < sizeof kTexts / sizeof kTexts[0] ? kTexts[status] : "unknown status";
 }
 
 py::dtype episode_dtype() {
@@ -287,6 +289,11 @@ class PyLoop {
     const auto hold = d["hold"].cast<std::vector<bool>>();
     for (size_t i = 0; i < hold.size() && i < kMaxActuators; ++i) o.hold[i] = hold[i];
     limits_of(d["limits"], static_cast<double>(link_.hello.period_us) * 1e-6, o.limits);
+    o.hash_every = d["hash_every"].cast<uint64_t>();
+    black_box_object_ = d["black_box"];
+    if (!black_box_object_.is_none()) o.black_box = black_box_object_.cast<BlackBox*>();
+    if (o.black_box != nullptr && o.black_box->record_bytes() != record_stride(link_.hello.n_obs, link_.hello.n_act))
+      throw py::value_error("black_box: its records are of another size than this device's");
     parse_reward(d["reward"].cast<py::dict>(), &o.reward);
     return o;
   }
@@ -306,6 +313,7 @@ class PyLoop {
 
   py::object link_object_;
   py::object policy_object_;
+  py::object black_box_object_ = py::none();
   PyLink& link_;
   PyReward reward_;
   std::vector<uint64_t> drops_;
@@ -354,6 +362,8 @@ void bind_loop(py::module_& m) {
       .def("leave", &PySignals::leave)
       .def("count", [](const PySignals&) { return signals_caught(); });
 
+  m.def("episode_dtype", &episode_dtype);
+  m.def("record_dtype", &record_dtype, py::arg("n"), py::arg("m"));
   m.def("episode_seed", &episode_seed);
   m.def("record_flags", [] {
     return py::dict(py::arg("FIRST") = +kRecordFirst, py::arg("TERMINATED") = +kRecordTerminated,

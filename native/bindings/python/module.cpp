@@ -13,6 +13,7 @@ void bind_link(pybind11::module_& m);
 void bind_policy(pybind11::module_& m);
 void bind_loop(pybind11::module_& m);
 void bind_supervisor(pybind11::module_& m);
+void bind_log(pybind11::module_& m);
 
 PYBIND11_MODULE(_core, m) {
   rtu::bindings::bind_model(m);
@@ -24,5 +25,6 @@ PYBIND11_MODULE(_core, m) {
   bind_policy(m);
   bind_loop(m);
   bind_supervisor(m);
+  bind_log(m);
   rtu::bindings::bind_bench(m);
 }

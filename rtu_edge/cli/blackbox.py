@@ -1,0 +1,108 @@
+"""rtu-edge blackbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rtu_edge.cli.common import console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rtu_edge.blackbox import Contents
+
+
+@click.command("blackbox")
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--last", type=click.FloatRange(0.0, min_open=True), default=10.0, show_default=True, help="Seconds shown."
+)
+@click.option("--rows", type=click.IntRange(1), default=25, show_default=True, help="Rows of the table.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw the seconds shown into a PNG or SVG.")
+@click.option("--export", type=click.Path(path_type=Path), help="Write everything as .mcap or .npz.")
+def command(file: Path, last: float, rows: int, plot: Path | None, export: Path | None) -> None:
+    """Show the last seconds before a run ended, however it ended.
+
+    FILE is a blackbox.rtubox, or the folder of a run. After a crash, what the loop had recorded last is in the memory
+    of the machine until it restarts; this command brings it into the file.
+    """
+    from rtu_edge import blackbox
+    from rtu_edge.errors import ConfigError
+    from rtu_edge.log import RunFolder
+
+    path = file / RunFolder.BLACKBOX if file.is_dir() else file
+    if export is not None and export.suffix not in (".mcap", ".npz"):
+        raise ConfigError(f"--export {export}: must end in .mcap or .npz")
+    try:
+        found = blackbox.read(path)
+        settled = blackbox.settle(path) if found.from_tail else 0
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+    out = console()
+    head, records = found.head, found.records
+    seconds = (int(records["t_ns"][-1]) - int(records["t_ns"][0])) / 1e9 if len(records) else 0.0
+    out.print(
+        f"{path}: {len(records):,} records over {seconds:,.1f} s; {found.torn:,} torn, {found.missing:,} missing",
+        soft_wrap=True,
+    )
+    if settled:
+        out.print(f"the run crashed: {settled:,} records were still in memory only; they are in the file now")
+    out.print(f"session {head.session}, started {head.started}, configuration {head.configuration_hash}, {head.isa}")
+    if not len(records):
+        return
+    recent = records[records["t_ns"] > records["t_ns"][-1] - int(last * 1e9)]
+    out.print(_table(found, len(recent), rows))
+    if plot is not None:
+        from rtu_edge.report.logs import records_picture
+
+        records_picture(recent, head.observations, head.actuators, plot)
+        out.print(f"{plot}: the last {last:g} s")
+    if export is not None:
+        _export(found, export)
+        out.print(f"{export}: {len(records):,} records")
+
+
+def _table(found: Contents, recent: int, rows: int) -> Table:
+    """Rows evenly over the recent records; the last of them is always there."""
+    import numpy as np
+    from rich.table import Table
+
+    from rtu_edge.runtime import GateFlag, RecordFlag
+
+    head, records = found.head, found.records
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    names = [f"{row.name} [{row.unit}]" for row in (*head.observations, *head.actuators)]
+    for name in ("s", "step", "episode", *names, "reward", "value", "predict us", "learn us"):
+        table.add_column(name, justify="right")
+    table.add_column("what")
+    shown = np.unique(np.linspace(len(records) - recent, len(records) - 1, min(rows, recent)).round().astype(int))
+    usual = RecordFlag.ACTED | RecordFlag.LEARNED
+    for record in records[shown]:
+        marks = [flag.name for flag in RecordFlag if flag & int(record["flags"]) & ~usual]
+        marks += [f"gate {flag.name}" for flag in GateFlag if flag & int(record["gate"])]
+        table.add_row(
+            f"{(int(record['t_ns']) - int(records['t_ns'][-1])) / 1e9:.3f}",
+            f"{record['step']:,}",
+            str(record["episode"]),
+            *(f"{value:.4g}" for value in (*record["x"], *record["u"], record["reward"], record["value"])),
+            f"{record['predict_ns'] / 1e3:.1f}",
+            f"{record['learn_ns'] / 1e3:.1f}",
+            ", ".join(mark.lower().replace("_", " ") for mark in marks if mark is not None),
+        )
+    return table
+
+
+def _export(found: Contents, target: Path) -> None:
+    if target.suffix == ".npz":
+        import numpy as np
+
+        np.savez_compressed(target, records=found.records)
+        return
+    from rtu_edge import _core
+    from rtu_edge.mcaplog import LogFile
+
+    with LogFile(target, found.head, None, _core.episode_dtype()) as log:
+        log.steps(found.records)

@@ -1,0 +1,227 @@
+"""rtu-edge replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rtu_edge.cli.common import console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rtu_edge.mcaplog import Log
+    from rtu_edge.replay import Replayed
+
+_LONG = 200_000  # records from which on a bar is shown
+
+
+@click.command("replay")
+@click.argument("log", type=click.Path(exists=True, path_type=Path))
+@click.option("--verify", is_flag=True, help="A difference is a failure (exit code 1).")
+@click.option("--until", type=click.IntRange(1), metavar="STEP", help="Stop there, with the outcome of that step.")
+@click.option("--save", type=click.Path(path_type=Path), help="Write the learner of that moment as a checkpoint.")
+@click.option(
+    "--set",
+    "changes",
+    metavar="learner.a=b",
+    multiple=True,
+    help="What if: predictions of another learner over the recorded actions; may be repeated.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the arrays and the picture of a what-if.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0.0),
+    default=1e-3,
+    show_default=True,
+    help="On another instruction set: largest distance of a command, in ranges of its actuator.",
+)
+def command(
+    log: Path,
+    verify: bool,
+    until: int | None,
+    save: Path | None,
+    changes: tuple[str, ...],
+    out: Path | None,
+    tolerance: float,
+) -> None:
+    """Run a learner again from the log of a run, and compare it with what was recorded.
+
+    LOG is a log.mcap, or the folder of a run. Same build and instruction set: to the bit, each command and each state
+    hash. A log cut short is replayed to the cut.
+    """
+    from rtu_edge.errors import ConfigError
+    from rtu_edge.log import RunFolder
+    from rtu_edge.mcaplog import read_log
+
+    if changes and (verify or save is not None):
+        raise ConfigError("--set: a what-if has nothing to verify and no moment to save; leave --verify and --save out")
+    path = log / RunFolder.LOG if log.is_dir() else log
+    try:
+        found = read_log(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+    if _elsewhere(found, changes):
+        return
+    screen = console()
+    _introduce(screen, found)
+    if changes:
+        _what_if(screen, found, changes, until, out or path.parent / "what-if")
+    else:
+        _verify(screen, found, verify, until, save, tolerance)
+
+
+def _elsewhere(found: Log, changes: tuple[str, ...]) -> bool:
+    """In a process of its own with the recorded instruction set, where this machine has it; that one prints and decides."""
+    import os
+    import subprocess
+    import sys
+
+    from rtu_edge import _core
+
+    here = found.head.isa == _core.isa or found.head.isa not in _core.available_isas()
+    if changes or here or "RTU_EDGE_ISA" in os.environ:
+        return False
+    sys.stdout.flush()
+    environment = {**os.environ, "RTU_EDGE_ISA": found.head.isa}
+    code = subprocess.run([sys.executable, "-m", "rtu_edge.cli", *_arguments()], env=environment).returncode
+    if code != 0:
+        raise click.exceptions.Exit(code)
+    return True
+
+
+def _arguments() -> list[str]:
+    """The command line of this call once more."""
+    context = click.get_current_context()
+    arguments = ["replay", str(context.params["log"]), "--tolerance", repr(context.params["tolerance"])]
+    arguments += ["--verify"] if context.params["verify"] else []
+    for name in ("until", "save"):
+        if context.params[name] is not None:
+            arguments += [f"--{name}", str(context.params[name])]
+    return arguments
+
+
+def _introduce(screen: Console, found: Log) -> None:
+    from rtu_edge.mcaplog import build_id
+
+    head = found.head
+    screen.print(
+        f"{found.path}: {len(found.records):,} records, {len(found.episodes):,} episodes, session {head.session} "
+        f"at {1 / head.period_s:g} Hz, started {head.started}",
+        soft_wrap=True,
+    )
+    build = "this build" if head.build == build_id() else f"another build ({head.version}, {head.build})"
+    screen.print(f"written by {build} with {head.isa}, {head.machine}", soft_wrap=True)
+    if found.cut:
+        screen.print(f"[yellow]the log is cut:[/] {found.cut}", soft_wrap=True)
+    for first, count in found.lost:
+        screen.print(f"[yellow]lost:[/] {count:,} records from {first:,} on")
+
+
+def _verify(screen: Console, found: Log, strict: bool, until: int | None, save: Path | None, tolerance: float) -> None:
+    import time
+
+    from rtu_edge import _core, replay
+    from rtu_edge.errors import CheckFailed
+
+    exact = found.head.isa == _core.isa
+    begin = time.perf_counter()
+    with _progress(screen, len(found.records)) as progress:
+        result = replay.verify(found, until=until, stop=exact, progress=progress)
+    seconds = time.perf_counter() - begin
+    screen.print(
+        f"replayed {result.records:,} records, {result.steps:,} steps, in {seconds:.2f} s; state {result.agent.state_hash()}"
+    )
+    if result.ended:
+        screen.print(f"[yellow]ended there:[/] {result.ended}", soft_wrap=True)
+    if save is not None:
+        result.agent.save(save)
+        screen.print(f"{save}: the learner after step {int(found.records['step'][result.records - 1]):,}")
+    problem = _exact(screen, result) if exact else _near(screen, found, result, tolerance)
+    if problem and strict:
+        raise CheckFailed(problem)
+    if problem:
+        screen.print(f"[red]{problem}[/]", soft_wrap=True)
+
+
+def _exact(screen: Console, result: Replayed) -> str:
+    """Say what was equal; return what was not."""
+    if result.difference is not None:
+        return str(result.difference)
+    if result.records == 0:
+        return "nothing to compare: the log holds no record"
+    if result.final_equal is False:
+        return "every record is equal, but not the state at the end"
+    final = ", and so is the state at the end" if result.final_equal else ""
+    screen.print(f"[green]equal to the bit:[/] every command and estimate, {result.hashes:,} state hashes{final}")
+    return ""
+
+
+def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> str:
+    """Another instruction set: distances, and what is too far."""
+    from rtu_edge import _core
+
+    screen.print(
+        f"not a bit-for-bit check: recorded with {found.head.isa}, which this machine has not or RTU_EDGE_ISA overrules; "
+        f"replayed with {_core.isa}",
+        soft_wrap=True,
+    )
+    screen.print(
+        f"largest distance of a command {result.largest:.3g} of its range, of a value estimate {result.largest_value:.3g}"
+    )
+    if result.largest <= tolerance:
+        return ""
+    return f"a command is {result.largest:.3g} of its range away; allowed --tolerance {tolerance:g}"
+
+
+def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int | None, folder: Path) -> None:
+    import numpy as np
+    from rich.table import Table
+
+    from rtu_edge import replay
+
+    with _progress(screen, len(found.records)) as progress:
+        result = replay.what_if(found, changes, until=until, progress=progress)
+    if result.fresh:
+        screen.print("[yellow]the state at the start does not fit this learner:[/] it began anew from its seed")
+    if result.ended:
+        screen.print(f"[yellow]ended there:[/] {result.ended}", soft_wrap=True)
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(f"predictions over {len(result.step):,} transitions")
+    for name in ("as recorded", ", ".join(changes)):
+        table.add_column(name, justify="right")
+    for name, was, would in replay.comparison(result):
+        table.add_row(name, f"{was:.4g}", f"{would:.4g}")
+    screen.print(table)
+    screen.print("The actions are the recorded ones: what this learner would have driven the machine to is unknown.")
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        folder / "what-if.npz",
+        step=result.step,
+        returns=result.returns,
+        value_was=result.was.value,
+        delta_was=result.was.delta,
+        value_would=result.would.value,
+        delta_would=result.would.delta,
+    )
+    from rtu_edge.report.logs import what_if_picture
+
+    what_if_picture(result, folder / "what-if.png")
+    screen.print(f"{folder}: what-if.npz, what-if.png", soft_wrap=True)
+
+
+@contextmanager
+def _progress(screen: Console, total: int) -> Iterator[Callable[[int], None] | None]:
+    """A bar for long logs on a terminal."""
+    if total < _LONG or not screen.is_terminal:
+        yield None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=screen, transient=True) as bar:
+        task: Any = bar.add_task("replay", total=total)
+        yield lambda done: bar.update(task, completed=done)

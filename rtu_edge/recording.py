@@ -1,0 +1,206 @@
+"""What a run writes down while it goes on: the log on a thread of its own, and the black box."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import platform
+import queue
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy.typing as npt
+
+from rtu_edge import _core, runtime
+from rtu_edge._version import __version__
+from rtu_edge.blackbox import BlackBox
+from rtu_edge.checkpoint import encode_config
+from rtu_edge.config import Config, canonical, config_hash
+from rtu_edge.log import RunFolder
+from rtu_edge.mcaplog import Head, LogFile, build_id, fields_of
+
+if TYPE_CHECKING:
+    from rtu_edge.job import Connection
+
+__all__ = ["Recording", "Writer"]
+
+Array = npt.NDArray[Any]
+
+CHUNK_S = 1.0
+# Records that may wait for the writer; at 1 kHz about four minutes.
+WAITING = 1 << 18
+
+
+class Writer:
+    """Writes a log on a thread of its own; what comes while too much waits is dropped, and shows as lost in the log."""
+
+    def __init__(self, file: LogFile, chunk_s: float = CHUNK_S, waiting: int = WAITING) -> None:
+        self._file = file
+        self._chunk_s = chunk_s
+        self._room = waiting
+        self._handed = 0  # by the caller's thread
+        self._taken = 0  # by ours
+        self._queue: queue.SimpleQueue[tuple[Array, Array] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="rtu-log", daemon=True)
+        self.dropped = 0
+        self.problem = ""
+        self.cpu_s = 0.0  # of the thread, for all that it has written
+        self._thread.start()
+
+    def add(self, records: Array, episodes: Array) -> None:
+        """Hand records over; returns at once."""
+        if self._handed - self._taken + len(records) > self._room or self.problem:
+            self.dropped += len(records)
+            return
+        self._handed += len(records)
+        self._queue.put((records, episodes))
+
+    def close(self, end: dict[str, str] | None) -> None:
+        """Write what waits, how the run ended, and the index."""
+        self._queue.put(None)
+        self._thread.join()
+        if not self.problem:
+            self._guarded(lambda: self._file.close({**end, "dropped": str(self.dropped)} if end is not None else None))
+
+    def _serve(self) -> None:
+        flushed = time.monotonic()
+        while True:
+            with contextlib.suppress(queue.Empty):
+                item = self._queue.get(timeout=self._chunk_s)
+                if item is None:
+                    break
+                self._guarded(lambda given=item: self._write(*given))
+                self._taken += len(item[0])
+            if time.monotonic() - flushed >= self._chunk_s and not self.problem:
+                self._guarded(self._file.flush)
+                flushed = time.monotonic()
+            self.cpu_s = time.thread_time()
+
+    def _write(self, records: Array, episodes: Array) -> None:
+        self._file.steps(records)
+        self._file.episodes(episodes)
+
+    def _guarded(self, work: Any) -> None:
+        """A full disk ends the log, not the run."""
+        try:
+            work()
+        except OSError as error:
+            self.problem = str(error)
+
+
+class Recording:
+    """What `[log]` asks for, for one loop; a context manager. Closing twice is harmless.
+
+    Args:
+        settings: the run's configuration.
+        connection: the device.
+        agent: as it is when the loop starts.
+        folder: where the files go.
+    """
+
+    def __init__(self, settings: Config, connection: Connection, agent: Any, folder: RunFolder) -> None:
+        self._settings, self._connection, self._agent, self._folder = settings, connection, agent, folder
+        self._writer: Writer | None = None
+        self._box: BlackBox | None = None
+        self.notes: list[str] = []
+
+    def prepare(self, config: runtime.LoopConfig) -> runtime.LoopConfig:
+        """Open what the loop itself writes to; everything is in place before it arms."""
+        log = self._settings.log
+        config = dataclasses.replace(config, hash_every=log.hash_every)
+        if log.blackbox_minutes > 0:
+            slots = max(1, round(log.blackbox_minutes * 60 / self._connection.period_s))
+            head = self._head(config, config.session or self._connection.link.last_session + 1, [], False)
+            self._box = BlackBox(self._folder.file(RunFolder.BLACKBOX), head, slots)
+            if self._box.tail is None:
+                self.notes.append("black box: no memory file system at /dev/shm; a crash loses the last 20 ms")
+            config = dataclasses.replace(config, black_box=self._box)
+        return config
+
+    def start(self, loop: runtime.Loop, *, supervised: bool = False) -> None:
+        """Begin the log of this loop, which has not started."""
+        if not self._settings.log.mcap:
+            return
+        head = self._head(loop.config, loop.session, loop.limits, supervised)
+        start = self._agent.core.save(encode_config(self._agent.config))
+        file = LogFile(self._folder.file(RunFolder.LOG), head, start, _core.episode_dtype())
+        self._writer = Writer(file)
+
+    def add(self, records: Array, episodes: Array) -> None:
+        """Records and episodes as the loop gives them out."""
+        if self._writer is not None:
+            self._writer.add(records, episodes)
+
+    def finish(self, result: runtime.LoopResult) -> None:
+        """Close both with how the loop ended."""
+        end = {
+            "reason": result.reason.value,
+            "message": result.message,
+            "steps": str(result.steps),
+            "state_hash": str(self._agent.state_hash()),
+            "counters": msgspec.json.encode(result.counters).decode(),
+        }
+        self.close(end)
+
+    def close(self, end: dict[str, str] | None = None) -> None:
+        """Close both."""
+        if self._writer is not None:
+            self._writer.close(end)
+            if self._writer.dropped:
+                self.notes.append(f"log: {self._writer.dropped:,} records dropped, the writer could not keep up")
+            if self._writer.problem:
+                self.notes.append(f"log: {self._writer.problem}")
+            self._writer = None
+        if self._box is not None:
+            self._box.close()
+            if self._box.lost:
+                self.notes.append(f"black box: {self._box.lost:,} records lost, the disk could not keep up")
+            if self._box.problem:
+                self.notes.append(f"black box: {self._box.path}: {self._box.problem}")
+            self._box = None
+
+    def _head(
+        self,
+        config: runtime.LoopConfig,
+        session: int,
+        limits: list[tuple[float, float, float, float, float]],
+        supervised: bool,
+    ) -> Head:
+        device = self._connection
+        dtype = _core.record_dtype(len(device.observations), len(device.actuators))
+        return Head(
+            version=__version__,
+            build=build_id(),
+            isa=_core.isa,
+            machine=f"{platform.system()} {platform.release()}, {platform.machine()}",
+            configuration=canonical(self._settings),
+            configuration_hash=config_hash(self._settings),
+            learner=self._agent.config,
+            start_hash=self._agent.state_hash(),
+            period_s=device.period_s,
+            observations=device.observations,
+            actuators=device.actuators,
+            limits=limits,
+            supervised=supervised,
+            simulated=device.hello.simulated,
+            gate=config.gate,
+            session=session,
+            clock=config.clock.value,
+            hash_every=config.hash_every,
+            record=fields_of(dtype),
+            record_bytes=dtype.itemsize,
+            epoch_ns=time.time_ns() - time.monotonic_ns(),
+            started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),
+        )
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,56 @@
+"""Pictures of logs: the last seconds of a black box, and what another learner would have predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge.log import Row
+from rtu_edge.report.figures import PALETTE, _signal, figure_of, running_mean
+
+if TYPE_CHECKING:
+    from rtu_edge.replay import WhatIf
+
+__all__ = ["records_picture", "what_if_picture"]
+
+Array = npt.NDArray[Any]
+
+_SHOWN = 500  # transitions of the value panel
+_WINDOW = 1000  # transitions in a mean of |delta|
+
+
+def records_picture(records: Array, observations: Sequence[Row], actuators: Sequence[Row], path: Path) -> None:
+    """Observations and commands of some records against seconds before the last, a panel each."""
+    time_s = (records["t_ns"] - records["t_ns"][-1]) / 1e9
+    panels = len(observations) + len(actuators)
+    with figure_of("records", 10.4, 0.6 + 1.25 * panels) as figure:
+        figure.set_facecolor(PALETTE["paper"])
+        axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
+        for k, row in enumerate(observations):
+            _signal(axes[k], time_s, row, records["x"][:, k], "agent")
+        for k, row in enumerate(actuators):
+            _signal(axes[len(observations) + k], time_s, row, records["u"][:, k], "force")
+        axes[-1].set_xlabel("seconds before the last record")
+        figure.savefig(path, dpi=150, facecolor=PALETTE["paper"])
+
+
+def what_if_picture(found: WhatIf, path: Path) -> None:
+    """Value estimates of the last transitions, and the size of delta over all of them."""
+    ways = (("as recorded", found.was, "agent"), (", ".join(found.changes), found.would, "control"))
+    with figure_of("what-if", 10.4, 5.6) as figure:
+        figure.set_facecolor(PALETTE["paper"])
+        value, delta = figure.subplots(2, 1)
+        for name, predictions, colour in ways:
+            last = slice(-_SHOWN, None)
+            value.plot(found.step[last], predictions.value[last], color=PALETTE[colour], linewidth=1.1, label=name)
+            mean = running_mean(np.abs(predictions.delta), _WINDOW)
+            delta.plot(found.step, mean, color=PALETTE[colour], linewidth=1.2)
+        value.set_title(f"value estimates, the last {min(_SHOWN, len(found.step)):,} transitions")
+        value.legend(loc="upper left", ncols=2)
+        delta.set_title(f"|delta|, mean of {_WINDOW:,} transitions")
+        delta.set_xlabel("steps")
+        figure.savefig(path, dpi=150, facecolor=PALETTE["paper"])

@@ -1,0 +1,154 @@
+"""Runs with a log, for tests of log, black box and replay."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import rtu_edge as rtu
+from rtu_edge import _core, job
+from rtu_edge.checkpoint import encode_config
+from rtu_edge.config import Config, canonical, config_hash, parse_config
+from rtu_edge.log import Row, RunFolder
+from rtu_edge.mcaplog import Head, Log, build_id, fields_of
+from rtu_edge.plants import Plant
+from rtu_edge.recording import Recording
+from rtu_edge.runtime import CallFlag, RecordFlag
+
+Array = npt.NDArray[Any]
+
+SMALL = '[device]\nplant = "cartpole"\n[loop]\nclock = "lockstep"\n[learner]\nunits = 8\nhidden = [8]\n'
+
+
+def config_of(*changes: str) -> Config:
+    return parse_config(SMALL, changes)
+
+
+def run(
+    folder: RunFolder, config: Config, agent: Any = None, supervised: bool = False, **changes: Any
+) -> tuple[job.Outcome, Any]:
+    """One session of a simulated device in lockstep, written down as `rtu-edge run` does."""
+    with contextlib.ExitStack() as stack:
+        device = stack.enter_context(job.connect(config))
+        agent = job.make_agent(config, device) if agent is None else agent
+        recording = stack.enter_context(Recording(config, device, agent, folder))
+        loop = job.loop_config(config, device, **changes)
+        policy = job.supervised(config, device, agent, loop).policy if supervised else None
+        outcome = job.run_loop(device, agent, loop, policy=policy, recording=recording)
+        assert recording.notes == []
+    return outcome, agent
+
+
+def by_hand(config: Config, steps: int, *, seed: int = 0, hash_every: int = 100) -> tuple[Log, Any]:
+    """A log made without the native loop: the learner driven from Python, through everything that may happen to it.
+
+    Updates dropped, actions replaced, learning off and on again, episodes ended both ways.
+    """
+    plant = Plant("cartpole")
+    rows = [Row(row.name, row.unit, row.min, row.max) for row in (*plant.sheet.observations, *plant.sheet.actuators)]
+    n = len(plant.sheet.observations)
+    dtype = _core.record_dtype(n, len(rows) - n)
+    head = Head(
+        version=rtu.__version__,
+        build=build_id(),
+        isa=_core.isa,
+        machine="",
+        configuration=canonical(config),
+        configuration_hash=config_hash(config),
+        learner={},
+        start_hash="",
+        period_s=plant.sheet.period_s,
+        observations=rows[:n],
+        actuators=rows[n:],
+        limits=[(-10.0, 10.0, 0.0, 0.0, 0.0)],
+        supervised=False,
+        simulated=True,
+        gate=True,
+        session=1,
+        clock="lockstep",
+        hash_every=hash_every,
+        record=fields_of(dtype),
+        record_bytes=dtype.itemsize,
+        epoch_ns=0,
+        started="",
+    )
+    agent = job.make_agent(config, head)
+    values = {name: getattr(head, name) for name in head.__struct_fields__}
+    head = Head(**{**values, "learner": agent.config, "start_hash": agent.state_hash()})
+    log = Log(Path("by-hand"), head, agent.core.save(encode_config(agent.config)))
+    log.records = _drive(agent, plant, np.zeros(steps, dtype), np.random.default_rng(seed), hash_every)
+    log.end = {"state_hash": agent.state_hash()}
+    return log, agent
+
+
+def _drive(agent: Any, plant: Plant, records: Array, rng: np.random.Generator, hash_every: int) -> Array:
+    x, reward, terminated, truncated, first, episode = plant.reset(seed=1), 0.0, False, False, True, 1
+    chosen, applied = 0.0, 0.0
+    for number, record in enumerate(records):
+        calls = CallFlag.PREDICT
+        flags = RecordFlag.FIRST if first else RecordFlag(0)
+        if first:
+            agent.core.begin()
+            calls |= CallFlag.BEGIN
+        learning = (number // 700) % 5 != 3
+        if learning:
+            calls |= CallFlag.EXPLORE
+        action = agent.predict(x, explore=learning)
+        over = terminated or truncated
+        flags |= (RecordFlag.TERMINATED * terminated) | (RecordFlag.TRUNCATED * truncated)
+        if learning:
+            replaced = not first and applied != chosen
+            update = bool(rng.random() > 0.1)
+            executed = _action_of(agent, applied) if replaced else None
+            agent.core.learn(reward, terminated, truncated, executed, update)
+            calls |= CallFlag.LEARN | CallFlag.EXECUTED * replaced | CallFlag.UPDATE * update
+            flags |= RecordFlag.LEARNED * (not first)
+        record["executed"] = applied
+        chosen = float(_command_of(agent, action))
+        if not over:
+            flags |= RecordFlag.ACTED
+        record["sequence"], record["step"], record["x"], record["u"] = number, number, x, chosen
+        record["flags"], record["calls"], record["reward"], record["episode"] = int(flags), int(calls), reward, episode
+        for name, value in agent.last_step.items():
+            record[name] = value
+        if number % hash_every == 0:
+            record["state_hash"] = int(agent.state_hash(), 16)
+        first = over
+        if over:
+            episode += 1
+            x, reward, terminated, truncated, applied = plant.reset(seed=episode), 0.0, False, False, 0.0
+            continue
+        applied = float(np.float32(rng.uniform(-10, 10))) if rng.random() < 0.05 else chosen
+        x, reward, terminated, truncated = plant.step([applied])
+        truncated = truncated or (not terminated and bool(rng.random() < 0.002))
+    return records
+
+
+def _command_of(agent: Any, action: Any) -> np.float32:
+    """native/runtime/gate.h, map_action: from -10 to 10, in float32."""
+    one, half, span, low = np.float32(1), np.float32(0.5), np.float32(20), np.float32(-10)
+    if agent.discrete:
+        return np.float32(low + np.float32(action) / one * span)
+    return np.float32(low + (np.float32(action[0]) + one) * half * span)
+
+
+def _action_of(agent: Any, applied: float) -> Any:
+    """native/runtime/gate.h, unmap_action."""
+    fraction = (np.float32(applied) + np.float32(10)) / np.float32(20)
+    if agent.discrete:
+        return int(np.float32(fraction + np.float32(0.5)))
+    return np.array([np.float32(2) * fraction - np.float32(1)], dtype=np.float32)
+
+
+def wait(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Until it holds."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it did not happen in time"
+        time.sleep(0.005)
