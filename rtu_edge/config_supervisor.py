@@ -150,7 +150,7 @@ class Guard(Section, frozen=True):
     survive_steps: SomeSteps = 500
     snapshots: Annotated[int, msgspec.Meta(ge=1, le=8)] = 2
     max_rollbacks: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 3
-    scan_kib: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 256
+    scan_kib: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 64
     weight_change: Annotated[float, msgspec.Meta(ge=0.0, le=1e6)] = 10.0
     td_error: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 100.0
     td_warmup: Steps = 1000

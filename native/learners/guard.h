@@ -26,7 +26,7 @@ struct GuardConfig {
   int32_t snapshots = 2;  // that have survived, kept; one more slot is the candidate's
   uint32_t snapshot_steps = 1000;
   uint32_t survive_steps = 500;
-  uint64_t scan_bytes = 262144;  // looked through per step; a block that is no larger is looked through whole
+  uint64_t scan_bytes = 65536;   // looked through per step; a block that is no larger is looked through whole
   double weight_change = 0;      // |w - w_snapshot| as a share of |w_snapshot|, per section; 0: not looked at
   double td_error = 0;           // |delta| as a multiple of its running mean; 0: not looked at
   uint32_t td_warmup = 1000;     // transitions before that
