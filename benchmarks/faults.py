@@ -331,6 +331,11 @@ def matrix(agent: Any, seed: int = 10**6) -> tuple[int, list[tuple[Fault, Seen]]
     return frozen_steps(agent.copy(), seed), [(fault, watch(agent.copy(), fault, seed)) for fault in faults()]
 
 
+def words(flags: GuardFlag | InputFlag) -> str:
+    """Names of the bits that are set."""
+    return ", ".join(str(bit.name).lower() for bit in type(flags) if bit & flags)
+
+
 @click.command()
 @click.option("--seed", default=0, help="Of the learner.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -352,8 +357,8 @@ def main(seed: int, as_json: bool) -> None:
             fault.name,
             str(seen.steps_up),
             "" if seen.first_trip is None else str(seen.first_trip),
-            "" if not found else str(found).removeprefix("GuardFlag."),
-            "" if not seen.inputs else str(seen.inputs).removeprefix("InputFlag."),
+            words(found),
+            words(seen.inputs),
             f"{seen.rolled_back}{'' if seen.same_bits else ' (other bits)'}",
             str(seen.fallback_steps),
             f"{seen.worst_u:g}",

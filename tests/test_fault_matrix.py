@@ -48,6 +48,15 @@ def test_fault(fault: faults.Fault, trained: Any, frozen: int) -> None:
         assert seen.first_trip is None and seen.first_input is None and seen.fallback_steps == 0
 
 
+def test_a_reward_out_of_all_measure_shows_in_the_td_error_without_a_range(trained: Any, frozen: int) -> None:
+    fault = next(fault for fault in faults.faults() if fault.name == "reward times 1e6")
+    seen = faults.watch(trained.copy(), fault, 10**6, "reward.min=-1e9", "reward.max=1e9", "guard.td_warmup=50")
+    assert seen.first_trip == 0 and seen.guard & GuardFlag.TD_ERROR
+    # It stays wrong: each return is followed by the next finding, until the learner stays frozen.
+    assert seen.guard & GuardFlag.FROZEN and seen.rolled_back == 4
+    assert seen.finite and seen.same_bits and seen.steps_up >= 0.9 * frozen
+
+
 @pytest.mark.parametrize(
     "settings",
     [
