@@ -267,6 +267,17 @@ def test_a_frozen_policy_as_fallback(tmp_path: Path) -> None:
         assert rig.tick()[0] == alone.tick(explore=False)[0]
 
 
+def test_a_controller_beside_a_learner_of_levels_keeps_its_fractions() -> None:
+    """The same forces as beside a continuous learner, to the rounding of another unit; the learner takes the levels."""
+    continuous = faults.Rig(faults.supervised(small(), "supervisor.mode=off", text=DEVICE + PD).policy, 3)
+    learner: Any = rtu.StreamAC(observation_size=2, n_actions=3, units=8, hidden=[8], seed=0)
+    levels = faults.Rig(faults.supervised(learner, "supervisor.mode=shadow", text=DEVICE + PD).policy, 3)
+    for _ in range(20):
+        assert continuous.tick()[0] == pytest.approx(levels.tick()[0], abs=1e-3)
+    driven = faults.Rig(faults.supervised(learner, text=DEVICE + PD).policy, 3)
+    assert {driven.tick()[0] for _ in range(15)} <= {-10.0, 0.0, 10.0}
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
