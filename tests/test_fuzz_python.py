@@ -25,7 +25,7 @@ from rtu_edge import checkpoint, control, log, wire
 from rtu_edge.config import Config, canonical, parse_config
 from rtu_edge.errors import CheckpointError, ConfigError, DeviceError
 from rtu_edge.hil.faults import KINDS
-from rtu_edge.hil.suite import Head, parse_suite
+from rtu_edge.hil.suite import Linear, parse_suite
 
 fuzz = settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
@@ -176,7 +176,11 @@ def test_an_override_sets_one_value() -> None:
 
 @st.composite
 def suites(draw: Any) -> dict[str, Any]:
-    data = draw(fitting(mi.type_info(Head)) | spoiled(mi.type_info(Head)))
+    data = draw(fitting(SCHEMA) | spoiled(SCHEMA))
+    if draw(st.booleans()):
+        data["controller"] = draw(fitting(mi.type_info(Linear)) | spoiled(mi.type_info(Linear)))
+    if draw(st.booleans()):
+        data |= draw(st.fixed_dictionaries({"name": st.text(max_size=8) | anything, "seed": st.integers(0, 9) | anything}))
     kinds = draw(st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=2))
     tables = [{**draw(fitting(mi.type_info(KINDS[kind]))), "kind": kind} for kind in kinds]
     if draw(st.booleans()):
