@@ -180,7 +180,9 @@ def suites(draw: Any) -> dict[str, Any]:
     if draw(st.booleans()):
         data["controller"] = draw(fitting(mi.type_info(Linear)) | spoiled(mi.type_info(Linear)))
     if draw(st.booleans()):
-        data |= draw(st.fixed_dictionaries({"name": st.text(max_size=8) | anything, "seed": st.integers(0, 9) | anything}))
+        data |= draw(
+            st.fixed_dictionaries({"name": st.text(max_size=8) | anything, "seed": st.integers(0, 9) | anything})
+        )
     kinds = draw(st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=2))
     tables = [{**draw(fitting(mi.type_info(KINDS[kind]))), "kind": kind} for kind in kinds]
     if draw(st.booleans()):
