@@ -119,7 +119,7 @@ class Slots:
     """
 
     NEWEST = "checkpoint.rtu"
-    _OLDER = re.compile(r"checkpoint\.(\d+)\.rtu")
+    _OLDER = re.compile(r"checkpoint\.([1-9][0-9]*)\.rtu")  # one name for each number
 
     def __init__(self, folder: str | Path, keep: int = 2, disk: Disk = _DISK) -> None:
         self.folder = Path(folder)
