@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
-from rtu_edge.mcaplog import Head
+from rtu_edge.mcaplog import Head, head_of
 
 __all__ = ["BlackBox", "Contents", "read", "settle"]
 
@@ -116,13 +116,14 @@ def read(path: str | os.PathLike[str]) -> Contents:
     path = Path(path)
     data = path.read_bytes()
     head, found, torn = _ring(data, path)
-    from_tail = 0
+    described = head_of(head["head"], path)
+    _, _, _, record_bytes, slots = _header(data, path)
+    if described.record_bytes != record_bytes:
+        raise ValueError(f"{path}: records of {record_bytes} bytes; its text describes {described.record_bytes}")
     newer, torn_there = _tail(head, data)
     from_tail = len(newer.keys() - found.keys())
     found |= newer
     torn += torn_there
-    described = msgspec.convert(head["head"], Head)
-    slots = _HEADER.unpack_from(data)[5]
     newest = max(found, default=0)
     kept = sorted(sequence for sequence in found if sequence > newest - slots)
     records = np.frombuffer(b"".join(found[sequence] for sequence in kept), dtype=described.dtype)
@@ -156,19 +157,27 @@ def settle(path: str | os.PathLike[str]) -> int:
             file.write(mark + struct.pack("<Q", crc) + newer[sequence])
         file.flush()
         os.fsync(file.fileno())
-        if head["tail"]:
-            Path(head["tail"]).unlink(missing_ok=True)
+        if _belongs(head["tail"], data):
+            Path(head["tail"]).unlink()
     return len(fresh)
+
+
+def _belongs(tail: str, data: bytes) -> bool:
+    """True when there is a tail under this name and it says that it is of this box; anything else is not ours to remove."""
+    try:
+        with Path(tail or "/dev/null").open("rb") as file:
+            other = file.read(_HEADER_BYTES)
+    except (OSError, ValueError):
+        return False
+    return other[:8] == _MAGIC and other[32:40] == data[32:40]
 
 
 def _tail(head: Mapping[str, Any], data: bytes) -> tuple[dict[int, bytes], int]:
     """Whole and torn records of the tail that belongs to a file, where there still is one."""
-    path = Path(head["tail"]) if head["tail"] else None
+    if not _belongs(head["tail"], data):
+        return {}, 0
     try:
-        other = path.read_bytes() if path is not None else b""
-        if other[32:40] != data[32:40]:
-            return {}, 0
-        _, found, torn = _ring(other, Path(head["tail"]))
+        _, found, torn = _ring(Path(head["tail"]).read_bytes(), Path(head["tail"]))
     except (OSError, ValueError):
         return {}, 0
     return found, torn
@@ -202,4 +211,10 @@ def _header(data: bytes, path: Path) -> tuple[Mapping[str, Any], int, int, int, 
     head = data[: _HEADER_BYTES + length]
     if zlib.crc32(head[:44] + bytes(4) + head[48:]) != crc or slot_bytes != _SLOT_HEAD + record_bytes or slots == 0:
         raise ValueError(f"{path}: the header of this black box is damaged")
-    return json.loads(head[_HEADER_BYTES:]), first, slot_bytes, record_bytes, slots
+    try:
+        text = json.loads(head[_HEADER_BYTES:])
+    except (ValueError, RecursionError):
+        text = None
+    if not isinstance(text, dict) or not isinstance(text.get("tail"), str) or "head" not in text:
+        raise ValueError(f"{path}: the header of this black box says nothing of its records")
+    return text, first, slot_bytes, record_bytes, slots

@@ -7,9 +7,11 @@ has, so viewers show every number and a replay gets every bit. `mcap` is importe
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import struct
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +24,7 @@ import numpy.typing as npt
 
 from rtu_edge.log import Row
 
-__all__ = ["EPISODES", "STEPS", "Head", "Log", "LogFile", "read_log"]
+__all__ = ["EPISODES", "STEPS", "Head", "Log", "LogFile", "head_of", "read_log"]
 
 Array = npt.NDArray[Any]
 
@@ -77,6 +79,34 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
         return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
 
 
+def head_of(plain: Any, path: Path) -> Head:
+    """A head from plain values.
+
+    Raises:
+        ValueError: another version's, or one that describes no record.
+    """
+    try:
+        head = msgspec.convert(plain, Head)
+        if any(kind not in _ROS or not 0 <= count <= 256 for _, kind, count in head.record):
+            raise ValueError("record: a field of no known type")
+        if not 0 < _used_bytes(head) <= head.record_bytes <= 65_536:
+            raise ValueError(f"record_bytes = {head.record_bytes}: must be from {_used_bytes(head)} to 65536")
+        _ = head.dtype
+    except (ValueError, msgspec.ValidationError) as error:
+        raise ValueError(f"{path}: written by another version of rtu_edge: {error}") from None
+    return head
+
+
+def _used_bytes(head: Head) -> int:
+    """Of a record, without what pads it."""
+    return sum(np.dtype(kind).itemsize * max(count, 1) for _, kind, count in head.record)
+
+
+def _checksum(values: Mapping[str, str]) -> str:
+    """Of metadata, for which MCAP itself has none."""
+    return f"{zlib.crc32(json.dumps(values, sort_keys=True).encode()):08x}"
+
+
 def fields_of(dtype: np.dtype[Any]) -> list[tuple[str, str, int]]:
     """Fields of a record as `Head.record` keeps them: a count of 0 is a plain number."""
     found = []
@@ -125,7 +155,7 @@ class LogFile:
         self._stream = Path(path).open("wb")  # noqa: SIM115 (closed by close())
         self._writer: Any = Writer(self._stream, chunk_size=4 << 20)
         self._writer.start(profile="", library=f"rtu_edge {head.version}")
-        self._writer.add_metadata("rtu_edge", {"head": msgspec.json.encode(head).decode()})
+        self._note("rtu_edge", {"head": msgspec.json.encode(head).decode()})
         if start is not None:
             self._writer.add_attachment(head.epoch_ns, head.epoch_ns, START, "application/octet-stream", start)
         actuators = [row.name for row in head.actuators]
@@ -135,8 +165,11 @@ class LogFile:
         episode = self._writer.register_schema("rtu_edge/msg/Episode", "ros2msg", _schema(fields, {}))
         self._steps = self._writer.register_channel(STEPS, "cdr", step)
         self._episodes = self._writer.register_channel(EPISODES, "cdr", episode)
-        self._step_bytes = sum(np.dtype(kind).itemsize * max(count, 1) for _, kind, count in head.record)
+        self._step_bytes = _used_bytes(head)
         self.flush()
+
+    def _note(self, name: str, values: Mapping[str, str]) -> None:
+        self._writer.add_metadata(name, {**values, "crc32": _checksum(values)})
 
     def steps(self, records: Array) -> None:
         """Add records of `head.dtype`, in order; a gap in their sequence is written down as lost."""
@@ -145,7 +178,7 @@ class LogFile:
         sequence = records["sequence"].astype(np.int64)
         for at in np.flatnonzero(np.diff(sequence, prepend=self._next - 1) != 1):
             before = self._next if at == 0 else int(sequence[at - 1]) + 1
-            self._writer.add_metadata("lost", {"first": str(before), "count": str(int(sequence[at]) - before)})
+            self._note("lost", {"first": str(before), "count": str(int(sequence[at]) - before)})
         self._next = int(sequence[-1]) + 1
         self._add(self._steps, records, self._step_bytes, sequence)
 
@@ -170,7 +203,7 @@ class LogFile:
             return
         if end is not None:
             self._writer.flush()
-            self._writer.add_metadata("end", dict(end))
+            self._note("end", end)
         self._writer.finish()
         self._stream.close()
 
@@ -213,7 +246,7 @@ def read_log(path: str | os.PathLike[str]) -> Log:
         ValueError: not a log of this package, or cut before its first part is whole.
         OSError: it cannot be read.
     """
-    from mcap.records import Attachment, Chunk, Footer, Metadata
+    from mcap.records import Attachment, Chunk, Footer, Metadata, Statistics
 
     path = Path(path)
     log: Log | None = None
@@ -221,29 +254,49 @@ def read_log(path: str | os.PathLike[str]) -> Log:
     start: bytes | None = None
     cut = ""
     whole = False
+    expected: int | None = None
     with path.open("rb") as stream:
         try:
             for record in _records(stream):
-                if isinstance(record, Metadata) and record.name == "rtu_edge":
-                    log = Log(path, _head(record.metadata, path))
+                if isinstance(record, Metadata):
+                    log = _take_note(record, log, path)
                 elif isinstance(record, Attachment) and record.name == START:
                     start = record.data
-                elif isinstance(record, Metadata) and record.name == "lost" and log is not None:
-                    log.lost.append((int(record.metadata["first"]), int(record.metadata["count"])))
-                elif isinstance(record, Metadata) and record.name == "end" and log is not None:
-                    log.end = dict(record.metadata)
                 elif isinstance(record, Chunk) and log is not None:
                     _unpack(record, log, parts)
+                elif isinstance(record, Statistics):
+                    expected = record.message_count
                 whole = whole or isinstance(record, Footer)
         except _Damaged as error:
             cut = str(error)
-        if not whole and not cut:
-            cut = "it ends before its index: the run was interrupted, or the file cut"
     if log is None:
         raise ValueError(f"{path}: not a log of rtu_edge, or cut before its head{f' ({cut})' if cut else ''}")
+    found = len(parts) + len(log.episodes)
+    if not cut and not whole:
+        cut = "it ends before its index: the run was interrupted, or the file cut"
+    elif not cut and expected != found:
+        cut = f"it holds {found:,} records, and its index counts {expected or 0:,}: a part of it is damaged"
     log.start, log.cut = start, cut
-    raw = b"".join(parts)
-    log.records = np.frombuffer(raw, dtype=log.head.dtype)
+    log.records = np.frombuffer(b"".join(parts), dtype=log.head.dtype)
+    return log
+
+
+def _take_note(record: Any, log: Log | None, path: Path) -> Log | None:
+    """Metadata: the head, which makes the log, or what belongs into it."""
+    if record.name not in ("rtu_edge", "lost", "end") or (log is None) != (record.name == "rtu_edge"):
+        return log
+    values = dict(record.metadata)
+    if values.pop("crc32", "") != _checksum(values):
+        raise _Damaged(f'its note "{record.name}" is damaged')
+    if log is None:
+        try:
+            return Log(path, head_of(json.loads(values.get("head", "")), path))
+        except RecursionError:
+            raise ValueError(f"{path}: its head is no configuration") from None
+    if record.name == "end":
+        log.end = values
+    else:
+        log.lost.append((int(values["first"]), int(values["count"])))
     return log
 
 
@@ -256,17 +309,11 @@ def _records(stream: Any) -> Iterator[Any]:
     from mcap.stream_reader import StreamReader
 
     try:
-        yield from StreamReader(stream, emit_chunks=True).records
+        size = os.fstat(stream.fileno()).st_size
+        yield from StreamReader(stream, emit_chunks=True, record_size_limit=size).records
     except (McapError, ValueError, EOFError, struct.error, UnicodeDecodeError, OverflowError, MemoryError) as error:
         reason = str(error) or type(error).__name__
         raise _Damaged(f"it ends inside a part of the file, near byte {stream.tell():,} ({reason})") from None
-
-
-def _head(metadata: Mapping[str, str], path: Path) -> Head:
-    try:
-        return msgspec.json.decode(metadata.get("head", ""), type=Head)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"{path}: a log of another version of rtu_edge: {error}") from None
 
 
 def _unpack(chunk: Any, log: Log, parts: list[bytes]) -> None:
@@ -274,22 +321,25 @@ def _unpack(chunk: Any, log: Log, parts: list[bytes]) -> None:
     from mcap.stream_reader import get_chunk_data_stream
 
     try:
-        stream, length = get_chunk_data_stream(chunk, validate_crc=True)
+        stream, length = get_chunk_data_stream(chunk)
     except Exception as error:  # each compressor has errors of its own
         raise _Damaged(f"a chunk of it is damaged ({error})") from None
     data = stream.read(length)
-    at = 0
-    used = sum(np.dtype(kind).itemsize * max(count, 1) for _, kind, count in log.head.record)
+    if zlib.crc32(data) != chunk.uncompressed_crc:
+        raise _Damaged("a chunk of it is damaged: its checksum does not fit its bytes")
+    used = _used_bytes(log.head)
     padding = bytes(log.head.record_bytes - used)
-    while at < length:
-        opcode, size = data[at], int.from_bytes(data[at + 1 : at + 9], "little")
+    at = 0
+    while at + _MESSAGE.size <= length:
+        opcode, size, channel, *_ = _MESSAGE.unpack_from(data, at)
         if opcode == _MESSAGE_OPCODE:
-            channel = _MESSAGE.unpack_from(data, at)[2]
             payload = data[at + _MESSAGE.size + len(_CDR) : at + 9 + size]
-            if channel == 1:
+            if channel != 1:
+                log.episodes.append(payload)
+            elif len(payload) == used:
                 parts.append(payload + padding)
             else:
-                log.episodes.append(payload)
+                raise _Damaged(f"a record of {len(payload)} bytes, its head says {used}")
         at += 9 + size
 
 

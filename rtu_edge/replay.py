@@ -150,7 +150,7 @@ def verify(log: Log, *, until: int | None = None, stop: bool = True, progress: P
             found.difference = _difference(done[wrong[0]], steps[wrong[0]])
             if stop:
                 return found
-    if log.end is not None and found.records == len(log.records):
+    if log.end is not None and not log.cut and found.records == len(log.records):
         found.final_equal = agent.state_hash() == log.end.get("state_hash")
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -340,9 +341,14 @@ def _uncompressed(source: Path, target: Path) -> Path:
 
 
 def _recounted(data: bytearray) -> bytes:
-    """Its chunk's CRC is not given: a log changed with care."""
+    """With the CRC that its chunk has now: a log changed with care."""
+
+    def length_of(at: int) -> int:
+        return int.from_bytes(data[at + 1 : at + 9], "little")
+
     at = 8
     while data[at] != 6:  # to the chunk
-        at += 9 + int.from_bytes(data[at + 1 : at + 9], "little")
-    data[at + 9 + 24 : at + 9 + 28] = bytes(4)
+        at += 9 + length_of(at)
+    body = at + 9 + 28 + 4 + 8  # past times, size, CRC, no compression's name, length
+    data[at + 9 + 24 : at + 9 + 28] = zlib.crc32(data[body : at + 9 + length_of(at)]).to_bytes(4, "little")
     return bytes(data)
