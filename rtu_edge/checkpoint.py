@@ -11,7 +11,7 @@ from typing import Any
 from rtu_edge import _core
 from rtu_edge.errors import CheckpointError
 
-__all__ = ["CheckpointError", "DamagedError", "encode_config", "raise_for", "read_config", "read_text"]
+__all__ = ["CheckpointError", "DamagedError", "encode_config", "raise_for", "read_beside", "read_config", "read_text"]
 
 # native/core/status.h
 _REASONS = {
@@ -62,7 +62,7 @@ def read_text(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, A
         DamagedError: cut short, or damaged.
         CheckpointError: of another version.
     """
-    status, version, text, _ = _core.open_checkpoint(data)
+    status, version, text, _, _ = _core.open_checkpoint(data)
     if status == _VERSION and zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
         status = _CRC  # the checksum is at the end whatever the version
     raise_for(status, "", path, version)
@@ -79,3 +79,8 @@ def read_text(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, A
 def read_config(data: bytes, path: str | Path = "checkpoint") -> dict[str, Any]:
     """The learner's configuration alone; see read_text()."""
     return read_text(data, path)[0]
+
+
+def read_beside(data: bytes) -> bytes:
+    """What stands beside the learner in a whole checkpoint, the supervisor's state; b"" where there is none."""
+    return _core.open_checkpoint(data)[4]

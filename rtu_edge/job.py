@@ -214,10 +214,16 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> runti
     return dataclasses.replace(base, **changes)
 
 
-def supervised(config: Config, connection: Connection, agent: Any, loop: runtime.LoopConfig) -> Supervised:
+def supervised(
+    config: Config, connection: Connection, agent: Any, loop: runtime.LoopConfig, state: bytes = b""
+) -> Supervised:
     """The agent's policy with a supervisor around it, as the configuration has it.
 
+    Args:
+        state: of the supervisor that watched the agent until it was saved; b"" for a new one.
+
     Raises:
+        CheckpointError: it is not that of this agent.
         ConfigError: it does not fit the device.
     """
     from rtu_edge.supervise import supervise
@@ -235,6 +241,7 @@ def supervised(config: Config, connection: Connection, agent: Any, loop: runtime
         limits,
         connection.period_s,
         simulated=connection.hello.simulated,
+        state=state,
     )
 
 

@@ -100,10 +100,14 @@ class Recording:
         connection: the device.
         agent: as it is when the loop starts.
         folder: where the files go.
+        supervisor: the state that the agent's supervisor goes on with; b"" for a new one.
     """
 
-    def __init__(self, settings: Config, connection: Connection, agent: Any, folder: RunFolder) -> None:
+    def __init__(
+        self, settings: Config, connection: Connection, agent: Any, folder: RunFolder, supervisor: bytes = b""
+    ) -> None:
         self._settings, self._connection, self._agent, self._folder = settings, connection, agent, folder
+        self._supervisor = supervisor
         self._writer: Writer | None = None
         self._box: BlackBox | None = None
         self.notes: list[str] = []
@@ -126,7 +130,7 @@ class Recording:
         if not self._settings.log.mcap:
             return
         head = self._head(loop.config, loop.session, loop.limits, supervised)
-        start = self._agent.core.save(encode_config(self._agent.config))
+        start = self._agent.core.save(encode_config(self._agent.config), self._supervisor)
         file = LogFile(self._folder.file(RunFolder.LOG), head, start, _core.episode_dtype())
         self._writer = Writer(file)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge import _core, agents, job
+from rtu_edge import _core, agents, checkpoint, job
 from rtu_edge.config import parse_config
 from rtu_edge.errors import CheckpointError, ConfigError
 from rtu_edge.mcaplog import Log, build_id
@@ -165,7 +165,8 @@ def _policy_of(log: Log, agent: Any) -> Any:
     config = parse_config(head.configuration, source=str(log.path))
     rows = (head.observations, head.actuators)
     learner = agent.core.policy()
-    return supervise(config, learner, *rows, head.limits, head.period_s, simulated=head.simulated).policy
+    state = checkpoint.read_beside(log.start) if log.start is not None else b""
+    return supervise(config, learner, *rows, head.limits, head.period_s, simulated=head.simulated, state=state).policy
 
 
 def _run(

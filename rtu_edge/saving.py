@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rtu_edge import agents, checkpoint, runtime
+from rtu_edge import _core, agents, checkpoint, runtime
 from rtu_edge.errors import CheckpointError
 from rtu_edge.storage import Slots
 
 if TYPE_CHECKING:
     from rtu_edge import job
-    from rtu_edge.config import Checkpoint
+    from rtu_edge.config import Checkpoint, Run
 
 __all__ = ["Position", "Saver", "Start", "anew", "device_facts", "going_on", "open_start"]
 
@@ -35,6 +35,7 @@ class Position:
     next_episode: int = 1
     episode_steps: int = 0  # of the episode that was under way; 0 at its end
     returns: tuple[float, ...] = ()  # of the last episodes, as many as the target looks at
+    seconds: float = 0.0  # that its sessions have taken; the time in between does not count
 
     def after(self, progress: runtime.Progress) -> Position:
         """With a session that began here."""
@@ -44,6 +45,7 @@ class Position:
             progress.next_episode,
             progress.episode_steps,
             tuple(progress.returns),
+            self.seconds + progress.seconds,
         )
 
 
@@ -55,11 +57,13 @@ class Start:
         agent: new, or from a checkpoint.
         position: the beginning, or where the run that goes on stood.
         notes: what there is to say about the checkpoint.
+        supervisor: the state of the one that watched it, or b"".
     """
 
     agent: Any
     position: Position = Position()
     notes: tuple[str, ...] = ()
+    supervisor: bytes = b""
 
 
 class Saver:
@@ -74,16 +78,24 @@ class Saver:
         agent: the learner; at rest outside `during`.
         position: where the run stands as the session begins.
         device: what the checkpoint is made for; see device_facts().
+        supervisor: around the learner's policy; its state is saved with it.
     """
 
     def __init__(
-        self, slots: Slots, settings: Checkpoint, agent: Any, position: Position, device: Mapping[str, Any]
+        self,
+        slots: Slots,
+        settings: Checkpoint,
+        agent: Any,
+        position: Position,
+        device: Mapping[str, Any],
+        supervisor: _core.Supervisor | None = None,
     ) -> None:
         self._slots = slots
         self._settings = settings
         self.agent = agent
         self._twin = agent.copy()
         self._device = dict(device)
+        self._supervisor = supervisor
         self.position = position
         self.counters = {"checkpoints": 0, "checkpoints_failed": 0, "checkpoint_copy_ns": 0}  # the longest copy
         self._complaint = ""
@@ -118,7 +130,8 @@ class Saver:
         Raises:
             OSError: it cannot be written.
         """
-        self._write(self.agent, self.position, session)
+        beside = b"" if self._supervisor is None else self._supervisor.state()
+        self._write(self.agent, beside, self.position, session)
 
     def finish(self, progress: runtime.Progress, session: int) -> None:
         """The learner after the loop's end; see save()."""
@@ -139,16 +152,17 @@ class Saver:
             asked, begun_s, begun_steps = False, time.monotonic(), taken.progress.steps
             self.counters["checkpoint_copy_ns"] = max(self.counters["checkpoint_copy_ns"], taken.copy_ns)
             self._twin.core.adopt(taken.arena)
+            beside = b"" if self._supervisor is None else self._supervisor.encode(taken.beside)
             try:
-                self._write(self._twin, self.position.after(taken.progress), loop.session)
+                self._write(self._twin, beside, self.position.after(taken.progress), loop.session)
             except OSError as error:
                 if not self.counters["checkpoints_failed"]:
                     self._complaint = f"{self._slots.current}: not saved: {error.strerror}; the run goes on"
                 self.counters["checkpoints_failed"] += 1
 
-    def _write(self, agent: Any, position: Position, session: int) -> None:
+    def _write(self, agent: Any, beside: bytes, position: Position, session: int) -> None:
         run = {**msgspec.to_builtins(position), "session": session, "device": self._device}
-        self._slots.save(agent.core.save(checkpoint.encode_config(agent.config, run)))
+        self._slots.save(agent.core.save(checkpoint.encode_config(agent.config, run), beside))
         self.counters["checkpoints"] += 1
 
 
@@ -183,26 +197,32 @@ def open_start(path: Path, device: job.Connection, force: bool = False) -> Start
         position = msgspec.convert({key: run[key] for key in run if key in Position.__dataclass_fields__}, Position)
     except msgspec.ValidationError as error:
         raise CheckpointError(f"{path}: run: {error}") from error
-    return Start(agent, position, tuple(notes))
+    return Start(agent, position, tuple(notes), checkpoint.read_beside(data))
 
 
-def going_on(start: Start, steps: int, path: Path) -> Start:
+def going_on(start: Start, settings: Run, path: Path) -> Start:
     """The start of the run that was interrupted, and not of another one with its learner.
 
     Raises:
         CheckpointError: there is nothing left to do.
     """
-    if start.position.steps >= steps:
+    done = start.position
+    if done.steps >= settings.steps:
         raise CheckpointError(
-            f"{path}: run.steps = {steps}: must be above the {start.position.steps} that this run has done; give it"
+            f"{path}: run.steps = {settings.steps}: must be above the {done.steps} that this run has done; give it"
             " with --set, or name a configuration to begin another run with its learner"
+        )
+    if 0 < settings.seconds <= done.seconds:
+        raise CheckpointError(
+            f"{path}: run.seconds = {settings.seconds:g}: must be above the {done.seconds:.1f} that this run has taken;"
+            " give it with --set, or name a configuration to begin another run with its learner"
         )
     return start
 
 
 def anew(start: Start) -> Start:
-    """The start of another run with this learner."""
-    return replace(start, position=Position())
+    """The start of another run with this learner, watched by a new supervisor."""
+    return replace(start, position=Position(), supervisor=b"")
 
 
 def _check_device(

@@ -18,7 +18,7 @@ import msgspec
 from rtu_edge import _core
 from rtu_edge.config import Config
 from rtu_edge.config_supervisor import Fallback, FallbackKind, Gate, Mode, Pd
-from rtu_edge.errors import ConfigError
+from rtu_edge.errors import CheckpointError, ConfigError
 
 __all__ = ["ActuatorRange", "Named", "Supervised", "options", "supervise"]
 
@@ -72,6 +72,7 @@ def supervise(
     period_s: float,
     *,
     simulated: bool = True,
+    state: bytes = b"",
 ) -> Supervised:
     """Put a supervisor around a learner's policy.
 
@@ -82,8 +83,10 @@ def supervise(
         limits: per actuator, as the loop holds them.
         period_s: s.
         simulated: a fallback written in Python is refused on real hardware.
+        state: of the supervisor that watched this learner until it was saved (checkpoint.read_beside), or b"".
 
     Raises:
+        CheckpointError: `state` is not that of this learner.
         ConfigError: a table names what the device does not have, or a fallback cannot be had.
     """
     names = [row.name for row in observations]
@@ -98,6 +101,11 @@ def supervise(
         supervisor = _core.Supervisor(learner, policy, chosen)
     except ValueError as error:
         raise ConfigError(f"supervisor: {error}") from error
+    try:
+        if state:
+            supervisor.restore(state)
+    except ValueError as error:
+        raise CheckpointError(f"the supervisor's block of the checkpoint: {error}") from error
     return Supervised(supervisor.policy(), supervisor, fallback, config.supervisor.mode, described)
 
 

@@ -630,9 +630,9 @@ def test_flipped_at_each_byte(checkpoint: bytes, tmp_path: Path) -> None:
 
 def test_another_version_is_said_so(checkpoint: bytes, tmp_path: Path) -> None:
     newer = bytearray(checkpoint)
-    newer[8:12] = struct.pack("<I", 3)
+    newer[8:12] = struct.pack("<I", 4)
     message = refused(sealed(bytes(newer)), tmp_path / "newer")
-    assert "version 3" in message and "version 1 to 2" in message
+    assert "version 4" in message and "version 1 to 3" in message
 
 
 def test_another_layout_is_said_so(tmp_path: Path) -> None:
@@ -647,7 +647,7 @@ def test_another_layout_is_said_so(tmp_path: Path) -> None:
 
 def test_values_that_are_not_finite_are_refused(checkpoint: bytes, tmp_path: Path) -> None:
     """A NaN in each float section in turn, under a checksum that fits: somebody else's writer. The message names it."""
-    _, _, text, sections = _core.open_checkpoint(checkpoint)
+    _, _, text, sections, _ = _core.open_checkpoint(checkpoint)
     offset = 40 + len(text) + 56 * len(sections)  # native/core/checkpoint.h
     for name, dtype, shape in sections:
         if dtype.kind == "f":

@@ -12,8 +12,11 @@ import pytest
 
 import rtu_edge as rtu
 from rtu_edge import agents, checkpoint
+from rtu_edge.config import parse_config
 from rtu_edge.errors import CheckpointError
+from rtu_edge.log import Row
 from rtu_edge.storage import Disk, Slots
+from rtu_edge.supervise import supervise
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
@@ -39,19 +42,30 @@ def test_a_file_of_another_version_or_machine_is_read_and_gone_on_from(path: Pat
     steps = 300 if path.stem.endswith("f64") else 30
     agent = rtu.load(path)
     with np.load(path.with_suffix(".npz")) as after:
-        assert agent.state_hash() == str(after["state_hash"]), "the loaded state is the same to the bit"
         data = path.read_bytes()
-        again = agent.core.save(checkpoint.encode_config(agent.config))
-        assert again[12:-4] == data[12:-4], "and goes back to the same bytes, but for the version and the checksum"
+        again = agent.core.save(checkpoint.encode_config(agent.config), checkpoint.read_beside(data))
+        assert again[12:-4] == data[12:-4], "it goes back to the same bytes, but for the version and the checksum"
         actions = agent.run(after["observations"], after["rewards"], after["terminated"])
         assert len(actions) == 300
         assert np.abs(actions - after["actions"])[:steps].max() <= 1e-4
 
 
+@pytest.mark.arm
+def test_the_supervisor_s_block_is_read_on_another_machine_and_goes_back_to_the_same_bytes() -> None:
+    """Its snapshots as well: in memory they are laid out by the instruction set."""
+    path = GOLDEN / "checkpoint_v3_x86_64_f32.rtu"
+    block = checkpoint.read_beside(path.read_bytes())
+    rows, limits = ([Row("x", "m", -1, 1), Row("theta", "rad", -1, 1)], [Row("force", "N", -1, 1)]), [(-1, 1, 0, 0, 0)]
+    config = parse_config("[device]\nplant = 'cartpole'\n")
+    made = supervise(config, rtu.load(path).core.policy(), *rows, limits, 0.02, state=block)
+    assert made.supervisor.state() == block
+    assert struct.unpack_from("<I", block, 4) == (3,), "two that survived and a candidate"
+
+
 def test_there_are_golden_files_of_version_1_and_of_both_machines() -> None:
     names = {path.stem for path in GOLDEN.glob("checkpoint_*.rtu")}
     written = {f"checkpoint_v2_{machine}_{dtype}" for machine in ("x86_64", "aarch64") for dtype in ("f32", "f64")}
-    assert names == {"checkpoint_v1_x86_64", *written}
+    assert names == {"checkpoint_v1_x86_64", "checkpoint_v3_x86_64_f32", *written}
     assert struct.unpack_from("<I", (GOLDEN / "checkpoint_v1_x86_64.rtu").read_bytes(), 8) == (1,)
 
 
@@ -123,7 +137,7 @@ def test_a_newer_version_is_refused_and_not_set_aside(tmp_path: Path) -> None:
     newer = newer[:8] + struct.pack("<I", 9) + newer[12:-4]
     slots.current.write_bytes(newer + struct.pack("<I", zlib.crc32(newer)))
     for look in (slots.newest, slots.set_aside):
-        with pytest.raises(CheckpointError, match="version 9; this build reads version 1 to 2"):
+        with pytest.raises(CheckpointError, match="version 9; this build reads version 1 to 3"):
             look()
 
 

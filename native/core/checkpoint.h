@@ -1,8 +1,9 @@
 // A checkpoint is the list of sections, their canonical bytes and a CRC (docs/checkpoint.md). No component has a serialiser of its own.
 //
-//   0  magic "RTUEDGE\0"      8  version u32      12  text bytes u32     16  layout hash u64     24  payload bytes u64     32  sections u32     36  0 u32
+//   0  magic "RTUEDGE\0"      8  version u32      12  text bytes u32     16  layout hash u64     24  payload bytes u64     32  sections u32     36  bytes beside u32
 //   40 text (the configuration, UTF-8)            then per section: name[40], dtype u32, matrix u32, rows u32, cols u32
-//   then the canonical bytes of each section      then CRC-32 u32 of all before it.     Little-endian throughout.
+//   then the canonical bytes of each section      then what stands beside the learner      then CRC-32 u32 of all before it.
+//   Little-endian throughout.
 #pragma once
 
 #include <stddef.h>
@@ -18,14 +19,16 @@ namespace rtu::core {
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "checkpoints are copied as they stand in memory");
 
 // Version 2: the text may hold more than the learner's configuration (docs/checkpoint.md). These bytes are the same.
-constexpr uint32_t kCheckpointVersion = 2;
+// Version 3: bytes beside the learner, which its reader skips. Written only where there are any; without them a file is of version 2.
+constexpr uint32_t kCheckpointVersion = 3;
+constexpr uint32_t kLearnerVersion = 2;
 constexpr uint32_t kOldestCheckpointVersion = 1;
 constexpr uint64_t kHeaderBytes = 40;
 constexpr uint64_t kSectionBytes = kNameBytes + 16;
 constexpr char kMagic[8] = {'R', 'T', 'U', 'E', 'D', 'G', 'E', 0};
 
 struct CheckpointHeader {
-  uint32_t version, text_bytes, sections;
+  uint32_t version, text_bytes, sections, beside_bytes;
   uint64_t layout_hash, payload_bytes;
 };
 
@@ -83,15 +86,18 @@ inline uint32_t saved_sections(const SectionTable& table) {
   return n;
 }
 
-inline uint64_t checkpoint_bytes(const SectionTable& table, uint32_t text_bytes) {
-  return kHeaderBytes + text_bytes + saved_sections(table) * kSectionBytes + payload_bytes(table) + 4;
+inline uint64_t checkpoint_bytes(const SectionTable& table, uint32_t text_bytes, uint32_t beside_bytes = 0) {
+  return kHeaderBytes + text_bytes + saved_sections(table) * kSectionBytes + payload_bytes(table) + beside_bytes + 4;
 }
 
-// out has room for checkpoint_bytes().
+// out has room for checkpoint_bytes(). beside: bytes that are not the learner's, and go with it.
 inline void write_checkpoint(const SectionTable& table, const unsigned char* base, const char* text,
-                             uint32_t text_bytes, unsigned char* out) {
-  const uint64_t total = checkpoint_bytes(table, text_bytes), hash = layout_hash(table), payload = payload_bytes(table);
-  const uint32_t words[] = {kCheckpointVersion, text_bytes}, tail[] = {saved_sections(table), 0};
+                             uint32_t text_bytes, unsigned char* out, const unsigned char* beside = nullptr,
+                             uint32_t beside_bytes = 0) {
+  const uint64_t total = checkpoint_bytes(table, text_bytes, beside_bytes), hash = layout_hash(table),
+                 payload = payload_bytes(table);
+  const uint32_t words[] = {beside_bytes > 0 ? kCheckpointVersion : kLearnerVersion, text_bytes};
+  const uint32_t tail[] = {saved_sections(table), beside_bytes};
   memcpy(out, kMagic, 8);
   memcpy(out + 8, words, 8);
   memcpy(out + 16, &hash, 8);
@@ -111,15 +117,15 @@ inline void write_checkpoint(const SectionTable& table, const unsigned char* bas
     gather(section, base, at);
     at += section.count() * dtype_bytes(section.dtype);
   }
+  if (beside_bytes > 0) memcpy(at, beside, beside_bytes);
   const uint32_t crc = rtu_crc32(0, out, static_cast<size_t>(total - 4));
-  memcpy(at, &crc, 4);
+  memcpy(at + beside_bytes, &crc, 4);
 }
 
 // Checks the frame of n bytes: magic, version, sizes, CRC. header is filled on success only.
 inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointHeader& header) {
   if (n < 12 || memcmp(data, kMagic, 8) != 0) return n < 12 ? Status::bad_size : Status::bad_magic;
   CheckpointHeader read{};
-  uint32_t reserved = 0;
   memcpy(&read.version, data + 8, 4);
   if (read.version < kOldestCheckpointVersion || read.version > kCheckpointVersion) return Status::bad_version;
   if (n < kHeaderBytes + 4) return Status::bad_size;
@@ -127,11 +133,11 @@ inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointH
   memcpy(&read.layout_hash, data + 16, 8);
   memcpy(&read.payload_bytes, data + 24, 8);
   memcpy(&read.sections, data + 32, 4);
-  memcpy(&reserved, data + 36, 4);
+  memcpy(&read.beside_bytes, data + 36, 4);
   const uint64_t room = n - kHeaderBytes - 4, table_bytes = read.sections * kSectionBytes;
-  if (reserved != 0) return Status::bad_layout;
-  if (read.payload_bytes > room || table_bytes > room || read.text_bytes > room ||
-      read.payload_bytes + table_bytes + read.text_bytes != room)
+  if ((read.beside_bytes != 0) != (read.version > kLearnerVersion)) return Status::bad_layout;
+  if (read.payload_bytes > room || table_bytes > room || read.text_bytes > room || read.beside_bytes > room ||
+      read.payload_bytes + table_bytes + read.text_bytes + read.beside_bytes != room)
     return Status::bad_size;
   uint32_t crc = 0;
   memcpy(&crc, data + n - 4, 4);
@@ -173,7 +179,7 @@ inline Status read_checkpoint(const SectionTable& table, const unsigned char* da
   const Status status = open_checkpoint(data, n, header);
   if (failed(status)) return status;
   if (!same_layout(table, header, data)) return Status::bad_layout;
-  const unsigned char* const payload = data + n - 4 - header.payload_bytes;
+  const unsigned char* const payload = data + n - 4 - header.beside_bytes - header.payload_bytes;
   const bool passes[] = {true, false};  // first look at every value, then write
   for (const bool check : passes) {
     const unsigned char* at = payload;

@@ -34,30 +34,35 @@ struct GuardConfig {
   double retention = 1;          // largest r = exp(-exp(nu_log)); 1: not looked at
 };
 
+// What the guard carries from step to step: fixed widths, no padding, no pointer, for it goes into checkpoints as it stands
+// (docs/checkpoint.md).
+struct GuardMemory {
+  double moved = 0, was = 0, is = 0;  // relative change: sums of squares over the section so far
+  double td_scale = 0;                // running mean of |delta|
+  double lowest_nu_log = 0;           // below it a pole is at its cap
+  uint64_t td_count = 0;
+  uint64_t scan_row = 0;             // finiteness: where the rotation stands, in bytes
+  int32_t good[kMaxSnapshots] = {};  // slots of those that survived, oldest first
+  int32_t n_good = 0;
+  int32_t candidate = -1;  // its slot
+  uint32_t age = 0;        // of the candidate, or since the last one was settled
+  uint32_t returned = 0;   // since anything survived
+  int32_t scan_section = 0;
+  int32_t weight_section = 0;  // relative change: where the rotation stands
+  uint32_t weight_row = 0;
+  uint32_t saturated = 0;  // steps in a row
+  float saturated_at = 0;
+  uint32_t zero = 0;
+};
+static_assert(sizeof(GuardMemory) == 128);
+
 struct Guard {
   GuardConfig config;
   const core::SectionTable* table = nullptr;
   unsigned char* state = nullptr;
   uint64_t bytes = 0;
   unsigned char* slots = nullptr;  // (snapshots + 1, bytes)
-
-  int32_t good[kMaxSnapshots] = {};  // slots of those that survived, oldest first
-  int32_t n_good = 0;
-  int32_t candidate = -1;  // its slot
-  uint32_t age = 0;        // of the candidate, or since the last one was settled
-  bool returned = false;   // since anything survived
-
-  int32_t scan_section = 0;  // finiteness: where the rotation stands
-  uint64_t scan_row = 0;
-  int32_t weight_section = 0;  // relative change: the same
-  uint32_t weight_row = 0;
-  double moved = 0, was = 0, is = 0;  // sums of squares over the section so far
-
-  double td_scale = 0;  // running mean of |delta|
-  uint64_t td_count = 0;
-  uint32_t saturated = 0;  // steps in a row
-  float saturated_at = 0;
-  double lowest_nu_log = 0;  // below it a pole is at its cap
+  GuardMemory kept;
 };
 
 constexpr uint64_t guard_bytes(const GuardConfig& config, uint64_t bytes) {
@@ -137,19 +142,20 @@ inline bool scan(Guard& guard) {
   const core::SectionTable& table = *guard.table;
   uint64_t left = guard.config.scan_bytes;
   for (int32_t visited = 0; visited <= table.count && left > 0; ++visited) {
-    const core::Section& section = table.sections[guard.scan_section];
-    const uint64_t begin = section_begin(table, guard.scan_section), end = section_end(table, guard.scan_section);
-    const uint64_t from = begin + guard.scan_row;
+    const core::Section& section = table.sections[guard.kept.scan_section];
+    const uint64_t begin = section_begin(table, guard.kept.scan_section),
+                   end = section_end(table, guard.kept.scan_section);
+    const uint64_t from = begin + guard.kept.scan_row;
     if (is_float(section) && from < end) {
       const uint64_t take = (end - from < left ? end - from : left) / 8 * 8;
       const uint64_t to = end - from <= left ? end : from + take;
       if (!finite_bytes(section, guard.state, from, to)) return false;
       left -= to - from;
-      guard.scan_row += to - from;
+      guard.kept.scan_row += to - from;
       if (to < end) return true;
     }
-    guard.scan_row = 0;
-    guard.scan_section = guard.scan_section + 1 < table.count ? guard.scan_section + 1 : 0;
+    guard.kept.scan_row = 0;
+    guard.kept.scan_section = guard.kept.scan_section + 1 < table.count ? guard.kept.scan_section + 1 : 0;
   }
   return true;
 }
@@ -157,7 +163,7 @@ inline bool scan(Guard& guard) {
 // ---- weights ----------------------------------------------------------------------------------------------------------------
 
 inline const unsigned char* newest(const Guard& guard) {
-  return guard.slots + static_cast<uint64_t>(guard.good[guard.n_good - 1]) * guard.bytes;
+  return guard.slots + static_cast<uint64_t>(guard.kept.good[guard.kept.n_good - 1]) * guard.bytes;
 }
 
 constexpr double kWeightFloor = 0.05;  // per weight: a section that starts at 0 (biases) has no scale of its own
@@ -165,10 +171,10 @@ constexpr double kCollapsed = 0.01;    // of the snapshot's norm
 
 // A section whose sums are complete: changed out of all proportion, or gone.
 inline bool out_of_proportion(const Guard& guard, const core::Section& section) {
-  const double moved = core::square_root(guard.moved), was = core::square_root(guard.was);
+  const double moved = core::square_root(guard.kept.moved), was = core::square_root(guard.kept.was);
   const double floor = kWeightFloor * core::square_root(static_cast<double>(section.count()));
   if (!(moved <= guard.config.weight_change * (was + floor))) return true;
-  return guard.is < kCollapsed * kCollapsed * guard.was;
+  return guard.kept.is < kCollapsed * kCollapsed * guard.kept.was;
 }
 
 constexpr uint64_t kYoung = 1000;  // updates
@@ -186,8 +192,8 @@ inline bool young(const Guard& guard) {
 }
 
 inline void restart_weights(Guard& guard) {
-  guard.weight_row = 0;
-  guard.moved = guard.was = guard.is = 0;
+  guard.kept.weight_row = 0;
+  guard.kept.moved = guard.kept.was = guard.kept.is = 0;
 }
 
 // The next weights in turn against the newest snapshot that survived. False: out of proportion.
@@ -195,24 +201,24 @@ inline bool compare_weights(Guard& guard) {
   const core::SectionTable& table = *guard.table;
   uint64_t left = guard.config.scan_bytes / 8;
   for (int32_t visited = 0; visited <= table.count && left > 0; ++visited) {
-    const core::Section& section = table.sections[guard.weight_section];
+    const core::Section& section = table.sections[guard.kept.weight_section];
     if (is_weight(section)) {
-      for (; guard.weight_row < section.rows && left > 0; ++guard.weight_row) {
+      for (; guard.kept.weight_row < section.rows && left > 0; ++guard.kept.weight_row) {
         for (uint32_t j = 0; j < section.cols; ++j) {
-          const uint64_t index = section.index(guard.weight_row, j);
+          const uint64_t index = section.index(guard.kept.weight_row, j);
           const double now = value_at(section, guard.state, index), then = value_at(section, newest(guard), index);
-          guard.moved += (now - then) * (now - then);
-          guard.was += then * then;
-          guard.is += now * now;
+          guard.kept.moved += (now - then) * (now - then);
+          guard.kept.was += then * then;
+          guard.kept.is += now * now;
         }
         left = left > section.cols ? left - section.cols : 0;
       }
-      if (guard.weight_row < section.rows) return true;
+      if (guard.kept.weight_row < section.rows) return true;
       const bool bad = out_of_proportion(guard, section);
       restart_weights(guard);
       if (bad) return false;
     }
-    guard.weight_section = guard.weight_section + 1 < table.count ? guard.weight_section + 1 : 0;
+    guard.kept.weight_section = guard.kept.weight_section + 1 < table.count ? guard.kept.weight_section + 1 : 0;
   }
   return true;
 }
@@ -271,58 +277,58 @@ inline bool make_guard(Guard& guard, const GuardConfig& config, const core::Sect
   guard.slots = memory;
   if (!finite_state(table, state)) return false;
   copy_state(memory, state, bytes);
-  guard.n_good = 1;
+  guard.kept.n_good = 1;
   // A learner that starts with poles beyond the cap may keep them; what counts is that none goes further.
   const double cap = config.retention < 1 ? core::logarithm(-core::logarithm(config.retention)) : -1e300;
   const double start = lowest_nu_log(guard) - 1.0;
-  guard.lowest_nu_log = start < cap ? start : cap;
+  guard.kept.lowest_nu_log = start < cap ? start : cap;
   return true;
 }
 
 inline int32_t free_slot(const Guard& guard) {
   for (int32_t slot = 0; slot <= guard.config.snapshots; ++slot) {
     bool used = false;
-    for (int32_t i = 0; i < guard.n_good; ++i) used = used || guard.good[i] == slot;
+    for (int32_t i = 0; i < guard.kept.n_good; ++i) used = used || guard.kept.good[i] == slot;
     if (!used) return slot;
   }
-  return guard.good[0];
+  return guard.kept.good[0];
 }
 
 enum class SnapshotEvent { none, taken, refused, survived };
 
 // Once per step of a learner found good: takes snapshots and lets them survive when they are due.
 inline SnapshotEvent age_snapshots(Guard& guard) {
-  ++guard.age;
-  if (guard.candidate >= 0) {
-    if (guard.age < guard.config.survive_steps) return SnapshotEvent::none;
-    if (guard.n_good == guard.config.snapshots) {
-      for (int32_t i = 1; i < guard.n_good; ++i) guard.good[i - 1] = guard.good[i];
-      --guard.n_good;
+  ++guard.kept.age;
+  if (guard.kept.candidate >= 0) {
+    if (guard.kept.age < guard.config.survive_steps) return SnapshotEvent::none;
+    if (guard.kept.n_good == guard.config.snapshots) {
+      for (int32_t i = 1; i < guard.kept.n_good; ++i) guard.kept.good[i - 1] = guard.kept.good[i];
+      --guard.kept.n_good;
     }
-    guard.good[guard.n_good++] = guard.candidate;
-    guard.candidate = -1;
-    guard.returned = false;
+    guard.kept.good[guard.kept.n_good++] = guard.kept.candidate;
+    guard.kept.candidate = -1;
+    guard.kept.returned = 0;
     restart_weights(guard);
     return SnapshotEvent::survived;
   }
-  if (guard.age < guard.config.snapshot_steps) return SnapshotEvent::none;
-  guard.age = 0;
+  if (guard.kept.age < guard.config.snapshot_steps) return SnapshotEvent::none;
+  guard.kept.age = 0;
   if (!finite_state(*guard.table, guard.state)) return SnapshotEvent::refused;
-  guard.candidate = free_slot(guard);
-  copy_state(guard.slots + static_cast<uint64_t>(guard.candidate) * guard.bytes, guard.state, guard.bytes);
+  guard.kept.candidate = free_slot(guard);
+  copy_state(guard.slots + static_cast<uint64_t>(guard.kept.candidate) * guard.bytes, guard.state, guard.bytes);
   return SnapshotEvent::taken;
 }
 
 // The state becomes, to the bit, the newest snapshot that survived.
 inline void roll_back(Guard& guard) {
-  if (guard.returned && guard.n_good > 1) --guard.n_good;
+  if (guard.kept.returned != 0 && guard.kept.n_good > 1) --guard.kept.n_good;
   copy_state(guard.state, newest(guard), guard.bytes);
-  guard.candidate = -1;
-  guard.age = 0;
-  guard.returned = true;
-  guard.saturated = 0;
-  guard.scan_section = guard.weight_section = 0;
-  guard.scan_row = 0;
+  guard.kept.candidate = -1;
+  guard.kept.age = 0;
+  guard.kept.returned = 1;
+  guard.kept.saturated = 0;
+  guard.kept.scan_section = guard.kept.weight_section = 0;
+  guard.kept.scan_row = 0;
   restart_weights(guard);
 }
 
@@ -334,7 +340,7 @@ inline uint32_t inspect_state(Guard& guard) {
   uint32_t found = 0;
   if (guard.config.weight_change > 0 && !young(guard) && !compare_weights(guard)) found |= kGuardWeights;
   if (!plausible_normalizers(guard)) found |= kGuardNormalizer;
-  if (guard.config.retention < 1 && lowest_nu_log(guard) < guard.lowest_nu_log) found |= kGuardRetention;
+  if (guard.config.retention < 1 && lowest_nu_log(guard) < guard.kept.lowest_nu_log) found |= kGuardRetention;
   return found;
 }
 
@@ -344,14 +350,14 @@ constexpr double kTdWinsor = 10;  // a larger |delta| counts as so many means: o
 // The TD error of a transition that did not terminate: where an episode ends, delta is as large as the value itself.
 inline uint32_t inspect_delta(Guard& guard, double delta) {
   const double size = core::absolute(delta);
-  if (guard.config.td_error > 0 && guard.td_count >= guard.config.td_warmup &&
-      !(size <= guard.config.td_error * guard.td_scale))
+  if (guard.config.td_error > 0 && guard.kept.td_count >= guard.config.td_warmup &&
+      !(size <= guard.config.td_error * guard.kept.td_scale))
     return kGuardTdError;
-  ++guard.td_count;
-  const double n = static_cast<double>(guard.td_count);
+  ++guard.kept.td_count;
+  const double n = static_cast<double>(guard.kept.td_count);
   const double weight = 1.0 / n > kTdDecay ? 1.0 / n : kTdDecay;
-  const double most = kTdWinsor * guard.td_scale;
-  guard.td_scale += weight * ((guard.td_count > 100 && size > most ? most : size) - guard.td_scale);
+  const double most = kTdWinsor * guard.kept.td_scale;
+  guard.kept.td_scale += weight * ((guard.kept.td_count > 100 && size > most ? most : size) - guard.kept.td_scale);
   return 0;
 }
 
@@ -363,10 +369,10 @@ inline uint32_t inspect_action(Guard& guard, const float* action, int32_t n) {
     at_the_end = at_the_end && (action[k] >= 0.999F || action[k] <= -0.999F);
     sum += action[k] * static_cast<float>(k + 1);
   }
-  const bool same = at_the_end && (guard.saturated == 0 || sum == guard.saturated_at);
-  guard.saturated = same ? guard.saturated + 1 : 0;
-  guard.saturated_at = sum;
-  return guard.config.saturated_steps > 0 && guard.saturated >= guard.config.saturated_steps
+  const bool same = at_the_end && (guard.kept.saturated == 0 || sum == guard.kept.saturated_at);
+  guard.kept.saturated = same ? guard.kept.saturated + 1 : 0;
+  guard.kept.saturated_at = sum;
+  return guard.config.saturated_steps > 0 && guard.kept.saturated >= guard.config.saturated_steps
              ? static_cast<uint32_t>(kGuardSaturated)
              : 0U;
 }

@@ -58,7 +58,7 @@ Loop::Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello
       period_ns_(static_cast<int64_t>(hello.period_us) * kNsPerUs),
       records_(options.ring_records, record_stride(hello.n_obs, hello.n_act)),
       episodes_(options.ring_episodes, sizeof(EpisodeRecord)),
-      snapshot_(options.snapshots && policy.state != nullptr ? policy.state_bytes : 0),
+      snapshot_(options.snapshots && policy.state != nullptr ? policy.state_bytes : 0, policy.beside_bytes),
       scratch_(new uint64_t[record_stride(hello.n_obs, hello.n_act) / 8]()),
       learn_(options.learn),
       explore_(options.explore) {

@@ -302,6 +302,10 @@ void Loop::progress(Progress* out) const noexcept {
   out->episodes = counters_.episodes.get();
   out->next_episode = seed_index_;
   out->episode_steps = ended_ || awaiting_first_ ? 0 : episode_steps_;
+  const int64_t lasted_ns = begun_ns_ == 0            ? 0
+                            : result_.duration_ns > 0 ? result_.duration_ns
+                                                      : clock_.now() - begun_ns_;
+  out->seconds = static_cast<double>(lasted_ns) * 1e-9;
   out->returns = static_cast<int>(count);
   for (uint64_t i = 0; i < count; ++i) out->last_returns[i] = returns_[(judged_ - count + i) % window];
 }
@@ -312,7 +316,7 @@ void Loop::offer_snapshot(bool terminal) noexcept {
   if (!snapshot_.asked()) return;
   if (options_.tick == TickSource::kLockstep && !terminal && episode_steps_ < kLongEpisode) return;
   const int64_t begun_ns = clock_.now();
-  Progress& progress_then = snapshot_.copy(policy_.state);
+  Progress& progress_then = snapshot_.copy(policy_);
   progress(&progress_then);
   if (terminal) progress_then.episode_steps = 0;
   ++counters_.snapshots;

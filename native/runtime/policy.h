@@ -58,6 +58,10 @@ struct Policy {
   // Everything that learns, as one block between calls: a copy of it is a snapshot. Null where nothing learns.
   void* state = nullptr;
   size_t state_bytes = 0;
+  // What a supervisor carries from step to step, copied between two calls to go beside a copy of `state`. whole = 0: out
+  // holds the copy before this one, and what has not changed since may be left as it is.
+  size_t beside_bytes = 0;
+  void (*copy_beside)(void* self, unsigned char* out, int whole) noexcept = nullptr;
 
   bool gates_input = false;                      // predict takes observations as they come, NaN included
   const SupervisorCounters* counters = nullptr;  // of a supervisor

@@ -20,7 +20,7 @@ float clip(float value) noexcept { return !(value >= -1.0F) ? -1.0F : value > 1.
 Supervisor::Supervisor(const Policy& learner, const Policy& fallback, const SupervisorOptions& options)
     : learner_(learner), fallback_(fallback), options_(options), gate_(options.gate) {
   gate_.n = learner.n_observations;
-  if (learner_.halvings != nullptr) halvings_ = learner_.halvings(learner_.self, -1);
+  if (learner_.halvings != nullptr) kept_.halvings = learner_.halvings(learner_.self, -1);
   if (!options.guard || learner.sections == nullptr || options.mode == Mode::kOff) return;
   snapshots_.reset(new unsigned char[learners::guard_bytes(options.guard_config, learner.state_bytes)]());
   guarded_ = learners::make_guard(guard_, options.guard_config, *learner.sections,
@@ -43,6 +43,10 @@ Policy Supervisor::policy() noexcept {
     const Policy& learner = static_cast<Supervisor*>(self)->learner_;
     return learner.hash != nullptr ? learner.hash(learner.self) : 0;
   };
+  policy.beside_bytes = copy_bytes();
+  policy.copy_beside = [](void* self, unsigned char* out, int whole) noexcept {
+    static_cast<Supervisor*>(self)->copy(out, whole != 0);
+  };
   policy.gates_input = true;
   policy.counters = &counters_;
   policy.healthy = nullptr;
@@ -51,8 +55,8 @@ Policy Supervisor::policy() noexcept {
 }
 
 int Supervisor::begin() noexcept {
-  if (!watched_) watch(false, false);
-  ++episodes_;
+  if (kept_.watched == 0) watch(false, false);
+  ++kept_.episodes;
   gate_.begin();
   now_ = Chosen{};
   moved_ = 0;
@@ -62,17 +66,17 @@ int Supervisor::begin() noexcept {
 }
 
 void Supervisor::begin_learner() noexcept {
-  if (restart_ && learner_.halvings != nullptr) learner_.halvings(learner_.self, halvings_);
-  restart_ = false;
+  if (kept_.restart != 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, kept_.halvings);
+  kept_.restart = 0;
   learner_.begin(learner_.self);
 }
 
 int Supervisor::predict(const float* observation, bool explore, float* action) noexcept {
-  if (!watched_) watch(false, false);
-  ++steps_;
+  if (kept_.watched == 0) watch(false, false);
+  ++kept_.steps;
   before_ = now_;
   now_ = Chosen{};
-  triggers_ = 0;
+  kept_.triggers = 0;
   usable_ = false;
   info_.guard = 0;
   const InputVerdict verdict = gate_.apply(observation, moved_, x_, &counters_);
@@ -84,13 +88,13 @@ int Supervisor::predict(const float* observation, bool explore, float* action) n
   compose(cause);
   info_.mode = mode_word(options_.mode, now_.driver, cause);
   memcpy(action, now_.action, sizeof(float) * static_cast<size_t>(learner_.n_actions));
-  watched_ = !runs();
+  kept_.watched = runs() ? 0 : 1;
   return (verdict.flags & kInputStop) != 0 ? kPolicyStop : 0;
 }
 
 void Supervisor::ask_learner(bool explore) noexcept {
   // After a return the world has moved on: credit begins anew, with the state that an episode begins with.
-  if (restart_) begin_learner();
+  if (kept_.restart != 0) begin_learner();
   const int status = learner_.predict(learner_.self, x_, explore ? 1 : 0, learner_action_);
   if (status < 0) {
     ++counters_.learner_failures;
@@ -132,7 +136,7 @@ void Supervisor::ask_fallback() noexcept {
 Cause Supervisor::judge(uint32_t input) noexcept {
   if (options_.mode == Mode::kOff || options_.mode == Mode::kShadow) return Cause::kMode;
   const Cause cause = judge_health(input);
-  const uint64_t count = options_.ab_episodes ? episodes_ - (episodes_ > 0) : steps_ - 1;
+  const uint64_t count = options_.ab_episodes ? kept_.episodes - (kept_.episodes > 0) : kept_.steps - 1;
   const bool turn = options_.mode != Mode::kAb || count / options_.ab_block % 2 == 0;
   if (turn) watch_rate(cause != Cause::kNone);
   return cause == Cause::kNone && !turn ? Cause::kMode : cause;
@@ -140,40 +144,41 @@ Cause Supervisor::judge(uint32_t input) noexcept {
 
 // To the fallback at the first bad step; back after a dwell, and so many good steps in a row.
 Cause Supervisor::judge_health(uint32_t input) noexcept {
-  if (frozen_) return Cause::kFrozen;
+  if (kept_.frozen != 0) return Cause::kFrozen;
   Cause cause = Cause::kNone;
   if ((input & kInputFallback) != 0) {
     cause = Cause::kInput;
-  } else if (triggers_ != 0) {
+  } else if (kept_.triggers != 0) {
     cause = Cause::kGuard;
   } else if (!usable_) {
     cause = Cause::kLearner;
   }
   if (cause != Cause::kNone) {
     force_fallback();
-    good_ = 0;
+    kept_.good = 0;
   } else {
-    ++good_;
+    ++kept_.good;
   }
-  if (locked_) return Cause::kLocked;
-  if (!fallback_on_ || cause != Cause::kNone) return cause;
-  if (++dwelt_ < options_.dwell_steps || good_ < options_.good_steps) return Cause::kDwell;
-  fallback_on_ = false;
+  if (kept_.locked != 0) return Cause::kLocked;
+  if (kept_.fallback_on == 0 || cause != Cause::kNone) return cause;
+  if (++kept_.dwelt < options_.dwell_steps || kept_.good < options_.good_steps) return Cause::kDwell;
+  kept_.fallback_on = 0;
   return Cause::kNone;
 }
 
 void Supervisor::force_fallback() noexcept {
-  if (fallback_on_) return;
-  fallback_on_ = true;
-  dwelt_ = 0;
-  good_ = 0;
+  if (kept_.fallback_on != 0) return;
+  kept_.fallback_on = 1;
+  kept_.dwelt = 0;
+  kept_.good = 0;
   ++counters_.switches;
-  const uint64_t oldest = switched_ >= options_.max_switches ? switched_at_[switched_ % options_.max_switches] : 0;
-  if (switched_ >= options_.max_switches && steps_ - oldest < options_.switch_window) {
-    locked_ = true;
+  const uint64_t oldest =
+      kept_.switched >= options_.max_switches ? kept_.switched_at[kept_.switched % options_.max_switches] : 0;
+  if (kept_.switched >= options_.max_switches && kept_.steps - oldest < options_.switch_window) {
+    kept_.locked = 1;
     counters_.switches_locked.set(1);
   }
-  switched_at_[switched_++ % options_.max_switches] = steps_;
+  kept_.switched_at[kept_.switched++ % options_.max_switches] = kept_.steps;
 }
 
 void Supervisor::compose(Cause cause) noexcept {
@@ -201,7 +206,7 @@ int Supervisor::learn(float reward, bool terminated, bool truncated, const float
   if (!runs()) return kPolicyNoted;
   int status = kPolicyNoted;
   bool learned = false;
-  if (triggers_ == 0 && now_.explored) {
+  if (kept_.triggers == 0 && now_.explored) {
     if (before_.any && !gate_.reward_allowed(reward)) {
       ++counters_.input_rewards;
       info_.input_gate |= kInputReward;
@@ -234,8 +239,8 @@ const float* Supervisor::told(const float* executed, float* out) const noexcept 
 
 // The guard's look at a step that is through, and what follows from it.
 void Supervisor::watch(bool learned, bool terminated) noexcept {
-  watched_ = true;
-  if (guarded_ && triggers_ == 0) {
+  kept_.watched = 1;
+  if (guarded_ && kept_.triggers == 0) {
     uint32_t found = learner_.healthy != nullptr && !learner_.healthy(learner_.self)
                          ? static_cast<uint32_t>(learners::kGuardNonFinite)
                          : learners::inspect_state(guard_);
@@ -243,7 +248,7 @@ void Supervisor::watch(bool learned, bool terminated) noexcept {
       found = learners::inspect_delta(guard_, static_cast<double>(learner_.info(learner_.self)->delta));
     trip(found);
   }
-  if (triggers_ != 0) {
+  if (kept_.triggers != 0) {
     return_to_snapshot();
   } else if (guarded_ && learns()) {
     age();
@@ -255,6 +260,7 @@ void Supervisor::age() noexcept {
     case learners::SnapshotEvent::none:
       return;
     case learners::SnapshotEvent::taken:
+      fresh_ |= 1U << guard_.kept.candidate;
       ++counters_.snapshots;
       info_.guard |= kGuardSnapshot;
       return;
@@ -266,24 +272,24 @@ void Supervisor::age() noexcept {
     case learners::SnapshotEvent::survived:
       ++counters_.snapshots_survived;
       info_.guard |= kGuardSurvived;
-      rollbacks_ = 0;
+      kept_.rollbacks = 0;
       // What was halved comes back step by step, or a long run with faults now and then would stop learning.
-      if (halvings_ > 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, --halvings_);
+      if (kept_.halvings > 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, --kept_.halvings);
       return;
   }
 }
 
 void Supervisor::watch_rate(bool forced) noexcept {
   if (!guarded_ || options_.rate_window == 0) return;
-  rate_forced_ += forced;
-  if (++rate_steps_ < options_.rate_window) return;
-  const bool often = static_cast<float>(rate_forced_) > options_.rate * static_cast<float>(rate_steps_);
-  rate_steps_ = rate_forced_ = 0;
-  if (often && !frozen_) trip(learners::kGuardFallbackRate);
+  kept_.rate_forced += forced ? 1U : 0U;
+  if (++kept_.rate_steps < options_.rate_window) return;
+  const bool often = static_cast<float>(kept_.rate_forced) > options_.rate * static_cast<float>(kept_.rate_steps);
+  kept_.rate_steps = kept_.rate_forced = 0;
+  if (often && kept_.frozen == 0) trip(learners::kGuardFallbackRate);
 }
 
 void Supervisor::trip(uint32_t triggers) noexcept {
-  triggers_ |= triggers;
+  kept_.triggers |= triggers;
   info_.guard |= triggers;
   counters_.guard_non_finite += (triggers & learners::kGuardNonFinite) != 0;
   counters_.guard_weights += (triggers & learners::kGuardWeights) != 0;
@@ -297,15 +303,15 @@ void Supervisor::trip(uint32_t triggers) noexcept {
 
 void Supervisor::return_to_snapshot() noexcept {
   if (options_.mode != Mode::kShadow) force_fallback();
-  good_ = 0;
-  restart_ = true;
+  kept_.good = 0;
+  kept_.restart = 1;
   if (!guarded_) return;
   learners::roll_back(guard_);
   ++counters_.rollbacks;
   info_.guard |= kGuardRolledBack;
-  if (halvings_ < learners::kMaxHalvings) ++halvings_;
-  if (++rollbacks_ <= options_.max_rollbacks) return;
-  frozen_ = true;
+  if (kept_.halvings < learners::kMaxHalvings) ++kept_.halvings;
+  if (++kept_.rollbacks <= options_.max_rollbacks) return;
+  kept_.frozen = 1;
   counters_.guard_frozen.set(1);
   info_.guard |= kGuardFrozen;
 }

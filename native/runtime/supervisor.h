@@ -5,13 +5,14 @@
 //   learn: what was carried out -> learner.learn -> guard -> roll back
 //
 // Every decision is a function of what the calls bring and of what was before: no clock, no thread, so that a replay decides
-// the same. Its state starts with the run; Policy.state is the learner's.
+// the same. Its own state goes into a checkpoint beside the learner's (supervisor_state.cpp); Policy.state is the learner's.
 #ifndef RTU_RUNTIME_SUPERVISOR_H
 #define RTU_RUNTIME_SUPERVISOR_H
 
 #include <stdint.h>
 
 #include <memory>
+#include <vector>
 
 #include "native/learners/guard.h"
 #include "native/runtime/gate.h"
@@ -71,6 +72,30 @@ struct SupervisorOptions {
   uint32_t switch_window = 3000;
 };
 
+// What it carries from step to step: fixed widths, no padding, no pointer, for it goes into checkpoints as it stands
+// (docs/checkpoint.md). What lasts no longer than an episode is not here: the next one begins without it.
+struct SupervisorMemory {
+  uint64_t steps = 0;
+  uint64_t episodes = 0;
+  uint64_t switched = 0;
+  uint64_t switched_at[kMaxSwitches] = {};
+  uint32_t triggers = 0;  // of the guard, that call for a return
+  uint32_t watched = 1;   // the guard has looked at this step
+  uint32_t restart = 0;   // the learner begins anew before it predicts
+  uint32_t fallback_on = 0;
+  uint32_t frozen = 0;
+  uint32_t locked = 0;
+  uint32_t dwelt = 0;
+  uint32_t good = 0;
+  uint32_t rate_steps = 0;
+  uint32_t rate_forced = 0;
+  uint32_t rollbacks = 0;  // since anything survived
+  int32_t halvings = 0;
+};
+static_assert(sizeof(SupervisorMemory) == 584);
+
+constexpr uint32_t kSupervisorStateVersion = 1;
+
 class Supervisor {
  public:
   // learner.self and fallback.self outlive it. A fallback without predict holds the last action. Both drive the same
@@ -83,8 +108,16 @@ class Supervisor {
   const SupervisorCounters& counters() const noexcept { return counters_; }
   // The snapshot that would be rolled back to; null without a guard.
   const unsigned char* snapshot() const noexcept { return guarded_ ? learners::newest(guard_) : nullptr; }
-  bool frozen() const noexcept { return frozen_; }
-  bool locked() const noexcept { return locked_; }
+  bool frozen() const noexcept { return kept_.frozen != 0; }
+  // A copy of all that it carries from step to step, and its form in a checkpoint, which is the same on every instruction
+  // set. copy() between two calls, by the thread that makes them: out (copy_bytes()); whole = false: out holds the copy
+  // before, and of the guard's snapshots only new ones are copied.
+  size_t copy_bytes() const noexcept;
+  void copy(unsigned char* out, bool whole) noexcept;
+  std::vector<unsigned char> encode(const unsigned char* copied) const;
+  // Before the first step, around the learner of the same checkpoint. What was wrong, or null; then it is as it was.
+  const char* restore(const unsigned char* data, size_t n) noexcept;
+  bool locked() const noexcept { return kept_.locked != 0; }
 
  private:
   // Of one step: what learn() has to know in the next.
@@ -101,6 +134,8 @@ class Supervisor {
   int learn(float reward, bool terminated, bool truncated, const float* executed, bool update) noexcept;
   const StepInfo* info() noexcept;
 
+  const char* restore_guard(const learners::GuardMemory& memory, uint32_t snapshots, const unsigned char* data,
+                            size_t n) noexcept;
   void begin_learner() noexcept;
   void ask_learner(bool explore) noexcept;
   void ask_fallback() noexcept;
@@ -116,7 +151,7 @@ class Supervisor {
   void age() noexcept;
   float to_learner(float action, int levels) const noexcept;
   bool learns() const noexcept { return options_.mode != Mode::kFrozen && options_.mode != Mode::kOff; }
-  bool runs() const noexcept { return options_.mode != Mode::kOff && !frozen_; }
+  bool runs() const noexcept { return options_.mode != Mode::kOff && kept_.frozen == 0; }
 
   Policy learner_;
   Policy fallback_;
@@ -129,28 +164,13 @@ class Supervisor {
   // this step
   float x_[kMaxObservations];
   float learner_action_[kMaxActuators];
-  bool usable_ = false;    // the learner's action
-  uint32_t triggers_ = 0;  // of the guard, that call for a return
+  bool usable_ = false;  // the learner's action
   Chosen now_;
   Chosen before_;
   float moved_ = 0;
 
-  // from step to step
-  uint64_t steps_ = 0;
-  uint64_t episodes_ = 0;
-  bool watched_ = true;   // the guard has looked at this step
-  bool restart_ = false;  // the learner begins anew before it predicts
-  bool fallback_on_ = false;
-  bool frozen_ = false;
-  bool locked_ = false;
-  uint32_t dwelt_ = 0;
-  uint32_t good_ = 0;
-  uint64_t switched_at_[kMaxSwitches] = {};
-  uint64_t switched_ = 0;
-  uint32_t rate_steps_ = 0;
-  uint32_t rate_forced_ = 0;
-  uint32_t rollbacks_ = 0;  // since anything survived
-  int halvings_ = 0;
+  SupervisorMemory kept_;
+  uint32_t fresh_ = 0;  // slots of the guard that were filled since the last copy()
 
   StepInfo info_;
   SupervisorCounters counters_;

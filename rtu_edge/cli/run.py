@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rtu_edge.config import Config
     from rtu_edge.log import RunFolder, Summary
     from rtu_edge.recording import Recording
+    from rtu_edge.runtime import LoopConfig
     from rtu_edge.saving import Saver, Start
     from rtu_edge.supervise import Supervised
 
@@ -159,6 +160,8 @@ def _run(
     from rtu_edge.storage import Slots
 
     agent = start.agent
+    config = _loop_config(settings, device, start, dry_run)
+    supervised = job.supervised(settings, device, agent, config, start.supervisor)
     summary = Summary(
         name=settings.run.name,
         title=f"{device.plant or device.url}{', dry run' if dry_run else ''}",
@@ -173,15 +176,15 @@ def _run(
         job.check_deadline(agent, device.period_s)
     with RunFolder.create(settings.run.folder, settings.run.name) as folder:
         slots = Slots(folder.path, settings.checkpoint.keep)
-        saver = Saver(slots, settings.checkpoint, agent, start.position, device_facts(device))
+        saver = Saver(slots, settings.checkpoint, agent, start.position, device_facts(device), supervised.supervisor)
         saver.save()  # before the configuration: a folder that has one can be resumed
         summary.config_hash = write_config(settings, folder.file(RunFolder.CONFIG))
         folder.event("start", configuration=summary.config_hash, dry_run=dry_run, **summary.device)
         at = f", at step {start.position.steps:,}" if start.position.steps else ""
         out.print(f"{device.url}: {1 / device.period_s:g} Hz, session starts{at}; results in {folder.path}")
         begin = time.monotonic()
-        with Recording(settings, device, agent, folder) as recording:
-            outcome, supervised = _drive(out, settings, device, start, saver, recording, dry_run, resident)
+        with Recording(settings, device, agent, folder, start.supervisor) as recording:
+            outcome = _drive(out, settings, device, config, supervised, saver, recording, resident)
         for note in recording.notes:
             out.print(f"[dim]{note}[/]")
         summary.seconds = time.monotonic() - begin
@@ -203,37 +206,45 @@ def _run(
         raise DeviceError(f"{result.reason.value}: {result.message}")
 
 
-def _drive(
-    out: Console,
-    settings: Config,
-    device: job.Connection,
-    start: Start,
-    saver: Saver,
-    recording: Recording,
-    dry_run: bool,
-    resident: heap.Resident | None,
-) -> tuple[job.Outcome, Supervised]:
+def _loop_config(settings: Config, device: job.Connection, start: Start, dry_run: bool) -> LoopConfig:
+    """What is left to do of the run."""
     from rtu_edge import job
-    from rtu_edge.progress import Display
 
     position = start.position
-    config = job.loop_config(
+    return job.loop_config(
         settings,
         device,
         dry_run=dry_run,
         explore=True,
         learn=True,
         steps=settings.run.steps - position.steps,
+        seconds=max(settings.run.seconds - position.seconds, 0.0),
         first_episode=position.next_episode,
         returns=position.returns[-settings.run.stop_episodes :],
     )
-    supervised = job.supervised(settings, device, start.agent, config)
+
+
+def _drive(
+    out: Console,
+    settings: Config,
+    device: job.Connection,
+    config: LoopConfig,
+    supervised: Supervised,
+    saver: Saver,
+    recording: Recording,
+    resident: heap.Resident | None,
+) -> job.Outcome:
+    from rtu_edge import job
+    from rtu_edge.progress import Display
+
     out.print(f"mode {supervised.mode.value}; fallback: {supervised.described}")
+    if supervised.supervisor.frozen:
+        out.print("The guard has frozen this learner: the fallback drives. Another run with it begins anew.")
     display = Display(
         out,
         config.steps,
         device.period_s,
-        start.agent.nbytes,
+        saver.agent.nbytes,
         window=settings.run.stop_episodes,
         top=settings.run.stop_return,
     )
@@ -247,9 +258,9 @@ def _drive(
 
     keep = job.KEEP if resident is None else _KEEP_FLAT
     with display:
-        outcome = job.run_loop(
+        return job.run_loop(
             device,
-            start.agent,
+            saver.agent,
             config,
             watch,
             saver=saver,
@@ -257,7 +268,6 @@ def _drive(
             policy=supervised.policy,
             recording=recording,
         )
-    return outcome, supervised
 
 
 def _keep(
@@ -296,4 +306,4 @@ def _start(settings: Config, device: job.Connection, resume: Path | None, goes_o
     if resume is None:
         return saving.Start(job.make_agent(settings, device))
     start = saving.open_start(resume, device, force)
-    return saving.going_on(start, settings.run.steps, resume) if goes_on else saving.anew(start)
+    return saving.going_on(start, settings.run, resume) if goes_on else saving.anew(start)

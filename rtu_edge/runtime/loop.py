@@ -62,6 +62,7 @@ class Progress:
     episodes: int  # finished in this session
     next_episode: int  # first_episode of the session that goes on
     episode_steps: int  # of the episode under way; 0 at its end
+    seconds: float  # from ARM on
     returns: list[float]  # of the last target_window episodes, oldest first
 
 
@@ -70,6 +71,7 @@ class Snapshot:
     """A copy of everything that learns, between two steps."""
 
     arena: bytes  # for `core.adopt` of a twin
+    beside: bytes  # for `encode` of the supervisor; b"" without one
     progress: Progress
     copy_ns: int  # what it took on the loop's thread
 
@@ -197,7 +199,7 @@ class Loop:
     def take_snapshot(self) -> Snapshot | None:
         """The copy asked for, once it is there; then another may be asked for. Any one thread may call both."""
         taken = self._core.take_snapshot()
-        return None if taken is None else Snapshot(taken[0], Progress(**taken[1]), taken[2])
+        return None if taken is None else Snapshot(taken[0], taken[1], Progress(**taken[2]), taken[3])
 
     def progress(self) -> Progress:
         """Where the session stands; before the start and after the end only."""

@@ -68,11 +68,12 @@ core::Status read(Model& model, const std::vector<unsigned char>& file) {
   }
   core::CheckpointHeader header;
   CHECK(core::open_checkpoint(file.data(), file.size(), header) == core::Status::ok);
-  std::vector<unsigned char> again(core::checkpoint_bytes(model.table, header.text_bytes));
+  std::vector<unsigned char> again(core::checkpoint_bytes(model.table, header.text_bytes, header.beside_bytes));
   CHECK(again.size() == file.size());
   const char* text = reinterpret_cast<const char*>(file.data() + core::kHeaderBytes);
-  core::write_checkpoint(model.table, model.memory, text, header.text_bytes, again.data());
-  // Behind the version, which is always the newest, and before the CRC.
+  const unsigned char* beside = file.data() + file.size() - 4 - header.beside_bytes;
+  core::write_checkpoint(model.table, model.memory, text, header.text_bytes, again.data(), beside, header.beside_bytes);
+  // Behind the version, which is 1 in the oldest files, and before the CRC.
   CHECK(memcmp(again.data() + 12, file.data() + 12, file.size() - 16) == 0);
   return status;
 }

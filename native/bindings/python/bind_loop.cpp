@@ -206,12 +206,13 @@ class PyLoop {
   py::dtype dtype() const { return dtype_; }
 
   void ask_snapshot() { loop_->snapshot().ask(); }
-  // None, or (state, progress, ns that the copy took on the loop's thread).
+  // None, or (state, what the supervisor carries, progress, ns that the copy took on the loop's thread).
   py::object take_snapshot() {
     Snapshot& snapshot = loop_->snapshot();
     if (!snapshot.ready()) return py::none();
     const py::bytes state(reinterpret_cast<const char*>(snapshot.bytes()), snapshot.size());
-    py::tuple taken = py::make_tuple(state, progress_dict(snapshot.progress()), snapshot.copy_ns());
+    const py::bytes beside(reinterpret_cast<const char*>(snapshot.beside()), snapshot.beside_size());
+    py::tuple taken = py::make_tuple(state, beside, progress_dict(snapshot.progress()), snapshot.copy_ns());
     snapshot.release();
     return std::move(taken);
   }
@@ -229,6 +230,7 @@ class PyLoop {
   static py::dict progress_dict(const Progress& p) {
     return py::dict(py::arg("steps") = p.steps, py::arg("episodes") = p.episodes,
                     py::arg("next_episode") = p.next_episode, py::arg("episode_steps") = p.episode_steps,
+                    py::arg("seconds") = p.seconds,
                     py::arg("returns") = std::vector<double>(p.last_returns, p.last_returns + p.returns));
   }
 

@@ -36,17 +36,18 @@ void bind_model(py::module_& m) {
   m.attr("oldest_checkpoint_version") = core::kOldestCheckpointVersion;
   m.attr("max_layers") = learners::kMaxLayers;
 
-  // (status, version, text, sections): status 0 when the frame of the checkpoint is whole.
+  // (status, version, text, sections, what stands beside the learner): status 0 when the frame of the checkpoint is whole.
   m.def("open_checkpoint", [](const py::bytes& data) {
     const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr()));
     const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));
     core::CheckpointHeader header{};
     const core::Status status = core::open_checkpoint(bytes, n, header);
     py::list sections;
-    std::string text;
+    std::string text, beside;
     if (status == core::Status::bad_version) std::memcpy(&header.version, bytes + 8, sizeof header.version);
     if (status == core::Status::ok) {
       text.assign(reinterpret_cast<const char*>(bytes + core::kHeaderBytes), header.text_bytes);
+      beside.assign(reinterpret_cast<const char*>(bytes + n - 4 - header.beside_bytes), header.beside_bytes);
       const unsigned char* at = bytes + core::kHeaderBytes + header.text_bytes;
       for (uint32_t i = 0; i < header.sections; ++i, at += core::kSectionBytes) {
         uint32_t words[4];
@@ -59,7 +60,7 @@ void bind_model(py::module_& m) {
         sections.append(py::make_tuple(name, numpy_dtype(static_cast<core::DType>(words[0])), shape));
       }
     }
-    return py::make_tuple(static_cast<int>(status), header.version, py::bytes(text), sections);
+    return py::make_tuple(static_cast<int>(status), header.version, py::bytes(text), sections, py::bytes(beside));
   });
   py::class_<Model>(m, "Model")
       .def_property_readonly("nbytes", &Model::bytes)
@@ -67,7 +68,7 @@ void bind_model(py::module_& m) {
       .def("sections", &Model::sections)
       .def("get", &Model::get, py::arg("name"))
       .def("set", &Model::set, py::arg("name"), py::arg("value"))
-      .def("save", &Model::save, py::arg("text"))
+      .def("save", &Model::save, py::arg("text"), py::arg("beside") = py::bytes())
       .def("load", &Model::load, py::arg("data"))
       .def("adopt", &Model::adopt, py::arg("arena"))
       .def("flush", &Model::flush);

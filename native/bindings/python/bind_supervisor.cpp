@@ -104,6 +104,10 @@ std::unique_ptr<Supervisor> make_supervisor(const Policy& learner, const py::obj
   return std::make_unique<Supervisor>(learner, other, o);
 }
 
+py::bytes bytes_of(const std::vector<unsigned char>& data) {
+  return py::bytes(reinterpret_cast<const char*>(data.data()), data.size());
+}
+
 }  // namespace
 }  // namespace rtu::runtime
 
@@ -115,6 +119,24 @@ void bind_supervisor(py::module_& m) {
       .def("policy", &Supervisor::policy, py::keep_alive<0, 1>())
       .def_property_readonly("frozen", &Supervisor::frozen)
       .def_property_readonly("locked", &Supervisor::locked)
+      .def("state",
+           [](Supervisor& self) {
+             std::vector<unsigned char> copied(self.copy_bytes());
+             self.copy(copied.data(), true);
+             return bytes_of(self.encode(copied.data()));
+           })
+      .def("encode",
+           [](const Supervisor& self, const py::bytes& copied) {
+             if (static_cast<size_t>(PyBytes_GET_SIZE(copied.ptr())) != self.copy_bytes())
+               throw py::value_error("copied: expected " + std::to_string(self.copy_bytes()) + " bytes");
+             return bytes_of(self.encode(reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(copied.ptr()))));
+           })
+      .def("restore",
+           [](Supervisor& self, const py::bytes& state) {
+             const char* problem = self.restore(reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(state.ptr())),
+                                                static_cast<size_t>(PyBytes_GET_SIZE(state.ptr())));
+             if (problem != nullptr) throw py::value_error(problem);
+           })
       .def("snapshot", [](Supervisor& self) {
         const size_t bytes = self.snapshot() != nullptr ? self.policy().state_bytes : 0;
         return py::bytes(reinterpret_cast<const char*>(self.snapshot()), bytes);

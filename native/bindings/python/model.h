@@ -124,12 +124,15 @@ class Model {
     core::scatter(s, static_cast<const unsigned char*>(value.data()), memory_.get());
   }
 
-  py::bytes save(const std::string& text) {
+  py::bytes save(const std::string& text, const py::bytes& beside) {
     flush();
-    const uint64_t n = core::checkpoint_bytes(*table_, static_cast<uint32_t>(text.size()));
+    const auto text_bytes = static_cast<uint32_t>(text.size());
+    const auto beside_bytes = static_cast<uint32_t>(PyBytes_GET_SIZE(beside.ptr()));
+    const uint64_t n = core::checkpoint_bytes(*table_, text_bytes, beside_bytes);
     py::bytes out(nullptr, static_cast<py::ssize_t>(n));
-    core::write_checkpoint(*table_, memory_.get(), text.data(), static_cast<uint32_t>(text.size()),
-                           reinterpret_cast<unsigned char*>(PyBytes_AS_STRING(out.ptr())));
+    core::write_checkpoint(*table_, memory_.get(), text.data(), text_bytes,
+                           reinterpret_cast<unsigned char*>(PyBytes_AS_STRING(out.ptr())),
+                           reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(beside.ptr())), beside_bytes);
     return out;
   }
 

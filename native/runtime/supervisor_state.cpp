@@ -1,0 +1,148 @@
+// The supervisor's part of a checkpoint (docs/checkpoint.md, "The supervisor's block"):
+//
+//   version u32, snapshots u32, SupervisorMemory, GuardMemory, then each snapshot in the canonical bytes of the learner's sections:
+//   those that have survived, oldest first, then the candidate.     Little-endian throughout.
+#include <string.h>
+
+#include "native/core/checkpoint.h"
+#include "native/runtime/supervisor.h"
+
+namespace rtu::runtime {
+namespace {
+
+constexpr size_t kMemories = sizeof(SupervisorMemory) + sizeof(learners::GuardMemory);
+constexpr size_t kHead = 2 * sizeof(uint32_t) + kMemories;
+
+struct Read {
+  SupervisorMemory supervisor;
+  learners::GuardMemory guard;
+};
+
+Read read_memories(const unsigned char* in) noexcept {
+  Read read;
+  memcpy(&read.supervisor, in, sizeof read.supervisor);
+  memcpy(&read.guard, in + sizeof read.supervisor, sizeof read.guard);
+  return read;
+}
+
+void write_memories(unsigned char* out, const SupervisorMemory& supervisor,
+                    const learners::GuardMemory& guard) noexcept {
+  memcpy(out, &supervisor, sizeof supervisor);
+  memcpy(out + sizeof supervisor, &guard, sizeof guard);
+}
+
+bool finite_snapshot(const core::SectionTable& table, const unsigned char* at) noexcept {
+  for (int s = 0; s < table.count; ++s) {
+    const core::Section& section = table.sections[s];
+    if (!section.saved) continue;
+    if (section.dtype == core::DType::f32 && !core::finite_values<float>(at, section.count())) return false;
+    if (section.dtype == core::DType::f64 && !core::finite_values<double>(at, section.count())) return false;
+    at += section.count() * core::dtype_bytes(section.dtype);
+  }
+  return true;
+}
+
+bool sound(const SupervisorMemory& memory) noexcept {
+  return memory.halvings >= 0 && memory.halvings <= learners::kMaxHalvings;
+}
+
+// Where its rotations stand is inside of this state, and its numbers are numbers.
+bool sound(const learners::GuardMemory& memory, const learners::Guard& guard) noexcept {
+  const double numbers[] = {memory.moved,    memory.was,           memory.is,
+                            memory.td_scale, memory.lowest_nu_log, static_cast<double>(memory.saturated_at)};
+  for (const double x : numbers)
+    if (!(x - x == 0)) return false;
+  const int32_t sections = guard.table->count;
+  return memory.scan_section >= 0 && memory.scan_section < sections && memory.weight_section >= 0 &&
+         memory.weight_section < sections && memory.scan_row <= guard.bytes && memory.scan_row % sizeof(double) == 0;
+}
+
+}  // namespace
+
+size_t Supervisor::copy_bytes() const noexcept {
+  return kMemories + (guarded_ ? learners::guard_bytes(guard_.config, guard_.bytes) : 0);
+}
+
+void Supervisor::copy(unsigned char* out, bool whole) noexcept {
+  write_memories(out, kept_, guard_.kept);
+  if (!guarded_) return;
+  for (int32_t slot = 0; slot <= guard_.config.snapshots; ++slot) {
+    if (!whole && (fresh_ >> slot & 1U) == 0) continue;
+    const size_t at = static_cast<size_t>(slot) * guard_.bytes;
+    memcpy(out + kMemories + at, guard_.slots + at, guard_.bytes);
+  }
+  if (!whole) fresh_ = 0;
+}
+
+std::vector<unsigned char> Supervisor::encode(const unsigned char* copied) const {
+  Read read = read_memories(copied);
+  std::vector<int32_t> slots(read.guard.good, read.guard.good + read.guard.n_good);
+  if (read.guard.candidate >= 0) slots.push_back(read.guard.candidate);
+  // Where the slots are is this process's business; in the file they follow each other.
+  for (int32_t i = 0; i < learners::kMaxSnapshots; ++i) read.guard.good[i] = i < read.guard.n_good ? i : 0;
+  if (read.guard.candidate >= 0) read.guard.candidate = read.guard.n_good;
+  const size_t bytes = slots.empty() ? 0 : static_cast<size_t>(core::payload_bytes(*guard_.table));
+  std::vector<unsigned char> out(kHead + slots.size() * bytes);
+  const uint32_t head[] = {kSupervisorStateVersion, static_cast<uint32_t>(slots.size())};
+  memcpy(out.data(), head, sizeof head);
+  write_memories(out.data() + sizeof head, read.supervisor, read.guard);
+  unsigned char* at = out.data() + kHead;
+  for (const int32_t slot : slots) {
+    const unsigned char* base = copied + kMemories + static_cast<size_t>(slot) * guard_.bytes;
+    for (int s = 0; s < guard_.table->count; ++s) {
+      const core::Section& section = guard_.table->sections[s];
+      if (!section.saved) continue;
+      core::gather(section, base, at);
+      at += section.count() * core::dtype_bytes(section.dtype);
+    }
+  }
+  return out;
+}
+
+const char* Supervisor::restore(const unsigned char* data, size_t n) noexcept {
+  if (n < kHead) return "cut short";
+  uint32_t head[2];
+  memcpy(head, data, sizeof head);
+  if (head[0] != kSupervisorStateVersion) return "of a version that this build does not read";
+  if (head[1] > learners::kMaxSnapshots + 1U) return "with more snapshots than there can be";
+  const Read read = read_memories(data + sizeof head);
+  if (!sound(read.supervisor)) return "with a value out of its range";
+  if (guarded_ && head[1] > 0) {
+    if (const char* problem = restore_guard(read.guard, head[1], data + kHead, n - kHead)) return problem;
+  }
+  kept_ = read.supervisor;
+  counters_.guard_frozen.set(kept_.frozen);
+  counters_.switches_locked.set(kept_.locked);
+  return nullptr;
+}
+
+const char* Supervisor::restore_guard(const learners::GuardMemory& memory, uint32_t snapshots,
+                                      const unsigned char* data, size_t n) noexcept {
+  const size_t bytes = static_cast<size_t>(core::payload_bytes(*guard_.table));
+  const int32_t count = static_cast<int32_t>(snapshots), candidates = memory.candidate >= 0 ? 1 : 0;
+  if (n != snapshots * bytes) return "of another learner";
+  if (!sound(memory, guard_) || memory.n_good < 1 || memory.n_good + candidates != count)
+    return "with a value out of its range";
+  for (uint32_t i = 0; i < snapshots; ++i)
+    if (!finite_snapshot(*guard_.table, data + i * bytes)) return "with a snapshot that is not finite";
+  // A guard that is to keep fewer than it did forgets the oldest.
+  const int32_t room = guard_.config.snapshots, forgotten = memory.n_good > room ? memory.n_good - room : 0;
+  for (int32_t slot = 0; slot + forgotten < count; ++slot) {
+    unsigned char* base = guard_.slots + static_cast<size_t>(slot) * guard_.bytes;
+    const unsigned char* at = data + static_cast<size_t>(slot + forgotten) * bytes;
+    learners::copy_state(base, guard_.state, guard_.bytes);  // for what is in no checkpoint: scratch
+    for (int s = 0; s < guard_.table->count; ++s) {
+      const core::Section& section = guard_.table->sections[s];
+      if (!section.saved) continue;
+      core::scatter(section, at, base);
+      at += section.count() * core::dtype_bytes(section.dtype);
+    }
+  }
+  guard_.kept = memory;
+  guard_.kept.n_good = memory.n_good - forgotten;
+  guard_.kept.candidate = candidates != 0 ? guard_.kept.n_good : -1;
+  for (int32_t i = 0; i < learners::kMaxSnapshots; ++i) guard_.kept.good[i] = i < guard_.kept.n_good ? i : 0;
+  return nullptr;
+}
+
+}  // namespace rtu::runtime
