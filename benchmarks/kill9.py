@@ -4,8 +4,8 @@
 
 A real `rtu-edge run` of the cart-pole in lockstep, saving each 200 steps, is killed at a random moment and resumed from what it
 left, until it comes to its end; then the state hash and the returns of its last session's episodes are compared with those
-of one run that was left alone, and the next one begins. The guard is off: its own snapshots begin anew with each session
-(docs/checkpoint.md, "Going on").
+of one run that was left alone, and the next one begins. The guard is so strict that it trips and the learner returns to
+snapshots meanwhile, before and after the kills.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ clock = "lockstep"
 units = 8
 hidden = [8]
 [guard]
-enabled = false
+snapshot_steps = 200
+survive_steps = 100
+{guard}
 [checkpoint]
 every_s = 0.0
 every_steps = 200
@@ -47,7 +49,10 @@ folder = "{folder}"
 steps = {steps}
 seed = {seed}
 """
+STRICT = "td_error = 8.0\ntd_warmup = 200\nmax_rollbacks = 1000"
+FREEZES = "td_error = 4.0\ntd_warmup = 200\nmax_rollbacks = 0"
 START_S = 1.0  # of a process, where one kill in ten falls
+SAVES_S = 0.05  # some saves: the others fall up to so long after one at an even share of the steps left
 
 
 class Different(AssertionError):
@@ -76,11 +81,16 @@ def last_folder(root: Path) -> Path | None:
     return next((path for path in reversed(there) if (path / RunFolder.CONFIG).exists()), None)
 
 
+def saved_steps(folder: Path) -> int:
+    """Of the newest checkpoint of a folder."""
+    steps: int = checkpoint.read_text(Slots(folder).newest().data)[1]["steps"]
+    return steps
+
+
 def newest(folder: Path) -> tuple[Stored, int, str]:
     """The newest checkpoint of a folder, its steps, its state hash."""
     stored = Slots(folder).newest()
-    steps = checkpoint.read_text(stored.data)[1]["steps"]
-    return stored, steps, agents.decode(stored.data).state_hash()
+    return stored, saved_steps(folder), agents.decode(stored.data).state_hash()
 
 
 class Campaign:
@@ -90,17 +100,18 @@ class Campaign:
         place: an empty folder.
         steps: of a run.
         seed: of the runs and of the moments.
+        guard: more keys of its table.
     """
 
-    def __init__(self, place: Path, steps: int, seed: int) -> None:
+    def __init__(self, place: Path, steps: int, seed: int, guard: str = STRICT) -> None:
         self.place, self.steps = place, steps
         self.moments = random.Random(seed)
         self.counts: Counter[str] = Counter()
         self.job = place / "job.toml"
-        self.job.write_text(JOB.format(folder=place / "alone", steps=steps, seed=seed))
+        self.job.write_text(JOB.format(folder=place / "alone", steps=steps, seed=seed, guard=guard))
         finish(command(self.job))
         alone = RunFolder(place / "alone" / "run")
-        self.lasting_s = float(alone.events()[-1]["t_s"])
+        self.alone = alone.load_summary().stages["learning"].counters
         self.whole = episodes(place / "alone" / "run")
         self.state = newest(place / "alone" / "run")[2]
 
@@ -139,9 +150,11 @@ class Campaign:
             try:
                 wait_s = self.moments.uniform(0.0, START_S)
                 if self.moments.random() < 0.9:
-                    while last_folder(root) == before and process.poll() is None:
+                    done = saved_steps(before) if before else 0
+                    moment = done + self.moments.random() * (self.steps - done)
+                    while process.poll() is None and not self.reached(root, before, moment):
                         time.sleep(0.005)
-                    wait_s = self.moments.uniform(0.0, self.lasting_s)
+                    wait_s = self.moments.uniform(0.0, SAVES_S)
                 code = process.wait(wait_s)
             except subprocess.TimeoutExpired:
                 process.kill()
@@ -151,6 +164,11 @@ class Campaign:
             if code != 0:
                 raise Different(f"exit code {code}: {process.stderr.read().strip()}")
         return False
+
+    def reached(self, root: Path, before: Path | None, moment: float) -> bool:
+        """The session that was begun has saved itself at so many steps: whatever the machine's speed, it is under way."""
+        folder = last_folder(root)
+        return folder is not None and folder != before and saved_steps(folder) >= moment
 
     def look(self, root: Path, before: Path | None) -> None:
         """What the kill has left."""

@@ -17,6 +17,8 @@ import rtu_edge.cli
 from rtu_edge import agents, checkpoint, job, runtime
 from rtu_edge.config import parse_config
 from rtu_edge.log import RunFolder
+from rtu_edge.mcaplog import read_log
+from rtu_edge.replay import verify
 from rtu_edge.saving import Position, Saver, device_facts
 from rtu_edge.storage import Disk, Slots
 
@@ -29,7 +31,11 @@ clock = "lockstep"
 units = 4
 hidden = [4]
 [guard]
-enabled = false
+snapshot_steps = 100
+survive_steps = 50
+td_error = 8.0
+td_warmup = 200
+max_rollbacks = 1000
 [checkpoint]
 every_s = 0.0
 every_steps = 100
@@ -66,15 +72,35 @@ def state(path: Path) -> str:
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
-    """20 kills; `python -m benchmarks.kill9` makes 1000."""
+    """20 kills, with a guard that trips before and after them; `python -m benchmarks.kill9` makes 1000."""
     monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks.kill9 import Campaign
 
     campaign = Campaign(tmp_path, steps=10_000, seed=1)
+    assert campaign.alone["rollbacks"] >= 10
+    assert campaign.alone["guard_frozen"] == 0
     campaign.run(20)
     record_property("table", json.dumps(campaign.counts, indent=1))
     assert campaign.counts["kills"] == 20
     assert campaign.counts["runs compared, equal"] >= 1
+
+
+def test_a_learner_that_was_frozen_before_the_kill_stays_frozen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.kill9 import FREEZES, Campaign, last_folder
+
+    campaign = Campaign(tmp_path, steps=10_000, seed=1, guard=FREEZES)
+    assert campaign.alone["guard_frozen"] == 1
+    assert campaign.alone["learner_steps"] < 1000, "frozen long before the kill"
+    campaign.run(1)
+    folder = last_folder(tmp_path / "killed-1")
+    assert folder is not None
+    counters = RunFolder(folder).load_summary().stages["learning"].counters
+    assert counters["guard_frozen"] == 1
+    if folder.name != "run":  # killed after its start
+        assert counters["learner_steps"] == 0
 
 
 def test_a_killed_run_that_goes_on_elsewhere_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +132,11 @@ def test_a_run_goes_on_from_any_of_its_checkpoints(whole: Path, tmp_path: Path) 
     assert ours["episode"][0] == done["next_episode"]
     for name in ("episode", "total_return", "seed"):
         assert ours[name].tolist() == theirs[name][-len(ours) :].tolist()
+    counters = RunFolder(tmp_path / "run").load_summary().stages["learning"].counters
+    assert counters["rollbacks"] >= 1
+    replayed = verify(read_log(tmp_path / "run" / RunFolder.LOG))
+    assert replayed.difference is None, "its log has the supervisor's state at its start"
+    assert replayed.final_equal
 
 
 def test_a_run_that_is_over_does_not_go_on(whole: Path, tmp_path: Path) -> None:
@@ -116,6 +147,23 @@ def test_a_run_that_is_over_does_not_go_on(whole: Path, tmp_path: Path) -> None:
     code, _, error = cli("run", "--resume", whole, *more)
     assert code == 0, error
     assert RunFolder(tmp_path / "run").load_summary().stages["learning"].steps == 100
+
+
+def test_the_seconds_of_a_run_count_over_its_sessions(whole: Path, tmp_path: Path) -> None:
+    done = checkpoint.read_text((whole / "checkpoint.rtu").read_bytes())[1]["seconds"]
+    assert done == pytest.approx(RunFolder(whole).load_summary().stages["learning"].seconds)
+    assert done > 0
+    more = ["--set", "run.steps=1000000", "--set", f"run.folder={json.dumps(str(tmp_path))}"]
+    code, _, error = cli("run", "--resume", whole, *more, "--set", f"run.seconds={done / 2}")
+    assert code != 0
+    assert f"must be above the {done:.1f} that this run has taken" in error
+    code, _, error = cli("run", "--resume", whole, *more, "--set", f"run.seconds={done + 0.2}")
+    assert code == 0, error
+    stage = RunFolder(tmp_path / "run").load_summary().stages["learning"]
+    assert stage.reason == "seconds"
+    assert stage.seconds < done + 0.2
+    total = checkpoint.read_text((tmp_path / "run" / "checkpoint.rtu").read_bytes())[1]["seconds"]
+    assert total == pytest.approx(done + stage.seconds)
 
 
 def test_without_a_configuration_there_has_to_be_a_run(whole: Path) -> None:
@@ -246,7 +294,8 @@ def test_a_disk_that_fails_does_not_end_the_run(disk: Disk, words: str, tmp_path
         saver.save()
         first = Slots(tmp_path).newest().data
         watch: job.Watch = lambda *_: said.append(saver.complaint())  # noqa: E731
-        outcome = job.run_loop(device, agent, job.loop_config(config, device), watch, saver=saver)
+        loop = job.loop_config(config, device, steps=20_000)
+        outcome = job.run_loop(device, agent, loop, watch, saver=saver)
         assert outcome.result.reason is runtime.StopReason.STEPS
         assert saver.counters["checkpoints_failed"] >= 2
         assert saver.counters["checkpoints"] == 1
@@ -281,7 +330,7 @@ def test_ckpt_diff_tells_sections_and_configuration(whole: Path) -> None:
     assert code == 0, error
     run = checkpoint.read_text(older.read_bytes())[1]
     assert re.search(rf"^steps +3000 +{run['steps']} *$", out, re.MULTILINE)
-    assert re.search(r"^actor\.cell\.W1 +4 x 2 +\S+ +\S+ +changed", out, re.MULTILINE)
+    assert re.search(r"^actor\.cell\.trace\.A1 +4 x 2 +\S+ +\S+ +changed", out, re.MULTILINE)
     _, same, _ = cli("ckpt", "diff", older, older)
     assert "configuration: equal" in same
     assert "changed" not in same
