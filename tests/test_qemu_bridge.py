@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,3 +140,18 @@ def test_silence_makes_it_safe_by_its_own_clock(board: Board) -> None:
     host.send(wire.Cmd(1, state.t_us, 50, (1.0,)), 99, state.t_us)
     refused = wire.unpack(host.next(FrameType.EVENT))
     assert isinstance(refused, wire.Event)
+
+
+def test_the_emulator_does_not_outlive_who_started_it(image: Path) -> None:
+    code = f"from rtu_edge.hil.qemu import QemuBoard\nprint(QemuBoard({str(image)!r}).pid, flush=True)\ninput()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        process = Path("/proc", owner.stdout.readline().strip())
+        assert "qemu" in (process / "cmdline").read_text()
+        owner.kill()
+    give_up_s = time.monotonic() + 5
+    while process.exists() and "\nState:\tZ" not in (process / "status").read_text():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.01)

@@ -25,6 +25,8 @@ class QemuBoard:
         options: more of QEMU's.
         cpu: the core that QEMU is pinned to; None for any. Unpinned, its latency has two modes, the other four times worse.
 
+    It ends with the thread that made it.
+
     Raises:
         DeviceError: QEMU is missing or does not start; the message has what it said.
     """
@@ -34,6 +36,8 @@ class QemuBoard:
         command += ["-monitor", "stdio", "-serial", "pty", "-kernel", os.fspath(image), *options]
         if cpu is not None:
             command = [_tool("taskset"), "--cpu-list", str(cpu), *command]
+        # QEMU does not leave when its monitor's input ends: a test that is killed would leave it running.
+        command = [_tool("setpriv"), "--pdeathsig", "KILL", *command]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
