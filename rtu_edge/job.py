@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEEP",
+    "POLL_S",
     "Connection",
     "Outcome",
     "Sheet",
@@ -50,6 +51,9 @@ Watch = Callable[[runtime.LoopStatus, Array, Array], None]
 
 # Step records kept in memory: at 50 Hz about five hours; older ones are dropped and counted.
 KEEP = 1_000_000
+
+# Between two looks at a loop that runs.
+POLL_S = 0.1
 
 _SAFETY_REASONS = frozenset(
     {
@@ -250,7 +254,7 @@ def run_loop(
     agent: Any,
     config: runtime.LoopConfig,
     watch: Watch | None = None,
-    poll_s: float = 0.1,
+    poll_s: float = POLL_S,
     saver: Saver | None = None,
     keep: int = KEEP,
     *,
@@ -275,14 +279,15 @@ def run_loop(
         raise ConfigError(f"loop: {error}") from error
     if recording is not None:
         recording.start(loop, supervised=policy is not None)
-    kept: list[Array] = []
+    kept: list[Array] = [loop.drain()]
     episodes: list[Array] = [loop.drain_episodes()]
-    count = 0
+    count, piece = 0, max(1, keep // 10)
 
     def take(status: runtime.LoopStatus, new: Array) -> None:
         nonlocal count
         finished = loop.drain_episodes()
-        kept.append(new)
+        # In pieces: what has piled up in one poll does not stay for another `keep` records.
+        kept.extend(new[at : at + piece].copy() for at in range(0, len(new), piece))
         if len(finished):
             episodes.append(finished)
         count += len(new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,24 @@ def test_a_simulated_run_uses_no_heap(tmp_path: Path) -> None:
     assert code == 0, said
     assert "heap calls of the loop's thread from step 100 on: 0" in said
     assert (tmp_path / "runs" / "sim" / "report.html").is_file()
+
+
+LEAKY = """
+from rtu_edge import cli, heap
+take, kept = heap.Resident.take, [b""]
+def leaky(self, steps):
+    kept.append(b"x" * (1000 * steps - sum(map(len, kept))))
+    take(self, steps)
+heap.Resident.take = leaky
+cli.main(["run", "--sim", "--steps", "50000", "--assert-no-alloc"])
+"""
+
+
+def test_a_kilobyte_kept_each_step_is_found(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LEAKY], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    grown = re.search(r"resident memory \+(\d+) KiB; allowed: 0 calls, 2048 KiB", done.stderr)
+    # From a quarter of the run to its half, at least: 12.5 MB.
+    assert done.returncode == 1 and grown is not None and int(grown[1]) > 10_000, done.stdout + done.stderr
 
 
 def test_a_configured_port_is_replaced(tmp_path: Path) -> None:
@@ -54,7 +73,11 @@ def result(heap_calls: int | None) -> runtime.LoopResult:
 
 def test_what_is_no_pass() -> None:
     flat = heap.Resident()
-    assert "+0 KiB" in heap.check(result(0), flat)
+    with pytest.raises(CheckFailed, match="too few to say"):
+        heap.check(result(0), flat)
+    for steps in range(100):
+        flat.take(steps)
+    assert "resident memory +" in heap.check(result(0), flat)
     with pytest.raises(CheckFailed, match="on: 1;"):
         heap.check(result(1), flat)
     with pytest.raises(CheckFailed, match="too few"):
@@ -67,3 +90,11 @@ def test_what_is_no_pass() -> None:
         leaking.take(steps)
     with pytest.raises(CheckFailed, match="resident memory"):
         heap.check(result(0), leaking)
+
+
+def test_what_piles_up_and_goes_again_is_no_growth() -> None:
+    resident = heap.Resident()
+    resident.samples = [(steps, 100_000_000 + 50_000_000 * (steps % 3 > 0)) for steps in range(100)]
+    assert resident.growth == 0
+    resident.samples = [(steps, held + 100_000 * steps) for steps, held in resident.samples]
+    assert resident.growth is not None and resident.growth > heap.Resident.ALLOWED

@@ -110,7 +110,7 @@ def soak(hours: float = 10.0, *, seed: int = 0, resets: int = 20, watch: Any = N
     out.seconds = time.monotonic() - begin_s
     returns = np.concatenate(episodes)
     out.returns = [float(part.mean()) for part in np.array_split(returns, 10) if len(part)]
-    out.growth, out.resident = resident.growth, resident.samples[:: max(1, len(resident.samples) // 400)]
+    out.growth, out.resident = resident.growth or 0, resident.samples[:: max(1, len(resident.samples) // 400)]
     out.finite = all(np.isfinite(value).all() for value in agent.parameters.values())
     return out
 

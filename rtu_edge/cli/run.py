@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from rtu_edge.supervise import Supervised
 
 
-# Step records kept where memory has to stay flat; what is older is in no report.
-_KEEP_FLAT = 20_000
+# Where memory has to stay flat: step records kept, what is older is in no report; and s between two looks.
+_KEEP_FLAT = 10_000
+_POLL_FLAT_S = 0.02
 
 
 @click.command("run")
@@ -256,13 +257,14 @@ def _drive(
         if resident is not None:
             resident.take(status.steps)
 
-    keep = job.KEEP if resident is None else _KEEP_FLAT
+    keep, poll_s = (job.KEEP, job.POLL_S) if resident is None else (_KEEP_FLAT, _POLL_FLAT_S)
     with display:
         return job.run_loop(
             device,
             saver.agent,
             config,
             watch,
+            poll_s,
             saver=saver,
             keep=keep,
             policy=supervised.policy,
