@@ -34,8 +34,8 @@ class Script:
         self.t_us = (self.t_us + PERIOD_US) & 0xFFFFFFFF
         self.trace.add(Passed(self.at_s, Place.DEVICE_OUT, wire.pack(message, 0, self.t_us)))
 
-    def command(self, seq: int, u: float = 0.0, answers_us: int | None = None) -> None:
-        cmd = wire.Cmd(1, self.t_us if answers_us is None else answers_us, 50, (u,))
+    def command(self, seq: int, u: float = 0.0, answers_us: int | None = None, session: int = 1) -> None:
+        cmd = wire.Cmd(session, self.t_us if answers_us is None else answers_us, 50, (u,))
         for place in (Place.HOST_OUT, Place.DEVICE_IN):
             self.trace.add(Passed(self.at_s, place, wire.pack(cmd, seq)))
 
@@ -135,3 +135,27 @@ def test_a_saved_trace_is_lines_of_json(tmp_path: Path) -> None:
     assert lines[0]["note"] == "begins: drop"
     assert [line["place"] for line in lines[1:]] == ["host says", "device hears", "device says"]
     assert lines[1]["message"] == "Cmd" and lines[1]["u"] == [0.5]
+
+
+def test_what_an_earlier_session_commanded_is_nobodys() -> None:
+    script = Script()
+    script.command(1, 0.25)
+    script.device(state(DeviceState.ARMED, 1, 0.25))
+    script.device(state(DeviceState.DISARMED, 1))
+    script.command(1, 0.5, session=2)
+    script.device(state(DeviceState.ARMED, 1, 0.5))
+    assert measure.foreign(script.trace) == 0
+    script.device(state(DeviceState.ARMED, 1, 0.25))
+    assert measure.foreign(script.trace) == 1
+
+
+def test_commands_of_an_earlier_session_are_counted_when_the_next_has_begun() -> None:
+    script = Script()
+    for session, heard in ((1, 4), (2, 3)):
+        for seq in range(heard):
+            script.command(seq, session=session)
+    assert measure.old_accepted(script.trace, 0) == 0
+    old = wire.pack(wire.Cmd(1, 0, 50, (0.25,)), 2)
+    for _ in range(5):
+        script.trace.add(Passed(script.at_s, Place.DEVICE_IN, old))
+    assert [measure.old_accepted(script.trace, refused) for refused in (0, 4, 5, 6)] == [5, 1, 0, 0]

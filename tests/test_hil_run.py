@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,10 @@ from rtu_edge.errors import CheckFailed, ConfigError
 from rtu_edge.hil import FaultBridge, SimTarget, Target, faults, make_target
 from rtu_edge.hil.case import Result, run_case
 from rtu_edge.hil.faults import Outcome
+from rtu_edge.hil.host import HostStatus, ProcessHost
 from rtu_edge.hil.run import run_suite
 from rtu_edge.hil.suite import load_suite
+from rtu_edge.wire import DeviceState
 
 # The device goes safe in real time: these run alone.
 pytestmark = pytest.mark.timing
@@ -175,3 +178,36 @@ def test_a_target_of_another_name() -> None:
 
     with pytest.raises(DeviceError, match="must be one of sim, process, qemu, or the path"):
         make_target("simm")
+
+
+def test_the_devices_own_clock_wraps() -> None:
+    report = run_suite(load_suite(), ["sim"], only=["the device's own clock wraps"])
+    (result,) = report.results
+    assert result.passed and result.acted == 1, result.why
+
+
+def test_a_device_that_accepts_an_earlier_session_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    only = ["commands of the session before come again"]
+    (result,) = run_suite(load_suite(), ["sim"], only=only).results
+    assert result.passed and result.acted > 50 and result.accepted_after == 0, result.why
+    asked = FaultBridge.counters
+    monkeypatch.setattr(FaultBridge, "counters", lambda *given: asked(*given) | {"refused": 0})
+    (result,) = run_suite(load_suite(), ["sim"], only=only).results
+    assert not result.passed and "commands of an earlier session accepted" in "; ".join(result.why)
+
+
+def test_a_fallback_in_a_host_process_is_seen(tmp_path: Path) -> None:
+    with (
+        SimTarget("servo") as target,
+        FaultBridge(target, seed=1) as bridge,
+        ProcessHost(load_suite().run_config(bridge.port, str(tmp_path))) as host,
+    ):
+        host.start()
+        bridge.wait_for(DeviceState.ARMED, timeout_s=20.0)
+        time.sleep(0.5)
+        assert host.status() == HostStatus(True)
+        with bridge.inject(faults.Sensor(how=faults.Failure.NAN)):
+            give_up_s = time.monotonic() + 3.0
+            while not host.status().fallback and time.monotonic() < give_up_s:
+                time.sleep(0.01)
+        assert host.status().fallback == ("input",)

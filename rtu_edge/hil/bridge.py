@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 from rtu_edge import wire
 from rtu_edge._bridge import lib
 from rtu_edge.errors import DeviceError
+from rtu_edge.hil.ends import End, Unit
 from rtu_edge.hil.trace import Passed, Place, Trace, Way
 
 if TYPE_CHECKING:
@@ -50,25 +51,6 @@ COUNTERS: tuple[str, ...] = tuple(
 )
 
 _POLL_S = 0.002  # how often faults that act on their own time are asked
-_FRAME_MAX = 300  # bytes without a delimiter that cannot become a frame
-_FRAGMENT_S = 0.005  # a piece of a frame waits this long for the rest
-
-
-@dataclass
-class Unit:
-    """What passes at once: a frame with its delimiter, or bytes that are none.
-
-    Args:
-        way: which direction.
-        data: the bytes.
-        due_s: when they go on; the past for at once.
-        frame: what they were when they came, None when they were no good frame.
-    """
-
-    way: Way
-    data: bytes
-    due_s: float = 0.0
-    frame: wire.Frame | None = None
 
 
 @dataclass
@@ -101,41 +83,6 @@ class Injection:
         return found
 
 
-class _End:
-    """One end of the line: where to write, what waits to be written, and what is heard there."""
-
-    def __init__(self) -> None:
-        self.fd = -1
-        self.tail = b""
-        self.buffer = b""  # read, not yet a unit
-        self.read_s = 0.0
-        self.last_due_s = 0.0
-        self.said = wire.Decoder()
-        self.heard = wire.Decoder()
-
-    def write(self, data: bytes) -> bool:
-        """Write what fits; False when it was dropped because the reader does not read."""
-        if self.fd < 0:
-            return False
-        with contextlib.suppress(OSError):
-            if self.tail:
-                self.tail = self.tail[os.write(self.fd, self.tail) :]
-            if not self.tail:
-                self.tail = data[os.write(self.fd, data) :]
-                return True
-        return False
-
-    def units(self, now_s: float) -> list[bytes]:
-        """Whole frames of what has been read, and what can never become one."""
-        *whole, rest = self.buffer.split(b"\0")
-        pieces = [piece + b"\0" for piece in whole]
-        if rest and (len(rest) > _FRAME_MAX or now_s - self.read_s > _FRAGMENT_S):
-            pieces.append(rest)
-            rest = b""
-        self.buffer = rest
-        return pieces
-
-
 class FaultBridge:
     """A line with faults between a host and a target; a context manager.
 
@@ -154,7 +101,7 @@ class FaultBridge:
         self._random = random.Random(seed)
         self._folder = tempfile.TemporaryDirectory(prefix="rtu-hil-")
         self.port = str(Path(self._folder.name) / "port")
-        self._host, self._device = _End(), _End()
+        self._host, self._device = End(), End()
         self._device.fd = target.fileno()
         self._slave = -1
         self._queue: list[tuple[float, int, Unit]] = []
@@ -364,7 +311,7 @@ class FaultBridge:
             wait_s = min(wait_s, self._queue[0][0] - time.monotonic())
         return max(0.0, wait_s)
 
-    def _read(self, end: _End) -> None:
+    def _read(self, end: End) -> None:
         with contextlib.suppress(OSError):  # a port that has just been pulled
             end.buffer += os.read(end.fd, 65536)
         end.read_s = time.monotonic()
@@ -380,7 +327,7 @@ class FaultBridge:
         while self._queue and self._queue[0][0] <= time.monotonic():
             self._deliver(heapq.heappop(self._queue)[2])
 
-    def _carry(self, unit: Unit, end: _End, now_s: float) -> None:
+    def _carry(self, unit: Unit, end: End, now_s: float) -> None:
         """Listen to what one end says, and let all faults at it."""
         place = Place.HOST_OUT if unit.way is Way.TO_DEVICE else Place.DEVICE_OUT
         for frame in end.said.feed(unit.data):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -19,6 +18,7 @@ from rtu_edge.hil import measure
 from rtu_edge.hil.bridge import FaultBridge, Injection
 from rtu_edge.hil.faults import By, Clock, Controller, Fault, Outcome
 from rtu_edge.hil.host import HostEnd, HostStatus, ProcessHost, ThreadHost
+from rtu_edge.hil.result import Result
 from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import Target
 from rtu_edge.hil.trace import Trace
@@ -30,61 +30,6 @@ _LOOK_S = 0.003
 _DRIVING = 5  # commands accepted before a host counts as driving
 _SILENCE_MS = 1000.0  # of the link, in lockstep: RTU_SILENCE_US_DEFAULT
 _DISTURBED_S = 0.03  # a watcher that oversleeps so much: the machine, not the fault, may have tripped somebody
-
-
-class Result(msgspec.Struct, kw_only=True):
-    """What a fault came to.
-
-    Args:
-        name, kind, target, expected: which.
-        outcome: one of Outcome's words, or "error" when the case could not be run.
-        passed: as expected, within all bounds.
-        why: what was not; for a pass nothing.
-        skipped: why it was not run; "" when it was.
-        detected_ms, detected_by: from the fault's beginning until host or device noticed, and how; None: nobody did.
-        safe_ms, safe_limit_ms: time to safe by the device's clock (lockstep: by ours, at its end of the bridge), and bound.
-        accepted_after: commands that the device accepted after that; has to be 0.
-        foreign: periods in which it applied what nobody had commanded; has to be 0.
-        recovery_ms: from the fault's end until it accepted commands again.
-        fallback: why the fallback drove, where it did.
-        reason, message: how the host ended.
-        acted: how often the fault acted.
-        attempts: 2 when the machine was disturbed at first.
-        fault_ms: when the fault ended, from its beginning.
-        timeline: ms from the fault's beginning, device state, first actuator.
-        log: path of the trace, for a failure.
-    """
-
-    name: str
-    kind: str
-    target: str
-    expected: str
-    outcome: str = "error"
-    passed: bool = False
-    why: list[str] = []
-    skipped: str = ""
-    detected_ms: float | None = None
-    detected_by: str = ""
-    safe_ms: float | None = None
-    safe_limit_ms: float | None = None
-    accepted_after: int | None = None
-    foreign: int = 0
-    recovery_ms: float | None = None
-    fallback: list[str] = []
-    reason: str = ""
-    message: str = ""
-    acted: int = 0
-    attempts: int = 1
-    seconds: float = 0.0
-    fault_ms: float = 0.0
-    timeline: list[tuple[float, int, float]] = []
-    device_counters: dict[str, int] = {}
-    host_counters: dict[str, int] = {}
-    settings: dict[str, Any] = {}
-    log: str = ""
-
-    def __repr__(self) -> str:
-        return f"<{self.name} on {self.target}: {self.outcome.replace('_', ' ')}>"
 
 
 @dataclass
@@ -158,7 +103,7 @@ class _Case:
         self.disturbed = False
         self.trace: Trace | None = None
         self.seen = _Seen()
-        self.accepted_before = 0
+        self.before: dict[str, int] = {}
         self.clock = fault.clock or Clock(suite.config.loop.clock.value)
         controller = fault.controller or suite.controller.kind
         self.process = "host process" in fault.needs
@@ -180,7 +125,9 @@ class _Case:
             self.trace = bridge.trace
             hello = bridge.hello()
             self._check_machine(hello)
-            self.accepted_before = bridge.counters()["accepted"]
+            if self.fault.twice:
+                self._earlier(bridge, folder)
+            self.before = bridge.counters()
             with self._injected(bridge) as whole:
                 self._session(bridge, hello, folder, whole)
         return result
@@ -190,6 +137,14 @@ class _Case:
             raise DeviceError("this is real hardware: it moves only with --arm, limits in the suite and a confirmation")
         if self.clock is Clock.LOCKSTEP and not hello.caps & wire.Cap.LOCKSTEP:
             raise DeviceError('clock = "lockstep": the device does not offer it')
+
+    def _earlier(self, bridge: FaultBridge, folder: str) -> None:
+        """A session before."""
+        config = self.suite.run_config(bridge.port, folder, self.clock)
+        with ThreadHost(config, self.controller, self.suite.controller) as host:
+            host.start()
+            self._wait_driving(bridge, host, 20.0)
+        bridge.clear_port()
 
     @contextlib.contextmanager
     def _injected(self, bridge: FaultBridge) -> Iterator[Injection | None]:
@@ -290,7 +245,7 @@ class _Case:
         result.reason = host.stop().reason
         result.acted = whole.count if whole is not None else 0
         armed = [state for _, state in bridge.trace.states() if state.state == DeviceState.ARMED]
-        result.accepted_after = bridge.counters()["accepted"] - self.accepted_before
+        result.accepted_after = bridge.counters()["accepted"] - self.before["accepted"]
         result.timeline = measure.timeline(bridge.trace, self.seen.fault_s or bridge.trace.begin_s)
         if self.fault.expect is not Outcome.REFUSES:
             result.why.append(f"the host did not drive: {error}")
@@ -325,6 +280,8 @@ class _Case:
             result.fallback = list(still.fallback)
             again_s = measure.accepted_since(trace, seen.ended_s - (fault.for_s if fault.whole else 0.0))
             result.recovery_ms = None if again_s is None else round(max(0.0, again_s - seen.ended_s) * 1e3, 2)
+        if fault.twice and safe is None:
+            result.accepted_after = measure.old_accepted(trace, after["refused"] - self.before["refused"])
         if not end.finite:
             result.why.append("the learner's numbers are not finite")
         result.reason, result.message = end.reason, end.message
@@ -382,6 +339,8 @@ class _Case:
             why.append("the fault never acted")
         if result.outcome == Outcome.GOES_SAFE.value:
             self._judge_safe()
+        elif result.accepted_after:
+            why.append(f"{result.accepted_after} commands of an earlier session accepted")
         if fault.reasons and result.reason not in fault.reasons:
             why.append(f"the host says {result.reason}, expected {' or '.join(fault.reasons)}")
         if result.foreign:

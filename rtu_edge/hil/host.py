@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rtu_edge import _core, job, runtime
+from rtu_edge import _core, control, job, runtime
 from rtu_edge.config import Config, write_config
-from rtu_edge.errors import ConfigError
+from rtu_edge.errors import ConfigError, DeviceError
 from rtu_edge.hil.faults import Controller
 from rtu_edge.hil.suite import Linear
 
@@ -27,6 +28,7 @@ __all__ = ["FOUND", "Host", "HostEnd", "HostStatus", "ProcessHost", "ThreadHost"
 
 FOUND = ("input_gate", "guard")  # steps in which the supervisor found something
 
+_ASK_AGAIN_S = 0.05
 _CHOSEN = (runtime.Cause.NONE, runtime.Cause.MODE)
 _TRIPS = int(~(runtime.GuardFlag.SNAPSHOT | runtime.GuardFlag.SURVIVED)) & 0xFFFFFFFF
 
@@ -176,6 +178,7 @@ class ProcessHost:
         self._end: HostEnd | None = None
         self._killed = False
         self._said: list[str] = []
+        self._causes: set[str] = set()
 
     @property
     def pid(self) -> int | None:
@@ -194,6 +197,17 @@ class ProcessHost:
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
+        threading.Thread(target=self._ask, args=(self._process,), daemon=True).start()
+
+    def _ask(self, process: subprocess.Popen[str]) -> None:
+        """Why the fallback drives, ten times a second; a process that is stopped, or not there yet, says nothing."""
+        while process.poll() is None:
+            with contextlib.suppress(DeviceError):
+                for said in control.monitor(self._config.device.port):
+                    cause = runtime.Cause.of(int(said.get("mode", 0)))
+                    if cause not in _CHOSEN:
+                        self._causes.add(cause.name.lower())
+            time.sleep(_ASK_AGAIN_S)
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -201,8 +215,10 @@ class ProcessHost:
             self._said.append(line.rstrip())
 
     def status(self) -> HostStatus:
-        """Whether it lives; a process is not asked while it is tested."""
-        return HostStatus(self._process is not None and self._process.poll() is None)
+        """Whether it lives, and what its control socket has said; a fallback of less than 100 ms may go unseen."""
+        return HostStatus(
+            self._process is not None and self._process.poll() is None, fallback=tuple(sorted(self._causes))
+        )
 
     def freeze(self) -> None:
         """SIGSTOP."""

@@ -9,7 +9,17 @@ from rtu_edge import wire
 from rtu_edge.hil.trace import Passed, Place, Trace
 from rtu_edge.wire import DeviceState, FrameType
 
-__all__ = ["WATCHED", "Safe", "accepted_since", "first_sign", "foreign", "largest_gaps", "safe_after", "timeline"]
+__all__ = [
+    "WATCHED",
+    "Safe",
+    "accepted_since",
+    "first_sign",
+    "foreign",
+    "largest_gaps",
+    "old_accepted",
+    "safe_after",
+    "timeline",
+]
 
 _DRIVEN = (DeviceState.ARMED, DeviceState.RESETTING)
 
@@ -104,16 +114,32 @@ def accepted_since(trace: Trace, since_s: float) -> float | None:
 
 
 def foreign(trace: Trace) -> int:
-    """How often the device applied what no host had commanded, and what is not its safe value either."""
-    said = {
-        passed.message.u for passed in trace.all(Place.HOST_OUT, FrameType.CMD) if isinstance(passed.message, wire.Cmd)
-    }
+    """How often the device applied what no host of its session had commanded, and what is not its safe value either."""
+    commands = trace.all(Place.HOST_OUT, FrameType.CMD)
     safe = {state.u for _, state in trace.states() if state.state not in _DRIVEN}
-    zero = tuple(0.0 for _ in next(iter(said), ()))
-    return sum(
-        state.state == DeviceState.ARMED and state.u not in said and state.u not in safe and state.u != zero
-        for _, state in trace.states()
-    )
+    said: set[tuple[float, ...]] = set()
+    at, session, found = 0, 0, 0
+    for passed, state in trace.states():
+        while at < len(commands) and commands[at].at_s <= passed.at_s:
+            command = commands[at].message
+            at += 1
+            if isinstance(command, wire.Cmd):
+                said = said if command.session == session else set()
+                session = command.session
+                said.add(command.u)
+        zero = (0.0,) * len(state.u)
+        found += state.state == DeviceState.ARMED and state.u not in said and state.u not in safe and state.u != zero
+    return found
+
+
+def old_accepted(trace: Trace, refused: int) -> int:
+    """Commands of earlier sessions that the device heard in the last one and, having refused so many in all, did not refuse."""
+    earlier, begun, heard = set(trace.sessions()[:-1]), False, 0
+    for passed in trace.all(Place.DEVICE_IN, FrameType.CMD):
+        if isinstance(passed.message, wire.Cmd):
+            begun = begun or passed.message.session not in earlier
+            heard += begun and passed.message.session in earlier
+    return max(0, heard - refused)
 
 
 def first_sign(trace: Trace, since_s: float) -> tuple[float, str] | None:

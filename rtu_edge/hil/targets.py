@@ -34,7 +34,8 @@ Self = TypeVar("Self", bound="Target")
 class Target:
     """A device under test; a context manager. Closing twice is harmless.
 
-    `abilities` says what can be done to it from here: "reset" (restart with a new boot_id), "stop" (freeze and go on).
+    `abilities` says what can be done to it from here: "reset" (restart with a new boot_id), "stop" (freeze and go on),
+    "set_clock" (restart with another clock).
     What it has not, it refuses with a DeviceError. State and counters are asked for over the line: FaultBridge.
     """
 
@@ -48,6 +49,10 @@ class Target:
     def reset(self) -> None:
         """Restart the device: DISARMED, with a new boot_id."""
         raise DeviceError(f"{self.name}: cannot be reset from here; press its button")
+
+    def set_clock(self, clock_us: int) -> None:
+        """Restart the device with a clock that shows this."""
+        raise DeviceError(f"{self.name}: its clock cannot be set from here")
 
     def stop(self) -> None:
         """Freeze the device: it says nothing and does nothing, its clock goes on."""
@@ -102,7 +107,7 @@ class SimTarget(Target):
     """
 
     name = "sim"
-    abilities = frozenset({"reset", "stop"})
+    abilities = frozenset({"reset", "stop", "set_clock"})
 
     def __init__(self, plant: str = "servo", *, clock_us: int | None = None, **options: Any) -> None:
         self._plant, self._options = plant, options
@@ -131,6 +136,13 @@ class SimTarget(Target):
     def reset(self) -> None:
         """A new device, its clock going on."""
         with self._lock:
+            self._boot_id += 1
+            self._device = self._make()
+
+    def set_clock(self, clock_us: int) -> None:
+        """A new device, its clock from here on."""
+        with self._lock:
+            self._offset_us = clock_us - time.monotonic_ns() // 1000
             self._boot_id += 1
             self._device = self._make()
 

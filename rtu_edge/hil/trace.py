@@ -101,6 +101,11 @@ class Trace:
             if isinstance(passed.message, wire.State)
         ]
 
+    def sessions(self) -> list[int]:
+        """Sessions in which a host has sent commands, the last one last."""
+        said = (passed.message for passed in self.all(Place.HOST_OUT, wire.FrameType.CMD))
+        return list(dict.fromkeys(message.session for message in said if isinstance(message, wire.Cmd)))
+
     def save(self, path: Path) -> None:
         """Write it as lines of JSON: time, place, type, seq, t_us, message."""
         rows: list[tuple[float, dict[str, Any]]] = [(at_s, {"note": text}) for at_s, text in self.notes]

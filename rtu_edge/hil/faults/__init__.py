@@ -1,0 +1,94 @@
+"""The faults: what each does to the line, to the device or to the host. Only a suite, or a test, can inject one.
+
+A fault is described by a table of TOML (`kind` and its parameters) or made in Python; the same class is both:
+
+    [[fault]]
+    name = "one command in five is lost"
+    kind = "drop"
+    way = "to_device"
+    rate = 0.2
+    for_s = 1.0
+    expect = "rides_through"
+
+`rate` is the share of frames that are hit. What happens when is drawn from the bridge's seed.
+"""
+
+from __future__ import annotations
+
+from rtu_edge.hil.faults.base import By, Clock, Controller, Fault, Outcome
+from rtu_edge.hil.faults.device import DeviceClock, Freeze, Reset
+from rtu_edge.hil.faults.frames import (
+    Actuator,
+    ClockWrap,
+    Failure,
+    Flood,
+    Misfit,
+    OldSession,
+    Replay,
+    Schema,
+    Sensor,
+    Talk,
+)
+from rtu_edge.hil.faults.host import DiskFull, HostKill, HostStarve, HostStop
+from rtu_edge.hil.faults.line import (
+    Delay,
+    Drop,
+    Duplicate,
+    Echo,
+    Flip,
+    Half,
+    Insert,
+    Pace,
+    Reorder,
+    Stall,
+    Unplug,
+)
+from rtu_edge.hil.trace import Way
+
+__all__ = [
+    "KINDS",
+    "Actuator",
+    "By",
+    "Clock",
+    "ClockWrap",
+    "Controller",
+    "Delay",
+    "DeviceClock",
+    "DiskFull",
+    "Drop",
+    "Duplicate",
+    "Echo",
+    "Failure",
+    "Fault",
+    "Flip",
+    "Flood",
+    "Freeze",
+    "Half",
+    "HostKill",
+    "HostStarve",
+    "HostStop",
+    "Insert",
+    "Misfit",
+    "OldSession",
+    "Outcome",
+    "Pace",
+    "Reorder",
+    "Replay",
+    "Reset",
+    "Schema",
+    "Sensor",
+    "Stall",
+    "Talk",
+    "Unplug",
+    "Way",
+]
+
+
+def _kinds(base: type[Fault]) -> dict[str, type[Fault]]:
+    found: dict[str, type[Fault]] = {}
+    for cls in base.__subclasses__():
+        found |= ({cls.kind: cls} if cls.kind else {}) | _kinds(cls)
+    return found
+
+
+KINDS: dict[str, type[Fault]] = _kinds(Fault)

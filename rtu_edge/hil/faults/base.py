@@ -1,0 +1,121 @@
+"""What every fault has: when it acts, what it has to come to, and what the bridge asks of it."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
+
+import msgspec
+
+from rtu_edge.errors import DeviceError
+
+if TYPE_CHECKING:
+    from rtu_edge.hil.bridge import Injection, Unit
+    from rtu_edge.hil.targets import Target
+
+Rate: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=3600.0)]
+Millis: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=60_000.0)]
+
+
+class Outcome(str, enum.Enum):
+    """What a fault comes to."""
+
+    RIDES_THROUGH = "rides_through"  # armed all the while, commands flow again afterwards
+    FALLS_BACK = "falls_back"  # the same, but another controller took over from the learner
+    GOES_SAFE = "goes_safe"  # the actuators went to their safe behaviour and the session is closed
+    REFUSES = "refuses"  # the host did not arm at all
+
+
+class By(str, enum.Enum):
+    """Who ended a session."""
+
+    ANY = "any"
+    DEVICE = "device"  # its own rules: SAFE, or a restart
+    HOST = "host"  # DISARM or ESTOP
+
+
+class Clock(str, enum.Enum):
+    """What makes the loop's tick in a case; the words of rtu_edge.runtime.Clock."""
+
+    DEVICE = "device"
+    LOCKSTEP = "lockstep"
+
+
+class Controller(str, enum.Enum):
+    """Who drives."""
+
+    LINEAR = "linear"  # a fixed controller
+    LEARNER = "learner"  # a recurrent learner that learns all the while
+
+
+class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A fault and, for a suite, what it has to come to.
+
+    Args:
+        name: in the report; the kind unless given.
+        start_s: after the first command, how long until it begins.
+        for_s: how long it acts.
+        watch_s: how long after its end the session is watched.
+        expect: what it has to come to; anything else fails, a false trip as well as a missed one.
+        by: who has to end the session, where one ends.
+        reasons: the host's stop reason has to be one of these, where it stops; any unless given.
+        safe_within_ms: from the observation that the last accepted command answers to the actuators' safe behaviour,
+            by the device's clock; 0 takes what the protocol promises, TTL and one period.
+        detect_within_ms: from the fault's beginning until host or device notices it; 0: need not be noticed.
+        recover_within_s: from the fault's end until commands are accepted again (after goes_safe: from a new session).
+        clock, controller: in place of the suite's.
+        only: targets that it is for; all unless given.
+    """
+
+    kind: ClassVar[str] = ""
+    acts_on: ClassVar[str] = "line"
+    needs: ClassVar[frozenset[str]] = frozenset()  # abilities of the target; "host process"
+    whole: ClassVar[bool] = False  # acts from before the host opens the port until it is gone
+    twice: ClassVar[bool] = False  # a session has driven and ended before the one that is watched
+
+    name: str = ""
+    start_s: Seconds = 0.3
+    for_s: Seconds = 0.5
+    watch_s: Seconds = 0.2
+    expect: Outcome = Outcome.RIDES_THROUGH
+    by: By = By.ANY
+    reasons: tuple[str, ...] = ()
+    safe_within_ms: Millis = 0.0
+    detect_within_ms: Millis = 0.0
+    recover_within_s: Annotated[float, msgspec.Meta(gt=0.0, le=600.0)] = 5.0
+    clock: Clock | None = None
+    controller: Controller | None = None
+    only: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Its name, or its kind."""
+        return self.name or self.kind
+
+    def lacks(self, abilities: frozenset[str]) -> str:
+        """What it needs and a target has not; "" when nothing is missing."""
+        return ", ".join(sorted(need for need in self.needs - abilities if not need.startswith("host")))
+
+    def check(self, target: Target, host: Any) -> None:
+        """Raises DeviceError when the target, or the host, is not one on which it can act."""
+        missing = self.lacks(target.abilities)
+        if missing:
+            raise DeviceError(f"{self.title}: the target {target.name} cannot {missing}")
+        if "host process" in self.needs and getattr(host, "pid", None) is None:
+            raise DeviceError(f"{self.title}: needs a host that is a process of its own")
+
+    def begin(self, now: Injection) -> None:
+        """It begins."""
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        """What becomes of something that passes."""
+        return [unit]
+
+    def poll(self, now: Injection, at_s: float) -> list[Unit]:
+        """What it puts on the line of its own accord."""
+        return []
+
+    def end(self, now: Injection) -> list[Unit]:
+        """It ends; what it held back goes on."""
+        return []

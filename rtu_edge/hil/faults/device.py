@@ -1,0 +1,64 @@
+"""On the device: it restarts, it hangs, its clock wraps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rtu_edge.hil.faults.base import Fault, Seconds
+from rtu_edge.hil.trace import Way
+
+if TYPE_CHECKING:
+    from rtu_edge.hil.bridge import Injection, Unit
+
+
+class Reset(Fault, frozen=True, kw_only=True):
+    """The device restarts in the middle of a run, with a new boot_id."""
+
+    kind = "reset"
+    acts_on = "device"
+    needs = frozenset({"reset"})
+
+    def begin(self, now: Injection) -> None:
+        now.count += 1
+        now.bridge.target.reset()
+
+
+class Freeze(Fault, frozen=True, kw_only=True):
+    """The device does nothing for a while, then goes on as if nothing had been."""
+
+    kind = "freeze"
+    acts_on = "device"
+    needs = frozenset({"stop"})
+
+    def begin(self, now: Injection) -> None:
+        now.count += 1
+        now.bridge.target.stop()
+
+    def end(self, now: Injection) -> list[Unit]:
+        now.bridge.target.go_on()
+        return []
+
+
+class DeviceClock(Fault, frozen=True, kw_only=True):
+    """The device's own clock passes 2^32 us in the middle of a run, as it does each 71.6 minutes.
+
+    `clock_wrap` shifts the stamps on the line; here the device restarts with such a clock before the host opens the port.
+
+    Args:
+        after_s: from the restart to the wrap.
+    """
+
+    kind = "device_clock"
+    acts_on = "device"
+    needs = frozenset({"set_clock"})
+    whole = True
+    after_s: Seconds = 1.0
+
+    def begin(self, now: Injection) -> None:
+        now.bridge.target.set_clock(2**32 - round(self.after_s * 1e6))
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        if unit.frame is not None and unit.way is Way.TO_HOST:
+            now.count += unit.frame.t_us < now.memory.get("last", 0)
+            now.memory["last"] = unit.frame.t_us
+        return [unit]

@@ -1,0 +1,245 @@
+"""Frames that are whole and lie: old ones, those of somebody else, another data sheet, sensors and actuators that fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import msgspec
+
+from rtu_edge import wire
+from rtu_edge.hil.faults.base import Fault, Rate, Seconds
+from rtu_edge.hil.trace import Place, Way
+
+if TYPE_CHECKING:
+    from rtu_edge.hil.bridge import Injection, Unit
+    from rtu_edge.hil.trace import Passed
+
+
+class Talk(str, enum.Enum):
+    """What a flood is made of."""
+
+    PING = "ping"
+    NOISE = "noise"  # random bytes
+    COMMAND = "command"  # of a session that does not hold
+
+
+class Failure(str, enum.Enum):
+    """How a sensor fails."""
+
+    NAN = "nan"
+    STUCK = "stuck"  # at the value it had
+    SPIKE = "spike"  # `size` too much
+    ZERO = "zero"
+
+
+class Replay(Fault, frozen=True, kw_only=True):
+    """Old commands come again: frames of before, each a valid one in its time.
+
+    Args:
+        per_s: how many a second.
+        age_s: from at least so long ago.
+    """
+
+    kind = "replay"
+    per_s: Annotated[float, msgspec.Meta(gt=0.0, le=10_000.0)] = 100.0
+    age_s: Seconds = 0.15
+
+    def poll(self, now: Injection, at_s: float) -> list[Unit]:
+        from rtu_edge.hil.bridge import Unit
+
+        if at_s < now.next_s:
+            return []
+        now.next_s = max(at_s - 0.02, now.next_s) + 1.0 / self.per_s
+        old = now.memory.get("old")
+        if old is None or now.count % 32 == 0:
+            seen = now.bridge.trace.all(Place.HOST_OUT, wire.FrameType.CMD)
+            now.memory["old"] = old = [passed.frame for passed in seen if self.is_old(now, passed, at_s)]
+        if not old:
+            return []
+        now.count += 1
+        return [Unit(Way.TO_DEVICE, wire.encode(now.random.choice(old)), at_s)]
+
+    def is_old(self, now: Injection, passed: Passed, at_s: float) -> bool:
+        """True for a command that may come again."""
+        return passed.at_s < at_s - self.age_s
+
+
+class OldSession(Replay, frozen=True, kw_only=True):
+    """The commands of an earlier session come again in a new one, each a valid one in its time."""
+
+    kind = "old_session"
+    twice = True
+
+    def is_old(self, now: Injection, passed: Passed, at_s: float) -> bool:
+        sessions = now.bridge.trace.sessions()
+        command = passed.message
+        return isinstance(command, wire.Cmd) and command.session in sessions[:-1]
+
+
+class Flood(Fault, frozen=True, kw_only=True):
+    """Somebody else talks without end.
+
+    Args:
+        way: to whom.
+        what: "ping", "noise" or "command".
+        per_s: frames a second.
+    """
+
+    kind = "flood"
+    way: Way = Way.TO_DEVICE
+    what: Talk = Talk.PING
+    per_s: Annotated[float, msgspec.Meta(gt=0.0, le=10_000.0)] = 300.0
+
+    def poll(self, now: Injection, at_s: float) -> list[Unit]:
+        from rtu_edge.hil.bridge import Unit
+
+        found = []
+        now.next_s = max(now.next_s, at_s - 0.02)
+        while now.next_s < at_s:
+            now.next_s += 1.0 / self.per_s
+            now.count += 1
+            found.append(Unit(self.way, self._frame(now), at_s))
+        return found
+
+    def _frame(self, now: Injection) -> bytes:
+        seq = now.count & 0xFFFF
+        if self.what is Talk.NOISE:
+            return now.random.randbytes(24)
+        if self.what is Talk.COMMAND:
+            return wire.encode(wire.pack(wire.Cmd(0xFFFFFFFE, 0, 50, (1.0,)), seq))
+        return wire.encode(wire.pack(wire.Ping(now.count), seq))
+
+
+class _Rewrite(Fault, frozen=True, kw_only=True):
+    """Says something else in a frame of one kind, with a CRC that is right.
+
+    Args:
+        rate: share of these frames.
+    """
+
+    message: ClassVar[type] = wire.State
+    rate: Rate = 1.0
+
+    def wants(self, message: wire.Message | None) -> bool:
+        """True for a message that it spoils."""
+        return isinstance(message, self.message)
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        if unit.frame is None:
+            return [unit]
+        message = wire.unpack(unit.frame)
+        if not self.wants(message) or not now.hit(self.rate):
+            return [unit]
+        payload = wire.pack(self.rewrite(now, message)).payload
+        return [dataclasses.replace(unit, data=wire.encode(dataclasses.replace(unit.frame, payload=payload)))]
+
+    def rewrite(self, now: Injection, message: Any) -> wire.Message:
+        """What it says instead."""
+        raise NotImplementedError
+
+
+class Misfit(_Rewrite, frozen=True, kw_only=True):
+    """Another schema in the middle of a run: one value more than the data sheet has, CRC right.
+
+    Args:
+        way: "to_device" spoils commands, "to_host" observations.
+    """
+
+    kind = "misfit"
+    way: Way = Way.TO_DEVICE
+
+    def wants(self, message: wire.Message | None) -> bool:
+        return isinstance(message, wire.Cmd if self.way is Way.TO_DEVICE else wire.State)
+
+    def rewrite(self, now: Injection, message: Any) -> wire.Message:
+        if isinstance(message, wire.Cmd):
+            return dataclasses.replace(message, u=(*message.u, 0.0))
+        more: wire.State = dataclasses.replace(message, x=(*message.x, 0.0))
+        return more
+
+
+class Schema(_Rewrite, frozen=True, kw_only=True):
+    """The device claims another data sheet than it has: the hash in HELLO does not fit the rows."""
+
+    kind = "schema"
+    whole = True
+    message = wire.Hello
+
+    def rewrite(self, now: Injection, message: wire.Hello) -> wire.Message:
+        return dataclasses.replace(message, schema_hash=message.schema_hash ^ 1)
+
+
+class Sensor(_Rewrite, frozen=True, kw_only=True):
+    """A sensor fails: it says nothing that is a number, is stuck, jumps, or says zero.
+
+    Args:
+        how: "nan", "stuck", "spike" or "zero".
+        index: which observation.
+        size: of a spike, in the observation's unit.
+    """
+
+    kind = "sensor"
+    how: Failure = Failure.NAN
+    index: Annotated[int, msgspec.Meta(ge=0, le=54)] = 0
+    size: Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)] = 100.0
+
+    def rewrite(self, now: Injection, message: wire.State) -> wire.Message:
+        x = list(message.x)
+        at = min(self.index, len(x) - 1)
+        stuck = now.memory.setdefault("stuck", x[at])
+        said = {Failure.NAN: math.nan, Failure.STUCK: stuck, Failure.SPIKE: x[at] + self.size, Failure.ZERO: 0.0}
+        x[at] = said[self.how]
+        return dataclasses.replace(message, x=tuple(x))
+
+
+class Actuator(_Rewrite, frozen=True, kw_only=True):
+    """An actuator is stuck: whatever is commanded, it does the same; STATE tells what was applied.
+
+    Args:
+        index: which actuator.
+        value: what it does, in its unit.
+    """
+
+    kind = "actuator"
+    message = wire.Cmd
+    index: Annotated[int, msgspec.Meta(ge=0, le=54)] = 0
+    value: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 0.5
+
+    def rewrite(self, now: Injection, message: wire.Cmd) -> wire.Message:
+        u = list(message.u)
+        u[min(self.index, len(u) - 1)] = self.value
+        return dataclasses.replace(message, u=tuple(u))
+
+
+class ClockWrap(Fault, frozen=True, kw_only=True):
+    """The device's 32-bit clock wraps in the middle of a run, as it does each 71.6 minutes.
+
+    The device's stamps are shifted on their way to the host, and back in what the host answers.
+
+    Args:
+        after_s: the wrap comes so long after the beginning.
+    """
+
+    kind = "clock_wrap"
+    whole = True
+    after_s: Seconds = 1.5
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        if unit.frame is None:
+            return [unit]
+        frame = unit.frame
+        if unit.way is Way.TO_HOST:
+            shift = now.memory.setdefault("shift", (-frame.t_us - round(self.after_s * 1e6)) & 0xFFFFFFFF)
+            shifted = (frame.t_us + shift) & 0xFFFFFFFF
+            now.count += shifted < now.memory.get("last", 0)
+            now.memory["last"] = shifted
+            return [dataclasses.replace(unit, data=wire.encode(dataclasses.replace(frame, t_us=shifted)))]
+        message = wire.unpack(frame)
+        if not isinstance(message, wire.Cmd) or "shift" not in now.memory:
+            return [unit]
+        message = dataclasses.replace(message, obs_t_us=(message.obs_t_us - now.memory["shift"]) & 0xFFFFFFFF)
+        payload = wire.pack(message).payload
+        return [dataclasses.replace(unit, data=wire.encode(dataclasses.replace(frame, payload=payload)))]

@@ -1,0 +1,192 @@
+"""On the line: frames are lost, late, doubled, damaged; the plug is pulled."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from rtu_edge.hil.faults.base import Fault, Millis, Rate
+from rtu_edge.hil.trace import Way
+
+if TYPE_CHECKING:
+    from rtu_edge.hil.bridge import Injection, Unit
+
+
+class _Line(Fault, frozen=True, kw_only=True):
+    """On the line, one way unless it says both.
+
+    Args:
+        way: "to_device" or "to_host".
+        both: both ways.
+        rate: share of frames that are hit.
+    """
+
+    way: Way = Way.TO_DEVICE
+    both: bool = False
+    rate: Rate = 0.1
+
+    def hits(self, now: Injection, unit: Unit) -> bool:
+        """True when this frame is one of those."""
+        return (self.both or unit.way == self.way) and now.hit(self.rate)
+
+
+class Flip(_Line, frozen=True, kw_only=True):
+    """Bit flips: one bit of a frame, delimiter included."""
+
+    kind = "flip"
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        if self.hits(now, unit):
+            data = bytearray(unit.data)
+            data[now.random.randrange(len(data))] ^= 1 << now.random.randrange(8)
+            unit = dataclasses.replace(unit, data=bytes(data))
+        return [unit]
+
+
+class Drop(_Line, frozen=True, kw_only=True):
+    """Frames are lost; with rate 1, everything: a broken wire one way, or both."""
+
+    kind = "drop"
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        return [] if self.hits(now, unit) else [unit]
+
+
+class Duplicate(_Line, frozen=True, kw_only=True):
+    """Frames arrive twice."""
+
+    kind = "duplicate"
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        return [unit, dataclasses.replace(unit)] if self.hits(now, unit) else [unit]
+
+
+class Insert(_Line, frozen=True, kw_only=True):
+    """Noise before a frame: random bytes.
+
+    Args:
+        most_bytes: at most so many.
+    """
+
+    kind = "insert"
+    most_bytes: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 8
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        if self.hits(now, unit):
+            noise = now.random.randbytes(now.random.randint(1, self.most_bytes))
+            unit = dataclasses.replace(unit, data=noise + unit.data)
+        return [unit]
+
+
+class Reorder(_Line, frozen=True, kw_only=True):
+    """A frame is overtaken by the next one."""
+
+    kind = "reorder"
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        if now.kept and now.kept[0].way is unit.way:
+            return [unit, now.kept.pop()]
+        if not now.kept and self.hits(now, unit):
+            now.kept.append(unit)
+            return []
+        return [unit]
+
+    def end(self, now: Injection) -> list[Unit]:
+        return now.kept
+
+
+class Delay(_Line, frozen=True, kw_only=True):
+    """Everything takes longer; the order stays.
+
+    Args:
+        delay_ms: each frame.
+        jitter_ms: and up to so much more, drawn anew.
+    """
+
+    kind = "delay"
+    rate: Rate = 1.0
+    delay_ms: Millis = 5.0
+    jitter_ms: Millis = 0.0
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        if self.hits(now, unit):
+            late_s = (self.delay_ms + now.random.random() * self.jitter_ms) * 1e-3
+            unit = dataclasses.replace(unit, due_s=unit.due_s + late_s)
+        return [unit]
+
+
+class Stall(_Line, frozen=True, kw_only=True):
+    """Everything is held back, and comes in one burst at the end: a stalled adapter."""
+
+    kind = "stall"
+    rate: Rate = 1.0
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        if not self.hits(now, unit):
+            return [unit]
+        now.kept.append(unit)
+        return []
+
+    def end(self, now: Injection) -> list[Unit]:
+        return now.kept
+
+
+class Half(_Line, frozen=True, kw_only=True):
+    """The next frame stops in its middle, and then there is silence."""
+
+    kind = "half"
+    rate: Rate = 1.0
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        first = now.count == 0
+        if not self.hits(now, unit):
+            return [unit]
+        return [dataclasses.replace(unit, data=unit.data[: len(unit.data) // 2])] if first else []
+
+
+class Pace(_Line, frozen=True, kw_only=True):
+    """A slow line: bytes take as long as they would at a baud rate, 10 bits each.
+
+    Args:
+        baud: bits per second.
+    """
+
+    kind = "pace"
+    rate: Rate = 1.0
+    baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 115_200
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        if self.hits(now, unit):
+            free_s = max(unit.due_s, now.memory.get(unit.way, 0.0))
+            now.memory[unit.way] = free_s + len(unit.data) * 10 / self.baud
+            unit = dataclasses.replace(unit, due_s=now.memory[unit.way])
+        return [unit]
+
+
+class Echo(_Line, frozen=True, kw_only=True):
+    """What one end says comes back to it as well, as on a half-duplex adapter."""
+
+    kind = "echo"
+    rate: Rate = 1.0
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        if not self.hits(now, unit):
+            return [unit]
+        back = Way.TO_HOST if unit.way is Way.TO_DEVICE else Way.TO_DEVICE
+        return [unit, dataclasses.replace(unit, way=back)]
+
+
+class Unplug(Fault, frozen=True, kw_only=True):
+    """The plug is pulled on the host's side; at the end it is back, under the same name."""
+
+    kind = "unplug"
+
+    def begin(self, now: Injection) -> None:
+        now.count += 1
+        now.bridge.unplug()
+
+    def end(self, now: Injection) -> list[Unit]:
+        now.bridge.plug()
+        return []

@@ -1,0 +1,64 @@
+"""What a fault came to, as the report keeps it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+__all__ = ["Result"]
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """What a fault came to.
+
+    Args:
+        name, kind, target, expected: which.
+        outcome: one of Outcome's words, or "error" when the case could not be run.
+        passed: as expected, within all bounds.
+        why: what was not; for a pass nothing.
+        skipped: why it was not run; "" when it was.
+        detected_ms, detected_by: from the fault's beginning until host or device noticed, and how; None: nobody did.
+        safe_ms, safe_limit_ms: time to safe by the device's clock (lockstep: by ours, at its end of the bridge), and bound.
+        accepted_after: commands that the device accepted after that, or of an earlier session; has to be 0.
+        foreign: periods in which it applied what nobody had commanded; has to be 0.
+        recovery_ms: from the fault's end until it accepted commands again.
+        fallback: why the fallback drove, where it did.
+        reason, message: how the host ended.
+        acted: how often the fault acted.
+        attempts: 2 when the machine was disturbed at first.
+        fault_ms: when the fault ended, from its beginning.
+        timeline: ms from the fault's beginning, device state, first actuator.
+        log: path of the trace, for a failure.
+    """
+
+    name: str
+    kind: str
+    target: str
+    expected: str
+    outcome: str = "error"
+    passed: bool = False
+    why: list[str] = []
+    skipped: str = ""
+    detected_ms: float | None = None
+    detected_by: str = ""
+    safe_ms: float | None = None
+    safe_limit_ms: float | None = None
+    accepted_after: int | None = None
+    foreign: int = 0
+    recovery_ms: float | None = None
+    fallback: list[str] = []
+    reason: str = ""
+    message: str = ""
+    acted: int = 0
+    attempts: int = 1
+    seconds: float = 0.0
+    fault_ms: float = 0.0
+    timeline: list[tuple[float, int, float]] = []
+    device_counters: dict[str, int] = {}
+    host_counters: dict[str, int] = {}
+    settings: dict[str, Any] = {}
+    log: str = ""
+
+    def __repr__(self) -> str:
+        return f"<{self.name} on {self.target}: {self.outcome.replace('_', ' ')}>"
