@@ -31,6 +31,7 @@ class DifferenceFlag(IntFlag):
     HASH = 2
     ESTIMATE = 4  # value, delta or step sizes
     CALL = 8  # the policy refused what it took then, or the reverse
+    DECISION = 16  # input gate, guard, who drives
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,8 @@ def _difference(record: Any, step: Any) -> Difference:
         replayed["u"] = recorded["u"]
     for name in ("value", "delta", "step_size_actor", "step_size_critic"):
         recorded[name], replayed[name] = float(record[name]), float(step[name])
+    for name in ("input_gate", "guard", "mode"):
+        recorded[name], replayed[name] = f"{int(record[name]):#x}", f"{int(step[name]):#x}"
     replayed["distance of u"], recorded["distance of u"] = float(step["distance"]), 0.0
     sequence, number, episode, episode_step = (
         int(record[name]) for name in ("sequence", "step", "episode", "episode_step")

@@ -45,10 +45,17 @@ def run(
     return outcome, agent
 
 
-def by_hand(config: Config, steps: int, *, seed: int = 0, hash_every: int = 100) -> tuple[Log, Any]:
+# Fills the records: learner, head, plant, records.
+Drive = Callable[[Any, Head, Plant, Array], None]
+
+
+def by_hand(
+    config: Config, steps: int, *, seed: int = 0, hash_every: int = 100, drive: Drive | None = None
+) -> tuple[Log, Any]:
     """A log made without the native loop: the learner driven from Python, through everything that may happen to it.
 
-    Updates dropped, actions replaced, learning off and on again, episodes ended both ways.
+    Updates dropped, actions replaced, learning off and on again, episodes ended both ways; `drive` does it where a
+    supervisor is around it.
     """
     plant = Plant("cartpole")
     rows = [Row(row.name, row.unit, row.min, row.max) for row in (*plant.sheet.observations, *plant.sheet.actuators)]
@@ -67,7 +74,7 @@ def by_hand(config: Config, steps: int, *, seed: int = 0, hash_every: int = 100)
         observations=rows[:n],
         actuators=rows[n:],
         limits=[(-10.0, 10.0, 0.0, 0.0, 0.0)],
-        supervised=False,
+        supervised=drive is not None,
         simulated=True,
         gate=True,
         session=1,
@@ -82,12 +89,16 @@ def by_hand(config: Config, steps: int, *, seed: int = 0, hash_every: int = 100)
     values = {name: getattr(head, name) for name in head.__struct_fields__}
     head = Head(**{**values, "learner": agent.config, "start_hash": agent.state_hash()})
     log = Log(Path("by-hand"), head, agent.core.save(encode_config(agent.config)))
-    log.records = _drive(agent, plant, np.zeros(steps, dtype), np.random.default_rng(seed), hash_every)
+    log.records = np.zeros(steps, dtype)
+    if drive is not None:
+        drive(agent, head, plant, log.records)
+    else:
+        _drive(agent, plant, log.records, np.random.default_rng(seed), hash_every)
     log.end = {"state_hash": agent.state_hash()}
     return log, agent
 
 
-def _drive(agent: Any, plant: Plant, records: Array, rng: np.random.Generator, hash_every: int) -> Array:
+def _drive(agent: Any, plant: Plant, records: Array, rng: np.random.Generator, hash_every: int) -> None:
     x, reward, terminated, truncated, first, episode = plant.reset(seed=1), 0.0, False, False, True, 1
     chosen, applied = 0.0, 0.0
     for number, record in enumerate(records):
@@ -105,7 +116,7 @@ def _drive(agent: Any, plant: Plant, records: Array, rng: np.random.Generator, h
         if learning:
             replaced = not first and applied != chosen
             update = bool(rng.random() > 0.1)
-            executed = _action_of(agent, applied) if replaced else None
+            executed = action_of(agent, applied) if replaced else None
             agent.core.learn(reward, terminated, truncated, executed, update)
             calls |= CallFlag.LEARN | CallFlag.EXECUTED * replaced | CallFlag.UPDATE * update
             flags |= RecordFlag.LEARNED * (not first)
@@ -127,7 +138,6 @@ def _drive(agent: Any, plant: Plant, records: Array, rng: np.random.Generator, h
         applied = float(np.float32(rng.uniform(-10, 10))) if rng.random() < 0.05 else chosen
         x, reward, terminated, truncated = plant.step([applied])
         truncated = truncated or (not terminated and bool(rng.random() < 0.002))
-    return records
 
 
 def _command_of(agent: Any, action: Any) -> np.float32:
@@ -138,7 +148,7 @@ def _command_of(agent: Any, action: Any) -> np.float32:
     return np.float32(low + (np.float32(action[0]) + one) * half * span)
 
 
-def _action_of(agent: Any, applied: float) -> Any:
+def action_of(agent: Any, applied: float) -> Any:
     """native/runtime/gate.h, unmap_action."""
     fraction = (np.float32(applied) + np.float32(10)) / np.float32(20)
     if agent.discrete:

@@ -61,6 +61,13 @@ void Replay::compare(const RecordHead& head, const float* u, const float* record
     out->delta = info->delta;
     out->step_size_actor = info->step_size_actor;
     out->step_size_critic = info->step_size_critic;
+    out->input_gate = info->input_gate;
+    out->input_channel = info->input_channel;
+    out->guard = info->guard;
+    out->mode = info->mode;
+    const uint32_t decided_then[] = {head.input_gate, head.input_channel, head.guard, head.mode};
+    const uint32_t decided_now[] = {out->input_gate, out->input_channel, out->guard, out->mode};
+    if (memcmp(decided_then, decided_now, sizeof decided_then) != 0) out->differs |= kDiffersDecision;
     // What a call did not touch may be left from before the log began.
     const bool learned = (head.calls & kCallLearn) != 0 && (head.flags & kRecordLearnFailed) == 0;
     const bool moved = (head.flags & kRecordLearned) != 0 && (head.calls & kCallUpdate) != 0;

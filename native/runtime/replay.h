@@ -13,10 +13,11 @@ namespace rtu::runtime {
 
 // What of a step differs from the record, to the bit.
 enum DifferenceFlag : uint32_t {
-  kDiffersCommand = 1,   // u
-  kDiffersHash = 2,      // of what learns
-  kDiffersEstimate = 4,  // value, delta, step sizes
-  kDiffersCall = 8,      // the policy refused a call that it took then, or the reverse
+  kDiffersCommand = 1,    // u
+  kDiffersHash = 2,       // of what learns
+  kDiffersEstimate = 4,   // value, delta, step sizes
+  kDiffersCall = 8,       // the policy refused a call that it took then, or the reverse
+  kDiffersDecision = 16,  // input gate, guard, who drives
 };
 
 // What a replayed step came to.
@@ -26,6 +27,10 @@ struct ReplayStep {
   float step_size_actor;
   float step_size_critic;
   float distance;  // of u from the recorded one, the largest, in ranges of the actuator
+  uint32_t input_gate;
+  uint32_t input_channel;
+  uint32_t guard;
+  uint32_t mode;
   uint32_t differs;
   uint64_t state_hash;  // 0 where the record has none
 };
@@ -33,7 +38,7 @@ struct ReplayStep {
 // clang-format off
 #define RTU_RUNTIME_REPLAY_FIELDS(X) \
   X(value, "f4") X(delta, "f4") X(step_size_actor, "f4") X(step_size_critic, "f4") X(distance, "f4") \
-  X(differs, "u4") X(state_hash, "u8")
+  X(input_gate, "u4") X(input_channel, "u4") X(guard, "u4") X(mode, "u4") X(differs, "u4") X(state_hash, "u8")
 // clang-format on
 
 class Replay {

@@ -133,6 +133,7 @@ void bind_log(py::module_& m) {
   m.attr("black_box_version") = BlackBoxLayout::kVersion;
   m.def("difference_flags", [] {
     return py::dict(py::arg("COMMAND") = +kDiffersCommand, py::arg("HASH") = +kDiffersHash,
-                    py::arg("ESTIMATE") = +kDiffersEstimate, py::arg("CALL") = +kDiffersCall);
+                    py::arg("ESTIMATE") = +kDiffersEstimate, py::arg("CALL") = +kDiffersCall,
+                    py::arg("DECISION") = +kDiffersDecision);
   });
 }

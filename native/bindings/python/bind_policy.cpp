@@ -159,8 +159,10 @@ int learn(const Policy& policy, float reward, bool terminated, bool truncated, c
 py::dict info(const Policy& policy) {
   const StepInfo* i = policy.info != nullptr ? policy.info(policy.self) : nullptr;
   if (i == nullptr) return {};
-  return py::dict(py::arg("value") = i->value, py::arg("delta") = i->delta, py::arg("input_gate") = i->input_gate,
-                  py::arg("input_channel") = i->input_channel, py::arg("guard") = i->guard, py::arg("mode") = i->mode);
+  return py::dict(py::arg("value") = i->value, py::arg("delta") = i->delta,
+                  py::arg("step_size_actor") = i->step_size_actor, py::arg("step_size_critic") = i->step_size_critic,
+                  py::arg("input_gate") = i->input_gate, py::arg("input_channel") = i->input_channel,
+                  py::arg("guard") = i->guard, py::arg("mode") = i->mode);
 }
 
 py::dict counters(const Policy& policy) {

@@ -1,0 +1,161 @@
+"""A run under the supervisor is run again from its log, to the bit, with everything that the supervisor may decide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import logged
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from rtu_edge import _core, replay
+from rtu_edge.mcaplog import Head
+from rtu_edge.plants import Plant
+from rtu_edge.replay import DifferenceFlag
+from rtu_edge.runtime import CallFlag, Cause, Driver, GuardFlag, InputFlag, RecordFlag
+from rtu_edge.supervise import supervise
+
+Array = npt.NDArray[Any]
+
+STEPS = 20_000
+EARLY = (
+    "guard={snapshot_steps=150, survive_steps=60, max_rollbacks=400, td_warmup=100, td_error=20, saturated_steps=60}",
+    "supervisor.max_switches=64",
+    "supervisor.switch_window=1",
+    "supervisor.dwell_steps=12",
+    "supervisor.good_steps=6",
+    "gate.x={spike=0.5, stuck_steps=10, hold_steps=2, on_spike='clamp', min=-1.5, max=1.5}",
+    "gate.theta={spike=0.3, hold_steps=2, on_dropout='hold', on_range='fallback', min=-0.15, max=0.15}",
+)
+PD = "fallback={kind='pd', pd={force={p={x=-1.0, theta=-60.0}, d={x=-2.0, theta=-10.0}}}}"
+SHAKY = "fallback={kind='python', function='test_replay_supervised:shaky'}"
+
+
+def shaky(x: Array, first: bool) -> list[float]:
+    """A controller that has no answer to one observation in four."""
+    return [math.nan if int(abs(float(x[0])) * 1e5) % 4 == 0 else float(-60 * x[1])]
+
+
+def faulty(x: Array, reward: float, number: int) -> tuple[Array, float]:
+    """What comes in at such a step; the numbers are primes, so that the faults meet in all ways."""
+    x = x.copy()
+    if number % 97 < 2:
+        x[0] = np.nan
+    if number % 211 < 6:
+        x[1] = np.nan
+    if number % 61 == 0:
+        x[0] += 1e9
+    if number % 331 < 25:
+        x[0] = 0.125
+    if number % 401 == 0:
+        x[1] = np.inf
+    if number % 389 == 0:
+        reward *= 1e6
+    if number % 503 < 2:
+        reward = math.nan
+    return x, reward
+
+
+def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant, Array], None]:
+    """The supervisor's calls as the loop makes them (native/runtime/loop_step.cpp), from Python."""
+
+    def fill(agent: Any, head: Head, plant: Plant, records: Array) -> None:
+        config = logged.config_of(*changes)
+        made = supervise(
+            config, agent.core.policy(), head.observations, head.actuators, head.limits, head.period_s, simulated=True
+        )
+        policy, rng = made.policy, np.random.default_rng(seed)
+        gate = _core.OutputGate(head.limits, head.period_s, policy.n_levels)
+        x, reward, terminated, truncated, first, episode = plant.reset(seed=1), 0.0, False, False, True, 1
+        chosen, applied = 0.0, 0.0
+        for number, record in enumerate(records):
+            calls, flags = CallFlag.PREDICT, RecordFlag(0)
+            if first:
+                gate.start([applied])
+                policy.begin()
+                calls |= CallFlag.BEGIN
+                flags |= RecordFlag.FIRST
+            seen, reward = faulty(x, reward, number)
+            learning = number // 700 % 5 != 3
+            if learning:
+                calls |= CallFlag.EXPLORE
+            status, action = policy.predict(seen, learning)
+            assert status >= 0
+            over = terminated or truncated
+            flags |= (RecordFlag.TERMINATED * terminated) | (RecordFlag.TRUNCATED * truncated)
+            flags |= RecordFlag.ACTED * (not over)
+            if not first and not math.isfinite(reward):
+                flags |= RecordFlag.REWARD_REFUSED
+                reward = 0.0
+            elif learning:
+                replaced = not first and applied != chosen
+                update = bool(rng.random() > 0.1)
+                executed = logged.action_of(agent, applied) if replaced else None
+                status = policy.learn(reward, terminated, truncated, executed, update)
+                calls |= CallFlag.LEARN | CallFlag.EXECUTED * replaced | CallFlag.UPDATE * update
+                flags |= RecordFlag.LEARN_FAILED if status < 0 else RecordFlag.LEARNED * (not first and status == 0)
+            record["executed"] = applied
+            chosen = float(gate.apply(action)[0][0])
+            record["sequence"], record["step"], record["x"], record["u"] = number, number, seen, chosen
+            record["flags"], record["calls"], record["reward"] = int(flags), int(calls), reward
+            record["episode"] = episode
+            for name, value in policy.info().items():
+                record[name] = value
+            if number % head.hash_every == 0:
+                record["state_hash"] = policy.hash()
+            first = over
+            if over:
+                episode += 1
+                x, reward, terminated, truncated, applied = plant.reset(seed=episode), 0.0, False, False, 0.0
+                continue
+            applied = float(np.float32(rng.uniform(-10, 10))) if rng.random() < 0.02 else chosen
+            x, reward, terminated, truncated = plant.step([applied])
+            truncated = truncated or (not terminated and bool(rng.random() < 0.002))
+        assert (policy.counters()["fallback_failures"] > 100) == (SHAKY in changes)
+
+    return fill
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (*EARLY, PD),
+        (*EARLY, SHAKY, "reward={min=0.0, max=10.0}"),
+        (*EARLY, PD, "supervisor.mode='residual'", "supervisor.residual={force=0.3}"),
+        (*EARLY, PD, "supervisor.mode='ab'", "supervisor.ab={block=3, unit='episodes'}", "guard.rate_window=400"),
+        (*EARLY, PD, "supervisor.mode='shadow'"),
+        (*EARLY, PD, "guard.max_rollbacks=2", "guard.survive_steps=5000"),
+    ],
+    ids=["learn", "shaky fallback", "residual", "ab", "shadow", "frozen in the end"],
+)
+def test_twenty_thousand_supervised_steps_verify_to_the_bit(changes: tuple[str, ...]) -> None:
+    log, _ = logged.by_hand(logged.config_of(*changes), STEPS, hash_every=10, drive=drive(changes))
+    guard, gate, mode = (log.records[name] for name in ("guard", "input_gate", "mode"))
+    assert ((guard & GuardFlag.ROLLED_BACK) != 0).sum() > 1
+    assert bool(((guard & GuardFlag.FROZEN) != 0).any()) == ("guard.max_rollbacks=2" in changes)
+    for flag in (InputFlag.HELD, InputFlag.CLAMPED, InputFlag.FALLBACK, InputFlag.SPIKE, InputFlag.STUCK):
+        assert ((gate & flag) != 0).sum() > 10, flag
+    causes = {Cause.of(int(word)) for word in np.unique(mode)}
+    if "supervisor.mode='shadow'" not in changes:
+        assert {Cause.NONE, Cause.INPUT, Cause.DWELL} <= causes
+        assert len({Driver.of(int(word)) for word in np.unique(mode)}) > 1
+    found = replay.verify(log)
+    assert found.difference is None, str(found.difference)
+    assert found.records == STEPS and found.hashes == STEPS // 10 and found.final_equal
+
+
+def test_another_decision_is_found_where_it_was() -> None:
+    changes = (*EARLY, PD)
+    log, _ = logged.by_hand(logged.config_of(*changes), 2000, hash_every=10, drive=drive(changes))
+    at = int(np.flatnonzero(log.records["guard"])[0])
+    for field in ("guard", "mode", "input_gate"):
+        was = log.records[field][at]
+        log.records[field][at] = was ^ 1
+        found = replay.verify(log).difference
+        assert found is not None and (found.sequence, found.what) == (at, DifferenceFlag.DECISION)
+        assert field in str(found)
+        log.records[field][at] = was
+    assert replay.verify(log).difference is None
