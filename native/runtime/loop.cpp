@@ -175,6 +175,7 @@ bool Loop::requested() noexcept {
 
 bool Loop::open() noexcept {
   if (requested()) return false;
+  measure();
   if (options_.dry_run) {
     link_.discard_input();
   } else {

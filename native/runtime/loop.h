@@ -170,10 +170,13 @@ class Loop {
              Marks* marks) noexcept;
   void record(const Arrival& arrival, const StepTimes& times, const float* u, float reward,
               const Marks& marks) noexcept;
+  int64_t slack_ns(const Arrival& arrival, int64_t now_ns) const noexcept;
   bool update_fits(const Arrival& arrival, int64_t now_ns) noexcept;
+  uint64_t hash(const Arrival& arrival) noexcept;
+  void measure() noexcept;
   void end_episode(const Arrival& arrival) noexcept;
   void judge(double total) noexcept;
-  void offer_snapshot(bool terminal) noexcept;
+  void offer_snapshot(const Arrival& arrival, bool terminal) noexcept;
   void count_gate(uint32_t gate) noexcept;
   void rest() noexcept;
 
@@ -191,14 +194,19 @@ class Loop {
   // rules
   DeadlineRule deadline_;
   DeviceTickRule tick_;
-  UpdateRule update_;
+  CostRule update_;
+  CostRule hashing_;
+  CostRule copying_;
   LatenessRule lateness_;
   OutputGate gate_;
-  bool drop_queued_ = false;  // the last step overran
-  size_t next_drop_ = 0;      // of options_.drops
-  int64_t decided_ns_ = 0;    // whether to update
-  int64_t heard_ns_ = 0;      // last STATE of any kind
-  Arrival newest_;            // clock = host: waits for its slot
+  bool drop_queued_ = false;   // the last step overran
+  size_t next_drop_ = 0;       // of options_.drops
+  int64_t decided_ns_ = 0;     // whether to update
+  int64_t hash_ns_ = 0;        // what the hash of this step took
+  int64_t copy_since_ns_ = 0;  // a copy was asked for, seen then; 0: none waits
+  bool hash_due_ = false;      // waits for a step with the slack for it
+  int64_t heard_ns_ = 0;       // last STATE of any kind
+  Arrival newest_;             // clock = host: waits for its slot
 
   // the wire
   Encoded command_;  // last CMD

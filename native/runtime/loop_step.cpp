@@ -17,6 +17,7 @@ bool finite(const float* values, int count) noexcept {
 }
 
 constexpr uint32_t kLongEpisode = 10000;  // steps
+constexpr int64_t kCopyPatienceNs = 10 * kNsPerS;
 constexpr uint8_t kEnd = RTU_EPISODE_TERMINATED | RTU_EPISODE_TRUNCATED;
 
 }  // namespace
@@ -76,18 +77,20 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
     if (counters_.steps.get() == kWarmSteps) begin_counting();
     look_at_link();
   }
-  if ((marks.calls & kCallUpdate) != 0 && !first) update_.took(clock_.now() - decided_ns_);
+  if ((marks.calls & kCallUpdate) != 0 && !first) update_.took(clock_.now() - decided_ns_ - hash_ns_);
   link_.board.steps.store(counters_.steps.get(), std::memory_order_relaxed);
   link_.board.episode_steps.store(episode_steps_, std::memory_order_relaxed);
   if (terminal) end_episode(arrival);
-  offer_snapshot(terminal);
+  offer_snapshot(arrival, terminal);
   if (enough) stop(StopReason::kSteps, "the step limit is reached");
   if (late) stop(StopReason::kSeconds, "the time is over");
   if (bad_actions_ >= options_.max_bad_actions) stop(StopReason::kPolicy, "the policy keeps failing");
   if (!terminal) return;
   ended_ = true;
   awaiting_first_ = true;
-  if (result_.reason == StopReason::kNone && !options_.dry_run && (hello_.caps & RTU_CAP_RESET)) begin_reset();
+  if (result_.reason != StopReason::kNone || !(hello_.caps & RTU_CAP_RESET)) return;
+  if (options_.dry_run) return stop(StopReason::kEpisodes, "the episode is over, and a dry run sends no RESET");
+  begin_reset();
 }
 
 // Predicts and maps to actuator units, into u; false when there was no prediction: then u is the last command again.
@@ -188,8 +191,14 @@ void Loop::learn(const Arrival& arrival, const Previous& previous, bool first, b
   }
 }
 
-// The deadline rule: the slack is up to the start of the next slot, or to when the next STATE is due. An update costs
-// what passes from here to the end of the step.
+// Up to the start of the next slot, or to when the next STATE is due; in lockstep time is virtual.
+int64_t Loop::slack_ns(const Arrival& arrival, int64_t now_ns) const noexcept {
+  if (options_.tick == TickSource::kLockstep) return INT64_MAX;
+  const int64_t begun_ns = options_.tick == TickSource::kHost ? deadline_.next_ns : arrival.at_ns;
+  return begun_ns + period_ns_ - now_ns;
+}
+
+// The deadline rule. An update costs what passes from here to the end of the step.
 bool Loop::update_fits(const Arrival& arrival, int64_t now_ns) noexcept {
   decided_ns_ = now_ns;
   bool fits = true;
@@ -198,8 +207,7 @@ bool Loop::update_fits(const Arrival& arrival, int64_t now_ns) noexcept {
     while (next_drop_ < options_.n_drops && options_.drops[next_drop_] < transition) ++next_drop_;
     fits = next_drop_ == options_.n_drops || options_.drops[next_drop_] != transition;
   } else if (options_.tick != TickSource::kLockstep) {
-    const int64_t begun_ns = options_.tick == TickSource::kHost ? deadline_.next_ns : arrival.at_ns;
-    fits = update_.fits(begun_ns + period_ns_ - now_ns);
+    fits = update_.fits(slack_ns(arrival, now_ns));
   }
   if (!fits) {
     update_.fall();
@@ -208,10 +216,43 @@ bool Loop::update_fits(const Arrival& arrival, int64_t now_ns) noexcept {
   return fits;
 }
 
+// Before ARM, with nobody waiting: what hash and copy cost here, so that the first of each knows it too. The lesser of two
+// each, the first of which touches the memory.
+void Loop::measure() noexcept {
+  if (options_.tick == TickSource::kLockstep) return;
+  for (int i = 0; i < 2; ++i) {
+    const int64_t begun_ns = clock_.now();
+    if (options_.hash_every > 0 && policy_.hash != nullptr) {
+      (void)policy_.hash(policy_.self);
+      hashing_.first(clock_.now() - begun_ns);
+    }
+    const int64_t hashed_ns = clock_.now();
+    if (snapshot_.size() > 0) {
+      snapshot_.copy(policy_);
+      copying_.first(clock_.now() - hashed_ns);
+    }
+  }
+}
+
+// Of what learns, each hash_every records, or as soon after as it makes no tick late; 0: not taken.
+uint64_t Loop::hash(const Arrival& arrival) noexcept {
+  hash_ns_ = 0;
+  if (options_.hash_every == 0 || policy_.hash == nullptr) return 0;
+  hash_due_ = hash_due_ || sequence_ % options_.hash_every == 0;
+  const int64_t begun_ns = clock_.now();
+  if (!hash_due_ || !hashing_.fits(slack_ns(arrival, begun_ns))) return 0;
+  hash_due_ = false;
+  const uint64_t hash = policy_.hash(policy_.self);
+  hash_ns_ = clock_.now() - begun_ns;
+  hashing_.took(hash_ns_);
+  return hash;
+}
+
 void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u, float reward,
                   const Marks& marks) noexcept {
   RecordHead head{};
   head.step = counters_.steps.get();
+  head.state_hash = hash(arrival);
   head.sequence = sequence_++;
   head.t_ns = times.begun_ns;
   head.lateness_ns = times.lateness_ns;
@@ -242,8 +283,6 @@ void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u
     link_.board.guard.store(info->guard, std::memory_order_relaxed);
     link_.board.mode.store(info->mode, std::memory_order_relaxed);
   }
-  const bool hash = options_.hash_every > 0 && head.sequence % options_.hash_every == 0 && policy_.hash != nullptr;
-  if (hash) head.state_hash = policy_.hash(policy_.self);
   const size_t n = sizeof(float) * static_cast<size_t>(n_);
   const size_t m = sizeof(float) * static_cast<size_t>(m_);
   auto* record = reinterpret_cast<uint8_t*>(scratch_.get());
@@ -311,15 +350,21 @@ void Loop::progress(Progress* out) const noexcept {
 }
 
 // In lockstep at the end of an episode, so that a session which goes on from here repeats this one to the bit; an
-// episode that does not end is not waited for. In real time nothing is repeated: any step will do.
-void Loop::offer_snapshot(bool terminal) noexcept {
+// episode that does not end is not waited for. In real time nothing is repeated: any step will do that has the slack.
+void Loop::offer_snapshot(const Arrival& arrival, bool terminal) noexcept {
   if (!snapshot_.asked()) return;
   if (options_.tick == TickSource::kLockstep && !terminal && episode_steps_ < kLongEpisode) return;
   const int64_t begun_ns = clock_.now();
+  if (copy_since_ns_ == 0) copy_since_ns_ = begun_ns;
+  // Where no step has the slack, one late tick is better than no checkpoint.
+  const bool patient = begun_ns - copy_since_ns_ < kCopyPatienceNs;
+  if (patient && !copying_.fits(slack_ns(arrival, begun_ns))) return;
+  copy_since_ns_ = 0;
   Progress& progress_then = snapshot_.copy(policy_);
   progress(&progress_then);
   if (terminal) progress_then.episode_steps = 0;
   ++counters_.snapshots;
+  copying_.took(clock_.now() - begun_ns);
   snapshot_.hand_over(clock_.now() - begun_ns);
 }
 

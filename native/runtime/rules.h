@@ -85,10 +85,10 @@ struct DeviceTickRule {
   }
 };
 
-// Whether a weight update still fits into the period. What an update costs is the 99 % quantile of those measured so far,
+// Whether a piece of work, such as a weight update, still fits into the period. What it costs is the 99 % quantile of those measured so far,
 // followed in small steps: one that was interrupted for milliseconds moves it by a sixteenth, a slower processor in a
 // dozen steps. It falls while updates are dropped too, so that about each hundredth is tried again.
-struct UpdateRule {
+struct CostRule {
   static constexpr double kGain = 1.0 / 16;
   static constexpr double kQuantile = 0.99;
   static constexpr double kLeastNs = 1000;  // the least step, so that a cost of 0 can rise
@@ -98,6 +98,13 @@ struct UpdateRule {
 
   // slack_ns: from now to the start of the next period.
   bool fits(int64_t slack_ns) const noexcept { return static_cast<double>(slack_ns) >= cost_ns; }
+
+  // Measured before it matters: the least counts.
+  void first(int64_t ns) noexcept {
+    const auto cost = static_cast<double>(ns);
+    if (!any || cost < cost_ns) cost_ns = cost;
+    any = true;
+  }
 
   void took(int64_t ns) noexcept {
     const auto cost = static_cast<double>(ns);
@@ -111,7 +118,7 @@ struct UpdateRule {
     any = true;
   }
 
-  // Also where an update was dropped.
+  // Also where an update was dropped. Not where work is only put off: nothing is lost by waiting, and a trial would be late.
   void fall() noexcept { cost_ns -= (1 - kQuantile) * kGain * cost_ns; }
 };
 

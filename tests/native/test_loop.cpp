@@ -23,6 +23,8 @@ struct Diary {
     return std::clamp(0.5f * x[0] + 6.0f * x[1], -1.0f, 1.0f);
   };
   std::function<void()> on_learn = [] {};
+  std::function<void()> on_hash;  // with it, or on_copy, there is something to hash and copy
+  std::function<void()> on_copy;
   bool fail = false;
   bool keep_calls = true;
 
@@ -58,6 +60,17 @@ struct Diary {
       d->on_learn();
       return 0;
     };
+    if (on_hash) {
+      p.hash = [](void* self) noexcept {
+        static_cast<Diary*>(self)->on_hash();
+        return uint64_t{7};
+      };
+    }
+    if (on_copy) {
+      p.state = &hash;
+      p.state_bytes = sizeof hash;
+      p.copy_beside = [](void* self, unsigned char*, int) noexcept { static_cast<Diary*>(self)->on_copy(); };
+    }
     return p;
   }
   void note(char c) {
@@ -285,6 +298,49 @@ void an_update_that_does_not_fit_is_dropped() {
   }
 }
 
+// Hash and copy take 3 ms each of virtual time. Learning leaves 2 ms of the 20, and 10 ms in each seventh step.
+void hash_and_copy_wait_for_the_slack() {
+  for (const TickSource tick : {TickSource::kDevice, TickSource::kHost, TickSource::kLockstep}) {
+    Bench bench;
+    bench.options.tick = tick;
+    bench.options.steps = 300;
+    bench.options.ttl_ms = 200;
+    bench.options.hash_every = 10;
+    bench.options.snapshots = true;
+    int hashed = 0;
+    int copied = 0;
+    bench.diary.on_hash = [&] { bench.device.clock.advance(3 * kNsPerMs), ++hashed; };
+    bench.diary.on_copy = [&] { bench.device.clock.advance(3 * kNsPerMs), ++copied; };
+    bench.diary.on_learn = [&] {
+      bench.device.clock.advance(bench.diary.rewards.size() % 7 == 0 ? 10 * kNsPerMs : 18 * kNsPerMs);
+    };
+    Loop* running = nullptr;
+    int handed = 0;
+    bench.diary.act = [&](const float* x) {
+      handed += running->snapshot().ready();
+      running->snapshot().release();
+      running->snapshot().ask();
+      return std::clamp(0.5f * x[0] + 6.0f * x[1], -1.0f, 1.0f);
+    };
+    Loop loop(bench.link, bench.device.clock.clock(), bench.diary.policy(), bench.hello, bench.options);
+    running = &loop;
+    loop.run();
+    CHECK(loop.result().reason == StopReason::kSteps && loop.result().steps == 300);
+    const std::vector<RecordHead> records = Bench::take(loop);
+    const bool lockstep = tick == TickSource::kLockstep;
+    const int before = lockstep ? 0 : 2;  // to know what they cost
+    int found = 0;
+    for (const RecordHead& head : records) {
+      found += head.state_hash != 0;
+      if (lockstep) CHECK((head.state_hash != 0) == (head.sequence % 10 == 0));
+    }
+    CHECK(found == hashed - before && found > 15 && found <= static_cast<int>(records.size()) / 10 + 1);
+    if (lockstep) continue;
+    CHECK(handed > 15 && handed <= copied - before && copied - before < 100);
+    CHECK(loop.counters().overruns.get() == 0 && loop.counters().skipped.get() == 0);
+  }
+}
+
 void a_schedule_of_drops_is_kept_to() {
   Bench bench;
   const uint64_t drops[] = {0, 3, 4, 900};
@@ -423,10 +479,12 @@ void a_dry_run_writes_nothing() {
   CHECK(bench.device.frames_up == before);
   CHECK(bench.counters.steps == 20 && bench.counters.replaced == 20);
   CHECK(bench.device.bridge.state == RTU_STATE_DISARMED);
-  // The pole has fallen, nobody will pick it up: the time limit holds all the same.
+  // The pole falls, and nobody will pick it up.
   bench.options.steps = 0;
   bench.options.duration_ns = 10 * kNsPerS;
-  CHECK(bench.run().reason == StopReason::kSeconds);
+  const LoopResult over = bench.run();
+  CHECK(over.reason == StopReason::kEpisodes && over.confirmed && over.episodes == 1);
+  CHECK(bench.device.frames_up == before);
 }
 
 void the_target_is_the_mean_of_a_window() {
@@ -474,6 +532,7 @@ int main() {
   an_overrun_of_3_2_periods_skips_three_and_catches_nothing_up();
   the_host_ticks_the_loop();
   an_update_that_does_not_fit_is_dropped();
+  hash_and_copy_wait_for_the_slack();
   a_schedule_of_drops_is_kept_to();
   missing_states_are_missed_and_not_stepped();
   what_slew_changed_is_reported_as_executed();

@@ -75,7 +75,7 @@ void device_time_wraps() {
 }
 
 void the_cost_of_an_update_is_a_high_quantile() {
-  UpdateRule rule;
+  CostRule rule;
   CHECK(rule.fits(0) && !rule.fits(-1));
   rule.took(100 * kNsPerUs);
   CHECK(!rule.fits(100 * kNsPerUs - 1) && rule.fits(100 * kNsPerUs));
@@ -98,7 +98,7 @@ void the_cost_of_an_update_is_a_high_quantile() {
   }
   CHECK(over > 700 && over < 1300);
   // Too slow for its period for good: nearly each update is dropped, about each hundredth is tried.
-  UpdateRule slow;
+  CostRule slow;
   slow.took(30 * kNsPerMs);
   int tried = 0;
   for (int i = 0; i < 10000; ++i) {
