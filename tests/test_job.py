@@ -203,8 +203,25 @@ def test_a_dry_run_never_arms(robot: Path, capfd: pytest.CaptureFixture[str]) ->
     records = RunFolder(robot.parent / "runs" / "robot").load_arrays()["realtime"]
     assert len(records) >= 20
     assert not records["executed"].any()
+    # Nobody picks the pole up again: that is the end.
+    code, out, err = run(capfd, "run", str(robot), "--dry-run", "--set", "device.plant=cartpole")
+    assert code == 0 and "a dry run sends no RESET" in out, out + err
     code, _, err = run(capfd, "run", str(robot), "--dry-run", "--set", "loop.clock=lockstep")
     assert code == 2
+
+
+def test_a_signal_during_the_report_ends_nothing(tmp_path: Path) -> None:
+    """The report itself sends it, where a hurried user would."""
+    path = tmp_path / "robot.toml"
+    path.write_text(SIMULATED)
+    code = (
+        "import os, signal\nfrom rtu_edge import cli, report\nwrite = report.write_report\n"
+        "def hurried(folder):\n    os.kill(os.getpid(), signal.SIGINT)\n    return write(folder)\n"
+        f"report.write_report = hurried\ncli.main(['run', {str(path)!r}, '--set', 'run.steps=50'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "interrupted" not in done.stderr, done.stdout + done.stderr
+    assert (tmp_path / "runs" / "robot" / "report.html").is_file()
 
 
 def test_estop_reaches_a_running_loop(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -152,7 +152,7 @@ def _run(
 ) -> None:
     import time
 
-    from rtu_edge import heap, job
+    from rtu_edge import heap, job, runtime
     from rtu_edge.config import Clock, write_config
     from rtu_edge.errors import CheckFailed, DeviceError, ExitCode, SafetyStop
     from rtu_edge.log import RunFolder, Summary, machine
@@ -175,7 +175,8 @@ def _run(
     job.describe(summary, device, agent)
     if settings.loop.clock is not Clock.LOCKSTEP:
         job.check_deadline(agent, device.period_s)
-    with RunFolder.create(settings.run.folder, settings.run.name) as folder:
+    # A signal that comes when the loop has ended does not keep the run from being saved and reported.
+    with runtime.Signals(), RunFolder.create(settings.run.folder, settings.run.name) as folder:
         slots = Slots(folder.path, settings.checkpoint.keep)
         saver = Saver(slots, settings.checkpoint, agent, start.position, device_facts(device), supervised.supervisor)
         saver.save()  # before the configuration: a folder that has one can be resumed
