@@ -50,7 +50,6 @@ steps = {steps}
 seed = {seed}
 """
 STRICT = "td_error = 8.0\ntd_warmup = 200\nmax_rollbacks = 1000"
-FREEZES = "td_error = 4.0\ntd_warmup = 200\nmax_rollbacks = 0"
 START_S = 1.0  # of a process, where one kill in ten falls
 SAVES_S = 0.05  # some saves: the others fall up to so long after one at an even share of the steps left
 

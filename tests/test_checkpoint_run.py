@@ -85,24 +85,6 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(
     assert campaign.counts["runs compared, equal"] >= 1
 
 
-def test_a_learner_that_was_frozen_before_the_kill_stays_frozen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(ROOT))
-    from benchmarks.kill9 import FREEZES, Campaign, last_folder
-
-    campaign = Campaign(tmp_path, steps=10_000, seed=1, guard=FREEZES)
-    assert campaign.alone["guard_frozen"] == 1
-    assert campaign.alone["learner_steps"] < 1000, "frozen long before the kill"
-    campaign.run(1)
-    folder = last_folder(tmp_path / "killed-1")
-    assert folder is not None
-    counters = RunFolder(folder).load_summary().stages["learning"].counters
-    assert counters["guard_frozen"] == 1
-    if folder.name != "run":  # killed after its start
-        assert counters["learner_steps"] == 0
-
-
 def test_a_killed_run_that_goes_on_elsewhere_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks.kill9 import Campaign, Different, command, finish
@@ -147,6 +129,38 @@ def test_a_run_that_is_over_does_not_go_on(whole: Path, tmp_path: Path) -> None:
     code, _, error = cli("run", "--resume", whole, *more)
     assert code == 0, error
     assert RunFolder(tmp_path / "run").load_summary().stages["learning"].steps == 100
+
+
+def test_a_learner_that_was_frozen_stays_frozen_and_another_run_gives_it_another_chance(tmp_path: Path) -> None:
+    job_file = tmp_path / "job.toml"
+    text = JOB.replace("td_error = 8.0", "td_error = 4.0").replace("max_rollbacks = 1000", "max_rollbacks = 0")
+    job_file.write_text(text.replace("steps = 3000", "steps = 20_000"))  # frozen long before the last checkpoints
+    code, _, error = cli("run", job_file, "--set", f"run.folder={json.dumps(str(tmp_path))}")
+    assert code == 0, error
+    whole = tmp_path / "run"
+
+    def counters(folder: Path) -> dict[str, int]:
+        return RunFolder(folder).load_summary().stages["learning"].counters
+
+    assert counters(whole)["guard_frozen"] == 1
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    (cut / "config.toml").write_bytes((whole / "config.toml").read_bytes())
+    (cut / "checkpoint.rtu").write_bytes(Slots(whole).older()[0].read_bytes())
+    code, out, error = cli("run", "--resume", cut)
+    assert code == 0, error
+    assert "The guard has frozen this learner" in out
+    assert counters(tmp_path / "run-2")["guard_frozen"] == 1
+    assert counters(tmp_path / "run-2")["learner_steps"] == 0
+    assert state(tmp_path / "run-2" / "checkpoint.rtu") == state(whole / "checkpoint.rtu")
+    blocks = [
+        checkpoint.read_beside((folder / "checkpoint.rtu").read_bytes()) for folder in (whole, tmp_path / "run-2")
+    ]
+    assert blocks[0] == blocks[1]
+    code, out, error = cli("run", job_file, "--resume", cut, "--set", f"run.folder={json.dumps(str(tmp_path))}")
+    assert code == 0, error
+    assert "has frozen" not in out
+    assert counters(tmp_path / "run-3")["learner_steps"] > 0
 
 
 def test_the_seconds_of_a_run_count_over_its_sessions(whole: Path, tmp_path: Path) -> None:
