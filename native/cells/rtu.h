@@ -308,9 +308,12 @@ void find_state(const Rtu<T>& cell) {
     memcpy(cell.y + n, cell.y2, static_cast<size_t>(n) * sizeof(T));
     return;
   }
-  for (int32_t i = 0; i < n; ++i) {
-    cell.y[i] = cell.y1[unit_at(cell, i)];
-    cell.y[n + i] = cell.y2[unit_at(cell, i)];
+  int32_t i = 0;
+  for (int32_t p = 0; p < config.poles; ++p) {  // unit_at() in order, without its divisions
+    for (int32_t k = 0; k < config.members; ++k, ++i) {
+      cell.y[i] = cell.y1[k * cell.poles + p];
+      cell.y[n + i] = cell.y2[k * cell.poles + p];
+    }
   }
 }
 
@@ -377,10 +380,12 @@ template <class T>
 void cotangent(const Rtu<T>& cell, const T* s1, const T* s2, const T* dy, T* e1, T* e2) {
   const int32_t n = cell.config.units();
   const bool linear = cell.config.kind == CellKind::linear;
-  for (int32_t i = 0; i < n; ++i) {
-    const int32_t at = cell.config.members == 1 ? i : unit_at(cell, i);
-    e1[at] = linear ? dy[i] * s1[at] : dy[i];
-    e2[at] = linear ? dy[n + i] * s2[at] : dy[n + i];
+  for (int32_t k = 0; k < cell.config.members; ++k) {
+    for (int32_t p = 0; p < cell.config.poles; ++p) {
+      const int32_t i = p * cell.config.members + k, at = k * cell.poles + p;
+      e1[at] = linear ? dy[i] * s1[at] : dy[i];
+      e2[at] = linear ? dy[n + i] * s2[at] : dy[n + i];
+    }
   }
 }
 
