@@ -136,20 +136,22 @@ class Loop {
   void close() noexcept;
   void stop(StopReason reason, const char* message) noexcept;
   bool requested() noexcept;
-  void turn_lockstep() noexcept;
-  void turn_device() noexcept;
-  void turn_host() noexcept;
-  bool usable(const rtu_frame& frame, Arrival* arrival) noexcept;
-  bool armed_state(const rtu_state& state, int64_t now_ns) noexcept;
-  void consider(const Arrival& arrival, Arrival* newest) noexcept;
   void look_after(int64_t now_ns) noexcept;
-  void check_commands_arrive(const rtu_state& state, int64_t now_ns) noexcept;
   void begin_reset() noexcept;
   void ask_reset() noexcept;
   void look_at_link() noexcept;
   void publish(int64_t now_ns) noexcept;
   void begin_counting() noexcept;
   void end_counting() noexcept;
+
+  // loop_turn.cpp
+  void turn_lockstep() noexcept;
+  void turn_device() noexcept;
+  void turn_host() noexcept;
+  bool usable(const rtu_frame& frame, Arrival* arrival) noexcept;
+  bool armed_state(const rtu_state& state, int64_t now_ns) noexcept;
+  void consider(const Arrival& arrival, Arrival* newest) noexcept;
+  void check_commands_arrive(const rtu_state& state, int64_t now_ns) noexcept;
 
   struct Previous {
     const float* wanted;
