@@ -155,9 +155,11 @@ def test_a_port_that_is_named_and_confirmed_is_used(pytester: pytest.Pytester) -
     pytester.makepyfile(
         """
         import pytest
+        from rtu_edge.wire import DeviceState
 
         @pytest.mark.rtu_hardware
         def test_bench(device, rtu_target):
+            device.wait_for(DeviceState.DISARMED)  # there is no STATE before the first one
             assert device.state.x and not rtu_target.abilities
 
         @pytest.mark.rtu_hardware
