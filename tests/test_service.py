@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core, control, runtime, service
+from rtu_edge import _core, checkpoint, control, replay, runtime, service
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.errors import ConfigError, DeviceError
+from rtu_edge.mcaplog import read_log
 from rtu_edge.ports import open_port
 from rtu_edge.wire import DeviceState
 
@@ -216,7 +217,18 @@ def test_a_service_starts_disarmed_arms_on_demand_and_stops(manager: Manager, tm
         finally:
             process.kill()
             process.wait()
-        assert (tmp_path / "runs" / "robot" / "service.rtu").is_file()
+        folder = tmp_path / "runs" / "robot"
+        sessions = sorted(folder.glob("session*"))
+        assert [{"config.toml", "log.mcap"} <= {file.name for file in path.iterdir()} for path in sessions] == [
+            True
+        ] * 3
+        # One learner over three processes: each run begins where the last ended, and the checkpoint has the sum.
+        logs = [read_log(path / "log.mcap") for path in sessions]
+        acted = [int(((log.records["flags"] & runtime.RecordFlag.ACTED) != 0).sum()) for log in logs]
+        assert min(acted[0], acted[2]) > 0 and acted[1] == 0, "the second was refused"
+        assert all(replay.verify(log).difference is None for log in logs)
+        saved = folder / "checkpoint.rtu"
+        assert checkpoint.read_text(saved.read_bytes(), saved)[1]["steps"] == sum(acted)
         with open_port(device.port) as port, runtime.Link(port) as link:
             link.handshake()
             loop = runtime.Loop(link, _core.LinearPolicy(2, [0.0]).policy(), runtime.LoopConfig(steps=5))

@@ -12,6 +12,8 @@ from rtu_edge.cli.common import overrides
 if TYPE_CHECKING:
     from rtu_edge import job
     from rtu_edge.config import Config
+    from rtu_edge.saving import Start
+    from rtu_edge.service import Watchdog
 
 
 # Step records: a service has no use for them.
@@ -24,8 +26,9 @@ _KEEP = 1000
 def command(config: Path, overrides: tuple[str, ...]) -> None:
     """Own a device, disarmed, and run it each time `rtu-edge arm` says so: what the service runs.
 
-    Every actuator needs limits in the file, on a simulated device too. The learner is kept from one run to the next, in
-    the folder run.folder/run.name. A safety stop ends the process.
+    Every actuator needs limits in the file, on a simulated device too. The learner, saved while it runs, goes on from one
+    run to the next and over restarts, in the folder run.folder/run.name; each run leaves its log there. A safety stop ends
+    the process.
     """
     from rtu_edge import job, runtime
     from rtu_edge.config import Clock, load_config
@@ -39,42 +42,75 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
         missing = [row.name for row in device.actuators if row.name not in settings.limits]
         if missing:
             raise ConfigError([f"limits.{name}: missing; a service arms nothing without it" for name in missing])
-        agent, checkpoint = _agent(settings, device, config)
-        job.check_deadline(agent, device.period_s)
+        folder = Path(settings.run.folder) / (settings.run.name or config.stem)
+        start = _start(settings, device, folder)
+        for note in start.notes:
+            click.echo(note)
+        job.check_deadline(start.agent, device.period_s)
         watchdog = Watchdog(device.link)
         notify("READY=1")
         while wait_until_armed(device.link, watchdog, lambda: signals.count > 0):
             click.echo(f"{device.url}: armed by the control socket")
             notify("STATUS=armed")
-            _run(settings, device, agent, checkpoint, watchdog)
+            start = _run(settings, device, start, folder, watchdog)
         notify("STOPPING=1")
 
 
-def _agent(settings: Config, device: job.Connection, config: Path) -> tuple[Any, Path]:
-    import rtu_edge as rtu
-    from rtu_edge import job
+def _start(settings: Config, device: job.Connection, folder: Path) -> Start:
+    """The learner as the last run left it, and what its supervisor thought of it; or a new one."""
+    from rtu_edge import job, saving
+    from rtu_edge.storage import Slots
 
-    folder = Path(settings.run.folder) / (settings.run.name or config.stem)
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "service.rtu"
-    return (rtu.load(checkpoint) if checkpoint.exists() else job.make_agent(settings, device)), checkpoint
+    if not Slots(folder).current.exists():
+        return saving.Start(job.make_agent(settings, device))
+    return saving.open_start(folder, device)
 
 
-def _run(settings: Config, device: job.Connection, agent: Any, checkpoint: Path, watchdog: Any) -> None:
+def _run(settings: Config, device: job.Connection, start: Start, folder: Path, watchdog: Watchdog) -> Start:
+    """One run from ARM to DISARM, saved and recorded as that of `rtu-edge run`; returns what the next one begins with."""
+    import dataclasses
+
     from rtu_edge import job
+    from rtu_edge.config import write_config
     from rtu_edge.errors import ExitCode, SafetyStop
+    from rtu_edge.log import RunFolder
+    from rtu_edge.recording import Recording
+    from rtu_edge.saving import Saver, device_facts
+    from rtu_edge.storage import Slots
 
-    config = job.loop_config(settings, device, explore=True, learn=True)
-    supervised = job.supervised(settings, device, agent, config)
+    config = job.loop_config(settings, device, explore=True, learn=True, first_episode=start.position.next_episode)
+    supervised = job.supervised(settings, device, start.agent, config, start.supervisor)
+    slots = Slots(folder, settings.checkpoint.keep)
+    saver = Saver(slots, settings.checkpoint, start.agent, start.position, device_facts(device), supervised.supervisor)
 
     def watch(status: Any, records: Any, episodes: Any) -> None:
         watchdog.look()
+        if complaint := saver.complaint():
+            click.echo(complaint)
 
-    result = job.run_loop(device, agent, config, watch, keep=_KEEP, policy=supervised.policy).result
-    temporary = checkpoint.with_suffix(".tmp")
-    agent.save(temporary)
-    temporary.replace(checkpoint)
-    click.echo(f"{result.steps} steps; the end: {result.message or result.reason.value}")
+    with RunFolder.create(folder, "session") as session:
+        write_config(settings, session.file(RunFolder.CONFIG))
+        with Recording(settings, device, start.agent, session, start.supervisor) as recording:
+            outcome = job.run_loop(
+                device,
+                start.agent,
+                config,
+                watch,
+                saver=saver,
+                keep=_KEEP,
+                policy=supervised.policy,
+                recording=recording,
+            )
+        for note in recording.notes:
+            click.echo(note)
+    result = outcome.result
+    try:
+        saver.finish(outcome.progress, outcome.session)
+    except OSError as error:
+        click.echo(f"{slots.current}: not saved: {error.strerror}; the learner stays in memory")
+    click.echo(f"{result.steps} steps; the end: {result.message or result.reason.value}; its log in {session.path}")
     if job.exit_code(result) is ExitCode.SAFETY_STOP:
         raise SafetyStop(f"{result.reason.value}: {result.message}")
     supervised.raise_fallback_error()
+    return dataclasses.replace(start, position=saver.position, notes=(), supervisor=supervised.supervisor.state())
