@@ -35,7 +35,7 @@ import toolchain  # noqa: E402
 
 TARGET, WINDOW = 475.0, 20
 RAM_LIMIT, FLASH_LIMIT = 24 * 1024, 32 * 1024
-COUNTED_STEPS, COMPARED_STEPS, HOST_STEPS = 200, 300, 3000
+COUNTED_STEPS, COMPARED_STEPS, HOST_STEPS = 200, 300, 12_000
 
 # The package's agent on its scalar kernels, beside the same machine: what test_qemu_learner.py compares too.
 SCALAR = ROOT / "tests/firmware/cortex/scalar_host.py"
@@ -111,6 +111,10 @@ def learn(console: Console, image: Path, seed: int, steps: int) -> tuple[int | N
             if reached is not None:
                 learner.stop()
                 break
+    # Again, to the very step: a stop takes effect somewhere behind it.
+    with QemuBoard(image) as board, BoardLearner(board.port) as learner:
+        learner.init(seed)
+        list(learner.run(reached or steps))
         return reached, learner.download()
 
 
@@ -139,8 +143,8 @@ def main(seed: int, steps: int) -> None:
         same = (folder / "again.rtu").read_bytes() == (folder / "learned.rtu").read_bytes()
         goals.append(("the host's agent saves what was downloaded, to the byte", same))
         returns = envs.train(agent, gymnasium.make("rtu_edge/CartPolePosition-v0"), HOST_STEPS, seed=1)
-        mean = sum(returns) / max(1, len(returns))
-        goals.append((f"and goes on: mean return {mean:.0f} over {len(returns)} episodes", mean >= TARGET))
+        mean = sum(returns[:WINDOW]) / WINDOW
+        goals.append((f"and goes on: mean of {WINDOW} episodes {mean:.0f}", mean >= TARGET))
     for goal, met in goals:
         console.print(f"{'pass' if met else 'FAIL'}  {goal}")
     sys.exit(0 if all(met for _, met in goals) else 1)
