@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
@@ -18,7 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Section", "emit", "override", "parse_toml", "problems", "quoted"]
+__all__ = ["Section", "emit", "override", "parse_toml", "problems", "quoted", "read_text"]
 
 _Sections: TypeAlias = Mapping[str, list[str]]
 
@@ -37,6 +39,19 @@ def problems(schema: mi.Type, data: Any) -> Iterator[str]:
             if isinstance(field.type, mi.StructType)
         }
     yield from _check(schema, data, "", sections)
+
+
+def read_text(path: str | os.PathLike[str], what: str) -> str:
+    """The text of a file.
+
+    Raises:
+        ConfigError: it cannot be read or is not UTF-8; `what` says what it should have been.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"cannot read the {what}: {reason}", os.fspath(path)) from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -10,13 +10,12 @@ import enum
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import msgspec.inspect as mi
 
-from rtu_edge._strict import Section, emit, override, parse_toml, problems, quoted
+from rtu_edge._strict import Section, emit, override, parse_toml, problems, quoted, read_text
 from rtu_edge.config_supervisor import Fallback, Gate, Guard, Supervisor, cross_check
 from rtu_edge.errors import ConfigError
 
@@ -302,13 +301,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or something in it is not allowed.
     """
-    source = os.fspath(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(f"cannot read the configuration: {reason}", source) from error
-    return parse_config(text, overrides, source=source)
+    return parse_config(read_text(path, "configuration"), overrides, source=os.fspath(path))
 
 
 def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "") -> Config:

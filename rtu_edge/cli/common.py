@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,9 +10,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from rtu_edge.errors import ConfigError
 from rtu_edge.log import Summary
 
-__all__ = ["checks_table", "console", "overrides"]
+__all__ = ["ask_to_arm", "checks_table", "console", "overrides"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,6 +30,22 @@ def console() -> Console:
     """The terminal, or a plain one of a fixed width when the output goes to a file."""
     plain = Console(highlight=False)
     return plain if plain.is_terminal else Console(highlight=False, width=120)
+
+
+def ask_to_arm(out: Console, yes: bool) -> None:
+    """The last question before real hardware moves.
+
+    Raises:
+        ConfigError: the answer was not "arm", or there is nobody to ask.
+    """
+    out.print("Keep an emergency stop at hand that does not need this computer. Not a certified safety function.")
+    if yes:
+        out.print("Confirmed by --yes.")
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("arming real hardware needs a confirmation: answer on a terminal, or give --yes")
+    if click.prompt("Type arm to go on", default="", show_default=False).strip() != "arm":
+        raise ConfigError("not confirmed; nothing was armed")
 
 
 def checks_table(summary: Summary) -> Table:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import console, overrides
+from rtu_edge.cli.common import ask_to_arm, console, overrides
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -150,8 +150,6 @@ def _say(out: Console, result: Result) -> None:
 
 def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None:
     """The same conditions as for `rtu-edge run`, and one question for the whole suite."""
-    import sys
-
     from rtu_edge.errors import ConfigError
 
     if not arm:
@@ -161,11 +159,4 @@ def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None
     out.print(f"[bold]About to arm what is at {url}, for each fault anew, and to disturb it.[/] These limits hold:")
     for name, limits in suite.config.limits.items():
         out.print(f"  {name}: {limits.min:g} to {limits.max:g}, at most {limits.slew_per_s:g} a second")
-    out.print("Keep an emergency stop at hand that does not need this computer. Not a certified safety function.")
-    if yes:
-        out.print("Confirmed by --yes.")
-        return
-    if not sys.stdin.isatty():
-        raise ConfigError("arming real hardware needs a confirmation: answer on a terminal, or give --yes")
-    if click.prompt("Type arm to go on", default="", show_default=False).strip() != "arm":
-        raise ConfigError("not confirmed; nothing was armed")
+    ask_to_arm(out, yes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtu_edge.cli.common import console, overrides
+from rtu_edge.cli.common import ask_to_arm, console, overrides
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,8 +118,6 @@ def _settings(file: Path | None, sim: bool, steps: int | None, overrides: tuple[
 
 def confirm(out: Console, settings: Config, device: job.Connection, arm: bool, yes: bool) -> None:
     """Say what will move, within which limits, and ask."""
-    import sys
-
     from rtu_edge.errors import ConfigError
 
     if not arm:
@@ -132,14 +130,7 @@ def confirm(out: Console, settings: Config, device: job.Connection, arm: bool, y
             f"  {row.name}: {limits.min:g} to {limits.max:g} {row.unit}, at most {limits.slew_per_s:g} {row.unit}/s and "
             f"{limits.accel_per_s2:g} {row.unit}/s^2; the device itself allows {row.minimum:g} to {row.maximum:g}"
         )
-    out.print("Keep an emergency stop at hand that does not need this computer. Not a certified safety function.")
-    if yes:
-        out.print("Confirmed by --yes.")
-        return
-    if not sys.stdin.isatty():
-        raise ConfigError("arming real hardware needs a confirmation: answer on a terminal, or give --yes")
-    if click.prompt("Type arm to go on", default="", show_default=False).strip() != "arm":
-        raise ConfigError("not confirmed; nothing was armed")
+    ask_to_arm(out, yes)
 
 
 def _run(

@@ -12,7 +12,7 @@ import msgspec
 import msgspec.inspect as mi
 
 from rtu_edge import config as runs
-from rtu_edge._strict import override, parse_toml, problems, quoted
+from rtu_edge._strict import override, parse_toml, problems, quoted, read_text
 from rtu_edge.errors import ConfigError
 from rtu_edge.hil.faults import KINDS, Clock, Controller, Fault, Outcome
 
@@ -96,13 +96,7 @@ def load_suite(path: str | os.PathLike[str] | None = None, overrides: Sequence[s
         ConfigError: it cannot be read, is not TOML, or something in it is not allowed; all problems at once.
     """
     path = STANDARD if path is None else path
-    source = os.fspath(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(f"cannot read the suite: {reason}", source) from error
-    return parse_suite(text, overrides, source=source)
+    return parse_suite(read_text(path, "suite"), overrides, source=os.fspath(path))
 
 
 def parse_suite(text: str, overrides: Sequence[str] = (), *, source: str = "") -> Suite:
