@@ -62,7 +62,8 @@ def _start(settings: Config, device: job.Connection, folder: Path) -> Start:
     from rtu_edge.storage import Slots
 
     folder.mkdir(parents=True, exist_ok=True)
-    if not Slots(folder).current.exists():
+    slots = Slots(folder)
+    if not slots.current.exists() and not slots.older():
         return saving.Start(job.make_agent(settings, device))
     return saving.open_start(folder, device)
 
