@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rtu_edge import agents, checkpoint
+from rtu_edge.checkpoint.storage import Slots, Stored
 from rtu_edge.log import RunFolder
-from rtu_edge.storage import Slots, Stored
 
 JOB = """
 [device]

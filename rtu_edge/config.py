@@ -339,7 +339,7 @@ def config_hash(config: Config) -> str:
 
 def write_config(config: Config, path: str | os.PathLike[str]) -> str:
     """Write the canonical form with its hash in front, whole or not at all; returns the hash."""
-    from rtu_edge import storage
+    from rtu_edge.checkpoint import storage
 
     digest = config_hash(config)
     head = f"# sha256 of the lines below, first 16 digits: {digest}\n"

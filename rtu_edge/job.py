@@ -17,13 +17,13 @@ from rtu_edge import control, runtime
 from rtu_edge.config import Actions, Clock, Config, RewardSource
 from rtu_edge.errors import ConfigError, DeadlineError, DeviceError, ExitCode
 from rtu_edge.log import Row, Stage, Summary
+from rtu_edge.log.recording import Recording
 from rtu_edge.planning import StepTimes, plan
 from rtu_edge.ports import Port, open_port
-from rtu_edge.recording import Recording
 from rtu_edge.runtime.config import tighter
 
 if TYPE_CHECKING:
-    from rtu_edge.saving import Saver
+    from rtu_edge.checkpoint.saving import Saver
     from rtu_edge.supervise import Supervised
 
 __all__ = [

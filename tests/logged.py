@@ -16,9 +16,9 @@ from rtu_edge import _core, job
 from rtu_edge.checkpoint import encode_config
 from rtu_edge.config import Config, canonical, config_hash, parse_config
 from rtu_edge.log import Row, RunFolder
-from rtu_edge.mcaplog import Head, Log, build_id, fields_of
+from rtu_edge.log.file import Head, Log, build_id, fields_of
+from rtu_edge.log.recording import Recording
 from rtu_edge.plants import Plant
-from rtu_edge.recording import Recording
 from rtu_edge.runtime import CallFlag, RecordFlag
 
 Array = npt.NDArray[Any]

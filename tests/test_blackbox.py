@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core, blackbox, replay
-from rtu_edge.blackbox import BlackBox
-from rtu_edge.log import RunFolder
-from rtu_edge.mcaplog import Head, read_log
+from rtu_edge import _core
+from rtu_edge.log import RunFolder, blackbox, replay
+from rtu_edge.log.blackbox import BlackBox
+from rtu_edge.log.file import Head, read_log
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import pytest
 
 import rtu_edge as rtu
 from rtu_edge import agents, checkpoint
+from rtu_edge.checkpoint.storage import Disk, Slots
 from rtu_edge.config import parse_config
 from rtu_edge.errors import CheckpointError
 from rtu_edge.log import Row
-from rtu_edge.storage import Disk, Slots
 from rtu_edge.supervise import supervise
 
 GOLDEN = Path(__file__).resolve().parent / "golden"

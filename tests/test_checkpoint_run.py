@@ -15,12 +15,12 @@ from toolchain import ROOT
 
 import rtu_edge.cli
 from rtu_edge import agents, checkpoint, job, runtime
+from rtu_edge.checkpoint.saving import Position, Saver, device_facts
+from rtu_edge.checkpoint.storage import Disk, Slots
 from rtu_edge.config import parse_config
 from rtu_edge.log import RunFolder
-from rtu_edge.mcaplog import read_log
-from rtu_edge.replay import verify
-from rtu_edge.saving import Position, Saver, device_facts
-from rtu_edge.storage import Disk, Slots
+from rtu_edge.log.file import read_log
+from rtu_edge.log.replay import verify
 
 JOB = """
 [device]

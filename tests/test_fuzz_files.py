@@ -21,12 +21,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import rtu_edge as rtu
-from rtu_edge import blackbox, checkpoint, replay
-from rtu_edge.blackbox import BlackBox
+from rtu_edge import checkpoint
+from rtu_edge.checkpoint.storage import Slots
 from rtu_edge.errors import CheckpointError, ConfigError
-from rtu_edge.log import RunFolder
-from rtu_edge.mcaplog import Log, read_log
-from rtu_edge.storage import Slots
+from rtu_edge.log import RunFolder, blackbox, replay
+from rtu_edge.log.blackbox import BlackBox
+from rtu_edge.log.file import Log, read_log
 
 fuzz = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 

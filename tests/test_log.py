@@ -11,10 +11,10 @@ import logged
 import numpy as np
 import pytest
 
-from rtu_edge import _core, replay
-from rtu_edge.log import RunFolder
-from rtu_edge.mcaplog import EPISODES, STEPS, Log, LogFile, read_log
-from rtu_edge.recording import Recording, Writer
+from rtu_edge import _core
+from rtu_edge.log import RunFolder, replay
+from rtu_edge.log.file import EPISODES, STEPS, Log, LogFile, read_log
+from rtu_edge.log.recording import Recording, Writer
 
 CHUNK = 100  # records
 
@@ -176,7 +176,7 @@ def test_a_run_without_log_and_black_box_leaves_neither(tmp_path: Path) -> None:
 
 
 def test_names_that_no_schema_allows_are_made_fit() -> None:
-    from rtu_edge.mcaplog import _schema
+    from rtu_edge.log.file import _schema
 
     names = {"x": ["Angle 1", "angle_1", "θ"], "u": [], "executed": []}
     assert _schema([("x", "f4", 3), ("step", "u8", 0)], names).decode().split("\n") == [

@@ -15,8 +15,8 @@ from toolchain import ROOT, preload, run
 
 import rtu_edge as rtu
 from rtu_edge import checkpoint
+from rtu_edge.checkpoint.storage import Disk, Slots, write
 from rtu_edge.errors import CheckpointError
-from rtu_edge.storage import Disk, Slots, write
 
 
 def made(seed: int) -> bytes:
@@ -189,7 +189,7 @@ SEEN = """
 import json, sys
 from pathlib import Path
 from power_loss import Recorder
-from rtu_edge.storage import Slots
+from rtu_edge.checkpoint.storage import Slots
 folder, *files = map(Path, sys.argv[1:])
 disk = Recorder()
 for file in files:

@@ -15,11 +15,11 @@ import pytest
 
 import rtu_edge as rtu
 import rtu_edge.cli
-from rtu_edge import _core, replay, runtime
+from rtu_edge import _core, runtime
 from rtu_edge.errors import ConfigError
-from rtu_edge.log import RunFolder
-from rtu_edge.mcaplog import Log, read_log
-from rtu_edge.replay import DifferenceFlag
+from rtu_edge.log import RunFolder, replay
+from rtu_edge.log.file import Log, read_log
+from rtu_edge.log.replay import DifferenceFlag
 from rtu_edge.runtime import CallFlag, RecordFlag
 
 SLEW = "limits.force={min=-8, max=9, slew_per_s=300}"
@@ -136,7 +136,7 @@ def test_learning_switched_off_and_on_in_a_running_loop_replays(tmp_path: Path) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime.Loop, "start", start)
         from rtu_edge import job
-        from rtu_edge.recording import Recording
+        from rtu_edge.log.recording import Recording
 
         with job.connect(config) as device:
             agent = job.make_agent(config, device)

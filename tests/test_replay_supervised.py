@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rtu_edge import _core, replay
-from rtu_edge.mcaplog import Head
+from rtu_edge import _core
+from rtu_edge.log import replay
+from rtu_edge.log.file import Head
+from rtu_edge.log.replay import DifferenceFlag
 from rtu_edge.plants import Plant
-from rtu_edge.replay import DifferenceFlag
 from rtu_edge.runtime import CallFlag, Cause, Driver, GuardFlag, InputFlag, RecordFlag
 from rtu_edge.supervise import supervise
 

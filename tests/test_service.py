@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core, checkpoint, control, replay, runtime, service
+from rtu_edge import _core, checkpoint, control, runtime, service
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.errors import ConfigError, DeviceError
-from rtu_edge.mcaplog import read_log
+from rtu_edge.log import replay
+from rtu_edge.log.file import read_log
 from rtu_edge.ports import open_port
 from rtu_edge.wire import DeviceState
 

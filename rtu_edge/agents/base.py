@@ -10,8 +10,9 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge import _core, checkpoint, storage
+from rtu_edge import _core, checkpoint
 from rtu_edge._check import check_choice, check_int, check_keys, check_number, check_sections, check_seed
+from rtu_edge.checkpoint import storage
 from rtu_edge.errors import ConfigError
 
 __all__ = ["RULES", "Array", "Learner", "decays_of", "info_of", "layers_of", "optimizer_of"]

@@ -12,7 +12,7 @@ from rtu_edge.cli.common import console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rtu_edge.blackbox import Contents
+    from rtu_edge.log.blackbox import Contents
 
 
 @click.command("blackbox")
@@ -29,9 +29,8 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
     FILE is a blackbox.rtubox, or the folder of a run. After a crash, what the loop had recorded last is in the memory
     of the machine until it restarts; this command brings it into the file.
     """
-    from rtu_edge import blackbox
     from rtu_edge.errors import ConfigError
-    from rtu_edge.log import RunFolder
+    from rtu_edge.log import RunFolder, blackbox
 
     path = file / RunFolder.BLACKBOX if file.is_dir() else file
     if export is not None and export.suffix not in (".mcap", ".npz"):
@@ -102,7 +101,7 @@ def _export(found: Contents, target: Path) -> None:
         np.savez_compressed(target, records=found.records)
         return
     from rtu_edge import _core
-    from rtu_edge.mcaplog import LogFile
+    from rtu_edge.log.file import LogFile
 
     with LogFile(target, found.head, None, _core.episode_dtype()) as log:
         log.steps(found.records)

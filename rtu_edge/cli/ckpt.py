@@ -10,7 +10,7 @@ import click
 from rtu_edge.cli.common import console
 
 if TYPE_CHECKING:
-    from rtu_edge.storage import Stored
+    from rtu_edge.checkpoint.storage import Stored
 
 _PATH = click.Path(exists=True, path_type=Path)
 
@@ -24,7 +24,7 @@ def command() -> None:
 @click.argument("path", type=_PATH)
 def ls(path: Path) -> None:
     """List the checkpoints of a run's folder, newest first, or say what is in one file."""
-    from rtu_edge.storage import Slots
+    from rtu_edge.checkpoint.storage import Slots
 
     files = [path]
     if path.is_dir():
@@ -107,14 +107,14 @@ def _sections(ours: dict[str, Any], theirs: dict[str, Any]) -> Any:
 @click.option("--to", "slot", metavar="SLOT", help="Number N of a checkpoint.N.rtu.  [default: the last whole one]")
 def rollback(run: Path, slot: str | None) -> None:
     """Make an older checkpoint of a run the newest; the one it replaces is kept."""
-    from rtu_edge.storage import Slots
+    from rtu_edge.checkpoint.storage import Slots
 
     was, now = Slots(run).rollback(slot)
     console().print(f"{run}: {Slots.NEWEST} is what {was.name} was; what it was is kept as {now.name}")
 
 
 def _open(path: Path) -> Stored:
-    from rtu_edge.storage import Slots, Stored
+    from rtu_edge.checkpoint.storage import Slots, Stored
 
     return Slots(path).newest() if path.is_dir() else Stored(path, path.read_bytes())
 

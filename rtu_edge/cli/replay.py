@@ -14,8 +14,8 @@ from rtu_edge.cli.common import console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rtu_edge.mcaplog import Log
-    from rtu_edge.replay import Replayed
+    from rtu_edge.log.file import Log
+    from rtu_edge.log.replay import Replayed
 
 _LONG = 200_000  # records from which on a bar is shown
 
@@ -56,7 +56,7 @@ def command(
     """
     from rtu_edge.errors import ConfigError
     from rtu_edge.log import RunFolder
-    from rtu_edge.mcaplog import read_log
+    from rtu_edge.log.file import read_log
 
     if changes and (verify or save is not None):
         raise ConfigError("--set: a what-if has nothing to verify and no moment to save; leave --verify and --save out")
@@ -106,7 +106,7 @@ def _arguments() -> list[str]:
 
 
 def _introduce(screen: Console, found: Log) -> None:
-    from rtu_edge.mcaplog import build_id
+    from rtu_edge.log.file import build_id
 
     head = found.head
     screen.print(
@@ -125,8 +125,9 @@ def _introduce(screen: Console, found: Log) -> None:
 def _verify(screen: Console, found: Log, strict: bool, until: int | None, save: Path | None, tolerance: float) -> None:
     import time
 
-    from rtu_edge import _core, replay
+    from rtu_edge import _core
     from rtu_edge.errors import CheckFailed
+    from rtu_edge.log import replay
 
     exact = found.head.isa == _core.isa
     begin = time.perf_counter()
@@ -182,7 +183,7 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
     import numpy as np
     from rich.table import Table
 
-    from rtu_edge import replay
+    from rtu_edge.log import replay
 
     with _progress(screen, len(found.records)) as progress:
         result = replay.what_if(found, changes, until=until, progress=progress)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from rtu_edge import heap, job
+    from rtu_edge.checkpoint.saving import Saver, Start
     from rtu_edge.config import Config
     from rtu_edge.log import RunFolder, Summary
-    from rtu_edge.recording import Recording
+    from rtu_edge.log.recording import Recording
     from rtu_edge.runtime import LoopConfig
-    from rtu_edge.saving import Saver, Start
     from rtu_edge.supervise import Supervised
 
 
@@ -144,12 +144,12 @@ def _run(
     import time
 
     from rtu_edge import heap, job, runtime
+    from rtu_edge.checkpoint.saving import Saver, device_facts
+    from rtu_edge.checkpoint.storage import Slots
     from rtu_edge.config import Clock, write_config
     from rtu_edge.errors import CheckFailed, DeviceError, ExitCode, SafetyStop
     from rtu_edge.log import RunFolder, Summary, machine
-    from rtu_edge.recording import Recording
-    from rtu_edge.saving import Saver, device_facts
-    from rtu_edge.storage import Slots
+    from rtu_edge.log.recording import Recording
 
     agent = start.agent
     config = _loop_config(settings, device, start, dry_run)
@@ -295,7 +295,8 @@ def _keep(
 
 def _start(settings: Config, device: job.Connection, resume: Path | None, goes_on: bool, force: bool) -> Start:
     """A new learner, the one of a run that goes on, or that of a checkpoint for another run."""
-    from rtu_edge import job, saving
+    from rtu_edge import job
+    from rtu_edge.checkpoint import saving
 
     if resume is None:
         return saving.Start(job.make_agent(settings, device))

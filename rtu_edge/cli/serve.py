@@ -11,8 +11,8 @@ from rtu_edge.cli.common import overrides
 
 if TYPE_CHECKING:
     from rtu_edge import job
+    from rtu_edge.checkpoint.saving import Start
     from rtu_edge.config import Config
-    from rtu_edge.saving import Start
     from rtu_edge.service import Watchdog
 
 
@@ -58,8 +58,9 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
 
 def _start(settings: Config, device: job.Connection, folder: Path) -> Start:
     """The learner as the last run left it, and what its supervisor thought of it; or a new one."""
-    from rtu_edge import job, saving
-    from rtu_edge.storage import Slots
+    from rtu_edge import job
+    from rtu_edge.checkpoint import saving
+    from rtu_edge.checkpoint.storage import Slots
 
     folder.mkdir(parents=True, exist_ok=True)
     slots = Slots(folder)
@@ -73,12 +74,12 @@ def _run(settings: Config, device: job.Connection, start: Start, folder: Path, w
     import dataclasses
 
     from rtu_edge import job
+    from rtu_edge.checkpoint.saving import Saver, device_facts
+    from rtu_edge.checkpoint.storage import Slots
     from rtu_edge.config import write_config
     from rtu_edge.errors import ExitCode, SafetyStop
     from rtu_edge.log import RunFolder
-    from rtu_edge.recording import Recording
-    from rtu_edge.saving import Saver, device_facts
-    from rtu_edge.storage import Slots
+    from rtu_edge.log.recording import Recording
 
     config = job.loop_config(settings, device, explore=True, learn=True, first_episode=start.position.next_episode)
     supervised = job.supervised(settings, device, start.agent, config, start.supervisor)

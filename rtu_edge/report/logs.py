@@ -13,7 +13,7 @@ from rtu_edge.log import Row
 from rtu_edge.report.figures import PALETTE, _signal, figure_of, running_mean
 
 if TYPE_CHECKING:
-    from rtu_edge.replay import WhatIf
+    from rtu_edge.log.replay import WhatIf
 
 __all__ = ["records_picture", "what_if_picture"]
 

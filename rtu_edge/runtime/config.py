@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rtu_edge.runtime.link import Hello, Row
 
 if TYPE_CHECKING:
-    from rtu_edge.blackbox import BlackBox
+    from rtu_edge.log.blackbox import BlackBox
 
 __all__ = ["Clock", "Limits", "LoopConfig", "Reward", "check", "holds", "tighter"]
 
@@ -95,7 +95,7 @@ class LoopConfig:
         retry_ms, retries: lockstep: first wait before a command is sent again, and how often.
         ring_records, ring_episodes: telemetry that fits before records are dropped (and counted).
         hash_every: records between two that hold a hash of everything that learns, for a replay to compare; 0: none.
-        black_box: an open `rtu_edge.blackbox.BlackBox`, or None.
+        black_box: an open `rtu_edge.log.blackbox.BlackBox`, or None.
         realtime: ask for locked memory, SCHED_FIFO and one core (never in lockstep); what is refused is reported once.
         cpu: the core to pin the loop to, -1 for none.
         handle_signals: first SIGINT or SIGTERM: safe action, DISARM, stop; second: ESTOP.

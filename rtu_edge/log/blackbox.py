@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
-from rtu_edge.mcaplog import Head, head_of
+from rtu_edge.log.file import Head, head_of
 
 __all__ = ["BlackBox", "Contents", "read", "settle"]
 

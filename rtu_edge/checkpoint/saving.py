@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rtu_edge import _core, agents, checkpoint, runtime
+from rtu_edge.checkpoint.storage import Slots
 from rtu_edge.errors import CheckpointError
-from rtu_edge.storage import Slots
 
 if TYPE_CHECKING:
     from rtu_edge import job

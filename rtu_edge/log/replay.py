@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rtu_edge import _core, agents, checkpoint, job
 from rtu_edge.config import parse_config
 from rtu_edge.errors import CheckpointError, ConfigError
-from rtu_edge.mcaplog import Log, build_id
+from rtu_edge.log.file import Log, build_id
 from rtu_edge.runtime import RecordFlag
 
 __all__ = ["Difference", "DifferenceFlag", "Replayed", "WhatIf", "comparison", "returns_of", "verify", "what_if"]

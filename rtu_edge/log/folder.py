@@ -27,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._version import __version__
-from rtu_edge.storage import Slots
+from rtu_edge.checkpoint.storage import Slots
 
-__all__ = ["Check", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
+__all__ = ["Check", "Row", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
 
 
 class Check(msgspec.Struct, frozen=True):

@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from rtu_edge import _core, runtime
 from rtu_edge._version import __version__
-from rtu_edge.blackbox import BlackBox
 from rtu_edge.checkpoint import encode_config
 from rtu_edge.config import Config, canonical, config_hash
 from rtu_edge.log import RunFolder
-from rtu_edge.mcaplog import Head, LogFile, build_id, fields_of
+from rtu_edge.log.blackbox import BlackBox
+from rtu_edge.log.file import Head, LogFile, build_id, fields_of
 
 if TYPE_CHECKING:
     from rtu_edge.job import Connection

@@ -1,0 +1,16 @@
+"""What is kept of a learner (docs/checkpoint.md): `text` beside the state in a checkpoint's bytes, `storage` on the disk,
+`saving` while a run goes on."""
+
+from __future__ import annotations
+
+from rtu_edge.checkpoint.text import (
+    CheckpointError,
+    DamagedError,
+    encode_config,
+    raise_for,
+    read_beside,
+    read_config,
+    read_text,
+)
+
+__all__ = ["CheckpointError", "DamagedError", "encode_config", "raise_for", "read_beside", "read_config", "read_text"]
