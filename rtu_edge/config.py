@@ -34,6 +34,7 @@ __all__ = [
     "check_config",
     "config_hash",
     "load_config",
+    "load_device",
     "parse_config",
     "write_config",
 ]
@@ -304,12 +305,16 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     return parse_config(read_text(path, "configuration"), overrides, source=os.fspath(path))
 
 
+def load_device(path: str | os.PathLike[str]) -> Device:
+    """Read the `[device]` of a configuration file, whatever else stands in it; see `load_config`."""
+    source = os.fspath(path)
+    data = _parse(read_text(path, "configuration"), source)
+    return check_config({"device": data.get("device", {})}, source=source).device
+
+
 def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "") -> Config:
     """Check a configuration given as TOML text; see `load_config`."""
-    try:
-        data = parse_toml(text)
-    except ValueError as error:
-        raise ConfigError(f"not valid TOML: {error}", source) from error
+    data = _parse(text, source)
     for assignment in overrides:
         override(data, assignment)
     return check_config(data, source=source)
@@ -345,6 +350,13 @@ def write_config(config: Config, path: str | os.PathLike[str]) -> str:
     head = f"# sha256 of the lines below, first 16 digits: {digest}\n"
     storage.write(path, (head + canonical(config)).encode())
     return digest
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        return parse_toml(text)
+    except ValueError as error:
+        raise ConfigError(f"not valid TOML: {error}", source) from error
 
 
 def _cross_check(config: Config) -> Iterator[str]:

@@ -11,6 +11,7 @@ import fake_run
 import pytest
 
 import rtu_edge.cli
+from rtu_edge.device import SimulatedDevice
 from rtu_edge.errors import CheckFailed, CheckpointError, ConfigError, DeadlineError, DeviceError, SafetyStop
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -148,6 +149,22 @@ def test_a_port_that_is_not_there_ends_with_3(capfd: pytest.CaptureFixture[str],
     assert code == 3
     assert "/dev/ttyNONE7: no such port" in err
     assert run(capfd, "estop", "--timeout-s", "0.2", str(path))[0] == 3
+
+
+def test_a_mistake_elsewhere_in_the_file_keeps_nobody_from_stopping(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "robot.toml"
+    with SimulatedDevice(plant="cartpole") as device:
+        path.write_text(f'[device]\nport = "{device.port}"\n[limits.force]\nmin = 1.0\nmax = -1.0\n')
+        assert run(capfd, "run", str(path))[0] == 2
+        code, out, err = run(capfd, "estop", str(path))
+    assert code == 0, err
+    assert "confirmed by the device" in out
+    path.write_text('[device]\nprot = "/dev/ttyACM0"\n')
+    code, _, err = run(capfd, "estop", str(path))
+    assert code == 2
+    assert 'did you mean "device.port"' in err
 
 
 def test_ports_are_listed_or_not_there(capfd: pytest.CaptureFixture[str]) -> None:
