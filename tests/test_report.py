@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -90,6 +91,18 @@ def test_a_single_episode_and_odd_values_are_drawn(tmp_path: Path) -> None:
     arrays["realtime"]["x"][1] = np.inf
     folder.save_arrays()
     assert Page(write_report(folder).read_text()).open == []
+
+
+def test_an_episode_without_a_step_is_drawn_without_a_warning(tmp_path: Path) -> None:
+    """So ends a dry run on a device whose episode is over."""
+    folder = fake_run.make(tmp_path)
+    folder.arrays["learning_episodes"] = folder.arrays["learning_episodes"][:1]
+    folder.arrays["learning_episodes"][["steps", "total_steps"]] = 0
+    del folder.arrays["control_episodes"]
+    folder.save_arrays()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_report(folder)
 
 
 def test_a_folder_without_a_summary_is_refused(tmp_path: Path) -> None:

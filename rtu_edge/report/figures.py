@@ -211,7 +211,7 @@ def _learning(axes: Any, summary: Summary, arrays: dict[str, Array]) -> None:
         )
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     last = max((end[3] for end in ends), default=1.0)
-    axes.set_xlim(0.0, last * 1.02)
+    axes.set_xlim(0.0, max(last, 1e-3) * 1.02)  # a dry run may end before its first step
     span = axes.get_ylim()[1] - axes.get_ylim()[0]
     heights = _apart([end[0] for end in ends], 0.07 * span)
     for (_, label, colour, _), height in zip(ends, heights, strict=True):
