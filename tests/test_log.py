@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rtu_edge.log import RunFolder, replay
 from rtu_edge.log.file import EPISODES, STEPS, Log, LogFile, read_log
 from rtu_edge.log.recording import Recording, Writer
 
+ROOT = Path(__file__).parents[1]
 CHUNK = 100  # records
 
 
@@ -65,6 +67,13 @@ def test_a_viewer_reads_every_number(run: tuple[RunFolder, Any]) -> None:
     assert [numbers.total_return for numbers in episodes] == outcome.episodes["total_return"].tolist()
     times = [message.log_time for topic, message, _ in decoded if topic == STEPS]
     assert np.diff(times).min() > 0 and times[0] > 1.7e18  # nanoseconds since 1970
+
+
+def test_the_reader_of_the_documentation_runs(run: tuple[RunFolder, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    folder, outcome = run
+    [block] = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "log.md").read_text(encoding="utf-8"), re.M | re.S)
+    exec(block.replace("runs/pole/log.mcap", str(folder.file(RunFolder.LOG))), {})
+    assert len(capsys.readouterr().out.splitlines()) == len(outcome.records)
 
 
 def test_the_log_says_what_a_replay_needs(run: tuple[RunFolder, Any]) -> None:
