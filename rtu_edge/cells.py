@@ -7,6 +7,7 @@ Source: Elelimy et al., Real-Time Recurrent Learning using Trace Units in Reinfo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from rtu_edge.errors import ConfigError
 
 __all__ = ["LinearRTU", "NonlinearRTU"]
 
-Array = npt.NDArray[np.floating]
+Array = npt.NDArray[np.floating[Any]]
 
 
 class _Cell:

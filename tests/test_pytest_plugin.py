@@ -77,6 +77,7 @@ def test_fixtures_reach_a_device(pytester: pytest.Pytester) -> None:
         pytester.runpytest("--rtu-target", target).assert_outcomes(passed=4)
 
 
+@pytest.mark.timing
 def test_a_suite_is_a_test_for_each_fault_and_leaves_a_report(pytester: pytest.Pytester) -> None:
     pytester.makefile(".toml", suite=SUITE)
     pytester.makeini("[pytest]\nrtu_suite = suite.toml\nrtu_target = sim\n")

@@ -166,7 +166,8 @@ class RunFolder:
         """Write `arrays` as telemetry.npz."""
         temporary = self.file(self.TELEMETRY + ".tmp")
         with temporary.open("wb") as stream:
-            np.savez_compressed(stream, **self.arrays)  # type: ignore[arg-type]
+            arrays: dict[str, Any] = self.arrays  # numpy's own annotation: one of the names may be a switch
+            np.savez_compressed(stream, **arrays)
         os.replace(temporary, self.file(self.TELEMETRY))
 
     def load_arrays(self) -> dict[str, npt.NDArray[Any]]:
