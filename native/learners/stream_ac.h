@@ -6,13 +6,10 @@
 //            forward pass; this step's cotangents are kept.
 #pragma once
 
-#include "native/learners/network.h"
-#include "native/learners/normalizer.h"
+#include "native/learners/learner.h"
 #include "native/learners/policy_head.h"
 
 namespace rtu::learners {
-
-using core::Status;
 
 struct StreamAcConfig {
   int32_t observations = 1;
@@ -27,17 +24,7 @@ struct StreamAcConfig {
   bool recompute = false;
 };
 
-// What a step did, for telemetry.
-struct StepInfo {
-  float value = 0, delta = 0, step_size_actor = 0, step_size_critic = 0;
-  float norm = 0;  // sum |z| over every eligibility: not finite as soon as one of them, or a trace, is
-};
-
-enum class Phase : uint64_t { ended = 0, ready = 1, predicted = 2 };
-
-enum Counter : int { kPhase = 0, kFirst = 1, kSteps = 2, kEpisodes = 3, kTracesStale = 4, kCounters = 8 };
 constexpr int kMaxHalvings = 30;
-enum Scalar : int { kValue = 0, kReturn = 1, kHalvings = 2, kScalars = 4 };
 
 template <class T>
 struct StreamAc {
@@ -72,19 +59,15 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
   actor.kinds = 2;
   NetworkConfig body = config.body;
   body.cell.inputs = config.observations;
-  const Name critic_head = Name("critic").dot("head"), actor_head = Name("actor").dot("head");
   if (config.shared_body) {
     body.heads = 2;
     body.head[0] = critic;
     body.head[1] = actor;
-    const Name heads[] = {critic_head, actor_head};
+    const Name heads[] = {Name("critic").dot("head"), Name("actor").dot("head")};
     agent.net[0] = make_network<T>(arena, body, Name("body"), heads);
   } else {
-    body.heads = 1;
-    body.head[0] = critic;
-    agent.net[0] = make_network<T>(arena, body, Name("critic"), &critic_head);
-    body.head[0] = actor;
-    agent.net[1] = make_network<T>(arena, body, Name("actor"), &actor_head);
+    agent.net[0] = make_network<T>(arena, body, critic, "critic");
+    agent.net[1] = make_network<T>(arena, body, actor, "actor");
   }
   agent.observation = make_normalizer(arena, config.observations, Name("observation"));
   agent.reward = make_normalizer(arena, 1, Name("reward"));
@@ -130,23 +113,6 @@ void begin(const StreamAc<T>& agent) {
   ++agent.counters[kEpisodes];
 }
 
-template <class T>
-bool all_finite(const T* x, int32_t n) {
-  for (int32_t i = 0; i < n; ++i)
-    if (!core::is_finite(x[i])) return false;
-  return true;
-}
-
-template <class T>
-void set_input(const StreamAc<T>& agent, const T* observation) {
-  T* x = input_of(agent.net[0]);
-  if (agent.config.normalize_observation)
-    normalize(agent.observation, observation, x);
-  else
-    memcpy(x, observation, static_cast<size_t>(agent.config.observations) * sizeof(T));
-  if (agent.nets == 2) memcpy(input_of(agent.net[1]), x, static_cast<size_t>(agent.config.observations) * sizeof(T));
-}
-
 // The action handed out: the sample clipped to [-1, 1], or the choice. (width)
 template <class T>
 void clip_action(const StreamAc<T>& agent, const T* sample, T* action) {
@@ -177,7 +143,8 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
   if (agent.phase() == Phase::ended) begin(agent);
   if (explore && agent.counters[kTracesStale] != 0) resume_learning(agent);
   if (explore && agent.config.normalize_observation) update(agent.observation, observation);
-  set_input(agent, observation);
+  set_input(agent.net[0], agent.observation, agent.config.normalize_observation, observation);
+  if (agent.nets == 2) set_input(agent.net[1], agent.observation, false, input_of(agent.net[0]));
   for (int i = 0; i < agent.nets; ++i) predict(agent.net[i], periods);
   const T* y = agent.actor().head[agent.actor_head()].y;
   if (!explore) {

@@ -1,9 +1,7 @@
 // Online regression, 1/2 |target - y|^2 at each step, with the exact gradient of the newest step: traces advance first, then the contraction.
 #pragma once
 
-#include "native/learners/network.h"
-#include "native/learners/normalizer.h"
-#include "native/learners/stream_ac.h"
+#include "native/learners/learner.h"
 
 namespace rtu::learners {
 
@@ -30,12 +28,10 @@ constexpr Regressor<T> make_regressor(Builder& arena, const RegressorConfig& con
   model.config = config;
   NetworkConfig body = config.body;
   body.cell.inputs = config.inputs;
-  body.heads = 1;
-  body.head[0] = config.head;
-  body.head[0].outputs = config.outputs;
-  body.head[0].kinds = 1;
-  const Name head = Name("model").dot("head");
-  model.net = make_network<T>(arena, body, Name("model"), &head);
+  HeadConfig head = config.head;
+  head.outputs = config.outputs;
+  head.kinds = 1;
+  model.net = make_network<T>(arena, body, head, "model");
   model.input = make_normalizer(arena, config.inputs, Name("input"));
   model.rng.words = arena.vector<uint64_t>(Name("rng"), 2);
   model.counters = arena.vector<uint64_t>(Name("counters"), kCounters);
@@ -62,12 +58,8 @@ template <class T>
 Status predict(const Regressor<T>& model, const T* x, T* y) {
   if (model.counters[kPhase] == static_cast<uint64_t>(Phase::predicted)) return Status::order;
   if (!all_finite(x, model.config.inputs)) return Status::non_finite;
-  if (model.config.normalize_input) {
-    update(model.input, x);
-    normalize(model.input, x, input_of(model.net));
-  } else {
-    memcpy(input_of(model.net), x, static_cast<size_t>(model.config.inputs) * sizeof(T));
-  }
+  if (model.config.normalize_input) update(model.input, x);
+  set_input(model.net, model.input, model.config.normalize_input, x);
   predict(model.net, T(1));
   memcpy(y, model.net.head[0].y, static_cast<size_t>(model.config.outputs) * sizeof(T));
   model.counters[kPhase] = static_cast<uint64_t>(Phase::predicted);

@@ -1,9 +1,7 @@
 // TD(lambda) prediction of one discounted sum on a stream without episodes (Sutton 1988; ObGD and one forward pass as in stream_ac.h).
 #pragma once
 
-#include "native/learners/network.h"
-#include "native/learners/normalizer.h"
-#include "native/learners/stream_ac.h"
+#include "native/learners/learner.h"
 
 namespace rtu::learners {
 
@@ -32,12 +30,10 @@ constexpr TdPredictor<T> make_td(Builder& arena, const TdConfig& config) {
   td.config = config;
   NetworkConfig body = config.body;
   body.cell.inputs = config.inputs;
-  body.heads = 1;
-  body.head[0] = config.head;
-  body.head[0].outputs = 1;
-  body.head[0].kinds = 1;
-  const Name head = Name("value").dot("head");
-  td.net = make_network<T>(arena, body, Name("value"), &head);
+  HeadConfig head = config.head;
+  head.outputs = 1;
+  head.kinds = 1;
+  td.net = make_network<T>(arena, body, head, "value");
   td.input = make_normalizer(arena, config.inputs, Name("input"));
   td.rng.words = arena.vector<uint64_t>(Name("rng"), 2);
   td.counters = arena.vector<uint64_t>(Name("counters"), kCounters);
@@ -65,12 +61,8 @@ void begin(const TdPredictor<T>& td) {
 template <class T>
 Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
   if (!all_finite(x, td.config.inputs) || !core::is_finite(cumulant)) return Status::non_finite;
-  if (td.config.normalize_input) {
-    update(td.input, x);
-    normalize(td.input, x, input_of(td.net));
-  } else {
-    memcpy(input_of(td.net), x, static_cast<size_t>(td.config.inputs) * sizeof(T));
-  }
+  if (td.config.normalize_input) update(td.input, x);
+  set_input(td.net, td.input, td.config.normalize_input, x);
   T norm[kMaxSets];
   step(td.net, T(1), norm);
   const double v = static_cast<double>(td.net.head[0].y[0]);

@@ -1,0 +1,38 @@
+// What the learners share: how far a step is, what it tells, and how a network gets its input.
+#pragma once
+
+#include "native/learners/network_learn.h"
+#include "native/learners/normalizer.h"
+
+namespace rtu::learners {
+
+using core::Status;
+
+// What a step did, for telemetry.
+struct StepInfo {
+  float value = 0, delta = 0, step_size_actor = 0, step_size_critic = 0;
+  float norm = 0;  // sum |z| over every eligibility: not finite as soon as one of them, or a trace, is
+};
+
+enum class Phase : uint64_t { ended = 0, ready = 1, predicted = 2 };
+
+enum Counter : int { kPhase = 0, kFirst = 1, kSteps = 2, kEpisodes = 3, kTracesStale = 4, kCounters = 8 };
+enum Scalar : int { kValue = 0, kReturn = 1, kHalvings = 2, kScalars = 4 };
+
+template <class T>
+bool all_finite(const T* x, int32_t n) {
+  for (int32_t i = 0; i < n; ++i)
+    if (!core::is_finite(x[i])) return false;
+  return true;
+}
+
+// The network's input from x: normalised by the statistics as they stand, or as it is.
+template <class T>
+void set_input(const Network<T>& net, const Normalizer& normalizer, bool normalized, const T* x) {
+  if (normalized)
+    normalize(normalizer, x, input_of(net));
+  else
+    memcpy(input_of(net), x, static_cast<size_t>(net.config.cell.inputs) * sizeof(T));
+}
+
+}  // namespace rtu::learners

@@ -1,0 +1,79 @@
+// A network's forward pass, which applies the pending step of each weight on the way.
+#pragma once
+
+#include "native/learners/network.h"
+
+namespace rtu::learners {
+
+template <class T>
+T* input_of(const Network<T>& net) {
+  return net.config.cell.kind == CellKind::none ? net.x : net.cell.x;
+}
+
+template <class T>
+const T* features_of(const Network<T>& net) {
+  return net.config.cell.kind == CellKind::none ? net.x : net.cell.y;
+}
+
+// ---- the pending step -------------------------------------------------------------------------------------------------------
+
+template <class T>
+void flush_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, const T* a) {
+  const int32_t n_b = whole(kernel, dense.rows);
+  for (int s = 0; s < dense.sets; ++s) {
+    if (a[s] == T(0)) continue;
+    kernel.add(dense.rows * dense.stride, a[s], dense.z_w[s], dense.w);
+    kernel.add(n_b, a[s], dense.z_b[s], dense.b);
+  }
+}
+
+// Applies what is pending, so that weights may be read, saved or cleared of their eligibilities.
+template <class T>
+void flush(const Network<T>& net) {
+  if (net.config.cell.kind != CellKind::none) cells::apply_pending(net.cell, net.pending);
+  for (int l = 0; l < net.config.layers; ++l) flush_dense(*net.kernels, net.layer[l].dense, net.pending);
+  for (int h = 0; h < net.config.heads; ++h) {
+    flush_dense(*net.kernels, net.head[h].dense, net.pending + h);
+    net.pending[h] = T(0);
+  }
+}
+
+// ---- forward ----------------------------------------------------------------------------------------------------------------
+
+template <class T>
+void forward_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, const T* a, const T* x, T* y) {
+  const int32_t n_b = whole(kernel, dense.rows);
+  for (int s = 0; s < dense.sets; ++s)
+    if (a[s] != T(0)) kernel.add(n_b, a[s], dense.z_b[s], dense.b);
+  kernel.dense_forward(dense.rows, dense.stride, dense.sets, dense.w, dense.z_w, a, x, y);
+  for (int32_t i = 0; i < dense.rows; ++i) y[i] += dense.b[i];
+}
+
+// Body and heads from the features (2n), moving weights by the pending steps on the way.
+template <class T>
+void forward_body(const Network<T>& net, const T* features) {
+  const T* x = features;
+  for (int l = 0; l < net.config.layers; ++l) {
+    const Layer<T>& layer = net.layer[l];
+    forward_dense(*net.kernels, layer.dense, net.pending, x, layer.pre);
+    *layer.inverse_deviation = net.kernels->norm_relu(layer.dense.rows, layer.pre, layer.xhat, layer.y);
+    x = layer.y;
+  }
+  for (int h = 0; h < net.config.heads; ++h) {
+    forward_dense(*net.kernels, net.head[h].dense, net.pending + h, x, net.head[h].y);
+    net.pending[h] = T(0);
+  }
+}
+
+// One forward pass from input_of(net), which the caller has filled.
+template <class T>
+void predict(const Network<T>& net, T periods) {
+  if (net.config.cell.kind == CellKind::none) {
+    forward_body(net, net.x);
+    return;
+  }
+  cells::predict(net.cell, net.pending, periods);
+  forward_body(net, net.cell.y);
+}
+
+}  // namespace rtu::learners

@@ -1,0 +1,188 @@
+// How a network learns: the cotangents kept of a step, the eligibilities they enter in the next, the step of the weights.
+#pragma once
+
+#include "native/learners/network_forward.h"
+
+namespace rtu::learners {
+
+// ---- cotangents -------------------------------------------------------------------------------------------------------------
+
+// Keeps this step's cotangents: head[h].cot[kind] has been filled by the caller; they are carried back to every layer and to the cell.
+// features, s1, s2: the cell's output and slopes of the step they belong to.
+template <class T>
+void remember(const Network<T>& net, const T* features, const T* s1, const T* s2) {
+  const NetworkConfig& config = net.config;
+  const kernels::Kernels<T>& kernel = *net.kernels;
+  const int32_t kinds = config.kinds();
+  const T* top = config.layers > 0 ? net.layer[config.layers - 1].y : features;
+  const bool recurrent = config.cell.kind != CellKind::none;
+  for (int h = 0; h < config.heads; ++h) {
+    const Head<T>& head = net.head[h];
+    memcpy(head.input, top, static_cast<size_t>(head.dense.cols) * sizeof(T));
+    if (config.layers > 0 || recurrent)
+      kernel.dense_backward(head.dense.rows, head.dense.stride, head.dense.w, config.head[h].kinds,
+                            head.cot + head.first_kind, net.scratch + head.first_kind);
+  }
+  for (int l = config.layers - 1; l >= 0; --l) {
+    const Layer<T>& layer = net.layer[l];
+    for (int k = 0; k < kinds; ++k)
+      kernel.norm_relu_backward(layer.dense.rows, *layer.inverse_deviation, layer.xhat, net.scratch[k], layer.cot[k]);
+    memcpy(layer.input, l > 0 ? net.layer[l - 1].y : features, static_cast<size_t>(layer.dense.cols) * sizeof(T));
+    if (l > 0 || recurrent)
+      kernel.dense_backward(layer.dense.rows, layer.dense.stride, layer.dense.w, kinds, layer.cot, net.scratch);
+  }
+  if (!recurrent) return;
+  for (int k = 0; k < kinds; ++k) cells::cotangent(net.cell, s1, s2, net.scratch[k], net.e1[k], net.e2[k]);
+}
+
+// cot[to] += a cot[from] everywhere: the entropy's cotangent joins that of log pi once the sign of delta is known.
+template <class T>
+void mix_cotangents(const Network<T>& net, int32_t h, int32_t to, int32_t from, T a) {
+  const kernels::Kernels<T>& kernel = *net.kernels;
+  kernel.add(whole(kernel, net.config.head[h].outputs), a, net.head[h].cot[from], net.head[h].cot[to]);
+  for (int l = 0; l < net.config.layers; ++l)
+    kernel.add(whole(kernel, net.config.hidden[l]), a, net.layer[l].cot[from], net.layer[l].cot[to]);
+  if (net.config.cell.kind == CellKind::none) return;
+  kernel.add(net.cell.poles * net.config.cell.members, a, net.e1[from], net.e1[to]);
+  kernel.add(net.cell.poles * net.config.cell.members, a, net.e2[from], net.e2[to]);
+}
+
+// Takes the cotangents of one kind out of the step (the action was not ours, say).
+template <class T>
+void clear_cotangents(const Network<T>& net, int32_t h, int32_t kind) {
+  cells::zero(net.head[h].cot[kind], net.config.head[h].outputs);
+  for (int l = 0; l < net.config.layers; ++l) cells::zero(net.layer[l].cot[kind], net.config.hidden[l]);
+  if (net.config.cell.kind == CellKind::none) return;
+  cells::zero(net.e1[kind], static_cast<int64_t>(net.cell.poles) * net.config.cell.members);
+  cells::zero(net.e2[kind], static_cast<int64_t>(net.cell.poles) * net.config.cell.members);
+}
+
+// ---- eligibilities ----------------------------------------------------------------------------------------------------------
+
+template <class T>
+void clear_dense(const Dense<T>& dense) {
+  for (int s = 0; s < dense.sets; ++s) {
+    cells::zero(dense.z_w[s], static_cast<int64_t>(dense.rows) * dense.stride);
+    cells::zero(dense.z_b[s], dense.rows);
+  }
+}
+
+// Zeroes the eligibilities of every set (after a flush) and the cotangents kept.
+template <class T>
+void clear_credit(const Network<T>& net) {
+  flush(net);
+  const NetworkConfig& config = net.config;
+  if (config.cell.kind != CellKind::none) cells::clear_eligibilities(net.cell);
+  for (int l = 0; l < config.layers; ++l) clear_dense(net.layer[l].dense);
+  for (int h = 0; h < config.heads; ++h) clear_dense(net.head[h].dense);
+  for (int k = 0; k < config.kinds(); ++k) {
+    if (config.cell.kind != CellKind::none) {
+      cells::zero(net.e1[k], static_cast<int64_t>(net.cell.poles) * config.cell.members);
+      cells::zero(net.e2[k], static_cast<int64_t>(net.cell.poles) * config.cell.members);
+    }
+    for (int l = 0; l < config.layers; ++l) cells::zero(net.layer[l].cot[k], config.hidden[l]);
+  }
+  for (int h = 0; h < config.heads; ++h)
+    for (int k = 0; k < config.head[h].kinds; ++k)
+      cells::zero(net.head[h].cot[net.head[h].first_kind + k], config.head[h].outputs);
+}
+
+// An episode's start: state, traces, eligibilities, cotangents.
+template <class T>
+void begin(const Network<T>& net) {
+  clear_credit(net);
+  if (net.config.cell.kind == CellKind::none) return;
+  cells::clear_state(net.cell);
+  cells::clear_traces(net.cell);
+}
+
+// ---- learning ---------------------------------------------------------------------------------------------------------------
+
+template <class T>
+T learn_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t set, T decay, const T* c,
+              const T* input) {
+  const T w = kernel.dense_learn(dense.rows, dense.stride, decay, c, input, dense.z_w[set]);
+  return w + kernel.decay_add(whole(kernel, dense.rows), decay, c, dense.z_b[set]);
+}
+
+// The cell's sets with the cotangents kept and the decay of each.
+template <class T>
+void fill_sets(const Network<T>& net, SetCotangent<T>* sets) {
+  for (int h = 0; h < net.config.heads; ++h) {
+    const int32_t kind = net.head[h].first_kind;
+    sets[h] = {net.e1[kind], net.e2[kind], static_cast<T>(net.config.head[h].decay_recurrent), T(0)};
+  }
+}
+
+// Body and heads: z <- gamma lambda z + gradient; adds to norm.
+template <class T>
+void learn_body(const Network<T>& net, T* norm) {
+  const NetworkConfig& config = net.config;
+  for (int h = 0; h < config.heads; ++h) {
+    const int32_t kind = net.head[h].first_kind;
+    const T body = static_cast<T>(config.head[h].decay_body), top = static_cast<T>(config.head[h].decay_head);
+    for (int l = 0; l < config.layers; ++l)
+      norm[h] += learn_dense(*net.kernels, net.layer[l].dense, h, body, net.layer[l].cot[kind], net.layer[l].input);
+    norm[h] += learn_dense(*net.kernels, net.head[h].dense, 0, top, net.head[h].cot[kind], net.head[h].input);
+  }
+}
+
+// z <- gamma lambda z + gradient for every set, RTRL traces advanced; norm[h] is sum |z| over all that optimiser h moves.
+template <class T>
+void learn(const Network<T>& net, bool advance_first, T* norm) {
+  SetCotangent<T> sets[kMaxSets] = {};
+  if (net.config.cell.kind != CellKind::none) {
+    fill_sets(net, sets);
+    cells::learn(net.cell, advance_first, sets);
+  }
+  for (int h = 0; h < net.config.heads; ++h) norm[h] = sets[h].norm;
+  learn_body(net, norm);
+}
+
+// predict() and learn() in TD order at one go, the same bits; for learners whose output need not leave in between.
+template <class T>
+void step(const Network<T>& net, T periods, T* norm) {
+  if (net.config.cell.kind == CellKind::none) {
+    predict(net, periods);
+    learn(net, false, norm);
+    return;
+  }
+  SetCotangent<T> sets[kMaxSets] = {};
+  fill_sets(net, sets);
+  cells::step(net.cell, net.pending, periods, sets);
+  forward_body(net, static_cast<const T*>(net.cell.y));
+  for (int h = 0; h < net.config.heads; ++h) norm[h] = sets[h].norm;
+  learn_body(net, norm);
+}
+
+template <class T>
+void adam_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t s, const kernels::AdamStep<T>& step) {
+  kernel.adam(1, dense.rows * dense.stride, 0, 0, step, dense.w, dense.z_w[s], dense.m_w[s], dense.v_w[s]);
+  kernel.adam(1, whole(kernel, dense.rows), 0, 0, step, dense.b, dense.z_b[s], dense.m_b[s], dense.v_b[s]);
+}
+
+// Moves everything that head h's optimiser owns by step delta z. ObGD and SGD leave it pending: the next forward pass applies it on the way.
+// `factor` is what a guard has left of the step size. Returns the step size used.
+template <class T>
+T move(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1)) {
+  const optim::OptimizerConfig& config = net.config.head[h].optimizer;
+  const T alpha = factor * optim::step_size(config, delta, norm);
+  if (config.rule != optim::Rule::adam) {
+    net.pending[h] = alpha * delta;
+    return alpha;
+  }
+  const uint64_t t = ++net.updates[h];
+  kernels::AdamStep<T> step{};
+  step.rate = factor * static_cast<T>(config.step_size / (1.0 - optim::power(config.b1, t)));
+  step.unbias2 = static_cast<T>(1.0 / (1.0 - optim::power(config.b2, t)));
+  step.b1 = static_cast<T>(config.b1);
+  step.b2 = static_cast<T>(config.b2);
+  step.eps = static_cast<T>(config.eps);
+  step.scale = delta;
+  if (net.config.cell.kind != CellKind::none) cells::adam(net.cell, h, step);
+  for (int l = 0; l < net.config.layers; ++l) adam_dense(*net.kernels, net.layer[l].dense, h, step);
+  adam_dense(*net.kernels, net.head[h].dense, 0, step);
+  return alpha;
+}
+
+}  // namespace rtu::learners
