@@ -14,6 +14,8 @@
 #define MASS_CART 1.0f
 #define MASS_POLE 0.1f
 #define HALF_LENGTH 0.5f
+#define PERIOD_US 20000u
+#define EPISODE_STEPS 500u
 #define PERIOD_S 0.02f
 #define X_LIMIT 2.4f
 #define THETA_LIMIT 0.20943951f /* 12 degrees */
@@ -45,21 +47,8 @@ static const rtu_plant_parameter kParameters[] = {
 static const rtu_plant_row kRows[] = {ROW_X, ROW_THETA, ROW_FORCE};
 static const rtu_plant_row kRowsFull[] = {ROW_X, ROW_V, ROW_THETA, ROW_OMEGA, ROW_FORCE};
 
-#define SHEET(name, n_obs, rows, title) \
-    {name,                              \
-     20000u,                            \
-     n_obs,                             \
-     1,                                 \
-     500u,                              \
-     rows,                              \
-     title,                             \
-     kReward,                           \
-     kSource,                           \
-     kParameters,                       \
-     sizeof kParameters / sizeof kParameters[0]}
-
-static const rtu_plant_sheet kSheet = SHEET("cartpole", 2, kRows, "cart-pole, position and angle only");
-static const rtu_plant_sheet kSheetFull = SHEET("cartpole-full", 4, kRowsFull, "cart-pole, with velocities");
+static const rtu_plant_sheet kSheet = RTU_PLANT_SHEET("cartpole", kRows, "cart-pole, position and angle only");
+static const rtu_plant_sheet kSheetFull = RTU_PLANT_SHEET("cartpole-full", kRowsFull, "cart-pole, with velocities");
 
 static void reset(void *state, uint32_t seed) {
     rtu_cartpole_state *s = state;

@@ -61,6 +61,22 @@ static inline float rtu_plant_uniform(uint32_t *rng, float lo, float hi) {
     return lo + (hi - lo) * unit;
 }
 
+/* A sheet, from what each plant's file defines; the rows are its observations and, last, one actuator. */
+#define RTU_PLANT_SHEET(called, its_rows, says)                     \
+    {                                                               \
+        .name = called,                                             \
+        .period_us = PERIOD_US,                                     \
+        .n_obs = sizeof(its_rows) / sizeof((its_rows)[0]) - 1u,     \
+        .n_act = 1,                                                 \
+        .max_steps = EPISODE_STEPS,                                 \
+        .rows = its_rows,                                           \
+        .title = says,                                              \
+        .reward = kReward,                                          \
+        .source = kSource,                                          \
+        .parameters = kParameters,                                  \
+        .n_parameters = sizeof kParameters / sizeof kParameters[0], \
+    }
+
 extern const rtu_plant rtu_plant_cartpole, rtu_plant_cartpole_full;
 extern const rtu_plant rtu_plant_pendulum, rtu_plant_pendulum_full;
 extern const rtu_plant rtu_plant_servo, rtu_plant_servo_full;

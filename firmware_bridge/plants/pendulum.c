@@ -12,6 +12,8 @@
 #define GRAVITY 10.0f
 #define MASS 1.0f
 #define LENGTH 1.0f
+#define PERIOD_US 50000u
+#define EPISODE_STEPS 200u
 #define PERIOD_S 0.05f
 #define TORQUE_MAX 2.0f
 #define OMEGA_MAX 8.0f
@@ -43,21 +45,8 @@ static const rtu_plant_parameter kParameters[] = {
 static const rtu_plant_row kRows[] = {ROW_COS, ROW_SIN, ROW_TORQUE};
 static const rtu_plant_row kRowsFull[] = {ROW_COS, ROW_SIN, ROW_OMEGA, ROW_TORQUE};
 
-#define SHEET(name, n_obs, rows, title) \
-    {name,                              \
-     50000u,                            \
-     n_obs,                             \
-     1,                                 \
-     200u,                              \
-     rows,                              \
-     title,                             \
-     kReward,                           \
-     kSource,                           \
-     kParameters,                       \
-     sizeof kParameters / sizeof kParameters[0]}
-
-static const rtu_plant_sheet kSheet = SHEET("pendulum", 2, kRows, "pendulum, angle only");
-static const rtu_plant_sheet kSheetFull = SHEET("pendulum-full", 3, kRowsFull, "pendulum, with velocity");
+static const rtu_plant_sheet kSheet = RTU_PLANT_SHEET("pendulum", kRows, "pendulum, angle only");
+static const rtu_plant_sheet kSheetFull = RTU_PLANT_SHEET("pendulum-full", kRowsFull, "pendulum, with velocity");
 
 static void reset(void *state, uint32_t seed) {
     rtu_pendulum_state *s = state;

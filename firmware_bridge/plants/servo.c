@@ -22,6 +22,8 @@
 #define HOLD_MIN 100u
 #define HOLD_SPAN 101u
 #define WEIGHT_VOLTAGE 1.0e-4f
+#define PERIOD_US 10000u
+#define EPISODE_STEPS 500u
 #define SUBSTEPS 20
 #define SUBSTEP_S 5.0e-4f
 #define DECAY 0.026764212f     /* exp(-R h / L), h the substep */
@@ -59,22 +61,9 @@ static const rtu_plant_parameter kParameters[] = {
 static const rtu_plant_row kRows[] = {ROW_THETA, ROW_TARGET, ROW_VOLTAGE};
 static const rtu_plant_row kRowsFull[] = {ROW_THETA, ROW_TARGET, ROW_OMEGA, ROW_CURRENT, ROW_VOLTAGE};
 
-#define SHEET(name, n_obs, rows, title) \
-    {name,                              \
-     10000u,                            \
-     n_obs,                             \
-     1,                                 \
-     500u,                              \
-     rows,                              \
-     title,                             \
-     kReward,                           \
-     kSource,                           \
-     kParameters,                       \
-     sizeof kParameters / sizeof kParameters[0]}
-
-static const rtu_plant_sheet kSheet = SHEET("servo", 2, kRows, "DC motor position servo, angle and target only");
+static const rtu_plant_sheet kSheet = RTU_PLANT_SHEET("servo", kRows, "DC motor position servo, angle and target only");
 static const rtu_plant_sheet kSheetFull =
-    SHEET("servo-full", 4, kRowsFull, "DC motor position servo, with speed and current");
+    RTU_PLANT_SHEET("servo-full", kRowsFull, "DC motor position servo, with speed and current");
 
 static void new_target(rtu_servo_state *s) {
     s->target_rad = rtu_plant_uniform(&s->rng, -TARGET_MAX, TARGET_MAX);
