@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge.config_supervisor import Mode
+from rtu_edge.config import Mode
 from rtu_edge.runtime.flags import Cause, Driver, GateFlag, GuardFlag, RecordFlag
 
 __all__ = ["Evidence", "evidence", "shortcomings"]

@@ -16,8 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from rtu_edge import _core
-from rtu_edge.config import Config
-from rtu_edge.config_supervisor import Fallback, FallbackKind, Gate, Mode, Pd
+from rtu_edge.config import Config, Fallback, FallbackKind, Gate, Mode, Pd
 from rtu_edge.errors import CheckpointError, ConfigError
 
 __all__ = ["ActuatorRange", "Named", "Supervised", "options", "supervise"]

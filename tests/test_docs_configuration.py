@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rtu_edge import config, config_supervisor
+from rtu_edge import config
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -17,12 +17,12 @@ SECTIONS = {
     "loop": config.Loop,
     "limits.NAME": config.Limits,
     "reward": config.Reward,
-    "supervisor": config_supervisor.Supervisor,
-    "supervisor.ab": config_supervisor.Ab,
-    "fallback": config_supervisor.Fallback,
-    "fallback.pd.NAME": config_supervisor.Pd,
-    "guard": config_supervisor.Guard,
-    "gate.NAME": config_supervisor.Gate,
+    "supervisor": config.Supervisor,
+    "supervisor.ab": config.Ab,
+    "fallback": config.Fallback,
+    "fallback.pd.NAME": config.Pd,
+    "guard": config.Guard,
+    "gate.NAME": config.Gate,
     "learner": config.Learner,
     "log": config.Log,
     "run": config.Run,

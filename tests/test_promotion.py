@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from rtu_edge.cli import _run
-from rtu_edge.config import load_config
-from rtu_edge.config_supervisor import Mode
+from rtu_edge.config import Mode, load_config
 from rtu_edge.log import RunFolder
 from rtu_edge.promotion import evidence, shortcomings
 

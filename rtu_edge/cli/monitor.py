@@ -208,7 +208,7 @@ def _owned_line(status: dict[str, Any], per_s: dict[str, float]) -> str:
 
 def _mode(word: int) -> str:
     """The supervisor's mode, who drives, and why that is the fallback."""
-    from rtu_edge.config_supervisor import Mode
+    from rtu_edge.config import Mode
     from rtu_edge.runtime.flags import Cause, Driver
 
     modes = list(Mode)

@@ -28,8 +28,7 @@ def command(run: Path, to: str, applied: bool, output: Path | None, force: str |
     """
     import msgspec
 
-    from rtu_edge.config import load_config, parse_config, write_config
-    from rtu_edge.config_supervisor import Mode
+    from rtu_edge.config import Mode, load_config, parse_config, write_config
     from rtu_edge.errors import CheckFailed, ConfigError
     from rtu_edge.log import RunFolder
     from rtu_edge.promotion import evidence, shortcomings

@@ -12,7 +12,7 @@ import msgspec
 import msgspec.inspect as mi
 
 from rtu_edge import config as runs
-from rtu_edge._strict import override, parse_toml, problems, quoted, read_text
+from rtu_edge.config.strict import Number, override, parse_toml, problems, quoted, read_text
 from rtu_edge.errors import ConfigError
 from rtu_edge.hil.faults import KINDS, Clock, Controller, Fault, Outcome
 
@@ -35,8 +35,8 @@ class Linear(_Section, frozen=True):
     """
 
     kind: Controller = Controller.LINEAR
-    gain: tuple[tuple[runs.Weight, ...], ...] = ()
-    bias: tuple[runs.Weight, ...] = ()
+    gain: tuple[tuple[Number, ...], ...] = ()
+    bias: tuple[Number, ...] = ()
 
 
 class _Own(_Section, frozen=True):

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from rtu_edge._strict import Section, quoted
+from rtu_edge.config.strict import Number, Section, quoted
 
 __all__ = [
     "Ab",
@@ -63,7 +63,6 @@ class InputAction(str, enum.Enum):
     STOP = "stop"
 
 
-Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 Steps: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 SomeSteps: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 Share: TypeAlias = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]

@@ -1,25 +1,19 @@
-"""Strict TOML configuration of a run.
-
-Every value is checked at the door. A problem names the path, the value and what is allowed there; a misspelt key is
-answered with the nearest one; all problems are reported at once.
-"""
+"""The tables of a configuration, but for those that say who may drive (supervisor.py)."""
 
 from __future__ import annotations
 
 import enum
-import hashlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
-import msgspec.inspect as mi
 
-from rtu_edge._strict import Section, emit, override, parse_toml, problems, quoted, read_text
-from rtu_edge.config_supervisor import Fallback, Gate, Guard, Supervisor, cross_check
-from rtu_edge.errors import ConfigError
+from rtu_edge.config import supervisor
+from rtu_edge.config.strict import Number, Section, quoted
+from rtu_edge.config.supervisor import Fallback, Gate, Guard, Supervisor
 
 __all__ = [
+    "Actions",
     "Checkpoint",
     "Clock",
     "Config",
@@ -29,14 +23,9 @@ __all__ = [
     "Log",
     "Loop",
     "Reward",
+    "RewardSource",
     "Run",
-    "canonical",
-    "check_config",
-    "config_hash",
-    "load_config",
-    "load_device",
-    "parse_config",
-    "write_config",
+    "cross_check",
 ]
 
 
@@ -109,7 +98,6 @@ class Dtype(str, enum.Enum):
 
 
 Width: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65536)]
-Weight: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 Unit: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
@@ -149,11 +137,11 @@ class Limits(Section, frozen=True):
         rest: sent once before disarming.
     """
 
-    min: Weight
-    max: Weight
+    min: Number
+    max: Number
     slew_per_s: Annotated[float, msgspec.Meta(gt=0.0)]
     accel_per_s2: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
-    rest: Weight = 0.0
+    rest: Number = 0.0
 
 
 class Reward(Section, frozen=True):
@@ -164,12 +152,12 @@ class Reward(Section, frozen=True):
     """
 
     source: RewardSource = RewardSource.DEVICE
-    bias: Weight = 0.0
-    quadratic: tuple[Weight, ...] = ()
-    cosine: tuple[Weight, ...] = ()
-    action: tuple[Weight, ...] = ()
-    min: Weight | None = None
-    max: Weight | None = None
+    bias: Number = 0.0
+    quadratic: tuple[Number, ...] = ()
+    cosine: tuple[Number, ...] = ()
+    action: tuple[Number, ...] = ()
+    min: Number | None = None
+    max: Number | None = None
 
 
 class TraceDecay(Section, frozen=True):
@@ -251,7 +239,7 @@ class Run(Section, frozen=True):
     folder: str = "runs"
     steps: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 100_000
     seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)] = 0
-    stop_return: Weight | None = None
+    stop_return: Number | None = None
     stop_episodes: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 20
     seconds: Annotated[float, msgspec.Meta(ge=0.0, le=31_536_000.0)] = 0.0
 
@@ -286,80 +274,7 @@ class Config(Section, frozen=True):
     checkpoint: Checkpoint = Checkpoint()
 
 
-_SCHEMA = mi.type_info(Config)
-
-
-def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
-    """Read a configuration file.
-
-    Args:
-        path: a TOML file.
-        overrides: `a.b=c` each, as given to `--set`; c is a TOML value, or else a string.
-
-    Returns:
-        The checked configuration.
-
-    Raises:
-        ConfigError: the file cannot be read, is not TOML, or something in it is not allowed.
-    """
-    return parse_config(read_text(path, "configuration"), overrides, source=os.fspath(path))
-
-
-def load_device(path: str | os.PathLike[str]) -> Device:
-    """Read the `[device]` of a configuration file, whatever else stands in it; see `load_config`."""
-    source = os.fspath(path)
-    data = _parse(read_text(path, "configuration"), source)
-    return check_config({"device": data.get("device", {})}, source=source).device
-
-
-def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "") -> Config:
-    """Check a configuration given as TOML text; see `load_config`."""
-    data = _parse(text, source)
-    for assignment in overrides:
-        override(data, assignment)
-    return check_config(data, source=source)
-
-
-def check_config(data: dict[str, Any], *, source: str = "") -> Config:
-    """Check a configuration given as parsed TOML; see `load_config`."""
-    found = list(problems(_SCHEMA, data))
-    if found:
-        raise ConfigError(found, source)
-    config = msgspec.convert(data, Config)
-    found = list(_cross_check(config))
-    if found:
-        raise ConfigError(found, source)
-    return config
-
-
-def canonical(config: Config) -> str:
-    """The configuration as TOML in one fixed form: equal configurations give equal bytes."""
-    return emit(msgspec.to_builtins(config))
-
-
-def config_hash(config: Config) -> str:
-    """SHA-256 of the canonical form, the first 16 digits."""
-    return hashlib.sha256(canonical(config).encode()).hexdigest()[:16]
-
-
-def write_config(config: Config, path: str | os.PathLike[str]) -> str:
-    """Write the canonical form with its hash in front, whole or not at all; returns the hash."""
-    from rtu_edge.checkpoint import storage
-
-    digest = config_hash(config)
-    head = f"# sha256 of the lines below, first 16 digits: {digest}\n"
-    storage.write(path, (head + canonical(config)).encode())
-    return digest
-
-
-def _parse(text: str, source: str) -> dict[str, Any]:
-    try:
-        return parse_toml(text)
-    except ValueError as error:
-        raise ConfigError(f"not valid TOML: {error}", source) from error
-
-
-def _cross_check(config: Config) -> Iterator[str]:
+def cross_check(config: Config) -> Iterator[str]:
     """What no single field can tell."""
     device, learner = config.device, config.learner
     if bool(device.port) == bool(device.plant):
@@ -382,6 +297,6 @@ def _cross_check(config: Config) -> Iterator[str]:
         yield 'reward.source = "device": must be "form" when bias, quadratic, cosine or action is given'
     if reward.min is not None and reward.max is not None and not reward.min < reward.max:
         yield f"reward.min = {reward.min:g}: must be below reward.max = {reward.max:g}"
-    yield from cross_check(config.supervisor, config.fallback, config.gate)
+    yield from supervisor.cross_check(config.supervisor, config.fallback, config.gate)
     if "/" in config.run.name or config.run.name in (".", ".."):
         yield f"run.name = {quoted(config.run.name)}: must be a folder's name, without a slash"

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import msgspec.inspect as mi
@@ -20,7 +20,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Section", "emit", "override", "parse_toml", "problems", "quoted", "read_text"]
+__all__ = ["Number", "Section", "emit", "override", "parse_toml", "problems", "quoted", "read_text"]
+
+Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
 _Sections: TypeAlias = Mapping[str, list[str]]
 

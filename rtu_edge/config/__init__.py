@@ -1,0 +1,64 @@
+"""Strict TOML configuration of a run (docs/configuration.md).
+
+Every value is checked at the door. A problem names the path, the value and what is allowed there; a misspelt key is
+answered with the nearest one; all problems are reported at once.
+"""
+
+from __future__ import annotations
+
+from rtu_edge.config.file import (
+    canonical,
+    check_config,
+    config_hash,
+    load_config,
+    load_device,
+    parse_config,
+    write_config,
+)
+from rtu_edge.config.supervisor import Ab, Fallback, FallbackKind, Gate, Guard, Mode, Pd, Supervisor
+from rtu_edge.config.tables import (
+    Actions,
+    Checkpoint,
+    Clock,
+    Config,
+    Device,
+    Learner,
+    Limits,
+    Log,
+    Loop,
+    Reward,
+    RewardSource,
+    Run,
+)
+from rtu_edge.errors import ConfigError
+
+__all__ = [
+    "Ab",
+    "Actions",
+    "Checkpoint",
+    "Clock",
+    "Config",
+    "ConfigError",
+    "Device",
+    "Fallback",
+    "FallbackKind",
+    "Gate",
+    "Guard",
+    "Learner",
+    "Limits",
+    "Log",
+    "Loop",
+    "Mode",
+    "Pd",
+    "Reward",
+    "RewardSource",
+    "Run",
+    "Supervisor",
+    "canonical",
+    "check_config",
+    "config_hash",
+    "load_config",
+    "load_device",
+    "parse_config",
+    "write_config",
+]

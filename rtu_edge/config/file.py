@@ -1,0 +1,89 @@
+"""A configuration from a file, and to one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import msgspec.inspect as mi
+
+from rtu_edge.config.strict import emit, override, parse_toml, problems, read_text
+from rtu_edge.config.tables import Config, Device, cross_check
+from rtu_edge.errors import ConfigError
+
+__all__ = ["canonical", "check_config", "config_hash", "load_config", "load_device", "parse_config", "write_config"]
+
+_SCHEMA = mi.type_info(Config)
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file.
+
+    Args:
+        path: a TOML file.
+        overrides: `a.b=c` each, as given to `--set`; c is a TOML value, or else a string.
+
+    Returns:
+        The checked configuration.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or something in it is not allowed.
+    """
+    return parse_config(read_text(path, "configuration"), overrides, source=os.fspath(path))
+
+
+def load_device(path: str | os.PathLike[str]) -> Device:
+    """Read the `[device]` of a configuration file, whatever else stands in it; see `load_config`."""
+    source = os.fspath(path)
+    data = _parse(read_text(path, "configuration"), source)
+    return check_config({"device": data.get("device", {})}, source=source).device
+
+
+def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "") -> Config:
+    """Check a configuration given as TOML text; see `load_config`."""
+    data = _parse(text, source)
+    for assignment in overrides:
+        override(data, assignment)
+    return check_config(data, source=source)
+
+
+def check_config(data: dict[str, Any], *, source: str = "") -> Config:
+    """Check a configuration given as parsed TOML; see `load_config`."""
+    found = list(problems(_SCHEMA, data))
+    if found:
+        raise ConfigError(found, source)
+    config = msgspec.convert(data, Config)
+    found = list(cross_check(config))
+    if found:
+        raise ConfigError(found, source)
+    return config
+
+
+def canonical(config: Config) -> str:
+    """The configuration as TOML in one fixed form: equal configurations give equal bytes."""
+    return emit(msgspec.to_builtins(config))
+
+
+def config_hash(config: Config) -> str:
+    """SHA-256 of the canonical form, the first 16 digits."""
+    return hashlib.sha256(canonical(config).encode()).hexdigest()[:16]
+
+
+def write_config(config: Config, path: str | os.PathLike[str]) -> str:
+    """Write the canonical form with its hash in front, whole or not at all; returns the hash."""
+    from rtu_edge.checkpoint import storage
+
+    digest = config_hash(config)
+    head = f"# sha256 of the lines below, first 16 digits: {digest}\n"
+    storage.write(path, (head + canonical(config)).encode())
+    return digest
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        return parse_toml(text)
+    except ValueError as error:
+        raise ConfigError(f"not valid TOML: {error}", source) from error
