@@ -16,8 +16,8 @@ from pathlib import Path
 
 from toolchain import ROOT, run
 
-from rtu_edge import heap
-from rtu_edge.heap import calls, last, threads
+from rtu_edge.job import heap
+from rtu_edge.job.heap import calls, last, threads
 
 __all__ = ["calls", "last", "run_guarded", "run_program_guarded", "threads"]
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rtu_edge import heap, runtime
+from rtu_edge import runtime
 from rtu_edge.errors import CheckFailed
+from rtu_edge.job import heap
 
 
 def rtu_edge(*arguments: str, cwd: Path) -> tuple[int, str]:
@@ -29,7 +30,8 @@ def test_a_simulated_run_uses_no_heap(tmp_path: Path) -> None:
 
 
 LEAKY = """
-from rtu_edge import cli, heap
+from rtu_edge import cli
+from rtu_edge.job import heap
 take, kept = heap.Resident.take, [b""]
 def leaky(self, steps):
     kept.append(b"x" * (1000 * steps - sum(map(len, kept))))

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core, checkpoint, control, runtime, service
+from rtu_edge import _core, checkpoint, control, runtime
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.errors import ConfigError, DeviceError
+from rtu_edge.job import service
 from rtu_edge.log import replay
 from rtu_edge.log.file import read_log
 from rtu_edge.ports import open_port

@@ -14,8 +14,8 @@ import numpy as np
 import rtu_edge as rtu
 from rtu_edge import runtime
 from rtu_edge.errors import CheckFailed
-from rtu_edge.heap import Resident
 from rtu_edge.hil.targets import make_target
+from rtu_edge.job.heap import Resident
 
 __all__ = ["Soak", "save", "soak", "text"]
 

@@ -12,9 +12,10 @@ from rtu_edge.cli.common import ask_to_arm, console, overrides
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rtu_edge import heap, job
+    from rtu_edge import job
     from rtu_edge.checkpoint.saving import Saver, Start
     from rtu_edge.config import Config
+    from rtu_edge.job import heap
     from rtu_edge.log import RunFolder, Summary
     from rtu_edge.log.recording import Recording
     from rtu_edge.runtime import LoopConfig
@@ -66,9 +67,10 @@ def command(
     """
     import msgspec
 
-    from rtu_edge import heap, job
+    from rtu_edge import job
     from rtu_edge.config import Clock
     from rtu_edge.errors import ConfigError
+    from rtu_edge.job import heap
 
     file = config if config is not None else (None if sim else _to_go_on(resume))
     settings = _settings(file, sim, steps, overrides)
@@ -143,11 +145,12 @@ def _run(
 ) -> None:
     import time
 
-    from rtu_edge import heap, job, runtime
+    from rtu_edge import job, runtime
     from rtu_edge.checkpoint.saving import Saver, device_facts
     from rtu_edge.checkpoint.storage import Slots
     from rtu_edge.config import Clock, write_config
     from rtu_edge.errors import CheckFailed, DeviceError, ExitCode, SafetyStop
+    from rtu_edge.job import heap
     from rtu_edge.log import RunFolder, Summary, machine
     from rtu_edge.log.recording import Recording
 
@@ -228,7 +231,7 @@ def _drive(
     resident: heap.Resident | None,
 ) -> job.Outcome:
     from rtu_edge import job
-    from rtu_edge.progress import Display
+    from rtu_edge.job.progress import Display
 
     out.print(f"mode {supervised.mode.value}; fallback: {supervised.described}")
     if supervised.supervisor.frozen:
@@ -270,7 +273,7 @@ def _keep(
     """The run's end in its folder: the checkpoint first."""
     from rtu_edge import job
     from rtu_edge.config import Clock
-    from rtu_edge.progress import latency_table
+    from rtu_edge.job.progress import latency_table
     from rtu_edge.report import write_report
 
     result = outcome.result

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rtu_edge import job
     from rtu_edge.checkpoint.saving import Start
     from rtu_edge.config import Config
-    from rtu_edge.service import Watchdog
+    from rtu_edge.job.service import Watchdog
 
 
 # Step records: a service has no use for them.
@@ -33,7 +33,7 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
     from rtu_edge import job, runtime
     from rtu_edge.config import Clock, load_config
     from rtu_edge.errors import ConfigError
-    from rtu_edge.service import Watchdog, notify, wait_until_armed
+    from rtu_edge.job.service import Watchdog, notify, wait_until_armed
 
     settings = load_config(config, overrides)
     if settings.loop.clock is Clock.LOCKSTEP:

@@ -25,7 +25,7 @@ def command(config: Path, user: str | None, name: str, install: bool, root: Path
 
     from rtu_edge.config import load_config
     from rtu_edge.errors import ConfigError
-    from rtu_edge.service import apply, parts
+    from rtu_edge.job.service import apply, parts
 
     if not load_config(config).device.port:
         raise ConfigError("device.port: missing; a service is for a machine at a port", str(config))

@@ -21,8 +21,8 @@ from rtu_edge import job, runtime
 from rtu_edge.config import Config, parse_config, write_config
 from rtu_edge.demo.resumed import stretch
 from rtu_edge.errors import CheckFailed, DeviceError, ExitCode, SafetyStop
+from rtu_edge.job.progress import Display, latency_table
 from rtu_edge.log import Check, RunFolder, Summary, machine
-from rtu_edge.progress import Display, latency_table
 from rtu_edge.report.figures import running_mean
 
 __all__ = ["DEMO", "Options", "demo_config", "run_demo"]

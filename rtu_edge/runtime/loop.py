@@ -50,7 +50,7 @@ class LoopResult:
     sent_hash: int  # of every distinct frame sent from ARM on (repeats not counted): equal bytes, equal hash
     received_hash: int  # of every frame accepted from ARM's answer on
     privileges: list[str]  # what the loop asked the system for and did not get
-    heap_calls: int | None  # of the loop's thread from step 100 on; None: fewer steps, or not counted (rtu_edge.heap)
+    heap_calls: int | None  # of the loop's thread from step 100 on; None: fewer steps, or not counted (job/heap.py)
     page_faults: int | None  # the same
 
 

@@ -29,7 +29,7 @@ def library() -> Path:
     Raises:
         ConfigError: it is not there.
     """
-    path = Path(__file__).parent / "bin" / "librtu_alloc_guard.so"
+    path = Path(__file__).parent.parent / "bin" / "librtu_alloc_guard.so"
     if not path.is_file():
         raise ConfigError(f"{path}: no allocator to count with; install the package again")
     return path

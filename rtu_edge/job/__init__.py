@@ -1,0 +1,27 @@
+"""A job on this machine: the `connection` to a device, what the configuration makes for it (`build`), the native `loop`
+between them, and a `session` that is supervised, saved and written down; its `progress`, its `heap`, and it as a `service`.
+"""
+
+from __future__ import annotations
+
+from rtu_edge.job.build import check_deadline, loop_config, make_agent, supervised
+from rtu_edge.job.connection import Connection, Sheet, connect
+from rtu_edge.job.loop import KEEP, POLL_S, Outcome, Watch, describe, exit_code, run_loop, stage_of
+
+__all__ = [
+    "KEEP",
+    "POLL_S",
+    "Connection",
+    "Outcome",
+    "Sheet",
+    "Watch",
+    "check_deadline",
+    "connect",
+    "describe",
+    "exit_code",
+    "loop_config",
+    "make_agent",
+    "run_loop",
+    "stage_of",
+    "supervised",
+]

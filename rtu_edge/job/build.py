@@ -1,0 +1,138 @@
+"""What a configuration makes for a device: the learner, the supervisor around it, the settings of the loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+from rtu_edge import runtime
+from rtu_edge.config import Actions, Config, RewardSource
+from rtu_edge.errors import ConfigError, DeadlineError
+from rtu_edge.job.connection import Connection, Sheet
+from rtu_edge.log import Row
+from rtu_edge.planning import StepTimes, plan
+from rtu_edge.runtime.config import tighter
+
+if TYPE_CHECKING:
+    from rtu_edge.supervise import Supervised
+
+__all__ = ["check_deadline", "loop_config", "make_agent", "supervised"]
+
+
+def make_agent(config: Config, connection: Sheet, *, cell: str | None = None) -> Any:
+    """The learner that the configuration describes, for the connected device.
+
+    Args:
+        config: the configuration.
+        connection: gives the numbers of observations and actuators and the period.
+        cell: another recurrent cell than the configured one: "none" for the memoryless control.
+
+    Raises:
+        ConfigError: the learner does not fit the device.
+    """
+    import rtu_edge as rtu
+
+    arguments = config.learner.arguments()
+    if cell is not None:
+        arguments["cell"] = cell
+    if config.learner.actions is Actions.DISCRETE:
+        arguments["n_actions"] = config.learner.levels
+    else:
+        arguments["action_size"] = len(connection.actuators)
+    try:
+        return rtu.StreamAC(
+            observation_size=len(connection.observations),
+            seed=config.run.seed,
+            dt_s=connection.period_s,
+            **arguments,
+        )
+    except ConfigError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"learner: {error}") from error
+
+
+def loop_config(config: Config, connection: Connection, **changes: Any) -> runtime.LoopConfig:
+    """The native loop's configuration; `changes` are fields of LoopConfig."""
+    reward = config.reward
+    base = runtime.LoopConfig(
+        limits=[_limits(config, row) for row in connection.actuators],
+        clock=runtime.Clock(config.loop.clock.value),
+        reward=runtime.Reward(
+            kind="frame" if reward.source is RewardSource.DEVICE else "form",
+            bias=reward.bias,
+            quadratic=reward.quadratic,
+            cosine=reward.cosine,
+            action=reward.action,
+        ),
+        seed=config.run.seed,
+        steps=config.run.steps,
+        seconds=config.run.seconds,
+        target_return=config.run.stop_return,
+        target_window=config.run.stop_episodes,
+        ttl_ms=config.loop.ttl_ms,
+        realtime=config.loop.realtime,
+        cpu=config.loop.cpu,
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def supervised(
+    config: Config, connection: Connection, agent: Any, loop: runtime.LoopConfig, state: bytes = b""
+) -> Supervised:
+    """The agent's policy with a supervisor around it, as the configuration has it.
+
+    Args:
+        state: of the supervisor that watched the agent until it was saved; b"" for a new one.
+
+    Raises:
+        CheckpointError: it is not that of this agent.
+        ConfigError: it does not fit the device.
+    """
+    from rtu_edge.supervise import supervise
+
+    link = connection.link
+    try:
+        limits = tighter(loop.limits, link.rows[link.hello.n_observations :], connection.period_s)
+    except ValueError as error:
+        raise ConfigError(f"limits: {error}") from error
+    return supervise(
+        config,
+        agent.core.policy(),
+        connection.observations,
+        connection.actuators,
+        limits,
+        connection.period_s,
+        simulated=connection.hello.simulated,
+        state=state,
+    )
+
+
+def check_deadline(agent: Any, period_s: float) -> StepTimes:
+    """Measure a step of such a learner on this machine, for a fifth of a second; the agent is not touched.
+
+    Returns:
+        Its parts. Where only the update does not fit, the deadline rule will drop some.
+
+    Raises:
+        DeadlineError: predict and traces, which are never dropped, do not fit the period: there is no point in arming.
+    """
+    times = plan(agent.config).calibrate().times
+    assert times is not None
+    needed_us, period_us = times.predict_us + times.traces_us, period_s * 1e6
+    if needed_us > period_us:
+        raise DeadlineError(
+            f"predict and traces take {needed_us:.3g} us on this machine ({times.isa}), the device's period is"
+            f" {period_us:.3g} us: choose a smaller learner (`rtu-edge plan`), or a longer period"
+        )
+    return times
+
+
+def _limits(config: Config, row: Row) -> runtime.Limits:
+    given = config.limits.get(row.name)
+    if given is None:
+        return runtime.Limits(row.minimum, row.maximum)
+    slew = given.slew_per_s if math.isfinite(given.slew_per_s) else None
+    accel = given.accel_per_s2 if given.accel_per_s2 is not None and math.isfinite(given.accel_per_s2) else None
+    return runtime.Limits(given.min, given.max, slew, given.rest, accel)

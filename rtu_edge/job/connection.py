@@ -1,0 +1,122 @@
+"""A device that is connected, and whether the configuration was made for it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from rtu_edge import control, runtime
+from rtu_edge.config import Actions, Clock, Config
+from rtu_edge.errors import ConfigError, DeviceError
+from rtu_edge.log import Row
+from rtu_edge.ports import Port, open_port
+
+__all__ = ["Connection", "Sheet", "connect"]
+
+
+class Sheet(Protocol):
+    """What of a device decides about a learner: a connection, or the head of a log."""
+
+    @property
+    def observations(self) -> list[Row]:
+        """Its data sheet."""
+
+    @property
+    def actuators(self) -> list[Row]:
+        """Its data sheet."""
+
+    @property
+    def period_s(self) -> float:
+        """The device's period."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An open device after the handshake.
+
+    Args:
+        url: the port's name.
+        plant: the simulated plant's name, or "".
+        port, link: open; they close with the `connect` that made them.
+        hello: what the device said about itself.
+        observations, actuators: its data sheet.
+    """
+
+    url: str
+    plant: str
+    port: Port
+    link: runtime.Link
+    hello: runtime.Hello
+    observations: list[Row]
+    actuators: list[Row]
+
+    @property
+    def period_s(self) -> float:
+        """The device's period."""
+        return self.hello.period_us / 1e6
+
+
+@contextmanager
+def connect(config: Config) -> Iterator[Connection]:
+    """Open the configured port, or start the simulated plant behind one, and shake hands.
+
+    Raises:
+        DeviceError: no port, no answer, or a simulated plant that does not start.
+        ConfigError: the configuration was made for another device.
+    """
+    with ExitStack() as stack:
+        url = config.device.port
+        if config.device.plant:
+            from rtu_edge.device import SimulatedDevice
+
+            url = str(stack.enter_context(SimulatedDevice(plant=config.device.plant)).port)
+        dtr = {"auto": None, "on": True, "off": False}[config.device.dtr.value]
+        port = stack.enter_context(open_port(url, config.device.baud, dtr=dtr))
+        try:
+            link = stack.enter_context(runtime.Link(port, control=control.socket_path(url)))
+            hello = link.handshake(config.device.hello_timeout_s)
+            rows = link.describe()
+        except runtime.LinkError as error:
+            raise DeviceError(f"{url}: {error}") from error
+        observations, actuators = (
+            [Row(row.name, row.unit, row.minimum, row.maximum) for row in rows if row.actuator is kind]
+            for kind in (False, True)
+        )
+        connection = Connection(url, config.device.plant, port, link, hello, observations, actuators)
+        _check_against(config, connection)
+        yield connection
+
+
+def _check_against(config: Config, connection: Connection) -> None:
+    """What only the device can tell about a configuration."""
+    found = []
+    names = [row.name for row in connection.actuators]
+    for name in config.limits:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f'; did you mean "limits.{close[0]}"?' if close else ""
+            found.append(f"limits.{name}: the device has no such actuator; it has {', '.join(names)}{hint}")
+    if not connection.hello.simulated:
+        found += [
+            f"limits.{name}: missing; real hardware needs explicit min, max, slew_per_s and accel_per_s2"
+            " for each actuator"
+            for name in names
+            if name not in config.limits
+        ]
+        found += [
+            f"limits.{name}.accel_per_s2: missing; on real hardware it has to be said, inf for none"
+            for name in names
+            if name in config.limits and config.limits[name].accel_per_s2 is None
+        ]
+    expected = config.loop.period_us
+    if expected and abs(expected - connection.hello.period_us) > 0.2 * expected:
+        found.append(f"loop.period_us = {expected}: must be within 20 % of the device's {connection.hello.period_us}")
+    if config.loop.clock is Clock.LOCKSTEP and not (connection.hello.simulated and connection.hello.lockstep):
+        found.append('loop.clock = "lockstep": only for a simulated device that offers it')
+    if config.learner.actions is Actions.DISCRETE and len(names) != 1:
+        found.append(f'learner.actions = "discrete": only with one actuator; the device has {len(names)}')
+    if found:
+        raise ConfigError(found)
