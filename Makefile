@@ -4,11 +4,12 @@ BIN := .venv/bin
 # -n 2: two processes; what measures time runs alone before.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test hil lint format setup fuzz wheel wheel-aarch64 clean
+.PHONY: help demo test test-pythons hil lint format setup fuzz wheel wheel-aarch64 clean
 
 help:
 	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
 	@echo "make test           all tests, with all the set-up"
+	@echo "make test-pythons   the tests on each Python from 3.10 to 3.13 that is found, or on PYTHONS=..."
 	@echo "make hil            each fault of the standard suite, on the firmware as a process and on the image in QEMU"
 	@echo "make fuzz           the native decoders for long: 10 million inputs or 10 minutes each"
 	@echo "make lint           the checkers alone; make format puts the sources in form"
@@ -23,6 +24,9 @@ test:
 	@tools/setup.sh test
 	@$(PYTEST) -q -m timing
 	@$(PYTEST) -q -m "not timing" -n 2 --dist worksteal
+
+test-pythons:
+	@tools/pythons.sh $(ARGS)
 
 hil:
 	@tools/setup.sh test

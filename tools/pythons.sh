@@ -1,0 +1,65 @@
+#!/bin/sh
+# The tests on each Python that is promised: tools/pythons.sh [pytest arguments]. PYTHONS="python3.10 python3.13" chooses;
+# otherwise those that are on the path or in ~/.pyenv. Each gets a clone of the last commit, build/pythons/3.x. Python 3.10
+# gets the oldest numpy that is promised, the others the newest that there is. All have to learn the same bits.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { echo "pythons: $*"; }
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
+
+find_pythons() {
+    for version in 3.10 3.11 3.12 3.13; do
+        for python in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
+            if [ "$(version_of "$python")" = "$version" ]; then
+                echo "$python"
+                break
+            fi
+        done
+    done
+}
+
+# Programs for other machines or under other checkers, which no Python changes: `make test` runs them.
+elsewhere="--ignore=tests/test_lint.py --ignore=tests/test_native.py --ignore=tests/test_threads.py
+    --ignore=tests/test_fuzz.py --ignore=tests/test_instructions.py --ignore-glob=tests/test_arm*.py
+    --ignore-glob=tests/test_cortex*.py --ignore-glob=tests/test_qemu*.py"
+
+# In the clone that is the working folder, with PYTHON set.
+run_tests() { # run_tests [pytest arguments]
+    tools/setup.sh test
+    .venv/bin/python -m pytest -q tests/test_import.py
+    # shellcheck disable=SC2086
+    .venv/bin/python -m pytest -q -m "not timing" -n 2 --dist worksteal $elsewhere "$@"
+}
+
+PYTHONS=${PYTHONS:-$(find_pythons)}
+[ -n "$PYTHONS" ] || { say "none found: name them in PYTHONS" >&2; exit 2; }
+bits=
+failed=
+for python in $PYTHONS; do
+    version=$(version_of "$python") || { say "$python does not run" >&2; exit 2; }
+    PYTHON=$("$python" -c 'import sys; print(sys.executable)')
+    clone=$PWD/build/pythons/$version
+    [ -d "$clone" ] || git clone --quiet --no-checkout . "$clone"
+    git -C "$clone" fetch --quiet origin HEAD
+    git -C "$clone" checkout --quiet --detach FETCH_HEAD
+    PIP_CONSTRAINT=
+    if [ "$version" = 3.10 ]; then
+        PIP_CONSTRAINT=$clone.numpy.txt
+        grep -o 'numpy>=[0-9.]*' pyproject.toml | sed 's/>=\(.*\)/==\1.*/' >"$PIP_CONSTRAINT"
+    fi
+    export PYTHON PIP_CONSTRAINT
+    say "$version in $clone"
+    set +e # the others go on
+    (set -e && cd "$clone" && run_tests "$@")
+    code=$?
+    set -e
+    if [ "$code" -eq 0 ]; then
+        learned=$("$clone/.venv/bin/python" "$clone/examples/05_save_and_resume.py")
+        bits=${bits:-$learned}
+        [ "$learned" = "$bits" ] || { say "$version learns other bits: $learned" >&2; code=1; }
+    fi
+    [ "$code" -eq 0 ] || failed="$failed $version"
+done
+[ -z "$failed" ] || { say "failed:$failed" >&2; exit 1; }
+say "passed, and the same bits on each"
