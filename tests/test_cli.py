@@ -134,6 +134,9 @@ def test_a_fault_of_ours_shows_its_trace(monkeypatch: pytest.MonkeyPatch) -> Non
         (["inspect", str(ROOT / "tests")], "not the folder of a run: there is no summary.json"),
         (["inspect", "--report", str(ROOT / "README.md")], "need the folder of a run"),
         (["estop", "nothere.toml"], "cannot read the configuration"),
+        (["run", "/dev/null"], "/dev/null: cannot read the configuration: a device, not a file"),
+        (["replay", str(ROOT / "tests")], "tests/log.mcap: cannot be read: No such file or directory"),
+        (["blackbox", str(ROOT / "tests")], "tests/blackbox.rtubox: cannot be read: No such file or directory"),
     ],
 )
 def test_wrong_use_ends_with_2(capfd: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:

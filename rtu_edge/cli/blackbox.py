@@ -38,7 +38,9 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
     try:
         found = blackbox.read(path)
         settled = blackbox.settle(path) if found.from_tail else 0
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", str(path)) from error
+    except ValueError as error:
         raise ConfigError(str(error)) from error
     out = console()
     head, records = found.head, found.records

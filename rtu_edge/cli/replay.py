@@ -63,7 +63,9 @@ def command(
     path = log / RunFolder.LOG if log.is_dir() else log
     try:
         found = read_log(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", str(path)) from error
+    except ValueError as error:
         raise ConfigError(str(error)) from error
     if _elsewhere(found, changes):
         return

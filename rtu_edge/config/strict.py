@@ -50,6 +50,8 @@ def read_text(path: str | os.PathLike[str], what: str) -> str:
         ConfigError: it cannot be read or is not UTF-8; `what` says what it should have been.
     """
     try:
+        if Path(path).is_char_device():  # a port, say: reading would wait for ever
+            raise ConfigError(f"cannot read the {what}: a device, not a file", os.fspath(path))
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
