@@ -39,7 +39,10 @@ def test_listening_hears_everything_and_writes_only_hello(line: FaultBridge) -> 
         heard = listener.heard()
     assert [type(message) for message in said(line)] == [wire.Hello]
     assert heard.hello is not None and heard.hello.n_obs == 2
-    assert heard.frames["STATE"] == len(frames) - 1 >= 20  # 50 a second
+    hellos = len(frames) - heard.frames["STATE"]
+    assert heard.frames == {"HELLO": hellos, "STATE": len(frames) - hellos}
+    assert 1 <= hellos <= 4  # the answer, and what a device says ten times a second until somebody has asked
+    assert heard.frames["STATE"] >= 20  # 50 a second
     assert heard.lost == heard.repeated == heard.crc_errors == heard.framing_errors == 0
     assert heard.period_ms is not None and heard.period_ms[1] == pytest.approx(20, rel=0.2)
     assert json.loads(json.dumps(heard.plain()))["device_state"] == "DISARMED"
