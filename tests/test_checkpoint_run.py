@@ -42,7 +42,7 @@ every_steps = 100
 keep = 3
 [run]
 name = "run"
-steps = 3000
+steps = 12_000
 """
 
 
@@ -124,8 +124,8 @@ def test_a_run_goes_on_from_any_of_its_checkpoints(whole: Path, tmp_path: Path) 
 def test_a_run_that_is_over_does_not_go_on(whole: Path, tmp_path: Path) -> None:
     code, _, error = cli("run", "--resume", whole)
     assert code != 0
-    assert "run.steps = 3000: must be above the 3000 that this run has done" in error
-    more = ["--set", "run.steps=3100", "--set", f"run.folder={json.dumps(str(tmp_path))}"]
+    assert "run.steps = 12000: must be above the 12000 that this run has done" in error
+    more = ["--set", "run.steps=12100", "--set", f"run.folder={json.dumps(str(tmp_path))}"]
     code, _, error = cli("run", "--resume", whole, *more)
     assert code == 0, error
     assert RunFolder(tmp_path / "run").load_summary().stages["learning"].steps == 100
@@ -134,7 +134,7 @@ def test_a_run_that_is_over_does_not_go_on(whole: Path, tmp_path: Path) -> None:
 def test_a_learner_that_was_frozen_stays_frozen_and_another_run_gives_it_another_chance(tmp_path: Path) -> None:
     job_file = tmp_path / "job.toml"
     text = JOB.replace("td_error = 8.0", "td_error = 4.0").replace("max_rollbacks = 1000", "max_rollbacks = 0")
-    job_file.write_text(text.replace("steps = 3000", "steps = 20_000"))  # frozen long before the last checkpoints
+    job_file.write_text(text.replace("steps = 12_000", "steps = 20_000"))  # frozen long before the last checkpoints
     code, _, error = cli("run", job_file, "--set", f"run.folder={json.dumps(str(tmp_path))}")
     assert code == 0, error
     whole = tmp_path / "run"
@@ -332,10 +332,10 @@ def test_ckpt_ls_names_each_slot_and_what_is_damaged(whole: Path, tmp_path: Path
     code, out, error = cli("ckpt", "ls", tmp_path)
     assert code == 0, error
     lines = out.splitlines()
-    assert re.match(rf"checkpoint\.rtu +3,000 .* {state(whole / 'checkpoint.rtu')}", lines[1])
+    assert re.match(rf"checkpoint\.rtu +12,000 .* {state(whole / 'checkpoint.rtu')}", lines[1])
     assert "cut short or too long" in lines[2]
     assert len(lines) == 4
-    assert "3,000" in cli("ckpt", "ls", tmp_path / "checkpoint.rtu")[1]
+    assert "12,000" in cli("ckpt", "ls", tmp_path / "checkpoint.rtu")[1]
 
 
 def test_ckpt_diff_tells_sections_and_configuration(whole: Path) -> None:
@@ -343,7 +343,7 @@ def test_ckpt_diff_tells_sections_and_configuration(whole: Path) -> None:
     code, out, error = cli("ckpt", "diff", whole, older)
     assert code == 0, error
     run = checkpoint.read_text(older.read_bytes())[1]
-    assert re.search(rf"^steps +3000 +{run['steps']} *$", out, re.MULTILINE)
+    assert re.search(rf"^steps +12000 +{run['steps']} *$", out, re.MULTILINE)
     assert re.search(r"^actor\.cell\.trace\.A1 +4 x 2 +\S+ +\S+ +changed", out, re.MULTILINE)
     _, same, _ = cli("ckpt", "diff", older, older)
     assert "configuration: equal" in same
