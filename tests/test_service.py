@@ -15,12 +15,16 @@ from typing import Any
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core, checkpoint, control, runtime
+from rtu_edge import _core, checkpoint, control, job, runtime
+from rtu_edge.checkpoint.saving import Position, Saver, device_facts
+from rtu_edge.checkpoint.storage import Slots
+from rtu_edge.config import load_config
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.errors import ConfigError, DeviceError
 from rtu_edge.job import service
-from rtu_edge.log import replay
+from rtu_edge.log import RunFolder, replay
 from rtu_edge.log.file import read_log
+from rtu_edge.log.sessions import Sessions
 from rtu_edge.ports import open_port
 from rtu_edge.wire import DeviceState
 
@@ -248,3 +252,117 @@ def until(condition: Any, seconds: float = 20.0) -> None:
 def test_clear_says_when_it_could_not(capfd: pytest.CaptureFixture[str]) -> None:
     code, said = run(capfd, "clear", "/dev/nowhere")
     assert code == 3 and "/dev/nowhere" in said
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("newest", ["damaged", "set aside"])
+def test_a_service_goes_on_from_the_checkpoint_before_a_damaged_one(
+    newest: str, manager: Manager, tmp_path: Path
+) -> None:
+    with SimulatedDevice("cartpole", max_steps=100_000) as device:
+        config = robot(tmp_path, device.port)
+        folder = tmp_path / "runs" / "robot"
+        folder.mkdir(parents=True)
+        slots = Slots(folder)
+        settings = load_config(config)
+        with job.connect(settings) as connection:
+            agent = job.make_agent(settings, connection)
+            for steps in (100, 200):
+                Saver(slots, settings.checkpoint, agent, Position(steps), device_facts(connection)).save()
+        damaged = bytearray(slots.current.read_bytes())
+        damaged[len(damaged) // 2] ^= 1
+        slots.current.write_bytes(damaged)
+        if newest == "set aside":  # by a start that was cut off there
+            assert slots.set_aside() and not slots.current.exists()
+        command = [sys.executable, "-m", "rtu_edge.cli", "serve", str(config)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            manager.until("READY=1")
+            control.arm(device.port, control.status(device.port)["arm_token"])
+            until(lambda: control.status(device.port)["running"])
+            process.send_signal(signal.SIGTERM)
+            out, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 0 and ("set aside as" in out) == (newest == "damaged"), out
+    assert (folder / "checkpoint.damaged-1.rtu").read_bytes() == damaged
+    records = read_log(folder / "session" / "log.mcap").records
+    acted = int(((records["flags"] & runtime.RecordFlag.ACTED) != 0).sum())
+    assert checkpoint.read_text(slots.current.read_bytes(), slots.current)[1]["steps"] == 100 + acted
+
+
+# ---------------------------------------------------------------- what its sessions take of the disk
+
+
+def sessions_of(folder: Path, kib: list[int], limit_kib: int) -> Sessions:
+    """Sessions of these sizes, oldest first, that were left."""
+    folder.mkdir(exist_ok=True)
+    sessions = Sessions(folder, limit_kib * 1024)
+    for size in kib:
+        with sessions.new() as session:
+            session.file(RunFolder.LOG).write_bytes(bytes(size * 1024))
+    return sessions
+
+
+@pytest.mark.parametrize(
+    ("kib", "limit", "left"),
+    [
+        ([64] * 4, 256, [1, 2, 3, 4]),
+        ([64] * 4, 255, [2, 3, 4]),
+        ([64] * 4, 128, [3, 4]),
+        ([64, 64, 640], 128, [3]),  # the newest stays, whatever it takes
+        ([8] * 12, 24, [10, 11, 12]),  # by number, not by name
+        ([64] * 3, 0, [1, 2, 3]),  # no bound
+    ],
+)
+def test_the_oldest_sessions_make_room(tmp_path: Path, kib: list[int], limit: int, left: list[int]) -> None:
+    sessions = sessions_of(tmp_path, kib, limit)
+    (tmp_path / "checkpoint.rtu").write_bytes(bytes(4096))
+    (tmp_path / "sessions-of-mine").mkdir()
+    said = sessions.sweep()
+    assert [path.name for path in sessions.all()] == ["session" if n == 1 else f"session-{n}" for n in left]
+    assert len(said) == len(kib) - len(left) and all("removed" in text for text in said)
+    assert {path.name for path in tmp_path.iterdir()} >= {"checkpoint.rtu", "sessions-of-mine"}
+    with sessions.new() as session:
+        assert session.path.name == f"session-{left[-1] + 1}", "a number is not used twice"
+
+
+def test_a_session_in_use_stays(tmp_path: Path) -> None:
+    """By any process: two services may share a folder."""
+    sessions = sessions_of(tmp_path, [64], 1)
+    with sessions.new() as session:
+        session.file(RunFolder.LOG).write_bytes(bytes(65536))
+        sessions_of(tmp_path, [64], 1)
+        assert len(Sessions(tmp_path, 1).sweep()) == 1
+        assert [path.name for path in sessions.all()] == ["session-2", "session-3"]
+    assert len(sessions.sweep()) == 1 and [path.name for path in sessions.all()] == ["session-3"]
+
+
+def test_a_session_that_cannot_be_removed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = sessions_of(tmp_path, [64, 64], 1)
+
+    def refuse(path: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    assert sessions.sweep() == [f"{tmp_path}/session: cannot be removed: Read-only file system"]
+
+
+def test_serve_sweeps_before_it_waits(manager: Manager, tmp_path: Path) -> None:
+    with SimulatedDevice("cartpole") as device:
+        config = robot(tmp_path, device.port, f"[log]\nsessions_mib = 1\n{LIMITS}")
+        (tmp_path / "runs").mkdir()
+        sessions = sessions_of(tmp_path / "runs" / "robot", [1024, 1024], 0)
+        command = [sys.executable, "-m", "rtu_edge.cli", "serve", str(config)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            manager.until("READY=1")
+            until(lambda: control.status(device.port)["arm_token"] != 0)
+            process.send_signal(signal.SIGTERM)
+            out, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 0 and "session: removed" in out, out
+    assert [path.name for path in sessions.all()] == ["session-2"]

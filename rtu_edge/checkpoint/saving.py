@@ -90,7 +90,7 @@ class Saver:
         device: Mapping[str, Any],
         supervisor: _core.Supervisor | None = None,
     ) -> None:
-        self._slots = slots
+        self.slots = slots
         self._settings = settings
         self.agent = agent
         self._twin = agent.copy()
@@ -157,12 +157,12 @@ class Saver:
                 self._write(self._twin, beside, self.position.after(taken.progress), loop.session)
             except OSError as error:
                 if not self.counters["checkpoints_failed"]:
-                    self._complaint = f"{self._slots.current}: not saved: {error.strerror}; the run goes on"
+                    self._complaint = f"{self.slots.current}: not saved: {error.strerror}; the run goes on"
                 self.counters["checkpoints_failed"] += 1
 
     def _write(self, agent: Any, beside: bytes, position: Position, session: int) -> None:
         run = {**msgspec.to_builtins(position), "session": session, "device": self._device}
-        self._slots.save(agent.core.save(checkpoint.encode_config(agent.config, run), beside))
+        self.slots.save(agent.core.save(checkpoint.encode_config(agent.config, run), beside))
         self.counters["checkpoints"] += 1
 
 

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from rtu_edge.config import Config
     from rtu_edge.job import heap
     from rtu_edge.log import RunFolder, Summary
-    from rtu_edge.log.recording import Recording
     from rtu_edge.runtime import LoopConfig
-    from rtu_edge.supervise import Supervised
 
 
 # Where memory has to stay flat: step records kept, what is older is in no report; and s between two looks.
@@ -146,17 +144,13 @@ def _run(
     import time
 
     from rtu_edge import job, runtime
-    from rtu_edge.checkpoint.saving import Saver, device_facts
-    from rtu_edge.checkpoint.storage import Slots
     from rtu_edge.config import Clock, write_config
-    from rtu_edge.errors import CheckFailed, DeviceError, ExitCode, SafetyStop
+    from rtu_edge.errors import CheckFailed
     from rtu_edge.job import heap
     from rtu_edge.log import RunFolder, Summary, machine
-    from rtu_edge.log.recording import Recording
 
     agent = start.agent
-    config = _loop_config(settings, device, start, dry_run)
-    supervised = job.supervised(settings, device, agent, config, start.supervisor)
+    session = job.Session(settings, device, start, _loop_config(settings, device, start, dry_run))
     summary = Summary(
         name=settings.run.name,
         title=f"{device.plant or device.url}{', dry run' if dry_run else ''}",
@@ -171,17 +165,15 @@ def _run(
         job.check_deadline(agent, device.period_s)
     # A signal that comes when the loop has ended does not keep the run from being saved and reported.
     with runtime.Signals(), RunFolder.create(settings.run.folder, settings.run.name) as folder:
-        slots = Slots(folder.path, settings.checkpoint.keep)
-        saver = Saver(slots, settings.checkpoint, agent, start.position, device_facts(device), supervised.supervisor)
+        saver = session.saver(folder.path)
         saver.save()  # before the configuration: a folder that has one can be resumed
         summary.config_hash = write_config(settings, folder.file(RunFolder.CONFIG))
         folder.event("start", configuration=summary.config_hash, dry_run=dry_run, **summary.device)
         at = f", at step {start.position.steps:,}" if start.position.steps else ""
         out.print(f"{device.url}: {1 / device.period_s:g} Hz, session starts{at}; results in {folder.path}")
         begin = time.monotonic()
-        with Recording(settings, device, agent, folder, start.supervisor) as recording:
-            outcome = _drive(out, settings, device, config, supervised, saver, recording, resident)
-        for note in recording.notes:
+        outcome = _drive(out, session, folder, saver, resident)
+        for note in outcome.notes:
             out.print(f"[dim]{note}[/]")
         summary.seconds = time.monotonic() - begin
         try:
@@ -189,17 +181,14 @@ def _run(
         except OSError as error:
             raise CheckFailed(
                 f"{error.filename or folder.path}: {error.strerror}: not everything was written;"
-                f" the last checkpoint that was is {slots.current}"
+                f" the last checkpoint that was is {saver.slots.current}"
             ) from error
     result = outcome.result
     if resident is not None:
         out.print(heap.check(result, resident))
-    supervised.raise_fallback_error()
-    code = job.exit_code(result)
-    if code is ExitCode.SAFETY_STOP:
-        raise SafetyStop(f"{result.reason.value}: {result.message}")
-    if code is ExitCode.DEVICE:
-        raise DeviceError(f"{result.reason.value}: {result.message}")
+    session.supervised.raise_fallback_error()
+    if (trouble := job.error_of(result)) is not None:
+        raise trouble
 
 
 def _loop_config(settings: Config, device: job.Connection, start: Start, dry_run: bool) -> LoopConfig:
@@ -221,50 +210,32 @@ def _loop_config(settings: Config, device: job.Connection, start: Start, dry_run
 
 
 def _drive(
-    out: Console,
-    settings: Config,
-    device: job.Connection,
-    config: LoopConfig,
-    supervised: Supervised,
-    saver: Saver,
-    recording: Recording,
-    resident: heap.Resident | None,
+    out: Console, session: job.Session, folder: RunFolder, saver: Saver, resident: heap.Resident | None
 ) -> job.Outcome:
     from rtu_edge import job
     from rtu_edge.job.progress import Display
 
+    supervised, run = session.supervised, session.settings.run
     out.print(f"mode {supervised.mode.value}; fallback: {supervised.described}")
     if supervised.supervisor.frozen:
         out.print("The guard has frozen this learner: the fallback drives. Another run with it begins anew.")
     display = Display(
         out,
-        config.steps,
-        device.period_s,
+        session.loop.steps,
+        session.device.period_s,
         saver.agent.nbytes,
-        window=settings.run.stop_episodes,
-        top=settings.run.stop_return,
+        window=run.stop_episodes,
+        top=run.stop_return,
     )
 
     def watch(status: Any, records: Any, episodes: Any) -> None:
         display.watch(status, records, episodes)
-        if complaint := saver.complaint():
-            out.print(complaint)
         if resident is not None:
             resident.take(status.steps)
 
     keep, poll_s = (job.KEEP, job.POLL_S) if resident is None else (_KEEP_FLAT, _POLL_FLAT_S)
     with display:
-        return job.run_loop(
-            device,
-            saver.agent,
-            config,
-            watch,
-            poll_s,
-            saver=saver,
-            keep=keep,
-            policy=supervised.policy,
-            recording=recording,
-        )
+        return session.run(folder, saver, watch, out.print, poll_s, keep)
 
 
 def _keep(

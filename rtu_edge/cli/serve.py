@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rtu_edge.checkpoint.saving import Start
     from rtu_edge.config import Config
     from rtu_edge.job.service import Watchdog
+    from rtu_edge.log.sessions import Sessions
 
 
 # Step records: a service has no use for them.
@@ -34,6 +35,7 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
     from rtu_edge.config import Clock, load_config
     from rtu_edge.errors import ConfigError
     from rtu_edge.job.service import Watchdog, notify, wait_until_armed
+    from rtu_edge.log.sessions import Sessions
 
     settings = load_config(config, overrides)
     if settings.loop.clock is Clock.LOCKSTEP:
@@ -48,11 +50,18 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
             click.echo(note)
         job.check_deadline(start.agent, device.period_s)
         watchdog = Watchdog(device.link)
+        sessions = Sessions(folder, settings.log.sessions_mib << 20)
+
+        def armed() -> bool:
+            for note in sessions.sweep():
+                click.echo(note)
+            return wait_until_armed(device.link, watchdog, lambda: signals.count > 0)
+
         notify("READY=1")
-        while wait_until_armed(device.link, watchdog, lambda: signals.count > 0):
+        while armed():
             click.echo(f"{device.url}: armed by the control socket")
             notify("STATUS=armed")
-            start = _run(settings, device, start, folder, watchdog)
+            start = _run(settings, device, start, sessions, watchdog)
         notify("STOPPING=1")
 
 
@@ -69,50 +78,30 @@ def _start(settings: Config, device: job.Connection, folder: Path) -> Start:
     return saving.open_start(folder, device)
 
 
-def _run(settings: Config, device: job.Connection, start: Start, folder: Path, watchdog: Watchdog) -> Start:
-    """One run from ARM to DISARM, saved and recorded as that of `rtu-edge run`; returns what the next one begins with."""
+def _run(settings: Config, device: job.Connection, start: Start, sessions: Sessions, watchdog: Watchdog) -> Start:
+    """One run from ARM to DISARM; returns what the next one begins with."""
     import dataclasses
 
     from rtu_edge import job
-    from rtu_edge.checkpoint.saving import Saver, device_facts
-    from rtu_edge.checkpoint.storage import Slots
     from rtu_edge.config import write_config
-    from rtu_edge.errors import ExitCode, SafetyStop
+    from rtu_edge.errors import SafetyStop
     from rtu_edge.log import RunFolder
-    from rtu_edge.log.recording import Recording
 
-    config = job.loop_config(settings, device, explore=True, learn=True, first_episode=start.position.next_episode)
-    supervised = job.supervised(settings, device, start.agent, config, start.supervisor)
-    slots = Slots(folder, settings.checkpoint.keep)
-    saver = Saver(slots, settings.checkpoint, start.agent, start.position, device_facts(device), supervised.supervisor)
-
-    def watch(status: Any, records: Any, episodes: Any) -> None:
-        watchdog.look()
-        if complaint := saver.complaint():
-            click.echo(complaint)
-
-    with RunFolder.create(folder, "session") as session:
-        write_config(settings, session.file(RunFolder.CONFIG))
-        with Recording(settings, device, start.agent, session, start.supervisor) as recording:
-            outcome = job.run_loop(
-                device,
-                start.agent,
-                config,
-                watch,
-                saver=saver,
-                keep=_KEEP,
-                policy=supervised.policy,
-                recording=recording,
-            )
-        for note in recording.notes:
-            click.echo(note)
+    loop = job.loop_config(settings, device, explore=True, learn=True, first_episode=start.position.next_episode)
+    session = job.Session(settings, device, start, loop)
+    supervised, saver = session.supervised, session.saver(sessions.folder)
+    with sessions.new() as folder:
+        write_config(settings, folder.file(RunFolder.CONFIG))
+        outcome = session.run(folder, saver, lambda *_: watchdog.look(), click.echo, keep=_KEEP)
+    for note in outcome.notes:
+        click.echo(note)
     result = outcome.result
     try:
         saver.finish(outcome.progress, outcome.session)
     except OSError as error:
-        click.echo(f"{slots.current}: not saved: {error.strerror}; the learner stays in memory")
-    click.echo(f"{result.steps} steps; the end: {result.message or result.reason.value}; its log in {session.path}")
-    if job.exit_code(result) is ExitCode.SAFETY_STOP:
-        raise SafetyStop(f"{result.reason.value}: {result.message}")
+        click.echo(f"{saver.slots.current}: not saved: {error.strerror}; the learner stays in memory")
+    click.echo(f"{result.steps} steps; the end: {result.message or result.reason.value}; its log in {folder.path}")
+    if isinstance(trouble := job.error_of(result), SafetyStop):
+        raise trouble
     supervised.raise_fallback_error()
     return dataclasses.replace(start, position=saver.position, notes=(), supervisor=supervised.supervisor.state())

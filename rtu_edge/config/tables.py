@@ -219,11 +219,13 @@ class Log(Section, frozen=True):
         mcap: log.mcap, which viewers open and `rtu-edge replay` runs again.
         blackbox_minutes: how far back blackbox.rtubox reaches; 0: none.
         hash_every: records between two that hold a hash of everything that learns; 0: none.
+        sessions_mib: what the sessions of a service may take together before the oldest are removed; 0: no bound.
     """
 
     mcap: bool = True
     blackbox_minutes: Annotated[float, msgspec.Meta(ge=0.0, le=1440.0)] = 5.0
     hash_every: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 100
+    sessions_mib: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 1024
 
 
 class Run(Section, frozen=True):

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rtu_edge import job, runtime
 from rtu_edge.config import Config, parse_config, write_config
 from rtu_edge.demo.resumed import stretch
-from rtu_edge.errors import CheckFailed, DeviceError, ExitCode, SafetyStop
+from rtu_edge.errors import CheckFailed, DeviceError, SafetyStop
 from rtu_edge.job.progress import Display, latency_table
 from rtu_edge.log import Check, RunFolder, Summary, machine
 from rtu_edge.report.figures import running_mean
@@ -349,8 +349,8 @@ class _Demo:
         )
         if result.reason in (runtime.StopReason.SIGNAL, runtime.StopReason.ESTOP):
             raise _Interrupted(result)
-        if job.exit_code(result) is ExitCode.DEVICE:
-            raise DeviceError(f"{result.reason.value}: {result.message}")
+        if isinstance(trouble := job.error_of(result), DeviceError):
+            raise trouble
         return outcome
 
     def save(self) -> Any:

@@ -6,19 +6,21 @@ from __future__ import annotations
 
 from rtu_edge.job.build import check_deadline, loop_config, make_agent, supervised
 from rtu_edge.job.connection import Connection, Sheet, connect
-from rtu_edge.job.loop import KEEP, POLL_S, Outcome, Watch, describe, exit_code, run_loop, stage_of
+from rtu_edge.job.loop import KEEP, POLL_S, Outcome, Watch, describe, error_of, run_loop, stage_of
+from rtu_edge.job.session import Session
 
 __all__ = [
     "KEEP",
     "POLL_S",
     "Connection",
     "Outcome",
+    "Session",
     "Sheet",
     "Watch",
     "check_deadline",
     "connect",
     "describe",
-    "exit_code",
+    "error_of",
     "loop_config",
     "make_agent",
     "run_loop",

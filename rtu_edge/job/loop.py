@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import runtime
-from rtu_edge.errors import ConfigError, ExitCode
+from rtu_edge.errors import ConfigError, DeviceError, SafetyStop
 from rtu_edge.job.connection import Connection
 from rtu_edge.log import Stage, Summary
 from rtu_edge.log.recording import Recording
@@ -21,12 +21,12 @@ from rtu_edge.log.recording import Recording
 if TYPE_CHECKING:
     from rtu_edge.checkpoint.saving import Saver
 
-__all__ = ["KEEP", "POLL_S", "Outcome", "Watch", "describe", "exit_code", "run_loop", "stage_of"]
+__all__ = ["KEEP", "POLL_S", "Outcome", "Watch", "describe", "error_of", "run_loop", "stage_of"]
 
 Array = npt.NDArray[Any]
 
 # Called while a loop runs, with a status, the new step records and the new episode records.
-Watch = Callable[[runtime.LoopStatus, Array, Array], None]
+Watch = Callable[[runtime.LoopStatus, Array, Array], object]
 
 # Step records kept in memory: at 50 Hz about five hours; older ones are dropped and counted.
 KEEP = 1_000_000
@@ -57,13 +57,18 @@ _DEVICE_REASONS = frozenset(
 
 @dataclass(frozen=True)
 class Outcome:
-    """A loop that has ended, with its telemetry."""
+    """A loop that has ended, with its telemetry.
+
+    Args:
+        notes: what there is to say about its log and black box.
+    """
 
     session: int
     result: runtime.LoopResult
     progress: runtime.Progress
     records: Array
     episodes: Array
+    notes: tuple[str, ...] = ()
 
 
 def run_loop(
@@ -117,9 +122,11 @@ def run_loop(
 
     with loop, nullcontext() if saver is None else saver.during(loop):
         result = loop.run(take, poll_s)
+    notes: tuple[str, ...] = ()
     if recording is not None:
         recording.finish(result)
-    return Outcome(loop.session, result, loop.progress(), np.concatenate(kept), np.concatenate(episodes))
+        notes = tuple(recording.notes)
+    return Outcome(loop.session, result, loop.progress(), np.concatenate(kept), np.concatenate(episodes), notes)
 
 
 def stage_of(result: runtime.LoopResult, counters: Mapping[str, int] | None = None) -> Stage:
@@ -155,13 +162,12 @@ def describe(summary: Summary, connection: Connection, agent: Any) -> None:
     summary.learner_bytes = int(agent.nbytes)
 
 
-def exit_code(result: runtime.LoopResult) -> ExitCode:
-    """What a process ends with after this loop."""
-    if result.reason in _SAFETY_REASONS:
-        return ExitCode.SAFETY_STOP
+def error_of(result: runtime.LoopResult) -> SafetyStop | DeviceError | None:
+    """What is to be raised after this loop: None when it ended as it should."""
+    said = f"{result.reason.value}: {result.message}"
     if result.reason in _DEVICE_REASONS:
-        return ExitCode.DEVICE
-    return ExitCode.OK if result.confirmed else ExitCode.SAFETY_STOP
+        return DeviceError(said)
+    return SafetyStop(said) if result.reason in _SAFETY_REASONS or not result.confirmed else None
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,5 @@
 """What is written down of a run (docs/log.md): its `folder`, the log as a `file`, the `blackbox`, their `recording` while a
-loop turns, and the `replay` off the robot."""
+loop turns, the `replay` off the robot, and the `sessions` of a service."""
 
 from __future__ import annotations
 
