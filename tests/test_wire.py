@@ -15,6 +15,7 @@ from rtu_edge._bridge import ffi, lib
 
 from rtu_edge import wire
 from rtu_edge.wire import Decoder, Frame, FrameType, encode, pack, unpack
+from rtu_edge.wire.codec import message_to_c
 
 u8, u16, u32, u64 = (st.integers(0, 2**n - 1) for n in (8, 16, 32, 64))
 f32 = st.floats(width=32, allow_nan=False)
@@ -351,7 +352,7 @@ def test_schema_text(period_us: int, rows: list[wire.Row]) -> None:
     assert text == oracle.schema_text(period_us, [dataclasses.asdict(row) for row in rows])
     c_rows = ffi.new("rtu_row[]", len(rows))
     for i, row in enumerate(rows):
-        c_rows[i] = wire._row_to_c(row)[0]
+        c_rows[i] = message_to_c(row)[0]
     actuators = sum(row.actuator for row in rows)
     assert lib.rtu_schema_hash(period_us, len(rows) - actuators, actuators, c_rows) == zlib.crc32(text.encode())
     assert wire.schema_hash(period_us, rows) == zlib.crc32(text.encode())
@@ -377,8 +378,8 @@ def test_schema_text(period_us: int, rows: list[wire.Row]) -> None:
 )
 def test_rows_that_may_not_go_on_the_wire(change: dict[str, object]) -> None:
     good = wire.Row("force", "N", -10.0, 10.0, actuator=True, safe=4, slew=float("inf"))
-    assert lib.rtu_row_valid(wire._row_to_c(good))
-    assert not lib.rtu_row_valid(wire._row_to_c(dataclasses.replace(good, **change)))
+    assert lib.rtu_row_valid(message_to_c(good))
+    assert not lib.rtu_row_valid(message_to_c(dataclasses.replace(good, **change)))
 
 
 # ------------------------------------------------------------------------------------------- one home for each number

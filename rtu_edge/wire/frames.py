@@ -1,0 +1,131 @@
+"""Frames of RTU-Link, what is in them opaque: to bytes, and out of whatever arrives."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rtu_edge._bridge import ffi, lib
+
+__all__ = ["PAYLOAD_MAX", "Decoder", "Frame", "FrameType", "as_enum", "crc32", "encode", "from_c", "to_c"]
+
+PAYLOAD_MAX: int = lib.RTU_PAYLOAD_MAX
+
+
+class FrameType(enum.IntEnum):
+    """First byte of a frame."""
+
+    HELLO = lib.RTU_TYPE_HELLO
+    PING = lib.RTU_TYPE_PING
+    PONG = lib.RTU_TYPE_PONG
+    DESCRIBE = lib.RTU_TYPE_DESCRIBE
+    ROW = lib.RTU_TYPE_ROW
+    CMD = lib.RTU_TYPE_CMD
+    ARM = lib.RTU_TYPE_ARM
+    DISARM = lib.RTU_TYPE_DISARM
+    CLEAR_FAULT = lib.RTU_TYPE_CLEAR_FAULT
+    ACK = lib.RTU_TYPE_ACK
+    RESET = lib.RTU_TYPE_RESET
+    STATE = lib.RTU_TYPE_STATE
+    EVENT = lib.RTU_TYPE_EVENT
+    PARAM = lib.RTU_TYPE_PARAM
+    LOG = lib.RTU_TYPE_LOG
+    LEARNER = lib.RTU_TYPE_LEARNER  # its payload is no message of this module: hil.learner
+    ESTOP = lib.RTU_TYPE_ESTOP
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame as it is on the wire, its payload opaque."""
+
+    type: FrameType | int
+    seq: int = 0
+    t_us: int = 0
+    payload: bytes = b""
+    flags: int = 0
+
+
+def crc32(data: bytes, crc: int = 0) -> int:
+    """Return the CRC-32 of data after that of what came before it; the same as zlib's."""
+    return int(lib.rtu_crc32(crc, data, len(data)))
+
+
+def as_enum(kind: Callable[[int], Any], value: int) -> Any:
+    """Return the member of that value, or the plain number when there is none."""
+    try:
+        return kind(value)
+    except ValueError:
+        return value
+
+
+def to_c(frame: Frame) -> Any:
+    """Return the C struct of a frame; raises as encode() does."""
+    if len(frame.payload) > PAYLOAD_MAX:
+        raise ValueError(f"payload has {len(frame.payload)} bytes; a frame carries at most {PAYLOAD_MAX}")
+    c = ffi.new("rtu_frame *", {"type": frame.type, "flags": frame.flags, "seq": frame.seq, "t_us": frame.t_us})
+    c.size = len(frame.payload)
+    ffi.memmove(c.payload, frame.payload, c.size)
+    return c
+
+
+def from_c(c: Any) -> Frame:
+    """Return the frame of a C struct."""
+    payload = bytes(ffi.buffer(c.payload, c.size))
+    return Frame(as_enum(FrameType, c.type), int(c.seq), int(c.t_us), payload, int(c.flags))
+
+
+def encode(frame: Frame) -> bytes:
+    """Return the bytes of a frame, delimiter included.
+
+    Raises:
+        ValueError: the payload is longer than PAYLOAD_MAX.
+        OverflowError: a number does not fit its field.
+    """
+    out = ffi.new("uint8_t[]", lib.RTU_WIRE_MAX)
+    return bytes(ffi.buffer(out, lib.rtu_frame_encode(to_c(frame), out)))
+
+
+class Decoder:
+    """Frames out of bytes in whatever pieces they arrive; what is damaged is counted and skipped."""
+
+    def __init__(self) -> None:
+        self._c = ffi.new("rtu_decoder *")
+        lib.rtu_decoder_init(self._c)
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take bytes; return the frames that are complete with them."""
+        frames = []
+        buffer = ffi.from_buffer(data)
+        at = ffi.new("const uint8_t **", ffi.cast("const uint8_t *", buffer))
+        end = at[0] + len(data)
+        out = ffi.new("rtu_frame *")
+        while lib.rtu_decoder_next(self._c, at, end, out):
+            frames.append(from_c(out))
+        return frames
+
+    @property
+    def frames(self) -> int:
+        """Good frames so far."""
+        return int(self._c.frames)
+
+    @property
+    def crc_errors(self) -> int:
+        """Frames whose CRC did not fit."""
+        return int(self._c.crc_errors)
+
+    @property
+    def garbled(self) -> int:
+        """Frames that were not COBS, or too short."""
+        return int(self._c.garbled)
+
+    @property
+    def overlong(self) -> int:
+        """Runs of bytes too long for a frame."""
+        return int(self._c.overlong)
+
+    @property
+    def errors(self) -> int:
+        """All of the damaged."""
+        return int(lib.rtu_decoder_errors(self._c))

@@ -1,0 +1,274 @@
+"""The messages of RTU-Link and the numbers in them (docs/protocol.md has each byte)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from rtu_edge._bridge import lib
+from rtu_edge.wire.frames import FrameType
+
+__all__ = [
+    "Ack",
+    "Arm",
+    "Cap",
+    "ClearFault",
+    "Cmd",
+    "Describe",
+    "DeviceState",
+    "Disarm",
+    "Episode",
+    "Estop",
+    "Event",
+    "EventCode",
+    "Fault",
+    "Hello",
+    "Log",
+    "Message",
+    "Param",
+    "Ping",
+    "Pong",
+    "Reset",
+    "Row",
+    "State",
+    "Status",
+]
+
+
+class DeviceState(enum.IntEnum):
+    """What the device's safety state machine is in."""
+
+    BOOT = lib.RTU_STATE_BOOT
+    DISARMED = lib.RTU_STATE_DISARMED
+    ARMED = lib.RTU_STATE_ARMED
+    SAFE = lib.RTU_STATE_SAFE
+    ESTOP = lib.RTU_STATE_ESTOP
+    RESETTING = lib.RTU_STATE_RESETTING
+
+
+class Status(enum.IntEnum):
+    """Why the device refused."""
+
+    OK = lib.RTU_STATUS_OK
+    INVALID = lib.RTU_STATUS_INVALID
+    STATE = lib.RTU_STATUS_STATE
+    LATCHED = lib.RTU_STATUS_LATCHED
+    BUSY = lib.RTU_STATUS_BUSY
+    SESSION = lib.RTU_STATUS_SESSION
+    UNSUPPORTED = lib.RTU_STATUS_UNSUPPORTED
+    EPISODE = lib.RTU_STATUS_EPISODE
+    MODE = lib.RTU_STATUS_MODE
+    SEQ = lib.RTU_STATUS_SEQ
+    STALE = lib.RTU_STATUS_STALE
+    VALUE = lib.RTU_STATUS_VALUE
+
+
+class EventCode(enum.IntEnum):
+    """What an EVENT tells."""
+
+    REFUSED = lib.RTU_EVENT_REFUSED
+    OVERRUN = lib.RTU_EVENT_OVERRUN
+    DAMAGED = lib.RTU_EVENT_DAMAGED
+
+
+class Cap(enum.IntFlag):
+    """What a device can do."""
+
+    SIMULATED = lib.RTU_CAP_SIMULATED
+    LOCKSTEP = lib.RTU_CAP_LOCKSTEP
+    REWARD = lib.RTU_CAP_REWARD
+    RESET = lib.RTU_CAP_RESET
+
+
+class Episode(enum.IntFlag):
+    """Flags of the observation in a STATE."""
+
+    FIRST = lib.RTU_EPISODE_FIRST
+    TERMINATED = lib.RTU_EPISODE_TERMINATED
+    TRUNCATED = lib.RTU_EPISODE_TRUNCATED
+    REWARD = lib.RTU_EPISODE_REWARD
+
+
+class Fault(enum.IntFlag):
+    """Why the device is not armed."""
+
+    SILENCE = lib.RTU_FAULT_SILENCE
+    ESTOP = lib.RTU_FAULT_ESTOP
+    SENSOR = lib.RTU_FAULT_SENSOR
+
+
+_NO_CAPS = Cap(0)
+
+
+@dataclass(frozen=True)
+class Hello:
+    """01: who is there. From a host, a request for the device's."""
+
+    proto_ver: int = lib.RTU_PROTO_VERSION
+    role: int = lib.RTU_ROLE_HOST
+    caps: Cap = _NO_CAPS
+    boot_id: int = 0
+    schema_hash: int = 0
+    period_us: int = 0
+    ttl_max_ms: int = 0
+    n_obs: int = 0
+    n_act: int = 0
+    fw_major: int = 0
+    fw_minor: int = 0
+    fw_patch: int = 0
+    last_session: int = 0
+
+
+@dataclass(frozen=True)
+class Ping:
+    """02: what time is it?"""
+
+    t0_us: int
+
+
+@dataclass(frozen=True)
+class Pong:
+    """03: the answer."""
+
+    t0_us: int
+    t1_us: int
+    t2_us: int
+
+
+@dataclass(frozen=True)
+class Describe:
+    """04: asks for a row of the data sheet."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """05: one observation or actuator."""
+
+    name: str
+    unit: str
+    min: float
+    max: float
+    index: int = 0
+    actuator: bool = False
+    safe: int = lib.RTU_SAFE_NONE
+    slew: float = 0.0
+    safe_value: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cmd:
+    """10: what the actuators shall do."""
+
+    session: int
+    obs_t_us: int
+    ttl_ms: int
+    u: tuple[float, ...]
+    mode: int = lib.RTU_MODE_VALUE
+    lockstep: bool = False
+
+
+@dataclass(frozen=True)
+class Arm:
+    """11: opens a session."""
+
+    session: int
+    lockstep: bool = False
+
+
+@dataclass(frozen=True)
+class Disarm:
+    """12: closes it."""
+
+
+@dataclass(frozen=True)
+class ClearFault:
+    """13: leaves ESTOP."""
+
+
+@dataclass(frozen=True)
+class Ack:
+    """14: the answer to a frame that asks for one."""
+
+    type: FrameType | int
+    status: Status | int
+    seq: int
+
+
+@dataclass(frozen=True)
+class Reset:
+    """15: begins an episode."""
+
+    session: int
+    episode: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class State:
+    """20: what the device measures and does."""
+
+    last_cmd_seq: int
+    cmd_age_ms: int
+    fault: Fault
+    episode: int
+    state: DeviceState | int
+    epflags: Episode
+    reward: float
+    x: tuple[float, ...]
+    u: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Event:
+    """21: what the device has noticed."""
+
+    code: EventCode | int
+    status: Status | int
+    seq: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Param:
+    """30: one number, read or written."""
+
+    index: int
+    op: int = lib.RTU_PARAM_READ
+    kind: int = lib.RTU_PARAM_U32
+    bits: int = 0
+
+
+@dataclass(frozen=True)
+class Log:
+    """31: a line of text for people."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Estop:
+    """7F: stop, whoever says it."""
+
+
+Message: TypeAlias = (
+    Hello
+    | Ping
+    | Pong
+    | Describe
+    | Row
+    | Cmd
+    | Arm
+    | Disarm
+    | ClearFault
+    | Ack
+    | Reset
+    | State
+    | Event
+    | Param
+    | Log
+    | Estop
+)
