@@ -7,7 +7,8 @@
 
 #include "native/cells/rtu.h"
 #include "native/kernels/dense.inl.h"
-#include "native/kernels/rtu.inl.h"
+#include "native/kernels/rtu_linear.inl.h"
+#include "native/kernels/rtu_poles.inl.h"
 
 namespace {
 

@@ -6,7 +6,8 @@
 #pragma once
 
 #include "native/kernels/dense.inl.h"
-#include "native/kernels/rtu.inl.h"
+#include "native/kernels/rtu_linear.inl.h"
+#include "native/kernels/rtu_poles.inl.h"
 
 namespace {
 

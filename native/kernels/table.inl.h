@@ -2,7 +2,8 @@
 #pragma once
 
 #include "native/kernels/dense.inl.h"
-#include "native/kernels/rtu.inl.h"
+#include "native/kernels/rtu_nonlinear.inl.h"
+#include "native/kernels/rtu_poles.inl.h"
 
 namespace {
 

@@ -1,0 +1,214 @@
+// The recurrent cell in memory: what it holds, how it is laid out, and where an element stands. Letters: native/kernels/kernels.h.
+#pragma once
+
+#include <stdint.h>
+
+#include "native/core/arena.h"
+#include "native/kernels/kernels.h"
+
+namespace rtu::cells {
+
+using core::Builder;
+using core::Name;
+using core::Section;
+using kernels::Activation;
+using kernels::kMaxSets;
+
+enum class CellKind : int32_t { none = 0, linear = 1, nonlinear = 2 };
+
+struct RtuConfig {
+  CellKind kind = CellKind::linear;
+  Activation activation = Activation::relu;
+  int32_t inputs = 1;
+  int32_t poles = 1;     // m; units n = m G
+  int32_t members = 1;   // G, units that share a pole; 1 for the nonlinear RTU
+  int32_t sets = 0;      // eligibility sets
+  bool moments = false;  // room for Adam
+  double r_min = 0.0, r_max = 1.0, max_phase = 6.28;
+
+  constexpr int32_t units() const { return poles * members; }
+};
+
+template <class T>
+struct Rtu {
+  RtuConfig config;
+  const kernels::Kernels<T>* kernels;
+  int32_t poles;          // padded to whole lanes
+  T *nu_log, *theta_log;  // (P)
+  kernels::Block<T> block;
+  T* moments_w[kMaxSets];  // Adam, per set: make_weight_moments
+  T* moments_p[kMaxSets];  // (4, P): m, v of nu_log, m, v of theta_log
+  kernels::Coefficients<T> c;
+  T* unwritten;  // (kMaxSets) pending steps that predict() used and learn() is to write to W
+  T* x;          // (d) the newest input
+  T *h1, *h2, *k1, *k2, *u1, *u2, *s1, *s2, *y1, *y2;  // (G, P)
+  T* y;                                                // (2n) the output in canonical order
+  kernels::UnitTraces<T> traces;
+};
+
+// A vector over units, member-major in memory, unit i = p G + k for the reader.
+template <class T>
+constexpr T* unit_vector(Builder& arena, const RtuConfig& config, const Name& name, bool saved = true) {
+  const uint32_t poles = core::padded(static_cast<uint32_t>(config.poles), arena.lanes());
+  T* data = arena.room<T>(static_cast<uint64_t>(poles) * static_cast<uint64_t>(config.members));
+  Section section;
+  section.dtype = core::DTypeOf<T>::value;
+  section.saved = saved;
+  section.rows = static_cast<uint32_t>(config.units());
+  section.cols = 1;
+  section.group = static_cast<uint32_t>(config.members);
+  section.group_stride = poles;
+  arena.describe(name, section, 0);
+  return data;
+}
+
+// The recurrent block (kernels.h).
+template <class T>
+constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, const Name& name) {
+  const uint32_t V = arena.lanes();
+  const uint32_t d = static_cast<uint32_t>(config.inputs), members = static_cast<uint32_t>(config.members);
+  const uint32_t blocks = core::padded(static_cast<uint32_t>(config.poles), V) / V;
+  const uint32_t trace_slots = config.kind == CellKind::nonlinear ? 4 : 2;
+  const uint32_t weight_slots = 2 + 2 * static_cast<uint32_t>(config.sets);
+  const bool one_stream = members == 1;
+  const uint32_t step = (trace_slots + weight_slots) * V;
+  kernels::Block<T> block{};
+  block.blocks = static_cast<int32_t>(blocks);
+  block.inputs = config.inputs;
+  block.members = config.members;
+  block.sets = config.sets;
+  block.trace_step = static_cast<int32_t>(one_stream ? step : trace_slots * V);
+  block.weight_step = static_cast<int32_t>(one_stream ? step : weight_slots * V);
+
+  Section section;
+  section.dtype = core::DTypeOf<T>::value;
+  section.matrix = true;
+  section.cols = d;
+  section.lanes = V;
+  const char* const trace_names[2][4] = {{"A1", "A2", "", ""}, {"A1", "A2", "B1", "B2"}};
+  block.traces = arena.room<T>(static_cast<uint64_t>(blocks) * d * static_cast<uint32_t>(block.trace_step));
+  section.rows = static_cast<uint32_t>(config.poles);
+  section.column_stride = static_cast<uint32_t>(block.trace_step);
+  section.block_stride = d * section.column_stride;
+  for (uint32_t slot = 0; slot < trace_slots; ++slot)
+    arena.describe(name.dot("trace").dot(trace_names[trace_slots / 4][slot]), section,
+                   static_cast<uint64_t>(slot) * V * sizeof(T));
+
+  uint32_t skip = trace_slots * V;
+  block.weights = block.traces == nullptr ? nullptr : block.traces + skip;
+  if (!one_stream) {
+    skip = 0;
+    block.weights =
+        arena.room<T>(static_cast<uint64_t>(blocks) * members * d * static_cast<uint32_t>(block.weight_step));
+  }
+  const char* const weight_names[] = {"W1", "W2", "z0.W1", "z0.W2", "z1.W1", "z1.W2"};
+  section.rows = static_cast<uint32_t>(config.units());
+  section.group = members;
+  section.column_stride = static_cast<uint32_t>(block.weight_step);
+  section.group_stride = d * section.column_stride;
+  section.block_stride = members * section.group_stride;
+  for (uint32_t slot = 0; slot < weight_slots; ++slot)
+    arena.describe(name.dot(weight_names[slot]), section, static_cast<uint64_t>(skip + slot * V) * sizeof(T));
+  return block;
+}
+
+// Adam's first and second moments of W1 and W2 for one set: all m, laid like the weights' slots [W1 V][W2 V], then all v.
+template <class T>
+constexpr T* make_weight_moments(Builder& arena, const RtuConfig& config, const Name& set) {
+  const uint32_t V = arena.lanes(), d = static_cast<uint32_t>(config.inputs),
+                 members = static_cast<uint32_t>(config.members);
+  const uint64_t half = static_cast<uint64_t>(core::padded(static_cast<uint32_t>(config.poles), V)) * members * d * 2;
+  T* data = arena.room<T>(2 * half);
+  Section section;
+  section.dtype = core::DTypeOf<T>::value;
+  section.matrix = true;
+  section.rows = static_cast<uint32_t>(config.units());
+  section.cols = d;
+  section.lanes = V;
+  section.group = members;
+  section.column_stride = 2 * V;
+  section.group_stride = d * section.column_stride;
+  section.block_stride = members * section.group_stride;
+  const char* const names[] = {"m.W1", "m.W2", "v.W1", "v.W2"};
+  for (uint32_t i = 0; i < 4; ++i)
+    arena.describe(set.dot(names[i]), section, ((i / 2) * half + (i % 2) * V) * sizeof(T));
+  return data;
+}
+
+// Lays the cell out, or binds it to memory (Builder).
+template <class T>
+constexpr Rtu<T> make_rtu(Builder& arena, const RtuConfig& config, const Name& name) {
+  Rtu<T> cell{};
+  cell.config = config;
+  const uint32_t lanes = arena.lanes(), m = static_cast<uint32_t>(config.poles);
+  cell.poles = static_cast<int32_t>(core::padded(m, lanes));
+  cell.nu_log = arena.vector<T>(name.dot("nu_log"), m);
+  cell.theta_log = arena.vector<T>(name.dot("theta_log"), m);
+  cell.block = make_block<T>(arena, config, name);
+  for (int s = 0; s < config.sets; ++s) {
+    const Name set = name.dot(s == 0 ? "z0" : "z1");
+    cell.traces.z_nu[s] = arena.vector<T>(set.dot("nu_log"), m);
+    cell.traces.z_theta[s] = arena.vector<T>(set.dot("theta_log"), m);
+    if (!config.moments) continue;
+    cell.moments_w[s] = make_weight_moments<T>(arena, config, set);
+    cell.moments_p[s] = arena.room<T>(4 * static_cast<uint64_t>(cell.poles));
+    const char* const names[] = {"m.nu_log", "v.nu_log", "m.theta_log", "v.theta_log"};
+    Section section;
+    section.dtype = core::DTypeOf<T>::value;
+    section.rows = m;
+    section.cols = 1;
+    for (uint32_t i = 0; i < 4; ++i)
+      arena.describe(set.dot(names[i]), section,
+                     static_cast<uint64_t>(i) * static_cast<uint32_t>(cell.poles) * sizeof(T));
+  }
+  cell.traces.N1 = unit_vector<T>(arena, config, name.dot("trace.N1"));
+  cell.traces.N2 = unit_vector<T>(arena, config, name.dot("trace.N2"));
+  cell.traces.T1 = unit_vector<T>(arena, config, name.dot("trace.T1"));
+  cell.traces.T2 = unit_vector<T>(arena, config, name.dot("trace.T2"));
+  cell.h1 = unit_vector<T>(arena, config, name.dot("h1"));
+  cell.h2 = unit_vector<T>(arena, config, name.dot("h2"));
+  // The step under way, kept so that a checkpoint may fall between its halves.
+  cell.k1 = unit_vector<T>(arena, config, name.dot("step.k1"));
+  cell.k2 = unit_vector<T>(arena, config, name.dot("step.k2"));
+  cell.u1 = unit_vector<T>(arena, config, name.dot("step.u1"));
+  cell.u2 = unit_vector<T>(arena, config, name.dot("step.u2"));
+  cell.s1 = unit_vector<T>(arena, config, name.dot("step.s1"));
+  cell.s2 = unit_vector<T>(arena, config, name.dot("step.s2"));
+  cell.x = arena.vector<T>(name.dot("step.x"), static_cast<uint32_t>(config.inputs));
+  cell.y = arena.vector<T>(name.dot("step.y"), 2 * static_cast<uint32_t>(config.units()));
+  cell.c.nu = arena.vector<T>(name.dot("step.nu"), m);
+  cell.c.theta = arena.vector<T>(name.dot("step.theta"), m);
+  cell.c.g = arena.vector<T>(name.dot("step.g"), m);
+  cell.c.phi = arena.vector<T>(name.dot("step.phi"), m);
+  cell.c.gam = arena.vector<T>(name.dot("step.gam"), m);
+  cell.c.dgam = arena.vector<T>(name.dot("step.dgam"), m);
+  cell.y1 = unit_vector<T>(arena, config, name.dot("scratch.y1"), false);
+  cell.y2 = unit_vector<T>(arena, config, name.dot("scratch.y2"), false);
+  cell.unwritten =
+      arena.vector<T>(name.dot("scratch.unwritten"), kMaxSets, false);  // 0 in a checkpoint: apply_pending()
+  return cell;
+}
+
+// Element (i, j) of W1 or W2: `half` 0 or 1; of an eligibility set's: half 2, 3 (first set), 4, 5.
+template <class T>
+inline T& weight_at(const Rtu<T>& cell, int32_t half, int32_t i, int32_t j) {
+  const int32_t V = cell.kernels->lanes, p = i / cell.config.members, k = i % cell.config.members;
+  const int64_t row = static_cast<int64_t>(p / V) * cell.config.members + k;
+  return cell.block.weights[(row * cell.block.inputs + j) * cell.block.weight_step + half * V + p % V];
+}
+
+// Element (i, j) of a trace: slot 0 to 3 in the order A1, A2, B1, B2.
+template <class T>
+inline T& trace_at(const Rtu<T>& cell, int32_t slot, int32_t pole, int32_t j) {
+  const int32_t V = cell.kernels->lanes;
+  return cell.block
+      .traces[(static_cast<int64_t>(pole / V) * cell.block.inputs + j) * cell.block.trace_step + slot * V + pole % V];
+}
+
+// Where unit i of the canonical order stands in a vector over units.
+template <class T>
+inline int32_t unit_at(const Rtu<T>& cell, int32_t i) {
+  return i % cell.config.members * cell.poles + i / cell.config.members;
+}
+
+}  // namespace rtu::cells
