@@ -234,6 +234,75 @@ void check_fused(const kernels::Kernels<float>& kernel) {
   }
 }
 
+// learn_nonlinear() against the formulas one by one (docs/math.md, 2), with units whose relu is open, shut in one half, and shut in both.
+void check_nonlinear(const kernels::Kernels<float>& kernel, bool advance_first, float a) {
+  constexpr int n = 19, d = 5;
+  cells::RtuConfig config;
+  config.kind = cells::CellKind::nonlinear;
+  config.poles = n;
+  config.inputs = d;
+  config.sets = 1;
+  core::Builder plan(nullptr, nullptr, static_cast<uint32_t>(kernel.lanes));
+  (void)cells::make_rtu<float>(plan, config, core::Name());
+  unsigned char* memory = static_cast<unsigned char*>(aligned_alloc(64, plan.bytes()));
+  memset(memory, 0, plan.bytes());
+  core::Builder bind(memory, nullptr, static_cast<uint32_t>(kernel.lanes));
+  cells::Rtu<float> cell = cells::make_rtu<float>(bind, config, core::Name());
+  cell.kernels = &kernel;
+  alignas(64) float e1[32] = {}, e2[32] = {};
+  const auto number = [](int k) { return static_cast<float>(sin(1.7 * k)); };
+  for (int i = 0; i < n; ++i) {
+    cell.c.g[i] = 0.6F + 0.01F * static_cast<float>(i);
+    cell.c.phi[i] = 0.3F;
+    cell.c.gam[i] = 0.7F;
+    cell.s1[i] =
+        i % 4 == 0 || i % 4 == 1 || i < 8 ? 0.0F : 1.0F;  // the first eight are shut: whole blocks of up to eight lanes
+    cell.s2[i] = i % 4 == 0 || i % 4 == 2 || i < 8 ? 0.0F : 1.0F;
+    e1[i] = number(i);
+    e2[i] = number(2 * i + 1);
+    for (int j = 0; j < d; ++j) {
+      for (int slot = 0; slot < 4; ++slot) cells::trace_at(cell, slot, i, j) = number(7 * i + 3 * j + slot);
+      for (int half = 0; half < 4; ++half) cells::weight_at(cell, half, i, j) = number(5 * i + 11 * j + half);
+    }
+  }
+  float x[d];
+  for (int j = 0; j < d; ++j) x[j] = number(j + 90);
+
+  double want[n][d][8], worst = 0, norm = 0;
+  for (int i = 0; i < n; ++i) {
+    const double g = static_cast<double>(cell.c.g[i]), phi = static_cast<double>(cell.c.phi[i]),
+                 gam = static_cast<double>(cell.c.gam[i]), s1 = static_cast<double>(cell.s1[i]),
+                 s2 = static_cast<double>(cell.s2[i]), c1 = static_cast<double>(e1[i]), c2 = static_cast<double>(e2[i]);
+    for (int j = 0; j < d; ++j) {
+      const auto trace = [&](int slot) { return static_cast<double>(cells::trace_at(cell, slot, i, j)); };
+      const auto weight = [&](int half) { return static_cast<double>(cells::weight_at(cell, half, i, j)); };
+      const double A1 = trace(0), A2 = trace(1), B1 = trace(2), B2 = trace(3), in = static_cast<double>(x[j]);
+      double* to = want[i][j];
+      to[0] = s1 * (g * A1 - phi * A2 + gam * in);
+      to[1] = s2 * (g * A2 + phi * A1);
+      to[2] = s1 * (g * B1 - phi * B2);
+      to[3] = s2 * (g * B2 + phi * B1 + gam * in);
+      for (int half = 0; half < 2; ++half) to[4 + half] = weight(half) + static_cast<double>(a) * weight(2 + half);
+      to[6] = 0.9 * weight(2) + c1 * (advance_first ? to[0] : A1) + c2 * (advance_first ? to[1] : A2);
+      to[7] = 0.9 * weight(3) + c1 * (advance_first ? to[2] : B1) + c2 * (advance_first ? to[3] : B2);
+      norm += fabs(to[6]) + fabs(to[7]);
+    }
+  }
+  kernels::SetCotangent<float> set = {e1, e2, 0.9F, 0};
+  kernel.learn_nonlinear(cell.block, &a, advance_first, cell.c, x, cell.s1, cell.s2, &set);
+  for (int i = 0; i < n; ++i) {
+    for (int j = 0; j < d; ++j) {
+      for (int k = 0; k < 4; ++k) {
+        worst = fmax(worst, fabs(want[i][j][k] - static_cast<double>(cells::trace_at(cell, k, i, j))));
+        worst = fmax(worst, fabs(want[i][j][4 + k] - static_cast<double>(cells::weight_at(cell, k, i, j))));
+      }
+    }
+  }
+  CHECK_BELOW(worst, 6e-7, "learn_nonlinear: four roundings of 6e-8 of numbers up to 2");
+  CHECK_BELOW(fabs(norm - static_cast<double>(set.norm)) / norm, 2e-6, "learn_nonlinear: a sum of 190 numbers");
+  free(memory);
+}
+
 // step_sgd() against the plain order: forward, advance, contract, move.
 void check_sgd(const kernels::Kernels<float>& kernel) {
   constexpr int n = 19, d = 5;
@@ -299,6 +368,8 @@ int main() {
     check_coefficients(kernel);
     check_fused(kernel);
     check_sgd(kernel);
+    for (bool advance_first : {false, true})
+      for (float a : {0.0F, 1e-3F}) check_nonlinear(kernel, advance_first, a);
     double one = 0, many = 0;
     const int V = kernel.lanes;
     for (int n : {1, 2, V - 1, V, V + 1, 2 * V, 2 * V + 1}) {
