@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
+import tarfile
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,26 @@ def test_it_imports_by_itself(installed: Path) -> None:
     assert run(sys.executable, "-S", "-P" if sys.version_info >= (3, 11) else "-s", "-c", probe, cwd="/").startswith(
         str(installed)
     )
+
+
+def test_it_says_what_it_needs(installed: Path) -> None:
+    [metadata] = installed.glob("rtu_edge-*.dist-info/METADATA")
+    told = Parser().parsestr(metadata.read_text(encoding="utf-8"))
+    assert (told["Requires-Python"], told["License-Expression"]) == ("<3.14,>=3.10", "Apache-2.0")
+    promised = [f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)]
+    assert [line for line in told.get_all("Classifier", []) if ":: Python :: 3." in line] == promised
+    assert told["Description-Content-Type"] == "text/markdown"
+    assert told.get_payload() == (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_source_distribution_is_what_is_tracked(tmp_path: Path) -> None:
+    made = run(
+        sys.executable, "-c", f"import scikit_build_core.build as b; print(b.build_sdist({str(tmp_path)!r}))", cwd=ROOT
+    )
+    with tarfile.open(tmp_path / made.split()[-1]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = set(run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines())
+    assert names == {name for name in tracked if (ROOT / name).exists() and not name.startswith(".ci/")} | {"PKG-INFO"}
 
 
 def test_it_brings_the_firmware(installed: Path) -> None:
