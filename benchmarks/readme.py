@@ -76,7 +76,7 @@ for the same step. {where}, {about["compiler"]}, {wide}; medians of one interlea
 
 A whole control step of stream AC(lambda), predict and learn with separate actor and critic: {" and ".join(control)}.
 `python -m benchmarks.step --check` and `python -m benchmarks.agent --check` measure again, with the peers that are
-installed (`pip install rtu_edge[bench]`); [docs/benchmarks.md](docs/benchmarks.md) says what is measured and what limits it."""
+installed (`pip install -e ".[bench]"`); [docs/benchmarks.md](docs/benchmarks.md) says what is measured and what limits it."""
     return text
 
 
