@@ -11,10 +11,10 @@ import os
 import selectors
 import subprocess
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rtu_edge._bridge import ffi, lib
+from rtu_edge._closing import Closing
 from rtu_edge.errors import DeviceError
 
 __all__ = ["InProcessDevice", "SimulatedDevice", "firmware_path"]
@@ -32,7 +32,7 @@ def firmware_path() -> Path:
     return path
 
 
-class SimulatedDevice:
+class SimulatedDevice(Closing):
     """The firmware with a simulated machine, as a process of its own behind a pty.
 
     It ends when this is closed, and by itself when this process is gone.
@@ -137,14 +137,6 @@ class SimulatedDevice:
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
-
-    def __enter__(self) -> SimulatedDevice:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class InProcessDevice:

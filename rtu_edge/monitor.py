@@ -18,11 +18,11 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from types import TracebackType
 from typing import Any
 
 from rtu_edge import control, wire
 from rtu_edge._bridge import lib
+from rtu_edge._closing import Closing
 from rtu_edge.errors import DeviceError
 from rtu_edge.ports import open_port
 
@@ -93,7 +93,7 @@ class Heard:
         }
 
 
-class Listener:
+class Listener(Closing):
     """A port, opened to listen; a context manager. Closing twice is harmless.
 
     It owns the port meanwhile: `rtu-edge estop` finds this process and takes the port from it.
@@ -214,14 +214,6 @@ class Listener:
         """Give the port up."""
         self._port.close()
         self._lock.release()
-
-    def __enter__(self) -> Listener:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _spread(values: list[float]) -> tuple[float, float, float] | None:

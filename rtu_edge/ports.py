@@ -15,9 +15,9 @@ import termios
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from rtu_edge._closing import Closing
 from rtu_edge.errors import DeviceError
 
 __all__ = ["Port", "PortInfo", "list_ports", "open_port"]
@@ -57,7 +57,7 @@ class PortInfo:
     hint: str
 
 
-class Port:
+class Port(Closing):
     """An open serial port; a context manager. Closing twice is harmless.
 
     Args:
@@ -94,14 +94,6 @@ class Port:
                 fcntl.ioctl(self.serial.fileno(), termios.TIOCNXCL)
         with contextlib.suppress(OSError):
             self.serial.close()
-
-    def __enter__(self) -> Port:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_port(url: str, baud: int = DEFAULT_BAUD, *, dtr: bool | None = None, sysfs: str = "/sys") -> Port:

@@ -28,11 +28,11 @@ import tty
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rtu_edge import wire
 from rtu_edge._bridge import lib
+from rtu_edge._closing import Closing
 from rtu_edge.errors import DeviceError
 from rtu_edge.hil.ends import End, Unit
 from rtu_edge.hil.trace import Passed, Place, Trace, Way
@@ -83,7 +83,7 @@ class Injection:
         return found
 
 
-class FaultBridge:
+class FaultBridge(Closing):
     """A line with faults between a host and a target; a context manager.
 
     Args:
@@ -276,14 +276,6 @@ class FaultBridge:
         os.close(self._wake)
         os.close(self._waker)
         self._folder.cleanup()
-
-    def __enter__(self) -> FaultBridge:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # ---------------------------------------------------------------- the thread
 

@@ -7,12 +7,12 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
 
 import serial
 
 from rtu_edge import wire
 from rtu_edge._bridge import lib
+from rtu_edge._closing import Closing
 from rtu_edge.errors import DeviceError
 
 __all__ = ["BoardLearner", "LearnerStatus"]
@@ -41,7 +41,7 @@ class LearnerStatus:
     arena_bytes: int
 
 
-class BoardLearner:
+class BoardLearner(Closing):
     """Talks with the learner on a board; a context manager.
 
     Args:
@@ -147,11 +147,3 @@ class BoardLearner:
                     return frame.payload[lib.RTU_LEARNER_HEAD :]
             self._waiting += self._decoder.feed(self._port.read(max(1, self._port.in_waiting)))
         raise DeviceError(f"{self._port.port}: the learner has not answered within {seconds:g} s")
-
-    def __enter__(self) -> BoardLearner:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
 
+from rtu_edge._closing import Closing
 from rtu_edge.errors import DeviceError
 
 __all__ = ["QemuBoard", "build_image"]
@@ -17,7 +17,7 @@ __all__ = ["QemuBoard", "build_image"]
 _SOURCES = Path(__file__).resolve().parents[2]
 
 
-class QemuBoard:
+class QemuBoard(Closing):
     """An image that runs in QEMU's netduinoplus2, its USART1 a pty of this machine.
 
     Args:
@@ -76,14 +76,6 @@ class QemuBoard:
             self._process.kill()
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.communicate()
-
-    def __enter__(self) -> QemuBoard:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def build_image(plant: str) -> Path:

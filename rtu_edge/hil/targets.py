@@ -16,9 +16,9 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
+from rtu_edge._closing import Closing
 from rtu_edge.device import InProcessDevice, firmware_path
 from rtu_edge.errors import DeviceError
 from rtu_edge.hil.qemu import QemuBoard, build_image
@@ -28,10 +28,8 @@ __all__ = ["NAMES", "PortTarget", "ProcessTarget", "QemuTarget", "SimTarget", "T
 
 NAMES = ("sim", "process", "qemu")
 
-Self = TypeVar("Self", bound="Target")
 
-
-class Target:
+class Target(Closing):
     """A device under test; a context manager. Closing twice is harmless.
 
     `abilities` says what can be done to it from here: "reset" (restart with a new boot_id), "stop" (freeze and go on),
@@ -61,18 +59,6 @@ class Target:
     def go_on(self) -> None:
         """Let a frozen device go on."""
         raise DeviceError(f"{self.name}: cannot be stopped from here")
-
-    def close(self) -> None:
-        """End it."""
-        raise NotImplementedError
-
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def make_target(name: str, plant: str = "servo", *, firmware: str | os.PathLike[str] | None = None) -> Target:

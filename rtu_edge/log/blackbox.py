@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
+from rtu_edge._closing import Closing
 from rtu_edge.log.file import Head, head_of
 
 __all__ = ["BlackBox", "Contents", "read", "settle"]
@@ -37,7 +37,7 @@ _HEADER_BYTES = 64
 _SLOT_HEAD = 16
 
 
-class BlackBox:
+class BlackBox(Closing):
     """An open black box; a context manager. Closing twice is harmless.
 
     Args:
@@ -76,14 +76,6 @@ class BlackBox:
     def close(self) -> None:
         """Bring everything to the disk, and remove the tail."""
         self.core.close()
-
-    def __enter__(self) -> BlackBox:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from rtu_edge._closing import Closing
 from rtu_edge.log import Row
 
 __all__ = ["EPISODES", "STEPS", "Head", "Log", "LogFile", "head_of", "read_log"]
@@ -134,7 +134,7 @@ def _schema(fields: Sequence[tuple[str, str, int]], names: Mapping[str, Sequence
     return "\n".join(lines).encode() + b"\n"
 
 
-class LogFile:
+class LogFile(Closing):
     """An MCAP file under way; a context manager. Closing twice is harmless.
 
     Args:
@@ -206,14 +206,6 @@ class LogFile:
             self._note("end", end)
         self._writer.finish()
         self._stream.close()
-
-    def __enter__(self) -> LogFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass

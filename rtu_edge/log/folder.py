@@ -19,13 +19,13 @@ import os
 import platform
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from rtu_edge._closing import Closing
 from rtu_edge._version import __version__
 from rtu_edge.checkpoint.storage import Slots
 
@@ -101,7 +101,7 @@ class Summary(msgspec.Struct, kw_only=True):
         return all(check.passed for check in self.checks)
 
 
-class RunFolder:
+class RunFolder(Closing):
     """A run's folder; a context manager. Closing twice is harmless.
 
     Args:
@@ -201,14 +201,6 @@ class RunFolder:
         if self._events is not None:
             self._events.close()
             self._events = None
-
-    def __enter__(self) -> RunFolder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def machine() -> dict[str, str]:

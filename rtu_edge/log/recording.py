@@ -9,13 +9,13 @@ import platform
 import queue
 import threading
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy.typing as npt
 
 from rtu_edge import _core, runtime
+from rtu_edge._closing import Closing
 from rtu_edge._version import __version__
 from rtu_edge.checkpoint import encode_config
 from rtu_edge.config import Config, canonical, config_hash
@@ -92,7 +92,7 @@ class Writer:
             self.problem = str(error)
 
 
-class Recording:
+class Recording(Closing):
     """What `[log]` asks for, for one loop; a context manager. Closing twice is harmless.
 
     Args:
@@ -200,11 +200,3 @@ class Recording:
             epoch_ns=time.time_ns() - time.monotonic_ns(),
             started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),
         )
-
-    def __enter__(self) -> Recording:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

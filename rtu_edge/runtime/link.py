@@ -6,10 +6,10 @@ import math
 import os
 import weakref
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Protocol
 
 from rtu_edge import _core
+from rtu_edge._closing import Closing
 from rtu_edge.control import PortLock
 from rtu_edge.errors import DeviceError
 
@@ -104,11 +104,7 @@ class _Descriptor(Protocol):
     def fileno(self) -> int: ...
 
 
-class _Closing(Protocol):
-    def close(self) -> None: ...
-
-
-class Link:
+class Link(Closing):
     """The host's end of RTU-Link over a duplicate of an open port's descriptor.
 
     Args:
@@ -133,7 +129,7 @@ class Link:
         fd = port if isinstance(port, int) else port.fileno()
         self._hello: Hello | None = None
         self._rows: list[Row] = []
-        self._loop: weakref.ref[_Closing] | None = None
+        self._loop: weakref.ref[Closing] | None = None
         self._lock = PortLock(control) if control is not None else None
         try:
             self._core = _core.Link(os.dup(fd), capture_bytes, fault_rate, fault_seed)
@@ -245,14 +241,6 @@ class Link:
         self._core.close()
         if self._lock is not None:
             self._lock.release()
-
-    def __enter__(self) -> Link:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _checked(answer: Any) -> Any:

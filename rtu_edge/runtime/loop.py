@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
+from rtu_edge._closing import Closing
 from rtu_edge.runtime.config import LoopConfig, check, holds, tighter
 from rtu_edge.runtime.flags import StopReason
 from rtu_edge.runtime.link import Link, LinkQuality
@@ -81,7 +82,7 @@ def episode_seed(base: int, episode: int) -> int:
     return int(_core.episode_seed(base & 0xFFFFFFFFFFFFFFFF, episode))
 
 
-class Loop:
+class Loop(Closing):
     """One armed session: from ARM to DISARM, on a thread of its own.
 
     Args:
@@ -223,19 +224,11 @@ class Loop:
             raise ValueError("learn=True needs explore=True: the learner learns from what it sampled")
         self._core.set_learning(learn, explore)
 
-    def __enter__(self) -> Loop:
-        return self
-
     def close(self) -> None:
         """Stop as by request_stop() and wait for the end. Twice, or before start(), is harmless."""
         if self._started:
             self._core.request_stop()
             self._core.result()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Signals:
