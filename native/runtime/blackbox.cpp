@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -13,6 +11,7 @@
 
 #include "firmware_bridge/protocol/crc32.h"
 #include "native/runtime/clock.h"
+#include "native/runtime/threads.h"
 
 namespace rtu::runtime {
 namespace {
@@ -61,16 +60,7 @@ int BlackBox::open(const Options& options, std::string* where) {
     close();
     return error;
   }
-  // Signals belong to the threads that were there before.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "rtu-blackbox");
-    serve();
-  });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = start_thread("rtu-blackbox", [this] { serve(); });
   return 0;
 }
 

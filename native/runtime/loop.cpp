@@ -1,7 +1,5 @@
 #include "native/runtime/loop.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -12,6 +10,7 @@
 #include "native/runtime/alloc_guard.h"
 #include "native/runtime/denormals.h"
 #include "native/runtime/signals.h"
+#include "native/runtime/threads.h"
 
 namespace rtu::runtime {
 namespace {
@@ -84,16 +83,7 @@ void Loop::set_learning(bool learn, bool explore) noexcept {
 void Loop::start() {
   if (options_.handle_signals) catch_signals();
   clear_board();
-  // Signals belong to the threads that were there before.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "rtu-loop");
-    run();
-  });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = start_thread("rtu-loop", [this] { run(); });
 }
 
 bool Loop::wait(int64_t timeout_ns) {

@@ -172,7 +172,6 @@ class Loop {
              Marks* marks) noexcept;
   void record(const Arrival& arrival, const StepTimes& times, const float* u, float reward,
               const Marks& marks) noexcept;
-  void tell(RecordHead* head) noexcept;
   int64_t slack_ns(const Arrival& arrival, int64_t now_ns) const noexcept;
   bool update_fits(const Arrival& arrival, int64_t now_ns) noexcept;
   uint64_t hash(const Arrival& arrival) noexcept;

@@ -248,22 +248,6 @@ uint64_t Loop::hash(const Arrival& arrival) noexcept {
   return hash;
 }
 
-// What the policy says of the step.
-void Loop::tell(RecordHead* head) noexcept {
-  const StepInfo* info = policy_.info != nullptr ? policy_.info(policy_.self) : nullptr;
-  if (info == nullptr) return;
-  head->value = info->value;
-  head->delta = info->delta;
-  head->step_size_actor = info->step_size_actor;
-  head->step_size_critic = info->step_size_critic;
-  head->input_gate = info->input_gate;
-  head->input_channel = info->input_channel;
-  head->guard = info->guard;
-  head->mode = info->mode;
-  link_.board.guard.store(info->guard, std::memory_order_relaxed);
-  link_.board.mode.store(info->mode, std::memory_order_relaxed);
-}
-
 void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u, float reward,
                   const Marks& marks) noexcept {
   RecordHead head{};
@@ -286,7 +270,10 @@ void Loop::record(const Arrival& arrival, const StepTimes& times, const float* u
   head.calls = marks.calls;
   head.gate = marks.gate;
   head.reward = reward;
-  tell(&head);
+  if (take_info(policy_, &head)) {
+    link_.board.guard.store(head.guard, std::memory_order_relaxed);
+    link_.board.mode.store(head.mode, std::memory_order_relaxed);
+  }
   const size_t n = sizeof(float) * static_cast<size_t>(n_);
   const size_t m = sizeof(float) * static_cast<size_t>(m_);
   auto* record = reinterpret_cast<uint8_t*>(scratch_.get());

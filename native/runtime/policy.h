@@ -75,6 +75,22 @@ struct Policy {
   int (*halvings)(void* self, int set) noexcept = nullptr;
 };
 
+// What the policy says of the step, into a row with StepInfo's fields among its own; false where it says nothing.
+template <class Row>
+bool take_info(const Policy& policy, Row* out) noexcept {
+  const StepInfo* info = policy.info != nullptr ? policy.info(policy.self) : nullptr;
+  if (info == nullptr) return false;
+  out->value = info->value;
+  out->delta = info->delta;
+  out->step_size_actor = info->step_size_actor;
+  out->step_size_critic = info->step_size_critic;
+  out->input_gate = info->input_gate;
+  out->input_channel = info->input_channel;
+  out->guard = info->guard;
+  out->mode = info->mode;
+  return true;
+}
+
 }  // namespace rtu::runtime
 
 #endif

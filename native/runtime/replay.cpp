@@ -55,16 +55,7 @@ void Replay::compare(const RecordHead& head, const float* u, const float* record
     const float distance = std::fabs(u[i] - recorded[i]) / (gate_.limits[i].high - gate_.limits[i].low);
     if (distance > out->distance) out->distance = distance;
   }
-  const StepInfo* info = policy_.info != nullptr ? policy_.info(policy_.self) : nullptr;
-  if (info != nullptr) {
-    out->value = info->value;
-    out->delta = info->delta;
-    out->step_size_actor = info->step_size_actor;
-    out->step_size_critic = info->step_size_critic;
-    out->input_gate = info->input_gate;
-    out->input_channel = info->input_channel;
-    out->guard = info->guard;
-    out->mode = info->mode;
+  if (take_info(policy_, out)) {
     const uint32_t decided_then[] = {head.input_gate, head.input_channel, head.guard, head.mode};
     const uint32_t decided_now[] = {out->input_gate, out->input_channel, out->guard, out->mode};
     if (memcmp(decided_then, decided_now, sizeof decided_then) != 0) out->differs |= kDiffersDecision;

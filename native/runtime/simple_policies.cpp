@@ -32,8 +32,6 @@ const StepInfo* info(void* self) noexcept { return &static_cast<LinearPolicy*>(s
 
 uint64_t hash(void*) noexcept { return 0; }
 
-int nothing_learned(void*, float, int, int, const float*, int) noexcept { return kPolicyNoted; }
-
 int predict_pd(void* self, const float* x, int, float* action) noexcept {
   auto* c = static_cast<PdPolicy*>(self);
   for (int k = 0; k < c->n_actions; ++k) {
@@ -74,32 +72,8 @@ Policy LinearPolicy::policy() noexcept {
   return policy;
 }
 
-Policy PdPolicy::policy() noexcept {
-  Policy policy;
-  policy.self = this;
-  policy.n_observations = n_observations;
-  policy.n_actions = n_actions;
-  policy.begin = [](void* self) noexcept {
-    static_cast<PdPolicy*>(self)->first = true;
-    return 0;
-  };
-  policy.predict = predict_pd;
-  policy.learn = nothing_learned;
-  return policy;
-}
+Policy PdPolicy::policy() noexcept { return controller_policy(this, predict_pd); }
 
-Policy FunctionPolicy::policy() noexcept {
-  Policy policy;
-  policy.self = this;
-  policy.n_observations = n_observations;
-  policy.n_actions = n_actions;
-  policy.begin = [](void* self) noexcept {
-    static_cast<FunctionPolicy*>(self)->first = true;
-    return 0;
-  };
-  policy.predict = predict_function;
-  policy.learn = nothing_learned;
-  return policy;
-}
+Policy FunctionPolicy::policy() noexcept { return controller_policy(this, predict_function); }
 
 }  // namespace rtu::runtime

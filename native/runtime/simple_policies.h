@@ -27,6 +27,23 @@ struct LinearPolicy {
   Policy policy() noexcept;
 };
 
+// The table of a controller, which learns nothing; its `first` tells predict that an episode begins.
+template <class Controller>
+Policy controller_policy(Controller* controller,
+                         int (*predict)(void* self, const float* x, int explore, float* action) noexcept) noexcept {
+  Policy policy;
+  policy.self = controller;
+  policy.n_observations = controller->n_observations;
+  policy.n_actions = controller->n_actions;
+  policy.begin = [](void* self) noexcept {
+    static_cast<Controller*>(self)->first = true;
+    return 0;
+  };
+  policy.predict = predict;
+  policy.learn = [](void*, float, int, int, const float*, int) noexcept { return kPolicyNoted; };
+  return policy;
+}
+
 // a = bias + p x + d (x - x of the step before), each a clipped to -1..1: a PD controller where only positions are
 // measured. At an episode's start the difference is 0.
 struct PdPolicy {

@@ -8,7 +8,6 @@
 
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "native/bindings/python/limits.h"
@@ -49,18 +48,6 @@ std::unique_ptr<BlackBox> open_black_box(const std::string& path, const std::str
   return box;
 }
 
-py::dtype replay_dtype() {
-  std::vector<std::pair<std::string, py::object>> fields;
-#define X(name, format) fields.emplace_back(#name, py::str(format));
-  RTU_RUNTIME_REPLAY_FIELDS(X)
-#undef X
-  return dtype_of(fields, sizeof(ReplayStep));
-}
-
-#define X(name, format) +sizeof(ReplayStep::name)
-static_assert(sizeof(ReplayStep) == 0 RTU_RUNTIME_REPLAY_FIELDS(X), "a field without a line, or padding");
-#undef X
-
 class PyReplay {
  public:
   PyReplay(py::object policy, int n, int m, const py::list& limits, double period_s, bool gate, bool as_executed)
@@ -92,7 +79,8 @@ class PyReplay {
         go = !stop || steps[done].differs == 0;
       }
     }
-    py::array out(replay_dtype(), static_cast<py::ssize_t>(done));
+    const py::dtype dtype = dtype_of(RTU_FIELDS_OF(ReplayStep, RTU_RUNTIME_REPLAY_FIELDS), sizeof(ReplayStep));
+    py::array out(dtype, static_cast<py::ssize_t>(done));
     memcpy(out.mutable_data(), steps.data(), done * sizeof(ReplayStep));
     return out;
   }

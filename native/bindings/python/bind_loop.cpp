@@ -17,7 +17,7 @@
 
 namespace rtu::runtime {
 
-py::dtype dtype_of(const std::vector<std::pair<std::string, py::object>>& fields, size_t stride) {
+py::dtype dtype_of(const Fields& fields, size_t stride) {
   py::list names;
   py::list formats;
   py::list offsets;
@@ -33,10 +33,7 @@ py::dtype dtype_of(const std::vector<std::pair<std::string, py::object>>& fields
 }
 
 py::dtype record_dtype(int n, int m) {
-  std::vector<std::pair<std::string, py::object>> fields;
-#define X(name, format) fields.emplace_back(#name, py::str(format));
-  RTU_RUNTIME_RECORD_FIELDS(X)
-#undef X
+  Fields fields = RTU_FIELDS_OF(RecordHead, RTU_RUNTIME_RECORD_FIELDS);
   fields.emplace_back("x", py::make_tuple("f4", py::make_tuple(n)));
   fields.emplace_back("u", py::make_tuple("f4", py::make_tuple(m)));
   fields.emplace_back("executed", py::make_tuple("f4", py::make_tuple(m)));
@@ -62,19 +59,8 @@ const char* status_text(uint8_t status) {
 }
 
 py::dtype episode_dtype() {
-  std::vector<std::pair<std::string, py::object>> fields;
-#define X(name, format) fields.emplace_back(#name, py::str(format));
-  RTU_RUNTIME_EPISODE_FIELDS(X)
-#undef X
-  return dtype_of(fields, sizeof(EpisodeRecord));
+  return dtype_of(RTU_FIELDS_OF(EpisodeRecord, RTU_RUNTIME_EPISODE_FIELDS), sizeof(EpisodeRecord));
 }
-
-#define X(name, format) +sizeof(RecordHead::name)
-static_assert(sizeof(RecordHead) == 0 RTU_RUNTIME_RECORD_FIELDS(X), "a field without a line, or padding");
-#undef X
-#define X(name, format) +sizeof(EpisodeRecord::name)
-static_assert(sizeof(EpisodeRecord) == 0 RTU_RUNTIME_EPISODE_FIELDS(X), "a field without a line, or padding");
-#undef X
 
 py::array drain(RecordRing& ring, const py::dtype& dtype) {
   const size_t count = ring.available();

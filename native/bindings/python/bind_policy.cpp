@@ -88,19 +88,7 @@ struct PyFunctionPolicy {
   ActuatorLimits limits[kMaxActuators];
   bool first = true;
 
-  Policy policy() noexcept {
-    Policy policy;
-    policy.self = this;
-    policy.n_observations = n_observations;
-    policy.n_actions = n_actions;
-    policy.begin = [](void* self) noexcept {
-      static_cast<PyFunctionPolicy*>(self)->first = true;
-      return 0;
-    };
-    policy.predict = predict;
-    policy.learn = [](void*, float, int, int, const float*, int) noexcept { return kPolicyNoted; };
-    return policy;
-  }
+  Policy policy() noexcept { return controller_policy(this, predict); }
 
   static int predict(void* self, const float* x, int, float* action) noexcept {
     auto* c = static_cast<PyFunctionPolicy*>(self);

@@ -10,13 +10,17 @@ namespace {
 using core::Status;
 using learners::Phase;
 
-class Predictor : public Model {
+class Signal : public Model {
+ public:
+  virtual void begin() = 0;
+  virtual learners::StepInfo info() const = 0;
+};
+
+class Predictor : public Signal {
  public:
   virtual double step(const py::object& x, const py::object& cumulant) = 0;
   virtual py::object run(const py::object& x, const py::object& cumulants) = 0;
   virtual py::dict bind(const py::object& self, const py::object& x) = 0;
-  virtual void begin() = 0;
-  virtual learners::StepInfo info() const = 0;
 };
 
 template <class T>
@@ -109,15 +113,13 @@ class PredictorOf final : public Predictor {
   learners::TdPredictor<T> td_;
 };
 
-class RegressorModel : public Model {
+class RegressorModel : public Signal {
  public:
   virtual py::object predict(const py::object& x) = 0;
   virtual double learn(const py::object& target) = 0;
   virtual py::tuple run(const py::object& x, const py::object& targets) = 0;
   virtual py::dict bind(const py::object& self, const py::object& x, const py::object& prediction,
                         const py::object& target) = 0;
-  virtual void begin() = 0;
-  virtual learners::StepInfo info() const = 0;
 };
 
 constexpr const char* kLearnIsDue = "predict() twice: learn() comes between two predictions";
@@ -242,32 +244,31 @@ class RegressorOf final : public RegressorModel {
   learners::Regressor<T> model_;
 };
 
+// Its class in Python: made from a configuration, in either precision.
 template <class Base, template <class> class Of, class Config>
-std::unique_ptr<Base> make_model(const Config& config, const std::string& dtype, uint64_t seed) {
-  if (dtype == "float64") return std::make_unique<Of<double>>(config, seed);
-  return std::make_unique<Of<float>>(config, seed);
+py::class_<Base, Model> signal_class(py::module_& m, const char* name, Config (*configuration)(const py::dict&)) {
+  py::class_<Base, Model> made(m, name);
+  made.def(py::init([configuration](const py::dict& config, const std::string& dtype,
+                                    uint64_t seed) -> std::unique_ptr<Base> {
+             if (dtype == "float64") return std::make_unique<Of<double>>(configuration(config), seed);
+             return std::make_unique<Of<float>>(configuration(config), seed);
+           }),
+           py::arg("config"), py::arg("dtype"), py::arg("seed"))
+      .def("begin", &Base::begin)
+      .def_property_readonly("info", &Base::info);
+  return made;
 }
 
 }  // namespace
 
 void bind_signal(py::module_& m) {
-  py::class_<Predictor, Model>(m, "TDPredictor")
-      .def(py::init([](const py::dict& config, const std::string& dtype, uint64_t seed) {
-             return make_model<Predictor, PredictorOf>(td_configuration(config), dtype, seed);
-           }),
-           py::arg("config"), py::arg("dtype"), py::arg("seed"))
+  signal_class<Predictor, PredictorOf>(m, "TDPredictor", td_configuration)
       .def("step", &Predictor::step, py::arg("x"), py::arg("cumulant"))
       .def("run", &Predictor::run, py::arg("x"), py::arg("cumulants"))
       .def(
           "bind", [](const py::object& self, const py::object& x) { return self.cast<Predictor&>().bind(self, x); },
-          py::arg("x_buffer"))
-      .def("begin", &Predictor::begin)
-      .def_property_readonly("info", &Predictor::info);
-  py::class_<RegressorModel, Model>(m, "OnlineRegressor")
-      .def(py::init([](const py::dict& config, const std::string& dtype, uint64_t seed) {
-             return make_model<RegressorModel, RegressorOf>(regressor_configuration(config), dtype, seed);
-           }),
-           py::arg("config"), py::arg("dtype"), py::arg("seed"))
+          py::arg("x_buffer"));
+  signal_class<RegressorModel, RegressorOf>(m, "OnlineRegressor", regressor_configuration)
       .def("predict", &RegressorModel::predict, py::arg("x"))
       .def("learn", &RegressorModel::learn, py::arg("target"))
       .def("run", &RegressorModel::run, py::arg("x"), py::arg("targets"))
@@ -276,9 +277,7 @@ void bind_signal(py::module_& m) {
           [](const py::object& self, const py::object& x, const py::object& prediction, const py::object& target) {
             return self.cast<RegressorModel&>().bind(self, x, prediction, target);
           },
-          py::arg("x_buffer"), py::arg("prediction_buffer"), py::arg("target_buffer"))
-      .def("begin", &RegressorModel::begin)
-      .def_property_readonly("info", &RegressorModel::info);
+          py::arg("x_buffer"), py::arg("prediction_buffer"), py::arg("target_buffer"));
 }
 
 }  // namespace rtu::bindings

@@ -10,8 +10,20 @@
 
 namespace rtu::runtime {
 
-// Of a telemetry record, and of one row of a list of fields at their natural offsets.
+using Fields = std::vector<std::pair<std::string, pybind11::object>>;  // name, format
+
+// Of a telemetry record, and of rows of fields one behind the other.
 pybind11::dtype record_dtype(int n, int m);
-pybind11::dtype dtype_of(const std::vector<std::pair<std::string, pybind11::object>>& fields, size_t stride);
+pybind11::dtype dtype_of(const Fields& fields, size_t stride);
+
+// The Fields of a struct from the list of its fields in native/runtime.
+#define RTU_FIELD(name, format) {#name, pybind11::str(format)},
+#define RTU_FIELD_BYTES(name, format) +sizeof(Row::name)
+#define RTU_FIELDS_OF(Struct, LIST)                                                              \
+  [] {                                                                                           \
+    using Row = Struct;                                                                          \
+    static_assert(sizeof(Row) == 0 LIST(RTU_FIELD_BYTES), "a field without a line, or padding"); \
+    return Fields{LIST(RTU_FIELD)};                                                              \
+  }()
 
 }  // namespace rtu::runtime
