@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import select
 import signal
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,6 +204,88 @@ def test_monitor(line: FaultBridge) -> None:
             driver.send_signal(signal.SIGINT)
     assert len(seen) >= 4 and seen == sorted(seen) and seen[-1] > seen[0]
     host.result(driver)
+
+
+class Flood(threading.Thread):
+    """A client that asks for the status as fast as the socket takes it, and reads the answers."""
+
+    def __init__(self, port: str) -> None:
+        super().__init__()
+        self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.connection.connect(control.socket_path(port))
+        self.connection.setblocking(False)
+        self.answers = 0
+        self.sent = 0
+        self.over = False
+
+    def run(self) -> None:
+        asked = b"status\n" * 1000
+        with self.connection, contextlib.suppress(ConnectionError):  # until the owner goes
+            while not self.over:
+                readable, writable, _ = select.select([self.connection], [self.connection], [], 0.01)
+                if writable:
+                    n = self.connection.send(asked)
+                    asked = asked[n:] + asked[:n]
+                    self.sent += n
+                if readable:
+                    self.answers += self.connection.recv(65536).count(b"\n")
+
+
+def test_a_client_that_floods_holds_up_neither_the_others_nor_the_loop(line: FaultBridge) -> None:
+    driver = host.start(line.port)
+    floods = [Flood(line.port) for _ in range(2)]
+    try:
+        before = control.status(line.port)
+        for flood in floods:
+            flood.start()
+        begun = time.monotonic()
+        for _ in range(20):
+            asked = time.monotonic()
+            after = control.status(line.port)
+            assert time.monotonic() - asked < 0.2  # what an emergency stop grants an owner
+            time.sleep(0.05)
+        lasted_s = time.monotonic() - begun
+        for flood in floods:
+            # More waits than is answered, and it is answered about once a millisecond.
+            assert flood.is_alive() and flood.sent > 2 * 7 * flood.answers
+            assert 0 < flood.answers < 100 + 1500 * lasted_s
+        assert (after["steps"] - before["steps"]) * PERIOD_S > 0.8 * lasted_s
+        assert control.estop(line.port) == control.Estop("owner", None)
+        said = host.result(driver)
+        assert said["confirmed"] is True and said["counters"]["commands_refused"] == 0
+    finally:
+        for flood in floods:
+            flood.over = True
+            flood.join()
+        driver.kill()
+
+
+def test_a_line_too_long_is_refused_and_its_sender_dropped() -> None:
+    def talk(sent: bytes) -> list[dict[str, object]]:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(2)
+            connection.connect(control.socket_path(device.port))
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            received = b""
+            while data := connection.recv(65536):
+                received += data
+        return [json.loads(said) for said in received.splitlines()]
+
+    with (
+        SimulatedDevice() as device,
+        open_port(device.port) as opened,
+        runtime.Link(opened, control=control.socket_path(device.port)),
+    ):
+        # Everything sent before the end of the stream is obeyed, however many lines a chunk holds.
+        assert [said["event"] for said in talk(b"status\n" * 100)] == ["status"] * 100
+        (wrong,) = talk(b"x" * 63 + b"\n")
+        assert "commands:" in str(wrong["message"])
+        status, refused = talk(b"status\n" + b"x" * 64)
+        assert status["event"] == "status"
+        assert refused == {"event": "error", "message": "a line of 64 bytes or more"}
+        assert talk(b"x" * 64 + b"\nstatus\n") == [refused]
+        assert [said["event"] for said in talk(b"status\nstat")] == ["status"]
 
 
 def test_an_interpreter_that_is_busy_does_not_stop_the_loop() -> None:

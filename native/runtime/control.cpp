@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +14,13 @@
 #include <cmath>
 
 #include "native/runtime/json_line.h"
+#include "native/runtime/threads.h"
 
 namespace rtu::runtime {
 namespace {
 
 constexpr int kPollMs = 50;
+constexpr int kNextMs = 1;
 constexpr int64_t kMonitorNs = 100 * kNsPerMs;
 constexpr int64_t kAliveNs = 50 * kNsPerMs;
 constexpr int64_t kEstopNs = 3 * kNsPerS;
@@ -51,15 +51,7 @@ int ControlServer::start(const std::string& path) {
   }
   path_ = path;
   stop_.store(false);
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "rtu-control");
-    serve();
-  });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = start_thread("rtu-control", [this] { serve(); });
   return 0;
 }
 
@@ -78,10 +70,16 @@ void ControlServer::serve() noexcept {
   while (!stop_.load()) {
     pollfd entries[1 + kClientsMax];
     entries[0] = {listener_, POLLIN, 0};
-    for (int i = 0; i < kClientsMax; ++i) entries[1 + i] = {clients_[i].fd, POLLIN, 0};
-    if (poll(entries, 1 + kClientsMax, kPollMs) < 0) continue;
+    int patience_ms = kPollMs;
     for (int i = 0; i < kClientsMax; ++i) {
-      if (clients_[i].fd >= 0 && entries[1 + i].revents != 0) read_client(&clients_[i]);
+      const bool waits = clients_[i].waits();
+      entries[1 + i] = {waits ? -1 : clients_[i].fd, POLLIN, 0};
+      if (waits) patience_ms = kNextMs;
+    }
+    if (poll(entries, 1 + kClientsMax, patience_ms) < 0) continue;
+    for (int i = 0; i < kClientsMax; ++i) {
+      if (entries[1 + i].revents != 0) read_client(&clients_[i]);
+      obey_next(&clients_[i]);
     }
     if (entries[0].revents & POLLIN) accept_client();
     const int64_t now = link_.clock().now();
@@ -105,28 +103,37 @@ void ControlServer::accept_client() noexcept {
   ::close(fd);
 }
 
+bool ControlServer::Client::waits() const noexcept { return used >= kLineRoom || memchr(text, '\n', used) != nullptr; }
+
+// A chunk, once nothing of the last one waits: so there is room, and an end of the stream comes after what was sent before.
 void ControlServer::read_client(Client* client) noexcept {
-  char byte;
-  for (;;) {
-    const ssize_t n = recv(client->fd, &byte, 1, 0);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-    if (n <= 0) return drop(client);
-    if (byte == '\n') {
-      client->line[client->used] = 0;
-      client->used = 0;
-      obey(client);
-      if (client->fd < 0) return;
-    } else if (client->used < sizeof client->line - 1) {
-      client->line[client->used++] = byte;
-    }
-  }
+  const ssize_t n = recv(client->fd, client->text + client->used, sizeof client->text - client->used, 0);
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+  if (n <= 0) return drop(client);
+  client->used += static_cast<size_t>(n);
 }
 
-void ControlServer::obey(Client* client) noexcept {
-  if (strcmp(client->line, "estop") == 0) return estop(client);
-  if (strcmp(client->line, "status") == 0) return send_status(client);
-  if (strncmp(client->line, "arm ", 4) == 0) return arm(client);
-  if (strcmp(client->line, "monitor") == 0) {
+void ControlServer::obey_next(Client* client) noexcept {
+  const void* end = memchr(client->text, '\n', client->used);
+  const size_t size = end == nullptr ? client->used : static_cast<size_t>(static_cast<const char*>(end) - client->text);
+  if (size >= kLineRoom) {
+    say(client, "{\"event\":\"error\",\"message\":\"a line of 64 bytes or more\"}\n");
+    return drop(client);
+  }
+  if (end == nullptr) return;
+  char line[kLineRoom];
+  memcpy(line, client->text, size);
+  line[size] = 0;
+  client->used -= size + 1;
+  memmove(client->text, client->text + size + 1, client->used);
+  obey(client, line);
+}
+
+void ControlServer::obey(Client* client, const char* line) noexcept {
+  if (strcmp(line, "estop") == 0) return estop(client);
+  if (strcmp(line, "status") == 0) return send_status(client);
+  if (strncmp(line, "arm ", 4) == 0) return arm(client, line + 4);
+  if (strcmp(line, "monitor") == 0) {
     client->monitor = true;
     return;
   }
@@ -162,8 +169,8 @@ void ControlServer::estop(Client* client) noexcept {
 }
 
 // Only asks: the owner, which waits for it, arms. A number serves once.
-void ControlServer::arm(Client* client) noexcept {
-  uint32_t token = static_cast<uint32_t>(strtoul(client->line + 4, nullptr, 10));
+void ControlServer::arm(Client* client, const char* number) noexcept {
+  uint32_t token = static_cast<uint32_t>(strtoul(number, nullptr, 10));
   const bool accepted = token != 0 && link_.arm_token.compare_exchange_strong(token, 0, std::memory_order_acq_rel);
   if (accepted) link_.arm_requests.fetch_add(1, std::memory_order_release);
   say(client, accepted ? "{\"event\":\"arm\",\"accepted\":true}\n" : "{\"event\":\"arm\",\"accepted\":false}\n");

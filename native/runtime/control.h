@@ -6,6 +6,9 @@
 //   arm N    {"event":"arm","accepted":true|false}: true where the owner waits to be told and N is the number that status
 //            gives as "arm_token"
 //   monitor  a status each 100 ms until the client leaves
+// Each client has one command obeyed a turn, and one that has sent more waits a millisecond for its next: however much a
+// client sends, the others are served. A line of 64 bytes or more is answered with an error, and its sender dropped; so is
+// who does not read the answers.
 #ifndef RTU_RUNTIME_CONTROL_H
 #define RTU_RUNTIME_CONTROL_H
 
@@ -31,19 +34,23 @@ class ControlServer {
 
  private:
   static constexpr int kClientsMax = 8;
+  static constexpr size_t kLineRoom = 64;  // a line and the 0 behind it
   struct Client {
     int fd = -1;
     bool monitor = false;
-    char line[64];
+    char text[256];  // received, not yet obeyed
     size_t used = 0;
+
+    bool waits() const noexcept;  // a whole line is there, or too much of one
   };
 
   void serve() noexcept;
   void accept_client() noexcept;
   void read_client(Client* client) noexcept;
-  void obey(Client* client) noexcept;
+  void obey_next(Client* client) noexcept;
+  void obey(Client* client, const char* line) noexcept;
   void estop(Client* client) noexcept;
-  void arm(Client* client) noexcept;
+  void arm(Client* client, const char* number) noexcept;
   void send_status(Client* client) noexcept;
   void say(Client* client, const char* text) noexcept;
   void drop(Client* client) noexcept;
