@@ -4,24 +4,15 @@
 #define RTU_TESTS_SIM_DEVICE_H
 
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <functional>
 #include <vector>
 
+#include "check.h"
 #include "firmware_bridge/bridge/bridge.h"
 #include "native/runtime/clock.h"
 #include "native/runtime/wire.h"
-
-#define CHECK(condition)                                                      \
-  do {                                                                        \
-    if (!(condition)) {                                                       \
-      fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-      exit(1);                                                                \
-    }                                                                         \
-  } while (0)
 
 struct SimDevice {
   rtu::runtime::VirtualClock clock;

@@ -1,0 +1,131 @@
+// How the loop ends: dead lines, failing policies, requests, targets; and what the next one finds.
+#include "loop_bench.h"
+
+using namespace rtu::runtime;
+
+namespace {
+
+void a_dead_line_is_given_up() {
+  Bench bench;
+  int frames = 0;
+  bench.device.up = [&] { return ++frames > 50 ? 0 : 1; };
+  bench.options.retry_ns = 20 * kNsPerMs;
+  const LoopResult result = bench.run();
+  CHECK(result.reason == StopReason::kLinkLost || result.reason == StopReason::kDeviceSafe);
+  CHECK(!result.confirmed && bench.counters.retries > 10);
+  CHECK(bench.device.bridge.state == RTU_STATE_SAFE);
+
+  Bench unplugged;
+  unplugged.diary.on_learn = [&] { unplugged.device.gone = unplugged.diary.rewards.size() > 20; };
+  CHECK(unplugged.run().reason == StopReason::kLinkLost);
+}
+
+void a_failing_policy_is_held_and_then_stopped() {
+  for (int kind = 0; kind < 2; ++kind) {
+    Bench bench;
+    int acted = 0;
+    bench.diary.act = [&](const float*) { return ++acted > 10 && kind == 0 ? NAN : 0.05f; };
+    bench.diary.on_learn = [&] { bench.diary.fail = kind == 1 && acted >= 10; };
+    const LoopResult result = bench.run();
+    CHECK(result.reason == StopReason::kPolicy && result.confirmed);
+    CHECK(result.steps == 15);
+    CHECK(kind == 0 ? bench.counters.non_finite == 5 : bench.counters.held == 5);
+  }
+}
+
+void half_open_restart_and_estop_are_told_apart() {
+  Bench half;
+  half.options.tick = TickSource::kDevice;
+  half.diary.on_learn = [&] { half.device.deaf = half.diary.rewards.size() > 30; };
+  const StopReason reason = half.run().reason;
+  CHECK(reason == StopReason::kHalfOpen);
+  CHECK(half.device.bridge.state == RTU_STATE_SAFE);
+
+  Bench restart;
+  restart.options.tick = TickSource::kDevice;
+  restart.diary.on_learn = [&] {
+    if (restart.diary.rewards.size() == 30) restart.device.restart(99);
+  };
+  CHECK(restart.run().reason == StopReason::kDeviceRestart);
+
+  Bench stopped;
+  stopped.options.tick = TickSource::kDevice;
+  stopped.diary.on_learn = [&] {
+    if (stopped.diary.rewards.size() != 30) return;
+    rtu_frame frame{};
+    uint8_t bytes[RTU_WIRE_MAX];
+    rtu_empty_pack(RTU_TYPE_ESTOP, &frame);
+    rtu_bridge_receive(&stopped.device.bridge, bytes, rtu_frame_encode(&frame, bytes), stopped.device.now_us());
+  };
+  CHECK(stopped.run().reason == StopReason::kDeviceFault);
+}
+
+void a_stalled_host_finds_the_device_safe() {
+  Bench bench;
+  bench.options.tick = TickSource::kDevice;
+  bench.diary.on_learn = [&] {
+    if (bench.diary.rewards.size() == 30) bench.device.clock.advance(5 * kNsPerS);
+  };
+  CHECK(bench.run().reason == StopReason::kDeviceSafe);
+}
+
+void requests_stop_it() {
+  Bench stop;
+  stop.options.tick = TickSource::kDevice;
+  Loop* running = nullptr;
+  stop.diary.on_learn = [&] {
+    if (stop.diary.rewards.size() == 10) running->request_stop();
+  };
+  Loop loop(stop.link, stop.device.clock.clock(), stop.diary.policy(), stop.hello, stop.options);
+  running = &loop;
+  loop.run();
+  CHECK(loop.result().reason == StopReason::kRequest && loop.result().confirmed);
+  CHECK(stop.device.bridge.state == RTU_STATE_DISARMED);
+
+  Bench estop;
+  estop.diary.on_learn = [&] {
+    if (estop.diary.rewards.size() == 10) running->request_estop();
+  };
+  Loop emergency(estop.link, estop.device.clock.clock(), estop.diary.policy(), estop.hello, estop.options);
+  running = &emergency;
+  emergency.run();
+  CHECK(emergency.result().reason == StopReason::kEstop && emergency.result().confirmed);
+  CHECK(estop.device.bridge.state == RTU_STATE_ESTOP);
+}
+
+void the_target_is_the_mean_of_a_window() {
+  Bench bench;
+  bench.options.steps = 0;
+  bench.options.has_target = true;
+  bench.options.target_window = 3;
+  bench.options.target_return = 5;
+  const LoopResult result = bench.run();
+  CHECK(result.reason == StopReason::kTarget && result.episodes == 3 && result.mean_return >= 5);
+}
+
+void sessions_follow_each_other_on_one_link() {
+  Bench bench;
+  for (uint32_t session = 1; session <= 4; ++session) {
+    bench.options.session = bench.link.last_session + 1;
+    bench.options.tick = session % 2 ? TickSource::kLockstep : TickSource::kDevice;
+    bench.options.steps = 5;  // within the first episode: its number is taken when the next session begins
+    const LoopResult result = bench.run();
+    CHECK(result.reason == StopReason::kSteps && result.confirmed);
+  }
+  bench.options.session = 2;
+  const LoopResult result = bench.run();
+  CHECK(result.reason == StopReason::kArmRefused && result.ack_status == RTU_STATUS_SESSION);
+}
+
+}  // namespace
+
+int main() {
+  a_dead_line_is_given_up();
+  a_failing_policy_is_held_and_then_stopped();
+  half_open_restart_and_estop_are_told_apart();
+  a_stalled_host_finds_the_device_safe();
+  requests_stop_it();
+  the_target_is_the_mean_of_a_window();
+  sessions_follow_each_other_on_one_link();
+  return 0;
+}
