@@ -217,7 +217,8 @@ def test_a_service_starts_disarmed_arms_on_demand_and_stops(manager: Manager, tm
         process = start()
         try:
             arm(process)
-            until(lambda: control.status(device.port)["steps"] > 0)  # a signal before the device is armed is no safe stop
+            # A signal before the device is armed is no safe stop.
+            until(lambda: control.status(device.port)["steps"] > 0)
             process.send_signal(signal.SIGTERM)
             out, _ = process.communicate(timeout=20)
             assert process.returncode == 0, out
