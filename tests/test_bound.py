@@ -516,9 +516,10 @@ def go(n):
         step(*arguments)
 
 def cost(n):
-    before = faults(), calls()
+    counted, faulted = calls(), faults()
     go(n)
-    return calls() - before[1], faults() - before[0]
+    faulted = faults() - faulted  # first: reading the other counter takes memory, now and then a new page
+    return calls() - counted, faulted
 
 for _ in range(3):
     alone = cost(33)  # what reading the counters itself costs
