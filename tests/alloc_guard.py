@@ -1,4 +1,4 @@
-"""Code and programs under the interposed allocator (rtu_edge/heap.py).
+"""Code and programs under the interposed allocator (rtu_edge/job/heap.py).
 
 A test starts a process with the guard loaded, `run_guarded(code)`; inside it, `calls(tid)` counts calls of
 the allocator by any thread so far. The thread that is measured needs to do nothing: read twice, compare.

@@ -7,68 +7,45 @@ from dataclasses import fields
 from typing import Any
 
 from rtu_edge._bridge import ffi, lib
+from rtu_edge.wire import messages
 from rtu_edge.wire.frames import Frame, FrameType, as_enum, crc32, from_c, to_c
-from rtu_edge.wire.messages import (
-    Ack,
-    Arm,
-    Cap,
-    ClearFault,
-    Cmd,
-    Describe,
-    DeviceState,
-    Disarm,
-    Episode,
-    Estop,
-    Event,
-    EventCode,
-    Fault,
-    Hello,
-    Log,
-    Message,
-    Param,
-    Ping,
-    Pong,
-    Reset,
-    Row,
-    State,
-    Status,
-)
+from rtu_edge.wire.messages import Message
 
 __all__ = ["VALUES_MAX", "message_to_c", "pack", "schema_hash", "schema_text", "unpack"]
 
 VALUES_MAX: int = lib.RTU_VALUES_MAX
 
 _CLASS: dict[FrameType, type[Any]] = {
-    FrameType.HELLO: Hello,
-    FrameType.PING: Ping,
-    FrameType.PONG: Pong,
-    FrameType.DESCRIBE: Describe,
-    FrameType.ROW: Row,
-    FrameType.CMD: Cmd,
-    FrameType.ARM: Arm,
-    FrameType.DISARM: Disarm,
-    FrameType.CLEAR_FAULT: ClearFault,
-    FrameType.ACK: Ack,
-    FrameType.RESET: Reset,
-    FrameType.STATE: State,
-    FrameType.EVENT: Event,
-    FrameType.PARAM: Param,
-    FrameType.LOG: Log,
-    FrameType.ESTOP: Estop,
+    FrameType.HELLO: messages.Hello,
+    FrameType.PING: messages.Ping,
+    FrameType.PONG: messages.Pong,
+    FrameType.DESCRIBE: messages.Describe,
+    FrameType.ROW: messages.Row,
+    FrameType.CMD: messages.Cmd,
+    FrameType.ARM: messages.Arm,
+    FrameType.DISARM: messages.Disarm,
+    FrameType.CLEAR_FAULT: messages.ClearFault,
+    FrameType.ACK: messages.Ack,
+    FrameType.RESET: messages.Reset,
+    FrameType.STATE: messages.State,
+    FrameType.EVENT: messages.Event,
+    FrameType.PARAM: messages.Param,
+    FrameType.LOG: messages.Log,
+    FrameType.ESTOP: messages.Estop,
 }
 _TYPE = {cls: number for number, cls in _CLASS.items()}
 
 # Fields that are more than a number in C, by name: the values with their count, the text with its room, what a number means.
-_VALUES = {(Cmd, "u"): "n", (State, "x"): "n", (State, "u"): "m"}
+_VALUES = {(messages.Cmd, "u"): "n", (messages.State, "x"): "n", (messages.State, "u"): "m"}
 _TEXTS: dict[str, int] = {"name": lib.RTU_NAME_MAX, "unit": lib.RTU_UNIT_MAX}
 _MEANING: dict[str, Callable[[Any], Any]] = {
     "actuator": bool,
-    "caps": Cap,
-    "code": EventCode,
-    "epflags": Episode,
-    "fault": Fault,
-    "state": DeviceState,
-    "status": Status,
+    "caps": messages.Cap,
+    "code": messages.EventCode,
+    "epflags": messages.Episode,
+    "fault": messages.Fault,
+    "state": messages.DeviceState,
+    "status": messages.Status,
     "type": FrameType,
 }
 
@@ -114,7 +91,7 @@ def message_to_c(message: Message) -> Any:
     c = ffi.new(f"rtu_{_name(type(message))} *")
     for field in fields(message):
         _field_to_c(c, type(message), field.name, getattr(message, field.name))
-    if isinstance(message, State) and len(message.x) + len(message.u) > VALUES_MAX:
+    if isinstance(message, messages.State) and len(message.x) + len(message.u) > VALUES_MAX:
         raise ValueError(f"x and u have {len(message.x) + len(message.u)} values; a frame carries at most {VALUES_MAX}")
     return c
 
@@ -152,7 +129,7 @@ def unpack(frame: Frame) -> Message | None:
     return message
 
 
-def schema_text(period_us: int, rows: Iterable[Row]) -> str:
+def schema_text(period_us: int, rows: Iterable[messages.Row]) -> str:
     """Return the canonical text of a schema: the rows of the observations, then those of the actuators."""
     rows = tuple(rows)
     actuators = sum(row.actuator for row in rows)
@@ -163,6 +140,6 @@ def schema_text(period_us: int, rows: Iterable[Row]) -> str:
     return bytes(text).decode("ascii")
 
 
-def schema_hash(period_us: int, rows: Iterable[Row]) -> int:
+def schema_hash(period_us: int, rows: Iterable[messages.Row]) -> int:
     """Return the hash that HELLO carries for such a schema."""
     return crc32(schema_text(period_us, rows).encode("ascii"))
