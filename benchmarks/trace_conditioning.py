@@ -1,69 +1,131 @@
 """Prediction over a gap: the error of TDPredictor on trace conditioning beside what is possible without memory and at all.
 
-    python -m benchmarks.trace_conditioning
-    python -m benchmarks.trace_conditioning --steps 1000000 --seeds 5 --isi 20
+    python -m benchmarks.trace_conditioning                         # 2 million steps, ten seeds: five minutes
+    python -m benchmarks.trace_conditioning --steps 200000 --isi 20
+    python -m benchmarks.trace_conditioning --chart docs/images/prediction.svg
 
 Error: mean squared difference between prediction and realised return over the last tenth of the steps; mean over the seeds and,
-in brackets, interquartile mean with a 95 % bootstrap interval. The task and its bounds: tests/reference/trace_conditioning.py.
-Settings are the class's defaults but for gamma = 1 - 1/ISI; the same for every ISI.
+in brackets, interquartile mean with a 95 % bootstrap interval. Then how many times the floor that is: over the error of the best
+prediction on the same steps, all seeds together. The task and its bounds: tests/reference/trace_conditioning.py.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
 import click
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from rich.progress import Progress
 
 import rtu_edge as rtu
 from rtu_edge import _core
 from tests.reference import trace_conditioning as task
 
+Array = NDArray[np.float64]
+PREDICTORS = ("no recurrence", "class", "horizon")
+# Of the steps; errors are taken between one and the next.
+SHARES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.45, 0.9, 1.0])
 
-def error(isi: int, distractors: int, seed: int, steps: int, units: int, cell: str) -> float:
-    """Of one run."""
+
+def predictor(name: str, isi: int, inputs: int, seed: int) -> rtu.TDPredictor:
+    """The class's defaults, where only gamma follows the gap; or the gap as horizon, in a loop of one step a second, with
+    recurrence and without."""
+    if name == "class":
+        return rtu.TDPredictor(inputs, gamma=1 - 1 / isi, seed=seed)
+    return rtu.TDPredictor.for_horizon(inputs, isi, 1.0, seed, cell="linear" if name == "horizon" else "none")
+
+
+def errors(isi: int, distractors: int, seed: int, steps: int) -> dict[str, Array]:
+    """(windows,) mean squared return error of each predictor on one stream, and of the best prediction ("floor")."""
     x = task.stream(np.random.default_rng(seed), steps, isi, distractors)
-    gamma = 1 - 1 / isi
-    predictor = rtu.TDPredictor(x.shape[1], units, gamma, trace_decay=0.95, seed=seed, cell=cell)
-    found = np.array([predictor.step(row, row[0]) for row in x])
-    known = slice(steps - steps // 10, steps - 10 * isi)  # the last returns are cut short by the end
-    return float(((found - task.returns(x[:, 0], gamma))[known] ** 2).mean())
+    g = task.returns(x[:, 0], 1 - 1 / isi)
+    values = {name: predictor(name, isi, x.shape[1], seed).run(x, x[:, 0]) for name in PREDICTORS}
+    values["floor"] = task.best_prediction(x, isi)
+    edges = np.minimum(SHARES * steps, steps - 10 * isi).astype(int)  # the last returns are cut short by the end
+    windows = [slice(*pair) for pair in pairwise(edges)]
+    return {name: np.array([((v - g)[w] ** 2).mean() for w in windows]) for name, v in values.items()}
 
 
-def interquartile_mean(values: np.ndarray) -> float:
+def interquartile_mean(values: Array) -> float:
     """Mean of the middle half."""
     ordered = np.sort(values)
     cut = len(ordered) // 4
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
-def summary(values: list[float]) -> str:
-    """Mean (interquartile mean, low to high)."""
-    array, rng = np.array(values), np.random.default_rng(0)
-    draws = [interquartile_mean(rng.choice(array, len(array))) for _ in range(2000)]
+def summary(values: Array, floor: Array) -> str:
+    """Mean (interquartile mean, low to high), times the floor."""
+    rng = np.random.default_rng(0)
+    draws = [interquartile_mean(rng.choice(values, len(values))) for _ in range(2000)]
     low, high = np.percentile(draws, [2.5, 97.5])
-    return f"{array.mean():.4f} ({interquartile_mean(array):.4f}, {low:.4f} to {high:.4f})"
+    spread = f"{interquartile_mean(values):.4f}, {low:.4f} to {high:.4f}"
+    return f"{values.mean():.4f} ({spread}), {values.sum() / floor.sum():.2f}x"
+
+
+def chart(path: Path, curves: dict[int, dict[str, Array]], steps: int) -> None:
+    """Error over floor against steps, of the class's defaults and the horizon's, for each gap."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    at = np.sqrt(SHARES[:-1] * SHARES[1:]) * steps
+    style: dict[str, Any] = {"svg.hashsalt": "rtu_edge", "svg.fonttype": "none", "font.size": 10}
+    with plt.rc_context(style):
+        figure, axes = plt.subplots(figsize=(7.6, 4.2), layout="constrained")
+        for (isi, curve), colour in zip(curves.items(), ("#5f9ed1", "#1a7f4b", "#d98c5f", "#8d6bb8"), strict=False):
+            axes.plot(at, curve["class"], ":", color=colour, linewidth=1.4, label=f"gap {isi}, class")
+            axes.plot(at, curve["horizon"], color=colour, linewidth=2.2, label=f"gap {isi}, horizon")
+        axes.axhline(1, color="#7a7a7a", linewidth=0.8)
+        axes.set(xscale="log", yscale="log", xlabel="steps", ylabel="error over the floor, ten distractors")
+        ticks = (1, 1.5, 2, 3, 5, 10, 20)
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.grid(axis="y", color="#e4e4e4", linewidth=0.8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        figure.savefig(path, metadata={"Date": None, "Creator": None})
+        plt.close(figure)
+    # The writer leaves spaces at the ends of lines.
+    path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
 
 
 @click.command()
 @click.option("--isi", multiple=True, default=[10, 20, 40, 80], show_default=True, help="Steps from cue to outcome.")
-@click.option("--steps", default=200_000, show_default=True)
-@click.option("--seeds", default=10, show_default=True)
-@click.option("--units", default=64, show_default=True)
-def main(isi: tuple[int, ...], steps: int, seeds: int, units: int) -> None:
-    """Print the table."""
-    bounds = ("zero", "constant", "memoryless", "floor")
-    table = Table("ISI", *bounds, "no recurrence", "RTU, 0 distractors", "RTU, 10 distractors")
-    for gap in isi:
-        limits = task.bounds(task.stream(np.random.default_rng(0), 2_000_000, gap), gap)
-        columns = []
-        for distractors, cell in ((0, "none"), (0, "linear"), (10, "linear")):
-            runs = track(range(seeds), f"ISI {gap}, {cell}, {distractors} distractors", transient=True)
-            columns.append(summary([error(gap, distractors, seed, steps, units, cell) for seed in runs]))
-        table.add_row(str(gap), *(f"{limits[name]:.4f}" for name in bounds), *columns)
-    Console().print(f"linear RTU, {units} units, {steps} steps, {seeds} seeds, instruction set {_core.isa}")
-    Console().print(table)
+@click.option("--steps", default=2_000_000, show_default=True)
+@click.option("--seeds", default=10, show_default=True, help="Seeds 0 to SEEDS - 1.")
+@click.option("--chart", "picture", type=click.Path(path_type=Path), help="Draws the learning curves, as SVG.")
+def main(isi: tuple[int, ...], steps: int, seeds: int, picture: Path | None) -> None:
+    """Print the tables, in Markdown."""
+    bounds = ["| gap | zero | constant | memoryless | floor |", "|---|---|---|---|---|"]
+    table = [f"| gap | distractors | {' | '.join(PREDICTORS)} | worst seed |", "|---|---|---|---|---|---|"]
+    curves = {}
+    with Progress(transient=True) as progress:
+        work = progress.add_task("", total=len(isi) * 2 * seeds)
+        for gap in isi:
+            limits = task.bounds(task.stream(np.random.default_rng(0), 2_000_000, gap), gap)
+            bounds.append(f"| {gap} | {' | '.join(f'{limit:.4f}' for limit in limits.values())} |")
+            for distractors in (0, 10):
+                runs = []
+                for seed in range(seeds):
+                    progress.update(work, description=f"gap {gap}, {distractors} distractors, seed {seed}")
+                    runs.append(errors(gap, distractors, seed, steps))
+                    progress.advance(work)
+                of = {name: np.array([run[name] for run in runs]) for name in runs[0]}  # (seeds, windows)
+                last = {name: values[:, -1] for name, values in of.items()}
+                columns = [summary(last[name], last["floor"]) for name in PREDICTORS]
+                worst = (last["horizon"] / last["floor"]).max()
+                table.append(f"| {gap} | {distractors} | {' | '.join(columns)} | {worst:.2f}x |")
+                curves[gap] = {name: of[name].sum(0) / of["floor"].sum(0) for name in PREDICTORS}
+    if picture is not None:
+        chart(picture, curves, steps)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"bounds on 2000000 steps; {steps} steps of learning, {seeds} seeds, instruction set {_core.isa}\n")
+    console.print("\n".join([*bounds, "", *table]))
 
 
 if __name__ == "__main__":

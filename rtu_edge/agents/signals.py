@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,6 +68,8 @@ class TDPredictor(_SignalLearner):
     >>> isinstance(v.step([1.0, 0.0], cumulant=0.0), float)
     True
 
+    for_horizon() gives the settings for a prediction that reaches a given time ahead.
+
     Args: as StreamAC where the names are the same; `step_size` and `kappa` of the one optimiser.
     """
 
@@ -101,6 +104,56 @@ class TDPredictor(_SignalLearner):
         self._start_on_signal(
             _core.TDPredictor, "td", common, own, step_size, kappa, normalize_observation, dtype, seed
         )
+
+    @classmethod
+    def for_horizon(
+        cls, n_inputs: int, horizon_s: float, period_s: float, seed: int = 0, **settings: Any
+    ) -> TDPredictor:
+        """A predictor whose settings follow from how far ahead it looks, here half a second in a loop of 100 Hz.
+
+        >>> import rtu_edge as rtu
+        >>> v = rtu.TDPredictor.for_horizon(n_inputs=2, horizon_s=0.5, period_s=0.01, seed=0)
+        >>> v.config["gamma"], round(v.config["r_min"], 3), v.config["optimizer"]
+        (0.98, 0.961, 'adam')
+
+        With H = horizon_s / period_s: gamma is 1 - 1/H and every trace_decay exp(-1/H). The poles start with time constants
+        from half a horizon to ten, r_min = exp(-2/H) and r_max = exp(-0.1/H), and turn at most once a horizon,
+        max_phase = 2 pi/H. The rest is the same for every horizon: 32 linear units with tanh, a hidden layer of 16, Adam
+        with a step size of 3e-4, inputs normalised. `config` of the predictor names them all. The return, a sum of cumulants
+        discounted over H steps, should be of the order of 1; scale the cumulant so that it is.
+
+        Args:
+            n_inputs: d, 1 or more.
+            horizon_s: seconds over which the cumulant is summed with decreasing weight, 2 to 10^5 periods. For an event
+                that a cue announces, the time between the two.
+            period_s: seconds from one step() to the next, above 0.
+            seed: 0 to 2^64 - 1.
+            settings: arguments of the class, each in place of what the horizon suggests.
+
+        Raises:
+            ConfigError: an argument out of its range; the message names it.
+            TypeError: a setting that the class does not have.
+
+        Source: measured, docs/benchmarks.md, "Prediction over a gap".
+        """
+        period = check_number("period_s", period_s, 0.0, 1e3, open_low=True)
+        steps = check_number("horizon_s", horizon_s, 2 * period, 1e5 * period) / period
+        suggested: dict[str, Any] = {
+            "units": 32,
+            "hidden": (16,),
+            "activation": "tanh",
+            "gamma": 1 - 1 / steps,
+            "trace_decay": math.exp(-1 / steps),
+            "optimizer": "adam",
+            "step_size": 3e-4,
+            "r_min": math.exp(-2 / steps),
+            "r_max": math.exp(-0.1 / steps),
+            "max_phase": 2 * math.pi / steps,
+            "normalize_observation": True,
+        }
+        if settings.get("optimizer", "adam") != "adam":
+            del suggested["step_size"]  # Adam's: others have a default of their own
+        return cls(n_inputs, seed=seed, **{**suggested, **settings})
 
     def step(self, x: npt.ArrayLike, cumulant: float) -> float:
         """Learns from the transition into x and returns v(x).

@@ -37,22 +37,26 @@ def returns(cumulant: Array, gamma: float) -> Array:
     return g
 
 
-def bounds(x: Array, isi: int) -> dict[str, float]:
-    """Mean squared return error of predicting 0, the best constant, the best function of US and CS now, and the best
-    function of all that was seen (the Bayes floor): what happens next depends on the time since the last onset alone."""
-    g = returns(x[:, 0], 1 - 1 / isi)
+def best_prediction(x: Array, isi: int) -> Array:
+    """(steps,): the best function of all that was seen, which is a function of the time since the last onset alone."""
     now = np.arange(len(x))
     us_at, cs_at = (np.maximum.accumulate(np.where(np.diff(x[:, k], prepend=0) > 0, now, -1)) for k in (0, 1))
-    history = np.where(cs_at > us_at, cs_at - now, now - us_at)
+    return _mean_of_each(np.where(cs_at > us_at, cs_at - now, now - us_at), returns(x[:, 0], 1 - 1 / isi))
 
-    def spread(kinds: Array) -> float:
-        _, index = np.unique(kinds, return_inverse=True)
-        mean = np.bincount(index, g) / np.bincount(index)
-        return float(((g - mean[index]) ** 2).mean())
 
+def _mean_of_each(kinds: Array, values: Array) -> Array:
+    _, index = np.unique(kinds, return_inverse=True)
+    mean: Array = (np.bincount(index, values) / np.bincount(index))[index]
+    return mean
+
+
+def bounds(x: Array, isi: int) -> dict[str, float]:
+    """Mean squared return error of predicting 0, the best constant, the best function of US and CS now, and the best
+    function of all that was seen (the Bayes floor)."""
+    g = returns(x[:, 0], 1 - 1 / isi)
     return {
         "zero": float((g**2).mean()),
         "constant": float(g.var()),
-        "memoryless": spread(x[:, 0] + 2 * x[:, 1]),
-        "floor": spread(history),
+        "memoryless": float(((g - _mean_of_each(x[:, 0] + 2 * x[:, 1], g)) ** 2).mean()),
+        "floor": float(((g - best_prediction(x, isi)) ** 2).mean()),
     }
