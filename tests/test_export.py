@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -74,6 +75,21 @@ def test_a_wrong_policy_is_found(tmp_path):
     agent.config["units"] = 7
     with pytest.raises(ValueError, match="exported from another configuration"):
         verify_onnx(tmp_path / "policy.onnx", agent)
+
+
+def test_a_policy_that_gives_what_is_not_a_number_is_found(tmp_path, monkeypatch):
+    """Once, in the middle: the actions before and after it are fine."""
+    agent = OraclePolicy(observation_size=2, action_size=1, seed=6)
+    export_onnx(agent, tmp_path / "policy.onnx")
+    well, calls = OnnxPolicy.difference, itertools.count()
+
+    def difference(self, ours, theirs):
+        return well(self, ours * np.float32(np.nan) if next(calls) % 100 == 50 else ours, theirs)
+
+    monkeypatch.setattr(OnnxPolicy, "difference", difference)
+    assert np.isnan(verify_onnx(tmp_path / "policy.onnx", agent, steps=100))
+    driven = drive(OnnxPolicy(tmp_path / "policy.onnx"), Plant("cartpole"), steps=100, follower=agent)
+    assert np.isnan(driven.largest_difference)
 
 
 def test_state_goes_in_and_comes_out(tmp_path):

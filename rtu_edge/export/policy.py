@@ -153,7 +153,7 @@ def drive(
         action = policy.predict(observation)
         if follower is not None:
             difference = policy.difference(action, follower.predict(observation))
-            driven.largest_difference = max(driven.largest_difference, difference)
+            driven.largest_difference = float(np.maximum(driven.largest_difference, difference))  # a NaN stays
         if isinstance(action, int):
             share = np.full_like(low, action / max(policy.choices - 1, 1))
         else:

@@ -76,7 +76,8 @@ def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> 
         steps: how many steps.
 
     Returns:
-        The largest difference of the actions, in units of the action's range: 1e-5 or less is rounding.
+        The largest difference of the actions, in units of the action's range: 1e-5 or less is rounding; NaN when either
+        gave what is not a number.
 
     Raises:
         ValueError: the file is no exported policy, is of another agent, or steps is not positive.
@@ -94,4 +95,5 @@ def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> 
     native = Evaluation(agent)
     native.begin()
     policy.reset()
-    return max(policy.difference(policy.predict(x), native.predict(x)) for x in observations_like(agent, steps))
+    differences = [policy.difference(policy.predict(x), native.predict(x)) for x in observations_like(agent, steps)]
+    return float(np.max(differences))  # of the built-in max() a NaN would be lost
