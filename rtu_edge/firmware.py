@@ -9,9 +9,11 @@ A plant is one C file that includes "firmware_bridge/plants/parts.h" and defines
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from rtu_edge.errors import ConfigError, DeviceError
@@ -49,19 +51,30 @@ def build_firmware(plant: str | os.PathLike[str], out: str | os.PathLike[str]) -
         raise ConfigError(f"{plant}: no such file; must be the C file of a plant")
     root = sources()
     files = [path for room in _ROOMS for path in sorted((root / "firmware_bridge" / room).glob("*.[ch]"))]
-    newest = max(path.stat().st_mtime for path in [*files, *plant.resolve().parent.glob("*.[ch]")])
-    if out.is_file() and out.stat().st_mtime > newest:
-        return out
     compiler = os.environ.get("CC") or "cc"
+    made_of = out.with_name(f"{out.name}.made-of")
+    digest = _digest(compiler, plant, files)
+    if out.is_file() and made_of.is_file() and made_of.read_text(encoding="utf-8") == digest:
+        return out
     if shutil.which(compiler) is None:
         raise DeviceError(f"{compiler}: no C compiler there; on Debian: apt-get install gcc, or name one in CC")
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f"{out.name}.{os.getpid()}")
     command = [compiler, *_FLAGS, "-DRTU_PLANT_OWN", f"-I{root}", f"-I{plant.parent}", "-o", str(aside), str(plant)]
     command += [str(path) for path in files if path.suffix == ".c"] + ["-lm"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     if done.returncode != 0:
         hint = ": it must define `const rtu_plant rtu_plant_own`" if "rtu_plant_own" in done.stdout else ""
         raise DeviceError(f"{plant}: does not compile{hint}\n" + "\n".join(done.stdout.splitlines()[-30:]))
+    made_of.unlink(missing_ok=True)  # an executable without it is built again
     os.replace(aside, out)
+    made_of.write_text(digest, encoding="utf-8")
     return out
+
+
+def _digest(compiler: str, plant: Path, files: Sequence[Path]) -> str:
+    """Of all that an executable is made of: compiler, flags, which plant, and each source's bytes."""
+    found = hashlib.sha256("\0".join([compiler, *_FLAGS, str(plant.resolve())]).encode(errors="surrogateescape"))
+    for path in [*files, *sorted(plant.resolve().parent.glob("*.[ch]"))]:
+        found.update(f"\0{path.name}\0".encode(errors="surrogateescape") + path.read_bytes())
+    return found.hexdigest()
