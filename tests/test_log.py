@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import re
 from pathlib import Path
@@ -174,6 +175,28 @@ def test_a_full_disk_ends_the_log_and_not_the_run(run: tuple[RunFolder, Any], tm
         logged.wait(lambda: bool(writer.problem))
     writer.close(None)
     assert "No space left" in writer.problem and writer.dropped > 0
+    assert file._stream.closed
+
+
+def test_a_log_that_cannot_be_begun_holds_no_file(run: tuple[RunFolder, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, outcome = run
+    head = read_log(folder.file(RunFolder.LOG)).head
+
+    def held() -> list[str]:
+        return [
+            os.readlink(f"/proc/self/fd/{fd}")
+            for fd in os.listdir("/proc/self/fd")
+            if os.path.exists(f"/proc/self/fd/{fd}")
+        ]
+
+    with pytest.raises(OSError, match="No space left"):
+        LogFile("/dev/full", head, bytes(100_000), outcome.episodes.dtype)
+    assert "/dev/full" not in held()
+    file = LogFile("/dev/null", head, None, outcome.episodes.dtype)
+    file._writer._Writer__stream = _Full()
+    with pytest.raises(OSError, match="No space left"):
+        file.close({"reason": "test"})
+    assert file._stream.closed
 
 
 def test_a_run_without_log_and_black_box_leaves_neither(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ has, so viewers show every number and a replay gets every bit. `mcap` is importe
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -154,6 +155,15 @@ class LogFile(Closing):
         self._next = 0
         self._stream = Path(path).open("wb")  # noqa: SIM115 (closed by close())
         self._writer: Any = Writer(self._stream, chunk_size=4 << 20)
+        try:
+            self._begin(start, episodes)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _begin(self, start: bytes | None, episodes: np.dtype[Any]) -> None:
+        """The first chunk: what a replay needs, and the layout of the records."""
+        head = self.head
         self._writer.start(profile="", library=f"rtu_edge {head.version}")
         self._note("rtu_edge", {"head": msgspec.json.encode(head).decode()})
         if start is not None:
@@ -198,14 +208,26 @@ class LogFile(Closing):
         self._writer.flush()
 
     def close(self, end: Mapping[str, str] | None = None) -> None:
-        """Write how it ended, the index, and close."""
+        """Write how it ended, the index, and close.
+
+        Raises:
+            OSError: it cannot be written; the file is closed all the same.
+        """
         if self._stream.closed:
             return
-        if end is not None:
-            self._writer.flush()
-            self._note("end", end)
-        self._writer.finish()
-        self._stream.close()
+        try:
+            if end is not None:
+                self._writer.flush()
+                self._note("end", end)
+            self._writer.finish()
+            self._stream.close()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file as it is, without what is not written yet."""
+        with contextlib.suppress(OSError):
+            self._stream.close()
 
 
 @dataclass

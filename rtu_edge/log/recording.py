@@ -65,6 +65,7 @@ class Writer:
         self._thread.join()
         if not self.problem:
             self._guarded(lambda: self._file.close({**end, "dropped": str(self.dropped)} if end is not None else None))
+        self._file.abandon()  # after a problem: nothing holds a file of a run that is over
 
     def _serve(self) -> None:
         flushed = time.monotonic()
@@ -89,7 +90,7 @@ class Writer:
         try:
             work()
         except OSError as error:
-            self.problem = str(error)
+            self.problem = error.strerror or str(error)
 
 
 class Recording(Closing):
@@ -154,10 +155,11 @@ class Recording(Closing):
         """Close both."""
         if self._writer is not None:
             self._writer.close(end)
-            if self._writer.dropped:
-                self.notes.append(f"log: {self._writer.dropped:,} records dropped, the writer could not keep up")
+            path, dropped = self._folder.file(RunFolder.LOG), f"{self._writer.dropped:,} records dropped"
             if self._writer.problem:
-                self.notes.append(f"log: {self._writer.problem}")
+                self.notes.append(f"log: {path}: {self._writer.problem}; {dropped}")
+            elif self._writer.dropped:
+                self.notes.append(f"log: {dropped}, the writer could not keep up")
             self._writer = None
         if self._box is not None:
             self._box.close()
