@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +98,34 @@ def test_what_cannot_be_measured_is_refused(capfd: pytest.CaptureFixture[str]) -
     assert code == 2 and "--hz" in said
     code, said = run(capfd, "bench", "loop", "--port", "/dev/nowhere")
     assert code == 3 and "/dev/nowhere" in said
+
+
+def test_a_device_that_goes_away_ends_with_3(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What was measured until then is kept."""
+    with SimulatedDevice(plant="cartpole") as device:
+        threading.Timer(1.5, os.kill, (device.pid, signal.SIGKILL)).start()
+        options = ("--port", device.port, "--seconds", "30", "--no-realtime", "--out", str(tmp_path))
+        code, said = run(capfd, "bench", "loop", *options)
+    assert code == 3 and "link_lost" in said, said
+    assert json.loads((tmp_path / "latency.json").read_text())["reason"] == "link_lost"
+
+
+def test_the_burden_ends_with_the_process_that_made_it() -> None:
+    """Also when that is killed."""
+    code = (
+        "import os, signal\n"
+        "from rtu_edge.bench.latency import burden\n"
+        "with burden(1):\n"
+        "    print(open(f'/proc/self/task/{os.getpid()}/children').read(), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    child = Path("/proc") / done.stdout.strip()
+    assert child.name.isdigit(), done.stderr
+    give_up = time.monotonic() + 20.0
+    while child.is_dir() and (child / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < give_up, "it computes on"
+        time.sleep(0.05)
 
 
 def test_facts_of_this_machine() -> None:

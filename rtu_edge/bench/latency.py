@@ -83,8 +83,8 @@ def parts_of(records: Array) -> dict[str, Array]:
 
 @contextmanager
 def burden(processes: int) -> Iterator[None]:
-    """So many processes beside the loop that compute and move memory as hard as they can."""
-    code = "import numpy as np\na = np.ones(1 << 22)\nwhile True: a *= 1.0000001"
+    """So many processes beside the loop that compute and move memory as hard as they can; they end with this one."""
+    code = "import os, numpy as np\na, parent = np.ones(1 << 22), os.getppid()\nwhile os.getppid() == parent: a *= 1.0000001"
     started = [subprocess.Popen([sys.executable, "-c", code], start_new_session=True) for _ in range(processes)]
     try:
         if started:
@@ -103,7 +103,7 @@ def measure(
     settings: dict[str, Any],
     load: int = 0,
     policy: Any = None,
-) -> tuple[Latencies, Array]:
+) -> tuple[Latencies, Array, runtime.LoopResult]:
     """Run the loop once and look at each of its steps.
 
     Args:
@@ -112,7 +112,7 @@ def measure(
         load: processes to run beside it.
 
     Returns:
-        What was measured, and the step records.
+        What was measured, the step records, and how the loop ended.
     """
     started = time.time()
     with burden(load):
@@ -139,6 +139,7 @@ def measure(
             worst=_worst(records, started),
         ),
         records,
+        result,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
 from rtu_edge.cli.common import console, overrides
 
@@ -94,10 +95,12 @@ def loop(
             "learner_bytes": agent.nbytes,
             "mode": supervised.mode.value,
         }
-        found, records = latency.measure(connection, agent, run, facts, load, supervised.policy)
+        found, records, result = latency.measure(connection, agent, run, facts, load, supervised.policy)
     numbers, image = latency.save(found, records, out)
     _show(said, found)
-    said.print(f"{numbers}\n[bold]{image}[/]")
+    said.print(f"{escape(str(numbers))}\n[bold]{escape(str(image))}[/]")
+    if (trouble := job.error_of(result)) is not None:
+        raise trouble
 
 
 @command.command("soak")
@@ -130,7 +133,7 @@ def soak_command(hours: float, seed: int, out: Path) -> None:
     done = soak.soak(hours, seed=seed, watch=watch)
     said.print(soak.text(done))
     soak.save(done, out)
-    said.print(f"[bold]{out / 'soak.html'}[/]")
+    said.print(f"[bold]{escape(str(out / 'soak.html'))}[/]")
 
 
 def _settings(config: Path | None, port: str | None, realtime: bool, cpu: int, overrides: tuple[str, ...]) -> Config:
