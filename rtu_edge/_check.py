@@ -30,7 +30,7 @@ def check_number(name: str, value: object, low: float, high: float, *, open_low:
     """A finite number in low..high, or above low where the lower end is open."""
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if isinstance(value, (bool, str)) or not low <= number <= high or (open_low and number == low):
         raise ConfigError(

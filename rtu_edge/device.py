@@ -83,9 +83,12 @@ class SimulatedDevice(Closing):
         for name, value in options.items():
             if value is not None:
                 command += [name, str(value)]
-        self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
+        try:
+            self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            )
+        except OSError as error:
+            raise DeviceError(f"{command[0]}: cannot be started: {error.strerror}") from error
         self._port = self._read_port(command)
 
     def _read_port(self, command: list[str]) -> str:

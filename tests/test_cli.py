@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -137,6 +138,16 @@ def test_a_fault_of_ours_shows_its_trace(monkeypatch: pytest.MonkeyPatch) -> Non
         (["run", "/dev/null"], "/dev/null: cannot read the configuration: a device, not a file"),
         (["replay", str(ROOT / "tests")], "tests/log.mcap: cannot be read: No such file or directory"),
         (["blackbox", str(ROOT / "tests")], "tests/blackbox.rtubox: cannot be read: No such file or directory"),
+        (["blackbox", str(ROOT / "tests"), "--plot", "x.bmp"], "--plot x.bmp: must end in .png or .svg"),
+        (["inspect", str(ROOT / "tests"), "--picture", "x.bmp"], "--picture x.bmp: must end in .png or .svg"),
+        (["export", str(ROOT / "tests")], "tests/checkpoint.rtu: No such file or directory"),
+        (["run", "--sim", "--name", "a/b"], 'run.name = "a/b": must be a folder\'s name, without a slash'),
+        (["run", "--sim", "--name", "\udcff"], "not in this locale's encoding"),
+        (["run", "--sim", "--steps", "1", "--set", f"run.folder={__file__}"], f"{__file__}/sim: Not a directory"),
+        (
+            ["hil", "run", "--target", "proces"],
+            "--target proces: must be one of sim, process, qemu, or the path or URL",
+        ),
     ],
 )
 def test_wrong_use_ends_with_2(capfd: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
@@ -184,6 +195,86 @@ def test_a_run_is_inspected_and_drawn(capfd: pytest.CaptureFixture[str], tmp_pat
         assert word in out
     assert (folder.path / "report.html").exists()
     assert (tmp_path / "run.png").exists()
+
+
+def test_damaged_telemetry_is_said_in_one_line(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = fake_run.make(tmp_path)
+    path = folder.file(folder.TELEMETRY)
+    whole = path.read_bytes()
+    for damaged in (
+        b"",
+        b"junk",
+        whole[: len(whole) // 2],
+        b"\x93NUMPY" + whole,
+        whole[:200] + b"\xff" * 8 + whole[208:],
+    ):
+        path.write_bytes(damaged)
+        for command in ("inspect", "promote"):
+            code, _, err = run(capfd, command, str(folder.path))
+            assert code == 2 and "telemetry.npz: damaged: " in err, (damaged[:8], command, err)
+
+
+def test_brackets_in_names_are_no_markup(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Units of a black box, and folders that a person calls so."""
+    root = tmp_path / "runs[old]" / "[/]"
+    code, out, err = run(capfd, "run", "--sim", "--steps", "60", "--name", "[bold]", "--set", f'run.folder="{root}"')
+    assert code == 0, err
+    assert "runs[old]/[/]/[bold]/report.html" in "".join(out.split())
+    code, out, err = run(capfd, "blackbox", str(root / "[bold]"), "--rows", "1")
+    assert code == 0, err
+    assert "runs[old]/[/]/[bold]/blackbox.rtubox" in out
+    for name in ("x [m]", "theta [rad]", "force [N]"):
+        assert name in out
+
+
+SHELL = f"{sys.executable} -m rtu_edge.cli run --sim --steps 3000 --set log.mcap=false"
+
+
+@pytest.mark.parametrize(
+    ("command", "environment"),
+    [
+        (f"{SHELL} | head -n 1", {}),  # 3000 steps take longer than that
+        (f"{SHELL} >&-", {}),
+        (f"{SHELL} <&- >&- 2>&-", {}),
+        (f"{SHELL} --set loop.clock=device --set run.steps=20", {"PYTHONIOENCODING": "ascii"}),  # prints a table in µs
+    ],
+    ids=["head", "no output", "no streams", "ascii"],
+)
+def test_a_run_is_whole_whatever_becomes_of_its_output(
+    tmp_path: Path, command: str, environment: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=tmp_path,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert (tmp_path / "runs" / "sim" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            "run --sim --steps 20000 --set log.blackbox_minutes=0",
+            ("log: runs/sim/log.mcap: File too large; ", "runs/sim: File too large: not everything was written"),
+        ),
+        ("demo --steps 3000 --realtime-s 0.1", ("runs/demo: File too large: not everything was written",)),
+        ("run --sim --steps 100", ("runs/sim/blackbox.rtubox: File too large",)),
+    ],
+)
+def test_a_disk_that_fills_up_is_said_with_the_path(tmp_path: Path, command: str, words: tuple[str, ...]) -> None:
+    """No file may grow beyond 150 KiB: room for a checkpoint."""
+    script = f"ulimit -f 150; exec {sys.executable} -m rtu_edge.cli {command}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stderr
+    for word in words:
+        assert word in done.stdout + done.stderr
+    assert "could not keep up" not in done.stdout
 
 
 def test_the_example_configuration_is_accepted() -> None:

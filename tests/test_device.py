@@ -209,6 +209,9 @@ def test_missing_firmware(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RTU_EDGE_FIRMWARE", "/nowhere/rtu_firmware")
     with pytest.raises(DeviceError, match="/nowhere/rtu_firmware"):
         SimulatedDevice()
+    monkeypatch.setenv("RTU_EDGE_FIRMWARE", __file__)
+    with pytest.raises(DeviceError, match=f"{__file__}: cannot be started: Permission denied"):
+        SimulatedDevice()
 
 
 def test_process_and_in_process_say_the_same_in_lockstep() -> None:

@@ -1,11 +1,12 @@
 """The command line. Commands are imported when they are called, so that `rtu-edge --help` answers at once.
 
-Exit codes: 0 ok, 1 check failed, 2 usage or configuration, 3 device, 4 safety stop, 5 deadline.
+Exit codes: 0 ok, 1 check failed, 2 usage, configuration or a file that cannot be used, 3 device, 4 safety stop, 5 deadline.
 """
 
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -55,6 +56,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (DeviceError, ExitCode.DEVICE),
     (SafetyStop, ExitCode.SAFETY_STOP),
     (DeadlineError, ExitCode.DEADLINE),
+    (OSError, ExitCode.USAGE),
 )
 
 
@@ -95,7 +97,21 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
+    _complete_streams()
     sys.exit(int(_run(arguments)))
+
+
+def _complete_streams() -> None:
+    """Whatever there is to print can be printed, and no file or port gets the number of a stream that was closed."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            if (opened := os.open(os.devnull, os.O_RDWR)) != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 (until the end)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a locale that has no check mark
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -112,14 +128,21 @@ def _run(arguments: Sequence[str] | None) -> int:
         _say("interrupted")
         return ExitCode.CHECK_FAILED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        mute()
         return ExitCode.OK
     except Exception as error:
         code = _code(error)
         if code is None:
             raise
-        _say(str(error))
+        _say(_sentence(error))
         return code
+
+
+def mute() -> None:
+    """Nobody reads the output any more: what else is printed goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _code(error: Exception) -> ExitCode | None:
@@ -128,6 +151,14 @@ def _code(error: Exception) -> ExitCode | None:
             return code
     # Compared by name, so that --help need import neither the runtime nor the exporter.
     return {"LinkError": ExitCode.DEVICE, "ExportError": ExitCode.CHECK_FAILED}.get(type(error).__name__)
+
+
+def _sentence(error: Exception) -> str:
+    """What is wrong; of an error of the system without its number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    path = error.filename2 if error.filename2 is not None else error.filename
+    return error.strerror if path is None else f"{path}: {error.strerror}"
 
 
 def _say(text: str) -> None:

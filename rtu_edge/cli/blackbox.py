@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.markup import escape
 
-from rtu_edge.cli.common import console
+from rtu_edge.cli.common import check_picture, console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,6 +36,7 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
     path = file / RunFolder.BLACKBOX if file.is_dir() else file
     if export is not None and export.suffix not in (".mcap", ".npz"):
         raise ConfigError(f"--export {export}: must end in .mcap or .npz")
+    check_picture("--plot", plot)
     try:
         found = blackbox.read(path)
         settled = blackbox.settle(path) if found.from_tail else 0
@@ -46,7 +48,7 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
     head, records = found.head, found.records
     seconds = (int(records["t_ns"][-1]) - int(records["t_ns"][0])) / 1e9 if len(records) else 0.0
     out.print(
-        f"{path}: {len(records):,} records over {seconds:,.1f} s; {found.torn:,} torn, {found.missing:,} missing",
+        f"{escape(str(path))}: {len(records):,} records over {seconds:,.1f} s; {found.torn:,} torn, {found.missing:,} missing",
         soft_wrap=True,
     )
     if settled:
@@ -60,10 +62,10 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
         from rtu_edge.report.logs import records_picture
 
         records_picture(recent, head.observations, head.actuators, plot)
-        out.print(f"{plot}: the last {last:g} s")
+        out.print(f"{escape(str(plot))}: the last {last:g} s")
     if export is not None:
         _export(found, export)
-        out.print(f"{export}: {len(records):,} records")
+        out.print(f"{escape(str(export))}: {len(records):,} records")
 
 
 def _table(found: Contents, recent: int, rows: int) -> Table:
@@ -75,7 +77,7 @@ def _table(found: Contents, recent: int, rows: int) -> Table:
 
     head, records = found.head, found.records
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    names = [f"{row.name} [{row.unit}]" for row in (*head.observations, *head.actuators)]
+    names = [escape(f"{row.name} [{row.unit}]") for row in (*head.observations, *head.actuators)]
     for name in ("s", "step", "episode", *names, "reward", "value", "predict us", "learn us"):
         table.add_column(name, justify="right")
     table.add_column("what")

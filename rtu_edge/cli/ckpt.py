@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
 from rtu_edge.cli.common import console
 
@@ -33,7 +34,7 @@ def ls(path: Path) -> None:
         files += sorted(path.glob("checkpoint.damaged-*.rtu"))
     table = _table("file", "steps", "episodes", "saved", "bytes", "state")
     for file in files:
-        table.add_row(file.name, *_facts(file))
+        table.add_row(escape(file.name), *_facts(file))
     console().print(table)
 
 
@@ -49,7 +50,7 @@ def _facts(file: Path) -> tuple[str, ...]:
         run = checkpoint.read_text(data, file)[1]
         state = agents.decode(data, file).state_hash()
     except CheckpointError as error:
-        return "", "", saved, f"{status.st_size:,}", f"[red]{str(error).removeprefix(f'{file}: ')}[/]"
+        return "", "", saved, f"{status.st_size:,}", f"[red]{escape(str(error).removeprefix(f'{file}: '))}[/]"
     steps, episodes = (f"{run[name]:,}" if name in run else "" for name in ("steps", "episodes"))
     return steps, episodes, saved, f"{status.st_size:,}", state
 
@@ -69,12 +70,12 @@ def diff(a: Path, b: Path) -> None:
     texts = [checkpoint.read_text(stored.data, stored.path) for stored in found]
     out = console()
     for name, stored in zip(("a", "b"), found, strict=True):
-        out.print(f"[dim]{name}[/]  {stored.path}")
+        out.print(f"[dim]{name}[/]  {escape(str(stored.path))}")
     table = _table("configuration", "a", "b")
     ours, theirs = ({**_flat(config), **_flat(run), "returns": None} for config, run in texts)  # a row of numbers
     for key in [*ours, *(key for key in theirs if key not in ours)]:
         if ours.get(key) != theirs.get(key):
-            table.add_row(key, str(ours.get(key, "")), str(theirs.get(key, "")))
+            table.add_row(key, escape(str(ours.get(key, ""))), escape(str(theirs.get(key, ""))))
     out.print(table if table.row_count else "[dim]configuration: equal[/]")
     states = [agents.decode(stored.data, stored.path).state for stored in found]
     out.print(_sections(*states))
@@ -110,7 +111,7 @@ def rollback(run: Path, slot: str | None) -> None:
     from rtu_edge.checkpoint.storage import Slots
 
     was, now = Slots(run).rollback(slot)
-    console().print(f"{run}: {Slots.NEWEST} is what {was.name} was; what it was is kept as {now.name}")
+    console().print(f"{escape(str(run))}: {Slots.NEWEST} is what {was.name} was; what it was is kept as {now.name}")
 
 
 def _open(path: Path) -> Stored:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from rtu_edge.cli import mute
 from rtu_edge.errors import ConfigError
 from rtu_edge.log import Summary
 
-__all__ = ["ask_to_arm", "checks_table", "console", "overrides"]
+__all__ = ["ask_to_arm", "check_picture", "checks_table", "console", "overrides"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -26,10 +29,17 @@ overrides = click.option(
 )
 
 
+class _Console(Console):
+    """One that falls silent when nobody reads it any more (`| head`): a run goes on, and is saved."""
+
+    def on_broken_pipe(self) -> None:
+        mute()
+
+
 def console() -> Console:
     """The terminal, or a plain one of a fixed width when the output goes to a file."""
-    plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=120)
+    plain = _Console(highlight=False)
+    return plain if plain.is_terminal else _Console(highlight=False, width=120)
 
 
 def ask_to_arm(out: Console, yes: bool) -> None:
@@ -48,6 +58,16 @@ def ask_to_arm(out: Console, yes: bool) -> None:
         raise ConfigError("not confirmed; nothing was armed")
 
 
+def check_picture(option: str, path: Path | None) -> None:
+    """Before anything is done for it.
+
+    Raises:
+        ConfigError: a picture of another kind than PNG or SVG.
+    """
+    if path is not None and path.suffix not in (".png", ".svg"):
+        raise ConfigError(f"{option} {path}: must end in .png or .svg")
+
+
 def checks_table(summary: Summary) -> Table:
     """What had to hold, and whether it did."""
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
@@ -56,5 +76,5 @@ def checks_table(summary: Summary) -> Table:
         table.add_column(name, overflow="fold")
     for check in summary.checks:
         mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
-        table.add_row(mark, check.title, check.measured, f"[dim]{check.required}[/]")
+        table.add_row(mark, *map(escape, (check.title, check.measured)), f"[dim]{escape(check.required)}[/]")
     return table

@@ -96,7 +96,7 @@ def run(
     Leaves junit.xml, results.json, report.html and the log of each failure in --out. Ends with 0 only if every fault came
     to what was expected. Real hardware moves only with --arm, limits for each actuator in the suite, and a confirmation.
     """
-    from rtu_edge.errors import CheckFailed
+    from rtu_edge.errors import CheckFailed, ConfigError
     from rtu_edge.hil.report import write_report
     from rtu_edge.hil.run import run_suite
     from rtu_edge.hil.suite import load_suite
@@ -106,6 +106,8 @@ def run(
     console_ = console()
     real = [name for name in targets if name not in NAMES]
     for name in real:
+        if "/" not in name and "://" not in name:
+            raise ConfigError(f"--target {name}: must be one of {', '.join(NAMES)}, or the path or URL of a port")
         _confirm(console_, chosen, name, arm, yes)
     console_.print(f"[dim]{_HEAD}[/]", soft_wrap=True)
     report = run_suite(
@@ -121,7 +123,9 @@ def run(
     page = write_report(report, out)
     run_ = [result for result in report.results if not result.skipped]
     held = sum(result.passed for result in run_)
-    console_.print(f"{held} of {len(run_)} as expected, {report.seconds:.0f} s; [bold]{page}[/], junit.xml beside it")
+    console_.print(
+        f"{held} of {len(run_)} as expected, {report.seconds:.0f} s; [bold]{escape(str(page))}[/], junit.xml beside it"
+    )
     if not report.passed:
         raise CheckFailed(f"{len(run_) - held} faults did not come to what was expected; logs in {out / 'logs'}")
 
@@ -156,7 +160,9 @@ def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None
         raise ConfigError(f"{url} may be real hardware: give --arm to let it move")
     if not suite.config.limits:
         raise ConfigError("limits: missing; real hardware needs explicit min, max and slew_per_s for each actuator")
-    out.print(f"[bold]About to arm what is at {url}, for each fault anew, and to disturb it.[/] These limits hold:")
+    out.print(
+        f"[bold]About to arm what is at {escape(url)}, for each fault anew, and to disturb it.[/] These limits hold:"
+    )
     for name, limits in suite.config.limits.items():
         out.print(f"  {name}: {limits.min:g} to {limits.max:g}, at most {limits.slew_per_s:g} a second")
     ask_to_arm(out, yes)

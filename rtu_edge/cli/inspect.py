@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 
-from rtu_edge.cli.common import checks_table, console
+from rtu_edge.cli.common import check_picture, checks_table, console
 
 
 @click.command("inspect")
@@ -16,6 +17,7 @@ from rtu_edge.cli.common import checks_table, console
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the run at a glance as a PNG or SVG file.")
 def command(path: Path, report: bool, picture: Path | None) -> None:
     """Show what is in a checkpoint, or in the folder of a run."""
+    check_picture("--picture", picture)
     if path.is_dir():
         _folder(path, report, picture)
     elif report or picture is not None:
@@ -29,7 +31,7 @@ def _checkpoint(path: Path) -> None:
 
     agent: Any = rtu.load(path)
     out = console()
-    out.print(f"[bold]{path}[/]   {path.stat().st_size:,} bytes")
+    out.print(f"[bold]{escape(str(path))}[/]   {path.stat().st_size:,} bytes")
     state = agent.state_hash()
     out.print(_facts({**agent.config, "state hash": f"{state:016x}" if isinstance(state, int) else state}))
     table = _table("section", "type", "shape", "bytes")
@@ -47,13 +49,13 @@ def _folder(path: Path, report: bool, picture: Path | None) -> None:
 
     folder = RunFolder(path)
     try:
-        summary = folder.load_summary()
+        summary, arrays = folder.load_summary(), folder.load_arrays()
     except ValueError as error:
         raise ConfigError(str(error)) from error
     out = console()
-    out.print(f"[bold]{path}[/]   {summary.title}")
+    out.print(f"[bold]{escape(str(path))}[/]   {escape(summary.title)}")
     if summary.headline:
-        out.print(summary.headline)
+        out.print(escape(summary.headline))
     out.print(
         _facts(
             {
@@ -71,17 +73,16 @@ def _folder(path: Path, report: bool, picture: Path | None) -> None:
     out.print(stages)
     if summary.checks:
         out.print(checks_table(summary))
-    arrays = folder.load_arrays()
     files = _table("file", "bytes", "holds")
     for file in sorted(entry for entry in path.iterdir() if entry.is_file()):
         holds = ", ".join(f"{name} {len(array):,}" for name, array in arrays.items())
-        files.add_row(file.name, f"{file.stat().st_size:,}", holds if file.name == RunFolder.TELEMETRY else "")
+        files.add_row(escape(file.name), f"{file.stat().st_size:,}", holds if file.name == RunFolder.TELEMETRY else "")
     out.print(files)
     if report:
-        out.print(f"wrote {write_report(folder)}")
+        out.print(f"wrote {escape(str(write_report(folder)))}")
     if picture is not None:
         write_picture(folder, picture)
-        out.print(f"wrote {picture}")
+        out.print(f"wrote {escape(str(picture))}")
 
 
 def _facts(facts: dict[str, Any]) -> Any:
@@ -90,7 +91,7 @@ def _facts(facts: dict[str, Any]) -> Any:
     table = Table.grid(padding=(0, 3, 0, 0))
     for key, value in facts.items():
         if value not in (None, ""):
-            table.add_row(f"[dim]{key.replace('_', ' ')}[/]", str(value))
+            table.add_row(f"[dim]{key.replace('_', ' ')}[/]", escape(str(value)))
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from rich.markup import escape
 
 from rtu_edge.cli.common import console
 
@@ -23,5 +24,5 @@ def command() -> None:
         table.add_column(name, overflow="fold")
     for port in found:
         device = port.device if port.device != port.path else ""
-        table.add_row(port.path, device, port.driver, port.description, port.hint)
+        table.add_row(*map(escape, (port.path, device, port.driver, port.description, port.hint)))
     console().print(table)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.markup import escape
 
 from rtu_edge.cli.common import console
 
@@ -39,7 +40,7 @@ def command(run: Path, to: str, applied: bool, output: Path | None, force: str |
     except ValueError as error:
         raise ConfigError(f"{run}: {error}") from error
     out = console()
-    out.print(f"[bold]{run}[/] to mode {to}")
+    out.print(f"[bold]{escape(str(run))}[/] to mode {to}")
     _show(found)
     lacks = shortcomings(found, Mode(to))
     for lack in lacks:
@@ -66,7 +67,7 @@ def command(run: Path, to: str, applied: bool, output: Path | None, force: str |
     path.write_text(note + path.read_text(encoding="utf-8"), encoding="utf-8")
     with folder:
         folder.event("promote", to=to, configuration=digest, output=str(path), against=lacks, forced=reason)
-    out.print(f"{path} written, configuration {digest}")
+    out.print(f"{escape(str(path))} written, configuration {digest}")
 
 
 def _show(found: Evidence) -> None:

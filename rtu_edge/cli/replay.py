@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
 from rtu_edge.cli.common import console
 
@@ -112,7 +113,7 @@ def _introduce(screen: Console, found: Log) -> None:
 
     head = found.head
     screen.print(
-        f"{found.path}: {len(found.records):,} records, {len(found.episodes):,} episodes, session {head.session} "
+        f"{escape(str(found.path))}: {len(found.records):,} records, {len(found.episodes):,} episodes, session {head.session} "
         f"at {1 / head.period_s:g} Hz, started {head.started}",
         soft_wrap=True,
     )
@@ -143,7 +144,7 @@ def _verify(screen: Console, found: Log, strict: bool, until: int | None, save: 
         screen.print(f"[yellow]ended there:[/] {result.ended}", soft_wrap=True)
     if save is not None:
         result.agent.save(save)
-        screen.print(f"{save}: the learner after step {int(found.records['step'][result.records - 1]):,}")
+        screen.print(f"{escape(str(save))}: the learner after step {int(found.records['step'][result.records - 1]):,}")
     problem = _exact(screen, result) if exact else _near(screen, found, result, tolerance)
     if problem and strict:
         raise CheckFailed(problem)
@@ -195,7 +196,7 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
         screen.print(f"[yellow]ended there:[/] {result.ended}", soft_wrap=True)
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(f"predictions over {len(result.step):,} transitions")
-    for name in ("as recorded", ", ".join(changes)):
+    for name in ("as recorded", escape(", ".join(changes))):
         table.add_column(name, justify="right")
     for name, was, would in replay.comparison(result):
         table.add_row(name, f"{was:.4g}", f"{would:.4g}")
@@ -214,7 +215,7 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
     from rtu_edge.report.logs import what_if_picture
 
     what_if_picture(result, folder / "what-if.png")
-    screen.print(f"{folder}: what-if.npz, what-if.png", soft_wrap=True)
+    screen.print(f"{escape(str(folder))}: what-if.npz, what-if.png", soft_wrap=True)
 
 
 @contextmanager

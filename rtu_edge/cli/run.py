@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 
 from rtu_edge.cli.common import ask_to_arm, console, overrides
 
@@ -71,23 +72,24 @@ def command(
     from rtu_edge.job import heap
 
     file = config if config is not None else (None if sim else _to_go_on(resume))
-    settings = _settings(file, sim, steps, overrides)
+    settings = _settings(file, sim, steps, name, overrides)
     if assert_no_alloc:
         heap.restart_guarded()
-    name = name or settings.run.name or (file.stem if file is not None else "sim")
-    settings = msgspec.structs.replace(settings, run=msgspec.structs.replace(settings.run, name=name))
+    if not settings.run.name:
+        run = msgspec.structs.replace(settings.run, name=file.stem if file is not None else "sim")
+        settings = msgspec.structs.replace(settings, run=run)
     out = console()
     if dry_run and settings.loop.clock is not Clock.DEVICE:
         raise ConfigError('--dry-run: only with loop.clock = "device"; nothing answers a command that is not sent')
     with job.connect(settings) as device:
         real = not device.hello.simulated
         for note in device.port.notes:
-            out.print(f"[dim]{note}[/]")
+            out.print(f"[dim]{escape(note)}[/]")
         if real and not dry_run:
             confirm(out, settings, device, arm, yes)
         start = _start(settings, device, resume, config is None and not sim, force)
         for note in start.notes:
-            out.print(note)
+            out.print(escape(note))
         _run(out, settings, device, start, dry_run, heap.Resident() if assert_no_alloc else None)
 
 
@@ -102,11 +104,14 @@ def _to_go_on(resume: Path | None) -> Path:
     return resume / RunFolder.CONFIG
 
 
-def _settings(file: Path | None, sim: bool, steps: int | None, overrides: tuple[str, ...]) -> Config:
+def _settings(file: Path | None, sim: bool, steps: int | None, name: str | None, overrides: tuple[str, ...]) -> Config:
     from rtu_edge.config import load_config, parse_config
+    from rtu_edge.config.strict import quoted
 
     if steps is not None:
         overrides = (*overrides, f"run.steps={steps}")
+    if name:
+        overrides = (*overrides, f"run.name={quoted(name)}")
     if file is None:
         return parse_config('device.plant = "cartpole"\nloop.clock = "lockstep"\n', overrides, source="--set")
     if sim and not load_config(file).device.plant:
@@ -122,7 +127,7 @@ def confirm(out: Console, settings: Config, device: job.Connection, arm: bool, y
 
     if not arm:
         raise ConfigError(f"{device.url} is real hardware: give --arm to let it move, or --dry-run to only watch")
-    out.print(f"[bold]About to arm real hardware at {device.url}[/] (firmware {device.hello.firmware}).")
+    out.print(f"[bold]About to arm real hardware at {escape(device.url)}[/] (firmware {device.hello.firmware}).")
     out.print("A learner explores: it will try movements that nobody has tried. These limits hold:")
     for row in device.actuators:
         limits = settings.limits[row.name]
@@ -170,11 +175,12 @@ def _run(
         summary.config_hash = write_config(settings, folder.file(RunFolder.CONFIG))
         folder.event("start", configuration=summary.config_hash, dry_run=dry_run, **summary.device)
         at = f", at step {start.position.steps:,}" if start.position.steps else ""
-        out.print(f"{device.url}: {1 / device.period_s:g} Hz, session starts{at}; results in {folder.path}")
+        where = escape(f"results in {folder.path}")
+        out.print(f"{escape(device.url)}: {1 / device.period_s:g} Hz, session starts{at}; {where}")
         begin = time.monotonic()
         outcome = _drive(out, session, folder, saver, resident)
         for note in outcome.notes:
-            out.print(f"[dim]{note}[/]")
+            out.print(f"[dim]{escape(note)}[/]")
         summary.seconds = time.monotonic() - begin
         try:
             _keep(out, settings, folder, summary, saver, outcome)
@@ -216,7 +222,7 @@ def _drive(
     from rtu_edge.job.progress import Display
 
     supervised, run = session.supervised, session.settings.run
-    out.print(f"mode {supervised.mode.value}; fallback: {supervised.described}")
+    out.print(f"mode {supervised.mode.value}; fallback: {escape(supervised.described)}")
     if supervised.supervisor.frozen:
         out.print("The guard has frozen this learner: the fallback drives. Another run with it begins anew.")
     display = Display(
@@ -235,7 +241,7 @@ def _drive(
 
     keep, poll_s = (job.KEEP, job.POLL_S) if resident is None else (_KEEP_FLAT, _POLL_FLAT_S)
     with display:
-        return session.run(folder, saver, watch, out.print, poll_s, keep)
+        return session.run(folder, saver, watch, lambda said: out.print(escape(said)), poll_s, keep)
 
 
 def _keep(
@@ -264,7 +270,7 @@ def _keep(
     folder.event("end", reason=result.reason.value, steps=result.steps, counters=summary.stages[stage].counters)
     if stage == "realtime" and len(outcome.records):
         out.print(latency_table(outcome.records))
-    out.print(f"{summary.headline.strip()}\n[bold]{write_report(folder)}[/]")
+    out.print(f"{escape(summary.headline.strip())}\n[bold]{escape(str(write_report(folder)))}[/]")
 
 
 def _start(settings: Config, device: job.Connection, resume: Path | None, goes_on: bool, force: bool) -> Start:

@@ -77,6 +77,8 @@ def override(data: dict[str, Any], text: str) -> None:
     if not equals or not all(keys):
         raise ConfigError(f"--set {text}: expected a.b=value, such as learner.units=64")
     value = value.strip()
+    if any("\ud800" <= c <= "\udfff" for c in text):  # what Python makes of bytes that it cannot decode
+        raise ConfigError(f"--set {text!a}: not in this locale's encoding; UTF-8 is understood everywhere")
     try:
         found = parse_toml(f"value = {value}")
     except ValueError:

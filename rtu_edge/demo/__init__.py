@@ -110,7 +110,11 @@ def run_demo(options: Options, console: Console) -> Summary:
     """
     config = demo_config(options)
     with RunFolder.create(config.run.folder, config.run.name or "demo") as folder:
-        return _Demo(config, options, folder, console).run()
+        try:
+            return _Demo(config, options, folder, console).run()
+        except OSError as error:
+            where = error.filename or folder.path
+            raise CheckFailed(f"{where}: {error.strerror or error}: not everything was written") from error
 
 
 class _Demo:
@@ -269,7 +273,8 @@ class _Demo:
         self.say(6, "ONNX", f"{path.name}, {size:,} bytes; ONNX Runtime drives the plant, the native policy follows")
         plant = Plant(self.config.device.plant)
         driven = drive(OnnxPolicy(path), plant, DRIVE_STEPS, self.config.run.seed, Evaluation(saved))
-        largest = max(driven.largest_difference, float(rtu.verify_onnx(path, saved, steps=DRIVE_STEPS)))
+        differences = (driven.largest_difference, rtu.verify_onnx(path, saved, steps=DRIVE_STEPS))
+        largest = float(np.max(differences))  # a NaN stays
         self.summary.onnx_difference = largest
         returns = ", ".join(f"{value:g}" for value in driven.episodes) or "none finished"
         self.more(
@@ -312,7 +317,7 @@ class _Demo:
         self.folder.event("end", seconds=self.summary.seconds, passed=self.summary.passed)
         self.console.print()
         self.console.print(checks_table(self.summary))
-        self.console.print(f"\n[bold]{report}[/]   {self.summary.seconds:.0f} s in all")
+        self.console.print(f"\n[bold]{escape(str(report))}[/]   {self.summary.seconds:.0f} s in all")
 
     # ------------------------------------------------------------ parts
 

@@ -171,12 +171,21 @@ class RunFolder(Closing):
         os.replace(temporary, self.file(self.TELEMETRY))
 
     def load_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Read telemetry.npz; empty when there is none."""
+        """Read telemetry.npz; empty when there is none.
+
+        Raises:
+            ValueError: it is damaged.
+        """
         path = self.file(self.TELEMETRY)
         if not path.exists():
             return {}
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except OSError:
+            raise
+        except Exception as error:  # of numpy, zipfile, zlib and struct, each its own
+            raise ValueError(f"{path}: damaged: {error}") from error
 
     def save_summary(self, summary: Summary) -> None:
         """Write summary.json."""
