@@ -287,7 +287,10 @@ class FaultBridge(Closing):
             with self._lock:
                 ends = {end.fd: end for end in (self._host, self._device) if end.fd >= 0}
                 wait_s = self._patience()
-            ready, _, _ = select.select([self._wake, *ends], [], [], wait_s)
+            try:
+                ready, _, _ = select.select([self._wake, *ends], [], [], wait_s)
+            except OSError:  # a port that was pulled just now
+                continue
             if self._wake in ready:
                 os.read(self._wake, 4096)
             with self._lock:

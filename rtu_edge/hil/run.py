@@ -24,7 +24,7 @@ class Report(msgspec.Struct, kw_only=True):
 
     Args:
         suite, seed, started, seconds: which, and when.
-        period_ms, ttl_ms: what the bound of the time to safe is made of.
+        ttl_ms: of a command; with a period, the bound of the time to safe.
         results: in the order in which they were run.
         machine: what it ran on.
     """
