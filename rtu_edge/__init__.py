@@ -1,4 +1,28 @@
-"""Robots that keep learning where they stand."""
+"""Robots that keep learning where they stand.
+
+A learner that acts and learns at each step, in a loop of your own:
+
+>>> import rtu_edge as rtu
+>>> from rtu_edge.plants import Plant
+>>> plant = Plant("cartpole")
+>>> agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0)
+>>> action = agent.reset(plant.reset(seed=0))
+>>> observation, reward, terminated, truncated = plant.step(10.0 * action)
+>>> action = agent.step(observation, reward, terminated, truncated)
+
+What is where:
+
+    StreamAC, TDPredictor, OnlineRegressor    learners for control, prediction, regression; load() reads a checkpoint
+    LinearRTU, NonlinearRTU                   the recurrent cells by themselves
+    plan                                      bytes, operations and time of a learner before there is one
+    export_onnx, verify_onnx                  the policy as a file for elsewhere, and the proof that it is the same
+    rtu_edge.runtime, .ports, .device         the native loop over a serial port; a simulated device behind one
+    rtu_edge.plants, .envs                    simulated machines; the same as Gymnasium environments
+    rtu_edge.config, .job, .supervise         what `rtu-edge run` makes of a TOML file
+    rtu_edge.hil, .wire                       faults on the line, also as a pytest plugin; frames and messages
+
+`rtu-edge --help` names the commands; `rtu-edge demo` shows the whole job without hardware.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +55,7 @@ __all__ = [
 ]
 
 # Where each name lives. Loaded when it is first asked for: the pytest plugin and an emergency stop need no numpy, and
-# onnx and onnxruntime are loaded on demand only (docs/design.md, decision 11).
+# onnx and onnxruntime are loaded on demand only (docs/design.md, "Small install, quick import").
 _HOMES = {
     "agents": ("OnlineRegressor", "StreamAC", "TDPredictor", "load"),
     "cells": ("LinearRTU", "NonlinearRTU"),

@@ -1,6 +1,6 @@
 """The learner as an untrusted component: gates, guard, fallback and modes around its policy, from a configuration.
 
-    supervised = supervise(config, agent.core.policy(), rows, period_s=0.02, limits=limits)
+    supervised = supervise(config, agent.core.policy(), observations, actuators, limits, period_s=0.02)
     Loop(link, supervised.policy, loop_config)
 
 What decides is native (native/runtime/supervisor.h); this module chooses and converts.
@@ -111,7 +111,7 @@ def supervise(
 def options(
     config: Config, observations: Sequence[Named], actuators: Sequence[str], limits: Sequence[ActuatorRange]
 ) -> dict[str, Any]:
-    """What the native supervisor is told."""
+    """What the native supervisor is told; the actuators by name."""
     supervisor, reward = config.supervisor, config.reward
     channels = []
     for row in observations:
