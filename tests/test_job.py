@@ -54,6 +54,19 @@ def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
+def test_a_signal_before_arm_leaves_nothing_to_confirm() -> None:
+    """Nothing was armed: no safety stop, exit code 0."""
+    with SimulatedDevice() as device, open_port(device.port) as opened, runtime.Link(opened) as link:
+        link.handshake()
+        policy = rtu.StreamAC(observation_size=2, action_size=1).core.policy()
+        with runtime.Signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            result = runtime.Loop(link, policy, runtime.LoopConfig(handle_signals=True)).run()
+        assert result.reason is runtime.StopReason.SIGNAL and result.steps == 0 and result.confirmed
+        assert job.error_of(result) is None
+        assert link.handshake().last_session == 0  # no ARM has come
+
+
 @pytest.fixture
 def robot(tmp_path: Path) -> Path:
     path = tmp_path / "robot.toml"

@@ -260,6 +260,86 @@ def test_a_client_that_floods_holds_up_neither_the_others_nor_the_loop(line: Fau
         driver.kill()
 
 
+class Client:
+    """A client of the control socket by hand: commands out, what was answered with the time since the command."""
+
+    def __init__(self, port: str) -> None:
+        self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.connection.settimeout(2)
+        self.connection.connect(control.socket_path(port))
+        self.lines = self.connection.makefile()
+        self.asked = 0.0
+
+    def ask(self, command: bytes) -> None:
+        self.asked = time.monotonic()
+        self.connection.sendall(command + b"\n")
+
+    def answers(self, until: str) -> list[tuple[float, dict[str, object]]]:
+        said: list[tuple[float, dict[str, object]]] = []
+        for line in self.lines:
+            said.append((time.monotonic() - self.asked, json.loads(line)))
+            if said[-1][1]["event"] == until:
+                break
+        return said
+
+
+def test_an_emergency_stop_that_is_not_confirmed_holds_up_nobody(line: FaultBridge) -> None:
+    """Each who asks hears within 200 ms that the owner is alive, else `rtu-edge estop` ends it."""
+    with open_port(line.port) as opened, runtime.Link(opened, control=control.socket_path(line.port)) as link:
+        link.handshake()
+        with line.inject(MUTE):
+            first, second, third = (Client(line.port) for _ in range(3))
+            first.ask(b"estop")
+            assert first.answers("waiting")[0][1]["event"] == "accepted"
+            time.sleep(0.5)
+            second.ask(b"estop")
+            accepted, waiting = second.answers("waiting")
+            assert accepted[1]["event"] == "accepted" and accepted[0] < 0.2 and waiting[0] - accepted[0] < 0.2
+            third.ask(b"status")
+            assert third.answers("status")[0][0] < 0.2
+        for client in (first, second):
+            said = client.answers("estop")
+            assert said[-1][1]["confirmed"] is True
+            assert np.diff([at for at, _ in said]).max(initial=0) < 0.2
+        assert line.state.state == DeviceState.ESTOP
+        with line.inject(MUTE):
+            first.ask(b"estop")
+            time.sleep(1)
+            second.ask(b"estop")
+            for client in (first, second):  # each has three seconds of its own
+                at, said = client.answers("estop")[-1]
+                assert said["confirmed"] is False and 2.9 < at < 3.5
+
+
+def test_an_emergency_stop_goes_on_when_whoever_asked_has_left(line: FaultBridge) -> None:
+    with open_port(line.port) as opened, runtime.Link(opened, control=control.socket_path(line.port)) as link:
+        link.handshake()
+        with line.inject(MUTE), line.inject(DEAF):
+            client = Client(line.port)
+            client.ask(b"estop")
+            client.connection.shutdown(socket.SHUT_RDWR)
+            time.sleep(0.5)
+        line.wait_for(DeviceState.ESTOP)
+
+
+def test_idle_clients_keep_out_no_emergency_stop() -> None:
+    with (
+        SimulatedDevice() as device,
+        open_port(device.port) as opened,
+        runtime.Link(opened, control=control.socket_path(device.port)) as link,
+    ):
+        link.handshake()
+        clients = [Client(device.port) for _ in range(8)]
+        clients[0].ask(b"monitor")
+        clients[1].ask(b"status")
+        assert clients[0].answers("status") and clients[1].answers("status")
+        for _ in range(3):  # more than there are places
+            clients += [Client(device.port) for _ in range(8)]
+            assert control.estop(device.port) == control.Estop("owner", None)
+        clients[0].ask(b"status")  # who listens leaves last
+        assert clients[0].answers("status")
+
+
 def test_a_line_too_long_is_refused_and_its_sender_dropped() -> None:
     def talk(sent: bytes) -> list[dict[str, object]]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -21,9 +21,11 @@ namespace {
 
 constexpr int kPollMs = 50;
 constexpr int kNextMs = 1;
+constexpr int kStoppingMs = 5;
 constexpr int64_t kMonitorNs = 100 * kNsPerMs;
 constexpr int64_t kAliveNs = 50 * kNsPerMs;
 constexpr int64_t kEstopNs = 3 * kNsPerS;
+constexpr int64_t kSliceNs = 20 * kNsPerMs;
 
 bool trusted(int fd) noexcept {
   ucred peer{};
@@ -67,21 +69,24 @@ void ControlServer::stop() {
 
 void ControlServer::serve() noexcept {
   int64_t told_ns = 0;
-  while (!stop_.load()) {
+  for (bool leaving = false; !leaving || stopping_;) {
+    leaving = stop_.load();  // then nothing new is heard, and only the stop under way goes on
     pollfd entries[1 + kClientsMax];
-    entries[0] = {listener_, POLLIN, 0};
-    int patience_ms = kPollMs;
+    entries[0] = {leaving ? -1 : listener_, POLLIN, 0};
+    int patience_ms = stopping_ ? kStoppingMs : kPollMs;
     for (int i = 0; i < kClientsMax; ++i) {
-      const bool waits = clients_[i].waits();
-      entries[1 + i] = {waits ? -1 : clients_[i].fd, POLLIN, 0};
-      if (waits) patience_ms = kNextMs;
+      const Client& client = clients_[i];
+      const bool waits = client.waits();
+      entries[1 + i] = {leaving || waits || client.stopping ? -1 : client.fd, POLLIN, 0};
+      if (waits && !client.stopping) patience_ms = kNextMs;
     }
     if (poll(entries, 1 + kClientsMax, patience_ms) < 0) continue;
-    for (int i = 0; i < kClientsMax; ++i) {
+    for (int i = 0; i < kClientsMax && !leaving; ++i) {
       if (entries[1 + i].revents != 0) read_client(&clients_[i]);
       obey_next(&clients_[i]);
     }
     if (entries[0].revents & POLLIN) accept_client();
+    if (stopping_) pursue_estop(leaving);
     const int64_t now = link_.clock().now();
     if (now - told_ns < kMonitorNs) continue;
     told_ns = now;
@@ -94,13 +99,28 @@ void ControlServer::serve() noexcept {
 void ControlServer::accept_client() noexcept {
   const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) return;
-  for (Client& client : clients_) {
-    if (client.fd >= 0 || !trusted(fd)) continue;
-    client = Client{};
-    client.fd = fd;
+  Client* const client = trusted(fd) ? make_room() : nullptr;
+  if (client == nullptr) {
+    ::close(fd);
     return;
   }
-  ::close(fd);
+  client->fd = fd;
+  client->asked_ns = link_.clock().now();
+}
+
+// A free place, or that of the client that has asked for nothing for longest, who only listens last: one that sits there keeps no
+// emergency stop out. Null where each place is that of an emergency stop.
+ControlServer::Client* ControlServer::make_room() noexcept {
+  Client* oldest = nullptr;
+  for (Client& client : clients_) {
+    if (client.fd < 0) return &client;
+    if (client.stopping) continue;
+    const bool older =
+        oldest == nullptr || (client.monitor == oldest->monitor ? client.asked_ns < oldest->asked_ns : oldest->monitor);
+    if (older) oldest = &client;
+  }
+  if (oldest != nullptr) drop(oldest);
+  return oldest;
 }
 
 bool ControlServer::Client::waits() const noexcept { return used >= kLineRoom || memchr(text, '\n', used) != nullptr; }
@@ -114,6 +134,7 @@ void ControlServer::read_client(Client* client) noexcept {
 }
 
 void ControlServer::obey_next(Client* client) noexcept {
+  if (client->stopping) return;
   const void* end = memchr(client->text, '\n', client->used);
   const size_t size = end == nullptr ? client->used : static_cast<size_t>(static_cast<const char*>(end) - client->text);
   if (size >= kLineRoom) {
@@ -130,6 +151,7 @@ void ControlServer::obey_next(Client* client) noexcept {
 }
 
 void ControlServer::obey(Client* client, const char* line) noexcept {
+  client->asked_ns = link_.clock().now();
   if (strcmp(line, "estop") == 0) return estop(client);
   if (strcmp(line, "status") == 0) return send_status(client);
   if (strncmp(line, "arm ", 4) == 0) return arm(client, line + 4);
@@ -140,32 +162,45 @@ void ControlServer::obey(Client* client, const char* line) noexcept {
   say(client, "{\"event\":\"error\",\"message\":\"commands: estop, status, monitor, arm\"}\n");
 }
 
-// A running loop sees the request at its next look, stops and gives the link up; then, or at once when no loop runs,
-// this thread asks the device itself: only its STATE counts as success. Meanwhile the client hears that we are alive.
+// A running loop sees the request at its next look, stops and gives the link up.
 void ControlServer::estop(Client* client) noexcept {
+  if (!stopping_) link_.estops_open.fetch_add(1, std::memory_order_relaxed);
   link_.estop_requests.fetch_add(1, std::memory_order_relaxed);
+  stopping_ = true;
+  estop_ns_ = client->told_ns = client->asked_ns;
+  client->stopping = true;
   char text[80];
   snprintf(text, sizeof text, "{\"event\":\"accepted\",\"pid\":%d}\n", static_cast<int>(getpid()));
   say(client, text);
-  const int64_t begun_ns = link_.clock().now();
-  int64_t told_ns = begun_ns;
+}
+
+// Once the loop has given the link up, or at once when none runs, this thread asks the device itself: only its STATE counts as
+// success. Meanwhile those who have asked hear that we are alive.
+void ControlServer::pursue_estop(bool leaving) noexcept {
   bool confirmed = false;
-  for (;;) {
-    const int64_t now = link_.clock().now();
-    if (now - told_ns >= kAliveNs) {
-      say(client, "{\"event\":\"waiting\"}\n");
-      told_ns = now;
-    }
+  bool free = false;
+  {
     const LinkOwner owner(link_);
-    if (owner) confirmed = link_.estop(kAliveNs);
-    if (confirmed || now - begun_ns >= kEstopNs) break;
-    if (owner) continue;
-    // Being stopped is no reason to leave the question open while the link is free.
-    if (stop_.load()) break;
-    link_.clock().sleep(now + 5 * kNsPerMs);
+    free = static_cast<bool>(owner);
+    if (free) confirmed = link_.estop(kSliceNs);
   }
-  snprintf(text, sizeof text, "{\"event\":\"estop\",\"confirmed\":%s}\n", confirmed ? "true" : "false");
-  say(client, text);
+  const int64_t now = link_.clock().now();
+  // Being stopped is no reason to leave the question open while the link is free.
+  const bool over = confirmed || now - estop_ns_ >= kEstopNs || (leaving && !free);
+  for (Client& client : clients_) {
+    if (!client.stopping) continue;
+    if (over || now - client.asked_ns >= kEstopNs) {
+      client.stopping = false;
+      say(&client,
+          confirmed ? "{\"event\":\"estop\",\"confirmed\":true}\n" : "{\"event\":\"estop\",\"confirmed\":false}\n");
+    } else if (now - client.told_ns >= kAliveNs) {
+      client.told_ns = now;
+      say(&client, "{\"event\":\"waiting\"}\n");
+    }
+  }
+  if (!over) return;
+  stopping_ = false;
+  link_.estops_open.fetch_sub(1, std::memory_order_relaxed);
 }
 
 // Only asks: the owner, which waits for it, arms. A number serves once.

@@ -7,8 +7,9 @@
 //            gives as "arm_token"
 //   monitor  a status each 100 ms until the client leaves
 // Each client has one command obeyed a turn, and one that has sent more waits a millisecond for its next: however much a
-// client sends, the others are served. A line of 64 bytes or more is answered with an error, and its sender dropped; so is
-// who does not read the answers.
+// client sends, the others are served. An emergency stop is pursued a slice a turn, so that a second one is heard too. A line of 64
+// bytes or more is answered with an error, and its sender dropped; so is who does not read the answers, and where all places are
+// taken, to make room for a new client, the one that has asked for nothing for longest.
 #ifndef RTU_RUNTIME_CONTROL_H
 #define RTU_RUNTIME_CONTROL_H
 
@@ -38,7 +39,10 @@ class ControlServer {
   struct Client {
     int fd = -1;
     bool monitor = false;
-    char text[256];  // received, not yet obeyed
+    bool stopping = false;  // has asked for an emergency stop, and waits for the answer
+    int64_t asked_ns = 0;   // when it last asked for something, or came
+    int64_t told_ns = 0;    // that its emergency stop is being pursued
+    char text[256];         // received, not yet obeyed
     size_t used = 0;
 
     bool waits() const noexcept;  // a whole line is there, or too much of one
@@ -46,10 +50,12 @@ class ControlServer {
 
   void serve() noexcept;
   void accept_client() noexcept;
+  Client* make_room() noexcept;
   void read_client(Client* client) noexcept;
   void obey_next(Client* client) noexcept;
   void obey(Client* client, const char* line) noexcept;
   void estop(Client* client) noexcept;
+  void pursue_estop(bool leaving) noexcept;
   void arm(Client* client, const char* number) noexcept;
   void send_status(Client* client) noexcept;
   void say(Client* client, const char* text) noexcept;
@@ -59,6 +65,8 @@ class ControlServer {
   std::string path_;
   int listener_ = -1;
   Client clients_[kClientsMax];
+  bool stopping_ = false;  // an emergency stop is being pursued, also where whoever asked has left
+  int64_t estop_ns_ = 0;   // when it was last asked for
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -278,6 +278,7 @@ bool Link::estop(int64_t timeout_ns) noexcept {
   encode(&frame, now_us(), &encoded);
   while (clock_.now() < give_up_ns) {
     const int64_t now = clock_.now();
+    board.turns.fetch_add(1, std::memory_order_relaxed);
     transmit(encoded, now + kEstopAgainNs);
     for (int got = 1; got > 0;) {
       got = receive(&frame, earlier(now + kEstopAgainNs, give_up_ns));

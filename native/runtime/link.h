@@ -103,6 +103,8 @@ class Link {
   // Shared with the thread of the control socket.
   std::atomic<bool> busy{false};
   std::atomic<uint32_t> estop_requests{0};
+  std::atomic<uint32_t> estops_open{
+      0};  // of those, asked for by somebody who still waits for the device's word: nothing arms meanwhile
   std::atomic<uint32_t> arm_token{0};  // 0: nobody waits to be told to arm
   std::atomic<uint32_t> arm_requests{0};
   StatusBoard board;

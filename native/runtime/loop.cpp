@@ -57,7 +57,8 @@ Loop::Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello
       snapshot_(options.snapshots && policy.state != nullptr ? policy.state_bytes : 0, policy.beside_bytes),
       scratch_(new uint64_t[record_stride(hello.n_obs, hello.n_act) / 8]()),
       learn_(options.learn),
-      explore_(options.explore) {
+      explore_(options.explore),
+      estop_seen_(link.estop_requests.load(std::memory_order_relaxed)) {
   const int64_t wanted_ns = options.ttl_ms > 0 ? options.ttl_ms * kNsPerMs : later(3 * period_ns_, 20 * kNsPerMs);
   ttl_ns_ = earlier(wanted_ns, hello.ttl_max_ms * kNsPerMs);
   ttl_ms_ = static_cast<uint16_t>((ttl_ns_ + kNsPerMs - 1) / kNsPerMs);
@@ -116,7 +117,6 @@ void Loop::run() noexcept {
     RealtimeRequest request = options_.realtime;
     request.realtime = request.realtime && options_.tick != TickSource::kLockstep;
     enter_realtime(request, &result_.privileges);
-    estop_seen_ = link_.estop_requests.load(std::memory_order_relaxed);
     begun_ns_ = clock_.now();
     if (!owner) {
       stop(StopReason::kLinkLost, "the link is in use by another thread");
@@ -150,7 +150,8 @@ bool Loop::requested() noexcept {
   const int signals = options_.handle_signals ? signals_caught() : 0;
   if (signals >= 2) {
     stop(StopReason::kEstop, "second signal");
-  } else if (link_.estop_requests.load(std::memory_order_relaxed) != estop_seen_) {
+  } else if (link_.estop_requests.load(std::memory_order_relaxed) != estop_seen_ ||
+             link_.estops_open.load(std::memory_order_relaxed) != 0) {
     stop(StopReason::kEstop, "emergency stop asked for");
   } else if (signals == 1) {
     stop(StopReason::kSignal, "signal");
@@ -167,6 +168,7 @@ bool Loop::open() noexcept {
     link_.discard_input();
   } else {
     const bool lockstep = options_.tick == TickSource::kLockstep;
+    asked_to_arm_ = true;
     const LinkStatus status = link_.arm(options_.session, lockstep, kArmNs);
     if (status == LinkStatus::kGone) {
       gone_ = true;
@@ -278,11 +280,11 @@ void Loop::publish(int64_t now_ns) noexcept {
 #undef X
 }
 
-// Safe action, DISARM; or ESTOP until STATE says so. A second signal, or a request from the control socket, turns the
+// Safe action, DISARM, where an ARM has left; or ESTOP until STATE says so. A second signal, or a request from the control socket, turns the
 // one into the other.
 void Loop::close() noexcept {
   link_.recording = false;
-  if (options_.dry_run && result_.reason != StopReason::kEstop) {
+  if (!asked_to_arm_ && result_.reason != StopReason::kEstop) {
     result_.confirmed = true;
     return;
   }
@@ -290,6 +292,7 @@ void Loop::close() noexcept {
   if (armed_ && result_.reason != StopReason::kEstop) {
     if (options_.tick != TickSource::kLockstep && !awaiting_first_ && command_pending_) rest();
     for (int i = 0; i < kDisarmSlices && !result_.confirmed; ++i) {
+      link_.board.turns.fetch_add(1, std::memory_order_relaxed);
       const LinkStatus status = link_.disarm(kDisarmSliceNs);
       if (status == LinkStatus::kGone) return;
       result_.confirmed = status == LinkStatus::kOk;

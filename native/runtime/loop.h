@@ -72,7 +72,7 @@ struct LoopResult {
   uint64_t episodes = 0;
   int64_t duration_ns = 0;
   double mean_return = 0;
-  bool confirmed = false;  // the device acknowledged DISARM, or its STATE said ESTOP
+  bool confirmed = false;  // the device acknowledged DISARM, or its STATE said ESTOP; or no ARM had left
   uint64_t sent_hash = 0;
   uint64_t received_hash = 0;
   RealtimeReport privileges;
@@ -222,6 +222,7 @@ class Loop {
   int unacknowledged_ = 0;       // commands that have left since the device last took one
   uint64_t refused_before_ = 0;  // commands it had refused by then
   int64_t unacknowledged_ns_ = 0;
+  bool asked_to_arm_ = false;  // ARM has left
   bool armed_ = false;
   bool gone_ = false;
 
@@ -257,7 +258,7 @@ class Loop {
   std::atomic<bool> stop_{false};
   std::atomic<bool> learn_;
   std::atomic<bool> explore_;
-  uint32_t estop_seen_ = 0;
+  uint32_t estop_seen_;  // requests from before this loop was made
   std::thread thread_;
   std::mutex over_mutex_;
   std::condition_variable over_;

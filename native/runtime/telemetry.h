@@ -159,7 +159,7 @@ enum class StopReason : uint32_t {
 struct StatusBoard {
   std::atomic<bool> running{false};
   std::atomic<StopReason> reason{StopReason::kNone};
-  std::atomic<uint64_t> turns{0};  // of the loop, also those without a step: its only sign of life
+  std::atomic<uint64_t> turns{0};  // of the loop, also those without a step, and of its stop: its only sign of life
   std::atomic<uint64_t> steps{0};
   std::atomic<uint64_t> episodes{0};
   std::atomic<uint32_t> episode_steps{0};

@@ -45,7 +45,7 @@ class LoopResult:
     episodes: int
     seconds: float  # wall clock from ARM to the end
     mean_return: float
-    confirmed: bool  # the device's STATE confirmed the stop: DISARMED, SAFE, or ESTOP after an emergency stop
+    confirmed: bool  # DISARM was acknowledged, or STATE says ESTOP after an emergency stop; or no ARM had left
     counters: dict[str, int]
     link: LinkQuality
     sent_hash: int  # of every distinct frame sent from ARM on (repeats not counted): equal bytes, equal hash

@@ -93,6 +93,53 @@ void requests_stop_it() {
   CHECK(estop.device.bridge.state == RTU_STATE_ESTOP);
 }
 
+// Nothing was armed, so there is nothing to take back, and nothing left open.
+void a_stop_before_arm_arms_nothing() {
+  Bench stop;
+  Loop loop(stop.link, stop.device.clock.clock(), stop.diary.policy(), stop.hello, stop.options);
+  loop.request_stop();
+  loop.run();
+  CHECK(loop.result().reason == StopReason::kRequest && loop.result().confirmed);
+  CHECK(stop.device.bridge.last_session == 0 && loop.result().steps == 0);
+
+  Bench refused;
+  refused.device.bridge.last_session = 7;
+  CHECK(refused.run().reason == StopReason::kArmRefused);
+}
+
+// Asked for when the loop is there and its thread is not, or by somebody who still waits: it must not arm first.
+void an_emergency_stop_before_arm_is_one() {
+  for (int kind = 0; kind < 2; ++kind) {
+    Bench bench;
+    if (kind == 1) bench.link.estop_requests.fetch_add(1), bench.link.estops_open.fetch_add(1);
+    Loop loop(bench.link, bench.device.clock.clock(), bench.diary.policy(), bench.hello, bench.options);
+    if (kind == 0) loop.request_estop();
+    loop.run();
+    CHECK(loop.result().reason == StopReason::kEstop && loop.result().confirmed);
+    CHECK(bench.device.bridge.state == RTU_STATE_ESTOP && bench.device.bridge.last_session == 0);
+  }
+}
+
+// For whoever watches that the loop turns: a stop that nobody confirms takes seconds.
+void a_stop_without_an_answer_is_a_sign_of_life() {
+  for (int kind = 0; kind < 2; ++kind) {
+    Bench bench;
+    Loop* running = nullptr;
+    uint64_t turns = 0;
+    bench.diary.on_learn = [&] {
+      if (bench.diary.rewards.size() != 10) return;
+      bench.device.down = [] { return 0; };
+      turns = bench.link.board.turns.load();
+      kind == 0 ? running->request_stop() : running->request_estop();
+    };
+    Loop loop(bench.link, bench.device.clock.clock(), bench.diary.policy(), bench.hello, bench.options);
+    running = &loop;
+    loop.run();
+    CHECK(!loop.result().confirmed);
+    CHECK(bench.link.board.turns.load() - turns >= (kind == 0 ? 10U : 100U));
+  }
+}
+
 void the_target_is_the_mean_of_a_window() {
   Bench bench;
   bench.options.steps = 0;
@@ -125,6 +172,9 @@ int main() {
   half_open_restart_and_estop_are_told_apart();
   a_stalled_host_finds_the_device_safe();
   requests_stop_it();
+  a_stop_before_arm_arms_nothing();
+  an_emergency_stop_before_arm_is_one();
+  a_stop_without_an_answer_is_a_sign_of_life();
   the_target_is_the_mean_of_a_window();
   sessions_follow_each_other_on_one_link();
   return 0;

@@ -82,6 +82,18 @@ py::bytes captured(const WireRecord& record) {
   return py::bytes(reinterpret_cast<const char*>(record.captured()), record.captured_bytes());
 }
 
+// From the request to its answer.
+struct OpenEstop {
+  explicit OpenEstop(Link& link) : link(link) {
+    link.estops_open.fetch_add(1);
+    link.estop_requests.fetch_add(1);
+  }
+  ~OpenEstop() { link.estops_open.fetch_sub(1); }
+  OpenEstop(const OpenEstop&) = delete;
+  OpenEstop& operator=(const OpenEstop&) = delete;
+  Link& link;
+};
+
 void serve_control(PyLink& self, const std::string& path) {
   auto server = std::make_unique<ControlServer>(self.link);
   const int error = server->start(path);
@@ -113,7 +125,7 @@ void bind_link(py::module_& m) {
       .def("estop",
            [](PyLink& self, double timeout_s) {
              if (self.fd < 0) return false;
-             self.link.estop_requests.fetch_add(1);
+             const OpenEstop open(self.link);
              const int64_t give_up_ns = monotonic_clock().now() + to_ns(timeout_s);
              py::gil_scoped_release release;
              for (;;) {
