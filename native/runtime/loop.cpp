@@ -84,7 +84,13 @@ void Loop::set_learning(bool learn, bool explore) noexcept {
 void Loop::start() {
   if (options_.handle_signals) catch_signals();
   clear_board();
-  thread_ = start_thread("rtu-loop", [this] { run(); });
+  try {
+    thread_ = start_thread("rtu-loop", [this] { run(); });
+  } catch (...) {
+    link_.board.running.store(false, std::memory_order_relaxed);
+    if (options_.handle_signals) release_signals();
+    throw;
+  }
 }
 
 bool Loop::wait(int64_t timeout_ns) {

@@ -1,11 +1,52 @@
 // The loop on its thread while others drain, ask, freeze and stop it. Meant for ThreadSanitizer too.
+#include <pthread.h>
+#include <signal.h>
+
+#include <system_error>
 #include <thread>
 
 #include "native/runtime/loop.h"
+#include "native/runtime/signals.h"
 #include "native/runtime/simple_policies.h"
 #include "sim_device.h"
 
 using namespace rtu::runtime;
+
+namespace {
+
+bool interrupt_blocked() {
+  sigset_t now;
+  pthread_sigmask(SIG_SETMASK, nullptr, &now);
+  return sigismember(&now, SIGINT) == 1;
+}
+
+// Where the system has no thread to give, all is as before: the signals too.
+void a_thread_that_cannot_be_started(Link& link, const Policy& policy, const rtu_hello& hello, LoopOptions options) {
+  struct sigaction before;
+  struct sigaction after;
+  sigaction(SIGINT, nullptr, &before);
+  pthread_attr_t attributes;
+  CHECK(pthread_getattr_default_np(&attributes) == 0);
+  pthread_attr_t huge = attributes;
+  CHECK(pthread_attr_setstacksize(&huge, static_cast<size_t>(1) << 46) == 0);
+  CHECK(pthread_setattr_default_np(&huge) == 0);
+  options.handle_signals = true;
+  bool refused = false;
+  {
+    Loop loop(link, link.clock(), policy, hello, options);
+    try {
+      loop.start();
+    } catch (const std::system_error&) {
+      refused = true;
+    }
+  }
+  CHECK(pthread_setattr_default_np(&attributes) == 0);
+  CHECK(refused && !interrupt_blocked() && !link.board.running.load());
+  sigaction(SIGINT, nullptr, &after);
+  CHECK(after.sa_handler == before.sa_handler);
+}
+
+}  // namespace
 
 int main() {
   SimDevice device("cartpole");
@@ -62,5 +103,7 @@ int main() {
     dropped.start();
   }
   CHECK(!link.busy.load());
+  options.session = 4;
+  a_thread_that_cannot_be_started(link, linear.policy(), hello, options);
   return 0;
 }
