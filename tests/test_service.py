@@ -117,6 +117,22 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     assert complaints == [], complaints
 
 
+def test_a_learner_belongs_to_one_service(manager: Manager, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Two machines whose files name the same folder: the second would save its learner over the first one's."""
+    with SimulatedDevice() as one, SimulatedDevice() as other:
+        config = robot(tmp_path, one.port)
+        first = subprocess.Popen([sys.executable, "-m", "rtu_edge.cli", "serve", str(config)], cwd=tmp_path)
+        try:
+            manager.until("READY=1")
+            code, said = run(capfd, "serve", str(config), "--set", f"device.port={other.port}")
+            assert code == 2, said
+            assert f"run.name: {tmp_path}/runs/robot holds the learner of another service that runs" in said
+        finally:
+            first.send_signal(signal.SIGINT)
+            assert first.wait(20) == 0
+        assert list((tmp_path / "runs" / "robot").iterdir()) == []
+
+
 # ---------------------------------------------------------------- systemd's protocol
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,7 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
     from rtu_edge import job, runtime
     from rtu_edge.config import Clock, load_config
     from rtu_edge.errors import ConfigError
-    from rtu_edge.job.service import Watchdog, notify, wait_until_armed
-    from rtu_edge.log.sessions import Sessions
+    from rtu_edge.log.sessions import locked
 
     settings = load_config(config, overrides)
     if settings.loop.clock is Clock.LOCKSTEP:
@@ -45,24 +45,37 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
         if missing:
             raise ConfigError([f"limits.{name}: missing; a service arms nothing without it" for name in missing])
         folder = Path(settings.run.folder) / (settings.run.name or config.stem)
-        start = _start(settings, device, folder)
-        for note in start.notes:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder) as free:
+            if not free:
+                raise ConfigError(f"run.name: {folder} holds the learner of another service that runs", str(config))
+            _serve(settings, device, folder, lambda: signals.count > 0)
+
+
+def _serve(settings: Config, device: job.Connection, folder: Path, leave: Callable[[], bool]) -> None:
+    """Wait to be armed, run, and again, until told to leave."""
+    from rtu_edge import job
+    from rtu_edge.job.service import Watchdog, notify, wait_until_armed
+    from rtu_edge.log.sessions import Sessions
+
+    start = _start(settings, device, folder)
+    for note in start.notes:
+        click.echo(note)
+    job.check_deadline(start.agent, device.period_s)
+    watchdog = Watchdog(device.link)
+    sessions = Sessions(folder, settings.log.sessions_mib << 20)
+
+    def armed() -> bool:
+        for note in sessions.sweep():
             click.echo(note)
-        job.check_deadline(start.agent, device.period_s)
-        watchdog = Watchdog(device.link)
-        sessions = Sessions(folder, settings.log.sessions_mib << 20)
+        return wait_until_armed(device.link, watchdog, leave)
 
-        def armed() -> bool:
-            for note in sessions.sweep():
-                click.echo(note)
-            return wait_until_armed(device.link, watchdog, lambda: signals.count > 0)
-
-        notify("READY=1")
-        while armed():
-            click.echo(f"{device.url}: armed by the control socket")
-            notify("STATUS=armed")
-            start = _run(settings, device, start, sessions, watchdog)
-        notify("STOPPING=1")
+    notify("READY=1")
+    while armed():
+        click.echo(f"{device.url}: armed by the control socket")
+        notify("STATUS=armed")
+        start = _run(settings, device, start, sessions, watchdog)
+    notify("STOPPING=1")
 
 
 def _start(settings: Config, device: job.Connection, folder: Path) -> Start:
@@ -71,7 +84,6 @@ def _start(settings: Config, device: job.Connection, folder: Path) -> Start:
     from rtu_edge.checkpoint import saving
     from rtu_edge.checkpoint.storage import Slots
 
-    folder.mkdir(parents=True, exist_ok=True)
     slots = Slots(folder)
     if not slots.current.exists() and not slots.older():
         return saving.Start(job.make_agent(settings, device))

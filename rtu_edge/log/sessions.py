@@ -13,7 +13,7 @@ from pathlib import Path
 from rtu_edge.log import blackbox
 from rtu_edge.log.folder import RunFolder
 
-__all__ = ["Sessions"]
+__all__ = ["Sessions", "locked"]
 
 
 class Sessions:
@@ -38,7 +38,7 @@ class Sessions:
     def new(self) -> Iterator[RunFolder]:
         """The next one's folder; it is in use until it is left."""
         name = self._path(max(self._numbers(), default=0) + 1).name
-        with RunFolder.create(self.folder, name) as session, _locked(session.path):
+        with RunFolder.create(self.folder, name) as session, locked(session.path):
             yield session
 
     def sweep(self) -> list[str]:
@@ -53,7 +53,7 @@ class Sessions:
             taken += _size(path)
             if not behind or not 0 < self.limit < taken:
                 continue
-            with _locked(path) as free:
+            with locked(path) as free:
                 if free:
                     said.append(_removed(path))
         return said
@@ -67,7 +67,7 @@ class Sessions:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[bool]:
+def locked(path: Path) -> Iterator[bool]:
     """A folder in use by us; False where it is by somebody else."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
