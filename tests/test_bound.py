@@ -424,6 +424,48 @@ def test_bad_chunks_of_signals_are_refused_whole() -> None:
         model.run(np.zeros((2, D)), np.zeros((2, 2)))
 
 
+class Slow:
+    """Numbers whose conversion takes its time: another thread gets the learner meanwhile."""
+
+    def __init__(self, values: Any, meanwhile: Callable[[], None]) -> None:
+        self.values = values
+        self.meanwhile = meanwhile
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        self.meanwhile()
+        return np.asarray(self.values, dtype=dtype)
+
+
+@pytest.mark.parametrize("call", ["run", "reset", "step", "predict"])
+def test_a_thread_that_comes_first_while_arguments_are_converted_keeps_out_the_others(call: str) -> None:
+    k = 300_000
+    agent = KINDS["continuous"]()
+    x = np.random.default_rng(0).normal(size=(k, D)).astype(np.float32)
+    agent.reset(x[0])
+    thread = threading.Thread(target=agent.run, args=(x, np.zeros(k)))
+
+    def meanwhile() -> None:
+        thread.start()
+        while thread.is_alive():
+            try:
+                agent.state_hash()
+            except RuntimeError:
+                return
+
+    calls: dict[str, Callable[[], Any]] = {
+        "run": lambda: agent.run(Slow(x[:10], meanwhile), np.zeros(10)),
+        "reset": lambda: agent.reset(Slow(x[0], meanwhile)),
+        "step": lambda: agent.step(Slow(x[0], meanwhile), 0.0),
+        "predict": lambda: agent.predict(Slow(x[0], meanwhile)),
+    }
+    try:
+        with pytest.raises(RuntimeError, match="another thread"):
+            calls[call]()
+        assert thread.is_alive(), "it was over before the call could collide with it"
+    finally:
+        thread.join()
+
+
 def test_other_threads_run_meanwhile_but_not_this_learner() -> None:
     """A chunk of a second or so: this thread counts on, and is told to keep off."""
     agent = rtu.StreamAC(16, 1, units=256, hidden=64)

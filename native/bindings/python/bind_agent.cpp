@@ -46,17 +46,17 @@ class AgentOf final : public Agent {
   }
 
   py::object reset(const py::object& observation) override {
-    check_free();
     const Numbers<T> x(observation, {agent_.config.observations}, "observation");
+    check_free();  // after what may have run Python
     T action[learners::kMaxActions];
     check(start(x.data(), action), "reset");
     return action_object(action);
   }
 
   py::object step(const py::object& observation, const py::object& reward, bool terminated, bool truncated) override {
-    check_order(true);
     const double r = signal_of("reward", reward);
     const Numbers<T> x(observation, {agent_.config.observations}, "observation");
+    check_order(true);
     T action[learners::kMaxActions];
     const DenormalsFlushed flushed;
     check(transition(x.data(), r, terminated, truncated, nullptr, action), "step");
@@ -64,8 +64,8 @@ class AgentOf final : public Agent {
   }
 
   py::object predict(const py::object& observation, bool explore, double periods) override {
-    check_order(explore);
     const Numbers<T> x(observation, {agent_.config.observations}, "observation");
+    check_order(explore);
     T action[learners::kMaxActions];
     const DenormalsFlushed flushed;
     check(learners::predict(agent_, x.data(), explore, static_cast<T>(periods), action), "predict");
@@ -75,9 +75,6 @@ class AgentOf final : public Agent {
   void learn(const py::object& reward, bool terminated, bool truncated, const py::object& executed,
              bool update) override {
     const double r = reward.is_none() && !update ? kLost : signal_of("reward", reward);
-    check_free();
-    if (agent_.phase() != Phase::predicted)
-      throw std::runtime_error("learn() without predict(): a step is predict(), then learn()");
     std::vector<T> done;
     if (!executed.is_none()) {
       if (agent_.config.policy.discrete) {
@@ -87,6 +84,9 @@ class AgentOf final : public Agent {
         done.assign(given.data(), given.data() + given.size());
       }
     }
+    check_free();
+    if (agent_.phase() != Phase::predicted)
+      throw std::runtime_error("learn() without predict(): a step is predict(), then learn()");
     const DenormalsFlushed flushed;
     check(learners::learn(agent_, r, terminated, truncated, executed.is_none() ? nullptr : done.data(), update),
           "learn");

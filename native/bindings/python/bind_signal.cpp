@@ -36,8 +36,8 @@ class PredictorOf final : public Predictor {
 
   double step(const py::object& x, const py::object& cumulant) override {
     const double c = signal_of("cumulant", cumulant);
-    check_free();
     const Numbers<T> input(x, {td_.config.inputs}, "x");
+    check_free();  // after what may have run Python
     T value = 0;
     const DenormalsFlushed flushed;
     check(learners::step(td_, input.data(), c, &value), "step");
@@ -136,8 +136,8 @@ class RegressorOf final : public RegressorModel {
   }
 
   py::object predict(const py::object& x) override {
-    check_order();
     const Numbers<T> input(x, {model_.config.inputs}, "x");
+    check_order();
     py::array_t<T> y(model_.config.outputs);
     const DenormalsFlushed flushed;
     check(learners::predict(model_, input.data(), y.mutable_data()), "predict");
@@ -153,6 +153,7 @@ class RegressorOf final : public RegressorModel {
       check(learners::learn(model_, static_cast<const T*>(nullptr), &loss), "learn");
     } else {
       const Numbers<T> values(target, {model_.config.outputs}, "target");
+      check_free();
       const DenormalsFlushed flushed;
       check(learners::learn(model_, values.data(), &loss), "learn");
     }

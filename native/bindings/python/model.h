@@ -161,14 +161,18 @@ class Model {
   unsigned char* memory() const noexcept { return memory_.get(); }
   const core::SectionTable* table() const noexcept { return table_.get(); }
 
-  // For the time without the interpreter's lock: other threads of Python are kept out, denormals are flushed.
+  // For the time without the interpreter's lock: other threads of Python are kept out, denormals are flushed. Throws where another
+  // thread has come first, while the arguments of this one were converted.
   class Released {
    public:
     explicit Released(Model& model) : mark_(model.running_) {}
 
    private:
     struct Mark {
-      explicit Mark(bool& flag) : flag(flag) { flag = true; }
+      explicit Mark(bool& running) : flag(running) {
+        if (flag) throw std::runtime_error(kRunning);
+        flag = true;
+      }
       ~Mark() { flag = false; }
       Mark(const Mark&) = delete;
       Mark& operator=(const Mark&) = delete;
