@@ -19,10 +19,12 @@ import numpy as np
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core
+from rtu_edge import _core, runtime
+from rtu_edge.device import SimulatedDevice
 from rtu_edge.log import RunFolder, blackbox, replay
 from rtu_edge.log.blackbox import BlackBox
 from rtu_edge.log.file import Head, read_log
+from rtu_edge.ports import open_port
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +141,19 @@ def test_no_room_is_said_before_arming(tmp_path: Path, head: Head) -> None:
         BlackBox(tmp_path / "box.rtubox", head, 1 << 50)
     with pytest.raises(OSError, match="nowhere"):
         BlackBox(tmp_path / "nowhere" / "box.rtubox", head, 10)
+
+
+def test_a_closed_box_takes_nothing(tmp_path: Path, head: Head) -> None:
+    box = BlackBox(tmp_path / "box", head, 10)
+    box.close()
+    with pytest.raises(ValueError, match="closed"):
+        box.core.write(0, bytes(head.record_bytes))
+    with SimulatedDevice() as device, open_port(device.port) as opened, runtime.Link(opened) as link:
+        link.handshake()
+        config = runtime.LoopConfig(steps=5, black_box=box)
+        loop = runtime.Loop(link, _core.LinearPolicy(2, [0.0]).policy(), config)
+        with pytest.raises(ValueError, match="closed"):
+            loop.start()
 
 
 def test_without_shared_memory_it_still_records(tmp_path: Path, head: Head) -> None:

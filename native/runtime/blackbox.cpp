@@ -121,6 +121,7 @@ std::string BlackBox::header(const BlackBoxLayout& layout, const Options& option
 }
 
 void BlackBox::write(uint64_t sequence, const uint8_t* record) noexcept {
+  if (map_ == nullptr) return;
   uint8_t* slot = map_ + tail_.offset(sequence);
   const uint64_t mark = sequence + 1;
   const uint64_t head[] = {mark, crc_of(mark, record, tail_.record_bytes)};
@@ -139,7 +140,7 @@ void BlackBox::serve() {
     lock.unlock();
     carry();
     if (clock.now() - synced_ns >= sync_ns_ && carried_ != synced) {
-      fdatasync(fd_);
+      sync();
       synced_ns = clock.now();
       synced = carried_;
     }
@@ -178,15 +179,21 @@ bool BlackBox::fetch(uint64_t sequence, uint8_t* slot) const noexcept {
   return false;
 }
 
+void BlackBox::failed(int error) noexcept {
+  int none = 0;
+  error_.compare_exchange_strong(none, error);
+}
+
+// The system tells of a write that the disk did not take once, to whoever syncs next.
+void BlackBox::sync() noexcept {
+  if (fdatasync(fd_) != 0) failed(errno);
+}
+
 void BlackBox::put(uint64_t offset, const uint8_t* data, size_t n) noexcept {
   while (n > 0) {
     const ssize_t done = pwrite(fd_, data, n, static_cast<off_t>(offset));
     if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) {
-      int none = 0;
-      error_.compare_exchange_strong(none, done < 0 ? errno : EIO);
-      return;
-    }
+    if (done <= 0) return failed(done < 0 ? errno : EIO);
     data += done;
     offset += static_cast<uint64_t>(done);
     n -= static_cast<size_t>(done);
@@ -204,11 +211,11 @@ void BlackBox::close() {
     carry();
   }
   if (fd_ >= 0) {
-    const bool whole = fdatasync(fd_) == 0 && error_.load() == 0;
+    sync();
     ::close(fd_);
     fd_ = -1;
     // What could not be written stays where it is.
-    if (whole && !tail_path_.empty()) ::unlink(tail_path_.c_str());
+    if (error_.load() == 0 && !tail_path_.empty()) ::unlink(tail_path_.c_str());
   }
   if (map_ != nullptr) munmap(map_, static_cast<size_t>(tail_.bytes()));
   map_ = nullptr;

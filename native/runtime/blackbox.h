@@ -58,7 +58,7 @@ class BlackBox {
   // Takes all the room it will ever use, on disk and in memory, and starts the thread. 0, or an errno; `where` then names the file.
   int open(const Options& options, std::string* where);
 
-  // The loop's thread: no call of the system. sequence: rises by 1 each time.
+  // The loop's thread: no call of the system. sequence: rises by 1 each time. Nothing where it is not open.
   void write(uint64_t sequence, const uint8_t* record) noexcept;
 
   // Carries what is left, syncs, removes the tail, closes. Twice is harmless.
@@ -68,7 +68,9 @@ class BlackBox {
   uint64_t overwritten() const noexcept {
     return overwritten_.load(std::memory_order_relaxed);
   }  // before they were carried
-  int error() const noexcept { return error_.load(std::memory_order_relaxed); }  // errno of the first write that failed
+  bool is_open() const noexcept { return map_ != nullptr; }
+  // errno of the first write, or sync, that failed
+  int error() const noexcept { return error_.load(std::memory_order_relaxed); }
 
  private:
   int open_disk(const Options& options);
@@ -77,6 +79,8 @@ class BlackBox {
   void serve();
   void carry();
   bool fetch(uint64_t sequence, uint8_t* slot) const noexcept;
+  void sync() noexcept;
+  void failed(int error) noexcept;
   void put(uint64_t offset, const uint8_t* data, size_t n) noexcept;
 
   BlackBoxLayout disk_, tail_;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -16,6 +17,18 @@
 #include "firmware_bridge/protocol/crc32.h"
 
 using namespace rtu::runtime;
+
+namespace {
+std::atomic<int> syncs_that_fail{0};
+}
+
+// In the place of the C library's: a disk that fails is told of by the next sync, once.
+extern "C" int fdatasync(int) {
+  if (syncs_that_fail.load() == 0) return 0;
+  --syncs_that_fail;
+  errno = EIO;
+  return -1;
+}
 
 namespace {
 
@@ -145,6 +158,25 @@ void without_a_shared_file_the_tail_is_memory() {
   CHECK(found(o.path).size() == 7);
 }
 
+// The tail is the only place where they are sure to be.
+void a_disk_that_fails_between_two_writes_leaves_the_tail() {
+  BlackBox box;
+  std::string where;
+  BlackBox::Options o = options("failed", 100, 100);
+  o.sync_ns = 0;
+  o.carry_ns = 1'000'000;
+  CHECK(box.open(o, &where) == 0 && box.is_open());
+  syncs_that_fail = 1;
+  for (uint64_t i = 0; i < 7; ++i) box.write(i, record(i).data());
+  while (syncs_that_fail.load() != 0) std::this_thread::yield();
+  box.close();
+  CHECK(box.error() == EIO);
+  CHECK(access(o.tail_path.c_str(), F_OK) == 0);
+  // Closed: nothing to write to.
+  CHECK(!box.is_open());
+  box.write(7, record(7).data());
+}
+
 }  // namespace
 
 int main() {
@@ -156,7 +188,8 @@ int main() {
   a_lapped_tail_gives_no_torn_record();
   what_cannot_be_opened_is_named();
   without_a_shared_file_the_tail_is_memory();
-  for (const char* file : {"closed", "tail", "lapped", "memory", "y", "z"}) {
+  a_disk_that_fails_between_two_writes_leaves_the_tail();
+  for (const char* file : {"closed", "tail", "lapped", "memory", "failed", "y", "z"}) {
     unlink((folder + "/" + file).c_str());
     unlink((folder + "/" + file + ".tail").c_str());
   }

@@ -106,6 +106,7 @@ void bind_log(py::module_& m) {
            })
       .def("write",
            [](BlackBox& self, uint64_t sequence, const py::bytes& record) {
+             if (!self.is_open()) throw py::value_error("the black box is closed");
              const std::string bytes = record;
              if (bytes.size() != self.record_bytes()) throw py::value_error("record: of another size");
              self.write(sequence, reinterpret_cast<const uint8_t*>(bytes.data()));

@@ -134,6 +134,8 @@ class PyLoop {
   void start() {
     if (started_) throw std::runtime_error("a loop runs once: make another one");
     if (link_.fd < 0) throw py::value_error("the link is closed");
+    if (!black_box_object_.is_none() && !black_box_object_.cast<const BlackBox&>().is_open())
+      throw py::value_error("the black box is closed");
     started_ = true;
     loop_->start();
   }
