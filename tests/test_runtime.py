@@ -314,6 +314,17 @@ def test_a_port_without_a_device() -> None:
     os.close(slave)
 
 
+@pytest.mark.parametrize("forever", [float("inf"), 1e300])
+def test_a_time_without_end_is_no_time_at_all_ago(forever: float) -> None:
+    with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
+        link.handshake(timeout_s=forever)
+        with Loop(link, controller(), LoopConfig(steps=50)) as loop:
+            loop.start()
+            assert loop.wait(forever)
+            assert loop.result().reason is StopReason.STEPS
+        assert link.estop(timeout_s=forever)
+
+
 def test_a_device_that_dies_ends_the_loop() -> None:
     with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()

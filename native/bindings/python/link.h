@@ -19,7 +19,13 @@ namespace rtu::runtime {
 
 constexpr double kNsPerSecond = 1e9;
 
-inline int64_t to_ns(double seconds) { return static_cast<int64_t>(seconds * kNsPerSecond); }
+// Of a time to wait: none where it is negative or not a number, thirty years where it is longer or infinite, so that it can be added to
+// a clock.
+inline int64_t to_ns(double seconds) {
+  constexpr double kLongest = 1e9;
+  if (!(seconds > 0)) return 0;
+  return static_cast<int64_t>((seconds < kLongest ? seconds : kLongest) * kNsPerSecond);
+}
 
 // A descriptor of our own, the link over it, and who serves its control socket.
 struct PyLink {
