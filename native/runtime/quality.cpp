@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "firmware_bridge/protocol/learner.h"
+
 namespace rtu::runtime {
 namespace {
 
@@ -35,8 +37,9 @@ void LinkMeter::hear(const rtu_frame& frame, int64_t at_ns) noexcept {
   if (frame.type == RTU_TYPE_PARAM && rtu_param_unpack(&frame, &number)) param(number);
 }
 
-// The device counts all its frames, and begins again where it arms and where it boots.
+// The bridge counts all its frames, and begins again where it arms and where it boots. A learner beside it has a count of its own.
 void LinkMeter::count_seq(const rtu_frame& frame) noexcept {
+  if (frame.type == RTU_TYPE_LEARNER) return;
   rtu_ack ack;
   const bool armed = frame.type == RTU_TYPE_ACK && rtu_ack_unpack(&frame, &ack) && ack.type == RTU_TYPE_ARM &&
                      ack.status == RTU_STATUS_OK;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 
+#include "firmware_bridge/protocol/learner.h"
 #include "native/runtime/loop.h"
 #include "native/runtime/simple_policies.h"
 #include "sim_device.h"
@@ -206,6 +207,27 @@ void counts_what_the_line_loses() {
   CHECK(q.lost_out.get() == lost_up);
 }
 
+// Its frames stand between the bridge's and have numbers of their own.
+void a_learner_on_the_board_is_no_loss() {
+  Run run;
+  uint64_t down = 0;
+  uint16_t seq = 0;
+  run.device.down = [&] {
+    if (++down % 10 != 0) return 1;
+    rtu_frame frame{};
+    frame.type = RTU_TYPE_LEARNER;
+    frame.size = RTU_LEARNER_HEAD;
+    frame.seq = seq++;
+    uint8_t bytes[RTU_WIRE_MAX];
+    const size_t n = rtu_frame_encode(&frame, bytes);
+    run.device.to_host.insert(run.device.to_host.end(), bytes, bytes + n);
+    return 1;
+  };
+  const LinkQuality& q = run.run(500);
+  CHECK(seq > 50);
+  CHECK(q.lost_in.get() == 0 && q.repeated_in.get() == 0);
+}
+
 void lockstep_asks_nothing() {
   Run run;
   run.options.tick = TickSource::kLockstep;
@@ -224,6 +246,7 @@ int main() {
   refuses_what_cannot_be();
   a_clean_line_loses_nothing();
   counts_what_the_line_loses();
+  a_learner_on_the_board_is_no_loss();
   lockstep_asks_nothing();
   return 0;
 }
