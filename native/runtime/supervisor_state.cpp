@@ -121,7 +121,7 @@ const char* Supervisor::restore_guard(const learners::GuardMemory& memory, uint3
   const size_t bytes = static_cast<size_t>(core::payload_bytes(*guard_.table));
   const int32_t count = static_cast<int32_t>(snapshots), candidates = memory.candidate >= 0 ? 1 : 0;
   if (n != snapshots * bytes) return "of another learner";
-  if (!sound(memory, guard_) || memory.n_good < 1 || memory.n_good + candidates != count)
+  if (!sound(memory, guard_) || memory.n_good < 1 || memory.n_good != count - candidates)
     return "with a value out of its range";
   for (uint32_t i = 0; i < snapshots; ++i)
     if (!finite_snapshot(*guard_.table, data + i * bytes)) return "with a snapshot that is not finite";

@@ -164,8 +164,9 @@ void rtu_agent_config_init(rtu_agent_config* config) {
 size_t rtu_agent_bytes(const rtu_agent_config* config) {
   const auto* kernels = accepted(config);
   if (kernels == nullptr) return 0;
-  return static_cast<size_t>(kAgentBytes + arena_bytes(*config, *kernels) +
-                             (config->checkpoints != 0 ? kTableBytes : 0));
+  const uint64_t bytes = kAgentBytes + arena_bytes(*config, *kernels) + (config->checkpoints != 0 ? kTableBytes : 0);
+  const auto size = static_cast<size_t>(bytes);
+  return size == bytes ? size : 0;  // more than this machine can address is no configuration for it
 }
 
 int32_t rtu_agent_init(const rtu_agent_config* config, void* memory, size_t bytes, rtu_agent** agent) {
