@@ -340,6 +340,24 @@ def test_idle_clients_keep_out_no_emergency_stop() -> None:
         assert clients[0].answers("status")
 
 
+def test_only_the_very_number_arms() -> None:
+    with (
+        SimulatedDevice() as device,
+        open_port(device.port) as opened,
+        runtime.Link(opened, control=control.socket_path(device.port)) as link,
+    ):
+        link.wait_to_arm(1234)
+        for number in (b"", b"0", b"1235", b"1234x", b"1234 ", b"-1234", b"%d" % (2**32 + 1234), b"9" * 50):
+            client = Client(device.port)
+            client.ask(b"arm " + number)
+            assert client.answers("arm")[-1][1]["accepted"] is False, number
+        assert link.arm_requests == 0
+        for accepted in (True, False):
+            client.ask(b"arm 1234")
+            assert client.answers("arm")[-1][1]["accepted"] is accepted
+        assert link.arm_requests == 1
+
+
 def test_a_line_too_long_is_refused_and_its_sender_dropped() -> None:
     def talk(sent: bytes) -> list[dict[str, object]]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

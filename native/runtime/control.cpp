@@ -203,9 +203,10 @@ void ControlServer::pursue_estop(bool leaving) noexcept {
   link_.estops_open.fetch_sub(1, std::memory_order_relaxed);
 }
 
-// Only asks: the owner, which waits for it, arms. A number serves once.
+// Only asks: the owner, which waits for it, arms. A number serves once, and is digits and nothing else.
 void ControlServer::arm(Client* client, const char* number) noexcept {
-  uint32_t token = static_cast<uint32_t>(strtoul(number, nullptr, 10));
+  const size_t digits = strspn(number, "0123456789");
+  uint32_t token = digits <= 9 && number[digits] == 0 ? static_cast<uint32_t>(strtoul(number, nullptr, 10)) : 0;
   const bool accepted = token != 0 && link_.arm_token.compare_exchange_strong(token, 0, std::memory_order_acq_rel);
   if (accepted) link_.arm_requests.fetch_add(1, std::memory_order_release);
   say(client, accepted ? "{\"event\":\"arm\",\"accepted\":true}\n" : "{\"event\":\"arm\",\"accepted\":false}\n");
