@@ -1,7 +1,7 @@
 #!/bin/sh
 # The tests on each Python that is promised: tools/pythons.sh [pytest arguments]. PYTHONS="python3.10 python3.13" chooses;
 # otherwise those that are on the path or in ~/.pyenv. Each gets a clone of the last commit, build/pythons/3.x. Python 3.10
-# gets the oldest numpy that is promised, the others the newest that there is. All have to learn the same bits.
+# gets the oldest numpy and the like that are promised, the others the newest that there is. All have to learn the same bits.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -45,8 +45,8 @@ for python in $PYTHONS; do
     git -C "$clone" checkout --quiet --detach FETCH_HEAD
     PIP_CONSTRAINT=
     if [ "$version" = 3.10 ]; then
-        PIP_CONSTRAINT=$clone.numpy.txt
-        grep -o 'numpy>=[0-9.]*' pyproject.toml | sed 's/>=\(.*\)/==\1.*/' >"$PIP_CONSTRAINT"
+        PIP_CONSTRAINT=$clone.oldest.txt
+        sed -n '/^dependencies = /,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==\2.*/p' pyproject.toml >"$PIP_CONSTRAINT"
     fi
     export PYTHON PIP_CONSTRAINT
     say "$version in $clone"
