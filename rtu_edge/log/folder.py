@@ -14,6 +14,7 @@ runs/NAME/report.html      all of it on one page
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import os
 import platform
@@ -164,10 +165,11 @@ class RunFolder(Closing):
 
     def save_arrays(self) -> None:
         """Write `arrays` as telemetry.npz."""
+        arrays: dict[str, Any] = self.arrays  # numpy's own annotation: one of the names may be a switch
+        packed = io.BytesIO()  # where the disk is full, numpy 1.26 leaves an archive half open that complains later
+        np.savez_compressed(packed, **arrays)
         temporary = self.file(self.TELEMETRY + ".tmp")
-        with temporary.open("wb") as stream:
-            arrays: dict[str, Any] = self.arrays  # numpy's own annotation: one of the names may be a switch
-            np.savez_compressed(stream, **arrays)
+        temporary.write_bytes(packed.getbuffer())
         os.replace(temporary, self.file(self.TELEMETRY))
 
     def load_arrays(self) -> dict[str, npt.NDArray[Any]]:
