@@ -134,7 +134,7 @@ class TDPredictor(_SignalLearner):
             ConfigError: an argument out of its range; the message names it.
             TypeError: a setting that the class does not have.
 
-        Source: measured, docs/benchmarks.md, "Prediction over a gap".
+        Source: measured, docs/prediction.md.
         """
         period = check_number("period_s", period_s, 0.0, 1e3, open_low=True)
         steps = check_number("horizon_s", horizon_s, 2 * period, 1e5 * period) / period
