@@ -21,6 +21,7 @@ bool interrupt_blocked() {
 }
 
 // Where the system has no thread to give, all is as before: the signals too.
+// A stack beyond every address space is refused at once; one of 2^46 bytes an emulator tries to describe page by page.
 void a_thread_that_cannot_be_started(Link& link, const Policy& policy, const rtu_hello& hello, LoopOptions options) {
   struct sigaction before;
   struct sigaction after;
@@ -28,7 +29,7 @@ void a_thread_that_cannot_be_started(Link& link, const Policy& policy, const rtu
   pthread_attr_t attributes;
   CHECK(pthread_getattr_default_np(&attributes) == 0);
   pthread_attr_t huge = attributes;
-  CHECK(pthread_attr_setstacksize(&huge, static_cast<size_t>(1) << 46) == 0);
+  CHECK(pthread_attr_setstacksize(&huge, static_cast<size_t>(1) << 62) == 0);
   CHECK(pthread_setattr_default_np(&huge) == 0);
   options.handle_signals = true;
   bool refused = false;
