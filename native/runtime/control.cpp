@@ -164,8 +164,7 @@ void ControlServer::obey(Client* client, const char* line) noexcept {
 
 // A running loop sees the request at its next look, stops and gives the link up.
 void ControlServer::estop(Client* client) noexcept {
-  if (!stopping_) link_.estops_open.fetch_add(1, std::memory_order_relaxed);
-  link_.estop_requests.fetch_add(1, std::memory_order_relaxed);
+  stopping_ ? link_.request_estop() : link_.open_estop();
   stopping_ = true;
   estop_ns_ = client->told_ns = client->asked_ns;
   client->stopping = true;
@@ -200,7 +199,7 @@ void ControlServer::pursue_estop(bool leaving) noexcept {
   }
   if (!over) return;
   stopping_ = false;
-  link_.estops_open.fetch_sub(1, std::memory_order_relaxed);
+  link_.close_estop();
 }
 
 // Only asks: the owner, which waits for it, arms. A number serves once, and is digits and nothing else.

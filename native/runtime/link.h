@@ -103,11 +103,18 @@ class Link {
   // Shared with the thread of the control socket.
   std::atomic<bool> busy{false};
   std::atomic<uint32_t> estop_requests{0};
-  std::atomic<uint32_t> estops_open{
-      0};  // of those, asked for by somebody who still waits for the device's word: nothing arms meanwhile
-  std::atomic<uint32_t> arm_token{0};  // 0: nobody waits to be told to arm
+  std::atomic<uint32_t> estops_open{0};  // see open_estop()
+  std::atomic<uint32_t> arm_token{0};    // 0: nobody waits to be told to arm
   std::atomic<uint32_t> arm_requests{0};
   StatusBoard board;
+
+  void request_estop() noexcept { estop_requests.fetch_add(1, std::memory_order_relaxed); }
+  // An emergency stop that somebody asks for, and waits for the device's word: until close_estop() nothing arms.
+  void open_estop() noexcept {
+    estops_open.fetch_add(1, std::memory_order_relaxed);
+    request_estop();
+  }
+  void close_estop() noexcept { estops_open.fetch_sub(1, std::memory_order_relaxed); }
 
  private:
   bool lockstep_ = false;    // the session is, until DISARM is acknowledged

@@ -104,7 +104,7 @@ class Loop {
   void join();
 
   void request_stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
-  void request_estop() noexcept { link_.estop_requests.fetch_add(1, std::memory_order_relaxed); }
+  void request_estop() noexcept { link_.request_estop(); }
   void set_learning(bool learn, bool explore) noexcept;
 
   const LoopResult& result() const noexcept { return result_; }  // after the end

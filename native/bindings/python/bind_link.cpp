@@ -84,11 +84,8 @@ py::bytes captured(const WireRecord& record) {
 
 // From the request to its answer.
 struct OpenEstop {
-  explicit OpenEstop(Link& link) : link(link) {
-    link.estops_open.fetch_add(1);
-    link.estop_requests.fetch_add(1);
-  }
-  ~OpenEstop() { link.estops_open.fetch_sub(1); }
+  explicit OpenEstop(Link& link) : link(link) { link.open_estop(); }
+  ~OpenEstop() { link.close_estop(); }
   OpenEstop(const OpenEstop&) = delete;
   OpenEstop& operator=(const OpenEstop&) = delete;
   Link& link;
