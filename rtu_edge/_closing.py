@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TypeVar
 
@@ -10,12 +11,12 @@ __all__ = ["Closing"]
 Self = TypeVar("Self", bound="Closing")
 
 
-class Closing:
+class Closing(ABC):
     """A context manager that closes itself on the way out."""
 
+    @abstractmethod
     def close(self) -> None:
         """Give up what is held; twice is harmless."""
-        raise NotImplementedError
 
     def __enter__(self: Self) -> Self:
         return self

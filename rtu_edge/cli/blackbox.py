@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import check_picture, console
+from rtu_edge.cli.common import check_picture, console, reading
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,13 +37,9 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
     if export is not None and export.suffix not in (".mcap", ".npz"):
         raise ConfigError(f"--export {export}: must end in .mcap or .npz")
     check_picture("--plot", plot)
-    try:
+    with reading(path):
         found = blackbox.read(path)
         settled = blackbox.settle(path) if found.from_tail else 0
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", str(path)) from error
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
     out = console()
     head, records = found.head, found.records
     seconds = (int(records["t_ns"][-1]) - int(records["t_ns"][0])) / 1e9 if len(records) else 0.0

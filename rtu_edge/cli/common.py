@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from rtu_edge.cli import mute
 from rtu_edge.errors import ConfigError
 from rtu_edge.log import Summary
 
-__all__ = ["ask_to_arm", "check_picture", "checks_table", "console", "overrides"]
+__all__ = ["ask_to_arm", "check_picture", "checks_table", "console", "overrides", "reading"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,6 +28,21 @@ overrides = click.option(
     multiple=True,
     help="Override one value of the configuration; may be repeated.",
 )
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Around what reads a file that a command was given.
+
+    Raises:
+        ConfigError: it cannot be read, or is not what it should be.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", str(path)) from error
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 class _Console(Console):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import console
+from rtu_edge.cli.common import console, reading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,12 +62,8 @@ def command(
     if changes and (verify or save is not None):
         raise ConfigError("--set: a what-if has nothing to verify and no moment to save; leave --verify and --save out")
     path = log / RunFolder.LOG if log.is_dir() else log
-    try:
+    with reading(path):
         found = read_log(path)
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", str(path)) from error
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
     if _elsewhere(found, changes):
         return
     screen = console()
