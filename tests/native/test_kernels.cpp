@@ -234,6 +234,25 @@ void check_fused(const kernels::Kernels<float>& kernel) {
   }
 }
 
+// A recurrent cell alone, zeroed.
+struct Cell {
+  unsigned char* memory = nullptr;
+  cells::Rtu<float> cell{};
+
+  Cell(const cells::RtuConfig& config, const kernels::Kernels<float>& kernels) {
+    core::Builder plan(nullptr, nullptr, static_cast<uint32_t>(kernels.lanes));
+    (void)cells::make_rtu<float>(plan, config, core::Name());
+    memory = static_cast<unsigned char*>(aligned_alloc(64, plan.bytes()));
+    memset(memory, 0, plan.bytes());
+    core::Builder bind(memory, nullptr, static_cast<uint32_t>(kernels.lanes));
+    cell = cells::make_rtu<float>(bind, config, core::Name());
+    cell.kernels = &kernels;
+  }
+  ~Cell() { free(memory); }
+  Cell(const Cell&) = delete;
+  Cell& operator=(const Cell&) = delete;
+};
+
 // learn_nonlinear() against the formulas one by one (docs/math.md, 2), with units whose relu is open, shut in one half, and shut in both.
 void check_nonlinear(const kernels::Kernels<float>& kernel, bool advance_first, float a) {
   constexpr int n = 19, d = 5;
@@ -242,13 +261,8 @@ void check_nonlinear(const kernels::Kernels<float>& kernel, bool advance_first, 
   config.poles = n;
   config.inputs = d;
   config.sets = 1;
-  core::Builder plan(nullptr, nullptr, static_cast<uint32_t>(kernel.lanes));
-  (void)cells::make_rtu<float>(plan, config, core::Name());
-  unsigned char* memory = static_cast<unsigned char*>(aligned_alloc(64, plan.bytes()));
-  memset(memory, 0, plan.bytes());
-  core::Builder bind(memory, nullptr, static_cast<uint32_t>(kernel.lanes));
-  cells::Rtu<float> cell = cells::make_rtu<float>(bind, config, core::Name());
-  cell.kernels = &kernel;
+  const Cell made(config, kernel);
+  const cells::Rtu<float>& cell = made.cell;
   alignas(64) float e1[32] = {}, e2[32] = {};
   const auto number = [](int k) { return static_cast<float>(sin(1.7 * k)); };
   for (int i = 0; i < n; ++i) {
@@ -300,7 +314,6 @@ void check_nonlinear(const kernels::Kernels<float>& kernel, bool advance_first, 
   }
   CHECK_BELOW(worst, 6e-7, "learn_nonlinear: four roundings of 6e-8 of numbers up to 2");
   CHECK_BELOW(fabs(norm - static_cast<double>(set.norm)) / norm, 2e-6, "learn_nonlinear: a sum of 190 numbers");
-  free(memory);
 }
 
 // step_sgd() against the plain order: forward, advance, contract, move.
@@ -309,19 +322,12 @@ void check_sgd(const kernels::Kernels<float>& kernel) {
   cells::RtuConfig config;
   config.poles = n;
   config.inputs = d;
-  core::Builder plan(nullptr, nullptr, static_cast<uint32_t>(kernel.lanes));
-  (void)cells::make_rtu<float>(plan, config, core::Name());
-  unsigned char* memory[2];
-  cells::Rtu<float> cell[2];
-  for (int k = 0; k < 2; ++k) {
-    memory[k] = static_cast<unsigned char*>(aligned_alloc(64, plan.bytes()));
-    memset(memory[k], 0, plan.bytes());
-    core::Builder bind(memory[k], nullptr, static_cast<uint32_t>(kernel.lanes));
-    cell[k] = cells::make_rtu<float>(bind, config, core::Name());
-    cell[k].kernels = &kernel;
+  const Cell made[] = {{config, kernel}, {config, kernel}};
+  const cells::Rtu<float> cell[] = {made[0].cell, made[1].cell};
+  for (const cells::Rtu<float>& one : cell) {
     uint64_t words[2];
     core::seed_rng({words}, 5, 0);
-    cells::init_rtu(cell[k], {words});
+    cells::init_rtu(one, {words});
   }
   alignas(64) static float e1[64], e2[64], x[d], px[d], u1[64], u2[64];
   double worst = 0;
@@ -353,8 +359,6 @@ void check_sgd(const kernels::Kernels<float>& kernel) {
     }
   }
   CHECK_BELOW(worst, 3e-6, "step_sgd: 40 steps of roundings of 6e-8, sums of order 1");
-  free(memory[0]);
-  free(memory[1]);
 }
 
 }  // namespace
