@@ -67,6 +67,8 @@ void LinkMeter::pong(const rtu_pong& pong, int64_t at_ns) noexcept {
   round_trip_ns_ = round_trip_ns > 0 ? round_trip_ns : 1;
   quality.round_trip_us.set(to_us(round_trip_ns));
   raise(&quality.round_trip_max_us, to_us(round_trip_ns));
+  // The next fit finds it too; until then what is published agrees with itself. False while nothing is known.
+  if (to_us(round_trip_ns) < quality.round_trip_min_us.get()) quality.round_trip_min_us.set(to_us(round_trip_ns));
   if (before_ns_ >= 0) {
     jitter_ns_ += (std::fabs(static_cast<double>(round_trip_ns - before_ns_)) - jitter_ns_) / 16;
     quality.jitter_us.set(jitter_ns_ * 1e-3);

@@ -179,6 +179,27 @@ void a_clean_line_loses_nothing() {
   CHECK(q.frames_in_per_s.get() > 0 && q.bytes_out_per_s.get() > 0);
 }
 
+void the_least_round_trip_is_never_above_the_last() {
+  LinkMeter meter;
+  const LinkCounters counters;
+  uint64_t t_us = 1000000;
+  const auto answer = [&](uint64_t round_trip_us) {
+    const rtu_pong pong{t_us, static_cast<uint32_t>(t_us), static_cast<uint32_t>(t_us)};
+    rtu_frame frame{};
+    rtu_pong_pack(&pong, &frame);
+    frame.seq = static_cast<uint16_t>(t_us / 20000);
+    meter.hear(frame, static_cast<int64_t>(t_us + round_trip_us) * kNsPerUs);
+    t_us += 20000;
+  };
+  for (int i = 0; i < 200; ++i) {
+    answer(500);
+    meter.tend(static_cast<int64_t>(t_us) * kNsPerUs, counters);
+  }
+  CHECK(meter.quality.round_trip_min_us.get() == 500);
+  answer(300);  // the next fit is still to come
+  CHECK(meter.quality.round_trip_us.get() == 300 && meter.quality.round_trip_min_us.get() == 300);
+}
+
 void counts_what_the_line_loses() {
   Run run;
   uint64_t down = 0;
@@ -245,6 +266,7 @@ int main() {
   begins_again_after_a_jump();
   refuses_what_cannot_be();
   a_clean_line_loses_nothing();
+  the_least_round_trip_is_never_above_the_last();
   counts_what_the_line_loses();
   a_learner_on_the_board_is_no_loss();
   lockstep_asks_nothing();
