@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +29,7 @@ from rtu_edge.demo import Options, demo_config
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.errors import ConfigError, DeadlineError
 from rtu_edge.log import RunFolder
+from rtu_edge.log.file import read_log
 from rtu_edge.ports import open_port
 
 # A device in real time goes safe when its host is starved: these run alone.
@@ -265,6 +271,61 @@ def test_ctrl_c_is_the_orderly_end_of_a_run(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert folder.load_summary().stages["realtime"].reason == "signal"
+
+
+def on_terminal(*arguments: str, cwd: Path, before: Callable[[], object] = int) -> tuple[subprocess.Popen[bytes], int]:
+    """A command on a terminal of its own, which is returned beside it."""
+    terminal, end = pty.openpty()
+
+    def take() -> None:
+        before()
+        fcntl.ioctl(end, termios.TIOCSCTTY, 0)
+
+    command = [sys.executable, "-m", "rtu_edge.cli", *arguments]
+    process = subprocess.Popen(
+        command, cwd=cwd, stdin=end, stdout=end, stderr=end, start_new_session=True, preexec_fn=take
+    )
+    os.close(end)
+    return process, terminal
+
+
+def let_it_run(folder: RunFolder, terminal: int, steps: int = 20) -> None:
+    """Until the log of a run has steps, whose output is read meanwhile."""
+    os.set_blocking(terminal, False)
+
+    def far() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            os.read(terminal, 65536)
+        return folder.file(RunFolder.LOG).exists() and len(read_log(folder.file(RunFolder.LOG)).records) >= steps
+
+    until(far)
+
+
+def test_a_terminal_that_is_closed_stops_a_run_safely(tmp_path: Path) -> None:
+    """The device is disarmed, the learner saved, and the report written, although nobody can be told any more."""
+    path = tmp_path / "robot.toml"
+    path.write_text(SIMULATED)
+    process, terminal = on_terminal("run", str(path), cwd=tmp_path)
+    folder = RunFolder(tmp_path / "runs" / "robot")
+    let_it_run(folder, terminal)
+    os.close(terminal)
+    assert process.wait(30) == 0
+    stage = folder.load_summary().stages["realtime"]
+    assert stage.reason == "signal" and stage.steps >= 20
+    assert rtu.load(folder.file("checkpoint.rtu")).state_hash() == folder.load_summary().state_hash
+    assert folder.file("report.html").exists()
+
+
+def test_a_run_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "robot.toml"
+    path.write_text(SIMULATED + "[run]\nsteps = 200\n")
+    ignore = partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+    process, terminal = on_terminal("run", str(path), cwd=tmp_path, before=ignore)
+    folder = RunFolder(tmp_path / "runs" / "robot")
+    let_it_run(folder, terminal)
+    os.close(terminal)
+    assert process.wait(30) == 0
+    assert folder.load_summary().stages["realtime"].reason == "steps"
 
 
 def test_a_device_that_goes_away_ends_with_3_and_a_checkpoint(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_commands_that_waited_in_a_stalled_line_are_refused(line: FaultBridge) -
 
 
 def test_the_first_signal_stops_safely(line: FaultBridge) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         driver = host.start(line.port)
         driver.send_signal(number)
         said = host.result(driver)
@@ -107,6 +107,21 @@ def test_the_second_signal_is_an_emergency_stop(line: FaultBridge) -> None:
     said = host.result(driver)
     assert said["reason"] == "estop" and said["confirmed"] is True
     assert line.state.state == DeviceState.ESTOP
+
+
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGHUP, signal.SIGHUP), (signal.SIGTERM, signal.SIGHUP), (signal.SIGHUP, signal.SIGTERM)]
+)
+def test_a_hang_up_is_never_the_second_signal(line: FaultBridge, numbers: tuple[signal.Signals, ...]) -> None:
+    """Of a terminal that closes the kernel tells, and the shell; systemd may tell so too after its SIGTERM."""
+    driver = host.start(line.port)
+    with line.inject(DEAF):
+        for number in numbers:
+            driver.send_signal(number)
+            time.sleep(0.2)
+    said = host.result(driver)
+    assert said["reason"] == "signal" and said["confirmed"] is True
+    assert line.state.state != DeviceState.ESTOP
 
 
 def test_a_stop_that_the_device_does_not_confirm_is_not_called_one(line: FaultBridge) -> None:

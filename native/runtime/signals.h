@@ -1,16 +1,18 @@
-// SIGINT and SIGTERM while a loop runs: counted in the handler, looked at by the loop at each tick.
+// SIGINT, SIGTERM and SIGHUP while a loop runs: counted in the handler, looked at by the loop at each tick.
 #ifndef RTU_RUNTIME_SIGNALS_H
 #define RTU_RUNTIME_SIGNALS_H
 
 namespace rtu::runtime {
 
-// Takes the two signals over and starts counting at 0. Nested calls count; only the first installs.
+// Takes the signals over and starts counting at 0. Nested calls count; only the first installs. A SIGHUP that is ignored
+// (nohup) stays ignored.
 void catch_signals() noexcept;
 
 // Gives them back to whoever had them, with the last catch_signals() undone.
 void release_signals() noexcept;
 
-// Signals that have come since catch_signals().
+// Signals that have come since catch_signals(). SIGHUP is the first at most and never the second: a terminal that closes
+// sends one by the kernel and another by the shell, and systemd may send one after its SIGTERM; nobody has insisted.
 int signals_caught() noexcept;
 
 }  // namespace rtu::runtime

@@ -5,11 +5,13 @@ Exit codes: 0 ok, 1 check failed, 2 usage, configuration or a file that cannot b
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -110,8 +112,29 @@ def _complete_streams() -> None:
                 os.close(opened)
             os.set_inheritable(number, True)
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 (until the end)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name).isatty():
+            setattr(sys, name, _terminal(getattr(sys, name)))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a locale that has no check mark
+
+
+class _Terminal(io.FileIO):
+    """One that may be closed: what is printed then goes nowhere, so that a run is stopped, saved and reported."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return len(data)
+
+
+def _terminal(stream: Any) -> io.TextIOWrapper:
+    stream.flush()
+    raw = io.BufferedWriter(_Terminal(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(raw, stream.encoding, stream.errors, line_buffering=True)
 
 
 def _run(arguments: Sequence[str] | None) -> int:

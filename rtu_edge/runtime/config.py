@@ -98,7 +98,7 @@ class LoopConfig:
         black_box: an open `rtu_edge.log.blackbox.BlackBox`, or None.
         realtime: ask for locked memory, SCHED_FIFO and one core (never in lockstep); what is refused is reported once.
         cpu: the core to pin the loop to, -1 for none.
-        handle_signals: first SIGINT or SIGTERM: safe action, DISARM, stop; second: ESTOP.
+        handle_signals: first SIGINT, SIGTERM or SIGHUP: safe action, DISARM, stop; second SIGINT or SIGTERM: ESTOP.
     """
 
     limits: Sequence[Limits] = ()

@@ -16,7 +16,7 @@ class StopReason(enum.Enum):
     EPISODES = "episodes"
     TARGET = "target"  # the mean return of the last episodes reached the target
     REQUEST = "request"  # Loop.request_stop(), or the progress callback raised
-    SIGNAL = "signal"  # the first SIGINT or SIGTERM
+    SIGNAL = "signal"  # the first SIGINT, SIGTERM or SIGHUP
     ESTOP = "estop"  # emergency stop asked for by this process, a second signal or the control socket
     DEVICE_SAFE = "device_safe"  # the device went to SAFE: it saw no fresh command in time
     DEVICE_FAULT = "device_fault"  # the device reports a fault or an emergency stop that was not ours

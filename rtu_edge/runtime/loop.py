@@ -232,9 +232,10 @@ class Loop(Closing):
 
 
 class Signals:
-    """While open, SIGINT and SIGTERM are counted instead of raised, also between and after loops.
+    """While open, SIGINT, SIGTERM and SIGHUP are counted instead of raised, also between and after loops.
 
-    A loop with handle_signals takes the two signals over by itself; an application that saves after a stop opens this
+    SIGHUP counts as the first at most, and not where it is ignored (nohup).
+    A loop with handle_signals takes the signals over by itself; an application that saves after a stop opens this
     around both, so that the second signal does not interrupt the saving.
     """
 
