@@ -70,7 +70,7 @@ constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, 
   const uint32_t blocks = core::padded(static_cast<uint32_t>(config.poles), V) / V;
   const uint32_t trace_slots = config.kind == CellKind::nonlinear ? 4 : 2;
   const uint32_t weight_slots = 2 + 2 * static_cast<uint32_t>(config.sets);
-  const bool one_stream = members == 1;
+  const bool one_stream = false;
   const uint32_t step = (trace_slots + weight_slots) * V;
   kernels::Block<T> block{};
   block.blocks = static_cast<int32_t>(blocks);
