@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import pty
@@ -12,10 +11,8 @@ import re
 import signal
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -273,28 +270,20 @@ def test_ctrl_c_is_the_orderly_end_of_a_run(tmp_path: Path) -> None:
     assert folder.load_summary().stages["realtime"].reason == "signal"
 
 
-def on_terminal(*arguments: str, cwd: Path, before: Callable[[], object] = int) -> tuple[subprocess.Popen[bytes], int]:
+def on_terminal(*command: str, cwd: Path) -> tuple[subprocess.Popen[bytes], int]:
     """A command on a terminal of its own, which is returned beside it."""
     terminal, end = pty.openpty()
-
-    def take() -> None:
-        before()
-        fcntl.ioctl(end, termios.TIOCSCTTY, 0)
-
-    command = [sys.executable, "-m", "rtu_edge.cli", *arguments]
-    process = subprocess.Popen(
-        command, cwd=cwd, stdin=end, stdout=end, stderr=end, start_new_session=True, preexec_fn=take
-    )
+    process = subprocess.Popen(["setsid", "--ctty", *command], cwd=cwd, stdin=end, stdout=end, stderr=end)
     os.close(end)
     return process, terminal
 
 
 def let_it_run(folder: RunFolder, terminal: int, steps: int = 20) -> None:
-    """Until the log of a run has steps, whose output is read meanwhile."""
+    """Until the log of a run has steps; what it prints is read meanwhile."""
     os.set_blocking(terminal, False)
 
     def far() -> bool:
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):
             os.read(terminal, 65536)
         return folder.file(RunFolder.LOG).exists() and len(read_log(folder.file(RunFolder.LOG)).records) >= steps
 
@@ -305,7 +294,7 @@ def test_a_terminal_that_is_closed_stops_a_run_safely(tmp_path: Path) -> None:
     """The device is disarmed, the learner saved, and the report written, although nobody can be told any more."""
     path = tmp_path / "robot.toml"
     path.write_text(SIMULATED)
-    process, terminal = on_terminal("run", str(path), cwd=tmp_path)
+    process, terminal = on_terminal(sys.executable, "-m", "rtu_edge.cli", "run", str(path), cwd=tmp_path)
     folder = RunFolder(tmp_path / "runs" / "robot")
     let_it_run(folder, terminal)
     os.close(terminal)
@@ -319,8 +308,7 @@ def test_a_terminal_that_is_closed_stops_a_run_safely(tmp_path: Path) -> None:
 def test_a_run_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
     path = tmp_path / "robot.toml"
     path.write_text(SIMULATED + "[run]\nsteps = 200\n")
-    ignore = partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
-    process, terminal = on_terminal("run", str(path), cwd=tmp_path, before=ignore)
+    process, terminal = on_terminal("nohup", sys.executable, "-m", "rtu_edge.cli", "run", str(path), cwd=tmp_path)
     folder = RunFolder(tmp_path / "runs" / "robot")
     let_it_run(folder, terminal)
     os.close(terminal)
