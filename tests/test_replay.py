@@ -104,6 +104,13 @@ def test_dropped_updates_replaced_actions_and_pauses_replay(changes: tuple[str, 
     assert found.records == 30_000 and found.hashes == 300 and found.final_equal
 
 
+@pytest.mark.parametrize(("name", "largest"), [("u", "largest"), ("value", "largest_value")])
+def test_a_nan_is_infinitely_far(log: Log, name: str, largest: str) -> None:
+    """Also where distances are all that is judged: on another instruction set."""
+    assert getattr(replay.verify(log, stop=False), largest) == 0.0
+    assert getattr(replay.verify(altered(log, 100, name, np.nan), stop=False), largest) == np.inf
+
+
 def test_a_run_that_went_on_from_another_replays(tmp_path: Path) -> None:
     config = logged.config_of("run.steps=500", "run.seed=3")
     _, agent = logged.run(RunFolder.create(tmp_path, "one"), config)

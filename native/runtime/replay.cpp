@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <cmath>
+#include <limits>
 
 namespace rtu::runtime {
 
@@ -52,8 +53,10 @@ void Replay::step(const uint8_t* record, ReplayStep* out) noexcept {
 void Replay::compare(const RecordHead& head, const float* u, const float* recorded, ReplayStep* out) const noexcept {
   if (memcmp(u, recorded, sizeof(float) * static_cast<size_t>(m_)) != 0) out->differs |= kDiffersCommand;
   for (int i = 0; i < m_; ++i) {
+    if (u[i] == recorded[i] || (std::isnan(u[i]) && std::isnan(recorded[i]))) continue;
     const float distance = std::fabs(u[i] - recorded[i]) / (gate_.limits[i].high - gate_.limits[i].low);
-    if (distance > out->distance) out->distance = distance;
+    if (!(distance <= out->distance))
+      out->distance = std::isnan(distance) ? std::numeric_limits<float>::infinity() : distance;
   }
   if (take_info(policy_, out)) {
     const uint32_t decided_then[] = {head.input_gate, head.input_channel, head.guard, head.mode};

@@ -26,7 +26,7 @@ struct ReplayStep {
   float delta;
   float step_size_actor;
   float step_size_critic;
-  float distance;  // of u from the recorded one, the largest, in ranges of the actuator
+  float distance;  // of u from the recorded one, the largest, in ranges of the actuator; infinite where one is NaN
   uint32_t input_gate;
   uint32_t input_channel;
   uint32_t guard;

@@ -65,7 +65,7 @@ class Replayed:
         agent: in the state after the last record.
         records, steps: how many were replayed, and the control steps whose outcome is among them.
         hashes: state hashes compared.
-        largest: of the commands' distances from the recorded ones, in ranges of the actuator.
+        largest: of the commands' distances from the recorded ones, in ranges of the actuator; infinite where one is NaN.
         largest_value: the same of the value estimates, absolute.
         difference: the first; None when there was none.
         ended: why it stopped before the log's end, or "".
@@ -142,10 +142,7 @@ def verify(log: Log, *, until: int | None = None, stop: bool = True, progress: P
         found.hashes += int((done["state_hash"] != 0).sum())
         found.steps = int(done["step"][-1])
         found.largest = max(found.largest, float(steps["distance"].max(initial=0.0)))
-        with np.errstate(invalid="ignore"):
-            found.largest_value = max(
-                found.largest_value, float(np.abs(steps["value"] - done["value"]).max(initial=0.0))
-            )
+        found.largest_value = max(found.largest_value, _farthest(steps["value"], done["value"]))
         wrong = np.flatnonzero(steps["differs"])
         if len(wrong) and found.difference is None:
             found.difference = _difference(done[wrong[0]], steps[wrong[0]])
@@ -191,6 +188,14 @@ def _run(
             progress(at + len(steps))
         if len(steps) < len(part):
             return
+
+
+def _farthest(now: Array, then: Array) -> float:
+    """The largest distance; two NaN have none, a NaN and a number an infinite one."""
+    equal = (now == then) | (np.isnan(now) & np.isnan(then))
+    with np.errstate(invalid="ignore"):
+        distance = np.where(equal, 0.0, np.abs(now - then))
+    return float(np.where(np.isnan(distance), np.inf, distance).max(initial=0.0))
 
 
 def _difference(record: Any, step: Any) -> Difference:
