@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -353,6 +354,31 @@ def test_idle_clients_keep_out_no_emergency_stop() -> None:
             assert control.estop(device.port) == control.Estop("owner", None)
         clients[0].ask(b"status")  # who listens leaves last
         assert clients[0].answers("status")
+
+
+def test_a_process_without_a_free_descriptor_does_not_spin() -> None:
+    """Whoever knocks meanwhile is let in once there is one."""
+    with (
+        SimulatedDevice() as device,
+        open_port(device.port) as opened,
+        runtime.Link(opened, control=control.socket_path(device.port)),
+    ):
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            lowest_free = os.dup(connection.fileno())
+            os.close(lowest_free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+            try:
+                connection.connect(control.socket_path(device.port))
+                connection.sendall(b"status\n")
+                begun_s = time.process_time()
+                time.sleep(0.5)
+                busy_s = time.process_time() - begun_s
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert busy_s < 0.1  # of half a second; a thread that spins takes nearly all of it
+            connection.settimeout(2)
+            assert json.loads(connection.recv(65536))["event"] == "status"
 
 
 def test_only_the_very_number_arms() -> None:

@@ -26,6 +26,7 @@ constexpr int64_t kMonitorNs = 100 * kNsPerMs;
 constexpr int64_t kAliveNs = 50 * kNsPerMs;
 constexpr int64_t kEstopNs = 3 * kNsPerS;
 constexpr int64_t kSliceNs = 20 * kNsPerMs;
+constexpr int64_t kDeafNs = 50 * kNsPerMs;
 
 bool trusted(int fd) noexcept {
   ucred peer{};
@@ -72,7 +73,8 @@ void ControlServer::serve() noexcept {
   for (bool leaving = false; !leaving || stopping_;) {
     leaving = stop_.load();  // then nothing new is heard, and only the stop under way goes on
     pollfd entries[1 + kClientsMax];
-    entries[0] = {leaving ? -1 : listener_, POLLIN, 0};
+    const bool deaf = link_.clock().now() < deaf_until_ns_;
+    entries[0] = {leaving || deaf ? -1 : listener_, POLLIN, 0};
     int patience_ms = stopping_ ? kStoppingMs : kPollMs;
     for (int i = 0; i < kClientsMax; ++i) {
       const Client& client = clients_[i];
@@ -96,9 +98,14 @@ void ControlServer::serve() noexcept {
   }
 }
 
+// Where the system has no descriptor or memory to give, whoever knocks stays at the door and poll would return at once: the
+// door is looked at again after a while.
 void ControlServer::accept_client() noexcept {
   const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd < 0) return;
+  if (fd < 0) {
+    if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) deaf_until_ns_ = link_.clock().now() + kDeafNs;
+    return;
+  }
   Client* const client = trusted(fd) ? make_room() : nullptr;
   if (client == nullptr) {
     ::close(fd);

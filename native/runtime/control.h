@@ -65,6 +65,7 @@ class ControlServer {
   std::string path_;
   int listener_ = -1;
   Client clients_[kClientsMax];
+  int64_t deaf_until_ns_ = 0;
   bool stopping_ = false;  // an emergency stop is being pursued, also where whoever asked has left
   int64_t estop_ns_ = 0;   // when it was last asked for
   std::atomic<bool> stop_{false};
