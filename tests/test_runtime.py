@@ -161,6 +161,21 @@ def test_a_progress_callback_that_raises_disarms(link: Link) -> None:
     assert Loop(link, controller(), LoopConfig(steps=5)).run().reason is StopReason.STEPS
 
 
+def test_a_second_loop_on_a_link_is_refused_and_the_first_goes_on(link: Link) -> None:
+    first = Loop(link, controller(), LoopConfig(clock=Clock.DEVICE))
+    second = Loop(link, controller(), LoopConfig(clock=Clock.DEVICE))
+    with first:
+        first.start()
+        while first.steps < 5 and not first.wait(0.01):
+            pass
+        with second, pytest.raises(ValueError, match="the link is in use by another loop"):
+            second.run()
+        assert first.status().running and first.steps >= 5
+        assert not first.wait(0.1)
+        link.close()  # stops the loop that runs, and not the one that was refused
+        assert first.result().reason is StopReason.REQUEST and first.result().confirmed
+
+
 def test_a_dry_run_writes_nothing(link: Link) -> None:
     loop = Loop(link, controller(), LoopConfig(clock=Clock.DEVICE, dry_run=True, steps=10))
     before = link.counters["bytes_sent"]

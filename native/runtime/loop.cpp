@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <limits>
+#include <stdexcept>
 
 #include "native/runtime/alloc_guard.h"
 #include "native/runtime/denormals.h"
@@ -82,6 +83,8 @@ void Loop::set_learning(bool learn, bool explore) noexcept {
 }
 
 void Loop::start() {
+  if (link_.board.running.exchange(true, std::memory_order_acq_rel))
+    throw std::invalid_argument("the link is in use by another loop, which runs");
   if (options_.handle_signals) catch_signals();
   clear_board();
   try {

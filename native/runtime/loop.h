@@ -98,8 +98,9 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  void run() noexcept;            // to the end, on this thread
-  void start();                   // the same on a thread of its own
+  void run() noexcept;  // to the end, on this thread
+  // The same on a thread of its own. Throws invalid_argument where another loop runs on the link, which goes on.
+  void start();
   bool wait(int64_t timeout_ns);  // true when it is over
   void join();
 

@@ -118,8 +118,8 @@ class Loop(Closing):
         self.session: int = options["session"]
         self.config = config
         self._core = _core.Loop(link._core, policy, options)
+        self._link = link
         self._started = False
-        link._loop = weakref.ref(self)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -127,9 +127,14 @@ class Loop(Closing):
         return np.dtype(self._core.dtype())
 
     def start(self) -> None:
-        """Arm and start the thread; returns at once."""
+        """Arm and start the thread; returns at once.
+
+        Raises:
+            ValueError: the link is closed, or another loop runs on it, which goes on.
+        """
         self._core.start()
         self._started = True
+        self._link._loop = weakref.ref(self)
 
     def run(
         self,

@@ -136,8 +136,8 @@ class PyLoop {
     if (link_.fd < 0) throw py::value_error("the link is closed");
     if (!black_box_object_.is_none() && !black_box_object_.cast<const BlackBox&>().is_open())
       throw py::value_error("the black box is closed");
-    started_ = true;
     loop_->start();
+    started_ = true;
   }
 
   bool wait(double seconds) {
