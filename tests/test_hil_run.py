@@ -173,6 +173,14 @@ def test_a_port_is_not_armed_without_being_asked_for(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("target", ["sim", "process", "qemu"])
+def test_a_plant_that_nobody_knows_is_refused_before_any_fault(target: str) -> None:
+    tried: list[Result] = []
+    with pytest.raises(ConfigError, match=r'device.plant = "servoo": must be one of cartpole, .*servo-full'):
+        run_suite(load_suite(None, ["device.plant=servoo"]), [target], watch=tried.append)
+    assert tried == []
+
+
 def test_a_target_of_another_name() -> None:
     from rtu_edge.errors import DeviceError
 

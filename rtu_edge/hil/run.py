@@ -10,7 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from rtu_edge import plants
 from rtu_edge._version import __version__
+from rtu_edge.config.strict import quoted
+from rtu_edge.errors import ConfigError
 from rtu_edge.hil.case import Result, run_case
 from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import NAMES, PortTarget, Target, make_target
@@ -77,7 +80,7 @@ def run_suite(
         watch: called with each result.
 
     Raises:
-        ConfigError: no fault is called that.
+        ConfigError: no fault is called that, or no plant; nothing has been run.
         DeviceError: a target cannot be made.
     """
     begin_s = time.monotonic()
@@ -89,6 +92,7 @@ def run_suite(
         machine=machine(),
     )
     faults = suite.chosen(only)
+    _check_plant(suite.config.device.plant, targets, firmware is not None)
     for name in targets:
         with _lender(name, suite, firmware) as make:
             for fault in faults:
@@ -99,6 +103,14 @@ def run_suite(
                     watch(result)
     report.seconds = round(time.monotonic() - begin_s, 1)
     return report
+
+
+def _check_plant(name: str, targets: Sequence[str], image: bool) -> None:
+    """Where it is one of the package's that runs: an image, or firmware of one's own, knows what is in it."""
+    known = plants.names()
+    built_in = {"sim": True, "process": not os.environ.get("RTU_EDGE_FIRMWARE"), "qemu": not image}
+    if name not in known and any(built_in.get(target, False) for target in targets):
+        raise ConfigError(f"device.plant = {quoted(name)}: must be one of {', '.join(known)}")
 
 
 @contextlib.contextmanager
