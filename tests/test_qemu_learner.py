@@ -12,6 +12,7 @@ from pathlib import Path
 import gymnasium
 import pytest
 from qemu import PREFIX, Board, address, counting_plugin, size_of
+from rtu_edge._bridge import lib
 from toolchain import ROOT, build, run, sections
 
 import rtu_edge as rtu
@@ -102,6 +103,28 @@ def test_an_upload_goes_on_where_the_host_stopped(
         said = list(learner.run(2000))
         assert learner.download() == (tmp_path / "expected").read_bytes()
     assert said[-1].mean_return >= TARGET
+
+
+def test_of_the_wrong_size_a_stop_is_obeyed_and_nothing_else(image: Path) -> None:
+    """docs/protocol.md, "A learner on the device"."""
+    with Board(image) as board, BoardLearner(board.port) as learner:
+        learner.init(SEED)
+        for op, body in (
+            (lib.RTU_LEARNER_RUN, b""),
+            (lib.RTU_LEARNER_RUN, bytes([9, 0, 0, 0, 9])),
+            (lib.RTU_LEARNER_INIT, b""),
+            (lib.RTU_LEARNER_READ, bytes(4)),
+        ):
+            learner._send(op, body)
+            status = learner._status(5)
+            assert (status.running, status.steps, status.limit) == (False, 0, 0), (op, body)
+        for body in (b"\0", bytes(200)):
+            assert next(learner.run(1_000_000)).running
+            learner._send(lib.RTU_LEARNER_STOP, body)
+            status = learner._status(5)
+            if status.running:  # said unasked, before it had heard
+                status = learner._status(5)
+            assert not status.running and status.limit == 0
 
 
 SCALAR = ROOT / "tests/firmware/cortex/scalar_host.py"

@@ -70,7 +70,7 @@ void answer(const rtu_frame &ask) {
         if (written) begin_episode(rtu_learner);
         written = false;
     }
-    if (op == RTU_LEARNER_STOP) limit = 0;
+    if (op == RTU_LEARNER_STOP) limit = 0;  // whatever follows: stopping never fails on a detail
     if (op == RTU_LEARNER_INIT && ask.size == 8) {
         limit = 0;
         start(rtu_learner, rtu_learner_arena, &kTable, first);
