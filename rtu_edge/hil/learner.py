@@ -8,12 +8,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import serial
-
 from rtu_edge import wire
 from rtu_edge._bridge import lib
 from rtu_edge._closing import Closing
 from rtu_edge.errors import DeviceError
+from rtu_edge.ports import DEFAULT_BAUD, open_port
 
 __all__ = ["BoardLearner", "LearnerStatus"]
 
@@ -50,16 +49,16 @@ class BoardLearner(Closing):
         answer_s: s; how long an answer may take. A step of the learner is in it.
 
     Raises:
-        DeviceError: nobody answers.
+        DeviceError: the port cannot be opened, or nobody answers. Each call raises it where no answer comes, or the port is gone.
     """
 
-    def __init__(self, port: str, *, baud: int = 1_000_000, answer_s: float = 5.0) -> None:
+    def __init__(self, port: str, *, baud: int = DEFAULT_BAUD, answer_s: float = 5.0) -> None:
         self._answer_s = answer_s
         self._decoder = wire.Decoder()
         self._waiting: list[wire.Frame] = []
-        self._port = serial.Serial(port, baud, timeout=0.05)
-        self._port.write(b"\0")
+        self._port = open_port(port, baud)
         try:
+            self._write(b"\0")
             self._boot()
         except BaseException:
             self.close()
@@ -97,7 +96,7 @@ class BoardLearner(Closing):
             )
             body = self._next(lib.RTU_LEARNER_BYTES, self._answer_s)
             if struct.unpack_from("<I", body) != (len(arena),):
-                raise DeviceError(f"{self._port.port}: bytes of another place in the learner's memory; stop() it first")
+                raise DeviceError(f"{self._port.url}: bytes of another place in the learner's memory; stop() it first")
             arena += body[4:]
         return arena
 
@@ -123,11 +122,11 @@ class BoardLearner(Closing):
                 for _ in range(asked):
                     self._status(0.2)
             return
-        raise DeviceError(f"{self._port.port}: no learner answers; the image is rtu_stm32f405_learner")
+        raise DeviceError(f"{self._port.url}: no learner answers; the image is rtu_stm32f405_learner")
 
     def _send(self, op: int, body: bytes = b"") -> None:
         frame = wire.Frame(wire.FrameType.LEARNER, payload=bytes([op, 0, 0, 0]) + body)
-        self._port.write(wire.encode(frame))
+        self._write(wire.encode(frame))
 
     def _ask(self, op: int, *words: int) -> LearnerStatus:
         self._send(op, struct.pack(f"<{len(words)}I", *words))
@@ -145,5 +144,21 @@ class BoardLearner(Closing):
                 frame = self._waiting.pop(0)
                 if frame.type == wire.FrameType.LEARNER and frame.payload[:1] == bytes([op]):
                     return frame.payload[lib.RTU_LEARNER_HEAD :]
-            self._waiting += self._decoder.feed(self._port.read(max(1, self._port.in_waiting)))
-        raise DeviceError(f"{self._port.port}: the learner has not answered within {seconds:g} s")
+            self._waiting += self._decoder.feed(self._read())
+        raise DeviceError(f"{self._port.url}: the learner has not answered within {seconds:g} s")
+
+    def _write(self, data: bytes) -> None:
+        with self._there():
+            self._port.serial.write(data)
+
+    def _read(self) -> bytes:
+        with self._there():
+            data: bytes = self._port.serial.read(max(1, self._port.serial.in_waiting))
+            return data
+
+    @contextlib.contextmanager
+    def _there(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DeviceError(f"{self._port.url}: the port is gone: {error}") from error

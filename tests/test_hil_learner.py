@@ -1,0 +1,71 @@
+"""The host's side of a learner on a board, against a board that is played: what becomes of it when the port is gone."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from rtu_edge._bridge import lib
+
+from rtu_edge import wire
+from rtu_edge.errors import DeviceError
+from rtu_edge.hil.learner import BoardLearner
+
+
+class Played:
+    """A board that answers each question by the STATUS of a learner that runs, until it is unplugged."""
+
+    def __init__(self) -> None:
+        self._board, line = pty.openpty()
+        self.port = os.ttyname(line)
+        self._line = line
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        decoder = wire.Decoder()
+        status = bytes([lib.RTU_LEARNER_STATUS, 0, 0, 0, 1]) + bytes(lib.RTU_LEARNER_STATUS_BYTES - 5)
+        while not self._over.is_set():
+            if select.select([self._board], [], [], 0.01)[0]:
+                for frame in decoder.feed(os.read(self._board, 4096)):
+                    os.write(self._board, wire.encode(wire.Frame(frame.type, payload=status)))
+
+    def unplug(self) -> None:
+        """Twice is harmless."""
+        if not self._over.is_set():
+            self._over.set()
+            self._thread.join()
+            os.close(self._board)
+            os.close(self._line)
+
+
+@pytest.fixture
+def board() -> Iterator[Played]:
+    made = Played()
+    yield made
+    made.unplug()
+
+
+def test_a_port_that_is_not_there_is_a_device_error() -> None:
+    with pytest.raises(DeviceError, match="/dev/nowhere: no such port"):
+        BoardLearner("/dev/nowhere")
+
+
+def test_a_port_that_goes_away_is_a_device_error(board: Played) -> None:
+    with BoardLearner(board.port) as learner:
+        assert learner.status().running
+        said = learner.run(10)
+        assert next(said).running
+        threading.Timer(0.2, board.unplug).start()
+        begun_s = time.monotonic()
+        with pytest.raises(DeviceError, match=f"{board.port}: the port is gone"):
+            next(said)
+        assert time.monotonic() - begun_s < 10  # at once, and not after its silence
+        with pytest.raises(DeviceError, match=f"{board.port}: the port is gone"):
+            learner.status()
