@@ -4,7 +4,7 @@
 // by its memory of 10 000 steps. So the functions return a pair (hi, lo) with hi + lo good to about 2^-27, made from floats alone:
 // only leading terms need the care. In double hi alone is good to 2 units in the last place, and lo is kept all the same.
 //
-// L: Lanes, or Twin for two vectors at once. A fused operation stands only where its product is exact, so that a machine without it gives
+// L: Lanes, or Twin for two vectors at once, or Twin of Twins. A fused operation stands only where its product is exact, so that a machine without it gives
 // the same bits.
 #pragma once
 
@@ -68,8 +68,8 @@ struct Exponential {
   typename L::F scale, main, rest, one, left;
 };
 
-// x + low, |x| <= 87 (708 in double), |low| far below.
-template <class L>
+// x + low, |x| <= 87 (708 in double), |low| far below; without HasLow, low is 0 and not looked at.
+template <class L, bool HasLow>
 RTU_INLINE Exponential<L> exponential(typename L::F x, typename L::F low) {
   typedef typename L::Scalar T;
   typedef typename L::F F;
@@ -80,7 +80,8 @@ RTU_INLINE Exponential<L> exponential(typename L::F x, typename L::F low) {
   const F shifted = L::rounded(x * T(1.44269504088896340736) + IntOf<T>::rounder);
   const F n = shifted - IntOf<T>::rounder;
   const F r = minus_exact<L>(x, n, ln2_hi);  // exact
-  const F rl = low - L::rounded(n * ln2_lo);
+  F rl = L::rounded(n * -ln2_lo);
+  if constexpr (HasLow) rl = low + rl;
   const F square = r * r, half = square * T(0.5), cube = square * r;
   F q;                     // (exp(r) - 1 - r - r^2/2) / r^3
   if constexpr (single) {  // minimax: 1e-10 of exp(r)
@@ -108,10 +109,12 @@ RTU_INLINE Exponential<L> exponential(typename L::F x, typename L::F low) {
 }
 
 // x held within what exponential() takes: beyond that nothing that a unit may hold is left.
+template <class T>
+constexpr T kExpLimit = sizeof(T) == 4 ? T(87) : T(708);
 template <class L>
 RTU_INLINE typename L::F held(typename L::F x) {
   typedef typename L::Scalar T;
-  const typename L::F limit = L::all(sizeof(T) == 4 ? T(87) : T(708));
+  const typename L::F limit = L::all(kExpLimit<T>);
   bool outside = true;
   if constexpr (L::width == 1) outside = !(L::abs(x) <= limit);  // one lane: one comparison where nothing is to be done
   if (outside) x = L::min(L::max(x, -limit), limit);
@@ -121,7 +124,7 @@ RTU_INLINE typename L::F held(typename L::F x) {
 // exp(x) k as a pair; k = 1 changes no bit.
 template <class L>
 RTU_INLINE Pair<L> exp_pair(typename L::F x, typename L::Scalar k) {
-  const Exponential<L> e = exponential<L>(held<L>(x), L::all(typename L::Scalar(0)));
+  const Exponential<L> e = exponential<L, false>(held<L>(x), x);
   const typename L::F scale = e.scale * k;
   return {scale * e.one, scale * e.left};
 }
@@ -137,7 +140,7 @@ RTU_INLINE typename L::F tanh(typename L::F x) {
   typedef typename L::Scalar T;
   typedef typename L::F F;
   const F twice = L::min(L::abs(x) + L::abs(x), L::all(T(40)));
-  const F e = expm1_of<L>(exponential<L>(twice, L::all(T(0))));
+  const F e = expm1_of<L>(exponential<L, false>(twice, twice));
   const F t = e / (e + T(2));
   return x < T(0) ? -t : t;
 }
@@ -214,7 +217,7 @@ RTU_INLINE void coefficients_at(const T* nu_log, const T* theta_log, T k, const 
   typedef typename L::F F;
   const Pair<L> nu = exp_pair<L>(L::load(nu_log + i), k);
   const Pair<L> theta = exp_pair<L>(L::load(theta_log + i), k);
-  const Exponential<L> e = exponential<L>(held<L>(-nu.hi), -nu.lo);
+  const Exponential<L> e = exponential<L, true>(L::max(-nu.hi, L::all(-kExpLimit<T>)), -nu.lo);  // nu > 0
   const Pair<L> r = {e.scale * e.one, e.scale * e.left};
   const F less = expm1_of<L>(e);         // r - 1 without cancellation
   const F rest = -less * (T(2) + less);  // 1 - r^2
@@ -228,14 +231,16 @@ RTU_INLINE void coefficients_at(const T* nu_log, const T* theta_log, T k, const 
   L::store(out.dgam + i, nu.hi * (T(1) - rest) / root);
 }
 
-// Two vectors at a time where Two is set, the rest one by one.
-template <class T, int V, bool Two>
+// Four vectors at a time where Wide is set, then two, the rest one by one.
+template <class T, int V, bool Wide>
 void coefficients_of(int32_t poles, const T* nu_log, const T* theta_log, T k,
                      const rtu::kernels::Coefficients<T>& out) {
   typedef Lanes<T, V> L;
   int32_t i = 0;
-  if constexpr (Two)
+  if constexpr (Wide) {
+    for (; i + 4 * V <= poles; i += 4 * V) coefficients_at<Twin<Twin<L>>>(nu_log, theta_log, k, out, i);
     for (; i + 2 * V <= poles; i += 2 * V) coefficients_at<Twin<L>>(nu_log, theta_log, k, out, i);
+  }
   for (; i < poles; i += V) coefficients_at<L>(nu_log, theta_log, k, out, i);
 }
 

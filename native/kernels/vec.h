@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "native/core/sqrt.h"
 
 namespace {
@@ -78,8 +82,31 @@ struct Lanes {
     if constexpr (V == 1 && sizeof(T) == 4) return __builtin_fabsf(x);
     return from_bits(bits(x) & ~(static_cast<typename IntOf<T>::type>(1) << (sizeof(T) * 8 - 1)));
   }
-  static RTU_INLINE F max(F a, F b) { return a > b ? a : b; }
-  static RTU_INLINE F min(F a, F b) { return a < b ? a : b; }
+  // a > b ? a : b and a < b ? a : b, which is also what the instructions say of NaN; GCC 12 would make two of one. (maskz: its plain _mm512_max_ps warns.)
+  static RTU_INLINE F max(F a, F b) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(F) == 64 && sizeof(T) == 4) return _mm512_maskz_max_ps(0xffff, a, b);
+#endif
+#if defined(__AVX__)
+    if constexpr (sizeof(F) == 32 && sizeof(T) == 4) return _mm256_max_ps(a, b);
+#endif
+#if defined(__x86_64__)
+    if constexpr (sizeof(F) == 16 && sizeof(T) == 4) return _mm_max_ps(a, b);
+#endif
+    return a > b ? a : b;
+  }
+  static RTU_INLINE F min(F a, F b) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(F) == 64 && sizeof(T) == 4) return _mm512_maskz_min_ps(0xffff, a, b);
+#endif
+#if defined(__AVX__)
+    if constexpr (sizeof(F) == 32 && sizeof(T) == 4) return _mm256_min_ps(a, b);
+#endif
+#if defined(__x86_64__)
+    if constexpr (sizeof(F) == 16 && sizeof(T) == 4) return _mm_min_ps(a, b);
+#endif
+    return a < b ? a : b;
+  }
   static RTU_INLINE F sqrt(F x) {
     if constexpr (V == 1) {
       if constexpr (sizeof(T) == 4) return __builtin_sqrtf(x);
@@ -121,7 +148,7 @@ struct Lanes {
   // x as it is, rounded: keeps the compiler from contracting the product that made it into a multiply-add.
   static RTU_INLINE F rounded(F x) {
 #if defined(__x86_64__) || defined(__i386__)
-    if constexpr (sizeof(F) >= 4) __asm__("" : "+x"(x));
+    if constexpr (sizeof(F) >= 4) __asm__("" : "+v"(x));  // v: of all 32 registers, where there are as many
 #elif defined(__aarch64__)
     __asm__("" : "+w"(x));
 #endif
@@ -129,8 +156,8 @@ struct Lanes {
   }
 };
 
-// Two vectors that go through the same operations side by side: a chain of operations that wait for each other leaves
-// room for a second one. The same bits as one after the other.
+// Two vectors, or twins of them, that go through the same operations side by side: a chain of operations that wait for each other leaves
+// room for others. The same bits as one after the other.
 template <class L>
 struct Twin {
   typedef typename L::Scalar Scalar, T;
