@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import socket
 import termios
 import threading
@@ -81,6 +82,13 @@ class Port(Closing):
         if self._closed:
             raise DeviceError(f"{self.url}: the port is closed")
         return self._pump.fileno() if self._pump is not None else int(self.serial.fileno())
+
+    @property
+    def gone(self) -> bool:
+        """The device is unplugged, or the other end has hung up; a pump does not tell."""
+        waiting = select.poll()
+        waiting.register(self.fileno(), select.POLLRDHUP)
+        return bool(waiting.poll(0))
 
     def close(self) -> None:
         """Release the port."""

@@ -178,6 +178,26 @@ def test_a_full_disk_ends_the_log_and_not_the_run(run: tuple[RunFolder, Any], tm
     assert file._stream.closed
 
 
+def test_a_log_leaves_room_for_checkpoints(
+    run: tuple[RunFolder, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, outcome = run
+    head = read_log(folder.file(RunFolder.LOG)).head
+    path = tmp_path / "log.mcap"
+    free = 5000
+    monkeypatch.setattr(LogFile, "room", lambda _: free)
+    writer = Writer(LogFile(path, head, None, outcome.episodes.dtype), chunk_s=0.01, reserve=4096)
+    writer.add(outcome.records[:100], outcome.episodes[:0])
+    logged.wait(lambda: len(read_log(path).records) == 100)
+    assert writer.problem == ""
+    free = 4000
+    logged.wait(lambda: bool(writer.problem))
+    writer.add(outcome.records[100:200], outcome.episodes[:0])
+    writer.close({"reason": "test"})
+    assert "the last 4 KiB of the disk are for checkpoints" in writer.problem and writer.dropped == 100
+    assert len(read_log(path).records) == 100
+
+
 def test_a_log_that_cannot_be_begun_holds_no_file(run: tuple[RunFolder, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, outcome = run
     head = read_log(folder.file(RunFolder.LOG)).head

@@ -12,6 +12,7 @@ import tty
 from collections.abc import Iterator
 from pathlib import Path
 
+import logged
 import pytest
 
 from rtu_edge.errors import DeviceError
@@ -94,6 +95,8 @@ def test_a_socket_is_used_directly() -> None:
                 assert read_exactly(port.fileno(), 3) == b"abc"
                 assert os.write(port.fileno(), b"def") == 3
                 assert far.recv(8) == b"def"
+                assert not port.gone
+            logged.wait(lambda: port.gone)
 
 
 def test_a_port_without_a_descriptor_is_pumped_and_says_so() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -308,6 +309,101 @@ def test_a_service_goes_on_from_the_checkpoint_before_a_damaged_one(
     records = read_log(folder / "session" / "log.mcap").records
     acted = int(((records["flags"] & runtime.RecordFlag.ACTED) != 0).sum())
     assert checkpoint.read_text(slots.current.read_bytes(), slots.current)[1]["steps"] == 100 + acted
+
+
+# ---------------------------------------------------------------- a disk that is full, a device that goes away
+
+
+class Serving:
+    """`rtu-edge serve` under way."""
+
+    def __init__(self, config: Path, port: str, manager: Manager) -> None:
+        self.port = port
+        command = [sys.executable, "-m", "rtu_edge.cli", "serve", str(config)]
+        # Nobody reads what the watchdog would be told: the manager's queue would fill up.
+        environment = {key: value for key, value in os.environ.items() if key != "WATCHDOG_USEC"}
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        manager.until("READY=1")
+
+    def let_files_grow(self, to_bytes: int) -> None:
+        """To so much and no further: what a full disk looks like."""
+        limit = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (limit if to_bytes < 0 else to_bytes, limit))
+
+    def arm(self) -> int:
+        """Returns the number that it was told; the next is another one, once that run is over."""
+        until(lambda: control.status(self.port)["arm_token"] != 0)
+        token = int(control.status(self.port)["arm_token"])
+        control.arm(self.port, token)
+        return token
+
+    def until_disarmed(self, token: int) -> None:
+        until(lambda: control.status(self.port)["arm_token"] not in (0, token))
+
+    def stop(self) -> tuple[int, str]:
+        self.process.send_signal(signal.SIGTERM)
+        return self.end()
+
+    def end(self) -> tuple[int, str]:
+        try:
+            out, _ = self.process.communicate(timeout=20)
+            return self.process.returncode, out
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.mark.timing
+def test_a_full_disk_does_not_end_a_service(manager: Manager, tmp_path: Path) -> None:
+    """Nothing is armed that cannot be written down; what was learned stays in memory until there is room."""
+    saved = tmp_path / "runs" / "robot" / "checkpoint.rtu"
+    with SimulatedDevice("cartpole", max_steps=100_000) as device:
+        config = robot(tmp_path, device.port, f"steps = 60\n{LIMITS}")
+        serving = Serving(config, device.port, manager)
+        serving.let_files_grow(0)
+        serving.until_disarmed(serving.arm())
+        assert control.status(device.port)["steps"] == 0
+        serving.let_files_grow(-1)
+        token = serving.arm()
+        until(lambda: control.status(device.port)["steps"] > 10)
+        serving.let_files_grow(0)
+        serving.until_disarmed(token)
+        assert not saved.exists()
+        serving.let_files_grow(-1)
+        until(saved.exists)
+        assert checkpoint.read_text(saved.read_bytes(), saved)[1]["steps"] == 60
+        code, out = serving.stop()
+    assert code == 0, out
+    assert "File too large: not armed; make room, then arm again" in out, out
+    assert f"{saved}: not saved: File too large; the learner is kept in memory" in out and "the learner is saved" in out
+
+
+@pytest.mark.timing
+def test_a_learner_that_is_lost_is_no_orderly_end(manager: Manager, tmp_path: Path) -> None:
+    with SimulatedDevice("cartpole", max_steps=100_000) as device:
+        serving = Serving(robot(tmp_path, device.port), device.port, manager)
+        serving.arm()
+        until(lambda: control.status(device.port)["steps"] > 10)
+        serving.let_files_grow(0)
+        code, out = serving.stop()
+    assert code == 1 and "what the last run has learned is lost" in out, out
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("armed", [True, False])
+def test_a_device_that_goes_away_ends_a_service_which_systemd_starts_again(
+    armed: bool, manager: Manager, tmp_path: Path
+) -> None:
+    with SimulatedDevice("cartpole", max_steps=100_000) as device:
+        serving = Serving(robot(tmp_path, device.port), device.port, manager)
+        if armed:
+            serving.arm()
+            until(lambda: control.status(device.port)["steps"] > 10)
+    code, out = serving.end()
+    assert code == 3 and "the port is gone" in out, out
+    assert (tmp_path / "runs" / "robot" / "checkpoint.rtu").exists() == armed
 
 
 # ---------------------------------------------------------------- what its sessions take of the disk

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +16,7 @@ from rtu_edge.cli.common import overrides
 
 if TYPE_CHECKING:
     from rtu_edge import job
-    from rtu_edge.checkpoint.saving import Start
+    from rtu_edge.checkpoint.saving import Saver, Start
     from rtu_edge.config import Config
     from rtu_edge.job.service import Watchdog
     from rtu_edge.log.sessions import Sessions
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
 
 # Step records: a service has no use for them.
 _KEEP = 1000
+
+# s, between two attempts to save a learner that the disk did not take.
+_AGAIN_S = 5.0
 
 
 @click.command("serve")
@@ -30,7 +37,7 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
 
     Every actuator needs limits in the file, on a simulated device too. The learner, saved while it runs, goes on from one
     run to the next and over restarts, in the folder run.folder/run.name; each run leaves its log there. A safety stop ends
-    the process.
+    the process, and so does a device that goes away; a disk that is full does not.
     """
     from rtu_edge import job, runtime
     from rtu_edge.config import Clock, load_config
@@ -52,9 +59,47 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
             _serve(settings, device, folder, lambda: signals.count > 0)
 
 
+@dataclass
+class _Learner:
+    """The learner from one run to the next.
+
+    Args:
+        start: what the next run begins with.
+    """
+
+    start: Start
+    _unsaved: Callable[[], None] | None = None  # saves what the disk would not take at the end of its run
+    _tried_s: float = 0.0
+
+    def ended(self, saver: Saver, outcome: job.Outcome) -> None:
+        """A run is over: save what it has learned."""
+        self._unsaved = None
+        try:
+            saver.finish(outcome.progress, outcome.session)
+        except OSError as error:
+            click.echo(
+                f"{saver.slots.current}: not saved: {error.strerror}; the learner is kept in memory until it can be"
+            )
+            self._unsaved, self._tried_s = partial(saver.save, outcome.session), time.monotonic()
+
+    def save(self, every_s: float = 0.0) -> str:
+        """Try again, where it is still to be saved; returns what was wrong, or ""."""
+        if self._unsaved is None or time.monotonic() - self._tried_s < every_s:
+            return ""
+        self._tried_s = time.monotonic()
+        try:
+            self._unsaved()
+        except OSError as error:
+            return error.strerror or str(error)
+        self._unsaved = None
+        click.echo("the learner is saved")
+        return ""
+
+
 def _serve(settings: Config, device: job.Connection, folder: Path, leave: Callable[[], bool]) -> None:
     """Wait to be armed, run, and again, until told to leave."""
     from rtu_edge import job
+    from rtu_edge.errors import CheckFailed, DeviceError
     from rtu_edge.job.service import Watchdog, notify, wait_until_armed
     from rtu_edge.log.sessions import Sessions
 
@@ -62,20 +107,33 @@ def _serve(settings: Config, device: job.Connection, folder: Path, leave: Callab
     for note in start.notes:
         click.echo(note)
     job.check_deadline(start.agent, device.period_s)
-    watchdog = Watchdog(device.link)
+    watchdog, learner = Watchdog(device.link), _Learner(start)
     sessions = Sessions(folder, settings.log.sessions_mib << 20)
+
+    def over() -> bool:
+        learner.save(_AGAIN_S)
+        if device.port.gone:
+            raise DeviceError(f"{device.url}: the port is gone")
+        return leave()
 
     def armed() -> bool:
         for note in sessions.sweep():
             click.echo(note)
-        return wait_until_armed(device.link, watchdog, leave)
+        return wait_until_armed(device.link, watchdog, over)
 
     notify("READY=1")
-    while armed():
-        click.echo(f"{device.url}: armed by the control socket")
-        notify("STATUS=armed")
-        start = _run(settings, device, start, sessions, watchdog)
-    notify("STOPPING=1")
+    try:
+        while armed():
+            click.echo(f"{device.url}: armed by the control socket")
+            notify("STATUS=armed")
+            _run(settings, device, learner, sessions, watchdog)
+        notify("STOPPING=1")
+    finally:
+        lost = learner.save()
+        if lost:
+            click.echo(f"{folder}: {lost}: what the last run has learned is lost")
+    if lost:
+        raise CheckFailed(f"{folder}: {lost}: not saved")
 
 
 def _start(settings: Config, device: job.Connection, folder: Path) -> Start:
@@ -90,30 +148,42 @@ def _start(settings: Config, device: job.Connection, folder: Path) -> Start:
     return saving.open_start(folder, device)
 
 
-def _run(settings: Config, device: job.Connection, start: Start, sessions: Sessions, watchdog: Watchdog) -> Start:
-    """One run from ARM to DISARM; returns what the next one begins with."""
-    import dataclasses
+def _run(settings: Config, device: job.Connection, learner: _Learner, sessions: Sessions, watchdog: Watchdog) -> None:
+    """One run from ARM to DISARM, or none where the disk has no room for its log.
 
+    Raises:
+        SafetyStop: it ended by one.
+        DeviceError: the device has to be opened anew.
+    """
     from rtu_edge import job
     from rtu_edge.config import write_config
-    from rtu_edge.errors import SafetyStop
+    from rtu_edge.errors import DeviceError, SafetyStop
     from rtu_edge.log import RunFolder
+    from rtu_edge.runtime import StopReason
 
+    start, turns = learner.start, device.link.turns
     loop = job.loop_config(settings, device, explore=True, learn=True, first_episode=start.position.next_episode)
     session = job.Session(settings, device, start, loop)
     supervised, saver = session.supervised, session.saver(sessions.folder)
-    with sessions.new() as folder:
-        write_config(settings, folder.file(RunFolder.CONFIG))
-        outcome = session.run(folder, saver, lambda *_: watchdog.look(), click.echo, keep=_KEEP)
+    try:
+        with sessions.new() as folder:
+            write_config(settings, folder.file(RunFolder.CONFIG))
+            outcome = session.run(folder, saver, lambda *_: watchdog.look(), click.echo, keep=_KEEP)
+    except OSError as error:
+        if device.link.turns != turns:
+            raise
+        click.echo(f"{error.filename or sessions.folder}: {error.strerror}: not armed; make room, then arm again")
+        return
     for note in outcome.notes:
         click.echo(note)
     result = outcome.result
-    try:
-        saver.finish(outcome.progress, outcome.session)
-    except OSError as error:
-        click.echo(f"{saver.slots.current}: not saved: {error.strerror}; the learner stays in memory")
+    learner.ended(saver, outcome)
     click.echo(f"{result.steps} steps; the end: {result.message or result.reason.value}; its log in {folder.path}")
-    if isinstance(trouble := job.error_of(result), SafetyStop):
+    trouble = job.error_of(result)
+    gone = result.reason in (StopReason.LINK_LOST, StopReason.DEVICE_RESTART, StopReason.HALF_OPEN)
+    if isinstance(trouble, SafetyStop) or (gone and isinstance(trouble, DeviceError)):
         raise trouble
     supervised.raise_fallback_error()
-    return dataclasses.replace(start, position=saver.position, notes=(), supervisor=supervised.supervisor.state())
+    learner.start = dataclasses.replace(
+        start, position=saver.position, notes=(), supervisor=supervised.supervisor.state()
+    )

@@ -207,6 +207,11 @@ class LogFile(Closing):
         """Finish the chunk: all up to here can be read, whatever comes."""
         self._writer.flush()
 
+    def room(self) -> int:
+        """Bytes that are free on its disk."""
+        disk = os.fstatvfs(self._stream.fileno())
+        return disk.f_bavail * disk.f_frsize
+
     def close(self, end: Mapping[str, str] | None = None) -> None:
         """Write how it ended, the index, and close.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import errno
 import platform
 import queue
 import threading
@@ -31,15 +32,25 @@ __all__ = ["Recording", "Writer"]
 Array = npt.NDArray[Any]
 
 CHUNK_S = 1.0
+# The log, which grows as long as it may, leaves room for so many: what was learned is worth more than how.
+_CHECKPOINTS = 8
 # Records that may wait for the writer; at 1 kHz about four minutes.
 WAITING = 1 << 18
 
 
 class Writer:
-    """Writes a log on a thread of its own; what comes while too much waits is dropped, and shows as lost in the log."""
+    """Writes a log on a thread of its own; what comes while too much waits is dropped, and shows as lost in the log.
 
-    def __init__(self, file: LogFile, chunk_s: float = CHUNK_S, waiting: int = WAITING) -> None:
+    Args:
+        file: opened.
+        chunk_s: s; between two chunks.
+        waiting: records that may wait.
+        reserve: bytes of the disk that are left to others: where no more are free, the log ends.
+    """
+
+    def __init__(self, file: LogFile, chunk_s: float = CHUNK_S, waiting: int = WAITING, reserve: int = 0) -> None:
         self._file = file
+        self._reserve = reserve
         self._chunk_s = chunk_s
         self._room = waiting
         self._handed = 0  # by the caller's thread
@@ -77,13 +88,18 @@ class Writer:
                 self._guarded(lambda given=item: self._write(*given))
                 self._taken += len(item[0])
             if time.monotonic() - flushed >= self._chunk_s and not self.problem:
-                self._guarded(self._file.flush)
+                self._guarded(self._flush)
                 flushed = time.monotonic()
             self.cpu_s = time.thread_time()
 
     def _write(self, records: Array, episodes: Array) -> None:
         self._file.steps(records)
         self._file.episodes(episodes)
+
+    def _flush(self) -> None:
+        self._file.flush()
+        if self._file.room() < self._reserve:
+            raise OSError(errno.ENOSPC, f"the last {self._reserve >> 10:,} KiB of the disk are for checkpoints")
 
     def _guarded(self, work: Any) -> None:
         """A full disk ends the log, not the run."""
@@ -133,7 +149,7 @@ class Recording(Closing):
         head = self._head(loop.config, loop.session, loop.limits, supervised)
         start = self._agent.core.save(encode_config(self._agent.config), self._supervisor)
         file = LogFile(self._folder.file(RunFolder.LOG), head, start, _core.episode_dtype())
-        self._writer = Writer(file)
+        self._writer = Writer(file, reserve=_CHECKPOINTS * len(start))
 
     def add(self, records: Array, episodes: Array) -> None:
         """Records and episodes as the loop gives them out."""
