@@ -30,34 +30,24 @@ struct PassOfMember {
   T a[room], decay[room];
 };
 
-// How traces and weights lie, as far as the compiler may know: kAnyhow, as the block says; kApart, two streams of 2 and 2 + 2 E vectors
-// an input; larger, one stream of so many scalars an input.
-constexpr int kAnyhow = 0, kApart = -1;
-
-// One member of one block: t and w walk its traces and weights. x is the newest input, px the one that the traces have still to take in.
-template <class T, int V, int E, unsigned Do, int Stream>
-RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, int32_t trace_step, T* weights, int32_t weight_step,
-                            int32_t d, const T* x, const T* px) {
+// One member of one block: t and w walk its traces and weights, `step` scalars an input in w where Do does not say it. x is the newest input, px
+// the one that the traces have still to take in. Sums: how many sums u takes turns with.
+template <class T, int V, int E, unsigned Do, int Sums>
+RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, T* w, int32_t step, int32_t d, const T* x, const T* px) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   constexpr bool traces = (Do & (kDirect | kLearn | kAdvance)) != 0;
-  if constexpr (Stream == kApart) {
-    trace_step = 2 * V;
-    weight_step = (2 + 2 * E) * V;
-  } else if constexpr (Stream != kAnyhow) {
-    trace_step = Stream;
-    weight_step = 0;
-  }
+  if constexpr (E > 0 || (Do & kDirect) != 0) step = (2 + 2 * E) * V;
   PassOfMember<T, V, E> m = of;
+  F other1 = L::all(T(0)), other2 = other1;
 #pragma GCC unroll 4
-  for (int32_t j = 0; j < d; ++j, t += trace_step, weights += weight_step) {
-    T* const w = Stream > 0 ? t + 2 * V : weights;
+  for (int32_t j = 0; j < d; ++j, t += 2 * V, w += step) {
     F re, im, w1, w2;
     if constexpr (traces) {
       re = L::load(t);
       im = L::load(t + V);
       if constexpr ((Do & kAdvance) != 0) {
-        const F next_re = m.g * re - m.phi * im + m.gam * px[j];
+        const F next_re = (m.g * re + m.gam * px[j]) - L::apart(m.phi * im);
         const F next_im = m.g * im + m.phi * re;
         L::store(t, next_re);
         L::store(t + V, next_im);
@@ -95,6 +85,13 @@ RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, int32_t trace_step,
     if constexpr ((Do & kForward) != 0) {
       m.u1 += w1 * x[j];
       m.u2 += w2 * x[j];
+      if constexpr (Sums == 2) {
+        const F now1 = m.u1, now2 = m.u2;
+        m.u1 = other1;
+        m.u2 = other2;
+        other1 = now1;
+        other2 = now2;
+      }
     }
     if constexpr ((Do & kLearn) != 0) {
       for (int s = 0; s < E; ++s) {
@@ -107,12 +104,12 @@ RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, int32_t trace_step,
     }
   }
   for (int s = 0; s < PassOfMember<T, V, E>::room; ++s) of.norm[s] = m.norm[s];
-  of.u1 = m.u1;
-  of.u2 = m.u2;
+  of.u1 = Sums == 2 ? m.u1 + other1 : m.u1;
+  of.u2 = Sums == 2 ? m.u2 + other2 : m.u2;
 }
 
 // The whole block. c (with kAdvance) are the coefficients of the step whose input is px.
-template <class T, int V, int E, unsigned Do, int Stream>
+template <class T, int V, int E, unsigned Do, int Sums>
 void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, const Coefficients<T>* c, const T* px,
                  SetCotangent<T>* sets) {
   typedef Lanes<T, V> L;
@@ -129,7 +126,7 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
       of.phi = L::load(c->phi + b * V);
       of.gam = L::load(c->gam + b * V);
     }
-    T* t = block.traces + static_cast<int64_t>(b) * d * block.trace_step;
+    T* t = block.traces + static_cast<int64_t>(b) * d * 2 * V;
     for (int32_t k = 0; k < members; ++k) {
       T* w = block.weights + static_cast<int64_t>(b * members + k) * d * block.weight_step;
       const int32_t at = k * poles + b * V;
@@ -143,10 +140,9 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
       // The traces are the pole's: one member advances them, the first or the last.
       const bool advances = (Do & kFirst) != 0 ? k == 0 : k == members - 1;
       if (advances || (Do & kAdvance) == 0)
-        pass_member<T, V, E, Do, Stream>(of, t, block.trace_step, w, block.weight_step, d, x, px);
+        pass_member<T, V, E, Do, Sums>(of, t, w, block.weight_step, d, x, px);
       else
-        pass_member<T, V, E, Do & ~(kAdvance | kFirst), Stream>(of, t, block.trace_step, w, block.weight_step, d, x,
-                                                                px);
+        pass_member<T, V, E, Do & ~(kAdvance | kFirst), Sums>(of, t, w, block.weight_step, d, x, px);
       if constexpr ((Do & kForward) != 0) {
         L::store(u1 + at, of.u1);
         L::store(u2 + at, of.u2);
@@ -160,13 +156,12 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
 template <class T, int V, int E, unsigned Do>
 void pass(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, const Coefficients<T>* c, const T* px,
           SetCotangent<T>* sets) {
-  constexpr int traces = 2 * V, weights = (2 + 2 * E) * V;
-  if (block.members == 1 && block.trace_step == traces + weights)
-    pass_blocks<T, V, E, Do, traces + weights>(block, a, x, u1, u2, c, px, sets);
-  else if (V > 1 && block.trace_step == traces && block.weight_step == weights)
-    pass_blocks<T, V, E, Do, V == 1 ? kAnyhow : kApart>(block, a, x, u1, u2, c, px, sets);
+  // Units that share a pole, without eligibilities: little work an input, so that one sum would wait for itself.
+  constexpr int sums = E == 0 && V > 1 ? 2 : 1;
+  if (sums == 2 && block.members > 1 && block.sets == 0)
+    pass_blocks<T, V, E, Do, sums>(block, a, x, u1, u2, c, px, sets);
   else
-    pass_blocks<T, V, E, Do, kAnyhow>(block, a, x, u1, u2, c, px, sets);
+    pass_blocks<T, V, E, Do, 1>(block, a, x, u1, u2, c, px, sets);
 }
 
 template <class T>
