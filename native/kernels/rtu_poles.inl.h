@@ -58,7 +58,7 @@ void state(int32_t poles, int32_t members, bool linear, Activation f, const Coef
 // ---- learn, poles -----------------------------------------------------------------------------------------------------------
 
 // nu_log and theta_log: their gradient is summed over the units of the pole.
-template <class T, int V, int E, bool AdvanceFirst, bool Slopes>
+template <class T, int V, int E, bool AdvanceFirst, bool Slopes, bool Alone>
 void learn_units_sets(int32_t poles, int32_t members, const Coefficients<T>& c, const T* h1, const T* h2, const T* u1,
                       const T* u2, const T* s1, const T* s2, const UnitTraces<T>& traces, SetCotangent<T>* sets) {
   typedef Lanes<T, V> L;
@@ -69,7 +69,7 @@ void learn_units_sets(int32_t poles, int32_t members, const Coefficients<T>& c, 
     const F g = L::load(c.g + p), phi = L::load(c.phi + p), nu = L::load(c.nu + p), theta = L::load(c.theta + p),
             dgam = L::load(c.dgam + p);
     F grad_nu[sets_or_one] = {}, grad_theta[sets_or_one] = {};
-    for (int32_t k = 0; k < members; ++k) {
+    for (int32_t k = 0; k < (Alone ? 1 : members); ++k) {
       const int32_t i = k * poles + p;
       F N1 = L::load(traces.N1 + i), N2 = L::load(traces.N2 + i), T1 = L::load(traces.T1 + i),
         T2 = L::load(traces.T2 + i);
@@ -119,9 +119,9 @@ void learn_units_ordered(int32_t poles, int32_t members, const Coefficients<T>& 
                          const T* u1, const T* u2, const T* s1, const T* s2, const UnitTraces<T>& traces,
                          SetCotangent<T>* sets) {
   if (s1 == nullptr)
-    learn_units_sets<T, V, E, AdvanceFirst, false>(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
+    (members == 1 ? learn_units_sets<T, V, E, AdvanceFirst, false, true> : learn_units_sets<T, V, E, AdvanceFirst, false, false>)(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
   else
-    learn_units_sets<T, V, E, AdvanceFirst, true>(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
+    learn_units_sets<T, V, E, AdvanceFirst, true, false>(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
 }
 
 template <class T, int V>
