@@ -110,7 +110,7 @@ def estop(port: str, *, baud: int = 1_000_000, timeout_s: float = 5.0) -> Estop:
         pid, confirmed = _ask_owner(control)
         if confirmed:
             return Estop("owner", None)
-        if pid is not None and _alive(pid):
+        if pid is not None and _alive(pid) and _is_of_the_user(control, pid):
             _end(pid)
             ended = pid
     _open_and_stop(port, baud, timeout_s)
@@ -206,23 +206,31 @@ def _candidates(port: str) -> list[str]:
             uid = place.name.removeprefix("rtu-edge-")
             if uid.isdigit() and int(uid) not in uids:
                 uids.append(int(uid))
-    names = [folder / (_name(port) + ".sock") for uid in uids for folder in _folders(uid)]
-    return [str(name) for name in names if _owned(name)]
+    names = [(folder / (_name(port) + ".sock"), uid) for uid in uids for folder in _folders(uid)]
+    return [str(name) for name, uid in names if _owned(name, uid)]
 
 
-def _owned(path: Path) -> bool:
-    """True when a living process holds the lock beside the socket."""
+def _owned(path: Path, uid: int) -> bool:
+    """True when a living process holds the lock beside the socket, in a folder of this user's: nobody speaks for another."""
     try:
-        fd = os.open(_lock_path(str(path)), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = _open_lock(path)
     except OSError:
         return False
     try:
+        folder = path.parent.lstat()
+        if not stat.S_ISDIR(folder.st_mode) or {folder.st_uid, os.fstat(fd).st_uid} != {uid}:
+            return False
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
     finally:
         os.close(fd)
     return False
+
+
+def _open_lock(control: str | Path) -> int:
+    """Raises OSError."""
+    return os.open(_lock_path(str(control)), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 def _lock_path(control: str) -> str:
@@ -296,8 +304,10 @@ def _ask_owner(control: str) -> tuple[int | None, bool]:
 
 
 def _holder(control: str) -> int | None:
+    """As the lock's file says, which its user can have say anything."""
     try:
-        return int(Path(_lock_path(control)).read_text())
+        with open(_open_lock(control), "rb") as file:
+            return int(file.read(32))
     except (OSError, ValueError):
         return None
 
@@ -323,6 +333,15 @@ def _alive(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z"
+
+
+def _is_of_the_user(control: str, pid: int) -> bool:
+    """A process runs as the user of this socket's folder: root ends nobody else's because a file says so."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("Uid:"):
+                return int(line.split()[1]) == Path(control).parent.lstat().st_uid
+    return False
 
 
 def _open_and_stop(port: str, baud: int, timeout_s: float) -> None:
