@@ -12,7 +12,7 @@ import pytest
 
 import rtu_edge as rtu
 from rtu_edge import agents, checkpoint
-from rtu_edge.checkpoint.storage import Disk, Slots
+from rtu_edge.checkpoint.storage import Disk, Slots, write
 from rtu_edge.config import parse_config
 from rtu_edge.errors import CheckpointError
 from rtu_edge.log import Row
@@ -92,6 +92,32 @@ def test_where_the_file_system_knows_no_second_names_the_one_before_is_copied(tm
     for seed in range(3):
         slots.save(made(seed))
     assert [path.read_bytes() for path in (slots.current, *slots.older())] == [made(2), made(1)]
+
+
+def failing(call: str) -> Disk:
+    """A disk on which one call fails, with the names that the system's own error would have."""
+
+    def fail(*arguments: object) -> None:
+        names = [str(name) for name in arguments if isinstance(name, Path)]
+        first, second = [*names, None, None][:2]
+        raise OSError(errno.ENOSPC, "No space left on device", first, None, second)
+
+    disk = Disk()
+    setattr(disk, call, fail)
+    return disk
+
+
+@pytest.mark.parametrize("call", ["create", "write", "sync", "rename"])
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path, call: str) -> None:
+    """And not the one beside it, which nobody has heard of and which is gone."""
+    path = tmp_path / "a.rtu"
+    with pytest.raises(OSError, match="No space left") as caught:
+        write(path, b"new", failing(call))
+    assert (caught.value.filename, caught.value.filename2) == (str(path), None)
+    with pytest.raises(OSError, match="No space left") as caught:
+        Slots(tmp_path, 2, failing(call)).save(made(1))
+    assert caught.value.filename == str(tmp_path / "checkpoint.rtu")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:

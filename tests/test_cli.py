@@ -236,7 +236,7 @@ SHELL = f"{sys.executable} -m rtu_edge.cli run --sim --steps 3000 --set log.mcap
         (f"{SHELL} | head -n 1", {}),  # 3000 steps take longer than that
         (f"{SHELL} >&-", {}),
         (f"{SHELL} <&- >&- 2>&-", {}),
-        (f"{SHELL} --set loop.clock=device --set run.steps=20", {"PYTHONIOENCODING": "ascii"}),  # prints a table in µs
+        (f"{SHELL} --set loop.clock=device --steps 20", {"PYTHONIOENCODING": "ascii"}),  # prints a table in µs
     ],
     ids=["head", "no output", "no streams", "ascii"],
 )
@@ -261,9 +261,15 @@ def test_a_run_is_whole_whatever_becomes_of_its_output(
     [
         (
             "run --sim --steps 20000 --set log.blackbox_minutes=0",
-            ("log: runs/sim/log.mcap: File too large; ", "runs/sim: File too large: not everything was written"),
+            (
+                "log: runs/sim/log.mcap: File too large; ",
+                "runs/sim/checkpoint.rtu: File too large: not everything was written",
+            ),
         ),
-        ("demo --steps 3000 --realtime-s 0.1", ("runs/demo: File too large: not everything was written",)),
+        (
+            "demo --steps 3000 --realtime-s 0.1",
+            ("runs/demo/telemetry.npz: File too large: not everything was written",),
+        ),
         ("run --sim --steps 100", ("runs/sim/blackbox.rtubox: File too large",)),
     ],
 )

@@ -66,7 +66,7 @@ def write(path: str | os.PathLike[str], data: bytes, disk: Disk = _DISK) -> None
     At any moment the old or the new file is there in full, also when power fails.
 
     Raises:
-        OSError: the disk is full, or the folder cannot be written; the old file is as it was.
+        OSError: the disk is full, or the folder cannot be written; it names `path`, and the old file is as it was.
     """
     path = Path(path)
     with _written_beside(path, data, disk) as temporary:
@@ -76,7 +76,7 @@ def write(path: str | os.PathLike[str], data: bytes, disk: Disk = _DISK) -> None
 
 @contextlib.contextmanager
 def _written_beside(path: Path, data: bytes, disk: Disk) -> Iterator[Path]:
-    """A synced file of another name in the same folder; it is gone when what follows fails."""
+    """A synced file of another name in the same folder; it is gone when what follows fails, and no error knows it."""
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
         handle = disk.create(temporary)
@@ -86,9 +86,11 @@ def _written_beside(path: Path, data: bytes, disk: Disk) -> Iterator[Path]:
         finally:
             disk.close(handle)
         yield temporary
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             disk.unlink(temporary)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary), temporary):
+            error.filename, error.filename2 = str(path), None
         raise
 
 

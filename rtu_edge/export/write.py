@@ -16,16 +16,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtu_edge._version import __version__
+from rtu_edge.checkpoint import storage
 from rtu_edge.export.probe import load
 
 __all__ = ["IR_VERSION", "OPSET", "Agent", "config_hash", "export_onnx"]
@@ -283,15 +282,4 @@ def export_onnx(
         docs/export.md has the inputs, outputs and metadata.
     """
     data = build(agent, dt_s, observations, actions).SerializeToString()
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    storage.write(path, data)

@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from rtu_edge._closing import Closing
 from rtu_edge._version import __version__
+from rtu_edge.checkpoint import storage
 from rtu_edge.checkpoint.storage import Slots
 
 __all__ = ["Check", "Row", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
@@ -168,9 +169,7 @@ class RunFolder(Closing):
         arrays: dict[str, Any] = self.arrays  # numpy's own annotation: one of the names may be a switch
         packed = io.BytesIO()  # where the disk is full, numpy 1.26 leaves an archive half open that complains later
         np.savez_compressed(packed, **arrays)
-        temporary = self.file(self.TELEMETRY + ".tmp")
-        temporary.write_bytes(packed.getbuffer())
-        os.replace(temporary, self.file(self.TELEMETRY))
+        storage.write(self.file(self.TELEMETRY), packed.getvalue())
 
     def load_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Read telemetry.npz; empty when there is none.
