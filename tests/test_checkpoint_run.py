@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -336,6 +338,20 @@ def test_ckpt_ls_names_each_slot_and_what_is_damaged(whole: Path, tmp_path: Path
     assert "cut short or too long" in lines[2]
     assert len(lines) == 4
     assert "12,000" in cli("ckpt", "ls", tmp_path / "checkpoint.rtu")[1]
+
+
+def test_ckpt_ls_says_when_and_in_which_zone(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checkpoint.rtu"
+    path.write_bytes(Slots(whole).current.read_bytes())
+    os.utime(path, (1.7e9, 1.7e9))
+    try:
+        for zone, said in (("XST-05:30", "2023-11-15T03:43:20+05:30"), ("UTC", "2023-11-14T22:13:20+00:00")):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            assert f" {said} " in cli("ckpt", "ls", path)[1]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_ckpt_diff_tells_sections_and_configuration(whole: Path) -> None:

@@ -39,13 +39,13 @@ def ls(path: Path) -> None:
 
 
 def _facts(file: Path) -> tuple[str, ...]:
-    import time
+    import datetime
 
     from rtu_edge import agents, checkpoint
     from rtu_edge.errors import CheckpointError
 
     data, status = file.read_bytes(), file.stat()
-    saved = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.st_mtime))
+    saved = datetime.datetime.fromtimestamp(status.st_mtime).astimezone().isoformat(timespec="seconds")
     try:
         run = checkpoint.read_text(data, file)[1]
         state = agents.decode(data, file).state_hash()
