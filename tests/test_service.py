@@ -102,6 +102,34 @@ def test_files_are_shown_and_written_only_on_demand(capfd: pytest.CaptureFixture
     assert f"serve {config}" in (root / written[1]).read_text()
 
 
+@pytest.mark.parametrize("option", ["--name", "--user"])
+@pytest.mark.parametrize(
+    "value", ["", "a/b", "../a", ".a", "a b", "a\nb", "a\tb", "a%i", "a:b", "a@b", "*", "ä", "a" * 201]
+)
+def test_a_name_that_is_none_is_refused(
+    option: str, value: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    arguments = {"--name": "arm-1.left", "--user": "robot", option: value}
+    words = [word for pair in arguments.items() for word in pair]
+    code, said = run(capfd, "service", str(robot(tmp_path, "/dev/ttyACM0")), *words, "--root", str(root), "--apply")
+    assert code == 2 and f"{option} = " in said and "must be 1 to" in said
+    assert not root.exists()
+
+
+def test_a_path_is_one_word_of_the_unit(tmp_path: Path) -> None:
+    """As systemd reads it: "%" and "$" begin something there."""
+    folder = tmp_path / 'a 100% $HOME "b" \\c'
+    folder.mkdir()
+    path = folder / "robot.toml"
+    unit = service.parts(path, "robot", "arm-1.left")[0]
+    (line,) = (line for line in unit.text.splitlines() if line.startswith("ExecStart="))
+    expected = str(tmp_path) + r"/a 100%% $$HOME \"b\" \\c/robot.toml"
+    assert line.endswith(f' serve "{expected}"')
+    with pytest.raises(ConfigError, match="printable"):
+        service.parts(tmp_path / "a\nExecStartPre=b", "robot")
+
+
 def test_only_root_installs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(ConfigError, match="only root"):
@@ -109,7 +137,9 @@ def test_only_root_installs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    unit = service.parts(robot(tmp_path, "/dev/ttyACM0"), "root")[0]
+    folder = tmp_path / "100% $HOME"
+    folder.mkdir()
+    unit = service.parts(robot(folder, "/dev/ttyACM0"), "root")[0]
     path = tmp_path / "rtu-edge.service"
     path.write_text(unit.text)
     assert shutil.which("systemd-analyze"), "systemd-analyze is missing: run tools/setup.sh test"

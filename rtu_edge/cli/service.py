@@ -10,7 +10,7 @@ import click
 @click.command("service")
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--user", help="Who runs it.  [default: who calls this, also through sudo]")
-@click.option("--name", default="rtu-edge", show_default=True, help="Of the service.")
+@click.option("--name", default="rtu-edge", show_default=True, help="Of the service: letters, digits, - _ .")
 @click.option("--apply", "install", is_flag=True, help="Write the files; without it they are only printed.")
 @click.option(
     "--root", type=click.Path(path_type=Path), default=Path("/"), show_default=True, help="Below this folder."
@@ -29,7 +29,9 @@ def command(config: Path, user: str | None, name: str, install: bool, root: Path
 
     if not load_config(config).device.port:
         raise ConfigError("device.port: missing; a service is for a machine at a port", str(config))
-    found = parts(config, user or os.environ.get("SUDO_USER") or getpass.getuser(), name)
+    if user is None:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    found = parts(config, user, name)
     if install:
         for path in apply(found, root):
             click.echo(f"written: {path}")

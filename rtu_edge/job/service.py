@@ -8,8 +8,8 @@ goes on): a loop that hangs is a process that systemd ends, and then the device 
 from __future__ import annotations
 
 import os
+import re
 import secrets
-import shlex
 import socket
 import sys
 import time
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtu_edge.config.strict import quoted
 from rtu_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 __all__ = ["Part", "Watchdog", "apply", "notify", "parts", "wait_until_armed"]
 
 _WATCHDOG_S = 2
+
+# What a unit, a file in /etc, a folder in /var/lib and a link in /dev may all be called.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", re.ASCII)
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
+_RULES = {
+    "--name": "1 to 200 letters, digits, '-', '_' and '.', and begin with a letter or digit",
+    "--user": "1 to 32 letters, digits, '-', '_' and '.', and begin with a letter, digit or '_'",
+}
 
 
 @dataclass(frozen=True)
@@ -44,9 +53,15 @@ def parts(config: str | os.PathLike[str], user: str, name: str = "rtu-edge") -> 
         config: the TOML file that the service runs.
         user: who runs it.
         name: of the service, and of the device's stable name under /dev.
+
+    Raises:
+        ConfigError: a name that is none for a unit or a user, or a path that no unit can name.
     """
+    for option, value, rule in (("--name", name, _NAME), ("--user", user, _USER)):
+        if not rule.fullmatch(value):
+            raise ConfigError(f"{option} = {quoted(value)}: must be {_RULES[option]}")
     program = Path(sys.executable).with_name("rtu-edge")
-    command = f"{shlex.quote(str(program))} serve {shlex.quote(os.path.abspath(config))}"
+    command = f"{_word(program)} serve {_word(os.path.abspath(config))}"
     unit = f"""\
 [Unit]
 Description=rtu_edge: a learner in a control loop; starts disarmed
@@ -97,6 +112,16 @@ LABEL="rtu_edge_end"
         Part(Path(f"/etc/udev/rules.d/70-{name}.rules"), udev, "udevadm control --reload && udevadm trigger"),
         Part(Path(f"/etc/security/limits.d/{name}.conf"), limits, "log in again"),
     ]
+
+
+def _word(path: str | os.PathLike[str]) -> str:
+    """A path as one word of a command line in a unit: no specifier, no variable (systemd.service(5), systemd.syntax(7))."""
+    text = os.fspath(path)
+    if not text.isprintable():
+        raise ConfigError(f"{text!r}: must be a path of printable characters, as it stands in a unit")
+    if re.fullmatch(r"[\w/.:@+,=-]+", text):
+        return text
+    return '"' + text.replace("\\", r"\\").replace('"', r"\"").replace("%", "%%").replace("$", "$$") + '"'
 
 
 def apply(found: list[Part], root: Path) -> list[Path]:
