@@ -60,8 +60,8 @@ __attribute__((flatten)) void device_step(const rtu::cells::Rtu<float>& cell, fl
   of.decay[0] = set.decay;
   const float *e1 = set.e1, *e2 = set.e2;
   float *w = cell.nu_log, *z = cell.traces.z_nu[0], *v = cell.traces.N1, *k = cell.c.nu, *y = cell.y,
-        *entry = cell.block.traces;
-  for (int32_t p = 0; p < Poles; ++p, ++w, ++z, ++v, ++k, ++y, entry += 6 * Inputs) {
+        *row_traces = cell.block.traces, *row_weights = cell.block.weights;
+  for (int32_t p = 0; p < Poles; ++p, ++w, ++z, ++v, ++k, ++y, row_traces += 2 * Inputs, row_weights += 4 * Inputs) {
     add<float, 1>(1, a, z, w);
     add<float, 1>(1, a, z + S, w + S);
     float nu, theta, g, phi, gam, dgam;
@@ -73,14 +73,15 @@ __attribute__((flatten)) void device_step(const rtu::cells::Rtu<float>& cell, fl
     of.e1[0] = *e1++;
     of.e2[0] = *e2++;
     of.u1 = of.u2 = 0.0F;
-    pass_member<float, 1, 1, all, 6>(of, entry, 6, nullptr, 0, Inputs, x, x);
+    pass_member<float, 1, 1, all, 1>(of, row_traces, row_weights, 0, Inputs, x, x);
 
     float k1, k2, s1, s2;
     const float h1 = v[4 * S], h2 = v[5 * S];
     state<float, 1>(1, 1, true, F, c, &h1, &h2, &of.u1, &of.u2, &k1, &k2, y, y + Poles, &s1, &s2);
     SetCotangent<float> one = {of.e1, of.e2, set.decay, poles_norm};
     const UnitTraces<float> traces = {v, v + S, v + 2 * S, v + 3 * S, {z, nullptr}, {z + S, nullptr}};
-    learn_units_sets<float, 1, 1, false, false>(1, 1, c, &h1, &h2, &of.u1, &of.u2, nullptr, nullptr, traces, &one);
+    learn_units_sets<float, 1, 1, false, false, true>(1, 1, c, &h1, &h2, &of.u1, &of.u2, nullptr, nullptr, traces,
+                                                      &one);
     poles_norm = one.norm;
 
     v[4 * S] = v[6 * S] = k1;

@@ -70,15 +70,13 @@ constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, 
   const uint32_t blocks = core::padded(static_cast<uint32_t>(config.poles), V) / V;
   const uint32_t trace_slots = config.kind == CellKind::nonlinear ? 4 : 2;
   const uint32_t weight_slots = 2 + 2 * static_cast<uint32_t>(config.sets);
-  const bool one_stream = false;
-  const uint32_t step = (trace_slots + weight_slots) * V;
   kernels::Block<T> block{};
   block.blocks = static_cast<int32_t>(blocks);
   block.inputs = config.inputs;
   block.members = config.members;
   block.sets = config.sets;
-  block.trace_step = static_cast<int32_t>(one_stream ? step : trace_slots * V);
-  block.weight_step = static_cast<int32_t>(one_stream ? step : weight_slots * V);
+  block.trace_step = static_cast<int32_t>(trace_slots * V);
+  block.weight_step = static_cast<int32_t>(weight_slots * V);
 
   Section section;
   section.dtype = core::DTypeOf<T>::value;
@@ -94,13 +92,7 @@ constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, 
     arena.describe(name.dot("trace").dot(trace_names[trace_slots / 4][slot]), section,
                    static_cast<uint64_t>(slot) * V * sizeof(T));
 
-  uint32_t skip = trace_slots * V;
-  block.weights = block.traces == nullptr ? nullptr : block.traces + skip;
-  if (!one_stream) {
-    skip = 0;
-    block.weights =
-        arena.room<T>(static_cast<uint64_t>(blocks) * members * d * static_cast<uint32_t>(block.weight_step));
-  }
+  block.weights = arena.room<T>(static_cast<uint64_t>(blocks) * members * d * static_cast<uint32_t>(block.weight_step));
   const char* const weight_names[] = {"W1", "W2", "z0.W1", "z0.W2", "z1.W1", "z1.W2"};
   section.rows = static_cast<uint32_t>(config.units());
   section.group = members;
@@ -108,7 +100,7 @@ constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, 
   section.group_stride = d * section.column_stride;
   section.block_stride = members * section.group_stride;
   for (uint32_t slot = 0; slot < weight_slots; ++slot)
-    arena.describe(name.dot(weight_names[slot]), section, static_cast<uint64_t>(skip + slot * V) * sizeof(T));
+    arena.describe(name.dot(weight_names[slot]), section, static_cast<uint64_t>(slot) * V * sizeof(T));
   return block;
 }
 

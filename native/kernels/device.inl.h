@@ -11,17 +11,16 @@
 
 namespace {
 
-// The block as this table knows it: one unit a pole, E eligibility sets, traces and weights in one stream.
+// The block as this table knows it: one unit a pole, E eligibility sets.
 template <int E>
 struct DeviceBlock {
-  static constexpr int kStream = 4 + 2 * E;
-
   template <unsigned Do>
   static RTU_INLINE void pass(const Block<float>& block, const float* a, const float* x, float* u1, float* u2,
                               const Coefficients<float>* c, SetCotangent<float>* sets) {
     Block<float> one = block;
     one.members = 1;
-    pass_blocks<float, 1, (Do & (kPending | kLearn)) != 0 ? E : 0, Do, kStream>(one, a, x, u1, u2, c, x, sets);
+    one.weight_step = 2 + 2 * E;
+    pass_blocks<float, 1, (Do & (kPending | kLearn)) != 0 ? E : 0, Do, 1>(one, a, x, u1, u2, c, x, sets);
   }
   static void forward(const Block<float>& block, const float* a, const float* x, float* u1, float* u2) {
     if (any_pending(E, a))
@@ -52,7 +51,7 @@ template <int E>
 void device_learn_units(int32_t poles, int32_t, int32_t, bool, const Coefficients<float>& c, const float* h1,
                         const float* h2, const float* u1, const float* u2, const float*, const float*,
                         const UnitTraces<float>& traces, SetCotangent<float>* sets) {
-  learn_units_sets<float, 1, E, false, false>(poles, 1, c, h1, h2, u1, u2, nullptr, nullptr, traces, sets);
+  learn_units_sets<float, 1, E, false, false, true>(poles, 1, c, h1, h2, u1, u2, nullptr, nullptr, traces, sets);
 }
 
 template <int E>

@@ -28,13 +28,12 @@ enum class Activation : int32_t { identity = 0, relu = 1, tanh = 2 };
 // The recurrent block in memory. For the pole block b, member k, input j:
 //   traces  at  traces  + (b d + j) trace_step:             [A1 V][A2 V]  (nonlinear: [A1][A2][B1][B2])
 //   weights at  weights + ((b G + k) d + j) weight_step:     [W1 V][W2 V] then per set [z1 V][z2 V]
-// With one unit a pole both lie side by side in one stream (trace_step = weight_step): two, at different strides, are sometimes quicker and
-// sometimes a quarter slower, as their addresses happen to fall.
+// Two streams: predict reads the weights' alone, and what a processor fetches ahead of it is what it needs.
 template <class T>
 struct Block {
   T* traces;
   T* weights;
-  int32_t trace_step, weight_step;  // scalars
+  int32_t trace_step, weight_step;  // scalars: (2 or 4) V, (2 + 2 sets) V
   int32_t blocks, inputs, members, sets;
 };
 

@@ -30,8 +30,8 @@ struct PassOfMember {
   T a[room], decay[room];
 };
 
-// One member of one block: t and w walk its traces and weights, `step` scalars an input in w where Do does not say it. x is the newest input, px
-// the one that the traces have still to take in. Sums: how many sums u takes turns with.
+// One member of one block: t and w walk its traces and weights, w by `step` scalars an input where E does not say it. x is the newest input, px the
+// one that the traces have still to take in. Sums: u is added up in so many sums in turn.
 template <class T, int V, int E, unsigned Do, int Sums>
 RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, T* w, int32_t step, int32_t d, const T* x, const T* px) {
   typedef Lanes<T, V> L;

@@ -4,10 +4,6 @@
 
 #include <stdint.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 #include "native/core/sqrt.h"
 
 namespace {
@@ -82,28 +78,15 @@ struct Lanes {
     if constexpr (V == 1 && sizeof(T) == 4) return __builtin_fabsf(x);
     return from_bits(bits(x) & ~(static_cast<typename IntOf<T>::type>(1) << (sizeof(T) * 8 - 1)));
   }
-  // a > b ? a : b and a < b ? a : b, which is also what the instructions say of NaN; GCC 12 would make two of one. (maskz: its plain _mm512_max_ps warns.)
   static RTU_INLINE F max(F a, F b) {
-#if defined(__AVX512F__)
-    if constexpr (sizeof(F) == 64 && sizeof(T) == 4) return _mm512_maskz_max_ps(0xffff, a, b);
-#endif
-#if defined(__AVX__)
-    if constexpr (sizeof(F) == 32 && sizeof(T) == 4) return _mm256_max_ps(a, b);
-#endif
 #if defined(__x86_64__)
-    if constexpr (sizeof(F) == 16 && sizeof(T) == 4) return _mm_max_ps(a, b);
+    if constexpr (V > 1 && sizeof(T) == 4) return max_x86(a, b);
 #endif
     return a > b ? a : b;
   }
   static RTU_INLINE F min(F a, F b) {
-#if defined(__AVX512F__)
-    if constexpr (sizeof(F) == 64 && sizeof(T) == 4) return _mm512_maskz_min_ps(0xffff, a, b);
-#endif
-#if defined(__AVX__)
-    if constexpr (sizeof(F) == 32 && sizeof(T) == 4) return _mm256_min_ps(a, b);
-#endif
 #if defined(__x86_64__)
-    if constexpr (sizeof(F) == 16 && sizeof(T) == 4) return _mm_min_ps(a, b);
+    if constexpr (V > 1 && sizeof(T) == 4) return min_x86(a, b);
 #endif
     return a < b ? a : b;
   }
@@ -160,6 +143,30 @@ struct Lanes {
     if constexpr (sizeof(F) == 64) return rounded(product);
     return product;
   }
+
+#if defined(__x86_64__)
+ private:
+  // One instruction, which says a > b ? a : b also of NaN and of two zeros; of vectors GCC 12 makes two, a comparison and a blend.
+#if defined(__AVX__)
+  static RTU_INLINE F max_x86(F a, F b) {
+    __asm__("vmaxps %1, %0, %0" : "+v"(a) : "v"(b));
+    return a;
+  }
+  static RTU_INLINE F min_x86(F a, F b) {
+    __asm__("vminps %1, %0, %0" : "+v"(a) : "v"(b));
+    return a;
+  }
+#else
+  static RTU_INLINE F max_x86(F a, F b) {
+    __asm__("maxps %1, %0" : "+x"(a) : "x"(b));
+    return a;
+  }
+  static RTU_INLINE F min_x86(F a, F b) {
+    __asm__("minps %1, %0" : "+x"(a) : "x"(b));
+    return a;
+  }
+#endif
+#endif
 };
 
 // Two vectors, or twins of them, that go through the same operations side by side: a chain of operations that wait for each other leaves
