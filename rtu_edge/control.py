@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rtu_edge._forks import leave_to_the_parent
 from rtu_edge.errors import DeviceError
 
 __all__ = ["Estop", "PortLock", "arm", "estop", "monitor", "owner", "socket_path", "status"]
@@ -78,6 +79,11 @@ class PortLock:
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd
+        leave_to_the_parent(self)
+
+    def forked(self) -> None:
+        """In a child: the lock is the parent's alone, and ends with it."""
+        self.release()
 
     def release(self) -> None:
         """Give the port up. Twice is harmless."""

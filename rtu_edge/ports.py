@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rtu_edge._closing import Closing
+from rtu_edge._forks import leave_to_the_parent
 from rtu_edge.errors import DeviceError
 
 __all__ = ["Port", "PortInfo", "list_ports", "open_port"]
@@ -76,6 +77,13 @@ class Port(Closing):
         self.real_time = not url.startswith(_PUMPED)
         self._pump: _Pump | None = None if self.real_time else _Pump(serial)
         self._closed = False
+        leave_to_the_parent(self)
+
+    def forked(self) -> None:
+        """In a child: the port is closed, and stays as it is for the parent."""
+        if not self._closed and "://" not in self.url:
+            self.serial.close()
+        self._closed = True
 
     def fileno(self) -> int:
         """A descriptor that carries the port's bytes; valid until close. The native Link duplicates it."""

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -152,6 +153,47 @@ def test_a_second_host_cannot_take_over(line: FaultBridge) -> None:
         assert host.result(driver)["reason"] == "signal"
     finally:
         driver.kill()
+
+
+OWNER_WITH_A_CHILD = """
+import os, sys, time
+from rtu_edge import control, runtime
+from rtu_edge.ports import open_port
+with open_port(sys.argv[1]) as opened, runtime.Link(opened, control=control.socket_path(sys.argv[1])) as link:
+    if (child := os.fork()) == 0:
+        if sys.argv[2] == "closes":
+            link.close()
+            opened.close()
+        time.sleep(30)
+        os._exit(0)
+    time.sleep(0.2)
+    link.handshake()  # whatever the child did
+    assert control.status(sys.argv[1])["pid"] == os.getpid()
+    print(child, flush=True)
+    time.sleep(30)
+"""
+
+
+@pytest.mark.parametrize("does", ["nothing", "closes"])
+def test_a_forked_child_keeps_no_port_from_the_next_owner(does: str) -> None:
+    with SimulatedDevice() as device:
+        command = [sys.executable, "-W", "ignore", "-c", OWNER_WITH_A_CHILD, device.port, does]
+        owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert owner.stdout is not None
+        child = int(owner.stdout.readline())
+        try:
+            owner.kill()
+            owner.wait()
+            os.kill(child, 0)
+            assert control.owner(device.port) is None
+            with (
+                open_port(device.port) as opened,
+                runtime.Link(opened, control=control.socket_path(device.port)) as link,
+            ):
+                link.handshake()
+        finally:
+            os.kill(child, signal.SIGKILL)
+            owner.stdout.close()
 
 
 def test_estop_through_the_owner(line: FaultBridge) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from rtu_edge import _core
 from rtu_edge._closing import Closing
+from rtu_edge._forks import leave_to_the_parent
 from rtu_edge.control import PortLock
 from rtu_edge.errors import DeviceError
 
@@ -139,6 +140,12 @@ class Link(Closing):
             if self._lock is not None:
                 self._lock.release()
             raise
+        leave_to_the_parent(self)
+
+    def forked(self) -> None:
+        """In a child: the link is closed, and stays as it is for the parent, whose threads are not here."""
+        self._loop = None
+        self._core.forked()
 
     def handshake(self, timeout_s: float = 3.0) -> Hello:
         """Ask for HELLO until it comes, discarding boot noise.

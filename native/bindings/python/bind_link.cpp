@@ -151,6 +151,7 @@ void bind_link(py::module_& m) {
       .def("captured",
            [](const PyLink& self) { return py::make_tuple(captured(self.link.sent), captured(self.link.received)); })
       .def("serve_control", &serve_control)
+      .def("forked", &PyLink::forked)
       .def("close", [](PyLink& self) {
         py::gil_scoped_release release;
         self.close();

@@ -42,6 +42,12 @@ struct PyLink {
     fd = -1;
   }
 
+  // In a child: the thread that serves the socket is the parent's, and so is the socket's name.
+  void forked() {
+    (void)server.release();
+    close();
+  }
+
   int fd;
   PosixWire posix;
   FaultyWire faulty;
