@@ -121,10 +121,8 @@ def test_of_the_wrong_size_a_stop_is_obeyed_and_nothing_else(image: Path) -> Non
         for body in (b"\0", bytes(200)):
             assert next(learner.run(1_000_000)).running
             learner._send(lib.RTU_LEARNER_STOP, body)
-            status = learner._status(5)
-            if status.running:  # said unasked, before it had heard
-                status = learner._status(5)
-            assert not status.running and status.limit == 0
+            said = (learner._status(5) for _ in range(100))  # some unasked, before it had heard
+            assert next(status for status in said if not status.running).limit == 0
 
 
 SCALAR = ROOT / "tests/firmware/cortex/scalar_host.py"
