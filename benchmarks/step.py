@@ -123,7 +123,8 @@ def goals(result: dict[str, Any], isa: str) -> list[Goal]:
 
     ours = f"sgd/{isa}"
     for size in ((64, 256), (128, 512)):
-        want("fused step over sweep", size, ours, f"sweep_sgd/{isa}", 1.35, True)
+        want("fused step with SGD over sweep", size, ours, f"sweep_sgd/{isa}", 1.35, True)
+        want("fused step with ObGD over sweep", size, f"obgd/{isa}", f"sweep_obgd/{isa}", 1.35, True)
         want("naive scalar over fused step", size, "naive", ours, 10.0, False)
     for size, limit in (((16, 64), 100.0), ((64, 256), 8.0)):
         m = at[size]

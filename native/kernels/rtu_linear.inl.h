@@ -70,8 +70,8 @@ RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, T* w, int32_t step,
     }
     if constexpr ((Do & kPending) != 0) {
       for (int s = 0; s < E; ++s) {
-        w1 += m.a[s] * z1[s];
-        w2 += m.a[s] * z2[s];
+        w1 += L::apart(m.a[s] * z1[s]);
+        w2 += L::apart(m.a[s] * z2[s]);
       }
     }
     if constexpr ((Do & kDirect) != 0) {
