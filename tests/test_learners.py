@@ -333,6 +333,40 @@ def test_td_predictor(rule: str, net: str) -> None:
     assert differences(without_root(v.parameters), slow.p) == {}
 
 
+PHASES = np.array([2.5, 2.53, 2.0, 3.0, 0.1])  # log(4 pi) is 2.531; learning amplifies rounding by theta: 30 steps
+
+
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+def test_no_step_lifts_a_phase_above_two_turns(rule: str) -> None:
+    """As the oracle, which takes the smaller of two numbers. A pole that a file has above the bound goes down alone."""
+    settings, slow_rule = OPTIMIZERS[rule]
+    v = rtu.TDPredictor(3, units=5, gamma=0.9, trace_decay=0.9, seed=1, dtype="float64", **settings)
+    v.load_parameters(dense(v.parameters, 1) | {"value.cell.theta_log": PHASES})
+    slow = learners.TDPredictor(without_root(v.parameters), 0.9, 0.9, slow_rule())
+    rng = np.random.default_rng(2)
+    seen = [PHASES]
+    for t in range(30):
+        x, cumulant = rng.standard_normal(3), float(rng.random() < 0.3)
+        assert v.step(x, cumulant) == pytest.approx(slow.step(x, cumulant), rel=1e-9, abs=1e-9), f"step {t}"
+        seen.append(v.parameters["value.cell.theta_log"])
+    assert differences(without_root(v.parameters), slow.p) == {}
+    phases = np.array(seen)  # (steps, poles)
+    assert phases.max(0)[:3].max() == learners.MAX_THETA_LOG  # it was held
+    above = phases[:-1, 3] > learners.MAX_THETA_LOG
+    assert above.any() and (np.diff(phases[:, 3])[above] <= 0).all() and phases[-1, 3] < 3.0
+
+
+@pytest.mark.parametrize("settings", [{}, SHARED, {"optimizer": "adam"} | RATES], ids=str)
+def test_phases_of_an_actor_and_a_critic_are_held(settings: dict[str, Any]) -> None:
+    agent, _ = pair(3, **settings)
+    high = {k: PHASES for k in agent.parameters if k.endswith("theta_log")}
+    agent.load_parameters(high)
+    slow = oracle_of(agent)
+    follow(agent, slow, 3, steps=60)
+    same(agent, slow)
+    assert all(max(agent.parameters[k][[0, 1, 2, 4]]) <= learners.MAX_THETA_LOG for k in high)
+
+
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("rule", OPTIMIZERS)

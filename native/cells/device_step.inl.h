@@ -63,7 +63,7 @@ __attribute__((flatten)) void device_step(const rtu::cells::Rtu<float>& cell, fl
         *row_traces = cell.block.traces, *row_weights = cell.block.weights;
   for (int32_t p = 0; p < Poles; ++p, ++w, ++z, ++v, ++k, ++y, row_traces += 2 * Inputs, row_weights += 4 * Inputs) {
     add<float, 1>(1, a, z, w);
-    add<float, 1>(1, a, z + S, w + S);
+    add_phase<float, 1>(1, a, z + S, w + S);
     float nu, theta, g, phi, gam, dgam;
     const Coefficients<float> c = {&nu, &theta, &g, &phi, &gam, &dgam};
     coefficients_of<float, 1, false>(1, w, w + S, 1.0F, c);

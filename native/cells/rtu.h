@@ -74,7 +74,7 @@ void move_poles(const Rtu<T>& cell, const T* a) {
   for (int s = 0; s < cell.config.sets; ++s) {
     if (a[s] == T(0)) continue;
     cell.kernels->add(cell.poles, a[s], cell.traces.z_nu[s], cell.nu_log);
-    cell.kernels->add(cell.poles, a[s], cell.traces.z_theta[s], cell.theta_log);
+    cell.kernels->add_phase(cell.poles, a[s], cell.traces.z_theta[s], cell.theta_log);
   }
 }
 
@@ -196,8 +196,11 @@ void adam(const Rtu<T>& cell, int32_t s, const kernels::AdamStep<T>& step) {
               cell.moments_w[s] + static_cast<int64_t>(rows) * 2 * V);
   T* moments = cell.moments_p[s];
   kernel.adam(1, cell.poles, 0, 0, step, cell.nu_log, cell.traces.z_nu[s], moments, moments + cell.poles);
+  T* before = cell.y1;  // scratch between two forward passes
+  memcpy(before, cell.theta_log, static_cast<size_t>(cell.poles) * sizeof(T));
   kernel.adam(1, cell.poles, 0, 0, step, cell.theta_log, cell.traces.z_theta[s], moments + 2 * cell.poles,
               moments + 3 * cell.poles);
+  kernel.hold_phase(cell.poles, before, cell.theta_log);
 }
 
 // Gradient of this step's loss for every parameter, through the traces as they stand, into canonical arrays: nu_log, theta_log (m), W1, W2 (n, d).

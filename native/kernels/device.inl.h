@@ -87,6 +87,7 @@ constexpr rtu::kernels::Kernels<float> device_table() {
   table.dense_forward = device_dense_forward<E>;
   table.dense_backward = device_dense_backward;
   table.dense_learn = dense_learn<float, 1>;
+  table.add_phase = add_phase<float, 1>;
   table.add = add<float, 1>;
   table.decay_add = decay_add<float, 1>;
   table.norm_relu = norm_relu<float, 1>;

@@ -23,6 +23,9 @@ namespace rtu::kernels {
 
 constexpr int kMaxSets = 2;  // eligibility sets on one body: the critic's and the actor's
 
+// log(4 pi): no step carries theta_log above it (docs/math.md, 4, Phases).
+constexpr double kMaxThetaLog = 2.5310242469692907;
+
 enum class Activation : int32_t { identity = 0, relu = 1, tanh = 2 };
 
 // The recurrent block in memory. For the pole block b, member k, input j:
@@ -107,6 +110,11 @@ struct Kernels {
   void (*dense_backward)(int32_t rows, int32_t stride, const T* w, int32_t n_c, const T* const* c, T* const* dx);
   // z <- decay z + c x^T; returns sum |z|.
   T (*dense_learn)(int32_t rows, int32_t stride, T decay, const T* c, const T* x, T* z);
+
+  // theta_log <- theta_log + a z, held to kMaxThetaLog; and theta_log held so, where another rule has moved it from `before`. What
+  // stands above (a start or a file may) does not rise. NaN stays NaN.
+  void (*add_phase)(int32_t poles, T a, const T* z, T* theta_log);
+  void (*hold_phase)(int32_t poles, const T* before, T* theta_log);
 
   // y <- y + a x, and z <- decay z + c with sum |z|; n is padded.
   void (*add)(int32_t n, T a, const T* x, T* y);

@@ -55,6 +55,31 @@ void state(int32_t poles, int32_t members, bool linear, Activation f, const Coef
   }
 }
 
+// ---- phases -----------------------------------------------------------------------------------------------------------------
+
+template <class T, int V>
+RTU_INLINE Vec<T, V> held_phase(Vec<T, V> before, Vec<T, V> after) {
+  typedef Lanes<T, V> L;
+  const Vec<T, V> most = L::max(before, L::all(T(rtu::kernels::kMaxThetaLog)));
+  return after > most ? most : after;
+}
+
+template <class T, int V>
+void add_phase(int32_t poles, T a, const T* z, T* theta_log) {
+  typedef Lanes<T, V> L;
+  for (int32_t p = 0; p < poles; p += V) {
+    const Vec<T, V> before = L::load(theta_log + p);
+    L::store(theta_log + p, held_phase<T, V>(before, before + a * L::load(z + p)));
+  }
+}
+
+template <class T, int V>
+void hold_phase(int32_t poles, const T* before, T* theta_log) {
+  typedef Lanes<T, V> L;
+  for (int32_t p = 0; p < poles; p += V)
+    L::store(theta_log + p, held_phase<T, V>(L::load(before + p), L::load(theta_log + p)));
+}
+
 // ---- learn, poles -----------------------------------------------------------------------------------------------------------
 
 // nu_log and theta_log: their gradient is summed over the units of the pole. Alone: there is one.

@@ -23,6 +23,8 @@ constexpr rtu::kernels::Kernels<T> make_table(const char* name, rtu::kernels::Co
           dense_forward<T, V>,
           dense_backward<T, V>,
           dense_learn<T, V>,
+          add_phase<T, V>,
+          hold_phase<T, V>,
           add<T, V>,
           decay_add<T, V>,
           norm_relu<T, V>,

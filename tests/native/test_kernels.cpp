@@ -127,6 +127,25 @@ void check_coefficients(const kernels::Kernels<float>& kernel) {
   CHECK_BELOW(worst_gam, 3e-7, "gam: a few roundings of 6e-8");
 }
 
+// A phase goes up to the bound; from above it goes down alone; NaN is seen.
+void check_phases(const kernels::Kernels<float>& kernel) {
+  constexpr float most = static_cast<float>(kernels::kMaxThetaLog);
+  constexpr int n = 16;
+  alignas(64) float before[n], z[n], moved[n], held[n];
+  for (int i = 0; i < n; ++i) {
+    before[i] = moved[i] = -1.0F + 0.3F * static_cast<float>(i);  // up to 3.5
+    z[i] = i % 2 == 0 ? 8.0F : -4.0F;
+    held[i] = before[i] + 0.25F * z[i];
+  }
+  z[5] = held[5] = NAN;
+  kernel.hold_phase(n, before, held);
+  kernel.add_phase(n, 0.25F, z, moved);
+  for (int i = 0; i < n; ++i) {
+    const float free = before[i] + 0.25F * z[i], want = fminf(free, fmaxf(before[i], most));
+    CHECK(i == 5 ? isnan(held[i]) && isnan(moved[i]) : held[i] == want && moved[i] == want);
+  }
+}
+
 // Dense layers, LayerNorm and Adam on the same numbers; rows of odd length, padded differently for each width.
 void check_dense(const kernels::Kernels<float>& kernel, double* worst) {
   const kernels::Kernels<float>& scalar = *kernels::kScalar;
@@ -370,6 +389,7 @@ int main() {
   for (int k = 0; k < found; ++k) {
     const kernels::Kernels<float>& kernel = *tables[k];
     check_coefficients(kernel);
+    check_phases(kernel);
     check_fused(kernel);
     check_sgd(kernel);
     for (bool advance_first : {false, true})

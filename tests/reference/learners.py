@@ -144,11 +144,16 @@ class Eligibility:
         return moved
 
 
+MAX_THETA_LOG = float(np.log(4 * np.pi))
+
+
 def add(p: Tree, *steps: Tree) -> None:
-    """Sum of the steps onto the parameters, in place in the dictionary."""
+    """The steps one after the other onto the parameters, in place in the dictionary. None of them lifts a theta_log above
+    MAX_THETA_LOG, or one that stands above it (math.md, 4, 'Phases')."""
     for step in steps:
         for k, v in step.items():
-            p[k] = p[k] + v
+            most = np.maximum(p[k], MAX_THETA_LOG) if k.endswith("theta_log") else np.inf
+            p[k] = np.minimum(p[k] + v, most)
 
 
 def decays(gamma: float, trace_decay: float | Mapping[str, float]) -> dict[str, float]:

@@ -131,7 +131,7 @@ class Stepper {
     const kernels::Kernels<float>& kernel = *cell_.kernels;
     kernel.step_sgd(cell_.block, cell_.c, before_, {scaled1_, scaled2_, 0, 0}, cell_.x, cell_.u1, cell_.u2);
     kernel.add(cell_.poles, kRate, cell_.traces.z_nu[0], cell_.nu_log);
-    kernel.add(cell_.poles, kRate, cell_.traces.z_theta[0], cell_.theta_log);
+    kernel.add_phase(cell_.poles, kRate, cell_.traces.z_theta[0], cell_.theta_log);
     kernel.coefficients(cell_.poles, cell_.nu_log, cell_.theta_log, 1.0F, cell_.c);
     kernel.state(cell_.poles, cell_.config.members, true, cell_.config.activation, cell_.c, cell_.h1, cell_.h2,
                  cell_.u1, cell_.u2, cell_.k1, cell_.k2, cell_.y1, cell_.y2, cell_.s1, cell_.s2);
