@@ -143,10 +143,12 @@ template <class T, int V, int E, bool AdvanceFirst>
 void learn_units_ordered(int32_t poles, int32_t members, const Coefficients<T>& c, const T* h1, const T* h2,
                          const T* u1, const T* u2, const T* s1, const T* s2, const UnitTraces<T>& traces,
                          SetCotangent<T>* sets) {
-  const auto learn = s1 != nullptr  ? learn_units_sets<T, V, E, AdvanceFirst, true, true>
-                     : members == 1 ? learn_units_sets<T, V, E, AdvanceFirst, false, true>
-                                    : learn_units_sets<T, V, E, AdvanceFirst, false, false>;
-  learn(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
+  if (s1 != nullptr)
+    learn_units_sets<T, V, E, AdvanceFirst, true, true>(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
+  else if (members == 1)
+    learn_units_sets<T, V, E, AdvanceFirst, false, true>(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
+  else
+    learn_units_sets<T, V, E, AdvanceFirst, false, false>(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
 }
 
 template <class T, int V>
