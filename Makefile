@@ -51,9 +51,8 @@ setup:
 	@tools/setup.sh test
 
 wheel:
-	@tools/setup.sh run
-	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
-	@ls dist/*.whl
+	@tools/setup.sh test
+	@tools/wheel.sh dist
 
 wheel-aarch64:
 	@tools/setup.sh test

@@ -6,7 +6,19 @@ import re
 from pathlib import Path
 
 import pytest
-from toolchain import LIBRARIES, ON_ARM, ROOT, build, build_program, objects, run, sources, tool
+from toolchain import (
+    LIBRARIES,
+    ON_ARM,
+    ROOT,
+    build,
+    build_program,
+    newest_symbol,
+    objects,
+    platform_of,
+    run,
+    sources,
+    tool,
+)
 
 PROGRAMS = [
     p.relative_to(ROOT / "tests") for p in sources("tests/native", "tests/firmware") if p.stem.startswith("test_")
@@ -49,8 +61,16 @@ def test_a_planted_instruction_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(1500)
-def test_python_suite() -> None:
-    """The tests marked `arm`, on the wheel for aarch64."""
+def test_python_suite(tmp_path: Path) -> None:
+    """The tests marked `arm`, on the wheel for aarch64; and the tag which that wheel gets: no older than its symbols, no newer
+    than the glibc 2.36 of the Debian 12 that it was compiled for, which Raspberry Pi OS has too."""
     last = run(ROOT / "tools/arm.sh", "test", "-q").strip().splitlines()[-1]
     print(last)
     assert re.fullmatch(r"\d+ passed(, \d+ deselected)? in .*", last)
+    if ON_ARM:
+        return  # tests/test_wheel.py
+    [compiled] = (ROOT / ".cache/arm/wheel").glob("*.whl")
+    wheel = Path(run(ROOT / "tools/wheel.sh", tmp_path, compiled).strip())
+    platform, glibc = platform_of(wheel)
+    assert platform == "aarch64"
+    assert newest_symbol(wheel) <= glibc <= (2, 36)

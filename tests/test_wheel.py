@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -10,7 +11,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
-from toolchain import ROOT, locked, run
+from toolchain import ROOT, locked, newest_symbol, platform_of, run
 
 # -S keeps the editable install away; what the package needs is found all the same.
 PROBE = """
@@ -22,14 +23,39 @@ print(rtu_edge.__file__)
 """
 
 
+PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
+
+
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `make wheel` makes it."""
     with locked(ROOT / "build"):
-        run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT)
-    run(*pip, "install", "--no-deps", "--target", folder / "site", *folder.glob("*.whl"))
-    return folder / "site"
+        return Path(run(ROOT / "tools/wheel.sh", tmp_path_factory.mktemp("wheel")).strip())
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    run(sys.executable, *PIP, "install", "--no-deps", "--target", wheel.parent / "site", wheel)
+    return wheel.parent / "site"
+
+
+def test_its_tag_is_what_its_symbols_allow(wheel: Path) -> None:
+    """No index takes linux_x86_64. A glibc older than a symbol would break the promise, one newer than ours bars this machine."""
+    platform, glibc = platform_of(wheel)
+    assert platform == sysconfig.get_platform().removeprefix("linux-").replace("-", "_")
+    ours = os.confstr("CS_GNU_LIBC_VERSION")
+    assert ours is not None
+    assert newest_symbol(wheel) <= glibc <= tuple(map(int, ours.split()[1].split(".")))
+
+
+def test_it_installs_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
+    """pip takes its tag; what it depends on is lent, which needs no index."""
+    run(sys.executable, "-m", "venv", tmp_path)
+    python = tmp_path / "bin" / "python"
+    run(python, *PIP, "install", "--no-index", "--no-deps", wheel)
+    lent = f"import sys; sys.path.append({sysconfig.get_path('purelib')!r}); import rtu_edge; print(rtu_edge.__file__)"
+    assert run(python, "-c", lent, cwd="/").startswith(str(tmp_path))
+    assert (tmp_path / "bin" / "rtu-edge").exists()
 
 
 def test_it_imports_by_itself(installed: Path) -> None:
@@ -68,6 +94,7 @@ def test_it_brings_the_firmware(installed: Path) -> None:
 def test_it_holds_types_license_and_no_sources(installed: Path) -> None:
     names = {path.relative_to(installed).as_posix() for path in installed.rglob("*") if path.is_file()}
     assert {"rtu_edge/py.typed", "rtu_edge/_core.pyi"} <= names
+    assert {name.partition("/")[0].split("-")[0] for name in names} == {"rtu_edge", "bin"}  # no library was taken in
     assert any(name.endswith("licenses/LICENSE") for name in names)
     # Of the sources only those that a user's own plant is compiled with.
     sources = [name for name in names if name.endswith((".c", ".cpp", ".h", ".a", ".cmake"))]

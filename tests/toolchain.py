@@ -8,9 +8,12 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,3 +145,22 @@ def mutable_globals(path: Path, prefix: str = "") -> dict[str, int]:
         for name, size in sections(path, prefix).items()
         if size and name.startswith(watched) and not name.startswith(constant)
     }
+
+
+def platform_of(wheel: Path) -> tuple[str, tuple[int, int]]:
+    """Return the machine of a wheel and the glibc that its tag asks for, ("aarch64", (2, 34)); its name and its WHEEL agree."""
+    found = re.fullmatch(r".*-manylinux_(\d+)_(\d+)_(\w+)\.whl", wheel.name)
+    assert found, wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        [inside] = [name for name in archive.namelist() if name.endswith(".dist-info/WHEEL")]
+        tags = re.findall(r"^Tag: (.*)$", archive.read(inside).decode(), re.MULTILINE)
+    assert tags == ["-".join(wheel.stem.split("-")[-3:])]
+    return found[3], (int(found[1]), int(found[2]))
+
+
+def newest_symbol(wheel: Path) -> tuple[int, int]:
+    """Return the newest version of a glibc symbol that anything in a wheel refers to, as readelf finds it."""
+    with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory() as folder:
+        binaries = [name for name in archive.namelist() if archive.read(name).startswith(b"\x7fELF")]
+        text = "".join(run(tool("readelf"), "--version-info", archive.extract(name, folder)) for name in binaries)
+    return max((int(major), int(minor)) for major, minor in re.findall(r"\bGLIBC_(\d+)\.(\d+)", text))

