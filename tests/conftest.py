@@ -1,6 +1,12 @@
-"""What a test wants printed whole after the run: record_property("table", text)."""
+"""What a test wants printed whole after the run: record_property("table", text). And SIGHUP as a terminal leaves it."""
+
+import signal
 
 import pytest
+
+# A runner under nohup ignores it, every process that a test starts would inherit that, and rtu_edge keeps to it.
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
