@@ -61,7 +61,7 @@ template <class T, int V>
 RTU_INLINE Vec<T, V> held_phase(Vec<T, V> before, Vec<T, V> after) {
   typedef Lanes<T, V> L;
   const Vec<T, V> most = L::max(before, L::all(T(rtu::kernels::kMaxThetaLog)));
-  return after > most ? most : after;
+  return L::min(most, after);
 }
 
 template <class T, int V>

@@ -40,6 +40,13 @@ using IVec = Vec<typename IntOf<T>::type, V>;
 
 #define RTU_INLINE inline __attribute__((always_inline))
 
+// For max and min of vectors: one instruction, which says a > b ? a : b also of NaN and of two zeros. GCC 12 makes two, a comparison and a blend.
+#if defined(__AVX__)
+#define RTU_X86(op) "v" op " %1, %0, %0"
+#else
+#define RTU_X86(op) op " %1, %0"
+#endif
+
 template <class T, int V>
 struct Lanes {
   typedef T Scalar;
@@ -80,13 +87,19 @@ struct Lanes {
   }
   static RTU_INLINE F max(F a, F b) {
 #if defined(__x86_64__)
-    if constexpr (V > 1 && sizeof(T) == 4) return max_x86(a, b);
+    if constexpr (V > 1 && sizeof(T) == 4) {
+      __asm__(RTU_X86("maxps") : "+v"(a) : "v"(b));
+      return a;
+    }
 #endif
     return a > b ? a : b;
   }
   static RTU_INLINE F min(F a, F b) {
 #if defined(__x86_64__)
-    if constexpr (V > 1 && sizeof(T) == 4) return min_x86(a, b);
+    if constexpr (V > 1 && sizeof(T) == 4) {
+      __asm__(RTU_X86("minps") : "+v"(a) : "v"(b));
+      return a;
+    }
 #endif
     return a < b ? a : b;
   }
@@ -143,30 +156,6 @@ struct Lanes {
     if constexpr (sizeof(F) == 64) return rounded(product);
     return product;
   }
-
-#if defined(__x86_64__)
- private:
-  // One instruction, which says a > b ? a : b also of NaN and of two zeros; of vectors GCC 12 makes two, a comparison and a blend.
-#if defined(__AVX__)
-  static RTU_INLINE F max_x86(F a, F b) {
-    __asm__("vmaxps %1, %0, %0" : "+v"(a) : "v"(b));
-    return a;
-  }
-  static RTU_INLINE F min_x86(F a, F b) {
-    __asm__("vminps %1, %0, %0" : "+v"(a) : "v"(b));
-    return a;
-  }
-#else
-  static RTU_INLINE F max_x86(F a, F b) {
-    __asm__("maxps %1, %0" : "+x"(a) : "x"(b));
-    return a;
-  }
-  static RTU_INLINE F min_x86(F a, F b) {
-    __asm__("minps %1, %0" : "+x"(a) : "x"(b));
-    return a;
-  }
-#endif
-#endif
 };
 
 // Two vectors, or twins of them, that go through the same operations side by side: a chain of operations that wait for each other leaves
