@@ -272,6 +272,7 @@ while True:
 """
 
 
+@pytest.mark.hazard("host-silent")
 def test_stopped_host() -> None:
     """Acceptance: the host is stopped in mid-run; the device is safe within TTL and one tick of its own clock, and stays so."""
     with SimulatedDevice("servo", ttl_max_ms=TTL_MS) as device:
@@ -327,6 +328,7 @@ def test_stopped_host() -> None:
             assert host.ask(wire.Arm(host.hello().last_session + 1)) == Status.OK
 
 
+@pytest.mark.hazard("second-host")
 def test_second_host_cannot_take_over() -> None:
     with SimulatedDevice("servo") as device, host_of(device.port) as first, host_of(device.port) as second:
         assert first.ask(wire.Arm(1)) == Status.OK

@@ -57,6 +57,7 @@ def test_a_reward_out_of_all_measure_shows_in_the_td_error_without_a_range(train
     assert seen.finite and seen.same_bits and seen.steps_up >= 0.9 * frozen
 
 
+@pytest.mark.hazard("learner-not-finite")
 @pytest.mark.parametrize(
     "settings",
     [

@@ -46,6 +46,7 @@ def line() -> Iterator[FaultBridge]:
         yield made
 
 
+@pytest.mark.hazard("host-silent")
 def test_a_stopped_host_leaves_the_device_safe(line: FaultBridge) -> None:
     driver = host.start(line.port, ttl_ms=int(TTL_S * 1000))
     try:
@@ -69,6 +70,7 @@ def test_a_stopped_host_leaves_the_device_safe(line: FaultBridge) -> None:
         driver.kill()
 
 
+@pytest.mark.hazard("old-command")
 def test_commands_that_waited_in_a_stalled_line_are_refused(line: FaultBridge) -> None:
     driver = host.start(line.port, ttl_ms=int(TTL_S * 1000))
     try:
@@ -129,6 +131,7 @@ def test_a_hang_up_is_never_the_second_signal(line: FaultBridge, numbers: tuple[
     assert line.state.state != DeviceState.ESTOP
 
 
+@pytest.mark.hazard("estop-believed-too-early")
 def test_a_stop_that_the_device_does_not_confirm_is_not_called_one(line: FaultBridge) -> None:
     driver = host.start(line.port)
     with line.inject(MUTE):
@@ -137,6 +140,7 @@ def test_a_stop_that_the_device_does_not_confirm_is_not_called_one(line: FaultBr
     assert said["confirmed"] is False
 
 
+@pytest.mark.hazard("second-host")
 def test_a_second_host_cannot_take_over(line: FaultBridge) -> None:
     driver = host.start(line.port)
     try:
@@ -270,12 +274,14 @@ def test_estop_without_an_owner_and_by_another_name(line: FaultBridge, tmp_path:
     assert line.state.state == DeviceState.ESTOP
 
 
+@pytest.mark.hazard("estop-believed-too-early")
 def test_estop_succeeds_only_when_state_says_so(line: FaultBridge) -> None:
     with line.inject(MUTE), pytest.raises(DeviceError, match="did not confirm"):
         control.estop(line.port, timeout_s=0.5)
     line.wait_for(DeviceState.ESTOP)
 
 
+@pytest.mark.hazard("estop-believed-too-early")
 def test_estop_is_latched(line: FaultBridge) -> None:
     control.estop(line.port)
     with open_port(line.port) as opened, runtime.Link(opened) as link:

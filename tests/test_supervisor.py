@@ -64,6 +64,7 @@ def drive(mode: str, *overrides: str, seed: int = 0, steps: int = 3000, **loop: 
         return result, looped.drain(), agent
 
 
+@pytest.mark.hazard("shadow-learner-acts")
 def test_in_shadow_mode_the_wire_is_that_of_the_fallback_alone() -> None:
     """Acceptance: same session, injected clock (lockstep is virtual time), byte for byte; whatever the learner."""
     sent = []
@@ -83,6 +84,7 @@ def test_in_shadow_mode_the_wire_is_that_of_the_fallback_alone() -> None:
     assert states[0][0] == states[0][1] and states[1][0] != states[1][1] != states[2][1]
 
 
+@pytest.mark.hazard("shadow-learner-acts")
 def test_in_shadow_mode_a_learner_that_breaks_changes_nothing_on_the_wire() -> None:
     agents = [small(), small()]
     rigs = [
@@ -392,6 +394,7 @@ def shared_link() -> Iterator[Link]:
         yield link
 
 
+@pytest.mark.hazard("command-out-of-limits")
 @settings(max_examples=60, deadline=None)
 @given(bits=BITS, supervised=st.booleans())
 def test_any_action_is_finite_in_range_and_limited_on_the_wire(

@@ -1,4 +1,5 @@
 /* Whatever the host sends as a value, what is applied is finite, in range and slew-limited. */
+/* hazard: device-limits */
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 // Any bit pattern that a policy hands out leaves the gate finite, in range, no further from the last than slew allows, and
 // no faster in its change than the acceleration.
+// hazard: command-out-of-limits
 #include <math.h>
 
 #include "native/runtime/gate.h"
