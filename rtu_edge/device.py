@@ -170,6 +170,8 @@ class InProcessDevice:
         options.boot_id, options.seed, options.silence_us = boot_id, seed, silence_us
         options.ttl_max_ms, options.reset_ticks = ttl_max_ms, reset_ticks
         options.max_steps, options.slew = max_steps, slew
+        self._driver = ffi.new("float[]", lib.RTU_PLANT_ACT_MAX)
+        options.driver = self._driver
         self._outbox = ffi.new("rtu_outbox *")
         self._c = ffi.new("rtu_simulated *")
         send = ffi.addressof(lib, "rtu_outbox_take")
@@ -180,6 +182,11 @@ class InProcessDevice:
     def bridge(self) -> Any:
         """The device's `rtu_bridge`, to look at."""
         return self._c.bridge
+
+    @property
+    def driver(self) -> tuple[float, ...]:
+        """What the machine's actuators were last told: the register of a driver."""
+        return tuple(self._driver[i] for i in range(self._c.sheet.n_act))
 
     @property
     def due_us(self) -> int:

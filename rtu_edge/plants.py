@@ -69,6 +69,7 @@ class Sheet:
     parameters: tuple[Parameter, ...]
     reward: str
     source: str
+    simulated: bool
 
 
 def _text(pointer: Any) -> str:
@@ -120,6 +121,7 @@ def sheet(name: str) -> Sheet:
         parameters=tuple(Parameter(_text(p.name), _text(p.unit), p.value, _text(p.source)) for p in numbers),
         reward=_text(raw.reward),
         source=_text(raw.source),
+        simulated=bool(raw.simulated),
     )
 
 

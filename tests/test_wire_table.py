@@ -235,9 +235,10 @@ def test_each_cell(state: str, on: str) -> None:
         assert told.state == bench.state, "STATE tells the state that it leads to"
         assert (told.fault != 0) == (bench.state in (DeviceState.SAFE, DeviceState.ESTOP))
     moved = bench.device._c.body.state.episode.step - steps
-    assert moved == (action in ("rest", "run") or on == "SENSOR"), (
-        "the machine moves with each tick, and with nothing else"
+    assert moved == (action in ("rest", "run", "wait") or on == "SENSOR"), (
+        "the machine is told its outputs with each tick, and with nothing else; start and first put it to its start again"
     )
+    assert (bench.device.driver[0] == bridge.applied[0]) and bridge.applied[0] == 0.0
     if action == "command":
         assert bridge.counters[lib.RTU_COUNTER_ACCEPTED] == 1
         assert bridge.target[0] == 1.0

@@ -32,6 +32,7 @@ static const rtu_plant_sheet sheet = {
     .title = "water tank",
     .reward = "-(level - target)^2",
     .source = "ours",
+    .simulated = true, /* leave it out where step() moves something real */
 };
 
 static void reset(void* state, uint32_t seed) {

@@ -26,7 +26,7 @@ typedef enum {
 
 /* Nobody holds the device any more; t_us is the device's own clock again. */
 static void close_session(rtu_bridge *bridge) {
-    rtu_machine_drive(bridge, false);
+    rtu_machine_release(bridge, false);
     bridge->session = 0;
     bridge->lockstep = false;
     bridge->commanded = false;
@@ -107,7 +107,7 @@ static outcome command(rtu_bridge *bridge, const happening *h) {
     bridge->cmd_us = rtu_session_clock(bridge, h->now_us);
     bridge->expires_us = h->now_us - age_us + (ttl_us < bridge->ttl_max_us ? ttl_us : bridge->ttl_max_us);
     memcpy(bridge->target, cmd.u, cmd.n * sizeof(float));
-    rtu_machine_drive(bridge, true);
+    bridge->live = true;
     return bridge->lockstep ? THEN_TICK : DONE;
 }
 
@@ -165,8 +165,20 @@ static outcome reset_again(rtu_bridge *bridge, const happening *h) {
     return ack_again(bridge, h);
 }
 
+/* BOOT is over: the machine is told its outputs before STATE says them. */
+static outcome start(rtu_bridge *bridge, const happening *h) {
+    rtu_machine_rest(bridge);
+    (void)rtu_machine_first(bridge);
+    rtu_say_hello(bridge, h->now_us);
+    bridge->state_owed = true;
+    return DONE;
+}
+
 static outcome first(rtu_bridge *bridge, const happening *h) {
-    if (bridge->lockstep) bridge->virtual_us += bridge->config.plant->sheet->period_us;
+    if (bridge->lockstep) { /* RESET is the only period that it takes */
+        bridge->virtual_us += bridge->config.plant->sheet->period_us;
+        rtu_machine_rest(bridge);
+    }
     bridge->first_us = rtu_session_clock(bridge, h->now_us);
     bridge->life_us = h->now_us;
     bridge->state_owed = true;
@@ -183,6 +195,7 @@ static outcome run(rtu_bridge *bridge) {
 static outcome wait(rtu_bridge *bridge) {
     bridge->counters[RTU_COUNTER_TICKS]++;
     bridge->state_owed = true;
+    rtu_machine_rest(bridge);
     return bridge->config.reset_done == NULL || bridge->config.reset_done(bridge->config.plant_state) ? THEN_READY
                                                                                                       : DONE;
 }
@@ -235,9 +248,7 @@ static outcome act(rtu_bridge *bridge, const rtu_bridge_rule *rule, const happen
             bridge->state_owed = true;
             return DONE;
         case RTU_DO_START:
-            rtu_say_hello(bridge, h->now_us);
-            bridge->state_owed = true;
-            return DONE;
+            return start(bridge, h);
         case RTU_DO_REST: /* the session is closed, so no command is in force */
         case RTU_DO_RUN:
             return run(bridge);
@@ -265,6 +276,8 @@ static void happen(rtu_bridge *bridge, happening h) {
     }
     if (bridge->state_owed) rtu_say_state(bridge, h.now_us);
     bridge->state_owed = false;
+    /* In lockstep the next period may be far away: a machine that is told by step() alone is told now. */
+    if (bridge->ending) rtu_machine_release(bridge, bridge->lockstep);
     if (bridge->lockstep) rtu_say_events(bridge, h.now_us);
 }
 
@@ -378,13 +391,14 @@ bool rtu_bridge_init(rtu_bridge *bridge, const rtu_bridge_config *config, uint64
     bridge->config = *config;
     if (bridge->config.silence_us == 0) bridge->config.silence_us = RTU_SILENCE_US_DEFAULT;
     if (bridge->config.ttl_max_ms == 0) bridge->config.ttl_max_ms = RTU_TTL_MAX_MS_DEFAULT;
+    if (!sheet->simulated) bridge->config.caps &= (uint16_t)~(RTU_CAP_SIMULATED | RTU_CAP_LOCKSTEP);
+    if (config->plant->reset == NULL || config->plant->step == NULL || config->plant->observe == NULL) return false;
     if (config->send == NULL || sheet->period_us == 0 || sheet->n_obs == 0 || sheet->n_act == 0) return false;
     if (sheet->n_obs + sheet->n_act > RTU_VALUES_MAX || !hash_schema(config, &bridge->schema_hash)) return false;
     bridge->ttl_max_us = bridge->config.ttl_max_ms * 1000u;
     bridge->due_us = now_us;
     bridge->state = RTU_STATE_BOOT;
     rtu_decoder_init(&bridge->rx);
-    rtu_machine_reset(bridge, config->seed);
-    (void)rtu_machine_first(bridge); /* an observation that is not finite is said, and stops whoever arms */
+    rtu_machine_init(bridge, config->seed);
     return true;
 }

@@ -31,22 +31,21 @@ enum {
 
 typedef struct {
     /* The machine: a simulated one, or a board's own drivers behind the same four functions. state belongs to the
-     * caller and outlives the bridge. The bridge calls plant->reset, step and observe, and nothing else touches the
-     * machine. */
+     * caller and outlives the bridge. The bridge calls plant->reset, step, observe and apply (plant.h says when), and
+     * nothing else touches the machine. */
     const rtu_plant *plant;
     void *plant_state;
-    /* Told at once when the actuators pass to commands (true) or to their safe behaviour (false): a board cuts or brakes here
-     * without waiting for the period. NULL: the next step() is soon enough, as it is for a simulated machine. */
-    void (*drive)(void *plant_state, bool on);
-    /* True once the machine has arrived at the start of the episode; NULL: at once. Not asked in lockstep. */
+    /* True once the machine has arrived at the start of the episode, its actuators at rest again; NULL: at once. Asked after
+     * step() in each period of RESETTING and at no other time: a real machine that moves to its start by itself does it in
+     * here, so that it stops with the session. Not asked in lockstep. */
     bool (*reset_done)(void *plant_state);
-    /* Largest change of each actuator per period, n_act values > 0; NULL: no limit. */
+    /* Largest change of each actuator per period, n_act values > 0, infinite for no limit; NULL: no limit. */
     const float *slew;
     uint32_t boot_id;    /* another one after each restart */
     uint32_t seed;       /* start of episode 0, before any RESET */
     uint32_t silence_us; /* 0: RTU_SILENCE_US_DEFAULT */
     uint16_t ttl_max_ms; /* 0: RTU_TTL_MAX_MS_DEFAULT */
-    uint16_t caps;       /* RTU_CAP_* */
+    uint16_t caps;       /* RTU_CAP_*; SIMULATED and LOCKSTEP only where the data sheet says simulated, else dropped */
     uint8_t fw_major, fw_minor;
     uint16_t fw_patch;
     /* Takes n bytes, one whole frame. It may drop them (a line that is full), it may not keep the pointer. */
@@ -93,9 +92,9 @@ enum {
     RTU_DO_ESTOP,       /* close the session; note the fault; outputs to safe; STATE */
     RTU_DO_REPEAT,      /* STATE */
     RTU_DO_START,       /* HELLO, STATE */
-    RTU_DO_REST,        /* outputs to safe; step the machine; STATE */
+    RTU_DO_REST,        /* outputs on in their safe behaviour; step the machine; STATE */
     RTU_DO_RUN,         /* outputs to the command, or to safe while there is none; step the machine; STATE */
-    RTU_DO_WAIT,        /* ask whether the machine has arrived; STATE with the last observation */
+    RTU_DO_WAIT,        /* as REST, the machine's answer ignored; ask whether it has arrived; STATE, last observation */
     RTU_DO_FIRST,       /* observe the start; STATE with FIRST */
     RTU_DO_SAFE,        /* close the session; note the fault; outputs to safe */
     RTU_DO_COUNT
@@ -121,7 +120,7 @@ typedef struct {
 
     /* session */
     uint32_t session;      /* that holds; 0: none */
-    uint32_t last_session; /* highest ever used since boot */
+    uint32_t last_session; /* newest used since boot, 0: none */
     bool lockstep;
     bool commanded;   /* a command has been accepted since ARM */
     bool episodic;    /* a RESET has been accepted since ARM */
@@ -141,6 +140,7 @@ typedef struct {
     /* episode */
     uint16_t episode;
     uint8_t epflags;
+    uint32_t seed;      /* of its start */
     uint64_t first_us;  /* its beginning, on the session's clock: a command that answers an older STATE is refused */
     uint16_t reset_seq; /* of the RESET that began it */
     uint32_t reset_t_us;
@@ -150,7 +150,8 @@ typedef struct {
     uint64_t virtual_us; /* lockstep */
 
     /* machine */
-    float applied[RTU_VALUES_MAX];
+    float applied[RTU_VALUES_MAX]; /* exactly what the machine was last told */
+    bool ending; /* the episode has just ended: outputs pass to safe once STATE has said what was applied */
     float x[RTU_VALUES_MAX];
     float reward;
 
@@ -168,7 +169,8 @@ typedef struct {
 
 /* Puts the bridge into BOOT and the machine to the start of episode 0; nothing is sent. The first tick, due at once,
  * sends HELLO. Returns false, and *bridge is unusable, when the data sheet does not fit the protocol: period 0, n_obs
- * or n_act 0 or together more than RTU_VALUES_MAX, a row that rtu_row_valid() refuses, or no send function. */
+ * or n_act 0 or together more than RTU_VALUES_MAX, a row that rtu_row_valid() refuses (its slew is config.slew), a plant
+ * without reset, step or observe, or no send function. */
 bool rtu_bridge_init(rtu_bridge *bridge, const rtu_bridge_config *config, uint64_t now_us);
 
 /* Everything that n bytes from the host mean at now_us, in whatever pieces they come. Expiry is looked at first: bytes

@@ -33,15 +33,21 @@ void rtu_say_events(rtu_bridge *bridge, uint64_t now_us);
 
 /* Largest change of actuator i per period; infinite when there is no limit. */
 float rtu_machine_slew(const rtu_bridge_config *config, uint8_t i);
-/* Passes the actuators to commands or to their safe behaviour. */
-void rtu_machine_drive(rtu_bridge *bridge, bool on);
-/* Begins the start drawn from seed; the observation stays the last one until rtu_machine_observe(). */
+/* No command is in force any more: passes the actuators to their safe behaviour, at once where the machine has apply or is to be
+ * told by a step of its own, else with the next period. HOLD and RAMP stay where they are until then. */
+void rtu_machine_release(rtu_bridge *bridge, bool step);
+/* At power-on: the machine is told safe_value of each actuator, stands at the start drawn from seed, x is read. */
+void rtu_machine_init(rtu_bridge *bridge, uint32_t seed);
+/* Begins the start drawn from seed; the observation stays the last one until rtu_machine_first(). */
 void rtu_machine_reset(rtu_bridge *bridge, uint32_t seed);
-/* The machine has arrived at the start: actuators at safe_value, flags FIRST, x read.
+/* One period in which no episode runs: moves the outputs on in their safe behaviour and tells the machine. */
+void rtu_machine_rest(rtu_bridge *bridge);
+/* The machine has arrived at the start: flags FIRST, x read; the outputs stay where they are.
  * Returns false when x is not finite; it is kept as it is. */
 bool rtu_machine_first(rtu_bridge *bridge);
-/* One period: moves the outputs towards target or safe, steps the machine, reads x, reward and flags; the episode's end passes the
- * actuators to safe. When the episode has ended already, only the outputs move.
+/* One period: moves the outputs towards target or safe, steps the machine, reads x, reward and flags. When the episode has ended
+ * already, it is rtu_machine_rest(). Its end sets bridge->ending: rtu_machine_release() is owed once STATE has said what was
+ * applied.
  * Returns false when x or the reward is not finite; they are kept as they are. */
 bool rtu_machine_step(rtu_bridge *bridge);
 

@@ -28,7 +28,7 @@ static float commanded(rtu_bridge *bridge, const rtu_plant_row *row, float slew,
     return v;
 }
 
-/* The next output of an actuator in its safe behaviour, now at from. DAMP differs from OFF in the driver: config.drive. */
+/* The next output of an actuator in its safe behaviour, now at from. DAMP differs from OFF in the driver: plant->apply. */
 static float safe(const rtu_plant_row *row, float slew, float from) {
     switch (row->safe) {
         case RTU_SAFE_HOLD:
@@ -58,20 +58,53 @@ static bool observe(rtu_bridge *bridge) {
     return finite;
 }
 
-void rtu_machine_drive(rtu_bridge *bridge, bool on) {
-    if (bridge->live == on) return;
-    bridge->live = on;
-    if (bridge->config.drive != NULL) bridge->config.drive(bridge->config.plant_state, on);
+/* The one way from here to an actuator. Between two periods there is no step(), so a machine without apply is told nothing. */
+static rtu_plant_result hand_over(rtu_bridge *bridge, bool period) {
+    const rtu_plant *plant = bridge->config.plant;
+    void *state = bridge->config.plant_state;
+    if (plant->apply != NULL) plant->apply(state, bridge->applied, bridge->live);
+    return period ? plant->step(state, bridge->applied) : (rtu_plant_result){0.0f, false, false};
+}
+
+/* What does not wait for a period: OFF and DAMP are at safe_value at once. HOLD and RAMP stay until the next one. */
+static void cut_outputs(rtu_bridge *bridge) {
+    const rtu_plant_row *rows = actuators(bridge);
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++)
+        if (rows[i].safe == RTU_SAFE_OFF || rows[i].safe == RTU_SAFE_DAMP) bridge->applied[i] = rows[i].safe_value;
+}
+
+void rtu_machine_release(rtu_bridge *bridge, bool step) {
+    bridge->live = bridge->ending = false;
+    if (bridge->config.plant->apply == NULL && !step) return; /* applied stays what it was told */
+    cut_outputs(bridge);
+    (void)hand_over(bridge, step);
+}
+
+void rtu_machine_init(rtu_bridge *bridge, uint32_t seed) {
+    const rtu_plant_row *rows = actuators(bridge);
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) bridge->applied[i] = rows[i].safe_value;
+    bridge->seed = seed;
+    bridge->config.plant->reset(bridge->config.plant_state, seed); /* before all else: it sets up the state */
+    rtu_machine_rest(bridge);
+    (void)rtu_machine_first(bridge); /* an observation that is not finite is said, and stops whoever arms */
 }
 
 void rtu_machine_reset(rtu_bridge *bridge, uint32_t seed) {
-    rtu_machine_drive(bridge, false);
+    rtu_machine_release(bridge, false);
+    bridge->seed = seed;
     bridge->config.plant->reset(bridge->config.plant_state, seed);
 }
 
+void rtu_machine_rest(rtu_bridge *bridge) {
+    move_outputs(bridge);
+    (void)hand_over(bridge, true);
+}
+
 bool rtu_machine_first(rtu_bridge *bridge) {
-    const rtu_plant_row *rows = actuators(bridge);
-    for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) bridge->applied[i] = rows[i].safe_value;
+    const rtu_plant *plant = bridge->config.plant;
+    /* The periods of RESETTING have stepped it away from its start, which depends on seed alone. */
+    if (plant->sheet->simulated) plant->reset(bridge->config.plant_state, bridge->seed);
+    (void)hand_over(bridge, false); /* whatever the machine's own way to the start has left there */
     bridge->epflags = RTU_EPISODE_FIRST;
     bridge->reward = 0.0f;
     return observe(bridge);
@@ -79,12 +112,15 @@ bool rtu_machine_first(rtu_bridge *bridge) {
 
 bool rtu_machine_step(rtu_bridge *bridge) {
     move_outputs(bridge);
+    const rtu_plant_result result = hand_over(bridge, true);
     if (rtu_episode_ended(bridge)) return true;
-    const rtu_plant_result result = bridge->config.plant->step(bridge->config.plant_state, bridge->applied);
     bridge->reward = result.reward;
     bridge->epflags =
         (uint8_t)((result.terminated ? RTU_EPISODE_TERMINATED : 0) | (result.truncated ? RTU_EPISODE_TRUNCATED : 0) |
                   (bridge->config.caps & RTU_CAP_REWARD ? RTU_EPISODE_REWARD : 0));
-    if (rtu_episode_ended(bridge)) rtu_machine_drive(bridge, false);
+    if (rtu_episode_ended(bridge)) {
+        bridge->live = false;
+        bridge->ending = true;
+    }
     return observe(bridge);
 }

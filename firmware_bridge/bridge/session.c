@@ -7,11 +7,16 @@ static bool newer(uint16_t a, uint16_t b) {
     return ahead != 0 && ahead < 0x8000u;
 }
 
+/* The same for sessions; 0 is none, and 1 follows FFFFFFFF. */
+static bool newer_session(uint32_t a, uint32_t b) {
+    const uint32_t ahead = a - b;
+    return a != 0 && ahead != 0 && ahead < 0x80000000u;
+}
+
 uint8_t rtu_check_arm(const rtu_bridge *bridge, const rtu_frame *frame, rtu_arm *arm) {
     const uint16_t needed = RTU_CAP_SIMULATED | RTU_CAP_LOCKSTEP;
     if (!rtu_arm_unpack(frame, arm)) return RTU_STATUS_INVALID;
-    /* Only upwards: all numbers used since boot are remembered in one. 0 is never above. */
-    if (arm->session <= bridge->last_session) return RTU_STATUS_SESSION;
+    if (!newer_session(arm->session, bridge->last_session)) return RTU_STATUS_SESSION;
     if (arm->lockstep && (bridge->config.caps & needed) != needed) return RTU_STATUS_UNSUPPORTED;
     return RTU_STATUS_OK;
 }

@@ -98,5 +98,5 @@ static void observe_full(const void *state, float *x) {
     x[3] = s->omega_rad_s;
 }
 
-const rtu_plant rtu_plant_cartpole = {&kSheet, reset, step, observe, sizeof(rtu_cartpole_state)};
-const rtu_plant rtu_plant_cartpole_full = {&kSheetFull, reset, step, observe_full, sizeof(rtu_cartpole_state)};
+const rtu_plant rtu_plant_cartpole = {&kSheet, reset, step, observe, sizeof(rtu_cartpole_state), NULL};
+const rtu_plant rtu_plant_cartpole_full = {&kSheetFull, reset, step, observe_full, sizeof(rtu_cartpole_state), NULL};

@@ -75,6 +75,7 @@ static inline float rtu_plant_uniform(uint32_t *rng, float lo, float hi) {
         .source = kSource,                                          \
         .parameters = kParameters,                                  \
         .n_parameters = sizeof kParameters / sizeof kParameters[0], \
+        .simulated = true,                                          \
     }
 
 extern const rtu_plant rtu_plant_cartpole, rtu_plant_cartpole_full;

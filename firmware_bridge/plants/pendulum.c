@@ -92,5 +92,5 @@ static void observe_full(const void *state, float *x) {
     x[2] = ((const rtu_pendulum_state *)state)->omega_rad_s;
 }
 
-const rtu_plant rtu_plant_pendulum = {&kSheet, reset, step, observe, sizeof(rtu_pendulum_state)};
-const rtu_plant rtu_plant_pendulum_full = {&kSheetFull, reset, step, observe_full, sizeof(rtu_pendulum_state)};
+const rtu_plant rtu_plant_pendulum = {&kSheet, reset, step, observe, sizeof(rtu_pendulum_state), NULL};
+const rtu_plant rtu_plant_pendulum_full = {&kSheetFull, reset, step, observe_full, sizeof(rtu_pendulum_state), NULL};

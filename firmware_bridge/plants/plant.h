@@ -53,6 +53,7 @@ typedef struct {
     const char *source; /* paper, environment or maker's manual */
     const rtu_plant_parameter *parameters;
     uint8_t n_parameters;
+    bool simulated; /* nothing real moves. Left out, it is a real machine: the host arms it only on explicit request */
 } rtu_plant_sheet;
 
 typedef struct {
@@ -94,6 +95,17 @@ typedef union {
     uint32_t own[32]; /* a machine from elsewhere */
 } rtu_plant_state;
 
+/* A machine behind a device. The device's safety state machine (firmware_bridge/bridge) calls
+ *
+ *   reset    once at power-on, when it sets up the state and moves nothing, and at each RESET. A simulated machine is put
+ *            to its start; it may be put there twice, and the second call counts. A real one is asked to begin to move
+ *            there, which it does in config.reset_done.
+ *   step     in each period of each state with the outputs in force: episode running, ended or resetting, disarmed, safe,
+ *            emergency stop. A step() that writes the actuators therefore never misses a change. The result counts only
+ *            while an episode runs.
+ *   apply    before step() in each period, and at once, without waiting for a period, when the outputs pass to their safe
+ *            behaviour: SAFE, ESTOP, DISARMED, end of an episode, RESET. live: u is a command. Not live: u is the safe
+ *            behaviour, so an actuator whose safe behaviour is RTU_SAFE_DAMP brakes. NULL: the next step() is soon enough. */
 typedef struct {
     const rtu_plant_sheet *sheet;
     void (*reset)(void *state, uint32_t seed); /* start of an episode; max_steps of the sheet */
@@ -101,6 +113,7 @@ typedef struct {
         void *state, const float *u); /* u is clamped to its row; a non-finite u counts as the row's safe_value */
     void (*observe)(const void *state, float *x);
     size_t state_bytes; /* <= sizeof(rtu_plant_state) */
+    void (*apply)(void *state, const float *u, bool live);
 } rtu_plant;
 
 /* A machine from elsewhere: compiled with RTU_PLANT_OWN the registry has one more, which somebody else defines (rtu-edge firmware). */

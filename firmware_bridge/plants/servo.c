@@ -148,5 +148,5 @@ static void observe_full(const void *state, float *x) {
     x[3] = s->current_a;
 }
 
-const rtu_plant rtu_plant_servo = {&kSheet, reset, step, observe, sizeof(rtu_servo_state)};
-const rtu_plant rtu_plant_servo_full = {&kSheetFull, reset, step, observe_full, sizeof(rtu_servo_state)};
+const rtu_plant rtu_plant_servo = {&kSheet, reset, step, observe, sizeof(rtu_servo_state), NULL};
+const rtu_plant rtu_plant_servo_full = {&kSheetFull, reset, step, observe_full, sizeof(rtu_servo_state), NULL};

@@ -97,12 +97,17 @@ static bool plain(const char *text, size_t max) {
     return n >= 1 && n <= max;
 }
 
+/* A slew that is lost in the rounding of the limits would never bring the output to safe_value. */
+static bool arrives(const rtu_row *row) {
+    return rtu_f32_finite(row->slew) && row->min + row->slew > row->min && row->max - row->slew < row->max;
+}
+
 bool rtu_row_valid(const rtu_row *row) {
     if (!plain(row->name, RTU_NAME_MAX) || !plain(row->unit, RTU_UNIT_MAX)) return false;
     if (!(row->min < row->max)) return false;
     if (!row->actuator) return row->safe == RTU_SAFE_NONE;
     if (row->safe == RTU_SAFE_NONE || rtu_safe_name(row->safe) == NULL) return false;
     if (!rtu_f32_finite(row->min) || !rtu_f32_finite(row->max) || !(row->slew > 0.0f)) return false;
-    if (row->safe == RTU_SAFE_RAMP && !rtu_f32_finite(row->slew)) return false;
+    if (row->safe == RTU_SAFE_RAMP && !arrives(row)) return false;
     return row->safe_value >= row->min && row->safe_value <= row->max;
 }

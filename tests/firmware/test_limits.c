@@ -22,7 +22,7 @@ typedef struct {
   float x;
   float reward;
   unsigned steps;
-  int on;
+  bool live;
 } probe;
 
 static void probe_reset(void* state, uint32_t seed) {
@@ -39,9 +39,13 @@ static rtu_plant_result probe_step(void* state, const float* u) {
 
 static void probe_observe(const void* state, float* x) { x[0] = ((const probe*)state)->x; }
 
-static void probe_drive(void* state, bool on) { ((probe*)state)->on = on; }
+static void probe_apply(void* state, const float* u, bool live) {
+  probe* p = (probe*)state;
+  memcpy(p->u, u, sizeof p->u);
+  p->live = live;
+}
 
-static const rtu_plant plant = {&sheet, probe_reset, probe_step, probe_observe, sizeof(probe)};
+static const rtu_plant plant = {&sheet, probe_reset, probe_step, probe_observe, sizeof(probe), probe_apply};
 
 static void nowhere(void* context, const uint8_t* bytes, size_t n) {
   (void)context;
@@ -60,7 +64,7 @@ static void begin(rtu_bridge* bridge, probe* p, uint64_t now_us) {
   rtu_frame frame;
   memset(p, 0, sizeof *p);
   const rtu_bridge_config config = {
-      .plant = &plant, .plant_state = p, .drive = probe_drive, .slew = slew, .caps = RTU_CAP_REWARD, .send = nowhere};
+      .plant = &plant, .plant_state = p, .slew = slew, .caps = RTU_CAP_REWARD | RTU_CAP_RESET, .send = nowhere};
   CHECK(rtu_bridge_init(bridge, &config, now_us));
   rtu_bridge_tick(bridge, now_us);
   rtu_arm_pack(&(rtu_arm){.session = 1}, &frame);
@@ -134,12 +138,13 @@ static void known(void) {
   rtu_frame frame;
   const float nan = rtu_f32_from_bits(0x7FC00000u);
   begin(&bridge, &p, 0);
-  CHECK(bridge.applied[0] == 0.5f && p.on == 0);
+  CHECK(bridge.applied[0] == 0.5f && p.u[0] == 0.5f && !p.live);
   rtu_cmd cmd = {.session = 1, .ttl_ms = 50, .n = N_ACT, .u = {9.0f, -9.0f, 0.0f, 1e30f, -3.4e38f}};
   rtu_cmd_pack(&cmd, &frame);
   hear(&bridge, &frame, 1, 0);
-  CHECK(p.on == 1);
+  CHECK(!p.live); /* with its period */
   for (unsigned tick = 1; tick <= 20; tick++) rtu_bridge_tick(&bridge, 1000u * tick);
+  CHECK(p.live);
   CHECK(p.u[0] == 2.0f && p.u[1] == -9.0f && p.u[2] == 1.0f && p.u[4] == -3e38f);
   CHECK(bridge.counters[RTU_COUNTER_CLAMPED] > 0);
   /* One value that is not finite spoils the command, not only itself. */
@@ -153,14 +158,39 @@ static void known(void) {
   CHECK(bridge.counters[RTU_COUNTER_REFUSED] == N_ACT && bridge.cmd_seq == 1 && bridge.target[0] == 9.0f);
   /* Silence: fresh up to and including 50 ms, safe with the tick after it, each actuator in its own way. */
   for (unsigned tick = 21; tick <= 50; tick++) rtu_bridge_tick(&bridge, 1000u * tick);
-  CHECK(bridge.state == RTU_STATE_ARMED && p.on == 1);
+  CHECK(bridge.state == RTU_STATE_ARMED && p.live);
   rtu_bridge_tick(&bridge, 51000);
-  CHECK(bridge.state == RTU_STATE_SAFE && bridge.fault == RTU_FAULT_SILENCE && p.on == 0);
+  CHECK(bridge.state == RTU_STATE_SAFE && bridge.fault == RTU_FAULT_SILENCE && !p.live);
   CHECK(p.u[0] == 2.0f && p.u[1] == 0.0f && p.u[2] == 1.25f && p.u[3] == 0.0f);
   rtu_bridge_tick(&bridge, 52000);
   CHECK(p.u[0] == 2.0f && p.u[2] == 1.5f);
   for (unsigned tick = 53; tick <= 60; tick++) rtu_bridge_tick(&bridge, 1000u * tick);
   CHECK(p.u[2] == 2.0f);
+}
+
+/* Between two periods: what cuts is cut at once, what holds or ramps waits for the period; FIRST moves nothing. */
+static void passages(void) {
+  static const uint8_t stops[] = {RTU_TYPE_ESTOP, RTU_TYPE_DISARM, RTU_TYPE_RESET};
+  for (unsigned i = 0; i < sizeof stops; i++) {
+    rtu_bridge bridge;
+    probe p;
+    rtu_frame frame;
+    begin(&bridge, &p, 0);
+    rtu_cmd_pack(&(rtu_cmd){.session = 1, .ttl_ms = 50, .n = N_ACT, .u = {1.0f, 4.0f, 1.0f, 1e29f, 5.0f}}, &frame);
+    hear(&bridge, &frame, 1, 0);
+    for (unsigned tick = 1; tick <= 6; tick++) rtu_bridge_tick(&bridge, 1000u * tick);
+    CHECK(p.live && p.u[0] == 1.0f && p.u[1] == 4.0f && p.u[2] == 1.0f && p.u[3] == 1e29f && p.u[4] == 5.0f);
+    const unsigned steps = p.steps;
+    rtu_empty_pack(stops[i], &frame);
+    if (stops[i] == RTU_TYPE_RESET) rtu_reset_pack(&(rtu_reset){1, 1, 0}, &frame);
+    hear(&bridge, &frame, 2, 6500);
+    CHECK(p.steps == steps && !p.live);
+    CHECK(p.u[0] == 1.0f && p.u[1] == 0.0f && p.u[2] == 1.0f && p.u[3] == 0.0f && p.u[4] == 0.0f);
+    CHECK(memcmp(p.u, bridge.applied, sizeof p.u) == 0);
+    rtu_bridge_tick(&bridge, 7000);
+    CHECK(p.steps == steps + 1 && p.u[0] == 1.0f && p.u[2] == 1.25f);
+    if (stops[i] == RTU_TYPE_RESET) CHECK(bridge.epflags == RTU_EPISODE_FIRST && bridge.state == RTU_STATE_ARMED);
+  }
 }
 
 /* A sensor that gives a NaN, or a reward that is one, stops whoever is armed. */
@@ -198,7 +228,36 @@ static void sheets(void) {
   memcpy(bad, rows, sizeof bad);
   config.slew = NULL; /* a ramp needs one */
   CHECK(!rtu_bridge_init(&bridge, &config, 0));
+  const float wrong[] = {0.0f, -0.0f, -1.0f, NAN, -INFINITY, INFINITY, 1e-44f, 5e-8f};
+  for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++) { /* of the ramp; the last three only there */
+    float changed[N_ACT];
+    memcpy(changed, slew, sizeof changed);
+    config.slew = changed;
+    changed[2] = wrong[i];
+    CHECK(!rtu_bridge_init(&bridge, &config, 0));
+    changed[2] = slew[2];
+    changed[3] = wrong[i];
+    CHECK(rtu_bridge_init(&bridge, &config, 0) == (i >= 5));
+  }
   config.slew = slew;
+  const float bad_safe[] = {NAN, INFINITY, -INFINITY, 10.5f, -10.5f};
+  for (unsigned i = 0; i < sizeof bad_safe / sizeof *bad_safe; i++) {
+    bad[2].safe_value = bad_safe[i];
+    CHECK(!rtu_bridge_init(&bridge, &config, 0));
+  }
+  memcpy(bad, rows, sizeof bad);
+  for (unsigned i = 0; i < 4; i++) { /* an actuator's limits are finite; an observation may have none */
+    bad[2].max = i == 0 ? INFINITY : rows[2].max;
+    bad[2].min = i == 1 ? -INFINITY : rows[2].min;
+    bad[0].max = i == 2 ? INFINITY : i == 3 ? NAN : rows[0].max;
+    bad[0].min = i == 2 ? -INFINITY : rows[0].min;
+    CHECK(rtu_bridge_init(&bridge, &config, 0) == (i == 2));
+  }
+  memcpy(bad, rows, sizeof bad);
+  bad_plant.step = NULL;
+  CHECK(!rtu_bridge_init(&bridge, &config, 0));
+  bad_plant = plant;
+  bad_plant.sheet = &bad_sheet;
   bad_sheet.period_us = 0;
   CHECK(!rtu_bridge_init(&bridge, &config, 0));
   bad_sheet = sheet;
@@ -212,6 +271,7 @@ static void sheets(void) {
 int main(void) {
   walk();
   known();
+  passages();
   sensor();
   sheets();
   return check_result("limits");

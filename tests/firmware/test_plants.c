@@ -63,8 +63,36 @@ static int check(void) {
   return failed;
 }
 
+/* A plant whose episode is over stands still, whatever it is told: a device goes on telling it. One that was never reset steps
+ * too, from memory that is all zero, and to finite numbers. */
+static int still(void) {
+  static const float wild[] = {0.0f, 1e30f, -1e30f, 3.0f};
+  int failed = 0;
+  for (size_t p = 0; p < rtu_plant_count(); ++p) {
+    const rtu_plant* plant = rtu_plant_at(p);
+    rtu_plant_state state, before;
+    float x[RTU_PLANT_OBS_MAX];
+    memset(&state, 0, sizeof state);
+    for (int i = 0; i < 3000; ++i) plant->step(&state, &wild[i % 4]);
+    plant->observe(&state, x);
+    for (int i = 0; i < plant->sheet->n_obs; ++i) failed |= !(x[i] - x[i] == 0.0f);
+    plant->reset(&state, 1);
+    rtu_plant_limit(&state, 5);
+    for (int i = 0; i < 5; ++i) plant->step(&state, &wild[3]);
+    failed |= !state.episode.truncated || !plant->sheet->simulated || plant->apply != NULL;
+    before = state;
+    for (int i = 0; i < 100; ++i) {
+      const rtu_plant_result held = plant->step(&state, &wild[i % 4]);
+      failed |= held.reward != 0.0f || !held.truncated;
+    }
+    failed |= memcmp(&before, &state, plant->state_bytes) != 0;
+    if (failed) printf("%s does not stand still\n", plant->sheet->name);
+  }
+  return failed;
+}
+
 int main(void) {
-  int failed = check();
+  int failed = check() | still();
 #ifdef __SSE2__
   _mm_setcsr(_mm_getcsr() | 0x8040u); /* flush to zero, denormals are zero: the control loop's thread runs so */
   failed |= check();

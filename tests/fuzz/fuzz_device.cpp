@@ -18,6 +18,7 @@ struct Device;
 Device* under_test;  // the machine's functions know no more than their state
 
 rtu_plant_result checked_step(void* state, const float* u);
+void checked_apply(void* state, const float* u, bool live);
 void failing_observe(const void* state, float* x);
 
 unsigned bit(unsigned state) { return 1U << state; }
@@ -35,6 +36,11 @@ struct Device {
   std::vector<rtu_frame> arrived;  // in this step
   uint8_t last[RTU_WIRE_MAX] = {};
   size_t last_size = 0;
+  bool applies;                           // the machine has apply(), which writes its driver's register too
+  float driver[RTU_PLANT_ACT_MAX];        // that register
+  bool driver_live = false;               // what apply() was told last
+  uint8_t last_state[RTU_WIRE_MAX] = {};  // as sent; in lockstep it may be asked for again
+  size_t last_state_size = 0;
 
   Device(const uint8_t* data, size_t size) : input(data, size) {
     under_test = this;
@@ -50,12 +56,15 @@ struct Device {
     options.slew = (choice & 4U) != 0 ? 0.25F : 0.0F;
     options.max_steps = (choice & 8U) != 0 ? 3 : 0;
     options.ttl_max_ms = (choice & 16U) != 0 ? 30 : 0;
+    applies = (choice & 64U) != 0;
     now_us = (choice & 32U) != 0 ? 0xFFFFFFFFU - 100000U : 0;  // the clock wraps soon
     const auto send = [](void* self, const uint8_t* bytes, size_t n) { static_cast<Device*>(self)->say(bytes, n); };
     CHECK(rtu_simulated_init(&simulated, plant->sheet->name, &options, send, this, now_us));
     sheet = plant->sheet;
+    memcpy(driver, bridge.applied, sizeof driver);  // init has told the machine itself
     simulated.plant.step = checked_step;
     simulated.plant.observe = failing_observe;
+    simulated.plant.apply = applies ? checked_apply : nullptr;
   }
 
   bool within_limits(const float* u) const {
@@ -77,6 +86,10 @@ struct Device {
     CHECK(rtu_state_unpack(&frame, &state) && state.n == sheet->n_obs && state.m == sheet->n_act);
     CHECK(within_limits(state.u) && state.state < RTU_STATE_COUNT);
     last_t_us = frame.t_us;
+    const bool again = n == last_state_size && memcmp(bytes, last_state, n) == 0;
+    CHECK(again || memcmp(state.u, driver, sheet->n_act * sizeof *driver) == 0);
+    memcpy(last_state, bytes, n);
+    last_state_size = n;
   }
 
   // ---- what arrives
@@ -210,9 +223,10 @@ struct Device {
     const bool was_open = before.state == RTU_STATE_ARMED || before.state == RTU_STATE_RESETTING;
     const bool open = bridge.state == RTU_STATE_ARMED || bridge.state == RTU_STATE_RESETTING;
     CHECK(open == (bridge.session != 0));
-    CHECK(bridge.last_session >= before.last_session && bridge.session <= bridge.last_session);
+    CHECK(bridge.last_session - before.last_session < 0x80000000U);
+    CHECK(bridge.session == 0 || bridge.session == bridge.last_session);
     if (open && !was_open) CHECK(came(RTU_TYPE_ARM));
-    if (open && bridge.session != before.session) CHECK(came(RTU_TYPE_ARM) && bridge.session > before.last_session);
+    if (open && bridge.session != before.session) CHECK(came(RTU_TYPE_ARM) && bridge.session != before.last_session);
     if (bridge.counters[RTU_COUNTER_ACCEPTED] != before.counters[RTU_COUNTER_ACCEPTED])
       CHECK(came(RTU_TYPE_CMD) && (before.state == RTU_STATE_ARMED || came(RTU_TYPE_ARM) || came(RTU_TYPE_RESET)));
     if (came(RTU_TYPE_ESTOP) && !came(RTU_TYPE_CLEAR_FAULT)) CHECK(bridge.state == RTU_STATE_ESTOP);
@@ -232,6 +246,12 @@ struct Device {
 
   void check_outputs(const rtu_bridge& before, bool ticked) const {
     CHECK(within_limits(bridge.applied));
+    CHECK(memcmp(bridge.applied, driver, sheet->n_act * sizeof *driver) == 0);
+    if (applies && !bridge.live) CHECK(!driver_live);
+    for (int i = 0; i < sheet->n_act && applies && !bridge.live; ++i) {
+      const rtu_plant_row& row = sheet->rows[sheet->n_obs + i];
+      CHECK((row.safe != RTU_SAFE_OFF && row.safe != RTU_SAFE_DAMP) || driver[i] == row.safe_value);
+    }
     // A rest: silent all through, and the machine has moved once.
     const bool rested = ticked && before.session == 0 && bridge.state == before.state &&
                         bridge.counters[RTU_COUNTER_TICKS] == before.counters[RTU_COUNTER_TICKS] + 1;
@@ -308,7 +328,15 @@ struct Device {
 
 rtu_plant_result checked_step(void* state, const float* u) {
   CHECK(under_test->within_limits(u));
+  memcpy(under_test->driver, u, under_test->sheet->n_act * sizeof *u);
   return under_test->simulated.body.machine->step(state, u);
+}
+
+void checked_apply(void* state, const float* u, bool live) {
+  (void)state;
+  CHECK(under_test->within_limits(u));
+  memcpy(under_test->driver, u, under_test->sheet->n_act * sizeof *u);
+  under_test->driver_live = live;
 }
 
 void failing_observe(const void* state, float* x) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 
 HEADER = struct.Struct("<BBHI")
@@ -109,3 +110,38 @@ def schema_text(period_us: int, rows: list[dict[str, object]]) -> str:
             text += f" slew {bits(row['slew'])} safe {SAFE[row['safe']]} {bits(row['safe_value'])}"  # type: ignore[arg-type,index]
         text += "\n"
     return text
+
+
+def newer_session(session: int, last: int) -> bool:
+    """docs/protocol.md, Session: 1 to 2^31 - 1 ahead of the last one on the circle of 32 bits, and not 0."""
+    ahead = (session - last) % 2**32
+    return session != 0 and 0 < ahead < 2**31
+
+
+def float32(value: float) -> float:
+    """Rounded to binary32; infinite beyond its range."""
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", value))[0])
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def row_valid(row: dict[str, object]) -> bool:
+    """docs/protocol.md, ROW: what may stand there. Numbers are binary32 ones."""
+    name, unit = str(row["name"]), str(row["unit"])
+    low, high = float(row["min"]), float(row["max"])  # type: ignore[arg-type]
+    slew, safe_value = float(row["slew"]), float(row["safe_value"])  # type: ignore[arg-type]
+    if any(
+        not text or len(text) > size or not all("!" <= c <= "~" for c in text)
+        for text, size in ((name, 24), (unit, 12))
+    ):
+        return False
+    if not low < high:
+        return False
+    if not row["actuator"]:
+        return row["safe"] == 0
+    if row["safe"] not in (1, 2, 3, 4) or math.isinf(low) or math.isinf(high):
+        return False
+    if math.isnan(slew) or slew <= 0 or math.isnan(safe_value) or not low <= safe_value <= high:
+        return False
+    return row["safe"] != 3 or (math.isfinite(slew) and float32(low + slew) > low and float32(high - slew) < high)

@@ -18,13 +18,37 @@ static bool reset_done(void *state) {
     return false;
 }
 
+/* The machine's own step and apply, where what they are told is to be seen. */
+static void tell(const rtu_simulated_body *body, const float *u) {
+    for (uint8_t i = 0; i < body->machine->sheet->n_act; i++) body->driver[i] = u[i];
+}
+
+static rtu_plant_result step(void *state, const float *u) {
+    rtu_simulated_body *body = (rtu_simulated_body *)state;
+    tell(body, u);
+    return body->machine->step(&body->state, u);
+}
+
+static void apply(void *state, const float *u, bool live) {
+    rtu_simulated_body *body = (rtu_simulated_body *)state;
+    tell(body, u);
+    body->machine->apply(&body->state, u, live);
+}
+
 bool rtu_simulated_init(rtu_simulated *device, const char *plant, const rtu_simulated_options *options,
                         void (*send)(void *context, const uint8_t *bytes, size_t n), void *send_context,
                         uint64_t now_us) {
     const rtu_plant *machine = rtu_plant_find(plant);
-    if (machine == NULL) return false;
+    if (machine == NULL || machine->reset == NULL || machine->step == NULL) return false;
+    if (machine->state_bytes > sizeof device->body.state) return false;
+    if (machine->sheet->n_obs > RTU_PLANT_OBS_MAX || machine->sheet->n_act > RTU_PLANT_ACT_MAX) return false;
     device->plant = *machine;
     device->plant.reset = reset;
+    device->body.driver = options->driver;
+    if (options->driver != NULL) {
+        device->plant.step = step;
+        if (machine->apply != NULL) device->plant.apply = apply;
+    }
     device->sheet = *machine->sheet;
     if (options->period_us != 0) device->sheet.period_us = options->period_us;
     device->plant.sheet = &device->sheet;

@@ -1,4 +1,4 @@
-/* A whole device around a simulated machine, less its line: what the firmware as a process, the tests and Python share.
+/* A whole device around a machine of plants/ (or one's own, real or simulated), less its line: what the firmware as a process, the tests and Python share.
  * Each brings its own send function and clock; rtu_outbox is the send function of those who want the bytes in memory. */
 #ifndef RTU_BOARD_SIMULATED_H
 #define RTU_BOARD_SIMULATED_H
@@ -19,6 +19,7 @@ typedef struct {
     uint32_t max_steps;   /* of an episode; 0: as the plant says */
     float slew;           /* of every actuator per period; 0: no limit */
     uint32_t period_us;   /* real time that a step takes, whatever it is for the machine; 0: the machine's own */
+    float *driver; /* RTU_PLANT_ACT_MAX values: where to write what the machine is told, as it is told; or NULL */
 } rtu_simulated_options;
 
 /* The machine, with the options that concern it. state is first: the machine's functions are given a pointer to all of it. */
@@ -27,6 +28,7 @@ typedef struct {
     const rtu_plant *machine;
     uint32_t max_steps;
     uint16_t reset_ticks, reset_left;
+    float *driver;
 } rtu_simulated_body;
 
 /* Owned by the caller; neither moved nor copied once it has begun. */
@@ -39,7 +41,8 @@ typedef struct {
 } rtu_simulated;
 
 /* Builds the device in BOOT; then rtu_bridge_receive(&device->bridge, ...) and rtu_bridge_tick(&device->bridge, ...).
- * Returns false, and *device is unusable, when no machine has that name or rtu_bridge_init() refuses. */
+ * Returns false, and *device is unusable, when no machine has that name, it is larger than rtu_plant_state or the MAX of plant.h,
+ * or rtu_bridge_init() refuses. */
 bool rtu_simulated_init(rtu_simulated *device, const char *plant, const rtu_simulated_options *options,
                         void (*send)(void *context, const uint8_t *bytes, size_t n), void *send_context,
                         uint64_t now_us);

@@ -1,0 +1,97 @@
+"""Two rules of the device against the oracle (tests/reference/wire_oracle.py): which session an ARM may open, which rows are a data sheet."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from reference import wire_oracle as oracle
+from rtu_edge._bridge import ffi, lib
+
+from rtu_edge import wire
+from rtu_edge.device import InProcessDevice
+
+NUMBERS = st.integers(0, 2**32 - 1)
+NEAR = st.sampled_from([0, 1, 2, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 2, 2**32 - 1])
+
+
+def arm(device: InProcessDevice, session: int, seq: int) -> wire.Status:
+    """Ask for a session; give it back at once."""
+    said = device.receive(wire.encode(wire.pack(wire.Arm(session), seq, 0)), 0)
+    ack = wire.unpack(wire.Decoder().feed(said)[0])
+    assert isinstance(ack, wire.Ack)
+    device.receive(wire.encode(wire.pack(wire.Disarm(), seq, 0)), 0)
+    return wire.Status(ack.status)
+
+
+def device_with(last: int) -> InProcessDevice:
+    """A device on which this was the last session: reached by steps that are small enough."""
+    device = InProcessDevice("cartpole")
+    device.tick(0)
+    for part in (last // 3, last // 3 * 2, last):
+        if part != device.bridge.last_session:
+            assert arm(device, part, 0) == wire.Status.OK
+    assert device.bridge.last_session == last
+    return device
+
+
+@pytest.mark.hazard("session-exhausted")
+@settings(max_examples=100, deadline=None)
+@given(st.one_of(NUMBERS, NEAR), st.one_of(NUMBERS, NEAR, st.integers(-3, 3)))
+@example(0, 2**32 - 1)
+@example(2**32 - 1, 0)
+@example(2**32 - 1, 1)
+def test_a_session_is_newer_by_serial_arithmetic(last: int, session: int) -> None:
+    session = (last + session) % 2**32 if session < 4 else session
+    device = device_with(last)
+    status = arm(device, session, 1)
+    assert status == (wire.Status.OK if oracle.newer_session(session, last) else wire.Status.SESSION)
+    assert device.bridge.last_session == (session if status == wire.Status.OK else last)
+
+
+@pytest.mark.hazard("session-exhausted")
+def test_the_largest_session_blocks_nothing() -> None:
+    """A stranger's ARM with FFFFFFFF is refused at first; where it was the right one, 1 follows."""
+    device = InProcessDevice("cartpole")
+    device.tick(0)
+    assert arm(device, 2**32 - 1, 0) == wire.Status.SESSION
+    assert arm(device, 1, 1) == wire.Status.OK
+    device = device_with(2**32 - 1)
+    assert [arm(device, session, 2) for session in (0, 2**32 - 1, 1, 2)] == [
+        wire.Status.SESSION,
+        wire.Status.SESSION,
+        wire.Status.OK,
+        wire.Status.OK,
+    ]
+
+
+FLOATS = st.one_of(
+    st.sampled_from([0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 3.0e38, -3.0e38, 1e-44, 1e-9]),
+    st.floats(width=32),
+    st.integers(-8, 8).map(float),
+)
+TEXT = st.one_of(st.just("x"), st.text(st.characters(min_codepoint=1, max_codepoint=126), max_size=26))
+
+
+@pytest.mark.hazard("device-sheet-invalid")
+@settings(max_examples=400, deadline=None)
+@given(st.booleans(), st.one_of(st.just(4), st.integers(0, 6)), FLOATS, FLOATS, FLOATS, FLOATS, TEXT, TEXT)
+@example(True, 4, -1.0, 1.0, math.inf, 0.0, "u", "V")
+@example(True, 3, -1.0, 1.0, 0.25, 0.0, "u", "V")
+@example(True, 3, -1.0, 1.0, 1e-9, 0.0, "u", "V")
+@example(True, 4, -1.0, 1.0, math.nan, 0.0, "u", "V")
+@example(False, 0, -math.inf, math.inf, 0.0, 0.0, "x", "m")
+def test_a_row_is_valid_where_the_protocol_says_so(
+    actuator: bool, safe: int, low: float, high: float, slew: float, safe_value: float, name: str, unit: str
+) -> None:
+    low, high, slew, safe_value = map(oracle.float32, (low, high, slew, safe_value))
+    row = ffi.new("rtu_row *")
+    row.actuator, row.safe = actuator, safe
+    row.min, row.max, row.slew, row.safe_value = low, high, slew, safe_value
+    texts = [name.encode()[:24], unit.encode()[:12]]
+    row.name, row.unit = texts
+    fields = {"actuator": actuator, "safe": safe, "min": low, "max": high, "slew": slew, "safe_value": safe_value}
+    named = {"name": texts[0].decode(), "unit": texts[1].decode()}
+    assert lib.rtu_row_valid(row) == oracle.row_valid({**fields, **named})
