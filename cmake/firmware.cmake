@@ -35,7 +35,16 @@ set(stm32f405_board ${stm32f405}/start.c ${stm32f405}/board.c)
 rtu_image(rtu_stm32f405 SOURCES ${stm32f405_board} ${stm32f405}/main.c LINK rtu_stm32f405_drivers rtu_simulated rtu_bridge rtu_plants rtu_protocol
   LINK_OPTIONS ${stm32f405_link})
 set(RTU_FIRMWARE_PLANT cartpole CACHE STRING "the simulated machine in front of which the image puts the bridge")
-target_compile_definitions(rtu_stm32f405 PRIVATE RTU_FIRMWARE_PLANT="${RTU_FIRMWARE_PLANT}")
+set(RTU_FIRMWARE_SOURCE "" CACHE FILEPATH "a C file with `const rtu_plant rtu_plant_own`, which takes the place of the simulated machine")
+if(RTU_FIRMWARE_SOURCE)
+  target_sources(rtu_stm32f405 PRIVATE ${RTU_FIRMWARE_SOURCE})
+  # Somebody's own file: warnings, but a member that was added later is no reason for one.
+  set_source_files_properties(${RTU_FIRMWARE_SOURCE} PROPERTIES COMPILE_OPTIONS "-Wno-error;-Wno-missing-field-initializers")
+  target_compile_definitions(rtu_stm32f405 PRIVATE RTU_PLANT_OWN)
+  target_compile_definitions(rtu_plants PRIVATE RTU_PLANT_OWN)
+else()
+  target_compile_definitions(rtu_stm32f405 PRIVATE RTU_FIRMWARE_PLANT="${RTU_FIRMWARE_PLANT}")
+endif()
 
 # The firmware with a learner of its own beside the bridge.
 rtu_image(rtu_stm32f405_learner SOURCES ${stm32f405_board} ${stm32f405}/learner.cpp

@@ -29,6 +29,7 @@ SHORT = {
         "bit flips in virtual time",
         "a stall, then a burst of old commands",
         "another data sheet than the rows say",
+        "a disarm from elsewhere reaches the driver",
     ],
     "process": [
         "one command in five is lost",
@@ -39,7 +40,12 @@ SHORT = {
         "the host is killed",
         "the device hangs for longer than TTL",
     ],
-    "qemu": ["no command arrives", "the device restarts", "old commands come again"],
+    "qemu": [
+        "no command arrives",
+        "the device restarts",
+        "old commands come again",
+        "an emergency stop from elsewhere reaches the driver",
+    ],
 }
 
 
@@ -109,6 +115,22 @@ def test_what_nobody_commanded_fails() -> None:
 
     result = run(Liar(value=3.0))
     assert not result.passed and "the device applied what nobody had commanded" in result.why[0]
+
+
+@pytest.mark.hazard("driver-not-told")
+def test_a_driver_that_is_not_told_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """STATE says 0 V, and the register still has what was commanded."""
+    told = SimTarget.driver
+    held: list[tuple[float, ...]] = []
+
+    def stuck(target: SimTarget) -> tuple[float, ...]:
+        held.append(told(target))
+        return (9.5,)
+
+    monkeypatch.setattr(SimTarget, "driver", stuck)
+    result = run(faults.Driver(expect=Outcome.GOES_SAFE))
+    assert not result.passed and held[-1] == (0.0,)
+    assert result.why == ["the driver's register holds [9.5], STATE says [0.0]"]
 
 
 def test_what_a_target_cannot_do_is_not_run() -> None:

@@ -104,9 +104,9 @@ def run(
 
     chosen = load_suite(suite, overrides)
     console_ = console()
-    real = [name for name in targets if name not in NAMES]
+    real = [name for name in targets if name not in NAMES or (arm and not _simulated(chosen, name, firmware))]
     for name in real:
-        if "/" not in name and "://" not in name:
+        if name not in NAMES and "/" not in name and "://" not in name:
             raise ConfigError(f"--target {name}: must be one of {', '.join(NAMES)}, or the path or URL of a port")
         _confirm(console_, chosen, name, arm, yes)
     console_.print(f"[dim]{_HEAD}[/]", soft_wrap=True)
@@ -150,6 +150,17 @@ def _say(out: Console, result: Result) -> None:
     out.print(f"{mark}  {line}{again}", soft_wrap=True)
     for reason in result.why:
         out.print(f"   [red]{escape(reason)}[/]", soft_wrap=True)
+
+
+def _simulated(suite: Suite, name: str, firmware: Path | None) -> bool:
+    """A process or an image may have a real machine behind it: its data sheet says which."""
+    from rtu_edge import wire
+    from rtu_edge.hil import FaultBridge
+    from rtu_edge.hil.targets import make_target
+
+    image = firmware if name == "qemu" else None
+    with make_target(name, suite.config.device.plant, firmware=image) as target, FaultBridge(target) as bridge:
+        return bool(bridge.hello().caps & wire.Cap.SIMULATED)
 
 
 def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None:

@@ -172,9 +172,11 @@ class _Case:
                 self._refused(bridge, host, error, whole)
                 return
             self._inject(bridge, host, whole)
+            self._check_driver(bridge, hello)
             ended_s = time.monotonic()
             still = host.status()
             end = host.stop(ask=not self._ended(bridge))
+            self._check_driver(bridge, hello)
         self._measure(bridge, hello, end, still, ended_s)
         self._recover(bridge, folder)
         self._judge()
@@ -222,6 +224,27 @@ class _Case:
             if seen.fault_s and seen.at_safe is None and self._ended(bridge):
                 with contextlib.suppress(DeviceError):  # a frozen device answers later
                     seen.at_safe = bridge.counters(0.5)
+
+    def _check_driver(self, bridge: FaultBridge, hello: wire.Hello) -> None:
+        """The register of each actuator's driver holds what STATE says, where the target can show it.
+
+        Register and STATE are read one after the other, so each reading is compared with the STATEs around it. What does not agree
+        in ten tries in a row is wrong.
+        """
+        target, period_s = bridge.target, hello.period_us * 1e-6
+        if "driver" not in target.abilities:
+            return
+        for _ in range(10):
+            since_s = time.monotonic() - 2 * period_s
+            said = {bridge.state.u}
+            register = target.driver()[: hello.n_act]
+            time.sleep(1.5 * period_s)
+            said |= {state.u for _, state in bridge.trace.states(since_s)}
+            if register in said:
+                return
+        why = f"the driver's register holds {list(register)}, STATE says {list(bridge.state.u)}"
+        if why not in self.result.why:
+            self.result.why.append(why)
 
     def _noticed(self, status: HostStatus, now_s: float) -> tuple[float, str] | None:
         if not status.running and status.reason:

@@ -144,9 +144,8 @@ def rtu_result(request: pytest.FixtureRequest, rtu_report: Report) -> Result:
     suite, fault = request.param
     folder = request.config.getoption("--rtu-report")
     logs = Path(folder) / "logs" if folder else request.getfixturevalue("tmp_path")
-    result = run_case(
-        suite, fault, _maker(request, suite.config.device.plant), armed=_is_real(request.config), logs=logs
-    )
+    armed = bool(request.config.getoption("--rtu-confirm"))
+    result = run_case(suite, fault, _maker(request, suite.config.device.plant), armed=armed, logs=logs)
     rtu_report.results.append(result)
     for name in ("outcome", "detected_ms", "safe_ms", "safe_limit_ms", "accepted_after", "recovery_ms"):
         request.node.user_properties.append((name, getattr(result, name)))
@@ -219,12 +218,17 @@ def rtu_target(request: pytest.FixtureRequest) -> Iterator[Target]:
 
 
 @pytest.fixture
-def device(rtu_target: Target) -> Iterator[FaultBridge]:
+def device(request: pytest.FixtureRequest, rtu_target: Target) -> Iterator[FaultBridge]:
     """The line to the device (rtu_edge.hil.FaultBridge): its port, what passes, and the device's own word on its state."""
+    from rtu_edge import wire
     from rtu_edge.hil.bridge import FaultBridge
 
     with FaultBridge(rtu_target) as bridge:
-        bridge.hello()
+        if not bridge.hello().caps & wire.Cap.SIMULATED and not request.config.getoption("--rtu-confirm"):
+            pytest.fail(
+                f"{rtu_target.name}: a real machine, its data sheet does not say simulated; the tests arm it and disturb it. "
+                "Add --rtu-confirm when nobody is within reach and an emergency stop is at hand"
+            )
         yield bridge
 
 

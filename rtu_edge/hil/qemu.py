@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import select
 import shutil
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from rtu_edge._closing import Closing
 from rtu_edge.errors import DeviceError
 
-__all__ = ["QemuBoard", "build_image"]
+__all__ = ["QemuBoard", "build_image", "symbol_address"]
 
 _SOURCES = Path(__file__).resolve().parents[2]
 
@@ -60,6 +64,29 @@ class QemuBoard(Closing):
         """Press the button: the processor starts again, memory that start-up does not clear is kept."""
         self._say(b"system_reset\n")
 
+    def read_floats(self, address: int, n: int) -> tuple[float, ...]:
+        """Read n binary32 values from the emulated memory while the processor runs.
+
+        Args:
+            address: physical; `symbol_address` finds that of a global variable.
+            n: how many, 1 to 64.
+
+        Raises:
+            DeviceError: QEMU does not answer within 5 s.
+        """
+        assert self._process.stdout is not None
+        self._say(f"xp /{n}wx {address:#x}\n".encode())
+        give_up_s, said, words = time.monotonic() + 5.0, b"", list[bytes]()
+        while len(words) < n:
+            if not select.select([self._process.stdout], [], [], max(0.0, give_up_s - time.monotonic()))[0]:
+                raise DeviceError(f"QEMU: no answer to xp /{n}wx {address:#x} within 5 s")
+            said += os.read(self._process.stdout.fileno(), 4096)
+            dump = re.findall(rb"^([0-9a-f]{16}):((?: 0x[0-9a-f]{8})+)\r?$", said, re.MULTILINE)
+            words = [
+                word for start, line in dump if address <= int(start, 16) < address + 4 * n for word in line.split()
+            ]
+        return struct.unpack(f"<{n}f", struct.pack(f"<{n}I", *(int(word, 16) for word in words[:n])))
+
     def quit(self) -> None:
         """End QEMU in order, so that plugins write what they have."""
         self._say(b"quit\n")
@@ -78,11 +105,35 @@ class QemuBoard(Closing):
             self._process.communicate()
 
 
-def build_image(plant: str) -> Path:
+def symbol_address(image: str | os.PathLike[str], name: str) -> int | None:
+    """Return the address of a global variable or function of an image, None where it has none of that name.
+
+    Args:
+        image: an ELF file for a 32-bit little-endian processor.
+        name: as in C.
+    """
+    data = Path(image).read_bytes()
+    if data[:6] != b"\x7fELF\x01\x01":
+        return None
+    (at,), (size, n, _) = struct.unpack_from("<I", data, 32), struct.unpack_from("<3H", data, 46)
+    sections = [struct.unpack_from("<10I", data, at + i * size) for i in range(n)]
+    for section in sections:
+        if section[1] != 2:  # SHT_SYMTAB
+            continue
+        names = sections[section[6]][4]
+        for entry in range(section[4], section[4] + section[5], 16):
+            text, value = struct.unpack_from("<II", data, entry)
+            if data[names + text : data.index(b"\0", names + text)] == name.encode():
+                return int(value)
+    return None
+
+
+def build_image(plant: str, source: str | os.PathLike[str] | None = None) -> Path:
     """Build the image with that machine in front of the bridge; quick when nothing has changed.
 
     Args:
-        plant: as for SimulatedDevice.
+        plant: as for SimulatedDevice; with `source` any name for the folder of the build.
+        source: a C file that defines `const rtu_plant rtu_plant_own`, in place of the package's machines.
 
     Returns:
         The ELF file, under build/ of the source tree.
@@ -97,7 +148,9 @@ def build_image(plant: str) -> Path:
     cmake = _tool("cmake")
     configure = [cmake, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}", "-S", str(_SOURCES), "-B", str(folder)]
     configure += [f"-DCMAKE_TOOLCHAIN_FILE={_SOURCES / 'cmake' / 'cortex-m4.cmake'}", "-DRTU_EDGE_PYTHON=OFF"]
-    configure += [f"-DRTU_FIRMWARE_PLANT={plant}"]
+    configure += [
+        f"-DRTU_FIRMWARE_PLANT={plant}" if source is None else f"-DRTU_FIRMWARE_SOURCE={Path(source).resolve()}"
+    ]
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "build.ninja").exists():

@@ -11,17 +11,20 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rtu_edge._bridge import lib
 from rtu_edge._closing import Closing
 from rtu_edge.device import InProcessDevice, firmware_path
 from rtu_edge.errors import DeviceError
-from rtu_edge.hil.qemu import QemuBoard, build_image
+from rtu_edge.hil.qemu import QemuBoard, build_image, symbol_address
 from rtu_edge.ports import Port, open_port
 
 __all__ = ["NAMES", "PortTarget", "ProcessTarget", "QemuTarget", "SimTarget", "Target", "make_target"]
@@ -33,7 +36,7 @@ class Target(Closing):
     """A device under test; a context manager. Closing twice is harmless.
 
     `abilities` says what can be done to it from here: "reset" (restart with a new boot_id), "stop" (freeze and go on),
-    "set_clock" (restart with another clock).
+    "set_clock" (restart with another clock), "driver" (show what its actuators were last told).
     What it has not, it refuses with a DeviceError. State and counters are asked for over the line: FaultBridge.
     """
 
@@ -51,6 +54,13 @@ class Target(Closing):
     def set_clock(self, clock_us: int) -> None:
         """Restart the device with a clock that shows this."""
         raise DeviceError(f"{self.name}: its clock cannot be set from here")
+
+    def driver(self) -> tuple[float, ...]:
+        """What the actuators' drivers were last told, in their units: not what STATE says, but what is in the register.
+
+        Of more values than the device has actuators the first ones count.
+        """
+        raise DeviceError(f"{self.name}: the registers of its drivers cannot be read from here")
 
     def stop(self) -> None:
         """Freeze the device: it says nothing and does nothing, its clock goes on."""
@@ -93,7 +103,7 @@ class SimTarget(Target):
     """
 
     name = "sim"
-    abilities = frozenset({"reset", "stop", "set_clock"})
+    abilities = frozenset({"driver", "reset", "stop", "set_clock"})
 
     def __init__(self, plant: str = "servo", *, clock_us: int | None = None, **options: Any) -> None:
         self._plant, self._options = plant, options
@@ -131,6 +141,11 @@ class SimTarget(Target):
             self._offset_us = clock_us - time.monotonic_ns() // 1000
             self._boot_id += 1
             self._device = self._make()
+
+    def driver(self) -> tuple[float, ...]:
+        """Read from the device's memory."""
+        with self._lock:
+            return self._device.driver
 
     def stop(self) -> None:
         """Pump no more."""
@@ -176,7 +191,7 @@ class ProcessTarget(Target):
     """
 
     name = "process"
-    abilities = frozenset({"reset", "stop"})
+    abilities = frozenset({"driver", "reset", "stop"})
 
     def __init__(
         self,
@@ -189,6 +204,9 @@ class ProcessTarget(Target):
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         self._command = [program, "--plant", plant, "--until-eof", "--fd", str(self._theirs.fileno())]
+        self._folder = tempfile.TemporaryDirectory(prefix="rtu-driver-")
+        self._driver = Path(self._folder.name) / "driver"
+        self._command += ["--driver-file", str(self._driver)]
         for option, value in (options or {}).items():
             self._command += [option, str(value)]
         self._process = self._start()
@@ -205,6 +223,11 @@ class ProcessTarget(Target):
     def fileno(self) -> int:
         """Descriptor of the line."""
         return self._ours.fileno()
+
+    def driver(self) -> tuple[float, ...]:
+        """Read from a page that the process shares."""
+        data = self._driver.read_bytes()
+        return struct.unpack(f"={len(data) // 4}f", data[: len(data) // 4 * 4])
 
     def reset(self) -> None:
         """Kill the process and start another one."""
@@ -230,6 +253,7 @@ class ProcessTarget(Target):
         self._end()
         self._ours.close()
         self._theirs.close()
+        self._folder.cleanup()
 
 
 class QemuTarget(Target):
@@ -244,9 +268,10 @@ class QemuTarget(Target):
     """
 
     name = "qemu"
-    abilities = frozenset({"reset", "stop"})
 
     def __init__(self, image: str | os.PathLike[str], cpu: int | None = None) -> None:
+        self._driver = symbol_address(image, "rtu_board_driver")
+        self.abilities = frozenset({"reset", "stop"} | ({"driver"} if self._driver is not None else set()))
         self._board = QemuBoard(image, cpu=max(os.sched_getaffinity(0)) if cpu is None else cpu)
         try:
             self._port: Port = open_port(self._board.port)
@@ -257,6 +282,12 @@ class QemuTarget(Target):
     def fileno(self) -> int:
         """Descriptor of the line."""
         return self._port.fileno()
+
+    def driver(self) -> tuple[float, ...]:
+        """Read from the emulated memory."""
+        return (
+            super().driver() if self._driver is None else self._board.read_floats(self._driver, lib.RTU_PLANT_ACT_MAX)
+        )
 
     def reset(self) -> None:
         """Press the button."""

@@ -1,15 +1,18 @@
 /* The firmware as a process: a pty for the serial line, CLOCK_MONOTONIC for the timer, ppoll for the interrupts. */
 #define _GNU_SOURCE /* ppoll */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "firmware_bridge/boards/posix/line.h"
 #include "firmware_bridge/boards/posix/options.h"
+#include "firmware_bridge/protocol/schema.h"
 
 static volatile sig_atomic_t stop_asked;
 
@@ -41,6 +44,33 @@ static sigset_t catch_signals(void) {
     sigdelset(&before, SIGTERM);
     sigdelset(&before, SIGINT);
     return before;
+}
+
+/* A page of the file that others may map too; NULL, errno set, when the system refuses. It stays mapped until the end. */
+static float *map_driver(const char *path) {
+    const size_t n = RTU_PLANT_ACT_MAX * sizeof(float);
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    void *page = MAP_FAILED;
+    if (fd != -1 && ftruncate(fd, (off_t)n) == 0) page = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    const int why = errno;
+    if (fd != -1) close(fd);
+    errno = why;
+    return page != MAP_FAILED ? (float *)page : NULL;
+}
+
+/* What does not fit the protocol, as far as it is a row. */
+static void complain(const rtu_simulated *device, const char *plant) {
+    const rtu_bridge_config *config = &device->bridge.config;
+    rtu_row row;
+    fprintf(stderr, "rtu_firmware: the data sheet of %s does not fit the protocol", plant);
+    for (uint8_t i = 0; config->plant != NULL && rtu_bridge_row(config, i, &row); i++) {
+        if (rtu_row_valid(&row)) continue;
+        fprintf(stderr, ": row %u, %s: min %g, max %g, slew %g, safe %s, safe value %g", i,
+                config->plant->sheet->rows[i].name, (double)row.min, (double)row.max, (double)row.slew,
+                rtu_safe_name(row.safe) != NULL ? rtu_safe_name(row.safe) : "unknown", (double)row.safe_value);
+        break;
+    }
+    fputs(" (firmware_bridge/protocol/schema.h has the rules)\n", stderr);
 }
 
 /* True when standard input has ended; what it holds before that is thrown away. */
@@ -79,13 +109,18 @@ int main(int argc, char **argv) {
     if (!rtu_options_parse(&options, argc, argv, &exit_code)) return exit_code;
     if (!options.boot_id_given) options.device.boot_id = another_boot_id();
 
+    if (options.driver_file != NULL && (options.device.driver = map_driver(options.driver_file)) == NULL) {
+        fprintf(stderr, "rtu_firmware: %s: cannot be mapped: %s\n", options.driver_file, strerror(errno));
+        return 2;
+    }
+
     const sigset_t mask = catch_signals();
     if (!(options.fd >= 0 ? rtu_line_open_fd(&line, options.fd) : rtu_line_open_pty(&line, options.link))) {
         fprintf(stderr, "rtu_firmware: cannot open the line: %s\n", strerror(errno));
         return 3;
     }
     if (!rtu_simulated_init(&device, options.plant, &options.device, rtu_line_send, &line, clock_us(CLOCK_MONOTONIC))) {
-        fprintf(stderr, "rtu_firmware: the data sheet of %s does not fit the protocol\n", options.plant);
+        complain(&device, options.plant);
         rtu_line_close(&line);
         return 2;
     }

@@ -20,6 +20,7 @@ static const char usage[] =
     "  --slew X           largest change of an actuator per period (default: no limit)\n"
     "  --period-us N      real time that a step takes, 100 to 10000000 (default: as the machine says)\n"
     "  --reset-ticks N    extra periods that a reset takes in real time, 0 to 65535 (default 0)\n"
+    "  --driver-file PATH also write what the actuators are told to this file, as they are told: 8 values, binary32\n"
     "  --list             print the machines, and leave\n";
 
 static bool number(const char *text, unsigned long min, unsigned long max, unsigned long *value) {
@@ -38,6 +39,10 @@ static bool take(rtu_options *options, const char *name, const char *value) {
     }
     if (strcmp(name, "--pty-link") == 0) {
         options->link = value;
+        return *value != '\0';
+    }
+    if (strcmp(name, "--driver-file") == 0) {
+        options->driver_file = value;
         return *value != '\0';
     }
     if (strcmp(name, "--slew") == 0) {

@@ -6,9 +6,10 @@
 
 typedef struct {
     const char *plant;
-    const char *link; /* symbolic link to make to the pty; NULL: none */
-    int fd;           /* line that the parent opened; -1: open a pty */
-    bool until_eof;   /* leave when standard input ends */
+    const char *link;        /* symbolic link to make to the pty; NULL: none */
+    const char *driver_file; /* what the actuators are told is written here too; NULL: nowhere */
+    int fd;                  /* line that the parent opened; -1: open a pty */
+    bool until_eof;          /* leave when standard input ends */
     bool boot_id_given;
     rtu_simulated_options device;
 } rtu_options;

@@ -16,7 +16,7 @@ A fault is described by a table of TOML (`kind` and its parameters) or made in P
 from __future__ import annotations
 
 from rtu_edge.hil.faults.base import By, Clock, Controller, Fault, Outcome
-from rtu_edge.hil.faults.device import DeviceClock, Freeze, Reset
+from rtu_edge.hil.faults.device import DeviceClock, Driver, Freeze, Reset, StopBy
 from rtu_edge.hil.faults.frames import (
     Actuator,
     ClockWrap,
@@ -55,6 +55,7 @@ __all__ = [
     "Delay",
     "DeviceClock",
     "DiskFull",
+    "Driver",
     "Drop",
     "Duplicate",
     "Echo",
@@ -78,6 +79,7 @@ __all__ = [
     "Schema",
     "Sensor",
     "Stall",
+    "StopBy",
     "Talk",
     "Unplug",
     "Way",

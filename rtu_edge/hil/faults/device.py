@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING
 
+from rtu_edge import wire
 from rtu_edge.hil.faults.base import Fault, Seconds
 from rtu_edge.hil.trace import Way
 
@@ -37,6 +39,32 @@ class Freeze(Fault, frozen=True, kw_only=True):
     def end(self, now: Injection) -> list[Unit]:
         now.bridge.target.go_on()
         return []
+
+
+class StopBy(str, enum.Enum):
+    """What stops a device."""
+
+    ESTOP = "estop"
+    DISARM = "disarm"
+
+
+class Driver(Fault, frozen=True, kw_only=True):
+    """The device is stopped by a frame that its host did not send; each target that can show its drivers' registers has them read
+    after every fault, and this one is about nothing else.
+
+    Args:
+        stop: which frame.
+    """
+
+    kind = "driver"
+    acts_on = "device"
+    needs = frozenset({"driver"})
+    stop: StopBy = StopBy.ESTOP
+
+    def begin(self, now: Injection) -> None:
+        now.count += 1
+        frame = wire.Estop() if self.stop is StopBy.ESTOP else wire.Disarm()
+        now.bridge.say(Way.TO_DEVICE, b"\0" + wire.encode(wire.pack(frame)))
 
 
 class DeviceClock(Fault, frozen=True, kw_only=True):

@@ -1,0 +1,298 @@
+"""The register of an actuator's driver holds the safe value within one period after everything that ends a command, whatever the
+machine behind the device does: as a process around a C file of one's own, and on the emulated Cortex-M4F.
+
+The machine is tests/firmware/driver_plant.c: its step() writes two registers. tests/firmware/test_driver.c has the property in full.
+"""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from qemu import Board, Host
+from toolchain import ROOT
+
+from rtu_edge import _core, wire
+from rtu_edge.device import SimulatedDevice
+from rtu_edge.firmware import build_firmware
+from rtu_edge.hil.qemu import build_image, symbol_address
+from rtu_edge.ports import open_port
+from rtu_edge.runtime import Clock, Limits, Link, Loop, LoopConfig
+from rtu_edge.wire import DeviceState, Episode
+
+PLANT = ROOT / "tests" / "firmware" / "driver_plant.c"
+DRIVEN = (9.5, 4.0)
+SAFE = (0.0, 4.0)  # the motor is off, the valve holds
+AT_POWER_ON = (0.0, 2.0)
+
+
+class Device:
+    """A device, what is in its registers, and a host that commands it as long as it is asked to."""
+
+    def __init__(self, host: Host, registers: Callable[[], tuple[float, ...]]) -> None:
+        self.host, self.registers = host, registers
+        self.seq = 1
+        self.session = self.episode = 0
+
+    def state(self, *, drive: bool = False) -> wire.State:
+        """The next STATE; answered with a command."""
+        frame = self.host.next(wire.FrameType.STATE)
+        state = wire.unpack(frame)
+        assert isinstance(state, wire.State)
+        if drive:
+            self.send(wire.Cmd(self.session, frame.t_us, 150, DRIVEN[: len(state.u)]))
+        return state
+
+    def send(self, message: wire.Message) -> None:
+        self.seq += 1
+        self.host.send(message, self.seq)
+
+    def ask(self, message: wire.Message) -> None:
+        """Send what is acknowledged, and wait for that."""
+        self.send(message)
+        ack = wire.unpack(self.host.next(wire.FrameType.ACK))
+        assert isinstance(ack, wire.Ack) and ack.status == wire.Status.OK, ack
+
+    def reset(self, end: int = 0) -> None:
+        self.episode += 1
+        self.ask(wire.Reset(self.session, self.episode, end))
+
+    def drive(self, end: int = 0) -> None:
+        """Arm, begin an episode, and command until the registers show it."""
+        self.session = self.host.hello().last_session + 1
+        self.ask(wire.Arm(self.session))
+        self.reset(end)
+        while self.state(drive=True).u != DRIVEN:
+            pass
+        assert self.registers() == DRIVEN
+
+    def until(self, found: Callable[[wire.State], bool], *, drive: bool = False) -> wire.State:
+        give_up = time.monotonic() + 10
+        while not found(state := self.state(drive=drive)):
+            assert time.monotonic() < give_up, state
+        return state
+
+
+@contextmanager
+def process(
+    firmware: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, plant: str = "driver", **options: int
+) -> Iterator[Device]:
+    page = folder / "driver"
+    monkeypatch.setenv("RTU_EDGE_FIRMWARE", str(firmware))
+    monkeypatch.setenv("RTU_TEST_DRIVER", str(page))
+    with SimulatedDevice(plant, **options) as device:
+        host = Host(device.port)
+        try:
+            yield Device(host, lambda: struct.unpack("=2f", page.read_bytes()))
+        finally:
+            host.port.close()
+
+
+@contextmanager
+def emulated(image: Path) -> Iterator[Device]:
+    address = symbol_address(image, "rtu_test_driver")
+    assert address is not None
+    with Board(image) as board:
+        host = Host(board.port)
+        try:
+            yield Device(host, lambda: board.read_floats(address, 2))
+        finally:
+            host.port.close()
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_firmware(PLANT, tmp_path_factory.mktemp("driver") / "rtu_firmware")
+
+
+def of(state: DeviceState) -> Callable[[wire.State], bool]:
+    return lambda told: told.state == state
+
+
+def terminated(device: Device) -> None:
+    device.drive(end=1)
+    device.until(lambda state: bool(state.epflags & Episode.TERMINATED), drive=True)
+
+
+def truncated(device: Device) -> None:
+    device.drive(end=2)
+    device.until(lambda state: bool(state.epflags & Episode.TRUNCATED), drive=True)
+
+
+def reset(device: Device) -> None:
+    device.drive()
+    device.reset()
+    device.until(lambda state: state.episode == device.episode)
+
+
+def estop(device: Device) -> None:
+    device.drive()
+    device.send(wire.Estop())
+    device.until(of(DeviceState.ESTOP))
+
+
+def estop_while_resetting(device: Device) -> None:
+    reset(device)
+    device.send(wire.Estop())
+    device.until(of(DeviceState.ESTOP))
+
+
+def disarm(device: Device) -> None:
+    device.drive()
+    device.ask(wire.Disarm())
+    device.until(of(DeviceState.DISARMED))
+
+
+def disarm_after_the_end(device: Device) -> None:
+    terminated(device)
+    device.send(wire.Estop())
+    device.until(of(DeviceState.ESTOP))
+    device.ask(wire.ClearFault())
+    device.ask(wire.Disarm())
+    device.until(of(DeviceState.DISARMED))
+
+
+def silence(device: Device) -> None:
+    device.drive()
+    device.until(of(DeviceState.SAFE))
+
+
+ENDS = (terminated, truncated, reset, estop, estop_while_resetting, disarm, disarm_after_the_end, silence)
+
+
+def check(device: Device, end: Callable[[Device], None]) -> None:
+    end(device)
+    state = device.state()  # of the period after the one that says so
+    assert state.u == SAFE
+    assert device.registers() == SAFE, f"STATE says {state.u}"
+
+
+@pytest.mark.hazard("driver-not-told")
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
+def test_a_process_tells_the_driver(
+    firmware: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: Callable[[Device], None]
+) -> None:
+    with process(firmware, monkeypatch, tmp_path, reset_ticks=3) as device:
+        device.host.hello()
+        device.state()
+        assert device.registers() == AT_POWER_ON
+        check(device, end)
+
+
+@pytest.mark.hazard("driver-not-told")
+def test_the_emulated_board_tells_the_driver() -> None:
+    """One board for all: each end is followed by a new start."""
+    image = build_image("driver", PLANT)
+    with emulated(image) as device:
+        device.host.hello()
+        device.state()
+        assert device.registers() == AT_POWER_ON
+        for end in ENDS:
+            check(device, end)
+            device.send(wire.ClearFault())
+            device.send(wire.Disarm())
+            device.until(lambda state: state.state in (DeviceState.DISARMED, DeviceState.SAFE))
+
+
+@pytest.mark.hazard("real-plant-called-simulated")
+def test_a_machine_that_does_not_say_simulated_needs_limits_and_has_no_lockstep(
+    firmware: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with process(firmware, monkeypatch, tmp_path) as device:
+        port = device.host.port.port
+        device.host.port.close()
+        with open_port(port) as opened, Link(opened) as link:
+            hello = link.handshake()
+            assert (hello.simulated, hello.lockstep, hello.reset) == (False, False, True)
+            policy = _core.LinearPolicy(1, [0.5, 0.5], [])
+            with pytest.raises(ValueError, match="limits"):
+                Loop(link, policy.policy(), LoopConfig(steps=10, clock=Clock.DEVICE))
+            limits = (Limits(-12.0, 12.0), Limits(0.0, 5.0))
+            with pytest.raises(ValueError, match="lockstep"):
+                Loop(link, policy.policy(), LoopConfig(steps=10, clock=Clock.LOCKSTEP, limits=limits))
+            config = LoopConfig(steps=10, clock=Clock.DEVICE, limits=limits, learn=False, explore=False)
+            with Loop(link, policy.policy(), config) as loop:
+                loop.start()
+                seen = set()
+                while not loop.wait(0.005):
+                    seen.add(device.registers())
+                assert loop.result().steps == 10
+        assert (6.0, 3.75) in seen, "it was driven"
+        time.sleep(0.1)
+        assert device.registers() == (0.0, 3.75)
+
+
+@pytest.mark.hazard("real-plant-called-simulated")
+def test_a_machine_that_says_simulated_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And in lockstep too its driver is told at once: at the end of an episode, and at RESET."""
+    source = tmp_path / "driver.c"
+    source.write_text(PLANT.read_text().replace('.title = "two', '.simulated = true, .title = "two'))
+    with process(build_firmware(source, tmp_path / "firmware"), monkeypatch, tmp_path) as device:
+        session = device.host.hello().last_session + 1
+        device.seq = 0
+        device.send(wire.Arm(session, lockstep=True))
+        device.send(wire.Reset(session, 1, 2))
+        state = device.until(lambda state: bool(state.epflags & Episode.FIRST) and state.episode == 1)
+        assert state.u == AT_POWER_ON
+        t_us = 20000
+        while not state.epflags & Episode.TRUNCATED:
+            device.send(wire.Cmd(session, t_us, 50, DRIVEN, lockstep=True))
+            state = device.state()
+            t_us += 20000
+        assert state.u == DRIVEN, "what was applied in the last step"
+        device.host.hello()  # an answer: all that belongs to the step is done
+        assert device.registers() == SAFE
+        device.ask(wire.Disarm())
+
+
+WINCH_DRIVER = """
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+static volatile float *page(void) {
+  static volatile float *mapped;
+  const int fd = mapped == NULL ? open(getenv("RTU_TEST_DRIVER"), O_RDWR | O_CREAT, 0600) : -1;
+  if (fd != -1 && ftruncate(fd, 8) == 0) mapped = mmap(NULL, 8, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return mapped;
+}
+static void winch_motor_volt(float u) { page()[0] = u; }
+static void winch_brake(bool on) { page()[1] = on; }
+static bool winch_slack(void) { return false; }
+static float winch_position_m(void) { return 0.5f; }
+"""
+
+
+@pytest.mark.hazard("driver-not-told")
+def test_the_winch_of_the_documents_brakes_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """docs/hil.md: a machine with apply() has its safe output, and the brake, before the STATE that answers ESTOP leaves."""
+    text = (ROOT / "docs" / "hil.md").read_text(encoding="utf-8")
+    (tmp_path / "winch.c").write_text(text.split("```c\n")[1].split("```")[0])
+    (tmp_path / "winch_driver.h").write_text(WINCH_DRIVER)
+    with process(
+        build_firmware(tmp_path / "winch.c", tmp_path / "firmware"), monkeypatch, tmp_path, plant="winch"
+    ) as device:
+        device.session = device.host.hello().last_session + 1
+        assert device.registers() == (0.0, 1.0)
+        device.ask(wire.Arm(device.session))
+        while device.state(drive=True).u != (9.5,):
+            pass
+        assert device.registers() == (9.5, 0.0)
+        device.send(wire.Estop())
+        assert device.until(of(DeviceState.ESTOP)).u == (0.0,)
+        assert device.registers() == (0.0, 1.0)
+
+
+def test_a_sheet_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "driver.c"
+    source.write_text(PLANT.read_text().replace("12.0f, RTU_SAFE_OFF, 0.0f", "12.0f, RTU_SAFE_OFF, 13.0f"))
+    command = [build_firmware(source, tmp_path / "firmware"), "--plant", "driver"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "row 1, motor: min -12, max 12, slew inf, safe off, safe value 13" in done.stderr
+    assert "schema.h" in done.stderr
