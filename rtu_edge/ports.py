@@ -139,14 +139,14 @@ def open_port(url: str, baud: int = DEFAULT_BAUD, *, dtr: bool | None = None, sy
             handle.dtr = _DRIVERS.get(driver, (False, ""))[0] if dtr is None else dtr
             handle.rts = handle.dtr
         handle.open()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, termios.error) as error:  # termios.error, which pyserial 3.5 passes on, is no OSError
         raise DeviceError(_reason(url, error)) from error
     try:
         if local:
             _claim(handle, driver, notes)
         if url.startswith("socket://"):
             _without_delay(handle)
-        with contextlib.suppress(OSError, serial.SerialException):
+        with contextlib.suppress(OSError, termios.error):  # the first read finds a device that is gone
             handle.reset_input_buffer()
     except OSError as error:
         handle.close()
@@ -225,7 +225,8 @@ def _reason(url: str, error: Exception) -> str:
         return f"{url}: permission denied; add yourself to the port's group (dialout on Debian) and log in again"
     if number in (errno.EBUSY, errno.EAGAIN):
         return f"{url}: in use by another process; `rtu-edge estop` reaches its owner"
-    return f"{url}: cannot be opened: {error}"
+    detail = error.args[-1] if isinstance(error, termios.error) else error
+    return f"{url}: cannot be opened: {detail}"
 
 
 def _description(node: Path) -> str:

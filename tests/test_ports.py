@@ -14,6 +14,7 @@ from pathlib import Path
 
 import logged
 import pytest
+import serial
 
 from rtu_edge.errors import DeviceError
 from rtu_edge.ports import list_ports, open_port, port_driver
@@ -53,6 +54,39 @@ def test_boot_noise_is_discarded(terminal: tuple[int, str]) -> None:
     with open_port(name) as port:
         os.write(far, b"x")
         assert os.read(port.fileno(), 64) == b"x"
+
+
+def test_a_device_that_vanishes_while_the_port_opens_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyserial 3.5 passes on termios.error there, which is no OSError (findings/pyserial_termios_error.sh)."""
+    far, near = pty.openpty()
+    name = os.ttyname(near)
+    os.close(near)
+    empty = serial.Serial._reset_input_buffer
+
+    def unplugged(port: serial.Serial) -> None:
+        os.close(far)
+        empty(port)
+
+    monkeypatch.setattr(serial.Serial, "_reset_input_buffer", unplugged)
+    with pytest.raises(DeviceError, match=f"^{name}: cannot be opened: .*Input/output error"):
+        open_port(name)
+
+
+def test_a_device_that_vanishes_after_the_port_opened_is_found_by_the_first_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    far, near = pty.openpty()
+    name = os.ttyname(near)
+    os.close(near)
+    empty = serial.Serial.reset_input_buffer
+
+    def unplugged(port: serial.Serial) -> None:
+        os.close(far)
+        empty(port)
+
+    monkeypatch.setattr(serial.Serial, "reset_input_buffer", unplugged)
+    with open_port(name) as port:
+        assert os.read(port.fileno(), 1) == b""  # end of file: hung up
 
 
 def test_a_second_owner_is_refused_and_told_why(terminal: tuple[int, str]) -> None:
