@@ -22,9 +22,9 @@ __all__ = ["build_firmware", "sources"]
 
 _ROOMS = ("protocol", "bridge", "plants", "boards/simulated", "boards/posix")
 # As CMakeLists.txt has it: floating point that gives the same bits everywhere, and a POSIX process.
-_FLAGS = tuple("-std=c99 -O2 -ffp-contract=off -D_DEFAULT_SOURCE -D_XOPEN_SOURCE=700".split())
+_BITS = ("-std=c99", "-O2", "-ffp-contract=off", "-D_DEFAULT_SOURCE", "-D_XOPEN_SOURCE=700")
 # A member that was added to a struct later is no reason for a warning about somebody's own file.
-_FLAGS += tuple("-Wall -Wextra -Wno-missing-field-initializers".split())
+_FLAGS = (*_BITS, "-Wall", "-Wextra", "-Wno-missing-field-initializers")
 
 
 def sources() -> Path:
