@@ -1,8 +1,12 @@
-"""What a test wants printed whole after the run: record_property("table", text). And SIGHUP as a terminal leaves it."""
+"""What a test wants printed whole after the run: record_property("table", text). SIGHUP as a terminal leaves it. No telemetry."""
 
 import signal
 
 import pytest
+
+from rtu_edge.export.probe import without_telemetry
+
+without_telemetry()  # before any test imports onnxruntime itself
 
 # A runner under nohup ignores it, every process that a test starts would inherit that, and rtu_edge keeps to it.
 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,7 +16,9 @@ import onnxruntime
 import pytest
 from reference.policy_oracle import OraclePolicy
 
+import rtu_edge
 from rtu_edge.export import ExportError, OnnxPolicy, drive, export_onnx, probe, verify_onnx
+from rtu_edge.export.probe import load
 from rtu_edge.export.write import config_hash
 from rtu_edge.plants import Plant
 
@@ -267,3 +271,60 @@ def test_runtime_is_one_thread_on_the_processor(tmp_path, monkeypatch):
     export_onnx(OraclePolicy(), tmp_path / "policy.onnx")
     OnnxPolicy(tmp_path / "policy.onnx")
     assert seen == {"threads": (1, 1), "providers": ["CPUExecutionProvider"]}
+
+
+# ---------------------------------------------------------------- telemetry
+
+EXPORT_AND_VERIFY = """
+import sys, rtu_edge as rtu
+agent = rtu.StreamAC(observation_size=2, action_size=1, units=4, hidden=4, dt_s=0.02)
+rtu.export_onnx(agent, sys.argv[1])
+assert rtu.verify_onnx(sys.argv[1], agent, steps=20) < 1e-5
+"""
+
+
+def files_left(home, code, *arguments, **environment):
+    """Files in an empty HOME after a process with this code has ended."""
+    home.mkdir()
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "ORT_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**kept, "HOME": str(home), "MPLCONFIGDIR": str(home / "mpl"), **environment},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
+
+
+def test_export_and_verify_leave_no_telemetry(tmp_path, record_property):
+    """From 1.29 on, an import of onnxruntime writes an identifier of the machine and a database into the user's cache."""
+    assert files_left(tmp_path / "ours", EXPORT_AND_VERIFY, str(tmp_path / "policy.onnx")) == []
+    assert files_left(tmp_path / "off", EXPORT_AND_VERIFY, str(tmp_path / "b.onnx"), ORT_DISABLE_TELEMETRY="0") == []
+    bare = files_left(tmp_path / "bare", "import onnxruntime")
+    record_property("table", f"onnxruntime {onnxruntime.__version__}: an import of its own leaves {bare or 'nothing'}")
+
+
+def test_both_processes_that_import_are_told(tmp_path, monkeypatch):
+    """The one that tries the import, and ours."""
+    (tmp_path / "told.py").write_text("import os\nassert os.environ['ORT_DISABLE_TELEMETRY'] == '1'\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    probe.cache_clear()
+    load("told")
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    del sys.modules["told"]
+    load("told")  # the probe is not run again
+
+
+def test_onnxruntime_is_imported_in_one_place():
+    """Else an import that comes first would send."""
+    package = Path(rtu_edge.__file__).parent
+    root = package.parent
+    folders = [package, *(root / name for name in ("benchmarks", "examples", "tools") if (root / name).is_dir())]
+    wanted = re.compile(r"^\s*(import|from) +(onnx|onnxruntime)\b|import_module\(.onnx", re.MULTILINE)
+    found = [path for folder in folders for path in folder.rglob("*.py") if wanted.search(path.read_text("utf-8"))]
+    assert found == []

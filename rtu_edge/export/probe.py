@@ -1,18 +1,25 @@
-"""Imports that may crash the interpreter are tried in a process of their own first."""
+"""The one place where onnx and onnxruntime are imported: in a process of their own first, as an import may crash the
+interpreter, and without telemetry.
+
+From 1.29 on an import of onnxruntime writes an identifier of the machine and a database of events into the user's cache, and
+tries to send them. Its Python switch comes too late for that; only this environment variable, set before, prevents it.
+"""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import os
 import signal
 import subprocess
 import sys
 import warnings
 from typing import Any
 
-__all__ = ["ExportError", "probe"]
+__all__ = ["ExportError", "load", "probe", "without_telemetry"]
 
 READY = "ready"
+_NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
 
 class ExportError(RuntimeError):
@@ -26,6 +33,11 @@ def _reason(code: int) -> str:
         return f"signal {signal.Signals(-code).name}"
     except ValueError:
         return f"signal {-code}"
+
+
+def without_telemetry() -> None:
+    """Switch onnxruntime's telemetry off for this process and those that it starts; before onnxruntime is imported."""
+    os.environ[_NO_TELEMETRY] = "1"
 
 
 @functools.cache
@@ -43,6 +55,7 @@ def probe(module: str, timeout_s: float = 120.0) -> None:
         RuntimeWarning: the import works, but the interpreter dies at its exit.
     """
     code = f"import {module}; print({READY!r}, flush=True)"
+    without_telemetry()
     try:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL
@@ -70,6 +83,7 @@ def probe(module: str, timeout_s: float = 120.0) -> None:
 def load(module: str, *submodules: str) -> Any:
     """Probe a module, then import it here."""
     probe(module)
+    without_telemetry()  # again: the probe runs once, and the variable may have been removed since
     for name in submodules:
         importlib.import_module(f"{module}.{name}")
     return importlib.import_module(module)
