@@ -17,6 +17,14 @@ int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 
 }  // namespace
 
+void HelloInput::add(const uint8_t* data, size_t n) noexcept {
+  if (bytes < kKept) {
+    const auto used = static_cast<size_t>(bytes);
+    memcpy(first + used, data, n < kKept - used ? n : kKept - used);
+  }
+  bytes += n;
+}
+
 void WireRecord::restart() noexcept {
   used_ = 0;
   hash_ = 0xCBF29CE484222325u;
@@ -81,6 +89,7 @@ int Link::receive(rtu_frame* out, int64_t deadline_ns) noexcept {
     if (n > 0) {
       empty_reads_ = 0;
       counters_.bytes_received += static_cast<uint64_t>(n);
+      if (in_hello_) hello_input.add(in_, static_cast<size_t>(n));
       at_ = in_;
       end_ = in_ + n;
       if (clock_.now() >= deadline_ns) ++late_reads;
@@ -177,20 +186,43 @@ LinkStatus Link::ask_ack(rtu_frame* question, int64_t timeout_ns) noexcept {
 
 LinkStatus Link::hello(int64_t timeout_ns, rtu_hello* out) noexcept {
   const int64_t give_up_ns = clock_.now() + timeout_ns;
-  rtu_frame question;
-  rtu_frame answer;
+  const uint32_t damaged = rtu_decoder_errors(&decoder_);
+  rtu_hello mine{};
+  mine.proto_ver = RTU_PROTO_VERSION;
+  mine.role = RTU_ROLE_HOST;
+  rtu_frame frame;
+  Encoded question;
+  rtu_hello_pack(&mine, &frame);
+  encode(&frame, now_us(), &question);
+  hello_input = HelloInput{};
+  in_hello_ = true;
+  LinkStatus status = LinkStatus::kTimeout;
+  // Each kAskAgainNs, whatever arrives: a line that echoes answers every question with itself.
+  for (int64_t now = clock_.now(); status == LinkStatus::kTimeout && now < give_up_ns; now = clock_.now()) {
+    transmit(question, earlier(now + kWriteNs, give_up_ns));
+    status = wait_hello(question, earlier(now + kAskAgainNs, give_up_ns), out);
+  }
+  in_hello_ = false;
+  hello_input.damaged = rtu_decoder_errors(&decoder_) - damaged;
+  if (status == LinkStatus::kTimeout || status == LinkStatus::kGone)
+    counters_.boot_noise_bytes.set(counters_.bytes_received.get());
+  return status;
+}
+
+// Until the device's HELLO, or the deadline.
+LinkStatus Link::wait_hello(const Encoded& question, int64_t deadline_ns, rtu_hello* out) noexcept {
   for (;;) {
-    rtu_hello mine{};
-    mine.proto_ver = RTU_PROTO_VERSION;
-    mine.role = RTU_ROLE_HOST;
-    rtu_hello_pack(&mine, &question);
-    const LinkStatus status = ask(&question, RTU_TYPE_HELLO, give_up_ns - clock_.now(), &answer);
-    if (status != LinkStatus::kOk) {
-      counters_.boot_noise_bytes.set(counters_.bytes_received.get());
-      return status;
-    }
+    rtu_frame answer;
     rtu_hello theirs;
-    if (!rtu_hello_unpack(&answer, &theirs) || theirs.role != RTU_ROLE_DEVICE) continue;  // an echo of our own
+    const int got = receive(&answer, deadline_ns);
+    if (got < 0) return LinkStatus::kGone;
+    if (got == 0) return LinkStatus::kTimeout;
+    const bool hello = answer.type == RTU_TYPE_HELLO && rtu_hello_unpack(&answer, &theirs);
+    if (!hello || theirs.role != RTU_ROLE_DEVICE) {
+      const bool echo = raw_size_ == question.size && memcmp(raw_, question.bytes, raw_size_) == 0;
+      ++(echo ? hello_input.echoes : hello_input.others);
+      continue;
+    }
     *out = theirs;
     boot_id = theirs.boot_id;
     restarted = false;

@@ -35,6 +35,19 @@ struct Encoded {
   uint16_t seq = 0;
 };
 
+// What arrived while HELLO was asked for: when no device answers, it tells why.
+struct HelloInput {
+  static constexpr size_t kKept = 256;
+
+  uint64_t bytes = 0;
+  uint64_t damaged = 0;  // frames that failed their CRC or their framing
+  uint64_t echoes = 0;   // our own question, returned by the line
+  uint64_t others = 0;   // good frames that are neither the answer nor an echo
+  uint8_t first[kKept];  // the first of the bytes
+
+  void add(const uint8_t* data, size_t n) noexcept;
+};
+
 // A running FNV-1a hash of bytes, and the first of them where a test wants to see them.
 class WireRecord {
  public:
@@ -73,7 +86,7 @@ class Link {
   bool transmit(const Encoded& frame, int64_t deadline_ns) noexcept;
 
   // Exchanges: repeat the question each retry_ns until the answer or the timeout.
-  LinkStatus hello(int64_t timeout_ns, rtu_hello* out) noexcept;
+  LinkStatus hello(int64_t timeout_ns, rtu_hello* out) noexcept;  // what else arrives meanwhile: hello_input
   LinkStatus describe(const rtu_hello& hello, int64_t timeout_ns, rtu_row* rows) noexcept;  // n_obs + n_act rows
   LinkStatus arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept;
   LinkStatus disarm(int64_t timeout_ns) noexcept;  // after a timeout, again: the same frame once more
@@ -91,6 +104,7 @@ class Link {
   WireRecord sent;
   WireRecord received;
   bool recording = false;
+  HelloInput hello_input;       // of the last hello()
   void accept_last() noexcept;  // the frame that receive() returned last counts as accepted
 
   uint8_t last_ack_status = RTU_STATUS_OK;
@@ -125,6 +139,7 @@ class Link {
                  rtu_frame* answer) noexcept;
   LinkStatus ask(rtu_frame* question, uint8_t answer_type, int64_t timeout_ns, rtu_frame* answer) noexcept;
   LinkStatus ask_ack(rtu_frame* question, int64_t timeout_ns) noexcept;
+  LinkStatus wait_hello(const Encoded& question, int64_t deadline_ns, rtu_hello* out) noexcept;
   bool next_frame(rtu_frame* out) noexcept;
   void note(const rtu_frame& frame) noexcept;
 
@@ -141,6 +156,7 @@ class Link {
   uint16_t seq_ = 0;
   bool cut_ = false;  // the last frame went out in part
   int empty_reads_ = 0;
+  bool in_hello_ = false;
 };
 
 // Scope of a thread's use of a link.

@@ -13,6 +13,7 @@ from rtu_edge._closing import Closing
 from rtu_edge._forks import leave_to_the_parent
 from rtu_edge.control import PortLock
 from rtu_edge.errors import DeviceError
+from rtu_edge.runtime.unanswered import explanation
 
 __all__ = ["Hello", "Link", "LinkError", "LinkQuality", "Row"]
 
@@ -148,12 +149,16 @@ class Link(Closing):
         self._core.forked()
 
     def handshake(self, timeout_s: float = 3.0) -> Hello:
-        """Ask for HELLO until it comes, discarding boot noise.
+        """Ask for HELLO until it comes, discarding boot noise; at most ten times a second.
 
         Raises:
-            LinkError: nothing that speaks RTU-Link answered in time, or another protocol version did.
+            LinkError: no device answered in time (the message tells silence, an echo, text and damaged bytes apart), or
+                one with another protocol version did.
         """
-        raw = _checked(self._core.handshake(timeout_s))
+        raw = self._core.handshake(timeout_s)
+        if raw is None:
+            raise LinkError(f"HELLO: the device did not answer in time: {explanation(self._core.hello_input())}")
+        raw = _checked(raw)
         self._hello = Hello(**raw)
         self._rows = []
         return self._hello

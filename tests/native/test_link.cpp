@@ -157,9 +157,89 @@ void noise_does_not_hold_it_up() {
   CHECK(clock.t_ns < 5 * kNsPerS / 2);
 }
 
+// RX connected to TX: each question comes back, and nothing else.
+struct Loopback {
+  VirtualClock clock;
+  std::vector<uint8_t> line;
+  int frames = 0;
+
+  Wire wire() {
+    return {this,
+            [](void* self, uint8_t* out, size_t room) noexcept {
+              auto* l = static_cast<Loopback*>(self);
+              const size_t n = l->line.size() < room ? l->line.size() : room;
+              if (n > 0) memcpy(out, l->line.data(), n);
+              l->line.erase(l->line.begin(), l->line.begin() + static_cast<ptrdiff_t>(n));
+              return static_cast<ptrdiff_t>(n);
+            },
+            [](void* self, const uint8_t* data, size_t n) noexcept {
+              auto* l = static_cast<Loopback*>(self);
+              l->clock.advance(100 * kNsPerUs);
+              l->line.insert(l->line.end(), data, data + n);
+              ++l->frames;
+              return static_cast<ptrdiff_t>(n);
+            },
+            [](void* self, int64_t deadline_ns, bool) noexcept {
+              auto* l = static_cast<Loopback*>(self);
+              if (!l->line.empty()) return 1;
+              l->clock.t_ns = deadline_ns > l->clock.t_ns ? deadline_ns : l->clock.t_ns;
+              return 0;
+            }};
+  }
+};
+
+void an_echo_is_no_answer_and_asks_for_nothing() {
+  Loopback loopback;
+  Link link(loopback.wire(), loopback.clock.clock(), 0);
+  rtu_hello hello;
+  CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kTimeout);
+  CHECK(loopback.clock.t_ns >= 3 * kNsPerS && loopback.clock.t_ns < 31 * kNsPerS / 10);
+  CHECK(loopback.frames >= 29 && loopback.frames <= 31);  // each 100 ms
+  CHECK(link.hello_input.echoes == static_cast<uint64_t>(loopback.frames) && link.hello_input.others == 0);
+}
+
+void an_echo_beside_the_answer_is_ignored() {
+  SimDevice device("cartpole", 77);
+  Link link(device.wire(), device.clock.clock(), 0);
+  device.up = [&] {
+    rtu_hello mine{};
+    mine.proto_ver = RTU_PROTO_VERSION;
+    mine.role = RTU_ROLE_HOST;
+    rtu_frame frame;
+    Encoded echo;
+    rtu_hello_pack(&mine, &frame);
+    echo.size = rtu_frame_encode(&frame, echo.bytes);
+    device.to_host.insert(device.to_host.end(), echo.bytes, echo.bytes + echo.size);
+    return 1;
+  };
+  rtu_hello hello;
+  CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk && hello.boot_id == 77);
+}
+
+void keeps_what_arrived_in_place_of_an_answer() {
+  SimDevice device("cartpole");
+  device.deaf = true;
+  device.down = [] { return 0; };
+  const char* text = "Hello, world\r\n";
+  device.to_host.assign(text, text + strlen(text));
+  Link link(device.wire(), device.clock.clock(), 0);
+  rtu_hello hello;
+  CHECK(link.hello(kNsPerS, &hello) == LinkStatus::kTimeout);
+  CHECK(link.hello_input.bytes == strlen(text) && memcmp(link.hello_input.first, text, strlen(text)) == 0);
+  // Each handshake begins its own count; a device that answers nothing and sends STATE is seen as such.
+  CHECK(link.hello(kNsPerS, &hello) == LinkStatus::kTimeout && link.hello_input.bytes == 0);
+  device.down = [] { return 1; };
+  CHECK(link.hello(kNsPerS, &hello) == LinkStatus::kTimeout);
+  CHECK(link.hello_input.others >= 49 && link.hello_input.echoes == 0);
+  CHECK(link.hello_input.damaged == 1);  // the text in front of the first frame
+}
+
 }  // namespace
 
 int main() {
+  an_echo_is_no_answer_and_asks_for_nothing();
+  an_echo_beside_the_answer_is_ignored();
+  keeps_what_arrived_in_place_of_an_answer();
   shakes_hands_through_boot_noise();
   gives_up_on_silence_in_time();
   reads_the_sheet_and_checks_it();

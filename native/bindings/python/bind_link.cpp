@@ -47,6 +47,7 @@ py::object handshake(PyLink& self, double timeout_s) {
     link.discard_input();
     return link.hello(to_ns(timeout_s), &hello);
   });
+  if (status == LinkStatus::kTimeout) return py::none();  // hello_input() tells why
   if (status != LinkStatus::kOk) return py::str(link_text(status, "HELLO"));
   self.hello = hello;
   const std::string firmware =
@@ -59,6 +60,15 @@ py::object handshake(PyLink& self, double timeout_s) {
                   py::arg("reward") = (hello.caps & RTU_CAP_REWARD) != 0,
                   py::arg("reset") = (hello.caps & RTU_CAP_RESET) != 0, py::arg("firmware") = firmware,
                   py::arg("last_session") = hello.last_session);
+}
+
+// Of the last handshake: why no device answered.
+py::dict hello_input(const PyLink& self) {
+  const HelloInput& heard = self.link.hello_input;
+  const auto kept = static_cast<size_t>(heard.bytes < HelloInput::kKept ? heard.bytes : HelloInput::kKept);
+  return py::dict(py::arg("bytes") = heard.bytes, py::arg("damaged") = heard.damaged, py::arg("echoes") = heard.echoes,
+                  py::arg("others") = heard.others,
+                  py::arg("first") = py::bytes(reinterpret_cast<const char*>(heard.first), kept));
 }
 
 py::object describe(PyLink& self, double timeout_s) {
@@ -118,6 +128,7 @@ void bind_link(py::module_& m) {
                              py::arg("repeated_out") = c.repeated_out.load(), py::arg("stalls") = c.stalls.load());
            })
       .def("handshake", &handshake)
+      .def("hello_input", &hello_input)
       .def("describe", &describe)
       .def("estop",
            [](PyLink& self, double timeout_s) {

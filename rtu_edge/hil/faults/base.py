@@ -60,6 +60,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         expect: what it has to come to; anything else fails, a false trip as well as a missed one.
         by: who has to end the session, where one ends.
         reasons: the host's stop reason has to be one of these, where it stops; any unless given.
+        error: words that the host's error has to contain; any unless given.
         safe_within_ms: from the observation that the last accepted command answers to the actuators' safe behaviour,
             by the device's clock; 0 takes what the protocol promises, TTL and one period.
         detect_within_ms: from the fault's beginning until host or device notices it; 0: need not be noticed.
@@ -81,6 +82,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     expect: Outcome = Outcome.RIDES_THROUGH
     by: By = By.ANY
     reasons: tuple[str, ...] = ()
+    error: str = ""
     safe_within_ms: Millis = 0.0
     detect_within_ms: Millis = 0.0
     recover_within_s: Annotated[float, msgspec.Meta(gt=0.0, le=600.0)] = 5.0

@@ -178,6 +178,19 @@ class Echo(_Line, frozen=True, kw_only=True):
         return [unit, dataclasses.replace(unit, way=back)]
 
 
+class Loopback(Fault, frozen=True, kw_only=True):
+    """RX connected to TX: the host's own bytes come back, and there is no device on the line."""
+
+    kind = "loopback"
+    whole = True
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        if unit.way is Way.TO_HOST:
+            return []
+        now.count += 1
+        return [dataclasses.replace(unit, way=Way.TO_HOST)]
+
+
 class Unplug(Fault, frozen=True, kw_only=True):
     """The plug is pulled on the host's side; at the end it is back, under the same name."""
 
