@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from rtu_edge._bridge import ffi, lib
 from rtu_edge._closing import Closing
-from rtu_edge.errors import DeviceError
+from rtu_edge.errors import ConfigError, DeviceError
 
-__all__ = ["InProcessDevice", "SimulatedDevice", "firmware_path"]
+__all__ = ["InProcessDevice", "SimulatedDevice", "firmware_path", "simulated"]
 
 
 def firmware_path() -> Path:
@@ -48,6 +49,7 @@ class SimulatedDevice(Closing):
         reset_ticks: extra periods that a reset takes in real time.
         period_us: real time that a step takes, whatever it is for the machine; the machine's own unless given.
         link: path of a symbolic link to the pty, for a name that stays the same.
+        firmware: another executable than the package's (rtu_edge.firmware builds one around another plant).
 
     Raises:
         DeviceError: the firmware is missing, or does not start.
@@ -66,6 +68,7 @@ class SimulatedDevice(Closing):
         reset_ticks: int | None = None,
         period_us: int | None = None,
         link: str | os.PathLike[str] | None = None,
+        firmware: str | os.PathLike[str] | None = None,
     ) -> None:
         options = {
             "--plant": plant,
@@ -79,7 +82,7 @@ class SimulatedDevice(Closing):
             "--period-us": period_us,
             "--pty-link": None if link is None else os.fspath(link),
         }
-        command = [str(firmware_path()), "--until-eof"]
+        command = [os.fspath(firmware) if firmware is not None else str(firmware_path()), "--until-eof"]
         for name, value in options.items():
             if value is not None:
                 command += [name, str(value)]
@@ -140,6 +143,32 @@ class SimulatedDevice(Closing):
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+def simulated(plant: str, **options: Any) -> SimulatedDevice:
+    """Start the device that a configuration's `device.plant` names.
+
+    Args:
+        plant: a name as for SimulatedDevice, or the path of a plant's C file (*.c), around which the firmware is built.
+        options: more of SimulatedDevice's.
+
+    Raises:
+        ConfigError: there is no such file, or its plant has the name of one of the package's.
+        DeviceError: it does not compile, or does not start.
+    """
+    if not plant.endswith(".c"):
+        return SimulatedDevice(plant, **options)
+    from rtu_edge.firmware import build_firmware
+
+    with tempfile.TemporaryDirectory(prefix="rtu-edge-") as folder:  # a process that has started needs no file
+        program = build_firmware(plant, Path(folder) / "rtu_firmware")
+        listed = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, errors="replace").stdout.split()
+        name = listed[-1] if listed else ""
+        if name in listed[:-1]:
+            raise ConfigError(
+                f"{plant}: its plant is called {name}, as one of the package's; give it a name of its own"
+            )
+        return SimulatedDevice(name, firmware=program, **options)
 
 
 class InProcessDevice:

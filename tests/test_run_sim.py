@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rtu_edge import runtime
+from rtu_edge.config import load_config
 from rtu_edge.errors import CheckFailed
 from rtu_edge.job import heap
+from rtu_edge.log import RunFolder
+
+TANK = Path(__file__).resolve().parent.parent / "examples" / "hil_project" / "tank.c"
 
 
 def rtu_edge(*arguments: str, cwd: Path) -> tuple[int, str]:
@@ -48,18 +55,90 @@ def test_a_kilobyte_kept_each_step_is_found(tmp_path: Path) -> None:
     assert done.returncode == 1 and grown is not None and int(grown[1]) > 10_000, done.stdout + done.stderr
 
 
-def test_a_configured_port_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "robot.toml"
-    path.write_text(
-        '[device]\nport = "/dev/nowhere"\n[loop]\nclock = "host"\n[learner]\nunits = 8\n'
-        '[limits.hip]\nmin = -1.0\nmax = 1.0\nslew_per_s = 5.0\n[reward]\nsource = "form"\nbias = 1.0\n'
-    )
-    code, said = rtu_edge("run", "robot.toml", "--sim", "--steps", "500", cwd=tmp_path)
+PORT = """
+[device]
+port = "/dev/nowhere"
+[loop]
+clock = "host"
+realtime = true
+cpu = 900
+ttl_ms = 70
+[learner]
+units = 8
+hidden = [8]
+[limits.force]
+min = -3.0
+max = 3.0
+slew_per_s = 100.0
+[reward]
+source = "form"
+bias = 0.25
+"""
+
+
+def rehearse(folder: Path, text: str, *options: str) -> tuple[int, str]:
+    (folder / "robot.toml").write_text(text)
+    return rtu_edge("run", "robot.toml", "--sim", "--steps", "500", *options, cwd=folder)
+
+
+@pytest.mark.hazard("rehearsal-of-another-machine")
+def test_a_rehearsal_keeps_machine_limits_reward_and_ttl(tmp_path: Path) -> None:
+    code, said = rehearse(tmp_path, PORT, "--plant", "cartpole")
     assert code == 0, said
-    assert "500 steps" in said
-    code, said = rtu_edge("run", "robot.toml", "--steps", "500", cwd=tmp_path)
+    folder = RunFolder(tmp_path / "runs" / "robot")
+    used, summary = load_config(folder.file(RunFolder.CONFIG)), folder.load_summary()
+    assert (used.device.plant, used.device.port, used.loop.clock.value) == ("cartpole", "", "lockstep")
+    assert (used.limits["force"].max, used.reward.bias, used.loop.ttl_ms) == (3.0, 0.25, 70)
+    assert summary.device["rehearsal_of"] == "/dev/nowhere" and "in place of /dev/nowhere" in summary.title
+    records = folder.load_arrays()["learning"]
+    assert len(records) >= 500 and abs(records["u"]).max() <= 3.0
+    later = (records["flags"] & np.uint32(runtime.RecordFlag.FIRST)) == 0
+    assert set(records["reward"][later]) == {np.float32(0.25)}
+    code, said = rtu_edge("run", "robot.toml", "--steps", "500", "--set", "loop.cpu=-1", cwd=tmp_path)
     assert code == 3, said
     assert "/dev/nowhere" in said
+
+
+@pytest.mark.hazard("rehearsal-of-another-machine")
+def test_a_rehearsal_does_not_guess_the_machine(tmp_path: Path) -> None:
+    code, said = rehearse(tmp_path, PORT)
+    assert code == 2, said
+    assert "robot.toml: device.sim: missing; the file names only the port /dev/nowhere" in said
+    assert "--plant" in said and "servo" in said
+    assert not (tmp_path / "runs").exists()
+    code, said = rehearse(tmp_path, PORT.replace("[loop]", 'sim = "cartpole"\n[loop]'))
+    assert code == 0, said
+    code, said = rehearse(tmp_path, PORT, "--plant", "servo")
+    assert code == 2 and 'limits.force: plant "servo" has no such actuator; it has voltage' in said, said
+    code, said = rtu_edge("run", "robot.toml", "--plant", "servo", cwd=tmp_path)
+    assert code == 2 and "--plant servo: only with --sim" in said, said
+
+
+def test_a_rehearsal_of_a_simulated_machine_is_in_virtual_time(tmp_path: Path) -> None:
+    """20 s of the servo's own clock."""
+    text = '[device]\nplant = "servo"\n[learner]\nunits = 8\nhidden = [8]\n[run]\nsteps = 2000\n'
+    (tmp_path / "robot.toml").write_text(text)
+    begin_s = time.monotonic()
+    code, said = rtu_edge("run", "robot.toml", "--sim", cwd=tmp_path)
+    assert code == 0 and time.monotonic() - begin_s < 20.0, said
+    folder = RunFolder(tmp_path / "runs" / "robot")
+    assert load_config(folder.file(RunFolder.CONFIG)).loop.clock.value == "lockstep"
+    assert folder.load_summary().device["plant"] == "servo"
+    assert "rehearsal_of" not in folder.load_summary().device
+
+
+def test_a_plant_of_ones_own_is_rehearsed(tmp_path: Path) -> None:
+    shutil.copy(TANK, tmp_path / "tank.c")
+    text = PORT.replace("[limits.force]\nmin = -3.0\nmax = 3.0", "[limits.pump]\nmin = 0.0\nmax = 6.0")
+    code, said = rehearse(tmp_path, text, "--plant", "tank.c")
+    assert code == 0, said
+    folder = RunFolder(tmp_path / "runs" / "robot")
+    records = folder.load_arrays()["learning"]
+    assert folder.load_summary().actuators[0].name == "pump" and 0.0 <= records["u"].min() <= records["u"].max() <= 6.0
+    shutil.copy(TANK, tmp_path / "cartpole.c")
+    (tmp_path / "cartpole.c").write_text(TANK.read_text().replace('.name = "tank"', '.name = "cartpole"'))
+    code, said = rehearse(tmp_path, text, "--plant", "cartpole.c")
+    assert code == 2 and "give it a name of its own" in said, said
 
 
 def test_nothing_to_run_is_a_usage_error(tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ void Loop::run() noexcept {
     RealtimeRequest request = options_.realtime;
     request.realtime = request.realtime && options_.tick != TickSource::kLockstep;
     enter_realtime(request, &result_.privileges);
+    privileges_known_.store(true, std::memory_order_release);
     begun_ns_ = clock_.now();
     if (!owner) {
       stop(StopReason::kLinkLost, "the link is in use by another thread");

@@ -109,6 +109,10 @@ class Loop {
   void set_learning(bool learn, bool explore) noexcept;
 
   const LoopResult& result() const noexcept { return result_; }  // after the end
+  // What the system refused, from when the loop's thread has asked for it; nullptr before.
+  const RealtimeReport* privileges() const noexcept {
+    return privileges_known_.load(std::memory_order_acquire) ? &result_.privileges : nullptr;
+  }
   const LoopCounters& counters() const noexcept { return counters_; }
   RecordRing& records() noexcept { return records_; }
   RecordRing& episodes() noexcept { return episodes_; }
@@ -232,7 +236,9 @@ class Loop {
   uint32_t seed_index_ = 0;
   uint32_t seed_ = 0;
   bool awaiting_first_ = true;
-  bool ended_ = false;  // the device holds the last observation of an episode that has been dealt with
+  std::atomic<bool> privileges_known_{false};
+  bool end_seen_ = true;  // dry run: the STATE before this one had the end of an episode
+  bool ended_ = false;    // the device holds the last observation of an episode that has been dealt with
   uint32_t episode_steps_ = 0;
   double return_ = 0;
   std::unique_ptr<double[]> returns_;  // of the last target_window episodes

@@ -86,11 +86,10 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
   if (late) stop(StopReason::kSeconds, "the time is over");
   if (bad_actions_ >= options_.max_bad_actions) stop(StopReason::kPolicy, "the policy keeps failing");
   if (!terminal) return;
-  ended_ = true;
   awaiting_first_ = true;
-  if (result_.reason != StopReason::kNone || !(hello_.caps & RTU_CAP_RESET)) return;
-  if (options_.dry_run) return stop(StopReason::kEpisodes, "the episode is over, and a dry run sends no RESET");
-  begin_reset();
+  if (options_.dry_run) return;  // no RESET leaves: the next STATE begins an episode
+  ended_ = true;
+  if (result_.reason == StopReason::kNone && (hello_.caps & RTU_CAP_RESET)) begin_reset();
 }
 
 // Predicts and maps to actuator units, into u; false when there was no prediction: then u is the last command again.

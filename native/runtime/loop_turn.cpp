@@ -7,6 +7,7 @@ namespace {
 
 constexpr int64_t kLookNs = 20 * kNsPerMs;  // requests and signals are looked at this often at least
 constexpr int kQueuedMax = 256;
+constexpr uint8_t kEnd = RTU_EPISODE_TERMINATED | RTU_EPISODE_TRUNCATED;
 constexpr char kHalfOpen[] = "half-open link: STATE arrives, commands do not";
 
 int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
@@ -137,7 +138,13 @@ bool Loop::usable(const rtu_frame& frame, Arrival* arrival) noexcept {
   heard_ns_ = now;
   arrival->command_age_us = link_.meter.state(arrival->state, frame.t_us, now);
   link_.board.device_state.store(arrival->state.state, std::memory_order_relaxed);
-  return options_.dry_run || armed_state(arrival->state, now);
+  if (!options_.dry_run) return armed_state(arrival->state, now);
+  // Nobody resets the device, so it repeats the end of its episode in each STATE: the end counts once, and what was over
+  // before the dry run not at all.
+  const auto end = static_cast<uint8_t>(arrival->state.epflags & kEnd);
+  if (end_seen_) arrival->state.epflags &= static_cast<uint8_t>(~kEnd);
+  end_seen_ = end != 0;
+  return true;
 }
 
 bool Loop::armed_state(const rtu_state& state, int64_t now_ns) noexcept {

@@ -16,6 +16,7 @@ from rtu_edge import runtime
 from rtu_edge.errors import CheckFailed
 from rtu_edge.hil.targets import make_target
 from rtu_edge.job.heap import Resident
+from rtu_edge.job.permission import Permission
 
 __all__ = ["Soak", "save", "soak", "text"]
 
@@ -80,7 +81,7 @@ def soak(hours: float = 10.0, *, seed: int = 0, resets: int = 20, watch: Any = N
             number = len(out.sessions)
             stop = (number + 1) * total // (resets + 1) if number < resets else total
             with runtime.Link(target, fault_rate=_RATE, fault_seed=seed + number) as link:
-                link.handshake()
+                Permission("the simulated cart-pole", link.handshake().simulated).require()
                 config = runtime.LoopConfig(
                     steps=total - out.steps,
                     seed=seed,

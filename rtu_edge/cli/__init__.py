@@ -37,6 +37,7 @@ _COMMANDS = {
     "bench": "Measure this machine: how late the loop is, and whether it lasts.",
     "hil": "Hardware in the loop: a suite of faults against a simulated device, an emulated board, or your own.",
     "ports": "List serial ports, by their stable names, with what to know about each.",
+    "device": "Start a simulated device and keep it: the firmware behind a port with a fixed name, until Ctrl-C.",
     "firmware": "Build the firmware around a plant of your own, as a process of this computer.",
     "monitor": "Show a link live: who drives, the device's state, rates, clocks, losses.",
     "arm": "Let a service that waits, disarmed, move its machine.",

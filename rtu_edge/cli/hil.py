@@ -98,16 +98,17 @@ def run(
     """
     from rtu_edge.errors import CheckFailed, ConfigError
     from rtu_edge.hil.report import write_report
-    from rtu_edge.hil.run import run_suite
+    from rtu_edge.hil.run import is_simulated, run_suite
     from rtu_edge.hil.suite import load_suite
     from rtu_edge.hil.targets import NAMES
 
     chosen = load_suite(suite, overrides)
     console_ = console()
-    real = [name for name in targets if name not in NAMES or (arm and not _simulated(chosen, name, firmware))]
-    for name in real:
+    for name in targets:
         if name not in NAMES and "/" not in name and "://" not in name:
             raise ConfigError(f"--target {name}: must be one of {', '.join(NAMES)}, or the path or URL of a port")
+    real = [name for name in targets if name not in NAMES or not is_simulated(name, chosen, firmware)]
+    for name in real:
         _confirm(console_, chosen, name, arm, yes)
     console_.print(f"[dim]{_HEAD}[/]", soft_wrap=True)
     report = run_suite(
@@ -116,7 +117,7 @@ def run(
         only=only,
         seed=seed,
         firmware=firmware,
-        armed=bool(real),
+        armed=real,
         logs=out / "logs",
         watch=lambda result: _say(console_, result),
     )
@@ -150,17 +151,6 @@ def _say(out: Console, result: Result) -> None:
     out.print(f"{mark}  {line}{again}", soft_wrap=True)
     for reason in result.why:
         out.print(f"   [red]{escape(reason)}[/]", soft_wrap=True)
-
-
-def _simulated(suite: Suite, name: str, firmware: Path | None) -> bool:
-    """A process or an image may have a real machine behind it: its data sheet says which."""
-    from rtu_edge import wire
-    from rtu_edge.hil import FaultBridge
-    from rtu_edge.hil.targets import make_target
-
-    image = firmware if name == "qemu" else None
-    with make_target(name, suite.config.device.plant, firmware=image) as target, FaultBridge(target) as bridge:
-        return bool(bridge.hello().caps & wire.Cap.SIMULATED)
 
 
 def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None:

@@ -29,7 +29,15 @@ _POLL_FLAT_S = 0.02
 @click.command("run")
 @click.argument("config", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--sim", is_flag=True, help="A simulated plant in virtual time in place of the port; CONFIG may be left out."
+    "--sim",
+    is_flag=True,
+    help="Rehearse in virtual time: a simulated machine in place of the port; limits, reward and learner stay. Without "
+    "CONFIG: a cart-pole.",
+)
+@click.option(
+    "--plant",
+    metavar="NAME|FILE.c",
+    help="With --sim: the machine to simulate, by name or as the C file of a plant.  [default: device.sim or device.plant]",
 )
 @click.option("--steps", type=click.IntRange(1, 1_000_000_000), help="Stop after so many.  [default: run.steps]")
 @click.option("--assert-no-alloc", is_flag=True, help="Fail if the loop's thread uses the heap, or memory grows.")
@@ -48,6 +56,7 @@ _POLL_FLAT_S = 0.02
 def command(
     config: Path | None,
     sim: bool,
+    plant: str | None,
     steps: int | None,
     assert_no_alloc: bool,
     arm: bool,
@@ -72,7 +81,7 @@ def command(
     from rtu_edge.job import heap
 
     file = config if config is not None else (None if sim else _to_go_on(resume))
-    settings = _settings(file, sim, steps, name, overrides)
+    settings, port = _settings(file, sim, plant, steps, name, overrides)
     if assert_no_alloc:
         heap.restart_guarded()
     if not settings.run.name:
@@ -90,7 +99,7 @@ def command(
         start = _start(settings, device, resume, config is None and not sim, force)
         for note in start.notes:
             out.print(escape(note))
-        _run(out, settings, device, start, dry_run, heap.Resident() if assert_no_alloc else None)
+        _run(out, settings, device, start, dry_run, port, heap.Resident() if assert_no_alloc else None)
 
 
 def _to_go_on(resume: Path | None) -> Path:
@@ -104,21 +113,42 @@ def _to_go_on(resume: Path | None) -> Path:
     return resume / RunFolder.CONFIG
 
 
-def _settings(file: Path | None, sim: bool, steps: int | None, name: str | None, overrides: tuple[str, ...]) -> Config:
+def _settings(
+    file: Path | None, sim: bool, plant: str | None, steps: int | None, name: str | None, overrides: tuple[str, ...]
+) -> tuple[Config, str]:
+    """The configuration to run, and the port that a simulated machine takes the place of, or ""."""
     from rtu_edge.config import load_config, parse_config
     from rtu_edge.config.strict import quoted
+    from rtu_edge.errors import ConfigError
 
+    if plant is not None and not sim:
+        raise ConfigError(f"--plant {plant}: only with --sim; without it the device is the one that the file names")
     if steps is not None:
         overrides = (*overrides, f"run.steps={steps}")
     if name:
         overrides = (*overrides, f"run.name={quoted(name)}")
     if file is None:
-        return parse_config('device.plant = "cartpole"\nloop.clock = "lockstep"\n', overrides, source="--set")
-    if sim and not load_config(file).device.plant:
-        # Limits and reward are those of the machine at the port.
-        plant = ('device={plant="cartpole"}', 'loop={clock="lockstep"}', "limits={}", "reward={}")
-        overrides = (*plant, *overrides)
-    return load_config(file, overrides)
+        machine = quoted(plant or "cartpole")
+        return parse_config(f'device.plant = {machine}\nloop.clock = "lockstep"\n', overrides, source="--set"), ""
+    settings = load_config(file, overrides)
+    if not sim:
+        return settings, ""
+    machine = plant or settings.device.sim or settings.device.plant
+    if not machine:
+        raise ConfigError(_no_plant(settings.device.port), str(file))
+    # What belongs to the computer and not to the machine is left out; a --set of one's own counts all the same.
+    virtual = ('loop.clock="lockstep"', "loop.realtime=false", "loop.cpu=-1")
+    replaced = ('device.port=""', f"device.plant={quoted(machine)}")
+    return load_config(file, (*virtual, *overrides, *replaced)), settings.device.port
+
+
+def _no_plant(port: str) -> str:
+    from rtu_edge import plants
+
+    return (
+        f"device.sim: missing; the file names only the port {port}, and --sim has to know the machine behind it: "
+        f"give --plant with one of {', '.join(plants.names())}, or with the C file of a plant; or write device.sim"
+    )
 
 
 def confirm(out: Console, settings: Config, device: job.Connection, arm: bool, yes: bool) -> None:
@@ -136,6 +166,7 @@ def confirm(out: Console, settings: Config, device: job.Connection, arm: bool, y
             f"{limits.accel_per_s2:g} {row.unit}/s^2; the device itself allows {row.minimum:g} to {row.maximum:g}"
         )
     ask_to_arm(out, yes)
+    device.permission.grant()
 
 
 def _run(
@@ -144,6 +175,7 @@ def _run(
     device: job.Connection,
     start: Start,
     dry_run: bool,
+    replaced_port: str,
     resident: heap.Resident | None,
 ) -> None:
     import time
@@ -158,7 +190,7 @@ def _run(
     session = job.Session(settings, device, start, _loop_config(settings, device, start, dry_run))
     summary = Summary(
         name=settings.run.name,
-        title=f"{device.plant or device.url}{', dry run' if dry_run else ''}",
+        title=_title(device, dry_run, replaced_port),
         started=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         seed=settings.run.seed,
         target_return=settings.run.stop_return,
@@ -166,6 +198,8 @@ def _run(
         machine=machine(),
     )
     job.describe(summary, device, agent)
+    if replaced_port:
+        summary.device["rehearsal_of"] = replaced_port
     if settings.loop.clock is not Clock.LOCKSTEP:
         job.check_deadline(agent, device.period_s)
     # A signal that comes when the loop has ended does not keep the run from being saved and reported.
@@ -197,6 +231,14 @@ def _run(
         raise trouble
 
 
+def _title(device: job.Connection, dry_run: bool, replaced_port: str) -> str:
+    """What a run drives, for its record."""
+    title = device.plant or device.url
+    if replaced_port:
+        title += f", simulated in place of {replaced_port}"
+    return f"{title}, dry run" if dry_run else title
+
+
 def _loop_config(settings: Config, device: job.Connection, start: Start, dry_run: bool) -> LoopConfig:
     """What is left to do of the run."""
     from rtu_edge import job
@@ -225,6 +267,8 @@ def _drive(
     out.print(f"mode {supervised.mode.value}; fallback: {escape(supervised.described)}")
     if supervised.supervisor.frozen:
         out.print("The guard has frozen this learner: the fallback drives. Another run with it begins anew.")
+    if session.loop.dry_run:
+        return _watch_only(out, session, folder, saver)
     display = Display(
         out,
         session.loop.steps,
@@ -242,6 +286,19 @@ def _drive(
     keep, poll_s = (job.KEEP, job.POLL_S) if resident is None else (_KEEP_FLAT, _POLL_FLAT_S)
     with display:
         return session.run(folder, saver, watch, lambda said: out.print(escape(said)), poll_s, keep)
+
+
+def _watch_only(out: Console, session: job.Session, folder: RunFolder, saver: Saver) -> job.Outcome:
+    """A dry run: what the device observes, and the commands that would have left."""
+    from rtu_edge.job.dry_run import DryRun
+
+    out.print("Dry run: nothing is sent to the device. Ctrl-C ends it.")
+    shown = DryRun(out, session.device.observations, session.device.actuators)
+    with shown:
+        outcome = session.run(folder, saver, shown.watch, lambda said: out.print(escape(said)))
+    out.print(shown.table())
+    folder.event("dry_run", **shown.plain())
+    return outcome
 
 
 def _keep(

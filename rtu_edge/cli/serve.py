@@ -125,6 +125,7 @@ def _serve(settings: Config, device: job.Connection, folder: Path, leave: Callab
     try:
         while armed():
             click.echo(f"{device.url}: armed by the control socket")
+            device.permission.grant()  # the number that was typed is the confirmation
             notify("STATUS=armed")
             _run(settings, device, learner, sessions, watchdog)
         notify("STOPPING=1")

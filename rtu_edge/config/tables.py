@@ -102,10 +102,16 @@ Unit: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
 class Device(Section, frozen=True):
-    """`[device]`: the machine at the other end; a real port, or a simulated plant, never both."""
+    """`[device]`: the machine at the other end; a real port, or a simulated plant, never both.
+
+    Args:
+        plant: a name, or the C file of a plant of one's own.
+        sim: what `run --sim` simulates in place of the port; as plant.
+    """
 
     port: str = ""
     plant: str = ""
+    sim: str = ""
     baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 1_000_000
     dtr: Dtr = Dtr.AUTO
     hello_timeout_s: Annotated[float, msgspec.Meta(gt=0.0, le=60.0)] = 3.0

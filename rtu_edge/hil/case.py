@@ -22,6 +22,7 @@ from rtu_edge.hil.result import Result
 from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import Target
 from rtu_edge.hil.trace import Trace
+from rtu_edge.job.permission import Permission
 from rtu_edge.wire import DeviceState
 
 __all__ = ["Result", "run_case"]
@@ -133,15 +134,17 @@ class _Case:
         return result
 
     def _check_machine(self, hello: wire.Hello) -> None:
-        if not hello.caps & wire.Cap.SIMULATED and not self.armed:
-            raise DeviceError("this is real hardware: it moves only with --arm, limits in the suite and a confirmation")
+        permission = Permission(self.result.target, bool(hello.caps & wire.Cap.SIMULATED))
+        if self.armed:
+            permission.grant()
+        permission.require()
         if self.clock is Clock.LOCKSTEP and not hello.caps & wire.Cap.LOCKSTEP:
             raise DeviceError('clock = "lockstep": the device does not offer it')
 
     def _earlier(self, bridge: FaultBridge, folder: str) -> None:
         """A session before."""
         config = self.suite.run_config(bridge.port, folder, self.clock)
-        with ThreadHost(config, self.controller, self.suite.controller) as host:
+        with ThreadHost(config, self.controller, self.suite.controller, self.armed) as host:
             host.start()
             self._wait_driving(bridge, host, 20.0)
         bridge.clear_port()
@@ -160,7 +163,7 @@ class _Case:
         config = self.suite.run_config(bridge.port, folder, self.clock)
         if self.process:
             return ProcessHost(config, self.armed)
-        return ThreadHost(config, self.controller, self.suite.controller)
+        return ThreadHost(config, self.controller, self.suite.controller, self.armed)
 
     def _session(self, bridge: FaultBridge, hello: wire.Hello, folder: str, whole: Injection | None) -> None:
         host = self._host(bridge, folder)
@@ -277,6 +280,7 @@ class _Case:
             result.why.append("the device was armed all the same")
         if self.fault.whole and not result.acted:
             result.why.append("the fault never acted")
+        self._judge_error()
         result.passed = not result.why
 
     def _measure(self, bridge: FaultBridge, hello: wire.Hello, end: HostEnd, still: HostStatus, ended_s: float) -> None:
@@ -344,7 +348,7 @@ class _Case:
         begin_s = time.monotonic()
         bridge.say("to_device", b"\0" + wire.encode(wire.pack(wire.ClearFault())))
         config = self.suite.run_config(bridge.port, folder, self.clock)
-        with ThreadHost(config, self.controller, self.suite.controller) as host:
+        with ThreadHost(config, self.controller, self.suite.controller, self.armed) as host:
             try:
                 host.start()
                 self._wait_driving(bridge, host, self.fault.recover_within_s)
@@ -368,6 +372,7 @@ class _Case:
             why.append(f"the host says {result.reason}, expected {' or '.join(fault.reasons)}")
         if result.foreign:
             why.append(f"the device applied what nobody had commanded, in {result.foreign} periods")
+        self._judge_error()
         limit = fault.detect_within_ms
         if limit and (result.detected_ms is None or result.detected_ms > limit):
             why.append(f"noticed after {result.detected_ms} ms, allowed {limit:g} ms")
@@ -377,6 +382,11 @@ class _Case:
         elif result.recovery_ms > fault.recover_within_s * 1e3:
             why.append(f"recovery took {result.recovery_ms:g} ms, allowed {fault.recover_within_s * 1e3:g} ms")
         result.passed = not why
+
+    def _judge_error(self) -> None:
+        wanted, result = self.fault.error, self.result
+        if wanted not in result.message:
+            result.why.append(f'the host\'s error does not contain "{wanted}": {result.message}')
 
     def _judge_safe(self) -> None:
         result, why = self.result, self.result.why

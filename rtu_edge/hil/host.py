@@ -89,12 +89,14 @@ class ThreadHost:
         config: as for `rtu-edge run`; device.port is the bridge's.
         controller: linear, or the learner that the configuration describes.
         linear: the fixed controller.
+        armed: real hardware may move: the caller has asked for it and had it confirmed.
     """
 
     pid: int | None = None
 
-    def __init__(self, config: Config, controller: Controller, linear: Linear) -> None:
+    def __init__(self, config: Config, controller: Controller, linear: Linear, armed: bool = False) -> None:
         self._config = config
+        self._armed = armed
         self._controller = controller
         self._linear = linear
         self._stack = ExitStack()
@@ -108,6 +110,9 @@ class ThreadHost:
     def start(self) -> None:
         """Open the port, shake hands, arm."""
         device = self._stack.enter_context(job.connect(self._config))
+        if self._armed:
+            device.permission.grant()
+        device.permission.require()
         learns = self._controller is Controller.LEARNER
         config = job.loop_config(self._config, device, learn=learns, explore=learns, handle_signals=False)
         if learns:

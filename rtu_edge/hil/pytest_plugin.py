@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TARGET",
         help="what the tests run against: sim, process, qemu, or the path or URL of a port  [default: process]",
     )
-    group.addoption("--rtu-confirm", action="store_true", help="yes, let what is at --rtu-target=PATH move")
+    group.addoption("--rtu-confirm", action="store_true", help="yes, let real hardware at --rtu-target move")
     group.addoption("--rtu-firmware", metavar="PATH", help="executable for process, or image for qemu")
     group.addoption(
         "--rtu-report", metavar="FOLDER", help="write junit.xml, results.json and report.html of the faults there"
@@ -89,6 +89,10 @@ def _target(config: pytest.Config) -> str:
 
 def _is_real(config: pytest.Config) -> bool:
     return _target(config) not in _SIMULATED
+
+
+def _is_confirmed(config: pytest.Config) -> bool:
+    return bool(config.getoption("--rtu-confirm"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -144,8 +148,9 @@ def rtu_result(request: pytest.FixtureRequest, rtu_report: Report) -> Result:
     suite, fault = request.param
     folder = request.config.getoption("--rtu-report")
     logs = Path(folder) / "logs" if folder else request.getfixturevalue("tmp_path")
-    armed = bool(request.config.getoption("--rtu-confirm"))
-    result = run_case(suite, fault, _maker(request, suite.config.device.plant), armed=armed, logs=logs)
+    result = run_case(
+        suite, fault, _maker(request, suite.config.device.plant), armed=_is_confirmed(request.config), logs=logs
+    )
     rtu_report.results.append(result)
     for name in ("outcome", "detected_ms", "safe_ms", "safe_limit_ms", "accepted_after", "recovery_ms"):
         request.node.user_properties.append((name, getattr(result, name)))
@@ -224,7 +229,7 @@ def device(request: pytest.FixtureRequest, rtu_target: Target) -> Iterator[Fault
     from rtu_edge.hil.bridge import FaultBridge
 
     with FaultBridge(rtu_target) as bridge:
-        if not bridge.hello().caps & wire.Cap.SIMULATED and not request.config.getoption("--rtu-confirm"):
+        if not bridge.hello().caps & wire.Cap.SIMULATED and not _is_confirmed(request.config):
             pytest.fail(
                 f"{rtu_target.name}: a real machine, its data sheet does not say simulated; the tests arm it and disturb it. "
                 "Add --rtu-confirm when nobody is within reach and an emergency stop is at hand"
@@ -244,18 +249,24 @@ def link(device: FaultBridge) -> Iterator[Link]:
 
 
 @pytest.fixture
-def runtime(link: Link) -> Iterator[Callable[..., Loop]]:
+def runtime(request: pytest.FixtureRequest, link: Link) -> Iterator[Callable[..., Loop]]:
     """Make loops: `runtime(agent)` for a learner, `runtime(gain=[[...]], bias=[...])` for action = bias + gain x.
 
     Other arguments are fields of LoopConfig; unlike there the device's own clock ticks unless `clock` says otherwise. What
-    still runs at the end of the test is stopped. Real hardware needs `limits`.
+    still runs at the end of the test is stopped. Real hardware (a device that does not say that it is simulated) needs `limits`
+    and --rtu-confirm.
     """
     from rtu_edge import _core
+    from rtu_edge.job.permission import Permission
     from rtu_edge.runtime import Clock, Loop, LoopConfig
 
     loops: list[Loop] = []
+    permission = Permission("what is at --rtu-target", link.hello.simulated, "--rtu-confirm and limits")
+    if _is_confirmed(request.config):
+        permission.grant()
 
     def make(agent: Any = None, *, gain: Any = None, bias: Any = None, **settings: Any) -> Loop:
+        permission.require()
         if agent is not None:
             policy = agent.core.policy()
         else:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from rtu_edge import plants
+from rtu_edge import plants, wire
 from rtu_edge._version import __version__
 from rtu_edge.config.strict import quoted
 from rtu_edge.errors import ConfigError
+from rtu_edge.hil.bridge import FaultBridge
 from rtu_edge.hil.case import Result, run_case
 from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import NAMES, PortTarget, Target, make_target
 from rtu_edge.log import machine
 
-__all__ = ["Report", "run_suite"]
+__all__ = ["Report", "is_simulated", "run_suite"]
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -63,7 +64,7 @@ def run_suite(
     only: Sequence[str] = (),
     seed: int | None = None,
     firmware: str | os.PathLike[str] | None = None,
-    armed: bool = False,
+    armed: Collection[str] = (),
     logs: Path | None = None,
     watch: Callable[[Result], None] | None = None,
 ) -> Report:
@@ -75,7 +76,8 @@ def run_suite(
         only: names or kinds of faults; all unless given.
         seed: of the faults; the suite's unless given.
         firmware: an image for the target "qemu".
-        armed: real hardware may move: asked for and confirmed by the caller.
+        armed: the targets that may move although they do not say that they are simulated: asked for and confirmed by the
+            caller.
         logs: folder for the traces of failures.
         watch: called with each result.
 
@@ -96,13 +98,30 @@ def run_suite(
     for name in targets:
         with _lender(name, suite, firmware) as make:
             for fault in faults:
-                result = run_case(suite, fault, make, seed=report.seed, armed=armed, logs=logs)
+                result = run_case(suite, fault, make, seed=report.seed, armed=name in armed, logs=logs)
                 result.target = result.target or name
                 report.results.append(result)
                 if watch is not None:
                     watch(result)
     report.seconds = round(time.monotonic() - begin_s, 1)
     return report
+
+
+def is_simulated(name: str, suite: Suite, firmware: str | os.PathLike[str] | None = None) -> bool:
+    """Whether a target that is made here says that it is simulated; a plant of one's own need not.
+
+    Args:
+        name: one of NAMES.
+        suite, firmware: as for run_suite().
+
+    Raises:
+        DeviceError: it cannot be made.
+    """
+    own = {"process": bool(os.environ.get("RTU_EDGE_FIRMWARE")), "qemu": firmware is not None}
+    if not own.get(name, False):
+        return True
+    with _lender(name, suite, firmware) as make, make() as target, FaultBridge(target) as bridge:
+        return bool(bridge.hello().caps & wire.Cap.SIMULATED)
 
 
 def _check_plant(name: str, targets: Sequence[str], image: bool) -> None:

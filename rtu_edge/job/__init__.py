@@ -7,6 +7,7 @@ from __future__ import annotations
 from rtu_edge.job.build import check_deadline, loop_config, make_agent, supervised
 from rtu_edge.job.connection import Connection, Sheet, connect
 from rtu_edge.job.loop import KEEP, POLL_S, Outcome, Watch, describe, error_of, run_loop, stage_of
+from rtu_edge.job.permission import Permission
 from rtu_edge.job.session import Session
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "POLL_S",
     "Connection",
     "Outcome",
+    "Permission",
     "Session",
     "Sheet",
     "Watch",

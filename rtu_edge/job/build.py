@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtu_edge import runtime
@@ -54,7 +56,12 @@ def make_agent(config: Config, connection: Sheet, *, cell: str | None = None) ->
 
 
 def loop_config(config: Config, connection: Connection, **changes: Any) -> runtime.LoopConfig:
-    """The native loop's configuration; `changes` are fields of LoopConfig."""
+    """The native loop's configuration; `changes` are fields of LoopConfig.
+
+    Raises:
+        ConfigError: loop.cpu is a core that this computer does not have.
+    """
+    _check_cpu(config.loop.cpu)
     reward = config.reward
     base = runtime.LoopConfig(
         limits=[_limits(config, row) for row in connection.actuators],
@@ -127,6 +134,28 @@ def check_deadline(agent: Any, period_s: float) -> StepTimes:
             f" {period_us:.3g} us: choose a smaller learner (`rtu-edge plan`), or a longer period"
         )
     return times
+
+
+def _check_cpu(cpu: int) -> None:
+    """One that is there but kept from this process (a cpuset) is refused by the system, which the loop reports."""
+    # Isolated cores are online, and not in the affinity of a process that nobody has pinned.
+    there = cores()
+    if cpu >= 0 and cpu not in there:
+        raise ConfigError(
+            f"loop.cpu = {cpu}: must be a core of this computer ({', '.join(map(str, sorted(there)))}), or -1 for any"
+        )
+
+
+def cores(online: str = "/sys/devices/system/cpu/online") -> set[int]:
+    """The numbers of this computer's cores."""
+    found = set(os.sched_getaffinity(0))
+    try:
+        parts = Path(online).read_text(encoding="ascii").strip().split(",")
+        for first, _, last in (part.partition("-") for part in parts):
+            found |= set(range(int(first), int(last or first) + 1))
+    except (OSError, ValueError):
+        pass  # no such file in a container: those that this process may use
+    return found
 
 
 def _limits(config: Config, row: Row) -> runtime.Limits:

@@ -10,7 +10,9 @@ from typing import Protocol
 
 from rtu_edge import control, runtime
 from rtu_edge.config import Actions, Clock, Config
+from rtu_edge.config.strict import quoted
 from rtu_edge.errors import ConfigError, DeviceError
+from rtu_edge.job.permission import Permission
 from rtu_edge.log import Row
 from rtu_edge.ports import Port, open_port
 
@@ -43,6 +45,7 @@ class Connection:
         port, link: open; they close with the `connect` that made them.
         hello: what the device said about itself.
         observations, actuators: its data sheet.
+        permission: whether it may move.
     """
 
     url: str
@@ -52,6 +55,7 @@ class Connection:
     hello: runtime.Hello
     observations: list[Row]
     actuators: list[Row]
+    permission: Permission
 
     @property
     def period_s(self) -> float:
@@ -70,9 +74,9 @@ def connect(config: Config) -> Iterator[Connection]:
     with ExitStack() as stack:
         url = config.device.port
         if config.device.plant:
-            from rtu_edge.device import SimulatedDevice
+            from rtu_edge.device import simulated
 
-            url = str(stack.enter_context(SimulatedDevice(plant=config.device.plant)).port)
+            url = str(stack.enter_context(simulated(config.device.plant)).port)
         dtr = {"auto": None, "on": True, "off": False}[config.device.dtr.value]
         port = stack.enter_context(open_port(url, config.device.baud, dtr=dtr))
         try:
@@ -85,7 +89,8 @@ def connect(config: Config) -> Iterator[Connection]:
             [Row(row.name, row.unit, row.minimum, row.maximum) for row in rows if row.actuator is kind]
             for kind in (False, True)
         )
-        connection = Connection(url, config.device.plant, port, link, hello, observations, actuators)
+        permission = Permission(url, hello.simulated)
+        connection = Connection(url, config.device.plant, port, link, hello, observations, actuators, permission)
         _check_against(config, connection)
         yield connection
 
@@ -93,12 +98,13 @@ def connect(config: Config) -> Iterator[Connection]:
 def _check_against(config: Config, connection: Connection) -> None:
     """What only the device can tell about a configuration."""
     found = []
+    machine = f"plant {quoted(connection.plant)}" if connection.plant else "the device"
     names = [row.name for row in connection.actuators]
     for name in config.limits:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f'; did you mean "limits.{close[0]}"?' if close else ""
-            found.append(f"limits.{name}: the device has no such actuator; it has {', '.join(names)}{hint}")
+            found.append(f"limits.{name}: {machine} has no such actuator; it has {', '.join(names)}{hint}")
     if not connection.hello.simulated:
         found += [
             f"limits.{name}: missing; real hardware needs explicit min, max, slew_per_s and accel_per_s2"
@@ -115,8 +121,15 @@ def _check_against(config: Config, connection: Connection) -> None:
     if expected and abs(expected - connection.hello.period_us) > 0.2 * expected:
         found.append(f"loop.period_us = {expected}: must be within 20 % of the device's {connection.hello.period_us}")
     if config.loop.clock is Clock.LOCKSTEP and not (connection.hello.simulated and connection.hello.lockstep):
-        found.append('loop.clock = "lockstep": only for a simulated device that offers it')
+        found.append(f'loop.clock = "lockstep": only for a simulated device that offers it{_not_simulated(connection)}')
     if config.learner.actions is Actions.DISCRETE and len(names) != 1:
         found.append(f'learner.actions = "discrete": only with one actuator; the device has {len(names)}')
     if found:
         raise ConfigError(found)
+
+
+def _not_simulated(connection: Connection) -> str:
+    """Where a plant of one's own would have to say it."""
+    if connection.hello.simulated or not connection.plant:
+        return ""
+    return f"; {connection.plant} does not say that it is simulated (rtu_plant_sheet.simulated)"

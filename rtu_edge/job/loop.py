@@ -82,16 +82,20 @@ def run_loop(
     *,
     policy: Any = None,
     recording: Recording | None = None,
+    say: Callable[[str], Any] | None = None,
 ) -> Outcome:
     """Run one session from ARM to DISARM; `saver` saves it meanwhile, `recording` writes it down. Of its step records the
     last `keep` are kept.
 
     Args:
         policy: what drives, such as `supervised(...).policy`; the agent alone where left out.
+        say: told what the system refused the loop's thread, as the loop starts.
 
     Raises:
-        ConfigError: loop, policy and device do not fit.
+        ConfigError: loop, policy and device do not fit, or the device may not move.
     """
+    if not config.dry_run:
+        connection.permission.require()
     config = dataclasses.replace(config, snapshots=saver is not None and saver.periodic)
     if recording is not None:
         config = recording.prepare(config)
@@ -104,9 +108,13 @@ def run_loop(
     kept: list[Array] = [loop.drain()]
     episodes: list[Array] = [loop.drain_episodes()]
     count, piece = 0, max(1, keep // 10)
+    refused: list[str] | None = None
 
     def take(status: runtime.LoopStatus, new: Array) -> None:
-        nonlocal count
+        nonlocal count, refused
+        if refused is None and (refused := loop.privileges()) is not None and say is not None:
+            for line in refused:
+                say(f"not granted: {line}")
         finished = loop.drain_episodes()
         # In pieces: what has piled up in one poll does not stay for another `keep` records.
         kept.extend(new[at : at + piece].copy() for at in range(0, len(new), piece))

@@ -57,7 +57,7 @@ class Session:
             folder: where the log and the black box go.
             saver: from saver().
             watch, poll_s, keep: as for run_loop().
-            say: told what the saver complains of, as it happens.
+            say: told what the saver complains of and what the system refused, as it happens.
         """
 
         def look(status: runtime.LoopStatus, records: Any, episodes: Any) -> None:
@@ -68,5 +68,5 @@ class Session:
         agent, policy = self.start.agent, self.supervised.policy
         with Recording(self.settings, self.device, agent, folder, self.start.supervisor) as recording:
             return run_loop(
-                self.device, agent, self.loop, look, poll_s, saver, keep, policy=policy, recording=recording
+                self.device, agent, self.loop, look, poll_s, saver, keep, policy=policy, recording=recording, say=say
             )

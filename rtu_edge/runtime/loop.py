@@ -188,6 +188,10 @@ class Loop(Closing):
         raw["link"] = LinkQuality(**raw["link"])
         return LoopStatus(**raw)
 
+    def privileges(self) -> list[str] | None:
+        """What the loop asked the system for and did not get; None until it has asked."""
+        return self._core.privileges()
+
     def drain(self) -> npt.NDArray[Any]:
         """Telemetry recorded since the last call, oldest first, as a structured array of `dtype`."""
         records: npt.NDArray[Any] = self._core.drain()

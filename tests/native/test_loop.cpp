@@ -105,11 +105,14 @@ void a_dry_run_writes_nothing() {
   CHECK(bench.device.frames_up == before);
   CHECK(bench.counters.steps == 20 && bench.counters.replaced == 20);
   CHECK(bench.device.bridge.state == RTU_STATE_DISARMED);
-  // The pole falls, and nobody will pick it up.
+  // The pole falls, and nobody picks it up: that is one end, and what would be sent is shown after it.
   bench.options.steps = 0;
   bench.options.duration_ns = 10 * kNsPerS;
   const LoopResult over = bench.run();
-  CHECK(over.reason == StopReason::kEpisodes && over.confirmed && over.episodes == 1);
+  CHECK(over.reason == StopReason::kSeconds && over.confirmed && over.episodes == 1 && over.steps > 400);
+  // So does a device whose episode was over before.
+  const LoopResult fallen = bench.run();
+  CHECK(fallen.reason == StopReason::kSeconds && fallen.episodes == 0 && fallen.steps > 400);
   CHECK(bench.device.frames_up == before);
 }
 

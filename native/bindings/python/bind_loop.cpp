@@ -162,16 +162,19 @@ class PyLoop {
       loop_->join();
     }
     const LoopResult& r = loop_->result();
-    py::list privileges;
-    for (int i = 0; i < r.privileges.count; ++i) privileges.append(std::string(r.privileges.lines[i]));
     return py::dict(
         py::arg("reason") = stop_reason_name(r.reason), py::arg("message") = message(r), py::arg("steps") = r.steps,
         py::arg("episodes") = r.episodes, py::arg("seconds") = static_cast<double>(r.duration_ns) / kNsPerSecond,
         py::arg("mean_return") = r.mean_return, py::arg("confirmed") = r.confirmed, py::arg("counters") = counters(),
         py::arg("link") = link_quality(link_), py::arg("sent_hash") = r.sent_hash,
-        py::arg("received_hash") = r.received_hash, py::arg("privileges") = privileges,
+        py::arg("received_hash") = r.received_hash, py::arg("privileges") = refused(r.privileges),
         py::arg("heap_calls") = r.heap_calls < 0 ? py::object(py::none()) : py::int_(r.heap_calls),
         py::arg("page_faults") = r.page_faults < 0 ? py::object(py::none()) : py::int_(r.page_faults));
+  }
+
+  py::object privileges() const {
+    const RealtimeReport* report = loop_->privileges();
+    return report != nullptr ? py::object(refused(*report)) : py::none();
   }
 
   py::dict status() const {
@@ -215,6 +218,12 @@ class PyLoop {
   void set_learning(bool learn, bool explore) { loop_->set_learning(learn, explore); }
 
  private:
+  static py::list refused(const RealtimeReport& report) {
+    py::list out;
+    for (int i = 0; i < report.count; ++i) out.append(std::string(report.lines[i]));
+    return out;
+  }
+
   static py::dict progress_dict(const Progress& p) {
     return py::dict(py::arg("steps") = p.steps, py::arg("episodes") = p.episodes,
                     py::arg("next_episode") = p.next_episode, py::arg("episode_steps") = p.episode_steps,
@@ -335,6 +344,7 @@ void bind_loop(py::module_& m) {
       .def("wait", &PyLoop::wait)
       .def("result", &PyLoop::result)
       .def("status", &PyLoop::status)
+      .def("privileges", &PyLoop::privileges)
       .def("drain", &PyLoop::take_records)
       .def("drain_episodes", &PyLoop::take_episodes)
       .def("dtype", &PyLoop::dtype)
