@@ -5,6 +5,9 @@
 
 Each target runs with the sanitizers until it has made so many executions or so much time has passed. What it finds worth keeping
 stays in .cache/fuzz/TARGET for the next run; an input that breaks something is written beside it, named crash-*, and the exit code is 1.
+
+One more is no libFuzzer target: `driver` lets a random host at the device (tests/firmware/test_driver.c), one event an execution, and
+compares the register of the actuators' driver with STATE.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import ROOT, build
+from toolchain import ROOT, build, build_program
 
 CORPUS = ROOT / "tests/fuzz/corpus"
 
@@ -25,6 +29,7 @@ CORPUS = ROOT / "tests/fuzz/corpus"
 SHORT = {"wire": 300_000, "checkpoint": 30_000, "device": 80_000, "learner": 8_000, "link": 80_000}
 LONGEST = {"wire": 600, "checkpoint": 16_384, "device": 600, "learner": 600, "link": 600}
 TARGETS = tuple(SHORT)
+DRIVER = "driver"
 
 ENVIRONMENT = {
     **os.environ,
@@ -72,6 +77,15 @@ def fuzz(target: str, executable: Path, kept: Path, *options: str) -> Outcome:
     )
 
 
+def random_host(events: int) -> Outcome:
+    """The driver's register against STATE, so many events of a random host, the sanitizers on; the seed is another one each time."""
+    command = [str(build_program("sanitize", Path(f"firmware/test_{DRIVER}"))), str(events), str(time.time_ns())]
+    begin_s = time.monotonic()
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT, check=False)
+    text = f"{' '.join(command)}\n{done.stdout.decode(errors='replace')}"
+    return Outcome(DRIVER, done.returncode == 0, events, time.monotonic() - begin_s, 0, 0, text)
+
+
 def table(outcomes: list[Outcome]) -> str:
     lines = [f"{'target':<12}{'executions':>12}{'seconds':>9}{'edges':>8}{'corpus':>8}  result"]
     for one in outcomes:
@@ -87,17 +101,20 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Fuzz the native decoders for long.")
     parser.add_argument("--executions", type=int, default=10_000_000, help="of each target (10 million)")
     parser.add_argument("--seconds", type=int, default=600, help="of each target (600); what is over first ends it")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; none: all")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join((*TARGETS, DRIVER))}; none: all")
     given = parser.parse_args(arguments)
-    unknown = set(given.targets) - set(TARGETS)
+    unknown = set(given.targets) - {*TARGETS, DRIVER}
     if unknown:
-        parser.error(f"no target named {', '.join(sorted(unknown))}: they are {', '.join(TARGETS)}")
-    targets = given.targets or TARGETS
-    programs = {target: program(target) for target in targets}
+        parser.error(f"no target named {', '.join(sorted(unknown))}: they are {', '.join((*TARGETS, DRIVER))}")
+    targets = given.targets or (*TARGETS, DRIVER)
+    programs = {target: program(target) for target in targets if target != DRIVER}
     limits = (f"-runs={given.executions}", f"-max_total_time={given.seconds}")
 
     def one(target: str) -> Outcome:
-        outcome = fuzz(target, programs[target], ROOT / ".cache/fuzz" / target, *limits)
+        if target == DRIVER:
+            outcome = random_host(given.executions)
+        else:
+            outcome = fuzz(target, programs[target], ROOT / ".cache/fuzz" / target, *limits)
         print(table([outcome]).splitlines()[1], flush=True)
         return outcome
 

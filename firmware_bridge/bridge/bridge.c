@@ -128,6 +128,8 @@ static outcome arm(rtu_bridge *bridge, const happening *h) {
     bridge->state_owed = wanted.lockstep;
     /* Like virtual time, the count of episodes starts again: no earlier session shows in the bytes of this one. */
     if (wanted.lockstep) bridge->episode = 0;
+    /* What had no period yet in which to become safe becomes it now: in lockstep none comes by itself. */
+    if (wanted.lockstep) rtu_machine_release(bridge, true);
     return ack(bridge, h);
 }
 

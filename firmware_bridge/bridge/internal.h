@@ -33,8 +33,9 @@ void rtu_say_events(rtu_bridge *bridge, uint64_t now_us);
 
 /* Largest change of actuator i per period; infinite when there is no limit. */
 float rtu_machine_slew(const rtu_bridge_config *config, uint8_t i);
-/* No command is in force any more: passes the actuators to their safe behaviour, at once where the machine has apply or is to be
- * told by a step of its own, else with the next period. HOLD and RAMP stay where they are until then. */
+/* No command is in force any more: passes the actuators to their safe behaviour, at once where the machine has apply, else with the
+ * next period. HOLD and RAMP stay where they are until then. step: the next period may be far away, so that what changes now is
+ * told by a step of its own. */
 void rtu_machine_release(rtu_bridge *bridge, bool step);
 /* At power-on: the machine is told safe_value of each actuator, stands at the start drawn from seed, x is read. */
 void rtu_machine_init(rtu_bridge *bridge, uint32_t seed);

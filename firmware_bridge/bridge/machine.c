@@ -66,18 +66,24 @@ static rtu_plant_result hand_over(rtu_bridge *bridge, bool period) {
     return period ? plant->step(state, bridge->applied) : (rtu_plant_result){0.0f, false, false};
 }
 
-/* What does not wait for a period: OFF and DAMP are at safe_value at once. HOLD and RAMP stay until the next one. */
-static void cut_outputs(rtu_bridge *bridge) {
+/* What does not wait for a period: OFF and DAMP are at safe_value at once. HOLD and RAMP stay until the next one.
+ * True when that changes anything. */
+static bool cut_outputs(rtu_bridge *bridge) {
     const rtu_plant_row *rows = actuators(bridge);
-    for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++)
-        if (rows[i].safe == RTU_SAFE_OFF || rows[i].safe == RTU_SAFE_DAMP) bridge->applied[i] = rows[i].safe_value;
+    bool changed = false;
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) {
+        if (rows[i].safe != RTU_SAFE_OFF && rows[i].safe != RTU_SAFE_DAMP) continue;
+        changed = changed || bridge->applied[i] != rows[i].safe_value;
+        bridge->applied[i] = rows[i].safe_value;
+    }
+    return changed;
 }
 
 void rtu_machine_release(rtu_bridge *bridge, bool step) {
     bridge->live = bridge->ending = false;
     if (bridge->config.plant->apply == NULL && !step) return; /* applied stays what it was told */
-    cut_outputs(bridge);
-    (void)hand_over(bridge, step);
+    const bool changed = cut_outputs(bridge);
+    (void)hand_over(bridge, step && changed);
 }
 
 void rtu_machine_init(rtu_bridge *bridge, uint32_t seed) {

@@ -122,6 +122,7 @@ static void power_on(void) {
   t.last_size = 0;
   for (unsigned i = 0; i < N_ACT; i++) t.reg[i] = NAN; /* never told */
   CHECK(rtu_bridge_init(&t.bridge, &config, t.now_us));
+  for (unsigned i = 0; i < N_ACT; i++) CHECK(t.reg[i] == rows[1 + i].safe_value);
 }
 
 /* A command whose values are in sixteenths, within limits and beyond; now and then an odd one. */
@@ -184,7 +185,8 @@ static void hear(void) {
   if (any(16) == 0) rtu_bridge_receive(&t.bridge, wire, n, t.now_us); /* as a line with an echo repeats it */
 }
 
-static void pass_time(void) {
+/* Returns true when a period was due: in each state the machine is then told its outputs once. */
+static bool pass_time(void) {
   const uint64_t due_us = rtu_bridge_due(&t.bridge);
   switch (any(32)) {
     case 0:
@@ -200,11 +202,16 @@ static void pass_time(void) {
       if (due_us > t.now_us) t.now_us = due_us;
       break;
   }
+  const unsigned periods = t.periods;
   rtu_bridge_tick(&t.bridge, t.now_us);
+  const bool due = t.now_us >= due_us && !t.bridge.lockstep;
+  CHECK(t.periods == periods + due);
+  return due;
 }
 
-/* What the event may have done to the register. before, periods: as they were before it; idle: no command was in force. */
-static void check_driver(const float* before, unsigned periods, bool idle) {
+/* What the event may have done to the register. before, periods: as they were before it; idle: no command was in force;
+ * ticked: a period has passed. In lockstep no period comes by itself. */
+static void check_driver(const float* before, unsigned periods, bool idle, bool ticked) {
   const rtu_bridge* b = &t.bridge;
   const unsigned passed = t.periods - periods;
   const bool at_once = t.plant.apply != NULL;
@@ -215,11 +222,11 @@ static void check_driver(const float* before, unsigned periods, bool idle) {
     const bool cut = row->safe == RTU_SAFE_OFF || row->safe == RTU_SAFE_DAMP;
     const float moved = fabsf(t.reg[i] - before[i]), limit = t.slew[i] * (float)passed;
     CHECK(t.reg[i] >= row->min && t.reg[i] <= row->max);
-    if (cut && !b->live && (at_once || (idle && passed != 0))) CHECK(t.reg[i] == row->safe_value);
+    if (cut && !b->live && (at_once || b->lockstep || (idle && ticked))) CHECK(t.reg[i] == row->safe_value);
     if (passed == 0) CHECK(moved == 0.0f || (cut && t.reg[i] == row->safe_value));
     if (passed != 0) CHECK(moved <= limit || (cut && fabsf(t.reg[i] - row->safe_value) <= limit));
     if (idle && !b->live && row->safe == RTU_SAFE_HOLD) CHECK(moved == 0.0f);
-    if (idle && !b->live && row->safe == RTU_SAFE_RAMP && passed == 1)
+    if (idle && !b->live && row->safe == RTU_SAFE_RAMP && ticked)
       CHECK(t.reg[i] == row->safe_value || moved == t.slew[i]);
   }
 }
@@ -235,11 +242,12 @@ int main(int argc, char** argv) {
     const unsigned periods = t.periods;
     const uint32_t accepted = t.bridge.counters[RTU_COUNTER_ACCEPTED];
     const bool idle = !t.bridge.live;
+    bool ticked = false;
     if (any(2) == 0)
       hear();
     else
-      pass_time();
-    check_driver(before, periods, idle && t.bridge.counters[RTU_COUNTER_ACCEPTED] == accepted);
+      ticked = pass_time();
+    check_driver(before, periods, idle && t.bridge.counters[RTU_COUNTER_ACCEPTED] == accepted, ticked);
     visited[t.bridge.state]++;
     lockstep += t.bridge.lockstep;
     ended += (t.bridge.epflags & (RTU_EPISODE_TERMINATED | RTU_EPISODE_TRUNCATED)) != 0;

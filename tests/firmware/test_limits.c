@@ -45,6 +45,12 @@ static void probe_apply(void* state, const float* u, bool live) {
   p->live = live;
 }
 
+/* It has arrived, and has left its own way's last output in a driver. */
+static bool probe_reset_done(void* state) {
+  ((probe*)state)->u[4] = 3.0f;
+  return true;
+}
+
 static const rtu_plant plant = {&sheet, probe_reset, probe_step, probe_observe, sizeof(probe), probe_apply};
 
 static void nowhere(void* context, const uint8_t* bytes, size_t n) {
@@ -63,8 +69,12 @@ static void hear(rtu_bridge* bridge, rtu_frame* frame, uint16_t seq, uint64_t no
 static void begin(rtu_bridge* bridge, probe* p, uint64_t now_us) {
   rtu_frame frame;
   memset(p, 0, sizeof *p);
-  const rtu_bridge_config config = {
-      .plant = &plant, .plant_state = p, .slew = slew, .caps = RTU_CAP_REWARD | RTU_CAP_RESET, .send = nowhere};
+  const rtu_bridge_config config = {.plant = &plant,
+                                    .plant_state = p,
+                                    .reset_done = probe_reset_done,
+                                    .slew = slew,
+                                    .caps = RTU_CAP_REWARD | RTU_CAP_RESET,
+                                    .send = nowhere};
   CHECK(rtu_bridge_init(bridge, &config, now_us));
   rtu_bridge_tick(bridge, now_us);
   rtu_arm_pack(&(rtu_arm){.session = 1}, &frame);
@@ -189,6 +199,7 @@ static void passages(void) {
     CHECK(memcmp(p.u, bridge.applied, sizeof p.u) == 0);
     rtu_bridge_tick(&bridge, 7000);
     CHECK(p.steps == steps + 1 && p.u[0] == 1.0f && p.u[2] == 1.25f);
+    CHECK(memcmp(p.u, bridge.applied, sizeof p.u) == 0);
     if (stops[i] == RTU_TYPE_RESET) CHECK(bridge.epflags == RTU_EPISODE_FIRST && bridge.state == RTU_STATE_ARMED);
   }
 }

@@ -248,7 +248,8 @@ struct Device {
     CHECK(within_limits(bridge.applied));
     CHECK(memcmp(bridge.applied, driver, sheet->n_act * sizeof *driver) == 0);
     if (applies && !bridge.live) CHECK(!driver_live);
-    for (int i = 0; i < sheet->n_act && applies && !bridge.live; ++i) {
+    const bool at_once = applies || bridge.lockstep;  // otherwise with the next period
+    for (int i = 0; i < sheet->n_act && at_once && !bridge.live; ++i) {
       const rtu_plant_row& row = sheet->rows[sheet->n_obs + i];
       CHECK((row.safe != RTU_SAFE_OFF && row.safe != RTU_SAFE_DAMP) || driver[i] == row.safe_value);
     }
