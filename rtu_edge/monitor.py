@@ -25,12 +25,15 @@ from rtu_edge._bridge import lib
 from rtu_edge._closing import Closing
 from rtu_edge.errors import DeviceError
 from rtu_edge.ports import open_port
+from rtu_edge.runtime.unanswered import explanation
 
 __all__ = ["Heard", "Listener", "text_of"]
 
 _WINDOW_S = 1.0  # rates and periods are of the last second
 _ASK_AGAIN_S = 1.0
 _AGE_NONE = int(lib.RTU_AGE_NONE)
+_QUESTION = wire.pack(wire.Hello())
+_FIRST_BYTES = 256
 _GAP_MAX = 4096  # a wider one is another count, such as that of a device restarted
 
 
@@ -121,6 +124,7 @@ class Listener(Closing):
         self._begin_s = time.monotonic()
         self._asked_s = -_ASK_AGAIN_S
         self._known = False
+        self._arrived: dict[str, Any] = {"bytes": 0, "damaged": 0, "echoes": 0, "others": 0, "first": b""}
         self._frames: Counter[str] = Counter()
         self._last: dict[str, tuple[wire.Frame, wire.Message | None, float]] = {}
         self._recent: deque[tuple[float, str, int, int]] = deque()  # at, type, bytes (nearly), device's time
@@ -158,13 +162,18 @@ class Listener(Closing):
             return
         self._asked_s = now_s
         try:
-            os.write(self._port.fileno(), b"\0" + wire.encode(wire.pack(wire.Hello())))
+            os.write(self._port.fileno(), b"\0" + wire.encode(_QUESTION))
         except OSError as error:
             raise DeviceError(f"{self.url}: the port is gone: {error.strerror}") from error
 
     def _take(self, data: bytes, now_s: float) -> Iterator[tuple[wire.Frame, wire.Message | None]]:
         self._bytes.append((now_s, len(data)))
+        self._arrived["bytes"] += len(data)
+        self._arrived["first"] = (self._arrived["first"] + data)[:_FIRST_BYTES]
         for frame in self._decoder.feed(data):
+            if frame == _QUESTION and not self._silent:
+                self._arrived["echoes"] += 1
+                continue
             message = wire.unpack(frame)
             kind = name_of(frame.type)
             self._frames[kind] += 1
@@ -209,6 +218,11 @@ class Listener(Closing):
             period_ms=_spread([((b - a) & 0xFFFFFFFF) / 1e3 for (_, a), (_, b) in pairs]),
             arrival_ms=_spread([(b - a) * 1e3 for (a, _), (b, _) in pairs]),
         )
+
+    @property
+    def unanswered(self) -> str:
+        """Where no frame has arrived: what did, and what to check."""
+        return explanation(self._arrived)
 
     def close(self) -> None:
         """Give the port up."""

@@ -16,17 +16,21 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from rtu_edge import job, runtime, wire
+from rtu_edge import _core, cli, job, runtime, wire
 from rtu_edge.config import parse_config
 from rtu_edge.errors import ConfigError
 from rtu_edge.hil import FaultBridge, Place, ProcessTarget
 from rtu_edge.job.build import cores
 from rtu_edge.job.dry_run import DryRun
 from rtu_edge.log import Row, RunFolder
+from rtu_edge.log.file import read_log
 from rtu_edge.monitor import Listener
+from rtu_edge.ports import open_port
 
 pytestmark = pytest.mark.timing
 
+ROOT = Path(__file__).resolve().parent.parent
+TANK = ROOT / "examples" / "hil_project" / "tank.c"
 SMALL = "[learner]\nunits = 4\nhidden = [4]\n"
 LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\naccel_per_s2 = inf\n"
 
@@ -35,6 +39,15 @@ def rtu_edge(*arguments: str, cwd: Path) -> tuple[int, str]:
     command = [sys.executable, "-m", "rtu_edge.cli", *arguments]
     done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
     return done.returncode, done.stdout
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The same in this process."""
+    with pytest.raises(SystemExit) as leaving:
+        cli.main(arguments)
+    out, err = capfd.readouterr()
+    assert isinstance(leaving.value.code, int)
+    return leaving.value.code, out + err
 
 
 def wait_for_the_end_of_an_episode(port: str) -> None:
@@ -69,6 +82,8 @@ def test_a_dry_run_shows_a_board_that_has_been_on(tmp_path: Path) -> None:
     (force,) = event["would_send"]
     assert -5.0 <= force["least"] <= force["last"] <= force["largest"] <= 5.0
     assert folder.load_summary().title.endswith("dry run")
+    log = read_log(folder.file(RunFolder.LOG))
+    assert log.head.dry_run and len(log.records) >= 60
 
 
 def test_what_is_not_a_number_is_shown_as_such() -> None:
@@ -116,10 +131,11 @@ def test_a_standing_device_is_one_command(tmp_path: Path) -> None:
         assert f"{board}: cartpole, 50 Hz" in lines[0], said
         assert "observes theta" in said and "moves force: -10 to 10 N" in said
         assert f"rtu-edge run FILE --set device.port={board}" in said
-        (tmp_path / "robot.toml").write_text(f'[device]\nport = "{board}"\n{SMALL}')
-        for _ in range(2):  # it stays
-            code, said = rtu_edge("run", "robot.toml", "--steps", "20", cwd=tmp_path)
-            assert code == 0, said
+        for session in (1, 2):  # it stays
+            with open_port(str(board)) as port, runtime.Link(port) as link:
+                assert link.handshake().last_session == session - 1
+                policy = _core.LinearPolicy(2, [0.0]).policy()
+                assert runtime.Loop(link, policy, runtime.LoopConfig(steps=20)).run().steps == 20
         assert process.poll() is None
     assert process.returncode == 0
     give_up = time.monotonic() + 5
@@ -138,7 +154,46 @@ def test_a_standing_device_takes_no_file_away(tmp_path: Path) -> None:
     assert code == 3 and "--plant cartpol" in said
 
 
+# ---------------------------------------------------------------- a plant of one's own that is no simulation
+
+
+@pytest.mark.hazard("real-hardware-unasked")
+def test_a_plant_that_does_not_say_simulated_is_no_rehearsal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its step() may talk to a bus: silence counts as real."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tank.c").write_text(TANK.read_text().replace(".simulated = true,", ""))
+    limits = "[limits.pump]\nmin = 0.0\nmax = 6.0\nslew_per_s = 100.0\naccel_per_s2 = inf\n"
+    (tmp_path / "robot.toml").write_text(f'[device]\nplant = "tank.c"\n{SMALL}{limits}')
+    code, said = run(capfd, "run", "robot.toml", "--sim", "--steps", "20")
+    assert code == 2 and "tank.c does not say that it is simulated (rtu_plant_sheet.simulated)" in said, said
+    code, said = run(capfd, "run", "robot.toml", "--steps", "20")
+    assert code == 2 and "give --arm to let it move" in said, said
+    with standing("tank.c", cwd=tmp_path) as (_, lines):
+        assert any("needs --arm, limits and a confirmation" in line for line in lines)
+
+
+def test_the_example_rehearses(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, said = run(capfd, "run", str(ROOT / "examples" / "robot.toml"), "--sim", "--steps", "50")
+    assert code == 0, said
+
+
 # ---------------------------------------------------------------- what the system refuses
+
+
+def test_a_run_prints_what_was_refused_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = "locked memory: Cannot allocate memory"
+    monkeypatch.setattr(runtime.Loop, "privileges", lambda self: [line])
+    (tmp_path / "robot.toml").write_text(f'[device]\nplant = "cartpole"\n{SMALL}')
+    code, said = run(capfd, "run", "robot.toml", "--steps", "20")
+    assert code == 0 and said.count(f"not granted: {line}") == 1, said
 
 
 def test_what_the_system_refuses_is_said_as_the_loop_starts(monkeypatch: pytest.MonkeyPatch) -> None:

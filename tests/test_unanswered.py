@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from rtu_edge import runtime
+from rtu_edge.monitor import Listener
 from rtu_edge.runtime.unanswered import first_line
 from rtu_edge.wire import Hello, encode, pack
 
@@ -85,6 +86,17 @@ def test_a_device_that_only_sends_is_named() -> None:
     frame = encode(pack(Hello()))  # another host's: not ours, by its time stamp and number
     said, _ = refusal(lambda data: b"", frame * 3)
     assert "3 RTU-Link frames of other types arrived: it sends and does not receive" in said
+
+
+def test_the_monitor_tells_the_same() -> None:
+    for answer, unasked, words in (
+        (lambda data: data, b"", "the port echoes what is sent"),
+        (lambda data: b"", b"hello there\r\n", 'it prints text, no RTU-Link frames: "hello there"'),
+        (lambda data: b"", b"", "nothing arrived"),
+    ):
+        with far_end(answer, unasked) as (path, _), Listener(path) as listener:
+            assert list(listener.listen(TIMEOUT_S)) == []
+            assert words in listener.unanswered
 
 
 @pytest.mark.parametrize(

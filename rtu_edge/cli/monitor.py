@@ -136,10 +136,8 @@ def _listen(port: str, baud: int, screen: _Screen, limit_s: float, frames: bool,
                 screen.show(heard.plain(), lambda: _heard_line(heard), lambda: _heard(port, heard, silent))  # noqa: B023
         screen.close()
         if not heard.frames:
-            damaged = heard.crc_errors + heard.framing_errors
             raise DeviceError(
-                f"{port}: nothing that speaks RTU-Link in {heard.seconds:.1f} s"
-                + (f", but {damaged} damaged frames: is {baud} the device's baud rate?" if damaged else "")
+                f"{port} at {baud} baud: nothing that speaks RTU-Link in {heard.seconds:.1f} s: {listener.unanswered}"
             )
 
 

@@ -58,6 +58,7 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
     supervised: bool  # a supervisor of this configuration was around the learner
     simulated: bool
     gate: bool
+    dry_run: bool = False  # nothing was sent: u is what would have been
     session: int
     clock: str
     hash_every: int

@@ -210,6 +210,7 @@ class Recording(Closing):
             supervised=supervised,
             simulated=device.hello.simulated,
             gate=config.gate,
+            dry_run=config.dry_run,
             session=session,
             clock=config.clock.value,
             hash_every=config.hash_every,
