@@ -168,8 +168,6 @@ def test_a_plant_that_does_not_say_simulated_is_no_rehearsal(
     (tmp_path / "robot.toml").write_text(f'[device]\nplant = "tank.c"\n{SMALL}{limits}')
     code, said = run(capfd, "run", "robot.toml", "--sim", "--steps", "20")
     assert code == 2 and "tank.c does not say that it is simulated (rtu_plant_sheet.simulated)" in said, said
-    code, said = run(capfd, "run", "robot.toml", "--steps", "20")
-    assert code == 2 and "give --arm to let it move" in said, said
     with standing("tank.c", cwd=tmp_path) as (_, lines):
         assert any("needs --arm, limits and a confirmation" in line for line in lines)
 
