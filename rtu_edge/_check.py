@@ -12,41 +12,80 @@ import numpy.typing as npt
 
 from rtu_edge.errors import ConfigError
 
-__all__ = ["check_choice", "check_int", "check_keys", "check_number", "check_sections", "check_seed"]
+__all__ = [
+    "check_bool",
+    "check_choice",
+    "check_dtype",
+    "check_int",
+    "check_keys",
+    "check_number",
+    "check_sections",
+    "check_seed",
+]
+
+
+def _scalar(value: object) -> object:
+    """What stands in a numpy scalar or a 0-d array, as Python has it; anything else as it is."""
+    if isinstance(value, np.ma.MaskedArray):
+        return value  # under a mask there is no value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    return value
 
 
 def check_int(name: str, value: object, low: int, high: int) -> int:
-    """An integer in low..high."""
+    """An integer in low..high, as a plain int; numpy's integers and 0-d arrays of them are taken."""
+    plain = _scalar(value)
     try:
-        number = operator.index(value)  # type: ignore[arg-type]
+        number = operator.index(plain)  # type: ignore[arg-type]
     except TypeError:
         number = low - 1
-    if isinstance(value, bool) or not low <= number <= high:
+    if isinstance(plain, (bool, np.ndarray)) or not low <= number <= high:
         raise ConfigError(f"{name} = {value!r}: expected an integer from {low} to {high}")
     return number
 
 
 def check_number(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> float:
-    """A finite number in low..high, or above low where the lower end is open."""
+    """A finite number in low..high, or above low where the lower end is open, as a plain float.
+
+    numpy's real numbers and 0-d arrays of them are taken.
+    """
+    plain = _scalar(value)
+    refused = isinstance(plain, (bool, str, bytes, bytearray, complex, np.ndarray))
     try:
-        number = float(value)  # type: ignore[arg-type]
+        number = float("nan") if refused else float(plain)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
-    if isinstance(value, (bool, str)) or not low <= number <= high or (open_low and number == low):
+    if not low <= number <= high or (open_low and number == low):
         raise ConfigError(
             f"{name} = {value!r}: expected a number {'above' if open_low else 'from'} {low:g} to {high:g}"
         )
     return number
 
 
+def check_bool(name: str, value: object) -> bool:
+    """True or False, also as numpy has it, or as 1 or 0."""
+    plain = _scalar(value)
+    if not isinstance(plain, int) or plain not in (0, 1):
+        raise ConfigError(f"{name} = {value!r}: expected True or False")
+    return bool(plain)
+
+
 def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
-    """One of the choices."""
-    text = value.name if isinstance(value, np.dtype) else value
-    if not isinstance(text, str) or text not in choices:
-        near = difflib.get_close_matches(str(text), choices, 1)
+    """One of the choices, as a plain str."""
+    if not isinstance(value, str) or value not in choices:
+        near = difflib.get_close_matches(str(value), choices, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"{name} = {value!r}: expected one of {', '.join(choices)}{hint}")
-    return text
+    return choices[list(choices).index(value)]
+
+
+def check_dtype(name: str, value: object) -> str:
+    """ "float32" or "float64", given by name, as numpy.float32, as numpy.dtype or as the type float."""
+    given = value
+    if isinstance(given, type) and issubclass(given, (float, np.floating)):
+        given = np.dtype(given)
+    return check_choice(name, given.name if isinstance(given, np.dtype) else given, ("float32", "float64"))
 
 
 def check_seed(seed: object) -> int:

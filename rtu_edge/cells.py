@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
-from rtu_edge._check import check_choice, check_int, check_number, check_sections, check_seed
+from rtu_edge._check import check_choice, check_dtype, check_int, check_number, check_sections, check_seed
 from rtu_edge.errors import ConfigError
 
 __all__ = ["LinearRTU", "NonlinearRTU"]
@@ -31,7 +31,7 @@ class _Cell:
         n_inputs: int,
         n_units: int,
         activation: str = "relu",
-        dtype: str = "float32",
+        dtype: npt.DTypeLike = "float32",
         seed: int = 0,
         *,
         units_per_pole: int = 1,
@@ -42,7 +42,7 @@ class _Cell:
         self._config = cell_config(
             self._kind, n_inputs, n_units, units_per_pole, activation, r_min=r_min, r_max=r_max, max_phase=max_phase
         )
-        self._dtype = np.dtype(check_choice("dtype", dtype, ("float32", "float64")))
+        self._dtype = np.dtype(check_dtype("dtype", dtype))
         self._core = _core.Cell(self._config, self._dtype.name, check_seed(seed))
 
     @property
@@ -153,7 +153,7 @@ class LinearRTU(_Cell):
         n_inputs: d, 1 or more.
         n_units: n, 1 or more.
         activation: "relu", "tanh" or "identity".
-        dtype: "float32" for work, "float64" for verification (scalar code).
+        dtype: "float32" for work, "float64" for verification (scalar code); or numpy's types of these names.
         seed: 0 to 2^64 - 1.
         units_per_pole: G; units i G ... i G + G - 1 share pole i and its traces, exactly. n is a multiple of it.
         r_min: smallest retention at the start, 0 to r_max.
@@ -187,21 +187,21 @@ def cell_config(
     r_max: float,
     max_phase: float,
 ) -> dict[str, object]:
-    """The recurrent part of a configuration, checked."""
+    """The recurrent part of a configuration, checked, as plain values."""
+    n, shared = check_int("units", units, 1, 65536), check_int("units_per_pole", units_per_pole, 1, 4096)
+    largest = check_number("r_max", r_max, 0.0, 1.0, open_low=True)
     config: dict[str, object] = {
         "cell": check_choice("cell", kind, ("linear", "nonlinear", "none")),
         "n_inputs": check_int("n_inputs", n_inputs, 1, 65536),
-        "units": check_int("units", units, 1, 65536),
-        "units_per_pole": check_int("units_per_pole", units_per_pole, 1, 4096),
+        "units": n,
+        "units_per_pole": shared,
         "activation": check_choice("activation", activation, ("relu", "tanh", "identity")),
-        "r_max": check_number("r_max", r_max, 0.0, 1.0, open_low=True),
+        "r_max": largest,
         "max_phase": check_number("max_phase", max_phase, 0.0, 1000.0, open_low=True),
+        "r_min": check_number("r_min", r_min, 0.0, min(largest, 0.9999999)),
     }
-    config["r_min"] = check_number("r_min", r_min, 0.0, min(float(r_max), 0.9999999))
-    if units % units_per_pole != 0:
-        raise ConfigError(f"units_per_pole = {units_per_pole}: expected a divisor of units = {units}")
-    if kind == "nonlinear" and units_per_pole != 1:
-        raise ConfigError(
-            f"units_per_pole = {units_per_pole}: expected 1 for the nonlinear RTU, whose units share no traces"
-        )
+    if n % shared != 0:
+        raise ConfigError(f"units_per_pole = {shared}: expected a divisor of units = {n}")
+    if kind == "nonlinear" and shared != 1:
+        raise ConfigError(f"units_per_pole = {shared}: expected 1 for the nonlinear RTU, whose units share no traces")
     return config

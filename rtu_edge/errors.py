@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 from collections.abc import Sequence
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "DeviceError",
     "ExitCode",
     "SafetyStop",
+    "cause_of",
 ]
 
 
@@ -43,7 +45,7 @@ class ConfigError(ValueError):
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is cut short, damaged, or of another version or layout."""
+    """A checkpoint that is cut short, damaged, of another version or layout, or of a learner that is not finite."""
 
 
 class CheckFailed(RuntimeError):
@@ -60,3 +62,21 @@ class SafetyStop(RuntimeError):
 
 class DeadlineError(RuntimeError):
     """The loop cannot keep its period."""
+
+
+# What a person can do about an error of the file system.
+_ADVICE = {
+    errno.ENOSPC: "make room on this disk",
+    errno.EDQUOT: "make room within this user's quota",
+    errno.EFBIG: "raise this user's limit for the size of a file (ulimit -f)",
+    errno.EROFS: "mount it writable, or name another folder",
+    errno.EACCES: "give this user the right to write there, or name another folder",
+    errno.EIO: "the medium has failed: check it, and copy what can still be read",
+}
+
+
+def cause_of(error: OSError) -> str:
+    """What an error of the system is, without its number and path, and what to do about it where that is known."""
+    reason = error.strerror or str(error)
+    advice = _ADVICE.get(error.errno or 0)
+    return f"{reason}: {advice}" if advice else reason

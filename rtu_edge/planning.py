@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rtu_edge import _core
-from rtu_edge._check import check_choice, check_number
+from rtu_edge._check import check_choice, check_dtype, check_number
 from rtu_edge.agents import KINDS
 from rtu_edge.errors import ConfigError
 
@@ -147,9 +147,9 @@ def plan(kind: str | Mapping[str, Any] = "stream_ac", *, calibrate: bool = False
         """The class up to where it would allocate."""
 
         def _start(
-            self, native: type, native_config: dict[str, Any], arguments: dict[str, Any], dtype: str, seed: int
+            self, native: type, native_config: dict[str, Any], arguments: dict[str, Any], dtype: Any, seed: int
         ) -> None:
-            found.update(config=native_config, dtype=dtype)
+            found.update(config=native_config, dtype=check_dtype("dtype", dtype))
 
     try:
         Planned(**arguments)

@@ -115,6 +115,8 @@ class Supervisor {
   size_t copy_bytes() const noexcept;
   void copy(unsigned char* out, bool whole) noexcept;
   std::vector<unsigned char> encode(const unsigned char* copied) const;
+  // Whether restore() would take it: what is wrong, or null. Nothing changes.
+  const char* check(const unsigned char* data, size_t n) const noexcept;
   // Before the first step, around the learner of the same checkpoint. What was wrong, or null; then it is as it was.
   const char* restore(const unsigned char* data, size_t n) noexcept;
   bool locked() const noexcept { return kept_.locked != 0; }
@@ -134,8 +136,9 @@ class Supervisor {
   int learn(float reward, bool terminated, bool truncated, const float* executed, bool update) noexcept;
   const StepInfo* info() noexcept;
 
-  const char* restore_guard(const learners::GuardMemory& memory, uint32_t snapshots, const unsigned char* data,
-                            size_t n) noexcept;
+  const char* check_guard(const learners::GuardMemory& memory, uint32_t snapshots, const unsigned char* data,
+                          size_t n) const noexcept;
+  void restore_guard(const learners::GuardMemory& memory, uint32_t snapshots, const unsigned char* data) noexcept;
   void begin_learner() noexcept;
   void ask_learner(bool explore) noexcept;
   void ask_fallback() noexcept;

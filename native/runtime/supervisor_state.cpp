@@ -99,7 +99,7 @@ std::vector<unsigned char> Supervisor::encode(const unsigned char* copied) const
   return out;
 }
 
-const char* Supervisor::restore(const unsigned char* data, size_t n) noexcept {
+const char* Supervisor::check(const unsigned char* data, size_t n) const noexcept {
   if (n < kHead) return "cut short";
   uint32_t head[2];
   memcpy(head, data, sizeof head);
@@ -107,17 +107,23 @@ const char* Supervisor::restore(const unsigned char* data, size_t n) noexcept {
   if (head[1] > learners::kMaxSnapshots + 1U) return "with more snapshots than there can be";
   const Read read = read_memories(data + sizeof head);
   if (!sound(read.supervisor)) return "with a value out of its range";
-  if (guarded_ && head[1] > 0) {
-    if (const char* problem = restore_guard(read.guard, head[1], data + kHead, n - kHead)) return problem;
-  }
+  return guarded_ && head[1] > 0 ? check_guard(read.guard, head[1], data + kHead, n - kHead) : nullptr;
+}
+
+const char* Supervisor::restore(const unsigned char* data, size_t n) noexcept {
+  if (const char* problem = check(data, n)) return problem;
+  uint32_t head[2];
+  memcpy(head, data, sizeof head);
+  const Read read = read_memories(data + sizeof head);
+  if (guarded_ && head[1] > 0) restore_guard(read.guard, head[1], data + kHead);
   kept_ = read.supervisor;
   counters_.guard_frozen.set(kept_.frozen);
   counters_.switches_locked.set(kept_.locked);
   return nullptr;
 }
 
-const char* Supervisor::restore_guard(const learners::GuardMemory& memory, uint32_t snapshots,
-                                      const unsigned char* data, size_t n) noexcept {
+const char* Supervisor::check_guard(const learners::GuardMemory& memory, uint32_t snapshots, const unsigned char* data,
+                                    size_t n) const noexcept {
   const size_t bytes = static_cast<size_t>(core::payload_bytes(*guard_.table));
   const int32_t count = static_cast<int32_t>(snapshots), candidates = memory.candidate >= 0 ? 1 : 0;
   if (n != snapshots * bytes) return "of another learner";
@@ -125,6 +131,13 @@ const char* Supervisor::restore_guard(const learners::GuardMemory& memory, uint3
     return "with a value out of its range";
   for (uint32_t i = 0; i < snapshots; ++i)
     if (!finite_snapshot(*guard_.table, data + i * bytes)) return "with a snapshot that is not finite";
+  return nullptr;
+}
+
+void Supervisor::restore_guard(const learners::GuardMemory& memory, uint32_t snapshots,
+                               const unsigned char* data) noexcept {
+  const size_t bytes = static_cast<size_t>(core::payload_bytes(*guard_.table));
+  const int32_t count = static_cast<int32_t>(snapshots), candidates = memory.candidate >= 0 ? 1 : 0;
   // A guard that is to keep fewer than it did forgets the oldest.
   const int32_t room = guard_.config.snapshots, forgotten = memory.n_good > room ? memory.n_good - room : 0;
   for (int32_t slot = 0; slot + forgotten < count; ++slot) {
@@ -142,7 +155,6 @@ const char* Supervisor::restore_guard(const learners::GuardMemory& memory, uint3
   guard_.kept.n_good = memory.n_good - forgotten;
   guard_.kept.candidate = candidates != 0 ? guard_.kept.n_good : -1;
   for (int32_t i = 0; i < learners::kMaxSnapshots; ++i) guard_.kept.good[i] = i < guard_.kept.n_good ? i : 0;
-  return nullptr;
 }
 
 }  // namespace rtu::runtime

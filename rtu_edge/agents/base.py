@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy as _copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core, checkpoint
-from rtu_edge._check import check_choice, check_int, check_keys, check_number, check_sections, check_seed
+from rtu_edge._check import check_choice, check_dtype, check_int, check_keys, check_number, check_sections, check_seed
 from rtu_edge.checkpoint import storage
 from rtu_edge.errors import ConfigError
 
@@ -26,7 +26,10 @@ RULES = ("obgd", "sgd", "adam")
 
 def layers_of(hidden: int | Sequence[int]) -> list[int]:
     """Widths of the layers after the cell."""
-    widths = [hidden] if isinstance(hidden, (int, np.integer)) else list(hidden)
+    given: Any = hidden
+    row = isinstance(given, Iterable) and not isinstance(given, (str, bytes))
+    scalar = not row or (isinstance(given, np.ndarray) and given.ndim == 0)
+    widths: list[Any] = [given] if scalar else list(given)
     if len(widths) > _core.max_layers:
         raise ConfigError(f"hidden = {tuple(widths)}: expected at most {_core.max_layers} layers")
     return [check_int("hidden", width, 1, 65536) for width in widths]
@@ -67,12 +70,21 @@ class Learner:
     _config: dict[str, Any]
 
     def _start(
-        self, native: type, native_config: dict[str, Any], arguments: dict[str, Any], dtype: str, seed: int
+        self,
+        native: type,
+        native_config: dict[str, Any],
+        arguments: dict[str, Any],
+        dtype: npt.DTypeLike,
+        seed: int,
     ) -> None:
-        check_choice("dtype", dtype, ("float32", "float64"))
-        self._config = {"kind": self.kind, **arguments, "dtype": dtype, "seed": check_seed(seed)}
+        name, number = check_dtype("dtype", dtype), check_seed(seed)
+        self._config = {"kind": self.kind, **arguments, "dtype": name, "seed": number}
+        try:
+            checkpoint.encode_config(self._config)  # nothing learns that cannot be saved
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{self.kind}: an argument that no checkpoint can hold: {error}") from error
         self._native_config = native_config
-        self._core = native(native_config, dtype, seed)
+        self._core = native(native_config, name, number)
 
     @property
     def core(self) -> Any:
@@ -138,8 +150,15 @@ class Learner:
         return f"{self._core.hash():016x}"
 
     def save(self, path: str | Path) -> None:
-        """Writes a checkpoint: all of the state, so that learning goes on to the bit. The file is replaced atomically."""
-        storage.write(path, self._core.save(checkpoint.encode_config(self._config)))
+        """Writes a checkpoint: all of the state, so that learning continues to the bit. The file is replaced atomically.
+
+        Raises:
+            CheckpointError: a value of the learner is not finite, so that load() would refuse it; the file is as it was.
+            OSError: it cannot be written; the file is as it was.
+        """
+        data = self._core.save(checkpoint.encode_config(self._config))
+        checkpoint.check_saved(data, path)
+        storage.write(path, data)
 
     def copy(self: Self) -> Self:
         """A second learner in the same state, memory of its own."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from rtu_edge import _core
-from rtu_edge._check import check_choice, check_int, check_number
+from rtu_edge._check import check_bool, check_choice, check_int, check_number
 from rtu_edge.agents.base import RULES, Array, Learner, decays_of, info_of, layers_of, optimizer_of
 from rtu_edge.cells import cell_config
 
@@ -49,11 +49,15 @@ class _SignalLearner(Learner):
         step_size: float | None,
         kappa: float,
         normalize_observation: bool,
-        dtype: str,
+        dtype: npt.DTypeLike,
         seed: int,
     ) -> None:
         """Starts with the arguments that all such learners take, and those of its kind."""
-        arguments = {**common, **own, "normalize_observation": bool(normalize_observation)}
+        arguments = {
+            **common,
+            **own,
+            "normalize_observation": check_bool("normalize_observation", normalize_observation),
+        }
         settings = {"kappa": kappa} if step_size is None else {"step_size": step_size, "kappa": kappa}
         optimizer = optimizer_of(rule_of, arguments["optimizer"], settings, step_size=1.0, kappa=2.0)
         moved = {key: optimizer[key] for key in ("step_size", "kappa")}
@@ -95,7 +99,7 @@ class TDPredictor(_SignalLearner):
         max_phase: float = 0.6,
         sparsity: float = 0.9,
         normalize_observation: bool = False,
-        dtype: str = "float32",
+        dtype: npt.DTypeLike = "float32",
     ) -> None:
         common = _signal_arguments(
             n_inputs, units, hidden, cell, activation, units_per_pole, optimizer, r_min, r_max, max_phase, sparsity
@@ -248,7 +252,7 @@ class OnlineRegressor(_SignalLearner):
         max_phase: float = 0.6,
         sparsity: float = 0.9,
         normalize_observation: bool = False,
-        dtype: str = "float32",
+        dtype: npt.DTypeLike = "float32",
     ) -> None:
         common = _signal_arguments(
             n_inputs, units, hidden, cell, activation, units_per_pole, optimizer, r_min, r_max, max_phase, sparsity

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
-from rtu_edge._check import check_choice, check_int, check_number
-from rtu_edge.agents.base import Array, Learner, decays_of, info_of, layers_of, optimizer_of
+from rtu_edge._check import check_bool, check_choice, check_int, check_number
+from rtu_edge.agents.base import RULES, Array, Learner, decays_of, info_of, layers_of, optimizer_of
 from rtu_edge.cells import cell_config
 from rtu_edge.errors import ConfigError
 
@@ -57,7 +57,7 @@ class StreamAC(Learner):
         scale_reward: rewards divided by the running deviation of the return.
         recompute: value and gradient of the last state again with the new weights, as the published code does.
         dt_s: nominal step in seconds, kept in checkpoints and exports; None if unknown.
-        dtype: "float32" for work, "float64" for verification.
+        dtype: "float32" for work, "float64" for verification; or numpy's types of these names.
 
     Raises:
         ConfigError: an argument out of its range; the message names it.
@@ -94,47 +94,51 @@ class StreamAC(Learner):
         scale_reward: bool = True,
         recompute: bool = False,
         dt_s: float | None = None,
-        dtype: str = "float32",
+        dtype: npt.DTypeLike = "float32",
     ) -> None:
         if (action_size is None) == (n_actions is None):
             raise ConfigError("action_size, n_actions: expected exactly one of them (continuous or discrete actions)")
         discrete = n_actions is not None
-        layers = layers_of(hidden)
+        d = check_int("observation_size", observation_size, 1, 64)
+        width = None if action_size is None else check_int("action_size", action_size, 1, 32)
+        choices = None if n_actions is None else check_int("n_actions", n_actions, 2, 64)
+        recurrent = cell_config(
+            cell, d, units, units_per_pole, activation, r_min=r_min, r_max=r_max, max_phase=max_phase
+        )
+        rule = check_choice("optimizer", optimizer, RULES)
         arguments: dict[str, Any] = {
-            "observation_size": check_int("observation_size", observation_size, 1, 64),
-            "action_size": None if action_size is None else check_int("action_size", action_size, 1, 32),
-            "n_actions": None if n_actions is None else check_int("n_actions", n_actions, 2, 64),
-            "units": units,
-            "hidden": layers,
-            "cell": cell,
-            "activation": activation,
-            "units_per_pole": units_per_pole,
+            "observation_size": d,
+            "action_size": width,
+            "n_actions": choices,
+            "units": recurrent["units"],
+            "hidden": layers_of(hidden),
+            "cell": recurrent["cell"],
+            "activation": recurrent["activation"],
+            "units_per_pole": recurrent["units_per_pole"],
             "body": check_choice("body", body, ("separate", "shared")),
             "gamma": check_number("gamma", gamma, 0.0, 1.0),
             "trace_decay": decays_of(trace_decay),
-            "optimizer": optimizer,
+            "optimizer": rule,
             "actor": None,
             "critic": None,
             "entropy": check_number("entropy", entropy, 0.0, 1e3),
-            "r_min": r_min,
-            "r_max": r_max,
-            "max_phase": max_phase,
+            "r_min": recurrent["r_min"],
+            "r_max": recurrent["r_max"],
+            "max_phase": recurrent["max_phase"],
             "sparsity": check_number("sparsity", sparsity, 0.0, 1.0),
             "sigma_floor": check_number("sigma_floor", sigma_floor, 0.0, 1e3),
-            "normalize_observation": bool(normalize_observation),
-            "scale_reward": bool(scale_reward),
-            "recompute": bool(recompute),
+            "normalize_observation": check_bool("normalize_observation", normalize_observation),
+            "scale_reward": check_bool("scale_reward", scale_reward),
+            "recompute": check_bool("recompute", recompute),
             "dt_s": None if dt_s is None else check_number("dt_s", dt_s, 0.0, 1e3, open_low=True),
         }
         native = {
             **arguments,
-            **cell_config(
-                cell, observation_size, units, units_per_pole, activation, r_min=r_min, r_max=r_max, max_phase=max_phase
-            ),
+            **recurrent,
             "discrete": discrete,
-            "n_outputs": n_actions if discrete else action_size,
-            "actor": optimizer_of("actor", optimizer, actor, step_size=1.0, kappa=2.0),
-            "critic": optimizer_of("critic", optimizer, critic, step_size=1.0, kappa=3.0),
+            "n_outputs": choices if discrete else width,
+            "actor": optimizer_of("actor", rule, actor, step_size=1.0, kappa=2.0),
+            "critic": optimizer_of("critic", rule, critic, step_size=1.0, kappa=3.0),
         }
         for role in ("actor", "critic"):
             arguments[role] = {key: native[role][key] for key in ("step_size", "kappa")}

@@ -6,11 +6,23 @@ from __future__ import annotations
 from rtu_edge.checkpoint.text import (
     CheckpointError,
     DamagedError,
+    check_saved,
     encode_config,
     raise_for,
     read_beside,
     read_config,
     read_text,
+    read_whole,
 )
 
-__all__ = ["CheckpointError", "DamagedError", "encode_config", "raise_for", "read_beside", "read_config", "read_text"]
+__all__ = [
+    "CheckpointError",
+    "DamagedError",
+    "check_saved",
+    "encode_config",
+    "raise_for",
+    "read_beside",
+    "read_config",
+    "read_text",
+    "read_whole",
+]

@@ -14,7 +14,7 @@ import msgspec
 
 from rtu_edge import _core, agents, checkpoint, runtime
 from rtu_edge.checkpoint.storage import Slots
-from rtu_edge.errors import CheckpointError
+from rtu_edge.errors import CheckpointError, cause_of
 
 if TYPE_CHECKING:
     from rtu_edge import job
@@ -58,19 +58,22 @@ class Start:
         position: the beginning, or where the run that goes on stood.
         notes: what there is to say about the checkpoint.
         supervisor: the state of the one that watched it, or b"".
+        source: the checkpoint's file; None for a new learner.
     """
 
     agent: Any
     position: Position = Position()
     notes: tuple[str, ...] = ()
     supervisor: bytes = b""
+    source: Path | None = None
 
 
 class Saver:
     """Saves a run: from a thread of its own while a loop runs, and once more at its end.
 
     The loop's thread only copies the arena when asked (runtime.Loop.ask_snapshot); a twin of the learner makes the
-    checkpoint's bytes of it. A disk that is full or read-only ends nothing: the failure is kept in `complaint`.
+    checkpoint's bytes of it. A disk that is full or read-only ends nothing, nor does a learner that is not finite, which
+    is never saved over a good one: the failure is kept in `complaint`.
 
     Args:
         slots: where to.
@@ -106,9 +109,9 @@ class Saver:
         return self._settings.every_s > 0 or self._settings.every_steps > 0
 
     def complaint(self) -> str:
-        """What the first failure was, once; "" when there is nothing new to say."""
-        said, self._complaint = self._complaint, ""
-        return said
+        """What the first failure was, once, or what is to be known of the disk; "" when there is nothing new."""
+        text, self._complaint = self._complaint, ""
+        return text or self.slots.note()
 
     @contextmanager
     def during(self, loop: runtime.Loop) -> Iterator[None]:
@@ -128,6 +131,7 @@ class Saver:
         """The learner as it is now.
 
         Raises:
+            CheckpointError: it could not be loaded again; what was saved before is as it was.
             OSError: it cannot be written.
         """
         beside = b"" if self._supervisor is None else self._supervisor.state()
@@ -155,12 +159,22 @@ class Saver:
             beside = b"" if self._supervisor is None else self._supervisor.encode(taken.beside)
             try:
                 self._write(self._twin, beside, self.position.after(taken.progress), loop.session)
-            except OSError as error:
+            except (OSError, CheckpointError) as error:
                 if not self.counters["checkpoints_failed"]:
-                    self._complaint = f"{self.slots.current}: not saved: {error.strerror}; the run goes on"
+                    self._complaint = f"{self._reason(error)}; the run continues"
                 self.counters["checkpoints_failed"] += 1
 
+    def _reason(self, error: OSError | CheckpointError) -> str:
+        return (
+            str(error) if isinstance(error, CheckpointError) else f"{self.slots.current}: not saved: {cause_of(error)}"
+        )
+
     def _write(self, agent: Any, beside: bytes, position: Position, session: int) -> None:
+        problem = "" if self._supervisor is None else self._supervisor.check(beside)
+        if problem:
+            raise CheckpointError(
+                f"{self.slots.current}: not saved: the supervisor's block is {problem}; what was saved before stays"
+            )
         run = {**msgspec.to_builtins(position), "session": session, "device": self._device}
         self.slots.save(agent.core.save(checkpoint.encode_config(agent.config, run), beside))
         self.counters["checkpoints"] += 1
@@ -175,7 +189,8 @@ def open_start(path: Path, device: job.Connection, force: bool = False) -> Start
     """The start from a checkpoint.
 
     Args:
-        path: a checkpoint, or the folder of a run: then its newest whole one, and damaged ones are set aside.
+        path: a checkpoint, or the folder of a run: then its newest whole one; those that are damaged or not finite are
+            set aside, and the notes tell why.
         device: the checkpoint has to be made for such a one.
         force: another period or data sheet is taken all the same.
 
@@ -197,7 +212,7 @@ def open_start(path: Path, device: job.Connection, force: bool = False) -> Start
         position = msgspec.convert({key: run[key] for key in run if key in Position.__dataclass_fields__}, Position)
     except msgspec.ValidationError as error:
         raise CheckpointError(f"{path}: run: {error}") from error
-    return Start(agent, position, tuple(notes), checkpoint.read_beside(data))
+    return Start(agent, position, tuple(notes), checkpoint.read_beside(data), path)
 
 
 def going_on(start: Start, settings: Run, path: Path) -> Start:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -15,8 +16,21 @@ from rtu_edge.errors import CheckpointError
 __all__ = ["Disk", "Slots", "Stored", "write"]
 
 
+# What file systems answer that know no sync of a folder: Linux's CIFS and some FUSE and vendor ones (EINVAL, as fsync(2) has
+# it for what cannot be synced), ENOTSUP, and EBADF where only what is open for writing is synced.
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
+
+
 class Disk:
     """Every call on the file system that a writer makes; a recorder may stand in its place."""
+
+    _told = False
+    _note = ""
+
+    def note(self) -> str:
+        """What there is to tell about the file system, once; "" where there is nothing new."""
+        text, self._note = self._note, ""
+        return text
 
     def create(self, path: Path) -> int:
         """A new file, to be written."""
@@ -49,10 +63,23 @@ class Disk:
         os.unlink(path)
 
     def sync_folder(self, path: Path) -> None:
-        """The folder's names to the medium."""
+        """The folder's names to the medium, where its file system can; otherwise note() has it.
+
+        Raises:
+            OSError: the medium failed; it names the folder.
+        """
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(handle)
+        except OSError as error:
+            if error.errno not in _NO_FOLDER_SYNC:
+                raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+            if not self._told:
+                self._told = True
+                self._note = (
+                    f"{path}: its file system cannot sync a folder ({error.strerror}): after a power failure the newest"
+                    " checkpoint may be the one before it; each of them is whole"
+                )
         finally:
             os.close(handle)
 
@@ -67,6 +94,7 @@ def write(path: str | os.PathLike[str], data: bytes, disk: Disk = _DISK) -> None
 
     Raises:
         OSError: the disk is full, or the folder cannot be written; it names `path`, and the old file is as it was.
+            Where the folder alone cannot be synced it names the folder, and the new file is there.
     """
     path = Path(path)
     with _written_beside(path, data, disk) as temporary:
@@ -101,7 +129,7 @@ class Stored:
     Args:
         path: the file.
         data: its bytes.
-        notes: a sentence for each newer one that is damaged.
+        notes: a sentence for each newer one that is damaged or not finite.
     """
 
     path: Path
@@ -133,6 +161,10 @@ class Slots:
         """Where the newest is."""
         return self.folder / self.NEWEST
 
+    def note(self) -> str:
+        """See Disk.note()."""
+        return self._disk.note()
+
     def older(self) -> list[Path]:
         """The ones before the newest, last first."""
         numbers = [int(match[1]) for path in self.folder.iterdir() if (match := self._OLDER.fullmatch(path.name))]
@@ -142,8 +174,10 @@ class Slots:
         """Makes `data` the newest checkpoint and keeps the one before.
 
         Raises:
+            CheckpointError: newest() would not take it, for a value that is not finite; nothing has changed.
             OSError: the disk is full, or the folder cannot be written; the newest is as it was.
         """
+        checkpoint.check_saved(data, self.current)
         self._sweep()
         older = self.older()
         with _written_beside(self.current, data, self._disk) as temporary:
@@ -167,7 +201,7 @@ class Slots:
                 continue
             data = path.read_bytes()
             try:
-                checkpoint.read_text(data, path)
+                checkpoint.read_whole(data, path)
             except checkpoint.DamagedError as error:
                 notes.append(str(error))
                 continue
@@ -185,7 +219,7 @@ class Slots:
             if not path.exists():
                 continue
             try:
-                checkpoint.read_text(path.read_bytes(), path)
+                checkpoint.read_whole(path.read_bytes(), path)
                 break
             except checkpoint.DamagedError as error:
                 aside = self._aside()
@@ -216,7 +250,7 @@ class Slots:
         for path in chosen:
             data = path.read_bytes()
             try:
-                checkpoint.read_text(data, path)
+                checkpoint.read_whole(data, path)
             except checkpoint.DamagedError:
                 if slot is not None:
                     raise

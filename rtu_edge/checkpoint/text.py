@@ -11,7 +11,17 @@ from typing import Any
 from rtu_edge import _core
 from rtu_edge.errors import CheckpointError
 
-__all__ = ["CheckpointError", "DamagedError", "encode_config", "raise_for", "read_beside", "read_config", "read_text"]
+__all__ = [
+    "CheckpointError",
+    "DamagedError",
+    "check_saved",
+    "encode_config",
+    "raise_for",
+    "read_beside",
+    "read_config",
+    "read_text",
+    "read_whole",
+]
 
 # native/core/status.h
 _REASONS = {
@@ -22,15 +32,15 @@ _REASONS = {
     -9: "damaged: its checksum does not fit its bytes",
     -10: "{where} holds a value that is not finite",
 }
-_VERSION, _CRC = -6, -9
-_DAMAGED = (-5, -8, _CRC)
+_VERSION, _CRC, _VALUE = -6, -9, -10
+_DAMAGED = (-5, -8, _CRC, _VALUE)
 
 # The key of the text under which a run keeps its own; no learner has an argument of this name.
 _RUN = "run"
 
 
 class DamagedError(CheckpointError):
-    """The bytes are not those that were written."""
+    """The bytes are not those that were written, or hold values that no learner takes: an older checkpoint may be whole."""
 
 
 def encode_config(config: Mapping[str, Any], run: Mapping[str, Any] | None = None) -> str:
@@ -74,6 +84,34 @@ def read_text(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, A
     if not isinstance(config, dict) or not isinstance(run, dict):
         raise CheckpointError(f"{path}: it holds no configuration")
     return config, run
+
+
+def read_whole(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, Any], dict[str, Any]]:
+    """As read_text(), of a checkpoint whose values are also those that a learner takes.
+
+    Raises:
+        DamagedError: cut short, damaged, or with a value that is not finite.
+        CheckpointError: of another version.
+    """
+    texts = read_text(data, path)
+    status, where = _core.check_checkpoint(data)
+    raise_for(status, where, path)
+    return texts
+
+
+def check_saved(data: bytes, path: str | Path) -> None:
+    """Before a checkpoint's bytes take the place of another one: they can be loaded.
+
+    Raises:
+        CheckpointError: load() would refuse them; nothing has been written.
+    """
+    status, where = _core.check_checkpoint(data)
+    if status == _VALUE:
+        raise CheckpointError(
+            f"{path}: not saved: {where} holds a value that is not finite, and what was saved before stays as it is."
+            " Go on from there; normalise the observations or bound them, so that it does not happen again"
+        )
+    raise_for(status, where, path)
 
 
 def read_config(data: bytes, path: str | Path = "checkpoint") -> dict[str, Any]:

@@ -24,6 +24,7 @@ from rtu_edge.errors import (
     DeviceError,
     ExitCode,
     SafetyStop,
+    cause_of,
 )
 
 __all__ = ["cli", "main"]
@@ -178,11 +179,11 @@ def _code(error: Exception) -> ExitCode | None:
 
 
 def _sentence(error: Exception) -> str:
-    """What is wrong; of an error of the system without its number."""
+    """What is wrong; of an error of the system without its number, with what to do where that is known."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     path = error.filename2 if error.filename2 is not None else error.filename
-    return error.strerror if path is None else f"{path}: {error.strerror}"
+    return cause_of(error) if path is None else f"{path}: {cause_of(error)}"
 
 
 def _say(text: str) -> None:

@@ -182,7 +182,7 @@ def _run(
 
     from rtu_edge import job, runtime
     from rtu_edge.config import Clock, write_config
-    from rtu_edge.errors import CheckFailed
+    from rtu_edge.errors import CheckFailed, cause_of
     from rtu_edge.job import heap
     from rtu_edge.log import RunFolder, Summary, machine
 
@@ -220,7 +220,7 @@ def _run(
             _keep(out, settings, folder, summary, saver, outcome)
         except OSError as error:
             raise CheckFailed(
-                f"{error.filename or folder.path}: {error.strerror}: not everything was written;"
+                f"{error.filename or folder.path}: {cause_of(error)}: not everything was written;"
                 f" the last checkpoint that was is {saver.slots.current}"
             ) from error
     result = outcome.result
@@ -307,11 +307,15 @@ def _keep(
     """The run's end in its folder: the checkpoint first."""
     from rtu_edge import job
     from rtu_edge.config import Clock
+    from rtu_edge.errors import CheckFailed, CheckpointError
     from rtu_edge.job.progress import latency_table
     from rtu_edge.report import write_report
 
-    result = outcome.result
-    saver.finish(outcome.progress, outcome.session)
+    result, lost = outcome.result, ""
+    try:
+        saver.finish(outcome.progress, outcome.session)
+    except CheckpointError as error:  # a learner that is not finite: how it came to that is written all the same
+        lost = str(error)
     summary.state_hash = saver.agent.state_hash()
     stage = "learning" if settings.loop.clock is Clock.LOCKSTEP else "realtime"
     summary.stages[stage] = job.stage_of(result, saver.counters)
@@ -328,6 +332,10 @@ def _keep(
     if stage == "realtime" and len(outcome.records):
         out.print(latency_table(outcome.records))
     out.print(f"{escape(summary.headline.strip())}\n[bold]{escape(str(write_report(folder)))}[/]")
+    if complaint := saver.complaint():
+        out.print(escape(complaint))
+    if lost:
+        raise CheckFailed(lost)
 
 
 def _start(settings: Config, device: job.Connection, resume: Path | None, goes_on: bool, force: bool) -> Start:
@@ -338,4 +346,5 @@ def _start(settings: Config, device: job.Connection, resume: Path | None, goes_o
     if resume is None:
         return saving.Start(job.make_agent(settings, device))
     start = saving.open_start(resume, device, force)
+    job.check_learner(settings, device, start.agent, start.source)
     return saving.going_on(start, settings.run, resume) if goes_on else saving.anew(start)

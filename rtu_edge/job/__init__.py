@@ -4,7 +4,7 @@ between them, and a `session` that is supervised, saved and written down; its `p
 
 from __future__ import annotations
 
-from rtu_edge.job.build import check_deadline, loop_config, make_agent, supervised
+from rtu_edge.job.build import check_deadline, check_learner, loop_config, make_agent, supervised
 from rtu_edge.job.connection import Connection, Sheet, connect
 from rtu_edge.job.loop import KEEP, POLL_S, Outcome, Watch, describe, error_of, run_loop, stage_of
 from rtu_edge.job.permission import Permission
@@ -20,6 +20,7 @@ __all__ = [
     "Sheet",
     "Watch",
     "check_deadline",
+    "check_learner",
     "connect",
     "describe",
     "error_of",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtu_edge import runtime
 from rtu_edge.config import Actions, Config, RewardSource
+from rtu_edge.config.strict import quoted
 from rtu_edge.errors import ConfigError, DeadlineError
 from rtu_edge.job.connection import Connection, Sheet
 from rtu_edge.log import Row
@@ -19,7 +20,7 @@ from rtu_edge.runtime.config import tighter
 if TYPE_CHECKING:
     from rtu_edge.supervise import Supervised
 
-__all__ = ["check_deadline", "loop_config", "make_agent", "supervised"]
+__all__ = ["check_deadline", "check_learner", "loop_config", "make_agent", "supervised"]
 
 
 def make_agent(config: Config, connection: Sheet, *, cell: str | None = None) -> Any:
@@ -53,6 +54,36 @@ def make_agent(config: Config, connection: Sheet, *, cell: str | None = None) ->
         raise
     except (ValueError, TypeError) as error:
         raise ConfigError(f"learner: {error}") from error
+
+
+def check_learner(config: Config, connection: Sheet, agent: Any, source: object) -> None:
+    """Whether a learner that was loaded is the one that the configuration asks for.
+
+    Only keys that the configuration gives are compared: one that is left out takes what the checkpoint has.
+
+    Args:
+        source: the checkpoint's path, for the error.
+
+    Raises:
+        ConfigError: it is another one; nothing of it could be changed without a new learner.
+    """
+    wanted, found = make_agent(config, connection).config, agent.config
+    names = {**dict.fromkeys(config.learner.arguments()), "n_actions": None}
+    problems = [
+        f"learner.{'levels' if name == 'n_actions' else name} = {_shown(wanted[name])}: the checkpoint {source} holds a"
+        f" learner with {_shown(found.get(name))}, which it keeps; allowed: that value, or a new learner"
+        " (without --resume; for a service, another run.name)"
+        for name in names
+        if wanted[name] != found.get(name)
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _shown(value: Any) -> str:
+    return (
+        "none (continuous actions)" if value is None else quoted(value) if not isinstance(value, dict) else str(value)
+    )
 
 
 def loop_config(config: Config, connection: Connection, **changes: Any) -> runtime.LoopConfig:

@@ -1,5 +1,6 @@
 /* The C interface, in C99: an agent in static memory learns, is saved, goes on to the bit; what it refuses. */
 #define _POSIX_C_SOURCE 200809L
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -61,6 +62,22 @@ static void goes_on_to_the_bit(void) {
   CHECK(hash_of(a) == hash_of(b));
   CHECK(run(a, 120, 300) == run(b, 120, 300));
   CHECK(hash_of(a) == hash_of(b));
+}
+
+static void is_not_saved_when_it_is_not_finite(void) {
+  rtu_agent_config config = small();
+  config.normalize_observation = 0;
+  rtu_agent* agent = made(&config, memory_a);
+  run(agent, 0, 20);
+  const size_t bytes = rtu_agent_checkpoint_bytes(agent, 0);
+  const float x[2] = {FLT_MAX, 0};
+  float action = 0;
+  CHECK(rtu_agent_predict(agent, x, 1, &action) == RTU_OK);
+  CHECK(rtu_agent_learn(agent, 1, 0, 0, NULL) == RTU_OK);
+  run(agent, 1, 3);
+  memset(checkpoint, 0x5a, bytes);
+  CHECK(rtu_agent_checkpoint_write(agent, NULL, 0, checkpoint, bytes) == RTU_BAD_VALUE);
+  for (size_t i = 0; i < bytes; ++i) CHECK(checkpoint[i] == 0x5a);
 }
 
 static void refuses(void) {
@@ -137,6 +154,7 @@ static void refuses(void) {
 
 int main(void) {
   goes_on_to_the_bit();
+  is_not_saved_when_it_is_not_finite();
   refuses();
   return 0;
 }

@@ -224,6 +224,7 @@ int32_t rtu_agent_checkpoint_write(rtu_agent* agent, const char* text, uint32_t 
   const size_t wanted = rtu_agent_checkpoint_bytes(agent, text_bytes);
   if (wanted == 0 || bytes < wanted || (text == nullptr && text_bytes != 0)) return RTU_BAD_ARGUMENT;
   learners::flush(agent->learner);
+  if (!core::finite_saved(*agent->table, agent->arena)) return RTU_BAD_VALUE;
   core::write_checkpoint(*agent->table, agent->arena, text == nullptr ? "" : text, text_bytes,
                          static_cast<unsigned char*>(out));
   return RTU_OK;

@@ -62,6 +62,21 @@ void bind_model(py::module_& m) {
     }
     return py::make_tuple(static_cast<int>(status), header.version, py::bytes(text), sections, py::bytes(beside));
   });
+  // (status, section): 0 when the frame is whole and every value is one that load() takes.
+  m.def("check_checkpoint", [](const py::bytes& data) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr()));
+    const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));
+    core::CheckpointHeader header{};
+    const char* where = nullptr;
+    core::Status status = core::Status::ok;
+    {
+      py::gil_scoped_release release;
+      status = core::open_checkpoint(bytes, n, header);
+      if (!core::failed(status)) status = core::check_values(header, bytes, where);
+    }
+    return py::make_tuple(static_cast<int>(status),
+                          where == nullptr ? std::string() : std::string(where, strnlen(where, core::kNameBytes)));
+  });
   py::class_<Model>(m, "Model")
       .def_property_readonly("nbytes", &Model::bytes)
       .def("hash", &Model::hash)

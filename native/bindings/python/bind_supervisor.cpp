@@ -131,6 +131,12 @@ void bind_supervisor(py::module_& m) {
                throw py::value_error("copied: expected " + std::to_string(self.copy_bytes()) + " bytes");
              return bytes_of(self.encode(reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(copied.ptr()))));
            })
+      .def("check",
+           [](const Supervisor& self, const py::bytes& state) {
+             const char* problem = self.check(reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(state.ptr())),
+                                              static_cast<size_t>(PyBytes_GET_SIZE(state.ptr())));
+             return std::string(problem == nullptr ? "" : problem);
+           })
       .def("restore",
            [](Supervisor& self, const py::bytes& state) {
              const char* problem = self.restore(reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(state.ptr())),
