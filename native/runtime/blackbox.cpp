@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -77,25 +78,32 @@ int BlackBox::open_disk(const Options& options) {
   return fsync(fd_) == 0 ? 0 : errno;
 }
 
+// A new file, locked. Between its creation and the lock another process may take it for a crashed run's and remove it.
+int BlackBox::create_tail(const std::string& path) {
+  for (int attempt = 0; attempt < 8; ++attempt) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return errno;
+    tail_fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (tail_fd_ < 0) return errno;
+    struct stat status;
+    const bool locked = flock(tail_fd_, LOCK_EX | LOCK_NB) == 0;
+    if (locked && fstat(tail_fd_, &status) == 0 && status.st_nlink > 0) return 0;
+    if (!locked && errno != EWOULDBLOCK) return 0;  // a file system without locks, on which nothing is cleaned either
+    ::close(tail_fd_);
+    tail_fd_ = -1;
+  }
+  return EAGAIN;
+}
+
 int BlackBox::open_tail(const Options& options) {
   const size_t bytes = static_cast<size_t>(tail_.bytes());
-  int fd = -1;
   if (!options.tail_path.empty()) {
-    ::unlink(options.tail_path.c_str());
-    fd = ::open(options.tail_path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) return errno;
+    if (const int error = create_tail(options.tail_path)) return error;
     tail_path_ = options.tail_path;
-    const int error = posix_fallocate(fd, 0, static_cast<off_t>(bytes));
-    if (error != 0) {
-      ::close(fd);
-      return error;
-    }
+    if (const int error = posix_fallocate(tail_fd_, 0, static_cast<off_t>(bytes))) return error;
   }
   void* map = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                   fd >= 0 ? MAP_SHARED | MAP_POPULATE : MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, fd, 0);
-  const int error = map == MAP_FAILED ? errno : 0;
-  if (fd >= 0) ::close(fd);
-  if (error != 0) return error;
+                   tail_fd_ >= 0 ? MAP_SHARED | MAP_POPULATE : MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, tail_fd_, 0);
+  if (map == MAP_FAILED) return errno;
   map_ = static_cast<uint8_t*>(map);
   (void)mlock(map_, bytes);  // where it is not allowed the pages are at least there
   for (size_t i = 0; i < bytes; i += BlackBoxLayout::kPage) map_[i] = 0;
@@ -217,6 +225,8 @@ void BlackBox::close() {
     // What could not be written stays where it is.
     if (error_.load() == 0 && !tail_path_.empty()) ::unlink(tail_path_.c_str());
   }
+  if (tail_fd_ >= 0) ::close(tail_fd_);
+  tail_fd_ = -1;
   if (map_ != nullptr) munmap(map_, static_cast<size_t>(tail_.bytes()));
   map_ = nullptr;
 }

@@ -75,6 +75,7 @@ class BlackBox {
  private:
   int open_disk(const Options& options);
   int open_tail(const Options& options);
+  int create_tail(const std::string& path);
   std::string header(const BlackBoxLayout& layout, const Options& options) const;
   void serve();
   void carry();
@@ -85,6 +86,7 @@ class BlackBox {
 
   BlackBoxLayout disk_, tail_;
   int fd_ = -1;
+  int tail_fd_ = -1;  // locked while the process lives: one that nobody holds is a crashed run's
   std::string tail_path_;
   uint8_t* map_ = nullptr;
   std::atomic<uint64_t> written_{0};  // sequence after the newest record in the tail

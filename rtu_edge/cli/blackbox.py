@@ -31,7 +31,7 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
     of the machine until it restarts; this command brings it into the file.
     """
     from rtu_edge.errors import ConfigError
-    from rtu_edge.log import RunFolder, blackbox
+    from rtu_edge.log import RunFolder, blackbox, leftovers
 
     path = file / RunFolder.BLACKBOX if file.is_dir() else file
     if export is not None and export.suffix not in (".mcap", ".npz"):
@@ -40,6 +40,7 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
     with reading(path):
         found = blackbox.read(path)
         settled = blackbox.settle(path) if found.from_tail else 0
+    leftovers.clear()
     out = console()
     head, records = found.head, found.records
     seconds = (int(records["t_ns"][-1]) - int(records["t_ns"][0])) / 1e9 if len(records) else 0.0

@@ -24,7 +24,7 @@ from rtu_edge import _core
 from rtu_edge._closing import Closing
 from rtu_edge.log.file import Head, head_of
 
-__all__ = ["BlackBox", "Contents", "read", "settle"]
+__all__ = ["BlackBox", "Contents", "box_of", "read", "settle"]
 
 Array = npt.NDArray[Any]
 
@@ -59,7 +59,8 @@ class BlackBox(Closing):
             shared / f"rtu-edge-{identity:016x}.tail" if shared is not None and os.access(shared, os.W_OK) else None
         )
         tail = str(self.tail) if self.tail is not None else ""
-        text = json.dumps({"tail": tail, "head": msgspec.to_builtins(head)})
+        where = os.path.abspath(path)  # so that a tail which a crash left finds its box
+        text = json.dumps({"tail": tail, "box": where, "head": msgspec.to_builtins(head)})
         n, m = len(head.observations), len(head.actuators)
         self.core = _core.BlackBox(os.fspath(path), tail, identity, n, m, slots, min(slots, TAIL_SLOTS), text)
 
@@ -152,6 +153,15 @@ def settle(path: str | os.PathLike[str]) -> int:
         if _belongs(head["tail"], data):
             Path(head["tail"]).unlink()
     return len(fresh)
+
+
+def box_of(tail: Path) -> Path | None:
+    """The black box that a tail names; None where it names none that could be one."""
+    try:
+        box = _header(tail.read_bytes(), tail)[0].get("box")
+    except (OSError, ValueError):
+        return None
+    return Path(box) if isinstance(box, str) and os.path.isabs(box) else None
 
 
 def _belongs(tail: str, data: bytes) -> bool:

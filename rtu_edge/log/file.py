@@ -158,8 +158,10 @@ class LogFile(Closing):
         self._writer: Any = Writer(self._stream, chunk_size=4 << 20)
         try:
             self._begin(start, episodes)
-        except BaseException:
+        except BaseException as error:
             self.abandon()
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = os.fspath(path)
             raise
 
     def _begin(self, start: bytes | None, episodes: np.dtype[Any]) -> None:
@@ -168,7 +170,8 @@ class LogFile(Closing):
         self._writer.start(profile="", library=f"rtu_edge {head.version}")
         self._note("rtu_edge", {"head": msgspec.json.encode(head).decode()})
         if start is not None:
-            self._writer.add_attachment(head.epoch_ns, head.epoch_ns, START, "application/octet-stream", start)
+            at = max(head.epoch_ns, 0)
+            self._writer.add_attachment(at, at, START, "application/octet-stream", start)
         actuators = [row.name for row in head.actuators]
         names = {"x": [row.name for row in head.observations], "u": actuators, "executed": actuators}
         step = self._writer.register_schema("rtu_edge/msg/Step", "ros2msg", _schema(head.record, names))
@@ -199,7 +202,7 @@ class LogFile(Closing):
 
     def _add(self, channel: int, records: Array, used: int, sequence: Array) -> None:
         raw, stride, add = records.tobytes(), records.dtype.itemsize, self._writer.add_message
-        times = (records["t_ns"] + self.head.epoch_ns).tolist()
+        times = np.maximum(records["t_ns"] + self.head.epoch_ns, 0).tolist()  # MCAP has no time before 1970
         for index, (when, number) in enumerate(zip(times, sequence.tolist(), strict=True)):
             at = index * stride
             add(channel, when, _CDR + raw[at : at + used], when, number & 0xFFFFFFFF)

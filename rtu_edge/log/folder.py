@@ -13,6 +13,7 @@ runs/NAME/report.html      all of it on one page
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import json
@@ -143,12 +144,20 @@ class RunFolder(Closing):
         return self.path / name
 
     def event(self, kind: str, **fields: Any) -> None:
-        """Append one event, with seconds since the folder was opened; flushed at once."""
+        """Append one event, with seconds since the folder was opened; flushed at once.
+
+        Raises:
+            OSError: it cannot be written; it names the file.
+        """
         if self._events is None:
             self._events = self.file(self.EVENTS).open("a", encoding="utf-8")
         record = {"t_s": round(time.monotonic() - self._start, 6), "utc": _now(), "event": kind, **fields}
-        self._events.write(json.dumps(record, default=str) + "\n")
-        self._events.flush()
+        try:
+            self._events.write(json.dumps(record, default=str) + "\n")
+            self._events.flush()
+        except OSError as error:
+            error.filename = os.fspath(self.file(self.EVENTS))
+            raise
 
     def events(self) -> list[dict[str, Any]]:
         """All events so far, up to a line that is cut short or damaged."""
@@ -191,7 +200,7 @@ class RunFolder(Closing):
     def save_summary(self, summary: Summary) -> None:
         """Write summary.json."""
         text = msgspec.json.format(msgspec.json.encode(summary), indent=2)
-        self.file(self.SUMMARY).write_bytes(text + b"\n")
+        storage.write(self.file(self.SUMMARY), text + b"\n")
 
     def load_summary(self) -> Summary:
         """Read summary.json.
@@ -209,7 +218,8 @@ class RunFolder(Closing):
     def close(self) -> None:
         """Close the list of events."""
         if self._events is not None:
-            self._events.close()
+            with contextlib.suppress(OSError):  # event() has told of it
+                self._events.close()
             self._events = None
 
 

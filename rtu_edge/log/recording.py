@@ -20,7 +20,8 @@ from rtu_edge._closing import Closing
 from rtu_edge._version import __version__
 from rtu_edge.checkpoint import encode_config
 from rtu_edge.config import Config, canonical, config_hash
-from rtu_edge.log import RunFolder
+from rtu_edge.errors import cause_of
+from rtu_edge.log import RunFolder, leftovers
 from rtu_edge.log.blackbox import BlackBox
 from rtu_edge.log.file import Head, LogFile, build_id, fields_of
 
@@ -106,7 +107,7 @@ class Writer:
         try:
             work()
         except OSError as error:
-            self.problem = error.strerror or str(error)
+            self.problem = cause_of(error)
 
 
 class Recording(Closing):
@@ -134,6 +135,7 @@ class Recording(Closing):
         log = self._settings.log
         config = dataclasses.replace(config, hash_every=log.hash_every)
         if log.blackbox_minutes > 0:
+            leftovers.clear()
             slots = max(1, round(log.blackbox_minutes * 60 / self._connection.period_s))
             head = self._head(config, config.session or self._connection.link.last_session + 1, [], False)
             self._box = BlackBox(self._folder.file(RunFolder.BLACKBOX), head, slots)
@@ -216,6 +218,6 @@ class Recording(Closing):
             hash_every=config.hash_every,
             record=fields_of(dtype),
             record_bytes=dtype.itemsize,
-            epoch_ns=time.time_ns() - time.monotonic_ns(),
+            epoch_ns=max(time.time_ns(), 0) - time.monotonic_ns(),  # below 0 where the wall clock is behind the uptime
             started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),
         )

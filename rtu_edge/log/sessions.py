@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rtu_edge.log import blackbox
 from rtu_edge.log.folder import RunFolder
 
-__all__ = ["Sessions", "locked"]
+__all__ = ["Lock", "Sessions", "locked"]
 
 
 class Sessions:
@@ -53,9 +55,13 @@ class Sessions:
             taken += _size(path)
             if not behind or not 0 < self.limit < taken:
                 continue
-            with locked(path) as free:
-                if free:
+            with locked(path) as lock:
+                if lock.free:
                     said.append(_removed(path))
+                elif lock.problem:
+                    said.append(
+                        f"{path}: not removed, for its file system cannot tell whether it is in use: {lock.problem}"
+                    )
         return said
 
     def _numbers(self) -> list[int]:
@@ -66,19 +72,57 @@ class Sessions:
         return self.folder / ("session" if number == 1 else f"session-{number}")
 
 
+@dataclass(frozen=True)
+class Lock:
+    """What came of an attempt to lock a folder.
+
+    Args:
+        free: it is in use by us now.
+        problem: why the file system gave no answer; "" with `free` False: it is in use by another process.
+    """
+
+    free: bool
+    problem: str = ""
+
+
+_FILE = ".lock"
+
+
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """A folder in use by us; False where it is by somebody else."""
+def locked(path: Path) -> Iterator[Lock]:
+    """A folder, in use by us where it was free, until it is left.
+
+    Where a file system locks only what is open for writing (NFS: EBADF), which no folder is, the lock is on a file in it.
+    """
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
+            lock = _lock(handle)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                yield Lock(False, error.strerror or str(error))
+                return
+            file = os.open(_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=handle)
+            os.close(handle)
+            handle = file
+            try:
+                lock = _lock(handle)
+            except OSError as again:
+                lock = Lock(False, again.strerror or str(again))
+        yield lock
     finally:
         os.close(handle)
+
+
+def _lock(handle: int) -> Lock:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (
+        BlockingIOError,
+        PermissionError,
+    ):  # PermissionError: EACCES, as fcntl(2) has it, which stands behind flock on NFS
+        return Lock(False)
+    return Lock(True)
 
 
 def _size(path: Path) -> int:
