@@ -45,7 +45,10 @@ def _facts(file: Path) -> tuple[str, ...]:
     from rtu_edge.errors import CheckpointError
 
     data, status = file.read_bytes(), file.stat()
-    saved = datetime.datetime.fromtimestamp(status.st_mtime).astimezone().isoformat(timespec="seconds")
+    try:
+        saved = datetime.datetime.fromtimestamp(status.st_mtime).astimezone().isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):  # a wall clock that was far from any year
+        saved = f"{status.st_mtime:.0f} s from 1970"
     try:
         run = checkpoint.read_text(data, file)[1]
         state = agents.decode(data, file).state_hash()

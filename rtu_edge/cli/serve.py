@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rtu_edge.cli.common import overrides
+from rtu_edge.errors import cause_of
 
 if TYPE_CHECKING:
     from rtu_edge import job
@@ -53,8 +54,13 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
             raise ConfigError([f"limits.{name}: missing; a service arms nothing without it" for name in missing])
         folder = Path(settings.run.folder) / (settings.run.name or config.stem)
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder) as free:
-            if not free:
+        with locked(folder) as lock:
+            if lock.problem:
+                click.echo(
+                    f"{folder}: cannot be locked ({lock.problem}): give no other service this folder, nothing would stop"
+                    " it from saving its learner over this one's"
+                )
+            elif not lock.free:
                 raise ConfigError(f"run.name: {folder} holds the learner of another service that runs", str(config))
             _serve(settings, device, folder, lambda: signals.count > 0)
 
@@ -65,9 +71,11 @@ class _Learner:
 
     Args:
         start: what the next run begins with.
+        watchdog: fed while files are written.
     """
 
     start: Start
+    watchdog: Watchdog
     _unsaved: Callable[[], None] | None = None  # saves what the disk would not take at the end of its run
     _tried_s: float = 0.0
 
@@ -78,9 +86,11 @@ class _Learner:
             saver.finish(outcome.progress, outcome.session)
         except OSError as error:
             click.echo(
-                f"{saver.slots.current}: not saved: {error.strerror}; the learner is kept in memory until it can be"
+                f"{saver.slots.current}: not saved: {cause_of(error)}; the learner is kept in memory until it can be"
             )
             self._unsaved, self._tried_s = partial(saver.save, outcome.session), time.monotonic()
+        if text := saver.complaint():
+            click.echo(text)
 
     def save(self, every_s: float = 0.0) -> str:
         """Try again, where it is still to be saved; returns what was wrong, or ""."""
@@ -88,9 +98,10 @@ class _Learner:
             return ""
         self._tried_s = time.monotonic()
         try:
-            self._unsaved()
+            with self.watchdog.while_writing():
+                self._unsaved()
         except OSError as error:
-            return error.strerror or str(error)
+            return cause_of(error)
         self._unsaved = None
         click.echo("the learner is saved")
         return ""
@@ -101,13 +112,16 @@ def _serve(settings: Config, device: job.Connection, folder: Path, leave: Callab
     from rtu_edge import job
     from rtu_edge.errors import CheckFailed, DeviceError
     from rtu_edge.job.service import Watchdog, notify, wait_until_armed
+    from rtu_edge.log import leftovers
     from rtu_edge.log.sessions import Sessions
 
+    leftovers.clear()
     start = _start(settings, device, folder)
     for note in start.notes:
         click.echo(note)
     job.check_deadline(start.agent, device.period_s)
-    watchdog, learner = Watchdog(device.link), _Learner(start)
+    watchdog = Watchdog(device.link)
+    learner = _Learner(start, watchdog)
     sessions = Sessions(folder, settings.log.sessions_mib << 20)
 
     def over() -> bool:
@@ -116,18 +130,20 @@ def _serve(settings: Config, device: job.Connection, folder: Path, leave: Callab
             raise DeviceError(f"{device.url}: the port is gone")
         return leave()
 
-    def armed() -> bool:
+    def sweep() -> None:
         for note in sessions.sweep():
             click.echo(note)
-        return wait_until_armed(device.link, watchdog, over)
 
+    sweep()
     notify("READY=1")
     try:
-        while armed():
+        while wait_until_armed(device.link, watchdog, over):
             click.echo(f"{device.url}: armed by the control socket")
             device.permission.grant()  # the number that was typed is the confirmation
             notify("STATUS=armed")
-            _run(settings, device, learner, sessions, watchdog)
+            with watchdog.while_writing():
+                _run(settings, device, learner, sessions, watchdog)
+                sweep()
         notify("STOPPING=1")
     finally:
         lost = learner.save()
@@ -146,7 +162,9 @@ def _start(settings: Config, device: job.Connection, folder: Path) -> Start:
     slots = Slots(folder)
     if not slots.current.exists() and not slots.older():
         return saving.Start(job.make_agent(settings, device))
-    return saving.open_start(folder, device)
+    start = saving.open_start(folder, device)
+    job.check_learner(settings, device, start.agent, start.source)
+    return start
 
 
 def _run(settings: Config, device: job.Connection, learner: _Learner, sessions: Sessions, watchdog: Watchdog) -> None:
@@ -158,7 +176,7 @@ def _run(settings: Config, device: job.Connection, learner: _Learner, sessions: 
     """
     from rtu_edge import job
     from rtu_edge.config import write_config
-    from rtu_edge.errors import DeviceError, SafetyStop
+    from rtu_edge.errors import CheckpointError, DeviceError, SafetyStop
     from rtu_edge.log import RunFolder
     from rtu_edge.runtime import StopReason
 
@@ -173,18 +191,26 @@ def _run(settings: Config, device: job.Connection, learner: _Learner, sessions: 
     except OSError as error:
         if device.link.turns != turns:
             raise
-        click.echo(f"{error.filename or sessions.folder}: {error.strerror}: not armed; make room, then arm again")
+        click.echo(f"{error.filename or sessions.folder}: {cause_of(error)}; not armed: arm again after that")
         return
     for note in outcome.notes:
         click.echo(note)
-    result = outcome.result
-    learner.ended(saver, outcome)
+    result, lost = outcome.result, False
+    try:
+        learner.ended(saver, outcome)
+    except CheckpointError as error:
+        click.echo(str(error))
+        lost = True
     click.echo(f"{result.steps} steps; the end: {result.message or result.reason.value}; its log in {folder.path}")
     trouble = job.error_of(result)
     gone = result.reason in (StopReason.LINK_LOST, StopReason.DEVICE_RESTART, StopReason.HALF_OPEN)
     if isinstance(trouble, SafetyStop) or (gone and isinstance(trouble, DeviceError)):
         raise trouble
     supervised.raise_fallback_error()
+    if lost:
+        learner.start = _start(settings, device, sessions.folder)
+        click.echo(f"the next run begins with {learner.start.source or 'a new learner'}")
+        return
     learner.start = dataclasses.replace(
         start, position=saver.position, notes=(), supervisor=supervised.supervisor.state()
     )

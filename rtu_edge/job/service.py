@@ -2,7 +2,8 @@
 
 The service connects, shakes hands and waits, disarmed. `rtu-edge arm` gives it the number that its status shows; when the
 run is over, or anything stopped it, it waits again. The watchdog is fed only as the loop turns (or, disarmed, as the wait
-goes on): a loop that hangs is a process that systemd ends, and then the device is safe by its own clock.
+goes on): a loop that hangs is a process that systemd ends, and then the device is safe by its own clock. While no loop
+runs and files are written, which a slow card may take seconds for, a thread feeds it: Watchdog.while_writing().
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import re
 import secrets
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["Part", "Watchdog", "apply", "notify", "parts", "wait_until_armed"]
 
 _WATCHDOG_S = 2
+
+# How long a stretch of work with files may take before it counts as hung, s: a card that takes longer takes nothing.
+_WRITING_S = 60.0
+# What each message asks for beyond TimeoutStopSec, s (EXTEND_TIMEOUT_USEC, sd_notify(3)).
+_EXTENSION_S = 5.0
+# A message that repeats waits so long for a manager that is busy, s.
+_BUSY_S = 0.1
 
 # What a unit, a file in /etc, a folder in /var/lib and a link in /dev may all be called.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", re.ASCII)
@@ -150,12 +160,17 @@ def apply(found: list[Part], root: Path) -> list[Path]:
 # ---------------------------------------------------------------- systemd's protocol
 
 
-def notify(state: str) -> bool:
-    """Tell the service manager, `READY=1` for instance (sd_notify(3)); False where there is none."""
+def notify(state: str, wait_s: float = 1.0) -> bool:
+    """Tell the service manager, `READY=1` for instance (sd_notify(3)); False where there is none.
+
+    Args:
+        wait_s: how long for a manager that is busy, s; then the message is dropped.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
+        connection.settimeout(wait_s)
         try:
             connection.connect("\0" + address[1:] if address[0] == "@" else address)
             connection.sendall(state.encode())
@@ -178,6 +193,7 @@ class Watchdog:
         self._link = link
         self._turns = link.turns
         self._fed_s = 0.0
+        self._extended_s = 0.0
 
     def look(self) -> bool:
         """Feed it if the loop has turned, or none runs; returns whether it was fed."""
@@ -187,7 +203,41 @@ class Watchdog:
         if self._link.running and turns == self._turns:
             return False
         self._turns, self._fed_s = turns, now_s
-        return notify("WATCHDOG=1")
+        return notify("WATCHDOG=1", _BUSY_S)
+
+    @contextmanager
+    def while_writing(self) -> Iterator[None]:
+        """While files are written, feed the watchdog from a thread, and have systemd wait with an end that it asked for.
+
+        Only between two loops: one that runs is fed for by look(). For at most a minute; then the disk counts as hung.
+        """
+        if not os.environ.get("NOTIFY_SOCKET"):
+            yield
+            return
+        over = threading.Event()
+        thread = threading.Thread(target=self._feed, args=(over,), name="rtu-watchdog", daemon=True)
+        self._look_idle()
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _feed(self, over: threading.Event) -> None:
+        every_s = self._every_s or 1.0
+        give_up_s = time.monotonic() + _WRITING_S
+        while not over.wait(every_s / 2) and time.monotonic() < give_up_s:
+            if self._link.running:
+                give_up_s = time.monotonic() + _WRITING_S
+            else:
+                self._look_idle()
+
+    def _look_idle(self) -> None:
+        self.look()
+        if time.monotonic() - self._extended_s >= _EXTENSION_S / 5:
+            self._extended_s = time.monotonic()
+            notify(f"EXTEND_TIMEOUT_USEC={int(_EXTENSION_S * 1e6)}", _BUSY_S)
 
 
 def wait_until_armed(link: runtime.Link, watchdog: Watchdog, leave: Callable[[], bool]) -> bool:
