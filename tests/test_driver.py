@@ -14,11 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from qemu import Board, Host
 from toolchain import ROOT
 
 from rtu_edge import _core, wire
+from rtu_edge.cli.hil import command
 from rtu_edge.device import SimulatedDevice
+from rtu_edge.errors import ConfigError
 from rtu_edge.firmware import build_firmware
 from rtu_edge.hil.qemu import build_image, symbol_address
 from rtu_edge.ports import open_port
@@ -225,6 +228,56 @@ def test_a_machine_that_does_not_say_simulated_needs_limits_and_has_no_lockstep(
         assert (6.0, 3.75) in seen, "it was driven"
         time.sleep(0.1)
         assert device.registers() == (0.0, 3.75)
+
+
+SUITE = """
+[device]
+plant = "driver"
+[loop]
+ttl_ms = 190
+[controller]
+gain = [[0.0], [0.0]]
+[[fault]]
+kind = "driver"
+stop = "disarm"
+for_s = 0.1
+expect = "goes_safe"
+"""
+LIMITS = """
+[limits.motor]
+min = -12.0
+max = 12.0
+slew_per_s = inf
+accel_per_s2 = inf
+[limits.valve]
+min = 0.0
+max = 5.0
+slew_per_s = inf
+accel_per_s2 = inf
+"""
+
+
+@pytest.mark.hazard("real-plant-called-simulated")
+def test_a_suite_moves_a_machine_that_is_real_only_when_asked_to(
+    firmware: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A process around it is no simulation: --arm, limits, a confirmation; then its driver is compared with STATE as well."""
+    monkeypatch.setenv("RTU_EDGE_FIRMWARE", str(firmware))
+    monkeypatch.setenv("RTU_TEST_DRIVER", str(tmp_path / "driver"))
+
+    def hil(text: str, *options: str) -> Result:
+        suite = tmp_path / "suite.toml"
+        suite.write_text(text)
+        return CliRunner().invoke(command, ["run", str(suite), "--out", str(tmp_path / "out"), *options])
+
+    refused = hil(SUITE + LIMITS)
+    assert isinstance(refused.exception, ConfigError) and "give --arm" in str(refused.exception)
+    unlimited = hil(SUITE, "--arm", "--yes")
+    assert isinstance(unlimited.exception, ConfigError) and "limits: missing" in str(unlimited.exception)
+    assert struct.unpack("=2f", (tmp_path / "driver").read_bytes()) == AT_POWER_ON, "nothing has moved so far"
+    moved = hil(SUITE + LIMITS, "--arm", "--yes")
+    assert moved.exit_code == 0, moved.output
+    assert "About to arm what is at process" in moved.output and "1 of 1 as expected" in moved.output
 
 
 @pytest.mark.hazard("real-plant-called-simulated")

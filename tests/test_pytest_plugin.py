@@ -14,6 +14,7 @@ import pytest
 # Loaded here, so that the sessions inside this process do not load them anew, each its own.
 import rtu_edge.control
 import rtu_edge.device
+import rtu_edge.firmware
 import rtu_edge.hil.case
 import rtu_edge.hil.report
 import rtu_edge.ports
@@ -187,3 +188,19 @@ def test_the_example_passes_far_from_here(tmp_path: Path) -> None:
 
 def test_the_readme_of_the_example_is_short() -> None:
     assert len((PROJECT / "README.md").read_text().splitlines()) <= 25
+
+
+@pytest.mark.hazard("real-plant-called-simulated")
+def test_a_process_around_a_real_machine_moves_only_when_confirmed(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant = (PROJECT.parents[1] / "tests" / "firmware" / "driver_plant.c").read_text()
+    (pytester.path / "driver.c").write_text(plant)
+    monkeypatch.setenv("RTU_TEST_DRIVER", str(pytester.path / "driver"))
+    firmware = rtu_edge.firmware.build_firmware(pytester.path / "driver.c", pytester.path / "firmware")
+    pytester.makeini("[pytest]\nrtu_plant = driver\n")
+    pytester.makepyfile("def test_line(device):\n    assert not device.hello().caps & 1\n")
+    refused = pytester.runpytest(f"--rtu-firmware={firmware}")
+    refused.assert_outcomes(errors=1)
+    refused.stdout.fnmatch_lines(["*process: a real machine, its data sheet does not say simulated*--rtu-confirm*"])
+    pytester.runpytest(f"--rtu-firmware={firmware}", "--rtu-confirm").assert_outcomes(passed=1)
