@@ -18,21 +18,40 @@ from rtu_edge.errors import ConfigError
 
 __all__ = ["KINDS", "OnlineRegressor", "StreamAC", "TDPredictor", "decode", "load", "make", "restore"]
 
+# Of a learner that a file describes, beyond twice the file's size: an arena takes about as much as its checkpoint, and small
+# layers are padded to the width of a vector.
+_ARENA_BYTES = 32 << 20
+
 KINDS: dict[str, type[Learner]] = {cls.kind: cls for cls in (StreamAC, TDPredictor, OnlineRegressor)}
 
 
-def make(config: Mapping[str, Any]) -> Any:
+def make(config: Mapping[str, Any], most: int | None = None) -> Any:
     """A learner from its `config`.
 
+    Args:
+        config: what a learner's `config` gives, or anything that claims to be that.
+        most: bytes that its arena may take; more is refused before it is allocated. None: any.
+
     Raises:
-        ConfigError: an unknown kind, or an argument that the class refuses.
+        ConfigError: an unknown kind, an argument that the class refuses, or an arena larger than `most`.
     """
     settings = dict(config)
     kind = check_choice("kind", settings.pop("kind", None), tuple(KINDS))
     try:
+        if most is not None:
+            _check_arena({**settings, "kind": kind}, most)
         return KINDS[kind](**settings)
     except TypeError as error:
         raise ConfigError(f"{kind}: {error}") from None
+
+
+def _check_arena(config: Mapping[str, Any], most: int) -> None:
+    """Raises ConfigError."""
+    from rtu_edge.planning import plan
+
+    nbytes = plan(config).nbytes
+    if nbytes > most:
+        raise ConfigError(f"a learner of {nbytes:,} bytes; at most {most:,} are taken for a file of its size")
 
 
 def load(path: str | Path) -> Any:
@@ -42,14 +61,14 @@ def load(path: str | Path) -> Any:
         CheckpointError: cut short, damaged, of another version or layout; the message says which.
         OSError: the file cannot be read.
     """
-    return decode(Path(path).read_bytes(), path)
+    return decode(checkpoint.read_bytes(path), path)
 
 
 def decode(data: bytes, path: str | Path = "checkpoint") -> Any:
     """The learner that a checkpoint's bytes hold; see load()."""
     config = checkpoint.read_config(data, path)
     try:
-        learner = make(config)
+        learner = make(config, 2 * len(data) + _ARENA_BYTES)
     except ValueError as error:
         raise checkpoint.CheckpointError(f"{path}: its configuration is refused: {error}") from None
     restore(learner, data, path)

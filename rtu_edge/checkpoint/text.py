@@ -10,6 +10,7 @@ from typing import Any
 
 from rtu_edge import _core
 from rtu_edge.errors import CheckpointError
+from rtu_edge.untrusted import parse_json, read_file
 
 __all__ = [
     "CheckpointError",
@@ -18,6 +19,7 @@ __all__ = [
     "encode_config",
     "raise_for",
     "read_beside",
+    "read_bytes",
     "read_config",
     "read_text",
     "read_whole",
@@ -62,6 +64,19 @@ def raise_for(status: int, where: str, path: str | Path, version: int = 0) -> No
         raise (DamagedError if status in _DAMAGED else CheckpointError)(f"{path}: {text}")
 
 
+def read_bytes(path: str | Path) -> bytes:
+    """The bytes of a file that claims to be a checkpoint.
+
+    Raises:
+        CheckpointError: it is no regular file.
+        OSError: it cannot be read.
+    """
+    try:
+        return read_file(path)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
+
+
 def read_text(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, Any], dict[str, Any]]:
     """The learner's configuration and the run's part inside a checkpoint's bytes, after its frame was found whole.
 
@@ -77,8 +92,8 @@ def read_text(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, A
         status = _CRC  # the checksum is at the end whatever the version
     raise_for(status, "", path, version)
     try:
-        config = json.loads(text)
-    except (ValueError, RecursionError):
+        config = parse_json(text)
+    except ValueError:
         config = None
     run = config.pop(_RUN, {}) if isinstance(config, dict) else None
     if not isinstance(config, dict) or not isinstance(run, dict):

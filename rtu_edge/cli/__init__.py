@@ -187,5 +187,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _say(text: str) -> None:
-    for line in text.splitlines():
+    from rtu_edge.untrusted import clean
+
+    for line in clean(text, lines=True).split("\n"):
         click.echo(f"rtu-edge: {line}", err=True)

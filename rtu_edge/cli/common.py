@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 
 from rtu_edge.cli import mute
 from rtu_edge.errors import ConfigError
 from rtu_edge.log import Summary
+from rtu_edge.untrusted import clean
 
-__all__ = ["ask_to_arm", "check_picture", "checks_table", "console", "overrides", "reading"]
+__all__ = ["ask_to_arm", "check_picture", "checks_table", "console", "memory", "overrides", "reading"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,6 +29,15 @@ overrides = click.option(
     metavar="a.b=c",
     multiple=True,
     help="Override one value of the configuration; may be repeated.",
+)
+
+
+memory = click.option(
+    "--memory",
+    type=click.IntRange(1, 1 << 20),
+    callback=lambda _, __, mib: None if mib is None else mib << 20,
+    metavar="MIB",
+    help="What the file's contents may take in memory.  [default: 4 times the file's size and 40 MiB]",
 )
 
 
@@ -43,10 +54,20 @@ def reading(path: Path) -> Iterator[None]:
         raise ConfigError(f"cannot be read: {error.strerror}", str(path)) from error
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    except MemoryError as error:
+        raise ConfigError("takes more memory than there is", str(path)) from error
 
 
 class _Console(Console):
-    """One that falls silent when nobody reads it any more (`| head`): a run goes on, and is saved."""
+    """One that falls silent when nobody reads it any more (`| head`): a run goes on, and is saved.
+
+    Whatever is printed comes through here, and no control character leaves but those of the styles.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of what is printed, their text cleaned."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(clean(segment.text, lines=True), segment.style)
 
     def on_broken_pipe(self) -> None:
         mute()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import console, reading
+from rtu_edge.cli.common import console, memory, reading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +33,13 @@ _LONG = 200_000  # records from which on a bar is shown
     multiple=True,
     help="What if: predictions of another learner over the recorded actions; may be repeated.",
 )
+@click.option(
+    "--config",
+    "configured",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Take the fallback controller from this configuration: a log's own may name code or a file, which is not used.",
+)
+@memory
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the arrays and the picture of a what-if.")
 @click.option(
     "--tolerance",
@@ -47,6 +54,8 @@ def command(
     until: int | None,
     save: Path | None,
     changes: tuple[str, ...],
+    configured: Path | None,
+    memory: int | None,
     out: Path | None,
     tolerance: float,
 ) -> None:
@@ -55,6 +64,7 @@ def command(
     LOG is a log.mcap, or the folder of a run. Same build and instruction set: to the bit, each command and each state
     hash. A log cut short is replayed to the cut.
     """
+    from rtu_edge.config import load_config
     from rtu_edge.errors import ConfigError
     from rtu_edge.log import RunFolder
     from rtu_edge.log.file import read_log
@@ -63,7 +73,7 @@ def command(
         raise ConfigError("--set: a what-if has nothing to verify and no moment to save; leave --verify and --save out")
     path = log / RunFolder.LOG if log.is_dir() else log
     with reading(path):
-        found = read_log(path)
+        found = read_log(path, memory)
     if _elsewhere(found, changes):
         return
     screen = console()
@@ -71,7 +81,8 @@ def command(
     if changes:
         _what_if(screen, found, changes, until, out or path.parent / "what-if")
     else:
-        _verify(screen, found, verify, until, save, tolerance)
+        fallback = load_config(configured).fallback if configured is not None else None
+        _verify(screen, found, verify, until, save, tolerance, fallback=fallback, most=memory)
 
 
 def _elsewhere(found: Log, changes: tuple[str, ...]) -> bool:
@@ -98,9 +109,11 @@ def _arguments() -> list[str]:
     context = click.get_current_context()
     arguments = ["replay", str(context.params["log"]), "--tolerance", repr(context.params["tolerance"])]
     arguments += ["--verify"] if context.params["verify"] else []
-    for name in ("until", "save"):
+    for name, option in (("until", "until"), ("save", "save"), ("configured", "config")):
         if context.params[name] is not None:
-            arguments += [f"--{name}", str(context.params[name])]
+            arguments += [f"--{option}", str(context.params[name])]
+    if context.params["memory"] is not None:
+        arguments += ["--memory", str(context.params["memory"] >> 20)]
     return arguments
 
 
@@ -110,18 +123,20 @@ def _introduce(screen: Console, found: Log) -> None:
     head = found.head
     screen.print(
         f"{escape(str(found.path))}: {len(found.records):,} records, {len(found.episodes):,} episodes, session {head.session} "
-        f"at {1 / head.period_s:g} Hz, started {head.started}",
+        f"at {1 / head.period_s:g} Hz, started {escape(head.started)}",
         soft_wrap=True,
     )
     build = "this build" if head.build == build_id() else f"another build ({head.version}, {head.build})"
-    screen.print(f"written by {build} with {head.isa}, {head.machine}", soft_wrap=True)
+    screen.print(escape(f"written by {build} with {head.isa}, {head.machine}"), soft_wrap=True)
     if found.cut:
-        screen.print(f"[yellow]the log is cut:[/] {found.cut}", soft_wrap=True)
+        screen.print(f"[yellow]the log is cut:[/] {escape(found.cut)}", soft_wrap=True)
     for first, count in found.lost:
         screen.print(f"[yellow]lost:[/] {count:,} records from {first:,} on")
 
 
-def _verify(screen: Console, found: Log, strict: bool, until: int | None, save: Path | None, tolerance: float) -> None:
+def _verify(
+    screen: Console, found: Log, strict: bool, until: int | None, save: Path | None, tolerance: float, **how: Any
+) -> None:
     import time
 
     from rtu_edge import _core
@@ -131,13 +146,13 @@ def _verify(screen: Console, found: Log, strict: bool, until: int | None, save: 
     exact = found.head.isa == _core.isa
     begin = time.perf_counter()
     with _progress(screen, len(found.records)) as progress:
-        result = replay.verify(found, until=until, stop=exact, progress=progress)
+        result = replay.verify(found, until=until, stop=exact, progress=progress, **how)
     seconds = time.perf_counter() - begin
     screen.print(
         f"replayed {result.records:,} records, {result.steps:,} steps, in {seconds:.2f} s; state {result.agent.state_hash()}"
     )
     if result.ended:
-        screen.print(f"[yellow]ended there:[/] {result.ended}", soft_wrap=True)
+        screen.print(f"[yellow]ended there:[/] {escape(result.ended)}", soft_wrap=True)
     if save is not None:
         result.agent.save(save)
         screen.print(f"{escape(str(save))}: the learner after step {int(found.records['step'][result.records - 1]):,}")
@@ -145,7 +160,7 @@ def _verify(screen: Console, found: Log, strict: bool, until: int | None, save: 
     if problem and strict:
         raise CheckFailed(problem)
     if problem:
-        screen.print(f"[red]{problem}[/]", soft_wrap=True)
+        screen.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
 
 
 def _exact(screen: Console, result: Replayed) -> str:
@@ -166,7 +181,7 @@ def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> st
     from rtu_edge import _core
 
     screen.print(
-        f"not a bit-for-bit check: recorded with {found.head.isa}, which this machine has not or RTU_EDGE_ISA overrules; "
+        f"not a bit-for-bit check: recorded with {escape(found.head.isa)}, which this machine has not or RTU_EDGE_ISA overrules; "
         f"replayed with {_core.isa}",
         soft_wrap=True,
     )
@@ -189,7 +204,7 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
     if result.fresh:
         screen.print("[yellow]the state at the start does not fit this learner:[/] it began anew from its seed")
     if result.ended:
-        screen.print(f"[yellow]ended there:[/] {result.ended}", soft_wrap=True)
+        screen.print(f"[yellow]ended there:[/] {escape(result.ended)}", soft_wrap=True)
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(f"predictions over {len(result.step):,} transitions")
     for name in ("as recorded", escape(", ".join(changes))):

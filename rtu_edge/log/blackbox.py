@@ -6,12 +6,10 @@ Writing is the core's business (native/runtime/blackbox.h); here a box is opened
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
 import struct
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import numpy.typing as npt
 from rtu_edge import _core
 from rtu_edge._closing import Closing
 from rtu_edge.log.file import Head, head_of
+from rtu_edge.untrusted import open_regular, parse_json, read_file, to_json
 
 __all__ = ["BlackBox", "Contents", "box_of", "read", "settle"]
 
@@ -30,11 +29,13 @@ Array = npt.NDArray[Any]
 
 SHARED_MEMORY = Path("/dev/shm")
 TAIL_SLOTS = 8192
+_TAIL_BYTES = 1 << 28  # more than any tail has
 
 _MAGIC = b"RTUBBOX\0"
 _HEADER = struct.Struct("<8sIIIIQQII")  # magic, version, first, slot bytes, record bytes, slots, id, text bytes, CRC
 _HEADER_BYTES = 64
 _SLOT_HEAD = 16
+_RECORD_BYTES = 1 << 16
 
 
 class BlackBox(Closing):
@@ -55,12 +56,10 @@ class BlackBox(Closing):
     ) -> None:
         identity = secrets.randbits(63)
         self.path = Path(path)
-        self.tail = (
-            shared / f"rtu-edge-{identity:016x}.tail" if shared is not None and os.access(shared, os.W_OK) else None
-        )
+        self.tail = shared / _tail_name(identity) if shared is not None and os.access(shared, os.W_OK) else None
         tail = str(self.tail) if self.tail is not None else ""
         where = os.path.abspath(path)  # so that a tail which a crash left finds its box
-        text = json.dumps({"tail": tail, "box": where, "head": msgspec.to_builtins(head)})
+        text = to_json({"tail": tail, "box": where, "head": msgspec.to_builtins(head)}).decode()
         n, m = len(head.observations), len(head.actuators)
         self.core = _core.BlackBox(os.fspath(path), tail, identity, n, m, slots, min(slots, TAIL_SLOTS), text)
 
@@ -99,33 +98,42 @@ class Contents:
     from_tail: int
 
 
-def read(path: str | os.PathLike[str]) -> Contents:
+def read(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY) -> Contents:
     """Read a black box in any state; of what is not whole, nothing is taken.
 
+    Args:
+        path: a regular file.
+        shared: the folder where its tail is, under the name that its id gives; a path in the file is not followed.
+
     Raises:
-        ValueError: its header is not whole: nothing says what the records are.
+        ValueError: its header is not whole, or describes no record: nothing says what the records are.
         OSError: it cannot be read.
     """
     path = Path(path)
-    data = path.read_bytes()
-    head, found, torn = _ring(data, path)
-    described = head_of(head["head"], path)
-    _, _, _, record_bytes, slots = _header(data, path)
-    if described.record_bytes != record_bytes:
-        raise ValueError(f"{path}: records of {record_bytes} bytes; its text describes {described.record_bytes}")
-    newer, torn_there = _tail(head, data)
-    from_tail = len(newer.keys() - found.keys())
-    found |= newer
-    torn += torn_there
-    newest = max(found, default=0)
-    kept = sorted(sequence for sequence in found if sequence > newest - slots)
-    records = np.frombuffer(b"".join(found[sequence] for sequence in kept), dtype=described.dtype)
-    missing = newest - kept[0] + 1 - len(kept) if kept else 0
-    return Contents(path, described, records, torn, missing, from_tail)
+    with open(open_regular(path), "rb") as file:
+        ring, owner = _Ring(file.read(), path), os.fstat(file.fileno()).st_uid
+    head = head_of(ring.text["head"], path)
+    if head.record_bytes != ring.record_bytes:
+        raise ValueError(f"{path}: records of {ring.record_bytes} bytes; its text describes {head.record_bytes}")
+    tail = _tail(ring, shared, owner)
+    fresh = _fresh(ring, tail)
+    found = np.concatenate([ring.sequences, tail.sequences[fresh] if tail is not None else ring.sequences[:0]])
+    slots = np.concatenate([ring.records, tail.records[fresh]]) if tail is not None and len(fresh) else ring.records
+    order = np.argsort(found, kind="stable")
+    newest = int(found.max()) if len(found) else 0
+    order = order[found[order] > np.uint64(newest - ring.slots)] if ring.slots <= newest else order
+    missing = newest - int(found[order[0]]) + 1 - len(order) if len(order) else 0
+    records = slots[order].reshape(-1).view(head.dtype)
+    torn = ring.torn + (tail.torn if tail is not None else 0)
+    return Contents(path, head, records, torn, missing, len(fresh))
 
 
-def settle(path: str | os.PathLike[str]) -> int:
+def settle(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY) -> int:
     """After a crash: bring what only the tail has into the file, and remove the tail.
+
+    Args:
+        path: a regular file, no link.
+        shared: as for read().
 
     Returns:
         How many records that were; 0 also while the run that writes the box is alive.
@@ -133,90 +141,110 @@ def settle(path: str | os.PathLike[str]) -> int:
     Raises:
         ValueError, OSError: as read().
     """
-    with Path(path).open("r+b") as file:
+    with open(open_regular(path, os.O_RDWR, follow=False), "r+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return 0
-        data = file.read()
-        head, found, _ = _ring(data, Path(path))
-        newer, _ = _tail(head, data)
-        _, first, slot_bytes, _, slots = _header(data, Path(path))
-        fresh = sorted(newer.keys() - found.keys())
-        for sequence in fresh:
+        ring = _Ring(file.read(), Path(path))
+        tail = _tail(ring, shared, os.fstat(file.fileno()).st_uid)
+        if tail is None:
+            return 0
+        fresh = _fresh(ring, tail)
+        for place in fresh:
+            sequence, record = int(tail.sequences[place]), tail.records[place].tobytes()
             mark = struct.pack("<Q", sequence + 1)
-            file.seek(first + sequence % slots * slot_bytes)
-            crc = zlib.crc32(newer[sequence], zlib.crc32(mark))
-            file.write(mark + struct.pack("<Q", crc) + newer[sequence])
+            file.seek(ring.first + sequence % ring.slots * ring.slot_bytes)
+            file.write(mark + struct.pack("<Q", zlib.crc32(record, zlib.crc32(mark))) + record)
         file.flush()
         os.fsync(file.fileno())
-        if _belongs(head["tail"], data):
-            Path(head["tail"]).unlink()
+        tail.path.unlink(missing_ok=True)
     return len(fresh)
 
 
 def box_of(tail: Path) -> Path | None:
     """The black box that a tail names; None where it names none that could be one."""
     try:
-        box = _header(tail.read_bytes(), tail)[0].get("box")
+        box = _Ring(read_file(tail, _TAIL_BYTES, follow=False), tail).text.get("box")
     except (OSError, ValueError):
         return None
     return Path(box) if isinstance(box, str) and os.path.isabs(box) else None
 
 
-def _belongs(tail: str, data: bytes) -> bool:
-    """True when there is a tail under this name and it says that it is of this box; anything else is not ours to remove."""
+class _Ring:
+    """The whole records of a file or of a tail.
+
+    Args:
+        data: all bytes of the file.
+        path: for errors.
+
+    Raises:
+        ValueError: the header is not whole.
+    """
+
+    def __init__(self, data: bytes, path: Path) -> None:
+        self.path = path
+        self._header(data)
+        count = min(self.slots, max(0, len(data) - self.first) // self.slot_bytes)
+        table = np.frombuffer(data, np.uint8, count * self.slot_bytes, self.first).reshape(count, self.slot_bytes)
+        heads = np.ascontiguousarray(table[:, :12])
+        marks, crcs = heads[:, :8].copy().view("<u8")[:, 0], heads[:, 8:].copy().view("<u4")[:, 0]
+        whole = np.zeros(count, bool)
+        crc32, view, used = zlib.crc32, memoryview(data), _SLOT_HEAD + self.record_bytes
+        at = self.first
+        for index, (mark, crc) in enumerate(zip(marks.tolist(), crcs.tolist(), strict=True)):
+            if mark and (mark - 1) % self.slots == index:
+                whole[index] = crc32(view[at + _SLOT_HEAD : at + used], crc32(view[at : at + 8])) == crc
+            at += self.slot_bytes
+        self.torn = int((((marks != 0) | (crcs != 0)) & ~whole).sum())
+        self.sequences: Array = marks[whole] - np.uint64(1)
+        self.records: Array = table[whole, _SLOT_HEAD:used]  # a copy
+
+    def _header(self, data: bytes) -> None:
+        if len(data) < _HEADER_BYTES or data[:8] != _MAGIC:
+            raise ValueError(f"{self.path}: not a black box")
+        _, version, first, slot_bytes, record_bytes, slots, identity, length, crc = _HEADER.unpack_from(data)
+        if version != _core.black_box_version:
+            raise ValueError(
+                f"{self.path}: a black box of version {version}; this build reads {_core.black_box_version}"
+            )
+        head = data[: _HEADER_BYTES + min(length, len(data))]
+        sizes = slot_bytes == _SLOT_HEAD + record_bytes and 0 < record_bytes <= _RECORD_BYTES and slots > 0
+        if zlib.crc32(head[:44] + bytes(4) + head[48:]) != crc or not sizes or first < len(head):
+            raise ValueError(f"{self.path}: the header of this black box is damaged")
+        try:
+            text = parse_json(head[_HEADER_BYTES:])
+        except ValueError:
+            text = None
+        if not isinstance(text, dict) or not isinstance(text.get("tail"), str) or "head" not in text:
+            raise ValueError(f"{self.path}: the header of this black box says nothing of its records")
+        self.text: dict[str, Any] = text
+        self.first, self.slot_bytes, self.record_bytes, self.slots = first, slot_bytes, record_bytes, slots
+        self.identity = identity
+
+
+def _tail(ring: _Ring, shared: Path, owner: int) -> _Ring | None:
+    """The tail of a box: a regular file of its id's name, with its id, of the same user. Anything else is not ours to touch."""
+    path = shared / _tail_name(ring.identity)
+    most = ring.first + TAIL_SLOTS * ring.slot_bytes
     try:
-        with Path(tail or "/dev/null").open("rb") as file:
-            other = file.read(_HEADER_BYTES)
+        with open(open_regular(path, follow=False), "rb") as file:
+            found = os.fstat(file.fileno())
+            if found.st_uid != owner or found.st_size > most:
+                return None
+            tail = _Ring(file.read(most), path)
     except (OSError, ValueError):
-        return False
-    return other[:8] == _MAGIC and other[32:40] == data[32:40]
+        return None
+    return tail if (tail.identity, tail.record_bytes) == (ring.identity, ring.record_bytes) else None
 
 
-def _tail(head: Mapping[str, Any], data: bytes) -> tuple[dict[int, bytes], int]:
-    """Whole and torn records of the tail that belongs to a file, where there still is one."""
-    if not _belongs(head["tail"], data):
-        return {}, 0
-    try:
-        _, found, torn = _ring(Path(head["tail"]).read_bytes(), Path(head["tail"]))
-    except (OSError, ValueError):
-        return {}, 0
-    return found, torn
+def _fresh(ring: _Ring, tail: _Ring | None) -> Array:
+    """Places in the tail of what the file does not have, in order."""
+    if tail is None:
+        return np.zeros(0, np.int64)
+    places = np.flatnonzero(~np.isin(tail.sequences, ring.sequences))
+    return places[np.argsort(tail.sequences[places], kind="stable")]
 
 
-def _ring(data: bytes, path: Path) -> tuple[Mapping[str, Any], dict[int, bytes], int]:
-    """A file's text, its whole records by sequence, and how many slots are torn."""
-    text, first, slot_bytes, record_bytes, slots = _header(data, path)
-    found = {}
-    torn = 0
-    view = memoryview(data)
-    for index in range(min(slots, max(0, len(data) - first) // slot_bytes)):
-        at = first + index * slot_bytes
-        mark, crc = struct.unpack_from("<QI", view, at)
-        if mark == 0 and crc == 0:
-            continue
-        record = view[at + _SLOT_HEAD : at + _SLOT_HEAD + record_bytes]
-        if mark == 0 or (mark - 1) % slots != index or zlib.crc32(record, zlib.crc32(view[at : at + 8])) != crc:
-            torn += 1
-        else:
-            found[mark - 1] = bytes(record)
-    return text, found, torn
-
-
-def _header(data: bytes, path: Path) -> tuple[Mapping[str, Any], int, int, int, int]:
-    if len(data) < _HEADER_BYTES or data[:8] != _MAGIC:
-        raise ValueError(f"{path}: not a black box")
-    _, version, first, slot_bytes, record_bytes, slots, _, length, crc = _HEADER.unpack_from(data)
-    if version != _core.black_box_version:
-        raise ValueError(f"{path}: a black box of version {version}; this build reads {_core.black_box_version}")
-    head = data[: _HEADER_BYTES + length]
-    if zlib.crc32(head[:44] + bytes(4) + head[48:]) != crc or slot_bytes != _SLOT_HEAD + record_bytes or slots == 0:
-        raise ValueError(f"{path}: the header of this black box is damaged")
-    try:
-        text = json.loads(head[_HEADER_BYTES:])
-    except (ValueError, RecursionError):
-        text = None
-    if not isinstance(text, dict) or not isinstance(text.get("tail"), str) or "head" not in text:
-        raise ValueError(f"{path}: the header of this black box says nothing of its records")
-    return text, first, slot_bytes, record_bytes, slots
+def _tail_name(identity: int) -> str:
+    return f"rtu-edge-{identity:016x}.tail"

@@ -13,19 +13,20 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._closing import Closing
-from rtu_edge.log import Row
+from rtu_edge.log.head import ROS, Head, fields_of, head_of, used_bytes
+from rtu_edge.log.parts import Damaged, Opcode, attachment, chunk, chunk_size, message_count, metadata, parts, unpacked
+from rtu_edge.untrusted import open_regular, parse_json, room, to_json
 
-__all__ = ["EPISODES", "STEPS", "Head", "Log", "LogFile", "head_of", "read_log"]
+__all__ = ["EPISODES", "STEPS", "Head", "Log", "LogFile", "build_id", "fields_of", "head_of", "read_log"]
 
 Array = npt.NDArray[Any]
 
@@ -34,88 +35,13 @@ EPISODES = "/rtu_edge/episode"
 START = "start.rtu"
 
 _CDR = b"\x00\x01\x00\x00"  # little-endian, plain
-_ROS = {"u8": "uint64", "i8": "int64", "u4": "uint32", "f4": "float32", "f8": "float64"}
 _MESSAGE = struct.Struct("<BQHIQQ")  # an MCAP message's opcode, length, channel, sequence, log time, publish time
 _MESSAGE_OPCODE = 5
-
-
-class Head(msgspec.Struct, kw_only=True, frozen=True):
-    """What a replay needs to know, and what a reader of the numbers does."""
-
-    format: int = 1
-    version: str  # of the package
-    build: str  # of the compiled core
-    isa: str
-    machine: str
-    configuration: str  # canonical TOML
-    configuration_hash: str
-    learner: dict[str, Any]  # what makes it again; its state at the start is the attachment
-    start_hash: str
-    period_s: float
-    observations: list[Row]
-    actuators: list[Row]
-    limits: list[tuple[float, float, float, float, float]]  # after tightening, as the loop had them
-    supervised: bool  # a supervisor of this configuration was around the learner
-    simulated: bool
-    gate: bool
-    dry_run: bool = False  # nothing was sent: u is what would have been
-    session: int
-    clock: str
-    hash_every: int
-    record: list[tuple[str, str, int]]  # name, type, how many: of a step
-    record_bytes: int
-    epoch_ns: int  # what to add to a record's t_ns for nanoseconds since 1970
-    started: str
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the records, as numpy sees them."""
-        offsets = []
-        offset = 0
-        for _, kind, count in self.record:
-            offsets.append(offset)
-            offset += np.dtype(kind).itemsize * max(count, 1)
-        formats = [kind if count == 0 else (kind, (count,)) for _, kind, count in self.record]
-        names = [name for name, _, _ in self.record]
-        layout = {"names": names, "formats": formats, "offsets": offsets, "itemsize": self.record_bytes}
-        return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
-
-
-def head_of(plain: Any, path: Path) -> Head:
-    """A head from plain values.
-
-    Raises:
-        ValueError: another version's, or one that describes no record.
-    """
-    try:
-        head = msgspec.convert(plain, Head)
-        if any(kind not in _ROS or not 0 <= count <= 256 for _, kind, count in head.record):
-            raise ValueError("record: a field of no known type")
-        if not 0 < _used_bytes(head) <= head.record_bytes <= 65_536:
-            raise ValueError(f"record_bytes = {head.record_bytes}: must be from {_used_bytes(head)} to 65536")
-        _ = head.dtype
-    except (ValueError, msgspec.ValidationError) as error:
-        raise ValueError(f"{path}: written by another version of rtu_edge: {error}") from None
-    return head
-
-
-def _used_bytes(head: Head) -> int:
-    """Of a record, without what pads it."""
-    return sum(np.dtype(kind).itemsize * max(count, 1) for _, kind, count in head.record)
 
 
 def _checksum(values: Mapping[str, str]) -> str:
     """Of metadata, for which MCAP itself has none."""
     return f"{zlib.crc32(json.dumps(values, sort_keys=True).encode()):08x}"
-
-
-def fields_of(dtype: np.dtype[Any]) -> list[tuple[str, str, int]]:
-    """Fields of a record as `Head.record` keeps them: a count of 0 is a plain number."""
-    found = []
-    for name in dtype.names or ():
-        kind = dtype[name]
-        found.append((name, kind.base.str.lstrip("<|"), kind.shape[0] if kind.shape else 0))
-    return found
 
 
 def _plain_name(text: str) -> str:
@@ -132,7 +58,7 @@ def _schema(fields: Sequence[tuple[str, str, int]], names: Mapping[str, Sequence
         for index, part in enumerate(parts):
             unique = part if part not in taken else f"{part}_{index}"
             taken.add(unique)
-            lines.append(f"{_ROS[kind]} {unique}")
+            lines.append(f"{ROS[kind]} {unique}")
     return "\n".join(lines).encode() + b"\n"
 
 
@@ -168,7 +94,7 @@ class LogFile(Closing):
         """The first chunk: what a replay needs, and the layout of the records."""
         head = self.head
         self._writer.start(profile="", library=f"rtu_edge {head.version}")
-        self._note("rtu_edge", {"head": msgspec.json.encode(head).decode()})
+        self._note("rtu_edge", {"head": to_json(head).decode()})
         if start is not None:
             at = max(head.epoch_ns, 0)
             self._writer.add_attachment(at, at, START, "application/octet-stream", start)
@@ -179,7 +105,7 @@ class LogFile(Closing):
         episode = self._writer.register_schema("rtu_edge/msg/Episode", "ros2msg", _schema(fields, {}))
         self._steps = self._writer.register_channel(STEPS, "cdr", step)
         self._episodes = self._writer.register_channel(EPISODES, "cdr", episode)
-        self._step_bytes = _used_bytes(head)
+        self._step_bytes = used_bytes(head)
         self.flush()
 
     def _note(self, name: str, values: Mapping[str, str]) -> None:
@@ -250,6 +176,7 @@ class Log:
         lost: records that were dropped on the way, as (first sequence, count).
         end: how the run ended; None when the log ends before.
         cut: why reading ended before the file's own end, or "".
+        nbytes: of the file; 0 where there is none.
     """
 
     path: Path
@@ -260,110 +187,139 @@ class Log:
     lost: list[tuple[int, int]] = field(default_factory=list)
     end: dict[str, str] | None = None
     cut: str = ""
+    nbytes: int = 0
 
 
-def read_log(path: str | os.PathLike[str]) -> Log:
+def read_log(path: str | os.PathLike[str], most: int | None = None) -> Log:
     """Read a log, also one that was cut short anywhere: all whole chunks before the cut.
 
+    Args:
+        path: a regular file.
+        most: bytes that its messages may take in memory; None: 4 times the file's size and 40 MiB.
+
     Raises:
-        ValueError: not a log of this package, or cut before its first part is whole.
+        ValueError: not a log of this package, cut before its first part is whole, or larger than `most`.
         OSError: it cannot be read.
     """
-    from mcap.records import Attachment, Chunk, Footer, Metadata, Statistics
-
     path = Path(path)
-    log: Log | None = None
-    parts: list[bytes] = []
-    start: bytes | None = None
-    cut = ""
-    whole = False
-    expected: int | None = None
-    with path.open("rb") as stream:
-        try:
-            for record in _records(stream):
-                if isinstance(record, Metadata):
-                    log = _take_note(record, log, path)
-                elif isinstance(record, Attachment) and record.name == START:
-                    start = record.data
-                elif isinstance(record, Chunk) and log is not None:
-                    _unpack(record, log, parts)
-                elif isinstance(record, Statistics):
-                    expected = record.message_count
-                whole = whole or isinstance(record, Footer)
-        except _Damaged as error:
-            cut = str(error)
-    if log is None:
-        raise ValueError(f"{path}: not a log of rtu_edge, or cut before its head{f' ({cut})' if cut else ''}")
-    found = len(parts) + len(log.episodes)
-    if not cut and not whole:
-        cut = "it ends before its index: the run was interrupted, or the file cut"
-    elif not cut and expected != found:
-        cut = f"it holds {found:,} records, and its index counts {expected or 0:,}: a part of it is damaged"
-    log.start, log.cut = start, cut
-    log.records = np.frombuffer(b"".join(parts), dtype=log.head.dtype)
-    return log
-
-
-def _take_note(record: Any, log: Log | None, path: Path) -> Log | None:
-    """Metadata: the head, which makes the log, or what belongs into it."""
-    if record.name not in ("rtu_edge", "lost", "end") or (log is None) != (record.name == "rtu_edge"):
-        return log
-    values = dict(record.metadata)
-    if values.pop("crc32", "") != _checksum(values):
-        raise _Damaged(f'its note "{record.name}" is damaged')
-    if log is None:
-        try:
-            return Log(path, head_of(json.loads(values.get("head", "")), path))
-        except RecursionError:
-            raise ValueError(f"{path}: its head is no configuration") from None
-    if record.name == "end":
-        log.end = values
-    else:
-        log.lost.append((int(values["first"]), int(values["count"])))
-    return log
-
-
-class _Damaged(Exception):
-    """Reading cannot go on."""
-
-
-def _records(stream: Any) -> Iterator[Any]:
-    from mcap.exceptions import McapError
-    from mcap.stream_reader import StreamReader
-
-    try:
+    with open(open_regular(path), "rb") as stream:
         size = os.fstat(stream.fileno()).st_size
-        yield from StreamReader(stream, emit_chunks=True, record_size_limit=size).records
-    except (McapError, ValueError, EOFError, struct.error, UnicodeDecodeError, OverflowError, MemoryError) as error:
-        reason = str(error) or type(error).__name__
-        raise _Damaged(f"it ends inside a part of the file, near byte {stream.tell():,} ({reason})") from None
+        _check_size(stream, path, room(size) if most is None else most)
+        return _Reader(path).read(stream)
 
 
-def _unpack(chunk: Any, log: Log, parts: list[bytes]) -> None:
-    """Payloads of a chunk's messages: steps, padded to the record's size, into parts; episodes into the log."""
-    from mcap.stream_reader import get_chunk_data_stream
+def _check_size(stream: BinaryIO, path: Path, most: int) -> None:
+    """What its chunks unpack to, before one of them is.
 
+    Raises:
+        ValueError: more than `most`.
+    """
+    total = 0
+    with contextlib.suppress(Damaged):
+        for opcode, length in parts(stream):
+            total += chunk_size(stream, length) if opcode is Opcode.CHUNK else 0
+    if total > most:
+        raise ValueError(
+            f"{path}: its messages unpack to {total >> 20:,} MiB; at most {most >> 20:,} MiB are taken for a file of"
+            " its size; --memory allows more, where you trust the file"
+        )
+    stream.seek(0)
+
+
+class _Reader:
+    """A log under way."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._log: Log | None = None
+        self._parts = bytearray()
+        self._records = 0
+        self._start: bytes | None = None
+        self._expected: int | None = None
+
+    def read(self, stream: BinaryIO) -> Log:
+        """Raises ValueError."""
+        cut, whole = "", False
+        try:
+            for opcode, length in parts(stream):
+                self._take(stream, opcode, length)
+                whole = whole or opcode is Opcode.FOOTER
+        except Damaged as error:
+            cut = str(error)
+        log = self._log
+        if log is None:
+            raise ValueError(f"{self._path}: not a log of rtu_edge, or cut before its head{f' ({cut})' if cut else ''}")
+        found = self._records + len(log.episodes)
+        if not cut and not whole:
+            cut = "it ends before its index: the run was interrupted, or the file cut"
+        elif not cut and self._expected != found:
+            cut = f"it holds {found:,} records, and its index counts {self._expected or 0:,}: a part of it is damaged"
+        log.start, log.cut, log.nbytes = self._start, cut, os.fstat(stream.fileno()).st_size
+        log.records = np.frombuffer(self._parts, dtype=log.head.dtype)
+        log.records.flags.writeable = False
+        return log
+
+    def _take(self, stream: BinaryIO, opcode: Opcode, length: int) -> None:
+        if opcode is Opcode.METADATA:
+            self._note(*metadata(stream, length))
+        elif opcode is Opcode.ATTACHMENT:
+            name, data = attachment(stream, length)
+            self._start = data if name == START else self._start
+        elif opcode is Opcode.CHUNK and self._log is not None:
+            self._messages(self._log, unpacked(chunk(stream, length)))
+        elif opcode is Opcode.STATISTICS:
+            self._expected = message_count(stream, length)
+
+    def _note(self, name: str, values: dict[str, str]) -> None:
+        """Metadata: the head, which makes the log, or what belongs into it."""
+        if name not in ("rtu_edge", "lost", "end") or (self._log is None) != (name == "rtu_edge"):
+            return
+        if values.pop("crc32", "") != _checksum(values):
+            raise Damaged(f'its note "{name}" is damaged')
+        if self._log is None:
+            try:
+                plain = parse_json(values.get("head", ""))
+            except ValueError as error:
+                raise ValueError(f"{self._path}: its head is no configuration: {error}") from None
+            self._log = Log(self._path, head_of(plain, self._path))
+        elif name == "end":
+            self._log.end = values
+        else:
+            self._log.lost.append(_lost(values))
+
+    def _messages(self, log: Log, data: bytes) -> None:
+        """Payloads of a chunk's messages: steps, padded to the record's size; episodes."""
+        used = used_bytes(log.head)
+        padding = bytes(log.head.record_bytes - used)
+        at = 0
+        while at + _MESSAGE.size <= len(data):
+            opcode, size, channel, *_ = _MESSAGE.unpack_from(data, at)
+            if opcode == _MESSAGE_OPCODE:
+                payload = data[at + _MESSAGE.size + len(_CDR) : at + 9 + size]
+                if channel != 1:
+                    log.episodes.append(payload)
+                elif len(payload) == used:
+                    self._parts += payload
+                    self._parts += padding
+                    self._records += 1
+                else:
+                    raise Damaged(f"a record of {len(payload):,} bytes, its head says {used}")
+            at += 9 + size
+
+
+def _lost(values: Mapping[str, str]) -> tuple[int, int]:
+    """Records that were dropped: the first, and how many.
+
+    Raises:
+        Damaged: no such numbers.
+    """
     try:
-        stream, length = get_chunk_data_stream(chunk)
-    except Exception as error:  # each compressor has errors of its own
-        raise _Damaged(f"a chunk of it is damaged ({error})") from None
-    data = stream.read(length)
-    if zlib.crc32(data) != chunk.uncompressed_crc:
-        raise _Damaged("a chunk of it is damaged: its checksum does not fit its bytes")
-    used = _used_bytes(log.head)
-    padding = bytes(log.head.record_bytes - used)
-    at = 0
-    while at + _MESSAGE.size <= length:
-        opcode, size, channel, *_ = _MESSAGE.unpack_from(data, at)
-        if opcode == _MESSAGE_OPCODE:
-            payload = data[at + _MESSAGE.size + len(_CDR) : at + 9 + size]
-            if channel != 1:
-                log.episodes.append(payload)
-            elif len(payload) == used:
-                parts.append(payload + padding)
-            else:
-                raise _Damaged(f"a record of {len(payload)} bytes, its head says {used}")
-        at += 9 + size
+        first, count = int(values["first"]), int(values["count"])
+    except (KeyError, ValueError):
+        raise Damaged('its note "lost" gives no numbers') from None
+    if not (0 <= first < 2**62 and 0 <= count < 2**62):
+        raise Damaged('its note "lost" gives no numbers')
+    return first, count
 
 
 @functools.cache

@@ -31,8 +31,12 @@ from rtu_edge._closing import Closing
 from rtu_edge._version import __version__
 from rtu_edge.checkpoint import storage
 from rtu_edge.checkpoint.storage import Slots
+from rtu_edge.untrusted import TEXT_BYTES, parse_json, read_file, to_json
 
 __all__ = ["Check", "Row", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
+
+
+_EVENT_BYTES = 4 << 20  # of events.jsonl; a run writes some 200 bytes an hour
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -160,13 +164,17 @@ class RunFolder(Closing):
             raise
 
     def events(self) -> list[dict[str, Any]]:
-        """All events so far, up to a line that is cut short or damaged."""
+        """All events so far, up to a line that is cut short or damaged.
+
+        Raises:
+            ValueError: there are more than anybody's run has, or it is no regular file.
+        """
         path = self.file(self.EVENTS)
         found = []
-        for line in path.read_bytes().splitlines() if path.exists() else ():
+        for line in read_file(path, _EVENT_BYTES, follow=False).splitlines() if path.exists() else ():
             try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
+                event = parse_json(line)
+            except ValueError:
                 break
             if not isinstance(event, dict):
                 break
@@ -180,27 +188,23 @@ class RunFolder(Closing):
         np.savez_compressed(packed, **arrays)
         storage.write(self.file(self.TELEMETRY), packed.getvalue())
 
-    def load_arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def load_arrays(self, most: int | None = None) -> dict[str, npt.NDArray[Any]]:
         """Read telemetry.npz; empty when there is none.
 
+        Args:
+            most: bytes that they may take; None: 4 times the file's size and 40 MiB.
+
         Raises:
-            ValueError: it is damaged.
+            ValueError: it is damaged, or larger than `most`.
         """
+        from rtu_edge.log.arrays import load_arrays
+
         path = self.file(self.TELEMETRY)
-        if not path.exists():
-            return {}
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return {name: stored[name] for name in stored.files}
-        except OSError:
-            raise
-        except Exception as error:  # of numpy, zipfile, zlib and struct, each its own
-            raise ValueError(f"{path}: damaged: {error}") from error
+        return load_arrays(path, most) if os.path.lexists(path) else {}
 
     def save_summary(self, summary: Summary) -> None:
         """Write summary.json."""
-        text = msgspec.json.format(msgspec.json.encode(summary), indent=2)
-        storage.write(self.file(self.SUMMARY), text + b"\n")
+        storage.write(self.file(self.SUMMARY), to_json(summary, indent=2) + b"\n")
 
     def load_summary(self) -> Summary:
         """Read summary.json.
@@ -208,11 +212,16 @@ class RunFolder(Closing):
         Raises:
             ValueError: there is none, or it is not one.
         """
+        from rtu_edge.log.head import with_bounds
+
         try:
-            return msgspec.json.decode(self.file(self.SUMMARY).read_bytes(), type=Summary)
+            plain = with_bounds(parse_json(read_file(self.file(self.SUMMARY), TEXT_BYTES, follow=False)))
+            return msgspec.convert(plain, Summary, strict=False)
         except FileNotFoundError as error:
             raise ValueError(f"{self.path}: not the folder of a run: there is no {self.SUMMARY}") from error
-        except (OSError, msgspec.DecodeError) as error:
+        except OSError as error:
+            raise ValueError(f"{self.path}: the run's {self.SUMMARY} cannot be read: {error.strerror}") from error
+        except ValueError as error:
             raise ValueError(f"{self.path}: the run's {self.SUMMARY} cannot be read: {error}") from error
 
     def close(self) -> None:

@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core, agents, checkpoint, job
-from rtu_edge.config import parse_config
+from rtu_edge.config import Config, Fallback, FallbackKind, parse_config
 from rtu_edge.errors import CheckpointError, ConfigError
-from rtu_edge.log.file import Log, build_id
+from rtu_edge.log.file import Head, Log, build_id
+from rtu_edge.planning import plan
 from rtu_edge.runtime import RecordFlag
+from rtu_edge.untrusted import room
 
 __all__ = ["Difference", "DifferenceFlag", "Replayed", "WhatIf", "comparison", "returns_of", "verify", "what_if"]
 
@@ -22,6 +25,8 @@ Array = npt.NDArray[Any]
 Progress = Callable[[int], None]
 
 _BATCH = 8192
+_NAMES_SOMETHING = (FallbackKind.CHECKPOINT, FallbackKind.C, FallbackKind.PYTHON)
+_SIZES = ("learner.units", "learner.hidden", "learner.cell", "learner.body")
 
 
 class DifferenceFlag(IntFlag):
@@ -83,14 +88,18 @@ class Replayed:
     final_equal: bool | None = None
 
 
-def start_of(log: Log) -> Any:
+def start_of(log: Log, most: int | None = None) -> Any:
     """The learner as it was when the run began.
+
+    Args:
+        log: from `read_log`.
+        most: bytes that it may take; None: what fits the size of the log's file.
 
     Raises:
         ConfigError: its configuration is refused, or its state is not the one that the log names.
     """
     try:
-        agent = agents.make(log.head.learner)
+        agent = agents.make(log.head.learner, _allowed(log) if most is None else most)
         if log.start is not None:
             agents.restore(agent, log.start, log.path)
     except (ValueError, CheckpointError) as error:
@@ -124,7 +133,20 @@ def usable(log: Log, until: int | None = None) -> tuple[Array, str]:
     return records, ended
 
 
-def verify(log: Log, *, until: int | None = None, stop: bool = True, progress: Progress | None = None) -> Replayed:
+def _allowed(log: Log) -> int:
+    """Bytes for a learner: of the whole allowance what the records leave."""
+    return max(room(log.nbytes) - log.records.nbytes, room(0))
+
+
+def verify(
+    log: Log,
+    *,
+    until: int | None = None,
+    stop: bool = True,
+    progress: Progress | None = None,
+    fallback: Fallback | None = None,
+    most: int | None = None,
+) -> Replayed:
     """Run the learner of a log again and compare each command and each state hash.
 
     Args:
@@ -132,11 +154,16 @@ def verify(log: Log, *, until: int | None = None, stop: bool = True, progress: P
         until: replay so many control steps, with the outcome of the last; None: all.
         stop: at the first difference; otherwise go on and measure how far it goes.
         progress: called with the number of records done.
+        fallback: in place of the log's own, of the same kind: needed where that names a file or code.
+        most: bytes that the learner and its snapshots may take; None: what fits the size of the log's file.
+
+    Raises:
+        ConfigError: the log's configuration is refused, or names what only the caller may name.
     """
-    agent = start_of(log)
+    agent = start_of(log, most)
     records, ended = usable(log, until)
     found = Replayed(agent, ended=ended)
-    for part, steps in _run(_policy_of(log, agent), log, records, stop, False, progress):
+    for part, steps in _run(_policy_of(log, agent, fallback, most), log, records, stop, False, progress):
         done = part[: len(steps)]
         found.records += len(steps)
         found.hashes += int((done["state_hash"] != 0).sum())
@@ -153,7 +180,7 @@ def verify(log: Log, *, until: int | None = None, stop: bool = True, progress: P
     return found
 
 
-def _policy_of(log: Log, agent: Any) -> Any:
+def _policy_of(log: Log, agent: Any, fallback: Fallback | None, most: int | None) -> Any:
     """What the loop drove: the learner, with the supervisor around it where there was one."""
     head = log.head
     if not head.supervised:
@@ -161,10 +188,33 @@ def _policy_of(log: Log, agent: Any) -> Any:
     from rtu_edge.supervise import supervise
 
     config = parse_config(head.configuration, source=str(log.path))
-    rows = (head.observations, head.actuators)
+    config = msgspec.structs.replace(config, fallback=_named_by_the_caller(log, config.fallback, fallback))
+    allowed = _allowed(log) if most is None else most
+    if agent.nbytes * (config.guard.snapshots + 2) > allowed:
+        raise ConfigError(
+            f"{log.path}: guard.snapshots = {config.guard.snapshots} of {agent.nbytes:,} bytes: more than {allowed:,} bytes"
+            " in all; --memory allows more, where you trust the file"
+        )
     learner = agent.core.policy()
+    rows = (head.observations, head.actuators)
     state = checkpoint.read_beside(log.start) if log.start is not None else b""
     return supervise(config, learner, *rows, head.limits, head.period_s, simulated=head.simulated, state=state).policy
+
+
+def _named_by_the_caller(log: Log, recorded: Fallback, given: Fallback | None) -> Fallback:
+    """The fallback of a replay: a log may describe one in numbers, and names neither code to run nor a file to open.
+
+    Raises:
+        ConfigError: the log's does, and the caller has named none of its kind.
+    """
+    if recorded.kind not in _NAMES_SOMETHING:
+        return recorded
+    if given is None or given.kind is not recorded.kind:
+        raise ConfigError(
+            f'{log.path}: fallback.kind = "{recorded.kind.value}": a replay takes no code and no file that a log names; give'
+            " the configuration of the run, or one with that [fallback], with --config"
+        )
+    return given
 
 
 def _run(
@@ -181,13 +231,25 @@ def _run(
         as_executed,
     )
     for at in range(0, len(records), _BATCH):
-        part = records[at : at + _BATCH]
+        part = _as_today(records[at : at + _BATCH], head)
         steps = replay.run(part, stop)
         yield part, steps
         if progress is not None:
             progress(at + len(steps))
         if len(steps) < len(part):
             return
+
+
+def _as_today(records: Array, head: Head) -> Array:
+    """Records of this build's layout; what it has and an earlier one had not is zero."""
+    dtype = _core.record_dtype(len(head.observations), len(head.actuators))
+    if records.dtype == dtype:
+        return records
+    found = np.zeros(len(records), dtype)
+    for name in dtype.names or ():
+        if name in (records.dtype.names or ()) and records.dtype[name] == dtype[name]:
+            found[name] = records[name]
+    return found
 
 
 def _farthest(now: Array, then: Array) -> float:
@@ -272,6 +334,8 @@ def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progr
         if not change.startswith("learner.") or change.startswith(("learner.actions", "learner.levels")):
             raise ConfigError(f"--set {change}: a replay can change the learner, not its actions or anything else")
     config = parse_config(log.head.configuration, changes, source=str(log.path))
+    if not any(change.startswith(_SIZES) for change in changes):
+        _check_size(log, config)
     agent = job.make_agent(config, log.head)
     fresh = False
     if log.start is not None:
@@ -280,7 +344,7 @@ def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progr
     records, ended = usable(log, until)
     parts = [steps[["value", "delta"]] for _, steps in _run(agent.core.policy(), log, records, False, True, progress)]
     would = np.concatenate(parts) if parts else records[["value", "delta"]]
-    gamma = float(log.head.learner["gamma"])
+    gamma = float(log.head.learner.get("gamma", agent.config["gamma"]))
     returns = returns_of(records, gamma)
     learned = (records["flags"] & RecordFlag.LEARNED) != 0
     return WhatIf(
@@ -292,6 +356,20 @@ def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progr
         fresh,
         ended,
     )
+
+
+def _check_size(log: Log, config: Config) -> None:
+    """A learner whose sizes a log gives fits the log's. Raises ConfigError."""
+    found = plan(
+        "stream_ac",
+        observation_size=len(log.head.observations),
+        action_size=len(log.head.actuators),
+        **config.learner.arguments(),
+    )
+    if found.nbytes > _allowed(log):
+        raise ConfigError(
+            f"{log.path}: a learner of {found.nbytes:,} bytes; at most {_allowed(log):,} for a file of its size"
+        )
 
 
 def returns_of(records: Array, gamma: float) -> Array:

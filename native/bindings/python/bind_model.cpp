@@ -41,13 +41,14 @@ void bind_model(py::module_& m) {
     const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr()));
     const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));
     core::CheckpointHeader header{};
-    const core::Status status = core::open_checkpoint(bytes, n, header);
+    core::Status status = core::open_checkpoint(bytes, n, header);
+    if (status == core::Status::ok && header.sections > core::kMaxSections) status = core::Status::bad_layout;
     py::list sections;
-    std::string text, beside;
+    py::bytes text, beside;
     if (status == core::Status::bad_version) std::memcpy(&header.version, bytes + 8, sizeof header.version);
     if (status == core::Status::ok) {
-      text.assign(reinterpret_cast<const char*>(bytes + core::kHeaderBytes), header.text_bytes);
-      beside.assign(reinterpret_cast<const char*>(bytes + n - 4 - header.beside_bytes), header.beside_bytes);
+      text = py::bytes(reinterpret_cast<const char*>(bytes + core::kHeaderBytes), header.text_bytes);
+      beside = py::bytes(reinterpret_cast<const char*>(bytes + n - 4 - header.beside_bytes), header.beside_bytes);
       const unsigned char* at = bytes + core::kHeaderBytes + header.text_bytes;
       for (uint32_t i = 0; i < header.sections; ++i, at += core::kSectionBytes) {
         uint32_t words[4];
@@ -60,7 +61,7 @@ void bind_model(py::module_& m) {
         sections.append(py::make_tuple(name, numpy_dtype(static_cast<core::DType>(words[0])), shape));
       }
     }
-    return py::make_tuple(static_cast<int>(status), header.version, py::bytes(text), sections, py::bytes(beside));
+    return py::make_tuple(static_cast<int>(status), header.version, text, sections, beside);
   });
   // (status, section): 0 when the frame is whole and every value is one that load() takes.
   m.def("check_checkpoint", [](const py::bytes& data) {
