@@ -11,7 +11,6 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import signal
 import socket
@@ -26,10 +25,12 @@ from typing import Any
 
 from rtu_edge._forks import leave_to_the_parent
 from rtu_edge.errors import DeviceError
+from rtu_edge.untrusted import parse_json
 
 __all__ = ["Estop", "PortLock", "arm", "estop", "monitor", "owner", "socket_path", "status"]
 
 _ANSWER_S = 0.2  # an owner that takes longer is not in control of anything
+_LINE_BYTES = 1 << 16  # of an answer; an owner's are at most 4096
 _GRACE_S = 0.5  # between SIGTERM and SIGKILL
 
 
@@ -269,10 +270,12 @@ def _lines(connection: socket.socket) -> Iterator[dict[str, Any]]:
         if not data:
             return
         *lines, buffer = (buffer + data).split(b"\n")
+        if len(buffer) > _LINE_BYTES:
+            raise ValueError(f"a line of more than {_LINE_BYTES:,} bytes")
         for line in lines:
             try:
-                answer = json.loads(line)
-            except RecursionError:
+                answer = parse_json(line)
+            except ValueError:
                 answer = None
             if not isinstance(answer, dict):
                 raise ValueError(f"not a JSON object: {line[:40]!r}")

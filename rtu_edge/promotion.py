@@ -27,6 +27,8 @@ MARGIN = 0.05  # of the fallback's mean reward, that the learner may lose at the
 FORCED = 0.02  # share of steps in which the fallback had to step in, at most
 RETURNS_PER_STEP = 1e-4  # of the guard, at most
 DRAWS = 2000
+_DRAWN_AT_ONCE = 1 << 20  # numbers, so that a run of many episodes takes no more memory
+_FIELDS = ("mode", "flags", "reward", "input_gate", "gate", "guard")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ def evidence(arrays: Mapping[str, Array], block: int = 500, seed: int = 0) -> Ev
     records = next((arrays[name] for name in ("realtime", "learning") if name in arrays), None)
     if records is None or not len(records):
         raise ValueError("the run has no step records")
+    missing = [name for name in _FIELDS if name not in (records.dtype.names or ())]
+    if missing:
+        raise ValueError(f"its step records have no {', '.join(missing)}")
     words = records["mode"].astype(np.int64)
     driver, cause = words >> 4 & 15, words >> 8 & 15
     modes = (None, *Mode)  # in the order of native/runtime/supervisor.h
@@ -84,7 +89,7 @@ def evidence(arrays: Mapping[str, Array], block: int = 500, seed: int = 0) -> Ev
     own = (driver == Driver.FALLBACK) & (cause == Cause.MODE)
     learner, fallback = measure(records, ~own, block), measure(records, own, block)
     return Evidence(
-        mode=modes[int(words[-1] & 15)],
+        mode=modes[int(words[-1] & 15)] if int(words[-1] & 15) < len(modes) else None,
         steps=len(records),
         learned=int(((records["flags"] & RecordFlag.LEARNED) != 0).sum()),
         unit="episode" if terminates else "step",
@@ -157,9 +162,16 @@ def _returns(records: Array, drove: Array, length: int) -> Array:
     return np.array(returns)
 
 
+def _means(rng: np.random.Generator, side: Array) -> Array:
+    """Of DRAWS samples, a part of them at a time."""
+    part = max(1, _DRAWN_AT_ONCE // len(side))
+    sizes = [min(part, DRAWS - at) for at in range(0, DRAWS, part)]
+    return np.concatenate([rng.choice(side, (size, len(side))).mean(axis=1) for size in sizes])
+
+
 def _interval(learner: Array, fallback: Array, seed: int) -> tuple[float, float]:
     """95 % bootstrap interval (percentiles) of the difference of the means."""
     rng = np.random.default_rng(seed)
-    draws = [rng.choice(side, (DRAWS, len(side))).mean(axis=1) for side in (learner, fallback)]
+    draws = [_means(rng, side) for side in (learner, fallback)]
     low, high = np.percentile(draws[0] - draws[1], (2.5, 97.5))
     return float(low), float(high)

@@ -65,7 +65,7 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, *, foll
     flags |= os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
     if not follow and os.path.islink(path):
         raise ValueError(f"{os.fspath(path)}: a symbolic link; a regular file is expected there")
-    handle = os.open(path, flags)
+    handle = os.open(path, flags, 0o644)
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):

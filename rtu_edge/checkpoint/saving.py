@@ -204,10 +204,11 @@ def open_start(path: Path, device: job.Connection, force: bool = False) -> Start
         stored = Slots(path).newest()
         path, data = stored.path, stored.data
     else:
-        data = path.read_bytes()
+        data = checkpoint.read_bytes(path)
     agent = agents.decode(data, path)
     run = checkpoint.read_text(data, path)[1]
-    _check_device(path, agent.config, run.get("device", {}), device, force)
+    made_for = run.get("device", {})
+    _check_device(path, agent.config, made_for if isinstance(made_for, dict) else {}, device, force)
     try:
         position = msgspec.convert({key: run[key] for key in run if key in Position.__dataclass_fields__}, Position)
     except msgspec.ValidationError as error:

@@ -199,7 +199,7 @@ class Slots:
         for path in [self.current, *self.older()]:
             if not path.exists():
                 continue
-            data = path.read_bytes()
+            data = checkpoint.read_bytes(path, follow=False)
             try:
                 checkpoint.read_whole(data, path)
             except checkpoint.DamagedError as error:
@@ -219,7 +219,7 @@ class Slots:
             if not path.exists():
                 continue
             try:
-                checkpoint.read_whole(path.read_bytes(), path)
+                checkpoint.read_whole(checkpoint.read_bytes(path, follow=False), path)
                 break
             except checkpoint.DamagedError as error:
                 aside = self._aside()
@@ -248,7 +248,7 @@ class Slots:
         if not chosen:
             raise CheckpointError(f"{self.folder}: slot = {slot or 'last'}: must be one of those kept: {there}")
         for path in chosen:
-            data = path.read_bytes()
+            data = checkpoint.read_bytes(path, follow=False)
             try:
                 checkpoint.read_whole(data, path)
             except checkpoint.DamagedError:

@@ -64,15 +64,19 @@ def raise_for(status: int, where: str, path: str | Path, version: int = 0) -> No
         raise (DamagedError if status in _DAMAGED else CheckpointError)(f"{path}: {text}")
 
 
-def read_bytes(path: str | Path) -> bytes:
+def read_bytes(path: str | Path, follow: bool = True) -> bytes:
     """The bytes of a file that claims to be a checkpoint.
+
+    Args:
+        path: the file.
+        follow: a symbolic link is followed.
 
     Raises:
         CheckpointError: it is no regular file.
         OSError: it cannot be read.
     """
     try:
-        return read_file(path)
+        return read_file(path, follow=follow)
     except ValueError as error:
         raise CheckpointError(str(error)) from None
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from rtu_edge.log.blackbox import Contents
 
+_LONGEST_S = 1e9  # of --last
+
 
 @click.command("blackbox")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
@@ -50,10 +52,13 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
     )
     if settled:
         out.print(f"the run crashed: {settled:,} records were still in memory only; they are in the file now")
-    out.print(f"session {head.session}, started {head.started}, configuration {head.configuration_hash}, {head.isa}")
+    out.print(
+        escape(f"session {head.session}, started {head.started}, configuration {head.configuration_hash}, {head.isa}")
+    )
     if not len(records):
         return
-    recent = records[records["t_ns"] > records["t_ns"][-1] - int(last * 1e9)]
+    since = max(int(records["t_ns"][-1]) - int(min(last, _LONGEST_S) * 1e9), -(2**63))
+    recent = records[records["t_ns"] > since]
     out.print(_table(found, len(recent), rows))
     if plot is not None:
         from rtu_edge.report.logs import records_picture

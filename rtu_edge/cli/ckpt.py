@@ -30,7 +30,7 @@ def ls(path: Path) -> None:
     files = [path]
     if path.is_dir():
         slots = Slots(path)
-        files = [file for file in (slots.current, *slots.older()) if file.exists()]
+        files = [file for file in (slots.current, *slots.older()) if file.exists() or file.is_symlink()]
         files += sorted(path.glob("checkpoint.damaged-*.rtu"))
     table = _table("file", "steps", "episodes", "saved", "bytes", "state")
     for file in files:
@@ -44,17 +44,18 @@ def _facts(file: Path) -> tuple[str, ...]:
     from rtu_edge import agents, checkpoint
     from rtu_edge.errors import CheckpointError
 
-    data, status = file.read_bytes(), file.stat()
+    status = file.lstat()
     try:
         saved = datetime.datetime.fromtimestamp(status.st_mtime).astimezone().isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError):  # a wall clock that was far from any year
         saved = f"{status.st_mtime:.0f} s from 1970"
     try:
+        data = checkpoint.read_bytes(file)
         run = checkpoint.read_text(data, file)[1]
         state = agents.decode(data, file).state_hash()
     except CheckpointError as error:
         return "", "", saved, f"{status.st_size:,}", f"[red]{escape(str(error).removeprefix(f'{file}: '))}[/]"
-    steps, episodes = (f"{run[name]:,}" if name in run else "" for name in ("steps", "episodes"))
+    steps, episodes = (f"{run[name]:,}" if isinstance(run.get(name), int) else "" for name in ("steps", "episodes"))
     return steps, episodes, saved, f"{status.st_size:,}", state
 
 
@@ -78,7 +79,7 @@ def diff(a: Path, b: Path) -> None:
     ours, theirs = ({**_flat(config), **_flat(run), "returns": None} for config, run in texts)  # a row of numbers
     for key in [*ours, *(key for key in theirs if key not in ours)]:
         if ours.get(key) != theirs.get(key):
-            table.add_row(key, escape(str(ours.get(key, ""))), escape(str(theirs.get(key, ""))))
+            table.add_row(escape(key), escape(str(ours.get(key, ""))), escape(str(theirs.get(key, ""))))
     out.print(table if table.row_count else "[dim]configuration: equal[/]")
     states = [agents.decode(stored.data, stored.path).state for stored in found]
     out.print(_sections(*states))
@@ -118,9 +119,10 @@ def rollback(run: Path, slot: str | None) -> None:
 
 
 def _open(path: Path) -> Stored:
+    from rtu_edge import checkpoint
     from rtu_edge.checkpoint.storage import Slots, Stored
 
-    return Slots(path).newest() if path.is_dir() else Stored(path, path.read_bytes())
+    return Slots(path).newest() if path.is_dir() else Stored(path, checkpoint.read_bytes(path))
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,10 +15,16 @@ import click
 def command(checkpoint: Path, output: Path | None) -> None:
     """Write a checkpoint's policy as ONNX. CHECKPOINT is a file, or the folder of a run."""
     import rtu_edge as rtu
+    from rtu_edge.errors import CheckpointError, ConfigError
     from rtu_edge.log import RunFolder
 
     if checkpoint.is_dir():
         checkpoint = checkpoint / RunFolder.CHECKPOINT
     path = output if output is not None else checkpoint.with_name(RunFolder.ONNX)
-    rtu.export_onnx(rtu.load(checkpoint), path)
+    try:
+        rtu.export_onnx(rtu.load(checkpoint), path)
+    except CheckpointError:
+        raise
+    except ValueError as error:  # a learner without a policy
+        raise ConfigError(f"{checkpoint}: {error}") from error
     click.echo(f"{path}: {path.stat().st_size:,} bytes. Check it: rtu-edge verify {path} {checkpoint}")

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import check_picture, checks_table, console
+from rtu_edge.cli.common import check_picture, checks_table, console, memory
+
+if TYPE_CHECKING:
+    from rtu_edge.log import RunFolder, Summary
 
 
 @click.command("inspect")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--report", is_flag=True, help="Write the run's report.html anew.")
+@memory
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the run at a glance as a PNG or SVG file.")
-def command(path: Path, report: bool, picture: Path | None) -> None:
+def command(path: Path, report: bool, memory: int | None, picture: Path | None) -> None:
     """Show what is in a checkpoint, or in the folder of a run."""
     check_picture("--picture", picture)
     if path.is_dir():
-        _folder(path, report, picture)
+        _folder(path, report, picture, memory)
     elif report or picture is not None:
         raise click.UsageError("--report and --picture need the folder of a run")
     else:
@@ -42,16 +46,25 @@ def _checkpoint(path: Path) -> None:
     out.print(table)
 
 
-def _folder(path: Path, report: bool, picture: Path | None) -> None:
+def _folder(path: Path, report: bool, picture: Path | None, memory: int | None) -> None:
     from rtu_edge.errors import ConfigError
     from rtu_edge.log import RunFolder
     from rtu_edge.report import write_picture, write_report
 
     folder = RunFolder(path)
     try:
-        summary, arrays = folder.load_summary(), folder.load_arrays()
+        summary, folder.arrays = folder.load_summary(), folder.load_arrays(memory)
+        _show(path, folder, summary)
+        if report:
+            console().print(f"wrote {escape(str(write_report(folder)))}")
+        if picture is not None:
+            write_picture(folder, picture)
+            console().print(f"wrote {escape(str(picture))}")
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _show(path: Path, folder: RunFolder, summary: Summary) -> None:
     out = console()
     out.print(f"[bold]{escape(str(path))}[/]   {escape(summary.title)}")
     if summary.headline:
@@ -69,20 +82,16 @@ def _folder(path: Path, report: bool, picture: Path | None) -> None:
     )
     stages = _table("stage", "steps", "episodes", "seconds", "ended by")
     for name, stage in summary.stages.items():
-        stages.add_row(name, f"{stage.steps:,}", f"{stage.episodes:,}", f"{stage.seconds:.1f}", stage.reason)
+        numbers = (f"{stage.steps:,}", f"{stage.episodes:,}", f"{stage.seconds:.1f}")
+        stages.add_row(escape(name), *numbers, escape(stage.reason))
     out.print(stages)
     if summary.checks:
         out.print(checks_table(summary))
     files = _table("file", "bytes", "holds")
     for file in sorted(entry for entry in path.iterdir() if entry.is_file()):
-        holds = ", ".join(f"{name} {len(array):,}" for name, array in arrays.items())
-        files.add_row(escape(file.name), f"{file.stat().st_size:,}", holds if file.name == RunFolder.TELEMETRY else "")
+        holds = escape(", ".join(f"{name} {len(array):,}" for name, array in folder.arrays.items()))
+        files.add_row(escape(file.name), f"{file.stat().st_size:,}", holds if file.name == folder.TELEMETRY else "")
     out.print(files)
-    if report:
-        out.print(f"wrote {escape(str(write_report(folder)))}")
-    if picture is not None:
-        write_picture(folder, picture)
-        out.print(f"wrote {escape(str(picture))}")
 
 
 def _facts(facts: dict[str, Any]) -> Any:
@@ -91,7 +100,7 @@ def _facts(facts: dict[str, Any]) -> Any:
     table = Table.grid(padding=(0, 3, 0, 0))
     for key, value in facts.items():
         if value not in (None, ""):
-            table.add_row(f"[dim]{key.replace('_', ' ')}[/]", escape(str(value)))
+            table.add_row(f"[dim]{escape(key.replace('_', ' '))}[/]", escape(str(value)))
     return table
 
 

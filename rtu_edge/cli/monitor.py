@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import click
 
 from rtu_edge.cli.common import console
 from rtu_edge.cli.target import port_of
+from rtu_edge.untrusted import clean, to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -76,14 +76,14 @@ class _Screen:
     def show(self, plain: dict[str, Any], line: Callable[[], str], picture: Callable[[], RenderableType]) -> None:
         """Show what is new, in whatever form is wanted."""
         if self.as_json:
-            click.echo(json.dumps(plain))
+            click.echo(to_json(plain).decode())
         elif self.once:
             self._console.print(picture())
         elif self._live is not None:
             self._live.update(picture())
         elif time.monotonic() - self._spoken_s >= _LINE_S:
             self._spoken_s = time.monotonic()
-            click.echo(line())
+            click.echo(clean(line()))
 
     def close(self) -> None:
         """Leave the last picture standing."""
@@ -123,13 +123,12 @@ def _listen(port: str, baud: int, screen: _Screen, limit_s: float, frames: bool,
         while left_s > 0:
             for frame, message in listener.listen(left_s if screen.once else min(left_s, _TICK_S)):
                 if frames and screen.as_json:
-                    click.echo(json.dumps(frame_as_json(frame, message)))
+                    click.echo(to_json(frame_as_json(frame, message)).decode())
                 elif frames:
                     at_s = time.monotonic() - begin_s
                     kind = name_of(frame.type)
-                    click.echo(
-                        f"{at_s:9.4f}  {kind:<11} seq {frame.seq:<5}  t {frame.t_us / 1e6:11.6f}  {text_of(message)}"
-                    )
+                    at = f"{at_s:9.4f}  {kind:<11} seq {frame.seq:<5}  t {frame.t_us / 1e6:11.6f}"
+                    click.echo(f"{at}  {clean(text_of(message))}")
             left_s = limit_s - (time.monotonic() - begin_s)
             heard = listener.heard()
             if not frames:

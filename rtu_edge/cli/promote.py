@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import console
+from rtu_edge.cli.common import console, memory
 
 if TYPE_CHECKING:
     from rtu_edge.promotion import Evidence
@@ -22,7 +22,8 @@ _MODES = ("off", "shadow", "ab", "learn", "frozen", "residual")
 @click.option("--apply", "applied", is_flag=True, help="Write the promoted configuration; without it only look.")
 @click.option("--output", type=click.Path(path_type=Path), help="Where.  [default: NAME-MODE.toml]")
 @click.option("--force", metavar="REASON", help="Although the evidence does not suffice; the reason is recorded.")
-def command(run: Path, to: str, applied: bool, output: Path | None, force: str | None) -> None:
+@memory
+def command(run: Path, to: str, applied: bool, output: Path | None, force: str | None, memory: int | None) -> None:
     """Show what a run says for and against letting its learner do more.
 
     With --apply, write the run's configuration with the new mode to a file. Exit code 1 when the evidence does not suffice.
@@ -36,7 +37,7 @@ def command(run: Path, to: str, applied: bool, output: Path | None, force: str |
 
     folder = RunFolder(run)
     try:
-        found = evidence(folder.load_arrays())
+        found = evidence(folder.load_arrays(memory))
     except ValueError as error:
         raise ConfigError(f"{run}: {error}") from error
     out = console()

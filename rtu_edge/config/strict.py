@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import msgspec
 import msgspec.inspect as mi
 
 from rtu_edge.errors import ConfigError
+from rtu_edge.untrusted import TEXT_BYTES, read_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,6 +25,10 @@ else:
 __all__ = ["Number", "Section", "emit", "override", "parse_toml", "problems", "quoted", "read_text"]
 
 Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+
+_KEY_PARTS = 100
+_WORDS = re.compile(r"[^\n=,\[\]{}]+")
+_DOTS = re.compile(r"\.{2,}")
 
 _Sections: TypeAlias = Mapping[str, list[str]]
 
@@ -49,21 +55,31 @@ def read_text(path: str | os.PathLike[str], what: str) -> str:
     Raises:
         ConfigError: it cannot be read or is not UTF-8; `what` says what it should have been.
     """
+    source = os.fspath(path)
     try:
         if Path(path).is_char_device():  # a port, say: reading would wait for ever
-            raise ConfigError(f"cannot read the {what}: a device, not a file", os.fspath(path))
-        return Path(path).read_text(encoding="utf-8")
+            raise ConfigError(f"cannot read the {what}: a device, not a file", source)
+        return read_file(path, TEXT_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(f"cannot read the {what}: {reason}", os.fspath(path)) from error
+        raise ConfigError(f"cannot read the {what}: {reason}", source) from error
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"cannot read the {what}: {str(error).removeprefix(f'{source}: ')}", source) from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:
     """Parsed TOML.
 
     Raises:
-        ValueError: it is none, or nested deeper or a number longer than Python reads.
+        ValueError: it is none, longer than TEXT_BYTES, or nested deeper or a number longer than Python reads.
     """
+    if len(text) > TEXT_BYTES:
+        raise ValueError(f"a text of {len(text):,} characters; at most {TEXT_BYTES:,} are read")
+    # The parser takes time with the square of a key's parts.
+    if any(_DOTS.sub("", part).count(".") >= _KEY_PARTS for part in _WORDS.findall(text)):
+        raise ValueError(f"a key of more than {_KEY_PARTS} parts")
     try:
         return tomllib.loads(text)
     except RecursionError:

@@ -22,6 +22,10 @@ _ARRAYS = 64
 _DIRECTORY_BYTES = 1 << 16  # of the archive
 _END = struct.Struct("<4s4H2IH")  # of an archive's end: signature, disks, entries, bytes and place of the directory
 _HEADER_BYTES = 10_000  # of an array's header, as numpy's own bound
+_STAGES = ("learning", "realtime", "control")
+_EPISODES = tuple(f"{stage}_episodes" for stage in _STAGES)
+_STEP = ("episode", "lateness_ns", "predict_ns", "learn_ns", "round_trip_ns", "x", "executed")
+_EPISODE = ("episode", "total_steps", "total_return")
 _PIECE = 1 << 20  # bytes unpacked at a time
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -44,11 +48,29 @@ def load_arrays(path: Path, most: int | None = None) -> dict[str, Array]:
             with zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
                 _check_sizes(members, room(size) if most is None else most)
-                return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
+                return {_name(member): _checked(_name(member), _array(archive, member)) for member in members}
         except OSError:
             raise
         except Exception as error:  # of numpy, zipfile, zlib and struct, each its own
             raise ValueError(f"{path}: damaged: {error}") from error
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    return member.filename.removesuffix(".npy")
+
+
+def _checked(name: str, array: Array) -> Array:
+    """An array in which readers find what they look for. Raises ValueError."""
+    if array.ndim == 0:
+        raise ValueError(f"{name}: a single value, no array")
+    wanted = _STEP if name in _STAGES else _EPISODE if name in _EPISODES else ()
+    for field in wanted:
+        kind = array.dtype[field].base.kind if field in (array.dtype.names or ()) else ""
+        if kind not in "iuf" or array.ndim != 1 or not kind:
+            raise ValueError(f"{name}: no numbers {field}")
+        if (array.dtype[field].ndim == 1) != (field in ("x", "executed")):
+            raise ValueError(f"{name}: {field} of another shape")
+    return array
 
 
 def _check_directory(file: BinaryIO, size: int) -> None:

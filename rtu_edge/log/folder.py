@@ -17,6 +17,7 @@ import contextlib
 import datetime
 import io
 import json
+import math
 import os
 import platform
 import time
@@ -31,7 +32,7 @@ from rtu_edge._closing import Closing
 from rtu_edge._version import __version__
 from rtu_edge.checkpoint import storage
 from rtu_edge.checkpoint.storage import Slots
-from rtu_edge.untrusted import TEXT_BYTES, parse_json, read_file, to_json
+from rtu_edge.untrusted import TEXT_BYTES, open_regular, parse_json, read_file, to_json
 
 __all__ = ["Check", "Row", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
 
@@ -154,7 +155,8 @@ class RunFolder(Closing):
             OSError: it cannot be written; it names the file.
         """
         if self._events is None:
-            self._events = self.file(self.EVENTS).open("a", encoding="utf-8")
+            handle = open_regular(self.file(self.EVENTS), os.O_WRONLY | os.O_APPEND | os.O_CREAT, follow=False)
+            self._events = open(handle, "a", encoding="utf-8")  # noqa: SIM115 (closed by close())
         record = {"t_s": round(time.monotonic() - self._start, 6), "utc": _now(), "event": kind, **fields}
         try:
             self._events.write(json.dumps(record, default=str) + "\n")
@@ -216,7 +218,7 @@ class RunFolder(Closing):
 
         try:
             plain = with_bounds(parse_json(read_file(self.file(self.SUMMARY), TEXT_BYTES, follow=False)))
-            return msgspec.convert(plain, Summary, strict=False)
+            return _checked(msgspec.convert(plain, Summary, strict=False))
         except FileNotFoundError as error:
             raise ValueError(f"{self.path}: not the folder of a run: there is no {self.SUMMARY}") from error
         except OSError as error:
@@ -230,6 +232,21 @@ class RunFolder(Closing):
             with contextlib.suppress(OSError):  # event() has told of it
                 self._events.close()
             self._events = None
+
+
+def _checked(summary: Summary) -> Summary:
+    """One with which a page can be made. Raises ValueError."""
+    numbers = [summary.seconds, summary.period_s, summary.target_return or 0.0, summary.onnx_difference or 0.0]
+    numbers += [number for stage in summary.stages.values() for number in (stage.seconds, stage.mean_return or 0.0)]
+    if not all(math.isfinite(number) for number in numbers) or summary.period_s < 0:
+        raise ValueError("seconds, period_s, a return: must be finite")
+    counts = [summary.target_episodes - 1, summary.learner_bytes, summary.reached_after_steps or 0, summary.seed]
+    counts += [number for stage in summary.stages.values() for number in (stage.steps, stage.episodes)]
+    if not all(0 <= number < 2**64 for number in counts) or summary.target_episodes > 1_000_000:
+        raise ValueError("target_episodes, steps, episodes, seed: out of range")
+    if any(math.isnan(row.minimum) or math.isnan(row.maximum) for row in (*summary.observations, *summary.actuators)):
+        raise ValueError("observations, actuators: a range that is none")
+    return summary
 
 
 def machine() -> dict[str, str]:

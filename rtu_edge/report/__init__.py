@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rtu_edge.checkpoint import storage
 from rtu_edge.log import RunFolder
+from rtu_edge.untrusted import TEXT_BYTES, read_file
 
 __all__ = ["write_picture", "write_report"]
 
@@ -25,9 +27,10 @@ def write_report(folder: RunFolder) -> Path:
 
     summary = folder.load_summary()
     config = folder.file(RunFolder.CONFIG)
-    text = page(summary, folder.load_arrays(), config.read_text(encoding="utf-8") if config.exists() else "")
+    shown = read_file(config, TEXT_BYTES, follow=False).decode(errors="replace") if config.exists() else ""
+    text = page(summary, folder.arrays or folder.load_arrays(), shown)
     path = folder.file(RunFolder.REPORT)
-    path.write_text(text, encoding="utf-8")
+    storage.write(path, text.encode())
     return path
 
 
@@ -35,4 +38,4 @@ def write_picture(folder: RunFolder, path: Path) -> None:
     """Draw the run at a glance as a PNG or SVG file, for a README or a talk."""
     from rtu_edge.report.figures import picture
 
-    picture(folder.load_summary(), folder.load_arrays(), path)
+    picture(folder.load_summary(), folder.arrays or folder.load_arrays(), path)

@@ -14,8 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge.log import Row, Summary
+from rtu_edge.untrusted import clean
 
-__all__ = ["PALETTE", "episodes_svg", "figure_of", "latency_svg", "learning_svg", "picture", "running_mean", "tidy"]
+__all__ = [
+    "PALETTE",
+    "PANELS",
+    "episodes_svg",
+    "figure_of",
+    "latency_svg",
+    "learning_svg",
+    "picture",
+    "running_mean",
+    "tidy",
+]
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +41,9 @@ PALETTE = {
     "good": "#2b8a3e",
     "bad": "#c92a2a",
 }
+
+PANELS = 16  # observations, and actuators, that a picture of an episode shows
+_NAME = 40  # characters of a name
 
 _STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -62,6 +76,8 @@ _STYLE: dict[str, Any] = {
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
     "svg.fonttype": "path",
+    "text.usetex": False,
+    "text.parse_math": False,  # a name with two $ is a name, and no formula
 }
 
 
@@ -76,7 +92,7 @@ def running_mean(values: Array, window: int) -> Array:
 
 def tidy(name: str) -> str:
     """A device's name for something, in words: pole_angle -> pole angle."""
-    return name.replace("_", " ").strip()
+    return clean(name[:_NAME]).replace("_", " ").strip()
 
 
 def learning_svg(summary: Summary, arrays: dict[str, Array]) -> str:
@@ -88,9 +104,10 @@ def learning_svg(summary: Summary, arrays: dict[str, Array]) -> str:
 
 def episodes_svg(summary: Summary, records: Array) -> str:
     """Observations and actions over one episode, a panel each."""
-    panels = len(summary.observations) + len(summary.actuators)
-    with figure_of("episode", 10.4, 0.6 + 1.25 * panels) as figure:
-        _episode(list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]), summary, records)
+    signals = _signals(summary, records)
+    with figure_of("episode", 10.4, 0.6 + 1.25 * len(signals)) as figure:
+        axes = list(figure.subplots(len(signals), 1, sharex=True, squeeze=False)[:, 0])
+        _episode(axes, summary, signals, len(records))
         return _svg(figure)
 
 
@@ -116,12 +133,12 @@ def picture(summary: Summary, arrays: dict[str, Array], path: Path) -> None:
             cells = left[1].subgridspec(1, 3, wspace=0.02)
             for place, (title, values) in enumerate(latencies(timed).items()):
                 _histogram(figure.add_subplot(cells[place]), title, values)
-        if episode is not None and len(episode):
-            panels = len(summary.observations) + len(summary.actuators)
-            rows = columns[1].subgridspec(panels, 1, hspace=0.02)
+        if episode is not None and len(episode) and _signals(summary, episode):
+            signals = _signals(summary, episode)
+            rows = columns[1].subgridspec(len(signals), 1, hspace=0.02)
             axes = [figure.add_subplot(rows[0])]
-            axes += [figure.add_subplot(rows[k], sharex=axes[0]) for k in range(1, panels)]
-            _episode(axes, summary, episode)
+            axes += [figure.add_subplot(rows[k], sharex=axes[0]) for k in range(1, len(signals))]
+            _episode(axes, summary, signals, len(episode))
         figure.savefig(path, dpi=150, facecolor=PALETTE["paper"])
 
 
@@ -243,12 +260,24 @@ def _apart(values: Sequence[float], least: float) -> list[float]:
     return placed
 
 
-def _episode(axes: Sequence[Any], summary: Summary, records: Array) -> None:
-    time_s = np.arange(len(records)) * (summary.period_s or 1.0)
-    signals: list[tuple[Row, Array, str]] = [
-        (row, records["x"][:, k], "agent") for k, row in enumerate(summary.observations)
-    ]
-    signals += [(row, records["executed"][:, k], "force") for k, row in enumerate(summary.actuators)]
+def _signals(summary: Summary, records: Array) -> list[tuple[Row, Array, str]]:
+    """What an episode's panels show, the first ones where there are many: row, values, colour.
+
+    Raises:
+        ValueError: the records have fewer values than the summary has rows.
+    """
+    found: list[tuple[Row, Array, str]] = []
+    for field, rows, colour in (("x", summary.observations, "agent"), ("executed", summary.actuators, "force")):
+        if records[field].shape[1] < len(rows):
+            raise ValueError(
+                f"its records have {records[field].shape[1]} values {field}, its summary names {len(rows)}"
+            )
+        found += [(row, records[field][:, k], colour) for k, row in enumerate(rows[:PANELS])]
+    return found
+
+
+def _episode(axes: Sequence[Any], summary: Summary, signals: Sequence[tuple[Row, Array, str]], steps: int) -> None:
+    time_s = np.arange(steps) * (summary.period_s or 1.0)
     for panel, (row, values, colour) in zip(axes, signals, strict=True):
         _signal(panel, time_s, row, values, colour)
     for panel in axes[:-1]:
@@ -258,7 +287,7 @@ def _episode(axes: Sequence[Any], summary: Summary, records: Array) -> None:
 
 
 def _signal(axes: Any, time_s: Array, row: Row, values: Array, colour: str) -> None:
-    scale, unit = (180.0 / math.pi, "°") if row.unit == "rad" else (1.0, row.unit)
+    scale, unit = (180.0 / math.pi, "°") if row.unit == "rad" else (1.0, clean(row.unit[:_NAME]))
     shown = values.astype(np.float64) * scale
     if colour == "force":
         axes.fill_between(time_s, shown, step="post", color=PALETTE[colour], alpha=0.22, linewidth=0)

@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterable, Mapping
 
 from rtu_edge.report.figures import PALETTE
+from rtu_edge.untrusted import clean
 
 __all__ = ["SAFETY", "document", "facts", "plain", "section", "table", "text", "tiles"]
 
@@ -144,5 +145,5 @@ def plain(name: str) -> str:
 
 
 def text(value: str) -> str:
-    """Text, escaped."""
-    return html.escape(str(value), quote=True)
+    """Text, cleaned and escaped."""
+    return html.escape(clean(str(value), lines=True), quote=True)

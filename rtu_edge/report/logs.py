@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge.log import Row
-from rtu_edge.report.figures import PALETTE, _signal, figure_of, running_mean
+from rtu_edge.report.figures import PALETTE, PANELS, _signal, figure_of, running_mean
 
 if TYPE_CHECKING:
     from rtu_edge.log.replay import WhatIf
@@ -26,6 +26,7 @@ _WINDOW = 1000  # transitions in a mean of |delta|
 def records_picture(records: Array, observations: Sequence[Row], actuators: Sequence[Row], path: Path) -> None:
     """Observations and commands of some records against seconds before the last, a panel each."""
     time_s = (records["t_ns"] - records["t_ns"][-1]) / 1e9
+    observations, actuators = observations[:PANELS], actuators[:PANELS]
     panels = len(observations) + len(actuators)
     with figure_of("records", 10.4, 0.6 + 1.25 * panels) as figure:
         figure.set_facecolor(PALETTE["paper"])

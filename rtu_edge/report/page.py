@@ -16,6 +16,8 @@ __all__ = ["page"]
 
 Array = npt.NDArray[Any]
 
+# What is known of a link together.
+_LINK = frozenset({"round_trip_us", "round_trip_min_us", "round_trip_max_us", "lost_in", "lost_out"})
 # Counters worth a zero.
 _ALWAYS = ("missed", "skipped", "crc_errors", "gated")
 
@@ -157,7 +159,7 @@ def _timing(summary: Summary, arrays: Mapping[str, Array]) -> str:
 
 def _link(stage: Stage) -> str:
     link = stage.link
-    if "round_trip_us" not in link:
+    if not link.keys() >= _LINK:
         return ""
     shown = {
         "round trip": f"{link['round_trip_min_us']:,.0f} to {link['round_trip_max_us']:,.0f} µs"
