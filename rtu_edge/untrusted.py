@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from rtu_edge.errors import ConfigError
+
 __all__ = ["TEXT_BYTES", "clean", "from_json", "open_regular", "parse_json", "read_file", "room", "to_json"]
 
 T = TypeVar("T")
@@ -60,16 +62,16 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, *, foll
 
     Raises:
         OSError: it cannot be opened.
-        ValueError: it is no regular file, or the path is none.
+        ConfigError: it is no regular file.
     """
     flags |= os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
     if not follow and os.path.islink(path):
-        raise ValueError(f"{os.fspath(path)}: a symbolic link; a regular file is expected there")
+        raise ConfigError("a symbolic link; a regular file is expected there", os.fspath(path))
     handle = os.open(path, flags, 0o644)
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise ValueError(f"{os.fspath(path)}: not a regular file")
+            raise ConfigError("not a regular file", os.fspath(path))
     except BaseException:
         os.close(handle)
         raise
@@ -86,12 +88,12 @@ def read_file(path: str | os.PathLike[str], most: int = _FILE_BYTES, *, follow: 
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no regular file, or too large.
+        ConfigError: it is no regular file, or too large.
     """
     with open(open_regular(path, follow=follow), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
-            raise ValueError(f"{os.fspath(path)}: {size:,} bytes; at most {most:,} are read")
+            raise ConfigError(f"{size:,} bytes; at most {most:,} are read", os.fspath(path))
         return file.read(size)
 
 

@@ -106,7 +106,7 @@ def test_a_box_that_cannot_be_written_keeps_its_tail(
     process, tail = writer(tmp_path / "box.rtubox", shared)
     killed(process)
 
-    def full(path: Path) -> int:
+    def full(path: Path, shared: Path) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:

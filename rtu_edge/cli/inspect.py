@@ -61,7 +61,7 @@ def _folder(path: Path, report: bool, picture: Path | None, memory: int | None) 
             write_picture(folder, picture)
             console().print(f"wrote {escape(str(picture))}")
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(str(error), "" if str(path) in str(error) else str(path)) from error
 
 
 def _show(path: Path, folder: RunFolder, summary: Summary) -> None:

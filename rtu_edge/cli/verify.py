@@ -25,6 +25,7 @@ def command(policy: Path, checkpoint: Path | None, steps: int, tolerance: float)
     """
     import rtu_edge as rtu
     from rtu_edge.errors import CheckFailed, ConfigError
+    from rtu_edge.export.probe import ExportError
     from rtu_edge.log import RunFolder
 
     if policy.is_dir():
@@ -38,6 +39,10 @@ def command(policy: Path, checkpoint: Path | None, steps: int, tolerance: float)
         difference = float(rtu.verify_onnx(policy, agent, steps=steps))
     except ValueError as error:  # a file of another agent, say
         raise ConfigError(str(error)) from error
+    except ExportError:
+        raise
+    except RuntimeError as error:  # of onnxruntime, on the way
+        raise ConfigError(f"{policy}: {error}") from error
     verdict = f"largest difference {difference:.3e} over {steps:,} steps; allowed {tolerance:g} of the action range"
     if not difference <= tolerance:
         raise CheckFailed(f"{policy}: {verdict}")

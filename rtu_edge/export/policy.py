@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,9 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rtu_edge.export.check import check_model
 from rtu_edge.export.probe import load
+from rtu_edge.untrusted import parse_json, read_file
 
 __all__ = ["Driven", "Native", "OnnxPolicy", "drive"]
+
+_MODEL_BYTES = 1 << 30
 
 Action = NDArray[np.float32] | int
 
@@ -30,26 +33,40 @@ class OnnxPolicy:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        source = os.fspath(path)
+        data = read_file(path, _MODEL_BYTES)
+        try:
+            check_model(data)
+        except ValueError as error:
+            raise ValueError(f"{source}: not a policy that rtu_edge has exported: {error}") from None
         ort = load("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         try:
-            self._session = ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions share no public base
-            raise ValueError(f"{os.fspath(path)}: not a model that onnxruntime can run: {error}") from error
+            raise ValueError(f"{source}: not a model that onnxruntime can run: {error}") from error
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         shapes = {item.name: tuple(item.shape) for item in self._session.get_inputs()}
         if "observation" not in shapes or "rtu_edge.version" not in self.metadata:
-            raise ValueError(f"{os.fspath(path)}: not a policy that rtu_edge has exported")
+            raise ValueError(f"{source}: not a policy that rtu_edge has exported")
         self.observation_size = int(shapes["observation"][1])
-        self.choices = int(self.metadata["rtu_edge.choices"])  # 0: continuous actions
-        self.dt_s = float(self.metadata["rtu_edge.dt_s"]) if self.metadata["rtu_edge.dt_s"] else None
-        self.observations: tuple[str, ...] = tuple(json.loads(self.metadata["rtu_edge.observations"]))
-        self.actions: tuple[str, ...] = tuple(json.loads(self.metadata["rtu_edge.actions"]))
+        try:
+            self._describe()
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{source}: not a policy that rtu_edge has exported: its metadata: {error}") from None
         self._state = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name != "observation"}
         self._outputs = ["action", *(f"{name}_next" for name in self._state)]
+
+    def _describe(self) -> None:
+        """What the metadata tells. Raises KeyError, TypeError, ValueError."""
+        self.choices = int(self.metadata["rtu_edge.choices"])  # 0: continuous actions
+        self.dt_s = float(self.metadata["rtu_edge.dt_s"]) if self.metadata["rtu_edge.dt_s"] else None
+        self.observations: tuple[str, ...] = tuple(map(str, parse_json(self.metadata["rtu_edge.observations"])))
+        self.actions: tuple[str, ...] = tuple(map(str, parse_json(self.metadata["rtu_edge.actions"])))
+        _ = self.metadata["rtu_edge.config_hash"]
 
     def reset(self) -> None:
         """Start an episode: the state is zero."""

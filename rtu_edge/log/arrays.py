@@ -74,7 +74,9 @@ def _checked(name: str, array: Array) -> Array:
 
 
 def _check_directory(file: BinaryIO, size: int) -> None:
-    """The archive's directory is small: zipfile reads all of it. Raises ValueError."""
+    """The archive begins as one, and its directory is small: zipfile reads all of it. Raises ValueError."""
+    if file.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
+        raise ValueError("not an archive of arrays")
     file.seek(max(0, size - _END.size - 0xFFFF))
     tail = file.read()
     at = tail.rfind(b"PK\x05\x06")

@@ -37,6 +37,8 @@ START = "start.rtu"
 _CDR = b"\x00\x01\x00\x00"  # little-endian, plain
 _MESSAGE = struct.Struct("<BQHIQQ")  # an MCAP message's opcode, length, channel, sequence, log time, publish time
 _MESSAGE_OPCODE = 5
+_IN_A_CHUNK = (3, 4, _MESSAGE_OPCODE)  # schemas, channels, messages
+_TIME = 1 << 61  # ns
 
 
 def _checksum(values: Mapping[str, str]) -> str:
@@ -128,7 +130,8 @@ class LogFile(Closing):
 
     def _add(self, channel: int, records: Array, used: int, sequence: Array) -> None:
         raw, stride, add = records.tobytes(), records.dtype.itemsize, self._writer.add_message
-        times = np.maximum(records["t_ns"] + self.head.epoch_ns, 0).tolist()  # MCAP has no time before 1970
+        # A black box may hold any time; MCAP has none before 1970.
+        times = np.maximum(np.clip(records["t_ns"], -_TIME, _TIME) + self.head.epoch_ns, 0).tolist()
         for index, (when, number) in enumerate(zip(times, sequence.tolist(), strict=True)):
             at = index * stride
             add(channel, when, _CDR + raw[at : at + used], when, number & 0xFFFFFFFF)
@@ -294,6 +297,8 @@ class _Reader:
         at = 0
         while at + _MESSAGE.size <= len(data):
             opcode, size, channel, *_ = _MESSAGE.unpack_from(data, at)
+            if opcode not in _IN_A_CHUNK:
+                raise Damaged("a chunk of it holds what belongs into none")
             if opcode == _MESSAGE_OPCODE:
                 payload = data[at + _MESSAGE.size + len(_CDR) : at + 9 + size]
                 if channel != 1:

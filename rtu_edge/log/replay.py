@@ -187,7 +187,10 @@ def _policy_of(log: Log, agent: Any, fallback: Fallback | None, most: int | None
         return agent.core.policy()
     from rtu_edge.supervise import supervise
 
-    config = parse_config(head.configuration, source=str(log.path))
+    try:
+        config = parse_config(head.configuration)
+    except ConfigError as error:
+        raise ConfigError(f"its configuration: {'; '.join(error.problems)}", str(log.path)) from None
     config = msgspec.structs.replace(config, fallback=_named_by_the_caller(log, config.fallback, fallback))
     allowed = _allowed(log) if most is None else most
     if agent.nbytes * (config.guard.snapshots + 2) > allowed:
@@ -198,7 +201,11 @@ def _policy_of(log: Log, agent: Any, fallback: Fallback | None, most: int | None
     learner = agent.core.policy()
     rows = (head.observations, head.actuators)
     state = checkpoint.read_beside(log.start) if log.start is not None else b""
-    return supervise(config, learner, *rows, head.limits, head.period_s, simulated=head.simulated, state=state).policy
+    try:
+        made = supervise(config, learner, *rows, head.limits, head.period_s, simulated=head.simulated, state=state)
+    except (ConfigError, CheckpointError) as error:
+        raise ConfigError("; ".join(str(error).splitlines()), str(log.path)) from error
+    return made.policy
 
 
 def _named_by_the_caller(log: Log, recorded: Fallback, given: Fallback | None) -> Fallback:
@@ -344,7 +351,8 @@ def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progr
     records, ended = usable(log, until)
     parts = [steps[["value", "delta"]] for _, steps in _run(agent.core.policy(), log, records, False, True, progress)]
     would = np.concatenate(parts) if parts else records[["value", "delta"]]
-    gamma = float(log.head.learner.get("gamma", agent.config["gamma"]))
+    recorded = log.head.learner.get("gamma")
+    gamma = recorded if isinstance(recorded, float) and 0.0 <= recorded <= 1.0 else float(agent.config["gamma"])
     returns = returns_of(records, gamma)
     learned = (records["flags"] & RecordFlag.LEARNED) != 0
     return WhatIf(
