@@ -67,7 +67,13 @@ def killed(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.hazard("evidence-lost-in-memory")
-def test_a_killed_runs_tail_goes_into_its_box_and_a_living_ones_stays(tmp_path: Path, shared: Path) -> None:
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_killed_runs_tail_goes_into_its_box_and_a_living_ones_stays(
+    seen: bool, tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its lock alone where the processes of others cannot be seen, as in a container."""
+    if not seen:
+        monkeypatch.setattr(leftovers, "_mapped", lambda tail: False)
     living, its_tail = writer(tmp_path / "living.rtubox", shared)
     try:
         process, tail = writer(tmp_path / "dead.rtubox", shared)
@@ -121,7 +127,8 @@ def test_only_what_is_ours_is_touched(tmp_path: Path, shared: Path, monkeypatch:
     name = "rtu-edge-{:016x}.tail"
     victim = tmp_path / "victim"
     victim.write_bytes(b"x")
-    (shared / name.format(1)).symlink_to(victim)
+    (shared / name.format(1)).symlink_to(tmp_path / "other")
+    (tmp_path / "other").write_bytes(b"x")
     os.link(victim, shared / name.format(2))
     os.mkfifo(shared / name.format(3))
     (shared / name.format(4)).mkdir()

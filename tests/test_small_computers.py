@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -287,7 +288,7 @@ def test_a_disk_that_fills_while_a_run_goes_is_named_and_the_good_checkpoint_sta
 def test_a_disk_that_is_full_before_a_run_moves_nothing(file: str, number: int, tmp_path: Path) -> None:
     """Whichever file it is that finds no room: an error with its path, exit code 2, no step."""
     # Files that are replaced whole have their name once they are written: then from when the one before is there.
-    since = {"checkpoint.rtu": "", "config.toml": "checkpoint.rtu", "events.jsonl": "config.toml"}.get(file, file)
+    since = {"checkpoint.rtu": "", "config.toml": "checkpoint.rtu"}.get(file, file)
     when = {"DISK_WHEN": tmp_path / "run" / since} if since else {}
     code, out = cli("run", job(tmp_path), env=with_disk(DISK_WRITE=number, DISK_FOLDER=tmp_path / "run", **when))
     assert code == 2 and f"{tmp_path}/run/{file}: {cause_of(OSError(number, os.strerror(number)))}" in out, out
@@ -309,10 +310,9 @@ def test_what_to_do_is_known_for_what_a_person_can_mend() -> None:
     [
         (5, 0, ["inspect"]),
         (-86_400, 0, ["replay"]),
-        (1_800_000_000, 7200, []),
         (20, -10_000_000, ["blackbox", "resume"]),
     ],
-    ids=["behind the uptime", "before 1970", "jumps by hours", "jumps to before 1970"],
+    ids=["behind the uptime", "before 1970", "jumps back and forth"],
 )
 def test_a_run_whatever_the_wall_clock_shows(clock: int, jumps: int, commands: list[str], tmp_path: Path) -> None:
     environment = {
@@ -325,7 +325,7 @@ def test_a_run_whatever_the_wall_clock_shows(clock: int, jumps: int, commands: l
     assert code == 0, out
     folder = RunFolder(tmp_path / "run")
     times = message_times(folder.file(RunFolder.LOG))
-    assert len(times) >= 300 and times == sorted(times) and times[0] >= 0
+    assert len(times) >= 300 and times == sorted(set(times)) and times[0] >= 0
     assert times[-1] - times[0] < 60e9, "they follow the monotonic clock, whatever the other one does"
     events = [event["t_s"] for event in folder.events()]
     assert events == sorted(events) and events[0] >= 0
@@ -364,9 +364,12 @@ def test_a_log_of_times_before_1970_has_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("when_s", [-1.7e9, 0.0, 1e13])
-def test_ckpt_ls_shows_any_time(when_s: float, tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint.rtu"
-    rtu.StreamAC(2, 1, units=4, hidden=4).save(path)
-    os.utime(path, (when_s, when_s))
-    code, out = cli("ckpt", "ls", tmp_path)
+def test_ckpt_ls_shows_any_time(when_s: float) -> None:
+    """On a memory file system, which keeps the year 318857."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "checkpoint.rtu"
+        rtu.StreamAC(2, 1, units=4, hidden=4).save(path)
+        os.utime(path, (when_s, when_s))
+        assert path.stat().st_mtime == when_s
+        code, out = cli("ckpt", "ls", folder)
     assert code == 0 and "checkpoint.rtu" in out, out
