@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import logged
 import numpy as np
@@ -61,6 +63,14 @@ def writer(box: Path, shared: Path, records: int = 40) -> tuple[subprocess.Popen
     return process, Path(process.stdout.readline().strip())
 
 
+def only_in_tail(box: Path) -> None:
+    """Takes back what the writer's thread had brought to the disk."""
+    first = int.from_bytes(box.read_bytes()[12:16], "little")
+    with box.open("r+b") as file:
+        file.seek(first)
+        file.write(bytes(box.stat().st_size - first))
+
+
 def killed(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -79,12 +89,8 @@ def test_a_killed_runs_tail_goes_into_its_box_and_a_living_ones_stays(
         process, tail = writer(tmp_path / "dead.rtubox", shared)
         assert leftovers.clear(shared) == 0 and tail.exists(), "both live"
         killed(process)
-        # What the writer's thread had brought to the disk is put back, so that only the tail has it.
         box = tmp_path / "dead.rtubox"
-        first = int.from_bytes(box.read_bytes()[12:16], "little")
-        with box.open("r+b") as file:
-            file.seek(first)
-            file.write(bytes(box.stat().st_size - first))
+        only_in_tail(box)
         assert leftovers.clear(shared) == 1
         assert not tail.exists() and its_tail.exists()
         found = blackbox.read(box)
@@ -112,13 +118,32 @@ def test_a_box_that_cannot_be_written_keeps_its_tail(
     process, tail = writer(tmp_path / "box.rtubox", shared)
     killed(process)
 
-    def full(path: Path, shared: Path) -> int:
+    def full(path: Path, shared: Path, over: bool) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr(blackbox, "settle", full)
         assert leftovers.clear(shared) == 0 and tail.exists()
     assert leftovers.clear(shared) == 1
+
+
+def test_a_box_on_a_file_system_without_locks(tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS without a lock daemon: the tail's own lock tells that its run is over."""
+    process, tail = writer(tmp_path / "box.rtubox", shared)
+    killed(process)
+    only_in_tail(tmp_path / "box.rtubox")
+    real = fcntl.flock
+
+    def flock(handle: Any, operation: int) -> None:
+        number = handle if isinstance(handle, int) else handle.fileno()
+        if os.readlink(f"/proc/self/fd/{number}").endswith(".rtubox"):
+            raise OSError(errno.ENOLCK, "No locks available")
+        real(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert blackbox.settle(tmp_path / "box.rtubox", shared) == 0 and tail.exists(), "whether its run lives is not known"
+    assert leftovers.clear(shared) == 1 and not tail.exists()
+    assert len(blackbox.read(tmp_path / "box.rtubox").records) == 40
 
 
 @pytest.mark.hazard("evidence-lost-in-memory")

@@ -128,12 +128,13 @@ def read(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY) -> Contents
     return Contents(path, head, records, torn, missing, len(fresh))
 
 
-def settle(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY) -> int:
+def settle(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY, *, over: bool = False) -> int:
     """After a crash: bring what only the tail has into the file, and remove the tail.
 
     Args:
         path: a regular file, no link.
         shared: as for read().
+        over: the run is known to be over, also where the file system of the box keeps no locks.
 
     Returns:
         How many records that were; 0 also while the run that writes the box is alive.
@@ -144,8 +145,11 @@ def settle(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY) -> int:
     with open(open_regular(path, os.O_RDWR, follow=False), "r+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return 0
+        except OSError:  # a file system that keeps no locks
+            if not over:
+                return 0
         ring = _Ring(file.read(), Path(path))
         tail = _tail(ring, shared, os.fstat(file.fileno()).st_uid)
         if tail is None:

@@ -43,7 +43,7 @@ def _cleared(tail: Path) -> bool:
         box = blackbox.box_of(tail)
         if box is not None and _own_file(box):
             with contextlib.suppress(ValueError, FileNotFoundError, NotADirectoryError):
-                blackbox.settle(box, tail.parent)  # removes the tail where it belongs to the box
+                blackbox.settle(box, tail.parent, over=True)  # removes the tail where it belongs to the box
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.lstat(tail)):
                 tail.unlink()
