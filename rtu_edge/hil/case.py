@@ -235,7 +235,7 @@ class _Case:
         in ten tries in a row is wrong.
         """
         target, period_s = bridge.target, hello.period_us * 1e-6
-        if "driver" not in target.abilities:
+        if "show_driver" not in target.abilities:
             return
         for _ in range(10):
             since_s = time.monotonic() - 2 * period_s

@@ -36,7 +36,7 @@ class Target(Closing):
     """A device under test; a context manager. Closing twice is harmless.
 
     `abilities` says what can be done to it from here: "reset" (restart with a new boot_id), "stop" (freeze and go on),
-    "set_clock" (restart with another clock), "driver" (show what its actuators were last told).
+    "set_clock" (restart with another clock), "show_driver" (read what its actuators were last told).
     What it has not, it refuses with a DeviceError. State and counters are asked for over the line: FaultBridge.
     """
 
@@ -103,7 +103,7 @@ class SimTarget(Target):
     """
 
     name = "sim"
-    abilities = frozenset({"driver", "reset", "stop", "set_clock"})
+    abilities = frozenset({"show_driver", "reset", "stop", "set_clock"})
 
     def __init__(self, plant: str = "servo", *, clock_us: int | None = None, **options: Any) -> None:
         self._plant, self._options = plant, options
@@ -191,7 +191,7 @@ class ProcessTarget(Target):
     """
 
     name = "process"
-    abilities = frozenset({"driver", "reset", "stop"})
+    abilities = frozenset({"show_driver", "reset", "stop"})
 
     def __init__(
         self,
@@ -271,7 +271,7 @@ class QemuTarget(Target):
 
     def __init__(self, image: str | os.PathLike[str], cpu: int | None = None) -> None:
         self._driver = symbol_address(image, "rtu_board_driver")
-        self.abilities = frozenset({"reset", "stop"} | ({"driver"} if self._driver is not None else set()))
+        self.abilities = frozenset({"reset", "stop"} | ({"show_driver"} if self._driver is not None else set()))
         self._board = QemuBoard(image, cpu=max(os.sched_getaffinity(0)) if cpu is None else cpu)
         try:
             self._port: Port = open_port(self._board.port)

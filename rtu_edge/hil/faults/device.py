@@ -58,7 +58,7 @@ class Driver(Fault, frozen=True, kw_only=True):
 
     kind = "driver"
     acts_on = "device"
-    needs = frozenset({"driver"})
+    needs = frozenset({"show_driver"})
     stop: StopBy = StopBy.ESTOP
 
     def begin(self, now: Injection) -> None:
