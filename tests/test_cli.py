@@ -256,19 +256,22 @@ def test_a_run_is_whole_whatever_becomes_of_its_output(
     assert (tmp_path / "runs" / "sim" / "report.html").is_file()
 
 
+TOO_LARGE = "File too large: raise this user's limit for the size of a file (ulimit -f)"
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
         (
             "run --sim --steps 20000 --set log.blackbox_minutes=0",
             (
-                "log: runs/sim/log.mcap: File too large; ",
-                "runs/sim/checkpoint.rtu: File too large: not everything was written",
+                f"log: runs/sim/log.mcap: {TOO_LARGE}; ",
+                f"runs/sim/checkpoint.rtu: {TOO_LARGE}: not everything was written",
             ),
         ),
         (
             "demo --steps 3000 --realtime-s 0.1",
-            ("runs/demo/telemetry.npz: File too large: not everything was written",),
+            (f"runs/demo/telemetry.npz: {TOO_LARGE}: not everything was written",),
         ),
         ("run --sim --steps 100", ("runs/sim/blackbox.rtubox: File too large",)),
     ],

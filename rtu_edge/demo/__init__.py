@@ -20,7 +20,7 @@ from rich.markup import escape
 from rtu_edge import job, runtime
 from rtu_edge.config import Config, parse_config, write_config
 from rtu_edge.demo.resumed import stretch
-from rtu_edge.errors import CheckFailed, DeviceError, SafetyStop
+from rtu_edge.errors import CheckFailed, DeviceError, SafetyStop, cause_of
 from rtu_edge.job.progress import Display, latency_table
 from rtu_edge.log import Check, RunFolder, Summary, machine
 from rtu_edge.report.figures import running_mean
@@ -114,7 +114,7 @@ def run_demo(options: Options, console: Console) -> Summary:
             return _Demo(config, options, folder, console).run()
         except OSError as error:
             where = error.filename or folder.path
-            raise CheckFailed(f"{where}: {error.strerror or error}: not everything was written") from error
+            raise CheckFailed(f"{where}: {cause_of(error)}: not everything was written") from error
 
 
 class _Demo:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from rtu_edge import _core
 from rtu_edge._closing import Closing
+from rtu_edge.errors import cause_of
 from rtu_edge.log.file import Head, head_of
 from rtu_edge.untrusted import open_regular, parse_json, read_file, to_json
 
@@ -71,7 +72,7 @@ class BlackBox(Closing):
     @property
     def problem(self) -> str:
         """Of the first write that failed, or ""."""
-        return os.strerror(self.core.error) if self.core.error else ""
+        return cause_of(OSError(self.core.error, os.strerror(self.core.error))) if self.core.error else ""
 
     def close(self) -> None:
         """Bring everything to the disk, and remove the tail."""
