@@ -94,7 +94,7 @@ def test_save_refuses_what_load_refuses_and_nothing_else() -> None:
         if section.dtype.kind != "f":
             continue
         for at in (0, section.size - 1):
-            for value in (np.nan, np.inf, -np.inf, np.finfo(section.dtype).max, -0.0):
+            for value in (np.nan, -np.inf) if at else (np.inf, np.finfo(section.dtype).max):
                 learner = agents.decode(data)
                 changed = section.copy()
                 changed.flat[at] = value
