@@ -1,127 +1,89 @@
-"""Who owns a port, and how to reach the owner: the lock, the control socket, the emergency stop.
+"""Who owns a port, and how to reach the owner: status, arming, the emergency stop.
 
-The owner of a port holds a lock and serves a Unix socket, both in a folder that only its user may enter. `estop` speaks to
-the owner; when that falls silent for 200 ms, or cannot do it, it is ended and the device is asked directly. Success is only
-what the device's STATE says.
+The owner of a port registers (rtu_edge._places) and serves a Unix socket. Which owners are believed, and what `estop` does
+in each case, is in docs/estop.md.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
-import hashlib
+import json
 import os
-import signal
 import socket
-import stat
 import struct
-import time
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rtu_edge._forks import leave_to_the_parent
+from rtu_edge._holders import Device, device_of, holders, speaks_for
+from rtu_edge._places import PortLock, Record, absolute, records, socket_path
 from rtu_edge.errors import DeviceError
-from rtu_edge.untrusted import parse_json
 
 __all__ = ["Estop", "PortLock", "arm", "estop", "monitor", "owner", "socket_path", "status"]
 
-_ANSWER_S = 0.2  # an owner that takes longer is not in control of anything
-_LINE_BYTES = 1 << 16  # of an answer; an owner's are at most 4096
-_GRACE_S = 0.5  # between SIGTERM and SIGKILL
+_TALK_S = 2.0
+_LINE_MAX = 1 << 16  # bytes; a status takes less than 4096
+_CLAIMS_MAX = 8  # of another user, for one port
 
 
 @dataclass(frozen=True)
 class Estop:
-    """How an emergency stop was reached; it exists only after the device's STATE said ESTOP.
+    """How an emergency stop was reached; it exists only after the STATE of each device reported ESTOP.
 
     Args:
-        by: "owner" when the process that owns the port did it, "direct" when the port was opened here.
-        ended_pid: the process that was ended because it did not answer or could not do it, or None.
+        by: "owner" when the processes that own the devices did it, "direct" when one had to be opened here.
+        ended_pid: a process that was ended because it did not answer or could not do it, or None.
+        stopped: the devices.
     """
 
     by: str
     ended_pid: int | None
+    stopped: tuple[str, ...] = field(default=(), compare=False)
 
 
-def socket_path(port: str) -> str:
-    """Path of the control socket of a port, the same for every name (symbolic link) of it.
+@dataclass(frozen=True)
+class Owner:
+    """A registered owner, as far as the kernel confirms what it registered.
 
     Args:
-        port: a device's path, or a pyserial URL.
+        record: what it registered.
+        device: its device; None for a pyserial URL.
+        pid: the process that made its socket, or the one that holds the lock; 0 where neither is known.
+        speaks: it holds the device, so that what it reports counts.
     """
-    return str(_folder() / (_name(port) + ".sock"))
+
+    record: Record
+    device: Device | None
+    pid: int
+    speaks: bool
 
 
-class PortLock:
-    """The lock of the one owner of a port; held until release() or the end of the process.
+def estop(
+    port: str = "", *, config: str | os.PathLike[str] = "", baud: int = 1_000_000, timeout_s: float = 5.0
+) -> Estop:
+    """Emergency stop of each device that a port or a configuration means; returns only when the STATE of each is ESTOP.
+
+    These are the device that the port names now, and those that a process drives which has registered this port's name or
+    this configuration: a name may have moved to another device since the process opened it.
 
     Args:
-        control: the path of the control socket; the lock lies beside it.
+        port: a device's path, or a pyserial URL; "" where only the configuration is known.
+        config: path of the configuration, or "".
+        baud: for opening a port here.
+        timeout_s: s; for everything together.
 
     Raises:
-        DeviceError: somebody else holds it; the message names the process.
+        DeviceError: a device did not confirm. The message names the process that holds it, its user, and what to do.
     """
+    from rtu_edge._estop import Stop
 
-    def __init__(self, control: str) -> None:
-        path = _lock_path(control)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
-            os.close(fd)
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            raise DeviceError(f"the port is owned by process {holder or '?'}; `rtu-edge estop` reaches it") from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        self._fd = fd
-        leave_to_the_parent(self)
-
-    def forked(self) -> None:
-        """In a child: the lock is the parent's alone, and ends with it."""
-        self.release()
-
-    def release(self) -> None:
-        """Give the port up. Twice is harmless."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
-
-    def __enter__(self) -> PortLock:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
-
-def estop(port: str, *, baud: int = 1_000_000, timeout_s: float = 5.0) -> Estop:
-    """Emergency stop of the device on a port, whoever owns it; returns only when the device's STATE says ESTOP.
-
-    Args:
-        port: a device's path, or a pyserial URL.
-        baud: for opening the port here, if the owner is gone or does not answer.
-        timeout_s: s; how long to ask the device directly.
-
-    Raises:
-        DeviceError: the device did not confirm. Take the power away.
-    """
-    ended = None
-    for control in _candidates(port):
-        pid, confirmed = _ask_owner(control)
-        if confirmed:
-            return Estop("owner", None)
-        if pid is not None and _alive(pid) and _is_of_the_user(control, pid):
-            _end(pid)
-            ended = pid
-    _open_and_stop(port, baud, timeout_s)
-    return Estop("direct", ended)
+    stop = Stop(port, os.fspath(config), baud, timeout_s)
+    # Not even a file system that never answers keeps the caller longer than that.
+    worker = threading.Thread(target=stop.run, name="rtu-edge estop", daemon=True)
+    worker.start()
+    worker.join(timeout_s + 0.1)
+    return stop.result()
 
 
 def status(port: str) -> dict[str, Any]:
@@ -138,7 +100,7 @@ def status(port: str) -> dict[str, Any]:
 
 def owner(port: str) -> int | None:
     """Number of the process that owns a port; None when nobody does."""
-    return next((_holder(control) for control in _candidates(port)), None)
+    return next((one.pid for one in owners(port) if one.pid and _may_ask(one)), None)
 
 
 def arm(port: str, token: int) -> None:
@@ -167,96 +129,107 @@ def monitor(port: str) -> Iterator[dict[str, Any]]:
     return _talk(port, "monitor")
 
 
-# ---------------------------------------------------------------- places
+# ---------------------------------------------------------------- who owns it
 
 
-def _name(port: str) -> str:
-    real = port if "://" in port else os.path.realpath(port)
-    return hashlib.sha256(real.encode()).hexdigest()[:16]
+def owners(port: str, config: str = "") -> list[Owner]:
+    """The registered owners of a port, by any name of it, or of a configuration: those whose claim the kernel confirms."""
+    here = device_of(port) if port and "://" not in port else None
+    me, claims, found = os.geteuid(), dict[int, int](), []
+    for record in records():
+        if not _matches(record, port, config, here):
+            continue
+        if record.uid not in (me, 0):
+            claims[record.uid] = claims.get(record.uid, 0) + 1
+            if claims[record.uid] > _CLAIMS_MAX or not _may_claim(record, config, here):
+                continue
+        one = _confirmed(record, here)
+        if one is not None:
+            found.append(one)
+    return found
 
 
-def _folder() -> Path:
-    """The folder of this user, made if it is not there.
-
-    Not from $XDG_RUNTIME_DIR alone: a service and a login shell of one user differ in it, and an emergency stop must find
-    the owner from either.
-    """
-    folder = _folders(os.getuid())[0]
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    if not _trusted(folder):
-        raise DeviceError(f"{folder}: must be a folder that belongs to this user and that nobody else may enter")
-    return folder
-
-
-def _folders(uid: int) -> list[Path]:
-    private = Path(f"/run/user/{uid}")
-    places = [Path("/tmp") / f"rtu-edge-{uid}"]
-    if private.is_dir():
-        places.insert(0, private / "rtu-edge")
-    return places
-
-
-def _trusted(folder: Path) -> bool:
-    try:
-        found = folder.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid in (os.getuid(), 0) and not found.st_mode & 0o077
-
-
-def _candidates(port: str) -> list[str]:
-    """Where an owner's socket may be: ours first; root looks at everybody's."""
-    uids = [os.getuid()]
-    if uids == [0]:
-        for place in [*Path("/run/user").glob("*"), *Path("/tmp").glob("rtu-edge-*")]:
-            uid = place.name.removeprefix("rtu-edge-")
-            if uid.isdigit() and int(uid) not in uids:
-                uids.append(int(uid))
-    names = [(folder / (_name(port) + ".sock"), uid) for uid in uids for folder in _folders(uid)]
-    return [str(name) for name, uid in names if _owned(name, uid)]
-
-
-def _owned(path: Path, uid: int) -> bool:
-    """True when a living process holds the lock beside the socket, in a folder of this user's: nobody speaks for another."""
-    try:
-        fd = _open_lock(path)
-    except OSError:
-        return False
-    try:
-        folder = path.parent.lstat()
-        if not stat.S_ISDIR(folder.st_mode) or {folder.st_uid, os.fstat(fd).st_uid} != {uid}:
-            return False
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+def _matches(record: Record, port: str, config: str, here: Device | None) -> bool:
+    if config and record.config == os.path.realpath(config):
         return True
-    finally:
-        os.close(fd)
+    if not port:
+        return False
+    if here is not None and record.device == here:
+        return True
+    return absolute(port) in (record.port, record.path) or ("://" not in port and record.path == os.path.realpath(port))
+
+
+def _may_claim(record: Record, config: str, here: Device | None) -> bool:
+    """Any user can make a pseudo-terminal that never confirms, and register it by a name of ours: by name alone another
+    user's counts only where the configuration is that user's."""
+    if record.device is None or not record.device.pty or record.device == here:
+        return True
+    with contextlib.suppress(OSError):
+        return bool(config) and os.stat(config).st_uid == record.uid
     return False
 
 
-def _open_lock(control: str | Path) -> int:
-    """Raises OSError."""
-    return os.open(_lock_path(str(control)), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+def _confirmed(record: Record, here: Device | None) -> Owner | None:
+    """The owner behind a record; None where no process of its user holds the device that it claims."""
+    pid = 0
+    with contextlib.suppress(OSError), connect(record.control) as connection:
+        pid, uid = peer(connection)
+        pid = pid if uid == record.uid else 0
+    if record.device is None:
+        return Owner(record, None, pid, record.uid in (os.geteuid(), 0)) if pid else None
+    device = record.device
+    # Of its node only what is found here: a record can name any file that its user has locked.
+    known = here if here == device else device_of(record.path)
+    device = known if known is not None and known == device else replace(device, node=(0, 0))
+    speaks = bool(pid) and speaks_for(pid, device)
+    if not speaks:
+        held = [one.pid for one in holders(device) if one.uid == record.uid]
+        if not held:
+            return None
+        pid = pid if pid in held else held[0]
+    return Owner(record, device, pid, speaks)
 
 
-def _lock_path(control: str) -> str:
-    return control.removesuffix(".sock") + ".lock"
+def _may_ask(one: Owner) -> bool:
+    """Whether this user may ask it for more than an emergency stop, and its answer counts."""
+    return os.geteuid() in (0, one.record.uid) or one.record.uid == 0
 
 
 # ---------------------------------------------------------------- talking
 
 
-def _connect(control: str) -> socket.socket:
-    """Raises OSError."""
+def connect(control: str, timeout_s: float = 0.0) -> socket.socket:
+    """A connection to a control socket, without waiting for one that is not served. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(_ANSWER_S)
+        connection.setblocking(False)
         connection.connect(control)
+        connection.settimeout(timeout_s)
     except OSError:
         connection.close()
         raise
     return connection
+
+
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end: of a server, those that made its socket. Raises OSError."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _ = struct.unpack("3i", credentials)
+    return pid, uid
+
+
+def answers(text: bytes) -> list[dict[str, Any]]:
+    """JSON objects, one a line. Raises ValueError for any other line."""
+    found = []
+    for line in text.splitlines():
+        try:
+            answer = json.loads(line)
+        except RecursionError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ValueError(f"not a JSON object: {line[:40]!r}")
+        found.append(answer)
+    return found
 
 
 def _lines(connection: socket.socket) -> Iterator[dict[str, Any]]:
@@ -269,27 +242,22 @@ def _lines(connection: socket.socket) -> Iterator[dict[str, Any]]:
             return
         if not data:
             return
-        *lines, buffer = (buffer + data).split(b"\n")
-        if len(buffer) > _LINE_BYTES:
-            raise ValueError(f"a line of more than {_LINE_BYTES:,} bytes")
-        for line in lines:
-            try:
-                answer = parse_json(line)
-            except ValueError:
-                answer = None
-            if not isinstance(answer, dict):
-                raise ValueError(f"not a JSON object: {line[:40]!r}")
-            yield answer
+        whole, end, rest = (buffer + data).rpartition(b"\n")
+        buffer = rest
+        yield from answers(whole + end)
+        if len(buffer) > _LINE_MAX:
+            raise ValueError(f"a line of more than {_LINE_MAX} bytes")
 
 
 def _talk(port: str, command: str) -> Iterator[dict[str, Any]]:
-    for control in _candidates(port):
+    for one in owners(port):
+        if not _may_ask(one) or not one.speaks:
+            continue
         try:
-            connection = _connect(control)
+            connection = connect(one.record.control, _TALK_S)
         except OSError as error:
             raise DeviceError(f"{port}: its owner does not answer: {error}") from error
         with connection:
-            connection.settimeout(2.0)
             connection.sendall(command.encode() + b"\n")
             try:
                 yield from _lines(connection)
@@ -297,75 +265,3 @@ def _talk(port: str, command: str) -> Iterator[dict[str, Any]]:
                 raise DeviceError(f"{port}: its owner answers nonsense: {error}") from None
         return
     raise DeviceError(f"{port}: nobody owns this port")
-
-
-def _ask_owner(control: str) -> tuple[int | None, bool]:
-    """Asks an owner to stop the device; it has to show life each 200 ms. Returns its pid and whether the device confirmed."""
-    pid = _holder(control)
-    with contextlib.suppress(OSError, ValueError), _connect(control) as connection:
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        pid = struct.unpack("3i", credentials)[0] or pid
-        connection.sendall(b"estop\n")
-        for answer in _lines(connection):
-            if answer.get("event") == "estop":
-                return pid, answer.get("confirmed") is True
-    return pid, False
-
-
-def _holder(control: str) -> int | None:
-    """As the lock's file says, which its user can have say anything."""
-    try:
-        with open(_open_lock(control), "rb") as file:
-            return int(file.read(32))
-    except (OSError, ValueError):
-        return None
-
-
-def _end(pid: int) -> None:
-    """SIGTERM, and SIGKILL when that does not help; returns when the process is gone."""
-    if pid == os.getpid():
-        raise DeviceError("this very process owns the port and does not answer")
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-        give_up = time.monotonic() + _GRACE_S
-        while time.monotonic() < give_up:
-            if not _alive(pid):
-                return
-            time.sleep(0.01)
-
-
-def _alive(pid: int) -> bool:
-    """A zombie holds no port."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def _is_of_the_user(control: str, pid: int) -> bool:
-    """A process runs as the user of this socket's folder: root ends nobody else's because a file says so."""
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("Uid:"):
-                return int(line.split()[1]) == Path(control).parent.lstat().st_uid
-    return False
-
-
-def _open_and_stop(port: str, baud: int, timeout_s: float) -> None:
-    from rtu_edge import runtime
-    from rtu_edge.ports import open_port
-
-    give_up = time.monotonic() + timeout_s
-    while True:
-        try:
-            opened = open_port(port, baud)
-            break
-        except DeviceError:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(0.05)
-    with opened, runtime.Link(opened) as link:
-        if not link.estop(max(0.2, give_up - time.monotonic())):
-            raise DeviceError(f"{port}: the device did not confirm the emergency stop: take its power away")

@@ -20,9 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-from rtu_edge import control, wire
+from rtu_edge import wire
 from rtu_edge._bridge import lib
 from rtu_edge._closing import Closing
+from rtu_edge._places import lock_port
 from rtu_edge.errors import DeviceError
 from rtu_edge.ports import open_port
 from rtu_edge.runtime.unanswered import explanation
@@ -112,7 +113,7 @@ class Listener(Closing):
 
     def __init__(self, url: str, baud: int = 1_000_000, *, silent: bool = False) -> None:
         self.url = url
-        self._lock = control.PortLock(control.socket_path(url))
+        self._lock = lock_port(url)
         try:
             self._port = open_port(url, baud)
         except DeviceError:

@@ -106,19 +106,22 @@ class Port(Closing):
         if self._pump is not None:
             self._pump.close()
         else:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, termios.error):
                 fcntl.ioctl(self.serial.fileno(), termios.TIOCNXCL)
         with contextlib.suppress(OSError):
             self.serial.close()
 
 
-def open_port(url: str, baud: int = DEFAULT_BAUD, *, dtr: bool | None = None, sysfs: str = "/sys") -> Port:
+def open_port(
+    url: str, baud: int = DEFAULT_BAUD, *, dtr: bool | None = None, exclusive: bool = True, sysfs: str = "/sys"
+) -> Port:
     """Open a port for one owner.
 
     Args:
         url: a device's path or any pyserial URL.
         baud: bits per second; ignored where there is no such thing.
         dtr: raise DTR (True), lower it (False), or decide by the driver (None).
+        exclusive: False opens a port that another process holds, where it allows that; only for an emergency stop.
         sysfs: where the kernel describes drivers (tests give their own).
 
     Returns:
@@ -135,7 +138,7 @@ def open_port(url: str, baud: int = DEFAULT_BAUD, *, dtr: bool | None = None, sy
     try:
         handle = serial.serial_for_url(url, baudrate=baud, timeout=0.05, write_timeout=1.0, do_not_open=True)
         if local:
-            handle.exclusive = True
+            handle.exclusive = exclusive
             handle.dtr = _DRIVERS.get(driver, (False, ""))[0] if dtr is None else dtr
             handle.rts = handle.dtr
         handle.open()
@@ -143,7 +146,7 @@ def open_port(url: str, baud: int = DEFAULT_BAUD, *, dtr: bool | None = None, sy
         raise DeviceError(_reason(url, error)) from error
     try:
         if local:
-            _claim(handle, driver, notes)
+            _claim(handle, driver, exclusive, notes)
         if url.startswith("socket://"):
             _without_delay(handle)
         with contextlib.suppress(OSError, termios.error):  # the first read finds a device that is gone
@@ -192,15 +195,20 @@ def port_driver(url: str, sysfs: str = "/sys") -> str:
     return "uart" if driver or name.startswith(("ttyAMA", "ttyTHS")) else "unknown"
 
 
-def _claim(handle: Any, driver: str, notes: list[str]) -> None:
-    """Exclusive beyond pyserial's lock, and quick where the driver is slow by default."""
+def _claim(handle: Any, driver: str, exclusive: bool, notes: list[str]) -> None:
+    """Exclusive beyond pyserial's lock, and quick where the driver is slow by default.
+
+    A pseudo-terminal stays exclusive after its holder was killed, as long as its other end is open: an emergency stop could
+    not open it then. There the lock is all, which goes with the process.
+    """
     fd = handle.fileno()
-    try:
-        fcntl.ioctl(fd, termios.TIOCEXCL)
-    except OSError as error:
-        if error.errno != errno.ENOTTY:
-            raise
-        notes.append("the port cannot be made exclusive (TIOCEXCL)")
+    if exclusive and driver != "pty":
+        try:
+            fcntl.ioctl(fd, termios.TIOCEXCL)
+        except OSError as error:
+            if error.errno != errno.ENOTTY:
+                raise
+            notes.append("the port cannot be made exclusive (TIOCEXCL)")
     if driver not in ("pty", "cdc_acm", "unknown"):
         try:
             handle.set_low_latency_mode(True)

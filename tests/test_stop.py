@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import resource
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -218,50 +216,6 @@ def test_estop_past_an_owner_that_does_not_answer(line: FaultBridge) -> None:
     assert line.state.state == DeviceState.ESTOP
     driver.communicate(timeout=5)
     assert driver.returncode == -signal.SIGKILL
-
-
-@pytest.fixture
-def foreign() -> Iterator[tuple[Path, int, int]]:
-    """A user's folder of locks, that user, and a process of somebody else's: another user's and ours for root, else ours and init."""
-    if os.getuid() != 0:
-        yield Path(control.socket_path("none")).parent, os.getuid(), 1
-        return
-    uid = 61_234
-    folder = Path("/tmp") / f"rtu-edge-{uid}"
-    folder.mkdir(mode=0o700)
-    victim = subprocess.Popen(["sleep", "60"])
-    os.chown(folder, uid, uid)
-    try:
-        yield folder, uid, victim.pid
-        assert victim.poll() is None
-    finally:
-        victim.kill()
-        victim.wait()
-        shutil.rmtree(folder)
-
-
-def test_estop_ends_no_process_of_another_user_than_the_locks(
-    line: FaultBridge, foreign: tuple[Path, int, int]
-) -> None:
-    """What stands in the file of a lock is whatever its user wrote there."""
-    folder, uid, pid = foreign
-    lock = folder / Path(control.socket_path(line.port)).with_suffix(".lock").name
-    lock.write_text(f"{pid}\n")
-    os.chown(lock, uid, -1)
-    with lock.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert control.owner(line.port) == pid
-        assert control.estop(line.port) == control.Estop("direct", None)
-    assert line.state.state == DeviceState.ESTOP
-
-
-def test_nobody_owns_a_port_in_another_user_s_name(tmp_path: Path) -> None:
-    lock = tmp_path / "port.lock"
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        path = lock.with_suffix(".sock")
-        assert control._owned(path, os.getuid())
-        assert not control._owned(path, os.getuid() + 1)
 
 
 def test_estop_without_an_owner_and_by_another_name(line: FaultBridge, tmp_path: Path) -> None:

@@ -26,13 +26,23 @@ constexpr int64_t kMonitorNs = 100 * kNsPerMs;
 constexpr int64_t kAliveNs = 50 * kNsPerMs;
 constexpr int64_t kEstopNs = 3 * kNsPerS;
 constexpr int64_t kSliceNs = 20 * kNsPerMs;
+constexpr int64_t kHearNs = 50 * kNsPerMs;
 constexpr int64_t kDeafNs = 50 * kNsPerMs;
 
-bool trusted(int fd) noexcept {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  return peer.uid == 0 || peer.uid == geteuid();
+constexpr int kGroupsMax = 256;
+
+// Whether a client's user may open the device for writing, by the owner, group and mode of its node.
+bool may_open(int device, int client, const ucred& peer) noexcept {
+  struct stat node{};
+  if (fstat(device, &node) != 0 || !S_ISCHR(node.st_mode)) return false;
+  if (peer.uid == node.st_uid) return (node.st_mode & S_IWUSR) != 0;
+  gid_t groups[kGroupsMax];
+  socklen_t size = sizeof groups;
+  bool member = peer.gid == node.st_gid;
+  if (getsockopt(client, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0) {
+    for (size_t i = 0; i < size / sizeof groups[0]; ++i) member = member || groups[i] == node.st_gid;
+  }
+  return (node.st_mode & (member ? S_IWGRP : S_IWOTH)) != 0;
 }
 
 }  // namespace
@@ -46,7 +56,7 @@ int ControlServer::start(const std::string& path) {
   if (listener_ < 0) return errno;
   unlink(path.c_str());
   if (bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      chmod(path.c_str(), 0600) != 0 || listen(listener_, kClientsMax) != 0) {
+      chmod(path.c_str(), 0666) != 0 || lstat(path.c_str(), &bound_) != 0 || listen(listener_, kClientsMax) != 0) {
     const int error = errno;
     ::close(listener_);
     listener_ = -1;
@@ -63,7 +73,10 @@ void ControlServer::stop() {
   stop_.store(true);
   thread_.join();
   for (Client& client : clients_) drop(&client);
-  unlink(path_.c_str());
+  struct stat there{};  // a socket that was bound there since is another server's
+  if (lstat(path_.c_str(), &there) == 0 && there.st_ino == bound_.st_ino && there.st_dev == bound_.st_dev) {
+    unlink(path_.c_str());
+  }
   ::close(listener_);
   listener_ = -1;
 }
@@ -88,7 +101,7 @@ void ControlServer::serve() noexcept {
       obey_next(&clients_[i]);
     }
     if (entries[0].revents & POLLIN) accept_client();
-    if (stopping_) pursue_estop(leaving);
+    stopping_ ? pursue_estop(leaving) : hear();
     const int64_t now = link_.clock().now();
     if (now - told_ns < kMonitorNs) continue;
     told_ns = now;
@@ -106,13 +119,23 @@ void ControlServer::accept_client() noexcept {
     if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) deaf_until_ns_ = link_.clock().now() + kDeafNs;
     return;
   }
-  Client* const client = trusted(fd) ? make_room() : nullptr;
+  const Trust trust = trust_of(fd);
+  Client* const client = trust == Trust::kNone ? nullptr : make_room();
   if (client == nullptr) {
     ::close(fd);
     return;
   }
   client->fd = fd;
+  client->trust = trust;
   client->asked_ns = link_.clock().now();
+}
+
+ControlServer::Trust ControlServer::trust_of(int client) const noexcept {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return Trust::kNone;
+  if (peer.uid == 0 || peer.uid == geteuid()) return Trust::kAll;
+  return may_open(device_, client, peer) ? Trust::kEstop : Trust::kNone;
 }
 
 // A free place, or that of the client that has asked for nothing for longest, who only listens last: one that sits there keeps no
@@ -160,6 +183,9 @@ void ControlServer::obey_next(Client* client) noexcept {
 void ControlServer::obey(Client* client, const char* line) noexcept {
   client->asked_ns = link_.clock().now();
   if (strcmp(line, "estop") == 0) return estop(client);
+  if (client->trust != Trust::kAll) {
+    return say(client, "{\"event\":\"error\",\"message\":\"another user's port: only estop\"}\n");
+  }
   if (strcmp(line, "status") == 0) return send_status(client);
   if (strncmp(line, "arm ", 4) == 0) return arm(client, line + 4);
   if (strcmp(line, "monitor") == 0) {
@@ -207,6 +233,15 @@ void ControlServer::pursue_estop(bool leaving) noexcept {
   if (!over) return;
   stopping_ = false;
   link_.close_estop();
+}
+
+// What the device sends while no loop runs: its STATE, which status shows.
+void ControlServer::hear() noexcept {
+  const int64_t now = link_.clock().now();
+  if (now - heard_ns_ < kHearNs) return;
+  heard_ns_ = now;
+  const LinkOwner owner(link_);
+  if (owner) link_.discard_input();
 }
 
 // Only asks: the owner, which waits for it, arms. A number serves once, and is digits and nothing else.

@@ -6,12 +6,16 @@
 //   arm N    {"event":"arm","accepted":true|false}: true where the owner waits to be told and N is the number that status
 //            gives as "arm_token"
 //   monitor  a status each 100 ms until the client leaves
+// All commands are for the owner's user and for root. A user who may open the device for writing may stop it too: of such a
+// client only estop is obeyed. All others are dropped at once.
 // Each client has one command obeyed a turn, and one that has sent more waits a millisecond for its next: however much a
 // client sends, the others are served. An emergency stop is pursued a slice a turn, so that a second one is heard too. A line of 64
 // bytes or more is answered with an error, and its sender dropped; so is who does not read the answers, and where all places are
 // taken, to make room for a new client, the one that has asked for nothing for longest.
 #ifndef RTU_RUNTIME_CONTROL_H
 #define RTU_RUNTIME_CONTROL_H
+
+#include <sys/stat.h>
 
 #include <atomic>
 #include <string>
@@ -23,7 +27,8 @@ namespace rtu::runtime {
 
 class ControlServer {
  public:
-  explicit ControlServer(Link& link) : link_(link) {}
+  // device: the descriptor of the port; it stays the caller's.
+  ControlServer(Link& link, int device) : link_(link), device_(device) {}
   ~ControlServer() { stop(); }
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
@@ -36,8 +41,10 @@ class ControlServer {
  private:
   static constexpr int kClientsMax = 8;
   static constexpr size_t kLineRoom = 64;  // a line and the 0 behind it
+  enum class Trust { kNone, kEstop, kAll };
   struct Client {
     int fd = -1;
+    Trust trust = Trust::kNone;
     bool monitor = false;
     bool stopping = false;  // has asked for an emergency stop, and waits for the answer
     int64_t asked_ns = 0;   // when it last asked for something, or came
@@ -50,22 +57,27 @@ class ControlServer {
 
   void serve() noexcept;
   void accept_client() noexcept;
+  Trust trust_of(int client) const noexcept;
   Client* make_room() noexcept;
   void read_client(Client* client) noexcept;
   void obey_next(Client* client) noexcept;
   void obey(Client* client, const char* line) noexcept;
   void estop(Client* client) noexcept;
   void pursue_estop(bool leaving) noexcept;
+  void hear() noexcept;
   void arm(Client* client, const char* number) noexcept;
   void send_status(Client* client) noexcept;
   void say(Client* client, const char* text) noexcept;
   void drop(Client* client) noexcept;
 
   Link& link_;
+  int device_;
   std::string path_;
+  struct stat bound_{};  // the socket at the path, as long as it is ours
   int listener_ = -1;
   Client clients_[kClientsMax];
   int64_t deaf_until_ns_ = 0;
+  int64_t heard_ns_ = 0;
   bool stopping_ = false;  // an emergency stop is being pursued, also where whoever asked has left
   int64_t estop_ns_ = 0;   // when it was last asked for
   std::atomic<bool> stop_{false};

@@ -9,6 +9,8 @@
 
 #include <cmath>
 
+#include "native/runtime/number_text.h"
+
 namespace rtu::runtime {
 
 class JsonLine {
@@ -42,9 +44,7 @@ class JsonLine {
   }
   // null where it is not finite: JSON has no other word for it.
   void number(const char* key, double value) noexcept {
-    char digits[32] = "null";
-    if (std::isfinite(value)) snprintf(digits, sizeof digits, "%.12g", value);
-    item(key, digits);
+    item(key, std::isfinite(value) ? number_text(value, 12).text : "null");
   }
   const char* end() noexcept {
     text_[used_] = '\n';

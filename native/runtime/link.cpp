@@ -55,6 +55,14 @@ void Link::note(const rtu_frame& frame) noexcept {
   }
 }
 
+// The board shows what STATE reported, and nothing that is concluded from another answer.
+void Link::note_state(const rtu_frame& frame) noexcept {
+  rtu_state state;
+  if (frame.type == RTU_TYPE_STATE && rtu_state_unpack(&frame, &state)) {
+    board.device_state.store(state.state, std::memory_order_relaxed);
+  }
+}
+
 bool Link::next_frame(rtu_frame* out) noexcept {
   if (at_ == end_) return false;
   const uint8_t* const from = at_;
@@ -106,7 +114,7 @@ int Link::receive(rtu_frame* out, int64_t deadline_ns) noexcept {
 void Link::discard_input() noexcept {
   rtu_frame frame;
   // Bounded: a device that never stops talking is not waited for.
-  for (int i = 0; i < 1024 && receive(&frame, 0) > 0; ++i) continue;
+  for (int i = 0; i < 1024 && receive(&frame, 0) > 0; ++i) note_state(frame);
 }
 
 void Link::encode(rtu_frame* frame, uint32_t t_us, Encoded* out) noexcept {
@@ -168,6 +176,7 @@ LinkStatus Link::ask(const Encoded& encoded, uint8_t type, uint8_t answer_type, 
       const int got = receive(answer, again_ns);
       if (got < 0) return LinkStatus::kGone;
       if (got == 0) break;
+      note_state(*answer);
       if (answer->type != answer_type) continue;
       rtu_ack ack;
       if (answer_type != RTU_TYPE_ACK) return LinkStatus::kOk;
@@ -273,6 +282,7 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
     for (int got = 1; got > 0;) {
       got = receive(&answer, earlier(now + kAskAgainNs, give_up_ns));
       if (got < 0) return LinkStatus::kGone;
+      if (got > 0) note_state(answer);
       rtu_ack ack;
       if (got == 0 || !rtu_ack_unpack(&answer, &ack) || ack.type != RTU_TYPE_ARM || ack.seq != encoded.seq) continue;
       last_ack_status = ack.status;
@@ -296,6 +306,15 @@ LinkStatus Link::disarm(int64_t timeout_ns) noexcept {
   return status;
 }
 
+void Link::await_state(int64_t timeout_ns) noexcept {
+  const int64_t give_up_ns = clock_.now() + timeout_ns;
+  rtu_frame frame;
+  while (receive(&frame, give_up_ns) > 0) {
+    note_state(frame);
+    if (frame.type == RTU_TYPE_STATE) return;
+  }
+}
+
 LinkStatus Link::clear_fault(int64_t timeout_ns) noexcept {
   rtu_frame question;
   rtu_empty_pack(RTU_TYPE_CLEAR_FAULT, &question);
@@ -315,11 +334,10 @@ bool Link::estop(int64_t timeout_ns) noexcept {
     for (int got = 1; got > 0;) {
       got = receive(&frame, earlier(now + kEstopAgainNs, give_up_ns));
       if (got < 0) return false;
+      if (got == 0) continue;
+      note_state(frame);
       rtu_state state;
-      if (got > 0 && rtu_state_unpack(&frame, &state) && state.state == RTU_STATE_ESTOP) {
-        board.device_state.store(RTU_STATE_ESTOP, std::memory_order_relaxed);
-        return true;
-      }
+      if (rtu_state_unpack(&frame, &state) && state.state == RTU_STATE_ESTOP) return true;
     }
   }
   return false;

@@ -75,7 +75,7 @@ class Link {
   // EVENT, LOG and HELLO are noted on the way and handed out too.
   int receive(rtu_frame* out, int64_t deadline_ns) noexcept;
 
-  // Drops what has arrived and not been looked at.
+  // Drops what has arrived and not been looked at; its last STATE is on the board.
   void discard_input() noexcept;
 
   // Gives the frame the next sequence number and the time stamp.
@@ -91,6 +91,7 @@ class Link {
   LinkStatus arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept;
   LinkStatus disarm(int64_t timeout_ns) noexcept;  // after a timeout, again: the same frame once more
   LinkStatus clear_fault(int64_t timeout_ns) noexcept;
+  void await_state(int64_t timeout_ns) noexcept;  // until the next STATE is on the board
   // Until STATE says ESTOP; true only then.
   bool estop(int64_t timeout_ns) noexcept;
 
@@ -142,6 +143,7 @@ class Link {
   LinkStatus wait_hello(const Encoded& question, int64_t deadline_ns, rtu_hello* out) noexcept;
   bool next_frame(rtu_frame* out) noexcept;
   void note(const rtu_frame& frame) noexcept;
+  void note_state(const rtu_frame& frame) noexcept;
 
   Wire wire_;
   Clock clock_;
@@ -159,10 +161,21 @@ class Link {
   bool in_hello_ = false;
 };
 
+constexpr int64_t kMomentNs = 100 * kNsPerMs;
+
 // Scope of a thread's use of a link.
 class LinkOwner {
  public:
   explicit LinkOwner(Link& link) noexcept : link_(link), owns_(!link.busy.exchange(true, std::memory_order_acquire)) {}
+  // Waits for a thread that uses the link for a moment only, as the one of the control socket does.
+  LinkOwner(Link& link, int64_t wait_ns) noexcept : LinkOwner(link) {
+    const Clock clock = link.clock();
+    const int64_t give_up_ns = clock.now() + wait_ns;
+    for (int64_t now = 0; !owns_ && (now = clock.now()) < give_up_ns;) {
+      clock.sleep(now + kNsPerMs);
+      owns_ = !link.busy.exchange(true, std::memory_order_acquire);
+    }
+  }
   ~LinkOwner() {
     if (owns_) link_.busy.store(false, std::memory_order_release);
   }

@@ -19,6 +19,7 @@ namespace {
 constexpr int64_t kArmNs = kNsPerS;
 constexpr int64_t kDisarmSliceNs = 100 * kNsPerMs;
 constexpr int kDisarmSlices = 10;
+constexpr int64_t kStateNs = 100 * kNsPerMs;
 constexpr int64_t kEstopNs = 5 * kNsPerS;
 constexpr int64_t kPublishNs = 50 * kNsPerMs;
 
@@ -121,7 +122,7 @@ void Loop::run() noexcept {
   StatusBoard& board = link_.board;
   clear_board();
   {
-    const LinkOwner owner(link_);
+    const LinkOwner owner(link_, kMomentNs);
     const DenormalsFlushed flushed;
     RealtimeRequest request = options_.realtime;
     request.realtime = request.realtime && options_.tick != TickSource::kLockstep;
@@ -310,7 +311,8 @@ void Loop::close() noexcept {
       requested();
       if (result_.reason != reason) break;
     }
-    if (result_.confirmed) link_.board.device_state.store(RTU_STATE_DISARMED, std::memory_order_relaxed);
+    // A device that has stopped by itself acknowledges DISARM too, and stays what it is.
+    if (result_.confirmed) link_.await_state(kStateNs);
   }
   if (result_.reason == StopReason::kEstop) {
     result_.confirmed = link_.estop(kEstopNs);

@@ -17,7 +17,7 @@ constexpr size_t kStackPrefault = 128 * 1024;
 void refused(RealtimeReport* report, const char* what, int error) noexcept {
   if (report->count >= RealtimeReport::kLinesMax) return;
   char* line = report->lines[report->count++];
-  snprintf(line, sizeof report->lines[0], "%s: %s", what, strerror(error));
+  snprintf(line, sizeof report->lines[0], "%s: %s", what, strerrordesc_np(error));  // in no language of a locale
 }
 
 void prefault_stack() noexcept {

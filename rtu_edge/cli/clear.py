@@ -15,14 +15,14 @@ def command(target: str, baud: int | None) -> None:
 
     TARGET is a port, or the TOML file that names it. Look at the machine first.
     """
-    from rtu_edge import control, runtime
+    from rtu_edge import runtime
     from rtu_edge.errors import DeviceError
     from rtu_edge.ports import open_port
 
     port, configured = port_of(target)
     with (
         open_port(port, baud or configured) as opened,
-        runtime.Link(opened, control=control.socket_path(port)) as link,
+        runtime.Link(opened) as link,
     ):
         link.handshake()
         if not link.clear_fault():

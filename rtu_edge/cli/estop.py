@@ -9,19 +9,36 @@ from rtu_edge.cli.target import port_of
 
 @click.command("estop")
 @click.argument("target")
-@click.option("--baud", type=click.IntRange(1200), default=None, help="If the port has to be opened here.")
-@click.option("--timeout-s", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Give up after so long.")
+@click.option(
+    "--baud", type=click.IntRange(1200), default=None, help="Bits per second, if a port has to be opened here."
+)
+@click.option(
+    "--timeout-s",
+    type=click.FloatRange(0.1),
+    default=5.0,
+    show_default=True,
+    help="Time limit for everything together.",
+)
 def command(target: str, baud: int | None, timeout_s: float) -> None:
-    """Stop a device: succeeds only when the device says so.
+    """Stop a device: succeeds only when the device reports ESTOP.
 
-    TARGET is a port, or the TOML file that names it. The process that owns the port is asked first; if it does not
-    answer within 200 ms it is ended and the port is opened here. The stop is latched: it has to be cleared before the
-    device can be armed again.
+    TARGET is a port, or the TOML file of a run. Stopped are the device at the port, and each device that a run with this
+    port or this file drives. The process that drives it is asked first; if it does not answer within 200 ms it is ended
+    and the device is asked directly. The stop is latched until `rtu-edge clear`.
     """
     from rtu_edge import control
+    from rtu_edge.errors import ConfigError
+    from rtu_edge.ports import DEFAULT_BAUD
 
-    port, configured = port_of(target)
-    done = control.estop(port, baud=baud or configured, timeout_s=timeout_s)
+    port, configured, config = "", DEFAULT_BAUD, target if target.endswith(".toml") else ""
+    try:
+        port, configured = port_of(target)
+    except ConfigError:
+        # A run may drive all the same: the file was changed since, or is not for this user to read.
+        if not config or not control.owners("", config):
+            raise
+    done = control.estop(port, config=config, baud=baud or configured, timeout_s=timeout_s)
     how = "by the process that owns the port" if done.by == "owner" else "directly"
-    ended = f"; process {done.ended_pid} did not answer and was ended" if done.ended_pid is not None else ""
-    click.echo(f"{port}: stopped {how}, confirmed by the device{ended}")
+    ended = f"; process {done.ended_pid} was ended" if done.ended_pid is not None else ""
+    click.echo(f"{', '.join(done.stopped)}: stopped {how}, confirmed by the device{ended}")
+    click.echo(f"The stop is latched: when the machine may move again, run `rtu-edge clear {target}`.")

@@ -90,7 +90,7 @@ def command(
     out = console()
     if dry_run and settings.loop.clock is not Clock.DEVICE:
         raise ConfigError('--dry-run: only with loop.clock = "device"; nothing answers a command that is not sent')
-    with job.connect(settings) as device:
+    with job.connect(settings, file or "") as device:
         real = not device.hello.simulated
         for note in device.port.notes:
             out.print(f"[dim]{escape(note)}[/]")

@@ -48,7 +48,7 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
     settings = load_config(config, overrides)
     if settings.loop.clock is Clock.LOCKSTEP:
         raise ConfigError('loop.clock = "lockstep": a service runs in real time', str(config))
-    with runtime.Signals() as signals, job.connect(settings) as device:
+    with runtime.Signals() as signals, job.connect(settings, config) as device:
         missing = [row.name for row in device.actuators if row.name not in settings.limits]
         if missing:
             raise ConfigError([f"limits.{name}: missing; a service arms nothing without it" for name in missing])

@@ -240,10 +240,10 @@ def device(request: pytest.FixtureRequest, rtu_target: Target) -> Iterator[Fault
 @pytest.fixture
 def link(device: FaultBridge) -> Iterator[Link]:
     """The host's end (rtu_edge.runtime.Link), open and after the handshake."""
-    from rtu_edge import control, runtime
+    from rtu_edge import runtime
     from rtu_edge.ports import open_port
 
-    with open_port(device.port) as port, runtime.Link(port, control=control.socket_path(device.port)) as opened:
+    with open_port(device.port) as port, runtime.Link(port) as opened:
         opened.handshake()
         yield opened
 

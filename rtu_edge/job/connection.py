@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from rtu_edge import control, runtime
+from rtu_edge import runtime
 from rtu_edge.config import Actions, Clock, Config
 from rtu_edge.config.strict import quoted
 from rtu_edge.errors import ConfigError, DeviceError
@@ -64,8 +65,12 @@ class Connection:
 
 
 @contextmanager
-def connect(config: Config) -> Iterator[Connection]:
+def connect(config: Config, source: str | os.PathLike[str] = "") -> Iterator[Connection]:
     """Open the configured port, or start the simulated plant behind one, and shake hands.
+
+    Args:
+        config: the configuration.
+        source: the file that it was read from; `rtu-edge estop` finds this process by it.
 
     Raises:
         DeviceError: no port, no answer, or a simulated plant that does not start.
@@ -80,7 +85,7 @@ def connect(config: Config) -> Iterator[Connection]:
         dtr = {"auto": None, "on": True, "off": False}[config.device.dtr.value]
         port = stack.enter_context(open_port(url, config.device.baud, dtr=dtr))
         try:
-            link = stack.enter_context(runtime.Link(port, control=control.socket_path(url)))
+            link = stack.enter_context(runtime.Link(port, config=source))
             hello = link.handshake(config.device.hello_timeout_s)
             rows = link.describe()
         except runtime.LinkError as error:

@@ -3,7 +3,7 @@
 The loop itself (receive, decode, predict, gate, send, learn, record) is a C++ thread that never takes the
 interpreter lock, except for a reward given as a Python callable. This module only chooses and reports.
 
-    with Link(port, control=control.socket_path(path)) as link:         # port: an open pyserial port
+    with Link(port) as link:         # port: of rtu_edge.ports.open_port; `rtu-edge estop` reaches this process
         hello = link.handshake()
         loop = Loop(link, agent.core.policy(), LoopConfig(limits=[Limits(-10, 10)], seed=0, steps=100_000))
         result = loop.run(on_progress=lambda status, records: ...)

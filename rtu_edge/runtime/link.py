@@ -6,13 +6,14 @@ import math
 import os
 import weakref
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rtu_edge import _core
 from rtu_edge._closing import Closing
 from rtu_edge._forks import leave_to_the_parent
-from rtu_edge.control import PortLock
+from rtu_edge._places import Registration
 from rtu_edge.errors import DeviceError
+from rtu_edge.ports import Port
 from rtu_edge.runtime.unanswered import explanation
 
 __all__ = ["Hello", "Link", "LinkError", "LinkQuality", "Row"]
@@ -112,8 +113,11 @@ class Link(Closing):
     Args:
         port: an open pyserial port, anything else with fileno(), or a descriptor. It stays open and belongs to the
             caller; nothing else may read or write it while the link is open.
-        control: path of the Unix control socket to serve while the link is open (control.socket_path()), or None. It
-            also takes the port's lock: a second owner gets a DeviceError.
+        control: the Unix control socket to serve while the link is open, by which `rtu-edge estop` and others reach
+            this process: None for the one of this port (control.socket_path()), where it is an open_port() port that
+            other processes can open too; a path; or False for none. It also takes the port's lock: a second owner
+            gets a DeviceError.
+        config: path of the configuration that is run: `rtu-edge estop` finds this process by it too.
         capture_bytes: keep this many of the bytes counted by `sent_hash`, for tests.
         fault_rate, fault_seed: share of frames that each kind of fault hits (`faults`), by a seed: for long tests of a
             simulated device in lockstep.
@@ -123,7 +127,8 @@ class Link(Closing):
         self,
         port: _Descriptor | int,
         *,
-        control: str | None = None,
+        control: str | Literal[False] | None = None,
+        config: str | os.PathLike[str] = "",
         capture_bytes: int = 0,
         fault_rate: float = 0.0,
         fault_seed: int = 0,
@@ -132,20 +137,24 @@ class Link(Closing):
         self._hello: Hello | None = None
         self._rows: list[Row] = []
         self._loop: weakref.ref[Closing] | None = None
-        self._lock = PortLock(control) if control is not None else None
-        try:
-            self._core = _core.Link(os.dup(fd), capture_bytes, fault_rate, fault_seed)
-            if control is not None:
-                self._core.serve_control(control)
-        except BaseException:
-            if self._lock is not None:
-                self._lock.release()
-            raise
+        self._core = _core.Link(os.dup(fd), capture_bytes, fault_rate, fault_seed)
+        self._registration: Registration | None = None
+        name = port.url if isinstance(port, Port) else ""
+        if control or (control is None and name and not name.startswith("loop://")):
+            try:
+                self._registration = Registration(name, fd, os.fspath(config), control, self._core.serve_control)
+            except BaseException as error:
+                self._core.close()
+                if isinstance(error, OSError):
+                    raise DeviceError(f"{name or control}: no control socket can be served: {error}") from error
+                raise
         leave_to_the_parent(self)
 
     def forked(self) -> None:
         """In a child: the link is closed, and stays as it is for the parent, whose threads are not here."""
         self._loop = None
+        if self._registration is not None:
+            self._registration.forked()
         self._core.forked()
 
     def handshake(self, timeout_s: float = 3.0) -> Hello:
@@ -250,9 +259,11 @@ class Link(Closing):
         loop = self._loop() if self._loop is not None else None
         if loop is not None:
             loop.close()
+        if self._registration is not None:
+            self._registration.leave()
         self._core.close()
-        if self._lock is not None:
-            self._lock.release()
+        if self._registration is not None:
+            self._registration.close()
 
 
 def _checked(answer: Any) -> Any:

@@ -36,7 +36,7 @@ template <class Exchange>
 LinkStatus exchange(PyLink& self, Exchange run) {
   if (self.fd < 0) return LinkStatus::kGone;
   py::gil_scoped_release release;
-  const LinkOwner owner(self.link);
+  const LinkOwner owner(self.link, kMomentNs);
   if (!owner) return LinkStatus::kBusy;
   return run(self.link);
 }
@@ -102,14 +102,16 @@ struct OpenEstop {
 };
 
 void serve_control(PyLink& self, const std::string& path) {
-  auto server = std::make_unique<ControlServer>(self.link);
+  auto server = std::make_unique<ControlServer>(self.link, self.fd);
   const int error = server->start(path);
   if (error != 0) {
     errno = error;
     PyErr_SetFromErrnoWithFilename(PyExc_OSError, path.c_str());
     throw py::error_already_set();
   }
-  self.server = std::move(server);
+  self.server.swap(server);
+  py::gil_scoped_release release;  // the one before ends, and may have an emergency stop under way
+  server.reset();
 }
 
 }  // namespace

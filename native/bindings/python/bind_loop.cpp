@@ -43,18 +43,19 @@ py::dtype record_dtype(int n, int m) {
 namespace {
 
 const char* status_text(uint8_t status) {
-  static const char* const kTexts[] = {"ok",
-                                       "invalid",
-                                       "not in this state",
-                                       "emergency stop is latched: clear the fault first",
-                                       "busy: a session holds the device",
-                                       "session number already used",
-                                       "unsupported",
-                                       "not a newer episode",
-                                       "mode",
-                                       "sequence",
-                                       "stale",
-                                       "value"};
+  static const char* const kTexts[] = {
+      "ok",
+      "invalid",
+      "not in this state",
+      "emergency stop is latched: `rtu-edge clear` unlatches it, once the machine may move again",
+      "busy: a session holds the device",
+      "session number already used",
+      "unsupported",
+      "not a newer episode",
+      "mode",
+      "sequence",
+      "stale",
+      "value"};
   return status < sizeof kTexts / sizeof kTexts[0] ? kTexts[status] : "unknown status";
 }
 

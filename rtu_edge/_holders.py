@@ -1,0 +1,221 @@
+"""Which processes hold a device, as the kernel reports it: the evidence that an emergency stop acts on.
+
+A name, a file or a socket can be made by any user. An open descriptor of a device and an exclusive lock on its node
+cannot: they need access to the device itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+__all__ = ["Device", "Process", "device_of", "end", "holders", "is_terminal", "lockers", "process", "speaks_for"]
+
+_PTMX = os.makedev(5, 2)
+_PTS_MAJORS = range(136, 144)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A character device, the same for each name and for each node of it.
+
+    Args:
+        number: its device number.
+        instance: device number of the devpts that a pseudo-terminal belongs to, since each devpts counts from 0; else 0.
+        node: device number of the file system and inode of the node that was found; locks are on that node.
+    """
+
+    number: int
+    instance: int
+    node: tuple[int, int] = field(compare=False)
+
+    @property
+    def pty(self) -> bool:
+        """The device is a pseudo-terminal."""
+        return os.major(self.number) in _PTS_MAJORS
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that holds a device.
+
+    Args:
+        pid: its number.
+        uid: its user.
+        name: its name, as `ps -o comm` prints it.
+        writes: it can write to the device.
+    """
+
+    pid: int
+    uid: int
+    name: str
+    writes: bool = True
+
+    def __str__(self) -> str:
+        try:
+            user = pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            user = str(self.uid)
+        return f"process {self.pid} ({self.name}) of user {user}"
+
+
+def device_of(place: str | int) -> Device | None:
+    """The device behind a path or a descriptor; None where there is no character device."""
+    try:
+        return _device(os.stat(place))
+    except (OSError, ValueError):
+        return None
+
+
+def _device(found: os.stat_result) -> Device | None:
+    if not stat.S_ISCHR(found.st_mode):
+        return None
+    pty = os.major(found.st_rdev) in _PTS_MAJORS
+    return Device(found.st_rdev, found.st_dev if pty else 0, (found.st_dev, found.st_ino))
+
+
+def process(pid: int, *, writes: bool = True) -> Process | None:
+    """Name and user of a process; None when it is gone, or a zombie, which holds nothing."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            head, _, tail = file.read().rpartition(b")")
+        uid = os.stat(f"/proc/{pid}").st_uid
+        with open(f"/proc/{pid}/status", "rb") as file:  # the folder belongs to root where a process is not dumpable
+            uid = next((int(line.split()[2]) for line in file if line.startswith(b"Uid:")), uid)
+    except (OSError, ValueError, IndexError):
+        return None
+    if tail.split()[:1] == [b"Z"]:
+        return None
+    return Process(pid, uid, head.partition(b"(")[2].decode(errors="replace"), writes)
+
+
+def holders(device: Device) -> list[Process]:
+    """The processes that hold a device, as far as this user may see: root sees all, others their own and each that holds
+    the lock of the node. Of a pseudo-terminal the process at its other end, which is the device, is left out."""
+    found: dict[int, bool] = {}
+    for pid in _pids():
+        writes, far_end = _held(pid, device)
+        if writes is not None and not far_end:
+            found[pid] = writes
+    for pid in lockers(device):
+        if _held(pid, device)[1] is False:
+            found.setdefault(pid, True)
+    known = (process(pid, writes=writes) for pid, writes in found.items())
+    return [one for one in known if one is not None]
+
+
+def lockers(device: Device) -> set[int]:
+    """The processes that hold the exclusive lock (flock) of the device's node: at most one that works with us."""
+    major, minor = os.major(device.node[0]), os.minor(device.node[0])
+    wanted = f"{major:02x}:{minor:02x}:{device.node[1]}"
+    found = set()
+    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii", errors="replace") as file:
+        for line in file:
+            words = line.split()
+            if len(words) >= 6 and words[1] == "FLOCK" and words[3] == "WRITE" and words[5] == wanted:
+                with contextlib.suppress(ValueError):
+                    found.add(int(words[4]))
+    return {pid for pid in found if pid > 0}
+
+
+def speaks_for(pid: int, device: Device) -> bool:
+    """Whether what a process reports of a device counts: it holds the lock of the device, or, where no process does, the
+    device itself."""
+    locked = lockers(device)
+    return pid in locked if locked else _held(pid, device)[0] is not None
+
+
+def is_terminal(one: Process, device: Device) -> bool:
+    """Whether a device is the controlling terminal of a session that the process leads: of a shell, for instance."""
+    try:
+        with open(f"/proc/{one.pid}/stat", "rb") as file:
+            words = file.read().rpartition(b")")[2].split()
+        session, terminal = int(words[3]), int(words[4])
+    except (OSError, ValueError, IndexError):
+        return False
+    minor = terminal & 0xFF | terminal >> 12 & 0xFFF00
+    return session == one.pid and os.makedev(terminal >> 8 & 0xFFF, minor) == device.number
+
+
+def end(one: Process, term_s: float, kill_s: float) -> None:
+    """SIGTERM, then SIGKILL; returns when the process is gone, or has not gone in this time.
+
+    Raises:
+        PermissionError: this user may not end it.
+    """
+    if one.pid == os.getpid():
+        raise PermissionError("the process itself")
+    try:
+        handle = os.pidfd_open(one.pid)
+    except ProcessLookupError:
+        return
+    try:
+        for number, seconds in ((signal.SIGTERM, term_s), (signal.SIGKILL, kill_s)):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+            give_up = time.monotonic() + seconds
+            while time.monotonic() < give_up:
+                if process(one.pid) is None:
+                    return
+                time.sleep(0.01)
+    finally:
+        os.close(handle)
+
+
+def _pids() -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                yield int(name)
+
+
+def _held(pid: int, device: Device) -> tuple[bool | None, bool]:
+    """Whether a process holds the device: None, or whether it can write to it; and whether it is a pty's other end."""
+    writes: bool | None = None
+    folder = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return None, False
+    for name in names:
+        try:
+            target = os.readlink(f"{folder}/{name}")
+            # Only what may be a device is asked for more: of a file on a server that is gone the question never returns.
+            if not target.startswith("/dev/") and not os.path.basename(target).startswith("tty"):
+                continue
+            found = os.stat(f"{folder}/{name}")
+            if found.st_rdev == _PTMX and device.pty and _index(pid, name) == _pts_index(device.number):
+                return writes, True
+            if _device(found) == device:
+                writes = bool(writes) or _flags(pid, name) & os.O_ACCMODE != os.O_RDONLY
+        except OSError:
+            continue
+    return writes, False
+
+
+def _pts_index(number: int) -> int:
+    return (os.major(number) - _PTS_MAJORS[0]) * 256 + os.minor(number)
+
+
+def _info(pid: int, fd: str, key: str) -> str:
+    """Raises OSError."""
+    with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii", errors="replace") as file:
+        return next((line.partition(":")[2].strip() for line in file if line.startswith(key + ":")), "")
+
+
+def _index(pid: int, fd: str) -> int:
+    text = _info(pid, fd, "tty-index")
+    return int(text) if text.isdigit() else -1
+
+
+def _flags(pid: int, fd: str) -> int:
+    try:
+        return int(_info(pid, fd, "flags"), 8)
+    except ValueError:
+        return os.O_RDWR
