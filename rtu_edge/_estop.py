@@ -19,6 +19,7 @@ __all__ = ["Stop"]
 _ANSWER_S = 0.2  # an owner that takes longer is not in control of anything
 _OWNERS_SHARE = 0.6  # of the time, for owners that are alive and have not confirmed
 _TERM_SHARE = 0.1  # for a process to leave after SIGTERM, and again after SIGKILL
+_LEAVING_S = 0.5  # for a holder that is leaving by itself
 _BUFFER_MAX = 1 << 16
 
 
@@ -228,14 +229,15 @@ class Stop:
         from rtu_edge import runtime
         from rtu_edge.ports import open_port
 
-        opened = None
+        opened, begin_s = None, time.monotonic()
         while opened is None:
             try:
                 # Where its holder cannot be ended the port is shared with it, if it allows that: the device obeys both.
                 opened = open_port(target.path, self._baud, exclusive=not blocked)
             except DeviceError as error:
-                hopeless = blocked or target.device is None or not os.path.exists(target.path)
-                if hopeless or self._left_s() < _ANSWER_S:
+                hopeless = blocked or target.device is None or not os.access(target.path, os.R_OK | os.W_OK)
+                unseen = not target.ended and time.monotonic() - begin_s > _LEAVING_S
+                if hopeless or unseen or self._left_s() < _ANSWER_S:
                     raise _Failed(self._refusal(target, blocked, str(error))) from None
                 time.sleep(0.05)
         with opened:
@@ -249,21 +251,17 @@ class Stop:
 
     def _refusal(self, target: _Target, blocked: list[Process], error: str) -> str:
         """Who holds the device, and the command that ends it."""
-        command = f"rtu-edge estop {self._config or self._port}"
+        command, power = f"rtu-edge estop {self._config or self._port}", "or take the power of the device away"
         if blocked:
             who = ", ".join(str(one) for one in blocked)
             return (
-                f"{target.path}: not stopped: held by {who}, which this user may not end: run `sudo {command}`,"
-                " or take the power of the device away"
+                f"{target.path}: not stopped: held by {who}, which this user may not end: run `sudo {command}`, {power}"
             )
-        if target.device is not None and "in use" in error:
-            where = (
-                "run it as root, `sudo " + command + "`"
-                if os.geteuid() != 0
-                else f"run `{command}` on the host, outside of this container"
-            )
-            return (
-                f"{target.path}: not stopped: held by a process that cannot be seen from here: {where},"
-                " or take the power of the device away"
-            )
-        return f"{error}: not stopped: take the power of the device away"
+        if target.device is None or not os.path.exists(target.path):
+            return f"{error}: not stopped: take the power of the device away"
+        if os.geteuid() != 0:
+            return f"{error}: not stopped: run `sudo {command}`, {power}"
+        return (
+            f"{error}: not stopped: held by a process that cannot be seen from here: run `{command}` on the host,"
+            f" outside of this container, {power}"
+        )

@@ -141,7 +141,7 @@ def owners(port: str, config: str = "") -> list[Owner]:
             continue
         if record.uid not in (me, 0):
             claims[record.uid] = claims.get(record.uid, 0) + 1
-            if claims[record.uid] > _CLAIMS_MAX or not _may_claim(record, config, here):
+            if claims[record.uid] > _CLAIMS_MAX:
                 continue
         one = _confirmed(record, here)
         if one is not None:
@@ -157,16 +157,6 @@ def _matches(record: Record, port: str, config: str, here: Device | None) -> boo
     if here is not None and record.device == here:
         return True
     return absolute(port) in (record.port, record.path) or ("://" not in port and record.path == os.path.realpath(port))
-
-
-def _may_claim(record: Record, config: str, here: Device | None) -> bool:
-    """Any user can make a pseudo-terminal that never confirms, and register it by a name of ours: by name alone another
-    user's counts only where the configuration is that user's."""
-    if record.device is None or not record.device.pty or record.device == here:
-        return True
-    with contextlib.suppress(OSError):
-        return bool(config) and os.stat(config).st_uid == record.uid
-    return False
 
 
 def _confirmed(record: Record, here: Device | None) -> Owner | None:

@@ -19,3 +19,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             if name == "table":
                 terminalreporter.section(report.nodeid)
                 terminalreporter.write_line(text)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-cells", action="store_true", help="Run each cell of the table in docs/estop.md.")

@@ -1,0 +1,183 @@
+"""The people of docs/estop.md as processes: users, drivers of a machine, namespaces. Imported by a server that forks them.
+
+A forked child has imported everything already, so another user needs no access to the folder of this installation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import encodings.ascii  # the users of these processes may not read this Python's folder
+import encodings.latin_1  # noqa: F401
+import fcntl
+import io
+import os
+import signal
+import socket
+import sys
+import termios
+import time
+import traceback  # noqa: F401
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import serial
+
+import rtu_edge.cli
+import rtu_edge.cli.clear
+import rtu_edge.cli.estop
+from rtu_edge import _core, _estop, _holders, _places, control, ports, runtime  # noqa: F401  before the user changes
+from rtu_edge.config import load_device  # noqa: F401
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_DUMPABLE = 4
+_NEW_MOUNTS, _NEW_PIDS = 0x20000, 0x20000000
+_PRIVATE, _RECURSIVE = 1 << 18, 1 << 14
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user of the host.
+
+    Args:
+        uid: their number, and that of their group.
+        groups: further groups.
+        hidden: they have /run and /tmp of their own, as in a container or with PrivateTmp.
+        alone: they see no process but their own.
+    """
+
+    uid: int
+    groups: tuple[int, ...] = ()
+    hidden: bool = False
+    alone: bool = False
+
+
+def become(person: Person) -> None:
+    """Be this person for the rest of the process."""
+    if person.hidden or person.alone:
+        _check(_LIBC.unshare(_NEW_MOUNTS | (_NEW_PIDS if person.alone else 0)))
+        _check(_LIBC.mount(None, b"/", None, _PRIVATE | _RECURSIVE, None))
+        if person.alone:  # the next child is the first of the namespace
+            child = os.fork()
+            if child:
+                os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            _check(_LIBC.mount(b"proc", b"/proc", b"proc", 0, None))
+        for folder in (b"/run", b"/tmp"):
+            _check(_LIBC.mount(b"none", folder, b"tmpfs", 0, b"mode=1777" if folder == b"/tmp" else b"mode=755"))
+    if person.uid != os.getuid():
+        os.setgroups(list(person.groups))
+        os.setresgid(person.uid, person.uid, person.uid)
+        os.setresuid(person.uid, person.uid, person.uid)
+        _check(_LIBC.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))  # as after a login: each may see its own
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def drive(person: Person, pipe: Connection, port: str, what: str, config: str, options: dict[str, Any]) -> None:
+    """Drive the machine at a port until it is stopped; reports when it does.
+
+    Args:
+        what: "script" (the library, nothing else said), "service" (of a configuration), "program" (one that does not know
+            control sockets and locks).
+        options: exclusive: the port can be opened by nobody else, as a real tty; keep_s: how often it looks after its
+            registration.
+    """
+    with _silence(pipe):
+        become(person)
+        _places._KEEP_S = options.get("keep_s", 60.0)
+        with contextlib.ExitStack() as stack:
+            link: runtime.Link
+            if what == "program":
+                opened = stack.enter_context(serial.Serial(port, 115200))
+                link = stack.enter_context(runtime.Link(opened))
+            else:
+                opened = stack.enter_context(ports.open_port(port))
+                link = stack.enter_context(runtime.Link(opened, config=config if what == "service" else ""))
+                if options.get("exclusive"):
+                    fcntl.ioctl(opened.fileno(), termios.TIOCEXCL)
+            hello = link.handshake()
+            policy = _core.LinearPolicy(hello.n_observations, [0.0])
+            settings = runtime.LoopConfig(
+                clock=runtime.Clock.DEVICE, ttl_ms=20_000, seconds=30, learn=False, explore=False
+            )
+            with runtime.Loop(link, policy.policy(), settings) as loop:
+                loop.start()
+                while loop.status().steps < 2 and not loop.wait(0.005):
+                    pass
+                pipe.send(os.getpid())
+                while not loop.wait(0.05):
+                    pass
+                with contextlib.suppress(OSError):
+                    pipe.send(loop.result().reason.value)
+
+
+def command(person: Person, pipe: Connection, *words: str) -> None:
+    """`rtu-edge` with these words, as the person; sends its exit code, what it printed, and how long it took."""
+    become(person)
+    out = io.StringIO()
+    begin_s = time.monotonic()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        try:
+            rtu_edge.cli.main(words)
+            code: object = 0
+        except SystemExit as leaving:
+            code = leaving.code
+    pipe.send((code, out.getvalue(), time.monotonic() - begin_s))
+
+
+def hold(person: Person, pipe: Connection, port: str, mode: int) -> None:
+    """Keep a port open and do nothing with it."""
+    with _silence(pipe):
+        become(person)
+        os.open(port, mode | os.O_NOCTTY)
+        pipe.send(os.getpid())
+        time.sleep(60)
+
+
+def pretend(person: Person, pipe: Connection, port: str, config: str, says: bytes, holds: str) -> None:
+    """Register as the owner of a port in the common place without being it, and answer each client the same.
+
+    Args:
+        says: to each client; nothing where it is empty.
+        holds: a device that this person really holds, or "".
+    """
+    with _silence(pipe):
+        become(person)
+        record = _places._record(port, port, config)
+        if holds:
+            held = os.open(holds, os.O_RDWR | os.O_NOCTTY)
+            record = {**_places._record(holds, held, config), "port": port}
+        path = control.socket_path(port)
+        with control.PortLock(path, record), socket.socket(socket.AF_UNIX) as server:
+            Path(path).unlink(missing_ok=True)  # of one that was killed
+            server.bind(path)
+            server.listen(8)
+            os.chmod(path, 0o666)
+            pipe.send(os.getpid())
+            clients = []
+            while True:
+                clients.append(server.accept()[0])
+                if says:
+                    clients[-1].sendall(says)
+
+
+@contextlib.contextmanager
+def _silence(pipe: Connection) -> Iterator[None]:
+    """A process that is ended on purpose prints nothing of it; what else ends it goes through the pipe."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.stderr = io.StringIO()
+    try:
+        yield
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+
+
+def registered(port: str) -> list[Path]:
+    """Files of whoever has registered this port."""
+    return [Path(record.control) for record in _places.records() if record.port == port]
