@@ -152,6 +152,7 @@ def pretend(person: Person, pipe: Connection, port: str, config: str, says: byte
         record = _places._record(port, port, config)
         if holds:
             held = os.open(holds, os.O_RDWR | os.O_NOCTTY)
+            fcntl.flock(held, fcntl.LOCK_EX)
             record = {**_places._record(holds, held, config), "port": port}
         path = control.socket_path(port)
         with control.PortLock(path, record), socket.socket(socket.AF_UNIX) as server:
