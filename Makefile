@@ -4,13 +4,14 @@ BIN := .venv/bin
 # -n 2: two processes; what measures time runs alone before.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-pythons hil lint format setup fuzz wheel wheel-aarch64 clean
+.PHONY: help demo test test-pythons hil estop lint format setup fuzz wheel wheel-aarch64 clean
 
 help:
 	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
 	@echo "make test           all tests, with all the set-up"
 	@echo "make test-pythons   the tests on each Python from 3.10 to 3.13 that is found, or on PYTHONS=..."
 	@echo "make hil            each fault of the standard suite, on the firmware as a process and on the image in QEMU"
+	@echo "make estop          the emergency stop: each cell of the table in docs/estop.md; as root, for it needs two users"
 	@echo "make fuzz           the native decoders for long: 10 million inputs or 10 minutes each"
 	@echo "make lint           the checkers alone; make format puts the sources in form"
 	@echo "make wheel          dist/*.whl for this machine; make wheel-aarch64 for a Raspberry Pi or Jetson"
@@ -31,6 +32,10 @@ test-pythons:
 hil:
 	@tools/setup.sh test
 	@$(BIN)/rtu-edge hil run --target process --target qemu --out build/hil $(ARGS)
+
+estop:
+	@tools/setup.sh test
+	@$(PYTEST) -q tests/test_estop.py --all-cells $(ARGS)
 
 lint:
 	@tools/setup.sh test

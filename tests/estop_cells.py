@@ -92,10 +92,9 @@ def drive(person: Person, pipe: Connection, port: str, what: str, config: str, o
         become(person)
         _places._KEEP_S = options.get("keep_s", 60.0)
         with contextlib.ExitStack() as stack:
-            link: runtime.Link
             if what == "program":
-                opened = stack.enter_context(serial.Serial(port, 115200))
-                link = stack.enter_context(runtime.Link(opened))
+                plain = stack.enter_context(serial.Serial(port, 115200))
+                link = stack.enter_context(runtime.Link(plain))
             else:
                 opened = stack.enter_context(ports.open_port(port))
                 link = stack.enter_context(runtime.Link(opened, config=config if what == "service" else ""))
@@ -131,6 +130,21 @@ def command(person: Person, pipe: Connection, *words: str) -> None:
     pipe.send((code, out.getvalue(), time.monotonic() - begin_s))
 
 
+def ask(person: Person, pipe: Connection, path: str, line: bytes) -> None:
+    """Send a line to a control socket; sends the first answer on."""
+    with _silence(pipe):
+        become(person)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(2)
+            client.connect(path)
+            with contextlib.suppress(BrokenPipeError):
+                client.sendall(line + b"\n")
+            try:
+                pipe.send(client.recv(65536))
+            except ConnectionResetError:
+                pipe.send(b"")
+
+
 def hold(person: Person, pipe: Connection, port: str, mode: int) -> None:
     """Keep a port open and do nothing with it."""
     with _silence(pipe):
@@ -164,7 +178,7 @@ def pretend(person: Person, pipe: Connection, port: str, config: str, says: byte
             clients = []
             while True:
                 clients.append(server.accept()[0])
-                if says:
+                with contextlib.suppress(OSError):  # it leaves at once
                     clients[-1].sendall(says)
 
 

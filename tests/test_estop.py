@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pty
 import shutil
 import signal
-import tempfile
-import threading
+import socket
 import time
 import tty
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import estop_cells
 import pytest
 from estop_cells import Person
+from estop_stage import DRIVER, OTHER, OWNER, SLACK_S, WHO, Stage, server
 
-from rtu_edge import _holders, control, runtime
+from rtu_edge import _holders, _places, control, runtime
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.errors import DeviceError
-from rtu_edge.hil import FaultBridge, ProcessTarget
 from rtu_edge.ports import open_port
 from rtu_edge.wire import DeviceState
+
+__all__ = ["server"]
 
 # A device in real time goes safe when its host is starved: these run alone.
 pytestmark = pytest.mark.timing
 
 DOCS = Path(__file__).parent.parent / "docs" / "estop.md"
 GONE = ("nothing", "folder", "private", "moved")
-OWNER, OTHER, GROUP = 61_001, 61_002, 61_009
-DRIVER = Person(OWNER, (GROUP,))
-LIMIT_S = 5.0
-SLACK_S = 0.5  # between the deadline and the end of a process on a shared machine
-
-# A busy machine that runs these tests stops no driver by itself.
-_PATIENT = {"--max-steps": 100000, "--ttl-max-ms": 20000, "--silence-ms": 20000}
 
 
 @dataclass(frozen=True)
@@ -76,133 +67,6 @@ def chosen(config: pytest.Config) -> list[Cell]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "cell" in metafunc.fixturenames:
         metafunc.parametrize("cell", chosen(metafunc.config), ids=str)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    """Forks the people of the tests from a process that has imported everything."""
-    if os.geteuid() != 0:
-        pytest.fail("two users are needed: run these tests as root")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["estop_cells"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where the server imports from
-        yield context
-
-
-class Stage:
-    """A device with people around it.
-
-    Attributes:
-        link: the name of the port that people use.
-        config: a configuration with this port.
-    """
-
-    def __init__(self, server: Any, exclusive: bool = False) -> None:
-        self._server = server
-        self._exclusive = exclusive
-        self._stack = ExitStack()
-        # Not in /tmp, which is another folder for some of the people.
-        self._folder = Path(tempfile.mkdtemp(prefix="rtu-estop-", dir="/var/tmp"))
-        self._folder.chmod(0o755)
-        self._stack.callback(shutil.rmtree, self._folder)
-        self.link = str(self._folder / "robot")
-        self.config = str(self._folder / "robot.toml")
-        Path(self.config).write_text(f'[device]\nport = "{self.link}"\n')
-        self.lines: list[FaultBridge] = []
-        self._processes: list[Any] = []
-        self._over = threading.Event()
-        self.move()
-
-    def __enter__(self) -> Stage:
-        self._kernel = threading.Thread(target=self._as_the_kernel)
-        self._kernel.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._kernel.join()
-        for process in self._processes:
-            process.kill()
-            process.join()
-        self._stack.close()
-
-    @property
-    def line(self) -> FaultBridge:
-        """The first board."""
-        return self.lines[0]
-
-    def move(self) -> None:
-        """Plug in another board: the link names it from now on."""
-        target = self._stack.enter_context(ProcessTarget("cartpole", _PATIENT))
-        line = self._stack.enter_context(FaultBridge(target))
-        line.wait_for(DeviceState.DISARMED)
-        node = os.path.realpath(line.port)
-        os.chown(node, OWNER, GROUP)
-        os.chmod(node, 0o660)
-        self.lines.append(line)
-        new = self.link + ".new"
-        os.symlink(node, new)
-        os.replace(new, self.link)
-
-    def _as_the_kernel(self) -> None:
-        """Ends the exclusive mode of a port when it is not open any more, as a serial port's ends."""
-        held: set[str] = set()
-        while self._exclusive and not self._over.wait(0.02):
-            for line in list(self.lines):
-                device = _holders.device_of(line.port)
-                if device is not None and _holders.holders(device):
-                    held.add(line.port)
-                elif line.port in held:
-                    held.remove(line.port)
-                    line.clear_port()
-
-    def begin(self, function: Callable[..., None], person: Person, *arguments: Any) -> tuple[Any, Connection]:
-        ours, theirs = self._server.Pipe()
-        process = self._server.Process(target=function, args=(person, theirs, *arguments))
-        process.start()
-        theirs.close()
-        self._processes.append(process)
-        return process, ours
-
-    def drive(self, what: str, person: Person = DRIVER, keep_s: float = 60.0) -> int:
-        """Somebody drives; returns the number of the process."""
-        options = {"exclusive": self._exclusive, "keep_s": keep_s}
-        process, pipe = self.begin(estop_cells.drive, person, self.link, what, self.config, options)
-        assert pipe.poll(20), "the machine is not driven"
-        said = pipe.recv()
-        assert said == process.pid, said
-        assert self.lines[-1].wait_for(DeviceState.ARMED)
-        return int(process.pid)
-
-    def pretend(self, says: bytes, holds: str = "") -> int:
-        """A stranger registers as the owner; returns the number of the process."""
-        process, pipe = self.begin(estop_cells.pretend, WHO["stranger"], self.link, self.config, says, holds)
-        said = pipe.recv()
-        assert said == process.pid, said
-        return int(said)
-
-    def estop(self, person: Person, target: str = "") -> tuple[int, str]:
-        """Somebody stops; returns the exit code and what was printed. Never longer than the limit."""
-        _, pipe = self.begin(estop_cells.command, person, "estop", target or self.link)
-        assert pipe.poll(LIMIT_S + 10), "no end"
-        code, said, seconds = pipe.recv()
-        assert seconds < LIMIT_S + SLACK_S, said
-        return code, said
-
-    def forget(self) -> None:
-        """Remove what the drivers have registered."""
-        for socket in estop_cells.registered(self.link):
-            for path in (socket, socket.with_suffix(".lock")):
-                path.unlink()
-
-
-WHO = {
-    "same user": Person(OWNER, (GROUP,)),
-    "group": Person(OTHER, (GROUP,)),
-    "stranger": Person(OTHER),
-    "root": Person(0),
-}
 
 
 @pytest.mark.hazard("stop-reaches-the-device")
@@ -315,8 +179,8 @@ def alive(pid: int) -> bool:
 def test_the_folder_of_another_user_keeps_no_owner_from_starting(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(estop_cells._places, "_SHARED", tmp_path / "run")
-    monkeypatch.setattr(estop_cells._places, "_TEMPORARY", tmp_path)
+    monkeypatch.setattr(_places, "_SHARED", tmp_path / "run")
+    monkeypatch.setattr(_places, "_TEMPORARY", tmp_path)
     (tmp_path / "run").mkdir()
     for taken in (tmp_path / "run" / str(os.getuid()), tmp_path / f"rtu-edge-{os.getuid()}"):
         taken.mkdir()
@@ -336,8 +200,8 @@ def test_the_folder_of_another_user_keeps_no_owner_from_starting(
 def test_an_owner_registers_again_when_its_place_was_removed(
     removed: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(estop_cells._places, "_SHARED", tmp_path / "run")
-    monkeypatch.setattr(estop_cells._places, "_KEEP_S", 0.05)
+    monkeypatch.setattr(_places, "_SHARED", tmp_path / "run")
+    monkeypatch.setattr(_places, "_KEEP_S", 0.05)
     with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port) as link:
         link.handshake()
         before = Path(control.socket_path(device.port))
@@ -357,9 +221,9 @@ def test_an_owner_registers_again_when_its_place_was_removed(
 
 
 def test_time_stamps_are_renewed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(estop_cells._places, "_SHARED", tmp_path / "run")
-    monkeypatch.setattr(estop_cells._places, "_KEEP_S", 0.02)
-    monkeypatch.setattr(estop_cells._places, "_TOUCH_S", 0.1)
+    monkeypatch.setattr(_places, "_SHARED", tmp_path / "run")
+    monkeypatch.setattr(_places, "_KEEP_S", 0.02)
+    monkeypatch.setattr(_places, "_TOUCH_S", 0.1)
     with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port):
         path = Path(control.socket_path(device.port))
         for old in (path, path.with_suffix(".lock"), path.parent):
@@ -423,15 +287,53 @@ def test_a_file_that_is_broken_or_gone_still_stops_its_run(server: Any) -> None:
 
 def test_one_deadline_is_over_everything(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also over a question to the kernel that is never answered."""
-    from rtu_edge import _estop
 
     def never(*_: object) -> list[object]:
         time.sleep(30)
         return []
 
-    monkeypatch.setattr(_estop.control, "owners", never)
+    monkeypatch.setattr(control, "owners", never)
     with SimulatedDevice() as device:
         begin_s = time.monotonic()
         with pytest.raises(DeviceError, match=r"no confirmation within 0\.5 s"):
             control.estop(device.port, timeout_s=0.5)
         assert time.monotonic() - begin_s < 0.5 + SLACK_S
+
+
+# ---------------------------------------------------------------- whom an owner obeys
+
+
+@pytest.mark.hazard("socket-obeys-its-user")
+@pytest.mark.parametrize("line", [b"status", b"monitor", b"arm 1234", b"estop"], ids=bytes.decode)
+def test_who_may_open_the_device_may_stop_it_and_no_more(server: Any, line: bytes) -> None:
+    with Stage(server) as stage:
+        stage.drive("script")
+        for who in ("stranger", "group") if line == b"estop" else ("stranger", "group", "same user"):
+            heard = stage.ask(WHO[who], line)
+            if who == "stranger":
+                assert heard == b"", "dropped"
+            elif who == "group" and line != b"estop":
+                assert b'"event":"error"' in heard and b"only estop" in heard
+            else:
+                event = {b"estop": b"accepted", b"arm 1234": b"arm"}.get(line, b"status")
+                assert heard.startswith(b'{"event":"' + event + b'"')
+            if line == b"estop" and who != "stranger":
+                stage.line.wait_for(DeviceState.ESTOP)
+            else:
+                assert stage.line.state.state == DeviceState.ARMED
+
+
+def test_clients_that_do_not_read_hold_up_no_emergency_stop(server: Any) -> None:
+    """Half-open ones, ones that send garbage, and ones whose status is never read."""
+    with Stage(server) as stage:
+        stage.drive("script")
+        (path,) = estop_cells.registered(stage.link)
+        with ExitStack() as clients:
+            for sent in (b"", b"monitor\n", b"status\n" * 500, b"\0\xff{" * 20, b"esto") * 3:
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+                client.connect(str(path))
+                client.send(sent)
+            begin_s = time.monotonic()
+            assert control.estop(stage.link) == control.Estop("owner", None)
+            assert time.monotonic() - begin_s < 1.0  # of 5 s; the device takes a period of 20 ms

@@ -56,6 +56,7 @@ collect_missing() {
     need shellcheck has shellcheck
     need valgrind has valgrind
     need systemd has systemd-analyze
+    need locales test -e /usr/share/i18n/locales/de_DE
     need gcc-arm-none-eabi has arm-none-eabi-g++
     need libnewlib-arm-none-eabi test -e "$(arm-none-eabi-gcc -print-file-name=libc.a 2>/dev/null || echo missing)"
     need qemu-system-arm has qemu-system-arm

@@ -1,0 +1,165 @@
+"""A device with people around it, for the tests of the emergency stop; who they are is in estop_cells.py."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import estop_cells
+import pytest
+from estop_cells import Person
+
+from rtu_edge import _holders
+from rtu_edge.hil import FaultBridge, ProcessTarget
+from rtu_edge.wire import DeviceState
+
+OWNER, OTHER, GROUP = 61_001, 61_002, 61_009
+DRIVER = Person(OWNER, (GROUP,))
+LIMIT_S = 5.0
+SLACK_S = 0.5  # between the deadline and the end of a process on a shared machine
+
+# A busy machine that runs these tests stops no driver by itself.
+_PATIENT = {"--max-steps": 100000, "--ttl-max-ms": 20000, "--silence-ms": 20000}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    """Forks the people of the tests from a process that has imported everything."""
+    if os.geteuid() != 0:
+        pytest.fail("two users are needed: run these tests as root")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["estop_cells"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where the server imports from
+        yield context
+
+
+class Stage:
+    """A device with people around it.
+
+    Attributes:
+        link: the name of the port that people use.
+        config: a configuration with this port.
+    """
+
+    def __init__(self, server: Any, exclusive: bool = False) -> None:
+        self._server = server
+        self._exclusive = exclusive
+        self._stack = ExitStack()
+        # Not in /tmp, which is another folder for some of the people.
+        self._folder = Path(tempfile.mkdtemp(prefix="rtu-estop-", dir="/var/tmp"))
+        self._folder.chmod(0o755)
+        self._stack.callback(shutil.rmtree, self._folder)
+        self.link = str(self._folder / "robot")
+        self.config = str(self._folder / "robot.toml")
+        Path(self.config).write_text(f'[device]\nport = "{self.link}"\n')
+        self.lines: list[FaultBridge] = []
+        self._processes: list[Any] = []
+        self._over = threading.Event()
+        self.move()
+
+    def __enter__(self) -> Stage:
+        self._kernel = threading.Thread(target=self._as_the_kernel)
+        self._kernel.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._kernel.join()
+        for process in self._processes:
+            process.kill()
+            process.join()
+        self._stack.close()
+
+    @property
+    def line(self) -> FaultBridge:
+        """The first board."""
+        return self.lines[0]
+
+    def move(self) -> None:
+        """Plug in another board: the link names it from now on."""
+        target = self._stack.enter_context(ProcessTarget("cartpole", _PATIENT))
+        line = self._stack.enter_context(FaultBridge(target))
+        line.wait_for(DeviceState.DISARMED)
+        node = os.path.realpath(line.port)
+        os.chown(node, OWNER, GROUP)
+        os.chmod(node, 0o660)
+        self.lines.append(line)
+        new = self.link + ".new"
+        os.symlink(node, new)
+        os.replace(new, self.link)
+
+    def _as_the_kernel(self) -> None:
+        """Ends the exclusive mode of a port when it is not open any more, as a serial port's ends."""
+        held: set[str] = set()
+        while self._exclusive and not self._over.wait(0.02):
+            for line in list(self.lines):
+                device = _holders.device_of(line.port)
+                if device is not None and _holders.holders(device):
+                    held.add(line.port)
+                elif line.port in held:
+                    held.remove(line.port)
+                    line.clear_port()
+
+    def begin(self, function: Callable[..., None], person: Person, *arguments: Any) -> tuple[Any, Connection]:
+        ours, theirs = self._server.Pipe()
+        process = self._server.Process(target=function, args=(person, theirs, *arguments))
+        process.start()
+        theirs.close()
+        self._processes.append(process)
+        return process, ours
+
+    def drive(self, what: str, person: Person = DRIVER, keep_s: float = 60.0) -> int:
+        """Somebody drives; returns the number of the process."""
+        options = {"exclusive": self._exclusive, "keep_s": keep_s}
+        process, pipe = self.begin(estop_cells.drive, person, self.link, what, self.config, options)
+        assert pipe.poll(20), "the machine is not driven"
+        said = pipe.recv()
+        assert said == process.pid, said
+        self.lines[-1].wait_for(DeviceState.ARMED)
+        return int(process.pid)
+
+    def pretend(self, says: bytes, holds: str = "") -> int:
+        """A stranger registers as the owner; returns the number of the process."""
+        process, pipe = self.begin(estop_cells.pretend, WHO["stranger"], self.link, self.config, says, holds)
+        said = pipe.recv()
+        assert said == process.pid, said
+        return int(said)
+
+    def ask(self, person: Person, line: bytes) -> bytes:
+        """Somebody sends a line to the owner's socket; returns the answer, b"" where it hangs up."""
+        (path,) = estop_cells.registered(self.link)
+        _, pipe = self.begin(estop_cells.ask, person, str(path), line)
+        said = pipe.recv()
+        assert isinstance(said, bytes), said
+        return said
+
+    def estop(self, person: Person, target: str = "") -> tuple[int, str]:
+        """Somebody stops; returns the exit code and what was printed. Never longer than the limit."""
+        _, pipe = self.begin(estop_cells.command, person, "estop", target or self.link)
+        assert pipe.poll(LIMIT_S + 10), "no end"
+        code, said, seconds = pipe.recv()
+        assert seconds < LIMIT_S + SLACK_S, said
+        return code, said
+
+    def forget(self) -> None:
+        """Remove what the drivers have registered."""
+        for socket in estop_cells.registered(self.link):
+            for path in (socket, socket.with_suffix(".lock")):
+                path.unlink()
+
+
+WHO = {
+    "same user": Person(OWNER, (GROUP,)),
+    "group": Person(OTHER, (GROUP,)),
+    "stranger": Person(OTHER),
+    "root": Person(0),
+}
