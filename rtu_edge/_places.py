@@ -23,6 +23,7 @@ from types import TracebackType
 from rtu_edge._forks import leave_to_the_parent
 from rtu_edge._holders import Device, device_of
 from rtu_edge.errors import DeviceError
+from rtu_edge.untrusted import parse_json
 
 __all__ = ["PortLock", "Record", "Registration", "absolute", "lock_port", "records", "socket_path"]
 
@@ -367,7 +368,7 @@ def _same(path: str, fd: int) -> bool:
 
 def _parse(text: bytes) -> dict[str, object]:
     try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
+        said = parse_json(text)
+    except ValueError:
         return {}
     return said if isinstance(said, dict) else {}

@@ -97,8 +97,10 @@ def test_files_are_shown_and_written_only_on_demand(capfd: pytest.CaptureFixture
     assert written == [
         "etc/security/limits.d/rtu-edge.conf",
         "etc/systemd/system/rtu-edge.service",
+        "etc/tmpfiles.d/rtu-edge.conf",
         "etc/udev/rules.d/70-rtu-edge.rules",
     ]
+    assert "d /run/rtu-edge 1777 root root -\n" in (root / written[2]).read_text()
     assert f"serve {config}" in (root / written[1]).read_text()
 
 
@@ -128,6 +130,41 @@ def test_a_path_is_one_word_of_the_unit(tmp_path: Path) -> None:
     assert line.endswith(f' serve "{expected}"')
     with pytest.raises(ConfigError, match="printable"):
         service.parts(tmp_path / "a\nExecStartPre=b", "robot")
+
+
+@pytest.mark.parametrize(
+    ("port", "match"),
+    [
+        (
+            "/dev/serial/by-id/usb-Raspberry_Pi_Pico_E6614C-if00",
+            'ENV{ID_BUS}=="usb", ENV{ID_SERIAL}=="Raspberry_Pi_Pico_E6614C", ENV{ID_USB_INTERFACE_NUM}=="00"',
+        ),
+        (
+            "/dev/serial/by-id/usb-FTDI_Quad_RS232-if02-port0",
+            'ENV{ID_BUS}=="usb", ENV{ID_SERIAL}=="FTDI_Quad_RS232", ENV{ID_USB_INTERFACE_NUM}=="02"',
+        ),
+        ("/dev/arm-E6614C", 'ENV{ID_BUS}=="usb", ENV{ID_SERIAL_SHORT}=="E6614C"'),
+        ("/dev/ttyAMA0", 'KERNEL=="ttyAMA0"'),
+        ('/dev/tty*"', 'KERNEL==""'),  # would match others
+        ("socket://board:5000", 'KERNEL=="board:5000"'),  # no device
+    ],
+)
+def test_the_udev_rule_is_for_the_configured_device_alone(port: str, match: str) -> None:
+    rule = service.parts("/etc/robot.toml", "robot", "arm", port=port)[1].text.splitlines()
+    assert match + ', GOTO="rtu_edge_found"' in rule
+    # Each other device leaves before anything is set.
+    sets = [at for at, line in enumerate(rule) if "ID_MM" in line or "SYMLINK" in line or "latency_timer" in line]
+    assert len(sets) == 3 and min(sets) > rule.index('GOTO="rtu_edge_end"') > rule.index(
+        match + ', GOTO="rtu_edge_found"'
+    )
+
+
+def test_a_kernel_s_name_becomes_the_identity_of_what_is_plugged_in(tmp_path: Path) -> None:
+    (tmp_path / "serial" / "by-id").mkdir(parents=True)
+    (tmp_path / "ttyACM0").touch()
+    (tmp_path / "serial" / "by-id" / "usb-Board_1234-if00").symlink_to("../../ttyACM0")
+    rule = service._rule(str(tmp_path / "ttyACM0"), "arm", str(tmp_path))
+    assert 'ENV{ID_SERIAL}=="Board_1234"' in rule and "KERNEL" not in rule
 
 
 def test_only_root_installs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

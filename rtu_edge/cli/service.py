@@ -16,7 +16,7 @@ import click
     "--root", type=click.Path(path_type=Path), default=Path("/"), show_default=True, help="Below this folder."
 )
 def command(config: Path, user: str | None, name: str, install: bool, root: Path) -> None:
-    """Print a systemd unit, a udev rule and a limits file for CONFIG; write them with --apply.
+    """Print a systemd unit, a udev rule, a tmpfiles and a limits file for CONFIG; write them with --apply.
 
     The service starts disarmed and waits for `rtu-edge arm CONFIG`.
     """
@@ -27,11 +27,12 @@ def command(config: Path, user: str | None, name: str, install: bool, root: Path
     from rtu_edge.errors import ConfigError
     from rtu_edge.job.service import apply, parts
 
-    if not load_config(config).device.port:
+    settings = load_config(config)
+    if not settings.device.port:
         raise ConfigError("device.port: missing; a service is for a machine at a port", str(config))
     if user is None:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
-    found = parts(config, user, name)
+    found = parts(config, user, name, port=settings.device.port, folder=settings.run.folder)
     if install:
         for path in apply(found, root):
             click.echo(f"written: {path}")

@@ -38,6 +38,13 @@ _EXTENSION_S = 5.0
 # A message that repeats waits so long for a manager that is busy, s.
 _BUSY_S = 0.1
 
+# Drivers of serial ports, by their names in /proc/devices.
+_TTYS = ("ttyACM", "ttyUSB", "ttyAMA", "ttyS", "ttyTHS", "pts")
+
+# What udev leaves in a name without replacing it, and what is no pattern in a rule.
+_SAFE = r"([A-Za-z0-9#+.:=@_-]+)"
+_BY_ID = re.compile(rf"serial/by-id/usb-{_SAFE}-if([0-9a-f]{{2}})(?:-port[0-9]+)?", re.ASCII)
+
 # What a unit, a file in /etc, a folder in /var/lib and a link in /dev may all be called.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
@@ -56,13 +63,17 @@ class Part:
     then: str
 
 
-def parts(config: str | os.PathLike[str], user: str, name: str = "rtu-edge") -> list[Part]:
-    """The unit, the udev rule and the limits file, not written yet.
+def parts(
+    config: str | os.PathLike[str], user: str, name: str = "rtu-edge", *, port: str = "", folder: str = "runs"
+) -> list[Part]:
+    """The unit, the udev rule, the folder for control sockets and the limits file, not written yet.
 
     Args:
         config: the TOML file that the service runs.
         user: who runs it.
         name: of the service, and of the device's stable name under /dev.
+        port: the device's path, or a pyserial URL, as the configuration names it.
+        folder: where its runs go, as the configuration names it.
 
     Raises:
         ConfigError: a name that is none for a unit or a user, or a path that no unit can name.
@@ -72,6 +83,7 @@ def parts(config: str | os.PathLike[str], user: str, name: str = "rtu-edge") -> 
             raise ConfigError(f"{option} = {quoted(value)}: must be {_RULES[option]}")
     program = Path(sys.executable).with_name("rtu-edge")
     command = f"{_word(program)} serve {_word(os.path.abspath(config))}"
+    read = [os.path.abspath(config), str(program), os.path.realpath(sys.executable), sys.base_prefix]
     unit = f"""\
 [Unit]
 Description=rtu_edge: a learner in a control loop; starts disarmed
@@ -94,23 +106,20 @@ KillSignal=SIGINT
 TimeoutStopSec=10
 LimitRTPRIO=60
 LimitMEMLOCK=infinity
-# No realtime by children, nothing new by set-uid programs.
-RestrictRealtime=no
-NoNewPrivileges=yes
 StateDirectory={name}
 WorkingDirectory=%S/{name}
-
+# Where rtu-edge estop finds it; not /tmp, which is private below.
+RuntimeDirectory=rtu-edge/{name}
+RuntimeDirectoryMode=0755
+{_sandbox(port, folder, read)}
 [Install]
 WantedBy=multi-user.target
 """
-    udev = f"""\
-# USB serial adapters and boards: for the group dialout, without a modem manager that talks to them, and a stable name each.
-ACTION=="remove", GOTO="rtu_edge_end"
-SUBSYSTEM=="tty", SUBSYSTEMS=="usb", ENV{{ID_MM_DEVICE_IGNORE}}="1", GROUP="dialout", MODE="0660"
-SUBSYSTEM=="tty", SUBSYSTEMS=="usb", ENV{{ID_SERIAL_SHORT}}=="?*", SYMLINK+="{name}-$env{{ID_SERIAL_SHORT}}"
-# FTDI: hand bytes over after 1 ms and not after 16.
-SUBSYSTEM=="usb-serial", DRIVER=="ftdi_sio", ATTR{{latency_timer}}="1"
-LABEL="rtu_edge_end"
+    shared = """\
+# Control sockets, by which rtu-edge estop finds the owner of a port: any user may register one, only a holder of the device is believed.
+d /run/rtu-edge 1777 root root -
+# Where there is no /run/rtu-edge: not to be cleaned.
+x /tmp/rtu-edge-*
 """
     limits = f"""\
 # Real-time priority and locked memory for {user} on a terminal; the service has its own limits in its unit.
@@ -119,9 +128,88 @@ LABEL="rtu_edge_end"
 """
     return [
         Part(Path(f"/etc/systemd/system/{name}.service"), unit, f"systemctl daemon-reload && systemctl enable {name}"),
-        Part(Path(f"/etc/udev/rules.d/70-{name}.rules"), udev, "udevadm control --reload && udevadm trigger"),
+        Part(
+            Path(f"/etc/udev/rules.d/70-{name}.rules"),
+            _rule(port, name),
+            "udevadm control --reload && udevadm trigger",
+        ),
+        Part(Path("/etc/tmpfiles.d/rtu-edge.conf"), shared, "systemd-tmpfiles --create /etc/tmpfiles.d/rtu-edge.conf"),
         Part(Path(f"/etc/security/limits.d/{name}.conf"), limits, "log in again"),
     ]
+
+
+def _sandbox(port: str, folder: str, read: list[str]) -> str:
+    """What the service may not do, as far as reaching its device, its files and its socket allows (systemd.exec(5))."""
+    remote = "://" in port
+    homes = ("/home", "/root", "/run/user")
+    lines = [
+        "# Realtime priority is needed, and the device below; PrivateUsers= would hide from it who asks for a stop.",
+        "RestrictRealtime=no",
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=",
+        "AmbientCapabilities=",
+        "UMask=0027",
+        "ProtectSystem=strict",
+        f"ProtectHome={'read-only' if any(path.startswith(homes) for path in [*read, folder]) else 'yes'}",
+        "PrivateTmp=yes",
+        "PrivateIPC=yes",
+        f"PrivateNetwork={'no' if remote else 'yes'}",
+        f"RestrictAddressFamilies=AF_UNIX{' AF_INET AF_INET6' if remote else ''}",
+        *([] if remote else ["IPAddressDeny=any"]),
+        "DevicePolicy=closed",
+        *([] if remote else [f"DeviceAllow=char-{kind} rw" for kind in _TTYS]),
+        "ProtectClock=yes",
+        "ProtectControlGroups=yes",
+        "ProtectHostname=yes",
+        "ProtectKernelLogs=yes",
+        "ProtectKernelModules=yes",
+        "ProtectKernelTunables=yes",
+        "ProtectProc=invisible",
+        "RemoveIPC=yes",
+        "RestrictNamespaces=yes",
+        "RestrictSUIDSGID=yes",
+        "LockPersonality=yes",
+        "MemoryDenyWriteExecute=yes",
+        "SystemCallArchitectures=native",
+        "SystemCallErrorNumber=EPERM",
+        "SystemCallFilter=@system-service",
+        "SystemCallFilter=~@privileged",
+    ]
+    if os.path.isabs(folder):
+        lines.append(f"# run.folder: it has to be there before the service starts.\nReadWritePaths=-{_word(folder)}")
+    return "".join(line + "\n" for line in lines)
+
+
+def _rule(port: str, name: str, dev: str = "/dev") -> str:
+    """The udev rule for the device of a configuration, and for no other."""
+    return f"""\
+# The device of the service {name}: for the group dialout, without a modem manager that talks to it, and a stable name.
+ACTION=="remove", GOTO="rtu_edge_end"
+SUBSYSTEM!="tty", GOTO="rtu_edge_end"
+{_match(port, name, dev)}, GOTO="rtu_edge_found"
+GOTO="rtu_edge_end"
+LABEL="rtu_edge_found"
+ENV{{ID_MM_DEVICE_IGNORE}}="1", ENV{{ID_MM_PORT_IGNORE}}="1", GROUP="dialout", MODE="0660"
+SUBSYSTEMS=="usb", ENV{{ID_SERIAL_SHORT}}=="?*", SYMLINK+="{name}-$env{{ID_SERIAL_SHORT}}"
+# FTDI: hand bytes over after 1 ms and not after 16.
+DRIVERS=="ftdi_sio", ATTR{{device/latency_timer}}="1"
+LABEL="rtu_edge_end"
+"""
+
+
+def _match(port: str, name: str, dev: str) -> str:
+    """What udev knows a port by: the identity in its persistent name, where it has one, or the kernel's name."""
+    by_id = Path(dev, "serial", "by-id")
+    links = [port] if port else []
+    if by_id.is_dir():  # a kernel's name of now has the identity of the board that is plugged in
+        links += [str(link) for link in sorted(by_id.iterdir()) if os.path.realpath(link) == os.path.realpath(port)]
+    for link in links:
+        if found := _BY_ID.fullmatch(os.path.relpath(link, dev)):
+            return f'ENV{{ID_BUS}}=="usb", ENV{{ID_SERIAL}}=="{found[1]}", ENV{{ID_USB_INTERFACE_NUM}}=="{found[2]}"'
+        if found := re.fullmatch(re.escape(name) + "-" + _SAFE, os.path.relpath(link, dev)):
+            return f'ENV{{ID_BUS}}=="usb", ENV{{ID_SERIAL_SHORT}}=="{found[1]}"'
+    kernel = os.path.basename(port)
+    return f'KERNEL=="{kernel if re.fullmatch(_SAFE, kernel) else ""}"'
 
 
 def _word(path: str | os.PathLike[str]) -> str:
