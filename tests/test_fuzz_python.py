@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import socket
 import struct
 import tempfile
 import zlib
@@ -21,7 +23,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import rtu_edge as rtu
-from rtu_edge import checkpoint, control, log, wire
+from rtu_edge import _estop, _places, checkpoint, control, log, wire
 from rtu_edge.config import Config, canonical, parse_config
 from rtu_edge.errors import CheckpointError, ConfigError, DeviceError
 from rtu_edge.hil.faults import KINDS
@@ -284,31 +286,6 @@ def test_any_frame_is_a_message_or_none(kind: int, flags: int, payload: bytes) -
 # ---------------------------------------------------------------- the control socket
 
 
-class Said:
-    """A connection that says these bytes, in pieces, and closes."""
-
-    def __init__(self, data: bytes, piece: int) -> None:
-        self._pieces = [data[i : i + piece] for i in range(0, len(data), piece)]
-
-    def recv(self, size: int) -> bytes:
-        return self._pieces.pop(0) if self._pieces else b""
-
-    def settimeout(self, seconds: float) -> None:
-        pass
-
-    def sendall(self, data: bytes) -> None:
-        pass
-
-    def getsockopt(self, *arguments: int) -> bytes:
-        return struct.pack("3i", 0, 0, 0)
-
-    def __enter__(self) -> Said:
-        return self
-
-    def __exit__(self, *arguments: object) -> None:
-        pass
-
-
 answers = st.lists(
     st.binary(max_size=20) | anything.map(lambda value: json.dumps(value, default=str).encode()), max_size=4
 )
@@ -319,15 +296,36 @@ answers = st.lists(
 def test_an_owner_that_says_anything(lines: list[bytes], piece: int) -> None:
     """`status` gives an object or DeviceError; `estop` never takes it for a confirmation."""
     data = b"".join(line + b"\n" for line in lines)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control, "_candidates", lambda port: ["/nowhere.sock"])
-        patch.setattr(control, "_connect", lambda path: Said(data, piece))
+    record = _places.Record("/nowhere.sock", os.geteuid(), "port", None, "port", "")
+    owner = control.Owner(record, None, os.getpid(), True)
+
+    def connect(path: str, timeout_s: float = 0.0) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        with contextlib.suppress(BlockingIOError):  # no more room: the rest is cut off
+            for at in range(0, len(data), piece):
+                theirs.send(data[at : at + piece])
+        theirs.shutdown(socket.SHUT_WR)
+        ours.settimeout(timeout_s)
+        ends.append(theirs)  # open until the question was sent
+        return ours
+
+    ends: list[socket.socket] = []
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setattr(control, "owners", lambda *_: [owner])
+        patch.setattr(control, "connect", connect)
+        patch.setattr(control, "peer", lambda _: (os.getpid(), os.geteuid()))
         with contextlib.suppress(DeviceError):
             assert isinstance(control.status("port"), dict)
         with contextlib.suppress(DeviceError):
             for found in control.monitor("port"):
                 assert isinstance(found, dict)
-        assert control._ask_owner("/nowhere.sock")[1] is False
+        stop = _estop.Stop("socket://port", "", 9600, 1.0)
+        stop._targets = stop._find()
+        stop._ask()
+        assert [one.confirmed for target in stop._targets for one in target.asked] == [False]
+        for end in ends:
+            stack.enter_context(end)
 
 
 # ---------------------------------------------------------------- a run's folder
