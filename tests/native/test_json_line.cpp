@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <initializer_list>
+
 #include "tests/native/check.h"
 
 using rtu::runtime::JsonLine;
