@@ -62,6 +62,7 @@ class Evidence:
     locked: bool
 
 
+@np.errstate(all="ignore")  # telemetry may hold any numbers
 def evidence(arrays: Mapping[str, Array], block: int = 500, seed: int = 0) -> Evidence:
     """Read it out of a run's telemetry.
 

@@ -712,3 +712,148 @@ def test_json_keeps_what_is_not_finite() -> None:
     found = untrusted.from_json(text, dict[str, Any])
     assert found["a"][1] == "inf"  # of no type: as it was written
     assert untrusted.from_json(b'["inf", "-inf", 1]', list[float]) == [np.inf, -np.inf, 1.0]
+
+
+# ---------------------------------------------------------------- devices and owners
+
+
+def test_text_of_a_device_is_cleaned(capfd: pytest.CaptureFixture[str]) -> None:
+    """A LOG, and the rows of a data sheet, on a port that is only listened to."""
+    import pty
+    import threading
+    import tty
+
+    from rtu_edge import wire
+
+    near, far = pty.openpty()
+    tty.setraw(far)
+    stop = threading.Event()
+
+    def talk() -> None:
+        messages = (
+            wire.Log(1, "a\x1b[2Jb\x07"),
+            wire.State(0, 0, wire.Fault(0), 1, 1, wire.Episode(0), 0.0, (1.0,), (0.0,)),
+        )
+        while not stop.wait(0.05):
+            for number, message in enumerate(messages):
+                os.write(near, wire.encode(wire.pack(message, number, 0)))
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        for more in (("--frames",), ("--once",), ("--frames", "--json")):
+            code, out, err = cli(capfd, "monitor", os.ttyname(far), "--seconds", "0.4", *more)
+            assert code == 0 and "LOG" in out and "\x1b" not in out + err and "\x07" not in out + err, (more, err)
+    finally:
+        stop.set()
+        thread.join()
+        os.close(near)
+        os.close(far)
+
+
+ANSWERS = {
+    "no status": {"event": "status"},
+    "words for numbers": {"event": "status", "steps": "many", "link": [], "counters": 3},
+    "a link of nothing": {"event": "status", "steps": 1, "device_state": 2, "link": {}, "counters": {}},
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_owner_that_answers_anything_is_told_in_one_line(
+    name: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rtu_edge import control
+
+    monkeypatch.setattr(control, "owner", lambda port: 1)
+    monkeypatch.setattr(control, "status", lambda port: ANSWERS[name])
+    monkeypatch.setattr(control, "monitor", lambda port: iter([ANSWERS[name]]))
+    for more in ((), ("--once",)):
+        code, _, err = cli(capfd, "monitor", "/dev/null", *more)
+        assert code == 3 and len(err.splitlines()) == 1 and "invalid reply" in err, err
+
+
+def test_a_line_of_an_owner_has_an_end() -> None:
+    import socket
+    import threading
+
+    from rtu_edge import control
+
+    near, far = socket.socketpair()
+    with near, far:
+        threading.Thread(target=lambda: far.sendall(b"x" * 100_000), daemon=True).start()
+        with pytest.raises(ValueError, match="a line of more than"):
+            list(control._lines(near))
+
+
+COMMANDS: tuple[tuple[str, ...], ...] = (
+    ("replay",), ("blackbox",), ("inspect",), ("ckpt", "ls"), ("export",), ("verify",), ("promote",), ("run",), ("run", "--resume"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_what_is_no_file_is_refused_at_once(
+    command: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    paths = [tmp_path / "pipe", tmp_path / "empty", tmp_path / "folder", Path("/dev/zero")]
+    for path in paths:
+        if command == ("run",) and path.name == "empty":
+            continue  # a configuration without a device: several lines
+        code, _, err = cli(capfd, *command, path)
+        if command == ("ckpt", "ls"):
+            assert code == 0
+        else:
+            assert code == 2 and "Traceback" not in err and err, (path, err)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_value_in_any_text_is_answered(seed: int, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Texts of each kind with values of any type in any place: shown, or refused in one line."""
+    rng = np.random.default_rng(seed)
+    log, box, checkpoints = ((folder / name).read_bytes() for name in (LOG, BOX, "checkpoint.rtu"))
+    config, run = checkpoint.read_text(checkpoints)
+    summary, head = json.loads((folder / SUMMARY).read_bytes()), head_of(log)
+    for _ in range(8):
+        changed = anyhow(head, rng)
+        (folder / LOG).write_bytes(with_head(log, lambda plain: (plain.clear(), plain.update(changed))))  # noqa: B023
+        (folder / SUMMARY).write_text(json.dumps(anyhow(summary, rng)))
+        text = json.dumps({**anyhow(config, rng), "run": anyhow(run, rng)})
+        (folder / "checkpoint.rtu").write_bytes(resealed(checkpoints, text.encode()))
+        (folder / BOX).write_bytes(box_with(box, **anyhow(head, rng)))
+        commands: tuple[tuple[Any, ...], ...] = (
+            ("replay", folder), ("blackbox", folder), ("inspect", folder), ("ckpt", "ls", folder),
+            ("inspect", folder / "checkpoint.rtu"), ("export", folder),
+        )  # fmt: skip
+        for command in commands:
+            code, out, err = cli(capfd, *command)
+            assert code in (0, 2) and len(err.splitlines()) == (code == 2), (command, err)
+            assert "\x1b" not in out + err
+
+
+VALUES: tuple[Any, ...] = (
+    None, True, -1, 0, 2**31, 2**64, 10**30, -0.5, 1e308, float("inf"), float("nan"), "", "x", "[/]", "\x1b[31m", "/dev/zero",
+    [], {}, [[]], {"a": {}}, ["a"], "x" * 1000, 65536,
+)  # fmt: skip
+
+
+def anyhow(plain: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """A copy in which a value or two are something else, or gone."""
+    found: dict[str, Any] = json.loads(json.dumps(plain))
+    for _ in range(rng.integers(1, 3)):
+        place: Any = found
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            key = keys[rng.integers(len(keys))]
+            inner = place[key]
+            if not isinstance(inner, (dict, list)) or not inner or rng.random() < 0.3:
+                break
+            place = inner
+        if rng.random() < 0.2:
+            del place[key]
+        else:
+            place[key] = VALUES[rng.integers(len(VALUES))]
+        if not found:
+            break
+    return found

@@ -94,16 +94,19 @@ class _Screen:
 def _watch(port: str, screen: _Screen, limit_s: float) -> None:
     """Ask the owner."""
     from rtu_edge import control
+    from rtu_edge.errors import DeviceError
 
-    if screen.once:
-        status = control.status(port)
-        screen.show(status, lambda: "", lambda: _owned(port, status, {}))
-        return
     begin_s = time.monotonic()
     rates = _Rates()
-    for status in control.monitor(port):
-        per_s = rates.take(status)
-        screen.show(status, lambda: _owned_line(status, per_s), lambda: _owned(port, status, per_s))  # noqa: B023
+    for status in [control.status(port)] if screen.once else control.monitor(port):
+        try:
+            per_s = {} if screen.once else rates.take(status)
+            screen.show(status, lambda: _owned_line(status, per_s), lambda: _owned(port, status, per_s))  # noqa: B023
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            screen.close()
+            raise DeviceError(f"{port}: invalid reply from the process that owns the port: {error!r}") from None
+        if screen.once:
+            return
         if time.monotonic() - begin_s >= limit_s:
             break
     else:

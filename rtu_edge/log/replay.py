@@ -259,11 +259,11 @@ def _as_today(records: Array, head: Head) -> Array:
     return found
 
 
+@np.errstate(all="ignore")
 def _farthest(now: Array, then: Array) -> float:
     """The largest distance; two NaN have none, a NaN and a number an infinite one."""
     equal = (now == then) | (np.isnan(now) & np.isnan(then))
-    with np.errstate(invalid="ignore"):
-        distance = np.where(equal, 0.0, np.abs(now - then))
+    distance = np.where(equal, 0.0, np.abs(now - then))
     return float(np.where(np.isnan(distance), np.inf, distance).max(initial=0.0))
 
 
@@ -322,6 +322,7 @@ class WhatIf:
     ended: str = ""
 
 
+@np.errstate(all="ignore")  # a log may hold any numbers
 def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progress: Progress | None = None) -> WhatIf:
     """Run a learner of another configuration over the observations, rewards and actions of a log.
 
@@ -404,6 +405,7 @@ def _predictions(value: Array, delta: Array, returns: Array, learned: Array) -> 
     return Predictions(value, delta, correlation)
 
 
+@np.errstate(all="ignore")
 def comparison(found: WhatIf) -> list[tuple[str, float, float]]:
     """Rows of a table: what, as it was, as it would have been."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from rtu_edge.checkpoint import storage
 from rtu_edge.log import RunFolder
 from rtu_edge.untrusted import TEXT_BYTES, read_file
@@ -11,6 +13,7 @@ from rtu_edge.untrusted import TEXT_BYTES, read_file
 __all__ = ["write_picture", "write_report"]
 
 
+@np.errstate(all="ignore")  # telemetry may hold any numbers
 def write_report(folder: RunFolder) -> Path:
     """Write report.html from what is in the run's folder.
 
@@ -34,6 +37,7 @@ def write_report(folder: RunFolder) -> Path:
     return path
 
 
+@np.errstate(all="ignore")
 def write_picture(folder: RunFolder, path: Path) -> None:
     """Draw the run at a glance as a PNG or SVG file, for a README or a talk."""
     from rtu_edge.report.figures import picture
