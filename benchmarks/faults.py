@@ -11,6 +11,7 @@ the frozen policy, which nothing happens to, is what it is compared with.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +33,7 @@ PERIOD_S = 0.02
 HORIZON = 500  # 10 s
 WARM = 100  # steps of an episode before the fault: the recurrent state is in use
 TRAIN = 100_000
-LIMITS = [(-10.0, 10.0, 0.0, 0.0, 0.0)]
+LIMITS = [(-10.0, 10.0, math.inf, 0.0, math.inf)]
 HALF_RANGE = 10.0
 
 CONFIG = """

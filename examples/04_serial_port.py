@@ -1,5 +1,7 @@
 """The native loop over a serial port: here the firmware as a process; on a robot, the port of its board."""
 
+import math
+
 import rtu_edge as rtu
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.ports import open_port
@@ -12,7 +14,9 @@ with SimulatedDevice(plant="cartpole") as device, open_port(device.port) as port
         print(f"{kind} {row.name}: {row.minimum:g} to {row.maximum:g} {row.unit}")
 
     agent = rtu.StreamAC(observation_size=hello.n_observations, action_size=hello.n_actuators, seed=0)
-    config = LoopConfig(limits=[Limits(low=-10.0, high=10.0)], steps=5000, seed=0)
+    # On real hardware slew and acceleration have to be said, math.inf for no limit.
+    limits = [Limits(low=-10.0, high=10.0, slew_per_s=math.inf, accel_per_s2=math.inf)]
+    config = LoopConfig(limits=limits, steps=5000, seed=0)
     result = Loop(link, agent.core.policy(), config).run(
         on_progress=lambda status, records: print(f"  step {status.steps}, episode {status.episodes}")
     )

@@ -18,11 +18,9 @@ import msgspec
 from rtu_edge import _core
 from rtu_edge.config import Config, Fallback, FallbackKind, Gate, Mode, Pd
 from rtu_edge.errors import CheckpointError, ConfigError
+from rtu_edge.runtime.datasheet import ActuatorRange
 
 __all__ = ["ActuatorRange", "Named", "Supervised", "options", "supervise"]
-
-# low, high, slew per s (0: none), rest, acceleration per s^2 (0: none): what runtime.config.tighter() returns.
-ActuatorRange = tuple[float, float, float, float, float]
 
 
 class Named(Protocol):
@@ -54,12 +52,12 @@ class Supervised:
     mode: Mode
     described: str
 
-    def raise_fallback_error(self) -> None:
-        """Raise what a fallback written in Python raised, if it did."""
+    def fallback_error(self) -> BaseException | None:
+        """What a fallback written in Python raised first since this was asked last, if it did."""
+        error: BaseException | None = None
         if isinstance(self.fallback, _core.PyFunctionPolicy):
             error = self.fallback.take_error()
-            if error is not None:
-                raise error
+        return error
 
 
 def supervise(

@@ -55,7 +55,10 @@ def test_the_supervisor_s_block_is_read_on_another_machine_and_goes_back_to_the_
     """Its snapshots as well: in memory they are laid out by the instruction set."""
     path = GOLDEN / "checkpoint_v3_x86_64_f32.rtu"
     block = checkpoint.read_beside(path.read_bytes())
-    rows, limits = ([Row("x", "m", -1, 1), Row("theta", "rad", -1, 1)], [Row("force", "N", -1, 1)]), [(-1, 1, 0, 0, 0)]
+    rows, limits = (
+        ([Row("x", "m", -1, 1), Row("theta", "rad", -1, 1)], [Row("force", "N", -1, 1)]),
+        [(-1, 1, float("inf"), 0, float("inf"))],
+    )
     config = parse_config("[device]\nplant = 'cartpole'\n")
     made = supervise(config, rtu.load(path).core.policy(), *rows, limits, 0.02, state=block)
     assert made.supervisor.state() == block

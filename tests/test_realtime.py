@@ -14,6 +14,7 @@ from rtu_edge import _core, runtime
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.ports import open_port
 from rtu_edge.runtime import Clock, Limits, Link, Loop, LoopConfig, StopReason
+from rtu_edge.runtime.datasheet import combined
 
 # A device in real time goes safe when its host is starved: these run alone.
 pytestmark = pytest.mark.timing
@@ -79,7 +80,7 @@ def test_a_stop_rests_as_the_device_would(tmp_path: Path) -> None:
             config = LoopConfig(clock=Clock.DEVICE, steps=10, limits=limits, learn=False, explore=False)
             loop = Loop(link, _core.LinearPolicy(2, [0.5]).policy(), config)
             assert loop.run().reason is StopReason.STEPS
-            options = runtime.config.tighter(limits, link.rows[2:], 0.02)
+            options = combined(limits, link.rows[2:], 0.02)
             assert options[0][3] == rest
     held = runtime.Row(0, True, "grip", "N", -1.0, 1.0, float("inf"), "hold", 0.5)
     assert runtime.config.holds([], [held]) == [True]

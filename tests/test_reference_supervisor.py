@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_output_gate(seed: int) -> None:
     in the slow one's walk, and the rounding of float, become a thousandth near the end."""
     rng = np.random.default_rng(seed)
     low, high = -float(rng.uniform(1, 10)), float(rng.uniform(1, 10))
-    slew, accel = float(rng.choice([0.0, 3.0])), float(rng.choice([0.0, 0.3, 1.0]))
+    slew, accel = float(rng.choice([math.inf, 3.0])), float(rng.choice([math.inf, 0.3, 1.0]))
     native = _core.OutputGate([(low, high, slew, 0.0, accel)], 1.0)
     native.start([0.0])
     reference = slow.OutputGate(low, high, slew, accel)

@@ -66,10 +66,16 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
     def fill(agent: Any, head: Head, plant: Plant, records: Array) -> None:
         config = logged.config_of(*changes)
         made = supervise(
-            config, agent.core.policy(), head.observations, head.actuators, head.limits, head.period_s, simulated=True
+            config,
+            agent.core.policy(),
+            head.observations,
+            head.actuators,
+            head.limits_in_force,
+            head.period_s,
+            simulated=True,
         )
         policy, rng = made.policy, np.random.default_rng(seed)
-        gate = _core.OutputGate(head.limits, head.period_s, policy.n_levels)
+        gate = _core.OutputGate(head.limits_in_force, head.period_s, policy.n_levels)
         x, reward, terminated, truncated, first, episode = plant.reset(seed=1), 0.0, False, False, True, 1
         chosen, applied = 0.0, 0.0
         for number, record in enumerate(records):

@@ -11,6 +11,10 @@ namespace rtu::learners {
 
 constexpr int32_t kMaxActions = 64;
 
+// In units of an action: what was carried out is the action that was chosen where it is nearer to it than this; otherwise
+// only the critic learns from the step.
+constexpr double kSameAction = 1e-4;
+
 struct PolicyConfig {
   bool discrete = false;
   int32_t actions = 1;  // actuators, or choices

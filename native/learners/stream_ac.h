@@ -170,7 +170,7 @@ bool replaced(const StreamAc<T>& agent, const T* executed) {
   clip_action(agent, agent.before, ours);
   for (int32_t k = 0; k < agent.config.policy.width(); ++k) {
     const T off = executed[k] - ours[k];
-    if (!(off < T(1e-4) && off > T(-1e-4))) return true;
+    if (!(off < T(kSameAction) && off > -T(kSameAction))) return true;
   }
   return false;
 }

@@ -71,8 +71,11 @@ struct AgentPolicy {
     const auto& agent = of(self).agent;
     T done[learners::kMaxActions];
     for (int i = 0; executed != nullptr && i < agent.config.policy.width(); ++i) done[i] = static_cast<T>(executed[i]);
-    return static_cast<int>(learners::learn(agent, static_cast<double>(reward), terminated != 0, truncated != 0,
-                                            executed == nullptr ? nullptr : done, update != 0));
+    const bool critic = executed != nullptr && learners::replaced(agent, done);
+    const auto status =
+        static_cast<int>(learners::learn(agent, static_cast<double>(reward), terminated != 0, truncated != 0,
+                                         executed == nullptr ? nullptr : done, update != 0));
+    return status == 0 && critic ? kPolicyCritic : status;
   }
 
   static const StepInfo* info(void* self) noexcept {

@@ -1,6 +1,9 @@
 #include "native/runtime/gate.h"
 
+#include <cfloat>
 #include <cmath>
+
+#include "native/learners/policy_head.h"
 
 namespace rtu::runtime {
 namespace {
@@ -37,7 +40,23 @@ float accelerated(const ActuatorLimits& l, float last, float change, float u) no
   return static_cast<float>(from + towards);
 }
 
+// Not to be told from rest: the change that a float32 command at `end` cannot follow.
+bool too_small(float change, float end) noexcept {
+  return !(change >= std::nextafter(end, kNoLimit) - end && change >= FLT_MIN);
+}
+
 }  // namespace
+
+const char* problem_of(const ActuatorLimits& l) noexcept {
+  const float range = l.high - l.low, end = std::fmax(std::fabs(l.low), std::fabs(l.high));
+  if (!std::isfinite(l.low) || !std::isfinite(l.high) || !(range >= FLT_MIN && range <= FLT_MAX))
+    return "low and high: both must be finite, low below high, and their difference a float32";
+  if (too_small(l.slew_per_tick, end))
+    return "slew: must be inf, or more in a period than float32 leaves between two commands";
+  if (too_small(l.accel_per_tick2, end))
+    return "acceleration: must be inf, or more in a period squared than float32 leaves between two commands";
+  return l.rest >= l.low && l.rest <= l.high ? nullptr : "rest: must be from low to high";
+}
 
 uint32_t map_action(const ActuatorLimits* limits, int m, int n_levels, const float* action, float* u) noexcept {
   if (n_levels > 0) {
@@ -75,8 +94,8 @@ void unmap_action(const ActuatorLimits* limits, int m, int n_levels, const float
 
 bool replaced(const ActuatorLimits* limits, int m, const float* wanted, const float* applied) noexcept {
   for (int i = 0; i < m; ++i) {
-    const float tolerance = 1e-5f * (limits[i].high - limits[i].low);
-    if (!(std::fabs(wanted[i] - applied[i]) <= tolerance)) return true;
+    const float tolerance = 0.5f * static_cast<float>(learners::kSameAction) * (limits[i].high - limits[i].low);
+    if (!(std::fabs(wanted[i] - applied[i]) < tolerance)) return true;
   }
   return false;
 }
@@ -100,17 +119,17 @@ uint32_t OutputGate::apply(float* u) noexcept {
     const float inside = clamp(u[i], l.low, l.high);
     if (inside != u[i]) flags |= kGateRange;
     u[i] = inside;
-    if (l.slew_per_tick > 0) {
+    if (l.slew_per_tick < kNoLimit) {
       const float slewed = clamp(u[i], last[i] - l.slew_per_tick, last[i] + l.slew_per_tick);
       if (slewed != u[i]) flags |= kGateSlew;
       u[i] = slewed;
     }
-    if (l.accel_per_tick2 > 0) {
+    if (l.accel_per_tick2 < kNoLimit) {
       const float eased = accelerated(l, last[i], change[i], u[i]);
       if (eased != u[i]) flags |= kGateAccel;
       u[i] = eased;
       // Rounding, and a slew limit that was passed before: range over slew over acceleration.
-      if (l.slew_per_tick > 0) u[i] = clamp(u[i], last[i] - l.slew_per_tick, last[i] + l.slew_per_tick);
+      if (l.slew_per_tick < kNoLimit) u[i] = clamp(u[i], last[i] - l.slew_per_tick, last[i] + l.slew_per_tick);
       u[i] = clamp(u[i], l.low, l.high);
     }
   }

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include <limits>
+
 namespace rtu::runtime {
 
 constexpr int kMaxActuators = 55;  // n + m <= 55 on the wire
@@ -18,13 +20,20 @@ enum GateFlag : uint32_t {
   kGateAccel = 32,
 };
 
+constexpr float kNoLimit = std::numeric_limits<float>::infinity();
+
 struct ActuatorLimits {
-  float low = -1;             // the policy's -1, and the smallest value sent
-  float high = 1;             // the policy's 1, and the largest value sent
-  float slew_per_tick = 0;    // largest change per command; 0 = no limit
-  float rest = 0;             // inside low..high
-  float accel_per_tick2 = 0;  // largest change, per command, of the change per command; 0 = no limit
+  float low = -1;                    // the policy's -1, and the smallest value sent
+  float high = 1;                    // the policy's 1, and the largest value sent
+  float slew_per_tick = kNoLimit;    // largest change per command
+  float rest = 0;                    // inside low..high
+  float accel_per_tick2 = kNoLimit;  // largest change, per command, of the change per command
 };
+
+// Which field of limits cannot be kept, in words, or null. Both ends finite, low < high, and the range no subnormal and no
+// infinity; slew and acceleration each kNoLimit, or at least the spacing of floats at the larger end, below which a
+// command cannot follow (so neither 0, negative, NaN nor subnormal); rest in the range. Whoever takes limits asks this.
+const char* problem_of(const ActuatorLimits& limits) noexcept;
 
 // u (m,) in actuator units from action: continuous (m,) in [-1, 1], or (1,) the index of one of n_levels levels, spaced
 // evenly from low to high, for a single actuator. Finite samples outside are clipped; NaN and infinities come through
@@ -34,7 +43,7 @@ uint32_t map_action(const ActuatorLimits* limits, int m, int n_levels, const flo
 // The inverse, for what the device says it applied.
 void unmap_action(const ActuatorLimits* limits, int m, int n_levels, const float* u, float* action) noexcept;
 
-// True when applied and wanted differ by more than the rounding of the mapping (1e-5 of the range).
+// True when applied and wanted differ by learners::kSameAction or more, in the policy's units.
 bool replaced(const ActuatorLimits* limits, int m, const float* wanted, const float* applied) noexcept;
 
 // Any bit pattern in; finite, in range, slew- and acceleration-limited out. Where they cannot all hold, range wins over
@@ -47,8 +56,8 @@ struct OutputGate {
   float last[kMaxActuators] = {};    // last value sent
   float change[kMaxActuators] = {};  // and how far it was from the one before
 
-  // What the actuators do now (STATE.u_applied at arming): where slew starts, from rest. Non-finite or out of range:
-  // brought in.
+  // What the actuators do now (STATE.u_applied after ARM or RESET): where slew starts, from rest. Non-finite or out of
+  // range: brought in.
   void start(const float* applied) noexcept;
 
   // u (m,) in place. Returns GateFlags. With enabled = false only remembers.

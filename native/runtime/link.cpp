@@ -111,10 +111,13 @@ int Link::receive(rtu_frame* out, int64_t deadline_ns) noexcept {
   }
 }
 
-void Link::discard_input() noexcept {
+bool Link::discard_input() noexcept {
   rtu_frame frame;
+  int got = 1;
   // Bounded: a device that never stops talking is not waited for.
-  for (int i = 0; i < 1024 && receive(&frame, 0) > 0; ++i) note_state(frame);
+  for (int i = 0; i < 1024 && got > 0; ++i)
+    if ((got = receive(&frame, 0)) > 0) note_state(frame);
+  return got >= 0;
 }
 
 void Link::encode(rtu_frame* frame, uint32_t t_us, Encoded* out) noexcept {
@@ -251,7 +254,12 @@ LinkStatus Link::describe(const rtu_hello& hello, int64_t timeout_ns, rtu_row* r
     const LinkStatus status = ask(&question, RTU_TYPE_ROW, give_up_ns - clock_.now(), &answer);
     if (status != LinkStatus::kOk) return status;
     // An answer to an earlier, repeated question may still be on its way.
-    if (rtu_row_unpack(&answer, &rows[i]) && rows[i].index == i) ++i;
+    rtu_row row;
+    if (!rtu_row_unpack(&answer, &row)) {
+      bad_row = i;
+      return LinkStatus::kRow;
+    }
+    if (row.index == i) rows[i++] = row;
   }
   const uint32_t hash = rtu_schema_hash(hello.period_us, hello.n_obs, hello.n_act, rows);
   return hash == hello.schema_hash ? LinkStatus::kOk : LinkStatus::kSchema;
@@ -268,7 +276,7 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
   recording = true;
   sent.restart();
   received.restart();
-  if (session > last_session) last_session = session;
+  if (static_cast<int32_t>(session - last_session) > 0) last_session = session;  // docs/protocol.md, as the device
   lockstep_ = lockstep;
   meter.begin(lockstep);
   disarming_ = false;

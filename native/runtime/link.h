@@ -26,6 +26,7 @@ enum class LinkStatus : int {
   kVersion = -4,  // another protocol version
   kSchema = -5,   // the rows do not hash to what HELLO said
   kBusy = -6,     // another thread owns the link
+  kRow = -7,      // a ROW whose name or unit is no text: Link::bad_row
 };
 
 // A frame ready for the wire, kept so that it can be sent again unchanged.
@@ -75,8 +76,8 @@ class Link {
   // EVENT, LOG and HELLO are noted on the way and handed out too.
   int receive(rtu_frame* out, int64_t deadline_ns) noexcept;
 
-  // Drops what has arrived and not been looked at; its last STATE is on the board.
-  void discard_input() noexcept;
+  // Drops what has arrived and not been looked at; its last STATE is on the board. False: the port is gone.
+  bool discard_input() noexcept;
 
   // Gives the frame the next sequence number and the time stamp.
   void encode(rtu_frame* frame, uint32_t t_us, Encoded* out) noexcept;
@@ -96,6 +97,8 @@ class Link {
   bool estop(int64_t timeout_ns) noexcept;
 
   Clock clock() const noexcept { return clock_; }
+  // Session numbers are serial numbers of 32 bits without 0: 1 comes after the largest.
+  uint32_t next_session() const noexcept { return last_session == UINT32_MAX ? 1 : last_session + 1; }
   uint32_t now_us() const noexcept { return static_cast<uint32_t>(clock_.now() / kNsPerUs); }
   const LinkCounters& counters() const noexcept { return counters_; }
 
@@ -109,7 +112,8 @@ class Link {
   void accept_last() noexcept;  // the frame that receive() returned last counts as accepted
 
   uint8_t last_ack_status = RTU_STATUS_OK;
-  uint32_t last_session = 0;      // highest used or heard of
+  uint32_t last_session = 0;      // the newest used or heard of; 0: none
+  int bad_row = 0;                // of the last describe()
   uint32_t boot_id = 0;           // of the last hello() answered
   bool restarted = false;         // a HELLO with another boot_id has come since
   uint64_t commands_refused = 0;  // EVENT refused, as far as they arrived

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <limits>
 #include <stdexcept>
+#include <string>
 
 #include "native/runtime/alloc_guard.h"
 #include "native/runtime/denormals.h"
@@ -17,6 +18,8 @@ namespace rtu::runtime {
 namespace {
 
 constexpr int64_t kArmNs = kNsPerS;
+constexpr int64_t kHelloSliceNs = 200 * kNsPerMs;
+constexpr int kHelloSlices = 10;
 constexpr int64_t kDisarmSliceNs = 100 * kNsPerMs;
 constexpr int kDisarmSlices = 10;
 constexpr int64_t kStateNs = 100 * kNsPerMs;
@@ -66,6 +69,9 @@ Loop::Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello
   ttl_ms_ = static_cast<uint16_t>((ttl_ns_ + kNsPerMs - 1) / kNsPerMs);
   gate_.m = m_;
   gate_.enabled = options.gate;
+  for (int i = 0; i < m_; ++i)
+    if (const char* problem = problem_of(options.limits[i]))
+      throw std::invalid_argument("limits[" + std::to_string(i) + "]." + problem);
   memcpy(gate_.limits, options.limits, sizeof gate_.limits);
   returns_.reset(new double[static_cast<size_t>(options.target_window)]());
   mean_return_ = std::numeric_limits<double>::quiet_NaN();
@@ -172,12 +178,39 @@ bool Loop::requested() noexcept {
   return result_.reason != StopReason::kNone;
 }
 
+// Asked right before ARM: time has passed since the data sheet was read, in which the device can have been restarted or
+// exchanged. What was made for one data sheet drives no other.
+bool Loop::same_device() noexcept {
+  rtu_hello now{};
+  link_.discard_input();
+  LinkStatus status = LinkStatus::kTimeout;
+  for (int i = 0; i < kHelloSlices && status == LinkStatus::kTimeout && !requested(); ++i) {
+    link_.board.turns.fetch_add(1, std::memory_order_relaxed);
+    status = link_.hello(kHelloSliceNs, &now);
+  }
+  if (requested()) return false;
+  if (status == LinkStatus::kGone) {
+    gone_ = true;
+    stop(StopReason::kLinkLost, "the port is gone");
+  } else if (status == LinkStatus::kTimeout) {
+    stop(StopReason::kLinkLost, "no answer to HELLO before ARM");
+  } else if (now.schema_hash != hello_.schema_hash || now.n_obs != n_ || now.n_act != m_ || now.caps != hello_.caps ||
+             now.period_us != hello_.period_us || now.ttl_max_ms != hello_.ttl_max_ms ||
+             now.proto_ver != hello_.proto_ver) {
+    stop(StopReason::kDeviceRestart, "another device than the one whose data sheet was read: not armed; connect again");
+  } else if (now.boot_id != hello_.boot_id) {
+    stop(StopReason::kDeviceRestart,
+         "the device has restarted since its data sheet was read: not armed; connect again");
+  }
+  return result_.reason == StopReason::kNone;
+}
+
 bool Loop::open() noexcept {
   if (requested()) return false;
   measure();
   if (options_.dry_run) {
     link_.discard_input();
-  } else {
+  } else if (same_device()) {
     const bool lockstep = options_.tick == TickSource::kLockstep;
     asked_to_arm_ = true;
     const LinkStatus status = link_.arm(options_.session, lockstep, kArmNs);
@@ -255,6 +288,7 @@ void Loop::ask_reset() noexcept {
   command_pending_ = false;
   unacknowledged_ = 0;
   awaiting_first_ = true;
+  was_reset_ = true;
   ended_ = false;
 }
 

@@ -60,7 +60,8 @@ struct LoopOptions {
   BlackBox* black_box = nullptr;  // of record_stride() bytes a record; outlives the loop
   RealtimeRequest realtime;
   ActuatorLimits limits[kMaxActuators];
-  bool hold[kMaxActuators] = {};  // at a stop: the last command, in place of rest
+  bool hold[kMaxActuators] = {};   // at a stop: the last command, in place of rest
+  float safe[kMaxActuators] = {};  // where a RESET leaves the actuators
   Reward reward;
 };
 
@@ -92,7 +93,8 @@ size_t record_stride(int n, int m) noexcept;
 // One session, from ARM to DISARM.
 class Loop {
  public:
-  // link, after hello(), and policy.self outlive the loop.
+  // link and policy.self outlive the loop. hello: what link.hello() gave when the data sheet behind options.limits was
+  // read; only the device that still says the same is armed. Throws invalid_argument where a limit cannot be kept.
   Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello, const LoopOptions& options);
   ~Loop();  // asks for a stop and joins
   Loop(const Loop&) = delete;
@@ -137,6 +139,7 @@ class Loop {
   // loop.cpp
   void clear_board() noexcept;
   bool open() noexcept;
+  bool same_device() noexcept;
   void drive() noexcept;
   void close() noexcept;
   void stop(StopReason reason, const char* message) noexcept;
@@ -177,6 +180,7 @@ class Loop {
              Marks* marks) noexcept;
   void record(const Arrival& arrival, const StepTimes& times, const float* u, float reward,
               const Marks& marks) noexcept;
+  void count_replaced(bool replaced, Marks* marks) noexcept;
   int64_t slack_ns(const Arrival& arrival, int64_t now_ns) const noexcept;
   bool update_fits(const Arrival& arrival, int64_t now_ns) noexcept;
   uint64_t hash(const Arrival& arrival) noexcept;
@@ -186,6 +190,7 @@ class Loop {
   void offer_snapshot(const Arrival& arrival, bool terminal) noexcept;
   void count_gate(uint32_t gate) noexcept;
   void rest() noexcept;
+  bool start_gate(const rtu_state& state) noexcept;
 
   Link& link_;
   Clock clock_;
@@ -206,6 +211,8 @@ class Loop {
   CostRule copying_;
   LatenessRule lateness_;
   OutputGate gate_;
+  bool gate_started_ = false;
+  bool was_reset_ = false;     // by a RESET of ours, and no step has come since
   bool drop_queued_ = false;   // the last step overran
   size_t next_drop_ = 0;       // of options_.drops
   int64_t decided_ns_ = 0;     // whether to update

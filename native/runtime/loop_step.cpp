@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "native/runtime/loop.h"
@@ -44,7 +45,7 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
     episode_steps_ = 0;
     return_ = 0;
     wanted_valid_ = false;
-    gate_.start(state.u);
+    if (!start_gate(state)) marks.calls |= kCallContinued;
     policy_.begin(policy_.self);
   }
   const int64_t elapsed_ns = times.begun_ns - begun_ns_;
@@ -92,6 +93,23 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
   if (result_.reason == StopReason::kNone && (hello_.caps & RTU_CAP_RESET)) begin_reset();
 }
 
+// The limits on changes start from what the actuators do only where this loop has armed or reset the device, and after a
+// RESET only where that lies between the last command and what the actuators come to rest at. Whatever else a STATE says
+// (a new episode, another place), they go on from the last command. Returns whether they started.
+bool Loop::start_gate(const rtu_state& state) noexcept {
+  const bool armed = !gate_started_;
+  bool rested = was_reset_;
+  was_reset_ = false;
+  for (int i = 0; i < m_ && rested && !armed; ++i) {
+    const float ends[] = {gate_.last[i], options_.limits[i].rest, options_.safe[i]};
+    rested = state.u[i] >= *std::min_element(ends, ends + 3) && state.u[i] <= *std::max_element(ends, ends + 3);
+  }
+  if (!armed && !rested) return false;
+  gate_.start(state.u);
+  gate_started_ = true;
+  return true;
+}
+
 // Predicts and maps to actuator units, into u; false when there was no prediction: then u is the last command again.
 bool Loop::choose(const Arrival& arrival, float* u, Marks* marks) noexcept {
   wanted_valid_ = false;
@@ -104,6 +122,7 @@ bool Loop::choose(const Arrival& arrival, float* u, Marks* marks) noexcept {
     ++counters_.predict_failures;
   } else {
     if (status == kPolicyStop) stop(StopReason::kInput, "an observation that the configuration calls fatal");
+    if (status == kPolicyFailed) stop(StopReason::kPolicy, "the fallback that has to drive keeps failing: at rest");
     marks->calls |= explore ? kCallPredict | kCallExplore : kCallPredict;
     marks->gate |= map_action(options_.limits, m_, policy_.n_levels, action, u);
     memcpy(wanted_, u, sizeof(float) * static_cast<size_t>(m_));
@@ -170,12 +189,8 @@ void Loop::learn(const Arrival& arrival, const Previous& previous, bool first, b
   }
   float executed[kMaxActuators];
   const bool other = !first && (!previous.valid || replaced(options_.limits, m_, previous.wanted, state.u));
-  if (other) {
-    ++counters_.replaced;
-    marks->flags |= kRecordReplaced;
-    unmap_action(options_.limits, m_, policy_.n_levels, state.u, executed);
-  }
-  if (!predicted || !learn_.load(std::memory_order_relaxed)) return;
+  if (other) unmap_action(options_.limits, m_, policy_.n_levels, state.u, executed);
+  if (!predicted || !learn_.load(std::memory_order_relaxed)) return count_replaced(other, marks);
   const int terminated = (state.epflags & RTU_EPISODE_TERMINATED) != 0;
   const int truncated = (state.epflags & RTU_EPISODE_TRUNCATED) != 0 && !terminated;
   const bool update = first || update_fits(arrival, clock_.now());
@@ -184,10 +199,20 @@ void Loop::learn(const Arrival& arrival, const Previous& previous, bool first, b
   if (status < 0) {
     ++counters_.learn_failures;
     marks->flags |= kRecordLearnFailed;
-  } else if (!first && status != kPolicyNoted) {
+  }
+  // Where it learned, the policy has decided that; where not, it is only told.
+  count_replaced(status == kPolicyCritic || (other && (status < 0 || status == kPolicyNoted)), marks);
+  if (status < 0) return;
+  if (!first && status != kPolicyNoted) {
     ++counters_.learned;
     marks->flags |= kRecordLearned;
   }
+}
+
+void Loop::count_replaced(bool replaced, Marks* marks) noexcept {
+  if (!replaced) return;
+  ++counters_.replaced;
+  marks->flags |= kRecordReplaced;
 }
 
 // Up to the start of the next slot, or to when the next STATE is due; in lockstep time is virtual.

@@ -23,8 +23,11 @@ namespace rtu::runtime {
 
 struct SupervisorCounters;
 
-constexpr int kPolicyStop = 1;   // of predict: the action is good, but the run has to end
-constexpr int kPolicyNoted = 1;  // of learn: nothing was learned from this transition
+constexpr int kPolicyStop = 1;  // of predict: the action is good, but the run has to end
+constexpr int kPolicyFailed =
+    2;  // of predict: the action is rest, and the run has to end: what should drive keeps failing
+constexpr int kPolicyNoted = 1;   // of learn: nothing was learned from this transition
+constexpr int kPolicyCritic = 2;  // of learn: something else was carried out, so only the critic learned from it
 
 // Of the last learn() and the predict() before it; for telemetry only.
 struct StepInfo {
@@ -47,10 +50,12 @@ struct Policy {
   int n_levels = 0;        // 0: continuous; otherwise the number of discrete actions
 
   int (*begin)(void* self) noexcept = nullptr;
-  // observation (n_observations,), action (n_actions,). 0, kPolicyStop, or a negative status: then nothing has changed.
+  // observation (n_observations,), action (n_actions,). 0, kPolicyStop, kPolicyFailed, or a negative status: then nothing
+  // has changed.
   int (*predict)(void* self, const float* observation, int explore, float* action) noexcept = nullptr;
   // executed (n_actions,) in the policy's own action units, or null when the chosen action was carried out. Clipping
-  // to the actuator's range counts as carried out. 0, kPolicyNoted, or a negative status.
+  // to the actuator's range counts as carried out. 0, kPolicyNoted, kPolicyCritic (the policy alone decides that, and the
+  // record keeps its word), or a negative status.
   int (*learn)(void* self, float reward, int terminated, int truncated, const float* executed_or_null,
                int update) noexcept = nullptr;
   const StepInfo* (*info)(void* self) noexcept = nullptr;  // may be null

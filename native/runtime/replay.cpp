@@ -26,7 +26,7 @@ void Replay::step(const uint8_t* record, ReplayStep* out) noexcept {
   *out = ReplayStep{};
 
   if ((head.calls & kCallBegin) != 0) {
-    gate_.start(applied);
+    if ((head.calls & kCallContinued) == 0) gate_.start(applied);
     policy_.begin(policy_.self);
   }
   float u[kMaxActuators], action[kMaxActuators];

@@ -25,7 +25,7 @@ int learn(void* self, float reward, int, int, const float* executed, int) noexce
   ++p->lessons;
   p->replaced += executed != nullptr;
   p->last_reward = reward;
-  return 0;
+  return executed != nullptr ? kPolicyCritic : 0;
 }
 
 const StepInfo* info(void* self) noexcept { return &static_cast<LinearPolicy*>(self)->step_info; }

@@ -84,11 +84,12 @@ int Supervisor::predict(const float* observation, bool explore, float* action) n
   info_.input_channel = verdict.channel;
   if (runs()) ask_learner(explore && learns());
   ask_fallback();
-  const Cause cause = judge(verdict.flags);
+  const Cause cause = give_up(judge(verdict.flags));
   compose(cause);
   info_.mode = mode_word(options_.mode, now_.driver, cause);
   memcpy(action, now_.action, sizeof(float) * static_cast<size_t>(learner_.n_actions));
   kept_.watched = runs() ? 0 : 1;
+  if (cause == Cause::kFailed) return kPolicyFailed;
   return (verdict.flags & kInputStop) != 0 ? kPolicyStop : 0;
 }
 
@@ -122,14 +123,26 @@ float Supervisor::to_learner(float action, int levels) const noexcept {
 void Supervisor::ask_fallback() noexcept {
   float action[kMaxActuators];
   const int m = learner_.n_actions;
+  // Its own last output, or where there is no controller the last action; under a correction that would add up.
+  const bool holds = fallback_.predict == nullptr && options_.mode != Mode::kResidual;
   if (fallback_.predict != nullptr) {
     if (fallback_.predict(fallback_.self, x_, 0, action) >= 0 && finite(action, m)) {
       for (int k = 0; k < m; ++k) now_.fallback[k] = to_learner(action[k], fallback_.n_levels);
+      fallback_failed_ = 0;
       return;
     }
     ++counters_.fallback_failures;
+    if (fallback_failed_ < kFallbackTries) ++fallback_failed_;
   }
-  for (int k = 0; k < m; ++k) now_.fallback[k] = before_.any ? before_.action[k] : to_learner(options_.rest[k], 0);
+  const bool rests = !before_.any || fallback_failed_ == kFallbackTries;
+  const float* last = holds ? before_.action : before_.fallback;
+  for (int k = 0; k < m; ++k) now_.fallback[k] = rests ? to_learner(options_.rest[k], 0) : last[k];
+}
+
+// The fallback has to drive, alone or under a correction, and has been given its tries.
+Cause Supervisor::give_up(Cause cause) noexcept {
+  const bool needed = cause != Cause::kNone || options_.mode == Mode::kResidual;
+  return needed && fallback_failed_ == kFallbackTries ? Cause::kFailed : cause;
 }
 
 // Who drives: kNone is the learner, or both; otherwise why the fallback does.
@@ -213,7 +226,7 @@ int Supervisor::learn(float reward, bool terminated, bool truncated, const float
     } else {
       float buffer[kMaxActuators];
       status = learner_.learn(learner_.self, reward, terminated, truncated, told(executed, buffer), update);
-      learned = before_.any && status == 0 && update;
+      learned = before_.any && status >= 0 && status != kPolicyNoted && update;
       if (status < 0) {
         ++counters_.learner_failures;
         trip(learners::kGuardFailed);

@@ -35,7 +35,17 @@ enum class Mode : uint32_t {
 enum class Driver : uint32_t { kLearner = 0, kFallback, kBoth };
 
 // Why the fallback drives.
-enum class Cause : uint32_t { kNone = 0, kMode, kInput, kLearner, kGuard, kDwell, kLocked, kFrozen };
+enum class Cause : uint32_t {
+  kNone = 0,
+  kMode,
+  kInput,
+  kLearner,
+  kGuard,
+  kDwell,
+  kLocked,
+  kFrozen,
+  kFailed,  // the fallback too, kFallbackTries times in a row: the actuators rest, and the run ends
+};
 
 // RecordHead.mode.
 constexpr uint32_t mode_word(Mode mode, Driver driver, Cause cause) noexcept {
@@ -52,6 +62,7 @@ enum GuardEvent : uint32_t {
 };
 
 constexpr uint32_t kMaxSwitches = 64;
+constexpr uint32_t kFallbackTries = 5;  // in a row, during which its last output stands
 
 // Checked at the door by whoever fills it (rtu_edge/supervise.py).
 struct SupervisorOptions {
@@ -98,8 +109,8 @@ constexpr uint32_t kSupervisorStateVersion = 1;
 
 class Supervisor {
  public:
-  // learner.self and fallback.self outlive it. A fallback without predict holds the last action. Both drive the same
-  // actuators; the fallback's action is continuous, in -1..1.
+  // learner.self and fallback.self outlive it. A fallback without predict holds the last action; under a correction, where
+  // that would add up, it rests. Both drive the same actuators; the fallback's action is continuous, in -1..1.
   Supervisor(const Policy& learner, const Policy& fallback, const SupervisorOptions& options);
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -127,7 +138,7 @@ class Supervisor {
     bool any = false;
     bool explored = false;  // the learner has sampled, so learn() is due
     Driver driver = Driver::kFallback;
-    float fallback[kMaxActuators];  // the learner's action units
+    float fallback[kMaxActuators];  // what it gave, in the learner's action units; a correction is never in it
     float action[kMaxActuators];
   };
 
@@ -145,6 +156,7 @@ class Supervisor {
   Cause judge(uint32_t input) noexcept;
   Cause judge_health(uint32_t input) noexcept;
   void force_fallback() noexcept;
+  Cause give_up(Cause cause) noexcept;
   void compose(Cause cause) noexcept;
   const float* told(const float* executed, float* out) const noexcept;
   void watch(bool learned, bool terminated) noexcept;
@@ -173,7 +185,8 @@ class Supervisor {
   float moved_ = 0;
 
   SupervisorMemory kept_;
-  uint32_t fresh_ = 0;  // slots of the guard that were filled since the last copy()
+  uint32_t fallback_failed_ = 0;  // times in a row; a run that goes on from a checkpoint begins with none
+  uint32_t fresh_ = 0;            // slots of the guard that were filled since the last copy()
 
   StepInfo info_;
   SupervisorCounters counters_;

@@ -12,9 +12,10 @@ enum RecordFlag : uint32_t {
   kRecordFirst = 1,
   kRecordTerminated = 2,
   kRecordTruncated = 4,
-  kRecordActed = 8,      // a command left (or would have, in a dry run)
-  kRecordLearned = 16,   // learn() was called for a transition, with or without an update
-  kRecordReplaced = 32,  // `executed` differs from what was chosen: only the critic learns
+  kRecordActed = 8,     // a command left (or would have, in a dry run)
+  kRecordLearned = 16,  // learn() was called for a transition, with or without an update
+  kRecordReplaced =
+      32,  // `executed` is not what was chosen, by the policy's own word where it learned: only the critic did
   kRecordPredictFailed = 64,
   kRecordLearnFailed = 128,
   kRecordRewardRefused = 256,  // non-finite reward: not learned from
@@ -26,8 +27,9 @@ enum CallFlag : uint32_t {
   kCallPredict = 2,
   kCallExplore = 4,  // predict's
   kCallLearn = 8,
-  kCallExecuted = 16,  // learn was told that something else was carried out
-  kCallUpdate = 32,    // learn moved the weights; without it the deadline rule dropped the update
+  kCallExecuted = 16,   // learn was told that something else was carried out
+  kCallUpdate = 32,     // learn moved the weights; without it the deadline rule dropped the update
+  kCallContinued = 64,  // with begin: the limits on changes go on from the last command (loop_step.cpp, start_gate)
 };
 
 // Followed by x[n], u[m] (sent, actuator units), executed[m] (STATE.u_applied) as f32, padded to 8 bytes.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -18,6 +19,9 @@ from rtu_edge.cli import mute
 from rtu_edge.errors import ConfigError
 from rtu_edge.log import Summary
 from rtu_edge.untrusted import clean
+
+if TYPE_CHECKING:
+    from rtu_edge.runtime import Link
 
 __all__ = ["ask_to_arm", "check_picture", "checks_table", "console", "memory", "overrides", "reading"]
 
@@ -79,11 +83,15 @@ def console() -> Console:
     return plain if plain.is_terminal else _Console(highlight=False, width=120)
 
 
-def ask_to_arm(out: Console, yes: bool) -> None:
+def ask_to_arm(out: Console, yes: bool, link: Link | None = None) -> None:
     """The last question before real hardware moves.
+
+    Args:
+        link: to the device, where it is connected: it is attended to until the answer comes.
 
     Raises:
         ConfigError: the answer was not "arm", or there is nobody to ask.
+        LinkError: the device has restarted meanwhile, or is gone.
     """
     out.print("Keep an emergency stop at hand that does not need this computer. Not a certified safety function.")
     if yes:
@@ -91,8 +99,17 @@ def ask_to_arm(out: Console, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigError("arming real hardware needs a confirmation: answer on a terminal, or give --yes")
-    if click.prompt("Type arm to go on", default="", show_default=False).strip() != "arm":
+    if _answer("Type arm to go on", link).strip() != "arm":
         raise ConfigError("not confirmed; nothing was armed")
+
+
+def _answer(question: str, link: Link | None) -> str:
+    from rtu_edge.runtime.link import ATTEND_S
+
+    click.echo(f"{question}: ", nl=False)
+    while link is not None and not select.select([sys.stdin], [], [], ATTEND_S)[0]:
+        link.attend()
+    return sys.stdin.readline()
 
 
 def check_picture(option: str, path: Path | None) -> None:

@@ -153,19 +153,19 @@ def _no_plant(port: str) -> str:
 
 def confirm(out: Console, settings: Config, device: job.Connection, arm: bool, yes: bool) -> None:
     """Say what will move, within which limits, and ask."""
+    from rtu_edge import job
     from rtu_edge.errors import ConfigError
 
     if not arm:
         raise ConfigError(f"{device.url} is real hardware: give --arm to let it move, or --dry-run to only watch")
     out.print(f"[bold]About to arm real hardware at {escape(device.url)}[/] (firmware {device.hello.firmware}).")
     out.print("A learner explores: it will try movements that nobody has tried. These limits hold:")
-    for row in device.actuators:
-        limits = settings.limits[row.name]
+    for row, (low, high, slew, _, accel) in zip(device.actuators, job.limits_in_force(settings, device), strict=True):
         out.print(
-            f"  {row.name}: {limits.min:g} to {limits.max:g} {row.unit}, at most {limits.slew_per_s:g} {row.unit}/s and "
-            f"{limits.accel_per_s2:g} {row.unit}/s^2; the device itself allows {row.minimum:g} to {row.maximum:g}"
+            f"  {row.name}: {low:g} to {high:g} {row.unit}, at most {slew:g} {row.unit}/s and "
+            f"{accel:g} {row.unit}/s^2; the device itself allows {row.minimum:g} to {row.maximum:g}"
         )
-    ask_to_arm(out, yes)
+    ask_to_arm(out, yes, device.link)
     device.permission.grant()
 
 
@@ -226,8 +226,9 @@ def _run(
     result = outcome.result
     if resident is not None:
         out.print(heap.check(result, resident))
-    session.supervised.raise_fallback_error()
-    if (trouble := job.error_of(result)) is not None:
+    if failures := result.counters.get("fallback_failures"):
+        out.print(f"the fallback failed in {failures:,} steps")
+    if (trouble := job.error_of(result, session.supervised.fallback_error())) is not None:
         raise trouble
 
 

@@ -202,11 +202,12 @@ def _run(settings: Config, device: job.Connection, learner: _Learner, sessions: 
         click.echo(str(error))
         lost = True
     click.echo(f"{result.steps} steps; the end: {result.message or result.reason.value}; its log in {folder.path}")
-    trouble = job.error_of(result)
+    trouble = job.error_of(result, supervised.fallback_error())
     gone = result.reason in (StopReason.LINK_LOST, StopReason.DEVICE_RESTART, StopReason.HALF_OPEN)
     if isinstance(trouble, SafetyStop) or (gone and isinstance(trouble, DeviceError)):
         raise trouble
-    supervised.raise_fallback_error()
+    if trouble is not None:
+        click.echo(str(trouble))
     if lost:
         learner.start = _start(settings, device, sessions.folder)
         click.echo(f"the next run begins with {learner.start.source or 'a new learner'}")

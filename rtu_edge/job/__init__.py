@@ -5,7 +5,7 @@ between them, and a `session` that is supervised, saved and written down; its `p
 from __future__ import annotations
 
 from rtu_edge.job.build import check_deadline, check_learner, loop_config, make_agent, supervised
-from rtu_edge.job.connection import Connection, Sheet, connect
+from rtu_edge.job.connection import Connection, Sheet, connect, limits_in_force
 from rtu_edge.job.loop import KEEP, POLL_S, Outcome, Watch, describe, error_of, run_loop, stage_of
 from rtu_edge.job.permission import Permission
 from rtu_edge.job.session import Session
@@ -24,6 +24,7 @@ __all__ = [
     "connect",
     "describe",
     "error_of",
+    "limits_in_force",
     "loop_config",
     "make_agent",
     "run_loop",

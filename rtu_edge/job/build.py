@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +11,9 @@ from rtu_edge import runtime
 from rtu_edge.config import Actions, Config, RewardSource
 from rtu_edge.config.strict import quoted
 from rtu_edge.errors import ConfigError, DeadlineError
-from rtu_edge.job.connection import Connection, Sheet
-from rtu_edge.log import Row
+from rtu_edge.job.connection import Connection, Sheet, own_limits
 from rtu_edge.planning import StepTimes, plan
-from rtu_edge.runtime.config import tighter
+from rtu_edge.runtime.datasheet import combined
 
 if TYPE_CHECKING:
     from rtu_edge.supervise import Supervised
@@ -95,7 +93,7 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> runti
     _check_cpu(config.loop.cpu)
     reward = config.reward
     base = runtime.LoopConfig(
-        limits=[_limits(config, row) for row in connection.actuators],
+        limits=[own_limits(config, row) for row in connection.actuators],
         clock=runtime.Clock(config.loop.clock.value),
         reward=runtime.Reward(
             kind="frame" if reward.source is RewardSource.DEVICE else "form",
@@ -132,7 +130,7 @@ def supervised(
 
     link = connection.link
     try:
-        limits = tighter(loop.limits, link.rows[link.hello.n_observations :], connection.period_s)
+        limits = combined(loop.limits, link.rows[link.hello.n_observations :], connection.period_s)
     except ValueError as error:
         raise ConfigError(f"limits: {error}") from error
     return supervise(
@@ -187,12 +185,3 @@ def cores(online: str = "/sys/devices/system/cpu/online") -> set[int]:
     except (OSError, ValueError):
         pass  # no such file in a container: those that this process may use
     return found
-
-
-def _limits(config: Config, row: Row) -> runtime.Limits:
-    given = config.limits.get(row.name)
-    if given is None:
-        return runtime.Limits(row.minimum, row.maximum)
-    slew = given.slew_per_s if math.isfinite(given.slew_per_s) else None
-    accel = given.accel_per_s2 if given.accel_per_s2 is not None and math.isfinite(given.accel_per_s2) else None
-    return runtime.Limits(given.min, given.max, slew, given.rest, accel)

@@ -16,8 +16,9 @@ from rtu_edge.errors import ConfigError, DeviceError
 from rtu_edge.job.permission import Permission
 from rtu_edge.log import Row
 from rtu_edge.ports import Port, open_port
+from rtu_edge.runtime.datasheet import ActuatorRange, combined, min_ttl_ms
 
-__all__ = ["Connection", "Sheet", "connect"]
+__all__ = ["Connection", "Sheet", "connect", "limits_in_force", "own_limits"]
 
 
 class Sheet(Protocol):
@@ -100,6 +101,25 @@ def connect(config: Config, source: str | os.PathLike[str] = "") -> Iterator[Con
         yield connection
 
 
+def own_limits(config: Config, row: Row) -> runtime.Limits:
+    """The file's limits of an actuator, or where it has none the device's range."""
+    given = config.limits.get(row.name)
+    if given is None:
+        return runtime.Limits(row.minimum, row.maximum)
+    return runtime.Limits(given.min, given.max, given.slew_per_s, given.rest, given.accel_per_s2)
+
+
+def limits_in_force(config: Config, connection: Connection) -> list[ActuatorRange]:
+    """Of each actuator the tighter limits of file and device, as the loop will have them.
+
+    Raises:
+        ValueError: limits that cannot be kept: one line each.
+    """
+    rows = connection.link.rows[connection.hello.n_observations :]
+    own = [own_limits(config, row) for row in connection.actuators]
+    return combined(own, rows, connection.period_s, [f"limits.{row.name}" for row in connection.actuators])
+
+
 def _check_against(config: Config, connection: Connection) -> None:
     """What only the device can tell about a configuration."""
     found = []
@@ -122,6 +142,17 @@ def _check_against(config: Config, connection: Connection) -> None:
             for name in names
             if name in config.limits and config.limits[name].accel_per_s2 is None
         ]
+    try:
+        limits_in_force(config, connection)
+    except ValueError as error:
+        found += str(error).splitlines()
+    ttl_ms, least = config.loop.ttl_ms, min_ttl_ms(connection.hello.period_us)
+    if 0 < ttl_ms < least:
+        found.append(
+            f"loop.ttl_ms = {ttl_ms}: must be at least {least}, which is the device's period of"
+            f" {connection.hello.period_us} us and 1 ms for the round trip, until the next command can be there; or 0"
+            " for three periods"
+        )
     expected = config.loop.period_us
     if expected and abs(expected - connection.hello.period_us) > 0.2 * expected:
         found.append(f"loop.period_us = {expected}: must be within 20 % of the device's {connection.hello.period_us}")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import runtime
-from rtu_edge.errors import ConfigError, DeviceError, SafetyStop
+from rtu_edge.errors import CheckFailed, ConfigError, DeviceError, SafetyStop
 from rtu_edge.job.connection import Connection
 from rtu_edge.log import Stage, Summary
 from rtu_edge.log.recording import Recording
@@ -170,12 +170,27 @@ def describe(summary: Summary, connection: Connection, agent: Any) -> None:
     summary.learner_bytes = int(agent.nbytes)
 
 
-def error_of(result: runtime.LoopResult) -> SafetyStop | DeviceError | None:
-    """What is to be raised after this loop: None when it ended as it should."""
+def error_of(
+    result: runtime.LoopResult, fallback_error: BaseException | None = None
+) -> SafetyStop | DeviceError | CheckFailed | None:
+    """What is to be raised after this loop: None when it ended as it should.
+
+    Args:
+        fallback_error: what a fallback written in Python raised.
+    """
     said = f"{result.reason.value}: {result.message}"
+    if fallback_error is not None:
+        said += f"; the fallback raised {type(fallback_error).__name__}: {fallback_error}"
+    error: SafetyStop | DeviceError | CheckFailed | None = None
     if result.reason in _DEVICE_REASONS:
-        return DeviceError(said)
-    return SafetyStop(said) if result.reason in _SAFETY_REASONS or not result.confirmed else None
+        error = DeviceError(said)
+    elif result.reason in _SAFETY_REASONS or not result.confirmed:
+        error = SafetyStop(said)
+    elif fallback_error is not None:
+        error = CheckFailed(said)
+    if error is not None:
+        error.__cause__ = fallback_error
+    return error
 
 
 def _plain(value: Any) -> Any:

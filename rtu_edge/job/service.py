@@ -332,7 +332,12 @@ def wait_until_armed(link: runtime.Link, watchdog: Watchdog, leave: Callable[[],
     """Wait, disarmed, until the control socket is told to arm; False when `leave` says so first.
 
     A new number each time: one that was read before a stop arms nothing after it.
+
+    Raises:
+        LinkError: the device has restarted, or is gone.
     """
+    from rtu_edge.runtime.link import ATTEND_S
+
     token, before = 1000 + secrets.randbelow(9000), link.arm_requests
     link.wait_to_arm(token)
     notify(f"STATUS=disarmed: waits for rtu-edge arm ({token})")
@@ -340,8 +345,9 @@ def wait_until_armed(link: runtime.Link, watchdog: Watchdog, leave: Callable[[],
         while link.arm_requests == before:
             if leave():
                 return False
+            link.attend()
             watchdog.look()
-            time.sleep(0.05)
+            time.sleep(ATTEND_S)
     finally:
         link.wait_to_arm(0)
     return True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -12,7 +13,10 @@ import numpy as np
 from rtu_edge import _core
 from rtu_edge.log import Row
 
-__all__ = ["ROS", "Head", "fields_of", "head_of", "used_bytes", "with_bounds"]
+if TYPE_CHECKING:
+    from rtu_edge.runtime.datasheet import ActuatorRange
+
+__all__ = ["ROS", "Head", "fields_of", "head_of", "logged_limits", "used_bytes", "with_bounds"]
 
 ROS = {
     "u8": "uint64",
@@ -68,7 +72,7 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
     period_s: float
     observations: list[Row]
     actuators: list[Row]
-    limits: list[tuple[float, float, float, float, float]]  # after tightening, as the loop had them
+    limits: list[tuple[float, float, float, float, float]]  # those in force, see limits_in_force
     supervised: bool  # a supervisor of this configuration was around the learner
     simulated: bool
     gate: bool
@@ -82,6 +86,14 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
     started: str
 
     @property
+    def limits_in_force(self) -> list[ActuatorRange]:
+        """The limits as the loop had them: in the file 0 stands for no limit of slew or acceleration."""
+        return [
+            (low, high, slew if slew != 0 else math.inf, rest, accel if accel != 0 else math.inf)
+            for low, high, slew, rest, accel in self.limits
+        ]
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Of the records, as numpy sees them."""
         offsets = []
@@ -93,6 +105,14 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
         names = [name for name, _, _ in self.record]
         layout = {"names": names, "formats": formats, "offsets": offsets, "itemsize": self.record_bytes}
         return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
+
+
+def logged_limits(limits: Sequence[ActuatorRange]) -> list[ActuatorRange]:
+    """Limits in force as `Head.limits` keeps them."""
+    return [
+        (low, high, slew if math.isfinite(slew) else 0.0, rest, accel if math.isfinite(accel) else 0.0)
+        for low, high, slew, rest, accel in limits
+    ]
 
 
 def head_of(plain: Any, path: Path) -> Head:

@@ -24,9 +24,11 @@ from rtu_edge.errors import cause_of
 from rtu_edge.log import RunFolder, leftovers
 from rtu_edge.log.blackbox import BlackBox
 from rtu_edge.log.file import Head, LogFile, build_id, fields_of
+from rtu_edge.log.head import logged_limits
 
 if TYPE_CHECKING:
     from rtu_edge.job import Connection
+    from rtu_edge.runtime.datasheet import ActuatorRange
 
 __all__ = ["Recording", "Writer"]
 
@@ -137,7 +139,7 @@ class Recording(Closing):
         if log.blackbox_minutes > 0:
             leftovers.clear()
             slots = max(1, round(log.blackbox_minutes * 60 / self._connection.period_s))
-            head = self._head(config, config.session or self._connection.link.last_session + 1, [], False)
+            head = self._head(config, config.session or self._connection.link.next_session, [], False)
             self._box = BlackBox(self._folder.file(RunFolder.BLACKBOX), head, slots)
             if self._box.tail is None:
                 self.notes.append("black box: no memory file system at /dev/shm; a crash loses the last 20 ms")
@@ -191,7 +193,7 @@ class Recording(Closing):
         self,
         config: runtime.LoopConfig,
         session: int,
-        limits: list[tuple[float, float, float, float, float]],
+        limits: list[ActuatorRange],
         supervised: bool,
     ) -> Head:
         device = self._connection
@@ -208,7 +210,7 @@ class Recording(Closing):
             period_s=device.period_s,
             observations=device.observations,
             actuators=device.actuators,
-            limits=limits,
+            limits=logged_limits(limits),
             supervised=supervised,
             simulated=device.hello.simulated,
             gate=config.gate,

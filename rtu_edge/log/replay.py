@@ -202,7 +202,9 @@ def _policy_of(log: Log, agent: Any, fallback: Fallback | None, most: int | None
     rows = (head.observations, head.actuators)
     state = checkpoint.read_beside(log.start) if log.start is not None else b""
     try:
-        made = supervise(config, learner, *rows, head.limits, head.period_s, simulated=head.simulated, state=state)
+        made = supervise(
+            config, learner, *rows, head.limits_in_force, head.period_s, simulated=head.simulated, state=state
+        )
     except (ConfigError, CheckpointError) as error:
         raise ConfigError("; ".join(str(error).splitlines()), str(log.path)) from error
     return made.policy
@@ -228,15 +230,11 @@ def _run(
     policy: Any, log: Log, records: Array, stop: bool, as_executed: bool, progress: Progress | None
 ) -> Iterator[tuple[Array, Array]]:
     head = log.head
-    replay = _core.Replay(
-        policy,
-        len(head.observations),
-        len(head.actuators),
-        head.limits,
-        head.period_s,
-        head.gate,
-        as_executed,
-    )
+    n, m, limits = len(head.observations), len(head.actuators), head.limits_in_force
+    try:
+        replay = _core.Replay(policy, n, m, limits, head.period_s, head.gate, as_executed)
+    except ValueError as error:
+        raise ConfigError(str(error), str(log.path)) from error
     for at in range(0, len(records), _BATCH):
         part = _as_today(records[at : at + _BATCH], head)
         steps = replay.run(part, stop)

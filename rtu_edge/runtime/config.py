@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from rtu_edge.runtime.datasheet import min_ttl_ms
 from rtu_edge.runtime.link import Hello, Row
 
 if TYPE_CHECKING:
     from rtu_edge.log.blackbox import BlackBox
 
-__all__ = ["Clock", "Limits", "LoopConfig", "Reward", "check", "holds", "tighter"]
+__all__ = ["Clock", "Limits", "LoopConfig", "Reward", "check", "holds"]
 
 
 class Clock(enum.Enum):
@@ -32,8 +34,9 @@ class Limits:
 
     Args:
         low, high: range; the policy's -1 and 1 map to the two ends.
-        slew_per_s: largest change per second, or None.
-        accel_per_s2: largest change of the change per second, or None.
+        slew_per_s: largest change per second; math.inf: no limit of the host's own. None, the same, is refused on real
+            hardware, where it has to be said.
+        accel_per_s2: largest change of the change per second; as slew_per_s.
         rest: sent once before disarming on a stop; clamped to the range. None: what the device itself does when it goes
             safe: its safe value, or the last command again where that is to hold.
     """
@@ -133,33 +136,9 @@ class LoopConfig:
     handle_signals: bool = True
 
 
-def tighter(
-    limits: Sequence[Limits], rows: Sequence[Row], period_s: float
-) -> list[tuple[float, float, float, float, float]]:
-    """Low, high, slew per s (0: none), rest, acceleration per s^2 (0: none): the tighter of host and device wins."""
-    out = []
-    for index, row in enumerate(rows):
-        own = limits[index] if limits else Limits(row.minimum, row.maximum)
-        low, high = max(own.low, row.minimum), min(own.high, row.maximum)
-        if not low < high:
-            raise ValueError(
-                f"limits[{index}]: {own.low}..{own.high} leaves nothing of the device's {row.minimum}..{row.maximum}"
-                f" {row.unit} for {row.name}"
-            )
-        slew = min(own.slew_per_s if own.slew_per_s is not None else np.inf, row.slew / period_s)
-        accel = own.accel_per_s2 if own.accel_per_s2 is not None else np.inf
-        rest = own.rest if own.rest is not None else row.safe_value
-        out.append((low, high, _or_none(slew), rest, _or_none(accel)))
-    return out
-
-
 def holds(limits: Sequence[Limits], rows: Sequence[Row]) -> list[bool]:
     """Whether an actuator keeps its last command at a stop: where the device would, and no other rest is given."""
     return [row.safe == "hold" and (not limits or limits[i].rest is None) for i, row in enumerate(rows)]
-
-
-def _or_none(limit: float) -> float:
-    return float(limit) if np.isfinite(limit) else 0.0
 
 
 def check(config: LoopConfig, hello: Hello) -> None:
@@ -168,17 +147,13 @@ def check(config: LoopConfig, hello: Hello) -> None:
         raise ValueError(f"limits: {len(config.limits)} given, the device has {hello.n_actuators} actuators")
     if not config.limits and not hello.simulated and not config.dry_run:
         raise ValueError("limits: a device that is not simulated needs one entry per actuator")
-    for index, limits in enumerate(config.limits):
-        if not (np.isfinite(limits.low) and np.isfinite(limits.high) and limits.low < limits.high):
-            raise ValueError(f"limits[{index}]: low {limits.low} must be below high {limits.high}, both finite")
-        if limits.slew_per_s is not None and not limits.slew_per_s > 0:
-            raise ValueError(f"limits[{index}].slew_per_s: {limits.slew_per_s}, allowed: above 0, or None")
-        if limits.accel_per_s2 is not None and not limits.accel_per_s2 > 0:
-            raise ValueError(f"limits[{index}].accel_per_s2: {limits.accel_per_s2}, allowed: above 0, or None")
-    if config.clock is Clock.LOCKSTEP and not (hello.lockstep and hello.simulated and hello.reset):
-        raise ValueError("clock: lockstep needs a simulated device that offers lockstep and RESET")
-    if config.clock is Clock.LOCKSTEP and config.realtime:
-        raise ValueError("realtime: never together with lockstep")
+    for index, limits in enumerate(config.limits if not hello.simulated and not config.dry_run else ()):
+        for key in ("slew_per_s", "accel_per_s2"):
+            if getattr(limits, key) is None:
+                raise ValueError(
+                    f"limits[{index}].{key}: missing; on real hardware give a number, or math.inf for none"
+                )
+    _check_timing(config, hello)
     if config.learn and not config.explore:
         raise ValueError("learn: True needs explore=True")
     if config.session is not None and not 0 < config.session < 2**32:
@@ -186,15 +161,40 @@ def check(config: LoopConfig, hello: Hello) -> None:
     drops = list(config.drop_updates)
     if drops != sorted(set(drops)) or (drops and drops[0] < 0):
         raise ValueError("drop_updates: must be ascending numbers from 0 on, each once")
+    if not 1 <= config.max_bad_actions <= 1000:
+        raise ValueError(f"max_bad_actions: {config.max_bad_actions}, allowed: 1..1000")
     if not 0 <= config.first_episode < 2**32:
         raise ValueError(f"first_episode: {config.first_episode}, allowed: 0..4294967295")
     if not 0 <= config.hash_every < 2**32:
         raise ValueError(f"hash_every: {config.hash_every}, allowed: 0..4294967295")
+    if config.target_return is not None and math.isnan(config.target_return):
+        raise ValueError("target_return: nan, allowed: a number, or None")
     if not 1 <= config.target_window <= 1024:
         raise ValueError(f"target_window: {config.target_window}, allowed: 1..1024")
     if len(config.returns) > config.target_window or not np.isfinite(config.returns).all():
         raise ValueError(f"returns: {len(config.returns)}, allowed: {config.target_window} finite numbers at most")
-    reward = config.reward
+    _check_reward(config.reward, hello)
+
+
+def _check_timing(config: LoopConfig, hello: Hello) -> None:
+    if config.clock is Clock.LOCKSTEP and not (hello.lockstep and hello.simulated and hello.reset):
+        raise ValueError("clock: lockstep needs a simulated device that offers lockstep and RESET")
+    if config.clock is Clock.LOCKSTEP and config.realtime:
+        raise ValueError("realtime: never together with lockstep")
+    least = min_ttl_ms(hello.period_us)
+    if config.ttl_ms != 0 and config.ttl_ms < least:
+        raise ValueError(
+            f"ttl_ms: {config.ttl_ms}, allowed: at least {least}, which is one period of {hello.period_us} us and 1 ms for"
+            " the round trip, until the next command can be there; or 0 for three periods"
+        )
+    if not config.seconds >= 0:
+        raise ValueError(f"seconds: {config.seconds}, allowed: 0 (no limit) or more")
+    for key in ("retry_ms", "reset_timeout_s"):
+        if not getattr(config, key) > 0:
+            raise ValueError(f"{key}: {getattr(config, key)}, allowed: above 0")
+
+
+def _check_reward(reward: Reward, hello: Hello) -> None:
     if reward.kind not in ("frame", "form", "callable"):
         raise ValueError(f"reward.kind: {reward.kind!r}, allowed: 'frame', 'form', 'callable'")
     if reward.kind == "frame" and not hello.reward:
@@ -205,3 +205,8 @@ def check(config: LoopConfig, hello: Hello) -> None:
     for name, width in widths.items():
         if len(getattr(reward, name)) not in (0, width):
             raise ValueError(f"reward.{name}: {len(getattr(reward, name))} weights given, the device has {width}")
+    largest = float(np.finfo(np.float32).max)
+    for name, weights in [("bias", [reward.bias]), *((name, getattr(reward, name)) for name in widths)]:
+        for weight in weights:
+            if not abs(weight) <= largest:
+                raise ValueError(f"reward.{name}: {weight}, allowed: -{largest:.5g}..{largest:.5g}")

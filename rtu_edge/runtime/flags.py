@@ -38,7 +38,9 @@ class RecordFlag(enum.IntFlag):
     TRUNCATED = 4
     ACTED = 8  # a command left (in a dry run: would have)
     LEARNED = 16  # a transition was learned from, with or without an update
-    REPLACED = 32  # the applied command was not what the policy chose
+    REPLACED = (
+        32  # the applied command was not what the policy chose; where it learned, by its own word: only the critic did
+    )
     PREDICT_FAILED = 64
     LEARN_FAILED = 128
     REWARD_REFUSED = 256  # not finite: not learned from
@@ -53,6 +55,7 @@ class CallFlag(enum.IntFlag):
     LEARN = 8
     EXECUTED = 16  # learn was told that something else was carried out
     UPDATE = 32  # the weights moved; without it the deadline rule dropped the update
+    CONTINUED = 64  # with BEGIN: no RESET of this host, so the limits on changes go on from the last command
 
 
 class GateFlag(enum.IntFlag):
@@ -123,6 +126,7 @@ class Cause(enum.IntEnum):
     DWELL = 5
     LOCKED = 6
     FROZEN = 7
+    FAILED = 8  # the fallback too, several times in a row: the actuators rest, and the run ends
 
     @classmethod
     def of(cls, mode: int) -> Cause:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -14,9 +15,14 @@ from rtu_edge._forks import leave_to_the_parent
 from rtu_edge._places import Registration
 from rtu_edge.errors import DeviceError
 from rtu_edge.ports import Port
+from rtu_edge.runtime.datasheet import sheet_problems
 from rtu_edge.runtime.unanswered import explanation
 
-__all__ = ["Hello", "Link", "LinkError", "LinkQuality", "Row"]
+__all__ = ["ATTEND_S", "Hello", "Link", "LinkError", "LinkQuality", "Row"]
+
+
+# s, between two calls of attend(): at 1 kHz fewer bytes than the buffer of a port holds.
+ATTEND_S = 0.02
 
 
 class LinkError(DeviceError):
@@ -39,7 +45,7 @@ class Hello:
     reward: bool
     reset: bool
     firmware: str
-    last_session: int  # highest session number used since the device's boot
+    last_session: int  # the newest session number used since the device's boot; 0: none
 
 
 @dataclass(frozen=True)
@@ -173,13 +179,16 @@ class Link(Closing):
         return self._hello
 
     def describe(self, timeout_s: float = 3.0) -> list[Row]:
-        """Read the data sheet, observations first, and check it against the schema hash of HELLO.
+        """Read the data sheet, observations first, and check it: against the schema hash of HELLO, and each row by itself.
 
         Raises:
-            LinkError: a row did not arrive, or the rows do not hash to what HELLO said.
+            LinkError: a row did not arrive, the rows do not hash to what HELLO said, or one holds what cannot be used.
         """
-        self._rows = [Row(**row) for row in _checked(self._core.describe(timeout_s))]
-        return list(self._rows)
+        _usable(sheet_problems(self.hello))
+        rows = [Row(**row) for row in _checked(self._core.describe(timeout_s))]
+        _usable(sheet_problems(self.hello, rows))
+        self._rows = rows
+        return list(rows)
 
     @property
     def rows(self) -> list[Row]:
@@ -188,8 +197,23 @@ class Link(Closing):
 
     @property
     def last_session(self) -> int:
-        """Highest session number used since the device's boot, as far as this link knows."""
+        """Newest session number used since the device's boot, as far as this link knows; 0: none."""
         return int(self._core.last_session)
+
+    @property
+    def next_session(self) -> int:
+        """The number after it: they are serial numbers of 32 bits without 0, so 1 comes after 4294967295."""
+        return int(self._core.next_session)
+
+    def attend(self) -> None:
+        """Read and drop what the device has sent, without waiting: each ATTEND_S where this end waits for a person.
+
+        A device that restarted meanwhile, or is gone, is noticed at once; the buffers on the way do not fill.
+
+        Raises:
+            LinkError: the device has restarted, or the port is gone.
+        """
+        _checked(self._core.attend())
 
     @property
     def hello(self) -> Hello:
@@ -264,6 +288,11 @@ class Link(Closing):
         self._core.close()
         if self._registration is not None:
             self._registration.close()
+
+
+def _usable(problems: Iterator[str]) -> None:
+    if found := list(problems):
+        raise LinkError("\n".join(f"the device's data sheet cannot be used: {problem}" for problem in found))
 
 
 def _checked(answer: Any) -> Any:

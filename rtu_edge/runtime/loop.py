@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from rtu_edge import _core
 from rtu_edge._closing import Closing
-from rtu_edge.runtime.config import LoopConfig, check, holds, tighter
+from rtu_edge.runtime.config import LoopConfig, check, holds
+from rtu_edge.runtime.datasheet import ActuatorRange, combined
 from rtu_edge.runtime.flags import StopReason
 from rtu_edge.runtime.link import Link, LinkQuality
 
@@ -100,13 +101,15 @@ class Loop(Closing):
         check(config, hello)
         options: dict[str, Any] = {entry.name: getattr(config, entry.name) for entry in fields(config)}
         options["clock"] = config.clock.value
-        options["session"] = config.session if config.session is not None else link.last_session + 1
+        options["session"] = config.session if config.session is not None else link.next_session
         options["drop_updates"] = list(config.drop_updates)
         options["returns"] = list(config.returns)
-        options["hold"] = holds(config.limits, link.rows[hello.n_observations :])
-        options["limits"] = tighter(config.limits, link.rows[hello.n_observations :], hello.period_us * 1e-6)
+        actuators = link.rows[hello.n_observations :]
+        options["hold"] = holds(config.limits, actuators)
+        options["safe"] = [row.safe_value for row in actuators]
+        options["limits"] = combined(config.limits, actuators, hello.period_us * 1e-6)
         options["black_box"] = config.black_box.core if config.black_box is not None else None
-        self.limits: list[tuple[float, float, float, float, float]] = options["limits"]  # after tightening
+        self.limits: list[ActuatorRange] = options["limits"]  # in force: the tighter ones of host and device
         options["reward"] = {
             "kind": config.reward.kind,
             "bias": config.reward.bias,

@@ -28,6 +28,7 @@ struct Diary {
   std::function<void()> on_hash;  // with it, or on_copy, there is something to hash and copy
   std::function<void()> on_copy;
   bool fail = false;
+  bool accepts = false;  // takes whatever was carried out for its own action
   bool keep_calls = true;
 
   Policy policy(int n = 2) {
@@ -60,7 +61,7 @@ struct Diary {
       d->rewards.push_back(reward);
       d->executed.push_back(executed != nullptr ? *executed : NAN);
       d->on_learn();
-      return 0;
+      return executed != nullptr && !d->accepts ? kPolicyCritic : 0;
     };
     if (on_hash) {
       p.hash = [](void* self) noexcept {
@@ -90,7 +91,7 @@ struct Bench {
   explicit Bench(const char* plant = "cartpole", const float* slew = nullptr)
       : device(plant, 1, slew), link(device.wire(), device.clock.clock(), 1 << 16) {
     CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
-    options.limits[0] = {-10, 10, 0, 0};
+    options.limits[0] = {-10, 10, kNoLimit, 0};
     options.steps = 1000;
     options.ring_records = 4096;
     options.ring_episodes = 64;

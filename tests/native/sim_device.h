@@ -23,7 +23,9 @@ struct SimDevice {
   // What happens to a frame on its way: how many copies arrive (0: lost). Default 1.
   std::function<int()> up = [] { return 1; };
   std::function<int()> down = [] { return 1; };
-  bool deaf = false;  // takes nothing from the host, and still talks
+  std::function<void(rtu_frame*)> lie;         // changes what the device says before it leaves
+  std::function<void(const rtu_frame&)> seen;  // each frame that comes from the host
+  bool deaf = false;                           // takes nothing from the host, and still talks
   bool gone = false;
   uint64_t frames_up = 0;
   uint64_t frames_down = 0;
@@ -52,7 +54,21 @@ struct SimDevice {
 
   void push(const uint8_t* bytes, size_t n) {
     ++frames_down;
+    uint8_t changed[RTU_WIRE_MAX];
+    rtu_frame frame;
+    if (lie && decoded(bytes, n, &frame)) {
+      lie(&frame);
+      n = rtu_frame_encode(&frame, changed);
+      bytes = changed;
+    }
     for (int copies = down(); copies > 0; --copies) to_host.insert(to_host.end(), bytes, bytes + n);
+  }
+
+  static bool decoded(const uint8_t* bytes, size_t n, rtu_frame* frame) {
+    rtu_decoder decoder;
+    rtu_decoder_init(&decoder);
+    const uint8_t* at = bytes;
+    return rtu_decoder_next(&decoder, &at, bytes + n, frame);
   }
 
   // The device has a clock of its own: everything that was due up to now has happened at its time.
@@ -85,6 +101,8 @@ struct SimDevice {
     if (gone) return -1;
     catch_up();
     ++frames_up;
+    rtu_frame frame;
+    if (seen && decoded(data, n, &frame)) seen(frame);
     if (deaf) return static_cast<ptrdiff_t>(n);
     for (int copies = up(); copies > 0; --copies) rtu_bridge_receive(&bridge, data, n, now_us());
     return static_cast<ptrdiff_t>(n);

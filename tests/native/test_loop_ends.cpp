@@ -1,4 +1,8 @@
 // How the loop ends: dead lines, failing policies, requests, targets; and what the next one finds.
+//
+// hazard: device-exchanged policy-fails
+#include <stdexcept>
+
 #include "loop_bench.h"
 
 using namespace rtu::runtime;
@@ -107,6 +111,61 @@ void a_stop_before_arm_arms_nothing() {
   CHECK(refused.run().reason == StopReason::kArmRefused);
 }
 
+// Between the data sheet and ARM time passes: for a question, or for a service that waits. What is there then counts.
+void another_device_than_the_described_one_is_not_armed() {
+  Bench restarted;
+  restarted.device.restart(2);
+  Bench exchanged;
+  exchanged.device.config.plant = rtu_plant_find("servo");
+  exchanged.device.plant_state.resize(exchanged.device.config.plant->state_bytes + 64);
+  exchanged.device.config.plant_state = exchanged.device.plant_state.data();
+  exchanged.device.restart(1);
+  Bench modest;  // the same, but it no longer calls itself simulated
+  modest.device.config.caps = RTU_CAP_REWARD | RTU_CAP_RESET;
+  modest.device.restart(1);
+  for (Bench* bench : {&restarted, &exchanged, &modest}) {
+    int arms = 0;
+    bench->device.seen = [&](const rtu_frame& frame) {
+      arms += frame.type == RTU_TYPE_ARM || frame.type == RTU_TYPE_CMD;
+    };
+    for (int attempt = 0; attempt < 2; ++attempt) {  // asking again does not make it the described one
+      const LoopResult result = bench->run();
+      CHECK(result.reason == StopReason::kDeviceRestart && result.confirmed && result.steps == 0);
+      CHECK(arms == 0 && bench->device.bridge.last_session == 0);
+    }
+    bench->device.seen = nullptr;
+  }
+  CHECK(restarted.link.hello(kNsPerS, &restarted.hello) == LinkStatus::kOk);
+  CHECK(restarted.run().reason == StopReason::kSteps);
+
+  Bench deaf;
+  deaf.device.deaf = true;
+  const LoopResult result = deaf.run();
+  CHECK(result.reason == StopReason::kLinkLost && result.confirmed && deaf.device.bridge.last_session == 0);
+}
+
+void after_the_largest_session_number_comes_one() {
+  Bench bench;
+  CHECK(bench.link.next_session() == 1);
+  bench.link.last_session = 0xFFFFFFFFu;
+  CHECK(bench.link.next_session() == 1);
+  CHECK(bench.link.arm(1, false, kNsPerMs) != LinkStatus::kGone && bench.link.last_session == 1);
+  CHECK(bench.link.arm(0xFFFFFFFFu, false, kNsPerMs) != LinkStatus::kGone && bench.link.last_session == 1);
+  CHECK(bench.link.arm(0x7FFFFFFFu, false, kNsPerMs) != LinkStatus::kGone && bench.link.next_session() == 0x80000000u);
+}
+
+void limits_that_cannot_be_kept_make_no_loop() {
+  Bench bench;
+  bench.options.limits[0].slew_per_tick = 0;
+  bool refused = false;
+  try {
+    Loop loop(bench.link, bench.device.clock.clock(), bench.diary.policy(), bench.hello, bench.options);
+  } catch (const std::invalid_argument& error) {
+    refused = strstr(error.what(), "limits[0].slew") != nullptr;
+  }
+  CHECK(refused);
+}
+
 // Asked for when the loop is there and its thread is not, or by somebody who still waits: it must not arm first.
 void an_emergency_stop_before_arm_is_one() {
   for (int kind = 0; kind < 2; ++kind) {
@@ -173,6 +232,9 @@ int main() {
   a_stalled_host_finds_the_device_safe();
   requests_stop_it();
   a_stop_before_arm_arms_nothing();
+  another_device_than_the_described_one_is_not_armed();
+  after_the_largest_session_number_comes_one();
+  limits_that_cannot_be_kept_make_no_loop();
   an_emergency_stop_before_arm_is_one();
   a_stop_without_an_answer_is_a_sign_of_life();
   the_target_is_the_mean_of_a_window();

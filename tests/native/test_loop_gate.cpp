@@ -37,8 +37,9 @@ void any_action_comes_out_safe() {
     for (int i = 0; i < gate.m; ++i) {
       const float low = static_cast<float>(static_cast<int>(random_bits() % 2000) - 1000) * 0.1f;
       const float high = low + 0.01f + static_cast<float>(random_bits() % 1000) * 0.1f;
-      gate.limits[i] = {low, high, random_bits() % 2 ? static_cast<float>(random_bits() % 100) * 0.05f : 0.0f, low,
-                        random_bits() % 2 ? 1e-4f * static_cast<float>(random_bits() % 20000) : 0.0f};
+      gate.limits[i] = {low, high, random_bits() % 2 ? static_cast<float>(1 + random_bits() % 100) * 0.05f : kNoLimit,
+                        low, random_bits() % 2 ? 1e-4f * static_cast<float>(1 + random_bits() % 20000) : kNoLimit};
+      CHECK(problem_of(gate.limits[i]) == nullptr);
       start[i] = any_float();
     }
     gate.start(start);
@@ -56,10 +57,10 @@ void any_action_comes_out_safe() {
         const ActuatorLimits& l = gate.limits[i];
         CHECK(isfinite(u[i]));
         CHECK(u[i] >= l.low && u[i] <= l.high);
-        if (l.slew_per_tick > 0) CHECK(u[i] >= last[i] - l.slew_per_tick && u[i] <= last[i] + l.slew_per_tick);
+        CHECK(u[i] >= last[i] - l.slew_per_tick && u[i] <= last[i] + l.slew_per_tick);
         // The rounding of two differences of floats that lie in the range.
         const float rounding = 1e-6f * fmaxf(fabsf(l.low), fabsf(l.high));
-        if (l.accel_per_tick2 > 0) CHECK(fabsf((u[i] - last[i]) - change[i]) <= l.accel_per_tick2 + rounding);
+        CHECK(fabsf((u[i] - last[i]) - change[i]) <= l.accel_per_tick2 + rounding);
         if (!isfinite(action[i])) CHECK((flags & kGateNonFinite) != 0);
       }
     }
@@ -84,7 +85,7 @@ void raw_values_are_gated_too() {
 void acceleration_lets_it_stop_at_the_end_of_the_range() {
   OutputGate gate;
   gate.m = 1;
-  gate.limits[0] = {0, 16, 0, 0, 1};
+  gate.limits[0] = {0, 16, kNoLimit, 0, 1};
   const float zero = 0;
   gate.start(&zero);
   const float expected[] = {1, 3, 6, 10, 13, 15, 16, 16};
@@ -103,8 +104,44 @@ void acceleration_lets_it_stop_at_the_end_of_the_range() {
   CHECK(gate.apply(&u) == kGateAccel && fabsf(u - 13) < 1e-4f);
 }
 
+// Whatever the number: it is a limit that can be kept, or refused. Only inf is none.
+void what_is_no_limit_is_refused() {
+  const float inf = kNoLimit, tiny = 1e-44f, spacing = nextafterf(10, 11) - 10;
+  CHECK(problem_of({-10, 10}) == nullptr && problem_of({-10, 10, spacing, 0, spacing}) == nullptr);
+  const ActuatorLimits bad[] = {
+      {-10, 10, 0},
+      {-10, 10, -1},
+      {-10, 10, NAN},
+      {-10, 10, tiny},
+      {-10, 10, spacing / 2},
+      {-10, 10, -inf},
+      {-10, 10, 1, NAN},
+      {-10, 10, 1, 11},
+      {-10, 10, 1, 0, 0},
+      {-10, 10, 1, 0, NAN},
+      {-10, 10, 1, 0, -1},
+      {-10, 10, 1, 0, tiny},
+      {10, -10},
+      {10, 10, 1, 10},
+      {NAN, 10},
+      {-10, NAN},
+      {-inf, 10},
+      {-10, inf},
+      {-3e38f, 3e38f},
+      {0, 1e-44f},
+  };
+  for (const ActuatorLimits& limits : bad) CHECK(problem_of(limits) != nullptr);
+  // What passes can be followed: no change is swallowed by rounding, at either end.
+  for (int round = 0; round < 100000; ++round) {
+    const ActuatorLimits l{any_float(), any_float(), any_float(), 0, any_float()};
+    if (problem_of(l) != nullptr) continue;
+    CHECK(l.low < l.high && l.slew_per_tick > 0 && l.accel_per_tick2 > 0 && isfinite(l.high - l.low));
+    CHECK(l.high - l.slew_per_tick < l.high && l.low + l.slew_per_tick > l.low);
+  }
+}
+
 void mapping_there_and_back() {
-  const ActuatorLimits limits[2] = {{-10, 10, 0, 0}, {0, 5, 0, 0}};
+  const ActuatorLimits limits[2] = {{-10, 10}, {0, 5}};
   const float action[2] = {0.5f, -1.5f};
   float u[2];
   CHECK(map_action(limits, 2, 0, action, u) == kGateClipped);
@@ -113,16 +150,16 @@ void mapping_there_and_back() {
   unmap_action(limits, 2, 0, u, back);
   CHECK(fabsf(back[0] - 0.5f) < 1e-6f && back[1] == -1);
   CHECK(!replaced(limits, 2, u, u));
-  const float nudged[2] = {5.0001f, 0};
+  const float nudged[2] = {5.0009f, 0};
   CHECK(!replaced(limits, 2, u, nudged));
-  const float moved[2] = {5.01f, 0};
+  const float moved[2] = {5.0011f, 0};
   CHECK(replaced(limits, 2, u, moved));
   const float broken[2] = {NAN, 0};
   CHECK(replaced(limits, 2, u, broken));
 }
 
 void levels_are_spaced_evenly() {
-  const ActuatorLimits limits[1] = {{-10, 10, 0, 0}};
+  const ActuatorLimits limits[1] = {{-10, 10}};
   const float expected2[] = {-10, 10};
   const float expected5[] = {-10, -5, 0, 5, 10};
   for (int n : {2, 5}) {
@@ -158,6 +195,7 @@ int main() {
   any_action_comes_out_safe();
   raw_values_are_gated_too();
   acceleration_lets_it_stop_at_the_end_of_the_range();
+  what_is_no_limit_is_refused();
   mapping_there_and_back();
   levels_are_spaced_evenly();
   reward_forms();

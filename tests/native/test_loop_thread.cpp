@@ -60,7 +60,7 @@ int main() {
   linear.gain[0][0] = 0.5f;
   linear.gain[0][1] = 6;
   LoopOptions options;
-  options.limits[0] = {-10, 10, 0, 0};
+  options.limits[0] = {-10, 10};
   options.steps = 50000;
   options.ring_records = 1024;
   Loop loop(link, device.clock.clock(), linear.policy(), hello, options);

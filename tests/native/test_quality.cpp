@@ -153,7 +153,7 @@ struct Run {
     policy.n_observations = hello.n_obs;
     policy.n_actions = hello.n_act;
     options.tick = TickSource::kDevice;
-    options.limits[0] = {-1, 1, 0, 0};
+    options.limits[0] = {-1, 1};
   }
   const LinkQuality& run(uint64_t steps) {
     options.steps = steps;

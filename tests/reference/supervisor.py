@@ -160,7 +160,7 @@ class Drivers:
 
 @dataclass
 class OutputGate:
-    """Range, slew and acceleration of one actuator; the braking distance by walking it."""
+    """Range, slew and acceleration of one actuator (inf: no limit); the braking distance by walking it."""
 
     low: float
     high: float
@@ -182,9 +182,8 @@ class OutputGate:
         if not math.isfinite(u):
             u = self.last
         change = clamp(u, self.low, self.high) - self.last
-        if self.slew > 0:
-            change = clamp(change, -self.slew, self.slew)
-        if self.accel > 0:
+        change = clamp(change, -self.slew, self.slew)
+        if math.isfinite(self.accel):
             change = clamp(change, self.change - self.accel, self.change + self.accel)
             if not self._stops(self.last, change):
                 # The largest that stops: by bisection between one that does and this one.

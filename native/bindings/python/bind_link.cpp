@@ -25,6 +25,8 @@ std::string link_text(LinkStatus status, const char* doing) {
       return prefix + "the device speaks another version of the protocol";
     case LinkStatus::kSchema:
       return prefix + "the rows do not fit the device's schema hash";
+    case LinkStatus::kRow:
+      return prefix + "a row that is none";
     case LinkStatus::kBusy:
       return prefix + "the link is in use by a running loop";
   }
@@ -75,6 +77,9 @@ py::object describe(PyLink& self, double timeout_s) {
   std::vector<rtu_row> rows(static_cast<size_t>(self.hello.n_obs) + self.hello.n_act);
   const LinkStatus status =
       exchange(self, [&](Link& link) { return link.describe(self.hello, to_ns(timeout_s), rows.data()); });
+  if (status == LinkStatus::kRow)
+    return py::str("DESCRIBE: row " + std::to_string(self.link.bad_row) +
+                   " of the device's data sheet cannot be used: name and unit must be ASCII without spaces");
   if (status != LinkStatus::kOk) return py::str(link_text(status, "DESCRIBE"));
   py::list out;
   for (const rtu_row& row : rows) {
@@ -86,6 +91,16 @@ py::object describe(PyLink& self, double timeout_s) {
                         py::arg("safe_value") = row.safe_value));
   }
   return std::move(out);
+}
+
+// What has gone wrong, or None.
+py::object attend(PyLink& self) {
+  const LinkStatus status =
+      exchange(self, [](Link& link) { return link.discard_input() ? LinkStatus::kOk : LinkStatus::kGone; });
+  if (status == LinkStatus::kGone) return py::str("the port is gone");
+  return status == LinkStatus::kOk && self.link.restarted
+             ? py::object(py::str("the device has restarted: connect again"))
+             : py::none();
 }
 
 py::bytes captured(const WireRecord& record) {
@@ -155,6 +170,8 @@ void bind_link(py::module_& m) {
              return exchange(self, [&](Link& link) { return link.clear_fault(to_ns(timeout_s)); }) == LinkStatus::kOk;
            })
       .def_property_readonly("last_session", [](const PyLink& self) { return self.link.last_session; })
+      .def_property_readonly("next_session", [](const PyLink& self) { return self.link.next_session(); })
+      .def("attend", &attend)
       .def("wait_to_arm", [](PyLink& self, uint32_t token) { self.link.arm_token.store(token); })
       .def_property_readonly("arm_requests", [](const PyLink& self) { return self.link.arm_requests.load(); })
       .def_property_readonly("turns", [](const PyLink& self) { return self.link.board.turns.load(); })

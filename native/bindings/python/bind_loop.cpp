@@ -114,6 +114,8 @@ class PyLoop {
     const auto& policy_table = policy_object_.cast<const Policy&>();
     const rtu_hello& hello = link_.hello;
     if (hello.period_us == 0) throw py::value_error("handshake() first");
+    if (hello.n_obs + hello.n_act > kMaxObservations)
+      throw py::value_error("the device has more than 55 observations and actuators");
     if (policy_table.n_observations != hello.n_obs) {
       throw py::value_error("policy: takes " + std::to_string(policy_table.n_observations) +
                             " observations, the device has " + std::to_string(hello.n_obs));
@@ -288,6 +290,8 @@ class PyLoop {
     o.realtime.cpu = d["cpu"].cast<int>();
     const auto hold = d["hold"].cast<std::vector<bool>>();
     for (size_t i = 0; i < hold.size() && i < kMaxActuators; ++i) o.hold[i] = hold[i];
+    const auto safe = d["safe"].cast<std::vector<float>>();
+    for (size_t i = 0; i < safe.size() && i < kMaxActuators; ++i) o.safe[i] = safe[i];
     limits_of(d["limits"], static_cast<double>(link_.hello.period_us) * 1e-6, o.limits);
     o.hash_every = d["hash_every"].cast<uint64_t>();
     black_box_object_ = d["black_box"];
@@ -376,7 +380,8 @@ void bind_loop(py::module_& m) {
   m.def("call_flags", [] {
     return py::dict(py::arg("BEGIN") = +kCallBegin, py::arg("PREDICT") = +kCallPredict,
                     py::arg("EXPLORE") = +kCallExplore, py::arg("LEARN") = +kCallLearn,
-                    py::arg("EXECUTED") = +kCallExecuted, py::arg("UPDATE") = +kCallUpdate);
+                    py::arg("EXECUTED") = +kCallExecuted, py::arg("UPDATE") = +kCallUpdate,
+                    py::arg("CONTINUED") = +kCallContinued);
   });
   m.def("gate_flags", [] {
     return py::dict(py::arg("NON_FINITE") = +kGateNonFinite, py::arg("RANGE") = +kGateRange,

@@ -165,7 +165,8 @@ void bind_supervisor(py::module_& m) {
         py::arg("NONE") = static_cast<int>(Cause::kNone), py::arg("MODE") = static_cast<int>(Cause::kMode),
         py::arg("INPUT") = static_cast<int>(Cause::kInput), py::arg("LEARNER") = static_cast<int>(Cause::kLearner),
         py::arg("GUARD") = static_cast<int>(Cause::kGuard), py::arg("DWELL") = static_cast<int>(Cause::kDwell),
-        py::arg("LOCKED") = static_cast<int>(Cause::kLocked), py::arg("FROZEN") = static_cast<int>(Cause::kFrozen));
+        py::arg("LOCKED") = static_cast<int>(Cause::kLocked), py::arg("FROZEN") = static_cast<int>(Cause::kFrozen),
+        py::arg("FAILED") = static_cast<int>(Cause::kFailed));
   });
   m.def("guard_flags", [] {
     using namespace rtu::learners;

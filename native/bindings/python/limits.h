@@ -1,9 +1,10 @@
-// Limits of the actuators as Python gives them: per actuator (low, high, slew per s, rest, acceleration per s^2), 0 for none.
+// Limits of the actuators as Python gives them: per actuator (low, high, slew per s, rest, acceleration per s^2), inf for none.
 #pragma once
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <string>
 #include <tuple>
 #include <vector>
 
@@ -18,6 +19,8 @@ inline void limits_of(const pybind11::object& rows, double period_s, ActuatorLim
     out[i] = {static_cast<float>(low), static_cast<float>(high), static_cast<float>(slew_per_s * period_s),
               static_cast<float>(rest < low ? low : (rest > high ? high : rest)),
               static_cast<float>(accel_per_s2 * period_s * period_s)};
+    if (const char* problem = problem_of(out[i]))
+      throw pybind11::value_error("limits[" + std::to_string(i) + "]." + problem);
   }
 }
 

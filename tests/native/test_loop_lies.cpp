@@ -1,0 +1,144 @@
+// A device that says what is not so: whatever STATE brings, no two commands of a session are further apart than the limit on
+// changes, and what is recorded of a step is what the policy did with it.
+//
+// hazard: state-lies
+#include <algorithm>
+
+#include "loop_bench.h"
+
+using namespace rtu::runtime;
+
+namespace {
+
+struct Random {
+  uint64_t state;
+  uint32_t operator()() {  // Steele, Lea, Flood 2014: SplitMix64
+    uint64_t z = state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return static_cast<uint32_t>((z ^ (z >> 31)) >> 32);
+  }
+};
+
+// What left: commands, and where a RESET of ours lies between two.
+struct Sent {
+  float u;
+  bool rested;
+};
+
+std::vector<Sent> watched(Bench* bench) {
+  std::vector<Sent> sent;
+  bool rested = true;
+  bench->device.seen = [&](const rtu_frame& frame) {
+    rtu_cmd command;
+    if (frame.type == RTU_TYPE_RESET) rested = true;
+    if (!rtu_cmd_unpack(&frame, &command)) return;
+    sent.push_back({command.u[0], rested});
+    rested = false;
+  };
+  (void)bench->run();
+  return sent;
+}
+
+constexpr float kSlew = 0.5f;
+
+// Between two commands; behind a RESET from where the actuator can have been left by it.
+bool allowed(const Sent& before, const Sent& now, float rest, float safe) {
+  const float from = std::min({before.u, now.rested ? rest : before.u, now.rested ? safe : before.u});
+  const float to = std::max({before.u, now.rested ? rest : before.u, now.rested ? safe : before.u});
+  const float rounding = 1e-5f;  // of u +- slew in float32, ends of +-10
+  return now.u >= from - kSlew - rounding && now.u <= to + kSlew + rounding;
+}
+
+void no_state_gets_a_command_past_the_limit() {
+  size_t commands = 0, resets = 0, continued = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    Random random{seed};
+    Bench bench;
+    const uint32_t how = static_cast<uint32_t>(seed);
+    bench.options.tick = how % 2 == 0 ? TickSource::kDevice : TickSource::kHost;
+    bench.options.steps = 300;
+    bench.options.limits[0] = {-10, 10, kSlew, how % 3 == 0 ? 2.0f : 0.0f, how % 5 == 0 ? 0.1f : kNoLimit};
+    bench.diary.act = [&](const float*) { return random() % 2 == 0 ? 1.0f : -1.0f; };
+    bench.device.lie = [&](rtu_frame* frame) {
+      rtu_state state;
+      if (!rtu_state_unpack(frame, &state) || state.state != RTU_STATE_ARMED) return;
+      if (random() % 3 == 0) state.u[0] = static_cast<float>(static_cast<int>(random() % 41) - 20);
+      if (random() % 50 == 0) state.u[0] = random() % 2 == 0 ? NAN : 3e38f;
+      if ((how & 4) != 0) state.epflags |= RTU_EPISODE_FIRST;
+      if ((how & 8) != 0) state.episode = static_cast<uint16_t>(state.episode + random() % 3);
+      if ((how & 16) != 0 && random() % 40 == 0) state.epflags |= RTU_EPISODE_TERMINATED;
+      const uint16_t seq = frame->seq;
+      const uint32_t t_us = frame->t_us;
+      rtu_state_pack(&state, frame);
+      frame->seq = seq;
+      frame->t_us = t_us;
+    };
+    const std::vector<Sent> sent = watched(&bench);
+    for (size_t i = 1; i < sent.size(); ++i) {
+      CHECK(allowed(sent[i - 1], sent[i], bench.options.limits[0].rest, 0));
+      resets += sent[i].rested;
+    }
+    commands += sent.size();
+    for (const RecordHead& head : bench.records) continued += (head.calls & kCallContinued) != 0;
+  }
+  CHECK(commands > 10000 && resets > 100 && continued > 1000);
+}
+
+// The device's own resets are believed where they can be: from rest, not from the last command.
+void after_a_reset_it_starts_from_rest() {
+  Bench bench;
+  bench.options.tick = TickSource::kDevice;
+  bench.options.limits[0].slew_per_tick = kSlew;
+  bench.diary.act = [](const float*) { return 1.0f; };
+  size_t resets = 0;
+  const std::vector<Sent> sent = watched(&bench);
+  for (const Sent& command : sent) {
+    if (command.rested) CHECK(command.u == kSlew);
+    resets += command.rested;
+  }
+  CHECK(resets > 5);
+}
+
+// The policy is told what was applied, and says itself whether that is what it chose: the record keeps its word.
+void the_record_says_what_the_policy_did() {
+  struct Case {
+    float off;        // N of +-10: of what the device says it applied
+    bool accepts;     // the policy takes it for its own
+    bool told, kept;  // expected: executed given, and step recorded as replaced
+  };
+  const Case cases[] = {{0, false, false, false},   {4e-4f, false, false, false}, {9e-4f, false, false, false},
+                        {2e-3f, false, true, true}, {2e-3f, true, true, false},   {5, true, true, false},
+                        {5, false, true, true}};
+  for (const Case& c : cases) {
+    Bench bench;
+    bench.options.steps = 3;
+    bench.diary.act = [](const float*) { return 0.1f; };
+    bench.diary.accepts = c.accepts;
+    bench.device.lie = [&](rtu_frame* frame) {
+      rtu_state state;
+      if (!rtu_state_unpack(frame, &state) || (state.epflags & RTU_EPISODE_FIRST) != 0) return;
+      state.u[0] += c.off;
+      const uint16_t seq = frame->seq;
+      const uint32_t t_us = frame->t_us;
+      rtu_state_pack(&state, frame);
+      frame->seq = seq;
+      frame->t_us = t_us;
+    };
+    CHECK(bench.run().reason == StopReason::kSteps && bench.records.size() == 4);
+    CHECK(bench.counters.replaced == (c.kept ? 3U : 0U));
+    for (size_t i = 1; i < 4; ++i) {
+      CHECK(((bench.records[i].calls & kCallExecuted) != 0) == c.told);
+      CHECK(((bench.records[i].flags & kRecordReplaced) != 0) == c.kept);
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  no_state_gets_a_command_past_the_limit();
+  after_a_reset_it_starts_from_rest();
+  the_record_says_what_the_policy_did();
+  return 0;
+}

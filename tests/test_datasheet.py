@@ -1,0 +1,297 @@
+"""A data sheet comes from outside, and so do limits: what cannot be kept is refused, by name, and nothing means "no limit" by accident."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import pty
+import threading
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rtu_edge._bridge import lib
+
+import rtu_edge.cli
+from rtu_edge import _core, runtime, wire
+from rtu_edge.device import SimulatedDevice
+from rtu_edge.ports import open_port
+from rtu_edge.runtime import Hello, Limits, Link, LinkError, Loop, LoopConfig, Reward, Row, StopReason
+from rtu_edge.runtime.datasheet import combined, min_ttl_ms, sheet_problems
+from rtu_edge.wire.codec import message_to_c
+
+INF, NAN = math.inf, math.nan
+HELLO = Hello(1, 1, 0, 20_000, 200, 1, 1, True, True, True, True, "1.0.0", 0)
+SEEN = Row(0, False, "x", "m", -1.0, 1.0, 0.0, "none", 0.0)
+MOVES = Row(1, True, "force", "N", -10.0, 10.0, INF, "off", 0.0)
+
+
+def found(row: Row | None = None, hello: Hello = HELLO, seen: Row = SEEN) -> str:
+    return "\n".join(sheet_problems(hello, [seen, row or MOVES]))
+
+
+@pytest.mark.hazard("data-sheet-lies")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"slew": 0.0}, "slew = 0 per period, allowed: at least"),
+        ({"slew": -1.0}, "slew = -1 per period"),
+        ({"slew": NAN}, "slew = nan per period"),
+        ({"slew": 1e-44}, "slew = 1e-44 per period"),
+        ({"slew": -INF}, "slew = -inf per period"),
+        ({"safe": "ramp"}, "slew = inf per period, allowed: a finite number, as safe is ramp"),
+        ({"minimum": NAN}, "range nan to 10, allowed: a minimum below the maximum"),
+        ({"maximum": NAN}, "range -10 to nan"),
+        ({"minimum": 10.0, "maximum": -10.0}, "range 10 to -10"),
+        ({"minimum": 10.0, "safe_value": 10.0}, "range 10 to 10"),
+        ({"minimum": -INF}, "range -inf to 10, allowed: finite ends"),
+        ({"minimum": -3e38, "maximum": 3e38}, "range -3e+38 to 3e+38, allowed: finite ends"),
+        ({"minimum": 0.0, "maximum": 1e-44}, "range 0 to 1e-44, allowed: finite ends"),
+        ({"safe": "unknown"}, "safe = 'unknown', allowed: hold, damp, ramp, off"),
+        ({"safe": "none"}, "safe = 'none', allowed: hold, damp, ramp, off"),
+        ({"safe_value": NAN}, "safe_value = nan, allowed: -10 to 10"),
+        ({"safe_value": 10.5}, "safe_value = 10.5, allowed: -10 to 10"),
+        ({"name": ""}, "name = '', allowed: ASCII"),
+        ({"name": "a b"}, "name = 'a b', allowed: ASCII"),
+        ({"name": "\x1b[2J"}, r"name = '\x1b[2J', allowed: ASCII"),
+        ({"unit": "N\n"}, r"unit = 'N\n', allowed: ASCII"),
+        ({"unit": "°C"}, r"unit = '\xb0C', allowed: ASCII"),
+        ({"actuator": False}, "called an observation; the observations come first"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named(change: dict[str, Any], message: str) -> None:
+    assert found() == ""
+    told = found(dataclasses.replace(MOVES, **change))
+    assert message in told and told.startswith("actuator 0 ")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"minimum": NAN}, "observation 0 'x': range nan to 1"),
+        ({"maximum": -1.0}, "observation 0 'x': range -1 to -1"),
+        ({"safe": "hold"}, "observation 0 'x': safe = 'hold', allowed: none"),
+        ({"actuator": True}, "observation 0 'x': called an actuator"),
+    ],
+)
+def test_so_is_an_observation(change: dict[str, Any], message: str) -> None:
+    assert found(seen=dataclasses.replace(SEEN, minimum=-INF, maximum=INF)) == "", (
+        "an observation without a bound is one"
+    )
+    assert message in found(seen=dataclasses.replace(SEEN, **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"period_us": 0}, "period_us = 0, allowed: 50 to 10000000"),
+        ({"period_us": 4_000_000_000}, "period_us = 4000000000, allowed"),
+        ({"ttl_max_ms": 20}, "ttl_max_ms = 20, allowed: at least 21"),
+        ({"n_actuators": 0}, "1 observations and 0 actuators, allowed: at least 1 each"),
+        ({"n_observations": 200}, "200 observations and 1 actuators, allowed: at least 1 each, 55 together"),
+    ],
+)
+def test_so_is_a_hello(change: dict[str, Any], message: str) -> None:
+    assert message in "\n".join(sheet_problems(dataclasses.replace(HELLO, **change)))
+
+
+def test_a_name_given_twice() -> None:
+    hello = dataclasses.replace(HELLO, n_actuators=2)
+    assert "actuator 1 'force': a name given twice" in "\n".join(sheet_problems(hello, [SEEN, MOVES, MOVES]))
+    assert found(seen=dataclasses.replace(SEEN, name="force")) == "", "an observation may have an actuator's name"
+
+
+ANY = st.sampled_from([0.0, -0.0, 1.0, -1.0, 10.0, 1e-44, 1e-38, 3e38, -3e38, INF, -INF, NAN]) | st.floats(width=32)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.tuples(ANY, ANY, ANY, ANY), st.integers(0, 5), st.sampled_from(["a", "A b", "", "x~", "\x7f"]))
+def test_what_firmware_may_not_send_is_not_taken(values: tuple[float, ...], safe: int, name: str) -> None:
+    """Stricter than the check of the firmware, never laxer."""
+    low, high, slew, value = values
+    names = ["none", "hold", "damp", "ramp", "off", "unknown"]
+    row = Row(1, True, name, "N", low, high, slew, names[safe], value)
+    raw = wire.Row(name, "N", low, high, 1, True, safe, slew, value)
+    if not lib.rtu_row_valid(message_to_c(raw)):
+        assert found(row)
+
+
+# ---------------------------------------------------------------- limits in force
+
+
+@pytest.mark.hazard("no-limit-by-accident")
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (Limits(-1, 1, 0.0), "limits[0].slew_per_s: 0, allowed: above 0, inf for no limit"),
+        (Limits(-1, 1, -2.0), "limits[0].slew_per_s: -2"),
+        (Limits(-1, 1, NAN), "limits[0].slew_per_s: nan"),
+        (Limits(-1, 1, 1e-44), "limits[0].slew_per_s: 1e-44, that is 0 per period, allowed: at least"),
+        (Limits(-1, 1, 1e-6), "limits[0].slew_per_s: 1e-06, that is 2e-08 per period, allowed: at least 5.96"),
+        (Limits(-1, 1, accel_per_s2=NAN), "limits[0].accel_per_s2: nan"),
+        (Limits(-1, 1, accel_per_s2=0.0), "limits[0].accel_per_s2: 0, allowed"),
+        (Limits(-1, 1, accel_per_s2=1e-44), "limits[0].accel_per_s2: 1e-44, that is 0 per period, allowed"),
+        (Limits(NAN, 1), "limits[0]: low nan must be below high 1"),
+        (Limits(-1, NAN), "limits[0]: low -1 must be below high nan"),
+        (Limits(-INF, 1), "limits[0]: low -inf must be below high 1, both finite"),
+        (Limits(-1, 1, rest=NAN), "limits[0].rest: nan, allowed: a finite number"),
+        (Limits(1.0, 1.00000001), "leaves nothing of the device's -10..10 N for force"),
+        (Limits(20, 30), "limits[0]: 20..30 leaves nothing"),
+    ],
+)
+def test_limits_that_cannot_be_kept_are_refused(limits: Limits, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        combined([limits], [MOVES], 0.02)
+    assert message in str(caught.value)
+
+
+def test_the_tighter_one_holds_and_inf_is_the_only_none() -> None:
+    row = dataclasses.replace(MOVES, slew=1.0, safe_value=2.0)
+    assert combined([], [MOVES], 0.02) == [(-10.0, 10.0, INF, 0.0, INF)]
+    assert combined([], [row], 0.5) == [(-10.0, 10.0, 2.0, 2.0, INF)]
+    assert combined([Limits(-20, 1, 10.0, accel_per_s2=3.0)], [row], 0.5) == [(-10.0, 1.0, 2.0, 1.0, 3.0)]
+    assert combined([Limits(-5, 5, 1.0, rest=-9.0)], [row], 0.5) == [(-5.0, 5.0, 1.0, -5.0, INF)]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.tuples(ANY, ANY, ANY, ANY, ANY), st.sampled_from([0.001, 0.02, 1.0]))
+def test_what_is_checked_is_what_is_used(values: tuple[float, ...], period_s: float) -> None:
+    """Limits that pass here pass the native check, made of the numbers in use, too; and steps obey them there."""
+    low, high, slew, accel, rest = values
+    try:
+        made = combined([Limits(low, high, slew, rest, accel)], [MOVES], period_s)
+    except ValueError:
+        return
+    gate = _core.OutputGate(made, period_s)
+    gate.start([0.0])
+    (low, high, slew, _, _), last = made[0], None
+    for action in (1.0, 1.0, -1.0, NAN, 1.0):
+        u = float(gate.apply([action])[0][0])
+        assert np.float32(low) <= u <= np.float32(high)
+        if last is not None:
+            # float32 commands: the rounding of u +- slew, half their spacing
+            assert abs(u - last) <= slew * period_s * (1 + 1e-6) + 0.5 * np.spacing(
+                np.float32(max(abs(low), abs(high)))
+            )
+        last = u
+
+
+# ---------------------------------------------------------------- through a port
+
+
+@contextmanager
+def board(*rows: wire.Row, **hello: Any) -> Iterator[str]:
+    """A device that only describes itself, behind a pty."""
+    far, near = pty.openpty()
+    tty.setraw(near)
+    path = os.ttyname(near)
+    n = sum(not row.actuator for row in rows)
+    about: dict[str, Any] = {"boot_id": 7, "period_us": 20_000, "ttl_max_ms": 200, "n_obs": n, "n_act": len(rows) - n}
+    about |= {"role": 1, "schema_hash": wire.schema_hash(20_000, list(rows)), **hello}
+
+    def serve() -> None:
+        decoder = wire.Decoder()
+        while True:
+            try:
+                data = os.read(far, 4096)
+            except OSError:
+                return
+            for frame in decoder.feed(data):
+                message = wire.unpack(frame)
+                if isinstance(message, wire.Hello):
+                    os.write(far, wire.encode(wire.pack(wire.Hello(**about))))
+                elif isinstance(message, wire.Describe):
+                    os.write(far, wire.encode(wire.pack(rows[message.index])))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield path
+    finally:
+        os.close(near)
+        thread.join(5)
+        os.close(far)
+
+
+@pytest.mark.hazard("data-sheet-lies")
+def test_a_device_whose_rows_lie_is_neither_described_nor_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen = wire.Row("x", "m", -1.0, 1.0)
+    lying = wire.Row("force", "N", -10.0, 10.0, 1, True, lib.RTU_SAFE_OFF)
+    with board(seen, lying) as path:
+        with open_port(path) as port, Link(port) as link:
+            link.handshake()
+            with pytest.raises(LinkError, match="actuator 0 'force': slew = 0 per period, allowed: at least"):
+                link.describe()
+            with pytest.raises(LinkError):
+                Loop(
+                    link,
+                    _core.LinearPolicy(1, [0.0]).policy(),
+                    LoopConfig(
+                        limits=[Limits(-1, 1, 1.0, accel_per_s2=INF)], clock=runtime.Clock.DEVICE, reward=Reward("form")
+                    ),
+                )
+        config = tmp_path / "robot.toml"
+        config.write_text(f'[device]\nport = "{path}"\n[limits.force]\nmin = -1\nmax = 1\nslew_per_s = 1\n')
+        with pytest.raises(SystemExit) as leaving:
+            rtu_edge.cli.main(["run", str(config), "--arm", "--yes"])
+        err = capfd.readouterr().err
+        assert leaving.value.code == 3 and "actuator 0 'force': slew = 0 per period" in err and "Traceback" not in err
+
+
+# ---------------------------------------------------------------- the other numbers of a run
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (LoopConfig(seconds=NAN), "seconds: nan, allowed: 0"),
+        (LoopConfig(seconds=-1.0), "seconds: -1"),
+        (LoopConfig(retry_ms=0.0), "retry_ms: 0"),
+        (LoopConfig(reset_timeout_s=NAN), "reset_timeout_s: nan"),
+        (LoopConfig(target_return=NAN), "target_return: nan"),
+        (LoopConfig(reward=Reward("form", bias=1e39)), "reward.bias: 1e\\+39, allowed: -3.4028e\\+38"),
+        (LoopConfig(reward=Reward("form", quadratic=[NAN, 0.0])), "reward.quadratic: nan"),
+        (LoopConfig(ttl_ms=1), "ttl_ms: 1, allowed: at least 21"),
+        (LoopConfig(ttl_ms=20), "ttl_ms: 20, allowed: at least 21"),
+        (LoopConfig(limits=[Limits(-1, 1, NAN)]), r"limits\[0\].slew_per_s: nan"),
+    ],
+)
+def test_a_run_with_a_number_that_is_none_does_not_begin(config: LoopConfig, message: str) -> None:
+    with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
+        link.handshake()
+        with pytest.raises(ValueError, match=message):
+            Loop(link, _core.LinearPolicy(2, [0.0]).policy(), config)
+        assert link.handshake().last_session == 0
+
+
+@pytest.mark.parametrize(("period_us", "least"), [(20_000, 21), (1_000, 2), (250, 2), (1_001, 3), (10_000_000, 10_001)])
+def test_a_command_lives_until_the_next_can_be_there(period_us: int, least: int) -> None:
+    assert min_ttl_ms(period_us) == least and (least - 1) * 1000 >= period_us > (least - 2) * 1000
+
+
+def test_the_shortest_life_of_a_command_is_long_enough() -> None:
+    with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
+        hello = link.handshake()
+        least = min_ttl_ms(hello.period_us)
+        result = Loop(link, _core.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=50, ttl_ms=least)).run()
+        assert result.reason is StopReason.STEPS and result.confirmed
+
+
+def test_on_real_hardware_no_limit_has_to_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
+        link._hello = dataclasses.replace(link.handshake(), simulated=False)
+        policy = _core.LinearPolicy(2, [0.0]).policy()
+        for limits, missing in ((Limits(-1, 1), "slew_per_s"), (Limits(-1, 1, 5.0), "accel_per_s2")):
+            config = LoopConfig(limits=[limits], clock=runtime.Clock.DEVICE)
+            with pytest.raises(ValueError, match=rf"limits\[0\].{missing}: missing; on real hardware"):
+                Loop(link, policy, config)
+        Loop(link, policy, LoopConfig(limits=[Limits(-1, 1, INF, accel_per_s2=INF)], clock=runtime.Clock.DEVICE))
