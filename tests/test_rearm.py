@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import os
@@ -51,8 +52,8 @@ class Plug:
         while not self._stop.is_set():
             device = self._device
             for fd in select.select([self._far, device], [], [], 0.01)[0]:
-                data = os.read(fd, 4096)
-                os.write(device if fd == self._far else self._far, data)
+                with contextlib.suppress(OSError):  # a device that has ended, or was unplugged in this moment
+                    os.write(device if fd == self._far else self._far, os.read(fd, 4096))
 
     def close(self) -> None:
         self._stop.set()

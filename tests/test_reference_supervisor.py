@@ -12,7 +12,9 @@ from reference import supervisor as slow
 import rtu_edge as rtu
 from benchmarks import faults
 from rtu_edge import _core
+from rtu_edge.config import parse_config
 from rtu_edge.runtime.flags import Cause, GuardFlag
+from rtu_edge.supervise import supervise
 
 TEXT = "[device]\nplant = 'cartpole'\n[fallback]\nkind = 'hold'\n"
 
@@ -72,6 +74,48 @@ def test_input_gate_and_change_of_drivers(seed: int) -> None:
         before = float(action[0])
         seen |= {why, flags & 31}
     assert {"", "input", "dwell"} <= seen and len(seen) >= 6
+
+
+script: list[float | None] = []
+
+
+def scripted(x: Any, first: bool) -> list[float]:
+    """A fallback that gives what stands in `script`, in N of -10..10, and fails where that is None."""
+    given = script.pop(0)
+    if given is None:
+        raise ZeroDivisionError
+    return [10.0 * given]
+
+
+@pytest.mark.parametrize("mode", ["off", "residual"])
+@pytest.mark.parametrize("seed", range(10))
+def test_a_fallback_that_fails(mode: str, seed: int) -> None:
+    """Its contribution, alone and below a correction of 1 % of the range, and the step in which it gives up."""
+    rng = np.random.default_rng(seed)
+    share = "supervisor.residual={force=0.01}"
+    text = f"[device]\nplant = 'cartpole'\n[fallback]\nkind = 'python'\nfunction = '{__name__}:scripted'\n"
+    config = parse_config(text, [f"supervisor.mode={mode}", *([share] if mode == "residual" else [])])
+    learner = _core.LinearPolicy(2, [1.0])
+    limits = [(-10.0, 10.0, math.inf, 2.5, math.inf)]
+    native = supervise(config, learner.policy(), *faults.rows(), limits, faults.PERIOD_S).policy
+    reference = slow.FallbackOutput(rest=0.25)
+    ended = 0
+    for _ in range(400):
+        if rng.random() < 0.05:
+            native.begin()
+            reference.begin()
+        # Multiples of 1/64 are exact in float; it fails in runs.
+        given = float(rng.integers(-64, 65)) / 64 if reference.failed == 0 or rng.random() < 0.25 else None
+        given = None if rng.random() < 0.3 else math.nan if rng.random() < 0.05 else given
+        script.append(given)
+        status, action = native.predict([0.0, 0.0], False)
+        expected, over = reference.step(given)
+        assert (status == 2) is over
+        correction = 0.02 if mode == "residual" and not over else 0.0
+        assert action[0] == pytest.approx(min(expected + correction, 1.0), abs=1e-7)
+        native.learn(0.0)
+        ended += over
+    assert ended > 10
 
 
 @pytest.mark.parametrize("seed", range(10))

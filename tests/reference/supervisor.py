@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-__all__ = ["Channel", "Drivers", "InputGate", "OutputGate", "TdWatch"]
+__all__ = ["Channel", "Drivers", "FallbackOutput", "InputGate", "OutputGate", "TdWatch"]
 
 # Of docs/configuration.md and native/runtime/input_gate.h.
 NON_FINITE, DROPOUT, RANGE, SPIKE, STUCK, HELD, CLAMPED, FALLBACK, STOP = (1 << k for k in range(9))
@@ -156,6 +156,30 @@ class Drivers:
             return "dwell"
         self.fallback = False
         return ""
+
+
+@dataclass
+class FallbackOutput:
+    """What the fallback contributes to one actuator, in -1..1: its output; where it fails its last one of the episode, and
+    from the fifth failure in a row on rest, which ends the run where it has to drive."""
+
+    rest: float
+    tries: int = 5
+    last: float | None = None
+    failed: int = 0
+
+    def begin(self) -> None:
+        self.last = None
+
+    def step(self, given: float | None) -> tuple[float, bool]:
+        """The contribution, and whether the fallback has given up; `given` is None, or not finite, where it failed."""
+        if given is not None and math.isfinite(given):
+            self.last, self.failed = given, 0
+        else:
+            self.failed += 1
+            if self.last is None or self.failed >= self.tries:
+                self.last = self.rest
+        return self.last, self.failed >= self.tries
 
 
 @dataclass
