@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +12,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from rtu_edge import wire
 from rtu_edge.cli.hil import command
+from rtu_edge.config import Limits
 from rtu_edge.errors import CheckFailed, ConfigError
-from rtu_edge.hil import FaultBridge, SimTarget, Target, faults, make_target
+from rtu_edge.hil import FaultBridge, Place, SimTarget, Target, faults, make_target, measure
 from rtu_edge.hil.case import Result, run_case
 from rtu_edge.hil.faults import Outcome
 from rtu_edge.hil.host import HostStatus, ProcessHost
 from rtu_edge.hil.run import run_suite
 from rtu_edge.hil.suite import load_suite
+from rtu_edge.hil.trace import Passed, Trace
+from rtu_edge.plants import Safe
 from rtu_edge.wire import DeviceState
 
 # The device goes safe in real time: these run alone.
@@ -241,3 +246,72 @@ def test_a_fallback_in_a_host_process_is_seen(tmp_path: Path) -> None:
             while not host.status().fallback and time.monotonic() < give_up_s:
                 time.sleep(0.01)
         assert host.status().fallback == ("input",)
+
+
+# ---------------------------------------------------------------- the data sheet, and what stands before ARM
+
+
+@pytest.mark.hazard("data-sheet-lies")
+@pytest.mark.parametrize("lie", list(faults.Lie))
+def test_a_row_that_lies_is_refused(lie: faults.Lie) -> None:
+    result = run(faults.Rows(lie=lie, expect=Outcome.REFUSES))
+    assert result.passed and result.acted and result.accepted_after == 0, result.why
+
+
+@pytest.mark.hazard("device-exchanged")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.Swap(expect=Outcome.REFUSES, error="another device"),
+        faults.Restart(expect=Outcome.REFUSES, error="restarted"),
+    ],
+    ids=["swap", "restart"],
+)
+def test_another_device_than_was_asked_is_not_armed(fault: faults.Fault) -> None:
+    result = run(fault)
+    assert result.passed and result.acted == 1, result.why
+
+
+def test_an_error_without_the_words_fails() -> None:
+    result = run(faults.Schema(expect=Outcome.REFUSES, error="phase of the moon"))
+    assert not result.passed and "does not contain" in result.why[0] and "schema" in result.why[0]
+
+
+def limited(*commands: float, between: wire.Message | None = None) -> str:
+    """What is found in commands of a host that may move by 20 V/s, 0.2 V a period."""
+    trace = Trace()
+
+    def add(place: Place, message: wire.Message) -> None:
+        trace.add(Passed(0.0, place, wire.pack(message)))
+
+    add(
+        Place.DEVICE_OUT,
+        wire.Row("voltage", "V", -10.0, 10.0, index=2, actuator=True, safe=int(Safe.OFF), slew=math.inf),
+    )
+    add(Place.HOST_OUT, wire.Arm(False, 1))
+    for u in commands:
+        add(Place.HOST_OUT, wire.Cmd(1, 0, 50, (u,)))
+        if between is not None:
+            add(Place.HOST_OUT, between)
+    return measure.beyond_limits(trace, {"voltage": Limits(min=-10.0, max=10.0, slew_per_s=20.0)}, 0.01)
+
+
+def test_commands_beyond_the_hosts_own_limits_are_found() -> None:
+    assert limited(5.0, 5.2, 5.0) == ""
+    assert limited(5.0, 5.3) == "command 5.3 after 5: more than 20 a second"
+    assert limited(10.1) == "command 10.1 out of -10 to 10"
+    assert limited(math.nan) == "command nan out of -10 to 10"
+    assert limited(0.0, 9.0, between=wire.Reset(1, 1, 0)) == ""
+    assert limited(0.0, 9.0, between=wire.Ping(1)) != ""
+
+
+def test_a_host_that_jumps_fails() -> None:
+    """Against limits tighter than those that it has."""
+    suite = load_suite(None, ["limits.voltage.slew_per_s=inf", "controller.gain=[[-0.5, 0.5]]"])
+    fault = faults.Duplicate(rate=0.5, for_s=0.2)
+    with pytest.MonkeyPatch.context() as patch:
+        tighter = {"voltage": Limits(min=-10.0, max=10.0, slew_per_s=1.0)}
+        asked = measure.beyond_limits
+        patch.setattr(measure, "beyond_limits", lambda trace, limits, period_s: asked(trace, tighter, period_s))
+        result = run_case(suite, fault, sim)
+    assert not result.passed and "more than 1 a second" in result.why[0], result.why

@@ -79,6 +79,10 @@ def test_overrides_and_names() -> None:
         (SMALL.replace("gain", "bias = [0.0, 0.0]\ngain"), "controller.bias: 2 numbers; must be 1"),
         (SMALL.replace("drop", "schema").replace("rate = 0.2", ""), 'expect = "rides_through": must be "refuses"'),
         (
+            SMALL + 'settings = ["run.step=2"]',
+            "fault[0] (drop).settings: run.step = 2: unknown key; did you mean \"run.steps\"?",
+        ),
+        (
             SMALL.replace("drop", "host_kill").replace("rate = 0.2", 'controller = "linear"'),
             'fault[0] (host_kill).controller = "linear": must be "learner"',
         ),

@@ -143,7 +143,7 @@ class _Case:
 
     def _earlier(self, bridge: FaultBridge, folder: str) -> None:
         """A session before."""
-        config = self.suite.run_config(bridge.port, folder, self.clock)
+        config = self.suite.run_config(bridge.port, folder, self.clock, self.fault.settings)
         with ThreadHost(config, self.controller, self.suite.controller, self.armed) as host:
             host.start()
             self._wait_driving(bridge, host, 20.0)
@@ -160,7 +160,7 @@ class _Case:
             yield injection
 
     def _host(self, bridge: FaultBridge, folder: str) -> ThreadHost | ProcessHost:
-        config = self.suite.run_config(bridge.port, folder, self.clock)
+        config = self.suite.run_config(bridge.port, folder, self.clock, self.fault.settings)
         if self.process:
             return ProcessHost(config, self.armed)
         return ThreadHost(config, self.controller, self.suite.controller, self.armed)
@@ -314,6 +314,9 @@ class _Case:
         result.reason, result.message = end.reason, end.message
         result.device_counters, result.host_counters = after, end.counters
         result.foreign = 0 if fault.kind == "actuator" else measure.foreign(trace)
+        limits = self.suite.run_config("", "", None, fault.settings).limits
+        if beyond := measure.beyond_limits(trace, limits, hello.period_us * 1e-6):
+            result.why.append(f"the host's {beyond}")
         result.fault_ms = round((seen.ended_s - seen.fault_s) * 1e3, 2)
         result.timeline = measure.timeline(trace, seen.fault_s)
         restarted = safe is not None and safe.restarted
@@ -347,7 +350,7 @@ class _Case:
         bridge.clear_port()
         begin_s = time.monotonic()
         bridge.say("to_device", b"\0" + wire.encode(wire.pack(wire.ClearFault())))
-        config = self.suite.run_config(bridge.port, folder, self.clock)
+        config = self.suite.run_config(bridge.port, folder, self.clock, self.fault.settings)
         with ThreadHost(config, self.controller, self.suite.controller, self.armed) as host:
             try:
                 host.start()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rtu_edge import wire
+from rtu_edge.config import Limits
 from rtu_edge.hil.trace import Passed, Place, Trace
 from rtu_edge.wire import DeviceState, FrameType
 
@@ -13,6 +15,7 @@ __all__ = [
     "WATCHED",
     "Safe",
     "accepted_since",
+    "beyond_limits",
     "first_sign",
     "foreign",
     "largest_gaps",
@@ -98,6 +101,38 @@ def _answered(trace: Trace, passed: Passed, state: wire.State) -> int | None:
         if heard.at_s <= passed.at_s and heard.frame.seq == state.last_cmd_seq and isinstance(heard.message, wire.Cmd):
             return heard.message.obs_t_us
     return None
+
+
+def beyond_limits(trace: Trace, limits: Mapping[str, Limits], period_s: float) -> str:
+    """Which command of the host was out of its own limits, in words; "" when none was.
+
+    Args:
+        trace: of the case; the rows in it name the actuators.
+        limits: as the host has them, by actuator.
+        period_s: s; the slew limit holds from one command to the next, except after ARM and RESET, which move the actuators.
+    """
+    rows = {m.index: m.name for m in _messages(trace, Place.DEVICE_OUT) if isinstance(m, wire.Row) and m.actuator}
+    known = [limits.get(rows[index]) for index in sorted(rows)]
+    before: tuple[float, ...] | None = None
+    for message in _messages(trace, Place.HOST_OUT):
+        if isinstance(message, (wire.Arm, wire.Reset)):
+            before = None
+        if not isinstance(message, wire.Cmd):
+            continue
+        for index, (u, own) in enumerate(zip(message.u, known, strict=False)):
+            if own is None:
+                continue
+            slack = 1e-5 * (own.max - own.min)  # commands and limits are float32
+            if not own.min - slack <= u <= own.max + slack:
+                return f"command {u:g} out of {own.min:g} to {own.max:g}"
+            if before is not None and not abs(u - before[index]) <= own.slew_per_s * period_s + slack:
+                return f"command {u:g} after {before[index]:g}: more than {own.slew_per_s:g} a second"
+        before = message.u
+    return ""
+
+
+def _messages(trace: Trace, place: Place) -> Iterator[wire.Message | None]:
+    return (passed.message for passed in trace.all(place))
 
 
 def accepted_since(trace: Trace, since_s: float) -> float | None:

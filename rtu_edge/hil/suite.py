@@ -73,15 +73,22 @@ class Suite(_Own, frozen=True, kw_only=True):
             raise ConfigError(f"no fault is called {', '.join(map(quoted, unknown))}; `rtu-edge hil list` names them")
         return tuple(f for f in self.faults if not names or f.title in names or f.kind in names)
 
-    def run_config(self, port: str, folder: str, clock: Clock | None = None) -> runs.Config:
-        """The configuration of a host on a port, as `rtu-edge run` takes it."""
+    def run_config(
+        self, port: str, folder: str, clock: Clock | None = None, settings: Sequence[str] = ()
+    ) -> runs.Config:
+        """The configuration of a host on a port, as `rtu-edge run` takes it; `settings` are `a.b=c` each.
+
+        Raises:
+            ConfigError: a setting is not allowed.
+        """
         replace = msgspec.structs.replace
-        loop = self.config.loop
+        config = runs.parse_config(runs.canonical(self.config), settings) if settings else self.config
+        loop = config.loop
         return replace(
-            self.config,
-            device=replace(self.config.device, port=port, plant=""),
+            config,
+            device=replace(config.device, port=port, plant=""),
             loop=loop if clock is None else replace(loop, clock=runs.Clock(clock.value)),
-            run=replace(self.config.run, name="host", folder=folder, steps=1_000_000_000, seconds=0.0),
+            run=replace(config.run, name="host", folder=folder, steps=1_000_000_000, seconds=0.0),
         )
 
 
@@ -181,6 +188,10 @@ def _cross_check(suite: Suite) -> Iterator[str]:
         yield f"controller.bias: {len(controller.bias)} numbers; must be {len(controller.gain)}, as many as controller.gain has rows"
     for index, fault in enumerate(suite.faults):
         where = f"fault[{index}] ({fault.title})"
+        try:
+            suite.run_config("/dev/null", "", settings=fault.settings)
+        except ConfigError as error:
+            yield from (f"{where}.settings: {problem}" for problem in error.problems)
         if "host process" in fault.needs and fault.controller is Controller.LINEAR:
             yield f'{where}.controller = "linear": must be "learner"; a host process is `rtu-edge run`'
         if fault.kind == "schema" and fault.expect is not Outcome.REFUSES:

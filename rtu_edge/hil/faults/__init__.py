@@ -20,6 +20,7 @@ from rtu_edge.hil.faults.device import DeviceClock, Driver, Freeze, Reset, StopB
 from rtu_edge.hil.faults.frames import (
     Actuator,
     ClockWrap,
+    Episodes,
     Failure,
     Flood,
     Misfit,
@@ -44,6 +45,7 @@ from rtu_edge.hil.faults.line import (
     Stall,
     Unplug,
 )
+from rtu_edge.hil.faults.sheet import Lie, Restart, Rows, Swap
 from rtu_edge.hil.trace import Way
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "Drop",
     "Duplicate",
     "Echo",
+    "Episodes",
     "Failure",
     "Fault",
     "Flip",
@@ -70,6 +73,7 @@ __all__ = [
     "HostStarve",
     "HostStop",
     "Insert",
+    "Lie",
     "Loopback",
     "Misfit",
     "OldSession",
@@ -78,10 +82,13 @@ __all__ = [
     "Reorder",
     "Replay",
     "Reset",
+    "Restart",
+    "Rows",
     "Schema",
     "Sensor",
     "Stall",
     "StopBy",
+    "Swap",
     "Talk",
     "Unplug",
     "Way",

@@ -65,6 +65,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             by the device's clock; 0 takes what the protocol promises, TTL and one period.
         detect_within_ms: from the fault's beginning until host or device notices it; 0: need not be noticed.
         recover_within_s: from the fault's end until commands are accepted again (after goes_safe: from a new session).
+        settings: of the host's configuration, in place of the suite's: `a.b=c` each.
         clock, controller: in place of the suite's.
         only: targets that it is for; all unless given.
     """
@@ -83,6 +84,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     by: By = By.ANY
     reasons: tuple[str, ...] = ()
     error: str = ""
+    settings: tuple[str, ...] = ()
     safe_within_ms: Millis = 0.0
     detect_within_ms: Millis = 0.0
     recover_within_s: Annotated[float, msgspec.Meta(gt=0.0, le=600.0)] = 5.0

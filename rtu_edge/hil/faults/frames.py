@@ -214,6 +214,26 @@ class Actuator(_Rewrite, frozen=True, kw_only=True):
         return dataclasses.replace(message, u=tuple(u))
 
 
+class Episodes(_Rewrite, frozen=True, kw_only=True):
+    """Each STATE begins another episode and claims another place of the actuators: no reason for a command to jump.
+
+    Args:
+        value: what the first actuator claims to apply, with the sign changing from STATE to STATE.
+    """
+
+    kind = "episodes"
+    value: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 10.0
+
+    def rewrite(self, now: Injection, message: wire.State) -> wire.Message:
+        claimed = self.value if now.count % 2 else -self.value
+        return dataclasses.replace(
+            message,
+            episode=now.count & 0xFFFF,
+            epflags=message.epflags | wire.Episode.FIRST,
+            u=(claimed, *message.u[1:]),
+        )
+
+
 class ClockWrap(Fault, frozen=True, kw_only=True):
     """The device's 32-bit clock wraps in the middle of a run, as it does each 71.6 minutes.
 

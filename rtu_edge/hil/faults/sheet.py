@@ -1,0 +1,135 @@
+"""The data sheet and the device it was read from: rows that lie, another device in its place, a restart before ARM."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from typing import TYPE_CHECKING
+
+from rtu_edge import wire
+from rtu_edge.errors import DeviceError
+from rtu_edge.hil.faults.base import Fault
+from rtu_edge.hil.trace import Place, Way
+
+if TYPE_CHECKING:
+    from rtu_edge.hil.bridge import Injection, Unit
+
+
+class Lie(str, enum.Enum):
+    """What a row says that limits nothing."""
+
+    SLEW_ZERO = "slew_zero"
+    SLEW_NAN = "slew_nan"
+    SLEW_NEGATIVE = "slew_negative"
+    RANGE_NAN = "range_nan"
+    RANGE_INVERTED = "range_inverted"
+    SAFE_VALUE_NAN = "safe_value_nan"
+    SAFE_UNKNOWN = "safe_unknown"
+
+
+def _says(unit: Unit, message: wire.Message) -> Unit:
+    """The same frame with another message, its CRC right."""
+    assert unit.frame is not None
+    frame = dataclasses.replace(unit.frame, payload=wire.pack(message).payload)
+    return dataclasses.replace(unit, data=wire.encode(frame))
+
+
+class _BeforeArm(Fault, frozen=True, kw_only=True):
+    """Acts once the host has read the whole data sheet, and has not armed yet."""
+
+    whole = True
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        message = wire.unpack(unit.frame) if unit.frame is not None and unit.way is Way.TO_HOST else None
+        if isinstance(message, wire.Hello):
+            now.memory["rows"] = message.n_obs + message.n_act
+            if "read" in now.memory:
+                return [self.hello(now, unit, message)]
+        elif (
+            isinstance(message, wire.Row)
+            and message.index == now.memory.get("rows", 0) - 1
+            and "read" not in now.memory
+        ):
+            now.memory["read"] = True
+            self.read(now)
+        return [unit]
+
+    def read(self, now: Injection) -> None:
+        """The last row is on its way to the host."""
+
+    def hello(self, now: Injection, unit: Unit, message: wire.Hello) -> Unit:
+        """What becomes of a HELLO after that."""
+        return unit
+
+
+class Restart(_BeforeArm, frozen=True, kw_only=True):
+    """The device restarts after its data sheet was read and before it is armed, as while a service or a person waits."""
+
+    kind = "restart_before_arm"
+    acts_on = "device"
+    needs = frozenset({"reset"})
+
+    def read(self, now: Injection) -> None:
+        now.count += 1
+        now.bridge.target.reset()
+
+
+class Swap(_BeforeArm, frozen=True, kw_only=True):
+    """Another board answers once the data sheet was read: another schema and another start, under the same name."""
+
+    kind = "swap"
+
+    def hello(self, now: Injection, unit: Unit, message: wire.Hello) -> Unit:
+        now.count += 1
+        other = dataclasses.replace(message, schema_hash=message.schema_hash ^ 1, boot_id=message.boot_id ^ 1)
+        return _says(unit, other)
+
+
+class Rows(Fault, frozen=True, kw_only=True):
+    """The first actuator's row lies, and the hash in HELLO fits it: a data sheet that is consistent and cannot be used.
+
+    Args:
+        lie: what the row says.
+    """
+
+    kind = "rows"
+    whole = True
+    lie: Lie = Lie.SLEW_ZERO
+
+    def begin(self, now: Injection) -> None:
+        """Reads the rows itself, before the host; no HELLO reaches the host until they are known."""
+        seen = [passed.message for passed in now.bridge.trace.all(Place.DEVICE_OUT, wire.FrameType.HELLO)]
+        hello = next((message for message in reversed(seen) if isinstance(message, wire.Hello)), None)
+        if hello is None:
+            raise DeviceError(f"{self.title}: the device has not said yet how many rows it has; bridge.hello() first")
+        now.memory.update(hello=hello, rows={})
+        for index in range(hello.n_obs + hello.n_act):
+            now.bridge.say(Way.TO_DEVICE, wire.encode(wire.pack(wire.Describe(index))))
+
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+        message = wire.unpack(unit.frame) if unit.frame is not None and unit.way is Way.TO_HOST else None
+        hello, rows = now.memory["hello"], now.memory["rows"]
+        if isinstance(message, wire.Row):
+            asked_by_host = len(rows) == hello.n_obs + hello.n_act
+            rows[message.index] = self._lying(message) if message.index == hello.n_obs else message
+            now.count += asked_by_host and message.index == hello.n_obs
+            return [_says(unit, rows[message.index])] if asked_by_host else []
+        if isinstance(message, wire.Hello):
+            if len(rows) < hello.n_obs + hello.n_act:
+                return []
+            schema = wire.schema_hash(message.period_us, [rows[index] for index in sorted(rows)])
+            return [_says(unit, dataclasses.replace(message, schema_hash=schema))]
+        return [unit]
+
+    def _lying(self, row: wire.Row) -> wire.Row:
+        changes: dict[Lie, dict[str, float | int]] = {
+            Lie.SLEW_ZERO: {"slew": 0.0},
+            Lie.SLEW_NAN: {"slew": math.nan},
+            Lie.SLEW_NEGATIVE: {"slew": -1.0},
+            Lie.RANGE_NAN: {"max": math.nan},
+            Lie.RANGE_INVERTED: {"min": row.max, "max": row.min},
+            Lie.SAFE_VALUE_NAN: {"safe_value": math.nan},
+            Lie.SAFE_UNKNOWN: {"safe": 77},
+        }
+        return dataclasses.replace(row, **changes[self.lie])  # type: ignore[arg-type]
