@@ -209,20 +209,15 @@ class Stop:
 
     def _end(self, target: _Target, held: list[Process]) -> list[Process]:
         """End those that hold the device; returns those that this user may not end."""
-        blocked = []
-        for one in held:
-            if one.pid == os.getpid():
-                if one.writes:
-                    raise _Failed(f"{target.path}: this very process owns the port and does not answer")
-                continue
+        others = [one for one in held if one.pid != os.getpid()]
+        if any(one.writes for one in held if one.pid == os.getpid()):
+            raise _Failed(f"{target.path}: this very process owns the port and does not answer")
+        for one in others:
             if target.device is not None and target.device.pty and is_terminal(one, target.device):
                 raise _Failed(f"{target.path}: is the terminal of {one}, not a device: nothing was ended")
-            try:
-                share_s = _TERM_SHARE * self._timeout_s
-                end(one, share_s, share_s)
-                target.ended.append(one.pid)
-            except PermissionError:
-                blocked.append(one)
+        share_s = max(0.0, min(_TERM_SHARE * self._timeout_s, self._left_s() / 3))
+        blocked = end(others, share_s, share_s)
+        target.ended += [one.pid for one in others if one not in blocked]
         return blocked
 
     def _open_and_stop(self, target: _Target, blocked: list[Process]) -> None:
@@ -239,7 +234,8 @@ class Stop:
                 unseen = not target.ended and time.monotonic() - begin_s > _LEAVING_S
                 if hopeless or unseen or self._left_s() < _ANSWER_S:
                     raise _Failed(self._refusal(target, blocked, str(error))) from None
-                time.sleep(0.05)
+                time.sleep(0.02)
+                blocked = self._end(target, self._held(target))  # one that was started again meanwhile
         with opened:
             if target.device is not None and device_of(opened.fileno()) != target.device:
                 raise _Failed(f"{target.path}: is another device by now; run the command again")

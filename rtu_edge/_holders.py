@@ -143,29 +143,43 @@ def is_terminal(one: Process, device: Device) -> bool:
     return session == one.pid and os.makedev(terminal >> 8 & 0xFFF, minor) == device.number
 
 
-def end(one: Process, term_s: float, kill_s: float) -> None:
-    """SIGTERM, then SIGKILL; returns when the process is gone, or has not gone in this time.
+def end(ones: list[Process], term_s: float, kill_s: float) -> list[Process]:
+    """SIGTERM to all, then SIGKILL; returns those that this user may not end, when the others are gone or the time is over."""
+    blocked: list[Process] = []
+    with contextlib.ExitStack() as stack:
+        handles = {one.pid: _handle(one, stack) for one in ones}
+        for number, seconds in ((signal.SIGTERM, term_s), (signal.SIGKILL, kill_s)):
+            for one in ones:
+                try:
+                    _send(one, handles[one.pid], number)
+                except ProcessLookupError:
+                    continue
+                except PermissionError:
+                    blocked.append(one)
+            ones = [one for one in ones if one not in blocked]
+            give_up = time.monotonic() + seconds
+            while ones and time.monotonic() < give_up:
+                time.sleep(0.01)
+                ones = [one for one in ones if process(one.pid) is not None]
+    return blocked
 
-    Raises:
-        PermissionError: this user may not end it.
-    """
-    if one.pid == os.getpid():
-        raise PermissionError("the process itself")
+
+def _handle(one: Process, stack: contextlib.ExitStack) -> int:
+    """A descriptor of the process, whose number may be another's by the time of a signal; -1 where there is none to have."""
     try:
         handle = os.pidfd_open(one.pid)
-    except ProcessLookupError:
-        return
-    try:
-        for number, seconds in ((signal.SIGTERM, term_s), (signal.SIGKILL, kill_s)):
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(handle, number)
-            give_up = time.monotonic() + seconds
-            while time.monotonic() < give_up:
-                if process(one.pid) is None:
-                    return
-                time.sleep(0.01)
-    finally:
-        os.close(handle)
+    except OSError:  # gone, an old kernel, or a container's filter of system calls
+        return -1
+    stack.callback(os.close, handle)
+    return handle
+
+
+def _send(one: Process, handle: int, number: signal.Signals) -> None:
+    """Raises ProcessLookupError, PermissionError."""
+    if handle >= 0:
+        signal.pidfd_send_signal(handle, number)
+    elif process(one.pid) is not None:
+        os.kill(one.pid, number)
 
 
 def _pids() -> Iterator[int]:

@@ -248,6 +248,38 @@ def test_a_command_in_a_container_says_where_to_run_it(server: Any) -> None:
         assert (code == 3 and "on the host" in said) or stage.line.state.state == DeviceState.ESTOP, said
 
 
+@pytest.mark.hazard("stop-reaches-the-device")
+def test_a_run_is_found_by_a_name_that_is_gone(server: Any) -> None:
+    """As udev removes the link of the second board: the name means what the run opened by it."""
+    with Stage(server) as stage:
+        stage.drive("script")
+        os.unlink(stage.link)
+        code, said = stage.estop(DRIVER)
+        assert code == 0 and "by the process that owns the port" in said, said
+        assert stage.line.state.state == DeviceState.ESTOP
+
+
+@pytest.mark.hazard("stop-reaches-the-device")
+def test_a_program_that_is_started_again_at_once_is_ended_again(server: Any) -> None:
+    with Stage(server) as stage:
+        _, pipe = stage.begin(estop_cells.insist, DRIVER, os.path.realpath(stage.link))
+        assert pipe.recv() == "holds"
+        code, said = stage.estop(DRIVER)
+        assert code == 0 and stage.line.state.state == DeviceState.ESTOP, said
+
+
+@pytest.mark.hazard("stop-reaches-the-device")
+def test_many_processes_that_do_not_leave_take_no_longer_than_one(server: Any) -> None:
+    with Stage(server) as stage:
+        held = [stage.begin(estop_cells.hold, DRIVER, stage.link, os.O_RDWR) for _ in range(8)]
+        for process, pipe in held:
+            assert pipe.recv() == process.pid
+            os.kill(process.pid, signal.SIGSTOP)
+        code, said = stage.estop(DRIVER)  # within the limit
+        assert code == 0 and stage.line.state.state == DeviceState.ESTOP, said
+        assert not any(alive(process.pid) for process, _ in held)
+
+
 def test_a_terminal_is_not_a_device(server: Any) -> None:
     child, main = pty.fork()
     if child == 0:
