@@ -194,6 +194,25 @@ def test_the_folder_of_another_user_keeps_no_owner_from_starting(
         assert control.estop(device.port) == control.Estop("owner", None)
 
 
+def test_an_owner_whose_folders_another_user_has_taken_is_found(server: Any) -> None:
+    taken = [_places._SHARED / str(OWNER), _places._TEMPORARY / f"rtu-edge-{OWNER}"]
+    for folder in taken:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        os.chown(folder, OTHER, OTHER)
+    try:
+        with Stage(server) as stage:
+            stage.drive("service")
+            code, said = stage.estop(DRIVER, stage.config)
+            assert code == 0 and "by the process that owns the port" in said, said
+            assert stage.line.state.state == DeviceState.ESTOP
+    finally:
+        for folder in taken:
+            shutil.rmtree(folder)
+        for folder in _places._SHARED.glob(f"{OWNER}-*"):
+            shutil.rmtree(folder)
+
+
 # ---------------------------------------------------------------- kept alive
 
 
