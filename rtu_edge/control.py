@@ -23,6 +23,7 @@ from rtu_edge.untrusted import parse_json
 __all__ = ["Estop", "PortLock", "arm", "estop", "monitor", "owner", "socket_path", "status"]
 
 _TALK_S = 2.0
+_CONNECT_S = 0.05
 _LINE_MAX = 1 << 16  # bytes; a status takes less than 4096
 _CLAIMS_MAX = 8  # of another user, for one port
 
@@ -189,10 +190,10 @@ def _may_ask(one: Owner) -> bool:
 
 
 def connect(control: str, timeout_s: float = 0.0) -> socket.socket:
-    """A connection to a control socket, without waiting for one that is not served. Raises OSError."""
+    """A connection to a control socket; one that takes no more connections is waited for only briefly. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.setblocking(False)
+        connection.settimeout(_CONNECT_S)
         connection.connect(control)
         connection.settimeout(timeout_s)
     except OSError:
