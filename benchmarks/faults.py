@@ -270,6 +270,7 @@ def faults() -> list[Fault]:
         Fault("normaliser NaN", state=one(NAN, "observation.mean"), non_finite=True),
         Fault("normaliser infinite", state=one(np.inf, "observation.m2"), non_finite=True),
         Fault("normaliser off by 1e3", state=overwrite(1e3, "observation.mean")),
+        Fault("normaliser's count of rest 7", state=overwrite(7, "observation.still")),
         Fault("reward's normaliser NaN", state=one(NAN, "reward.m2"), non_finite=True),
         Fault("random state 0", state=lambda agent: agent.core.set("rng", np.zeros(2, np.uint64))),
         Fault("learner refuses to predict", state=lambda agent: counters(agent, 0, 0)),

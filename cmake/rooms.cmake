@@ -8,6 +8,9 @@ endif()
 
 # Everywhere but in the kernel files of an instruction set that has fused multiply-add.
 add_compile_options(-ffp-contract=off)
+# A square root is the instruction alone, without a call that sets errno for negative numbers, and no code traps floating-point
+# exceptions: the same numbers, and loops with roots and divisions become vectors (native/learners/normalizer.h).
+add_compile_options(-fno-math-errno -fno-trapping-math)
 
 if(RTU_EDGE_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1)

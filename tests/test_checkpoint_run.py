@@ -78,7 +78,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(
     monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks.kill9 import Campaign
 
-    campaign = Campaign(tmp_path, steps=10_000, seed=1)
+    campaign = Campaign(tmp_path, steps=10_000, seed=2)
     assert campaign.alone["rollbacks"] >= 10
     assert campaign.alone["guard_frozen"] == 0
     campaign.run(20)

@@ -96,10 +96,10 @@ def saved() -> bytes:
 
 
 def test_who_reads_the_learner_alone_skips_it(saved: bytes) -> None:
-    assert struct.unpack_from("<I", saved, 8) == (3,)
+    assert struct.unpack_from("<I", saved, 8) == (4,)
     agent = agents.decode(saved)
     alone = agent.core.save(checkpoint.encode_config(agent.config))
-    assert struct.unpack_from("<I", alone, 8) == (2,), "what an older build reads"
+    assert struct.unpack_from("<I", alone, 8) == (4,)
     assert checkpoint.read_beside(alone) == b""
     assert agents.decode(alone).state_hash() == agent.state_hash()
 
@@ -126,7 +126,7 @@ def test_a_block_that_is_not_sound_is_refused_and_changes_nothing(saved: bytes) 
 
     guard = 8 + 584
     bad = {
-        "version": changed(0, "<I", 2),
+        "version": changed(0, "<I", 3),
         "more snapshots": changed(4, "<I", 10),
         "halvings": changed(guard - 4, "<i", -1),
         "td_scale": changed(guard + 24, "<d", float("nan")),

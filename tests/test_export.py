@@ -56,8 +56,7 @@ def test_slow_units_stay_close_over_1000_steps(cell, tmp_path):
 
 def test_large_mean_beside_a_small_deviation_loses_nothing(tmp_path):
     agent = OraclePolicy(seed=5)
-    agent.normalizer["mean"] = np.array([1000.1, -20.3, 3.3])
-    agent.normalizer["variance"] = np.array([1e-2, 1e-6, 1.0])
+    agent.set_statistics(np.array([1000.1, -20.3, 3.3]), np.array([1e-2, 1e-6, 1.0]))
     export_onnx(agent, tmp_path / "policy.onnx")
     # One float for the mean would be off by 3e-5 / 0.1 = 3e-4 of a deviation.
     assert verify_onnx(tmp_path / "policy.onnx", agent, steps=300) <= 2e-6

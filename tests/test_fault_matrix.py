@@ -57,6 +57,12 @@ def test_a_reward_out_of_all_measure_shows_in_the_td_error_without_a_range(train
     assert seen.finite and seen.same_bits and seen.steps_up >= 0.9 * frozen
 
 
+@pytest.mark.parametrize("name", ["normaliser off by 1e3", "normaliser's count of rest 7"])
+def test_statistics_that_no_data_can_have_made_are_found_at_once(name: str, trained: Any) -> None:
+    seen = faults.watch(trained.copy(), next(fault for fault in faults.faults() if fault.name == name))
+    assert seen.first_trip == 0 and seen.guard & GuardFlag.NORMALIZER and seen.rolled_back == 1
+
+
 @pytest.mark.hazard("learner-not-finite")
 @pytest.mark.parametrize(
     "settings",

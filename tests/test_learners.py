@@ -16,7 +16,7 @@ import pytest
 from golden_files import relative
 from reference import learners, optim
 from reference.learners import ACConfig
-from reference.normalizers import Welford
+from reference.normalizers import Channels
 
 import rtu_edge as rtu
 
@@ -47,7 +47,7 @@ def oracle_of(agent: rtu.StreamAC) -> learners.StreamAC:
 
 OWN = (
     "activation", "gamma", "trace_decay", "optimizer", "actor", "critic", "entropy", "sigma_floor",
-    "normalize_observation", "scale_reward", "recompute",
+    "normalize_observation", "observation_bound", "scale_reward", "recompute",
 )  # fmt: skip
 SMALL_STEPS = {"actor": {"kappa": 20.0}, "critic": {"kappa": 20.0}}
 
@@ -111,6 +111,8 @@ CASES: dict[str, dict[str, Any]] = {
     "recompute, shared, discrete": {"recompute": True} | SHARED | DISCRETE,
     "recompute, memoryless": {"recompute": True, "cell": "none"},
     "raw numbers": {"normalize_observation": False, "scale_reward": False},
+    "no bound": {"observation_bound": 0.0},
+    "a bound that holds often": {"observation_bound": 2.0},
     "entropy": {"entropy": 0.5, "sigma_floor": 0.1},
     "entropy, discrete, shared": {"entropy": 0.5} | DISCRETE | SHARED,
     "sgd": {"optimizer": "sgd"} | RATES,
@@ -129,6 +131,7 @@ def same(agent: rtu.StreamAC, slow: learners.StreamAC) -> None:
         assert agent.normalizer["count"] == slow.normalizer.count
         np.testing.assert_allclose(agent.normalizer["mean"], slow.normalizer.mean, rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(agent.normalizer["variance"], slow.normalizer.variance, rtol=1e-12)
+        np.testing.assert_allclose(agent.normalizer["scale"], slow.normalizer.scale, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -298,6 +301,7 @@ NETS = {
     "nonlinear, two layers": {"cell": "nonlinear", "activation": "tanh", "hidden": (5, 4)},
     "memoryless": {"cell": "none", "hidden": 5},
     "normalised": {"normalize_observation": True},
+    "normalised, bounded": {"normalize_observation": True, "observation_bound": 2.0},
 }
 
 
@@ -313,7 +317,7 @@ def test_td_predictor(rule: str, net: str) -> None:
     decay = {"recurrent": 0.95, "body": 0.9, "head": 0.8}
     v = rtu.TDPredictor(3, units=5, gamma=0.9, trace_decay=decay, seed=1, dtype="float64", **settings, **NETS[net])
     v.load_parameters(dense(v.parameters, 1))
-    normalizer = Welford(3) if NETS[net].get("normalize_observation") else None
+    normalizer = Channels(3, NETS[net].get("observation_bound", 10.0)) if "normalize_observation" in NETS[net] else None
     slow = learners.TDPredictor(
         without_root(v.parameters),
         0.9,
@@ -375,7 +379,7 @@ def test_online_regressor(rule: str, net: str, outputs: int) -> None:
     settings, slow_rule = OPTIMIZERS[rule]
     model = rtu.OnlineRegressor(3, outputs, units=5, seed=3, dtype="float64", **settings, **NETS[net])
     model.load_parameters(dense(model.parameters, 3))
-    normalizer = Welford(3) if NETS[net].get("normalize_observation") else None
+    normalizer = Channels(3, NETS[net].get("observation_bound", 10.0)) if "normalize_observation" in NETS[net] else None
     slow = learners.OnlineRegressor(
         without_root(model.parameters),
         slow_rule(),

@@ -76,7 +76,9 @@ def test_a_hundred_thousand_logged_steps_verify_to_the_bit(
     folder = RunFolder.create(tmp_path, "long")
     config = logged.config_of(*changes, "run.steps=100_000")
     outcome, agent = logged.run(folder, config, supervised=bool(changes), drop_updates=list(drops))
-    assert outcome.result.counters["updates_dropped"] == len(drops)
+    counters = outcome.result.counters
+    # One that falls on a return to a snapshot, which learns nothing, is due once more.
+    assert 0 <= counters["updates_dropped"] - len(drops) <= counters.get("rollbacks", 0)
     log = read_log(folder.file(RunFolder.LOG))
     assert not log.cut and not log.lost and log.records.tobytes() == outcome.records.tobytes()
     replaced = ((log.records["calls"] & CallFlag.EXECUTED) != 0).sum()
@@ -162,7 +164,7 @@ def test_learning_switched_off_and_on_in_a_running_loop_replays(tmp_path: Path) 
 def test_a_changed_input_is_found_where_it_was(log: Log) -> None:
     at = 1234
     x = log.records["x"][at].copy()
-    x[1] = np.nextafter(x[1], np.float32(1))
+    x[1] += np.float32(1e-5)  # its last digit alone could vanish in the rounding of x - mean
     found = replay.verify(altered(log, at, "x", x)).difference
     assert found is not None and at <= found.sequence <= at + 1
     found = replay.verify(altered(log, at, "reward", 0.5)).difference

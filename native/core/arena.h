@@ -37,6 +37,9 @@ struct DTypeOf<int32_t> {
   static constexpr DType value = DType::i32;
 };
 
+// How checkpoints of format 3 and before have a section (core/old_layout.h).
+enum class OldForm : uint8_t { same, wide, absent, still };
+
 // What checkpoints, bindings and tests see of an array: its canonical shape (rows, cols), and how to find element (i, j):
 //   p = i / group, k = i % group;  index = (p / lanes) * block_stride + k * group_stride + p % lanes + j * column_stride
 struct Section {
@@ -44,6 +47,7 @@ struct Section {
   DType dtype = DType::f32;
   bool saved = true;    // part of a checkpoint and of the state hash; false: scratch
   bool matrix = false;  // false: a vector, cols = 1
+  OldForm old = OldForm::same;
   uint32_t rows = 0, cols = 0;
   uint32_t lanes = 1, group = 1;
   uint32_t block_stride = 1, group_stride = 0, column_stride = 0;  // elements

@@ -13,15 +13,17 @@
 #include "firmware_bridge/protocol/crc32.h"
 #include "native/core/arena.h"
 #include "native/core/hash.h"
+#include "native/core/old_layout.h"
 
 namespace rtu::core {
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "checkpoints are copied as they stand in memory");
 
 // Version 2: the text may hold more than the learner's configuration (docs/checkpoint.md). These bytes are the same.
-// Version 3: bytes beside the learner, which its reader skips. Written only where there are any; without them a file is of version 2.
-constexpr uint32_t kCheckpointVersion = 3;
-constexpr uint32_t kLearnerVersion = 2;
+// Version 3: bytes beside the learner, which its reader skips; more than none. Version 4: as many as there are, and running statistics
+// as old_layout.h says. Written is 4.
+constexpr uint32_t kCheckpointVersion = 4;
+constexpr uint32_t kBesideVersion = 3;
 constexpr uint32_t kOldestCheckpointVersion = 1;
 constexpr uint64_t kHeaderBytes = 40;
 constexpr uint64_t kSectionBytes = kNameBytes + 16;
@@ -47,12 +49,13 @@ inline void describe_section(const Section& section, unsigned char* out) {  // k
 }
 
 // Of the names, dtypes and shapes of what is saved: two states can be exchanged when theirs are equal.
-inline uint64_t layout_hash(const SectionTable& table) {
+inline uint64_t layout_hash(const SectionTable& table, uint32_t version = kCheckpointVersion) {
   uint64_t hash = kFnvStart;
+  Section in_file;
   for (int i = 0; i < table.count; ++i) {
-    if (!table.sections[i].saved) continue;
+    if (!row_of(table.sections[i], version, in_file)) continue;
     unsigned char row[kSectionBytes];
-    describe_section(table.sections[i], row);
+    describe_section(in_file, row);
     hash = fnv1a(hash, row, sizeof row);
   }
   return hash;
@@ -73,17 +76,44 @@ inline void scatter(const Section& section, const unsigned char* in, unsigned ch
       memcpy(base + section.offset + section.index(i, j) * size, in, size);
 }
 
-inline uint64_t payload_bytes(const SectionTable& table) {
+inline uint64_t payload_bytes(const SectionTable& table, uint32_t version = kCheckpointVersion) {
   uint64_t bytes = 0;
+  Section row;
   for (int i = 0; i < table.count; ++i)
-    if (table.sections[i].saved) bytes += table.sections[i].count() * dtype_bytes(table.sections[i].dtype);
+    if (row_of(table.sections[i], version, row)) bytes += row.count() * dtype_bytes(row.dtype);
   return bytes;
 }
 
-inline uint32_t saved_sections(const SectionTable& table) {
+inline uint32_t saved_sections(const SectionTable& table, uint32_t version = kCheckpointVersion) {
   uint32_t n = 0;
-  for (int i = 0; i < table.count; ++i) n += table.sections[i].saved ? 1U : 0U;
+  Section row;
+  for (int i = 0; i < table.count; ++i) n += row_of(table.sections[i], version, row) ? 1U : 0U;
   return n;
+}
+
+// The payload: payload_bytes() of what is saved, one section after the other.
+inline void gather_payload(const SectionTable& table, const unsigned char* base, unsigned char* out) {
+  for (int i = 0; i < table.count; ++i) {
+    const Section& section = table.sections[i];
+    if (!section.saved) continue;
+    gather(section, base, out);
+    out += section.count() * dtype_bytes(section.dtype);
+  }
+}
+
+// A payload of a file of this version, whose values are good, into memory laid out by `table`.
+inline void scatter_payload(const SectionTable& table, uint32_t version, const unsigned char* in, unsigned char* base) {
+  Section row;
+  for (int i = 0; i < table.count; ++i) {
+    const bool now = version > kLastWideVersion || table.sections[i].old == OldForm::same;
+    if (!now && table.sections[i].old == OldForm::still) derive_still(table, i, base);
+    if (!row_of(table.sections[i], version, row)) continue;
+    if (now)
+      scatter(row, in, base);
+    else
+      scatter_wide(table, i, in, base);
+    in += row.count() * dtype_bytes(row.dtype);
+  }
 }
 
 inline uint64_t checkpoint_bytes(const SectionTable& table, uint32_t text_bytes, uint32_t beside_bytes = 0) {
@@ -96,7 +126,7 @@ inline void write_checkpoint(const SectionTable& table, const unsigned char* bas
                              uint32_t beside_bytes = 0) {
   const uint64_t total = checkpoint_bytes(table, text_bytes, beside_bytes), hash = layout_hash(table),
                  payload = payload_bytes(table);
-  const uint32_t words[] = {beside_bytes > 0 ? kCheckpointVersion : kLearnerVersion, text_bytes};
+  const uint32_t words[] = {kCheckpointVersion, text_bytes};
   const uint32_t tail[] = {saved_sections(table), beside_bytes};
   memcpy(out, kMagic, 8);
   memcpy(out + 8, words, 8);
@@ -111,12 +141,8 @@ inline void write_checkpoint(const SectionTable& table, const unsigned char* bas
     describe_section(table.sections[i], at);
     at += kSectionBytes;
   }
-  for (int i = 0; i < table.count; ++i) {
-    const Section& section = table.sections[i];
-    if (!section.saved) continue;
-    gather(section, base, at);
-    at += section.count() * dtype_bytes(section.dtype);
-  }
+  gather_payload(table, base, at);
+  at += payload;
   if (beside_bytes > 0) memcpy(at, beside, beside_bytes);
   const uint32_t crc = rtu_crc32(0, out, static_cast<size_t>(total - 4));
   memcpy(at + beside_bytes, &crc, 4);
@@ -135,7 +161,8 @@ inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointH
   memcpy(&read.sections, data + 32, 4);
   memcpy(&read.beside_bytes, data + 36, 4);
   const uint64_t room = n - kHeaderBytes - 4, table_bytes = read.sections * kSectionBytes;
-  if ((read.beside_bytes != 0) != (read.version > kLearnerVersion)) return Status::bad_layout;
+  if (read.version <= kBesideVersion && (read.beside_bytes != 0) != (read.version == kBesideVersion))
+    return Status::bad_layout;
   if (read.payload_bytes > room || table_bytes > room || read.text_bytes > room || read.beside_bytes > room ||
       read.payload_bytes + table_bytes + read.text_bytes + read.beside_bytes != room)
     return Status::bad_size;
@@ -148,14 +175,16 @@ inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointH
 
 // The section rows of an opened checkpoint are those of `table`, one by one: a hash in the header is a claim about them, no more.
 inline bool same_layout(const SectionTable& table, const CheckpointHeader& header, const unsigned char* data) {
-  if (header.layout_hash != layout_hash(table) || header.payload_bytes != payload_bytes(table) ||
-      header.sections != saved_sections(table))
+  const uint32_t version = header.version;
+  if (header.layout_hash != layout_hash(table, version) || header.payload_bytes != payload_bytes(table, version) ||
+      header.sections != saved_sections(table, version))
     return false;
   const unsigned char* at = data + kHeaderBytes + header.text_bytes;
+  Section in_file;
   for (int i = 0; i < table.count; ++i) {
-    if (!table.sections[i].saved) continue;
+    if (!row_of(table.sections[i], version, in_file)) continue;
     unsigned char row[kSectionBytes];
-    describe_section(table.sections[i], row);
+    describe_section(in_file, row);
     if (memcmp(at, row, sizeof row) != 0) return false;
     at += kSectionBytes;
   }
@@ -187,12 +216,24 @@ inline bool finite_saved(const SectionTable& table, const unsigned char* base) {
   return true;
 }
 
-// The values of an opened checkpoint, by its own section rows: each float of them is finite. One rule for who reads a
-// checkpoint and for who is about to put one in the place of another. `where` points to the name of a section that breaks it.
+// Numbers of samples, from 0 up: NAME.count, then NAME.still, in which none is larger than that. count goes from one to the other.
+inline bool good_counts(const unsigned char* at, uint64_t n, bool still, int32_t& count) {
+  for (uint64_t i = 0; i < n; ++i) {
+    int32_t value = 0;
+    memcpy(&value, at + i * sizeof value, sizeof value);
+    if (value < 0 || (still && value > count)) return false;
+    if (!still) count = value;
+  }
+  return true;
+}
+
+// The values of an opened checkpoint, by its own section rows: each float of them is finite, and counts can be counts. One rule for
+// a reader of a checkpoint and for a writer about to put one in the place of another. `where` points to the name of a section that breaks it.
 inline Status check_values(const CheckpointHeader& header, const unsigned char* data, const char*& where) {
   const unsigned char* row = data + kHeaderBytes + header.text_bytes;
   const unsigned char* at = row + header.sections * kSectionBytes;
   uint64_t left = header.payload_bytes;
+  int32_t samples = 0;
   for (uint32_t i = 0; i < header.sections; ++i, row += kSectionBytes) {
     uint32_t words[4];  // dtype, matrix, rows, columns
     memcpy(words, row + kNameBytes, sizeof words);
@@ -202,7 +243,8 @@ inline Status check_values(const CheckpointHeader& header, const unsigned char* 
     const uint64_t count = static_cast<uint64_t>(words[2]) * words[3];
     if (count > left / dtype_bytes(dtype)) return Status::bad_layout;
     if ((dtype == DType::f32 && !finite_values<float>(at, count)) ||
-        (dtype == DType::f64 && !finite_values<double>(at, count))) {
+        (dtype == DType::f64 && !finite_values<double>(at, count)) ||
+        (dtype == DType::i32 && !good_counts(at, count, is_still(reinterpret_cast<const char*>(row)), samples))) {
       where = reinterpret_cast<const char*>(row);
       return Status::bad_value;
     }
@@ -210,6 +252,21 @@ inline Status check_values(const CheckpointHeader& header, const unsigned char* 
     left -= count * dtype_bytes(dtype);
   }
   return left == 0 ? Status::ok : Status::bad_layout;
+}
+
+// The same of a payload alone, laid out as in files of this version.
+inline bool good_payload(const SectionTable& table, uint32_t version, const unsigned char* at) {
+  Section row;
+  int32_t samples = 0;
+  for (int i = 0; i < table.count; ++i) {
+    if (!row_of(table.sections[i], version, row)) continue;
+    if ((row.dtype == DType::f32 && !finite_values<float>(at, row.count())) ||
+        (row.dtype == DType::f64 && !finite_values<double>(at, row.count())) ||
+        (row.dtype == DType::i32 && !good_counts(at, row.count(), is_still(row.name), samples)))
+      return false;
+    at += row.count() * dtype_bytes(row.dtype);
+  }
+  return true;
 }
 
 // Reads a whole checkpoint into memory laid out by `table`. On failure the memory is as before; `where` names the section of a bad value.
@@ -221,13 +278,7 @@ inline Status read_checkpoint(const SectionTable& table, const unsigned char* da
   if (!same_layout(table, header, data)) return Status::bad_layout;
   const Status values = check_values(header, data, where);
   if (failed(values)) return values;
-  const unsigned char* at = data + n - 4 - header.beside_bytes - header.payload_bytes;
-  for (int i = 0; i < table.count; ++i) {
-    const Section& section = table.sections[i];
-    if (!section.saved) continue;
-    scatter(section, at, base);
-    at += section.count() * dtype_bytes(section.dtype);
-  }
+  scatter_payload(table, header.version, data + n - 4 - header.beside_bytes - header.payload_bytes, base);
   return Status::ok;
 }
 

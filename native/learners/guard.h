@@ -223,26 +223,57 @@ inline bool compare_weights(Guard& guard) {
   return true;
 }
 
-// Running statistics against the snapshot's. k further samples move a mean of n by at most sqrt(k / n) of the deviation that they
-// leave behind, and the sum of squares only grows: whatever the data, so what breaks this was written by something else.
-inline bool plausible_normalizer(const Guard& guard, const core::Section* parts) {
-  const unsigned char* before = newest(guard);
-  const double n = value_at(parts[2], before, 0), now = value_at(parts[2], guard.state, 0);
-  if (!(now >= n)) return false;
-  for (uint32_t i = 0; i < parts[0].rows && n > 0; ++i) {
-    const double m2 = value_at(parts[1], guard.state, i),
-                 moved = value_at(parts[0], guard.state, i) - value_at(parts[0], before, i);
-    if (!(m2 >= value_at(parts[1], before, i) * 0.999)) return false;  // a thousandth for rounding
-    // (n now / k) moved^2 <= m2; doubled, and a floor for means far from 0, whose roundings add up.
-    const double floor = 1e-6 * core::absolute(value_at(parts[0], before, i)) + 1e-9;
-    if (moved * moved * n * now > 4 * m2 * (now - n) && core::absolute(moved) > floor) return false;
+inline int32_t integer_at(const core::Section& section, const unsigned char* base, uint64_t index) {
+  int32_t value = 0;
+  memcpy(&value, base + section.offset + index * sizeof value, sizeof value);
+  return value;
+}
+
+// Running statistics against the snapshot's: parts are mean, mean_low, m2, m2_low, count and, for channels, still (normalizer.h).
+// What of them belongs to one channel, in the state or in the snapshot.
+struct Moments {
+  double mean, m2, samples;
+  int32_t count, still;
+};
+
+inline Moments moments_at(const core::Section* parts, bool channels, const unsigned char* base, uint32_t i) {
+  Moments out{};
+  out.mean = value_at(parts[0], base, i) + value_at(parts[1], base, i);
+  out.m2 = value_at(parts[2], base, i) + value_at(parts[3], base, i);
+  out.count = integer_at(parts[4], base, 0);
+  out.still = channels ? integer_at(parts[5], base, i) : out.count > 0 ? 1 : 0;
+  out.samples = static_cast<double>(out.count) - out.still + (out.count > 0 ? 1 : 0);
+  return out;
+}
+
+// k further samples move a mean of n by at most sqrt(k / n) of the deviation that they leave behind, and the sum of squares only
+// grows; the count of samples at rest grows with all samples or not at all: whatever the data, so what breaks this was written by
+// something else. Samples that the bound held back are data like any other.
+inline bool plausible_channel(const Moments& before, const Moments& now) {
+  const bool at_rest = before.still == before.count;
+  if (now.count < before.count || now.still > now.count || now.still < before.still) return false;
+  if (!at_rest && now.still != before.still) return false;
+  if (!(now.m2 >= before.m2 * 0.999)) return false;  // a thousandth for rounding
+  // (n now / k) moved^2 <= m2; doubled, and a floor for means far from 0, whose roundings add up.
+  const double moved = now.mean - before.mean, floor = 1e-6 * core::absolute(before.mean) + 1e-9;
+  return !(moved * moved * before.samples * now.samples > 4 * now.m2 * (now.samples - before.samples) &&
+           core::absolute(moved) > floor);
+}
+
+inline bool plausible_normalizer(const Guard& guard, const core::Section* parts, bool channels) {
+  for (uint32_t i = 0; i < parts[0].rows; ++i) {
+    const Moments before = moments_at(parts, channels, newest(guard), i);
+    if (!plausible_channel(before, moments_at(parts, channels, guard.state, i))) return false;
   }
   return true;
 }
 
 inline bool plausible_normalizers(const Guard& guard) {
-  for (int32_t s = 0; s + 2 < guard.table->count; ++s)
-    if (ends_with(guard.table->sections[s].name, ".mean") && !plausible_normalizer(guard, guard.table->sections + s))
+  const core::SectionTable& table = *guard.table;
+  for (int32_t s = 0; s + 4 < table.count; ++s)
+    if (ends_with(table.sections[s].name, ".mean") &&
+        !plausible_normalizer(guard, table.sections + s,
+                              s + 5 < table.count && ends_with(table.sections[s + 5].name, ".still")))
       return false;
   return true;
 }

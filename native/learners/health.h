@@ -36,9 +36,9 @@ inline bool finite_block(const double* x, uint64_t n) {
   return worst < 0x7ff0000000000000ULL;
 }
 
-inline bool healthy(const Normalizer& normalizer) {
-  const uint64_t n = static_cast<uint64_t>(normalizer.size);
-  return finite_block(normalizer.mean, n) && finite_block(normalizer.m2, n) && finite_block(normalizer.count, 1);
+template <class T>
+bool healthy(const Normalizer<T>& normalizer) {
+  return finite_block(normalizer.mean, 4 * static_cast<uint64_t>(normalizer.size));  // mean, mean_low, m2, m2_low
 }
 
 template <class T>

@@ -26,10 +26,15 @@ bool all_finite(const T* x, int32_t n) {
   return true;
 }
 
-// The network's input from x: normalised by the statistics as they stand, or as it is.
+enum class Statistics { learn, keep };
+
+// The network's input from x: normalised, by statistics that take x in or are kept as they are; or x itself.
 template <class T>
-void set_input(const Network<T>& net, const Normalizer& normalizer, bool normalized, const T* x) {
-  if (normalized)
+void set_input(const Network<T>& net, const Normalizer<T>& normalizer, bool normalized, Statistics statistics,
+               const T* x) {
+  if (normalized && statistics == Statistics::learn)
+    observe(normalizer, x, input_of(net));
+  else if (normalized)
     normalize(normalizer, x, input_of(net));
   else
     memcpy(input_of(net), x, static_cast<size_t>(net.config.cell.inputs) * sizeof(T));

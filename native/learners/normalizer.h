@@ -1,4 +1,9 @@
-// Running mean and variance (Welford 1962), in double, per dimension; statistics are updated before use and never reset (math.md, 4).
+// Running mean and variance per channel (Welford 1962) in pairs of T, and the bounded, scaled channel made of them (docs/math.md, 3).
+//
+//   m         (size) samples of a channel's statistics: count - still + 1, the last sample at rest and all since
+//   mean, m2  (size) each the sum of two T, high + low: compensated sums, and the same bits on every machine that has T
+//   still     (size) samples until the channel first moved; count while it has not
+//   bound     deviations: the most that is handed on, and the most by which a sample enters the statistics; 0: no bound
 #pragma once
 
 #include <stdint.h>
@@ -8,43 +13,155 @@
 
 namespace rtu::learners {
 
-struct Normalizer {
-  int32_t size;
-  double* mean;   // (size)
-  double* m2;     // (size) sum of squared deviations
-  double* count;  // (1)
-};
-
-constexpr Normalizer make_normalizer(core::Builder& arena, int32_t size, const core::Name& name) {
-  Normalizer normalizer{};
-  normalizer.size = size;
-  normalizer.mean = arena.vector<double>(name.dot("mean"), static_cast<uint32_t>(size));
-  normalizer.m2 = arena.vector<double>(name.dot("m2"), static_cast<uint32_t>(size));
-  normalizer.count = arena.vector<double>(name.dot("count"), 1);
-  return normalizer;
-}
+constexpr double kVarianceEps = 1e-8;
+constexpr double kLargestReading = 0x1p46;       // the square of twice that, summed 2^31 times, is a float
+constexpr int32_t kMostSamples = 0x7fffffff;     // then the statistics stand still: 24 days at 1 kHz
+constexpr double kNoBound = 0x1p100;             // larger than any normalised reading
+constexpr double kDefaultObservationBound = 10;  // docs/math.md, 3, has the study
 
 template <class T>
-void update(const Normalizer& normalizer, const T* x) {
-  const double n = ++normalizer.count[0];
-  for (int32_t i = 0; i < normalizer.size; ++i) {
-    const double before = static_cast<double>(x[i]) - normalizer.mean[i];
-    normalizer.mean[i] += before / n;
-    normalizer.m2[i] += before * (static_cast<double>(x[i]) - normalizer.mean[i]);
+struct Normalizer {
+  int32_t size;
+  T bound;
+  T *mean, *mean_low, *m2, *m2_low;  // (size)
+  int32_t* count;                    // (1)
+  int32_t* still;                    // (size), or null: plain statistics of all samples
+};
+
+// Four planes of T, then the counts, in one room: a guard and old checkpoints know this order (guard.h, core/old_layout.h).
+template <class T>
+constexpr Normalizer<T> make_normalizer(core::Builder& arena, int32_t size, const core::Name& name, double bound,
+                                        bool channels = true) {
+  Normalizer<T> out{};
+  out.size = size;
+  out.bound = static_cast<T>(bound);
+  const uint32_t n = static_cast<uint32_t>(size), bytes = n * sizeof(T);
+  unsigned char* const room =
+      arena.room<unsigned char>(4 * static_cast<uint64_t>(bytes) + (channels ? n + 1 : 1) * sizeof(int32_t));
+  T** const planes[] = {&out.mean, &out.mean_low, &out.m2, &out.m2_low};
+  const char* const names[] = {"mean", "mean_low", "m2", "m2_low"};
+  core::Section section;
+  section.dtype = core::DTypeOf<T>::value;
+  section.rows = n;
+  section.cols = 1;
+  for (uint32_t k = 0; k < 4; ++k) {
+    section.old = k % 2 == 0 ? core::OldForm::wide : core::OldForm::absent;
+    arena.describe(name.dot(names[k]), section, static_cast<uint64_t>(k) * bytes);
+    if (room != nullptr) *planes[k] = reinterpret_cast<T*>(room + static_cast<size_t>(k) * bytes);
+  }
+  section.dtype = core::DType::i32;
+  section.rows = 1;
+  section.old = core::OldForm::wide;
+  arena.describe(name.dot("count"), section, 4 * static_cast<uint64_t>(bytes));
+  if (room != nullptr) out.count = reinterpret_cast<int32_t*>(room + 4 * static_cast<size_t>(bytes));
+  if (!channels) return out;
+  section.rows = n;
+  section.old = core::OldForm::still;
+  arena.describe(name.dot("still"), section, 4 * static_cast<uint64_t>(bytes) + sizeof(int32_t));
+  if (room != nullptr) out.still = out.count + 1;
+  return out;
+}
+
+// ---- arithmetic in pairs --------------------------------------------------------------------------------------------------
+
+// high + low += x (Kahan 1965): what the sum rounds away waits in low for the next one.
+template <class T>
+void add(T& high, T& low, T x) {
+  const T term = x + low, sum = high + term;
+  low = term - (sum - high);
+  high = sum;
+}
+
+// x - (high + low) to a rounding or two: x - high is exact where the two are near each other (Sterbenz 1974), and elsewhere low is small.
+template <class T>
+T deviation(T x, T high, T low) {
+  return (x - high) - low;
+}
+
+// x finite, or NaN: then -limit.
+template <class T>
+T clamp(T x, T limit) {
+  const T low = x > -limit ? x : -limit;
+  return low < limit ? low : limit;
+}
+
+// A sample's deviation enters the statistics of `own` samples, itself included; returns by how much the mean moves.
+template <class T>
+T take_in(const Normalizer<T>& of, int32_t i, T before, T own) {
+  const T share = before / own;
+  add(of.mean[i], of.mean_low[i], share);
+  add(of.m2[i], of.m2_low[i], before * (before - share));
+  return share;
+}
+
+// ---- channels ---------------------------------------------------------------------------------------------------------------
+
+// count - still; wraps round where memory was overwritten with what no count is.
+inline int32_t steps_moved(int32_t count, int32_t still) {
+  return static_cast<int32_t>(static_cast<uint32_t>(count) - static_cast<uint32_t>(still));
+}
+
+// share^2 / standard deviation, for a channel that has moved in `moved` of the `all` steps after the first; 0 where it has not. The
+// square, so that a channel that moves late comes in slower than it is learned.
+template <class T>
+T scale_of(T m2, T moved, T all) {
+  const T share = moved / all;
+  return share * share / core::square_root(m2 / (moved > T(1) ? moved : T(1)) + T(kVarianceEps));
+}
+
+// out = deviation * scale, at most `bound` either way. The statistics stand still.
+template <class T>
+void normalize(const Normalizer<T>& of, const T* x, T* out) {
+  const int32_t count = of.count[0];
+  const T bound = of.bound > T(0) ? of.bound : T(kNoBound), all = static_cast<T>(count > 1 ? count - 1 : 1);
+  for (int32_t i = 0; i < of.size; ++i) {
+    const T off = deviation(clamp(x[i], T(kLargestReading)), of.mean[i], of.mean_low[i]);
+    out[i] = clamp(off * scale_of(of.m2[i], static_cast<T>(steps_moved(count, of.still[i])), all), bound);
   }
 }
 
-// M2 / (n - 1); 1 until there are two samples.
-inline double variance(const Normalizer& normalizer, int32_t i) {
-  const double n = normalizer.count[0];
-  return n > 1 ? normalizer.m2[i] / (n - 1) : 1.0;
+// A step of all channels, without a branch and with arrays that do not overlap: compilers make vectors of it. count has this sample.
+template <class T>
+void observe_channels(int32_t size, int32_t count, T bound, const T* __restrict x, T* __restrict mean,
+                      T* __restrict mean_low, T* __restrict m2, T* __restrict m2_low, int32_t* __restrict stills,
+                      T* __restrict out) {
+  const T all = static_cast<T>(count > 1 ? count - 1 : 1);
+  const T least = count > 1 ? T(0) : T(kNoBound);  // what off^2 must exceed to be a motion: the first sample is none
+  for (int32_t i = 0; i < size; ++i) {
+    const T off = deviation(clamp(x[i], T(kLargestReading)), mean[i], mean_low[i]), was = m2[i];
+    const int32_t still = (was > T(0) ? was : off * off - least) > T(0) ? stills[i] : count;
+    const T moved = static_cast<T>(steps_moved(count, still));
+    const T most = bound * core::square_root(was / (moved > T(1) ? moved - T(1) : T(1)));
+    const T before = clamp(off, was > T(0) ? most : T(kNoBound)), share = before / (moved + T(1));
+    stills[i] = still;
+    add(mean[i], mean_low[i], share);
+    add(m2[i], m2_low[i], before * (before - share));
+    out[i] = clamp((off - share) * scale_of(m2[i], moved, all), bound);
+  }
 }
 
+// The same after taking the sample into the statistics. Those of a channel begin when it first moves, with its last sample at rest;
+// from the third on none counts as further than `bound` deviations away.
 template <class T>
-void normalize(const Normalizer& normalizer, const T* x, T* out) {
-  for (int32_t i = 0; i < normalizer.size; ++i)
-    out[i] = static_cast<T>((static_cast<double>(x[i]) - normalizer.mean[i]) /
-                            core::square_root(variance(normalizer, i) + 1e-8));
+void observe(const Normalizer<T>& of, const T* x, T* out) {
+  if (of.count[0] >= kMostSamples) return normalize(of, x, out);
+  ++of.count[0];
+  observe_channels(of.size, of.count[0], of.bound > T(0) ? of.bound : T(kNoBound), x, of.mean, of.mean_low, of.m2,
+                   of.m2_low, of.still, out);
+}
+
+// ---- one signal, plain ------------------------------------------------------------------------------------------------------
+
+// sqrt(M2 / (n - 1) + 1e-8) with this sample in it, M2 / (n - 1) taken as 1 until there are two.
+template <class T>
+T running_deviation(const Normalizer<T>& of, T x) {
+  if (of.count[0] < kMostSamples) {
+    ++of.count[0];
+    (void)take_in(of, 0, deviation(clamp(x, T(kLargestReading)), of.mean[0], of.mean_low[0]),
+                  static_cast<T>(of.count[0]));
+  }
+  const int32_t n = of.count[0];
+  return core::square_root((n > 1 ? of.m2[0] / static_cast<T>(n - 1) : T(1)) + T(kVarianceEps));
 }
 
 }  // namespace rtu::learners

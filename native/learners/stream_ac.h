@@ -20,6 +20,7 @@ struct StreamAcConfig {
   double gamma = 0.99;
   double entropy = 0.01;  // tau
   bool normalize_observation = true;
+  double observation_bound = kDefaultObservationBound;  // deviations; 0: none
   bool scale_reward = true;
   bool recompute = false;
 };
@@ -31,7 +32,7 @@ struct StreamAc {
   StreamAcConfig config;
   Network<T> net[2];  // shared body: net[0] with both heads; separate: critic, actor
   int32_t nets;
-  Normalizer observation, reward;
+  Normalizer<T> observation, reward;
   core::Rng rng;
   uint64_t* counters;              // (kCounters)
   double* scalars;                 // (kScalars): v(s) when s was seen, running return
@@ -69,8 +70,8 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
     agent.net[0] = make_network<T>(arena, body, critic, "critic");
     agent.net[1] = make_network<T>(arena, body, actor, "actor");
   }
-  agent.observation = make_normalizer(arena, config.observations, Name("observation"));
-  agent.reward = make_normalizer(arena, 1, Name("reward"));
+  agent.observation = make_normalizer<T>(arena, config.observations, Name("observation"), config.observation_bound);
+  agent.reward = make_normalizer<T>(arena, 1, Name("reward"), 0, false);
   agent.rng.words = arena.vector<uint64_t>(Name("rng"), 2);
   agent.counters = arena.vector<uint64_t>(Name("counters"), kCounters);
   agent.scalars = arena.vector<double>(Name("scalars"), kScalars);
@@ -142,9 +143,9 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
   if (!all_finite(observation, agent.config.observations)) return Status::non_finite;
   if (agent.phase() == Phase::ended) begin(agent);
   if (explore && agent.counters[kTracesStale] != 0) resume_learning(agent);
-  if (explore && agent.config.normalize_observation) update(agent.observation, observation);
-  set_input(agent.net[0], agent.observation, agent.config.normalize_observation, observation);
-  if (agent.nets == 2) set_input(agent.net[1], agent.observation, false, input_of(agent.net[0]));
+  const Statistics statistics = explore ? Statistics::learn : Statistics::keep;
+  set_input(agent.net[0], agent.observation, agent.config.normalize_observation, statistics, observation);
+  if (agent.nets == 2) set_input(agent.net[1], agent.observation, false, statistics, input_of(agent.net[0]));
   for (int i = 0; i < agent.nets; ++i) predict(agent.net[i], periods);
   const T* y = agent.actor().head[agent.actor_head()].y;
   if (!explore) {
@@ -211,8 +212,7 @@ double scaled_reward(const StreamAc<T>& agent, double reward) {
   if (!agent.config.scale_reward) return reward;
   double& u = agent.scalars[kReturn];
   u = agent.config.gamma * u + reward;
-  update(agent.reward, &u);
-  return reward / core::square_root(variance(agent.reward, 0) + 1e-8);
+  return reward / static_cast<double>(running_deviation(agent.reward, static_cast<T>(u)));
 }
 
 // What a guard has left of the step size: 1, or halved so many times.

@@ -10,13 +10,14 @@ struct RegressorConfig {
   NetworkConfig body;
   HeadConfig head;
   bool normalize_input = false;
+  double input_bound = kDefaultObservationBound;  // deviations; 0: none
 };
 
 template <class T>
 struct Regressor {
   RegressorConfig config;
   Network<T> net;
-  Normalizer input;
+  Normalizer<T> input;
   core::Rng rng;
   uint64_t* counters;  // (kCounters)
   StepInfo* info;
@@ -32,7 +33,7 @@ constexpr Regressor<T> make_regressor(Builder& arena, const RegressorConfig& con
   head.outputs = config.outputs;
   head.kinds = 1;
   model.net = make_network<T>(arena, body, head, "model");
-  model.input = make_normalizer(arena, config.inputs, Name("input"));
+  model.input = make_normalizer<T>(arena, config.inputs, Name("input"), config.input_bound);
   model.rng.words = arena.vector<uint64_t>(Name("rng"), 2);
   model.counters = arena.vector<uint64_t>(Name("counters"), kCounters);
   model.info = arena.room<StepInfo>(1);
@@ -58,8 +59,7 @@ template <class T>
 Status predict(const Regressor<T>& model, const T* x, T* y) {
   if (model.counters[kPhase] == static_cast<uint64_t>(Phase::predicted)) return Status::order;
   if (!all_finite(x, model.config.inputs)) return Status::non_finite;
-  if (model.config.normalize_input) update(model.input, x);
-  set_input(model.net, model.input, model.config.normalize_input, x);
+  set_input(model.net, model.input, model.config.normalize_input, Statistics::learn, x);
   predict(model.net, T(1));
   memcpy(y, model.net.head[0].y, static_cast<size_t>(model.config.outputs) * sizeof(T));
   model.counters[kPhase] = static_cast<uint64_t>(Phase::predicted);

@@ -11,13 +11,14 @@ struct TdConfig {
   HeadConfig head;
   double gamma = 0.95;
   bool normalize_input = false;
+  double input_bound = kDefaultObservationBound;  // deviations; 0: none
 };
 
 template <class T>
 struct TdPredictor {
   TdConfig config;
   Network<T> net;
-  Normalizer input;
+  Normalizer<T> input;
   core::Rng rng;
   uint64_t* counters;  // (kCounters)
   double* scalars;     // (kScalars)
@@ -34,7 +35,7 @@ constexpr TdPredictor<T> make_td(Builder& arena, const TdConfig& config) {
   head.outputs = 1;
   head.kinds = 1;
   td.net = make_network<T>(arena, body, head, "value");
-  td.input = make_normalizer(arena, config.inputs, Name("input"));
+  td.input = make_normalizer<T>(arena, config.inputs, Name("input"), config.input_bound);
   td.rng.words = arena.vector<uint64_t>(Name("rng"), 2);
   td.counters = arena.vector<uint64_t>(Name("counters"), kCounters);
   td.scalars = arena.vector<double>(Name("scalars"), kScalars);
@@ -61,8 +62,7 @@ void begin(const TdPredictor<T>& td) {
 template <class T>
 Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
   if (!all_finite(x, td.config.inputs) || !core::is_finite(cumulant)) return Status::non_finite;
-  if (td.config.normalize_input) update(td.input, x);
-  set_input(td.net, td.input, td.config.normalize_input, x);
+  set_input(td.net, td.input, td.config.normalize_input, Statistics::learn, x);
   T norm[kMaxSets];
   step(td.net, T(1), norm);
   const double v = static_cast<double>(td.net.head[0].y[0]);

@@ -105,7 +105,7 @@ struct SupervisorMemory {
 };
 static_assert(sizeof(SupervisorMemory) == 584);
 
-constexpr uint32_t kSupervisorStateVersion = 1;
+constexpr uint32_t kSupervisorStateVersion = 2;  // 1: snapshots in the layout of checkpoints before 4
 
 class Supervisor {
  public:
@@ -147,9 +147,10 @@ class Supervisor {
   int learn(float reward, bool terminated, bool truncated, const float* executed, bool update) noexcept;
   const StepInfo* info() noexcept;
 
-  const char* check_guard(const learners::GuardMemory& memory, uint32_t snapshots, const unsigned char* data,
-                          size_t n) const noexcept;
-  void restore_guard(const learners::GuardMemory& memory, uint32_t snapshots, const unsigned char* data) noexcept;
+  const char* check_guard(const learners::GuardMemory& memory, uint32_t snapshots, uint32_t version,
+                          const unsigned char* data, size_t n) const noexcept;
+  void restore_guard(const learners::GuardMemory& memory, uint32_t snapshots, uint32_t version,
+                     const unsigned char* data) noexcept;
   void begin_learner() noexcept;
   void ask_learner(bool explore) noexcept;
   void ask_fallback() noexcept;

@@ -31,15 +31,9 @@ void write_memories(unsigned char* out, const SupervisorMemory& supervisor,
   memcpy(out + sizeof supervisor, &guard, sizeof guard);
 }
 
-bool finite_snapshot(const core::SectionTable& table, const unsigned char* at) noexcept {
-  for (int s = 0; s < table.count; ++s) {
-    const core::Section& section = table.sections[s];
-    if (!section.saved) continue;
-    if (section.dtype == core::DType::f32 && !core::finite_values<float>(at, section.count())) return false;
-    if (section.dtype == core::DType::f64 && !core::finite_values<double>(at, section.count())) return false;
-    at += section.count() * core::dtype_bytes(section.dtype);
-  }
-  return true;
+// Of the checkpoint that a block of this version stands in: how its snapshots are laid out.
+uint32_t layout_of(uint32_t block_version) noexcept {
+  return block_version == 1 ? core::kBesideVersion : core::kCheckpointVersion;
 }
 
 bool sound(const SupervisorMemory& memory) noexcept {
@@ -89,12 +83,8 @@ std::vector<unsigned char> Supervisor::encode(const unsigned char* copied) const
   unsigned char* at = out.data() + kHead;
   for (const int32_t slot : slots) {
     const unsigned char* base = copied + kMemories + static_cast<size_t>(slot) * guard_.bytes;
-    for (int s = 0; s < guard_.table->count; ++s) {
-      const core::Section& section = guard_.table->sections[s];
-      if (!section.saved) continue;
-      core::gather(section, base, at);
-      at += section.count() * core::dtype_bytes(section.dtype);
-    }
+    core::gather_payload(*guard_.table, base, at);
+    at += bytes;
   }
   return out;
 }
@@ -103,11 +93,12 @@ const char* Supervisor::check(const unsigned char* data, size_t n) const noexcep
   if (n < kHead) return "cut short";
   uint32_t head[2];
   memcpy(head, data, sizeof head);
-  if (head[0] != kSupervisorStateVersion) return "of a version that this build does not read";
+  if (head[0] < 1 || head[0] > kSupervisorStateVersion) return "of a version that this build does not read";
   if (head[1] > learners::kMaxSnapshots + 1U) return "with more snapshots than there can be";
   const Read read = read_memories(data + sizeof head);
   if (!sound(read.supervisor)) return "with a value out of its range";
-  return guarded_ && head[1] > 0 ? check_guard(read.guard, head[1], data + kHead, n - kHead) : nullptr;
+  return guarded_ && head[1] > 0 ? check_guard(read.guard, head[1], layout_of(head[0]), data + kHead, n - kHead)
+                                 : nullptr;
 }
 
 const char* Supervisor::restore(const unsigned char* data, size_t n) noexcept {
@@ -115,28 +106,28 @@ const char* Supervisor::restore(const unsigned char* data, size_t n) noexcept {
   uint32_t head[2];
   memcpy(head, data, sizeof head);
   const Read read = read_memories(data + sizeof head);
-  if (guarded_ && head[1] > 0) restore_guard(read.guard, head[1], data + kHead);
+  if (guarded_ && head[1] > 0) restore_guard(read.guard, head[1], layout_of(head[0]), data + kHead);
   kept_ = read.supervisor;
   counters_.guard_frozen.set(kept_.frozen);
   counters_.switches_locked.set(kept_.locked);
   return nullptr;
 }
 
-const char* Supervisor::check_guard(const learners::GuardMemory& memory, uint32_t snapshots, const unsigned char* data,
-                                    size_t n) const noexcept {
-  const size_t bytes = static_cast<size_t>(core::payload_bytes(*guard_.table));
+const char* Supervisor::check_guard(const learners::GuardMemory& memory, uint32_t snapshots, uint32_t version,
+                                    const unsigned char* data, size_t n) const noexcept {
+  const size_t bytes = static_cast<size_t>(core::payload_bytes(*guard_.table, version));
   const int32_t count = static_cast<int32_t>(snapshots), candidates = memory.candidate >= 0 ? 1 : 0;
   if (n != snapshots * bytes) return "of another learner";
   if (!sound(memory, guard_) || memory.n_good < 1 || memory.n_good != count - candidates)
     return "with a value out of its range";
   for (uint32_t i = 0; i < snapshots; ++i)
-    if (!finite_snapshot(*guard_.table, data + i * bytes)) return "with a snapshot that is not finite";
+    if (!core::good_payload(*guard_.table, version, data + i * bytes)) return "with a snapshot that is not finite";
   return nullptr;
 }
 
-void Supervisor::restore_guard(const learners::GuardMemory& memory, uint32_t snapshots,
+void Supervisor::restore_guard(const learners::GuardMemory& memory, uint32_t snapshots, uint32_t version,
                                const unsigned char* data) noexcept {
-  const size_t bytes = static_cast<size_t>(core::payload_bytes(*guard_.table));
+  const size_t bytes = static_cast<size_t>(core::payload_bytes(*guard_.table, version));
   const int32_t count = static_cast<int32_t>(snapshots), candidates = memory.candidate >= 0 ? 1 : 0;
   // A guard that is to keep fewer than it did forgets the oldest.
   const int32_t room = guard_.config.snapshots, forgotten = memory.n_good > room ? memory.n_good - room : 0;
@@ -144,12 +135,7 @@ void Supervisor::restore_guard(const learners::GuardMemory& memory, uint32_t sna
     unsigned char* base = guard_.slots + static_cast<size_t>(slot) * guard_.bytes;
     const unsigned char* at = data + static_cast<size_t>(slot + forgotten) * bytes;
     learners::copy_state(base, guard_.state, guard_.bytes);  // for what is in no checkpoint: scratch
-    for (int s = 0; s < guard_.table->count; ++s) {
-      const core::Section& section = guard_.table->sections[s];
-      if (!section.saved) continue;
-      core::scatter(section, at, base);
-      at += section.count() * core::dtype_bytes(section.dtype);
-    }
+    core::scatter_payload(*guard_.table, version, at, base);
   }
   guard_.kept = memory;
   guard_.kept.n_good = memory.n_good - forgotten;

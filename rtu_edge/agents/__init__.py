@@ -68,7 +68,7 @@ def decode(data: bytes, path: str | Path = "checkpoint") -> Any:
     """The learner that a checkpoint's bytes hold; see load()."""
     config = checkpoint.read_config(data, path)
     try:
-        learner = make(config, 2 * len(data) + _ARENA_BYTES)
+        learner = make(checkpoint.complete(config), 2 * len(data) + _ARENA_BYTES)
     except ValueError as error:
         raise checkpoint.CheckpointError(f"{path}: its configuration is refused: {error}") from None
     restore(learner, data, path)

@@ -20,6 +20,7 @@ __all__ = ["RULES", "Array", "Learner", "decays_of", "info_of", "layers_of", "op
 Array = npt.NDArray[Any]
 Self = TypeVar("Self", bound="Learner")
 
+VARIANCE_EPS = 1e-8
 _GROUPS = ("recurrent", "body", "head")
 RULES = ("obgd", "sgd", "adam")
 
@@ -58,6 +59,19 @@ def optimizer_of(
         "step_size": check_number(f"{name}.step_size", given.get("step_size", default), 0.0, 1e6),
         "kappa": check_number(f"{name}.kappa", given.get("kappa", kappa), 0.0, 1e6, open_low=True),
     }
+
+
+OBSERVATION_BOUND = 10.0  # deviations; the core's default too (native/learners/normalizer.h)
+
+
+def bound_of(value: float) -> float:
+    """The bound of normalised observations: 0 for none, or 2 deviations and more."""
+    bound = check_number("observation_bound", value, 0.0, 1e6)
+    if 0.0 < bound < 2.0:
+        raise ConfigError(
+            f"observation_bound = {value!r}: expected 0 (no bound) or a number from 2 to 1e+06 deviations"
+        )
+    return bound
 
 
 class Learner:
@@ -138,12 +152,16 @@ class Learner:
 
     @property
     def normalizer(self) -> dict[str, Any]:
-        """Running "mean" (d,), "variance" (d,) and "count" of the observations, float64 (Welford 1962)."""
+        """Of the observations, float64 (docs/math.md, 3): running "mean" (d,) and "variance" (d,), the "scale" (d,) by which
+        a deviation from the mean is multiplied, 0 for a channel that has not moved, and the "count" of samples."""
         name = self._normalizer_name
-        count = float(self._core.get(f"{name}.count")[0])
-        m2 = self._core.get(f"{name}.m2")
-        variance = m2 / (count - 1) if count > 1 else np.ones_like(m2)
-        return {"mean": self._core.get(f"{name}.mean"), "variance": variance, "count": int(count)}
+        parts = {leaf: self._core.get(f"{name}.{leaf}") for leaf in ("mean", "mean_low", "m2", "m2_low", "still")}
+        count = int(self._core.get(f"{name}.count")[0])
+        mean, m2 = (parts[leaf].astype(np.float64) + parts[f"{leaf}_low"] for leaf in ("mean", "m2"))
+        moved = (count - parts["still"]).astype(np.float64)
+        variance = m2 / np.maximum(moved, 1.0)
+        scale = (moved / max(count - 1, 1)) ** 2 / np.sqrt(variance + VARIANCE_EPS)
+        return {"mean": mean, "variance": variance, "scale": scale, "count": count}
 
     def state_hash(self) -> str:
         """64 bits over the canonical bytes of everything that a checkpoint holds, as 16 hexadecimal digits."""

@@ -10,7 +10,17 @@ import numpy.typing as npt
 
 from rtu_edge import _core
 from rtu_edge._check import check_bool, check_choice, check_int, check_number
-from rtu_edge.agents.base import RULES, Array, Learner, decays_of, info_of, layers_of, optimizer_of
+from rtu_edge.agents.base import (
+    OBSERVATION_BOUND,
+    RULES,
+    Array,
+    Learner,
+    bound_of,
+    decays_of,
+    info_of,
+    layers_of,
+    optimizer_of,
+)
 from rtu_edge.cells import cell_config
 
 __all__ = ["OnlineRegressor", "TDPredictor"]
@@ -49,6 +59,7 @@ class _SignalLearner(Learner):
         step_size: float | None,
         kappa: float,
         normalize_observation: bool,
+        observation_bound: float,
         dtype: npt.DTypeLike,
         seed: int,
     ) -> None:
@@ -57,6 +68,7 @@ class _SignalLearner(Learner):
             **common,
             **own,
             "normalize_observation": check_bool("normalize_observation", normalize_observation),
+            "observation_bound": bound_of(observation_bound),
         }
         settings = {"kappa": kappa} if step_size is None else {"step_size": step_size, "kappa": kappa}
         optimizer = optimizer_of(rule_of, arguments["optimizer"], settings, step_size=1.0, kappa=2.0)
@@ -99,6 +111,7 @@ class TDPredictor(_SignalLearner):
         max_phase: float = 0.6,
         sparsity: float = 0.9,
         normalize_observation: bool = False,
+        observation_bound: float = OBSERVATION_BOUND,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         common = _signal_arguments(
@@ -106,7 +119,16 @@ class TDPredictor(_SignalLearner):
         )
         own = {"gamma": check_number("gamma", gamma, 0.0, 1.0), "trace_decay": decays_of(trace_decay)}
         self._start_on_signal(
-            _core.TDPredictor, "td", common, own, step_size, kappa, normalize_observation, dtype, seed
+            _core.TDPredictor,
+            "td",
+            common,
+            own,
+            step_size,
+            kappa,
+            normalize_observation,
+            observation_bound,
+            dtype,
+            seed,
         )
 
     @classmethod
@@ -252,6 +274,7 @@ class OnlineRegressor(_SignalLearner):
         max_phase: float = 0.6,
         sparsity: float = 0.9,
         normalize_observation: bool = False,
+        observation_bound: float = OBSERVATION_BOUND,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         common = _signal_arguments(
@@ -259,7 +282,16 @@ class OnlineRegressor(_SignalLearner):
         )
         own = {"n_outputs": check_int("n_outputs", n_outputs, 1, 4096)}
         self._start_on_signal(
-            _core.OnlineRegressor, "regressor", common, own, step_size, kappa, normalize_observation, dtype, seed
+            _core.OnlineRegressor,
+            "regressor",
+            common,
+            own,
+            step_size,
+            kappa,
+            normalize_observation,
+            observation_bound,
+            dtype,
+            seed,
         )
 
     def predict(self, x: npt.ArrayLike) -> Array:

@@ -13,7 +13,17 @@ import numpy.typing as npt
 
 from rtu_edge import _core
 from rtu_edge._check import check_bool, check_choice, check_int, check_number
-from rtu_edge.agents.base import RULES, Array, Learner, decays_of, info_of, layers_of, optimizer_of
+from rtu_edge.agents.base import (
+    OBSERVATION_BOUND,
+    RULES,
+    Array,
+    Learner,
+    bound_of,
+    decays_of,
+    info_of,
+    layers_of,
+    optimizer_of,
+)
 from rtu_edge.cells import cell_config
 from rtu_edge.errors import ConfigError
 
@@ -53,7 +63,9 @@ class StreamAC(Learner):
         max_phase: largest phase at the start, rad per step.
         sparsity: share of zero weights in dense layers at the start; one weight of each row always lives.
         sigma_floor: added to the standard deviation of continuous actions.
-        normalize_observation: running mean and variance (Welford).
+        normalize_observation: running mean and variance of each channel (Welford); a channel that has not moved gives 0.
+        observation_bound: deviations, 2 to 1e6: the most that a normalised observation reaches, and the most by which a
+            reading counts in mean and variance. 0: no bound.
         scale_reward: rewards divided by the running deviation of the return.
         recompute: value and gradient of the last state again with the new weights, as the published code does.
         dt_s: nominal step in seconds, kept in checkpoints and exports; None if unknown.
@@ -91,6 +103,7 @@ class StreamAC(Learner):
         sparsity: float = 0.9,
         sigma_floor: float = 0.0,
         normalize_observation: bool = True,
+        observation_bound: float = OBSERVATION_BOUND,
         scale_reward: bool = True,
         recompute: bool = False,
         dt_s: float | None = None,
@@ -128,6 +141,7 @@ class StreamAC(Learner):
             "sparsity": check_number("sparsity", sparsity, 0.0, 1.0),
             "sigma_floor": check_number("sigma_floor", sigma_floor, 0.0, 1e3),
             "normalize_observation": check_bool("normalize_observation", normalize_observation),
+            "observation_bound": bound_of(observation_bound),
             "scale_reward": check_bool("scale_reward", scale_reward),
             "recompute": check_bool("recompute", recompute),
             "dt_s": None if dt_s is None else check_number("dt_s", dt_s, 0.0, 1e3, open_low=True),

@@ -16,6 +16,7 @@ __all__ = [
     "CheckpointError",
     "DamagedError",
     "check_saved",
+    "complete",
     "encode_config",
     "raise_for",
     "read_beside",
@@ -32,13 +33,17 @@ _REASONS = {
     -7: "a checkpoint of another layout: sizes or options differ",
     -8: "cut short or too long",
     -9: "damaged: its checksum does not fit its bytes",
-    -10: "{where} holds a value that is not finite",
+    -10: "{where} holds a value that is not finite, or a count that cannot be",
 }
 _VERSION, _CRC, _VALUE = -6, -9, -10
 _DAMAGED = (-5, -8, _CRC, _VALUE)
 
 # The key of the text under which a run keeps its own; no learner has an argument of this name.
 _RUN = "run"
+
+# Arguments that learners had not always, and what a configuration without them means. Format 4: normalised observations
+# are bounded; a learner of an older file goes on without a bound.
+_BEFORE = {"observation_bound": 0.0}
 
 
 class DamagedError(CheckpointError):
@@ -131,6 +136,11 @@ def check_saved(data: bytes, path: str | Path) -> None:
             " Go on from there; normalise the observations or bound them, so that it does not happen again"
         )
     raise_for(status, where, path)
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A learner's configuration from a file of any version, as a constructor of today takes it."""
+    return {**_BEFORE, **config}
 
 
 def read_config(data: bytes, path: str | Path = "checkpoint") -> dict[str, Any]:

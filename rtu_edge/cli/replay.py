@@ -143,7 +143,7 @@ def _verify(
     from rtu_edge.errors import CheckFailed
     from rtu_edge.log import replay
 
-    exact = found.head.isa == _core.isa
+    exact = found.head.isa == _core.isa and replay.to_the_bit(found)
     begin = time.perf_counter()
     with _progress(screen, len(found.records)) as progress:
         result = replay.verify(found, until=until, stop=exact, progress=progress, **how)
@@ -177,14 +177,18 @@ def _exact(screen: Console, result: Replayed) -> str:
 
 
 def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> str:
-    """Another instruction set: distances, and what is too far."""
+    """Another instruction set, or arithmetic from before a change: distances, and what is too far."""
     from rtu_edge import _core
+    from rtu_edge.log import replay
 
-    screen.print(
-        f"not a bit-for-bit check: recorded with {escape(found.head.isa)}, which this machine has not or RTU_EDGE_ISA overrules; "
-        f"replayed with {_core.isa}",
-        soft_wrap=True,
-    )
+    if not replay.to_the_bit(found):
+        reason = "recorded before checkpoint format 4, whose normalisers round otherwise"
+    else:
+        reason = (
+            f"recorded with {escape(found.head.isa)}, which this machine has not or RTU_EDGE_ISA overrules; "
+            f"replayed with {_core.isa}"
+        )
+    screen.print(f"not a bit-for-bit check: {reason}", soft_wrap=True)
     screen.print(
         f"largest distance of a command {result.largest:.3g} of its range, of a value estimate {result.largest_value:.3g}"
     )

@@ -204,6 +204,7 @@ class Learner(Section, frozen=True):
     sparsity: Unit | None = None
     sigma_floor: Annotated[float, msgspec.Meta(ge=0.0, le=1000.0)] | None = None
     normalize_observation: bool | None = None
+    observation_bound: Annotated[float, msgspec.Meta(ge=0.0, le=1e6)] | None = None
     scale_reward: bool | None = None
     recompute: bool | None = None
     dtype: Dtype | None = None

@@ -35,7 +35,7 @@ IR_VERSION = 8
 
 LAYER_NORM_EPS = 1e-5
 LEAK = 0.01
-VARIANCE_EPS = 1e-8
+READING = 2.0**46  # native/learners/normalizer.h: as far as a reading counts; infinities become numbers
 
 Array = NDArray[np.floating[Any]]
 
@@ -57,7 +57,7 @@ class Agent(Protocol):
 
     @property
     def normalizer(self) -> dict[str, Any]:
-        """Mean, variance, count."""
+        """Mean, scale, count."""
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
@@ -94,12 +94,21 @@ def _normalised(graph: _Graph, x: str, agent: Agent) -> str:
     if not agent.config.get("normalize_observation", True):
         return x
     mean = np.asarray(agent.normalizer["mean"], dtype=np.float64).reshape(1, -1)
-    variance = np.asarray(agent.normalizer["variance"], dtype=np.float64).reshape(1, -1)
+    scale = np.asarray(agent.normalizer["scale"], dtype=np.float64).reshape(1, -1)
+    x = graph.op(
+        "Clip", [x, graph.constant("reading.lowest", -READING), graph.constant("reading.highest", READING)], "reading"
+    )
     high, low = _two_floats(mean)
     x = graph.op("Sub", [x, graph.constant("normalizer.mean_high", high)], "centred_high")
     x = graph.op("Sub", [x, graph.constant("normalizer.mean_low", low)], "centred")
-    scale = graph.constant("normalizer.scale", 1.0 / np.sqrt(variance + VARIANCE_EPS))
-    return graph.op("Mul", [x, scale], "normalised")
+    x = graph.op("Mul", [x, graph.constant("normalizer.scale", scale)], "scaled")
+    bound = float(agent.config.get("observation_bound", 0.0))
+    if bound == 0.0:
+        return x
+    lowest, highest = (
+        graph.constant(f"normalizer.{name}", at) for name, at in (("lowest", -bound), ("highest", bound))
+    )
+    return graph.op("Clip", [x, lowest, highest], "normalised")
 
 
 def _activated(graph: _Graph, x: str, activation: str, output: str) -> str:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from . import optim
 from .body import Body
-from .normalizers import RewardScaler, Welford
+from .normalizers import Channels, RewardScaler
 from .rtu import NAMES, RTU
 
 Array = NDArray[np.float64]
@@ -176,6 +176,7 @@ class ACConfig:
     entropy: float = 0.01
     sigma_floor: float = 0.0
     normalize_observation: bool = True
+    observation_bound: float = 10.0
     scale_reward: bool = True
     recompute: bool = False
 
@@ -204,7 +205,7 @@ class StreamAC:
             return Eligibility(own, self.p, decay, optim.make(config.optimizer, **settings))
 
         self.actor, self.critic = eligibility("actor", config.actor), eligibility("critic", config.critic)
-        self.normalizer = Welford(observation_size)
+        self.normalizer = Channels(observation_size, config.observation_bound)
         self.reward_scaler = RewardScaler(config.gamma)
         self.value = self.delta = 0.0
 
@@ -287,7 +288,7 @@ class TDPredictor:
         optimizer: Any,
         activation: str = "relu",
         nonlinear: bool = False,
-        normalizer: Welford | None = None,
+        normalizer: Channels | None = None,
         recompute: bool = False,
     ) -> None:
         self.p = {k: np.array(v, dtype=np.float64) for k, v in parameters.items()}
@@ -336,7 +337,7 @@ class OnlineRegressor:
         optimizer: Any,
         activation: str = "relu",
         nonlinear: bool = False,
-        normalizer: Welford | None = None,
+        normalizer: Channels | None = None,
     ) -> None:
         self.p = {k: np.array(v, dtype=np.float64) for k, v in parameters.items()}
         self.optimizer, self.normalizer = optimizer, normalizer

@@ -36,6 +36,50 @@ class Welford:
         return self.apply(x)
 
 
+READING = 2.0**46
+
+
+class Channels:
+    """The observations' normaliser from its definition: each channel keeps its samples, nothing is recursive.
+
+    A channel's samples are its last one at rest and all since. From the third on, one counts as at most `bound` standard
+    deviations of those before it away from their mean; bound 0: as it is.
+    """
+
+    def __init__(self, size: int, bound: float) -> None:
+        self.bound, self.count = bound, 0
+        self.samples: list[list[float]] = [[] for _ in range(size)]
+        self.mean, self.variance = np.zeros(size), np.zeros(size)  # of n - 1; 0 for a channel that has not moved
+
+    @property
+    def scale(self) -> Array:
+        """(size,) the square of the share of the steps after the first since which a channel moves, over its deviation."""
+        moved = np.array([max(len(own) - 1, 0) for own in self.samples])
+        return (moved / max(self.count - 1, 1)) ** 2 / np.sqrt(self.variance + VARIANCE_EPS)
+
+    def update(self, x: Array) -> None:
+        self.count += 1
+        for i, value in enumerate(np.clip(x, -READING, READING)):
+            own = self.samples[i]
+            if len(own) == 1 and value == own[0]:
+                continue  # still at rest
+            if len(own) > 1 and self.bound > 0:
+                most = self.bound * np.sqrt(self.variance[i])
+                value = np.clip(value, self.mean[i] - most, self.mean[i] + most)
+            own.append(float(value))
+            self.mean[i] = np.mean(own)
+            self.variance[i] = np.var(own, ddof=1) if len(own) > 1 else 0.0
+
+    def apply(self, x: Array) -> Array:
+        out = (np.clip(x, -READING, READING) - self.mean) * self.scale
+        return np.clip(out, -self.bound, self.bound) if self.bound > 0 else out
+
+    def __call__(self, x: Array) -> Array:
+        """Statistics first, then use: the first sample maps to 0."""
+        self.update(x)
+        return self.apply(x)
+
+
 class RewardScaler:
     """u <- gamma u + r, from 0 in each episode; r over the deviation of u, the mean not subtracted."""
 

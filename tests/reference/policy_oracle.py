@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .normalizers import READING, VARIANCE_EPS
+
 ACTIVATIONS = {"relu": lambda z: np.maximum(z, 0.0), "tanh": np.tanh, "identity": lambda z: z}
 
 
@@ -29,6 +31,7 @@ class OraclePolicy:
         activation: str = "relu",
         body: str = "separate",
         normalize_observation: bool = True,
+        observation_bound: float = 10.0,
         members: int = 1,
         r_max: float = 0.99,
         seed: int = 0,
@@ -43,6 +46,7 @@ class OraclePolicy:
             "activation": activation,
             "body": body,
             "normalize_observation": normalize_observation,
+            "observation_bound": observation_bound,
             "dt_s": None,
         }
         rng = np.random.default_rng(seed)
@@ -67,12 +71,13 @@ class OraclePolicy:
             p["critic.head.weight"] = rng.standard_normal((1, size))
             p["critic.head.bias"] = rng.standard_normal(1)
         self.parameters = {name: value.astype(np.float32) for name, value in p.items()}
-        self.normalizer = {
-            "mean": rng.standard_normal(observation_size) * 3.0,
-            "variance": rng.uniform(0.01, 4.0, observation_size),
-            "count": 1000,
-        }
+        self.set_statistics(rng.standard_normal(observation_size) * 3.0, rng.uniform(0.01, 4.0, observation_size))
         self.begin()
+
+    def set_statistics(self, mean: np.ndarray, variance: np.ndarray) -> None:
+        """Of channels that have always moved, but for those without a variance."""
+        scale = np.where(variance > 0, 1.0 / np.sqrt(variance + VARIANCE_EPS), 0.0)
+        self.normalizer = {"mean": mean, "variance": variance, "scale": scale, "count": 1000}
 
     def copy(self) -> OraclePolicy:
         return copy.deepcopy(self)
@@ -84,7 +89,9 @@ class OraclePolicy:
     def features(self, observation: np.ndarray) -> np.ndarray:
         x = np.asarray(observation, dtype=np.float64)
         if self.config["normalize_observation"]:
-            x = (x - self.normalizer["mean"]) / np.sqrt(self.normalizer["variance"] + 1e-8)
+            x = (np.clip(x, -READING, READING) - self.normalizer["mean"]) * self.normalizer["scale"]
+            if (bound := self.config["observation_bound"]) > 0:
+                x = np.clip(x, -bound, bound)
         if self.config["cell"] == "none":
             return x
         prefix = "body" if self.config["body"] == "shared" else "actor"

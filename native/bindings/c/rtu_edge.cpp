@@ -79,7 +79,7 @@ bool good_numbers(const rtu_agent_config& c) {
          c.actor_kappa > 0 && c.actor_kappa <= 1e6 && c.critic_kappa > 0 && c.critic_kappa <= 1e6 &&
          number(c.entropy, 0, 1e3) && c.r_max > 0 && c.r_max <= 1 && number(c.r_min, 0, c.r_max) &&
          c.r_min <= 0.9999999 && c.max_phase > 0 && c.max_phase <= 1000 && number(c.sparsity, 0, 1) &&
-         number(c.sigma_floor, 0, 1e3);
+         number(c.sigma_floor, 0, 1e3) && (c.observation_bound == 0 || number(c.observation_bound, 2, 1e6));
 }
 
 learners::HeadConfig head(const rtu_agent_config& c, double step_size, double kappa) {
@@ -116,6 +116,7 @@ learners::StreamAcConfig native(const rtu_agent_config& c) {
   out.shared_body = c.shared_body != 0;
   out.entropy = c.entropy;
   out.normalize_observation = c.normalize_observation != 0;
+  out.observation_bound = c.observation_bound;
   out.scale_reward = c.scale_reward != 0;
   out.recompute = c.recompute != 0;
   return out;
@@ -159,6 +160,7 @@ void rtu_agent_config_init(rtu_agent_config* config) {
   config->r_max = 1.0;
   config->max_phase = 6.28;
   config->sparsity = 0.9;
+  config->observation_bound = learners::kDefaultObservationBound;
 }
 
 size_t rtu_agent_bytes(const rtu_agent_config* config) {

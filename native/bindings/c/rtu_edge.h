@@ -68,6 +68,7 @@ typedef struct rtu_agent_config {
   double gamma, decay_recurrent, decay_body, decay_head; /* the decays are lambda, not gamma lambda */
   double actor_step_size, actor_kappa, critic_step_size, critic_kappa;
   double entropy, r_min, r_max, max_phase, sparsity, sigma_floor;
+  double observation_bound; /* deviations, 2 to 1e6; 0: no bound */
   uint64_t seed;
   const char* isa; /* "scalar", "avx2", ...; NULL: the widest that this processor has */
 } rtu_agent_config;

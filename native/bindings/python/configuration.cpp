@@ -84,6 +84,7 @@ learners::StreamAcConfig stream_ac_configuration(const py::dict& d) {
   out.shared_body = take<std::string>(d, "body") == "shared";
   out.entropy = take<double>(d, "entropy");
   out.normalize_observation = take<bool>(d, "normalize_observation");
+  out.observation_bound = take<double>(d, "observation_bound");
   out.scale_reward = take<bool>(d, "scale_reward");
   out.recompute = take<bool>(d, "recompute");
   return out;
@@ -96,6 +97,7 @@ learners::TdConfig td_configuration(const py::dict& d) {
   out.gamma = take<double>(d, "gamma");
   out.head = head(d, out.gamma, take<py::dict>(d, "optimizer"));
   out.normalize_input = take<bool>(d, "normalize_observation");
+  out.input_bound = take<double>(d, "observation_bound");
   return out;
 }
 
@@ -106,6 +108,7 @@ learners::RegressorConfig regressor_configuration(const py::dict& d) {
   out.body = body(d);
   out.head.optimizer = optimizer(take<py::dict>(d, "optimizer"));
   out.normalize_input = take<bool>(d, "normalize_observation");
+  out.input_bound = take<double>(d, "observation_bound");
   return out;
 }
 

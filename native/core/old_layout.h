@@ -1,0 +1,83 @@
+// The sections of a checkpoint as its format version has them. Formats 1 to 3 kept running statistics in double:
+//
+//   to 3:    NAME.mean, NAME.m2 f64, NAME.count f64
+//   from 4:  NAME.mean, NAME.mean_low, NAME.m2, NAME.m2_low in the learner's type, NAME.count, NAME.still i32
+//
+// high + low keeps 48 digits of the 53 in a float32 learner, all of them in a float64 one. A channel without any deviation was at rest
+// for all samples, any other is taken to have moved from the second one on, which gives it the scale that it had.
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#include "native/core/arena.h"
+
+namespace rtu::core {
+
+constexpr uint32_t kLastWideVersion = 3;
+constexpr double kLargestKept = 0x1p126;  // of a sum of squares that only a double could hold
+
+// The row that a file of this version has for a saved section; false: none.
+inline bool row_of(const Section& section, uint32_t version, Section& row) {
+  row = section;
+  if (version > kLastWideVersion || section.old == OldForm::same) return section.saved;
+  row.dtype = DType::f64;
+  return section.saved && section.old == OldForm::wide;
+}
+
+// NAME.still; name (kNameBytes), of a file, which may have filled it without an end.
+inline bool is_still(const char* name) {
+  int n = 0;
+  while (n < kNameBytes && name[n] != 0) ++n;
+  return n > 6 && memcmp(name + n - 6, ".still", 6) == 0;
+}
+
+inline double clamped(double x, double low, double high) { return !(x >= low) ? low : x > high ? high : x; }
+
+template <class T>
+void split(const unsigned char* in, uint64_t count, unsigned char* high, unsigned char* low) {
+  for (uint64_t i = 0; i < count; ++i, in += sizeof(double)) {
+    double x = 0;
+    memcpy(&x, in, sizeof x);
+    x = clamped(x, -kLargestKept, kLargestKept);
+    const T first = static_cast<T>(x), second = static_cast<T>(x - static_cast<double>(first));
+    memcpy(high + i * sizeof(T), &first, sizeof(T));
+    memcpy(low + i * sizeof(T), &second, sizeof(T));
+  }
+}
+
+inline void write_count(double samples, unsigned char* out) {
+  const int32_t count = static_cast<int32_t>(clamped(samples, 0, 2147483647.0));
+  memcpy(out, &count, sizeof count);
+}
+
+// Section s of a file that kept it in double.
+inline void scatter_wide(const SectionTable& table, int s, const unsigned char* in, unsigned char* base) {
+  const Section& section = table.sections[s];
+  unsigned char* const out = base + section.offset;
+  double samples = 0;
+  if (section.dtype == DType::f32) {
+    split<float>(in, section.count(), out, base + table.sections[s + 1].offset);
+  } else if (section.dtype == DType::f64) {
+    split<double>(in, section.count(), out, base + table.sections[s + 1].offset);
+  } else {
+    memcpy(&samples, in, sizeof samples);
+    write_count(samples, out);
+  }
+}
+
+// NAME.still, when NAME.m2 (three sections before) and NAME.count (one before) are there.
+inline void derive_still(const SectionTable& table, int s, unsigned char* base) {
+  const Section &section = table.sections[s], &m2 = table.sections[s - 3];
+  const unsigned char zeros[8] = {};
+  const uint32_t size = dtype_bytes(m2.dtype);
+  int32_t count = 0;
+  memcpy(&count, base + table.sections[s - 1].offset, sizeof count);
+  for (uint32_t i = 0; i < section.rows; ++i) {
+    const bool moved = memcmp(base + m2.offset + static_cast<uint64_t>(i) * size, zeros, size) != 0;
+    const int32_t still = moved ? 1 : count;
+    memcpy(base + section.offset + i * sizeof still, &still, sizeof still);
+  }
+}
+
+}  // namespace rtu::core
