@@ -6,6 +6,7 @@ The machine is tests/firmware/driver_plant.c: its step() writes two registers. t
 
 from __future__ import annotations
 
+import math
 import struct
 import subprocess
 import time
@@ -215,7 +216,10 @@ def test_a_machine_that_does_not_say_simulated_needs_limits_and_has_no_lockstep(
             policy = _core.LinearPolicy(1, [0.5, 0.5], [])
             with pytest.raises(ValueError, match="limits"):
                 Loop(link, policy.policy(), LoopConfig(steps=10, clock=Clock.DEVICE))
-            limits = (Limits(-12.0, 12.0), Limits(0.0, 5.0))
+            limits = (
+                Limits(-12.0, 12.0, math.inf, accel_per_s2=math.inf),
+                Limits(0.0, 5.0, math.inf, accel_per_s2=math.inf),
+            )
             with pytest.raises(ValueError, match="lockstep"):
                 Loop(link, policy.policy(), LoopConfig(steps=10, clock=Clock.LOCKSTEP, limits=limits))
             config = LoopConfig(steps=10, clock=Clock.DEVICE, limits=limits, learn=False, explore=False)

@@ -25,6 +25,7 @@ from stranger import (
     refused,
     resealed,
     with_head,
+    with_records,
 )
 
 from rtu_edge import checkpoint, untrusted
@@ -436,3 +437,12 @@ def anyhow(plain: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
         if not found:
             break
     return found
+
+
+def test_a_log_without_a_record_proves_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty.mcap"
+    empty.write_bytes(with_records((GOLDEN / LOG).read_bytes()))
+    for option in (["--verify"], ["--save", str(tmp_path / "a.rtu")]):
+        code, _, err = cli(capfd, "replay", str(empty), *option)
+        assert (code, err) == (1, "rtu-edge: nothing to compare: the log holds no record\n")
+    assert not (tmp_path / "a.rtu").exists()

@@ -75,7 +75,7 @@ inline void derive_still(const SectionTable& table, int s, unsigned char* base) 
   memcpy(&count, base + table.sections[s - 1].offset, sizeof count);
   for (uint32_t i = 0; i < section.rows; ++i) {
     const bool moved = memcmp(base + m2.offset + static_cast<uint64_t>(i) * size, zeros, size) != 0;
-    const int32_t still = moved ? 1 : count;
+    const int32_t still = moved && count > 1 ? 1 : count;
     memcpy(base + section.offset + i * sizeof still, &still, sizeof still);
   }
 }

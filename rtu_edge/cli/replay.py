@@ -153,11 +153,14 @@ def _verify(
     )
     if result.ended:
         screen.print(f"[yellow]ended there:[/] {escape(result.ended)}", soft_wrap=True)
-    if save is not None:
+    if save is not None and result.records > 0:
         result.agent.save(save)
         screen.print(f"{escape(str(save))}: the learner after step {int(found.records['step'][result.records - 1]):,}")
-    problem = _exact(screen, result) if exact else _near(screen, found, result, tolerance)
-    if problem and strict:
+    if result.records == 0:
+        problem = "nothing to compare: the log holds no record"
+    else:
+        problem = _exact(screen, result) if exact else _near(screen, found, result, tolerance)
+    if problem and (strict or (save is not None and result.records == 0)):
         raise CheckFailed(problem)
     if problem:
         screen.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
@@ -167,8 +170,6 @@ def _exact(screen: Console, result: Replayed) -> str:
     """Say what was equal; return what was not."""
     if result.difference is not None:
         return str(result.difference)
-    if result.records == 0:
-        return "nothing to compare: the log holds no record"
     if result.final_equal is False:
         return "every record is equal, but not the state at the end"
     final = ", and so is the state at the end" if result.final_equal else ""
