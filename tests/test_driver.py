@@ -7,12 +7,14 @@ The machine is tests/firmware/driver_plant.c: its step() writes two registers. t
 from __future__ import annotations
 
 import math
+import signal
 import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -38,8 +40,8 @@ AT_POWER_ON = (0.0, 2.0)
 class Device:
     """A device, what is in its registers, and a host that commands it as long as it is asked to."""
 
-    def __init__(self, host: Host, registers: Callable[[], tuple[float, ...]]) -> None:
-        self.host, self.registers = host, registers
+    def __init__(self, host: Host, registers: Callable[[], tuple[float, ...]], process: Any = None) -> None:
+        self.host, self.registers, self.process = host, registers, process
         self.seq = 1
         self.session = self.episode = 0
 
@@ -92,7 +94,7 @@ def process(
     with SimulatedDevice(plant, **options) as device:
         host = Host(device.port)
         try:
-            yield Device(host, lambda: struct.unpack("=2f", page.read_bytes()))
+            yield Device(host, lambda: struct.unpack("=2f", page.read_bytes()), device._process)
         finally:
             host.port.close()
 
@@ -186,6 +188,28 @@ def test_a_process_tells_the_driver(
         device.state()
         assert device.registers() == AT_POWER_ON
         check(device, end)
+
+
+@pytest.mark.hazard("driver-not-told")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, None], ids=str)
+@pytest.mark.parametrize("safe", ["OFF", "RAMP"])
+def test_a_process_that_ends_leaves_its_driver_safe(
+    firmware: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals | None, safe: str
+) -> None:
+    """Nobody calls step() any more, so what it was told last would stay there. None: its parent is gone."""
+    options: dict[str, int] = {}
+    if safe == "RAMP":
+        source = tmp_path / "ramp.c"
+        source.write_text(PLANT.read_text().replace("RTU_SAFE_OFF", "RTU_SAFE_RAMP"))
+        firmware, options = build_firmware(source, tmp_path / "firmware"), {"slew": 1}
+    with process(firmware, monkeypatch, tmp_path, **options) as device:
+        device.drive()
+        if number is None:
+            device.process.stdin.close()
+        else:
+            device.process.send_signal(number)
+        assert device.process.wait(5) == 0
+        assert device.registers() == SAFE
 
 
 @pytest.mark.hazard("driver-not-told")

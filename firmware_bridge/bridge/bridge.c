@@ -351,6 +351,14 @@ void rtu_bridge_tick(rtu_bridge *bridge, uint64_t now_us) {
 
 uint64_t rtu_bridge_due(const rtu_bridge *bridge) { return bridge->due_us; }
 
+void rtu_bridge_leave(rtu_bridge *bridge) {
+    close_session(bridge);
+    if (bridge->state == RTU_STATE_ARMED || bridge->state == RTU_STATE_RESETTING) bridge->state = RTU_STATE_DISARMED;
+    rtu_machine_release(bridge, true);
+}
+
+bool rtu_bridge_at_rest(const rtu_bridge *bridge) { return !bridge->live && rtu_machine_resting(bridge); }
+
 /* Copies text that fits into max characters; leaves an empty one, which rtu_row_valid() refuses, where it does not. */
 static void copy_text(char *to, const char *text, size_t max) {
     const size_t n = strlen(text);

@@ -184,6 +184,14 @@ void rtu_bridge_tick(rtu_bridge *bridge, uint64_t now_us);
 /* When the next tick is due. */
 uint64_t rtu_bridge_due(const rtu_bridge *bridge);
 
+/* Before the caller stops calling for good, as a process does that ends: whatever the drivers were told last stays there. The
+ * session is closed; OFF and DAMP are told at once, by a step of their own where the machine has no apply. RAMP moves on with each
+ * tick, so the caller goes on ticking until rtu_bridge_at_rest(). */
+void rtu_bridge_leave(rtu_bridge *bridge);
+
+/* No command is in force, and another period would change no output. */
+bool rtu_bridge_at_rest(const rtu_bridge *bridge);
+
 /* The row that DESCRIBE(index) answers; false, *row untouched, beyond n_obs + n_act. */
 bool rtu_bridge_row(const rtu_bridge_config *config, uint8_t index, rtu_row *row);
 

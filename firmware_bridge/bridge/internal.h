@@ -37,6 +37,8 @@ float rtu_machine_slew(const rtu_bridge_config *config, uint8_t i);
  * next period. HOLD and RAMP stay where they are until then. step: the next period may be far away, so that what changes now is
  * told by a step of its own. */
 void rtu_machine_release(rtu_bridge *bridge, bool step);
+/* Each output is where its safe behaviour leaves it. */
+bool rtu_machine_resting(const rtu_bridge *bridge);
 /* At power-on: the machine is told safe_value of each actuator, stands at the start drawn from seed, x is read. */
 void rtu_machine_init(rtu_bridge *bridge, uint32_t seed);
 /* Begins the start drawn from seed; the observation stays the last one until rtu_machine_first(). */

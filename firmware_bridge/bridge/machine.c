@@ -86,6 +86,15 @@ void rtu_machine_release(rtu_bridge *bridge, bool step) {
     (void)hand_over(bridge, step && changed);
 }
 
+bool rtu_machine_resting(const rtu_bridge *bridge) {
+    const rtu_plant_row *rows = actuators(bridge);
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) {
+        const float at = bridge->applied[i];
+        if (safe(&rows[i], rtu_machine_slew(&bridge->config, i), at) != at) return false;
+    }
+    return true;
+}
+
 void rtu_machine_init(rtu_bridge *bridge, uint32_t seed) {
     const rtu_plant_row *rows = actuators(bridge);
     for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) bridge->applied[i] = rows[i].safe_value;

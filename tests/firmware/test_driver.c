@@ -231,11 +231,30 @@ static void check_driver(const float* before, unsigned periods, bool idle, bool 
   }
 }
 
+/* Whoever leaves the device for good leaves its drivers safe: OFF and DAMP at once, RAMP after some periods, HOLD as it is. */
+static void check_leaving(void) {
+  const rtu_bridge* b = &t.bridge;
+  const float held = t.reg[0];
+  rtu_bridge_leave(&t.bridge);
+  CHECK(b->session == 0 && !b->live && b->state != RTU_STATE_ARMED && b->state != RTU_STATE_RESETTING);
+  for (unsigned i = 0; i < N_ACT; i++)
+    if (rows[1 + i].safe == RTU_SAFE_OFF || rows[1 + i].safe == RTU_SAFE_DAMP)
+      CHECK(t.reg[i] == rows[1 + i].safe_value);
+  for (unsigned left = 100; !rtu_bridge_at_rest(b) && left != 0; left--) {
+    if (rtu_bridge_due(b) > t.now_us) t.now_us = rtu_bridge_due(b);
+    rtu_bridge_tick(&t.bridge, t.now_us);
+  }
+  CHECK(rtu_bridge_at_rest(b) && t.reg[0] == held && memcmp(b->applied, t.reg, sizeof t.reg) == 0);
+  for (unsigned i = 1; i < N_ACT; i++) CHECK(t.reg[i] == rows[1 + i].safe_value);
+  CHECK(t.plant.apply == NULL || !t.live);
+}
+
 int main(int argc, char** argv) {
   const unsigned long events = argc > 1 ? strtoul(argv[1], NULL, 0) : 200000;
   unsigned long visited[RTU_STATE_COUNT] = {0}, lockstep = 0, ended = 0;
   t.seed = argc > 2 ? strtoull(argv[2], NULL, 0) | 1u : 20251129u;
   for (unsigned long i = 0; i < events; i++) {
+    if (i % 2000 == 0 && i != 0) check_leaving();
     if (i % 2000 == 0) power_on();
     float before[N_ACT];
     memcpy(before, t.reg, sizeof before);

@@ -30,19 +30,19 @@ static uint64_t clock_us(clockid_t clock) {
 /* A microcontroller keeps a counter through its restarts; a process has the date and its number. */
 static uint32_t another_boot_id(void) { return (uint32_t)clock_us(CLOCK_REALTIME) * 2654435761u ^ (uint32_t)getpid(); }
 
-/* SIGTERM and SIGINT arrive while waiting and at no other time. Returns the mask to wait with. */
+/* The signals that ask a process to end arrive while waiting and at no other time. Returns the mask to wait with. */
 static sigset_t catch_signals(void) {
+    static const int ends[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
     const struct sigaction stop = {.sa_handler = ask_stop}, ignore = {.sa_handler = SIG_IGN};
     sigset_t stops, before;
     sigemptyset(&stops);
-    sigaddset(&stops, SIGTERM);
-    sigaddset(&stops, SIGINT);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) sigaddset(&stops, ends[i]);
     sigprocmask(SIG_BLOCK, &stops, &before);
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGINT, &stop, NULL);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        sigaction(ends[i], &stop, NULL);
+        sigdelset(&before, ends[i]);
+    }
     sigaction(SIGPIPE, &ignore, NULL);
-    sigdelset(&before, SIGTERM);
-    sigdelset(&before, SIGINT);
     return before;
 }
 
@@ -80,14 +80,30 @@ static bool input_ended(void) {
     return n == 0 || (n == -1 && errno != EINTR && errno != EAGAIN);
 }
 
+/* How long to wait for the next tick. */
+static struct timespec until_due(const rtu_bridge *bridge) {
+    const uint64_t now_us = clock_us(CLOCK_MONOTONIC), due_us = rtu_bridge_due(bridge);
+    const uint64_t wait_us = due_us > now_us ? due_us - now_us : 0;
+    return (struct timespec){(time_t)(wait_us / 1000000u), (long)(wait_us % 1000000u) * 1000};
+}
+
+/* The outputs come to their safe behaviour before the process ends. A signal from now on ends it in the middle of a ramp. */
+static void leave(rtu_bridge *bridge, const sigset_t *mask) {
+    rtu_bridge_leave(bridge);
+    stop_asked = 0;
+    while (!stop_asked && !rtu_bridge_at_rest(bridge)) {
+        const struct timespec wait = until_due(bridge);
+        (void)ppoll(NULL, 0, &wait, mask);
+        rtu_bridge_tick(bridge, clock_us(CLOCK_MONOTONIC));
+    }
+}
+
 /* Runs until a signal, the end of standard input (if asked) or the end of the line. */
 static void serve(rtu_bridge *bridge, rtu_line *line, bool until_eof, const sigset_t *mask) {
     uint8_t bytes[4096];
     struct pollfd fds[2] = {{.fd = line->fd}, {.fd = until_eof ? STDIN_FILENO : -1, .events = POLLIN}};
     while (!stop_asked) {
-        const uint64_t now_us = clock_us(CLOCK_MONOTONIC), due_us = rtu_bridge_due(bridge);
-        const uint64_t wait_us = due_us > now_us ? due_us - now_us : 0;
-        const struct timespec wait = {(time_t)(wait_us / 1000000u), (long)(wait_us % 1000000u) * 1000};
+        const struct timespec wait = until_due(bridge);
         fds[0].events = (short)(line->kept != 0 ? POLLIN | POLLOUT : POLLIN);
         const int ready = ppoll(fds, 2, &wait, mask);
         if (ready > 0 && fds[0].revents & POLLOUT) rtu_line_flush(line);
@@ -130,6 +146,7 @@ int main(int argc, char **argv) {
         fflush(stdout);
     }
     serve(&device.bridge, &line, options.until_eof, &mask);
+    leave(&device.bridge, &mask);
     rtu_line_close(&line);
     return 0;
 }
