@@ -17,6 +17,11 @@ int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 
 }  // namespace
 
+bool same_sheet(const rtu_hello& a, const rtu_hello& b) noexcept {
+  return a.proto_ver == b.proto_ver && a.caps == b.caps && a.schema_hash == b.schema_hash &&
+         a.period_us == b.period_us && a.ttl_max_ms == b.ttl_max_ms && a.n_obs == b.n_obs && a.n_act == b.n_act;
+}
+
 void HelloInput::add(const uint8_t* data, size_t n) noexcept {
   if (bytes < kKept) {
     const auto used = static_cast<size_t>(bytes);
@@ -51,7 +56,7 @@ void Link::note(const rtu_frame& frame) noexcept {
     ++commands_refused;
     last_refusal = event.status;
   } else if (frame.type == RTU_TYPE_HELLO && rtu_hello_unpack(&frame, &hello) && hello.role == RTU_ROLE_DEVICE) {
-    if (boot_id != 0 && hello.boot_id != boot_id) restarted = true;
+    another = another || (known.proto_ver != 0 && (hello.boot_id != known.boot_id || !same_sheet(hello, known)));
   }
 }
 
@@ -236,8 +241,8 @@ LinkStatus Link::wait_hello(const Encoded& question, int64_t deadline_ns, rtu_he
       continue;
     }
     *out = theirs;
-    boot_id = theirs.boot_id;
-    restarted = false;
+    known = theirs;
+    another = false;
     last_session = theirs.last_session;
     return theirs.proto_ver == RTU_PROTO_VERSION ? LinkStatus::kOk : LinkStatus::kVersion;
   }
@@ -284,12 +289,14 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
   const int64_t give_up_ns = clock_.now() + timeout_ns;
   for (;;) {
     const int64_t now = clock_.now();
+    if (another) return LinkStatus::kAnother;
     if (now >= give_up_ns) return LinkStatus::kTimeout;
     // The very same frame again: a device that has already armed on it acknowledges once more.
     transmit(encoded, earlier(now + kWriteNs, give_up_ns));
     for (int got = 1; got > 0;) {
       got = receive(&answer, earlier(now + kAskAgainNs, give_up_ns));
       if (got < 0) return LinkStatus::kGone;
+      if (another) return LinkStatus::kAnother;
       if (got > 0) note_state(answer);
       rtu_ack ack;
       if (got == 0 || !rtu_ack_unpack(&answer, &ack) || ack.type != RTU_TYPE_ARM || ack.seq != encoded.seq) continue;

@@ -27,7 +27,11 @@ enum class LinkStatus : int {
   kSchema = -5,   // the rows do not hash to what HELLO said
   kBusy = -6,     // another thread owns the link
   kRow = -7,      // a ROW whose name or unit is no text: Link::bad_row
+  kAnother = -8,  // the device has restarted, or is another one: Link::another
 };
+
+// Whether two HELLOs describe the same device: all but boot_id, the firmware's version and the sessions used.
+bool same_sheet(const rtu_hello& a, const rtu_hello& b) noexcept;
 
 // A frame ready for the wire, kept so that it can be sent again unchanged.
 struct Encoded {
@@ -89,6 +93,7 @@ class Link {
   // Exchanges: repeat the question each retry_ns until the answer or the timeout.
   LinkStatus hello(int64_t timeout_ns, rtu_hello* out) noexcept;  // what else arrives meanwhile: hello_input
   LinkStatus describe(const rtu_hello& hello, int64_t timeout_ns, rtu_row* rows) noexcept;  // n_obs + n_act rows
+  // kAnother at once where the device of hello() has restarted or been exchanged: no ARM is repeated to another one.
   LinkStatus arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept;
   LinkStatus disarm(int64_t timeout_ns) noexcept;  // after a timeout, again: the same frame once more
   LinkStatus clear_fault(int64_t timeout_ns) noexcept;
@@ -114,8 +119,8 @@ class Link {
   uint8_t last_ack_status = RTU_STATUS_OK;
   uint32_t last_session = 0;      // the newest used or heard of; 0: none
   int bad_row = 0;                // of the last describe()
-  uint32_t boot_id = 0;           // of the last hello() answered
-  bool restarted = false;         // a HELLO with another boot_id has come since
+  rtu_hello known{};              // the last hello() answered; proto_ver 0: none yet
+  bool another = false;           // a HELLO with another boot_id or data sheet has come since
   uint64_t commands_refused = 0;  // EVENT refused, as far as they arrived
   uint8_t last_refusal = 0;       // RTU_STATUS_* of the last one
 

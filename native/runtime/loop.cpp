@@ -194,9 +194,7 @@ bool Loop::same_device() noexcept {
     stop(StopReason::kLinkLost, "the port is gone");
   } else if (status == LinkStatus::kTimeout) {
     stop(StopReason::kLinkLost, "no answer to HELLO before ARM");
-  } else if (now.schema_hash != hello_.schema_hash || now.n_obs != n_ || now.n_act != m_ || now.caps != hello_.caps ||
-             now.period_us != hello_.period_us || now.ttl_max_ms != hello_.ttl_max_ms ||
-             now.proto_ver != hello_.proto_ver) {
+  } else if (!same_sheet(now, hello_)) {
     stop(StopReason::kDeviceRestart, "another device than the one whose data sheet was read: not armed; connect again");
   } else if (now.boot_id != hello_.boot_id) {
     stop(StopReason::kDeviceRestart,
@@ -219,12 +217,15 @@ bool Loop::open() noexcept {
       stop(StopReason::kLinkLost, "the port is gone");
     } else if (status == LinkStatus::kTimeout) {
       stop(StopReason::kLinkLost, "no answer to ARM");
+    } else if (status == LinkStatus::kAnother) {
+      stop(StopReason::kDeviceRestart, "the device restarted or was exchanged while it was being armed; connect again");
     } else if (status == LinkStatus::kRefused) {
       ++counters_.nacks;
       result_.ack_status = link_.last_ack_status;
       stop(StopReason::kArmRefused, "the device refused to arm");
     }
-    armed_ = status == LinkStatus::kOk || status == LinkStatus::kTimeout;
+    // Where no answer has come, or another device's, the one that is there may be armed.
+    armed_ = status == LinkStatus::kOk || status == LinkStatus::kTimeout || status == LinkStatus::kAnother;
   }
   if (result_.reason != StopReason::kNone) return false;
   begun_ns_ = clock_.now();

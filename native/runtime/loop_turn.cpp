@@ -117,8 +117,8 @@ void Loop::turn_host() noexcept {
 // Looks at a frame; true when it is a STATE of an armed device (in a dry run: of any), then in *arrival.
 bool Loop::usable(const rtu_frame& frame, Arrival* arrival) noexcept {
   const int64_t now = clock_.now();
-  if (link_.restarted) {
-    stop(StopReason::kDeviceRestart, "the device has restarted: another boot_id");
+  if (link_.another) {
+    stop(StopReason::kDeviceRestart, "the device has restarted or was exchanged: another boot_id or data sheet");
     return false;
   }
   counters_.commands_refused.set(link_.commands_refused);

@@ -183,7 +183,7 @@ void call(Link& link, Port& port, Input& input, rtu_hello& hello) {
   switch (input.u8() % 8U) {
     case 0:
       status = link.hello(kTimeout, &hello);
-      if (status == LinkStatus::kOk) CHECK(link.boot_id == port.hello_boot_id || link.restarted);
+      if (status == LinkStatus::kOk) CHECK(link.known.boot_id == port.hello_boot_id || link.another);
       break;
     case 1:
       status = link.describe(hello, kTimeout, rows);

@@ -16,7 +16,7 @@ void shakes_hands_through_boot_noise() {
   rtu_hello hello;
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
   CHECK(hello.boot_id == 77 && hello.n_obs == 2 && hello.n_act == 1 && hello.period_us == 20000);
-  CHECK(link.boot_id == 77 && !link.restarted);
+  CHECK(link.known.boot_id == 77 && !link.another);
 }
 
 void gives_up_on_silence_in_time() {
@@ -87,7 +87,43 @@ void sees_a_restart() {
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
   device.restart(2);
   for (int i = 0; i < 10; ++i) CHECK(link.receive(&frame, device.clock.t_ns + kNsPerS) == 1);
-  CHECK(link.restarted);
+  CHECK(link.another);
+}
+
+// A boot_id of 0 is one as good as any, and one boot_id may belong to two boards.
+void sees_another_device() {
+  for (int what = 0; what < 3; ++what) {
+    SimDevice device("cartpole", 0);
+    Link link(device.wire(), device.clock.clock(), 0);
+    rtu_hello hello;
+    rtu_frame frame;
+    CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk && !link.another);
+    if (what == 2) device.config.caps &= static_cast<uint16_t>(~RTU_CAP_SIMULATED);
+    device.restart(what == 0 ? 1 : 0);
+    for (int i = 0; i < 10; ++i) CHECK(link.receive(&frame, device.clock.t_ns + kNsPerS) == 1);
+    CHECK(link.another == (what != 1));
+  }
+}
+
+// The first ARM is lost, as the device restarts on it or is exchanged: the second one would arm whatever is there now.
+void arms_no_device_that_appears_meanwhile() {
+  for (int what = 0; what < 2; ++what) {
+    SimDevice device("cartpole", 0);
+    Link link(device.wire(), device.clock.clock(), 0);
+    rtu_hello hello;
+    CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
+    int arms = 0;
+    device.seen = [&](const rtu_frame& sent) {
+      device.deaf = sent.type == RTU_TYPE_ARM && ++arms == 1;
+      if (!device.deaf) return;
+      if (what == 1) device.config.ttl_max_ms = 100;
+      device.restart(what == 0 ? 1 : 0);
+    };
+    CHECK(link.arm(1, false, kNsPerS) == LinkStatus::kAnother);
+    CHECK(device.bridge.state != RTU_STATE_ARMED && device.bridge.last_session == 0);
+    CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
+    CHECK(link.arm(1, false, kNsPerS) == LinkStatus::kOk);
+  }
 }
 
 void says_when_the_port_is_gone() {
@@ -246,6 +282,8 @@ int main() {
   arms_once_though_the_answer_is_lost();
   stops_only_when_state_says_so();
   sees_a_restart();
+  sees_another_device();
+  arms_no_device_that_appears_meanwhile();
   says_when_the_port_is_gone();
   a_frame_cut_short_costs_only_itself();
   noise_does_not_hold_it_up();

@@ -144,6 +144,24 @@ void another_device_than_the_described_one_is_not_armed() {
   CHECK(result.reason == StopReason::kLinkLost && result.confirmed && deaf.device.bridge.last_session == 0);
 }
 
+// It answers HELLO, restarts on ARM, and another one takes the ARM that is repeated: no RESET and no command follow.
+void a_device_that_appears_while_arming_gets_nothing() {
+  for (int what = 0; what < 2; ++what) {
+    Bench bench;
+    int arms = 0, moves = 0;
+    bench.device.seen = [&](const rtu_frame& frame) {
+      moves += frame.type == RTU_TYPE_CMD || frame.type == RTU_TYPE_RESET;
+      bench.device.deaf = frame.type == RTU_TYPE_ARM && ++arms == 1;
+      if (!bench.device.deaf) return;
+      if (what == 0) bench.device.config.ttl_max_ms = 100;  // with the boot_id of the one before
+      bench.device.restart(what == 0 ? 1 : 2);
+    };
+    const LoopResult result = bench.run();
+    CHECK(result.reason == StopReason::kDeviceRestart && result.steps == 0 && moves == 0);
+    CHECK(result.confirmed && bench.device.bridge.state != RTU_STATE_ARMED);
+  }
+}
+
 void after_the_largest_session_number_comes_one() {
   Bench bench;
   CHECK(bench.link.next_session() == 1);
@@ -233,6 +251,7 @@ int main() {
   requests_stop_it();
   a_stop_before_arm_arms_nothing();
   another_device_than_the_described_one_is_not_armed();
+  a_device_that_appears_while_arming_gets_nothing();
   after_the_largest_session_number_comes_one();
   limits_that_cannot_be_kept_make_no_loop();
   an_emergency_stop_before_arm_is_one();

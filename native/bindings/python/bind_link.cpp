@@ -27,6 +27,8 @@ std::string link_text(LinkStatus status, const char* doing) {
       return prefix + "the rows do not fit the device's schema hash";
     case LinkStatus::kRow:
       return prefix + "a row that is none";
+    case LinkStatus::kAnother:
+      return prefix + "the device has restarted, or is another one";
     case LinkStatus::kBusy:
       return prefix + "the link is in use by a running loop";
   }
@@ -98,9 +100,8 @@ py::object attend(PyLink& self) {
   const LinkStatus status =
       exchange(self, [](Link& link) { return link.discard_input() ? LinkStatus::kOk : LinkStatus::kGone; });
   if (status == LinkStatus::kGone) return py::str("the port is gone");
-  return status == LinkStatus::kOk && self.link.restarted
-             ? py::object(py::str("the device has restarted: connect again"))
-             : py::none();
+  return status == LinkStatus::kOk && self.link.another ? py::object(py::str("the device has restarted: connect again"))
+                                                        : py::none();
 }
 
 py::bytes captured(const WireRecord& record) {
