@@ -33,7 +33,7 @@ _TEMPORARY = Path("/tmp")
 
 _KEEP_S = 1.0  # how often an owner looks after its registration
 _TOUCH_S = 600.0  # how often it renews the time stamps, by which cleaners of temporary files judge
-_RECORD_MAX = 4096  # bytes
+_RECORD_MAX = 1 << 16  # bytes: three paths, each character up to six of JSON
 _RECORDS_MAX = 256  # of a user
 _STARTING_S = 0.2  # a reader holds the lock of a record for an instant
 
@@ -48,7 +48,8 @@ class Record:
         port: the port as it was named, links not followed.
         device: its device; None for a pyserial URL.
         path: the device's node, links followed.
-        config: path of the configuration that it runs, or "".
+        config: path of the configuration that it runs, links followed, or "".
+        named: the same as it was named, links not followed.
     """
 
     control: str
@@ -57,6 +58,7 @@ class Record:
     device: Device | None
     path: str
     config: str
+    named: str = ""
 
 
 def socket_path(port: str) -> str:
@@ -70,7 +72,7 @@ def socket_path(port: str) -> str:
 
 
 def absolute(port: str) -> str:
-    """A port's name as it is registered: links are not followed, so that it stays the name that a person uses."""
+    """The name of a port or file as it is registered: links are not followed, so that it stays the name that a person uses."""
     return port if not port or "://" in port else os.path.abspath(port)
 
 
@@ -322,6 +324,7 @@ def _record(port: str, place: str | int, config: str) -> dict[str, object]:
         "port": absolute(port),
         "path": path,
         "config": os.path.realpath(config) if config else "",
+        "named": absolute(config),
     }
     if device is not None:
         record["device"] = [device.number, device.instance, *device.node]
@@ -351,11 +354,11 @@ def _read(lock: Path, uid: int) -> Record | None:
         return None
     finally:
         os.close(fd)
-    port, path, config = (str(said.get(name, "")) for name in ("port", "path", "config"))
+    port, path, config, named = (str(said.get(name, "")) for name in ("port", "path", "config", "named"))
     device = said.get("device")
     numbers = isinstance(device, list) and len(device) == 4 and all(isinstance(n, int) for n in device)
     known = Device(device[0], device[1], (device[2], device[3])) if isinstance(device, list) and numbers else None
-    return Record(str(lock.with_suffix(".sock")), uid, port, known, path, config)
+    return Record(str(lock.with_suffix(".sock")), uid, port, known, path, config, named)
 
 
 def _same(path: str, fd: int) -> bool:

@@ -66,7 +66,7 @@ def estop(
     """Emergency stop of each device that a port or a configuration means; returns only when the STATE of each is ESTOP.
 
     These are the device that the port names now, and those that a process drives which has registered this port's name or
-    this configuration: a name may have moved to another device since the process opened it.
+    this configuration, by its name or by the file behind it: each name may have moved since the process opened it.
 
     Args:
         port: a device's path, or a pyserial URL; "" where only the configuration is known.
@@ -151,7 +151,8 @@ def owners(port: str, config: str = "") -> list[Owner]:
 
 
 def _matches(record: Record, port: str, config: str, here: Device | None) -> bool:
-    if config and record.config == os.path.realpath(config):
+    # By the name too: what a link names may have been exchanged since, as by an update.
+    if config and (record.config == os.path.realpath(config) or record.named == absolute(config)):
         return True
     if not port:
         return False

@@ -117,14 +117,16 @@ class Stage:
         self._processes.append(process)
         return process, ours
 
-    def drive(self, what: str, person: Person = DRIVER, keep_s: float = 60.0) -> int:
-        """Somebody drives; returns the number of the process."""
+    def drive(
+        self, what: str, person: Person = DRIVER, keep_s: float = 60.0, *, expect: FaultBridge | None = None
+    ) -> int:
+        """Somebody drives, the last board unless another is expected; returns the number of the process."""
         options = {"exclusive": self._exclusive, "keep_s": keep_s}
         process, pipe = self.begin(estop_cells.drive, person, self.link, what, self.config, options)
         assert pipe.poll(20), "the machine is not driven"
         said = pipe.recv()
         assert said == process.pid, said
-        self.lines[-1].wait_for(DeviceState.ARMED)
+        (expect or self.lines[-1]).wait_for(DeviceState.ARMED)
         return int(process.pid)
 
     def pretend(self, says: bytes, holds: str = "") -> int:

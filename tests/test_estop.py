@@ -338,6 +338,45 @@ def test_a_file_that_is_broken_or_gone_still_stops_its_run(server: Any) -> None:
             assert code == 0 and "stopped by the process" in said, said
 
 
+@pytest.mark.hazard("stop-reaches-the-device")
+@pytest.mark.parametrize("link", ["file", "folder"])
+def test_a_configuration_behind_a_link_that_moved_still_stops_its_run(server: Any, link: str) -> None:
+    """As with releases/1 and releases/2 behind `current`: the new file names another board; both stop."""
+    with Stage(server) as stage:
+        folder = Path(stage.config).parent
+        first = stage.config
+        board = os.path.realpath(stage.line.port)
+        stage.move()
+        (folder / "other").mkdir()
+        other = folder / "other" / "robot.toml"
+        other.write_text(f'[device]\nport = "{os.path.realpath(stage.lines[1].port)}"\n')
+        name = folder / "current"
+        name.symlink_to(first if link == "file" else folder)
+        stage.config = str(name if link == "file" else name / "robot.toml")
+        stage.link = board
+        stage.drive("service", expect=stage.line)
+        name.unlink()
+        name.symlink_to(other if link == "file" else other.parent)
+        code, said = stage.estop(DRIVER, stage.config)
+        assert [line.state.state for line in stage.lines] == [DeviceState.ESTOP] * 2, said
+        assert code == 0 and all(os.path.realpath(line.port) in said for line in stage.lines), said
+
+
+@pytest.mark.parametrize("name", ["robot.conf", "robot", "\u0434" * 80 + ".toml", "r" * 200 + ".cfg"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_configuration_of_any_name_stops_its_run(server: Any, name: str, gone: bool) -> None:
+    with Stage(server) as stage:
+        folder = Path(stage.config).parent / ("\u0439" * 100) / ("\u0439" * 100) / ("\u0439" * 100) / ("\u0439" * 100)
+        folder.mkdir(parents=True)
+        stage.config = shutil.copy(stage.config, folder / name)
+        stage.drive("service")
+        if gone:
+            os.unlink(stage.config)
+        code, said = stage.estop(DRIVER, str(stage.config))
+        assert stage.line.state.state == DeviceState.ESTOP, said
+        assert code == 0 and "stopped by the process" in said, said
+
+
 def test_one_deadline_is_over_everything(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also over a question to the kernel that is never answered."""
 

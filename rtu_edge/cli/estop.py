@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
-from rtu_edge.cli.target import port_of
+from rtu_edge.cli.target import is_file, port_of
 
 
 @click.command("estop")
@@ -22,7 +24,7 @@ from rtu_edge.cli.target import port_of
 def command(target: str, baud: int | None, timeout_s: float) -> None:
     """Stop a device: succeeds only when the device reports ESTOP.
 
-    TARGET is a port, or the TOML file of a run. Stopped are the device at the port, and each device that a run with this
+    TARGET is a port, or the configuration file of a run. Stopped are the device at the port, and each device that a run with this
     port or this file drives. The process that drives it is asked first; if it does not answer within 200 ms it is ended
     and the device is asked directly. The stop is latched until `rtu-edge clear`.
     """
@@ -30,12 +32,15 @@ def command(target: str, baud: int | None, timeout_s: float) -> None:
     from rtu_edge.errors import ConfigError
     from rtu_edge.ports import DEFAULT_BAUD
 
-    port, configured, config = "", DEFAULT_BAUD, target if target.endswith(".toml") else ""
+    # What is no file now may have been one when its run began.
+    port, configured, config = "", DEFAULT_BAUD, "" if "://" in target or os.path.exists(target) else target
     try:
+        if is_file(target):
+            config = target
         port, configured = port_of(target)
     except ConfigError:
         # A run may drive all the same: the file was changed since, or is not for this user to read.
-        if not config or not control.owners("", config):
+        if not control.owners("", config):
             raise
     done = control.estop(port, config=config, baud=baud or configured, timeout_s=timeout_s)
     how = "by the process that owns the port" if done.by == "owner" else "directly"

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["port_of"]
+import os
+
+__all__ = ["is_file", "port_of"]
+
+
+def is_file(target: str) -> bool:
+    """Whether a command's argument means a configuration, whatever it is called; a file that is gone by its name alone."""
+    return target.endswith(".toml") or os.path.isfile(target)
 
 
 def port_of(target: str) -> tuple[str, int]:
@@ -15,7 +22,7 @@ def port_of(target: str) -> tuple[str, int]:
     """
     from rtu_edge.ports import DEFAULT_BAUD
 
-    if not target.endswith(".toml"):
+    if not is_file(target):
         return target, DEFAULT_BAUD
     from rtu_edge.config import load_device
     from rtu_edge.errors import ConfigError
