@@ -263,6 +263,17 @@ def test_a_device_whose_rows_lie_is_neither_described_nor_run(
         (LoopConfig(ttl_ms=1), "ttl_ms: 1, allowed: at least 21"),
         (LoopConfig(ttl_ms=20), "ttl_ms: 20, allowed: at least 21"),
         (LoopConfig(limits=[Limits(-1, 1, NAN)]), r"limits\[0\].slew_per_s: nan"),
+        (LoopConfig(limits=[Limits("-1", 1)]), r"limits\[0\].low: '-1', allowed: a number"),
+        (LoopConfig(limits=[Limits(-1, 10**400)]), r"limits\[0\].high: 1000.*, allowed: a number"),
+        (LoopConfig(limits=[Limits(-1, 1, True)]), r"limits\[0\].slew_per_s: True, allowed: a number"),
+        (LoopConfig(limits=[Limits(-1, 1, rest="0")]), r"limits\[0\].rest: '0', allowed: a number"),
+        (LoopConfig(seconds="3"), "seconds: '3', allowed: 0 "),
+        (LoopConfig(steps=-1), "steps: -1, allowed: an integer, 0"),
+        (LoopConfig(steps=1.5), r"steps: 1\.5, allowed: an integer, 0"),
+        (LoopConfig(seed=2**64), "seed: 18446744073709551616, allowed: an integer, 0"),
+        (LoopConfig(ttl_ms=2**32), "ttl_ms: 4294967296, allowed: an integer, 0..65535"),
+        (LoopConfig(session=0), "session: 0, allowed: an integer, 1..4294967295"),
+        (LoopConfig(ring_records=0), "ring_records: 0, allowed: an integer, 1"),
     ],
 )
 def test_a_run_with_a_number_that_is_none_does_not_begin(config: LoopConfig, message: str) -> None:

@@ -119,6 +119,13 @@ def test_real_time_ticked_by_the_device(link: Link) -> None:
     assert (records["lateness_ns"] >= 0).all() and (records["round_trip_ns"] > 0).any()
 
 
+@pytest.mark.hazard("no-limit-by-accident")
+@pytest.mark.parametrize("seconds", [1e-9, 1e-10, 5e-324])
+def test_no_time_above_zero_is_no_limit(link: Link, seconds: float) -> None:
+    loop = Loop(link, controller(), LoopConfig(clock=Clock.DEVICE, seconds=seconds, steps=100))
+    assert loop.run().reason is StopReason.SECONDS
+
+
 def test_native_reward_forms_and_python_ones_agree(link: Link) -> None:
     form = Reward("form", bias=1.0, quadratic=[-0.5, -2.0], cosine=[0.0, 3.0], action=[-0.01])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge.runtime.datasheet import min_ttl_ms
+from rtu_edge.runtime.datasheet import as_float, min_ttl_ms
 from rtu_edge.runtime.link import Hello, Row
 
 if TYPE_CHECKING:
@@ -136,6 +137,24 @@ class LoopConfig:
     handle_signals: bool = True
 
 
+# The integers of a LoopConfig, and their ranges, both ends included.
+_INTEGERS = {
+    "seed": (0, 2**64 - 1),
+    "session": (1, 2**32 - 1),
+    "first_episode": (0, 2**32 - 1),
+    "steps": (0, 2**63 - 1),
+    "episodes": (0, 2**63 - 1),
+    "target_window": (1, 1024),
+    "ttl_ms": (0, 2**16 - 1),
+    "max_bad_actions": (1, 1000),
+    "retries": (0, 1_000_000),
+    "ring_records": (1, 2**31 - 1),
+    "ring_episodes": (1, 2**31 - 1),
+    "hash_every": (0, 2**32 - 1),
+    "cpu": (-1, 1023),
+}
+
+
 def holds(limits: Sequence[Limits], rows: Sequence[Row]) -> list[bool]:
     """Whether an actuator keeps its last command at a stop: where the device would, and no other rest is given."""
     return [row.safe == "hold" and (not limits or limits[i].rest is None) for i, row in enumerate(rows)]
@@ -143,6 +162,8 @@ def holds(limits: Sequence[Limits], rows: Sequence[Row]) -> list[bool]:
 
 def check(config: LoopConfig, hello: Hello) -> None:
     """Raises ValueError where configuration and device do not fit; the message names the field."""
+    for name, (least, most) in _INTEGERS.items():
+        _check_integer(name, getattr(config, name), least, most)
     if config.limits and len(config.limits) != hello.n_actuators:
         raise ValueError(f"limits: {len(config.limits)} given, the device has {hello.n_actuators} actuators")
     if not config.limits and not hello.simulated and not config.dry_run:
@@ -156,24 +177,31 @@ def check(config: LoopConfig, hello: Hello) -> None:
     _check_timing(config, hello)
     if config.learn and not config.explore:
         raise ValueError("learn: True needs explore=True")
-    if config.session is not None and not 0 < config.session < 2**32:
-        raise ValueError(f"session: {config.session}, allowed: 1..4294967295")
     drops = list(config.drop_updates)
     if drops != sorted(set(drops)) or (drops and drops[0] < 0):
         raise ValueError("drop_updates: must be ascending numbers from 0 on, each once")
-    if not 1 <= config.max_bad_actions <= 1000:
-        raise ValueError(f"max_bad_actions: {config.max_bad_actions}, allowed: 1..1000")
-    if not 0 <= config.first_episode < 2**32:
-        raise ValueError(f"first_episode: {config.first_episode}, allowed: 0..4294967295")
-    if not 0 <= config.hash_every < 2**32:
-        raise ValueError(f"hash_every: {config.hash_every}, allowed: 0..4294967295")
     if config.target_return is not None and math.isnan(config.target_return):
         raise ValueError("target_return: nan, allowed: a number, or None")
-    if not 1 <= config.target_window <= 1024:
-        raise ValueError(f"target_window: {config.target_window}, allowed: 1..1024")
     if len(config.returns) > config.target_window or not np.isfinite(config.returns).all():
         raise ValueError(f"returns: {len(config.returns)}, allowed: {config.target_window} finite numbers at most")
     _check_reward(config.reward, hello)
+
+
+def _check_integer(name: str, value: object, least: int, most: int) -> None:
+    if name == "session" and value is None:
+        return
+    try:
+        fits = least <= operator.index(value) <= most  # type: ignore[arg-type]
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name}: {value!r}, allowed: an integer, {least}..{most}")
+
+
+def _check_number(name: str, value: object, *, zero: bool) -> None:
+    number = as_float(value)
+    if number is None or not (number > 0 or (zero and number == 0)):
+        raise ValueError(f"{name}: {value!r}, allowed: {'0 (no limit) or more' if zero else 'a number above 0'}")
 
 
 def _check_timing(config: LoopConfig, hello: Hello) -> None:
@@ -187,11 +215,9 @@ def _check_timing(config: LoopConfig, hello: Hello) -> None:
             f"ttl_ms: {config.ttl_ms}, allowed: at least {least}, which is one period of {hello.period_us} us and 1 ms for"
             " the round trip, until the next command can be there; or 0 for three periods"
         )
-    if not config.seconds >= 0:
-        raise ValueError(f"seconds: {config.seconds}, allowed: 0 (no limit) or more")
+    _check_number("seconds", config.seconds, zero=True)
     for key in ("retry_ms", "reset_timeout_s"):
-        if not getattr(config, key) > 0:
-            raise ValueError(f"{key}: {getattr(config, key)}, allowed: above 0")
+        _check_number(key, getattr(config, key), zero=False)
 
 
 def _check_reward(reward: Reward, hello: Hello) -> None:

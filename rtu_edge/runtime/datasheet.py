@@ -8,13 +8,15 @@ after scaling to one period and rounding to float32.
 from __future__ import annotations
 
 import math
+import numbers
 import re
+import reprlib
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["ActuatorRange", "Sheet", "SheetRow", "combined", "min_ttl_ms", "sheet_problems"]
+__all__ = ["ActuatorRange", "Sheet", "SheetRow", "as_float", "combined", "min_ttl_ms", "sheet_problems"]
 
 # low, high, slew per s, rest, acceleration per s^2, each of one actuator in its own unit; inf: no limit.
 ActuatorRange = tuple[float, float, float, float, float]
@@ -72,6 +74,16 @@ class OwnLimits(Protocol):
     def accel_per_s2(self) -> float | None: ...
     @property
     def rest(self) -> float | None: ...
+
+
+def as_float(value: Any) -> float | None:
+    """A number as a float; None for what is none, and for an integer that no float holds."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def min_ttl_ms(period_us: int) -> int:
@@ -164,6 +176,12 @@ def combined(
 
 
 def _own_problems(own: OwnLimits, path: str) -> Iterator[str]:
+    for key in ("low", "high", "slew_per_s", "accel_per_s2", "rest"):
+        value = getattr(own, key)
+        needed = key in ("low", "high")
+        if (value is not None or needed) and as_float(value) is None:
+            yield f"{path}.{key}: {reprlib.repr(value)}, allowed: a number"
+            return
     if not (math.isfinite(own.low) and math.isfinite(own.high) and own.low < own.high):
         yield f"{path}: low {own.low:g} must be below high {own.high:g}, both finite"
     for key in ("slew_per_s", "accel_per_s2"):

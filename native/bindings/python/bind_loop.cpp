@@ -281,7 +281,7 @@ class PyLoop {
     drops_ = d["drop_updates"].cast<std::vector<uint64_t>>();
     o.drops = drops_.data();
     o.n_drops = drops_.size();
-    o.retry_ns = static_cast<int64_t>(d["retry_ms"].cast<double>() * 1e6);
+    o.retry_ns = to_ns(d["retry_ms"].cast<double>() * 1e-3);
     o.retries = d["retries"].cast<int>();
     o.reset_timeout_ns = to_ns(d["reset_timeout_s"].cast<double>());
     o.ring_records = d["ring_records"].cast<size_t>();

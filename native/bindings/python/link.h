@@ -24,7 +24,8 @@ constexpr double kNsPerSecond = 1e9;
 inline int64_t to_ns(double seconds) {
   constexpr double kLongest = 1e9;
   if (!(seconds > 0)) return 0;
-  return static_cast<int64_t>((seconds < kLongest ? seconds : kLongest) * kNsPerSecond);
+  const auto ns = static_cast<int64_t>((seconds < kLongest ? seconds : kLongest) * kNsPerSecond);
+  return ns > 0 ? ns : 1;  // 0 is no limit to some, and no number above it becomes that
 }
 
 // A descriptor of our own, the link over it, and who serves its control socket.
