@@ -190,13 +190,14 @@ class _Ring:
     def __init__(self, data: bytes, path: Path) -> None:
         self.path = path
         self._header(data)
-        count = min(self.slots, max(0, len(data) - self.first) // self.slot_bytes)
-        table = np.frombuffer(data, np.uint8, count * self.slot_bytes, self.first).reshape(count, self.slot_bytes)
+        begin = min(self.first, len(data))  # a file cut before slot 0 has none
+        count = min(self.slots, (len(data) - begin) // self.slot_bytes)
+        table = np.frombuffer(data, np.uint8, count * self.slot_bytes, begin).reshape(count, self.slot_bytes)
         heads = np.ascontiguousarray(table[:, :12])
         marks, crcs = heads[:, :8].copy().view("<u8")[:, 0], heads[:, 8:].copy().view("<u4")[:, 0]
         whole = np.zeros(count, bool)
         crc32, view, used = zlib.crc32, memoryview(data), _SLOT_HEAD + self.record_bytes
-        at = self.first
+        at = begin
         for index, (mark, crc) in enumerate(zip(marks.tolist(), crcs.tolist(), strict=True)):
             if mark and (mark - 1) % self.slots == index:
                 whole[index] = crc32(view[at + _SLOT_HEAD : at + used], crc32(view[at : at + 8])) == crc
