@@ -12,6 +12,7 @@ from typing import Any
 import logged
 import numpy as np
 import pytest
+import stranger
 
 import rtu_edge as rtu
 import rtu_edge.cli
@@ -184,6 +185,17 @@ def test_a_changed_command_or_hash_is_found(log: Log) -> None:
     found = replay.verify(altered(log, at, "state_hash", 1)).difference
     assert found is not None and (found.sequence, found.what) == (at, DifferenceFlag.HASH)
     assert "recorded 0000000000000001" in str(found)
+
+
+@pytest.mark.parametrize("start", ["0" * 16, "[/red]", "\x1b[2J"])
+def test_a_start_that_is_another_is_refused_in_one_line(
+    short: RunFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str], start: str
+) -> None:
+    path = tmp_path / RunFolder.LOG
+    data = short.file(RunFolder.LOG).read_bytes()
+    path.write_bytes(stranger.with_head(data, lambda head: head.update(start_hash=start)))
+    err = stranger.refused(capfd, "replay", path, "--verify")
+    assert f"{path}: the learner's state at the start is not in the log" in err and "\x1b" not in err
 
 
 def test_a_forgotten_call_is_found(log: Log) -> None:

@@ -64,7 +64,6 @@ HEADS: dict[str, Callable[[dict[str, Any]], object]] = {
     "no learner": lambda head: head.update(learner={}),
     "another learner": lambda head: head["learner"].update(units=3),
     "a learner of words": lambda head: head["learner"].update(units=[1], gamma="x", hidden="abc"),
-    "another start": lambda head: head.update(start_hash="[/red]"),
     "a configuration that is none": lambda head: head.update(configuration="\x1b[2J = "),
     "a configuration of another device": lambda head: head.update(configuration='[device]\nplant="servo"\n[gate.z]\n'),
 }
