@@ -7,10 +7,12 @@ True
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,10 @@ from rtu_edge._closing import Closing
 from rtu_edge.errors import ConfigError, DeviceError
 
 __all__ = ["InProcessDevice", "SimulatedDevice", "firmware_path", "simulated"]
+
+
+# s: before it ends firmware brings its outputs to their safe behaviour, and a ramp takes as long as it takes.
+_RAMP_S = 60.0
 
 
 def firmware_path() -> Path:
@@ -135,14 +141,23 @@ class SimulatedDevice(Closing):
         if process is None:
             return
         process.terminate()
-        try:
-            process.wait(timeout=2)
-        except subprocess.TimeoutExpired:  # stopped by a debugger or a test: SIGTERM waits for SIGCONT, this does not
-            process.kill()
-            process.wait()
+        give_up_s = time.monotonic() + _RAMP_S
+        while process.poll() is None and time.monotonic() < give_up_s:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=2)
+            if _is_stopped(process.pid):  # by a debugger or a test: SIGTERM waits for SIGCONT, SIGKILL does not
+                break
+        process.kill()
+        process.wait()
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+def _is_stopped(pid: int) -> bool:
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    return False
 
 
 def simulated(plant: str, **options: Any) -> SimulatedDevice:

@@ -178,7 +178,8 @@ def _fallback(
     if fallback.kind is FallbackKind.HOLD:
         return None, "holds the last action"
     if fallback.kind is FallbackKind.CHECKPOINT:
-        return _frozen(fallback.checkpoint, len(observations)), f"frozen policy of {fallback.checkpoint}"
+        frozen = _frozen(fallback.checkpoint, len(observations), len(actuators))
+        return frozen, f"frozen policy of {fallback.checkpoint}"
     if fallback.kind is FallbackKind.C:
         try:
             made = _core.FunctionPolicy(fallback.library, fallback.symbol, len(observations), list(limits))
@@ -224,17 +225,19 @@ class _FrozenAgent:
         return policy
 
 
-def _frozen(path: str, n_observations: int) -> _FrozenAgent:
+def _frozen(path: str, n_observations: int, n_actuators: int) -> _FrozenAgent:
     import rtu_edge as rtu
 
     agent: Any = rtu.load(path)
     if not hasattr(agent.core, "policy"):
         raise ConfigError(f"fallback.checkpoint: {path} holds no agent that acts")
-    size = agent.config.get("observation_size")
-    if size != n_observations:
-        raise ConfigError(
-            f"fallback.checkpoint: {path} was made for {size} observations, the device has {n_observations}"
-        )
+    sizes = (
+        ("observations", agent.config.get("observation_size"), n_observations),
+        ("actuators", agent.config.get("action_size") or 1, n_actuators),
+    )
+    for what, own, theirs in sizes:
+        if own != theirs:
+            raise ConfigError(f"fallback.checkpoint: {path} was made for {own} {what}, the device has {theirs}")
     return _FrozenAgent(agent)
 
 
@@ -242,8 +245,9 @@ def _imported(name: str) -> Any:
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"fallback.function: cannot import {name}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever a module of the user's does as it is imported
+        reason = str(error) if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: {error}"
+        raise ConfigError(f"fallback.function: cannot import {name}: {reason}") from error
     if not callable(found):
         raise ConfigError(f"fallback.function: {name} is not callable")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -81,6 +82,9 @@ TEXT = st.one_of(st.just("x"), st.text(st.characters(min_codepoint=1, max_codepo
 @example(True, 4, -1.0, 1.0, math.inf, 0.0, "u", "V")
 @example(True, 3, -1.0, 1.0, 0.25, 0.0, "u", "V")
 @example(True, 3, -1.0, 1.0, 1e-9, 0.0, "u", "V")
+@example(True, 3, 0.0, 1.5 + 2**-23, 2**-24, 0.0, "u", "V")
+@example(True, 3, -1.5 - 2**-23, 0.0, 2**-24, 0.0, "u", "V")
+@example(True, 3, 0.0, 1.0, 2**-24, 0.0, "u", "V")
 @example(True, 4, -1.0, 1.0, math.nan, 0.0, "u", "V")
 @example(False, 0, -math.inf, math.inf, 0.0, 0.0, "x", "m")
 def test_a_row_is_valid_where_the_protocol_says_so(
@@ -95,3 +99,21 @@ def test_a_row_is_valid_where_the_protocol_says_so(
     fields = {"actuator": actuator, "safe": safe, "min": low, "max": high, "slew": slew, "safe_value": safe_value}
     named = {"name": texts[0].decode(), "unit": texts[1].decode()}
     assert lib.rtu_row_valid(row) == oracle.row_valid({**fields, **named})
+
+
+@pytest.mark.hazard("device-sheet-invalid")
+@settings(max_examples=300, deadline=None)
+@given(st.floats(0.5, 2.0, width=32), st.integers(-30, 30), st.floats(0.4, 2.5), st.booleans())
+@example(1.5 + 2**-23, 0, 0.5, False)
+def test_a_ramp_of_a_valid_row_never_stops_on_its_way(end: float, exponent: int, spacings: float, down: bool) -> None:
+    """Slews around the spacing of floats: where the row is taken, a thousand periods are a thousand steps."""
+    end = math.ldexp(end, exponent)
+    slew = oracle.float32(spacings * float(np.spacing(np.float32(end))))
+    row = ffi.new("rtu_row *")
+    row.actuator, row.safe, row.slew, row.safe_value = True, 3, slew, 0.0
+    row.min, row.max = (-end, 0.0) if down else (0.0, end)
+    row.name, row.unit = b"u", b"V"
+    at = np.float32(end)
+    for _ in range(1000 if lib.rtu_row_valid(row) else 0):
+        before, at = at, np.float32(at - np.float32(slew))
+        assert at < before

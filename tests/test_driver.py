@@ -86,7 +86,7 @@ class Device:
 
 @contextmanager
 def process(
-    firmware: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, plant: str = "driver", **options: int
+    firmware: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, plant: str = "driver", **options: float
 ) -> Iterator[Device]:
     page = folder / "driver"
     monkeypatch.setenv("RTU_EDGE_FIRMWARE", str(firmware))
@@ -197,7 +197,7 @@ def test_a_process_that_ends_leaves_its_driver_safe(
     firmware: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals | None, safe: str
 ) -> None:
     """Nobody calls step() any more, so what it was told last would stay there. None: its parent is gone."""
-    options: dict[str, int] = {}
+    options: dict[str, float] = {}
     if safe == "RAMP":
         source = tmp_path / "ramp.c"
         source.write_text(PLANT.read_text().replace("RTU_SAFE_OFF", "RTU_SAFE_RAMP"))
@@ -210,6 +210,16 @@ def test_a_process_that_ends_leaves_its_driver_safe(
             device.process.send_signal(number)
         assert device.process.wait(5) == 0
         assert device.registers() == SAFE
+
+
+@pytest.mark.hazard("driver-not-told")
+def test_a_ramp_longer_than_patience_is_not_cut_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = tmp_path / "ramp.c"
+    source.write_text(PLANT.read_text().replace("RTU_SAFE_OFF", "RTU_SAFE_RAMP"))
+    with process(build_firmware(source, tmp_path / "firmware"), monkeypatch, tmp_path, slew=0.0625) as device:
+        device.drive()
+        begin_s = time.monotonic()
+    assert time.monotonic() - begin_s > 2.5 and device.registers() == SAFE
 
 
 @pytest.mark.hazard("driver-not-told")

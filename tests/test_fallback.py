@@ -16,7 +16,7 @@ from benchmarks import faults
 from rtu_edge import _core
 from rtu_edge.config import parse_config
 from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import CheckFailed, SafetyStop
+from rtu_edge.errors import CheckFailed, ConfigError, SafetyStop
 from rtu_edge.job import error_of
 from rtu_edge.ports import open_port
 from rtu_edge.runtime import Cause, Driver, Link, Loop, LoopConfig, RecordFlag, StopReason
@@ -51,6 +51,30 @@ int where_negative(const float *x, size_t n, int first, float *u, size_t m) {
     return x[0] > 0.0f;
 }
 """
+
+
+@pytest.mark.parametrize("text", ["raise RuntimeError('mine')", "import sys; sys.exit(3)", "x = = 1", "1 / 0"])
+def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    name = f"fallback_{len(text)}"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=rf"fallback\.function: cannot import {name}:run: \w+: "):
+        around(
+            rtu.StreamAC(2, 1, units=4, hidden=4).core.policy(), "learn", f"kind = 'python'\nfunction = '{name}:run'"
+        )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"), [((3, 1), "3 observations, the device has 2"), ((2, 2), "2 actuators, the device has 1")]
+)
+def test_a_checkpoint_for_another_machine_is_named(tmp_path: Path, sizes: tuple[int, int], said: str) -> None:
+    rtu.StreamAC(*sizes, units=4, hidden=4).save(tmp_path / "other.rtu")
+    with pytest.raises(ConfigError, match=rf"fallback\.checkpoint: .*other\.rtu was made for {said}"):
+        around(
+            rtu.StreamAC(2, 1, units=4, hidden=4).core.policy(),
+            "learn",
+            f"kind = 'checkpoint'\ncheckpoint = '{tmp_path / 'other.rtu'}'",
+        )
 
 
 def around(learner: Any, mode: str, fallback: str) -> Supervised:

@@ -97,9 +97,11 @@ static bool plain(const char *text, size_t max) {
     return n >= 1 && n <= max;
 }
 
-/* A slew that is lost in the rounding of the limits would never bring the output to safe_value. */
+/* A slew that is lost in rounding would never bring the output to safe_value. One that is at least the spacing of floats below the
+ * larger end moves each output in the range: a smaller one may leave the end and then stop, at a value that rounds to itself. */
 static bool arrives(const rtu_row *row) {
-    return rtu_f32_finite(row->slew) && row->min + row->slew > row->min && row->max - row->slew < row->max;
+    const float end = -row->min > row->max ? -row->min : row->max;
+    return rtu_f32_finite(row->slew) && row->slew >= end - rtu_f32_from_bits(rtu_f32_bits(end) - 1u);
 }
 
 bool rtu_row_valid(const rtu_row *row) {

@@ -36,7 +36,7 @@ uint32_t rtu_schema_hash(uint32_t period_us, uint8_t n_obs, uint8_t n_act, const
 /* True when the row may go on the wire, for the device that sends it and for the host that takes it: name and unit of plain
  * ASCII (21 to 7E), neither empty nor too long; limits not NaN and min < max, of an observation also infinite. An actuator
  * has finite limits; slew > 0 and not NaN, infinite for no limit; a safe behaviour; safe_value within the limits (so finite);
- * where the behaviour is RAMP a finite slew that moves min and max in binary32. */
+ * where the behaviour is RAMP a finite slew that moves each output in the range in binary32. */
 bool rtu_row_valid(const rtu_row *row);
 
 /* "none", "hold", "damp", "ramp", "off"; NULL for any other number. */

@@ -144,4 +144,6 @@ def row_valid(row: dict[str, object]) -> bool:
         return False
     if math.isnan(slew) or slew <= 0 or math.isnan(safe_value) or not low <= safe_value <= high:
         return False
-    return row["safe"] != 3 or (math.isfinite(slew) and float32(low + slew) > low and float32(high - slew) < high)
+    mantissa, exponent = math.frexp(max(-low, high))  # of the larger end: from 0.5 to 1, and a power of two
+    spacing = math.ldexp(1.0, max(exponent - 24 - (mantissa == 0.5), -149))
+    return row["safe"] != 3 or (math.isfinite(slew) and slew >= spacing)
