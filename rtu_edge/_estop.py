@@ -125,9 +125,8 @@ class Stop:
             if owner.speaks or owner.device is None:
                 self._begin(target, owner)
         if not found and self._port:
-            raise DeviceError(
-                f"{self._port}: no such port, and no process has registered it; `rtu-edge ports` lists them"
-            )
+            what = "is no serial port" if os.path.exists(self._port) else "no such port"
+            raise DeviceError(f"{self._port}: {what}, and no process has registered it; `rtu-edge ports` lists them")
         if not found:
             raise DeviceError(f"{self._config}: no run of this configuration is registered")
         return found

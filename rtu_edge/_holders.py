@@ -15,10 +15,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["Device", "Process", "device_of", "end", "holders", "is_terminal", "lockers", "process", "speaks_for"]
+__all__ = [
+    "Device",
+    "Process",
+    "device_of",
+    "end",
+    "holders",
+    "is_port",
+    "is_terminal",
+    "lockers",
+    "process",
+    "speaks_for",
+]
 
 _PTMX = os.makedev(5, 2)
 _PTS_MAJORS = range(136, 144)
+_SERIAL_MAJORS = (4, 166, 188, 204, 216)  # ttyS, ttyACM, ttyUSB, ttyAMA, rfcomm: where the kernel hides its list
 
 
 @dataclass(frozen=True)
@@ -66,11 +78,37 @@ class Process:
 
 
 def device_of(place: str | int) -> Device | None:
-    """The device behind a path or a descriptor; None where there is no character device."""
+    """The device behind a path or a descriptor; None where there is no serial port or pseudo-terminal."""
     try:
-        return _device(os.stat(place))
+        found = _device(os.stat(place))
     except (OSError, ValueError):
         return None
+    return found if found is not None and is_port(found.number) else None
+
+
+def is_port(number: int) -> bool:
+    """Whether a device number is one of a serial port, or of a pseudo-terminal's near end, by the kernel's list of drivers.
+
+    Asked of each device whose holders may be ended, whoever names it: every process of the host holds /dev/null.
+    """
+    try:
+        major, minor = os.major(number), os.minor(number)
+    except (OverflowError, ValueError):
+        return False
+    if major in _PTS_MAJORS:
+        return True
+    try:
+        with open("/proc/tty/drivers", encoding="ascii", errors="replace") as file:
+            drivers = [line.split()[-3:] for line in file]
+    except OSError:
+        drivers = [[str(one), "64-255" if one == 4 else "0-255", "serial"] for one in _SERIAL_MAJORS]
+    for driver in drivers:
+        with contextlib.suppress(ValueError):
+            one, minors, kind = driver
+            first, _, last = minors.partition("-")
+            if kind.startswith("serial") and int(one) == major and int(first) <= minor <= int(last or first):
+                return True
+    return False
 
 
 def _device(found: os.stat_result) -> Device | None:

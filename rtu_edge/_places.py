@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from rtu_edge._forks import leave_to_the_parent
-from rtu_edge._holders import Device, device_of
+from rtu_edge._holders import Device, device_of, is_port
 from rtu_edge.errors import DeviceError
 from rtu_edge.untrusted import parse_json
 
@@ -358,6 +358,8 @@ def _read(lock: Path, uid: int) -> Record | None:
     device = said.get("device")
     numbers = isinstance(device, list) and len(device) == 4 and all(isinstance(n, int) for n in device)
     known = Device(device[0], device[1], (device[2], device[3])) if isinstance(device, list) and numbers else None
+    if device is not None and (known is None or not is_port(known.number)):
+        return None  # a claim to what is no port, whose holders have nothing to do with a machine
     return Record(str(lock.with_suffix(".sock")), uid, port, known, path, config, named)
 
 

@@ -19,7 +19,7 @@ import pytest
 from estop_cells import Person
 from estop_stage import DRIVER, OTHER, OWNER, SLACK_S, WHO, Stage, server
 
-from rtu_edge import _holders, _places, control, runtime
+from rtu_edge import _estop, _holders, _places, control, runtime
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.errors import DeviceError
 from rtu_edge.ports import open_port
@@ -299,6 +299,70 @@ def test_many_processes_that_do_not_leave_take_no_longer_than_one(server: Any) -
         code, said = stage.estop(DRIVER)  # within the limit
         assert code == 0 and stage.line.state.state == DeviceState.ESTOP, said
         assert not any(alive(process.pid) for process, _ in held)
+
+
+NOT_PORTS = (
+    "/dev/null",
+    "/dev/zero",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/console",
+    "/dev/ptmx",
+    "/dev/tty1",
+    "/dev/full",
+)
+
+
+@pytest.fixture
+def nobody_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ending is only written down: each process of this host holds /dev/null."""
+
+    def end(processes: list[Any], *_: object) -> list[Any]:
+        assert not processes, "would be ended"
+        return []
+
+    monkeypatch.setattr(_estop, "end", end)
+
+
+@pytest.mark.hazard("stop-ends-only-drivers")
+@pytest.mark.parametrize("path", NOT_PORTS)
+@pytest.mark.parametrize("how", ["port", "link", "file"])
+def test_what_is_no_port_has_no_holders_to_end(nobody_ends: None, tmp_path: Path, path: str, how: str) -> None:
+    assert _holders.device_of(path) is None
+    target, config = path, ""
+    if how == "link":
+        target = str(tmp_path / "robot")
+        os.symlink(path, target)
+    elif how == "file":
+        config = str(tmp_path / "robot.toml")
+    with pytest.raises(DeviceError, match=f"{target}: (is no serial port|no such port), and"):
+        control.estop(target, config=config, timeout_s=1.0)
+
+
+@pytest.mark.hazard("stop-ends-only-drivers")
+@pytest.mark.parametrize("number", [os.makedev(1, 3), os.makedev(5, 0), 0, -1, 2**70, 2**31])
+def test_a_claim_to_what_is_no_port_is_none(
+    nobody_ends: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    """Any user may write one, in the name of any port, and hold /dev/null as everybody does."""
+    monkeypatch.setattr(_places, "_SHARED", tmp_path / "run")
+    with SimulatedDevice() as device:
+        record = {"port": device.port, "path": "/dev/null", "config": "", "device": [number, 0, 5, 4]}
+        with control.PortLock(control.socket_path("/dev/other"), record), open("/dev/null", "w"):
+            assert control.owners(device.port) == []
+            assert control.estop(device.port) == control.Estop("direct", None)
+
+
+def test_serial_ports_are_known_by_the_kernel_s_list_and_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [os.makedev(4, 64), os.makedev(136, 0), os.makedev(143, 255)]
+    assert all(map(_holders.is_port, known)) and not _holders.is_port(os.makedev(4, 63))
+
+    def hidden(*_: object, **__: object) -> Any:
+        raise PermissionError
+
+    monkeypatch.setattr(_holders, "open", hidden, raising=False)
+    assert all(map(_holders.is_port, [*known, os.makedev(166, 0), os.makedev(188, 3)]))
+    assert not any(_holders.is_port(os.makedev(*n)) for n in ((1, 3), (5, 0), (5, 2), (4, 1), (10, 200), (13, 64)))
 
 
 def test_a_terminal_is_not_a_device(server: Any) -> None:
