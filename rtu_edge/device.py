@@ -36,7 +36,7 @@ def firmware_path() -> Path:
     path = Path(os.environ.get("RTU_EDGE_FIRMWARE") or Path(__file__).parent / "bin" / "rtu_firmware")
     if not path.is_file():
         raise DeviceError(f"{path}: no firmware there; install the package, or set RTU_EDGE_FIRMWARE")
-    return path
+    return path.absolute()  # a name without a slash would be looked for on PATH
 
 
 class SimulatedDevice(Closing):

@@ -214,6 +214,14 @@ def test_missing_firmware(monkeypatch: pytest.MonkeyPatch) -> None:
         SimulatedDevice()
 
 
+def test_firmware_may_be_named_by_its_file_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mine").symlink_to(firmware_path())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RTU_EDGE_FIRMWARE", "mine")
+    with SimulatedDevice("servo") as device:
+        assert os.path.exists(device.port)
+
+
 def test_process_and_in_process_say_the_same_in_lockstep() -> None:
     """The pty changes nothing: 300 steps with the same bytes."""
 
