@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core, runtime
+from rtu_edge import _core, control, runtime
 from rtu_edge.cli import common
 from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import DeviceError
+from rtu_edge.errors import DeviceError, SafetyStop
 from rtu_edge.job import service
 from rtu_edge.ports import open_port
 from rtu_edge.runtime import Link, LinkError, Loop, LoopConfig, StopReason
@@ -181,6 +181,26 @@ def test_the_port_is_read_while_a_service_waits(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(DeviceError, match="the port is gone"):
             service.wait_until_armed(link, service.Watchdog(link), leave)
         assert sorted(seen[1:20])[9] < 4000 and len(seen) < 60, "the median: a busy machine may miss a turn"
+
+
+@pytest.mark.hazard("stop-reaches-the-device")
+def test_an_emergency_stop_ends_the_wait_to_be_armed() -> None:
+    """The number that was shown arms nothing after it, and the port is free for `rtu-edge clear`."""
+    with SimulatedDevice() as device:
+        said: list[control.Estop] = []
+        with open_port(device.port) as port, Link(port) as link:
+            link.handshake()
+            threading.Timer(0.2, lambda: said.append(control.estop(device.port))).start()
+            give_up_s = time.monotonic() + 5
+            with pytest.raises(SafetyStop, match="estop: "):
+                service.wait_until_armed(link, service.Watchdog(link), lambda: time.monotonic() > give_up_s)
+        until_s = time.monotonic() + 5
+        while not said and time.monotonic() < until_s:
+            time.sleep(0.01)
+        assert said == [control.Estop("owner", None)], "confirmed although its owner leaves"
+        with open_port(device.port) as port, Link(port) as link:
+            link.handshake()
+            assert link.clear_fault()
 
 
 @pytest.mark.hazard("device-exchanged")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtu_edge.config.strict import quoted
-from rtu_edge.errors import ConfigError
+from rtu_edge.errors import ConfigError, SafetyStop
 
 if TYPE_CHECKING:
     from rtu_edge import runtime
@@ -331,18 +331,22 @@ class Watchdog:
 def wait_until_armed(link: runtime.Link, watchdog: Watchdog, leave: Callable[[], bool]) -> bool:
     """Wait, disarmed, until the control socket is told to arm; False when `leave` says so first.
 
-    A new number each time: one that was read before a stop arms nothing after it.
+    A new number each time: one that was read before a stop arms nothing after it. An emergency stop while it waits ends the
+    wait as it ends a run: the port is free for `rtu-edge clear`.
 
     Raises:
         LinkError: the device has restarted, or is gone.
+        SafetyStop: an emergency stop was asked for.
     """
     from rtu_edge.runtime.link import ATTEND_S
 
-    token, before = 1000 + secrets.randbelow(9000), link.arm_requests
+    token, before, stops = 1000 + secrets.randbelow(9000), link.arm_requests, link.estop_requests
     link.wait_to_arm(token)
     notify(f"STATUS=disarmed: waits for rtu-edge arm ({token})")
     try:
         while link.arm_requests == before:
+            if link.estop_requests != stops:
+                raise SafetyStop("estop: emergency stop while waiting to be armed")
             if leave():
                 return False
             link.attend()

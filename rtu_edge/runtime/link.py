@@ -248,6 +248,11 @@ class Link(Closing):
         return int(self._core.arm_requests)
 
     @property
+    def estop_requests(self) -> int:
+        """How often an emergency stop was asked for."""
+        return int(self._core.estop_requests)
+
+    @property
     def turns(self) -> int:
         """Turns of all loops so far, with or without a step: it stands still when a loop hangs, or none runs."""
         return int(self._core.turns)

@@ -174,6 +174,7 @@ void bind_link(py::module_& m) {
       .def_property_readonly("next_session", [](const PyLink& self) { return self.link.next_session(); })
       .def("attend", &attend)
       .def("wait_to_arm", [](PyLink& self, uint32_t token) { self.link.arm_token.store(token); })
+      .def_property_readonly("estop_requests", [](const PyLink& self) { return self.link.estop_requests.load(); })
       .def_property_readonly("arm_requests", [](const PyLink& self) { return self.link.arm_requests.load(); })
       .def_property_readonly("turns", [](const PyLink& self) { return self.link.board.turns.load(); })
       .def_property_readonly("running", [](const PyLink& self) { return self.link.board.running.load(); })
