@@ -50,6 +50,10 @@ int where_negative(const float *x, size_t n, int first, float *u, size_t m) {
     u[0] = 4.0f * x[0];
     return x[0] > 0.0f;
 }
+int forgets(const float *x, size_t n, int first, float *u, size_t m) {
+    (void)x, (void)n, (void)first, (void)u, (void)m;
+    return 0;
+}
 """
 
 
@@ -103,6 +107,17 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def python(function: Callable[..., Any]) -> str:
     return f"kind = 'python'\nfunction = '{__name__}:{function.__name__}'"
+
+
+@pytest.mark.hazard("fallback-fails")
+def test_a_fallback_that_fills_nothing_has_failed(library: Path) -> None:
+    """And has not asked for 0, which may be anything to a machine."""
+    text = f"kind = 'c'\nlibrary = '{library}'\nsymbol = 'forgets'"
+    with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
+        link.handshake()
+        made = around(rtu.StreamAC(2, 1, units=4, hidden=4).core.policy(), "off", text)
+        result = Loop(link, made.policy, LoopConfig(steps=100)).run()
+    assert result.reason is StopReason.POLICY and result.steps == TRIES
 
 
 @pytest.mark.hazard("correction-adds-up")

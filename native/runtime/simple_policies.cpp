@@ -1,5 +1,6 @@
 #include "native/runtime/simple_policies.h"
 
+#include <math.h>
 #include <string.h>
 
 namespace rtu::runtime {
@@ -47,7 +48,8 @@ int predict_pd(void* self, const float* x, int, float* action) noexcept {
 
 int predict_function(void* self, const float* x, int, float* action) noexcept {
   auto* c = static_cast<FunctionPolicy*>(self);
-  float u[kMaxActuators] = {};
+  float u[kMaxActuators];
+  for (int k = 0; k < c->n_actions; ++k) u[k] = NAN;  // one that is not filled is no action, and not 0
   const int status =
       c->function(x, static_cast<size_t>(c->n_observations), c->first, u, static_cast<size_t>(c->n_actions));
   c->first = false;

@@ -191,11 +191,11 @@ def _check_integer(name: str, value: object, least: int, most: int) -> None:
     if name == "session" and value is None:
         return
     try:
-        fits = least <= operator.index(value) <= most  # type: ignore[arg-type]
+        number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        fits = False
-    if not fits:
-        raise ValueError(f"{name}: {value!r}, allowed: an integer, {least}..{most}")
+        raise ValueError(f"{name}: {value!r}, allowed: an integer, {least}..{most}") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name}: {value}, allowed: {least}..{most}")
 
 
 def _check_number(name: str, value: object, *, zero: bool) -> None:

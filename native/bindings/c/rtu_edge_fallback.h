@@ -4,7 +4,7 @@
  *
  * x (n): the observations in the device's units, gated: finite, in range. first: 1 at an episode's first observation.
  * u (m): to be filled, in the actuators' units; what lies outside the limits is clipped. 0; anything else, or a u that is
- * not finite: no action. The last one then stands; after 5 in a row, where it has to drive, the actuators rest and the run
+ * not finite or not filled: no action. The last one then stands; after 5 in a row, where it has to drive, the actuators rest and the run
  * ends. It is called on the control loop's thread once per step, also while the learner drives: it must
  * not block, allocate, or throw, and may keep what state it likes (one loop runs at a time).
  */
