@@ -340,6 +340,13 @@ def test_clear_says_when_it_could_not(capfd: pytest.CaptureFixture[str]) -> None
     assert code == 3 and "/dev/nowhere" in said
 
 
+def test_clear_names_the_owner_that_has_to_end_first(capfd: pytest.CaptureFixture[str]) -> None:
+    with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port):
+        code, said = run(capfd, "clear", device.port)
+    assert code == 3 and f"process {os.getpid()} owns this port; end it first" in said, said
+    assert "estop" not in said
+
+
 @pytest.mark.timing
 @pytest.mark.parametrize("newest", ["damaged", "set aside"])
 def test_a_service_goes_on_from_the_checkpoint_before_a_damaged_one(

@@ -42,7 +42,7 @@ _COMMANDS = {
     "firmware": "Build the firmware around a plant of your own, as a process of this computer.",
     "monitor": "Show a link live: who drives, the device's state, rates, clocks, losses.",
     "arm": "Let a service that waits, disarmed, move its machine.",
-    "clear": "Clear a latched emergency stop or fault of a device that nobody owns; it stays disarmed.",
+    "clear": "Clear a latched emergency stop or fault of a device that no process owns; it stays disarmed.",
     "service": "Print a systemd unit, a udev rule, a tmpfiles and a limits file for CONFIG; write them with --apply.",
     "serve": "Own a device, disarmed, and run it each time `rtu-edge arm` says so: what the service runs.",
     "estop": "Stop a device: succeeds only when the device reports ESTOP.",

@@ -11,15 +11,19 @@ from rtu_edge.cli.target import port_of
 @click.argument("target")
 @click.option("--baud", type=click.IntRange(1200), default=None, help="Of the port.")
 def command(target: str, baud: int | None) -> None:
-    """Clear a latched emergency stop or fault of a device that nobody owns; it stays disarmed.
+    """Clear a latched emergency stop or fault of a device that no process owns; it stays disarmed.
 
-    TARGET is a port, or the TOML file that names it. Look at the machine first.
+    TARGET is a port, or the TOML file that names it. Inspect the machine first.
     """
-    from rtu_edge import runtime
+    from rtu_edge import control, runtime
     from rtu_edge.errors import DeviceError
     from rtu_edge.ports import open_port
 
     port, configured = port_of(target)
+    if (pid := control.owner(port)) is not None:
+        raise DeviceError(
+            f"{port}: not cleared: process {pid} owns this port; end it first (a service: systemctl stop NAME)"
+        )
     with (
         open_port(port, baud or configured) as opened,
         runtime.Link(opened) as link,
