@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,11 +10,14 @@ import time
 from pathlib import Path
 
 import fake_run
+import numpy as np
 import pytest
+from rich.console import Console
 
 import rtu_edge.cli
 from rtu_edge.device import SimulatedDevice
 from rtu_edge.errors import CheckFailed, CheckpointError, ConfigError, DeadlineError, DeviceError, SafetyStop
+from rtu_edge.job.progress import latency_table
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -318,3 +322,18 @@ def test_verify_refuses_a_policy_of_another_learner(capfd: pytest.CaptureFixture
     assert code == 2
     assert "another configuration" in err
     assert "Traceback" not in out + err
+
+
+def test_the_table_of_latencies_fits_a_terminal() -> None:
+    """80 columns less the 14 by which the demo indents it; labels and counts stay whole."""
+    names = ("lateness_ns", "predict_ns", "learn_ns", "round_trip_ns")
+    records = np.zeros(200_000, dtype=[(name, "i8") for name in names])
+    records["lateness_ns"][0] = 400_000_000
+    records["predict_ns"] = records["round_trip_ns"] = 15_000
+    console = Console(width=66, record=True, file=io.StringIO())
+    console.print(latency_table(records))
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert lines[0].split() == ["µs", "lateness", "step", "time", "round", "trip"]
+    labels = [line[:9].strip() for line in lines[1:]]
+    assert labels[0] == "< 1" and "< 500,000" in labels and labels[-3:] == ["p50", "p99", "max"], lines
+    assert "199999" in lines[1] and max(map(len, lines)) <= 66, lines
