@@ -200,6 +200,35 @@ def test_a_port_is_not_armed_without_being_asked_for(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "dorp"], "no fault is called"),
+        (["--target", "sim", "--set", "device.plant=servoo"], "must be one of"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_is_asked(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    given = ["run", "--target", "/dev/ttyACM9", "--arm", "--yes", "--out", str(tmp_path), *arguments]
+    result = CliRunner().invoke(command, given)
+    assert isinstance(result.exception, ConfigError) and words in str(result.exception)
+    assert result.output == ""
+
+
+@pytest.mark.parametrize("limit", ["slew_per_s", "accel_per_s2"])
+def test_real_hardware_is_asked_for_with_each_limit(tmp_path: Path, limit: str) -> None:
+    suite = tmp_path / "suite.toml"
+    limits = {"min": -1, "max": 1, "slew_per_s": 5.0, "accel_per_s2": 7.0, limit: "inf"}
+    text = "\n".join(f"{name} = {value}" for name, value in limits.items())
+    suite.write_text(f'[limits.voltage]\n{text}\n[controller]\nbias = [0.0]\n[[fault]]\nkind = "drop"\n')
+    arguments = ["run", str(suite), "--target", "/dev/nowhere", "--arm", "--yes", "--out", str(tmp_path)]
+    shown = " ".join(CliRunner().invoke(command, arguments).output.split())
+    slew, accel = ("at most 5/s", "at most 7/s^2")
+    expected = ("no slew limit", accel) if limit == "slew_per_s" else (slew, "no acceleration limit")
+    assert f"voltage: -1 to 1, {', '.join(expected)}" in shown, shown
+
+
 @pytest.mark.parametrize("target", ["sim", "process", "qemu"])
 def test_a_plant_that_nobody_knows_is_refused_before_any_fault(target: str) -> None:
     tried: list[Result] = []

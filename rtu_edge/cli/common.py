@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ from rtu_edge.untrusted import clean
 if TYPE_CHECKING:
     from rtu_edge.runtime import Link
 
-__all__ = ["ask_to_arm", "check_picture", "checks_table", "console", "memory", "overrides", "reading"]
+__all__ = ["ask_to_arm", "changes", "check_picture", "checks_table", "console", "memory", "overrides", "reading"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -101,6 +102,14 @@ def ask_to_arm(out: Console, yes: bool, link: Link | None = None) -> None:
         raise ConfigError("arming real hardware needs a confirmation: answer on a terminal, or give --yes")
     if _answer("Type arm to go on", link).strip() != "arm":
         raise ConfigError("not confirmed; nothing was armed")
+
+
+def changes(slew_per_s: float, accel_per_s2: float | None, unit: str = "") -> str:
+    """What limits the changes of an actuator, in words; where nothing does, that."""
+    of = f" {unit}" if unit else ""
+    slew = f"at most {slew_per_s:g}{of}/s" if math.isfinite(slew_per_s) else "no slew limit"
+    bounded = accel_per_s2 is not None and math.isfinite(accel_per_s2)
+    return f"{slew}, " + (f"at most {accel_per_s2:g}{of}/s^2" if bounded else "no acceleration limit")
 
 
 def _answer(question: str, link: Link | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import ask_to_arm, console, overrides
+from rtu_edge.cli.common import ask_to_arm, changes, console, overrides
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +98,7 @@ def run(
     """
     from rtu_edge.errors import CheckFailed, ConfigError
     from rtu_edge.hil.report import write_report
-    from rtu_edge.hil.run import is_simulated, run_suite
+    from rtu_edge.hil.run import check_chosen, is_simulated, run_suite
     from rtu_edge.hil.suite import load_suite
     from rtu_edge.hil.targets import NAMES
 
@@ -107,6 +107,7 @@ def run(
     for name in targets:
         if name not in NAMES and "/" not in name and "://" not in name:
             raise ConfigError(f"--target {name}: must be one of {', '.join(NAMES)}, or the path or URL of a port")
+    check_chosen(chosen, targets, only, firmware)
     real = [name for name in targets if name not in NAMES or not is_simulated(name, chosen, firmware)]
     for name in real:
         _confirm(console_, chosen, name, arm, yes)
@@ -162,8 +163,8 @@ def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None
     if not suite.config.limits:
         raise ConfigError("limits: missing; real hardware needs explicit min, max and slew_per_s for each actuator")
     out.print(
-        f"[bold]About to arm what is at {escape(url)}, for each fault anew, and to disturb it.[/] These limits hold:"
+        f"[bold]About to arm what is at {escape(url)}, once for each fault, and to disturb it.[/] These limits hold:"
     )
     for name, limits in suite.config.limits.items():
-        out.print(f"  {name}: {limits.min:g} to {limits.max:g}, at most {limits.slew_per_s:g} a second")
+        out.print(f"  {name}: {limits.min:g} to {limits.max:g}, {changes(limits.slew_per_s, limits.accel_per_s2)}")
     ask_to_arm(out, yes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import ask_to_arm, console, overrides
+from rtu_edge.cli.common import ask_to_arm, changes, console, overrides
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -162,8 +162,8 @@ def confirm(out: Console, settings: Config, device: job.Connection, arm: bool, y
     out.print("A learner explores: it will try movements that nobody has tried. These limits hold:")
     for row, (low, high, slew, _, accel) in zip(device.actuators, job.limits_in_force(settings, device), strict=True):
         out.print(
-            f"  {row.name}: {low:g} to {high:g} {row.unit}, at most {slew:g} {row.unit}/s and "
-            f"{accel:g} {row.unit}/s^2; the device itself allows {row.minimum:g} to {row.maximum:g}"
+            f"  {row.name}: {low:g} to {high:g} {row.unit}, {changes(slew, accel, row.unit)}; "
+            f"the device itself allows {row.minimum:g} to {row.maximum:g}"
         )
     ask_to_arm(out, yes, device.link)
     device.permission.grant()

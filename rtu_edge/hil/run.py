@@ -16,11 +16,12 @@ from rtu_edge.config.strict import quoted
 from rtu_edge.errors import ConfigError
 from rtu_edge.hil.bridge import FaultBridge
 from rtu_edge.hil.case import Result, run_case
+from rtu_edge.hil.faults import Fault
 from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import NAMES, PortTarget, Target, make_target
 from rtu_edge.log import machine
 
-__all__ = ["Report", "is_simulated", "run_suite"]
+__all__ = ["Report", "check_chosen", "is_simulated", "run_suite"]
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -93,8 +94,7 @@ def run_suite(
         ttl_ms=float(suite.config.loop.ttl_ms),
         machine=machine(),
     )
-    faults = suite.chosen(only)
-    _check_plant(suite.config.device.plant, targets, firmware is not None)
+    faults = check_chosen(suite, targets, only, firmware)
     for name in targets:
         with _lender(name, suite, firmware) as make:
             for fault in faults:
@@ -105,6 +105,18 @@ def run_suite(
                     watch(result)
     report.seconds = round(time.monotonic() - begin_s, 1)
     return report
+
+
+def check_chosen(
+    suite: Suite, targets: Sequence[str], only: Sequence[str] = (), firmware: str | os.PathLike[str] | None = None
+) -> Sequence[Fault]:
+    """The faults that are to be run; arguments as for run_suite().
+
+    Raises:
+        ConfigError: no fault is called that, or no plant.
+    """
+    _check_plant(suite.config.device.plant, targets, firmware is not None)
+    return suite.chosen(only)
 
 
 def is_simulated(name: str, suite: Suite, firmware: str | os.PathLike[str] | None = None) -> bool:
@@ -129,7 +141,10 @@ def _check_plant(name: str, targets: Sequence[str], image: bool) -> None:
     known = plants.names()
     built_in = {"sim": True, "process": not os.environ.get("RTU_EDGE_FIRMWARE"), "qemu": not image}
     if name not in known and any(built_in.get(target, False) for target in targets):
-        raise ConfigError(f"device.plant = {quoted(name)}: must be one of {', '.join(known)}")
+        raise ConfigError(
+            f"device.plant = {quoted(name)}: must be one of {', '.join(known)}; for a plant of your own build its firmware"
+            " (`rtu-edge firmware`) and set RTU_EDGE_FIRMWARE, or name a port with --target"
+        )
 
 
 @contextlib.contextmanager

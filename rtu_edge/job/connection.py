@@ -138,7 +138,7 @@ def _check_against(config: Config, connection: Connection) -> None:
             if name not in config.limits
         ]
         found += [
-            f"limits.{name}.accel_per_s2: missing; on real hardware it has to be said, inf for none"
+            f"limits.{name}.accel_per_s2: missing; required on real hardware; inf means no limit"
             for name in names
             if name in config.limits and config.limits[name].accel_per_s2 is None
         ]
