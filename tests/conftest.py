@@ -1,4 +1,4 @@
-"""What a test wants printed whole after the run: record_property("table", text). SIGHUP as a terminal leaves it. No telemetry."""
+"""What a test wants printed whole after the run: record_property("table", text). Signals as a terminal leaves them. No telemetry."""
 
 import signal
 
@@ -8,9 +8,15 @@ from rtu_edge.export.probe import without_telemetry
 
 without_telemetry()  # before any test imports onnxruntime itself
 
-# A runner under nohup ignores it, every process that a test starts would inherit that, and rtu_edge keeps to it.
-if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# A runner under nohup ignores the first, one that a script started in the background the others; every process that a test starts
+# would inherit that, and rtu_edge keeps to it.
+for number, action in (
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, action)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
