@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,14 @@ def test_files_are_shown_and_written_only_on_demand(capfd: pytest.CaptureFixture
     ]
     assert "d /run/rtu-edge 1777 root root -\n" in (root / written[2]).read_text()
     assert f"serve {config}" in (root / written[1]).read_text()
+
+
+def test_a_place_that_the_service_will_not_see_is_noted(capfd: pytest.CaptureFixture[str]) -> None:
+    """Its unit has PrivateTmp=yes."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, tempfile.TemporaryDirectory(dir=Path.cwd()) as seen:
+        for place, noted in ((folder, True), (seen, False)):
+            code, said = run(capfd, "service", str(robot(Path(place), "/dev/ttyACM0")), "--user", "robot")
+            assert code == 0 and (f"# note: {place}/" in said) is noted
 
 
 @pytest.mark.parametrize("option", ["--name", "--user"])

@@ -36,6 +36,9 @@ def command(config: Path, user: str | None, name: str, install: bool, root: Path
     if install:
         for path in apply(found, root):
             click.echo(f"written: {path}")
+    for place in (os.path.abspath(config), settings.run.folder):
+        if place.startswith(("/tmp/", "/var/tmp/")):
+            click.echo(f"# note: {place}: the service has a /tmp of its own and does not see it: move it", err=True)
     for part in found:
         if not install:
             click.echo(f"# would be written: {root / part.path.relative_to('/')}\n{part.text}")
