@@ -134,6 +134,31 @@ def test_link_stays_with_its_name(tmp_path: Path) -> None:
     assert not link.is_symlink()
 
 
+def test_a_link_takes_the_place_of_links_to_ptys_alone(tmp_path: Path) -> None:
+    """A file, a folder, or a link to another port (such as those of /dev/serial/by-id) is not ours to replace."""
+    (tmp_path / "file").write_text("as it was")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "by-id").symlink_to(tmp_path / "file")
+    (tmp_path / "null").symlink_to("/dev/null")
+    before = sorted((each.name, each.is_symlink()) for each in tmp_path.iterdir())
+    for name in ("file", "folder", "by-id", "null"):
+        with pytest.raises(DeviceError, match="File exists"):
+            SimulatedDevice(link=tmp_path / name)
+    assert sorted((each.name, each.is_symlink()) for each in tmp_path.iterdir()) == before
+    assert (tmp_path / "by-id").read_text() == "as it was"
+    for target in (tmp_path / "nowhere", "/dev/pts/99999"):  # the latter as a killed process leaves it
+        (tmp_path / "gone").symlink_to(target)
+        with SimulatedDevice(link=tmp_path / "gone") as device:
+            assert os.readlink(tmp_path / "gone") == device.port
+
+
+def test_a_link_of_a_living_device_is_not_taken_over(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with SimulatedDevice(link=tmp_path / "board") as device, pytest.raises(SystemExit) as leaving:
+        rtu_edge.cli.main(["device", "servo", "--link", str(tmp_path / "board")])
+    assert leaving.value.code == 2
+    assert f"leads to {device.port}, which may be another device's" in capfd.readouterr().err
+
+
 def test_plain_process_ends_cleanly_when_asked() -> None:
     for how in (signal.SIGTERM, signal.SIGINT):
         process = subprocess.Popen([firmware_path()], stdout=subprocess.PIPE, text=True)

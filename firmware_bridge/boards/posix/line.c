@@ -21,9 +21,22 @@ static bool make_raw(int fd) {
     return tcsetattr(fd, TCSANOW, &t) != -1;
 }
 
-/* Makes line->link point to the pty in one step: whoever opens it finds the old pty or the new one. */
+/* Whether a link may stand at this path: nothing is there, or a link to a pty, or one that leads nowhere. If not, errno says why. */
+static bool is_free(const char *link) {
+    static const char pty[] = "/dev/pts/";
+    char target[sizeof pty - 1];
+    const ssize_t n = readlink(link, target, sizeof target);
+    if (n == -1 && errno != EINVAL) return errno == ENOENT;
+    if (n == (ssize_t)sizeof target && memcmp(target, pty, sizeof target) == 0) return true;
+    if (n >= 0 && access(link, F_OK) == -1 && errno == ENOENT) return true;
+    errno = EEXIST;
+    return false;
+}
+
+/* Makes line->link point to the pty in one step: whoever opens it finds the old pty or the new one. Anything else stays there. */
 static bool make_link(const rtu_line *line) {
     char aside[4096];
+    if (!is_free(line->link)) return false;
     const int n = snprintf(aside, sizeof aside, "%s.%ld", line->link, (long)getpid());
     if (n < 0 || (size_t)n >= sizeof aside) {
         errno = ENAMETOOLONG;
