@@ -120,6 +120,32 @@ def test_a_snapshot_of_an_older_file_is_what_its_learner_was() -> None:
     means_the_same(agent, data[: -len(block) - 4 - size] + newest, pending=True)
 
 
+# What a run of an earlier version may have left in its statistics: one reading of 1e31, of the largest float, of the largest double.
+WILD = {"mean": (1e30, -3e38, 1e300, 0.0), "m2": (1e62, 1e77, 1.7e308, -0.0)}
+
+
+@pytest.mark.hazard("observation-outlier")
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("checkpoint_v[123]_x86_64*.rtu")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("kind", range(4))
+def test_a_learner_of_an_older_file_survives_what_one_wild_reading_left_there(kind: int, path: Path) -> None:
+    """Its means come back to what a reading can be, its sums of squares to what can be added to."""
+    data = bytearray(path.read_bytes())
+    at = 40 + struct.unpack_from("<I", data, 12)[0] + 56 * struct.unpack_from("<I", data, 32)[0]
+    for name, array in wide_sections(bytes(data)).items():
+        if (leaf := name.rpartition(".")[2]) in WILD and name.startswith(("observation.", "reward.")):
+            data[at : at + array.nbytes] = struct.pack("<d", WILD[leaf][kind]) * array.size
+        at += array.nbytes
+    data[-4:] = struct.pack("<I", zlib.crc32(data[:-4]))
+    agent = agents.decode(bytes(data))
+    if kind == 3:
+        assert (agent.normalizer["scale"] == 0).all(), "without any deviation it was at rest"
+    rng = np.random.default_rng(0)
+    agent.reset(rng.normal(size=2).astype(agent.dtype))
+    for _ in range(200):
+        assert np.isfinite(agent.step(rng.normal(size=2).astype(agent.dtype), float(rng.normal()))).all()
+    assert all(np.isfinite(array).all() for array in agent.state.values())
+
+
 def test_there_are_golden_files_of_version_1_and_of_both_machines() -> None:
     names = {path.stem for path in GOLDEN.glob("checkpoint_*.rtu")}
     written = {f"checkpoint_v2_{machine}_{dtype}" for machine in ("x86_64", "aarch64") for dtype in ("f32", "f64")}

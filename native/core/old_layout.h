@@ -16,6 +16,7 @@ namespace rtu::core {
 
 constexpr uint32_t kLastWideVersion = 3;
 constexpr double kLargestKept = 0x1p126;  // of a sum of squares that only a double could hold
+constexpr double kFarthestKept = 0x1p46;  // of a mean: the largest reading since (normalizer.h)
 
 // The row that a file of this version has for a saved section; false: none.
 inline bool row_of(const Section& section, uint32_t version, Section& row) {
@@ -25,21 +26,26 @@ inline bool row_of(const Section& section, uint32_t version, Section& row) {
   return section.saved && section.old == OldForm::wide;
 }
 
-// NAME.still; name (kNameBytes), of a file, which may have filled it without an end.
-inline bool is_still(const char* name) {
+// name (kNameBytes), of a file, which may have filled it without an end.
+inline bool has_end(const char* name, const char* end, int length) {
   int n = 0;
   while (n < kNameBytes && name[n] != 0) ++n;
-  return n > 6 && memcmp(name + n - 6, ".still", 6) == 0;
+  return n > length && memcmp(name + n - length, end, static_cast<size_t>(length)) == 0;
 }
+
+inline bool is_still(const char* name) { return has_end(name, ".still", 6); }
+inline bool is_mean(const char* name) { return has_end(name, ".mean", 5); }
 
 inline double clamped(double x, double low, double high) { return !(x >= low) ? low : x > high ? high : x; }
 
+// Each x in low_end..high_end, as a pair.
 template <class T>
-void split(const unsigned char* in, uint64_t count, unsigned char* high, unsigned char* low) {
+void split(const unsigned char* in, uint64_t count, double low_end, double high_end, unsigned char* high,
+           unsigned char* low) {
   for (uint64_t i = 0; i < count; ++i, in += sizeof(double)) {
     double x = 0;
     memcpy(&x, in, sizeof x);
-    x = clamped(x, -kLargestKept, kLargestKept);
+    x = clamped(x, low_end, high_end) + 0.0;  // no -0: a sum of squares of 0 has the bits of 0
     const T first = static_cast<T>(x), second = static_cast<T>(x - static_cast<double>(first));
     memcpy(high + i * sizeof(T), &first, sizeof(T));
     memcpy(low + i * sizeof(T), &second, sizeof(T));
@@ -55,11 +61,13 @@ inline void write_count(double samples, unsigned char* out) {
 inline void scatter_wide(const SectionTable& table, int s, const unsigned char* in, unsigned char* base) {
   const Section& section = table.sections[s];
   unsigned char* const out = base + section.offset;
+  const bool mean = is_mean(section.name);
+  const double low_end = mean ? -kFarthestKept : 0, high_end = mean ? kFarthestKept : kLargestKept;
   double samples = 0;
   if (section.dtype == DType::f32) {
-    split<float>(in, section.count(), out, base + table.sections[s + 1].offset);
+    split<float>(in, section.count(), low_end, high_end, out, base + table.sections[s + 1].offset);
   } else if (section.dtype == DType::f64) {
-    split<double>(in, section.count(), out, base + table.sections[s + 1].offset);
+    split<double>(in, section.count(), low_end, high_end, out, base + table.sections[s + 1].offset);
   } else {
     memcpy(&samples, in, sizeof samples);
     write_count(samples, out);
