@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 import logged
 import pytest
+from stranger import GOLDEN
 from test_service import LIMITS, Manager, robot, until
 from toolchain import preload
 
@@ -293,6 +295,35 @@ def test_a_disk_that_is_full_before_a_run_moves_nothing(file: str, number: int, 
     code, out = cli("run", job(tmp_path), env=with_disk(DISK_WRITE=number, DISK_FOLDER=tmp_path / "run", **when))
     assert code == 2 and f"{tmp_path}/run/{file}: {cause_of(OSError(number, os.strerror(number)))}" in out, out
     assert "300 steps" not in out
+
+
+OUTPUTS: dict[str, list[str]] = {
+    "moment.rtu": ["replay", "RUN", "--save", "OUT"],
+    "what-if.npz": ["replay", "RUN", "--set", "learner.trace_decay=0.5", "--out", "FOLDER"],
+    "box.npz": ["blackbox", "RUN", "--export", "OUT"],
+    "box.mcap": ["blackbox", "RUN", "--export", "OUT"],
+    "box.png": ["blackbox", "RUN", "--plot", "OUT"],
+    "run.png": ["inspect", "RUN", "--picture", "OUT"],
+    "run.svg": ["inspect", "RUN", "--picture", "OUT"],
+    "policy.onnx": ["export", "RUN", "--output", "OUT"],
+}
+
+
+@pytest.mark.hazard("disk-unusual")
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_a_file_that_finds_no_room_is_named_and_the_old_one_stays(name: str, tmp_path: Path) -> None:
+    """Whatever a command writes: the old file or the new one, and nothing beside it."""
+    folder, path = tmp_path / "out", tmp_path / "out" / name
+    shutil.copytree(GOLDEN, tmp_path / "run")
+    folder.mkdir()
+    path.write_bytes(b"as it was")
+    places = {"RUN": tmp_path / "run", "OUT": path, "FOLDER": folder}
+    code, out = cli(
+        *(places.get(word, word) for word in OUTPUTS[name]),
+        env={**with_disk(DISK_WRITE=errno.ENOSPC, DISK_FOLDER=folder), "RTU_EDGE_ISA": "scalar"},
+    )
+    assert code == 2 and f"rtu-edge: {path}: {os.strerror(errno.ENOSPC)}" in out, out
+    assert path.read_bytes() == b"as it was" and [each.name for each in folder.iterdir()] == [name]
 
 
 def test_what_to_do_is_known_for_what_a_person_can_mend() -> None:

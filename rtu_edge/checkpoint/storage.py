@@ -13,7 +13,7 @@ from pathlib import Path
 from rtu_edge import checkpoint
 from rtu_edge.errors import CheckpointError
 
-__all__ = ["Disk", "Slots", "Stored", "write"]
+__all__ = ["Disk", "Slots", "Stored", "replaced", "write"]
 
 
 # What file systems answer that know no sync of a folder: Linux's CIFS and some FUSE and vendor ones (EINVAL, as fsync(2) has
@@ -103,16 +103,42 @@ def write(path: str | os.PathLike[str], data: bytes, disk: Disk = _DISK) -> None
 
 
 @contextlib.contextmanager
+def replaced(path: str | os.PathLike[str], disk: Disk = _DISK) -> Iterator[Path]:
+    """The name of a file to be written in pieces, which takes the place of `path` when the block ends without an error.
+
+    Raises:
+        OSError: as write(), also one of the block's own that names no other file.
+    """
+    path = Path(path)
+    with _beside(path, disk) as temporary:
+        yield temporary
+        handle = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            disk.sync(handle)
+        finally:
+            disk.close(handle)
+        disk.rename(temporary, path)
+    disk.sync_folder(path.parent)
+
+
+@contextlib.contextmanager
 def _written_beside(path: Path, data: bytes, disk: Disk) -> Iterator[Path]:
-    """A synced file of another name in the same folder; it is gone when what follows fails, and no error knows it."""
-    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
-    try:
+    """A synced file of another name in the same folder; see _beside()."""
+    with _beside(path, disk) as temporary:
         handle = disk.create(temporary)
         try:
             disk.write(handle, data)
             disk.sync(handle)
         finally:
             disk.close(handle)
+        yield temporary
+
+
+@contextlib.contextmanager
+def _beside(path: Path, disk: Disk) -> Iterator[Path]:
+    """Another name in the same folder; what has it is gone when the block fails, and no error knows it."""
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
+    try:
         yield temporary
     except BaseException as error:
         with contextlib.suppress(OSError):

@@ -101,13 +101,15 @@ def _table(found: Contents, recent: int, rows: int) -> Table:
 
 
 def _export(found: Contents, target: Path) -> None:
-    if target.suffix == ".npz":
-        import numpy as np
+    from rtu_edge.checkpoint import storage
 
-        np.savez_compressed(target, records=found.records)
+    if target.suffix == ".npz":
+        from rtu_edge.log.arrays import packed
+
+        storage.write(target, packed({"records": found.records}))
         return
     from rtu_edge import _core
     from rtu_edge.log.file import LogFile
 
-    with LogFile(target, found.head, None, _core.episode_dtype()) as log:
+    with storage.replaced(target) as path, LogFile(path, found.head, None, _core.episode_dtype()) as log:
         log.steps(found.records)

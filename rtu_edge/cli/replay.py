@@ -199,10 +199,11 @@ def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> st
 
 
 def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int | None, folder: Path) -> None:
-    import numpy as np
     from rich.table import Table
 
+    from rtu_edge.checkpoint import storage
     from rtu_edge.log import replay
+    from rtu_edge.log.arrays import packed
 
     with _progress(screen, len(found.records)) as progress:
         result = replay.what_if(found, changes, until=until, progress=progress)
@@ -219,15 +220,15 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
     screen.print(table)
     screen.print("The actions are the recorded ones: what this learner would have driven the machine to is unknown.")
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        folder / "what-if.npz",
-        step=result.step,
-        returns=result.returns,
-        value_was=result.was.value,
-        delta_was=result.was.delta,
-        value_would=result.would.value,
-        delta_would=result.would.delta,
-    )
+    arrays = {
+        "step": result.step,
+        "returns": result.returns,
+        "value_was": result.was.value,
+        "delta_was": result.was.delta,
+        "value_would": result.would.value,
+        "delta_would": result.would.delta,
+    }
+    storage.write(folder / "what-if.npz", packed(arrays))
     from rtu_edge.report.logs import what_if_picture
 
     what_if_picture(result, folder / "what-if.png")

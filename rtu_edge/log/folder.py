@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import io
 import json
 import math
 import os
@@ -185,10 +184,9 @@ class RunFolder(Closing):
 
     def save_arrays(self) -> None:
         """Write `arrays` as telemetry.npz."""
-        arrays: dict[str, Any] = self.arrays  # numpy's own annotation: one of the names may be a switch
-        packed = io.BytesIO()  # where the disk is full, numpy 1.26 leaves an archive half open that complains later
-        np.savez_compressed(packed, **arrays)
-        storage.write(self.file(self.TELEMETRY), packed.getvalue())
+        from rtu_edge.log.arrays import packed
+
+        storage.write(self.file(self.TELEMETRY), packed(self.arrays))
 
     def load_arrays(self, most: int | None = None) -> dict[str, npt.NDArray[Any]]:
         """Read telemetry.npz; empty when there is none.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtu_edge.checkpoint import storage
 from rtu_edge.log import Row, Summary
 from rtu_edge.untrusted import clean
 
@@ -27,6 +28,7 @@ __all__ = [
     "picture",
     "running_mean",
     "tidy",
+    "write_picture",
 ]
 
 Array = npt.NDArray[Any]
@@ -140,7 +142,7 @@ def picture(summary: Summary, arrays: dict[str, Array], path: Path) -> None:
             axes = [figure.add_subplot(rows[0])]
             axes += [figure.add_subplot(rows[k], sharex=axes[0]) for k in range(1, len(signals))]
             _episode(axes, summary, signals, len(episode))
-        figure.savefig(path, dpi=150, facecolor=PALETTE["paper"])
+        write_picture(figure, path)
 
 
 def last_episode(arrays: dict[str, Array]) -> Array | None:
@@ -183,6 +185,17 @@ def figure_of(name: str, width: float, height: float) -> Iterator[Any]:
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
+
+
+def write_picture(figure: Any, path: Path) -> None:
+    """A PNG or SVG in the place of what was there, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; it names `path`, and the old file is as it was.
+    """
+    stream = io.BytesIO()
+    figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150, facecolor=PALETTE["paper"])
+    storage.write(path, stream.getvalue())
 
 
 def _svg(figure: Any) -> str:

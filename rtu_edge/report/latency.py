@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge.report.figures import PALETTE, figure_of
+from rtu_edge.report.figures import PALETTE, figure_of, write_picture
 
 if TYPE_CHECKING:
     from rtu_edge.bench.latency import Latencies
@@ -35,7 +35,7 @@ def picture(latencies: Latencies, records: Array, path: Path) -> None:
         _ridges(ridges, latencies, names)
         _line(line, latencies, records)
         figure.supxlabel(_facts(latencies), fontsize=7.5, color=PALETTE["muted"])
-        figure.savefig(path, dpi=150, facecolor=PALETTE["paper"])
+        write_picture(figure, path)
 
 
 def _ridges(axes: Any, latencies: Latencies, names: list[str]) -> None:

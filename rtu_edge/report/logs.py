@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge.log import Row
-from rtu_edge.report.figures import PALETTE, PANELS, _signal, figure_of, running_mean
+from rtu_edge.report.figures import PALETTE, PANELS, _signal, figure_of, running_mean, write_picture
 
 if TYPE_CHECKING:
     from rtu_edge.log.replay import WhatIf
@@ -36,7 +36,7 @@ def records_picture(records: Array, observations: Sequence[Row], actuators: Sequ
         for k, row in enumerate(actuators):
             _signal(axes[len(observations) + k], time_s, row, records["u"][:, k], "force")
         axes[-1].set_xlabel("seconds before the last record")
-        figure.savefig(path, dpi=150, facecolor=PALETTE["paper"])
+        write_picture(figure, path)
 
 
 def what_if_picture(found: WhatIf, path: Path) -> None:
@@ -54,4 +54,4 @@ def what_if_picture(found: WhatIf, path: Path) -> None:
         value.legend(loc="upper left", ncols=2)
         delta.set_title(f"|delta|, mean of {_WINDOW:,} transitions")
         delta.set_xlabel("steps")
-        figure.savefig(path, dpi=150, facecolor=PALETTE["paper"])
+        write_picture(figure, path)
