@@ -84,11 +84,13 @@ def supervise(
 
     Raises:
         CheckpointError: `state` is not that of this learner.
-        ConfigError: a table names what the device does not have, or a fallback cannot be had.
+        ConfigError: a table names what the device does not have, an actuator is without limits, or a fallback cannot be had.
     """
     names = [row.name for row in observations]
     motors = [row.name for row in actuators]
     problems = _unknown(config, names, motors)
+    if len(limits) != len(motors):
+        problems.append(f"limits: {len(limits)}, for {len(motors)} actuators")
     if problems:
         raise ConfigError(problems)
     fallback, described = _fallback(config.fallback, names, motors, limits, period_s, simulated)
