@@ -21,10 +21,12 @@ __all__ = [
     "check_number",
     "check_sections",
     "check_seed",
+    "check_values",
+    "scalar",
 ]
 
 
-def _scalar(value: object) -> object:
+def scalar(value: object) -> object:
     """What stands in a numpy scalar or a 0-d array, as Python has it; anything else as it is."""
     if isinstance(value, np.ma.MaskedArray):
         return value  # under a mask there is no value
@@ -35,7 +37,7 @@ def _scalar(value: object) -> object:
 
 def check_int(name: str, value: object, low: int, high: int) -> int:
     """An integer in low..high, as a plain int; numpy's integers and 0-d arrays of them are taken."""
-    plain = _scalar(value)
+    plain = scalar(value)
     try:
         number = operator.index(plain)  # type: ignore[arg-type]
     except TypeError:
@@ -50,7 +52,7 @@ def check_number(name: str, value: object, low: float, high: float, *, open_low:
 
     numpy's real numbers and 0-d arrays of them are taken.
     """
-    plain = _scalar(value)
+    plain = scalar(value)
     refused = isinstance(plain, (bool, str, bytes, bytearray, complex, np.ndarray))
     try:
         number = float("nan") if refused else float(plain)  # type: ignore[arg-type]
@@ -65,7 +67,7 @@ def check_number(name: str, value: object, low: float, high: float, *, open_low:
 
 def check_bool(name: str, value: object) -> bool:
     """True or False, also as numpy has it, or as 1 or 0."""
-    plain = _scalar(value)
+    plain = scalar(value)
     if not isinstance(plain, int) or plain not in (0, 1):
         raise ConfigError(f"{name} = {value!r}: expected True or False")
     return bool(plain)
@@ -103,6 +105,22 @@ def check_keys(name: str, value: object, allowed: Sequence[str]) -> dict[str, An
             hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(allowed)}"
             raise ConfigError(f"{name}.{key}: unknown key; {hint}")
     return dict(value)
+
+
+def check_values(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Finite float32 values of one shape; a masked array is refused, as under a mask there is no value."""
+    try:
+        if isinstance(value, np.ma.MaskedArray):
+            raise ValueError("masked")
+        with np.errstate(over="ignore"):
+            values = np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"{name} = {value!r}: expected real numbers") from None
+    if values.shape != shape:
+        raise ConfigError(f"{name} has shape {values.shape}, expected {shape}")
+    if not np.isfinite(values).all():
+        raise ConfigError(f"{name} is not finite: {values}")
+    return values
 
 
 def check_sections(

@@ -21,6 +21,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from rtu_edge._check import check_int, check_values
+from rtu_edge.errors import ConfigError
 from rtu_edge.plants import Plant
 
 __all__ = ["IDS", "PlantEnv", "register", "sizes", "train"]
@@ -35,6 +37,18 @@ IDS = {
 }
 
 
+_LARGEST_SEED = 2**128 - 1
+_LARGEST_LEVELS = 1 << 20
+
+
+def _levels_of(actions: object) -> int | None:
+    """How many levels that are; None where it is no number of levels."""
+    try:
+        return check_int("actions", actions, 2, _LARGEST_LEVELS)
+    except ConfigError:
+        return None
+
+
 class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
     """One plant as an environment.
 
@@ -44,7 +58,7 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
     Args:
         plant: the plant's name (`rtu_edge.plants.names()`).
         actions: "unit": each actuator in [-1, 1] of its range, as rtu_edge agents and the control loop have it;
-            "physical": in the actuator's unit; an int n >= 2: Discrete(n), evenly spaced levels from the lowest to the
+            "physical": in the actuator's unit; an int n from 2 to 2^20: Discrete(n), evenly spaced levels from the lowest to the
             highest value.
         max_steps: an episode is truncated after so many steps; 0: never; None: as the data sheet says.
         render_mode: None; there is no picture.
@@ -76,11 +90,13 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
             self.action_space = spaces.Box(-1.0, 1.0, self._low.shape, np.float32)
         elif actions == "physical":
             self.action_space = spaces.Box(self._low, self._high)
-        elif isinstance(actions, int) and not isinstance(actions, bool) and actions >= 2:
-            self.action_space = spaces.Discrete(actions)
-            self._levels = np.linspace(self._low, self._high, actions, dtype=np.float32)
+        elif (levels := _levels_of(actions)) is not None:
+            self.action_space = spaces.Discrete(levels)
+            self._levels = np.linspace(self._low, self._high, levels, dtype=np.float32)
         else:
-            raise ValueError(f'actions: {actions!r} is neither "unit" nor "physical" nor a number of levels >= 2')
+            raise ValueError(
+                f'actions: {actions!r} is neither "unit" nor "physical" nor a number of levels from 2 to {_LARGEST_LEVELS}'
+            )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -95,6 +111,8 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
         Returns:
             The first observation, and {"plant_seed": the number that starts this episode again}.
         """
+        if seed is not None:  # gymnasium takes no numpy integer
+            seed = check_int("seed", seed, 0, _LARGEST_SEED)
         super().reset(seed=seed)
         plant_seed = seed & 0xFFFFFFFF if seed is not None else int(self.np_random.integers(2**32))
         return self.plant.reset(plant_seed), {"plant_seed": plant_seed}
@@ -116,11 +134,7 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
                 raise ValueError(f"action: {action!r} is not in {self.action_space}")
             u = self._levels[int(action)]
         else:
-            values = np.asarray(action, dtype=np.float32)
-            if values.shape != self._low.shape:
-                raise ValueError(f"action has shape {values.shape}, expected {self._low.shape}")
-            if not np.isfinite(values).all():
-                raise ValueError(f"action is not finite: {values}")
+            values = check_values("action", action, self._low.shape)
             if self._actions == "unit":
                 values = self._low + (values + np.float32(1.0)) * np.float32(0.5) * (self._high - self._low)
             u = np.clip(values, self._low, self._high)

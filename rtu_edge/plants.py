@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtu_edge._bridge import ffi, lib
+from rtu_edge._check import check_int, check_values
 
 __all__ = ["Parameter", "Plant", "Row", "Safe", "Sheet", "names", "sheet"]
 
@@ -90,10 +91,9 @@ def names() -> tuple[str, ...]:
 
 
 def _find(name: str) -> Any:
-    plant = lib.rtu_plant_find(name.encode("utf-8"))
-    if plant == ffi.NULL:
+    if name not in names():  # compared here: in C a text ends at its first NUL
         raise ValueError(f"plant {name!r} is unknown; there are {', '.join(names())}")
-    return plant
+    return lib.rtu_plant_find(name.encode("utf-8"))
 
 
 def sheet(name: str) -> Sheet:
@@ -139,10 +139,7 @@ class Plant:
     def __init__(self, name: str, max_steps: int | None = None) -> None:
         self._plant = _find(name)
         self.sheet = sheet(name)
-        limit = self.sheet.max_steps if max_steps is None else max_steps
-        if not 0 <= limit < 2**32:
-            raise ValueError(f"max_steps: {limit} is not in 0..{2**32 - 1}")
-        self.max_steps = limit
+        self.max_steps = self.sheet.max_steps if max_steps is None else check_int("max_steps", max_steps, 0, 2**32 - 1)
         self._state = ffi.new("rtu_plant_state *")
         self._u = np.zeros(len(self.sheet.actuators), dtype=np.float32)
         self._x = np.zeros(len(self.sheet.observations), dtype=np.float32)
@@ -162,9 +159,7 @@ class Plant:
         Raises:
             ValueError: the seed is out of range.
         """
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"seed: {seed} is not in 0..{2**32 - 1}")
-        self._plant.reset(self._state, seed)
+        self._plant.reset(self._state, check_int("seed", seed, 0, 2**32 - 1))
         lib.rtu_plant_limit(self._state, self.max_steps)
         return self.observe()
 
@@ -181,12 +176,7 @@ class Plant:
         Raises:
             ValueError: u has another shape or is not finite.
         """
-        values = np.asarray(u, dtype=np.float32)
-        if values.shape != self._u.shape:
-            raise ValueError(f"u has shape {values.shape}, expected {self._u.shape}")
-        if not np.isfinite(values).all():
-            raise ValueError(f"u is not finite: {values}")
-        self._u[:] = values
+        self._u[:] = check_values("u", u, self._u.shape)
         result = self._plant.step(self._state, self._u_pointer)
         return self.observe(), result.reward, result.terminated, result.truncated
 

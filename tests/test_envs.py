@@ -118,9 +118,22 @@ def test_train_drives_an_agent_through_episodes():
             assert not np.array_equal(agent.calls[at + 1][1], call[1])
 
 
+def test_arguments_are_taken_as_numpy_has_them():
+    env = envs.PlantEnv("cartpole", actions=np.int64(3), max_steps=np.array(7))
+    assert env.action_space == gymnasium.spaces.Discrete(3) and env.plant.max_steps == 7
+    _, info = env.reset(seed=np.uint32(9))
+    assert info == {"plant_seed": 9} and type(info["plant_seed"]) is int
+    env.step(np.uint8(2))
+    for seed in (1.5, -1, "7", np.array([7]), True):
+        with pytest.raises(ValueError, match=r"^seed = "):
+            env.reset(seed=seed)
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
+        ({"plant": "cartpole", "actions": 2.0}, "actions: 2.0 is neither"),
+        ({"plant": "cartpole", "actions": 2**40}, "actions: 1099511627776 is neither"),
         ({"plant": "cartpole", "actions": 1}, "actions: 1 is neither"),
         ({"plant": "cartpole", "actions": True}, "actions: True is neither"),
         ({"plant": "cartpole", "actions": "newton"}, "actions: 'newton' is neither"),

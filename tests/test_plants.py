@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 
 import gymnasium
@@ -488,10 +489,44 @@ def test_safe_numbers_have_one_home():
         assert f"RTU_SAFE_{safe.name} = {safe.value}" in text
 
 
+def test_arguments_are_taken_as_numpy_has_them():
+    plant = plants.Plant(np.str_("servo"), max_steps=np.array(5))
+    assert type(plant.max_steps) is int and plant.max_steps == 5
+    assert (plant.reset(np.uint32(7)) == plants.Plant("servo").reset(7)).all()
+    other = plants.Plant("servo")
+    other.reset(7)
+    assert plant.step(np.array([1], np.int8))[1] == other.step([np.float16(1)])[1]
+
+
+@pytest.mark.parametrize("value", [5.0, np.float64(5), True, np.True_, "5", None, -1, 2**32, np.array([5]), 10**400])
+def test_what_is_no_seed_is_refused_by_name(value):
+    with pytest.raises(ValueError, match=r"^seed = "):
+        plants.Plant("servo").reset(value)
+    if value is not None:
+        with pytest.raises(ValueError, match=r"^max_steps = "):
+            plants.Plant("servo", max_steps=value)
+
+
+@pytest.mark.parametrize("name", ["cartpole\0x", b"cartpole", 5, None, "\udc80"])
+def test_what_is_no_plant_is_refused_by_name(name):
+    with pytest.raises(ValueError, match=r"^plant .* is unknown; there are cartpole, "):
+        plants.Plant(name)
+
+
+@pytest.mark.parametrize("u", [np.ma.masked_array([1.0], mask=True), [1 + 2j], [10**400], ["a"], [1e39], [None]])
+def test_what_is_no_command_is_refused_by_name(u):
+    plant = plants.Plant("servo")
+    before = plant.state_bytes
+    with warnings.catch_warnings(), pytest.raises(ValueError, match=r"^u "):
+        warnings.simplefilter("error")
+        plant.step(u)
+    assert plant.state_bytes == before
+
+
 def test_errors_name_what_is_wrong():
     with pytest.raises(ValueError, match=r"plant 'cartpol' is unknown; there are cartpole, "):
         plants.Plant("cartpol")
-    with pytest.raises(ValueError, match=r"max_steps: -1 is not in 0"):
+    with pytest.raises(ValueError, match=r"max_steps = -1: expected an integer from 0"):
         plants.Plant("servo", max_steps=-1)
     plant = plants.Plant("servo")
     before = plant.state_bytes
@@ -499,7 +534,7 @@ def test_errors_name_what_is_wrong():
         plant.step([1.0, 2.0])
     with pytest.raises(ValueError, match="not finite"):
         plant.step([math.nan])
-    with pytest.raises(ValueError, match="seed: 4294967296"):
+    with pytest.raises(ValueError, match="seed = 4294967296"):
         plant.reset(2**32)
     assert plant.state_bytes == before
     assert lib.rtu_plant_at(lib.rtu_plant_count()) == ffi.NULL

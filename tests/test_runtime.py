@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -309,6 +310,57 @@ def test_updates_are_dropped_when_time_is_short_and_can_be_repeated(link: Link, 
 def test_a_configuration_that_does_not_fit_is_refused(link: Link, config: LoopConfig, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Loop(link, controller(), config)
+
+
+@pytest.mark.hazard("no-limit-by-accident")
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"gate": None}, "gate = None: expected True or False"),  # never "no gate" by accident
+        ({"gate": "no"}, "gate = 'no': expected True or False"),
+        ({"learn": 2.5}, "learn = 2.5"),
+        ({"steps": True}, "steps: True, allowed: an integer"),
+        ({"seconds": "1"}, "seconds = '1'"),
+        ({"target_return": "1"}, "target_return = '1'"),
+        ({"target_return": 10**400}, "target_return = 1000"),
+        ({"retry_ms": math.nan}, "retry_ms = nan"),
+        ({"returns": None}, "returns = None: expected a sequence"),
+        ({"returns": [math.inf]}, r"returns\[0\] = inf"),
+        ({"returns": [[1.0]]}, r"returns\[0\] = \[1.0\]"),
+        ({"drop_updates": 5}, "drop_updates = 5"),
+        ({"drop_updates": np.array([1.5])}, r"drop_updates\[0\]: .*1.5.*, allowed: an integer"),
+        ({"limits": Limits(-1, 1)}, "limits = Limits"),
+        ({"limits": [(-1, 1)]}, r"limits\[0\] = \(-1, 1\): expected Limits"),
+        ({"limits": [Limits(-1, np.ma.masked)]}, r"limits\[0\].high"),
+        ({"reward": "frame"}, "reward = 'frame': expected a Reward"),
+        ({"reward": Reward("form", bias="1")}, "reward.bias = '1'"),
+        ({"reward": Reward("form", quadratic=1.0)}, "reward.quadratic = 1.0: expected a sequence"),
+        ({"reward": Reward("form", quadratic=[None, 1])}, r"reward.quadratic\[0\] = None"),
+        ({"reward": Reward("form", action=[1e39])}, r"reward.action\[0\] = 1e\+39"),
+        ({"reward": Reward(None)}, "reward.kind = None"),
+        ({"clock": "lockstep"}, "clock = 'lockstep'"),
+        ({"black_box": "box"}, "black_box = 'box'"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_refused_by_name(link: Link, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Loop(link, controller(), LoopConfig(**values))
+
+
+def test_a_configuration_is_taken_as_numpy_has_it(link: Link) -> None:
+    limits = Limits(np.array(-4.0), np.float32(4), np.int64(100), rest=np.float16(0))  # type: ignore[arg-type]
+    reward = Reward(np.str_("form"), np.float32(1), np.array([0.5, 2.0]), (), np.array([-1]))  # type: ignore[arg-type]
+    config = LoopConfig(
+        limits=np.array([limits]), reward=reward, steps=np.array(20), seed=np.uint64(3), seconds=np.float32(60),  # type: ignore[arg-type]
+        target_return=np.array(1e9), returns=np.array([1, 2]), drop_updates=np.array([1, 2]), gate=np.True_, learn=1,  # type: ignore[arg-type]
+    )  # fmt: skip
+    loop = Loop(link, controller(), config)
+    assert loop.config == LoopConfig(
+        limits=[Limits(-4.0, 4.0, 100.0, 0.0)], reward=Reward("form", 1.0, [0.5, 2.0], [], [-1.0]), steps=20, seed=3,
+        seconds=60.0, target_return=1e9, returns=[1.0, 2.0], drop_updates=[1, 2],
+    )  # fmt: skip
+    assert type(loop.config.steps) is int and loop.config.gate is True
+    assert loop.run().steps == 20
 
 
 def test_a_policy_of_another_size_is_refused(link: Link) -> None:

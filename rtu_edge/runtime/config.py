@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import enum
 import math
-import operator
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rtu_edge._check import check_bool, check_choice, check_int, check_number
+from rtu_edge.errors import ConfigError
 from rtu_edge.runtime.datasheet import as_float, min_ttl_ms
 from rtu_edge.runtime.link import Hello, Row
 
@@ -153,6 +155,9 @@ _INTEGERS = {
     "hash_every": (0, 2**32 - 1),
     "cpu": (-1, 1023),
 }
+_SWITCHES = ("learn", "explore", "dry_run", "snapshots", "gate", "realtime", "handle_signals")
+_WEIGHTS = ("quadratic", "cosine", "action")  # of a Reward, beside the bias
+_FLOAT_MAX = float(np.finfo(np.float32).max)
 
 
 def holds(limits: Sequence[Limits], rows: Sequence[Row]) -> list[bool]:
@@ -160,48 +165,95 @@ def holds(limits: Sequence[Limits], rows: Sequence[Row]) -> list[bool]:
     return [row.safe == "hold" and (not limits or limits[i].rest is None) for i, row in enumerate(rows)]
 
 
-def check(config: LoopConfig, hello: Hello) -> None:
-    """Raises ValueError where configuration and device do not fit; the message names the field."""
-    for name, (least, most) in _INTEGERS.items():
-        _check_integer(name, getattr(config, name), least, most)
-    if config.limits and len(config.limits) != hello.n_actuators:
-        raise ValueError(f"limits: {len(config.limits)} given, the device has {hello.n_actuators} actuators")
-    if not config.limits and not hello.simulated and not config.dry_run:
+def check(config: LoopConfig, hello: Hello) -> LoopConfig:
+    """The same with plain values, whatever types they were given as.
+
+    Raises:
+        ValueError: a value that is none of its kind, or configuration and device do not fit; the message names the field.
+    """
+    plain = _plain(config)
+    if plain.limits and len(plain.limits) != hello.n_actuators:
+        raise ValueError(f"limits: {len(plain.limits)} given, the device has {hello.n_actuators} actuators")
+    if not plain.limits and not hello.simulated and not plain.dry_run:
         raise ValueError("limits: a device that is not simulated needs one entry per actuator")
-    for index, limits in enumerate(config.limits if not hello.simulated and not config.dry_run else ()):
+    for index, limits in enumerate(plain.limits if not hello.simulated and not plain.dry_run else ()):
         for key in ("slew_per_s", "accel_per_s2"):
             if getattr(limits, key) is None:
                 raise ValueError(
                     f"limits[{index}].{key}: missing; on real hardware give a number, or math.inf for none"
                 )
-    _check_timing(config, hello)
-    if config.learn and not config.explore:
+    _check_timing(plain, hello)
+    if plain.learn and not plain.explore:
         raise ValueError("learn: True needs explore=True")
-    drops = list(config.drop_updates)
-    if drops != sorted(set(drops)) or (drops and drops[0] < 0):
+    drops = plain.drop_updates
+    if drops != sorted(set(drops)):
         raise ValueError("drop_updates: must be ascending numbers from 0 on, each once")
-    if config.target_return is not None and math.isnan(config.target_return):
-        raise ValueError("target_return: nan, allowed: a number, or None")
-    if len(config.returns) > config.target_window or not np.isfinite(config.returns).all():
-        raise ValueError(f"returns: {len(config.returns)}, allowed: {config.target_window} finite numbers at most")
-    _check_reward(config.reward, hello)
+    if len(plain.returns) > plain.target_window:
+        raise ValueError(f"returns: {len(plain.returns)}, allowed: {plain.target_window} at most")
+    _check_reward(plain.reward, hello)
+    return plain
 
 
-def _check_integer(name: str, value: object, least: int, most: int) -> None:
-    if name == "session" and value is None:
-        return
+def _plain(config: LoopConfig) -> LoopConfig:
+    """Raises ValueError where a value is none of its kind."""
+    found: dict[str, Any] = {}
+    for name, (least, most) in _INTEGERS.items():
+        value = getattr(config, name)
+        found[name] = None if name == "session" and value is None else _integer(name, value, least, most)
+    for name in _SWITCHES:
+        found[name] = check_bool(name, getattr(config, name))
+    found["seconds"] = check_number("seconds", config.seconds, 0.0, math.inf)
+    for name in ("retry_ms", "reset_timeout_s"):
+        found[name] = check_number(name, getattr(config, name), 0.0, math.inf, open_low=True)
+    if config.target_return is not None:
+        found["target_return"] = check_number("target_return", config.target_return, -math.inf, math.inf)
+    found["returns"] = _numbers("returns", config.returns)
+    drops = _items("drop_updates", config.drop_updates)
+    found["drop_updates"] = [_integer(f"drop_updates[{k}]", each, 0, 2**63 - 1) for k, each in enumerate(drops)]
+    found["limits"] = [_plain_limits(k, each) for k, each in enumerate(_items("limits", config.limits))]
+    if not isinstance(config.clock, Clock):
+        raise ConfigError(f"clock = {config.clock!r}: expected one of {', '.join(map(str, Clock))}")
+    if config.black_box is not None and not hasattr(config.black_box, "core"):
+        raise ConfigError(f"black_box = {config.black_box!r}: expected an open BlackBox, or None")
+    found["reward"] = _plain_reward(config.reward)
+    return replace(config, **found)
+
+
+def _integer(name: str, value: object, least: int, most: int) -> int:
     try:
-        number = operator.index(value)  # type: ignore[arg-type]
+        return check_int(name, value, least, most)
+    except ConfigError:
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        what = f"{value}, allowed: " if whole else f"{value!r}, allowed: an integer, "
+        raise ValueError(f"{name}: {what}{least}..{most}") from None
+
+
+def _items(name: str, value: object) -> list[Any]:
+    try:
+        return list(value)  # type: ignore[call-overload,no-any-return]
     except TypeError:
-        raise ValueError(f"{name}: {value!r}, allowed: an integer, {least}..{most}") from None
-    if not least <= number <= most:
-        raise ValueError(f"{name}: {value}, allowed: {least}..{most}")
+        raise ConfigError(f"{name} = {value!r}: expected a sequence") from None
 
 
-def _check_number(name: str, value: object, *, zero: bool) -> None:
-    number = as_float(value)
-    if number is None or not (number > 0 or (zero and number == 0)):
-        raise ValueError(f"{name}: {value!r}, allowed: {'0 (no limit) or more' if zero else 'a number above 0'}")
+def _numbers(name: str, value: object, largest: float = sys.float_info.max) -> list[float]:
+    return [check_number(f"{name}[{k}]", each, -largest, largest) for k, each in enumerate(_items(name, value))]
+
+
+def _plain_limits(index: int, given: object) -> Limits:
+    """With floats; what is no number stays, for combined() to refuse."""
+    if not isinstance(given, Limits):
+        raise ConfigError(f"limits[{index}] = {given!r}: expected Limits")
+    values = {each.name: getattr(given, each.name) for each in fields(given)}
+    return Limits(**{key: value if (number := as_float(value)) is None else number for key, value in values.items()})
+
+
+def _plain_reward(given: object) -> Reward:
+    if not isinstance(given, Reward):
+        raise ConfigError(f"reward = {given!r}: expected a Reward")
+    weights = {name: _numbers(f"reward.{name}", getattr(given, name), _FLOAT_MAX) for name in _WEIGHTS}
+    kind = check_choice("reward.kind", given.kind, ("frame", "form", "callable"))
+    bias = check_number("reward.bias", given.bias, -_FLOAT_MAX, _FLOAT_MAX)
+    return Reward(kind, bias, function=given.function, **weights)
 
 
 def _check_timing(config: LoopConfig, hello: Hello) -> None:
@@ -215,24 +267,14 @@ def _check_timing(config: LoopConfig, hello: Hello) -> None:
             f"ttl_ms: {config.ttl_ms}, allowed: at least {least}, which is one period of {hello.period_us} us and 1 ms for"
             " the round trip, until the next command can be there; or 0 for three periods"
         )
-    _check_number("seconds", config.seconds, zero=True)
-    for key in ("retry_ms", "reset_timeout_s"):
-        _check_number(key, getattr(config, key), zero=False)
 
 
 def _check_reward(reward: Reward, hello: Hello) -> None:
-    if reward.kind not in ("frame", "form", "callable"):
-        raise ValueError(f"reward.kind: {reward.kind!r}, allowed: 'frame', 'form', 'callable'")
     if reward.kind == "frame" and not hello.reward:
         raise ValueError("reward.kind: 'frame', but the device sends no reward; give a form")
     if reward.kind == "callable" and not callable(reward.function):
         raise ValueError("reward.function: needed for kind 'callable'")
-    widths = {"quadratic": hello.n_observations, "cosine": hello.n_observations, "action": hello.n_actuators}
-    for name, width in widths.items():
-        if len(getattr(reward, name)) not in (0, width):
-            raise ValueError(f"reward.{name}: {len(getattr(reward, name))} weights given, the device has {width}")
-    largest = float(np.finfo(np.float32).max)
-    for name, weights in [("bias", [reward.bias]), *((name, getattr(reward, name)) for name in widths)]:
-        for weight in weights:
-            if not abs(weight) <= largest:
-                raise ValueError(f"reward.{name}: {weight}, allowed: -{largest:.5g}..{largest:.5g}")
+    for name in _WEIGHTS:
+        given, width = len(getattr(reward, name)), hello.n_actuators if name == "action" else hello.n_observations
+        if given not in (0, width):
+            raise ValueError(f"reward.{name}: {given} weights given, the device has {width}")

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rtu_edge._check import scalar
+
 __all__ = ["ActuatorRange", "Sheet", "SheetRow", "as_float", "combined", "min_ttl_ms", "sheet_problems"]
 
 # low, high, slew per s, rest, acceleration per s^2, each of one actuator in its own unit; inf: no limit.
@@ -77,11 +79,12 @@ class OwnLimits(Protocol):
 
 
 def as_float(value: Any) -> float | None:
-    """A number as a float; None for what is none, and for an integer that no float holds."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    """A number as a float, also out of numpy; None for what is none, and for an integer that no float holds."""
+    plain = scalar(value)
+    if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
         return None
     try:
-        return float(value)
+        return float(plain)
     except OverflowError:
         return None
 

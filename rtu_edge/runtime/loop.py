@@ -98,12 +98,10 @@ class Loop(Closing):
 
     def __init__(self, link: Link, policy: Any, config: LoopConfig) -> None:
         hello = link.hello
-        check(config, hello)
+        config = check(config, hello)
         options: dict[str, Any] = {entry.name: getattr(config, entry.name) for entry in fields(config)}
         options["clock"] = config.clock.value
         options["session"] = config.session if config.session is not None else link.next_session
-        options["drop_updates"] = list(config.drop_updates)
-        options["returns"] = list(config.returns)
         actuators = link.rows[hello.n_observations :]
         options["hold"] = holds(config.limits, actuators)
         options["safe"] = [row.safe_value for row in actuators]
@@ -113,9 +111,9 @@ class Loop(Closing):
         options["reward"] = {
             "kind": config.reward.kind,
             "bias": config.reward.bias,
-            "quadratic": list(config.reward.quadratic),
-            "cosine": list(config.reward.cosine),
-            "action": list(config.reward.action),
+            "quadratic": config.reward.quadratic,
+            "cosine": config.reward.cosine,
+            "action": config.reward.action,
             "function": config.reward.function,
         }
         self.session: int = options["session"]
