@@ -156,7 +156,7 @@ def test_a_link_of_a_living_device_is_not_taken_over(tmp_path: Path, capfd: pyte
     with SimulatedDevice(link=tmp_path / "board") as device, pytest.raises(SystemExit) as leaving:
         rtu_edge.cli.main(["device", "servo", "--link", str(tmp_path / "board")])
     assert leaving.value.code == 2
-    assert f"leads to {device.port}, which may be another device's" in capfd.readouterr().err
+    assert f"exists and leads to {device.port}, which may be another device's" in capfd.readouterr().err
 
 
 def test_plain_process_ends_cleanly_when_asked() -> None:

@@ -28,15 +28,12 @@ def command(plant: str, link: Path | None, seed: int, slew: float | None, reset_
     from rtu_edge.ports import open_port
 
     if link is not None and link.exists():
-        raise ConfigError(
-            f"--link {link}: "
-            + (
-                f"leads to {os.path.realpath(link)}, which may be another device's; remove it or "
-                if link.is_symlink()
-                else "exists; "
-            )
-            + "give another path"
+        what = (
+            f"leads to {os.path.realpath(link)}, which may be another device's"
+            if link.is_symlink()
+            else "is no symbolic link"
         )
+        raise ConfigError(f"--link {link}: exists and {what}; give another path")
     with simulated(plant, link=link, seed=seed, slew=slew, reset_ticks=reset_ticks) as device:
         port = str(link.absolute()) if link is not None else device.port
         with open_port(port) as opened, runtime.Link(opened) as line:
