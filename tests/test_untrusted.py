@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from stranger import (
     with_head,
 )
 
+import rtu_edge as rtu
 from rtu_edge import checkpoint
 from rtu_edge.export.check import check_model
 
@@ -177,6 +179,45 @@ ONNX = {
 def test_any_onnx_is_refused_in_one_line(name: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (folder / "policy.onnx").write_bytes(ONNX[name])
     assert "policy.onnx: not a policy" in refused(capfd, "verify", folder)
+
+
+def spoiled(change: str) -> bytes:
+    """A policy as it is exported, but for one thing."""
+    import onnx
+
+    with tempfile.TemporaryDirectory() as place:
+        rtu.export_onnx(rtu.StreamAC(2, 1, units=4, hidden=4, seed=0), Path(place) / "a.onnx")
+        model = onnx.load(Path(place) / "a.onnx")
+    if change == "no state given back":
+        model.graph.output.pop()
+    elif change == "no output":
+        model.graph.ClearField("output")
+    elif change == "an unknown opset":
+        model.opset_import[0].version = 99
+    elif change == "an old opset":
+        model.opset_import[0].version = -1
+    elif change == "shapes that do not fit":
+        node = next(node for node in model.graph.node if node.op_type == "MatMul")
+        node.name, node.input[0] = "\x1b[31m", "h1"
+    else:
+        next(entry for entry in model.metadata_props if entry.key == "rtu_edge.choices").value = "5"
+    data: bytes = model.SerializeToString()
+    return data
+
+
+SPOILED = (
+    "no state given back", "no output", "an unknown opset", "an old opset", "shapes that do not fit", "another kind of action",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", SPOILED)
+def test_an_onnx_that_is_nearly_a_policy_is_refused_in_one_line(
+    change: str, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also by onnxruntime itself, which would print of its own, names of the file in it as they are."""
+    (folder / "policy.onnx").write_bytes(spoiled(change))
+    err = refused(capfd, "verify", folder)
+    assert "policy.onnx: not a " in err and "\x1b" not in err
 
 
 def test_a_constant_of_an_onnx_has_the_bytes_of_its_shape() -> None:

@@ -44,10 +44,11 @@ class OnnxPolicy:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 4  # of itself it prints names of the file as they are; what matters is raised
         try:
             self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions share no public base
-            raise ValueError(f"{source}: not a model that onnxruntime can run: {error}") from error
+            raise ValueError(f"{source}: not a model that onnxruntime can run: {_line(error)}") from error
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         shapes = {item.name: tuple(item.shape) for item in self._session.get_inputs()}
         if "observation" not in shapes or "rtu_edge.version" not in self.metadata:
@@ -59,6 +60,23 @@ class OnnxPolicy:
             raise ValueError(f"{source}: not a policy that rtu_edge has exported: its metadata: {error}") from None
         self._state = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name != "observation"}
         self._outputs = ["action", *(f"{name}_next" for name in self._state)]
+        try:
+            self._try()
+        except Exception as error:
+            raise ValueError(f"{source}: not a policy that rtu_edge has exported: {_line(error)}") from error
+
+    def _try(self) -> None:
+        """One step from a state of zeros. Raises what onnxruntime does, or ValueError where it gives other shapes or types."""
+        found = self._session.run(
+            self._outputs, {"observation": np.zeros((1, self.observation_size), np.float32), **self._state}
+        )
+        action = found[0]
+        wanted = (np.int64, 1) if self.choices else (np.float32, 2)
+        if (action.dtype, action.ndim) != wanted or action.shape[0] != 1 or action.size == 0:
+            raise ValueError(f"its action is of shape {action.shape} and type {action.dtype}")
+        for (name, h), after in zip(self._state.items(), found[1:], strict=True):
+            if (after.shape, after.dtype) != (h.shape, h.dtype):
+                raise ValueError(f"its {name}_next is of shape {after.shape} and type {after.dtype}")
 
     def _describe(self) -> None:
         """What the metadata tells. Raises KeyError, TypeError, ValueError."""
@@ -105,6 +123,10 @@ class OnnxPolicy:
         if self.choices:
             return abs(int(np.asarray(theirs).reshape(-1)[0]) - int(np.asarray(ours))) / max(self.choices - 1, 1)
         return float(np.max(np.abs(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)))) / 2.0
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class Machine(Protocol):
