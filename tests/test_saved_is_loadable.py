@@ -152,7 +152,7 @@ def test_resuming_looks_further_back_and_tells_why(tmp_path: Path) -> None:
     assert "holds a value that is not finite" in cli("ckpt", "ls", folder)[1]
     code, out = cli("run", "--resume", folder)
     assert code == 0, out
-    assert "critic.cell.nu_log holds a value that is not finite; set aside as checkpoint.damaged-1.rtu" in out
+    assert "holds a value that is not finite, or a count that cannot be; set aside as checkpoint.damaged-1.rtu" in out
     assert (folder / "checkpoint.damaged-1.rtu").read_bytes() == bad
     assert Slots(tmp_path / "run-2").newest().notes == ()
 
