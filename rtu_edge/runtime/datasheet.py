@@ -241,7 +241,8 @@ def _range_problem(low: float, high: float) -> str | None:
 
 def _spacing(low: float, high: float) -> float:
     """The least change that each float32 command in the range can follow."""
-    end = np.float32(max(abs(low), abs(high)))
-    with np.errstate(over="ignore"):  # above the largest float there is none
-        spacing = float(min(np.spacing(end), 2 * (end - np.nextafter(end, np.float32(0)))))
+    with np.errstate(
+        over="ignore"
+    ):  # infinite above the largest float: only inf will do there, as in problem_of() (gate.cpp)
+        spacing = float(np.spacing(np.float32(max(abs(low), abs(high)))))
     return max(spacing, float(np.finfo(np.float32).tiny))
