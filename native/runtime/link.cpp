@@ -345,11 +345,14 @@ bool Link::estop(int64_t timeout_ns) noexcept {
   while (clock_.now() < give_up_ns) {
     const int64_t now = clock_.now();
     board.turns.fetch_add(1, std::memory_order_relaxed);
-    transmit(encoded, now + kEstopAgainNs);
+    const bool taken = transmit(encoded, now + kEstopAgainNs);
     for (int got = 1; got > 0;) {
       got = receive(&frame, earlier(now + kEstopAgainNs, give_up_ns));
-      if (got < 0) return false;
-      if (got == 0) continue;
+      if (got < 0) {
+        if (!taken) return false;
+        empty_reads_ = 0;  // the port takes bytes: a second reader, which cannot be ended, was quicker each time
+      }
+      if (got <= 0) continue;
       note_state(frame);
       rtu_state state;
       if (rtu_state_unpack(&frame, &state) && state.state == RTU_STATE_ESTOP) return true;

@@ -79,6 +79,31 @@ void stops_only_when_state_says_so() {
   CHECK(device.bridge.state == RTU_STATE_ESTOP);
 }
 
+// A process that cannot be ended reads the same port, and takes what became readable before it is read here.
+void stops_though_another_reads_the_port() {
+  struct Shared {
+    SimDevice device{"cartpole"};
+    int taken = 0;
+  } shared;
+  const Wire wire{&shared,
+                  [](void* self, uint8_t* out, size_t room) noexcept {
+                    auto* s = static_cast<Shared*>(self);
+                    const ptrdiff_t n = s->device.read(out, room);
+                    return n > 0 && ++s->taken <= 40 ? ptrdiff_t{0} : n;
+                  },
+                  [](void* self, const uint8_t* data, size_t n) noexcept {
+                    return static_cast<Shared*>(self)->device.write(data, n);
+                  },
+                  [](void* self, int64_t deadline_ns, bool for_write) noexcept {
+                    return static_cast<Shared*>(self)->device.wait(deadline_ns, for_write);
+                  }};
+  Link link(wire, shared.device.clock.clock(), 0);
+  CHECK(link.estop(5 * kNsPerS));
+  CHECK(shared.taken > 40 && shared.device.bridge.state == RTU_STATE_ESTOP);
+  shared.device.gone = true;
+  CHECK(!link.estop(kNsPerS));
+}
+
 void sees_a_restart() {
   SimDevice device("cartpole", 1);
   Link link(device.wire(), device.clock.clock(), 0);
@@ -281,6 +306,7 @@ int main() {
   reads_the_sheet_and_checks_it();
   arms_once_though_the_answer_is_lost();
   stops_only_when_state_says_so();
+  stops_though_another_reads_the_port();
   sees_a_restart();
   sees_another_device();
   arms_no_device_that_appears_meanwhile();
