@@ -74,7 +74,7 @@ def device_counters(port: str) -> dict[str, int]:
     with serial.Serial(port, 1_000_000, timeout=0.05) as line:
         line.write(b"\0")
         for name in COUNTERS:
-            index = getattr(lib, f"RTU_COUNTER_{name.upper()}")
+            index = getattr(lib, f"TL_COUNTER_{name.upper()}")
             give_up = time.monotonic() + 5
             while name not in found:
                 if time.monotonic() > give_up:

@@ -3,7 +3,7 @@
     python -m benchmarks.board_learner                 # position-only cart-pole to 475 of 500, half a minute
     python -m benchmarks.board_learner --seed 3 --steps 60000
 
-The firmware rtu_stm32f405_learner runs in QEMU (docs/firmware.md): stream AC over recurrent trace units, 2 inputs, 16 units, 16 hidden,
+The firmware tl_stm32f405_learner runs in QEMU (docs/firmware.md): stream AC over recurrent trace units, 2 inputs, 16 units, 16 hidden,
 ObGD, beside a cart-pole that shows position and angle only. Printed: the agent's flash and RAM, instructions of a control step, how it
 learns, the difference from the host's scalar kernels over 300 steps, and what the host's agent makes of the downloaded one.
 """
@@ -43,9 +43,9 @@ SCALAR = ROOT / "tests/firmware/cortex/scalar_host.py"
 
 def images() -> tuple[Path, Path, Path]:
     """The image with the learner, the one without, and the host's program that knows the arena."""
-    folder = toolchain.build("cortex-m4", "rtu_stm32f405", "rtu_stm32f405_learner")
+    folder = toolchain.build("cortex-m4", "tl_stm32f405", "tl_stm32f405_learner")
     host = toolchain.build("release", "cortex_learner_host") / "cortex_learner_host"
-    return folder / "rtu_stm32f405_learner.elf", folder / "rtu_stm32f405.elf", host
+    return folder / "tl_stm32f405_learner.elf", folder / "tl_stm32f405.elf", host
 
 
 def sizes(image: Path, without: Path) -> tuple[int, int]:
@@ -56,7 +56,7 @@ def sizes(image: Path, without: Path) -> tuple[int, int]:
 
 def instructions(image: Path, seed: int, folder: Path) -> list[int]:
     """Of each of the first control steps."""
-    begin, end = qemu.address(image, "rtu_count_begin"), qemu.address(image, "rtu_count_end")
+    begin, end = qemu.address(image, "tl_count_begin"), qemu.address(image, "tl_count_end")
     plugin = f"{qemu.counting_plugin()},begin={begin:#x},end={end:#x},out={folder / 'counts'}"
     with QemuBoard(image, "-plugin", plugin) as board:
         with BoardLearner(board.port) as learner:

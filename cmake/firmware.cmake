@@ -32,20 +32,20 @@ endif()
 set(stm32f405_board ${stm32f405}/start.c ${stm32f405}/board.c)
 
 # The firmware: the bridge and a simulated machine.
-rtu_image(rtu_stm32f405 SOURCES ${stm32f405_board} ${stm32f405}/main.c LINK rtu_stm32f405_drivers rtu_simulated rtu_bridge rtu_plants rtu_protocol
+rtu_image(tl_stm32f405 SOURCES ${stm32f405_board} ${stm32f405}/main.c LINK tl_stm32f405_drivers tl_simulated tl_bridge tl_plants tl_protocol
   LINK_OPTIONS ${stm32f405_link})
-set(RTU_FIRMWARE_PLANT cartpole CACHE STRING "the simulated machine in front of which the image puts the bridge")
-set(RTU_FIRMWARE_SOURCE "" CACHE FILEPATH "a C file with `const rtu_plant rtu_plant_own`, which takes the place of the simulated machine")
-if(RTU_FIRMWARE_SOURCE)
-  target_sources(rtu_stm32f405 PRIVATE ${RTU_FIRMWARE_SOURCE})
+set(TL_FIRMWARE_PLANT cartpole CACHE STRING "the simulated machine in front of which the image puts the bridge")
+set(TL_FIRMWARE_SOURCE "" CACHE FILEPATH "a C file with `const tl_plant tl_plant_own`, which takes the place of the simulated machine")
+if(TL_FIRMWARE_SOURCE)
+  target_sources(tl_stm32f405 PRIVATE ${TL_FIRMWARE_SOURCE})
   # Somebody's own file: warnings, but a member that was added later is no reason for one.
-  set_source_files_properties(${RTU_FIRMWARE_SOURCE} PROPERTIES COMPILE_OPTIONS "-Wno-error;-Wno-missing-field-initializers")
-  target_compile_definitions(rtu_stm32f405 PRIVATE RTU_PLANT_OWN)
-  target_compile_definitions(rtu_plants PRIVATE RTU_PLANT_OWN)
+  set_source_files_properties(${TL_FIRMWARE_SOURCE} PROPERTIES COMPILE_OPTIONS "-Wno-error;-Wno-missing-field-initializers")
+  target_compile_definitions(tl_stm32f405 PRIVATE TL_PLANT_OWN)
+  target_compile_definitions(tl_plants PRIVATE TL_PLANT_OWN)
 else()
-  target_compile_definitions(rtu_stm32f405 PRIVATE RTU_FIRMWARE_PLANT="${RTU_FIRMWARE_PLANT}")
+  target_compile_definitions(tl_stm32f405 PRIVATE TL_FIRMWARE_PLANT="${TL_FIRMWARE_PLANT}")
 endif()
 
 # The firmware with a learner of its own beside the bridge.
-rtu_image(rtu_stm32f405_learner SOURCES ${stm32f405_board} ${stm32f405}/learner.cpp
-  LINK rtu_stm32f405_drivers rtu_simulated rtu_bridge rtu_plants rtu_protocol LINK_OPTIONS ${stm32f405_link})
+rtu_image(tl_stm32f405_learner SOURCES ${stm32f405_board} ${stm32f405}/learner.cpp
+  LINK tl_stm32f405_drivers tl_simulated tl_bridge tl_plants tl_protocol LINK_OPTIONS ${stm32f405_link})

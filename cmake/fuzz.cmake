@@ -11,12 +11,12 @@ foreach(source IN LISTS fuzz_targets)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/fuzz ${PROJECT_SOURCE_DIR}/tests/native)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-  target_link_libraries(${name} PRIVATE rtu_warnings rtu_simulated rtu_bridge rtu_plants rtu_protocol)
+  target_link_libraries(${name} PRIVATE rtu_warnings tl_simulated tl_bridge tl_plants tl_protocol)
 endforeach()
 # The runtime without the learner: of it only what the link needs gets into the program.
 file(GLOB runtime_sources CONFIGURE_DEPENDS native/runtime/*.cpp)
 add_library(fuzz_runtime STATIC ${runtime_sources})
-target_link_libraries(fuzz_runtime PUBLIC rtu_bridge rtu_plants rtu_protocol)
+target_link_libraries(fuzz_runtime PUBLIC tl_bridge tl_plants tl_protocol)
 target_link_libraries(fuzz_link PRIVATE fuzz_runtime)
 
 # It includes firmware, which is written for gcc.

@@ -45,5 +45,5 @@ if(EXISTS ${bridge_builder})
   rtu_python_module(_bridge ${bridge_source})
   # Generated code: our warnings are not for it.
   target_compile_options(_bridge PRIVATE -w)
-  target_link_libraries(_bridge PRIVATE rtu_simulated rtu_bridge rtu_plants rtu_protocol)
+  target_link_libraries(_bridge PRIVATE tl_simulated tl_bridge tl_plants tl_protocol)
 endif()

@@ -29,7 +29,7 @@ HEADERS = (
 def declarations(text: str) -> str:
     """A header without comments, preprocessor lines, the C++ brackets and what only some builds have."""
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-    text = re.sub(r"#ifdef (?:__cplusplus|RTU_PLANT_OWN).*?#endif", "", text, flags=re.S)
+    text = re.sub(r"#ifdef (?:__cplusplus|TL_PLANT_OWN).*?#endif", "", text, flags=re.S)
     return re.sub(r"^#.*(?:\\\n.*)*$", "", text, flags=re.M)
 
 

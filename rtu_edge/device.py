@@ -33,7 +33,7 @@ def firmware_path() -> Path:
     Raises:
         DeviceError: it is not there.
     """
-    path = Path(os.environ.get("RTU_EDGE_FIRMWARE") or Path(__file__).parent / "bin" / "rtu_firmware")
+    path = Path(os.environ.get("RTU_EDGE_FIRMWARE") or Path(__file__).parent / "bin" / "tl_firmware")
     if not path.is_file():
         raise DeviceError(f"{path}: no firmware there; install the package, or set RTU_EDGE_FIRMWARE")
     return path.absolute()  # a name without a slash would be looked for on PATH
@@ -176,7 +176,7 @@ def simulated(plant: str, **options: Any) -> SimulatedDevice:
     from rtu_edge.firmware import build_firmware
 
     with tempfile.TemporaryDirectory(prefix="rtu-edge-") as folder:  # a process that has started needs no file
-        program = build_firmware(plant, Path(folder) / "rtu_firmware")
+        program = build_firmware(plant, Path(folder) / "tl_firmware")
         listed = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, errors="replace").stdout.split()
         name = listed[-1] if listed else ""
         if name in listed[:-1]:
@@ -210,21 +210,21 @@ class InProcessDevice:
         max_steps: int = 0,
         slew: float = 0.0,
     ) -> None:
-        options = ffi.new("rtu_simulated_options *")
+        options = ffi.new("tl_simulated_options *")
         options.boot_id, options.seed, options.silence_us = boot_id, seed, silence_us
         options.ttl_max_ms, options.reset_ticks = ttl_max_ms, reset_ticks
         options.max_steps, options.slew = max_steps, slew
-        self._driver = ffi.new("float[]", lib.RTU_PLANT_ACT_MAX)
+        self._driver = ffi.new("float[]", lib.TL_PLANT_ACT_MAX)
         options.driver = self._driver
-        self._outbox = ffi.new("rtu_outbox *")
-        self._c = ffi.new("rtu_simulated *")
-        send = ffi.addressof(lib, "rtu_outbox_take")
-        if not lib.rtu_simulated_init(self._c, plant.encode(), options, send, self._outbox, now_us):
+        self._outbox = ffi.new("tl_outbox *")
+        self._c = ffi.new("tl_simulated *")
+        send = ffi.addressof(lib, "tl_outbox_take")
+        if not lib.tl_simulated_init(self._c, plant.encode(), options, send, self._outbox, now_us):
             raise DeviceError(f"no device of machine {plant!r} with slew {slew}")
 
     @property
     def bridge(self) -> Any:
-        """The device's `rtu_bridge`, to look at."""
+        """The device's `tl_bridge`, to look at."""
         return self._c.bridge
 
     @property
@@ -235,16 +235,16 @@ class InProcessDevice:
     @property
     def due_us(self) -> int:
         """When the next tick is due."""
-        return int(lib.rtu_bridge_due(ffi.addressof(self._c, "bridge")))
+        return int(lib.tl_bridge_due(ffi.addressof(self._c, "bridge")))
 
     def receive(self, data: bytes, now_us: int) -> bytes:
         """Hand bytes to the device; return what it answers at once."""
-        lib.rtu_bridge_receive(ffi.addressof(self._c, "bridge"), data, len(data), now_us)
+        lib.tl_bridge_receive(ffi.addressof(self._c, "bridge"), data, len(data), now_us)
         return self._take()
 
     def tick(self, now_us: int) -> bytes:
         """Let the device look at its clock; return what it says."""
-        lib.rtu_bridge_tick(ffi.addressof(self._c, "bridge"), now_us)
+        lib.tl_bridge_tick(ffi.addressof(self._c, "bridge"), now_us)
         return self._take()
 
     def _take(self) -> bytes:

@@ -104,7 +104,7 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
         """Start an episode.
 
         Args:
-            seed: the plant's seed (its lowest 32 bits: the number that RTU-Link's RESET carries), and the seed of the
+            seed: the plant's seed (its lowest 32 bits: the number that TickLink's RESET carries), and the seed of the
                 seeds of later episodes; None: the next of these.
             options: not used.
 

@@ -1,6 +1,6 @@
 """The firmware around a machine of one's own: C sources that come with the package, and this computer's compiler.
 
-A plant is one C file that includes "firmware_bridge/plants/parts.h" and defines `const rtu_plant rtu_plant_own`
+A plant is one C file that includes "firmware_bridge/plants/parts.h" and defines `const tl_plant tl_plant_own`
 (docs/hil.md). Around it go protocol, safety state machine and the process's serial line, the same code as on a board.
 
     firmware = build_firmware("tank.c", "build/firmware")
@@ -38,7 +38,7 @@ def build_firmware(plant: str | os.PathLike[str], out: str | os.PathLike[str]) -
     """Compile the firmware of a process around a plant; quick when nothing has changed.
 
     Args:
-        plant: a C file that defines `const rtu_plant rtu_plant_own`; its folder is searched for headers too.
+        plant: a C file that defines `const tl_plant tl_plant_own`; its folder is searched for headers too.
         out: the executable; its folder is made if it is not there.
 
     Returns:
@@ -62,11 +62,11 @@ def build_firmware(plant: str | os.PathLike[str], out: str | os.PathLike[str]) -
         raise DeviceError(f"{compiler}: no C compiler there; on Debian: apt-get install gcc, or name one in CC")
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f"{out.name}.{os.getpid()}")
-    command = [compiler, *_FLAGS, "-DRTU_PLANT_OWN", f"-I{root}", f"-I{plant.parent}", "-o", str(aside), str(plant)]
+    command = [compiler, *_FLAGS, "-DTL_PLANT_OWN", f"-I{root}", f"-I{plant.parent}", "-o", str(aside), str(plant)]
     command += [str(path) for path in files if path.suffix == ".c"] + ["-lm"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     if done.returncode != 0:
-        hint = ": it must define `const rtu_plant rtu_plant_own`" if "rtu_plant_own" in done.stdout else ""
+        hint = ": it must define `const tl_plant tl_plant_own`" if "tl_plant_own" in done.stdout else ""
         raise DeviceError(f"{plant}: does not compile{hint}\n" + "\n".join(done.stdout.splitlines()[-30:]))
     made_of.unlink(missing_ok=True)  # an executable without it is built again
     os.replace(aside, out)

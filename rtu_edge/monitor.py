@@ -32,7 +32,7 @@ __all__ = ["Heard", "Listener", "text_of"]
 
 _WINDOW_S = 1.0  # rates and periods are of the last second
 _ASK_AGAIN_S = 1.0
-_AGE_NONE = int(lib.RTU_AGE_NONE)
+_AGE_NONE = int(lib.TL_AGE_NONE)
 _QUESTION = wire.pack(wire.Hello())
 _FIRST_BYTES = 256
 _GAP_MAX = 4096  # a wider one is another count, such as that of a device restarted

@@ -87,13 +87,13 @@ def names() -> tuple[str, ...]:
     >>> names()
     ('cartpole', 'cartpole-full', 'pendulum', 'pendulum-full', 'servo', 'servo-full')
     """
-    return tuple(_text(lib.rtu_plant_at(i).sheet.name) for i in range(lib.rtu_plant_count()))
+    return tuple(_text(lib.tl_plant_at(i).sheet.name) for i in range(lib.tl_plant_count()))
 
 
 def _find(name: str) -> Any:
     if name not in names():  # compared here: in C a text ends at its first NUL
         raise ValueError(f"plant {name!r} is unknown; there are {', '.join(names())}")
-    return lib.rtu_plant_find(name.encode("utf-8"))
+    return lib.tl_plant_find(name.encode("utf-8"))
 
 
 def sheet(name: str) -> Sheet:
@@ -140,7 +140,7 @@ class Plant:
         self._plant = _find(name)
         self.sheet = sheet(name)
         self.max_steps = self.sheet.max_steps if max_steps is None else check_int("max_steps", max_steps, 0, 2**32 - 1)
-        self._state = ffi.new("rtu_plant_state *")
+        self._state = ffi.new("tl_plant_state *")
         self._u = np.zeros(len(self.sheet.actuators), dtype=np.float32)
         self._x = np.zeros(len(self.sheet.observations), dtype=np.float32)
         self._u_pointer = ffi.from_buffer("float[]", self._u, require_writable=True)
@@ -151,7 +151,7 @@ class Plant:
         """Start an episode; the start depends on the seed alone.
 
         Args:
-            seed: 0..2**32-1, the number that RTU-Link's RESET carries.
+            seed: 0..2**32-1, the number that TickLink's RESET carries.
 
         Returns:
             The first observation, (n_obs,), in the units of the data sheet; a copy.
@@ -160,7 +160,7 @@ class Plant:
             ValueError: the seed is out of range.
         """
         self._plant.reset(self._state, check_int("seed", seed, 0, 2**32 - 1))
-        lib.rtu_plant_limit(self._state, self.max_steps)
+        lib.tl_plant_limit(self._state, self.max_steps)
         return self.observe()
 
     def step(self, u: NDArray[np.floating[Any]] | Sequence[float]) -> tuple[NDArray[np.float32], float, bool, bool]:

@@ -119,7 +119,7 @@ def test_what_firmware_may_not_send_is_not_taken(values: tuple[float, ...], safe
     names = ["none", "hold", "damp", "ramp", "off", "unknown"]
     row = Row(1, True, name, "N", low, high, slew, names[safe], value)
     raw = wire.Row(name, "N", low, high, 1, True, safe, slew, value)
-    if not lib.rtu_row_valid(message_to_c(raw)):
+    if not lib.tl_row_valid(message_to_c(raw)):
         assert found(row)
 
 
@@ -233,7 +233,7 @@ def test_a_device_whose_rows_lie_is_neither_described_nor_run(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     seen = wire.Row("x", "m", -1.0, 1.0)
-    lying = wire.Row("force", "N", -10.0, 10.0, 1, True, lib.RTU_SAFE_OFF)
+    lying = wire.Row("force", "N", -10.0, 10.0, 1, True, lib.TL_SAFE_OFF)
     with board(seen, lying) as path:
         with open_port(path) as port, Link(port) as link:
             link.handshake()

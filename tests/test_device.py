@@ -231,8 +231,8 @@ def test_device_errors_name_what_is_wrong() -> None:
 
 
 def test_missing_firmware(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RTU_EDGE_FIRMWARE", "/nowhere/rtu_firmware")
-    with pytest.raises(DeviceError, match="/nowhere/rtu_firmware"):
+    monkeypatch.setenv("RTU_EDGE_FIRMWARE", "/nowhere/tl_firmware")
+    with pytest.raises(DeviceError, match="/nowhere/tl_firmware"):
         SimulatedDevice()
     monkeypatch.setenv("RTU_EDGE_FIRMWARE", __file__)
     with pytest.raises(DeviceError, match=f"{__file__}: cannot be started: Permission denied"):
@@ -354,8 +354,8 @@ def test_stopped_host() -> None:
             state = host.next(wire.State)
             assert isinstance(state, wire.State)
             assert (state.state, state.last_cmd_seq) == (DeviceState.SAFE, last), "nothing was accepted afterwards"
-            assert host.counter(lib.RTU_COUNTER_ACCEPTED) == last
-            assert host.counter(lib.RTU_COUNTER_REFUSED) >= 100
+            assert host.counter(lib.TL_COUNTER_ACCEPTED) == last
+            assert host.counter(lib.TL_COUNTER_REFUSED) >= 100
             assert host.ask(wire.Arm(7)) == Status.SESSION
             assert host.ask(wire.Disarm()) == Status.OK
             assert host.ask(wire.Arm(host.hello().last_session + 1)) == Status.OK

@@ -91,14 +91,14 @@ def test_a_row_is_valid_where_the_protocol_says_so(
     actuator: bool, safe: int, low: float, high: float, slew: float, safe_value: float, name: str, unit: str
 ) -> None:
     low, high, slew, safe_value = map(oracle.float32, (low, high, slew, safe_value))
-    row = ffi.new("rtu_row *")
+    row = ffi.new("tl_row *")
     row.actuator, row.safe = actuator, safe
     row.min, row.max, row.slew, row.safe_value = low, high, slew, safe_value
     texts = [name.encode()[:24], unit.encode()[:12]]
     row.name, row.unit = texts
     fields = {"actuator": actuator, "safe": safe, "min": low, "max": high, "slew": slew, "safe_value": safe_value}
     named = {"name": texts[0].decode(), "unit": texts[1].decode()}
-    assert lib.rtu_row_valid(row) == oracle.row_valid({**fields, **named})
+    assert lib.tl_row_valid(row) == oracle.row_valid({**fields, **named})
 
 
 @pytest.mark.hazard("device-sheet-invalid")
@@ -109,11 +109,11 @@ def test_a_ramp_of_a_valid_row_never_stops_on_its_way(end: float, exponent: int,
     """Slews around the spacing of floats: where the row is taken, a thousand periods are a thousand steps."""
     end = math.ldexp(end, exponent)
     slew = oracle.float32(spacings * float(np.spacing(np.float32(end))))
-    row = ffi.new("rtu_row *")
+    row = ffi.new("tl_row *")
     row.actuator, row.safe, row.slew, row.safe_value = True, 3, slew, 0.0
     row.min, row.max = (-end, 0.0) if down else (0.0, end)
     row.name, row.unit = b"u", b"V"
     at = np.float32(end)
-    for _ in range(1000 if lib.rtu_row_valid(row) else 0):
+    for _ in range(1000 if lib.tl_row_valid(row) else 0):
         before, at = at, np.float32(at - np.float32(slew))
         assert at < before

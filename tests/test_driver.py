@@ -90,7 +90,7 @@ def process(
 ) -> Iterator[Device]:
     page = folder / "driver"
     monkeypatch.setenv("RTU_EDGE_FIRMWARE", str(firmware))
-    monkeypatch.setenv("RTU_TEST_DRIVER", str(page))
+    monkeypatch.setenv("TL_TEST_DRIVER", str(page))
     with SimulatedDevice(plant, **options) as device:
         host = Host(device.port)
         try:
@@ -101,7 +101,7 @@ def process(
 
 @contextmanager
 def emulated(image: Path) -> Iterator[Device]:
-    address = symbol_address(image, "rtu_test_driver")
+    address = symbol_address(image, "tl_test_driver")
     assert address is not None
     with Board(image) as board:
         host = Host(board.port)
@@ -113,7 +113,7 @@ def emulated(image: Path) -> Iterator[Device]:
 
 @pytest.fixture(scope="module")
 def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_firmware(PLANT, tmp_path_factory.mktemp("driver") / "rtu_firmware")
+    return build_firmware(PLANT, tmp_path_factory.mktemp("driver") / "tl_firmware")
 
 
 def of(state: DeviceState) -> Callable[[wire.State], bool]:
@@ -200,7 +200,7 @@ def test_a_process_that_ends_leaves_its_driver_safe(
     options: dict[str, float] = {}
     if safe == "RAMP":
         source = tmp_path / "ramp.c"
-        source.write_text(PLANT.read_text().replace("RTU_SAFE_OFF", "RTU_SAFE_RAMP"))
+        source.write_text(PLANT.read_text().replace("TL_SAFE_OFF", "TL_SAFE_RAMP"))
         firmware, options = build_firmware(source, tmp_path / "firmware"), {"slew": 1}
     with process(firmware, monkeypatch, tmp_path, **options) as device:
         device.drive()
@@ -215,7 +215,7 @@ def test_a_process_that_ends_leaves_its_driver_safe(
 @pytest.mark.hazard("driver-not-told")
 def test_a_ramp_longer_than_patience_is_not_cut_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     source = tmp_path / "ramp.c"
-    source.write_text(PLANT.read_text().replace("RTU_SAFE_OFF", "RTU_SAFE_RAMP"))
+    source.write_text(PLANT.read_text().replace("TL_SAFE_OFF", "TL_SAFE_RAMP"))
     with process(build_firmware(source, tmp_path / "firmware"), monkeypatch, tmp_path, slew=0.0625) as device:
         device.drive()
         begin_s = time.monotonic()
@@ -301,7 +301,7 @@ def test_a_suite_moves_a_machine_that_is_real_only_when_asked_to(
 ) -> None:
     """A process around it is no simulation: --arm, limits, a confirmation; then its driver is compared with STATE as well."""
     monkeypatch.setenv("RTU_EDGE_FIRMWARE", str(firmware))
-    monkeypatch.setenv("RTU_TEST_DRIVER", str(tmp_path / "driver"))
+    monkeypatch.setenv("TL_TEST_DRIVER", str(tmp_path / "driver"))
 
     def hil(text: str, *options: str) -> Result:
         suite = tmp_path / "suite.toml"
@@ -348,7 +348,7 @@ WINCH_DRIVER = """
 #include <unistd.h>
 static volatile float *page(void) {
   static volatile float *mapped;
-  const int fd = mapped == NULL ? open(getenv("RTU_TEST_DRIVER"), O_RDWR | O_CREAT, 0600) : -1;
+  const int fd = mapped == NULL ? open(getenv("TL_TEST_DRIVER"), O_RDWR | O_CREAT, 0600) : -1;
   if (fd != -1 && ftruncate(fd, 8) == 0) mapped = mmap(NULL, 8, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   return mapped;
 }
@@ -381,7 +381,7 @@ def test_the_winch_of_the_documents_brakes_at_once(monkeypatch: pytest.MonkeyPat
 
 def test_a_sheet_that_does_not_fit_is_named(tmp_path: Path) -> None:
     source = tmp_path / "driver.c"
-    source.write_text(PLANT.read_text().replace("12.0f, RTU_SAFE_OFF, 0.0f", "12.0f, RTU_SAFE_OFF, 13.0f"))
+    source.write_text(PLANT.read_text().replace("12.0f, TL_SAFE_OFF, 0.0f", "12.0f, TL_SAFE_OFF, 13.0f"))
     command = [build_firmware(source, tmp_path / "firmware"), "--plant", "driver"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     assert (done.returncode, done.stdout) == (2, "")

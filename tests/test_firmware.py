@@ -67,7 +67,7 @@ def test_what_cannot_be_built_is_said_and_leaves_what_was_there(
     build_firmware(plant, out)
     before = out.read_bytes()
     plant.write_text("int other;\n")
-    with pytest.raises(DeviceError, match="it must define `const rtu_plant rtu_plant_own`"):
+    with pytest.raises(DeviceError, match="it must define `const tl_plant tl_plant_own`"):
         build_firmware(plant, out)
     assert out.read_bytes() == before
     monkeypatch.setenv("CC", "no-such-compiler")

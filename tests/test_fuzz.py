@@ -15,8 +15,8 @@ from toolchain import ROOT, run
 FAULTS = {
     "wire": (
         "firmware_bridge/protocol/messages_control.c",
-        "state->episode = rtu_get_u16(p + 6)",
-        "state->episode = rtu_get_u16(p + 4)",
+        "state->episode = tl_get_u16(p + 6)",
+        "state->episode = tl_get_u16(p + 4)",
     ),
     "checkpoint": (
         "native/core/checkpoint.h",
@@ -25,8 +25,8 @@ FAULTS = {
     ),
     "device": (
         "firmware_bridge/bridge/table.c",
-        "[RTU_ON_CMD] = NO(LATCHED, ESTOP)",
-        "[RTU_ON_CMD] = GO(COMMAND, ESTOP)",
+        "[TL_ON_CMD] = NO(LATCHED, ESTOP)",
+        "[TL_ON_CMD] = GO(COMMAND, ESTOP)",
     ),
     "learner": (
         "firmware_bridge/boards/stm32f405/learner.cpp",
@@ -80,7 +80,7 @@ def with_fault(target: str, folder: Path) -> Path:
         source = planted if unit == path else ROOT / unit
         flags = command[compiler + 1 : command.index("-o")]
         run(command[compiler], "-I", folder, *flags, "-c", source, "-o", objects[-1], cwd=build)
-    names = ("fuzz_runtime", "rtu_simulated", "rtu_bridge", "rtu_plants", "rtu_protocol")
+    names = ("fuzz_runtime", "tl_simulated", "tl_bridge", "tl_plants", "tl_protocol")
     libraries = [build / f"lib{name}.a" for name in names]
     run("clang++", "-fsanitize=fuzzer,address,undefined", *objects, *libraries, "-o", folder / "faulty")
     return folder / "faulty"

@@ -30,7 +30,7 @@ class Played:
 
     def _serve(self) -> None:
         decoder = wire.Decoder()
-        status = bytes([lib.RTU_LEARNER_STATUS, 0, 0, 0, 1]) + bytes(lib.RTU_LEARNER_STATUS_BYTES - 5)
+        status = bytes([lib.TL_LEARNER_STATUS, 0, 0, 0, 1]) + bytes(lib.TL_LEARNER_STATUS_BYTES - 5)
         while not self._over.is_set():
             if select.select([self._board], [], [], 0.01)[0]:
                 for frame in decoder.feed(os.read(self._board, 4096)):

@@ -117,6 +117,6 @@ def test_a_port_with_an_owner_is_asked_and_not_opened(line: FaultBridge) -> None
 def test_silence_is_an_error_and_says_so(line: FaultBridge) -> None:
     with line.inject(faults.Drop(way=Way.TO_HOST, rate=1.0)):
         shown = rtu_edge("monitor", line.port, "--once")
-    assert shown.returncode == 3 and "nothing that speaks RTU-Link in 1.2 s" in shown.stderr
+    assert shown.returncode == 3 and "nothing that speaks TickLink in 1.2 s" in shown.stderr
     shown = rtu_edge("monitor", "/dev/there/is/none")
     assert shown.returncode == 3 and "no such port" in shown.stderr

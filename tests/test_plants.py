@@ -25,8 +25,8 @@ class Raw:
     """A plant with its C state in the open."""
 
     def __init__(self, name: str) -> None:
-        self.plant = lib.rtu_plant_find(name.encode())
-        self.union = ffi.new("rtu_plant_state *")
+        self.plant = lib.tl_plant_find(name.encode())
+        self.union = ffi.new("tl_plant_state *")
         self.state = getattr(self.union, name.removesuffix("-full"))
         self.x = ffi.new("float[]", self.plant.sheet.n_obs)
         self.plant.reset(self.union, 0)
@@ -56,7 +56,7 @@ def test_sine_and_cosine_keep_their_stated_error():
             [0.0, 1e-30, -1e-30, 1e-3],
         ]
     ).astype(np.float32)
-    got = np.array([(r.sin, r.cos) for r in map(lib.rtu_sincos, angles.tolist())])
+    got = np.array([(r.sin, r.cos) for r in map(lib.tl_sincos, angles.tolist())])
     exact = angles.astype(np.float64)
     assert np.abs(got[:, 0] - np.sin(exact)).max() <= 1.0e-7
     assert np.abs(got[:, 1] - np.cos(exact)).max() <= 1.0e-7
@@ -64,7 +64,7 @@ def test_sine_and_cosine_keep_their_stated_error():
 
 def test_wrap_angle_is_within_one_rounding():
     angles = np.linspace(-3 * math.pi, 3 * math.pi, 100_001).astype(np.float32)
-    got = np.array([lib.rtu_wrap_angle(a) for a in angles.tolist()])
+    got = np.array([lib.tl_wrap_angle(a) for a in angles.tolist()])
     turns = (got - angles.astype(np.float64)) / (2 * math.pi)
     assert np.abs(turns - np.round(turns)).max() <= 1e-7  # 2e-7 rad is half a unit in the last place near pi
     assert np.abs(got).max() <= math.pi + 3e-7
@@ -461,9 +461,9 @@ def test_data_sheet_is_complete(name):
     assert all(row.name and row.unit and row.min < row.max for row in sheet.observations + sheet.actuators)
     assert all(row.safe is plants.Safe.NONE for row in sheet.observations)
     assert all(row.safe is not plants.Safe.NONE for row in sheet.actuators)
-    assert len(sheet.observations) <= lib.RTU_PLANT_OBS_MAX
-    assert len(sheet.actuators) <= lib.RTU_PLANT_ACT_MAX
-    assert lib.rtu_plant_find(name.encode()).state_bytes <= ffi.sizeof("rtu_plant_state")
+    assert len(sheet.observations) <= lib.TL_PLANT_OBS_MAX
+    assert len(sheet.actuators) <= lib.TL_PLANT_ACT_MAX
+    assert lib.tl_plant_find(name.encode()).state_bytes <= ffi.sizeof("tl_plant_state")
     full = plants.sheet(name.removesuffix("-full") + "-full")
     names = [row.name for row in full.observations]
     assert [row.name for row in sheet.observations if row.name not in names] == []
@@ -486,7 +486,7 @@ def test_documentation_has_the_numbers_of_the_data_sheet(name):
 def test_safe_numbers_have_one_home():
     text = (ROOT / "firmware_bridge/protocol/safe.h").read_text()
     for safe in plants.Safe:
-        assert f"RTU_SAFE_{safe.name} = {safe.value}" in text
+        assert f"TL_SAFE_{safe.name} = {safe.value}" in text
 
 
 def test_arguments_are_taken_as_numpy_has_them():
@@ -537,7 +537,7 @@ def test_errors_name_what_is_wrong():
     with pytest.raises(ValueError, match="seed = 4294967296"):
         plant.reset(2**32)
     assert plant.state_bytes == before
-    assert lib.rtu_plant_at(lib.rtu_plant_count()) == ffi.NULL
+    assert lib.tl_plant_at(lib.tl_plant_count()) == ffi.NULL
 
 
 # ---------------------------------------------------------------- compilation
@@ -572,7 +572,7 @@ def test_compiles_without_a_warning_and_needs_no_library(compiler, source, tmp_p
     nm = shutil.which(compiler[0].replace("gcc", "nm"))
     undefined = subprocess.run([nm, "-u", built], capture_output=True, text=True, check=True).stdout.split()
     allowed = {"U", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
-    assert {s for s in undefined if not s.startswith("rtu_")} <= allowed
+    assert {s for s in undefined if not s.startswith("tl_")} <= allowed
 
 
 @pytest.mark.parametrize("level", ["-O0", "-O1", "-O3"])

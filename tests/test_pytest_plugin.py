@@ -196,7 +196,7 @@ def test_a_process_around_a_real_machine_moves_only_when_confirmed(
 ) -> None:
     plant = (PROJECT.parents[1] / "tests" / "firmware" / "driver_plant.c").read_text()
     (pytester.path / "driver.c").write_text(plant)
-    monkeypatch.setenv("RTU_TEST_DRIVER", str(pytester.path / "driver"))
+    monkeypatch.setenv("TL_TEST_DRIVER", str(pytester.path / "driver"))
     firmware = rtu_edge.firmware.build_firmware(pytester.path / "driver.c", pytester.path / "firmware")
     pytester.makeini("[pytest]\nrtu_plant = driver\n")
     pytester.makepyfile("def test_line(device):\n    assert not device.hello().caps & 1\n")

@@ -1,4 +1,4 @@
-"""The firmware for an STM32F405, booted in QEMU: RTU-Link over its serial port, and the same plant to the bit as everywhere else."""
+"""The firmware for an STM32F405, booted in QEMU: TickLink over its serial port, and the same plant to the bit as everywhere else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLASH_LIMIT, RAM_LIMIT = 32 * 1024, 16 * 1024  # of the image; the chip has 1 MB
 
 @pytest.fixture(scope="module")
 def image() -> Path:
-    return build("cortex-m4", "rtu_stm32f405") / "rtu_stm32f405.elf"
+    return build("cortex-m4", "tl_stm32f405") / "tl_stm32f405.elf"
 
 
 @pytest.fixture

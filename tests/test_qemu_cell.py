@@ -59,8 +59,8 @@ def test_memory_is_exactly_what_was_planned(folder: Path, host: tuple[int, list[
 def test_instructions_and_results(
     folder: Path, host: tuple[int, list[list[float]]], tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    said, counts = run_counted(folder / "cortex_cell.elf", tmp_path / "a", "rtu_count_begin", "rtu_count_end")
-    again, counts_again = run_counted(folder / "cortex_cell.elf", tmp_path / "b", "rtu_count_begin", "rtu_count_end")
+    said, counts = run_counted(folder / "cortex_cell.elf", tmp_path / "a", "tl_count_begin", "tl_count_end")
+    again, counts_again = run_counted(folder / "cortex_cell.elf", tmp_path / "b", "tl_count_begin", "tl_count_end")
     assert (said, counts) == (again, counts_again)
     record_property("instructions per step, highest", max(counts))
     ours, theirs = outputs(said.splitlines()), host[1]

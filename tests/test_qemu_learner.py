@@ -26,7 +26,7 @@ RAM_LIMIT, FLASH_LIMIT = 24 * 1024, 32 * 1024  # of the agent, beside the bridge
 
 @pytest.fixture(scope="module")
 def image() -> Path:
-    return build("cortex-m4", "rtu_stm32f405", "rtu_stm32f405_learner") / "rtu_stm32f405_learner.elf"
+    return build("cortex-m4", "tl_stm32f405", "tl_stm32f405_learner") / "tl_stm32f405_learner.elf"
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def configuration_text(folder: Path) -> Path:
 
 
 def test_sizes_of_the_agent(image: Path, record_property: Callable[[str, object], None]) -> None:
-    with_agent, without = sections(image, PREFIX), sections(image.with_name("rtu_stm32f405.elf"), PREFIX)
+    with_agent, without = sections(image, PREFIX), sections(image.with_name("tl_stm32f405.elf"), PREFIX)
     flash = sum(with_agent[name] - without[name] for name in (".text", ".rodata"))
     ram = with_agent[".bss"] - without[".bss"]
     arena = size_of(image, "rtu_learner_arena")
@@ -110,17 +110,17 @@ def test_of_the_wrong_size_a_stop_is_obeyed_and_nothing_else(image: Path) -> Non
     with Board(image) as board, BoardLearner(board.port) as learner:
         learner.init(SEED)
         for op, body in (
-            (lib.RTU_LEARNER_RUN, b""),
-            (lib.RTU_LEARNER_RUN, bytes([9, 0, 0, 0, 9])),
-            (lib.RTU_LEARNER_INIT, b""),
-            (lib.RTU_LEARNER_READ, bytes(4)),
+            (lib.TL_LEARNER_RUN, b""),
+            (lib.TL_LEARNER_RUN, bytes([9, 0, 0, 0, 9])),
+            (lib.TL_LEARNER_INIT, b""),
+            (lib.TL_LEARNER_READ, bytes(4)),
         ):
             learner._send(op, body)
             status = learner._status(5)
             assert (status.running, status.steps, status.limit) == (False, 0, 0), (op, body)
         for body in (b"\0", bytes(200)):
             assert next(learner.run(1_000_000)).running
-            learner._send(lib.RTU_LEARNER_STOP, body)
+            learner._send(lib.TL_LEARNER_STOP, body)
             said = (learner._status(5) for _ in range(100))  # some unasked, before it had heard
             assert next(status for status in said if not status.running).limit == 0
 
@@ -148,7 +148,7 @@ def test_instructions_of_a_control_step(
     image: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """The machine's step, prediction and learning; interrupts that fall into it count too."""
-    begin, end = address(image, "rtu_count_begin"), address(image, "rtu_count_end")
+    begin, end = address(image, "tl_count_begin"), address(image, "tl_count_end")
     counts = tmp_path / "counts"
     with Board(image, "-plugin", f"{counting_plugin()},begin={begin:#x},end={end:#x},out={counts}") as board:
         with BoardLearner(board.port) as learner:

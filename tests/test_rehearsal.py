@@ -167,7 +167,7 @@ def test_a_plant_that_does_not_say_simulated_is_no_rehearsal(
     limits = "[limits.pump]\nmin = 0.0\nmax = 6.0\nslew_per_s = 100.0\naccel_per_s2 = inf\n"
     (tmp_path / "robot.toml").write_text(f'[device]\nplant = "tank.c"\n{SMALL}{limits}')
     code, said = run(capfd, "run", "robot.toml", "--sim", "--steps", "20")
-    assert code == 2 and "tank.c does not say that it is simulated (rtu_plant_sheet.simulated)" in said, said
+    assert code == 2 and "tank.c does not say that it is simulated (tl_plant_sheet.simulated)" in said, said
     with standing("tank.c", cwd=tmp_path) as (_, lines):
         assert any("needs --arm, limits and a confirmation" in line for line in lines)
 

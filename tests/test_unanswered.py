@@ -74,24 +74,24 @@ def test_silence_is_named() -> None:
 
 def test_text_is_shown_cleaned() -> None:
     said, _ = refusal(lambda data: b"", b"\r\n\x1b[31mmotor\x1b]0;title\x07 ready\x07\r\nposition 0.0\r\n")
-    assert 'it prints text, no RTU-Link frames: "motor ready"' in said
+    assert 'it prints text, no TickLink frames: "motor ready"' in said
 
 
 def test_bytes_of_another_baud_rate_are_named() -> None:
     said, _ = refusal(lambda data: bytes(range(0x80, 0xF0)))
-    assert "bytes arrived that are no RTU-Link frames: check the baud rate" in said
+    assert "bytes arrived that are no TickLink frames: check the baud rate" in said
 
 
 def test_a_device_that_only_sends_is_named() -> None:
     frame = encode(pack(Hello()))  # another host's: not ours, by its time stamp and number
     said, _ = refusal(lambda data: b"", frame * 3)
-    assert "3 RTU-Link frames of other types arrived: it sends and does not receive" in said
+    assert "3 TickLink frames of other types arrived: it sends and does not receive" in said
 
 
 def test_the_monitor_tells_the_same() -> None:
     for answer, unasked, words in (
         (lambda data: data, b"", "the port echoes what is sent"),
-        (lambda data: b"", b"hello there\r\n", 'it prints text, no RTU-Link frames: "hello there"'),
+        (lambda data: b"", b"hello there\r\n", 'it prints text, no TickLink frames: "hello there"'),
         (lambda data: b"", b"", "nothing arrived"),
     ):
         with far_end(answer, unasked) as (path, _), Listener(path) as listener:

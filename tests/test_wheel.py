@@ -86,7 +86,7 @@ def test_the_source_distribution_is_what_is_tracked(tmp_path: Path) -> None:
 
 
 def test_it_brings_the_firmware(installed: Path) -> None:
-    firmware = installed / "rtu_edge" / "bin" / "rtu_firmware"
+    firmware = installed / "rtu_edge" / "bin" / "tl_firmware"
     done = subprocess.run([firmware, "--help"], capture_output=True, text=True, timeout=10)
     assert "usage" in (done.stdout + done.stderr).lower()
 

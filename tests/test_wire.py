@@ -1,4 +1,4 @@
-"""RTU-Link: published vectors byte for byte, the C against a slow oracle, damage of every kind."""
+"""TickLink: published vectors byte for byte, the C against a slow oracle, damage of every kind."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def test_crc_is_zlibs_and_chains(data: bytes, cut: int) -> None:
 
 def cobs(data: bytes) -> bytes:
     out = ffi.new("uint8_t[]", len(data) + len(data) // 254 + 2)
-    return bytes(ffi.buffer(out, lib.rtu_cobs_encode(data, len(data), out)))
+    return bytes(ffi.buffer(out, lib.tl_cobs_encode(data, len(data), out)))
 
 
 def uncobs(data: bytes) -> bytes | None:
     out = ffi.new("uint8_t[]", len(data) + 1)
-    n = lib.rtu_cobs_decode(data, len(data), out)
+    n = lib.tl_cobs_decode(data, len(data), out)
     assert out[len(data)] == 0, "wrote beyond its room"
     return None if n > len(data) else bytes(ffi.buffer(out, n))
 
@@ -350,11 +350,11 @@ ROWS = st.lists(
 def test_schema_text(period_us: int, rows: list[wire.Row]) -> None:
     text = wire.schema_text(period_us, rows)
     assert text == oracle.schema_text(period_us, [dataclasses.asdict(row) for row in rows])
-    c_rows = ffi.new("rtu_row[]", len(rows))
+    c_rows = ffi.new("tl_row[]", len(rows))
     for i, row in enumerate(rows):
         c_rows[i] = message_to_c(row)[0]
     actuators = sum(row.actuator for row in rows)
-    assert lib.rtu_schema_hash(period_us, len(rows) - actuators, actuators, c_rows) == zlib.crc32(text.encode())
+    assert lib.tl_schema_hash(period_us, len(rows) - actuators, actuators, c_rows) == zlib.crc32(text.encode())
     assert wire.schema_hash(period_us, rows) == zlib.crc32(text.encode())
 
 
@@ -378,8 +378,8 @@ def test_schema_text(period_us: int, rows: list[wire.Row]) -> None:
 )
 def test_rows_that_may_not_go_on_the_wire(change: dict[str, object]) -> None:
     good = wire.Row("force", "N", -10.0, 10.0, actuator=True, safe=4, slew=float("inf"))
-    assert lib.rtu_row_valid(message_to_c(good))
-    assert not lib.rtu_row_valid(message_to_c(dataclasses.replace(good, **change)))
+    assert lib.tl_row_valid(message_to_c(good))
+    assert not lib.tl_row_valid(message_to_c(dataclasses.replace(good, **change)))
 
 
 # ------------------------------------------------------------------------------------------- one home for each number
@@ -387,13 +387,13 @@ def test_rows_that_may_not_go_on_the_wire(change: dict[str, object]) -> None:
 
 def test_enums_are_those_of_the_headers() -> None:
     for prefix, kind in {
-        "RTU_TYPE_": wire.FrameType,
-        "RTU_STATE_": wire.DeviceState,
-        "RTU_STATUS_": wire.Status,
-        "RTU_EVENT_": wire.EventCode,
-        "RTU_CAP_": wire.Cap,
-        "RTU_EPISODE_": wire.Episode,
-        "RTU_FAULT_": wire.Fault,
+        "TL_TYPE_": wire.FrameType,
+        "TL_STATE_": wire.DeviceState,
+        "TL_STATUS_": wire.Status,
+        "TL_EVENT_": wire.EventCode,
+        "TL_CAP_": wire.Cap,
+        "TL_EPISODE_": wire.Episode,
+        "TL_FAULT_": wire.Fault,
     }.items():
         names = {n.removeprefix(prefix): getattr(lib, n) for n in dir(lib) if n.startswith(prefix)}
         names.pop("COUNT", None)

@@ -19,17 +19,17 @@ def names(prefix: str) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-STATES, EVENTS, ACTIONS = names("RTU_STATE_"), names("RTU_ON_"), names("RTU_DO_")
+STATES, EVENTS, ACTIONS = names("TL_STATE_"), names("TL_ON_"), names("TL_DO_")
 SECONDS = 1_000_000
 PERIOD_US = 10_000  # of the servo
 
 
 def cell_text(state: int, on: int) -> str:
-    rule = lib.rtu_bridge_cell(state, on)
-    if rule.action == lib.RTU_DO_NOTHING:
+    rule = lib.tl_bridge_cell(state, on)
+    if rule.action == lib.TL_DO_NOTHING:
         return "-"
     text = ACTIONS[rule.action].lower().replace("_", " ")
-    if rule.action == lib.RTU_DO_REFUSE:
+    if rule.action == lib.TL_DO_REFUSE:
         text += " " + Status(rule.status).name
     return text if rule.next == state else f"{text} -> {STATES[rule.next]}"
 
@@ -139,7 +139,7 @@ FRAMES = {
     "HELLO": lambda b: wire.Hello(),
     "PING": lambda b: wire.Ping(12345),
     "DESCRIBE": lambda b: wire.Describe(0),
-    "PARAM": lambda b: wire.Param(lib.RTU_COUNTER_TICKS),
+    "PARAM": lambda b: wire.Param(lib.TL_COUNTER_TICKS),
     "CMD": lambda b: b.command(),
     "ARM": lambda b: wire.Arm(b.device.bridge.last_session + 1),
     "DISARM": lambda b: wire.Disarm(),
@@ -173,7 +173,7 @@ def happen(bench: Bench, on: str) -> list[wire.Message]:
 def check_refused(bench: Bench, on: str, status: Status, answer: list[wire.Message]) -> None:
     if on == "CMD":
         assert answer == []
-        assert bench.device.bridge.counters[lib.RTU_COUNTER_REFUSED] == 1
+        assert bench.device.bridge.counters[lib.TL_COUNTER_REFUSED] == 1
         assert (bench.device.bridge.refused_status, bench.device.bridge.refused_seq) == (status, bench.seq)
     else:
         assert answer == [wire.Ack(FrameType[on], status, bench.seq)]
@@ -240,7 +240,7 @@ def test_each_cell(state: str, on: str) -> None:
     )
     assert (bench.device.driver[0] == bridge.applied[0]) and bridge.applied[0] == 0.0
     if action == "command":
-        assert bridge.counters[lib.RTU_COUNTER_ACCEPTED] == 1
+        assert bridge.counters[lib.TL_COUNTER_ACCEPTED] == 1
         assert bridge.target[0] == 1.0
     if action == "first":
         assert answer[-1].epflags == wire.Episode.FIRST and answer[-1].episode == 1  # type: ignore[union-attr]
@@ -249,9 +249,9 @@ def test_each_cell(state: str, on: str) -> None:
     if action in ("arm", "clear"):
         assert bridge.fault == 0
     if action == "safe":
-        assert bridge.fault == (lib.RTU_FAULT_SENSOR if on == "SENSOR" else lib.RTU_FAULT_SILENCE)
+        assert bridge.fault == (lib.TL_FAULT_SENSOR if on == "SENSOR" else lib.TL_FAULT_SILENCE)
     if action == "estop":
-        assert bridge.fault & lib.RTU_FAULT_ESTOP
+        assert bridge.fault & lib.TL_FAULT_ESTOP
 
 
 # ------------------------------------------------------------------------------------------- rules behind the cells
@@ -259,11 +259,11 @@ def test_each_cell(state: str, on: str) -> None:
 
 def refusal(bench: Bench, command: wire.Cmd, seq: int | None = None) -> Status:
     """Why a command is refused; OK when it is not."""
-    refused = bench.device.bridge.counters[lib.RTU_COUNTER_REFUSED]
+    refused = bench.device.bridge.counters[lib.TL_COUNTER_REFUSED]
     if seq is not None:
         bench.seq = seq - 1
     bench.say(command)
-    if bench.device.bridge.counters[lib.RTU_COUNTER_REFUSED] == refused:
+    if bench.device.bridge.counters[lib.TL_COUNTER_REFUSED] == refused:
         return Status.OK
     # In lockstep the EVENT has left already; its status is not kept.
     return Status(bench.device.bridge.refused_status)
@@ -361,8 +361,8 @@ def test_a_burst_of_stale_commands_is_refused() -> None:
     bench.arm()
     bench.device.receive(queued, bench.now_us)
     bridge = bench.device.bridge
-    assert bridge.counters[lib.RTU_COUNTER_ACCEPTED] == 1
-    assert bridge.counters[lib.RTU_COUNTER_REFUSED] == 400
+    assert bridge.counters[lib.TL_COUNTER_ACCEPTED] == 1
+    assert bridge.counters[lib.TL_COUNTER_REFUSED] == 400
     assert not bridge.live
 
 
@@ -543,7 +543,7 @@ def test_lockstep_steps_once_per_command_and_repeats_from_the_cache() -> None:
         assert isinstance(state, wire.State)
         assert bench.device.bridge.virtual_us == step * PERIOD_US
         assert state.last_cmd_seq == bench.seq
-    assert bench.device.bridge.counters[lib.RTU_COUNTER_REPEATED] == 8
+    assert bench.device.bridge.counters[lib.TL_COUNTER_REPEATED] == 8
 
 
 def test_lockstep_takes_one_command_at_a_time() -> None:
@@ -622,7 +622,7 @@ def test_rows_and_hash_agree() -> None:
 def test_counters_can_be_read_and_not_written() -> None:
     bench = bench_in("DISARMED")
     bench.device.receive(b"\1\2\3\0", bench.now_us)
-    assert bench.say(wire.Param(lib.RTU_COUNTER_GARBLED))[0].bits == 1  # type: ignore[union-attr]
-    assert bench.say(wire.Param(lib.RTU_COUNTER_COUNT))[0].status == Status.UNSUPPORTED  # type: ignore[union-attr]
-    write = wire.Param(0, op=lib.RTU_PARAM_WRITE)
+    assert bench.say(wire.Param(lib.TL_COUNTER_GARBLED))[0].bits == 1  # type: ignore[union-attr]
+    assert bench.say(wire.Param(lib.TL_COUNTER_COUNT))[0].status == Status.UNSUPPORTED  # type: ignore[union-attr]
+    write = wire.Param(0, op=lib.TL_PARAM_WRITE)
     assert bench.say(write)[0].status == Status.UNSUPPORTED  # type: ignore[union-attr]

@@ -112,7 +112,7 @@ sources() {
         find native firmware_bridge cmake CMakeLists.txt pyproject.toml rtu_edge/_version.py -type f |
             LC_ALL=C sort | xargs sha256sum
         find rtu_edge -name '*.py*' -not -name '*.pyc' | LC_ALL=C sort
-        ls "$venv/bin/rtu-edge" rtu_edge/bin/rtu_firmware 2>&1 || true
+        ls "$venv/bin/rtu-edge" rtu_edge/bin/tl_firmware 2>&1 || true
     } | digest
 }
 

@@ -12,17 +12,17 @@
 #define PERIOD_S 0.02f
 
 typedef struct {
-  rtu_plant_episode episode; /* every state starts with this */
+  tl_plant_episode episode; /* every state starts with this */
   float level, target;
 } tank;
 
-static const rtu_plant_row rows[] = {
-    {"level", "m", 0.0f, HEIGHT, RTU_SAFE_NONE, 0.0f},
-    {"target", "m", 0.0f, HEIGHT, RTU_SAFE_NONE, 0.0f},
-    {"pump", "V", 0.0f, 12.0f, RTU_SAFE_OFF, 0.0f}, /* safe is off: the tank runs empty, nothing runs over */
+static const tl_plant_row rows[] = {
+    {"level", "m", 0.0f, HEIGHT, TL_SAFE_NONE, 0.0f},
+    {"target", "m", 0.0f, HEIGHT, TL_SAFE_NONE, 0.0f},
+    {"pump", "V", 0.0f, 12.0f, TL_SAFE_OFF, 0.0f}, /* safe is off: the tank runs empty, nothing runs over */
 };
 
-static const rtu_plant_sheet sheet = {
+static const tl_plant_sheet sheet = {
     .name = "tank",
     .period_us = 20000u,
     .n_obs = 2,
@@ -37,19 +37,19 @@ static const rtu_plant_sheet sheet = {
 
 static void reset(void* state, uint32_t seed) {
   tank* t = (tank*)state;
-  rtu_episode_begin(&t->episode, sheet.max_steps);
-  t->level = rtu_plant_uniform(&seed, 0.2f, 0.4f);
-  t->target = rtu_plant_uniform(&seed, 0.5f, 0.8f);
+  tl_episode_begin(&t->episode, sheet.max_steps);
+  t->level = tl_plant_uniform(&seed, 0.2f, 0.4f);
+  t->target = tl_plant_uniform(&seed, 0.5f, 0.8f);
 }
 
-static rtu_plant_result step(void* state, const float* u) {
+static tl_plant_result step(void* state, const float* u) {
   tank* t = (tank*)state;
-  if (rtu_episode_over(&t->episode)) return rtu_episode_held(&t->episode);
-  t->level += (FLOW * rtu_actuate(&rows[2], u[0]) - DRAIN * t->level) / AREA * PERIOD_S;
+  if (tl_episode_over(&t->episode)) return tl_episode_held(&t->episode);
+  t->level += (FLOW * tl_actuate(&rows[2], u[0]) - DRAIN * t->level) / AREA * PERIOD_S;
   if (!(t->level > 1e-6f)) t->level = 0.0f;
   if (!(t->level < HEIGHT)) t->level = HEIGHT;
   const float error = t->level - t->target;
-  return rtu_episode_count(&t->episode, -error * error, false);
+  return tl_episode_count(&t->episode, -error * error, false);
 }
 
 static void observe(const void* state, float* x) {
@@ -58,4 +58,4 @@ static void observe(const void* state, float* x) {
   x[1] = t->target;
 }
 
-const rtu_plant rtu_plant_own = {&sheet, reset, step, observe, sizeof(tank)};
+const tl_plant tl_plant_own = {&sheet, reset, step, observe, sizeof(tank)};

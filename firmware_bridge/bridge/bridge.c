@@ -6,10 +6,10 @@
 #include "firmware_bridge/protocol/crc32.h"
 #include "firmware_bridge/protocol/schema.h"
 
-/* Something that has happened: one of RTU_ON_*, with the frame that brought it, NULL for those of time and machine. */
+/* Something that has happened: one of TL_ON_*, with the frame that brought it, NULL for those of time and machine. */
 typedef struct {
     uint8_t on;
-    const rtu_frame *frame;
+    const tl_frame *frame;
     uint64_t now_us;
 } happening;
 
@@ -22,11 +22,11 @@ typedef enum {
     THEN_SENSOR
 } outcome;
 
-/* ---- actions: what each is for stands at RTU_DO_* in bridge.h; all the checks come before the first change ---- */
+/* ---- actions: what each is for stands at TL_DO_* in bridge.h; all the checks come before the first change ---- */
 
 /* Nobody holds the device any more; t_us is the device's own clock again. */
-static void close_session(rtu_bridge *bridge) {
-    rtu_machine_release(bridge, false);
+static void close_session(tl_bridge *bridge) {
+    tl_machine_release(bridge, false);
     bridge->session = 0;
     bridge->lockstep = false;
     bridge->commanded = false;
@@ -34,88 +34,87 @@ static void close_session(rtu_bridge *bridge) {
 }
 
 /* Says why not: an ACK at once; for a command an EVENT with the next STATE, so that a flood of them is answered by one. */
-static outcome refuse(rtu_bridge *bridge, const happening *h, uint8_t status) {
-    if (h->on == RTU_ON_CMD) {
-        bridge->counters[RTU_COUNTER_REFUSED]++;
+static outcome refuse(tl_bridge *bridge, const happening *h, uint8_t status) {
+    if (h->on == TL_ON_CMD) {
+        bridge->counters[TL_COUNTER_REFUSED]++;
         bridge->refused_status = status;
         bridge->refused_seq = h->frame->seq;
     } else {
-        rtu_say_ack(bridge, h->frame, status, h->now_us);
+        tl_say_ack(bridge, h->frame, status, h->now_us);
     }
     return STAYED;
 }
 
-static outcome ack(rtu_bridge *bridge, const happening *h) {
+static outcome ack(tl_bridge *bridge, const happening *h) {
     bridge->ack_seq = bridge->tx_seq;
-    bridge->ack_t_us = (uint32_t)rtu_session_clock(bridge, h->now_us);
-    rtu_say_ack(bridge, h->frame, RTU_STATUS_OK, h->now_us);
+    bridge->ack_t_us = (uint32_t)tl_session_clock(bridge, h->now_us);
+    tl_say_ack(bridge, h->frame, TL_STATUS_OK, h->now_us);
     return DONE;
 }
 
 /* A repeated ARM or RESET. In lockstep the ACK is the same to the byte: a retry must not move the count of frames. */
-static outcome ack_again(rtu_bridge *bridge, const happening *h) {
+static outcome ack_again(tl_bridge *bridge, const happening *h) {
     if (!bridge->lockstep) return ack(bridge, h);
-    rtu_say_ack_again(bridge, h->frame);
+    tl_say_ack_again(bridge, h->frame);
     return DONE;
 }
 
-static outcome send_row(rtu_bridge *bridge, const happening *h) {
-    rtu_describe describe;
-    rtu_row row;
-    rtu_frame frame;
-    if (!rtu_describe_unpack(h->frame, &describe) || !rtu_bridge_row(&bridge->config, describe.index, &row))
-        return refuse(bridge, h, RTU_STATUS_INVALID);
-    rtu_row_pack(&row, &frame);
-    rtu_say(bridge, &frame, h->now_us);
+static outcome send_row(tl_bridge *bridge, const happening *h) {
+    tl_describe describe;
+    tl_row row;
+    tl_frame frame;
+    if (!tl_describe_unpack(h->frame, &describe) || !tl_bridge_row(&bridge->config, describe.index, &row))
+        return refuse(bridge, h, TL_STATUS_INVALID);
+    tl_row_pack(&row, &frame);
+    tl_say(bridge, &frame, h->now_us);
     return DONE;
 }
 
-static outcome send_param(rtu_bridge *bridge, const happening *h) {
-    rtu_param param;
-    rtu_frame frame;
-    if (!rtu_param_unpack(h->frame, &param)) return refuse(bridge, h, RTU_STATUS_INVALID);
-    if (param.op != RTU_PARAM_READ || param.index >= RTU_COUNTER_COUNT)
-        return refuse(bridge, h, RTU_STATUS_UNSUPPORTED);
-    bridge->counters[RTU_COUNTER_FRAMES] = bridge->rx.frames;
-    bridge->counters[RTU_COUNTER_CRC_ERRORS] = bridge->rx.crc_errors;
-    bridge->counters[RTU_COUNTER_GARBLED] = bridge->rx.garbled;
-    bridge->counters[RTU_COUNTER_OVERLONG] = bridge->rx.overlong;
-    param.op = RTU_PARAM_IS;
-    param.kind = RTU_PARAM_U32;
+static outcome send_param(tl_bridge *bridge, const happening *h) {
+    tl_param param;
+    tl_frame frame;
+    if (!tl_param_unpack(h->frame, &param)) return refuse(bridge, h, TL_STATUS_INVALID);
+    if (param.op != TL_PARAM_READ || param.index >= TL_COUNTER_COUNT) return refuse(bridge, h, TL_STATUS_UNSUPPORTED);
+    bridge->counters[TL_COUNTER_FRAMES] = bridge->rx.frames;
+    bridge->counters[TL_COUNTER_CRC_ERRORS] = bridge->rx.crc_errors;
+    bridge->counters[TL_COUNTER_GARBLED] = bridge->rx.garbled;
+    bridge->counters[TL_COUNTER_OVERLONG] = bridge->rx.overlong;
+    param.op = TL_PARAM_IS;
+    param.kind = TL_PARAM_U32;
     param.bits = bridge->counters[param.index];
-    rtu_param_pack(&param, &frame);
-    rtu_say(bridge, &frame, h->now_us);
+    tl_param_pack(&param, &frame);
+    tl_say(bridge, &frame, h->now_us);
     return DONE;
 }
 
-static outcome command(rtu_bridge *bridge, const happening *h) {
-    rtu_cmd cmd;
+static outcome command(tl_bridge *bridge, const happening *h) {
+    tl_cmd cmd;
     bool repeated;
     uint32_t age_us;
-    const uint8_t status = rtu_check_cmd(bridge, h->frame, h->now_us, &cmd, &repeated, &age_us);
-    if (status != RTU_STATUS_OK) return refuse(bridge, h, status);
+    const uint8_t status = tl_check_cmd(bridge, h->frame, h->now_us, &cmd, &repeated, &age_us);
+    if (status != TL_STATUS_OK) return refuse(bridge, h, status);
     bridge->life_us = h->now_us;
     if (repeated) {
-        bridge->counters[RTU_COUNTER_REPEATED]++;
-        rtu_say_cached(bridge);
+        bridge->counters[TL_COUNTER_REPEATED]++;
+        tl_say_cached(bridge);
         return STAYED;
     }
     const uint32_t ttl_us = cmd.ttl_ms * 1000u;
-    bridge->counters[RTU_COUNTER_ACCEPTED]++;
+    bridge->counters[TL_COUNTER_ACCEPTED]++;
     bridge->commanded = true;
     bridge->cmd_seq = h->frame->seq;
-    bridge->cmd_us = rtu_session_clock(bridge, h->now_us);
+    bridge->cmd_us = tl_session_clock(bridge, h->now_us);
     bridge->expires_us = h->now_us - age_us + (ttl_us < bridge->ttl_max_us ? ttl_us : bridge->ttl_max_us);
     memcpy(bridge->target, cmd.u, cmd.n * sizeof(float));
     bridge->live = true;
     return bridge->lockstep ? THEN_TICK : DONE;
 }
 
-static outcome arm(rtu_bridge *bridge, const happening *h) {
-    rtu_arm wanted;
-    const uint8_t status = rtu_check_arm(bridge, h->frame, &wanted);
-    if (status != RTU_STATUS_OK) return refuse(bridge, h, status);
-    rtu_say_events(bridge, h->now_us); /* what was before belongs to the old count of frames */
+static outcome arm(tl_bridge *bridge, const happening *h) {
+    tl_arm wanted;
+    const uint8_t status = tl_check_arm(bridge, h->frame, &wanted);
+    if (status != TL_STATUS_OK) return refuse(bridge, h, status);
+    tl_say_events(bridge, h->now_us); /* what was before belongs to the old count of frames */
     bridge->session = bridge->last_session = wanted.session;
     bridge->lockstep = wanted.lockstep;
     bridge->commanded = bridge->episodic = false;
@@ -129,136 +128,136 @@ static outcome arm(rtu_bridge *bridge, const happening *h) {
     /* Like virtual time, the count of episodes starts again: no earlier session shows in the bytes of this one. */
     if (wanted.lockstep) bridge->episode = 0;
     /* What had no period yet in which to become safe becomes it now: in lockstep none comes by itself. */
-    if (wanted.lockstep) rtu_machine_release(bridge, true);
+    if (wanted.lockstep) tl_machine_release(bridge, true);
     return ack(bridge, h);
 }
 
-static outcome arm_again(rtu_bridge *bridge, const happening *h) {
-    if (!rtu_is_arm_again(bridge, h->frame)) return refuse(bridge, h, RTU_STATUS_BUSY);
+static outcome arm_again(tl_bridge *bridge, const happening *h) {
+    if (!tl_is_arm_again(bridge, h->frame)) return refuse(bridge, h, TL_STATUS_BUSY);
     ack_again(bridge, h);
-    rtu_say_cached(bridge);
+    tl_say_cached(bridge);
     return STAYED;
 }
 
-static outcome reset(rtu_bridge *bridge, const happening *h) {
-    rtu_reset wanted;
-    if (rtu_is_reset_again(bridge, h->frame)) {
+static outcome reset(tl_bridge *bridge, const happening *h) {
+    tl_reset wanted;
+    if (tl_is_reset_again(bridge, h->frame)) {
         bridge->life_us = h->now_us;
         ack_again(bridge, h);
-        rtu_say_cached(bridge);
+        tl_say_cached(bridge);
         return STAYED;
     }
-    const uint8_t status = rtu_check_reset(bridge, h->frame, &wanted);
-    if (status != RTU_STATUS_OK) return refuse(bridge, h, status);
+    const uint8_t status = tl_check_reset(bridge, h->frame, &wanted);
+    if (status != TL_STATUS_OK) return refuse(bridge, h, status);
     bridge->life_us = h->now_us;
     bridge->episodic = true;
     bridge->episode = wanted.episode;
     bridge->epflags = 0;
     bridge->reset_seq = h->frame->seq;
     bridge->reset_t_us = h->frame->t_us;
-    rtu_machine_reset(bridge, wanted.seed);
+    tl_machine_reset(bridge, wanted.seed);
     ack(bridge, h);
     return bridge->lockstep ? THEN_READY : DONE;
 }
 
-static outcome reset_again(rtu_bridge *bridge, const happening *h) {
-    if (!rtu_is_reset_again(bridge, h->frame)) return refuse(bridge, h, RTU_STATUS_BUSY);
+static outcome reset_again(tl_bridge *bridge, const happening *h) {
+    if (!tl_is_reset_again(bridge, h->frame)) return refuse(bridge, h, TL_STATUS_BUSY);
     bridge->life_us = h->now_us;
     return ack_again(bridge, h);
 }
 
 /* BOOT is over: the machine is told its outputs before STATE says them. */
-static outcome start(rtu_bridge *bridge, const happening *h) {
-    rtu_machine_rest(bridge);
-    (void)rtu_machine_first(bridge);
-    rtu_say_hello(bridge, h->now_us);
+static outcome start(tl_bridge *bridge, const happening *h) {
+    tl_machine_rest(bridge);
+    (void)tl_machine_first(bridge);
+    tl_say_hello(bridge, h->now_us);
     bridge->state_owed = true;
     return DONE;
 }
 
-static outcome first(rtu_bridge *bridge, const happening *h) {
+static outcome first(tl_bridge *bridge, const happening *h) {
     if (bridge->lockstep) { /* RESET is the only period that it takes */
         bridge->virtual_us += bridge->config.plant->sheet->period_us;
-        rtu_machine_rest(bridge);
+        tl_machine_rest(bridge);
     }
-    bridge->first_us = rtu_session_clock(bridge, h->now_us);
+    bridge->first_us = tl_session_clock(bridge, h->now_us);
     bridge->life_us = h->now_us;
     bridge->state_owed = true;
-    return rtu_machine_first(bridge) ? DONE : THEN_SENSOR;
+    return tl_machine_first(bridge) ? DONE : THEN_SENSOR;
 }
 
-static outcome run(rtu_bridge *bridge) {
+static outcome run(tl_bridge *bridge) {
     if (bridge->lockstep) bridge->virtual_us += bridge->config.plant->sheet->period_us;
-    bridge->counters[RTU_COUNTER_TICKS]++;
+    bridge->counters[TL_COUNTER_TICKS]++;
     bridge->state_owed = true;
-    return rtu_machine_step(bridge) ? DONE : THEN_SENSOR;
+    return tl_machine_step(bridge) ? DONE : THEN_SENSOR;
 }
 
-static outcome wait(rtu_bridge *bridge) {
-    bridge->counters[RTU_COUNTER_TICKS]++;
+static outcome wait(tl_bridge *bridge) {
+    bridge->counters[TL_COUNTER_TICKS]++;
     bridge->state_owed = true;
-    rtu_machine_rest(bridge);
+    tl_machine_rest(bridge);
     return bridge->config.reset_done == NULL || bridge->config.reset_done(bridge->config.plant_state) ? THEN_READY
                                                                                                       : DONE;
 }
 
-static outcome go_safe(rtu_bridge *bridge, const happening *h) {
-    if (h->on == RTU_ON_EXPIRED) bridge->counters[RTU_COUNTER_SILENCES]++;
-    bridge->fault |= h->on == RTU_ON_EXPIRED ? RTU_FAULT_SILENCE : RTU_FAULT_SENSOR;
+static outcome go_safe(tl_bridge *bridge, const happening *h) {
+    if (h->on == TL_ON_EXPIRED) bridge->counters[TL_COUNTER_SILENCES]++;
+    bridge->fault |= h->on == TL_ON_EXPIRED ? TL_FAULT_SILENCE : TL_FAULT_SENSOR;
     close_session(bridge);
     return DONE;
 }
 
-static outcome act(rtu_bridge *bridge, const rtu_bridge_rule *rule, const happening *h) {
+static outcome act(tl_bridge *bridge, const tl_bridge_rule *rule, const happening *h) {
     switch (rule->action) {
-        case RTU_DO_SEND_HELLO:
-            rtu_say_hello(bridge, h->now_us);
+        case TL_DO_SEND_HELLO:
+            tl_say_hello(bridge, h->now_us);
             return DONE;
-        case RTU_DO_SEND_PONG:
-            rtu_say_pong(bridge, h->frame, h->now_us);
+        case TL_DO_SEND_PONG:
+            tl_say_pong(bridge, h->frame, h->now_us);
             return DONE;
-        case RTU_DO_SEND_ROW:
+        case TL_DO_SEND_ROW:
             return send_row(bridge, h);
-        case RTU_DO_SEND_PARAM:
+        case TL_DO_SEND_PARAM:
             return send_param(bridge, h);
-        case RTU_DO_COMMAND:
+        case TL_DO_COMMAND:
             return command(bridge, h);
-        case RTU_DO_ARM:
+        case TL_DO_ARM:
             return arm(bridge, h);
-        case RTU_DO_ARM_AGAIN:
+        case TL_DO_ARM_AGAIN:
             return arm_again(bridge, h);
-        case RTU_DO_DISARM:
+        case TL_DO_DISARM:
             close_session(bridge);
             return ack(bridge, h);
-        case RTU_DO_ACK:
+        case TL_DO_ACK:
             return ack(bridge, h);
-        case RTU_DO_CLEAR:
+        case TL_DO_CLEAR:
             bridge->fault = 0;
             return ack(bridge, h);
-        case RTU_DO_RESET:
+        case TL_DO_RESET:
             return reset(bridge, h);
-        case RTU_DO_RESET_AGAIN:
+        case TL_DO_RESET_AGAIN:
             return reset_again(bridge, h);
-        case RTU_DO_REFUSE:
+        case TL_DO_REFUSE:
             return refuse(bridge, h, rule->status);
-        case RTU_DO_ESTOP:
+        case TL_DO_ESTOP:
             close_session(bridge);
-            bridge->fault |= RTU_FAULT_ESTOP;
+            bridge->fault |= TL_FAULT_ESTOP;
             bridge->state_owed = true;
             return DONE;
-        case RTU_DO_REPEAT:
+        case TL_DO_REPEAT:
             bridge->state_owed = true;
             return DONE;
-        case RTU_DO_START:
+        case TL_DO_START:
             return start(bridge, h);
-        case RTU_DO_REST: /* the session is closed, so no command is in force */
-        case RTU_DO_RUN:
+        case TL_DO_REST: /* the session is closed, so no command is in force */
+        case TL_DO_RUN:
             return run(bridge);
-        case RTU_DO_WAIT:
+        case TL_DO_WAIT:
             return wait(bridge);
-        case RTU_DO_FIRST:
+        case TL_DO_FIRST:
             return first(bridge, h);
-        case RTU_DO_SAFE:
+        case TL_DO_SAFE:
             return go_safe(bridge, h);
         default:
             return DONE;
@@ -267,148 +266,148 @@ static outcome act(rtu_bridge *bridge, const rtu_bridge_rule *rule, const happen
 
 /* Acts on what has happened and on what follows from it (at most three steps: a command, its tick, a sensor that fails), then
  * sends the STATE that is owed. */
-static void happen(rtu_bridge *bridge, happening h) {
+static void happen(tl_bridge *bridge, happening h) {
     for (bool more = true; more;) {
-        const rtu_bridge_rule rule = rtu_bridge_cell(bridge->state, h.on);
+        const tl_bridge_rule rule = tl_bridge_cell(bridge->state, h.on);
         const outcome came = act(bridge, &rule, &h);
         if (came != STAYED) bridge->state = rule.next;
         more = came > DONE;
-        h.on = came == THEN_TICK ? RTU_ON_TICK : came == THEN_READY ? RTU_ON_READY : RTU_ON_SENSOR;
+        h.on = came == THEN_TICK ? TL_ON_TICK : came == THEN_READY ? TL_ON_READY : TL_ON_SENSOR;
         h.frame = NULL;
     }
-    if (bridge->state_owed) rtu_say_state(bridge, h.now_us);
+    if (bridge->state_owed) tl_say_state(bridge, h.now_us);
     bridge->state_owed = false;
     /* In lockstep the next period may be far away: a machine that is told by step() alone is told now. */
-    if (bridge->ending) rtu_machine_release(bridge, bridge->lockstep);
-    if (bridge->lockstep) rtu_say_events(bridge, h.now_us);
+    if (bridge->ending) tl_machine_release(bridge, bridge->lockstep);
+    if (bridge->lockstep) tl_say_events(bridge, h.now_us);
 }
 
 /* Goes safe when the session has been silent for too long: the command in force has expired or, where none can be (before the first
  * one, between episodes, while resetting, in virtual time), the link has shown no sign of life. */
-static void watch(rtu_bridge *bridge, uint64_t now_us) {
+static void watch(tl_bridge *bridge, uint64_t now_us) {
     const bool timed = bridge->live && !bridge->lockstep;
     if (bridge->session == 0) return;
     if (timed ? now_us > bridge->expires_us : now_us - bridge->life_us > bridge->config.silence_us)
-        happen(bridge, (happening){RTU_ON_EXPIRED, NULL, now_us});
+        happen(bridge, (happening){TL_ON_EXPIRED, NULL, now_us});
 }
 
 /* Which column of the table a frame belongs to. */
-static uint8_t column(rtu_bridge *bridge, const rtu_frame *frame) {
-    rtu_hello hello;
-    rtu_ping ping;
+static uint8_t column(tl_bridge *bridge, const tl_frame *frame) {
+    tl_hello hello;
+    tl_ping ping;
     switch (frame->type) {
-        case RTU_TYPE_HELLO: /* our own, echoed by the line or by another device, is no question */
-            if (rtu_hello_unpack(frame, &hello) && hello.role == RTU_ROLE_HOST) return RTU_ON_HELLO;
+        case TL_TYPE_HELLO: /* our own, echoed by the line or by another device, is no question */
+            if (tl_hello_unpack(frame, &hello) && hello.role == TL_ROLE_HOST) return TL_ON_HELLO;
             break;
-        case RTU_TYPE_PING:
-            if (rtu_ping_unpack(frame, &ping)) return RTU_ON_PING;
+        case TL_TYPE_PING:
+            if (tl_ping_unpack(frame, &ping)) return TL_ON_PING;
             break;
-        case RTU_TYPE_DESCRIBE:
-            return RTU_ON_DESCRIBE;
-        case RTU_TYPE_PARAM:
-            return RTU_ON_PARAM;
-        case RTU_TYPE_CMD:
-            return RTU_ON_CMD;
-        case RTU_TYPE_ARM:
-            return RTU_ON_ARM;
-        case RTU_TYPE_CLEAR_FAULT:
-            return RTU_ON_CLEAR_FAULT;
-        case RTU_TYPE_RESET:
-            return RTU_ON_RESET;
-        case RTU_TYPE_DISARM:
-            return RTU_ON_DISARM; /* whatever it carries: stopping never fails on a detail */
-        case RTU_TYPE_ESTOP:
-            return RTU_ON_ESTOP;
+        case TL_TYPE_DESCRIBE:
+            return TL_ON_DESCRIBE;
+        case TL_TYPE_PARAM:
+            return TL_ON_PARAM;
+        case TL_TYPE_CMD:
+            return TL_ON_CMD;
+        case TL_TYPE_ARM:
+            return TL_ON_ARM;
+        case TL_TYPE_CLEAR_FAULT:
+            return TL_ON_CLEAR_FAULT;
+        case TL_TYPE_RESET:
+            return TL_ON_RESET;
+        case TL_TYPE_DISARM:
+            return TL_ON_DISARM; /* whatever it carries: stopping never fails on a detail */
+        case TL_TYPE_ESTOP:
+            return TL_ON_ESTOP;
         default:
             break;
     }
-    bridge->counters[RTU_COUNTER_UNKNOWN]++;
-    return RTU_ON_OTHER;
+    bridge->counters[TL_COUNTER_UNKNOWN]++;
+    return TL_ON_OTHER;
 }
 
-void rtu_bridge_receive(rtu_bridge *bridge, const uint8_t *bytes, size_t n, uint64_t now_us) {
+void tl_bridge_receive(tl_bridge *bridge, const uint8_t *bytes, size_t n, uint64_t now_us) {
     const uint8_t *p = bytes;
-    rtu_frame frame;
+    tl_frame frame;
     watch(bridge, now_us);
     if (n == 0) return;
-    while (rtu_decoder_next(&bridge->rx, &p, bytes + n, &frame))
+    while (tl_decoder_next(&bridge->rx, &p, bytes + n, &frame))
         happen(bridge, (happening){column(bridge, &frame), &frame, now_us});
     /* In lockstep nothing else would speak: a host told of damage repeats at once instead of waiting. */
-    if (bridge->lockstep) rtu_say_events(bridge, now_us);
+    if (bridge->lockstep) tl_say_events(bridge, now_us);
 }
 
-void rtu_bridge_tick(rtu_bridge *bridge, uint64_t now_us) {
+void tl_bridge_tick(tl_bridge *bridge, uint64_t now_us) {
     const uint32_t period_us = bridge->config.plant->sheet->period_us;
     watch(bridge, now_us);
     if (now_us < bridge->due_us) return;
     const uint64_t skipped = (now_us - bridge->due_us) / period_us;
     bridge->due_us += (skipped + 1) * period_us;
     if (bridge->lockstep) return; /* virtual time stands still between commands */
-    bridge->counters[RTU_COUNTER_SKIPPED] += (uint32_t)skipped;
-    happen(bridge, (happening){RTU_ON_TICK, NULL, now_us});
-    rtu_say_events(bridge, now_us);
+    bridge->counters[TL_COUNTER_SKIPPED] += (uint32_t)skipped;
+    happen(bridge, (happening){TL_ON_TICK, NULL, now_us});
+    tl_say_events(bridge, now_us);
 }
 
-uint64_t rtu_bridge_due(const rtu_bridge *bridge) { return bridge->due_us; }
+uint64_t tl_bridge_due(const tl_bridge *bridge) { return bridge->due_us; }
 
-void rtu_bridge_leave(rtu_bridge *bridge) {
+void tl_bridge_leave(tl_bridge *bridge) {
     close_session(bridge);
-    if (bridge->state == RTU_STATE_ARMED || bridge->state == RTU_STATE_RESETTING) bridge->state = RTU_STATE_DISARMED;
-    rtu_machine_release(bridge, true);
+    if (bridge->state == TL_STATE_ARMED || bridge->state == TL_STATE_RESETTING) bridge->state = TL_STATE_DISARMED;
+    tl_machine_release(bridge, true);
 }
 
-bool rtu_bridge_at_rest(const rtu_bridge *bridge) { return !bridge->live && rtu_machine_resting(bridge); }
+bool tl_bridge_at_rest(const tl_bridge *bridge) { return !bridge->live && tl_machine_resting(bridge); }
 
-/* Copies text that fits into max characters; leaves an empty one, which rtu_row_valid() refuses, where it does not. */
+/* Copies text that fits into max characters; leaves an empty one, which tl_row_valid() refuses, where it does not. */
 static void copy_text(char *to, const char *text, size_t max) {
     const size_t n = strlen(text);
     if (n <= max) memcpy(to, text, n);
 }
 
-bool rtu_bridge_row(const rtu_bridge_config *config, uint8_t index, rtu_row *row) {
-    const rtu_plant_sheet *sheet = config->plant->sheet;
+bool tl_bridge_row(const tl_bridge_config *config, uint8_t index, tl_row *row) {
+    const tl_plant_sheet *sheet = config->plant->sheet;
     if (index >= sheet->n_obs + sheet->n_act) return false;
-    const rtu_plant_row *from = &sheet->rows[index];
+    const tl_plant_row *from = &sheet->rows[index];
     memset(row, 0, sizeof *row);
     row->index = index;
     row->actuator = index >= sheet->n_obs;
     row->safe = from->safe;
     row->min = from->min;
     row->max = from->max;
-    row->slew = row->actuator ? rtu_machine_slew(config, (uint8_t)(index - sheet->n_obs)) : 0.0f;
+    row->slew = row->actuator ? tl_machine_slew(config, (uint8_t)(index - sheet->n_obs)) : 0.0f;
     row->safe_value = from->safe_value;
-    copy_text(row->name, from->name, RTU_NAME_MAX);
-    copy_text(row->unit, from->unit, RTU_UNIT_MAX);
+    copy_text(row->name, from->name, TL_NAME_MAX);
+    copy_text(row->unit, from->unit, TL_UNIT_MAX);
     return true;
 }
 
 /* The hash of the schema; false when a row does not fit the protocol. */
-static bool hash_schema(const rtu_bridge_config *config, uint32_t *hash) {
-    const rtu_plant_sheet *sheet = config->plant->sheet;
-    char text[RTU_SCHEMA_LINE_MAX];
-    rtu_row row;
-    *hash = rtu_crc32(0, text, rtu_schema_head(sheet->period_us, sheet->n_obs, sheet->n_act, text));
-    for (uint8_t i = 0; rtu_bridge_row(config, i, &row); i++) {
-        if (!rtu_row_valid(&row)) return false;
-        *hash = rtu_crc32(*hash, text, rtu_schema_line(&row, text));
+static bool hash_schema(const tl_bridge_config *config, uint32_t *hash) {
+    const tl_plant_sheet *sheet = config->plant->sheet;
+    char text[TL_SCHEMA_LINE_MAX];
+    tl_row row;
+    *hash = tl_crc32(0, text, tl_schema_head(sheet->period_us, sheet->n_obs, sheet->n_act, text));
+    for (uint8_t i = 0; tl_bridge_row(config, i, &row); i++) {
+        if (!tl_row_valid(&row)) return false;
+        *hash = tl_crc32(*hash, text, tl_schema_line(&row, text));
     }
     return true;
 }
 
-bool rtu_bridge_init(rtu_bridge *bridge, const rtu_bridge_config *config, uint64_t now_us) {
-    const rtu_plant_sheet *sheet = config->plant->sheet;
+bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t now_us) {
+    const tl_plant_sheet *sheet = config->plant->sheet;
     memset(bridge, 0, sizeof *bridge);
     bridge->config = *config;
-    if (bridge->config.silence_us == 0) bridge->config.silence_us = RTU_SILENCE_US_DEFAULT;
-    if (bridge->config.ttl_max_ms == 0) bridge->config.ttl_max_ms = RTU_TTL_MAX_MS_DEFAULT;
-    if (!sheet->simulated) bridge->config.caps &= (uint16_t)~(RTU_CAP_SIMULATED | RTU_CAP_LOCKSTEP);
+    if (bridge->config.silence_us == 0) bridge->config.silence_us = TL_SILENCE_US_DEFAULT;
+    if (bridge->config.ttl_max_ms == 0) bridge->config.ttl_max_ms = TL_TTL_MAX_MS_DEFAULT;
+    if (!sheet->simulated) bridge->config.caps &= (uint16_t)~(TL_CAP_SIMULATED | TL_CAP_LOCKSTEP);
     if (config->plant->reset == NULL || config->plant->step == NULL || config->plant->observe == NULL) return false;
     if (config->send == NULL || sheet->period_us == 0 || sheet->n_obs == 0 || sheet->n_act == 0) return false;
-    if (sheet->n_obs + sheet->n_act > RTU_VALUES_MAX || !hash_schema(config, &bridge->schema_hash)) return false;
+    if (sheet->n_obs + sheet->n_act > TL_VALUES_MAX || !hash_schema(config, &bridge->schema_hash)) return false;
     bridge->ttl_max_us = bridge->config.ttl_max_ms * 1000u;
     bridge->due_us = now_us;
-    bridge->state = RTU_STATE_BOOT;
-    rtu_decoder_init(&bridge->rx);
-    rtu_machine_init(bridge, config->seed);
+    bridge->state = TL_STATE_BOOT;
+    tl_decoder_init(&bridge->rx);
+    tl_machine_init(bridge, config->seed);
     return true;
 }

@@ -1,16 +1,16 @@
-/* The device's side of RTU-Link: a safety state machine between a host that is not trusted and a machine that moves.
+/* The device's side of TickLink: a safety state machine between a host that is not trusted and a machine that moves.
  *
  * It is driven by calls alone, and time is an argument: whoever owns a serial port and a clock calls
  *
- *     rtu_bridge_receive(&bridge, bytes, n, now_us);     whenever bytes have arrived
- *     rtu_bridge_tick(&bridge, now_us);                  at rtu_bridge_due(&bridge), or whenever
+ *     tl_bridge_receive(&bridge, bytes, n, now_us);     whenever bytes have arrived
+ *     tl_bridge_tick(&bridge, now_us);                  at tl_bridge_due(&bridge), or whenever
  *
  * and the bridge answers through config.send, one whole frame a call. No heap, no recursion, no global that is written,
  * no libm; one call at a time (a board with interrupts queues bytes and calls from one place).
  *
- * What it does in which state is one table, rtu_bridge_cell(); docs/protocol.md prints it and a test walks it. */
-#ifndef RTU_BRIDGE_H
-#define RTU_BRIDGE_H
+ * What it does in which state is one table, tl_bridge_cell(); docs/protocol.md prints it and a test walks it. */
+#ifndef TL_BRIDGE_H
+#define TL_BRIDGE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,15 +25,15 @@ extern "C" {
 #endif
 
 enum {
-    RTU_TTL_MAX_MS_DEFAULT = 200,
-    RTU_SILENCE_US_DEFAULT = 1000000 /* of the link, in real time */
+    TL_TTL_MAX_MS_DEFAULT = 200,
+    TL_SILENCE_US_DEFAULT = 1000000 /* of the link, in real time */
 };
 
 typedef struct {
     /* The machine: a simulated one, or a board's own drivers behind the same four functions. state belongs to the
      * caller and outlives the bridge. The bridge calls plant->reset, step, observe and apply (plant.h says when), and
      * nothing else touches the machine. */
-    const rtu_plant *plant;
+    const tl_plant *plant;
     void *plant_state;
     /* True once the machine has arrived at the start of the episode, its actuators at rest again; NULL: at once. Asked after
      * step() in each period of RESETTING and at no other time: a real machine that moves to its start by itself does it in
@@ -43,79 +43,79 @@ typedef struct {
     const float *slew;
     uint32_t boot_id;    /* another one after each restart */
     uint32_t seed;       /* start of episode 0, before any RESET */
-    uint32_t silence_us; /* 0: RTU_SILENCE_US_DEFAULT */
-    uint16_t ttl_max_ms; /* 0: RTU_TTL_MAX_MS_DEFAULT */
-    uint16_t caps;       /* RTU_CAP_*; SIMULATED and LOCKSTEP only where the data sheet says simulated, else dropped */
+    uint32_t silence_us; /* 0: TL_SILENCE_US_DEFAULT */
+    uint16_t ttl_max_ms; /* 0: TL_TTL_MAX_MS_DEFAULT */
+    uint16_t caps;       /* TL_CAP_*; SIMULATED and LOCKSTEP only where the data sheet says simulated, else dropped */
     uint8_t fw_major, fw_minor;
     uint16_t fw_patch;
     /* Takes n bytes, one whole frame. It may drop them (a line that is full), it may not keep the pointer. */
     void (*send)(void *context, const uint8_t *bytes, size_t n);
     void *send_context;
-} rtu_bridge_config;
+} tl_bridge_config;
 
 /* What can happen to the state machine: the columns of the table. */
 enum {
-    RTU_ON_HELLO,
-    RTU_ON_PING,
-    RTU_ON_DESCRIBE,
-    RTU_ON_PARAM,
-    RTU_ON_CMD,
-    RTU_ON_ARM,
-    RTU_ON_DISARM,
-    RTU_ON_CLEAR_FAULT,
-    RTU_ON_RESET,
-    RTU_ON_ESTOP,
-    RTU_ON_OTHER,   /* a frame of any other type */
-    RTU_ON_TICK,    /* a period has passed; in lockstep: a new command has been accepted */
-    RTU_ON_EXPIRED, /* no fresh command in time */
-    RTU_ON_SENSOR,  /* the machine's observation is not finite */
-    RTU_ON_READY,   /* the machine has arrived at the start of an episode */
-    RTU_ON_COUNT
+    TL_ON_HELLO,
+    TL_ON_PING,
+    TL_ON_DESCRIBE,
+    TL_ON_PARAM,
+    TL_ON_CMD,
+    TL_ON_ARM,
+    TL_ON_DISARM,
+    TL_ON_CLEAR_FAULT,
+    TL_ON_RESET,
+    TL_ON_ESTOP,
+    TL_ON_OTHER,   /* a frame of any other type */
+    TL_ON_TICK,    /* a period has passed; in lockstep: a new command has been accepted */
+    TL_ON_EXPIRED, /* no fresh command in time */
+    TL_ON_SENSOR,  /* the machine's observation is not finite */
+    TL_ON_READY,   /* the machine has arrived at the start of an episode */
+    TL_ON_COUNT
 };
 
 /* What the bridge then does. Once it has acted on a call, it sends the STATE that is owed. */
 enum {
-    RTU_DO_NOTHING,
-    RTU_DO_SEND_HELLO,
-    RTU_DO_SEND_PONG,
-    RTU_DO_SEND_ROW,
-    RTU_DO_SEND_PARAM,
-    RTU_DO_COMMAND,     /* check the command; keep it for the next tick, in lockstep step at once */
-    RTU_DO_ARM,         /* check the session; open it; ACK; in lockstep STATE */
-    RTU_DO_ARM_AGAIN,   /* ACK OK if it is the very frame that armed and no command has come since, else ACK BUSY */
-    RTU_DO_DISARM,      /* close the session; ACK OK */
-    RTU_DO_ACK,         /* ACK OK: it is so already */
-    RTU_DO_CLEAR,       /* forget the fault; ACK OK */
-    RTU_DO_RESET,       /* check session and episode; begin the reset; ACK. The same RESET again: ACK OK, no more */
-    RTU_DO_RESET_AGAIN, /* ACK OK if it is the very frame that is being obeyed, else ACK BUSY */
-    RTU_DO_REFUSE,      /* EVENT or ACK with the cell's status */
-    RTU_DO_ESTOP,       /* close the session; note the fault; outputs to safe; STATE */
-    RTU_DO_REPEAT,      /* STATE */
-    RTU_DO_START,       /* HELLO, STATE */
-    RTU_DO_REST,        /* outputs on in their safe behaviour; step the machine; STATE */
-    RTU_DO_RUN,         /* outputs to the command, or to safe while there is none; step the machine; STATE */
-    RTU_DO_WAIT,        /* as REST, the machine's answer ignored; ask whether it has arrived; STATE, last observation */
-    RTU_DO_FIRST,       /* observe the start; STATE with FIRST */
-    RTU_DO_SAFE,        /* close the session; note the fault; outputs to safe */
-    RTU_DO_COUNT
+    TL_DO_NOTHING,
+    TL_DO_SEND_HELLO,
+    TL_DO_SEND_PONG,
+    TL_DO_SEND_ROW,
+    TL_DO_SEND_PARAM,
+    TL_DO_COMMAND,     /* check the command; keep it for the next tick, in lockstep step at once */
+    TL_DO_ARM,         /* check the session; open it; ACK; in lockstep STATE */
+    TL_DO_ARM_AGAIN,   /* ACK OK if it is the very frame that armed and no command has come since, else ACK BUSY */
+    TL_DO_DISARM,      /* close the session; ACK OK */
+    TL_DO_ACK,         /* ACK OK: it is so already */
+    TL_DO_CLEAR,       /* forget the fault; ACK OK */
+    TL_DO_RESET,       /* check session and episode; begin the reset; ACK. The same RESET again: ACK OK, no more */
+    TL_DO_RESET_AGAIN, /* ACK OK if it is the very frame that is being obeyed, else ACK BUSY */
+    TL_DO_REFUSE,      /* EVENT or ACK with the cell's status */
+    TL_DO_ESTOP,       /* close the session; note the fault; outputs to safe; STATE */
+    TL_DO_REPEAT,      /* STATE */
+    TL_DO_START,       /* HELLO, STATE */
+    TL_DO_REST,        /* outputs on in their safe behaviour; step the machine; STATE */
+    TL_DO_RUN,         /* outputs to the command, or to safe while there is none; step the machine; STATE */
+    TL_DO_WAIT,        /* as REST, the machine's answer ignored; ask whether it has arrived; STATE, last observation */
+    TL_DO_FIRST,       /* observe the start; STATE with FIRST */
+    TL_DO_SAFE,        /* close the session; note the fault; outputs to safe */
+    TL_DO_COUNT
 };
 
 /* One cell of the table: what to do, the status where it refuses, and the state afterwards if it was done.
  * An action that refuses leaves the state as it was. */
 typedef struct {
-    uint8_t action; /* RTU_DO_* */
-    uint8_t status; /* RTU_STATUS_*, of RTU_DO_REFUSE */
-    uint8_t next;   /* RTU_STATE_* */
-} rtu_bridge_rule;
+    uint8_t action; /* TL_DO_* */
+    uint8_t status; /* TL_STATUS_*, of TL_DO_REFUSE */
+    uint8_t next;   /* TL_STATE_* */
+} tl_bridge_rule;
 
 /* Owned by the caller; read it freely, write it never. */
 typedef struct {
-    rtu_bridge_config config;
+    tl_bridge_config config;
     uint32_t schema_hash;
     uint32_t ttl_max_us;
 
-    uint8_t state;   /* RTU_STATE_* */
-    uint16_t fault;  /* RTU_FAULT_* */
+    uint8_t state;   /* TL_STATE_* */
+    uint16_t fault;  /* TL_FAULT_* */
     uint16_t tx_seq; /* of the next frame sent */
 
     /* session */
@@ -135,7 +135,7 @@ typedef struct {
     /* the command in force */
     bool live;           /* there is one */
     uint64_t expires_us; /* it is fresh up to and including this moment */
-    float target[RTU_VALUES_MAX];
+    float target[TL_VALUES_MAX];
 
     /* episode */
     uint16_t episode;
@@ -150,53 +150,53 @@ typedef struct {
     uint64_t virtual_us; /* lockstep */
 
     /* machine */
-    float applied[RTU_VALUES_MAX]; /* exactly what the machine was last told */
+    float applied[TL_VALUES_MAX]; /* exactly what the machine was last told */
     bool ending; /* the episode has just ended: outputs pass to safe once STATE has said what was applied */
-    float x[RTU_VALUES_MAX];
+    float x[TL_VALUES_MAX];
     float reward;
 
     /* what is still to be said */
     bool state_owed;
-    uint8_t refused_status; /* RTU_STATUS_OK: nothing to say */
+    uint8_t refused_status; /* TL_STATUS_OK: nothing to say */
     uint16_t refused_seq;
     uint32_t said_damaged, said_skipped;
 
-    uint32_t counters[RTU_COUNTER_COUNT];
-    rtu_decoder rx;
+    uint32_t counters[TL_COUNTER_COUNT];
+    tl_decoder rx;
     size_t cached_size; /* lockstep: the last STATE, as sent; 0: none */
-    uint8_t cached[RTU_WIRE_MAX];
-} rtu_bridge;
+    uint8_t cached[TL_WIRE_MAX];
+} tl_bridge;
 
 /* Puts the bridge into BOOT and the machine to the start of episode 0; nothing is sent. The first tick, due at once,
  * sends HELLO. Returns false, and *bridge is unusable, when the data sheet does not fit the protocol: period 0, n_obs
- * or n_act 0 or together more than RTU_VALUES_MAX, a row that rtu_row_valid() refuses (its slew is config.slew), a plant
+ * or n_act 0 or together more than TL_VALUES_MAX, a row that tl_row_valid() refuses (its slew is config.slew), a plant
  * without reset, step or observe, or no send function. */
-bool rtu_bridge_init(rtu_bridge *bridge, const rtu_bridge_config *config, uint64_t now_us);
+bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t now_us);
 
 /* Everything that n bytes from the host mean at now_us, in whatever pieces they come. Expiry is looked at first: bytes
  * that waited while the caller slept are judged at the time they are read. */
-void rtu_bridge_receive(rtu_bridge *bridge, const uint8_t *bytes, size_t n, uint64_t now_us);
+void tl_bridge_receive(tl_bridge *bridge, const uint8_t *bytes, size_t n, uint64_t now_us);
 
 /* Runs a period if one is due: at most one a call. When whole periods were missed they are skipped, counted and said,
  * never caught up in a burst. */
-void rtu_bridge_tick(rtu_bridge *bridge, uint64_t now_us);
+void tl_bridge_tick(tl_bridge *bridge, uint64_t now_us);
 
 /* When the next tick is due. */
-uint64_t rtu_bridge_due(const rtu_bridge *bridge);
+uint64_t tl_bridge_due(const tl_bridge *bridge);
 
 /* Before the caller stops calling for good, as a process does that ends: whatever the drivers were told last stays there. The
  * session is closed; OFF and DAMP are told at once, by a step of their own where the machine has no apply. RAMP moves on with each
- * tick, so the caller goes on ticking until rtu_bridge_at_rest(). */
-void rtu_bridge_leave(rtu_bridge *bridge);
+ * tick, so the caller goes on ticking until tl_bridge_at_rest(). */
+void tl_bridge_leave(tl_bridge *bridge);
 
 /* No command is in force, and another period would change no output. */
-bool rtu_bridge_at_rest(const rtu_bridge *bridge);
+bool tl_bridge_at_rest(const tl_bridge *bridge);
 
 /* The row that DESCRIBE(index) answers; false, *row untouched, beyond n_obs + n_act. */
-bool rtu_bridge_row(const rtu_bridge_config *config, uint8_t index, rtu_row *row);
+bool tl_bridge_row(const tl_bridge_config *config, uint8_t index, tl_row *row);
 
-/* The table. state < RTU_STATE_COUNT, on < RTU_ON_COUNT: the caller's business. */
-rtu_bridge_rule rtu_bridge_cell(uint8_t state, uint8_t on);
+/* The table. state < TL_STATE_COUNT, on < TL_ON_COUNT: the caller's business. */
+tl_bridge_rule tl_bridge_cell(uint8_t state, uint8_t on);
 
 #ifdef __cplusplus
 }

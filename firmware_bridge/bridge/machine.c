@@ -1,8 +1,8 @@
 #include "firmware_bridge/bridge/internal.h"
 #include "firmware_bridge/protocol/bytes.h"
 
-static const rtu_plant_row *actuators(const rtu_bridge *bridge) {
-    const rtu_plant_sheet *sheet = bridge->config.plant->sheet;
+static const tl_plant_row *actuators(const tl_bridge *bridge) {
+    const tl_plant_sheet *sheet = bridge->config.plant->sheet;
     return sheet->rows + sheet->n_obs;
 }
 
@@ -16,124 +16,124 @@ static float clamp(float v, float lo, float hi) {
 /* v moved to where one period can take an output that stands at from. */
 static float slewed(float v, float from, float slew) { return clamp(v, from - slew, from + slew); }
 
-float rtu_machine_slew(const rtu_bridge_config *config, uint8_t i) {
-    return config->slew != NULL ? config->slew[i] : rtu_f32_from_bits(0x7F800000u);
+float tl_machine_slew(const tl_bridge_config *config, uint8_t i) {
+    return config->slew != NULL ? config->slew[i] : tl_f32_from_bits(0x7F800000u);
 }
 
 /* The next output of actuator i on command. target is finite. */
-static float commanded(rtu_bridge *bridge, const rtu_plant_row *row, float slew, uint8_t i) {
+static float commanded(tl_bridge *bridge, const tl_plant_row *row, float slew, uint8_t i) {
     const float target = bridge->target[i];
     const float v = slewed(clamp(target, row->min, row->max), bridge->applied[i], slew);
-    if (v != target) bridge->counters[RTU_COUNTER_CLAMPED]++;
+    if (v != target) bridge->counters[TL_COUNTER_CLAMPED]++;
     return v;
 }
 
 /* The next output of an actuator in its safe behaviour, now at from. DAMP differs from OFF in the driver: plant->apply. */
-static float safe(const rtu_plant_row *row, float slew, float from) {
+static float safe(const tl_plant_row *row, float slew, float from) {
     switch (row->safe) {
-        case RTU_SAFE_HOLD:
+        case TL_SAFE_HOLD:
             return from;
-        case RTU_SAFE_RAMP:
+        case TL_SAFE_RAMP:
             return slewed(row->safe_value, from, slew);
         default:
             return row->safe_value;
     }
 }
 
-static void move_outputs(rtu_bridge *bridge) {
-    const rtu_plant_row *rows = actuators(bridge);
+static void move_outputs(tl_bridge *bridge) {
+    const tl_plant_row *rows = actuators(bridge);
     for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) {
-        const float slew = rtu_machine_slew(&bridge->config, i);
+        const float slew = tl_machine_slew(&bridge->config, i);
         bridge->applied[i] =
             bridge->live ? commanded(bridge, &rows[i], slew, i) : safe(&rows[i], slew, bridge->applied[i]);
     }
 }
 
 /* Reads x. False when it, or the reward, is not finite. */
-static bool observe(rtu_bridge *bridge) {
-    const rtu_plant *plant = bridge->config.plant;
-    bool finite = rtu_f32_finite(bridge->reward);
+static bool observe(tl_bridge *bridge) {
+    const tl_plant *plant = bridge->config.plant;
+    bool finite = tl_f32_finite(bridge->reward);
     plant->observe(bridge->config.plant_state, bridge->x);
-    for (uint8_t i = 0; i < plant->sheet->n_obs; i++) finite = finite && rtu_f32_finite(bridge->x[i]);
+    for (uint8_t i = 0; i < plant->sheet->n_obs; i++) finite = finite && tl_f32_finite(bridge->x[i]);
     return finite;
 }
 
 /* The one way from here to an actuator. Between two periods there is no step(), so a machine without apply is told nothing. */
-static rtu_plant_result hand_over(rtu_bridge *bridge, bool period) {
-    const rtu_plant *plant = bridge->config.plant;
+static tl_plant_result hand_over(tl_bridge *bridge, bool period) {
+    const tl_plant *plant = bridge->config.plant;
     void *state = bridge->config.plant_state;
     if (plant->apply != NULL) plant->apply(state, bridge->applied, bridge->live);
-    return period ? plant->step(state, bridge->applied) : (rtu_plant_result){0.0f, false, false};
+    return period ? plant->step(state, bridge->applied) : (tl_plant_result){0.0f, false, false};
 }
 
 /* What does not wait for a period: OFF and DAMP are at safe_value at once. HOLD and RAMP stay until the next one.
  * True when that changes anything. */
-static bool cut_outputs(rtu_bridge *bridge) {
-    const rtu_plant_row *rows = actuators(bridge);
+static bool cut_outputs(tl_bridge *bridge) {
+    const tl_plant_row *rows = actuators(bridge);
     bool changed = false;
     for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) {
-        if (rows[i].safe != RTU_SAFE_OFF && rows[i].safe != RTU_SAFE_DAMP) continue;
+        if (rows[i].safe != TL_SAFE_OFF && rows[i].safe != TL_SAFE_DAMP) continue;
         changed = changed || bridge->applied[i] != rows[i].safe_value;
         bridge->applied[i] = rows[i].safe_value;
     }
     return changed;
 }
 
-void rtu_machine_release(rtu_bridge *bridge, bool step) {
+void tl_machine_release(tl_bridge *bridge, bool step) {
     bridge->live = bridge->ending = false;
     if (bridge->config.plant->apply == NULL && !step) return; /* applied stays what it was told */
     const bool changed = cut_outputs(bridge);
     (void)hand_over(bridge, step && changed);
 }
 
-bool rtu_machine_resting(const rtu_bridge *bridge) {
-    const rtu_plant_row *rows = actuators(bridge);
+bool tl_machine_resting(const tl_bridge *bridge) {
+    const tl_plant_row *rows = actuators(bridge);
     for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) {
         const float at = bridge->applied[i];
-        if (safe(&rows[i], rtu_machine_slew(&bridge->config, i), at) != at) return false;
+        if (safe(&rows[i], tl_machine_slew(&bridge->config, i), at) != at) return false;
     }
     return true;
 }
 
-void rtu_machine_init(rtu_bridge *bridge, uint32_t seed) {
-    const rtu_plant_row *rows = actuators(bridge);
+void tl_machine_init(tl_bridge *bridge, uint32_t seed) {
+    const tl_plant_row *rows = actuators(bridge);
     for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) bridge->applied[i] = rows[i].safe_value;
     bridge->seed = seed;
     bridge->config.plant->reset(bridge->config.plant_state, seed); /* before all else: it sets up the state */
-    rtu_machine_rest(bridge);
-    (void)rtu_machine_first(bridge); /* an observation that is not finite is said, and stops whoever arms */
+    tl_machine_rest(bridge);
+    (void)tl_machine_first(bridge); /* an observation that is not finite is said, and stops whoever arms */
 }
 
-void rtu_machine_reset(rtu_bridge *bridge, uint32_t seed) {
-    rtu_machine_release(bridge, false);
+void tl_machine_reset(tl_bridge *bridge, uint32_t seed) {
+    tl_machine_release(bridge, false);
     bridge->seed = seed;
     bridge->config.plant->reset(bridge->config.plant_state, seed);
 }
 
-void rtu_machine_rest(rtu_bridge *bridge) {
+void tl_machine_rest(tl_bridge *bridge) {
     move_outputs(bridge);
     (void)hand_over(bridge, true);
 }
 
-bool rtu_machine_first(rtu_bridge *bridge) {
-    const rtu_plant *plant = bridge->config.plant;
+bool tl_machine_first(tl_bridge *bridge) {
+    const tl_plant *plant = bridge->config.plant;
     /* The periods of RESETTING have stepped it away from its start, which depends on seed alone. */
     if (plant->sheet->simulated) plant->reset(bridge->config.plant_state, bridge->seed);
     (void)hand_over(bridge, false); /* whatever the machine's own way to the start has left there */
-    bridge->epflags = RTU_EPISODE_FIRST;
+    bridge->epflags = TL_EPISODE_FIRST;
     bridge->reward = 0.0f;
     return observe(bridge);
 }
 
-bool rtu_machine_step(rtu_bridge *bridge) {
+bool tl_machine_step(tl_bridge *bridge) {
     move_outputs(bridge);
-    const rtu_plant_result result = hand_over(bridge, true);
-    if (rtu_episode_ended(bridge)) return true;
+    const tl_plant_result result = hand_over(bridge, true);
+    if (tl_episode_ended(bridge)) return true;
     bridge->reward = result.reward;
     bridge->epflags =
-        (uint8_t)((result.terminated ? RTU_EPISODE_TERMINATED : 0) | (result.truncated ? RTU_EPISODE_TRUNCATED : 0) |
-                  (bridge->config.caps & RTU_CAP_REWARD ? RTU_EPISODE_REWARD : 0));
-    if (rtu_episode_ended(bridge)) {
+        (uint8_t)((result.terminated ? TL_EPISODE_TERMINATED : 0) | (result.truncated ? TL_EPISODE_TRUNCATED : 0) |
+                  (bridge->config.caps & TL_CAP_REWARD ? TL_EPISODE_REWARD : 0));
+    if (tl_episode_ended(bridge)) {
         bridge->live = false;
         bridge->ending = true;
     }

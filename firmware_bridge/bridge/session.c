@@ -13,59 +13,59 @@ static bool newer_session(uint32_t a, uint32_t b) {
     return a != 0 && ahead != 0 && ahead < 0x80000000u;
 }
 
-uint8_t rtu_check_arm(const rtu_bridge *bridge, const rtu_frame *frame, rtu_arm *arm) {
-    const uint16_t needed = RTU_CAP_SIMULATED | RTU_CAP_LOCKSTEP;
-    if (!rtu_arm_unpack(frame, arm)) return RTU_STATUS_INVALID;
-    if (!newer_session(arm->session, bridge->last_session)) return RTU_STATUS_SESSION;
-    if (arm->lockstep && (bridge->config.caps & needed) != needed) return RTU_STATUS_UNSUPPORTED;
-    return RTU_STATUS_OK;
+uint8_t tl_check_arm(const tl_bridge *bridge, const tl_frame *frame, tl_arm *arm) {
+    const uint16_t needed = TL_CAP_SIMULATED | TL_CAP_LOCKSTEP;
+    if (!tl_arm_unpack(frame, arm)) return TL_STATUS_INVALID;
+    if (!newer_session(arm->session, bridge->last_session)) return TL_STATUS_SESSION;
+    if (arm->lockstep && (bridge->config.caps & needed) != needed) return TL_STATUS_UNSUPPORTED;
+    return TL_STATUS_OK;
 }
 
-uint8_t rtu_check_reset(const rtu_bridge *bridge, const rtu_frame *frame, rtu_reset *reset) {
-    if (!rtu_reset_unpack(frame, reset)) return RTU_STATUS_INVALID;
-    if (reset->session != bridge->session) return RTU_STATUS_SESSION;
-    if ((bridge->config.caps & RTU_CAP_RESET) == 0) return RTU_STATUS_UNSUPPORTED;
+uint8_t tl_check_reset(const tl_bridge *bridge, const tl_frame *frame, tl_reset *reset) {
+    if (!tl_reset_unpack(frame, reset)) return TL_STATUS_INVALID;
+    if (reset->session != bridge->session) return TL_STATUS_SESSION;
+    if ((bridge->config.caps & TL_CAP_RESET) == 0) return TL_STATUS_UNSUPPORTED;
     /* The first of a session may jump, back too: a new host begins to count. Afterwards one that was stuck is out of date. */
     if (reset->episode == bridge->episode || (bridge->episodic && !newer(reset->episode, bridge->episode)))
-        return RTU_STATUS_EPISODE;
-    return RTU_STATUS_OK;
+        return TL_STATUS_EPISODE;
+    return TL_STATUS_OK;
 }
 
-static bool finite(const rtu_cmd *cmd) {
+static bool finite(const tl_cmd *cmd) {
     for (uint8_t i = 0; i < cmd->n; i++)
-        if (!rtu_f32_finite(cmd->u[i])) return false;
+        if (!tl_f32_finite(cmd->u[i])) return false;
     return true;
 }
 
-uint8_t rtu_check_cmd(const rtu_bridge *bridge, const rtu_frame *frame, uint64_t now_us, rtu_cmd *cmd, bool *repeated,
-                      uint32_t *age_us) {
+uint8_t tl_check_cmd(const tl_bridge *bridge, const tl_frame *frame, uint64_t now_us, tl_cmd *cmd, bool *repeated,
+                     uint32_t *age_us) {
     *repeated = false;
-    if (!rtu_cmd_unpack(frame, cmd) || cmd->n != bridge->config.plant->sheet->n_act) return RTU_STATUS_INVALID;
-    if (!finite(cmd)) return RTU_STATUS_VALUE;
-    if (cmd->session != bridge->session) return RTU_STATUS_SESSION;
-    if (cmd->lockstep != bridge->lockstep || cmd->mode != RTU_MODE_VALUE) return RTU_STATUS_MODE;
+    if (!tl_cmd_unpack(frame, cmd) || cmd->n != bridge->config.plant->sheet->n_act) return TL_STATUS_INVALID;
+    if (!finite(cmd)) return TL_STATUS_VALUE;
+    if (cmd->session != bridge->session) return TL_STATUS_SESSION;
+    if (cmd->lockstep != bridge->lockstep || cmd->mode != TL_MODE_VALUE) return TL_STATUS_MODE;
     *repeated = bridge->lockstep && bridge->commanded && frame->seq == bridge->cmd_seq;
-    if (*repeated) return RTU_STATUS_OK;
-    if (!newer(frame->seq, bridge->cmd_seq)) return RTU_STATUS_SEQ;
-    if (rtu_episode_ended(bridge)) return RTU_STATUS_EPISODE;
+    if (*repeated) return TL_STATUS_OK;
+    if (!newer(frame->seq, bridge->cmd_seq)) return TL_STATUS_SEQ;
+    if (tl_episode_ended(bridge)) return TL_STATUS_EPISODE;
 
-    const uint64_t clock_us = rtu_session_clock(bridge, now_us);
+    const uint64_t clock_us = tl_session_clock(bridge, now_us);
     const uint32_t ttl_us = cmd->ttl_ms * 1000u;
     *age_us = (uint32_t)clock_us - cmd->obs_t_us; /* unsigned: an observation from the future is a very old one */
-    if (*age_us > (ttl_us < bridge->ttl_max_us ? ttl_us : bridge->ttl_max_us)) return RTU_STATUS_STALE;
-    if (bridge->lockstep && *age_us != 0) return RTU_STATUS_STALE;
-    if (*age_us > clock_us - bridge->first_us) return RTU_STATUS_EPISODE;
-    return RTU_STATUS_OK;
+    if (*age_us > (ttl_us < bridge->ttl_max_us ? ttl_us : bridge->ttl_max_us)) return TL_STATUS_STALE;
+    if (bridge->lockstep && *age_us != 0) return TL_STATUS_STALE;
+    if (*age_us > clock_us - bridge->first_us) return TL_STATUS_EPISODE;
+    return TL_STATUS_OK;
 }
 
-bool rtu_is_arm_again(const rtu_bridge *bridge, const rtu_frame *frame) {
-    rtu_arm arm;
-    return rtu_arm_unpack(frame, &arm) && arm.session == bridge->session && arm.lockstep == bridge->lockstep &&
+bool tl_is_arm_again(const tl_bridge *bridge, const tl_frame *frame) {
+    tl_arm arm;
+    return tl_arm_unpack(frame, &arm) && arm.session == bridge->session && arm.lockstep == bridge->lockstep &&
            frame->seq == bridge->arm_seq && frame->t_us == bridge->arm_t_us && !bridge->commanded && !bridge->episodic;
 }
 
-bool rtu_is_reset_again(const rtu_bridge *bridge, const rtu_frame *frame) {
-    rtu_reset reset;
-    return rtu_reset_unpack(frame, &reset) && bridge->episodic && reset.session == bridge->session &&
+bool tl_is_reset_again(const tl_bridge *bridge, const tl_frame *frame) {
+    tl_reset reset;
+    return tl_reset_unpack(frame, &reset) && bridge->episodic && reset.session == bridge->session &&
            reset.episode == bridge->episode && frame->seq == bridge->reset_seq && frame->t_us == bridge->reset_t_us;
 }

@@ -26,7 +26,7 @@ static const char kSource[] =
     "Barto, Sutton, Anderson 1983; Gymnasium CartPole-v1 (classic_control/cartpole.py), force continuous";
 static const char kReward[] = "1 for each step taken, the one that ends the episode included";
 
-static const rtu_plant_parameter kParameters[] = {
+static const tl_plant_parameter kParameters[] = {
     {"gravity", "m/s^2", GRAVITY, "Gymnasium CartPole-v1"},
     {"cart mass", "kg", MASS_CART, "Barto et al. 1983"},
     {"pole mass", "kg", MASS_POLE, "Barto et al. 1983"},
@@ -38,37 +38,37 @@ static const rtu_plant_parameter kParameters[] = {
 };
 
 /* Velocities: no policy reaches the ranges before the episode ends (tests/test_plants.py drives against them). */
-#define ROW_X {"x", "m", -4.8f, 4.8f, RTU_SAFE_NONE, 0.0f}
-#define ROW_V {"x_dot", "m/s", -10.0f, 10.0f, RTU_SAFE_NONE, 0.0f}
-#define ROW_THETA {"theta", "rad", -0.41887903f, 0.41887903f, RTU_SAFE_NONE, 0.0f}
-#define ROW_OMEGA {"theta_dot", "rad/s", -10.0f, 10.0f, RTU_SAFE_NONE, 0.0f}
-#define ROW_FORCE {"force", "N", -FORCE_MAX, FORCE_MAX, RTU_SAFE_OFF, 0.0f}
+#define ROW_X {"x", "m", -4.8f, 4.8f, TL_SAFE_NONE, 0.0f}
+#define ROW_V {"x_dot", "m/s", -10.0f, 10.0f, TL_SAFE_NONE, 0.0f}
+#define ROW_THETA {"theta", "rad", -0.41887903f, 0.41887903f, TL_SAFE_NONE, 0.0f}
+#define ROW_OMEGA {"theta_dot", "rad/s", -10.0f, 10.0f, TL_SAFE_NONE, 0.0f}
+#define ROW_FORCE {"force", "N", -FORCE_MAX, FORCE_MAX, TL_SAFE_OFF, 0.0f}
 
-static const rtu_plant_row kRows[] = {ROW_X, ROW_THETA, ROW_FORCE};
-static const rtu_plant_row kRowsFull[] = {ROW_X, ROW_V, ROW_THETA, ROW_OMEGA, ROW_FORCE};
+static const tl_plant_row kRows[] = {ROW_X, ROW_THETA, ROW_FORCE};
+static const tl_plant_row kRowsFull[] = {ROW_X, ROW_V, ROW_THETA, ROW_OMEGA, ROW_FORCE};
 
-static const rtu_plant_sheet kSheet = RTU_PLANT_SHEET("cartpole", kRows, "cart-pole, position and angle only");
-static const rtu_plant_sheet kSheetFull = RTU_PLANT_SHEET("cartpole-full", kRowsFull, "cart-pole, with velocities");
+static const tl_plant_sheet kSheet = TL_PLANT_SHEET("cartpole", kRows, "cart-pole, position and angle only");
+static const tl_plant_sheet kSheetFull = TL_PLANT_SHEET("cartpole-full", kRowsFull, "cart-pole, with velocities");
 
 static void reset(void *state, uint32_t seed) {
-    rtu_cartpole_state *s = state;
+    tl_cartpole_state *s = state;
     uint32_t rng = seed;
-    rtu_episode_begin(&s->episode, kSheet.max_steps);
-    s->x_m = rtu_plant_uniform(&rng, -START, START);
-    s->v_m_s = rtu_plant_uniform(&rng, -START, START);
-    s->theta_rad = rtu_plant_uniform(&rng, -START, START);
-    s->omega_rad_s = rtu_plant_uniform(&rng, -START, START);
+    tl_episode_begin(&s->episode, kSheet.max_steps);
+    s->x_m = tl_plant_uniform(&rng, -START, START);
+    s->v_m_s = tl_plant_uniform(&rng, -START, START);
+    s->theta_rad = tl_plant_uniform(&rng, -START, START);
+    s->omega_rad_s = tl_plant_uniform(&rng, -START, START);
 }
 
-static rtu_plant_result step(void *state, const float *u) {
-    rtu_cartpole_state *s = state;
-    if (rtu_episode_over(&s->episode)) {
-        return rtu_episode_held(&s->episode);
+static tl_plant_result step(void *state, const float *u) {
+    tl_cartpole_state *s = state;
+    if (tl_episode_over(&s->episode)) {
+        return tl_episode_held(&s->episode);
     }
-    const float force = rtu_actuate(&kRows[2], u[0]);
+    const float force = tl_actuate(&kRows[2], u[0]);
     const float mass = MASS_CART + MASS_POLE;
     const float pole_moment = MASS_POLE * HALF_LENGTH;
-    const rtu_sincos_result angle = rtu_sincos(s->theta_rad);
+    const tl_sincos_result angle = tl_sincos(s->theta_rad);
     const float temp = (force + pole_moment * (s->omega_rad_s * s->omega_rad_s) * angle.sin) / mass;
     const float omega_dot = (GRAVITY * angle.sin - angle.cos * temp) /
                             (HALF_LENGTH * (4.0f / 3.0f - MASS_POLE * (angle.cos * angle.cos) / mass));
@@ -81,22 +81,22 @@ static rtu_plant_result step(void *state, const float *u) {
 
     const bool inside =
         s->x_m >= -X_LIMIT && s->x_m <= X_LIMIT && s->theta_rad >= -THETA_LIMIT && s->theta_rad <= THETA_LIMIT;
-    return rtu_episode_count(&s->episode, 1.0f, !inside);
+    return tl_episode_count(&s->episode, 1.0f, !inside);
 }
 
 static void observe(const void *state, float *x) {
-    const rtu_cartpole_state *s = state;
+    const tl_cartpole_state *s = state;
     x[0] = s->x_m;
     x[1] = s->theta_rad;
 }
 
 static void observe_full(const void *state, float *x) {
-    const rtu_cartpole_state *s = state;
+    const tl_cartpole_state *s = state;
     x[0] = s->x_m;
     x[1] = s->v_m_s;
     x[2] = s->theta_rad;
     x[3] = s->omega_rad_s;
 }
 
-const rtu_plant rtu_plant_cartpole = {&kSheet, reset, step, observe, sizeof(rtu_cartpole_state), NULL};
-const rtu_plant rtu_plant_cartpole_full = {&kSheetFull, reset, step, observe_full, sizeof(rtu_cartpole_state), NULL};
+const tl_plant tl_plant_cartpole = {&kSheet, reset, step, observe, sizeof(tl_cartpole_state), NULL};
+const tl_plant tl_plant_cartpole_full = {&kSheetFull, reset, step, observe_full, sizeof(tl_cartpole_state), NULL};

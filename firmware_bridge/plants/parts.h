@@ -1,29 +1,29 @@
 /* What the plants share: the episode's book-keeping, the actuator's clamp, the random numbers of the start. */
-#ifndef RTU_PLANT_PARTS_H
-#define RTU_PLANT_PARTS_H
+#ifndef TL_PLANT_PARTS_H
+#define TL_PLANT_PARTS_H
 
 #include "firmware_bridge/plants/plant.h"
 
-static inline void rtu_episode_begin(rtu_plant_episode *episode, uint32_t max_steps) {
+static inline void tl_episode_begin(tl_plant_episode *episode, uint32_t max_steps) {
     episode->step = 0u;
     episode->max_steps = max_steps;
     episode->terminated = 0u;
     episode->truncated = 0u;
 }
 
-static inline bool rtu_episode_over(const rtu_plant_episode *episode) {
+static inline bool tl_episode_over(const tl_plant_episode *episode) {
     return (episode->terminated | episode->truncated) != 0u;
 }
 
 /* The answer of a plant whose episode is over: nothing moves, nothing is earned. */
-static inline rtu_plant_result rtu_episode_held(const rtu_plant_episode *episode) {
-    rtu_plant_result result = {0.0f, episode->terminated != 0u, episode->truncated != 0u};
+static inline tl_plant_result tl_episode_held(const tl_plant_episode *episode) {
+    tl_plant_result result = {0.0f, episode->terminated != 0u, episode->truncated != 0u};
     return result;
 }
 
 /* One step was taken. Termination and the step limit are independent facts; both may hold. */
-static inline rtu_plant_result rtu_episode_count(rtu_plant_episode *episode, float reward, bool terminated) {
-    rtu_plant_result result;
+static inline tl_plant_result tl_episode_count(tl_plant_episode *episode, float reward, bool terminated) {
+    tl_plant_result result;
     episode->step += 1u;
     episode->terminated = terminated ? 1u : 0u;
     episode->truncated = episode->max_steps != 0u && episode->step >= episode->max_steps ? 1u : 0u;
@@ -34,7 +34,7 @@ static inline rtu_plant_result rtu_episode_count(rtu_plant_episode *episode, flo
 }
 
 /* The value the actuator really takes. Below 1e-12 it is 0, so that no product of it is subnormal. */
-static inline float rtu_actuate(const rtu_plant_row *row, float u) {
+static inline float tl_actuate(const tl_plant_row *row, float u) {
     if (!(u - u == 0.0f)) { /* NaN or infinite */
         return row->safe_value;
     }
@@ -48,7 +48,7 @@ static inline float rtu_actuate(const rtu_plant_row *row, float u) {
 }
 
 /* A counter through the 32-bit finaliser of MurmurHash3 (A. Appleby, public domain): each seed its own sequence, neighbours unrelated. */
-static inline uint32_t rtu_plant_random(uint32_t *rng) {
+static inline uint32_t tl_plant_random(uint32_t *rng) {
     uint32_t z = (*rng += 0x9E3779B9u);
     z = (z ^ (z >> 16)) * 0x85EBCA6Bu;
     z = (z ^ (z >> 13)) * 0xC2B2AE35u;
@@ -56,13 +56,13 @@ static inline uint32_t rtu_plant_random(uint32_t *rng) {
 }
 
 /* Uniform in [lo, hi): 24 random bits. */
-static inline float rtu_plant_uniform(uint32_t *rng, float lo, float hi) {
-    const float unit = (float)(rtu_plant_random(rng) >> 8) * 0x1p-24f;
+static inline float tl_plant_uniform(uint32_t *rng, float lo, float hi) {
+    const float unit = (float)(tl_plant_random(rng) >> 8) * 0x1p-24f;
     return lo + (hi - lo) * unit;
 }
 
 /* A sheet, from what each plant's file defines; the rows are its observations and, last, one actuator. */
-#define RTU_PLANT_SHEET(called, its_rows, says)                     \
+#define TL_PLANT_SHEET(called, its_rows, says)                      \
     {                                                               \
         .name = called,                                             \
         .period_us = PERIOD_US,                                     \
@@ -78,8 +78,8 @@ static inline float rtu_plant_uniform(uint32_t *rng, float lo, float hi) {
         .simulated = true,                                          \
     }
 
-extern const rtu_plant rtu_plant_cartpole, rtu_plant_cartpole_full;
-extern const rtu_plant rtu_plant_pendulum, rtu_plant_pendulum_full;
-extern const rtu_plant rtu_plant_servo, rtu_plant_servo_full;
+extern const tl_plant tl_plant_cartpole, tl_plant_cartpole_full;
+extern const tl_plant tl_plant_pendulum, tl_plant_pendulum_full;
+extern const tl_plant tl_plant_servo, tl_plant_servo_full;
 
 #endif

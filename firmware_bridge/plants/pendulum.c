@@ -25,7 +25,7 @@
 static const char kSource[] = "Gymnasium Pendulum-v1 (classic_control/pendulum.py)";
 static const char kReward[] = "-(theta^2 + 0.1 theta_dot^2 + 0.001 torque^2), theta in [-pi, pi], from before the step";
 
-static const rtu_plant_parameter kParameters[] = {
+static const tl_plant_parameter kParameters[] = {
     {"gravity", "m/s^2", GRAVITY, "Gymnasium Pendulum-v1"},
     {"mass", "kg", MASS, "Gymnasium Pendulum-v1"},
     {"length", "m", LENGTH, "Gymnasium Pendulum-v1"},
@@ -37,35 +37,35 @@ static const rtu_plant_parameter kParameters[] = {
     {"reward weight of torque^2", "1", WEIGHT_TORQUE, "Gymnasium Pendulum-v1"},
 };
 
-#define ROW_COS {"cos_theta", "1", -1.0f, 1.0f, RTU_SAFE_NONE, 0.0f}
-#define ROW_SIN {"sin_theta", "1", -1.0f, 1.0f, RTU_SAFE_NONE, 0.0f}
-#define ROW_OMEGA {"theta_dot", "rad/s", -OMEGA_MAX, OMEGA_MAX, RTU_SAFE_NONE, 0.0f}
-#define ROW_TORQUE {"torque", "Nm", -TORQUE_MAX, TORQUE_MAX, RTU_SAFE_OFF, 0.0f}
+#define ROW_COS {"cos_theta", "1", -1.0f, 1.0f, TL_SAFE_NONE, 0.0f}
+#define ROW_SIN {"sin_theta", "1", -1.0f, 1.0f, TL_SAFE_NONE, 0.0f}
+#define ROW_OMEGA {"theta_dot", "rad/s", -OMEGA_MAX, OMEGA_MAX, TL_SAFE_NONE, 0.0f}
+#define ROW_TORQUE {"torque", "Nm", -TORQUE_MAX, TORQUE_MAX, TL_SAFE_OFF, 0.0f}
 
-static const rtu_plant_row kRows[] = {ROW_COS, ROW_SIN, ROW_TORQUE};
-static const rtu_plant_row kRowsFull[] = {ROW_COS, ROW_SIN, ROW_OMEGA, ROW_TORQUE};
+static const tl_plant_row kRows[] = {ROW_COS, ROW_SIN, ROW_TORQUE};
+static const tl_plant_row kRowsFull[] = {ROW_COS, ROW_SIN, ROW_OMEGA, ROW_TORQUE};
 
-static const rtu_plant_sheet kSheet = RTU_PLANT_SHEET("pendulum", kRows, "pendulum, angle only");
-static const rtu_plant_sheet kSheetFull = RTU_PLANT_SHEET("pendulum-full", kRowsFull, "pendulum, with velocity");
+static const tl_plant_sheet kSheet = TL_PLANT_SHEET("pendulum", kRows, "pendulum, angle only");
+static const tl_plant_sheet kSheetFull = TL_PLANT_SHEET("pendulum-full", kRowsFull, "pendulum, with velocity");
 
 static void reset(void *state, uint32_t seed) {
-    rtu_pendulum_state *s = state;
+    tl_pendulum_state *s = state;
     uint32_t rng = seed;
-    rtu_episode_begin(&s->episode, kSheet.max_steps);
-    s->theta_rad = rtu_plant_uniform(&rng, -START_THETA, START_THETA);
-    s->omega_rad_s = rtu_plant_uniform(&rng, -START_OMEGA, START_OMEGA);
+    tl_episode_begin(&s->episode, kSheet.max_steps);
+    s->theta_rad = tl_plant_uniform(&rng, -START_THETA, START_THETA);
+    s->omega_rad_s = tl_plant_uniform(&rng, -START_OMEGA, START_OMEGA);
 }
 
-static rtu_plant_result step(void *state, const float *u) {
-    rtu_pendulum_state *s = state;
-    if (rtu_episode_over(&s->episode)) {
-        return rtu_episode_held(&s->episode);
+static tl_plant_result step(void *state, const float *u) {
+    tl_pendulum_state *s = state;
+    if (tl_episode_over(&s->episode)) {
+        return tl_episode_held(&s->episode);
     }
-    const float torque = rtu_actuate(&kRows[2], u[0]);
+    const float torque = tl_actuate(&kRows[2], u[0]);
     const float cost = s->theta_rad * s->theta_rad + WEIGHT_OMEGA * (s->omega_rad_s * s->omega_rad_s) +
                        WEIGHT_TORQUE * (torque * torque);
     const float omega_dot =
-        3.0f * GRAVITY / (2.0f * LENGTH) * rtu_sincos(s->theta_rad).sin + 3.0f / (MASS * LENGTH * LENGTH) * torque;
+        3.0f * GRAVITY / (2.0f * LENGTH) * tl_sincos(s->theta_rad).sin + 3.0f / (MASS * LENGTH * LENGTH) * torque;
     float omega = s->omega_rad_s + omega_dot * PERIOD_S;
     if (omega > OMEGA_MAX) {
         omega = OMEGA_MAX;
@@ -73,24 +73,24 @@ static rtu_plant_result step(void *state, const float *u) {
         omega = -OMEGA_MAX;
     }
     s->omega_rad_s = omega;
-    s->theta_rad = rtu_wrap_angle(s->theta_rad + omega * PERIOD_S);
-    return rtu_episode_count(&s->episode, -cost, false);
+    s->theta_rad = tl_wrap_angle(s->theta_rad + omega * PERIOD_S);
+    return tl_episode_count(&s->episode, -cost, false);
 }
 
 /* The polynomials may exceed 1 by a rounding; a sensor of a cosine does not. */
 static float within_one(float x) { return x > 1.0f ? 1.0f : x < -1.0f ? -1.0f : x; }
 
 static void observe(const void *state, float *x) {
-    const rtu_pendulum_state *s = state;
-    const rtu_sincos_result angle = rtu_sincos(s->theta_rad);
+    const tl_pendulum_state *s = state;
+    const tl_sincos_result angle = tl_sincos(s->theta_rad);
     x[0] = within_one(angle.cos);
     x[1] = within_one(angle.sin);
 }
 
 static void observe_full(const void *state, float *x) {
     observe(state, x);
-    x[2] = ((const rtu_pendulum_state *)state)->omega_rad_s;
+    x[2] = ((const tl_pendulum_state *)state)->omega_rad_s;
 }
 
-const rtu_plant rtu_plant_pendulum = {&kSheet, reset, step, observe, sizeof(rtu_pendulum_state), NULL};
-const rtu_plant rtu_plant_pendulum_full = {&kSheetFull, reset, step, observe_full, sizeof(rtu_pendulum_state), NULL};
+const tl_plant tl_plant_pendulum = {&kSheet, reset, step, observe, sizeof(tl_pendulum_state), NULL};
+const tl_plant tl_plant_pendulum_full = {&kSheetFull, reset, step, observe_full, sizeof(tl_pendulum_state), NULL};

@@ -4,14 +4,14 @@
  * No state variable and no observation is ever left subnormal, so flush-to-zero in the calling thread does not change a bit.
  * Memory: the caller owns the state; nothing here allocates, recurses or keeps a global that is written.
  *
- *     rtu_plant_state state;
- *     const rtu_plant *plant = rtu_plant_find("cartpole");
+ *     tl_plant_state state;
+ *     const tl_plant *plant = tl_plant_find("cartpole");
  *     plant->reset(&state, seed);                         the start depends on seed alone
  *     plant->observe(&state, x);                          x[sheet->n_obs]
- *     rtu_plant_result r = plant->step(&state, u);        u[sheet->n_act], physical units; then observe again
+ *     tl_plant_result r = plant->step(&state, u);        u[sheet->n_act], physical units; then observe again
  */
-#ifndef RTU_PLANT_H
-#define RTU_PLANT_H
+#ifndef TL_PLANT_H
+#define TL_PLANT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,16 +23,16 @@
 extern "C" {
 #endif
 
-enum { RTU_PLANT_OBS_MAX = 16, RTU_PLANT_ACT_MAX = 8 };
+enum { TL_PLANT_OBS_MAX = 16, TL_PLANT_ACT_MAX = 8 };
 
 /* One observation or one actuator. */
 typedef struct {
     const char *name;
     const char *unit;
     float min, max;   /* an observation never leaves [min, max]; an actuator is clamped to it */
-    uint8_t safe;     /* RTU_SAFE_*; RTU_SAFE_NONE for an observation */
-    float safe_value; /* what a safe actuator applies (RTU_SAFE_OFF, RTU_SAFE_RAMP) */
-} rtu_plant_row;
+    uint8_t safe;     /* TL_SAFE_*; TL_SAFE_NONE for an observation */
+    float safe_value; /* what a safe actuator applies (TL_SAFE_OFF, TL_SAFE_RAMP) */
+} tl_plant_row;
 
 /* One number of the machine, with where it comes from. */
 typedef struct {
@@ -40,60 +40,60 @@ typedef struct {
     const char *unit;
     float value;
     const char *source;
-} rtu_plant_parameter;
+} tl_plant_parameter;
 
 typedef struct {
     const char *name;
     uint32_t period_us; /* one step */
     uint8_t n_obs, n_act;
-    uint32_t max_steps;        /* an episode is truncated after so many steps; rtu_plant_limit changes it */
-    const rtu_plant_row *rows; /* n_obs observations, then n_act actuators */
+    uint32_t max_steps;       /* an episode is truncated after so many steps; tl_plant_limit changes it */
+    const tl_plant_row *rows; /* n_obs observations, then n_act actuators */
     const char *title;
     const char *reward; /* the reward of one step, in words */
     const char *source; /* paper, environment or maker's manual */
-    const rtu_plant_parameter *parameters;
+    const tl_plant_parameter *parameters;
     uint8_t n_parameters;
     bool simulated; /* nothing real moves. Left out, it is a real machine: the host arms it only on explicit request */
-} rtu_plant_sheet;
+} tl_plant_sheet;
 
 typedef struct {
     float reward;
     bool terminated; /* the task is over: no value beyond this state */
     bool truncated;  /* the time is over: the state is an ordinary one */
-} rtu_plant_result;
+} tl_plant_result;
 
 /* Every state starts with this. ended holds the flags of the last step; once set, step() holds the machine still, returns reward 0 and the same flags until reset(). */
 typedef struct {
     uint32_t step;
     uint32_t max_steps; /* 0: never truncated */
     uint8_t terminated, truncated;
-} rtu_plant_episode;
+} tl_plant_episode;
 
 typedef struct {
-    rtu_plant_episode episode;
+    tl_plant_episode episode;
     float x_m, v_m_s, theta_rad, omega_rad_s;
-} rtu_cartpole_state;
+} tl_cartpole_state;
 
 typedef struct {
-    rtu_plant_episode episode;
+    tl_plant_episode episode;
     float theta_rad, omega_rad_s; /* theta 0 is upright; kept in [-pi, pi] */
-} rtu_pendulum_state;
+} tl_pendulum_state;
 
 typedef struct {
-    rtu_plant_episode episode;
+    tl_plant_episode episode;
     float theta_rad, omega_rad_s, current_a, target_rad;
     uint32_t rng;  /* draws the targets; seeded by reset */
     uint32_t hold; /* steps until the next target */
-} rtu_servo_state;
+} tl_servo_state;
 
 /* Room for any plant's state, aligned for each. */
 typedef union {
-    rtu_plant_episode episode;
-    rtu_cartpole_state cartpole;
-    rtu_pendulum_state pendulum;
-    rtu_servo_state servo;
+    tl_plant_episode episode;
+    tl_cartpole_state cartpole;
+    tl_pendulum_state pendulum;
+    tl_servo_state servo;
     uint32_t own[32]; /* a machine from elsewhere */
-} rtu_plant_state;
+} tl_plant_state;
 
 /* A machine behind a device. The device's safety state machine (firmware_bridge/bridge) calls
  *
@@ -105,29 +105,29 @@ typedef union {
  *            while an episode runs.
  *   apply    before step() in each period, and at once, without waiting for a period, when the outputs pass to their safe
  *            behaviour: SAFE, ESTOP, DISARMED, end of an episode, RESET. live: u is a command. Not live: u is the safe
- *            behaviour, so an actuator whose safe behaviour is RTU_SAFE_DAMP brakes. NULL: the next step() is soon enough. */
+ *            behaviour, so an actuator whose safe behaviour is TL_SAFE_DAMP brakes. NULL: the next step() is soon enough. */
 typedef struct {
-    const rtu_plant_sheet *sheet;
+    const tl_plant_sheet *sheet;
     void (*reset)(void *state, uint32_t seed); /* start of an episode; max_steps of the sheet */
-    rtu_plant_result (*step)(
+    tl_plant_result (*step)(
         void *state, const float *u); /* u is clamped to its row; a non-finite u counts as the row's safe_value */
     void (*observe)(const void *state, float *x);
-    size_t state_bytes; /* <= sizeof(rtu_plant_state) */
+    size_t state_bytes; /* <= sizeof(tl_plant_state) */
     void (*apply)(void *state, const float *u, bool live);
-} rtu_plant;
+} tl_plant;
 
-/* A machine from elsewhere: compiled with RTU_PLANT_OWN the registry has one more, which somebody else defines (rtu-edge firmware). */
-#ifdef RTU_PLANT_OWN
-extern const rtu_plant rtu_plant_own;
+/* A machine from elsewhere: compiled with TL_PLANT_OWN the registry has one more, which somebody else defines (rtu-edge firmware). */
+#ifdef TL_PLANT_OWN
+extern const tl_plant tl_plant_own;
 #endif
 
 /* "cartpole", "cartpole-full", "pendulum", "pendulum-full", "servo", "servo-full"; NULL when the name is unknown. */
-const rtu_plant *rtu_plant_find(const char *name);
-size_t rtu_plant_count(void);
-const rtu_plant *rtu_plant_at(size_t index); /* NULL beyond the last */
+const tl_plant *tl_plant_find(const char *name);
+size_t tl_plant_count(void);
+const tl_plant *tl_plant_at(size_t index); /* NULL beyond the last */
 
 /* Another length for the episode that reset() has just begun; 0 for a continuing task. */
-void rtu_plant_limit(void *state, uint32_t max_steps);
+void tl_plant_limit(void *state, uint32_t max_steps);
 
 #ifdef __cplusplus
 }

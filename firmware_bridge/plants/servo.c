@@ -35,7 +35,7 @@ static const char kSource[] =
 static const char kReward[] =
     "-((theta - target)^2 + 0.0001 voltage^2), theta after the step, the target that stood during it";
 
-static const rtu_plant_parameter kParameters[] = {
+static const tl_plant_parameter kParameters[] = {
     {"terminal resistance", "ohm", RESISTANCE, "QUBE-Servo 2 manual"},
     {"rotor inductance", "H", INDUCTANCE, "QUBE-Servo 2 manual"},
     {"torque and back-EMF constant", "N m/A, V s/rad", CONSTANT, "QUBE-Servo 2 manual"},
@@ -52,29 +52,29 @@ static const rtu_plant_parameter kParameters[] = {
 };
 
 /* Speed: u / k = 238 rad/s is the speed without load; current: (u + k omega) / R = 2.4 A is a reversal at that speed. */
-#define ROW_THETA {"theta", "rad", -STOP, STOP, RTU_SAFE_NONE, 0.0f}
-#define ROW_TARGET {"target", "rad", -TARGET_MAX, TARGET_MAX, RTU_SAFE_NONE, 0.0f}
-#define ROW_OMEGA {"theta_dot", "rad/s", -240.0f, 240.0f, RTU_SAFE_NONE, 0.0f}
-#define ROW_CURRENT {"current", "A", -2.5f, 2.5f, RTU_SAFE_NONE, 0.0f}
-#define ROW_VOLTAGE {"voltage", "V", -VOLTAGE_MAX, VOLTAGE_MAX, RTU_SAFE_OFF, 0.0f}
+#define ROW_THETA {"theta", "rad", -STOP, STOP, TL_SAFE_NONE, 0.0f}
+#define ROW_TARGET {"target", "rad", -TARGET_MAX, TARGET_MAX, TL_SAFE_NONE, 0.0f}
+#define ROW_OMEGA {"theta_dot", "rad/s", -240.0f, 240.0f, TL_SAFE_NONE, 0.0f}
+#define ROW_CURRENT {"current", "A", -2.5f, 2.5f, TL_SAFE_NONE, 0.0f}
+#define ROW_VOLTAGE {"voltage", "V", -VOLTAGE_MAX, VOLTAGE_MAX, TL_SAFE_OFF, 0.0f}
 
-static const rtu_plant_row kRows[] = {ROW_THETA, ROW_TARGET, ROW_VOLTAGE};
-static const rtu_plant_row kRowsFull[] = {ROW_THETA, ROW_TARGET, ROW_OMEGA, ROW_CURRENT, ROW_VOLTAGE};
+static const tl_plant_row kRows[] = {ROW_THETA, ROW_TARGET, ROW_VOLTAGE};
+static const tl_plant_row kRowsFull[] = {ROW_THETA, ROW_TARGET, ROW_OMEGA, ROW_CURRENT, ROW_VOLTAGE};
 
-static const rtu_plant_sheet kSheet = RTU_PLANT_SHEET("servo", kRows, "DC motor position servo, angle and target only");
-static const rtu_plant_sheet kSheetFull =
-    RTU_PLANT_SHEET("servo-full", kRowsFull, "DC motor position servo, with speed and current");
+static const tl_plant_sheet kSheet = TL_PLANT_SHEET("servo", kRows, "DC motor position servo, angle and target only");
+static const tl_plant_sheet kSheetFull =
+    TL_PLANT_SHEET("servo-full", kRowsFull, "DC motor position servo, with speed and current");
 
-static void new_target(rtu_servo_state *s) {
-    s->target_rad = rtu_plant_uniform(&s->rng, -TARGET_MAX, TARGET_MAX);
-    s->hold = HOLD_MIN + (((rtu_plant_random(&s->rng) >> 16) * HOLD_SPAN) >> 16);
+static void new_target(tl_servo_state *s) {
+    s->target_rad = tl_plant_uniform(&s->rng, -TARGET_MAX, TARGET_MAX);
+    s->hold = HOLD_MIN + (((tl_plant_random(&s->rng) >> 16) * HOLD_SPAN) >> 16);
 }
 
 static void reset(void *state, uint32_t seed) {
-    rtu_servo_state *s = state;
-    rtu_episode_begin(&s->episode, kSheet.max_steps);
+    tl_servo_state *s = state;
+    tl_episode_begin(&s->episode, kSheet.max_steps);
     s->rng = seed;
-    s->theta_rad = rtu_plant_uniform(&s->rng, -TARGET_MAX, TARGET_MAX);
+    s->theta_rad = tl_plant_uniform(&s->rng, -TARGET_MAX, TARGET_MAX);
     s->omega_rad_s = 0.0f;
     s->current_a = 0.0f;
     new_target(s);
@@ -96,12 +96,12 @@ static float next_omega(float omega, float torque) {
                                            : 0.0f; /* through zero: stop, and start from rest in the next substep */
 }
 
-static rtu_plant_result step(void *state, const float *u) {
-    rtu_servo_state *s = state;
-    if (rtu_episode_over(&s->episode)) {
-        return rtu_episode_held(&s->episode);
+static tl_plant_result step(void *state, const float *u) {
+    tl_servo_state *s = state;
+    if (tl_episode_over(&s->episode)) {
+        return tl_episode_held(&s->episode);
     }
-    const float voltage = rtu_actuate(&kRows[2], u[0]);
+    const float voltage = tl_actuate(&kRows[2], u[0]);
     float theta = s->theta_rad, omega = s->omega_rad_s, current = s->current_a;
     for (int i = 0; i < SUBSTEPS; ++i) {
         const float settled = (voltage - CONSTANT * omega) / RESISTANCE;
@@ -131,22 +131,22 @@ static rtu_plant_result step(void *state, const float *u) {
     if (s->hold == 0u) {
         new_target(s);
     }
-    return rtu_episode_count(&s->episode, reward, false);
+    return tl_episode_count(&s->episode, reward, false);
 }
 
 static void observe(const void *state, float *x) {
-    const rtu_servo_state *s = state;
+    const tl_servo_state *s = state;
     x[0] = s->theta_rad;
     x[1] = s->target_rad;
 }
 
 static void observe_full(const void *state, float *x) {
-    const rtu_servo_state *s = state;
+    const tl_servo_state *s = state;
     x[0] = s->theta_rad;
     x[1] = s->target_rad;
     x[2] = s->omega_rad_s;
     x[3] = s->current_a;
 }
 
-const rtu_plant rtu_plant_servo = {&kSheet, reset, step, observe, sizeof(rtu_servo_state), NULL};
-const rtu_plant rtu_plant_servo_full = {&kSheetFull, reset, step, observe_full, sizeof(rtu_servo_state), NULL};
+const tl_plant tl_plant_servo = {&kSheet, reset, step, observe, sizeof(tl_servo_state), NULL};
+const tl_plant tl_plant_servo_full = {&kSheetFull, reset, step, observe_full, sizeof(tl_servo_state), NULL};

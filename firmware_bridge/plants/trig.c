@@ -21,7 +21,7 @@ static const float kPi = 3.14159274101257324f;
 static const float kS0 = -0.16666655242443085f, kS1 = 0.00833216868340969f, kS2 = -0.0001951601152541116f;
 static const float kC0 = 0.04166664555668831f, kC1 = -0.0013887303648516536f, kC2 = 0.0000244316688622348f;
 
-rtu_sincos_result rtu_sincos(float x_rad) {
+tl_sincos_result tl_sincos(float x_rad) {
     const float scaled = x_rad * kTwoOverPi;
     const int32_t quadrant = (int32_t)(scaled + (scaled >= 0.0f ? 0.5f : -0.5f));
     const float k = (float)quadrant;
@@ -29,7 +29,7 @@ rtu_sincos_result rtu_sincos(float x_rad) {
     const float r2 = r * r;
     const float s = r + r * r2 * (kS0 + r2 * (kS1 + r2 * kS2));
     const float c = 1.0f - 0.5f * r2 + r2 * r2 * (kC0 + r2 * (kC1 + r2 * kC2));
-    rtu_sincos_result out;
+    tl_sincos_result out;
     switch ((uint32_t)quadrant & 3u) {
         case 0u:
             out.sin = s;
@@ -51,7 +51,7 @@ rtu_sincos_result rtu_sincos(float x_rad) {
     return out;
 }
 
-float rtu_wrap_angle(float x_rad) {
+float tl_wrap_angle(float x_rad) {
     if (x_rad > kPi) {
         return (x_rad - kTwoPiA) - kTwoPiB;
     }

@@ -2,16 +2,16 @@
  *
  * Error, over |x| <= 1000 rad: at most 1.0e-7 absolute (0.85 units in the last place of 1.0), measured against double precision by
  * tests/test_plants.py. Larger or non-finite arguments are not accepted: the plants keep their angles within a few turns. */
-#ifndef RTU_PLANT_TRIG_H
-#define RTU_PLANT_TRIG_H
+#ifndef TL_PLANT_TRIG_H
+#define TL_PLANT_TRIG_H
 
 typedef struct {
     float sin, cos;
-} rtu_sincos_result;
+} tl_sincos_result;
 
-rtu_sincos_result rtu_sincos(float x_rad);
+tl_sincos_result tl_sincos(float x_rad);
 
 /* An angle within [-3 pi, 3 pi] brought to [-pi, pi]; exact to one rounding. */
-float rtu_wrap_angle(float x_rad);
+float tl_wrap_angle(float x_rad);
 
 #endif

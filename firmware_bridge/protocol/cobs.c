@@ -1,6 +1,6 @@
 #include "firmware_bridge/protocol/cobs.h"
 
-size_t rtu_cobs_encode(const uint8_t *in, size_t n, uint8_t *out) {
+size_t tl_cobs_encode(const uint8_t *in, size_t n, uint8_t *out) {
     size_t code_at = 0; /* where the length of the open block goes */
     size_t size = 1;
     uint8_t code = 1; /* 1 + data bytes in the open block */
@@ -21,15 +21,15 @@ size_t rtu_cobs_encode(const uint8_t *in, size_t n, uint8_t *out) {
     return size;
 }
 
-size_t rtu_cobs_decode(const uint8_t *in, size_t n, uint8_t *out) {
+size_t tl_cobs_decode(const uint8_t *in, size_t n, uint8_t *out) {
     size_t at = 0, size = 0;
-    if (n == 0) return RTU_COBS_ERROR;
+    if (n == 0) return TL_COBS_ERROR;
     while (at < n) {
         const uint8_t code = in[at++];
-        if (code == 0 || (size_t)(code - 1) > n - at) return RTU_COBS_ERROR;
+        if (code == 0 || (size_t)(code - 1) > n - at) return TL_COBS_ERROR;
         for (uint8_t i = 1; i < code; i++) {
             const uint8_t byte = in[at++];
-            if (byte == 0) return RTU_COBS_ERROR;
+            if (byte == 0) return TL_COBS_ERROR;
             out[size++] = byte;
         }
         if (code != 0xFF && at < n) out[size++] = 0;

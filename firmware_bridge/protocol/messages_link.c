@@ -14,84 +14,82 @@ enum {
     PARAM_SIZE = 8
 };
 
-static uint8_t *begin(rtu_frame *frame, uint8_t type, uint8_t size) {
+static uint8_t *begin(tl_frame *frame, uint8_t type, uint8_t size) {
     frame->type = type;
     frame->flags = 0;
     frame->size = size;
     return frame->payload;
 }
 
-static bool is(const rtu_frame *frame, uint8_t type, uint8_t size) {
-    return frame->type == type && frame->size == size;
-}
+static bool is(const tl_frame *frame, uint8_t type, uint8_t size) { return frame->type == type && frame->size == size; }
 
-void rtu_hello_pack(const rtu_hello *hello, rtu_frame *frame) {
-    uint8_t *p = begin(frame, RTU_TYPE_HELLO, HELLO_SIZE);
+void tl_hello_pack(const tl_hello *hello, tl_frame *frame) {
+    uint8_t *p = begin(frame, TL_TYPE_HELLO, HELLO_SIZE);
     p[0] = hello->proto_ver;
     p[1] = hello->role;
-    rtu_put_u16(p + 2, hello->caps);
-    rtu_put_u32(p + 4, hello->boot_id);
-    rtu_put_u32(p + 8, hello->schema_hash);
-    rtu_put_u32(p + 12, hello->period_us);
-    rtu_put_u16(p + 16, hello->ttl_max_ms);
+    tl_put_u16(p + 2, hello->caps);
+    tl_put_u32(p + 4, hello->boot_id);
+    tl_put_u32(p + 8, hello->schema_hash);
+    tl_put_u32(p + 12, hello->period_us);
+    tl_put_u16(p + 16, hello->ttl_max_ms);
     p[18] = hello->n_obs;
     p[19] = hello->n_act;
     p[20] = hello->fw_major;
     p[21] = hello->fw_minor;
-    rtu_put_u16(p + 22, hello->fw_patch);
-    rtu_put_u32(p + 24, hello->last_session);
+    tl_put_u16(p + 22, hello->fw_patch);
+    tl_put_u32(p + 24, hello->last_session);
 }
 
-bool rtu_hello_unpack(const rtu_frame *frame, rtu_hello *hello) {
+bool tl_hello_unpack(const tl_frame *frame, tl_hello *hello) {
     const uint8_t *p = frame->payload;
-    if (frame->type != RTU_TYPE_HELLO || frame->size < HELLO_SIZE) return false;
+    if (frame->type != TL_TYPE_HELLO || frame->size < HELLO_SIZE) return false;
     hello->proto_ver = p[0];
     hello->role = p[1];
-    hello->caps = rtu_get_u16(p + 2);
-    hello->boot_id = rtu_get_u32(p + 4);
-    hello->schema_hash = rtu_get_u32(p + 8);
-    hello->period_us = rtu_get_u32(p + 12);
-    hello->ttl_max_ms = rtu_get_u16(p + 16);
+    hello->caps = tl_get_u16(p + 2);
+    hello->boot_id = tl_get_u32(p + 4);
+    hello->schema_hash = tl_get_u32(p + 8);
+    hello->period_us = tl_get_u32(p + 12);
+    hello->ttl_max_ms = tl_get_u16(p + 16);
     hello->n_obs = p[18];
     hello->n_act = p[19];
     hello->fw_major = p[20];
     hello->fw_minor = p[21];
-    hello->fw_patch = rtu_get_u16(p + 22);
-    hello->last_session = rtu_get_u32(p + 24);
+    hello->fw_patch = tl_get_u16(p + 22);
+    hello->last_session = tl_get_u32(p + 24);
     return true;
 }
 
-void rtu_ping_pack(const rtu_ping *ping, rtu_frame *frame) {
-    rtu_put_u64(begin(frame, RTU_TYPE_PING, PING_SIZE), ping->t0_us);
+void tl_ping_pack(const tl_ping *ping, tl_frame *frame) {
+    tl_put_u64(begin(frame, TL_TYPE_PING, PING_SIZE), ping->t0_us);
 }
 
-bool rtu_ping_unpack(const rtu_frame *frame, rtu_ping *ping) {
-    if (!is(frame, RTU_TYPE_PING, PING_SIZE)) return false;
-    ping->t0_us = rtu_get_u64(frame->payload);
+bool tl_ping_unpack(const tl_frame *frame, tl_ping *ping) {
+    if (!is(frame, TL_TYPE_PING, PING_SIZE)) return false;
+    ping->t0_us = tl_get_u64(frame->payload);
     return true;
 }
 
-void rtu_pong_pack(const rtu_pong *pong, rtu_frame *frame) {
-    uint8_t *p = begin(frame, RTU_TYPE_PONG, PONG_SIZE);
-    rtu_put_u64(p, pong->t0_us);
-    rtu_put_u64(p + 8, pong->t1_us);
-    rtu_put_u64(p + 16, pong->t2_us);
+void tl_pong_pack(const tl_pong *pong, tl_frame *frame) {
+    uint8_t *p = begin(frame, TL_TYPE_PONG, PONG_SIZE);
+    tl_put_u64(p, pong->t0_us);
+    tl_put_u64(p + 8, pong->t1_us);
+    tl_put_u64(p + 16, pong->t2_us);
 }
 
-bool rtu_pong_unpack(const rtu_frame *frame, rtu_pong *pong) {
-    if (!is(frame, RTU_TYPE_PONG, PONG_SIZE)) return false;
-    pong->t0_us = rtu_get_u64(frame->payload);
-    pong->t1_us = rtu_get_u64(frame->payload + 8);
-    pong->t2_us = rtu_get_u64(frame->payload + 16);
+bool tl_pong_unpack(const tl_frame *frame, tl_pong *pong) {
+    if (!is(frame, TL_TYPE_PONG, PONG_SIZE)) return false;
+    pong->t0_us = tl_get_u64(frame->payload);
+    pong->t1_us = tl_get_u64(frame->payload + 8);
+    pong->t2_us = tl_get_u64(frame->payload + 16);
     return true;
 }
 
-void rtu_describe_pack(const rtu_describe *describe, rtu_frame *frame) {
-    *begin(frame, RTU_TYPE_DESCRIBE, DESCRIBE_SIZE) = describe->index;
+void tl_describe_pack(const tl_describe *describe, tl_frame *frame) {
+    *begin(frame, TL_TYPE_DESCRIBE, DESCRIBE_SIZE) = describe->index;
 }
 
-bool rtu_describe_unpack(const rtu_frame *frame, rtu_describe *describe) {
-    if (!is(frame, RTU_TYPE_DESCRIBE, DESCRIBE_SIZE)) return false;
+bool tl_describe_unpack(const tl_frame *frame, tl_describe *describe) {
+    if (!is(frame, TL_TYPE_DESCRIBE, DESCRIBE_SIZE)) return false;
     describe->index = frame->payload[0];
     return true;
 }
@@ -114,89 +112,89 @@ static size_t text_length(const uint8_t *p, size_t max) {
     return n;
 }
 
-void rtu_row_pack(const rtu_row *row, rtu_frame *frame) {
-    uint8_t *p = begin(frame, RTU_TYPE_ROW, ROW_SIZE);
+void tl_row_pack(const tl_row *row, tl_frame *frame) {
+    uint8_t *p = begin(frame, TL_TYPE_ROW, ROW_SIZE);
     p[0] = row->index;
     p[1] = row->actuator;
     p[2] = row->safe;
     p[3] = 0;
-    rtu_put_f32(p + 4, row->min);
-    rtu_put_f32(p + 8, row->max);
-    rtu_put_f32(p + 12, row->slew);
-    rtu_put_f32(p + 16, row->safe_value);
-    put_text(p + 20, row->name, RTU_NAME_MAX);
-    put_text(p + 44, row->unit, RTU_UNIT_MAX);
+    tl_put_f32(p + 4, row->min);
+    tl_put_f32(p + 8, row->max);
+    tl_put_f32(p + 12, row->slew);
+    tl_put_f32(p + 16, row->safe_value);
+    put_text(p + 20, row->name, TL_NAME_MAX);
+    put_text(p + 44, row->unit, TL_UNIT_MAX);
 }
 
-bool rtu_row_unpack(const rtu_frame *frame, rtu_row *row) {
+bool tl_row_unpack(const tl_frame *frame, tl_row *row) {
     const uint8_t *p = frame->payload;
-    if (!is(frame, RTU_TYPE_ROW, ROW_SIZE)) return false;
-    const size_t name = text_length(p + 20, RTU_NAME_MAX), unit = text_length(p + 44, RTU_UNIT_MAX);
+    if (!is(frame, TL_TYPE_ROW, ROW_SIZE)) return false;
+    const size_t name = text_length(p + 20, TL_NAME_MAX), unit = text_length(p + 44, TL_UNIT_MAX);
     if (name == 0 || unit == 0 || p[1] > 1) return false;
     memset(row, 0, sizeof *row);
     row->index = p[0];
     row->actuator = p[1];
     row->safe = p[2];
-    row->min = rtu_get_f32(p + 4);
-    row->max = rtu_get_f32(p + 8);
-    row->slew = rtu_get_f32(p + 12);
-    row->safe_value = rtu_get_f32(p + 16);
+    row->min = tl_get_f32(p + 4);
+    row->max = tl_get_f32(p + 8);
+    row->slew = tl_get_f32(p + 12);
+    row->safe_value = tl_get_f32(p + 16);
     memcpy(row->name, p + 20, name);
     memcpy(row->unit, p + 44, unit);
     return true;
 }
 
-void rtu_event_pack(const rtu_event *event, rtu_frame *frame) {
-    uint8_t *p = begin(frame, RTU_TYPE_EVENT, EVENT_SIZE);
+void tl_event_pack(const tl_event *event, tl_frame *frame) {
+    uint8_t *p = begin(frame, TL_TYPE_EVENT, EVENT_SIZE);
     p[0] = event->code;
     p[1] = event->status;
-    rtu_put_u16(p + 2, event->seq);
-    rtu_put_u32(p + 4, event->count);
+    tl_put_u16(p + 2, event->seq);
+    tl_put_u32(p + 4, event->count);
 }
 
-bool rtu_event_unpack(const rtu_frame *frame, rtu_event *event) {
+bool tl_event_unpack(const tl_frame *frame, tl_event *event) {
     const uint8_t *p = frame->payload;
-    if (!is(frame, RTU_TYPE_EVENT, EVENT_SIZE)) return false;
+    if (!is(frame, TL_TYPE_EVENT, EVENT_SIZE)) return false;
     event->code = p[0];
     event->status = p[1];
-    event->seq = rtu_get_u16(p + 2);
-    event->count = rtu_get_u32(p + 4);
+    event->seq = tl_get_u16(p + 2);
+    event->count = tl_get_u32(p + 4);
     return true;
 }
 
-void rtu_param_pack(const rtu_param *param, rtu_frame *frame) {
-    uint8_t *p = begin(frame, RTU_TYPE_PARAM, PARAM_SIZE);
-    rtu_put_u16(p, param->index);
+void tl_param_pack(const tl_param *param, tl_frame *frame) {
+    uint8_t *p = begin(frame, TL_TYPE_PARAM, PARAM_SIZE);
+    tl_put_u16(p, param->index);
     p[2] = param->op;
     p[3] = param->kind;
-    rtu_put_u32(p + 4, param->bits);
+    tl_put_u32(p + 4, param->bits);
 }
 
-bool rtu_param_unpack(const rtu_frame *frame, rtu_param *param) {
+bool tl_param_unpack(const tl_frame *frame, tl_param *param) {
     const uint8_t *p = frame->payload;
-    if (!is(frame, RTU_TYPE_PARAM, PARAM_SIZE)) return false;
-    param->index = rtu_get_u16(p);
+    if (!is(frame, TL_TYPE_PARAM, PARAM_SIZE)) return false;
+    param->index = tl_get_u16(p);
     param->op = p[2];
     param->kind = p[3];
-    param->bits = rtu_get_u32(p + 4);
+    param->bits = tl_get_u32(p + 4);
     return true;
 }
 
-void rtu_log_pack(const rtu_log *log, rtu_frame *frame) {
-    const uint8_t length = log->length < RTU_LOG_MAX ? log->length : RTU_LOG_MAX;
-    uint8_t *p = begin(frame, RTU_TYPE_LOG, (uint8_t)(1 + length));
+void tl_log_pack(const tl_log *log, tl_frame *frame) {
+    const uint8_t length = log->length < TL_LOG_MAX ? log->length : TL_LOG_MAX;
+    uint8_t *p = begin(frame, TL_TYPE_LOG, (uint8_t)(1 + length));
     p[0] = log->level;
     memcpy(p + 1, log->text, length);
 }
 
-bool rtu_log_unpack(const rtu_frame *frame, rtu_log *log) {
-    if (frame->type != RTU_TYPE_LOG || frame->size < 1) return false;
+bool tl_log_unpack(const tl_frame *frame, tl_log *log) {
+    if (frame->type != TL_TYPE_LOG || frame->size < 1) return false;
     log->level = frame->payload[0];
     log->length = (uint8_t)(frame->size - 1);
     memcpy(log->text, frame->payload + 1, log->length);
     return true;
 }
 
-void rtu_empty_pack(uint8_t type, rtu_frame *frame) { begin(frame, type, 0); }
+void tl_empty_pack(uint8_t type, tl_frame *frame) { begin(frame, type, 0); }
 
-bool rtu_empty_unpack(const rtu_frame *frame, uint8_t type) { return is(frame, type, 0); }
+bool tl_empty_unpack(const tl_frame *frame, uint8_t type) { return is(frame, type, 0); }

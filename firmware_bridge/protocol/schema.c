@@ -32,24 +32,24 @@ static void put_decimal(line *l, uint32_t v) {
     while (n != 0) l->out[l->size++] = digits[--n];
 }
 
-const char *rtu_safe_name(uint8_t safe) {
+const char *tl_safe_name(uint8_t safe) {
     switch (safe) {
-        case RTU_SAFE_NONE:
+        case TL_SAFE_NONE:
             return "none";
-        case RTU_SAFE_HOLD:
+        case TL_SAFE_HOLD:
             return "hold";
-        case RTU_SAFE_DAMP:
+        case TL_SAFE_DAMP:
             return "damp";
-        case RTU_SAFE_RAMP:
+        case TL_SAFE_RAMP:
             return "ramp";
-        case RTU_SAFE_OFF:
+        case TL_SAFE_OFF:
             return "off";
         default:
             return NULL;
     }
 }
 
-size_t rtu_schema_head(uint32_t period_us, uint8_t n_obs, uint8_t n_act, char out[RTU_SCHEMA_LINE_MAX]) {
+size_t tl_schema_head(uint32_t period_us, uint8_t n_obs, uint8_t n_act, char out[TL_SCHEMA_LINE_MAX]) {
     line l = {out, 0};
     put_word(&l, "rtu-link schema 1 period_us ");
     put_decimal(&l, period_us);
@@ -61,31 +61,30 @@ size_t rtu_schema_head(uint32_t period_us, uint8_t n_obs, uint8_t n_act, char ou
     return l.size;
 }
 
-size_t rtu_schema_line(const rtu_row *row, char out[RTU_SCHEMA_LINE_MAX]) {
+size_t tl_schema_line(const tl_row *row, char out[TL_SCHEMA_LINE_MAX]) {
     line l = {out, 0};
-    const char *safe = rtu_safe_name(row->safe);
+    const char *safe = tl_safe_name(row->safe);
     put_word(&l, row->actuator ? "actuator " : "observation ");
-    put(&l, row->name, RTU_NAME_MAX);
+    put(&l, row->name, TL_NAME_MAX);
     put_word(&l, " ");
-    put(&l, row->unit, RTU_UNIT_MAX);
-    put_hex(&l, rtu_f32_bits(row->min));
-    put_hex(&l, rtu_f32_bits(row->max));
+    put(&l, row->unit, TL_UNIT_MAX);
+    put_hex(&l, tl_f32_bits(row->min));
+    put_hex(&l, tl_f32_bits(row->max));
     if (row->actuator) {
         put_word(&l, " slew");
-        put_hex(&l, rtu_f32_bits(row->slew));
+        put_hex(&l, tl_f32_bits(row->slew));
         put_word(&l, " safe ");
         put_word(&l, safe != NULL ? safe : "none");
-        put_hex(&l, rtu_f32_bits(row->safe_value));
+        put_hex(&l, tl_f32_bits(row->safe_value));
     }
     put_word(&l, "\n");
     return l.size;
 }
 
-uint32_t rtu_schema_hash(uint32_t period_us, uint8_t n_obs, uint8_t n_act, const rtu_row *rows) {
-    char text[RTU_SCHEMA_LINE_MAX];
-    uint32_t hash = rtu_crc32(0, text, rtu_schema_head(period_us, n_obs, n_act, text));
-    for (unsigned i = 0; i < (unsigned)n_obs + n_act; i++)
-        hash = rtu_crc32(hash, text, rtu_schema_line(&rows[i], text));
+uint32_t tl_schema_hash(uint32_t period_us, uint8_t n_obs, uint8_t n_act, const tl_row *rows) {
+    char text[TL_SCHEMA_LINE_MAX];
+    uint32_t hash = tl_crc32(0, text, tl_schema_head(period_us, n_obs, n_act, text));
+    for (unsigned i = 0; i < (unsigned)n_obs + n_act; i++) hash = tl_crc32(hash, text, tl_schema_line(&rows[i], text));
     return hash;
 }
 
@@ -99,17 +98,17 @@ static bool plain(const char *text, size_t max) {
 
 /* A slew that is lost in rounding would never bring the output to safe_value. One that is at least the spacing of floats below the
  * larger end moves each output in the range: a smaller one may leave the end and then stop, at a value that rounds to itself. */
-static bool arrives(const rtu_row *row) {
+static bool arrives(const tl_row *row) {
     const float end = -row->min > row->max ? -row->min : row->max;
-    return rtu_f32_finite(row->slew) && row->slew >= end - rtu_f32_from_bits(rtu_f32_bits(end) - 1u);
+    return tl_f32_finite(row->slew) && row->slew >= end - tl_f32_from_bits(tl_f32_bits(end) - 1u);
 }
 
-bool rtu_row_valid(const rtu_row *row) {
-    if (!plain(row->name, RTU_NAME_MAX) || !plain(row->unit, RTU_UNIT_MAX)) return false;
+bool tl_row_valid(const tl_row *row) {
+    if (!plain(row->name, TL_NAME_MAX) || !plain(row->unit, TL_UNIT_MAX)) return false;
     if (!(row->min < row->max)) return false;
-    if (!row->actuator) return row->safe == RTU_SAFE_NONE;
-    if (row->safe == RTU_SAFE_NONE || rtu_safe_name(row->safe) == NULL) return false;
-    if (!rtu_f32_finite(row->min) || !rtu_f32_finite(row->max) || !(row->slew > 0.0f)) return false;
-    if (row->safe == RTU_SAFE_RAMP && !arrives(row)) return false;
+    if (!row->actuator) return row->safe == TL_SAFE_NONE;
+    if (row->safe == TL_SAFE_NONE || tl_safe_name(row->safe) == NULL) return false;
+    if (!tl_f32_finite(row->min) || !tl_f32_finite(row->max) || !(row->slew > 0.0f)) return false;
+    if (row->safe == TL_SAFE_RAMP && !arrives(row)) return false;
     return row->safe_value >= row->min && row->safe_value <= row->max;
 }

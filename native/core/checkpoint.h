@@ -144,7 +144,7 @@ inline void write_checkpoint(const SectionTable& table, const unsigned char* bas
   gather_payload(table, base, at);
   at += payload;
   if (beside_bytes > 0) memcpy(at, beside, beside_bytes);
-  const uint32_t crc = rtu_crc32(0, out, static_cast<size_t>(total - 4));
+  const uint32_t crc = tl_crc32(0, out, static_cast<size_t>(total - 4));
   memcpy(at + beside_bytes, &crc, 4);
 }
 
@@ -168,7 +168,7 @@ inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointH
     return Status::bad_size;
   uint32_t crc = 0;
   memcpy(&crc, data + n - 4, 4);
-  if (crc != rtu_crc32(0, data, static_cast<size_t>(n - 4))) return Status::bad_crc;
+  if (crc != tl_crc32(0, data, static_cast<size_t>(n - 4))) return Status::bad_crc;
   header = read;
   return Status::ok;
 }

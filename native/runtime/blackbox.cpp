@@ -20,7 +20,7 @@ namespace {
 constexpr uint64_t kBatch = 64;  // slots carried in one write
 
 uint32_t crc_of(uint64_t mark, const uint8_t* record, size_t n) noexcept {
-  return rtu_crc32(rtu_crc32(0, &mark, sizeof mark), record, n);
+  return tl_crc32(tl_crc32(0, &mark, sizeof mark), record, n);
 }
 
 // A slot may be read while it is written over: word by word, so that this is no data race, and the CRC tells.
@@ -123,7 +123,7 @@ std::string BlackBox::header(const BlackBoxLayout& layout, const Options& option
   memcpy(&head[24], wide, sizeof wide);
   memcpy(&head[40], &text_bytes, 4);
   head += options.text;
-  const uint32_t crc = rtu_crc32(0, head.data(), head.size());  // with zeros where it goes
+  const uint32_t crc = tl_crc32(0, head.data(), head.size());  // with zeros where it goes
   memcpy(&head[44], &crc, 4);
   return head;
 }

@@ -288,7 +288,7 @@ void ControlServer::send_status(Client* client) noexcept {
   RTU_RUNTIME_QUALITY_COUNTS(X)
 #undef X
   line.open("device");
-#define X(name, index) line.number(#name, quality.device[RTU_COUNTER_##index].get());
+#define X(name, index) line.number(#name, quality.device[TL_COUNTER_##index].get());
   RTU_RUNTIME_DEVICE_COUNTS(X)
 #undef X
   line.close();

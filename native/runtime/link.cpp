@@ -17,7 +17,7 @@ int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 
 }  // namespace
 
-bool same_sheet(const rtu_hello& a, const rtu_hello& b) noexcept {
+bool same_sheet(const tl_hello& a, const tl_hello& b) noexcept {
   return a.proto_ver == b.proto_ver && a.caps == b.caps && a.schema_hash == b.schema_hash &&
          a.period_us == b.period_us && a.ttl_max_ms == b.ttl_max_ms && a.n_obs == b.n_obs && a.n_act == b.n_act;
 }
@@ -44,34 +44,34 @@ void WireRecord::add(const uint8_t* data, size_t n) noexcept {
 
 Link::Link(Wire wire, Clock clock, size_t capture_bytes)
     : sent(capture_bytes), received(capture_bytes), wire_(wire), clock_(clock) {
-  rtu_decoder_init(&decoder_);
+  tl_decoder_init(&decoder_);
   sent.restart();
   received.restart();
 }
 
-void Link::note(const rtu_frame& frame) noexcept {
-  rtu_event event;
-  rtu_hello hello;
-  if (frame.type == RTU_TYPE_EVENT && rtu_event_unpack(&frame, &event) && event.code == RTU_EVENT_REFUSED) {
+void Link::note(const tl_frame& frame) noexcept {
+  tl_event event;
+  tl_hello hello;
+  if (frame.type == TL_TYPE_EVENT && tl_event_unpack(&frame, &event) && event.code == TL_EVENT_REFUSED) {
     ++commands_refused;
     last_refusal = event.status;
-  } else if (frame.type == RTU_TYPE_HELLO && rtu_hello_unpack(&frame, &hello) && hello.role == RTU_ROLE_DEVICE) {
+  } else if (frame.type == TL_TYPE_HELLO && tl_hello_unpack(&frame, &hello) && hello.role == TL_ROLE_DEVICE) {
     another = another || (known.proto_ver != 0 && (hello.boot_id != known.boot_id || !same_sheet(hello, known)));
   }
 }
 
 // The board shows what STATE reported, and nothing that is concluded from another answer.
-void Link::note_state(const rtu_frame& frame) noexcept {
-  rtu_state state;
-  if (frame.type == RTU_TYPE_STATE && rtu_state_unpack(&frame, &state)) {
+void Link::note_state(const tl_frame& frame) noexcept {
+  tl_state state;
+  if (frame.type == TL_TYPE_STATE && tl_state_unpack(&frame, &state)) {
     board.device_state.store(state.state, std::memory_order_relaxed);
   }
 }
 
-bool Link::next_frame(rtu_frame* out) noexcept {
+bool Link::next_frame(tl_frame* out) noexcept {
   if (at_ == end_) return false;
   const uint8_t* const from = at_;
-  const bool good = rtu_decoder_next(&decoder_, &at_, end_, out);
+  const bool good = tl_decoder_next(&decoder_, &at_, end_, out);
   if (raw_complete_) raw_size_ = 0;
   raw_complete_ = good;
   // Keep what stands behind the last delimiter but the final one: the frame itself, without damage before it.
@@ -92,7 +92,7 @@ bool Link::next_frame(rtu_frame* out) noexcept {
   return true;
 }
 
-int Link::receive(rtu_frame* out, int64_t deadline_ns) noexcept {
+int Link::receive(tl_frame* out, int64_t deadline_ns) noexcept {
   int late_reads = 0;
   for (;;) {
     if (next_frame(out)) return 1;
@@ -117,7 +117,7 @@ int Link::receive(rtu_frame* out, int64_t deadline_ns) noexcept {
 }
 
 bool Link::discard_input() noexcept {
-  rtu_frame frame;
+  tl_frame frame;
   int got = 1;
   // Bounded: a device that never stops talking is not waited for.
   for (int i = 0; i < 1024 && got > 0; ++i)
@@ -125,12 +125,12 @@ bool Link::discard_input() noexcept {
   return got >= 0;
 }
 
-void Link::encode(rtu_frame* frame, uint32_t t_us, Encoded* out) noexcept {
+void Link::encode(tl_frame* frame, uint32_t t_us, Encoded* out) noexcept {
   frame->seq = seq_++;
   frame->t_us = t_us;
   encoded_us_ = t_us;
   out->seq = frame->seq;
-  out->size = rtu_frame_encode(frame, out->bytes);
+  out->size = tl_frame_encode(frame, out->bytes);
   if (recording) sent.add(out->bytes, out->size);
 }
 
@@ -166,14 +166,14 @@ void Link::accept_last() noexcept {
 }
 
 // Repeats the question, unchanged, until a frame of answer_type comes. For ACK: the one of this question.
-LinkStatus Link::ask(rtu_frame* question, uint8_t answer_type, int64_t timeout_ns, rtu_frame* answer) noexcept {
+LinkStatus Link::ask(tl_frame* question, uint8_t answer_type, int64_t timeout_ns, tl_frame* answer) noexcept {
   Encoded encoded;
   encode(question, now_us(), &encoded);
   return ask(encoded, question->type, answer_type, timeout_ns, answer);
 }
 
 LinkStatus Link::ask(const Encoded& encoded, uint8_t type, uint8_t answer_type, int64_t timeout_ns,
-                     rtu_frame* answer) noexcept {
+                     tl_frame* answer) noexcept {
   const int64_t give_up_ns = clock_.now() + timeout_ns;
   for (;;) {
     int64_t now = clock_.now();
@@ -186,30 +186,30 @@ LinkStatus Link::ask(const Encoded& encoded, uint8_t type, uint8_t answer_type, 
       if (got == 0) break;
       note_state(*answer);
       if (answer->type != answer_type) continue;
-      rtu_ack ack;
-      if (answer_type != RTU_TYPE_ACK) return LinkStatus::kOk;
-      if (rtu_ack_unpack(answer, &ack) && ack.type == type && ack.seq == encoded.seq) {
+      tl_ack ack;
+      if (answer_type != TL_TYPE_ACK) return LinkStatus::kOk;
+      if (tl_ack_unpack(answer, &ack) && ack.type == type && ack.seq == encoded.seq) {
         last_ack_status = ack.status;
-        return ack.status == RTU_STATUS_OK ? LinkStatus::kOk : LinkStatus::kRefused;
+        return ack.status == TL_STATUS_OK ? LinkStatus::kOk : LinkStatus::kRefused;
       }
     }
   }
 }
 
-LinkStatus Link::ask_ack(rtu_frame* question, int64_t timeout_ns) noexcept {
-  rtu_frame answer;
-  return ask(question, RTU_TYPE_ACK, timeout_ns, &answer);
+LinkStatus Link::ask_ack(tl_frame* question, int64_t timeout_ns) noexcept {
+  tl_frame answer;
+  return ask(question, TL_TYPE_ACK, timeout_ns, &answer);
 }
 
-LinkStatus Link::hello(int64_t timeout_ns, rtu_hello* out) noexcept {
+LinkStatus Link::hello(int64_t timeout_ns, tl_hello* out) noexcept {
   const int64_t give_up_ns = clock_.now() + timeout_ns;
-  const uint32_t damaged = rtu_decoder_errors(&decoder_);
-  rtu_hello mine{};
-  mine.proto_ver = RTU_PROTO_VERSION;
-  mine.role = RTU_ROLE_HOST;
-  rtu_frame frame;
+  const uint32_t damaged = tl_decoder_errors(&decoder_);
+  tl_hello mine{};
+  mine.proto_ver = TL_PROTO_VERSION;
+  mine.role = TL_ROLE_HOST;
+  tl_frame frame;
   Encoded question;
-  rtu_hello_pack(&mine, &frame);
+  tl_hello_pack(&mine, &frame);
   encode(&frame, now_us(), &question);
   hello_input = HelloInput{};
   in_hello_ = true;
@@ -220,22 +220,22 @@ LinkStatus Link::hello(int64_t timeout_ns, rtu_hello* out) noexcept {
     status = wait_hello(question, earlier(now + kAskAgainNs, give_up_ns), out);
   }
   in_hello_ = false;
-  hello_input.damaged = rtu_decoder_errors(&decoder_) - damaged;
+  hello_input.damaged = tl_decoder_errors(&decoder_) - damaged;
   if (status == LinkStatus::kTimeout || status == LinkStatus::kGone)
     counters_.boot_noise_bytes.set(counters_.bytes_received.get());
   return status;
 }
 
 // Until the device's HELLO, or the deadline.
-LinkStatus Link::wait_hello(const Encoded& question, int64_t deadline_ns, rtu_hello* out) noexcept {
+LinkStatus Link::wait_hello(const Encoded& question, int64_t deadline_ns, tl_hello* out) noexcept {
   for (;;) {
-    rtu_frame answer;
-    rtu_hello theirs;
+    tl_frame answer;
+    tl_hello theirs;
     const int got = receive(&answer, deadline_ns);
     if (got < 0) return LinkStatus::kGone;
     if (got == 0) return LinkStatus::kTimeout;
-    const bool hello = answer.type == RTU_TYPE_HELLO && rtu_hello_unpack(&answer, &theirs);
-    if (!hello || theirs.role != RTU_ROLE_DEVICE) {
+    const bool hello = answer.type == TL_TYPE_HELLO && tl_hello_unpack(&answer, &theirs);
+    if (!hello || theirs.role != TL_ROLE_DEVICE) {
       const bool echo = raw_size_ == question.size && memcmp(raw_, question.bytes, raw_size_) == 0;
       ++(echo ? hello_input.echoes : hello_input.others);
       continue;
@@ -244,38 +244,38 @@ LinkStatus Link::wait_hello(const Encoded& question, int64_t deadline_ns, rtu_he
     known = theirs;
     another = false;
     last_session = theirs.last_session;
-    return theirs.proto_ver == RTU_PROTO_VERSION ? LinkStatus::kOk : LinkStatus::kVersion;
+    return theirs.proto_ver == TL_PROTO_VERSION ? LinkStatus::kOk : LinkStatus::kVersion;
   }
 }
 
-LinkStatus Link::describe(const rtu_hello& hello, int64_t timeout_ns, rtu_row* rows) noexcept {
+LinkStatus Link::describe(const tl_hello& hello, int64_t timeout_ns, tl_row* rows) noexcept {
   const int64_t give_up_ns = clock_.now() + timeout_ns;
   const int count = hello.n_obs + hello.n_act;
-  rtu_frame question;
-  rtu_frame answer;
+  tl_frame question;
+  tl_frame answer;
   for (int i = 0; i < count;) {
-    const rtu_describe describe{static_cast<uint8_t>(i)};
-    rtu_describe_pack(&describe, &question);
-    const LinkStatus status = ask(&question, RTU_TYPE_ROW, give_up_ns - clock_.now(), &answer);
+    const tl_describe describe{static_cast<uint8_t>(i)};
+    tl_describe_pack(&describe, &question);
+    const LinkStatus status = ask(&question, TL_TYPE_ROW, give_up_ns - clock_.now(), &answer);
     if (status != LinkStatus::kOk) return status;
     // An answer to an earlier, repeated question may still be on its way.
-    rtu_row row;
-    if (!rtu_row_unpack(&answer, &row)) {
+    tl_row row;
+    if (!tl_row_unpack(&answer, &row)) {
       bad_row = i;
       return LinkStatus::kRow;
     }
     if (row.index == i) rows[i++] = row;
   }
-  const uint32_t hash = rtu_schema_hash(hello.period_us, hello.n_obs, hello.n_act, rows);
+  const uint32_t hash = tl_schema_hash(hello.period_us, hello.n_obs, hello.n_act, rows);
   return hash == hello.schema_hash ? LinkStatus::kOk : LinkStatus::kSchema;
 }
 
 LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept {
-  const rtu_arm arm{lockstep, session};
-  rtu_frame question;
-  rtu_frame answer;
+  const tl_arm arm{lockstep, session};
+  tl_frame question;
+  tl_frame answer;
   Encoded encoded;
-  rtu_arm_pack(&arm, &question);
+  tl_arm_pack(&arm, &question);
   discard_input();
   seq_ = 0;
   recording = true;
@@ -298,24 +298,24 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
       if (got < 0) return LinkStatus::kGone;
       if (another) return LinkStatus::kAnother;
       if (got > 0) note_state(answer);
-      rtu_ack ack;
-      if (got == 0 || !rtu_ack_unpack(&answer, &ack) || ack.type != RTU_TYPE_ARM || ack.seq != encoded.seq) continue;
+      tl_ack ack;
+      if (got == 0 || !tl_ack_unpack(&answer, &ack) || ack.type != TL_TYPE_ARM || ack.seq != encoded.seq) continue;
       last_ack_status = ack.status;
       accept_last();
-      return ack.status == RTU_STATUS_OK ? LinkStatus::kOk : LinkStatus::kRefused;
+      return ack.status == TL_STATUS_OK ? LinkStatus::kOk : LinkStatus::kRefused;
     }
   }
 }
 
 LinkStatus Link::disarm(int64_t timeout_ns) noexcept {
-  rtu_frame frame;
+  tl_frame frame;
   if (!disarming_) {
-    rtu_empty_pack(RTU_TYPE_DISARM, &frame);
+    tl_empty_pack(TL_TYPE_DISARM, &frame);
     // In lockstep no real time is on the wire: what ends a session carries the time of the frame before it.
     encode(&frame, lockstep_ ? encoded_us_ : now_us(), &disarm_);
     disarming_ = true;
   }
-  const LinkStatus status = ask(disarm_, RTU_TYPE_DISARM, RTU_TYPE_ACK, timeout_ns, &frame);
+  const LinkStatus status = ask(disarm_, TL_TYPE_DISARM, TL_TYPE_ACK, timeout_ns, &frame);
   if (status != LinkStatus::kTimeout) disarming_ = false;
   if (status == LinkStatus::kOk) lockstep_ = false;
   return status;
@@ -323,24 +323,24 @@ LinkStatus Link::disarm(int64_t timeout_ns) noexcept {
 
 void Link::await_state(int64_t timeout_ns) noexcept {
   const int64_t give_up_ns = clock_.now() + timeout_ns;
-  rtu_frame frame;
+  tl_frame frame;
   while (receive(&frame, give_up_ns) > 0) {
     note_state(frame);
-    if (frame.type == RTU_TYPE_STATE) return;
+    if (frame.type == TL_TYPE_STATE) return;
   }
 }
 
 LinkStatus Link::clear_fault(int64_t timeout_ns) noexcept {
-  rtu_frame question;
-  rtu_empty_pack(RTU_TYPE_CLEAR_FAULT, &question);
+  tl_frame question;
+  tl_empty_pack(TL_TYPE_CLEAR_FAULT, &question);
   return ask_ack(&question, timeout_ns);
 }
 
 bool Link::estop(int64_t timeout_ns) noexcept {
   const int64_t give_up_ns = clock_.now() + timeout_ns;
-  rtu_frame frame;
+  tl_frame frame;
   Encoded encoded;
-  rtu_empty_pack(RTU_TYPE_ESTOP, &frame);
+  tl_empty_pack(TL_TYPE_ESTOP, &frame);
   encode(&frame, now_us(), &encoded);
   while (clock_.now() < give_up_ns) {
     const int64_t now = clock_.now();
@@ -354,8 +354,8 @@ bool Link::estop(int64_t timeout_ns) noexcept {
       }
       if (got <= 0) continue;
       note_state(frame);
-      rtu_state state;
-      if (rtu_state_unpack(&frame, &state) && state.state == RTU_STATE_ESTOP) return true;
+      tl_state state;
+      if (tl_state_unpack(&frame, &state) && state.state == TL_STATE_ESTOP) return true;
     }
   }
   return false;

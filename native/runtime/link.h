@@ -1,4 +1,4 @@
-// The host's end of RTU-Link: frames in and out of a Wire, and the exchanges that wait for an answer. One thread at a
+// The host's end of TickLink: frames in and out of a Wire, and the exchanges that wait for an answer. One thread at a
 // time; LinkOwner hands a link from one to the next.
 #ifndef RTU_RUNTIME_LINK_H
 #define RTU_RUNTIME_LINK_H
@@ -31,11 +31,11 @@ enum class LinkStatus : int {
 };
 
 // Whether two HELLOs describe the same device: all but boot_id, the firmware's version and the sessions used.
-bool same_sheet(const rtu_hello& a, const rtu_hello& b) noexcept;
+bool same_sheet(const tl_hello& a, const tl_hello& b) noexcept;
 
 // A frame ready for the wire, kept so that it can be sent again unchanged.
 struct Encoded {
-  uint8_t bytes[RTU_WIRE_MAX];
+  uint8_t bytes[TL_WIRE_MAX];
   size_t size = 0;
   uint16_t seq = 0;
 };
@@ -78,21 +78,21 @@ class Link {
 
   // The next good frame: 1, or 0 at the deadline (a deadline in the past only looks), or -1 when the port is gone.
   // EVENT, LOG and HELLO are noted on the way and handed out too.
-  int receive(rtu_frame* out, int64_t deadline_ns) noexcept;
+  int receive(tl_frame* out, int64_t deadline_ns) noexcept;
 
   // Drops what has arrived and not been looked at; its last STATE is on the board. False: the port is gone.
   bool discard_input() noexcept;
 
   // Gives the frame the next sequence number and the time stamp.
-  void encode(rtu_frame* frame, uint32_t t_us, Encoded* out) noexcept;
+  void encode(tl_frame* frame, uint32_t t_us, Encoded* out) noexcept;
 
   // All of it, or as much as the other end takes before the deadline: false, counted, and the next frame begins with
   // a delimiter so that only this one is lost.
   bool transmit(const Encoded& frame, int64_t deadline_ns) noexcept;
 
   // Exchanges: repeat the question each retry_ns until the answer or the timeout.
-  LinkStatus hello(int64_t timeout_ns, rtu_hello* out) noexcept;  // what else arrives meanwhile: hello_input
-  LinkStatus describe(const rtu_hello& hello, int64_t timeout_ns, rtu_row* rows) noexcept;  // n_obs + n_act rows
+  LinkStatus hello(int64_t timeout_ns, tl_hello* out) noexcept;  // what else arrives meanwhile: hello_input
+  LinkStatus describe(const tl_hello& hello, int64_t timeout_ns, tl_row* rows) noexcept;  // n_obs + n_act rows
   // kAnother at once where the device of hello() has restarted or been exchanged: no ARM is repeated to another one.
   LinkStatus arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept;
   LinkStatus disarm(int64_t timeout_ns) noexcept;  // after a timeout, again: the same frame once more
@@ -116,13 +116,13 @@ class Link {
   HelloInput hello_input;       // of the last hello()
   void accept_last() noexcept;  // the frame that receive() returned last counts as accepted
 
-  uint8_t last_ack_status = RTU_STATUS_OK;
+  uint8_t last_ack_status = TL_STATUS_OK;
   uint32_t last_session = 0;      // the newest used or heard of; 0: none
   int bad_row = 0;                // of the last describe()
-  rtu_hello known{};              // the last hello() answered; proto_ver 0: none yet
+  tl_hello known{};               // the last hello() answered; proto_ver 0: none yet
   bool another = false;           // a HELLO with another boot_id or data sheet has come since
   uint64_t commands_refused = 0;  // EVENT refused, as far as they arrived
-  uint8_t last_refusal = 0;       // RTU_STATUS_* of the last one
+  uint8_t last_refusal = 0;       // TL_STATUS_* of the last one
 
   // Shared with the thread of the control socket.
   std::atomic<bool> busy{false};
@@ -146,22 +146,22 @@ class Link {
   bool disarming_ = false;   // disarm_ waits for its answer
   Encoded disarm_;
   LinkStatus ask(const Encoded& encoded, uint8_t type, uint8_t answer_type, int64_t timeout_ns,
-                 rtu_frame* answer) noexcept;
-  LinkStatus ask(rtu_frame* question, uint8_t answer_type, int64_t timeout_ns, rtu_frame* answer) noexcept;
-  LinkStatus ask_ack(rtu_frame* question, int64_t timeout_ns) noexcept;
-  LinkStatus wait_hello(const Encoded& question, int64_t deadline_ns, rtu_hello* out) noexcept;
-  bool next_frame(rtu_frame* out) noexcept;
-  void note(const rtu_frame& frame) noexcept;
-  void note_state(const rtu_frame& frame) noexcept;
+                 tl_frame* answer) noexcept;
+  LinkStatus ask(tl_frame* question, uint8_t answer_type, int64_t timeout_ns, tl_frame* answer) noexcept;
+  LinkStatus ask_ack(tl_frame* question, int64_t timeout_ns) noexcept;
+  LinkStatus wait_hello(const Encoded& question, int64_t deadline_ns, tl_hello* out) noexcept;
+  bool next_frame(tl_frame* out) noexcept;
+  void note(const tl_frame& frame) noexcept;
+  void note_state(const tl_frame& frame) noexcept;
 
   Wire wire_;
   Clock clock_;
   LinkCounters counters_;
-  rtu_decoder decoder_;
+  tl_decoder decoder_;
   uint8_t in_[4096];
   const uint8_t* at_ = in_;
   const uint8_t* end_ = in_;
-  uint8_t raw_[RTU_WIRE_MAX];  // bytes of the frame under way, then of the last one
+  uint8_t raw_[TL_WIRE_MAX];  // bytes of the frame under way, then of the last one
   size_t raw_size_ = 0;
   bool raw_complete_ = false;
   uint16_t seq_ = 0;

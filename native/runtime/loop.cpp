@@ -48,7 +48,7 @@ size_t record_stride(int n, int m) noexcept {
   return (bytes + 7) / 8 * 8;
 }
 
-Loop::Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello, const LoopOptions& options)
+Loop::Loop(Link& link, Clock clock, const Policy& policy, const tl_hello& hello, const LoopOptions& options)
     : link_(link),
       clock_(clock),
       policy_(policy),
@@ -181,7 +181,7 @@ bool Loop::requested() noexcept {
 // Asked right before ARM: time has passed since the data sheet was read, in which the device can have been restarted or
 // exchanged. What was made for one data sheet drives no other.
 bool Loop::same_device() noexcept {
-  rtu_hello now{};
+  tl_hello now{};
   link_.discard_input();
   LinkStatus status = LinkStatus::kTimeout;
   for (int i = 0; i < kHelloSlices && status == LinkStatus::kTimeout && !requested(); ++i) {
@@ -232,7 +232,7 @@ bool Loop::open() noexcept {
   heard_ns_ = begun_ns_;
   tick_.start(begun_ns_, period_ns_);
   deadline_.start(begun_ns_, period_ns_);
-  if (!options_.dry_run && (hello_.caps & RTU_CAP_RESET)) begin_reset();
+  if (!options_.dry_run && (hello_.caps & TL_CAP_RESET)) begin_reset();
   return true;
 }
 
@@ -276,9 +276,9 @@ void Loop::begin_reset() noexcept {
 
 void Loop::ask_reset() noexcept {
   ++wire_episode_;
-  rtu_frame frame;
-  const rtu_reset reset{options_.session, wire_episode_, seed_};
-  rtu_reset_pack(&reset, &frame);
+  tl_frame frame;
+  const tl_reset reset{options_.session, wire_episode_, seed_};
+  tl_reset_pack(&reset, &frame);
   const bool lockstep = options_.tick == TickSource::kLockstep;
   link_.encode(&frame, lockstep ? tick_.last_us : link_.now_us(), &reset_);
   const int64_t now = clock_.now();
@@ -298,7 +298,7 @@ void Loop::look_at_link() noexcept {
   const int64_t now = clock_.now();
   if (now - published_ns_ >= kPublishNs) publish(now);
   link_.meter.tend(now, link_.counters());
-  rtu_frame frame;
+  tl_frame frame;
   Encoded encoded;
   while (!options_.dry_run && link_.meter.ask(now, link_.counters().frames_sent.get(), &frame)) {
     link_.encode(&frame, link_.now_us(), &encoded);

@@ -68,7 +68,7 @@ struct LoopOptions {
 struct LoopResult {
   StopReason reason = StopReason::kNone;
   char message[200] = {};
-  uint8_t ack_status = 0;  // RTU_STATUS_* of a refused ARM
+  uint8_t ack_status = 0;  // TL_STATUS_* of a refused ARM
   uint64_t steps = 0;
   uint64_t episodes = 0;
   int64_t duration_ns = 0;
@@ -95,7 +95,7 @@ class Loop {
  public:
   // link and policy.self outlive the loop. hello: what link.hello() gave when the data sheet behind options.limits was
   // read; only the device that still says the same is armed. Throws invalid_argument where a limit cannot be kept.
-  Loop(Link& link, Clock clock, const Policy& policy, const rtu_hello& hello, const LoopOptions& options);
+  Loop(Link& link, Clock clock, const Policy& policy, const tl_hello& hello, const LoopOptions& options);
   ~Loop();  // asks for a stop and joins
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -126,7 +126,7 @@ class Loop {
  private:
   // What one STATE brings.
   struct Arrival {
-    rtu_state state;
+    tl_state state;
     uint32_t t_us = 0;
     int64_t at_ns = 0;
     uint32_t command_age_us = UINT32_MAX;
@@ -156,10 +156,10 @@ class Loop {
   void turn_lockstep() noexcept;
   void turn_device() noexcept;
   void turn_host() noexcept;
-  bool usable(const rtu_frame& frame, Arrival* arrival) noexcept;
-  bool armed_state(const rtu_state& state, int64_t now_ns) noexcept;
+  bool usable(const tl_frame& frame, Arrival* arrival) noexcept;
+  bool armed_state(const tl_state& state, int64_t now_ns) noexcept;
   void consider(const Arrival& arrival, Arrival* newest) noexcept;
-  void check_commands_arrive(const rtu_state& state, int64_t now_ns) noexcept;
+  void check_commands_arrive(const tl_state& state, int64_t now_ns) noexcept;
 
   struct Previous {
     const float* wanted;
@@ -190,12 +190,12 @@ class Loop {
   void offer_snapshot(const Arrival& arrival, bool terminal) noexcept;
   void count_gate(uint32_t gate) noexcept;
   void rest() noexcept;
-  bool start_gate(const rtu_state& state) noexcept;
+  bool start_gate(const tl_state& state) noexcept;
 
   Link& link_;
   Clock clock_;
   Policy policy_;
-  rtu_hello hello_;
+  tl_hello hello_;
   LoopOptions options_;
   int n_;
   int m_;

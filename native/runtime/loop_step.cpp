@@ -19,7 +19,7 @@ bool finite(const float* values, int count) noexcept {
 
 constexpr uint32_t kLongEpisode = 10000;  // steps
 constexpr int64_t kCopyPatienceNs = 10 * kNsPerS;
-constexpr uint8_t kEnd = RTU_EPISODE_TERMINATED | RTU_EPISODE_TRUNCATED;
+constexpr uint8_t kEnd = TL_EPISODE_TERMINATED | TL_EPISODE_TRUNCATED;
 
 }  // namespace
 
@@ -31,8 +31,8 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
   times.lateness_ns = options_.tick == TickSource::kHost ? times.begun_ns - deadline_.next_ns
                       : round_trip_ns != 0               ? 0
                                                          : lateness_.on_state(arrival.at_ns, arrival.t_us);
-  const rtu_state& state = arrival.state;
-  const bool first = awaiting_first_ || (state.epflags & RTU_EPISODE_FIRST) != 0 || state.episode != wire_episode_;
+  const tl_state& state = arrival.state;
+  const bool first = awaiting_first_ || (state.epflags & TL_EPISODE_FIRST) != 0 || state.episode != wire_episode_;
   const bool terminal = (state.epflags & kEnd) != 0;
   Marks marks;
   marks.flags = static_cast<uint32_t>(state.epflags) & (kRecordFirst | kRecordTerminated | kRecordTruncated);
@@ -90,13 +90,13 @@ void Loop::step(const Arrival& arrival, int64_t round_trip_ns) noexcept {
   awaiting_first_ = true;
   if (options_.dry_run) return;  // no RESET leaves: the next STATE begins an episode
   ended_ = true;
-  if (result_.reason == StopReason::kNone && (hello_.caps & RTU_CAP_RESET)) begin_reset();
+  if (result_.reason == StopReason::kNone && (hello_.caps & TL_CAP_RESET)) begin_reset();
 }
 
 // The limits on changes start from what the actuators do only where this loop has armed or reset the device, and after a
 // RESET only where that lies between the last command and what the actuators come to rest at. Whatever else a STATE says
 // (a new episode, another place), they go on from the last command. Returns whether they started.
-bool Loop::start_gate(const rtu_state& state) noexcept {
+bool Loop::start_gate(const tl_state& state) noexcept {
   const bool armed = !gate_started_;
   bool rested = was_reset_;
   was_reset_ = false;
@@ -143,16 +143,16 @@ void Loop::act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks)
   times->gate_ns = gated_ns - chosen_ns;
   if (options_.dry_run) return;
   const bool lockstep = options_.tick == TickSource::kLockstep;
-  rtu_cmd command;
+  tl_cmd command;
   command.lockstep = lockstep;
   command.session = options_.session;
   command.obs_t_us = arrival.t_us;
   command.ttl_ms = ttl_ms_;
-  command.mode = RTU_MODE_VALUE;
+  command.mode = TL_MODE_VALUE;
   command.n = static_cast<uint8_t>(m_);
   memcpy(command.u, u, sizeof(float) * static_cast<size_t>(m_));
-  rtu_frame frame;
-  rtu_cmd_pack(&command, &frame);
+  tl_frame frame;
+  tl_cmd_pack(&command, &frame);
   link_.encode(&frame, lockstep ? arrival.t_us : link_.now_us(), &command_);
   const int64_t now = clock_.now();
   link_.meter.command(command_.seq, command.obs_t_us);
@@ -172,10 +172,9 @@ void Loop::act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks)
 // what the policy chose: the gate's slew limit, a held action, the device's own limits or safe behaviour, another host.
 void Loop::learn(const Arrival& arrival, const Previous& previous, bool first, bool predicted, float* reward,
                  Marks* marks) noexcept {
-  const rtu_state& state = arrival.state;
+  const tl_state& state = arrival.state;
   if (!first) {
-    if (options_.reward.kind == RewardKind::kFrame && !(state.epflags & RTU_EPISODE_REWARD))
-      ++counters_.rewards_missing;
+    if (options_.reward.kind == RewardKind::kFrame && !(state.epflags & TL_EPISODE_REWARD)) ++counters_.rewards_missing;
     *reward = options_.reward.evaluate(state.reward, state.x, n_, state.u, m_);
     if (options_.reward.failed != nullptr && options_.reward.failed->load(std::memory_order_relaxed)) {
       stop(StopReason::kReward, "the reward function failed");
@@ -191,8 +190,8 @@ void Loop::learn(const Arrival& arrival, const Previous& previous, bool first, b
   const bool other = !first && (!previous.valid || replaced(options_.limits, m_, previous.wanted, state.u));
   if (other) unmap_action(options_.limits, m_, policy_.n_levels, state.u, executed);
   if (!predicted || !learn_.load(std::memory_order_relaxed)) return count_replaced(other, marks);
-  const int terminated = (state.epflags & RTU_EPISODE_TERMINATED) != 0;
-  const int truncated = (state.epflags & RTU_EPISODE_TRUNCATED) != 0 && !terminated;
+  const int terminated = (state.epflags & TL_EPISODE_TERMINATED) != 0;
+  const int truncated = (state.epflags & TL_EPISODE_TRUNCATED) != 0 && !terminated;
   const bool update = first || update_fits(arrival, clock_.now());
   marks->calls |= kCallLearn | (update ? kCallUpdate : 0U) | (other ? kCallExecuted : 0U);
   const int status = policy_.learn(policy_.self, *reward, terminated, truncated, other ? executed : nullptr, update);
@@ -326,7 +325,7 @@ void Loop::end_episode(const Arrival& arrival) noexcept {
     record.total_return = return_;
     record.episode = seed_index_ > options_.first_episode ? seed_index_ - 1 : arrival.state.episode;
     record.steps = episode_steps_;
-    record.terminated = (arrival.state.epflags & RTU_EPISODE_TERMINATED) != 0;
+    record.terminated = (arrival.state.epflags & TL_EPISODE_TERMINATED) != 0;
     record.seed = seed_;
     memcpy(out, &record, sizeof record);
     episodes_.commit();

@@ -7,7 +7,7 @@ namespace {
 
 constexpr int64_t kLookNs = 20 * kNsPerMs;  // requests and signals are looked at this often at least
 constexpr int kQueuedMax = 256;
-constexpr uint8_t kEnd = RTU_EPISODE_TERMINATED | RTU_EPISODE_TRUNCATED;
+constexpr uint8_t kEnd = TL_EPISODE_TERMINATED | TL_EPISODE_TRUNCATED;
 constexpr char kHalfOpen[] = "half-open link: STATE arrives, commands do not";
 
 int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
@@ -16,7 +16,7 @@ int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 
 // The plant waits for us and we for it: exactly one frame is outstanding, and it is sent again until its answer comes.
 void Loop::turn_lockstep() noexcept {
-  rtu_frame frame;
+  tl_frame frame;
   const int64_t again_ns = sent_ns_ + options_.retry_ns;
   const int got = link_.receive(&frame, earlier(again_ns, clock_.now() + kLookNs));
   if (got < 0) {
@@ -36,7 +36,7 @@ void Loop::turn_lockstep() noexcept {
   Arrival arrival;
   if (!usable(frame, &arrival)) return;
   const bool answers = reset_pending_
-                           ? arrival.state.episode == wire_episode_ && (arrival.state.epflags & RTU_EPISODE_FIRST) != 0
+                           ? arrival.state.episode == wire_episode_ && (arrival.state.epflags & TL_EPISODE_FIRST) != 0
                            : command_pending_ && arrival.state.last_cmd_seq == command_.seq;
   if (!answers) {
     ++counters_.duplicates;
@@ -52,7 +52,7 @@ void Loop::turn_lockstep() noexcept {
 
 // One step per new STATE; the newest of what has queued up counts, and after an overrun none of it does.
 void Loop::turn_device() noexcept {
-  rtu_frame frame;
+  tl_frame frame;
   Arrival newest;
   int got = link_.receive(&frame, earlier(tick_.watchdog_ns, clock_.now() + kLookNs));
   for (int i = 0; got > 0 && i < kQueuedMax; ++i) {
@@ -78,7 +78,7 @@ void Loop::turn_device() noexcept {
     }
     return;
   }
-  const bool drop = stale && !(newest.state.epflags & (RTU_EPISODE_TERMINATED | RTU_EPISODE_TRUNCATED)) &&
+  const bool drop = stale && !(newest.state.epflags & (TL_EPISODE_TERMINATED | TL_EPISODE_TRUNCATED)) &&
                     !awaiting_first_ && newest.state.episode == wire_episode_;
   tick_.on_state(now, newest.t_us, drop);
   counters_.skipped.set(tick_.skipped);
@@ -92,7 +92,7 @@ void Loop::turn_device() noexcept {
 
 // Absolute deadlines: each slot works on the newest STATE that has arrived; none is a missed slot.
 void Loop::turn_host() noexcept {
-  rtu_frame frame;
+  tl_frame frame;
   const int got = link_.receive(&frame, earlier(deadline_.next_ns, clock_.now() + kLookNs));
   if (got < 0) {
     gone_ = true;
@@ -115,22 +115,22 @@ void Loop::turn_host() noexcept {
 }
 
 // Looks at a frame; true when it is a STATE of an armed device (in a dry run: of any), then in *arrival.
-bool Loop::usable(const rtu_frame& frame, Arrival* arrival) noexcept {
+bool Loop::usable(const tl_frame& frame, Arrival* arrival) noexcept {
   const int64_t now = clock_.now();
   if (link_.another) {
     stop(StopReason::kDeviceRestart, "the device has restarted or was exchanged: another boot_id or data sheet");
     return false;
   }
   counters_.commands_refused.set(link_.commands_refused);
-  rtu_ack ack;
-  if (frame.type == RTU_TYPE_ACK && rtu_ack_unpack(&frame, &ack)) {
-    if (ack.status != RTU_STATUS_OK) ++counters_.nacks;
+  tl_ack ack;
+  if (frame.type == TL_TYPE_ACK && tl_ack_unpack(&frame, &ack)) {
+    if (ack.status != TL_STATUS_OK) ++counters_.nacks;
     // The device was left in an episode of this number by an earlier session.
-    if (ack.type == RTU_TYPE_RESET && ack.status == RTU_STATUS_EPISODE && ack.seq == reset_.seq && reset_pending_) {
+    if (ack.type == TL_TYPE_RESET && ack.status == TL_STATUS_EPISODE && ack.seq == reset_.seq && reset_pending_) {
       ask_reset();
     }
   }
-  if (frame.type != RTU_TYPE_STATE || !rtu_state_unpack(&frame, &arrival->state)) return false;
+  if (frame.type != TL_TYPE_STATE || !tl_state_unpack(&frame, &arrival->state)) return false;
   if (arrival->state.n != n_ || arrival->state.m != m_) return false;
   arrival->t_us = frame.t_us;
   arrival->at_ns = now;
@@ -147,19 +147,19 @@ bool Loop::usable(const rtu_frame& frame, Arrival* arrival) noexcept {
   return true;
 }
 
-bool Loop::armed_state(const rtu_state& state, int64_t now_ns) noexcept {
+bool Loop::armed_state(const tl_state& state, int64_t now_ns) noexcept {
   check_commands_arrive(state, now_ns);
   switch (state.state) {
-    case RTU_STATE_ARMED:
+    case TL_STATE_ARMED:
       return result_.reason == StopReason::kNone;
-    case RTU_STATE_RESETTING:
+    case TL_STATE_RESETTING:
       tick_.quiet(now_ns);
       return false;
-    case RTU_STATE_ESTOP:
+    case TL_STATE_ESTOP:
       stop(StopReason::kDeviceFault, "the device is in emergency stop");
       return false;
-    case RTU_STATE_SAFE:
-      if (state.fault & RTU_FAULT_SENSOR) {
+    case TL_STATE_SAFE:
+      if (state.fault & TL_FAULT_SENSOR) {
         stop(StopReason::kDeviceFault, "the device went safe: an observation was not finite");
       } else if (unacknowledged_ >= 2 && link_.commands_refused == refused_before_) {
         // Several commands have left, and it has neither taken nor refused them.
@@ -175,7 +175,7 @@ bool Loop::armed_state(const rtu_state& state, int64_t now_ns) noexcept {
 }
 
 // Half-open link: STATE arrives, but the device has taken none of our commands for a TTL.
-void Loop::check_commands_arrive(const rtu_state& state, int64_t now_ns) noexcept {
+void Loop::check_commands_arrive(const tl_state& state, int64_t now_ns) noexcept {
   if (options_.tick == TickSource::kLockstep || unacknowledged_ == 0) return;
   if (state.last_cmd_seq != acknowledged_seq_) {
     acknowledged_seq_ = state.last_cmd_seq;
@@ -200,7 +200,7 @@ void Loop::consider(const Arrival& arrival, Arrival* newest) noexcept {
     reset_pending_ = false;
     tick_.any = false;
   }
-  if (ended_ && arrival.state.episode == wire_episode_ && !(arrival.state.epflags & RTU_EPISODE_FIRST)) {
+  if (ended_ && arrival.state.episode == wire_episode_ && !(arrival.state.epflags & TL_EPISODE_FIRST)) {
     tick_.quiet(arrival.at_ns);
     return;
   }

@@ -29,21 +29,21 @@ void LinkMeter::begin(bool lockstep) noexcept {
   for (Command& command : commands_) command.used = false;
 }
 
-void LinkMeter::hear(const rtu_frame& frame, int64_t at_ns) noexcept {
+void LinkMeter::hear(const tl_frame& frame, int64_t at_ns) noexcept {
   count_seq(frame);
-  rtu_pong answer;
-  rtu_param number;
-  if (frame.type == RTU_TYPE_PONG && rtu_pong_unpack(&frame, &answer)) pong(answer, at_ns);
-  if (frame.type == RTU_TYPE_PARAM && rtu_param_unpack(&frame, &number)) param(number);
+  tl_pong answer;
+  tl_param number;
+  if (frame.type == TL_TYPE_PONG && tl_pong_unpack(&frame, &answer)) pong(answer, at_ns);
+  if (frame.type == TL_TYPE_PARAM && tl_param_unpack(&frame, &number)) param(number);
 }
 
 // The bridge counts all its frames, and begins again where it arms and where it boots. A learner beside it has a count of its own.
-void LinkMeter::count_seq(const rtu_frame& frame) noexcept {
-  if (frame.type == RTU_TYPE_LEARNER) return;
-  rtu_ack ack;
-  const bool armed = frame.type == RTU_TYPE_ACK && rtu_ack_unpack(&frame, &ack) && ack.type == RTU_TYPE_ARM &&
-                     ack.status == RTU_STATUS_OK;
-  const bool begins = armed || (frame.type == RTU_TYPE_HELLO && frame.seq == 0);
+void LinkMeter::count_seq(const tl_frame& frame) noexcept {
+  if (frame.type == TL_TYPE_LEARNER) return;
+  tl_ack ack;
+  const bool armed =
+      frame.type == TL_TYPE_ACK && tl_ack_unpack(&frame, &ack) && ack.type == TL_TYPE_ARM && ack.status == TL_STATUS_OK;
+  const bool begins = armed || (frame.type == TL_TYPE_HELLO && frame.seq == 0);
   const auto ahead = static_cast<uint16_t>(frame.seq - seq_);
   if (any_seq_ && !begins) {
     if (static_cast<uint16_t>(-ahead) < kBackMax) {
@@ -56,7 +56,7 @@ void LinkMeter::count_seq(const rtu_frame& frame) noexcept {
   seq_ = frame.seq;
 }
 
-void LinkMeter::pong(const rtu_pong& pong, int64_t at_ns) noexcept {
+void LinkMeter::pong(const tl_pong& pong, int64_t at_ns) noexcept {
   const auto now_us = static_cast<uint64_t>(at_ns / kNsPerUs);
   // t0 is our own word, given back. Not ours, or a second answer: of no use.
   if (pong.t0_us <= answered_us_ || pong.t0_us > now_us || now_us - pong.t0_us > kPongMaxUs) return;
@@ -76,10 +76,10 @@ void LinkMeter::pong(const rtu_pong& pong, int64_t at_ns) noexcept {
   before_ns_ = round_trip_ns;
 }
 
-void LinkMeter::param(const rtu_param& param) noexcept {
-  if (param.op != RTU_PARAM_IS || param.kind != RTU_PARAM_U32 || param.index >= RTU_COUNTER_COUNT) return;
+void LinkMeter::param(const tl_param& param) noexcept {
+  if (param.op != TL_PARAM_IS || param.kind != TL_PARAM_U32 || param.index >= TL_COUNTER_COUNT) return;
   quality.device[param.index].set(param.bits);
-  if (param.index != RTU_COUNTER_FRAMES || sent_at_param_ == 0) return;
+  if (param.index != TL_COUNTER_FRAMES || sent_at_param_ == 0) return;
   // The line keeps the order: what left before the question has been counted by its answer, or never will be.
   if (!counted_ || param.bits < heard_base_) {
     counted_ = true;
@@ -97,9 +97,9 @@ void LinkMeter::command(uint16_t seq, uint32_t obs_t_us) noexcept {
   next_command_ = (next_command_ + 1) % kCommands;
 }
 
-uint32_t LinkMeter::state(const rtu_state& state, uint32_t t_us, int64_t at_ns) noexcept {
+uint32_t LinkMeter::state(const tl_state& state, uint32_t t_us, int64_t at_ns) noexcept {
   if (!lockstep_ && fit_.known()) quality.state_delay_us.set(to_us(at_ns - fit_.host_ns(t_us, at_ns)));
-  if (state.cmd_age_ms == RTU_AGE_NONE) return UINT32_MAX;
+  if (state.cmd_age_ms == TL_AGE_NONE) return UINT32_MAX;
   for (int i = 1; i <= kCommands; ++i) {
     const Command& command = commands_[(next_command_ + kCommands - i) % kCommands];
     if (!command.used) break;
@@ -121,28 +121,28 @@ void LinkMeter::tend(int64_t now_ns, const LinkCounters& counters) noexcept {
   if (fit_.drift_known()) quality.drift_ppm.set(fit_.drift_ppm());
 }
 
-bool LinkMeter::ask(int64_t now_ns, uint64_t frames_sent, rtu_frame* out) noexcept {
+bool LinkMeter::ask(int64_t now_ns, uint64_t frames_sent, tl_frame* out) noexcept {
   if (lockstep_) return false;
   if (now_ns - ping_ns_ >= kPingEveryNs * 9 / 10) {
-    const rtu_ping ping{static_cast<uint64_t>(now_ns / kNsPerUs)};
-    rtu_ping_pack(&ping, out);
+    const tl_ping ping{static_cast<uint64_t>(now_ns / kNsPerUs)};
+    tl_ping_pack(&ping, out);
     ping_ns_ = now_ns;
     ++quality.pings;
     return true;
   }
   if (now_ns - param_ns_ < kParamEveryNs) return false;
   param_ns_ = now_ns;
-  rtu_param number{};
-  number.op = RTU_PARAM_READ;
-  number.index = ask_frames_ ? static_cast<uint16_t>(RTU_COUNTER_FRAMES) : param_;
+  tl_param number{};
+  number.op = TL_PARAM_READ;
+  number.index = ask_frames_ ? static_cast<uint16_t>(TL_COUNTER_FRAMES) : param_;
   if (ask_frames_) {
     sent_at_param_ = frames_sent + 1;
   } else {
-    param_ = static_cast<uint16_t>((param_ + 1) % RTU_COUNTER_COUNT);
+    param_ = static_cast<uint16_t>((param_ + 1) % TL_COUNTER_COUNT);
     sent_at_param_ = 0;
   }
   ask_frames_ = !ask_frames_;
-  rtu_param_pack(&number, out);
+  tl_param_pack(&number, out);
   return true;
 }
 

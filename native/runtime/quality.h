@@ -50,7 +50,7 @@ struct LinkQuality {
 #define X(name) Counter name;
   RTU_RUNTIME_QUALITY_COUNTS(X)
 #undef X
-  Gauge device[RTU_COUNTER_COUNT];  // NaN until the device has said it
+  Gauge device[TL_COUNTER_COUNT];  // NaN until the device has said it
 };
 
 // One thread at a time: the one that owns the link.
@@ -61,25 +61,25 @@ class LinkMeter {
   // A session begins; the device's clock is virtual in lockstep and then not compared with ours.
   void begin(bool lockstep) noexcept;
   // Each good frame, in the order of arrival.
-  void hear(const rtu_frame& frame, int64_t at_ns) noexcept;
+  void hear(const tl_frame& frame, int64_t at_ns) noexcept;
   // A command has left, in answer to the observation of that time.
   void command(uint16_t seq, uint32_t obs_t_us) noexcept;
   // A STATE has arrived. Returns the age of the command it names in us, or UINT32_MAX when that is none of ours.
-  uint32_t state(const rtu_state& state, uint32_t t_us, int64_t at_ns) noexcept;
+  uint32_t state(const tl_state& state, uint32_t t_us, int64_t at_ns) noexcept;
   // For when there is time to spare: fits the clocks, takes the rates.
   void tend(int64_t now_ns, const LinkCounters& counters) noexcept;
   // What to ask the device now: PING, PARAM for a counter of its own, or nothing (false). frames_sent: so far, the
   // question not among them.
-  bool ask(int64_t now_ns, uint64_t frames_sent, rtu_frame* out) noexcept;
+  bool ask(int64_t now_ns, uint64_t frames_sent, tl_frame* out) noexcept;
   // Of the PONG that came since the last call; 0: none.
   int64_t take_round_trip() noexcept;
 
   const ClockFit& clock() const noexcept { return fit_; }
 
  private:
-  void pong(const rtu_pong& pong, int64_t at_ns) noexcept;
-  void param(const rtu_param& param) noexcept;
-  void count_seq(const rtu_frame& frame) noexcept;
+  void pong(const tl_pong& pong, int64_t at_ns) noexcept;
+  void param(const tl_param& param) noexcept;
+  void count_seq(const tl_frame& frame) noexcept;
   void rates(int64_t now_ns, const LinkCounters& counters) noexcept;
 
   static constexpr int kCommands = 64;

@@ -12,14 +12,14 @@ import click
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=Path("build/rtu_firmware"),
+    default=Path("build/tl_firmware"),
     show_default=True,
     help="The executable.",
 )
 def command(plant: Path, out: Path) -> None:
     """Build the firmware around a plant of your own, as a process of this computer.
 
-    PLANT is a C file that defines `const rtu_plant rtu_plant_own`; docs/hil.md says how. With RTU_EDGE_FIRMWARE naming the
+    PLANT is a C file that defines `const tl_plant tl_plant_own`; docs/hil.md says how. With RTU_EDGE_FIRMWARE naming the
     executable, `hil run --target process` and simulated devices use it.
     """
     from rtu_edge.firmware import build_firmware

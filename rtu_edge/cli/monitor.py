@@ -139,7 +139,7 @@ def _listen(port: str, baud: int, screen: _Screen, limit_s: float, frames: bool,
         screen.close()
         if not heard.frames:
             raise DeviceError(
-                f"{port} at {baud} baud: nothing that speaks RTU-Link in {heard.seconds:.1f} s: {listener.unanswered}"
+                f"{port} at {baud} baud: nothing that speaks TickLink in {heard.seconds:.1f} s: {listener.unanswered}"
             )
 
 

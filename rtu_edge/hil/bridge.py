@@ -45,9 +45,9 @@ __all__ = ["COUNTERS", "FaultBridge", "Injection", "Unit"]
 
 # The device's counters, in the order of PARAM.
 COUNTERS: tuple[str, ...] = tuple(
-    name.removeprefix("RTU_COUNTER_").lower()
-    for name in sorted((n for n in dir(lib) if n.startswith("RTU_COUNTER_")), key=lambda name: int(getattr(lib, name)))
-    if name != "RTU_COUNTER_COUNT"
+    name.removeprefix("TL_COUNTER_").lower()
+    for name in sorted((n for n in dir(lib) if n.startswith("TL_COUNTER_")), key=lambda name: int(getattr(lib, name)))
+    if name != "TL_COUNTER_COUNT"
 )
 
 _POLL_S = 0.002  # how often faults that act on their own time are asked
@@ -183,7 +183,7 @@ class FaultBridge(Closing):
             again_s = time.monotonic() + 0.2
             while time.monotonic() < again_s:
                 for passed in self.trace.all(Place.DEVICE_OUT, wire.FrameType.HELLO, since_s):
-                    if isinstance(passed.message, wire.Hello) and passed.message.role == lib.RTU_ROLE_DEVICE:
+                    if isinstance(passed.message, wire.Hello) and passed.message.role == lib.TL_ROLE_DEVICE:
                         return passed.message
                 time.sleep(_POLL_S)
         raise DeviceError(f"{self.target.name}: no HELLO within {timeout_s:g} s")

@@ -29,7 +29,7 @@ __all__ = ["Result", "run_case"]
 
 _LOOK_S = 0.003
 _DRIVING = 5  # commands accepted before a host counts as driving
-_SILENCE_MS = 1000.0  # of the link, in lockstep: RTU_SILENCE_US_DEFAULT
+_SILENCE_MS = 1000.0  # of the link, in lockstep: TL_SILENCE_US_DEFAULT
 _DISTURBED_S = 0.03  # a watcher that oversleeps so much: the machine, not the fault, may have tripped somebody
 
 

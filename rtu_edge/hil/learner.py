@@ -66,22 +66,22 @@ class BoardLearner(Closing):
 
     def init(self, seed: int) -> LearnerStatus:
         """A new learner, drawn from seed (0 to 2^32 - 1); what was there is gone."""
-        return self._ask(lib.RTU_LEARNER_INIT, seed)
+        return self._ask(lib.TL_LEARNER_INIT, seed)
 
     def status(self) -> LearnerStatus:
         """How it goes."""
-        return self._ask(lib.RTU_LEARNER_STATUS)
+        return self._ask(lib.TL_LEARNER_STATUS)
 
     def stop(self) -> LearnerStatus:
         """Learn no further; the memory may then be read and written."""
-        return self._ask(lib.RTU_LEARNER_STOP)
+        return self._ask(lib.TL_LEARNER_STOP)
 
     def run(self, steps: int, silence_s: float = 60.0) -> Iterator[LearnerStatus]:
         """Learn until so many control steps have been taken since init(); yields what the board says on the way.
 
         The last status says that it does not run any more. Between two of them lie 20 episodes at most.
         """
-        status = self._ask(lib.RTU_LEARNER_RUN, steps)
+        status = self._ask(lib.TL_LEARNER_RUN, steps)
         yield status
         while status.running:
             status = self._status(silence_s)
@@ -92,9 +92,9 @@ class BoardLearner(Closing):
         size, arena = self.status().arena_bytes, b""
         while len(arena) < size:
             self._send(
-                lib.RTU_LEARNER_READ, struct.pack("<II", len(arena), min(lib.RTU_LEARNER_CHUNK, size - len(arena)))
+                lib.TL_LEARNER_READ, struct.pack("<II", len(arena), min(lib.TL_LEARNER_CHUNK, size - len(arena)))
             )
-            body = self._next(lib.RTU_LEARNER_BYTES, self._answer_s)
+            body = self._next(lib.TL_LEARNER_BYTES, self._answer_s)
             if struct.unpack_from("<I", body) != (len(arena),):
                 raise DeviceError(f"{self._port.url}: bytes of another place in the learner's memory; stop() it first")
             arena += body[4:]
@@ -102,8 +102,8 @@ class BoardLearner(Closing):
 
     def upload(self, arena: bytes) -> None:
         """Put a whole memory in; the next run() begins with an episode."""
-        for at in range(0, len(arena), lib.RTU_LEARNER_CHUNK):
-            self._send(lib.RTU_LEARNER_BYTES, struct.pack("<I", at) + arena[at : at + lib.RTU_LEARNER_CHUNK])
+        for at in range(0, len(arena), lib.TL_LEARNER_CHUNK):
+            self._send(lib.TL_LEARNER_BYTES, struct.pack("<I", at) + arena[at : at + lib.TL_LEARNER_CHUNK])
             self._status(self._answer_s)
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class BoardLearner(Closing):
     def _boot(self) -> None:
         """Ask until somebody answers: the first bytes may meet a board that still boots."""
         for asked in range(20):
-            self._send(lib.RTU_LEARNER_STATUS)
+            self._send(lib.TL_LEARNER_STATUS)
             try:
                 self._status(0.5)
             except DeviceError:
@@ -122,7 +122,7 @@ class BoardLearner(Closing):
                 for _ in range(asked):
                     self._status(0.2)
             return
-        raise DeviceError(f"{self._port.url}: no learner answers; the image is rtu_stm32f405_learner")
+        raise DeviceError(f"{self._port.url}: no learner answers; the image is tl_stm32f405_learner")
 
     def _send(self, op: int, body: bytes = b"") -> None:
         frame = wire.Frame(wire.FrameType.LEARNER, payload=bytes([op, 0, 0, 0]) + body)
@@ -133,7 +133,7 @@ class BoardLearner(Closing):
         return self._status(self._answer_s)
 
     def _status(self, seconds: float) -> LearnerStatus:
-        running, *rest = struct.unpack_from("<4I4fI", self._next(lib.RTU_LEARNER_STATUS, seconds))
+        running, *rest = struct.unpack_from("<4I4fI", self._next(lib.TL_LEARNER_STATUS, seconds))
         return LearnerStatus(bool(running), *rest)
 
     def _next(self, op: int, seconds: float) -> bytes:
@@ -143,7 +143,7 @@ class BoardLearner(Closing):
             while self._waiting:
                 frame = self._waiting.pop(0)
                 if frame.type == wire.FrameType.LEARNER and frame.payload[:1] == bytes([op]):
-                    return frame.payload[lib.RTU_LEARNER_HEAD :]
+                    return frame.payload[lib.TL_LEARNER_HEAD :]
             self._waiting += self._decoder.feed(self._read())
         raise DeviceError(f"{self._port.url}: the learner has not answered within {seconds:g} s")
 

@@ -186,7 +186,7 @@ def rtu_firmware(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         )
     from rtu_edge.firmware import build_firmware
 
-    return build_firmware(config.rootpath / source, tmp_path_factory.mktemp("rtu-firmware") / "rtu_firmware")
+    return build_firmware(config.rootpath / source, tmp_path_factory.mktemp("rtu-firmware") / "tl_firmware")
 
 
 @pytest.fixture(scope="session")

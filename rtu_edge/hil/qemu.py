@@ -133,7 +133,7 @@ def build_image(plant: str, source: str | os.PathLike[str] | None = None) -> Pat
 
     Args:
         plant: as for SimulatedDevice; with `source` any name for the folder of the build.
-        source: a C file that defines `const rtu_plant rtu_plant_own`, in place of the package's machines.
+        source: a C file that defines `const tl_plant tl_plant_own`, in place of the package's machines.
 
     Returns:
         The ELF file, under build/ of the source tree.
@@ -149,14 +149,14 @@ def build_image(plant: str, source: str | os.PathLike[str] | None = None) -> Pat
     configure = [cmake, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}", "-S", str(_SOURCES), "-B", str(folder)]
     configure += [f"-DCMAKE_TOOLCHAIN_FILE={_SOURCES / 'cmake' / 'cortex-m4.cmake'}", "-DRTU_EDGE_PYTHON=OFF"]
     configure += [
-        f"-DRTU_FIRMWARE_PLANT={plant}" if source is None else f"-DRTU_FIRMWARE_SOURCE={Path(source).resolve()}"
+        f"-DTL_FIRMWARE_PLANT={plant}" if source is None else f"-DTL_FIRMWARE_SOURCE={Path(source).resolve()}"
     ]
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "build.ninja").exists():
             _run(configure)
-        _run([cmake, "--build", str(folder), "--target", "rtu_stm32f405"])
-    return folder / "rtu_stm32f405.elf"
+        _run([cmake, "--build", str(folder), "--target", "tl_stm32f405"])
+    return folder / "tl_stm32f405.elf"
 
 
 def _tool(name: str) -> str:

@@ -270,7 +270,7 @@ class QemuTarget(Target):
     name = "qemu"
 
     def __init__(self, image: str | os.PathLike[str], cpu: int | None = None) -> None:
-        self._driver = symbol_address(image, "rtu_board_driver")
+        self._driver = symbol_address(image, "tl_board_driver")
         self.abilities = frozenset({"reset", "stop"} | ({"show_driver"} if self._driver is not None else set()))
         self._board = QemuBoard(image, cpu=max(os.sched_getaffinity(0)) if cpu is None else cpu)
         try:
@@ -285,9 +285,7 @@ class QemuTarget(Target):
 
     def driver(self) -> tuple[float, ...]:
         """Read from the emulated memory."""
-        return (
-            super().driver() if self._driver is None else self._board.read_floats(self._driver, lib.RTU_PLANT_ACT_MAX)
-        )
+        return super().driver() if self._driver is None else self._board.read_floats(self._driver, lib.TL_PLANT_ACT_MAX)
 
     def reset(self) -> None:
         """Press the button."""

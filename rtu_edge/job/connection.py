@@ -168,4 +168,4 @@ def _not_simulated(connection: Connection) -> str:
     """Where a plant of one's own would have to say it."""
     if connection.hello.simulated or not connection.plant:
         return ""
-    return f"; {connection.plant} does not say that it is simulated (rtu_plant_sheet.simulated)"
+    return f"; {connection.plant} does not say that it is simulated (tl_plant_sheet.simulated)"

@@ -1,4 +1,4 @@
-"""The host's end of RTU-Link over an open port."""
+"""The host's end of TickLink over an open port."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class _Descriptor(Protocol):
 
 
 class Link(Closing):
-    """The host's end of RTU-Link over a duplicate of an open port's descriptor.
+    """The host's end of TickLink over a duplicate of an open port's descriptor.
 
     Args:
         port: an open pyserial port, anything else with fileno(), or a descriptor. It stays open and belongs to the

@@ -24,7 +24,7 @@ def explanation(arrived: Mapping[str, Any]) -> str:
     """
     if arrived["others"]:
         return (
-            f"{arrived['others']} RTU-Link frames of other types arrived: it sends and does not receive; "
+            f"{arrived['others']} TickLink frames of other types arrived: it sends and does not receive; "
             "check the wire from this computer's TX to its RX"
         )
     if arrived["echoes"]:
@@ -32,8 +32,8 @@ def explanation(arrived: Mapping[str, Any]) -> str:
     if not arrived["bytes"]:
         return "nothing arrived: check power, the port, TX and RX, and that the firmware runs"
     if line := first_line(arrived["first"]):
-        return f'it prints text, no RTU-Link frames: "{line}"; check the firmware, and the baud rate'
-    return f"{arrived['bytes']} bytes arrived that are no RTU-Link frames: check the baud rate, and the firmware"
+        return f'it prints text, no TickLink frames: "{line}"; check the firmware, and the baud rate'
+    return f"{arrived['bytes']} bytes arrived that are no TickLink frames: check the baud rate, and the firmware"
 
 
 def first_line(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""RTU-Link in Python: frames and messages, encoded and decoded by the C that also runs on the device.
+"""TickLink in Python: frames and messages, encoded and decoded by the C that also runs on the device.
 
 >>> frame = pack(Cmd(session=1, obs_t_us=1_000_000, ttl_ms=50, u=(0.5, -0.25)), seq=7, t_us=1_000_000)
 >>> wire = encode(frame)

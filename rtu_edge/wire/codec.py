@@ -13,7 +13,7 @@ from rtu_edge.wire.messages import Message
 
 __all__ = ["VALUES_MAX", "message_to_c", "pack", "schema_hash", "schema_text", "unpack"]
 
-VALUES_MAX: int = lib.RTU_VALUES_MAX
+VALUES_MAX: int = lib.TL_VALUES_MAX
 
 _CLASS: dict[FrameType, type[Any]] = {
     FrameType.HELLO: messages.Hello,
@@ -37,7 +37,7 @@ _TYPE = {cls: number for number, cls in _CLASS.items()}
 
 # Fields that are more than a number in C, by name: the values with their count, the text with its room, what a number means.
 _VALUES = {(messages.Cmd, "u"): "n", (messages.State, "x"): "n", (messages.State, "u"): "m"}
-_TEXTS: dict[str, int] = {"name": lib.RTU_NAME_MAX, "unit": lib.RTU_UNIT_MAX}
+_TEXTS: dict[str, int] = {"name": lib.TL_NAME_MAX, "unit": lib.TL_UNIT_MAX}
 _MEANING: dict[str, Callable[[Any], Any]] = {
     "actuator": bool,
     "caps": messages.Cap,
@@ -68,7 +68,7 @@ def _field_to_c(c: Any, kind: type, name: str, value: Any) -> None:
             raise ValueError(f"{name} {value!r} has {len(data)} characters; at most {_TEXTS[name]} fit")
         ffi.memmove(getattr(c, name), data, len(data))
     elif name == "text":  # of a LOG, which is cut where it is too long
-        data = value.encode()[: lib.RTU_LOG_MAX]
+        data = value.encode()[: lib.TL_LOG_MAX]
         c.length = len(data)
         ffi.memmove(c.text, data, len(data))
     else:
@@ -88,7 +88,7 @@ def _field_from_c(c: Any, kind: type, name: str) -> Any:
 
 def message_to_c(message: Message) -> Any:
     """Return the C struct of a message that has fields; raises as pack() does."""
-    c = ffi.new(f"rtu_{_name(type(message))} *")
+    c = ffi.new(f"tl_{_name(type(message))} *")
     for field in fields(message):
         _field_to_c(c, type(message), field.name, getattr(message, field.name))
     if isinstance(message, messages.State) and len(message.x) + len(message.u) > VALUES_MAX:
@@ -106,8 +106,8 @@ def pack(message: Message, seq: int = 0, t_us: int = 0) -> Frame:
     kind = _TYPE[type(message)]
     if not fields(message):
         return Frame(kind, seq, t_us)
-    c = ffi.new("rtu_frame *")
-    getattr(lib, f"rtu_{_name(type(message))}_pack")(message_to_c(message), c)
+    c = ffi.new("tl_frame *")
+    getattr(lib, f"tl_{_name(type(message))}_pack")(message_to_c(message), c)
     c.seq, c.t_us = seq, t_us
     return from_c(c)
 
@@ -122,8 +122,8 @@ def unpack(frame: Frame) -> Message | None:
     if not names:
         message = cls()
         return message if frame.payload == b"" else None
-    c = ffi.new(f"rtu_{_name(cls)} *")
-    if not getattr(lib, f"rtu_{_name(cls)}_unpack")(to_c(frame), c):
+    c = ffi.new(f"tl_{_name(cls)} *")
+    if not getattr(lib, f"tl_{_name(cls)}_unpack")(to_c(frame), c):
         return None
     message = cls(**{name: _field_from_c(c, cls, name) for name in names})
     return message
@@ -133,10 +133,10 @@ def schema_text(period_us: int, rows: Iterable[messages.Row]) -> str:
     """Return the canonical text of a schema: the rows of the observations, then those of the actuators."""
     rows = tuple(rows)
     actuators = sum(row.actuator for row in rows)
-    line = ffi.new("char[]", lib.RTU_SCHEMA_LINE_MAX)
-    text = ffi.buffer(line, lib.rtu_schema_head(period_us, len(rows) - actuators, actuators, line))[:]
+    line = ffi.new("char[]", lib.TL_SCHEMA_LINE_MAX)
+    text = ffi.buffer(line, lib.tl_schema_head(period_us, len(rows) - actuators, actuators, line))[:]
     for row in rows:
-        text += ffi.buffer(line, lib.rtu_schema_line(message_to_c(row), line))[:]
+        text += ffi.buffer(line, lib.tl_schema_line(message_to_c(row), line))[:]
     return bytes(text).decode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""Frames of RTU-Link, what is in them opaque: to bytes, and out of whatever arrives."""
+"""Frames of TickLink, what is in them opaque: to bytes, and out of whatever arrives."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from rtu_edge._bridge import ffi, lib
 
 __all__ = ["PAYLOAD_MAX", "Decoder", "Frame", "FrameType", "as_enum", "crc32", "encode", "from_c", "to_c"]
 
-PAYLOAD_MAX: int = lib.RTU_PAYLOAD_MAX
+PAYLOAD_MAX: int = lib.TL_PAYLOAD_MAX
 
 
 class FrameType(enum.IntEnum):
     """First byte of a frame."""
 
-    HELLO = lib.RTU_TYPE_HELLO
-    PING = lib.RTU_TYPE_PING
-    PONG = lib.RTU_TYPE_PONG
-    DESCRIBE = lib.RTU_TYPE_DESCRIBE
-    ROW = lib.RTU_TYPE_ROW
-    CMD = lib.RTU_TYPE_CMD
-    ARM = lib.RTU_TYPE_ARM
-    DISARM = lib.RTU_TYPE_DISARM
-    CLEAR_FAULT = lib.RTU_TYPE_CLEAR_FAULT
-    ACK = lib.RTU_TYPE_ACK
-    RESET = lib.RTU_TYPE_RESET
-    STATE = lib.RTU_TYPE_STATE
-    EVENT = lib.RTU_TYPE_EVENT
-    PARAM = lib.RTU_TYPE_PARAM
-    LOG = lib.RTU_TYPE_LOG
-    LEARNER = lib.RTU_TYPE_LEARNER  # its payload is no message of this module: hil.learner
-    ESTOP = lib.RTU_TYPE_ESTOP
+    HELLO = lib.TL_TYPE_HELLO
+    PING = lib.TL_TYPE_PING
+    PONG = lib.TL_TYPE_PONG
+    DESCRIBE = lib.TL_TYPE_DESCRIBE
+    ROW = lib.TL_TYPE_ROW
+    CMD = lib.TL_TYPE_CMD
+    ARM = lib.TL_TYPE_ARM
+    DISARM = lib.TL_TYPE_DISARM
+    CLEAR_FAULT = lib.TL_TYPE_CLEAR_FAULT
+    ACK = lib.TL_TYPE_ACK
+    RESET = lib.TL_TYPE_RESET
+    STATE = lib.TL_TYPE_STATE
+    EVENT = lib.TL_TYPE_EVENT
+    PARAM = lib.TL_TYPE_PARAM
+    LOG = lib.TL_TYPE_LOG
+    LEARNER = lib.TL_TYPE_LEARNER  # its payload is no message of this module: hil.learner
+    ESTOP = lib.TL_TYPE_ESTOP
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Frame:
 
 def crc32(data: bytes, crc: int = 0) -> int:
     """Return the CRC-32 of data after that of what came before it; the same as zlib's."""
-    return int(lib.rtu_crc32(crc, data, len(data)))
+    return int(lib.tl_crc32(crc, data, len(data)))
 
 
 def as_enum(kind: Callable[[int], Any], value: int) -> Any:
@@ -64,7 +64,7 @@ def to_c(frame: Frame) -> Any:
     """Return the C struct of a frame; raises as encode() does."""
     if len(frame.payload) > PAYLOAD_MAX:
         raise ValueError(f"payload has {len(frame.payload)} bytes; a frame carries at most {PAYLOAD_MAX}")
-    c = ffi.new("rtu_frame *", {"type": frame.type, "flags": frame.flags, "seq": frame.seq, "t_us": frame.t_us})
+    c = ffi.new("tl_frame *", {"type": frame.type, "flags": frame.flags, "seq": frame.seq, "t_us": frame.t_us})
     c.size = len(frame.payload)
     ffi.memmove(c.payload, frame.payload, c.size)
     return c
@@ -83,16 +83,16 @@ def encode(frame: Frame) -> bytes:
         ValueError: the payload is longer than PAYLOAD_MAX.
         OverflowError: a number does not fit its field.
     """
-    out = ffi.new("uint8_t[]", lib.RTU_WIRE_MAX)
-    return bytes(ffi.buffer(out, lib.rtu_frame_encode(to_c(frame), out)))
+    out = ffi.new("uint8_t[]", lib.TL_WIRE_MAX)
+    return bytes(ffi.buffer(out, lib.tl_frame_encode(to_c(frame), out)))
 
 
 class Decoder:
     """Frames out of bytes in whatever pieces they arrive; what is damaged is counted and skipped."""
 
     def __init__(self) -> None:
-        self._c = ffi.new("rtu_decoder *")
-        lib.rtu_decoder_init(self._c)
+        self._c = ffi.new("tl_decoder *")
+        lib.tl_decoder_init(self._c)
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take bytes; return the frames that are complete with them."""
@@ -100,8 +100,8 @@ class Decoder:
         buffer = ffi.from_buffer(data)
         at = ffi.new("const uint8_t **", ffi.cast("const uint8_t *", buffer))
         end = at[0] + len(data)
-        out = ffi.new("rtu_frame *")
-        while lib.rtu_decoder_next(self._c, at, end, out):
+        out = ffi.new("tl_frame *")
+        while lib.tl_decoder_next(self._c, at, end, out):
             frames.append(from_c(out))
         return frames
 
@@ -128,4 +128,4 @@ class Decoder:
     @property
     def errors(self) -> int:
         """All of the damaged."""
-        return int(lib.rtu_decoder_errors(self._c))
+        return int(lib.tl_decoder_errors(self._c))

@@ -1,4 +1,4 @@
-"""The messages of RTU-Link and the numbers in them (docs/protocol.md has each byte)."""
+"""The messages of TickLink and the numbers in them (docs/protocol.md has each byte)."""
 
 from __future__ import annotations
 
@@ -39,63 +39,63 @@ __all__ = [
 class DeviceState(enum.IntEnum):
     """What the device's safety state machine is in."""
 
-    BOOT = lib.RTU_STATE_BOOT
-    DISARMED = lib.RTU_STATE_DISARMED
-    ARMED = lib.RTU_STATE_ARMED
-    SAFE = lib.RTU_STATE_SAFE
-    ESTOP = lib.RTU_STATE_ESTOP
-    RESETTING = lib.RTU_STATE_RESETTING
+    BOOT = lib.TL_STATE_BOOT
+    DISARMED = lib.TL_STATE_DISARMED
+    ARMED = lib.TL_STATE_ARMED
+    SAFE = lib.TL_STATE_SAFE
+    ESTOP = lib.TL_STATE_ESTOP
+    RESETTING = lib.TL_STATE_RESETTING
 
 
 class Status(enum.IntEnum):
     """Why the device refused."""
 
-    OK = lib.RTU_STATUS_OK
-    INVALID = lib.RTU_STATUS_INVALID
-    STATE = lib.RTU_STATUS_STATE
-    LATCHED = lib.RTU_STATUS_LATCHED
-    BUSY = lib.RTU_STATUS_BUSY
-    SESSION = lib.RTU_STATUS_SESSION
-    UNSUPPORTED = lib.RTU_STATUS_UNSUPPORTED
-    EPISODE = lib.RTU_STATUS_EPISODE
-    MODE = lib.RTU_STATUS_MODE
-    SEQ = lib.RTU_STATUS_SEQ
-    STALE = lib.RTU_STATUS_STALE
-    VALUE = lib.RTU_STATUS_VALUE
+    OK = lib.TL_STATUS_OK
+    INVALID = lib.TL_STATUS_INVALID
+    STATE = lib.TL_STATUS_STATE
+    LATCHED = lib.TL_STATUS_LATCHED
+    BUSY = lib.TL_STATUS_BUSY
+    SESSION = lib.TL_STATUS_SESSION
+    UNSUPPORTED = lib.TL_STATUS_UNSUPPORTED
+    EPISODE = lib.TL_STATUS_EPISODE
+    MODE = lib.TL_STATUS_MODE
+    SEQ = lib.TL_STATUS_SEQ
+    STALE = lib.TL_STATUS_STALE
+    VALUE = lib.TL_STATUS_VALUE
 
 
 class EventCode(enum.IntEnum):
     """What an EVENT tells."""
 
-    REFUSED = lib.RTU_EVENT_REFUSED
-    OVERRUN = lib.RTU_EVENT_OVERRUN
-    DAMAGED = lib.RTU_EVENT_DAMAGED
+    REFUSED = lib.TL_EVENT_REFUSED
+    OVERRUN = lib.TL_EVENT_OVERRUN
+    DAMAGED = lib.TL_EVENT_DAMAGED
 
 
 class Cap(enum.IntFlag):
     """What a device can do."""
 
-    SIMULATED = lib.RTU_CAP_SIMULATED
-    LOCKSTEP = lib.RTU_CAP_LOCKSTEP
-    REWARD = lib.RTU_CAP_REWARD
-    RESET = lib.RTU_CAP_RESET
+    SIMULATED = lib.TL_CAP_SIMULATED
+    LOCKSTEP = lib.TL_CAP_LOCKSTEP
+    REWARD = lib.TL_CAP_REWARD
+    RESET = lib.TL_CAP_RESET
 
 
 class Episode(enum.IntFlag):
     """Flags of the observation in a STATE."""
 
-    FIRST = lib.RTU_EPISODE_FIRST
-    TERMINATED = lib.RTU_EPISODE_TERMINATED
-    TRUNCATED = lib.RTU_EPISODE_TRUNCATED
-    REWARD = lib.RTU_EPISODE_REWARD
+    FIRST = lib.TL_EPISODE_FIRST
+    TERMINATED = lib.TL_EPISODE_TERMINATED
+    TRUNCATED = lib.TL_EPISODE_TRUNCATED
+    REWARD = lib.TL_EPISODE_REWARD
 
 
 class Fault(enum.IntFlag):
     """Why the device is not armed."""
 
-    SILENCE = lib.RTU_FAULT_SILENCE
-    ESTOP = lib.RTU_FAULT_ESTOP
-    SENSOR = lib.RTU_FAULT_SENSOR
+    SILENCE = lib.TL_FAULT_SILENCE
+    ESTOP = lib.TL_FAULT_ESTOP
+    SENSOR = lib.TL_FAULT_SENSOR
 
 
 _NO_CAPS = Cap(0)
@@ -105,8 +105,8 @@ _NO_CAPS = Cap(0)
 class Hello:
     """01: who is there. From a host, a request for the device's."""
 
-    proto_ver: int = lib.RTU_PROTO_VERSION
-    role: int = lib.RTU_ROLE_HOST
+    proto_ver: int = lib.TL_PROTO_VERSION
+    role: int = lib.TL_ROLE_HOST
     caps: Cap = _NO_CAPS
     boot_id: int = 0
     schema_hash: int = 0
@@ -153,7 +153,7 @@ class Row:
     max: float
     index: int = 0
     actuator: bool = False
-    safe: int = lib.RTU_SAFE_NONE
+    safe: int = lib.TL_SAFE_NONE
     slew: float = 0.0
     safe_value: float = 0.0
 
@@ -166,7 +166,7 @@ class Cmd:
     obs_t_us: int
     ttl_ms: int
     u: tuple[float, ...]
-    mode: int = lib.RTU_MODE_VALUE
+    mode: int = lib.TL_MODE_VALUE
     lockstep: bool = False
 
 
@@ -236,8 +236,8 @@ class Param:
     """30: one number, read or written."""
 
     index: int
-    op: int = lib.RTU_PARAM_READ
-    kind: int = lib.RTU_PARAM_U32
+    op: int = lib.TL_PARAM_READ
+    kind: int = lib.TL_PARAM_U32
     bits: int = 0
 
 

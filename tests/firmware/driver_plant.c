@@ -1,5 +1,5 @@
 /* A machine whose step() writes the registers of two drivers, and nothing else: tests/test_driver.py reads them.
- * As a process the registers are a file that RTU_TEST_DRIVER names, in an image they are rtu_test_driver. */
+ * As a process the registers are a file that TL_TEST_DRIVER names, in an image they are tl_test_driver. */
 #include "firmware_bridge/plants/parts.h"
 
 #ifdef __unix__
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static volatile float* registers(void) {
-  const char* path = getenv("RTU_TEST_DRIVER");
+  const char* path = getenv("TL_TEST_DRIVER");
   const int fd = path != NULL ? open(path, O_RDWR | O_CREAT, 0600) : -1;
   void* page = MAP_FAILED;
   if (fd != -1 && ftruncate(fd, 2 * sizeof(float)) == 0)
@@ -18,31 +18,31 @@ static volatile float* registers(void) {
   return (volatile float*)page;
 }
 #else
-volatile float rtu_test_driver[2];
+volatile float tl_test_driver[2];
 
-static volatile float* registers(void) { return rtu_test_driver; }
+static volatile float* registers(void) { return tl_test_driver; }
 #endif
 
 typedef struct {
-  rtu_plant_episode episode;
+  tl_plant_episode episode;
   uint32_t end; /* seed of the episode: 1 terminates and 2 truncates it after ten steps */
 } machine;
 
-static const rtu_plant_row rows[] = {
-    {"speed", "rpm", 0.0f, 100.0f, RTU_SAFE_NONE, 0.0f},
-    {"motor", "V", -12.0f, 12.0f, RTU_SAFE_OFF, 0.0f},
-    {"valve", "mm", 0.0f, 5.0f, RTU_SAFE_HOLD, 2.0f},
+static const tl_plant_row rows[] = {
+    {"speed", "rpm", 0.0f, 100.0f, TL_SAFE_NONE, 0.0f},
+    {"motor", "V", -12.0f, 12.0f, TL_SAFE_OFF, 0.0f},
+    {"valve", "mm", 0.0f, 5.0f, TL_SAFE_HOLD, 2.0f},
 };
-static const rtu_plant_sheet sheet = {
+static const tl_plant_sheet sheet = {
     .name = "driver", .period_us = 20000u, .n_obs = 1, .n_act = 2, .rows = rows, .title = "two drivers"};
 
 static void reset(void* state, uint32_t seed) {
   machine* m = (machine*)state;
-  rtu_episode_begin(&m->episode, 0);
+  tl_episode_begin(&m->episode, 0);
   m->end = seed;
 }
 
-static rtu_plant_result step(void* state, const float* u) {
+static tl_plant_result step(void* state, const float* u) {
   static volatile float* driver;
   machine* m = (machine*)state;
   if (driver == NULL) driver = registers();
@@ -50,7 +50,7 @@ static rtu_plant_result step(void* state, const float* u) {
   driver[1] = u[1];
   m->episode.step++;
   const bool over = m->episode.step == 10u;
-  return (rtu_plant_result){0.0f, over && m->end == 1u, over && m->end == 2u};
+  return (tl_plant_result){0.0f, over && m->end == 1u, over && m->end == 2u};
 }
 
 static void observe(const void* state, float* x) {
@@ -58,4 +58,4 @@ static void observe(const void* state, float* x) {
   x[0] = 1.0f;
 }
 
-const rtu_plant rtu_plant_own = {&sheet, reset, step, observe, sizeof(machine)};
+const tl_plant tl_plant_own = {&sheet, reset, step, observe, sizeof(machine)};

@@ -18,12 +18,12 @@ static uint64_t hash_float(uint64_t hash, float value) {
 }
 
 /* 20000 steps of a run whose actions follow from the observations, through many episodes. */
-static uint64_t run(const rtu_plant* plant) {
-  rtu_plant_state state;
-  float x[RTU_PLANT_OBS_MAX], u[RTU_PLANT_ACT_MAX];
+static uint64_t run(const tl_plant* plant) {
+  tl_plant_state state;
+  float x[TL_PLANT_OBS_MAX], u[TL_PLANT_ACT_MAX];
   uint64_t hash = 0xCBF29CE484222325u;
   uint32_t lcg = 1u, episode = 0u;
-  const rtu_plant_row* actuator = &plant->sheet->rows[plant->sheet->n_obs];
+  const tl_plant_row* actuator = &plant->sheet->rows[plant->sheet->n_obs];
   plant->reset(&state, episode);
   for (int step = 0; step < 20000; ++step) {
     plant->observe(&state, x);
@@ -32,7 +32,7 @@ static uint64_t run(const rtu_plant* plant) {
     }
     lcg = lcg * 1664525u + 1013904223u;
     u[0] = actuator->max * (0.5f * (x[0] + 4.0f * x[1]) + ((float)(lcg >> 8) * 0x1p-23f - 1.0f));
-    const rtu_plant_result result = plant->step(&state, u);
+    const tl_plant_result result = plant->step(&state, u);
     hash = hash_float(hash, result.reward);
     hash = hash_float(hash, (result.terminated ? 1.0f : 0.0f) + (result.truncated ? 2.0f : 0.0f));
     if (result.terminated || result.truncated) {
@@ -51,9 +51,9 @@ static int check(void) {
       {"pendulum", 0x5009480FA93855F7u}, {"pendulum-full", 0xFF573A6C3B7696A3u},
       {"servo", 0x660ED0ADC3D40BDAu},    {"servo-full", 0xE461A182B6051472u},
   };
-  int failed = rtu_plant_count() != sizeof expected / sizeof expected[0];
+  int failed = tl_plant_count() != sizeof expected / sizeof expected[0];
   for (size_t i = 0; i < sizeof expected / sizeof expected[0]; ++i) {
-    const rtu_plant* plant = rtu_plant_find(expected[i].name);
+    const tl_plant* plant = tl_plant_find(expected[i].name);
     const uint64_t hash = plant != NULL ? run(plant) : 0u;
     if (hash != expected[i].hash) {
       printf("%s: 0x%08lX%08lX\n", expected[i].name, (unsigned long)(hash >> 32), (unsigned long)(hash & 0xFFFFFFFFu));
@@ -68,21 +68,21 @@ static int check(void) {
 static int still(void) {
   static const float wild[] = {0.0f, 1e30f, -1e30f, 3.0f};
   int failed = 0;
-  for (size_t p = 0; p < rtu_plant_count(); ++p) {
-    const rtu_plant* plant = rtu_plant_at(p);
-    rtu_plant_state state, before;
-    float x[RTU_PLANT_OBS_MAX];
+  for (size_t p = 0; p < tl_plant_count(); ++p) {
+    const tl_plant* plant = tl_plant_at(p);
+    tl_plant_state state, before;
+    float x[TL_PLANT_OBS_MAX];
     memset(&state, 0, sizeof state);
     for (int i = 0; i < 3000; ++i) plant->step(&state, &wild[i % 4]);
     plant->observe(&state, x);
     for (int i = 0; i < plant->sheet->n_obs; ++i) failed |= !(x[i] - x[i] == 0.0f);
     plant->reset(&state, 1);
-    rtu_plant_limit(&state, 5);
+    tl_plant_limit(&state, 5);
     for (int i = 0; i < 5; ++i) plant->step(&state, &wild[3]);
     failed |= !state.episode.truncated || !plant->sheet->simulated || plant->apply != NULL;
     before = state;
     for (int i = 0; i < 100; ++i) {
-      const rtu_plant_result held = plant->step(&state, &wild[i % 4]);
+      const tl_plant_result held = plant->step(&state, &wild[i % 4]);
       failed |= held.reward != 0.0f || !held.truncated;
     }
     failed |= memcmp(&before, &state, plant->state_bytes) != 0;

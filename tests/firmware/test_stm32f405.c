@@ -9,117 +9,117 @@
 
 /* Memory never answers by itself: every wait of these drivers must end all the same. */
 static void test_clock(void) {
-  rtu_rcc_registers rcc;
-  rtu_flash_registers flash;
+  tl_rcc_registers rcc;
+  tl_flash_registers flash;
   memset((void*)&rcc, 0, sizeof rcc);
   memset((void*)&flash, 0, sizeof flash);
-  assert(rtu_clock_start(&rcc, &flash).emulated && rcc.cr == 0);
+  assert(tl_clock_start(&rcc, &flash).emulated && rcc.cr == 0);
 
-  rcc.cr = RTU_RCC_HSION | RTU_RCC_HSIRDY; /* a crystal that never starts */
-  rtu_clock clock = rtu_clock_start(&rcc, &flash);
+  rcc.cr = TL_RCC_HSION | TL_RCC_HSIRDY; /* a crystal that never starts */
+  tl_clock clock = tl_clock_start(&rcc, &flash);
   assert(!clock.emulated && !clock.crystal && clock.core_hz == 16000000 && clock.apb2_hz == 16000000);
   assert(rcc.cfgr == 0);
 
-  rcc.cr |= RTU_RCC_HSERDY; /* a PLL that never locks */
-  assert(rtu_clock_start(&rcc, &flash).core_hz == 16000000);
+  rcc.cr |= TL_RCC_HSERDY; /* a PLL that never locks */
+  assert(tl_clock_start(&rcc, &flash).core_hz == 16000000);
   assert(rcc.cfgr == 0 && flash.acr == 0);
 
-  rcc.cr |= RTU_RCC_PLLRDY; /* a switch that never happens: back to where it was */
-  assert(rtu_clock_start(&rcc, &flash).core_hz == 16000000);
+  rcc.cr |= TL_RCC_PLLRDY; /* a switch that never happens: back to where it was */
+  assert(tl_clock_start(&rcc, &flash).core_hz == 16000000);
   assert((flash.acr & 7) == 5 && rcc.cfgr == 0);
   /* 8 MHz / 8 * 336 / 2 */
   const uint32_t m = rcc.pllcfgr & 63, n = rcc.pllcfgr >> 6 & 511, p = 2 * ((rcc.pllcfgr >> 16 & 3) + 1);
-  assert(RTU_CRYSTAL_HZ / m * n / p == 168000000);
-  assert(RTU_CRYSTAL_HZ / m >= 950000 && RTU_CRYSTAL_HZ / m <= 2100000 && n >= 50 && n <= 432);
-  assert(RTU_CRYSTAL_HZ / m * n / (rcc.pllcfgr >> 24 & 15) == 48000000);
+  assert(TL_CRYSTAL_HZ / m * n / p == 168000000);
+  assert(TL_CRYSTAL_HZ / m >= 950000 && TL_CRYSTAL_HZ / m <= 2100000 && n >= 50 && n <= 432);
+  assert(TL_CRYSTAL_HZ / m * n / (rcc.pllcfgr >> 24 & 15) == 48000000);
   assert((rcc.pllcfgr >> 22 & 1) == 1);
 }
 
 static void test_watchdog(void) {
-  rtu_iwdg_registers iwdg;
+  tl_iwdg_registers iwdg;
   for (uint32_t ms = 1; ms <= 32000; ms += ms < 100 ? 1 : 97) {
     memset((void*)&iwdg, 0, sizeof iwdg);
-    assert(rtu_watchdog_start(&iwdg, ms));
+    assert(tl_watchdog_start(&iwdg, ms));
     assert(iwdg.kr == 0xAAAA && iwdg.pr <= 6 && iwdg.rlr <= 4095);
     const double found = (iwdg.rlr + 1.0) * (4 << iwdg.pr) / 32.0;
     assert(found <= ms && found >= ms * 0.98 - 0.2);
   }
   iwdg.sr = 3; /* never ready */
-  assert(!rtu_watchdog_start(&iwdg, 500));
+  assert(!tl_watchdog_start(&iwdg, 500));
   assert(iwdg.kr == 0xAAAA);
   iwdg.kr = 0;
-  rtu_watchdog_feed(&iwdg);
+  tl_watchdog_feed(&iwdg);
   assert(iwdg.kr == 0xAAAA);
 }
 
 static void test_identity(void) {
   static uint32_t seen[10000];
   const volatile uint32_t chip[3] = {1, 2, 3}, other[3] = {1, 2, 4};
-  rtu_boot_memory memory = {0xdeadbeef, 77, 5}; /* as it is after power-on */
+  tl_boot_memory memory = {0xdeadbeef, 77, 5}; /* as it is after power-on */
   for (uint32_t i = 0; i < 10000; i++) {
-    seen[i] = rtu_next_boot_id(&memory, chip);
+    seen[i] = tl_next_boot_id(&memory, chip);
     assert(seen[i] != 0);
     assert(memory.count == i + 1);
   }
   for (uint32_t i = 0; i < 10000; i += 37)
     for (uint32_t k = i + 1; k < 10000; k++) assert(seen[i] != seen[k]);
   memory.check ^= 1; /* damaged: it begins anew */
-  assert(rtu_next_boot_id(&memory, chip) == seen[0]);
+  assert(tl_next_boot_id(&memory, chip) == seen[0]);
   memory.check ^= 1;
-  assert(rtu_next_boot_id(&memory, other) != seen[0]);
+  assert(tl_next_boot_id(&memory, other) != seen[0]);
   memory.check ^= 1;
-  assert(rtu_next_boot_id(&memory, NULL) != seen[0]);
+  assert(tl_next_boot_id(&memory, NULL) != seen[0]);
 }
 
-static rtu_usart_registers usart;
-static rtu_serial serial;
+static tl_usart_registers usart;
+static tl_serial serial;
 
 static void receive(uint8_t byte) {
-  usart.sr = RTU_USART_RXNE;
+  usart.sr = TL_USART_RXNE;
   usart.dr = byte;
   /* Memory does not clear RXNE when the data is read, so that one call takes the byte until its bound: the worst case. */
-  rtu_serial_interrupt(&serial);
+  tl_serial_interrupt(&serial);
   usart.sr = 0;
 }
 
 static void test_serial(void) {
-  rtu_serial_start(&serial, &usart, 84000000, 1000000);
+  tl_serial_start(&serial, &usart, 84000000, 1000000);
   assert(usart.brr == 84);
-  rtu_serial_start(&serial, &usart, 16000000, 115200);
+  tl_serial_start(&serial, &usart, 16000000, 115200);
   assert(usart.brr == 139);
-  assert(rtu_serial_idle(&serial) && rtu_serial_room(&serial) == RTU_SERIAL_TX);
+  assert(tl_serial_idle(&serial) && tl_serial_room(&serial) == TL_SERIAL_TX);
 
-  uint8_t bytes[RTU_SERIAL_RX + 8];
+  uint8_t bytes[TL_SERIAL_RX + 8];
   receive(42);
-  assert(!rtu_serial_idle(&serial));
-  assert(rtu_serial_read(&serial, bytes, sizeof bytes) == RTU_SERIAL_RX && bytes[0] == 42);
-  assert(serial.overruns == 0 && rtu_serial_idle(&serial));
+  assert(!tl_serial_idle(&serial));
+  assert(tl_serial_read(&serial, bytes, sizeof bytes) == TL_SERIAL_RX && bytes[0] == 42);
+  assert(serial.overruns == 0 && tl_serial_idle(&serial));
   receive(43);
   receive(44); /* the ring is full: counted, and what is in it stays */
-  assert(serial.overruns == RTU_SERIAL_RX);
-  assert(rtu_serial_read(&serial, bytes, 1) == 1 && bytes[0] == 43);
-  usart.sr = RTU_USART_ORE; /* an overrun without data */
-  rtu_serial_interrupt(&serial);
-  assert(serial.overruns == 2 * RTU_SERIAL_RX);
+  assert(serial.overruns == TL_SERIAL_RX);
+  assert(tl_serial_read(&serial, bytes, 1) == 1 && bytes[0] == 43);
+  usart.sr = TL_USART_ORE; /* an overrun without data */
+  tl_serial_interrupt(&serial);
+  assert(serial.overruns == 2 * TL_SERIAL_RX);
 
   /* Transmission: one byte an interrupt while the transmitter is busy in between, and the interrupt switched off at the end. */
   usart.sr = 0;
-  rtu_serial_start(&serial, &usart, 84000000, 1000000);
-  rtu_serial_send(&serial, (const uint8_t*)"abc", 3);
-  rtu_serial_interrupt(&serial); /* busy */
-  assert(serial.tx_out == 0 && (usart.cr1 & RTU_USART_CR1_TXEIE) != 0);
-  usart.sr = RTU_USART_TXE; /* always free, as an emulator's: all at once */
-  rtu_serial_interrupt(&serial);
-  assert(serial.tx_out == 3 && usart.dr == 'c' && (usart.cr1 & RTU_USART_CR1_TXEIE) == 0);
+  tl_serial_start(&serial, &usart, 84000000, 1000000);
+  tl_serial_send(&serial, (const uint8_t*)"abc", 3);
+  tl_serial_interrupt(&serial); /* busy */
+  assert(serial.tx_out == 0 && (usart.cr1 & TL_USART_CR1_TXEIE) != 0);
+  usart.sr = TL_USART_TXE; /* always free, as an emulator's: all at once */
+  tl_serial_interrupt(&serial);
+  assert(serial.tx_out == 3 && usart.dr == 'c' && (usart.cr1 & TL_USART_CR1_TXEIE) == 0);
 
   /* A frame goes whole or not at all. */
   usart.sr = 0;
-  static const uint8_t large[RTU_SERIAL_TX];
-  rtu_serial_send(&serial, large, RTU_SERIAL_TX - 1);
-  rtu_serial_send(&serial, large, 2);
-  assert(serial.dropped == 1 && rtu_serial_room(&serial) == 1);
-  rtu_serial_send(&serial, large, 1);
-  assert(serial.dropped == 1 && rtu_serial_room(&serial) == 0);
+  static const uint8_t large[TL_SERIAL_TX];
+  tl_serial_send(&serial, large, TL_SERIAL_TX - 1);
+  tl_serial_send(&serial, large, 2);
+  assert(serial.dropped == 1 && tl_serial_room(&serial) == 1);
+  tl_serial_send(&serial, large, 1);
+  assert(serial.dropped == 1 && tl_serial_room(&serial) == 0);
 }
 
 int main(void) {

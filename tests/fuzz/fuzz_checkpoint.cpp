@@ -19,7 +19,7 @@ constexpr kernels::Kernels<float> kTable = device_table<1, Activation::tanh>();
 
 // The agent of the microcontroller, smaller: rtu_edge.StreamAC(2, 1, units=2, hidden=2).
 learners::StreamAcConfig config() {
-  learners::StreamAcConfig out = rtu_device::config();
+  learners::StreamAcConfig out = tl_device::config();
   out.body.cell.poles = 2;
   out.body.hidden[0] = 2;
   return out;
@@ -99,7 +99,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<unsigned char> file(data, data + size);
   look_at(file);
   if (size < 4) return 0;
-  const uint32_t crc = rtu_crc32(0, file.data(), size - 4);
+  const uint32_t crc = tl_crc32(0, file.data(), size - 4);
   memcpy(file.data() + size - 4, &crc, 4);
   look_at(file);
   return 0;

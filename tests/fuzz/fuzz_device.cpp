@@ -17,39 +17,39 @@ constexpr int kStepsMax = 400;
 struct Device;
 Device* under_test;  // the machine's functions know no more than their state
 
-rtu_plant_result checked_step(void* state, const float* u);
+tl_plant_result checked_step(void* state, const float* u);
 void checked_apply(void* state, const float* u, bool live);
 void failing_observe(const void* state, float* x);
 
 unsigned bit(unsigned state) { return 1U << state; }
 
 struct Device {
-  rtu_simulated simulated;
-  const rtu_bridge& bridge = simulated.bridge;
-  const rtu_plant_sheet* sheet;
+  tl_simulated simulated;
+  const tl_bridge& bridge = simulated.bridge;
+  const tl_plant_sheet* sheet;
   Input input;
   uint64_t now_us = 0;
   int failing = 0;         // observations still to spoil
   uint32_t last_t_us = 0;  // of the last STATE
   bool spoke = false;      // an answer has left in this step
-  rtu_decoder sent, heard;
-  std::vector<rtu_frame> arrived;  // in this step
-  uint8_t last[RTU_WIRE_MAX] = {};
+  tl_decoder sent, heard;
+  std::vector<tl_frame> arrived;  // in this step
+  uint8_t last[TL_WIRE_MAX] = {};
   size_t last_size = 0;
-  bool applies;                           // the machine has apply(), which writes its driver's register too
-  float driver[RTU_PLANT_ACT_MAX];        // that register
-  bool driver_live = false;               // what apply() was told last
-  uint8_t last_state[RTU_WIRE_MAX] = {};  // as sent; in lockstep it may be asked for again
+  bool applies;                          // the machine has apply(), which writes its driver's register too
+  float driver[TL_PLANT_ACT_MAX];        // that register
+  bool driver_live = false;              // what apply() was told last
+  uint8_t last_state[TL_WIRE_MAX] = {};  // as sent; in lockstep it may be asked for again
   size_t last_state_size = 0;
 
   Device(const uint8_t* data, size_t size) : input(data, size) {
     under_test = this;
     memset(&simulated, 0, sizeof simulated);
-    rtu_decoder_init(&sent);
-    rtu_decoder_init(&heard);
-    const rtu_plant* plant = rtu_plant_at(input.u8() % rtu_plant_count());
+    tl_decoder_init(&sent);
+    tl_decoder_init(&heard);
+    const tl_plant* plant = tl_plant_at(input.u8() % tl_plant_count());
     const uint8_t choice = input.u8();
-    rtu_simulated_options options;
+    tl_simulated_options options;
     memset(&options, 0, sizeof options);
     options.boot_id = 1;
     options.reset_ticks = choice & 3U;
@@ -59,7 +59,7 @@ struct Device {
     applies = (choice & 64U) != 0;
     now_us = (choice & 32U) != 0 ? 0xFFFFFFFFU - 100000U : 0;  // the clock wraps soon
     const auto send = [](void* self, const uint8_t* bytes, size_t n) { static_cast<Device*>(self)->say(bytes, n); };
-    CHECK(rtu_simulated_init(&simulated, plant->sheet->name, &options, send, this, now_us));
+    CHECK(tl_simulated_init(&simulated, plant->sheet->name, &options, send, this, now_us));
     sheet = plant->sheet;
     memcpy(driver, bridge.applied, sizeof driver);  // init has told the machine itself
     simulated.plant.step = checked_step;
@@ -69,7 +69,7 @@ struct Device {
 
   bool within_limits(const float* u) const {
     for (int i = 0; i < sheet->n_act; ++i) {
-      const rtu_plant_row& row = sheet->rows[sheet->n_obs + i];
+      const tl_plant_row& row = sheet->rows[sheet->n_obs + i];
       if (!(u[i] >= row.min && u[i] <= row.max)) return false;
     }
     return true;
@@ -77,14 +77,14 @@ struct Device {
 
   // One whole frame a call, well-formed, and a STATE tells the truth.
   void say(const uint8_t* bytes, size_t n) {
-    rtu_frame frame;
-    rtu_state state;
+    tl_frame frame;
+    tl_state state;
     const uint8_t* at = bytes;
-    CHECK(rtu_decoder_next(&sent, &at, bytes + n, &frame) && at == bytes + n && rtu_decoder_errors(&sent) == 0);
+    CHECK(tl_decoder_next(&sent, &at, bytes + n, &frame) && at == bytes + n && tl_decoder_errors(&sent) == 0);
     spoke = true;
-    if (frame.type != RTU_TYPE_STATE) return;
-    CHECK(rtu_state_unpack(&frame, &state) && state.n == sheet->n_obs && state.m == sheet->n_act);
-    CHECK(within_limits(state.u) && state.state < RTU_STATE_COUNT);
+    if (frame.type != TL_TYPE_STATE) return;
+    CHECK(tl_state_unpack(&frame, &state) && state.n == sheet->n_obs && state.m == sheet->n_act);
+    CHECK(within_limits(state.u) && state.state < TL_STATE_COUNT);
     last_t_us = frame.t_us;
     const bool again = n == last_state_size && memcmp(bytes, last_state, n) == 0;
     CHECK(again || memcmp(state.u, driver, sheet->n_act * sizeof *driver) == 0);
@@ -95,14 +95,14 @@ struct Device {
   // ---- what arrives
 
   void receive(const uint8_t* bytes, size_t n) {
-    rtu_frame frame;
+    tl_frame frame;
     const uint8_t* at = bytes;
-    while (rtu_decoder_next(&heard, &at, bytes + n, &frame)) arrived.push_back(frame);
-    rtu_bridge_receive(&simulated.bridge, bytes, n, now_us);
+    while (tl_decoder_next(&heard, &at, bytes + n, &frame)) arrived.push_back(frame);
+    tl_bridge_receive(&simulated.bridge, bytes, n, now_us);
   }
 
-  void receive(rtu_frame& frame) {
-    last_size = rtu_frame_encode(&frame, last);
+  void receive(tl_frame& frame) {
+    last_size = tl_frame_encode(&frame, last);
     receive(last, last_size);
   }
 
@@ -110,8 +110,8 @@ struct Device {
   uint32_t beside(uint32_t right) { return right + static_cast<uint32_t>(static_cast<int8_t>(input.u8())); }
 
   void command() {
-    rtu_frame frame;
-    rtu_cmd cmd;
+    tl_frame frame;
+    tl_cmd cmd;
     memset(&cmd, 0, sizeof cmd);
     const uint8_t how = input.u8();
     cmd.lockstep = bridge.lockstep != ((how & 1U) != 0);
@@ -119,45 +119,44 @@ struct Device {
     cmd.obs_t_us = (how & 4U) != 0 ? last_t_us - input.u16() : last_t_us;
     cmd.ttl_ms = (how & 8U) != 0 ? input.u16() : 50;
     cmd.mode = (how & 16U) != 0 ? input.u8() : 0;
-    cmd.n = (how & 32U) != 0 ? static_cast<uint8_t>(input.u8() % (RTU_VALUES_MAX + 1)) : sheet->n_act;
+    cmd.n = (how & 32U) != 0 ? static_cast<uint8_t>(input.u8() % (TL_VALUES_MAX + 1)) : sheet->n_act;
     for (unsigned i = 0; i < cmd.n; ++i)
-      cmd.u[i] =
-          (how & 64U) != 0 ? rtu_f32_from_bits(input.u32()) : static_cast<float>(static_cast<int8_t>(input.u8()));
-    rtu_cmd_pack(&cmd, &frame);
+      cmd.u[i] = (how & 64U) != 0 ? tl_f32_from_bits(input.u32()) : static_cast<float>(static_cast<int8_t>(input.u8()));
+    tl_cmd_pack(&cmd, &frame);
     frame.seq = static_cast<uint16_t>((how & 128U) != 0 ? beside(bridge.cmd_seq) : bridge.cmd_seq + 1U);
     frame.t_us = last_t_us;
     receive(frame);
   }
 
   void arm() {
-    rtu_frame frame;
+    tl_frame frame;
     const uint8_t how = input.u8();
-    const rtu_arm arm{(how & 1U) != 0, (how & 2U) != 0 ? input.u32() : beside(bridge.last_session)};
-    rtu_arm_pack(&arm, &frame);
+    const tl_arm arm{(how & 1U) != 0, (how & 2U) != 0 ? input.u32() : beside(bridge.last_session)};
+    tl_arm_pack(&arm, &frame);
     frame.seq = input.u8();
     frame.t_us = 0;
     receive(frame);
   }
 
   void reset() {
-    rtu_frame frame;
-    const rtu_reset reset{bridge.session, static_cast<uint16_t>(beside(bridge.episode)), input.u8()};
-    rtu_reset_pack(&reset, &frame);
+    tl_frame frame;
+    const tl_reset reset{bridge.session, static_cast<uint16_t>(beside(bridge.episode)), input.u8()};
+    tl_reset_pack(&reset, &frame);
     frame.seq = input.u8();
     frame.t_us = 0;
     receive(frame);
   }
 
   void any_frame(bool empty) {
-    static const uint8_t types[] = {RTU_TYPE_HELLO,  RTU_TYPE_PING,  RTU_TYPE_DESCRIBE,    RTU_TYPE_PARAM,
-                                    RTU_TYPE_DISARM, RTU_TYPE_ESTOP, RTU_TYPE_CLEAR_FAULT, RTU_TYPE_STATE,
-                                    RTU_TYPE_CMD,    RTU_TYPE_ARM,   RTU_TYPE_RESET};
-    rtu_frame frame;
+    static const uint8_t types[] = {TL_TYPE_HELLO,  TL_TYPE_PING,  TL_TYPE_DESCRIBE,    TL_TYPE_PARAM,
+                                    TL_TYPE_DISARM, TL_TYPE_ESTOP, TL_TYPE_CLEAR_FAULT, TL_TYPE_STATE,
+                                    TL_TYPE_CMD,    TL_TYPE_ARM,   TL_TYPE_RESET};
+    tl_frame frame;
     memset(&frame, 0, sizeof frame);
     const uint8_t type = input.u8();
     frame.type = type < sizeof types ? types[type] : type;
     frame.flags = empty ? 0 : input.u8();
-    frame.size = empty ? 0 : static_cast<uint8_t>(input.take(frame.payload, input.u8() % (RTU_PAYLOAD_MAX + 1U)));
+    frame.size = empty ? 0 : static_cast<uint8_t>(input.take(frame.payload, input.u8() % (TL_PAYLOAD_MAX + 1U)));
     receive(frame);
   }
 
@@ -168,7 +167,7 @@ struct Device {
 
   void damaged() {
     const size_t at = input.u8();
-    uint8_t data[RTU_WIRE_MAX];
+    uint8_t data[TL_WIRE_MAX];
     memcpy(data, last, last_size);
     if (at < last_size) data[at] ^= input.u8();
     receive(data, last_size);
@@ -176,90 +175,89 @@ struct Device {
 
   void tick(uint64_t at_us) {
     if (at_us > now_us) now_us = at_us;
-    rtu_bridge_tick(&simulated.bridge, now_us);
+    tl_bridge_tick(&simulated.bridge, now_us);
   }
 
   // ---- a step, and what must hold after it
 
   // Returns what of the table may have happened, in order, as it follows from the frames that arrived.
   unsigned reachable(unsigned from, bool ticked) const {
-    unsigned states = follow(from, RTU_ON_EXPIRED);
-    for (const rtu_frame& frame : arrived) {
+    unsigned states = follow(from, TL_ON_EXPIRED);
+    for (const tl_frame& frame : arrived) {
       states = follow(states, on(frame.type));
-      if (frame.type == RTU_TYPE_CMD) states = follow(states, RTU_ON_TICK);
-      if (frame.type == RTU_TYPE_RESET) states = follow(states, RTU_ON_READY);
-      states = follow(states, RTU_ON_SENSOR);
+      if (frame.type == TL_TYPE_CMD) states = follow(states, TL_ON_TICK);
+      if (frame.type == TL_TYPE_RESET) states = follow(states, TL_ON_READY);
+      states = follow(states, TL_ON_SENSOR);
     }
     if (!ticked) return states;
-    return follow(follow(follow(states, RTU_ON_TICK), RTU_ON_READY), RTU_ON_SENSOR);
+    return follow(follow(follow(states, TL_ON_TICK), TL_ON_READY), TL_ON_SENSOR);
   }
 
   static unsigned follow(unsigned states, uint8_t event) {
     unsigned out = states;  // an action that refuses stays
-    for (uint8_t s = 0; s < RTU_STATE_COUNT; ++s)
-      if ((states & bit(s)) != 0) out |= bit(rtu_bridge_cell(s, event).next);
+    for (uint8_t s = 0; s < TL_STATE_COUNT; ++s)
+      if ((states & bit(s)) != 0) out |= bit(tl_bridge_cell(s, event).next);
     return out;
   }
 
   static uint8_t on(uint8_t type) {
-    static const uint8_t columns[][2] = {
-        {RTU_TYPE_HELLO, RTU_ON_HELLO},       {RTU_TYPE_PING, RTU_ON_PING},
-        {RTU_TYPE_DESCRIBE, RTU_ON_DESCRIBE}, {RTU_TYPE_PARAM, RTU_ON_PARAM},
-        {RTU_TYPE_CMD, RTU_ON_CMD},           {RTU_TYPE_ARM, RTU_ON_ARM},
-        {RTU_TYPE_DISARM, RTU_ON_DISARM},     {RTU_TYPE_CLEAR_FAULT, RTU_ON_CLEAR_FAULT},
-        {RTU_TYPE_RESET, RTU_ON_RESET},       {RTU_TYPE_ESTOP, RTU_ON_ESTOP}};
+    static const uint8_t columns[][2] = {{TL_TYPE_HELLO, TL_ON_HELLO},       {TL_TYPE_PING, TL_ON_PING},
+                                         {TL_TYPE_DESCRIBE, TL_ON_DESCRIBE}, {TL_TYPE_PARAM, TL_ON_PARAM},
+                                         {TL_TYPE_CMD, TL_ON_CMD},           {TL_TYPE_ARM, TL_ON_ARM},
+                                         {TL_TYPE_DISARM, TL_ON_DISARM},     {TL_TYPE_CLEAR_FAULT, TL_ON_CLEAR_FAULT},
+                                         {TL_TYPE_RESET, TL_ON_RESET},       {TL_TYPE_ESTOP, TL_ON_ESTOP}};
     for (const auto& row : columns)
       if (row[0] == type) return row[1];
-    return RTU_ON_OTHER;
+    return TL_ON_OTHER;
   }
 
   bool came(uint8_t type) const {
-    for (const rtu_frame& frame : arrived)
+    for (const tl_frame& frame : arrived)
       if (frame.type == type) return true;
     return false;
   }
 
-  void check_session(const rtu_bridge& before) const {
-    const bool was_open = before.state == RTU_STATE_ARMED || before.state == RTU_STATE_RESETTING;
-    const bool open = bridge.state == RTU_STATE_ARMED || bridge.state == RTU_STATE_RESETTING;
+  void check_session(const tl_bridge& before) const {
+    const bool was_open = before.state == TL_STATE_ARMED || before.state == TL_STATE_RESETTING;
+    const bool open = bridge.state == TL_STATE_ARMED || bridge.state == TL_STATE_RESETTING;
     CHECK(open == (bridge.session != 0));
     CHECK(bridge.last_session - before.last_session < 0x80000000U);
     CHECK(bridge.session == 0 || bridge.session == bridge.last_session);
-    if (open && !was_open) CHECK(came(RTU_TYPE_ARM));
-    if (open && bridge.session != before.session) CHECK(came(RTU_TYPE_ARM) && bridge.session != before.last_session);
-    if (bridge.counters[RTU_COUNTER_ACCEPTED] != before.counters[RTU_COUNTER_ACCEPTED])
-      CHECK(came(RTU_TYPE_CMD) && (before.state == RTU_STATE_ARMED || came(RTU_TYPE_ARM) || came(RTU_TYPE_RESET)));
-    if (came(RTU_TYPE_ESTOP) && !came(RTU_TYPE_CLEAR_FAULT)) CHECK(bridge.state == RTU_STATE_ESTOP);
-    if (before.state == RTU_STATE_ESTOP && !came(RTU_TYPE_CLEAR_FAULT)) {
-      CHECK(bridge.state == RTU_STATE_ESTOP);
-      CHECK(bridge.counters[RTU_COUNTER_ACCEPTED] == before.counters[RTU_COUNTER_ACCEPTED]);
+    if (open && !was_open) CHECK(came(TL_TYPE_ARM));
+    if (open && bridge.session != before.session) CHECK(came(TL_TYPE_ARM) && bridge.session != before.last_session);
+    if (bridge.counters[TL_COUNTER_ACCEPTED] != before.counters[TL_COUNTER_ACCEPTED])
+      CHECK(came(TL_TYPE_CMD) && (before.state == TL_STATE_ARMED || came(TL_TYPE_ARM) || came(TL_TYPE_RESET)));
+    if (came(TL_TYPE_ESTOP) && !came(TL_TYPE_CLEAR_FAULT)) CHECK(bridge.state == TL_STATE_ESTOP);
+    if (before.state == TL_STATE_ESTOP && !came(TL_TYPE_CLEAR_FAULT)) {
+      CHECK(bridge.state == TL_STATE_ESTOP);
+      CHECK(bridge.counters[TL_COUNTER_ACCEPTED] == before.counters[TL_COUNTER_ACCEPTED]);
     }
-    CHECK(bridge.state != RTU_STATE_ARMED || bridge.fault == 0);
+    CHECK(bridge.state != TL_STATE_ARMED || bridge.fault == 0);
   }
 
   void check_freshness() const {
-    CHECK(!bridge.live || bridge.state == RTU_STATE_ARMED);
+    CHECK(!bridge.live || bridge.state == TL_STATE_ARMED);
     if (bridge.session == 0 || bridge.lockstep) return;
     if (!bridge.live) CHECK(now_us - bridge.life_us <= bridge.config.silence_us);
     if (bridge.live) CHECK(now_us <= bridge.expires_us && bridge.expires_us <= now_us + bridge.ttl_max_us);
   }
 
-  void check_outputs(const rtu_bridge& before, bool ticked) const {
+  void check_outputs(const tl_bridge& before, bool ticked) const {
     CHECK(within_limits(bridge.applied));
     CHECK(memcmp(bridge.applied, driver, sheet->n_act * sizeof *driver) == 0);
     if (applies && !bridge.live) CHECK(!driver_live);
     const bool at_once = applies || bridge.lockstep;  // otherwise with the next period
     for (int i = 0; i < sheet->n_act && at_once && !bridge.live; ++i) {
-      const rtu_plant_row& row = sheet->rows[sheet->n_obs + i];
-      CHECK((row.safe != RTU_SAFE_OFF && row.safe != RTU_SAFE_DAMP) || driver[i] == row.safe_value);
+      const tl_plant_row& row = sheet->rows[sheet->n_obs + i];
+      CHECK((row.safe != TL_SAFE_OFF && row.safe != TL_SAFE_DAMP) || driver[i] == row.safe_value);
     }
     // A rest: silent all through, and the machine has moved once.
     const bool rested = ticked && before.session == 0 && bridge.state == before.state &&
-                        bridge.counters[RTU_COUNTER_TICKS] == before.counters[RTU_COUNTER_TICKS] + 1;
+                        bridge.counters[TL_COUNTER_TICKS] == before.counters[TL_COUNTER_TICKS] + 1;
     for (int i = 0; i < sheet->n_act && rested; ++i) {
-      const rtu_plant_row& row = sheet->rows[sheet->n_obs + i];
+      const tl_plant_row& row = sheet->rows[sheet->n_obs + i];
       const bool moved = bridge.applied[i] != before.applied[i], home = bridge.applied[i] == row.safe_value;
-      CHECK(row.safe == RTU_SAFE_HOLD ? !moved : row.safe == RTU_SAFE_RAMP || home);
+      CHECK(row.safe == TL_SAFE_HOLD ? !moved : row.safe == TL_SAFE_RAMP || home);
     }
     const bool ran = ticked && bridge.live && before.live;
     for (int i = 0; i < sheet->n_act && ran && bridge.config.slew != nullptr; ++i) {
@@ -269,7 +267,7 @@ struct Device {
   }
 
   void step() {
-    const rtu_bridge before = bridge;
+    const tl_bridge before = bridge;
     const uint8_t what = input.u8();
     bool ticked = false;
     arrived.clear();
@@ -317,7 +315,7 @@ struct Device {
         break;
       default:
         ticked = true;
-        tick(rtu_bridge_due(&bridge));
+        tick(tl_bridge_due(&bridge));
         break;
     }
     CHECK((reachable(bit(before.state), ticked) & bit(bridge.state)) != 0);
@@ -327,7 +325,7 @@ struct Device {
   }
 };
 
-rtu_plant_result checked_step(void* state, const float* u) {
+tl_plant_result checked_step(void* state, const float* u) {
   CHECK(under_test->within_limits(u));
   memcpy(under_test->driver, u, under_test->sheet->n_act * sizeof *u);
   return under_test->simulated.body.machine->step(state, u);
@@ -344,7 +342,7 @@ void failing_observe(const void* state, float* x) {
   under_test->simulated.body.machine->observe(state, x);
   if (under_test->failing == 0) return;
   --under_test->failing;
-  x[0] = rtu_f32_from_bits(0x7FC00000U);
+  x[0] = tl_f32_from_bits(0x7FC00000U);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 
 #include "input.h"
 
-rtu_serial rtu_board_serial;
+tl_serial tl_board_serial;
 
 namespace {
 
@@ -19,28 +19,28 @@ struct Done {};  // thrown out of the main loop, which never ends by itself
 Input script(nullptr, 0);
 int turns;
 uint64_t now_us;
-int asked, answered;      // LEARNER frames of this turn
-rtu_decoder sent, heard;  // by the device
+int asked, answered;     // LEARNER frames of this turn
+tl_decoder sent, heard;  // by the device
 
 size_t frame_to_learner(uint8_t* out) {
-  rtu_frame ask;
+  tl_frame ask;
   memset(&ask, 0, sizeof ask);
   const uint8_t op = script.u8();
-  ask.type = RTU_TYPE_LEARNER;
+  ask.type = TL_TYPE_LEARNER;
   ask.payload[0] = op % 8U;
   const size_t words = op / 8U % 4U;
-  size_t n = RTU_LEARNER_HEAD;
+  size_t n = TL_LEARNER_HEAD;
   for (size_t i = 0; i < words;
        ++i, n += 4)  // small numbers are the interesting ones; 128 of them reach beyond the arena
-    rtu_put_u32(ask.payload + n, op >= 128 ? script.u32() : script.u8() * (sizeof rtu_learner_arena / 128U));
-  n += script.take(ask.payload + n, op % 8U == RTU_LEARNER_BYTES ? script.u8() % (RTU_PAYLOAD_MAX + 1U - n) : 0);
+    tl_put_u32(ask.payload + n, op >= 128 ? script.u32() : script.u8() * (sizeof rtu_learner_arena / 128U));
+  n += script.take(ask.payload + n, op % 8U == TL_LEARNER_BYTES ? script.u8() % (TL_PAYLOAD_MAX + 1U - n) : 0);
   ask.size = static_cast<uint8_t>(n);
-  return rtu_frame_encode(&ask, out);
+  return tl_frame_encode(&ask, out);
 }
 
 // What one read of the serial port brings.
 size_t next_bytes(uint8_t* out, size_t room) {
-  uint8_t wire[RTU_WIRE_MAX];
+  uint8_t wire[TL_WIRE_MAX];
   const uint8_t what = script.u8();
   if (what < 128) {
     const size_t n = frame_to_learner(wire);
@@ -54,40 +54,40 @@ size_t next_bytes(uint8_t* out, size_t room) {
 
 }  // namespace
 
-void rtu_board_start(rtu_board* board) { memset(board, 0, sizeof *board); }
-uint64_t rtu_board_now_us(void) { return now_us; }
-void rtu_board_sleep(void) {}
+void tl_board_start(tl_board* board) { memset(board, 0, sizeof *board); }
+uint64_t tl_board_now_us(void) { return now_us; }
+void tl_board_sleep(void) {}
 
-void rtu_board_send(void*, const uint8_t* bytes, size_t n) {
-  rtu_frame frame;
+void tl_board_send(void*, const uint8_t* bytes, size_t n) {
+  tl_frame frame;
   const uint8_t* at = bytes;
-  CHECK(rtu_decoder_next(&sent, &at, bytes + n, &frame) && at == bytes + n);
-  if (frame.type != RTU_TYPE_LEARNER) return;
+  CHECK(tl_decoder_next(&sent, &at, bytes + n, &frame) && at == bytes + n);
+  if (frame.type != TL_TYPE_LEARNER) return;
   ++answered;
-  CHECK(frame.size >= RTU_LEARNER_HEAD);
-  if (frame.payload[0] == RTU_LEARNER_STATUS) {
-    CHECK(frame.size == RTU_LEARNER_STATUS_BYTES && rtu_get_u32(frame.payload + 36) == sizeof rtu_learner_arena);
+  CHECK(frame.size >= TL_LEARNER_HEAD);
+  if (frame.payload[0] == TL_LEARNER_STATUS) {
+    CHECK(frame.size == TL_LEARNER_STATUS_BYTES && tl_get_u32(frame.payload + 36) == sizeof rtu_learner_arena);
     return;
   }
-  CHECK(frame.payload[0] == RTU_LEARNER_BYTES && frame.size >= 8);
-  const uint32_t offset = rtu_get_u32(frame.payload + 4);
+  CHECK(frame.payload[0] == TL_LEARNER_BYTES && frame.size >= 8);
+  const uint32_t offset = tl_get_u32(frame.payload + 4);
   CHECK(offset <= sizeof rtu_learner_arena && frame.size - 8U <= sizeof rtu_learner_arena - offset);
   CHECK(memcmp(frame.payload + 8, rtu_learner_arena + offset, frame.size - 8U) == 0);
 }
 
-size_t rtu_serial_read(rtu_serial*, uint8_t* bytes, size_t n) {
+size_t tl_serial_read(tl_serial*, uint8_t* bytes, size_t n) {
   if (script.empty() || ++turns > kTurnsMax) throw Done{};
   asked = answered = 0;
   now_us += 1000;
   n = next_bytes(bytes, n);
-  rtu_frame frame;
-  for (const uint8_t* at = bytes; rtu_decoder_next(&heard, &at, bytes + n, &frame);)
-    asked += frame.type == RTU_TYPE_LEARNER ? 1 : 0;
+  tl_frame frame;
+  for (const uint8_t* at = bytes; tl_decoder_next(&heard, &at, bytes + n, &frame);)
+    asked += frame.type == TL_TYPE_LEARNER ? 1 : 0;
   return n;
 }
 
 // After the bridge's tick and before the control step.
-void rtu_board_feed(void) { CHECK(answered == asked); }
+void tl_board_feed(void) { CHECK(answered == asked); }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   script = Input(data, size);
@@ -96,10 +96,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   limit = 0;
   written = false;
   tx_seq = 0;
-  rtu_decoder_init(&sent);
-  rtu_decoder_init(&heard);
+  tl_decoder_init(&sent);
+  tl_decoder_init(&heard);
   try {
-    rtu_board_main();
+    tl_board_main();
   } catch (const Done&) {
   }
   return 0;

@@ -22,8 +22,8 @@ struct Port {
   Input& input;
   VirtualClock clock;
   std::vector<uint8_t> arrived;  // and not yet read
-  rtu_decoder heard, sent;
-  rtu_frame question;  // the last one of the host
+  tl_decoder heard, sent;
+  tl_frame question;  // the last one of the host
   bool gone = false;
   int64_t babble_until_ns = 0;
   // What the host may have heard.
@@ -33,72 +33,72 @@ struct Port {
   uint64_t good = 0;
 
   explicit Port(Input& script) : input(script) {
-    rtu_decoder_init(&heard);
-    rtu_decoder_init(&sent);
+    tl_decoder_init(&heard);
+    tl_decoder_init(&sent);
     memset(&question, 0, sizeof question);
   }
 
   // What a frame on its way to the host allows it to conclude.
-  void note(const rtu_frame& frame) {
-    rtu_ack ack;
-    rtu_state state;
-    rtu_hello hello;
+  void note(const tl_frame& frame) {
+    tl_ack ack;
+    tl_state state;
+    tl_hello hello;
     ++good;
-    if (rtu_ack_unpack(&frame, &ack) && ack.status == RTU_STATUS_OK) acknowledged[ack.type] = true;
-    if (rtu_state_unpack(&frame, &state)) stopped = stopped || state.state == RTU_STATE_ESTOP;
-    if (rtu_hello_unpack(&frame, &hello) && hello.role == RTU_ROLE_DEVICE) hello_boot_id = hello.boot_id;
+    if (tl_ack_unpack(&frame, &ack) && ack.status == TL_STATUS_OK) acknowledged[ack.type] = true;
+    if (tl_state_unpack(&frame, &state)) stopped = stopped || state.state == TL_STATE_ESTOP;
+    if (tl_hello_unpack(&frame, &hello) && hello.role == TL_ROLE_DEVICE) hello_boot_id = hello.boot_id;
   }
 
   void arrive(const uint8_t* bytes, size_t n) {
-    rtu_frame frame;
+    tl_frame frame;
     const uint8_t* at = bytes;
-    while (rtu_decoder_next(&heard, &at, bytes + n, &frame)) note(frame);
+    while (tl_decoder_next(&heard, &at, bytes + n, &frame)) note(frame);
     arrived.insert(arrived.end(), bytes, bytes + n);
   }
 
-  void arrive(rtu_frame& frame) {
-    uint8_t wire[RTU_WIRE_MAX];
+  void arrive(tl_frame& frame) {
+    uint8_t wire[TL_WIRE_MAX];
     frame.seq = input.u8();
     frame.t_us = input.u8();
-    arrive(wire, rtu_frame_encode(&frame, wire));
+    arrive(wire, tl_frame_encode(&frame, wire));
   }
 
   void answer() {
-    rtu_frame frame;
+    tl_frame frame;
     memset(&frame, 0, sizeof frame);
     const uint8_t how = input.u8();
-    if (question.type == RTU_TYPE_HELLO) {
-      rtu_hello hello;
+    if (question.type == TL_TYPE_HELLO) {
+      tl_hello hello;
       memset(&hello, 0, sizeof hello);
-      hello.proto_ver = (how & 1U) != 0 ? input.u8() : uint8_t{RTU_PROTO_VERSION};
-      hello.role = (how & 2U) != 0 ? RTU_ROLE_HOST : RTU_ROLE_DEVICE;
+      hello.proto_ver = (how & 1U) != 0 ? input.u8() : uint8_t{TL_PROTO_VERSION};
+      hello.role = (how & 2U) != 0 ? TL_ROLE_HOST : TL_ROLE_DEVICE;
       hello.boot_id = input.u8();
       hello.n_obs = input.u8();
       hello.n_act = input.u8();
       hello.schema_hash = input.u32();
-      rtu_hello_pack(&hello, &frame);
-    } else if (question.type == RTU_TYPE_DESCRIBE) {
+      tl_hello_pack(&hello, &frame);
+    } else if (question.type == TL_TYPE_DESCRIBE) {
       const uint8_t index = (how & 1U) != 0 ? input.u8() : question.payload[0];
-      const rtu_row row{index, (how & 2U) != 0, 0, 0.0F, 1.0F, 0.0F, 0.0F, "name", "1"};
-      rtu_row_pack(&row, &frame);
-    } else if (question.type == RTU_TYPE_ESTOP) {
-      rtu_state state;
+      const tl_row row{index, (how & 2U) != 0, 0, 0.0F, 1.0F, 0.0F, 0.0F, "name", "1"};
+      tl_row_pack(&row, &frame);
+    } else if (question.type == TL_TYPE_ESTOP) {
+      tl_state state;
       memset(&state, 0, sizeof state);
-      state.state = (how & 1U) != 0 ? input.u8() : uint8_t{RTU_STATE_ESTOP};
-      rtu_state_pack(&state, &frame);
+      state.state = (how & 1U) != 0 ? input.u8() : uint8_t{TL_STATE_ESTOP};
+      tl_state_pack(&state, &frame);
     } else {
-      const rtu_ack ack{(how & 1U) != 0 ? input.u8() : question.type, (how & 2U) != 0 ? input.u8() : uint8_t{0},
-                        static_cast<uint16_t>((how & 4U) != 0 ? input.u8() : question.seq)};
-      rtu_ack_pack(&ack, &frame);
+      const tl_ack ack{(how & 1U) != 0 ? input.u8() : question.type, (how & 2U) != 0 ? input.u8() : uint8_t{0},
+                       static_cast<uint16_t>((how & 4U) != 0 ? input.u8() : question.seq)};
+      tl_ack_pack(&ack, &frame);
     }
     arrive(frame);
   }
 
   void any_frame() {
-    rtu_frame frame;
+    tl_frame frame;
     memset(&frame, 0, sizeof frame);
     frame.type = input.u8();
-    frame.size = static_cast<uint8_t>(input.take(frame.payload, input.u8() % (RTU_PAYLOAD_MAX + 1U)));
+    frame.size = static_cast<uint8_t>(input.take(frame.payload, input.u8() % (TL_PAYLOAD_MAX + 1U)));
     arrive(frame);
   }
 
@@ -145,9 +145,9 @@ struct Port {
     if (gone) return -1;
     const uint8_t what = input.u8();
     if (what >= 0xF0) n = n < (what & 15U) ? n : what & 15U;  // takes a part, or nothing
-    rtu_frame frame;
+    tl_frame frame;
     const uint8_t* at = data;
-    while (rtu_decoder_next(&sent, &at, data + n, &frame)) question = frame;
+    while (tl_decoder_next(&sent, &at, data + n, &frame)) question = frame;
     return static_cast<ptrdiff_t>(n);
   }
 
@@ -175,9 +175,9 @@ struct Port {
   }
 };
 
-void call(Link& link, Port& port, Input& input, rtu_hello& hello) {
-  static rtu_row rows[2 * UINT8_MAX];
-  rtu_frame frame;
+void call(Link& link, Port& port, Input& input, tl_hello& hello) {
+  static tl_row rows[2 * UINT8_MAX];
+  tl_frame frame;
   Encoded encoded;
   LinkStatus status = LinkStatus::kTimeout;
   switch (input.u8() % 8U) {
@@ -188,31 +188,31 @@ void call(Link& link, Port& port, Input& input, rtu_hello& hello) {
     case 1:
       status = link.describe(hello, kTimeout, rows);
       if (status == LinkStatus::kOk)
-        CHECK(rtu_schema_hash(hello.period_us, hello.n_obs, hello.n_act, rows) == hello.schema_hash);
+        CHECK(tl_schema_hash(hello.period_us, hello.n_obs, hello.n_act, rows) == hello.schema_hash);
       break;
     case 2:
       status = link.arm(link.last_session + 1, input.u8() % 2U != 0, kTimeout);
-      if (status == LinkStatus::kOk) CHECK(port.acknowledged[RTU_TYPE_ARM]);
+      if (status == LinkStatus::kOk) CHECK(port.acknowledged[TL_TYPE_ARM]);
       break;
     case 3:
       status = link.disarm(kTimeout);
-      if (status == LinkStatus::kOk) CHECK(port.acknowledged[RTU_TYPE_DISARM]);
+      if (status == LinkStatus::kOk) CHECK(port.acknowledged[TL_TYPE_DISARM]);
       break;
     case 4:
       status = link.clear_fault(kTimeout);
-      if (status == LinkStatus::kOk) CHECK(port.acknowledged[RTU_TYPE_CLEAR_FAULT]);
+      if (status == LinkStatus::kOk) CHECK(port.acknowledged[TL_TYPE_CLEAR_FAULT]);
       break;
     case 5:
       if (link.estop(kTimeout)) CHECK(port.stopped);
       break;
     case 6:
       if (link.receive(&frame, port.clock.t_ns + input.u8() * kNsPerMs) == 1) {
-        CHECK(frame.size <= RTU_PAYLOAD_MAX);
+        CHECK(frame.size <= TL_PAYLOAD_MAX);
         link.accept_last();
       }
       break;
     default:
-      rtu_empty_pack(RTU_TYPE_DISARM, &frame);
+      tl_empty_pack(TL_TYPE_DISARM, &frame);
       link.encode(&frame, link.now_us(), &encoded);
       (void)link.transmit(encoded, port.clock.t_ns + kNsPerMs);
       break;
@@ -225,7 +225,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Input input(data, size);
   Port port(input);
   Link link(port.wire(), port.clock.clock(), 512);
-  rtu_hello hello;
+  tl_hello hello;
   memset(&hello, 0, sizeof hello);
   for (int i = 0; i < kCallsMax && !input.empty(); ++i) {
     const int64_t began_ns = port.clock.t_ns;

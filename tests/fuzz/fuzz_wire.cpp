@@ -1,4 +1,4 @@
-// RTU-Link's frames and messages. The first byte chooses: even, a stream of bytes as they arrive, in pieces of any size; odd, one frame
+// TickLink's frames and messages. The first byte chooses: even, a stream of bytes as they arrive, in pieces of any size; odd, one frame
 // whose CRC is put right, so that the unpackers are reached.
 //
 // Holds: pieces do not matter; a frame that is decoded encodes to the same frame; a message that is unpacked packs to the same payload;
@@ -12,15 +12,15 @@ namespace {
 
 constexpr size_t kWholePayload = SIZE_MAX;
 
-bool same(const rtu_frame& a, const rtu_frame& b) {
+bool same(const tl_frame& a, const tl_frame& b) {
   return a.type == b.type && a.flags == b.flags && a.seq == b.seq && a.t_us == b.t_us && a.size == b.size &&
          memcmp(a.payload, b.payload, a.size) == 0;
 }
 
 // reserved, and its two bytes after: sent as 0, whatever was received. kept: HELLO may be longer than what is packed.
 template <class Message>
-void round_trip(const rtu_frame& frame, bool (*unpack)(const rtu_frame*, Message*),
-                void (*pack)(const Message*, rtu_frame*), size_t kept = kWholePayload, size_t reserved = 0,
+void round_trip(const tl_frame& frame, bool (*unpack)(const tl_frame*, Message*),
+                void (*pack)(const Message*, tl_frame*), size_t kept = kWholePayload, size_t reserved = 0,
                 size_t reserved_bytes = 0) {
   Message message, before;
   memset(&message, 0xA5, sizeof message);
@@ -29,56 +29,56 @@ void round_trip(const rtu_frame& frame, bool (*unpack)(const rtu_frame*, Message
     CHECK(memcmp(&message, &before, sizeof message) == 0);
     return;
   }
-  rtu_frame again;
+  tl_frame again;
   memset(&again, 0, sizeof again);
   pack(&message, &again);
   CHECK(again.type == frame.type);
-  CHECK((again.flags & ~RTU_FLAG_LOCKSTEP) == 0 && (again.flags == 0 || (frame.flags & RTU_FLAG_LOCKSTEP) != 0));
+  CHECK((again.flags & ~TL_FLAG_LOCKSTEP) == 0 && (again.flags == 0 || (frame.flags & TL_FLAG_LOCKSTEP) != 0));
   CHECK(kept == kWholePayload ? again.size == frame.size : again.size == kept && again.size <= frame.size);
-  rtu_frame wanted = frame;
+  tl_frame wanted = frame;
   memset(wanted.payload + reserved, 0, reserved_bytes);
   CHECK(memcmp(again.payload, wanted.payload, again.size) == 0);
 }
 
-void look_at(const rtu_frame& frame) {
-  uint8_t wire[RTU_WIRE_MAX];
-  const size_t n = rtu_frame_encode(&frame, wire);
-  CHECK(n >= RTU_RAW_MIN + 2 && n <= RTU_WIRE_MAX && memchr(wire, 0, n) == wire + n - 1);
-  rtu_frame again;
-  CHECK(rtu_frame_decode(wire, n - 1, &again) == RTU_DECODE_OK && same(frame, again));
+void look_at(const tl_frame& frame) {
+  uint8_t wire[TL_WIRE_MAX];
+  const size_t n = tl_frame_encode(&frame, wire);
+  CHECK(n >= TL_RAW_MIN + 2 && n <= TL_WIRE_MAX && memchr(wire, 0, n) == wire + n - 1);
+  tl_frame again;
+  CHECK(tl_frame_decode(wire, n - 1, &again) == TL_DECODE_OK && same(frame, again));
 
-  round_trip(frame, rtu_hello_unpack, rtu_hello_pack, 28);
-  round_trip(frame, rtu_ping_unpack, rtu_ping_pack);
-  round_trip(frame, rtu_pong_unpack, rtu_pong_pack);
-  round_trip(frame, rtu_describe_unpack, rtu_describe_pack);
-  round_trip(frame, rtu_row_unpack, rtu_row_pack, kWholePayload, 3, 1);
-  round_trip(frame, rtu_cmd_unpack, rtu_cmd_pack);
-  round_trip(frame, rtu_arm_unpack, rtu_arm_pack);
-  round_trip(frame, rtu_ack_unpack, rtu_ack_pack);
-  round_trip(frame, rtu_reset_unpack, rtu_reset_pack, kWholePayload, 6, 2);
-  round_trip(frame, rtu_state_unpack, rtu_state_pack);
-  round_trip(frame, rtu_event_unpack, rtu_event_pack);
-  round_trip(frame, rtu_param_unpack, rtu_param_pack);
-  round_trip(frame, rtu_log_unpack, rtu_log_pack);
+  round_trip(frame, tl_hello_unpack, tl_hello_pack, 28);
+  round_trip(frame, tl_ping_unpack, tl_ping_pack);
+  round_trip(frame, tl_pong_unpack, tl_pong_pack);
+  round_trip(frame, tl_describe_unpack, tl_describe_pack);
+  round_trip(frame, tl_row_unpack, tl_row_pack, kWholePayload, 3, 1);
+  round_trip(frame, tl_cmd_unpack, tl_cmd_pack);
+  round_trip(frame, tl_arm_unpack, tl_arm_pack);
+  round_trip(frame, tl_ack_unpack, tl_ack_pack);
+  round_trip(frame, tl_reset_unpack, tl_reset_pack, kWholePayload, 6, 2);
+  round_trip(frame, tl_state_unpack, tl_state_pack);
+  round_trip(frame, tl_event_unpack, tl_event_pack);
+  round_trip(frame, tl_param_unpack, tl_param_pack);
+  round_trip(frame, tl_log_unpack, tl_log_pack);
 
-  rtu_row row;
-  if (!rtu_row_unpack(&frame, &row)) return;
-  char line[RTU_SCHEMA_LINE_MAX];
-  CHECK(rtu_schema_line(&row, line) < RTU_SCHEMA_LINE_MAX);
-  CHECK(!rtu_row_valid(&row) || row.min < row.max);
+  tl_row row;
+  if (!tl_row_unpack(&frame, &row)) return;
+  char line[TL_SCHEMA_LINE_MAX];
+  CHECK(tl_schema_line(&row, line) < TL_SCHEMA_LINE_MAX);
+  CHECK(!tl_row_valid(&row) || row.min < row.max);
 }
 
 void stream(const uint8_t* data, size_t size, size_t piece) {
-  rtu_decoder whole, cut;
-  rtu_decoder_init(&whole);
-  rtu_decoder_init(&cut);
-  std::vector<rtu_frame> frames;
-  rtu_frame frame;
-  for (const uint8_t* at = data; rtu_decoder_next(&whole, &at, data + size, &frame);) frames.push_back(frame);
+  tl_decoder whole, cut;
+  tl_decoder_init(&whole);
+  tl_decoder_init(&cut);
+  std::vector<tl_frame> frames;
+  tl_frame frame;
+  for (const uint8_t* at = data; tl_decoder_next(&whole, &at, data + size, &frame);) frames.push_back(frame);
   size_t count = 0;
   for (size_t from = 0; from < size; from += piece) {
     const uint8_t *at = data + from, *end = data + (size - from < piece ? size : from + piece);
-    while (rtu_decoder_next(&cut, &at, end, &frame)) {
+    while (tl_decoder_next(&cut, &at, end, &frame)) {
       CHECK(count < frames.size() && same(frames[count], frame));
       ++count;
     }
@@ -86,7 +86,7 @@ void stream(const uint8_t* data, size_t size, size_t piece) {
   }
   CHECK(count == frames.size() && whole.frames == count && cut.frames == count);
   CHECK(whole.crc_errors == cut.crc_errors && whole.garbled == cut.garbled && whole.overlong == cut.overlong);
-  for (const rtu_frame& found : frames) look_at(found);
+  for (const tl_frame& found : frames) look_at(found);
 }
 
 }  // namespace
@@ -98,13 +98,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   Input input(data + 1, size - 1);
-  rtu_frame frame;
+  tl_frame frame;
   memset(&frame, 0, sizeof frame);
   frame.type = input.u8();
   frame.flags = input.u8();
   frame.seq = input.u16();
   frame.t_us = input.u32();
-  frame.size = static_cast<uint8_t>(input.take(frame.payload, RTU_PAYLOAD_MAX));
+  frame.size = static_cast<uint8_t>(input.take(frame.payload, TL_PAYLOAD_MAX));
   look_at(frame);
   return 0;
 }

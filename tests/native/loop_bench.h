@@ -85,7 +85,7 @@ struct Bench {
   SimDevice device;
   Diary diary;
   Link link;
-  rtu_hello hello{};
+  tl_hello hello{};
   LoopOptions options;
 
   explicit Bench(const char* plant = "cartpole", const float* slew = nullptr)

@@ -16,34 +16,34 @@
 
 struct SimDevice {
   rtu::runtime::VirtualClock clock;
-  rtu_bridge bridge;
-  rtu_bridge_config config{};
+  tl_bridge bridge;
+  tl_bridge_config config{};
   std::vector<uint8_t> plant_state;
   std::vector<uint8_t> to_host;
   // What happens to a frame on its way: how many copies arrive (0: lost). Default 1.
   std::function<int()> up = [] { return 1; };
   std::function<int()> down = [] { return 1; };
-  std::function<void(rtu_frame*)> lie;         // changes what the device says before it leaves
-  std::function<void(const rtu_frame&)> seen;  // each frame that comes from the host
-  bool deaf = false;                           // takes nothing from the host, and still talks
+  std::function<void(tl_frame*)> lie;         // changes what the device says before it leaves
+  std::function<void(const tl_frame&)> seen;  // each frame that comes from the host
+  bool deaf = false;                          // takes nothing from the host, and still talks
   bool gone = false;
   uint64_t frames_up = 0;
   uint64_t frames_down = 0;
 
   explicit SimDevice(const char* plant, uint32_t boot_id = 1, const float* slew = nullptr) {
-    config.plant = rtu_plant_find(plant);
+    config.plant = tl_plant_find(plant);
     CHECK(config.plant != nullptr);
     plant_state.resize(config.plant->state_bytes + 64);
     config.plant_state = plant_state.data();
     config.slew = slew;
     config.boot_id = boot_id;
-    config.caps = RTU_CAP_SIMULATED | RTU_CAP_LOCKSTEP | RTU_CAP_REWARD | RTU_CAP_RESET;
+    config.caps = TL_CAP_SIMULATED | TL_CAP_LOCKSTEP | TL_CAP_REWARD | TL_CAP_RESET;
     config.send = [](void* self, const uint8_t* bytes, size_t n) { static_cast<SimDevice*>(self)->push(bytes, n); };
     config.send_context = this;
     boot();
   }
 
-  void boot() { CHECK(rtu_bridge_init(&bridge, &config, now_us())); }
+  void boot() { CHECK(tl_bridge_init(&bridge, &config, now_us())); }
   void restart(uint32_t boot_id) {
     config.boot_id = boot_id;
     to_host.clear();
@@ -54,26 +54,26 @@ struct SimDevice {
 
   void push(const uint8_t* bytes, size_t n) {
     ++frames_down;
-    uint8_t changed[RTU_WIRE_MAX];
-    rtu_frame frame;
+    uint8_t changed[TL_WIRE_MAX];
+    tl_frame frame;
     if (lie && decoded(bytes, n, &frame)) {
       lie(&frame);
-      n = rtu_frame_encode(&frame, changed);
+      n = tl_frame_encode(&frame, changed);
       bytes = changed;
     }
     for (int copies = down(); copies > 0; --copies) to_host.insert(to_host.end(), bytes, bytes + n);
   }
 
-  static bool decoded(const uint8_t* bytes, size_t n, rtu_frame* frame) {
-    rtu_decoder decoder;
-    rtu_decoder_init(&decoder);
+  static bool decoded(const uint8_t* bytes, size_t n, tl_frame* frame) {
+    tl_decoder decoder;
+    tl_decoder_init(&decoder);
     const uint8_t* at = bytes;
-    return rtu_decoder_next(&decoder, &at, bytes + n, frame);
+    return tl_decoder_next(&decoder, &at, bytes + n, frame);
   }
 
   // The device has a clock of its own: everything that was due up to now has happened at its time.
   void catch_up() {
-    while (rtu_bridge_due(&bridge) <= now_us()) rtu_bridge_tick(&bridge, rtu_bridge_due(&bridge));
+    while (tl_bridge_due(&bridge) <= now_us()) tl_bridge_tick(&bridge, tl_bridge_due(&bridge));
   }
 
   rtu::runtime::Wire wire() {
@@ -101,10 +101,10 @@ struct SimDevice {
     if (gone) return -1;
     catch_up();
     ++frames_up;
-    rtu_frame frame;
+    tl_frame frame;
     if (seen && decoded(data, n, &frame)) seen(frame);
     if (deaf) return static_cast<ptrdiff_t>(n);
-    for (int copies = up(); copies > 0; --copies) rtu_bridge_receive(&bridge, data, n, now_us());
+    for (int copies = up(); copies > 0; --copies) tl_bridge_receive(&bridge, data, n, now_us());
     return static_cast<ptrdiff_t>(n);
   }
 
@@ -115,7 +115,7 @@ struct SimDevice {
       catch_up();
       if (!to_host.empty()) return 1;
       if (clock.t_ns >= deadline_ns) return 0;
-      const int64_t due_ns = static_cast<int64_t>(rtu_bridge_due(&bridge)) * 1000;
+      const int64_t due_ns = static_cast<int64_t>(tl_bridge_due(&bridge)) * 1000;
       clock.t_ns = due_ns < deadline_ns ? due_ns : deadline_ns;
     }
   }

@@ -73,7 +73,7 @@ std::vector<uint64_t> found(const std::string& path) {
     memcpy(&crc, slot + 8, 4);
     if (mark == 0) continue;
     CHECK((mark - 1) % slots == i);
-    CHECK(crc == rtu_crc32(rtu_crc32(0, slot, 8), slot + BlackBoxLayout::kSlotHead, kRecord));
+    CHECK(crc == tl_crc32(tl_crc32(0, slot, 8), slot + BlackBoxLayout::kSlotHead, kRecord));
     CHECK(memcmp(slot + BlackBoxLayout::kSlotHead, record(mark - 1).data(), kRecord) == 0);
     sequences.push_back(mark - 1);
   }

@@ -13,7 +13,7 @@ void shakes_hands_through_boot_noise() {
   const char* noise = "\r\nbooting v2\xFF\x01\x03...\r\n";
   device.to_host.assign(noise, noise + strlen(noise));
   Link link(device.wire(), device.clock.clock(), 0);
-  rtu_hello hello;
+  tl_hello hello;
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
   CHECK(hello.boot_id == 77 && hello.n_obs == 2 && hello.n_act == 1 && hello.period_us == 20000);
   CHECK(link.known.boot_id == 77 && !link.another);
@@ -24,7 +24,7 @@ void gives_up_on_silence_in_time() {
   device.up = [] { return 0; };
   device.down = [] { return 0; };
   Link link(device.wire(), device.clock.clock(), 0);
-  rtu_hello hello;
+  tl_hello hello;
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kTimeout);
   CHECK(device.clock.t_ns >= 3 * kNsPerS && device.clock.t_ns < 31 * kNsPerS / 10);
 }
@@ -35,8 +35,8 @@ void reads_the_sheet_and_checks_it() {
     uint32_t random = 1;
     if (lossy) device.down = [&] { return (random = random * 1664525u + 1013904223u) >> 30 == 0 ? 0 : 1; };
     Link link(device.wire(), device.clock.clock(), 0);
-    rtu_hello hello;
-    rtu_row rows[RTU_VALUES_MAX];
+    tl_hello hello;
+    tl_row rows[TL_VALUES_MAX];
     CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
     CHECK(link.describe(hello, 3 * kNsPerS, rows) == LinkStatus::kOk);
     CHECK(rows[4].actuator == 1 && rows[4].min == -10 && rows[4].max == 10);
@@ -48,17 +48,17 @@ void reads_the_sheet_and_checks_it() {
 void arms_once_though_the_answer_is_lost() {
   SimDevice device("cartpole");
   Link link(device.wire(), device.clock.clock(), 0);
-  rtu_hello hello;
+  tl_hello hello;
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
   int count = 0;
   device.down = [&] { return ++count == 1 ? 0 : 1; };
   CHECK(link.arm(5, true, kNsPerS) == LinkStatus::kOk);
-  CHECK(device.bridge.state == RTU_STATE_ARMED && device.bridge.session == 5);
+  CHECK(device.bridge.state == TL_STATE_ARMED && device.bridge.session == 5);
   CHECK(link.last_session == 5);
   CHECK(link.disarm(kNsPerS) == LinkStatus::kOk);
-  CHECK(device.bridge.state == RTU_STATE_DISARMED);
+  CHECK(device.bridge.state == TL_STATE_DISARMED);
   CHECK(link.arm(5, true, kNsPerS) == LinkStatus::kRefused);  // used up
-  CHECK(link.last_ack_status == RTU_STATUS_SESSION);
+  CHECK(link.last_ack_status == TL_STATUS_SESSION);
 }
 
 void stops_only_when_state_says_so() {
@@ -67,16 +67,16 @@ void stops_only_when_state_says_so() {
   device.up = [&] { return ++count % 4 == 0 ? 1 : 0; };  // three of four orders are lost
   Link link(device.wire(), device.clock.clock(), 0);
   CHECK(link.estop(2 * kNsPerS));
-  CHECK(device.bridge.state == RTU_STATE_ESTOP);
-  CHECK(link.arm(1, false, kNsPerS) == LinkStatus::kTimeout || link.last_ack_status == RTU_STATUS_LATCHED);
+  CHECK(device.bridge.state == TL_STATE_ESTOP);
+  CHECK(link.arm(1, false, kNsPerS) == LinkStatus::kTimeout || link.last_ack_status == TL_STATUS_LATCHED);
   device.up = [] { return 1; };
-  CHECK(link.arm(1, false, kNsPerS) == LinkStatus::kRefused && link.last_ack_status == RTU_STATUS_LATCHED);
+  CHECK(link.arm(1, false, kNsPerS) == LinkStatus::kRefused && link.last_ack_status == TL_STATUS_LATCHED);
   CHECK(link.clear_fault(kNsPerS) == LinkStatus::kOk);
   CHECK(link.arm(2, false, kNsPerS) == LinkStatus::kOk);
   // The order reaches the device, but its word does not reach us: that is no success.
   device.down = [] { return 0; };
   CHECK(!link.estop(kNsPerS));
-  CHECK(device.bridge.state == RTU_STATE_ESTOP);
+  CHECK(device.bridge.state == TL_STATE_ESTOP);
 }
 
 // A process that cannot be ended reads the same port, and takes what became readable before it is read here.
@@ -99,7 +99,7 @@ void stops_though_another_reads_the_port() {
                   }};
   Link link(wire, shared.device.clock.clock(), 0);
   CHECK(link.estop(5 * kNsPerS));
-  CHECK(shared.taken > 40 && shared.device.bridge.state == RTU_STATE_ESTOP);
+  CHECK(shared.taken > 40 && shared.device.bridge.state == TL_STATE_ESTOP);
   shared.device.gone = true;
   CHECK(!link.estop(kNsPerS));
 }
@@ -107,8 +107,8 @@ void stops_though_another_reads_the_port() {
 void sees_a_restart() {
   SimDevice device("cartpole", 1);
   Link link(device.wire(), device.clock.clock(), 0);
-  rtu_hello hello;
-  rtu_frame frame;
+  tl_hello hello;
+  tl_frame frame;
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
   device.restart(2);
   for (int i = 0; i < 10; ++i) CHECK(link.receive(&frame, device.clock.t_ns + kNsPerS) == 1);
@@ -120,10 +120,10 @@ void sees_another_device() {
   for (int what = 0; what < 3; ++what) {
     SimDevice device("cartpole", 0);
     Link link(device.wire(), device.clock.clock(), 0);
-    rtu_hello hello;
-    rtu_frame frame;
+    tl_hello hello;
+    tl_frame frame;
     CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk && !link.another);
-    if (what == 2) device.config.caps &= static_cast<uint16_t>(~RTU_CAP_SIMULATED);
+    if (what == 2) device.config.caps &= static_cast<uint16_t>(~TL_CAP_SIMULATED);
     device.restart(what == 0 ? 1 : 0);
     for (int i = 0; i < 10; ++i) CHECK(link.receive(&frame, device.clock.t_ns + kNsPerS) == 1);
     CHECK(link.another == (what != 1));
@@ -135,17 +135,17 @@ void arms_no_device_that_appears_meanwhile() {
   for (int what = 0; what < 2; ++what) {
     SimDevice device("cartpole", 0);
     Link link(device.wire(), device.clock.clock(), 0);
-    rtu_hello hello;
+    tl_hello hello;
     CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
     int arms = 0;
-    device.seen = [&](const rtu_frame& sent) {
-      device.deaf = sent.type == RTU_TYPE_ARM && ++arms == 1;
+    device.seen = [&](const tl_frame& sent) {
+      device.deaf = sent.type == TL_TYPE_ARM && ++arms == 1;
       if (!device.deaf) return;
       if (what == 1) device.config.ttl_max_ms = 100;
       device.restart(what == 0 ? 1 : 0);
     };
     CHECK(link.arm(1, false, kNsPerS) == LinkStatus::kAnother);
-    CHECK(device.bridge.state != RTU_STATE_ARMED && device.bridge.last_session == 0);
+    CHECK(device.bridge.state != TL_STATE_ARMED && device.bridge.last_session == 0);
     CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
     CHECK(link.arm(1, false, kNsPerS) == LinkStatus::kOk);
   }
@@ -155,7 +155,7 @@ void says_when_the_port_is_gone() {
   SimDevice device("cartpole");
   Link link(device.wire(), device.clock.clock(), 0);
   device.gone = true;
-  rtu_hello hello;
+  tl_hello hello;
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kGone);
   CHECK(!link.estop(kNsPerS));
 }
@@ -179,19 +179,19 @@ void a_frame_cut_short_costs_only_itself() {
                   },
                   [](void*, int64_t, bool) noexcept { return 0; }};
   Link link(wire, clock.clock(), 0);
-  rtu_frame frame;
+  tl_frame frame;
   Encoded encoded;
-  rtu_empty_pack(RTU_TYPE_DISARM, &frame);
+  tl_empty_pack(TL_TYPE_DISARM, &frame);
   link.encode(&frame, 1, &encoded);
   CHECK(!link.transmit(encoded, 0));
   CHECK(!link.transmit(encoded, 0));
   narrow.room = 1000;
   CHECK(link.transmit(encoded, 0));
   CHECK(link.counters().write_short.get() == 2);
-  rtu_decoder decoder;
-  rtu_decoder_init(&decoder);
+  tl_decoder decoder;
+  tl_decoder_init(&decoder);
   const uint8_t* p = narrow.out.data();
-  CHECK(rtu_decoder_next(&decoder, &p, p + narrow.out.size(), &frame) && frame.type == RTU_TYPE_DISARM);
+  CHECK(tl_decoder_next(&decoder, &p, p + narrow.out.size(), &frame) && frame.type == TL_TYPE_DISARM);
 }
 
 // A line that never falls silent, such as one at another baud rate: 64 bytes of noise whenever somebody looks.
@@ -207,8 +207,8 @@ void noise_does_not_hold_it_up() {
                   [](void*, const uint8_t*, size_t n) noexcept { return static_cast<ptrdiff_t>(n); },
                   [](void*, int64_t, bool) noexcept { return 1; }};
   Link link(wire, clock.clock(), 0);
-  rtu_frame frame;
-  rtu_hello hello;
+  tl_frame frame;
+  tl_hello hello;
   CHECK(link.receive(&frame, 20 * kNsPerMs) == 0);
   CHECK(clock.t_ns >= 20 * kNsPerMs && clock.t_ns < 40 * kNsPerMs);
   link.discard_input();
@@ -252,7 +252,7 @@ struct Loopback {
 void an_echo_is_no_answer_and_asks_for_nothing() {
   Loopback loopback;
   Link link(loopback.wire(), loopback.clock.clock(), 0);
-  rtu_hello hello;
+  tl_hello hello;
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kTimeout);
   CHECK(loopback.clock.t_ns >= 3 * kNsPerS && loopback.clock.t_ns < 31 * kNsPerS / 10);
   CHECK(loopback.frames >= 29 && loopback.frames <= 31);  // each 100 ms
@@ -263,17 +263,17 @@ void an_echo_beside_the_answer_is_ignored() {
   SimDevice device("cartpole", 77);
   Link link(device.wire(), device.clock.clock(), 0);
   device.up = [&] {
-    rtu_hello mine{};
-    mine.proto_ver = RTU_PROTO_VERSION;
-    mine.role = RTU_ROLE_HOST;
-    rtu_frame frame;
+    tl_hello mine{};
+    mine.proto_ver = TL_PROTO_VERSION;
+    mine.role = TL_ROLE_HOST;
+    tl_frame frame;
     Encoded echo;
-    rtu_hello_pack(&mine, &frame);
-    echo.size = rtu_frame_encode(&frame, echo.bytes);
+    tl_hello_pack(&mine, &frame);
+    echo.size = tl_frame_encode(&frame, echo.bytes);
     device.to_host.insert(device.to_host.end(), echo.bytes, echo.bytes + echo.size);
     return 1;
   };
-  rtu_hello hello;
+  tl_hello hello;
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk && hello.boot_id == 77);
 }
 
@@ -284,7 +284,7 @@ void keeps_what_arrived_in_place_of_an_answer() {
   const char* text = "Hello, world\r\n";
   device.to_host.assign(text, text + strlen(text));
   Link link(device.wire(), device.clock.clock(), 0);
-  rtu_hello hello;
+  tl_hello hello;
   CHECK(link.hello(kNsPerS, &hello) == LinkStatus::kTimeout);
   CHECK(link.hello_input.bytes == strlen(text) && memcmp(link.hello_input.first, text, strlen(text)) == 0);
   // Each handshake begins its own count; a device that answers nothing and sends STATE is seen as such.

@@ -17,7 +17,7 @@ void acts_before_it_learns_and_learns_the_last_transition() {
   CHECK(bench.records[0].flags == (kRecordFirst | kRecordActed));
   CHECK(bench.records[3].flags == kRecordLearned);
   CHECK(bench.records[3].reward == 1 && bench.records[3].episode_step == 3);
-  CHECK(bench.device.bridge.state == RTU_STATE_DISARMED);
+  CHECK(bench.device.bridge.state == TL_STATE_DISARMED);
 }
 
 void an_episode_ends_with_a_prediction_that_is_not_acted_on() {
@@ -104,7 +104,7 @@ void a_dry_run_writes_nothing() {
   CHECK(bench.run().reason == StopReason::kSteps);
   CHECK(bench.device.frames_up == before);
   CHECK(bench.counters.steps == 20 && bench.counters.replaced == 20);
-  CHECK(bench.device.bridge.state == RTU_STATE_DISARMED);
+  CHECK(bench.device.bridge.state == TL_STATE_DISARMED);
   // The pole falls, and nobody picks it up: that is one end, and what would be sent is shown after it.
   bench.options.steps = 0;
   bench.options.duration_ns = 10 * kNsPerS;

@@ -17,7 +17,7 @@ void a_dead_line_is_given_up() {
   const LoopResult result = bench.run();
   CHECK(result.reason == StopReason::kLinkLost || result.reason == StopReason::kDeviceSafe);
   CHECK(!result.confirmed && bench.counters.retries > 10);
-  CHECK(bench.device.bridge.state == RTU_STATE_SAFE);
+  CHECK(bench.device.bridge.state == TL_STATE_SAFE);
 
   Bench unplugged;
   unplugged.diary.on_learn = [&] { unplugged.device.gone = unplugged.diary.rewards.size() > 20; };
@@ -43,7 +43,7 @@ void half_open_restart_and_estop_are_told_apart() {
   half.diary.on_learn = [&] { half.device.deaf = half.diary.rewards.size() > 30; };
   const StopReason reason = half.run().reason;
   CHECK(reason == StopReason::kHalfOpen);
-  CHECK(half.device.bridge.state == RTU_STATE_SAFE);
+  CHECK(half.device.bridge.state == TL_STATE_SAFE);
 
   Bench restart;
   restart.options.tick = TickSource::kDevice;
@@ -56,10 +56,10 @@ void half_open_restart_and_estop_are_told_apart() {
   stopped.options.tick = TickSource::kDevice;
   stopped.diary.on_learn = [&] {
     if (stopped.diary.rewards.size() != 30) return;
-    rtu_frame frame{};
-    uint8_t bytes[RTU_WIRE_MAX];
-    rtu_empty_pack(RTU_TYPE_ESTOP, &frame);
-    rtu_bridge_receive(&stopped.device.bridge, bytes, rtu_frame_encode(&frame, bytes), stopped.device.now_us());
+    tl_frame frame{};
+    uint8_t bytes[TL_WIRE_MAX];
+    tl_empty_pack(TL_TYPE_ESTOP, &frame);
+    tl_bridge_receive(&stopped.device.bridge, bytes, tl_frame_encode(&frame, bytes), stopped.device.now_us());
   };
   CHECK(stopped.run().reason == StopReason::kDeviceFault);
 }
@@ -84,7 +84,7 @@ void requests_stop_it() {
   running = &loop;
   loop.run();
   CHECK(loop.result().reason == StopReason::kRequest && loop.result().confirmed);
-  CHECK(stop.device.bridge.state == RTU_STATE_DISARMED);
+  CHECK(stop.device.bridge.state == TL_STATE_DISARMED);
 
   Bench estop;
   estop.diary.on_learn = [&] {
@@ -94,7 +94,7 @@ void requests_stop_it() {
   running = &emergency;
   emergency.run();
   CHECK(emergency.result().reason == StopReason::kEstop && emergency.result().confirmed);
-  CHECK(estop.device.bridge.state == RTU_STATE_ESTOP);
+  CHECK(estop.device.bridge.state == TL_STATE_ESTOP);
 }
 
 // Nothing was armed, so there is nothing to take back, and nothing left open.
@@ -116,18 +116,16 @@ void another_device_than_the_described_one_is_not_armed() {
   Bench restarted;
   restarted.device.restart(2);
   Bench exchanged;
-  exchanged.device.config.plant = rtu_plant_find("servo");
+  exchanged.device.config.plant = tl_plant_find("servo");
   exchanged.device.plant_state.resize(exchanged.device.config.plant->state_bytes + 64);
   exchanged.device.config.plant_state = exchanged.device.plant_state.data();
   exchanged.device.restart(1);
   Bench modest;  // the same, but it no longer calls itself simulated
-  modest.device.config.caps = RTU_CAP_REWARD | RTU_CAP_RESET;
+  modest.device.config.caps = TL_CAP_REWARD | TL_CAP_RESET;
   modest.device.restart(1);
   for (Bench* bench : {&restarted, &exchanged, &modest}) {
     int arms = 0;
-    bench->device.seen = [&](const rtu_frame& frame) {
-      arms += frame.type == RTU_TYPE_ARM || frame.type == RTU_TYPE_CMD;
-    };
+    bench->device.seen = [&](const tl_frame& frame) { arms += frame.type == TL_TYPE_ARM || frame.type == TL_TYPE_CMD; };
     for (int attempt = 0; attempt < 2; ++attempt) {  // asking again does not make it the described one
       const LoopResult result = bench->run();
       CHECK(result.reason == StopReason::kDeviceRestart && result.confirmed && result.steps == 0);
@@ -149,16 +147,16 @@ void a_device_that_appears_while_arming_gets_nothing() {
   for (int what = 0; what < 2; ++what) {
     Bench bench;
     int arms = 0, moves = 0;
-    bench.device.seen = [&](const rtu_frame& frame) {
-      moves += frame.type == RTU_TYPE_CMD || frame.type == RTU_TYPE_RESET;
-      bench.device.deaf = frame.type == RTU_TYPE_ARM && ++arms == 1;
+    bench.device.seen = [&](const tl_frame& frame) {
+      moves += frame.type == TL_TYPE_CMD || frame.type == TL_TYPE_RESET;
+      bench.device.deaf = frame.type == TL_TYPE_ARM && ++arms == 1;
       if (!bench.device.deaf) return;
       if (what == 0) bench.device.config.ttl_max_ms = 100;  // with the boot_id of the one before
       bench.device.restart(what == 0 ? 1 : 2);
     };
     const LoopResult result = bench.run();
     CHECK(result.reason == StopReason::kDeviceRestart && result.steps == 0 && moves == 0);
-    CHECK(result.confirmed && bench.device.bridge.state != RTU_STATE_ARMED);
+    CHECK(result.confirmed && bench.device.bridge.state != TL_STATE_ARMED);
   }
 }
 
@@ -193,7 +191,7 @@ void an_emergency_stop_before_arm_is_one() {
     if (kind == 0) loop.request_estop();
     loop.run();
     CHECK(loop.result().reason == StopReason::kEstop && loop.result().confirmed);
-    CHECK(bench.device.bridge.state == RTU_STATE_ESTOP && bench.device.bridge.last_session == 0);
+    CHECK(bench.device.bridge.state == TL_STATE_ESTOP && bench.device.bridge.last_session == 0);
   }
 }
 
@@ -238,7 +236,7 @@ void sessions_follow_each_other_on_one_link() {
   }
   bench.options.session = 2;
   const LoopResult result = bench.run();
-  CHECK(result.reason == StopReason::kArmRefused && result.ack_status == RTU_STATUS_SESSION);
+  CHECK(result.reason == StopReason::kArmRefused && result.ack_status == TL_STATUS_SESSION);
 }
 
 }  // namespace

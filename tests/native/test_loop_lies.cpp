@@ -29,10 +29,10 @@ struct Sent {
 std::vector<Sent> watched(Bench* bench) {
   std::vector<Sent> sent;
   bool rested = true;
-  bench->device.seen = [&](const rtu_frame& frame) {
-    rtu_cmd command;
-    if (frame.type == RTU_TYPE_RESET) rested = true;
-    if (!rtu_cmd_unpack(&frame, &command)) return;
+  bench->device.seen = [&](const tl_frame& frame) {
+    tl_cmd command;
+    if (frame.type == TL_TYPE_RESET) rested = true;
+    if (!tl_cmd_unpack(&frame, &command)) return;
     sent.push_back({command.u[0], rested});
     rested = false;
   };
@@ -60,17 +60,17 @@ void no_state_gets_a_command_past_the_limit() {
     bench.options.steps = 300;
     bench.options.limits[0] = {-10, 10, kSlew, how % 3 == 0 ? 2.0f : 0.0f, how % 5 == 0 ? 0.1f : kNoLimit};
     bench.diary.act = [&](const float*) { return random() % 2 == 0 ? 1.0f : -1.0f; };
-    bench.device.lie = [&](rtu_frame* frame) {
-      rtu_state state;
-      if (!rtu_state_unpack(frame, &state) || state.state != RTU_STATE_ARMED) return;
+    bench.device.lie = [&](tl_frame* frame) {
+      tl_state state;
+      if (!tl_state_unpack(frame, &state) || state.state != TL_STATE_ARMED) return;
       if (random() % 3 == 0) state.u[0] = static_cast<float>(static_cast<int>(random() % 41) - 20);
       if (random() % 50 == 0) state.u[0] = random() % 2 == 0 ? NAN : 3e38f;
-      if ((how & 4) != 0) state.epflags |= RTU_EPISODE_FIRST;
+      if ((how & 4) != 0) state.epflags |= TL_EPISODE_FIRST;
       if ((how & 8) != 0) state.episode = static_cast<uint16_t>(state.episode + random() % 3);
-      if ((how & 16) != 0 && random() % 40 == 0) state.epflags |= RTU_EPISODE_TERMINATED;
+      if ((how & 16) != 0 && random() % 40 == 0) state.epflags |= TL_EPISODE_TERMINATED;
       const uint16_t seq = frame->seq;
       const uint32_t t_us = frame->t_us;
-      rtu_state_pack(&state, frame);
+      tl_state_pack(&state, frame);
       frame->seq = seq;
       frame->t_us = t_us;
     };
@@ -115,13 +115,13 @@ void the_record_says_what_the_policy_did() {
     bench.options.steps = 3;
     bench.diary.act = [](const float*) { return 0.1f; };
     bench.diary.accepts = c.accepts;
-    bench.device.lie = [&](rtu_frame* frame) {
-      rtu_state state;
-      if (!rtu_state_unpack(frame, &state) || (state.epflags & RTU_EPISODE_FIRST) != 0) return;
+    bench.device.lie = [&](tl_frame* frame) {
+      tl_state state;
+      if (!tl_state_unpack(frame, &state) || (state.epflags & TL_EPISODE_FIRST) != 0) return;
       state.u[0] += c.off;
       const uint16_t seq = frame->seq;
       const uint32_t t_us = frame->t_us;
-      rtu_state_pack(&state, frame);
+      tl_state_pack(&state, frame);
       frame->seq = seq;
       frame->t_us = t_us;
     };

@@ -22,7 +22,7 @@ bool interrupt_blocked() {
 
 // Where the system has no thread to give, all is as before: the signals too.
 // A stack beyond every address space is refused at once; one of 2^46 bytes an emulator tries to describe page by page.
-void a_thread_that_cannot_be_started(Link& link, const Policy& policy, const rtu_hello& hello, LoopOptions options) {
+void a_thread_that_cannot_be_started(Link& link, const Policy& policy, const tl_hello& hello, LoopOptions options) {
   struct sigaction before;
   struct sigaction after;
   sigaction(SIGINT, nullptr, &before);
@@ -52,7 +52,7 @@ void a_thread_that_cannot_be_started(Link& link, const Policy& policy, const rtu
 int main() {
   SimDevice device("cartpole");
   Link link(device.wire(), device.clock.clock(), 0);
-  rtu_hello hello;
+  tl_hello hello;
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
   LinearPolicy linear;
   linear.n_observations = 2;

@@ -145,7 +145,7 @@ struct Run {
   std::unique_ptr<Link> link;
   LinearPolicy policy;
   LoopOptions options;
-  rtu_hello hello;
+  tl_hello hello;
 
   Run() {
     link.reset(new Link(device.wire(), device.clock.clock(), 0));
@@ -170,7 +170,7 @@ void a_clean_line_loses_nothing() {
   const LinkQuality& q = run.run(1500);
   CHECK(q.pings.get() > 300 && q.pongs.get() >= q.pings.get() - 1);
   CHECK(q.lost_in.get() == 0 && q.lost_out.get() == 0 && q.repeated_in.get() == 0);
-  CHECK(q.device[RTU_COUNTER_CRC_ERRORS].get() == 0 && q.device[RTU_COUNTER_ACCEPTED].get() > 1000);
+  CHECK(q.device[TL_COUNTER_CRC_ERRORS].get() == 0 && q.device[TL_COUNTER_ACCEPTED].get() > 1000);
   // One clock for both ends, and no time on the line.
   CHECK(std::fabs(q.drift_ppm.get()) < 0.1 && std::fabs(q.offset_us.get()) <= 1 && q.round_trip_us.get() <= 1);
   CHECK(q.state_delay_us.get() <= 1);
@@ -184,9 +184,9 @@ void the_least_round_trip_is_never_above_the_last() {
   const LinkCounters counters;
   uint64_t t_us = 1000000;
   const auto answer = [&](uint64_t round_trip_us) {
-    const rtu_pong pong{t_us, static_cast<uint32_t>(t_us), static_cast<uint32_t>(t_us)};
-    rtu_frame frame{};
-    rtu_pong_pack(&pong, &frame);
+    const tl_pong pong{t_us, static_cast<uint32_t>(t_us), static_cast<uint32_t>(t_us)};
+    tl_frame frame{};
+    tl_pong_pack(&pong, &frame);
     frame.seq = static_cast<uint16_t>(t_us / 20000);
     meter.hear(frame, static_cast<int64_t>(t_us + round_trip_us) * kNsPerUs);
     t_us += 20000;
@@ -235,12 +235,12 @@ void a_learner_on_the_board_is_no_loss() {
   uint16_t seq = 0;
   run.device.down = [&] {
     if (++down % 10 != 0) return 1;
-    rtu_frame frame{};
-    frame.type = RTU_TYPE_LEARNER;
-    frame.size = RTU_LEARNER_HEAD;
+    tl_frame frame{};
+    frame.type = TL_TYPE_LEARNER;
+    frame.size = TL_LEARNER_HEAD;
     frame.seq = seq++;
-    uint8_t bytes[RTU_WIRE_MAX];
-    const size_t n = rtu_frame_encode(&frame, bytes);
+    uint8_t bytes[TL_WIRE_MAX];
+    const size_t n = tl_frame_encode(&frame, bytes);
     run.device.to_host.insert(run.device.to_host.end(), bytes, bytes + n);
     return 1;
   };

@@ -1,4 +1,4 @@
-"""RTU-Link written a second time, from docs/protocol.md, slowly and with other means: struct, bit by bit, no C."""
+"""TickLink written a second time, from docs/protocol.md, slowly and with other means: struct, bit by bit, no C."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ static bool is_free(const char *link) {
 }
 
 /* Makes line->link point to the pty in one step: whoever opens it finds the old pty or the new one. Anything else stays there. */
-static bool make_link(const rtu_line *line) {
+static bool make_link(const tl_line *line) {
     char aside[4096];
     if (!is_free(line->link)) return false;
     const int n = snprintf(aside, sizeof aside, "%s.%ld", line->link, (long)getpid());
@@ -51,8 +51,8 @@ static bool make_link(const rtu_line *line) {
     return false;
 }
 
-bool rtu_line_open_pty(rtu_line *line, const char *link) {
-    *line = (rtu_line){.fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), .far_fd = -1};
+bool tl_line_open_pty(tl_line *line, const char *link) {
+    *line = (tl_line){.fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), .far_fd = -1};
     if (line->fd == -1) return false;
     const char *path = NULL;
     if (grantpt(line->fd) == 0 && unlockpt(line->fd) == 0) path = ptsname(line->fd);
@@ -67,18 +67,18 @@ bool rtu_line_open_pty(rtu_line *line, const char *link) {
     }
     if (!ok) {
         const int why = errno;
-        rtu_line_close(line);
+        tl_line_close(line);
         errno = why;
     }
     return ok;
 }
 
-bool rtu_line_open_fd(rtu_line *line, int fd) {
-    *line = (rtu_line){.fd = fd, .far_fd = -1};
+bool tl_line_open_fd(tl_line *line, int fd) {
+    *line = (tl_line){.fd = fd, .far_fd = -1};
     return never_block(fd);
 }
 
-void rtu_line_close(rtu_line *line) {
+void tl_line_close(tl_line *line) {
     char target[sizeof line->path];
     if (line->link != NULL) {
         const ssize_t n = readlink(line->link, target, sizeof target);
@@ -87,7 +87,7 @@ void rtu_line_close(rtu_line *line) {
     }
     if (line->far_fd != -1) close(line->far_fd);
     if (line->fd != -1) close(line->fd);
-    *line = (rtu_line){.fd = -1, .far_fd = -1};
+    *line = (tl_line){.fd = -1, .far_fd = -1};
 }
 
 /* Writes what the line takes; returns how much that was. */
@@ -98,16 +98,16 @@ static size_t write_some(int fd, const uint8_t *bytes, size_t n) {
     return wrote > 0 ? (size_t)wrote : 0;
 }
 
-void rtu_line_flush(rtu_line *line) {
+void tl_line_flush(tl_line *line) {
     if (line->kept == 0) return;
     const size_t n = write_some(line->fd, line->rest, line->kept);
     line->kept -= n;
     memmove(line->rest, line->rest + n, line->kept);
 }
 
-void rtu_line_send(void *context, const uint8_t *bytes, size_t n) {
-    rtu_line *line = (rtu_line *)context;
-    rtu_line_flush(line);
+void tl_line_send(void *context, const uint8_t *bytes, size_t n) {
+    tl_line *line = (tl_line *)context;
+    tl_line_flush(line);
     const size_t wrote = line->kept == 0 ? write_some(line->fd, bytes, n) : 0;
     if (wrote == 0) {
         line->dropped++;

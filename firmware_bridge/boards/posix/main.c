@@ -48,7 +48,7 @@ static sigset_t catch_signals(void) {
 
 /* A page of the file that others may map too; NULL, errno set, when the system refuses. It stays mapped until the end. */
 static float *map_driver(const char *path) {
-    const size_t n = RTU_PLANT_ACT_MAX * sizeof(float);
+    const size_t n = TL_PLANT_ACT_MAX * sizeof(float);
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     void *page = MAP_FAILED;
     if (fd != -1 && ftruncate(fd, (off_t)n) == 0) page = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -59,15 +59,15 @@ static float *map_driver(const char *path) {
 }
 
 /* What does not fit the protocol, as far as it is a row. */
-static void complain(const rtu_simulated *device, const char *plant) {
-    const rtu_bridge_config *config = &device->bridge.config;
-    rtu_row row;
-    fprintf(stderr, "rtu_firmware: the data sheet of %s does not fit the protocol", plant);
-    for (uint8_t i = 0; config->plant != NULL && rtu_bridge_row(config, i, &row); i++) {
-        if (rtu_row_valid(&row)) continue;
+static void complain(const tl_simulated *device, const char *plant) {
+    const tl_bridge_config *config = &device->bridge.config;
+    tl_row row;
+    fprintf(stderr, "tl_firmware: the data sheet of %s does not fit the protocol", plant);
+    for (uint8_t i = 0; config->plant != NULL && tl_bridge_row(config, i, &row); i++) {
+        if (tl_row_valid(&row)) continue;
         fprintf(stderr, ": row %u, %s: min %g, max %g, slew %g, safe %s, safe value %g", i,
                 config->plant->sheet->rows[i].name, (double)row.min, (double)row.max, (double)row.slew,
-                rtu_safe_name(row.safe) != NULL ? rtu_safe_name(row.safe) : "unknown", (double)row.safe_value);
+                tl_safe_name(row.safe) != NULL ? tl_safe_name(row.safe) : "unknown", (double)row.safe_value);
         break;
     }
     fputs(" (firmware_bridge/protocol/schema.h has the rules)\n", stderr);
@@ -81,72 +81,72 @@ static bool input_ended(void) {
 }
 
 /* How long to wait for the next tick. */
-static struct timespec until_due(const rtu_bridge *bridge) {
-    const uint64_t now_us = clock_us(CLOCK_MONOTONIC), due_us = rtu_bridge_due(bridge);
+static struct timespec until_due(const tl_bridge *bridge) {
+    const uint64_t now_us = clock_us(CLOCK_MONOTONIC), due_us = tl_bridge_due(bridge);
     const uint64_t wait_us = due_us > now_us ? due_us - now_us : 0;
     return (struct timespec){(time_t)(wait_us / 1000000u), (long)(wait_us % 1000000u) * 1000};
 }
 
 /* The outputs come to their safe behaviour before the process ends. A signal from now on ends it in the middle of a ramp. */
-static void leave(rtu_bridge *bridge, const sigset_t *mask) {
-    rtu_bridge_leave(bridge);
+static void leave(tl_bridge *bridge, const sigset_t *mask) {
+    tl_bridge_leave(bridge);
     stop_asked = 0;
-    while (!stop_asked && !rtu_bridge_at_rest(bridge)) {
+    while (!stop_asked && !tl_bridge_at_rest(bridge)) {
         const struct timespec wait = until_due(bridge);
         (void)ppoll(NULL, 0, &wait, mask);
-        rtu_bridge_tick(bridge, clock_us(CLOCK_MONOTONIC));
+        tl_bridge_tick(bridge, clock_us(CLOCK_MONOTONIC));
     }
 }
 
 /* Runs until a signal, the end of standard input (if asked) or the end of the line. */
-static void serve(rtu_bridge *bridge, rtu_line *line, bool until_eof, const sigset_t *mask) {
+static void serve(tl_bridge *bridge, tl_line *line, bool until_eof, const sigset_t *mask) {
     uint8_t bytes[4096];
     struct pollfd fds[2] = {{.fd = line->fd}, {.fd = until_eof ? STDIN_FILENO : -1, .events = POLLIN}};
     while (!stop_asked) {
         const struct timespec wait = until_due(bridge);
         fds[0].events = (short)(line->kept != 0 ? POLLIN | POLLOUT : POLLIN);
         const int ready = ppoll(fds, 2, &wait, mask);
-        if (ready > 0 && fds[0].revents & POLLOUT) rtu_line_flush(line);
+        if (ready > 0 && fds[0].revents & POLLOUT) tl_line_flush(line);
         if (ready > 0 && fds[0].revents & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) {
             const ssize_t n = read(line->fd, bytes, sizeof bytes);
-            if (n > 0) rtu_bridge_receive(bridge, bytes, (size_t)n, clock_us(CLOCK_MONOTONIC));
+            if (n > 0) tl_bridge_receive(bridge, bytes, (size_t)n, clock_us(CLOCK_MONOTONIC));
             if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) return;
         }
         if (ready > 0 && fds[1].revents != 0 && input_ended()) return;
-        rtu_bridge_tick(bridge, clock_us(CLOCK_MONOTONIC));
+        tl_bridge_tick(bridge, clock_us(CLOCK_MONOTONIC));
     }
 }
 
 int main(int argc, char **argv) {
-    static rtu_simulated device;
-    rtu_line line;
-    rtu_options options;
+    static tl_simulated device;
+    tl_line line;
+    tl_options options;
     int exit_code;
-    if (!rtu_options_parse(&options, argc, argv, &exit_code)) return exit_code;
+    if (!tl_options_parse(&options, argc, argv, &exit_code)) return exit_code;
     if (!options.boot_id_given) options.device.boot_id = another_boot_id();
 
     if (options.driver_file != NULL && (options.device.driver = map_driver(options.driver_file)) == NULL) {
-        fprintf(stderr, "rtu_firmware: %s: cannot be mapped: %s\n", options.driver_file, strerror(errno));
+        fprintf(stderr, "tl_firmware: %s: cannot be mapped: %s\n", options.driver_file, strerror(errno));
         return 2;
     }
 
     const sigset_t mask = catch_signals();
-    if (!(options.fd >= 0 ? rtu_line_open_fd(&line, options.fd) : rtu_line_open_pty(&line, options.link))) {
-        fprintf(stderr, "rtu_firmware: cannot open the line: %s\n", strerror(errno));
+    if (!(options.fd >= 0 ? tl_line_open_fd(&line, options.fd) : tl_line_open_pty(&line, options.link))) {
+        fprintf(stderr, "tl_firmware: cannot open the line: %s\n", strerror(errno));
         return 3;
     }
-    if (!rtu_simulated_init(&device, options.plant, &options.device, rtu_line_send, &line, clock_us(CLOCK_MONOTONIC))) {
+    if (!tl_simulated_init(&device, options.plant, &options.device, tl_line_send, &line, clock_us(CLOCK_MONOTONIC))) {
         complain(&device, options.plant);
-        rtu_line_close(&line);
+        tl_line_close(&line);
         return 2;
     }
-    rtu_bridge_tick(&device.bridge, clock_us(CLOCK_MONOTONIC)); /* whoever knows the port finds the device booted */
+    tl_bridge_tick(&device.bridge, clock_us(CLOCK_MONOTONIC)); /* whoever knows the port finds the device booted */
     if (line.path[0] != '\0') {
         puts(line.path);
         fflush(stdout);
     }
     serve(&device.bridge, &line, options.until_eof, &mask);
     leave(&device.bridge, &mask);
-    rtu_line_close(&line);
+    tl_line_close(&line);
     return 0;
 }

@@ -6,8 +6,8 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: rtu_firmware [options]\n"
-    "A simulated machine behind a serial line that speaks RTU-Link. Opens a pty and prints its path on one line.\n"
+    "usage: tl_firmware [options]\n"
+    "A simulated machine behind a serial line that speaks TickLink. Opens a pty and prints its path on one line.\n"
     "  --plant NAME       machine to simulate (default cartpole; --list names them)\n"
     "  --pty-link PATH    also make PATH a symbolic link to the pty; removed on exit\n"
     "  --fd N             speak on this open descriptor instead of a pty\n"
@@ -31,11 +31,11 @@ static bool number(const char *text, unsigned long min, unsigned long max, unsig
 }
 
 /* Takes one option and its value; false when the value does not fit or no option has that name. */
-static bool take(rtu_options *options, const char *name, const char *value) {
+static bool take(tl_options *options, const char *name, const char *value) {
     unsigned long n = 0;
     if (strcmp(name, "--plant") == 0) {
         options->plant = value;
-        return rtu_plant_find(value) != NULL;
+        return tl_plant_find(value) != NULL;
     }
     if (strcmp(name, "--pty-link") == 0) {
         options->link = value;
@@ -92,11 +92,11 @@ static bool take(rtu_options *options, const char *name, const char *value) {
 }
 
 static void list_plants(void) {
-    for (size_t i = 0; i < rtu_plant_count(); i++) puts(rtu_plant_at(i)->sheet->name);
+    for (size_t i = 0; i < tl_plant_count(); i++) puts(tl_plant_at(i)->sheet->name);
 }
 
-bool rtu_options_parse(rtu_options *options, int argc, char **argv, int *exit_code) {
-    *options = (rtu_options){.plant = "cartpole", .fd = -1};
+bool tl_options_parse(tl_options *options, int argc, char **argv, int *exit_code) {
+    *options = (tl_options){.plant = "cartpole", .fd = -1};
     *exit_code = 0;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
@@ -112,7 +112,7 @@ bool rtu_options_parse(rtu_options *options, int argc, char **argv, int *exit_co
             continue;
         }
         if (i + 1 == argc || !take(options, argv[i], argv[i + 1])) {
-            fprintf(stderr, "rtu_firmware: cannot use %s %s (see --help)\n", argv[i], i + 1 < argc ? argv[i + 1] : "");
+            fprintf(stderr, "tl_firmware: cannot use %s %s (see --help)\n", argv[i], i + 1 < argc ? argv[i + 1] : "");
             *exit_code = 2;
             return false;
         }

@@ -1,6 +1,6 @@
-/* Command line of rtu_firmware. */
-#ifndef RTU_POSIX_OPTIONS_H
-#define RTU_POSIX_OPTIONS_H
+/* Command line of tl_firmware. */
+#ifndef TL_POSIX_OPTIONS_H
+#define TL_POSIX_OPTIONS_H
 
 #include "firmware_bridge/boards/simulated/simulated.h"
 
@@ -11,11 +11,11 @@ typedef struct {
     int fd;                  /* line that the parent opened; -1: open a pty */
     bool until_eof;          /* leave when standard input ends */
     bool boot_id_given;
-    rtu_simulated_options device;
-} rtu_options;
+    tl_simulated_options device;
+} tl_options;
 
 /* Returns true when the device is to run. Otherwise *exit_code is what main() returns: 0 after --help or --list, which have
  * printed, 2 after a complaint on stderr. */
-bool rtu_options_parse(rtu_options *options, int argc, char **argv, int *exit_code);
+bool tl_options_parse(tl_options *options, int argc, char **argv, int *exit_code);
 
 #endif

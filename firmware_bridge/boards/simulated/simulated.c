@@ -5,43 +5,43 @@
 enum { FW_MAJOR = 0, FW_MINOR = 1, FW_PATCH = 0 };
 
 static void reset(void *state, uint32_t seed) {
-    rtu_simulated_body *body = (rtu_simulated_body *)state;
+    tl_simulated_body *body = (tl_simulated_body *)state;
     body->machine->reset(&body->state, seed);
-    if (body->max_steps != 0) rtu_plant_limit(&body->state, body->max_steps);
+    if (body->max_steps != 0) tl_plant_limit(&body->state, body->max_steps);
     body->reset_left = body->reset_ticks;
 }
 
 static bool reset_done(void *state) {
-    rtu_simulated_body *body = (rtu_simulated_body *)state;
+    tl_simulated_body *body = (tl_simulated_body *)state;
     if (body->reset_left == 0) return true;
     body->reset_left--;
     return false;
 }
 
 /* The machine's own step and apply, where what they are told is to be seen. */
-static void tell(const rtu_simulated_body *body, const float *u) {
+static void tell(const tl_simulated_body *body, const float *u) {
     for (uint8_t i = 0; i < body->machine->sheet->n_act; i++) body->driver[i] = u[i];
 }
 
-static rtu_plant_result step(void *state, const float *u) {
-    rtu_simulated_body *body = (rtu_simulated_body *)state;
+static tl_plant_result step(void *state, const float *u) {
+    tl_simulated_body *body = (tl_simulated_body *)state;
     tell(body, u);
     return body->machine->step(&body->state, u);
 }
 
 static void apply(void *state, const float *u, bool live) {
-    rtu_simulated_body *body = (rtu_simulated_body *)state;
+    tl_simulated_body *body = (tl_simulated_body *)state;
     tell(body, u);
     body->machine->apply(&body->state, u, live);
 }
 
-bool rtu_simulated_init(rtu_simulated *device, const char *plant, const rtu_simulated_options *options,
-                        void (*send)(void *context, const uint8_t *bytes, size_t n), void *send_context,
-                        uint64_t now_us) {
-    const rtu_plant *machine = rtu_plant_find(plant);
+bool tl_simulated_init(tl_simulated *device, const char *plant, const tl_simulated_options *options,
+                       void (*send)(void *context, const uint8_t *bytes, size_t n), void *send_context,
+                       uint64_t now_us) {
+    const tl_plant *machine = tl_plant_find(plant);
     if (machine == NULL || machine->reset == NULL || machine->step == NULL) return false;
     if (machine->state_bytes > sizeof device->body.state) return false;
-    if (machine->sheet->n_obs > RTU_PLANT_OBS_MAX || machine->sheet->n_act > RTU_PLANT_ACT_MAX) return false;
+    if (machine->sheet->n_obs > TL_PLANT_OBS_MAX || machine->sheet->n_act > TL_PLANT_ACT_MAX) return false;
     device->plant = *machine;
     device->plant.reset = reset;
     device->body.driver = options->driver;
@@ -55,8 +55,8 @@ bool rtu_simulated_init(rtu_simulated *device, const char *plant, const rtu_simu
     device->body.machine = machine;
     device->body.max_steps = options->max_steps;
     device->body.reset_ticks = options->reset_ticks;
-    for (size_t i = 0; i < RTU_PLANT_ACT_MAX; i++) device->slew[i] = options->slew;
-    const rtu_bridge_config config = {
+    for (size_t i = 0; i < TL_PLANT_ACT_MAX; i++) device->slew[i] = options->slew;
+    const tl_bridge_config config = {
         .plant = &device->plant,
         .plant_state = &device->body,
         .reset_done = reset_done,
@@ -65,18 +65,18 @@ bool rtu_simulated_init(rtu_simulated *device, const char *plant, const rtu_simu
         .seed = options->seed,
         .silence_us = options->silence_us,
         .ttl_max_ms = options->ttl_max_ms,
-        .caps = RTU_CAP_SIMULATED | RTU_CAP_LOCKSTEP | RTU_CAP_REWARD | RTU_CAP_RESET,
+        .caps = TL_CAP_SIMULATED | TL_CAP_LOCKSTEP | TL_CAP_REWARD | TL_CAP_RESET,
         .fw_major = FW_MAJOR,
         .fw_minor = FW_MINOR,
         .fw_patch = FW_PATCH,
         .send = send,
         .send_context = send_context,
     };
-    return rtu_bridge_init(&device->bridge, &config, now_us);
+    return tl_bridge_init(&device->bridge, &config, now_us);
 }
 
-void rtu_outbox_take(void *outbox, const uint8_t *bytes, size_t n) {
-    rtu_outbox *out = (rtu_outbox *)outbox;
+void tl_outbox_take(void *outbox, const uint8_t *bytes, size_t n) {
+    tl_outbox *out = (tl_outbox *)outbox;
     if (n > sizeof out->bytes - out->size) {
         out->dropped++;
         return;

@@ -1,6 +1,6 @@
 /* What a program on this board stands on: clocks, pins, port, time, sleep, watchdog. */
-#ifndef RTU_STM32F405_BOARD_H
-#define RTU_STM32F405_BOARD_H
+#ifndef TL_STM32F405_BOARD_H
+#define TL_STM32F405_BOARD_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,30 +13,30 @@
 extern "C" {
 #endif
 
-enum { RTU_BOARD_BAUD = 1000000, RTU_BOARD_WATCHDOG_MS = 500, RTU_BOARD_TICK_HZ = 1000 };
+enum { TL_BOARD_BAUD = 1000000, TL_BOARD_WATCHDOG_MS = 500, TL_BOARD_TICK_HZ = 1000 };
 
 typedef struct {
-    rtu_clock clock;
+    tl_clock clock;
     uint32_t boot_id;
     bool watchdog; /* it took its values */
-} rtu_board;
+} tl_board;
 
-extern rtu_serial rtu_board_serial;
+extern tl_serial tl_board_serial;
 
 /* Everything, once, in the order that the hardware wants. Interrupts are on afterwards. */
-void rtu_board_start(rtu_board *board);
+void tl_board_start(tl_board *board);
 
 /* Microseconds since start; grows always. */
-uint64_t rtu_board_now_us(void);
+uint64_t tl_board_now_us(void);
 
 /* A send function of the bridge: queues a frame, or drops it whole when the line is full. */
-void rtu_board_send(void *unused, const uint8_t *bytes, size_t n);
+void tl_board_send(void *unused, const uint8_t *bytes, size_t n);
 
 /* Sleeps until the next interrupt (a received byte, the next millisecond), unless bytes are already there. */
-void rtu_board_sleep(void);
+void tl_board_sleep(void);
 
 /* To be called by a program that has made progress, and by nobody else. */
-void rtu_board_feed(void);
+void tl_board_feed(void);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,6 @@
 /* The clock tree: 168 MHz from the crystal, or the 16 MHz that the chip wakes with. */
-#ifndef RTU_STM32F405_CLOCK_H
-#define RTU_STM32F405_CLOCK_H
+#ifndef TL_STM32F405_CLOCK_H
+#define TL_STM32F405_CLOCK_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,17 +11,17 @@
 extern "C" {
 #endif
 
-enum { RTU_CRYSTAL_HZ = 8000000, RTU_WAIT_MAX = 100000 /* readings of a register before its event is given up */ };
+enum { TL_CRYSTAL_HZ = 8000000, TL_WAIT_MAX = 100000 /* readings of a register before its event is given up */ };
 
 typedef struct {
     uint32_t core_hz; /* of the processor and SysTick */
     uint32_t apb2_hz; /* of USART1 */
     bool crystal;     /* false: the internal oscillator, 1 % */
     bool emulated;    /* there is no clock tree here: an emulator, which has no unique id either */
-} rtu_clock;
+} tl_clock;
 
 /* Switches to the crystal. Every wait is bounded; what does not come within it leaves the clock as it was after reset. */
-rtu_clock rtu_clock_start(rtu_rcc_registers *rcc, rtu_flash_registers *flash);
+tl_clock tl_clock_start(tl_rcc_registers *rcc, tl_flash_registers *flash);
 
 #ifdef __cplusplus
 }

@@ -13,7 +13,7 @@ static uint32_t mix(uint32_t x) {
     return x ^ x >> 16;
 }
 
-uint32_t rtu_next_boot_id(rtu_boot_memory *memory, const volatile uint32_t *unique_id) {
+uint32_t tl_next_boot_id(tl_boot_memory *memory, const volatile uint32_t *unique_id) {
     const int ours = memory->mark == kMark && memory->check == mix(memory->count);
     uint32_t chip = 0;
     if (unique_id != NULL)

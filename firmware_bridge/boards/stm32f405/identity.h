@@ -1,6 +1,6 @@
 /* boot_id: another number after each start, without a source of random numbers. */
-#ifndef RTU_STM32F405_IDENTITY_H
-#define RTU_STM32F405_IDENTITY_H
+#ifndef TL_STM32F405_IDENTITY_H
+#define TL_STM32F405_IDENTITY_H
 
 #include <stdint.h>
 
@@ -11,11 +11,11 @@ extern "C" {
 /* Lives in memory that a reset leaves alone; after power-on it holds anything. */
 typedef struct {
     uint32_t mark, count, check;
-} rtu_boot_memory;
+} tl_boot_memory;
 
 /* Counts this start (from 1 where the memory is not ours yet) and mixes the count with the chip's 96 bits (null: none). Never 0. For one
  * chip, two starts with counts less than 2^32 apart differ. */
-uint32_t rtu_next_boot_id(rtu_boot_memory *memory, const volatile uint32_t *unique_id);
+uint32_t tl_next_boot_id(tl_boot_memory *memory, const volatile uint32_t *unique_id);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,4 @@
-// The firmware with a learner: RTU-Link as in main.c, and in the time that is left a recurrent agent that learns to balance a cart-pole
+// The firmware with a learner: TickLink as in main.c, and in the time that is left a recurrent agent that learns to balance a cart-pole
 // in virtual time. The host starts it, watches, downloads and uploads: firmware_bridge/protocol/learner.h.
 #include "firmware_bridge/protocol/learner.h"
 #include "firmware_bridge/boards/simulated/simulated.h"
@@ -10,46 +10,46 @@
 
 extern "C" {
 // What a tool that counts instructions looks for (tools/qemu/count.c).
-__attribute__((noinline, noclone)) void rtu_count_begin(void) { __asm__ volatile("" ::: "memory"); }
-__attribute__((noinline, noclone)) void rtu_count_end(void) { __asm__ volatile("" ::: "memory"); }
-alignas(64) unsigned char rtu_learner_arena[rtu_device::arena_bytes()];
-rtu_device::Learner rtu_learner;
+__attribute__((noinline, noclone)) void tl_count_begin(void) { __asm__ volatile("" ::: "memory"); }
+__attribute__((noinline, noclone)) void tl_count_end(void) { __asm__ volatile("" ::: "memory"); }
+alignas(64) unsigned char rtu_learner_arena[tl_device::arena_bytes()];
+tl_device::Learner tl_learner;
 }
 
 namespace {
 
-using namespace rtu_device;
+using namespace tl_device;
 
 constexpr kernels::Kernels<float> kTable = device_table<1, Activation::tanh>();
 static_assert(config().body.cell.members == 1 && config().body.cell.activation == Activation::tanh, "");
 
-rtu_simulated device;
-rtu_decoder decoder;
+tl_simulated device;
+tl_decoder decoder;
 uint32_t limit = 0;    // control steps to take in all
 bool written = false;  // the host has changed the arena since the learner last ran
 uint16_t tx_seq = 0;
 
-void send(rtu_frame &frame) {
-    uint8_t wire[RTU_WIRE_MAX];
-    frame.type = RTU_TYPE_LEARNER;
+void send(tl_frame &frame) {
+    uint8_t wire[TL_WIRE_MAX];
+    frame.type = TL_TYPE_LEARNER;
     frame.seq = tx_seq++;
-    frame.t_us = static_cast<uint32_t>(rtu_board_now_us());
-    rtu_board_send(nullptr, wire, rtu_frame_encode(&frame, wire));
+    frame.t_us = static_cast<uint32_t>(tl_board_now_us());
+    tl_board_send(nullptr, wire, tl_frame_encode(&frame, wire));
 }
 
-bool running() { return rtu_learner.steps < limit; }
+bool running() { return tl_learner.steps < limit; }
 
 void send_status() {
-    rtu_frame frame = {};
+    tl_frame frame = {};
     uint8_t *p = frame.payload;
-    frame.size = RTU_LEARNER_STATUS_BYTES;
-    p[0] = RTU_LEARNER_STATUS;
-    const uint32_t words[] = {running() ? 1U : 0U, rtu_learner.steps, limit, rtu_learner.episodes};
-    const float floats[] = {rtu_learner.last_return, mean_return(rtu_learner), rtu_learner.agent.info->value,
-                            rtu_learner.agent.info->delta};
-    for (int i = 0; i < 4; ++i) rtu_put_u32(p + 4 + 4 * i, words[i]);
-    for (int i = 0; i < 4; ++i) rtu_put_f32(p + 20 + 4 * i, floats[i]);
-    rtu_put_u32(p + 36, sizeof rtu_learner_arena);
+    frame.size = TL_LEARNER_STATUS_BYTES;
+    p[0] = TL_LEARNER_STATUS;
+    const uint32_t words[] = {running() ? 1U : 0U, tl_learner.steps, limit, tl_learner.episodes};
+    const float floats[] = {tl_learner.last_return, mean_return(tl_learner), tl_learner.agent.info->value,
+                            tl_learner.agent.info->delta};
+    for (int i = 0; i < 4; ++i) tl_put_u32(p + 4 + 4 * i, words[i]);
+    for (int i = 0; i < 4; ++i) tl_put_f32(p + 20 + 4 * i, floats[i]);
+    tl_put_u32(p + 36, sizeof rtu_learner_arena);
     const uint8_t shape[] = {kObservations, kActions, kUnits, kHidden};
     memcpy(p + 40, shape, sizeof shape);
     send(frame);
@@ -57,34 +57,34 @@ void send_status() {
 
 // True where n bytes from `offset` lie in the arena and may be looked at or changed now.
 bool allowed(uint32_t offset, uint32_t n) {
-    return !running() && n <= RTU_LEARNER_CHUNK && offset <= sizeof rtu_learner_arena &&
+    return !running() && n <= TL_LEARNER_CHUNK && offset <= sizeof rtu_learner_arena &&
            n <= sizeof rtu_learner_arena - offset;
 }
 
-void answer(const rtu_frame &ask) {
-    const uint8_t op = ask.size >= RTU_LEARNER_HEAD ? ask.payload[0] : 0xff;
-    const uint32_t first = ask.size >= 8 ? rtu_get_u32(ask.payload + 4) : 0;
-    const uint32_t second = ask.size >= 12 ? rtu_get_u32(ask.payload + 8) : 0;
-    if (op == RTU_LEARNER_RUN && ask.size == 8) {
+void answer(const tl_frame &ask) {
+    const uint8_t op = ask.size >= TL_LEARNER_HEAD ? ask.payload[0] : 0xff;
+    const uint32_t first = ask.size >= 8 ? tl_get_u32(ask.payload + 4) : 0;
+    const uint32_t second = ask.size >= 12 ? tl_get_u32(ask.payload + 8) : 0;
+    if (op == TL_LEARNER_RUN && ask.size == 8) {
         limit = first;
-        if (written) begin_episode(rtu_learner);
+        if (written) begin_episode(tl_learner);
         written = false;
     }
-    if (op == RTU_LEARNER_STOP) limit = 0;  // whatever follows: stopping never fails on a detail
-    if (op == RTU_LEARNER_INIT && ask.size == 8) {
+    if (op == TL_LEARNER_STOP) limit = 0;  // whatever follows: stopping never fails on a detail
+    if (op == TL_LEARNER_INIT && ask.size == 8) {
         limit = 0;
-        start(rtu_learner, rtu_learner_arena, &kTable, first);
+        start(tl_learner, rtu_learner_arena, &kTable, first);
     }
-    if (op == RTU_LEARNER_READ && ask.size == 12 && allowed(first, second)) {
-        rtu_frame frame = {};
-        frame.payload[0] = RTU_LEARNER_BYTES;
-        rtu_put_u32(frame.payload + 4, first);
+    if (op == TL_LEARNER_READ && ask.size == 12 && allowed(first, second)) {
+        tl_frame frame = {};
+        frame.payload[0] = TL_LEARNER_BYTES;
+        tl_put_u32(frame.payload + 4, first);
         memcpy(frame.payload + 8, rtu_learner_arena + first, second);
         frame.size = static_cast<uint8_t>(8 + second);
         send(frame);
         return;
     }
-    if (op == RTU_LEARNER_BYTES && ask.size >= 8 && allowed(first, ask.size - 8U)) {
+    if (op == TL_LEARNER_BYTES && ask.size >= 8 && allowed(first, ask.size - 8U)) {
         memcpy(rtu_learner_arena + first, ask.payload + 8, ask.size - 8U);
         written = true;
     }
@@ -93,36 +93,36 @@ void answer(const rtu_frame &ask) {
 
 void listen() {
     uint8_t bytes[256];
-    const size_t n = rtu_serial_read(&rtu_board_serial, bytes, sizeof bytes);
+    const size_t n = tl_serial_read(&tl_board_serial, bytes, sizeof bytes);
     if (n == 0) return;
-    rtu_bridge_receive(&device.bridge, bytes, n, rtu_board_now_us());
-    rtu_frame frame;
+    tl_bridge_receive(&device.bridge, bytes, n, tl_board_now_us());
+    tl_frame frame;
     const uint8_t *at = bytes;
-    while (rtu_decoder_next(&decoder, &at, bytes + n, &frame))
-        if (frame.type == RTU_TYPE_LEARNER) answer(frame);
+    while (tl_decoder_next(&decoder, &at, bytes + n, &frame))
+        if (frame.type == TL_TYPE_LEARNER) answer(frame);
 }
 
 }  // namespace
 
-void rtu_board_main(void) {
-    rtu_board board;
-    rtu_board_start(&board);
-    rtu_decoder_init(&decoder);
-    start(rtu_learner, rtu_learner_arena, &kTable, 0);
-    rtu_simulated_options options = {};
+void tl_board_main(void) {
+    tl_board board;
+    tl_board_start(&board);
+    tl_decoder_init(&decoder);
+    start(tl_learner, rtu_learner_arena, &kTable, 0);
+    tl_simulated_options options = {};
     options.boot_id = board.boot_id;
-    if (!rtu_simulated_init(&device, "cartpole", &options, rtu_board_send, nullptr, rtu_board_now_us())) return;
+    if (!tl_simulated_init(&device, "cartpole", &options, tl_board_send, nullptr, tl_board_now_us())) return;
     for (;;) {
         listen();
-        rtu_bridge_tick(&device.bridge, rtu_board_now_us());
-        rtu_board_feed();
+        tl_bridge_tick(&device.bridge, tl_board_now_us());
+        tl_board_feed();
         if (running()) {
-            rtu_count_begin();
-            const bool ended = control_step(rtu_learner);
-            rtu_count_end();
-            if (!running() || (ended && rtu_learner.episodes % kWindow == 0)) send_status();
-        } else if (rtu_bridge_due(&device.bridge) > rtu_board_now_us()) {
-            rtu_board_sleep();
+            tl_count_begin();
+            const bool ended = control_step(tl_learner);
+            tl_count_end();
+            if (!running() || (ended && tl_learner.episodes % kWindow == 0)) send_status();
+        } else if (tl_bridge_due(&device.bridge) > tl_board_now_us()) {
+            tl_board_sleep();
         }
     }
 }

@@ -5,7 +5,7 @@
 #include "firmware_bridge/plants/plant.h"
 #include "native/learners/stream_ac.h"
 
-namespace rtu_device {
+namespace tl_device {
 
 using namespace rtu;
 
@@ -42,8 +42,8 @@ constexpr uint64_t arena_bytes() {
 
 struct Learner {
     learners::StreamAc<float> agent;
-    const rtu_plant *plant;
-    rtu_plant_state state;
+    const tl_plant *plant;
+    tl_plant_state state;
     uint32_t seed, steps, episodes;
     float action, last_return;
     float sum;               // of this episode's rewards
@@ -68,7 +68,7 @@ inline void start(Learner &learner, unsigned char *memory, const kernels::Kernel
     learner.agent = learners::make_stream_ac<float>(arena, config());
     for (int i = 0; i < learner.agent.nets; ++i) learners::bind_kernels(learner.agent.net[i], kernels);
     learners::init(learner.agent, seed);
-    learner.plant = rtu_plant_find("cartpole");
+    learner.plant = tl_plant_find("cartpole");
     learner.seed = seed;
     begin_episode(learner);
 }
@@ -76,9 +76,9 @@ inline void start(Learner &learner, unsigned char *memory, const kernels::Kernel
 // One control step: the machine moves by the action of the step before, the learner sees it, acts and learns. True when an episode
 // ended; the next has then begun.
 inline bool control_step(Learner &learner) {
-    const rtu_plant_row &force = learner.plant->sheet->rows[learner.plant->sheet->n_obs];
+    const tl_plant_row &force = learner.plant->sheet->rows[learner.plant->sheet->n_obs];
     const float u = force.min + (learner.action + 1.0F) * 0.5F * (force.max - force.min);
-    const rtu_plant_result result = learner.plant->step(&learner.state, &u);
+    const tl_plant_result result = learner.plant->step(&learner.state, &u);
     float x[kObservations];
     learner.plant->observe(&learner.state, x);
     (void)learners::predict(learner.agent, x, true, 1.0F, &learner.action);
@@ -101,4 +101,4 @@ inline float mean_return(const Learner &learner) {
     return n == 0 ? 0.0F : sum / static_cast<float>(n);
 }
 
-}  // namespace rtu_device
+}  // namespace tl_device

@@ -1,30 +1,30 @@
 /* The firmware: the bridge in front of a simulated cart-pole, the same that the process in boards/posix runs. A machine of your own
- * takes the place of the plant, with RTU_FIRMWARE_SOURCE: docs/firmware.md. */
+ * takes the place of the plant, with TL_FIRMWARE_SOURCE: docs/firmware.md. */
 #include "firmware_bridge/boards/simulated/simulated.h"
 #include "firmware_bridge/boards/stm32f405/board.h"
 #include "firmware_bridge/boards/stm32f405/start.h"
 
-#if defined(RTU_PLANT_OWN)
-#define RTU_FIRMWARE_PLANT (rtu_plant_own.sheet->name)
-#elif !defined(RTU_FIRMWARE_PLANT)
-#define RTU_FIRMWARE_PLANT "cartpole"
+#if defined(TL_PLANT_OWN)
+#define TL_FIRMWARE_PLANT (tl_plant_own.sheet->name)
+#elif !defined(TL_FIRMWARE_PLANT)
+#define TL_FIRMWARE_PLANT "cartpole"
 #endif
 
-float rtu_board_driver[RTU_PLANT_ACT_MAX]; /* what the machine was last told: for a debugger, and for tests */
+float tl_board_driver[TL_PLANT_ACT_MAX]; /* what the machine was last told: for a debugger, and for tests */
 
-void rtu_board_main(void) {
-    static rtu_simulated device;
-    rtu_board board;
-    rtu_board_start(&board);
-    const rtu_simulated_options options = {.boot_id = board.boot_id, .driver = rtu_board_driver};
-    if (!rtu_simulated_init(&device, RTU_FIRMWARE_PLANT, &options, rtu_board_send, NULL, rtu_board_now_us()))
+void tl_board_main(void) {
+    static tl_simulated device;
+    tl_board board;
+    tl_board_start(&board);
+    const tl_simulated_options options = {.boot_id = board.boot_id, .driver = tl_board_driver};
+    if (!tl_simulated_init(&device, TL_FIRMWARE_PLANT, &options, tl_board_send, NULL, tl_board_now_us()))
         return; /* restarts: a data sheet that does not fit cannot be served */
     for (;;) {
         uint8_t bytes[256];
-        const size_t n = rtu_serial_read(&rtu_board_serial, bytes, sizeof bytes);
-        if (n != 0) rtu_bridge_receive(&device.bridge, bytes, n, rtu_board_now_us());
-        rtu_bridge_tick(&device.bridge, rtu_board_now_us());
-        rtu_board_feed(); /* here and nowhere else: whoever gets here has run the bridge */
-        if (rtu_bridge_due(&device.bridge) > rtu_board_now_us()) rtu_board_sleep();
+        const size_t n = tl_serial_read(&tl_board_serial, bytes, sizeof bytes);
+        if (n != 0) tl_bridge_receive(&device.bridge, bytes, n, tl_board_now_us());
+        tl_bridge_tick(&device.bridge, tl_board_now_us());
+        tl_board_feed(); /* here and nowhere else: whoever gets here has run the bridge */
+        if (tl_bridge_due(&device.bridge) > tl_board_now_us()) tl_board_sleep();
     }
 }

@@ -4,10 +4,10 @@
 #include <string.h>
 
 /* The only place that reads bytes as words of another type. Four words are one LDM and one STM. */
-typedef uint32_t __attribute__((may_alias)) rtu_word;
+typedef uint32_t __attribute__((may_alias)) tl_word;
 typedef struct __attribute__((may_alias)) {
     uint32_t words[4];
-} rtu_quad;
+} tl_quad;
 
 static int aligned(const void *a, const void *b) { return (((uintptr_t)a | (uintptr_t)b) & 3u) == 0; }
 
@@ -15,8 +15,8 @@ void *memcpy(void *restrict to, const void *restrict from, size_t n) {
     unsigned char *out = (unsigned char *)to;
     const unsigned char *in = (const unsigned char *)from;
     if (aligned(to, from)) {
-        for (; n >= 16; n -= 16, out += 16, in += 16) *(rtu_quad *)out = *(const rtu_quad *)in;
-        for (; n >= 4; n -= 4, out += 4, in += 4) *(rtu_word *)out = *(const rtu_word *)in;
+        for (; n >= 16; n -= 16, out += 16, in += 16) *(tl_quad *)out = *(const tl_quad *)in;
+        for (; n >= 4; n -= 4, out += 4, in += 4) *(tl_word *)out = *(const tl_word *)in;
     }
     while (n-- != 0) *out++ = *in++;
     return to;
@@ -35,7 +35,7 @@ void *memset(void *to, int value, size_t n) {
     const unsigned char byte = (unsigned char)value;
     const uint32_t word = byte * 0x01010101u;
     if (aligned(to, to))
-        for (; n >= 4; n -= 4, out += 4) *(rtu_word *)out = word;
+        for (; n >= 4; n -= 4, out += 4) *(tl_word *)out = word;
     while (n-- != 0) *out++ = byte;
     return to;
 }

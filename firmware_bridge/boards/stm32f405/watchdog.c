@@ -2,7 +2,7 @@
 
 enum { KEY_FEED = 0xAAAA, KEY_UNLOCK = 0x5555, KEY_START = 0xCCCC, BUSY = 3, WAIT_MAX = 100000 };
 
-bool rtu_watchdog_start(rtu_iwdg_registers *iwdg, uint32_t ms) {
+bool tl_watchdog_start(tl_iwdg_registers *iwdg, uint32_t ms) {
     /* 32 kHz / 4 * 2^pr: the finest prescaler whose 12 bits suffice. */
     uint32_t pr = 0;
     while (pr < 6 && ms * 8u >> pr > 4096u) pr++;
@@ -19,4 +19,4 @@ bool rtu_watchdog_start(rtu_iwdg_registers *iwdg, uint32_t ms) {
     return taken;
 }
 
-void rtu_watchdog_feed(rtu_iwdg_registers *iwdg) { iwdg->kr = KEY_FEED; }
+void tl_watchdog_feed(tl_iwdg_registers *iwdg) { iwdg->kr = KEY_FEED; }

@@ -1,6 +1,6 @@
 /* The independent watchdog: once started, nothing but a reset stops it. */
-#ifndef RTU_STM32F405_WATCHDOG_H
-#define RTU_STM32F405_WATCHDOG_H
+#ifndef TL_STM32F405_WATCHDOG_H
+#define TL_STM32F405_WATCHDOG_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,9 +13,9 @@ extern "C" {
 
 /* Starts it with about `ms` (1 to 32000) between feedings; its oscillator is good to a third only. False when the hardware did not
  * take the values within a bounded wait; it then runs with the ones it had, the shortest that there is being half a second. */
-bool rtu_watchdog_start(rtu_iwdg_registers *iwdg, uint32_t ms);
+bool tl_watchdog_start(tl_iwdg_registers *iwdg, uint32_t ms);
 
-void rtu_watchdog_feed(rtu_iwdg_registers *iwdg);
+void tl_watchdog_feed(tl_iwdg_registers *iwdg);
 
 #ifdef __cplusplus
 }

@@ -46,7 +46,7 @@ LinkStatus exchange(PyLink& self, Exchange run) {
 }
 
 py::object handshake(PyLink& self, double timeout_s) {
-  rtu_hello hello{};
+  tl_hello hello{};
   const LinkStatus status = exchange(self, [&](Link& link) {
     link.discard_input();
     return link.hello(to_ns(timeout_s), &hello);
@@ -59,10 +59,10 @@ py::object handshake(PyLink& self, double timeout_s) {
   return py::dict(py::arg("protocol") = hello.proto_ver, py::arg("boot_id") = hello.boot_id,
                   py::arg("schema_hash") = hello.schema_hash, py::arg("period_us") = hello.period_us,
                   py::arg("ttl_max_ms") = hello.ttl_max_ms, py::arg("n_observations") = hello.n_obs,
-                  py::arg("n_actuators") = hello.n_act, py::arg("simulated") = (hello.caps & RTU_CAP_SIMULATED) != 0,
-                  py::arg("lockstep") = (hello.caps & RTU_CAP_LOCKSTEP) != 0,
-                  py::arg("reward") = (hello.caps & RTU_CAP_REWARD) != 0,
-                  py::arg("reset") = (hello.caps & RTU_CAP_RESET) != 0, py::arg("firmware") = firmware,
+                  py::arg("n_actuators") = hello.n_act, py::arg("simulated") = (hello.caps & TL_CAP_SIMULATED) != 0,
+                  py::arg("lockstep") = (hello.caps & TL_CAP_LOCKSTEP) != 0,
+                  py::arg("reward") = (hello.caps & TL_CAP_REWARD) != 0,
+                  py::arg("reset") = (hello.caps & TL_CAP_RESET) != 0, py::arg("firmware") = firmware,
                   py::arg("last_session") = hello.last_session);
 }
 
@@ -76,7 +76,7 @@ py::dict hello_input(const PyLink& self) {
 }
 
 py::object describe(PyLink& self, double timeout_s) {
-  std::vector<rtu_row> rows(static_cast<size_t>(self.hello.n_obs) + self.hello.n_act);
+  std::vector<tl_row> rows(static_cast<size_t>(self.hello.n_obs) + self.hello.n_act);
   const LinkStatus status =
       exchange(self, [&](Link& link) { return link.describe(self.hello, to_ns(timeout_s), rows.data()); });
   if (status == LinkStatus::kRow)
@@ -84,8 +84,8 @@ py::object describe(PyLink& self, double timeout_s) {
                    " of the device's data sheet cannot be used: name and unit must be ASCII without spaces");
   if (status != LinkStatus::kOk) return py::str(link_text(status, "DESCRIBE"));
   py::list out;
-  for (const rtu_row& row : rows) {
-    const char* safe = rtu_safe_name(row.safe);
+  for (const tl_row& row : rows) {
+    const char* safe = tl_safe_name(row.safe);
     out.append(py::dict(py::arg("index") = row.index, py::arg("actuator") = row.actuator != 0,
                         py::arg("name") = std::string(row.name), py::arg("unit") = std::string(row.unit),
                         py::arg("minimum") = row.min, py::arg("maximum") = row.max, py::arg("slew") = row.slew,

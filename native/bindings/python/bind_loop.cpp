@@ -112,7 +112,7 @@ class PyLoop {
   PyLoop(py::object link, py::object policy, const py::dict& options)
       : link_object_(std::move(link)), policy_object_(std::move(policy)), link_(link_object_.cast<PyLink&>()) {
     const auto& policy_table = policy_object_.cast<const Policy&>();
-    const rtu_hello& hello = link_.hello;
+    const tl_hello& hello = link_.hello;
     if (hello.period_us == 0) throw py::value_error("handshake() first");
     if (hello.n_obs + hello.n_act > kMaxObservations)
       throw py::value_error("the device has more than 55 observations and actuators");

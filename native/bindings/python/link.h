@@ -54,7 +54,7 @@ struct PyLink {
   FaultyWire faulty;
   Link link;
   std::unique_ptr<ControlServer> server;
-  rtu_hello hello{};
+  tl_hello hello{};
 };
 
 inline py::dict link_counters(const PyLink& self) {
@@ -74,8 +74,8 @@ inline py::dict link_quality(const PyLink& self) {
   RTU_RUNTIME_QUALITY_COUNTS(X)
 #undef X
   py::dict device;
-#define X(name, index)                                     \
-  const double name = q.device[RTU_COUNTER_##index].get(); \
+#define X(name, index)                                    \
+  const double name = q.device[TL_COUNTER_##index].get(); \
   if (!std::isnan(name)) device[#name] = static_cast<uint64_t>(name);
   RTU_RUNTIME_DEVICE_COUNTS(X)
 #undef X

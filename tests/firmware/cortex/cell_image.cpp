@@ -5,8 +5,8 @@
 
 extern "C" {
 // Where the counting plugin begins and ends (tools/qemu/count.c).
-__attribute__((noinline, noclone)) void rtu_count_begin(void) { __asm__ volatile("" ::: "memory"); }
-__attribute__((noinline, noclone)) void rtu_count_end(void) { __asm__ volatile("" ::: "memory"); }
+__attribute__((noinline, noclone)) void tl_count_begin(void) { __asm__ volatile("" ::: "memory"); }
+__attribute__((noinline, noclone)) void tl_count_end(void) { __asm__ volatile("" ::: "memory"); }
 alignas(64) unsigned char rtu_cell_arena[cell_run::planned_bytes()];
 }
 
@@ -35,15 +35,15 @@ void print(const float* y, int32_t n) {
 }
 
 float counted(const cell_run::Model& model, float pending) {
-  rtu_count_begin();
+  tl_count_begin();
   const float norm = rtu_cell_step(model, pending);
-  rtu_count_end();
+  tl_count_end();
   return norm;
 }
 
 }  // namespace
 
-void rtu_board_main(void) {
+void tl_board_main(void) {
   rtu::core::Builder arena(rtu_cell_arena, nullptr, 1);
   cell_run::Model model = cell_run::lay_out(arena);
   model.cell.kernels = &kOneLane;
@@ -51,7 +51,7 @@ void rtu_board_main(void) {
   leave(0);
 }
 
-void rtu_on_fault(void) {
+void tl_on_fault(void) {
   say("fault\n");
   leave(1);
 }

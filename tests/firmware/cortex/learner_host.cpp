@@ -13,7 +13,7 @@
 #include "firmware_bridge/boards/stm32f405/learner_model.h"
 #include "native/core/checkpoint.h"
 
-using namespace rtu_device;
+using namespace tl_device;
 
 static std::string read(const char* path) {
   std::ifstream file(path, std::ios::binary);

@@ -11,7 +11,7 @@ import rtu_edge as rtu
 
 SEED = int(sys.argv[1])
 agent = rtu.StreamAC(2, 1, units=16, hidden=16, seed=SEED)
-plant, state = lib.rtu_plant_find(b"cartpole"), ffi.new("rtu_plant_state *")
+plant, state = lib.tl_plant_find(b"cartpole"), ffi.new("tl_plant_state *")
 x, u, observation = ffi.new("float[2]"), ffi.new("float[1]"), np.zeros(2, np.float32)
 steps = episodes = 0
 

@@ -1,6 +1,6 @@
 /* Semihosting: the debugger, here QEMU, prints and ends the program (Arm IHI, "Semihosting for AArch32 and AArch64"). Tests only. */
-#ifndef RTU_TEST_SEMIHOSTING_H
-#define RTU_TEST_SEMIHOSTING_H
+#ifndef TL_TEST_SEMIHOSTING_H
+#define TL_TEST_SEMIHOSTING_H
 
 #include <stdint.h>
 
