@@ -28,9 +28,10 @@ from rich.table import Table
 from rtu_edge._bridge import lib
 
 import rtu_edge as rtu
-from rtu_edge import runtime, wire
+from rtu_edge.device import protocol
+from rtu_edge.device.ports import open_port
 from rtu_edge.hil.qemu import QemuBoard, build_image
-from rtu_edge.ports import open_port
+from rtu_edge.loop import Clock, Link, Loop, LoopConfig, LoopResult, LoopStatus, StopReason
 
 PLANT, PERIOD_US, TTL_MS = "servo", 10_000, 50
 SLOWEST = 1.05  # an emulator that is starved runs slow by its own clock: then nothing was shown
@@ -41,7 +42,7 @@ COUNTERS = ("ticks", "skipped", "accepted", "repeated", "refused", "silences", "
 class Run:
     """One session: what the host says of it, what the device counted, and the records of its steps."""
 
-    result: runtime.LoopResult
+    result: LoopResult
     device: dict[str, int]
     records: npt.NDArray[Any]
 
@@ -70,7 +71,7 @@ def device_counters(port: str) -> dict[str, int]:
         TimeoutError: it does not answer.
     """
     found: dict[str, int] = {}
-    decoder = wire.Decoder()
+    decoder = protocol.Decoder()
     with serial.Serial(port, 1_000_000, timeout=0.05) as line:
         line.write(b"\0")
         for name in COUNTERS:
@@ -79,40 +80,40 @@ def device_counters(port: str) -> dict[str, int]:
             while name not in found:
                 if time.monotonic() > give_up:
                     raise TimeoutError(f"{port}: the device does not answer PARAM")
-                line.write(wire.encode(wire.pack(wire.Param(index))))
+                line.write(protocol.encode(protocol.pack(protocol.Param(index))))
                 for frame in decoder.feed(line.read(512)):
-                    message = wire.unpack(frame)
-                    if isinstance(message, wire.Param) and message.index == index:
+                    message = protocol.unpack(frame)
+                    if isinstance(message, protocol.Param) and message.index == index:
                         found[name] = message.bits
     return found
 
 
-def control(port: str, config: runtime.LoopConfig, console: Console, total: float) -> Run:
+def control(port: str, config: LoopConfig, console: Console, total: float) -> Run:
     """One session with a fresh agent."""
     agent = rtu.StreamAC(observation_size=2, action_size=1, units=16, hidden=16, seed=1)
     said = time.monotonic()
     kept: list[npt.NDArray[Any]] = []
 
-    def watch(status: runtime.LoopStatus, records: npt.NDArray[Any]) -> None:
+    def watch(status: LoopStatus, records: npt.NDArray[Any]) -> None:
         nonlocal said
         kept.append(records)
         if time.monotonic() - said >= 5:
             said = time.monotonic()
             console.print(f"  {status.steps:>8} of {total:.0f} steps, {status.episodes} episodes", style="dim")
 
-    with open_port(port) as opened, runtime.Link(opened) as link:
+    with open_port(port) as opened, Link(opened) as link:
         hello = link.handshake()
         if hello.period_us != PERIOD_US:
             raise click.ClickException(f"{port}: the board's period is {hello.period_us} us; it must be {PERIOD_US}")
-        result = runtime.Loop(link, agent.core.policy(), config).run(watch)
+        result = Loop(link, agent.core.policy(), config).run(watch)
     return Run(result, device_counters(port), np.concatenate(kept))
 
 
 def real_time(port: str, seconds: float, console: Console) -> Run:
     """100 Hz by the device's own clock."""
     steps = round(seconds * 1e6 / PERIOD_US)
-    clock = runtime.Clock.DEVICE
-    config = runtime.LoopConfig(clock=clock, steps=steps, ttl_ms=TTL_MS, realtime=True, cpu=cores()[0], seed=1)
+    clock = Clock.DEVICE
+    config = LoopConfig(clock=clock, steps=steps, ttl_ms=TTL_MS, realtime=True, cpu=cores()[0], seed=1)
     with board(port) as at:
         return control(at, config, console, steps)
 
@@ -120,13 +121,13 @@ def real_time(port: str, seconds: float, console: Console) -> Run:
 def lockstep(port: str, steps: int, console: Console) -> Run:
     """Virtual time, as fast as the link allows."""
     with board(port) as at:
-        return control(at, runtime.LoopConfig(steps=steps, cpu=cores()[0], seed=1), console, steps)
+        return control(at, LoopConfig(steps=steps, cpu=cores()[0], seed=1), console, steps)
 
 
 def stale(run: Run) -> bool:
     """The device went safe, refused a command, or the run ended early."""
     device = run.device
-    return run.result.reason is not runtime.StopReason.STEPS or device["silences"] > 0 or device["refused"] > 0
+    return run.result.reason is not StopReason.STEPS or device["silences"] > 0 or device["refused"] > 0
 
 
 def damaged(run: Run) -> int:
@@ -179,7 +180,7 @@ def main(seconds: float, steps: int, port: str) -> None:
     if steps > 0:
         run = lockstep(port, steps, console)
         show(console, "lockstep", run)
-        done = run.result.reason is runtime.StopReason.STEPS
+        done = run.result.reason is StopReason.STEPS
         goals.append((f"{steps} lockstep steps, {damaged(run)} damaged frames", done and damaged(run) == 0))
     for goal, met in goals:
         console.print(f"{'pass' if met else 'FAIL'}  {goal}")

@@ -22,7 +22,7 @@ from rich.table import Table
 
 import rtu_edge as rtu
 from rtu_edge import _core
-from rtu_edge.plants import Plant
+from rtu_edge.device.plants import Plant
 
 TARGET = 475.0
 WINDOW = 20

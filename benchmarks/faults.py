@@ -23,9 +23,9 @@ import numpy.typing as npt
 import rtu_edge as rtu
 from rtu_edge import _core
 from rtu_edge.config import Config, parse_config
-from rtu_edge.plants import Plant
-from rtu_edge.runtime.flags import Cause, Driver, GuardFlag, InputFlag
-from rtu_edge.supervise import Supervised, supervise
+from rtu_edge.device.plants import Plant
+from rtu_edge.loop.flags import Cause, Driver, GuardFlag, InputFlag
+from rtu_edge.loop.supervisor import Supervised, supervise
 
 Array = npt.NDArray[Any]
 

@@ -24,9 +24,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from rtu_edge import agents, checkpoint
-from rtu_edge.checkpoint.storage import Slots, Stored
-from rtu_edge.log import RunFolder
+from rtu_edge.learn import checkpoint, decode
+from rtu_edge.learn.checkpoint.slots import Slots, Stored
+from rtu_edge.record import RunFolder
 
 JOB = """
 [device]
@@ -89,7 +89,7 @@ def saved_steps(folder: Path) -> int:
 def newest(folder: Path) -> tuple[Stored, int, str]:
     """The newest checkpoint of a folder, its steps, its state hash."""
     stored = Slots(folder).newest()
-    return stored, saved_steps(folder), agents.decode(stored.data).state_hash()
+    return stored, saved_steps(folder), decode(stored.data).state_hash()
 
 
 class Campaign:

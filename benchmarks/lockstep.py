@@ -18,18 +18,19 @@ from rich.console import Console
 from rich.table import Table
 
 import rtu_edge as rtu
-from rtu_edge import _core, runtime
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.ports import open_port
+from rtu_edge import _core
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import Link, Loop, LoopConfig, StopReason
 
 
 def measure(policy: Any, steps: int) -> tuple[float, np.ndarray[Any, Any]]:
     """Runs so many steps; returns steps per second and the records."""
-    with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port) as link:
+    with SimulatedDevice() as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
-        loop = runtime.Loop(link, policy, runtime.LoopConfig(steps=steps, ring_records=2 * steps))
+        loop = Loop(link, policy, LoopConfig(steps=steps, ring_records=2 * steps))
         result = loop.run()
-        assert result.reason is runtime.StopReason.STEPS, result
+        assert result.reason is StopReason.STEPS, result
         return result.steps / result.seconds, loop.drain()
 
 

@@ -1,7 +1,7 @@
 """Act before learn, in a loop of one's own: the action leaves first, learning follows in the slack."""
 
 import rtu_edge as rtu
-from rtu_edge.plants import Plant
+from rtu_edge.device.plants import Plant
 
 plant = Plant("cartpole")  # sees position and angle, no velocities
 agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0)

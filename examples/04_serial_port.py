@@ -3,9 +3,9 @@
 import math
 
 import rtu_edge as rtu
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.ports import open_port
-from rtu_edge.runtime import Limits, Link, Loop, LoopConfig
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import Limits, Link, Loop, LoopConfig
 
 with SimulatedDevice(plant="cartpole") as device, open_port(device.port) as port, Link(port) as link:
     hello = link.handshake()

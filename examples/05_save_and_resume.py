@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import rtu_edge as rtu
-from rtu_edge.plants import Plant
+from rtu_edge.device.plants import Plant
 
 
 def learn(agent: rtu.StreamAC, steps: int, seed: int) -> None:

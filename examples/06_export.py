@@ -4,9 +4,9 @@ import tempfile
 from pathlib import Path
 
 import rtu_edge as rtu
-from rtu_edge.export import OnnxPolicy, drive
-from rtu_edge.export.verify import Evaluation
-from rtu_edge.plants import Plant
+from rtu_edge.device.plants import Plant
+from rtu_edge.learn.onnx import OnnxPolicy, drive
+from rtu_edge.learn.onnx.verify import Evaluation
 
 plant = Plant("cartpole")
 agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0)

@@ -21,9 +21,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rtu_edge._check import check_int, check_values
-from rtu_edge.errors import ConfigError
-from rtu_edge.plants import Plant
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.validation import check_int, check_values
+from rtu_edge.device.plants import Plant
 
 __all__ = ["IDS", "PlantEnv", "register", "sizes", "train"]
 
@@ -56,7 +56,7 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
     for itself. terminated and truncated come from the plant; there is no TimeLimit wrapper.
 
     Args:
-        plant: the plant's name (`rtu_edge.plants.names()`).
+        plant: the plant's name (`rtu_edge.device.plants.names()`).
         actions: "unit": each actuator in [-1, 1] of its range, as rtu_edge agents and the control loop have it;
             "physical": in the actuator's unit; an int n from 2 to 2^20: Discrete(n), evenly spaced levels from the lowest to the
             highest value.

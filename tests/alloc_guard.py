@@ -1,4 +1,4 @@
-"""Code and programs under the interposed allocator (rtu_edge/job/heap.py).
+"""Code and programs under the interposed allocator (rtu_edge/run/heap.py).
 
 A test starts a process with the guard loaded, `run_guarded(code)`; inside it, `calls(tid)` counts calls of
 the allocator by any thread so far. The thread that is measured needs to do nothing: read twice, compare.
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from toolchain import ROOT, run
 
-from rtu_edge.job import heap
-from rtu_edge.job.heap import calls, last, threads
+from rtu_edge.run import heap
+from rtu_edge.run.heap import calls, last, threads
 
 __all__ = ["calls", "last", "run_guarded", "run_program_guarded", "threads"]
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from rtu_edge.export.probe import without_telemetry
+from rtu_edge.learn.onnx.probe import without_telemetry
 
 without_telemetry()  # before any test imports onnxruntime itself
 

@@ -29,8 +29,11 @@ import serial
 import rtu_edge.cli
 import rtu_edge.cli.clear
 import rtu_edge.cli.estop
-from rtu_edge import _core, _estop, _holders, _places, control, ports, runtime  # noqa: F401  before the user changes
+from rtu_edge import _core
 from rtu_edge.config import load_device  # noqa: F401
+from rtu_edge.device import lock, ports, registry
+from rtu_edge.loop import Clock, Link, Loop, LoopConfig
+from rtu_edge.tools import estop  # noqa: F401  before the user changes
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_DUMPABLE = 4
@@ -90,22 +93,20 @@ def drive(person: Person, pipe: Connection, port: str, what: str, config: str, o
     """
     with _silence(pipe):
         become(person)
-        _places._KEEP_S = options.get("keep_s", 60.0)
+        registry._KEEP_S = options.get("keep_s", 60.0)
         with contextlib.ExitStack() as stack:
             if what == "program":
                 plain = stack.enter_context(serial.Serial(port, 115200))
-                link = stack.enter_context(runtime.Link(plain))
+                link = stack.enter_context(Link(plain))
             else:
                 opened = stack.enter_context(ports.open_port(port))
-                link = stack.enter_context(runtime.Link(opened, config=config if what == "service" else ""))
+                link = stack.enter_context(Link(opened, config=config if what == "service" else ""))
                 if options.get("exclusive"):
                     fcntl.ioctl(opened.fileno(), termios.TIOCEXCL)
             hello = link.handshake()
             policy = _core.LinearPolicy(hello.n_observations, [0.0])
-            settings = runtime.LoopConfig(
-                clock=runtime.Clock.DEVICE, ttl_ms=20_000, seconds=30, learn=False, explore=False
-            )
-            with runtime.Loop(link, policy.policy(), settings) as loop:
+            settings = LoopConfig(clock=Clock.DEVICE, ttl_ms=20_000, seconds=30, learn=False, explore=False)
+            with Loop(link, policy.policy(), settings) as loop:
                 loop.start()
                 while loop.status().steps < 2 and not loop.wait(0.005):
                     pass
@@ -178,13 +179,13 @@ def pretend(person: Person, pipe: Connection, port: str, config: str, says: byte
     """
     with _silence(pipe):
         become(person)
-        record = _places._record(port, port, config)
+        record = registry._record(port, port, config)
         if holds:
             held = os.open(holds, os.O_RDWR | os.O_NOCTTY)
             fcntl.flock(held, fcntl.LOCK_EX)
-            record = {**_places._record(holds, held, config), "port": port}
-        path = control.socket_path(port)
-        with control.PortLock(path, record), socket.socket(socket.AF_UNIX) as server:
+            record = {**registry._record(holds, held, config), "port": port}
+        path = lock.socket_path(port)
+        with lock.PortLock(path, record), socket.socket(socket.AF_UNIX) as server:
             Path(path).unlink(missing_ok=True)  # of one that was killed
             server.bind(path)
             server.listen(8)
@@ -210,4 +211,4 @@ def _silence(pipe: Connection) -> Iterator[None]:
 
 def registered(port: str) -> list[Path]:
     """Files of whoever has registered this port."""
-    return [Path(record.control) for record in _places.records() if record.port == port]
+    return [Path(record.control) for record in registry.records() if record.port == port]

@@ -17,9 +17,9 @@ import estop_cells
 import pytest
 from estop_cells import Person
 
-from rtu_edge import _holders
+from rtu_edge.device import holders
+from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil import FaultBridge, ProcessTarget
-from rtu_edge.wire import DeviceState
 
 OWNER, OTHER, GROUP = 61_001, 61_002, 61_009
 DRIVER = Person(OWNER, (GROUP,))
@@ -102,8 +102,8 @@ class Stage:
         held: set[str] = set()
         while self._exclusive and not self._over.wait(0.02):
             for line in list(self.lines):
-                device = _holders.device_of(line.port)
-                if device is not None and _holders.holders(device):
+                device = holders.device_of(line.port)
+                if device is not None and holders.holders(device):
                     held.add(line.port)
                 elif line.port in held:
                     held.remove(line.port)

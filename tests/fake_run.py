@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtu_edge.log import Check, Row, RunFolder, Stage, Summary
+from rtu_edge.record import Check, Row, RunFolder, Stage, Summary
 
 RECORD = np.dtype(
     [

@@ -14,8 +14,10 @@ import sys
 import time
 from typing import Any
 
-from rtu_edge import _core, control, runtime
-from rtu_edge.ports import open_port
+from rtu_edge import _core
+from rtu_edge.device import lock
+from rtu_edge.device.ports import open_port
+from rtu_edge.loop import Clock, Link, Loop, LoopConfig
 
 
 def start(port: str, **options: Any) -> subprocess.Popen[str]:
@@ -44,12 +46,12 @@ def result(process: subprocess.Popen[str], timeout_s: float = 20) -> dict[str, A
 def main() -> None:
     options = json.loads(sys.argv[1])
     port = options.pop("port")
-    clock = runtime.Clock(options.pop("clock", "device"))
-    with open_port(port) as opened, runtime.Link(opened, control=control.socket_path(port)) as link:
+    clock = Clock(options.pop("clock", "device"))
+    with open_port(port) as opened, Link(opened, control=lock.socket_path(port)) as link:
         hello = link.handshake()
         policy = _core.LinearPolicy(hello.n_observations, [0.0], [[0.5, 6.0] + [0.0] * (hello.n_observations - 2)])
-        config = runtime.LoopConfig(clock=clock, seconds=30, learn=False, explore=False, **options)
-        with runtime.Loop(link, policy.policy(), config) as loop:
+        config = LoopConfig(clock=clock, seconds=30, learn=False, explore=False, **options)
+        with Loop(link, policy.policy(), config) as loop:
             loop.start()
             while loop.status().steps < 5 and not loop.wait(0.01):
                 pass

@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 import rtu_edge as rtu
-from rtu_edge import _core, job
-from rtu_edge.checkpoint import encode_config
+from rtu_edge import _core
+from rtu_edge import run as job
 from rtu_edge.config import Config, canonical, config_hash, parse_config
-from rtu_edge.log import Row, RunFolder
-from rtu_edge.log.file import Head, Log, build_id, fields_of
-from rtu_edge.log.recording import Recording
-from rtu_edge.plants import Plant
-from rtu_edge.runtime import CallFlag, RecordFlag
+from rtu_edge.device.plants import Plant
+from rtu_edge.learn.checkpoint import encode_config
+from rtu_edge.loop import CallFlag, RecordFlag
+from rtu_edge.record import Row, RunFolder
+from rtu_edge.record.file import Head, Log, build_id, fields_of
+from rtu_edge.run.recording import Recording
 
 Array = npt.NDArray[Any]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rtu_edge.checkpoint.storage import Disk
+from rtu_edge._base.files import Disk
 
 Operation = tuple[str | int, ...]
 SECTOR = 512

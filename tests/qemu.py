@@ -9,9 +9,9 @@ from pathlib import Path
 import serial
 from toolchain import BUILD, ROOT, locked, run, symbols, tool
 
-from rtu_edge import wire
+from rtu_edge.device import protocol
+from rtu_edge.device.protocol import FrameType
 from rtu_edge.hil.qemu import QemuBoard as Board
-from rtu_edge.wire import FrameType
 
 __all__ = ["MACHINE", "PREFIX", "Board", "Host", "address", "counting_plugin", "run_counted", "size_of"]
 
@@ -62,13 +62,13 @@ class Host:
 
     def __init__(self, port: str) -> None:
         self.port = serial.Serial(port, timeout=0.05)
-        self._decoder = wire.Decoder()
-        self._waiting: list[wire.Frame] = []
+        self._decoder = protocol.Decoder()
+        self._waiting: list[protocol.Frame] = []
 
-    def send(self, message: wire.Message, seq: int = 0, t_us: int = 0) -> None:
-        self.port.write(wire.encode(wire.pack(message, seq, t_us)))
+    def send(self, message: protocol.Message, seq: int = 0, t_us: int = 0) -> None:
+        self.port.write(protocol.encode(protocol.pack(message, seq, t_us)))
 
-    def next(self, *types: int, seconds: float = 5) -> wire.Frame:
+    def next(self, *types: int, seconds: float = 5) -> protocol.Frame:
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up:
             while self._waiting:
@@ -78,15 +78,15 @@ class Host:
             self._waiting += self._decoder.feed(self.port.read(max(1, self.port.in_waiting)))
         raise AssertionError(f"no {types} within {seconds} s")
 
-    def hello(self) -> wire.Hello:
+    def hello(self) -> protocol.Hello:
         """Ask until somebody answers: the first bytes may meet a board that still boots."""
         self.port.write(b"\0")
         for _ in range(20):
-            self.send(wire.Hello())
+            self.send(protocol.Hello())
             try:
-                found = wire.unpack(self.next(FrameType.HELLO, seconds=0.5))
+                found = protocol.unpack(self.next(FrameType.HELLO, seconds=0.5))
             except AssertionError:
                 continue
-            assert isinstance(found, wire.Hello)
+            assert isinstance(found, protocol.Hello)
             return found
         raise AssertionError("no HELLO")

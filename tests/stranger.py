@@ -17,9 +17,9 @@ import zstandard
 
 import rtu_edge as rtu
 import rtu_edge.cli
-from rtu_edge.checkpoint import encode_config
-from rtu_edge.log.file import read_log
-from rtu_edge.log.parts import MAGIC
+from rtu_edge.learn.checkpoint import encode_config
+from rtu_edge.record.file import read_log
+from rtu_edge.record.parts import MAGIC
 
 GOLDEN = Path(__file__).resolve().parent / "golden" / "formats" / "runs" / "sim"
 MIB = 1 << 20

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rtu_edge as rtu
-from rtu_edge import _core, agents, cells, plan
-from rtu_edge.agents import signals, stream_ac
+from rtu_edge import _core, plan
+from rtu_edge.learn import cells, make, restore, signals, stream_ac
 
 D = 3
 KINDS: dict[str, Callable[..., Any]] = {
@@ -161,7 +161,7 @@ def test_parameters_round_trip_and_are_copies(kind: str) -> None:
 @kinds
 def test_config_makes_the_same_learner_again(kind: str) -> None:
     learner = KINDS[kind](seed=5)
-    again = agents.make(learner.config)
+    again = make(learner.config)
     assert again.state_hash() == learner.state_hash() and again.config == learner.config
     learner.config["seed"] = 99
     assert learner.config["seed"] == 5
@@ -514,11 +514,11 @@ def test_unknown_arguments_are_refused(cls: Any) -> None:
 def test_unknown_keys_of_a_config_are_a_value_error() -> None:
     config = KINDS["continuous"]().config
     with pytest.raises(ValueError, match="no_such"):
-        agents.make({**config, "no_such": 1})
+        make({**config, "no_such": 1})
     with pytest.raises(ValueError, match="no_such"):
         rtu.plan({**config, "no_such": 1})
     with pytest.raises(ValueError, match="kind"):
-        agents.make({**config, "kind": "no_such"})
+        make({**config, "kind": "no_such"})
 
 
 # --- checkpoints ---
@@ -583,7 +583,7 @@ def refused(data: bytes, path: Path) -> str:
     agent.reset([0.1])
     before = agent.state_hash()
     with pytest.raises(rtu.CheckpointError):
-        agents.restore(agent, data, path)
+        restore(agent, data, path)
     assert agent.state_hash() == before
     with pytest.raises(rtu.CheckpointError) as error:
         rtu.load(path)
@@ -607,7 +607,7 @@ def test_cut_at_each_byte(checkpoint: bytes, tmp_path: Path) -> None:
     before = agent.state_hash()
     for n in range(len(checkpoint)):
         with pytest.raises(rtu.CheckpointError):
-            agents.restore(agent, checkpoint[:n])
+            restore(agent, checkpoint[:n])
     assert agent.state_hash() == before
     for n in (0, 1, 7, 39, 40, len(checkpoint) // 2, len(checkpoint) - 1):
         refused(checkpoint[:n], tmp_path / "cut")
@@ -622,7 +622,7 @@ def test_flipped_at_each_byte(checkpoint: bytes, tmp_path: Path) -> None:
         flipped = bytearray(checkpoint)
         flipped[i] ^= 1 << i % 8
         with pytest.raises(rtu.CheckpointError):
-            agents.restore(agent, bytes(flipped))
+            restore(agent, bytes(flipped))
     assert agent.state_hash() == before
     flipped = bytearray(checkpoint)
     flipped[-5] ^= 0x80
@@ -642,7 +642,7 @@ def test_another_layout_is_said_so(tmp_path: Path) -> None:
     small = rtu.StreamAC(1, 1, units=1, hidden=1)
     before = small.state_hash()
     with pytest.raises(rtu.CheckpointError, match="layout"):
-        agents.restore(small, (tmp_path / "wide").read_bytes())
+        restore(small, (tmp_path / "wide").read_bytes())
     assert small.state_hash() == before
 
 
@@ -665,7 +665,7 @@ def test_garbage_is_refused(data: bytes) -> None:
     agent = rtu.StreamAC(1, 1, units=1, hidden=1, seed=31)
     for each in (data, b"RTUEDGE\0" + data):
         with pytest.raises(rtu.CheckpointError):
-            agents.restore(agent, each)
+            restore(agent, each)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -681,7 +681,7 @@ def test_garbage_under_a_checksum_that_fits(checkpoint: bytes, data: st.DataObje
     agent = rtu.StreamAC(1, 1, units=1, hidden=1, seed=31)
     before = agent.state_hash()
     try:
-        agents.restore(agent, sealed(bytes(bad)))
+        restore(agent, sealed(bytes(bad)))
     except rtu.CheckpointError:
         assert agent.state_hash() == before
 
@@ -696,11 +696,11 @@ def test_a_list_of_sections_that_lies_is_refused(checkpoint: bytes) -> None:
         lying = bytearray(checkpoint)
         lying[i] ^= 1 << i % 8
         with pytest.raises(rtu.CheckpointError):
-            agents.restore(agent, sealed(bytes(lying)))
+            restore(agent, sealed(bytes(lying)))
     fewer = bytearray(checkpoint)  # the last rows as a part of the text: the sizes still fit together
     fewer[12:16], fewer[32:36] = struct.pack("<I", text + 56), struct.pack("<I", sections - 1)
     with pytest.raises(rtu.CheckpointError, match="layout"):
-        agents.restore(agent, sealed(bytes(fewer)))
+        restore(agent, sealed(bytes(fewer)))
     assert agent.state_hash() == before
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rtu_edge as rtu
-from rtu_edge.agents import KINDS
+from rtu_edge.learn import KINDS
 
 INTEGERS = {
     "stream_ac": {"observation_size": 3, "action_size": 2, "units": 8, "units_per_pole": 2, "hidden": 4, "seed": 5},

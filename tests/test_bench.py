@@ -16,12 +16,12 @@ import pytest
 
 import rtu_edge.cli
 from rtu_edge import _core
+from rtu_edge._base.errors import CheckFailed
 from rtu_edge.bench import latency, soak
 from rtu_edge.bench.system import system
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import CheckFailed
-from rtu_edge.ports import open_port
-from rtu_edge.runtime import Link, Loop, LoopConfig, RecordFlag, StopReason
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import Link, Loop, LoopConfig, RecordFlag, StopReason
 
 
 def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:

@@ -19,12 +19,14 @@ import numpy as np
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core, runtime
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.log import RunFolder, blackbox, replay
-from rtu_edge.log.blackbox import BlackBox
-from rtu_edge.log.file import Head, read_log
-from rtu_edge.ports import open_port
+from rtu_edge import _core
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import Link, Loop, LoopConfig
+from rtu_edge.record import RunFolder, blackbox
+from rtu_edge.record.blackbox import BlackBox
+from rtu_edge.record.file import Head, read_log
+from rtu_edge.run import replay
 
 
 @pytest.fixture(scope="module")
@@ -149,10 +151,10 @@ def test_a_closed_box_takes_nothing(tmp_path: Path, head: Head) -> None:
     box.close()
     with pytest.raises(ValueError, match="closed"):
         box.core.write(0, bytes(head.record_bytes))
-    with SimulatedDevice() as device, open_port(device.port) as opened, runtime.Link(opened) as link:
+    with SimulatedDevice() as device, open_port(device.port) as opened, Link(opened) as link:
         link.handshake()
-        config = runtime.LoopConfig(steps=5, black_box=box)
-        loop = runtime.Loop(link, _core.LinearPolicy(2, [0.0]).policy(), config)
+        config = LoopConfig(steps=5, black_box=box)
+        loop = Loop(link, _core.LinearPolicy(2, [0.0]).policy(), config)
         with pytest.raises(ValueError, match="closed"):
             loop.start()
 

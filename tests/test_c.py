@@ -14,7 +14,8 @@ import pytest
 from toolchain import ROOT, build
 
 import rtu_edge as rtu
-from rtu_edge import _core, checkpoint
+from rtu_edge import _core
+from rtu_edge.learn import checkpoint
 
 HEADER = ROOT / "native" / "bindings" / "c" / "rtu_edge.h"
 C_TYPES = {

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 import rtu_edge as rtu
-from rtu_edge import agents, checkpoint
-from rtu_edge.checkpoint.storage import Disk, Slots, write
+from rtu_edge._base.errors import CheckpointError
+from rtu_edge._base.files import Disk, write
 from rtu_edge.config import parse_config
-from rtu_edge.errors import CheckpointError
-from rtu_edge.log import Row
-from rtu_edge.supervise import supervise
+from rtu_edge.learn import checkpoint, decode, restore
+from rtu_edge.learn.checkpoint.slots import Slots
+from rtu_edge.loop.supervisor import supervise
+from rtu_edge.record import Row
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
@@ -49,7 +50,7 @@ def test_a_file_of_another_version_or_machine_is_read_and_gone_on_from(path: Pat
             assert again == data, "it goes back to the same bytes"
         else:
             means_the_same(agent, data)
-            assert agents.decode(again).state_hash() == agent.state_hash()
+            assert decode(again).state_hash() == agent.state_hash()
             assert agent.config["observation_bound"] == 0.0, "as it was, without a bound"
         actions = agent.run(after["observations"], after["rewards"], after["terminated"])
         assert len(actions) == 300
@@ -136,7 +137,7 @@ def test_a_learner_of_an_older_file_survives_what_one_wild_reading_left_there(ki
             data[at : at + array.nbytes] = struct.pack("<d", WILD[leaf][kind]) * array.size
         at += array.nbytes
     data[-4:] = struct.pack("<I", zlib.crc32(data[:-4]))
-    agent = agents.decode(bytes(data))
+    agent = decode(bytes(data))
     if kind == 3:
         assert (agent.normalizer["scale"] == 0).all(), "without any deviation it was at rest"
     rng = np.random.default_rng(0)
@@ -276,7 +277,7 @@ def test_a_rollback_keeps_what_it_replaces(tmp_path: Path) -> None:
 
 
 def test_the_run_s_part_is_no_part_of_the_configuration() -> None:
-    agent = agents.decode(made(3))
+    agent = decode(made(3))
     assert "run" not in agent.config
     assert agent.config["units"] == 1
 
@@ -293,5 +294,5 @@ def test_a_count_of_samples_that_cannot_be_is_refused(name: str, value: int) -> 
     bad.core.set(name, np.full_like(good[name], value))
     data = bad.core.save(checkpoint.encode_config(agent.config))
     with pytest.raises(CheckpointError, match=name):
-        agents.restore(agent, data)
+        restore(agent, data)
     assert all(np.array_equal(agent.state[key], good[key]) for key in good)

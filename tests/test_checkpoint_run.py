@@ -16,13 +16,16 @@ from click.testing import CliRunner
 from toolchain import ROOT
 
 import rtu_edge.cli
-from rtu_edge import agents, checkpoint, job, runtime
-from rtu_edge.checkpoint.saving import Position, Saver, device_facts
-from rtu_edge.checkpoint.storage import Disk, Slots
+from rtu_edge._base.files import Disk
 from rtu_edge.config import parse_config
-from rtu_edge.log import RunFolder
-from rtu_edge.log.file import read_log
-from rtu_edge.log.replay import verify
+from rtu_edge.learn import checkpoint, decode
+from rtu_edge.learn.checkpoint.slots import Slots
+from rtu_edge.loop import Clock, Loop, Snapshot, StopReason
+from rtu_edge.record import RunFolder
+from rtu_edge.record.file import read_log
+from rtu_edge.run import Watch, connect, loop_config, make_agent, run_loop
+from rtu_edge.run.replay import verify
+from rtu_edge.run.saving import Position, Saver, device_facts
 
 JOB = """
 [device]
@@ -64,7 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def state(path: Path) -> str:
-    hashed: str = agents.decode(path.read_bytes()).state_hash()
+    hashed: str = decode(path.read_bytes()).state_hash()
     return hashed
 
 
@@ -212,7 +215,7 @@ def test_a_damaged_newest_is_said_and_the_one_before_it_goes_on(whole: Path, tmp
 def test_a_checkpoint_of_another_device_is_refused_unless_forced(
     device: dict[str, Any] | None, words: str, whole: Path, tmp_path: Path
 ) -> None:
-    agent = agents.decode((whole / "checkpoint.rtu").read_bytes())
+    agent = decode((whole / "checkpoint.rtu").read_bytes())
     config = {**agent.config, **({} if device else {"dt_s": 0.1})}
     path = tmp_path / "other.rtu"
     path.write_bytes(agent.core.save(checkpoint.encode_config(config, {"device": device} if device else None)))
@@ -231,12 +234,12 @@ def test_a_checkpoint_of_another_device_is_refused_unless_forced(
 def test_a_copy_is_taken_between_two_steps(clock: str) -> None:
     """In lockstep at the end of an episode; the twin that adopts it is the learner of that moment."""
     config = parse_config(JOB)
-    with job.connect(config) as device:
-        agent = job.make_agent(config, device)
+    with connect(config) as device:
+        agent = make_agent(config, device)
         twin = agent.copy()
-        changes = {"steps": 100_000, "snapshots": True, "clock": runtime.Clock(clock)}
-        loop = runtime.Loop(device.link, agent.core.policy(), job.loop_config(config, device, **changes))
-        taken: list[runtime.Snapshot] = []
+        changes = {"steps": 100_000, "snapshots": True, "clock": Clock(clock)}
+        loop = Loop(device.link, agent.core.policy(), loop_config(config, device, **changes))
+        taken: list[Snapshot] = []
         with loop:
             loop.start()
             assert loop.take_snapshot() is None, "nobody has asked"
@@ -265,9 +268,9 @@ def test_a_copy_is_taken_between_two_steps(clock: str) -> None:
 
 def test_a_loop_without_room_for_a_copy_hands_none_out() -> None:
     config = parse_config(JOB)
-    with job.connect(config) as device:
-        agent = job.make_agent(config, device)
-        with runtime.Loop(device.link, agent.core.policy(), job.loop_config(config, device, steps=300)) as loop:
+    with connect(config) as device:
+        agent = make_agent(config, device)
+        with Loop(device.link, agent.core.policy(), loop_config(config, device, steps=300)) as loop:
             loop.ask_snapshot()
             loop.run()
             assert loop.take_snapshot() is None
@@ -304,15 +307,15 @@ class ReadOnly(Full):
 def test_a_disk_that_fails_does_not_end_the_run(disk: Disk, words: str, tmp_path: Path) -> None:
     config = parse_config(JOB)
     said = []
-    with job.connect(config) as device:
-        agent = job.make_agent(config, device)
+    with connect(config) as device:
+        agent = make_agent(config, device)
         saver = Saver(Slots(tmp_path, 3, disk), config.checkpoint, agent, Position(), device_facts(device))
         saver.save()
         first = Slots(tmp_path).newest().data
-        watch: job.Watch = lambda *_: said.append(saver.complaint())  # noqa: E731
-        loop = job.loop_config(config, device, steps=20_000)
-        outcome = job.run_loop(device, agent, loop, watch, saver=saver)
-        assert outcome.result.reason is runtime.StopReason.STEPS
+        watch: Watch = lambda *_: said.append(saver.complaint())  # noqa: E731
+        loop = loop_config(config, device, steps=20_000)
+        outcome = run_loop(device, agent, loop, watch, saver=saver)
+        assert outcome.result.reason is StopReason.STEPS
         assert saver.counters["checkpoints_failed"] >= 2
         assert saver.counters["checkpoints"] == 1
         (complaint,) = filter(None, [*said, saver.complaint()])

@@ -10,10 +10,10 @@ import pytest
 
 import rtu_edge as rtu
 from benchmarks import faults
-from rtu_edge import agents, checkpoint
+from rtu_edge._base.errors import CheckpointError
 from rtu_edge.config import parse_config
-from rtu_edge.errors import CheckpointError
-from rtu_edge.supervise import Supervised, supervise
+from rtu_edge.learn import checkpoint, decode
+from rtu_edge.loop.supervisor import Supervised, supervise
 
 KEYS = ("guard.snapshot_steps=60", "guard.survive_steps=30", "guard.td_error=6.0", "guard.td_warmup=150")
 EPISODES = 40
@@ -30,7 +30,7 @@ class Run:
     """A supervised learner from one episode to another; a checkpoint at the end of each, and the commands."""
 
     def __init__(self, data: bytes | None, first: int, keys: tuple[str, ...]) -> None:
-        self.agent: Any = rtu.StreamAC(2, 1, units=3, hidden=[3], seed=1) if data is None else agents.decode(data)
+        self.agent: Any = rtu.StreamAC(2, 1, units=3, hidden=[3], seed=1) if data is None else decode(data)
         state = b"" if data is None else checkpoint.read_beside(data)
         self.supervised = watched(self.agent, *keys, state=state)
         self.saved: list[bytes] = []
@@ -82,7 +82,7 @@ def test_from_the_end_of_any_episode_it_goes_on_to_the_bit(keys: tuple[str, ...]
 def test_without_the_block_it_goes_elsewhere() -> None:
     """What the test above would find."""
     whole = Run(None, 0, ("guard.max_rollbacks=1000",))
-    bare = agents.decode(whole.saved[12])
+    bare = decode(whole.saved[12])
     cut = Run(bare.core.save(checkpoint.encode_config(bare.config)), 13, ("guard.max_rollbacks=1000",))
     assert cut.commands != whole.commands[13:]
 
@@ -97,28 +97,28 @@ def saved() -> bytes:
 
 def test_who_reads_the_learner_alone_skips_it(saved: bytes) -> None:
     assert struct.unpack_from("<I", saved, 8) == (4,)
-    agent = agents.decode(saved)
+    agent = decode(saved)
     alone = agent.core.save(checkpoint.encode_config(agent.config))
     assert struct.unpack_from("<I", alone, 8) == (4,)
     assert checkpoint.read_beside(alone) == b""
-    assert agents.decode(alone).state_hash() == agent.state_hash()
+    assert decode(alone).state_hash() == agent.state_hash()
 
 
 def test_a_guard_that_keeps_fewer_forgets_the_oldest(saved: bytes) -> None:
     block = checkpoint.read_beside(saved)
-    agent = agents.decode(saved)
+    agent = decode(saved)
     same = watched(agent, state=block).supervisor
     assert same.state() == block
-    fewer = watched(agents.decode(saved), "guard.snapshots=1", state=block).supervisor
+    fewer = watched(decode(saved), "guard.snapshots=1", state=block).supervisor
     assert fewer.snapshot() == same.snapshot()
     assert len(fewer.state()) == HEAD + (len(block) - HEAD) // 3 * 2
-    off = watched(agents.decode(saved), "guard.enabled=false", state=block).supervisor
+    off = watched(decode(saved), "guard.enabled=false", state=block).supervisor
     assert off.snapshot() == b""
 
 
 def test_a_block_that_is_not_sound_is_refused_and_changes_nothing(saved: bytes) -> None:
     block = checkpoint.read_beside(saved)
-    fresh = watched(agents.decode(saved)).supervisor
+    fresh = watched(decode(saved)).supervisor
     before = fresh.state()
 
     def changed(at: int, layout: str, value: float) -> bytes:
@@ -142,7 +142,7 @@ def test_a_block_that_is_not_sound_is_refused_and_changes_nothing(saved: bytes) 
             fresh.restore(data)
         assert fresh.state() == before, name
     with pytest.raises(CheckpointError, match="the supervisor's block of the checkpoint: cut short"):
-        watched(agents.decode(saved), state=block[:9])
+        watched(decode(saved), state=block[:9])
 
 
 def test_whatever_is_accepted_is_gone_on_from(saved: bytes) -> None:
@@ -152,7 +152,7 @@ def test_whatever_is_accepted_is_gone_on_from(saved: bytes) -> None:
     for bit in range(HEAD * 8):
         flipped = bytearray(block)
         flipped[bit // 8] ^= 1 << bit % 8
-        agent = agents.decode(saved)
+        agent = decode(saved)
         try:
             made = watched(agent, state=bytes(flipped))
         except CheckpointError:

@@ -15,9 +15,9 @@ import pytest
 from rich.console import Console
 
 import rtu_edge.cli
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import CheckFailed, CheckpointError, ConfigError, DeadlineError, DeviceError, SafetyStop
-from rtu_edge.job.progress import latency_table
+from rtu_edge._base.errors import CheckFailed, CheckpointError, ConfigError, DeadlineError, DeviceError, SafetyStop
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.report.progress import latency_table
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -99,7 +99,7 @@ def test_each_kind_of_error_has_its_exit_code(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr("rtu_edge.ports.list_ports", fail)
+    monkeypatch.setattr("rtu_edge.device.ports.list_ports", fail)
     found, _, err = run(capfd, "ports")
     assert found == code
     assert err.lstrip().startswith("rtu-edge: ")
@@ -107,12 +107,12 @@ def test_each_kind_of_error_has_its_exit_code(
 
 
 def test_a_link_error_is_a_device_error(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from rtu_edge.runtime import LinkError
+    from rtu_edge.loop import LinkError
 
     def fail() -> None:
         raise LinkError("no answer")
 
-    monkeypatch.setattr("rtu_edge.ports.list_ports", fail)
+    monkeypatch.setattr("rtu_edge.device.ports.list_ports", fail)
     assert run(capfd, "ports")[0] == 3
 
 
@@ -120,7 +120,7 @@ def test_a_fault_of_ours_shows_its_trace(monkeypatch: pytest.MonkeyPatch) -> Non
     def fail() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("rtu_edge.ports.list_ports", fail)
+    monkeypatch.setattr("rtu_edge.device.ports.list_ports", fail)
     with pytest.raises(ZeroDivisionError):
         rtu_edge.cli.main(["ports"])
 
@@ -308,9 +308,10 @@ def test_the_demo_configuration_is_accepted() -> None:
 
 
 def test_the_words_for_clocks_are_the_runtime_s() -> None:
-    from rtu_edge import config, runtime
+    from rtu_edge import config
+    from rtu_edge.loop import Clock
 
-    assert {clock.value for clock in config.Clock} == {clock.value for clock in runtime.Clock}
+    assert {clock.value for clock in config.Clock} == {clock.value for clock in Clock}
 
 
 def test_verify_refuses_a_policy_of_another_learner(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

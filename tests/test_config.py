@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtu_edge._base.errors import ConfigError
 from rtu_edge.config import Config, canonical, config_hash, load_config, parse_config, write_config
-from rtu_edge.errors import ConfigError
 
 MINIMAL = '[device]\nplant = "cartpole"\n'
 

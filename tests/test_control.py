@@ -12,16 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from rtu_edge import _core, control, runtime, wire
-from rtu_edge.device import SimulatedDevice
+from rtu_edge import _core
+from rtu_edge.device import lock, protocol
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.protocol import DeviceState
+from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.hil import FaultBridge, ProcessTarget
-from rtu_edge.ports import open_port
-from rtu_edge.wire import DeviceState
+from rtu_edge.loop import Link, Loop, LoopConfig, StopReason
+from rtu_edge.tools import estop as stops
 
 COMMAS = """
 import locale, sys, time
-from rtu_edge import _core, runtime
-from rtu_edge.ports import open_port
+from rtu_edge import _core, loop as runtime
+from rtu_edge.device.ports import open_port
 with open_port(sys.argv[1]) as port, runtime.Link(port) as link:
     link.handshake()
     locale.setlocale(locale.LC_ALL, "de_DE.UTF-8")
@@ -36,7 +39,7 @@ with open_port(sys.argv[1]) as port, runtime.Link(port) as link:
 def until_state(port: str, wanted: DeviceState) -> int:
     """The state that status shows once it is the wanted one, or after two seconds."""
     give_up = time.monotonic() + 2
-    while (state := int(control.status(port)["device_state"])) != wanted and time.monotonic() < give_up:
+    while (state := int(lock.status(port)["device_state"])) != wanted and time.monotonic() < give_up:
         time.sleep(0.02)
     return state
 
@@ -54,15 +57,15 @@ def test_numbers_in_a_process_with_a_comma_locale(tmp_path: Path) -> None:
         )
         with process:
             assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-            status = control.status(device.port)
+            status = lock.status(device.port)
             assert status["pid"] == process.pid and status["steps"] == 30
             assert status["link"]["jitter_us"] % 1 != 0, "a number with a fraction is what this is about"
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(2)
-                connection.connect(control.socket_path(device.port))
+                connection.connect(lock.socket_path(device.port))
                 connection.sendall(b"status\n")
                 assert json.loads(connection.recv(65536))["event"] == "status"
-            assert control.estop(device.port) == control.Estop("owner", None)
+            assert stops.estop(device.port) == stops.Estop("owner", None)
             process.kill()
 
 
@@ -74,19 +77,19 @@ def test_the_state_in_status_is_the_device_s(tmp_path: Path) -> None:
         ProcessTarget("cartpole") as target,
         FaultBridge(target) as line,
         open_port(line.port) as port,
-        runtime.Link(port) as link,
+        Link(port) as link,
     ):
         link.handshake()
         assert until_state(line.port, DeviceState.DISARMED) == DeviceState.DISARMED
-        loop = runtime.Loop(link, _core.LinearPolicy(2, [0.0]).policy(), runtime.LoopConfig(steps=5))
-        assert loop.run().reason is runtime.StopReason.STEPS
+        loop = Loop(link, _core.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=5))
+        assert loop.run().reason is StopReason.STEPS
         assert loop.status().device_state == DeviceState.DISARMED
-        line.say("to_device", b"\0" + wire.encode(wire.pack(wire.Estop())))  # a button next to the machine
+        line.say("to_device", b"\0" + protocol.encode(protocol.pack(protocol.Estop())))  # a button next to the machine
         line.wait_for(DeviceState.ESTOP)
         assert until_state(line.port, DeviceState.ESTOP) == DeviceState.ESTOP
         assert link.disarm()  # is acknowledged in each state
         time.sleep(0.1)
-        assert control.status(line.port)["device_state"] == DeviceState.ESTOP
-        refused = runtime.Loop(link, _core.LinearPolicy(2, [0.0]).policy(), runtime.LoopConfig(steps=5)).run()
-        assert refused.reason is runtime.StopReason.ARM_REFUSED and "`rtu-edge clear`" in refused.message
-        assert control.status(line.port)["device_state"] == DeviceState.ESTOP
+        assert lock.status(line.port)["device_state"] == DeviceState.ESTOP
+        refused = Loop(link, _core.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=5)).run()
+        assert refused.reason is StopReason.ARM_REFUSED and "`rtu-edge clear`" in refused.message
+        assert lock.status(line.port)["device_state"] == DeviceState.ESTOP

@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from rtu_edge._bridge import lib
 
 import rtu_edge.cli
-from rtu_edge import _core, runtime, wire
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.ports import open_port
-from rtu_edge.runtime import Hello, Limits, Link, LinkError, Loop, LoopConfig, Reward, Row, StopReason
-from rtu_edge.runtime.datasheet import combined, min_ttl_ms, sheet_problems
-from rtu_edge.wire.codec import message_to_c
+from rtu_edge import _core
+from rtu_edge.device import protocol
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.protocol.codec import message_to_c
+from rtu_edge.device.schema import combined, min_ttl_ms, sheet_problems
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import Clock, Hello, Limits, Link, LinkError, Loop, LoopConfig, Reward, Row, StopReason
 
 INF, NAN = math.inf, math.nan
 HELLO = Hello(1, 1, 0, 20_000, 200, 1, 1, True, True, True, True, "1.0.0", 0)
@@ -118,7 +119,7 @@ def test_what_firmware_may_not_send_is_not_taken(values: tuple[float, ...], safe
     low, high, slew, value = values
     names = ["none", "hold", "damp", "ramp", "off", "unknown"]
     row = Row(1, True, name, "N", low, high, slew, names[safe], value)
-    raw = wire.Row(name, "N", low, high, 1, True, safe, slew, value)
+    raw = protocol.Row(name, "N", low, high, 1, True, safe, slew, value)
     if not lib.tl_row_valid(message_to_c(raw)):
         assert found(row)
 
@@ -195,28 +196,28 @@ def test_what_is_checked_is_what_is_used(values: tuple[float, ...], period_s: fl
 
 
 @contextmanager
-def board(*rows: wire.Row, **hello: Any) -> Iterator[str]:
+def board(*rows: protocol.Row, **hello: Any) -> Iterator[str]:
     """A device that only describes itself, behind a pty."""
     far, near = pty.openpty()
     tty.setraw(near)
     path = os.ttyname(near)
     n = sum(not row.actuator for row in rows)
     about: dict[str, Any] = {"boot_id": 7, "period_us": 20_000, "ttl_max_ms": 200, "n_obs": n, "n_act": len(rows) - n}
-    about |= {"role": 1, "schema_hash": wire.schema_hash(20_000, list(rows)), **hello}
+    about |= {"role": 1, "schema_hash": protocol.schema_hash(20_000, list(rows)), **hello}
 
     def serve() -> None:
-        decoder = wire.Decoder()
+        decoder = protocol.Decoder()
         while True:
             try:
                 data = os.read(far, 4096)
             except OSError:
                 return
             for frame in decoder.feed(data):
-                message = wire.unpack(frame)
-                if isinstance(message, wire.Hello):
-                    os.write(far, wire.encode(wire.pack(wire.Hello(**about))))
-                elif isinstance(message, wire.Describe):
-                    os.write(far, wire.encode(wire.pack(rows[message.index])))
+                message = protocol.unpack(frame)
+                if isinstance(message, protocol.Hello):
+                    os.write(far, protocol.encode(protocol.pack(protocol.Hello(**about))))
+                elif isinstance(message, protocol.Describe):
+                    os.write(far, protocol.encode(protocol.pack(rows[message.index])))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -232,8 +233,8 @@ def board(*rows: wire.Row, **hello: Any) -> Iterator[str]:
 def test_a_device_whose_rows_lie_is_neither_described_nor_run(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    seen = wire.Row("x", "m", -1.0, 1.0)
-    lying = wire.Row("force", "N", -10.0, 10.0, 1, True, lib.TL_SAFE_OFF)
+    seen = protocol.Row("x", "m", -1.0, 1.0)
+    lying = protocol.Row("force", "N", -10.0, 10.0, 1, True, lib.TL_SAFE_OFF)
     with board(seen, lying) as path:
         with open_port(path) as port, Link(port) as link:
             link.handshake()
@@ -244,7 +245,7 @@ def test_a_device_whose_rows_lie_is_neither_described_nor_run(
                     link,
                     _core.LinearPolicy(1, [0.0]).policy(),
                     LoopConfig(
-                        limits=[Limits(-1, 1, 1.0, accel_per_s2=INF)], clock=runtime.Clock.DEVICE, reward=Reward("form")
+                        limits=[Limits(-1, 1, 1.0, accel_per_s2=INF)], clock=Clock.DEVICE, reward=Reward("form")
                     ),
                 )
         config = tmp_path / "robot.toml"
@@ -310,7 +311,7 @@ def test_on_real_hardware_no_limit_has_to_be_said(monkeypatch: pytest.MonkeyPatc
         link._hello = dataclasses.replace(link.handshake(), simulated=False)
         policy = _core.LinearPolicy(2, [0.0]).policy()
         for limits, missing in ((Limits(-1, 1), "slew_per_s"), (Limits(-1, 1, 5.0), "accel_per_s2")):
-            config = LoopConfig(limits=[limits], clock=runtime.Clock.DEVICE)
+            config = LoopConfig(limits=[limits], clock=Clock.DEVICE)
             with pytest.raises(ValueError, match=rf"limits\[0\].{missing}: missing; on real hardware"):
                 Loop(link, policy, config)
-        Loop(link, policy, LoopConfig(limits=[Limits(-1, 1, INF, accel_per_s2=INF)], clock=runtime.Clock.DEVICE))
+        Loop(link, policy, LoopConfig(limits=[Limits(-1, 1, INF, accel_per_s2=INF)], clock=Clock.DEVICE))

@@ -17,10 +17,10 @@ import serial
 from rtu_edge._bridge import lib
 
 import rtu_edge
-from rtu_edge import wire
-from rtu_edge.device import InProcessDevice, SimulatedDevice, firmware_path
-from rtu_edge.errors import DeviceError
-from rtu_edge.wire import DeviceState, FrameType, Status
+from rtu_edge._base.errors import DeviceError
+from rtu_edge.device import protocol
+from rtu_edge.device.protocol import DeviceState, FrameType, Status
+from rtu_edge.device.simulated import InProcessDevice, SimulatedDevice, firmware_path
 
 TTL_MS = 60
 PERIOD_US = 20_000
@@ -31,16 +31,16 @@ class Host:
 
     def __init__(self, port: str) -> None:
         self.port = serial.Serial(port, timeout=0)
-        self.decoder = wire.Decoder()
+        self.decoder = protocol.Decoder()
         self.seq = 0
-        self.waiting: list[wire.Frame] = []
+        self.waiting: list[protocol.Frame] = []
         self.port.write(b"\0")
 
-    def say(self, message: wire.Message, t_us: int = 0) -> None:
-        self.port.write(wire.encode(wire.pack(message, self.seq, t_us)))
+    def say(self, message: protocol.Message, t_us: int = 0) -> None:
+        self.port.write(protocol.encode(protocol.pack(message, self.seq, t_us)))
         self.seq += 1
 
-    def frames(self, seconds: float = 5.0) -> Iterator[wire.Frame]:
+    def frames(self, seconds: float = 5.0) -> Iterator[protocol.Frame]:
         """Frames as they come, for so long."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -49,32 +49,32 @@ class Host:
             if select.select([self.port], [], [], 0.05)[0]:
                 self.waiting += self.decoder.feed(self.port.read(65536))
 
-    def next(self, kind: type[wire.Message], seconds: float = 5.0) -> wire.Message:
+    def next(self, kind: type[protocol.Message], seconds: float = 5.0) -> protocol.Message:
         for frame in self.frames(seconds):
-            message = wire.unpack(frame)
+            message = protocol.unpack(frame)
             if isinstance(message, kind):
                 return message
         raise AssertionError(f"no {kind.__name__} within {seconds} s")
 
-    def hello(self) -> wire.Hello:
-        self.say(wire.Hello())
-        hello = self.next(wire.Hello)
-        assert isinstance(hello, wire.Hello)
+    def hello(self) -> protocol.Hello:
+        self.say(protocol.Hello())
+        hello = self.next(protocol.Hello)
+        assert isinstance(hello, protocol.Hello)
         return hello
 
-    def ask(self, message: wire.Message) -> Status:
+    def ask(self, message: protocol.Message) -> Status:
         seq = self.seq
         self.say(message)
         while True:
-            ack = self.next(wire.Ack)
-            assert isinstance(ack, wire.Ack)
+            ack = self.next(protocol.Ack)
+            assert isinstance(ack, protocol.Ack)
             if ack.seq == seq:
                 return Status(ack.status)
 
     def counter(self, index: int) -> int:
-        self.say(wire.Param(index))
-        param = self.next(wire.Param)
-        assert isinstance(param, wire.Param)
+        self.say(protocol.Param(index))
+        param = self.next(protocol.Param)
+        assert isinstance(param, protocol.Param)
         return param.bits
 
 
@@ -91,10 +91,10 @@ def test_port_like_any_other() -> None:
     with SimulatedDevice("cartpole", boot_id=42) as device, host_of(device.port) as host:
         hello = host.hello()
         assert (hello.boot_id, hello.period_us, hello.n_obs, hello.n_act) == (42, PERIOD_US, 2, 1)
-        assert hello.caps == wire.Cap.SIMULATED | wire.Cap.LOCKSTEP | wire.Cap.REWARD | wire.Cap.RESET
+        assert hello.caps == protocol.Cap.SIMULATED | protocol.Cap.LOCKSTEP | protocol.Cap.REWARD | protocol.Cap.RESET
         assert f"{hello.fw_major}.{hello.fw_minor}.{hello.fw_patch}" == rtu_edge.__version__
-        state = host.next(wire.State)
-        assert isinstance(state, wire.State)
+        state = host.next(protocol.State)
+        assert isinstance(state, protocol.State)
         assert state.state == DeviceState.DISARMED
         assert device.running
 
@@ -170,7 +170,7 @@ def test_plain_process_ends_cleanly_when_asked() -> None:
 
 
 def test_ends_when_its_parent_is_gone() -> None:
-    script = "from rtu_edge.device import SimulatedDevice as D; d = D(); print(d.pid, flush=True); input()"
+    script = "from rtu_edge.device.simulated import SimulatedDevice as D; d = D(); print(d.pid, flush=True); input()"
     parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None and parent.stdin is not None
     pid = int(parent.stdout.readline())
@@ -195,8 +195,8 @@ def test_speaks_on_a_descriptor_it_is_given() -> None:
             [firmware_path(), "--fd", str(theirs.fileno()), "--boot-id", "5"], pass_fds=[theirs.fileno()]
         )
         theirs.close()
-        hello = wire.unpack(wire.Decoder().feed(ours.recv(4096))[0])
-        assert isinstance(hello, wire.Hello)
+        hello = protocol.unpack(protocol.Decoder().feed(ours.recv(4096))[0])
+        assert isinstance(hello, protocol.Hello)
         assert hello.boot_id == 5
     assert process.wait(timeout=5) == 0, "the line has ended"
 
@@ -250,30 +250,30 @@ def test_firmware_may_be_named_by_its_file_alone(monkeypatch: pytest.MonkeyPatch
 def test_process_and_in_process_say_the_same_in_lockstep() -> None:
     """The pty changes nothing: 300 steps with the same bytes."""
 
-    def drive(exchange: object, steps: int) -> list[wire.Frame]:
-        found = exchange(wire.Arm(1, lockstep=True), 0, 0, 2)[:1]  # type: ignore[operator]
-        found += exchange(wire.Reset(1, 1, 99), 1, 0, 2)  # type: ignore[operator]
+    def drive(exchange: object, steps: int) -> list[protocol.Frame]:
+        found = exchange(protocol.Arm(1, lockstep=True), 0, 0, 2)[:1]  # type: ignore[operator]
+        found += exchange(protocol.Reset(1, 1, 99), 1, 0, 2)  # type: ignore[operator]
         for step in range(steps):
             t_us = found[-1].t_us
-            cmd = wire.Cmd(1, t_us, 50, (float(step % 5 - 2),), lockstep=True)
+            cmd = protocol.Cmd(1, t_us, 50, (float(step % 5 - 2),), lockstep=True)
             found += exchange(cmd, 2 + step, t_us, 1)  # type: ignore[operator]
-            if wire.unpack(found[-1]).epflags & wire.Episode.TERMINATED:  # type: ignore[union-attr]
+            if protocol.unpack(found[-1]).epflags & protocol.Episode.TERMINATED:  # type: ignore[union-attr]
                 break
         return found
 
     inside = InProcessDevice("cartpole")
     inside.tick(0)
 
-    def exchange_inside(message: wire.Message, seq: int, t_us: int, answers: int) -> list[wire.Frame]:
-        return wire.Decoder().feed(inside.receive(wire.encode(wire.pack(message, seq, t_us)), 0))
+    def exchange_inside(message: protocol.Message, seq: int, t_us: int, answers: int) -> list[protocol.Frame]:
+        return protocol.Decoder().feed(inside.receive(protocol.encode(protocol.pack(message, seq, t_us)), 0))
 
     with SimulatedDevice("cartpole") as device, host_of(device.port) as host:
         host.hello()
         armed = False
 
-        def exchange(message: wire.Message, seq: int, t_us: int, answers: int) -> list[wire.Frame]:
+        def exchange(message: protocol.Message, seq: int, t_us: int, answers: int) -> list[protocol.Frame]:
             nonlocal armed
-            host.port.write(wire.encode(wire.pack(message, seq, t_us)))
+            host.port.write(protocol.encode(protocol.pack(message, seq, t_us)))
             found = []
             for frame in host.frames():
                 armed = armed or frame.type == FrameType.ACK
@@ -289,7 +289,7 @@ def test_process_and_in_process_say_the_same_in_lockstep() -> None:
 HOST = """
 import select, sys
 import serial
-from rtu_edge import wire
+from rtu_edge.device import protocol as wire
 port, session, ttl_ms = serial.Serial(sys.argv[1], timeout=0), int(sys.argv[2]), int(sys.argv[3])
 decoder, seq = wire.Decoder(), 0
 port.write(b"\\0" + wire.encode(wire.pack(wire.Arm(session), seq)))
@@ -325,13 +325,13 @@ def test_stopped_host() -> None:
             answered[seq] = t_us
 
         with open(device.port, "rb+", buffering=0) as raw:  # what the device has said meanwhile, unread by the host
-            decoder, states = wire.Decoder(), []
+            decoder, states = protocol.Decoder(), []
             end = time.monotonic() + 10
             while not (states and states[-1][1].state == DeviceState.SAFE) and time.monotonic() < end:
                 frames = decoder.feed(raw.read(65536))
-                states += [(f.t_us, s) for f in frames if isinstance(s := wire.unpack(f), wire.State)]
+                states += [(f.t_us, s) for f in frames if isinstance(s := protocol.unpack(f), protocol.State)]
             assert states[-1][1].state == DeviceState.SAFE
-            assert states[-1][1].fault == wire.Fault.SILENCE
+            assert states[-1][1].fault == protocol.Fault.SILENCE
             for t_us, state in states:
                 if state.last_cmd_seq in answered and state.last_cmd_seq > 0:
                     late = (t_us - answered[state.last_cmd_seq]) % 2**32 > TTL_MS * 1000
@@ -341,8 +341,8 @@ def test_stopped_host() -> None:
 
             # What a stalled buffer would deliver now: the same session, newer seq, observations of before.
             last = max(answered)
-            burst = [wire.pack(wire.Cmd(7, answered[last], TTL_MS, (9.0,)), last + 1 + k) for k in range(100)]
-            raw.write(b"\0" + b"".join(map(wire.encode, burst)))
+            burst = [protocol.pack(protocol.Cmd(7, answered[last], TTL_MS, (9.0,)), last + 1 + k) for k in range(100)]
+            raw.write(b"\0" + b"".join(map(protocol.encode, burst)))
         host_process.send_signal(signal.SIGCONT)  # and the host itself goes on as if nothing had happened
         time.sleep(0.3)
         host_process.kill()
@@ -351,35 +351,35 @@ def test_stopped_host() -> None:
 
         with host_of(device.port) as host:
             host.seq = 40_000
-            state = host.next(wire.State)
-            assert isinstance(state, wire.State)
+            state = host.next(protocol.State)
+            assert isinstance(state, protocol.State)
             assert (state.state, state.last_cmd_seq) == (DeviceState.SAFE, last), "nothing was accepted afterwards"
             assert host.counter(lib.TL_COUNTER_ACCEPTED) == last
             assert host.counter(lib.TL_COUNTER_REFUSED) >= 100
-            assert host.ask(wire.Arm(7)) == Status.SESSION
-            assert host.ask(wire.Disarm()) == Status.OK
-            assert host.ask(wire.Arm(host.hello().last_session + 1)) == Status.OK
+            assert host.ask(protocol.Arm(7)) == Status.SESSION
+            assert host.ask(protocol.Disarm()) == Status.OK
+            assert host.ask(protocol.Arm(host.hello().last_session + 1)) == Status.OK
 
 
 @pytest.mark.hazard("second-host")
 def test_second_host_cannot_take_over() -> None:
     with SimulatedDevice("servo") as device, host_of(device.port) as first, host_of(device.port) as second:
-        assert first.ask(wire.Arm(1)) == Status.OK
+        assert first.ask(protocol.Arm(1)) == Status.OK
         second.seq = 100
-        assert second.ask(wire.Arm(2)) == Status.BUSY
+        assert second.ask(protocol.Arm(2)) == Status.BUSY
 
 
 def test_estop_is_said_at_once_and_latched() -> None:
     with SimulatedDevice("servo") as device, host_of(device.port) as host:
-        host.ask(wire.Arm(1))
-        host.say(wire.Estop())
+        host.ask(protocol.Arm(1))
+        host.say(protocol.Estop())
         for frame in host.frames():
-            state = wire.unpack(frame)
-            if isinstance(state, wire.State) and state.state == DeviceState.ESTOP:
+            state = protocol.unpack(frame)
+            if isinstance(state, protocol.State) and state.state == DeviceState.ESTOP:
                 break
-        assert host.ask(wire.Arm(2)) == Status.LATCHED
-        assert host.ask(wire.ClearFault()) == Status.OK
-        assert host.ask(wire.Arm(2)) == Status.OK
+        assert host.ask(protocol.Arm(2)) == Status.LATCHED
+        assert host.ask(protocol.ClearFault()) == Status.OK
+        assert host.ask(protocol.Arm(2)) == Status.OK
 
 
 def test_a_host_that_never_reads_does_not_stop_the_device() -> None:
@@ -387,9 +387,9 @@ def test_a_host_that_never_reads_does_not_stop_the_device() -> None:
     with SimulatedDevice("servo") as device, host_of(device.port) as host:
         host.hello()
         for _ in range(3000):  # asks for more than a pty holds
-            host.port.write(wire.encode(wire.pack(wire.Describe(0))))
+            host.port.write(protocol.encode(protocol.pack(protocol.Describe(0))))
         time.sleep(0.2)
         host.port.reset_input_buffer()
-        host.decoder = wire.Decoder()
+        host.decoder = protocol.Decoder()
         host.hello()
         assert host.decoder.errors <= 1, "at most the frame that the flush cut"

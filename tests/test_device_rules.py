@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 from reference import wire_oracle as oracle
 from rtu_edge._bridge import ffi, lib
 
-from rtu_edge import wire
-from rtu_edge.device import InProcessDevice
+from rtu_edge.device import protocol
+from rtu_edge.device.simulated import InProcessDevice
 
 NUMBERS = st.integers(0, 2**32 - 1)
 NEAR = st.sampled_from([0, 1, 2, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 2, 2**32 - 1])
 
 
-def arm(device: InProcessDevice, session: int, seq: int) -> wire.Status:
+def arm(device: InProcessDevice, session: int, seq: int) -> protocol.Status:
     """Ask for a session; give it back at once."""
-    said = device.receive(wire.encode(wire.pack(wire.Arm(session), seq, 0)), 0)
-    ack = wire.unpack(wire.Decoder().feed(said)[0])
-    assert isinstance(ack, wire.Ack)
-    device.receive(wire.encode(wire.pack(wire.Disarm(), seq, 0)), 0)
-    return wire.Status(ack.status)
+    said = device.receive(protocol.encode(protocol.pack(protocol.Arm(session), seq, 0)), 0)
+    ack = protocol.unpack(protocol.Decoder().feed(said)[0])
+    assert isinstance(ack, protocol.Ack)
+    device.receive(protocol.encode(protocol.pack(protocol.Disarm(), seq, 0)), 0)
+    return protocol.Status(ack.status)
 
 
 def device_with(last: int) -> InProcessDevice:
@@ -33,7 +33,7 @@ def device_with(last: int) -> InProcessDevice:
     device.tick(0)
     for part in (last // 3, last // 3 * 2, last):
         if part != device.bridge.last_session:
-            assert arm(device, part, 0) == wire.Status.OK
+            assert arm(device, part, 0) == protocol.Status.OK
     assert device.bridge.last_session == last
     return device
 
@@ -48,8 +48,8 @@ def test_a_session_is_newer_by_serial_arithmetic(last: int, session: int) -> Non
     session = (last + session) % 2**32 if session < 4 else session
     device = device_with(last)
     status = arm(device, session, 1)
-    assert status == (wire.Status.OK if oracle.newer_session(session, last) else wire.Status.SESSION)
-    assert device.bridge.last_session == (session if status == wire.Status.OK else last)
+    assert status == (protocol.Status.OK if oracle.newer_session(session, last) else protocol.Status.SESSION)
+    assert device.bridge.last_session == (session if status == protocol.Status.OK else last)
 
 
 @pytest.mark.hazard("session-exhausted")
@@ -57,14 +57,14 @@ def test_the_largest_session_blocks_nothing() -> None:
     """A stranger's ARM with FFFFFFFF is refused at first; where it was the right one, 1 follows."""
     device = InProcessDevice("cartpole")
     device.tick(0)
-    assert arm(device, 2**32 - 1, 0) == wire.Status.SESSION
-    assert arm(device, 1, 1) == wire.Status.OK
+    assert arm(device, 2**32 - 1, 0) == protocol.Status.SESSION
+    assert arm(device, 1, 1) == protocol.Status.OK
     device = device_with(2**32 - 1)
     assert [arm(device, session, 2) for session in (0, 2**32 - 1, 1, 2)] == [
-        wire.Status.SESSION,
-        wire.Status.SESSION,
-        wire.Status.OK,
-        wire.Status.OK,
+        protocol.Status.SESSION,
+        protocol.Status.SESSION,
+        protocol.Status.OK,
+        protocol.Status.OK,
     ]
 
 

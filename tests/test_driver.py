@@ -21,15 +21,16 @@ from click.testing import CliRunner, Result
 from qemu import Board, Host
 from toolchain import ROOT
 
-from rtu_edge import _core, wire
+from rtu_edge import _core
+from rtu_edge._base.errors import ConfigError
 from rtu_edge.cli.hil import command
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import ConfigError
-from rtu_edge.firmware import build_firmware
+from rtu_edge.device import protocol
+from rtu_edge.device.firmware import build_firmware
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.protocol import DeviceState, Episode
+from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.hil.qemu import build_image, symbol_address
-from rtu_edge.ports import open_port
-from rtu_edge.runtime import Clock, Limits, Link, Loop, LoopConfig
-from rtu_edge.wire import DeviceState, Episode
+from rtu_edge.loop import Clock, Limits, Link, Loop, LoopConfig
 
 PLANT = ROOT / "tests" / "firmware" / "driver_plant.c"
 DRIVEN = (9.5, 4.0)
@@ -45,39 +46,39 @@ class Device:
         self.seq = 1
         self.session = self.episode = 0
 
-    def state(self, *, drive: bool = False) -> wire.State:
+    def state(self, *, drive: bool = False) -> protocol.State:
         """The next STATE; answered with a command."""
-        frame = self.host.next(wire.FrameType.STATE)
-        state = wire.unpack(frame)
-        assert isinstance(state, wire.State)
+        frame = self.host.next(protocol.FrameType.STATE)
+        state = protocol.unpack(frame)
+        assert isinstance(state, protocol.State)
         if drive:
-            self.send(wire.Cmd(self.session, frame.t_us, 150, DRIVEN[: len(state.u)]))
+            self.send(protocol.Cmd(self.session, frame.t_us, 150, DRIVEN[: len(state.u)]))
         return state
 
-    def send(self, message: wire.Message) -> None:
+    def send(self, message: protocol.Message) -> None:
         self.seq += 1
         self.host.send(message, self.seq)
 
-    def ask(self, message: wire.Message) -> None:
+    def ask(self, message: protocol.Message) -> None:
         """Send what is acknowledged, and wait for that."""
         self.send(message)
-        ack = wire.unpack(self.host.next(wire.FrameType.ACK))
-        assert isinstance(ack, wire.Ack) and ack.status == wire.Status.OK, ack
+        ack = protocol.unpack(self.host.next(protocol.FrameType.ACK))
+        assert isinstance(ack, protocol.Ack) and ack.status == protocol.Status.OK, ack
 
     def reset(self, end: int = 0) -> None:
         self.episode += 1
-        self.ask(wire.Reset(self.session, self.episode, end))
+        self.ask(protocol.Reset(self.session, self.episode, end))
 
     def drive(self, end: int = 0) -> None:
         """Arm, begin an episode, and command until the registers show it."""
         self.session = self.host.hello().last_session + 1
-        self.ask(wire.Arm(self.session))
+        self.ask(protocol.Arm(self.session))
         self.reset(end)
         while self.state(drive=True).u != DRIVEN:
             pass
         assert self.registers() == DRIVEN
 
-    def until(self, found: Callable[[wire.State], bool], *, drive: bool = False) -> wire.State:
+    def until(self, found: Callable[[protocol.State], bool], *, drive: bool = False) -> protocol.State:
         give_up = time.monotonic() + 10
         while not found(state := self.state(drive=drive)):
             assert time.monotonic() < give_up, state
@@ -116,7 +117,7 @@ def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_firmware(PLANT, tmp_path_factory.mktemp("driver") / "tl_firmware")
 
 
-def of(state: DeviceState) -> Callable[[wire.State], bool]:
+def of(state: DeviceState) -> Callable[[protocol.State], bool]:
     return lambda told: told.state == state
 
 
@@ -138,28 +139,28 @@ def reset(device: Device) -> None:
 
 def estop(device: Device) -> None:
     device.drive()
-    device.send(wire.Estop())
+    device.send(protocol.Estop())
     device.until(of(DeviceState.ESTOP))
 
 
 def estop_while_resetting(device: Device) -> None:
     reset(device)
-    device.send(wire.Estop())
+    device.send(protocol.Estop())
     device.until(of(DeviceState.ESTOP))
 
 
 def disarm(device: Device) -> None:
     device.drive()
-    device.ask(wire.Disarm())
+    device.ask(protocol.Disarm())
     device.until(of(DeviceState.DISARMED))
 
 
 def disarm_after_the_end(device: Device) -> None:
     terminated(device)
-    device.send(wire.Estop())
+    device.send(protocol.Estop())
     device.until(of(DeviceState.ESTOP))
-    device.ask(wire.ClearFault())
-    device.ask(wire.Disarm())
+    device.ask(protocol.ClearFault())
+    device.ask(protocol.Disarm())
     device.until(of(DeviceState.DISARMED))
 
 
@@ -232,8 +233,8 @@ def test_the_emulated_board_tells_the_driver() -> None:
         assert device.registers() == AT_POWER_ON
         for end in ENDS:
             check(device, end)
-            device.send(wire.ClearFault())
-            device.send(wire.Disarm())
+            device.send(protocol.ClearFault())
+            device.send(protocol.Disarm())
             device.until(lambda state: state.state in (DeviceState.DISARMED, DeviceState.SAFE))
 
 
@@ -326,19 +327,19 @@ def test_a_machine_that_says_simulated_is_one(monkeypatch: pytest.MonkeyPatch, t
     with process(build_firmware(source, tmp_path / "firmware"), monkeypatch, tmp_path) as device:
         session = device.host.hello().last_session + 1
         device.seq = 0
-        device.send(wire.Arm(session, lockstep=True))
-        device.send(wire.Reset(session, 1, 2))
+        device.send(protocol.Arm(session, lockstep=True))
+        device.send(protocol.Reset(session, 1, 2))
         state = device.until(lambda state: bool(state.epflags & Episode.FIRST) and state.episode == 1)
         assert state.u == AT_POWER_ON
         t_us = 20000
         while not state.epflags & Episode.TRUNCATED:
-            device.send(wire.Cmd(session, t_us, 50, DRIVEN, lockstep=True))
+            device.send(protocol.Cmd(session, t_us, 50, DRIVEN, lockstep=True))
             state = device.state()
             t_us += 20000
         assert state.u == DRIVEN, "what was applied in the last step"
         device.host.hello()  # an answer: all that belongs to the step is done
         assert device.registers() == SAFE
-        device.ask(wire.Disarm())
+        device.ask(protocol.Disarm())
 
 
 WINCH_DRIVER = """
@@ -370,11 +371,11 @@ def test_the_winch_of_the_documents_brakes_at_once(monkeypatch: pytest.MonkeyPat
     ) as device:
         device.session = device.host.hello().last_session + 1
         assert device.registers() == (0.0, 1.0)
-        device.ask(wire.Arm(device.session))
+        device.ask(protocol.Arm(device.session))
         while device.state(drive=True).u != (9.5,):
             pass
         assert device.registers() == (9.5, 0.0)
-        device.send(wire.Estop())
+        device.send(protocol.Estop())
         assert device.until(of(DeviceState.ESTOP)).u == (0.0,)
         assert device.registers() == (0.0, 1.0)
 

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
 import rtu_edge.envs as envs
-from rtu_edge.plants import Plant
+from rtu_edge.device.plants import Plant
 
 
 @pytest.mark.parametrize("actions", ["unit", "physical", 2, 5])
@@ -160,5 +160,5 @@ def test_bad_actions_leave_the_plant_alone(actions, action):
 
 
 def test_package_does_not_import_gymnasium():
-    code = "import sys, rtu_edge, rtu_edge.plants; sys.exit('gymnasium' in sys.modules)"
+    code = "import sys, rtu_edge, rtu_edge.device.plants; sys.exit('gymnasium' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -19,11 +19,13 @@ import pytest
 from estop_cells import Person
 from estop_stage import DRIVER, OTHER, OWNER, SLACK_S, WHO, Stage, server
 
-from rtu_edge import _estop, _holders, _places, control, runtime
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import DeviceError
-from rtu_edge.ports import open_port
-from rtu_edge.wire import DeviceState
+from rtu_edge._base.errors import DeviceError
+from rtu_edge.device import holders, lock, registry
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.protocol import DeviceState
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import Link
+from rtu_edge.tools import estop as stops
 
 __all__ = ["server"]
 
@@ -175,27 +177,27 @@ def test_a_confirmation_counts_only_if_each_writer_has_given_it(server: Any, mod
 
 
 def alive(pid: int) -> bool:
-    return _holders.process(pid) is not None
+    return holders.process(pid) is not None
 
 
 def test_the_folder_of_another_user_keeps_no_owner_from_starting(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_places, "_SHARED", tmp_path / "run")
-    monkeypatch.setattr(_places, "_TEMPORARY", tmp_path)
+    monkeypatch.setattr(registry, "_SHARED", tmp_path / "run")
+    monkeypatch.setattr(registry, "_TEMPORARY", tmp_path)
     (tmp_path / "run").mkdir()
     for taken in (tmp_path / "run" / str(os.getuid()), tmp_path / f"rtu-edge-{os.getuid()}"):
         taken.mkdir()
         taken.chmod(0o777)  # as good as another user's: anybody may put files there
-    with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port) as link:
+    with SimulatedDevice() as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
-        path = Path(control.socket_path(device.port))
+        path = Path(lock.socket_path(device.port))
         assert path.parent.parent == tmp_path / "run" and path.parent.name.startswith(f"{os.getuid()}-")
-        assert control.estop(device.port) == control.Estop("owner", None)
+        assert stops.estop(device.port) == stops.Estop("owner", None)
 
 
 def test_an_owner_whose_folders_another_user_has_taken_is_found(server: Any) -> None:
-    taken = [_places._SHARED / str(OWNER), _places._TEMPORARY / f"rtu-edge-{OWNER}"]
+    taken = [registry._SHARED / str(OWNER), registry._TEMPORARY / f"rtu-edge-{OWNER}"]
     for folder in taken:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -209,7 +211,7 @@ def test_an_owner_whose_folders_another_user_has_taken_is_found(server: Any) -> 
     finally:
         for folder in taken:
             shutil.rmtree(folder)
-        for folder in _places._SHARED.glob(f"{OWNER}-*"):
+        for folder in registry._SHARED.glob(f"{OWNER}-*"):
             shutil.rmtree(folder)
 
 
@@ -221,12 +223,12 @@ def test_an_owner_whose_folders_another_user_has_taken_is_found(server: Any) -> 
 def test_an_owner_registers_again_when_its_place_was_removed(
     removed: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_places, "_SHARED", tmp_path / "run")
-    monkeypatch.setattr(_places, "_KEEP_S", 0.05)
-    with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port) as link:
+    monkeypatch.setattr(registry, "_SHARED", tmp_path / "run")
+    monkeypatch.setattr(registry, "_KEEP_S", 0.05)
+    with SimulatedDevice() as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
-        before = Path(control.socket_path(device.port))
-        assert control.status(device.port)["pid"] == os.getpid()
+        before = Path(lock.socket_path(device.port))
+        assert lock.status(device.port)["pid"] == os.getpid()
         if removed == "files":
             before.unlink()
             before.with_suffix(".lock").unlink()
@@ -236,17 +238,17 @@ def test_an_owner_registers_again_when_its_place_was_removed(
         while time.monotonic() < give_up and not before.exists():
             time.sleep(0.01)
         time.sleep(0.1)
-        assert control.status(device.port)["pid"] == os.getpid()
-        assert control.estop(device.port) == control.Estop("owner", None)
+        assert lock.status(device.port)["pid"] == os.getpid()
+        assert stops.estop(device.port) == stops.Estop("owner", None)
     assert not before.exists() and not before.with_suffix(".lock").exists()
 
 
 def test_time_stamps_are_renewed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(_places, "_SHARED", tmp_path / "run")
-    monkeypatch.setattr(_places, "_KEEP_S", 0.02)
-    monkeypatch.setattr(_places, "_TOUCH_S", 0.1)
-    with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port):
-        path = Path(control.socket_path(device.port))
+    monkeypatch.setattr(registry, "_SHARED", tmp_path / "run")
+    monkeypatch.setattr(registry, "_KEEP_S", 0.02)
+    monkeypatch.setattr(registry, "_TOUCH_S", 0.1)
+    with SimulatedDevice() as device, open_port(device.port) as port, Link(port):
+        path = Path(lock.socket_path(device.port))
         for old in (path, path.with_suffix(".lock"), path.parent):
             os.utime(old, (0, 0))
         give_up = time.monotonic() + 5
@@ -321,14 +323,14 @@ def nobody_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not processes, "would be ended"
         return []
 
-    monkeypatch.setattr(_estop, "end", end)
+    monkeypatch.setattr(stops, "end", end)
 
 
 @pytest.mark.hazard("stop-ends-only-drivers")
 @pytest.mark.parametrize("path", NOT_PORTS)
 @pytest.mark.parametrize("how", ["port", "link", "file"])
 def test_what_is_no_port_has_no_holders_to_end(nobody_ends: None, tmp_path: Path, path: str, how: str) -> None:
-    assert _holders.device_of(path) is None
+    assert holders.device_of(path) is None
     target, config = path, ""
     if how == "link":
         target = str(tmp_path / "robot")
@@ -336,7 +338,7 @@ def test_what_is_no_port_has_no_holders_to_end(nobody_ends: None, tmp_path: Path
     elif how == "file":
         config = str(tmp_path / "robot.toml")
     with pytest.raises(DeviceError, match=f"{target}: (is no serial port|no such port), and"):
-        control.estop(target, config=config, timeout_s=1.0)
+        stops.estop(target, config=config, timeout_s=1.0)
 
 
 @pytest.mark.hazard("stop-ends-only-drivers")
@@ -345,24 +347,24 @@ def test_a_claim_to_what_is_no_port_is_none(
     nobody_ends: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
 ) -> None:
     """Any user may write one, in the name of any port, and hold /dev/null as everybody does."""
-    monkeypatch.setattr(_places, "_SHARED", tmp_path / "run")
+    monkeypatch.setattr(registry, "_SHARED", tmp_path / "run")
     with SimulatedDevice() as device:
         record = {"port": device.port, "path": "/dev/null", "config": "", "device": [number, 0, 5, 4]}
-        with control.PortLock(control.socket_path("/dev/other"), record), open("/dev/null", "w"):
-            assert control.owners(device.port) == []
-            assert control.estop(device.port) == control.Estop("direct", None)
+        with lock.PortLock(lock.socket_path("/dev/other"), record), open("/dev/null", "w"):
+            assert lock.owners(device.port) == []
+            assert stops.estop(device.port) == stops.Estop("direct", None)
 
 
 def test_serial_ports_are_known_by_the_kernel_s_list_and_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [os.makedev(4, 64), os.makedev(136, 0), os.makedev(143, 255)]
-    assert all(map(_holders.is_port, known)) and not _holders.is_port(os.makedev(4, 63))
+    assert all(map(holders.is_port, known)) and not holders.is_port(os.makedev(4, 63))
 
     def hidden(*_: object, **__: object) -> Any:
         raise PermissionError
 
-    monkeypatch.setattr(_holders, "open", hidden, raising=False)
-    assert all(map(_holders.is_port, [*known, os.makedev(166, 0), os.makedev(188, 3)]))
-    assert not any(_holders.is_port(os.makedev(*n)) for n in ((1, 3), (5, 0), (5, 2), (4, 1), (10, 200), (13, 64)))
+    monkeypatch.setattr(holders, "open", hidden, raising=False)
+    assert all(map(holders.is_port, [*known, os.makedev(166, 0), os.makedev(188, 3)]))
+    assert not any(holders.is_port(os.makedev(*n)) for n in ((1, 3), (5, 0), (5, 2), (4, 1), (10, 200), (13, 64)))
 
 
 def test_a_terminal_is_not_a_device(server: Any) -> None:
@@ -373,7 +375,7 @@ def test_a_terminal_is_not_a_device(server: Any) -> None:
     try:
         time.sleep(0.1)
         with pytest.raises(DeviceError, match=f"is the terminal of process {child} "):
-            control.estop(os.readlink(f"/proc/{child}/fd/0"), timeout_s=1.0)
+            stops.estop(os.readlink(f"/proc/{child}/fd/0"), timeout_s=1.0)
         os.kill(child, 0)
     finally:
         os.kill(child, signal.SIGKILL)
@@ -448,11 +450,11 @@ def test_one_deadline_is_over_everything(server: Any, monkeypatch: pytest.Monkey
         time.sleep(30)
         return []
 
-    monkeypatch.setattr(control, "owners", never)
+    monkeypatch.setattr(lock, "owners", never)
     with SimulatedDevice() as device:
         begin_s = time.monotonic()
         with pytest.raises(DeviceError, match=r"no confirmation within 0\.5 s"):
-            control.estop(device.port, timeout_s=0.5)
+            stops.estop(device.port, timeout_s=0.5)
         assert time.monotonic() - begin_s < 0.5 + SLACK_S
 
 
@@ -491,5 +493,5 @@ def test_clients_that_do_not_read_hold_up_no_emergency_stop(server: Any) -> None
                 client.connect(str(path))
                 client.send(sent)
             begin_s = time.monotonic()
-            assert control.estop(stage.link) == control.Estop("owner", None)
+            assert stops.estop(stage.link) == stops.Estop("owner", None)
             assert time.monotonic() - begin_s < 1.0  # of 5 s; the device takes a period of 20 ms

@@ -17,10 +17,10 @@ import pytest
 from reference.policy_oracle import OraclePolicy
 
 import rtu_edge
-from rtu_edge.export import ExportError, OnnxPolicy, drive, export_onnx, probe, verify_onnx
-from rtu_edge.export.probe import load
-from rtu_edge.export.write import config_hash
-from rtu_edge.plants import Plant
+from rtu_edge.device.plants import Plant
+from rtu_edge.learn.onnx import ExportError, OnnxPolicy, drive, export_onnx, probe, verify_onnx
+from rtu_edge.learn.onnx.probe import load
+from rtu_edge.learn.onnx.write import config_hash
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_drive_runs_a_plant_and_compares(actions, tmp_path):
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
-    code = "import sys, rtu_edge.export; sys.exit(bool({'onnx', 'onnxruntime'} & set(sys.modules)))"
+    code = "import sys, rtu_edge.learn.onnx; sys.exit(bool({'onnx', 'onnxruntime'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -11,9 +11,9 @@ import pytest
 
 import rtu_edge as rtu
 import rtu_edge.envs as envs
-from rtu_edge.export import OnnxPolicy, drive
-from rtu_edge.export.verify import Evaluation, observations_like
-from rtu_edge.plants import Plant
+from rtu_edge.device.plants import Plant
+from rtu_edge.learn.onnx import OnnxPolicy, drive
+from rtu_edge.learn.onnx.verify import Evaluation, observations_like
 
 ROOT = Path(__file__).resolve().parent.parent
 # docs of the issue: 1e-5 of the action range over 1000 steps

@@ -14,13 +14,13 @@ import rtu_edge as rtu
 import rtu_edge.cli
 from benchmarks import faults
 from rtu_edge import _core
+from rtu_edge._base.errors import CheckFailed, ConfigError, SafetyStop
 from rtu_edge.config import parse_config
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import CheckFailed, ConfigError, SafetyStop
-from rtu_edge.job import error_of
-from rtu_edge.ports import open_port
-from rtu_edge.runtime import Cause, Driver, Link, Loop, LoopConfig, RecordFlag, StopReason
-from rtu_edge.supervise import Supervised, supervise
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import Cause, Driver, Link, Loop, LoopConfig, RecordFlag, StopReason
+from rtu_edge.loop.supervisor import Supervised, supervise
+from rtu_edge.run import error_of
 
 DEVICE = "[device]\nplant = 'cartpole'\n"
 SHARE = 0.02

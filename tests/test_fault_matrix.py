@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 import rtu_edge as rtu
 from benchmarks import faults
 from rtu_edge import _core
-from rtu_edge.runtime.flags import GuardFlag
+from rtu_edge.loop.flags import GuardFlag
 
 pytestmark = pytest.mark.slow
 

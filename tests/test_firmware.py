@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rtu_edge.errors import ConfigError, DeviceError
-from rtu_edge.firmware import build_firmware
+from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge.device.firmware import build_firmware
 from rtu_edge.hil import ProcessTarget
-from rtu_edge.runtime import Link
+from rtu_edge.loop import Link
 
 TANK = Path(__file__).resolve().parent.parent / "examples" / "hil_project" / "tank.c"
 

@@ -21,12 +21,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import rtu_edge as rtu
-from rtu_edge import checkpoint
-from rtu_edge.checkpoint.storage import Slots
-from rtu_edge.errors import CheckpointError, ConfigError
-from rtu_edge.log import RunFolder, blackbox, replay
-from rtu_edge.log.blackbox import BlackBox
-from rtu_edge.log.file import Log, read_log
+from rtu_edge._base.errors import CheckpointError, ConfigError
+from rtu_edge.learn import checkpoint
+from rtu_edge.learn.checkpoint.slots import Slots
+from rtu_edge.record import RunFolder, blackbox
+from rtu_edge.record.blackbox import BlackBox
+from rtu_edge.record.file import Log, read_log
+from rtu_edge.run import replay
 
 fuzz = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 

@@ -23,11 +23,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import rtu_edge as rtu
-from rtu_edge import _estop, _places, checkpoint, control, log, wire
+from rtu_edge import record as log
+from rtu_edge._base.errors import CheckpointError, ConfigError, DeviceError
 from rtu_edge.config import Config, canonical, parse_config
-from rtu_edge.errors import CheckpointError, ConfigError, DeviceError
+from rtu_edge.device import lock, protocol, registry
 from rtu_edge.hil.faults import KINDS
 from rtu_edge.hil.suite import Linear, parse_suite
+from rtu_edge.learn import checkpoint
+from rtu_edge.tools import estop
 
 fuzz = settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
@@ -272,15 +275,18 @@ def test_any_section_row_in_a_checkpoint(saved: bytes, data: st.DataObject) -> N
 
 
 @fuzz
-@given(st.integers(0, 255), st.integers(0, 255), st.binary(max_size=wire.PAYLOAD_MAX))
+@given(st.integers(0, 255), st.integers(0, 255), st.binary(max_size=protocol.PAYLOAD_MAX))
 def test_any_frame_is_a_message_or_none(kind: int, flags: int, payload: bytes) -> None:
-    (frame,) = wire.Decoder().feed(wire.encode(wire.Frame(kind, 1, 2, payload, flags)))
-    message = wire.unpack(frame)
-    if message is None or isinstance(message, wire.Log):  # its text may have been no UTF-8
+    (frame,) = protocol.Decoder().feed(protocol.encode(protocol.Frame(kind, 1, 2, payload, flags)))
+    message = protocol.unpack(frame)
+    if message is None or isinstance(message, protocol.Log):  # its text may have been no UTF-8
         return
-    again = wire.pack(message, 1, 2)
+    again = protocol.pack(message, 1, 2)
     assert again.type == frame.type
-    assert frame.type in (wire.FrameType.HELLO, wire.FrameType.ROW, wire.FrameType.RESET) or again.payload == payload
+    assert (
+        frame.type in (protocol.FrameType.HELLO, protocol.FrameType.ROW, protocol.FrameType.RESET)
+        or again.payload == payload
+    )
 
 
 # ---------------------------------------------------------------- the control socket
@@ -296,8 +302,8 @@ answers = st.lists(
 def test_an_owner_that_says_anything(lines: list[bytes], piece: int) -> None:
     """`status` gives an object or DeviceError; `estop` never takes it for a confirmation."""
     data = b"".join(line + b"\n" for line in lines)
-    record = _places.Record("/nowhere.sock", os.geteuid(), "port", None, "port", "")
-    owner = control.Owner(record, None, os.getpid(), True)
+    record = registry.Record("/nowhere.sock", os.geteuid(), "port", None, "port", "")
+    owner = lock.Owner(record, None, os.getpid(), True)
 
     def connect(path: str, timeout_s: float = 0.0) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -312,15 +318,15 @@ def test_an_owner_that_says_anything(lines: list[bytes], piece: int) -> None:
 
     ends: list[socket.socket] = []
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
-        patch.setattr(control, "owners", lambda *_: [owner])
-        patch.setattr(control, "connect", connect)
-        patch.setattr(control, "peer", lambda _: (os.getpid(), os.geteuid()))
+        patch.setattr(lock, "owners", lambda *_: [owner])
+        patch.setattr(lock, "connect", connect)
+        patch.setattr(lock, "peer", lambda _: (os.getpid(), os.geteuid()))
         with contextlib.suppress(DeviceError):
-            assert isinstance(control.status("port"), dict)
+            assert isinstance(lock.status("port"), dict)
         with contextlib.suppress(DeviceError):
-            for found in control.monitor("port"):
+            for found in lock.monitor("port"):
                 assert isinstance(found, dict)
-        stop = _estop.Stop("socket://port", "", 9600, 1.0)
+        stop = estop._Stop("socket://port", "", 9600, 1.0)
         stop._targets = stop._find()
         stop._ask()
         assert [one.confirmed for target in stop._targets for one in target.asked] == [False]

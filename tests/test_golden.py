@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 import rtu_edge as rtu
-from rtu_edge import checkpoint, control, wire
-from rtu_edge.device import InProcessDevice
-from rtu_edge.log import blackbox
+from rtu_edge.device import lock, protocol
+from rtu_edge.device.simulated import InProcessDevice
+from rtu_edge.learn import checkpoint
+from rtu_edge.record import blackbox
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 FORMATS = GOLDEN / "formats"
@@ -159,12 +160,21 @@ def test_todays_firmware_gives_the_recorded_bytes(path: Path) -> None:
 def test_a_transcript_goes_through_the_states_of_a_device(path: Path) -> None:
     """So that equal bytes mean something."""
     heard = [
-        wire.unpack(frame) for *_, answer in lines_of(path) for frame in wire.Decoder().feed(bytes.fromhex(answer))
+        protocol.unpack(frame)
+        for *_, answer in lines_of(path)
+        for frame in protocol.Decoder().feed(bytes.fromhex(answer))
     ]
-    assert {type(message) for message in heard} >= {wire.Hello, wire.Row, wire.Pong, wire.Ack, wire.State, wire.Event}
-    states = {message.state for message in heard if isinstance(message, wire.State)}
-    assert states >= {wire.DeviceState.DISARMED, wire.DeviceState.ARMED, wire.DeviceState.ESTOP}
-    assert len({message.x for message in heard if isinstance(message, wire.State)}) > 5
+    assert {type(message) for message in heard} >= {
+        protocol.Hello,
+        protocol.Row,
+        protocol.Pong,
+        protocol.Ack,
+        protocol.State,
+        protocol.Event,
+    }
+    states = {message.state for message in heard if isinstance(message, protocol.State)}
+    assert states >= {protocol.DeviceState.DISARMED, protocol.DeviceState.ARMED, protocol.DeviceState.ESTOP}
+    assert len({message.x for message in heard if isinstance(message, protocol.State)}) > 5
 
 
 def test_todays_loop_and_firmware_exchange_the_recorded_bytes() -> None:
@@ -207,5 +217,5 @@ def test_todays_reader_takes_the_answers_of_an_older_owner() -> None:
     thread = threading.Thread(target=answer)
     thread.start()
     with near:
-        assert list(control._lines(near)) == [json.loads(line) for line in lines]
+        assert list(lock._lines(near)) == [json.loads(line) for line in lines]
     thread.join()

@@ -13,23 +13,24 @@ from pathlib import Path
 import pytest
 
 import rtu_edge as rtu
-from rtu_edge import runtime, wire
-from rtu_edge.errors import DeviceError
+from rtu_edge._base.errors import DeviceError
+from rtu_edge.device import protocol
+from rtu_edge.device.ports import open_port
 from rtu_edge.hil import FaultBridge, Place, SimTarget, faults
-from rtu_edge.ports import open_port
+from rtu_edge.loop import Link, Loop, LoopConfig, LoopResult, StopReason
 
 STEPS = 150
 
 
-def learn(port: str) -> tuple[runtime.LoopResult, int]:
+def learn(port: str) -> tuple[LoopResult, int]:
     """A learner in virtual time: the result, and the hash of all that it has learned."""
     agent = rtu.StreamAC(2, 1, units=4, hidden=4, seed=0)
-    config = runtime.LoopConfig(
+    config = LoopConfig(
         steps=STEPS, seed=5, session=7, retry_ms=20.0, retries=200, reset_timeout_s=30, handle_signals=False
     )
-    with open_port(port) as opened, runtime.Link(opened) as link:
+    with open_port(port) as opened, Link(opened) as link:
         link.handshake()
-        result = runtime.Loop(link, agent.core.policy(), config).run(poll_s=0.01)
+        result = Loop(link, agent.core.policy(), config).run(poll_s=0.01)
     return result, agent.state_hash()
 
 
@@ -41,7 +42,7 @@ def bridge(seed: int = 0) -> Iterator[FaultBridge]:
 
 
 @pytest.fixture(scope="module")
-def clean() -> tuple[runtime.LoopResult, int]:
+def clean() -> tuple[LoopResult, int]:
     with bridge() as line:
         return learn(line.port)
 
@@ -65,24 +66,24 @@ ON_THE_LINE = [
     "fault", ON_THE_LINE, ids=lambda fault: f"{fault.kind}-{getattr(fault, 'what', '')}".strip("-")
 )
 def test_in_virtual_time_no_fault_of_the_line_reaches_the_learner(
-    fault: faults.Fault, clean: tuple[runtime.LoopResult, int]
+    fault: faults.Fault, clean: tuple[LoopResult, int]
 ) -> None:
     with bridge(seed=3) as line:
         with line.inject(fault) as injection:
             result, learned = learn(line.port)
         assert injection.count > 0, "the fault never acted"
-        assert result.reason is runtime.StopReason.STEPS
+        assert result.reason is StopReason.STEPS
         assert (result.sent_hash, learned) == (clean[0].sent_hash, clean[1])
         assert line.counters()["accepted"] == STEPS
 
 
-def test_the_bridge_alone_changes_nothing(clean: tuple[runtime.LoopResult, int]) -> None:
+def test_the_bridge_alone_changes_nothing(clean: tuple[LoopResult, int]) -> None:
     with bridge() as line:
         result, learned = learn(line.port)
         said = [passed.frame for passed in line.trace.all(Place.HOST_OUT)]
         heard = [passed.frame for passed in line.trace.all(Place.DEVICE_IN)]
-        own = [frame for frame in heard if frame.type not in (wire.FrameType.HELLO, wire.FrameType.PARAM)]
-        assert [frame for frame in said if frame.type != wire.FrameType.HELLO] == own
+        own = [frame for frame in heard if frame.type not in (protocol.FrameType.HELLO, protocol.FrameType.PARAM)]
+        assert [frame for frame in said if frame.type != protocol.FrameType.HELLO] == own
         assert line.trace.all(Place.HOST_IN) and set(line.trace.damaged.values()) == {0}
     assert (result.received_hash, learned) == (clean[0].received_hash, clean[1])
     assert result.counters["retries"] == 0
@@ -90,7 +91,7 @@ def test_the_bridge_alone_changes_nothing(clean: tuple[runtime.LoopResult, int])
 
 def test_the_same_seed_gives_the_same_faults() -> None:
     def spoiled(seed: int) -> list[bytes]:
-        unit = wire.encode(wire.pack(wire.Ping(7)))
+        unit = protocol.encode(protocol.pack(protocol.Ping(7)))
         with bridge(seed=seed) as line, line.inject(faults.Flip(rate=0.5)) as now:
             return [now.fault.carry(now, faults_unit(unit))[0].data for _ in range(64)]
 
@@ -108,21 +109,21 @@ def test_what_is_held_back_comes_in_order_at_the_end() -> None:
     with bridge() as line:
         with line.inject(faults.Stall()), open_port(line.port) as port:
             for count in range(5):
-                port.serial.write(wire.encode(wire.pack(wire.Ping(count))))
+                port.serial.write(protocol.encode(protocol.pack(protocol.Ping(count))))
             time.sleep(0.05)
-            assert not line.trace.all(Place.DEVICE_IN, wire.FrameType.PING)
+            assert not line.trace.all(Place.DEVICE_IN, protocol.FrameType.PING)
         give_up = time.monotonic() + 2
-        while len(line.trace.all(Place.DEVICE_IN, wire.FrameType.PING)) < 5 and time.monotonic() < give_up:
+        while len(line.trace.all(Place.DEVICE_IN, protocol.FrameType.PING)) < 5 and time.monotonic() < give_up:
             time.sleep(0.002)
-        seen = [passed.message for passed in line.trace.all(Place.DEVICE_IN, wire.FrameType.PING)]
-        assert seen == [wire.Ping(count) for count in range(5)]
+        seen = [passed.message for passed in line.trace.all(Place.DEVICE_IN, protocol.FrameType.PING)]
+        assert seen == [protocol.Ping(count) for count in range(5)]
 
 
 def test_unplugged_and_back_under_the_same_name() -> None:
     with bridge() as line:
         with line.inject(faults.Unplug()), pytest.raises(DeviceError, match="no such port"):
             open_port(line.port)
-        with open_port(line.port) as port, runtime.Link(port) as link:
+        with open_port(line.port) as port, Link(port) as link:
             assert link.handshake().simulated
 
 
@@ -131,7 +132,7 @@ def test_a_restart_has_another_boot_id_and_nothing_of_the_session() -> None:
         before = line.hello().boot_id
         with line.inject(faults.Reset()):
             assert line.hello().boot_id != before
-        line.wait_for(wire.DeviceState.DISARMED)
+        line.wait_for(protocol.DeviceState.DISARMED)
 
 
 def test_what_a_target_cannot_do_is_refused() -> None:
@@ -150,5 +151,5 @@ def test_what_runs_a_machine_knows_of_no_faults() -> None:
     own = {package / "cli" / "hil.py", *(package / "hil").rglob("*.py"), *(package / "bench").rglob("*.py")}
     for path in set(package.rglob("*.py")) - own:
         assert not re.search(r"(import|from|['\"]) *rtu_edge\.hil", path.read_text(encoding="utf-8")), path
-    code = "import sys, rtu_edge.cli.run, rtu_edge.job, rtu_edge.demo; sys.exit('rtu_edge.hil' in sys.modules)"
+    code = "import sys, rtu_edge.cli.run, rtu_edge.run, rtu_edge.demo; sys.exit('rtu_edge.hil' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 from rtu_edge._bridge import lib
 
-from rtu_edge import wire
-from rtu_edge.errors import DeviceError
+from rtu_edge._base.errors import DeviceError
+from rtu_edge.device import protocol
 from rtu_edge.hil.learner import BoardLearner
 
 
@@ -29,12 +29,12 @@ class Played:
         self._thread.start()
 
     def _serve(self) -> None:
-        decoder = wire.Decoder()
+        decoder = protocol.Decoder()
         status = bytes([lib.TL_LEARNER_STATUS, 0, 0, 0, 1]) + bytes(lib.TL_LEARNER_STATUS_BYTES - 5)
         while not self._over.is_set():
             if select.select([self._board], [], [], 0.01)[0]:
                 for frame in decoder.feed(os.read(self._board, 4096)):
-                    os.write(self._board, wire.encode(wire.Frame(frame.type, payload=status)))
+                    os.write(self._board, protocol.encode(protocol.Frame(frame.type, payload=status)))
 
     def unplug(self) -> None:
         """Twice is harmless."""

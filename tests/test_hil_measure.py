@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rtu_edge import wire
+from rtu_edge.device import protocol
+from rtu_edge.device.protocol import DeviceState, Fault
 from rtu_edge.hil import Passed, Place, Trace, measure
-from rtu_edge.wire import DeviceState, Fault
 
 PERIOD_US = 10_000
 
@@ -17,8 +17,8 @@ PERIOD_US = 10_000
 NONE = Fault(0)
 
 
-def state(kind: DeviceState, cmd: int, u: float = 0.0, fault: Fault = NONE) -> wire.State:
-    return wire.State(cmd, 0, fault, 1, kind, wire.Episode(0), 0.0, (0.0, 0.0), (u,))
+def state(kind: DeviceState, cmd: int, u: float = 0.0, fault: Fault = NONE) -> protocol.State:
+    return protocol.State(cmd, 0, fault, 1, kind, protocol.Episode(0), 0.0, (0.0, 0.0), (u,))
 
 
 class Script:
@@ -29,15 +29,15 @@ class Script:
         self.at_s = 0.0
         self.t_us = t_us
 
-    def device(self, message: wire.Message) -> None:
+    def device(self, message: protocol.Message) -> None:
         self.at_s += PERIOD_US * 1e-6
         self.t_us = (self.t_us + PERIOD_US) & 0xFFFFFFFF
-        self.trace.add(Passed(self.at_s, Place.DEVICE_OUT, wire.pack(message, 0, self.t_us)))
+        self.trace.add(Passed(self.at_s, Place.DEVICE_OUT, protocol.pack(message, 0, self.t_us)))
 
     def command(self, seq: int, u: float = 0.0, answers_us: int | None = None, session: int = 1) -> None:
-        cmd = wire.Cmd(session, self.t_us if answers_us is None else answers_us, 50, (u,))
+        cmd = protocol.Cmd(session, self.t_us if answers_us is None else answers_us, 50, (u,))
         for place in (Place.HOST_OUT, Place.DEVICE_IN):
-            self.trace.add(Passed(self.at_s, place, wire.pack(cmd, seq)))
+            self.trace.add(Passed(self.at_s, place, protocol.pack(cmd, seq)))
 
 
 @pytest.mark.parametrize("begin_us", [0, 2**32 - 5 * PERIOD_US])  # the second wraps on the way
@@ -69,11 +69,11 @@ def test_resetting_is_no_end() -> None:
 
 def test_a_restart_counts_from_its_own_hello() -> None:
     script = Script(1_000_000_000)
-    script.device(wire.Hello(boot_id=7, role=1))
+    script.device(protocol.Hello(boot_id=7, role=1))
     script.device(state(DeviceState.ARMED, 1))
     fault_s = script.at_s
     script.t_us = 0  # a clock that has begun again
-    script.device(wire.Hello(boot_id=8, role=1))
+    script.device(protocol.Hello(boot_id=8, role=1))
     script.device(state(DeviceState.DISARMED, 0))
     safe = measure.safe_after(script.trace, fault_s)
     assert safe is not None and safe.restarted and safe.after_us == PERIOD_US
@@ -101,7 +101,7 @@ def test_the_first_sign_is_an_event_or_the_end() -> None:
     script = Script()
     script.device(state(DeviceState.ARMED, 1))
     assert measure.first_sign(script.trace, 0.0) is None
-    script.device(wire.Event(wire.EventCode.REFUSED, wire.Status.STALE, 3, 1))
+    script.device(protocol.Event(protocol.EventCode.REFUSED, protocol.Status.STALE, 3, 1))
     script.device(state(DeviceState.SAFE, 1))
     assert measure.first_sign(script.trace, 0.0) == (pytest.approx(0.02), "device: refused stale")
     assert measure.first_sign(script.trace, 0.025) == (pytest.approx(0.03), "device: safe")
@@ -155,7 +155,7 @@ def test_commands_of_an_earlier_session_are_counted_when_the_next_has_begun() ->
         for seq in range(heard):
             script.command(seq, session=session)
     assert measure.old_accepted(script.trace, 0) == 0
-    old = wire.pack(wire.Cmd(1, 0, 50, (0.25,)), 2)
+    old = protocol.pack(protocol.Cmd(1, 0, 50, (0.25,)), 2)
     for _ in range(5):
         script.trace.add(Passed(script.at_s, Place.DEVICE_IN, old))
     assert [measure.old_accepted(script.trace, refused) for refused in (0, 4, 5, 6)] == [5, 1, 0, 0]

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from rtu_edge import wire
+from rtu_edge._base.errors import CheckFailed, ConfigError
 from rtu_edge.cli.hil import command
 from rtu_edge.config import Limits
-from rtu_edge.errors import CheckFailed, ConfigError
+from rtu_edge.device import protocol
+from rtu_edge.device.plants import Safe
+from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil import FaultBridge, Place, SimTarget, Target, faults, make_target, measure
 from rtu_edge.hil.case import Result, run_case
 from rtu_edge.hil.faults import Outcome
@@ -23,8 +25,6 @@ from rtu_edge.hil.host import HostStatus, ProcessHost
 from rtu_edge.hil.run import run_suite
 from rtu_edge.hil.suite import load_suite
 from rtu_edge.hil.trace import Passed, Trace
-from rtu_edge.plants import Safe
-from rtu_edge.wire import DeviceState
 
 # The device goes safe in real time: these run alone.
 pytestmark = pytest.mark.timing
@@ -154,12 +154,12 @@ def test_what_a_target_cannot_do_is_not_run() -> None:
 def test_a_device_that_is_not_simulated_is_not_armed(monkeypatch: pytest.MonkeyPatch) -> None:
     import dataclasses
 
-    from rtu_edge import wire
+    from rtu_edge.device import protocol
 
     asked = FaultBridge.hello
 
-    def real(bridge: FaultBridge, timeout_s: float = 3.0) -> wire.Hello:
-        return dataclasses.replace(asked(bridge, timeout_s), caps=wire.Cap.RESET)
+    def real(bridge: FaultBridge, timeout_s: float = 3.0) -> protocol.Hello:
+        return dataclasses.replace(asked(bridge, timeout_s), caps=protocol.Cap.RESET)
 
     monkeypatch.setattr(FaultBridge, "hello", real)
     result = run(faults.Flip())
@@ -238,7 +238,7 @@ def test_a_plant_that_nobody_knows_is_refused_before_any_fault(target: str) -> N
 
 
 def test_a_target_of_another_name() -> None:
-    from rtu_edge.errors import DeviceError
+    from rtu_edge._base.errors import DeviceError
 
     with pytest.raises(DeviceError, match="must be one of sim, process, qemu, or the path"):
         make_target("simm")
@@ -306,20 +306,20 @@ def test_an_error_without_the_words_fails() -> None:
     assert not result.passed and "does not contain" in result.why[0] and "schema" in result.why[0]
 
 
-def limited(*commands: float, between: wire.Message | None = None) -> str:
+def limited(*commands: float, between: protocol.Message | None = None) -> str:
     """What is found in commands of a host that may move by 20 V/s, 0.2 V a period."""
     trace = Trace()
 
-    def add(place: Place, message: wire.Message) -> None:
-        trace.add(Passed(0.0, place, wire.pack(message)))
+    def add(place: Place, message: protocol.Message) -> None:
+        trace.add(Passed(0.0, place, protocol.pack(message)))
 
     add(
         Place.DEVICE_OUT,
-        wire.Row("voltage", "V", -10.0, 10.0, index=2, actuator=True, safe=int(Safe.OFF), slew=math.inf),
+        protocol.Row("voltage", "V", -10.0, 10.0, index=2, actuator=True, safe=int(Safe.OFF), slew=math.inf),
     )
-    add(Place.HOST_OUT, wire.Arm(False, 1))
+    add(Place.HOST_OUT, protocol.Arm(False, 1))
     for u in commands:
-        add(Place.HOST_OUT, wire.Cmd(1, 0, 50, (u,)))
+        add(Place.HOST_OUT, protocol.Cmd(1, 0, 50, (u,)))
         if between is not None:
             add(Place.HOST_OUT, between)
     return measure.beyond_limits(trace, {"voltage": Limits(min=-10.0, max=10.0, slew_per_s=20.0)}, 0.01)
@@ -330,8 +330,8 @@ def test_commands_beyond_the_hosts_own_limits_are_found() -> None:
     assert limited(5.0, 5.3) == "command 5.3 after 5: more than 20 a second"
     assert limited(10.1) == "command 10.1 out of -10 to 10"
     assert limited(math.nan) == "command nan out of -10 to 10"
-    assert limited(0.0, 9.0, between=wire.Reset(1, 1, 0)) == ""
-    assert limited(0.0, 9.0, between=wire.Ping(1)) != ""
+    assert limited(0.0, 9.0, between=protocol.Reset(1, 1, 0)) == ""
+    assert limited(0.0, 9.0, between=protocol.Ping(1)) != ""
 
 
 def test_a_host_that_jumps_fails() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rtu_edge.errors import ConfigError
+from rtu_edge._base.errors import ConfigError
 from rtu_edge.hil import faults
 from rtu_edge.hil.faults import KINDS, Clock, Controller, Outcome
 from rtu_edge.hil.suite import load_suite, parse_suite

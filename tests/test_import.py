@@ -46,7 +46,13 @@ def test_the_pytest_plugin_loads_nothing_but_itself() -> None:
     )
     done = subprocess.run([sys.executable, "-c", "import pytest; " + probe], capture_output=True, text=True, check=True)
     loaded = {name for name in done.stdout.split() if name.startswith(("rtu_edge", "numpy", "cffi", "msgspec"))}
-    assert loaded == {"rtu_edge", "rtu_edge._version", "rtu_edge.hil", "rtu_edge.hil.pytest_plugin"}
+    assert loaded == {
+        "rtu_edge",
+        "rtu_edge._base",
+        "rtu_edge._base.version",
+        "rtu_edge.hil",
+        "rtu_edge.hil.pytest_plugin",
+    }
 
 
 def test_every_name_can_be_had() -> None:

@@ -20,14 +20,16 @@ import pytest
 
 import rtu_edge as rtu
 import rtu_edge.cli
-from rtu_edge import job, plants, runtime
+from rtu_edge._base.errors import ConfigError, DeadlineError
 from rtu_edge.config import load_config, parse_config
 from rtu_edge.demo import Options, demo_config
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import ConfigError, DeadlineError
-from rtu_edge.log import RunFolder
-from rtu_edge.log.file import read_log
-from rtu_edge.ports import open_port
+from rtu_edge.device import plants
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import Hello, Link, Loop, LoopConfig, Signals, StopReason
+from rtu_edge.record import RunFolder
+from rtu_edge.record.file import read_log
+from rtu_edge.run import check_deadline, connect, error_of, loop_config, make_agent, run_loop
 
 # A device in real time goes safe when its host is starved: these run alone.
 pytestmark = pytest.mark.timing
@@ -59,14 +61,14 @@ def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
 
 def test_a_signal_before_arm_leaves_nothing_to_confirm() -> None:
     """Nothing was armed: no safety stop, exit code 0."""
-    with SimulatedDevice() as device, open_port(device.port) as opened, runtime.Link(opened) as link:
+    with SimulatedDevice() as device, open_port(device.port) as opened, Link(opened) as link:
         link.handshake()
         policy = rtu.StreamAC(observation_size=2, action_size=1).core.policy()
-        with runtime.Signals():
+        with Signals():
             os.kill(os.getpid(), signal.SIGTERM)
-            result = runtime.Loop(link, policy, runtime.LoopConfig(handle_signals=True)).run()
-        assert result.reason is runtime.StopReason.SIGNAL and result.steps == 0 and result.confirmed
-        assert job.error_of(result) is None
+            result = Loop(link, policy, LoopConfig(handle_signals=True)).run()
+        assert result.reason is StopReason.SIGNAL and result.steps == 0 and result.confirmed
+        assert error_of(result) is None
         assert link.handshake().last_session == 0  # no ARM has come
 
 
@@ -161,9 +163,9 @@ def test_a_damaged_checkpoint_is_refused(
 @pytest.mark.parametrize("options", [Options(memoryless=True), Options(discrete=True)])
 def test_the_variants_of_the_demo_learn_too(options: Options) -> None:
     config = demo_config(options)
-    with job.connect(config) as device:
-        agent = job.make_agent(config, device)
-        outcome = job.run_loop(device, agent, job.loop_config(config, device, steps=500))
+    with connect(config) as device:
+        agent = make_agent(config, device)
+        outcome = run_loop(device, agent, loop_config(config, device, steps=500))
     assert outcome.result.steps == 500
     assert agent.config["cell"] == ("none" if options.memoryless else "linear")
     assert agent.config["n_actions"] == (2 if options.discrete else None)
@@ -366,12 +368,12 @@ def test_a_configuration_for_another_device_is_refused(
 
 def test_a_learner_too_slow_for_the_device_is_not_armed() -> None:
     config = parse_config(SIMULATED)
-    with job.connect(config) as device:
-        agent = job.make_agent(config, device)
+    with connect(config) as device:
+        agent = make_agent(config, device)
         before = agent.state_hash()
-        assert 0 < job.check_deadline(agent, device.period_s).step_us < 1e6 * device.period_s
+        assert 0 < check_deadline(agent, device.period_s).step_us < 1e6 * device.period_s
         with pytest.raises(DeadlineError, match="the device's period is"):
-            job.check_deadline(agent, 1e-7)
+            check_deadline(agent, 1e-7)
         assert agent.state_hash() == before
 
 
@@ -381,14 +383,14 @@ def test_a_learner_too_slow_for_the_device_is_not_armed() -> None:
 @pytest.fixture
 def real(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that does not call itself simulated."""
-    answer = runtime.Link.handshake
+    answer = Link.handshake
 
-    def handshake(self: runtime.Link, timeout_s: float = 3.0) -> runtime.Hello:
+    def handshake(self: Link, timeout_s: float = 3.0) -> Hello:
         hello = dataclasses.replace(answer(self, timeout_s), simulated=False)
         self._hello = hello
         return hello
 
-    monkeypatch.setattr(runtime.Link, "handshake", handshake)
+    monkeypatch.setattr(Link, "handshake", handshake)
 
 
 @pytest.mark.usefixtures("real")
@@ -422,9 +424,9 @@ def test_lockstep_is_refused_on_real_hardware(robot: Path, capfd: pytest.Capture
 
 def test_the_configured_limits_reach_the_wire() -> None:
     config = parse_config(SIMULATED + LIMITS.replace("200.0", "50.0"), ["loop.clock=lockstep"])
-    with job.connect(config) as device:
-        agent = job.make_agent(config, device)
-        records = job.run_loop(device, agent, job.loop_config(config, device, steps=300)).records
+    with connect(config) as device:
+        agent = make_agent(config, device)
+        records = run_loop(device, agent, loop_config(config, device, steps=300)).records
     same = records[1:][np.diff(records["episode"].astype(int)) == 0]
     assert np.abs(records["executed"]).max() <= 5.0
     assert len(same) > 100
@@ -435,20 +437,20 @@ def test_the_configured_limits_reach_the_wire() -> None:
 @pytest.mark.parametrize("plant", plants.names())
 def test_every_plant_is_a_device_that_one_can_learn_on(plant: str) -> None:
     config = parse_config(SIMULATED, [f"device.plant={plant}", "loop.clock=lockstep"])
-    with job.connect(config) as device:
+    with connect(config) as device:
         sheet = plants.sheet(plant)
         assert [row.name for row in device.observations] == [row.name for row in sheet.observations]
         assert [row.unit for row in device.actuators] == [row.unit for row in sheet.actuators]
-        agent = job.make_agent(config, device)
-        outcome = job.run_loop(device, agent, job.loop_config(config, device, steps=100))
+        agent = make_agent(config, device)
+        outcome = run_loop(device, agent, loop_config(config, device, steps=100))
     assert outcome.result.steps == 100
     assert np.isfinite(outcome.records["reward"]).all()
 
 
 def test_a_learner_that_does_not_fit_is_a_configuration_error() -> None:
     config = parse_config(SIMULATED, ["learner.units=3", "learner.units_per_pole=2"])
-    with job.connect(config) as device, pytest.raises(ConfigError):
-        job.make_agent(config, device)
+    with connect(config) as device, pytest.raises(ConfigError):
+        make_agent(config, device)
 
 
 def test_summaries_are_json(demo: tuple[int, str, RunFolder]) -> None:

@@ -17,16 +17,16 @@ import pytest
 from click.testing import CliRunner
 
 import rtu_edge.cli
-from rtu_edge.log import RunFolder, blackbox, leftovers
-from rtu_edge.log.blackbox import BlackBox
-from rtu_edge.log.file import Head
+from rtu_edge.record import RunFolder, blackbox, leftovers
+from rtu_edge.record.blackbox import BlackBox
+from rtu_edge.record.file import Head
 
 # A process that records and is killed: opens the box that it is told, writes so many records, waits.
 WRITER = """
 import sys, time
 from pathlib import Path
 import logged, numpy as np
-from rtu_edge.log.blackbox import BlackBox
+from rtu_edge.record.blackbox import BlackBox
 log, _ = logged.by_hand(logged.config_of(), 10)
 box = BlackBox(sys.argv[1], log.head, 100, shared=Path(sys.argv[2]))
 for number in range(int(sys.argv[3])):
@@ -184,7 +184,7 @@ def test_a_box_that_a_tail_names_is_a_file_of_ours(tmp_path: Path, shared: Path)
 def test_a_new_tail_is_not_taken_for_a_leftover(tmp_path: Path, shared: Path, head: Head) -> None:
     """Boxes open while others clear, without a pause: each keeps its tail."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    script = f"from pathlib import Path\nfrom rtu_edge.log import leftovers\nwhile True: leftovers.clear(Path({str(shared)!r}))"
+    script = f"from pathlib import Path\nfrom rtu_edge.record import leftovers\nwhile True: leftovers.clear(Path({str(shared)!r}))"
     other = subprocess.Popen([sys.executable, "-c", script], env=environment)
     try:
         for number in range(150):

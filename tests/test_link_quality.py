@@ -7,22 +7,21 @@ import math
 import numpy as np
 import pytest
 
-from rtu_edge import _core, runtime
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.job import stage_of
-from rtu_edge.ports import open_port
+from rtu_edge import _core
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import Clock, Link, Loop, LoopConfig
+from rtu_edge.run import stage_of
 
 
 @pytest.mark.timing
 def test_a_run_against_a_process_knows_its_link() -> None:
-    with SimulatedDevice("servo") as device, open_port(device.port) as port, runtime.Link(port) as link:
+    with SimulatedDevice("servo") as device, open_port(device.port) as port, Link(port) as link:
         hello = link.handshake()
         assert math.isnan(link.quality.offset_us) and link.quality.known()["pongs"] == 0
         policy = _core.LinearPolicy(hello.n_observations, [0.0])
-        config = runtime.LoopConfig(
-            clock=runtime.Clock.DEVICE, seconds=4.5, ttl_ms=200
-        )  # drift is known after some seconds
-        loop = runtime.Loop(link, policy.policy(), config)
+        config = LoopConfig(clock=Clock.DEVICE, seconds=4.5, ttl_ms=200)  # drift is known after some seconds
+        loop = Loop(link, policy.policy(), config)
         result = loop.run()
         records = loop.drain()
     quality = result.link

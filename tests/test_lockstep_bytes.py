@@ -13,9 +13,9 @@ import tty
 import pytest
 
 import rtu_edge as rtu
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.ports import open_port
-from rtu_edge.runtime import Link, Loop, LoopConfig, LoopResult
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import Link, Loop, LoopConfig, LoopResult
 
 SESSION = 7
 

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from rtu_edge import _core
-from rtu_edge.log import RunFolder, replay
-from rtu_edge.log.file import EPISODES, STEPS, Log, LogFile, read_log
-from rtu_edge.log.recording import Recording, Writer
+from rtu_edge.record import RunFolder
+from rtu_edge.record.file import EPISODES, STEPS, Log, LogFile, read_log
+from rtu_edge.run import replay
+from rtu_edge.run.recording import Recording, Writer
 
 ROOT = Path(__file__).parents[1]
 CHUNK = 100  # records
@@ -228,7 +229,7 @@ def test_a_run_without_log_and_black_box_leaves_neither(tmp_path: Path) -> None:
 
 
 def test_names_that_no_schema_allows_are_made_fit() -> None:
-    from rtu_edge.log.file import _schema
+    from rtu_edge.record.file import _schema
 
     names = {"x": ["Angle 1", "angle_1", "θ"], "u": [], "executed": []}
     assert _schema([("x", "f4", 3), ("step", "u8", 0)], names).decode().split("\n") == [
@@ -242,12 +243,12 @@ def test_names_that_no_schema_allows_are_made_fit() -> None:
 
 def test_a_recording_closes_twice(tmp_path: Path) -> None:
     config = logged.config_of()
-    from rtu_edge import job
+    from rtu_edge.run import connect, loop_config, make_agent
 
-    with job.connect(config) as device:
-        recording = Recording(config, device, job.make_agent(config, device), RunFolder.create(tmp_path, "x"))
+    with connect(config) as device:
+        recording = Recording(config, device, make_agent(config, device), RunFolder.create(tmp_path, "x"))
         with recording:
-            recording.prepare(job.loop_config(config, device))
+            recording.prepare(loop_config(config, device))
         recording.close()
 
 

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 import host
 import pytest
 
-from rtu_edge import control, monitor, wire
-from rtu_edge.errors import DeviceError
+from rtu_edge._base.errors import DeviceError
+from rtu_edge.device import lock, protocol
 from rtu_edge.hil import FaultBridge, Place, ProcessTarget, Way, faults
+from rtu_edge.tools import estop as stops
+from rtu_edge.tools import monitor
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def line() -> Iterator[FaultBridge]:
         yield bridge
 
 
-def said(line: FaultBridge, since_s: float = 0.0) -> list[wire.Message | None]:
+def said(line: FaultBridge, since_s: float = 0.0) -> list[protocol.Message | None]:
     """What hosts have written."""
     return [passed.message for passed in line.trace.all(Place.HOST_OUT, since_s=since_s)]
 
@@ -37,7 +39,7 @@ def test_listening_hears_everything_and_writes_only_hello(line: FaultBridge) -> 
     with monitor.Listener(line.port) as listener:
         frames = list(listener.listen(0.6))
         heard = listener.heard()
-    assert [type(message) for message in said(line)] == [wire.Hello]
+    assert [type(message) for message in said(line)] == [protocol.Hello]
     assert heard.hello is not None and heard.hello.n_obs == 2
     hellos = len(frames) - heard.frames["STATE"]
     assert heard.frames == {"HELLO": hellos, "STATE": len(frames) - hellos}
@@ -59,7 +61,7 @@ def test_losses_and_damage_are_counted(line: FaultBridge) -> None:
             time.sleep(0.1)
         list(listener.listen(0.1))
         assert listener.heard().lost == drop.count >= 3
-        frame = wire.encode(wire.pack(wire.Ack(wire.FrameType.DISARM, wire.Status.OK, 1)))
+        frame = protocol.encode(protocol.pack(protocol.Ack(protocol.FrameType.DISARM, protocol.Status.OK, 1)))
         line.say("to_host", b"\0" + frame[:8] + bytes([frame[8] ^ 4]) + frame[9:])
         list(listener.listen(0.1))
         heard = listener.heard()
@@ -71,11 +73,11 @@ def test_a_listener_owns_the_port_and_estop_takes_it(line: FaultBridge) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
         assert listener.stdout is not None
         assert json.loads(listener.stdout.readline())["event"] == "heard"
-        assert control.owner(line.port) == listener.pid
+        assert lock.owner(line.port) == listener.pid
         with pytest.raises(DeviceError, match=str(listener.pid)):
             monitor.Listener(line.port)
-        assert control.estop(line.port) == control.Estop("direct", listener.pid)
-    assert line.state.state == wire.DeviceState.ESTOP
+        assert stops.estop(line.port) == stops.Estop("direct", listener.pid)
+    assert line.state.state == protocol.DeviceState.ESTOP
 
 
 def test_each_frame_as_a_line_and_as_json(line: FaultBridge) -> None:
@@ -107,8 +109,8 @@ def test_a_port_with_an_owner_is_asked_and_not_opened(line: FaultBridge) -> None
         assert shown.returncode == 2 and str(driver.pid) in shown.stderr
         # What the device was told meanwhile is the loop's own.
         kinds = {type(message) for message in said(line, before_s)}
-        assert kinds <= {wire.Cmd, wire.Ping, wire.Param, wire.Reset}
-        assert line.state.state == wire.DeviceState.ARMED
+        assert kinds <= {protocol.Cmd, protocol.Ping, protocol.Param, protocol.Reset}
+        assert line.state.state == protocol.DeviceState.ARMED
     finally:
         driver.send_signal(signal.SIGINT)
         driver.communicate(timeout=10)

@@ -12,9 +12,9 @@ import pytest
 from reference.normalizers import Channels
 
 import rtu_edge as rtu
-from rtu_edge.errors import ConfigError
-from rtu_edge.export import OnnxPolicy
-from rtu_edge.plants import Plant
+from rtu_edge._base.errors import ConfigError
+from rtu_edge.device.plants import Plant
+from rtu_edge.learn.onnx import OnnxPolicy
 
 LARGEST = float(np.finfo(np.float32).max)
 

@@ -15,19 +15,19 @@ import rtu_edge
 import rtu_edge.cli
 
 # Loaded here, so that the sessions of pytester do not load them again.
-import rtu_edge.control
-import rtu_edge.device
+import rtu_edge.device.lock
+import rtu_edge.device.ports
+import rtu_edge.device.simulated
 import rtu_edge.hil.report
-import rtu_edge.ports
-import rtu_edge.runtime
-from rtu_edge import wire
-from rtu_edge.errors import ConfigError
+import rtu_edge.loop
+from rtu_edge._base.errors import ConfigError
+from rtu_edge.device import protocol
 from rtu_edge.hil import FaultBridge, Place, SimTarget
 from rtu_edge.hil.case import run_case
 from rtu_edge.hil.faults import Flip
 from rtu_edge.hil.faults.frames import _Rewrite
 from rtu_edge.hil.suite import load_suite
-from rtu_edge.job.permission import Permission
+from rtu_edge.run.permission import Permission
 
 pytest_plugins = ("pytester",)
 
@@ -39,10 +39,10 @@ class Real(_Rewrite, frozen=True, kw_only=True):
     """The device's HELLO does not say that it is simulated."""
 
     kind = "real"
-    message = wire.Hello
+    message = protocol.Hello
 
-    def rewrite(self, now: Any, message: wire.Hello) -> wire.Message:
-        return dataclasses.replace(message, caps=message.caps & ~(wire.Cap.SIMULATED | wire.Cap.LOCKSTEP))
+    def rewrite(self, now: Any, message: protocol.Hello) -> protocol.Message:
+        return dataclasses.replace(message, caps=message.caps & ~(protocol.Cap.SIMULATED | protocol.Cap.LOCKSTEP))
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     return leaving.value.code, out + err
 
 
-def moved(board: FaultBridge) -> list[wire.Frame]:
+def moved(board: FaultBridge) -> list[protocol.Frame]:
     """Frames that a host has sent and that move something."""
-    kinds = (wire.FrameType.ARM, wire.FrameType.RESET, wire.FrameType.CMD)
+    kinds = (protocol.FrameType.ARM, protocol.FrameType.RESET, protocol.FrameType.CMD)
     return [passed.frame for passed in board.trace.all(Place.HOST_OUT) if passed.frame.type in kinds]
 
 
@@ -109,7 +109,7 @@ def test_what_is_asked_for_and_confirmed_moves(
     words = [word.format(port=board.port, file=robot) for word in COMMANDS[name]]
     code, said = run(capfd, *words, "--arm", "--yes")
     assert code == 0, said
-    assert {frame.type for frame in moved(board)} >= {wire.FrameType.ARM, wire.FrameType.CMD}
+    assert {frame.type for frame in moved(board)} >= {protocol.FrameType.ARM, protocol.FrameType.CMD}
 
 
 @pytest.mark.hazard("real-hardware-unasked")
@@ -117,7 +117,7 @@ def test_a_service_waits_for_the_number(
     board: FaultBridge, robot: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And one that is told by other means than the number does not arm: the rule stands before the loop."""
-    from rtu_edge.job import service
+    from rtu_edge.run import service
 
     answers = iter([True, False])
     monkeypatch.setattr(service, "wait_until_armed", lambda *given: next(answers))
@@ -138,8 +138,8 @@ def test_a_hil_case_asks_too(board: FaultBridge) -> None:
 
     asked = FaultBridge.hello
 
-    def real(bridge: FaultBridge, timeout_s: float = 3.0) -> wire.Hello:
-        return dataclasses.replace(asked(bridge, timeout_s), caps=wire.Cap.RESET)
+    def real(bridge: FaultBridge, timeout_s: float = 3.0) -> protocol.Hello:
+        return dataclasses.replace(asked(bridge, timeout_s), caps=protocol.Cap.RESET)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FaultBridge, "hello", real)
@@ -153,8 +153,8 @@ def test_the_pytest_plugin_asks_too(pytester: pytest.Pytester) -> None:
         """
         import dataclasses
         import pytest
-        from rtu_edge.errors import ConfigError
-        from rtu_edge.runtime import Link, Limits
+        from rtu_edge._base.errors import ConfigError
+        from rtu_edge.loop import Link, Limits
 
         answer = Link.handshake
 

@@ -10,7 +10,7 @@ import pytest
 
 import rtu_edge as rtu
 from rtu_edge import _core
-from rtu_edge.agents import make
+from rtu_edge.learn import make
 
 
 def configurations(seed: int, count: int) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from reference import plants_oracle as oracle
 
-from rtu_edge import plants
+from rtu_edge.device import plants
 
 ffi, lib = plants.ffi, plants.lib
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,8 +16,8 @@ import logged
 import pytest
 import serial
 
-from rtu_edge.errors import DeviceError
-from rtu_edge.ports import list_ports, open_port, port_driver
+from rtu_edge._base.errors import DeviceError
+from rtu_edge.device.ports import list_ports, open_port, port_driver
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_second_owner_is_refused_and_told_why(terminal: tuple[int, str]) -> No
     with open_port(name):
         with pytest.raises(DeviceError, match="in use by another process"):
             open_port(name)
-        code = f"from rtu_edge.ports import open_port; open_port({name!r})"
+        code = f"from rtu_edge.device.ports import open_port; open_port({name!r})"
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert "in use by another process" in other.stderr
     open_port(name).close()
@@ -203,6 +203,6 @@ def test_the_driver_is_found_through_a_stable_name(machine: tuple[str, str]) -> 
 def test_dtr_follows_the_driver_or_the_override(
     terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch, driver: str, expected: bool, override: bool | None
 ) -> None:
-    monkeypatch.setattr("rtu_edge.ports.port_driver", lambda url, sysfs: driver)
+    monkeypatch.setattr("rtu_edge.device.ports.port_driver", lambda url, sysfs: driver)
     with open_port(terminal[1], dtr=override) as port:
         assert port.serial.dtr is (expected if override is None else override)

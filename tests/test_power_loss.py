@@ -14,9 +14,10 @@ from power_loss import Operation, Recorder, after_power_loss
 from toolchain import ROOT, preload, run
 
 import rtu_edge as rtu
-from rtu_edge import checkpoint
-from rtu_edge.checkpoint.storage import Disk, Slots, write
-from rtu_edge.errors import CheckpointError
+from rtu_edge._base.errors import CheckpointError
+from rtu_edge._base.files import Disk, write
+from rtu_edge.learn import checkpoint
+from rtu_edge.learn.checkpoint.slots import Slots
 
 
 def made(seed: int) -> bytes:
@@ -175,7 +176,7 @@ def test_a_writer_that_writes_in_place_is_found_out(tmp_path: Path) -> None:
 
 
 def test_a_single_file_is_replaced_whole(tmp_path: Path) -> None:
-    """storage.write(), for learner.save() and a run's configuration."""
+    """files.write(), for learner.save() and a run's configuration."""
     path = tmp_path / "a.rtu"
     path.write_bytes(DATA[0])
     disk = Recorder()
@@ -189,7 +190,7 @@ SEEN = """
 import json, sys
 from pathlib import Path
 from power_loss import Recorder
-from rtu_edge.checkpoint.storage import Slots
+from rtu_edge.learn.checkpoint.slots import Slots
 folder, *files = map(Path, sys.argv[1:])
 disk = Recorder()
 for file in files:

@@ -10,8 +10,8 @@ import pytest
 
 from rtu_edge.cli import _run
 from rtu_edge.config import Mode, load_config
-from rtu_edge.log import RunFolder
-from rtu_edge.promotion import evidence, shortcomings
+from rtu_edge.record import RunFolder
+from rtu_edge.run.promotion import evidence, shortcomings
 
 FIELDS = [("mode", "u4"), ("flags", "u4"), ("gate", "u4"), ("input_gate", "u4"), ("guard", "u4"), ("reward", "f4")]
 AB, FALLBACK, BY_MODE, BY_GUARD = 3, 1 << 4, 1 << 8, 4 << 8

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
+import rtu_edge.device.firmware
+
 # Loaded here, so that the sessions inside this process do not load them anew, each its own.
-import rtu_edge.control
-import rtu_edge.device
-import rtu_edge.firmware
+import rtu_edge.device.lock
+import rtu_edge.device.ports
+import rtu_edge.device.simulated
 import rtu_edge.hil.case
 import rtu_edge.hil.report
-import rtu_edge.ports
-import rtu_edge.runtime
+import rtu_edge.loop
 
 pytest_plugins = ("pytester",)
 
@@ -50,8 +51,8 @@ def test_fixtures_reach_a_device(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         from rtu_edge.hil.faults import Drop
-        from rtu_edge.runtime import Clock, StopReason
-        from rtu_edge.wire import DeviceState
+        from rtu_edge.loop import Clock, StopReason
+        from rtu_edge.device.protocol import DeviceState
 
         def test_line(device, rtu_target):
             assert device.target is rtu_target
@@ -157,7 +158,7 @@ def test_a_port_that_is_named_and_confirmed_is_used(pytester: pytest.Pytester) -
     pytester.makepyfile(
         """
         import pytest
-        from rtu_edge.wire import DeviceState
+        from rtu_edge.device.protocol import DeviceState
 
         @pytest.mark.rtu_hardware
         def test_bench(device, rtu_target):
@@ -169,7 +170,7 @@ def test_a_port_that_is_named_and_confirmed_is_used(pytester: pytest.Pytester) -
             assert link.hello.simulated
         """
     )
-    with rtu_edge.device.SimulatedDevice("servo") as simulated:
+    with rtu_edge.device.simulated.SimulatedDevice("servo") as simulated:
         pytester.runpytest(f"--rtu-target={simulated.port}", "--rtu-confirm").assert_outcomes(passed=2)
 
 
@@ -197,7 +198,7 @@ def test_a_process_around_a_real_machine_moves_only_when_confirmed(
     plant = (PROJECT.parents[1] / "tests" / "firmware" / "driver_plant.c").read_text()
     (pytester.path / "driver.c").write_text(plant)
     monkeypatch.setenv("TL_TEST_DRIVER", str(pytester.path / "driver"))
-    firmware = rtu_edge.firmware.build_firmware(pytester.path / "driver.c", pytester.path / "firmware")
+    firmware = rtu_edge.device.firmware.build_firmware(pytester.path / "driver.c", pytester.path / "firmware")
     pytester.makeini("[pytest]\nrtu_plant = driver\n")
     pytester.makepyfile("def test_line(device):\n    assert not device.hello().caps & 1\n")
     refused = pytester.runpytest(f"--rtu-firmware={firmware}")

@@ -39,7 +39,7 @@ def test_lockstep_without_a_damaged_frame(commands: dict[str, Any]) -> None:
 
 def test_stale_is_what_it_says(commands: dict[str, Any]) -> None:
     """A run that ended in time, but whose device went safe, refused a command, or got damaged frames."""
-    from rtu_edge.runtime import StopReason
+    from rtu_edge.loop import StopReason
 
     board = commands["board"]
     counted = dict.fromkeys(board.COUNTERS, 0)

@@ -13,11 +13,11 @@ from qemu import PREFIX, Board, Host
 from toolchain import build, sections
 
 import rtu_edge as rtu
-from rtu_edge import wire
-from rtu_edge.device import InProcessDevice, SimulatedDevice
-from rtu_edge.ports import open_port
-from rtu_edge.runtime import Link, Loop, LoopConfig
-from rtu_edge.wire import DeviceState, Episode, FrameType
+from rtu_edge.device import protocol
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.protocol import DeviceState, Episode, FrameType
+from rtu_edge.device.simulated import InProcessDevice, SimulatedDevice
+from rtu_edge.loop import Link, Loop, LoopConfig
 
 FLASH_LIMIT, RAM_LIMIT = 32 * 1024, 16 * 1024  # of the image; the chip has 1 MB and 128 KB
 
@@ -33,21 +33,21 @@ def board(image: Path) -> Iterator[Board]:
         yield found
 
 
-def lockstep(exchange: object, steps: int) -> list[wire.Frame]:
+def lockstep(exchange: object, steps: int) -> list[protocol.Frame]:
     """ARM, then episode after episode under a fixed sequence of forces: every frame that the device says."""
     seq, episode = 0, 1
-    found = exchange(wire.Arm(1, lockstep=True), seq, 0)  # type: ignore[operator]
-    found += exchange(wire.Reset(1, episode, 99), seq + 1, 0)  # type: ignore[operator]
+    found = exchange(protocol.Arm(1, lockstep=True), seq, 0)  # type: ignore[operator]
+    found += exchange(protocol.Reset(1, episode, 99), seq + 1, 0)  # type: ignore[operator]
     for step in range(steps):
         seq += 1
-        last = wire.unpack(found[-1])
-        assert isinstance(last, wire.State)
+        last = protocol.unpack(found[-1])
+        assert isinstance(last, protocol.State)
         if last.epflags & (Episode.TERMINATED | Episode.TRUNCATED):
             episode += 1
-            found += exchange(wire.Reset(1, episode, 99 + episode), seq + 1, 0)  # type: ignore[operator]
+            found += exchange(protocol.Reset(1, episode, 99 + episode), seq + 1, 0)  # type: ignore[operator]
             seq += 1
         t_us = found[-1].t_us
-        cmd = wire.Cmd(1, t_us, 50, (float(step * 7 % 21 - 10) * 0.3,), lockstep=True)
+        cmd = protocol.Cmd(1, t_us, 50, (float(step * 7 % 21 - 10) * 0.3,), lockstep=True)
         found += exchange(cmd, seq + 1, t_us)  # type: ignore[operator]
     return found
 
@@ -86,9 +86,9 @@ def test_a_thousand_lockstep_steps_have_the_bytes_of_every_other_device(board: B
     host = Host(board.port)
     answers = {FrameType.ARM: 2, FrameType.RESET: 2, FrameType.CMD: 1}
 
-    def exchange_serial(message: wire.Message, seq: int, t_us: int) -> list[wire.Frame]:
-        frame = wire.pack(message, seq, t_us)
-        host.port.write(wire.encode(frame))
+    def exchange_serial(message: protocol.Message, seq: int, t_us: int) -> list[protocol.Frame]:
+        frame = protocol.pack(message, seq, t_us)
+        host.port.write(protocol.encode(frame))
         first = host.next(FrameType.ACK) if frame.type != FrameType.CMD else None
         rest = host.next(FrameType.STATE)
         found = [rest] if first is None else [first, rest]
@@ -98,8 +98,8 @@ def test_a_thousand_lockstep_steps_have_the_bytes_of_every_other_device(board: B
     inside = InProcessDevice("cartpole")
     inside.tick(0)
 
-    def exchange_inside(message: wire.Message, seq: int, t_us: int) -> list[wire.Frame]:
-        return wire.Decoder().feed(inside.receive(wire.encode(wire.pack(message, seq, t_us)), 0))
+    def exchange_inside(message: protocol.Message, seq: int, t_us: int) -> list[protocol.Frame]:
+        return protocol.Decoder().feed(inside.receive(protocol.encode(protocol.pack(message, seq, t_us)), 0))
 
     expected = lockstep(exchange_inside, 1000)
     # The STATE right after ARM shows the plant as it stands (docs/protocol.md): a busy machine that armed too late, when it had
@@ -136,22 +136,22 @@ def test_silence_makes_it_safe_by_its_own_clock(board: Board) -> None:
     ttl_us, period_us = 50_000, 20_000
     host = Host(board.port)
     host.hello()
-    host.send(wire.Arm(1), 0)
+    host.send(protocol.Arm(1), 0)
     host.next(FrameType.ACK)
-    host.send(wire.Reset(1, 1, 5), 1)
+    host.send(protocol.Reset(1, 1, 5), 1)
     state = host.next(FrameType.STATE)
-    while not wire.unpack(state).epflags & Episode.FIRST:  # type: ignore[union-attr]
+    while not protocol.unpack(state).epflags & Episode.FIRST:  # type: ignore[union-attr]
         state = host.next(FrameType.STATE)
     for seq in range(2, 12):
-        host.send(wire.Cmd(1, state.t_us, 50, (1.0 if seq % 2 else -1.0,)), seq, state.t_us)
+        host.send(protocol.Cmd(1, state.t_us, 50, (1.0 if seq % 2 else -1.0,)), seq, state.t_us)
         last_answered, state = state.t_us, host.next(FrameType.STATE)
-    while wire.unpack(state).state != DeviceState.SAFE:  # type: ignore[union-attr]
+    while protocol.unpack(state).state != DeviceState.SAFE:  # type: ignore[union-attr]
         state = host.next(FrameType.STATE)
     assert 0 < state.t_us - last_answered <= ttl_us + period_us
-    assert wire.unpack(state).fault == wire.Fault.SILENCE  # type: ignore[union-attr]
-    host.send(wire.Cmd(1, state.t_us, 50, (1.0,)), 99, state.t_us)
-    refused = wire.unpack(host.next(FrameType.EVENT))
-    assert isinstance(refused, wire.Event)
+    assert protocol.unpack(state).fault == protocol.Fault.SILENCE  # type: ignore[union-attr]
+    host.send(protocol.Cmd(1, state.t_us, 50, (1.0,)), 99, state.t_us)
+    refused = protocol.unpack(host.next(FrameType.EVENT))
+    assert isinstance(refused, protocol.Event)
 
 
 def test_the_emulator_does_not_outlive_who_started_it(image: Path) -> None:

@@ -10,20 +10,21 @@ from pathlib import Path
 import pytest
 from toolchain import run
 
-from rtu_edge import _core, runtime
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.ports import open_port
-from rtu_edge.runtime import Clock, Limits, Link, Loop, LoopConfig, StopReason
-from rtu_edge.runtime.datasheet import combined
+from rtu_edge import _core
+from rtu_edge import loop as runtime
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.schema import combined
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import Clock, Limits, Link, Loop, LoopConfig, StopReason
 
 # A device in real time goes safe when its host is starved: these run alone.
 pytestmark = pytest.mark.timing
 
 UNPRIVILEGED = """
 import json, os, resource
-from rtu_edge import _core, runtime
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.ports import open_port
+from rtu_edge import _core, loop as runtime
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.device.ports import open_port
 
 with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port) as link:
     link.handshake()

@@ -19,13 +19,14 @@ from pathlib import Path
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core, control, runtime
+from rtu_edge import _core
+from rtu_edge._base.errors import DeviceError, SafetyStop
 from rtu_edge.cli import common
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import DeviceError, SafetyStop
-from rtu_edge.job import service
-from rtu_edge.ports import open_port
-from rtu_edge.runtime import Link, LinkError, Loop, LoopConfig, StopReason
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import Hello, Link, LinkError, Loop, LoopConfig, StopReason
+from rtu_edge.run import service
+from rtu_edge.tools import estop as stops
 
 
 class Plug:
@@ -138,7 +139,7 @@ def test_nor_does_a_run_whose_question_was_read_meanwhile(
     monkeypatch.setattr("rtu_edge.cli.run.ask_to_arm", confirm)
     handshake = Link.handshake
 
-    def real(self: Link, timeout_s: float = 3.0) -> runtime.Hello:
+    def real(self: Link, timeout_s: float = 3.0) -> Hello:
         self._hello = dataclasses.replace(handshake(self, timeout_s), simulated=False)
         return self._hello
 
@@ -187,17 +188,17 @@ def test_the_port_is_read_while_a_service_waits(monkeypatch: pytest.MonkeyPatch)
 def test_an_emergency_stop_ends_the_wait_to_be_armed() -> None:
     """The number that was shown arms nothing after it, and the port is free for `rtu-edge clear`."""
     with SimulatedDevice() as device:
-        said: list[control.Estop] = []
+        said: list[stops.Estop] = []
         with open_port(device.port) as port, Link(port) as link:
             link.handshake()
-            threading.Timer(0.2, lambda: said.append(control.estop(device.port))).start()
+            threading.Timer(0.2, lambda: said.append(stops.estop(device.port))).start()
             give_up_s = time.monotonic() + 5
             with pytest.raises(SafetyStop, match="estop: "):
                 service.wait_until_armed(link, service.Watchdog(link), lambda: time.monotonic() > give_up_s)
         until_s = time.monotonic() + 5
         while not said and time.monotonic() < until_s:
             time.sleep(0.01)
-        assert said == [control.Estop("owner", None)], "confirmed although its owner leaves"
+        assert said == [stops.Estop("owner", None)], "confirmed although its owner leaves"
         with open_port(device.port) as port, Link(port) as link:
             link.handshake()
             assert link.clear_fault()

@@ -13,8 +13,8 @@ import rtu_edge as rtu
 from benchmarks import faults
 from rtu_edge import _core
 from rtu_edge.config import parse_config
-from rtu_edge.runtime.flags import Cause, GuardFlag
-from rtu_edge.supervise import supervise
+from rtu_edge.loop.flags import Cause, GuardFlag
+from rtu_edge.loop.supervisor import supervise
 
 TEXT = "[device]\nplant = 'cartpole'\n[fallback]\nkind = 'hold'\n"
 

@@ -16,16 +16,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from rtu_edge import _core, cli, job, runtime, wire
+from rtu_edge import _core, cli
+from rtu_edge._base.errors import ConfigError
 from rtu_edge.config import parse_config
-from rtu_edge.errors import ConfigError
+from rtu_edge.device import protocol
+from rtu_edge.device.ports import open_port
 from rtu_edge.hil import FaultBridge, Place, ProcessTarget
-from rtu_edge.job.build import cores
-from rtu_edge.job.dry_run import DryRun
-from rtu_edge.log import Row, RunFolder
-from rtu_edge.log.file import read_log
-from rtu_edge.monitor import Listener
-from rtu_edge.ports import open_port
+from rtu_edge.loop import Clock, Link, Loop, LoopConfig, RecordFlag
+from rtu_edge.record import Row, RunFolder
+from rtu_edge.record.file import read_log
+from rtu_edge.run import connect, loop_config, make_agent, run_loop
+from rtu_edge.run.build import cores
+from rtu_edge.run.dry_run import DryRun
+from rtu_edge.tools.monitor import Listener
 
 pytestmark = pytest.mark.timing
 
@@ -53,7 +56,7 @@ def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 def wait_for_the_end_of_an_episode(port: str) -> None:
     with Listener(port) as listener:
         for _, message in listener.listen(20.0):
-            if isinstance(message, wire.State) and message.epflags & wire.Episode.TERMINATED:
+            if isinstance(message, protocol.State) and message.epflags & protocol.Episode.TERMINATED:
                 return
     raise AssertionError("the pole stands")
 
@@ -70,8 +73,8 @@ def test_a_dry_run_shows_a_board_that_has_been_on(tmp_path: Path) -> None:
         code, said = rtu_edge("run", "robot.toml", "--dry-run", "--steps", "60", cwd=tmp_path)
         assert code == 0, said
         sent = {passed.frame.type for passed in device.trace.all(Place.HOST_OUT)}
-        assert device.state.state is wire.DeviceState.DISARMED
-    assert sent == {wire.FrameType.HELLO, wire.FrameType.DESCRIBE}
+        assert device.state.state is protocol.DeviceState.DISARMED
+    assert sent == {protocol.FrameType.HELLO, protocol.FrameType.DESCRIBE}
     live = next((line for line in said.splitlines() if line.strip().startswith("DISARMED")), "")
     assert re.fullmatch(r" *DISARMED  x \S+ m  theta \S+ rad  would send force \S+ N", live), said
     assert "60 commands would have left" in said and "least" in said
@@ -90,7 +93,7 @@ def test_what_is_not_a_number_is_shown_as_such() -> None:
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115 (until the end)
     dtype = np.dtype([("flags", "u4"), ("x", "f4", (1,)), ("u", "f4", (1,)), ("executed", "f4", (1,))])
     records = np.zeros(3, dtype)
-    records["flags"] = runtime.RecordFlag.ACTED
+    records["flags"] = RecordFlag.ACTED
     records["x"][:, 0], records["u"][:, 0] = (1.0, 2.0, np.nan), (-3.0, 4.0, 0.5)
     shown = DryRun(console, [Row("[red]level", "m", 0.0, 1.0)], [Row("pump", "V", 0.0, 12.0)])
     shown._take(records)
@@ -132,10 +135,10 @@ def test_a_standing_device_is_one_command(tmp_path: Path) -> None:
         assert "observes theta" in said and "moves force: -10 to 10 N" in said
         assert f"rtu-edge run FILE --set device.port={board}" in said
         for session in (1, 2):  # it stays
-            with open_port(str(board)) as port, runtime.Link(port) as link:
+            with open_port(str(board)) as port, Link(port) as link:
                 assert link.handshake().last_session == session - 1
                 policy = _core.LinearPolicy(2, [0.0]).policy()
-                assert runtime.Loop(link, policy, runtime.LoopConfig(steps=20)).run().steps == 20
+                assert Loop(link, policy, LoopConfig(steps=20)).run().steps == 20
         assert process.poll() is None
     assert process.returncode == 0
     give_up = time.monotonic() + 5
@@ -188,7 +191,7 @@ def test_a_run_prints_what_was_refused_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     line = "locked memory: Cannot allocate memory"
-    monkeypatch.setattr(runtime.Loop, "privileges", lambda self: [line])
+    monkeypatch.setattr(Loop, "privileges", lambda self: [line])
     (tmp_path / "robot.toml").write_text(f'[device]\nplant = "cartpole"\n{SMALL}')
     code, said = run(capfd, "run", "robot.toml", "--steps", "20")
     assert code == 0 and said.count(f"not granted: {line}") == 1, said
@@ -198,14 +201,14 @@ def test_what_the_system_refuses_is_said_as_the_loop_starts(monkeypatch: pytest.
     """Once, while it runs: the report is read too late."""
     config = parse_config(f'[device]\nplant = "cartpole"\n{SMALL}', ["run.steps=40"])
     lines = ["real-time priority (SCHED_FIFO): Operation not permitted"]
-    monkeypatch.setattr(runtime.Loop, "privileges", lambda self: lines)
+    monkeypatch.setattr(Loop, "privileges", lambda self: lines)
     said: list[tuple[str, bool]] = []
-    with job.connect(config) as device:
-        agent = job.make_agent(config, device)
-        job.run_loop(
+    with connect(config) as device:
+        agent = make_agent(config, device)
+        run_loop(
             device,
             agent,
-            job.loop_config(config, device),
+            loop_config(config, device),
             poll_s=0.05,
             say=lambda text: said.append((text, device.link.running)),
         )
@@ -216,10 +219,10 @@ def test_the_loop_tells_what_was_refused_while_it_runs() -> None:
     """A core that exists and one that does not, past the check of the configuration."""
     config = parse_config(f'[device]\nplant = "cartpole"\n{SMALL}')
     for cpu, words in ((min(cores()), []), (1023, ["pinning to one core: Invalid argument"])):
-        with job.connect(config) as device:
-            agent = job.make_agent(config, device)
-            settings = job.loop_config(config, device, steps=0, cpu=cpu, clock=runtime.Clock.DEVICE)
-            with runtime.Loop(device.link, agent.core.policy(), settings) as loop:
+        with connect(config) as device:
+            agent = make_agent(config, device)
+            settings = loop_config(config, device, steps=0, cpu=cpu, clock=Clock.DEVICE)
+            with Loop(device.link, agent.core.policy(), settings) as loop:
                 assert loop.privileges() is None
                 loop.start()
                 while loop.privileges() is None:
@@ -231,8 +234,8 @@ def test_the_loop_tells_what_was_refused_while_it_runs() -> None:
 
 def test_a_core_that_is_not_there_is_refused() -> None:
     config = parse_config(f'[device]\nplant = "cartpole"\n[loop]\ncpu = 1023\n{SMALL}')
-    with job.connect(config) as device, pytest.raises(ConfigError, match=r"loop.cpu = 1023: must be a core.*\(0"):
-        job.loop_config(config, device)
+    with connect(config) as device, pytest.raises(ConfigError, match=r"loop.cpu = 1023: must be a core.*\(0"):
+        loop_config(config, device)
 
 
 def test_cores_of_this_computer(tmp_path: Path) -> None:

@@ -16,12 +16,13 @@ import stranger
 
 import rtu_edge as rtu
 import rtu_edge.cli
-from rtu_edge import _core, runtime
-from rtu_edge.errors import ConfigError
-from rtu_edge.log import RunFolder, replay
-from rtu_edge.log.file import Log, read_log
-from rtu_edge.log.replay import DifferenceFlag
-from rtu_edge.runtime import CallFlag, RecordFlag
+from rtu_edge import _core
+from rtu_edge._base.errors import ConfigError
+from rtu_edge.loop import CallFlag, Loop, LoopStatus, RecordFlag
+from rtu_edge.record import RunFolder
+from rtu_edge.record.file import Log, read_log
+from rtu_edge.run import replay
+from rtu_edge.run.replay import DifferenceFlag
 
 SLEW = "limits.force={min=-8, max=9, slew_per_s=300}"
 
@@ -132,26 +133,26 @@ def test_a_run_that_went_on_from_another_replays(tmp_path: Path) -> None:
 def test_learning_switched_off_and_on_in_a_running_loop_replays(tmp_path: Path) -> None:
     config = logged.config_of("run.steps=4000")
     folder = RunFolder.create(tmp_path, "switched")
-    loops: list[runtime.Loop] = []
-    made = runtime.Loop.start
+    loops: list[Loop] = []
+    made = Loop.start
 
-    def start(self: runtime.Loop) -> None:
+    def start(self: Loop) -> None:
         loops.append(self)
         made(self)
 
-    def watch(status: runtime.LoopStatus, *_: Any) -> None:
+    def watch(status: LoopStatus, *_: Any) -> None:
         on = status.steps // 500 % 2 == 0
         loops[0].set_learning(on, on)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runtime.Loop, "start", start)
-        from rtu_edge import job
-        from rtu_edge.log.recording import Recording
+        patch.setattr(Loop, "start", start)
+        from rtu_edge.run import connect, loop_config, make_agent, run_loop
+        from rtu_edge.run.recording import Recording
 
-        with job.connect(config) as device:
-            agent = job.make_agent(config, device)
+        with connect(config) as device:
+            agent = make_agent(config, device)
             with Recording(config, device, agent, folder) as recording:
-                job.run_loop(device, agent, job.loop_config(config, device), watch, 0.005, recording=recording)
+                run_loop(device, agent, loop_config(config, device), watch, 0.005, recording=recording)
     log = read_log(folder.file(RunFolder.LOG))
     explored = (log.records["calls"] & CallFlag.EXPLORE) != 0
     assert explored.any() and not explored.all()

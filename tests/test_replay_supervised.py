@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pytest
 
 from rtu_edge import _core
-from rtu_edge.log import replay
-from rtu_edge.log.file import Head
-from rtu_edge.log.replay import DifferenceFlag
-from rtu_edge.plants import Plant
-from rtu_edge.runtime import CallFlag, Cause, Driver, GuardFlag, InputFlag, RecordFlag
-from rtu_edge.supervise import supervise
+from rtu_edge.device.plants import Plant
+from rtu_edge.loop import CallFlag, Cause, Driver, GuardFlag, InputFlag, RecordFlag
+from rtu_edge.loop.supervisor import supervise
+from rtu_edge.record.file import Head
+from rtu_edge.run import replay
+from rtu_edge.run.replay import DifferenceFlag
 
 Array = npt.NDArray[Any]
 

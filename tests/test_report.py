@@ -13,7 +13,7 @@ import fake_run
 import numpy as np
 import pytest
 
-from rtu_edge.log import RunFolder, Summary
+from rtu_edge.record import RunFolder, Summary
 from rtu_edge.report import write_picture, write_report
 from rtu_edge.report.figures import last_episode, running_mean
 
@@ -116,7 +116,7 @@ def test_the_picture_for_the_readme(tmp_path: Path) -> None:
 
 
 def test_matplotlib_is_imported_on_demand() -> None:
-    code = "import sys, rtu_edge.report, rtu_edge.log, rtu_edge.report.page; assert 'matplotlib' not in sys.modules"
+    code = "import sys, rtu_edge.report, rtu_edge.record, rtu_edge.report.page; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

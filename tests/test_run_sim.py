@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtu_edge import runtime
+from rtu_edge._base.errors import CheckFailed
 from rtu_edge.config import load_config
-from rtu_edge.errors import CheckFailed
-from rtu_edge.job import heap
-from rtu_edge.log import RunFolder
+from rtu_edge.loop import LoopResult, RecordFlag
+from rtu_edge.record import RunFolder
+from rtu_edge.run import heap
 
 TANK = Path(__file__).resolve().parent.parent / "examples" / "hil_project" / "tank.c"
 
@@ -38,7 +38,7 @@ def test_a_simulated_run_uses_no_heap(tmp_path: Path) -> None:
 
 LEAKY = """
 from rtu_edge import cli
-from rtu_edge.job import heap
+from rtu_edge.run import heap
 take, kept = heap.Resident.take, [b""]
 def leaky(self, steps):
     kept.append(b"x" * (1000 * steps - sum(map(len, kept))))
@@ -92,7 +92,7 @@ def test_a_rehearsal_keeps_machine_limits_reward_and_ttl(tmp_path: Path) -> None
     assert summary.device["rehearsal_of"] == "/dev/nowhere" and "in place of /dev/nowhere" in summary.title
     records = folder.load_arrays()["learning"]
     assert len(records) >= 500 and abs(records["u"]).max() <= 3.0
-    later = (records["flags"] & np.uint32(runtime.RecordFlag.FIRST)) == 0
+    later = (records["flags"] & np.uint32(RecordFlag.FIRST)) == 0
     assert set(records["reward"][later]) == {np.float32(0.25)}
     code, said = rtu_edge("run", "robot.toml", "--steps", "500", "--set", "loop.cpu=-1", cwd=tmp_path)
     assert code == 3, said
@@ -147,9 +147,9 @@ def test_nothing_to_run_is_a_usage_error(tmp_path: Path) -> None:
     assert "--sim" in said
 
 
-def result(heap_calls: int | None) -> runtime.LoopResult:
-    plain = {field.name: None for field in dataclasses.fields(runtime.LoopResult)}
-    return runtime.LoopResult(**{**plain, "steps": 500, "heap_calls": heap_calls, "page_faults": 0})  # type: ignore[arg-type]
+def result(heap_calls: int | None) -> LoopResult:
+    plain = {field.name: None for field in dataclasses.fields(LoopResult)}
+    return LoopResult(**{**plain, "steps": 500, "heap_calls": heap_calls, "page_faults": 0})  # type: ignore[arg-type]
 
 
 def test_what_is_no_pass() -> None:

@@ -12,10 +12,10 @@ import pytest
 from alloc_guard import run_guarded
 
 import rtu_edge as rtu
-from rtu_edge import _core, runtime
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.ports import open_port
-from rtu_edge.runtime import (
+from rtu_edge import _core
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import (
     CallFlag,
     Cause,
     Clock,
@@ -25,11 +25,13 @@ from rtu_edge.runtime import (
     InputFlag,
     Limits,
     Link,
+    LinkError,
     Loop,
     LoopConfig,
     RecordFlag,
     Reward,
     StopReason,
+    episode_seed,
 )
 
 
@@ -85,7 +87,7 @@ def test_a_lockstep_run_records_everything(link: Link) -> None:
     assert (records["reward"][~first] == 1).all()
     assert episodes["steps"].sum() + result.counters["steps"] - episodes["total_steps"][-1] == 2000
     assert [int(seed) for seed in episodes["seed"]] == [
-        runtime.episode_seed(5, number) for number in range(1, len(episodes) + 1)
+        episode_seed(5, number) for number in range(1, len(episodes) + 1)
     ]
     x = records["x"]
     np.testing.assert_allclose(records["u"][acted, 0], 10 * np.clip(x[acted] @ [0.5, 6.0], -1, 1), rtol=1e-5, atol=1e-4)
@@ -378,9 +380,9 @@ def test_a_port_without_a_device() -> None:
     master, slave = pty.openpty()
     tty.setraw(slave)
     with Link(slave) as link:
-        with pytest.raises(runtime.LinkError, match="did not answer"):
+        with pytest.raises(LinkError, match="did not answer"):
             link.handshake(timeout_s=0.3)
-        with pytest.raises(runtime.LinkError, match="handshake"):
+        with pytest.raises(LinkError, match="handshake"):
             _ = link.hello
         assert link.estop(timeout_s=0.1) is False
     link.close()
@@ -422,9 +424,9 @@ def test_the_learners_thread_does_not_allocate() -> None:
     """100 000 steps of the whole learner: no call of the allocator on the loop's thread; a planted one is seen."""
     run_guarded("""
 import rtu_edge as rtu
-from rtu_edge import runtime
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.ports import open_port
+from rtu_edge import loop as runtime
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.device.ports import open_port
 
 def run(link, **config):
     agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0, r_min=0.5, max_phase=0.6)

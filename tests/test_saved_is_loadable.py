@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 import rtu_edge as rtu
 import rtu_edge.cli
-from rtu_edge import _core, agents, checkpoint, job
-from rtu_edge.checkpoint.saving import Position, Saver, device_facts, open_start
-from rtu_edge.checkpoint.storage import Slots
+from rtu_edge import _core
+from rtu_edge import run as job
+from rtu_edge._base.errors import CheckpointError
 from rtu_edge.config import parse_config
-from rtu_edge.errors import CheckpointError
+from rtu_edge.learn import KINDS, checkpoint, decode
+from rtu_edge.learn.checkpoint.slots import Slots
+from rtu_edge.run.saving import Position, Saver, device_facts, open_start
 
 LARGEST = float(np.finfo(np.float32).max)
 JOB = '[device]\nplant = "cartpole"\n[loop]\nclock = "lockstep"\n[learner]\nunits = 4\nhidden = [4]\n'
@@ -55,7 +57,7 @@ def feed(learner: Any, x: float) -> Any:
 
 def unfit(data: bytes, name: str = "actor.cell.W1", value: float = float("nan")) -> bytes:
     """A checkpoint of the same learner with a value that is not finite, its checksum right."""
-    learner = agents.decode(data)
+    learner = decode(data)
     section = learner.state[name]
     section.flat[-1] = value
     learner.core.set(name, section)
@@ -68,7 +70,7 @@ def unfit(data: bytes, name: str = "actor.cell.W1", value: float = float("nan"))
 
 
 @pytest.mark.hazard("checkpoint-not-loadable")
-@pytest.mark.parametrize("kind", sorted(agents.KINDS))
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_learner_that_is_not_finite_is_not_saved_over_a_good_one(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "own.rtu"
     learner = learning(kind)
@@ -95,12 +97,12 @@ def test_save_refuses_what_load_refuses_and_nothing_else() -> None:
             continue
         for at in (0, section.size - 1):
             for value in (np.nan, -np.inf) if at else (np.inf, np.finfo(section.dtype).max):
-                learner = agents.decode(data)
+                learner = decode(data)
                 changed = section.copy()
                 changed.flat[at] = value
                 learner.core.set(name, changed)
                 made = learner.core.save(checkpoint.encode_config(learner.config))
-                status, where = agents.decode(data).core.load(made)
+                status, where = decode(data).core.load(made)
                 assert (status, where) == _core.check_checkpoint(made)
                 assert bool(where) == (status != 0)
                 assert status != 0 or np.isfinite(value)
@@ -116,7 +118,7 @@ def test_whatever_is_wrong_with_the_bytes_the_check_ends_within_them(data: st.Da
         whole[at : at + 4] = data.draw(st.binary(min_size=4, max_size=4))[: len(whole) - 4 - at]
     whole[-4:] = zlib.crc32(bytes(whole[:-4])).to_bytes(4, "little")
     made = bytes(whole)
-    learner = agents.decode(GOOD)
+    learner = decode(GOOD)
     status, _ = learner.core.load(made)
     checked, _ = _core.check_checkpoint(made)
     assert checked == 0 or status != 0, "what load() takes the check takes"

@@ -17,18 +17,22 @@ from typing import Any
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core, checkpoint, control, job, runtime
-from rtu_edge.checkpoint.saving import Position, Saver, device_facts
-from rtu_edge.checkpoint.storage import Slots
+from rtu_edge import _core
+from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.config import load_config
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import ConfigError, DeviceError
-from rtu_edge.job import service
-from rtu_edge.log import RunFolder, replay
-from rtu_edge.log.file import read_log
-from rtu_edge.log.sessions import Sessions
-from rtu_edge.ports import open_port
-from rtu_edge.wire import DeviceState
+from rtu_edge.device import lock
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.protocol import DeviceState
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.learn import checkpoint
+from rtu_edge.learn.checkpoint.slots import Slots
+from rtu_edge.loop import Clock, Link, Loop, LoopConfig, RecordFlag, Reward, StopReason
+from rtu_edge.record import RunFolder
+from rtu_edge.record.file import read_log
+from rtu_edge.record.sessions import Sessions
+from rtu_edge.run import connect, make_agent, replay, service
+from rtu_edge.run.saving import Position, Saver, device_facts
+from rtu_edge.tools import estop as stops
 
 LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\n"
 
@@ -222,13 +226,11 @@ def test_a_hung_loop_is_not_fed(manager: Manager) -> None:
             time.sleep(0.01)
         return 0.0
 
-    with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port) as link:
+    with SimulatedDevice() as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
-        config = runtime.LoopConfig(
-            clock=runtime.Clock.DEVICE, handle_signals=False, reward=runtime.Reward("callable", function=reward)
-        )
+        config = LoopConfig(clock=Clock.DEVICE, handle_signals=False, reward=Reward("callable", function=reward))
         watchdog = service.Watchdog(link)
-        with runtime.Loop(link, _core.LinearPolicy(2, [0.0]).policy(), config) as loop:
+        with Loop(link, _core.LinearPolicy(2, [0.0]).policy(), config) as loop:
             loop.start()
             fed = 0
             for _ in range(40):
@@ -275,30 +277,30 @@ def test_a_service_starts_disarmed_arms_on_demand_and_stops(manager: Manager, tm
             return process
 
         def arm(process: subprocess.Popen[str]) -> None:
-            token = control.status(device.port)["arm_token"]
-            control.arm(device.port, token)
-            until(lambda: control.status(device.port)["running"])
-            assert control.status(device.port)["arm_token"] == 0
+            token = lock.status(device.port)["arm_token"]
+            lock.arm(device.port, token)
+            until(lambda: lock.status(device.port)["running"])
+            assert lock.status(device.port)["arm_token"] == 0
             with pytest.raises(DeviceError, match="not armed"):
-                control.arm(device.port, token)  # a number serves once
+                lock.arm(device.port, token)  # a number serves once
 
         process = start()
         try:
-            assert control.status(device.port)["running"] is False
-            token = control.status(device.port)["arm_token"]
+            assert lock.status(device.port)["running"] is False
+            token = lock.status(device.port)["arm_token"]
             with pytest.raises(DeviceError, match="not armed"):
-                control.arm(device.port, token % 9000 + 1001 if token % 9000 + 1001 != token else 1000)
-            assert control.status(device.port)["running"] is False
+                lock.arm(device.port, token % 9000 + 1001 if token % 9000 + 1001 != token else 1000)
+            assert lock.status(device.port)["running"] is False
             arm(process)
             manager.until("WATCHDOG=1")
-            assert control.estop(device.port).by == "owner"
+            assert stops.estop(device.port).by == "owner"
             out, _ = process.communicate(timeout=20)
             assert process.returncode == 4, out
-            assert control.estop(device.port).by == "direct"  # latched, whoever asks
+            assert stops.estop(device.port).by == "direct"  # latched, whoever asks
             process = start()
-            token = control.status(device.port)["arm_token"]
-            control.arm(device.port, token)
-            until(lambda: control.status(device.port)["arm_token"] not in (0, token))  # refused; it waits again
+            token = lock.status(device.port)["arm_token"]
+            lock.arm(device.port, token)
+            until(lambda: lock.status(device.port)["arm_token"] not in (0, token))  # refused; it waits again
             process.send_signal(signal.SIGTERM)
             out, _ = process.communicate(timeout=20)
             assert process.returncode == 0 and "latched" in out, out
@@ -311,7 +313,7 @@ def test_a_service_starts_disarmed_arms_on_demand_and_stops(manager: Manager, tm
         try:
             arm(process)
             # A signal before the device is armed is no safe stop.
-            until(lambda: control.status(device.port)["steps"] > 0)
+            until(lambda: lock.status(device.port)["steps"] > 0)
             process.send_signal(signal.SIGTERM)
             out, _ = process.communicate(timeout=20)
             assert process.returncode == 0, out
@@ -325,15 +327,15 @@ def test_a_service_starts_disarmed_arms_on_demand_and_stops(manager: Manager, tm
         ] * 3
         # One learner over three processes: each run begins where the last ended, and the checkpoint has the sum.
         logs = [read_log(path / "log.mcap") for path in sessions]
-        acted = [int(((log.records["flags"] & runtime.RecordFlag.ACTED) != 0).sum()) for log in logs]
+        acted = [int(((log.records["flags"] & RecordFlag.ACTED) != 0).sum()) for log in logs]
         assert min(acted[0], acted[2]) > 0 and acted[1] == 0, "the second was refused"
         assert all(replay.verify(log).difference is None for log in logs)
         saved = folder / "checkpoint.rtu"
         assert checkpoint.read_text(saved.read_bytes(), saved)[1]["steps"] == sum(acted)
-        with open_port(device.port) as port, runtime.Link(port) as link:
+        with open_port(device.port) as port, Link(port) as link:
             link.handshake()
-            loop = runtime.Loop(link, _core.LinearPolicy(2, [0.0]).policy(), runtime.LoopConfig(steps=5))
-            assert loop.run().reason is runtime.StopReason.STEPS
+            loop = Loop(link, _core.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=5))
+            assert loop.run().reason is StopReason.STEPS
             assert loop.status().device_state == DeviceState.DISARMED
 
 
@@ -350,7 +352,7 @@ def test_clear_says_when_it_could_not(capfd: pytest.CaptureFixture[str]) -> None
 
 
 def test_clear_names_the_owner_that_has_to_end_first(capfd: pytest.CaptureFixture[str]) -> None:
-    with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(port):
+    with SimulatedDevice() as device, open_port(device.port) as port, Link(port):
         code, said = run(capfd, "clear", device.port)
     assert code == 3 and f"process {os.getpid()} owns this port; end it first" in said, said
     assert "estop" not in said
@@ -367,8 +369,8 @@ def test_a_service_goes_on_from_the_checkpoint_before_a_damaged_one(
         folder.mkdir(parents=True)
         slots = Slots(folder)
         settings = load_config(config)
-        with job.connect(settings) as connection:
-            agent = job.make_agent(settings, connection)
+        with connect(settings) as connection:
+            agent = make_agent(settings, connection)
             for steps in (100, 200):
                 Saver(slots, settings.checkpoint, agent, Position(steps), device_facts(connection)).save()
         damaged = bytearray(slots.current.read_bytes())
@@ -380,8 +382,8 @@ def test_a_service_goes_on_from_the_checkpoint_before_a_damaged_one(
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             manager.until("READY=1")
-            control.arm(device.port, control.status(device.port)["arm_token"])
-            until(lambda: control.status(device.port)["running"])
+            lock.arm(device.port, lock.status(device.port)["arm_token"])
+            until(lambda: lock.status(device.port)["running"])
             process.send_signal(signal.SIGTERM)
             out, _ = process.communicate(timeout=20)
         finally:
@@ -390,7 +392,7 @@ def test_a_service_goes_on_from_the_checkpoint_before_a_damaged_one(
     assert process.returncode == 0 and ("set aside as" in out) == (newest == "damaged"), out
     assert (folder / "checkpoint.damaged-1.rtu").read_bytes() == damaged
     records = read_log(folder / "session" / "log.mcap").records
-    acted = int(((records["flags"] & runtime.RecordFlag.ACTED) != 0).sum())
+    acted = int(((records["flags"] & RecordFlag.ACTED) != 0).sum())
     assert checkpoint.read_text(slots.current.read_bytes(), slots.current)[1]["steps"] == 100 + acted
 
 
@@ -417,13 +419,13 @@ class Serving:
 
     def arm(self) -> int:
         """Returns the number that it was told; the next is another one, once that run is over."""
-        until(lambda: control.status(self.port)["arm_token"] != 0)
-        token = int(control.status(self.port)["arm_token"])
-        control.arm(self.port, token)
+        until(lambda: lock.status(self.port)["arm_token"] != 0)
+        token = int(lock.status(self.port)["arm_token"])
+        lock.arm(self.port, token)
         return token
 
     def until_disarmed(self, token: int) -> None:
-        until(lambda: control.status(self.port)["arm_token"] not in (0, token))
+        until(lambda: lock.status(self.port)["arm_token"] not in (0, token))
 
     def stop(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGTERM)
@@ -447,10 +449,10 @@ def test_a_full_disk_does_not_end_a_service(manager: Manager, tmp_path: Path) ->
         serving = Serving(config, device.port, manager)
         serving.let_files_grow(0)
         serving.until_disarmed(serving.arm())
-        assert control.status(device.port)["steps"] == 0
+        assert lock.status(device.port)["steps"] == 0
         serving.let_files_grow(-1)
         token = serving.arm()
-        until(lambda: control.status(device.port)["steps"] > 10)
+        until(lambda: lock.status(device.port)["steps"] > 10)
         serving.let_files_grow(0)
         serving.until_disarmed(token)
         assert not saved.exists()
@@ -475,7 +477,7 @@ def test_a_learner_that_is_lost_is_no_orderly_end(manager: Manager, tmp_path: Pa
     with SimulatedDevice("cartpole", max_steps=100_000) as device:
         serving = Serving(robot(tmp_path, device.port), device.port, manager)
         serving.arm()
-        until(lambda: control.status(device.port)["steps"] > 10)
+        until(lambda: lock.status(device.port)["steps"] > 10)
         serving.let_files_grow(0)
         code, out = serving.stop()
     assert code == 1 and "what the last run has learned is lost" in out, out
@@ -490,7 +492,7 @@ def test_a_device_that_goes_away_ends_a_service_which_systemd_starts_again(
         serving = Serving(robot(tmp_path, device.port), device.port, manager)
         if armed:
             serving.arm()
-            until(lambda: control.status(device.port)["steps"] > 10)
+            until(lambda: lock.status(device.port)["steps"] > 10)
     code, out = serving.end()
     assert code == 3 and "the port is gone" in out, out
     assert (tmp_path / "runs" / "robot" / "checkpoint.rtu").exists() == armed
@@ -562,7 +564,7 @@ def test_serve_sweeps_before_it_waits(manager: Manager, tmp_path: Path) -> None:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             manager.until("READY=1")
-            until(lambda: control.status(device.port)["arm_token"] != 0)
+            until(lambda: lock.status(device.port)["arm_token"] != 0)
             process.send_signal(signal.SIGTERM)
             out, _ = process.communicate(timeout=20)
         finally:

@@ -19,9 +19,9 @@ import sandbox
 from estop_cells import Person
 from estop_stage import GROUP, OWNER, WHO, Stage, server
 
-from rtu_edge import control
-from rtu_edge.job import service
-from rtu_edge.wire import DeviceState
+from rtu_edge.device import lock
+from rtu_edge.device.protocol import DeviceState
+from rtu_edge.run import service
 
 __all__ = ["server"]
 
@@ -115,9 +115,9 @@ def running(server: Any, tmp_path: Path) -> Iterator[tuple[Stage, Service]]:
         serving = Service(unit, unit_path, stage.config)
         try:
             serving.until_ready()
-            (owner,) = control.owners(node)
+            (owner,) = lock.owners(node)
             assert owner.record.control.startswith(unit.runtime + "/") and owner.pid == serving.process.pid
-            control.arm(node, int(control.status(node)["arm_token"]))
+            lock.arm(node, int(lock.status(node)["arm_token"]))
             stage.line.wait_for(DeviceState.ARMED, timeout_s=20)
             yield stage, serving
         finally:

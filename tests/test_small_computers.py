@@ -23,14 +23,17 @@ from test_service import LIMITS, Manager, robot, until
 from toolchain import preload
 
 import rtu_edge as rtu
-from rtu_edge import _core, checkpoint, control
-from rtu_edge.checkpoint.storage import Disk, Slots, write
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import cause_of
-from rtu_edge.log import RunFolder
-from rtu_edge.log.file import STEPS, LogFile, read_log
-from rtu_edge.log.sessions import Sessions, locked
-from rtu_edge.runtime import RecordFlag
+from rtu_edge import _core
+from rtu_edge._base.errors import cause_of
+from rtu_edge._base.files import Disk, write
+from rtu_edge.device import lock as control
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.learn import checkpoint
+from rtu_edge.learn.checkpoint.slots import Slots
+from rtu_edge.loop import RecordFlag
+from rtu_edge.record import RunFolder
+from rtu_edge.record.file import STEPS, LogFile, read_log
+from rtu_edge.record.sessions import Sessions, locked
 
 JOB = '[device]\nplant = "cartpole"\n[loop]\nclock = "lockstep"\n[learner]\nunits = 4\nhidden = [4]\n'
 

@@ -20,12 +20,15 @@ import host
 import numpy as np
 import pytest
 
-from rtu_edge import _core, control, runtime
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import DeviceError
+from rtu_edge import _core
+from rtu_edge._base.errors import DeviceError
+from rtu_edge.device import lock
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.protocol import DeviceState, Event, Fault, FrameType, Status
+from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.hil import FaultBridge, Place, ProcessTarget, faults
-from rtu_edge.ports import open_port
-from rtu_edge.wire import DeviceState, Event, Fault, FrameType, Status
+from rtu_edge.loop import Clock, Link, Loop, LoopConfig, StopReason
+from rtu_edge.tools import estop as stops
 
 # A device in real time goes safe when its host is starved: these run alone.
 pytestmark = pytest.mark.timing
@@ -148,7 +151,7 @@ def test_a_second_host_cannot_take_over(line: FaultBridge) -> None:
         fd = os.open(line.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         try:
             with pytest.raises(DeviceError, match=str(driver.pid)):
-                runtime.Link(fd, control=control.socket_path(line.port))
+                Link(fd, control=lock.socket_path(line.port))
         finally:
             os.close(fd)
         driver.send_signal(signal.SIGINT)
@@ -159,9 +162,10 @@ def test_a_second_host_cannot_take_over(line: FaultBridge) -> None:
 
 OWNER_WITH_A_CHILD = """
 import os, sys, time
-from rtu_edge import control, runtime
-from rtu_edge.ports import open_port
-with open_port(sys.argv[1]) as opened, runtime.Link(opened, control=control.socket_path(sys.argv[1])) as link:
+from rtu_edge.loop import Link
+from rtu_edge.device.lock import socket_path, status
+from rtu_edge.device.ports import open_port
+with open_port(sys.argv[1]) as opened, Link(opened, control=socket_path(sys.argv[1])) as link:
     if (child := os.fork()) == 0:
         if sys.argv[2] == "closes":
             link.close()
@@ -170,7 +174,7 @@ with open_port(sys.argv[1]) as opened, runtime.Link(opened, control=control.sock
         os._exit(0)
     time.sleep(0.2)
     link.handshake()  # whatever the child did
-    assert control.status(sys.argv[1])["pid"] == os.getpid()
+    assert status(sys.argv[1])["pid"] == os.getpid()
     print(child, flush=True)
     time.sleep(30)
 """
@@ -187,10 +191,10 @@ def test_a_forked_child_keeps_no_port_from_the_next_owner(does: str) -> None:
             owner.kill()
             owner.wait()
             os.kill(child, 0)
-            assert control.owner(device.port) is None
+            assert lock.owner(device.port) is None
             with (
                 open_port(device.port) as opened,
-                runtime.Link(opened, control=control.socket_path(device.port)) as link,
+                Link(opened, control=lock.socket_path(device.port)) as link,
             ):
                 link.handshake()
         finally:
@@ -200,9 +204,9 @@ def test_a_forked_child_keeps_no_port_from_the_next_owner(does: str) -> None:
 
 def test_estop_through_the_owner(line: FaultBridge) -> None:
     driver = host.start(line.port)
-    assert control.status(line.port)["running"] is True
-    done = control.estop(line.port)
-    assert done == control.Estop("owner", None)
+    assert lock.status(line.port)["running"] is True
+    done = stops.estop(line.port)
+    assert done == stops.Estop("owner", None)
     assert line.state.state == DeviceState.ESTOP
     said = host.result(driver)
     assert said["reason"] == "estop" and said["confirmed"] is True
@@ -211,8 +215,8 @@ def test_estop_through_the_owner(line: FaultBridge) -> None:
 def test_estop_past_an_owner_that_does_not_answer(line: FaultBridge) -> None:
     driver = host.start(line.port)
     os.kill(driver.pid, signal.SIGSTOP)
-    done = control.estop(line.port)
-    assert done == control.Estop("direct", driver.pid)
+    done = stops.estop(line.port)
+    assert done == stops.Estop("direct", driver.pid)
     assert line.state.state == DeviceState.ESTOP
     driver.communicate(timeout=5)
     assert driver.returncode == -signal.SIGKILL
@@ -221,48 +225,48 @@ def test_estop_past_an_owner_that_does_not_answer(line: FaultBridge) -> None:
 def test_estop_without_an_owner_and_by_another_name(line: FaultBridge, tmp_path: Path) -> None:
     name = tmp_path / "robot"
     name.symlink_to(line.port)
-    assert control.socket_path(str(name)) == control.socket_path(line.port)
+    assert lock.socket_path(str(name)) == lock.socket_path(line.port)
     with pytest.raises(DeviceError, match="nobody"):
-        control.status(str(name))
-    assert control.estop(str(name)) == control.Estop("direct", None)
+        lock.status(str(name))
+    assert stops.estop(str(name)) == stops.Estop("direct", None)
     assert line.state.state == DeviceState.ESTOP
 
 
 @pytest.mark.hazard("estop-believed-too-early")
 def test_estop_succeeds_only_when_state_says_so(line: FaultBridge) -> None:
     with line.inject(MUTE), pytest.raises(DeviceError, match="did not confirm"):
-        control.estop(line.port, timeout_s=0.5)
+        stops.estop(line.port, timeout_s=0.5)
     line.wait_for(DeviceState.ESTOP)
 
 
 @pytest.mark.hazard("estop-believed-too-early")
 def test_estop_is_latched(line: FaultBridge) -> None:
-    control.estop(line.port)
-    with open_port(line.port) as opened, runtime.Link(opened) as link:
+    stops.estop(line.port)
+    with open_port(line.port) as opened, Link(opened) as link:
         link.handshake()
         policy = _core.LinearPolicy(2, [0.0])
-        refused = runtime.Loop(link, policy.policy(), runtime.LoopConfig(clock=runtime.Clock.DEVICE)).run()
-        assert refused.reason is runtime.StopReason.ARM_REFUSED and "latched" in refused.message
+        refused = Loop(link, policy.policy(), LoopConfig(clock=Clock.DEVICE)).run()
+        assert refused.reason is StopReason.ARM_REFUSED and "latched" in refused.message
         assert link.clear_fault()
-        config = runtime.LoopConfig(clock=runtime.Clock.DEVICE, steps=5)
-        assert runtime.Loop(link, policy.policy(), config).run().reason is runtime.StopReason.STEPS
+        config = LoopConfig(clock=Clock.DEVICE, steps=5)
+        assert Loop(link, policy.policy(), config).run().reason is StopReason.STEPS
 
 
 def test_estop_while_the_owner_is_between_loops() -> None:
     with SimulatedDevice() as device, open_port(device.port) as opened:
-        with runtime.Link(opened, control=control.socket_path(device.port)) as link:
+        with Link(opened, control=lock.socket_path(device.port)) as link:
             link.handshake()
-            assert control.estop(device.port) == control.Estop("owner", None)
-            status = control.status(device.port)
+            assert stops.estop(device.port) == stops.Estop("owner", None)
+            status = lock.status(device.port)
             assert status["device_state"] == DeviceState.ESTOP and status["running"] is False
         with pytest.raises(DeviceError):
-            control.status(device.port)
+            lock.status(device.port)
 
 
 def test_monitor(line: FaultBridge) -> None:
     driver = host.start(line.port)
     seen = []
-    for status in control.monitor(line.port):
+    for status in lock.monitor(line.port):
         seen.append(status["steps"])
         assert status["counters"]["frames_received"] > 0 and status["link"]["lost_in"] == 0
         if len(seen) == 4:
@@ -277,7 +281,7 @@ class Flood(threading.Thread):
     def __init__(self, port: str) -> None:
         super().__init__()
         self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.connection.connect(control.socket_path(port))
+        self.connection.connect(lock.socket_path(port))
         self.connection.setblocking(False)
         self.answers = 0
         self.sent = 0
@@ -300,13 +304,13 @@ def test_a_client_that_floods_holds_up_neither_the_others_nor_the_loop(line: Fau
     driver = host.start(line.port)
     floods = [Flood(line.port) for _ in range(2)]
     try:
-        before = control.status(line.port)
+        before = lock.status(line.port)
         for flood in floods:
             flood.start()
         begun = time.monotonic()
         for _ in range(20):
             asked = time.monotonic()
-            after = control.status(line.port)
+            after = lock.status(line.port)
             assert time.monotonic() - asked < 0.2  # what an emergency stop grants an owner
             time.sleep(0.05)
         lasted_s = time.monotonic() - begun
@@ -315,7 +319,7 @@ def test_a_client_that_floods_holds_up_neither_the_others_nor_the_loop(line: Fau
             assert flood.is_alive() and flood.sent > 2 * 7 * flood.answers
             assert 0 < flood.answers < 100 + 1500 * lasted_s
         assert (after["steps"] - before["steps"]) * PERIOD_S > 0.8 * lasted_s
-        assert control.estop(line.port) == control.Estop("owner", None)
+        assert stops.estop(line.port) == stops.Estop("owner", None)
         said = host.result(driver)
         assert said["confirmed"] is True and said["counters"]["commands_refused"] == 0
     finally:
@@ -331,7 +335,7 @@ class Client:
     def __init__(self, port: str) -> None:
         self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.connection.settimeout(2)
-        self.connection.connect(control.socket_path(port))
+        self.connection.connect(lock.socket_path(port))
         self.lines = self.connection.makefile()
         self.asked = 0.0
 
@@ -350,7 +354,7 @@ class Client:
 
 def test_an_emergency_stop_that_is_not_confirmed_holds_up_nobody(line: FaultBridge) -> None:
     """Each who asks hears within 200 ms that the owner is alive, else `rtu-edge estop` ends it."""
-    with open_port(line.port) as opened, runtime.Link(opened, control=control.socket_path(line.port)) as link:
+    with open_port(line.port) as opened, Link(opened, control=lock.socket_path(line.port)) as link:
         link.handshake()
         with line.inject(MUTE):
             first, second, third = (Client(line.port) for _ in range(3))
@@ -377,7 +381,7 @@ def test_an_emergency_stop_that_is_not_confirmed_holds_up_nobody(line: FaultBrid
 
 
 def test_an_emergency_stop_goes_on_when_whoever_asked_has_left(line: FaultBridge) -> None:
-    with open_port(line.port) as opened, runtime.Link(opened, control=control.socket_path(line.port)) as link:
+    with open_port(line.port) as opened, Link(opened, control=lock.socket_path(line.port)) as link:
         link.handshake()
         with line.inject(MUTE), line.inject(DEAF):
             client = Client(line.port)
@@ -391,7 +395,7 @@ def test_idle_clients_keep_out_no_emergency_stop() -> None:
     with (
         SimulatedDevice() as device,
         open_port(device.port) as opened,
-        runtime.Link(opened, control=control.socket_path(device.port)) as link,
+        Link(opened, control=lock.socket_path(device.port)) as link,
     ):
         link.handshake()
         clients = [Client(device.port) for _ in range(8)]
@@ -400,7 +404,7 @@ def test_idle_clients_keep_out_no_emergency_stop() -> None:
         assert clients[0].answers("status") and clients[1].answers("status")
         for _ in range(3):  # more than there are places
             clients += [Client(device.port) for _ in range(8)]
-            assert control.estop(device.port) == control.Estop("owner", None)
+            assert stops.estop(device.port) == stops.Estop("owner", None)
         clients[0].ask(b"status")  # who listens leaves last
         assert clients[0].answers("status")
 
@@ -410,7 +414,7 @@ def test_a_process_without_a_free_descriptor_does_not_spin() -> None:
     with (
         SimulatedDevice() as device,
         open_port(device.port) as opened,
-        runtime.Link(opened, control=control.socket_path(device.port)),
+        Link(opened, control=lock.socket_path(device.port)),
     ):
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -418,7 +422,7 @@ def test_a_process_without_a_free_descriptor_does_not_spin() -> None:
             os.close(lowest_free)
             resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
             try:
-                connection.connect(control.socket_path(device.port))
+                connection.connect(lock.socket_path(device.port))
                 connection.sendall(b"status\n")
                 begun_s = time.process_time()
                 time.sleep(0.5)
@@ -434,7 +438,7 @@ def test_only_the_very_number_arms() -> None:
     with (
         SimulatedDevice() as device,
         open_port(device.port) as opened,
-        runtime.Link(opened, control=control.socket_path(device.port)) as link,
+        Link(opened, control=lock.socket_path(device.port)) as link,
     ):
         link.wait_to_arm(1234)
         for number in (b"", b"0", b"1235", b"1234x", b"1234 ", b"-1234", b"%d" % (2**32 + 1234), b"9" * 50):
@@ -452,7 +456,7 @@ def test_a_line_too_long_is_refused_and_its_sender_dropped() -> None:
     def talk(sent: bytes) -> list[dict[str, object]]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(2)
-            connection.connect(control.socket_path(device.port))
+            connection.connect(lock.socket_path(device.port))
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
             received = b""
@@ -463,7 +467,7 @@ def test_a_line_too_long_is_refused_and_its_sender_dropped() -> None:
     with (
         SimulatedDevice() as device,
         open_port(device.port) as opened,
-        runtime.Link(opened, control=control.socket_path(device.port)),
+        Link(opened, control=lock.socket_path(device.port)),
     ):
         # Everything sent before the end of the stream is obeyed, however many lines a chunk holds.
         assert [said["event"] for said in talk(b"status\n" * 100)] == ["status"] * 100
@@ -481,14 +485,14 @@ def test_an_interpreter_that_is_busy_does_not_stop_the_loop() -> None:
     import ctypes
 
     policy = _core.LinearPolicy(2, [0.0], [[0.5, 6.0]])
-    config = runtime.LoopConfig(clock=runtime.Clock.DEVICE, learn=False, explore=False)
+    config = LoopConfig(clock=Clock.DEVICE, learn=False, explore=False)
     with (
         SimulatedDevice("cartpole", max_steps=100000) as device,
         open_port(device.port) as opened,
-        runtime.Link(opened) as link,
+        Link(opened) as link,
     ):
         link.handshake()
-        with runtime.Loop(link, policy.policy(), config) as loop:
+        with Loop(link, policy.policy(), config) as loop:
             loop.start()
             time.sleep(0.2)
             before = loop.status().steps

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 import rtu_edge as rtu
 from benchmarks import faults
-from rtu_edge import _core, wire
+from rtu_edge import _core
+from rtu_edge._base.errors import ConfigError
 from rtu_edge.config import parse_config
-from rtu_edge.device import SimulatedDevice
-from rtu_edge.errors import ConfigError
-from rtu_edge.ports import open_port
-from rtu_edge.runtime import (
+from rtu_edge.device import protocol
+from rtu_edge.device.ports import open_port
+from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.loop import (
     Cause,
     Driver,
     GuardFlag,
@@ -33,7 +34,7 @@ from rtu_edge.runtime import (
     RecordFlag,
     StopReason,
 )
-from rtu_edge.supervise import options, supervise
+from rtu_edge.loop.supervisor import options, supervise
 
 PD = "[fallback]\nkind = 'pd'\n[fallback.pd.force]\np = {x = -1.0, theta = -60.0}\nd = {x = -2.0, theta = -10.0}\n"
 DEVICE = "[device]\nplant = 'cartpole'\n"
@@ -382,10 +383,10 @@ BITS = st.lists(st.one_of(st.sampled_from(SPECIAL), st.integers(0, 2**32 - 1)), 
 
 def commands(sent: bytes) -> list[float]:
     """The forces in the frames of a run."""
-    decoder = wire.Decoder()
-    messages = [wire.unpack(frame) for frame in decoder.feed(sent)]
+    decoder = protocol.Decoder()
+    messages = [protocol.unpack(frame) for frame in decoder.feed(sent)]
     assert decoder.errors == 0
-    return [message.u[0] for message in messages if isinstance(message, wire.Cmd)]
+    return [message.u[0] for message in messages if isinstance(message, protocol.Cmd)]
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from rtu_edge import runtime
-from rtu_edge.monitor import Listener
-from rtu_edge.runtime.unanswered import first_line
-from rtu_edge.wire import Hello, encode, pack
+from rtu_edge.device.protocol import Hello, encode, pack
+from rtu_edge.device.unanswered import first_line
+from rtu_edge.loop import Link, LinkError
+from rtu_edge.tools.monitor import Listener
 
 TIMEOUT_S = 0.45
 
@@ -52,7 +52,7 @@ def refusal(answer: Callable[[bytes], bytes], unasked: bytes = b"") -> tuple[str
     with far_end(answer, unasked) as (path, heard):
         fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         try:
-            with runtime.Link(fd) as link, pytest.raises(runtime.LinkError) as error:
+            with Link(fd) as link, pytest.raises(LinkError) as error:
                 link.handshake(TIMEOUT_S)
         finally:
             os.close(fd)

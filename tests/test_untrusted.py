@@ -29,8 +29,8 @@ from stranger import (
 )
 
 import rtu_edge as rtu
-from rtu_edge import checkpoint
-from rtu_edge.export.check import check_model
+from rtu_edge.learn import checkpoint
+from rtu_edge.learn.onnx.check import check_model
 
 
 @pytest.fixture

@@ -50,9 +50,9 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 MEASURE = """
 import contextlib, io, json, sys
-import numpy, rtu_edge.cli, rtu_edge.log.replay, rtu_edge.log.arrays, zstandard
+import numpy, rtu_edge.cli, rtu_edge.run.replay, rtu_edge.record.arrays, zstandard
 from rtu_edge.cli import blackbox, export, inspect, replay
-from rtu_edge.log import RunFolder
+from rtu_edge.record import RunFolder
 import rtu_edge.report.page
 def kib(name):  # of this process: ru_maxrss would begin with what the parent had when it forked
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))

@@ -28,9 +28,10 @@ from stranger import (
     with_records,
 )
 
-from rtu_edge import checkpoint, untrusted
-from rtu_edge.log import RunFolder, Summary, blackbox
-from rtu_edge.log.file import read_log
+from rtu_edge._base import untrusted
+from rtu_edge.learn import checkpoint
+from rtu_edge.record import RunFolder, Summary, blackbox
+from rtu_edge.record.file import read_log
 from rtu_edge.report import write_picture, write_report
 
 
@@ -239,22 +240,22 @@ def test_infinity_survives_every_format(tmp_path: Path, capfd: pytest.CaptureFix
 
     import logged
 
-    from rtu_edge import job
-    from rtu_edge.log import Row
-    from rtu_edge.log.recording import Recording
+    from rtu_edge.record import Row
+    from rtu_edge.run import connect, describe, loop_config, make_agent, run_loop, supervised
+    from rtu_edge.run.recording import Recording
 
     config = logged.config_of("run.steps=60", "log.blackbox_minutes=0.1")
     rows = [Row("x", "m", -np.inf, np.inf), Row("theta", "rad", 0.0, np.inf)]
     with RunFolder.create(tmp_path, "wide") as folder:
-        with job.connect(config) as device:
+        with connect(config) as device:
             device = dataclasses.replace(device, observations=rows)
-            agent = job.make_agent(config, device)
+            agent = make_agent(config, device)
             with Recording(config, device, agent, folder) as recording:
-                loop = job.loop_config(config, device)
-                policy = job.supervised(config, device, agent, loop).policy
-                outcome = job.run_loop(device, agent, loop, policy=policy, recording=recording)
+                loop = loop_config(config, device)
+                policy = supervised(config, device, agent, loop).policy
+                outcome = run_loop(device, agent, loop, policy=policy, recording=recording)
             summary = Summary(name="wide")
-            job.describe(summary, device, agent)
+            describe(summary, device, agent)
         folder.arrays = {"learning": outcome.records, "learning_episodes": outcome.episodes}
         folder.save_arrays()
         folder.save_summary(summary)
@@ -303,7 +304,7 @@ def test_text_of_a_device_is_cleaned(capfd: pytest.CaptureFixture[str]) -> None:
     import threading
     import tty
 
-    from rtu_edge import wire
+    from rtu_edge.device import protocol
 
     near, far = pty.openpty()
     tty.setraw(far)
@@ -311,12 +312,12 @@ def test_text_of_a_device_is_cleaned(capfd: pytest.CaptureFixture[str]) -> None:
 
     def talk() -> None:
         messages = (
-            wire.Log(1, "a\x1b[2Jb\x07"),
-            wire.State(0, 0, wire.Fault(0), 1, 1, wire.Episode(0), 0.0, (1.0,), (0.0,)),
+            protocol.Log(1, "a\x1b[2Jb\x07"),
+            protocol.State(0, 0, protocol.Fault(0), 1, 1, protocol.Episode(0), 0.0, (1.0,), (0.0,)),
         )
         while not stop.wait(0.05):
             for number, message in enumerate(messages):
-                os.write(near, wire.encode(wire.pack(message, number, 0)))
+                os.write(near, protocol.encode(protocol.pack(message, number, 0)))
 
     thread = threading.Thread(target=talk)
     thread.start()
@@ -342,11 +343,11 @@ ANSWERS = {
 def test_an_owner_that_answers_anything_is_told_in_one_line(
     name: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rtu_edge import control
+    from rtu_edge.device import lock
 
-    monkeypatch.setattr(control, "owner", lambda port: 1)
-    monkeypatch.setattr(control, "status", lambda port: ANSWERS[name])
-    monkeypatch.setattr(control, "monitor", lambda port: iter([ANSWERS[name]]))
+    monkeypatch.setattr(lock, "owner", lambda port: 1)
+    monkeypatch.setattr(lock, "status", lambda port: ANSWERS[name])
+    monkeypatch.setattr(lock, "monitor", lambda port: iter([ANSWERS[name]]))
     for more in ((), ("--once",)):
         code, _, err = cli(capfd, "monitor", "/dev/null", *more)
         assert code == 3 and len(err.splitlines()) == 1 and "invalid reply" in err, err
@@ -356,13 +357,13 @@ def test_a_line_of_an_owner_has_an_end() -> None:
     import socket
     import threading
 
-    from rtu_edge import control
+    from rtu_edge.device import lock
 
     near, far = socket.socketpair()
     with near, far:
         threading.Thread(target=lambda: far.sendall(b"x" * 100_000), daemon=True).start()
         with pytest.raises(ValueError, match="a line of more than"):
-            list(control._lines(near))
+            list(lock._lines(near))
 
 
 COMMANDS: tuple[tuple[str, ...], ...] = (

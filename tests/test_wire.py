@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from reference import wire_oracle as oracle
 from rtu_edge._bridge import ffi, lib
 
-from rtu_edge import wire
-from rtu_edge.wire import Decoder, Frame, FrameType, encode, pack, unpack
-from rtu_edge.wire.codec import message_to_c
+from rtu_edge.device import protocol
+from rtu_edge.device.protocol import Decoder, Frame, FrameType, encode, pack, unpack
+from rtu_edge.device.protocol.codec import message_to_c
 
 u8, u16, u32, u64 = (st.integers(0, 2**n - 1) for n in (8, 16, 32, 64))
 f32 = st.floats(width=32, allow_nan=False)
-values = st.lists(f32, max_size=wire.VALUES_MAX).map(tuple)
+values = st.lists(f32, max_size=protocol.VALUES_MAX).map(tuple)
 plain = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1)
-frames = st.builds(Frame, type=u8, seq=u16, t_us=u32, payload=st.binary(max_size=wire.PAYLOAD_MAX), flags=u8)
+frames = st.builds(Frame, type=u8, seq=u16, t_us=u32, payload=st.binary(max_size=protocol.PAYLOAD_MAX), flags=u8)
 
 
 def hexed(text: str) -> bytes:
@@ -68,13 +68,15 @@ def test_framing_vectors(raw: str, tx: str) -> None:
 
 
 def test_message_vectors() -> None:
-    cmd = wire.Cmd(session=0x1234ABCD, obs_t_us=0x000F4200, ttl_ms=50, u=(0.5, -0.25))
+    cmd = protocol.Cmd(session=0x1234ABCD, obs_t_us=0x000F4200, ttl_ms=50, u=(0.5, -0.25))
     assert encode(pack(cmd, seq=7, t_us=1_000_000)) == CMD_WIRE
-    state = wire.State(7, 1, wire.Fault(0), 1, wire.DeviceState.ARMED, wire.Episode(0), 1.0, (0, 1, -1), (0.5, -0.25))
+    state = protocol.State(
+        7, 1, protocol.Fault(0), 1, protocol.DeviceState.ARMED, protocol.Episode(0), 1.0, (0, 1, -1), (0.5, -0.25)
+    )
     assert encode(pack(state, seq=9, t_us=1_005_000)) == STATE_WIRE
-    assert encode(pack(wire.Estop(), seq=1)) == ESTOP_WIRE
+    assert encode(pack(protocol.Estop(), seq=1)) == ESTOP_WIRE
     found = [unpack(frame) for frame in Decoder().feed(CMD_WIRE + STATE_WIRE + ESTOP_WIRE)]
-    assert found == [cmd, state, wire.Estop()]
+    assert found == [cmd, state, protocol.Estop()]
 
 
 def test_vectors_stand_in_the_documentation() -> None:
@@ -85,13 +87,13 @@ def test_vectors_stand_in_the_documentation() -> None:
 
 
 def test_crc_check_value() -> None:
-    assert wire.crc32(b"123456789") == 0xCBF43926 == oracle.crc32(b"123456789")
+    assert protocol.crc32(b"123456789") == 0xCBF43926 == oracle.crc32(b"123456789")
 
 
 @given(st.binary(max_size=300), st.integers(0, 300))
 def test_crc_is_zlibs_and_chains(data: bytes, cut: int) -> None:
-    assert wire.crc32(data) == zlib.crc32(data)
-    assert wire.crc32(data[cut:], wire.crc32(data[:cut])) == zlib.crc32(data)
+    assert protocol.crc32(data) == zlib.crc32(data)
+    assert protocol.crc32(data[cut:], protocol.crc32(data[:cut])) == zlib.crc32(data)
 
 
 def cobs(data: bytes) -> bytes:
@@ -138,14 +140,14 @@ def test_frame_round_trip(frame: Frame) -> None:
 
 MESSAGES = st.one_of(
     st.builds(
-        wire.Hello,
-        *[u8, u8, st.integers(0, 15).map(wire.Cap), u32, u32, u32, u16, u8, u8, u8, u8, u16, u32],
+        protocol.Hello,
+        *[u8, u8, st.integers(0, 15).map(protocol.Cap), u32, u32, u32, u16, u8, u8, u8, u8, u16, u32],
     ),
-    st.builds(wire.Ping, u64),
-    st.builds(wire.Pong, u64, u64, u64),
-    st.builds(wire.Describe, u8),
+    st.builds(protocol.Ping, u64),
+    st.builds(protocol.Pong, u64, u64, u64),
+    st.builds(protocol.Describe, u8),
     st.builds(
-        wire.Row,
+        protocol.Row,
         name=plain.map(lambda t: t[:24]),
         unit=plain.map(lambda t: t[:12]),
         min=f32,
@@ -156,50 +158,50 @@ MESSAGES = st.one_of(
         slew=f32,
         safe_value=f32,
     ),
-    st.builds(wire.Cmd, u32, u32, u16, values, u8, st.booleans()),
-    st.builds(wire.Arm, u32, st.booleans()),
-    st.builds(wire.Disarm),
-    st.builds(wire.ClearFault),
-    st.builds(wire.Ack, u8, u8, u16),
-    st.builds(wire.Reset, u32, u16, u32),
+    st.builds(protocol.Cmd, u32, u32, u16, values, u8, st.booleans()),
+    st.builds(protocol.Arm, u32, st.booleans()),
+    st.builds(protocol.Disarm),
+    st.builds(protocol.ClearFault),
+    st.builds(protocol.Ack, u8, u8, u16),
+    st.builds(protocol.Reset, u32, u16, u32),
     st.integers(0, 55).flatmap(
         lambda n: st.builds(
-            wire.State,
-            *[u16, u16, st.integers(0, 7).map(wire.Fault), u16, u8, st.integers(0, 15).map(wire.Episode), f32],
+            protocol.State,
+            *[u16, u16, st.integers(0, 7).map(protocol.Fault), u16, u8, st.integers(0, 15).map(protocol.Episode), f32],
             st.lists(f32, min_size=n, max_size=n).map(tuple),
             st.lists(f32, max_size=55 - n).map(tuple),
         )
     ),
-    st.builds(wire.Event, u8, u8, u16, u32),
-    st.builds(wire.Param, u16, u8, u8, u32),
-    st.builds(wire.Log, u8, st.text(max_size=50)),
-    st.builds(wire.Estop),
+    st.builds(protocol.Event, u8, u8, u16, u32),
+    st.builds(protocol.Param, u16, u8, u8, u32),
+    st.builds(protocol.Log, u8, st.text(max_size=50)),
+    st.builds(protocol.Estop),
 )
 
 
-def oracle_payload(message: wire.Message, kind: int) -> bytes:
+def oracle_payload(message: protocol.Message, kind: int) -> bytes:
     """The payload by the oracle; the fields of the dataclasses need some order first."""
-    if isinstance(message, wire.Row):
+    if isinstance(message, protocol.Row):
         m = message
         text = (m.name.encode(), m.unit.encode())
         return oracle.payload(kind, m.index, m.actuator, m.safe, m.min, m.max, m.slew, m.safe_value, *text)
-    if isinstance(message, wire.Cmd):
+    if isinstance(message, protocol.Cmd):
         m = message
         return oracle.payload(kind, m.session, m.obs_t_us, m.ttl_ms, m.mode, len(m.u), values=m.u)
-    if isinstance(message, wire.State):
+    if isinstance(message, protocol.State):
         m = message
         fixed = (m.last_cmd_seq, m.cmd_age_ms, m.fault, m.episode, m.state, m.epflags, len(m.x), len(m.u), m.reward)
         return oracle.payload(kind, *fixed, values=m.x + m.u)
-    if isinstance(message, wire.Arm):
+    if isinstance(message, protocol.Arm):
         return oracle.payload(kind, message.session)
-    if isinstance(message, wire.Log):
+    if isinstance(message, protocol.Log):
         return oracle.payload(kind, message.level, text=message.text.encode())
     return oracle.payload(kind, *(getattr(message, field.name) for field in dataclasses.fields(message)))
 
 
 @given(MESSAGES, u16, u32)
 @settings(max_examples=500)
-def test_message_round_trip(message: wire.Message, seq: int, t_us: int) -> None:
+def test_message_round_trip(message: protocol.Message, seq: int, t_us: int) -> None:
     frame = pack(message, seq, t_us)
     assert unpack(frame) == message
     assert (frame.seq, frame.t_us, frame.flags) == (seq, t_us, int(getattr(message, "lockstep", False)))
@@ -207,21 +209,21 @@ def test_message_round_trip(message: wire.Message, seq: int, t_us: int) -> None:
 
 
 @given(MESSAGES, st.integers(0, 238))
-def test_payload_of_another_size_is_refused(message: wire.Message, size: int) -> None:
+def test_payload_of_another_size_is_refused(message: protocol.Message, size: int) -> None:
     frame = pack(message)
     other = dataclasses.replace(frame, payload=(frame.payload + b"\0" * 238)[:size])
-    longer_is_fine = isinstance(message, wire.Hello | wire.Log)
+    longer_is_fine = isinstance(message, protocol.Hello | protocol.Log)
     if size != len(frame.payload) and not (longer_is_fine and size > len(frame.payload)):
-        assert unpack(other) is None or isinstance(message, wire.Log)
+        assert unpack(other) is None or isinstance(message, protocol.Log)
 
 
 def test_counts_that_lie_are_refused() -> None:
-    cmd = pack(wire.Cmd(1, 0, 50, (1.0, 2.0)))
+    cmd = pack(protocol.Cmd(1, 0, 50, (1.0, 2.0)))
     for n in (0, 1, 3, 55, 56, 255):
         payload = bytearray(cmd.payload)
         payload[11] = n
         assert unpack(dataclasses.replace(cmd, payload=bytes(payload))) is None
-    state = pack(wire.State(0, 0, wire.Fault(0), 0, 2, wire.Episode(0), 0.0, (1.0, 2.0), (3.0,)))
+    state = pack(protocol.State(0, 0, protocol.Fault(0), 0, 2, protocol.Episode(0), 0.0, (1.0, 2.0), (3.0,)))
     for n, m in ((2, 2), (255, 4), (3, 1), (56, 0), (0, 56), (200, 200)):
         payload = bytearray(state.payload)
         payload[10:12] = bytes((n, m))
@@ -229,7 +231,7 @@ def test_counts_that_lie_are_refused() -> None:
 
 
 def test_row_text_must_be_plain() -> None:
-    row = pack(wire.Row("force", "N", -10.0, 10.0))
+    row = pack(protocol.Row("force", "N", -10.0, 10.0))
     for at, byte in ((20, 0x20), (20, 0), (21, 0x7F), (44, 0), (44, 0x0A), (50, ord("x")), (1, 2)):
         payload = bytearray(row.payload)
         payload[at] = byte
@@ -238,20 +240,20 @@ def test_row_text_must_be_plain() -> None:
 
 def test_too_much_for_a_frame_is_an_error() -> None:
     with pytest.raises(ValueError, match="at most 55"):
-        pack(wire.Cmd(1, 0, 50, (0.0,) * 56))
+        pack(protocol.Cmd(1, 0, 50, (0.0,) * 56))
     with pytest.raises(ValueError, match="at most 55"):
-        pack(wire.State(0, 0, wire.Fault(0), 0, 2, wire.Episode(0), 0.0, (0.0,) * 30, (0.0,) * 26))
+        pack(protocol.State(0, 0, protocol.Fault(0), 0, 2, protocol.Episode(0), 0.0, (0.0,) * 30, (0.0,) * 26))
     with pytest.raises(ValueError, match="at most 238"):
         encode(Frame(FrameType.LOG, payload=b"x" * 239))
     with pytest.raises(ValueError, match="at most 24"):
-        pack(wire.Row("n" * 25, "N", 0.0, 1.0))
+        pack(protocol.Row("n" * 25, "N", 0.0, 1.0))
     with pytest.raises(OverflowError):
-        pack(wire.Arm(2**32))
+        pack(protocol.Arm(2**32))
 
 
 def test_nan_keeps_its_bits() -> None:
     """Whether a value is finite is judged by the device, not lost on the way."""
-    payload = pack(wire.Cmd(1, 0, 50, (0.0,))).payload[:12]
+    payload = pack(protocol.Cmd(1, 0, 50, (0.0,))).payload[:12]
     for pattern in (0x7FC00001, 0xFF800000, 0x7F800001, 0x00000001):
         frame = Frame(FrameType.CMD, payload=payload + struct.pack("<I", pattern))
         (back,) = Decoder().feed(encode(frame))
@@ -331,7 +333,7 @@ def test_idle_fill_is_no_error() -> None:
 
 ROWS = st.lists(
     st.builds(
-        wire.Row,
+        protocol.Row,
         name=plain.map(lambda t: t[:24]),
         unit=plain.map(lambda t: t[:12]),
         min=f32,
@@ -347,15 +349,15 @@ ROWS = st.lists(
 
 
 @given(u32, ROWS)
-def test_schema_text(period_us: int, rows: list[wire.Row]) -> None:
-    text = wire.schema_text(period_us, rows)
+def test_schema_text(period_us: int, rows: list[protocol.Row]) -> None:
+    text = protocol.schema_text(period_us, rows)
     assert text == oracle.schema_text(period_us, [dataclasses.asdict(row) for row in rows])
     c_rows = ffi.new("tl_row[]", len(rows))
     for i, row in enumerate(rows):
         c_rows[i] = message_to_c(row)[0]
     actuators = sum(row.actuator for row in rows)
     assert lib.tl_schema_hash(period_us, len(rows) - actuators, actuators, c_rows) == zlib.crc32(text.encode())
-    assert wire.schema_hash(period_us, rows) == zlib.crc32(text.encode())
+    assert protocol.schema_hash(period_us, rows) == zlib.crc32(text.encode())
 
 
 @pytest.mark.parametrize(
@@ -377,7 +379,7 @@ def test_schema_text(period_us: int, rows: list[wire.Row]) -> None:
     ],
 )
 def test_rows_that_may_not_go_on_the_wire(change: dict[str, object]) -> None:
-    good = wire.Row("force", "N", -10.0, 10.0, actuator=True, safe=4, slew=float("inf"))
+    good = protocol.Row("force", "N", -10.0, 10.0, actuator=True, safe=4, slew=float("inf"))
     assert lib.tl_row_valid(message_to_c(good))
     assert not lib.tl_row_valid(message_to_c(dataclasses.replace(good, **change)))
 
@@ -387,13 +389,13 @@ def test_rows_that_may_not_go_on_the_wire(change: dict[str, object]) -> None:
 
 def test_enums_are_those_of_the_headers() -> None:
     for prefix, kind in {
-        "TL_TYPE_": wire.FrameType,
-        "TL_STATE_": wire.DeviceState,
-        "TL_STATUS_": wire.Status,
-        "TL_EVENT_": wire.EventCode,
-        "TL_CAP_": wire.Cap,
-        "TL_EPISODE_": wire.Episode,
-        "TL_FAULT_": wire.Fault,
+        "TL_TYPE_": protocol.FrameType,
+        "TL_STATE_": protocol.DeviceState,
+        "TL_STATUS_": protocol.Status,
+        "TL_EVENT_": protocol.EventCode,
+        "TL_CAP_": protocol.Cap,
+        "TL_EPISODE_": protocol.Episode,
+        "TL_FAULT_": protocol.Fault,
     }.items():
         names = {n.removeprefix(prefix): getattr(lib, n) for n in dir(lib) if n.startswith(prefix)}
         names.pop("COUNT", None)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rtu_edge._bridge import ffi, lib
 
-from rtu_edge import wire
-from rtu_edge.device import InProcessDevice
-from rtu_edge.wire import DeviceState, FrameType, Status
+from rtu_edge.device import protocol
+from rtu_edge.device.protocol import DeviceState, FrameType, Status
+from rtu_edge.device.simulated import InProcessDevice
 
 DOC = Path(__file__).parents[1] / "docs" / "protocol.md"
 
@@ -67,35 +67,35 @@ class Bench:
     def state(self) -> DeviceState:
         return DeviceState(self.device.bridge.state)
 
-    def heard(self, data: bytes) -> list[wire.Message]:
-        messages = [wire.unpack(frame) for frame in wire.Decoder().feed(data)]
+    def heard(self, data: bytes) -> list[protocol.Message]:
+        messages = [protocol.unpack(frame) for frame in protocol.Decoder().feed(data)]
         assert None not in messages
         return [message for message in messages if message is not None]
 
-    def frame(self, message: wire.Message) -> bytes:
+    def frame(self, message: protocol.Message) -> bytes:
         self.seq = self.seq + 1 & 0xFFFF
-        return wire.encode(wire.pack(message, self.seq, self.now_us & 0xFFFFFFFF))
+        return protocol.encode(protocol.pack(message, self.seq, self.now_us & 0xFFFFFFFF))
 
-    def say(self, message: wire.Message) -> list[wire.Message]:
+    def say(self, message: protocol.Message) -> list[protocol.Message]:
         return self.heard(self.device.receive(self.frame(message), self.now_us))
 
-    def tick(self, periods: int = 1) -> list[wire.Message]:
-        found: list[wire.Message] = []
+    def tick(self, periods: int = 1) -> list[protocol.Message]:
+        found: list[protocol.Message] = []
         for _ in range(periods):
             self.now_us = max(self.device.due_us, self.now_us)
             found += self.heard(self.device.tick(self.now_us))
         return found
 
-    def wait(self, us: int) -> list[wire.Message]:
+    def wait(self, us: int) -> list[protocol.Message]:
         self.now_us += us
         return self.heard(self.device.receive(b"", self.now_us))
 
     def arm(self, lockstep: bool = False) -> int:
         session = self.device.bridge.last_session + 1
-        assert wire.Ack(FrameType.ARM, Status.OK, self.seq + 1) in self.say(wire.Arm(session, lockstep))
+        assert protocol.Ack(FrameType.ARM, Status.OK, self.seq + 1) in self.say(protocol.Arm(session, lockstep))
         return session
 
-    def command(self, u: float = 1.0, ttl_ms: int = 100, **changes: object) -> wire.Cmd:
+    def command(self, u: float = 1.0, ttl_ms: int = 100, **changes: object) -> protocol.Cmd:
         bridge = self.device.bridge
         fields = {
             "session": bridge.session,
@@ -104,7 +104,7 @@ class Bench:
             "u": (u,),
             "lockstep": bridge.lockstep,
         }
-        return wire.Cmd(**{**fields, **changes})  # type: ignore[arg-type]
+        return protocol.Cmd(**{**fields, **changes})  # type: ignore[arg-type]
 
     def blind(self) -> None:
         """From now on the machine's sensors give NaN."""
@@ -121,32 +121,32 @@ def bench_in(state: str, **options: int) -> Bench:
     if state in ("ARMED", "RESETTING", "SAFE"):
         bench.arm()
     if state == "RESETTING":
-        bench.say(wire.Reset(bench.device.bridge.session, 1, 0))
+        bench.say(protocol.Reset(bench.device.bridge.session, 1, 0))
     if state == "SAFE":
         bench.wait(SECONDS + 1)
         bench.tick()
     if state == "ESTOP":
-        bench.say(wire.Estop())
+        bench.say(protocol.Estop())
     assert bench.state.name == state
     return bench
 
 
-def kinds(messages: list[wire.Message]) -> list[str]:
+def kinds(messages: list[protocol.Message]) -> list[str]:
     return [type(message).__name__ for message in messages]
 
 
 FRAMES = {
-    "HELLO": lambda b: wire.Hello(),
-    "PING": lambda b: wire.Ping(12345),
-    "DESCRIBE": lambda b: wire.Describe(0),
-    "PARAM": lambda b: wire.Param(lib.TL_COUNTER_TICKS),
+    "HELLO": lambda b: protocol.Hello(),
+    "PING": lambda b: protocol.Ping(12345),
+    "DESCRIBE": lambda b: protocol.Describe(0),
+    "PARAM": lambda b: protocol.Param(lib.TL_COUNTER_TICKS),
     "CMD": lambda b: b.command(),
-    "ARM": lambda b: wire.Arm(b.device.bridge.last_session + 1),
-    "DISARM": lambda b: wire.Disarm(),
-    "CLEAR_FAULT": lambda b: wire.ClearFault(),
-    "RESET": lambda b: wire.Reset(b.device.bridge.session, 2, 0),
-    "ESTOP": lambda b: wire.Estop(),
-    "OTHER": lambda b: wire.Log(6, "hello"),
+    "ARM": lambda b: protocol.Arm(b.device.bridge.last_session + 1),
+    "DISARM": lambda b: protocol.Disarm(),
+    "CLEAR_FAULT": lambda b: protocol.ClearFault(),
+    "RESET": lambda b: protocol.Reset(b.device.bridge.session, 2, 0),
+    "ESTOP": lambda b: protocol.Estop(),
+    "OTHER": lambda b: protocol.Log(6, "hello"),
 }
 
 # Nothing can make these happen: what they need is not there in that state. The walk tries all the same, and nothing moves.
@@ -158,7 +158,7 @@ IMPOSSIBLE = {
 }
 
 
-def happen(bench: Bench, on: str) -> list[wire.Message]:
+def happen(bench: Bench, on: str) -> list[protocol.Message]:
     if on in FRAMES:
         return bench.say(FRAMES[on](bench))
     if on == "EXPIRED":
@@ -170,13 +170,13 @@ def happen(bench: Bench, on: str) -> list[wire.Message]:
     return bench.tick()
 
 
-def check_refused(bench: Bench, on: str, status: Status, answer: list[wire.Message]) -> None:
+def check_refused(bench: Bench, on: str, status: Status, answer: list[protocol.Message]) -> None:
     if on == "CMD":
         assert answer == []
         assert bench.device.bridge.counters[lib.TL_COUNTER_REFUSED] == 1
         assert (bench.device.bridge.refused_status, bench.device.bridge.refused_seq) == (status, bench.seq)
     else:
-        assert answer == [wire.Ack(FrameType[on], status, bench.seq)]
+        assert answer == [protocol.Ack(FrameType[on], status, bench.seq)]
 
 
 ANSWERS = {  # what leaves the device at once
@@ -217,10 +217,10 @@ def test_each_cell(state: str, on: str) -> None:
         check_refused(bench, on, status, answer)
         assert bench.state.name == state
         if on == "CMD":
-            assert wire.Event(wire.EventCode.REFUSED, status, bench.seq, 1) in bench.tick()
+            assert protocol.Event(protocol.EventCode.REFUSED, status, bench.seq, 1) in bench.tick()
         return
     if action in ("arm again", "reset again"):  # the frames of the walk are new ones
-        assert answer == [wire.Ack(FrameType[on], Status.BUSY, bench.seq)]
+        assert answer == [protocol.Ack(FrameType[on], Status.BUSY, bench.seq)]
         assert bench.state.name == state
         return
     expected = ["State"] if on == "SENSOR" else ANSWERS[action]  # a sensor fails during a tick, which owes a STATE
@@ -231,7 +231,7 @@ def test_each_cell(state: str, on: str) -> None:
         assert (bridge.session, bridge.live, bridge.lockstep) == (0, False, False)
     if answer and kinds(answer)[-1] == "State":
         told = answer[-1]
-        assert isinstance(told, wire.State)
+        assert isinstance(told, protocol.State)
         assert told.state == bench.state, "STATE tells the state that it leads to"
         assert (told.fault != 0) == (bench.state in (DeviceState.SAFE, DeviceState.ESTOP))
     moved = bench.device._c.body.state.episode.step - steps
@@ -243,9 +243,9 @@ def test_each_cell(state: str, on: str) -> None:
         assert bridge.counters[lib.TL_COUNTER_ACCEPTED] == 1
         assert bridge.target[0] == 1.0
     if action == "first":
-        assert answer[-1].epflags == wire.Episode.FIRST and answer[-1].episode == 1  # type: ignore[union-attr]
+        assert answer[-1].epflags == protocol.Episode.FIRST and answer[-1].episode == 1  # type: ignore[union-attr]
     if action in ("arm", "disarm", "ack", "clear", "reset"):
-        assert answer == [wire.Ack(FrameType[on], Status.OK, bench.seq)]
+        assert answer == [protocol.Ack(FrameType[on], Status.OK, bench.seq)]
     if action in ("arm", "clear"):
         assert bridge.fault == 0
     if action == "safe":
@@ -257,7 +257,7 @@ def test_each_cell(state: str, on: str) -> None:
 # ------------------------------------------------------------------------------------------- rules behind the cells
 
 
-def refusal(bench: Bench, command: wire.Cmd, seq: int | None = None) -> Status:
+def refusal(bench: Bench, command: protocol.Cmd, seq: int | None = None) -> Status:
     """Why a command is refused; OK when it is not."""
     refused = bench.device.bridge.counters[lib.TL_COUNTER_REFUSED]
     if seq is not None:
@@ -302,8 +302,8 @@ def test_silence_is_safe_within_ttl_and_one_tick(ttl_ms: int) -> None:
     while bench.state == DeviceState.ARMED:
         told = bench.tick()[-1]
     assert last + ttl_ms * 1000 < bench.now_us <= last + ttl_ms * 1000 + PERIOD_US
-    assert isinstance(told, wire.State)
-    assert (told.state, told.fault, told.u) == (DeviceState.SAFE, wire.Fault.SILENCE, (0.0,))
+    assert isinstance(told, protocol.State)
+    assert (told.state, told.fault, told.u) == (DeviceState.SAFE, protocol.Fault.SILENCE, (0.0,))
 
 
 def test_clock_wraps_in_the_middle_of_a_session() -> None:
@@ -321,14 +321,14 @@ def test_sessions_only_upwards() -> None:
     bench = bench_in("DISARMED")
 
     def arm(session: int) -> Status:
-        (ack,) = bench.say(wire.Arm(session))
+        (ack,) = bench.say(protocol.Arm(session))
         return ack.status  # type: ignore[union-attr,return-value]
 
     assert arm(0) == Status.SESSION
     assert arm(1000) == Status.OK
     assert arm(1001) == Status.BUSY, "a second host cannot take over"
-    assert bench.say(wire.Hello())[0].last_session == 1000  # type: ignore[union-attr]
-    bench.say(wire.Disarm())
+    assert bench.say(protocol.Hello())[0].last_session == 1000  # type: ignore[union-attr]
+    bench.say(protocol.Disarm())
     assert [arm(n) for n in (1, 999, 1000)] == [Status.SESSION] * 3
     assert arm(1001) == Status.OK
     assert refusal(bench, bench.command(session=1000)) == Status.SESSION
@@ -342,8 +342,8 @@ def test_nothing_is_accepted_after_safe_until_a_new_session() -> None:
     assert bench.state == DeviceState.SAFE
     for _ in range(50):
         assert refusal(bench, bench.command(session=old)) == Status.STATE
-        assert bench.say(wire.Arm(old))[0].status == Status.SESSION  # type: ignore[union-attr]
-        assert bench.say(wire.Disarm())[0].status == Status.OK  # type: ignore[union-attr]
+        assert bench.say(protocol.Arm(old))[0].status == Status.SESSION  # type: ignore[union-attr]
+        assert bench.say(protocol.Disarm())[0].status == Status.OK  # type: ignore[union-attr]
         bench.tick()
     assert bench.state == DeviceState.SAFE
     bench.arm()
@@ -369,7 +369,7 @@ def test_a_burst_of_stale_commands_is_refused() -> None:
 def test_sequence_numbers() -> None:
     bench = bench_in("ARMED")
     bench.seq = 0xFFF0
-    bench.say(wire.Disarm())
+    bench.say(protocol.Disarm())
     bench.seq = 0xFFF0
     bench.arm()
     first = bench.seq
@@ -385,39 +385,39 @@ def test_other_refusals() -> None:
     assert refusal(bench, bench.command(mode=1)) == Status.MODE
     assert refusal(bench, bench.command(lockstep=True)) == Status.MODE
     assert refusal(bench, bench.command(u=1.0)) == Status.OK
-    assert refusal(bench, wire.Cmd(bench.device.bridge.session, 0, 50, (1.0, 1.0))) == Status.INVALID
-    bench.device.receive(wire.encode(wire.Frame(FrameType.CMD, 1, 0, b"short")), bench.now_us)
+    assert refusal(bench, protocol.Cmd(bench.device.bridge.session, 0, 50, (1.0, 1.0))) == Status.INVALID
+    bench.device.receive(protocol.encode(protocol.Frame(FrameType.CMD, 1, 0, b"short")), bench.now_us)
     assert bench.device.bridge.refused_status == Status.INVALID
 
 
 def test_estop_is_latched() -> None:
     bench = bench_in("ARMED")
     for _ in range(3):
-        assert bench.say(wire.Estop())[0].state == DeviceState.ESTOP  # type: ignore[union-attr]
+        assert bench.say(protocol.Estop())[0].state == DeviceState.ESTOP  # type: ignore[union-attr]
     session = bench.device.bridge.last_session
-    assert bench.say(wire.Arm(session + 1))[0].status == Status.LATCHED  # type: ignore[union-attr]
-    bench.say(wire.ClearFault())
+    assert bench.say(protocol.Arm(session + 1))[0].status == Status.LATCHED  # type: ignore[union-attr]
+    bench.say(protocol.ClearFault())
     assert bench.state == DeviceState.DISARMED
-    assert bench.say(wire.Arm(session))[0].status == Status.SESSION  # type: ignore[union-attr]
+    assert bench.say(protocol.Arm(session))[0].status == Status.SESSION  # type: ignore[union-attr]
     bench.arm()
 
 
 def test_stopping_takes_any_payload() -> None:
     for kind, state in ((FrameType.ESTOP, DeviceState.ESTOP), (FrameType.DISARM, DeviceState.DISARMED)):
         bench = bench_in("ARMED")
-        bench.device.receive(wire.encode(wire.Frame(kind, payload=b"whatever")), bench.now_us)
+        bench.device.receive(protocol.encode(protocol.Frame(kind, payload=b"whatever")), bench.now_us)
         assert bench.state == state
 
 
 def test_our_own_hello_echoed_is_no_question() -> None:
     bench = bench_in("DISARMED")
-    (hello,) = bench.say(wire.Hello())
+    (hello,) = bench.say(protocol.Hello())
     assert bench.say(hello) == []
 
 
 def test_repeated_arm_is_acknowledged_while_nothing_has_come_of_it() -> None:
     bench = bench_in("DISARMED")
-    frame = bench.frame(wire.Arm(1))
+    frame = bench.frame(protocol.Arm(1))
     for _ in range(3):
         assert bench.heard(bench.device.receive(frame, bench.now_us))[0].status == Status.OK  # type: ignore[union-attr]
     bench.say(bench.command())
@@ -429,32 +429,32 @@ def test_repeated_arm_is_acknowledged_while_nothing_has_come_of_it() -> None:
 
 def test_an_ended_episode_holds_until_reset() -> None:
     bench = bench_in("ARMED", max_steps=5)
-    last: wire.State | None = None
+    last: protocol.State | None = None
     for _ in range(8):
         bench.say(bench.command())
         told = bench.tick()
-        state = next(m for m in told if isinstance(m, wire.State))
-        if state.epflags & wire.Episode.TRUNCATED:
+        state = next(m for m in told if isinstance(m, protocol.State))
+        if state.epflags & protocol.Episode.TRUNCATED:
             last = last or state
             assert (state.x, state.reward, state.epflags) == (last.x, last.reward, last.epflags)
     assert last is not None
-    assert last.epflags == wire.Episode.TRUNCATED | wire.Episode.REWARD
+    assert last.epflags == protocol.Episode.TRUNCATED | protocol.Episode.REWARD
     assert refusal(bench, bench.command()) == Status.EPISODE
     session = bench.device.bridge.session
-    assert bench.say(wire.Reset(session, 7, 3))[0].status == Status.OK  # type: ignore[union-attr]
+    assert bench.say(protocol.Reset(session, 7, 3))[0].status == Status.OK  # type: ignore[union-attr]
     assert bench.state == DeviceState.RESETTING
     first = bench.tick()[0]
-    assert isinstance(first, wire.State)
-    assert (first.state, first.episode, first.epflags) == (DeviceState.ARMED, 7, wire.Episode.FIRST)
+    assert isinstance(first, protocol.State)
+    assert (first.state, first.episode, first.epflags) == (DeviceState.ARMED, 7, protocol.Episode.FIRST)
     second = bench.tick()[-1]
-    assert isinstance(second, wire.State)
-    assert second.epflags == wire.Episode.REWARD
+    assert isinstance(second, protocol.State)
+    assert second.epflags == protocol.Episode.REWARD
 
 
 def test_commands_that_answer_an_older_episode_are_refused() -> None:
     bench = bench_in("ARMED")
     before = bench.now_us
-    bench.say(wire.Reset(bench.device.bridge.session, 1, 0))
+    bench.say(protocol.Reset(bench.device.bridge.session, 1, 0))
     bench.tick()
     assert refusal(bench, bench.command(obs_t_us=before)) == Status.EPISODE
     assert refusal(bench, bench.command(obs_t_us=bench.now_us)) == Status.OK
@@ -465,7 +465,7 @@ def test_resets() -> None:
     session = bench.device.bridge.session
 
     def reset(episode: int, session: int = session) -> Status:
-        status = bench.say(wire.Reset(session, episode, 0))[0].status  # type: ignore[union-attr]
+        status = bench.say(protocol.Reset(session, episode, 0))[0].status  # type: ignore[union-attr]
         bench.tick()
         return status  # type: ignore[return-value]
 
@@ -482,13 +482,13 @@ def test_resets() -> None:
 
 def test_a_reset_takes_its_time_and_its_repetition_keeps_the_session_alive() -> None:
     bench = bench_in("ARMED", reset_ticks=200)  # 2 s at 100 Hz
-    frame = bench.frame(wire.Reset(bench.device.bridge.session, 1, 0))
+    frame = bench.frame(protocol.Reset(bench.device.bridge.session, 1, 0))
     for _ in range(200):
         answer = bench.heard(bench.device.receive(frame, bench.now_us))
         assert answer[0].status == Status.OK  # type: ignore[union-attr]
         told = bench.tick()[-1]
         assert (told.state, told.epflags) == (DeviceState.RESETTING, 0)  # type: ignore[union-attr]
-    assert bench.tick()[-1].epflags == wire.Episode.FIRST  # type: ignore[union-attr]
+    assert bench.tick()[-1].epflags == protocol.Episode.FIRST  # type: ignore[union-attr]
 
 
 # ------------------------------------------------------------------------------------------- lockstep
@@ -497,14 +497,14 @@ def test_a_reset_takes_its_time_and_its_repetition_keeps_the_session_alive() -> 
 def lockstep_bytes(bench: Bench, steps: int, waits: bool = False) -> bytes:
     """All that a device says in a lockstep session."""
     said = bench.device.receive(
-        bench.frame(wire.Arm(bench.device.bridge.last_session + 1, lockstep=True)), bench.now_us
+        bench.frame(protocol.Arm(bench.device.bridge.last_session + 1, lockstep=True)), bench.now_us
     )
-    reset = wire.pack(wire.Reset(bench.device.bridge.session, 40, 123), 1, 0)
-    said += bench.device.receive(wire.encode(reset), bench.now_us)
+    reset = protocol.pack(protocol.Reset(bench.device.bridge.session, 40, 123), 1, 0)
+    said += bench.device.receive(protocol.encode(reset), bench.now_us)
     for step in range(steps):
         t = bench.device.bridge.virtual_us
-        cmd = wire.Cmd(bench.device.bridge.session, t, 50, (0.1 * (step % 7),), lockstep=True)
-        said += bench.device.receive(wire.encode(wire.pack(cmd, 2 + step, t)), bench.now_us)
+        cmd = protocol.Cmd(bench.device.bridge.session, t, 50, (0.1 * (step % 7),), lockstep=True)
+        said += bench.device.receive(protocol.encode(protocol.pack(cmd, 2 + step, t)), bench.now_us)
         if waits:
             bench.now_us += 333_333
             said += bench.device.tick(bench.now_us)
@@ -520,7 +520,7 @@ def test_equal_inputs_give_equal_bytes() -> None:
     for bench, waits in ((one, False), (other, True)):
         bench.seq = 0
         bench.now_us = 10 * SECONDS  # the host's clock, which ARM carries
-        frames = wire.Decoder().feed(lockstep_bytes(bench, 200, waits))
+        frames = protocol.Decoder().feed(lockstep_bytes(bench, 200, waits))
         while frames[0].type != FrameType.ACK:  # what was still to be said from before
             frames.pop(0)
         assert frames.pop(1).type == FrameType.STATE  # right after ARM: where the machine happened to stand
@@ -540,7 +540,7 @@ def test_lockstep_steps_once_per_command_and_repeats_from_the_cache() -> None:
             answers.add(bench.device.receive(frame, bench.now_us))
         assert len(answers) == 1, "the same bytes again"
         (state,) = bench.heard(answers.pop())
-        assert isinstance(state, wire.State)
+        assert isinstance(state, protocol.State)
         assert bench.device.bridge.virtual_us == step * PERIOD_US
         assert state.last_cmd_seq == bench.seq
     assert bench.device.bridge.counters[lib.TL_COUNTER_REPEATED] == 8
@@ -551,8 +551,8 @@ def test_lockstep_takes_one_command_at_a_time() -> None:
     bench.arm(lockstep=True)
     two = bench.frame(bench.command()) + bench.frame(bench.command())
     state, event = bench.heard(bench.device.receive(two, bench.now_us))
-    assert isinstance(state, wire.State)
-    assert event == wire.Event(wire.EventCode.REFUSED, Status.STALE, bench.seq, 1)
+    assert isinstance(state, protocol.State)
+    assert event == protocol.Event(protocol.EventCode.REFUSED, Status.STALE, bench.seq, 1)
     assert bench.device.bridge.virtual_us == PERIOD_US
 
 
@@ -570,8 +570,8 @@ def test_lockstep_is_silent_while_virtual_time_stands_still() -> None:
     assert bench.state == DeviceState.ARMED
     bench.now_us += 200_000
     told = bench.tick(2)
-    assert isinstance(told[0], wire.State)
-    assert (told[0].state, told[0].fault) == (DeviceState.SAFE, wire.Fault.SILENCE)
+    assert isinstance(told[0], protocol.State)
+    assert (told[0].state, told[0].fault) == (DeviceState.SAFE, protocol.Fault.SILENCE)
 
 
 def test_lockstep_tells_of_damage_at_once() -> None:
@@ -580,20 +580,20 @@ def test_lockstep_tells_of_damage_at_once() -> None:
     frame = bytearray(bench.frame(bench.command()))
     frame[8] ^= 1
     answer = bench.heard(bench.device.receive(bytes(frame), bench.now_us))
-    assert answer == [wire.Event(wire.EventCode.DAMAGED, Status.OK, 0, 1)]
+    assert answer == [protocol.Event(protocol.EventCode.DAMAGED, Status.OK, 0, 1)]
 
 
 def test_lost_answers_to_arm_and_reset_are_given_again() -> None:
     bench = bench_in("DISARMED")
-    arm = bench.frame(wire.Arm(1, lockstep=True))
+    arm = bench.frame(protocol.Arm(1, lockstep=True))
     one, two = (bench.heard(bench.device.receive(arm, bench.now_us)) for _ in range(2))
     assert one == two
     assert kinds(one) == ["Ack", "State"]
-    reset = bench.frame(wire.Reset(1, 1, 5))
+    reset = bench.frame(protocol.Reset(1, 1, 5))
     one, two = (bench.heard(bench.device.receive(reset, bench.now_us)) for _ in range(2))
     assert one == two
     assert kinds(one) == ["Ack", "State"]
-    assert one[1].epflags == wire.Episode.FIRST  # type: ignore[union-attr]
+    assert one[1].epflags == protocol.Episode.FIRST  # type: ignore[union-attr]
 
 
 # ------------------------------------------------------------------------------------------- the rest
@@ -605,24 +605,24 @@ def test_late_ticks_are_skipped_not_caught_up() -> None:
     due = bench.device.due_us
     told = bench.tick()
     assert kinds(told) == ["State", "Event"]
-    assert told[1] == wire.Event(wire.EventCode.OVERRUN, Status.OK, 0, 3)
+    assert told[1] == protocol.Event(protocol.EventCode.OVERRUN, Status.OK, 0, 3)
     assert bench.device.due_us == due + 4 * PERIOD_US
 
 
 def test_rows_and_hash_agree() -> None:
     bench = bench_in("DISARMED")
-    (hello,) = bench.say(wire.Hello())
-    assert isinstance(hello, wire.Hello)
-    rows = [bench.say(wire.Describe(i))[0] for i in range(hello.n_obs + hello.n_act)]
-    assert all(isinstance(row, wire.Row) for row in rows)
-    assert wire.schema_hash(hello.period_us, rows) == hello.schema_hash  # type: ignore[arg-type]
-    assert bench.say(wire.Describe(hello.n_obs + hello.n_act))[0].status == Status.INVALID  # type: ignore[union-attr]
+    (hello,) = bench.say(protocol.Hello())
+    assert isinstance(hello, protocol.Hello)
+    rows = [bench.say(protocol.Describe(i))[0] for i in range(hello.n_obs + hello.n_act)]
+    assert all(isinstance(row, protocol.Row) for row in rows)
+    assert protocol.schema_hash(hello.period_us, rows) == hello.schema_hash  # type: ignore[arg-type]
+    assert bench.say(protocol.Describe(hello.n_obs + hello.n_act))[0].status == Status.INVALID  # type: ignore[union-attr]
 
 
 def test_counters_can_be_read_and_not_written() -> None:
     bench = bench_in("DISARMED")
     bench.device.receive(b"\1\2\3\0", bench.now_us)
-    assert bench.say(wire.Param(lib.TL_COUNTER_GARBLED))[0].bits == 1  # type: ignore[union-attr]
-    assert bench.say(wire.Param(lib.TL_COUNTER_COUNT))[0].status == Status.UNSUPPORTED  # type: ignore[union-attr]
-    write = wire.Param(0, op=lib.TL_PARAM_WRITE)
+    assert bench.say(protocol.Param(lib.TL_COUNTER_GARBLED))[0].bits == 1  # type: ignore[union-attr]
+    assert bench.say(protocol.Param(lib.TL_COUNTER_COUNT))[0].status == Status.UNSUPPORTED  # type: ignore[union-attr]
+    write = protocol.Param(0, op=lib.TL_PARAM_WRITE)
     assert bench.say(write)[0].status == Status.UNSUPPORTED  # type: ignore[union-attr]

@@ -109,7 +109,7 @@ unchanged() { [ "$(cat "$venv/$1.stamp" 2>/dev/null)" = "$2" ]; }
 # Contents of what is compiled; of Python only the names, because the install is an editable one.
 sources() {
     {
-        find native firmware_bridge cmake CMakeLists.txt pyproject.toml rtu_edge/_version.py -type f |
+        find native firmware_bridge cmake CMakeLists.txt pyproject.toml rtu_edge/_base/version.py -type f |
             LC_ALL=C sort | xargs sha256sum
         find rtu_edge -name '*.py*' -not -name '*.pyc' | LC_ALL=C sort
         ls "$venv/bin/rtu-edge" rtu_edge/bin/tl_firmware 2>&1 || true

@@ -26,7 +26,7 @@ namespace rtu::runtime {
 
 enum class TickSource { kDevice, kHost, kLockstep };
 
-// Checked at the door by whoever fills it (rtu_edge/runtime/config.py).
+// Checked at the door by whoever fills it (rtu_edge/loop/options.py).
 struct LoopOptions {
   TickSource tick = TickSource::kLockstep;
   uint32_t session = 1;

@@ -64,7 +64,7 @@ enum GuardEvent : uint32_t {
 constexpr uint32_t kMaxSwitches = 64;
 constexpr uint32_t kFallbackTries = 5;  // in a row, during which its last output stands
 
-// Checked at the door by whoever fills it (rtu_edge/supervise.py).
+// Checked at the door by whoever fills it (rtu_edge/loop/supervisor.py).
 struct SupervisorOptions {
   Mode mode = Mode::kLearn;
   InputGate gate;

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge import job, runtime
 from rtu_edge.bench.system import system
+from rtu_edge.loop import LoopConfig, LoopResult, RecordFlag
+from rtu_edge.run import Connection, run_loop
 
 __all__ = ["PARTS", "Latencies", "burden", "measure", "parts_of", "reaction_us", "save"]
 
@@ -97,13 +98,13 @@ def burden(processes: int) -> Iterator[None]:
 
 
 def measure(
-    connection: job.Connection,
+    connection: Connection,
     agent: Any,
-    config: runtime.LoopConfig,
+    config: LoopConfig,
     settings: dict[str, Any],
     load: int = 0,
     policy: Any = None,
-) -> tuple[Latencies, Array, runtime.LoopResult]:
+) -> tuple[Latencies, Array, LoopResult]:
     """Run the loop once and look at each of its steps.
 
     Args:
@@ -117,7 +118,7 @@ def measure(
     started = time.time()
     with burden(load):
         facts = system(connection.url)
-        outcome = job.run_loop(connection, agent, config, policy=policy)
+        outcome = run_loop(connection, agent, config, policy=policy)
     result, counters, records = outcome.result, outcome.result.counters, outcome.records
     parts = parts_of(records)
     return (
@@ -145,7 +146,7 @@ def measure(
 
 def save(latencies: Latencies, records: Array, folder: Path) -> tuple[Path, Path]:
     """Write latency.json and latency.png into a folder; returns both paths."""
-    from rtu_edge.report.latency import picture
+    from rtu_edge.bench.picture import picture
 
     folder.mkdir(parents=True, exist_ok=True)
     numbers, image = folder / "latency.json", folder / "latency.png"
@@ -168,7 +169,7 @@ def _counts(values: Array) -> list[int]:
 
 
 def _acted(records: Array) -> Array:
-    acted: Array = records[(records["flags"] & np.uint32(runtime.RecordFlag.ACTED)) != 0]
+    acted: Array = records[(records["flags"] & np.uint32(RecordFlag.ACTED)) != 0]
     return acted
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-import rtu_edge as rtu
-from rtu_edge import runtime
-from rtu_edge.errors import CheckFailed
+from rtu_edge._base.errors import CheckFailed
 from rtu_edge.hil.targets import make_target
-from rtu_edge.job.heap import Resident
-from rtu_edge.job.permission import Permission
+from rtu_edge.learn import StreamAC
+from rtu_edge.loop import Link, Loop, LoopConfig, LoopResult
+from rtu_edge.run.heap import Resident
+from rtu_edge.run.permission import Permission
 
 __all__ = ["Soak", "save", "soak", "text"]
 
@@ -72,7 +72,7 @@ def soak(hours: float = 10.0, *, seed: int = 0, resets: int = 20, watch: Any = N
     """
     out = Soak(hours)
     total = round(hours * 3600 * 50)
-    agent = rtu.StreamAC(2, 1, seed=seed, units=32, hidden=32, dt_s=0.02)
+    agent = StreamAC(2, 1, seed=seed, units=32, hidden=32, dt_s=0.02)
     resident = Resident()
     episodes: list[Any] = []
     begin_s = time.monotonic()
@@ -80,9 +80,9 @@ def soak(hours: float = 10.0, *, seed: int = 0, resets: int = 20, watch: Any = N
         while out.steps < total:
             number = len(out.sessions)
             stop = (number + 1) * total // (resets + 1) if number < resets else total
-            with runtime.Link(target, fault_rate=_RATE, fault_seed=seed + number) as link:
+            with Link(target, fault_rate=_RATE, fault_seed=seed + number) as link:
                 Permission("the simulated cart-pole", link.handshake().simulated).require()
-                config = runtime.LoopConfig(
+                config = LoopConfig(
                     steps=total - out.steps,
                     seed=seed,
                     first_episode=1 + sum(len(part) for part in episodes) % 60_000,
@@ -91,7 +91,7 @@ def soak(hours: float = 10.0, *, seed: int = 0, resets: int = 20, watch: Any = N
                     handle_signals=False,
                 )
                 restarted = False
-                with runtime.Loop(link, agent.core.policy(), config) as loop:
+                with Loop(link, agent.core.policy(), config) as loop:
                     loop.start()
                     while not loop.wait(1.0 if restarted or stop - out.steps > 50_000 else 0.02):
                         steps = out.steps + loop.status().steps
@@ -116,7 +116,7 @@ def soak(hours: float = 10.0, *, seed: int = 0, resets: int = 20, watch: Any = N
     return out
 
 
-def _add(out: Soak, result: runtime.LoopResult, link: runtime.Link, restarted: bool) -> None:
+def _add(out: Soak, result: LoopResult, link: Link, restarted: bool) -> None:
     reason = result.reason.value
     explained = reason == "steps" or (restarted and reason in _EXPLAINED)
     out.steps += result.steps

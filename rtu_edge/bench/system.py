@@ -7,13 +7,13 @@ import platform
 import resource
 from pathlib import Path
 
-from rtu_edge.log import machine
+from rtu_edge.record import machine
 
 __all__ = ["system"]
 
 
 def system(port: str = "") -> dict[str, str]:
-    """Facts by name, those of `rtu_edge.log.machine` included.
+    """Facts by name, those of `rtu_edge.record.machine` included.
 
     Args:
         port: path of a serial port, for its adapter's latency timer.

@@ -15,8 +15,7 @@ from typing import Any
 
 import click
 
-from rtu_edge._version import __version__
-from rtu_edge.errors import (
+from rtu_edge._base.errors import (
     CheckFailed,
     CheckpointError,
     ConfigError,
@@ -26,6 +25,7 @@ from rtu_edge.errors import (
     SafetyStop,
     cause_of,
 )
+from rtu_edge._base.version import __version__
 
 __all__ = ["cli", "main"]
 
@@ -187,7 +187,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _say(text: str) -> None:
-    from rtu_edge.untrusted import clean
+    from rtu_edge._base.untrusted import clean
 
     for line in clean(text, lines=True).split("\n"):
         click.echo(f"rtu-edge: {line}", err=True)

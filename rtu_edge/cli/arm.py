@@ -18,11 +18,11 @@ def command(target: str, token: int | None) -> None:
     """
     import sys
 
-    from rtu_edge import control
-    from rtu_edge.errors import ConfigError, DeviceError
+    from rtu_edge._base.errors import ConfigError, DeviceError
+    from rtu_edge.device import lock
 
     port, _ = port_of(target)
-    shown = control.status(port).get("arm_token")
+    shown = lock.status(port).get("arm_token")
     if not shown:
         raise DeviceError(f"{port}: its owner does not wait to be told to arm")
     if token is None:
@@ -30,5 +30,5 @@ def command(target: str, token: int | None) -> None:
             raise ConfigError("arming needs a confirmation: answer on a terminal, or give --token")
         click.echo(f"{port}: a learner explores, and will try movements that nobody has tried. Keep clear.")
         token = click.prompt(f"Type {shown} to arm", type=int)
-    control.arm(port, int(token or 0))
+    lock.arm(port, int(token or 0))
     click.echo(f"{port}: told to arm")

@@ -59,12 +59,12 @@ def loop(
     """
     from contextlib import ExitStack
 
-    from rtu_edge import job
+    from rtu_edge import run as job
+    from rtu_edge._base.errors import ConfigError
     from rtu_edge.bench import latency
     from rtu_edge.cli.run import confirm
     from rtu_edge.config import Clock
-    from rtu_edge.device import SimulatedDevice
-    from rtu_edge.errors import ConfigError
+    from rtu_edge.device.simulated import SimulatedDevice
 
     said = console()
     settings = _settings(config, port, realtime, cpu, overrides)

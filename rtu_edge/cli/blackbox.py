@@ -13,7 +13,7 @@ from rtu_edge.cli.common import check_picture, console, reading
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rtu_edge.log.blackbox import Contents
+    from rtu_edge.record.blackbox import Contents
 
 _LONGEST_S = 1e9  # of --last
 
@@ -32,8 +32,8 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
     FILE is a blackbox.rtubox, or the folder of a run. After a crash, what the loop had recorded last is in the memory
     of the machine until it restarts; this command brings it into the file.
     """
-    from rtu_edge.errors import ConfigError
-    from rtu_edge.log import RunFolder, blackbox, leftovers
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.record import RunFolder, blackbox, leftovers
 
     path = file / RunFolder.BLACKBOX if file.is_dir() else file
     if export is not None and export.suffix not in (".mcap", ".npz"):
@@ -75,7 +75,7 @@ def _table(found: Contents, recent: int, rows: int) -> Table:
     import numpy as np
     from rich.table import Table
 
-    from rtu_edge.runtime import GateFlag, RecordFlag
+    from rtu_edge.loop import GateFlag, RecordFlag
 
     head, records = found.head, found.records
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
@@ -101,15 +101,15 @@ def _table(found: Contents, recent: int, rows: int) -> Table:
 
 
 def _export(found: Contents, target: Path) -> None:
-    from rtu_edge.checkpoint import storage
+    from rtu_edge._base import files
 
     if target.suffix == ".npz":
-        from rtu_edge.log.arrays import packed
+        from rtu_edge.record.arrays import packed
 
-        storage.write(target, packed({"records": found.records}))
+        files.write(target, packed({"records": found.records}))
         return
     from rtu_edge import _core
-    from rtu_edge.log.file import LogFile
+    from rtu_edge.record.file import LogFile
 
-    with storage.replaced(target) as path, LogFile(path, found.head, None, _core.episode_dtype()) as log:
+    with files.replaced(target) as path, LogFile(path, found.head, None, _core.episode_dtype()) as log:
         log.steps(found.records)

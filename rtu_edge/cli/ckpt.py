@@ -11,7 +11,7 @@ from rich.markup import escape
 from rtu_edge.cli.common import console
 
 if TYPE_CHECKING:
-    from rtu_edge.checkpoint.storage import Stored
+    from rtu_edge.learn.checkpoint.slots import Stored
 
 _PATH = click.Path(exists=True, path_type=Path)
 
@@ -25,7 +25,7 @@ def command() -> None:
 @click.argument("path", type=_PATH)
 def ls(path: Path) -> None:
     """List the checkpoints of a run's folder, newest first, or say what is in one file."""
-    from rtu_edge.checkpoint.storage import Slots
+    from rtu_edge.learn.checkpoint.slots import Slots
 
     files = [path]
     if path.is_dir():
@@ -41,8 +41,8 @@ def ls(path: Path) -> None:
 def _facts(file: Path) -> tuple[str, ...]:
     import datetime
 
-    from rtu_edge import agents, checkpoint
-    from rtu_edge.errors import CheckpointError
+    from rtu_edge._base.errors import CheckpointError
+    from rtu_edge.learn import checkpoint, decode
 
     status = file.lstat()
     try:
@@ -52,7 +52,7 @@ def _facts(file: Path) -> tuple[str, ...]:
     try:
         data = checkpoint.read_bytes(file)
         run = checkpoint.read_text(data, file)[1]
-        state = agents.decode(data, file).state_hash()
+        state = decode(data, file).state_hash()
     except CheckpointError as error:
         return "", "", saved, f"{status.st_size:,}", f"[red]{escape(str(error).removeprefix(f'{file}: '))}[/]"
     steps, episodes = (f"{run[name]:,}" if isinstance(run.get(name), int) else "" for name in ("steps", "episodes"))
@@ -68,7 +68,7 @@ def diff(a: Path, b: Path) -> None:
     A and B are files, or folders of runs: then the newest whole checkpoint. The relative difference is that of the
     largest entry of the section.
     """
-    from rtu_edge import agents, checkpoint
+    from rtu_edge.learn import checkpoint, decode
 
     found = [_open(path) for path in (a, b)]
     texts = [checkpoint.read_text(stored.data, stored.path) for stored in found]
@@ -81,7 +81,7 @@ def diff(a: Path, b: Path) -> None:
         if ours.get(key) != theirs.get(key):
             table.add_row(escape(key), escape(str(ours.get(key, ""))), escape(str(theirs.get(key, ""))))
     out.print(table if table.row_count else "[dim]configuration: equal[/]")
-    states = [agents.decode(stored.data, stored.path).state for stored in found]
+    states = [decode(stored.data, stored.path).state for stored in found]
     out.print(_sections(*states))
 
 
@@ -112,15 +112,15 @@ def _sections(ours: dict[str, Any], theirs: dict[str, Any]) -> Any:
 @click.option("--to", "slot", metavar="SLOT", help="Number N of a checkpoint.N.rtu.  [default: the last whole one]")
 def rollback(run: Path, slot: str | None) -> None:
     """Make an older checkpoint of a run the newest; the one it replaces is kept."""
-    from rtu_edge.checkpoint.storage import Slots
+    from rtu_edge.learn.checkpoint.slots import Slots
 
     was, now = Slots(run).rollback(slot)
     console().print(f"{escape(str(run))}: {Slots.NEWEST} is what {was.name} was; what it was is kept as {now.name}")
 
 
 def _open(path: Path) -> Stored:
-    from rtu_edge import checkpoint
-    from rtu_edge.checkpoint.storage import Slots, Stored
+    from rtu_edge.learn import checkpoint
+    from rtu_edge.learn.checkpoint.slots import Slots, Stored
 
     return Slots(path).newest() if path.is_dir() else Stored(path, checkpoint.read_bytes(path))
 

@@ -15,18 +15,19 @@ def command(target: str, baud: int | None) -> None:
 
     TARGET is a port, or the TOML file that names it. Inspect the machine first.
     """
-    from rtu_edge import control, runtime
-    from rtu_edge.errors import DeviceError
-    from rtu_edge.ports import open_port
+    from rtu_edge._base.errors import DeviceError
+    from rtu_edge.device import lock
+    from rtu_edge.device.ports import open_port
+    from rtu_edge.loop import Link
 
     port, configured = port_of(target)
-    if (pid := control.owner(port)) is not None:
+    if (pid := lock.owner(port)) is not None:
         raise DeviceError(
             f"{port}: not cleared: process {pid} owns this port; end it first (a service: systemctl stop NAME)"
         )
     with (
         open_port(port, baud or configured) as opened,
-        runtime.Link(opened) as link,
+        Link(opened) as link,
     ):
         link.handshake()
         if not link.clear_fault():

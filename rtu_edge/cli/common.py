@@ -12,19 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.markup import escape
 from rich.segment import Segment
-from rich.table import Table
 
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.untrusted import clean
 from rtu_edge.cli import mute
-from rtu_edge.errors import ConfigError
-from rtu_edge.log import Summary
-from rtu_edge.untrusted import clean
 
 if TYPE_CHECKING:
-    from rtu_edge.runtime import Link
+    from rtu_edge.loop import Link
 
-__all__ = ["ask_to_arm", "changes", "check_picture", "checks_table", "console", "memory", "overrides", "reading"]
+__all__ = ["ask_to_arm", "changes", "check_picture", "console", "memory", "overrides", "reading"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -113,7 +110,7 @@ def changes(slew_per_s: float, accel_per_s2: float | None, unit: str = "") -> st
 
 
 def _answer(question: str, link: Link | None) -> str:
-    from rtu_edge.runtime.link import ATTEND_S
+    from rtu_edge.loop.link import ATTEND_S
 
     click.echo(f"{question}: ", nl=False)
     while link is not None and not select.select([sys.stdin], [], [], ATTEND_S)[0]:
@@ -129,15 +126,3 @@ def check_picture(option: str, path: Path | None) -> None:
     """
     if path is not None and path.suffix not in (".png", ".svg"):
         raise ConfigError(f"{option} {path}: must end in .png or .svg")
-
-
-def checks_table(summary: Summary) -> Table:
-    """What had to hold, and whether it did."""
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for name in ("check", "measured", "required"):
-        table.add_column(name, overflow="fold")
-    for check in summary.checks:
-        mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
-        table.add_row(mark, *map(escape, (check.title, check.measured)), f"[dim]{escape(check.required)}[/]")
-    return table

@@ -22,10 +22,10 @@ def command(plant: str, link: Path | None, seed: int, slew: float | None, reset_
     PLANT is the name of a simulated machine (cartpole, pendulum, servo, each also -full), or the C file of a plant of your
     own. The port behaves like a board's: any number of commands may open it, one after the other.
     """
-    from rtu_edge import runtime
-    from rtu_edge.device import simulated
-    from rtu_edge.errors import ConfigError, DeviceError
-    from rtu_edge.ports import open_port
+    from rtu_edge._base.errors import ConfigError, DeviceError
+    from rtu_edge.device.ports import open_port
+    from rtu_edge.device.simulated import simulated
+    from rtu_edge.loop import Link
 
     if link is not None and link.exists():
         what = (
@@ -36,7 +36,7 @@ def command(plant: str, link: Path | None, seed: int, slew: float | None, reset_
         raise ConfigError(f"--link {link}: exists and {what}; give another path")
     with simulated(plant, link=link, seed=seed, slew=slew, reset_ticks=reset_ticks) as device:
         port = str(link.absolute()) if link is not None else device.port
-        with open_port(port) as opened, runtime.Link(opened) as line:
+        with open_port(port) as opened, Link(opened) as line:
             hello, rows = line.handshake(), line.describe()
         click.echo(f"{port}: {plant}, {1e6 / hello.period_us:g} Hz, process {device.pid}")
         for row in rows:

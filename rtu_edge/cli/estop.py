@@ -7,6 +7,7 @@ import os
 import click
 
 from rtu_edge.cli.target import is_file, port_of
+from rtu_edge.tools import estop as stops
 
 
 @click.command("estop")
@@ -28,9 +29,9 @@ def command(target: str, baud: int | None, timeout_s: float) -> None:
     port or this file drives. The process that drives it is asked first; if it does not answer within 200 ms it is ended
     and the device is asked directly. The stop is latched until `rtu-edge clear`.
     """
-    from rtu_edge import control
-    from rtu_edge.errors import ConfigError
-    from rtu_edge.ports import DEFAULT_BAUD
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.device import lock
+    from rtu_edge.device.ports import DEFAULT_BAUD
 
     # What is no file now may have been one when its run began.
     port, configured, config = "", DEFAULT_BAUD, "" if "://" in target or os.path.exists(target) else target
@@ -40,9 +41,9 @@ def command(target: str, baud: int | None, timeout_s: float) -> None:
         port, configured = port_of(target)
     except ConfigError:
         # A run may drive all the same: the file was changed since, or is not for this user to read.
-        if not control.owners("", config):
+        if not lock.owners("", config):
             raise
-    done = control.estop(port, config=config, baud=baud or configured, timeout_s=timeout_s)
+    done = stops.estop(port, config=config, baud=baud or configured, timeout_s=timeout_s)
     how = "by the process that owns the port" if done.by == "owner" else "directly"
     ended = f"; process {done.ended_pid} was ended" if done.ended_pid is not None else ""
     click.echo(f"{', '.join(done.stopped)}: stopped {how}, confirmed by the device{ended}")

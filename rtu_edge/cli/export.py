@@ -14,15 +14,16 @@ import click
 )
 def command(checkpoint: Path, output: Path | None) -> None:
     """Write a checkpoint's policy as ONNX. CHECKPOINT is a file, or the folder of a run."""
-    import rtu_edge as rtu
-    from rtu_edge.errors import CheckpointError, ConfigError
-    from rtu_edge.log import RunFolder
+    from rtu_edge._base.errors import CheckpointError, ConfigError
+    from rtu_edge.learn import load
+    from rtu_edge.learn.onnx import export_onnx
+    from rtu_edge.record import RunFolder
 
     if checkpoint.is_dir():
         checkpoint = checkpoint / RunFolder.CHECKPOINT
     path = output if output is not None else checkpoint.with_name(RunFolder.ONNX)
     try:
-        rtu.export_onnx(rtu.load(checkpoint), path)
+        export_onnx(load(checkpoint), path)
     except CheckpointError:
         raise
     except ValueError as error:  # a learner without a policy

@@ -22,7 +22,7 @@ def command(plant: Path, out: Path) -> None:
     PLANT is a C file that defines `const tl_plant tl_plant_own`; docs/hil.md says how. With RTU_EDGE_FIRMWARE naming the
     executable, `hil run --target process` and simulated devices use it.
     """
-    from rtu_edge.firmware import build_firmware
+    from rtu_edge.device.firmware import build_firmware
 
     done = build_firmware(plant, out)
     click.echo(f"{done}: built around {plant}; use it with RTU_EDGE_FIRMWARE={done}")

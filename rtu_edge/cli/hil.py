@@ -96,7 +96,7 @@ def run(
     Leaves junit.xml, results.json, report.html and the log of each failure in --out. Ends with 0 only if every fault came
     to what was expected. Real hardware moves only with --arm, limits for each actuator in the suite, and a confirmation.
     """
-    from rtu_edge.errors import CheckFailed, ConfigError
+    from rtu_edge._base.errors import CheckFailed, ConfigError
     from rtu_edge.hil.report import write_report
     from rtu_edge.hil.run import check_chosen, is_simulated, run_suite
     from rtu_edge.hil.suite import load_suite
@@ -156,7 +156,7 @@ def _say(out: Console, result: Result) -> None:
 
 def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None:
     """The same conditions as for `rtu-edge run`, and one question for the whole suite."""
-    from rtu_edge.errors import ConfigError
+    from rtu_edge._base.errors import ConfigError
 
     if not arm:
         raise ConfigError(f"{url} may be real hardware: give --arm to let it move")

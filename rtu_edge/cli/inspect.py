@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import check_picture, checks_table, console, memory
+from rtu_edge.cli.common import check_picture, console, memory
 
 if TYPE_CHECKING:
-    from rtu_edge.log import RunFolder, Summary
+    from rtu_edge.record import RunFolder, Summary
 
 
 @click.command("inspect")
@@ -31,9 +31,9 @@ def command(path: Path, report: bool, memory: int | None, picture: Path | None) 
 
 
 def _checkpoint(path: Path) -> None:
-    import rtu_edge as rtu
+    from rtu_edge.learn import load
 
-    agent: Any = rtu.load(path)
+    agent: Any = load(path)
     out = console()
     out.print(f"[bold]{escape(str(path))}[/]   {path.stat().st_size:,} bytes")
     state = agent.state_hash()
@@ -47,8 +47,8 @@ def _checkpoint(path: Path) -> None:
 
 
 def _folder(path: Path, report: bool, picture: Path | None, memory: int | None) -> None:
-    from rtu_edge.errors import ConfigError
-    from rtu_edge.log import RunFolder
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.record import RunFolder
     from rtu_edge.report import write_picture, write_report
 
     folder = RunFolder(path)
@@ -86,6 +86,8 @@ def _show(path: Path, folder: RunFolder, summary: Summary) -> None:
         stages.add_row(escape(name), *numbers, escape(stage.reason))
     out.print(stages)
     if summary.checks:
+        from rtu_edge.report.terminal import checks_table
+
         out.print(checks_table(summary))
     files = _table("file", "bytes", "holds")
     for file in sorted(entry for entry in path.iterdir() if entry.is_file()):

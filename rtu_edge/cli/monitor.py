@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rtu_edge._base.untrusted import clean, to_json
 from rtu_edge.cli.common import console
 from rtu_edge.cli.target import port_of
-from rtu_edge.untrusted import clean, to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from rtu_edge.monitor import Heard
+    from rtu_edge.tools.monitor import Heard
 
 _TICK_S = 0.1
 _LINE_S = 1.0  # between lines where there is no terminal
@@ -40,11 +40,11 @@ def command(
     for the answer. Otherwise the port is opened and listened to: nothing is written but a HELLO request until it is
     answered. This command never arms, resets or stops anything.
     """
-    from rtu_edge import control
-    from rtu_edge.errors import ConfigError
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.device import lock
 
     port, configured = port_of(target)
-    pid = control.owner(port)
+    pid = lock.owner(port)
     if pid is not None and frames:
         raise ConfigError(f"--frames: {port} is owned by process {pid}; frames are seen only where nobody else listens")
     limit_s = seconds if seconds is not None else _ONCE_S if once else math.inf
@@ -93,12 +93,12 @@ class _Screen:
 
 def _watch(port: str, screen: _Screen, limit_s: float) -> None:
     """Ask the owner."""
-    from rtu_edge import control
-    from rtu_edge.errors import DeviceError
+    from rtu_edge._base.errors import DeviceError
+    from rtu_edge.device import lock
 
     begin_s = time.monotonic()
     rates = _Rates()
-    for status in [control.status(port)] if screen.once else control.monitor(port):
+    for status in [lock.status(port)] if screen.once else lock.monitor(port):
         try:
             per_s = {} if screen.once else rates.take(status)
             screen.show(status, lambda: _owned_line(status, per_s), lambda: _owned(port, status, per_s))  # noqa: B023
@@ -117,8 +117,8 @@ def _watch(port: str, screen: _Screen, limit_s: float) -> None:
 
 def _listen(port: str, baud: int, screen: _Screen, limit_s: float, frames: bool, silent: bool) -> None:
     """Open the port and listen."""
-    from rtu_edge.errors import DeviceError
-    from rtu_edge.monitor import Listener, frame_as_json, name_of, text_of
+    from rtu_edge._base.errors import DeviceError
+    from rtu_edge.tools.monitor import Listener, frame_as_json, name_of, text_of
 
     with Listener(port, baud, silent=silent) as listener:
         begin_s = time.monotonic()
@@ -186,7 +186,7 @@ def _state_style(name: str) -> str:
 
 
 def _state_name(number: int) -> str:
-    from rtu_edge.wire import DeviceState
+    from rtu_edge.device.protocol import DeviceState
 
     return DeviceState(number).name if number in list(DeviceState) else "-"
 
@@ -209,7 +209,7 @@ def _owned_line(status: dict[str, Any], per_s: dict[str, float]) -> str:
 def _mode(word: int) -> str:
     """The supervisor's mode, who drives, and why that is the fallback."""
     from rtu_edge.config import Mode
-    from rtu_edge.runtime.flags import Cause, Driver
+    from rtu_edge.loop.flags import Cause, Driver
 
     modes = list(Mode)
     name = modes[(word & 15) - 1].value if 0 < word & 15 <= len(modes) else "-"
@@ -272,7 +272,7 @@ def _damaged(device: dict[str, float | None]) -> str:
 
 
 def _heard_line(heard: Heard) -> str:
-    from rtu_edge.monitor import text_of
+    from rtu_edge.tools.monitor import text_of
 
     rates = "  ".join(f"{kind} {rate:.0f}/s" for kind, rate in heard.frames_per_s.items())
     state = "-" if heard.state is None else text_of(heard.state)
@@ -284,7 +284,7 @@ def _heard(port: str, heard: Heard, silent: bool) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    from rtu_edge.monitor import name_of, text_of
+    from rtu_edge.tools.monitor import name_of, text_of
 
     name = "-" if heard.state is None else name_of(heard.state.state)
     promise = "nothing is written" if silent else "nothing is written but HELLO"

@@ -25,8 +25,8 @@ def command(
 
     CONFIG is a TOML file with a [learner] section; without one the defaults are planned.
     """
-    import rtu_edge as rtu
     from rtu_edge.config import Actions, load_config, parse_config
+    from rtu_edge.learn.footprint import plan as size
 
     if config is not None:
         settings = load_config(config, overrides)
@@ -37,4 +37,4 @@ def command(
         arguments["n_actions"] = settings.learner.levels
     else:
         arguments["action_size"] = actuators
-    click.echo(str(rtu.plan("stream_ac", observation_size=observations, calibrate=calibrate, **arguments)))
+    click.echo(str(size("stream_ac", observation_size=observations, calibrate=calibrate, **arguments)))

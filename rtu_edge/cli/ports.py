@@ -13,7 +13,7 @@ def command() -> None:
     """List serial ports, by their stable names, with what to know about each."""
     from rich.table import Table
 
-    from rtu_edge.ports import list_ports
+    from rtu_edge.device.ports import list_ports
 
     found = list_ports()
     if not found:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rtu_edge.cli.common import console, memory
 
 if TYPE_CHECKING:
-    from rtu_edge.promotion import Evidence
+    from rtu_edge.run.promotion import Evidence
 
 _MODES = ("off", "shadow", "ab", "learn", "frozen", "residual")
 
@@ -30,10 +30,10 @@ def command(run: Path, to: str, applied: bool, output: Path | None, force: str |
     """
     import msgspec
 
+    from rtu_edge._base.errors import CheckFailed, ConfigError
     from rtu_edge.config import Mode, load_config, parse_config, write_config
-    from rtu_edge.errors import CheckFailed, ConfigError
-    from rtu_edge.log import RunFolder
-    from rtu_edge.promotion import evidence, shortcomings
+    from rtu_edge.record import RunFolder
+    from rtu_edge.run.promotion import evidence, shortcomings
 
     folder = RunFolder(run)
     try:

@@ -15,8 +15,8 @@ from rtu_edge.cli.common import console, memory, reading
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rtu_edge.log.file import Log
-    from rtu_edge.log.replay import Replayed
+    from rtu_edge.record.file import Log
+    from rtu_edge.run.replay import Replayed
 
 _LONG = 200_000  # records from which on a bar is shown
 
@@ -64,10 +64,10 @@ def command(
     LOG is a log.mcap, or the folder of a run. Same build and instruction set: to the bit, each command and each state
     hash. A log cut short is replayed to the cut.
     """
+    from rtu_edge._base.errors import ConfigError
     from rtu_edge.config import load_config
-    from rtu_edge.errors import ConfigError
-    from rtu_edge.log import RunFolder
-    from rtu_edge.log.file import read_log
+    from rtu_edge.record import RunFolder
+    from rtu_edge.record.file import read_log
 
     if changes and (verify or save is not None):
         raise ConfigError("--set: a what-if has nothing to verify and no moment to save; leave --verify and --save out")
@@ -118,7 +118,7 @@ def _arguments() -> list[str]:
 
 
 def _introduce(screen: Console, found: Log) -> None:
-    from rtu_edge.log.file import build_id
+    from rtu_edge.record.file import build_id
 
     head = found.head
     screen.print(
@@ -140,8 +140,8 @@ def _verify(
     import time
 
     from rtu_edge import _core
-    from rtu_edge.errors import CheckFailed
-    from rtu_edge.log import replay
+    from rtu_edge._base.errors import CheckFailed
+    from rtu_edge.run import replay
 
     exact = found.head.isa == _core.isa and replay.to_the_bit(found)
     begin = time.perf_counter()
@@ -180,7 +180,7 @@ def _exact(screen: Console, result: Replayed) -> str:
 def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> str:
     """Another instruction set, or arithmetic from before a change: distances, and what is too far."""
     from rtu_edge import _core
-    from rtu_edge.log import replay
+    from rtu_edge.run import replay
 
     if not replay.to_the_bit(found):
         reason = "recorded before checkpoint format 4, whose normalisers round otherwise"
@@ -201,9 +201,9 @@ def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> st
 def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int | None, folder: Path) -> None:
     from rich.table import Table
 
-    from rtu_edge.checkpoint import storage
-    from rtu_edge.log import replay
-    from rtu_edge.log.arrays import packed
+    from rtu_edge._base import files
+    from rtu_edge.record.arrays import packed
+    from rtu_edge.run import replay
 
     with _progress(screen, len(found.records)) as progress:
         result = replay.what_if(found, changes, until=until, progress=progress)
@@ -228,7 +228,7 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
         "value_would": result.would.value,
         "delta_would": result.would.delta,
     }
-    storage.write(folder / "what-if.npz", packed(arrays))
+    files.write(folder / "what-if.npz", packed(arrays))
     from rtu_edge.report.logs import what_if_picture
 
     what_if_picture(result, folder / "what-if.png")

@@ -13,12 +13,16 @@ from rtu_edge.cli.common import ask_to_arm, changes, console, overrides
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rtu_edge import job
-    from rtu_edge.checkpoint.saving import Saver, Start
     from rtu_edge.config import Config
-    from rtu_edge.job import heap
-    from rtu_edge.log import RunFolder, Summary
-    from rtu_edge.runtime import LoopConfig
+    from rtu_edge.loop import LoopConfig
+    from rtu_edge.record import RunFolder, Summary
+    from rtu_edge.run import (
+        Connection,
+        Outcome,
+        Session,
+        heap,
+    )
+    from rtu_edge.run.saving import Saver, Start
 
 
 # Where memory has to stay flat: step records kept, what is older is in no report; and s between two looks.
@@ -75,10 +79,12 @@ def command(
     """
     import msgspec
 
-    from rtu_edge import job
+    from rtu_edge._base.errors import ConfigError
     from rtu_edge.config import Clock
-    from rtu_edge.errors import ConfigError
-    from rtu_edge.job import heap
+    from rtu_edge.run import (
+        connect,
+        heap,
+    )
 
     file = config if config is not None else (None if sim else _to_go_on(resume))
     settings, port = _settings(file, sim, plant, steps, name, overrides)
@@ -90,7 +96,7 @@ def command(
     out = console()
     if dry_run and settings.loop.clock is not Clock.DEVICE:
         raise ConfigError('--dry-run: only with loop.clock = "device"; nothing answers a command that is not sent')
-    with job.connect(settings, file or "") as device:
+    with connect(settings, file or "") as device:
         real = not device.hello.simulated
         for note in device.port.notes:
             out.print(f"[dim]{escape(note)}[/]")
@@ -104,7 +110,7 @@ def command(
 
 def _to_go_on(resume: Path | None) -> Path:
     """The configuration of the run that is to go on."""
-    from rtu_edge.log import RunFolder
+    from rtu_edge.record import RunFolder
 
     if resume is None or not resume.is_dir():
         raise click.UsageError(
@@ -117,9 +123,9 @@ def _settings(
     file: Path | None, sim: bool, plant: str | None, steps: int | None, name: str | None, overrides: tuple[str, ...]
 ) -> tuple[Config, str]:
     """The configuration to run, and the port that a simulated machine takes the place of, or ""."""
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge._base.strict import quoted
     from rtu_edge.config import load_config, parse_config
-    from rtu_edge.config.strict import quoted
-    from rtu_edge.errors import ConfigError
 
     if plant is not None and not sim:
         raise ConfigError(f"--plant {plant}: only with --sim; without it the device is the one that the file names")
@@ -143,7 +149,7 @@ def _settings(
 
 
 def _no_plant(port: str) -> str:
-    from rtu_edge import plants
+    from rtu_edge.device import plants
 
     return (
         f"device.sim: missing; the file names only the port {port}, and --sim has to know the machine behind it: "
@@ -151,16 +157,18 @@ def _no_plant(port: str) -> str:
     )
 
 
-def confirm(out: Console, settings: Config, device: job.Connection, arm: bool, yes: bool) -> None:
+def confirm(out: Console, settings: Config, device: Connection, arm: bool, yes: bool) -> None:
     """Say what will move, within which limits, and ask."""
-    from rtu_edge import job
-    from rtu_edge.errors import ConfigError
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.run import (
+        limits_in_force,
+    )
 
     if not arm:
         raise ConfigError(f"{device.url} is real hardware: give --arm to let it move, or --dry-run to only watch")
     out.print(f"[bold]About to arm real hardware at {escape(device.url)}[/] (firmware {device.hello.firmware}).")
     out.print("A learner explores: it will try movements that nobody has tried. These limits hold:")
-    for row, (low, high, slew, _, accel) in zip(device.actuators, job.limits_in_force(settings, device), strict=True):
+    for row, (low, high, slew, _, accel) in zip(device.actuators, limits_in_force(settings, device), strict=True):
         out.print(
             f"  {row.name}: {low:g} to {high:g} {row.unit}, {changes(slew, accel, row.unit)}; "
             f"the device itself allows {row.minimum:g} to {row.maximum:g}"
@@ -172,7 +180,7 @@ def confirm(out: Console, settings: Config, device: job.Connection, arm: bool, y
 def _run(
     out: Console,
     settings: Config,
-    device: job.Connection,
+    device: Connection,
     start: Start,
     dry_run: bool,
     replaced_port: str,
@@ -180,14 +188,20 @@ def _run(
 ) -> None:
     import time
 
-    from rtu_edge import job, runtime
+    from rtu_edge._base.errors import CheckFailed, cause_of
     from rtu_edge.config import Clock, write_config
-    from rtu_edge.errors import CheckFailed, cause_of
-    from rtu_edge.job import heap
-    from rtu_edge.log import RunFolder, Summary, machine
+    from rtu_edge.loop import Signals
+    from rtu_edge.record import RunFolder, Summary, machine
+    from rtu_edge.run import (
+        Session,
+        check_deadline,
+        describe,
+        error_of,
+        heap,
+    )
 
     agent = start.agent
-    session = job.Session(settings, device, start, _loop_config(settings, device, start, dry_run))
+    session = Session(settings, device, start, _loop_config(settings, device, start, dry_run))
     summary = Summary(
         name=settings.run.name,
         title=_title(device, dry_run, replaced_port),
@@ -197,13 +211,13 @@ def _run(
         target_episodes=settings.run.stop_episodes,
         machine=machine(),
     )
-    job.describe(summary, device, agent)
+    describe(summary, device, agent)
     if replaced_port:
         summary.device["rehearsal_of"] = replaced_port
     if settings.loop.clock is not Clock.LOCKSTEP:
-        job.check_deadline(agent, device.period_s)
+        check_deadline(agent, device.period_s)
     # A signal that comes when the loop has ended does not keep the run from being saved and reported.
-    with runtime.Signals(), RunFolder.create(settings.run.folder, settings.run.name) as folder:
+    with Signals(), RunFolder.create(settings.run.folder, settings.run.name) as folder:
         saver = session.saver(folder.path)
         saver.save()  # before the configuration: a folder that has one can be resumed
         summary.config_hash = write_config(settings, folder.file(RunFolder.CONFIG))
@@ -228,11 +242,11 @@ def _run(
         out.print(heap.check(result, resident))
     if failures := result.counters.get("fallback_failures"):
         out.print(f"the fallback failed in {failures:,} steps")
-    if (trouble := job.error_of(result, session.supervised.fallback_error())) is not None:
+    if (trouble := error_of(result, session.supervised.fallback_error())) is not None:
         raise trouble
 
 
-def _title(device: job.Connection, dry_run: bool, replaced_port: str) -> str:
+def _title(device: Connection, dry_run: bool, replaced_port: str) -> str:
     """What a run drives, for its record."""
     title = device.plant or device.url
     if replaced_port:
@@ -240,12 +254,14 @@ def _title(device: job.Connection, dry_run: bool, replaced_port: str) -> str:
     return f"{title}, dry run" if dry_run else title
 
 
-def _loop_config(settings: Config, device: job.Connection, start: Start, dry_run: bool) -> LoopConfig:
+def _loop_config(settings: Config, device: Connection, start: Start, dry_run: bool) -> LoopConfig:
     """What is left to do of the run."""
-    from rtu_edge import job
+    from rtu_edge.run import (
+        loop_config,
+    )
 
     position = start.position
-    return job.loop_config(
+    return loop_config(
         settings,
         device,
         dry_run=dry_run,
@@ -258,11 +274,12 @@ def _loop_config(settings: Config, device: job.Connection, start: Start, dry_run
     )
 
 
-def _drive(
-    out: Console, session: job.Session, folder: RunFolder, saver: Saver, resident: heap.Resident | None
-) -> job.Outcome:
-    from rtu_edge import job
-    from rtu_edge.job.progress import Display
+def _drive(out: Console, session: Session, folder: RunFolder, saver: Saver, resident: heap.Resident | None) -> Outcome:
+    from rtu_edge.report.progress import Display
+    from rtu_edge.run import (
+        KEEP,
+        POLL_S,
+    )
 
     supervised, run = session.supervised, session.settings.run
     out.print(f"mode {supervised.mode.value}; fallback: {escape(supervised.described)}")
@@ -284,14 +301,14 @@ def _drive(
         if resident is not None:
             resident.take(status.steps)
 
-    keep, poll_s = (job.KEEP, job.POLL_S) if resident is None else (_KEEP_FLAT, _POLL_FLAT_S)
+    keep, poll_s = (KEEP, POLL_S) if resident is None else (_KEEP_FLAT, _POLL_FLAT_S)
     with display:
         return session.run(folder, saver, watch, lambda said: out.print(escape(said)), poll_s, keep)
 
 
-def _watch_only(out: Console, session: job.Session, folder: RunFolder, saver: Saver) -> job.Outcome:
+def _watch_only(out: Console, session: Session, folder: RunFolder, saver: Saver) -> Outcome:
     """A dry run: what the device observes, and the commands that would have left."""
-    from rtu_edge.job.dry_run import DryRun
+    from rtu_edge.run.dry_run import DryRun
 
     out.print("Dry run: nothing is sent to the device. Ctrl-C ends it.")
     shown = DryRun(out, session.device.observations, session.device.actuators)
@@ -302,15 +319,15 @@ def _watch_only(out: Console, session: job.Session, folder: RunFolder, saver: Sa
     return outcome
 
 
-def _keep(
-    out: Console, settings: Config, folder: RunFolder, summary: Summary, saver: Saver, outcome: job.Outcome
-) -> None:
+def _keep(out: Console, settings: Config, folder: RunFolder, summary: Summary, saver: Saver, outcome: Outcome) -> None:
     """The run's end in its folder: the checkpoint first."""
-    from rtu_edge import job
+    from rtu_edge._base.errors import CheckFailed, CheckpointError
     from rtu_edge.config import Clock
-    from rtu_edge.errors import CheckFailed, CheckpointError
-    from rtu_edge.job.progress import latency_table
     from rtu_edge.report import write_report
+    from rtu_edge.report.progress import latency_table
+    from rtu_edge.run import (
+        stage_of,
+    )
 
     result, lost = outcome.result, ""
     try:
@@ -319,7 +336,7 @@ def _keep(
         lost = str(error)
     summary.state_hash = saver.agent.state_hash()
     stage = "learning" if settings.loop.clock is Clock.LOCKSTEP else "realtime"
-    summary.stages[stage] = job.stage_of(result, saver.counters)
+    summary.stages[stage] = stage_of(result, saver.counters)
     folder.arrays[stage] = outcome.records
     folder.arrays[f"{stage}_episodes"] = outcome.episodes
     if stage == "realtime":
@@ -339,13 +356,16 @@ def _keep(
         raise CheckFailed(lost)
 
 
-def _start(settings: Config, device: job.Connection, resume: Path | None, goes_on: bool, force: bool) -> Start:
+def _start(settings: Config, device: Connection, resume: Path | None, goes_on: bool, force: bool) -> Start:
     """A new learner, the one of a run that goes on, or that of a checkpoint for another run."""
-    from rtu_edge import job
-    from rtu_edge.checkpoint import saving
+    from rtu_edge.run import (
+        check_learner,
+        make_agent,
+        saving,
+    )
 
     if resume is None:
-        return saving.Start(job.make_agent(settings, device))
+        return saving.Start(make_agent(settings, device))
     start = saving.open_start(resume, device, force)
-    job.check_learner(settings, device, start.agent, start.source)
+    check_learner(settings, device, start.agent, start.source)
     return saving.going_on(start, settings.run, resume) if goes_on else saving.anew(start)

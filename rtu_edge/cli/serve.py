@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rtu_edge._base.errors import cause_of
 from rtu_edge.cli.common import overrides
-from rtu_edge.errors import cause_of
 
 if TYPE_CHECKING:
-    from rtu_edge import job
-    from rtu_edge.checkpoint.saving import Saver, Start
     from rtu_edge.config import Config
-    from rtu_edge.job.service import Watchdog
-    from rtu_edge.log.sessions import Sessions
+    from rtu_edge.record.sessions import Sessions
+    from rtu_edge.run import (
+        Connection,
+        Outcome,
+    )
+    from rtu_edge.run.saving import Saver, Start
+    from rtu_edge.run.service import Watchdog
 
 
 # Step records: a service has no use for them.
@@ -40,15 +43,18 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
     run to the next and over restarts, in the folder run.folder/run.name; each run leaves its log there. A safety stop ends
     the process, and so does a device that goes away; a disk that is full does not.
     """
-    from rtu_edge import job, runtime
+    from rtu_edge._base.errors import ConfigError
     from rtu_edge.config import Clock, load_config
-    from rtu_edge.errors import ConfigError
-    from rtu_edge.log.sessions import locked
+    from rtu_edge.loop import Signals
+    from rtu_edge.record.sessions import locked
+    from rtu_edge.run import (
+        connect,
+    )
 
     settings = load_config(config, overrides)
     if settings.loop.clock is Clock.LOCKSTEP:
         raise ConfigError('loop.clock = "lockstep": a service runs in real time', str(config))
-    with runtime.Signals() as signals, job.connect(settings, config) as device:
+    with Signals() as signals, connect(settings, config) as device:
         missing = [row.name for row in device.actuators if row.name not in settings.limits]
         if missing:
             raise ConfigError([f"limits.{name}: missing; a service arms nothing without it" for name in missing])
@@ -79,7 +85,7 @@ class _Learner:
     _unsaved: Callable[[], None] | None = None  # saves what the disk would not take at the end of its run
     _tried_s: float = 0.0
 
-    def ended(self, saver: Saver, outcome: job.Outcome) -> None:
+    def ended(self, saver: Saver, outcome: Outcome) -> None:
         """A run is over: save what it has learned."""
         self._unsaved = None
         try:
@@ -107,19 +113,21 @@ class _Learner:
         return ""
 
 
-def _serve(settings: Config, device: job.Connection, folder: Path, leave: Callable[[], bool]) -> None:
+def _serve(settings: Config, device: Connection, folder: Path, leave: Callable[[], bool]) -> None:
     """Wait to be armed, run, and again, until told to leave."""
-    from rtu_edge import job
-    from rtu_edge.errors import CheckFailed, DeviceError
-    from rtu_edge.job.service import Watchdog, notify, wait_until_armed
-    from rtu_edge.log import leftovers
-    from rtu_edge.log.sessions import Sessions
+    from rtu_edge._base.errors import CheckFailed, DeviceError
+    from rtu_edge.record import leftovers
+    from rtu_edge.record.sessions import Sessions
+    from rtu_edge.run import (
+        check_deadline,
+    )
+    from rtu_edge.run.service import Watchdog, notify, wait_until_armed
 
     leftovers.clear()
     start = _start(settings, device, folder)
     for note in start.notes:
         click.echo(note)
-    job.check_deadline(start.agent, device.period_s)
+    check_deadline(start.agent, device.period_s)
     watchdog = Watchdog(device.link)
     learner = _Learner(start, watchdog)
     sessions = Sessions(folder, settings.log.sessions_mib << 20)
@@ -153,36 +161,43 @@ def _serve(settings: Config, device: job.Connection, folder: Path, leave: Callab
         raise CheckFailed(f"{folder}: {lost}: not saved")
 
 
-def _start(settings: Config, device: job.Connection, folder: Path) -> Start:
+def _start(settings: Config, device: Connection, folder: Path) -> Start:
     """The learner as the last run left it, and what its supervisor thought of it; or a new one."""
-    from rtu_edge import job
-    from rtu_edge.checkpoint import saving
-    from rtu_edge.checkpoint.storage import Slots
+    from rtu_edge.learn.checkpoint.slots import Slots
+    from rtu_edge.run import (
+        check_learner,
+        make_agent,
+        saving,
+    )
 
     slots = Slots(folder)
     if not slots.current.exists() and not slots.older():
-        return saving.Start(job.make_agent(settings, device))
+        return saving.Start(make_agent(settings, device))
     start = saving.open_start(folder, device)
-    job.check_learner(settings, device, start.agent, start.source)
+    check_learner(settings, device, start.agent, start.source)
     return start
 
 
-def _run(settings: Config, device: job.Connection, learner: _Learner, sessions: Sessions, watchdog: Watchdog) -> None:
+def _run(settings: Config, device: Connection, learner: _Learner, sessions: Sessions, watchdog: Watchdog) -> None:
     """One run from ARM to DISARM, or none where the disk has no room for its log.
 
     Raises:
         SafetyStop: it ended by one.
         DeviceError: the device has to be opened anew.
     """
-    from rtu_edge import job
+    from rtu_edge._base.errors import CheckpointError, DeviceError, SafetyStop
     from rtu_edge.config import write_config
-    from rtu_edge.errors import CheckpointError, DeviceError, SafetyStop
-    from rtu_edge.log import RunFolder
-    from rtu_edge.runtime import StopReason
+    from rtu_edge.loop import StopReason
+    from rtu_edge.record import RunFolder
+    from rtu_edge.run import (
+        Session,
+        error_of,
+        loop_config,
+    )
 
     start, turns = learner.start, device.link.turns
-    loop = job.loop_config(settings, device, explore=True, learn=True, first_episode=start.position.next_episode)
-    session = job.Session(settings, device, start, loop)
+    loop = loop_config(settings, device, explore=True, learn=True, first_episode=start.position.next_episode)
+    session = Session(settings, device, start, loop)
     supervised, saver = session.supervised, session.saver(sessions.folder)
     try:
         with sessions.new() as folder:
@@ -202,7 +217,7 @@ def _run(settings: Config, device: job.Connection, learner: _Learner, sessions: 
         click.echo(str(error))
         lost = True
     click.echo(f"{result.steps} steps; the end: {result.message or result.reason.value}; its log in {folder.path}")
-    trouble = job.error_of(result, supervised.fallback_error())
+    trouble = error_of(result, supervised.fallback_error())
     gone = result.reason in (StopReason.LINK_LOST, StopReason.DEVICE_RESTART, StopReason.HALF_OPEN)
     if isinstance(trouble, SafetyStop) or (gone and isinstance(trouble, DeviceError)):
         raise trouble

@@ -23,9 +23,9 @@ def command(config: Path, user: str | None, name: str, install: bool, root: Path
     import getpass
     import os
 
+    from rtu_edge._base.errors import ConfigError
     from rtu_edge.config import load_config
-    from rtu_edge.errors import ConfigError
-    from rtu_edge.job.service import apply, parts
+    from rtu_edge.run.service import apply, parts
 
     settings = load_config(config)
     if not settings.device.port:

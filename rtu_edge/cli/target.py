@@ -20,12 +20,12 @@ def port_of(target: str) -> tuple[str, int]:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or its `[device]` names no port.
     """
-    from rtu_edge.ports import DEFAULT_BAUD
+    from rtu_edge.device.ports import DEFAULT_BAUD
 
     if not is_file(target):
         return target, DEFAULT_BAUD
+    from rtu_edge._base.errors import ConfigError
     from rtu_edge.config import load_device
-    from rtu_edge.errors import ConfigError
 
     device = load_device(target)
     if not device.port:

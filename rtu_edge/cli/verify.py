@@ -23,10 +23,11 @@ def command(policy: Path, checkpoint: Path | None, steps: int, tolerance: float)
 
     POLICY is the file, or the folder of a run; CHECKPOINT is by default the one beside it.
     """
-    import rtu_edge as rtu
-    from rtu_edge.errors import CheckFailed, ConfigError
-    from rtu_edge.export.probe import ExportError
-    from rtu_edge.log import RunFolder
+    from rtu_edge._base.errors import CheckFailed, ConfigError
+    from rtu_edge.learn import load
+    from rtu_edge.learn.onnx import verify_onnx
+    from rtu_edge.learn.onnx.probe import ExportError
+    from rtu_edge.record import RunFolder
 
     if policy.is_dir():
         policy = policy / RunFolder.ONNX
@@ -34,9 +35,9 @@ def command(policy: Path, checkpoint: Path | None, steps: int, tolerance: float)
     for path in (policy, checkpoint):
         if not path.is_file():
             raise ConfigError(f"{path}: no such file")
-    agent = rtu.load(checkpoint)
+    agent = load(checkpoint)
     try:
-        difference = float(rtu.verify_onnx(policy, agent, steps=steps))
+        difference = float(verify_onnx(policy, agent, steps=steps))
     except ValueError as error:  # a file of another agent, say
         raise ConfigError(str(error)) from error
     except ExportError:

@@ -6,6 +6,7 @@ answered with the nearest one; all problems are reported at once.
 
 from __future__ import annotations
 
+from rtu_edge._base.errors import ConfigError
 from rtu_edge.config.file import (
     canonical,
     check_config,
@@ -15,7 +16,6 @@ from rtu_edge.config.file import (
     parse_config,
     write_config,
 )
-from rtu_edge.config.supervisor import Ab, Fallback, FallbackKind, Gate, Guard, Mode, Pd, Supervisor
 from rtu_edge.config.tables import (
     Actions,
     Checkpoint,
@@ -30,7 +30,7 @@ from rtu_edge.config.tables import (
     RewardSource,
     Run,
 )
-from rtu_edge.errors import ConfigError
+from rtu_edge.loop.supervision import Ab, Fallback, FallbackKind, Gate, Guard, Mode, Pd, Supervisor
 
 __all__ = [
     "Ab",

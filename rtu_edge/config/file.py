@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import msgspec.inspect as mi
 
-from rtu_edge.config.strict import emit, override, parse_toml, problems, read_text
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.strict import emit, override, parse_toml, problems, read_text
 from rtu_edge.config.tables import Config, Device, cross_check
-from rtu_edge.errors import ConfigError
 
 __all__ = ["canonical", "check_config", "config_hash", "load_config", "load_device", "parse_config", "write_config"]
 
@@ -74,11 +74,11 @@ def config_hash(config: Config) -> str:
 
 def write_config(config: Config, path: str | os.PathLike[str]) -> str:
     """Write the canonical form with its hash in front, whole or not at all; returns the hash."""
-    from rtu_edge.checkpoint import storage
+    from rtu_edge._base import files
 
     digest = config_hash(config)
     head = f"# sha256 of the lines below, first 16 digits: {digest}\n"
-    storage.write(path, (head + canonical(config)).encode())
+    files.write(path, (head + canonical(config)).encode())
     return digest
 
 

@@ -1,4 +1,4 @@
-"""The tables of a configuration, but for those that say who may drive (supervisor.py)."""
+"""The tables of a configuration, but for those that say who may drive (loop/supervision.py)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
-from rtu_edge.config import supervisor
-from rtu_edge.config.strict import Number, Section, quoted
-from rtu_edge.config.supervisor import Fallback, Gate, Guard, Supervisor
+from rtu_edge._base.strict import Number, Section, quoted
+from rtu_edge.loop.supervision import Fallback, Gate, Guard, Supervisor
+from rtu_edge.loop.supervision import cross_check as check_supervision
 
 __all__ = [
     "Actions",
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Clock(str, enum.Enum):
-    """What makes the loop's tick; the words of rtu_edge.runtime.Clock."""
+    """What makes the loop's tick; the words of rtu_edge.loop.Clock."""
 
     DEVICE = "device"
     HOST = "host"
@@ -306,6 +306,6 @@ def cross_check(config: Config) -> Iterator[str]:
         yield 'reward.source = "device": must be "form" when bias, quadratic, cosine or action is given'
     if reward.min is not None and reward.max is not None and not reward.min < reward.max:
         yield f"reward.min = {reward.min:g}: must be below reward.max = {reward.max:g}"
-    yield from supervisor.cross_check(config.supervisor, config.fallback, config.gate)
+    yield from check_supervision(config.supervisor, config.fallback, config.gate)
     if "/" in config.run.name or config.run.name in (".", ".."):
         yield f"run.name = {quoted(config.run.name)}: must be a folder's name, without a slash"

@@ -17,13 +17,14 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from rtu_edge import job, runtime
+from rtu_edge._base.errors import CheckFailed, DeviceError, SafetyStop, cause_of
 from rtu_edge.config import Config, parse_config, write_config
 from rtu_edge.demo.resumed import stretch
-from rtu_edge.errors import CheckFailed, DeviceError, SafetyStop, cause_of
-from rtu_edge.job.progress import Display, latency_table
-from rtu_edge.log import Check, RunFolder, Summary, machine
+from rtu_edge.loop import Clock, LoopConfig, LoopResult, StopReason
+from rtu_edge.record import Check, RunFolder, Summary, machine
 from rtu_edge.report.figures import running_mean
+from rtu_edge.report.progress import Display, latency_table
+from rtu_edge.run import Connection, Outcome, connect, describe, error_of, loop_config, make_agent, run_loop, stage_of
 
 __all__ = ["DEMO", "Options", "demo_config", "run_demo"]
 
@@ -74,7 +75,7 @@ class Options:
 class _Interrupted(Exception):
     """A signal ended a loop; everything is saved, the rest is skipped."""
 
-    def __init__(self, result: runtime.LoopResult | None) -> None:
+    def __init__(self, result: LoopResult | None) -> None:
         super().__init__("interrupted")
         self.result = result
 
@@ -142,7 +143,7 @@ class _Demo:
         self.folder.event("start", seed=self.config.run.seed, configuration=self.summary.config_hash)
         interrupted: _Interrupted | None = None
         try:
-            with job.connect(self.config) as device:
+            with connect(self.config) as device:
                 self.introduce(device)
                 self.learn(device)
                 self.real_time(device)
@@ -156,7 +157,7 @@ class _Demo:
         self.leave(interrupted)
         if interrupted is not None:
             result = interrupted.result
-            if result is not None and (result.reason is runtime.StopReason.ESTOP or not result.confirmed):
+            if result is not None and (result.reason is StopReason.ESTOP or not result.confirmed):
                 raise SafetyStop(f"stopped: {result.message or result.reason.value}")
             raise CheckFailed("interrupted; the run is saved")
         if not self.summary.passed:
@@ -164,7 +165,7 @@ class _Demo:
             raise CheckFailed(f"did not hold: {', '.join(failed)}")
         return self.summary
 
-    def introduce(self, device: job.Connection) -> None:
+    def introduce(self, device: Connection) -> None:
         """1 and 2: the firmware is running, the port is open."""
         sees = " and ".join(f"{row.name} [{row.unit}]" for row in device.observations)
         moves = ", ".join(f"{row.name} {row.minimum:g}..{row.maximum:g} {row.unit}" for row in device.actuators)
@@ -172,8 +173,8 @@ class _Demo:
             1, "Firmware", f"a process of its own behind {device.url}: {device.plant}, version {device.hello.firmware}"
         )
         self.more(escape(f"sees {sees}, no velocities; moves {moves}; {1 / device.period_s:g} Hz"))
-        self.agent = job.make_agent(self.config, device)
-        job.describe(self.summary, device, self.agent)
+        self.agent = make_agent(self.config, device)
+        describe(self.summary, device, self.agent)
         hello = device.hello
         self.say(
             2,
@@ -185,17 +186,17 @@ class _Demo:
             self.more(note)
         self.folder.event("connected", **self.summary.device)
 
-    def learn(self, device: job.Connection) -> None:
+    def learn(self, device: Connection) -> None:
         """3: from scratch, in virtual time."""
         goal = self.config.run.stop_return
         cell = "no recurrence (memoryless control)" if self.options.memoryless else "linear RTU, exact RTRL"
         self.say(3, "Learning", f"from scratch, stream AC(lambda), {cell}, in lockstep")
-        outcome = self.loop(device, "learning", job.loop_config(self.config, device), top=500.0)
+        outcome = self.loop(device, "learning", loop_config(self.config, device), top=500.0)
         result, window = outcome.result, self.config.run.stop_episodes
         best = _best_mean(outcome.episodes["total_return"], window)
         rate = result.steps / result.seconds if result.seconds > 0 else 0.0
         spent = f"{result.steps:,} steps, {result.episodes:,} episodes, {result.seconds:.1f} s, {rate:,.0f} steps/s"
-        reached = result.reason is runtime.StopReason.TARGET
+        reached = result.reason is StopReason.TARGET
         if reached:
             self.summary.reached_after_steps = result.steps
             lived = result.steps * device.period_s / 60
@@ -218,12 +219,12 @@ class _Demo:
                 f"mean of {window} episodes at least {goal:g}",
             )
 
-    def real_time(self, device: job.Connection) -> None:
+    def real_time(self, device: Connection) -> None:
         """4: the same learner at the plant's own pace."""
         seconds = self.options.realtime_s
         self.say(4, "Real time", f"{seconds:g} s at {1 / device.period_s:g} Hz, ticked by the device, learning goes on")
-        config = job.loop_config(
-            self.config, device, clock=runtime.Clock.DEVICE, steps=0, target_return=None, seconds=seconds, realtime=True
+        config = loop_config(
+            self.config, device, clock=Clock.DEVICE, steps=0, target_return=None, seconds=seconds, realtime=True
         )
         outcome = self.loop(device, "realtime", config, total=seconds, top=500.0)
         result = outcome.result
@@ -233,11 +234,11 @@ class _Demo:
         self.more(f"{result.steps:,} steps, {result.episodes} whole episodes; {counted} periods")
         for text in result.privileges:
             self.more(f"[dim]{text}[/]")
-        fine = result.reason is runtime.StopReason.SECONDS and result.confirmed
+        fine = result.reason is StopReason.SECONDS and result.confirmed
         said = "disarmed, confirmed by the device" if fine else f"{result.reason.value}: {result.message}"
         self.check("runs in real time", fine, f"{result.steps:,} steps; {said}", f"{seconds:g} s without a safety stop")
 
-    def resume(self, device: job.Connection) -> None:
+    def resume(self, device: Connection) -> None:
         """5: the checkpoint is everything."""
         path = self.save()
         self.say(
@@ -261,19 +262,19 @@ class _Demo:
 
     def export(self) -> None:
         """6: the policy elsewhere."""
-        import rtu_edge as rtu
-        from rtu_edge.export import OnnxPolicy, drive
-        from rtu_edge.export.verify import Evaluation
-        from rtu_edge.plants import Plant
+        from rtu_edge.device.plants import Plant
+        from rtu_edge.learn import load
+        from rtu_edge.learn.onnx import OnnxPolicy, drive, export_onnx, verify_onnx
+        from rtu_edge.learn.onnx.verify import Evaluation
 
         path = self.folder.file(RunFolder.ONNX)
-        saved = rtu.load(self.folder.file(RunFolder.CHECKPOINT))
-        rtu.export_onnx(saved, path)
+        saved = load(self.folder.file(RunFolder.CHECKPOINT))
+        export_onnx(saved, path)
         size = path.stat().st_size
         self.say(6, "ONNX", f"{path.name}, {size:,} bytes; ONNX Runtime drives the plant, the native policy follows")
         plant = Plant(self.config.device.plant)
         driven = drive(OnnxPolicy(path), plant, DRIVE_STEPS, self.config.run.seed, Evaluation(saved))
-        differences = (driven.largest_difference, rtu.verify_onnx(path, saved, steps=DRIVE_STEPS))
+        differences = (driven.largest_difference, verify_onnx(path, saved, steps=DRIVE_STEPS))
         largest = float(np.max(differences))  # a NaN stays
         self.summary.onnx_difference = largest
         returns = ", ".join(f"{value:g}" for value in driven.episodes) or "none finished"
@@ -293,9 +294,9 @@ class _Demo:
         self.say(
             7, "Report", f"first the memoryless control: the same learner without the recurrent cell, {steps:,} steps"
         )
-        with job.connect(self.config) as device:
-            self.agent = job.make_agent(self.config, device, cell="none")
-            config = job.loop_config(self.config, device, steps=steps, target_return=None)
+        with connect(self.config) as device:
+            self.agent = make_agent(self.config, device, cell="none")
+            config = loop_config(self.config, device, steps=steps, target_return=None)
             outcome = self.loop(device, "control", config, top=500.0, keep_records=False)
         best = _best_mean(outcome.episodes["total_return"], self.config.run.stop_episodes)
         self.more(f"its best mean of {self.config.run.stop_episodes} episodes: {best:.1f} of 500")
@@ -303,8 +304,8 @@ class _Demo:
 
     def leave(self, interrupted: _Interrupted | None) -> None:
         """7, second half: the folder."""
-        from rtu_edge.cli.common import checks_table
         from rtu_edge.report import write_report
+        from rtu_edge.report.terminal import checks_table
 
         if interrupted is not None:
             if self.agent is not None and not self.folder.file(RunFolder.CHECKPOINT).exists():
@@ -323,14 +324,14 @@ class _Demo:
 
     def loop(
         self,
-        device: job.Connection,
+        device: Connection,
         stage: str,
-        config: runtime.LoopConfig,
+        config: LoopConfig,
         *,
         total: float | None = None,
         top: float | None = None,
         keep_records: bool = True,
-    ) -> job.Outcome:
+    ) -> Outcome:
         self.folder.event("loop", stage=stage, clock=config.clock.value)
         window = self.config.run.stop_episodes
         display = Display(
@@ -343,18 +344,18 @@ class _Demo:
             by_time=total is not None,
         )
         with display:
-            outcome = job.run_loop(device, self.agent, config, display.watch)
+            outcome = run_loop(device, self.agent, config, display.watch)
         result = outcome.result
-        self.summary.stages[stage] = job.stage_of(result)
+        self.summary.stages[stage] = stage_of(result)
         self.folder.arrays[f"{stage}_episodes"] = outcome.episodes
         if keep_records:
             self.folder.arrays[stage] = outcome.records
         self.folder.event(
             "loop_end", stage=stage, reason=result.reason.value, steps=result.steps, counters=result.counters
         )
-        if result.reason in (runtime.StopReason.SIGNAL, runtime.StopReason.ESTOP):
+        if result.reason in (StopReason.SIGNAL, StopReason.ESTOP):
             raise _Interrupted(result)
-        if isinstance(trouble := job.error_of(result), DeviceError):
+        if isinstance(trouble := error_of(result), DeviceError):
             raise trouble
         return outcome
 

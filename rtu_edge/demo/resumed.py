@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rtu_edge import job, runtime
 from rtu_edge.config import Config, load_config
-from rtu_edge.log import RunFolder
+from rtu_edge.loop import Clock
+from rtu_edge.record import RunFolder
+from rtu_edge.run import Connection, connect, loop_config, run_loop
 
 __all__ = ["stretch"]
 
 
 def stretch(
-    config: Config, device: job.Connection, agent: Any, seed: int, session: int | None, steps: int
+    config: Config, device: Connection, agent: Any, seed: int, session: int | None, steps: int
 ) -> dict[str, int | str]:
     """Learn for some lockstep steps from a known start.
 
@@ -29,7 +30,7 @@ def stretch(
         Session, steps done, hashes of all bytes sent and received, and of the learner's state.
     """
     changes: dict[str, Any] = {
-        "clock": runtime.Clock.LOCKSTEP,
+        "clock": Clock.LOCKSTEP,
         "seed": seed,
         "session": session,
         "first_episode": 1,
@@ -38,7 +39,7 @@ def stretch(
         "target_return": None,
         "realtime": False,
     }
-    outcome = job.run_loop(device, agent, job.loop_config(config, device, **changes))
+    outcome = run_loop(device, agent, loop_config(config, device, **changes))
     result = outcome.result
     state = agent.state_hash()
     return {
@@ -52,13 +53,13 @@ def stretch(
 
 def main(arguments: list[str]) -> None:
     """FOLDER SEED SESSION STEPS; prints the hashes as JSON."""
-    import rtu_edge as rtu
+    from rtu_edge.learn import load
 
     folder = Path(arguments[0])
     seed, session, steps = (int(text) for text in arguments[1:])
     config = load_config(folder / RunFolder.CONFIG)
-    agent = rtu.load(folder / RunFolder.CHECKPOINT)
-    with job.connect(config) as device:
+    agent = load(folder / RunFolder.CHECKPOINT)
+    with connect(config) as device:
         print(json.dumps(stretch(config, device, agent, seed, session, steps)))
 
 

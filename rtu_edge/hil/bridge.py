@@ -30,10 +30,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtu_edge import wire
+from rtu_edge._base.closing import Closing
+from rtu_edge._base.errors import DeviceError
 from rtu_edge._bridge import lib
-from rtu_edge._closing import Closing
-from rtu_edge.errors import DeviceError
+from rtu_edge.device import protocol
 from rtu_edge.hil.ends import End, Unit
 from rtu_edge.hil.trace import Passed, Place, Trace, Way
 
@@ -119,18 +119,18 @@ class FaultBridge(Closing):
     # ---------------------------------------------------------------- what a test asks
 
     @property
-    def state(self) -> wire.State:
+    def state(self) -> protocol.State:
         """The last STATE, as the device said it.
 
         Raises:
             DeviceError: there has been none yet.
         """
         last = self.trace.last_state
-        if last is None or not isinstance(last.message, wire.State):
+        if last is None or not isinstance(last.message, protocol.State):
             raise DeviceError(f"{self.target.name}: no STATE yet")
         return last.message
 
-    def wait_for(self, *states: wire.DeviceState, timeout_s: float = 5.0) -> Passed:
+    def wait_for(self, *states: protocol.DeviceState, timeout_s: float = 5.0) -> Passed:
         """Wait until the device says that it is in one of these states; return that frame.
 
         Raises:
@@ -139,7 +139,7 @@ class FaultBridge(Closing):
         give_up_s = time.monotonic() + timeout_s
         while time.monotonic() < give_up_s:
             last = self.trace.last_state
-            if last is not None and isinstance(last.message, wire.State) and last.message.state in states:
+            if last is not None and isinstance(last.message, protocol.State) and last.message.state in states:
                 return last
             time.sleep(_POLL_S)
         last = self.trace.last_state
@@ -164,13 +164,13 @@ class FaultBridge(Closing):
                 if index not in self._answers:
                     with self._lock:
                         self._asked.add(index)
-                    self.say("to_device", wire.encode(wire.pack(wire.Param(index))))
+                    self.say("to_device", protocol.encode(protocol.pack(protocol.Param(index))))
             again_s = time.monotonic() + 0.1
             while len(self._answers) < len(COUNTERS) and time.monotonic() < again_s:
                 time.sleep(_POLL_S)
         return {name: self._answers[index] for index, name in enumerate(COUNTERS)}
 
-    def hello(self, timeout_s: float = 3.0) -> wire.Hello:
+    def hello(self, timeout_s: float = 3.0) -> protocol.Hello:
         """Ask the device who it is; the answer reaches the host too.
 
         Raises:
@@ -179,11 +179,11 @@ class FaultBridge(Closing):
         give_up_s = time.monotonic() + timeout_s
         since_s = time.monotonic()
         while time.monotonic() < give_up_s:
-            self.say("to_device", b"\0" + wire.encode(wire.pack(wire.Hello())))
+            self.say("to_device", b"\0" + protocol.encode(protocol.pack(protocol.Hello())))
             again_s = time.monotonic() + 0.2
             while time.monotonic() < again_s:
-                for passed in self.trace.all(Place.DEVICE_OUT, wire.FrameType.HELLO, since_s):
-                    if isinstance(passed.message, wire.Hello) and passed.message.role == lib.TL_ROLE_DEVICE:
+                for passed in self.trace.all(Place.DEVICE_OUT, protocol.FrameType.HELLO, since_s):
+                    if isinstance(passed.message, protocol.Hello) and passed.message.role == lib.TL_ROLE_DEVICE:
                         return passed.message
                 time.sleep(_POLL_S)
         raise DeviceError(f"{self.target.name}: no HELLO within {timeout_s:g} s")
@@ -340,8 +340,8 @@ class FaultBridge(Closing):
 
     def _is_answer(self, passed: Passed) -> bool:
         """True for the answer to a question of our own."""
-        param = passed.message if passed.frame.type == wire.FrameType.PARAM else None
-        if not isinstance(param, wire.Param) or param.index not in self._asked:
+        param = passed.message if passed.frame.type == protocol.FrameType.PARAM else None
+        if not isinstance(param, protocol.Param) or param.index not in self._asked:
             return False
         self._asked.discard(param.index)
         self._answers[param.index] = param.bits

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from rtu_edge import wire
-from rtu_edge.errors import ConfigError, DeviceError
+from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge.device import protocol
+from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil import measure
 from rtu_edge.hil.bridge import FaultBridge, Injection
 from rtu_edge.hil.faults import By, Clock, Controller, Fault, Outcome
@@ -22,8 +23,7 @@ from rtu_edge.hil.result import Result
 from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import Target
 from rtu_edge.hil.trace import Trace
-from rtu_edge.job.permission import Permission
-from rtu_edge.wire import DeviceState
+from rtu_edge.run.permission import Permission
 
 __all__ = ["Result", "run_case"]
 
@@ -133,12 +133,12 @@ class _Case:
                 self._session(bridge, hello, folder, whole)
         return result
 
-    def _check_machine(self, hello: wire.Hello) -> None:
-        permission = Permission(self.result.target, bool(hello.caps & wire.Cap.SIMULATED))
+    def _check_machine(self, hello: protocol.Hello) -> None:
+        permission = Permission(self.result.target, bool(hello.caps & protocol.Cap.SIMULATED))
         if self.armed:
             permission.grant()
         permission.require()
-        if self.clock is Clock.LOCKSTEP and not hello.caps & wire.Cap.LOCKSTEP:
+        if self.clock is Clock.LOCKSTEP and not hello.caps & protocol.Cap.LOCKSTEP:
             raise DeviceError('clock = "lockstep": the device does not offer it')
 
     def _earlier(self, bridge: FaultBridge, folder: str) -> None:
@@ -165,7 +165,7 @@ class _Case:
             return ProcessHost(config, self.armed)
         return ThreadHost(config, self.controller, self.suite.controller, self.armed)
 
-    def _session(self, bridge: FaultBridge, hello: wire.Hello, folder: str, whole: Injection | None) -> None:
+    def _session(self, bridge: FaultBridge, hello: protocol.Hello, folder: str, whole: Injection | None) -> None:
         host = self._host(bridge, folder)
         with host:
             try:
@@ -228,7 +228,7 @@ class _Case:
                 with contextlib.suppress(DeviceError):  # a frozen device answers later
                     seen.at_safe = bridge.counters(0.5)
 
-    def _check_driver(self, bridge: FaultBridge, hello: wire.Hello) -> None:
+    def _check_driver(self, bridge: FaultBridge, hello: protocol.Hello) -> None:
         """The register of each actuator's driver holds what STATE says, where the target can show it.
 
         Register and STATE are read one after the other, so each reading is compared with the STATEs around it. What does not agree
@@ -260,7 +260,7 @@ class _Case:
     def _ended(self, bridge: FaultBridge) -> bool:
         last = bridge.trace.last_state
         state = last.message if last is not None and last.at_s >= self.seen.fault_s else None
-        return isinstance(state, wire.State) and state.state not in (DeviceState.ARMED, DeviceState.RESETTING)
+        return isinstance(state, protocol.State) and state.state not in (DeviceState.ARMED, DeviceState.RESETTING)
 
     def _refused(
         self, bridge: FaultBridge, host: ThreadHost | ProcessHost, error: Exception, whole: Injection | None
@@ -283,7 +283,9 @@ class _Case:
         self._judge_error()
         result.passed = not result.why
 
-    def _measure(self, bridge: FaultBridge, hello: wire.Hello, end: HostEnd, still: HostStatus, ended_s: float) -> None:
+    def _measure(
+        self, bridge: FaultBridge, hello: protocol.Hello, end: HostEnd, still: HostStatus, ended_s: float
+    ) -> None:
         """Turn what passed into numbers."""
         result, seen, fault = self.result, self.seen, self.fault
         trace = bridge.trace
@@ -327,7 +329,7 @@ class _Case:
             period_s = hello.period_us * 1e-6
             self.disturbed = self.disturbed or device_s > 1.4 * period_s or here_s > 3.0 * period_s
 
-    def _measure_safe(self, safe: measure.Safe, hello: wire.Hello, after: dict[str, int], lockstep: bool) -> None:
+    def _measure_safe(self, safe: measure.Safe, hello: protocol.Hello, after: dict[str, int], lockstep: bool) -> None:
         result, seen = self.result, self.seen
         ttl_ms = self.suite.config.loop.ttl_ms or max(3 * hello.period_us / 1e3, 20.0)
         limit = min(ttl_ms, hello.ttl_max_ms) + hello.period_us / 1e3
@@ -349,7 +351,7 @@ class _Case:
             return
         bridge.clear_port()
         begin_s = time.monotonic()
-        bridge.say("to_device", b"\0" + wire.encode(wire.pack(wire.ClearFault())))
+        bridge.say("to_device", b"\0" + protocol.encode(protocol.pack(protocol.ClearFault())))
         config = self.suite.run_config(bridge.port, folder, self.clock, self.fault.settings)
         with ThreadHost(config, self.controller, self.suite.controller, self.armed) as host:
             try:

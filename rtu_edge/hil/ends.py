@@ -6,7 +6,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 
-from rtu_edge import wire
+from rtu_edge.device import protocol
 from rtu_edge.hil.trace import Way
 
 __all__ = ["End", "Unit"]
@@ -29,7 +29,7 @@ class Unit:
     way: Way
     data: bytes
     due_s: float = 0.0
-    frame: wire.Frame | None = None
+    frame: protocol.Frame | None = None
 
 
 class End:
@@ -41,8 +41,8 @@ class End:
         self.buffer = b""  # read, not yet a unit
         self.read_s = 0.0
         self.last_due_s = 0.0
-        self.said = wire.Decoder()
-        self.heard = wire.Decoder()
+        self.said = protocol.Decoder()
+        self.heard = protocol.Decoder()
 
     def write(self, data: bytes) -> bool:
         """Write what fits; False when it was dropped because the reader does not read."""

@@ -18,19 +18,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rtu_edge import _core, control, job, runtime
+from rtu_edge import _core
+from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.config import Config, write_config
-from rtu_edge.errors import ConfigError, DeviceError
+from rtu_edge.device import lock
 from rtu_edge.hil.faults import Controller
 from rtu_edge.hil.suite import Linear
+from rtu_edge.loop import Cause, GuardFlag, Loop, StopReason
+from rtu_edge.run import connect, loop_config, make_agent, supervised
 
 __all__ = ["FOUND", "Host", "HostEnd", "HostStatus", "ProcessHost", "ThreadHost"]
 
 FOUND = ("input_gate", "guard")  # steps in which the supervisor found something
 
 _ASK_AGAIN_S = 0.05
-_CHOSEN = (runtime.Cause.NONE, runtime.Cause.MODE)
-_TRIPS = int(~(runtime.GuardFlag.SNAPSHOT | runtime.GuardFlag.SURVIVED)) & 0xFFFFFFFF
+_CHOSEN = (Cause.NONE, Cause.MODE)
+_TRIPS = int(~(GuardFlag.SNAPSHOT | GuardFlag.SURVIVED)) & 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class ThreadHost:
         self._controller = controller
         self._linear = linear
         self._stack = ExitStack()
-        self._loop: runtime.Loop | None = None
+        self._loop: Loop | None = None
         self._driver: Any = None
         self._found = dict.fromkeys(FOUND, 0)
         self._causes: set[str] = set()
@@ -109,20 +112,20 @@ class ThreadHost:
 
     def start(self) -> None:
         """Open the port, shake hands, arm."""
-        device = self._stack.enter_context(job.connect(self._config))
+        device = self._stack.enter_context(connect(self._config))
         if self._armed:
             device.permission.grant()
         device.permission.require()
         learns = self._controller is Controller.LEARNER
-        config = job.loop_config(self._config, device, learn=learns, explore=learns, handle_signals=False)
+        config = loop_config(self._config, device, learn=learns, explore=learns, handle_signals=False)
         if learns:
-            agent = job.make_agent(self._config, device)
-            self._driver = job.supervised(self._config, device, agent, config)
+            agent = make_agent(self._config, device)
+            self._driver = supervised(self._config, device, agent, config)
             policy = self._driver.policy
         else:
             self._driver = _linear(self._linear, len(device.observations), len(device.actuators))
             policy = self._driver.policy()
-        self._loop = self._stack.enter_context(runtime.Loop(device.link, policy, config))
+        self._loop = self._stack.enter_context(Loop(device.link, policy, config))
         self._loop.start()
 
     def status(self) -> HostStatus:
@@ -140,7 +143,7 @@ class ThreadHost:
         self._loop.drain_episodes()
         for name in ("value", "u"):
             self._finite = self._finite and bool(np.isfinite(records[name]).all())
-        forced = {cause for cause in map(runtime.Cause.of, set(records["mode"].tolist())) if cause not in _CHOSEN}
+        forced = {cause for cause in map(Cause.of, set(records["mode"].tolist())) if cause not in _CHOSEN}
         self._causes |= {cause.name.lower() for cause in forced}
         self._found["input_gate"] += int(np.count_nonzero(records["input_gate"]))
         self._found["guard"] += int(np.count_nonzero(records["guard"] & _TRIPS))
@@ -208,8 +211,8 @@ class ProcessHost:
         """Why the fallback drives, ten times a second; a process that is stopped, or not there yet, says nothing."""
         while process.poll() is None:
             with contextlib.suppress(DeviceError):
-                for said in control.monitor(self._config.device.port):
-                    cause = runtime.Cause.of(int(said.get("mode", 0)))
+                for said in lock.monitor(self._config.device.port):
+                    cause = Cause.of(int(said.get("mode", 0)))
                     if cause not in _CHOSEN:
                         self._causes.add(cause.name.lower())
             time.sleep(_ASK_AGAIN_S)
@@ -262,7 +265,7 @@ class ProcessHost:
         if self._killed:
             return HostEnd("killed", "killed by the test")
         found = re.match(r"rtu-edge: (\w+): (.*)", last)
-        if found and found[1] in {reason.value for reason in runtime.StopReason}:
+        if found and found[1] in {reason.value for reason in StopReason}:
             return HostEnd(found[1], found[2])
         if code == 0:
             return HostEnd("signal", "left with 0")

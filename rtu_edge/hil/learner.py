@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rtu_edge import wire
+from rtu_edge._base.closing import Closing
+from rtu_edge._base.errors import DeviceError
 from rtu_edge._bridge import lib
-from rtu_edge._closing import Closing
-from rtu_edge.errors import DeviceError
-from rtu_edge.ports import DEFAULT_BAUD, open_port
+from rtu_edge.device import protocol
+from rtu_edge.device.ports import DEFAULT_BAUD, open_port
 
 __all__ = ["BoardLearner", "LearnerStatus"]
 
@@ -54,8 +54,8 @@ class BoardLearner(Closing):
 
     def __init__(self, port: str, *, baud: int = DEFAULT_BAUD, answer_s: float = 5.0) -> None:
         self._answer_s = answer_s
-        self._decoder = wire.Decoder()
-        self._waiting: list[wire.Frame] = []
+        self._decoder = protocol.Decoder()
+        self._waiting: list[protocol.Frame] = []
         self._port = open_port(port, baud)
         try:
             self._write(b"\0")
@@ -125,8 +125,8 @@ class BoardLearner(Closing):
         raise DeviceError(f"{self._port.url}: no learner answers; the image is tl_stm32f405_learner")
 
     def _send(self, op: int, body: bytes = b"") -> None:
-        frame = wire.Frame(wire.FrameType.LEARNER, payload=bytes([op, 0, 0, 0]) + body)
-        self._write(wire.encode(frame))
+        frame = protocol.Frame(protocol.FrameType.LEARNER, payload=bytes([op, 0, 0, 0]) + body)
+        self._write(protocol.encode(frame))
 
     def _ask(self, op: int, *words: int) -> LearnerStatus:
         self._send(op, struct.pack(f"<{len(words)}I", *words))
@@ -142,7 +142,7 @@ class BoardLearner(Closing):
         while time.monotonic() < give_up:
             while self._waiting:
                 frame = self._waiting.pop(0)
-                if frame.type == wire.FrameType.LEARNER and frame.payload[:1] == bytes([op]):
+                if frame.type == protocol.FrameType.LEARNER and frame.payload[:1] == bytes([op]):
                     return frame.payload[lib.TL_LEARNER_HEAD :]
             self._waiting += self._decoder.feed(self._read())
         raise DeviceError(f"{self._port.url}: the learner has not answered within {seconds:g} s")

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from rtu_edge import wire
 from rtu_edge.config import Limits
+from rtu_edge.device import protocol
+from rtu_edge.device.protocol import DeviceState, FrameType
 from rtu_edge.hil.trace import Passed, Place, Trace
-from rtu_edge.wire import DeviceState, FrameType
 
 __all__ = [
     "WATCHED",
@@ -64,7 +64,7 @@ class Safe:
     """
 
     at: Passed
-    state: wire.State
+    state: protocol.State
     restarted: bool
     after_us: int | None
 
@@ -87,7 +87,7 @@ def _boot(trace: Trace, since_s: float, until_s: float) -> Passed | None:
     known: int | None = None
     for passed in trace.all(Place.DEVICE_OUT, FrameType.HELLO):
         hello = passed.message
-        if not isinstance(hello, wire.Hello) or passed.at_s > until_s:
+        if not isinstance(hello, protocol.Hello) or passed.at_s > until_s:
             continue
         if known is not None and hello.boot_id != known and passed.at_s >= since_s:
             return passed
@@ -95,10 +95,14 @@ def _boot(trace: Trace, since_s: float, until_s: float) -> Passed | None:
     return None
 
 
-def _answered(trace: Trace, passed: Passed, state: wire.State) -> int | None:
+def _answered(trace: Trace, passed: Passed, state: protocol.State) -> int | None:
     """The observation that the last accepted command answers."""
     for heard in reversed(trace.all(Place.DEVICE_IN, FrameType.CMD)):
-        if heard.at_s <= passed.at_s and heard.frame.seq == state.last_cmd_seq and isinstance(heard.message, wire.Cmd):
+        if (
+            heard.at_s <= passed.at_s
+            and heard.frame.seq == state.last_cmd_seq
+            and isinstance(heard.message, protocol.Cmd)
+        ):
             return heard.message.obs_t_us
     return None
 
@@ -111,13 +115,13 @@ def beyond_limits(trace: Trace, limits: Mapping[str, Limits], period_s: float) -
         limits: as the host has them, by actuator.
         period_s: s; the slew limit holds from one command to the next, except after ARM and RESET, which move the actuators.
     """
-    rows = {m.index: m.name for m in _messages(trace, Place.DEVICE_OUT) if isinstance(m, wire.Row) and m.actuator}
+    rows = {m.index: m.name for m in _messages(trace, Place.DEVICE_OUT) if isinstance(m, protocol.Row) and m.actuator}
     known = [limits.get(rows[index]) for index in sorted(rows)]
     before: tuple[float, ...] | None = None
     for message in _messages(trace, Place.HOST_OUT):
-        if isinstance(message, (wire.Arm, wire.Reset)):
+        if isinstance(message, (protocol.Arm, protocol.Reset)):
             before = None
-        if not isinstance(message, wire.Cmd):
+        if not isinstance(message, protocol.Cmd):
             continue
         for index, (u, own) in enumerate(zip(message.u, known, strict=False)):
             if own is None:
@@ -131,7 +135,7 @@ def beyond_limits(trace: Trace, limits: Mapping[str, Limits], period_s: float) -
     return ""
 
 
-def _messages(trace: Trace, place: Place) -> Iterator[wire.Message | None]:
+def _messages(trace: Trace, place: Place) -> Iterator[protocol.Message | None]:
     return (passed.message for passed in trace.all(place))
 
 
@@ -158,7 +162,7 @@ def foreign(trace: Trace) -> int:
         while at < len(commands) and commands[at].at_s <= passed.at_s:
             command = commands[at].message
             at += 1
-            if isinstance(command, wire.Cmd):
+            if isinstance(command, protocol.Cmd):
                 said = said if command.session == session else set()
                 session = command.session
                 said.add(command.u)
@@ -171,7 +175,7 @@ def old_accepted(trace: Trace, refused: int) -> int:
     """Commands of earlier sessions that the device heard in the last one and, having refused so many in all, did not refuse."""
     earlier, begun, heard = set(trace.sessions()[:-1]), False, 0
     for passed in trace.all(Place.DEVICE_IN, FrameType.CMD):
-        if isinstance(passed.message, wire.Cmd):
+        if isinstance(passed.message, protocol.Cmd):
             begun = begun or passed.message.session not in earlier
             heard += begun and passed.message.session in earlier
     return max(0, heard - refused)
@@ -181,7 +185,7 @@ def first_sign(trace: Trace, since_s: float) -> tuple[float, str] | None:
     """When and how the device first said that something is wrong."""
     found = []
     for passed in trace.all(Place.DEVICE_OUT, FrameType.EVENT, since_s):
-        if isinstance(passed.message, wire.Event):
+        if isinstance(passed.message, protocol.Event):
             event = passed.message
             what = f"{_name(event.code)} {_name(event.status)}" if event.status else _name(event.code)
             found.append((passed.at_s, f"device: {what.lower()}"))

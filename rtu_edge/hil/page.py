@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil.case import Result
 from rtu_edge.hil.faults import Outcome
 from rtu_edge.hil.run import Report
 from rtu_edge.report.html import SAFETY, document, facts, plain, section, text, tiles
-from rtu_edge.wire import DeviceState
 
 __all__ = ["page"]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rtu_edge.hil.run import Report
     from rtu_edge.hil.suite import Suite
     from rtu_edge.hil.targets import Target
-    from rtu_edge.runtime import Link, Loop
+    from rtu_edge.loop import Link, Loop
 
 _SIMULATED = ("sim", "process", "qemu")
 _MARKERS = (
@@ -113,7 +113,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("rtu_faults")
     if marker is None:
         return
-    from rtu_edge.errors import ConfigError
+    from rtu_edge._base.errors import ConfigError
 
     if "rtu_result" not in metafunc.fixturenames:
         raise pytest.UsageError(
@@ -184,7 +184,7 @@ def rtu_firmware(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         pytest.skip(
             f"a plant of one's own runs as a process: --rtu-target process, not {_target(config)}; or --rtu-firmware"
         )
-    from rtu_edge.firmware import build_firmware
+    from rtu_edge.device.firmware import build_firmware
 
     return build_firmware(config.rootpath / source, tmp_path_factory.mktemp("rtu-firmware") / "tl_firmware")
 
@@ -225,11 +225,11 @@ def rtu_target(request: pytest.FixtureRequest) -> Iterator[Target]:
 @pytest.fixture
 def device(request: pytest.FixtureRequest, rtu_target: Target) -> Iterator[FaultBridge]:
     """The line to the device (rtu_edge.hil.FaultBridge): its port, what passes, and the device's own word on its state."""
-    from rtu_edge import wire
+    from rtu_edge.device import protocol
     from rtu_edge.hil.bridge import FaultBridge
 
     with FaultBridge(rtu_target) as bridge:
-        if not bridge.hello().caps & wire.Cap.SIMULATED and not _is_confirmed(request.config):
+        if not bridge.hello().caps & protocol.Cap.SIMULATED and not _is_confirmed(request.config):
             pytest.fail(
                 f"{rtu_target.name}: a real machine, its data sheet does not say simulated; the tests arm it and disturb it. "
                 "Add --rtu-confirm when nobody is within reach and an emergency stop is at hand"
@@ -239,9 +239,9 @@ def device(request: pytest.FixtureRequest, rtu_target: Target) -> Iterator[Fault
 
 @pytest.fixture
 def link(device: FaultBridge) -> Iterator[Link]:
-    """The host's end (rtu_edge.runtime.Link), open and after the handshake."""
-    from rtu_edge import runtime
-    from rtu_edge.ports import open_port
+    """The host's end (rtu_edge.loop.Link), open and after the handshake."""
+    from rtu_edge import loop as runtime
+    from rtu_edge.device.ports import open_port
 
     with open_port(device.port) as port, runtime.Link(port) as opened:
         opened.handshake()
@@ -257,8 +257,8 @@ def runtime(request: pytest.FixtureRequest, link: Link) -> Iterator[Callable[...
     and --rtu-confirm.
     """
     from rtu_edge import _core
-    from rtu_edge.job.permission import Permission
-    from rtu_edge.runtime import Clock, Loop, LoopConfig
+    from rtu_edge.loop import Clock, Loop, LoopConfig
+    from rtu_edge.run.permission import Permission
 
     loops: list[Loop] = []
     permission = Permission("what is at --rtu-target", link.hello.simulated, "--rtu-confirm and limits")
@@ -308,7 +308,7 @@ def rtu_report(request: pytest.FixtureRequest) -> Iterator[Report]:
     import time
 
     from rtu_edge.hil.run import Report
-    from rtu_edge.log import machine
+    from rtu_edge.record import machine
 
     config = request.config
     begin_s = time.monotonic()

@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from rtu_edge._closing import Closing
-from rtu_edge.errors import DeviceError
+from rtu_edge._base.closing import Closing
+from rtu_edge._base.errors import DeviceError
 
 __all__ = ["QemuBoard", "build_image", "symbol_address"]
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import msgspec
 
-from rtu_edge import plants, wire
-from rtu_edge._version import __version__
-from rtu_edge.config.strict import quoted
-from rtu_edge.errors import ConfigError
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.strict import quoted
+from rtu_edge._base.version import __version__
+from rtu_edge.device import plants, protocol
 from rtu_edge.hil.bridge import FaultBridge
 from rtu_edge.hil.case import Result, run_case
 from rtu_edge.hil.faults import Fault
 from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import NAMES, PortTarget, Target, make_target
-from rtu_edge.log import machine
+from rtu_edge.record import machine
 
 __all__ = ["Report", "check_chosen", "is_simulated", "run_suite"]
 
@@ -133,7 +133,7 @@ def is_simulated(name: str, suite: Suite, firmware: str | os.PathLike[str] | Non
     if not own.get(name, False):
         return True
     with _lender(name, suite, firmware) as make, make() as target, FaultBridge(target) as bridge:
-        return bool(bridge.hello().caps & wire.Cap.SIMULATED)
+        return bool(bridge.hello().caps & protocol.Cap.SIMULATED)
 
 
 def _check_plant(name: str, targets: Sequence[str], image: bool) -> None:

@@ -12,8 +12,8 @@ import msgspec
 import msgspec.inspect as mi
 
 from rtu_edge import config as runs
-from rtu_edge.config.strict import Number, override, parse_toml, problems, quoted, read_text
-from rtu_edge.errors import ConfigError
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.strict import Number, override, parse_toml, problems, quoted, read_text
 from rtu_edge.hil.faults import KINDS, Clock, Controller, Fault, Outcome
 
 __all__ = ["STANDARD", "Linear", "Suite", "load_suite", "parse_suite"]

@@ -20,12 +20,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rtu_edge._base.closing import Closing
+from rtu_edge._base.errors import DeviceError
 from rtu_edge._bridge import lib
-from rtu_edge._closing import Closing
-from rtu_edge.device import InProcessDevice, firmware_path
-from rtu_edge.errors import DeviceError
+from rtu_edge.device.ports import Port, open_port
+from rtu_edge.device.simulated import InProcessDevice, firmware_path
 from rtu_edge.hil.qemu import QemuBoard, build_image, symbol_address
-from rtu_edge.ports import Port, open_port
 
 __all__ = ["NAMES", "PortTarget", "ProcessTarget", "QemuTarget", "SimTarget", "Target", "make_target"]
 
@@ -78,7 +78,7 @@ def make_target(name: str, plant: str = "servo", *, firmware: str | os.PathLike[
         name: "sim", "process", "qemu", or the path or URL of a port.
         plant: the simulated machine; a real port has its own.
         firmware: an image for "qemu", built from the source tree unless given; an executable for "process", the
-            package's own unless given (rtu_edge.firmware builds one around another plant).
+            package's own unless given (rtu_edge.device.firmware builds one around another plant).
 
     Raises:
         DeviceError: it does not start, or cannot be opened.

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rtu_edge import wire
+from rtu_edge.device import protocol
 
 __all__ = ["Passed", "Place", "Trace", "Way"]
 
@@ -48,12 +48,12 @@ class Passed:
 
     at_s: float
     place: Place
-    frame: wire.Frame
+    frame: protocol.Frame
 
     @cached_property
-    def message(self) -> wire.Message | None:
+    def message(self) -> protocol.Message | None:
         """What the frame says."""
-        return wire.unpack(self.frame)
+        return protocol.unpack(self.frame)
 
 
 class Trace:
@@ -74,7 +74,7 @@ class Trace:
         """Take one more."""
         with self._lock:
             self._passed.append(passed)
-        if passed.place is Place.DEVICE_OUT and passed.frame.type == wire.FrameType.STATE:
+        if passed.place is Place.DEVICE_OUT and passed.frame.type == protocol.FrameType.STATE:
             self.last_state = passed
 
     def _copy(self) -> list[Passed]:
@@ -85,7 +85,7 @@ class Trace:
         """Write something beside the frames, such as that a fault began."""
         self.notes.append((at_s, text))
 
-    def all(self, place: Place, kind: wire.FrameType | None = None, since_s: float = -math.inf) -> list[Passed]:
+    def all(self, place: Place, kind: protocol.FrameType | None = None, since_s: float = -math.inf) -> list[Passed]:
         """Frames of one place, of one type if given, from a time on."""
         return [
             passed
@@ -93,18 +93,18 @@ class Trace:
             if passed.place is place and passed.at_s >= since_s and kind in (None, passed.frame.type)
         ]
 
-    def states(self, since_s: float = -math.inf) -> list[tuple[Passed, wire.State]]:
+    def states(self, since_s: float = -math.inf) -> list[tuple[Passed, protocol.State]]:
         """Each STATE as the device said it."""
         return [
             (passed, passed.message)
-            for passed in self.all(Place.DEVICE_OUT, wire.FrameType.STATE, since_s)
-            if isinstance(passed.message, wire.State)
+            for passed in self.all(Place.DEVICE_OUT, protocol.FrameType.STATE, since_s)
+            if isinstance(passed.message, protocol.State)
         ]
 
     def sessions(self) -> list[int]:
         """Sessions in which a host has sent commands, the last one last."""
-        said = (passed.message for passed in self.all(Place.HOST_OUT, wire.FrameType.CMD))
-        return list(dict.fromkeys(message.session for message in said if isinstance(message, wire.Cmd)))
+        said = (passed.message for passed in self.all(Place.HOST_OUT, protocol.FrameType.CMD))
+        return list(dict.fromkeys(message.session for message in said if isinstance(message, protocol.Cmd)))
 
     def save(self, path: Path) -> None:
         """Write it as lines of JSON: time, place, type, seq, t_us, message."""

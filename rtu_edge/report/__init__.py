@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rtu_edge.checkpoint import storage
-from rtu_edge.log import RunFolder
-from rtu_edge.untrusted import TEXT_BYTES, read_file
+from rtu_edge._base import files
+from rtu_edge._base.untrusted import TEXT_BYTES, read_file
+from rtu_edge.record import RunFolder
 
 __all__ = ["write_picture", "write_report"]
 
@@ -33,7 +33,7 @@ def write_report(folder: RunFolder) -> Path:
     shown = read_file(config, TEXT_BYTES, follow=False).decode(errors="replace") if config.exists() else ""
     text = page(summary, folder.arrays or folder.load_arrays(), shown)
     path = folder.file(RunFolder.REPORT)
-    storage.write(path, text.encode())
+    files.write(path, text.encode())
     return path
 
 

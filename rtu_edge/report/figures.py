@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge.checkpoint import storage
-from rtu_edge.log import Row, Summary
-from rtu_edge.untrusted import clean
+from rtu_edge._base import files
+from rtu_edge._base.untrusted import clean
+from rtu_edge.record import Row, Summary
 
 __all__ = [
     "PALETTE",
@@ -195,7 +195,7 @@ def write_picture(figure: Any, path: Path) -> None:
     """
     stream = io.BytesIO()
     figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150, facecolor=PALETTE["paper"])
-    storage.write(path, stream.getvalue())
+    files.write(path, stream.getvalue())
 
 
 def _svg(figure: Any) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping
 
+from rtu_edge._base.untrusted import clean
 from rtu_edge.report.figures import PALETTE
-from rtu_edge.untrusted import clean
 
 __all__ = ["SAFETY", "document", "facts", "plain", "section", "table", "text", "tiles"]
 

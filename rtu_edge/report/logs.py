@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge.log import Row
+from rtu_edge.record import Row
 from rtu_edge.report.figures import PALETTE, PANELS, _signal, figure_of, running_mean, write_picture
 
 if TYPE_CHECKING:
-    from rtu_edge.log.replay import WhatIf
+    from rtu_edge.run.replay import WhatIf
 
 __all__ = ["records_picture", "what_if_picture"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge.log import Stage, Summary
+from rtu_edge.record import Stage, Summary
 from rtu_edge.report import figures
 from rtu_edge.report.html import SAFETY, document, facts, plain, section, table, text, tiles
 

@@ -10,27 +10,30 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rtu_edge import StreamAC, wire
+from rtu_edge import StreamAC
+from rtu_edge.device import protocol
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 
-MESSAGES: tuple[wire.Message, ...] = (
-    wire.Hello(role=1, boot_id=7, period_us=20_000, ttl_max_ms=200, n_obs=2, n_act=1),
-    wire.Ping(1),
-    wire.Pong(1, 2, 3),
-    wire.Describe(0),
-    wire.Row("force", "N", -10.0, 10.0, 2, True, 4, float("inf"), 0.0),
-    wire.Cmd(0x1234ABCD, 1_000_000, 50, (0.5, -0.25)),
-    wire.Arm(1, lockstep=True),
-    wire.Disarm(),
-    wire.ClearFault(),
-    wire.Ack(wire.FrameType.ARM, wire.Status.OK, 1),
-    wire.Reset(1, 2, 3),
-    wire.State(7, 1, wire.Fault(0), 1, wire.DeviceState.ARMED, wire.Episode(8), 1.0, (0.0, 1.0, -1.0), (0.5, -0.25)),
-    wire.Event(wire.EventCode.REFUSED, wire.Status.STALE, 3, 4),
-    wire.Param(1),
-    wire.Log(6, "ready"),
-    wire.Estop(),
+MESSAGES: tuple[protocol.Message, ...] = (
+    protocol.Hello(role=1, boot_id=7, period_us=20_000, ttl_max_ms=200, n_obs=2, n_act=1),
+    protocol.Ping(1),
+    protocol.Pong(1, 2, 3),
+    protocol.Describe(0),
+    protocol.Row("force", "N", -10.0, 10.0, 2, True, 4, float("inf"), 0.0),
+    protocol.Cmd(0x1234ABCD, 1_000_000, 50, (0.5, -0.25)),
+    protocol.Arm(1, lockstep=True),
+    protocol.Disarm(),
+    protocol.ClearFault(),
+    protocol.Ack(protocol.FrameType.ARM, protocol.Status.OK, 1),
+    protocol.Reset(1, 2, 3),
+    protocol.State(
+        7, 1, protocol.Fault(0), 1, protocol.DeviceState.ARMED, protocol.Episode(8), 1.0, (0.0, 1.0, -1.0), (0.5, -0.25)
+    ),
+    protocol.Event(protocol.EventCode.REFUSED, protocol.Status.STALE, 3, 4),
+    protocol.Param(1),
+    protocol.Log(6, "ready"),
+    protocol.Estop(),
 )
 
 # The vectors that docs/protocol.md publishes, as they are on the wire.
@@ -47,10 +50,10 @@ def wire_seeds() -> dict[str, bytes]:
     """Even first byte: a stream, in pieces of half of it and one. Odd: one frame without its CRC."""
     found = {"vectors": b"\x0c" + b"".join(bytes.fromhex(vector) for vector in VECTORS)}
     for message in MESSAGES:
-        frame = wire.pack(message, 1, 1000)
+        frame = protocol.pack(message, 1, 1000)
         name = type(message).__name__.lower()
         found[f"frame-{name}"] = struct.pack("<BBBHI", 1, frame.type, frame.flags, 1, 1000) + frame.payload
-    found["stream"] = b"\xfe" + b"".join(wire.encode(wire.pack(message)) for message in MESSAGES)
+    found["stream"] = b"\xfe" + b"".join(protocol.encode(protocol.pack(message)) for message in MESSAGES)
     return found
 
 
@@ -115,7 +118,7 @@ def learner_seeds() -> dict[str, bytes]:
 
 def link_seeds() -> dict[str, bytes]:
     # A call; a write that takes all; then what arrives (0: the right answer), each with its own bytes.
-    hello = b"\0" + b"\0" + b"\0" + b"\0" + b"\1\1\1" + struct.pack("<I", wire.schema_hash(0, ROWS)) + b"\1\1"
+    hello = b"\0" + b"\0" + b"\0" + b"\0" + b"\1\1\1" + struct.pack("<I", protocol.schema_hash(0, ROWS)) + b"\1\1"
     rows = b"\1" + b"\0" + b"\0\0\0\0" + b"\0" + b"\0\2\0\0"
     acknowledged = b"\0" + b"\0\0\0\0"
     return {
@@ -127,7 +130,7 @@ def link_seeds() -> dict[str, bytes]:
     }
 
 
-ROWS = (wire.Row("name", "1", 0.0, 1.0), wire.Row("name", "1", 0.0, 1.0, 1, True))
+ROWS = (protocol.Row("name", "1", 0.0, 1.0), protocol.Row("name", "1", 0.0, 1.0, 1, True))
 
 # What no script makes: inputs that broke something, and files of formats that are only read.
 KEPT = ("found-", "format-")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import rtu_edge as rtu
-from rtu_edge.checkpoint import encode_config
+from rtu_edge.learn.checkpoint import encode_config
 
 HERE = Path(__file__).resolve().parent
 

@@ -130,7 +130,7 @@ def drive(agent: Any, given: Any, part: slice) -> Any:
 
 
 def checkpoints() -> Iterator[tuple[str, Any]]:
-    from rtu_edge import agents
+    from rtu_edge import learn as agents
 
     folder = FORMATS / "checkpoints"
     folder.mkdir(parents=True)
@@ -162,7 +162,7 @@ def normalizer(agent: Any) -> Any:
 def a_machine_without_name() -> Iterator[None]:
     from unittest.mock import patch
 
-    from rtu_edge.log import folder
+    from rtu_edge.record import folder
 
     with patch.object(platform, "release", lambda: "0"), patch.object(folder, "_processor", lambda: "a processor"):
         yield
@@ -200,9 +200,9 @@ def run(where: Path, name: str, text: str, *options: str, only: str = "") -> Any
 
 def found_in(folder: Path) -> Any:
     """What its files hold; tests/test_golden.py reads them again."""
-    from rtu_edge import checkpoint
-    from rtu_edge.log import RunFolder, blackbox
-    from rtu_edge.log.file import read_log
+    from rtu_edge.learn import checkpoint
+    from rtu_edge.record import RunFolder, blackbox
+    from rtu_edge.record.file import read_log
 
     log = read_log(folder / "log.mcap")
     assert not log.cut and not log.lost and log.start is not None and log.end is not None
@@ -238,7 +238,7 @@ def digest(data: bytes) -> str:
 
 def conversation(n: int, session: int, lockstep: bool) -> Iterator[Any]:
     """Messages of a host, None for a tick that is due, bytes for noise: through every state of the device."""
-    from rtu_edge import wire
+    from rtu_edge.device import protocol as wire
 
     yield None
     yield from (wire.Hello(), wire.Ping(12345), *(wire.Describe(index) for index in range(n + 1)))
@@ -260,7 +260,7 @@ def conversation(n: int, session: int, lockstep: bool) -> Iterator[Any]:
 
 def wires() -> Iterator[tuple[str, Any]]:
     """A line for each time that something happens to the device: us, host's bytes or null for a tick, device's bytes."""
-    from rtu_edge import plants
+    from rtu_edge.device import plants
 
     folder = FORMATS / "wire"
     folder.mkdir()
@@ -277,8 +277,9 @@ def wires() -> Iterator[tuple[str, Any]]:
 
 
 def transcript(name: str, lockstep: bool) -> list[Any]:
-    from rtu_edge import plants, wire
-    from rtu_edge.device import InProcessDevice
+    from rtu_edge.device import plants
+    from rtu_edge.device import protocol as wire
+    from rtu_edge.device.simulated import InProcessDevice
 
     now, seq, lines = 5_000_000, 0, []
     device = InProcessDevice(name, now_us=now, boot_id=9, seed=1)
@@ -307,9 +308,9 @@ def transcript(name: str, lockstep: bool) -> list[Any]:
 def lockstep_session() -> tuple[bytes, bytes]:
     """Both ways of a session that the native loop drives in lockstep, with a fixed controller."""
     from rtu_edge import _core
-    from rtu_edge.device import SimulatedDevice
-    from rtu_edge.ports import open_port
-    from rtu_edge.runtime import Link, Loop, LoopConfig
+    from rtu_edge.device.ports import open_port
+    from rtu_edge.device.simulated import SimulatedDevice
+    from rtu_edge.loop import Link, Loop, LoopConfig
 
     with (
         SimulatedDevice("cartpole") as device,
@@ -331,9 +332,9 @@ def control_answers() -> dict[str, Any]:
     """What the owner of a port answers, word for word: its process number is 1 here."""
     import socket
 
-    from rtu_edge.device import SimulatedDevice
-    from rtu_edge.ports import open_port
-    from rtu_edge.runtime import Link
+    from rtu_edge.device.ports import open_port
+    from rtu_edge.device.simulated import SimulatedDevice
+    from rtu_edge.loop import Link
 
     def ask(path: str, command: str) -> list[str]:
         """Lines until the one that answers."""

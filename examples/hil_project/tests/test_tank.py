@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rtu_edge.runtime import Clock, StopReason
-from rtu_edge.wire import DeviceState
+from rtu_edge.device.protocol import DeviceState
+from rtu_edge.loop import Clock, StopReason
 
 CONTROLLER = {"bias": [-0.5], "gain": [[-16.0, 16.0]]}
 

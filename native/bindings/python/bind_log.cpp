@@ -1,4 +1,4 @@
-// The black box and the replay for Python: rtu_edge/log/blackbox.py and rtu_edge/log/replay.py are the faces.
+// The black box and the replay for Python: rtu_edge/record/blackbox.py and rtu_edge/run/replay.py are the faces.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

@@ -1,4 +1,4 @@
-// The supervisor for Python: rtu_edge/supervise.py is the face, this only converts.
+// The supervisor for Python: rtu_edge/loop/supervisor.py is the face, this only converts.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

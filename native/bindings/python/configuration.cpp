@@ -37,7 +37,7 @@ learners::NetworkConfig body(const py::dict& d) {
   learners::NetworkConfig out;
   out.cell = cell_configuration(d);
   const auto hidden = take<std::vector<int>>(d, "hidden");
-  for (const int width : hidden) out.hidden[out.layers++] = width;  // at most kMaxLayers: rtu_edge.agents has checked
+  for (const int width : hidden) out.hidden[out.layers++] = width;  // at most kMaxLayers: rtu_edge.learn has checked
   out.sparsity = take<double>(d, "sparsity");
   return out;
 }

@@ -1,4 +1,4 @@
-// Native configurations from the plain dictionaries that rtu_edge.agents has checked.
+// Native configurations from the plain dictionaries that rtu_edge.learn has checked.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 
-from rtu_edge.errors import DeviceError
+from rtu_edge._base.errors import DeviceError
 
 if TYPE_CHECKING:
     from rtu_edge.hil.bridge import Injection, Unit
@@ -36,7 +36,7 @@ class By(str, enum.Enum):
 
 
 class Clock(str, enum.Enum):
-    """What makes the loop's tick in a case; the words of rtu_edge.runtime.Clock."""
+    """What makes the loop's tick in a case; the words of rtu_edge.loop.Clock."""
 
     DEVICE = "device"
     LOCKSTEP = "lockstep"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from rtu_edge import wire
+from rtu_edge.device import protocol
 from rtu_edge.hil.faults.base import Fault, Seconds
 from rtu_edge.hil.trace import Way
 
@@ -63,8 +63,8 @@ class Driver(Fault, frozen=True, kw_only=True):
 
     def begin(self, now: Injection) -> None:
         now.count += 1
-        frame = wire.Estop() if self.stop is StopBy.ESTOP else wire.Disarm()
-        now.bridge.say(Way.TO_DEVICE, b"\0" + wire.encode(wire.pack(frame)))
+        frame = protocol.Estop() if self.stop is StopBy.ESTOP else protocol.Disarm()
+        now.bridge.say(Way.TO_DEVICE, b"\0" + protocol.encode(protocol.pack(frame)))
 
 
 class DeviceClock(Fault, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from rtu_edge import wire
+from rtu_edge.device import protocol
 from rtu_edge.hil.faults.base import Fault, Rate, Seconds
 from rtu_edge.hil.trace import Place, Way
 
@@ -55,12 +55,12 @@ class Replay(Fault, frozen=True, kw_only=True):
         now.next_s = max(at_s - 0.02, now.next_s) + 1.0 / self.per_s
         old = now.memory.get("old")
         if old is None or now.count % 32 == 0:
-            seen = now.bridge.trace.all(Place.HOST_OUT, wire.FrameType.CMD)
+            seen = now.bridge.trace.all(Place.HOST_OUT, protocol.FrameType.CMD)
             now.memory["old"] = old = [passed.frame for passed in seen if self.is_old(now, passed, at_s)]
         if not old:
             return []
         now.count += 1
-        return [Unit(Way.TO_DEVICE, wire.encode(now.random.choice(old)), at_s)]
+        return [Unit(Way.TO_DEVICE, protocol.encode(now.random.choice(old)), at_s)]
 
     def is_old(self, now: Injection, passed: Passed, at_s: float) -> bool:
         """True for a command that may come again."""
@@ -76,7 +76,7 @@ class OldSession(Replay, frozen=True, kw_only=True):
     def is_old(self, now: Injection, passed: Passed, at_s: float) -> bool:
         sessions = now.bridge.trace.sessions()
         command = passed.message
-        return isinstance(command, wire.Cmd) and command.session in sessions[:-1]
+        return isinstance(command, protocol.Cmd) and command.session in sessions[:-1]
 
 
 class Flood(Fault, frozen=True, kw_only=True):
@@ -109,8 +109,8 @@ class Flood(Fault, frozen=True, kw_only=True):
         if self.what is Talk.NOISE:
             return now.random.randbytes(24)
         if self.what is Talk.COMMAND:
-            return wire.encode(wire.pack(wire.Cmd(0xFFFFFFFE, 0, 50, (1.0,)), seq))
-        return wire.encode(wire.pack(wire.Ping(now.count), seq))
+            return protocol.encode(protocol.pack(protocol.Cmd(0xFFFFFFFE, 0, 50, (1.0,)), seq))
+        return protocol.encode(protocol.pack(protocol.Ping(now.count), seq))
 
 
 class _Rewrite(Fault, frozen=True, kw_only=True):
@@ -120,23 +120,23 @@ class _Rewrite(Fault, frozen=True, kw_only=True):
         rate: share of these frames.
     """
 
-    message: ClassVar[type] = wire.State
+    message: ClassVar[type] = protocol.State
     rate: Rate = 1.0
 
-    def wants(self, message: wire.Message | None) -> bool:
+    def wants(self, message: protocol.Message | None) -> bool:
         """True for a message that it spoils."""
         return isinstance(message, self.message)
 
     def carry(self, now: Injection, unit: Unit) -> list[Unit]:
         if unit.frame is None:
             return [unit]
-        message = wire.unpack(unit.frame)
+        message = protocol.unpack(unit.frame)
         if not self.wants(message) or not now.hit(self.rate):
             return [unit]
-        payload = wire.pack(self.rewrite(now, message)).payload
-        return [dataclasses.replace(unit, data=wire.encode(dataclasses.replace(unit.frame, payload=payload)))]
+        payload = protocol.pack(self.rewrite(now, message)).payload
+        return [dataclasses.replace(unit, data=protocol.encode(dataclasses.replace(unit.frame, payload=payload)))]
 
-    def rewrite(self, now: Injection, message: Any) -> wire.Message:
+    def rewrite(self, now: Injection, message: Any) -> protocol.Message:
         """What it says instead."""
         raise NotImplementedError
 
@@ -151,13 +151,13 @@ class Misfit(_Rewrite, frozen=True, kw_only=True):
     kind = "misfit"
     way: Way = Way.TO_DEVICE
 
-    def wants(self, message: wire.Message | None) -> bool:
-        return isinstance(message, wire.Cmd if self.way is Way.TO_DEVICE else wire.State)
+    def wants(self, message: protocol.Message | None) -> bool:
+        return isinstance(message, protocol.Cmd if self.way is Way.TO_DEVICE else protocol.State)
 
-    def rewrite(self, now: Injection, message: Any) -> wire.Message:
-        if isinstance(message, wire.Cmd):
+    def rewrite(self, now: Injection, message: Any) -> protocol.Message:
+        if isinstance(message, protocol.Cmd):
             return dataclasses.replace(message, u=(*message.u, 0.0))
-        more: wire.State = dataclasses.replace(message, x=(*message.x, 0.0))
+        more: protocol.State = dataclasses.replace(message, x=(*message.x, 0.0))
         return more
 
 
@@ -166,9 +166,9 @@ class Schema(_Rewrite, frozen=True, kw_only=True):
 
     kind = "schema"
     whole = True
-    message = wire.Hello
+    message = protocol.Hello
 
-    def rewrite(self, now: Injection, message: wire.Hello) -> wire.Message:
+    def rewrite(self, now: Injection, message: protocol.Hello) -> protocol.Message:
         return dataclasses.replace(message, schema_hash=message.schema_hash ^ 1)
 
 
@@ -186,7 +186,7 @@ class Sensor(_Rewrite, frozen=True, kw_only=True):
     index: Annotated[int, msgspec.Meta(ge=0, le=54)] = 0
     size: Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)] = 100.0
 
-    def rewrite(self, now: Injection, message: wire.State) -> wire.Message:
+    def rewrite(self, now: Injection, message: protocol.State) -> protocol.Message:
         x = list(message.x)
         at = min(self.index, len(x) - 1)
         stuck = now.memory.setdefault("stuck", x[at])
@@ -204,11 +204,11 @@ class Actuator(_Rewrite, frozen=True, kw_only=True):
     """
 
     kind = "actuator"
-    message = wire.Cmd
+    message = protocol.Cmd
     index: Annotated[int, msgspec.Meta(ge=0, le=54)] = 0
     value: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 0.5
 
-    def rewrite(self, now: Injection, message: wire.Cmd) -> wire.Message:
+    def rewrite(self, now: Injection, message: protocol.Cmd) -> protocol.Message:
         u = list(message.u)
         u[min(self.index, len(u) - 1)] = self.value
         return dataclasses.replace(message, u=tuple(u))
@@ -224,12 +224,12 @@ class Episodes(_Rewrite, frozen=True, kw_only=True):
     kind = "episodes"
     value: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 10.0
 
-    def rewrite(self, now: Injection, message: wire.State) -> wire.Message:
+    def rewrite(self, now: Injection, message: protocol.State) -> protocol.Message:
         claimed = self.value if now.count % 2 else -self.value
         return dataclasses.replace(
             message,
             episode=now.count & 0xFFFF,
-            epflags=message.epflags | wire.Episode.FIRST,
+            epflags=message.epflags | protocol.Episode.FIRST,
             u=(claimed, *message.u[1:]),
         )
 
@@ -256,10 +256,10 @@ class ClockWrap(Fault, frozen=True, kw_only=True):
             shifted = (frame.t_us + shift) & 0xFFFFFFFF
             now.count += shifted < now.memory.get("last", 0)
             now.memory["last"] = shifted
-            return [dataclasses.replace(unit, data=wire.encode(dataclasses.replace(frame, t_us=shifted)))]
-        message = wire.unpack(frame)
-        if not isinstance(message, wire.Cmd) or "shift" not in now.memory:
+            return [dataclasses.replace(unit, data=protocol.encode(dataclasses.replace(frame, t_us=shifted)))]
+        message = protocol.unpack(frame)
+        if not isinstance(message, protocol.Cmd) or "shift" not in now.memory:
             return [unit]
         message = dataclasses.replace(message, obs_t_us=(message.obs_t_us - now.memory["shift"]) & 0xFFFFFFFF)
-        payload = wire.pack(message).payload
-        return [dataclasses.replace(unit, data=wire.encode(dataclasses.replace(frame, payload=payload)))]
+        payload = protocol.pack(message).payload
+        return [dataclasses.replace(unit, data=protocol.encode(dataclasses.replace(frame, payload=payload)))]

@@ -7,8 +7,8 @@ import enum
 import math
 from typing import TYPE_CHECKING
 
-from rtu_edge import wire
-from rtu_edge.errors import DeviceError
+from rtu_edge._base.errors import DeviceError
+from rtu_edge.device import protocol
 from rtu_edge.hil.faults.base import Fault
 from rtu_edge.hil.trace import Place, Way
 
@@ -28,11 +28,11 @@ class Lie(str, enum.Enum):
     SAFE_UNKNOWN = "safe_unknown"
 
 
-def _says(unit: Unit, message: wire.Message) -> Unit:
+def _says(unit: Unit, message: protocol.Message) -> Unit:
     """The same frame with another message, its CRC right."""
     assert unit.frame is not None
-    frame = dataclasses.replace(unit.frame, payload=wire.pack(message).payload)
-    return dataclasses.replace(unit, data=wire.encode(frame))
+    frame = dataclasses.replace(unit.frame, payload=protocol.pack(message).payload)
+    return dataclasses.replace(unit, data=protocol.encode(frame))
 
 
 class _BeforeArm(Fault, frozen=True, kw_only=True):
@@ -41,13 +41,13 @@ class _BeforeArm(Fault, frozen=True, kw_only=True):
     whole = True
 
     def carry(self, now: Injection, unit: Unit) -> list[Unit]:
-        message = wire.unpack(unit.frame) if unit.frame is not None and unit.way is Way.TO_HOST else None
-        if isinstance(message, wire.Hello):
+        message = protocol.unpack(unit.frame) if unit.frame is not None and unit.way is Way.TO_HOST else None
+        if isinstance(message, protocol.Hello):
             now.memory["rows"] = message.n_obs + message.n_act
             if "read" in now.memory:
                 return [self.hello(now, unit, message)]
         elif (
-            isinstance(message, wire.Row)
+            isinstance(message, protocol.Row)
             and message.index == now.memory.get("rows", 0) - 1
             and "read" not in now.memory
         ):
@@ -58,7 +58,7 @@ class _BeforeArm(Fault, frozen=True, kw_only=True):
     def read(self, now: Injection) -> None:
         """The last row is on its way to the host."""
 
-    def hello(self, now: Injection, unit: Unit, message: wire.Hello) -> Unit:
+    def hello(self, now: Injection, unit: Unit, message: protocol.Hello) -> Unit:
         """What becomes of a HELLO after that."""
         return unit
 
@@ -80,7 +80,7 @@ class Swap(_BeforeArm, frozen=True, kw_only=True):
 
     kind = "swap"
 
-    def hello(self, now: Injection, unit: Unit, message: wire.Hello) -> Unit:
+    def hello(self, now: Injection, unit: Unit, message: protocol.Hello) -> Unit:
         now.count += 1
         other = dataclasses.replace(message, schema_hash=message.schema_hash ^ 1, boot_id=message.boot_id ^ 1)
         return _says(unit, other)
@@ -99,30 +99,30 @@ class Rows(Fault, frozen=True, kw_only=True):
 
     def begin(self, now: Injection) -> None:
         """Reads the rows itself, before the host; no HELLO reaches the host until they are known."""
-        seen = [passed.message for passed in now.bridge.trace.all(Place.DEVICE_OUT, wire.FrameType.HELLO)]
-        hello = next((message for message in reversed(seen) if isinstance(message, wire.Hello)), None)
+        seen = [passed.message for passed in now.bridge.trace.all(Place.DEVICE_OUT, protocol.FrameType.HELLO)]
+        hello = next((message for message in reversed(seen) if isinstance(message, protocol.Hello)), None)
         if hello is None:
             raise DeviceError(f"{self.title}: the device has not said yet how many rows it has; bridge.hello() first")
         now.memory.update(hello=hello, rows={})
         for index in range(hello.n_obs + hello.n_act):
-            now.bridge.say(Way.TO_DEVICE, wire.encode(wire.pack(wire.Describe(index))))
+            now.bridge.say(Way.TO_DEVICE, protocol.encode(protocol.pack(protocol.Describe(index))))
 
     def carry(self, now: Injection, unit: Unit) -> list[Unit]:
-        message = wire.unpack(unit.frame) if unit.frame is not None and unit.way is Way.TO_HOST else None
+        message = protocol.unpack(unit.frame) if unit.frame is not None and unit.way is Way.TO_HOST else None
         hello, rows = now.memory["hello"], now.memory["rows"]
-        if isinstance(message, wire.Row):
+        if isinstance(message, protocol.Row):
             asked_by_host = len(rows) == hello.n_obs + hello.n_act
             rows[message.index] = self._lying(message) if message.index == hello.n_obs else message
             now.count += asked_by_host and message.index == hello.n_obs
             return [_says(unit, rows[message.index])] if asked_by_host else []
-        if isinstance(message, wire.Hello):
+        if isinstance(message, protocol.Hello):
             if len(rows) < hello.n_obs + hello.n_act:
                 return []
-            schema = wire.schema_hash(message.period_us, [rows[index] for index in sorted(rows)])
+            schema = protocol.schema_hash(message.period_us, [rows[index] for index in sorted(rows)])
             return [_says(unit, dataclasses.replace(message, schema_hash=schema))]
         return [unit]
 
-    def _lying(self, row: wire.Row) -> wire.Row:
+    def _lying(self, row: protocol.Row) -> protocol.Row:
         changes: dict[Lie, dict[str, float | int]] = {
             Lie.SLEW_ZERO: {"slew": 0.0},
             Lie.SLEW_NAN: {"slew": math.nan},

@@ -1,0 +1,145 @@
+"""Checks at the door: a value is returned as its type, or the error names it and its range."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge._base.errors import ConfigError
+
+__all__ = [
+    "check_bool",
+    "check_choice",
+    "check_dtype",
+    "check_int",
+    "check_keys",
+    "check_number",
+    "check_sections",
+    "check_seed",
+    "check_values",
+    "scalar",
+]
+
+
+def scalar(value: object) -> object:
+    """What stands in a numpy scalar or a 0-d array, as Python has it; anything else as it is."""
+    if isinstance(value, np.ma.MaskedArray):
+        return value  # under a mask there is no value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    return value
+
+
+def check_int(name: str, value: object, low: int, high: int) -> int:
+    """An integer in low..high, as a plain int; numpy's integers and 0-d arrays of them are taken."""
+    plain = scalar(value)
+    try:
+        number = operator.index(plain)  # type: ignore[arg-type]
+    except TypeError:
+        number = low - 1
+    if isinstance(plain, (bool, np.ndarray)) or not low <= number <= high:
+        raise ConfigError(f"{name} = {value!r}: expected an integer from {low} to {high}")
+    return number
+
+
+def check_number(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> float:
+    """A finite number in low..high, or above low where the lower end is open, as a plain float.
+
+    numpy's real numbers and 0-d arrays of them are taken.
+    """
+    plain = scalar(value)
+    refused = isinstance(plain, (bool, str, bytes, bytearray, complex, np.ndarray))
+    try:
+        number = float("nan") if refused else float(plain)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if not low <= number <= high or (open_low and number == low):
+        raise ConfigError(
+            f"{name} = {value!r}: expected a number {'above' if open_low else 'from'} {low:g} to {high:g}"
+        )
+    return number
+
+
+def check_bool(name: str, value: object) -> bool:
+    """True or False, also as numpy has it, or as 1 or 0."""
+    plain = scalar(value)
+    if not isinstance(plain, int) or plain not in (0, 1):
+        raise ConfigError(f"{name} = {value!r}: expected True or False")
+    return bool(plain)
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """One of the choices, as a plain str."""
+    if not isinstance(value, str) or value not in choices:
+        near = difflib.get_close_matches(str(value), choices, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{name} = {value!r}: expected one of {', '.join(choices)}{hint}")
+    return choices[list(choices).index(value)]
+
+
+def check_dtype(name: str, value: object) -> str:
+    """ "float32" or "float64", given by name, as numpy.float32, as numpy.dtype or as the type float."""
+    given = value
+    if isinstance(given, type) and issubclass(given, (float, np.floating)):
+        given = np.dtype(given)
+    return check_choice(name, given.name if isinstance(given, np.dtype) else given, ("float32", "float64"))
+
+
+def check_seed(seed: object) -> int:
+    """A seed, 0 to 2^64 - 1."""
+    return check_int("seed", seed, 0, 2**64 - 1)
+
+
+def check_keys(name: str, value: object, allowed: Sequence[str]) -> dict[str, Any]:
+    """A mapping with known keys only."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name} = {value!r}: expected a mapping with keys among {', '.join(allowed)}")
+    for key in value:
+        if key not in allowed:
+            near = difflib.get_close_matches(str(key), allowed, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(allowed)}"
+            raise ConfigError(f"{name}.{key}: unknown key; {hint}")
+    return dict(value)
+
+
+def check_values(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Finite float32 values of one shape; a masked array is refused, as under a mask there is no value."""
+    try:
+        if isinstance(value, np.ma.MaskedArray):
+            raise ValueError("masked")
+        with np.errstate(over="ignore"):
+            values = np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"{name} = {value!r}: expected real numbers") from None
+    if values.shape != shape:
+        raise ConfigError(f"{name} has shape {values.shape}, expected {shape}")
+    if not np.isfinite(values).all():
+        raise ConfigError(f"{name} is not finite: {values}")
+    return values
+
+
+def check_sections(
+    given: Mapping[str, npt.ArrayLike], known: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, npt.NDArray[Any]]:
+    """Arrays to be stored under names of `known`: every name, shape and value is looked at before anything is stored."""
+    checked = {}
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(f"{name}: unknown parameter; expected one of {', '.join(known)}")
+        array = np.asarray(value)
+        like = known[name]
+        if array.dtype.kind not in "fiub":
+            raise ConfigError(f"{name}: expected real numbers, got dtype {array.dtype}")
+        if array.shape != like.shape:
+            raise ConfigError(f"{name}: expected shape {like.shape}, got {array.shape}")
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(array, dtype=like.dtype)
+        if not np.isfinite(array).all():
+            raise ConfigError(f"{name}: expected finite numbers")
+        checked[name] = array
+    return checked

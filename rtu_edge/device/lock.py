@@ -1,0 +1,225 @@
+"""Who owns a port, and how to reach the owner: status, arming.
+
+The owner of a port registers (rtu_edge.device.registry) and serves a Unix socket. Which owners are believed, and what `estop` does
+in each case, is in docs/estop.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rtu_edge._base.errors import DeviceError
+from rtu_edge._base.untrusted import parse_json
+from rtu_edge.device.holders import Device, device_of, holders, speaks_for
+from rtu_edge.device.registry import PortLock, Record, absolute, records, socket_path
+
+__all__ = [
+    "Owner",
+    "PortLock",
+    "answers",
+    "arm",
+    "connect",
+    "monitor",
+    "owner",
+    "owners",
+    "peer",
+    "socket_path",
+    "status",
+]
+
+_TALK_S = 2.0
+_CONNECT_S = 0.05
+_LINE_MAX = 1 << 16  # bytes; a status takes less than 4096
+_CLAIMS_MAX = 8  # of another user, for one port
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A registered owner, as far as the kernel confirms what it registered.
+
+    Args:
+        record: what it registered.
+        device: its device; None for a pyserial URL.
+        pid: the process that made its socket, or the one that holds the lock; 0 where neither is known.
+        speaks: it holds the device, so that what it reports counts.
+    """
+
+    record: Record
+    device: Device | None
+    pid: int
+    speaks: bool
+
+
+def status(port: str) -> dict[str, Any]:
+    """What the owner of a port is doing: running, reason, steps, episodes, mean_return, device_state, pid,
+    mode, guard; counters; link, as runtime.LinkQuality, null where it is not known.
+
+    Raises:
+        DeviceError: nobody owns the port, or the owner does not answer.
+    """
+    for line in _talk(port, "status"):
+        return line
+    raise DeviceError(f"{port}: its owner does not answer")
+
+
+def owner(port: str) -> int | None:
+    """Number of the process that owns a port; None when nobody does."""
+    return next((one.pid for one in owners(port) if one.pid and _may_ask(one)), None)
+
+
+def arm(port: str, token: int) -> None:
+    """Tell the owner of a port, which waits for it, to arm.
+
+    Args:
+        port: a device's path, or a pyserial URL.
+        token: the number that its status gives as "arm_token".
+
+    Raises:
+        DeviceError: nobody owns the port, or the owner does not wait to be told, or not by this number.
+    """
+    for answer in _talk(port, f"arm {token}"):
+        if answer.get("event") == "arm" and answer.get("accepted") is True:
+            return
+        break
+    raise DeviceError(f"{port}: not armed: its owner does not wait to be told to arm, or not by the number {token}")
+
+
+def monitor(port: str) -> Iterator[dict[str, Any]]:
+    """The owner's status about ten times a second, until it leaves.
+
+    Raises:
+        DeviceError: nobody owns the port.
+    """
+    return _talk(port, "monitor")
+
+
+# ---------------------------------------------------------------- who owns it
+
+
+def owners(port: str, config: str = "") -> list[Owner]:
+    """The registered owners of a port, by any name of it, or of a configuration: those whose claim the kernel confirms."""
+    here = device_of(port) if port and "://" not in port else None
+    me, claims, found = os.geteuid(), dict[int, int](), []
+    for record in records():
+        if not _matches(record, port, config, here):
+            continue
+        if record.uid not in (me, 0):
+            claims[record.uid] = claims.get(record.uid, 0) + 1
+            if claims[record.uid] > _CLAIMS_MAX:
+                continue
+        one = _confirmed(record, here)
+        if one is not None:
+            found.append(one)
+    return found
+
+
+def _matches(record: Record, port: str, config: str, here: Device | None) -> bool:
+    # By the name too: what a link names may have been exchanged since, as by an update.
+    if config and (record.config == os.path.realpath(config) or record.named == absolute(config)):
+        return True
+    if not port:
+        return False
+    if here is not None and record.device == here:
+        return True
+    return absolute(port) in (record.port, record.path) or ("://" not in port and record.path == os.path.realpath(port))
+
+
+def _confirmed(record: Record, here: Device | None) -> Owner | None:
+    """The owner behind a record; None where no process of its user holds the device that it claims."""
+    pid = 0
+    with contextlib.suppress(OSError), connect(record.control) as connection:
+        pid, uid = peer(connection)
+        pid = pid if uid == record.uid else 0
+    if record.device is None:
+        return Owner(record, None, pid, record.uid in (os.geteuid(), 0)) if pid else None
+    device = record.device
+    # Of its node only what is found here: a record can name any file that its user has locked.
+    known = here if here == device else device_of(record.path)
+    device = known if known is not None and known == device else replace(device, node=(0, 0))
+    speaks = bool(pid) and speaks_for(pid, device)
+    if not speaks:
+        held = [one.pid for one in holders(device) if one.uid == record.uid]
+        if not held:
+            return None
+        pid = pid if pid in held else held[0]
+    return Owner(record, device, pid, speaks)
+
+
+def _may_ask(one: Owner) -> bool:
+    """Whether this user may ask it for more than an emergency stop, and its answer counts."""
+    return os.geteuid() in (0, one.record.uid) or one.record.uid == 0
+
+
+# ---------------------------------------------------------------- talking
+
+
+def connect(control: str, timeout_s: float = 0.0) -> socket.socket:
+    """A connection to a control socket; one that takes no more connections is waited for only briefly. Raises OSError."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(_CONNECT_S)
+        connection.connect(control)
+        connection.settimeout(timeout_s)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end: of a server, those that made its socket. Raises OSError."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _ = struct.unpack("3i", credentials)
+    return pid, uid
+
+
+def answers(text: bytes) -> list[dict[str, Any]]:
+    """JSON objects, one a line. Raises ValueError for any other line."""
+    found = []
+    for line in text.splitlines():
+        answer = parse_json(line)
+        if not isinstance(answer, dict):
+            raise ValueError(f"not a JSON object: {line[:40]!r}")
+        found.append(answer)
+    return found
+
+
+def _lines(connection: socket.socket) -> Iterator[dict[str, Any]]:
+    """JSON lines until the other end closes or the time-out of the socket passes. Raises ValueError for any other line."""
+    buffer = b""
+    while True:
+        try:
+            data = connection.recv(4096)
+        except OSError:
+            return
+        if not data:
+            return
+        whole, end, rest = (buffer + data).rpartition(b"\n")
+        buffer = rest
+        yield from answers(whole + end)
+        if len(buffer) > _LINE_MAX:
+            raise ValueError(f"a line of more than {_LINE_MAX} bytes")
+
+
+def _talk(port: str, command: str) -> Iterator[dict[str, Any]]:
+    for one in owners(port):
+        if not _may_ask(one) or not one.speaks:
+            continue
+        try:
+            connection = connect(one.record.control, _TALK_S)
+        except OSError as error:
+            raise DeviceError(f"{port}: its owner does not answer: {error}") from error
+        with connection:
+            connection.sendall(command.encode() + b"\n")
+            try:
+                yield from _lines(connection)
+            except ValueError as error:
+                raise DeviceError(f"{port}: its owner answers nonsense: {error}") from None
+        return
+    raise DeviceError(f"{port}: nobody owns this port")

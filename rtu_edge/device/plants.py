@@ -1,0 +1,192 @@
+"""The simulated machines in Python: the same C that runs in the firmware, without Gymnasium.
+
+>>> plant = Plant("cartpole")
+>>> plant.sheet.period_s
+0.02
+>>> observation = plant.reset(seed=7)
+>>> observation, reward, terminated, truncated = plant.step([2.5])
+>>> reward, terminated, truncated
+(1.0, False, False)
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtu_edge._base.validation import check_int, check_values
+from rtu_edge._bridge import ffi, lib
+
+__all__ = ["Parameter", "Plant", "Row", "Safe", "Sheet", "names", "sheet"]
+
+
+class Safe(enum.IntEnum):
+    """What an actuator does when the device goes safe (firmware_bridge/protocol/safe.h)."""
+
+    NONE = 0
+    HOLD = 1
+    DAMP = 2
+    RAMP = 3
+    OFF = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """One observation or one actuator: name, unit, range, and for an actuator what safe is."""
+
+    name: str
+    unit: str
+    min: float
+    max: float
+    safe: Safe
+    safe_value: float
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number of the machine and where it comes from."""
+
+    name: str
+    unit: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The data sheet of a plant."""
+
+    name: str
+    title: str
+    period_s: float
+    max_steps: int
+    observations: tuple[Row, ...]
+    actuators: tuple[Row, ...]
+    parameters: tuple[Parameter, ...]
+    reward: str
+    source: str
+    simulated: bool
+
+
+def _text(pointer: Any) -> str:
+    return str(ffi.string(pointer).decode("utf-8"))
+
+
+def _row(row: Any) -> Row:
+    return Row(_text(row.name), _text(row.unit), row.min, row.max, Safe(row.safe), row.safe_value)
+
+
+def names() -> tuple[str, ...]:
+    """The plants there are.
+
+    >>> names()
+    ('cartpole', 'cartpole-full', 'pendulum', 'pendulum-full', 'servo', 'servo-full')
+    """
+    return tuple(_text(lib.tl_plant_at(i).sheet.name) for i in range(lib.tl_plant_count()))
+
+
+def _find(name: str) -> Any:
+    if name not in names():  # compared here: in C a text ends at its first NUL
+        raise ValueError(f"plant {name!r} is unknown; there are {', '.join(names())}")
+    return lib.tl_plant_find(name.encode("utf-8"))
+
+
+def sheet(name: str) -> Sheet:
+    """The data sheet of one plant.
+
+    Args:
+        name: one of `names()`.
+
+    Returns:
+        Units, ranges, parameters with their source, and the reward in words.
+
+    Raises:
+        ValueError: no plant has this name.
+    """
+    raw = _find(name).sheet
+    rows = [_row(raw.rows[i]) for i in range(raw.n_obs + raw.n_act)]
+    numbers = (raw.parameters[i] for i in range(raw.n_parameters))
+    return Sheet(
+        name=_text(raw.name),
+        title=_text(raw.title),
+        period_s=raw.period_us / 1e6,
+        max_steps=raw.max_steps,
+        observations=tuple(rows[: raw.n_obs]),
+        actuators=tuple(rows[raw.n_obs :]),
+        parameters=tuple(Parameter(_text(p.name), _text(p.unit), p.value, _text(p.source)) for p in numbers),
+        reward=_text(raw.reward),
+        source=_text(raw.source),
+        simulated=bool(raw.simulated),
+    )
+
+
+class Plant:
+    """One simulated machine.
+
+    Args:
+        name: one of `names()`.
+        max_steps: an episode is truncated after so many steps; 0: never; None: as the data sheet says.
+
+    Raises:
+        ValueError: no plant has this name, or max_steps is not in 0..2**32-1.
+    """
+
+    def __init__(self, name: str, max_steps: int | None = None) -> None:
+        self._plant = _find(name)
+        self.sheet = sheet(name)
+        self.max_steps = self.sheet.max_steps if max_steps is None else check_int("max_steps", max_steps, 0, 2**32 - 1)
+        self._state = ffi.new("tl_plant_state *")
+        self._u = np.zeros(len(self.sheet.actuators), dtype=np.float32)
+        self._x = np.zeros(len(self.sheet.observations), dtype=np.float32)
+        self._u_pointer = ffi.from_buffer("float[]", self._u, require_writable=True)
+        self._x_pointer = ffi.from_buffer("float[]", self._x, require_writable=True)
+        self.reset(0)
+
+    def reset(self, seed: int) -> NDArray[np.float32]:
+        """Start an episode; the start depends on the seed alone.
+
+        Args:
+            seed: 0..2**32-1, the number that TickLink's RESET carries.
+
+        Returns:
+            The first observation, (n_obs,), in the units of the data sheet; a copy.
+
+        Raises:
+            ValueError: the seed is out of range.
+        """
+        self._plant.reset(self._state, check_int("seed", seed, 0, 2**32 - 1))
+        lib.tl_plant_limit(self._state, self.max_steps)
+        return self.observe()
+
+    def step(self, u: NDArray[np.floating[Any]] | Sequence[float]) -> tuple[NDArray[np.float32], float, bool, bool]:
+        """Hold the actuators at u for one period.
+
+        Args:
+            u: (n_act,), in the units of the data sheet; clamped to the actuators' ranges.
+
+        Returns:
+            Observation (n_obs,), reward, terminated, truncated. After the episode's end the machine holds still and
+            earns 0.
+
+        Raises:
+            ValueError: u has another shape or is not finite.
+        """
+        self._u[:] = check_values("u", u, self._u.shape)
+        result = self._plant.step(self._state, self._u_pointer)
+        return self.observe(), result.reward, result.terminated, result.truncated
+
+    def observe(self) -> NDArray[np.float32]:
+        """The observation of the present state, (n_obs,), a copy."""
+        self._plant.observe(self._state, self._x_pointer)
+        x: NDArray[np.float32] = self._x.copy()
+        return x
+
+    @property
+    def state_bytes(self) -> bytes:
+        """The whole state as the C structure's bytes, for comparing runs bit by bit."""
+        return bytes(ffi.buffer(self._state, self._plant.state_bytes))

@@ -1,0 +1,274 @@
+"""The messages of TickLink and the numbers in them (docs/protocol.md has each byte)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from rtu_edge._bridge import lib
+from rtu_edge.device.protocol.frames import FrameType
+
+__all__ = [
+    "Ack",
+    "Arm",
+    "Cap",
+    "ClearFault",
+    "Cmd",
+    "Describe",
+    "DeviceState",
+    "Disarm",
+    "Episode",
+    "Estop",
+    "Event",
+    "EventCode",
+    "Fault",
+    "Hello",
+    "Log",
+    "Message",
+    "Param",
+    "Ping",
+    "Pong",
+    "Reset",
+    "Row",
+    "State",
+    "Status",
+]
+
+
+class DeviceState(enum.IntEnum):
+    """What the device's safety state machine is in."""
+
+    BOOT = lib.TL_STATE_BOOT
+    DISARMED = lib.TL_STATE_DISARMED
+    ARMED = lib.TL_STATE_ARMED
+    SAFE = lib.TL_STATE_SAFE
+    ESTOP = lib.TL_STATE_ESTOP
+    RESETTING = lib.TL_STATE_RESETTING
+
+
+class Status(enum.IntEnum):
+    """Why the device refused."""
+
+    OK = lib.TL_STATUS_OK
+    INVALID = lib.TL_STATUS_INVALID
+    STATE = lib.TL_STATUS_STATE
+    LATCHED = lib.TL_STATUS_LATCHED
+    BUSY = lib.TL_STATUS_BUSY
+    SESSION = lib.TL_STATUS_SESSION
+    UNSUPPORTED = lib.TL_STATUS_UNSUPPORTED
+    EPISODE = lib.TL_STATUS_EPISODE
+    MODE = lib.TL_STATUS_MODE
+    SEQ = lib.TL_STATUS_SEQ
+    STALE = lib.TL_STATUS_STALE
+    VALUE = lib.TL_STATUS_VALUE
+
+
+class EventCode(enum.IntEnum):
+    """What an EVENT tells."""
+
+    REFUSED = lib.TL_EVENT_REFUSED
+    OVERRUN = lib.TL_EVENT_OVERRUN
+    DAMAGED = lib.TL_EVENT_DAMAGED
+
+
+class Cap(enum.IntFlag):
+    """What a device can do."""
+
+    SIMULATED = lib.TL_CAP_SIMULATED
+    LOCKSTEP = lib.TL_CAP_LOCKSTEP
+    REWARD = lib.TL_CAP_REWARD
+    RESET = lib.TL_CAP_RESET
+
+
+class Episode(enum.IntFlag):
+    """Flags of the observation in a STATE."""
+
+    FIRST = lib.TL_EPISODE_FIRST
+    TERMINATED = lib.TL_EPISODE_TERMINATED
+    TRUNCATED = lib.TL_EPISODE_TRUNCATED
+    REWARD = lib.TL_EPISODE_REWARD
+
+
+class Fault(enum.IntFlag):
+    """Why the device is not armed."""
+
+    SILENCE = lib.TL_FAULT_SILENCE
+    ESTOP = lib.TL_FAULT_ESTOP
+    SENSOR = lib.TL_FAULT_SENSOR
+
+
+_NO_CAPS = Cap(0)
+
+
+@dataclass(frozen=True)
+class Hello:
+    """01: who is there. From a host, a request for the device's."""
+
+    proto_ver: int = lib.TL_PROTO_VERSION
+    role: int = lib.TL_ROLE_HOST
+    caps: Cap = _NO_CAPS
+    boot_id: int = 0
+    schema_hash: int = 0
+    period_us: int = 0
+    ttl_max_ms: int = 0
+    n_obs: int = 0
+    n_act: int = 0
+    fw_major: int = 0
+    fw_minor: int = 0
+    fw_patch: int = 0
+    last_session: int = 0
+
+
+@dataclass(frozen=True)
+class Ping:
+    """02: what time is it?"""
+
+    t0_us: int
+
+
+@dataclass(frozen=True)
+class Pong:
+    """03: the answer."""
+
+    t0_us: int
+    t1_us: int
+    t2_us: int
+
+
+@dataclass(frozen=True)
+class Describe:
+    """04: asks for a row of the data sheet."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """05: one observation or actuator."""
+
+    name: str
+    unit: str
+    min: float
+    max: float
+    index: int = 0
+    actuator: bool = False
+    safe: int = lib.TL_SAFE_NONE
+    slew: float = 0.0
+    safe_value: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cmd:
+    """10: what the actuators shall do."""
+
+    session: int
+    obs_t_us: int
+    ttl_ms: int
+    u: tuple[float, ...]
+    mode: int = lib.TL_MODE_VALUE
+    lockstep: bool = False
+
+
+@dataclass(frozen=True)
+class Arm:
+    """11: opens a session."""
+
+    session: int
+    lockstep: bool = False
+
+
+@dataclass(frozen=True)
+class Disarm:
+    """12: closes it."""
+
+
+@dataclass(frozen=True)
+class ClearFault:
+    """13: leaves ESTOP."""
+
+
+@dataclass(frozen=True)
+class Ack:
+    """14: the answer to a frame that asks for one."""
+
+    type: FrameType | int
+    status: Status | int
+    seq: int
+
+
+@dataclass(frozen=True)
+class Reset:
+    """15: begins an episode."""
+
+    session: int
+    episode: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class State:
+    """20: what the device measures and does."""
+
+    last_cmd_seq: int
+    cmd_age_ms: int
+    fault: Fault
+    episode: int
+    state: DeviceState | int
+    epflags: Episode
+    reward: float
+    x: tuple[float, ...]
+    u: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Event:
+    """21: what the device has noticed."""
+
+    code: EventCode | int
+    status: Status | int
+    seq: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Param:
+    """30: one number, read or written."""
+
+    index: int
+    op: int = lib.TL_PARAM_READ
+    kind: int = lib.TL_PARAM_U32
+    bits: int = 0
+
+
+@dataclass(frozen=True)
+class Log:
+    """31: a line of text for people."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Estop:
+    """7F: stop, whoever says it."""
+
+
+Message: TypeAlias = (
+    Hello
+    | Ping
+    | Pong
+    | Describe
+    | Row
+    | Cmd
+    | Arm
+    | Disarm
+    | ClearFault
+    | Ack
+    | Reset
+    | State
+    | Event
+    | Param
+    | Log
+    | Estop
+)

@@ -1,0 +1,254 @@
+"""Simulated devices: the firmware as a process behind a pty, or inside this process on any clock one likes.
+
+>>> with SimulatedDevice("cartpole") as device:
+...     device.port.startswith("/dev/")
+True
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rtu_edge._base.closing import Closing
+from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge._base.files import PACKAGE
+from rtu_edge._bridge import ffi, lib
+
+__all__ = ["InProcessDevice", "SimulatedDevice", "firmware_path", "simulated"]
+
+
+# s: before it ends firmware brings its outputs to their safe behaviour, and a ramp takes as long as it takes.
+_RAMP_S = 60.0
+
+
+def firmware_path() -> Path:
+    """Return where the firmware's executable is: part of the package, or what RTU_EDGE_FIRMWARE names.
+
+    Raises:
+        DeviceError: it is not there.
+    """
+    path = Path(os.environ.get("RTU_EDGE_FIRMWARE") or PACKAGE / "bin" / "tl_firmware")
+    if not path.is_file():
+        raise DeviceError(f"{path}: no firmware there; install the package, or set RTU_EDGE_FIRMWARE")
+    return path.absolute()  # a name without a slash would be looked for on PATH
+
+
+class SimulatedDevice(Closing):
+    """The firmware with a simulated machine, as a process of its own behind a pty.
+
+    It ends when this is closed, and by itself when this process is gone.
+
+    Args:
+        plant: "cartpole", "cartpole-full", "pendulum", "pendulum-full", "servo", "servo-full".
+        seed: start of episode 0; a RESET brings its own.
+        boot_id: number of this start; another one each time unless given.
+        ttl_max_ms: longest life of a command, 1 to 60000.
+        silence_ms: silence of the link that stops a session, 1 to 60000.
+        max_steps: steps of an episode; as the machine says unless given.
+        slew: largest change of an actuator per period; no limit unless given.
+        reset_ticks: extra periods that a reset takes in real time.
+        period_us: real time that a step takes, whatever it is for the machine; the machine's own unless given.
+        link: path of a symbolic link to the pty, for a name that stays the same.
+        firmware: another executable than the package's (rtu_edge.device.firmware builds one around another plant).
+
+    Raises:
+        DeviceError: the firmware is missing, or does not start.
+    """
+
+    def __init__(
+        self,
+        plant: str = "cartpole",
+        *,
+        seed: int = 0,
+        boot_id: int | None = None,
+        ttl_max_ms: int | None = None,
+        silence_ms: int | None = None,
+        max_steps: int | None = None,
+        slew: float | None = None,
+        reset_ticks: int | None = None,
+        period_us: int | None = None,
+        link: str | os.PathLike[str] | None = None,
+        firmware: str | os.PathLike[str] | None = None,
+    ) -> None:
+        options = {
+            "--plant": plant,
+            "--seed": seed,
+            "--boot-id": boot_id,
+            "--ttl-max-ms": ttl_max_ms,
+            "--silence-ms": silence_ms,
+            "--max-steps": max_steps,
+            "--slew": slew,
+            "--reset-ticks": reset_ticks,
+            "--period-us": period_us,
+            "--pty-link": None if link is None else os.fspath(link),
+        }
+        command = [os.fspath(firmware) if firmware is not None else str(firmware_path()), "--until-eof"]
+        for name, value in options.items():
+            if value is not None:
+                command += [name, str(value)]
+        try:
+            self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            )
+        except OSError as error:
+            raise DeviceError(f"{command[0]}: cannot be started: {error.strerror}") from error
+        self._port = self._read_port(command)
+
+    def _read_port(self, command: list[str]) -> str:
+        """Wait for the one line that names the pty."""
+        process = self._process
+        assert process is not None and process.stdout is not None and process.stderr is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            line = process.stdout.readline() if selector.select(timeout=10) else b""
+        if line:
+            return line.decode().strip()
+        process.kill()
+        complaint = process.stderr.read().decode(errors="replace").strip()
+        self.close()
+        raise DeviceError(f"{' '.join(command)}: {complaint or 'no port within 10 s'}")
+
+    @property
+    def port(self) -> str:
+        """Path of the pty's near end, to open as a serial port."""
+        return self._port
+
+    @property
+    def pid(self) -> int:
+        """Process number of the firmware.
+
+        Raises:
+            DeviceError: it is closed.
+        """
+        if self._process is None:
+            raise DeviceError("the device is closed")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """False once the process has ended, for whatever reason."""
+        return self._process is not None and self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process and wait for it; a second call does nothing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        give_up_s = time.monotonic() + _RAMP_S
+        while process.poll() is None and time.monotonic() < give_up_s:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=2)
+            if _is_stopped(process.pid):  # by a debugger or a test: SIGTERM waits for SIGCONT, SIGKILL does not
+                break
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _is_stopped(pid: int) -> bool:
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    return False
+
+
+def simulated(plant: str, **options: Any) -> SimulatedDevice:
+    """Start the device that a configuration's `device.plant` names.
+
+    Args:
+        plant: a name as for SimulatedDevice, or the path of a plant's C file (*.c), around which the firmware is built.
+        options: more of SimulatedDevice's.
+
+    Raises:
+        ConfigError: there is no such file, or its plant has the name of one of the package's.
+        DeviceError: it does not compile, or does not start.
+    """
+    if not plant.endswith(".c"):
+        return SimulatedDevice(plant, **options)
+    from rtu_edge.device.firmware import build_firmware
+
+    with tempfile.TemporaryDirectory(prefix="rtu-edge-") as folder:  # a process that has started needs no file
+        program = build_firmware(plant, Path(folder) / "tl_firmware")
+        listed = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, errors="replace").stdout.split()
+        name = listed[-1] if listed else ""
+        if name in listed[:-1]:
+            raise ConfigError(
+                f"{plant}: its plant is called {name}, as one of the package's; give it a name of its own"
+            )
+        return SimulatedDevice(name, firmware=program, **options)
+
+
+class InProcessDevice:
+    """The same device inside this process: bytes in, bytes out, time as an argument.
+
+    Args:
+        plant: as for SimulatedDevice; the other options too.
+        now_us: the device's clock as it starts.
+
+    Raises:
+        DeviceError: the name is unknown, or an option does not fit.
+    """
+
+    def __init__(
+        self,
+        plant: str = "cartpole",
+        *,
+        now_us: int = 0,
+        boot_id: int = 0,
+        seed: int = 0,
+        silence_us: int = 0,
+        ttl_max_ms: int = 0,
+        reset_ticks: int = 0,
+        max_steps: int = 0,
+        slew: float = 0.0,
+    ) -> None:
+        options = ffi.new("tl_simulated_options *")
+        options.boot_id, options.seed, options.silence_us = boot_id, seed, silence_us
+        options.ttl_max_ms, options.reset_ticks = ttl_max_ms, reset_ticks
+        options.max_steps, options.slew = max_steps, slew
+        self._driver = ffi.new("float[]", lib.TL_PLANT_ACT_MAX)
+        options.driver = self._driver
+        self._outbox = ffi.new("tl_outbox *")
+        self._c = ffi.new("tl_simulated *")
+        send = ffi.addressof(lib, "tl_outbox_take")
+        if not lib.tl_simulated_init(self._c, plant.encode(), options, send, self._outbox, now_us):
+            raise DeviceError(f"no device of machine {plant!r} with slew {slew}")
+
+    @property
+    def bridge(self) -> Any:
+        """The device's `tl_bridge`, to look at."""
+        return self._c.bridge
+
+    @property
+    def driver(self) -> tuple[float, ...]:
+        """What the machine's actuators were last told: the register of a driver."""
+        return tuple(self._driver[i] for i in range(self._c.sheet.n_act))
+
+    @property
+    def due_us(self) -> int:
+        """When the next tick is due."""
+        return int(lib.tl_bridge_due(ffi.addressof(self._c, "bridge")))
+
+    def receive(self, data: bytes, now_us: int) -> bytes:
+        """Hand bytes to the device; return what it answers at once."""
+        lib.tl_bridge_receive(ffi.addressof(self._c, "bridge"), data, len(data), now_us)
+        return self._take()
+
+    def tick(self, now_us: int) -> bytes:
+        """Let the device look at its clock; return what it says."""
+        lib.tl_bridge_tick(ffi.addressof(self._c, "bridge"), now_us)
+        return self._take()
+
+    def _take(self) -> bytes:
+        data = bytes(ffi.buffer(self._outbox.bytes, self._outbox.size))
+        self._outbox.size = 0
+        return data

@@ -1,0 +1,205 @@
+"""What all learners share: arguments, arena, sections, checkpoints."""
+
+from __future__ import annotations
+
+import copy as _copy
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge import _core
+from rtu_edge._base import files
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.validation import (
+    check_choice,
+    check_dtype,
+    check_int,
+    check_keys,
+    check_number,
+    check_sections,
+    check_seed,
+)
+from rtu_edge.learn import checkpoint
+
+__all__ = ["RULES", "Array", "Learner", "decays_of", "info_of", "layers_of", "optimizer_of"]
+
+Array = npt.NDArray[Any]
+Self = TypeVar("Self", bound="Learner")
+
+VARIANCE_EPS = 1e-8
+_GROUPS = ("recurrent", "body", "head")
+RULES = ("obgd", "sgd", "adam")
+
+
+def layers_of(hidden: int | Sequence[int]) -> list[int]:
+    """Widths of the layers after the cell."""
+    given: Any = hidden
+    row = isinstance(given, Iterable) and not isinstance(given, (str, bytes))
+    scalar = not row or (isinstance(given, np.ndarray) and given.ndim == 0)
+    widths: list[Any] = [given] if scalar else list(given)
+    if len(widths) > _core.max_layers:
+        raise ConfigError(f"hidden = {tuple(widths)}: expected at most {_core.max_layers} layers")
+    return [check_int("hidden", width, 1, 65536) for width in widths]
+
+
+def decays_of(value: float | Mapping[str, float]) -> dict[str, float]:
+    """Lambda of each parameter group."""
+    if isinstance(value, Mapping):
+        given = check_keys("trace_decay", value, _GROUPS)
+        missing = [group for group in _GROUPS if group not in given]
+        if missing:
+            raise ConfigError(f"trace_decay.{missing[0]}: missing; expected a number for each of {', '.join(_GROUPS)}")
+    else:
+        given = dict.fromkeys(_GROUPS, value)
+    return {group: check_number(f"trace_decay.{group}", given[group], 0.0, 1.0) for group in _GROUPS}
+
+
+def optimizer_of(
+    name: str, rule: str, settings: Mapping[str, float] | None, *, step_size: float, kappa: float
+) -> dict[str, Any]:
+    """Rule, step size and kappa of one optimiser, as the core takes them."""
+    given = check_keys(name, settings or {}, ("step_size", "kappa"))
+    default = step_size if rule == "obgd" else 1e-3
+    return {
+        "rule": check_choice("optimizer", rule, RULES),
+        "step_size": check_number(f"{name}.step_size", given.get("step_size", default), 0.0, 1e6),
+        "kappa": check_number(f"{name}.kappa", given.get("kappa", kappa), 0.0, 1e6, open_low=True),
+    }
+
+
+OBSERVATION_BOUND = 10.0  # deviations; the core's default too (native/learners/normalizer.h)
+
+
+def bound_of(value: float) -> float:
+    """The bound of normalised observations: 0 for none, or 2 deviations and more."""
+    bound = check_number("observation_bound", value, 0.0, 1e6)
+    if 0.0 < bound < 2.0:
+        raise ConfigError(
+            f"observation_bound = {value!r}: expected 0 (no bound) or a number from 2 to 1e+06 deviations"
+        )
+    return bound
+
+
+class Learner:
+    """Arena, sections, checkpoints: what all learners share."""
+
+    kind: ClassVar[str]
+    _parameter_roots: ClassVar[tuple[str, ...]]
+    _normalizer_name: ClassVar[str] = "input"
+    _core: Any
+    _config: dict[str, Any]
+
+    def _start(
+        self,
+        native: type,
+        native_config: dict[str, Any],
+        arguments: dict[str, Any],
+        dtype: npt.DTypeLike,
+        seed: int,
+    ) -> None:
+        name, number = check_dtype("dtype", dtype), check_seed(seed)
+        self._config = {"kind": self.kind, **arguments, "dtype": name, "seed": number}
+        try:
+            checkpoint.encode_config(self._config)  # nothing learns that cannot be saved
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{self.kind}: an argument that no checkpoint can hold: {error}") from error
+        self._native_config = native_config
+        self._core = native(native_config, name, number)
+
+    @property
+    def core(self) -> Any:
+        """The native object; `core.policy()` is what the native loop drives."""
+        return self._core
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What it takes to make this learner again, as plain values: "kind" and the constructor's arguments."""
+        return _copy.deepcopy(self._config)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        name: str = self._config["dtype"]
+        return np.dtype(name)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arena, all that this learner will ever use per step."""
+        return int(self._core.nbytes)
+
+    @property
+    def sections(self) -> list[tuple[str, str, tuple[int, ...], int]]:
+        """(name, dtype, shape, bytes) of each named part of the arena."""
+        return [(name, dtype.name, shape, nbytes) for name, dtype, shape, nbytes, _, _ in self._core.sections()]
+
+    def _is_parameter(self, name: str) -> bool:
+        leaf = name.rsplit(".", 1)[-1]
+        inside = not any(part in {"z0", "z1", "step", "trace", "m", "v"} for part in name.split("."))
+        return inside and leaf in {"nu_log", "theta_log", "W1", "W2", "weight", "bias"}
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """Copies of all weights by name, such as "actor.cell.W1" (n, d) or "actor.layer0.weight" (out, in)."""
+        return {row[0]: self._core.get(row[0]) for row in self.sections if self._is_parameter(row[0])}
+
+    def load_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> None:
+        """Replaces some or all weights by copies; eligibilities, traces and state stay.
+
+        Raises:
+            ValueError: an unknown name, a wrong shape, a value that is not finite; nothing has changed.
+        """
+        for name, value in check_sections(parameters, self.parameters).items():
+            self._core.set(name, value)
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """Copies of every section that a checkpoint holds, in canonical order."""
+        return {name: self._core.get(name) for name, *_, saved in self._core.sections() if saved}
+
+    @property
+    def normalizer(self) -> dict[str, Any]:
+        """Of the observations, float64 (docs/math.md, 3): running "mean" (d,) and "variance" (d,), the "scale" (d,) by which
+        a deviation from the mean is multiplied, 0 for a channel that has not moved, and the "count" of samples."""
+        name = self._normalizer_name
+        parts = {leaf: self._core.get(f"{name}.{leaf}") for leaf in ("mean", "mean_low", "m2", "m2_low", "still")}
+        count = int(self._core.get(f"{name}.count")[0])
+        mean, m2 = (parts[leaf].astype(np.float64) + parts[f"{leaf}_low"] for leaf in ("mean", "m2"))
+        moved = (count - parts["still"]).astype(np.float64)
+        variance = m2 / np.maximum(moved, 1.0)
+        scale = (moved / max(count - 1, 1)) ** 2 / np.sqrt(variance + VARIANCE_EPS)
+        return {"mean": mean, "variance": variance, "scale": scale, "count": count}
+
+    def state_hash(self) -> str:
+        """64 bits over the canonical bytes of everything that a checkpoint holds, as 16 hexadecimal digits."""
+        return f"{self._core.hash():016x}"
+
+    def save(self, path: str | Path) -> None:
+        """Writes a checkpoint: all of the state, so that learning continues to the bit. The file is replaced atomically.
+
+        Raises:
+            CheckpointError: a value of the learner is not finite, so that load() would refuse it; the file is as it was.
+            OSError: it cannot be written; the file is as it was.
+        """
+        data = self._core.save(checkpoint.encode_config(self._config))
+        checkpoint.check_saved(data, path)
+        files.write(path, data)
+
+    def copy(self: Self) -> Self:
+        """A second learner in the same state, memory of its own."""
+        twin = type(self)._from_config(self._config)
+        status, _ = twin._core.load(self._core.save(""))
+        if status != 0:
+            raise RuntimeError(f"a copy refused its own state ({status})")
+        return twin
+
+    @classmethod
+    def _from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
+        return cls(**{key: value for key, value in config.items() if key != "kind"})
+
+
+def info_of(info: Any) -> dict[str, float]:
+    """What the last step did, by name."""
+    return {name: getattr(info, name) for name in ("value", "delta", "step_size_actor", "step_size_critic")}

@@ -1,0 +1,31 @@
+"""What is kept of a learner (docs/checkpoint.md): `text` beside the state in a checkpoint's bytes, `slots` on the disk."""
+
+from __future__ import annotations
+
+from rtu_edge.learn.checkpoint.text import (
+    CheckpointError,
+    DamagedError,
+    check_saved,
+    complete,
+    encode_config,
+    raise_for,
+    read_beside,
+    read_bytes,
+    read_config,
+    read_text,
+    read_whole,
+)
+
+__all__ = [
+    "CheckpointError",
+    "DamagedError",
+    "check_saved",
+    "complete",
+    "encode_config",
+    "raise_for",
+    "read_beside",
+    "read_bytes",
+    "read_config",
+    "read_text",
+    "read_whole",
+]

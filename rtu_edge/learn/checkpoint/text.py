@@ -1,0 +1,153 @@
+"""What is in a checkpoint's bytes beside the state: text, version, what it was made for (docs/checkpoint.md)."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rtu_edge import _core
+from rtu_edge._base.errors import CheckpointError
+from rtu_edge._base.untrusted import parse_json, read_file
+
+__all__ = [
+    "CheckpointError",
+    "DamagedError",
+    "check_saved",
+    "complete",
+    "encode_config",
+    "raise_for",
+    "read_beside",
+    "read_bytes",
+    "read_config",
+    "read_text",
+    "read_whole",
+]
+
+# native/core/status.h
+_REASONS = {
+    -5: "not a checkpoint: it does not begin with RTUEDGE",
+    -6: "a checkpoint of version {version}; this build reads version {oldest} to {known}",
+    -7: "a checkpoint of another layout: sizes or options differ",
+    -8: "cut short or too long",
+    -9: "damaged: its checksum does not fit its bytes",
+    -10: "{where} holds a value that is not finite, or a count that cannot be",
+}
+_VERSION, _CRC, _VALUE = -6, -9, -10
+_DAMAGED = (-5, -8, _CRC, _VALUE)
+
+# The key of the text under which a run keeps its own; no learner has an argument of this name.
+_RUN = "run"
+
+# Arguments that learners had not always, and what a configuration without them means. Format 4: normalised observations
+# are bounded; a learner of an older file goes on without a bound.
+_BEFORE = {"observation_bound": 0.0}
+
+
+class DamagedError(CheckpointError):
+    """The bytes are not those that were written, or hold values that no learner takes: an older checkpoint may be whole."""
+
+
+def encode_config(config: Mapping[str, Any], run: Mapping[str, Any] | None = None) -> str:
+    """The text inside a checkpoint: JSON, sorted keys.
+
+    Args:
+        config: the learner's.
+        run: what a run needs to go on, or None.
+    """
+    return json.dumps({**config, _RUN: run} if run else config, sort_keys=True, separators=(",", ":"))
+
+
+def raise_for(status: int, where: str, path: str | Path, version: int = 0) -> None:
+    """Raises CheckpointError for a negative status of the core."""
+    if status != 0:
+        reason = _REASONS.get(status, f"refused with status {status}")
+        known, oldest = _core.checkpoint_version, _core.oldest_checkpoint_version
+        text = reason.format(where=where, version=version, known=known, oldest=oldest)
+        raise (DamagedError if status in _DAMAGED else CheckpointError)(f"{path}: {text}")
+
+
+def read_bytes(path: str | Path, follow: bool = True) -> bytes:
+    """The bytes of a file that claims to be a checkpoint.
+
+    Args:
+        path: the file.
+        follow: a symbolic link is followed.
+
+    Raises:
+        CheckpointError: it is no regular file.
+        OSError: it cannot be read.
+    """
+    try:
+        return read_file(path, follow=follow)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
+
+
+def read_text(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The learner's configuration and the run's part inside a checkpoint's bytes, after its frame was found whole.
+
+    Returns:
+        Configuration, and what encode_config() was given as `run`, or {}.
+
+    Raises:
+        DamagedError: cut short, or damaged.
+        CheckpointError: of another version.
+    """
+    status, version, text, _, _ = _core.open_checkpoint(data)
+    if status == _VERSION and zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+        status = _CRC  # the checksum is at the end whatever the version
+    raise_for(status, "", path, version)
+    try:
+        config = parse_json(text)
+    except ValueError:
+        config = None
+    run = config.pop(_RUN, {}) if isinstance(config, dict) else None
+    if not isinstance(config, dict) or not isinstance(run, dict):
+        raise CheckpointError(f"{path}: it holds no configuration")
+    return config, run
+
+
+def read_whole(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, Any], dict[str, Any]]:
+    """As read_text(), of a checkpoint whose values are also those that a learner takes.
+
+    Raises:
+        DamagedError: cut short, damaged, or with a value that is not finite.
+        CheckpointError: of another version.
+    """
+    texts = read_text(data, path)
+    status, where = _core.check_checkpoint(data)
+    raise_for(status, where, path)
+    return texts
+
+
+def check_saved(data: bytes, path: str | Path) -> None:
+    """Before a checkpoint's bytes take the place of another one: they can be loaded.
+
+    Raises:
+        CheckpointError: load() would refuse them; nothing has been written.
+    """
+    status, where = _core.check_checkpoint(data)
+    if status == _VALUE:
+        raise CheckpointError(
+            f"{path}: not saved: {where} holds a value that is not finite, and what was saved before stays as it is."
+            " Go on from there; normalise the observations or bound them, so that it does not happen again"
+        )
+    raise_for(status, where, path)
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A learner's configuration from a file of any version, as a constructor of today takes it."""
+    return {**_BEFORE, **config}
+
+
+def read_config(data: bytes, path: str | Path = "checkpoint") -> dict[str, Any]:
+    """The learner's configuration alone; see read_text()."""
+    return read_text(data, path)[0]
+
+
+def read_beside(data: bytes) -> bytes:
+    """What stands beside the learner in a whole checkpoint, the supervisor's state; b"" where there is none."""
+    return _core.open_checkpoint(data)[4]

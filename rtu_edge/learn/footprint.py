@@ -1,0 +1,161 @@
+"""What a learner will take: bytes, operations and named sections before anything is allocated, time by a trial."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rtu_edge import _core
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.validation import check_choice, check_dtype, check_number
+from rtu_edge.learn import KINDS
+
+__all__ = ["Plan", "StepTimes", "plan"]
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Time of one step on this machine: medians, steps one after the other, caches warm.
+
+    Attributes:
+        predict_us: first half, up to the action.
+        traces_us: traces and eligibilities, what the deadline rule never drops.
+        update_us: the weights' step, what it drops when time is short.
+        isa: the instruction set that ran.
+    """
+
+    predict_us: float
+    traces_us: float
+    update_us: float
+    isa: str
+
+    @property
+    def step_us(self) -> float:
+        """A whole step."""
+        return self.predict_us + self.traces_us + self.update_us
+
+    @property
+    def rate_hz(self) -> float:
+        """The highest rate of a loop that does nothing but step the learner."""
+        return 1e6 / self.step_us
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.step_us:.3g} us per step ({self.isa}): predict {self.predict_us:.3g}, traces {self.traces_us:.3g}, "
+            f"update {self.update_us:.3g}; at most {self.rate_hz:.3g} steps/s"
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of one learner.
+
+    Attributes:
+        kind: "stream_ac", "td_predictor" or "online_regressor".
+        nbytes: bytes of the arena, exactly.
+        flops: floating-point operations of "predict", "traces" and "update" in one step, leading terms (docs/math.md, 5).
+        sections: (name, dtype, shape, bytes) of each named part.
+        times: of a step on this machine, after calibrate().
+    """
+
+    kind: str
+    nbytes: int
+    flops: dict[str, int]
+    sections: list[tuple[str, str, tuple[int, ...], int]]
+    times: StepTimes | None = None
+    _native: tuple[dict[str, Any], str] = field(default_factory=lambda: ({}, "float32"), repr=False, compare=False)
+
+    @property
+    def flops_per_step(self) -> int:
+        """All of one step's operations."""
+        return sum(self.flops.values())
+
+    def calibrate(self, seconds: float = 0.2) -> Plan:
+        """This plan with `times`: builds the learner and runs it on a made-up stream for a while.
+
+        Args:
+            seconds: how long, 0 to 60.
+
+        Raises:
+            ConfigError: seconds out of range.
+        """
+        config, dtype = self._native
+        found = _core.calibrate(self.kind, config, dtype, check_number("seconds", seconds, 0.0, 60.0))
+        predict, traces, update = (nanoseconds / 1e3 for nanoseconds in found)
+        return replace(self, times=StepTimes(predict, traces, update, "scalar" if dtype == "float64" else _core.isa))
+
+    def __str__(self) -> str:
+        """A table for people."""
+        width = max(len(name) for name, *_ in self.sections)
+        rows = [
+            f"{name:{width}}  {dtype:8} {'x'.join(map(str, shape)):>10} {nbytes:>9}"
+            for name, dtype, shape, nbytes in self.sections
+        ]
+        operations = ", ".join(f"{part} {count}" for part, count in self.flops.items())
+        rows.append(f"{self.kind}: {self.nbytes} bytes; operations per step: {operations}")
+        return "\n".join(rows if self.times is None else [*rows, str(self.times)])
+
+
+def _flops(config: Mapping[str, Any]) -> dict[str, int]:
+    n, d, hidden = config["units"], config["n_inputs"], list(config["hidden"])
+    recurrent = config["cell"] != "none"
+    linear = config["cell"] == "linear"
+    control = "body" in config
+    bodies, sets = (1, 2) if control and config["body"] == "shared" else (2 if control else 1, 1)
+    outputs = [1, config["n_outputs"] * (1 if config["discrete"] else 2)] if control else [config.get("n_outputs", 1)]
+    widths = [2 * n if recurrent else d, *hidden]
+    body = sum(below * above for below, above in itertools.pairwise(widths))
+    head = widths[-1] * sum(outputs)
+    kinds = 3 if control else 1  # cotangents carried back: value, log pi, entropy
+    block = n * d if recurrent else 0
+    return {
+        "predict": bodies * (4 * block + 2 * body) + 2 * head,
+        # complex rotation and input; four real traces for the nonlinear cell
+        "traces": bodies * block * (8 if linear else 16),
+        # contraction 6, decay and sum of sizes 6, weight step 4 per weight pair; backward, eligibility and step of dense layers
+        "update": bodies * sets * (16 * block + 6 * body) + 6 * head + kinds * 2 * body + 2 * kinds * head,
+    }
+
+
+def plan(kind: str | Mapping[str, Any] = "stream_ac", *, calibrate: bool = False, **arguments: Any) -> Plan:
+    """Plans a learner.
+
+    >>> import rtu_edge as rtu
+    >>> p = rtu.plan("stream_ac", observation_size=2, action_size=1, units=32, hidden=32)
+    >>> p.nbytes == rtu.StreamAC(observation_size=2, action_size=1, units=32, hidden=32).nbytes
+    True
+
+    Args:
+        kind: "stream_ac", "td_predictor", "online_regressor", or a learner's `config`.
+        calibrate: also `times`, from a fifth of a second of steps.
+        **arguments: those of the learner's class.
+
+    Raises:
+        ConfigError: as the learner's class.
+    """
+    if isinstance(kind, Mapping):
+        arguments = {**kind, **arguments}
+        kind = arguments.pop("kind", "stream_ac")
+    name = check_choice("kind", kind, tuple(KINDS))
+    cls = KINDS[name]
+    found: dict[str, Any] = {}
+
+    class Planned(cls):  # type: ignore[misc, valid-type]
+        """The class up to where it would allocate."""
+
+        def _start(
+            self, native: type, native_config: dict[str, Any], arguments: dict[str, Any], dtype: Any, seed: int
+        ) -> None:
+            found.update(config=native_config, dtype=check_dtype("dtype", dtype))
+
+    try:
+        Planned(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    nbytes, rows = _core.plan(name, found["config"], found["dtype"])
+    sections = [(name, dtype.name, shape, size) for name, dtype, shape, size, _, _ in rows]
+    planned = Plan(name, nbytes, _flops(found["config"]), sections, None, (found["config"], found["dtype"]))
+    return planned.calibrate() if calibrate else planned

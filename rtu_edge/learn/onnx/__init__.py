@@ -1,0 +1,12 @@
+"""ONNX: the policy as a file that runs elsewhere, and the proof that it is the same policy.
+
+onnx and onnxruntime are imported on demand only, and first in a process of their own: on some boards their import
+crashes.
+"""
+
+from rtu_edge.learn.onnx.policy import Driven, OnnxPolicy, drive
+from rtu_edge.learn.onnx.probe import ExportError, probe
+from rtu_edge.learn.onnx.verify import verify_onnx
+from rtu_edge.learn.onnx.write import export_onnx
+
+__all__ = ["Driven", "ExportError", "OnnxPolicy", "drive", "export_onnx", "probe", "verify_onnx"]

@@ -1,0 +1,99 @@
+"""Is the exported policy the agent's?"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtu_edge.learn.onnx.policy import OnnxPolicy
+from rtu_edge.learn.onnx.write import config_hash
+
+__all__ = ["Evaluation", "observations_like", "verify_onnx"]
+
+SEED = 2026
+# Observations wander: a part that lasts and a part that is new each step, within three deviations.
+LASTING = 0.95
+WIDEST = 3.0
+
+
+class Evaluation:
+    """An agent's policy without learning: what `drive` calls a follower.
+
+    Args:
+        agent: has copy(), begin() and predict(observation, explore=False); it is copied, and left as it is.
+    """
+
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent.copy()
+
+    def begin(self) -> None:
+        """Start an episode."""
+        self._agent.begin()
+
+    def predict(self, observation: NDArray[np.float32]) -> Any:
+        """The mode for an observation; h advances, nothing is learned."""
+        return self._agent.predict(observation, explore=False)
+
+
+def observations_like(agent: Any, steps: int, seed: int = SEED) -> NDArray[np.float32]:
+    """Observations of the size that the agent has met.
+
+    Args:
+        agent: its normaliser says mean and variance.
+        steps: how many.
+        seed: the same seed, the same observations.
+
+    Returns:
+        (steps, d), each within three deviations of its mean; correlated in time as a sensor's are.
+    """
+    size = int(agent.config["observation_size"])
+    mean, deviation = np.zeros(size), np.ones(size)
+    if agent.config.get("normalize_observation", True):
+        mean = np.asarray(agent.normalizer["mean"], dtype=np.float64)
+        deviation = np.sqrt(np.asarray(agent.normalizer["variance"], dtype=np.float64))
+    rng = np.random.default_rng(seed)
+    lasting = rng.standard_normal(size)
+    out = np.empty((steps, size), dtype=np.float32)
+    for t in range(steps):
+        lasting = LASTING * lasting + np.sqrt(1.0 - LASTING**2) * rng.standard_normal(size)
+        mixed = (lasting + rng.standard_normal(size)) / np.sqrt(2.0)
+        out[t] = mean + deviation * np.clip(mixed, -WIDEST, WIDEST)
+    return out
+
+
+def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> float:
+    """Run an exported policy beside the agent it came from.
+
+    Both start from a zero state and see the same observations, one long episode, so that differences may add up. The
+    agent is copied first and not disturbed.
+
+    Args:
+        path: a file that export_onnx has written.
+        agent: the agent it was exported from, as it was then.
+        steps: how many steps.
+
+    Returns:
+        The largest difference of the actions, in units of the action's range: 1e-5 or less is rounding; NaN when either
+        gave what is not a number.
+
+    Raises:
+        ValueError: the file is no exported policy, is of another agent, or steps is not positive.
+        ExportError: onnxruntime cannot be used on this machine.
+    """
+    if steps < 1:
+        raise ValueError(f"steps: {steps} is not 1 or more")
+    policy = OnnxPolicy(path)
+    expected = config_hash(agent.config)
+    if policy.metadata["rtu_edge.config_hash"] != expected:
+        raise ValueError(
+            f"{os.fspath(path)}: exported from another configuration "
+            f"({policy.metadata['rtu_edge.config_hash'][:12]}, the agent's is {expected[:12]})"
+        )
+    native = Evaluation(agent)
+    native.begin()
+    policy.reset()
+    differences = [policy.difference(policy.predict(x), native.predict(x)) for x in observations_like(agent, steps)]
+    return float(np.max(differences))  # of the built-in max() a NaN would be lost

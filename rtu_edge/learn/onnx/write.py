@@ -1,0 +1,294 @@
+"""An agent's policy as an ONNX graph.
+
+    observation (1, d), h1 (1, n), h2 (1, n)  ->  action (1, k), h1_next (1, n), h2_next (1, n)
+
+The graph holds what `agent.predict(observation, explore=False)` does: the normaliser, one step of the recurrent trace
+unit, the body and the actor's head. The state is an explicit input and output: the caller feeds h1_next and h2_next
+back, and zeros at the start of an episode.
+
+Single precision. What is derived from parameters (g, phi, gam of the unit, the normaliser's scale) is computed in
+double and rounded once. The normaliser's mean is kept as the sum of two floats: x - mean loses nothing, also where the
+mean is large beside the deviation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtu_edge._base import files
+from rtu_edge._base.version import __version__
+from rtu_edge.learn.onnx.probe import load
+
+__all__ = ["IR_VERSION", "OPSET", "Agent", "config_hash", "export_onnx"]
+
+# Old enough for any runtime in use; onnx itself would write its newest.
+OPSET = 17
+IR_VERSION = 8
+
+LAYER_NORM_EPS = 1e-5
+LEAK = 0.01
+READING = 2.0**46  # native/learners/normalizer.h: as far as a reading counts; infinities become numbers
+
+Array = NDArray[np.floating[Any]]
+
+
+class Agent(Protocol):
+    """What the export reads of an agent."""
+
+    @property
+    def kind(self) -> str:
+        """The class of agent, "stream_ac"."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Enough to construct it again."""
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """Copies, by name."""
+
+    @property
+    def normalizer(self) -> dict[str, Any]:
+        """Mean, scale, count."""
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """The SHA-256 of a configuration's canonical JSON text, in hexadecimal."""
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+class _Graph:
+    """Nodes and constants under construction; every method returns the name of its output."""
+
+    def __init__(self, helper: Any, numpy_helper: Any) -> None:
+        self._helper = helper
+        self._numpy_helper = numpy_helper
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def constant(self, name: str, value: Any, dtype: type[Any] = np.float32) -> str:
+        array = np.ascontiguousarray(np.asarray(value, dtype=np.float64).astype(dtype))
+        self.constants.append(self._numpy_helper.from_array(array, name))
+        return name
+
+    def op(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(self._helper.make_node(kind, list(inputs), [output], name=output, **attributes))
+        return output
+
+
+def _two_floats(values: Array) -> tuple[Array, Array]:
+    high = values.astype(np.float32)
+    return high, (values - high.astype(np.float64)).astype(np.float32)
+
+
+def _normalised(graph: _Graph, x: str, agent: Agent) -> str:
+    if not agent.config.get("normalize_observation", True):
+        return x
+    mean = np.asarray(agent.normalizer["mean"], dtype=np.float64).reshape(1, -1)
+    scale = np.asarray(agent.normalizer["scale"], dtype=np.float64).reshape(1, -1)
+    x = graph.op(
+        "Clip", [x, graph.constant("reading.lowest", -READING), graph.constant("reading.highest", READING)], "reading"
+    )
+    high, low = _two_floats(mean)
+    x = graph.op("Sub", [x, graph.constant("normalizer.mean_high", high)], "centred_high")
+    x = graph.op("Sub", [x, graph.constant("normalizer.mean_low", low)], "centred")
+    x = graph.op("Mul", [x, graph.constant("normalizer.scale", scale)], "scaled")
+    bound = float(agent.config.get("observation_bound", 0.0))
+    if bound == 0.0:
+        return x
+    lowest, highest = (
+        graph.constant(f"normalizer.{name}", at) for name, at in (("lowest", -bound), ("highest", bound))
+    )
+    return graph.op("Clip", [x, lowest, highest], "normalised")
+
+
+def _activated(graph: _Graph, x: str, activation: str, output: str) -> str:
+    kinds = {"relu": "Relu", "tanh": "Tanh", "identity": "Identity"}
+    if activation not in kinds:
+        raise ValueError(f"activation: {activation!r} is not one of {', '.join(kinds)}")
+    return graph.op(kinds[activation], [x], output)
+
+
+def _recurrent(graph: _Graph, x: str, cell: Mapping[str, Array], nonlinear: bool, activation: str) -> str:
+    """One step of the unit (math.md, 1): z1 = g h1 - phi h2 + gam W1 x, z2 = g h2 + phi h1 + gam W2 x."""
+    units = cell["W1"].shape[0]
+    members, rest = divmod(units, cell["nu_log"].shape[0])
+    if rest:
+        raise ValueError(f"cell: {units} units do not divide over {cell['nu_log'].shape[0]} poles")
+    # Units of one pole are neighbours.
+    nu = np.repeat(np.exp(np.asarray(cell["nu_log"], dtype=np.float64)), members).reshape(1, -1)
+    theta = np.repeat(np.exp(np.asarray(cell["theta_log"], dtype=np.float64)), members).reshape(1, -1)
+    r = np.exp(-nu)
+    g = graph.constant("cell.g", r * np.cos(theta))
+    phi = graph.constant("cell.phi", r * np.sin(theta))
+    gam = graph.constant("cell.gam", np.sqrt(-np.expm1(-2.0 * nu)) + 1e-8)
+
+    turned: list[str] = []
+    for half, own, other, sign in (("1", "h1", "h2", "Sub"), ("2", "h2", "h1", "Add")):
+        kept = graph.op("Mul", [own, g], f"cell.g_h{half}")
+        crossed = graph.op("Mul", [other, phi], f"cell.phi_h{half}")
+        rotated = graph.op(sign, [kept, crossed], f"cell.rotated{half}")
+        u = graph.op("MatMul", [x, graph.constant(f"cell.W{half}", cell[f"W{half}"].T)], f"cell.u{half}")
+        driven = graph.op("Mul", [u, gam], f"cell.driven{half}")
+        turned.append(graph.op("Add", [rotated, driven], f"cell.z{half}" if nonlinear else f"h{half}_next"))
+    if nonlinear:
+        turned = [_activated(graph, z, activation, f"h{half}_next") for half, z in zip("12", turned, strict=True)]
+    y = graph.op("Concat", turned, "cell.concat", axis=1)
+    return y if nonlinear else _activated(graph, y, activation, "cell.y")
+
+
+def _dense(graph: _Graph, x: str, name: str, parameters: Mapping[str, Array]) -> str:
+    weight = graph.constant(f"{name}.weight", np.asarray(parameters[f"{name}.weight"]).T)
+    bias = graph.constant(f"{name}.bias", np.asarray(parameters[f"{name}.bias"]).reshape(1, -1))
+    return graph.op("Add", [graph.op("MatMul", [x, weight], f"{name}.product"), bias], f"{name}.out")
+
+
+def _layer(graph: _Graph, x: str, name: str, parameters: Mapping[str, Array]) -> str:
+    """Dense, LayerNorm without affine parameters (population variance), leaky relu.
+
+    The norm is written out: runtimes compute LayerNormalization's variance as E[x^2] - E[x]^2, which cancels.
+    """
+    pre = _dense(graph, x, name, parameters)
+    mean = graph.op("ReduceMean", [pre], f"{name}.mean", axes=[1], keepdims=1)
+    centred = graph.op("Sub", [pre, mean], f"{name}.centred")
+    square = graph.op("Mul", [centred, centred], f"{name}.square")
+    variance = graph.op("ReduceMean", [square], f"{name}.variance", axes=[1], keepdims=1)
+    eps = graph.constant(f"{name}.eps", [[LAYER_NORM_EPS]])
+    deviation = graph.op("Sqrt", [graph.op("Add", [variance, eps], f"{name}.variance_eps")], f"{name}.deviation")
+    normed = graph.op("Div", [centred, deviation], f"{name}.normed")
+    return graph.op("LeakyRelu", [normed], f"{name}.y", alpha=LEAK)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    observations: int
+    units: int  # 0: no state
+    discrete: bool
+    width: int  # actuators, or choices
+
+
+def _policy(graph: _Graph, agent: Agent) -> _Shape:
+    """Append the whole policy, from "observation", "h1", "h2" to "action", "h1_next", "h2_next"."""
+    config, parameters = agent.config, agent.parameters
+    body = "body" if config.get("body", "separate") == "shared" else "actor"
+    x = _normalised(graph, "observation", agent)
+    units = 0
+    if config.get("cell", "linear") != "none":
+        cell = {name: parameters[f"{body}.cell.{name}"] for name in ("nu_log", "theta_log", "W1", "W2")}
+        units = int(cell["W1"].shape[0])
+        x = _recurrent(graph, x, cell, config["cell"] == "nonlinear", config.get("activation", "relu"))
+    layer = 0
+    while f"{body}.layer{layer}.weight" in parameters:
+        x = _layer(graph, x, f"{body}.layer{layer}", parameters)
+        layer += 1
+    outputs = _dense(graph, x, "actor.head", parameters)
+    rows = int(parameters["actor.head.weight"].shape[0])
+    d = int(config["observation_size"])
+    if config.get("n_actions") is not None:
+        graph.op("ArgMax", [outputs], "action", axis=1, keepdims=0)
+        return _Shape(d, units, True, rows)
+    bounds = [
+        graph.constant(f"mu.{name}", [at], np.int64) for name, at in (("start", 0), ("end", rows // 2), ("axis", 1))
+    ]
+    mu = graph.op("Slice", [outputs, *bounds], "mu")  # the other half are the deviations
+    graph.op("Clip", [mu, graph.constant("lowest", -1.0), graph.constant("highest", 1.0)], "action")
+    return _Shape(d, units, False, rows // 2)
+
+
+def _metadata(
+    agent: Agent, shape: _Shape, dt_s: float | None, observations: Sequence[str], actions: Sequence[str]
+) -> dict[str, str]:
+    if shape.discrete:
+        described = actions or [f"index of {shape.width} choices"]
+    else:
+        described = actions or ["share of the actuator's range, -1 lowest, 1 highest"] * shape.width
+    seen = observations or ["as the agent observed it"] * shape.observations
+    if len(seen) != shape.observations:
+        raise ValueError(f"observations: {len(seen)} descriptions for {shape.observations} observations")
+    if not shape.discrete and len(described) != shape.width:
+        raise ValueError(f"actions: {len(described)} descriptions for {shape.width} actions")
+    period = agent.config.get("dt_s") if dt_s is None else dt_s
+    return {
+        "rtu_edge.version": __version__,
+        "rtu_edge.agent": agent.kind,
+        "rtu_edge.config_hash": config_hash(agent.config),
+        "rtu_edge.dt_s": "" if period is None else repr(float(period)),
+        "rtu_edge.observations": json.dumps(list(seen)),
+        "rtu_edge.actions": json.dumps(list(described)),
+        "rtu_edge.choices": str(shape.width if shape.discrete else 0),
+    }
+
+
+def build(
+    agent: Agent, dt_s: float | None = None, observations: Sequence[str] = (), actions: Sequence[str] = ()
+) -> Any:
+    """The ONNX model of an agent's policy, checked; arguments and errors as `export_onnx`."""
+    if agent.kind != "stream_ac":
+        raise ValueError(f"agent: kind {agent.kind!r} has no policy to export; stream_ac has")
+    onnx = load("onnx", "checker", "helper", "numpy_helper")
+    helper, tensor = onnx.helper, onnx.TensorProto
+    graph = _Graph(helper, onnx.numpy_helper)
+    shape = _policy(graph, agent)
+
+    def floats(name: str, size: int) -> Any:
+        return helper.make_tensor_value_info(name, tensor.FLOAT, [1, size])
+
+    action = (
+        helper.make_tensor_value_info("action", tensor.INT64, [1]) if shape.discrete else floats("action", shape.width)
+    )
+    state = [("h1", "h1_next"), ("h2", "h2_next")] if shape.units else []
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "policy",
+            [floats("observation", shape.observations), *(floats(name, shape.units) for name, _ in state)],
+            [action, *(floats(name, shape.units) for _, name in state)],
+            initializer=graph.constants,
+        ),
+        producer_name="rtu_edge",
+        producer_version=__version__,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        doc_string="Feed h1_next and h2_next back as h1 and h2; zeros at the start of an episode.",
+    )
+    helper.set_model_props(model, _metadata(agent, shape, dt_s, observations, actions))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def export_onnx(
+    agent: Agent,
+    path: str | os.PathLike[str],
+    *,
+    dt_s: float | None = None,
+    observations: Sequence[str] = (),
+    actions: Sequence[str] = (),
+) -> None:
+    """Write an agent's policy as an ONNX file: what predict(observation, explore=False) does.
+
+    Args:
+        agent: a StreamAC.
+        path: the file to write; it is there whole or not at all.
+        dt_s: the period the policy was learned at, s; None: the agent's own, if it has one.
+        observations: a description of each, such as "theta [rad]"; empty: none.
+        actions: a description of each action; empty: none.
+
+    Raises:
+        ValueError: the agent has no policy, or the descriptions are too many or too few.
+        ExportError: onnx cannot be used on this machine.
+        OSError: the file cannot be written.
+
+    Source:
+        docs/export.md has the inputs, outputs and metadata.
+    """
+    data = build(agent, dt_s, observations, actions).SerializeToString()
+    files.write(path, data)

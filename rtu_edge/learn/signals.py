@@ -1,0 +1,361 @@
+"""TDPredictor and OnlineRegressor, for signals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from rtu_edge import _core
+from rtu_edge._base.validation import check_bool, check_choice, check_int, check_number
+from rtu_edge.learn.base import (
+    OBSERVATION_BOUND,
+    RULES,
+    Array,
+    Learner,
+    bound_of,
+    decays_of,
+    info_of,
+    layers_of,
+    optimizer_of,
+)
+from rtu_edge.learn.cells import cell_config
+
+__all__ = ["OnlineRegressor", "TDPredictor"]
+
+
+def _signal_arguments(
+    n_inputs: int,
+    units: int,
+    hidden: int | Sequence[int],
+    cell: str,
+    activation: str,
+    units_per_pole: int,
+    optimizer: str,
+    r_min: float,
+    r_max: float,
+    max_phase: float,
+    sparsity: float,
+) -> dict[str, Any]:
+    return {
+        **cell_config(cell, n_inputs, units, units_per_pole, activation, r_min=r_min, r_max=r_max, max_phase=max_phase),
+        "hidden": layers_of(hidden),
+        "optimizer": check_choice("optimizer", optimizer, RULES),
+        "sparsity": check_number("sparsity", sparsity, 0.0, 1.0),
+    }
+
+
+class _SignalLearner(Learner):
+    """One body, one optimiser, a stream of inputs."""
+
+    def _start_on_signal(
+        self,
+        native: type,
+        rule_of: str,
+        common: dict[str, Any],
+        own: dict[str, Any],
+        step_size: float | None,
+        kappa: float,
+        normalize_observation: bool,
+        observation_bound: float,
+        dtype: npt.DTypeLike,
+        seed: int,
+    ) -> None:
+        """Starts with the arguments that all such learners take, and those of its kind."""
+        arguments = {
+            **common,
+            **own,
+            "normalize_observation": check_bool("normalize_observation", normalize_observation),
+            "observation_bound": bound_of(observation_bound),
+        }
+        settings = {"kappa": kappa} if step_size is None else {"step_size": step_size, "kappa": kappa}
+        optimizer = optimizer_of(rule_of, arguments["optimizer"], settings, step_size=1.0, kappa=2.0)
+        moved = {key: optimizer[key] for key in ("step_size", "kappa")}
+        self._start(native, {**arguments, "optimizer": optimizer}, {**arguments, **moved}, dtype, seed)
+
+
+class TDPredictor(_SignalLearner):
+    """TD(lambda) prediction of the discounted sum of a signal, on a stream without episodes.
+
+    >>> import rtu_edge as rtu
+    >>> v = rtu.TDPredictor(n_inputs=2, units=16, gamma=0.95, trace_decay=0.95, seed=0)
+    >>> isinstance(v.step([1.0, 0.0], cumulant=0.0), float)
+    True
+
+    for_horizon() gives the settings for a prediction that reaches a given time ahead.
+
+    Args: as StreamAC where the names are the same; `step_size` and `kappa` of the one optimiser.
+    """
+
+    kind = "td_predictor"
+
+    def __init__(
+        self,
+        n_inputs: int,
+        units: int = 64,
+        gamma: float = 0.95,
+        trace_decay: float | Mapping[str, float] = 0.95,
+        seed: int = 0,
+        *,
+        hidden: int | Sequence[int] = (),
+        cell: str = "linear",
+        activation: str = "relu",
+        units_per_pole: int = 1,
+        optimizer: str = "obgd",
+        step_size: float | None = None,
+        kappa: float = 2.0,
+        r_min: float = 0.9,
+        r_max: float = 1.0,
+        max_phase: float = 0.6,
+        sparsity: float = 0.9,
+        normalize_observation: bool = False,
+        observation_bound: float = OBSERVATION_BOUND,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        common = _signal_arguments(
+            n_inputs, units, hidden, cell, activation, units_per_pole, optimizer, r_min, r_max, max_phase, sparsity
+        )
+        own = {"gamma": check_number("gamma", gamma, 0.0, 1.0), "trace_decay": decays_of(trace_decay)}
+        self._start_on_signal(
+            _core.TDPredictor,
+            "td",
+            common,
+            own,
+            step_size,
+            kappa,
+            normalize_observation,
+            observation_bound,
+            dtype,
+            seed,
+        )
+
+    @classmethod
+    def for_horizon(
+        cls, n_inputs: int, horizon_s: float, period_s: float, seed: int = 0, **settings: Any
+    ) -> TDPredictor:
+        """A predictor whose settings follow from how far ahead it looks, here half a second in a loop of 100 Hz.
+
+        >>> import rtu_edge as rtu
+        >>> v = rtu.TDPredictor.for_horizon(n_inputs=2, horizon_s=0.5, period_s=0.01, seed=0)
+        >>> v.config["gamma"], round(v.config["r_min"], 3), v.config["optimizer"]
+        (0.98, 0.961, 'adam')
+
+        With H = horizon_s / period_s: gamma is 1 - 1/H and every trace_decay exp(-1/H). The poles start with time constants
+        from half a horizon to ten, r_min = exp(-2/H) and r_max = exp(-0.1/H), and turn at most once a horizon,
+        max_phase = 2 pi/H. The rest is the same for every horizon: 32 linear units with tanh, a hidden layer of 16, Adam
+        with a step size of 3e-4, inputs normalised. `config` of the predictor names them all. The return, a sum of cumulants
+        discounted over H steps, should be of the order of 1; scale the cumulant so that it is.
+
+        Args:
+            n_inputs: d, 1 or more.
+            horizon_s: seconds over which the cumulant is summed with decreasing weight, 2 to 10^5 periods. For an event
+                that a cue announces, the time between the two.
+            period_s: seconds from one step() to the next, above 0.
+            seed: 0 to 2^64 - 1.
+            settings: arguments of the class, each in place of what the horizon suggests.
+
+        Raises:
+            ConfigError: an argument out of its range; the message names it.
+            TypeError: a setting that the class does not have.
+
+        Source: measured, docs/prediction.md.
+        """
+        period = check_number("period_s", period_s, 0.0, 1e3, open_low=True)
+        steps = check_number("horizon_s", horizon_s, 2 * period, 1e5 * period) / period
+        suggested: dict[str, Any] = {
+            "units": 32,
+            "hidden": (16,),
+            "activation": "tanh",
+            "gamma": 1 - 1 / steps,
+            "trace_decay": math.exp(-1 / steps),
+            "optimizer": "adam",
+            "step_size": 3e-4,
+            "r_min": math.exp(-2 / steps),
+            "r_max": math.exp(-0.1 / steps),
+            "max_phase": 2 * math.pi / steps,
+            "normalize_observation": True,
+        }
+        if settings.get("optimizer", "adam") != "adam":
+            del suggested["step_size"]  # Adam's: others have a default of their own
+        return cls(n_inputs, seed=seed, **{**suggested, **settings})
+
+    def step(self, x: npt.ArrayLike, cumulant: float) -> float:
+        """Learns from the transition into x and returns v(x).
+
+        Args:
+            x: (n_inputs,) finite.
+            cumulant: the signal that arrived with x.
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed.
+        """
+        return float(self._core.step(x, cumulant))
+
+    def run(self, x: npt.ArrayLike, cumulants: npt.ArrayLike) -> Array:
+        """Many steps in one call, to the bit what as many calls of step() do.
+
+        Other threads of Python go on meanwhile, but may not use this learner.
+
+        Args:
+            x: (k, n_inputs).
+            cumulants: (k,) the signal that arrived with each row.
+
+        Returns:
+            v of each row (k,).
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed.
+        """
+        values: Array = self._core.run(x, cumulants)
+        return values
+
+    def bind(self, x_buffer: Array) -> None:
+        """Names the array that step_bound() reads in place; it is kept.
+
+        Args:
+            x_buffer: (n_inputs,) of this learner's dtype, contiguous.
+
+        Raises:
+            ValueError: another dtype, shape or layout: nothing is ever converted here.
+        """
+        self.__dict__.update(self._core.bind(x_buffer))
+
+    def step_bound(self, cumulant: float) -> float:
+        """As step(), with the bound x.
+
+        Raises:
+            ValueError: x or the cumulant is not finite; nothing has changed.
+            RuntimeError: bind() was not called before.
+        """
+        raise RuntimeError("step_bound() before bind(): call bind(x_buffer) first")
+
+    def reset(self) -> None:
+        """A new stream: state, traces and eligibilities to zero; weights stay."""
+        self._core.begin()
+
+    @property
+    def last_step(self) -> dict[str, float]:
+        """ "value", "delta", "step_size_critic" of the last step."""
+        return info_of(self._core.info)
+
+
+class OnlineRegressor(_SignalLearner):
+    """Online supervised regression, squared error, one step at a time.
+
+    >>> import rtu_edge as rtu
+    >>> model = rtu.OnlineRegressor(n_inputs=1, units=8, seed=0)
+    >>> y = model.predict([0.5])
+    >>> model.learn([0.2]) >= 0.0
+    True
+
+    Args: as StreamAC where the names are the same; `step_size` and `kappa` of the one optimiser.
+    """
+
+    kind = "online_regressor"
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_outputs: int = 1,
+        units: int = 32,
+        hidden: int | Sequence[int] = (),
+        optimizer: str = "adam",
+        step_size: float | None = None,
+        seed: int = 0,
+        *,
+        kappa: float = 2.0,
+        cell: str = "linear",
+        activation: str = "relu",
+        units_per_pole: int = 1,
+        r_min: float = 0.5,
+        r_max: float = 1.0,
+        max_phase: float = 0.6,
+        sparsity: float = 0.9,
+        normalize_observation: bool = False,
+        observation_bound: float = OBSERVATION_BOUND,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        common = _signal_arguments(
+            n_inputs, units, hidden, cell, activation, units_per_pole, optimizer, r_min, r_max, max_phase, sparsity
+        )
+        own = {"n_outputs": check_int("n_outputs", n_outputs, 1, 4096)}
+        self._start_on_signal(
+            _core.OnlineRegressor,
+            "regressor",
+            common,
+            own,
+            step_size,
+            kappa,
+            normalize_observation,
+            observation_bound,
+            dtype,
+            seed,
+        )
+
+    def predict(self, x: npt.ArrayLike) -> Array:
+        """Advances the state by x (n_inputs,) and returns the prediction (n_outputs,). learn() follows.
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed.
+            RuntimeError: learn() is due.
+        """
+        return self._core.predict(x)  # type: ignore[no-any-return]
+
+    def learn(self, target: npt.ArrayLike | None) -> float:
+        """Moves the weights towards target (n_outputs,); None where it is not known: then only the traces advance.
+
+        Returns:
+            The loss, 1/2 |target - y|^2.
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed, learn() is still due.
+            RuntimeError: predict() was not called before.
+        """
+        return float(self._core.learn(target))
+
+    def run(self, x: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Array, Array]:
+        """Many steps in one call, to the bit what as many pairs of predict() and learn() do.
+
+        Other threads of Python go on meanwhile, but may not use this learner.
+
+        Args:
+            x: (k, n_inputs).
+            targets: (k, n_outputs).
+
+        Returns:
+            Predictions (k, n_outputs), each before its target was learned from, and losses (k,).
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed.
+            RuntimeError: learn() is due.
+        """
+        predictions, losses = self._core.run(x, targets)
+        return predictions, losses
+
+    def bind(self, x_buffer: Array, prediction_buffer: Array, target_buffer: Array) -> None:
+        """Names the arrays that step_bound() reads and writes in place; they are kept.
+
+        Args:
+            x_buffer: (n_inputs,) of this learner's dtype, contiguous.
+            prediction_buffer: (n_outputs,) the same, writable.
+            target_buffer: (n_outputs,) the same.
+
+        Raises:
+            ValueError: another dtype, shape or layout: nothing is ever converted here.
+        """
+        self.__dict__.update(self._core.bind(x_buffer, prediction_buffer, target_buffer))
+
+    def step_bound(self) -> float:
+        """As predict(), then learn(), with the bound arrays; returns the loss.
+
+        Raises:
+            ValueError: x or the target is not finite; nothing has changed.
+            RuntimeError: bind() was not called before, or learn() is due.
+        """
+        raise RuntimeError("step_bound() before bind(): call bind(x_buffer, prediction_buffer, target_buffer) first")
+
+    def reset(self) -> None:
+        """A new sequence: state and traces to zero; weights stay."""
+        self._core.begin()

@@ -1,0 +1,44 @@
+"""The native control loop, from Python: open a link, describe the run, start it, look at it, stop it.
+
+The loop itself (receive, decode, predict, gate, send, learn, record) is a C++ thread that never takes the
+interpreter lock, except for a reward given as a Python callable. This module only chooses and reports.
+
+    with Link(port) as link:         # port: of rtu_edge.device.ports.open_port; `rtu-edge estop` reaches this process
+        hello = link.handshake()
+        loop = Loop(link, agent.core.policy(), LoopConfig(limits=[Limits(-10, 10)], seed=0, steps=100_000))
+        result = loop.run(on_progress=lambda status, records: ...)
+"""
+
+from __future__ import annotations
+
+from rtu_edge.loop.flags import CallFlag, Cause, Driver, GateFlag, GuardFlag, InputFlag, RecordFlag, StopReason
+from rtu_edge.loop.link import Hello, Link, LinkError, LinkQuality, Row
+from rtu_edge.loop.loop import Loop, LoopResult, LoopStatus, Progress, Signals, Snapshot, episode_seed
+from rtu_edge.loop.options import Clock, Limits, LoopConfig, Reward
+
+__all__ = [
+    "CallFlag",
+    "Cause",
+    "Clock",
+    "Driver",
+    "GateFlag",
+    "GuardFlag",
+    "Hello",
+    "InputFlag",
+    "Limits",
+    "Link",
+    "LinkError",
+    "LinkQuality",
+    "Loop",
+    "LoopConfig",
+    "LoopResult",
+    "LoopStatus",
+    "Progress",
+    "RecordFlag",
+    "Reward",
+    "Row",
+    "Signals",
+    "Snapshot",
+    "StopReason",
+    "episode_seed",
+]

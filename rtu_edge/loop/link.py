@@ -1,0 +1,306 @@
+"""The host's end of TickLink over an open port."""
+
+from __future__ import annotations
+
+import math
+import os
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from rtu_edge import _core
+from rtu_edge._base.closing import Closing
+from rtu_edge._base.errors import DeviceError
+from rtu_edge._base.forks import leave_to_the_parent
+from rtu_edge.device.ports import Port
+from rtu_edge.device.registry import Registration
+from rtu_edge.device.schema import sheet_problems
+from rtu_edge.device.unanswered import explanation
+
+__all__ = ["ATTEND_S", "Hello", "Link", "LinkError", "LinkQuality", "Row"]
+
+
+# s, between two calls of attend(): at 1 kHz fewer bytes than the buffer of a port holds.
+ATTEND_S = 0.02
+
+
+class LinkError(DeviceError):
+    """The device did not answer, refused, or went away; the message says which."""
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What the device says about itself."""
+
+    protocol: int
+    boot_id: int
+    schema_hash: int
+    period_us: int
+    ttl_max_ms: int
+    n_observations: int
+    n_actuators: int
+    simulated: bool
+    lockstep: bool
+    reward: bool
+    reset: bool
+    firmware: str
+    last_session: int  # the newest session number used since the device's boot; 0: none
+
+
+@dataclass(frozen=True)
+class Row:
+    """One observation or actuator of the device's data sheet (DESCRIBE)."""
+
+    index: int
+    actuator: bool
+    name: str
+    unit: str
+    minimum: float
+    maximum: float
+    slew: float  # largest change per period; infinite: no limit
+    safe: str  # what it does when the device goes safe: "hold", "damp", "ramp", "off"; "none" for an observation
+    safe_value: float
+
+
+@dataclass(frozen=True)
+class LinkQuality:
+    """How good the link is, since it was opened. NaN: not known (yet), as are the clocks in lockstep.
+
+    Args:
+        offset_us: us; the device's clock minus ours.
+        drift_ppm: how much faster than ours it runs; over the last 32 s, known after about 3 s.
+        round_trip_us, round_trip_min_us, round_trip_max_us: us; PING to PONG: the last, the least of 32 s, the largest.
+        jitter_us: us; mean change from one round trip to the next, smoothed.
+        state_delay_us: us; from the device's stamp of the last STATE to its arrival.
+        command_age_us, command_age_max_us: us, by the device's clock; from the observation that the command in force
+            answers to the STATE that names it: the last, the largest.
+        frames_in_per_s, frames_out_per_s, bytes_in_per_s, bytes_out_per_s: over the last second.
+        pings, pongs: asked, and answered.
+        lost_in: gaps in the device's sequence; repeated_in: frames that came again.
+        lost_out: frames that left here and that the device has not counted, as of its last answer.
+        device: the device's own counters since its boot, as far as they have been asked for.
+    """
+
+    offset_us: float
+    drift_ppm: float
+    round_trip_us: float
+    round_trip_min_us: float
+    round_trip_max_us: float
+    jitter_us: float
+    state_delay_us: float
+    command_age_us: float
+    command_age_max_us: float
+    frames_in_per_s: float
+    frames_out_per_s: float
+    bytes_in_per_s: float
+    bytes_out_per_s: float
+    pings: int
+    pongs: int
+    lost_in: int
+    repeated_in: int
+    lost_out: int
+    device: dict[str, int]
+
+    def known(self) -> dict[str, float]:
+        """All numbers that are known, the device's own as `device_...`."""
+        own = {f"device_{name}": float(value) for name, value in self.device.items()}
+        numbers = {name: float(value) for name, value in vars(self).items() if name != "device"}
+        return {name: value for name, value in numbers.items() if not math.isnan(value)} | own
+
+
+class _Descriptor(Protocol):
+    def fileno(self) -> int: ...
+
+
+class Link(Closing):
+    """The host's end of TickLink over a duplicate of an open port's descriptor.
+
+    Args:
+        port: an open pyserial port, anything else with fileno(), or a descriptor. It stays open and belongs to the
+            caller; nothing else may read or write it while the link is open.
+        control: the Unix control socket to serve while the link is open, by which `rtu-edge estop` and others reach
+            this process: None for the one of this port (control.socket_path()), where it is an open_port() port that
+            other processes can open too; a path; or False for none. It also takes the port's lock: a second owner
+            gets a DeviceError.
+        config: path of the configuration that is run: `rtu-edge estop` finds this process by it too.
+        capture_bytes: keep this many of the bytes counted by `sent_hash`, for tests.
+        fault_rate, fault_seed: share of frames that each kind of fault hits (`faults`), by a seed: for long tests of a
+            simulated device in lockstep.
+    """
+
+    def __init__(
+        self,
+        port: _Descriptor | int,
+        *,
+        control: str | Literal[False] | None = None,
+        config: str | os.PathLike[str] = "",
+        capture_bytes: int = 0,
+        fault_rate: float = 0.0,
+        fault_seed: int = 0,
+    ) -> None:
+        fd = port if isinstance(port, int) else port.fileno()
+        self._hello: Hello | None = None
+        self._rows: list[Row] = []
+        self._loop: weakref.ref[Closing] | None = None
+        self._core = _core.Link(os.dup(fd), capture_bytes, fault_rate, fault_seed)
+        self._registration: Registration | None = None
+        name = port.url if isinstance(port, Port) else ""
+        if control or (control is None and name and not name.startswith("loop://")):
+            try:
+                self._registration = Registration(name, fd, os.fspath(config), control, self._core.serve_control)
+            except BaseException as error:
+                self._core.close()
+                if isinstance(error, OSError):
+                    raise DeviceError(f"{name or control}: no control socket can be served: {error}") from error
+                raise
+        leave_to_the_parent(self)
+
+    def forked(self) -> None:
+        """In a child: the link is closed, and stays as it is for the parent, whose threads are not here."""
+        self._loop = None
+        if self._registration is not None:
+            self._registration.forked()
+        self._core.forked()
+
+    def handshake(self, timeout_s: float = 3.0) -> Hello:
+        """Ask for HELLO until it comes, discarding boot noise; at most ten times a second.
+
+        Raises:
+            LinkError: no device answered in time (the message tells silence, an echo, text and damaged bytes apart), or
+                one with another protocol version did.
+        """
+        raw = self._core.handshake(timeout_s)
+        if raw is None:
+            raise LinkError(f"HELLO: the device did not answer in time: {explanation(self._core.hello_input())}")
+        raw = _checked(raw)
+        self._hello = Hello(**raw)
+        self._rows = []
+        return self._hello
+
+    def describe(self, timeout_s: float = 3.0) -> list[Row]:
+        """Read the data sheet, observations first, and check it: against the schema hash of HELLO, and each row by itself.
+
+        Raises:
+            LinkError: a row did not arrive, the rows do not hash to what HELLO said, or one holds what cannot be used.
+        """
+        _usable(sheet_problems(self.hello))
+        rows = [Row(**row) for row in _checked(self._core.describe(timeout_s))]
+        _usable(sheet_problems(self.hello, rows))
+        self._rows = rows
+        return list(rows)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The data sheet, asked for when it is first needed."""
+        return list(self._rows) if self._rows else self.describe()
+
+    @property
+    def last_session(self) -> int:
+        """Newest session number used since the device's boot, as far as this link knows; 0: none."""
+        return int(self._core.last_session)
+
+    @property
+    def next_session(self) -> int:
+        """The number after it: they are serial numbers of 32 bits without 0, so 1 comes after 4294967295."""
+        return int(self._core.next_session)
+
+    def attend(self) -> None:
+        """Read and drop what the device has sent, without waiting: each ATTEND_S where this end waits for a person.
+
+        A device that restarted meanwhile, or is gone, is noticed at once; the buffers on the way do not fill.
+
+        Raises:
+            LinkError: the device has restarted, or the port is gone.
+        """
+        _checked(self._core.attend())
+
+    @property
+    def hello(self) -> Hello:
+        """The last HELLO.
+
+        Raises:
+            LinkError: before handshake().
+        """
+        if self._hello is None:
+            raise LinkError("handshake() first")
+        return self._hello
+
+    def estop(self, timeout_s: float = 2.0) -> bool:
+        """Send ESTOP until STATE says ESTOP; True only then. With a loop running, the loop does it."""
+        return bool(self._core.estop(timeout_s))
+
+    def disarm(self, timeout_s: float = 1.0) -> bool:
+        """Send DISARM until the device acknowledges it; True only then."""
+        return bool(self._core.disarm(timeout_s))
+
+    def clear_fault(self, timeout_s: float = 1.0) -> bool:
+        """Clear a latched fault or emergency stop; True when the device acknowledges it."""
+        return bool(self._core.clear_fault(timeout_s))
+
+    def wait_to_arm(self, token: int) -> None:
+        """Say in the status that this owner waits to be told to arm, by this number; 0: not any more."""
+        self._core.wait_to_arm(token)
+
+    @property
+    def arm_requests(self) -> int:
+        """How often the control socket was told to arm by the right number."""
+        return int(self._core.arm_requests)
+
+    @property
+    def estop_requests(self) -> int:
+        """How often an emergency stop was asked for."""
+        return int(self._core.estop_requests)
+
+    @property
+    def turns(self) -> int:
+        """Turns of all loops so far, with or without a step: it stands still when a loop hangs, or none runs."""
+        return int(self._core.turns)
+
+    @property
+    def running(self) -> bool:
+        """True while a loop runs."""
+        return bool(self._core.running)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Frames, bytes, CRC errors, retries, timeouts since the link was opened."""
+        return dict(self._core.counters())
+
+    @property
+    def quality(self) -> LinkQuality:
+        """Clocks, delays, losses, rates; measured while a loop runs."""
+        return LinkQuality(**self._core.quality())
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """What `fault_rate` has done so far: frames lost, damaged and repeated, and stalls of this end for 10 ms."""
+        return self._core.faults()
+
+    @property
+    def captured(self) -> tuple[bytes, bytes]:
+        """The first bytes that `sent_hash` and `received_hash` counted (see capture_bytes)."""
+        sent, received = self._core.captured()
+        return bytes(sent), bytes(received)
+
+    def close(self) -> None:
+        """Stop a loop that still runs, and the control socket; close the descriptor. Twice is harmless."""
+        loop = self._loop() if self._loop is not None else None
+        if loop is not None:
+            loop.close()
+        if self._registration is not None:
+            self._registration.leave()
+        self._core.close()
+        if self._registration is not None:
+            self._registration.close()
+
+
+def _usable(problems: Iterator[str]) -> None:
+    if found := list(problems):
+        raise LinkError("\n".join(f"the device's data sheet cannot be used: {problem}" for problem in found))
+
+
+def _checked(answer: Any) -> Any:
+    if isinstance(answer, str):
+        raise LinkError(answer)
+    return answer

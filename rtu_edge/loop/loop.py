@@ -1,0 +1,267 @@
+"""One armed session, from ARM to DISARM, on a native thread of its own."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge import _core
+from rtu_edge._base.closing import Closing
+from rtu_edge.device.schema import ActuatorRange, combined
+from rtu_edge.loop.flags import StopReason
+from rtu_edge.loop.link import Link, LinkQuality
+from rtu_edge.loop.options import LoopConfig, check, holds
+
+__all__ = ["Loop", "LoopResult", "LoopStatus", "Progress", "Signals", "Snapshot", "episode_seed"]
+
+
+@dataclass(frozen=True)
+class LoopStatus:
+    """A snapshot of the running loop; cheap, may be taken at any time."""
+
+    running: bool
+    reason: StopReason
+    steps: int
+    episodes: int
+    episode_steps: int  # of the episode under way
+    mean_return: float  # of the last target_window finished episodes; NaN before the first
+    device_state: int
+    counters: dict[str, int]
+    link: LinkQuality
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """How a run ended."""
+
+    reason: StopReason
+    message: str
+    steps: int
+    episodes: int
+    seconds: float  # wall clock from ARM to the end
+    mean_return: float
+    confirmed: bool  # DISARM was acknowledged, or STATE says ESTOP after an emergency stop; or no ARM had left
+    counters: dict[str, int]
+    link: LinkQuality
+    sent_hash: int  # of every distinct frame sent from ARM on (repeats not counted): equal bytes, equal hash
+    received_hash: int  # of every frame accepted from ARM's answer on
+    privileges: list[str]  # what the loop asked the system for and did not get
+    heap_calls: int | None  # of the loop's thread from step 100 on; None: fewer steps, or not counted (job/heap.py)
+    page_faults: int | None  # the same
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a session stands: with the learner, all that it takes to go on in another one."""
+
+    steps: int  # of this session
+    episodes: int  # finished in this session
+    next_episode: int  # first_episode of the session that goes on
+    episode_steps: int  # of the episode under way; 0 at its end
+    seconds: float  # from ARM on
+    returns: list[float]  # of the last target_window episodes, oldest first
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of everything that learns, between two steps."""
+
+    arena: bytes  # for `core.adopt` of a twin
+    beside: bytes  # for `encode` of the supervisor; b"" without one
+    progress: Progress
+    copy_ns: int  # what it took on the loop's thread
+
+
+def episode_seed(base: int, episode: int) -> int:
+    """Seed (uint32) with which episode `episode` of a run with base seed `base` resets the plant."""
+    return int(_core.episode_seed(base & 0xFFFFFFFFFFFFFFFF, episode))
+
+
+class Loop(Closing):
+    """One armed session: from ARM to DISARM, on a thread of its own.
+
+    Args:
+        link: after handshake(); used by the loop alone until the run is over.
+        policy: `agent.core.policy()`, or `_core.LinearPolicy(...).policy()`. The agent must not be used by
+            anybody else while the loop runs.
+        config: see LoopConfig.
+
+    Raises:
+        ValueError: configuration, policy and device do not fit; the message names the field.
+    """
+
+    def __init__(self, link: Link, policy: Any, config: LoopConfig) -> None:
+        hello = link.hello
+        config = check(config, hello)
+        options: dict[str, Any] = {entry.name: getattr(config, entry.name) for entry in fields(config)}
+        options["clock"] = config.clock.value
+        options["session"] = config.session if config.session is not None else link.next_session
+        actuators = link.rows[hello.n_observations :]
+        options["hold"] = holds(config.limits, actuators)
+        options["safe"] = [row.safe_value for row in actuators]
+        options["limits"] = combined(config.limits, actuators, hello.period_us * 1e-6)
+        options["black_box"] = config.black_box.core if config.black_box is not None else None
+        self.limits: list[ActuatorRange] = options["limits"]  # in force: the tighter ones of host and device
+        options["reward"] = {
+            "kind": config.reward.kind,
+            "bias": config.reward.bias,
+            "quadratic": config.reward.quadratic,
+            "cosine": config.reward.cosine,
+            "action": config.reward.action,
+            "function": config.reward.function,
+        }
+        self.session: int = options["session"]
+        self.config = config
+        self._core = _core.Loop(link._core, policy, options)
+        self._link = link
+        self._started = False
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Fields of a telemetry record: those of RecordHead (native/runtime/telemetry.h), x (n,), u (m,), executed (m,)."""
+        return np.dtype(self._core.dtype())
+
+    def start(self) -> None:
+        """Arm and start the thread; returns at once.
+
+        Raises:
+            ValueError: the link is closed, or another loop runs on it, which goes on.
+        """
+        self._core.start()
+        self._started = True
+        self._link._loop = weakref.ref(self)
+
+    def run(
+        self,
+        on_progress: Callable[[LoopStatus, npt.NDArray[Any]], None] | None = None,
+        poll_s: float = 0.1,
+    ) -> LoopResult:
+        """Start, wait until the run is over, return how it ended.
+
+        Args:
+            on_progress: called about each poll_s with a status and the telemetry since the last call (also once at the
+                end). If it raises, the loop is stopped as by the first signal and the exception passed on.
+            poll_s: s; between calls the interpreter lock is released.
+        """
+        self.start()
+        try:
+            while not self.wait(poll_s):
+                if on_progress is not None:
+                    on_progress(self.status(), self.drain())
+        except BaseException:
+            self.request_stop()
+            self.result()
+            raise
+        if on_progress is not None:
+            on_progress(self.status(), self.drain())
+        return self.result()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait with the interpreter lock released; True when the run is over."""
+        return bool(self._core.wait(seconds))
+
+    def result(self) -> LoopResult:
+        """Join the thread and say how the run ended."""
+        raw = self._core.result()
+        raw["reason"] = StopReason(raw["reason"])
+        raw["link"] = LinkQuality(**raw["link"])
+        result = LoopResult(**raw)
+        error = self._core.take_reward_error()
+        if error is not None:
+            raise error
+        return result
+
+    @property
+    def steps(self) -> int:
+        """Commands sent so far."""
+        return int(self._core.status()["steps"])
+
+    def status(self) -> LoopStatus:
+        """A snapshot."""
+        raw = self._core.status()
+        raw["reason"] = StopReason(raw["reason"])
+        raw["link"] = LinkQuality(**raw["link"])
+        return LoopStatus(**raw)
+
+    def privileges(self) -> list[str] | None:
+        """What the loop asked the system for and did not get; None until it has asked."""
+        return self._core.privileges()
+
+    def drain(self) -> npt.NDArray[Any]:
+        """Telemetry recorded since the last call, oldest first, as a structured array of `dtype`."""
+        records: npt.NDArray[Any] = self._core.drain()
+        return records
+
+    def drain_episodes(self) -> npt.NDArray[Any]:
+        """Episodes finished since the last call: episode, steps, total_steps, total_return, terminated, t_ns."""
+        records: npt.NDArray[Any] = self._core.drain_episodes()
+        return records
+
+    def ask_snapshot(self) -> None:
+        """Have the loop copy everything that learns between two steps; in lockstep at the end of an episode."""
+        self._core.ask_snapshot()
+
+    def take_snapshot(self) -> Snapshot | None:
+        """The copy asked for, once it is there; then another may be asked for. Any one thread may call both."""
+        taken = self._core.take_snapshot()
+        return None if taken is None else Snapshot(taken[0], taken[1], Progress(**taken[2]), taken[3])
+
+    def progress(self) -> Progress:
+        """Where the session stands; before the start and after the end only."""
+        return Progress(**self._core.progress())
+
+    def request_stop(self) -> None:
+        """Safe action, DISARM, stop: what the first signal does. Returns at once."""
+        self._core.request_stop()
+
+    def request_estop(self) -> None:
+        """ESTOP until STATE says so: what the second signal does. Returns at once."""
+        self._core.request_estop()
+
+    def set_learning(self, learn: bool, explore: bool) -> None:
+        """Freeze or resume learning and exploring, from the next step on.
+
+        Raises:
+            ValueError: learn without explore.
+        """
+        if learn and not explore:
+            raise ValueError("learn=True needs explore=True: the learner learns from what it sampled")
+        self._core.set_learning(learn, explore)
+
+    def close(self) -> None:
+        """Stop as by request_stop() and wait for the end. Twice, or before start(), is harmless."""
+        if self._started:
+            self._core.request_stop()
+            self._core.result()
+
+
+class Signals:
+    """While open, SIGINT, SIGTERM and SIGHUP are counted instead of raised, also between and after loops.
+
+    SIGHUP counts as the first at most, and not where it is ignored (nohup).
+    A loop with handle_signals takes the signals over by itself; an application that saves after a stop opens this
+    around both, so that the second signal does not interrupt the saving.
+    """
+
+    def __init__(self) -> None:
+        self._core = _core.Signals()
+
+    @property
+    def count(self) -> int:
+        """Signals that have come since the first holder began."""
+        return int(self._core.count())
+
+    def __enter__(self) -> Signals:
+        self._core.enter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._core.leave()

@@ -1,0 +1,284 @@
+"""What a run needs to know before it arms, and whether device and policy fit it."""
+
+from __future__ import annotations
+
+import enum
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.validation import check_bool, check_choice, check_int, check_number
+from rtu_edge.device.schema import as_float, min_ttl_ms
+from rtu_edge.loop.link import Hello, Row
+
+__all__ = ["Clock", "Limits", "LoopConfig", "Reward", "check", "holds"]
+
+
+class BlackBox(Protocol):
+    """Where the loop keeps its last records: `rtu_edge.record.blackbox.BlackBox`."""
+
+    @property
+    def core(self) -> Any: ...
+
+
+class Clock(enum.Enum):
+    """What makes the loop's tick."""
+
+    DEVICE = "device"  # one step per new STATE, which the device sends on its own timer; a watchdog counts missing ones
+    HOST = "host"  # absolute deadlines of the host, for buses that answer when asked
+    LOCKSTEP = "lockstep"  # virtual time: the plant steps once per command, as fast as the link allows
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one actuator, in its own unit; the tighter of these and the device's win.
+
+    Args:
+        low, high: range; the policy's -1 and 1 map to the two ends.
+        slew_per_s: largest change per second; math.inf: no limit of the host's own. None, the same, is refused on real
+            hardware, where it has to be said.
+        accel_per_s2: largest change of the change per second; as slew_per_s.
+        rest: sent once before disarming on a stop; clamped to the range. None: what the device itself does when it goes
+            safe: its safe value, or the last command again where that is to hold.
+    """
+
+    low: float
+    high: float
+    slew_per_s: float | None = None
+    rest: float | None = None
+    accel_per_s2: float | None = None
+
+
+@dataclass(frozen=True)
+class Reward:
+    """Reward of a transition: from the device's frame, a native form, or a Python callable.
+
+    The form is ``bias + sum quadratic_i x_i^2 + sum cosine_i cos(x_i) + sum action_k u_k^2`` with x the observation
+    that ends the transition (raw units) and u the applied command (actuator units).
+
+    Args:
+        kind: "frame", "form" or "callable".
+        bias, quadratic, cosine, action: the form's weights; missing ones are 0.
+        function: ``function(x, u) -> float`` on float32 arrays. Slower: takes the interpreter lock once per step, so
+            that anything that holds the lock stops the loop. Not for real hardware.
+    """
+
+    kind: str = "frame"
+    bias: float = 0.0
+    quadratic: Sequence[float] = ()
+    cosine: Sequence[float] = ()
+    action: Sequence[float] = ()
+    function: Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], float] | None = None
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Everything a run needs to know before it arms.
+
+    Args:
+        limits: one per actuator, or empty to take the device's own (simulated devices and dry runs only).
+        clock: what makes the tick.
+        reward: see Reward.
+        seed: base seed; episode k resets the plant with ``episode_seed(seed, k)``.
+        session: session number, above all used since the device's boot; None takes the next one.
+        first_episode: number of the first episode, for its seed.
+        learn: learn from transitions; False freezes the policy.
+        explore: sample actions; False takes the mode. Learning needs exploring.
+        dry_run: after the handshake nothing is written to the device (no ARM, CMD, RESET); the loop runs on the STATE
+            the device streams, and the actions that the device reports as applied count as executed.
+        steps, seconds, episodes: stop after so many commands, seconds of wall clock, or finished episodes; 0 = no limit.
+            The outcome of the last command is still learned from.
+        target_return: stop when the mean return of the last `target_window` episodes is at least this; None = never.
+        returns: of the episodes before this session, oldest first, at most `target_window`; they count for the target.
+        snapshots: keep room for a second copy of everything that learns, for take_snapshot().
+        ttl_ms: life of a command; 0 takes 3 periods (at least 20 ms). The device caps it.
+        gate: value gate before the wire (finite, range, slew).
+        max_bad_actions: consecutive non-finite or failed actions before the run stops (until then the last is held).
+        drop_updates: numbers of the transitions (from 0) whose weight update is dropped, ascending, in place of the
+            deadline rule: to repeat a run, or to test. The rule itself never drops in lockstep.
+        retry_ms, retries: lockstep: first wait before a command is sent again, and how often.
+        ring_records, ring_episodes: telemetry that fits before records are dropped (and counted).
+        hash_every: records between two that hold a hash of everything that learns, for a replay to compare; 0: none.
+        black_box: an open `rtu_edge.record.blackbox.BlackBox`, or None.
+        realtime: ask for locked memory, SCHED_FIFO and one core (never in lockstep); what is refused is reported once.
+        cpu: the core to pin the loop to, -1 for none.
+        handle_signals: first SIGINT, SIGTERM or SIGHUP: safe action, DISARM, stop; second SIGINT or SIGTERM: ESTOP.
+    """
+
+    limits: Sequence[Limits] = ()
+    clock: Clock = Clock.LOCKSTEP
+    reward: Reward = field(default_factory=Reward)
+    seed: int = 0
+    session: int | None = None
+    first_episode: int = 1
+    learn: bool = True
+    explore: bool = True
+    dry_run: bool = False
+    steps: int = 0
+    seconds: float = 0.0
+    episodes: int = 0
+    target_return: float | None = None
+    target_window: int = 20
+    returns: Sequence[float] = ()
+    snapshots: bool = False
+    ttl_ms: int = 0
+    gate: bool = True
+    max_bad_actions: int = 5
+    drop_updates: Sequence[int] = ()
+    retry_ms: float = 100.0
+    retries: int = 20
+    reset_timeout_s: float = 60.0
+    ring_records: int = 65536
+    ring_episodes: int = 16384
+    hash_every: int = 100
+    black_box: BlackBox | None = None
+    realtime: bool = False
+    cpu: int = -1
+    handle_signals: bool = True
+
+
+# The integers of a LoopConfig, and their ranges, both ends included.
+_INTEGERS = {
+    "seed": (0, 2**64 - 1),
+    "session": (1, 2**32 - 1),
+    "first_episode": (0, 2**32 - 1),
+    "steps": (0, 2**63 - 1),
+    "episodes": (0, 2**63 - 1),
+    "target_window": (1, 1024),
+    "ttl_ms": (0, 2**16 - 1),
+    "max_bad_actions": (1, 1000),
+    "retries": (0, 1_000_000),
+    "ring_records": (1, 2**31 - 1),
+    "ring_episodes": (1, 2**31 - 1),
+    "hash_every": (0, 2**32 - 1),
+    "cpu": (-1, 1023),
+}
+_SWITCHES = ("learn", "explore", "dry_run", "snapshots", "gate", "realtime", "handle_signals")
+_WEIGHTS = ("quadratic", "cosine", "action")  # of a Reward, beside the bias
+_FLOAT_MAX = float(np.finfo(np.float32).max)
+
+
+def holds(limits: Sequence[Limits], rows: Sequence[Row]) -> list[bool]:
+    """Whether an actuator keeps its last command at a stop: where the device would, and no other rest is given."""
+    return [row.safe == "hold" and (not limits or limits[i].rest is None) for i, row in enumerate(rows)]
+
+
+def check(config: LoopConfig, hello: Hello) -> LoopConfig:
+    """The same with plain values, whatever types they were given as.
+
+    Raises:
+        ValueError: a value that is none of its kind, or configuration and device do not fit; the message names the field.
+    """
+    plain = _plain(config)
+    if plain.limits and len(plain.limits) != hello.n_actuators:
+        raise ValueError(f"limits: {len(plain.limits)} given, the device has {hello.n_actuators} actuators")
+    if not plain.limits and not hello.simulated and not plain.dry_run:
+        raise ValueError("limits: a device that is not simulated needs one entry per actuator")
+    for index, limits in enumerate(plain.limits if not hello.simulated and not plain.dry_run else ()):
+        for key in ("slew_per_s", "accel_per_s2"):
+            if getattr(limits, key) is None:
+                raise ValueError(
+                    f"limits[{index}].{key}: missing; on real hardware give a number, or math.inf for none"
+                )
+    _check_timing(plain, hello)
+    if plain.learn and not plain.explore:
+        raise ValueError("learn: True needs explore=True")
+    drops = plain.drop_updates
+    if drops != sorted(set(drops)):
+        raise ValueError("drop_updates: must be ascending numbers from 0 on, each once")
+    if len(plain.returns) > plain.target_window:
+        raise ValueError(f"returns: {len(plain.returns)}, allowed: {plain.target_window} at most")
+    _check_reward(plain.reward, hello)
+    return plain
+
+
+def _plain(config: LoopConfig) -> LoopConfig:
+    """Raises ValueError where a value is none of its kind."""
+    found: dict[str, Any] = {}
+    for name, (least, most) in _INTEGERS.items():
+        value = getattr(config, name)
+        found[name] = None if name == "session" and value is None else _integer(name, value, least, most)
+    for name in _SWITCHES:
+        found[name] = check_bool(name, getattr(config, name))
+    found["seconds"] = check_number("seconds", config.seconds, 0.0, math.inf)
+    for name in ("retry_ms", "reset_timeout_s"):
+        found[name] = check_number(name, getattr(config, name), 0.0, math.inf, open_low=True)
+    if config.target_return is not None:
+        found["target_return"] = check_number("target_return", config.target_return, -math.inf, math.inf)
+    found["returns"] = _numbers("returns", config.returns)
+    drops = _items("drop_updates", config.drop_updates)
+    found["drop_updates"] = [_integer(f"drop_updates[{k}]", each, 0, 2**63 - 1) for k, each in enumerate(drops)]
+    found["limits"] = [_plain_limits(k, each) for k, each in enumerate(_items("limits", config.limits))]
+    if not isinstance(config.clock, Clock):
+        raise ConfigError(f"clock = {config.clock!r}: expected one of {', '.join(map(str, Clock))}")
+    if config.black_box is not None and not hasattr(config.black_box, "core"):
+        raise ConfigError(f"black_box = {config.black_box!r}: expected an open BlackBox, or None")
+    found["reward"] = _plain_reward(config.reward)
+    return replace(config, **found)
+
+
+def _integer(name: str, value: object, least: int, most: int) -> int:
+    try:
+        return check_int(name, value, least, most)
+    except ConfigError:
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        what = f"{value}, allowed: " if whole else f"{value!r}, allowed: an integer, "
+        raise ValueError(f"{name}: {what}{least}..{most}") from None
+
+
+def _items(name: str, value: object) -> list[Any]:
+    try:
+        return list(value)  # type: ignore[call-overload,no-any-return]
+    except TypeError:
+        raise ConfigError(f"{name} = {value!r}: expected a sequence") from None
+
+
+def _numbers(name: str, value: object, largest: float = sys.float_info.max) -> list[float]:
+    return [check_number(f"{name}[{k}]", each, -largest, largest) for k, each in enumerate(_items(name, value))]
+
+
+def _plain_limits(index: int, given: object) -> Limits:
+    """With floats; what is no number stays, for combined() to refuse."""
+    if not isinstance(given, Limits):
+        raise ConfigError(f"limits[{index}] = {given!r}: expected Limits")
+    values = {each.name: getattr(given, each.name) for each in fields(given)}
+    return Limits(**{key: value if (number := as_float(value)) is None else number for key, value in values.items()})
+
+
+def _plain_reward(given: object) -> Reward:
+    if not isinstance(given, Reward):
+        raise ConfigError(f"reward = {given!r}: expected a Reward")
+    weights = {name: _numbers(f"reward.{name}", getattr(given, name), _FLOAT_MAX) for name in _WEIGHTS}
+    kind = check_choice("reward.kind", given.kind, ("frame", "form", "callable"))
+    bias = check_number("reward.bias", given.bias, -_FLOAT_MAX, _FLOAT_MAX)
+    return Reward(kind, bias, function=given.function, **weights)
+
+
+def _check_timing(config: LoopConfig, hello: Hello) -> None:
+    if config.clock is Clock.LOCKSTEP and not (hello.lockstep and hello.simulated and hello.reset):
+        raise ValueError("clock: lockstep needs a simulated device that offers lockstep and RESET")
+    if config.clock is Clock.LOCKSTEP and config.realtime:
+        raise ValueError("realtime: never together with lockstep")
+    least = min_ttl_ms(hello.period_us)
+    if config.ttl_ms != 0 and config.ttl_ms < least:
+        raise ValueError(
+            f"ttl_ms: {config.ttl_ms}, allowed: at least {least}, which is one period of {hello.period_us} us and 1 ms for"
+            " the round trip, until the next command can be there; or 0 for three periods"
+        )
+
+
+def _check_reward(reward: Reward, hello: Hello) -> None:
+    if reward.kind == "frame" and not hello.reward:
+        raise ValueError("reward.kind: 'frame', but the device sends no reward; give a form")
+    if reward.kind == "callable" and not callable(reward.function):
+        raise ValueError("reward.function: needed for kind 'callable'")
+    for name in _WEIGHTS:
+        given, width = len(getattr(reward, name)), hello.n_actuators if name == "action" else hello.n_observations
+        if given not in (0, width):
+            raise ValueError(f"reward.{name}: {given} weights given, the device has {width}")

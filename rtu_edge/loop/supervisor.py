@@ -1,0 +1,279 @@
+"""The learner as an untrusted component: gates, guard, fallback and modes around its policy, from a configuration.
+
+    supervised = supervise(config, agent.core.policy(), observations, actuators, limits, period_s=0.02)
+    Loop(link, supervised.policy, loop_config)
+
+What decides is native (native/runtime/supervisor.h); this module chooses and converts.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from rtu_edge import _core
+from rtu_edge._base.errors import CheckpointError, ConfigError
+from rtu_edge.device.schema import ActuatorRange
+from rtu_edge.loop.supervision import Fallback, FallbackKind, Gate, Guard, Mode, Pd, Supervisor
+
+__all__ = ["ActuatorRange", "Named", "Supervised", "options", "supervise"]
+
+
+class Named(Protocol):
+    """A row of a data sheet."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def minimum(self) -> float: ...  # noqa: D102
+    @property
+    def maximum(self) -> float: ...  # noqa: D102
+
+
+class RewardRange(Protocol):
+    """What a reward may be; None: anything finite."""
+
+    @property
+    def min(self) -> float | None: ...
+    @property
+    def max(self) -> float | None: ...
+
+
+class Tables(Protocol):
+    """The tables of a configuration that a supervisor is made from."""
+
+    @property
+    def supervisor(self) -> Supervisor: ...
+    @property
+    def fallback(self) -> Fallback: ...
+    @property
+    def guard(self) -> Guard: ...
+    @property
+    def gate(self) -> Mapping[str, Gate]: ...
+    @property
+    def reward(self) -> RewardRange: ...
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """A supervised policy and what it is made of.
+
+    Args:
+        policy: what the loop drives.
+        supervisor: the native supervisor; `frozen` and `locked` tell whether the fallback has come to stay.
+        fallback: the native fallback, or None where the last action is held.
+        mode: who drives.
+        described: the fallback in words.
+    """
+
+    policy: _core.Policy
+    supervisor: _core.Supervisor
+    fallback: Any
+    mode: Mode
+    described: str
+
+    def fallback_error(self) -> BaseException | None:
+        """What a fallback written in Python raised first since this was asked last, if it did."""
+        error: BaseException | None = None
+        if isinstance(self.fallback, _core.PyFunctionPolicy):
+            error = self.fallback.take_error()
+        return error
+
+
+def supervise(
+    config: Tables,
+    learner: _core.Policy,
+    observations: Sequence[Named],
+    actuators: Sequence[Named],
+    limits: Sequence[ActuatorRange],
+    period_s: float,
+    *,
+    simulated: bool = True,
+    state: bytes = b"",
+) -> Supervised:
+    """Put a supervisor around a learner's policy.
+
+    Args:
+        config: its [supervisor], [fallback], [guard], [gate] and [reward] tables.
+        learner: the policy to watch.
+        observations, actuators: the data sheet, for names and ranges.
+        limits: per actuator, as the loop holds them.
+        period_s: s.
+        simulated: a fallback written in Python is refused on real hardware.
+        state: of the supervisor that watched this learner until it was saved (checkpoint.read_beside), or b"".
+
+    Raises:
+        CheckpointError: `state` is not that of this learner.
+        ConfigError: a table names what the device does not have, an actuator is without limits, or a fallback cannot be had.
+    """
+    names = [row.name for row in observations]
+    motors = [row.name for row in actuators]
+    problems = _unknown(config, names, motors)
+    if len(limits) != len(motors):
+        problems.append(f"limits: {len(limits)}, for {len(motors)} actuators")
+    if problems:
+        raise ConfigError(problems)
+    fallback, described = _fallback(config.fallback, names, motors, limits, period_s, simulated)
+    try:
+        policy = fallback.policy() if fallback is not None else None
+        chosen = options(config, observations, motors, limits)
+        supervisor = _core.Supervisor(learner, policy, chosen)
+    except ValueError as error:
+        raise ConfigError(f"supervisor: {error}") from error
+    try:
+        if state:
+            supervisor.restore(state)
+    except ValueError as error:
+        raise CheckpointError(f"the supervisor's block of the checkpoint: {error}") from error
+    return Supervised(supervisor.policy(), supervisor, fallback, config.supervisor.mode, described)
+
+
+def options(
+    config: Tables, observations: Sequence[Named], actuators: Sequence[str], limits: Sequence[ActuatorRange]
+) -> dict[str, Any]:
+    """What the native supervisor is told; the actuators by name."""
+    supervisor, reward = config.supervisor, config.reward
+    channels = []
+    for row in observations:
+        gate = config.gate.get(row.name, Gate())
+        channel: dict[str, Any] = msgspec.to_builtins(gate)
+        low, high = channel.pop("min"), channel.pop("max")
+        channels.append(
+            {**channel, "low": row.minimum if low is None else low, "high": row.maximum if high is None else high}
+        )
+    guard: dict[str, Any] = msgspec.to_builtins(config.guard)
+    guard["scan_bytes"] = guard.pop("scan_kib") * 1024
+    return {
+        "mode": supervisor.mode.value,
+        "channels": channels,
+        "reward_low": -3.4e38 if reward.min is None else reward.min,
+        "reward_high": 3.4e38 if reward.max is None else reward.max,
+        "guard": guard,
+        "residual": [supervisor.residual.get(name, 0.0) for name in actuators],
+        "rest": [_to_policy(rest, low, high) for low, high, _, rest, _ in limits],
+        "ab_block": supervisor.ab.block,
+        "ab_episodes": supervisor.ab.unit.value == "episodes",
+        "dwell_steps": supervisor.dwell_steps,
+        "good_steps": supervisor.good_steps,
+        "max_switches": supervisor.max_switches,
+        "switch_window": supervisor.switch_window,
+    }
+
+
+def _to_policy(u: float, low: float, high: float) -> float:
+    """Actuator units to the policy's -1 to 1."""
+    return 2.0 * (min(max(u, low), high) - low) / (high - low) - 1.0
+
+
+def _unknown(config: Tables, observations: Sequence[str], actuators: Sequence[str]) -> list[str]:
+    """Names in the configuration that the device does not have."""
+    import difflib
+
+    used: list[tuple[str, str, Sequence[str], str]] = []
+    used += [(f"gate.{name}", name, observations, "observation") for name in config.gate]
+    used += [(f"supervisor.residual.{name}", name, actuators, "actuator") for name in config.supervisor.residual]
+    for motor, pd in config.fallback.pd.items():
+        used.append((f"fallback.pd.{motor}", motor, actuators, "actuator"))
+        for key in ("p", "d", "target"):
+            used += [
+                (f"fallback.pd.{motor}.{key}.{name}", name, observations, "observation") for name in getattr(pd, key)
+            ]
+    found = []
+    for path, name, known, kind in used:
+        if name in known:
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f'; did you mean "{close[0]}"?' if close else ""
+        found.append(f"{path}: the device has no such {kind}; it has {', '.join(known)}{hint}")
+    return found
+
+
+def _fallback(
+    fallback: Fallback,
+    observations: Sequence[str],
+    actuators: Sequence[str],
+    limits: Sequence[ActuatorRange],
+    period_s: float,
+    simulated: bool,
+) -> tuple[Any, str]:
+    """The native fallback, or None to hold, and what it is in words."""
+    if fallback.kind is FallbackKind.HOLD:
+        return None, "holds the last action"
+    if fallback.kind is FallbackKind.CHECKPOINT:
+        frozen = _frozen(fallback.checkpoint, len(observations), len(actuators))
+        return frozen, f"frozen policy of {fallback.checkpoint}"
+    if fallback.kind is FallbackKind.C:
+        try:
+            made = _core.FunctionPolicy(fallback.library, fallback.symbol, len(observations), list(limits))
+        except ValueError as error:
+            raise ConfigError(f"fallback.library: {error}") from error
+        return made, f"{fallback.symbol} of {fallback.library}"
+    if fallback.kind is FallbackKind.PYTHON:
+        if not simulated:
+            raise ConfigError('fallback.kind = "python": only for simulated devices; it takes the interpreter lock')
+        function = _imported(fallback.function)
+        return _core.PyFunctionPolicy(function, len(observations), list(limits)), f"{fallback.function}, in Python"
+    pds = fallback.pd if fallback.kind is FallbackKind.PD else {}
+    rows = [
+        _pd_row(pds[name], observations, limits[k], period_s)
+        if name in pds
+        else (_to_policy(limits[k][3], *limits[k][:2]), [0.0] * len(observations), [0.0] * len(observations))
+        for k, name in enumerate(actuators)
+    ]
+    made_pd = _core.PdPolicy(len(observations), [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
+    return made_pd, "PD controller" if pds else "rests"
+
+
+def _pd_row(
+    pd: Pd, observations: Sequence[str], limits: ActuatorRange, period_s: float
+) -> tuple[float, list[float], list[float]]:
+    """Bias, gains and difference gains of one actuator in the policy's units: u = bias + p (target - x) - d dx/dt."""
+    low, high = limits[:2]
+    scale = 2.0 / (high - low)
+    u = pd.bias + sum(pd.p.get(name, 0.0) * pd.target.get(name, 0.0) for name in observations)
+    p = [-scale * pd.p.get(name, 0.0) for name in observations]
+    d = [-scale * pd.d.get(name, 0.0) / period_s for name in observations]
+    return scale * (u - low) - 1.0, p, d
+
+
+@dataclass(frozen=True)
+class _FrozenAgent:
+    """A learner from a checkpoint that the supervisor never lets learn."""
+
+    agent: Any
+
+    def policy(self) -> _core.Policy:
+        policy: _core.Policy = self.agent.core.policy()
+        return policy
+
+
+def _frozen(path: str, n_observations: int, n_actuators: int) -> _FrozenAgent:
+    from rtu_edge.learn import load
+
+    agent: Any = load(path)
+    if not hasattr(agent.core, "policy"):
+        raise ConfigError(f"fallback.checkpoint: {path} holds no agent that acts")
+    sizes = (
+        ("observations", agent.config.get("observation_size"), n_observations),
+        ("actuators", agent.config.get("action_size") or 1, n_actuators),
+    )
+    for what, own, theirs in sizes:
+        if own != theirs:
+            raise ConfigError(f"fallback.checkpoint: {path} was made for {own} {what}, the device has {theirs}")
+    return _FrozenAgent(agent)
+
+
+def _imported(name: str) -> Any:
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (Exception, SystemExit) as error:  # whatever a module of the user's does as it is imported
+        reason = str(error) if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: {error}"
+        raise ConfigError(f"fallback.function: cannot import {name}: {reason}") from error
+    if not callable(found):
+        raise ConfigError(f"fallback.function: {name} is not callable")
+    return found

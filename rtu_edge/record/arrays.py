@@ -1,0 +1,136 @@
+"""Arrays of a telemetry.npz, which may be anybody's: sizes are compared with the file's before anything is unpacked."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge._base.untrusted import open_regular, room
+
+__all__ = ["load_arrays", "packed"]
+
+Array = npt.NDArray[Any]
+
+_ARRAYS = 64
+_DIRECTORY_BYTES = 1 << 16  # of the archive
+_END = struct.Struct("<4s4H2IH")  # of an archive's end: signature, disks, entries, bytes and place of the directory
+_HEADER_BYTES = 10_000  # of an array's header, as numpy's own bound
+_STAGES = ("learning", "realtime", "control")
+_EPISODES = tuple(f"{stage}_episodes" for stage in _STAGES)
+_STEP = ("episode", "lateness_ns", "predict_ns", "learn_ns", "round_trip_ns", "x", "executed")
+_EPISODE = ("episode", "total_steps", "total_return")
+_PIECE = 1 << 20  # bytes unpacked at a time
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def packed(arrays: Mapping[str, Array]) -> bytes:
+    """What numpy.savez_compressed makes of arrays, in memory: on a full disk numpy 1.26 leaves an archive half open that complains later."""
+    stream = io.BytesIO()
+    named: dict[str, Any] = dict(arrays)  # numpy's own annotation: one of the names may be a switch
+    np.savez_compressed(stream, **named)
+    return stream.getvalue()
+
+
+def load_arrays(path: Path, most: int | None = None) -> dict[str, Array]:
+    """The arrays by name.
+
+    Args:
+        path: a regular file, no link.
+        most: bytes that they may take; None: 4 times the file's size and 40 MiB.
+
+    Raises:
+        ValueError: damaged, larger than `most`, or of another form than numpy.savez writes.
+        OSError: it cannot be read.
+    """
+    with open(open_regular(path, follow=False), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            _check_directory(file, size)
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                _check_sizes(members, room(size) if most is None else most)
+                return {_name(member): _checked(_name(member), _array(archive, member)) for member in members}
+        except OSError:
+            raise
+        except Exception as error:  # of numpy, zipfile, zlib and struct, each its own
+            raise ValueError(f"{path}: damaged: {error}") from error
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    return member.filename.removesuffix(".npy")
+
+
+def _checked(name: str, array: Array) -> Array:
+    """An array in which readers find what they look for. Raises ValueError."""
+    if array.ndim == 0:
+        raise ValueError(f"{name}: a single value, no array")
+    wanted = _STEP if name in _STAGES else _EPISODE if name in _EPISODES else ()
+    for field in wanted:
+        kind = array.dtype[field].base.kind if field in (array.dtype.names or ()) else ""
+        if kind not in "iuf" or array.ndim != 1 or not kind:
+            raise ValueError(f"{name}: no numbers {field}")
+        if (array.dtype[field].ndim == 1) != (field in ("x", "executed")):
+            raise ValueError(f"{name}: {field} of another shape")
+    return array
+
+
+def _check_directory(file: BinaryIO, size: int) -> None:
+    """The archive begins as one, and its directory is small: zipfile reads all of it. Raises ValueError."""
+    if file.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
+        raise ValueError("not an archive of arrays")
+    file.seek(max(0, size - _END.size - 0xFFFF))
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or at + _END.size > len(tail):
+        raise ValueError("not an archive of arrays")
+    _, _, _, _, entries, directory, _, _ = _END.unpack_from(tail, at)
+    if entries > _ARRAYS or directory > _DIRECTORY_BYTES:
+        raise ValueError(f"{entries:,} arrays; at most {_ARRAYS} are read")
+    file.seek(0)
+
+
+def _check_sizes(members: list[zipfile.ZipInfo], most: int) -> None:
+    """Raises ValueError."""
+    if len(members) > _ARRAYS or any(
+        member.compress_type not in _METHODS or member.flag_bits & 1 for member in members
+    ):
+        raise ValueError("an archive of another form")
+    total = sum(member.file_size for member in members)
+    if total > most:
+        raise ValueError(
+            f"its arrays take {total >> 20:,} MiB; at most {most >> 20:,} MiB are taken for a file of its size;"
+            " --memory allows more, where you trust the file"
+        )
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    """One array; its header decides nothing that the archive has not announced. Raises ValueError."""
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+        if read is None:
+            raise ValueError(f"{member.filename}: an array of version {version}")
+        shape, fortran, dtype = read(stream, max_header_size=_HEADER_BYTES)
+        count = math.prod(shape)
+        if dtype.hasobject or fortran or dtype.itemsize == 0 or len(shape) > 8:
+            raise ValueError(f"{member.filename}: an array of another form")
+        if stream.tell() + count * dtype.itemsize != member.file_size:
+            raise ValueError(f"{member.filename}: its size does not fit its shape {shape}")
+        array: Array = np.empty(count, dtype)
+        raw = array.view(np.uint8).reshape(-1) if count else np.zeros(0, np.uint8)
+        for at in range(0, len(raw), _PIECE):
+            piece = stream.read(min(_PIECE, len(raw) - at))
+            raw[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
+            if len(piece) < min(_PIECE, len(raw) - at):
+                raise ValueError(f"{member.filename}: cut short")
+        stream.read(1)  # the end, where the checksum is compared
+        return array.reshape(shape)

@@ -1,0 +1,286 @@
+"""The folder that a run leaves behind: configuration, events, telemetry, checkpoint, export, report.
+
+runs/NAME/config.toml      what was asked for, in canonical form, with its hash
+runs/NAME/events.jsonl     what happened when, one JSON object a line
+runs/NAME/log.mcap         every step as it happened, for viewers and for a replay
+runs/NAME/blackbox.rtubox  the last minutes, also after a crash
+runs/NAME/telemetry.npz    one record per step and per episode, by stage
+runs/NAME/summary.json     results, checks, device, learner, machine
+runs/NAME/checkpoint.rtu   everything that learns; checkpoint.N.rtu: those before it
+runs/NAME/policy.onnx      the policy for elsewhere
+runs/NAME/report.html      all of it on one page
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import math
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge._base import files
+from rtu_edge._base.closing import Closing
+from rtu_edge._base.untrusted import TEXT_BYTES, open_regular, parse_json, read_file, to_json
+from rtu_edge._base.version import __version__
+from rtu_edge.learn.checkpoint.slots import Slots
+
+__all__ = ["Check", "Row", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
+
+
+_EVENT_BYTES = 4 << 20  # of events.jsonl; a run writes some 200 bytes an hour
+
+
+class Check(msgspec.Struct, frozen=True):
+    """Something a run had to show."""
+
+    title: str
+    passed: bool
+    measured: str
+    required: str
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """One session with the device, or one piece of work beside it."""
+
+    steps: int = 0
+    episodes: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    message: str = ""
+    mean_return: float | None = None
+    counters: dict[str, int] = {}
+    link: dict[str, float] = {}  # what is known of LinkQuality
+    privileges: list[str] = []
+
+    @property
+    def steps_per_s(self) -> float:
+        """Rate over the stage; 0 when it took no time."""
+        return self.steps / self.seconds if self.seconds > 0 else 0.0
+
+
+class Row(msgspec.Struct, frozen=True):
+    """An observation or actuator as the device describes it."""
+
+    name: str
+    unit: str
+    minimum: float
+    maximum: float
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """What a run was and how it went; grows while the run goes on."""
+
+    name: str
+    title: str = ""
+    headline: str = ""
+    started: str = ""
+    seconds: float = 0.0
+    version: str = __version__
+    seed: int = 0
+    period_s: float = 0.0
+    target_return: float | None = None
+    target_episodes: int = 20
+    reached_after_steps: int | None = None
+    config_hash: str = ""
+    state_hash: str = ""
+    onnx_difference: float | None = None
+    device: dict[str, str] = {}
+    observations: list[Row] = []
+    actuators: list[Row] = []
+    learner: dict[str, Any] = {}
+    learner_bytes: int = 0
+    machine: dict[str, str] = {}
+    stages: dict[str, Stage] = {}
+    checks: list[Check] = []
+
+    @property
+    def passed(self) -> bool:
+        """Every check held."""
+        return all(check.passed for check in self.checks)
+
+
+class RunFolder(Closing):
+    """A run's folder; a context manager. Closing twice is harmless.
+
+    Args:
+        path: an existing folder; `create` makes a new one.
+    """
+
+    CONFIG = "config.toml"
+    EVENTS = "events.jsonl"
+    LOG = "log.mcap"
+    BLACKBOX = "blackbox.rtubox"
+    TELEMETRY = "telemetry.npz"
+    SUMMARY = "summary.json"
+    CHECKPOINT = Slots.NEWEST
+    ONNX = "policy.onnx"
+    REPORT = "report.html"
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.arrays: dict[str, npt.NDArray[Any]] = {}
+        self._events: Any = None
+        self._start = time.monotonic()
+
+    @classmethod
+    def create(cls, root: str | os.PathLike[str], name: str) -> RunFolder:
+        """Make root/name, or root/name-2, -3, ... when it is taken: an earlier run is never overwritten."""
+        for attempt in range(1, 100_000):
+            path = Path(root, name if attempt == 1 else f"{name}-{attempt}")
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return cls(path)
+        raise FileExistsError(f"{root}/{name}: too many runs of this name")
+
+    def file(self, name: str) -> Path:
+        """Path of one of the folder's files."""
+        return self.path / name
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Append one event, with seconds since the folder was opened; flushed at once.
+
+        Raises:
+            OSError: it cannot be written; it names the file.
+        """
+        if self._events is None:
+            handle = open_regular(self.file(self.EVENTS), os.O_WRONLY | os.O_APPEND | os.O_CREAT, follow=False)
+            self._events = open(handle, "a", encoding="utf-8")  # noqa: SIM115 (closed by close())
+        record = {"t_s": round(time.monotonic() - self._start, 6), "utc": _now(), "event": kind, **fields}
+        try:
+            self._events.write(json.dumps(record, default=str) + "\n")
+            self._events.flush()
+        except OSError as error:
+            error.filename = os.fspath(self.file(self.EVENTS))
+            raise
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events so far, up to a line that is cut short or damaged.
+
+        Raises:
+            ValueError: there are more than anybody's run has, or it is no regular file.
+        """
+        path = self.file(self.EVENTS)
+        found = []
+        for line in read_file(path, _EVENT_BYTES, follow=False).splitlines() if path.exists() else ():
+            try:
+                event = parse_json(line)
+            except ValueError:
+                break
+            if not isinstance(event, dict):
+                break
+            found.append(event)
+        return found
+
+    def save_arrays(self) -> None:
+        """Write `arrays` as telemetry.npz."""
+        from rtu_edge.record.arrays import packed
+
+        files.write(self.file(self.TELEMETRY), packed(self.arrays))
+
+    def load_arrays(self, most: int | None = None) -> dict[str, npt.NDArray[Any]]:
+        """Read telemetry.npz; empty when there is none.
+
+        Args:
+            most: bytes that they may take; None: 4 times the file's size and 40 MiB.
+
+        Raises:
+            ValueError: it is damaged, or larger than `most`.
+        """
+        from rtu_edge.record.arrays import load_arrays
+
+        path = self.file(self.TELEMETRY)
+        return load_arrays(path, most) if os.path.lexists(path) else {}
+
+    def save_summary(self, summary: Summary) -> None:
+        """Write summary.json."""
+        files.write(self.file(self.SUMMARY), to_json(summary, indent=2) + b"\n")
+
+    def load_summary(self) -> Summary:
+        """Read summary.json.
+
+        Raises:
+            ValueError: there is none, or it is not one.
+        """
+        from rtu_edge.record.head import with_bounds
+
+        try:
+            plain = with_bounds(parse_json(read_file(self.file(self.SUMMARY), TEXT_BYTES, follow=False)))
+            return _checked(msgspec.convert(plain, Summary, strict=False))
+        except FileNotFoundError as error:
+            raise ValueError(f"{self.path}: not the folder of a run: there is no {self.SUMMARY}") from error
+        except OSError as error:
+            raise ValueError(f"{self.path}: the run's {self.SUMMARY} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise ValueError(f"{self.path}: the run's {self.SUMMARY} cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """Close the list of events."""
+        if self._events is not None:
+            with contextlib.suppress(OSError):  # event() has told of it
+                self._events.close()
+            self._events = None
+
+
+def _checked(summary: Summary) -> Summary:
+    """One with which a page can be made. Raises ValueError."""
+    numbers = [summary.seconds, summary.period_s, summary.target_return or 0.0, summary.onnx_difference or 0.0]
+    numbers += [number for stage in summary.stages.values() for number in (stage.seconds, stage.mean_return or 0.0)]
+    if not all(math.isfinite(number) for number in numbers) or summary.period_s < 0:
+        raise ValueError("seconds, period_s, a return: must be finite")
+    counts = [summary.target_episodes - 1, summary.learner_bytes, summary.reached_after_steps or 0, summary.seed]
+    counts += [number for stage in summary.stages.values() for number in (stage.steps, stage.episodes)]
+    if not all(0 <= number < 2**64 for number in counts) or summary.target_episodes > 1_000_000:
+        raise ValueError("target_episodes, steps, episodes, seed: out of range")
+    if any(math.isnan(row.minimum) or math.isnan(row.maximum) for row in (*summary.observations, *summary.actuators)):
+        raise ValueError("observations, actuators: a range that is none")
+    return summary
+
+
+def machine() -> dict[str, str]:
+    """What this machine is, for a report."""
+    from rtu_edge import _core
+
+    return {
+        "processor": _processor(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "instruction_set": _core.isa,
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    for key in ("model name", "Model", "Hardware"):
+        for line in lines:
+            if line.startswith(key):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,192 @@
+"""What a log or a black box knows of its records: enough for a replay, and for a reader of the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from rtu_edge import _core
+from rtu_edge.record import Row
+
+if TYPE_CHECKING:
+    from rtu_edge.device.schema import ActuatorRange
+
+__all__ = ["ROS", "Head", "fields_of", "head_of", "logged_limits", "used_bytes", "with_bounds"]
+
+ROS = {
+    "u8": "uint64",
+    "i8": "int64",
+    "u4": "uint32",
+    "f4": "float32",
+    "f8": "float64",
+}  # types of a field, with their names in a message definition
+_FIELDS = 64  # of a record
+_VALUES = 256  # observations or actuators
+_PADDING = 16  # bytes at a record's end, fewer than
+# Fields that a replay, the black box's table or a picture takes from a record.
+_READ = frozenset(
+    [
+        "sequence",
+        "step",
+        "t_ns",
+        "episode",
+        "episode_step",
+        "flags",
+        "calls",
+        "gate",
+        "reward",
+        "value",
+        "delta",
+        "step_size_actor",
+        "step_size_critic",
+        "predict_ns",
+        "learn_ns",
+        "state_hash",
+        "input_gate",
+        "guard",
+        "mode",
+        "x",
+        "u",
+        "executed",
+    ]
+)
+
+
+class Head(msgspec.Struct, kw_only=True, frozen=True):
+    """What a replay needs to know, and what a reader of the numbers does."""
+
+    format: int = 1
+    version: str  # of the package
+    build: str  # of the compiled core
+    isa: str
+    machine: str
+    configuration: str  # canonical TOML
+    configuration_hash: str
+    learner: dict[str, Any]  # what makes it again; its state at the start is the attachment
+    start_hash: str
+    period_s: float
+    observations: list[Row]
+    actuators: list[Row]
+    limits: list[tuple[float, float, float, float, float]]  # those in force, see limits_in_force
+    supervised: bool  # a supervisor of this configuration was around the learner
+    simulated: bool
+    gate: bool
+    dry_run: bool = False  # nothing was sent: u is what would have been
+    session: int
+    clock: str
+    hash_every: int
+    record: list[tuple[str, str, int]]  # name, type, how many: of a step
+    record_bytes: int
+    epoch_ns: int  # what to add to a record's t_ns for nanoseconds since 1970
+    started: str
+
+    @property
+    def limits_in_force(self) -> list[ActuatorRange]:
+        """The limits as the loop had them: in the file 0 stands for no limit of slew or acceleration."""
+        return [
+            (low, high, slew if slew != 0 else math.inf, rest, accel if accel != 0 else math.inf)
+            for low, high, slew, rest, accel in self.limits
+        ]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the records, as numpy sees them."""
+        offsets = []
+        offset = 0
+        for _, kind, count in self.record:
+            offsets.append(offset)
+            offset += np.dtype(kind).itemsize * max(count, 1)
+        formats = [kind if count == 0 else (kind, (count,)) for _, kind, count in self.record]
+        names = [name for name, _, _ in self.record]
+        layout = {"names": names, "formats": formats, "offsets": offsets, "itemsize": self.record_bytes}
+        return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
+
+
+def logged_limits(limits: Sequence[ActuatorRange]) -> list[ActuatorRange]:
+    """Limits in force as `Head.limits` keeps them."""
+    return [
+        (low, high, slew if math.isfinite(slew) else 0.0, rest, accel if math.isfinite(accel) else 0.0)
+        for low, high, slew, rest, accel in limits
+    ]
+
+
+def head_of(plain: Any, path: Path) -> Head:
+    """A head from plain values, which may be anybody's.
+
+    Raises:
+        ValueError: another version's, or one that describes no record of this package.
+    """
+    try:
+        head = msgspec.convert(with_bounds(plain), Head, strict=False)
+        _check_record(head)
+        _check_numbers(head)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise ValueError(f"{path}: written by another version of rtu_edge: {error}") from None
+    return head
+
+
+def with_bounds(plain: Any) -> Any:
+    """The rows of a data sheet in which null stands for no bound, as earlier versions wrote it, with infinities."""
+    if isinstance(plain, dict):
+        for row in (*_rows(plain.get("observations")), *_rows(plain.get("actuators"))):
+            for key, bound in (("minimum", -math.inf), ("maximum", math.inf)):
+                if row.get(key, 0.0) is None:
+                    row[key] = bound
+    return plain
+
+
+def _rows(plain: Any) -> list[dict[str, Any]]:
+    return [row for row in plain if isinstance(row, dict)] if isinstance(plain, list) else []
+
+
+def _check_record(head: Head) -> None:
+    """What readers take from a record is in it, and it is of the size that is said.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not 1 <= len(head.observations) <= _VALUES or not 1 <= len(head.actuators) <= _VALUES:
+        raise ValueError(f"observations, actuators: from 1 to {_VALUES} of each")
+    if len(head.record) > _FIELDS or any(
+        kind not in ROS or not 0 <= count <= _VALUES for _, kind, count in head.record
+    ):
+        raise ValueError("record: a field of no known type")
+    used = used_bytes(head)
+    if not used <= head.record_bytes < used + _PADDING:
+        raise ValueError(f"record_bytes = {head.record_bytes}: must be from {used} to {used + _PADDING - 1}")
+    there = {name: (kind, count) for name, kind, count in head.record}
+    for name, kind, count in fields_of(_core.record_dtype(len(head.observations), len(head.actuators))):
+        if name in _READ and there.get(name) != (kind, count):
+            raise ValueError(f"record: no field {name} of type {kind}{f'[{count}]' if count else ''}")
+    _ = head.dtype
+
+
+def _check_numbers(head: Head) -> None:
+    """Raises ValueError."""
+    if not 0.0 < head.period_s < math.inf:
+        raise ValueError(f"period_s = {head.period_s}: must be above 0")
+    if not all(abs(number) < 2**62 for number in (head.epoch_ns, head.session, head.hash_every)):
+        raise ValueError("epoch_ns, session, hash_every: must be below 2^62")
+    if head.limits and len(head.limits) != len(head.actuators):
+        raise ValueError(f"limits: {len(head.limits)}, for {len(head.actuators)} actuators")
+    if any(math.isnan(number) for row in head.limits for number in row) or any(row[0] > row[1] for row in head.limits):
+        raise ValueError("limits: a range that is none")
+
+
+def used_bytes(head: Head) -> int:
+    """Of a record, without what pads it."""
+    return sum(np.dtype(kind).itemsize * max(count, 1) for _, kind, count in head.record)
+
+
+def fields_of(dtype: np.dtype[Any]) -> list[tuple[str, str, int]]:
+    """Fields of a record as `Head.record` keeps them: a count of 0 is a plain number."""
+    found = []
+    for name in dtype.names or ():
+        kind = dtype[name]
+        found.append((name, kind.base.str.lstrip("<|"), kind.shape[0] if kind.shape else 0))
+    return found

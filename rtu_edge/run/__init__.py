@@ -1,0 +1,33 @@
+"""A job on this machine: the `connection` to a device, what the configuration makes for it (`build`), the native `loop`
+between them, and a `session` that is supervised, saved and written down; its `progress`, its `heap`, and it as a `service`.
+"""
+
+from __future__ import annotations
+
+from rtu_edge.run.build import check_deadline, check_learner, loop_config, make_agent, supervised
+from rtu_edge.run.connection import Connection, Sheet, connect, limits_in_force
+from rtu_edge.run.loop import KEEP, POLL_S, Outcome, Watch, describe, error_of, run_loop, stage_of
+from rtu_edge.run.permission import Permission
+from rtu_edge.run.session import Session
+
+__all__ = [
+    "KEEP",
+    "POLL_S",
+    "Connection",
+    "Outcome",
+    "Permission",
+    "Session",
+    "Sheet",
+    "Watch",
+    "check_deadline",
+    "check_learner",
+    "connect",
+    "describe",
+    "error_of",
+    "limits_in_force",
+    "loop_config",
+    "make_agent",
+    "run_loop",
+    "stage_of",
+    "supervised",
+]

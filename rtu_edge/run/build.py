@@ -1,0 +1,184 @@
+"""What a configuration makes for a device: the learner, the supervisor around it, the settings of the loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rtu_edge._base.errors import ConfigError, DeadlineError
+from rtu_edge._base.strict import quoted
+from rtu_edge.config import Actions, Config, RewardSource
+from rtu_edge.device.schema import combined
+from rtu_edge.learn import StreamAC
+from rtu_edge.learn.footprint import StepTimes, plan
+from rtu_edge.loop import Clock, LoopConfig, Reward
+from rtu_edge.run.connection import Connection, Sheet, own_limits
+
+if TYPE_CHECKING:
+    from rtu_edge.loop.supervisor import Supervised
+
+__all__ = ["check_deadline", "check_learner", "loop_config", "make_agent", "supervised"]
+
+
+def make_agent(config: Config, connection: Sheet, *, cell: str | None = None) -> Any:
+    """The learner that the configuration describes, for the connected device.
+
+    Args:
+        config: the configuration.
+        connection: gives the numbers of observations and actuators and the period.
+        cell: another recurrent cell than the configured one: "none" for the memoryless control.
+
+    Raises:
+        ConfigError: the learner does not fit the device.
+    """
+    arguments = config.learner.arguments()
+    if cell is not None:
+        arguments["cell"] = cell
+    if config.learner.actions is Actions.DISCRETE:
+        arguments["n_actions"] = config.learner.levels
+    else:
+        arguments["action_size"] = len(connection.actuators)
+    try:
+        return StreamAC(
+            observation_size=len(connection.observations),
+            seed=config.run.seed,
+            dt_s=connection.period_s,
+            **arguments,
+        )
+    except ConfigError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"learner: {error}") from error
+
+
+def check_learner(config: Config, connection: Sheet, agent: Any, source: object) -> None:
+    """Whether a learner that was loaded is the one that the configuration asks for.
+
+    Only keys that the configuration gives are compared: one that is left out takes what the checkpoint has.
+
+    Args:
+        source: the checkpoint's path, for the error.
+
+    Raises:
+        ConfigError: it is another one; nothing of it could be changed without a new learner.
+    """
+    wanted, found = make_agent(config, connection).config, agent.config
+    names = {**dict.fromkeys(config.learner.arguments()), "n_actions": None}
+    problems = [
+        f"learner.{'levels' if name == 'n_actions' else name} = {_shown(wanted[name])}: the checkpoint {source} holds a"
+        f" learner with {_shown(found.get(name))}, which it keeps; allowed: that value, or a new learner"
+        " (without --resume; for a service, another run.name)"
+        for name in names
+        if wanted[name] != found.get(name)
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _shown(value: Any) -> str:
+    return (
+        "none (continuous actions)" if value is None else quoted(value) if not isinstance(value, dict) else str(value)
+    )
+
+
+def loop_config(config: Config, connection: Connection, **changes: Any) -> LoopConfig:
+    """The native loop's configuration; `changes` are fields of LoopConfig.
+
+    Raises:
+        ConfigError: loop.cpu is a core that this computer does not have.
+    """
+    _check_cpu(config.loop.cpu)
+    reward = config.reward
+    base = LoopConfig(
+        limits=[own_limits(config, row) for row in connection.actuators],
+        clock=Clock(config.loop.clock.value),
+        reward=Reward(
+            kind="frame" if reward.source is RewardSource.DEVICE else "form",
+            bias=reward.bias,
+            quadratic=reward.quadratic,
+            cosine=reward.cosine,
+            action=reward.action,
+        ),
+        seed=config.run.seed,
+        steps=config.run.steps,
+        seconds=config.run.seconds,
+        target_return=config.run.stop_return,
+        target_window=config.run.stop_episodes,
+        ttl_ms=config.loop.ttl_ms,
+        realtime=config.loop.realtime,
+        cpu=config.loop.cpu,
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def supervised(config: Config, connection: Connection, agent: Any, loop: LoopConfig, state: bytes = b"") -> Supervised:
+    """The agent's policy with a supervisor around it, as the configuration has it.
+
+    Args:
+        state: of the supervisor that watched the agent until it was saved; b"" for a new one.
+
+    Raises:
+        CheckpointError: it is not that of this agent.
+        ConfigError: it does not fit the device.
+    """
+    from rtu_edge.loop.supervisor import supervise
+
+    link = connection.link
+    try:
+        limits = combined(loop.limits, link.rows[link.hello.n_observations :], connection.period_s)
+    except ValueError as error:
+        raise ConfigError(f"limits: {error}") from error
+    return supervise(
+        config,
+        agent.core.policy(),
+        connection.observations,
+        connection.actuators,
+        limits,
+        connection.period_s,
+        simulated=connection.hello.simulated,
+        state=state,
+    )
+
+
+def check_deadline(agent: Any, period_s: float) -> StepTimes:
+    """Measure a step of such a learner on this machine, for a fifth of a second; the agent is not touched.
+
+    Returns:
+        Its parts. Where only the update does not fit, the deadline rule will drop some.
+
+    Raises:
+        DeadlineError: predict and traces, which are never dropped, do not fit the period: there is no point in arming.
+    """
+    times = plan(agent.config).calibrate().times
+    assert times is not None
+    needed_us, period_us = times.predict_us + times.traces_us, period_s * 1e6
+    if needed_us > period_us:
+        raise DeadlineError(
+            f"predict and traces take {needed_us:.3g} us on this machine ({times.isa}), the device's period is"
+            f" {period_us:.3g} us: choose a smaller learner (`rtu-edge plan`), or a longer period"
+        )
+    return times
+
+
+def _check_cpu(cpu: int) -> None:
+    """One that is there but kept from this process (a cpuset) is refused by the system, which the loop reports."""
+    # Isolated cores are online, and not in the affinity of a process that nobody has pinned.
+    there = cores()
+    if cpu >= 0 and cpu not in there:
+        raise ConfigError(
+            f"loop.cpu = {cpu}: must be a core of this computer ({', '.join(map(str, sorted(there)))}), or -1 for any"
+        )
+
+
+def cores(online: str = "/sys/devices/system/cpu/online") -> set[int]:
+    """The numbers of this computer's cores."""
+    found = set(os.sched_getaffinity(0))
+    try:
+        parts = Path(online).read_text(encoding="ascii").strip().split(",")
+        for first, _, last in (part.partition("-") for part in parts):
+            found |= set(range(int(first), int(last or first) + 1))
+    except (OSError, ValueError):
+        pass  # no such file in a container: those that this process may use
+    return found

@@ -1,0 +1,143 @@
+"""What a dry run shows: each observation with its unit, and the commands that would have left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from rtu_edge.loop import LoopStatus, RecordFlag
+from rtu_edge.record import Row
+
+__all__ = ["Channel", "DryRun"]
+
+Array = npt.NDArray[Any]
+
+_LINE_S = 1.0  # between two lines where there is no terminal
+
+
+@dataclass
+class Channel:
+    """One observation or actuator as a dry run has seen it.
+
+    Args:
+        row: its name, unit and range.
+        actuator: its values are the commands that would have left.
+        last: the newest value; None before the first one.
+        least, largest: of the values that are numbers; None before the first one.
+        applied: what the device says that it applies; None for an observation.
+    """
+
+    row: Row
+    actuator: bool
+    last: float | None = None
+    least: float | None = None
+    largest: float | None = None
+    applied: float | None = None
+
+    def take(self, values: Array) -> None:
+        """New values, oldest first."""
+        if len(values):
+            self.last = float(values[-1])
+        if len(numbers := values[~np.isnan(values)]):
+            self.least = min(float(numbers.min()), self.least if self.least is not None else np.inf)
+            self.largest = max(float(numbers.max()), self.largest if self.largest is not None else -np.inf)
+
+    def plain(self) -> dict[str, Any]:
+        """The same in terms of JSON."""
+        numbers = {"last": self.last, "least": self.least, "largest": self.largest}
+        finite = {name: value if value is not None and np.isfinite(value) else None for name, value in numbers.items()}
+        return {"name": self.row.name, "unit": self.row.unit, **finite}
+
+
+class DryRun:
+    """The picture of a dry run: live on a terminal, elsewhere a line a second; a context manager.
+
+    Args:
+        console: where to write.
+        observations, actuators: the device's data sheet.
+    """
+
+    def __init__(self, console: Console, observations: Sequence[Row], actuators: Sequence[Row]) -> None:
+        self._console = console
+        self.observed = [Channel(row, False) for row in observations]
+        self.would_send = [Channel(row, True) for row in actuators]
+        self._commands = 0
+        self._state = "-"
+        self._spoken_s = time.monotonic() - _LINE_S
+        self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
+
+    def watch(self, status: LoopStatus, records: Array, episodes: Array) -> None:
+        """Take in what is new and show it; as run_loop() calls it."""
+        from rtu_edge.device.protocol import DeviceState
+
+        known = status.device_state in list(DeviceState)
+        self._state = DeviceState(status.device_state).name if known else "-"
+        self._take(records)
+        if self._live is not None:
+            self._live.update(self.table())
+        elif len(records) and time.monotonic() - self._spoken_s >= _LINE_S:
+            self._spoken_s = time.monotonic()
+            self._console.print(self._line(), markup=False, soft_wrap=True)
+
+    def _take(self, records: Array) -> None:
+        sent = records[(records["flags"] & np.uint32(RecordFlag.ACTED)) != 0]
+        self._commands += len(sent)
+        for index, channel in enumerate(self.observed):
+            channel.take(records["x"][:, index])
+        for index, channel in enumerate(self.would_send):
+            channel.take(sent["u"][:, index])
+            if len(records):
+                channel.applied = float(records["executed"][-1, index])
+
+    def _line(self) -> str:
+        seen, sent = (
+            "  ".join(f"{channel.row.name} {_number(channel.last)} {channel.row.unit}" for channel in channels)
+            for channels in (self.observed, self.would_send)
+        )
+        return f"     {self._state}  {seen}  would send {sent}"
+
+    def table(self) -> Table:
+        """All channels, with their extremes."""
+        title = f"device {self._state}, {self._commands:,} commands would have left"
+        table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0), title=title)
+        table.title_justify = "left"
+        for name in ("", "value", "unit", "least", "largest", "applied"):
+            table.add_column(name, justify="left" if name in ("", "unit") else "right", no_wrap=True)
+        for channel in (*self.observed, *self.would_send):
+            kind = "would send" if channel.actuator else "observed"
+            numbers = [_number(value) for value in (channel.last, channel.least, channel.largest, channel.applied)]
+            table.add_row(escape(f"{kind} {channel.row.name}"), numbers[0], escape(channel.row.unit), *numbers[1:])
+        return table
+
+    def plain(self) -> dict[str, Any]:
+        """What it has seen, for the run's record."""
+        return {
+            "commands": self._commands,
+            "observed": [channel.plain() for channel in self.observed],
+            "would_send": [channel.plain() for channel in self.would_send],
+        }
+
+    def __enter__(self) -> DryRun:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.5g}"

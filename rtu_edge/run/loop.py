@@ -1,0 +1,201 @@
+"""A loop from ARM to DISARM, and what is said of it afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge._base.errors import CheckFailed, ConfigError, DeviceError, SafetyStop
+from rtu_edge.loop import Loop, LoopConfig, LoopResult, LoopStatus, Progress, StopReason
+from rtu_edge.record import Stage, Summary
+from rtu_edge.run.connection import Connection
+from rtu_edge.run.recording import Recording
+
+if TYPE_CHECKING:
+    from rtu_edge.run.saving import Saver
+
+__all__ = ["KEEP", "POLL_S", "Outcome", "Watch", "describe", "error_of", "run_loop", "stage_of"]
+
+Array = npt.NDArray[Any]
+
+# Called while a loop runs, with a status, the new step records and the new episode records.
+Watch = Callable[[LoopStatus, Array, Array], object]
+
+# Step records kept in memory: at 50 Hz about five hours; older ones are dropped and counted.
+KEEP = 1_000_000
+
+# Between two looks at a loop that runs.
+POLL_S = 0.1
+
+_SAFETY_REASONS = frozenset(
+    {
+        StopReason.ESTOP,
+        StopReason.DEVICE_SAFE,
+        StopReason.DEVICE_FAULT,
+        StopReason.POLICY,
+        StopReason.REWARD,
+        StopReason.INPUT,
+    }
+)
+_DEVICE_REASONS = frozenset(
+    {
+        StopReason.DEVICE_RESTART,
+        StopReason.HALF_OPEN,
+        StopReason.LINK_LOST,
+        StopReason.ARM_REFUSED,
+        StopReason.RESET_TIMEOUT,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A loop that has ended, with its telemetry.
+
+    Args:
+        notes: what there is to say about its log and black box.
+    """
+
+    session: int
+    result: LoopResult
+    progress: Progress
+    records: Array
+    episodes: Array
+    notes: tuple[str, ...] = ()
+
+
+def run_loop(
+    connection: Connection,
+    agent: Any,
+    config: LoopConfig,
+    watch: Watch | None = None,
+    poll_s: float = POLL_S,
+    saver: Saver | None = None,
+    keep: int = KEEP,
+    *,
+    policy: Any = None,
+    recording: Recording | None = None,
+    say: Callable[[str], Any] | None = None,
+) -> Outcome:
+    """Run one session from ARM to DISARM; `saver` saves it meanwhile, `recording` writes it down. Of its step records the
+    last `keep` are kept.
+
+    Args:
+        policy: what drives, such as `supervised(...).policy`; the agent alone where left out.
+        say: told what the system refused the loop's thread, as the loop starts.
+
+    Raises:
+        ConfigError: loop, policy and device do not fit, or the device may not move.
+    """
+    if not config.dry_run:
+        connection.permission.require()
+    config = dataclasses.replace(config, snapshots=saver is not None and saver.periodic)
+    if recording is not None:
+        config = recording.prepare(config)
+    try:
+        loop = Loop(connection.link, policy if policy is not None else agent.core.policy(), config)
+    except ValueError as error:
+        raise ConfigError(f"loop: {error}") from error
+    if recording is not None:
+        recording.start(loop, supervised=policy is not None)
+    kept: list[Array] = [loop.drain()]
+    episodes: list[Array] = [loop.drain_episodes()]
+    count, piece = 0, max(1, keep // 10)
+    refused: list[str] | None = None
+
+    def take(status: LoopStatus, new: Array) -> None:
+        nonlocal count, refused
+        if refused is None and (refused := loop.privileges()) is not None and say is not None:
+            for line in refused:
+                say(f"not granted: {line}")
+        finished = loop.drain_episodes()
+        # In pieces: what has piled up in one poll does not stay for another `keep` records.
+        kept.extend(new[at : at + piece].copy() for at in range(0, len(new), piece))
+        if len(finished):
+            episodes.append(finished)
+        count += len(new)
+        while count - len(kept[0]) > keep:
+            count -= len(kept.pop(0))
+        if recording is not None:
+            recording.add(new, finished)
+        if watch is not None:
+            watch(status, new, finished)
+
+    with loop, nullcontext() if saver is None else saver.during(loop):
+        result = loop.run(take, poll_s)
+    notes: tuple[str, ...] = ()
+    if recording is not None:
+        recording.finish(result)
+        notes = tuple(recording.notes)
+    return Outcome(loop.session, result, loop.progress(), np.concatenate(kept), np.concatenate(episodes), notes)
+
+
+def stage_of(result: LoopResult, counters: Mapping[str, int] | None = None) -> Stage:
+    """A loop's result as the summary keeps it, with counters of others."""
+    return Stage(
+        steps=result.steps,
+        episodes=result.episodes,
+        seconds=result.seconds,
+        reason=result.reason.value,
+        message=result.message,
+        mean_return=result.mean_return if math.isfinite(result.mean_return) else None,
+        counters={**result.counters, **(counters or {})},
+        link=result.link.known(),
+        privileges=list(result.privileges),
+    )
+
+
+def describe(summary: Summary, connection: Connection, agent: Any) -> None:
+    """Write device and learner into a summary."""
+    hello = connection.hello
+    summary.period_s = connection.period_s
+    summary.observations = connection.observations
+    summary.actuators = connection.actuators
+    summary.device = {
+        "port": connection.url,
+        "plant": connection.plant,
+        "firmware": hello.firmware,
+        "boot_id": f"{hello.boot_id:08x}",
+        "schema_hash": f"{hello.schema_hash:08x}",
+        "ttl_max_ms": str(hello.ttl_max_ms),
+    }
+    summary.learner = {str(key): value for key, value in _plain(agent.config).items()}
+    summary.learner_bytes = int(agent.nbytes)
+
+
+def error_of(
+    result: LoopResult, fallback_error: BaseException | None = None
+) -> SafetyStop | DeviceError | CheckFailed | None:
+    """What is to be raised after this loop: None when it ended as it should.
+
+    Args:
+        fallback_error: what a fallback written in Python raised.
+    """
+    said = f"{result.reason.value}: {result.message}"
+    if fallback_error is not None:
+        said += f"; the fallback raised {type(fallback_error).__name__}: {fallback_error}"
+    error: SafetyStop | DeviceError | CheckFailed | None = None
+    if result.reason in _DEVICE_REASONS:
+        error = DeviceError(said)
+    elif result.reason in _SAFETY_REASONS or not result.confirmed:
+        error = SafetyStop(said)
+    elif fallback_error is not None:
+        error = CheckFailed(said)
+    if error is not None:
+        error.__cause__ = fallback_error
+    return error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,43 @@
+"""May this machine move: the one rule, which every path from a command to an ARM asks.
+
+A device that says it is simulated may move. Any other is real hardware and moves only with explicit limits for each actuator,
+an option on the command line that allows it, and the confirmation of a person; a dry run writes nothing and needs the limits alone.
+"""
+
+from __future__ import annotations
+
+from rtu_edge._base.errors import ConfigError
+
+__all__ = ["Permission"]
+
+_HOW = "--arm, explicit limits for each actuator and a confirmation"
+
+
+class Permission:
+    """Permission to move one connected device.
+
+    Args:
+        device: its name, for the error.
+        simulated: what its HELLO says.
+        needs: what a user has to give for real hardware.
+    """
+
+    def __init__(self, device: str, simulated: bool, needs: str = _HOW) -> None:
+        self._device = device
+        self._needs = needs
+        self.granted = simulated
+
+    def grant(self) -> None:
+        """Let real hardware move: it was asked for on the command line, and a person has confirmed it."""
+        self.granted = True
+
+    def require(self) -> None:
+        """Ask before an ARM.
+
+        Raises:
+            ConfigError: it is real hardware and nobody has granted it.
+        """
+        if not self.granted:
+            raise ConfigError(
+                f"{self._device} is real hardware, as it does not say that it is simulated: it moves only with {self._needs}"
+            )

@@ -1,0 +1,435 @@
+"""Runs a learner again from its log, off the robot: the same calls in the same order, compared with what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntFlag
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge import _core
+from rtu_edge._base.errors import CheckpointError, ConfigError
+from rtu_edge._base.untrusted import room
+from rtu_edge.config import Config, Fallback, FallbackKind, parse_config
+from rtu_edge.learn import checkpoint, make, restore
+from rtu_edge.learn.footprint import plan
+from rtu_edge.loop import RecordFlag
+from rtu_edge.record.file import Head, Log, build_id
+from rtu_edge.run import make_agent
+
+__all__ = ["Difference", "DifferenceFlag", "Replayed", "WhatIf", "comparison", "returns_of", "verify", "what_if"]
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int], None]
+
+_BATCH = 8192
+_NAMES_SOMETHING = (FallbackKind.CHECKPOINT, FallbackKind.C, FallbackKind.PYTHON)
+_SIZES = ("learner.units", "learner.hidden", "learner.cell", "learner.body")
+
+
+class DifferenceFlag(IntFlag):
+    """What of a step differs from the record, to the bit."""
+
+    COMMAND = 1
+    HASH = 2
+    ESTIMATE = 4  # value, delta or step sizes
+    CALL = 8  # the policy refused what it took then, or the reverse
+    DECISION = 16  # input gate, guard, who drives
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first step that did not come out as recorded."""
+
+    sequence: int
+    step: int
+    episode: int
+    episode_step: int
+    what: DifferenceFlag
+    recorded: dict[str, Any]
+    replayed: dict[str, Any]
+
+    def __str__(self) -> str:
+        parts = [
+            f"{name} {_shown(self.replayed[name])}, recorded {_shown(self.recorded[name])}"
+            for name in self.recorded
+            if _shown(self.replayed[name]) != _shown(self.recorded[name])
+        ]
+        names = ", ".join(str(flag.name).lower() for flag in DifferenceFlag if flag & self.what)
+        where = f"step {self.step:,} (record {self.sequence:,}, episode {self.episode}, its step {self.episode_step})"
+        return f"first difference at {where}: {names}: {'; '.join(parts)}"
+
+
+@dataclass
+class Replayed:
+    """What a replay came to.
+
+    Args:
+        agent: in the state after the last record.
+        records, steps: how many were replayed, and the control steps whose outcome is among them.
+        hashes: state hashes compared.
+        largest: of the commands' distances from the recorded ones, in ranges of the actuator; infinite where one is NaN.
+        largest_value: the same of the value estimates, absolute.
+        difference: the first; None when there was none.
+        ended: why it stopped before the log's end, or "".
+        final_equal: the state at the end is the one that the run had; None where that is not known.
+    """
+
+    agent: Any
+    records: int = 0
+    steps: int = 0
+    hashes: int = 0
+    largest: float = 0.0
+    largest_value: float = 0.0
+    difference: Difference | None = None
+    ended: str = ""
+    final_equal: bool | None = None
+
+
+def to_the_bit(log: Log) -> bool:
+    """Whether this version computes what the one that wrote the log did, and hashes the state in the same form.
+
+    Until checkpoint format 4 the normalisers' statistics were doubles: a replay of an older log is near its record, and
+    no state hash of then can be compared (docs/log.md).
+    """
+    return "observation_bound" in log.head.learner
+
+
+def start_of(log: Log, most: int | None = None) -> Any:
+    """The learner as it was when the run began.
+
+    Args:
+        log: from `read_log`.
+        most: bytes that it may take; None: what fits the size of the log's file.
+
+    Raises:
+        ConfigError: its configuration is refused, or its state is not the one that the log names.
+    """
+    try:
+        agent = make(checkpoint.complete(log.head.learner), _allowed(log) if most is None else most)
+        if log.start is not None:
+            restore(agent, log.start, log.path)
+    except (ValueError, CheckpointError) as error:
+        raise ConfigError(f"{log.path}: {error}") from error
+    if to_the_bit(log) and agent.state_hash() != log.head.start_hash:
+        raise ConfigError(
+            f"{log.path}: the learner's state at the start is not in the log (expected {log.head.start_hash})"
+        )
+    return agent
+
+
+def usable(log: Log, until: int | None = None) -> tuple[Array, str]:
+    """The records that can be replayed from the start: up to the first gap, and to control step `until` with its outcome.
+
+    Returns:
+        The records, and why there are no more of them ("" when the log ends there).
+    """
+    records = log.records
+    gaps = np.flatnonzero(records["sequence"] != np.arange(len(records), dtype=np.uint64))
+    ended = log.cut
+    if len(gaps):
+        at = int(gaps[0])
+        lost = int(records["sequence"][at]) - at
+        ended = f"{lost:,} records are lost after record {at:,}: a replay cannot go on past them"
+        records = records[:at]
+    if until is not None:
+        reached = np.flatnonzero(records["step"] >= until)
+        if len(reached):
+            return records[: int(reached[0]) + 1], ""
+        ended = ended or f"the run had no step {until:,}"
+    return records, ended
+
+
+def _allowed(log: Log) -> int:
+    """Bytes for a learner: of the whole allowance what the records leave."""
+    return max(room(log.nbytes) - log.records.nbytes, room(0))
+
+
+def verify(
+    log: Log,
+    *,
+    until: int | None = None,
+    stop: bool = True,
+    progress: Progress | None = None,
+    fallback: Fallback | None = None,
+    most: int | None = None,
+) -> Replayed:
+    """Run the learner of a log again and compare each command and each state hash.
+
+    Args:
+        log: from `read_log`.
+        until: replay so many control steps, with the outcome of the last; None: all.
+        stop: at the first difference; otherwise go on and measure how far it goes.
+        progress: called with the number of records done.
+        fallback: in place of the log's own, of the same kind: needed where that names a file or code.
+        most: bytes that the learner and its snapshots may take; None: what fits the size of the log's file.
+
+    Raises:
+        ConfigError: the log's configuration is refused, or names what only the caller may name.
+    """
+    agent = start_of(log, most)
+    records, ended = usable(log, until)
+    found = Replayed(agent, ended=ended)
+    for part, steps in _run(_policy_of(log, agent, fallback, most), log, records, stop, False, progress):
+        done = part[: len(steps)]
+        found.records += len(steps)
+        found.hashes += int((done["state_hash"] != 0).sum())
+        found.steps = int(done["step"][-1])
+        found.largest = max(found.largest, float(steps["distance"].max(initial=0.0)))
+        found.largest_value = max(found.largest_value, _farthest(steps["value"], done["value"]))
+        wrong = np.flatnonzero(steps["differs"])
+        if len(wrong) and found.difference is None:
+            found.difference = _difference(done[wrong[0]], steps[wrong[0]])
+            if stop:
+                return found
+    if log.end is not None and not log.cut and found.records == len(log.records):
+        found.final_equal = agent.state_hash() == log.end.get("state_hash")
+    return found
+
+
+def _policy_of(log: Log, agent: Any, fallback: Fallback | None, most: int | None) -> Any:
+    """What the loop drove: the learner, with the supervisor around it where there was one."""
+    head = log.head
+    if not head.supervised:
+        return agent.core.policy()
+    from rtu_edge.loop.supervisor import supervise
+
+    try:
+        config = parse_config(head.configuration)
+    except ConfigError as error:
+        raise ConfigError(f"its configuration: {'; '.join(error.problems)}", str(log.path)) from None
+    config = msgspec.structs.replace(config, fallback=_named_by_the_caller(log, config.fallback, fallback))
+    allowed = _allowed(log) if most is None else most
+    if agent.nbytes * (config.guard.snapshots + 2) > allowed:
+        raise ConfigError(
+            f"{log.path}: guard.snapshots = {config.guard.snapshots} of {agent.nbytes:,} bytes: more than {allowed:,} bytes"
+            " in all; --memory allows more, where you trust the file"
+        )
+    learner = agent.core.policy()
+    rows = (head.observations, head.actuators)
+    state = checkpoint.read_beside(log.start) if log.start is not None else b""
+    try:
+        made = supervise(
+            config, learner, *rows, head.limits_in_force, head.period_s, simulated=head.simulated, state=state
+        )
+    except (ConfigError, CheckpointError) as error:
+        raise ConfigError("; ".join(str(error).splitlines()), str(log.path)) from error
+    return made.policy
+
+
+def _named_by_the_caller(log: Log, recorded: Fallback, given: Fallback | None) -> Fallback:
+    """The fallback of a replay: a log may describe one in numbers, and names neither code to run nor a file to open.
+
+    Raises:
+        ConfigError: the log's does, and the caller has named none of its kind.
+    """
+    if recorded.kind not in _NAMES_SOMETHING:
+        return recorded
+    if given is None or given.kind is not recorded.kind:
+        raise ConfigError(
+            f'{log.path}: fallback.kind = "{recorded.kind.value}": a replay takes no code and no file that a log names; give'
+            " the configuration of the run, or one with that [fallback], with --config"
+        )
+    return given
+
+
+def _run(
+    policy: Any, log: Log, records: Array, stop: bool, as_executed: bool, progress: Progress | None
+) -> Iterator[tuple[Array, Array]]:
+    head = log.head
+    n, m, limits = len(head.observations), len(head.actuators), head.limits_in_force
+    try:
+        replay = _core.Replay(policy, n, m, limits, head.period_s, head.gate, as_executed)
+    except ValueError as error:
+        raise ConfigError(str(error), str(log.path)) from error
+    for at in range(0, len(records), _BATCH):
+        part = _as_today(records[at : at + _BATCH], head)
+        steps = replay.run(part, stop)
+        yield part, steps
+        if progress is not None:
+            progress(at + len(steps))
+        if len(steps) < len(part):
+            return
+
+
+def _as_today(records: Array, head: Head) -> Array:
+    """Records of this build's layout; what it has and an earlier one had not is zero."""
+    dtype = _core.record_dtype(len(head.observations), len(head.actuators))
+    if records.dtype == dtype:
+        return records
+    found = np.zeros(len(records), dtype)
+    for name in dtype.names or ():
+        if name in (records.dtype.names or ()) and records.dtype[name] == dtype[name]:
+            found[name] = records[name]
+    return found
+
+
+@np.errstate(all="ignore")
+def _farthest(now: Array, then: Array) -> float:
+    """The largest distance; two NaN have none, a NaN and a number an infinite one."""
+    equal = (now == then) | (np.isnan(now) & np.isnan(then))
+    distance = np.where(equal, 0.0, np.abs(now - then))
+    return float(np.where(np.isnan(distance), np.inf, distance).max(initial=0.0))
+
+
+def _difference(record: Any, step: Any) -> Difference:
+    what = DifferenceFlag(int(step["differs"]))
+    recorded: dict[str, Any] = {"state hash": int(record["state_hash"]), "u": record["u"].tolist()}
+    replayed: dict[str, Any] = {"state hash": int(step["state_hash"]), "u": "another"}
+    if not what & DifferenceFlag.COMMAND:
+        replayed["u"] = recorded["u"]
+    for name in ("value", "delta", "step_size_actor", "step_size_critic"):
+        recorded[name], replayed[name] = float(record[name]), float(step[name])
+    for name in ("input_gate", "guard", "mode"):
+        recorded[name], replayed[name] = f"{int(record[name]):#x}", f"{int(step[name]):#x}"
+    replayed["distance of u"], recorded["distance of u"] = float(step["distance"]), 0.0
+    sequence, number, episode, episode_step = (
+        int(record[name]) for name in ("sequence", "step", "episode", "episode_step")
+    )
+    return Difference(sequence, number, episode, episode_step, what, recorded, replayed)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value:016x}"
+    if isinstance(value, list):
+        return "[" + ", ".join(f"{item:.9g}" for item in value) + "]"
+    return value if isinstance(value, str) else f"{value:.9g}"
+
+
+# ---------------------------------------------------------------- what if
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """How good the value estimates of a stretch were.
+
+    Args:
+        value, delta: of each record that learned from a transition, (k,).
+        correlation: of the estimates with the discounted return that came, over finished episodes; NaN: undefined.
+    """
+
+    value: Array
+    delta: Array
+    correlation: float
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """Predictions as they were and as another configuration would have made them, over the recorded actions."""
+
+    changes: tuple[str, ...]
+    was: Predictions
+    would: Predictions
+    returns: Array = field(repr=False)  # discounted, of each of the records; NaN where the episode does not end
+    step: Array = field(repr=False)
+    fresh: bool = False  # the start in the log is of another layout: this learner began anew
+    ended: str = ""
+
+
+@np.errstate(all="ignore")  # a log may hold any numbers
+def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progress: Progress | None = None) -> WhatIf:
+    """Run a learner of another configuration over the observations, rewards and actions of a log.
+
+    The actions are those that were carried out, whatever this learner would have done: its critic learns from each step,
+    its actor only where it agrees. Only predictions can be compared; what it would have driven the machine to is unknown.
+
+    Args:
+        log: from `read_log`.
+        changes: `learner.a=b` each, as for `--set`.
+        until: as for `verify`.
+        progress: called with the number of records done.
+
+    Raises:
+        ConfigError: a change that is not allowed, or not of the learner.
+    """
+    for change in changes:
+        if not change.startswith("learner.") or change.startswith(("learner.actions", "learner.levels")):
+            raise ConfigError(f"--set {change}: a replay can change the learner, not its actions or anything else")
+    config = parse_config(log.head.configuration, changes, source=str(log.path))
+    if not any(change.startswith(_SIZES) for change in changes):
+        _check_size(log, config)
+    agent = make_agent(config, log.head)
+    fresh = False
+    if log.start is not None:
+        status, _ = agent.core.load(log.start)
+        fresh = status != 0
+    records, ended = usable(log, until)
+    parts = [steps[["value", "delta"]] for _, steps in _run(agent.core.policy(), log, records, False, True, progress)]
+    would = np.concatenate(parts) if parts else records[["value", "delta"]]
+    recorded = log.head.learner.get("gamma")
+    gamma = recorded if isinstance(recorded, float) and 0.0 <= recorded <= 1.0 else float(agent.config["gamma"])
+    returns = returns_of(records, gamma)
+    learned = (records["flags"] & RecordFlag.LEARNED) != 0
+    return WhatIf(
+        tuple(changes),
+        _predictions(records["value"], records["delta"], returns, learned),
+        _predictions(would["value"], would["delta"], returns_of(records, float(agent.config["gamma"])), learned),
+        returns[learned],
+        records["step"][learned],
+        fresh,
+        ended,
+    )
+
+
+def _check_size(log: Log, config: Config) -> None:
+    """A learner whose sizes a log gives fits the log's. Raises ConfigError."""
+    found = plan(
+        "stream_ac",
+        observation_size=len(log.head.observations),
+        action_size=len(log.head.actuators),
+        **config.learner.arguments(),
+    )
+    if found.nbytes > _allowed(log):
+        raise ConfigError(
+            f"{log.path}: a learner of {found.nbytes:,} bytes; at most {_allowed(log):,} for a file of its size"
+        )
+
+
+def returns_of(records: Array, gamma: float) -> Array:
+    """Discounted return after each record, (k,) float64; NaN where the episode goes on after the records or was cut off."""
+    found = np.full(len(records), np.nan)
+    flags, rewards = records["flags"], records["reward"].astype(np.float64)
+    later = np.nan
+    for at in range(len(records) - 1, -1, -1):
+        if flags[at] & RecordFlag.TERMINATED:
+            later = 0.0
+        elif flags[at] & RecordFlag.TRUNCATED:
+            later = np.nan
+        found[at] = later
+        later = np.nan if flags[at] & RecordFlag.FIRST else rewards[at] + gamma * later
+    return found
+
+
+def _predictions(value: Array, delta: Array, returns: Array, learned: Array) -> Predictions:
+    value, delta, returns = (array[learned].astype(np.float64) for array in (value, delta, returns))
+    known = np.isfinite(returns) & np.isfinite(value)
+    correlation = float("nan")
+    if known.sum() > 2 and value[known].std() > 0 and returns[known].std() > 0:
+        correlation = float(np.corrcoef(value[known], returns[known])[0, 1])
+    return Predictions(value, delta, correlation)
+
+
+@np.errstate(all="ignore")
+def comparison(found: WhatIf) -> list[tuple[str, float, float]]:
+    """Rows of a table: what, as it was, as it would have been."""
+
+    def both(name: str, of: Callable[[Predictions], float]) -> tuple[str, float, float]:
+        return name, of(found.was), of(found.would)
+
+    return [
+        both("mean |delta|", lambda p: float(np.abs(p.delta).mean()) if len(p.delta) else float("nan")),
+        both("rms delta", lambda p: float(np.sqrt(np.square(p.delta).mean())) if len(p.delta) else float("nan")),
+        both("mean value", lambda p: float(p.value.mean()) if len(p.value) else float("nan")),
+        both("deviation of value", lambda p: float(p.value.std()) if len(p.value) else float("nan")),
+        both("correlation of value and return", lambda p: p.correlation),
+    ]
+
+
+def same_build(log: Log) -> bool:
+    """This build and instruction set wrote the log: equal bits are promised."""
+    return log.head.build == build_id() and log.head.isa == _core.isa

@@ -1,0 +1,72 @@
+"""A run from ARM to DISARM: supervised, saved while it goes on, written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rtu_edge.config import Config
+from rtu_edge.learn.checkpoint.slots import Slots
+from rtu_edge.loop import LoopConfig, LoopStatus
+from rtu_edge.record import RunFolder
+from rtu_edge.run.build import supervised
+from rtu_edge.run.connection import Connection
+from rtu_edge.run.loop import KEEP, POLL_S, Outcome, Watch, run_loop
+from rtu_edge.run.recording import Recording
+from rtu_edge.run.saving import Saver, Start, device_facts
+
+__all__ = ["Session"]
+
+
+class Session:
+    """A learner that is about to drive; nothing is on the disk yet.
+
+    Args:
+        settings: the run's configuration.
+        device: where it drives.
+        start: what it begins with.
+        loop: the loop's configuration.
+
+    Raises:
+        CheckpointError, ConfigError: as supervised().
+    """
+
+    def __init__(self, settings: Config, device: Connection, start: Start, loop: LoopConfig) -> None:
+        self.settings, self.device, self.start, self.loop = settings, device, start, loop
+        self.supervised = supervised(settings, device, start.agent, loop, start.supervisor)
+
+    def saver(self, folder: Path) -> Saver:
+        """What saves it, in the slots of a folder."""
+        checkpoint, facts = self.settings.checkpoint, device_facts(self.device)
+        slots = Slots(folder, checkpoint.keep)
+        return Saver(slots, checkpoint, self.start.agent, self.start.position, facts, self.supervised.supervisor)
+
+    def run(
+        self,
+        folder: RunFolder,
+        saver: Saver,
+        watch: Watch,
+        say: Callable[[str], Any],
+        poll_s: float = POLL_S,
+        keep: int = KEEP,
+    ) -> Outcome:
+        """Drive, from ARM to DISARM.
+
+        Args:
+            folder: where the log and the black box go.
+            saver: from saver().
+            watch, poll_s, keep: as for run_loop().
+            say: told what the saver complains of and what the system refused, as it happens.
+        """
+
+        def look(status: LoopStatus, records: Any, episodes: Any) -> None:
+            watch(status, records, episodes)
+            if complaint := saver.complaint():
+                say(complaint)
+
+        agent, policy = self.start.agent, self.supervised.policy
+        with Recording(self.settings, self.device, agent, folder, self.start.supervisor) as recording:
+            return run_loop(
+                self.device, agent, self.loop, look, poll_s, saver, keep, policy=policy, recording=recording, say=say
+            )
