@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from rtu_edge.bench.system import system
 from rtu_edge.loop import LoopConfig, LoopResult, RecordFlag
 from rtu_edge.run import Connection, run_loop
 
-__all__ = ["PARTS", "Latencies", "burden", "measure", "parts_of", "reaction_us", "save"]
+__all__ = ["PARTS", "Latencies", "burden", "measure", "parts_of", "reaction_us"]
 
 Array = npt.NDArray[Any]
 
@@ -142,17 +140,6 @@ def measure(
         records,
         result,
     )
-
-
-def save(latencies: Latencies, records: Array, folder: Path) -> tuple[Path, Path]:
-    """Write latency.json and latency.png into a folder; returns both paths."""
-    from rtu_edge.bench.picture import picture
-
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers, image = folder / "latency.json", folder / "latency.png"
-    numbers.write_text(json.dumps(asdict(latencies), indent=1) + "\n", encoding="utf-8")
-    picture(latencies, records, image)
-    return numbers, image
 
 
 def _numbers(values: Array) -> dict[str, float]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rtu_edge.bench.latency import Latencies, reaction_us
 from rtu_edge.report.figures import PALETTE, figure_of, write_picture
 
-if TYPE_CHECKING:
-    from rtu_edge.bench.latency import Latencies
-
-__all__ = ["picture"]
+__all__ = ["picture", "save"]
 
 Array = npt.NDArray[Any]
 
@@ -107,8 +107,6 @@ def _handle(colour: str) -> Any:
 
 def _line(axes: Any, latencies: Latencies, records: Array) -> None:
     """From the STATE's due time to the command, each step a dot: interruptions that come regularly show as a comb."""
-    from rtu_edge.bench.latency import reaction_us
-
     time_s, total = reaction_us(records)
     axes.plot(time_s, total, ".", color=PALETTE["agent"], markersize=2.2, alpha=0.5, markeredgewidth=0, rasterized=True)
     for worst in latencies.worst[:3]:
@@ -140,3 +138,12 @@ def _short(value: float) -> str:
     if value >= 10_000:
         return f"{value / 1000:.0f}k"
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def save(latencies: Latencies, records: Array, folder: Path) -> tuple[Path, Path]:
+    """Write latency.json and latency.png into a folder; returns both paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers, image = folder / "latency.json", folder / "latency.png"
+    numbers.write_text(json.dumps(asdict(latencies), indent=1) + "\n", encoding="utf-8")
+    picture(latencies, records, image)
+    return numbers, image

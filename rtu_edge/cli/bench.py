@@ -61,7 +61,7 @@ def loop(
 
     from rtu_edge import run as job
     from rtu_edge._base.errors import ConfigError
-    from rtu_edge.bench import latency
+    from rtu_edge.bench import latency, picture
     from rtu_edge.cli.run import confirm
     from rtu_edge.config import Clock
     from rtu_edge.device.simulated import SimulatedDevice
@@ -96,7 +96,7 @@ def loop(
             "mode": supervised.mode.value,
         }
         found, records, result = latency.measure(connection, agent, run, facts, load, supervised.policy)
-    numbers, image = latency.save(found, records, out)
+    numbers, image = picture.save(found, records, out)
     _show(said, found)
     said.print(f"{escape(str(numbers))}\n[bold]{escape(str(image))}[/]")
     if (trouble := job.error_of(result)) is not None:

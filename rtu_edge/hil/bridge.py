@@ -28,7 +28,7 @@ import tty
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import DeviceError
@@ -38,7 +38,6 @@ from rtu_edge.hil.ends import End, Unit
 from rtu_edge.hil.trace import Passed, Place, Trace, Way
 
 if TYPE_CHECKING:
-    from rtu_edge.hil.faults import Fault
     from rtu_edge.hil.targets import Target
 
 __all__ = ["COUNTERS", "FaultBridge", "Injection", "Unit"]
@@ -51,6 +50,18 @@ COUNTERS: tuple[str, ...] = tuple(
 )
 
 _POLL_S = 0.002  # how often faults that act on their own time are asked
+
+
+class Acting(Protocol):
+    """What the bridge asks of a fault; rtu_edge.hil.faults has them."""
+
+    @property
+    def title(self) -> str: ...
+    def check(self, target: Target, host: Any) -> None: ...
+    def begin(self, now: Injection) -> None: ...
+    def carry(self, now: Injection, unit: Unit) -> list[Unit]: ...
+    def poll(self, now: Injection, at_s: float) -> list[Unit]: ...
+    def end(self, now: Injection) -> list[Unit]: ...
 
 
 @dataclass
@@ -67,7 +78,7 @@ class Injection:
         next_s: when it acts next on its own.
     """
 
-    fault: Fault
+    fault: Acting
     bridge: FaultBridge
     host: Any
     random: random.Random
@@ -194,7 +205,7 @@ class FaultBridge(Closing):
             self._deliver(Unit(Way(way), data))
 
     @contextlib.contextmanager
-    def inject(self, fault: Fault, host: Any = None) -> Iterator[Injection]:
+    def inject(self, fault: Acting, host: Any = None) -> Iterator[Injection]:
         """Let a fault act while the context is open.
 
         Args:
@@ -210,7 +221,7 @@ class FaultBridge(Closing):
         finally:
             self.end(injection)
 
-    def begin(self, fault: Fault, host: Any = None) -> Injection:
+    def begin(self, fault: Acting, host: Any = None) -> Injection:
         """Let a fault act from now on; see `inject`."""
         fault.check(self.target, host)
         with self._lock:

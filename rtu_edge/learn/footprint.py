@@ -10,7 +10,7 @@ from typing import Any
 from rtu_edge import _core
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_choice, check_dtype, check_number
-from rtu_edge.learn import KINDS
+from rtu_edge.learn.kinds import KINDS
 
 __all__ = ["Plan", "StepTimes", "plan"]
 

@@ -32,6 +32,7 @@ from rtu_edge._base.closing import Closing
 from rtu_edge._base.untrusted import TEXT_BYTES, open_regular, parse_json, read_file, to_json
 from rtu_edge._base.version import __version__
 from rtu_edge.learn.checkpoint.slots import Slots
+from rtu_edge.record.head import Row
 
 __all__ = ["Check", "Row", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
 
@@ -65,15 +66,6 @@ class Stage(msgspec.Struct, frozen=True):
     def steps_per_s(self) -> float:
         """Rate over the stage; 0 when it took no time."""
         return self.steps / self.seconds if self.seconds > 0 else 0.0
-
-
-class Row(msgspec.Struct, frozen=True):
-    """An observation or actuator as the device describes it."""
-
-    name: str
-    unit: str
-    minimum: float
-    maximum: float
 
 
 class Summary(msgspec.Struct, kw_only=True):

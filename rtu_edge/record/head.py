@@ -11,12 +11,11 @@ import msgspec
 import numpy as np
 
 from rtu_edge import _core
-from rtu_edge.record import Row
 
 if TYPE_CHECKING:
     from rtu_edge.device.schema import ActuatorRange
 
-__all__ = ["ROS", "Head", "fields_of", "head_of", "logged_limits", "used_bytes", "with_bounds"]
+__all__ = ["ROS", "Head", "Row", "fields_of", "head_of", "logged_limits", "used_bytes", "with_bounds"]
 
 ROS = {
     "u8": "uint64",
@@ -55,6 +54,15 @@ _READ = frozenset(
         "executed",
     ]
 )
+
+
+class Row(msgspec.Struct, frozen=True):
+    """An observation or actuator as the device describes it."""
+
+    name: str
+    unit: str
+    minimum: float
+    maximum: float
 
 
 class Head(msgspec.Struct, kw_only=True, frozen=True):

@@ -29,7 +29,7 @@ from rtu_edge.record.head import logged_limits
 
 if TYPE_CHECKING:
     from rtu_edge.device.schema import ActuatorRange
-    from rtu_edge.run import Connection
+    from rtu_edge.run.connection import Connection
 
 __all__ = ["Recording", "Writer"]
 

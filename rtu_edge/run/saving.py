@@ -20,7 +20,7 @@ from rtu_edge.loop import Loop, Progress
 
 if TYPE_CHECKING:
     from rtu_edge.config import Checkpoint, Run
-    from rtu_edge.run import Connection
+    from rtu_edge.run.connection import Connection
 
 __all__ = ["Position", "Saver", "Start", "anew", "device_facts", "going_on", "open_start"]
 

@@ -10,7 +10,8 @@ import msgspec
 from rtu_edge._base.errors import DeviceError
 
 if TYPE_CHECKING:
-    from rtu_edge.hil.bridge import Injection, Unit
+    from rtu_edge.hil.bridge import Injection
+    from rtu_edge.hil.ends import Unit
     from rtu_edge.hil.targets import Target
 
 Rate: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]

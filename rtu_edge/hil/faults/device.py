@@ -10,7 +10,8 @@ from rtu_edge.hil.faults.base import Fault, Seconds
 from rtu_edge.hil.trace import Way
 
 if TYPE_CHECKING:
-    from rtu_edge.hil.bridge import Injection, Unit
+    from rtu_edge.hil.bridge import Injection
+    from rtu_edge.hil.ends import Unit
 
 
 class Reset(Fault, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ from rtu_edge.hil.faults.base import Fault, Rate, Seconds
 from rtu_edge.hil.trace import Place, Way
 
 if TYPE_CHECKING:
-    from rtu_edge.hil.bridge import Injection, Unit
+    from rtu_edge.hil.bridge import Injection
+    from rtu_edge.hil.ends import Unit
     from rtu_edge.hil.trace import Passed
 
 
@@ -48,7 +49,7 @@ class Replay(Fault, frozen=True, kw_only=True):
     age_s: Seconds = 0.15
 
     def poll(self, now: Injection, at_s: float) -> list[Unit]:
-        from rtu_edge.hil.bridge import Unit
+        from rtu_edge.hil.ends import Unit
 
         if at_s < now.next_s:
             return []
@@ -94,7 +95,7 @@ class Flood(Fault, frozen=True, kw_only=True):
     per_s: Annotated[float, msgspec.Meta(gt=0.0, le=10_000.0)] = 300.0
 
     def poll(self, now: Injection, at_s: float) -> list[Unit]:
-        from rtu_edge.hil.bridge import Unit
+        from rtu_edge.hil.ends import Unit
 
         found = []
         now.next_s = max(now.next_s, at_s - 0.02)

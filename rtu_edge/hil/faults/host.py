@@ -9,7 +9,8 @@ import msgspec
 from rtu_edge.hil.faults.base import Fault, Millis
 
 if TYPE_CHECKING:
-    from rtu_edge.hil.bridge import Injection, Unit
+    from rtu_edge.hil.bridge import Injection
+    from rtu_edge.hil.ends import Unit
 
 
 class HostStop(Fault, frozen=True, kw_only=True):

@@ -11,7 +11,8 @@ from rtu_edge.hil.faults.base import Fault, Millis, Rate
 from rtu_edge.hil.trace import Way
 
 if TYPE_CHECKING:
-    from rtu_edge.hil.bridge import Injection, Unit
+    from rtu_edge.hil.bridge import Injection
+    from rtu_edge.hil.ends import Unit
 
 
 class _Line(Fault, frozen=True, kw_only=True):

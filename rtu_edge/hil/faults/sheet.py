@@ -13,7 +13,8 @@ from rtu_edge.hil.faults.base import Fault
 from rtu_edge.hil.trace import Place, Way
 
 if TYPE_CHECKING:
-    from rtu_edge.hil.bridge import Injection, Unit
+    from rtu_edge.hil.bridge import Injection
+    from rtu_edge.hil.ends import Unit
 
 
 class Lie(str, enum.Enum):

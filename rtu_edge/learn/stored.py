@@ -1,0 +1,77 @@
+"""A learner from its configuration, or from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.validation import check_choice
+from rtu_edge.learn import checkpoint
+from rtu_edge.learn.footprint import plan
+from rtu_edge.learn.kinds import KINDS
+
+__all__ = ["decode", "load", "make", "restore"]
+
+# Of a learner that a file describes, beyond twice the file's size: an arena takes about as much as its checkpoint, and small
+# layers are padded to the width of a vector.
+_ARENA_BYTES = 32 << 20
+
+
+def make(config: Mapping[str, Any], most: int | None = None) -> Any:
+    """A learner from its `config`.
+
+    Args:
+        config: what a learner's `config` gives, or anything that claims to be that.
+        most: bytes that its arena may take; more is refused before it is allocated. None: any.
+
+    Raises:
+        ConfigError: an unknown kind, an argument that the class refuses, or an arena larger than `most`.
+    """
+    settings = dict(config)
+    kind = check_choice("kind", settings.pop("kind", None), tuple(KINDS))
+    try:
+        if most is not None:
+            _check_arena({**settings, "kind": kind}, most)
+        return KINDS[kind](**settings)
+    except TypeError as error:
+        raise ConfigError(f"{kind}: {error}") from None
+
+
+def _check_arena(config: Mapping[str, Any], most: int) -> None:
+    """Raises ConfigError."""
+    nbytes = plan(config).nbytes
+    if nbytes > most:
+        raise ConfigError(f"a learner of {nbytes:,} bytes; at most {most:,} are taken for a file of its size")
+
+
+def load(path: str | Path) -> Any:
+    """The learner that a checkpoint holds, ready to go on from where it was saved.
+
+    Raises:
+        CheckpointError: cut short, damaged, of another version or layout; the message says which.
+        OSError: the file cannot be read.
+    """
+    return decode(checkpoint.read_bytes(path), path)
+
+
+def decode(data: bytes, path: str | Path = "checkpoint") -> Any:
+    """The learner that a checkpoint's bytes hold; see load()."""
+    config = checkpoint.read_config(data, path)
+    try:
+        learner = make(checkpoint.complete(config), 2 * len(data) + _ARENA_BYTES)
+    except ValueError as error:
+        raise checkpoint.CheckpointError(f"{path}: its configuration is refused: {error}") from None
+    restore(learner, data, path)
+    return learner
+
+
+def restore(learner: Any, data: bytes, path: str | Path = "checkpoint") -> None:
+    """Puts the state of a checkpoint's bytes into a learner of the same layout.
+
+    Raises:
+        CheckpointError: as load(); the learner is as it was.
+    """
+    status, where = learner.core.load(data)
+    checkpoint.raise_for(status, where, path)
