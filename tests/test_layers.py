@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import package_layers
 import pytest
 from toolchain import (
     DEVICE_ROOMS,
@@ -192,3 +193,52 @@ if not ON_ARM:
         text = "void f(float* x);\nvoid f(float* x) { for (int i = 0; i < 64; i++) x[i] *= 3.0f; }"
         assert wide_registers(compiled(tmp_path, text, "-mavx2", "-O3")) > 0
         assert wide_registers(compiled(tmp_path, text, "-O3")) == 0
+
+
+# ---------------------------------------------------------------- the Python package
+
+
+def test_the_package_is_drawn_as_it_is() -> None:
+    shown = package_layers.drawing(package_layers.design())
+    order = package_layers.levels(shown)
+    real = package_layers.draw(order, [name for name in package_layers.modules() if name != package_layers.FACADE])
+    assert shown == real, f"docs/design.md, Inside rtu_edge, has to show\n{real}"
+
+
+def test_imports_of_the_package_point_down() -> None:
+    """At the top of a file, inside functions and for types alike."""
+    order = package_layers.levels(package_layers.drawing(package_layers.design()))
+    assert package_layers.upward(order, package_layers.modules()) == []
+
+
+def test_no_module_of_the_package_imports_itself_through_others() -> None:
+    assert package_layers.circles(package_layers.modules()) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from rtu_edge.run import connect",
+        "def later():\n    from rtu_edge.run.session import Session",
+        "if TYPE_CHECKING:\n    from rtu_edge.config import Config",
+        "import rtu_edge.cli",
+        "import rtu_edge as rtu",
+        "from rtu_edge import StreamAC",
+        "from rtu_edge import envs",
+        "from . import link",
+    ],
+)
+def test_an_import_that_points_up_is_found(planted: str) -> None:
+    order = package_layers.levels(package_layers.drawing(package_layers.design()))
+    texts = package_layers.modules()
+    assert len(package_layers.upward(order, {**texts, "loop.planted": planted})) == 1
+    assert package_layers.upward(order, {**texts, "loop.planted": "from rtu_edge.device import ports"}) == []
+    assert package_layers.upward(order, {**texts, "elsewhere": ""}) == ["elsewhere: in no layer of docs/design.md"]
+
+
+def test_a_circle_is_found() -> None:
+    texts = package_layers.modules()
+    texts["loop.one"] = "from rtu_edge.loop.two import x"
+    texts["loop.two"] = "def f():\n    from rtu_edge.loop import three"
+    texts["loop.three"] = "if TYPE_CHECKING:\n    from rtu_edge.loop.one import y"
+    assert package_layers.circles(texts) == [["loop.one", "loop.three", "loop.two"]]
