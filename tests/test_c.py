@@ -59,7 +59,7 @@ def library() -> ctypes.CDLL:
     found.rtu_agent_bytes.restype = c_size_t
     found.rtu_agent_checkpoint_bytes.restype = c_size_t
     found.rtu_agent_isa.restype = ctypes.c_char_p
-    found.rtu_agent_learn.argtypes = [ctypes.c_void_p, c_float, c_int32, c_int32, POINTER(c_float)]
+    found.rtu_agent_update.argtypes = [ctypes.c_void_p, c_float, c_int32, c_int32, POINTER(c_float)]
     return found
 
 
@@ -67,7 +67,7 @@ def config_of(library: ctypes.CDLL, arguments: dict[str, Any]) -> Config:
     """What rtu_agent_config_init() says, with a learner's `config` over it."""
     config = Config()
     library.rtu_agent_config_init(byref(config))
-    config.observations = arguments["observation_size"]
+    config.observation_size = arguments["observation_size"]
     config.discrete = arguments["n_actions"] is not None
     config.actions = arguments["n_actions"] or arguments["action_size"]
     config.layers = len(arguments["hidden"])
@@ -113,7 +113,7 @@ class Agent:
             assert self.library.rtu_agent_begin(self.handle) == 0
         pointer = ctypes.c_void_p(action.ctypes.data)
         assert self.library.rtu_agent_predict(self.handle, ctypes.c_void_p(x.ctypes.data), 1, pointer) == 0
-        assert self.library.rtu_agent_learn(self.handle, reward, terminated, truncated, None) == 0
+        assert self.library.rtu_agent_update(self.handle, reward, terminated, truncated, None) == 0
         return action
 
     def hash(self) -> str:

@@ -1,6 +1,6 @@
-// step() of the linear RTU for a machine with one lane and few registers: everything of one pole before the next, so that nothing is
-// stored to be loaded again, and vectors found by constant distances instead of one pointer each. The formulas are those of the
-// kernels, called for one pole at a time, sums in the same order: the same bits.
+// step() of the linear RTU for a machine with one lane and few registers: everything of one pole before the next, so
+// that nothing is stored to be loaded again, and vectors found by constant distances instead of one pointer each. The
+// formulas are those of the kernels, called for one pole at a time, sums in the same order: the same bits.
 //
 // One unit a pole, one eligibility set, nominal periods; sizes and activation known to the compiler.
 #pragma once
@@ -20,11 +20,11 @@ constexpr int32_t device_row(int32_t poles) {
 
 // True where make_rtu() lays the vectors out as device_step() finds them.
 constexpr bool device_layout_holds(const rtu::cells::RtuConfig& config) {
-  if (config.kind != rtu::cells::CellKind::linear || config.members != 1 || config.sets != 1 || config.moments)
+  if (config.kind != rtu::cells::CellKind::linear || config.units_per_pole != 1 || config.sets != 1 || config.moments)
     return false;
   rtu::core::SectionTable table;
-  rtu::core::Builder plan(nullptr, &table, 1);
-  (void)rtu::cells::make_rtu<float>(plan, config, rtu::core::Name());
+  rtu::core::Builder footprint(nullptr, &table, 1);
+  (void)rtu::cells::make_rtu<float>(footprint, config, rtu::core::Name());
   const auto at = [&table](const char* name) -> uint64_t {
     for (int i = 0; i < table.count; ++i) {
       int k = 0;
@@ -47,8 +47,8 @@ constexpr bool device_layout_holds(const rtu::cells::RtuConfig& config) {
   return true;
 }
 
-// What cells::step() does; a: the pending step. set.norm is sum |z| afterwards. Values of one pole are kept in variables that nothing
-// else can point at: stores to the arena then force no second load.
+// What cells::step() does; a: the pending step. set.norm is sum |z| afterwards. Values of one pole are kept in
+// variables that nothing else can point at: stores to the arena then force no second load.
 template <int32_t Poles, int32_t Inputs, Activation F>
 __attribute__((flatten)) void device_step(const rtu::cells::Rtu<float>& cell, float a, SetCotangent<float>& set) {
   constexpr int32_t S = device_row(Poles);

@@ -1,8 +1,9 @@
-// The recurrent trace unit (Elelimy et al., NeurIPS 2024, arXiv 2409.01449), linear and nonlinear, trained by exact real-time recurrent
-// learning. docs/math.md, 1 and 2; letters in native/kernels/kernels.h.
+// The recurrent trace unit (Elelimy et al., NeurIPS 2024, arXiv 2409.01449), linear and nonlinear, trained by exact
+// real-time recurrent learning. docs/math.md, 1 and 2; letters in native/kernels/kernels.h.
 //
-// One step is two halves. predict: the pending weight step is applied on the way, the coefficients are made, the next state k is found
-// beside the present one h. learn: eligibilities take the last cotangent through the traces, the traces advance, k becomes h.
+// One step is two halves. predict: the pending weight step is applied on the way, the coefficients are made, the next
+// state k is found beside the present one h. learn: eligibilities take the last cotangent through the traces, the
+// traces advance, k becomes h.
 #pragma once
 
 #include <stdint.h>
@@ -14,7 +15,8 @@
 
 namespace rtu::cells {
 
-// Draws parameters (math.md, 1). Poles at the start: retention in (r_min, r_max), phase in (0, max_phase); W LeCun normal, cut at two deviations.
+// Draws parameters (math.md, 1). Poles at the start: retention in (r_min, r_max), phase in (0, max_phase); W LeCun
+// normal, cut at two deviations.
 template <class T>
 void init_rtu(const Rtu<T>& cell, core::Rng rng) {
   const RtuConfig& config = cell.config;
@@ -39,7 +41,7 @@ void zero(T* data, int64_t n) {
 // Zeroes the traces of dh/dw, but not h.
 template <class T>
 void clear_traces(const Rtu<T>& cell) {
-  const int64_t units = static_cast<int64_t>(cell.poles) * cell.config.members;
+  const int64_t units = static_cast<int64_t>(cell.poles) * cell.config.units_per_pole;
   zero(cell.traces.N1, units);
   zero(cell.traces.N2, units);
   zero(cell.traces.T1, units);
@@ -51,7 +53,7 @@ void clear_traces(const Rtu<T>& cell) {
 
 template <class T>
 void clear_eligibilities(const Rtu<T>& cell) {
-  const int64_t rows = static_cast<int64_t>(cell.block.blocks) * cell.config.members * cell.block.inputs;
+  const int64_t rows = static_cast<int64_t>(cell.block.blocks) * cell.config.units_per_pole * cell.block.inputs;
   const int32_t V = cell.kernels->lanes;
   for (int64_t at = 0; at < rows; ++at)
     zero(cell.block.weights + at * cell.block.weight_step + 2 * V, 2 * V * cell.config.sets);
@@ -63,14 +65,14 @@ void clear_eligibilities(const Rtu<T>& cell) {
 
 template <class T>
 void clear_state(const Rtu<T>& cell) {
-  const int64_t units = static_cast<int64_t>(cell.poles) * cell.config.members;
+  const int64_t units = static_cast<int64_t>(cell.poles) * cell.config.units_per_pole;
   zero(cell.h1, units);
   zero(cell.h2, units);
 }
 
 // Moves nu_log and theta_log by the pending steps a (one per set; 0 moves nothing).
 template <class T>
-void move_poles(const Rtu<T>& cell, const T* a) {
+void apply_pole_update(const Rtu<T>& cell, const T* a) {
   for (int s = 0; s < cell.config.sets; ++s) {
     if (a[s] == T(0)) continue;
     cell.kernels->add(cell.poles, a[s], cell.traces.z_nu[s], cell.nu_log);
@@ -78,7 +80,7 @@ void move_poles(const Rtu<T>& cell, const T* a) {
   }
 }
 
-// What predict() has left to learn(), at once.
+// What predict() has left to update(), at once.
 template <class T>
 void write_weights(const Rtu<T>& cell) {
   cell.kernels->apply(cell.block, cell.unwritten);
@@ -89,7 +91,7 @@ void write_weights(const Rtu<T>& cell) {
 template <class T>
 void apply_pending(const Rtu<T>& cell, const T* a) {
   write_weights(cell);
-  move_poles(cell, a);
+  apply_pole_update(cell, a);
   cell.kernels->apply(cell.block, a);
 }
 
@@ -97,17 +99,17 @@ void apply_pending(const Rtu<T>& cell, const T* a) {
 template <class T>
 void find_state(const Rtu<T>& cell) {
   const RtuConfig& config = cell.config;
-  cell.kernels->state(cell.poles, config.members, config.kind == CellKind::linear, config.activation, cell.c, cell.h1,
-                      cell.h2, cell.u1, cell.u2, cell.k1, cell.k2, cell.y1, cell.y2, cell.s1, cell.s2);
+  cell.kernels->state(cell.poles, config.units_per_pole, config.kind == CellKind::linear, config.activation, cell.c,
+                      cell.h1, cell.h2, cell.u1, cell.u2, cell.k1, cell.k2, cell.y1, cell.y2, cell.s1, cell.s2);
   const int32_t n = config.units();
-  if (config.members == 1) {
+  if (config.units_per_pole == 1) {
     memcpy(cell.y, cell.y1, static_cast<size_t>(n) * sizeof(T));
     memcpy(cell.y + n, cell.y2, static_cast<size_t>(n) * sizeof(T));
     return;
   }
   int32_t i = 0;
   for (int32_t p = 0; p < config.poles; ++p) {  // unit_at() in order, without its divisions
-    for (int32_t k = 0; k < config.members; ++k, ++i) {
+    for (int32_t k = 0; k < config.units_per_pole; ++k, ++i) {
       cell.y[i] = cell.y1[k * cell.poles + p];
       cell.y[n + i] = cell.y2[k * cell.poles + p];
     }
@@ -117,16 +119,17 @@ void find_state(const Rtu<T>& cell) {
 // k becomes h. By itself it ends an evaluation step: the state moves on, the traces do not.
 template <class T>
 void advance_state(const Rtu<T>& cell) {
-  const size_t bytes = static_cast<size_t>(cell.poles) * static_cast<size_t>(cell.config.members) * sizeof(T);
+  const size_t bytes = static_cast<size_t>(cell.poles) * static_cast<size_t>(cell.config.units_per_pole) * sizeof(T);
   memcpy(cell.h1, cell.k1, bytes);
   memcpy(cell.h2, cell.k2, bytes);
 }
 
-// First half: takes the pending steps a, finds the next state from input x, and the output y. Poles move at once, W when learn() or
-// write_weights() comes by; no pending step can come before that. `periods` is the step's length in nominal periods.
+// First half: takes the pending steps a, finds the next state from input x, and the output y. Poles move at once, W
+// when update() or write_weights() comes by; no pending step can come before that. `periods` is the step's length in
+// nominal periods.
 template <class T>
 void predict(const Rtu<T>& cell, const T* a, T periods) {
-  move_poles(cell, a);
+  apply_pole_update(cell, a);
   cell.kernels->coefficients(cell.poles, cell.nu_log, cell.theta_log, periods, cell.c);
   for (int s = 0; s < cell.config.sets; ++s)
     if (a[s] != T(0)) cell.unwritten[s] = a[s];
@@ -136,40 +139,40 @@ void predict(const Rtu<T>& cell, const T* a, T periods) {
 
 // The poles' part of the second half, and the end of the step.
 template <class T>
-void learn_poles(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
+void update_poles(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
   const bool linear = cell.config.kind == CellKind::linear;
-  cell.kernels->learn_units(cell.poles, cell.config.members, cell.config.sets, advance_first, cell.c, cell.h1, cell.h2,
-                            cell.u1, cell.u2, linear ? nullptr : cell.s1, linear ? nullptr : cell.s2, cell.traces,
-                            sets);
+  cell.kernels->learn_units(cell.poles, cell.config.units_per_pole, cell.config.sets, advance_first, cell.c, cell.h1,
+                            cell.h2, cell.u1, cell.u2, linear ? nullptr : cell.s1, linear ? nullptr : cell.s2,
+                            cell.traces, sets);
   advance_state(cell);
 }
 
 // Second half after predict(): eligibilities and traces (kernels.h, learn_linear); then k becomes h. sets[s].norm is
 // the block's sum |z|.
 template <class T>
-void learn(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
+void update(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
   if (cell.config.kind == CellKind::linear)
     cell.kernels->learn_linear(cell.block, cell.unwritten, advance_first, cell.c, cell.x, sets);
   else
     cell.kernels->learn_nonlinear(cell.block, cell.unwritten, advance_first, cell.c, cell.x, cell.s1, cell.s2, sets);
   zero(cell.unwritten, cell.config.sets);
-  learn_poles(cell, advance_first, sets);
+  update_poles(cell, advance_first, sets);
 }
 
-// predict() and learn() in TD order, where nothing has to happen between them: in one pass over memory for the linear
+// predict() and update() in TD order, where nothing has to happen between them: in one pass over memory for the linear
 // RTU with one set. The same bits.
 template <class T>
 void step(const Rtu<T>& cell, const T* a, T periods, kernels::SetCotangent<T>* sets) {
   if (cell.config.kind != CellKind::linear || cell.config.sets != 1) {
     predict(cell, a, periods);
-    learn(cell, false, sets);
+    update(cell, false, sets);
     return;
   }
-  move_poles(cell, a);
+  apply_pole_update(cell, a);
   cell.kernels->coefficients(cell.poles, cell.nu_log, cell.theta_log, periods, cell.c);
   cell.kernels->step_linear(cell.block, a, cell.c, cell.x, cell.u1, cell.u2, sets);
   find_state(cell);
-  learn_poles(cell, false, sets);
+  update_poles(cell, false, sets);
 }
 
 // The cotangent of the cell's own variables from that of its output, dy (2n) canonical: e1, e2 (G, P).
@@ -177,9 +180,9 @@ template <class T>
 void cotangent(const Rtu<T>& cell, const T* s1, const T* s2, const T* dy, T* e1, T* e2) {
   const int32_t n = cell.config.units();
   const bool linear = cell.config.kind == CellKind::linear;
-  for (int32_t k = 0; k < cell.config.members; ++k) {
+  for (int32_t k = 0; k < cell.config.units_per_pole; ++k) {
     for (int32_t p = 0; p < cell.config.poles; ++p) {
-      const int32_t i = p * cell.config.members + k, at = k * cell.poles + p;
+      const int32_t i = p * cell.config.units_per_pole + k, at = k * cell.poles + p;
       e1[at] = linear ? dy[i] * s1[at] : dy[i];
       e2[at] = linear ? dy[n + i] * s2[at] : dy[n + i];
     }
@@ -190,7 +193,7 @@ void cotangent(const Rtu<T>& cell, const T* s1, const T* s2, const T* dy, T* e1,
 template <class T>
 void adam(const Rtu<T>& cell, int32_t s, const kernels::AdamStep<T>& step) {
   const kernels::Kernels<T>& kernel = *cell.kernels;
-  const int32_t V = kernel.lanes, rows = cell.block.blocks * cell.config.members * cell.block.inputs;
+  const int32_t V = kernel.lanes, rows = cell.block.blocks * cell.config.units_per_pole * cell.block.inputs;
   T* z = cell.block.weights + (2 + 2 * s) * V;
   kernel.adam(rows, 2 * V, cell.block.weight_step, 2 * V, step, cell.block.weights, z, cell.moments_w[s],
               cell.moments_w[s] + static_cast<int64_t>(rows) * 2 * V);
@@ -203,8 +206,9 @@ void adam(const Rtu<T>& cell, int32_t s, const kernels::AdamStep<T>& step) {
   kernel.hold_phase(cell.poles, before, cell.theta_log);
 }
 
-// Gradient of this step's loss for every parameter, through the traces as they stand, into canonical arrays: nu_log, theta_log (m), W1, W2 (n, d).
-// dy is the cotangent of the newest output. Slow and plain; the learners contract in the kernel instead.
+// Gradient of this step's loss for every parameter, through the traces as they stand, into canonical arrays: nu_log,
+// theta_log (m), W1, W2 (n, d). dy is the cotangent of the newest output. Slow and plain; the learners contract in the
+// kernel instead.
 template <class T>
 void gradient(const Rtu<T>& cell, const T* dy, T* nu_log, T* theta_log, T* W1, T* W2) {
   const RtuConfig& config = cell.config;
@@ -212,7 +216,7 @@ void gradient(const Rtu<T>& cell, const T* dy, T* nu_log, T* theta_log, T* W1, T
   const bool linear = config.kind == CellKind::linear;
   for (int32_t p = 0; p < config.poles; ++p) nu_log[p] = theta_log[p] = T(0);
   for (int32_t i = 0; i < n; ++i) {
-    const int32_t p = i / config.members, at = unit_at(cell, i);
+    const int32_t p = i / config.units_per_pole, at = unit_at(cell, i);
     const T e1 = linear ? dy[i] * cell.s1[at] : dy[i], e2 = linear ? dy[n + i] * cell.s2[at] : dy[n + i];
     nu_log[p] += e1 * cell.traces.N1[at] + e2 * cell.traces.N2[at];
     theta_log[p] += e1 * cell.traces.T1[at] + e2 * cell.traces.T2[at];
@@ -231,7 +235,7 @@ void input_gradient(const Rtu<T>& cell, const T* dy, T* dx) {
   const int32_t n = cell.config.units(), d = cell.config.inputs;
   for (int32_t j = 0; j < d; ++j) dx[j] = T(0);
   for (int32_t i = 0; i < n; ++i) {
-    const int32_t p = i / cell.config.members, at = unit_at(cell, i);
+    const int32_t p = i / cell.config.units_per_pole, at = unit_at(cell, i);
     const T c1 = cell.c.gam[p] * cell.s1[at] * dy[i], c2 = cell.c.gam[p] * cell.s2[at] * dy[n + i];
     for (int32_t j = 0; j < d; ++j) dx[j] += weight_at(cell, 0, i, j) * c1 + weight_at(cell, 1, i, j) * c2;
   }

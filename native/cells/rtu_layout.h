@@ -1,4 +1,5 @@
-// The recurrent cell in memory: what it holds, how it is laid out, and where an element stands. Letters: native/kernels/kernels.h.
+// The recurrent cell in memory: what it holds, how it is laid out, and where an element stands. Letters:
+// native/kernels/kernels.h.
 #pragma once
 
 #include <stdint.h>
@@ -20,13 +21,13 @@ struct RtuConfig {
   CellKind kind = CellKind::linear;
   Activation activation = Activation::relu;
   int32_t inputs = 1;
-  int32_t poles = 1;     // m; units n = m G
-  int32_t members = 1;   // G, units that share a pole; 1 for the nonlinear RTU
-  int32_t sets = 0;      // eligibility sets
-  bool moments = false;  // room for Adam
+  int32_t poles = 1;           // m; units n = m G
+  int32_t units_per_pole = 1;  // G, units that share a pole; 1 for the nonlinear RTU
+  int32_t sets = 0;            // eligibility sets
+  bool moments = false;        // room for Adam
   double r_min = 0.0, r_max = 1.0, max_phase = 6.28;
 
-  constexpr int32_t units() const { return poles * members; }
+  constexpr int32_t units() const { return poles * units_per_pole; }
 };
 
 template <class T>
@@ -39,7 +40,7 @@ struct Rtu {
   T* moments_w[kMaxSets];  // Adam, per set: make_weight_moments
   T* moments_p[kMaxSets];  // (4, P): m, v of nu_log, m, v of theta_log
   kernels::Coefficients<T> c;
-  T* unwritten;  // (kMaxSets) pending steps that predict() used and learn() is to write to W
+  T* unwritten;  // (kMaxSets) pending steps that predict() used and update() is to write to W
   T* x;          // (d) the newest input
   T *h1, *h2, *k1, *k2, *u1, *u2, *s1, *s2, *y1, *y2;  // (G, P)
   T* y;                                                // (2n) the output in canonical order
@@ -50,13 +51,13 @@ struct Rtu {
 template <class T>
 constexpr T* unit_vector(Builder& arena, const RtuConfig& config, const Name& name, bool saved = true) {
   const uint32_t poles = core::padded(static_cast<uint32_t>(config.poles), arena.lanes());
-  T* data = arena.room<T>(static_cast<uint64_t>(poles) * static_cast<uint64_t>(config.members));
+  T* data = arena.reserve<T>(static_cast<uint64_t>(poles) * static_cast<uint64_t>(config.units_per_pole));
   Section section;
   section.dtype = core::DTypeOf<T>::value;
   section.saved = saved;
   section.rows = static_cast<uint32_t>(config.units());
   section.cols = 1;
-  section.group = static_cast<uint32_t>(config.members);
+  section.group = static_cast<uint32_t>(config.units_per_pole);
   section.group_stride = poles;
   arena.describe(name, section, 0);
   return data;
@@ -66,14 +67,15 @@ constexpr T* unit_vector(Builder& arena, const RtuConfig& config, const Name& na
 template <class T>
 constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, const Name& name) {
   const uint32_t V = arena.lanes();
-  const uint32_t d = static_cast<uint32_t>(config.inputs), members = static_cast<uint32_t>(config.members);
+  const uint32_t d = static_cast<uint32_t>(config.inputs),
+                 units_per_pole = static_cast<uint32_t>(config.units_per_pole);
   const uint32_t blocks = core::padded(static_cast<uint32_t>(config.poles), V) / V;
   const uint32_t trace_slots = config.kind == CellKind::nonlinear ? 4 : 2;
   const uint32_t weight_slots = 2 + 2 * static_cast<uint32_t>(config.sets);
   kernels::Block<T> block{};
   block.blocks = static_cast<int32_t>(blocks);
   block.inputs = config.inputs;
-  block.members = config.members;
+  block.units_per_pole = config.units_per_pole;
   block.sets = config.sets;
   block.trace_step = static_cast<int32_t>(trace_slots * V);
   block.weight_step = static_cast<int32_t>(weight_slots * V);
@@ -84,7 +86,7 @@ constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, 
   section.cols = d;
   section.lanes = V;
   const char* const trace_names[2][4] = {{"A1", "A2", "", ""}, {"A1", "A2", "B1", "B2"}};
-  block.traces = arena.room<T>(static_cast<uint64_t>(blocks) * d * static_cast<uint32_t>(block.trace_step));
+  block.traces = arena.reserve<T>(static_cast<uint64_t>(blocks) * d * static_cast<uint32_t>(block.trace_step));
   section.rows = static_cast<uint32_t>(config.poles);
   section.column_stride = static_cast<uint32_t>(block.trace_step);
   section.block_stride = d * section.column_stride;
@@ -92,35 +94,38 @@ constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, 
     arena.describe(name.dot("trace").dot(trace_names[trace_slots / 4][slot]), section,
                    static_cast<uint64_t>(slot) * V * sizeof(T));
 
-  block.weights = arena.room<T>(static_cast<uint64_t>(blocks) * members * d * static_cast<uint32_t>(block.weight_step));
+  block.weights =
+      arena.reserve<T>(static_cast<uint64_t>(blocks) * units_per_pole * d * static_cast<uint32_t>(block.weight_step));
   const char* const weight_names[] = {"W1", "W2", "z0.W1", "z0.W2", "z1.W1", "z1.W2"};
   section.rows = static_cast<uint32_t>(config.units());
-  section.group = members;
+  section.group = units_per_pole;
   section.column_stride = static_cast<uint32_t>(block.weight_step);
   section.group_stride = d * section.column_stride;
-  section.block_stride = members * section.group_stride;
+  section.block_stride = units_per_pole * section.group_stride;
   for (uint32_t slot = 0; slot < weight_slots; ++slot)
     arena.describe(name.dot(weight_names[slot]), section, static_cast<uint64_t>(slot) * V * sizeof(T));
   return block;
 }
 
-// Adam's first and second moments of W1 and W2 for one set: all m, laid like the weights' slots [W1 V][W2 V], then all v.
+// Adam's first and second moments of W1 and W2 for one set: all m, laid like the weights' slots [W1 V][W2 V], then all
+// v.
 template <class T>
 constexpr T* make_weight_moments(Builder& arena, const RtuConfig& config, const Name& set) {
   const uint32_t V = arena.lanes(), d = static_cast<uint32_t>(config.inputs),
-                 members = static_cast<uint32_t>(config.members);
-  const uint64_t half = static_cast<uint64_t>(core::padded(static_cast<uint32_t>(config.poles), V)) * members * d * 2;
-  T* data = arena.room<T>(2 * half);
+                 units_per_pole = static_cast<uint32_t>(config.units_per_pole);
+  const uint64_t half =
+      static_cast<uint64_t>(core::padded(static_cast<uint32_t>(config.poles), V)) * units_per_pole * d * 2;
+  T* data = arena.reserve<T>(2 * half);
   Section section;
   section.dtype = core::DTypeOf<T>::value;
   section.matrix = true;
   section.rows = static_cast<uint32_t>(config.units());
   section.cols = d;
   section.lanes = V;
-  section.group = members;
+  section.group = units_per_pole;
   section.column_stride = 2 * V;
   section.group_stride = d * section.column_stride;
-  section.block_stride = members * section.group_stride;
+  section.block_stride = units_per_pole * section.group_stride;
   const char* const names[] = {"m.W1", "m.W2", "v.W1", "v.W2"};
   for (uint32_t i = 0; i < 4; ++i)
     arena.describe(set.dot(names[i]), section, ((i / 2) * half + (i % 2) * V) * sizeof(T));
@@ -143,7 +148,7 @@ constexpr Rtu<T> make_rtu(Builder& arena, const RtuConfig& config, const Name& n
     cell.traces.z_theta[s] = arena.vector<T>(set.dot("theta_log"), m);
     if (!config.moments) continue;
     cell.moments_w[s] = make_weight_moments<T>(arena, config, set);
-    cell.moments_p[s] = arena.room<T>(4 * static_cast<uint64_t>(cell.poles));
+    cell.moments_p[s] = arena.reserve<T>(4 * static_cast<uint64_t>(cell.poles));
     const char* const names[] = {"m.nu_log", "v.nu_log", "m.theta_log", "v.theta_log"};
     Section section;
     section.dtype = core::DTypeOf<T>::value;
@@ -184,8 +189,8 @@ constexpr Rtu<T> make_rtu(Builder& arena, const RtuConfig& config, const Name& n
 // Element (i, j) of W1 or W2: `half` 0 or 1; of an eligibility set's: half 2, 3 (first set), 4, 5.
 template <class T>
 inline T& weight_at(const Rtu<T>& cell, int32_t half, int32_t i, int32_t j) {
-  const int32_t V = cell.kernels->lanes, p = i / cell.config.members, k = i % cell.config.members;
-  const int64_t row = static_cast<int64_t>(p / V) * cell.config.members + k;
+  const int32_t V = cell.kernels->lanes, p = i / cell.config.units_per_pole, k = i % cell.config.units_per_pole;
+  const int64_t row = static_cast<int64_t>(p / V) * cell.config.units_per_pole + k;
   return cell.block.weights[(row * cell.block.inputs + j) * cell.block.weight_step + half * V + p % V];
 }
 
@@ -200,7 +205,7 @@ inline T& trace_at(const Rtu<T>& cell, int32_t slot, int32_t pole, int32_t j) {
 // Where unit i of the canonical order stands in a vector over units.
 template <class T>
 inline int32_t unit_at(const Rtu<T>& cell, int32_t i) {
-  return i % cell.config.members * cell.poles + i / cell.config.members;
+  return i % cell.config.units_per_pole * cell.poles + i / cell.config.units_per_pole;
 }
 
 }  // namespace rtu::cells

@@ -1,7 +1,7 @@
 // The arena is the model: one block of memory, described by a list of named sections.
 //
 // A Builder walks a component's arrays twice: first without a base, which counts bytes and fills the table of sections;
-// then with one, which hands out the pointers. Both walks run the same code, so plan and memory cannot differ.
+// then with one, which hands out the pointers. Both walks run the same code: footprint and memory cannot differ.
 #pragma once
 
 #include <stdint.h>
@@ -40,8 +40,8 @@ struct DTypeOf<int32_t> {
 // How checkpoints of format 3 and before have a section (core/old_layout.h).
 enum class OldForm : uint8_t { same, wide, absent, still };
 
-// What checkpoints, bindings and tests see of an array: its canonical shape (rows, cols), and how to find element (i, j):
-//   p = i / group, k = i % group;  index = (p / lanes) * block_stride + k * group_stride + p % lanes + j * column_stride
+// What checkpoints, bindings and tests see of an array: its canonical shape (rows, cols), and where element i, j is:
+//   (p / lanes) * block_stride + k * group_stride + p % lanes + j * column_stride   with p = i / group, k = i % group
 struct Section {
   char name[kNameBytes] = {};
   DType dtype = DType::f32;
@@ -111,9 +111,9 @@ class Builder {
   constexpr uint32_t lanes() const { return lanes_; }
   constexpr uint64_t bytes() const { return used_; }
 
-  // Unnamed room for n scalars, 64-byte aligned; the caller names its parts with describe().
+  // Unnamed memory for n scalars, 64-byte aligned; the caller names its parts with describe().
   template <class T>
-  constexpr T* room(uint64_t n) {
+  constexpr T* reserve(uint64_t n) {
     last_offset_ = used_;
     used_ += (n * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
     return base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + last_offset_);
@@ -122,7 +122,7 @@ class Builder {
   // A vector (n), padded to whole lanes.
   template <class T>
   constexpr T* vector(const Name& name, uint32_t n, bool saved = true) {
-    T* data = room<T>(padded(n, lanes_));
+    T* data = reserve<T>(padded(n, lanes_));
     Section section;
     section.dtype = DTypeOf<T>::value;
     section.saved = saved;
@@ -136,7 +136,7 @@ class Builder {
   template <class T>
   constexpr T* matrix(const Name& name, uint32_t rows, uint32_t cols, bool saved = true) {
     const uint32_t stride = padded(cols, lanes_);
-    T* data = room<T>(static_cast<uint64_t>(rows) * stride);
+    T* data = reserve<T>(static_cast<uint64_t>(rows) * stride);
     Section section;
     section.dtype = DTypeOf<T>::value;
     section.saved = saved;
@@ -149,7 +149,7 @@ class Builder {
     return data;
   }
 
-  // Names a part of the room handed out last, `skip` bytes into it.
+  // Names a part of the memory reserved last, `skip` bytes into it.
   constexpr void describe(const Name& name, Section section, uint64_t skip) {
     if (table_ == nullptr) return;
     if (table_->count == kMaxSections) {

@@ -1,9 +1,11 @@
-// A checkpoint is the list of sections, their canonical bytes and a CRC (docs/checkpoint.md). No component has a serialiser of its own.
+// A checkpoint is the list of sections, their canonical bytes and a CRC (docs/checkpoint.md). No component has a
+// serialiser of its own.
 //
-//   0  magic "RTUEDGE\0"      8  version u32      12  text bytes u32     16  layout hash u64     24  payload bytes u64     32  sections u32     36  bytes beside u32
-//   40 text (the configuration, UTF-8)            then per section: name[40], dtype u32, matrix u32, rows u32, cols u32
-//   then the canonical bytes of each section      then what stands beside the learner      then CRC-32 u32 of all before it.
-//   Little-endian throughout.
+//   0  magic "RTUEDGE\0"      8  version u32         12  text bytes u32     16  layout hash u64
+//   24 payload bytes u64      32 sections u32        36  bytes beside u32
+//   40 text (the configuration, UTF-8)             then per section: name[40], dtype u32, matrix u32, rows u32, cols u32
+//   then the canonical bytes of each section         then the bytes of others next to the learner
+//   then CRC-32 u32 of all before it.                Little-endian throughout.
 #pragma once
 
 #include <stddef.h>
@@ -20,8 +22,8 @@ namespace rtu::core {
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "checkpoints are copied as they stand in memory");
 
 // Version 2: the text may hold more than the learner's configuration (docs/checkpoint.md). These bytes are the same.
-// Version 3: bytes beside the learner, which its reader skips; more than none. Version 4: as many as there are, and running statistics
-// as old_layout.h says. Written is 4.
+// Version 3: bytes beside the learner, which its reader skips; more than none. Version 4: as many as there are, and
+// running statistics as old_layout.h says. Written is 4.
 constexpr uint32_t kCheckpointVersion = 4;
 constexpr uint32_t kBesideVersion = 3;
 constexpr uint32_t kOldestCheckpointVersion = 1;
@@ -173,7 +175,8 @@ inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointH
   return Status::ok;
 }
 
-// The section rows of an opened checkpoint are those of `table`, one by one: a hash in the header is a claim about them, no more.
+// The section rows of an opened checkpoint are those of `table`, one by one: a hash in the header is a claim about
+// them, no more.
 inline bool same_layout(const SectionTable& table, const CheckpointHeader& header, const unsigned char* data) {
   const uint32_t version = header.version;
   if (header.layout_hash != layout_hash(table, version) || header.payload_bytes != payload_bytes(table, version) ||
@@ -216,7 +219,8 @@ inline bool finite_saved(const SectionTable& table, const unsigned char* base) {
   return true;
 }
 
-// Numbers of samples, from 0 up: NAME.count, then NAME.still, in which none is larger than that. count goes from one to the other.
+// Numbers of samples, from 0 up: NAME.count, then NAME.still, in which none is larger than that. count goes from one to
+// the other.
 inline bool good_counts(const unsigned char* at, uint64_t n, bool still, int32_t& count) {
   for (uint64_t i = 0; i < n; ++i) {
     int32_t value = 0;
@@ -227,8 +231,9 @@ inline bool good_counts(const unsigned char* at, uint64_t n, bool still, int32_t
   return true;
 }
 
-// The values of an opened checkpoint, by its own section rows: each float of them is finite, and counts can be counts. One rule for
-// a reader of a checkpoint and for a writer about to put one in the place of another. `where` points to the name of a section that breaks it.
+// The values of an opened checkpoint, by its own section rows: each float of them is finite, and counts can be counts.
+// One rule for a reader of a checkpoint and for a writer about to put one in the place of another. `where` points to
+// the name of a section that breaks it.
 inline Status check_values(const CheckpointHeader& header, const unsigned char* data, const char*& where) {
   const unsigned char* row = data + kHeaderBytes + header.text_bytes;
   const unsigned char* at = row + header.sections * kSectionBytes;
@@ -269,7 +274,8 @@ inline bool good_payload(const SectionTable& table, uint32_t version, const unsi
   return true;
 }
 
-// Reads a whole checkpoint into memory laid out by `table`. On failure the memory is as before; `where` names the section of a bad value.
+// Reads a whole checkpoint into memory laid out by `table`. On failure the memory is as before; `where` names the
+// section of a bad value.
 inline Status read_checkpoint(const SectionTable& table, const unsigned char* data, uint64_t n, unsigned char* base,
                               const char*& where) {
   CheckpointHeader header{};

@@ -1,7 +1,9 @@
-// A 64-bit hash of numbers in canonical order, to tell whether two states are the same: four lanes of multiply and rotate, mixed at the end.
-// Not against an adversary. Every step is a bijection of the word it takes in, so a single changed number always changes the hash.
+// A 64-bit hash of numbers in canonical order, to tell whether two states are the same: four lanes of multiply and
+// rotate, mixed at the end. Not against an adversary. Every step is a bijection of the word it takes in, so a single
+// changed number always changes the hash.
 //
-// The stream: each row of a matrix, or a whole vector, filled up with zeros to a multiple of four 64-bit words. Word w goes to lane w % 4.
+// The stream: each row of a matrix, or a whole vector, filled up with zeros to a multiple of four 64-bit words. Word w
+// goes to lane w % 4.
 #pragma once
 
 #include <stdint.h>

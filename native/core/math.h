@@ -1,5 +1,6 @@
-// Elementary functions in double without a mathematical library, for the few scalars of a step that are not in a kernel.
-// Errors against the C library are below 2 units in the last place over the ranges tested (tests/native/test_math.cpp).
+// Elementary functions in double without a mathematical library, for the few scalars of a step that are not in a
+// kernel. Errors against the C library are below 2 units in the last place over the ranges tested
+// (tests/native/test_math.cpp).
 #pragma once
 
 #include <stdint.h>

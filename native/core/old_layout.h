@@ -3,8 +3,9 @@
 //   to 3:    NAME.mean, NAME.m2 f64, NAME.count f64
 //   from 4:  NAME.mean, NAME.mean_low, NAME.m2, NAME.m2_low in the learner's type, NAME.count, NAME.still i32
 //
-// high + low keeps 48 digits of the 53 in a float32 learner, all of them in a float64 one. A channel without any deviation was at rest
-// for all samples, any other is taken to have moved from the second one on, which gives it the scale that it had.
+// high + low keeps 48 digits of the 53 in a float32 learner, all of them in a float64 one. A channel without any
+// deviation was at rest for all samples, any other is taken to have moved from the second one on, which gives it the
+// scale that it had.
 #pragma once
 
 #include <stdint.h>

@@ -1,6 +1,6 @@
-// Square root of a double on every machine: one instruction where there is one, digit by digit where the floating-point unit
-// knows single precision only (Cortex-M4F). Both are correctly rounded, so the results are the same.
-// Internal linkage: kernel files include this, and may share no code.
+// Square root of a double on every machine: one instruction where there is one, digit by digit where the floating-point
+// unit knows single precision only (Cortex-M4F). Both are correctly rounded, so the results are the same. Internal
+// linkage: kernel files include this, and may share no code.
 #pragma once
 
 #include <stdint.h>
@@ -8,8 +8,8 @@
 
 namespace rtu::core {
 
-// The schoolbook method on the mantissa: 54 digits, the last of which rounds. A tie can't be: the square of an odd number of
-// 54 digits has more digits than x.
+// The schoolbook method on the mantissa: 54 digits, the last of which rounds. A tie can't be: the square of an odd
+// number of 54 digits has more digits than x.
 [[maybe_unused]] static double digitwise_square_root(double x) {
   constexpr uint64_t kOne = static_cast<uint64_t>(1) << 52;
   const double zero = 0;

@@ -8,7 +8,7 @@ namespace rtu::core {
 enum class Status : int32_t {
   ok = 0,
   non_finite = -1,    // an observation, reward or action is NaN or infinite
-  order = -2,         // a call out of order, such as learn() without predict()
+  order = -2,         // a call out of order, such as update() without predict()
   bad_argument = -3,  // a size, range or choice outside what the configuration allows
   too_many = -4,      // more sections than a layout can hold
   bad_magic = -5,     // not a checkpoint

@@ -176,7 +176,8 @@ T norm_relu(int32_t n, const T* x, T* xhat, T* y) {
   return inverse_deviation;
 }
 
-// dx = (q - mean(q) - xhat mean(q xhat)) / deviation, q = dy through the leaky relu. dx holds q in between; dy and dx may be the same array.
+// dx = (q - mean(q) - xhat mean(q xhat)) / deviation, q = dy through the leaky relu. dx holds q in between; dy and dx
+// may be the same array.
 template <class T, int V>
 void norm_relu_backward(int32_t n, T inverse_deviation, const T* xhat, const T* dy, T* dx) {
   typedef Lanes<T, V> L;

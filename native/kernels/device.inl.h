@@ -1,6 +1,6 @@
-// Tables for one configuration, one lane, in the order of TD learning: what firmware links. Each entry is the reference kernel with its
-// choices made, so the results are those of the scalar table to the bit, and code for other choices is never made. Entries that the
-// configuration does not call are null.
+// Tables for one configuration, one lane, in the order of TD learning: what firmware links. Each entry is the reference
+// kernel with its choices made, so the results are those of the scalar table to the bit, and code for other choices is
+// never made. Entries that the configuration does not call are null.
 //
 // Where the reference kernels take part: internal linkage, and the flags of isa_scalar.cpp (-ffp-contract=off).
 #pragma once
@@ -18,7 +18,7 @@ struct DeviceBlock {
   static RTU_INLINE void pass(const Block<float>& block, const float* a, const float* x, float* u1, float* u2,
                               const Coefficients<float>* c, SetCotangent<float>* sets) {
     Block<float> one = block;
-    one.members = 1;
+    one.units_per_pole = 1;
     one.weight_step = 2 + 2 * E;
     pass_blocks<float, 1, (Do & (kPending | kLearn)) != 0 ? E : 0, Do, 1>(one, a, x, u1, u2, c, x, sets);
   }

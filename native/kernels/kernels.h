@@ -1,6 +1,6 @@
 // The kernels: loops over floats, one source, compiled per instruction set into a table of functions.
 //
-//   letter      meaning                                                            shape           equation (docs/math.md)
+//   letter      meaning                                                            shape           docs/math.md
 //   P, d, G     poles padded to whole lanes, inputs, units that share a pole
 //   g, phi      real and imaginary part of the pole, r cos(theta), r sin(theta)    (P)             1
 //   gam         input scale sqrt(1 - r^2) + 1e-8                                   (P)             1
@@ -13,8 +13,8 @@
 //   z           eligibility trace of a weight, one set per optimiser               like the weight 4
 //   a           pending step alpha delta of a set: w <- w + a z                    scalar          4
 //
-// Vectors over units are padded to whole lanes, member-major: element (k, p) at k P + p. Lanes beyond the last pole carry
-// no weight and no cotangent, so that nothing they hold reaches a sum.
+// Vectors over units are padded to whole lanes, member-major: element (k, p) at k P + p. Lanes beyond the last pole
+// carry no weight and no cotangent, so that nothing they hold reaches a sum.
 #pragma once
 
 #include <stdint.h>
@@ -37,7 +37,7 @@ struct Block {
   T* traces;
   T* weights;
   int32_t trace_step, weight_step;  // scalars: (2 or 4) V, (2 + 2 sets) V
-  int32_t blocks, inputs, members, sets;
+  int32_t blocks, inputs, units_per_pole, sets;
 };
 
 template <class T>
@@ -45,7 +45,7 @@ struct Coefficients {  // each (P)
   T *nu, *theta, *g, *phi, *gam, *dgam;
 };
 
-// What learn() needs for one eligibility set.
+// What update() needs for one eligibility set.
 template <class T>
 struct SetCotangent {
   const T* e1;
@@ -78,16 +78,17 @@ struct Kernels {
   // Coefficients of a step of `k` nominal periods, from nu_log and theta_log (P). k = 1 gives the plain form's bits.
   void (*coefficients)(int32_t poles, const T* nu_log, const T* theta_log, T k, const Coefficients<T>& out);
 
-  // u = (W + sum_s a[s] z[s]) x, where a[s] is not 0; W itself stays: learn() writes it, which has it in hand anyway.
+  // u = (W + sum_s a[s] z[s]) x, where a[s] is not 0; W itself stays: update() writes it, which has it in hand anyway.
   void (*forward)(const Block<T>& block, const T* a, const T* x, T* u1, T* u2);
   // W <- W + sum_s a[s] z[s].
   void (*apply)(const Block<T>& block, const T* a);
   // The state's step: k1, k2 from h1, h2, u1, u2; output y = f(k) and s = f'.
-  void (*state)(int32_t poles, int32_t members, bool linear, Activation f, const Coefficients<T>& c, const T* h1,
+  void (*state)(int32_t poles, int32_t units_per_pole, bool linear, Activation f, const Coefficients<T>& c, const T* h1,
                 const T* h2, const T* u1, const T* u2, T* k1, T* k2, T* y1, T* y2, T* s1, T* s2);
 
-  // W <- W + sum_s a[s] z[s], as forward() saw it; z <- decay z + contraction of the cotangent with the traces, and the traces advance with the coefficients of the last state step.
-  // advance_first: false, TD order (the cotangent belongs to the state before); true, supervised order (to the newest state).
+  // W <- W + sum_s a[s] z[s], as forward() saw it; z <- decay z + contraction of the cotangent with the traces, and the
+  // traces advance with the coefficients of the last state step. advance_first: false, TD order (the cotangent belongs
+  // to the state before); true, supervised order (to the newest state).
   void (*learn_linear)(const Block<T>& block, const T* a, bool advance_first, const Coefficients<T>& c, const T* x,
                        SetCotangent<T>* sets);
   void (*learn_nonlinear)(const Block<T>& block, const T* a, bool advance_first, const Coefficients<T>& c, const T* x,
@@ -95,14 +96,14 @@ struct Kernels {
   // Linear RTU, one eligibility set: forward() and learn_linear() in TD order in one pass over memory, the same bits.
   void (*step_linear)(const Block<T>& block, const T* a, const Coefficients<T>& c, const T* x, T* u1, T* u2,
                       SetCotangent<T>* sets);
-  // Linear RTU, supervised SGD without eligibilities (sets = 0), one step behind: traces take in px with c, W moves by the cotangent `scaled`
-  // (e times the step) through them, then u = W x; x null: no forward pass.
+  // Linear RTU, supervised SGD without eligibilities (sets = 0), one step behind: traces take in px with c, W moves by
+  // the cotangent `scaled` (e times the step) through them, then u = W x; x null: no forward pass.
   void (*step_sgd)(const Block<T>& block, const Coefficients<T>& c, const T* px, const SetCotangent<T>& scaled,
                    const T* x, T* u1, T* u2);
   // learn for nu_log and theta_log. s1, s2 are null for the linear RTU.
-  void (*learn_units)(int32_t poles, int32_t members, int32_t n_sets, bool advance_first, const Coefficients<T>& c,
-                      const T* h1, const T* h2, const T* u1, const T* u2, const T* s1, const T* s2,
-                      const UnitTraces<T>& traces, SetCotangent<T>* sets);
+  void (*learn_units)(int32_t poles, int32_t units_per_pole, int32_t n_sets, bool advance_first,
+                      const Coefficients<T>& c, const T* h1, const T* h2, const T* u1, const T* u2, const T* s1,
+                      const T* s2, const UnitTraces<T>& traces, SetCotangent<T>* sets);
 
   // Dense layer, W (rows, stride): W <- W + sum_s a[s] z[s], then y = W x. n_sets may be 0.
   void (*dense_forward)(int32_t rows, int32_t stride, int32_t n_sets, T* w, T* const* z, const T* a, const T* x, T* y);
@@ -111,26 +112,28 @@ struct Kernels {
   // z <- decay z + c x^T; returns sum |z|.
   T (*dense_learn)(int32_t rows, int32_t stride, T decay, const T* c, const T* x, T* z);
 
-  // theta_log <- theta_log + a z, held to kMaxThetaLog; and theta_log held so, where another rule has moved it from `before`. What
-  // stands above (a start or a file may) does not rise. NaN stays NaN.
+  // theta_log <- theta_log + a z, held to kMaxThetaLog; and theta_log held so, where another rule has moved it from
+  // `before`. What stands above (a start or a file may) does not rise. NaN stays NaN.
   void (*add_phase)(int32_t poles, T a, const T* z, T* theta_log);
   void (*hold_phase)(int32_t poles, const T* before, T* theta_log);
 
   // y <- y + a x, and z <- decay z + c with sum |z|; n is padded.
   void (*add)(int32_t n, T a, const T* x, T* y);
   T (*decay_add)(int32_t n, T decay, const T* c, T* z);
-  // LayerNorm without affine parameters over n of a padded vector, then leaky relu 0.01. xhat keeps the normalised input; returns 1 / deviation.
+  // LayerNorm without affine parameters over n of a padded vector, then leaky relu 0.01. xhat keeps the normalised
+  // input; returns 1 / deviation.
   T (*norm_relu)(int32_t n, const T* x, T* xhat, T* y);
   // Cotangent of x from the cotangent of y.
   void (*norm_relu_backward)(int32_t n, T inverse_deviation, const T* xhat, const T* dy, T* dx);
-  // Kingma and Ba 2015: m <- b1 m + (1 - b1) q, v <- b2 v + (1 - b2) q^2, w <- w + rate m / (sqrt(v unbias2) + eps), q = scale z.
-  // Steps of `stride` scalars between vectors of one lane group: n_groups groups, each `width` scalars long (a multiple of the lanes).
+  // Kingma and Ba 2015: m <- b1 m + (1 - b1) q, v <- b2 v + (1 - b2) q^2, w <- w + rate m / (sqrt(v unbias2) + eps), q
+  // = scale z. Steps of `stride` scalars between vectors of one lane group: n_groups groups, each `width` scalars long
+  // (a multiple of the lanes).
   void (*adam)(int32_t n_groups, int32_t width, int32_t stride_w, int32_t stride_m, const AdamStep<T>& step, T* w,
                const T* z, T* m, T* v);
 };
 
-// The coefficients are compiled apart (transform_*.cpp), without contraction: every instruction set gives the same bits, so that runs on
-// different machines differ by the rounding of sums alone, and slow poles do not drift apart.
+// The coefficients are compiled apart (transform_*.cpp), without contraction: every instruction set gives the same
+// bits, so that runs on different machines differ by the rounding of sums alone, and slow poles do not drift apart.
 template <class T>
 using CoefficientsFunction = void(int32_t poles, const T* nu_log, const T* theta_log, T k, const Coefficients<T>& out);
 CoefficientsFunction<float> coefficients_scalar, coefficients_sse2, coefficients_avx2, coefficients_avx512,

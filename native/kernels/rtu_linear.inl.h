@@ -1,5 +1,5 @@
-// The recurrent block of the linear RTU: forward with the pending update on the way, and the learning pass over traces and eligibilities.
-// forward() and apply() are the nonlinear RTU's as well. Letters: kernels.h.
+// The recurrent block of the linear RTU: forward with the pending update on the way, and the learning pass over traces
+// and eligibilities. forward() and apply() are the nonlinear RTU's as well. Letters: kernels.h.
 #pragma once
 
 #include "native/kernels/kernels.h"
@@ -11,11 +11,11 @@ using rtu::kernels::Block;
 using rtu::kernels::Coefficients;
 using rtu::kernels::SetCotangent;
 
-// ---- one pass over the block ------------------------------------------------------------------------------------------------
+// ---- one pass over the block ----------------------------------------------------------------------------------------
 //
 // What a pass does to each (pole, input), in this order; every kernel of the linear RTU is one of its selections.
 //   kPending  W <- W + sum_s a[s] z[s], kept in memory with kWrite; without it only this pass sees it
-//   kDirect   W <- W + contraction of the cotangent, already times its step, with the traces (SGD without eligibilities)
+//   kDirect   W <- W + contraction of the cotangent, already times its step, with the traces (SGD, no eligibilities)
 //   kForward  u <- u + W x
 //   kLearn    z[s] <- decay[s] z[s] + contraction; sums |z|
 //   kAdvance  A <- rot(A) + gam px; before the contractions where kFirst is set, after them otherwise
@@ -30,8 +30,8 @@ struct PassOfMember {
   T a[room], decay[room];
 };
 
-// One member of one block: t and w walk its traces and weights, w by `step` scalars an input where E does not say it. x is the newest input, px the
-// one that the traces have still to take in. Sums: u is added up in so many sums in turn.
+// One member of one block: t and w walk its traces and weights, w by `step` scalars an input where E does not say it. x
+// is the newest input, px the one that the traces have still to take in. Sums: u is added up in so many sums in turn.
 template <class T, int V, int E, unsigned Do, int Sums>
 RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, T* w, int32_t step, int32_t d, const T* x, const T* px) {
   typedef Lanes<T, V> L;
@@ -114,7 +114,7 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
                  SetCotangent<T>* sets) {
   typedef Lanes<T, V> L;
   constexpr bool contracts = (Do & (kDirect | kLearn)) != 0;
-  const int32_t poles = block.blocks * V, d = block.inputs, members = block.members;
+  const int32_t poles = block.blocks * V, d = block.inputs, units_per_pole = block.units_per_pole;
   PassOfMember<T, V, E> of{};
   for (int s = 0; s < E; ++s) {
     if constexpr ((Do & kPending) != 0) of.a[s] = a[s];
@@ -127,8 +127,8 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
       of.gam = L::load(c->gam + b * V);
     }
     T* t = block.traces + static_cast<int64_t>(b) * d * 2 * V;
-    for (int32_t k = 0; k < members; ++k) {
-      T* w = block.weights + static_cast<int64_t>(b * members + k) * d * block.weight_step;
+    for (int32_t k = 0; k < units_per_pole; ++k) {
+      T* w = block.weights + static_cast<int64_t>(b * units_per_pole + k) * d * block.weight_step;
       const int32_t at = k * poles + b * V;
       if constexpr (contracts) {
         for (int s = 0; s < PassOfMember<T, V, E>::room; ++s) {
@@ -138,7 +138,7 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
       }
       of.u1 = of.u2 = L::all(T(0));
       // The traces are the pole's: one member advances them, the first or the last.
-      const bool advances = (Do & kFirst) != 0 ? k == 0 : k == members - 1;
+      const bool advances = (Do & kFirst) != 0 ? k == 0 : k == units_per_pole - 1;
       if (advances || (Do & kAdvance) == 0)
         pass_member<T, V, E, Do, Sums>(of, t, w, block.weight_step, d, x, px);
       else
@@ -158,7 +158,7 @@ void pass(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, const Coe
           SetCotangent<T>* sets) {
   // Units that share a pole, without eligibilities: little work an input, so that one sum would wait for itself.
   constexpr int sums = E == 0 && V > 1 ? 2 : 1;
-  if (sums == 2 && block.members > 1 && block.sets == 0)
+  if (sums == 2 && block.units_per_pole > 1 && block.sets == 0)
     pass_blocks<T, V, E, Do, sums>(block, a, x, u1, u2, c, px, sets);
   else
     pass_blocks<T, V, E, Do, 1>(block, a, x, u1, u2, c, px, sets);
@@ -221,8 +221,8 @@ void step_linear(const Block<T>& block, const T* a, const Coefficients<T>& c, co
   pass<T, V, 1, kPending | kWrite | kForward | kLearn | kAdvance>(block, a, x, u1, u2, &c, x, sets);
 }
 
-// Supervised SGD without eligibilities, one step behind: the traces take in px, the weights move by the scaled cotangent of that step, then u = W x.
-// 4 loads and 4 stores, 20 operations. x null: no forward pass.
+// Supervised SGD without eligibilities, one step behind: the traces take in px, the weights move by the scaled
+// cotangent of that step, then u = W x. 4 loads and 4 stores, 20 operations. x null: no forward pass.
 template <class T, int V>
 void step_sgd(const Block<T>& block, const Coefficients<T>& c, const T* px, const SetCotangent<T>& scaled, const T* x,
               T* u1, T* u2) {

@@ -13,8 +13,8 @@ struct NonlinearMember {
   T a[room], decay[room];
 };
 
-// One block. Shut: no unit of it has a slope, which zeroes its traces whatever they hold: nothing is computed for them, and in supervised
-// order nothing is read.
+// One block. Shut: no unit of it has a slope, which zeroes its traces whatever they hold: nothing is computed for them,
+// and in supervised order nothing is read.
 template <class T, int V, int E, bool AdvanceFirst, bool Pending, bool Shut>
 RTU_INLINE void learn_nonlinear_member(NonlinearMember<T, V, E>& of, T* t, int32_t trace_step, T* w,
                                        int32_t weight_step, int32_t d, const T* x) {

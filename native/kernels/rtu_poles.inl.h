@@ -1,4 +1,5 @@
-// What is done once for each unit and pole: the state's step, and the traces and gradients of the poles. Letters: kernels.h.
+// What is done once for each unit and pole: the state's step, and the traces and gradients of the poles. Letters:
+// kernels.h.
 #pragma once
 
 #include "native/kernels/kernels.h"
@@ -11,7 +12,7 @@ using rtu::kernels::Coefficients;
 using rtu::kernels::SetCotangent;
 using rtu::kernels::UnitTraces;
 
-// ---- state ------------------------------------------------------------------------------------------------------------------
+// ---- state ----------------------------------------------------------------------------------------------------------
 
 template <class T, int V>
 RTU_INLINE void activate(Activation f, Vec<T, V> z, Vec<T, V>& y, Vec<T, V>& slope) {
@@ -31,11 +32,11 @@ RTU_INLINE void activate(Activation f, Vec<T, V> z, Vec<T, V>& y, Vec<T, V>& slo
 }
 
 template <class T, int V>
-void state(int32_t poles, int32_t members, bool linear, Activation f, const Coefficients<T>& c, const T* h1,
+void state(int32_t poles, int32_t units_per_pole, bool linear, Activation f, const Coefficients<T>& c, const T* h1,
            const T* h2, const T* u1, const T* u2, T* k1, T* k2, T* y1, T* y2, T* s1, T* s2) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
-  for (int32_t k = 0; k < members; ++k) {
+  for (int32_t k = 0; k < units_per_pole; ++k) {
     for (int32_t p = 0; p < poles; p += V) {
       const int32_t i = k * poles + p;
       const F g = L::load(c.g + p), phi = L::load(c.phi + p), gam = L::load(c.gam + p);
@@ -55,7 +56,7 @@ void state(int32_t poles, int32_t members, bool linear, Activation f, const Coef
   }
 }
 
-// ---- phases -----------------------------------------------------------------------------------------------------------------
+// ---- phases ---------------------------------------------------------------------------------------------------------
 
 template <class T, int V>
 RTU_INLINE Vec<T, V> held_phase(Vec<T, V> before, Vec<T, V> after) {
@@ -80,12 +81,13 @@ void hold_phase(int32_t poles, const T* before, T* theta_log) {
     L::store(theta_log + p, held_phase<T, V>(L::load(before + p), L::load(theta_log + p)));
 }
 
-// ---- learn, poles -----------------------------------------------------------------------------------------------------------
+// ---- learn, poles ---------------------------------------------------------------------------------------------------
 
 // nu_log and theta_log: their gradient is summed over the units of the pole. Alone: there is one.
 template <class T, int V, int E, bool AdvanceFirst, bool Slopes, bool Alone>
-void learn_units_sets(int32_t poles, int32_t members, const Coefficients<T>& c, const T* h1, const T* h2, const T* u1,
-                      const T* u2, const T* s1, const T* s2, const UnitTraces<T>& traces, SetCotangent<T>* sets) {
+void learn_units_sets(int32_t poles, int32_t units_per_pole, const Coefficients<T>& c, const T* h1, const T* h2,
+                      const T* u1, const T* u2, const T* s1, const T* s2, const UnitTraces<T>& traces,
+                      SetCotangent<T>* sets) {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   constexpr int sets_or_one = E > 0 ? E : 1;
@@ -94,7 +96,7 @@ void learn_units_sets(int32_t poles, int32_t members, const Coefficients<T>& c, 
     const F g = L::load(c.g + p), phi = L::load(c.phi + p), nu = L::load(c.nu + p), theta = L::load(c.theta + p),
             dgam = L::load(c.dgam + p);
     F grad_nu[sets_or_one] = {}, grad_theta[sets_or_one] = {};
-    for (int32_t k = 0; k < (Alone ? 1 : members); ++k) {
+    for (int32_t k = 0; k < (Alone ? 1 : units_per_pole); ++k) {
       const int32_t i = k * poles + p;
       F N1 = L::load(traces.N1 + i), N2 = L::load(traces.N2 + i), T1 = L::load(traces.T1 + i),
         T2 = L::load(traces.T2 + i);
@@ -140,19 +142,21 @@ void learn_units_sets(int32_t poles, int32_t members, const Coefficients<T>& c, 
 }
 
 template <class T, int V, int E, bool AdvanceFirst>
-void learn_units_ordered(int32_t poles, int32_t members, const Coefficients<T>& c, const T* h1, const T* h2,
+void learn_units_ordered(int32_t poles, int32_t units_per_pole, const Coefficients<T>& c, const T* h1, const T* h2,
                          const T* u1, const T* u2, const T* s1, const T* s2, const UnitTraces<T>& traces,
                          SetCotangent<T>* sets) {
   if (s1 != nullptr)
-    learn_units_sets<T, V, E, AdvanceFirst, true, true>(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
-  else if (members == 1)
-    learn_units_sets<T, V, E, AdvanceFirst, false, true>(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
+    learn_units_sets<T, V, E, AdvanceFirst, true, true>(poles, units_per_pole, c, h1, h2, u1, u2, s1, s2, traces, sets);
+  else if (units_per_pole == 1)
+    learn_units_sets<T, V, E, AdvanceFirst, false, true>(poles, units_per_pole, c, h1, h2, u1, u2, s1, s2, traces,
+                                                         sets);
   else
-    learn_units_sets<T, V, E, AdvanceFirst, false, false>(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
+    learn_units_sets<T, V, E, AdvanceFirst, false, false>(poles, units_per_pole, c, h1, h2, u1, u2, s1, s2, traces,
+                                                          sets);
 }
 
 template <class T, int V>
-void learn_units(int32_t poles, int32_t members, int32_t n_sets, bool advance_first, const Coefficients<T>& c,
+void learn_units(int32_t poles, int32_t units_per_pole, int32_t n_sets, bool advance_first, const Coefficients<T>& c,
                  const T* h1, const T* h2, const T* u1, const T* u2, const T* s1, const T* s2,
                  const UnitTraces<T>& traces, SetCotangent<T>* sets) {
   const auto learn = n_sets == 0 ? learn_units_ordered<T, V, 0, false>
@@ -160,7 +164,7 @@ void learn_units(int32_t poles, int32_t members, int32_t n_sets, bool advance_fi
                          ? advance_first ? learn_units_ordered<T, V, 1, true> : learn_units_ordered<T, V, 1, false>
                      : advance_first ? learn_units_ordered<T, V, 2, true>
                                      : learn_units_ordered<T, V, 2, false>;
-  learn(poles, members, c, h1, h2, u1, u2, s1, s2, traces, sets);
+  learn(poles, units_per_pole, c, h1, h2, u1, u2, s1, s2, traces, sets);
 }
 
 }  // namespace

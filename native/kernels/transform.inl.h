@@ -1,11 +1,12 @@
 // exp, expm1, sin and cos over lanes, and the coefficients of the RTU.
 //
-// In float the coefficients must be the double results rounded once: a slow pole at r = 0.9999 multiplies the rounding of g and phi
-// by its memory of 10 000 steps. So the functions return a pair (hi, lo) with hi + lo good to about 2^-27, made from floats alone:
-// only leading terms need the care. In double hi alone is good to 2 units in the last place, and lo is kept all the same.
+// In float the coefficients must be the double results rounded once: a slow pole at r = 0.9999 multiplies the rounding
+// of g and phi by its memory of 10 000 steps. So the functions return a pair (hi, lo) with hi + lo good to about 2^-27,
+// made from floats alone: only leading terms need the care. In double hi alone is good to 2 units in the last place,
+// and lo is kept all the same.
 //
-// L: Lanes, or Twin for two vectors at once, or Twin of Twins. A fused operation stands only where its product is exact, so that a machine without it gives
-// the same bits.
+// L: Lanes, or Twin for two vectors at once, or Twin of Twins. A fused operation stands only where its product is
+// exact, so that a machine without it gives the same bits.
 #pragma once
 
 #include "native/kernels/kernels.h"
@@ -24,7 +25,8 @@ RTU_INLINE Pair<L> fast_two_sum(typename L::F a, typename L::F b) {  // |a| >= |
   return {s, b - (s - a)};
 }
 
-// a b = hi + lo exactly: by one fused operation, or by Dekker's product (1971) with the halves masked out; the same bits.
+// a b = hi + lo exactly: by one fused operation, or by Dekker's product (1971) with the halves masked out; the same
+// bits.
 template <class L>
 RTU_INLINE Pair<L> two_product(typename L::F a, typename L::F b) {
   typedef typename L::Scalar T;
@@ -61,8 +63,8 @@ RTU_INLINE typename L::F power_of_two(typename L::I n) {  // 2^n for a normal re
   }
 }
 
-// exp(x) for x = n ln2 + r: 2^n (1 + e), e = exp(r) - 1. main + rest is e, where main has its leading digits and rest is
-// below 0.07; one + left is 1 + e, with `one` the rounded sum.
+// exp(x) for x = n ln2 + r: 2^n (1 + e), e = exp(r) - 1. main + rest is e, where main has its leading digits and rest
+// is below 0.07; one + left is 1 + e, with `one` the rounded sum.
 template <class L>
 struct Exponential {
   typename L::F scale, main, rest, one, left;

@@ -1,5 +1,5 @@
-// Vectors at the machine's native width over the compiler's vector extensions. Included by isa_*.cpp only; everything has
-// internal linkage, so that no linker can hand one instruction set's code to another.
+// Vectors at the machine's native width over the compiler's vector extensions. Included by isa_*.cpp only; everything
+// has internal linkage, so that no linker can hand one instruction set's code to another.
 #pragma once
 
 #include <stdint.h>
@@ -40,7 +40,8 @@ using IVec = Vec<typename IntOf<T>::type, V>;
 
 #define RTU_INLINE inline __attribute__((always_inline))
 
-// For max and min of vectors: one instruction, which says a > b ? a : b also of NaN and of two zeros. GCC 12 makes two, a comparison and a blend.
+// For max and min of vectors: one instruction, which says a > b ? a : b also of NaN and of two zeros. GCC 12 makes two,
+// a comparison and a blend.
 #if defined(__AVX__)
 #define RTU_X86(op) "v" op " %1, %0, %0"
 #else
@@ -150,16 +151,17 @@ struct Lanes {
 #endif
     return x;
   }
-  // A product that is added by an instruction of its own where vectors are 64 bytes wide. On a Zen 5 a store of that width keeps both multipliers
-  // from reading a third operand for a cycle, so that a pass that stores much is quicker with fewer fused operations.
+  // A product that is added by an instruction of its own where vectors are 64 bytes wide. On a Zen 5 a store of that
+  // width keeps both multipliers from reading a third operand for a cycle, so that a pass that stores much is quicker
+  // with fewer fused operations.
   static RTU_INLINE F apart(F product) {
     if constexpr (sizeof(F) == 64) return rounded(product);
     return product;
   }
 };
 
-// Two vectors, or twins of them, that go through the same operations side by side: a chain of operations that wait for each other leaves
-// room for others. The same bits as one after the other.
+// Two vectors, or twins of them, that go through the same operations side by side: a chain of operations that wait for
+// each other leaves room for others. The same bits as one after the other.
 template <class L>
 struct Twin {
   typedef typename L::Scalar Scalar, T;

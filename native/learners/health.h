@@ -1,10 +1,10 @@
-// Whether a learner's step has left numbers behind: a look at what each half of a step passes through, so that a NaN or an infinity
-// anywhere in what learns shows in the tick that first computes with it, without a pass over the weights.
+// Whether a learner's step has left numbers behind: a look at what each half of a step passes through, so that a NaN or
+// an infinity anywhere in what learns shows in the tick that first computes with it, without a pass over the weights.
 //
 //   a weight, a pending step       u = W x, pre, y of predict()
 //   h                              k, y
 //   a trace, an eligibility,
-//   a kept cotangent               norm = sum |z| of learn(): each enters its z, and NaN 0 is NaN
+//   a kept cotangent               norm = sum |z| of update(): each enters its z, and NaN 0 is NaN
 //   the normalisers                looked at themselves (an infinite m2 makes a finite input)
 //   an Adam moment                 the weights, so the next predict(); or the guard's scan
 #pragma once
@@ -46,7 +46,7 @@ bool healthy(const Network<T>& net) {
   const cells::Rtu<T>& cell = net.cell;
   if (net.config.cell.kind != CellKind::none) {
     const uint64_t poles = static_cast<uint64_t>(cell.poles);
-    const uint64_t units = poles * static_cast<uint64_t>(cell.config.members);
+    const uint64_t units = poles * static_cast<uint64_t>(cell.config.units_per_pole);
     const T* const over_units[] = {cell.h1, cell.h2, cell.k1, cell.k2, cell.u1, cell.u2};
     for (const T* vector : over_units)
       if (!finite_block(vector, units)) return false;

@@ -1,7 +1,7 @@
 // What the learners share: how far a step is, what it tells, and how a network gets its input.
 #pragma once
 
-#include "native/learners/network_learn.h"
+#include "native/learners/network_update.h"
 #include "native/learners/normalizer.h"
 
 namespace rtu::learners {

@@ -1,11 +1,13 @@
-// A cell, a body of dense layers, one or two linear heads; one eligibility set per head, which covers the head and everything below it.
+// A cell, a body of dense layers, one or two linear heads; one eligibility set per head, which covers the head and
+// everything below it.
 //
 //   x -> cell -> y (2n) -> [W y + b -> LayerNorm -> leaky relu] * layers -> head 0, head 1
 //
-// Gradients are never stored: the cotangents of one step are kept (one kind for a value, two for a policy: log pi and its entropy) and
-// contracted in the next, when the error is known. Heads without a shared body are two networks of one head each.
+// Gradients are never stored: the cotangents of one step are kept (one kind for a value, two for a policy: log pi and
+// its entropy) and contracted in the next, when the error is known. Heads without a shared body are two networks of one
+// head each.
 //
-// Here: layout and start. The forward pass is in network_forward.h, learning in network_learn.h.
+// Here: layout and start. The forward pass is in network_forward.h, learning in network_update.h.
 #pragma once
 
 #include "native/cells/rtu.h"
@@ -93,7 +95,7 @@ struct Network {
   uint64_t* updates;  // (heads) Adam's t
 };
 
-// ---- layout -----------------------------------------------------------------------------------------------------------------
+// ---- layout ---------------------------------------------------------------------------------------------------------
 
 template <class T>
 constexpr Dense<T> make_dense(Builder& arena, int32_t rows, int32_t cols, int32_t sets, bool moments,
@@ -188,14 +190,14 @@ void bind_kernels(Network<T>& net, const kernels::Kernels<T>* kernels) {
 
 // n filled up to whole lanes, as the arena's vectors are.
 template <class T>
-int32_t whole(const kernels::Kernels<T>& kernel, int32_t n) {
+int32_t round_up(const kernels::Kernels<T>& kernel, int32_t n) {
   return (n + kernel.lanes - 1) / kernel.lanes * kernel.lanes;
 }
 
-// ---- start ------------------------------------------------------------------------------------------------------------------
+// ---- start ----------------------------------------------------------------------------------------------------------
 
-// Sparse init (Elsayed et al. 2024), never killing a row: min(ceil(0.9 fan_in), fan_in - 1) weights of each row are 0, the rest uniform
-// in +-1 / sqrt(fan_in); biases 0.
+// Sparse init (Elsayed et al. 2024), never killing a row: min(ceil(0.9 fan_in), fan_in - 1) weights of each row are 0,
+// the rest uniform in +-1 / sqrt(fan_in); biases 0.
 template <class T>
 void init_dense(const Dense<T>& dense, double sparsity, core::Rng rng) {
   const int32_t n = dense.cols;

@@ -15,11 +15,11 @@ const T* features_of(const Network<T>& net) {
   return net.config.cell.kind == CellKind::none ? net.x : net.cell.y;
 }
 
-// ---- the pending step -------------------------------------------------------------------------------------------------------
+// ---- the pending step -----------------------------------------------------------------------------------------------
 
 template <class T>
 void flush_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, const T* a) {
-  const int32_t n_b = whole(kernel, dense.rows);
+  const int32_t n_b = round_up(kernel, dense.rows);
   for (int s = 0; s < dense.sets; ++s) {
     if (a[s] == T(0)) continue;
     kernel.add(dense.rows * dense.stride, a[s], dense.z_w[s], dense.w);
@@ -38,11 +38,11 @@ void flush(const Network<T>& net) {
   }
 }
 
-// ---- forward ----------------------------------------------------------------------------------------------------------------
+// ---- forward --------------------------------------------------------------------------------------------------------
 
 template <class T>
 void forward_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, const T* a, const T* x, T* y) {
-  const int32_t n_b = whole(kernel, dense.rows);
+  const int32_t n_b = round_up(kernel, dense.rows);
   for (int s = 0; s < dense.sets; ++s)
     if (a[s] != T(0)) kernel.add(n_b, a[s], dense.z_b[s], dense.b);
   kernel.dense_forward(dense.rows, dense.stride, dense.sets, dense.w, dense.z_w, a, x, y);

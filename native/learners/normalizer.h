@@ -1,4 +1,5 @@
-// Running mean and variance per channel (Welford 1962) in pairs of T, and the bounded, scaled channel made of them (docs/math.md, 3).
+// Running mean and variance per channel (Welford 1962) in pairs of T, and the bounded, scaled channel made of them
+// (docs/math.md, 3).
 //
 //   m         (size) samples of a channel's statistics: count - still + 1, the last sample at rest and all since
 //   mean, m2  (size) each the sum of two T, high + low: compensated sums, and the same bits on every machine that has T
@@ -28,7 +29,8 @@ struct Normalizer {
   int32_t* still;                    // (size), or null: plain statistics of all samples
 };
 
-// Four planes of T, then the counts, in one room: a guard and old checkpoints know this order (guard.h, core/old_layout.h).
+// Four planes of T, then the counts, in one room: the learner monitor and readers of old checkpoints know this order
+// (monitor_normalizers.h, core/old_layout.h).
 template <class T>
 constexpr Normalizer<T> make_normalizer(core::Builder& arena, int32_t size, const core::Name& name, double bound,
                                         bool channels = true) {
@@ -37,7 +39,7 @@ constexpr Normalizer<T> make_normalizer(core::Builder& arena, int32_t size, cons
   out.bound = static_cast<T>(bound);
   const uint32_t n = static_cast<uint32_t>(size), bytes = n * sizeof(T);
   unsigned char* const room =
-      arena.room<unsigned char>(4 * static_cast<uint64_t>(bytes) + (channels ? n + 1 : 1) * sizeof(int32_t));
+      arena.reserve<unsigned char>(4 * static_cast<uint64_t>(bytes) + (channels ? n + 1 : 1) * sizeof(int32_t));
   T** const planes[] = {&out.mean, &out.mean_low, &out.m2, &out.m2_low};
   const char* const names[] = {"mean", "mean_low", "m2", "m2_low"};
   core::Section section;
@@ -62,7 +64,7 @@ constexpr Normalizer<T> make_normalizer(core::Builder& arena, int32_t size, cons
   return out;
 }
 
-// ---- arithmetic in pairs --------------------------------------------------------------------------------------------------
+// ---- arithmetic in pairs --------------------------------------------------------------------------------------------
 
 // high + low += x (Kahan 1965): what the sum rounds away waits in low for the next one.
 template <class T>
@@ -72,7 +74,8 @@ void add(T& high, T& low, T x) {
   high = sum;
 }
 
-// x - (high + low) to a rounding or two: x - high is exact where the two are near each other (Sterbenz 1974), and elsewhere low is small.
+// x - (high + low) to a rounding or two: x - high is exact where the two are near each other (Sterbenz 1974), and
+// elsewhere low is small.
 template <class T>
 T deviation(T x, T high, T low) {
   return (x - high) - low;
@@ -94,15 +97,15 @@ T take_in(const Normalizer<T>& of, int32_t i, T before, T own) {
   return share;
 }
 
-// ---- channels ---------------------------------------------------------------------------------------------------------------
+// ---- channels -------------------------------------------------------------------------------------------------------
 
 // count - still; wraps round where memory was overwritten with what no count is.
 inline int32_t steps_moved(int32_t count, int32_t still) {
   return static_cast<int32_t>(static_cast<uint32_t>(count) - static_cast<uint32_t>(still));
 }
 
-// share^2 / standard deviation, for a channel that has moved in `moved` of the `all` steps after the first; 0 where it has not. The
-// square, so that a channel that moves late comes in slower than it is learned.
+// share^2 / standard deviation, for a channel that has moved in `moved` of the `all` steps after the first; 0 where it
+// has not. The square, so that a channel that moves late comes in slower than it is learned.
 template <class T>
 T scale_of(T m2, T moved, T all) {
   const T share = moved / all;
@@ -120,7 +123,8 @@ void normalize(const Normalizer<T>& of, const T* x, T* out) {
   }
 }
 
-// A step of all channels, without a branch and with arrays that do not overlap: compilers make vectors of it. count has this sample.
+// A step of all channels, without a branch and with arrays that do not overlap: compilers make vectors of it. count has
+// this sample.
 template <class T>
 void observe_channels(int32_t size, int32_t count, T bound, const T* __restrict x, T* __restrict mean,
                       T* __restrict mean_low, T* __restrict m2, T* __restrict m2_low, int32_t* __restrict stills,
@@ -140,8 +144,8 @@ void observe_channels(int32_t size, int32_t count, T bound, const T* __restrict 
   }
 }
 
-// The same after taking the sample into the statistics. Those of a channel begin when it first moves, with its last sample at rest;
-// from the third on none counts as further than `bound` deviations away.
+// The same after taking the sample into the statistics. Those of a channel begin when it first moves, with its last
+// sample at rest; from the third on none counts as further than `bound` deviations away.
 template <class T>
 void observe(const Normalizer<T>& of, const T* x, T* out) {
   if (of.count[0] >= kMostSamples) return normalize(of, x, out);
@@ -150,7 +154,7 @@ void observe(const Normalizer<T>& of, const T* x, T* out) {
                    of.m2_low, of.still, out);
 }
 
-// ---- one signal, plain ------------------------------------------------------------------------------------------------------
+// ---- one signal, plain ----------------------------------------------------------------------------------------------
 
 // sqrt(M2 / (n - 1) + 1e-8) with this sample in it, M2 / (n - 1) taken as 1 until there are two.
 template <class T>

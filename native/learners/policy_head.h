@@ -1,5 +1,5 @@
-// What an actor's head outputs mean: a normal distribution per action (mu, s with sigma = softplus(s) + floor), or a softmax.
-// Scalars in double; log-probabilities are those of the unclipped sample (math.md, 4).
+// What an actor's head outputs mean: a normal distribution per action (mu, s with sigma = softplus(s) + floor), or a
+// softmax. Scalars in double; log-probabilities are those of the unclipped sample (math.md, 4).
 #pragma once
 
 #include <stdint.h>
@@ -11,8 +11,8 @@ namespace rtu::learners {
 
 constexpr int32_t kMaxActions = 64;
 
-// In units of an action: what was carried out is the action that was chosen where it is nearer to it than this; otherwise
-// only the critic learns from the step.
+// In units of an action: what was carried out is the action that was chosen where it is nearer to it than this;
+// otherwise only the critic learns from the step.
 constexpr double kSameAction = 1e-4;
 
 struct PolicyConfig {

@@ -1,9 +1,9 @@
-// Stream AC(lambda) (Elsayed et al. 2024, arXiv 2410.14606) over recurrent trace units: one forward pass a step, act before learn.
-// The order of a step is that of docs/math.md, 4.
+// Stream AC(lambda) (Elsayed et al. 2024, arXiv 2410.14606) over recurrent trace units: one forward pass a step, act
+// before update. The order of a step is that of docs/math.md, 4.
 //
 //   predict: h advances with the new observation, the action for it leaves, v(s') is known.
-//   learn:   delta = r + gamma v(s') - v(s); z <- gamma lambda z + g(s), traces advance; the weight step is left pending for the next
-//            forward pass; this step's cotangents are kept.
+//   update:  delta = r + gamma v(s') - v(s); z <- gamma lambda z + g(s), traces advance; the weight step is left
+//            pending for the next forward pass; this step's cotangents are kept.
 #pragma once
 
 #include "native/learners/learner.h"
@@ -12,7 +12,7 @@
 namespace rtu::learners {
 
 struct StreamAcConfig {
-  int32_t observations = 1;
+  int32_t observation_size = 1;
   PolicyConfig policy;
   NetworkConfig body;  // cell, layers, hidden; heads are filled in by configure()
   HeadConfig actor, critic;
@@ -37,7 +37,7 @@ struct StreamAc {
   uint64_t* counters;              // (kCounters)
   double* scalars;                 // (kScalars): v(s) when s was seen, running return
   T* action;                       // (width) the sample the gradient is of, unclipped
-  T* before;                       // (width) the sample of the step before: the one that the next learn() judges
+  T* before;                       // (width) the sample of the step before: the one that the next update() judges
   T *features[2], *s1[2], *s2[2];  // recompute: the cell's output and slopes of the step before
   StepInfo* info;
 
@@ -59,7 +59,7 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
   actor.outputs = config.policy.outputs();
   actor.kinds = 2;
   NetworkConfig body = config.body;
-  body.cell.inputs = config.observations;
+  body.cell.inputs = config.observation_size;
   if (config.shared_body) {
     body.heads = 2;
     body.head[0] = critic;
@@ -70,7 +70,7 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
     agent.net[0] = make_network<T>(arena, body, critic, "critic");
     agent.net[1] = make_network<T>(arena, body, actor, "actor");
   }
-  agent.observation = make_normalizer<T>(arena, config.observations, Name("observation"), config.observation_bound);
+  agent.observation = make_normalizer<T>(arena, config.observation_size, Name("observation"), config.observation_bound);
   agent.reward = make_normalizer<T>(arena, 1, Name("reward"), 0, false);
   agent.rng.words = arena.vector<uint64_t>(Name("rng"), 2);
   agent.counters = arena.vector<uint64_t>(Name("counters"), kCounters);
@@ -87,7 +87,7 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
       agent.s2[i] = cells::unit_vector<T>(arena, body.cell, name.dot("s2"));
     }
   }
-  agent.info = arena.room<StepInfo>(1);
+  agent.info = arena.reserve<StepInfo>(1);
   return agent;
 }
 
@@ -124,7 +124,8 @@ void clip_action(const StreamAc<T>& agent, const T* sample, T* action) {
   }
 }
 
-// An exploring step resumes after evaluation steps that moved h alone: the traces no longer belong to h, credit starts anew.
+// An exploring step resumes after evaluation steps that moved h alone: the traces no longer belong to h, credit starts
+// anew.
 template <class T>
 void resume_learning(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i) {
@@ -135,12 +136,13 @@ void resume_learning(const StreamAc<T>& agent) {
   agent.counters[kFirst] = 1;
 }
 
-// First half of a step. observation (observations), action (width): what leaves for the actuators. explore false: the mode, nothing learned, and
-// h alone advances (after an episode's end the first such step begins a new one). `periods` is the time since the last step in nominal periods.
+// First half of a step. observation (observation_size), action (width): what leaves for the actuators. explore false:
+// the mode, nothing learned, and h alone advances (after an episode's end the first such step begins a new one).
+// `periods` is the time since the last step in nominal periods.
 template <class T>
 Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T periods, T* action) {
   if (agent.phase() == Phase::predicted || (explore && agent.phase() == Phase::ended)) return Status::order;
-  if (!all_finite(observation, agent.config.observations)) return Status::non_finite;
+  if (!all_finite(observation, agent.config.observation_size)) return Status::non_finite;
   if (agent.phase() == Phase::ended) begin(agent);
   if (explore && agent.counters[kTracesStale] != 0) resume_learning(agent);
   const Statistics statistics = explore ? Statistics::learn : Statistics::keep;
@@ -154,7 +156,7 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
     clip_action(agent, best, action);
     for (int i = 0; i < agent.nets; ++i)
       if (agent.net[i].config.cell.kind != CellKind::none) cells::advance_state(agent.net[i].cell);
-    flush(agent);  // no learn() follows that would write the step which predict() took
+    flush(agent);  // no update() follows that would write the step which predict() took
     agent.counters[kTracesStale] = 1;
     return Status::ok;
   }
@@ -166,11 +168,11 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
 }
 
 template <class T>
-bool replaced(const StreamAc<T>& agent, const T* executed) {
+bool overridden(const StreamAc<T>& agent, const T* applied) {
   T ours[kMaxActions];
   clip_action(agent, agent.before, ours);
   for (int32_t k = 0; k < agent.config.policy.width(); ++k) {
-    const T off = executed[k] - ours[k];
+    const T off = applied[k] - ours[k];
     if (!(off < T(kSameAction) && off > -T(kSameAction))) return true;
   }
   return false;
@@ -184,7 +186,7 @@ void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* const* 
   const Head<T>& head = agent.actor().head[agent.actor_head()];
   const int32_t kind = agent.actor_kind();
   policy_cotangents(agent.config.policy, head.y, action, head.cot[kind], head.cot[kind + 1]);
-  for (int i = 0; i < agent.nets; ++i) remember(agent.net[i], features[i], s1[i], s2[i]);
+  for (int i = 0; i < agent.nets; ++i) store_gradients(agent.net[i], features[i], s1[i], s2[i]);
 }
 
 // recompute: v(s) and the cotangents of s again with the weights as they are now, from the stored output of the cell.
@@ -201,7 +203,8 @@ void store_for_recompute(const StreamAc<T>& agent) {
     const Network<T>& net = agent.net[i];
     memcpy(agent.features[i], features_of(net), static_cast<size_t>(net.config.features()) * sizeof(T));
     if (net.config.cell.kind == CellKind::none) continue;
-    const size_t bytes = static_cast<size_t>(net.cell.poles) * static_cast<size_t>(net.config.cell.members) * sizeof(T);
+    const size_t bytes =
+        static_cast<size_t>(net.cell.poles) * static_cast<size_t>(net.config.cell.units_per_pole) * sizeof(T);
     memcpy(agent.s1[i], net.cell.s1, bytes);
     memcpy(agent.s2[i], net.cell.s2, bytes);
   }
@@ -223,18 +226,18 @@ double step_factor(const StreamAc<T>& agent) {
   return core::power_of_two(halvings < kMaxHalvings ? -static_cast<int>(halvings) : -kMaxHalvings);
 }
 
-// Second half of a step: learns from the transition that the newest observation ended. executed (width, may be null): what the actuators really did;
-// where it differs from our action, the critic alone learns. The first call after begin() has no transition yet and only observes.
-// update false is the deadline rule: all as ever, but no weight moves. A reward that is not finite was lost (update false only): delta is 0
-// and the reward's statistics stand still too.
+// Second half of a step: learns from the transition that the newest observation ended. applied (width, may be null):
+// what the actuators really did; where it differs from our action, the critic alone learns. The first call after
+// begin() has no transition yet and only observes. update false is the deadline rule: all as ever, but no weight moves.
+// A reward that is not finite was lost (update false only): delta is 0 and the reward's statistics stand still too.
 template <class T>
-Status learn(const StreamAc<T>& agent, double reward, bool terminated, bool truncated, const T* executed,
-             bool update = true) {
+Status update(const StreamAc<T>& agent, double reward, bool terminated, bool truncated, const T* applied,
+              bool move_weights = true) {
   if (agent.phase() != Phase::predicted) return Status::order;
   const bool first = agent.counters[kFirst] != 0;
   const bool known = core::is_finite(reward);
-  if (!first && update && !known) return Status::non_finite;
-  if (executed != nullptr && !all_finite(executed, agent.config.policy.width())) return Status::non_finite;
+  if (!first && move_weights && !known) return Status::non_finite;
+  if (applied != nullptr && !all_finite(applied, agent.config.policy.width())) return Status::non_finite;
 
   const double value = static_cast<double>(agent.critic().head[0].y[0]);
   double delta = 0;
@@ -242,7 +245,7 @@ Status learn(const StreamAc<T>& agent, double reward, bool terminated, bool trun
   T norm[2][kMaxSets] = {};
   if (!first) {
     if (agent.config.recompute) recompute_last(agent);
-    ours = executed == nullptr || !replaced(agent, executed);
+    ours = applied == nullptr || !overridden(agent, applied);
     if (known)
       delta = scaled_reward(agent, reward) + (terminated ? 0.0 : agent.config.gamma * value) - agent.scalars[kValue];
     const int32_t kind = agent.actor_kind();
@@ -252,7 +255,7 @@ Status learn(const StreamAc<T>& agent, double reward, bool terminated, bool trun
     else
       clear_cotangents(agent.actor(), agent.actor_head(), kind);
   }
-  for (int i = 0; i < agent.nets; ++i) learn(agent.net[i], false, norm[i]);
+  for (int i = 0; i < agent.nets; ++i) update(agent.net[i], false, norm[i]);
 
   const bool done = terminated || truncated;
   if (!done && agent.config.recompute)
@@ -263,12 +266,13 @@ Status learn(const StreamAc<T>& agent, double reward, bool terminated, bool trun
     const T* s2[] = {agent.net[0].cell.s2, agent.net[agent.nets - 1].cell.s2};
     keep_cotangents(agent, agent.action, features, s1, s2);
   }
-  if (!first && update) {
+  if (!first && move_weights) {
     const T error = static_cast<T>(delta), factor = static_cast<T>(step_factor(agent));
-    agent.info->step_size_critic = static_cast<float>(move(agent.critic(), 0, error, norm[0][0], factor));
-    agent.info->step_size_actor = ours ? static_cast<float>(move(agent.actor(), agent.actor_head(), error,
-                                                                 norm[agent.nets - 1][agent.actor_head()], factor))
-                                       : 0.0F;
+    agent.info->step_size_critic = static_cast<float>(apply_update(agent.critic(), 0, error, norm[0][0], factor));
+    agent.info->step_size_actor =
+        ours ? static_cast<float>(apply_update(agent.actor(), agent.actor_head(), error,
+                                               norm[agent.nets - 1][agent.actor_head()], factor))
+             : 0.0F;
     ++agent.counters[kSteps];
   }
   agent.info->value = static_cast<float>(value);

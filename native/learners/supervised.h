@@ -1,4 +1,5 @@
-// Online regression, 1/2 |target - y|^2 at each step, with the exact gradient of the newest step: traces advance first, then the contraction.
+// Online regression, 1/2 |target - y|^2 at each step, with the exact gradient of the newest step: traces advance first,
+// then the contraction.
 #pragma once
 
 #include "native/learners/learner.h"
@@ -6,7 +7,7 @@
 namespace rtu::learners {
 
 struct RegressorConfig {
-  int32_t inputs = 1, outputs = 1;
+  int32_t observation_size = 1, outputs = 1;
   NetworkConfig body;
   HeadConfig head;
   bool normalize_input = false;
@@ -28,15 +29,15 @@ constexpr Regressor<T> make_regressor(Builder& arena, const RegressorConfig& con
   Regressor<T> model{};
   model.config = config;
   NetworkConfig body = config.body;
-  body.cell.inputs = config.inputs;
+  body.cell.inputs = config.observation_size;
   HeadConfig head = config.head;
   head.outputs = config.outputs;
   head.kinds = 1;
   model.net = make_network<T>(arena, body, head, "model");
-  model.input = make_normalizer<T>(arena, config.inputs, Name("input"), config.input_bound);
+  model.input = make_normalizer<T>(arena, config.observation_size, Name("input"), config.input_bound);
   model.rng.words = arena.vector<uint64_t>(Name("rng"), 2);
   model.counters = arena.vector<uint64_t>(Name("counters"), kCounters);
-  model.info = arena.room<StepInfo>(1);
+  model.info = arena.reserve<StepInfo>(1);
   return model;
 }
 
@@ -54,11 +55,12 @@ void begin(const Regressor<T>& model) {
   model.counters[kPhase] = static_cast<uint64_t>(Phase::ready);
 }
 
-// y (outputs) from x (inputs). A second predict() without learn() in between is refused: the traces would miss a step.
+// y (outputs) from x (observation_size). A second predict() without update() in between is refused: the traces would
+// miss a step.
 template <class T>
 Status predict(const Regressor<T>& model, const T* x, T* y) {
   if (model.counters[kPhase] == static_cast<uint64_t>(Phase::predicted)) return Status::order;
-  if (!all_finite(x, model.config.inputs)) return Status::non_finite;
+  if (!all_finite(x, model.config.observation_size)) return Status::non_finite;
   set_input(model.net, model.input, model.config.normalize_input, Statistics::learn, x);
   predict(model.net, T(1));
   memcpy(y, model.net.head[0].y, static_cast<size_t>(model.config.outputs) * sizeof(T));
@@ -68,7 +70,7 @@ Status predict(const Regressor<T>& model, const T* x, T* y) {
 
 // target (outputs), or null where it is not known: then only the traces advance. loss is 1/2 |target - y|^2.
 template <class T>
-Status learn(const Regressor<T>& model, const T* target, T* loss) {
+Status update(const Regressor<T>& model, const T* target, T* loss) {
   if (model.counters[kPhase] != static_cast<uint64_t>(Phase::predicted)) return Status::order;
   if (target != nullptr && !all_finite(target, model.config.outputs)) return Status::non_finite;
   T largest = 0, sum = 0;
@@ -79,10 +81,10 @@ Status learn(const Regressor<T>& model, const T* target, T* loss) {
     sum += error * error;
     model.net.head[0].cot[0][k] = error;
   }
-  remember(model.net, features_of(model.net), static_cast<const T*>(model.net.cell.s1),
-           static_cast<const T*>(model.net.cell.s2));
+  store_gradients(model.net, features_of(model.net), static_cast<const T*>(model.net.cell.s1),
+                  static_cast<const T*>(model.net.cell.s2));
   T norm[kMaxSets];
-  learn(model.net, true, norm);
+  update(model.net, true, norm);
   if (target != nullptr) {
     // z already carries the error e: ObGD's sum |z| is that of the outputs' gradient times |e|.
     const T scale =
@@ -90,7 +92,7 @@ Status learn(const Regressor<T>& model, const T* target, T* loss) {
     const T bounded = optim::step_size(model.config.head.optimizer, largest, scale);
     model.info->step_size_critic = static_cast<float>(bounded);
     if (model.config.head.optimizer.rule == optim::Rule::adam)
-      (void)move(model.net, 0, T(1), norm[0]);
+      (void)apply_update(model.net, 0, T(1), norm[0]);
     else
       model.net.pending[0] = bounded;
     ++model.counters[kSteps];

@@ -1,4 +1,5 @@
-// TD(lambda) prediction of one discounted sum on a stream without episodes (Sutton 1988; ObGD and one forward pass as in stream_ac.h).
+// TD(lambda) prediction of one discounted sum on a stream without episodes (Sutton 1988; ObGD and one forward pass as
+// in stream_ac.h).
 #pragma once
 
 #include "native/learners/learner.h"
@@ -6,7 +7,7 @@
 namespace rtu::learners {
 
 struct TdConfig {
-  int32_t inputs = 1;
+  int32_t observation_size = 1;
   NetworkConfig body;
   HeadConfig head;
   double gamma = 0.95;
@@ -30,16 +31,16 @@ constexpr TdPredictor<T> make_td(Builder& arena, const TdConfig& config) {
   TdPredictor<T> td{};
   td.config = config;
   NetworkConfig body = config.body;
-  body.cell.inputs = config.inputs;
+  body.cell.inputs = config.observation_size;
   HeadConfig head = config.head;
   head.outputs = 1;
   head.kinds = 1;
   td.net = make_network<T>(arena, body, head, "value");
-  td.input = make_normalizer<T>(arena, config.inputs, Name("input"), config.input_bound);
+  td.input = make_normalizer<T>(arena, config.observation_size, Name("input"), config.input_bound);
   td.rng.words = arena.vector<uint64_t>(Name("rng"), 2);
   td.counters = arena.vector<uint64_t>(Name("counters"), kCounters);
   td.scalars = arena.vector<double>(Name("scalars"), kScalars);
-  td.info = arena.room<StepInfo>(1);
+  td.info = arena.reserve<StepInfo>(1);
   return td;
 }
 
@@ -58,20 +59,21 @@ void begin(const TdPredictor<T>& td) {
   td.counters[kFirst] = 1;
 }
 
-// Takes x (inputs) and the cumulant that arrived with it; learns from the transition into x; value is v(x).
+// Takes x (observation_size) and the cumulant that arrived with it; learns from the transition into x; value is v(x).
 template <class T>
 Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
-  if (!all_finite(x, td.config.inputs) || !core::is_finite(cumulant)) return Status::non_finite;
+  if (!all_finite(x, td.config.observation_size) || !core::is_finite(cumulant)) return Status::non_finite;
   set_input(td.net, td.input, td.config.normalize_input, Statistics::learn, x);
   T norm[kMaxSets];
   step(td.net, T(1), norm);
   const double v = static_cast<double>(td.net.head[0].y[0]);
   td.net.head[0].cot[0][0] = T(1);
-  remember(td.net, features_of(td.net), static_cast<const T*>(td.net.cell.s1), static_cast<const T*>(td.net.cell.s2));
+  store_gradients(td.net, features_of(td.net), static_cast<const T*>(td.net.cell.s1),
+                  static_cast<const T*>(td.net.cell.s2));
   double delta = 0;
   if (td.counters[kFirst] == 0) {
     delta = cumulant + td.config.gamma * v - td.scalars[kValue];
-    td.info->step_size_critic = static_cast<float>(move(td.net, 0, static_cast<T>(delta), norm[0]));
+    td.info->step_size_critic = static_cast<float>(apply_update(td.net, 0, static_cast<T>(delta), norm[0]));
     ++td.counters[kSteps];
   }
   td.counters[kFirst] = 0;

@@ -20,7 +20,8 @@ struct OptimizerConfig {
   double b1 = 0.9, b2 = 0.999, eps = 1e-8;  // Adam
 };
 
-// The step size that multiplies delta z: for ObGD bounded so that the update cannot overshoot; norm is sum |z| over all that this optimiser moves.
+// The step size that multiplies delta z: for ObGD bounded so that the update cannot overshoot; norm is sum |z| over all
+// that this optimiser moves.
 template <class T>
 T step_size(const OptimizerConfig& config, T delta, T norm) {
   const T alpha = static_cast<T>(config.step_size);

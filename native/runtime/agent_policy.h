@@ -26,7 +26,7 @@ struct AgentPolicy {
   Policy policy() noexcept {
     Policy policy{};
     policy.self = this;
-    policy.n_observations = agent.config.observations;
+    policy.n_observations = agent.config.observation_size;
     policy.n_actions = agent.config.policy.width();
     policy.n_levels = agent.config.policy.discrete ? agent.config.policy.actions : 0;
     policy.begin = begin;
@@ -57,9 +57,9 @@ struct AgentPolicy {
   static int predict(void* self, const float* observation, int explore, float* action) noexcept {
     const auto& agent = of(self).agent;
     T x[kMaxObservations], a[learners::kMaxActions];
-    for (int i = 0; i < agent.config.observations; ++i) x[i] = static_cast<T>(observation[i]);
+    for (int i = 0; i < agent.config.observation_size; ++i) x[i] = static_cast<T>(observation[i]);
     // A predict() after a predict(): the transition between them was not learned from, the traces have to pass it all the same.
-    if (agent.phase() == learners::Phase::predicted) (void)learners::learn<T>(agent, 0, false, false, nullptr, false);
+    if (agent.phase() == learners::Phase::predicted) (void)learners::update<T>(agent, 0, false, false, nullptr, false);
     const core::Status status = learners::predict(agent, x, explore != 0, T(1), a);
     if (!core::failed(status))
       for (int i = 0; i < agent.config.policy.width(); ++i) action[i] = static_cast<float>(a[i]);
@@ -71,10 +71,10 @@ struct AgentPolicy {
     const auto& agent = of(self).agent;
     T done[learners::kMaxActions];
     for (int i = 0; executed != nullptr && i < agent.config.policy.width(); ++i) done[i] = static_cast<T>(executed[i]);
-    const bool critic = executed != nullptr && learners::replaced(agent, done);
+    const bool critic = executed != nullptr && learners::overridden(agent, done);
     const auto status =
-        static_cast<int>(learners::learn(agent, static_cast<double>(reward), terminated != 0, truncated != 0,
-                                         executed == nullptr ? nullptr : done, update != 0));
+        static_cast<int>(learners::update(agent, static_cast<double>(reward), terminated != 0, truncated != 0,
+                                          executed == nullptr ? nullptr : done, update != 0));
     return status == 0 && critic ? kPolicyCritic : status;
   }
 

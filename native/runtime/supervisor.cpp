@@ -22,9 +22,9 @@ Supervisor::Supervisor(const Policy& learner, const Policy& fallback, const Supe
   gate_.n = learner.n_observations;
   if (learner_.halvings != nullptr) kept_.halvings = learner_.halvings(learner_.self, -1);
   if (!options.guard || learner.sections == nullptr || options.mode == Mode::kOff) return;
-  snapshots_.reset(new unsigned char[learners::guard_bytes(options.guard_config, learner.state_bytes)]());
-  guarded_ = learners::make_guard(guard_, options.guard_config, *learner.sections,
-                                  static_cast<unsigned char*>(learner.state), learner.state_bytes, snapshots_.get());
+  snapshots_.reset(new unsigned char[learners::monitor_bytes(options.guard_config, learner.state_bytes)]());
+  guarded_ = learners::make_monitor(guard_, options.guard_config, *learner.sections,
+                                    static_cast<unsigned char*>(learner.state), learner.state_bytes, snapshots_.get());
 }
 
 Policy Supervisor::policy() noexcept {
@@ -99,13 +99,13 @@ void Supervisor::ask_learner(bool explore) noexcept {
   const int status = learner_.predict(learner_.self, x_, explore ? 1 : 0, learner_action_);
   if (status < 0) {
     ++counters_.learner_failures;
-    return trip(learners::kGuardFailed);
+    return trip(learners::kTriggerFailed);
   }
   now_.explored = explore;
   usable_ = finite(learner_action_, learner_.n_actions);
   if (!usable_ || (learner_.healthy != nullptr && !learner_.healthy(learner_.self))) {
     usable_ = false;
-    return trip(learners::kGuardNonFinite);
+    return trip(learners::kTriggerNonFinite);
   }
   if (learner_.n_levels == 0 && guarded_) trip(learners::inspect_action(guard_, learner_action_, learner_.n_actions));
 }
@@ -229,7 +229,7 @@ int Supervisor::learn(float reward, bool terminated, bool truncated, const float
       learned = before_.any && status >= 0 && status != kPolicyNoted && update;
       if (status < 0) {
         ++counters_.learner_failures;
-        trip(learners::kGuardFailed);
+        trip(learners::kTriggerFailed);
       }
     }
   }
@@ -255,7 +255,7 @@ void Supervisor::watch(bool learned, bool terminated) noexcept {
   kept_.watched = 1;
   if (guarded_ && kept_.triggers == 0) {
     uint32_t found = learner_.healthy != nullptr && !learner_.healthy(learner_.self)
-                         ? static_cast<uint32_t>(learners::kGuardNonFinite)
+                         ? static_cast<uint32_t>(learners::kTriggerNonFinite)
                          : learners::inspect_state(guard_);
     if (found == 0 && learned && !terminated && learner_.info != nullptr)
       found = learners::inspect_delta(guard_, static_cast<double>(learner_.info(learner_.self)->delta));
@@ -273,16 +273,16 @@ void Supervisor::age() noexcept {
     case learners::SnapshotEvent::none:
       return;
     case learners::SnapshotEvent::taken:
-      fresh_ |= 1U << guard_.kept.candidate;
+      fresh_ |= 1U << guard_.memory.candidate;
       ++counters_.snapshots;
       info_.guard |= kGuardSnapshot;
       return;
     case learners::SnapshotEvent::refused:
       ++counters_.snapshots_refused;
       info_.guard |= kGuardSnapshotRefused;
-      trip(learners::kGuardNonFinite);
+      trip(learners::kTriggerNonFinite);
       return return_to_snapshot();
-    case learners::SnapshotEvent::survived:
+    case learners::SnapshotEvent::validated:
       ++counters_.snapshots_survived;
       info_.guard |= kGuardSurvived;
       kept_.rollbacks = 0;
@@ -298,20 +298,20 @@ void Supervisor::watch_rate(bool forced) noexcept {
   if (++kept_.rate_steps < options_.rate_window) return;
   const bool often = static_cast<float>(kept_.rate_forced) > options_.rate * static_cast<float>(kept_.rate_steps);
   kept_.rate_steps = kept_.rate_forced = 0;
-  if (often && kept_.frozen == 0) trip(learners::kGuardFallbackRate);
+  if (often && kept_.frozen == 0) trip(learners::kTriggerFallbackRate);
 }
 
 void Supervisor::trip(uint32_t triggers) noexcept {
   kept_.triggers |= triggers;
   info_.guard |= triggers;
-  counters_.guard_non_finite += (triggers & learners::kGuardNonFinite) != 0;
-  counters_.guard_weights += (triggers & learners::kGuardWeights) != 0;
-  counters_.guard_td_error += (triggers & learners::kGuardTdError) != 0;
-  counters_.guard_saturated += (triggers & learners::kGuardSaturated) != 0;
-  counters_.guard_retention += (triggers & learners::kGuardRetention) != 0;
-  counters_.guard_fallback_rate += (triggers & learners::kGuardFallbackRate) != 0;
-  counters_.guard_failed += (triggers & learners::kGuardFailed) != 0;
-  counters_.guard_normalizer += (triggers & learners::kGuardNormalizer) != 0;
+  counters_.guard_non_finite += (triggers & learners::kTriggerNonFinite) != 0;
+  counters_.guard_weights += (triggers & learners::kTriggerWeights) != 0;
+  counters_.guard_td_error += (triggers & learners::kTriggerTdError) != 0;
+  counters_.guard_saturated += (triggers & learners::kTriggerSaturated) != 0;
+  counters_.guard_retention += (triggers & learners::kTriggerRetention) != 0;
+  counters_.guard_fallback_rate += (triggers & learners::kTriggerFallbackRate) != 0;
+  counters_.guard_failed += (triggers & learners::kTriggerFailed) != 0;
+  counters_.guard_normalizer += (triggers & learners::kTriggerNormalizer) != 0;
 }
 
 void Supervisor::return_to_snapshot() noexcept {

@@ -14,7 +14,7 @@
 #include <memory>
 #include <vector>
 
-#include "native/learners/guard.h"
+#include "native/learners/learner_monitor.h"
 #include "native/runtime/gate.h"
 #include "native/runtime/input_gate.h"
 #include "native/runtime/policy.h"
@@ -69,7 +69,7 @@ struct SupervisorOptions {
   Mode mode = Mode::kLearn;
   InputGate gate;
   bool guard = true;
-  learners::GuardConfig guard_config;
+  learners::MonitorConfig guard_config;
   uint32_t max_rollbacks = 3;          // before anything survives; one more trip freezes
   uint32_t rate_window = 0;            // steps; 0: the fallback's share is not looked at
   float rate = 1;                      // largest share of forced fallback steps in a window
@@ -147,9 +147,9 @@ class Supervisor {
   int learn(float reward, bool terminated, bool truncated, const float* executed, bool update) noexcept;
   const StepInfo* info() noexcept;
 
-  const char* check_guard(const learners::GuardMemory& memory, uint32_t snapshots, uint32_t version,
+  const char* check_guard(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
                           const unsigned char* data, size_t n) const noexcept;
-  void restore_guard(const learners::GuardMemory& memory, uint32_t snapshots, uint32_t version,
+  void restore_guard(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
                      const unsigned char* data) noexcept;
   void begin_learner() noexcept;
   void ask_learner(bool explore) noexcept;
@@ -173,7 +173,7 @@ class Supervisor {
   Policy fallback_;
   SupervisorOptions options_;
   InputGate gate_;
-  learners::Guard guard_;
+  learners::LearnerMonitor guard_;
   std::unique_ptr<unsigned char[]> snapshots_;
   bool guarded_ = false;
 

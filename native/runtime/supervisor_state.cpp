@@ -10,12 +10,12 @@
 namespace rtu::runtime {
 namespace {
 
-constexpr size_t kMemories = sizeof(SupervisorMemory) + sizeof(learners::GuardMemory);
+constexpr size_t kMemories = sizeof(SupervisorMemory) + sizeof(learners::MonitorMemory);
 constexpr size_t kHead = 2 * sizeof(uint32_t) + kMemories;
 
 struct Read {
   SupervisorMemory supervisor;
-  learners::GuardMemory guard;
+  learners::MonitorMemory guard;
 };
 
 Read read_memories(const unsigned char* in) noexcept {
@@ -26,7 +26,7 @@ Read read_memories(const unsigned char* in) noexcept {
 }
 
 void write_memories(unsigned char* out, const SupervisorMemory& supervisor,
-                    const learners::GuardMemory& guard) noexcept {
+                    const learners::MonitorMemory& guard) noexcept {
   memcpy(out, &supervisor, sizeof supervisor);
   memcpy(out + sizeof supervisor, &guard, sizeof guard);
 }
@@ -41,9 +41,9 @@ bool sound(const SupervisorMemory& memory) noexcept {
 }
 
 // Where its rotations stand is inside of this state, and its numbers are numbers.
-bool sound(const learners::GuardMemory& memory, const learners::Guard& guard) noexcept {
-  const double numbers[] = {memory.moved,    memory.was,           memory.is,
-                            memory.td_scale, memory.lowest_nu_log, static_cast<double>(memory.saturated_at)};
+bool sound(const learners::MonitorMemory& memory, const learners::LearnerMonitor& guard) noexcept {
+  const double numbers[] = {memory.sum_change, memory.sum_before,    memory.sum_now,
+                            memory.td_scale,   memory.lowest_nu_log, static_cast<double>(memory.saturated_at)};
   for (const double x : numbers)
     if (!(x - x == 0)) return false;
   const int32_t sections = guard.table->count;
@@ -54,11 +54,11 @@ bool sound(const learners::GuardMemory& memory, const learners::Guard& guard) no
 }  // namespace
 
 size_t Supervisor::copy_bytes() const noexcept {
-  return kMemories + (guarded_ ? learners::guard_bytes(guard_.config, guard_.bytes) : 0);
+  return kMemories + (guarded_ ? learners::monitor_bytes(guard_.config, guard_.bytes) : 0);
 }
 
 void Supervisor::copy(unsigned char* out, bool whole) noexcept {
-  write_memories(out, kept_, guard_.kept);
+  write_memories(out, kept_, guard_.memory);
   if (!guarded_) return;
   for (int32_t slot = 0; slot <= guard_.config.snapshots; ++slot) {
     if (!whole && (fresh_ >> slot & 1U) == 0) continue;
@@ -70,11 +70,11 @@ void Supervisor::copy(unsigned char* out, bool whole) noexcept {
 
 std::vector<unsigned char> Supervisor::encode(const unsigned char* copied) const {
   Read read = read_memories(copied);
-  std::vector<int32_t> slots(read.guard.good, read.guard.good + read.guard.n_good);
+  std::vector<int32_t> slots(read.guard.validated, read.guard.validated + read.guard.n_validated);
   if (read.guard.candidate >= 0) slots.push_back(read.guard.candidate);
   // Where the slots are is this process's business; in the file they follow each other.
-  for (int32_t i = 0; i < learners::kMaxSnapshots; ++i) read.guard.good[i] = i < read.guard.n_good ? i : 0;
-  if (read.guard.candidate >= 0) read.guard.candidate = read.guard.n_good;
+  for (int32_t i = 0; i < learners::kMaxSnapshots; ++i) read.guard.validated[i] = i < read.guard.n_validated ? i : 0;
+  if (read.guard.candidate >= 0) read.guard.candidate = read.guard.n_validated;
   const size_t bytes = slots.empty() ? 0 : static_cast<size_t>(core::payload_bytes(*guard_.table));
   std::vector<unsigned char> out(kHead + slots.size() * bytes);
   const uint32_t head[] = {kSupervisorStateVersion, static_cast<uint32_t>(slots.size())};
@@ -113,34 +113,35 @@ const char* Supervisor::restore(const unsigned char* data, size_t n) noexcept {
   return nullptr;
 }
 
-const char* Supervisor::check_guard(const learners::GuardMemory& memory, uint32_t snapshots, uint32_t version,
+const char* Supervisor::check_guard(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
                                     const unsigned char* data, size_t n) const noexcept {
   const size_t bytes = static_cast<size_t>(core::payload_bytes(*guard_.table, version));
   const int32_t count = static_cast<int32_t>(snapshots), candidates = memory.candidate >= 0 ? 1 : 0;
   if (n != snapshots * bytes) return "of another learner";
-  if (!sound(memory, guard_) || memory.n_good < 1 || memory.n_good != count - candidates)
+  if (!sound(memory, guard_) || memory.n_validated < 1 || memory.n_validated != count - candidates)
     return "with a value out of its range";
   for (uint32_t i = 0; i < snapshots; ++i)
     if (!core::good_payload(*guard_.table, version, data + i * bytes)) return "with a snapshot that is not finite";
   return nullptr;
 }
 
-void Supervisor::restore_guard(const learners::GuardMemory& memory, uint32_t snapshots, uint32_t version,
+void Supervisor::restore_guard(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
                                const unsigned char* data) noexcept {
   const size_t bytes = static_cast<size_t>(core::payload_bytes(*guard_.table, version));
   const int32_t count = static_cast<int32_t>(snapshots), candidates = memory.candidate >= 0 ? 1 : 0;
   // A guard that is to keep fewer than it did forgets the oldest.
-  const int32_t room = guard_.config.snapshots, forgotten = memory.n_good > room ? memory.n_good - room : 0;
+  const int32_t room = guard_.config.snapshots, forgotten = memory.n_validated > room ? memory.n_validated - room : 0;
   for (int32_t slot = 0; slot + forgotten < count; ++slot) {
     unsigned char* base = guard_.slots + static_cast<size_t>(slot) * guard_.bytes;
     const unsigned char* at = data + static_cast<size_t>(slot + forgotten) * bytes;
     learners::copy_state(base, guard_.state, guard_.bytes);  // for what is in no checkpoint: scratch
     core::scatter_payload(*guard_.table, version, at, base);
   }
-  guard_.kept = memory;
-  guard_.kept.n_good = memory.n_good - forgotten;
-  guard_.kept.candidate = candidates != 0 ? guard_.kept.n_good : -1;
-  for (int32_t i = 0; i < learners::kMaxSnapshots; ++i) guard_.kept.good[i] = i < guard_.kept.n_good ? i : 0;
+  guard_.memory = memory;
+  guard_.memory.n_validated = memory.n_validated - forgotten;
+  guard_.memory.candidate = candidates != 0 ? guard_.memory.n_validated : -1;
+  for (int32_t i = 0; i < learners::kMaxSnapshots; ++i)
+    guard_.memory.validated[i] = i < guard_.memory.n_validated ? i : 0;
 }
 
 }  // namespace rtu::runtime

@@ -34,9 +34,9 @@ struct Model {
   std::vector<unsigned char> fresh;  // as it was made
 
   explicit Model(uint32_t lanes) {
-    core::Builder plan(nullptr, &table, lanes);
-    (void)learners::make_stream_ac<float>(plan, config());
-    bytes = plan.bytes();
+    core::Builder footprint(nullptr, &table, lanes);
+    (void)learners::make_stream_ac<float>(footprint, config());
+    bytes = footprint.bytes();
     room.reset(new unsigned char[bytes + core::kAlignment]());
     memory = room.get() + (core::kAlignment - reinterpret_cast<uintptr_t>(room.get()) % core::kAlignment);
     core::Builder arena(memory, nullptr, lanes);
@@ -53,7 +53,7 @@ void step_on(Model& model) {
   for (int i = 0; i < 4; ++i) {
     const float x[] = {0.1F * static_cast<float>(i), -0.2F};
     (void)learners::predict(model.agent, x, true, 1.0F, &action);
-    (void)learners::learn(model.agent, 1.0, i == 2, false, static_cast<const float*>(nullptr));
+    (void)learners::update(model.agent, 1.0, i == 2, false, static_cast<const float*>(nullptr));
     if (i == 2) learners::begin(model.agent);
   }
 }

@@ -19,15 +19,15 @@ int main(int argc, char** argv) {
   CHECK(kernels != nullptr);
 
   learners::StreamAcConfig config;
-  config.observations = 2;
+  config.observation_size = 2;
   config.policy.actions = 1;
   config.body.cell.inputs = 2;
   config.body.cell.poles = atoi(argv[2]);
   config.body.layers = 1;
   config.body.hidden[0] = atoi(argv[3]);
-  core::Builder plan(nullptr, nullptr, static_cast<uint32_t>(kernels->lanes));
-  (void)learners::make_stream_ac<float>(plan, config);
-  const uint64_t bytes = plan.bytes();
+  core::Builder footprint(nullptr, nullptr, static_cast<uint32_t>(kernels->lanes));
+  (void)learners::make_stream_ac<float>(footprint, config);
+  const uint64_t bytes = footprint.bytes();
   auto* const memory = static_cast<unsigned char*>(aligned_alloc(core::kAlignment, bytes));
   memset(memory, 0, bytes);
   core::SectionTable sections;

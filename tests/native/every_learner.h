@@ -27,7 +27,7 @@ constexpr learners::NetworkConfig body(int variant) {
                                            : kernels::Activation::identity;
   out.cell.inputs = kInputs;
   out.cell.poles = 8;
-  out.cell.members = variant == 2 ? 2 : 1;
+  out.cell.units_per_pole = variant == 2 ? 2 : 1;
   out.cell.r_min = 0.5;
   out.layers = variant % 3;
   for (int i = 0; i < out.layers; ++i) out.hidden[i] = 8;
@@ -44,7 +44,7 @@ constexpr learners::HeadConfig head(int variant) {
 
 constexpr learners::StreamAcConfig agent_config(int variant) {
   learners::StreamAcConfig out;
-  out.observations = kInputs;
+  out.observation_size = kInputs;
   out.policy.discrete = variant % 2 == 1;
   out.policy.actions = kActions;
   out.body = body(variant);
@@ -56,7 +56,7 @@ constexpr learners::StreamAcConfig agent_config(int variant) {
 
 constexpr learners::TdConfig td_config() {
   learners::TdConfig out;
-  out.inputs = kInputs;
+  out.observation_size = kInputs;
   out.body = body(0);
   out.head = head(0);
   return out;
@@ -64,7 +64,7 @@ constexpr learners::TdConfig td_config() {
 
 constexpr learners::RegressorConfig regressor_config() {
   learners::RegressorConfig out;
-  out.inputs = kInputs;
+  out.observation_size = kInputs;
   out.outputs = kActions;
   out.body = body(1);
   out.head = head(2);
@@ -91,9 +91,9 @@ constexpr Models<T> make_models(core::Builder& arena) {
 // Known to the compiler, so that firmware sizes its memory statically.
 template <class T>
 constexpr uint64_t bytes(uint32_t lanes) {
-  core::Builder plan(nullptr, nullptr, lanes);
-  (void)make_models<T>(plan);
-  return plan.bytes();
+  core::Builder footprint(nullptr, nullptr, lanes);
+  (void)make_models<T>(footprint);
+  return footprint.bytes();
 }
 
 // memory: zeroed, bytes<T>(kernels->lanes), aligned to core::kAlignment.
@@ -122,8 +122,8 @@ Status step(const Models<T>& models, uint32_t i) {
     T action[learners::kMaxActions];
     Status status = learners::predict(agent, x, true, T(1), action);
     if (core::failed(status)) return status;
-    status = learners::learn(agent, static_cast<double>(x[0]), ends && i % 200 == 99, ends && i % 200 != 99,
-                             i % 13 == 0 ? action : static_cast<const T*>(nullptr), i % 17 != 0);
+    status = learners::update(agent, static_cast<double>(x[0]), ends && i % 200 == 99, ends && i % 200 != 99,
+                              i % 13 == 0 ? action : static_cast<const T*>(nullptr), i % 17 != 0);
     if (core::failed(status)) return status;
     if (ends) learners::begin(agent);
   }
@@ -134,7 +134,7 @@ Status step(const Models<T>& models, uint32_t i) {
   status = learners::predict(models.regressor, x, y);
   if (core::failed(status)) return status;
   const T target[kActions] = {x[0], x[1]};
-  return learners::learn(models.regressor, target, &value);
+  return learners::update(models.regressor, target, &value);
 }
 
 // The other things firmware does: evaluation, checkpoints. buffer: core::checkpoint_bytes().

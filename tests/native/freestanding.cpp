@@ -1,6 +1,6 @@
 // Instantiates everything below the waterline, in both precisions, for the tools that look at objects: tests/test_layers.py
 // and tests/test_cortex.py. It is compiled, never run.
-#include "native/learners/guard.h"
+#include "native/learners/learner_monitor.h"
 #include "tests/native/every_learner.h"
 
 template rtu::core::Status every::step<float>(const every::Models<float>&, uint32_t);
@@ -20,15 +20,15 @@ template bool rtu::learners::healthy<float>(const rtu::learners::StreamAc<float>
 template bool rtu::learners::healthy<double>(const rtu::learners::StreamAc<double>&);
 
 namespace every {
-uint32_t watch(rtu::learners::Guard& guard, const rtu::core::SectionTable& table, unsigned char* state, uint64_t bytes,
-               unsigned char* memory, const float* action);
-uint32_t watch(rtu::learners::Guard& guard, const rtu::core::SectionTable& table, unsigned char* state, uint64_t bytes,
-               unsigned char* memory, const float* action) {
+uint32_t watch(rtu::learners::LearnerMonitor& monitor, const rtu::core::SectionTable& table, unsigned char* state,
+               uint64_t bytes, unsigned char* memory, const float* action);
+uint32_t watch(rtu::learners::LearnerMonitor& monitor, const rtu::core::SectionTable& table, unsigned char* state,
+               uint64_t bytes, unsigned char* memory, const float* action) {
   using namespace rtu::learners;
-  if (!make_guard(guard, GuardConfig{}, table, state, bytes, memory)) return 0;
-  const uint32_t found = inspect_state(guard) | inspect_delta(guard, 1.0) | inspect_action(guard, action, 1);
-  if (found != 0) roll_back(guard);
-  return found + static_cast<uint32_t>(age_snapshots(guard));
+  if (!make_monitor(monitor, MonitorConfig{}, table, state, bytes, memory)) return 0;
+  const uint32_t found = inspect_state(monitor) | inspect_delta(monitor, 1.0) | inspect_action(monitor, action, 1);
+  if (found != 0) roll_back(monitor);
+  return found + static_cast<uint32_t>(age_snapshots(monitor));
 }
 }  // namespace every
 

@@ -16,7 +16,7 @@ static unsigned char checkpoint[MEMORY];
 static rtu_agent_config small(void) {
   rtu_agent_config config;
   rtu_agent_config_init(&config);
-  config.observations = 2;
+  config.observation_size = 2;
   config.units = 9;
   config.hidden[0] = 7;
   config.seed = 5;
@@ -42,7 +42,7 @@ static float run(rtu_agent* agent, int from, int to) {
     const float x[2] = {(float)(i % 7) - 3, (float)(i % 11) * 0.1F};
     if (i % 50 == 0) CHECK(rtu_agent_begin(agent) == RTU_OK);
     CHECK(rtu_agent_predict(agent, x, 1, &action) == RTU_OK);
-    CHECK(rtu_agent_learn(agent, x[0], i % 50 == 49, 0, NULL) == RTU_OK);
+    CHECK(rtu_agent_update(agent, x[0], i % 50 == 49, 0, NULL) == RTU_OK);
   }
   return action;
 }
@@ -73,7 +73,7 @@ static void is_not_saved_when_it_is_not_finite(void) {
   const float x[2] = {FLT_MAX, 0};
   float action = 0;
   CHECK(rtu_agent_predict(agent, x, 1, &action) == RTU_OK);
-  CHECK(rtu_agent_learn(agent, 1, 0, 0, NULL) == RTU_OK);
+  CHECK(rtu_agent_update(agent, 1, 0, 0, NULL) == RTU_OK);
   run(agent, 1, 3);
   memset(checkpoint, 0x5a, bytes);
   CHECK(rtu_agent_checkpoint_write(agent, NULL, 0, checkpoint, bytes) == RTU_BAD_VALUE);
@@ -95,8 +95,8 @@ static void refuses(void) {
     CHECK(rtu_agent_bytes(&bad) == 0); \
   } while (0)
   REFUSED(size = 4);
-  REFUSED(observations = 0);
-  REFUSED(observations = 65);
+  REFUSED(observation_size = 0);
+  REFUSED(observation_size = 65);
   REFUSED(actions = 33);
   REFUSED(discrete = 1); /* of one action */
   REFUSED(units = 0);
@@ -117,15 +117,15 @@ static void refuses(void) {
   agent = made(&config, memory_a);
   const float x[2] = {0, 1}, bad[2] = {0, NAN};
   CHECK(rtu_agent_predict(agent, x, 1, &action) == RTU_ORDER);
-  CHECK(rtu_agent_learn(agent, 0, 0, 0, NULL) == RTU_ORDER);
+  CHECK(rtu_agent_update(agent, 0, 0, 0, NULL) == RTU_ORDER);
   CHECK(rtu_agent_begin(agent) == RTU_OK);
   const uint64_t before = hash_of(agent);
   CHECK(rtu_agent_predict(agent, bad, 1, &action) == RTU_NON_FINITE);
   CHECK(hash_of(agent) == before && action == 7);
   run(agent, 0, 30);
   CHECK(rtu_agent_predict(agent, x, 1, &action) == RTU_OK);
-  CHECK(rtu_agent_learn(agent, INFINITY, 0, 0, NULL) == RTU_NON_FINITE);
-  CHECK(rtu_agent_learn(agent, 0, 0, 0, &action) == RTU_OK);
+  CHECK(rtu_agent_update(agent, INFINITY, 0, 0, NULL) == RTU_NON_FINITE);
+  CHECK(rtu_agent_update(agent, 0, 0, 0, &action) == RTU_OK);
 
   const size_t size = rtu_agent_checkpoint_bytes(agent, 0);
   CHECK(rtu_agent_checkpoint_write(agent, NULL, 0, checkpoint, size - 1) == RTU_BAD_ARGUMENT);

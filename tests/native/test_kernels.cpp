@@ -23,11 +23,11 @@ struct Agent {
   learners::TdPredictor<float> agent{};
 
   Agent(const learners::TdConfig& config, const kernels::Kernels<float>* kernels) {
-    core::Builder plan(nullptr, table.get(), static_cast<uint32_t>(kernels->lanes));
-    (void)learners::make_td<float>(plan, config);
+    core::Builder footprint(nullptr, table.get(), static_cast<uint32_t>(kernels->lanes));
+    (void)learners::make_td<float>(footprint, config);
     CHECK(table->status == core::Status::ok);
-    memory = static_cast<unsigned char*>(aligned_alloc(64, plan.bytes()));
-    memset(memory, 0, plan.bytes());
+    memory = static_cast<unsigned char*>(aligned_alloc(64, footprint.bytes()));
+    memset(memory, 0, footprint.bytes());
     core::Builder bind(memory, nullptr, static_cast<uint32_t>(kernels->lanes));
     agent = learners::make_td<float>(bind, config);
     learners::bind_kernels(agent.net, kernels);
@@ -50,7 +50,7 @@ struct Agent {
   }
   void step(uint32_t t) {
     float x[64], value = 0;
-    for (int i = 0; i < agent.config.inputs; ++i)
+    for (int i = 0; i < agent.config.observation_size; ++i)
       x[i] = static_cast<float>(sin(0.37 * t * (i + 1)) + 0.2 * cos(1.7 * t));
     CHECK(learners::step(agent, x, cos(0.9 * t), &value) == core::Status::ok);
   }
@@ -85,13 +85,13 @@ double difference(const Agent& reference, const Agent& other, std::string* where
   return worst;
 }
 
-learners::TdConfig configuration(int d, int n, cells::CellKind kind, int members, optim::Rule rule) {
+learners::TdConfig configuration(int d, int n, cells::CellKind kind, int units_per_pole, optim::Rule rule) {
   learners::TdConfig config;
-  config.inputs = d;
+  config.observation_size = d;
   config.body.cell.kind = kind;
   config.body.cell.activation = kernels::Activation::tanh;
   config.body.cell.poles = n;
-  config.body.cell.members = members;
+  config.body.cell.units_per_pole = units_per_pole;
   config.body.cell.r_max = 0.99;
   config.body.cell.max_phase =
       0.6;  // one rounding of a learned theta_log near 1.8 turns a unit by 1e-6 a step, 1e-4 over its memory
@@ -228,8 +228,8 @@ void compare(const kernels::Kernels<float>& kernel, const learners::TdConfig& co
 
 // The fused pass gives the bits of the two halves, and steps one behind the bits of the plain order.
 void check_fused(const kernels::Kernels<float>& kernel) {
-  for (int members : {1, 3}) {
-    const learners::TdConfig config = configuration(5, 19, cells::CellKind::linear, members, optim::Rule::obgd);
+  for (int units_per_pole : {1, 3}) {
+    const learners::TdConfig config = configuration(5, 19, cells::CellKind::linear, units_per_pole, optim::Rule::obgd);
     Agent fused(config, &kernel), halves(config, &kernel);
     for (uint32_t t = 0; t < 50; ++t) {
       kernels::SetCotangent<float> sets[kernels::kMaxSets] = {};
@@ -237,7 +237,7 @@ void check_fused(const kernels::Kernels<float>& kernel) {
       for (Agent* agent : {&fused, &halves}) {
         const learners::Network<float>& net = agent->agent.net;
         for (int j = 0; j < 5; ++j) net.cell.x[j] = static_cast<float>(sin(0.3 * t + j));
-        for (int i = 0; i < 19 * members; ++i)
+        for (int i = 0; i < 19 * units_per_pole; ++i)
           net.e1[0][i % net.cell.poles] = net.e2[0][i % net.cell.poles] = static_cast<float>(cos(0.1 * t + i));
         learners::fill_sets(net, sets);
         if (agent == &fused) {
@@ -245,7 +245,7 @@ void check_fused(const kernels::Kernels<float>& kernel) {
         } else {
           cells::predict(net.cell, a, 1.0F);
           if (t % 3 == 0) cells::write_weights(net.cell);  // as a checkpoint between the halves does
-          cells::learn(net.cell, false, sets);
+          cells::update(net.cell, false, sets);
         }
       }
       CHECK(difference(halves, fused) == 0);
@@ -259,10 +259,10 @@ struct Cell {
   cells::Rtu<float> cell{};
 
   Cell(const cells::RtuConfig& config, const kernels::Kernels<float>& kernels) {
-    core::Builder plan(nullptr, nullptr, static_cast<uint32_t>(kernels.lanes));
-    (void)cells::make_rtu<float>(plan, config, core::Name());
-    memory = static_cast<unsigned char*>(aligned_alloc(64, plan.bytes()));
-    memset(memory, 0, plan.bytes());
+    core::Builder footprint(nullptr, nullptr, static_cast<uint32_t>(kernels.lanes));
+    (void)cells::make_rtu<float>(footprint, config, core::Name());
+    memory = static_cast<unsigned char*>(aligned_alloc(64, footprint.bytes()));
+    memset(memory, 0, footprint.bytes());
     core::Builder bind(memory, nullptr, static_cast<uint32_t>(kernels.lanes));
     cell = cells::make_rtu<float>(bind, config, core::Name());
     cell.kernels = &kernels;

@@ -20,9 +20,9 @@ struct Held {
   learners::Normalizer<T> normalizer;
 
   Held(int32_t size, double bound) {
-    core::Builder plan(nullptr, nullptr, 1);
-    (void)learners::make_normalizer<T>(plan, size, core::Name("x"), bound);
-    memory.resize(plan.bytes() + core::kAlignment);
+    core::Builder footprint(nullptr, nullptr, 1);
+    (void)learners::make_normalizer<T>(footprint, size, core::Name("x"), bound);
+    memory.resize(footprint.bytes() + core::kAlignment);
     unsigned char* const base =
         memory.data() + (core::kAlignment - reinterpret_cast<uintptr_t>(memory.data()) % core::kAlignment);
     core::Builder arena(base, nullptr, 1);

@@ -21,7 +21,7 @@ namespace {
 using namespace tl_device;
 
 constexpr kernels::Kernels<float> kTable = device_table<1, Activation::tanh>();
-static_assert(config().body.cell.members == 1 && config().body.cell.activation == Activation::tanh, "");
+static_assert(config().body.cell.units_per_pole == 1 && config().body.cell.activation == Activation::tanh, "");
 
 tl_simulated device;
 tl_decoder decoder;

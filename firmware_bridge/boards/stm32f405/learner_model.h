@@ -21,7 +21,7 @@ constexpr learners::HeadConfig head(double kappa) {
 // What rtu_edge.StreamAC(2, 1, units=16, hidden=16) is; a test compares the two.
 constexpr learners::StreamAcConfig config() {
     learners::StreamAcConfig out;
-    out.observations = kObservations;
+    out.observation_size = kObservations;
     out.policy.actions = kActions;
     out.body.cell.activation = kernels::Activation::tanh;
     out.body.cell.inputs = kObservations;
@@ -35,9 +35,9 @@ constexpr learners::StreamAcConfig config() {
 }
 
 constexpr uint64_t arena_bytes() {
-    core::Builder plan(nullptr, nullptr, 1);
-    (void)learners::make_stream_ac<float>(plan, config());
-    return plan.bytes();
+    core::Builder footprint(nullptr, nullptr, 1);
+    (void)learners::make_stream_ac<float>(footprint, config());
+    return footprint.bytes();
 }
 
 struct Learner {
@@ -57,7 +57,7 @@ inline void begin_episode(Learner &learner) {
     float x[kObservations];
     learner.plant->observe(&learner.state, x);
     (void)learners::predict(learner.agent, x, true, 1.0F, &learner.action);
-    (void)learners::learn(learner.agent, 0.0, false, false, static_cast<const float *>(nullptr));
+    (void)learners::update(learner.agent, 0.0, false, false, static_cast<const float *>(nullptr));
 }
 
 // memory: arena_bytes(), aligned to core::kAlignment.
@@ -82,8 +82,8 @@ inline bool control_step(Learner &learner) {
     float x[kObservations];
     learner.plant->observe(&learner.state, x);
     (void)learners::predict(learner.agent, x, true, 1.0F, &learner.action);
-    (void)learners::learn(learner.agent, static_cast<double>(result.reward), result.terminated, result.truncated,
-                          static_cast<const float *>(nullptr));
+    (void)learners::update(learner.agent, static_cast<double>(result.reward), result.terminated, result.truncated,
+                           static_cast<const float *>(nullptr));
     learner.sum += result.reward;
     ++learner.steps;
     if (!result.terminated && !result.truncated) return false;

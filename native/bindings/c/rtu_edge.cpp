@@ -63,7 +63,7 @@ bool number(double value, double low, double high) { return value >= low && valu
 bool within(int32_t value, int32_t low, int32_t high) { return value >= low && value <= high; }
 
 bool good_sizes(const rtu_agent_config& c) {
-  if (c.size != sizeof(rtu_agent_config) || !within(c.observations, 1, 64)) return false;
+  if (c.size != sizeof(rtu_agent_config) || !within(c.observation_size, 1, 64)) return false;
   if (!(c.discrete != 0 ? within(c.actions, 2, 64) : within(c.actions, 1, 32))) return false;
   if (!within(c.units, 1, 65536) || !within(c.units_per_pole, 1, 4096) || c.units % c.units_per_pole != 0) return false;
   if (c.cell == RTU_CELL_NONLINEAR && c.units_per_pole != 1) return false;
@@ -95,14 +95,14 @@ learners::HeadConfig head(const rtu_agent_config& c, double step_size, double ka
 
 learners::StreamAcConfig native(const rtu_agent_config& c) {
   learners::StreamAcConfig out;
-  out.observations = c.observations;
+  out.observation_size = c.observation_size;
   out.policy.discrete = c.discrete != 0;
   out.policy.actions = c.actions;
   out.policy.sigma_floor = c.sigma_floor;
   out.body.cell.kind = static_cast<cells::CellKind>(c.cell);
   out.body.cell.activation = static_cast<kernels::Activation>(c.activation);
-  out.body.cell.inputs = c.observations;
-  out.body.cell.members = c.units_per_pole;
+  out.body.cell.inputs = c.observation_size;
+  out.body.cell.units_per_pole = c.units_per_pole;
   out.body.cell.poles = c.units / c.units_per_pole;
   out.body.cell.r_min = c.r_min;
   out.body.cell.r_max = c.r_max;
@@ -123,9 +123,9 @@ learners::StreamAcConfig native(const rtu_agent_config& c) {
 }
 
 uint64_t arena_bytes(const rtu_agent_config& config, const kernels::Kernels<float>& kernels) {
-  core::Builder plan(nullptr, nullptr, static_cast<uint32_t>(kernels.lanes));
-  (void)learners::make_stream_ac<float>(plan, native(config));
-  return aligned(plan.bytes());
+  core::Builder footprint(nullptr, nullptr, static_cast<uint32_t>(kernels.lanes));
+  (void)learners::make_stream_ac<float>(footprint, native(config));
+  return aligned(footprint.bytes());
 }
 
 const kernels::Kernels<float>* accepted(const rtu_agent_config* config) {
@@ -140,7 +140,7 @@ int32_t code(Status status) { return static_cast<int32_t>(status); }
 void rtu_agent_config_init(rtu_agent_config* config) {
   *config = rtu_agent_config{};
   config->size = sizeof *config;
-  config->observations = 1;
+  config->observation_size = 1;
   config->actions = 1;
   config->units = 32;
   config->units_per_pole = 1;
@@ -182,8 +182,8 @@ int32_t rtu_agent_init(const rtu_agent_config* config, void* memory, size_t byte
   const auto lanes = static_cast<uint32_t>(out->kernels->lanes);
   if (config->checkpoints != 0) {
     out->table = reinterpret_cast<core::SectionTable*>(out->arena + arena_bytes(*config, *out->kernels));
-    core::Builder plan(nullptr, out->table, lanes);
-    (void)learners::make_stream_ac<float>(plan, native(*config));
+    core::Builder footprint(nullptr, out->table, lanes);
+    (void)learners::make_stream_ac<float>(footprint, native(*config));
     if (core::failed(out->table->status)) return code(out->table->status);
   }
   core::Builder arena(out->arena, nullptr, lanes);
@@ -207,8 +207,8 @@ int32_t rtu_agent_predict(rtu_agent* agent, const float* observation, int32_t ex
   return code(learners::predict(agent->learner, observation, explore != 0, 1.0F, action));
 }
 
-int32_t rtu_agent_learn(rtu_agent* agent, float reward, int32_t terminated, int32_t truncated, const float* executed) {
-  return code(learners::learn(agent->learner, static_cast<double>(reward), terminated != 0, truncated != 0, executed));
+int32_t rtu_agent_update(rtu_agent* agent, float reward, int32_t terminated, int32_t truncated, const float* applied) {
+  return code(learners::update(agent->learner, static_cast<double>(reward), terminated != 0, truncated != 0, applied));
 }
 
 int32_t rtu_agent_hash(rtu_agent* agent, uint64_t* hash) {

@@ -1,9 +1,8 @@
 /* An interposed allocator that counts per thread: loaded before libc (LD_PRELOAD), it passes each call on and notes it.
  *
- * What counts: malloc, calloc, realloc, free, posix_memalign, aligned_alloc, memalign, mmap, munmap. operator new and strdup
- * come here through malloc. Counts only grow, so whoever asks reads them twice, from any thread, and compares.
- * Source of the calls: glibc manual, "Replacing malloc".
- */
+ * What counts: malloc, calloc, realloc, free, posix_memalign, aligned_alloc, memalign, mmap, munmap. operator new and
+ * strdup come here through malloc. Counts only grow, so whoever asks reads them twice, from any thread, and compares.
+ * Source of the calls: glibc manual, "Replacing malloc". */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -43,7 +42,8 @@ static counter* counter_of(int tid) {
   return NULL;
 }
 
-/* A thread's counter, taken at its first call. When all are taken, the last one is shared: too many is better than too few. */
+/* A thread's counter, taken at its first call. When all are taken, the last one is shared: too many is better than too
+ * few. */
 static counter* own(void) {
   if (mine == NULL) {
     const int tid = current_tid();

@@ -34,9 +34,9 @@ class Stepper {
     cells::RtuConfig& shape = config_.cell;
     shape.sets = config.work == Work::sgd ? 0 : 1;
     const uint32_t lanes = static_cast<uint32_t>(config.kernels->lanes);
-    core::Builder plan(nullptr, nullptr, lanes);
-    lay_out(plan);
-    const uint64_t bytes = (plan.bytes() + 63) / 64 * 64;
+    core::Builder footprint(nullptr, nullptr, lanes);
+    lay_out(footprint);
+    const uint64_t bytes = (footprint.bytes() + 63) / 64 * 64;
     memory_.reset(static_cast<unsigned char*>(aligned_alloc(64, bytes)));
     if (memory_ == nullptr) throw std::bad_alloc();
     memset(memory_.get(), 0, bytes);
@@ -53,7 +53,7 @@ class Stepper {
     const uint64_t weights = 2 + 2 * static_cast<uint64_t>(block.sets);
     const uint64_t of_lanes = static_cast<uint64_t>(block.blocks * block.inputs) * sizeof(float) *
                               static_cast<uint64_t>(cell_.kernels->lanes);
-    return of_lanes * (traces + weights * static_cast<uint64_t>(block.members));
+    return of_lanes * (traces + weights * static_cast<uint64_t>(block.units_per_pole));
   }
 
   void run(int64_t steps) {
@@ -84,7 +84,7 @@ class Stepper {
   void predict() { cells::predict(cell_, &pending_, 1.0F); }
   void learn() {
     kernels::SetCotangent<float> set{e1_, e2_, kDecay, 0};
-    cells::learn(cell_, false, &set);
+    cells::update(cell_, false, &set);
     move(set.norm);
   }
 
@@ -102,11 +102,11 @@ class Stepper {
   void lay_out(core::Builder& arena) {
     cell_ = cells::make_rtu<float>(arena, config_.cell, core::Name());
     const uint32_t poles = static_cast<uint32_t>(cell_.poles);
-    const uint32_t units = poles * static_cast<uint32_t>(config_.cell.members);
-    for (float** at : {&e1_, &e2_, &scaled1_, &scaled2_}) *at = arena.room<float>(units);
+    const uint32_t units = poles * static_cast<uint32_t>(config_.cell.units_per_pole);
+    for (float** at : {&e1_, &e2_, &scaled1_, &scaled2_}) *at = arena.reserve<float>(units);
     if (config_.work == Work::sgd)
-      for (float** at : {&cell_.traces.z_nu[0], &cell_.traces.z_theta[0]}) *at = arena.room<float>(poles);
-    before_ = arena.room<float>(static_cast<uint32_t>(config_.cell.inputs));
+      for (float** at : {&cell_.traces.z_nu[0], &cell_.traces.z_theta[0]}) *at = arena.reserve<float>(poles);
+    before_ = arena.reserve<float>(static_cast<uint32_t>(config_.cell.inputs));
   }
 
   void fill() {
@@ -133,11 +133,11 @@ class Stepper {
     kernel.add(cell_.poles, kRate, cell_.traces.z_nu[0], cell_.nu_log);
     kernel.add_phase(cell_.poles, kRate, cell_.traces.z_theta[0], cell_.theta_log);
     kernel.coefficients(cell_.poles, cell_.nu_log, cell_.theta_log, 1.0F, cell_.c);
-    kernel.state(cell_.poles, cell_.config.members, true, cell_.config.activation, cell_.c, cell_.h1, cell_.h2,
+    kernel.state(cell_.poles, cell_.config.units_per_pole, true, cell_.config.activation, cell_.c, cell_.h1, cell_.h2,
                  cell_.u1, cell_.u2, cell_.k1, cell_.k2, cell_.y1, cell_.y2, cell_.s1, cell_.s2);
     kernels::SetCotangent<float> set{e1_, e2_, 0, 0};
-    kernel.learn_units(cell_.poles, cell_.config.members, 1, true, cell_.c, cell_.h1, cell_.h2, cell_.u1, cell_.u2,
-                       nullptr, nullptr, cell_.traces, &set);
+    kernel.learn_units(cell_.poles, cell_.config.units_per_pole, 1, true, cell_.c, cell_.h1, cell_.h2, cell_.u1,
+                       cell_.u2, nullptr, nullptr, cell_.traces, &set);
     std::swap(cell_.h1, cell_.k1);
     std::swap(cell_.h2, cell_.k2);
   }

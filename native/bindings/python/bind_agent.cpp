@@ -22,10 +22,10 @@ class Agent : public Model {
   virtual py::object reset(const py::object& observation) = 0;
   virtual py::object step(const py::object& observation, const py::object& reward, bool terminated, bool truncated) = 0;
   virtual py::object predict(const py::object& observation, bool explore, double periods) = 0;
-  virtual void learn(const py::object& reward, bool terminated, bool truncated, const py::object& executed,
+  virtual void learn(const py::object& reward, bool terminated, bool truncated, const py::object& applied,
                      bool update) = 0;
   virtual py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
-                         const py::object& truncated, const py::object& executed) = 0;
+                         const py::object& truncated, const py::object& applied) = 0;
   virtual py::dict bind(const py::object& self, const py::object& observation, const py::object& action) = 0;
   virtual void begin() = 0;
   virtual int phase() const = 0;
@@ -46,7 +46,7 @@ class AgentOf final : public Agent {
   }
 
   py::object reset(const py::object& observation) override {
-    const Numbers<T> x(observation, {agent_.config.observations}, "observation");
+    const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
     check_free();  // after what may have run Python
     T action[learners::kMaxActions];
     check(start(x.data(), action), "reset");
@@ -55,7 +55,7 @@ class AgentOf final : public Agent {
 
   py::object step(const py::object& observation, const py::object& reward, bool terminated, bool truncated) override {
     const double r = signal_of("reward", reward);
-    const Numbers<T> x(observation, {agent_.config.observations}, "observation");
+    const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
     check_order(true);
     T action[learners::kMaxActions];
     const DenormalsFlushed flushed;
@@ -64,7 +64,7 @@ class AgentOf final : public Agent {
   }
 
   py::object predict(const py::object& observation, bool explore, double periods) override {
-    const Numbers<T> x(observation, {agent_.config.observations}, "observation");
+    const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
     check_order(explore);
     T action[learners::kMaxActions];
     const DenormalsFlushed flushed;
@@ -72,15 +72,15 @@ class AgentOf final : public Agent {
     return action_object(action);
   }
 
-  void learn(const py::object& reward, bool terminated, bool truncated, const py::object& executed,
+  void learn(const py::object& reward, bool terminated, bool truncated, const py::object& applied,
              bool update) override {
     const double r = reward.is_none() && !update ? kLost : signal_of("reward", reward);
     std::vector<T> done;
-    if (!executed.is_none()) {
+    if (!applied.is_none()) {
       if (agent_.config.policy.discrete) {
-        done.push_back(static_cast<T>(executed.cast<int>()));
+        done.push_back(static_cast<T>(applied.cast<int>()));
       } else {
-        const Numbers<T> given(executed, {width()}, "executed");
+        const Numbers<T> given(applied, {width()}, "executed");
         done.assign(given.data(), given.data() + given.size());
       }
     }
@@ -88,19 +88,19 @@ class AgentOf final : public Agent {
     if (agent_.phase() != Phase::predicted)
       throw std::runtime_error("learn() without predict(): a step is predict(), then learn()");
     const DenormalsFlushed flushed;
-    check(learners::learn(agent_, r, terminated, truncated, executed.is_none() ? nullptr : done.data(), update),
+    check(learners::update(agent_, r, terminated, truncated, applied.is_none() ? nullptr : done.data(), update),
           "learn");
   }
 
   py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
-                 const py::object& truncated, const py::object& executed) override {
+                 const py::object& truncated, const py::object& applied) override {
     check_free();
     if (agent_.phase() == Phase::predicted) throw std::runtime_error(kLearnIsDue);
-    const Numbers<T> x(observations, {kAny, agent_.config.observations}, "observations");
-    const py::ssize_t k = x.rows(), d = agent_.config.observations, a = width();
+    const Numbers<T> x(observations, {kAny, agent_.config.observation_size}, "observations");
+    const py::ssize_t k = x.rows(), d = agent_.config.observation_size, a = width();
     const Numbers<double> r(rewards, {k}, "rewards", static_cast<double>(FLT_MAX));
     const Flags over(terminated, k, "terminated"), cut(truncated, k, "truncated");
-    const std::vector<T> done = executed_rows(executed, k);
+    const std::vector<T> done = applied_rows(applied, k);
     std::vector<T> actions(static_cast<size_t>(k * a) + 1);
     Status status = Status::ok;
     {
@@ -121,7 +121,7 @@ class AgentOf final : public Agent {
 
   py::dict bind(const py::object& self, const py::object& observation, const py::object& action) override {
     auto bound = std::make_unique<Bound>();
-    bound->observation = Buffer<T>(observation, "observation_buffer", agent_.config.observations, false);
+    bound->observation = Buffer<T>(observation, "observation_buffer", agent_.config.observation_size, false);
     bound->action = Buffer<T>(action, "action_buffer", width(), true);
     bound->model = this;
     bound->owner = self;
@@ -185,7 +185,7 @@ class AgentOf final : public Agent {
     }
 
     PyObject* refused(Status status, const char* function) const noexcept {
-      return raise_for(status, function, "observation", observation.data(), model->agent_.config.observations);
+      return raise_for(status, function, "observation", observation.data(), model->agent_.config.observation_size);
     }
 
     static inline PyMethodDef reset_definition = {
@@ -211,25 +211,25 @@ class AgentOf final : public Agent {
 
   // An episode's first observation: nothing to learn from yet.
   Status start(const T* x, T* action) noexcept {
-    if (!learners::all_finite(x, agent_.config.observations)) return Status::non_finite;
+    if (!learners::all_finite(x, agent_.config.observation_size)) return Status::non_finite;
     const DenormalsFlushed flushed;
     learners::begin(agent_);
     return transition(x, 0, false, false, nullptr, action);
   }
 
   // One whole step. reward has been looked at.
-  Status transition(const T* x, double reward, bool terminated, bool truncated, const T* executed, T* action) noexcept {
+  Status transition(const T* x, double reward, bool terminated, bool truncated, const T* applied, T* action) noexcept {
     const Status status = learners::predict(agent_, x, true, T(1), action);
     if (core::failed(status)) return status;
-    return learners::learn(agent_, reward, terminated, truncated, executed);
+    return learners::update(agent_, reward, terminated, truncated, applied);
   }
 
   // (k, width) of what was really done, or nothing.
-  std::vector<T> executed_rows(const py::object& executed, py::ssize_t k) const {
-    if (executed.is_none()) return {};
+  std::vector<T> applied_rows(const py::object& applied, py::ssize_t k) const {
+    if (applied.is_none()) return {};
     const bool discrete = agent_.config.policy.discrete;
     const Numbers<T> given =
-        discrete ? Numbers<T>(executed, {k}, "executed") : Numbers<T>(executed, {k, width()}, "executed");
+        discrete ? Numbers<T>(applied, {k}, "executed") : Numbers<T>(applied, {k, width()}, "executed");
     const std::string range = "an integer from 0 to " + std::to_string(agent_.config.policy.actions - 1);
     for (py::ssize_t i = 0; discrete && i < k; ++i) {
       const T value = given.data()[i];

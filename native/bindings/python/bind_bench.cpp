@@ -43,7 +43,7 @@ class Bench {
     StepConfig config;
     config.kernels = kernels;
     config.cell.inputs = inputs;
-    config.cell.members = units_per_pole;
+    config.cell.units_per_pole = units_per_pole;
     config.cell.poles = units / units_per_pole;
     describe(what, config);
     if (config.cell.kind == cells::CellKind::nonlinear && units_per_pole != 1)
@@ -126,9 +126,9 @@ class BenchAgent {
  public:
   BenchAgent(const py::dict& config, const std::string& isa) : kernels_(kernels_named(isa)) {
     const learners::StreamAcConfig shape = stream_ac_configuration(config);
-    core::Builder plan(nullptr, nullptr, static_cast<uint32_t>(kernels_->lanes));
-    (void)learners::make_stream_ac<float>(plan, shape);
-    memory_ = allocate(plan.bytes());
+    core::Builder footprint(nullptr, nullptr, static_cast<uint32_t>(kernels_->lanes));
+    (void)learners::make_stream_ac<float>(footprint, shape);
+    memory_ = allocate(footprint.bytes());
     core::Builder arena(memory_.get(), nullptr, static_cast<uint32_t>(kernels_->lanes));
     agent_ = learners::make_stream_ac<float>(arena, shape);
     bind(kernels_);
@@ -137,7 +137,7 @@ class BenchAgent {
     uint64_t words[2];
     const core::Rng rng{words};
     core::seed_rng(rng, 2, 0);
-    for (int i = 0; i < kObservations * shape.observations; ++i)
+    for (int i = 0; i < kObservations * shape.observation_size; ++i)
       observations_.push_back(static_cast<float>(2 * core::uniform(rng) - 1));
   }
 
@@ -170,12 +170,12 @@ class BenchAgent {
     int64_t predicting = 0;
     const auto start = Clock::now();
     for (int64_t t = 0; t < steps; ++t) {
-      const float* x = observations_.data() + (t % kObservations) * agent_.config.observations;
+      const float* x = observations_.data() + (t % kObservations) * agent_.config.observation_size;
       float action[learners::kMaxActions];
       const auto before = whole ? start : Clock::now();
       check(learners::predict(agent_, x, true, 1.0F, action), "predict");
       if (!whole) predicting += ns_since(before);
-      check(learners::learn<float>(agent_, static_cast<double>(x[0]), false, false, nullptr), "learn");
+      check(learners::update<float>(agent_, static_cast<double>(x[0]), false, false, nullptr), "learn");
     }
     return whole ? ns_since(start) : predicting;
   }

@@ -117,7 +117,7 @@ class CellOf final : public Cell {
     const T nothing[kernels::kMaxSets] = {};
     cells::predict(cell_, nothing, T(1));
     kernels::SetCotangent<T> sets[kernels::kMaxSets] = {};
-    cells::learn(cell_, false, sets);
+    cells::update(cell_, false, sets);
   }
 
   cells::Rtu<T> cell_;

@@ -36,7 +36,8 @@ void bind_model(py::module_& m) {
   m.attr("oldest_checkpoint_version") = core::kOldestCheckpointVersion;
   m.attr("max_layers") = learners::kMaxLayers;
 
-  // (status, version, text, sections, what stands beside the learner): status 0 when the frame of the checkpoint is whole.
+  // (status, version, text, sections, what stands beside the learner): status 0 when the frame of the checkpoint is
+  // whole.
   m.def("open_checkpoint", [](const py::bytes& data) {
     const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr()));
     const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));

@@ -1,4 +1,5 @@
-// Policies for Python: the table itself, for tests and tools that drive one step by step, and the controllers that learn nothing.
+// Policies for Python: the table itself, for tests and tools that drive one step by step, and the controllers that
+// learn nothing.
 #include <dlfcn.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>

@@ -36,7 +36,7 @@ class PredictorOf final : public Predictor {
 
   double step(const py::object& x, const py::object& cumulant) override {
     const double c = signal_of("cumulant", cumulant);
-    const Numbers<T> input(x, {td_.config.inputs}, "x");
+    const Numbers<T> input(x, {td_.config.observation_size}, "x");
     check_free();  // after what may have run Python
     T value = 0;
     const DenormalsFlushed flushed;
@@ -46,7 +46,7 @@ class PredictorOf final : public Predictor {
 
   py::object run(const py::object& x, const py::object& cumulants) override {
     check_free();
-    const Numbers<T> input(x, {kAny, td_.config.inputs}, "x");
+    const Numbers<T> input(x, {kAny, td_.config.observation_size}, "x");
     const py::ssize_t k = input.rows();
     const Numbers<double> c(cumulants, {k}, "cumulants", static_cast<double>(FLT_MAX));
     py::array_t<T> out(k);
@@ -55,7 +55,7 @@ class PredictorOf final : public Predictor {
     {
       const Released released(*this);
       for (py::ssize_t i = 0; i < k && status == Status::ok; ++i)
-        status = learners::step(td_, input.data() + i * td_.config.inputs, c.data()[i], values + i);
+        status = learners::step(td_, input.data() + i * td_.config.observation_size, c.data()[i], values + i);
     }
     check(status, "run");
     return out;
@@ -63,7 +63,7 @@ class PredictorOf final : public Predictor {
 
   py::dict bind(const py::object& self, const py::object& x) override {
     auto bound = std::make_unique<Bound>();
-    bound->x = Buffer<T>(x, "x_buffer", td_.config.inputs, false);
+    bound->x = Buffer<T>(x, "x_buffer", td_.config.observation_size, false);
     bound->model = this;
     bound->owner = self;
     py::dict functions;
@@ -102,7 +102,7 @@ class PredictorOf final : public Predictor {
         status = learners::step(bound.model->td_, bound.x.data(), cumulant, &value);
       }
       if (status == Status::ok) return PyFloat_FromDouble(static_cast<double>(value));
-      return raise_for(status, "step_bound", "x", bound.x.data(), bound.model->td_.config.inputs);
+      return raise_for(status, "step_bound", "x", bound.x.data(), bound.model->td_.config.observation_size);
     }
 
     static inline PyMethodDef definition =
@@ -136,7 +136,7 @@ class RegressorOf final : public RegressorModel {
   }
 
   py::object predict(const py::object& x) override {
-    const Numbers<T> input(x, {model_.config.inputs}, "x");
+    const Numbers<T> input(x, {model_.config.observation_size}, "x");
     check_order();
     py::array_t<T> y(model_.config.outputs);
     const DenormalsFlushed flushed;
@@ -150,19 +150,19 @@ class RegressorOf final : public RegressorModel {
     T loss = 0;
     if (target.is_none()) {
       const DenormalsFlushed flushed;
-      check(learners::learn(model_, static_cast<const T*>(nullptr), &loss), "learn");
+      check(learners::update(model_, static_cast<const T*>(nullptr), &loss), "learn");
     } else {
       const Numbers<T> values(target, {model_.config.outputs}, "target");
       check_free();
       const DenormalsFlushed flushed;
-      check(learners::learn(model_, values.data(), &loss), "learn");
+      check(learners::update(model_, values.data(), &loss), "learn");
     }
     return static_cast<double>(loss);
   }
 
   py::tuple run(const py::object& x, const py::object& targets) override {
     check_order();
-    const Numbers<T> input(x, {kAny, model_.config.inputs}, "x");
+    const Numbers<T> input(x, {kAny, model_.config.observation_size}, "x");
     const py::ssize_t k = input.rows(), outputs = model_.config.outputs;
     const Numbers<T> wanted(targets, {k, outputs}, "targets");
     py::array_t<T> predictions({k, outputs}), losses(k);
@@ -171,7 +171,8 @@ class RegressorOf final : public RegressorModel {
     {
       const Released released(*this);
       for (py::ssize_t i = 0; i < k && status == Status::ok; ++i)
-        status = both(input.data() + i * model_.config.inputs, wanted.data() + i * outputs, y + i * outputs, loss + i);
+        status = both(input.data() + i * model_.config.observation_size, wanted.data() + i * outputs, y + i * outputs,
+                      loss + i);
     }
     check(status, "run");
     return py::make_tuple(predictions, losses);
@@ -180,7 +181,7 @@ class RegressorOf final : public RegressorModel {
   py::dict bind(const py::object& self, const py::object& x, const py::object& prediction,
                 const py::object& target) override {
     auto bound = std::make_unique<Bound>();
-    bound->x = Buffer<T>(x, "x_buffer", model_.config.inputs, false);
+    bound->x = Buffer<T>(x, "x_buffer", model_.config.observation_size, false);
     bound->prediction = Buffer<T>(prediction, "prediction_buffer", model_.config.outputs, true);
     bound->target = Buffer<T>(target, "target_buffer", model_.config.outputs, false);
     bound->model = this;
@@ -221,7 +222,7 @@ class RegressorOf final : public RegressorModel {
         status = model.both(bound.x.data(), bound.target.data(), bound.prediction.data(), &loss);
       }
       if (status == Status::ok) return PyFloat_FromDouble(static_cast<double>(loss));
-      return raise_for(status, "step_bound", "x", bound.x.data(), model.model_.config.inputs);
+      return raise_for(status, "step_bound", "x", bound.x.data(), model.model_.config.observation_size);
     }
 
     static inline PyMethodDef definition = {"step_bound", &Bound::step, METH_NOARGS,
@@ -239,7 +240,7 @@ class RegressorOf final : public RegressorModel {
   // target has been looked at.
   Status both(const T* x, const T* target, T* y, T* loss) noexcept {
     const Status status = learners::predict(model_, x, y);
-    return core::failed(status) ? status : learners::learn(model_, target, loss);
+    return core::failed(status) ? status : learners::update(model_, target, loss);
   }
 
   learners::Regressor<T> model_;

@@ -47,11 +47,11 @@ InputChannel channel_of(const py::dict& d) {
 }
 
 void guard_of(const py::dict& d, SupervisorOptions* o) {
-  learners::GuardConfig& g = o->guard_config;
+  learners::MonitorConfig& g = o->guard_config;
   o->guard = take<bool>(d, "enabled");
   g.snapshots = take<int32_t>(d, "snapshots");
   g.snapshot_steps = take<uint32_t>(d, "snapshot_steps");
-  g.survive_steps = take<uint32_t>(d, "survive_steps");
+  g.validation_steps = take<uint32_t>(d, "survive_steps");
   g.scan_bytes = take<uint64_t>(d, "scan_bytes");
   g.weight_change = take<double>(d, "weight_change");
   g.td_error = take<double>(d, "td_error");
@@ -170,10 +170,10 @@ void bind_supervisor(py::module_& m) {
   });
   m.def("guard_flags", [] {
     using namespace rtu::learners;
-    return py::dict(py::arg("NON_FINITE") = +kGuardNonFinite, py::arg("WEIGHTS") = +kGuardWeights,
-                    py::arg("TD_ERROR") = +kGuardTdError, py::arg("SATURATED") = +kGuardSaturated,
-                    py::arg("RETENTION") = +kGuardRetention, py::arg("FALLBACK_RATE") = +kGuardFallbackRate,
-                    py::arg("FAILED") = +kGuardFailed, py::arg("NORMALIZER") = +kGuardNormalizer,
+    return py::dict(py::arg("NON_FINITE") = +kTriggerNonFinite, py::arg("WEIGHTS") = +kTriggerWeights,
+                    py::arg("TD_ERROR") = +kTriggerTdError, py::arg("SATURATED") = +kTriggerSaturated,
+                    py::arg("RETENTION") = +kTriggerRetention, py::arg("FALLBACK_RATE") = +kTriggerFallbackRate,
+                    py::arg("FAILED") = +kTriggerFailed, py::arg("NORMALIZER") = +kTriggerNormalizer,
                     py::arg("ROLLED_BACK") = +kGuardRolledBack, py::arg("FROZEN") = +kGuardFrozen,
                     py::arg("SNAPSHOT") = +kGuardSnapshot, py::arg("SNAPSHOT_REFUSED") = +kGuardSnapshotRefused,
                     py::arg("SURVIVED") = +kGuardSurvived);

@@ -1,5 +1,6 @@
-// Functions of Python for callers with a loop of their own: plain C functions over buffers that were looked at once. Per call there is no
-// look-up by name, no conversion of an array, no allocation; pybind11's dispatch alone would cost as much as a small step.
+// Functions of Python for callers with a loop of their own: plain C functions over buffers that were looked at once.
+// Per call there is no look-up by name, no conversion of an array, no allocation; pybind11's dispatch alone would cost
+// as much as a small step.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -36,7 +37,8 @@ py::capsule capsule_of(std::unique_ptr<Bound> bound) {
   return py::capsule(bound.release(), [](void* pointer) { delete static_cast<Bound*>(pointer); });
 }
 
-// Binds the arguments of a call to `names` as def f(a, b=..., c=...) would; what is not given is null. False: an exception is set.
+// Binds the arguments of a call to `names` as def f(a, b=..., c=...) would; what is not given is null. False: an
+// exception is set.
 template <int N>
 bool take_arguments(const char* function, const char* const (&names)[N], int required, PyObject* const* arguments,
                     Py_ssize_t n, PyObject* keywords, PyObject** out) noexcept {

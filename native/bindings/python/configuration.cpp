@@ -63,8 +63,8 @@ cells::RtuConfig cell_configuration(const py::dict& d) {
   out.activation = choice<Activation>(
       d, "activation", {{"relu", Activation::relu}, {"tanh", Activation::tanh}, {"identity", Activation::identity}});
   out.inputs = take<int>(d, "n_inputs");
-  out.members = take<int>(d, "units_per_pole");
-  out.poles = take<int>(d, "units") / out.members;
+  out.units_per_pole = take<int>(d, "units_per_pole");
+  out.poles = take<int>(d, "units") / out.units_per_pole;
   out.r_min = take<double>(d, "r_min");
   out.r_max = take<double>(d, "r_max");
   out.max_phase = take<double>(d, "max_phase");
@@ -73,7 +73,7 @@ cells::RtuConfig cell_configuration(const py::dict& d) {
 
 learners::StreamAcConfig stream_ac_configuration(const py::dict& d) {
   learners::StreamAcConfig out;
-  out.observations = take<int>(d, "n_inputs");
+  out.observation_size = take<int>(d, "n_inputs");
   out.policy.discrete = take<bool>(d, "discrete");
   out.policy.actions = take<int>(d, "n_outputs");
   out.policy.sigma_floor = take<double>(d, "sigma_floor");
@@ -92,7 +92,7 @@ learners::StreamAcConfig stream_ac_configuration(const py::dict& d) {
 
 learners::TdConfig td_configuration(const py::dict& d) {
   learners::TdConfig out;
-  out.inputs = take<int>(d, "n_inputs");
+  out.observation_size = take<int>(d, "n_inputs");
   out.body = body(d);
   out.gamma = take<double>(d, "gamma");
   out.head = head(d, out.gamma, take<py::dict>(d, "optimizer"));
@@ -103,7 +103,7 @@ learners::TdConfig td_configuration(const py::dict& d) {
 
 learners::RegressorConfig regressor_configuration(const py::dict& d) {
   learners::RegressorConfig out;
-  out.inputs = take<int>(d, "n_inputs");
+  out.observation_size = take<int>(d, "n_inputs");
   out.outputs = take<int>(d, "n_outputs");
   out.body = body(d);
   out.head.optimizer = optimizer(take<py::dict>(d, "optimizer"));

@@ -1,4 +1,5 @@
-// Limits of the actuators as Python gives them: per actuator (low, high, slew per s, rest, acceleration per s^2), inf for none.
+// Limits of the actuators as Python gives them: per actuator (low, high, slew per s, rest, acceleration per s^2), inf
+// for none.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -19,8 +19,8 @@ namespace rtu::runtime {
 
 constexpr double kNsPerSecond = 1e9;
 
-// Of a time to wait: none where it is negative or not a number, thirty years where it is longer or infinite, so that it can be added to
-// a clock.
+// Of a time to wait: none where it is negative or not a number, thirty years where it is longer or infinite, so that it
+// can be added to a clock.
 inline int64_t to_ns(double seconds) {
   constexpr double kLongest = 1e9;
   if (!(seconds > 0)) return 0;

@@ -1,4 +1,5 @@
-// What every learner shows to Python: sections of an arena, a hash, checkpoint bytes. The step functions are with each learner's binding.
+// What every learner shows to Python: sections of an arena, a hash, checkpoint bytes. The step functions are with each
+// learner's binding.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -161,8 +162,8 @@ class Model {
   unsigned char* memory() const noexcept { return memory_.get(); }
   const core::SectionTable* table() const noexcept { return table_.get(); }
 
-  // For the time without the interpreter's lock: other threads of Python are kept out, denormals are flushed. Throws where another
-  // thread has come first, while the arguments of this one were converted.
+  // For the time without the interpreter's lock: other threads of Python are kept out, denormals are flushed. Throws
+  // where another thread has come first, while the arguments of this one were converted.
   class Released {
    public:
     explicit Released(Model& model) : mark_(model.running_) {}
@@ -187,11 +188,11 @@ class Model {
   template <class Make>
   auto build(uint32_t lanes, Make make) {
     table_ = std::make_unique<core::SectionTable>();
-    core::Builder plan(nullptr, table_.get(), lanes);
-    (void)make(plan);
+    core::Builder footprint(nullptr, table_.get(), lanes);
+    (void)make(footprint);
     if (core::failed(table_->status))
       refuse("the configuration has more sections than a layout can hold (" + std::to_string(core::kMaxSections) + ")");
-    bytes_ = plan.bytes();
+    bytes_ = footprint.bytes();
     memory_ = allocate(bytes_);
     core::Builder bind(memory_.get(), nullptr, lanes);
     return make(bind);

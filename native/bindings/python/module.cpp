@@ -6,7 +6,7 @@ void bind_model(pybind11::module_& m);
 void bind_cell(pybind11::module_& m);
 void bind_agent(pybind11::module_& m);
 void bind_signal(pybind11::module_& m);
-void bind_plan(pybind11::module_& m);
+void bind_footprint(pybind11::module_& m);
 void bind_bench(pybind11::module_& m);
 }  // namespace rtu::bindings
 void bind_link(pybind11::module_& m);
@@ -20,7 +20,7 @@ PYBIND11_MODULE(_core, m) {
   rtu::bindings::bind_cell(m);
   rtu::bindings::bind_agent(m);
   rtu::bindings::bind_signal(m);
-  rtu::bindings::bind_plan(m);
+  rtu::bindings::bind_footprint(m);
   bind_link(m);
   bind_policy(m);
   bind_loop(m);

@@ -34,9 +34,9 @@ constexpr Model lay_out(core::Builder& arena) {
 }
 
 constexpr uint64_t planned_bytes() {
-  core::Builder plan(nullptr, nullptr, 1);
-  (void)lay_out(plan);
-  return plan.bytes();
+  core::Builder footprint(nullptr, nullptr, 1);
+  (void)lay_out(footprint);
+  return footprint.bytes();
 }
 
 constexpr float kDecay = 0.95F * 0.9F;

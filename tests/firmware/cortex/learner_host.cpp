@@ -43,8 +43,8 @@ int main(int argc, char** argv) {
   const std::string verb = argc > 1 ? argv[1] : "";
   const auto number = [argv](int i) { return static_cast<uint32_t>(std::strtoul(argv[i], nullptr, 10)); };
   static core::SectionTable table;
-  core::Builder plan(nullptr, &table, 1);
-  (void)learners::make_stream_ac<float>(plan, config());
+  core::Builder footprint(nullptr, &table, 1);
+  (void)learners::make_stream_ac<float>(footprint, config());
   if (verb == "run" && argc == 5) {
     learn(number(2), number(3), "");
     write(argv[4], memory, sizeof memory);

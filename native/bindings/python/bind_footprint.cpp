@@ -31,9 +31,9 @@ class Trial {
   explicit Trial(const Config& config) {
     const auto* kernels = kernels_for<T>();
     const auto lanes = static_cast<uint32_t>(kernels->lanes);
-    core::Builder plan(nullptr, nullptr, lanes);
-    (void)make_learner<T>(plan, config);
-    memory_ = allocate(plan.bytes());
+    core::Builder footprint(nullptr, nullptr, lanes);
+    (void)make_learner<T>(footprint, config);
+    memory_ = allocate(footprint.bytes());
     core::Builder arena(memory_.get(), nullptr, lanes);
     learner_ = make_learner<T>(arena, config);
     start(learner_, kernels);
@@ -59,10 +59,10 @@ class Trial {
   using Learner = decltype(make_learner<T>(std::declval<core::Builder&>(), std::declval<const Config&>()));
 
   static Trial& of(void* self) { return *static_cast<Trial*>(self); }
-  static int32_t inputs(const learners::StreamAcConfig& config) { return config.observations; }
+  static int32_t inputs(const learners::StreamAcConfig& config) { return config.observation_size; }
   template <class Other>
   static int32_t inputs(const Other& config) {
-    return config.inputs;
+    return config.observation_size;
   }
   static int32_t outputs(const learners::StreamAcConfig& config) { return config.policy.width(); }
   static int32_t outputs(const learners::TdConfig&) { return 1; }
@@ -89,35 +89,35 @@ class Trial {
     (void)learners::predict(agent, next(), true, T(1), outputs_.data());
   }
   void advance(const learners::StreamAc<T>& agent) {
-    (void)learners::learn<T>(agent, signal(), false, false, nullptr, false);
+    (void)learners::update<T>(agent, signal(), false, false, nullptr, false);
   }
   void step(const learners::StreamAc<T>& agent) {
     predict(agent);
-    (void)learners::learn<T>(agent, signal(), false, false, nullptr);
+    (void)learners::update<T>(agent, signal(), false, false, nullptr);
   }
 
   // TD(lambda) does a step in one call; its halves are those of the network.
   void predict(const learners::TdPredictor<T>& td) {
-    std::memcpy(learners::input_of(td.net), next(), static_cast<size_t>(td.config.inputs) * sizeof(T));
+    std::memcpy(learners::input_of(td.net), next(), static_cast<size_t>(td.config.observation_size) * sizeof(T));
     learners::predict(td.net, T(1));
   }
   void advance(const learners::TdPredictor<T>& td) {
     T norm[kernels::kMaxSets];
-    learners::learn(td.net, false, norm);
-    learners::remember(td.net, learners::features_of(td.net), static_cast<const T*>(td.net.cell.s1),
-                       static_cast<const T*>(td.net.cell.s2));
+    learners::update(td.net, false, norm);
+    learners::store_gradients(td.net, learners::features_of(td.net), static_cast<const T*>(td.net.cell.s1),
+                              static_cast<const T*>(td.net.cell.s2));
   }
   void step(const learners::TdPredictor<T>& td) { (void)learners::step(td, next(), signal(), outputs_.data()); }
 
   void predict(const learners::Regressor<T>& model) { (void)learners::predict(model, next(), outputs_.data()); }
   void advance(const learners::Regressor<T>& model) {
     T loss = 0;
-    (void)learners::learn(model, static_cast<const T*>(nullptr), &loss);
+    (void)learners::update(model, static_cast<const T*>(nullptr), &loss);
   }
   void step(const learners::Regressor<T>& model) {
     predict(model);
     T loss = 0;
-    (void)learners::learn(model, static_cast<const T*>(targets_.data()), &loss);
+    (void)learners::update(model, static_cast<const T*>(targets_.data()), &loss);
   }
 
   Memory memory_;
@@ -127,7 +127,7 @@ class Trial {
 };
 
 template <class T, class Config>
-py::tuple plan_of(const Config& config) {
+py::tuple footprint_of(const Config& config) {
   auto table = std::make_unique<core::SectionTable>();
   core::Builder arena(nullptr, table.get(), static_cast<uint32_t>(kernels_for<T>()->lanes));
   (void)make_learner<T>(arena, config);
@@ -153,9 +153,9 @@ py::tuple with_configuration(const std::string& kind, const py::dict& config, Do
   return run(regressor_configuration(config));
 }
 
-py::tuple plan(const std::string& kind, const py::dict& config, const std::string& dtype) {
+py::tuple footprint(const std::string& kind, const py::dict& config, const std::string& dtype) {
   return with_configuration(kind, config, [&](const auto& native) {
-    return dtype == "float64" ? plan_of<double>(native) : plan_of<float>(native);
+    return dtype == "float64" ? footprint_of<double>(native) : footprint_of<float>(native);
   });
 }
 
@@ -167,9 +167,9 @@ py::tuple calibrate(const std::string& kind, const py::dict& config, const std::
 
 }  // namespace
 
-void bind_plan(py::module_& m) {
+void bind_footprint(py::module_& m) {
   // (bytes, sections) of a configuration, before anything is allocated.
-  m.def("plan", &plan, py::arg("kind"), py::arg("config"), py::arg("dtype"));
+  m.def("plan", &footprint, py::arg("kind"), py::arg("config"), py::arg("dtype"));
   // (predict, traces, update) in ns per step.
   m.def("calibrate", &calibrate, py::arg("kind"), py::arg("config"), py::arg("dtype"), py::arg("seconds"));
 }

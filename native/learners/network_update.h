@@ -1,16 +1,17 @@
-// How a network learns: the cotangents kept of a step, the eligibilities they enter in the next, the step of the weights.
+// How a network learns: the cotangents kept of a step, the eligibilities they enter in the next, the step of the
+// weights.
 #pragma once
 
 #include "native/learners/network_forward.h"
 
 namespace rtu::learners {
 
-// ---- cotangents -------------------------------------------------------------------------------------------------------------
+// ---- cotangents -----------------------------------------------------------------------------------------------------
 
-// Keeps this step's cotangents: head[h].cot[kind] has been filled by the caller; they are carried back to every layer and to the cell.
-// features, s1, s2: the cell's output and slopes of the step they belong to.
+// Keeps this step's cotangents: head[h].cot[kind] has been filled by the caller; they are carried back to every layer
+// and to the cell. features, s1, s2: the cell's output and slopes of the step they belong to.
 template <class T>
-void remember(const Network<T>& net, const T* features, const T* s1, const T* s2) {
+void store_gradients(const Network<T>& net, const T* features, const T* s1, const T* s2) {
   const NetworkConfig& config = net.config;
   const kernels::Kernels<T>& kernel = *net.kernels;
   const int32_t kinds = config.kinds();
@@ -39,12 +40,12 @@ void remember(const Network<T>& net, const T* features, const T* s1, const T* s2
 template <class T>
 void mix_cotangents(const Network<T>& net, int32_t h, int32_t to, int32_t from, T a) {
   const kernels::Kernels<T>& kernel = *net.kernels;
-  kernel.add(whole(kernel, net.config.head[h].outputs), a, net.head[h].cot[from], net.head[h].cot[to]);
+  kernel.add(round_up(kernel, net.config.head[h].outputs), a, net.head[h].cot[from], net.head[h].cot[to]);
   for (int l = 0; l < net.config.layers; ++l)
-    kernel.add(whole(kernel, net.config.hidden[l]), a, net.layer[l].cot[from], net.layer[l].cot[to]);
+    kernel.add(round_up(kernel, net.config.hidden[l]), a, net.layer[l].cot[from], net.layer[l].cot[to]);
   if (net.config.cell.kind == CellKind::none) return;
-  kernel.add(net.cell.poles * net.config.cell.members, a, net.e1[from], net.e1[to]);
-  kernel.add(net.cell.poles * net.config.cell.members, a, net.e2[from], net.e2[to]);
+  kernel.add(net.cell.poles * net.config.cell.units_per_pole, a, net.e1[from], net.e1[to]);
+  kernel.add(net.cell.poles * net.config.cell.units_per_pole, a, net.e2[from], net.e2[to]);
 }
 
 // Takes the cotangents of one kind out of the step (the action was not ours, say).
@@ -53,11 +54,11 @@ void clear_cotangents(const Network<T>& net, int32_t h, int32_t kind) {
   cells::zero(net.head[h].cot[kind], net.config.head[h].outputs);
   for (int l = 0; l < net.config.layers; ++l) cells::zero(net.layer[l].cot[kind], net.config.hidden[l]);
   if (net.config.cell.kind == CellKind::none) return;
-  cells::zero(net.e1[kind], static_cast<int64_t>(net.cell.poles) * net.config.cell.members);
-  cells::zero(net.e2[kind], static_cast<int64_t>(net.cell.poles) * net.config.cell.members);
+  cells::zero(net.e1[kind], static_cast<int64_t>(net.cell.poles) * net.config.cell.units_per_pole);
+  cells::zero(net.e2[kind], static_cast<int64_t>(net.cell.poles) * net.config.cell.units_per_pole);
 }
 
-// ---- eligibilities ----------------------------------------------------------------------------------------------------------
+// ---- eligibilities --------------------------------------------------------------------------------------------------
 
 template <class T>
 void clear_dense(const Dense<T>& dense) {
@@ -77,8 +78,8 @@ void clear_credit(const Network<T>& net) {
   for (int h = 0; h < config.heads; ++h) clear_dense(net.head[h].dense);
   for (int k = 0; k < config.kinds(); ++k) {
     if (config.cell.kind != CellKind::none) {
-      cells::zero(net.e1[k], static_cast<int64_t>(net.cell.poles) * config.cell.members);
-      cells::zero(net.e2[k], static_cast<int64_t>(net.cell.poles) * config.cell.members);
+      cells::zero(net.e1[k], static_cast<int64_t>(net.cell.poles) * config.cell.units_per_pole);
+      cells::zero(net.e2[k], static_cast<int64_t>(net.cell.poles) * config.cell.units_per_pole);
     }
     for (int l = 0; l < config.layers; ++l) cells::zero(net.layer[l].cot[k], config.hidden[l]);
   }
@@ -96,13 +97,13 @@ void begin(const Network<T>& net) {
   cells::clear_traces(net.cell);
 }
 
-// ---- learning ---------------------------------------------------------------------------------------------------------------
+// ---- learning -------------------------------------------------------------------------------------------------------
 
 template <class T>
-T learn_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t set, T decay, const T* c,
-              const T* input) {
+T update_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t set, T decay, const T* c,
+               const T* input) {
   const T w = kernel.dense_learn(dense.rows, dense.stride, decay, c, input, dense.z_w[set]);
-  return w + kernel.decay_add(whole(kernel, dense.rows), decay, c, dense.z_b[set]);
+  return w + kernel.decay_add(round_up(kernel, dense.rows), decay, c, dense.z_b[set]);
 }
 
 // The cell's sets with the cotangents kept and the decay of each.
@@ -116,35 +117,36 @@ void fill_sets(const Network<T>& net, SetCotangent<T>* sets) {
 
 // Body and heads: z <- gamma lambda z + gradient; adds to norm.
 template <class T>
-void learn_body(const Network<T>& net, T* norm) {
+void update_body(const Network<T>& net, T* norm) {
   const NetworkConfig& config = net.config;
   for (int h = 0; h < config.heads; ++h) {
     const int32_t kind = net.head[h].first_kind;
     const T body = static_cast<T>(config.head[h].decay_body), top = static_cast<T>(config.head[h].decay_head);
     for (int l = 0; l < config.layers; ++l)
-      norm[h] += learn_dense(*net.kernels, net.layer[l].dense, h, body, net.layer[l].cot[kind], net.layer[l].input);
-    norm[h] += learn_dense(*net.kernels, net.head[h].dense, 0, top, net.head[h].cot[kind], net.head[h].input);
+      norm[h] += update_dense(*net.kernels, net.layer[l].dense, h, body, net.layer[l].cot[kind], net.layer[l].input);
+    norm[h] += update_dense(*net.kernels, net.head[h].dense, 0, top, net.head[h].cot[kind], net.head[h].input);
   }
 }
 
-// z <- gamma lambda z + gradient for every set, RTRL traces advanced; norm[h] is sum |z| over all that optimiser h moves.
+// z <- gamma lambda z + gradient for every set, RTRL traces advanced; norm[h] is sum |z| over all that optimiser h
+// moves.
 template <class T>
-void learn(const Network<T>& net, bool advance_first, T* norm) {
+void update(const Network<T>& net, bool advance_first, T* norm) {
   SetCotangent<T> sets[kMaxSets] = {};
   if (net.config.cell.kind != CellKind::none) {
     fill_sets(net, sets);
-    cells::learn(net.cell, advance_first, sets);
+    cells::update(net.cell, advance_first, sets);
   }
   for (int h = 0; h < net.config.heads; ++h) norm[h] = sets[h].norm;
-  learn_body(net, norm);
+  update_body(net, norm);
 }
 
-// predict() and learn() in TD order at one go, the same bits; for learners whose output need not leave in between.
+// predict() and update() in TD order at one go, the same bits; for learners whose output need not leave in between.
 template <class T>
 void step(const Network<T>& net, T periods, T* norm) {
   if (net.config.cell.kind == CellKind::none) {
     predict(net, periods);
-    learn(net, false, norm);
+    update(net, false, norm);
     return;
   }
   SetCotangent<T> sets[kMaxSets] = {};
@@ -152,19 +154,19 @@ void step(const Network<T>& net, T periods, T* norm) {
   cells::step(net.cell, net.pending, periods, sets);
   forward_body(net, static_cast<const T*>(net.cell.y));
   for (int h = 0; h < net.config.heads; ++h) norm[h] = sets[h].norm;
-  learn_body(net, norm);
+  update_body(net, norm);
 }
 
 template <class T>
 void adam_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t s, const kernels::AdamStep<T>& step) {
   kernel.adam(1, dense.rows * dense.stride, 0, 0, step, dense.w, dense.z_w[s], dense.m_w[s], dense.v_w[s]);
-  kernel.adam(1, whole(kernel, dense.rows), 0, 0, step, dense.b, dense.z_b[s], dense.m_b[s], dense.v_b[s]);
+  kernel.adam(1, round_up(kernel, dense.rows), 0, 0, step, dense.b, dense.z_b[s], dense.m_b[s], dense.v_b[s]);
 }
 
-// Moves everything that head h's optimiser owns by step delta z. ObGD and SGD leave it pending: the next forward pass applies it on the way.
-// `factor` is what a guard has left of the step size. Returns the step size used.
+// Moves everything that head h's optimiser owns by step delta z. ObGD and SGD leave it pending: the next forward pass
+// applies it on the way. `factor` is what a guard has left of the step size. Returns the step size used.
 template <class T>
-T move(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1)) {
+T apply_update(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1)) {
   const optim::OptimizerConfig& config = net.config.head[h].optimizer;
   const T alpha = factor * optim::step_size(config, delta, norm);
   if (config.rule != optim::Rule::adam) {
