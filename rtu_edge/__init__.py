@@ -3,8 +3,7 @@
 A learner that acts and learns at each step, in a loop of your own:
 
 >>> import rtu_edge as rtu
->>> from rtu_edge.device.plants import Plant
->>> plant = Plant("cartpole")
+>>> plant = rtu.Plant("cartpole")
 >>> agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0)
 >>> action = agent.reset(plant.reset(seed=0))
 >>> observation, reward, terminated, truncated = plant.step(10.0 * action)
@@ -16,10 +15,11 @@ What is where:
     LinearRTU, NonlinearRTU                   the recurrent cells by themselves
     plan                                      bytes, operations and time of a learner before there is one
     export_onnx, verify_onnx                  the policy as a file for elsewhere, and the proof that it is the same
-    rtu_edge.loop, .ports, .device         the native loop over a serial port; a simulated device behind one
-    rtu_edge.device.plants, .envs                    simulated machines; the same as Gymnasium environments
-    rtu_edge.config, .job, .supervise         what `rtu-edge run` makes of a TOML file
-    rtu_edge.hil, .wire                       faults on the line, also as a pytest plugin; frames and messages
+    Plant, SimulatedDevice                    a simulated plant in this process; one behind a serial port
+    open_port, Link, Loop, LoopConfig         the native control loop over a serial port
+    load_config                               a run's TOML file, as `rtu-edge run` reads it
+    rtu_edge.envs                             the plants as Gymnasium environments
+    rtu_edge.hil                              fault injection, also as a pytest plugin
 
 `rtu-edge --help` names the commands; `rtu-edge demo` shows the whole job without hardware.
 """
@@ -32,24 +32,38 @@ from typing import TYPE_CHECKING, Any
 from rtu_edge._base.version import __version__
 
 if TYPE_CHECKING:
-    from rtu_edge._base.errors import CheckpointError, ConfigError
+    from rtu_edge._base.errors import CheckpointError, ConfigError, DeviceError
+    from rtu_edge.config import load_config
+    from rtu_edge.device.plants import Plant
+    from rtu_edge.device.ports import open_port
+    from rtu_edge.device.simulated import SimulatedDevice
     from rtu_edge.learn import OnlineRegressor, StreamAC, TDPredictor, load
     from rtu_edge.learn.cells import LinearRTU, NonlinearRTU
     from rtu_edge.learn.footprint import Plan, plan
     from rtu_edge.learn.onnx import export_onnx, verify_onnx
+    from rtu_edge.loop import Limits, Link, Loop, LoopConfig
 
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "DeviceError",
+    "Limits",
     "LinearRTU",
+    "Link",
+    "Loop",
+    "LoopConfig",
     "NonlinearRTU",
     "OnlineRegressor",
     "Plan",
+    "Plant",
+    "SimulatedDevice",
     "StreamAC",
     "TDPredictor",
     "__version__",
     "export_onnx",
     "load",
+    "load_config",
+    "open_port",
     "plan",
     "verify_onnx",
 ]
@@ -57,11 +71,16 @@ __all__ = [
 # Where each name lives. Loaded when it is first asked for: the pytest plugin and an emergency stop need no numpy, and
 # onnx and onnxruntime are loaded on demand only (docs/design.md, "Small install, quick import").
 _HOMES = {
+    "_base.errors": ("CheckpointError", "ConfigError", "DeviceError"),
+    "config": ("load_config",),
+    "device.plants": ("Plant",),
+    "device.ports": ("open_port",),
+    "device.simulated": ("SimulatedDevice",),
     "learn": ("OnlineRegressor", "StreamAC", "TDPredictor", "load"),
     "learn.cells": ("LinearRTU", "NonlinearRTU"),
-    "_base.errors": ("CheckpointError", "ConfigError"),
-    "learn.onnx": ("export_onnx", "verify_onnx"),
     "learn.footprint": ("Plan", "plan"),
+    "learn.onnx": ("export_onnx", "verify_onnx"),
+    "loop": ("Limits", "Link", "Loop", "LoopConfig"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -75,4 +94,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})

@@ -65,6 +65,15 @@ def test_every_name_can_be_had() -> None:
         _ = rtu_edge.nonsense  # type: ignore[attr-defined]
 
 
+def test_the_face_of_the_package_is_small() -> None:
+    import rtu_edge
+
+    public = [name for name in dir(rtu_edge) if not name.startswith("_")]
+    assert set(public) | {"__version__"} == set(rtu_edge.__all__) and len(public) <= 30
+    assert all(getattr(rtu_edge, name) is not None for name in public)
+    assert len((rtu_edge.__doc__ or "").splitlines()) <= 40
+
+
 def test_version_is_the_same_everywhere() -> None:
     from importlib.metadata import version
 

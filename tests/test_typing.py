@@ -1,0 +1,65 @@
+"""The package as a user's type checker sees it: mypy --strict on a program that uses it, outside of this project."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import numpy as np
+import rtu_edge as rtu
+
+
+def learn(steps: int) -> float:
+    plant = rtu.Plant("cartpole")
+    agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0)
+    action = agent.reset(plant.reset(seed=0))
+    total = 0.0
+    for _ in range(steps):
+        observation, reward, terminated, truncated = plant.step(10.0 * action)
+        total += reward
+        action = agent.step(observation, reward, terminated, truncated)
+        if terminated or truncated:
+            action = agent.reset(plant.reset(seed=1))
+    agent.save("checkpoint.rtu")
+    return total
+
+
+def drive(path: str, seconds: float) -> int:
+    with rtu.open_port(path) as port, rtu.Link(port) as link:
+        hello = link.handshake()
+        agent = rtu.StreamAC(hello.n_observations, hello.n_actuators, seed=0)
+        config = rtu.LoopConfig(limits=[rtu.Limits(-10.0, 10.0)], seconds=seconds)
+        try:
+            result = rtu.Loop(link, agent.core.policy(), config).run()
+        except rtu.DeviceError as error:
+            raise SystemExit(str(error)) from error
+        return result.steps
+
+
+def predict(signal: "np.typing.NDArray[np.float32]") -> list[float]:
+    predictor = rtu.TDPredictor(1, units=8, gamma=0.9)
+    return [predictor.step(signal[i : i + 1], float(signal[i])) for i in range(len(signal))]
+
+
+size: rtu.Plan = rtu.plan("stream_ac", observation_size=2, action_size=1)
+print(size.nbytes + 1, learn(100))
+"""
+
+
+def checked(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
+    (folder / "user.py").write_text(program)
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "user.py"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_a_user_s_program_passes_the_strict_checker(tmp_path: Path) -> None:
+    done = checked(tmp_path, PROGRAM)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_wrong_calls_of_a_user_are_found(tmp_path: Path) -> None:
+    wrong = PROGRAM.replace("size.nbytes + 1", 'size.nbytes + "1"').replace("link.handshake()", "link.shake_hands()")
+    done = checked(tmp_path, wrong)
+    assert done.returncode == 1 and "shake_hands" in done.stdout and "[operator]" in done.stdout, done.stdout
