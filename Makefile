@@ -4,7 +4,7 @@ BIN := .venv/bin
 # -n 2: two processes; what measures time runs alone before.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-pythons hil estop lint format setup fuzz wheel wheel-aarch64 clean
+.PHONY: help demo test test-pythons hil estop lint tables format setup fuzz wheel wheel-aarch64 clean
 
 help:
 	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
@@ -14,6 +14,7 @@ help:
 	@echo "make estop          the emergency stop: each cell of the table in docs/estop.md; as root, for it needs two users"
 	@echo "make fuzz           the native decoders for long: 10 million inputs or 10 minutes each"
 	@echo "make lint           the checkers alone; make format puts the sources in form"
+	@echo "make tables         write the texts that come from the table of parameters (rtu_edge/learn/parameters.py)"
 	@echo "make wheel          dist/*.whl for this machine; make wheel-aarch64 for a Raspberry Pi or Jetson"
 	@echo "make clean          remove everything that was built or installed here"
 
@@ -45,6 +46,10 @@ lint:
 fuzz:
 	@tools/setup.sh test
 	@$(BIN)/python tests/fuzzing.py $(ARGS)
+
+tables:
+	@tools/setup.sh test
+	@$(BIN)/python tools/tables.py $(ARGS)
 
 format:
 	@tools/setup.sh test

@@ -147,8 +147,8 @@ def test_nothing_is_made_that_cannot_be_saved() -> None:
     """A class of one's own whose argument nobody converts: refused when it is made, not after hours."""
 
     class Mine(rtu.OnlineRegressor):
-        def _start(self, native: type, native_config: Any, arguments: Any, dtype: Any, seed: Any) -> None:
-            super()._start(native, native_config, {**arguments, "mine": np.float32(1)}, dtype, seed)
+        def _start(self, native: type, native_config: Any, arguments: Any) -> None:
+            super()._start(native, native_config, {**arguments, "mine": np.float32(1)})
 
     with pytest.raises(rtu.ConfigError, match="no checkpoint can hold"):
         Mine(2)

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ranges import allowed, edges, numbers
 from toolchain import ROOT, build
 
 import rtu_edge as rtu
 from rtu_edge import _core
-from rtu_edge.learn import checkpoint
+from rtu_edge.learn import checkpoint, parameters
 
 HEADER = ROOT / "native" / "bindings" / "c" / "rtu_edge.h"
 C_TYPES = {
@@ -181,6 +182,31 @@ def test_the_same_bits_as_in_python(library: ctypes.CDLL, name: str, tmp_path: P
     other = Agent(library, config_of(library, python.config))
     assert library.rtu_agent_checkpoint_read(other.handle, data, c_size_t(size)) == 0
     assert other.hash() == mine.hash()
+
+
+@pytest.mark.parametrize(("row", "kind"), [p for p in numbers(parameters.AC) if p.values[0].c])
+def test_ranges_are_those_of_the_table(
+    library: ctypes.CDLL, row: parameters.Parameter, kind: parameters.Integer | parameters.Number
+) -> None:
+    names = {"trace_decay": ["decay_recurrent", "decay_body", "decay_head"]}
+    names |= {"action_size": ["actions"], "n_actions": ["actions"]}
+    for name in names.get(row.name, [row.name.replace(".", "_")]):
+        for value in edges(kind):
+            config = Config()
+            library.rtu_agent_config_init(byref(config))
+            if isinstance(value, int) and not -(2**31) <= value < 2**31:
+                continue
+            if name == "units_per_pole" and value >= 1:
+                config.units = value
+            config.discrete = row.name == "n_actions"
+            config.actions = 2
+            if name == "r_max":
+                config.r_min = 0.0
+            if name == "hidden":
+                config.hidden[0] = value
+            else:
+                setattr(config, name, value)
+            assert (library.rtu_agent_bytes(byref(config)) > 0) == allowed(kind, value), (name, value)
 
 
 def test_only_the_interface_is_exported() -> None:

@@ -16,6 +16,7 @@ import msgspec.inspect as mi
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.untrusted import TEXT_BYTES, read_file
+from rtu_edge._base.validation import exact
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -235,12 +236,9 @@ def _allowed(kind: mi.Type) -> str:
 
 
 def _range(kind: mi.IntType | mi.FloatType) -> str:
-    def plain(number: float) -> str:
-        return str(number) if isinstance(number, int) else f"{number:g}"
-
-    low = f"{plain(kind.ge)}" if kind.ge is not None else ""
-    low = f"above {plain(kind.gt)}" if kind.gt is not None else low
-    high = f"{plain(kind.le)}" if kind.le is not None else ""
+    low = f"{exact(kind.ge)}" if kind.ge is not None else ""
+    low = f"above {exact(kind.gt)}" if kind.gt is not None else low
+    high = f"{exact(kind.le)}" if kind.le is not None else ""
     if low and high:
         return f" from {low} to {high}" if kind.gt is None else f" {low}, at most {high}"
     if low:

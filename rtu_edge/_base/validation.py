@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 import operator
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from rtu_edge._base.errors import ConfigError
+
+# numpy is imported where an array is made: an emergency stop reads a configuration without it.
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "check_bool",
@@ -22,17 +25,30 @@ __all__ = [
     "check_sections",
     "check_seed",
     "check_values",
+    "exact",
     "scalar",
 ]
 
 
 def scalar(value: object) -> object:
     """What stands in a numpy scalar or a 0-d array, as Python has it; anything else as it is."""
-    if isinstance(value, np.ma.MaskedArray):
+    np = sys.modules.get("numpy")  # without it there are none
+    if np is None or isinstance(value, np.ma.MaskedArray):
         return value  # under a mask there is no value
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     return value
+
+
+def _is_array(value: object) -> bool:
+    np = sys.modules.get("numpy")
+    return np is not None and isinstance(value, np.ndarray)
+
+
+def exact(value: int | float) -> str:
+    """A number as short as it is exact: 0.9, 0.9999999, 1e+06."""
+    short = str(value) if isinstance(value, int) else f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def check_int(name: str, value: object, low: int, high: int) -> int:
@@ -42,7 +58,7 @@ def check_int(name: str, value: object, low: int, high: int) -> int:
         number = operator.index(plain)  # type: ignore[arg-type]
     except TypeError:
         number = low - 1
-    if isinstance(plain, (bool, np.ndarray)) or not low <= number <= high:
+    if isinstance(plain, bool) or _is_array(plain) or not low <= number <= high:
         raise ConfigError(f"{name} = {value!r}: expected an integer from {low} to {high}")
     return number
 
@@ -53,14 +69,14 @@ def check_number(name: str, value: object, low: float, high: float, *, open_low:
     numpy's real numbers and 0-d arrays of them are taken.
     """
     plain = scalar(value)
-    refused = isinstance(plain, (bool, str, bytes, bytearray, complex, np.ndarray))
+    refused = isinstance(plain, (bool, str, bytes, bytearray, complex)) or _is_array(plain)
     try:
         number = float("nan") if refused else float(plain)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not low <= number <= high or (open_low and number == low):
         raise ConfigError(
-            f"{name} = {value!r}: expected a number {'above' if open_low else 'from'} {low:g} to {high:g}"
+            f"{name} = {value!r}: expected a number {'above' if open_low else 'from'} {exact(low)} to {exact(high)}"
         )
     return number
 
@@ -84,6 +100,8 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
 
 def check_dtype(name: str, value: object) -> str:
     """ "float32" or "float64", given by name, as numpy.float32, as numpy.dtype or as the type float."""
+    import numpy as np
+
     given = value
     if isinstance(given, type) and issubclass(given, (float, np.floating)):
         given = np.dtype(given)
@@ -109,6 +127,8 @@ def check_keys(name: str, value: object, allowed: Sequence[str]) -> dict[str, An
 
 def check_values(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Finite float32 values of one shape; a masked array is refused, as under a mask there is no value."""
+    import numpy as np
+
     try:
         if isinstance(value, np.ma.MaskedArray):
             raise ValueError("masked")
@@ -127,6 +147,8 @@ def check_sections(
     given: Mapping[str, npt.ArrayLike], known: Mapping[str, npt.NDArray[Any]]
 ) -> dict[str, npt.NDArray[Any]]:
     """Arrays to be stored under names of `known`: every name, shape and value is looked at before anything is stored."""
+    import numpy as np
+
     checked = {}
     for name, value in given.items():
         if name not in known:

@@ -55,6 +55,12 @@ _POLL_FLAT_S = 0.02
     "checkpoint or of a run's folder.",
 )
 @click.option("--force", is_flag=True, help="Resume although the checkpoint was made for another device or period.")
+@click.option(
+    "--write-config",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a commented configuration file with every key and its default, and exit; --set gives values.",
+)
 @click.option("--name", help="Of the run's folder.  [default: run.name, or the file's name]")
 @overrides
 def command(
@@ -68,6 +74,7 @@ def command(
     dry_run: bool,
     resume: Path | None,
     force: bool,
+    write_config: Path | None,
     name: str | None,
     overrides: tuple[str, ...],
 ) -> None:
@@ -86,6 +93,9 @@ def command(
         heap,
     )
 
+    if write_config is not None:
+        _write_config(write_config, overrides)
+        return
     file = config if config is not None else (None if sim else _to_go_on(resume))
     settings, port = _settings(file, sim, plant, steps, name, overrides)
     if assert_no_alloc:
@@ -106,6 +116,20 @@ def command(
         for note in start.notes:
             out.print(escape(note))
         _run(out, settings, device, start, dry_run, port, heap.Resident() if assert_no_alloc else None)
+
+
+def _write_config(path: Path, overrides: tuple[str, ...]) -> None:
+    """A new file; one that exists is left as it is."""
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.config.first import first_file
+
+    text = first_file(overrides)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"--write-config {path}: exists; give another path") from None
+    click.echo(f"{path}: written; next: rtu-edge run {path} --sim")
 
 
 def _to_go_on(resume: Path | None) -> Path:

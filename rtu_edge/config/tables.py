@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated
 
 import msgspec
 
 from rtu_edge._base.strict import Number, Section, quoted
+from rtu_edge.config.learner import Actions, Learner
+from rtu_edge.config.learner import problems as check_learner
 from rtu_edge.loop.supervision import Fallback, Gate, Guard, Supervisor
 from rtu_edge.loop.supervision import cross_check as check_supervision
 
@@ -52,61 +54,17 @@ class RewardSource(str, enum.Enum):
     FORM = "form"
 
 
-class Actions(str, enum.Enum):
-    """Continuous actions, or evenly spaced levels between the limits of one actuator."""
-
-    CONTINUOUS = "continuous"
-    DISCRETE = "discrete"
-
-
-class Cell(str, enum.Enum):
-    """The recurrent cell; none is the memoryless control."""
-
-    LINEAR = "linear"
-    NONLINEAR = "nonlinear"
-    NONE = "none"
-
-
-class Activation(str, enum.Enum):
-    """The cell's activation."""
-
-    RELU = "relu"
-    TANH = "tanh"
-    IDENTITY = "identity"
-
-
-class Body(str, enum.Enum):
-    """One body for actor and critic, or one each."""
-
-    SEPARATE = "separate"
-    SHARED = "shared"
-
-
-class Optimizer(str, enum.Enum):
-    """How a weight moves."""
-
-    OBGD = "obgd"
-    SGD = "sgd"
-    ADAM = "adam"
-
-
-class Dtype(str, enum.Enum):
-    """The learner's number format."""
-
-    FLOAT32 = "float32"
-    FLOAT64 = "float64"
-
-
-Width: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65536)]
-Unit: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-
-
 class Device(Section, frozen=True):
-    """`[device]`: the machine at the other end; a real port, or a simulated plant, never both.
+    """`[device]`: device to control; give either `port` or `plant`.
 
     Args:
-        plant: a name, or the C file of a plant of one's own.
-        sim: what `run --sim` simulates in place of the port; as plant.
+        port: Serial port or pyserial URL; prefer /dev/serial/by-id/... (`rtu-edge ports` lists them)
+        plant: Simulated plant behind a pty: cartpole, pendulum, servo, each also with -full, or the path of a C file
+            (docs/hil.md)
+        sim: Plant that `run --sim` simulates in place of `port`; as `plant`
+        baud: Baud rate, for a port that has one
+        dtr: DTR line when the port is opened; `auto` decides by the driver
+        hello_timeout_s: Time to wait for a booting board, in seconds
     """
 
     port: str = ""
@@ -121,10 +79,14 @@ class Loop(Section, frozen=True):
     """`[loop]`: timing.
 
     Args:
-        period_us: what the configuration was made for; a device that differs by more than 20 % is refused. 0: any.
-        ttl_ms: life of a command; 0 takes three periods, at least 20 ms. The device caps it.
-        realtime: ask for locked memory, SCHED_FIFO and one core. Never in lockstep.
-        cpu: the core to pin the loop to, -1 for none.
+        clock: Source of the tick; `lockstep` is virtual time, simulated devices only
+        period_us: Period that the file was written for, in microseconds; a device that differs by more than 20 % is
+            refused; 0 accepts any period
+        ttl_ms: Time to live of a command, in milliseconds; 0: three periods, at least 20 ms; otherwise at least one
+            period of the device plus a round trip, and at least 1 ms; capped by the device
+        realtime: Request locked memory, SCHED_FIFO and one core; refused requests are printed at the start; not with
+            `lockstep`
+        cpu: Core to pin the loop to; -1 for none; a core that this computer does not have is refused before arming
     """
 
     clock: Clock = Clock.DEVICE
@@ -135,12 +97,15 @@ class Loop(Section, frozen=True):
 
 
 class Limits(Section, frozen=True):
-    """`[limits.NAME]`: what the gate lets through to the actuator NAME, in the actuator's unit.
+    """`[limits.NAME]`: limits of the actuator NAME on the host, in its unit; required on real hardware.
 
     Args:
-        slew_per_s: largest change per second; inf for none, but it has to be said.
-        accel_per_s2: largest change of that per second; inf for none, but on real hardware it has to be said.
-        rest: sent once before disarming.
+        min: Lower limit; the tighter of this and the device's own range holds
+        max: Upper limit, above `min`; the tighter of this and the device's own range holds
+        slew_per_s: Largest change per second; `inf` disables the limit; the change per period must exceed the float32
+            spacing at the larger end of the range
+        accel_per_s2: Largest change of the slew rate per second; `inf` disables the limit; required on real hardware
+        rest: Value sent once before disarming, `min` to `max`
     """
 
     min: Number
@@ -151,10 +116,17 @@ class Limits(Section, frozen=True):
 
 
 class Reward(Section, frozen=True):
-    """`[reward]`: from the device's frame, or bias + sum w_i x_i^2 + c_i cos(x_i) + a_k u_k^2.
+    """`[reward]`: reward of a transition.
 
     Args:
-        min, max: a reward outside is not learned from.
+        source: `device`: the reward in the device's frame; `form`: bias + sum quadratic_i x_i^2 + cosine_i cos(x_i) +
+            action_k u_k^2
+        bias: Constant of the form
+        quadratic: Weights of the squared observations: one for each, or none
+        cosine: Weights of the cosines of the observations: one for each, or none
+        action: Weights of the squared commands: one for each actuator, or none
+        min: Smallest valid reward; the learner does not learn from a smaller one
+        max: Largest valid reward, above `min`; the learner does not learn from a larger one
     """
 
     source: RewardSource = RewardSource.DEVICE
@@ -166,67 +138,15 @@ class Reward(Section, frozen=True):
     max: Number | None = None
 
 
-class TraceDecay(Section, frozen=True):
-    """`[learner.trace_decay]`: lambda of each parameter group."""
-
-    recurrent: Unit
-    body: Unit
-    head: Unit
-
-
-class Step(Section, frozen=True):
-    """`[learner.actor]` and `[learner.critic]`."""
-
-    step_size: Annotated[float, msgspec.Meta(gt=0.0, le=100.0)] = 1.0
-    kappa: Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)] = 2.0
-
-
-class Learner(Section, frozen=True):
-    """`[learner]`: arguments of StreamAC. A key left out takes the learner's own default."""
-
-    actions: Actions = Actions.CONTINUOUS
-    levels: Annotated[int, msgspec.Meta(ge=2, le=64)] = 2
-    units: Width | None = None
-    hidden: Width | tuple[Width, ...] | None = None
-    cell: Cell | None = None
-    activation: Activation | None = None
-    units_per_pole: Width | None = None
-    body: Body | None = None
-    gamma: Unit | None = None
-    trace_decay: Unit | TraceDecay | None = None
-    optimizer: Optimizer | None = None
-    actor: Step | None = None
-    critic: Step | None = None
-    entropy: Annotated[float, msgspec.Meta(ge=0.0, le=10.0)] | None = None
-    r_min: Unit | None = None
-    r_max: Unit | None = None
-    max_phase: Annotated[float, msgspec.Meta(gt=0.0, le=6.2832)] | None = None
-    sparsity: Unit | None = None
-    sigma_floor: Annotated[float, msgspec.Meta(ge=0.0, le=1000.0)] | None = None
-    normalize_observation: bool | None = None
-    observation_bound: Annotated[float, msgspec.Meta(ge=0.0, le=1e6)] | None = None
-    scale_reward: bool | None = None
-    recompute: bool | None = None
-    dtype: Dtype | None = None
-
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for StreamAC, those the file gives (without the action's width and the seed)."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        for key in ("actions", "levels"):
-            del plain[key]
-        if isinstance(plain["hidden"], list):
-            plain["hidden"] = tuple(plain["hidden"])
-        return {key: value for key, value in plain.items() if value is not None}
-
-
 class Log(Section, frozen=True):
-    """`[log]`: what a run writes down while it goes on.
+    """`[log]`: recording of a run (docs/log.md).
 
     Args:
-        mcap: log.mcap, which viewers open and `rtu-edge replay` runs again.
-        blackbox_minutes: how far back blackbox.rtubox reaches; 0: none.
-        hash_every: records between two that hold a hash of everything that learns; 0: none.
-        sessions_mib: what the sessions of a service may take together before the oldest are removed; 0: no bound.
+        mcap: Write log.mcap, for viewers and `rtu-edge replay`
+        blackbox_minutes: Time span of blackbox.rtubox at the device's rate, in minutes; 0 disables it
+        hash_every: Records between two with a hash of the learner's state; 0 disables the hashes
+        sessions_mib: Disk space for all sessions of a service, in MiB; the oldest are removed first; 0 disables the
+            limit
     """
 
     mcap: bool = True
@@ -236,12 +156,17 @@ class Log(Section, frozen=True):
 
 
 class Run(Section, frozen=True):
-    """`[run]`: how long, from which seed, and where the results go.
+    """`[run]`: length, seed and folder of a run.
 
     Args:
-        name: of the run's folder; "" takes the file's name.
-        steps, seconds: stop after so many control steps, or so much wall clock; 0 s: no limit.
-        stop_return, stop_episodes: stop when the mean return of the last episodes is at least this.
+        name: Name of the run's folder, without a slash; empty: the file's name; a name in use gets a
+            number, such as -2
+        folder: Folder of all runs
+        steps: Stop after this number of control steps
+        seed: Random seed
+        stop_return: Stop when the mean return of the last `stop_episodes` episodes is at least this
+        stop_episodes: Number of episodes in that mean
+        seconds: Stop after this time, in seconds; 0 disables the limit
     """
 
     name: str = ""
@@ -254,11 +179,12 @@ class Run(Section, frozen=True):
 
 
 class Checkpoint(Section, frozen=True):
-    """`[checkpoint]`: what a run saves of itself while it goes on.
+    """`[checkpoint]`: checkpoints during a run (docs/checkpoint.md).
 
     Args:
-        every_s, every_steps: save when so much wall clock, or so many steps, have passed since the last time; 0: never.
-        keep: checkpoints in all, the newest and those before it.
+        every_s: Time between checkpoints, in seconds; 0 disables them
+        every_steps: Steps between checkpoints; 0 disables them
+        keep: Number of checkpoints kept, the newest included
     """
 
     every_s: Annotated[float, msgspec.Meta(ge=0.0, le=86_400.0)] = 60.0
@@ -296,10 +222,7 @@ def cross_check(config: Config) -> Iterator[str]:
             yield f"limits.{name}.min = {limits.min:g}: must be below limits.{name}.max = {limits.max:g}"
         elif not limits.min <= limits.rest <= limits.max:
             yield f"limits.{name}.rest = {limits.rest:g}: must be from {limits.min:g} to {limits.max:g}"
-    low = 0.0 if learner.r_min is None else learner.r_min
-    high = 1.0 if learner.r_max is None else learner.r_max
-    if not low < high:
-        yield f"learner.r_min = {low:g}: must be below learner.r_max = {high:g}"
+    yield from check_learner(learner)
     reward = config.reward
     weights = (reward.quadratic, reward.cosine, reward.action)
     if reward.source is RewardSource.DEVICE and (reward.bias or any(weights)):

@@ -3,84 +3,24 @@
 from __future__ import annotations
 
 import copy as _copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge import _core
 from rtu_edge._base import files
 from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.validation import (
-    check_choice,
-    check_dtype,
-    check_int,
-    check_keys,
-    check_number,
-    check_sections,
-    check_seed,
-)
+from rtu_edge._base.validation import check_sections
 from rtu_edge.learn import checkpoint
 
-__all__ = ["RULES", "Array", "Learner", "decays_of", "info_of", "layers_of", "optimizer_of"]
+__all__ = ["Array", "Learner", "info_of"]
 
 Array = npt.NDArray[Any]
 Self = TypeVar("Self", bound="Learner")
 
 VARIANCE_EPS = 1e-8
-_GROUPS = ("recurrent", "body", "head")
-RULES = ("obgd", "sgd", "adam")
-
-
-def layers_of(hidden: int | Sequence[int]) -> list[int]:
-    """Widths of the layers after the cell."""
-    given: Any = hidden
-    row = isinstance(given, Iterable) and not isinstance(given, (str, bytes))
-    scalar = not row or (isinstance(given, np.ndarray) and given.ndim == 0)
-    widths: list[Any] = [given] if scalar else list(given)
-    if len(widths) > _core.max_layers:
-        raise ConfigError(f"hidden = {tuple(widths)}: expected at most {_core.max_layers} layers")
-    return [check_int("hidden", width, 1, 65536) for width in widths]
-
-
-def decays_of(value: float | Mapping[str, float]) -> dict[str, float]:
-    """Lambda of each parameter group."""
-    if isinstance(value, Mapping):
-        given = check_keys("trace_decay", value, _GROUPS)
-        missing = [group for group in _GROUPS if group not in given]
-        if missing:
-            raise ConfigError(f"trace_decay.{missing[0]}: missing; expected a number for each of {', '.join(_GROUPS)}")
-    else:
-        given = dict.fromkeys(_GROUPS, value)
-    return {group: check_number(f"trace_decay.{group}", given[group], 0.0, 1.0) for group in _GROUPS}
-
-
-def optimizer_of(
-    name: str, rule: str, settings: Mapping[str, float] | None, *, step_size: float, kappa: float
-) -> dict[str, Any]:
-    """Rule, step size and kappa of one optimiser, as the core takes them."""
-    given = check_keys(name, settings or {}, ("step_size", "kappa"))
-    default = step_size if rule == "obgd" else 1e-3
-    return {
-        "rule": check_choice("optimizer", rule, RULES),
-        "step_size": check_number(f"{name}.step_size", given.get("step_size", default), 0.0, 1e6),
-        "kappa": check_number(f"{name}.kappa", given.get("kappa", kappa), 0.0, 1e6, open_low=True),
-    }
-
-
-OBSERVATION_BOUND = 10.0  # deviations; the core's default too (native/learners/normalizer.h)
-
-
-def bound_of(value: float) -> float:
-    """The bound of normalised observations: 0 for none, or 2 deviations and more."""
-    bound = check_number("observation_bound", value, 0.0, 1e6)
-    if 0.0 < bound < 2.0:
-        raise ConfigError(
-            f"observation_bound = {value!r}: expected 0 (no bound) or a number from 2 to 1e+06 deviations"
-        )
-    return bound
 
 
 class Learner:
@@ -97,17 +37,21 @@ class Learner:
         native: type,
         native_config: dict[str, Any],
         arguments: dict[str, Any],
-        dtype: npt.DTypeLike,
-        seed: int,
     ) -> None:
-        name, number = check_dtype("dtype", dtype), check_seed(seed)
-        self._config = {"kind": self.kind, **arguments, "dtype": name, "seed": number}
+        """Makes the native learner.
+
+        Args:
+            native: its class.
+            native_config: what that takes.
+            arguments: checked, what a checkpoint holds; with "dtype" and "seed".
+        """
+        self._config = {"kind": self.kind, **arguments}
         try:
             checkpoint.encode_config(self._config)  # nothing learns that cannot be saved
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{self.kind}: an argument that no checkpoint can hold: {error}") from error
         self._native_config = native_config
-        self._core = native(native_config, name, number)
+        self._core = native(native_config, arguments["dtype"], arguments["seed"])
 
     @property
     def core(self) -> Any:

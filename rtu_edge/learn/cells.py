@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
-from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.validation import check_choice, check_dtype, check_int, check_number, check_sections, check_seed
+from rtu_edge._base.validation import check_sections
+from rtu_edge.learn import parameters
+from rtu_edge.learn.parameters import CELL
 
 __all__ = ["LinearRTU", "NonlinearRTU"]
 
@@ -25,6 +26,7 @@ class _Cell:
     """What the linear and the nonlinear RTU share."""
 
     _kind: str
+    _config: dict[str, Any]
 
     def __init__(
         self,
@@ -39,21 +41,21 @@ class _Cell:
         r_max: float = 1.0,
         max_phase: float = 6.28,
     ) -> None:
-        self._config = cell_config(
-            self._kind, n_inputs, n_units, units_per_pole, activation, r_min=r_min, r_max=r_max, max_phase=max_phase
-        )
-        self._dtype = np.dtype(check_dtype("dtype", dtype))
-        self._core = _core.Cell(self._config, self._dtype.name, check_seed(seed))
+        values = parameters.check(CELL, {**locals(), "cell": self._kind})
+        self._dtype = np.dtype(values.pop("dtype"))
+        seed = values.pop("seed")
+        self._config = {"cell": self._kind, "units": values.pop("n_units"), **values}
+        self._core = _core.Cell(self._config, self._dtype.name, seed)
 
     @property
     def n_inputs(self) -> int:
         """Inputs d."""
-        return int(self._config["n_inputs"])  # type: ignore[call-overload, no-any-return]
+        return int(self._config["n_inputs"])
 
     @property
     def n_units(self) -> int:
         """Units n; the output has 2n entries."""
-        return int(self._config["units"])  # type: ignore[call-overload, no-any-return]
+        return int(self._config["units"])
 
     @property
     def parameters(self) -> dict[str, Array]:
@@ -150,15 +152,16 @@ class LinearRTU(_Cell):
     ((10,), (5, 3), 50)
 
     Args:
-        n_inputs: d, 1 or more.
-        n_units: n, 1 or more.
-        activation: "relu", "tanh" or "identity".
-        dtype: "float32" for work, "float64" for verification (scalar code); or numpy's types of these names.
-        seed: 0 to 2^64 - 1.
-        units_per_pole: G; units i G ... i G + G - 1 share pole i and its traces, exactly. n is a multiple of it.
-        r_min: smallest retention at the start, 0 to r_max.
-        r_max: largest retention at the start, to 1.
-        max_phase: largest phase at the start, rad.
+        n_inputs: Width d of the input, 1 to 65536.
+        n_units: Recurrent units n, 1 to 65536.
+        activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
+        dtype: Number format, one of "float32", "float64"; "float32" for work; "float64" for verification (scalar code).
+        seed: Random seed, 0 to 2^64 - 1.
+        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
+            nonlinear cell.
+        r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
+        r_max: Largest retention of a pole at initialisation, above 0, at most 1.
+        max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
 
     Raises:
         ConfigError: an argument out of its range.
@@ -174,34 +177,3 @@ class NonlinearRTU(_Cell):
     """
 
     _kind = "nonlinear"
-
-
-def cell_config(
-    kind: str,
-    n_inputs: int,
-    units: int,
-    units_per_pole: int,
-    activation: str,
-    *,
-    r_min: float,
-    r_max: float,
-    max_phase: float,
-) -> dict[str, object]:
-    """The recurrent part of a configuration, checked, as plain values."""
-    n, shared = check_int("units", units, 1, 65536), check_int("units_per_pole", units_per_pole, 1, 4096)
-    largest = check_number("r_max", r_max, 0.0, 1.0, open_low=True)
-    config: dict[str, object] = {
-        "cell": check_choice("cell", kind, ("linear", "nonlinear", "none")),
-        "n_inputs": check_int("n_inputs", n_inputs, 1, 65536),
-        "units": n,
-        "units_per_pole": shared,
-        "activation": check_choice("activation", activation, ("relu", "tanh", "identity")),
-        "r_max": largest,
-        "max_phase": check_number("max_phase", max_phase, 0.0, 1000.0, open_low=True),
-        "r_min": check_number("r_min", r_min, 0.0, min(largest, 0.9999999)),
-    }
-    if n % shared != 0:
-        raise ConfigError(f"units_per_pole = {shared}: expected a divisor of units = {n}")
-    if kind == "nonlinear" and shared != 1:
-        raise ConfigError(f"units_per_pole = {shared}: expected 1 for the nonlinear RTU, whose units share no traces")
-    return config

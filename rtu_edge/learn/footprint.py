@@ -9,7 +9,7 @@ from typing import Any
 
 from rtu_edge import _core
 from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.validation import check_choice, check_dtype, check_number
+from rtu_edge._base.validation import check_choice, check_number
 from rtu_edge.learn.kinds import KINDS
 
 __all__ = ["Plan", "StepTimes", "plan"]
@@ -146,10 +146,8 @@ def plan(kind: str | Mapping[str, Any] = "stream_ac", *, calibrate: bool = False
     class Planned(cls):  # type: ignore[misc, valid-type]
         """The class up to where it would allocate."""
 
-        def _start(
-            self, native: type, native_config: dict[str, Any], arguments: dict[str, Any], dtype: Any, seed: int
-        ) -> None:
-            found.update(config=native_config, dtype=check_dtype("dtype", dtype))
+        def _start(self, native: type, native_config: dict[str, Any], arguments: dict[str, Any]) -> None:
+            found.update(config=native_config, dtype=arguments["dtype"])
 
     try:
         Planned(**arguments)

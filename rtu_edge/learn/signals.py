@@ -9,71 +9,21 @@ from typing import Any
 import numpy.typing as npt
 
 from rtu_edge import _core
-from rtu_edge._base.validation import check_bool, check_choice, check_int, check_number
-from rtu_edge.learn.base import (
-    OBSERVATION_BOUND,
-    RULES,
-    Array,
-    Learner,
-    bound_of,
-    decays_of,
-    info_of,
-    layers_of,
-    optimizer_of,
-)
-from rtu_edge.learn.cells import cell_config
+from rtu_edge._base.validation import check_number
+from rtu_edge.learn import parameters
+from rtu_edge.learn.base import Array, Learner, info_of
 
 __all__ = ["OnlineRegressor", "TDPredictor"]
 
 
-def _signal_arguments(
-    n_inputs: int,
-    units: int,
-    hidden: int | Sequence[int],
-    cell: str,
-    activation: str,
-    units_per_pole: int,
-    optimizer: str,
-    r_min: float,
-    r_max: float,
-    max_phase: float,
-    sparsity: float,
-) -> dict[str, Any]:
-    return {
-        **cell_config(cell, n_inputs, units, units_per_pole, activation, r_min=r_min, r_max=r_max, max_phase=max_phase),
-        "hidden": layers_of(hidden),
-        "optimizer": check_choice("optimizer", optimizer, RULES),
-        "sparsity": check_number("sparsity", sparsity, 0.0, 1.0),
-    }
-
-
 class _SignalLearner(Learner):
-    """One body, one optimiser, a stream of inputs."""
+    """One network, one optimizer, a stream of inputs."""
 
-    def _start_on_signal(
-        self,
-        native: type,
-        rule_of: str,
-        common: dict[str, Any],
-        own: dict[str, Any],
-        step_size: float | None,
-        kappa: float,
-        normalize_observation: bool,
-        observation_bound: float,
-        dtype: npt.DTypeLike,
-        seed: int,
-    ) -> None:
-        """Starts with the arguments that all such learners take, and those of its kind."""
-        arguments = {
-            **common,
-            **own,
-            "normalize_observation": check_bool("normalize_observation", normalize_observation),
-            "observation_bound": bound_of(observation_bound),
-        }
-        settings = {"kappa": kappa} if step_size is None else {"step_size": step_size, "kappa": kappa}
-        optimizer = optimizer_of(rule_of, arguments["optimizer"], settings, step_size=1.0, kappa=2.0)
-        moved = {key: optimizer[key] for key in ("step_size", "kappa")}
-        self._start(native, {**arguments, "optimizer": optimizer}, {**arguments, **moved}, dtype, seed)
+    def _start_on_signal(self, native: type, given: Mapping[str, Any]) -> None:
+        """Starts with the constructor's arguments."""
+        arguments = parameters.check(self.kind, given)
+        optimizer = {"rule": arguments["optimizer"], **{key: arguments[key] for key in ("step_size", "kappa")}}
+        self._start(native, {**arguments, "optimizer": optimizer}, arguments)
 
 
 class TDPredictor(_SignalLearner):
@@ -86,7 +36,33 @@ class TDPredictor(_SignalLearner):
 
     for_horizon() gives the settings for a prediction that reaches a given time ahead.
 
-    Args: as StreamAC where the names are the same; `step_size` and `kappa` of the one optimiser.
+    Args:
+        n_inputs: Width d of the input, 1 to 65536.
+        units: Recurrent units n of each network, 1 to 65536.
+        gamma: Discount factor per step, 0 to 1.
+        trace_decay: Decay lambda of the eligibility traces per step, 0 to 1, or a mapping of "recurrent", "body",
+            "head".
+        seed: Random seed, 0 to 2^64 - 1.
+        hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
+        cell: Recurrent cell, one of "linear", "nonlinear", "none"; "none": memoryless baseline.
+        activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
+        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
+            nonlinear cell.
+        optimizer: Optimizer, one of "obgd", "sgd", "adam"; "obgd": overshooting-bounded gradient descent.
+        step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd", 0.001 with "sgd" and "adam".
+        kappa: Overshooting factor of "obgd", above 0, at most 1e6; larger values take smaller steps.
+        r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
+        r_max: Largest retention of a pole at initialisation, above 0, at most 1.
+        max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
+        sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
+        normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved
+            gives 0.
+        observation_bound: Bound of normalised observations and of a reading's weight in their statistics, 0, or 2 to
+            1e6 standard deviations; 0 disables the bound.
+        dtype: Number format, one of "float32", "float64"; "float32" for work; "float64" for verification (scalar code).
+
+    Raises:
+        ConfigError: an argument out of its range; the message names it.
     """
 
     kind = "td_predictor"
@@ -111,25 +87,10 @@ class TDPredictor(_SignalLearner):
         max_phase: float = 0.6,
         sparsity: float = 0.9,
         normalize_observation: bool = False,
-        observation_bound: float = OBSERVATION_BOUND,
+        observation_bound: float = 10.0,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        common = _signal_arguments(
-            n_inputs, units, hidden, cell, activation, units_per_pole, optimizer, r_min, r_max, max_phase, sparsity
-        )
-        own = {"gamma": check_number("gamma", gamma, 0.0, 1.0), "trace_decay": decays_of(trace_decay)}
-        self._start_on_signal(
-            _core.TDPredictor,
-            "td",
-            common,
-            own,
-            step_size,
-            kappa,
-            normalize_observation,
-            observation_bound,
-            dtype,
-            seed,
-        )
+        self._start_on_signal(_core.TDPredictor, locals())
 
     @classmethod
     def for_horizon(
@@ -250,7 +211,31 @@ class OnlineRegressor(_SignalLearner):
     >>> model.learn([0.2]) >= 0.0
     True
 
-    Args: as StreamAC where the names are the same; `step_size` and `kappa` of the one optimiser.
+    Args:
+        n_inputs: Width d of the input, 1 to 65536.
+        n_outputs: Width of the target, 1 to 4096.
+        units: Recurrent units n of each network, 1 to 65536.
+        hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
+        optimizer: Optimizer, one of "obgd", "sgd", "adam"; "obgd": overshooting-bounded gradient descent.
+        step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd", 0.001 with "sgd" and "adam".
+        seed: Random seed, 0 to 2^64 - 1.
+        cell: Recurrent cell, one of "linear", "nonlinear", "none"; "none": memoryless baseline.
+        activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
+        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
+            nonlinear cell.
+        kappa: Overshooting factor of "obgd", above 0, at most 1e6; larger values take smaller steps.
+        r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
+        r_max: Largest retention of a pole at initialisation, above 0, at most 1.
+        max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
+        sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
+        normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved
+            gives 0.
+        observation_bound: Bound of normalised observations and of a reading's weight in their statistics, 0, or 2 to
+            1e6 standard deviations; 0 disables the bound.
+        dtype: Number format, one of "float32", "float64"; "float32" for work; "float64" for verification (scalar code).
+
+    Raises:
+        ConfigError: an argument out of its range; the message names it.
     """
 
     kind = "online_regressor"
@@ -265,34 +250,19 @@ class OnlineRegressor(_SignalLearner):
         step_size: float | None = None,
         seed: int = 0,
         *,
-        kappa: float = 2.0,
         cell: str = "linear",
         activation: str = "relu",
         units_per_pole: int = 1,
+        kappa: float = 2.0,
         r_min: float = 0.5,
         r_max: float = 1.0,
         max_phase: float = 0.6,
         sparsity: float = 0.9,
         normalize_observation: bool = False,
-        observation_bound: float = OBSERVATION_BOUND,
+        observation_bound: float = 10.0,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        common = _signal_arguments(
-            n_inputs, units, hidden, cell, activation, units_per_pole, optimizer, r_min, r_max, max_phase, sparsity
-        )
-        own = {"n_outputs": check_int("n_outputs", n_outputs, 1, 4096)}
-        self._start_on_signal(
-            _core.OnlineRegressor,
-            "regressor",
-            common,
-            own,
-            step_size,
-            kappa,
-            normalize_observation,
-            observation_bound,
-            dtype,
-            seed,
-        )
+        self._start_on_signal(_core.OnlineRegressor, locals())
 
     def predict(self, x: npt.ArrayLike) -> Array:
         """Advances the state by x (n_inputs,) and returns the prediction (n_outputs,). learn() follows.

@@ -13,19 +13,9 @@ import numpy.typing as npt
 
 from rtu_edge import _core
 from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.validation import check_bool, check_choice, check_int, check_number
-from rtu_edge.learn.base import (
-    OBSERVATION_BOUND,
-    RULES,
-    Array,
-    Learner,
-    bound_of,
-    decays_of,
-    info_of,
-    layers_of,
-    optimizer_of,
-)
-from rtu_edge.learn.cells import cell_config
+from rtu_edge._base.validation import check_int, check_number
+from rtu_edge.learn import parameters
+from rtu_edge.learn.base import Array, Learner, info_of
 
 __all__ = ["StreamAC"]
 
@@ -41,35 +31,44 @@ class StreamAC(Learner):
     (1,)
 
     Args:
-        observation_size: observations d, raw units of the device; normalising is done inside.
-        action_size: continuous actions, each in [-1, 1] of its actuator's range (or n_actions).
-        n_actions: choices of a discrete action (or action_size).
-        units: recurrent units n of each body.
-        hidden: width of the layer after the cell, or a tuple of widths (0 to 4 layers; () for none).
-        seed: 0 to 2^64 - 1.
-        cell: "linear", "nonlinear", or "none" for a memoryless control.
-        activation: of the cell: "relu", "tanh", "identity".
-        units_per_pole: units that share a pole (linear cell).
-        body: "separate": actor and critic have a cell and layers each; "shared": one body, two eligibility sets on it,
-            their updates summed (docs/math.md, 4, form b).
-        gamma: discount per step, 0 to 1.
-        trace_decay: lambda, or one for each of "recurrent", "body", "head".
-        optimizer: "obgd" (bounded steps), "sgd", "adam".
-        actor: {"step_size": 1.0, "kappa": 2.0} and defaults for what is missing (step_size 1e-3 for sgd and adam).
-        critic: the same; kappa 3.0 (docs/math.md says why the paper's 3 and 2 are turned round).
-        entropy: tau, weight of the entropy's gradient.
-        r_min: smallest retention at the start.
-        r_max: largest retention at the start.
-        max_phase: largest phase at the start, rad per step.
-        sparsity: share of zero weights in dense layers at the start; one weight of each row always lives.
-        sigma_floor: added to the standard deviation of continuous actions.
-        normalize_observation: running mean and variance of each channel (Welford); a channel that has not moved gives 0.
-        observation_bound: deviations, 2 to 1e6: the most that a normalised observation reaches, and the most by which a
-            reading counts in mean and variance. 0: no bound.
-        scale_reward: rewards divided by the running deviation of the return.
-        recompute: value and gradient of the last state again with the new weights, as the published code does.
-        dt_s: nominal step in seconds, kept in checkpoints and exports; None if unknown.
-        dtype: "float32" for work, "float64" for verification; or numpy's types of these names.
+        observation_size: Width d of the observation, 1 to 64; in the device's units, normalised inside.
+        action_size: Number of continuous actions, 1 to 32; each in [-1, 1] of its actuator's range; or give n_actions.
+        n_actions: Number of discrete actions, 2 to 64; or give action_size.
+        units: Recurrent units n of each network, 1 to 65536.
+        hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
+        seed: Random seed, 0 to 2^64 - 1.
+        cell: Recurrent cell, one of "linear", "nonlinear", "none"; "none": memoryless baseline.
+        activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
+        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
+            nonlinear cell.
+        body: Network of actor and critic, one of "separate", "shared"; "shared": one network for both with summed
+            updates (docs/math.md, 4).
+        gamma: Discount factor per step, 0 to 1.
+        trace_decay: Decay lambda of the eligibility traces per step, 0 to 1, or a mapping of "recurrent", "body",
+            "head".
+        optimizer: Optimizer, one of "obgd", "sgd", "adam"; "obgd": overshooting-bounded gradient descent.
+        actor: A mapping with any of
+            "step_size": Step size of the actor, 0 to 1e6; 0 freezes its weights; default 1 with "obgd", 0.001 with
+                "sgd" and "adam".
+            "kappa": Overshooting factor of "obgd", above 0, at most 1e6; larger values take smaller steps; default 2.
+        critic: A mapping with any of
+            "step_size": Step size of the critic, 0 to 1e6; 0 freezes its weights; default 1 with "obgd", 0.001 with
+                "sgd" and "adam".
+            "kappa": Overshooting factor of "obgd", above 0, at most 1e6; larger values take smaller steps; default 3.
+        entropy: Weight tau of the entropy gradient, 0 to 1000.
+        r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
+        r_max: Largest retention of a pole at initialisation, above 0, at most 1.
+        max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
+        sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
+        sigma_floor: Added to the standard deviation of continuous actions, 0 to 1000.
+        normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved
+            gives 0.
+        observation_bound: Bound of normalised observations and of a reading's weight in their statistics, 0, or 2 to
+            1e6 standard deviations; 0 disables the bound.
+        scale_reward: Divide rewards by the running standard deviation of the return.
+        recompute: Compute value and gradient of the last state again with the new weights, as the published code does.
+        dt_s: Nominal period, above 0, at most 1000 s; kept in checkpoints and exports; None if unknown.
+        dtype: Number format, one of "float32", "float64"; "float32" for work; "float64" for verification (scalar code).
 
     Raises:
         ConfigError: an argument out of its range; the message names it.
@@ -84,7 +83,7 @@ class StreamAC(Learner):
         action_size: int | None = None,
         n_actions: int | None = None,
         units: int = 32,
-        hidden: int | Sequence[int] = 32,
+        hidden: int | Sequence[int] = (32,),
         seed: int = 0,
         *,
         cell: str = "linear",
@@ -103,60 +102,24 @@ class StreamAC(Learner):
         sparsity: float = 0.9,
         sigma_floor: float = 0.0,
         normalize_observation: bool = True,
-        observation_bound: float = OBSERVATION_BOUND,
+        observation_bound: float = 10.0,
         scale_reward: bool = True,
         recompute: bool = False,
         dt_s: float | None = None,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
+        arguments = parameters.check(self.kind, locals())
         if (action_size is None) == (n_actions is None):
             raise ConfigError("action_size, n_actions: expected exactly one of them (continuous or discrete actions)")
         discrete = n_actions is not None
-        d = check_int("observation_size", observation_size, 1, 64)
-        width = None if action_size is None else check_int("action_size", action_size, 1, 32)
-        choices = None if n_actions is None else check_int("n_actions", n_actions, 2, 64)
-        recurrent = cell_config(
-            cell, d, units, units_per_pole, activation, r_min=r_min, r_max=r_max, max_phase=max_phase
-        )
-        rule = check_choice("optimizer", optimizer, RULES)
-        arguments: dict[str, Any] = {
-            "observation_size": d,
-            "action_size": width,
-            "n_actions": choices,
-            "units": recurrent["units"],
-            "hidden": layers_of(hidden),
-            "cell": recurrent["cell"],
-            "activation": recurrent["activation"],
-            "units_per_pole": recurrent["units_per_pole"],
-            "body": check_choice("body", body, ("separate", "shared")),
-            "gamma": check_number("gamma", gamma, 0.0, 1.0),
-            "trace_decay": decays_of(trace_decay),
-            "optimizer": rule,
-            "actor": None,
-            "critic": None,
-            "entropy": check_number("entropy", entropy, 0.0, 1e3),
-            "r_min": recurrent["r_min"],
-            "r_max": recurrent["r_max"],
-            "max_phase": recurrent["max_phase"],
-            "sparsity": check_number("sparsity", sparsity, 0.0, 1.0),
-            "sigma_floor": check_number("sigma_floor", sigma_floor, 0.0, 1e3),
-            "normalize_observation": check_bool("normalize_observation", normalize_observation),
-            "observation_bound": bound_of(observation_bound),
-            "scale_reward": check_bool("scale_reward", scale_reward),
-            "recompute": check_bool("recompute", recompute),
-            "dt_s": None if dt_s is None else check_number("dt_s", dt_s, 0.0, 1e3, open_low=True),
-        }
         native = {
             **arguments,
-            **recurrent,
+            "n_inputs": arguments["observation_size"],
             "discrete": discrete,
-            "n_outputs": choices if discrete else width,
-            "actor": optimizer_of("actor", rule, actor, step_size=1.0, kappa=2.0),
-            "critic": optimizer_of("critic", rule, critic, step_size=1.0, kappa=3.0),
+            "n_outputs": arguments["n_actions" if discrete else "action_size"],
+            **{role: {**arguments[role], "rule": arguments["optimizer"]} for role in ("actor", "critic")},
         }
-        for role in ("actor", "critic"):
-            arguments[role] = {key: native[role][key] for key in ("step_size", "kappa")}
-        self._start(_core.StreamAC, native, arguments, dtype, seed)
+        self._start(_core.StreamAC, native, arguments)
 
     @property
     def observation_size(self) -> int:

@@ -69,21 +69,29 @@ Share: TypeAlias = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
 
 
 class Ab(Section, frozen=True):
-    """`[supervisor.ab]`: the learner has the first block, the fallback the second, and so on."""
+    """`[supervisor.ab]`: blocks of mode `ab`; the learner drives the first block, the fallback the second.
+
+    Args:
+        block: Length of a block
+        unit: Unit of that length
+    """
 
     block: SomeSteps = 1000
     unit: AbUnit = AbUnit.STEPS
 
 
 class Supervisor(Section, frozen=True):
-    """`[supervisor]`: who drives, and how they change over.
+    """`[supervisor]`: which controller drives (docs/safety.md).
 
     Args:
-        dwell_steps: least time in the fallback.
-        good_steps: without a finding, in a row, before the learner drives again.
-        max_switches: to the fallback within switch_window steps; one more, and the fallback keeps driving.
-        ab: see Ab.
-        residual: largest correction per actuator, as a share of its range.
+        mode: `off`: the fallback; `shadow`: the fallback, the learner watches; `ab`: both in alternating blocks;
+            `learn`: the learner; `frozen`: the learner without learning; `residual`: the fallback plus a bounded
+            correction
+        dwell_steps: Minimum time in the fallback, in steps
+        good_steps: Consecutive steps without a finding before the learner drives again
+        max_switches: Switches to the fallback within `switch_window`; after one more the fallback keeps driving
+        switch_window: Window for `max_switches`, in steps
+        residual: Largest correction of each actuator in mode `residual`, as a share of its range
     """
 
     mode: Mode = Mode.LEARN
@@ -96,10 +104,13 @@ class Supervisor(Section, frozen=True):
 
 
 class Pd(Section, frozen=True):
-    """`[fallback.pd.NAME]`: the actuator NAME is driven to bias + sum p (target - x) - d dx/dt, in its own unit.
+    """`[fallback.pd.NAME]`: PD controller of the actuator NAME in its unit; without a table it rests.
 
     Args:
-        p, d, target: by the observation's name; dx/dt is the difference of two steps over the period.
+        bias: Constant; the command is bias + sum p (target - x) - d dx/dt
+        p: Proportional gain by observation
+        d: Derivative gain by observation; dx/dt is the difference of two steps over the period
+        target: Target value by observation
     """
 
     bias: Number = 0.0
@@ -109,14 +120,16 @@ class Pd(Section, frozen=True):
 
 
 class Fallback(Section, frozen=True):
-    """`[fallback]`: what drives when the learner may not.
+    """`[fallback]`: controller that drives when the learner may not.
 
     Args:
-        kind: what it is.
-        pd: one table per actuator; an actuator without one rests.
-        checkpoint: of a learner, which drives frozen.
-        library, symbol: a shared library and a function in it (native/bindings/c/rtu_edge_fallback.h).
-        function: "module:name" of a Python function; simulated devices only.
+        kind: `rest`: rest value of the limits; `hold`: last action (in mode `residual`: rest); `pd`, `checkpoint`, `c`,
+            `python`: see the keys; after 5 consecutive failures a fallback that has to drive ends the run at rest
+        checkpoint: Kind `checkpoint`: file of the learner that drives frozen
+        library: Kind `c`: shared library with a function as in native/bindings/c/rtu_edge_fallback.h
+        symbol: Kind `c`: name of the function in `library`
+        function: Kind `python`: MODULE:NAME of a function that is called as function(x, first) and returns the
+            actuators' values; simulated devices only
     """
 
     kind: FallbackKind = FallbackKind.REST
@@ -128,20 +141,23 @@ class Fallback(Section, frozen=True):
 
 
 class Guard(Section, frozen=True):
-    """`[guard]`: what makes the learner's state suspect; it then returns to a snapshot that has survived.
+    """`[guard]`: learner monitor; rolls back to the last validated snapshot when the learner's state is suspect.
 
     Args:
-        enabled: False takes no snapshots; what is not finite still never drives.
-        snapshot_steps, survive_steps: time between snapshots; how long one has to be good before it counts.
-        snapshots: that have survived, kept.
-        max_rollbacks: before anything survives again; one more, and the learner stays frozen.
-        scan_kib: of the state, looked through in each step.
-        weight_change: largest |w - w'| / |w'| of a section against the snapshot; 0: not looked at.
-        td_error: largest |delta| as a multiple of its running mean; 0: not looked at.
-        td_warmup: transitions before that.
-        saturated_steps: with all actions at the same end, in a row; 0: not looked at.
-        retention: largest retention of a pole; 1: not looked at.
-        rate_window, rate: largest share of forced fallback steps in a window; 0: not looked at.
+        enabled: Take snapshots; without them a non-finite action still never drives
+        snapshot_steps: Steps between snapshots
+        survive_steps: Steps without a finding before a snapshot is validated
+        snapshots: Number of validated snapshots kept
+        max_rollbacks: Rollbacks before another snapshot is validated; one more freezes the learner; 0: the first one
+            freezes it
+        scan_kib: Part of the state that is checked for non-finite values in each step, in KiB
+        weight_change: Largest change of a section against the snapshot, as a share of its norm; 0 disables the check
+        td_error: Largest TD error as a multiple of its running mean; 0 disables the check
+        td_warmup: Transitions before the TD error is checked
+        saturated_steps: Consecutive steps with all actions at the same limit; 0 disables the check
+        retention: Largest retention of a pole; 1 disables the check
+        rate_window: Window for `rate`, in steps; 0 disables the check
+        rate: Largest share of steps in which the fallback was forced to drive
     """
 
     enabled: bool = True
@@ -160,14 +176,18 @@ class Guard(Section, frozen=True):
 
 
 class Gate(Section, frozen=True):
-    """`[gate.NAME]`: what may come in as the observation NAME, in its own unit.
+    """`[gate.NAME]`: sensor monitor of the observation NAME, in its unit; without a table the data sheet's range holds.
 
     Args:
-        min, max: the data sheet's where left out.
-        spike: largest change per step; 0: not looked at.
-        stuck_steps: with the same bits while the commands move; 0: not looked at.
-        hold_steps: how long the last good value may stand in; then the fallback drives.
-        on_dropout, on_range, on_spike, on_stuck: what to do.
+        min: Smallest valid value; without the key the data sheet's
+        max: Largest valid value, above `min`; without the key the data sheet's
+        spike: Largest change per step; 0 disables the check
+        stuck_steps: Consecutive steps with the same bits while the commands change; 0 disables the check
+        hold_steps: Longest time in which the last valid value stands in, in steps; then the fallback drives
+        on_dropout: Reaction to NaN (a missing channel) or an infinity
+        on_range: Reaction to a value out of range
+        on_spike: Reaction to a spike
+        on_stuck: Reaction to a value that does not change
     """
 
     min: Number | None = None

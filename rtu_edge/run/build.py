@@ -65,7 +65,10 @@ def check_learner(config: Config, connection: Sheet, agent: Any, source: object)
         ConfigError: it is another one; nothing of it could be changed without a new learner.
     """
     wanted, found = make_agent(config, connection).config, agent.config
-    names = {**dict.fromkeys(config.learner.arguments()), "n_actions": None}
+    given = config.learner.arguments()
+    for table in ("actor", "critic"):  # a key that is left out there takes what the checkpoint has, too
+        wanted[table] = {**found.get(table, {}), **{key: wanted[table][key] for key in given.get(table, {})}}
+    names = {**dict.fromkeys(given), "n_actions": None}
     problems = [
         f"learner.{'levels' if name == 'n_actions' else name} = {_shown(wanted[name])}: the checkpoint {source} holds a"
         f" learner with {_shown(found.get(name))}, which it keeps; allowed: that value, or a new learner"

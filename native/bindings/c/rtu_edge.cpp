@@ -1,5 +1,6 @@
 #include "native/bindings/c/rtu_edge.h"
 
+#include "native/bindings/c/parameters.inl.h"
 #include "native/core/checkpoint.h"
 #include "native/learners/stream_ac.h"
 
@@ -59,27 +60,10 @@ const kernels::Kernels<float>* kernels_named(const char* isa) {
 #endif
 }
 
-bool number(double value, double low, double high) { return value >= low && value <= high; }
-bool within(int32_t value, int32_t low, int32_t high) { return value >= low && value <= high; }
-
-bool good_sizes(const rtu_agent_config& c) {
-  if (c.size != sizeof(rtu_agent_config) || !within(c.observation_size, 1, 64)) return false;
-  if (!(c.discrete != 0 ? within(c.actions, 2, 64) : within(c.actions, 1, 32))) return false;
-  if (!within(c.units, 1, 65536) || !within(c.units_per_pole, 1, 4096) || c.units % c.units_per_pole != 0) return false;
-  if (c.cell == RTU_CELL_NONLINEAR && c.units_per_pole != 1) return false;
-  if (!within(c.layers, 0, RTU_LAYERS_MAX)) return false;
-  for (int32_t i = 0; i < c.layers; ++i)
-    if (!within(c.hidden[i], 1, 65536)) return false;
-  return within(c.cell, 0, 2) && within(c.activation, 0, 2) && within(c.optimizer, 0, 2);
-}
-
-bool good_numbers(const rtu_agent_config& c) {
-  return number(c.gamma, 0, 1) && number(c.decay_recurrent, 0, 1) && number(c.decay_body, 0, 1) &&
-         number(c.decay_head, 0, 1) && number(c.actor_step_size, 0, 1e6) && number(c.critic_step_size, 0, 1e6) &&
-         c.actor_kappa > 0 && c.actor_kappa <= 1e6 && c.critic_kappa > 0 && c.critic_kappa <= 1e6 &&
-         number(c.entropy, 0, 1e3) && c.r_max > 0 && c.r_max <= 1 && number(c.r_min, 0, c.r_max) &&
-         c.r_min <= 0.9999999 && c.max_phase > 0 && c.max_phase <= 1000 && number(c.sparsity, 0, 1) &&
-         number(c.sigma_floor, 0, 1e3) && (c.observation_bound == 0 || number(c.observation_bound, 2, 1e6));
+// What no single field can tell; the ranges of the fields are in parameters.inl.h.
+bool consistent(const rtu_agent_config& c) {
+  return c.size == sizeof(rtu_agent_config) && c.units % c.units_per_pole == 0 &&
+         (c.cell != RTU_CELL_NONLINEAR || c.units_per_pole == 1) && c.r_min <= c.r_max;
 }
 
 learners::HeadConfig head(const rtu_agent_config& c, double step_size, double kappa) {
@@ -129,7 +113,7 @@ uint64_t arena_bytes(const rtu_agent_config& config, const kernels::Kernels<floa
 }
 
 const kernels::Kernels<float>* accepted(const rtu_agent_config* config) {
-  if (config == nullptr || !good_sizes(*config) || !good_numbers(*config)) return nullptr;
+  if (config == nullptr || !bindings::in_range(*config) || !consistent(*config)) return nullptr;
   return kernels_named(config->isa);
 }
 
@@ -140,27 +124,8 @@ int32_t code(Status status) { return static_cast<int32_t>(status); }
 void rtu_agent_config_init(rtu_agent_config* config) {
   *config = rtu_agent_config{};
   config->size = sizeof *config;
-  config->observation_size = 1;
-  config->actions = 1;
-  config->units = 32;
-  config->units_per_pole = 1;
-  config->layers = 1;
-  config->hidden[0] = 32;
-  config->cell = RTU_CELL_LINEAR;
-  config->activation = RTU_TANH;
-  config->normalize_observation = config->scale_reward = 1;
   config->checkpoints = 1;
-  config->gamma = 0.99;
-  config->decay_recurrent = config->decay_body = config->decay_head = 0.9;
-  config->actor_step_size = config->critic_step_size = 1.0;
-  config->actor_kappa = 2.0;
-  config->critic_kappa = 3.0;
-  config->entropy = 0.01;
-  config->r_min = 0.7;
-  config->r_max = 1.0;
-  config->max_phase = 6.28;
-  config->sparsity = 0.9;
-  config->observation_bound = learners::kDefaultObservationBound;
+  bindings::set_defaults(*config);
 }
 
 size_t rtu_agent_bytes(const rtu_agent_config* config) {

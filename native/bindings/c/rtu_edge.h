@@ -51,25 +51,72 @@ enum { RTU_CELL_NONE = 0, RTU_CELL_LINEAR = 1, RTU_CELL_NONLINEAR = 2 };
 enum { RTU_IDENTITY = 0, RTU_RELU = 1, RTU_TANH = 2 };
 enum { RTU_OBGD = 0, RTU_SGD = 1, RTU_ADAM = 2 };
 
-/* What the arguments of the Python class rtu_edge.StreamAC are. rtu_agent_config_init() fills in its defaults. */
+/* The arguments of the Python class rtu_edge.StreamAC; rtu_agent_config_init() sets its defaults. r_min is at most
+ * r_max, units a multiple of units_per_pole, and units_per_pole 1 for the nonlinear cell. The decays are lambda, not
+ * gamma lambda. */
 typedef struct rtu_agent_config {
-  uint32_t size;            /* of this struct: set by rtu_agent_config_init() */
-  int32_t observation_size; /* 1 to 64 */
-  int32_t actions;          /* continuous: 1 to 32; discrete: 2 to 64 */
-  int32_t discrete;         /* 1: an action is an index */
-  int32_t units;            /* 1 to 65536 */
-  int32_t units_per_pole;
-  int32_t layers; /* 0 to RTU_LAYERS_MAX */
-  int32_t hidden[RTU_LAYERS_MAX];
-  int32_t cell, activation, optimizer; /* RTU_CELL_*, RTU_RELU ..., RTU_OBGD ... */
-  int32_t shared_body, normalize_observation, scale_reward, recompute;
+  uint32_t size;       /* of this struct: set by rtu_agent_config_init() */
   int32_t checkpoints; /* 1: room for the table of sections, 20 KB, that hash and checkpoints need */
-  double gamma, decay_recurrent, decay_body, decay_head; /* the decays are lambda, not gamma lambda */
-  double actor_step_size, actor_kappa, critic_step_size, critic_kappa;
-  double entropy, r_min, r_max, max_phase, sparsity, sigma_floor;
-  double observation_bound; /* deviations, 2 to 1e6; 0: no bound */
   uint64_t seed;
   const char* isa; /* "scalar", "avx2", ...; NULL: the widest that this processor has */
+  /* From here written by `make tables`. */
+  /* Width d of the observation, 1 to 64; in the device's units, normalised inside; default 1 */
+  int32_t observation_size;
+  /* Number of actions, 1 to 32, or of discrete ones, 2 to 64; default 1 */
+  int32_t actions;
+  /* 1: discrete, an action is an index; default 0 */
+  int32_t discrete;
+  /* Recurrent units n of each network, 1 to 65536; default 32 */
+  int32_t units;
+  /* Layers after the recurrent cell, 0 to RTU_LAYERS_MAX of them, each 1 to 65536; default 32 */
+  int32_t layers;
+  int32_t hidden[RTU_LAYERS_MAX];
+  /* Recurrent cell, one of RTU_CELL_LINEAR, RTU_CELL_NONLINEAR, RTU_CELL_NONE; none: memoryless baseline; default
+   * RTU_CELL_LINEAR */
+  int32_t cell;
+  /* Activation function of the recurrent cell, one of RTU_RELU, RTU_TANH, RTU_IDENTITY; default RTU_TANH */
+  int32_t activation;
+  /* Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the nonlinear cell;
+   * default 1 */
+  int32_t units_per_pole;
+  /* 1: one network for actor and critic with summed updates; default 0 */
+  int32_t shared_body;
+  /* Discount factor per step, 0 to 1; default 0.99 */
+  double gamma;
+  /* Decay lambda of the eligibility traces per step, 0 to 1; default 0.9 */
+  double decay_recurrent, decay_body, decay_head;
+  /* Optimizer, one of RTU_OBGD, RTU_SGD, RTU_ADAM; obgd: overshooting-bounded gradient descent; default RTU_OBGD */
+  int32_t optimizer;
+  /* Step size of the actor, 0 to 1e6; 0 freezes its weights; default 1 */
+  double actor_step_size;
+  /* Overshooting factor of obgd, above 0, at most 1e6; larger values take smaller steps; default 2 */
+  double actor_kappa;
+  /* Step size of the critic, 0 to 1e6; 0 freezes its weights; default 1 */
+  double critic_step_size;
+  /* Overshooting factor of obgd, above 0, at most 1e6; larger values take smaller steps; default 3 */
+  double critic_kappa;
+  /* Weight tau of the entropy gradient, 0 to 1000; default 0.01 */
+  double entropy;
+  /* Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max; default 0.7 */
+  double r_min;
+  /* Largest retention of a pole at initialisation, above 0, at most 1; default 1 */
+  double r_max;
+  /* Largest phase of a pole at initialisation, above 0, at most 1000 rad per step; default 6.28 */
+  double max_phase;
+  /* Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight; default 0.9 */
+  double sparsity;
+  /* Added to the standard deviation of continuous actions, 0 to 1000; default 0 */
+  double sigma_floor;
+  /* Normalise each channel by its running mean and variance; a channel that has not moved gives 0; default 1 */
+  int32_t normalize_observation;
+  /* Bound of normalised observations and of a reading's weight in their statistics, 0, or 2 to 1e6 standard
+   * deviations; 0 disables the bound; default 10 */
+  double observation_bound;
+  /* Divide rewards by the running standard deviation of the return; default 1 */
+  int32_t scale_reward;
+  /* Compute value and gradient of the last state again with the new weights, as the published code does; default 0 */
+  int32_t recompute;
+  /* To here. */
 } rtu_agent_config;
 
 typedef struct rtu_agent rtu_agent;

@@ -1,0 +1,144 @@
+"""`[learner]` of a configuration, built from the table of parameters (rtu_edge/learn/parameters.py)."""
+
+from __future__ import annotations
+
+import enum
+import types
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.strict import Section, quoted
+from rtu_edge.learn import parameters
+from rtu_edge.learn.parameters import AC, ByChoice, Choice, Integer, Number, Parameter, PerGroup, Switch, Widths
+
+__all__ = ["Actions", "Learner", "build", "problems"]
+
+_N_ACTIONS = parameters.find(AC, "n_actions").kind
+assert isinstance(_N_ACTIONS, Integer)
+
+
+class Actions(str, enum.Enum):
+    """Continuous actions, or evenly spaced levels between the limits of one actuator."""
+
+    CONTINUOUS = "continuous"
+    DISCRETE = "discrete"
+
+
+class LearnerTable(Section, frozen=True):
+    """`[learner]`: arguments of StreamAC.
+
+    Args:
+        actions: Continuous actions, or evenly spaced levels of one actuator
+        levels: Number of levels of a discrete action
+    """
+
+    actions: Actions = Actions.CONTINUOUS
+    levels: Annotated[int, msgspec.Meta(ge=_N_ACTIONS.low, le=_N_ACTIONS.high)] = 2
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for StreamAC, those the file gives (without the action's width and the seed)."""
+        plain: dict[str, Any] = _given(msgspec.to_builtins(self))
+        for key in ("actions", "levels"):
+            del plain[key]
+        if isinstance(plain.get("hidden"), list):
+            plain["hidden"] = tuple(plain["hidden"])
+        return plain
+
+
+def _given(table: dict[str, Any]) -> dict[str, Any]:
+    """A table and those inside it without what is None."""
+    return {k: _given(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}
+
+
+def problems(learner: LearnerTable) -> Iterator[str]:
+    """What no single key can tell: StreamAC's own check of the keys that are given."""
+    try:
+        parameters.check(AC, learner.arguments(), partial=True)
+    except ConfigError as error:
+        yield f"learner.{error}"
+
+
+def build() -> type[LearnerTable]:
+    """The struct of `[learner]`: the keys of LearnerTable, and one for each row of the table that has `toml`.
+
+    Every key may be left out. Its msgspec.Meta has the help, and in `extra` what is allowed and the class's default.
+    """
+    fields: dict[str, tuple[str, Any, Any]] = {}
+    tables: dict[str, list[tuple[str, Any, Any]]] = {}
+    for row in parameters.of(AC):
+        if not row.toml:
+            continue
+        table, _, key = row.name.rpartition(".")
+        if table:
+            tables.setdefault(table, []).append((key, _described(row), None))
+            fields[table] = (table, None, None)
+        else:
+            fields[row.name] = (key, _described(row), None)
+    for table, keys in tables.items():
+        doc = {"__doc__": f"`[learner.{table}]`: optimizer of the {table}."}
+        struct = msgspec.defstruct(table.title(), keys, bases=(Section,), namespace=doc, frozen=True, module=__name__)
+        fields[table] = (table, struct | None, None)
+    made: Any = msgspec.defstruct(
+        "Learner",
+        fields.values(),
+        bases=(LearnerTable,),
+        namespace={"__doc__": LearnerTable.__doc__},
+        frozen=True,
+        module=__name__,
+    )
+    learner: type[LearnerTable] = made
+    return learner
+
+
+def _described(row: Parameter) -> Any:
+    unit = f" {row.unit}" if row.unit else ""
+    default = row.defaults[AC]
+    extra = {"allowed": row.kind.allowed + unit, "default": _shown(default), "value": _value(default)}
+    return Annotated[_type(row.name, row.kind) | None, msgspec.Meta(description=row.help, extra=extra)]
+
+
+def _value(default: Any) -> str:
+    """The class's default as TOML."""
+    if isinstance(default, ByChoice):
+        default = default.values[parameters.find(AC, default.name).defaults[AC]]
+    return quoted(list(default) if isinstance(default, tuple) else default)
+
+
+def _shown(default: Any) -> str:
+    """The class's default for documents."""
+    if isinstance(default, ByChoice):
+        values: dict[str, list[str]] = {}
+        for choice, value in default.values.items():
+            values.setdefault(parameters.number_text(value), []).append(f"`{choice}`")
+        return ", ".join(f"{value} ({', '.join(names)})" for value, names in values.items())
+    if isinstance(default, str):
+        return f"`{default}`"
+    return _value(default) if isinstance(default, (bool, tuple)) else parameters.number_text(default)
+
+
+def _type(name: str, kind: parameters.Kind) -> Any:
+    if isinstance(kind, Integer):
+        return Annotated[int, msgspec.Meta(ge=kind.low, le=kind.high)]
+    if isinstance(kind, Number):
+        low = 0.0 if kind.zero else kind.low
+        bounds = msgspec.Meta(gt=low, le=kind.high) if kind.open_low else msgspec.Meta(ge=low, le=kind.high)
+        return Annotated[float, bounds]
+    if isinstance(kind, Choice):
+        return enum.Enum(name.title(), {choice.upper(): choice for choice in kind.choices}, type=str, module=__name__)
+    if isinstance(kind, Switch):
+        return bool
+    each = _type(name, kind.each)
+    if isinstance(kind, Widths):
+        return each | types.GenericAlias(tuple, (each, ...))
+    assert isinstance(kind, PerGroup)
+    keys = [(key, each) for key in kind.keys]
+    return each | msgspec.defstruct(name.title(), keys, bases=(Section,), frozen=True, module=__name__)
+
+
+if TYPE_CHECKING:
+    Learner = LearnerTable
+else:
+    Learner = build()

@@ -1,0 +1,375 @@
+"""The parameters of learners and cells: one table of name, type and range, unit, defaults and help.
+
+The classes check their arguments with check(). `[learner]` of a configuration is built from the table, and so is the
+commented first configuration file. `make tables` writes from it what has to be text: the signatures and docstrings of
+the classes, the rows of docs/configuration.md, the C interface's fields, defaults and ranges. Tests compare them.
+
+A new parameter takes one row here, `make tables`, and the code in native/ that uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.validation import check_bool, check_choice, check_dtype, check_int, check_keys, check_number, exact
+
+__all__ = [
+    "POSITIONAL",
+    "REQUIRED",
+    "TABLE",
+    "ByChoice",
+    "Choice",
+    "Dtype",
+    "Integer",
+    "Kind",
+    "Number",
+    "Parameter",
+    "PerGroup",
+    "Switch",
+    "Widths",
+    "check",
+    "choices",
+    "find",
+    "number_text",
+    "of",
+]
+
+
+def number_text(value: int | float) -> str:
+    """A number for documents: 0.9, 32, 1e6, 2^64 - 1."""
+    if isinstance(value, int) and value >= 2**53:
+        return f"2^{value.bit_length()} - 1" if value == 2 ** value.bit_length() - 1 else str(value)
+    return exact(value).replace("e+0", "e").replace("e-0", "e-")
+
+
+@dataclass(frozen=True)
+class Integer:
+    """An integer from low to high."""
+
+    low: int
+    high: int
+
+    def check(self, name: str, value: object) -> int:
+        """The plain int, or ConfigError."""
+        return check_int(name, value, self.low, self.high)
+
+    @property
+    def allowed(self) -> str:
+        """The range in words."""
+        return f"{number_text(self.low)} to {number_text(self.high)}"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number from low to high; above low where open_low; or 0 as well where zero."""
+
+    low: float
+    high: float
+    open_low: bool = False
+    zero: bool = False
+
+    def check(self, name: str, value: object) -> float:
+        """The plain float, or ConfigError."""
+        if not self.zero:
+            return check_number(name, value, self.low, self.high, open_low=self.open_low)
+        number = check_number(name, value, 0.0, self.high)
+        if 0.0 < number < self.low:
+            low, high = number_text(self.low), number_text(self.high)
+            raise ConfigError(f"{name} = {value!r}: expected 0, or a number from {low} to {high}")
+        return number
+
+    @property
+    def allowed(self) -> str:
+        """The range in words."""
+        low, high = number_text(self.low), number_text(self.high)
+        if self.open_low:
+            return f"above {low}, at most {high}"
+        return f"0, or {low} to {high}" if self.zero else f"{low} to {high}"
+
+
+@dataclass(frozen=True)
+class Switch:
+    """True or False."""
+
+    def check(self, name: str, value: object) -> bool:
+        """The plain bool, or ConfigError."""
+        return check_bool(name, value)
+
+    allowed = "true, false"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few names."""
+
+    choices: tuple[str, ...]
+
+    def check(self, name: str, value: object) -> str:
+        """The plain str, or ConfigError."""
+        return check_choice(name, value, self.choices)
+
+    @property
+    def allowed(self) -> str:
+        """The names, quoted for a document."""
+        return ", ".join(f"`{choice}`" for choice in self.choices)
+
+
+@dataclass(frozen=True)
+class Dtype(Choice):
+    """The name of a number format; numpy's types of these names are taken too."""
+
+    choices: tuple[str, ...] = ("float32", "float64")
+
+    def check(self, name: str, value: object) -> str:
+        """The plain str, or ConfigError."""
+        return check_dtype(name, value)
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Widths of 0 to `most` layers: one integer, or a sequence of them."""
+
+    each: Integer
+    most: int
+
+    def check(self, name: str, value: Any) -> list[int]:
+        """The plain list of ints, or ConfigError."""
+        row = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+        scalar = not row or getattr(value, "ndim", None) == 0  # a 0-d array
+        widths: list[Any] = [value] if scalar else list(value)
+        if len(widths) > self.most:
+            raise ConfigError(f"{name} = {tuple(widths)}: expected at most {self.most} layers")
+        return [self.each.check(name, width) for width in widths]
+
+    @property
+    def allowed(self) -> str:
+        """The range in words."""
+        return f"a width of {self.each.allowed}, or an array of at most {self.most}"
+
+
+@dataclass(frozen=True)
+class PerGroup:
+    """One number for all, or a table with one for each of the keys."""
+
+    each: Number
+    keys: tuple[str, ...]
+
+    def check(self, name: str, value: Any) -> dict[str, float]:
+        """The plain dict with every key, or ConfigError."""
+        if isinstance(value, Mapping):
+            given = check_keys(name, value, self.keys)
+            missing = [key for key in self.keys if key not in given]
+            if missing:
+                raise ConfigError(f"{name}.{missing[0]}: missing; expected a number for each of {', '.join(self.keys)}")
+        else:
+            given = dict.fromkeys(self.keys, value)
+        return {key: self.each.check(f"{name}.{key}", given[key]) for key in self.keys}
+
+    @property
+    def allowed(self) -> str:
+        """The range in words."""
+        return f"{self.each.allowed}, or a table of {', '.join(f'`{key}`' for key in self.keys)}"
+
+
+Kind = Integer | Number | Switch | Choice | Widths | PerGroup
+
+
+@dataclass(frozen=True)
+class ByChoice:
+    """A default that follows from the value of another parameter, a Choice."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "REQUIRED"})()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row of the table.
+
+    Attributes:
+        name: the argument; "actor.kappa" is the key kappa of the mapping actor.
+        kind: type and range.
+        unit: "" for a plain number.
+        defaults: for each learner that has the parameter: a plain value, None, REQUIRED or ByChoice.
+        help: a phrase, without range and default.
+        toml: StreamAC's is a key of `[learner]`; False where the device, `[run]` or another key gives the value.
+        c: StreamAC's is a field of rtu_agent_config that `make tables` writes.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    defaults: Mapping[str, Any]
+    help: str
+    toml: bool = field(default=True, kw_only=True)
+    c: bool = field(default=True, kw_only=True)
+
+
+AC, TD, REGRESSOR, CELL = "stream_ac", "td_predictor", "online_regressor", "cell"
+
+_UNIT = Number(0.0, 1.0)
+_RULE = Choice(("obgd", "sgd", "adam"))
+_STEP_SIZE = Number(0.0, 1e6)
+_KAPPA = Number(0.0, 1e6, open_low=True)
+_BY_RULE = ByChoice("optimizer", {"obgd": 1.0, "sgd": 1e-3, "adam": 1e-3})
+_POLES = "of a pole at initialisation"
+
+
+def _learners(value: Any) -> dict[str, Any]:
+    return {AC: value, TD: value, REGRESSOR: value}
+
+
+_ = Parameter
+# fmt: off
+TABLE: tuple[Parameter, ...] = (
+    _("observation_size", Integer(1, 64), "", {AC: REQUIRED},
+      "Width d of the observation; in the device's units, normalised inside", toml=False),
+    _("action_size", Integer(1, 32), "", {AC: None},
+      "Number of continuous actions; each in [-1, 1] of its actuator's range; or give n_actions", toml=False),
+    _("n_actions", Integer(2, 64), "", {AC: None},
+      "Number of discrete actions; or give action_size", toml=False),
+    _("n_inputs", Integer(1, 65536), "", {TD: REQUIRED, REGRESSOR: REQUIRED, CELL: REQUIRED}, "Width d of the input"),
+    _("n_outputs", Integer(1, 4096), "", {REGRESSOR: 1}, "Width of the target"),
+    _("n_units", Integer(1, 65536), "", {CELL: REQUIRED}, "Recurrent units n"),
+    _("units", Integer(1, 65536), "", {AC: 32, TD: 64, REGRESSOR: 32}, "Recurrent units n of each network"),
+    _("hidden", Widths(Integer(1, 65536), 4), "", {AC: (32,), TD: (), REGRESSOR: ()},
+      "Layers after the recurrent cell"),
+    _("cell", Choice(("linear", "nonlinear", "none")), "", _learners("linear"),
+      "Recurrent cell; `none`: memoryless baseline"),
+    _("activation", Choice(("relu", "tanh", "identity")), "", {AC: "tanh", TD: "relu", REGRESSOR: "relu", CELL: "relu"},
+      "Activation function of the recurrent cell"),
+    _("units_per_pole", Integer(1, 4096), "", {**_learners(1), CELL: 1},
+      "Units that share one pole and its traces; a divisor of the number of units; 1 for the nonlinear cell"),
+    _("body", Choice(("separate", "shared")), "", {AC: "separate"},
+      "Network of actor and critic; `shared`: one network for both with summed updates (docs/math.md, 4)"),
+    _("gamma", _UNIT, "", {AC: 0.99, TD: 0.95}, "Discount factor per step"),
+    _("trace_decay", PerGroup(_UNIT, ("recurrent", "body", "head")), "", {AC: 0.9, TD: 0.95},
+      "Decay lambda of the eligibility traces per step"),
+    _("optimizer", _RULE, "", {AC: "obgd", TD: "obgd", REGRESSOR: "adam"},
+      "Optimizer; `obgd`: overshooting-bounded gradient descent"),
+    _("step_size", _STEP_SIZE, "", {TD: _BY_RULE, REGRESSOR: _BY_RULE}, "Step size; 0 freezes the weights"),
+    _("kappa", _KAPPA, "", {TD: 2.0, REGRESSOR: 2.0},
+      "Overshooting factor of `obgd`; larger values take smaller steps"),
+    _("actor.step_size", _STEP_SIZE, "", {AC: _BY_RULE}, "Step size of the actor; 0 freezes its weights"),
+    _("actor.kappa", _KAPPA, "", {AC: 2.0}, "Overshooting factor of `obgd`; larger values take smaller steps"),
+    _("critic.step_size", _STEP_SIZE, "", {AC: _BY_RULE}, "Step size of the critic; 0 freezes its weights"),
+    _("critic.kappa", _KAPPA, "", {AC: 3.0}, "Overshooting factor of `obgd`; larger values take smaller steps"),
+    _("entropy", Number(0.0, 1e3), "", {AC: 0.01}, "Weight tau of the entropy gradient"),
+    _("r_min", Number(0.0, 0.9999999), "", {AC: 0.7, TD: 0.9, REGRESSOR: 0.5, CELL: 0.0},
+      f"Smallest retention {_POLES}; at most r_max"),
+    _("r_max", Number(0.0, 1.0, open_low=True), "", {**_learners(1.0), CELL: 1.0},
+      f"Largest retention {_POLES}"),
+    _("max_phase", Number(0.0, 1000.0, open_low=True), "rad per step", {AC: 6.28, TD: 0.6, REGRESSOR: 0.6, CELL: 6.28},
+      f"Largest phase {_POLES}"),
+    _("sparsity", _UNIT, "", _learners(0.9),
+      "Share of zero weights in dense layers at initialisation; each row keeps one weight"),
+    _("sigma_floor", Number(0.0, 1e3), "", {AC: 0.0}, "Added to the standard deviation of continuous actions"),
+    _("normalize_observation", Switch(), "", {AC: True, TD: False, REGRESSOR: False},
+      "Normalise each channel by its running mean and variance; a channel that has not moved gives 0"),
+    _("observation_bound", Number(2.0, 1e6, zero=True), "standard deviations", _learners(10.0),
+      "Bound of normalised observations and of a reading's weight in their statistics; 0 disables the bound"),
+    _("scale_reward", Switch(), "", {AC: True}, "Divide rewards by the running standard deviation of the return"),
+    _("recompute", Switch(), "", {AC: False},
+      "Compute value and gradient of the last state again with the new weights, as the published code does"),
+    _("dt_s", Number(0.0, 1e3, open_low=True), "s", {AC: None},
+      "Nominal period; kept in checkpoints and exports; None if unknown", toml=False, c=False),
+    _("dtype", Dtype(), "", {**_learners("float32"), CELL: "float32"},
+      "Number format; `float32` for work; `float64` for verification (scalar code)", c=False),
+    _("seed", Integer(0, 2**64 - 1), "", {**_learners(0), CELL: 0}, "Random seed", toml=False, c=False),
+)
+# fmt: on
+
+# Arguments that may be given by position, in this order; all others by keyword only.
+POSITIONAL: dict[str, tuple[str, ...]] = {
+    AC: ("observation_size", "action_size", "n_actions", "units", "hidden", "seed"),
+    TD: ("n_inputs", "units", "gamma", "trace_decay", "seed"),
+    REGRESSOR: ("n_inputs", "n_outputs", "units", "hidden", "optimizer", "step_size", "seed"),
+    CELL: ("n_inputs", "n_units", "activation", "dtype", "seed"),
+}
+
+
+def of(learner: str) -> list[Parameter]:
+    """The rows of one learner, in the order of the table."""
+    return [row for row in TABLE if learner in row.defaults]
+
+
+def find(learner: str, name: str) -> Parameter:
+    """One row; KeyError where the learner has no such parameter."""
+    for row in of(learner):
+        if row.name == name:
+            return row
+    raise KeyError(f"{learner}.{name}")
+
+
+def choices(name: str) -> tuple[str, ...]:
+    """The names that a Choice of any learner takes."""
+    return next(row.kind.choices for row in TABLE if row.name == name and isinstance(row.kind, Choice))
+
+
+def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> dict[str, Any]:
+    """Every parameter of a learner as a plain value, with the default where none is given.
+
+    Args:
+        learner: "stream_ac", "td_predictor", "online_regressor" or "cell".
+        given: arguments by name; names that the table does not have are not read. None takes the default where that is
+            None or follows from another parameter.
+        partial: required parameters may be missing, and are then missing in the result.
+
+    Returns:
+        Values by name, in the order of the table: what a checkpoint holds.
+
+    Raises:
+        ConfigError: a value of another type, out of its range, or in conflict with another; the message names it.
+    """
+    values: dict[str, Any] = {}
+    for row, holder, source, key in _places(learner, given, values):
+        default = row.defaults[learner]
+        if key not in source:
+            if default is REQUIRED:
+                if partial:
+                    continue
+                raise ConfigError(f"{row.name}: missing; expected {row.kind.allowed}")
+            value = default
+        else:
+            value = source[key]
+        if isinstance(default, ByChoice) and (value is None or value is default):
+            value = default.values[values[default.name]]
+        holder[key] = None if value is None and default is None else row.kind.check(row.name, value)
+    _check_poles(values, values.get("cell", given.get("cell")))
+    return values
+
+
+def _places(
+    learner: str, given: Mapping[str, Any], values: dict[str, Any]
+) -> Iterator[tuple[Parameter, dict[str, Any], Mapping[str, Any], str]]:
+    """Each row with the table of values that it belongs to, the one that was given, and its key there."""
+    rows = of(learner)
+    tables: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        name, _, key = row.name.rpartition(".")
+        if not name:
+            yield row, values, given, key
+            continue
+        if name not in tables:
+            keys = [other.name.partition(".")[2] for other in rows if other.name.startswith(name + ".")]
+            tables[name] = check_keys(name, given.get(name) or {}, keys)
+            values[name] = {}
+        yield row, values[name], tables[name], key
+
+
+def _check_poles(values: Mapping[str, Any], cell: object) -> None:
+    """What no single parameter of the recurrent cell can tell."""
+    units = values.get("units", values.get("n_units"))
+    shared, low, high = values["units_per_pole"], values["r_min"], values["r_max"]
+    if low > high:
+        raise ConfigError(f"r_min = {low!r}: expected a number from 0 to r_max = {number_text(high)}")
+    if units is not None and units % shared != 0:
+        raise ConfigError(f"units_per_pole = {shared}: expected a divisor of units = {units}")
+    if cell == "nonlinear" and shared != 1:
+        raise ConfigError(f"units_per_pole = {shared}: expected 1 for the nonlinear RTU, whose units share no traces")
