@@ -21,7 +21,7 @@ from rich.table import Table
 import rtu_edge as rtu
 from benchmarks import readme
 from benchmarks.measure import hold_one_core, interleave, isas, machine, result_path, summary
-from rtu_edge import _core
+from rtu_edge import _testing
 
 # inputs, units, hidden -> us aimed at with separate bodies
 GOALS_US = {(2, 32, 32): 3.0, (64, 256, 64): 60.0}
@@ -36,7 +36,7 @@ def measure(rounds: int) -> dict[str, Any]:
         for body in ("separate", "shared"):
             agent = rtu.StreamAC(observation_size=d, action_size=1, units=n, hidden=hidden, body=body)
             for isa in isas():
-                bench = benches[body, isa] = _core.BenchAgent(agent._native_config, isa)
+                bench = benches[body, isa] = _testing.BenchAgent(agent._native_config, isa)
                 runs[f"step/{body}/{isa}"] = bench.run
                 runs[f"predict/{body}/{isa}"] = bench.predict
         parts: dict[tuple[str, str], list[dict[str, float]]] = {key: [] for key in benches}

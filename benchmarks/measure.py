@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rtu_edge import _core
+from rtu_edge import _core, _testing
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results"
@@ -158,7 +158,7 @@ def machine(held: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "caches": caches,
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
-        "compiler": _core.compiler,
+        "compiler": _testing.compiler,
         "isas": isas(),
         "commit": (_git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+changes" if dirty else ""),
         "held": held,

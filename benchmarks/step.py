@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks import peers, readme
 from benchmarks.measure import Run, hold_one_core, interleave, isas, machine, result_path, summary
-from rtu_edge import _core
+from rtu_edge import _testing
 
 SIZES = ((8, 32), (16, 64), (64, 256), (128, 512), (256, 1024))
 FLAT = ((64, 512), (128, 256))  # beside two of SIZES: time per (unit, input) at one cache level
@@ -52,11 +52,11 @@ def contenders(d: int, n: int, with_peers: bool) -> tuple[dict[str, Run], peers.
     found: dict[str, Run] = {}
     for isa in isas():
         for form in FORMS:
-            found[f"{form}/{isa}"] = _core.Bench(form, d, n, 1, isa).run
+            found[f"{form}/{isa}"] = _testing.Bench(form, d, n, 1, isa).run
         for form in ("sgd", "obgd"):
-            found[f"{form}_{GROUPED}/{isa}"] = _core.Bench(form, d, n, GROUPED, isa).run
-    found["naive"] = _core.Bench("naive", d, n, 1, "scalar").run
-    found["naive_halved"] = _core.Bench("naive_halved", d, n, 1, "scalar").run
+            found[f"{form}_{GROUPED}/{isa}"] = _testing.Bench(form, d, n, GROUPED, isa).run
+    found["naive"] = _testing.Bench("naive", d, n, 1, "scalar").run
+    found["naive_halved"] = _testing.Bench("naive_halved", d, n, 1, "scalar").run
     found["numpy"] = peers.numpy_in_place(d, n)
     gru = None
     if with_peers and peers.importable("jax"):
@@ -83,7 +83,7 @@ def measure(sizes: tuple[tuple[int, int], ...], rounds: int, with_peers: bool, c
         for d, n in every:
             gru = None
             if (d, n) in FLAT:
-                runs = {f"sgd/{isa}": _core.Bench("sgd", d, n, 1, isa).run for isa in isas()}
+                runs = {f"sgd/{isa}": _testing.Bench("sgd", d, n, 1, isa).run for isa in isas()}
             else:
                 runs, gru = contenders(d, n, with_peers)
             samples, busy = interleave(
@@ -95,7 +95,7 @@ def measure(sizes: tuple[tuple[int, int], ...], rounds: int, with_peers: bool, c
                 "ns_quartiles": summary(samples),
                 "others_busy": round(busy, 2),
             }
-            row["block_bytes"] = _core.Bench("sgd", d, n, 1, isas()[-1]).bytes
+            row["block_bytes"] = _testing.Bench("sgd", d, n, 1, isas()[-1]).bytes
             if gru is not None:
                 worst = sorted(gru.worst_ns)
                 row["gru_worst_step_ns"] = worst[len(worst) // 2]

@@ -1,4 +1,4 @@
-# The two compiled modules: rtu_edge._core (pybind11, over C++) and rtu_edge._bridge (cffi, over C).
+# The compiled modules: rtu_edge._core and rtu_edge._testing (pybind11, over C++), rtu_edge._bridge (cffi, over C).
 
 if(RTU_EDGE_TARGET_INCLUDE)
   # Cross compilation (tools/arm.sh): scripts run on this machine's Python, headers are the target's.
@@ -27,9 +27,12 @@ if(core_sources)
   find_package(pybind11 3 CONFIG REQUIRED)
   rtu_python_module(_core ${core_sources})
   target_compile_definitions(_core PRIVATE RTU_EDGE_VERSION="${PROJECT_VERSION}")
-  # What a compiler makes of plain loops, to measure against.
-  set_source_files_properties(native/bindings/python/bench_naive.cpp PROPERTIES COMPILE_OPTIONS "-O2;-fno-tree-vectorize")
   target_link_libraries(_core PRIVATE rtu_warnings pybind11::headers rtu_runtime rtu_learn)
+
+  # For benchmarks, fault injection and tests: no robot loads it.
+  file(GLOB testing_sources CONFIGURE_DEPENDS native/bindings/testing/*.cpp)
+  rtu_python_module(_testing ${testing_sources} native/bindings/python/configuration.cpp)
+  target_link_libraries(_testing PRIVATE rtu_warnings pybind11::headers rtu_testing rtu_runtime rtu_learn)
 endif()
 
 set(bridge_builder ${PROJECT_SOURCE_DIR}/firmware_bridge/cffi_build.py)

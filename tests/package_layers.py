@@ -12,7 +12,8 @@ from toolchain import ROOT
 PACKAGE = ROOT / "rtu_edge"
 DESIGN = ROOT / "docs" / "design.md"
 RULE = "    " + "-" * 116
-NATIVE = ("_core", "_bridge")  # extension modules, below every layer
+NATIVE = ("_core", "_bridge", "_testing")  # extension modules, below every layer
+TESTING_ONLY = ("bench", "hil")  # the rooms that may load _testing: no robot does
 FACADE = "__init__"  # names for users, from every layer; nothing inside imports from it
 
 
@@ -108,6 +109,8 @@ def upward(order: list[list[str]], texts: dict[str, str]) -> list[str]:
             continue
         for one, line in imports(name, text, texts):
             other = one.partition(".")[0]
+            if other == "_testing" and room not in TESTING_ONLY:
+                wrong.append(f"{name}:{line} imports {one}: only {' and '.join(TESTING_ONLY)} may")
             if other in NATIVE or other == room:
                 continue
             if other not in height or height[other] >= height[room]:

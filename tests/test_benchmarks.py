@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from toolchain import ROOT
 
-from rtu_edge import _core
+from rtu_edge import _core, _testing
 
 pytestmark = pytest.mark.timing
 
@@ -47,18 +47,18 @@ def test_every_form_runs_on_every_instruction_set(form: str) -> None:
         for units, members in ((5, 1), (24, 8)):
             if members > 1 and form in ("nonlinear", "four_traces"):
                 continue
-            bench = _core.Bench(form, 3, units, members, isa)
+            bench = _testing.Bench(form, 3, units, members, isa)
             assert bench.run(20) > 0
             assert bench.bytes >= 4 * 3 * units * 2
-            assert _core.Bench(f"sweep_{form}", 3, units, members, isa).run(1) > 0
+            assert _testing.Bench(f"sweep_{form}", 3, units, members, isa).run(1) > 0
 
 
 def test_the_door() -> None:
     for arguments in (("sgd", 0, 4, 1), ("sgd", 3, 4, 3), ("sgd", 3, 4, 0), ("walk", 3, 4, 1), ("nonlinear", 3, 8, 8)):
         with pytest.raises(ValueError):
-            _core.Bench(*arguments, "scalar")
+            _testing.Bench(*arguments, "scalar")
     with pytest.raises(ValueError, match="unknown"):
-        _core.Bench("sgd", 3, 4, 1, "abacus")
+        _testing.Bench("sgd", 3, 4, 1, "abacus")
 
 
 def test_numpy_learns_the_same_cell(modules: Any) -> None:

@@ -39,6 +39,14 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "native/optim": ("native/core", "native/kernels"),
     "native/learners": BELOW_LEARNERS,
     "native/runtime": (*LEARN_ROOMS, "firmware_bridge/protocol"),
+    "native/testing": (*LEARN_ROOMS, "native/runtime", "firmware_bridge/protocol"),
+    "native/bindings/testing": (
+        *LEARN_ROOMS,
+        "native/runtime",
+        *DEVICE_ROOMS,
+        "native/testing",
+        "native/bindings/python",
+    ),
     "native/bindings": (*LEARN_ROOMS, "native/runtime", *DEVICE_ROOMS),
 }
 SYSTEM_HEADERS = {
@@ -91,6 +99,8 @@ def test_includes_go_downwards_only() -> None:
         ("firmware_bridge/protocol/a.c", '#include "firmware_bridge/bridge/bridge.h"'),
         ("firmware_bridge/bridge/a.c", "#include <stdio.h>"),
         ("native/cells/a.h", '#include "a_header_that_is_not_there.h"'),
+        ("native/runtime/a.h", '#include "native/testing/peers.h"'),
+        ("native/bindings/python/a.cpp", '#include "native/testing/peers.h"'),
         ("native/shortcut/a.h", ""),
     ],
 )
@@ -226,6 +236,7 @@ def test_no_module_of_the_package_imports_itself_through_others() -> None:
         "from rtu_edge import StreamAC",
         "from rtu_edge import envs",
         "from . import link",
+        "from rtu_edge import _testing",
     ],
 )
 def test_an_import_that_points_up_is_found(planted: str) -> None:

@@ -93,7 +93,7 @@ def test_it_brings_the_firmware(installed: Path) -> None:
 
 def test_it_holds_types_license_and_no_sources(installed: Path) -> None:
     names = {path.relative_to(installed).as_posix() for path in installed.rglob("*") if path.is_file()}
-    assert {"rtu_edge/py.typed", "rtu_edge/_core.pyi"} <= names
+    assert {"rtu_edge/py.typed", "rtu_edge/_core.pyi", "rtu_edge/_testing.pyi"} <= names
     assert {name.partition("/")[0].split("-")[0] for name in names} == {"rtu_edge", "bin"}  # no library was taken in
     assert any(name.endswith("licenses/LICENSE") for name in names)
     # Of the sources only those that a user's own plant is compiled with.

@@ -6,17 +6,17 @@
 #include <string>
 
 #include "check.h"
-#include "native/bindings/python/bench_step.h"
+#include "native/testing/cell_stepper.h"
 #include "native/runtime/isa.h"
 
-extern "C" __attribute__((noinline)) void counted(rtu::bindings::Stepper* stepper, int steps);
-extern "C" void counted(rtu::bindings::Stepper* stepper, int steps) { stepper->run(steps); }
+extern "C" __attribute__((noinline)) void counted(rtu::testing::Stepper* stepper, int steps);
+extern "C" void counted(rtu::testing::Stepper* stepper, int steps) { stepper->run(steps); }
 
 int main(int argc, char** argv) {
-  using rtu::bindings::Work;
+  using rtu::testing::Work;
   CHECK(argc == 6);
   const char* error = "";
-  rtu::bindings::StepConfig config;
+  rtu::testing::StepConfig config;
   config.kernels = rtu::runtime::choose_kernels(argv[1], error);
   CHECK(config.kernels != nullptr);
   const std::string work = argv[2];
@@ -24,7 +24,7 @@ int main(int argc, char** argv) {
   config.work = work == "sgd" ? Work::sgd : work == "obgd" ? Work::obgd : Work::split;
   config.cell.inputs = atoi(argv[3]);
   config.cell.poles = atoi(argv[4]);
-  rtu::bindings::Stepper stepper(config);
+  rtu::testing::Stepper stepper(config);
   counted(&stepper, atoi(argv[5]));
   CHECK(stepper.output() == stepper.output());
   return 0;

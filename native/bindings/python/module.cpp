@@ -7,7 +7,6 @@ void bind_cell(pybind11::module_& m);
 void bind_agent(pybind11::module_& m);
 void bind_signal(pybind11::module_& m);
 void bind_footprint(pybind11::module_& m);
-void bind_bench(pybind11::module_& m);
 }  // namespace rtu::bindings
 void bind_link(pybind11::module_& m);
 void bind_policy(pybind11::module_& m);
@@ -26,5 +25,4 @@ PYBIND11_MODULE(_core, m) {
   bind_loop(m);
   bind_supervisor(m);
   bind_log(m);
-  rtu::bindings::bind_bench(m);
 }

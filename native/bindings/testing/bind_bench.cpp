@@ -2,14 +2,16 @@
 #include <chrono>
 #include <functional>
 
-#include "native/bindings/python/bench_parts.h"
-#include "native/bindings/python/bench_peers.h"
-#include "native/bindings/python/bench_step.h"
 #include "native/bindings/python/configuration.h"
 #include "native/bindings/python/model.h"
 #include "native/runtime/denormals.h"
+#include "native/testing/cell_stepper.h"
+#include "native/testing/kernel_timing.h"
+#include "native/testing/peers.h"
 
-namespace rtu::bindings {
+namespace rtu::testing {
+
+using namespace rtu::bindings;
 
 namespace {
 
@@ -77,14 +79,14 @@ class Bench {
   uint64_t bytes() const { return bytes_; }
 
  private:
-  // What predict() takes between learn() and learn(), with memory as learn() leaves it.
+  // The time of predict() between two updates, with memory as update() leaves it.
   static int64_t predicting(Stepper& stepper, int64_t steps) {
     int64_t ns = 0;
     for (int64_t t = 0; t < steps; ++t) {
       const auto start = Clock::now();
       stepper.predict();
       ns += ns_since(start);
-      stepper.learn();
+      stepper.update();
     }
     return ns;
   }
@@ -165,19 +167,19 @@ class BenchAgent {
   }
 
   // ns of the whole steps, or of what predict() takes of them.
-  int64_t timed(int64_t steps, bool whole) {
+  int64_t timed(int64_t steps, bool all) {
     const runtime::DenormalsFlushed flushed;
     int64_t predicting = 0;
     const auto start = Clock::now();
     for (int64_t t = 0; t < steps; ++t) {
       const float* x = observations_.data() + (t % kObservations) * agent_.config.observation_size;
       float action[learners::kMaxActions];
-      const auto before = whole ? start : Clock::now();
+      const auto before = all ? start : Clock::now();
       check(learners::predict(agent_, x, true, 1.0F, action), "predict");
-      if (!whole) predicting += ns_since(before);
-      check(learners::update<float>(agent_, static_cast<double>(x[0]), false, false, nullptr), "learn");
+      if (!all) predicting += ns_since(before);
+      check(learners::update<float>(agent_, static_cast<double>(x[0]), false, false, nullptr), "update");
     }
-    return whole ? ns_since(start) : predicting;
+    return all ? ns_since(start) : predicting;
   }
 
   const kernels::Kernels<float>* kernels_;
@@ -206,4 +208,4 @@ void bind_bench(py::module_& m) {
       .def("parts", &BenchAgent::parts, py::arg("steps"));
 }
 
-}  // namespace rtu::bindings
+}  // namespace rtu::testing

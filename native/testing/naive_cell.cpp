@@ -1,9 +1,9 @@
 // Compiled without vectors and with -O2: cmake/python.cmake.
 #include <cmath>
 
-#include "native/bindings/python/bench_peers.h"
+#include "native/testing/peers.h"
 
-namespace rtu::bindings {
+namespace rtu::testing {
 
 namespace {
 
@@ -117,4 +117,4 @@ void NaiveRtu::run(int64_t steps) {
   }
 }
 
-}  // namespace rtu::bindings
+}  // namespace rtu::testing

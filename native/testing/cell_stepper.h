@@ -12,13 +12,13 @@
 #include "native/cells/rtu.h"
 #include "native/optim/optimizer.h"
 
-namespace rtu::bindings {
+namespace rtu::testing {
 
 // What a run repeats. Every one but `evaluate` learns all parameters of the cell.
 enum class Work {
   sgd,       // one pass: traces, gradient of a given cotangent, SGD, forward
   obgd,      // one pass: ObGD with an eligibility trace, traces, forward
-  split,     // the same in two passes: predict (pending weight step, coefficients, forward, state), then learn
+  split,     // the same in two passes: predict (pending weight step, coefficients, forward, state), then update
   evaluate,  // predict alone, no weight moves
 };
 
@@ -65,12 +65,12 @@ class Stepper {
         case Work::obgd: {
           kernels::SetCotangent<float> set{e1_, e2_, kDecay, 0};
           cells::step(cell_, &pending_, 1.0F, &set);
-          move(set.norm);
+          apply_update(set.norm);
           break;
         }
         case Work::split:
           predict();
-          learn();
+          update();
           break;
         case Work::evaluate:
           predict();
@@ -82,10 +82,10 @@ class Stepper {
 
   // The halves of `split`.
   void predict() { cells::predict(cell_, &pending_, 1.0F); }
-  void learn() {
+  void update() {
     kernels::SetCotangent<float> set{e1_, e2_, kDecay, 0};
     cells::update(cell_, false, &set);
-    move(set.norm);
+    apply_update(set.norm);
   }
 
   float output() const { return cell_.k1[0]; }
@@ -143,7 +143,7 @@ class Stepper {
   }
 
   // ObGD for an error that changes sign, so that weights stay where they are on average.
-  void move(float norm) {
+  void apply_update(float norm) {
     error_ = -error_;
     pending_ = optim::step_size(optim::OptimizerConfig{}, error_, norm) * error_;
   }
@@ -155,4 +155,4 @@ class Stepper {
   float pending_ = 0, error_ = 0.1F;
 };
 
-}  // namespace rtu::bindings
+}  // namespace rtu::testing

@@ -1,8 +1,8 @@
 // One sweep per vector width. The wide ones carry their instruction set as an attribute and are called by number of
 // lanes, after the kernels of that width were found to run here.
-#include "native/bindings/python/bench_peers.h"
+#include "native/testing/peers.h"
 
-namespace rtu::bindings {
+namespace rtu::testing {
 
 namespace {
 
@@ -46,4 +46,4 @@ Sweep sweep_of(int lanes) {
   }
 }
 
-}  // namespace rtu::bindings
+}  // namespace rtu::testing

@@ -6,7 +6,7 @@
 
 #include <vector>
 
-namespace rtu::bindings {
+namespace rtu::testing {
 
 // x <- 0.999 x + 1e-6 over n floats (a multiple of 16, 64-byte aligned) with vectors of so many lanes: what merely
 // reading and writing memory costs at this width. Null: no such width on this machine.
@@ -38,4 +38,4 @@ class NaiveRtu {
   std::vector<Pole> pole_;
 };
 
-}  // namespace rtu::bindings
+}  // namespace rtu::testing

@@ -9,7 +9,7 @@
 
 #include "native/kernels/kernels.h"
 
-namespace rtu::bindings {
+namespace rtu::testing {
 
 enum Part : int { kRecurrent, kCoefficients, kUnits, kDense, kOptimizer, kParts };
 constexpr const char* kPartNames[kParts] = {"recurrent", "coefficients", "units", "dense", "optimizer"};
@@ -101,4 +101,4 @@ class Timing {
   inline static std::array<double, kParts> spent_{}, calls_{};
 };
 
-}  // namespace rtu::bindings
+}  // namespace rtu::testing
