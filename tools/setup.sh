@@ -9,8 +9,8 @@ goal=${1:-run}
 venv=.venv
 log=$venv/setup.log
 case $goal in
-run) extra= ;;
-test) extra="[test,lint]" ;;
+run) extra='' extras='' ;;
+test) extra="[test,lint]" extras="test lint" ;;
 *) echo "usage: tools/setup.sh run|test" >&2; exit 2 ;;
 esac
 
@@ -96,11 +96,35 @@ install_missing() {
 }
 
 # ---------------------------------------------------------------- virtual environment
-pip_install() { # pip_install <what is said> <pip arguments>...
-    say "$1"
+pip_log() { # pip_log <log> <pip arguments>...
+    to=$1
     shift
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >"$log" 2>&1 ||
-        { tail -n 60 "$log" >&2; die "pip failed: see above and $log"; }
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >"$to" 2>&1
+}
+pip_failed() { # pip_failed <log>
+    tail -n 60 "$1" >&2
+    die "pip failed: see above and $1"
+}
+
+# What the package depends on, as requirements; an extra that names the package itself is followed.
+requirements() {
+    "$venv/bin/python" - "$@" <<'EOF'
+import re, sys
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    from pip._vendor import tomli as tomllib
+with open("pyproject.toml", "rb") as file:
+    project = tomllib.load(file)["project"]
+wanted = list(project["dependencies"])
+extras = sys.argv[1:]
+while extras:
+    for line in project["optional-dependencies"][extras.pop()]:
+        own = re.fullmatch(re.escape(project["name"]) + r"\[(.*)\]", line)
+        extras += own[1].split(",") if own else []
+        wanted += [] if own else [line]
+print(*wanted, sep="\n")
+EOF
 }
 
 digest() { sha256sum | cut -d ' ' -f 1; }
@@ -117,7 +141,8 @@ sources() {
 }
 
 apt_log=$(mktemp)
-trap 'rm -f "$apt_log"' EXIT
+installing=
+trap 'rm -f "$apt_log"; [ -z "$installing" ] || kill "$installing" 2>/dev/null || true' EXIT
 
 python=$(find_python)
 # Inside an activated environment, the interpreter below it.
@@ -142,11 +167,20 @@ fi
 grep '^requires = ' pyproject.toml | grep -o '"[^"]*"' | tr -d '"' >"$venv/build-requirements.txt"
 stamp=$(digest <"$venv/build-requirements.txt")
 if ! unchanged build-requirements "$stamp"; then
-    pip_install "installing the build tools" cmake ninja -r "$venv/build-requirements.txt"
+    say "installing the build tools"
+    pip_log "$log" cmake ninja -r "$venv/build-requirements.txt" || pip_failed "$log"
     echo "$stamp" >"$venv/build-requirements.stamp"
 fi
 
 if ! unchanged "package$extra" "$(sources)"; then
-    pip_install "compiling rtu_edge and installing what it needs" --no-build-isolation --editable ".$extra"
+    say "compiling rtu_edge and installing what it needs"
+    # shellcheck disable=SC2086
+    requirements $extras >"$venv/requirements.txt"
+    # Both at once: one mostly waits for the index, the other computes.
+    pip_log "$venv/requirements.log" -r "$venv/requirements.txt" &
+    installing=$!
+    pip_log "$log" --no-build-isolation --no-deps --editable . || pip_failed "$log"
+    wait "$installing" || pip_failed "$venv/requirements.log"
+    installing=
     sources >"$venv/package$extra.stamp"
 fi
