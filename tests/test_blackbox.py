@@ -168,7 +168,6 @@ def test_without_shared_memory_it_still_records(tmp_path: Path, head: Head) -> N
     assert blackbox.read(path).records.tobytes() == records.tobytes()
 
 
-@pytest.mark.timing
 @pytest.mark.parametrize("moment", range(3))
 def test_a_killed_run_leaves_its_last_steps(tmp_path: Path, moment: int, capfd: pytest.CaptureFixture[str]) -> None:
     """kill -9 in the middle of a run: the box has all up to the last record, the log replays to its last chunk."""
@@ -182,7 +181,8 @@ def test_a_killed_run_leaves_its_last_steps(tmp_path: Path, moment: int, capfd: 
     folder = RunFolder(tmp_path / "robot")
     log, box = folder.file(RunFolder.LOG), folder.file(RunFolder.BLACKBOX)
     try:
-        logged.wait(lambda: log.is_file() and log.stat().st_size > 200_000)
+        logged.wait(lambda: log.is_file() and log.stat().st_size > 200_000, 60)
+        logged.wait(lambda: len(blackbox.read(box).records) > 5000, 60)
         time.sleep(0.1 + 0.237 * moment)
     finally:
         os.kill(process.pid, signal.SIGKILL)

@@ -300,8 +300,8 @@ while True:
             continue
         seq += 1
         command = wire.Cmd(session, frame.t_us, ttl_ms, (1.0,))
+        print(seq, frame.t_us, flush=True)  # before: each command that the device may know is known here
         port.write(wire.encode(wire.pack(command, seq, frame.t_us)))
-        print(seq, frame.t_us, flush=True)
 """
 
 
@@ -340,7 +340,8 @@ def test_stopped_host() -> None:
                     )
 
             # What a stalled buffer would deliver now: the same session, newer seq, observations of before.
-            last = max(answered)
+            last = states[-1][1].last_cmd_seq
+            assert last in answered and max(answered) - last <= 1, "it was stopped between the two, at most"
             burst = [protocol.pack(protocol.Cmd(7, answered[last], TTL_MS, (9.0,)), last + 1 + k) for k in range(100)]
             raw.write(b"\0" + b"".join(map(protocol.encode, burst)))
         host_process.send_signal(signal.SIGCONT)  # and the host itself goes on as if nothing had happened
