@@ -1,6 +1,8 @@
 """What a test wants printed whole after the run: record_property("table", text). Signals as a terminal leaves them. No telemetry."""
 
+import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,20 @@ for number, action in (
 ):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, action)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only tests marked `timing` are asked for, files without one are not imported: that takes seconds."""
+    asked = re.match(r"timing( and |$)", config.option.markexpr) and " or " not in config.option.markexpr
+    if asked and collection_path.match("test_*.py") and "pytest.mark.timing" not in collection_path.read_text("utf-8"):
+        return True
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("alone") and not item.get_closest_marker("timing"):
+            raise pytest.UsageError(f"{item.nodeid} is marked `alone` and not `timing`: it would run next to others")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -21,7 +21,9 @@ from rtu_edge.device import holders
 from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil import FaultBridge, ProcessTarget
 
-OWNER, OTHER, GROUP = 61_001, 61_002, 61_009
+# Users of each test process are its own: what they register lies in folders by user.
+_FIRST = 61_000 + 10 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+OWNER, OTHER, GROUP = _FIRST + 1, _FIRST + 2, _FIRST + 9
 DRIVER = Person(OWNER, (GROUP,))
 LIMIT_S = 5.0
 SLACK_S = 0.5  # between the deadline and the end of a process on a shared machine

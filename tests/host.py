@@ -50,6 +50,7 @@ def main() -> None:
     with open_port(port) as opened, Link(opened, control=lock.socket_path(port)) as link:
         hello = link.handshake()
         policy = _core.LinearPolicy(hello.n_observations, [0.0], [[0.5, 6.0] + [0.0] * (hello.n_observations - 2)])
+        options.setdefault("ttl_ms", 200)  # the longest that the device allows: a busy machine stops no loop by itself
         config = LoopConfig(clock=clock, seconds=30, learn=False, explore=False, **options)
         with Loop(link, policy.policy(), config) as loop:
             loop.start()

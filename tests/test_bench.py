@@ -67,6 +67,7 @@ def test_parts_and_reactions_are_those_of_the_records() -> None:
 
 
 @pytest.mark.timing
+@pytest.mark.alone
 def test_the_loop_is_measured_and_saved(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, said = run(
         capfd, "bench", "loop", "--seconds", "1.5", "--hz", "200", "--load", "1", "--out", str(tmp_path),

@@ -13,7 +13,7 @@ from toolchain import ROOT
 
 from rtu_edge import _core, _testing
 
-pytestmark = pytest.mark.timing
+pytestmark = [pytest.mark.timing, pytest.mark.alone]
 
 
 @pytest.fixture

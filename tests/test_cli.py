@@ -69,6 +69,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.timing
+@pytest.mark.alone
 def test_help_answers_at_once() -> None:
     """Beside a process that only imports numpy and click, in turns, so that a slow machine is slow for both."""
     commands = {"help": ["-m", "rtu_edge.cli", "--help"], "bare": ["-c", "import numpy, click"]}

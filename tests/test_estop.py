@@ -29,7 +29,7 @@ from rtu_edge.tools import estop as stops
 
 __all__ = ["server"]
 
-# A device in real time goes safe when its host is starved: these run alone.
+# A device in real time goes safe when its host is starved.
 pytestmark = pytest.mark.timing
 
 DOCS = Path(__file__).parent.parent / "docs" / "estop.md"
@@ -181,18 +181,19 @@ def alive(pid: int) -> bool:
 
 
 def test_the_folder_of_another_user_keeps_no_owner_from_starting(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    monkeypatch.setattr(registry, "_SHARED", tmp_path / "run")
-    monkeypatch.setattr(registry, "_TEMPORARY", tmp_path)
-    (tmp_path / "run").mkdir()
-    for taken in (tmp_path / "run" / str(os.getuid()), tmp_path / f"rtu-edge-{os.getuid()}"):
+    place = tmp_path_factory.mktemp("t")  # a socket's path has at most 107 bytes
+    monkeypatch.setattr(registry, "_SHARED", place / "run")
+    monkeypatch.setattr(registry, "_TEMPORARY", place)
+    (place / "run").mkdir()
+    for taken in (place / "run" / str(os.getuid()), place / f"rtu-edge-{os.getuid()}"):
         taken.mkdir()
         taken.chmod(0o777)  # as good as another user's: anybody may put files there
     with SimulatedDevice() as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
         path = Path(lock.socket_path(device.port))
-        assert path.parent.parent == tmp_path / "run" and path.parent.name.startswith(f"{os.getuid()}-")
+        assert path.parent.parent == place / "run" and path.parent.name.startswith(f"{os.getuid()}-")
         assert stops.estop(device.port) == stops.Estop("owner", None)
 
 

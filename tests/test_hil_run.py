@@ -26,7 +26,7 @@ from rtu_edge.hil.run import run_suite
 from rtu_edge.hil.suite import load_suite
 from rtu_edge.hil.trace import Passed, Trace
 
-# The device goes safe in real time: these run alone.
+# The device goes safe in real time.
 pytestmark = pytest.mark.timing
 
 SHORT = {

@@ -28,6 +28,7 @@ def probe() -> dict[str, object]:
 
 
 @pytest.mark.timing
+@pytest.mark.alone
 def test_import_takes_at_most_60_ms_beyond_numpy() -> None:
     best = min(float(str(probe()["ms"])) for _ in range(10))
     assert best <= 60, f"import rtu_edge took {best:.1f} ms beyond numpy"

@@ -15,6 +15,7 @@ from rtu_edge.run import stage_of
 
 
 @pytest.mark.timing
+@pytest.mark.alone
 def test_a_run_against_a_process_knows_its_link() -> None:
     with SimulatedDevice("servo") as device, open_port(device.port) as port, Link(port) as link:
         hello = link.handshake()

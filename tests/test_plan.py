@@ -111,6 +111,7 @@ def test_a_time_out_of_range_is_refused(seconds: Any) -> None:
 
 
 @pytest.mark.timing
+@pytest.mark.alone
 def test_a_larger_learner_takes_longer_and_the_parts_are_in_proportion() -> None:
     small = rtu.plan(observation_size=2, action_size=1, units=8, hidden=8).calibrate(0.2).times
     large = rtu.plan(observation_size=64, action_size=1, units=256, hidden=64).calibrate(0.2).times

@@ -20,6 +20,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.timing
+@pytest.mark.alone
 def test_a_hundred_hertz_and_never_stale(
     commands: dict[str, Any], record_property: Callable[[str, object], None]
 ) -> None:

@@ -17,8 +17,8 @@ from rtu_edge.device.schema import combined
 from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.loop import Clock, Limits, Link, Loop, LoopConfig, StopReason
 
-# A device in real time goes safe when its host is starved: these run alone.
-pytestmark = pytest.mark.timing
+# A device in real time goes safe when its host is starved, and what is granted here disturbs others.
+pytestmark = [pytest.mark.timing, pytest.mark.alone]
 
 UNPRIVILEGED = """
 import json, os, resource

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timing
 
 ROOT = Path(__file__).resolve().parent.parent
 TANK = ROOT / "examples" / "hil_project" / "tank.c"
-SMALL = "[learner]\nunits = 4\nhidden = [4]\n"
+SMALL = "[loop]\nttl_ms = 200\n[learner]\nunits = 4\nhidden = [4]\n"  # a busy machine ends no run by itself
 LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\naccel_per_s2 = inf\n"
 
 
@@ -233,7 +233,7 @@ def test_the_loop_tells_what_was_refused_while_it_runs() -> None:
 
 
 def test_a_core_that_is_not_there_is_refused() -> None:
-    config = parse_config(f'[device]\nplant = "cartpole"\n[loop]\ncpu = 1023\n{SMALL}')
+    config = parse_config(f'[device]\nplant = "cartpole"\n{SMALL}', ["loop.cpu=1023"])
     with connect(config) as device, pytest.raises(ConfigError, match=r"loop.cpu = 1023: must be a core.*\(0"):
         loop_config(config, device)
 

@@ -112,6 +112,7 @@ def test_equal_runs_put_equal_bytes_on_the_wire() -> None:
 
 
 @pytest.mark.timing
+@pytest.mark.alone
 def test_real_time_ticked_by_the_device(link: Link) -> None:
     loop = Loop(link, controller(), LoopConfig(clock=Clock.DEVICE, seconds=1.0))
     result = loop.run()
@@ -267,6 +268,7 @@ def test_dropped_updates_give_the_bits_of_plain_calls_with_the_same_drops(link: 
 
 
 @pytest.mark.timing
+@pytest.mark.alone
 @pytest.mark.parametrize("clock", [Clock.DEVICE, Clock.HOST])
 def test_updates_are_dropped_when_time_is_short_and_can_be_repeated(link: Link, clock: Clock) -> None:
     """A reward that takes longer than the period, now and then: no time is left for the update."""

@@ -39,7 +39,8 @@ LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\n"
 
 def robot(tmp_path: Path, port: str, limits: str = LIMITS) -> Path:
     path = tmp_path / "robot.toml"
-    text = f'[device]\nport = "{port}"\n[learner]\nunits = 8\nhidden = [8]\n[run]\nfolder = "{tmp_path}/runs"\n{limits}'
+    ttl = "[loop]\nttl_ms = 200\n"  # the longest that the device allows: a busy machine ends no run by itself
+    text = f'[device]\nport = "{port}"\n{ttl}[learner]\nunits = 8\nhidden = [8]\n[run]\nfolder = "{tmp_path}/runs"\n{limits}'
     path.write_text(text)
     return path
 

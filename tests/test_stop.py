@@ -30,7 +30,7 @@ from rtu_edge.hil import FaultBridge, Place, ProcessTarget, faults
 from rtu_edge.loop import Clock, Link, Loop, LoopConfig, StopReason
 from rtu_edge.tools import estop as stops
 
-# A device in real time goes safe when its host is starved: these run alone.
+# A device in real time goes safe when its host is starved.
 pytestmark = pytest.mark.timing
 
 PERIOD_S = 0.02
@@ -300,6 +300,7 @@ class Flood(threading.Thread):
                     self.answers += self.connection.recv(65536).count(b"\n")
 
 
+@pytest.mark.alone
 def test_a_client_that_floods_holds_up_neither_the_others_nor_the_loop(line: FaultBridge) -> None:
     driver = host.start(line.port)
     floods = [Flood(line.port) for _ in range(2)]
@@ -480,6 +481,7 @@ def test_a_line_too_long_is_refused_and_its_sender_dropped() -> None:
         assert [said["event"] for said in talk(b"status\nstat")] == ["status"]
 
 
+@pytest.mark.alone
 def test_an_interpreter_that_is_busy_does_not_stop_the_loop() -> None:
     """A second inside one call that holds the interpreter lock: the loop ticks on, the device sees no stale command."""
     import ctypes
