@@ -14,7 +14,7 @@ foreach(source IN LISTS fuzz_targets)
   target_link_libraries(${name} PRIVATE rtu_warnings tl_simulated tl_bridge tl_plants tl_protocol)
 endforeach()
 # The runtime without the learner: of it only what the link needs gets into the program.
-file(GLOB runtime_sources CONFIGURE_DEPENDS native/runtime/*.cpp)
+file(GLOB runtime_sources CONFIGURE_DEPENDS native/runtime/*.cpp native/runtime/*/*.cpp)
 add_library(fuzz_runtime STATIC ${runtime_sources})
 target_link_libraries(fuzz_runtime PUBLIC tl_bridge tl_plants tl_protocol)
 target_link_libraries(fuzz_link PRIVATE fuzz_runtime)

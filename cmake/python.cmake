@@ -27,12 +27,12 @@ if(core_sources)
   find_package(pybind11 3 CONFIG REQUIRED)
   rtu_python_module(_core ${core_sources})
   target_compile_definitions(_core PRIVATE RTU_EDGE_VERSION="${PROJECT_VERSION}")
-  target_link_libraries(_core PRIVATE rtu_warnings pybind11::headers rtu_runtime rtu_learn)
+  target_link_libraries(_core PRIVATE rtu_warnings pybind11::headers rtu_loop rtu_learn)
 
   # For benchmarks, fault injection and tests: no robot loads it.
   file(GLOB testing_sources CONFIGURE_DEPENDS native/bindings/testing/*.cpp)
   rtu_python_module(_testing ${testing_sources} native/bindings/python/configuration.cpp)
-  target_link_libraries(_testing PRIVATE rtu_warnings pybind11::headers rtu_testing rtu_runtime rtu_learn)
+  target_link_libraries(_testing PRIVATE rtu_warnings pybind11::headers rtu_testing rtu_loop rtu_learn)
 endif()
 
 set(bridge_builder ${PROJECT_SOURCE_DIR}/firmware_bridge/cffi_build.py)

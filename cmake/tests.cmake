@@ -31,7 +31,7 @@ foreach(source IN LISTS native_tests firmware_tests)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/${folder})
   target_link_libraries(${target} PRIVATE rtu_warnings)
   if(folder STREQUAL "native")
-    target_link_libraries(${target} PRIVATE rtu_testing rtu_c rtu_runtime rtu_learn)
+    target_link_libraries(${target} PRIVATE rtu_testing rtu_c rtu_loop rtu_learn)
   endif()
   target_link_libraries(${target} PRIVATE tl_stm32f405_drivers tl_simulated tl_bridge tl_plants tl_protocol m)
   # Tests assert() also in a release build. Optimised less than the libraries: quicker to compile, and gcc 12 for aarch64

@@ -142,7 +142,7 @@ def _drive(agent: Any, plant: Plant, records: Array, rng: np.random.Generator, h
 
 
 def _command_of(agent: Any, action: Any) -> np.float32:
-    """native/runtime/gate.h, map_action: from -10 to 10, in float32."""
+    """native/runtime/safety/command_limiter.h, map_action: from -10 to 10, in float32."""
     one, half, span, low = np.float32(1), np.float32(0.5), np.float32(20), np.float32(-10)
     if agent.discrete:
         return np.float32(low + np.float32(action) / one * span)
@@ -150,7 +150,7 @@ def _command_of(agent: Any, action: Any) -> np.float32:
 
 
 def action_of(agent: Any, applied: float) -> Any:
-    """native/runtime/gate.h, unmap_action."""
+    """native/runtime/safety/command_limiter.h, unmap_action."""
     fraction = (np.float32(applied) + np.float32(10)) / np.float32(20)
     if agent.discrete:
         return int(np.float32(fraction + np.float32(0.5)))

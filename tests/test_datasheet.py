@@ -125,7 +125,7 @@ def test_what_firmware_may_not_send_is_not_taken(values: tuple[float, ...], safe
 
 
 def test_next_to_the_largest_float_no_slew_can_be_followed() -> None:
-    """As problem_of() has it in native/runtime/gate.cpp: what passes here makes a Loop."""
+    """As problem_of() has it in native/runtime/safety/command_limiter.cpp: what passes here makes a Loop."""
     largest = float(np.finfo(np.float32).max)
     row = dataclasses.replace(MOVES, minimum=-largest, maximum=0.0, slew=1e37)
     assert "slew = 1e+37 per period" in found(row)

@@ -25,7 +25,7 @@ from rtu_edge.run import error_of
 DEVICE = "[device]\nplant = 'cartpole'\n"
 SHARE = 0.02
 BOUND_N = SHARE * 20.0  # of a range of -10..10 N
-TRIES = 5  # in a row, of a fallback; native/runtime/supervisor.h
+TRIES = 5  # in a row, of a fallback; native/runtime/safety/supervisor.h
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -33,7 +33,7 @@ FAULTS = {
         "offset <= sizeof rtu_learner_arena",
         "offset <= 2 * sizeof rtu_learner_arena",
     ),
-    "link": ("native/runtime/link.cpp", "if (clock_.now() >= deadline_ns) ++late_reads;", ""),
+    "link": ("native/runtime/link/link.cpp", "if (clock_.now() >= deadline_ns) ++late_reads;", ""),
 }
 
 

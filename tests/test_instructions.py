@@ -93,7 +93,7 @@ if not ON_ARM:
         """From a decoded STATE to the record of the step, within 1 %: what is added to the loop is seen here."""
         isa = best_isa()
         executable = build_program("release", CONTROL)
-        function = "rtu::runtime::Loop::step(rtu::runtime::Loop::Arrival const&, long)"
+        function = "rtu::runtime::loop::Loop::step(rtu::runtime::loop::Arrival const&)"
         count = callgrind(function, tmp_path, executable, isa, 32, 32, CONTROL_STEPS) / CONTROL_STEPS
         print(f"{isa}: {count:.0f} instructions per control step")
         tolerance = 0.01 if compiler("c++") == RECORDED_WITH else 0.15

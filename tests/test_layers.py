@@ -27,6 +27,7 @@ from toolchain import (
 
 # room -> what it may include besides itself; all arrows point down (docs/design.md, "The waterline").
 CRC32 = "firmware_bridge/protocol/crc32.h"
+RUNTIME_ROOMS = tuple(f"native/runtime{room}" for room in ("", "/record", "/link", "/safety", "/loop"))
 BELOW_LEARNERS = ("native/core", "native/kernels", "native/cells", "native/optim")
 MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "firmware_bridge/protocol": (),
@@ -38,16 +39,20 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "native/cells": ("native/core", "native/kernels"),
     "native/optim": ("native/core", "native/kernels"),
     "native/learners": BELOW_LEARNERS,
-    "native/runtime": (*LEARN_ROOMS, "firmware_bridge/protocol"),
-    "native/testing": (*LEARN_ROOMS, "native/runtime", "firmware_bridge/protocol"),
+    "native/runtime": LEARN_ROOMS,
+    "native/runtime/record": ("native/runtime", CRC32),
+    "native/runtime/link": ("native/runtime", "native/runtime/record", "firmware_bridge/protocol"),
+    "native/runtime/safety": ("native/runtime", "native/runtime/record", *LEARN_ROOMS),
+    "native/runtime/loop": (*RUNTIME_ROOMS, *LEARN_ROOMS, "firmware_bridge/protocol"),
+    "native/testing": (*LEARN_ROOMS, *RUNTIME_ROOMS, "firmware_bridge/protocol"),
     "native/bindings/testing": (
         *LEARN_ROOMS,
-        "native/runtime",
+        *RUNTIME_ROOMS,
         *DEVICE_ROOMS,
         "native/testing",
-        "native/bindings/python",
+        "native/bindings",
     ),
-    "native/bindings": (*LEARN_ROOMS, "native/runtime", *DEVICE_ROOMS),
+    "native/bindings": (*LEARN_ROOMS, *RUNTIME_ROOMS, *DEVICE_ROOMS),
 }
 SYSTEM_HEADERS = {
     **dict.fromkeys(DEVICE_ROOMS, ("stdint.h", "stddef.h", "stdbool.h", "string.h")),
@@ -58,7 +63,7 @@ INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^">]+)[">]', re.MULTIL
 
 
 def room_of(path: str) -> str | None:
-    return next((room for room in MAY_INCLUDE if path.startswith(room + "/")), None)
+    return max((room for room in MAY_INCLUDE if path.startswith(room + "/")), key=len, default=None)
 
 
 def broken_includes(path: str, text: str) -> list[str]:
@@ -74,7 +79,7 @@ def broken_includes(path: str, text: str) -> list[str]:
                 wrong.append(f"{path} includes <{header}>, below the waterline")
         elif not (ROOT / header).is_file():
             wrong.append(f'{path} includes "{header}", which is no path from the root of the repository')
-        elif room_of(header) != room and not header.startswith(MAY_INCLUDE[room]):
+        elif room_of(header) not in (room, *MAY_INCLUDE[room]) and header not in MAY_INCLUDE[room]:
             wrong.append(f'{path} includes "{header}": {room} may not know it')
     return wrong
 
@@ -98,6 +103,12 @@ def test_includes_go_downwards_only() -> None:
         ("native/core/a.h", '#include "firmware_bridge/protocol/frame.h"'),
         ("firmware_bridge/protocol/a.c", '#include "firmware_bridge/bridge/bridge.h"'),
         ("firmware_bridge/bridge/a.c", "#include <stdio.h>"),
+        ("native/runtime/a.h", '#include "native/runtime/record/telemetry.h"'),
+        ("native/runtime/record/a.h", '#include "native/runtime/link/link.h"'),
+        ("native/runtime/link/a.cpp", '#include "native/runtime/safety/supervisor.h"'),
+        ("native/runtime/safety/a.cpp", '#include "native/runtime/link/link.h"'),
+        ("native/runtime/safety/a.cpp", '#include "firmware_bridge/protocol/frame.h"'),
+        ("native/runtime/link/a.cpp", '#include "native/runtime/loop/loop.h"'),
         ("native/cells/a.h", '#include "a_header_that_is_not_there.h"'),
         ("native/runtime/a.h", '#include "native/testing/peers.h"'),
         ("native/bindings/python/a.cpp", '#include "native/testing/peers.h"'),
@@ -106,6 +117,33 @@ def test_includes_go_downwards_only() -> None:
 )
 def test_a_broken_include_is_found(path: str, text: str) -> None:
     assert broken_includes(path, text)
+
+
+def wrong_namespaces(path: str, text: str) -> list[str]:
+    """Return the namespaces that a file of native/runtime opens and that are not its folder's."""
+    expected = "::".join(["rtu", *path.split("/")[1:-1]])
+    opened = re.findall(r"^namespace (rtu[\w:]*) \{$", text, re.MULTILINE)
+    return [f"{path} opens {found}, its folder is {expected}" for found in opened if found != expected]
+
+
+def test_a_folder_of_the_runtime_is_a_namespace_and_a_build_target() -> None:
+    files = [path for path in sources("native/runtime", suffixes=SUFFIXES) if path.suffix != ".c"]
+    assert [
+        fault
+        for path in files
+        for fault in wrong_namespaces(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+    ] == []
+    targets = re.findall(
+        r"rtu_room\((\w+) CXX GLOBS (native/runtime[\w/]*)/\*\.cpp", (ROOT / "CMakeLists.txt").read_text()
+    )
+    assert targets == [(f"rtu_{room.rpartition('/')[2]}", room) for room in RUNTIME_ROOMS]
+    assert {path.parent.relative_to(ROOT).as_posix() for path in files} == set(RUNTIME_ROOMS)
+
+
+def test_a_foreign_namespace_is_found() -> None:
+    assert wrong_namespaces("native/runtime/link/a.h", "namespace rtu::runtime::loop {\n")
+    assert wrong_namespaces("native/runtime/link/a.h", "namespace rtu::runtime {\n")
+    assert not wrong_namespaces("native/runtime/link/a.h", "namespace rtu::runtime::link {\n")
 
 
 @pytest.fixture(scope="module")

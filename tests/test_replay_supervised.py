@@ -61,7 +61,7 @@ def faulty(x: Array, reward: float, number: int) -> tuple[Array, float]:
 
 
 def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant, Array], None]:
-    """The supervisor's calls as the loop makes them (native/runtime/loop_step.cpp), from Python."""
+    """The supervisor's calls as the loop makes them (native/runtime/loop/loop_step.cpp), from Python."""
 
     def fill(agent: Any, head: Head, plant: Plant, records: Array) -> None:
         config = logged.config_of(*changes)

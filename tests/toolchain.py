@@ -28,7 +28,7 @@ DEVICE_ROOMS = ("firmware_bridge/protocol", "firmware_bridge/plants", "firmware_
 LEARN_ROOMS = ("native/core", "native/kernels", "native/cells", "native/optim", "native/learners")
 
 LIBRARIES_BELOW = ("tl_protocol", "tl_plants", "tl_bridge", "rtu_learn", "rtu_instances")
-LIBRARIES = (*LIBRARIES_BELOW, "rtu_runtime")
+LIBRARIES = (*LIBRARIES_BELOW, "rtu_runtime", "rtu_record", "rtu_link", "rtu_safety", "rtu_loop")
 
 # What a compiler may call by itself, and <string.h>.
 MEMORY_FUNCTIONS = {"memchr", "memcpy", "memmove", "memset", "memcmp", "strlen", "strcmp", "strncmp"}

@@ -26,12 +26,12 @@ struct AgentPolicy {
   Policy policy() noexcept {
     Policy policy{};
     policy.self = this;
-    policy.n_observations = agent.config.observation_size;
-    policy.n_actions = agent.config.policy.width();
+    policy.observation_size = agent.config.observation_size;
+    policy.action_size = agent.config.policy.width();
     policy.n_levels = agent.config.policy.discrete ? agent.config.policy.actions : 0;
     policy.begin = begin;
     policy.predict = predict;
-    policy.learn = learn;
+    policy.update = update;
     policy.info = info;
     policy.hash = hash;
     policy.state = memory;
@@ -66,15 +66,15 @@ struct AgentPolicy {
     return static_cast<int>(status);
   }
 
-  static int learn(void* self, float reward, int terminated, int truncated, const float* executed,
-                   int update) noexcept {
+  static int update(void* self, float reward, int terminated, int truncated, const float* applied,
+                    int move_weights) noexcept {
     const auto& agent = of(self).agent;
-    T done[learners::kMaxActions];
-    for (int i = 0; executed != nullptr && i < agent.config.policy.width(); ++i) done[i] = static_cast<T>(executed[i]);
-    const bool critic = executed != nullptr && learners::overridden(agent, done);
+    T action[learners::kMaxActions];
+    for (int i = 0; applied != nullptr && i < agent.config.policy.width(); ++i) action[i] = static_cast<T>(applied[i]);
+    const bool critic = applied != nullptr && learners::overridden(agent, action);
     const auto status =
         static_cast<int>(learners::update(agent, static_cast<double>(reward), terminated != 0, truncated != 0,
-                                          executed == nullptr ? nullptr : done, update != 0));
+                                          applied == nullptr ? nullptr : action, move_weights != 0));
     return status == 0 && critic ? kPolicyCritic : status;
   }
 

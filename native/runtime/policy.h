@@ -1,13 +1,13 @@
 // What the loop drives: a table of functions over an opaque self, so that learners, fallback controllers and test
 // dummies are the same thing to the loop, and the loop needs none of their headers.
 //
-// Order of calls, once per observation:   [begin] predict [send] learn
+// Order of calls, once per observation:   [begin] predict [send] update
 //   begin    at the first observation of an episode, before predict
 //   predict  advances the recurrent state, writes the action; nothing moves a weight here
-//   learn    after the action has left, for the transition that ended in the observation just predicted; right after
+//   update   after the action has left, for the transition that ended in the observation just predicted; right after
 //            begin + predict it only takes note of that observation (there is no transition yet)
 // A predict may follow a predict (learning switched off, a refused reward): the transition between them is then never
-// learned from. learn with update = 0 is the deadline rule: eligibilities and traces advance, no weight moves. A
+// learned from. update with move_weights = 0 is the deadline rule: eligibilities and traces advance, no weight moves. A
 // terminal observation is predicted and learned from, its action is thrown away.
 #ifndef RTU_RUNTIME_POLICY_H
 #define RTU_RUNTIME_POLICY_H
@@ -15,21 +15,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-namespace rtu::core {
-struct SectionTable;
-}
+#include "native/core/arena.h"
 
 namespace rtu::runtime {
 
+namespace record {
 struct SupervisorCounters;
+}
+
+constexpr int kMaxObservations = 55;  // n + m <= 55 on the wire
+constexpr int kMaxActuators = 55;
 
 constexpr int kPolicyStop = 1;  // of predict: the action is good, but the run has to end
 constexpr int kPolicyFailed =
     2;  // of predict: the action is rest, and the run has to end: what should drive keeps failing
-constexpr int kPolicyNoted = 1;   // of learn: nothing was learned from this transition
-constexpr int kPolicyCritic = 2;  // of learn: something else was carried out, so only the critic learned from it
+constexpr int kPolicyNoted = 1;   // of update: nothing was learned from this transition
+constexpr int kPolicyCritic = 2;  // of update: something else was carried out, so only the critic learned from it
 
-// Of the last learn() and the predict() before it; for telemetry only.
+// Of the last update() and the predict() before it; for telemetry only.
 struct StepInfo {
   float value = 0;             // v(s) of the observation last predicted
   float delta = 0;             // TD error of the last transition
@@ -44,20 +47,20 @@ struct StepInfo {
 // Every function is noexcept, bounded, and neither allocates, locks nor waits. They are called by one thread at a time.
 struct Policy {
   void* self = nullptr;
-  int n_observations = 0;  // raw units of the device; normalising is the policy's business
-  int n_actions = 0;       // width of the action vector: continuous in [-1, 1] each (a sample may lie outside), or
-                           // one float that holds the index of a discrete action
-  int n_levels = 0;        // 0: continuous; otherwise the number of discrete actions
+  int observation_size = 0;  // raw units of the device; normalising is the policy's business
+  int action_size = 0;       // width of the action vector: continuous in [-1, 1] each (a sample may lie outside), or
+                             // one float that holds the index of a discrete action
+  int n_levels = 0;          // 0: continuous; otherwise the number of discrete actions
 
   int (*begin)(void* self) noexcept = nullptr;
-  // observation (n_observations,), action (n_actions,). 0, kPolicyStop, kPolicyFailed, or a negative status: then nothing
+  // observation (observation_size,), action (action_size,). 0, kPolicyStop, kPolicyFailed, or a negative status: then nothing
   // has changed.
   int (*predict)(void* self, const float* observation, int explore, float* action) noexcept = nullptr;
-  // executed (n_actions,) in the policy's own action units, or null when the chosen action was carried out. Clipping
+  // applied (action_size,) in the policy's own action units, or null when the chosen action was carried out. Clipping
   // to the actuator's range counts as carried out. 0, kPolicyNoted, kPolicyCritic (the policy alone decides that, and the
   // record keeps its word), or a negative status.
-  int (*learn)(void* self, float reward, int terminated, int truncated, const float* executed_or_null,
-               int update) noexcept = nullptr;
+  int (*update)(void* self, float reward, int terminated, int truncated, const float* applied_or_null,
+                int move_weights) noexcept = nullptr;
   const StepInfo* (*info)(void* self) noexcept = nullptr;  // may be null
   uint64_t (*hash)(void* self) noexcept = nullptr;         // of everything that learns; may be null; asked in the slack
   // Everything that learns, as one block between calls: a copy of it is a snapshot. Null where nothing learns.
@@ -68,12 +71,12 @@ struct Policy {
   size_t beside_bytes = 0;
   void (*copy_beside)(void* self, unsigned char* out, int whole) noexcept = nullptr;
 
-  bool gates_input = false;                      // predict takes observations as they come, NaN included
-  const SupervisorCounters* counters = nullptr;  // of a supervisor
+  bool monitors_sensors = false;                         // predict takes observations as they come, NaN included
+  const record::SupervisorCounters* counters = nullptr;  // of a supervisor
 
   // What a supervisor asks of a learner; each may be null.
   const core::SectionTable* sections = nullptr;  // what stands where in `state`
-  // False when anything that the last predict() or learn() touched is not finite, or out of order. Cheap: looks at what
+  // False when anything that the last predict() or update() touched is not finite, or out of order. Cheap: looks at what
   // the step has left behind, not at the weights.
   bool (*healthy)(void* self) noexcept = nullptr;
   // How many times the step size is halved as against the configured one, part of the state; sets it when `set` >= 0.

@@ -3,7 +3,7 @@
     supervised = supervise(config, agent.core.policy(), observations, actuators, limits, period_s=0.02)
     Loop(link, supervised.policy, loop_config)
 
-What decides is native (native/runtime/supervisor.h); this module chooses and converts.
+What decides is native (native/runtime/safety/supervisor.h); this module chooses and converts.
 """
 
 from __future__ import annotations

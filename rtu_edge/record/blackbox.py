@@ -1,6 +1,6 @@
 """The black box: the last minutes of a run in a file of fixed size that outlives the process (docs/log.md).
 
-Writing is the core's business (native/runtime/blackbox.h); here a box is opened, and read again in whatever state it is.
+Writing is the core's business (native/runtime/record/black_box.h); here a box is opened, and read again in whatever state it is.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def evidence(arrays: Mapping[str, Array], block: int = 500, seed: int = 0) -> Ev
         raise ValueError(f"its step records have no {', '.join(missing)}")
     words = records["mode"].astype(np.int64)
     driver, cause = words >> 4 & 15, words >> 8 & 15
-    modes = (None, *Mode)  # in the order of native/runtime/supervisor.h
+    modes = (None, *Mode)  # in the order of native/runtime/safety/supervisor.h
     forced = (driver == Driver.FALLBACK) & (cause != Cause.MODE)
     terminates = bool(((records["flags"] & RecordFlag.TERMINATED) != 0).any())
     measure = _returns if terminates else _blocks

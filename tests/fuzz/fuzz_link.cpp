@@ -2,7 +2,7 @@
 //
 // Holds: every call comes back in its time, whatever arrives; what it says it has heard was sent (an acknowledgement of that very
 // question, a STATE that says ESTOP, rows that hash to what HELLO said); counters count.
-#include "native/runtime/link.h"
+#include "native/runtime/link/link.h"
 
 #include <vector>
 
@@ -10,6 +10,7 @@
 #include "input.h"
 
 using namespace rtu::runtime;
+using namespace rtu::runtime::link;
 
 namespace {
 

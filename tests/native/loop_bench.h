@@ -9,10 +9,15 @@
 #include <string>
 #include <vector>
 
-#include "native/runtime/loop.h"
+#include "native/runtime/loop/loop.h"
 #include "sim_device.h"
 
 namespace rtu::runtime {
+
+using namespace record;
+using namespace link;
+using namespace safety;
+using namespace loop;
 
 // Writes down what the loop asks of it, and misbehaves on demand.
 struct Diary {
@@ -24,7 +29,7 @@ struct Diary {
   std::function<float(const float*)> act = [](const float* x) {
     return std::clamp(0.5f * x[0] + 6.0f * x[1], -1.0f, 1.0f);
   };
-  std::function<void()> on_learn = [] {};
+  std::function<void()> on_update = [] {};
   std::function<void()> on_hash;  // with it, or on_copy, there is something to hash and copy
   std::function<void()> on_copy;
   bool fail = false;
@@ -34,8 +39,8 @@ struct Diary {
   Policy policy(int n = 2) {
     Policy p;
     p.self = this;
-    p.n_observations = n;
-    p.n_actions = 1;
+    p.observation_size = n;
+    p.action_size = 1;
     p.begin = [](void* self) noexcept {
       static_cast<Diary*>(self)->note('b');
       return 0;
@@ -51,17 +56,18 @@ struct Diary {
       d->hash = (d->hash ^ bits) * 0x100000001B3u;
       return 0;
     };
-    p.learn = [](void* self, float reward, int terminated, int truncated, const float* executed, int update) noexcept {
+    p.update = [](void* self, float reward, int terminated, int truncated, const float* applied,
+                  int move_weights) noexcept {
       auto* d = static_cast<Diary*>(self);
       d->note('l');
       if (terminated) d->note('T');
       if (truncated) d->note('U');
-      if (executed != nullptr) d->note('x');
-      if (!update) d->note('d');
+      if (applied != nullptr) d->note('x');
+      if (!move_weights) d->note('d');
       d->rewards.push_back(reward);
-      d->executed.push_back(executed != nullptr ? *executed : NAN);
-      d->on_learn();
-      return executed != nullptr && !d->accepts ? kPolicyCritic : 0;
+      d->executed.push_back(applied != nullptr ? *applied : NAN);
+      d->on_update();
+      return applied != nullptr && !d->accepts ? kPolicyCritic : 0;
     };
     if (on_hash) {
       p.hash = [](void* self) noexcept {

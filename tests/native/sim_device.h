@@ -12,7 +12,7 @@
 #include "check.h"
 #include "firmware_bridge/bridge/bridge.h"
 #include "native/runtime/clock.h"
-#include "native/runtime/wire.h"
+#include "native/runtime/link/wire.h"
 
 struct SimDevice {
   rtu::runtime::VirtualClock clock;
@@ -76,7 +76,7 @@ struct SimDevice {
     while (tl_bridge_due(&bridge) <= now_us()) tl_bridge_tick(&bridge, tl_bridge_due(&bridge));
   }
 
-  rtu::runtime::Wire wire() {
+  rtu::runtime::link::Wire wire() {
     return {
         this,
         [](void* self, uint8_t* out, size_t room) noexcept { return static_cast<SimDevice*>(self)->read(out, room); },

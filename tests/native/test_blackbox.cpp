@@ -1,5 +1,5 @@
 // The black box between the loop's thread, its own, and the disk. Also meant for ThreadSanitizer.
-#include "native/runtime/blackbox.h"
+#include "native/runtime/record/black_box.h"
 
 #include <errno.h>
 #include <string.h>
@@ -17,6 +17,7 @@
 #include "firmware_bridge/protocol/crc32.h"
 
 using namespace rtu::runtime;
+using namespace rtu::runtime::record;
 
 namespace {
 std::atomic<int> syncs_that_fail{0};

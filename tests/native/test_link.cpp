@@ -1,10 +1,11 @@
 // The host's end of the link against the firmware's own bridge, over a line that loses frames.
-#include "native/runtime/link.h"
+#include "native/runtime/link/link.h"
 
 #include "firmware_bridge/protocol/schema.h"
 #include "sim_device.h"
 
 using namespace rtu::runtime;
+using namespace rtu::runtime::link;
 
 namespace {
 

@@ -4,6 +4,8 @@
 #include "loop_bench.h"
 
 using namespace rtu::runtime;
+using namespace rtu::runtime::record;
+using namespace rtu::runtime::loop;
 
 namespace {
 

@@ -6,6 +6,9 @@
 #include "loop_bench.h"
 
 using namespace rtu::runtime;
+using namespace rtu::runtime::record;
+using namespace rtu::runtime::link;
+using namespace rtu::runtime::loop;
 
 namespace {
 
@@ -20,7 +23,7 @@ void a_dead_line_is_given_up() {
   CHECK(bench.device.bridge.state == TL_STATE_SAFE);
 
   Bench unplugged;
-  unplugged.diary.on_learn = [&] { unplugged.device.gone = unplugged.diary.rewards.size() > 20; };
+  unplugged.diary.on_update = [&] { unplugged.device.gone = unplugged.diary.rewards.size() > 20; };
   CHECK(unplugged.run().reason == StopReason::kLinkLost);
 }
 
@@ -29,7 +32,7 @@ void a_failing_policy_is_held_and_then_stopped() {
     Bench bench;
     int acted = 0;
     bench.diary.act = [&](const float*) { return ++acted > 10 && kind == 0 ? NAN : 0.05f; };
-    bench.diary.on_learn = [&] { bench.diary.fail = kind == 1 && acted >= 10; };
+    bench.diary.on_update = [&] { bench.diary.fail = kind == 1 && acted >= 10; };
     const LoopResult result = bench.run();
     CHECK(result.reason == StopReason::kPolicy && result.confirmed);
     CHECK(result.steps == 15);
@@ -40,21 +43,21 @@ void a_failing_policy_is_held_and_then_stopped() {
 void half_open_restart_and_estop_are_told_apart() {
   Bench half;
   half.options.tick = TickSource::kDevice;
-  half.diary.on_learn = [&] { half.device.deaf = half.diary.rewards.size() > 30; };
+  half.diary.on_update = [&] { half.device.deaf = half.diary.rewards.size() > 30; };
   const StopReason reason = half.run().reason;
   CHECK(reason == StopReason::kHalfOpen);
   CHECK(half.device.bridge.state == TL_STATE_SAFE);
 
   Bench restart;
   restart.options.tick = TickSource::kDevice;
-  restart.diary.on_learn = [&] {
+  restart.diary.on_update = [&] {
     if (restart.diary.rewards.size() == 30) restart.device.restart(99);
   };
   CHECK(restart.run().reason == StopReason::kDeviceRestart);
 
   Bench stopped;
   stopped.options.tick = TickSource::kDevice;
-  stopped.diary.on_learn = [&] {
+  stopped.diary.on_update = [&] {
     if (stopped.diary.rewards.size() != 30) return;
     tl_frame frame{};
     uint8_t bytes[TL_WIRE_MAX];
@@ -67,7 +70,7 @@ void half_open_restart_and_estop_are_told_apart() {
 void a_stalled_host_finds_the_device_safe() {
   Bench bench;
   bench.options.tick = TickSource::kDevice;
-  bench.diary.on_learn = [&] {
+  bench.diary.on_update = [&] {
     if (bench.diary.rewards.size() == 30) bench.device.clock.advance(5 * kNsPerS);
   };
   CHECK(bench.run().reason == StopReason::kDeviceSafe);
@@ -77,7 +80,7 @@ void requests_stop_it() {
   Bench stop;
   stop.options.tick = TickSource::kDevice;
   Loop* running = nullptr;
-  stop.diary.on_learn = [&] {
+  stop.diary.on_update = [&] {
     if (stop.diary.rewards.size() == 10) running->request_stop();
   };
   Loop loop(stop.link, stop.device.clock.clock(), stop.diary.policy(), stop.hello, stop.options);
@@ -87,7 +90,7 @@ void requests_stop_it() {
   CHECK(stop.device.bridge.state == TL_STATE_DISARMED);
 
   Bench estop;
-  estop.diary.on_learn = [&] {
+  estop.diary.on_update = [&] {
     if (estop.diary.rewards.size() == 10) running->request_estop();
   };
   Loop emergency(estop.link, estop.device.clock.clock(), estop.diary.policy(), estop.hello, estop.options);
@@ -201,7 +204,7 @@ void a_stop_without_an_answer_is_a_sign_of_life() {
     Bench bench;
     Loop* running = nullptr;
     uint64_t turns = 0;
-    bench.diary.on_learn = [&] {
+    bench.diary.on_update = [&] {
       if (bench.diary.rewards.size() != 10) return;
       bench.device.down = [] { return 0; };
       turns = bench.link.board.turns.load();

@@ -3,11 +3,13 @@
 // hazard: command-out-of-limits
 #include <math.h>
 
-#include "native/runtime/gate.h"
-#include "native/runtime/reward.h"
+#include "native/runtime/loop/reward.h"
+#include "native/runtime/safety/command_limiter.h"
 #include "sim_device.h"
 
 using namespace rtu::runtime;
+using namespace rtu::runtime::safety;
+using namespace rtu::runtime::loop;
 
 namespace {
 
@@ -31,7 +33,7 @@ float any_float() {
 
 void any_action_comes_out_safe() {
   for (int round = 0; round < 10000; ++round) {
-    OutputGate gate;
+    CommandLimiter gate;
     gate.m = 1 + static_cast<int>(random_bits() % 6);
     float start[kMaxActuators];
     for (int i = 0; i < gate.m; ++i) {
@@ -61,29 +63,29 @@ void any_action_comes_out_safe() {
         // The rounding of two differences of floats that lie in the range.
         const float rounding = 1e-6f * fmaxf(fabsf(l.low), fabsf(l.high));
         CHECK(fabsf((u[i] - last[i]) - change[i]) <= l.accel_per_tick2 + rounding);
-        if (!isfinite(action[i])) CHECK((flags & kGateNonFinite) != 0);
+        if (!isfinite(action[i])) CHECK((flags & kLimiterNonFinite) != 0);
       }
     }
   }
 }
 
 void raw_values_are_gated_too() {
-  OutputGate gate;
+  CommandLimiter gate;
   gate.m = 1;
   gate.limits[0] = {-10, 10, 2, 0};
   const float zero = 0;
   gate.start(&zero);
   float u = 1e38f;
-  CHECK(gate.apply(&u) == (kGateRange | kGateSlew) && u == 2);
+  CHECK(gate.apply(&u) == (kLimiterRange | kLimiterSlew) && u == 2);
   u = NAN;
-  CHECK(gate.apply(&u) == kGateNonFinite && u == 2);
+  CHECK(gate.apply(&u) == kLimiterNonFinite && u == 2);
   u = 3;
   CHECK(gate.apply(&u) == 0 && u == 3);
 }
 
 // From rest to the end of the range: faster each step by the acceleration, then slower by it, and at rest where it ends.
 void acceleration_lets_it_stop_at_the_end_of_the_range() {
-  OutputGate gate;
+  CommandLimiter gate;
   gate.m = 1;
   gate.limits[0] = {0, 16, kNoLimit, 0, 1};
   const float zero = 0;
@@ -91,7 +93,7 @@ void acceleration_lets_it_stop_at_the_end_of_the_range() {
   const float expected[] = {1, 3, 6, 10, 13, 15, 16, 16};
   for (float at : expected) {
     float u = 1e9f;
-    CHECK((gate.apply(&u) & kGateRange) != 0 && fabsf(u - at) < 1e-4f);
+    CHECK((gate.apply(&u) & kLimiterRange) != 0 && fabsf(u - at) < 1e-4f);
   }
   // Turned round at full speed it cannot stop at once, and does not leave the range.
   gate.start(&zero);
@@ -101,7 +103,7 @@ void acceleration_lets_it_stop_at_the_end_of_the_range() {
     (void)gate.apply(&u);
   }
   u = 0;
-  CHECK(gate.apply(&u) == kGateAccel && fabsf(u - 13) < 1e-4f);
+  CHECK(gate.apply(&u) == kLimiterAccel && fabsf(u - 13) < 1e-4f);
 }
 
 // Whatever the number: it is a limit that can be kept, or refused. Only inf is none.
@@ -144,18 +146,18 @@ void mapping_there_and_back() {
   const ActuatorLimits limits[2] = {{-10, 10}, {0, 5}};
   const float action[2] = {0.5f, -1.5f};
   float u[2];
-  CHECK(map_action(limits, 2, 0, action, u) == kGateClipped);
+  CHECK(map_action(limits, 2, 0, action, u) == kLimiterClipped);
   CHECK(u[0] == 5 && u[1] == 0);
   float back[2];
   unmap_action(limits, 2, 0, u, back);
   CHECK(fabsf(back[0] - 0.5f) < 1e-6f && back[1] == -1);
-  CHECK(!replaced(limits, 2, u, u));
+  CHECK(!overridden(limits, 2, u, u));
   const float nudged[2] = {5.0009f, 0};
-  CHECK(!replaced(limits, 2, u, nudged));
+  CHECK(!overridden(limits, 2, u, nudged));
   const float moved[2] = {5.0011f, 0};
-  CHECK(replaced(limits, 2, u, moved));
+  CHECK(overridden(limits, 2, u, moved));
   const float broken[2] = {NAN, 0};
-  CHECK(replaced(limits, 2, u, broken));
+  CHECK(overridden(limits, 2, u, broken));
 }
 
 void levels_are_spaced_evenly() {

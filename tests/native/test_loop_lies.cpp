@@ -7,6 +7,9 @@
 #include "loop_bench.h"
 
 using namespace rtu::runtime;
+using namespace rtu::runtime::record;
+using namespace rtu::runtime::safety;
+using namespace rtu::runtime::loop;
 
 namespace {
 
@@ -128,8 +131,8 @@ void the_record_says_what_the_policy_did() {
     CHECK(bench.run().reason == StopReason::kSteps && bench.records.size() == 4);
     CHECK(bench.counters.replaced == (c.kept ? 3U : 0U));
     for (size_t i = 1; i < 4; ++i) {
-      CHECK(((bench.records[i].calls & kCallExecuted) != 0) == c.told);
-      CHECK(((bench.records[i].flags & kRecordReplaced) != 0) == c.kept);
+      CHECK(((bench.records[i].calls & kCallApplied) != 0) == c.told);
+      CHECK(((bench.records[i].flags & kRecordOverridden) != 0) == c.kept);
     }
   }
 }

@@ -1,10 +1,11 @@
 // The telemetry ring between two threads. Also meant for ThreadSanitizer.
 #include <thread>
 
-#include "native/runtime/ring.h"
+#include "native/runtime/record/ring.h"
 #include "sim_device.h"
 
 using namespace rtu::runtime;
+using namespace rtu::runtime::record;
 
 namespace {
 

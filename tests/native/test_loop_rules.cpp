@@ -1,8 +1,9 @@
 // When the next step starts, on times that are passed in.
-#include "native/runtime/rules.h"
+#include "native/runtime/loop/rules.h"
 #include "sim_device.h"
 
 using namespace rtu::runtime;
+using namespace rtu::runtime::loop;
 
 namespace {
 

@@ -5,12 +5,16 @@
 #include <system_error>
 #include <thread>
 
-#include "native/runtime/loop.h"
+#include "native/runtime/loop/loop.h"
+#include "native/runtime/safety/fallbacks.h"
 #include "native/runtime/signals.h"
-#include "native/runtime/simple_policies.h"
 #include "sim_device.h"
 
 using namespace rtu::runtime;
+using namespace rtu::runtime::record;
+using namespace rtu::runtime::link;
+using namespace rtu::runtime::safety;
+using namespace rtu::runtime::loop;
 
 namespace {
 
@@ -55,8 +59,8 @@ int main() {
   tl_hello hello;
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
   LinearPolicy linear;
-  linear.n_observations = 2;
-  linear.n_actions = 1;
+  linear.observation_size = 2;
+  linear.action_size = 1;
   linear.gain[0][0] = 0.5f;
   linear.gain[0][1] = 6;
   LoopOptions options;

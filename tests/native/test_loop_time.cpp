@@ -4,6 +4,8 @@
 #include "loop_bench.h"
 
 using namespace rtu::runtime;
+using namespace rtu::runtime::record;
+using namespace rtu::runtime::loop;
 
 namespace {
 
@@ -27,7 +29,7 @@ void an_overrun_of_3_2_periods_skips_three_and_catches_nothing_up(TickSource tic
   bench.options.steps = 60;
   bench.options.ttl_ms = 200;
   std::vector<int64_t> learned_at;
-  bench.diary.on_learn = [&] {
+  bench.diary.on_update = [&] {
     learned_at.push_back(bench.device.clock.t_ns);
     if (learned_at.size() == 30) bench.device.clock.advance(64 * kNsPerMs);
   };
@@ -56,18 +58,18 @@ void an_update_that_does_not_fit_is_dropped() {
       }
       return 0.0f;
     };
-    uint64_t lessons = 0;
-    bench.diary.on_learn = [&] {
+    uint64_t updates = 0;
+    bench.diary.on_update = [&] {
       const bool dropped = bench.diary.calls.back() == 'd';
       bench.device.clock.advance(dropped ? 2 * kNsPerMs : 12 * kNsPerMs);
-      ++lessons;
+      ++updates;
     };
     CHECK(bench.run().reason == StopReason::kSteps);
     std::vector<uint64_t> dropped;
     for (size_t i = 0; i < bench.records.size(); ++i) {
       const RecordHead& head = bench.records[i];
       CHECK((head.calls & kCallLearn) != 0);
-      if ((head.calls & kCallUpdate) == 0) dropped.push_back(i);
+      if ((head.calls & kCallWeights) == 0) dropped.push_back(i);
       CHECK((head.flags & kRecordLearned) != 0 || (head.flags & kRecordFirst) != 0);
     }
     const auto drops = static_cast<uint64_t>(std::count(bench.diary.calls.begin(), bench.diary.calls.end(), 'd'));
@@ -98,7 +100,7 @@ void hash_and_copy_wait_for_the_slack() {
     int copied = 0;
     bench.diary.on_hash = [&] { bench.device.clock.advance(3 * kNsPerMs), ++hashed; };
     bench.diary.on_copy = [&] { bench.device.clock.advance(3 * kNsPerMs), ++copied; };
-    bench.diary.on_learn = [&] {
+    bench.diary.on_update = [&] {
       bench.device.clock.advance(bench.diary.rewards.size() % 7 == 0 ? 10 * kNsPerMs : 18 * kNsPerMs);
     };
     Loop* running = nullptr;
@@ -137,7 +139,7 @@ void a_schedule_of_drops_is_kept_to() {
   uint64_t transition = 0;
   for (const RecordHead& head : bench.records) {
     if ((head.flags & kRecordLearned) == 0) continue;
-    CHECK(((head.calls & kCallUpdate) == 0) == std::count(drops, drops + 4, transition));
+    CHECK(((head.calls & kCallWeights) == 0) == std::count(drops, drops + 4, transition));
     ++transition;
   }
   CHECK(transition == 1000 && bench.counters.dropped == 4);
@@ -148,7 +150,7 @@ void missing_states_are_missed_and_not_stepped() {
   bench.options.tick = TickSource::kDevice;
   bench.options.steps = 100;
   bench.options.ttl_ms = 200;
-  bench.diary.on_learn = [&] {
+  bench.diary.on_update = [&] {
     // Two STATEs are lost.
     const uint64_t now = bench.device.frames_down;
     if (bench.diary.rewards.size() == 40)

@@ -1,16 +1,20 @@
 // Link quality: the fit of the two clocks against clocks that are known, and the counts of what is lost against what
 // was taken from the line.
-#include "native/runtime/quality.h"
+#include "native/runtime/link/quality.h"
 
 #include <cmath>
 #include <memory>
 
 #include "firmware_bridge/protocol/learner.h"
-#include "native/runtime/loop.h"
-#include "native/runtime/simple_policies.h"
+#include "native/runtime/loop/loop.h"
+#include "native/runtime/safety/fallbacks.h"
 #include "sim_device.h"
 
 using namespace rtu::runtime;
+using namespace rtu::runtime::record;
+using namespace rtu::runtime::link;
+using namespace rtu::runtime::safety;
+using namespace rtu::runtime::loop;
 
 namespace {
 
@@ -150,8 +154,8 @@ struct Run {
   Run() {
     link.reset(new Link(device.wire(), device.clock.clock(), 0));
     CHECK(link->hello(kNsPerS, &hello) == LinkStatus::kOk);
-    policy.n_observations = hello.n_obs;
-    policy.n_actions = hello.n_act;
+    policy.observation_size = hello.n_obs;
+    policy.action_size = hello.n_act;
     options.tick = TickSource::kDevice;
     options.limits[0] = {-1, 1};
   }
@@ -193,7 +197,7 @@ void the_least_round_trip_is_never_above_the_last() {
   };
   for (int i = 0; i < 200; ++i) {
     answer(500);
-    meter.tend(static_cast<int64_t>(t_us) * kNsPerUs, counters);
+    meter.update_estimates(static_cast<int64_t>(t_us) * kNsPerUs, counters);
   }
   CHECK(meter.quality.round_trip_min_us.get() == 500);
   answer(300);  // the next fit is still to come

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["Channel", "Drivers", "FallbackOutput", "InputGate", "OutputGate", "TdWatch"]
 
-# Of docs/configuration.md and native/runtime/input_gate.h.
+# Of docs/configuration.md and native/runtime/safety/sensor_monitor.h.
 NON_FINITE, DROPOUT, RANGE, SPIKE, STUCK, HELD, CLAMPED, FALLBACK, STOP = (1 << k for k in range(9))
 
 

@@ -7,7 +7,10 @@
 #include "firmware_bridge/protocol/schema.h"
 #include "native/bindings/python/link.h"
 
-namespace rtu::runtime {
+namespace rtu::bindings {
+
+using namespace runtime;
+using namespace runtime::link;
 namespace {
 
 std::string link_text(LinkStatus status, const char* doing) {
@@ -131,10 +134,10 @@ void serve_control(PyLink& self, const std::string& path) {
 }
 
 }  // namespace
-}  // namespace rtu::runtime
+}  // namespace rtu::bindings
 
 void bind_link(py::module_& m) {
-  using namespace rtu::runtime;
+  using namespace rtu::bindings;
   py::class_<PyLink>(m, "Link")
       .def(py::init<int, size_t, double, uint64_t>(), py::arg("fd"), py::arg("capture_bytes") = 0,
            py::arg("fault_rate") = 0.0, py::arg("fault_seed") = 0)

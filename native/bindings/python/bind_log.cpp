@@ -12,14 +12,19 @@
 
 #include "native/bindings/python/limits.h"
 #include "native/bindings/python/loop_options.h"
-#include "native/runtime/blackbox.h"
 #include "native/runtime/denormals.h"
-#include "native/runtime/loop.h"
-#include "native/runtime/replay.h"
+#include "native/runtime/loop/loop.h"
+#include "native/runtime/loop/replay.h"
+#include "native/runtime/record/black_box.h"
 
 namespace py = pybind11;
 
-namespace rtu::runtime {
+namespace rtu::bindings {
+
+using namespace runtime;
+using namespace runtime::record;
+using namespace runtime::safety;
+using namespace runtime::loop;
 namespace {
 
 std::unique_ptr<BlackBox> open_black_box(const std::string& path, const std::string& tail_path, uint64_t id, int n,
@@ -54,7 +59,7 @@ class PyReplay {
       : policy_object_(std::move(policy)), stride_(record_stride(n, m)) {
     const auto& table = policy_object_.cast<const Policy&>();
     if (n > kMaxObservations || m > kMaxActuators || static_cast<int>(limits.size()) != m ||
-        table.n_observations != n || (table.n_levels > 0 ? 1 : table.n_actions) != m)
+        table.observation_size != n || (table.n_levels > 0 ? 1 : table.action_size) != m)
       throw py::value_error("policy, records and limits do not fit one another");
     ActuatorLimits rows[kMaxActuators];
     limits_of(limits, period_s, rows);
@@ -92,10 +97,10 @@ class PyReplay {
 };
 
 }  // namespace
-}  // namespace rtu::runtime
+}  // namespace rtu::bindings
 
 void bind_log(py::module_& m) {
-  using namespace rtu::runtime;
+  using namespace rtu::bindings;
   py::class_<BlackBox>(m, "BlackBox")
       .def(py::init(&open_black_box), py::arg("path"), py::arg("tail_path"), py::arg("id"), py::arg("n"), py::arg("m"),
            py::arg("slots"), py::arg("tail_slots"), py::arg("text"))

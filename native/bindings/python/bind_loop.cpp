@@ -1,5 +1,5 @@
 // The loop for Python: rtu_edge/runtime is the face, this only converts.
-#include "native/runtime/loop.h"
+#include "native/runtime/loop/loop.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
@@ -15,7 +15,12 @@
 #include "native/bindings/python/loop_options.h"
 #include "native/runtime/signals.h"
 
-namespace rtu::runtime {
+namespace rtu::bindings {
+
+using namespace runtime;
+using namespace runtime::record;
+using namespace runtime::safety;
+using namespace runtime::loop;
 
 py::dtype dtype_of(const Fields& fields, size_t stride) {
   py::list names;
@@ -116,11 +121,11 @@ class PyLoop {
     if (hello.period_us == 0) throw py::value_error("handshake() first");
     if (hello.n_obs + hello.n_act > kMaxObservations)
       throw py::value_error("the device has more than 55 observations and actuators");
-    if (policy_table.n_observations != hello.n_obs) {
-      throw py::value_error("policy: takes " + std::to_string(policy_table.n_observations) +
+    if (policy_table.observation_size != hello.n_obs) {
+      throw py::value_error("policy: takes " + std::to_string(policy_table.observation_size) +
                             " observations, the device has " + std::to_string(hello.n_obs));
     }
-    const int actuators = policy_table.n_levels > 0 ? 1 : policy_table.n_actions;
+    const int actuators = policy_table.n_levels > 0 ? 1 : policy_table.action_size;
     if (actuators != hello.n_act) {
       throw py::value_error("policy: drives " + std::to_string(actuators) + " actuators, the device has " +
                             std::to_string(hello.n_act));
@@ -266,7 +271,7 @@ class PyLoop {
     o.learn = d["learn"].cast<bool>();
     o.explore = d["explore"].cast<bool>();
     o.dry_run = d["dry_run"].cast<bool>();
-    o.gate = d["gate"].cast<bool>();
+    o.limit_commands = d["gate"].cast<bool>();
     o.handle_signals = d["handle_signals"].cast<bool>();
     o.steps = d["steps"].cast<uint64_t>();
     o.episodes = d["episodes"].cast<uint64_t>();
@@ -339,10 +344,10 @@ struct PySignals {
 };
 
 }  // namespace
-}  // namespace rtu::runtime
+}  // namespace rtu::bindings
 
 void bind_loop(py::module_& m) {
-  using namespace rtu::runtime;
+  using namespace rtu::bindings;
   py::class_<PyLoop>(m, "Loop")
       .def(py::init<py::object, py::object, const py::dict&>(), py::arg("link"), py::arg("policy"), py::arg("options"))
       .def("start", &PyLoop::start)
@@ -373,20 +378,20 @@ void bind_loop(py::module_& m) {
   m.def("record_flags", [] {
     return py::dict(py::arg("FIRST") = +kRecordFirst, py::arg("TERMINATED") = +kRecordTerminated,
                     py::arg("TRUNCATED") = +kRecordTruncated, py::arg("ACTED") = +kRecordActed,
-                    py::arg("LEARNED") = +kRecordLearned, py::arg("REPLACED") = +kRecordReplaced,
-                    py::arg("PREDICT_FAILED") = +kRecordPredictFailed, py::arg("LEARN_FAILED") = +kRecordLearnFailed,
+                    py::arg("LEARNED") = +kRecordLearned, py::arg("REPLACED") = +kRecordOverridden,
+                    py::arg("PREDICT_FAILED") = +kRecordPredictFailed, py::arg("LEARN_FAILED") = +kRecordUpdateFailed,
                     py::arg("REWARD_REFUSED") = +kRecordRewardRefused);
   });
   m.def("call_flags", [] {
     return py::dict(py::arg("BEGIN") = +kCallBegin, py::arg("PREDICT") = +kCallPredict,
                     py::arg("EXPLORE") = +kCallExplore, py::arg("LEARN") = +kCallLearn,
-                    py::arg("EXECUTED") = +kCallExecuted, py::arg("UPDATE") = +kCallUpdate,
+                    py::arg("EXECUTED") = +kCallApplied, py::arg("UPDATE") = +kCallWeights,
                     py::arg("CONTINUED") = +kCallContinued);
   });
   m.def("gate_flags", [] {
-    return py::dict(py::arg("NON_FINITE") = +kGateNonFinite, py::arg("RANGE") = +kGateRange,
-                    py::arg("SLEW") = +kGateSlew, py::arg("HELD") = +kGateHeld, py::arg("CLIPPED") = +kGateClipped,
-                    py::arg("ACCEL") = +kGateAccel);
+    return py::dict(py::arg("NON_FINITE") = +kLimiterNonFinite, py::arg("RANGE") = +kLimiterRange,
+                    py::arg("SLEW") = +kLimiterSlew, py::arg("HELD") = +kLimiterHeld,
+                    py::arg("CLIPPED") = +kLimiterClipped, py::arg("ACCEL") = +kLimiterAccel);
   });
   m.def("stop_reasons", [] {
     std::vector<std::string> names;

@@ -14,68 +14,72 @@
 #include "native/bindings/python/limits.h"
 #include "native/runtime/denormals.h"
 #include "native/runtime/policy.h"
-#include "native/runtime/simple_policies.h"
-#include "native/runtime/telemetry.h"
+#include "native/runtime/record/counters.h"
+#include "native/runtime/safety/fallbacks.h"
 
 namespace py = pybind11;
 
-namespace rtu::runtime {
+namespace rtu::bindings {
+
+using namespace runtime;
+using namespace runtime::safety;
 namespace {
 
 using Row = std::vector<float>;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
-void check_sizes(int n_observations, size_t n_actions) {
-  if (n_observations < 1 || n_observations > kMaxObservations || n_actions < 1 || n_actions > kMaxActuators)
+void check_sizes(int observation_size, size_t action_size) {
+  if (observation_size < 1 || observation_size > kMaxObservations || action_size < 1 || action_size > kMaxActuators)
     throw py::value_error("n_observations and len(bias): 1..55 each");
 }
 
-void fill_gains(const std::vector<Row>& rows, size_t n_actions, int n_observations, float (*out)[kMaxObservations]) {
+void fill_gains(const std::vector<Row>& rows, size_t action_size, int observation_size,
+                float (*out)[kMaxObservations]) {
   if (rows.empty()) return;
-  if (rows.size() != n_actions) throw py::value_error("gain: one row per action");
+  if (rows.size() != action_size) throw py::value_error("gain: one row per action");
   for (size_t k = 0; k < rows.size(); ++k) {
-    if (rows[k].size() != static_cast<size_t>(n_observations))
+    if (rows[k].size() != static_cast<size_t>(observation_size))
       throw py::value_error("gain: one column per observation");
     for (size_t i = 0; i < rows[k].size(); ++i) out[k][i] = rows[k][i];
   }
 }
 
-std::unique_ptr<LinearPolicy> make_linear(int n_observations, const Row& bias, const std::vector<Row>& gain,
+std::unique_ptr<LinearPolicy> make_linear(int observation_size, const Row& bias, const std::vector<Row>& gain,
                                           int n_levels) {
-  check_sizes(n_observations, bias.size());
+  check_sizes(observation_size, bias.size());
   auto policy = std::make_unique<LinearPolicy>();
-  policy->n_observations = n_observations;
-  policy->n_actions = static_cast<int>(bias.size());
+  policy->observation_size = observation_size;
+  policy->action_size = static_cast<int>(bias.size());
   policy->n_levels = n_levels;
   for (size_t k = 0; k < bias.size(); ++k) policy->bias[k] = bias[k];
-  fill_gains(gain, bias.size(), n_observations, policy->gain);
+  fill_gains(gain, bias.size(), observation_size, policy->gain);
   return policy;
 }
 
-std::unique_ptr<PdPolicy> make_pd(int n_observations, const Row& bias, const std::vector<Row>& p,
+std::unique_ptr<PdPolicy> make_pd(int observation_size, const Row& bias, const std::vector<Row>& p,
                                   const std::vector<Row>& d) {
-  check_sizes(n_observations, bias.size());
+  check_sizes(observation_size, bias.size());
   auto policy = std::make_unique<PdPolicy>();
-  policy->n_observations = n_observations;
-  policy->n_actions = static_cast<int>(bias.size());
+  policy->observation_size = observation_size;
+  policy->action_size = static_cast<int>(bias.size());
   for (size_t k = 0; k < bias.size(); ++k) policy->bias[k] = bias[k];
-  fill_gains(p, bias.size(), n_observations, policy->p);
-  fill_gains(d, bias.size(), n_observations, policy->d);
+  fill_gains(p, bias.size(), observation_size, policy->p);
+  fill_gains(d, bias.size(), observation_size, policy->d);
   return policy;
 }
 
 // The library stays open: code of it may run until the process ends.
-std::unique_ptr<FunctionPolicy> make_function(const std::string& path, const std::string& symbol, int n_observations,
+std::unique_ptr<FunctionPolicy> make_function(const std::string& path, const std::string& symbol, int observation_size,
                                               const py::object& limits) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) throw py::value_error(std::string("cannot open ") + dlerror());
   void* address = dlsym(library, symbol.c_str());
   if (address == nullptr) throw py::value_error(path + ": no function named " + symbol);
-  check_sizes(n_observations, py::len(limits));
+  check_sizes(observation_size, py::len(limits));
   auto policy = std::make_unique<FunctionPolicy>();
   memcpy(&policy->function, &address, sizeof address);
-  policy->n_observations = n_observations;
-  policy->n_actions = static_cast<int>(py::len(limits));
+  policy->observation_size = observation_size;
+  policy->action_size = static_cast<int>(py::len(limits));
   limits_of(limits, 1, policy->limits);
   return policy;
 }
@@ -84,8 +88,8 @@ std::unique_ptr<FunctionPolicy> make_function(const std::string& path, const std
 struct PyFunctionPolicy {
   py::object function;
   py::object error = py::none();
-  int n_observations = 0;
-  int n_actions = 0;
+  int observation_size = 0;
+  int action_size = 0;
   ActuatorLimits limits[kMaxActuators];
   bool first = true;
 
@@ -95,9 +99,9 @@ struct PyFunctionPolicy {
     auto* c = static_cast<PyFunctionPolicy*>(self);
     const py::gil_scoped_acquire acquire;
     try {
-      const Floats u(c->function(py::array_t<float>(c->n_observations, x), c->first));
-      if (u.size() != c->n_actions) throw py::value_error("one number per actuator expected");
-      unmap_action(c->limits, c->n_actions, 0, u.data(), action);
+      const Floats u(c->function(py::array_t<float>(c->observation_size, x), c->first));
+      if (u.size() != c->action_size) throw py::value_error("one number per actuator expected");
+      unmap_action(c->limits, c->action_size, 0, u.data(), action);
       c->first = false;
       return 0;
     } catch (py::error_already_set& e) {
@@ -110,13 +114,13 @@ struct PyFunctionPolicy {
   }
 };
 
-std::unique_ptr<PyFunctionPolicy> make_py_function(const py::object& function, int n_observations,
+std::unique_ptr<PyFunctionPolicy> make_py_function(const py::object& function, int observation_size,
                                                    const py::object& limits) {
-  check_sizes(n_observations, py::len(limits));
+  check_sizes(observation_size, py::len(limits));
   auto policy = std::make_unique<PyFunctionPolicy>();
   policy->function = function;
-  policy->n_observations = n_observations;
-  policy->n_actions = static_cast<int>(py::len(limits));
+  policy->observation_size = observation_size;
+  policy->action_size = static_cast<int>(py::len(limits));
   limits_of(limits, 1, policy->limits);
   return policy;
 }
@@ -129,20 +133,20 @@ const float* row_of(const Floats& values, int n, const char* name) {
 }
 
 py::tuple predict(const Policy& policy, const Floats& observation, bool explore) {
-  py::array_t<float> action(policy.n_actions);
-  const float* x = row_of(observation, policy.n_observations, "observation");
+  py::array_t<float> action(policy.action_size);
+  const float* x = row_of(observation, policy.observation_size, "observation");
   const DenormalsFlushed flushed;
   const int status = policy.predict(policy.self, x, explore, action.mutable_data());
   return py::make_tuple(status, action);
 }
 
-int learn(const Policy& policy, float reward, bool terminated, bool truncated, const py::object& executed,
-          bool update) {
-  Floats done;
-  if (!executed.is_none()) done = executed.cast<Floats>();
-  const float* given = executed.is_none() ? nullptr : row_of(done, policy.n_actions, "executed");
+int update(const Policy& policy, float reward, bool terminated, bool truncated, const py::object& applied,
+           bool move_weights) {
+  Floats action;
+  if (!applied.is_none()) action = applied.cast<Floats>();
+  const float* given = applied.is_none() ? nullptr : row_of(action, policy.action_size, "executed");
   const DenormalsFlushed flushed;
-  return policy.learn(policy.self, reward, terminated, truncated, given, update);
+  return policy.update(policy.self, reward, terminated, truncated, given, move_weights);
 }
 
 py::dict info(const Policy& policy) {
@@ -165,7 +169,7 @@ py::dict counters(const Policy& policy) {
 
 // The gate before the wire with the mapping in front of it, as the loop has them.
 struct PyGate {
-  OutputGate gate;
+  CommandLimiter gate;
   int n_levels = 0;
 
   PyGate(const py::object& limits, double period_s, int levels) : n_levels(levels) {
@@ -184,17 +188,17 @@ struct PyGate {
 };
 
 }  // namespace
-}  // namespace rtu::runtime
+}  // namespace rtu::bindings
 
 void bind_policy(py::module_& m) {
-  using namespace rtu::runtime;
+  using namespace rtu::bindings;
   py::class_<Policy>(m, "Policy")
-      .def_readonly("n_observations", &Policy::n_observations)
-      .def_readonly("n_actions", &Policy::n_actions)
+      .def_readonly("n_observations", &Policy::observation_size)
+      .def_readonly("n_actions", &Policy::action_size)
       .def_readonly("n_levels", &Policy::n_levels)
       .def("begin", [](const Policy& p) { return p.begin(p.self); })
       .def("predict", &predict, py::arg("observation"), py::arg("explore"))
-      .def("learn", &learn, py::arg("reward"), py::arg("terminated") = false, py::arg("truncated") = false,
+      .def("learn", &update, py::arg("reward"), py::arg("terminated") = false, py::arg("truncated") = false,
            py::arg("executed") = py::none(), py::arg("update") = true)
       .def("info", &info)
       .def("hash", [](const Policy& p) { return p.hash != nullptr ? p.hash(p.self) : 0; })
@@ -206,8 +210,8 @@ void bind_policy(py::module_& m) {
            py::arg("gain") = std::vector<std::vector<float>>{}, py::arg("n_levels") = 0)
       .def("policy", &LinearPolicy::policy, py::keep_alive<0, 1>())
       .def_readonly("predictions", &LinearPolicy::predictions)
-      .def_readonly("lessons", &LinearPolicy::lessons)
-      .def_readonly("replaced", &LinearPolicy::replaced)
+      .def_readonly("lessons", &LinearPolicy::updates)
+      .def_readonly("replaced", &LinearPolicy::overridden)
       .def_readonly("last_reward", &LinearPolicy::last_reward);
 
   py::class_<PdPolicy>(m, "PdPolicy")

@@ -6,11 +6,14 @@
 #include <string>
 #include <vector>
 
-#include "native/runtime/supervisor.h"
+#include "native/runtime/safety/supervisor.h"
 
 namespace py = pybind11;
 
-namespace rtu::runtime {
+namespace rtu::bindings {
+
+using namespace runtime;
+using namespace runtime::safety;
 namespace {
 
 Mode mode_named(const std::string& name) {
@@ -20,10 +23,10 @@ Mode mode_named(const std::string& name) {
   throw py::value_error("mode: '" + name + "', allowed: 'off', 'shadow', 'ab', 'learn', 'frozen', 'residual'");
 }
 
-InputAction action_named(const std::string& name) {
+SensorAction action_named(const std::string& name) {
   static const std::vector<std::string> kNames = {"hold", "clamp", "fallback", "stop"};
   for (size_t i = 0; i < kNames.size(); ++i)
-    if (kNames[i] == name) return static_cast<InputAction>(i);
+    if (kNames[i] == name) return static_cast<SensorAction>(i);
   throw py::value_error("gate: '" + name + "', allowed: 'hold', 'clamp', 'fallback', 'stop'");
 }
 
@@ -32,8 +35,8 @@ T take(const py::dict& d, const char* key) {
   return d[key].cast<T>();
 }
 
-InputChannel channel_of(const py::dict& d) {
-  InputChannel c;
+SensorChannel channel_of(const py::dict& d) {
+  SensorChannel c;
   c.low = take<float>(d, "low");
   c.high = take<float>(d, "high");
   c.spike = take<float>(d, "spike");
@@ -91,14 +94,14 @@ SupervisorOptions options_of(const py::dict& d) {
 std::unique_ptr<Supervisor> make_supervisor(const Policy& learner, const py::object& fallback,
                                             const py::dict& options) {
   const SupervisorOptions o = options_of(options);
-  if (learner.n_observations > kMaxObservations || learner.n_actions > kMaxActuators)
+  if (learner.observation_size > kMaxObservations || learner.action_size > kMaxActuators)
     throw py::value_error("learner: at most 55 observations and 55 actions");
   if (o.mode == Mode::kResidual && learner.n_levels > 0)
     throw py::value_error("mode: 'residual' needs a learner with continuous actions");
   Policy other;
   if (!fallback.is_none()) {
     other = fallback.cast<const Policy&>();
-    if (other.n_observations != learner.n_observations || other.n_actions != learner.n_actions)
+    if (other.observation_size != learner.observation_size || other.action_size != learner.action_size)
       throw py::value_error("fallback: other observations or actions than the learner's");
   }
   return std::make_unique<Supervisor>(learner, other, o);
@@ -109,10 +112,10 @@ py::bytes bytes_of(const std::vector<unsigned char>& data) {
 }
 
 }  // namespace
-}  // namespace rtu::runtime
+}  // namespace rtu::bindings
 
 void bind_supervisor(py::module_& m) {
-  using namespace rtu::runtime;
+  using namespace rtu::bindings;
   py::class_<Supervisor>(m, "Supervisor")
       .def(py::init(&make_supervisor), py::arg("learner"), py::arg("fallback"), py::arg("options"),
            py::keep_alive<1, 2>(), py::keep_alive<1, 3>())
@@ -149,11 +152,11 @@ void bind_supervisor(py::module_& m) {
       });
 
   m.def("input_flags", [] {
-    return py::dict(py::arg("NON_FINITE") = +kInputNonFinite, py::arg("DROPOUT") = +kInputDropout,
-                    py::arg("RANGE") = +kInputRange, py::arg("SPIKE") = +kInputSpike, py::arg("STUCK") = +kInputStuck,
-                    py::arg("HELD") = +kInputHeld, py::arg("CLAMPED") = +kInputClamped,
-                    py::arg("FALLBACK") = +kInputFallback, py::arg("STOP") = +kInputStop,
-                    py::arg("REWARD") = +kInputReward);
+    return py::dict(py::arg("NON_FINITE") = +kSensorNonFinite, py::arg("DROPOUT") = +kSensorDropout,
+                    py::arg("RANGE") = +kSensorRange, py::arg("SPIKE") = +kSensorSpike,
+                    py::arg("STUCK") = +kSensorStuck, py::arg("HELD") = +kSensorHeld,
+                    py::arg("CLAMPED") = +kSensorClamped, py::arg("FALLBACK") = +kSensorFallback,
+                    py::arg("STOP") = +kSensorStop, py::arg("REWARD") = +kSensorReward);
   });
   m.def("drivers", [] {
     return py::dict(py::arg("LEARNER") = static_cast<int>(Driver::kLearner),
@@ -174,8 +177,8 @@ void bind_supervisor(py::module_& m) {
                     py::arg("TD_ERROR") = +kTriggerTdError, py::arg("SATURATED") = +kTriggerSaturated,
                     py::arg("RETENTION") = +kTriggerRetention, py::arg("FALLBACK_RATE") = +kTriggerFallbackRate,
                     py::arg("FAILED") = +kTriggerFailed, py::arg("NORMALIZER") = +kTriggerNormalizer,
-                    py::arg("ROLLED_BACK") = +kGuardRolledBack, py::arg("FROZEN") = +kGuardFrozen,
-                    py::arg("SNAPSHOT") = +kGuardSnapshot, py::arg("SNAPSHOT_REFUSED") = +kGuardSnapshotRefused,
-                    py::arg("SURVIVED") = +kGuardSurvived);
+                    py::arg("ROLLED_BACK") = +kMonitorRolledBack, py::arg("FROZEN") = +kMonitorFrozen,
+                    py::arg("SNAPSHOT") = +kMonitorSnapshot, py::arg("SNAPSHOT_REFUSED") = +kMonitorSnapshotRefused,
+                    py::arg("SURVIVED") = +kMonitorValidated);
   });
 }

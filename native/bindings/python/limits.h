@@ -9,9 +9,12 @@
 #include <tuple>
 #include <vector>
 
-#include "native/runtime/gate.h"
+#include "native/runtime/safety/command_limiter.h"
 
-namespace rtu::runtime {
+namespace rtu::bindings {
+
+using namespace runtime;
+using namespace runtime::safety;
 
 inline void limits_of(const pybind11::object& rows, double period_s, ActuatorLimits* out) {
   const auto limits = rows.cast<std::vector<std::tuple<double, double, double, double, double>>>();
@@ -25,4 +28,4 @@ inline void limits_of(const pybind11::object& rows, double period_s, ActuatorLim
   }
 }
 
-}  // namespace rtu::runtime
+}  // namespace rtu::bindings

@@ -9,13 +9,17 @@
 #include <memory>
 #include <string>
 
-#include "native/runtime/control.h"
-#include "native/runtime/faulty_wire.h"
-#include "native/runtime/link.h"
+#include "native/runtime/link/control_server.h"
+#include "native/runtime/link/faulty_wire.h"
+#include "native/runtime/link/link.h"
 
 namespace py = pybind11;
 
-namespace rtu::runtime {
+namespace rtu::bindings {
+
+using namespace runtime;
+using namespace runtime::record;
+using namespace runtime::link;
 
 constexpr double kNsPerSecond = 1e9;
 
@@ -83,6 +87,6 @@ inline py::dict link_quality(const PyLink& self) {
   return out;
 }
 
-}  // namespace rtu::runtime
+}  // namespace rtu::bindings
 
 #endif

@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
-namespace rtu::runtime {
+namespace rtu::bindings {
+
+using namespace runtime;
 
 using Fields = std::vector<std::pair<std::string, pybind11::object>>;  // name, format
 
@@ -26,4 +28,4 @@ pybind11::dtype dtype_of(const Fields& fields, size_t stride);
     return Fields{LIST(RTU_FIELD)};                                                              \
   }()
 
-}  // namespace rtu::runtime
+}  // namespace rtu::bindings

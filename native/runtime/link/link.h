@@ -1,0 +1,202 @@
+// The host's end of TickLink: frames in and out of a Wire, and the exchanges that wait for an answer. One thread at a
+// time; LinkOwner hands a link from one to the next.
+#ifndef RTU_RUNTIME_LINK_LINK_H
+#define RTU_RUNTIME_LINK_LINK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <atomic>
+#include <memory>
+
+#include "firmware_bridge/protocol/frame.h"
+#include "firmware_bridge/protocol/messages.h"
+#include "native/runtime/clock.h"
+#include "native/runtime/link/quality.h"
+#include "native/runtime/link/wire.h"
+#include "native/runtime/record/status.h"
+
+namespace rtu::runtime::link {
+
+enum class LinkStatus : int {
+  kOk = 0,
+  kTimeout = -1,  // no answer in time
+  kGone = -2,     // the port is closed or unplugged
+  kRefused = -3,  // the device said no: Link::last_ack_status
+  kVersion = -4,  // another protocol version
+  kSchema = -5,   // the rows do not hash to what HELLO said
+  kBusy = -6,     // another thread owns the link
+  kRow = -7,      // a ROW whose name or unit is no text: Link::bad_row
+  kAnother = -8,  // the device has restarted, or is another one: Link::another
+};
+
+// Whether two HELLOs describe the same device: all but boot_id, the firmware's version and the sessions used.
+bool same_sheet(const tl_hello& a, const tl_hello& b) noexcept;
+
+// A frame ready for the wire, kept so that it can be sent again unchanged.
+struct Encoded {
+  uint8_t bytes[TL_WIRE_MAX];
+  size_t size = 0;
+  uint16_t seq = 0;
+};
+
+// What arrived while HELLO was asked for: when no device answers, it tells why.
+struct HelloInput {
+  static constexpr size_t kKept = 256;
+
+  uint64_t bytes = 0;
+  uint64_t damaged = 0;  // frames that failed their CRC or their framing
+  uint64_t echoes = 0;   // our own question, returned by the line
+  uint64_t others = 0;   // good frames that are neither the answer nor an echo
+  uint8_t first[kKept];  // the first of the bytes
+
+  void add(const uint8_t* data, size_t n) noexcept;
+};
+
+// A running FNV-1a hash of bytes, and the first of them where a test wants to see them.
+class WireRecord {
+ public:
+  explicit WireRecord(size_t capture) : capture_(capture > 0 ? new uint8_t[capture] : nullptr), room_(capture) {}
+
+  void restart() noexcept;
+  void add(const uint8_t* data, size_t n) noexcept;
+  uint64_t hash() const noexcept { return hash_; }
+  const uint8_t* captured() const noexcept { return capture_.get(); }
+  size_t captured_bytes() const noexcept { return used_; }
+
+ private:
+  std::unique_ptr<uint8_t[]> capture_;
+  size_t room_;
+  size_t used_ = 0;
+  uint64_t hash_ = 0;
+};
+
+class Link {
+ public:
+  // capture_bytes: kept of each direction; all memory is taken here.
+  Link(Wire wire, Clock clock, size_t capture_bytes);
+
+  // The next good frame: 1, or 0 at the deadline (a deadline in the past only looks), or -1 when the port is gone.
+  // EVENT, LOG and HELLO are noted on the way and handed out too.
+  int receive(tl_frame* out, int64_t deadline_ns) noexcept;
+
+  // Drops what has arrived and not been looked at; its last STATE is on the board. False: the port is gone.
+  bool discard_input() noexcept;
+
+  // Gives the frame the next sequence number and the time stamp.
+  void encode(tl_frame* frame, uint32_t t_us, Encoded* out) noexcept;
+
+  // All of it, or as much as the other end takes before the deadline: false, counted, and the next frame begins with
+  // a delimiter so that only this one is lost.
+  bool transmit(const Encoded& frame, int64_t deadline_ns) noexcept;
+
+  // Exchanges: repeat the question each retry_ns until the answer or the timeout.
+  LinkStatus hello(int64_t timeout_ns, tl_hello* out) noexcept;  // what else arrives meanwhile: hello_input
+  LinkStatus describe(const tl_hello& hello, int64_t timeout_ns, tl_row* rows) noexcept;  // n_obs + n_act rows
+  // kAnother at once where the device of hello() has restarted or been exchanged: no ARM is repeated to another one.
+  LinkStatus arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept;
+  LinkStatus disarm(int64_t timeout_ns) noexcept;  // after a timeout, again: the same frame once more
+  LinkStatus clear_fault(int64_t timeout_ns) noexcept;
+  void await_state(int64_t timeout_ns) noexcept;  // until the next STATE is on the board
+  // Until STATE says ESTOP; true only then.
+  bool estop(int64_t timeout_ns) noexcept;
+
+  Clock clock() const noexcept { return clock_; }
+  // Session numbers are serial numbers of 32 bits without 0: 1 comes after the largest.
+  uint32_t next_session() const noexcept { return last_session == UINT32_MAX ? 1 : last_session + 1; }
+  uint32_t now_us() const noexcept { return static_cast<uint32_t>(clock_.now() / kNsPerUs); }
+  const record::LinkCounters& counters() const noexcept { return counters_; }
+
+  LinkMeter meter;  // hears each good frame; a loop tells it the rest
+
+  // From ARM on, while recording: what was sent (repeats not counted) and what was accepted. arm() starts both again.
+  WireRecord sent;
+  WireRecord received;
+  bool recording = false;
+  HelloInput hello_input;       // of the last hello()
+  void accept_last() noexcept;  // the frame that receive() returned last counts as accepted
+
+  uint8_t last_ack_status = TL_STATUS_OK;
+  uint32_t last_session = 0;      // the newest used or heard of; 0: none
+  int bad_row = 0;                // of the last describe()
+  tl_hello known{};               // the last hello() answered; proto_ver 0: none yet
+  bool another = false;           // a HELLO with another boot_id or data sheet has come since
+  uint64_t commands_refused = 0;  // EVENT refused, as far as they arrived
+  uint8_t last_refusal = 0;       // TL_STATUS_* of the last one
+
+  // Shared with the thread of the control socket.
+  std::atomic<bool> busy{false};
+  std::atomic<uint32_t> estop_requests{0};
+  std::atomic<uint32_t> estops_open{0};  // see open_estop()
+  std::atomic<uint32_t> arm_token{0};    // 0: nobody waits to be told to arm
+  std::atomic<uint32_t> arm_requests{0};
+  record::StatusBoard board;
+
+  void request_estop() noexcept { estop_requests.fetch_add(1, std::memory_order_relaxed); }
+  // An emergency stop that somebody asks for, and waits for the device's word: until close_estop() nothing arms.
+  void open_estop() noexcept {
+    estops_open.fetch_add(1, std::memory_order_relaxed);
+    request_estop();
+  }
+  void close_estop() noexcept { estops_open.fetch_sub(1, std::memory_order_relaxed); }
+
+ private:
+  bool lockstep_ = false;    // the session is, until DISARM is acknowledged
+  uint32_t encoded_us_ = 0;  // time stamp of the newest frame
+  bool disarming_ = false;   // disarm_ waits for its answer
+  Encoded disarm_;
+  LinkStatus ask(const Encoded& encoded, uint8_t type, uint8_t answer_type, int64_t timeout_ns,
+                 tl_frame* answer) noexcept;
+  LinkStatus ask(tl_frame* question, uint8_t answer_type, int64_t timeout_ns, tl_frame* answer) noexcept;
+  LinkStatus ask_ack(tl_frame* question, int64_t timeout_ns) noexcept;
+  LinkStatus wait_hello(const Encoded& question, int64_t deadline_ns, tl_hello* out) noexcept;
+  bool next_frame(tl_frame* out) noexcept;
+  void note(const tl_frame& frame) noexcept;
+  void note_state(const tl_frame& frame) noexcept;
+
+  Wire wire_;
+  Clock clock_;
+  record::LinkCounters counters_;
+  tl_decoder decoder_;
+  uint8_t in_[4096];
+  const uint8_t* at_ = in_;
+  const uint8_t* end_ = in_;
+  uint8_t raw_[TL_WIRE_MAX];  // bytes of the frame under way, then of the last one
+  size_t raw_size_ = 0;
+  bool raw_complete_ = false;
+  uint16_t seq_ = 0;
+  bool cut_ = false;  // the last frame went out in part
+  int empty_reads_ = 0;
+  bool in_hello_ = false;
+};
+
+constexpr int64_t kMomentNs = 100 * kNsPerMs;
+
+// Scope of a thread's use of a link.
+class LinkOwner {
+ public:
+  explicit LinkOwner(Link& link) noexcept : link_(link), owns_(!link.busy.exchange(true, std::memory_order_acquire)) {}
+  // Waits for a thread that uses the link for a moment only, as the one of the control socket does.
+  LinkOwner(Link& link, int64_t wait_ns) noexcept : LinkOwner(link) {
+    const Clock clock = link.clock();
+    const int64_t give_up_ns = clock.now() + wait_ns;
+    for (int64_t now = 0; !owns_ && (now = clock.now()) < give_up_ns;) {
+      clock.sleep(now + kNsPerMs);
+      owns_ = !link.busy.exchange(true, std::memory_order_acquire);
+    }
+  }
+  ~LinkOwner() {
+    if (owns_) link_.busy.store(false, std::memory_order_release);
+  }
+  LinkOwner(const LinkOwner&) = delete;
+  LinkOwner& operator=(const LinkOwner&) = delete;
+  explicit operator bool() const noexcept { return owns_; }
+
+ private:
+  Link& link_;
+  bool owns_;
+};
+
+}  // namespace rtu::runtime::link
+
+#endif

@@ -1,0 +1,77 @@
+// What the parts of one loop share, and what they hand to one another in a step.
+#ifndef RTU_RUNTIME_LOOP_CONTEXT_H
+#define RTU_RUNTIME_LOOP_CONTEXT_H
+
+#include <stdint.h>
+
+#include "firmware_bridge/protocol/messages.h"
+#include "native/runtime/clock.h"
+#include "native/runtime/link/link.h"
+#include "native/runtime/loop/options.h"
+#include "native/runtime/loop/stop.h"
+#include "native/runtime/record/counters.h"
+
+namespace rtu::runtime::loop {
+
+using record::StopReason;
+
+constexpr uint8_t kEpisodeEnd = TL_EPISODE_TERMINATED | TL_EPISODE_TRUNCATED;
+
+// One STATE, as it arrived.
+struct Arrival {
+  tl_state state;
+  uint32_t t_us = 0;          // the device's stamp
+  int64_t at_ns = 0;          // when it was decoded
+  int64_t round_trip_ns = 0;  // lockstep: since the frame that it answers was sent last
+  uint32_t command_age_us = UINT32_MAX;
+  bool any = false;
+};
+
+// Durations of the parts of one step.
+struct StepTimes {
+  int64_t begun_ns, lateness_ns, receive_ns, predict_ns, limit_ns, send_ns, update_ns, round_trip_ns;
+};
+
+// What a step found and did, for its record.
+struct Marks {
+  uint32_t flags = 0;    // RecordFlag
+  uint32_t calls = 0;    // CallFlag
+  uint32_t limited = 0;  // LimiterFlag
+};
+
+// Held by Loop; every part has a reference to it. Written by the loop's thread.
+struct Context {
+  Context(link::Link& link_, Clock clock_, const tl_hello& hello_, const LoopOptions& options_)
+      : link(link_),
+        clock(clock_),
+        hello(hello_),
+        options(options_),
+        n(hello_.n_obs),
+        m(hello_.n_act),
+        period_ns(static_cast<int64_t>(hello_.period_us) * kNsPerUs),
+        stop(link_, options_.handle_signals) {}
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  bool lockstep() const noexcept { return options.tick == TickSource::kLockstep; }
+  // From ARM on: to the end, or to now; 0 before ARM.
+  int64_t lasted_ns() const noexcept {
+    return begun_ns == 0 ? 0 : duration_ns > 0 ? duration_ns : clock.now() - begun_ns;
+  }
+
+  link::Link& link;
+  const Clock clock;
+  const tl_hello hello;  // of the data sheet that options.limits were made for
+  const LoopOptions options;
+  const int n;  // observations
+  const int m;  // actuators
+  const int64_t period_ns;
+  record::LoopCounters counters;
+  Stop stop;
+  int64_t begun_ns = 0;     // ARM was acknowledged then
+  int64_t duration_ns = 0;  // of the session, once it is over
+};
+
+}  // namespace rtu::runtime::loop
+
+#endif

@@ -1,0 +1,154 @@
+#include "native/runtime/loop/loop.h"
+
+#include <string.h>
+
+#include <chrono>
+#include <stdexcept>
+#include <string>
+
+#include "native/runtime/denormals.h"
+#include "native/runtime/signals.h"
+#include "native/runtime/threads.h"
+
+namespace rtu::runtime::loop {
+
+Loop::Loop(link::Link& link, Clock clock, const Policy& policy, const tl_hello& hello, const LoopOptions& options)
+    : run_(link, clock, hello, options),
+      policy_(policy),
+      session_(run_),
+      episode_(run_),
+      tick_(run_, session_, episode_),
+      recorder_(run_, policy_, tick_, episode_),
+      learn_(options.learn),
+      explore_(options.explore) {
+  limiter_.m = run_.m;
+  limiter_.enabled = options.limit_commands;
+  for (int i = 0; i < run_.m; ++i)
+    if (const char* problem = safety::problem_of(options.limits[i]))
+      throw std::invalid_argument("limits[" + std::to_string(i) + "]." + problem);
+  memcpy(limiter_.limits, options.limits, sizeof limiter_.limits);
+}
+
+Loop::~Loop() {
+  request_stop();
+  join();
+}
+
+void Loop::set_learning(bool learn, bool explore) noexcept {
+  explore_.store(explore, std::memory_order_relaxed);
+  learn_.store(learn, std::memory_order_relaxed);
+}
+
+void Loop::start() {
+  if (run_.link.board.running.exchange(true, std::memory_order_acq_rel))
+    throw std::invalid_argument("the link is in use by another loop, which runs");
+  if (run_.options.handle_signals) catch_signals();
+  clear_board();
+  try {
+    thread_ = start_thread("rtu-loop", [this] { run(); });
+  } catch (...) {
+    run_.link.board.running.store(false, std::memory_order_relaxed);
+    if (run_.options.handle_signals) release_signals();
+    throw;
+  }
+}
+
+bool Loop::wait(int64_t timeout_ns) {
+  std::unique_lock<std::mutex> lock(over_mutex_);
+  return over_.wait_for(lock, std::chrono::nanoseconds(timeout_ns), [this] { return is_over_; });
+}
+
+void Loop::join() {
+  if (!thread_.joinable()) return;
+  thread_.join();
+  if (run_.options.handle_signals) release_signals();
+}
+
+void Loop::clear_board() noexcept {
+  record::StatusBoard& board = run_.link.board;
+  board.steps.store(0, std::memory_order_relaxed);
+  board.episodes.store(0, std::memory_order_relaxed);
+  board.episode_steps.store(0, std::memory_order_relaxed);
+  board.mean_return.store(episode_.mean_return(), std::memory_order_relaxed);
+  board.reason.store(StopReason::kNone, std::memory_order_relaxed);
+  board.running.store(true, std::memory_order_relaxed);
+}
+
+void Loop::run() noexcept {
+  clear_board();
+  {
+    const link::LinkOwner owner(run_.link, link::kMomentNs);
+    const DenormalsFlushed flushed;
+    RealtimeRequest request = run_.options.realtime;
+    request.realtime = request.realtime && !run_.lockstep();
+    enter_realtime(request, &result_.privileges);
+    privileges_known_.store(true, std::memory_order_release);
+    run_.begun_ns = run_.clock.now();
+    if (!owner) {
+      run_.stop.set(StopReason::kLinkLost, "the link is in use by another thread");
+    } else {
+      if (open()) drive();
+      recorder_.end_counting(&result_);
+      run_.duration_ns = run_.clock.now() - run_.begun_ns;
+      close();
+    }
+    finish(run_.clock.now());
+  }
+  record::StatusBoard& board = run_.link.board;
+  board.reason.store(result_.reason, std::memory_order_relaxed);
+  board.running.store(false, std::memory_order_relaxed);
+  const std::lock_guard<std::mutex> lock(over_mutex_);
+  is_over_ = true;
+  over_.notify_all();
+}
+
+void Loop::finish(int64_t now_ns) noexcept {
+  result_.reason = run_.stop.reason();
+  memcpy(result_.message, run_.stop.message(), sizeof result_.message);
+  result_.ack_status = session_.ack_status();
+  result_.steps = run_.counters.steps.get();
+  result_.episodes = run_.counters.episodes.get();
+  result_.duration_ns = run_.duration_ns;
+  result_.mean_return = episode_.mean_return();
+  result_.confirmed = session_.confirmed();
+  result_.sent_hash = run_.link.sent.hash();
+  result_.received_hash = run_.link.received.hash();
+  recorder_.publish(now_ns);
+}
+
+bool Loop::open() noexcept {
+  if (run_.stop.check_requests()) return false;
+  recorder_.measure_costs();
+  if (!session_.arm()) return false;
+  run_.begun_ns = run_.clock.now();
+  session_.begin(run_.begun_ns);
+  tick_.begin(run_.begun_ns);
+  if (!run_.options.dry_run && (run_.hello.caps & TL_CAP_RESET)) begin_reset();
+  return true;
+}
+
+void Loop::drive() noexcept {
+  Arrival arrival;
+  while (!run_.stop.check_requests()) {
+    run_.link.board.turns.fetch_add(1, std::memory_order_relaxed);
+    if (!tick_.next(&arrival)) continue;
+    step(arrival);
+    tick_.end_step();
+  }
+}
+
+void Loop::begin_reset() noexcept {
+  was_reset_ = true;
+  session_.reset(episode_.next_seed(), tick_.device_us());
+}
+
+// The safe action before DISARM: each actuator's rest value, as far as the limiter lets it go in one command.
+void Loop::close() noexcept {
+  float u[kMaxActuators];
+  for (int i = 0; i < run_.m; ++i) u[i] = run_.options.hold[i] ? limiter_.last[i] : run_.options.limits[i].rest;
+  const bool acts = !run_.lockstep() && !episode_.awaiting_first() && session_.command_sent();
+  if (acts) (void)limiter_.apply(u);
+  session_.close(acts ? u : nullptr, tick_.device_us());
+}
+
+}  // namespace rtu::runtime::loop

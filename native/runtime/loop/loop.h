@@ -1,0 +1,116 @@
+// The control loop: receive, decode, predict, limit, send, update, record. Act before learn. After arming nothing on its
+// thread allocates, locks, or waits other than in the poll, read and write it is there for.
+//
+//   Tick          when a step starts, and how much of the period is left
+//   LinkSession   what is on the wire, from ARM to DISARM
+//   Episode       which episode is under way, its seed and return
+//   Recorder      what other threads get of it
+//   Loop          the policy and the command limiter, in the order of a step; the thread
+#ifndef RTU_RUNTIME_LOOP_LOOP_H
+#define RTU_RUNTIME_LOOP_LOOP_H
+
+#include <stdint.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "native/runtime/loop/context.h"
+#include "native/runtime/loop/episode.h"
+#include "native/runtime/loop/options.h"
+#include "native/runtime/loop/recorder.h"
+#include "native/runtime/loop/session.h"
+#include "native/runtime/loop/tick.h"
+#include "native/runtime/policy.h"
+#include "native/runtime/safety/command_limiter.h"
+
+namespace rtu::runtime::loop {
+
+// One session, from ARM to DISARM.
+class Loop {
+ public:
+  // link and policy.self outlive the loop. hello: what link.hello() gave when the data sheet behind options.limits was
+  // read; only the device that still reports the same is armed. Throws invalid_argument where a limit cannot be kept.
+  Loop(link::Link& link, Clock clock, const Policy& policy, const tl_hello& hello, const LoopOptions& options);
+  ~Loop();  // asks for a stop and joins
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  void run() noexcept;  // to the end, on this thread
+  // The same on a thread of its own. Throws invalid_argument where another loop runs on the link.
+  void start();
+  bool wait(int64_t timeout_ns);  // true when it is over
+  void join();
+
+  void request_stop() noexcept { run_.stop.request(); }
+  void request_estop() noexcept { run_.link.request_estop(); }
+  void set_learning(bool learn, bool explore) noexcept;
+
+  const LoopResult& result() const noexcept { return result_; }  // after the end
+  // What the system refused, from when the loop's thread has asked for it; nullptr before.
+  const RealtimeReport* privileges() const noexcept {
+    return privileges_known_.load(std::memory_order_acquire) ? &result_.privileges : nullptr;
+  }
+  const record::LoopCounters& counters() const noexcept { return run_.counters; }
+  record::RecordRing& records() noexcept { return recorder_.records(); }
+  record::RecordRing& episodes() noexcept { return recorder_.episodes(); }
+  record::Snapshot& snapshot() noexcept { return recorder_.snapshot(); }
+  void progress(record::Progress* out) const noexcept { episode_.progress(out); }  // before the start or after the end
+  int observation_size() const noexcept { return run_.n; }
+  int actuator_count() const noexcept { return run_.m; }
+
+ private:
+  // What the policy chose in the step before this one, in actuator units.
+  struct Previous {
+    float action[kMaxActuators];
+    bool valid;
+  };
+
+  // loop.cpp: from the start to the end
+  void clear_board() noexcept;
+  bool open() noexcept;
+  void drive() noexcept;
+  void close() noexcept;
+  void finish(int64_t now_ns) noexcept;
+  void begin_reset() noexcept;
+
+  // loop_step.cpp: one step
+  void step(const Arrival& arrival) noexcept;
+  bool begin_step(const Arrival& arrival, Marks* marks) noexcept;
+  void end_step(const Arrival& arrival, const Marks& marks, bool first) noexcept;
+  void end_episode() noexcept;
+  bool choose(const Arrival& arrival, float* u, Marks* marks) noexcept;
+  void act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks) noexcept;
+  float update(const Arrival& arrival, const Previous& previous, bool first, bool predicted, Marks* marks) noexcept;
+  bool take_reward(const Arrival& arrival, float* reward) noexcept;
+  void count_overridden(bool overridden, Marks* marks) noexcept;
+  void count_limited(uint32_t limited) noexcept;
+  bool start_limiter(const tl_state& state) noexcept;
+
+  Context run_;
+  Policy policy_;
+  LinkSession session_;
+  Episode episode_;
+  Tick tick_;
+  Recorder recorder_;
+
+  safety::CommandLimiter limiter_;
+  bool limiter_started_ = false;
+  bool was_reset_ = false;       // by a RESET of ours, and no step has come since
+  float chosen_[kMaxActuators];  // what the policy chose, in actuator units, after its own clipping
+  bool chosen_valid_ = false;
+  int bad_actions_ = 0;
+  std::atomic<bool> learn_;
+  std::atomic<bool> explore_;
+
+  LoopResult result_;
+  std::atomic<bool> privileges_known_{false};
+  std::thread thread_;
+  std::mutex over_mutex_;
+  std::condition_variable over_;
+  bool is_over_ = false;
+};
+
+}  // namespace rtu::runtime::loop
+
+#endif

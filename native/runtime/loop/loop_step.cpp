@@ -1,0 +1,228 @@
+// What happens between a STATE and the next one.
+
+#include <string.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "native/runtime/loop/loop.h"
+
+namespace rtu::runtime::loop {
+namespace {
+
+bool finite(const float* values, int count) noexcept {
+  for (int i = 0; i < count; ++i) {
+    if (!std::isfinite(values[i])) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void Loop::step(const Arrival& arrival) noexcept {
+  StepTimes times{};
+  times.begun_ns = run_.clock.now();
+  times.receive_ns = times.begun_ns - arrival.at_ns;
+  times.round_trip_ns = arrival.round_trip_ns != 0 ? arrival.round_trip_ns : run_.link.meter.take_round_trip();
+  times.lateness_ns = tick_.lateness_ns(arrival, times.begun_ns);
+  const LoopOptions& options = run_.options;
+  const bool terminal = (arrival.state.epflags & kEpisodeEnd) != 0;
+  Marks marks;
+  const bool first = begin_step(arrival, &marks);
+  const bool enough = options.steps > 0 && run_.counters.steps.get() >= options.steps;
+  const bool late = options.duration_ns > 0 && times.begun_ns - run_.begun_ns >= options.duration_ns;
+
+  float u[kMaxActuators];
+  memcpy(u, limiter_.last, sizeof u);
+  Previous previous;
+  memcpy(previous.action, chosen_, sizeof previous.action);
+  previous.valid = chosen_valid_;
+  const bool predicted = choose(arrival, u, &marks);
+  times.predict_ns = run_.clock.now() - times.begun_ns;
+  if (!terminal && !enough && !late) {
+    act(arrival, u, &times, &marks);
+    marks.flags |= record::kRecordActed;
+  }
+  const int64_t acted_ns = run_.clock.now();
+  const float reward = update(arrival, previous, first, predicted, &marks);
+  times.update_ns = run_.clock.now() - acted_ns;
+  if (!first) episode_.add_reward(reward);
+
+  count_limited(marks.limited);
+  recorder_.record_step(arrival, times, u, reward, marks);
+  end_step(arrival, marks, first);
+  if (enough) run_.stop.set(StopReason::kSteps, "the step limit is reached");
+  if (late) run_.stop.set(StopReason::kSeconds, "the time is over");
+  if (bad_actions_ >= options.max_bad_actions) run_.stop.set(StopReason::kPolicy, "the policy keeps failing");
+  if (terminal) end_episode();
+}
+
+// Returns whether this is the first observation of an episode.
+bool Loop::begin_step(const Arrival& arrival, Marks* marks) noexcept {
+  const tl_state& state = arrival.state;
+  constexpr uint32_t kOnTheWire = record::kRecordFirst | record::kRecordTerminated | record::kRecordTruncated;
+  marks->flags = static_cast<uint32_t>(state.epflags) & kOnTheWire;
+  const bool first =
+      episode_.awaiting_first() || (state.epflags & TL_EPISODE_FIRST) != 0 || state.episode != session_.episode();
+  if (!first) return false;
+  marks->flags |= record::kRecordFirst;
+  marks->calls |= record::kCallBegin;
+  session_.follow(state.episode);
+  episode_.begin();
+  chosen_valid_ = false;
+  if (!start_limiter(state)) marks->calls |= record::kCallContinued;
+  policy_.begin(policy_.self);
+  return true;
+}
+
+// What is recorded and counted once the step is through.
+void Loop::end_step(const Arrival& arrival, const Marks& marks, bool first) noexcept {
+  const bool terminal = (arrival.state.epflags & kEpisodeEnd) != 0;
+  if ((marks.flags & record::kRecordActed) != 0) {
+    ++run_.counters.steps;
+    episode_.add_step();
+    if (run_.counters.steps.get() == kWarmSteps) recorder_.begin_counting();
+    const int64_t now = run_.clock.now();
+    recorder_.publish_when_due(now);
+    session_.measure_link(now);
+  }
+  if ((marks.calls & record::kCallWeights) != 0 && !first) tick_.update_took(run_.clock.now(), recorder_.hash_ns());
+  record::StatusBoard& board = run_.link.board;
+  board.steps.store(run_.counters.steps.get(), std::memory_order_relaxed);
+  board.episode_steps.store(episode_.steps(), std::memory_order_relaxed);
+  if (terminal) {
+    episode_.end();
+    recorder_.record_episode(arrival);
+  }
+  recorder_.offer_snapshot(arrival, terminal);
+}
+
+void Loop::end_episode() noexcept {
+  // In a dry run no RESET leaves: the next STATE begins an episode.
+  episode_.await_next(!run_.options.dry_run);
+  if (!run_.options.dry_run && !run_.stop.is_set() && (run_.hello.caps & TL_CAP_RESET)) begin_reset();
+}
+
+// The limits on changes start from what the actuators do only where this loop has armed or reset the device, and after a
+// RESET only where that lies between the last command and what the actuators come to rest at. Whatever else a STATE
+// reports (a new episode, another place), they continue from the last command. Returns whether they started.
+bool Loop::start_limiter(const tl_state& state) noexcept {
+  const bool armed = !limiter_started_;
+  bool rested = was_reset_;
+  was_reset_ = false;
+  for (int i = 0; i < run_.m && rested && !armed; ++i) {
+    const float ends[] = {limiter_.last[i], run_.options.limits[i].rest, run_.options.safe[i]};
+    rested = state.u[i] >= *std::min_element(ends, ends + 3) && state.u[i] <= *std::max_element(ends, ends + 3);
+  }
+  if (!armed && !rested) return false;
+  limiter_.start(state.u);
+  limiter_started_ = true;
+  return true;
+}
+
+// Predicts and maps to actuator units, into u; false when there was no prediction: then u is the last command again.
+bool Loop::choose(const Arrival& arrival, float* u, Marks* marks) noexcept {
+  chosen_valid_ = false;
+  float action[kMaxActuators];
+  const bool explore = explore_.load(std::memory_order_relaxed);
+  int status = -1;
+  if (!policy_.monitors_sensors && !finite(arrival.state.x, run_.n)) {
+    ++run_.counters.observations_refused;
+  } else if ((status = policy_.predict(policy_.self, arrival.state.x, explore, action)) < 0) {
+    ++run_.counters.predict_failures;
+  } else {
+    if (status == kPolicyStop) run_.stop.set(StopReason::kInput, "an observation that the configuration calls fatal");
+    if (status == kPolicyFailed)
+      run_.stop.set(StopReason::kPolicy, "the fallback that has to drive keeps failing: at rest");
+    marks->calls |= explore ? record::kCallPredict | record::kCallExplore : record::kCallPredict;
+    marks->limited |= safety::map_action(run_.options.limits, run_.m, policy_.n_levels, action, u);
+    memcpy(chosen_, u, sizeof(float) * static_cast<size_t>(run_.m));
+    chosen_valid_ = finite(chosen_, run_.m);
+    bad_actions_ = chosen_valid_ ? 0 : bad_actions_ + 1;
+    return true;
+  }
+  marks->flags |= record::kRecordPredictFailed;
+  marks->limited |= safety::kLimiterHeld;
+  ++bad_actions_;
+  return false;
+}
+
+void Loop::act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks) noexcept {
+  const int64_t chosen_ns = run_.clock.now();
+  marks->limited |= limiter_.apply(u);
+  const int64_t limited_ns = run_.clock.now();
+  times->limit_ns = limited_ns - chosen_ns;
+  if (run_.options.dry_run) return;
+  session_.command(arrival, u);
+  times->send_ns = run_.clock.now() - limited_ns;
+}
+
+// The reward of the transition that ended in this STATE; false where it cannot be learned from.
+bool Loop::take_reward(const Arrival& arrival, float* reward) noexcept {
+  const tl_state& state = arrival.state;
+  const Reward& source = run_.options.reward;
+  if (source.kind == RewardKind::kFrame && !(state.epflags & TL_EPISODE_REWARD)) ++run_.counters.rewards_missing;
+  *reward = source.evaluate(state.reward, state.x, run_.n, state.u, run_.m);
+  if (source.failed != nullptr && source.failed->load(std::memory_order_relaxed))
+    run_.stop.set(StopReason::kReward, "the reward function failed");
+  if (std::isfinite(*reward) && finite(state.u, run_.m)) return true;
+  ++run_.counters.rewards_refused;
+  *reward = 0;
+  return false;
+}
+
+// Updates from the transition that ended in this STATE; returns its reward. `applied` is what the device reports that
+// it applied, where that is not what the policy chose: the limiter's slew limit, a held action, the device's own limits
+// or safe behaviour, another host.
+float Loop::update(const Arrival& arrival, const Previous& previous, bool first, bool predicted,
+                   Marks* marks) noexcept {
+  const tl_state& state = arrival.state;
+  const safety::ActuatorLimits* limits = run_.options.limits;
+  float reward = 0;
+  if (!first && !take_reward(arrival, &reward)) {
+    marks->flags |= record::kRecordRewardRefused;
+    return reward;
+  }
+  float applied[kMaxActuators];
+  const bool other = !first && (!previous.valid || safety::overridden(limits, run_.m, previous.action, state.u));
+  if (other) safety::unmap_action(limits, run_.m, policy_.n_levels, state.u, applied);
+  if (!predicted || !learn_.load(std::memory_order_relaxed)) {
+    count_overridden(other, marks);
+    return reward;
+  }
+  const int terminated = (state.epflags & TL_EPISODE_TERMINATED) != 0;
+  const int truncated = (state.epflags & TL_EPISODE_TRUNCATED) != 0 && !terminated;
+  const bool move_weights = first || tick_.update_fits(arrival, run_.clock.now());
+  marks->calls |= record::kCallLearn | (move_weights ? record::kCallWeights : 0U) | (other ? record::kCallApplied : 0U);
+  const int status =
+      policy_.update(policy_.self, reward, terminated, truncated, other ? applied : nullptr, move_weights);
+  if (status < 0) {
+    ++run_.counters.learn_failures;
+    marks->flags |= record::kRecordUpdateFailed;
+  }
+  // Where it learned, the policy has decided that; where not, it is only told.
+  count_overridden(status == kPolicyCritic || (other && (status < 0 || status == kPolicyNoted)), marks);
+  if (status >= 0 && !first && status != kPolicyNoted) {
+    ++run_.counters.learned;
+    marks->flags |= record::kRecordLearned;
+  }
+  return reward;
+}
+
+void Loop::count_overridden(bool overridden, Marks* marks) noexcept {
+  if (!overridden) return;
+  ++run_.counters.replaced;
+  marks->flags |= record::kRecordOverridden;
+}
+
+void Loop::count_limited(uint32_t limited) noexcept {
+  record::LoopCounters& counters = run_.counters;
+  counters.gate_non_finite += (limited & safety::kLimiterNonFinite) != 0;
+  counters.gate_range += (limited & safety::kLimiterRange) != 0;
+  counters.gate_slew += (limited & safety::kLimiterSlew) != 0;
+  counters.gate_accel += (limited & safety::kLimiterAccel) != 0;
+  counters.gate_clipped += (limited & safety::kLimiterClipped) != 0;
+  counters.gate_held += (limited & safety::kLimiterHeld) != 0;
+}
+
+}  // namespace rtu::runtime::loop

@@ -1,0 +1,80 @@
+#include "native/runtime/loop/replay.h"
+
+#include <string.h>
+
+#include <cmath>
+#include <limits>
+
+namespace rtu::runtime::loop {
+
+Replay::Replay(const Policy& policy, int n, int m, const safety::ActuatorLimits* limits, bool gate) noexcept
+    : policy_(policy), n_(n), m_(m) {
+  gate_.m = m;
+  gate_.enabled = gate;
+  memcpy(gate_.limits, limits, sizeof gate_.limits);
+}
+
+void Replay::step(const uint8_t* record, ReplayStep* out) noexcept {
+  record::RecordHead head;
+  float x[kMaxObservations], recorded[kMaxActuators], applied[kMaxActuators];
+  const size_t n = sizeof(float) * static_cast<size_t>(n_);
+  const size_t m = sizeof(float) * static_cast<size_t>(m_);
+  memcpy(&head, record, sizeof head);
+  memcpy(x, record + sizeof head, n);
+  memcpy(recorded, record + sizeof head + n, m);
+  memcpy(applied, record + sizeof head + n + m, m);
+  *out = ReplayStep{};
+
+  if ((head.calls & record::kCallBegin) != 0) {
+    if ((head.calls & record::kCallContinued) == 0) gate_.start(applied);
+    policy_.begin(policy_.self);
+  }
+  float u[kMaxActuators], action[kMaxActuators];
+  memcpy(u, gate_.last, sizeof u);
+  if ((head.calls & record::kCallPredict) != 0) {
+    if (policy_.predict(policy_.self, x, (head.calls & record::kCallExplore) != 0, action) < 0)
+      out->differs |= kDiffersCall;
+    else
+      (void)safety::map_action(gate_.limits, m_, policy_.n_levels, action, u);
+  }
+  if ((head.flags & record::kRecordActed) != 0) (void)gate_.apply(u);
+  if ((head.calls & record::kCallLearn) != 0) {
+    const bool executed =
+        (head.calls & record::kCallApplied) != 0 || (as_executed && (head.flags & record::kRecordFirst) == 0);
+    if (executed) safety::unmap_action(gate_.limits, m_, policy_.n_levels, applied, action);
+    const int terminated = (head.flags & record::kRecordTerminated) != 0;
+    const int truncated = (head.flags & record::kRecordTruncated) != 0 && !terminated;
+    const bool refused = policy_.update(policy_.self, head.reward, terminated, truncated, executed ? action : nullptr,
+                                        (head.calls & record::kCallWeights) != 0) < 0;
+    if (refused != ((head.flags & record::kRecordUpdateFailed) != 0)) out->differs |= kDiffersCall;
+  }
+  compare(head, u, recorded, out);
+}
+
+void Replay::compare(const record::RecordHead& head, const float* u, const float* recorded,
+                     ReplayStep* out) const noexcept {
+  if (memcmp(u, recorded, sizeof(float) * static_cast<size_t>(m_)) != 0) out->differs |= kDiffersCommand;
+  for (int i = 0; i < m_; ++i) {
+    if (u[i] == recorded[i] || (std::isnan(u[i]) && std::isnan(recorded[i]))) continue;
+    const float distance = std::fabs(u[i] - recorded[i]) / (gate_.limits[i].high - gate_.limits[i].low);
+    if (!(distance <= out->distance))
+      out->distance = std::isnan(distance) ? std::numeric_limits<float>::infinity() : distance;
+  }
+  if (take_info(policy_, out)) {
+    const uint32_t decided_then[] = {head.input_gate, head.input_channel, head.guard, head.mode};
+    const uint32_t decided_now[] = {out->input_gate, out->input_channel, out->guard, out->mode};
+    if (memcmp(decided_then, decided_now, sizeof decided_then) != 0) out->differs |= kDiffersDecision;
+    // What a call did not touch may be left from before the log began.
+    const bool learned = (head.calls & record::kCallLearn) != 0 && (head.flags & record::kRecordUpdateFailed) == 0;
+    const bool moved = (head.flags & record::kRecordLearned) != 0 && (head.calls & record::kCallWeights) != 0;
+    const float then[] = {head.value, head.delta, head.step_size_actor, head.step_size_critic};
+    const float now[] = {out->value, out->delta, out->step_size_actor, out->step_size_critic};
+    const size_t compared = moved ? sizeof then : learned ? sizeof then / 2 : 0;
+    if (memcmp(then, now, compared) != 0) out->differs |= kDiffersEstimate;
+  }
+  if (head.state_hash == 0 || policy_.hash == nullptr) return;
+  out->state_hash = policy_.hash(policy_.self);
+  if (out->state_hash != head.state_hash) out->differs |= kDiffersHash;
+}
+
+}  // namespace rtu::runtime::loop

@@ -1,0 +1,44 @@
+// Whether a loop has to stop, and why: the first reason counts, and an emergency stop replaces every other.
+#ifndef RTU_RUNTIME_LOOP_STOP_H
+#define RTU_RUNTIME_LOOP_STOP_H
+
+#include <stdint.h>
+
+#include <atomic>
+
+#include "native/runtime/link/link.h"
+#include "native/runtime/record/status.h"
+
+namespace rtu::runtime::loop {
+
+class Stop {
+ public:
+  // Emergency stops asked for before this was made do not count.
+  Stop(link::Link& link, bool handle_signals) noexcept
+      : link_(link),
+        handle_signals_(handle_signals),
+        estops_before_(link.estop_requests.load(std::memory_order_relaxed)) {}
+
+  // Any thread.
+  void request() noexcept { requested_.store(true, std::memory_order_relaxed); }
+
+  // The loop's thread.
+  void set(record::StopReason reason, const char* message) noexcept;
+  bool check_requests() noexcept;  // signals, emergency stops, request(); true when the loop has to stop
+  bool is_set() const noexcept { return reason_ != record::StopReason::kNone; }
+  bool is_estop() const noexcept { return reason_ == record::StopReason::kEstop; }
+  record::StopReason reason() const noexcept { return reason_; }
+  const char* message() const noexcept { return message_; }
+
+ private:
+  link::Link& link_;
+  bool handle_signals_;
+  uint32_t estops_before_;
+  std::atomic<bool> requested_{false};
+  record::StopReason reason_ = record::StopReason::kNone;
+  char message_[200] = {};
+};
+
+}  // namespace rtu::runtime::loop
+
+#endif

@@ -1,0 +1,57 @@
+// When a step starts, by the device's clock, the host's or in lockstep, and how much of the period is left for it.
+#ifndef RTU_RUNTIME_LOOP_TICK_H
+#define RTU_RUNTIME_LOOP_TICK_H
+
+#include <stdint.h>
+
+#include "native/runtime/loop/context.h"
+#include "native/runtime/loop/episode.h"
+#include "native/runtime/loop/rules.h"
+#include "native/runtime/loop/session.h"
+
+namespace rtu::runtime::loop {
+
+class Tick {
+ public:
+  Tick(Context& run, LinkSession& session, const Episode& episode) noexcept
+      : run_(run), session_(session), episode_(episode) {}
+
+  void begin(int64_t now_ns) noexcept;
+  // Waits at most until a stop has to be looked for again. True: *out is to be stepped now, and then end_step() called.
+  bool next(Arrival* out) noexcept;
+  void end_step() noexcept;
+
+  // How late a step begins that begins now.
+  int64_t lateness_ns(const Arrival& arrival, int64_t now_ns) noexcept;
+  // Up to the start of the next slot, or to when the next STATE is due; in lockstep time is virtual, and without end.
+  int64_t slack_ns(const Arrival& arrival, int64_t now_ns) const noexcept;
+  // The deadline rule: whether a weight update that begins now fits. Where not, it is counted as dropped.
+  bool update_fits(const Arrival& arrival, int64_t now_ns) noexcept;
+  // The update was made, and the step is over but for other_ns that were spent on something else.
+  void update_took(int64_t now_ns, int64_t other_ns) noexcept { update_.took(now_ns - decided_ns_ - other_ns); }
+  uint32_t device_us() const noexcept { return rule_.last_us; }  // the device's stamp of the last STATE taken
+
+ private:
+  bool next_in_lockstep(Arrival* out) noexcept;
+  bool next_of_device(Arrival* out) noexcept;
+  bool next_of_host(Arrival* out) noexcept;
+  void read(const tl_frame& frame, Arrival* newest) noexcept;
+  void keep(const Arrival& arrival, Arrival* newest) noexcept;
+  void end_slot() noexcept;
+
+  Context& run_;
+  LinkSession& session_;
+  const Episode& episode_;
+  DeadlineRule deadline_;
+  DeviceTickRule rule_;
+  LatenessRule lateness_;
+  CostRule update_;
+  int64_t decided_ns_ = 0;    // when update_fits() was asked
+  size_t next_drop_ = 0;      // of options.drops
+  bool drop_queued_ = false;  // the last step overran
+  Arrival newest_;            // clock = host: waits for its slot
+};
+
+}  // namespace rtu::runtime::loop
+
+#endif

@@ -1,0 +1,83 @@
+// A copy of everything that learns, and of what its supervisor carries, handed from the loop's thread to the thread that saves it. Asked for by a flag, taken
+// between two steps, given back: one buffer, one atomic, nobody waits.
+#ifndef RTU_RUNTIME_RECORD_SNAPSHOT_H
+#define RTU_RUNTIME_RECORD_SNAPSHOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <atomic>
+#include <memory>
+
+#include "native/runtime/policy.h"
+
+namespace rtu::runtime::record {
+
+constexpr int kTargetWindowMax = 1024;
+
+// Where a session stands: with what learns, all that it takes to go on in another session.
+struct Progress {
+  uint64_t steps = 0;     // of this session
+  uint64_t episodes = 0;  // finished in this session
+  uint32_t next_episode = 1;
+  uint32_t episode_steps = 0;  // of the episode under way; 0 at its end
+  double seconds = 0;          // from ARM on
+  int returns = 0;
+  double last_returns[kTargetWindowMax];  // oldest first, `returns` of them: what target_return is judged by
+};
+
+class Snapshot {
+ public:
+  // All memory is taken and touched here; 0 bytes: there is nothing to copy, and asking for it has no effect.
+  Snapshot(size_t bytes, size_t beside)
+      : size_(bytes),
+        beside_size_(bytes > 0 ? beside : 0),
+        bytes_(bytes > 0 ? new uint8_t[bytes + beside]() : nullptr) {}
+
+  size_t size() const noexcept { return size_; }
+  size_t beside_size() const noexcept { return beside_size_; }
+
+  // The saver's side. After ask(), ready() turns true once the loop has come to a place for it; then bytes() and
+  // progress() stand still until release().
+  void ask() noexcept {
+    Phase idle = Phase::kIdle;
+    if (size_ > 0) phase_.compare_exchange_strong(idle, Phase::kAsked, std::memory_order_acq_rel);
+  }
+  bool ready() const noexcept { return phase_.load(std::memory_order_acquire) == Phase::kReady; }
+  const uint8_t* bytes() const noexcept { return bytes_.get(); }
+  const uint8_t* beside() const noexcept { return bytes_.get() + size_; }
+  const Progress& progress() const noexcept { return progress_; }
+  int64_t copy_ns() const noexcept { return copy_ns_; }
+  void release() noexcept {
+    if (ready()) phase_.store(Phase::kIdle, std::memory_order_release);
+  }
+
+  // The loop's side: when asked(), copy and fill in progress, then hand over.
+  bool asked() const noexcept { return phase_.load(std::memory_order_acquire) == Phase::kAsked; }
+  Progress& copy(const Policy& policy) noexcept {
+    memcpy(bytes_.get(), policy.state, size_);
+    if (policy.copy_beside != nullptr) policy.copy_beside(policy.self, bytes_.get() + size_, whole_ ? 1 : 0);
+    whole_ = false;
+    return progress_;
+  }
+  void hand_over(int64_t copy_ns) noexcept {
+    copy_ns_ = copy_ns;
+    phase_.store(Phase::kReady, std::memory_order_release);
+  }
+
+ private:
+  enum class Phase : uint32_t { kIdle, kAsked, kReady };
+
+  size_t size_;
+  size_t beside_size_;
+  std::unique_ptr<uint8_t[]> bytes_;
+  bool whole_ = true;  // nothing has been copied yet
+  Progress progress_;
+  int64_t copy_ns_ = 0;
+  std::atomic<Phase> phase_{Phase::kIdle};
+};
+
+}  // namespace rtu::runtime::record
+
+#endif

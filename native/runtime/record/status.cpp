@@ -1,0 +1,20 @@
+#include "native/runtime/record/status.h"
+
+#include <limits>
+
+namespace rtu::runtime::record {
+
+StatusBoard::StatusBoard() noexcept : mean_return(std::numeric_limits<double>::quiet_NaN()) {}
+
+const char* stop_reason_name(StopReason reason) noexcept {
+  switch (reason) {
+#define X(name, text)       \
+  case StopReason::k##name: \
+    return text;
+    RTU_RUNTIME_STOP_REASONS(X)
+#undef X
+  }
+  return "?";
+}
+
+}  // namespace rtu::runtime::record

@@ -1,0 +1,49 @@
+// What any thread may ask of a loop at any time, and why a loop has stopped.
+#ifndef RTU_RUNTIME_RECORD_STATUS_H
+#define RTU_RUNTIME_RECORD_STATUS_H
+
+#include <stdint.h>
+
+#include <atomic>
+
+#include "native/runtime/record/counters.h"
+
+namespace rtu::runtime::record {
+
+// clang-format off
+#define RTU_RUNTIME_STOP_REASONS(X) \
+  X(None, "none") X(Steps, "steps") X(Seconds, "seconds") X(Episodes, "episodes") X(Target, "target") \
+  X(Request, "request") X(Signal, "signal") X(Estop, "estop") X(DeviceSafe, "device_safe") \
+  X(DeviceFault, "device_fault") X(DeviceRestart, "device_restart") X(HalfOpen, "half_open") \
+  X(LinkLost, "link_lost") X(ArmRefused, "arm_refused") X(ResetTimeout, "reset_timeout") X(Policy, "policy") \
+  X(Reward, "reward") X(Input, "input")
+// clang-format on
+
+enum class StopReason : uint32_t {
+#define X(name, text) k##name,
+  RTU_RUNTIME_STOP_REASONS(X)
+#undef X
+};
+
+// What the outside may ask at any time. Written by the loop's thread.
+struct StatusBoard {
+  std::atomic<bool> running{false};
+  std::atomic<StopReason> reason{StopReason::kNone};
+  std::atomic<uint64_t> turns{0};  // of the loop, also those without a step, and of its stop: its only sign of life
+  std::atomic<uint64_t> steps{0};
+  std::atomic<uint64_t> episodes{0};
+  std::atomic<uint32_t> episode_steps{0};
+  std::atomic<double> mean_return;  // of the last episodes; NaN before the first
+  std::atomic<int> device_state{-1};
+  std::atomic<uint32_t> mode{0};  // StepInfo, of the last step
+  std::atomic<uint32_t> guard{0};
+  LoopCounters counters;  // the running loop's, copied some times a second
+
+  StatusBoard() noexcept;
+};
+
+const char* stop_reason_name(StopReason reason) noexcept;
+
+}  // namespace rtu::runtime::record
+
+#endif

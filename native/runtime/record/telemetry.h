@@ -1,0 +1,98 @@
+// What the loop records: one row of fixed size per step, and one per episode.
+#ifndef RTU_RUNTIME_RECORD_TELEMETRY_H
+#define RTU_RUNTIME_RECORD_TELEMETRY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace rtu::runtime::record {
+
+enum RecordFlag : uint32_t {
+  kRecordFirst = 1,
+  kRecordTerminated = 2,
+  kRecordTruncated = 4,
+  kRecordActed = 8,     // a command left (or would have, in a dry run)
+  kRecordLearned = 16,  // learn() was called for a transition, with or without an update
+  kRecordOverridden =
+      32,  // `executed` is not what was chosen, by the policy's own word where it learned: only the critic did
+  kRecordPredictFailed = 64,
+  kRecordUpdateFailed = 128,
+  kRecordRewardRefused = 256,  // non-finite reward: not learned from
+};
+
+// What the policy was asked for in this step: with x, reward and executed all that a replay needs.
+enum CallFlag : uint32_t {
+  kCallBegin = 1,
+  kCallPredict = 2,
+  kCallExplore = 4,  // predict's
+  kCallLearn = 8,
+  kCallApplied = 16,    // learn was told that something else was carried out
+  kCallWeights = 32,    // learn moved the weights; without it the deadline rule dropped the update
+  kCallContinued = 64,  // with begin: the limits on changes go on from the last command (loop_step.cpp, start_gate)
+};
+
+// Followed by x[n], u[m] (sent, actuator units), executed[m] (STATE.u_applied) as f32, padded to 8 bytes.
+struct RecordHead {
+  uint64_t step;
+  uint64_t sequence;  // of this session's records, from 0: a number left out was lost on the way
+  int64_t t_ns;
+  int64_t lateness_ns;
+  int64_t receive_ns;  // from the frame's arrival to the step's begin
+  int64_t predict_ns;
+  int64_t gate_ns;
+  int64_t send_ns;
+  int64_t learn_ns;
+  int64_t round_trip_ns;  // lockstep: command to STATE; otherwise the last PING answered since the record before, or 0
+  uint64_t state_hash;    // of everything that learns, after this step; 0: not taken
+  uint32_t device_us;
+  uint32_t command_age_us;  // from the observation that the command in force answers to this STATE, by the device's
+                            // clock; 2^32 - 1: none, or not of ours
+  uint32_t episode;
+  uint32_t episode_step;
+  uint32_t flags;
+  uint32_t calls;  // CallFlag
+  uint32_t gate;
+  uint32_t input_gate;
+  uint32_t input_channel;  // the first that the input gate found fault with
+  uint32_t guard;
+  uint32_t mode;
+  float reward;
+  float value;
+  float delta;
+  float step_size_actor;
+  float step_size_critic;
+};
+
+// clang-format off
+#define RTU_RUNTIME_RECORD_FIELDS(X) \
+  X(step, "u8") X(sequence, "u8") X(t_ns, "i8") X(lateness_ns, "i8") X(receive_ns, "i8") X(predict_ns, "i8") \
+  X(gate_ns, "i8") X(send_ns, "i8") X(learn_ns, "i8") X(round_trip_ns, "i8") X(state_hash, "u8") X(device_us, "u4") \
+  X(command_age_us, "u4") X(episode, "u4") X(episode_step, "u4") X(flags, "u4") X(calls, "u4") X(gate, "u4") \
+  X(input_gate, "u4") X(input_channel, "u4") X(guard, "u4") X(mode, "u4") X(reward, "f4") X(value, "f4") X(delta, "f4") \
+  X(step_size_actor, "f4") X(step_size_critic, "f4")
+// clang-format on
+
+struct EpisodeRecord {
+  uint64_t total_steps;  // of the run, at the end of the episode
+  int64_t t_ns;
+  double total_return;
+  uint32_t episode;
+  uint32_t steps;
+  uint32_t terminated;
+  uint32_t seed;
+};
+
+// clang-format off
+#define RTU_RUNTIME_EPISODE_FIELDS(X) \
+  X(total_steps, "u8") X(t_ns, "i8") X(total_return, "f8") X(episode, "u4") X(steps, "u4") \
+  X(terminated, "u4") X(seed, "u4")
+// clang-format on
+
+// Bytes of a record for n observations and m actuators.
+constexpr size_t record_stride(int n, int m) noexcept {
+  return (sizeof(RecordHead) + sizeof(float) * static_cast<size_t>(n + 2 * m) + 7) / 8 * 8;
+}
+
+}  // namespace rtu::runtime::record
+
+#endif

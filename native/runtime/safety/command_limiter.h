@@ -1,0 +1,68 @@
+// From a policy's action to actuator units, and the gate before the wire that the policy cannot influence.
+#ifndef RTU_RUNTIME_SAFETY_COMMAND_LIMITER_H
+#define RTU_RUNTIME_SAFETY_COMMAND_LIMITER_H
+
+#include <stdint.h>
+
+#include <limits>
+
+#include "native/runtime/policy.h"
+
+namespace rtu::runtime::safety {
+
+enum LimiterFlag : uint32_t {
+  kLimiterNonFinite = 1,  // replaced by the last value sent
+  kLimiterRange = 2,
+  kLimiterSlew = 4,
+  kLimiterHeld = 8,      // the policy failed: the last command was sent again
+  kLimiterClipped = 16,  // the policy's action was outside -1..1 (its own clipping: counts as carried out)
+  kLimiterAccel = 32,
+};
+
+constexpr float kNoLimit = std::numeric_limits<float>::infinity();
+
+struct ActuatorLimits {
+  float low = -1;                    // the policy's -1, and the smallest value sent
+  float high = 1;                    // the policy's 1, and the largest value sent
+  float slew_per_tick = kNoLimit;    // largest change per command
+  float rest = 0;                    // inside low..high
+  float accel_per_tick2 = kNoLimit;  // largest change, per command, of the change per command
+};
+
+// Which field of limits cannot be kept, in words, or null. Both ends finite, low < high, and the range no subnormal and no
+// infinity; slew and acceleration each kNoLimit, or at least the spacing of floats at the larger end, below which a
+// command cannot follow (so neither 0, negative, NaN nor subnormal); rest in the range. Whoever takes limits asks this.
+const char* problem_of(const ActuatorLimits& limits) noexcept;
+
+// u (m,) in actuator units from action: continuous (m,) in [-1, 1], or (1,) the index of one of n_levels levels, spaced
+// evenly from low to high, for a single actuator. Finite samples outside are clipped; NaN and infinities come through
+// for the gate to see. Returns kLimiterClipped or 0.
+uint32_t map_action(const ActuatorLimits* limits, int m, int n_levels, const float* action, float* u) noexcept;
+
+// The inverse, for what the device says it applied.
+void unmap_action(const ActuatorLimits* limits, int m, int n_levels, const float* u, float* action) noexcept;
+
+// True when applied and wanted differ by learners::kSameAction or more, in the policy's units.
+bool overridden(const ActuatorLimits* limits, int m, const float* wanted, const float* applied) noexcept;
+
+// Any bit pattern in; finite, in range, slew- and acceleration-limited out. Where they cannot all hold, range wins over
+// slew, and slew over acceleration. That happens only when the gate starts, or its limits end, in the middle of a
+// movement: each change leaves room to come to rest before the end of the range.
+struct CommandLimiter {
+  int m = 0;
+  bool enabled = true;
+  ActuatorLimits limits[kMaxActuators];
+  float last[kMaxActuators] = {};    // last value sent
+  float change[kMaxActuators] = {};  // and how far it was from the one before
+
+  // What the actuators do now (STATE.u_applied after ARM or RESET): where slew starts, from rest. Non-finite or out of
+  // range: brought in.
+  void start(const float* applied) noexcept;
+
+  // u (m,) in place. Returns GateFlags. With enabled = false only remembers.
+  uint32_t apply(float* u) noexcept;
+};
+
+}  // namespace rtu::runtime::safety
+
+#endif

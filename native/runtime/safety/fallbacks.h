@@ -1,0 +1,74 @@
+// Policies that learn nothing: for tests of the loop, and to hold or steady a machine while the learner may not.
+#ifndef RTU_RUNTIME_SAFETY_FALLBACKS_H
+#define RTU_RUNTIME_SAFETY_FALLBACKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "native/runtime/policy.h"
+#include "native/runtime/safety/command_limiter.h"
+
+namespace rtu::runtime::safety {
+
+// a = bias + gain x, each a clipped to -1..1: with gain 0 a constant, with gains on positions and velocities a PD
+// controller. Discrete (n_levels > 0): bias[0] is the index of the level.
+struct LinearPolicy {
+  int observation_size = 0;
+  int action_size = 0;
+  int n_levels = 0;
+  float bias[kMaxActuators] = {};
+  float gain[kMaxActuators][kMaxObservations] = {};
+  uint64_t predictions = 0;
+  uint64_t updates = 0;     // calls of update
+  uint64_t overridden = 0;  // of them with an applied action
+  float last_reward = 0;
+  StepInfo step_info = {};
+
+  Policy policy() noexcept;
+};
+
+// The table of a controller, which learns nothing; its `first` tells predict that an episode begins.
+template <class Controller>
+Policy controller_policy(Controller* controller,
+                         int (*predict)(void* self, const float* x, int explore, float* action) noexcept) noexcept {
+  Policy policy;
+  policy.self = controller;
+  policy.observation_size = controller->observation_size;
+  policy.action_size = controller->action_size;
+  policy.begin = [](void* self) noexcept {
+    static_cast<Controller*>(self)->first = true;
+    return 0;
+  };
+  policy.predict = predict;
+  policy.update = [](void*, float, int, int, const float*, int) noexcept { return kPolicyNoted; };
+  return policy;
+}
+
+// a = bias + p x + d (x - x of the step before), each a clipped to -1..1: a PD controller where only positions are
+// measured. At an episode's start the difference is 0.
+struct PdPolicy {
+  int observation_size = 0;
+  int action_size = 0;
+  float bias[kMaxActuators] = {};
+  float p[kMaxActuators][kMaxObservations] = {};
+  float d[kMaxActuators][kMaxObservations] = {};
+  float before[kMaxObservations] = {};
+  bool first = true;
+
+  Policy policy() noexcept;
+};
+
+// A controller of the user's own in a shared library (native/bindings/c/rtu_edge_fallback.h); u in actuator units.
+struct FunctionPolicy {
+  int (*function)(const float* x, size_t n, int first, float* u, size_t m) = nullptr;
+  int observation_size = 0;
+  int action_size = 0;
+  ActuatorLimits limits[kMaxActuators];
+  bool first = true;
+
+  Policy policy() noexcept;
+};
+
+}  // namespace rtu::runtime::safety
+
+#endif

@@ -1,0 +1,347 @@
+#include "native/runtime/safety/supervisor.h"
+
+#include <string.h>
+
+#include <cmath>
+
+namespace rtu::runtime::safety {
+namespace {
+
+bool finite(const float* values, int count) noexcept {
+  for (int i = 0; i < count; ++i)
+    if (!std::isfinite(values[i])) return false;
+  return true;
+}
+
+float clip(float value) noexcept { return !(value >= -1.0F) ? -1.0F : value > 1.0F ? 1.0F : value; }
+
+}  // namespace
+
+Supervisor::Supervisor(const Policy& learner, const Policy& fallback, const SupervisorOptions& options)
+    : learner_(learner), fallback_(fallback), options_(options), gate_(options.gate) {
+  gate_.n = learner.observation_size;
+  if (learner_.halvings != nullptr) kept_.halvings = learner_.halvings(learner_.self, -1);
+  if (!options.guard || learner.sections == nullptr || options.mode == Mode::kOff) return;
+  snapshots_.reset(new unsigned char[learners::monitor_bytes(options.guard_config, learner.state_bytes)]());
+  guarded_ = learners::make_monitor(guard_, options.guard_config, *learner.sections,
+                                    static_cast<unsigned char*>(learner.state), learner.state_bytes, snapshots_.get());
+}
+
+Policy Supervisor::policy() noexcept {
+  Policy policy = learner_;
+  policy.self = this;
+  policy.begin = [](void* self) noexcept { return static_cast<Supervisor*>(self)->begin(); };
+  policy.predict = [](void* self, const float* observation, int explore, float* action) noexcept {
+    return static_cast<Supervisor*>(self)->predict(observation, explore != 0, action);
+  };
+  policy.update = [](void* self, float reward, int terminated, int truncated, const float* applied,
+                     int move_weights) noexcept {
+    return static_cast<Supervisor*>(self)->update(reward, terminated != 0, truncated != 0, applied, move_weights != 0);
+  };
+  policy.info = [](void* self) noexcept { return static_cast<Supervisor*>(self)->info(); };
+  policy.hash = [](void* self) noexcept {
+    const Policy& learner = static_cast<Supervisor*>(self)->learner_;
+    return learner.hash != nullptr ? learner.hash(learner.self) : 0;
+  };
+  policy.beside_bytes = copy_bytes();
+  policy.copy_beside = [](void* self, unsigned char* out, int whole) noexcept {
+    static_cast<Supervisor*>(self)->copy(out, whole != 0);
+  };
+  policy.monitors_sensors = true;
+  policy.counters = &counters_;
+  policy.healthy = nullptr;
+  policy.halvings = nullptr;
+  return policy;
+}
+
+int Supervisor::begin() noexcept {
+  if (kept_.watched == 0) watch(false, false);
+  ++kept_.episodes;
+  gate_.begin();
+  now_ = Chosen{};
+  moved_ = 0;
+  if (runs()) begin_learner();
+  if (fallback_.begin != nullptr) fallback_.begin(fallback_.self);
+  return 0;
+}
+
+void Supervisor::begin_learner() noexcept {
+  if (kept_.restart != 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, kept_.halvings);
+  kept_.restart = 0;
+  learner_.begin(learner_.self);
+}
+
+int Supervisor::predict(const float* observation, bool explore, float* action) noexcept {
+  if (kept_.watched == 0) watch(false, false);
+  ++kept_.steps;
+  before_ = now_;
+  now_ = Chosen{};
+  kept_.triggers = 0;
+  usable_ = false;
+  info_.guard = 0;
+  const SensorReport verdict = gate_.apply(observation, moved_, x_, &counters_);
+  info_.input_gate = verdict.flags;
+  info_.input_channel = verdict.channel;
+  if (runs()) ask_learner(explore && learns());
+  ask_fallback();
+  const Cause cause = give_up(judge(verdict.flags));
+  compose(cause);
+  info_.mode = mode_word(options_.mode, now_.driver, cause);
+  memcpy(action, now_.action, sizeof(float) * static_cast<size_t>(learner_.action_size));
+  kept_.watched = runs() ? 0 : 1;
+  if (cause == Cause::kFailed) return kPolicyFailed;
+  return (verdict.flags & kSensorStop) != 0 ? kPolicyStop : 0;
+}
+
+void Supervisor::ask_learner(bool explore) noexcept {
+  // After a return the world has moved on: credit begins anew, with the state that an episode begins with.
+  if (kept_.restart != 0) begin_learner();
+  const int status = learner_.predict(learner_.self, x_, explore ? 1 : 0, learner_action_);
+  if (status < 0) {
+    ++counters_.learner_failures;
+    return trip(learners::kTriggerFailed);
+  }
+  now_.explored = explore;
+  usable_ = finite(learner_action_, learner_.action_size);
+  if (!usable_ || (learner_.healthy != nullptr && !learner_.healthy(learner_.self))) {
+    usable_ = false;
+    return trip(learners::kTriggerNonFinite);
+  }
+  if (learner_.n_levels == 0 && guarded_) trip(learners::inspect_action(guard_, learner_action_, learner_.action_size));
+}
+
+// A fallback's action in the learner's units: the index of a level may fall between two.
+float Supervisor::to_learner(float action, int levels) const noexcept {
+  if (levels == learner_.n_levels) return levels == 0 ? clip(action) : action;
+  const float fraction = levels == 0  ? (clip(action) + 1.0F) * 0.5F
+                         : levels > 1 ? action / static_cast<float>(levels - 1)
+                                      : 0.0F;
+  return learner_.n_levels == 0 ? clip(2.0F * fraction - 1.0F)
+                                : fraction * static_cast<float>(learner_.n_levels > 1 ? learner_.n_levels - 1 : 1);
+}
+
+void Supervisor::ask_fallback() noexcept {
+  float action[kMaxActuators];
+  const int m = learner_.action_size;
+  // Its own last output, or where there is no controller the last action; under a correction that would add up.
+  const bool holds = fallback_.predict == nullptr && options_.mode != Mode::kResidual;
+  if (fallback_.predict != nullptr) {
+    if (fallback_.predict(fallback_.self, x_, 0, action) >= 0 && finite(action, m)) {
+      for (int k = 0; k < m; ++k) now_.fallback[k] = to_learner(action[k], fallback_.n_levels);
+      fallback_failed_ = 0;
+      return;
+    }
+    ++counters_.fallback_failures;
+    if (fallback_failed_ < kFallbackTries) ++fallback_failed_;
+  }
+  const bool rests = !before_.any || fallback_failed_ == kFallbackTries;
+  const float* last = holds ? before_.action : before_.fallback;
+  for (int k = 0; k < m; ++k) now_.fallback[k] = rests ? to_learner(options_.rest[k], 0) : last[k];
+}
+
+// The fallback has to drive, alone or under a correction, and has been given its tries.
+Cause Supervisor::give_up(Cause cause) noexcept {
+  const bool needed = cause != Cause::kNone || options_.mode == Mode::kResidual;
+  return needed && fallback_failed_ == kFallbackTries ? Cause::kFailed : cause;
+}
+
+// Who drives: kNone is the learner, or both; otherwise why the fallback does.
+Cause Supervisor::judge(uint32_t input) noexcept {
+  if (options_.mode == Mode::kOff || options_.mode == Mode::kShadow) return Cause::kMode;
+  const Cause cause = judge_health(input);
+  const uint64_t count = options_.ab_episodes ? kept_.episodes - (kept_.episodes > 0) : kept_.steps - 1;
+  const bool turn = options_.mode != Mode::kAb || count / options_.ab_block % 2 == 0;
+  if (turn) watch_rate(cause != Cause::kNone);
+  return cause == Cause::kNone && !turn ? Cause::kMode : cause;
+}
+
+// To the fallback at the first bad step; back after a dwell, and so many good steps in a row.
+Cause Supervisor::judge_health(uint32_t input) noexcept {
+  if (kept_.frozen != 0) return Cause::kFrozen;
+  Cause cause = Cause::kNone;
+  if ((input & kSensorFallback) != 0) {
+    cause = Cause::kInput;
+  } else if (kept_.triggers != 0) {
+    cause = Cause::kGuard;
+  } else if (!usable_) {
+    cause = Cause::kLearner;
+  }
+  if (cause != Cause::kNone) {
+    force_fallback();
+    kept_.good = 0;
+  } else {
+    ++kept_.good;
+  }
+  if (kept_.locked != 0) return Cause::kLocked;
+  if (kept_.fallback_on == 0 || cause != Cause::kNone) return cause;
+  if (++kept_.dwelt < options_.dwell_steps || kept_.good < options_.good_steps) return Cause::kDwell;
+  kept_.fallback_on = 0;
+  return Cause::kNone;
+}
+
+void Supervisor::force_fallback() noexcept {
+  if (kept_.fallback_on != 0) return;
+  kept_.fallback_on = 1;
+  kept_.dwelt = 0;
+  kept_.good = 0;
+  ++counters_.switches;
+  const uint64_t oldest =
+      kept_.switched >= options_.max_switches ? kept_.switched_at[kept_.switched % options_.max_switches] : 0;
+  if (kept_.switched >= options_.max_switches && kept_.steps - oldest < options_.switch_window) {
+    kept_.locked = 1;
+    counters_.switches_locked.set(1);
+  }
+  kept_.switched_at[kept_.switched++ % options_.max_switches] = kept_.steps;
+}
+
+void Supervisor::compose(Cause cause) noexcept {
+  const int m = learner_.action_size;
+  const bool fallback = cause != Cause::kNone;
+  now_.any = true;
+  now_.driver = fallback ? Driver::kFallback : options_.mode == Mode::kResidual ? Driver::kBoth : Driver::kLearner;
+  moved_ = 0;
+  const float scale = learner_.n_levels > 1 ? 2.0F / static_cast<float>(learner_.n_levels - 1) : 1.0F;
+  for (int k = 0; k < m; ++k) {
+    now_.action[k] = now_.driver == Driver::kFallback ? now_.fallback[k]
+                     : now_.driver == Driver::kLearner
+                         ? learner_action_[k]
+                         : clip(now_.fallback[k] + 2.0F * options_.residual[k] * clip(learner_action_[k]));
+    if (before_.any) moved_ += scale * std::fabs(now_.action[k] - before_.action[k]);
+  }
+  if (fallback)
+    ++counters_.fallback_steps;
+  else
+    ++counters_.learner_steps;
+  if (fallback && cause != Cause::kMode) ++counters_.fallback_forced;
+}
+
+int Supervisor::update(float reward, bool terminated, bool truncated, const float* applied,
+                       bool move_weights) noexcept {
+  if (!runs()) return kPolicyNoted;
+  int status = kPolicyNoted;
+  bool learned = false;
+  if (kept_.triggers == 0 && now_.explored) {
+    if (before_.any && !gate_.reward_allowed(reward)) {
+      ++counters_.input_rewards;
+      info_.input_gate |= kSensorReward;
+    } else {
+      float buffer[kMaxActuators];
+      status = learner_.update(learner_.self, reward, terminated, truncated, applied_for_learner(applied, buffer),
+                               move_weights);
+      learned = before_.any && status >= 0 && status != kPolicyNoted && move_weights;
+      if (status < 0) {
+        ++counters_.learner_failures;
+        trip(learners::kTriggerFailed);
+      }
+    }
+  }
+  watch(learned, terminated);
+  return status;
+}
+
+// What the learner is told was carried out, in its own units; null: what it chose. Where the fallback drove, only the
+// critic learns.
+const float* Supervisor::applied_for_learner(const float* applied, float* out) const noexcept {
+  if (!before_.any || before_.driver == Driver::kLearner) return applied;
+  if (before_.driver == Driver::kBoth && applied == nullptr) return nullptr;
+  const float* actuated = applied != nullptr ? applied : before_.fallback;
+  for (int k = 0; k < learner_.action_size; ++k) {
+    const float share = 2.0F * options_.residual[k];
+    out[k] = options_.mode != Mode::kResidual ? actuated[k]
+             : share > 0                      ? (actuated[k] - before_.fallback[k]) / share
+                                              : 0.0F;
+  }
+  return out;
+}
+
+// The guard's look at a step that is through, and what follows from it.
+void Supervisor::watch(bool learned, bool terminated) noexcept {
+  kept_.watched = 1;
+  if (guarded_ && kept_.triggers == 0) {
+    uint32_t found = learner_.healthy != nullptr && !learner_.healthy(learner_.self)
+                         ? static_cast<uint32_t>(learners::kTriggerNonFinite)
+                         : learners::inspect_state(guard_);
+    if (found == 0 && learned && !terminated && learner_.info != nullptr)
+      found = learners::inspect_delta(guard_, static_cast<double>(learner_.info(learner_.self)->delta));
+    trip(found);
+  }
+  if (kept_.triggers != 0) {
+    return_to_snapshot();
+  } else if (guarded_ && learns()) {
+    age();
+  }
+}
+
+void Supervisor::age() noexcept {
+  switch (learners::age_snapshots(guard_)) {
+    case learners::SnapshotEvent::none:
+      return;
+    case learners::SnapshotEvent::taken:
+      fresh_ |= 1U << guard_.memory.candidate;
+      ++counters_.snapshots;
+      info_.guard |= kMonitorSnapshot;
+      return;
+    case learners::SnapshotEvent::refused:
+      ++counters_.snapshots_refused;
+      info_.guard |= kMonitorSnapshotRefused;
+      trip(learners::kTriggerNonFinite);
+      return return_to_snapshot();
+    case learners::SnapshotEvent::validated:
+      ++counters_.snapshots_survived;
+      info_.guard |= kMonitorValidated;
+      kept_.rollbacks = 0;
+      // What was halved comes back step by step, or a long run with faults now and then would stop learning.
+      if (kept_.halvings > 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, --kept_.halvings);
+      return;
+  }
+}
+
+void Supervisor::watch_rate(bool forced) noexcept {
+  if (!guarded_ || options_.rate_window == 0) return;
+  kept_.rate_forced += forced ? 1U : 0U;
+  if (++kept_.rate_steps < options_.rate_window) return;
+  const bool often = static_cast<float>(kept_.rate_forced) > options_.rate * static_cast<float>(kept_.rate_steps);
+  kept_.rate_steps = kept_.rate_forced = 0;
+  if (often && kept_.frozen == 0) trip(learners::kTriggerFallbackRate);
+}
+
+void Supervisor::trip(uint32_t triggers) noexcept {
+  kept_.triggers |= triggers;
+  info_.guard |= triggers;
+  counters_.guard_non_finite += (triggers & learners::kTriggerNonFinite) != 0;
+  counters_.guard_weights += (triggers & learners::kTriggerWeights) != 0;
+  counters_.guard_td_error += (triggers & learners::kTriggerTdError) != 0;
+  counters_.guard_saturated += (triggers & learners::kTriggerSaturated) != 0;
+  counters_.guard_retention += (triggers & learners::kTriggerRetention) != 0;
+  counters_.guard_fallback_rate += (triggers & learners::kTriggerFallbackRate) != 0;
+  counters_.guard_failed += (triggers & learners::kTriggerFailed) != 0;
+  counters_.guard_normalizer += (triggers & learners::kTriggerNormalizer) != 0;
+}
+
+void Supervisor::return_to_snapshot() noexcept {
+  if (options_.mode != Mode::kShadow) force_fallback();
+  kept_.good = 0;
+  kept_.restart = 1;
+  if (!guarded_) return;
+  learners::roll_back(guard_);
+  ++counters_.rollbacks;
+  info_.guard |= kMonitorRolledBack;
+  if (kept_.halvings < learners::kMaxHalvings) ++kept_.halvings;
+  if (++kept_.rollbacks <= options_.max_rollbacks) return;
+  kept_.frozen = 1;
+  counters_.guard_frozen.set(1);
+  info_.guard |= kMonitorFrozen;
+}
+
+const StepInfo* Supervisor::info() noexcept {
+  const StepInfo* learner = runs() && learner_.info != nullptr ? learner_.info(learner_.self) : nullptr;
+  if (learner != nullptr) {
+    info_.value = learner->value;
+    info_.delta = learner->delta;
+    info_.step_size_actor = learner->step_size_actor;
+    info_.step_size_critic = learner->step_size_critic;
+  }
+  return &info_;
+}
+
+}  // namespace rtu::runtime::safety

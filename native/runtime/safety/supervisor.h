@@ -1,0 +1,198 @@
+// The learner as an untrusted component: a Policy around another one.
+//
+//   observation -> input gate -> learner.predict -+
+//                             -> fallback.predict +-> who drives -> action
+//   update: what was applied -> learner.update -> learner monitor -> roll back
+//
+// Every decision is a function of what the calls bring and of what was before: no clock, no thread, so that a replay decides
+// the same. Its own state goes into a checkpoint beside the learner's (supervisor_state.cpp); Policy.state is the learner's.
+#ifndef RTU_RUNTIME_SAFETY_SUPERVISOR_H
+#define RTU_RUNTIME_SAFETY_SUPERVISOR_H
+
+#include <stdint.h>
+
+#include <memory>
+#include <vector>
+
+#include "native/learners/learner_monitor.h"
+#include "native/runtime/policy.h"
+#include "native/runtime/record/counters.h"
+#include "native/runtime/safety/command_limiter.h"
+#include "native/runtime/safety/sensor_monitor.h"
+
+namespace rtu::runtime::safety {
+
+enum class Mode : uint32_t {
+  kNone = 0,  // no supervisor
+  kOff,       // the fallback alone
+  kShadow,    // the fallback drives, the learner learns from it
+  kAb,        // they take turns
+  kLearn,
+  kFrozen,    // the learner drives and does not learn
+  kResidual,  // the fallback plus a bounded correction
+};
+
+enum class Driver : uint32_t { kLearner = 0, kFallback, kBoth };
+
+// Why the fallback drives.
+enum class Cause : uint32_t {
+  kNone = 0,
+  kMode,
+  kInput,
+  kLearner,
+  kGuard,
+  kDwell,
+  kLocked,
+  kFrozen,
+  kFailed,  // the fallback too, kFallbackTries times in a row: the actuators rest, and the run ends
+};
+
+// RecordHead.mode.
+constexpr uint32_t mode_word(Mode mode, Driver driver, Cause cause) noexcept {
+  return static_cast<uint32_t>(mode) | static_cast<uint32_t>(driver) << 4 | static_cast<uint32_t>(cause) << 8;
+}
+
+// RecordHead.guard: GuardTrigger bits, and what was done.
+enum MonitorEvent : uint32_t {
+  kMonitorRolledBack = 1U << 16,
+  kMonitorFrozen = 1U << 17,  // from now on the fallback drives
+  kMonitorSnapshot = 1U << 18,
+  kMonitorSnapshotRefused = 1U << 19,
+  kMonitorValidated = 1U << 20,
+};
+
+constexpr uint32_t kMaxSwitches = 64;
+constexpr uint32_t kFallbackTries = 5;  // in a row, during which its last output stands
+
+// Checked at the door by whoever fills it (rtu_edge/loop/supervisor.py).
+struct SupervisorOptions {
+  Mode mode = Mode::kLearn;
+  SensorMonitor gate;
+  bool guard = true;
+  learners::MonitorConfig guard_config;
+  uint32_t max_rollbacks = 3;          // before anything survives; one more trip freezes
+  uint32_t rate_window = 0;            // steps; 0: the fallback's share is not looked at
+  float rate = 1;                      // largest share of forced fallback steps in a window
+  float residual[kMaxActuators] = {};  // largest correction, as a share of the actuator's range
+  float rest[kMaxActuators] = {};      // in -1..1: what holding begins with
+  uint32_t ab_block = 1000;
+  bool ab_episodes = false;    // blocks of episodes instead of steps
+  uint32_t dwell_steps = 50;   // the least time in the fallback
+  uint32_t good_steps = 25;    // in a row, before the learner drives again
+  uint32_t max_switches = 10;  // to the fallback within switch_window steps; one more keeps it there
+  uint32_t switch_window = 3000;
+};
+
+// What it carries from step to step: fixed widths, no padding, no pointer, for it goes into checkpoints as it stands
+// (docs/checkpoint.md). What lasts no longer than an episode is not here: the next one begins without it.
+struct SupervisorMemory {
+  uint64_t steps = 0;
+  uint64_t episodes = 0;
+  uint64_t switched = 0;
+  uint64_t switched_at[kMaxSwitches] = {};
+  uint32_t triggers = 0;  // of the guard, that call for a return
+  uint32_t watched = 1;   // the guard has looked at this step
+  uint32_t restart = 0;   // the learner begins anew before it predicts
+  uint32_t fallback_on = 0;
+  uint32_t frozen = 0;
+  uint32_t locked = 0;
+  uint32_t dwelt = 0;
+  uint32_t good = 0;
+  uint32_t rate_steps = 0;
+  uint32_t rate_forced = 0;
+  uint32_t rollbacks = 0;  // since anything survived
+  int32_t halvings = 0;
+};
+static_assert(sizeof(SupervisorMemory) == 584);
+
+constexpr uint32_t kSupervisorStateVersion = 2;  // 1: snapshots in the layout of checkpoints before 4
+
+class Supervisor {
+ public:
+  // learner.self and fallback.self outlive it. A fallback without predict holds the last action; under a correction, where
+  // that would add up, it rests. Both drive the same actuators; the fallback's action is continuous, in -1..1.
+  Supervisor(const Policy& learner, const Policy& fallback, const SupervisorOptions& options);
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  Policy policy() noexcept;
+  const record::SupervisorCounters& counters() const noexcept { return counters_; }
+  // The snapshot that would be rolled back to; null without a guard.
+  const unsigned char* snapshot() const noexcept { return guarded_ ? learners::newest(guard_) : nullptr; }
+  bool frozen() const noexcept { return kept_.frozen != 0; }
+  // A copy of all that it carries from step to step, and its form in a checkpoint, which is the same on every instruction
+  // set. copy() between two calls, by the thread that makes them: out (copy_bytes()); whole = false: out holds the copy
+  // before, and of the guard's snapshots only new ones are copied.
+  size_t copy_bytes() const noexcept;
+  void copy(unsigned char* out, bool whole) noexcept;
+  std::vector<unsigned char> encode(const unsigned char* copied) const;
+  // Whether restore() would take it: what is wrong, or null. Nothing changes.
+  const char* check(const unsigned char* data, size_t n) const noexcept;
+  // Before the first step, around the learner of the same checkpoint. What was wrong, or null; then it is as it was.
+  const char* restore(const unsigned char* data, size_t n) noexcept;
+  bool locked() const noexcept { return kept_.locked != 0; }
+
+ private:
+  // Of one step: what update() has to know in the next.
+  struct Chosen {
+    bool any = false;
+    bool explored = false;  // the learner has sampled, so update() is due
+    Driver driver = Driver::kFallback;
+    float fallback[kMaxActuators];  // what it gave, in the learner's action units; a correction is never in it
+    float action[kMaxActuators];
+  };
+
+  int begin() noexcept;
+  int predict(const float* observation, bool explore, float* action) noexcept;
+  int update(float reward, bool terminated, bool truncated, const float* applied, bool move_weights) noexcept;
+  const StepInfo* info() noexcept;
+
+  const char* check_guard(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
+                          const unsigned char* data, size_t n) const noexcept;
+  void restore_guard(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
+                     const unsigned char* data) noexcept;
+  void begin_learner() noexcept;
+  void ask_learner(bool explore) noexcept;
+  void ask_fallback() noexcept;
+  Cause judge(uint32_t input) noexcept;
+  Cause judge_health(uint32_t input) noexcept;
+  void force_fallback() noexcept;
+  Cause give_up(Cause cause) noexcept;
+  void compose(Cause cause) noexcept;
+  const float* applied_for_learner(const float* applied, float* out) const noexcept;
+  void watch(bool learned, bool terminated) noexcept;
+  void watch_rate(bool forced) noexcept;
+  void trip(uint32_t triggers) noexcept;
+  void return_to_snapshot() noexcept;
+  void age() noexcept;
+  float to_learner(float action, int levels) const noexcept;
+  bool learns() const noexcept { return options_.mode != Mode::kFrozen && options_.mode != Mode::kOff; }
+  bool runs() const noexcept { return options_.mode != Mode::kOff && kept_.frozen == 0; }
+
+  Policy learner_;
+  Policy fallback_;
+  SupervisorOptions options_;
+  SensorMonitor gate_;
+  learners::LearnerMonitor guard_;
+  std::unique_ptr<unsigned char[]> snapshots_;
+  bool guarded_ = false;
+
+  // this step
+  float x_[kMaxObservations];
+  float learner_action_[kMaxActuators];
+  bool usable_ = false;  // the learner's action
+  Chosen now_;
+  Chosen before_;
+  float moved_ = 0;
+
+  SupervisorMemory kept_;
+  uint32_t fallback_failed_ = 0;  // times in a row; a run that goes on from a checkpoint begins with none
+  uint32_t fresh_ = 0;            // slots of the guard that were filled since the last copy()
+
+  StepInfo info_;
+  record::SupervisorCounters counters_;
+};
+
+}  // namespace rtu::runtime::safety
+
+#endif
