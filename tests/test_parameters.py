@@ -15,10 +15,11 @@ from ranges import allowed, edges, numbers
 from toolchain import ROOT
 
 import rtu_edge as rtu
-from rtu_edge import config
+from rtu_edge import _core, config
 from rtu_edge.config import learner as learner_table
 from rtu_edge.learn import parameters
 from rtu_edge.learn.parameters import AC, CELL, REGRESSOR, REQUIRED, TD, ByChoice, Integer, Number, Parameter
+from rtu_edge.run.build import check_learner
 
 sys.path.insert(0, str(ROOT / "tools"))
 import tables
@@ -161,6 +162,49 @@ def test_a_new_parameter_takes_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     scope: dict[str, Any] = {"check": parameters.check}
     exec(f"from __future__ import annotations\n{body}", scope)
     assert scope["__init__"](None, 2, 1, boldness=2)["boldness"] == 2.0
+
+
+def test_the_core_has_what_the_table_allows() -> None:
+    hidden = parameters.find(AC, "hidden").kind
+    assert isinstance(hidden, parameters.Widths)
+    assert hidden.most == _core.max_layers
+    for learner, make in CLASSES.items():
+        for row in parameters.of(learner):
+            if isinstance(row.kind, parameters.Choice):
+                for choice in row.kind.choices:
+                    make(**SIZES[learner], **{row.name: choice})  # the core refuses a choice that it does not know
+
+
+class Sheet:
+    """What make_agent() reads of a connection."""
+
+    observations, actuators, period_s = ("x", "v"), ("u",), 0.02
+
+
+def test_a_resumed_learner_keeps_what_the_file_does_not_give() -> None:
+    """Also a default that another version had, such as kappa 2 of the critic where the file gives its step size."""
+    sheet: Any = Sheet()
+    found = rtu.StreamAC(2, 1, dt_s=0.02, critic={"step_size": 0.5, "kappa": 2.0})
+    settings = config.parse_config(MINIMAL, ["learner.critic.step_size=0.5"])
+    check_learner(settings, sheet, found, "a.rtu")
+    settings = config.parse_config(MINIMAL, ["learner.critic={step_size=0.5, kappa=3}"])
+    with pytest.raises(config.ConfigError, match=r"learner\.critic = .*the checkpoint a\.rtu holds"):
+        check_learner(settings, sheet, found, "a.rtu")
+
+
+def test_the_defaults_in_docs_prediction() -> None:
+    """The column "the class's default" of docs/prediction.md."""
+    text = (ROOT / "docs" / "prediction.md").read_text(encoding="utf-8")
+    text = text[text.index("| setting | rule |") :].split("\n\n")[0]
+    rows = dict(re.findall(r"^\| ([a-z_]+(?:, [a-z_]+)*) \| .* \| ([^|]+) \|$", text, re.MULTILINE))
+    words = {"relu": "relu", "none": (), "ObGD": "obgd", "no": False}
+    checked = 0
+    for names, values in list(rows.items())[1:]:
+        for name, value in zip(names.split(", "), values.split(", "), strict=False):
+            default = parameters.find(TD, name).defaults[TD]
+            assert default == words[value] if value in words else default == float(value), name
+            checked += 1
+    assert checked >= 9
 
 
 # Defaults of the structs in native/, for learners that C++ makes: file -> pattern -> learner, parameter.

@@ -5,9 +5,16 @@ Each is a thin face over one arena of the core: these classes check and name, th
 
 from __future__ import annotations
 
-from rtu_edge.learn.kinds import KINDS
-from rtu_edge.learn.signals import OnlineRegressor, TDPredictor
-from rtu_edge.learn.stored import decode, load, make, restore
-from rtu_edge.learn.stream_ac import StreamAC
+from typing import TYPE_CHECKING
+
+from rtu_edge._base.lazy import lazily
+
+if TYPE_CHECKING:
+    from rtu_edge.learn.kinds import KINDS
+    from rtu_edge.learn.signals import OnlineRegressor, TDPredictor
+    from rtu_edge.learn.stored import decode, load, make, restore
+    from rtu_edge.learn.stream_ac import StreamAC
 
 __all__ = ["KINDS", "OnlineRegressor", "StreamAC", "TDPredictor", "decode", "load", "make", "restore"]
+
+__getattr__ = lazily(__name__, __all__, ("kinds", "signals", "stored", "stream_ac"))

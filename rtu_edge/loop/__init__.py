@@ -11,10 +11,15 @@ interpreter lock, except for a reward given as a Python callable. This module on
 
 from __future__ import annotations
 
-from rtu_edge.loop.flags import CallFlag, Cause, Driver, GateFlag, GuardFlag, InputFlag, RecordFlag, StopReason
-from rtu_edge.loop.link import Hello, Link, LinkError, LinkQuality, Row
-from rtu_edge.loop.loop import Loop, LoopResult, LoopStatus, Progress, Signals, Snapshot, episode_seed
-from rtu_edge.loop.options import Clock, Limits, LoopConfig, Reward
+from typing import TYPE_CHECKING
+
+from rtu_edge._base.lazy import lazily
+
+if TYPE_CHECKING:
+    from rtu_edge.loop.flags import CallFlag, Cause, Driver, GateFlag, GuardFlag, InputFlag, RecordFlag, StopReason
+    from rtu_edge.loop.link import Hello, Link, LinkError, LinkQuality, Row
+    from rtu_edge.loop.loop import Loop, LoopResult, LoopStatus, Progress, Signals, Snapshot, episode_seed
+    from rtu_edge.loop.options import Clock, Limits, LoopConfig, Reward
 
 __all__ = [
     "CallFlag",
@@ -42,3 +47,5 @@ __all__ = [
     "StopReason",
     "episode_seed",
 ]
+
+__getattr__ = lazily(__name__, __all__, ("flags", "link", "loop", "options"))
