@@ -80,7 +80,14 @@ static void is_not_saved_when_it_is_not_finite(void) {
   for (size_t i = 0; i < bytes; ++i) CHECK(checkpoint[i] == 0x5a);
 }
 
-static void refuses(void) {
+#define REFUSED(change)                \
+  do {                                 \
+    rtu_agent_config bad = small();    \
+    bad.change;                        \
+    CHECK(rtu_agent_bytes(&bad) == 0); \
+  } while (0)
+
+static void refuses_configurations(void) {
   const rtu_agent_config config = small();
   const size_t bytes = rtu_agent_bytes(&config);
   rtu_agent* agent = NULL;
@@ -88,12 +95,6 @@ static void refuses(void) {
   CHECK(rtu_agent_init(&config, memory_a + 4, MEMORY - 4, &agent) == RTU_BAD_ARGUMENT);
   CHECK(agent == NULL);
   CHECK(rtu_agent_bytes(NULL) == 0);
-#define REFUSED(change)                \
-  do {                                 \
-    rtu_agent_config bad = small();    \
-    bad.change;                        \
-    CHECK(rtu_agent_bytes(&bad) == 0); \
-  } while (0)
   REFUSED(size = 4);
   REFUSED(observation_size = 0);
   REFUSED(observation_size = 65);
@@ -112,9 +113,12 @@ static void refuses(void) {
   REFUSED(r_min = 1.0);
   REFUSED(max_phase = (double)INFINITY);
   REFUSED(isa = "no such");
+}
 
+static void refuses_calls(void) {
+  const rtu_agent_config config = small();
   float action = 7;
-  agent = made(&config, memory_a);
+  rtu_agent* agent = made(&config, memory_a);
   const float x[2] = {0, 1}, bad[2] = {0, NAN};
   CHECK(rtu_agent_predict(agent, x, 1, &action) == RTU_ORDER);
   CHECK(rtu_agent_update(agent, 0, 0, 0, NULL) == RTU_ORDER);
@@ -126,7 +130,13 @@ static void refuses(void) {
   CHECK(rtu_agent_predict(agent, x, 1, &action) == RTU_OK);
   CHECK(rtu_agent_update(agent, INFINITY, 0, 0, NULL) == RTU_NON_FINITE);
   CHECK(rtu_agent_update(agent, 0, 0, 0, &action) == RTU_OK);
+}
 
+static void refuses_checkpoints(void) {
+  const rtu_agent_config config = small();
+  rtu_agent* agent = made(&config, memory_a);
+  CHECK(rtu_agent_begin(agent) == RTU_OK);
+  run(agent, 0, 30);
   const size_t size = rtu_agent_checkpoint_bytes(agent, 0);
   CHECK(rtu_agent_checkpoint_write(agent, NULL, 0, checkpoint, size - 1) == RTU_BAD_ARGUMENT);
   CHECK(rtu_agent_checkpoint_write(agent, NULL, 0, checkpoint, size) == RTU_OK);
@@ -141,7 +151,7 @@ static void refuses(void) {
 
   rtu_agent_config other = small();
   other.checkpoints = 0;
-  CHECK(rtu_agent_bytes(&other) < bytes);
+  CHECK(rtu_agent_bytes(&other) < rtu_agent_bytes(&config));
   agent = made(&other, memory_b);
   uint64_t hash = 0;
   CHECK(rtu_agent_hash(agent, &hash) == RTU_BAD_ARGUMENT);
@@ -155,6 +165,8 @@ static void refuses(void) {
 int main(void) {
   goes_on_to_the_bit();
   is_not_saved_when_it_is_not_finite();
-  refuses();
+  refuses_configurations();
+  refuses_calls();
+  refuses_checkpoints();
   return 0;
 }

@@ -7,7 +7,55 @@ namespace rtu::bindings {
 
 namespace {
 const kernels::Kernels<float>* chosen = nullptr;
+
+// (name, dtype, shape) of a checkpoint's section row.
+py::tuple section_row(const unsigned char* at) {
+  uint32_t words[4];
+  std::memcpy(words, at + core::kNameBytes, sizeof words);
+  const py::tuple shape =
+      words[1] != 0 ? py::tuple(py::make_tuple(words[2], words[3])) : py::tuple(py::make_tuple(words[2]));
+  const auto* bytes_of_name = reinterpret_cast<const char*>(at);
+  const auto length = static_cast<Py_ssize_t>(strnlen(bytes_of_name, core::kNameBytes));
+  const auto name = py::reinterpret_steal<py::str>(PyUnicode_DecodeUTF8(bytes_of_name, length, "replace"));
+  return py::make_tuple(name, numpy_dtype(static_cast<core::DType>(words[0])), shape);
 }
+
+// (status, version, text, sections, the bytes next to the learner): status 0 when the frame of the checkpoint is whole.
+py::tuple open_checkpoint(const py::bytes& data) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr()));
+  const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));
+  core::CheckpointHeader header{};
+  core::Status status = core::open_checkpoint(bytes, n, header);
+  if (status == core::Status::ok && header.sections > core::kMaxSections) status = core::Status::bad_layout;
+  py::list sections;
+  py::bytes text, beside;
+  if (status == core::Status::bad_version) std::memcpy(&header.version, bytes + 8, sizeof header.version);
+  if (status == core::Status::ok) {
+    text = py::bytes(reinterpret_cast<const char*>(bytes + core::kHeaderBytes), header.text_bytes);
+    beside = py::bytes(reinterpret_cast<const char*>(bytes + n - 4 - header.beside_bytes), header.beside_bytes);
+    const unsigned char* at = bytes + core::kHeaderBytes + header.text_bytes;
+    for (uint32_t i = 0; i < header.sections; ++i, at += core::kSectionBytes) sections.append(section_row(at));
+  }
+  return py::make_tuple(static_cast<int>(status), header.version, text, sections, beside);
+}
+
+// (status, section): 0 when the frame is whole and every value is one that load() takes.
+py::tuple check_checkpoint(const py::bytes& data) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr()));
+  const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));
+  core::CheckpointHeader header{};
+  const char* where = nullptr;
+  core::Status status = core::Status::ok;
+  {
+    py::gil_scoped_release release;
+    status = core::open_checkpoint(bytes, n, header);
+    if (!core::failed(status)) status = core::check_values(header, bytes, where);
+  }
+  return py::make_tuple(static_cast<int>(status),
+                        where == nullptr ? std::string() : std::string(where, strnlen(where, core::kNameBytes)));
+}
+
+}  // namespace
 
 template <>
 const kernels::Kernels<float>* kernels_for<float>() {
@@ -36,49 +84,8 @@ void bind_model(py::module_& m) {
   m.attr("oldest_checkpoint_version") = core::kOldestCheckpointVersion;
   m.attr("max_layers") = learners::kMaxLayers;
 
-  // (status, version, text, sections, what stands beside the learner): status 0 when the frame of the checkpoint is
-  // whole.
-  m.def("open_checkpoint", [](const py::bytes& data) {
-    const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr()));
-    const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));
-    core::CheckpointHeader header{};
-    core::Status status = core::open_checkpoint(bytes, n, header);
-    if (status == core::Status::ok && header.sections > core::kMaxSections) status = core::Status::bad_layout;
-    py::list sections;
-    py::bytes text, beside;
-    if (status == core::Status::bad_version) std::memcpy(&header.version, bytes + 8, sizeof header.version);
-    if (status == core::Status::ok) {
-      text = py::bytes(reinterpret_cast<const char*>(bytes + core::kHeaderBytes), header.text_bytes);
-      beside = py::bytes(reinterpret_cast<const char*>(bytes + n - 4 - header.beside_bytes), header.beside_bytes);
-      const unsigned char* at = bytes + core::kHeaderBytes + header.text_bytes;
-      for (uint32_t i = 0; i < header.sections; ++i, at += core::kSectionBytes) {
-        uint32_t words[4];
-        std::memcpy(words, at + core::kNameBytes, sizeof words);
-        const py::tuple shape =
-            words[1] != 0 ? py::tuple(py::make_tuple(words[2], words[3])) : py::tuple(py::make_tuple(words[2]));
-        const auto* bytes_of_name = reinterpret_cast<const char*>(at);
-        const auto length = static_cast<Py_ssize_t>(strnlen(bytes_of_name, core::kNameBytes));
-        const auto name = py::reinterpret_steal<py::str>(PyUnicode_DecodeUTF8(bytes_of_name, length, "replace"));
-        sections.append(py::make_tuple(name, numpy_dtype(static_cast<core::DType>(words[0])), shape));
-      }
-    }
-    return py::make_tuple(static_cast<int>(status), header.version, text, sections, beside);
-  });
-  // (status, section): 0 when the frame is whole and every value is one that load() takes.
-  m.def("check_checkpoint", [](const py::bytes& data) {
-    const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr()));
-    const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));
-    core::CheckpointHeader header{};
-    const char* where = nullptr;
-    core::Status status = core::Status::ok;
-    {
-      py::gil_scoped_release release;
-      status = core::open_checkpoint(bytes, n, header);
-      if (!core::failed(status)) status = core::check_values(header, bytes, where);
-    }
-    return py::make_tuple(static_cast<int>(status),
-                          where == nullptr ? std::string() : std::string(where, strnlen(where, core::kNameBytes)));
-  });
+  m.def("open_checkpoint", &open_checkpoint);
+  m.def("check_checkpoint", &check_checkpoint);
   py::class_<Model>(m, "Model")
       .def_property_readonly("nbytes", &Model::bytes)
       .def("hash", &Model::hash)
