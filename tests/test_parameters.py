@@ -19,6 +19,7 @@ from rtu_edge import _core, config
 from rtu_edge.config import learner as learner_table
 from rtu_edge.learn import parameters
 from rtu_edge.learn.parameters import AC, CELL, REGRESSOR, REQUIRED, TD, ByChoice, Integer, Number, Parameter
+from rtu_edge.loop import LoopConfig
 from rtu_edge.run.build import check_learner
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -190,6 +191,24 @@ def test_a_resumed_learner_keeps_what_the_file_does_not_give() -> None:
     settings = config.parse_config(MINIMAL, ["learner.critic={step_size=0.5, kappa=3}"])
     with pytest.raises(config.ConfigError, match=r"learner\.critic = .*the checkpoint a\.rtu holds"):
         check_learner(settings, sheet, found, "a.rtu")
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "option"),
+    [
+        (config.Loop, "ttl_ms", "ttl_ms"),
+        (config.Loop, "realtime", "realtime"),
+        (config.Loop, "cpu", "cpu"),
+        (config.Run, "seed", "seed"),
+        (config.Run, "seconds", "seconds"),
+        (config.Run, "stop_return", "target_return"),
+        (config.Run, "stop_episodes", "target_window"),
+        (config.Log, "hash_every", "hash_every"),
+    ],
+)
+def test_a_key_of_a_file_has_the_default_of_the_loops_option(table: Any, key: str, option: str) -> None:
+    fields = {field.name: field for field in msgspec.structs.fields(table)}
+    assert fields[key].default == getattr(LoopConfig(), option)
 
 
 def test_the_defaults_in_docs_prediction() -> None:
