@@ -73,3 +73,8 @@ def test_the_command_writes_it_once(tmp_path: Path, capfd: pytest.CaptureFixture
     assert done.value.code == 2
     assert f"--write-config {path}: exists" in capfd.readouterr().err
     assert path.read_text() == "mine"
+    for more in (["--sim"], [str(path)]):
+        with pytest.raises(SystemExit) as done:
+            main([*arguments, *more])
+        assert done.value.code == 2
+        assert "--write-config: not with" in capfd.readouterr().err

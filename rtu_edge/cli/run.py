@@ -94,6 +94,8 @@ def command(
     )
 
     if write_config is not None:
+        if config is not None or sim or resume is not None:
+            raise click.UsageError("--write-config: not with CONFIG, --sim or --resume; --set gives values")
         _write_config(write_config, overrides)
         return
     file = config if config is not None else (None if sim else _to_go_on(resume))

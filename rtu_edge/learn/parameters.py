@@ -31,7 +31,6 @@ __all__ = [
     "Switch",
     "Widths",
     "check",
-    "choices",
     "find",
     "number_text",
     "of",
@@ -255,12 +254,12 @@ TABLE: tuple[Parameter, ...] = (
       "Optimizer; `obgd`: overshooting-bounded gradient descent"),
     _("step_size", _STEP_SIZE, "", {TD: _BY_RULE, REGRESSOR: _BY_RULE}, "Step size; 0 freezes the weights"),
     _("kappa", _KAPPA, "", {TD: 2.0, REGRESSOR: 2.0},
-      "Overshooting factor of `obgd`; larger values take smaller steps"),
+      "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
     _("actor.step_size", _STEP_SIZE, "", {AC: _BY_RULE}, "Step size of the actor; 0 freezes its weights"),
-    _("actor.kappa", _KAPPA, "", {AC: 2.0}, "Overshooting factor of `obgd`; larger values take smaller steps"),
+    _("actor.kappa", _KAPPA, "", {AC: 2.0}, "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
     _("critic.step_size", _STEP_SIZE, "", {AC: _BY_RULE}, "Step size of the critic; 0 freezes its weights"),
-    _("critic.kappa", _KAPPA, "", {AC: 3.0}, "Overshooting factor of `obgd`; larger values take smaller steps"),
-    _("entropy", Number(0.0, 1e3), "", {AC: 0.01}, "Weight tau of the entropy gradient"),
+    _("critic.kappa", _KAPPA, "", {AC: 3.0}, "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
+    _("entropy", Number(0.0, 1e3), "", {AC: 0.01}, "Entropy coefficient tau"),
     _("r_min", Number(0.0, 0.9999999), "", {AC: 0.7, TD: 0.9, REGRESSOR: 0.5, CELL: 0.0},
       f"Smallest retention {_POLES}; at most r_max"),
     _("r_max", Number(0.0, 1.0, open_low=True), "", {**_learners(1.0), CELL: 1.0},
@@ -269,14 +268,14 @@ TABLE: tuple[Parameter, ...] = (
       f"Largest phase {_POLES}"),
     _("sparsity", _UNIT, "", _learners(0.9),
       "Share of zero weights in dense layers at initialisation; each row keeps one weight"),
-    _("sigma_floor", Number(0.0, 1e3), "", {AC: 0.0}, "Added to the standard deviation of continuous actions"),
+    _("sigma_floor", Number(0.0, 1e3), "", {AC: 0.0}, "Offset added to the standard deviation of continuous actions"),
     _("normalize_observation", Switch(), "", {AC: True, TD: False, REGRESSOR: False},
       "Normalise each channel by its running mean and variance; a channel that has not moved gives 0"),
     _("observation_bound", Number(2.0, 1e6, zero=True), "standard deviations", _learners(10.0),
-      "Bound of normalised observations and of a reading's weight in their statistics; 0 disables the bound"),
+      "Clip normalised observations and the readings in their statistics; 0 disables clipping"),
     _("scale_reward", Switch(), "", {AC: True}, "Divide rewards by the running standard deviation of the return"),
     _("recompute", Switch(), "", {AC: False},
-      "Compute value and gradient of the last state again with the new weights, as the published code does"),
+      "Recompute value and gradient of the previous state with the new weights, as in the published code"),
     _("dt_s", Number(0.0, 1e3, open_low=True), "s", {AC: None},
       "Nominal period; kept in checkpoints and exports; None if unknown", toml=False, c=False),
     _("dtype", Dtype(), "", {**_learners("float32"), CELL: "float32"},
@@ -305,11 +304,6 @@ def find(learner: str, name: str) -> Parameter:
         if row.name == name:
             return row
     raise KeyError(f"{learner}.{name}")
-
-
-def choices(name: str) -> tuple[str, ...]:
-    """The names that a Choice of any learner takes."""
-    return next(row.kind.choices for row in TABLE if row.name == name and isinstance(row.kind, Choice))
 
 
 def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> dict[str, Any]:

@@ -50,15 +50,15 @@ class TDPredictor(_SignalLearner):
             nonlinear cell.
         optimizer: Optimizer, one of "obgd", "sgd", "adam"; "obgd": overshooting-bounded gradient descent.
         step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd", 0.001 with "sgd" and "adam".
-        kappa: Overshooting factor of "obgd", above 0, at most 1e6; larger values take smaller steps.
+        kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
         r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
         r_max: Largest retention of a pole at initialisation, above 0, at most 1.
         max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
         sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
         normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved
             gives 0.
-        observation_bound: Bound of normalised observations and of a reading's weight in their statistics, 0, or 2 to
-            1e6 standard deviations; 0 disables the bound.
+        observation_bound: Clip normalised observations and the readings in their statistics, 0, or 2 to 1e6 standard
+            deviations; 0 disables clipping.
         dtype: Number format, one of "float32", "float64"; "float32" for work; "float64" for verification (scalar code).
 
     Raises:
@@ -223,15 +223,15 @@ class OnlineRegressor(_SignalLearner):
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
         units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
             nonlinear cell.
-        kappa: Overshooting factor of "obgd", above 0, at most 1e6; larger values take smaller steps.
+        kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
         r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
         r_max: Largest retention of a pole at initialisation, above 0, at most 1.
         max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
         sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
         normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved
             gives 0.
-        observation_bound: Bound of normalised observations and of a reading's weight in their statistics, 0, or 2 to
-            1e6 standard deviations; 0 disables the bound.
+        observation_bound: Clip normalised observations and the readings in their statistics, 0, or 2 to 1e6 standard
+            deviations; 0 disables clipping.
         dtype: Number format, one of "float32", "float64"; "float32" for work; "float64" for verification (scalar code).
 
     Raises:

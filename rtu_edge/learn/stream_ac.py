@@ -50,23 +50,25 @@ class StreamAC(Learner):
         actor: A mapping with any of
             "step_size": Step size of the actor, 0 to 1e6; 0 freezes its weights; default 1 with "obgd", 0.001 with
                 "sgd" and "adam".
-            "kappa": Overshooting factor of "obgd", above 0, at most 1e6; larger values take smaller steps; default 2.
+            "kappa": Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps;
+                default 2.
         critic: A mapping with any of
             "step_size": Step size of the critic, 0 to 1e6; 0 freezes its weights; default 1 with "obgd", 0.001 with
                 "sgd" and "adam".
-            "kappa": Overshooting factor of "obgd", above 0, at most 1e6; larger values take smaller steps; default 3.
-        entropy: Weight tau of the entropy gradient, 0 to 1000.
+            "kappa": Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps;
+                default 3.
+        entropy: Entropy coefficient tau, 0 to 1000.
         r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
         r_max: Largest retention of a pole at initialisation, above 0, at most 1.
         max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
         sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
-        sigma_floor: Added to the standard deviation of continuous actions, 0 to 1000.
+        sigma_floor: Offset added to the standard deviation of continuous actions, 0 to 1000.
         normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved
             gives 0.
-        observation_bound: Bound of normalised observations and of a reading's weight in their statistics, 0, or 2 to
-            1e6 standard deviations; 0 disables the bound.
+        observation_bound: Clip normalised observations and the readings in their statistics, 0, or 2 to 1e6 standard
+            deviations; 0 disables clipping.
         scale_reward: Divide rewards by the running standard deviation of the return.
-        recompute: Compute value and gradient of the last state again with the new weights, as the published code does.
+        recompute: Recompute value and gradient of the previous state with the new weights, as in the published code.
         dt_s: Nominal period, above 0, at most 1000 s; kept in checkpoints and exports; None if unknown.
         dtype: Number format, one of "float32", "float64"; "float32" for work; "float64" for verification (scalar code).
 

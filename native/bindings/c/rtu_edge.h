@@ -89,13 +89,13 @@ typedef struct rtu_agent_config {
   int32_t optimizer;
   /* Step size of the actor, 0 to 1e6; 0 freezes its weights; default 1 */
   double actor_step_size;
-  /* Overshooting factor of obgd, above 0, at most 1e6; larger values take smaller steps; default 2 */
+  /* Factor kappa of the step bound of obgd, above 0, at most 1e6; larger values take smaller steps; default 2 */
   double actor_kappa;
   /* Step size of the critic, 0 to 1e6; 0 freezes its weights; default 1 */
   double critic_step_size;
-  /* Overshooting factor of obgd, above 0, at most 1e6; larger values take smaller steps; default 3 */
+  /* Factor kappa of the step bound of obgd, above 0, at most 1e6; larger values take smaller steps; default 3 */
   double critic_kappa;
-  /* Weight tau of the entropy gradient, 0 to 1000; default 0.01 */
+  /* Entropy coefficient tau, 0 to 1000; default 0.01 */
   double entropy;
   /* Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max; default 0.7 */
   double r_min;
@@ -105,16 +105,16 @@ typedef struct rtu_agent_config {
   double max_phase;
   /* Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight; default 0.9 */
   double sparsity;
-  /* Added to the standard deviation of continuous actions, 0 to 1000; default 0 */
+  /* Offset added to the standard deviation of continuous actions, 0 to 1000; default 0 */
   double sigma_floor;
   /* Normalise each channel by its running mean and variance; a channel that has not moved gives 0; default 1 */
   int32_t normalize_observation;
-  /* Bound of normalised observations and of a reading's weight in their statistics, 0, or 2 to 1e6 standard
-   * deviations; 0 disables the bound; default 10 */
+  /* Clip normalised observations and the readings in their statistics, 0, or 2 to 1e6 standard deviations; 0
+   * disables clipping; default 10 */
   double observation_bound;
   /* Divide rewards by the running standard deviation of the return; default 1 */
   int32_t scale_reward;
-  /* Compute value and gradient of the last state again with the new weights, as the published code does; default 0 */
+  /* Recompute value and gradient of the previous state with the new weights, as in the published code; default 0 */
   int32_t recompute;
   /* To here. */
 } rtu_agent_config;
