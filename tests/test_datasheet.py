@@ -202,7 +202,13 @@ def board(*rows: protocol.Row, **hello: Any) -> Iterator[str]:
     tty.setraw(near)
     path = os.ttyname(near)
     n = sum(not row.actuator for row in rows)
-    about: dict[str, Any] = {"boot_id": 7, "period_us": 20_000, "ttl_max_ms": 200, "n_obs": n, "n_act": len(rows) - n}
+    about: dict[str, Any] = {
+        "boot_id": 7,
+        "period_us": 20_000,
+        "ttl_max_ms": 200,
+        "observation_size": n,
+        "action_size": len(rows) - n,
+    }
     about |= {"role": 1, "schema_hash": protocol.schema_hash(20_000, list(rows)), **hello}
 
     def serve() -> None:

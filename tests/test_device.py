@@ -90,7 +90,7 @@ def host_of(port: str) -> Iterator[Host]:
 def test_port_like_any_other() -> None:
     with SimulatedDevice("cartpole", boot_id=42) as device, host_of(device.port) as host:
         hello = host.hello()
-        assert (hello.boot_id, hello.period_us, hello.n_obs, hello.n_act) == (42, PERIOD_US, 2, 1)
+        assert (hello.boot_id, hello.period_us, hello.observation_size, hello.action_size) == (42, PERIOD_US, 2, 1)
         assert hello.caps == protocol.Cap.SIMULATED | protocol.Cap.LOCKSTEP | protocol.Cap.REWARD | protocol.Cap.RESET
         assert f"{hello.fw_major}.{hello.fw_minor}.{hello.fw_patch}" == rtu_edge.__version__
         state = host.next(protocol.State)

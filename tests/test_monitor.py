@@ -40,7 +40,7 @@ def test_listening_hears_everything_and_writes_only_hello(line: FaultBridge) -> 
         frames = list(listener.listen(0.6))
         heard = listener.heard()
     assert [type(message) for message in said(line)] == [protocol.Hello]
-    assert heard.hello is not None and heard.hello.n_obs == 2
+    assert heard.hello is not None and heard.hello.observation_size == 2
     hellos = len(frames) - heard.frames["STATE"]
     assert heard.frames == {"HELLO": hellos, "STATE": len(frames) - hellos}
     assert 1 <= hellos <= 4  # the answer, and what a device says ten times a second until somebody has asked

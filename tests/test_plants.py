@@ -28,7 +28,7 @@ class Raw:
         self.plant = lib.tl_plant_find(name.encode())
         self.union = ffi.new("tl_plant_state *")
         self.state = getattr(self.union, name.removesuffix("-full"))
-        self.x = ffi.new("float[]", self.plant.sheet.n_obs)
+        self.x = ffi.new("float[]", self.plant.sheet.observation_size)
         self.plant.reset(self.union, 0)
 
     def step(self, u: float):
@@ -276,10 +276,10 @@ def test_servo_at_its_end_stop_draws_the_stall_current():
 def bang_bang(name: str, rule, seeds: int) -> np.ndarray:
     """The largest observations, as a share of their range, that a rule of extreme actuator values reaches."""
     raw = Raw(name)
-    rows = [raw.plant.sheet.rows[i] for i in range(raw.plant.sheet.n_obs)]
+    rows = [raw.plant.sheet.rows[i] for i in range(raw.plant.sheet.observation_size)]
     reach = np.array([max(-row.min, row.max) for row in rows])
     worst = np.zeros(len(rows))
-    limit = raw.plant.sheet.rows[raw.plant.sheet.n_obs].max
+    limit = raw.plant.sheet.rows[raw.plant.sheet.observation_size].max
     for seed in range(seeds):
         raw.plant.reset(raw.union, seed)
         rng = np.random.default_rng(seed)
@@ -362,7 +362,7 @@ def test_starts_are_uniform_in_their_ranges():
 @pytest.mark.parametrize("name", ALL)
 def test_actuator_is_clamped_and_what_is_not_finite_counts_as_safe(name):
     raw = Raw(name)
-    row = raw.plant.sheet.rows[raw.plant.sheet.n_obs]
+    row = raw.plant.sheet.rows[raw.plant.sheet.observation_size]
     assert (row.min, row.max, row.safe, row.safe_value) == (-row.max, row.max, plants.Safe.OFF, 0.0)
 
     def after(u: float) -> bytes:

@@ -57,7 +57,7 @@ def test_fixtures_reach_a_device(pytester: pytest.Pytester) -> None:
         def test_line(device, rtu_target):
             assert device.target is rtu_target
             assert device.state.state == DeviceState.DISARMED
-            assert device.hello().n_obs == 2
+            assert device.hello().observation_size == 2
 
         def test_link(link):
             assert link.hello.period_us == 10_000 and link.describe()[-1].name == "voltage"

@@ -207,7 +207,7 @@ def test_each_cell(state: str, on: str) -> None:
     doc = table_of_doc()[state, on]
     action, _, after = doc.partition(" -> ")
     bench = bench_in(state, reset_ticks=0 if on == "READY" else 2)
-    steps = bench.device._c.body.state.episode.step
+    steps = bench.device._c.simulated.state.episode.step
     answer = happen(bench, on)
     if (state, on) in IMPOSSIBLE:
         assert (answer, bench.state.name) == ([], state)
@@ -234,7 +234,7 @@ def test_each_cell(state: str, on: str) -> None:
         assert isinstance(told, protocol.State)
         assert told.state == bench.state, "STATE tells the state that it leads to"
         assert (told.fault != 0) == (bench.state in (DeviceState.SAFE, DeviceState.ESTOP))
-    moved = bench.device._c.body.state.episode.step - steps
+    moved = bench.device._c.simulated.state.episode.step - steps
     assert moved == (action in ("rest", "run", "wait") or on == "SENSOR"), (
         "the machine is told its outputs with each tick, and with nothing else; start and first put it to its start again"
     )
@@ -613,10 +613,10 @@ def test_rows_and_hash_agree() -> None:
     bench = bench_in("DISARMED")
     (hello,) = bench.say(protocol.Hello())
     assert isinstance(hello, protocol.Hello)
-    rows = [bench.say(protocol.Describe(i))[0] for i in range(hello.n_obs + hello.n_act)]
+    rows = [bench.say(protocol.Describe(i))[0] for i in range(hello.observation_size + hello.action_size)]
     assert all(isinstance(row, protocol.Row) for row in rows)
     assert protocol.schema_hash(hello.period_us, rows) == hello.schema_hash  # type: ignore[arg-type]
-    assert bench.say(protocol.Describe(hello.n_obs + hello.n_act))[0].status == Status.INVALID  # type: ignore[union-attr]
+    assert bench.say(protocol.Describe(hello.observation_size + hello.action_size))[0].status == Status.INVALID  # type: ignore[union-attr]
 
 
 def test_counters_can_be_read_and_not_written() -> None:

@@ -6,75 +6,75 @@
 #include "firmware_bridge/protocol/crc32.h"
 #include "firmware_bridge/protocol/schema.h"
 
-/* Something that has happened: one of TL_ON_*, with the frame that brought it, NULL for those of time and machine. */
+/* An event: one of TL_ON_*, with the frame that brought it, NULL for those of time and the plant. */
 typedef struct {
     uint8_t on;
     const tl_frame *frame;
     uint64_t now_us;
-} happening;
+} event;
 
-/* What an action came to. */
+/* The result of an action. */
 typedef enum {
     STAYED,    /* refused, or done before: the state is as it was */
     DONE,      /* the state is the cell's next */
     THEN_TICK, /* the same, and this follows */
     THEN_READY,
     THEN_SENSOR
-} outcome;
+} result;
 
 /* ---- actions: what each is for stands at TL_DO_* in bridge.h; all the checks come before the first change ---- */
 
-/* Nobody holds the device any more; t_us is the device's own clock again. */
+/* The device is free; t_us is the device's own clock again. */
 static void close_session(tl_bridge *bridge) {
-    tl_machine_release(bridge, false);
+    tl_drive_release(bridge, false);
     bridge->session = 0;
     bridge->lockstep = false;
     bridge->commanded = false;
     bridge->cached_size = 0;
 }
 
-/* Says why not: an ACK at once; for a command an EVENT with the next STATE, so that a flood of them is answered by one. */
-static outcome refuse(tl_bridge *bridge, const happening *h, uint8_t status) {
-    if (h->on == TL_ON_CMD) {
+/* Answers why not: an ACK at once; for a command an EVENT with the next STATE, so that a flood of them is answered by one. */
+static result refuse(tl_bridge *bridge, const event *e, uint8_t status) {
+    if (e->on == TL_ON_CMD) {
         bridge->counters[TL_COUNTER_REFUSED]++;
         bridge->refused_status = status;
-        bridge->refused_seq = h->frame->seq;
+        bridge->refused_seq = e->frame->seq;
     } else {
-        tl_say_ack(bridge, h->frame, status, h->now_us);
+        tl_send_ack(bridge, e->frame, status, e->now_us);
     }
     return STAYED;
 }
 
-static outcome ack(tl_bridge *bridge, const happening *h) {
+static result ack(tl_bridge *bridge, const event *e) {
     bridge->ack_seq = bridge->tx_seq;
-    bridge->ack_t_us = (uint32_t)tl_session_clock(bridge, h->now_us);
-    tl_say_ack(bridge, h->frame, TL_STATUS_OK, h->now_us);
+    bridge->ack_t_us = (uint32_t)tl_session_clock(bridge, e->now_us);
+    tl_send_ack(bridge, e->frame, TL_STATUS_OK, e->now_us);
     return DONE;
 }
 
 /* A repeated ARM or RESET. In lockstep the ACK is the same to the byte: a retry must not move the count of frames. */
-static outcome ack_again(tl_bridge *bridge, const happening *h) {
-    if (!bridge->lockstep) return ack(bridge, h);
-    tl_say_ack_again(bridge, h->frame);
+static result ack_again(tl_bridge *bridge, const event *e) {
+    if (!bridge->lockstep) return ack(bridge, e);
+    tl_send_ack_again(bridge, e->frame);
     return DONE;
 }
 
-static outcome send_row(tl_bridge *bridge, const happening *h) {
+static result send_row(tl_bridge *bridge, const event *e) {
     tl_describe describe;
     tl_row row;
     tl_frame frame;
-    if (!tl_describe_unpack(h->frame, &describe) || !tl_bridge_row(&bridge->config, describe.index, &row))
-        return refuse(bridge, h, TL_STATUS_INVALID);
+    if (!tl_describe_unpack(e->frame, &describe) || !tl_bridge_row(&bridge->config, describe.index, &row))
+        return refuse(bridge, e, TL_STATUS_INVALID);
     tl_row_pack(&row, &frame);
-    tl_say(bridge, &frame, h->now_us);
+    tl_send_frame(bridge, &frame, e->now_us);
     return DONE;
 }
 
-static outcome send_param(tl_bridge *bridge, const happening *h) {
+static result send_param(tl_bridge *bridge, const event *e) {
     tl_param param;
     tl_frame frame;
-    if (!tl_param_unpack(h->frame, &param)) return refuse(bridge, h, TL_STATUS_INVALID);
-    if (param.op != TL_PARAM_READ || param.index >= TL_COUNTER_COUNT) return refuse(bridge, h, TL_STATUS_UNSUPPORTED);
+    if (!tl_param_unpack(e->frame, &param)) return refuse(bridge, e, TL_STATUS_INVALID);
+    if (param.op != TL_PARAM_READ || param.index >= TL_COUNTER_COUNT) return refuse(bridge, e, TL_STATUS_UNSUPPORTED);
     bridge->counters[TL_COUNTER_FRAMES] = bridge->rx.frames;
     bridge->counters[TL_COUNTER_CRC_ERRORS] = bridge->rx.crc_errors;
     bridge->counters[TL_COUNTER_GARBLED] = bridge->rx.garbled;
@@ -83,44 +83,44 @@ static outcome send_param(tl_bridge *bridge, const happening *h) {
     param.kind = TL_PARAM_U32;
     param.bits = bridge->counters[param.index];
     tl_param_pack(&param, &frame);
-    tl_say(bridge, &frame, h->now_us);
+    tl_send_frame(bridge, &frame, e->now_us);
     return DONE;
 }
 
-static outcome command(tl_bridge *bridge, const happening *h) {
+static result command(tl_bridge *bridge, const event *e) {
     tl_cmd cmd;
     bool repeated;
     uint32_t age_us;
-    const uint8_t status = tl_check_cmd(bridge, h->frame, h->now_us, &cmd, &repeated, &age_us);
-    if (status != TL_STATUS_OK) return refuse(bridge, h, status);
-    bridge->life_us = h->now_us;
+    const uint8_t status = tl_check_cmd(bridge, e->frame, e->now_us, &cmd, &repeated, &age_us);
+    if (status != TL_STATUS_OK) return refuse(bridge, e, status);
+    bridge->life_us = e->now_us;
     if (repeated) {
         bridge->counters[TL_COUNTER_REPEATED]++;
-        tl_say_cached(bridge);
+        tl_send_cached(bridge);
         return STAYED;
     }
     const uint32_t ttl_us = cmd.ttl_ms * 1000u;
     bridge->counters[TL_COUNTER_ACCEPTED]++;
     bridge->commanded = true;
-    bridge->cmd_seq = h->frame->seq;
-    bridge->cmd_us = tl_session_clock(bridge, h->now_us);
-    bridge->expires_us = h->now_us - age_us + (ttl_us < bridge->ttl_max_us ? ttl_us : bridge->ttl_max_us);
+    bridge->cmd_seq = e->frame->seq;
+    bridge->cmd_us = tl_session_clock(bridge, e->now_us);
+    bridge->expires_us = e->now_us - age_us + (ttl_us < bridge->ttl_max_us ? ttl_us : bridge->ttl_max_us);
     memcpy(bridge->target, cmd.u, cmd.n * sizeof(float));
     bridge->live = true;
     return bridge->lockstep ? THEN_TICK : DONE;
 }
 
-static outcome arm(tl_bridge *bridge, const happening *h) {
+static result arm(tl_bridge *bridge, const event *e) {
     tl_arm wanted;
-    const uint8_t status = tl_check_arm(bridge, h->frame, &wanted);
-    if (status != TL_STATUS_OK) return refuse(bridge, h, status);
-    tl_say_events(bridge, h->now_us); /* what was before belongs to the old count of frames */
+    const uint8_t status = tl_check_arm(bridge, e->frame, &wanted);
+    if (status != TL_STATUS_OK) return refuse(bridge, e, status);
+    tl_send_events(bridge, e->now_us); /* what was before belongs to the old count of frames */
     bridge->session = bridge->last_session = wanted.session;
     bridge->lockstep = wanted.lockstep;
     bridge->commanded = bridge->episodic = false;
-    bridge->cmd_seq = bridge->arm_seq = h->frame->seq;
-    bridge->arm_t_us = h->frame->t_us;
-    bridge->life_us = h->now_us;
+    bridge->cmd_seq = bridge->arm_seq = e->frame->seq;
+    bridge->arm_t_us = e->frame->t_us;
+    bridge->life_us = e->now_us;
     bridge->virtual_us = bridge->first_us = 0;
     bridge->fault = 0;
     bridge->tx_seq = 0;
@@ -128,118 +128,118 @@ static outcome arm(tl_bridge *bridge, const happening *h) {
     /* Like virtual time, the count of episodes starts again: no earlier session shows in the bytes of this one. */
     if (wanted.lockstep) bridge->episode = 0;
     /* What had no period yet in which to become safe becomes it now: in lockstep none comes by itself. */
-    if (wanted.lockstep) tl_machine_release(bridge, true);
-    return ack(bridge, h);
+    if (wanted.lockstep) tl_drive_release(bridge, true);
+    return ack(bridge, e);
 }
 
-static outcome arm_again(tl_bridge *bridge, const happening *h) {
-    if (!tl_is_arm_again(bridge, h->frame)) return refuse(bridge, h, TL_STATUS_BUSY);
-    ack_again(bridge, h);
-    tl_say_cached(bridge);
+static result arm_again(tl_bridge *bridge, const event *e) {
+    if (!tl_is_arm_again(bridge, e->frame)) return refuse(bridge, e, TL_STATUS_BUSY);
+    ack_again(bridge, e);
+    tl_send_cached(bridge);
     return STAYED;
 }
 
-static outcome reset(tl_bridge *bridge, const happening *h) {
+static result reset(tl_bridge *bridge, const event *e) {
     tl_reset wanted;
-    if (tl_is_reset_again(bridge, h->frame)) {
-        bridge->life_us = h->now_us;
-        ack_again(bridge, h);
-        tl_say_cached(bridge);
+    if (tl_is_reset_again(bridge, e->frame)) {
+        bridge->life_us = e->now_us;
+        ack_again(bridge, e);
+        tl_send_cached(bridge);
         return STAYED;
     }
-    const uint8_t status = tl_check_reset(bridge, h->frame, &wanted);
-    if (status != TL_STATUS_OK) return refuse(bridge, h, status);
-    bridge->life_us = h->now_us;
+    const uint8_t status = tl_check_reset(bridge, e->frame, &wanted);
+    if (status != TL_STATUS_OK) return refuse(bridge, e, status);
+    bridge->life_us = e->now_us;
     bridge->episodic = true;
     bridge->episode = wanted.episode;
     bridge->epflags = 0;
-    bridge->reset_seq = h->frame->seq;
-    bridge->reset_t_us = h->frame->t_us;
-    tl_machine_reset(bridge, wanted.seed);
-    ack(bridge, h);
+    bridge->reset_seq = e->frame->seq;
+    bridge->reset_t_us = e->frame->t_us;
+    tl_drive_reset(bridge, wanted.seed);
+    ack(bridge, e);
     return bridge->lockstep ? THEN_READY : DONE;
 }
 
-static outcome reset_again(tl_bridge *bridge, const happening *h) {
-    if (!tl_is_reset_again(bridge, h->frame)) return refuse(bridge, h, TL_STATUS_BUSY);
-    bridge->life_us = h->now_us;
-    return ack_again(bridge, h);
+static result reset_again(tl_bridge *bridge, const event *e) {
+    if (!tl_is_reset_again(bridge, e->frame)) return refuse(bridge, e, TL_STATUS_BUSY);
+    bridge->life_us = e->now_us;
+    return ack_again(bridge, e);
 }
 
-/* BOOT is over: the machine is told its outputs before STATE says them. */
-static outcome start(tl_bridge *bridge, const happening *h) {
-    tl_machine_rest(bridge);
-    (void)tl_machine_first(bridge);
-    tl_say_hello(bridge, h->now_us);
+/* BOOT is over: the plant is given its outputs before STATE reports them. */
+static result start(tl_bridge *bridge, const event *e) {
+    tl_drive_rest(bridge);
+    (void)tl_drive_first(bridge);
+    tl_send_hello(bridge, e->now_us);
     bridge->state_owed = true;
     return DONE;
 }
 
-static outcome first(tl_bridge *bridge, const happening *h) {
+static result first(tl_bridge *bridge, const event *e) {
     if (bridge->lockstep) { /* RESET is the only period that it takes */
         bridge->virtual_us += bridge->config.plant->sheet->period_us;
-        tl_machine_rest(bridge);
+        tl_drive_rest(bridge);
     }
-    bridge->first_us = tl_session_clock(bridge, h->now_us);
-    bridge->life_us = h->now_us;
+    bridge->first_us = tl_session_clock(bridge, e->now_us);
+    bridge->life_us = e->now_us;
     bridge->state_owed = true;
-    return tl_machine_first(bridge) ? DONE : THEN_SENSOR;
+    return tl_drive_first(bridge) ? DONE : THEN_SENSOR;
 }
 
-static outcome run(tl_bridge *bridge) {
+static result run(tl_bridge *bridge) {
     if (bridge->lockstep) bridge->virtual_us += bridge->config.plant->sheet->period_us;
     bridge->counters[TL_COUNTER_TICKS]++;
     bridge->state_owed = true;
-    return tl_machine_step(bridge) ? DONE : THEN_SENSOR;
+    return tl_drive_step(bridge) ? DONE : THEN_SENSOR;
 }
 
-static outcome wait(tl_bridge *bridge) {
+static result wait(tl_bridge *bridge) {
     bridge->counters[TL_COUNTER_TICKS]++;
     bridge->state_owed = true;
-    tl_machine_rest(bridge);
+    tl_drive_rest(bridge);
     return bridge->config.reset_done == NULL || bridge->config.reset_done(bridge->config.plant_state) ? THEN_READY
                                                                                                       : DONE;
 }
 
-static outcome go_safe(tl_bridge *bridge, const happening *h) {
-    if (h->on == TL_ON_EXPIRED) bridge->counters[TL_COUNTER_SILENCES]++;
-    bridge->fault |= h->on == TL_ON_EXPIRED ? TL_FAULT_SILENCE : TL_FAULT_SENSOR;
+static result go_safe(tl_bridge *bridge, const event *e) {
+    if (e->on == TL_ON_EXPIRED) bridge->counters[TL_COUNTER_SILENCES]++;
+    bridge->fault |= e->on == TL_ON_EXPIRED ? TL_FAULT_SILENCE : TL_FAULT_SENSOR;
     close_session(bridge);
     return DONE;
 }
 
-static outcome act(tl_bridge *bridge, const tl_bridge_rule *rule, const happening *h) {
+static result act(tl_bridge *bridge, const tl_bridge_rule *rule, const event *e) {
     switch (rule->action) {
         case TL_DO_SEND_HELLO:
-            tl_say_hello(bridge, h->now_us);
+            tl_send_hello(bridge, e->now_us);
             return DONE;
         case TL_DO_SEND_PONG:
-            tl_say_pong(bridge, h->frame, h->now_us);
+            tl_send_pong(bridge, e->frame, e->now_us);
             return DONE;
         case TL_DO_SEND_ROW:
-            return send_row(bridge, h);
+            return send_row(bridge, e);
         case TL_DO_SEND_PARAM:
-            return send_param(bridge, h);
+            return send_param(bridge, e);
         case TL_DO_COMMAND:
-            return command(bridge, h);
+            return command(bridge, e);
         case TL_DO_ARM:
-            return arm(bridge, h);
+            return arm(bridge, e);
         case TL_DO_ARM_AGAIN:
-            return arm_again(bridge, h);
+            return arm_again(bridge, e);
         case TL_DO_DISARM:
             close_session(bridge);
-            return ack(bridge, h);
+            return ack(bridge, e);
         case TL_DO_ACK:
-            return ack(bridge, h);
+            return ack(bridge, e);
         case TL_DO_CLEAR:
             bridge->fault = 0;
-            return ack(bridge, h);
+            return ack(bridge, e);
         case TL_DO_RESET:
-            return reset(bridge, h);
+            return reset(bridge, e);
         case TL_DO_RESET_AGAIN:
-            return reset_again(bridge, h);
+            return reset_again(bridge, e);
         case TL_DO_REFUSE:
-            return refuse(bridge, h, rule->status);
+            return refuse(bridge, e, rule->status);
         case TL_DO_ESTOP:
             close_session(bridge);
             bridge->fault |= TL_FAULT_ESTOP;
@@ -249,16 +249,16 @@ static outcome act(tl_bridge *bridge, const tl_bridge_rule *rule, const happenin
             bridge->state_owed = true;
             return DONE;
         case TL_DO_START:
-            return start(bridge, h);
+            return start(bridge, e);
         case TL_DO_REST: /* the session is closed, so no command is in force */
         case TL_DO_RUN:
             return run(bridge);
         case TL_DO_WAIT:
             return wait(bridge);
         case TL_DO_FIRST:
-            return first(bridge, h);
+            return first(bridge, e);
         case TL_DO_SAFE:
-            return go_safe(bridge, h);
+            return go_safe(bridge, e);
         default:
             return DONE;
     }
@@ -266,20 +266,20 @@ static outcome act(tl_bridge *bridge, const tl_bridge_rule *rule, const happenin
 
 /* Acts on what has happened and on what follows from it (at most three steps: a command, its tick, a sensor that fails), then
  * sends the STATE that is owed. */
-static void happen(tl_bridge *bridge, happening h) {
+static void handle(tl_bridge *bridge, event e) {
     for (bool more = true; more;) {
-        const tl_bridge_rule rule = tl_bridge_cell(bridge->state, h.on);
-        const outcome came = act(bridge, &rule, &h);
-        if (came != STAYED) bridge->state = rule.next;
-        more = came > DONE;
-        h.on = came == THEN_TICK ? TL_ON_TICK : came == THEN_READY ? TL_ON_READY : TL_ON_SENSOR;
-        h.frame = NULL;
+        const tl_bridge_rule rule = tl_bridge_cell(bridge->state, e.on);
+        const result done = act(bridge, &rule, &e);
+        if (done != STAYED) bridge->state = rule.next;
+        more = done > DONE;
+        e.on = done == THEN_TICK ? TL_ON_TICK : done == THEN_READY ? TL_ON_READY : TL_ON_SENSOR;
+        e.frame = NULL;
     }
-    if (bridge->state_owed) tl_say_state(bridge, h.now_us);
+    if (bridge->state_owed) tl_send_state(bridge, e.now_us);
     bridge->state_owed = false;
-    /* In lockstep the next period may be far away: a machine that is told by step() alone is told now. */
-    if (bridge->ending) tl_machine_release(bridge, bridge->lockstep);
-    if (bridge->lockstep) tl_say_events(bridge, h.now_us);
+    /* In lockstep the next period may be far away: a plant that is told by step() alone is told now. */
+    if (bridge->ending) tl_drive_release(bridge, bridge->lockstep);
+    if (bridge->lockstep) tl_send_events(bridge, e.now_us);
 }
 
 /* Goes safe when the session has been silent for too long: the command in force has expired or, where none can be (before the first
@@ -288,7 +288,7 @@ static void watch(tl_bridge *bridge, uint64_t now_us) {
     const bool timed = bridge->live && !bridge->lockstep;
     if (bridge->session == 0) return;
     if (timed ? now_us > bridge->expires_us : now_us - bridge->life_us > bridge->config.silence_us)
-        happen(bridge, (happening){TL_ON_EXPIRED, NULL, now_us});
+        handle(bridge, (event){TL_ON_EXPIRED, NULL, now_us});
 }
 
 /* Which column of the table a frame belongs to. */
@@ -331,9 +331,9 @@ void tl_bridge_receive(tl_bridge *bridge, const uint8_t *bytes, size_t n, uint64
     watch(bridge, now_us);
     if (n == 0) return;
     while (tl_decoder_next(&bridge->rx, &p, bytes + n, &frame))
-        happen(bridge, (happening){column(bridge, &frame), &frame, now_us});
+        handle(bridge, (event){column(bridge, &frame), &frame, now_us});
     /* In lockstep nothing else would speak: a host told of damage repeats at once instead of waiting. */
-    if (bridge->lockstep) tl_say_events(bridge, now_us);
+    if (bridge->lockstep) tl_send_events(bridge, now_us);
 }
 
 void tl_bridge_tick(tl_bridge *bridge, uint64_t now_us) {
@@ -344,8 +344,8 @@ void tl_bridge_tick(tl_bridge *bridge, uint64_t now_us) {
     bridge->due_us += (skipped + 1) * period_us;
     if (bridge->lockstep) return; /* virtual time stands still between commands */
     bridge->counters[TL_COUNTER_SKIPPED] += (uint32_t)skipped;
-    happen(bridge, (happening){TL_ON_TICK, NULL, now_us});
-    tl_say_events(bridge, now_us);
+    handle(bridge, (event){TL_ON_TICK, NULL, now_us});
+    tl_send_events(bridge, now_us);
 }
 
 uint64_t tl_bridge_due(const tl_bridge *bridge) { return bridge->due_us; }
@@ -353,10 +353,10 @@ uint64_t tl_bridge_due(const tl_bridge *bridge) { return bridge->due_us; }
 void tl_bridge_leave(tl_bridge *bridge) {
     close_session(bridge);
     if (bridge->state == TL_STATE_ARMED || bridge->state == TL_STATE_RESETTING) bridge->state = TL_STATE_DISARMED;
-    tl_machine_release(bridge, true);
+    tl_drive_release(bridge, true);
 }
 
-bool tl_bridge_at_rest(const tl_bridge *bridge) { return !bridge->live && tl_machine_resting(bridge); }
+bool tl_bridge_at_rest(const tl_bridge *bridge) { return !bridge->live && tl_drive_resting(bridge); }
 
 /* Copies text that fits into max characters; leaves an empty one, which tl_row_valid() refuses, where it does not. */
 static void copy_text(char *to, const char *text, size_t max) {
@@ -366,15 +366,15 @@ static void copy_text(char *to, const char *text, size_t max) {
 
 bool tl_bridge_row(const tl_bridge_config *config, uint8_t index, tl_row *row) {
     const tl_plant_sheet *sheet = config->plant->sheet;
-    if (index >= sheet->n_obs + sheet->n_act) return false;
+    if (index >= sheet->observation_size + sheet->action_size) return false;
     const tl_plant_row *from = &sheet->rows[index];
     memset(row, 0, sizeof *row);
     row->index = index;
-    row->actuator = index >= sheet->n_obs;
+    row->actuator = index >= sheet->observation_size;
     row->safe = from->safe;
     row->min = from->min;
     row->max = from->max;
-    row->slew = row->actuator ? tl_machine_slew(config, (uint8_t)(index - sheet->n_obs)) : 0.0f;
+    row->slew = row->actuator ? tl_drive_slew(config, (uint8_t)(index - sheet->observation_size)) : 0.0f;
     row->safe_value = from->safe_value;
     copy_text(row->name, from->name, TL_NAME_MAX);
     copy_text(row->unit, from->unit, TL_UNIT_MAX);
@@ -386,7 +386,7 @@ static bool hash_schema(const tl_bridge_config *config, uint32_t *hash) {
     const tl_plant_sheet *sheet = config->plant->sheet;
     char text[TL_SCHEMA_LINE_MAX];
     tl_row row;
-    *hash = tl_crc32(0, text, tl_schema_head(sheet->period_us, sheet->n_obs, sheet->n_act, text));
+    *hash = tl_crc32(0, text, tl_schema_head(sheet->period_us, sheet->observation_size, sheet->action_size, text));
     for (uint8_t i = 0; tl_bridge_row(config, i, &row); i++) {
         if (!tl_row_valid(&row)) return false;
         *hash = tl_crc32(*hash, text, tl_schema_line(&row, text));
@@ -402,12 +402,14 @@ bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t 
     if (bridge->config.ttl_max_ms == 0) bridge->config.ttl_max_ms = TL_TTL_MAX_MS_DEFAULT;
     if (!sheet->simulated) bridge->config.caps &= (uint16_t)~(TL_CAP_SIMULATED | TL_CAP_LOCKSTEP);
     if (config->plant->reset == NULL || config->plant->step == NULL || config->plant->observe == NULL) return false;
-    if (config->send == NULL || sheet->period_us == 0 || sheet->n_obs == 0 || sheet->n_act == 0) return false;
-    if (sheet->n_obs + sheet->n_act > TL_VALUES_MAX || !hash_schema(config, &bridge->schema_hash)) return false;
+    if (config->send == NULL || sheet->period_us == 0 || sheet->observation_size == 0 || sheet->action_size == 0)
+        return false;
+    if (sheet->observation_size + sheet->action_size > TL_VALUES_MAX || !hash_schema(config, &bridge->schema_hash))
+        return false;
     bridge->ttl_max_us = bridge->config.ttl_max_ms * 1000u;
     bridge->due_us = now_us;
     bridge->state = TL_STATE_BOOT;
     tl_decoder_init(&bridge->rx);
-    tl_machine_init(bridge, config->seed);
+    tl_drive_init(bridge, config->seed);
     return true;
 }

@@ -1,6 +1,6 @@
-/* The device's side of TickLink: a safety state machine between a host that is not trusted and a machine that moves.
+/* The device's side of TickLink: a safety state machine between a host that is not trusted and a plant that moves.
  *
- * It is driven by calls alone, and time is an argument: whoever owns a serial port and a clock calls
+ * It is driven by calls alone, and time is an argument: the owner of a serial port and a clock calls
  *
  *     tl_bridge_receive(&bridge, bytes, n, now_us);     whenever bytes have arrived
  *     tl_bridge_tick(&bridge, now_us);                  at tl_bridge_due(&bridge), or whenever
@@ -30,22 +30,23 @@ enum {
 };
 
 typedef struct {
-    /* The machine: a simulated one, or a board's own drivers behind the same four functions. state belongs to the
-     * caller and outlives the bridge. The bridge calls plant->reset, step, observe and apply (plant.h says when), and
-     * nothing else touches the machine. */
+    /* The plant: a simulated one, or a board's own drivers behind the same four functions. state belongs to the
+     * caller and outlives the bridge. The bridge calls plant->reset, step, observe and apply (plant.h has when), and
+     * nothing else touches the plant. */
     const tl_plant *plant;
     void *plant_state;
-    /* True once the machine has arrived at the start of the episode, its actuators at rest again; NULL: at once. Asked after
-     * step() in each period of RESETTING and at no other time: a real machine that moves to its start by itself does it in
+    /* True once the plant has arrived at the start of the episode, its actuators at rest again; NULL: at once. Asked after
+     * step() in each period of RESETTING and at no other time: a real plant that moves to its start by itself does it in
      * here, so that it stops with the session. Not asked in lockstep. */
     bool (*reset_done)(void *plant_state);
-    /* Largest change of each actuator per period, n_act values > 0, infinite for no limit; NULL: no limit. */
+    /* Largest change of each actuator per period, action_size values > 0, infinite for no limit; NULL: no limit. */
     const float *slew;
     uint32_t boot_id;    /* another one after each restart */
     uint32_t seed;       /* start of episode 0, before any RESET */
     uint32_t silence_us; /* 0: TL_SILENCE_US_DEFAULT */
     uint16_t ttl_max_ms; /* 0: TL_TTL_MAX_MS_DEFAULT */
-    uint16_t caps;       /* TL_CAP_*; SIMULATED and LOCKSTEP only where the data sheet says simulated, else dropped */
+    uint16_t
+        caps; /* TL_CAP_*; SIMULATED and LOCKSTEP only where the data sheet is of a simulated plant, else dropped */
     uint8_t fw_major, fw_minor;
     uint16_t fw_patch;
     /* Takes n bytes, one whole frame. It may drop them (a line that is full), it may not keep the pointer. */
@@ -68,8 +69,8 @@ enum {
     TL_ON_OTHER,   /* a frame of any other type */
     TL_ON_TICK,    /* a period has passed; in lockstep: a new command has been accepted */
     TL_ON_EXPIRED, /* no fresh command in time */
-    TL_ON_SENSOR,  /* the machine's observation is not finite */
-    TL_ON_READY,   /* the machine has arrived at the start of an episode */
+    TL_ON_SENSOR,  /* the plant's observation is not finite */
+    TL_ON_READY,   /* the plant has arrived at the start of an episode */
     TL_ON_COUNT
 };
 
@@ -92,9 +93,9 @@ enum {
     TL_DO_ESTOP,       /* close the session; note the fault; outputs to safe; STATE */
     TL_DO_REPEAT,      /* STATE */
     TL_DO_START,       /* HELLO, STATE */
-    TL_DO_REST,        /* outputs on in their safe behaviour; step the machine; STATE */
-    TL_DO_RUN,         /* outputs to the command, or to safe while there is none; step the machine; STATE */
-    TL_DO_WAIT,        /* as REST, the machine's answer ignored; ask whether it has arrived; STATE, last observation */
+    TL_DO_REST,        /* outputs on in their safe behaviour; step the plant; STATE */
+    TL_DO_RUN,         /* outputs to the command, or to safe while there is none; step the plant; STATE */
+    TL_DO_WAIT,        /* as REST, the plant's answer ignored; ask whether it has arrived; STATE, last observation */
     TL_DO_FIRST,       /* observe the start; STATE with FIRST */
     TL_DO_SAFE,        /* close the session; note the fault; outputs to safe */
     TL_DO_COUNT
@@ -126,7 +127,7 @@ typedef struct {
     bool episodic;    /* a RESET has been accepted since ARM */
     uint16_t arm_seq; /* of the frame that armed: its repetition is known by these two */
     uint32_t arm_t_us;
-    uint16_t ack_seq; /* of the ACK to it, or to the RESET: lockstep says it again to the byte */
+    uint16_t ack_seq; /* of the ACK to it, or to the RESET: lockstep repeats it to the byte */
     uint32_t ack_t_us;
     uint16_t cmd_seq; /* of the last command accepted */
     uint64_t cmd_us;  /* when it was, on the session's clock */
@@ -149,17 +150,17 @@ typedef struct {
     uint64_t due_us;     /* next tick, real time */
     uint64_t virtual_us; /* lockstep */
 
-    /* machine */
-    float applied[TL_VALUES_MAX]; /* exactly what the machine was last told */
-    bool ending; /* the episode has just ended: outputs pass to safe once STATE has said what was applied */
+    /* plant */
+    float applied[TL_VALUES_MAX]; /* exactly what the plant was last told */
+    bool ending; /* the episode has just ended: outputs pass to safe once STATE has reported what was applied */
     float x[TL_VALUES_MAX];
     float reward;
 
-    /* what is still to be said */
+    /* what is still to be sent */
     bool state_owed;
-    uint8_t refused_status; /* TL_STATUS_OK: nothing to say */
+    uint8_t refused_status; /* TL_STATUS_OK: nothing to send */
     uint16_t refused_seq;
-    uint32_t said_damaged, said_skipped;
+    uint32_t reported_damaged, reported_skipped;
 
     uint32_t counters[TL_COUNTER_COUNT];
     tl_decoder rx;
@@ -167,17 +168,17 @@ typedef struct {
     uint8_t cached[TL_WIRE_MAX];
 } tl_bridge;
 
-/* Puts the bridge into BOOT and the machine to the start of episode 0; nothing is sent. The first tick, due at once,
- * sends HELLO. Returns false, and *bridge is unusable, when the data sheet does not fit the protocol: period 0, n_obs
- * or n_act 0 or together more than TL_VALUES_MAX, a row that tl_row_valid() refuses (its slew is config.slew), a plant
+/* Puts the bridge into BOOT and the plant to the start of episode 0; nothing is sent. The first tick, due at once,
+ * sends HELLO. Returns false, and *bridge is unusable, when the data sheet does not fit the protocol: period 0, observation_size
+ * or action_size 0 or together more than TL_VALUES_MAX, a row that tl_row_valid() refuses (its slew is config.slew), a plant
  * without reset, step or observe, or no send function. */
 bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t now_us);
 
-/* Everything that n bytes from the host mean at now_us, in whatever pieces they come. Expiry is looked at first: bytes
- * that waited while the caller slept are judged at the time they are read. */
+/* Everything that n bytes from the host mean at now_us, in whatever pieces they come. Expiry is checked first: bytes
+ * that waited while the caller slept are checked at the time they are read. */
 void tl_bridge_receive(tl_bridge *bridge, const uint8_t *bytes, size_t n, uint64_t now_us);
 
-/* Runs a period if one is due: at most one a call. When whole periods were missed they are skipped, counted and said,
+/* Runs a period if one is due: at most one a call. When whole periods were missed they are skipped, counted and reported,
  * never caught up in a burst. */
 void tl_bridge_tick(tl_bridge *bridge, uint64_t now_us);
 
@@ -185,14 +186,14 @@ void tl_bridge_tick(tl_bridge *bridge, uint64_t now_us);
 uint64_t tl_bridge_due(const tl_bridge *bridge);
 
 /* Before the caller stops calling for good, as a process does that ends: whatever the drivers were told last stays there. The
- * session is closed; OFF and DAMP are told at once, by a step of their own where the machine has no apply. RAMP moves on with each
- * tick, so the caller goes on ticking until tl_bridge_at_rest(). */
+ * session is closed; OFF and DAMP are told at once, by a step of their own where the plant has no apply. RAMP moves on with each
+ * tick, so the caller continues to tick until tl_bridge_at_rest(). */
 void tl_bridge_leave(tl_bridge *bridge);
 
 /* No command is in force, and another period would change no output. */
 bool tl_bridge_at_rest(const tl_bridge *bridge);
 
-/* The row that DESCRIBE(index) answers; false, *row untouched, beyond n_obs + n_act. */
+/* The row that DESCRIBE(index) answers; false, *row untouched, beyond observation_size + action_size. */
 bool tl_bridge_row(const tl_bridge_config *config, uint8_t index, tl_row *row);
 
 /* The table. state < TL_STATE_COUNT, on < TL_ON_COUNT: the caller's business. */

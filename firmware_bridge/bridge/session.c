@@ -40,7 +40,7 @@ static bool finite(const tl_cmd *cmd) {
 uint8_t tl_check_cmd(const tl_bridge *bridge, const tl_frame *frame, uint64_t now_us, tl_cmd *cmd, bool *repeated,
                      uint32_t *age_us) {
     *repeated = false;
-    if (!tl_cmd_unpack(frame, cmd) || cmd->n != bridge->config.plant->sheet->n_act) return TL_STATUS_INVALID;
+    if (!tl_cmd_unpack(frame, cmd) || cmd->n != bridge->config.plant->sheet->action_size) return TL_STATUS_INVALID;
     if (!finite(cmd)) return TL_STATUS_VALUE;
     if (cmd->session != bridge->session) return TL_STATUS_SESSION;
     if (cmd->lockstep != bridge->lockstep || cmd->mode != TL_MODE_VALUE) return TL_STATUS_MODE;

@@ -62,20 +62,20 @@ static inline float tl_plant_uniform(uint32_t *rng, float lo, float hi) {
 }
 
 /* A sheet, from what each plant's file defines; the rows are its observations and, last, one actuator. */
-#define TL_PLANT_SHEET(called, its_rows, says)                      \
-    {                                                               \
-        .name = called,                                             \
-        .period_us = PERIOD_US,                                     \
-        .n_obs = sizeof(its_rows) / sizeof((its_rows)[0]) - 1u,     \
-        .n_act = 1,                                                 \
-        .max_steps = EPISODE_STEPS,                                 \
-        .rows = its_rows,                                           \
-        .title = says,                                              \
-        .reward = kReward,                                          \
-        .source = kSource,                                          \
-        .parameters = kParameters,                                  \
-        .n_parameters = sizeof kParameters / sizeof kParameters[0], \
-        .simulated = true,                                          \
+#define TL_PLANT_SHEET(called, its_rows, says)                             \
+    {                                                                      \
+        .name = called,                                                    \
+        .period_us = PERIOD_US,                                            \
+        .observation_size = sizeof(its_rows) / sizeof((its_rows)[0]) - 1u, \
+        .action_size = 1,                                                  \
+        .max_steps = EPISODE_STEPS,                                        \
+        .rows = its_rows,                                                  \
+        .title = says,                                                     \
+        .reward = kReward,                                                 \
+        .source = kSource,                                                 \
+        .parameters = kParameters,                                         \
+        .n_parameters = sizeof kParameters / sizeof kParameters[0],        \
+        .simulated = true,                                                 \
     }
 
 extern const tl_plant tl_plant_cartpole, tl_plant_cartpole_full;

@@ -1,14 +1,14 @@
-/* Simulated machines. One source, four users: firmware on a microcontroller, firmware as a process, Gymnasium, tests.
+/* Simulated plants. One source, four users: firmware on a microcontroller, firmware as a process, Gymnasium, tests.
  *
- * Arithmetic: IEEE binary32 only, no libm, compiled with -ffp-contract=off, so every machine gives the same bits (sine and cosine: trig.h).
+ * Arithmetic: IEEE binary32 only, no libm, compiled with -ffp-contract=off, so every processor gives the same bits (sine and cosine: trig.h).
  * No state variable and no observation is ever left subnormal, so flush-to-zero in the calling thread does not change a bit.
  * Memory: the caller owns the state; nothing here allocates, recurses or keeps a global that is written.
  *
  *     tl_plant_state state;
  *     const tl_plant *plant = tl_plant_find("cartpole");
  *     plant->reset(&state, seed);                         the start depends on seed alone
- *     plant->observe(&state, x);                          x[sheet->n_obs]
- *     tl_plant_result r = plant->step(&state, u);        u[sheet->n_act], physical units; then observe again
+ *     plant->observe(&state, x);                          x[sheet->observation_size]
+ *     tl_plant_result r = plant->step(&state, u);        u[sheet->action_size], physical units; then observe again
  */
 #ifndef TL_PLANT_H
 #define TL_PLANT_H
@@ -34,7 +34,7 @@ typedef struct {
     float safe_value; /* what a safe actuator applies (TL_SAFE_OFF, TL_SAFE_RAMP) */
 } tl_plant_row;
 
-/* One number of the machine, with where it comes from. */
+/* One number of the plant, with where it comes from. */
 typedef struct {
     const char *name;
     const char *unit;
@@ -45,15 +45,15 @@ typedef struct {
 typedef struct {
     const char *name;
     uint32_t period_us; /* one step */
-    uint8_t n_obs, n_act;
+    uint8_t observation_size, action_size;
     uint32_t max_steps;       /* an episode is truncated after so many steps; tl_plant_limit changes it */
-    const tl_plant_row *rows; /* n_obs observations, then n_act actuators */
+    const tl_plant_row *rows; /* observation_size observations, then action_size actuators */
     const char *title;
     const char *reward; /* the reward of one step, in words */
     const char *source; /* paper, environment or maker's manual */
     const tl_plant_parameter *parameters;
     uint8_t n_parameters;
-    bool simulated; /* nothing real moves. Left out, it is a real machine: the host arms it only on explicit request */
+    bool simulated; /* nothing real moves. Left out, it is a real plant: the host arms it only on explicit request */
 } tl_plant_sheet;
 
 typedef struct {
@@ -62,7 +62,7 @@ typedef struct {
     bool truncated;  /* the time is over: the state is an ordinary one */
 } tl_plant_result;
 
-/* Every state starts with this. ended holds the flags of the last step; once set, step() holds the machine still, returns reward 0 and the same flags until reset(). */
+/* Every state starts with this. ended holds the flags of the last step; once set, step() holds the plant still, returns reward 0 and the same flags until reset(). */
 typedef struct {
     uint32_t step;
     uint32_t max_steps; /* 0: never truncated */
@@ -92,12 +92,12 @@ typedef union {
     tl_cartpole_state cartpole;
     tl_pendulum_state pendulum;
     tl_servo_state servo;
-    uint32_t own[32]; /* a machine from elsewhere */
+    uint32_t own[32]; /* a plant of the user's own */
 } tl_plant_state;
 
-/* A machine behind a device. The device's safety state machine (firmware_bridge/bridge) calls
+/* A plant behind a device. The device's safety state machine (firmware_bridge/bridge) calls
  *
- *   reset    once at power-on, when it sets up the state and moves nothing, and at each RESET. A simulated machine is put
+ *   reset    once at power-on, when it sets up the state and moves nothing, and at each RESET. A simulated plant is put
  *            to its start; it may be put there twice, and the second call counts. A real one is asked to begin to move
  *            there, which it does in config.reset_done.
  *   step     in each period of each state with the outputs in force: episode running, ended or resetting, disarmed, safe,
@@ -116,7 +116,7 @@ typedef struct {
     void (*apply)(void *state, const float *u, bool live);
 } tl_plant;
 
-/* A machine from elsewhere: compiled with TL_PLANT_OWN the registry has one more, which somebody else defines (rtu-edge firmware). */
+/* A plant of the user's own: compiled with TL_PLANT_OWN the registry has one more, which somebody else defines (rtu-edge firmware). */
 #ifdef TL_PLANT_OWN
 extern const tl_plant tl_plant_own;
 #endif

@@ -110,7 +110,7 @@ static tl_plant_result step(void *state, const float *u) {
         omega = next_omega(before, CONSTANT * (settled + excess * DECAY_MEAN));
         current = settled + excess * DECAY;
         if (current < 1e-12f && current > -1e-12f) {
-            current = 0.0f; /* an idle winding decays without end; subnormal numbers differ between machines */
+            current = 0.0f; /* an idle winding decays without end; subnormal numbers differ between processors */
         }
         theta += 0.5f * SUBSTEP_S * (before + omega);
         if (!(theta <= STOP)) {

@@ -1,4 +1,4 @@
-/* Numbers as little-endian bytes, by shifts: the same on every machine and at every alignment. */
+/* Numbers as little-endian bytes, by shifts: the same on every processor and at every alignment. */
 #ifndef TL_PROTOCOL_BYTES_H
 #define TL_PROTOCOL_BYTES_H
 

@@ -57,7 +57,7 @@ static void keep(tl_decoder *decoder, const uint8_t *bytes, size_t n) {
     decoder->size = (uint16_t)(decoder->size + n);
 }
 
-/* A 00 has arrived: judges the bytes before it, counts them, begins afresh. */
+/* A 00 has arrived: checks the bytes before it, counts them, starts over. */
 static bool finish(tl_decoder *decoder, const uint8_t *bytes, size_t n, tl_frame *out) {
     const tl_decode_status status = decoder->size == SKIPPING ? TL_DECODE_OVERLONG : tl_frame_decode(bytes, n, out);
     decoder->size = 0;

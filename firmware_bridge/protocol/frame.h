@@ -27,7 +27,7 @@ enum {
 
 /* Bits of tl_frame.flags. The others are sent as 0 and ignored. */
 enum {
-    TL_FLAG_LOCKSTEP = 1 /* of ARM: this session runs in lockstep; of CMD: the same, said again */
+    TL_FLAG_LOCKSTEP = 1 /* of ARM: this session runs in lockstep; of CMD: the same once more */
 };
 
 typedef struct {

@@ -115,19 +115,19 @@ enum {
 
 /* 01 HELLO, 28 bytes. Never changes between versions, except that later ones may append. From a host: a request. */
 typedef struct {
-    uint8_t proto_ver;     /*  0 */
-    uint8_t role;          /*  1  TL_ROLE_* */
-    uint16_t caps;         /*  2  TL_CAP_* */
-    uint32_t boot_id;      /*  4  another one after each restart */
-    uint32_t schema_hash;  /*  8  schema.h */
-    uint32_t period_us;    /* 12 */
-    uint16_t ttl_max_ms;   /* 16  the device caps cmd.ttl_ms at this */
-    uint8_t n_obs;         /* 18 */
-    uint8_t n_act;         /* 19 */
-    uint8_t fw_major;      /* 20 */
-    uint8_t fw_minor;      /* 21 */
-    uint16_t fw_patch;     /* 22 */
-    uint32_t last_session; /* 24  highest session number used since boot; ARM needs a higher one */
+    uint8_t proto_ver;        /*  0 */
+    uint8_t role;             /*  1  TL_ROLE_* */
+    uint16_t caps;            /*  2  TL_CAP_* */
+    uint32_t boot_id;         /*  4  another one after each restart */
+    uint32_t schema_hash;     /*  8  schema.h */
+    uint32_t period_us;       /* 12 */
+    uint16_t ttl_max_ms;      /* 16  the device caps cmd.ttl_ms at this */
+    uint8_t observation_size; /* 18 */
+    uint8_t action_size;      /* 19 */
+    uint8_t fw_major;         /* 20 */
+    uint8_t fw_minor;         /* 21 */
+    uint16_t fw_patch;        /* 22 */
+    uint32_t last_session;    /* 24  highest session number used since boot; ARM needs a higher one */
 } tl_hello;
 
 /* 02 PING, 8 bytes; 03 PONG, 24 bytes. */
@@ -142,7 +142,7 @@ typedef struct {
 
 /* 04 DESCRIBE, 1 byte: asks for a ROW. Observations first, then actuators. */
 typedef struct {
-    uint8_t index; /* 0  0 to n_obs + n_act - 1 */
+    uint8_t index; /* 0  0 to observation_size + action_size - 1 */
 } tl_describe;
 
 /* 05 ROW, 56 bytes: one observation or actuator. Text is ASCII 21 to 7E, padded with 00 to its field. */
@@ -188,7 +188,7 @@ typedef struct {
     uint32_t session; /* 0 */
     uint16_t episode; /* 4  number of the episode to begin */
                       /* 6  reserved, 2 bytes, 0 */
-    uint32_t seed;    /* 8  a simulated machine draws its start from this alone */
+    uint32_t seed;    /* 8  a simulated plant draws its start from this alone */
 } tl_reset;
 
 /* 20 STATE, 16 + 4 (n + m) bytes. */

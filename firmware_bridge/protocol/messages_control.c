@@ -1,4 +1,4 @@
-/* Messages that let a machine move, or say how it moved. */
+/* Messages that move a plant, or report how it moved. */
 #include "firmware_bridge/protocol/bytes.h"
 #include "firmware_bridge/protocol/messages.h"
 

@@ -32,8 +32,8 @@ void tl_hello_pack(const tl_hello *hello, tl_frame *frame) {
     tl_put_u32(p + 8, hello->schema_hash);
     tl_put_u32(p + 12, hello->period_us);
     tl_put_u16(p + 16, hello->ttl_max_ms);
-    p[18] = hello->n_obs;
-    p[19] = hello->n_act;
+    p[18] = hello->observation_size;
+    p[19] = hello->action_size;
     p[20] = hello->fw_major;
     p[21] = hello->fw_minor;
     tl_put_u16(p + 22, hello->fw_patch);
@@ -50,8 +50,8 @@ bool tl_hello_unpack(const tl_frame *frame, tl_hello *hello) {
     hello->schema_hash = tl_get_u32(p + 8);
     hello->period_us = tl_get_u32(p + 12);
     hello->ttl_max_ms = tl_get_u16(p + 16);
-    hello->n_obs = p[18];
-    hello->n_act = p[19];
+    hello->observation_size = p[18];
+    hello->action_size = p[19];
     hello->fw_major = p[20];
     hello->fw_minor = p[21];
     hello->fw_patch = tl_get_u16(p + 22);

@@ -49,14 +49,14 @@ const char *tl_safe_name(uint8_t safe) {
     }
 }
 
-size_t tl_schema_head(uint32_t period_us, uint8_t n_obs, uint8_t n_act, char out[TL_SCHEMA_LINE_MAX]) {
+size_t tl_schema_head(uint32_t period_us, uint8_t observation_size, uint8_t action_size, char out[TL_SCHEMA_LINE_MAX]) {
     line l = {out, 0};
     put_word(&l, "rtu-link schema 1 period_us ");
     put_decimal(&l, period_us);
     put_word(&l, " observations ");
-    put_decimal(&l, n_obs);
+    put_decimal(&l, observation_size);
     put_word(&l, " actuators ");
-    put_decimal(&l, n_act);
+    put_decimal(&l, action_size);
     put_word(&l, "\n");
     return l.size;
 }
@@ -81,10 +81,11 @@ size_t tl_schema_line(const tl_row *row, char out[TL_SCHEMA_LINE_MAX]) {
     return l.size;
 }
 
-uint32_t tl_schema_hash(uint32_t period_us, uint8_t n_obs, uint8_t n_act, const tl_row *rows) {
+uint32_t tl_schema_hash(uint32_t period_us, uint8_t observation_size, uint8_t action_size, const tl_row *rows) {
     char text[TL_SCHEMA_LINE_MAX];
-    uint32_t hash = tl_crc32(0, text, tl_schema_head(period_us, n_obs, n_act, text));
-    for (unsigned i = 0; i < (unsigned)n_obs + n_act; i++) hash = tl_crc32(hash, text, tl_schema_line(&rows[i], text));
+    uint32_t hash = tl_crc32(0, text, tl_schema_head(period_us, observation_size, action_size, text));
+    for (unsigned i = 0; i < (unsigned)observation_size + action_size; i++)
+        hash = tl_crc32(hash, text, tl_schema_line(&rows[i], text));
     return hash;
 }
 

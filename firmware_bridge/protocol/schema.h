@@ -7,7 +7,7 @@
  *
  * Each line ends with 0A; fields are parted by one space. A float is written as its binary32 pattern in eight
  * hexadecimal digits: two schemas have the same text when they have the same bits, and neither side needs a decimal
- * printer. The hash is the CRC-32 of the whole text. HELLO carries it; when it differs, DESCRIBE tells which row.
+ * printer. The hash is the CRC-32 of the whole text. HELLO carries it; when it differs, DESCRIBE shows which row.
  * The first word is the protocol's first name; it stays, because it is hashed. */
 #ifndef TL_PROTOCOL_SCHEMA_H
 #define TL_PROTOCOL_SCHEMA_H
@@ -25,14 +25,14 @@ extern "C" {
 enum { TL_SCHEMA_LINE_MAX = 128 };
 
 /* Writes the first line, 0A included, no 00 after it. Returns its length, < TL_SCHEMA_LINE_MAX. No errors. */
-size_t tl_schema_head(uint32_t period_us, uint8_t n_obs, uint8_t n_act, char out[TL_SCHEMA_LINE_MAX]);
+size_t tl_schema_head(uint32_t period_us, uint8_t observation_size, uint8_t action_size, char out[TL_SCHEMA_LINE_MAX]);
 
 /* Writes the line of a row (its index is not part of it). Returns its length, < TL_SCHEMA_LINE_MAX.
  * No errors: name and unit are cut at TL_NAME_MAX and TL_UNIT_MAX, an unknown safe behaviour is written "none". */
 size_t tl_schema_line(const tl_row *row, char out[TL_SCHEMA_LINE_MAX]);
 
-/* CRC-32 of head and n_obs + n_act lines. */
-uint32_t tl_schema_hash(uint32_t period_us, uint8_t n_obs, uint8_t n_act, const tl_row *rows);
+/* CRC-32 of head and observation_size + action_size lines. */
+uint32_t tl_schema_hash(uint32_t period_us, uint8_t observation_size, uint8_t action_size, const tl_row *rows);
 
 /* True when the row may go on the wire, for the device that sends it and for the host that takes it: name and unit of plain
  * ASCII (21 to 7E), neither empty nor too long; limits not NaN and min < max, of an observation also infinite. An actuator

@@ -32,7 +32,7 @@ constexpr uint64_t kSectionBytes = kNameBytes + 16;
 constexpr char kMagic[8] = {'R', 'T', 'U', 'E', 'D', 'G', 'E', 0};
 
 struct CheckpointHeader {
-  uint32_t version, text_bytes, sections, beside_bytes;
+  uint32_t version, text_bytes, sections, extra_bytes;
   uint64_t layout_hash, payload_bytes;
 };
 
@@ -118,18 +118,18 @@ inline void scatter_payload(const SectionTable& table, uint32_t version, const u
   }
 }
 
-inline uint64_t checkpoint_bytes(const SectionTable& table, uint32_t text_bytes, uint32_t beside_bytes = 0) {
-  return kHeaderBytes + text_bytes + saved_sections(table) * kSectionBytes + payload_bytes(table) + beside_bytes + 4;
+inline uint64_t checkpoint_bytes(const SectionTable& table, uint32_t text_bytes, uint32_t extra_bytes = 0) {
+  return kHeaderBytes + text_bytes + saved_sections(table) * kSectionBytes + payload_bytes(table) + extra_bytes + 4;
 }
 
 // out has room for checkpoint_bytes(). beside: bytes that are not the learner's, and go with it.
 inline void write_checkpoint(const SectionTable& table, const unsigned char* base, const char* text,
                              uint32_t text_bytes, unsigned char* out, const unsigned char* beside = nullptr,
-                             uint32_t beside_bytes = 0) {
-  const uint64_t total = checkpoint_bytes(table, text_bytes, beside_bytes), hash = layout_hash(table),
+                             uint32_t extra_bytes = 0) {
+  const uint64_t total = checkpoint_bytes(table, text_bytes, extra_bytes), hash = layout_hash(table),
                  payload = payload_bytes(table);
   const uint32_t words[] = {kCheckpointVersion, text_bytes};
-  const uint32_t tail[] = {saved_sections(table), beside_bytes};
+  const uint32_t tail[] = {saved_sections(table), extra_bytes};
   memcpy(out, kMagic, 8);
   memcpy(out + 8, words, 8);
   memcpy(out + 16, &hash, 8);
@@ -145,9 +145,9 @@ inline void write_checkpoint(const SectionTable& table, const unsigned char* bas
   }
   gather_payload(table, base, at);
   at += payload;
-  if (beside_bytes > 0) memcpy(at, beside, beside_bytes);
+  if (extra_bytes > 0) memcpy(at, beside, extra_bytes);
   const uint32_t crc = tl_crc32(0, out, static_cast<size_t>(total - 4));
-  memcpy(at + beside_bytes, &crc, 4);
+  memcpy(at + extra_bytes, &crc, 4);
 }
 
 // Checks the frame of n bytes: magic, version, sizes, CRC. header is filled on success only.
@@ -161,12 +161,12 @@ inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointH
   memcpy(&read.layout_hash, data + 16, 8);
   memcpy(&read.payload_bytes, data + 24, 8);
   memcpy(&read.sections, data + 32, 4);
-  memcpy(&read.beside_bytes, data + 36, 4);
+  memcpy(&read.extra_bytes, data + 36, 4);
   const uint64_t room = n - kHeaderBytes - 4, table_bytes = read.sections * kSectionBytes;
-  if (read.version <= kBesideVersion && (read.beside_bytes != 0) != (read.version == kBesideVersion))
+  if (read.version <= kBesideVersion && (read.extra_bytes != 0) != (read.version == kBesideVersion))
     return Status::bad_layout;
-  if (read.payload_bytes > room || table_bytes > room || read.text_bytes > room || read.beside_bytes > room ||
-      read.payload_bytes + table_bytes + read.text_bytes + read.beside_bytes != room)
+  if (read.payload_bytes > room || table_bytes > room || read.text_bytes > room || read.extra_bytes > room ||
+      read.payload_bytes + table_bytes + read.text_bytes + read.extra_bytes != room)
     return Status::bad_size;
   uint32_t crc = 0;
   memcpy(&crc, data + n - 4, 4);
@@ -284,7 +284,7 @@ inline Status read_checkpoint(const SectionTable& table, const unsigned char* da
   if (!same_layout(table, header, data)) return Status::bad_layout;
   const Status values = check_values(header, data, where);
   if (failed(values)) return values;
-  scatter_payload(table, header.version, data + n - 4 - header.beside_bytes - header.payload_bytes, base);
+  scatter_payload(table, header.version, data + n - 4 - header.extra_bytes - header.payload_bytes, base);
   return Status::ok;
 }
 

@@ -1,4 +1,4 @@
-// How long the parts of a step take on this machine: measured, with the clock it is given.
+// How long the parts of a step take on this host: measured, with the clock it is given.
 #ifndef RTU_RUNTIME_CALIBRATE_H
 #define RTU_RUNTIME_CALIBRATE_H
 

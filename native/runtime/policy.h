@@ -40,7 +40,7 @@ struct StepInfo {
   float step_size_critic = 0;  // the same for the critic
   uint32_t input_gate = 0;     // what was wrong with the observation
   uint32_t input_channel = 0;  // in its first bad channel
-  uint32_t guard = 0;          // what the guard found and did
+  uint32_t guard = 0;          // what the learner monitor found and did
   uint32_t mode = 0;           // who drives
 };
 
@@ -66,10 +66,10 @@ struct Policy {
   // Everything that learns, as one block between calls: a copy of it is a snapshot. Null where nothing learns.
   void* state = nullptr;
   size_t state_bytes = 0;
-  // What a supervisor carries from step to step, copied between two calls to go beside a copy of `state`. whole = 0: out
+  // What a supervisor carries from step to step, copied between two calls to go with a copy of `state`. full = 0: out
   // holds the copy before this one, and what has not changed since may be left as it is.
-  size_t beside_bytes = 0;
-  void (*copy_beside)(void* self, unsigned char* out, int whole) noexcept = nullptr;
+  size_t extra_bytes = 0;
+  void (*copy_extra)(void* self, unsigned char* out, int full) noexcept = nullptr;
 
   bool monitors_sensors = false;                         // predict takes observations as they come, NaN included
   const record::SupervisorCounters* counters = nullptr;  // of a supervisor
@@ -83,7 +83,7 @@ struct Policy {
   int (*halvings)(void* self, int set) noexcept = nullptr;
 };
 
-// What the policy says of the step, into a row with StepInfo's fields among its own; false where it says nothing.
+// What the policy reports of the step, into a row with StepInfo's fields among its own; false where it reports nothing.
 template <class Row>
 bool take_info(const Policy& policy, Row* out) noexcept {
   const StepInfo* info = policy.info != nullptr ? policy.info(policy.self) : nullptr;

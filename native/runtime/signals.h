@@ -1,4 +1,4 @@
-// SIGINT, SIGTERM and SIGHUP while a loop runs: counted in the handler, looked at by the loop at each tick.
+// SIGINT, SIGTERM and SIGHUP while a loop runs: counted in the handler, read by the loop at each tick.
 #ifndef RTU_RUNTIME_SIGNALS_H
 #define RTU_RUNTIME_SIGNALS_H
 
@@ -8,11 +8,11 @@ namespace rtu::runtime {
 // (nohup) stays ignored.
 void catch_signals() noexcept;
 
-// Gives them back to whoever had them, with the last catch_signals() undone.
+// Restores the handlers, with the last catch_signals() undone.
 void release_signals() noexcept;
 
 // Signals that have come since catch_signals(). SIGHUP is the first at most and never the second: a terminal that closes
-// sends one by the kernel and another by the shell, and systemd may send one after its SIGTERM; nobody has insisted.
+// sends one by the kernel and another by the shell, and systemd may send one after its SIGTERM; that is not a second request.
 int signals_caught() noexcept;
 
 }  // namespace rtu::runtime

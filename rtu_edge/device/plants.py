@@ -109,15 +109,15 @@ def sheet(name: str) -> Sheet:
         ValueError: no plant has this name.
     """
     raw = _find(name).sheet
-    rows = [_row(raw.rows[i]) for i in range(raw.n_obs + raw.n_act)]
+    rows = [_row(raw.rows[i]) for i in range(raw.observation_size + raw.action_size)]
     numbers = (raw.parameters[i] for i in range(raw.n_parameters))
     return Sheet(
         name=_text(raw.name),
         title=_text(raw.title),
         period_s=raw.period_us / 1e6,
         max_steps=raw.max_steps,
-        observations=tuple(rows[: raw.n_obs]),
-        actuators=tuple(rows[raw.n_obs :]),
+        observations=tuple(rows[: raw.observation_size]),
+        actuators=tuple(rows[raw.observation_size :]),
         parameters=tuple(Parameter(_text(p.name), _text(p.unit), p.value, _text(p.source)) for p in numbers),
         reward=_text(raw.reward),
         source=_text(raw.source),
@@ -154,7 +154,7 @@ class Plant:
             seed: 0..2**32-1, the number that TickLink's RESET carries.
 
         Returns:
-            The first observation, (n_obs,), in the units of the data sheet; a copy.
+            The first observation, (observation_size,), in the units of the data sheet; a copy.
 
         Raises:
             ValueError: the seed is out of range.
@@ -167,10 +167,10 @@ class Plant:
         """Hold the actuators at u for one period.
 
         Args:
-            u: (n_act,), in the units of the data sheet; clamped to the actuators' ranges.
+            u: (action_size,), in the units of the data sheet; clamped to the actuators' ranges.
 
         Returns:
-            Observation (n_obs,), reward, terminated, truncated. After the episode's end the machine holds still and
+            Observation (observation_size,), reward, terminated, truncated. After the episode's end the machine holds still and
             earns 0.
 
         Raises:
@@ -181,7 +181,7 @@ class Plant:
         return self.observe(), result.reward, result.terminated, result.truncated
 
     def observe(self) -> NDArray[np.float32]:
-        """The observation of the present state, (n_obs,), a copy."""
+        """The observation of the present state, (observation_size,), a copy."""
         self._plant.observe(self._state, self._x_pointer)
         x: NDArray[np.float32] = self._x.copy()
         return x

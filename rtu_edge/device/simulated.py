@@ -231,7 +231,7 @@ class InProcessDevice:
     @property
     def driver(self) -> tuple[float, ...]:
         """What the machine's actuators were last told: the register of a driver."""
-        return tuple(self._driver[i] for i in range(self._c.sheet.n_act))
+        return tuple(self._driver[i] for i in range(self._c.sheet.action_size))
 
     @property
     def due_us(self) -> int:

@@ -240,7 +240,7 @@ class _Case:
         for _ in range(10):
             since_s = time.monotonic() - 2 * period_s
             said = {bridge.state.u}
-            register = target.driver()[: hello.n_act]
+            register = target.driver()[: hello.action_size]
             time.sleep(1.5 * period_s)
             said |= {state.u for _, state in bridge.trace.states(since_s)}
             if register in said:

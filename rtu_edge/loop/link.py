@@ -124,7 +124,7 @@ class Link(Closing):
             other processes can open too; a path; or False for none. It also takes the port's lock: a second owner
             gets a DeviceError.
         config: path of the configuration that is run: `rtu-edge estop` finds this process by it too.
-        capture_bytes: keep this many of the bytes counted by `sent_hash`, for tests.
+        capture_bytes: keep this many of the bytes counted by `sent_hash` (lockstep only), for tests.
         fault_rate, fault_seed: share of frames that each kind of fault hits (`faults`), by a seed: for long tests of a
             simulated device in lockstep.
     """

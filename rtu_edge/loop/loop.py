@@ -49,8 +49,8 @@ class LoopResult:
     confirmed: bool  # DISARM was acknowledged, or STATE says ESTOP after an emergency stop; or no ARM had left
     counters: dict[str, int]
     link: LinkQuality
-    sent_hash: int  # of every distinct frame sent from ARM on (repeats not counted): equal bytes, equal hash
-    received_hash: int  # of every frame accepted from ARM's answer on
+    sent_hash: int  # in lockstep, of every distinct frame sent from ARM on (repeats not counted); otherwise 0
+    received_hash: int  # in lockstep, of every frame accepted from ARM's answer on; otherwise 0
     privileges: list[str]  # what the loop asked the system for and did not get
     heap_calls: int | None  # of the loop's thread from step 100 on; None: fewer steps, or not counted (job/heap.py)
     page_faults: int | None  # the same

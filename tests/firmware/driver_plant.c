@@ -33,8 +33,12 @@ static const tl_plant_row rows[] = {
     {"motor", "V", -12.0f, 12.0f, TL_SAFE_OFF, 0.0f},
     {"valve", "mm", 0.0f, 5.0f, TL_SAFE_HOLD, 2.0f},
 };
-static const tl_plant_sheet sheet = {
-    .name = "driver", .period_us = 20000u, .n_obs = 1, .n_act = 2, .rows = rows, .title = "two drivers"};
+static const tl_plant_sheet sheet = {.name = "driver",
+                                     .period_us = 20000u,
+                                     .observation_size = 1,
+                                     .action_size = 2,
+                                     .rows = rows,
+                                     .title = "two drivers"};
 
 static void reset(void* state, uint32_t seed) {
   machine* m = (machine*)state;

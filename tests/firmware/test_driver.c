@@ -102,8 +102,12 @@ static void power_on(void) {
   static const int ways[] = {BY_STEP, BY_APPLY, BY_BOTH};
   t.written_by = ways[any(3)];
   t.slew = slews[any(2)];
-  t.sheet = (tl_plant_sheet){
-      .name = "probe", .period_us = PERIOD_US, .n_obs = 1, .n_act = N_ACT, .rows = rows, .simulated = any(2) == 0};
+  t.sheet = (tl_plant_sheet){.name = "probe",
+                             .period_us = PERIOD_US,
+                             .observation_size = 1,
+                             .action_size = N_ACT,
+                             .rows = rows,
+                             .simulated = any(2) == 0};
   t.plant = (tl_plant){.sheet = &t.sheet,
                        .reset = machine_reset,
                        .step = machine_step,

@@ -15,7 +15,8 @@ static const tl_plant_row rows[1 + N_ACT] = {
     {"off", "V", -1e-30f, 1e30f, TL_SAFE_OFF, 0.0f},  {"tiny", "A", -3e38f, 3e38f, TL_SAFE_OFF, 0.0f},
 };
 static const float slew[N_ACT] = {0.125f, 1.0f, 0.25f, 1e29f, 3e38f};
-static const tl_plant_sheet sheet = {.name = "probe", .period_us = 1000, .n_obs = 1, .n_act = N_ACT, .rows = rows};
+static const tl_plant_sheet sheet = {
+    .name = "probe", .period_us = 1000, .observation_size = 1, .action_size = N_ACT, .rows = rows};
 
 typedef struct {
   float u[N_ACT];
@@ -272,7 +273,7 @@ static void sheets(void) {
   bad_sheet.period_us = 0;
   CHECK(!tl_bridge_init(&bridge, &config, 0));
   bad_sheet = sheet;
-  bad_sheet.n_obs = 51;
+  bad_sheet.observation_size = 51;
   CHECK(!tl_bridge_init(&bridge, &config, 0));
   bad_sheet = sheet;
   config.send = NULL;

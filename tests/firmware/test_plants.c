@@ -23,11 +23,11 @@ static uint64_t run(const tl_plant* plant) {
   float x[TL_PLANT_OBS_MAX], u[TL_PLANT_ACT_MAX];
   uint64_t hash = 0xCBF29CE484222325u;
   uint32_t lcg = 1u, episode = 0u;
-  const tl_plant_row* actuator = &plant->sheet->rows[plant->sheet->n_obs];
+  const tl_plant_row* actuator = &plant->sheet->rows[plant->sheet->observation_size];
   plant->reset(&state, episode);
   for (int step = 0; step < 20000; ++step) {
     plant->observe(&state, x);
-    for (int i = 0; i < plant->sheet->n_obs; ++i) {
+    for (int i = 0; i < plant->sheet->observation_size; ++i) {
       hash = hash_float(hash, x[i]);
     }
     lcg = lcg * 1664525u + 1013904223u;
@@ -75,7 +75,7 @@ static int still(void) {
     memset(&state, 0, sizeof state);
     for (int i = 0; i < 3000; ++i) plant->step(&state, &wild[i % 4]);
     plant->observe(&state, x);
-    for (int i = 0; i < plant->sheet->n_obs; ++i) failed |= !(x[i] - x[i] == 0.0f);
+    for (int i = 0; i < plant->sheet->observation_size; ++i) failed |= !(x[i] - x[i] == 0.0f);
     plant->reset(&state, 1);
     tl_plant_limit(&state, 5);
     for (int i = 0; i < 5; ++i) plant->step(&state, &wild[3]);

@@ -68,10 +68,10 @@ core::Status read(Model& model, const std::vector<unsigned char>& file) {
   }
   core::CheckpointHeader header;
   CHECK(core::open_checkpoint(file.data(), file.size(), header) == core::Status::ok);
-  std::vector<unsigned char> again(core::checkpoint_bytes(model.table, header.text_bytes, header.beside_bytes));
+  std::vector<unsigned char> again(core::checkpoint_bytes(model.table, header.text_bytes, header.extra_bytes));
   const char* text = reinterpret_cast<const char*>(file.data() + core::kHeaderBytes);
-  const unsigned char* beside = file.data() + file.size() - 4 - header.beside_bytes;
-  core::write_checkpoint(model.table, model.memory, text, header.text_bytes, again.data(), beside, header.beside_bytes);
+  const unsigned char* beside = file.data() + file.size() - 4 - header.extra_bytes;
+  core::write_checkpoint(model.table, model.memory, text, header.text_bytes, again.data(), beside, header.extra_bytes);
   if (header.version == core::kCheckpointVersion) {
     CHECK(again == file);
     return status;

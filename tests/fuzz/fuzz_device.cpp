@@ -68,8 +68,8 @@ struct Device {
   }
 
   bool within_limits(const float* u) const {
-    for (int i = 0; i < sheet->n_act; ++i) {
-      const tl_plant_row& row = sheet->rows[sheet->n_obs + i];
+    for (int i = 0; i < sheet->action_size; ++i) {
+      const tl_plant_row& row = sheet->rows[sheet->observation_size + i];
       if (!(u[i] >= row.min && u[i] <= row.max)) return false;
     }
     return true;
@@ -83,11 +83,11 @@ struct Device {
     CHECK(tl_decoder_next(&sent, &at, bytes + n, &frame) && at == bytes + n && tl_decoder_errors(&sent) == 0);
     spoke = true;
     if (frame.type != TL_TYPE_STATE) return;
-    CHECK(tl_state_unpack(&frame, &state) && state.n == sheet->n_obs && state.m == sheet->n_act);
+    CHECK(tl_state_unpack(&frame, &state) && state.n == sheet->observation_size && state.m == sheet->action_size);
     CHECK(within_limits(state.u) && state.state < TL_STATE_COUNT);
     last_t_us = frame.t_us;
     const bool again = n == last_state_size && memcmp(bytes, last_state, n) == 0;
-    CHECK(again || memcmp(state.u, driver, sheet->n_act * sizeof *driver) == 0);
+    CHECK(again || memcmp(state.u, driver, sheet->action_size * sizeof *driver) == 0);
     memcpy(last_state, bytes, n);
     last_state_size = n;
   }
@@ -119,7 +119,7 @@ struct Device {
     cmd.obs_t_us = (how & 4U) != 0 ? last_t_us - input.u16() : last_t_us;
     cmd.ttl_ms = (how & 8U) != 0 ? input.u16() : 50;
     cmd.mode = (how & 16U) != 0 ? input.u8() : 0;
-    cmd.n = (how & 32U) != 0 ? static_cast<uint8_t>(input.u8() % (TL_VALUES_MAX + 1)) : sheet->n_act;
+    cmd.n = (how & 32U) != 0 ? static_cast<uint8_t>(input.u8() % (TL_VALUES_MAX + 1)) : sheet->action_size;
     for (unsigned i = 0; i < cmd.n; ++i)
       cmd.u[i] = (how & 64U) != 0 ? tl_f32_from_bits(input.u32()) : static_cast<float>(static_cast<int8_t>(input.u8()));
     tl_cmd_pack(&cmd, &frame);
@@ -244,23 +244,23 @@ struct Device {
 
   void check_outputs(const tl_bridge& before, bool ticked) const {
     CHECK(within_limits(bridge.applied));
-    CHECK(memcmp(bridge.applied, driver, sheet->n_act * sizeof *driver) == 0);
+    CHECK(memcmp(bridge.applied, driver, sheet->action_size * sizeof *driver) == 0);
     if (applies && !bridge.live) CHECK(!driver_live);
     const bool at_once = applies || bridge.lockstep;  // otherwise with the next period
-    for (int i = 0; i < sheet->n_act && at_once && !bridge.live; ++i) {
-      const tl_plant_row& row = sheet->rows[sheet->n_obs + i];
+    for (int i = 0; i < sheet->action_size && at_once && !bridge.live; ++i) {
+      const tl_plant_row& row = sheet->rows[sheet->observation_size + i];
       CHECK((row.safe != TL_SAFE_OFF && row.safe != TL_SAFE_DAMP) || driver[i] == row.safe_value);
     }
     // A rest: silent all through, and the machine has moved once.
     const bool rested = ticked && before.session == 0 && bridge.state == before.state &&
                         bridge.counters[TL_COUNTER_TICKS] == before.counters[TL_COUNTER_TICKS] + 1;
-    for (int i = 0; i < sheet->n_act && rested; ++i) {
-      const tl_plant_row& row = sheet->rows[sheet->n_obs + i];
+    for (int i = 0; i < sheet->action_size && rested; ++i) {
+      const tl_plant_row& row = sheet->rows[sheet->observation_size + i];
       const bool moved = bridge.applied[i] != before.applied[i], home = bridge.applied[i] == row.safe_value;
       CHECK(row.safe == TL_SAFE_HOLD ? !moved : row.safe == TL_SAFE_RAMP || home);
     }
     const bool ran = ticked && bridge.live && before.live;
-    for (int i = 0; i < sheet->n_act && ran && bridge.config.slew != nullptr; ++i) {
+    for (int i = 0; i < sheet->action_size && ran && bridge.config.slew != nullptr; ++i) {
       const float slew = bridge.config.slew[i];
       CHECK(bridge.applied[i] >= before.applied[i] - slew && bridge.applied[i] <= before.applied[i] + slew);
     }
@@ -327,19 +327,19 @@ struct Device {
 
 tl_plant_result checked_step(void* state, const float* u) {
   CHECK(under_test->within_limits(u));
-  memcpy(under_test->driver, u, under_test->sheet->n_act * sizeof *u);
-  return under_test->simulated.body.machine->step(state, u);
+  memcpy(under_test->driver, u, under_test->sheet->action_size * sizeof *u);
+  return under_test->simulated.simulated.wrapped->step(state, u);
 }
 
 void checked_apply(void* state, const float* u, bool live) {
   (void)state;
   CHECK(under_test->within_limits(u));
-  memcpy(under_test->driver, u, under_test->sheet->n_act * sizeof *u);
+  memcpy(under_test->driver, u, under_test->sheet->action_size * sizeof *u);
   under_test->driver_live = live;
 }
 
 void failing_observe(const void* state, float* x) {
-  under_test->simulated.body.machine->observe(state, x);
+  under_test->simulated.simulated.wrapped->observe(state, x);
   if (under_test->failing == 0) return;
   --under_test->failing;
   x[0] = tl_f32_from_bits(0x7FC00000U);

@@ -74,8 +74,8 @@ struct Port {
       hello.proto_ver = (how & 1U) != 0 ? input.u8() : uint8_t{TL_PROTO_VERSION};
       hello.role = (how & 2U) != 0 ? TL_ROLE_HOST : TL_ROLE_DEVICE;
       hello.boot_id = input.u8();
-      hello.n_obs = input.u8();
-      hello.n_act = input.u8();
+      hello.observation_size = input.u8();
+      hello.action_size = input.u8();
       hello.schema_hash = input.u32();
       tl_hello_pack(&hello, &frame);
     } else if (question.type == TL_TYPE_DESCRIBE) {
@@ -189,7 +189,7 @@ void call(Link& link, Port& port, Input& input, tl_hello& hello) {
     case 1:
       status = link.describe(hello, kTimeout, rows);
       if (status == LinkStatus::kOk)
-        CHECK(tl_schema_hash(hello.period_us, hello.n_obs, hello.n_act, rows) == hello.schema_hash);
+        CHECK(tl_schema_hash(hello.period_us, hello.observation_size, hello.action_size, rows) == hello.schema_hash);
       break;
     case 2:
       status = link.arm(link.last_session + 1, input.u8() % 2U != 0, kTimeout);

@@ -16,7 +16,7 @@ from rtu_edge.device import protocol
 CORPUS = Path(__file__).resolve().parent / "corpus"
 
 MESSAGES: tuple[protocol.Message, ...] = (
-    protocol.Hello(role=1, boot_id=7, period_us=20_000, ttl_max_ms=200, n_obs=2, n_act=1),
+    protocol.Hello(role=1, boot_id=7, period_us=20_000, ttl_max_ms=200, observation_size=2, action_size=1),
     protocol.Ping(1),
     protocol.Pong(1, 2, 3),
     protocol.Describe(0),

@@ -78,7 +78,7 @@ struct Diary {
     if (on_copy) {
       p.state = &hash;
       p.state_bytes = sizeof hash;
-      p.copy_beside = [](void* self, unsigned char*, int) noexcept { static_cast<Diary*>(self)->on_copy(); };
+      p.copy_extra = [](void* self, unsigned char*, int) noexcept { static_cast<Diary*>(self)->on_copy(); };
     }
     return p;
   }

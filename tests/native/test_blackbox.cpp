@@ -94,7 +94,7 @@ void the_last_records_are_on_the_disk_after_closing() {
   CHECK(there(o.tail_path));
   for (uint64_t i = 0; i < 250; ++i) {
     box.write(i, record(i).data());
-    if (i % 50 == 49) std::this_thread::sleep_for(std::chrono::milliseconds(60));  // three times carry_ns
+    if (i % 50 == 49) std::this_thread::sleep_for(std::chrono::milliseconds(60));  // three times flush_ns
   }
   box.close();
   box.close();
@@ -108,7 +108,7 @@ void the_tail_has_the_newest_before_they_are_carried() {
   std::string where;
   BlackBox box;
   auto o = options("tail", 100, 16);
-  o.carry_ns = 60'000'000'000;  // not in this test
+  o.flush_ns = 60'000'000'000;  // not in this test
   CHECK(box.open(o, &where) == 0);
   for (uint64_t i = 0; i < 20; ++i) box.write(i, record(i).data());
   CHECK(found(o.path).empty());
@@ -117,12 +117,12 @@ void the_tail_has_the_newest_before_they_are_carried() {
   CHECK(found(o.path).size() == 16 && box.overwritten() == 4);
 }
 
-// A writer without a pause laps the carrier: what is carried is whole all the same, and the rest is counted.
+// A writer without a pause laps the carrier: what is flushed is whole all the same, and the rest is counted.
 void a_lapped_tail_gives_no_torn_record() {
   std::string where;
   BlackBox box;
   auto o = options("lapped", 4096, 8);
-  o.carry_ns = 1'000;
+  o.flush_ns = 1'000;
   CHECK(box.open(o, &where) == 0);
   std::thread loop([&box] {
     for (uint64_t i = 0; i < 20'000; ++i) box.write(i, record(i).data());
@@ -165,7 +165,7 @@ void a_disk_that_fails_between_two_writes_leaves_the_tail() {
   std::string where;
   BlackBox::Options o = options("failed", 100, 100);
   o.sync_ns = 0;
-  o.carry_ns = 1'000'000;
+  o.flush_ns = 1'000'000;
   CHECK(box.open(o, &where) == 0 && box.is_open());
   syncs_that_fail = 1;
   for (uint64_t i = 0; i < 7; ++i) box.write(i, record(i).data());

@@ -16,7 +16,7 @@ void shakes_hands_through_boot_noise() {
   Link link(device.wire(), device.clock.clock(), 0);
   tl_hello hello;
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
-  CHECK(hello.boot_id == 77 && hello.n_obs == 2 && hello.n_act == 1 && hello.period_us == 20000);
+  CHECK(hello.boot_id == 77 && hello.observation_size == 2 && hello.action_size == 1 && hello.period_us == 20000);
   CHECK(link.known.boot_id == 77 && !link.another);
 }
 
@@ -298,7 +298,24 @@ void keeps_what_arrived_in_place_of_an_answer() {
 
 }  // namespace
 
+void keeps_the_wire_in_lockstep_only() {
+  SimDevice device("cartpole", 3);
+  Link link(device.wire(), device.clock.clock(), 1 << 12);
+  tl_hello hello{};
+  CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
+  CHECK(link.sent.hash() == 0 && link.received.hash() == 0);
+  CHECK(link.arm(1, false, kNsPerS) == LinkStatus::kOk);
+  link.await_state(kNsPerS);
+  CHECK(link.sent.hash() == 0 && link.received.hash() == 0);
+  CHECK(link.sent.captured_bytes() == 0 && link.received.captured_bytes() == 0);
+  CHECK(link.disarm(kNsPerS) == LinkStatus::kOk);
+  CHECK(link.arm(2, true, kNsPerS) == LinkStatus::kOk);
+  CHECK(link.sent.hash() != 0 && link.received.hash() != 0);
+  CHECK(link.sent.captured_bytes() > 0 && link.received.captured_bytes() > 0);
+}
+
 int main() {
+  keeps_the_wire_in_lockstep_only();
   an_echo_is_no_answer_and_asks_for_nothing();
   an_echo_beside_the_answer_is_ignored();
   keeps_what_arrived_in_place_of_an_answer();

@@ -154,8 +154,8 @@ struct Run {
   Run() {
     link.reset(new Link(device.wire(), device.clock.clock(), 0));
     CHECK(link->hello(kNsPerS, &hello) == LinkStatus::kOk);
-    policy.observation_size = hello.n_obs;
-    policy.action_size = hello.n_act;
+    policy.observation_size = hello.observation_size;
+    policy.action_size = hello.action_size;
     options.tick = TickSource::kDevice;
     options.limits[0] = {-1, 1};
   }
@@ -192,7 +192,7 @@ void the_least_round_trip_is_never_above_the_last() {
     tl_frame frame{};
     tl_pong_pack(&pong, &frame);
     frame.seq = static_cast<uint16_t>(t_us / 20000);
-    meter.hear(frame, static_cast<int64_t>(t_us + round_trip_us) * kNsPerUs);
+    meter.received(frame, static_cast<int64_t>(t_us + round_trip_us) * kNsPerUs);
     t_us += 20000;
   };
   for (int i = 0; i < 200; ++i) {

@@ -140,7 +140,7 @@ int main(int argc, char **argv) {
         tl_line_close(&line);
         return 2;
     }
-    tl_bridge_tick(&device.bridge, clock_us(CLOCK_MONOTONIC)); /* whoever knows the port finds the device booted */
+    tl_bridge_tick(&device.bridge, clock_us(CLOCK_MONOTONIC)); /* a host that knows the port finds the device booted */
     if (line.path[0] != '\0') {
         puts(line.path);
         fflush(stdout);

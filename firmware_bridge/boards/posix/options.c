@@ -7,8 +7,8 @@
 
 static const char usage[] =
     "usage: tl_firmware [options]\n"
-    "A simulated machine behind a serial line that speaks TickLink. Opens a pty and prints its path on one line.\n"
-    "  --plant NAME       machine to simulate (default cartpole; --list names them)\n"
+    "A simulated plant behind a serial line that speaks TickLink. Opens a pty and prints its path on one line.\n"
+    "  --plant NAME       plant to simulate (default cartpole; --list names them)\n"
     "  --pty-link PATH    also make PATH a symbolic link to the pty; removed on exit\n"
     "  --fd N             speak on this open descriptor instead of a pty\n"
     "  --until-eof        leave when standard input ends, as it does when the parent is gone\n"
@@ -16,12 +16,12 @@ static const char usage[] =
     "  --boot-id N        number of this start (default: another one each time)\n"
     "  --ttl-max-ms N     longest life of a command, 1 to 60000 (default 200)\n"
     "  --silence-ms N     silence of the link that stops a session, 1 to 60000 (default 1000)\n"
-    "  --max-steps N      steps of an episode (default: as the machine says)\n"
+    "  --max-steps N      steps of an episode (default: that of the plant)\n"
     "  --slew X           largest change of an actuator per period (default: no limit)\n"
-    "  --period-us N      real time that a step takes, 100 to 10000000 (default: as the machine says)\n"
+    "  --period-us N      real time that a step takes, 100 to 10000000 (default: that of the plant)\n"
     "  --reset-ticks N    extra periods that a reset takes in real time, 0 to 65535 (default 0)\n"
     "  --driver-file PATH also write what the actuators are told to this file, as they are told: 8 values, binary32\n"
-    "  --list             print the machines, and leave\n";
+    "  --list             print the plants, and leave\n";
 
 static bool number(const char *text, unsigned long min, unsigned long max, unsigned long *value) {
     char *end;

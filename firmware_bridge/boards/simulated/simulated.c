@@ -5,60 +5,61 @@
 enum { FW_MAJOR = 0, FW_MINOR = 1, FW_PATCH = 0 };
 
 static void reset(void *state, uint32_t seed) {
-    tl_simulated_body *body = (tl_simulated_body *)state;
-    body->machine->reset(&body->state, seed);
-    if (body->max_steps != 0) tl_plant_limit(&body->state, body->max_steps);
-    body->reset_left = body->reset_ticks;
+    tl_simulated_plant *simulated = (tl_simulated_plant *)state;
+    simulated->wrapped->reset(&simulated->state, seed);
+    if (simulated->max_steps != 0) tl_plant_limit(&simulated->state, simulated->max_steps);
+    simulated->reset_left = simulated->reset_ticks;
 }
 
 static bool reset_done(void *state) {
-    tl_simulated_body *body = (tl_simulated_body *)state;
-    if (body->reset_left == 0) return true;
-    body->reset_left--;
+    tl_simulated_plant *simulated = (tl_simulated_plant *)state;
+    if (simulated->reset_left == 0) return true;
+    simulated->reset_left--;
     return false;
 }
 
-/* The machine's own step and apply, where what they are told is to be seen. */
-static void tell(const tl_simulated_body *body, const float *u) {
-    for (uint8_t i = 0; i < body->machine->sheet->n_act; i++) body->driver[i] = u[i];
+/* The plant's own step and apply, where what they are told is to be seen. */
+static void write_driver(const tl_simulated_plant *simulated, const float *u) {
+    for (uint8_t i = 0; i < simulated->wrapped->sheet->action_size; i++) simulated->driver[i] = u[i];
 }
 
 static tl_plant_result step(void *state, const float *u) {
-    tl_simulated_body *body = (tl_simulated_body *)state;
-    tell(body, u);
-    return body->machine->step(&body->state, u);
+    tl_simulated_plant *simulated = (tl_simulated_plant *)state;
+    write_driver(simulated, u);
+    return simulated->wrapped->step(&simulated->state, u);
 }
 
 static void apply(void *state, const float *u, bool live) {
-    tl_simulated_body *body = (tl_simulated_body *)state;
-    tell(body, u);
-    body->machine->apply(&body->state, u, live);
+    tl_simulated_plant *simulated = (tl_simulated_plant *)state;
+    write_driver(simulated, u);
+    simulated->wrapped->apply(&simulated->state, u, live);
 }
 
 bool tl_simulated_init(tl_simulated *device, const char *plant, const tl_simulated_options *options,
                        void (*send)(void *context, const uint8_t *bytes, size_t n), void *send_context,
                        uint64_t now_us) {
-    const tl_plant *machine = tl_plant_find(plant);
-    if (machine == NULL || machine->reset == NULL || machine->step == NULL) return false;
-    if (machine->state_bytes > sizeof device->body.state) return false;
-    if (machine->sheet->n_obs > TL_PLANT_OBS_MAX || machine->sheet->n_act > TL_PLANT_ACT_MAX) return false;
-    device->plant = *machine;
+    const tl_plant *wrapped = tl_plant_find(plant);
+    if (wrapped == NULL || wrapped->reset == NULL || wrapped->step == NULL) return false;
+    if (wrapped->state_bytes > sizeof device->simulated.state) return false;
+    if (wrapped->sheet->observation_size > TL_PLANT_OBS_MAX || wrapped->sheet->action_size > TL_PLANT_ACT_MAX)
+        return false;
+    device->plant = *wrapped;
     device->plant.reset = reset;
-    device->body.driver = options->driver;
+    device->simulated.driver = options->driver;
     if (options->driver != NULL) {
         device->plant.step = step;
-        if (machine->apply != NULL) device->plant.apply = apply;
+        if (wrapped->apply != NULL) device->plant.apply = apply;
     }
-    device->sheet = *machine->sheet;
+    device->sheet = *wrapped->sheet;
     if (options->period_us != 0) device->sheet.period_us = options->period_us;
     device->plant.sheet = &device->sheet;
-    device->body.machine = machine;
-    device->body.max_steps = options->max_steps;
-    device->body.reset_ticks = options->reset_ticks;
+    device->simulated.wrapped = wrapped;
+    device->simulated.max_steps = options->max_steps;
+    device->simulated.reset_ticks = options->reset_ticks;
     for (size_t i = 0; i < TL_PLANT_ACT_MAX; i++) device->slew[i] = options->slew;
     const tl_bridge_config config = {
         .plant = &device->plant,
-        .plant_state = &device->body,
+        .plant_state = &device->simulated,
         .reset_done = reset_done,
         .slew = options->slew != 0.0f ? device->slew : NULL,
         .boot_id = options->boot_id,

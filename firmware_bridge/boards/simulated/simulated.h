@@ -1,4 +1,4 @@
-/* A whole device around a machine of plants/ (or one's own, real or simulated), less its line: what the firmware as a process, the tests and Python share.
+/* A whole device around a plant of plants/ (or one's own, real or simulated), less its line: what the firmware as a process, the tests and Python share.
  * Each brings its own send function and clock; tl_outbox is the send function of those who want the bytes in memory. */
 #ifndef TL_BOARD_SIMULATED_H
 #define TL_BOARD_SIMULATED_H
@@ -15,33 +15,33 @@ typedef struct {
     uint32_t seed;        /* start of episode 0 */
     uint32_t silence_us;  /* 0: the default */
     uint16_t ttl_max_ms;  /* 0: the default */
-    uint16_t reset_ticks; /* extra periods that a reset takes, as a real machine's does; none in lockstep */
-    uint32_t max_steps;   /* of an episode; 0: as the plant says */
+    uint16_t reset_ticks; /* extra periods that a reset takes, as a real plant's does; none in lockstep */
+    uint32_t max_steps;   /* of an episode; 0: that of the plant */
     float slew;           /* of every actuator per period; 0: no limit */
-    uint32_t period_us;   /* real time that a step takes, whatever it is for the machine; 0: the machine's own */
-    float *driver;        /* TL_PLANT_ACT_MAX values: where to write what the machine is told, as it is told; or NULL */
+    uint32_t period_us;   /* real time that a step takes, whatever it is for the plant; 0: the plant's own */
+    float *driver;        /* TL_PLANT_ACT_MAX values: where to write what the plant is told, as it is told; or NULL */
 } tl_simulated_options;
 
-/* The machine, with the options that concern it. state is first: the machine's functions are given a pointer to all of it. */
+/* The plant, with the options that concern it. state is first: the plant's functions are given a pointer to all of it. */
 typedef struct {
     tl_plant_state state;
-    const tl_plant *machine;
+    const tl_plant *wrapped;
     uint32_t max_steps;
     uint16_t reset_ticks, reset_left;
     float *driver;
-} tl_simulated_body;
+} tl_simulated_plant;
 
 /* Owned by the caller; neither moved nor copied once it has begun. */
 typedef struct {
     tl_bridge bridge;
     tl_plant plant;
     tl_plant_sheet sheet;
-    tl_simulated_body body;
+    tl_simulated_plant simulated;
     float slew[TL_PLANT_ACT_MAX];
 } tl_simulated;
 
 /* Builds the device in BOOT; then tl_bridge_receive(&device->bridge, ...) and tl_bridge_tick(&device->bridge, ...).
- * Returns false, and *device is unusable, when no machine has that name, it is larger than tl_plant_state or the MAX of plant.h,
+ * Returns false, and *device is unusable, when no plant has that name, it is larger than tl_plant_state or the MAX of plant.h,
  * or tl_bridge_init() refuses. */
 bool tl_simulated_init(tl_simulated *device, const char *plant, const tl_simulated_options *options,
                        void (*send)(void *context, const uint8_t *bytes, size_t n), void *send_context,

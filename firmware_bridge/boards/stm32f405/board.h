@@ -35,7 +35,7 @@ void tl_board_send(void *unused, const uint8_t *bytes, size_t n);
 /* Sleeps until the next interrupt (a received byte, the next millisecond), unless bytes are already there. */
 void tl_board_sleep(void);
 
-/* To be called by a program that has made progress, and by nobody else. */
+/* To be called by a program that has made progress, and by no other code. */
 void tl_board_feed(void);
 
 #ifdef __cplusplus

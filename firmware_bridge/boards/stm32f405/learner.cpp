@@ -55,7 +55,7 @@ void send_status() {
     send(frame);
 }
 
-// True where n bytes from `offset` lie in the arena and may be looked at or changed now.
+// True where n bytes from `offset` lie in the arena and may be read or changed now.
 bool allowed(uint32_t offset, uint32_t n) {
     return !running() && n <= TL_LEARNER_CHUNK && offset <= sizeof rtu_learner_arena &&
            n <= sizeof rtu_learner_arena - offset;

@@ -1,4 +1,4 @@
-// The learner that this board carries, and its life beside a simulated cart-pole that shows position and angle only. The same source
+// The learner that this board carries, and its loop with a simulated cart-pole that shows position and angle only. The same source
 // runs on this board and, for comparison, on a host: equal seeds, equal bits.
 #pragma once
 
@@ -73,10 +73,10 @@ inline void start(Learner &learner, unsigned char *memory, const kernels::Kernel
     begin_episode(learner);
 }
 
-// One control step: the machine moves by the action of the step before, the learner sees it, acts and learns. True when an episode
+// One control step: the plant moves by the action of the step before, the learner sees it, acts and learns. True when an episode
 // ended; the next has then begun.
 inline bool control_step(Learner &learner) {
-    const tl_plant_row &force = learner.plant->sheet->rows[learner.plant->sheet->n_obs];
+    const tl_plant_row &force = learner.plant->sheet->rows[learner.plant->sheet->observation_size];
     const float u = force.min + (learner.action + 1.0F) * 0.5F * (force.max - force.min);
     const tl_plant_result result = learner.plant->step(&learner.state, &u);
     float x[kObservations];

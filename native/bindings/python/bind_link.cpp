@@ -59,14 +59,14 @@ py::object handshake(PyLink& self, double timeout_s) {
   self.hello = hello;
   const std::string firmware =
       std::to_string(hello.fw_major) + "." + std::to_string(hello.fw_minor) + "." + std::to_string(hello.fw_patch);
-  return py::dict(py::arg("protocol") = hello.proto_ver, py::arg("boot_id") = hello.boot_id,
-                  py::arg("schema_hash") = hello.schema_hash, py::arg("period_us") = hello.period_us,
-                  py::arg("ttl_max_ms") = hello.ttl_max_ms, py::arg("n_observations") = hello.n_obs,
-                  py::arg("n_actuators") = hello.n_act, py::arg("simulated") = (hello.caps & TL_CAP_SIMULATED) != 0,
-                  py::arg("lockstep") = (hello.caps & TL_CAP_LOCKSTEP) != 0,
-                  py::arg("reward") = (hello.caps & TL_CAP_REWARD) != 0,
-                  py::arg("reset") = (hello.caps & TL_CAP_RESET) != 0, py::arg("firmware") = firmware,
-                  py::arg("last_session") = hello.last_session);
+  return py::dict(
+      py::arg("protocol") = hello.proto_ver, py::arg("boot_id") = hello.boot_id,
+      py::arg("schema_hash") = hello.schema_hash, py::arg("period_us") = hello.period_us,
+      py::arg("ttl_max_ms") = hello.ttl_max_ms, py::arg("n_observations") = hello.observation_size,
+      py::arg("n_actuators") = hello.action_size, py::arg("simulated") = (hello.caps & TL_CAP_SIMULATED) != 0,
+      py::arg("lockstep") = (hello.caps & TL_CAP_LOCKSTEP) != 0, py::arg("reward") = (hello.caps & TL_CAP_REWARD) != 0,
+      py::arg("reset") = (hello.caps & TL_CAP_RESET) != 0, py::arg("firmware") = firmware,
+      py::arg("last_session") = hello.last_session);
 }
 
 // Of the last handshake: why no device answered.
@@ -79,7 +79,7 @@ py::dict hello_input(const PyLink& self) {
 }
 
 py::object describe(PyLink& self, double timeout_s) {
-  std::vector<tl_row> rows(static_cast<size_t>(self.hello.n_obs) + self.hello.n_act);
+  std::vector<tl_row> rows(static_cast<size_t>(self.hello.observation_size) + self.hello.action_size);
   const LinkStatus status =
       exchange(self, [&](Link& link) { return link.describe(self.hello, to_ns(timeout_s), rows.data()); });
   if (status == LinkStatus::kRow)

@@ -55,7 +55,7 @@ std::unique_ptr<BlackBox> open_black_box(const std::string& path, const std::str
 
 class PyReplay {
  public:
-  PyReplay(py::object policy, int n, int m, const py::list& limits, double period_s, bool gate, bool as_executed)
+  PyReplay(py::object policy, int n, int m, const py::list& limits, double period_s, bool gate, bool as_applied)
       : policy_object_(std::move(policy)), stride_(record_stride(n, m)) {
     const auto& table = policy_object_.cast<const Policy&>();
     if (n > kMaxObservations || m > kMaxActuators || static_cast<int>(limits.size()) != m ||
@@ -64,7 +64,7 @@ class PyReplay {
     ActuatorLimits rows[kMaxActuators];
     limits_of(limits, period_s, rows);
     replay_ = std::make_unique<Replay>(table, n, m, rows, gate);
-    replay_->as_executed = as_executed;
+    replay_->as_applied = as_applied;
   }
 
   // Steps through records (k,) of record_dtype(n, m); with `stop` only to the first that differs.
@@ -121,7 +121,7 @@ void bind_log(py::module_& m) {
 
   py::class_<PyReplay>(m, "Replay")
       .def(py::init<py::object, int, int, const py::list&, double, bool, bool>(), py::arg("policy"), py::arg("n"),
-           py::arg("m"), py::arg("limits"), py::arg("period_s"), py::arg("gate"), py::arg("as_executed"))
+           py::arg("m"), py::arg("limits"), py::arg("period_s"), py::arg("gate"), py::arg("as_applied"))
       .def("run", &PyReplay::run, py::arg("records"), py::arg("stop"));
 
   m.attr("black_box_version") = BlackBoxLayout::kVersion;

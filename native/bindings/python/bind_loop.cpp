@@ -119,19 +119,19 @@ class PyLoop {
     const auto& policy_table = policy_object_.cast<const Policy&>();
     const tl_hello& hello = link_.hello;
     if (hello.period_us == 0) throw py::value_error("handshake() first");
-    if (hello.n_obs + hello.n_act > kMaxObservations)
+    if (hello.observation_size + hello.action_size > kMaxObservations)
       throw py::value_error("the device has more than 55 observations and actuators");
-    if (policy_table.observation_size != hello.n_obs) {
+    if (policy_table.observation_size != hello.observation_size) {
       throw py::value_error("policy: takes " + std::to_string(policy_table.observation_size) +
-                            " observations, the device has " + std::to_string(hello.n_obs));
+                            " observations, the device has " + std::to_string(hello.observation_size));
     }
     const int actuators = policy_table.n_levels > 0 ? 1 : policy_table.action_size;
-    if (actuators != hello.n_act) {
+    if (actuators != hello.action_size) {
       throw py::value_error("policy: drives " + std::to_string(actuators) + " actuators, the device has " +
-                            std::to_string(hello.n_act));
+                            std::to_string(hello.action_size));
     }
     loop_ = std::make_unique<Loop>(link_.link, monotonic_clock(), policy_table, hello, parse(options));
-    dtype_ = record_dtype(hello.n_obs, hello.n_act);
+    dtype_ = record_dtype(hello.observation_size, hello.action_size);
   }
 
   ~PyLoop() {
@@ -210,7 +210,7 @@ class PyLoop {
     Snapshot& snapshot = loop_->snapshot();
     if (!snapshot.ready()) return py::none();
     const py::bytes state(reinterpret_cast<const char*>(snapshot.bytes()), snapshot.size());
-    const py::bytes beside(reinterpret_cast<const char*>(snapshot.beside()), snapshot.beside_size());
+    const py::bytes beside(reinterpret_cast<const char*>(snapshot.extra()), snapshot.extra_size());
     py::tuple taken = py::make_tuple(state, beside, progress_dict(snapshot.progress()), snapshot.copy_ns());
     snapshot.release();
     return std::move(taken);
@@ -301,7 +301,8 @@ class PyLoop {
     o.hash_every = d["hash_every"].cast<uint64_t>();
     black_box_object_ = d["black_box"];
     if (!black_box_object_.is_none()) o.black_box = black_box_object_.cast<BlackBox*>();
-    if (o.black_box != nullptr && o.black_box->record_bytes() != record_stride(link_.hello.n_obs, link_.hello.n_act))
+    if (o.black_box != nullptr &&
+        o.black_box->record_bytes() != record_stride(link_.hello.observation_size, link_.hello.action_size))
       throw py::value_error("black_box: its records are of another size than this device's");
     parse_reward(d["reward"].cast<py::dict>(), &o.reward);
     return o;

@@ -32,7 +32,7 @@ py::tuple open_checkpoint(const py::bytes& data) {
   if (status == core::Status::bad_version) std::memcpy(&header.version, bytes + 8, sizeof header.version);
   if (status == core::Status::ok) {
     text = py::bytes(reinterpret_cast<const char*>(bytes + core::kHeaderBytes), header.text_bytes);
-    beside = py::bytes(reinterpret_cast<const char*>(bytes + n - 4 - header.beside_bytes), header.beside_bytes);
+    beside = py::bytes(reinterpret_cast<const char*>(bytes + n - 4 - header.extra_bytes), header.extra_bytes);
     const unsigned char* at = bytes + core::kHeaderBytes + header.text_bytes;
     for (uint32_t i = 0; i < header.sections; ++i, at += core::kSectionBytes) sections.append(section_row(at));
   }

@@ -49,9 +49,9 @@ SensorChannel channel_of(const py::dict& d) {
   return c;
 }
 
-void guard_of(const py::dict& d, SupervisorOptions* o) {
-  learners::MonitorConfig& g = o->guard_config;
-  o->guard = take<bool>(d, "enabled");
+void monitor_of(const py::dict& d, SupervisorOptions* o) {
+  learners::MonitorConfig& g = o->monitor_config;
+  o->monitor = take<bool>(d, "enabled");
   g.snapshots = take<int32_t>(d, "snapshots");
   g.snapshot_steps = take<uint32_t>(d, "snapshot_steps");
   g.validation_steps = take<uint32_t>(d, "survive_steps");
@@ -72,17 +72,17 @@ SupervisorOptions options_of(const py::dict& d) {
   o.mode = mode_named(take<std::string>(d, "mode"));
   const auto channels = take<std::vector<py::dict>>(d, "channels");
   if (channels.size() > kMaxObservations) throw py::value_error("channels: at most 55");
-  for (size_t i = 0; i < channels.size(); ++i) o.gate.channels[i] = channel_of(channels[i]);
-  o.gate.reward_low = take<float>(d, "reward_low");
-  o.gate.reward_high = take<float>(d, "reward_high");
-  guard_of(take<py::dict>(d, "guard"), &o);
+  for (size_t i = 0; i < channels.size(); ++i) o.sensors.channels[i] = channel_of(channels[i]);
+  o.sensors.reward_low = take<float>(d, "reward_low");
+  o.sensors.reward_high = take<float>(d, "reward_high");
+  monitor_of(take<py::dict>(d, "guard"), &o);
   const auto residual = take<std::vector<float>>(d, "residual"), rest = take<std::vector<float>>(d, "rest");
   for (size_t k = 0; k < residual.size() && k < kMaxActuators; ++k) o.residual[k] = residual[k];
   for (size_t k = 0; k < rest.size() && k < kMaxActuators; ++k) o.rest[k] = rest[k];
   o.ab_block = take<uint32_t>(d, "ab_block");
   o.ab_episodes = take<bool>(d, "ab_episodes");
   o.dwell_steps = take<uint32_t>(d, "dwell_steps");
-  o.good_steps = take<uint32_t>(d, "good_steps");
+  o.recovery_steps = take<uint32_t>(d, "good_steps");
   o.max_switches = take<uint32_t>(d, "max_switches");
   o.switch_window = take<uint32_t>(d, "switch_window");
   if (o.ab_block < 1) throw py::value_error("ab_block: at least 1");

@@ -128,12 +128,12 @@ class Model {
   py::bytes save(const std::string& text, const py::bytes& beside) {
     flush();
     const auto text_bytes = static_cast<uint32_t>(text.size());
-    const auto beside_bytes = static_cast<uint32_t>(PyBytes_GET_SIZE(beside.ptr()));
-    const uint64_t n = core::checkpoint_bytes(*table_, text_bytes, beside_bytes);
+    const auto extra_bytes = static_cast<uint32_t>(PyBytes_GET_SIZE(beside.ptr()));
+    const uint64_t n = core::checkpoint_bytes(*table_, text_bytes, extra_bytes);
     py::bytes out(nullptr, static_cast<py::ssize_t>(n));
     core::write_checkpoint(*table_, memory_.get(), text.data(), text_bytes,
                            reinterpret_cast<unsigned char*>(PyBytes_AS_STRING(out.ptr())),
-                           reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(beside.ptr())), beside_bytes);
+                           reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(beside.ptr())), extra_bytes);
     return out;
   }
 

@@ -1,4 +1,4 @@
-// Where the device's clock stands beside ours: offset and drift from PING and PONG. Arithmetic on times that are passed
+// The device's clock against ours: offset and drift from PING and PONG. Arithmetic on times that are passed
 // in.
 //
 // A PONG brings t0 (ours, when PING left), t1 and t2 (the device's, when PING arrived and PONG left); t3 is ours, when

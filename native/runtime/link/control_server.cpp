@@ -26,8 +26,8 @@ constexpr int64_t kMonitorNs = 100 * kNsPerMs;
 constexpr int64_t kAliveNs = 50 * kNsPerMs;
 constexpr int64_t kEstopNs = 3 * kNsPerS;
 constexpr int64_t kSliceNs = 20 * kNsPerMs;
-constexpr int64_t kHearNs = 50 * kNsPerMs;
-constexpr int64_t kDeafNs = 50 * kNsPerMs;
+constexpr int64_t kReadLinkNs = 50 * kNsPerMs;
+constexpr int64_t kRefusedNs = 50 * kNsPerMs;
 
 constexpr int kGroupsMax = 256;
 
@@ -82,12 +82,12 @@ void ControlServer::stop() {
 }
 
 void ControlServer::serve() noexcept {
-  int64_t told_ns = 0;
+  int64_t notified_ns = 0;
   for (bool leaving = false; !leaving || stopping_;) {
-    leaving = stop_.load();  // then nothing new is heard, and only the stop under way goes on
+    leaving = stop_.load();  // then no new command is read, and only the stop under way continues
     pollfd entries[1 + kClientsMax];
-    const bool deaf = link_.clock().now() < deaf_until_ns_;
-    entries[0] = {leaving || deaf ? -1 : listener_, POLLIN, 0};
+    const bool full = link_.clock().now() < accept_from_ns_;
+    entries[0] = {leaving || full ? -1 : listener_, POLLIN, 0};
     int patience_ms = stopping_ ? kStoppingMs : kPollMs;
     for (int i = 0; i < kClientsMax; ++i) {
       const Client& client = clients_[i];
@@ -98,29 +98,29 @@ void ControlServer::serve() noexcept {
     if (poll(entries, 1 + kClientsMax, patience_ms) < 0) continue;
     for (int i = 0; i < kClientsMax && !leaving; ++i) {
       if (entries[1 + i].revents != 0) read_client(&clients_[i]);
-      obey_next(&clients_[i]);
+      execute_next(&clients_[i]);
     }
     if (entries[0].revents & POLLIN) accept_client();
-    stopping_ ? pursue_estop(leaving) : hear();
+    stopping_ ? pursue_estop(leaving) : read_link();
     const int64_t now = link_.clock().now();
-    if (now - told_ns < kMonitorNs) continue;
-    told_ns = now;
+    if (now - notified_ns < kMonitorNs) continue;
+    notified_ns = now;
     for (Client& client : clients_) {
       if (client.fd >= 0 && client.monitor) send_status(&client);
     }
   }
 }
 
-// Where the system has no descriptor or memory to give, whoever knocks stays at the door and poll would return at once: the
-// door is looked at again after a while.
+// Where the system has no descriptor or memory to give, a client that connects stays in the queue and poll would return at once: the
+// queue is read again after a while.
 void ControlServer::accept_client() noexcept {
   const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) {
-    if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) deaf_until_ns_ = link_.clock().now() + kDeafNs;
+    if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) accept_from_ns_ = link_.clock().now() + kRefusedNs;
     return;
   }
   const Trust trust = trust_of(fd);
-  Client* const client = trust == Trust::kNone ? nullptr : make_room();
+  Client* const client = trust == Trust::kNone ? nullptr : take_place();
   if (client == nullptr) {
     ::close(fd);
     return;
@@ -138,9 +138,9 @@ ControlServer::Trust ControlServer::trust_of(int client) const noexcept {
   return may_open(device_, client, peer) ? Trust::kEstop : Trust::kNone;
 }
 
-// A free place, or that of the client that has asked for nothing for longest, who only listens last: one that sits there keeps no
+// A free place, or that of the client that has asked for nothing for longest, a monitor before others: one that sits there keeps no
 // emergency stop out. Null where each place is that of an emergency stop.
-ControlServer::Client* ControlServer::make_room() noexcept {
+ControlServer::Client* ControlServer::take_place() noexcept {
   Client* oldest = nullptr;
   for (Client& client : clients_) {
     if (client.fd < 0) return &client;
@@ -163,12 +163,12 @@ void ControlServer::read_client(Client* client) noexcept {
   client->used += static_cast<size_t>(n);
 }
 
-void ControlServer::obey_next(Client* client) noexcept {
+void ControlServer::execute_next(Client* client) noexcept {
   if (client->stopping) return;
   const void* end = memchr(client->text, '\n', client->used);
   const size_t size = end == nullptr ? client->used : static_cast<size_t>(static_cast<const char*>(end) - client->text);
   if (size >= kLineRoom) {
-    say(client, "{\"event\":\"error\",\"message\":\"a line of 64 bytes or more\"}\n");
+    send_text(client, "{\"event\":\"error\",\"message\":\"a line of 64 bytes or more\"}\n");
     return drop(client);
   }
   if (end == nullptr) return;
@@ -177,14 +177,14 @@ void ControlServer::obey_next(Client* client) noexcept {
   line[size] = 0;
   client->used -= size + 1;
   memmove(client->text, client->text + size + 1, client->used);
-  obey(client, line);
+  execute(client, line);
 }
 
-void ControlServer::obey(Client* client, const char* line) noexcept {
+void ControlServer::execute(Client* client, const char* line) noexcept {
   client->asked_ns = link_.clock().now();
   if (strcmp(line, "estop") == 0) return estop(client);
   if (client->trust != Trust::kAll) {
-    return say(client, "{\"event\":\"error\",\"message\":\"another user's port: only estop\"}\n");
+    return send_text(client, "{\"event\":\"error\",\"message\":\"another user's port: only estop\"}\n");
   }
   if (strcmp(line, "status") == 0) return send_status(client);
   if (strncmp(line, "arm ", 4) == 0) return arm(client, line + 4);
@@ -192,22 +192,22 @@ void ControlServer::obey(Client* client, const char* line) noexcept {
     client->monitor = true;
     return;
   }
-  say(client, "{\"event\":\"error\",\"message\":\"commands: estop, status, monitor, arm\"}\n");
+  send_text(client, "{\"event\":\"error\",\"message\":\"commands: estop, status, monitor, arm\"}\n");
 }
 
 // A running loop sees the request at its next look, stops and gives the link up.
 void ControlServer::estop(Client* client) noexcept {
   stopping_ ? link_.request_estop() : link_.open_estop();
   stopping_ = true;
-  estop_ns_ = client->told_ns = client->asked_ns;
+  estop_ns_ = client->notified_ns = client->asked_ns;
   client->stopping = true;
   char text[80];
   snprintf(text, sizeof text, "{\"event\":\"accepted\",\"pid\":%d}\n", static_cast<int>(getpid()));
-  say(client, text);
+  send_text(client, text);
 }
 
 // Once the loop has given the link up, or at once when none runs, this thread asks the device itself: only its STATE counts as
-// success. Meanwhile those who have asked hear that we are alive.
+// success. Meanwhile the clients that have asked are told that we are alive.
 void ControlServer::pursue_estop(bool leaving) noexcept {
   bool confirmed = false;
   bool free = false;
@@ -223,11 +223,11 @@ void ControlServer::pursue_estop(bool leaving) noexcept {
     if (!client.stopping) continue;
     if (over || now - client.asked_ns >= kEstopNs) {
       client.stopping = false;
-      say(&client,
-          confirmed ? "{\"event\":\"estop\",\"confirmed\":true}\n" : "{\"event\":\"estop\",\"confirmed\":false}\n");
-    } else if (now - client.told_ns >= kAliveNs) {
-      client.told_ns = now;
-      say(&client, "{\"event\":\"waiting\"}\n");
+      send_text(&client, confirmed ? "{\"event\":\"estop\",\"confirmed\":true}\n"
+                                   : "{\"event\":\"estop\",\"confirmed\":false}\n");
+    } else if (now - client.notified_ns >= kAliveNs) {
+      client.notified_ns = now;
+      send_text(&client, "{\"event\":\"waiting\"}\n");
     }
   }
   if (!over) return;
@@ -236,10 +236,10 @@ void ControlServer::pursue_estop(bool leaving) noexcept {
 }
 
 // What the device sends while no loop runs: its STATE, which status shows.
-void ControlServer::hear() noexcept {
+void ControlServer::read_link() noexcept {
   const int64_t now = link_.clock().now();
-  if (now - heard_ns_ < kHearNs) return;
-  heard_ns_ = now;
+  if (now - link_read_ns_ < kReadLinkNs) return;
+  link_read_ns_ = now;
   const LinkOwner owner(link_);
   if (owner) link_.discard_input();
 }
@@ -250,7 +250,7 @@ void ControlServer::arm(Client* client, const char* number) noexcept {
   uint32_t token = digits <= 9 && number[digits] == 0 ? static_cast<uint32_t>(strtoul(number, nullptr, 10)) : 0;
   const bool accepted = token != 0 && link_.arm_token.compare_exchange_strong(token, 0, std::memory_order_acq_rel);
   if (accepted) link_.arm_requests.fetch_add(1, std::memory_order_release);
-  say(client, accepted ? "{\"event\":\"arm\",\"accepted\":true}\n" : "{\"event\":\"arm\",\"accepted\":false}\n");
+  send_text(client, accepted ? "{\"event\":\"arm\",\"accepted\":true}\n" : "{\"event\":\"arm\",\"accepted\":false}\n");
 }
 
 void ControlServer::send_status(Client* client) noexcept {
@@ -294,11 +294,11 @@ void ControlServer::send_status(Client* client) noexcept {
   line.close();
   line.close();
   line.close();
-  say(client, line.end());
+  send_text(client, line.end());
 }
 
 // A client that does not read is dropped: nothing here waits for it.
-void ControlServer::say(Client* client, const char* text) noexcept {
+void ControlServer::send_text(Client* client, const char* text) noexcept {
   const size_t size = strlen(text);
   if (send(client->fd, text, size, MSG_NOSIGNAL) != static_cast<ssize_t>(size)) drop(client);
 }

@@ -7,8 +7,8 @@
 //            gives as "arm_token"
 //   monitor  a status each 100 ms until the client leaves
 // All commands are for the owner's user and for root. A user who may open the device for writing may stop it too: of such a
-// client only estop is obeyed. All others are dropped at once.
-// Each client has one command obeyed a turn, and one that has sent more waits a millisecond for its next: however much a
+// client only estop is executed. All others are dropped at once.
+// Each client has one command executed a turn, and one that has sent more waits a millisecond for its next: however much a
 // client sends, the others are served. An emergency stop is pursued a slice a turn, so that a second one is heard too. A line of 64
 // bytes or more is answered with an error, and its sender dropped; so is who does not read the answers, and where all places are
 // taken, to make room for a new client, the one that has asked for nothing for longest.
@@ -33,7 +33,7 @@ class ControlServer {
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
-  // Binds and starts to serve; the caller holds the lock that says nobody else owns the port, so that a file left at
+  // Binds and starts to serve; the caller holds the lock of the port's only owner, so that a file left at
   // the path is a dead one. Returns 0, or an errno.
   int start(const std::string& path);
   void stop();  // twice is harmless
@@ -46,10 +46,10 @@ class ControlServer {
     int fd = -1;
     Trust trust = Trust::kNone;
     bool monitor = false;
-    bool stopping = false;  // has asked for an emergency stop, and waits for the answer
-    int64_t asked_ns = 0;   // when it last asked for something, or came
-    int64_t told_ns = 0;    // that its emergency stop is being pursued
-    char text[256];         // received, not yet obeyed
+    bool stopping = false;    // has asked for an emergency stop, and waits for the answer
+    int64_t asked_ns = 0;     // when it last asked for something, or came
+    int64_t notified_ns = 0;  // that its emergency stop is being pursued
+    char text[256];           // received, not yet executed
     size_t used = 0;
 
     bool waits() const noexcept;  // a whole line is there, or too much of one
@@ -58,16 +58,16 @@ class ControlServer {
   void serve() noexcept;
   void accept_client() noexcept;
   Trust trust_of(int client) const noexcept;
-  Client* make_room() noexcept;
+  Client* take_place() noexcept;
   void read_client(Client* client) noexcept;
-  void obey_next(Client* client) noexcept;
-  void obey(Client* client, const char* line) noexcept;
+  void execute_next(Client* client) noexcept;
+  void execute(Client* client, const char* line) noexcept;
   void estop(Client* client) noexcept;
   void pursue_estop(bool leaving) noexcept;
-  void hear() noexcept;
+  void read_link() noexcept;
   void arm(Client* client, const char* number) noexcept;
   void send_status(Client* client) noexcept;
-  void say(Client* client, const char* text) noexcept;
+  void send_text(Client* client, const char* text) noexcept;
   void drop(Client* client) noexcept;
 
   Link& link_;
@@ -76,9 +76,9 @@ class ControlServer {
   struct stat bound_{};  // the socket at the path, as long as it is ours
   int listener_ = -1;
   Client clients_[kClientsMax];
-  int64_t deaf_until_ns_ = 0;
-  int64_t heard_ns_ = 0;
-  bool stopping_ = false;  // an emergency stop is being pursued, also where whoever asked has left
+  int64_t accept_from_ns_ = 0;
+  int64_t link_read_ns_ = 0;
+  bool stopping_ = false;  // an emergency stop is being pursued, also where the client has left
   int64_t estop_ns_ = 0;   // when it was last asked for
   std::atomic<bool> stop_{false};
   std::thread thread_;

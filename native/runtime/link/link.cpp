@@ -19,7 +19,8 @@ int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 
 bool same_sheet(const tl_hello& a, const tl_hello& b) noexcept {
   return a.proto_ver == b.proto_ver && a.caps == b.caps && a.schema_hash == b.schema_hash &&
-         a.period_us == b.period_us && a.ttl_max_ms == b.ttl_max_ms && a.n_obs == b.n_obs && a.n_act == b.n_act;
+         a.period_us == b.period_us && a.ttl_max_ms == b.ttl_max_ms && a.observation_size == b.observation_size &&
+         a.action_size == b.action_size;
 }
 
 void HelloInput::add(const uint8_t* data, size_t n) noexcept {
@@ -30,14 +31,14 @@ void HelloInput::add(const uint8_t* data, size_t n) noexcept {
   bytes += n;
 }
 
-void WireRecord::restart() noexcept {
+void WireRecord::restart(bool on) noexcept {
   used_ = 0;
-  hash_ = 0xCBF29CE484222325u;
+  hash_ = on ? 0xCBF29CE484222325u : 0;
 }
 
 void WireRecord::add(const uint8_t* data, size_t n) noexcept {
   for (size_t i = 0; i < n; ++i) hash_ = (hash_ ^ data[i]) * 0x100000001B3u;
-  const size_t kept = n < room_ - used_ ? n : room_ - used_;
+  const size_t kept = n < capacity_ - used_ ? n : capacity_ - used_;
   if (kept > 0) memcpy(capture_.get() + used_, data, kept);
   used_ += kept;
 }
@@ -45,8 +46,8 @@ void WireRecord::add(const uint8_t* data, size_t n) noexcept {
 Link::Link(Wire wire, Clock clock, size_t capture_bytes)
     : sent(capture_bytes), received(capture_bytes), wire_(wire), clock_(clock) {
   tl_decoder_init(&decoder_);
-  sent.restart();
-  received.restart();
+  sent.restart(false);
+  received.restart(false);
 }
 
 void Link::note(const tl_frame& frame) noexcept {
@@ -68,13 +69,10 @@ void Link::note_state(const tl_frame& frame) noexcept {
   }
 }
 
-bool Link::next_frame(tl_frame* out) noexcept {
-  if (at_ == end_) return false;
-  const uint8_t* const from = at_;
-  const bool good = tl_decoder_next(&decoder_, &at_, end_, out);
+// Keeps what follows the last delimiter but the final one: the frame itself, without damage before it.
+void Link::keep_raw(const uint8_t* from, bool good) noexcept {
   if (raw_complete_) raw_size_ = 0;
   raw_complete_ = good;
-  // Keep what stands behind the last delimiter but the final one: the frame itself, without damage before it.
   const size_t n = static_cast<size_t>(at_ - from);
   const auto* cut = static_cast<const uint8_t*>(memrchr(from, 0, good ? n - 1 : n));
   const uint8_t* const begin = cut != nullptr ? cut + 1 : from;
@@ -83,11 +81,18 @@ bool Link::next_frame(tl_frame* out) noexcept {
   if (keep > sizeof raw_ - raw_size_) keep = sizeof raw_ - raw_size_;
   memcpy(raw_ + raw_size_, begin, keep);
   raw_size_ += keep;
+}
+
+bool Link::next_frame(tl_frame* out) noexcept {
+  if (at_ == end_) return false;
+  const uint8_t* const from = at_;
+  const bool good = tl_decoder_next(&decoder_, &at_, end_, out);
+  if (recording || in_hello_) keep_raw(from, good);
   counters_.crc_errors.set(decoder_.crc_errors);
   counters_.framing_errors.set(static_cast<uint64_t>(decoder_.garbled) + decoder_.overlong);
   if (!good) return false;
   ++counters_.frames_received;
-  meter.hear(*out, clock_.now());
+  meter.received(*out, clock_.now());
   note(*out);
   return true;
 }
@@ -212,7 +217,7 @@ LinkStatus Link::hello(int64_t timeout_ns, tl_hello* out) noexcept {
   tl_hello_pack(&mine, &frame);
   encode(&frame, now_us(), &question);
   hello_input = HelloInput{};
-  in_hello_ = true;
+  in_hello_ = raw_complete_ = true;  // what came before is not kept
   LinkStatus status = LinkStatus::kTimeout;
   // Each kAskAgainNs, whatever arrives: a line that echoes answers every question with itself.
   for (int64_t now = clock_.now(); status == LinkStatus::kTimeout && now < give_up_ns; now = clock_.now()) {
@@ -250,7 +255,7 @@ LinkStatus Link::wait_hello(const Encoded& question, int64_t deadline_ns, tl_hel
 
 LinkStatus Link::describe(const tl_hello& hello, int64_t timeout_ns, tl_row* rows) noexcept {
   const int64_t give_up_ns = clock_.now() + timeout_ns;
-  const int count = hello.n_obs + hello.n_act;
+  const int count = hello.observation_size + hello.action_size;
   tl_frame question;
   tl_frame answer;
   for (int i = 0; i < count;) {
@@ -266,7 +271,7 @@ LinkStatus Link::describe(const tl_hello& hello, int64_t timeout_ns, tl_row* row
     }
     if (row.index == i) rows[i++] = row;
   }
-  const uint32_t hash = tl_schema_hash(hello.period_us, hello.n_obs, hello.n_act, rows);
+  const uint32_t hash = tl_schema_hash(hello.period_us, hello.observation_size, hello.action_size, rows);
   return hash == hello.schema_hash ? LinkStatus::kOk : LinkStatus::kSchema;
 }
 
@@ -278,9 +283,10 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
   tl_arm_pack(&arm, &question);
   discard_input();
   seq_ = 0;
-  recording = true;
-  sent.restart();
-  received.restart();
+  recording = lockstep;
+  raw_complete_ = true;
+  sent.restart(lockstep);
+  received.restart(lockstep);
   if (static_cast<int32_t>(session - last_session) > 0) last_session = session;  // docs/protocol.md, as the device
   lockstep_ = lockstep;
   meter.begin(lockstep);

@@ -22,9 +22,9 @@ enum class LinkStatus : int {
   kOk = 0,
   kTimeout = -1,  // no answer in time
   kGone = -2,     // the port is closed or unplugged
-  kRefused = -3,  // the device said no: Link::last_ack_status
+  kRefused = -3,  // the device refused: Link::last_ack_status
   kVersion = -4,  // another protocol version
-  kSchema = -5,   // the rows do not hash to what HELLO said
+  kSchema = -5,   // the rows do not hash to HELLO's schema_hash
   kBusy = -6,     // another thread owns the link
   kRow = -7,      // a ROW whose name or unit is no text: Link::bad_row
   kAnother = -8,  // the device has restarted, or is another one: Link::another
@@ -40,7 +40,7 @@ struct Encoded {
   uint16_t seq = 0;
 };
 
-// What arrived while HELLO was asked for: when no device answers, it tells why.
+// What arrived while HELLO was asked for: when no device answers, it shows why.
 struct HelloInput {
   static constexpr size_t kKept = 256;
 
@@ -53,12 +53,12 @@ struct HelloInput {
   void add(const uint8_t* data, size_t n) noexcept;
 };
 
-// A running FNV-1a hash of bytes, and the first of them where a test wants to see them.
+// A running FNV-1a hash of bytes, and the first of them where a test wants to see them. 0 and no bytes while it is off.
 class WireRecord {
  public:
-  explicit WireRecord(size_t capture) : capture_(capture > 0 ? new uint8_t[capture] : nullptr), room_(capture) {}
+  explicit WireRecord(size_t capture) : capture_(capture > 0 ? new uint8_t[capture] : nullptr), capacity_(capture) {}
 
-  void restart() noexcept;
+  void restart(bool on) noexcept;
   void add(const uint8_t* data, size_t n) noexcept;
   uint64_t hash() const noexcept { return hash_; }
   const uint8_t* captured() const noexcept { return capture_.get(); }
@@ -66,7 +66,7 @@ class WireRecord {
 
  private:
   std::unique_ptr<uint8_t[]> capture_;
-  size_t room_;
+  size_t capacity_;
   size_t used_ = 0;
   uint64_t hash_ = 0;
 };
@@ -80,7 +80,7 @@ class Link {
   // EVENT, LOG and HELLO are noted on the way and handed out too.
   int receive(tl_frame* out, int64_t deadline_ns) noexcept;
 
-  // Drops what has arrived and not been looked at; its last STATE is on the board. False: the port is gone.
+  // Drops what has arrived and not been read; its last STATE is on the board. False: the port is gone.
   bool discard_input() noexcept;
 
   // Gives the frame the next sequence number and the time stamp.
@@ -92,13 +92,14 @@ class Link {
 
   // Exchanges: repeat the question each retry_ns until the answer or the timeout.
   LinkStatus hello(int64_t timeout_ns, tl_hello* out) noexcept;  // what else arrives meanwhile: hello_input
-  LinkStatus describe(const tl_hello& hello, int64_t timeout_ns, tl_row* rows) noexcept;  // n_obs + n_act rows
+  LinkStatus describe(const tl_hello& hello, int64_t timeout_ns,
+                      tl_row* rows) noexcept;  // observation_size + action_size rows
   // kAnother at once where the device of hello() has restarted or been exchanged: no ARM is repeated to another one.
   LinkStatus arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept;
   LinkStatus disarm(int64_t timeout_ns) noexcept;  // after a timeout, again: the same frame once more
   LinkStatus clear_fault(int64_t timeout_ns) noexcept;
   void await_state(int64_t timeout_ns) noexcept;  // until the next STATE is on the board
-  // Until STATE says ESTOP; true only then.
+  // Until STATE reports ESTOP; true only then.
   bool estop(int64_t timeout_ns) noexcept;
 
   Clock clock() const noexcept { return clock_; }
@@ -107,9 +108,10 @@ class Link {
   uint32_t now_us() const noexcept { return static_cast<uint32_t>(clock_.now() / kNsPerUs); }
   const record::LinkCounters& counters() const noexcept { return counters_; }
 
-  LinkMeter meter;  // hears each good frame; a loop tells it the rest
+  LinkMeter meter;  // receives each good frame; a loop adds the rest
 
-  // From ARM on, while recording: what was sent (repeats not counted) and what was accepted. arm() starts both again.
+  // Of a lockstep session, from ARM to its end: what was sent (repeats not counted) and what was accepted. In real time
+  // both are off, and no frame is copied. arm() starts both again.
   WireRecord sent;
   WireRecord received;
   bool recording = false;
@@ -128,7 +130,7 @@ class Link {
   std::atomic<bool> busy{false};
   std::atomic<uint32_t> estop_requests{0};
   std::atomic<uint32_t> estops_open{0};  // see open_estop()
-  std::atomic<uint32_t> arm_token{0};    // 0: nobody waits to be told to arm
+  std::atomic<uint32_t> arm_token{0};    // 0: no owner waits for the command to arm
   std::atomic<uint32_t> arm_requests{0};
   record::StatusBoard board;
 
@@ -151,6 +153,7 @@ class Link {
   LinkStatus ask_ack(tl_frame* question, int64_t timeout_ns) noexcept;
   LinkStatus wait_hello(const Encoded& question, int64_t deadline_ns, tl_hello* out) noexcept;
   bool next_frame(tl_frame* out) noexcept;
+  void keep_raw(const uint8_t* from, bool good) noexcept;
   void note(const tl_frame& frame) noexcept;
   void note_state(const tl_frame& frame) noexcept;
 
@@ -161,7 +164,7 @@ class Link {
   uint8_t in_[4096];
   const uint8_t* at_ = in_;
   const uint8_t* end_ = in_;
-  uint8_t raw_[TL_WIRE_MAX];  // bytes of the frame under way, then of the last one
+  uint8_t raw_[TL_WIRE_MAX];  // while recording or in hello(): bytes of the frame under way, then of the last one
   size_t raw_size_ = 0;
   bool raw_complete_ = false;
   uint16_t seq_ = 0;

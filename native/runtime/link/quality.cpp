@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kPingEveryNs = 20 * kNsPerMs;
 constexpr int64_t kParamEveryNs = 100 * kNsPerMs;
-constexpr uint64_t kPongMaxUs = 2 * 1000 * 1000;  // older, and it answers nobody here
+constexpr uint64_t kPongMaxUs = 2 * 1000 * 1000;  // older, and it answers no question of ours
 constexpr uint16_t kGapMax = 4096;                // a wider one is another count, such as that of a device restarted
 constexpr uint16_t kBackMax = 256;
 
@@ -29,7 +29,7 @@ void LinkMeter::begin(bool lockstep) noexcept {
   for (Command& command : commands_) command.used = false;
 }
 
-void LinkMeter::hear(const tl_frame& frame, int64_t at_ns) noexcept {
+void LinkMeter::received(const tl_frame& frame, int64_t at_ns) noexcept {
   count_seq(frame);
   tl_pong answer;
   tl_param number;
@@ -37,7 +37,7 @@ void LinkMeter::hear(const tl_frame& frame, int64_t at_ns) noexcept {
   if (frame.type == TL_TYPE_PARAM && tl_param_unpack(&frame, &number)) param(number);
 }
 
-// The bridge counts all its frames, and begins again where it arms and where it boots. A learner beside it has a count of its own.
+// The bridge counts all its frames, and begins again where it arms and where it boots. A learner on the board has a count of its own.
 void LinkMeter::count_seq(const tl_frame& frame) noexcept {
   if (frame.type == TL_TYPE_LEARNER) return;
   tl_ack ack;

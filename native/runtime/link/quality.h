@@ -1,5 +1,5 @@
-// How good the link is: clocks, delays, what was lost and damaged in both directions, rates. Fed by whoever uses the
-// link, read by any thread.
+// How good the link is: clocks, delays, what was lost and damaged in both directions, rates. Fed by the link's
+// user, read by any thread.
 #ifndef RTU_RUNTIME_LINK_QUALITY_H
 #define RTU_RUNTIME_LINK_QUALITY_H
 
@@ -36,7 +36,7 @@ class Gauge {
 // lost_in: gaps in the device's seq. lost_out: frames that left here and that the device has not counted.
 #define RTU_RUNTIME_QUALITY_COUNTS(X) \
   X(pings) X(pongs) X(lost_in) X(repeated_in) X(lost_out)
-// The device's own counters, since its boot, as PARAM tells them.
+// The device's own counters, since its boot, as PARAM reports them.
 #define RTU_RUNTIME_DEVICE_COUNTS(X) \
   X(ticks, TICKS) X(skipped, SKIPPED) X(frames, FRAMES) X(crc_errors, CRC_ERRORS) X(garbled, GARBLED) \
   X(overlong, OVERLONG) X(accepted, ACCEPTED) X(repeated, REPEATED) X(refused, REFUSED) X(clamped, CLAMPED) \
@@ -50,7 +50,7 @@ struct LinkQuality {
 #define X(name) record::Counter name;
   RTU_RUNTIME_QUALITY_COUNTS(X)
 #undef X
-  Gauge device[TL_COUNTER_COUNT];  // NaN until the device has said it
+  Gauge device[TL_COUNTER_COUNT];  // NaN until the device has reported it
 };
 
 // One thread at a time: the one that owns the link.
@@ -61,7 +61,7 @@ class LinkMeter {
   // A session begins; the device's clock is virtual in lockstep and then not compared with ours.
   void begin(bool lockstep) noexcept;
   // Each good frame, in the order of arrival.
-  void hear(const tl_frame& frame, int64_t at_ns) noexcept;
+  void received(const tl_frame& frame, int64_t at_ns) noexcept;
   // A command has left, in answer to the observation of that time.
   void command(uint16_t seq, uint32_t obs_t_us) noexcept;
   // A STATE has arrived. Returns the age of the command it names in us, or UINT32_MAX when that is none of ours.

@@ -46,8 +46,8 @@ struct Context {
         clock(clock_),
         hello(hello_),
         options(options_),
-        n(hello_.n_obs),
-        m(hello_.n_act),
+        n(hello_.observation_size),
+        m(hello_.action_size),
         period_ns(static_cast<int64_t>(hello_.period_us) * kNsPerUs),
         stop(link_, options_.handle_signals) {}
   Context(const Context&) = delete;

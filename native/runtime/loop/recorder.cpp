@@ -26,7 +26,7 @@ Recorder::Recorder(Context& run, const Policy& policy, const Tick& tick, const E
       episode_(episode),
       records_(run.options.ring_records, record::record_stride(run.n, run.m)),
       episodes_(run.options.ring_episodes, sizeof(record::EpisodeRecord)),
-      snapshot_(run.options.snapshots && policy.state != nullptr ? policy.state_bytes : 0, policy.beside_bytes),
+      snapshot_(run.options.snapshots && policy.state != nullptr ? policy.state_bytes : 0, policy.extra_bytes),
       scratch_(new uint64_t[record::record_stride(run.n, run.m) / 8]()) {}
 
 // The lesser of two each, the first of which touches the memory.

@@ -39,13 +39,13 @@ void Replay::step(const uint8_t* record, ReplayStep* out) noexcept {
   }
   if ((head.flags & record::kRecordActed) != 0) (void)gate_.apply(u);
   if ((head.calls & record::kCallLearn) != 0) {
-    const bool executed =
-        (head.calls & record::kCallApplied) != 0 || (as_executed && (head.flags & record::kRecordFirst) == 0);
-    if (executed) safety::unmap_action(gate_.limits, m_, policy_.n_levels, applied, action);
+    const bool with_applied =
+        (head.calls & record::kCallApplied) != 0 || (as_applied && (head.flags & record::kRecordFirst) == 0);
+    if (with_applied) safety::unmap_action(gate_.limits, m_, policy_.n_levels, applied, action);
     const int terminated = (head.flags & record::kRecordTerminated) != 0;
     const int truncated = (head.flags & record::kRecordTruncated) != 0 && !terminated;
-    const bool refused = policy_.update(policy_.self, head.reward, terminated, truncated, executed ? action : nullptr,
-                                        (head.calls & record::kCallWeights) != 0) < 0;
+    const bool refused = policy_.update(policy_.self, head.reward, terminated, truncated,
+                                        with_applied ? action : nullptr, (head.calls & record::kCallWeights) != 0) < 0;
     if (refused != ((head.flags & record::kRecordUpdateFailed) != 0)) out->differs |= kDiffersCall;
   }
   compare(head, u, recorded, out);

@@ -47,7 +47,7 @@ class Replay {
   Replay(const Policy& policy, int n, int m, const safety::ActuatorLimits* limits, bool gate) noexcept;
 
   // The actions of the record are what was done, whatever this policy would have done: for what-if.
-  bool as_executed = false;
+  bool as_applied = false;
 
   // One record of record_stride(n, m) bytes, in order.
   void step(const uint8_t* record, ReplayStep* out) noexcept;

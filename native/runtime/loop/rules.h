@@ -69,7 +69,7 @@ struct DeviceTickRule {
     return gap;
   }
 
-  // Nothing is expected for now, such as while the machine is being reset.
+  // Nothing is expected for now, such as while the plant is being reset.
   void quiet(int64_t now_ns) noexcept { watchdog_ns = now_ns + period_ns + period_ns / 2; }
 
   // True when the step that began at begun_ns took a whole period or more: what has queued up meanwhile is stale.

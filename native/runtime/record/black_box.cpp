@@ -17,13 +17,13 @@
 namespace rtu::runtime::record {
 namespace {
 
-constexpr uint64_t kBatch = 64;  // slots carried in one write
+constexpr uint64_t kBatch = 64;  // slots flushed in one write
 
 uint32_t crc_of(uint64_t mark, const uint8_t* record, size_t n) noexcept {
   return tl_crc32(tl_crc32(0, &mark, sizeof mark), record, n);
 }
 
-// A slot may be read while it is written over: word by word, so that this is no data race, and the CRC tells.
+// A slot may be read while it is written over: word by word, so that this is no data race, and the CRC shows it.
 void store(uint8_t* to, const uint8_t* from, size_t n) noexcept {
   for (size_t i = 0; i < n; i += 8) {
     uint64_t word;
@@ -48,7 +48,7 @@ int BlackBox::open(const Options& options, std::string* where) {
                        BlackBoxLayout::kPage * BlackBoxLayout::kPage;
   disk_ = {options.record_bytes, options.slots, first};
   tail_ = {options.record_bytes, options.tail_slots < options.slots ? options.tail_slots : options.slots, first};
-  carry_ns_ = options.carry_ns;
+  flush_ns_ = options.flush_ns;
   sync_ns_ = options.sync_ns;
   batch_.reset(new uint8_t[kBatch * disk_.slot_bytes()]());
   *where = options.path;
@@ -144,38 +144,38 @@ void BlackBox::serve() {
   uint64_t synced = 0;
   std::unique_lock<std::mutex> lock(mutex_);
   while (!closing_) {
-    wake_.wait_for(lock, std::chrono::nanoseconds(carry_ns_), [this] { return closing_; });
+    wake_.wait_for(lock, std::chrono::nanoseconds(flush_ns_), [this] { return closing_; });
     lock.unlock();
-    carry();
-    if (clock.now() - synced_ns >= sync_ns_ && carried_ != synced) {
+    flush();
+    if (clock.now() - synced_ns >= sync_ns_ && flushed_ != synced) {
       sync();
       synced_ns = clock.now();
-      synced = carried_;
+      synced = flushed_;
     }
     lock.lock();
   }
 }
 
 // The tail's new slots to the disk, in as few writes as the two rings allow.
-void BlackBox::carry() {
+void BlackBox::flush() {
   const uint64_t end = written_.load(std::memory_order_acquire);
-  if (end - carried_ > tail_.slots) {
-    overwritten_ += end - carried_ - tail_.slots;
-    carried_ = end - tail_.slots;
+  if (end - flushed_ > tail_.slots) {
+    overwritten_ += end - flushed_ - tail_.slots;
+    flushed_ = end - tail_.slots;
   }
-  while (carried_ < end) {
+  while (flushed_ < end) {
     uint64_t count = 0;
-    const uint64_t start = carried_, room = disk_.slots - start % disk_.slots;
+    const uint64_t start = flushed_, room = disk_.slots - start % disk_.slots;
     while (count < kBatch && count < room && start + count < end) {
       if (!fetch(start + count, batch_.get() + count * disk_.slot_bytes())) ++overwritten_;
       ++count;
     }
     put(disk_.offset(start), batch_.get(), count * disk_.slot_bytes());
-    carried_ = start + count;
+    flushed_ = start + count;
   }
 }
 
-// False when the loop has come round meanwhile; the slot then says that nothing is here.
+// False when the loop has come round meanwhile; the slot is then marked empty.
 bool BlackBox::fetch(uint64_t sequence, uint8_t* slot) const noexcept {
   load(slot, map_ + tail_.offset(sequence), disk_.slot_bytes());
   uint64_t mark;
@@ -192,7 +192,7 @@ void BlackBox::failed(int error) noexcept {
   error_.compare_exchange_strong(none, error);
 }
 
-// The system tells of a write that the disk did not take once, to whoever syncs next.
+// The system reports a failed write once, to the next sync.
 void BlackBox::sync() noexcept {
   if (fdatasync(fd_) != 0) failed(errno);
 }
@@ -216,7 +216,7 @@ void BlackBox::close() {
     }
     wake_.notify_all();
     thread_.join();
-    carry();
+    flush();
   }
   if (fd_ >= 0) {
     sync();

@@ -46,7 +46,7 @@ class BlackBox {
     uint64_t tail_slots = 8192;
     size_t record_bytes = 0;
     std::string text;
-    int64_t carry_ns = 20'000'000;
+    int64_t flush_ns = 20'000'000;
     int64_t sync_ns = 1'000'000'000;
   };
 
@@ -67,7 +67,7 @@ class BlackBox {
   size_t record_bytes() const noexcept { return disk_.record_bytes; }
   uint64_t overwritten() const noexcept {
     return overwritten_.load(std::memory_order_relaxed);
-  }  // before they were carried
+  }  // before they were flushed
   bool is_open() const noexcept { return map_ != nullptr; }
   // errno of the first write, or sync, that failed
   int error() const noexcept { return error_.load(std::memory_order_relaxed); }
@@ -78,7 +78,7 @@ class BlackBox {
   int create_tail(const std::string& path);
   std::string header(const BlackBoxLayout& layout, const Options& options) const;
   void serve();
-  void carry();
+  void flush();
   bool fetch(uint64_t sequence, uint8_t* slot) const noexcept;
   void sync() noexcept;
   void failed(int error) noexcept;
@@ -86,15 +86,15 @@ class BlackBox {
 
   BlackBoxLayout disk_, tail_;
   int fd_ = -1;
-  int tail_fd_ = -1;  // locked while the process lives: one that nobody holds is a crashed run's
+  int tail_fd_ = -1;  // locked while the process lives: one without a lock is a crashed run's
   std::string tail_path_;
   uint8_t* map_ = nullptr;
   std::atomic<uint64_t> written_{0};  // sequence after the newest record in the tail
-  uint64_t carried_ = 0;
+  uint64_t flushed_ = 0;
   std::unique_ptr<uint8_t[]> batch_;
   std::atomic<uint64_t> overwritten_{0};
   std::atomic<int> error_{0};
-  int64_t carry_ns_ = 0, sync_ns_ = 0;
+  int64_t flush_ns_ = 0, sync_ns_ = 0;
   bool closing_ = false;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -1,5 +1,5 @@
 // A copy of everything that learns, and of what its supervisor carries, handed from the loop's thread to the thread that saves it. Asked for by a flag, taken
-// between two steps, given back: one buffer, one atomic, nobody waits.
+// between two steps, given back: one buffer, one atomic, no wait.
 #ifndef RTU_RUNTIME_RECORD_SNAPSHOT_H
 #define RTU_RUNTIME_RECORD_SNAPSHOT_H
 
@@ -30,13 +30,11 @@ struct Progress {
 class Snapshot {
  public:
   // All memory is taken and touched here; 0 bytes: there is nothing to copy, and asking for it has no effect.
-  Snapshot(size_t bytes, size_t beside)
-      : size_(bytes),
-        beside_size_(bytes > 0 ? beside : 0),
-        bytes_(bytes > 0 ? new uint8_t[bytes + beside]() : nullptr) {}
+  Snapshot(size_t bytes, size_t extra)
+      : size_(bytes), extra_size_(bytes > 0 ? extra : 0), bytes_(bytes > 0 ? new uint8_t[bytes + extra]() : nullptr) {}
 
   size_t size() const noexcept { return size_; }
-  size_t beside_size() const noexcept { return beside_size_; }
+  size_t extra_size() const noexcept { return extra_size_; }
 
   // The saver's side. After ask(), ready() turns true once the loop has come to a place for it; then bytes() and
   // progress() stand still until release().
@@ -46,7 +44,7 @@ class Snapshot {
   }
   bool ready() const noexcept { return phase_.load(std::memory_order_acquire) == Phase::kReady; }
   const uint8_t* bytes() const noexcept { return bytes_.get(); }
-  const uint8_t* beside() const noexcept { return bytes_.get() + size_; }
+  const uint8_t* extra() const noexcept { return bytes_.get() + size_; }
   const Progress& progress() const noexcept { return progress_; }
   int64_t copy_ns() const noexcept { return copy_ns_; }
   void release() noexcept {
@@ -57,8 +55,8 @@ class Snapshot {
   bool asked() const noexcept { return phase_.load(std::memory_order_acquire) == Phase::kAsked; }
   Progress& copy(const Policy& policy) noexcept {
     memcpy(bytes_.get(), policy.state, size_);
-    if (policy.copy_beside != nullptr) policy.copy_beside(policy.self, bytes_.get() + size_, whole_ ? 1 : 0);
-    whole_ = false;
+    if (policy.copy_extra != nullptr) policy.copy_extra(policy.self, bytes_.get() + size_, full_ ? 1 : 0);
+    full_ = false;
     return progress_;
   }
   void hand_over(int64_t copy_ns) noexcept {
@@ -70,9 +68,9 @@ class Snapshot {
   enum class Phase : uint32_t { kIdle, kAsked, kReady };
 
   size_t size_;
-  size_t beside_size_;
+  size_t extra_size_;
   std::unique_ptr<uint8_t[]> bytes_;
-  bool whole_ = true;  // nothing has been copied yet
+  bool full_ = true;  // nothing has been copied yet
   Progress progress_;
   int64_t copy_ns_ = 0;
   std::atomic<Phase> phase_{Phase::kIdle};

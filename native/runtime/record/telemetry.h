@@ -12,26 +12,26 @@ enum RecordFlag : uint32_t {
   kRecordTerminated = 2,
   kRecordTruncated = 4,
   kRecordActed = 8,     // a command left (or would have, in a dry run)
-  kRecordLearned = 16,  // learn() was called for a transition, with or without an update
+  kRecordLearned = 16,  // update() was called for a transition, with or without an update
   kRecordOverridden =
-      32,  // `executed` is not what was chosen, by the policy's own word where it learned: only the critic did
+      32,  // `applied` is not what was chosen, by the policy's own decision where it learned: only the critic did
   kRecordPredictFailed = 64,
   kRecordUpdateFailed = 128,
   kRecordRewardRefused = 256,  // non-finite reward: not learned from
 };
 
-// What the policy was asked for in this step: with x, reward and executed all that a replay needs.
+// What the policy was asked for in this step: with x, reward and applied all that a replay needs.
 enum CallFlag : uint32_t {
   kCallBegin = 1,
   kCallPredict = 2,
   kCallExplore = 4,  // predict's
   kCallLearn = 8,
-  kCallApplied = 16,    // learn was told that something else was carried out
-  kCallWeights = 32,    // learn moved the weights; without it the deadline rule dropped the update
+  kCallApplied = 16,    // update was given an applied action that differs
+  kCallWeights = 32,    // update moved the weights; without it the deadline rule dropped the update
   kCallContinued = 64,  // with begin: the limits on changes go on from the last command (loop_step.cpp, start_gate)
 };
 
-// Followed by x[n], u[m] (sent, actuator units), executed[m] (STATE.u_applied) as f32, padded to 8 bytes.
+// Followed by x[n], u[m] (sent, actuator units), applied[m] (STATE.u_applied) as f32, padded to 8 bytes.
 struct RecordHead {
   uint64_t step;
   uint64_t sequence;  // of this session's records, from 0: a number left out was lost on the way
@@ -53,7 +53,7 @@ struct RecordHead {
   uint32_t calls;  // CallFlag
   uint32_t gate;
   uint32_t input_gate;
-  uint32_t input_channel;  // the first that the input gate found fault with
+  uint32_t input_channel;  // the first that the sensor monitor flagged
   uint32_t guard;
   uint32_t mode;
   float reward;

@@ -1,4 +1,4 @@
-// From a policy's action to actuator units, and the gate before the wire that the policy cannot influence.
+// From a policy's action to actuator units, and the command limiter before the wire, which the policy cannot influence.
 #ifndef RTU_RUNTIME_SAFETY_COMMAND_LIMITER_H
 #define RTU_RUNTIME_SAFETY_COMMAND_LIMITER_H
 
@@ -31,22 +31,22 @@ struct ActuatorLimits {
 
 // Which field of limits cannot be kept, in words, or null. Both ends finite, low < high, and the range no subnormal and no
 // infinity; slew and acceleration each kNoLimit, or at least the spacing of floats at the larger end, below which a
-// command cannot follow (so neither 0, negative, NaN nor subnormal); rest in the range. Whoever takes limits asks this.
+// command cannot follow (so neither 0, negative, NaN nor subnormal); rest in the range. Every caller that takes limits checks them with this.
 const char* problem_of(const ActuatorLimits& limits) noexcept;
 
 // u (m,) in actuator units from action: continuous (m,) in [-1, 1], or (1,) the index of one of n_levels levels, spaced
 // evenly from low to high, for a single actuator. Finite samples outside are clipped; NaN and infinities come through
-// for the gate to see. Returns kLimiterClipped or 0.
+// for the limiter to see. Returns kLimiterClipped or 0.
 uint32_t map_action(const ActuatorLimits* limits, int m, int n_levels, const float* action, float* u) noexcept;
 
-// The inverse, for what the device says it applied.
+// The inverse, for what the device reports that it applied.
 void unmap_action(const ActuatorLimits* limits, int m, int n_levels, const float* u, float* action) noexcept;
 
 // True when applied and wanted differ by learners::kSameAction or more, in the policy's units.
 bool overridden(const ActuatorLimits* limits, int m, const float* wanted, const float* applied) noexcept;
 
 // Any bit pattern in; finite, in range, slew- and acceleration-limited out. Where they cannot all hold, range wins over
-// slew, and slew over acceleration. That happens only when the gate starts, or its limits end, in the middle of a
+// slew, and slew over acceleration. That happens only when the limiter starts, or its limits end, in the middle of a
 // movement: each change leaves room to come to rest before the end of the range.
 struct CommandLimiter {
   int m = 0;
@@ -59,7 +59,7 @@ struct CommandLimiter {
   // range: brought in.
   void start(const float* applied) noexcept;
 
-  // u (m,) in place. Returns GateFlags. With enabled = false only remembers.
+  // u (m,) in place. Returns LimiterFlag bits. With enabled = false only remembers.
   uint32_t apply(float* u) noexcept;
 };
 

@@ -1,4 +1,4 @@
-// Policies that learn nothing: for tests of the loop, and to hold or steady a machine while the learner may not.
+// Policies that learn nothing: for tests of the loop, and to hold or steady a plant while the learner may not.
 #ifndef RTU_RUNTIME_SAFETY_FALLBACKS_H
 #define RTU_RUNTIME_SAFETY_FALLBACKS_H
 
@@ -27,7 +27,7 @@ struct LinearPolicy {
   Policy policy() noexcept;
 };
 
-// The table of a controller, which learns nothing; its `first` tells predict that an episode begins.
+// The table of a controller, which learns nothing; its `first` marks that an episode begins.
 template <class Controller>
 Policy controller_policy(Controller* controller,
                          int (*predict)(void* self, const float* x, int explore, float* action) noexcept) noexcept {

@@ -1,4 +1,4 @@
-// What comes in passes here before anything computes with it: per channel non-finite, drop-out, range, spike, stuck, each
+// Checks each observation before anything computes with it: per channel non-finite, drop-out, range, spike, stuck, each
 // with a policy. Everything is counted; a value that is replaced is marked.
 #ifndef RTU_RUNTIME_SAFETY_SENSOR_MONITOR_H
 #define RTU_RUNTIME_SAFETY_SENSOR_MONITOR_H
@@ -36,8 +36,8 @@ constexpr float kStuckCommand = 0.5F;  // how far the action has to have moved a
 struct SensorChannel {
   float low = -3.402823466e38F;
   float high = 3.402823466e38F;
-  float spike = 0;           // largest change per step; 0: not looked at
-  uint32_t stuck_steps = 0;  // 0: not looked at
+  float spike = 0;           // largest change per step; 0 disables the check
+  uint32_t stuck_steps = 0;  // 0 disables the check
   uint32_t hold_steps = 5;
   SensorAction on_dropout = SensorAction::kHold;
   SensorAction on_range = SensorAction::kClamp;
@@ -56,7 +56,7 @@ struct SensorMonitor {
   float reward_low = -3.402823466e38F;
   float reward_high = 3.402823466e38F;
 
-  // An episode's start: the machine may have been put anywhere.
+  // An episode's start: the plant may be anywhere.
   void begin() noexcept;
 
   // x (n) as it came, moved: sum over the actuators of |change of the action| since the last call, out (n) finite and

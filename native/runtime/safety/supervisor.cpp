@@ -18,13 +18,14 @@ float clip(float value) noexcept { return !(value >= -1.0F) ? -1.0F : value > 1.
 }  // namespace
 
 Supervisor::Supervisor(const Policy& learner, const Policy& fallback, const SupervisorOptions& options)
-    : learner_(learner), fallback_(fallback), options_(options), gate_(options.gate) {
-  gate_.n = learner.observation_size;
-  if (learner_.halvings != nullptr) kept_.halvings = learner_.halvings(learner_.self, -1);
-  if (!options.guard || learner.sections == nullptr || options.mode == Mode::kOff) return;
-  snapshots_.reset(new unsigned char[learners::monitor_bytes(options.guard_config, learner.state_bytes)]());
-  guarded_ = learners::make_monitor(guard_, options.guard_config, *learner.sections,
-                                    static_cast<unsigned char*>(learner.state), learner.state_bytes, snapshots_.get());
+    : learner_(learner), fallback_(fallback), options_(options), sensors_(options.sensors) {
+  sensors_.n = learner.observation_size;
+  if (learner_.halvings != nullptr) memory_.halvings = learner_.halvings(learner_.self, -1);
+  if (!options.monitor || learner.sections == nullptr || options.mode == Mode::kOff) return;
+  snapshots_.reset(new unsigned char[learners::monitor_bytes(options.monitor_config, learner.state_bytes)]());
+  monitored_ =
+      learners::make_monitor(monitor_, options.monitor_config, *learner.sections,
+                             static_cast<unsigned char*>(learner.state), learner.state_bytes, snapshots_.get());
 }
 
 Policy Supervisor::policy() noexcept {
@@ -43,9 +44,9 @@ Policy Supervisor::policy() noexcept {
     const Policy& learner = static_cast<Supervisor*>(self)->learner_;
     return learner.hash != nullptr ? learner.hash(learner.self) : 0;
   };
-  policy.beside_bytes = copy_bytes();
-  policy.copy_beside = [](void* self, unsigned char* out, int whole) noexcept {
-    static_cast<Supervisor*>(self)->copy(out, whole != 0);
+  policy.extra_bytes = copy_bytes();
+  policy.copy_extra = [](void* self, unsigned char* out, int full) noexcept {
+    static_cast<Supervisor*>(self)->copy(out, full != 0);
   };
   policy.monitors_sensors = true;
   policy.counters = &counters_;
@@ -55,9 +56,9 @@ Policy Supervisor::policy() noexcept {
 }
 
 int Supervisor::begin() noexcept {
-  if (kept_.watched == 0) watch(false, false);
-  ++kept_.episodes;
-  gate_.begin();
+  if (memory_.inspected == 0) inspect(false, false);
+  ++memory_.episodes;
+  sensors_.begin();
   now_ = Chosen{};
   moved_ = 0;
   if (runs()) begin_learner();
@@ -66,36 +67,36 @@ int Supervisor::begin() noexcept {
 }
 
 void Supervisor::begin_learner() noexcept {
-  if (kept_.restart != 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, kept_.halvings);
-  kept_.restart = 0;
+  if (memory_.restart != 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, memory_.halvings);
+  memory_.restart = 0;
   learner_.begin(learner_.self);
 }
 
 int Supervisor::predict(const float* observation, bool explore, float* action) noexcept {
-  if (kept_.watched == 0) watch(false, false);
-  ++kept_.steps;
+  if (memory_.inspected == 0) inspect(false, false);
+  ++memory_.steps;
   before_ = now_;
   now_ = Chosen{};
-  kept_.triggers = 0;
+  memory_.triggers = 0;
   usable_ = false;
   info_.guard = 0;
-  const SensorReport verdict = gate_.apply(observation, moved_, x_, &counters_);
+  const SensorReport verdict = sensors_.apply(observation, moved_, x_, &counters_);
   info_.input_gate = verdict.flags;
   info_.input_channel = verdict.channel;
   if (runs()) ask_learner(explore && learns());
   ask_fallback();
-  const Cause cause = give_up(judge(verdict.flags));
+  const Cause cause = give_up(decide(verdict.flags));
   compose(cause);
   info_.mode = mode_word(options_.mode, now_.driver, cause);
   memcpy(action, now_.action, sizeof(float) * static_cast<size_t>(learner_.action_size));
-  kept_.watched = runs() ? 0 : 1;
+  memory_.inspected = runs() ? 0 : 1;
   if (cause == Cause::kFailed) return kPolicyFailed;
   return (verdict.flags & kSensorStop) != 0 ? kPolicyStop : 0;
 }
 
 void Supervisor::ask_learner(bool explore) noexcept {
-  // After a return the world has moved on: credit begins anew, with the state that an episode begins with.
-  if (kept_.restart != 0) begin_learner();
+  // After a rollback the eligibility traces are reset, with the state that an episode begins with.
+  if (memory_.restart != 0) begin_learner();
   const int status = learner_.predict(learner_.self, x_, explore ? 1 : 0, learner_action_);
   if (status < 0) {
     ++counters_.learner_failures;
@@ -107,7 +108,8 @@ void Supervisor::ask_learner(bool explore) noexcept {
     usable_ = false;
     return trip(learners::kTriggerNonFinite);
   }
-  if (learner_.n_levels == 0 && guarded_) trip(learners::inspect_action(guard_, learner_action_, learner_.action_size));
+  if (learner_.n_levels == 0 && monitored_)
+    trip(learners::inspect_action(monitor_, learner_action_, learner_.action_size));
 }
 
 // A fallback's action in the learner's units: the index of a level may fall between two.
@@ -146,52 +148,52 @@ Cause Supervisor::give_up(Cause cause) noexcept {
 }
 
 // Who drives: kNone is the learner, or both; otherwise why the fallback does.
-Cause Supervisor::judge(uint32_t input) noexcept {
+Cause Supervisor::decide(uint32_t input) noexcept {
   if (options_.mode == Mode::kOff || options_.mode == Mode::kShadow) return Cause::kMode;
-  const Cause cause = judge_health(input);
-  const uint64_t count = options_.ab_episodes ? kept_.episodes - (kept_.episodes > 0) : kept_.steps - 1;
+  const Cause cause = decide_health(input);
+  const uint64_t count = options_.ab_episodes ? memory_.episodes - (memory_.episodes > 0) : memory_.steps - 1;
   const bool turn = options_.mode != Mode::kAb || count / options_.ab_block % 2 == 0;
-  if (turn) watch_rate(cause != Cause::kNone);
+  if (turn) check_fallback_rate(cause != Cause::kNone);
   return cause == Cause::kNone && !turn ? Cause::kMode : cause;
 }
 
 // To the fallback at the first bad step; back after a dwell, and so many good steps in a row.
-Cause Supervisor::judge_health(uint32_t input) noexcept {
-  if (kept_.frozen != 0) return Cause::kFrozen;
+Cause Supervisor::decide_health(uint32_t input) noexcept {
+  if (memory_.frozen != 0) return Cause::kFrozen;
   Cause cause = Cause::kNone;
   if ((input & kSensorFallback) != 0) {
     cause = Cause::kInput;
-  } else if (kept_.triggers != 0) {
+  } else if (memory_.triggers != 0) {
     cause = Cause::kGuard;
   } else if (!usable_) {
     cause = Cause::kLearner;
   }
   if (cause != Cause::kNone) {
     force_fallback();
-    kept_.good = 0;
+    memory_.recovered = 0;
   } else {
-    ++kept_.good;
+    ++memory_.recovered;
   }
-  if (kept_.locked != 0) return Cause::kLocked;
-  if (kept_.fallback_on == 0 || cause != Cause::kNone) return cause;
-  if (++kept_.dwelt < options_.dwell_steps || kept_.good < options_.good_steps) return Cause::kDwell;
-  kept_.fallback_on = 0;
+  if (memory_.locked != 0) return Cause::kLocked;
+  if (memory_.fallback_on == 0 || cause != Cause::kNone) return cause;
+  if (++memory_.dwelt < options_.dwell_steps || memory_.recovered < options_.recovery_steps) return Cause::kDwell;
+  memory_.fallback_on = 0;
   return Cause::kNone;
 }
 
 void Supervisor::force_fallback() noexcept {
-  if (kept_.fallback_on != 0) return;
-  kept_.fallback_on = 1;
-  kept_.dwelt = 0;
-  kept_.good = 0;
+  if (memory_.fallback_on != 0) return;
+  memory_.fallback_on = 1;
+  memory_.dwelt = 0;
+  memory_.recovered = 0;
   ++counters_.switches;
   const uint64_t oldest =
-      kept_.switched >= options_.max_switches ? kept_.switched_at[kept_.switched % options_.max_switches] : 0;
-  if (kept_.switched >= options_.max_switches && kept_.steps - oldest < options_.switch_window) {
-    kept_.locked = 1;
+      memory_.switched >= options_.max_switches ? memory_.switched_at[memory_.switched % options_.max_switches] : 0;
+  if (memory_.switched >= options_.max_switches && memory_.steps - oldest < options_.switch_window) {
+    memory_.locked = 1;
     counters_.switches_locked.set(1);
   }
-  kept_.switched_at[kept_.switched++ % options_.max_switches] = kept_.steps;
+  memory_.switched_at[memory_.switched++ % options_.max_switches] = memory_.steps;
 }
 
 void Supervisor::compose(Cause cause) noexcept {
@@ -220,8 +222,8 @@ int Supervisor::update(float reward, bool terminated, bool truncated, const floa
   if (!runs()) return kPolicyNoted;
   int status = kPolicyNoted;
   bool learned = false;
-  if (kept_.triggers == 0 && now_.explored) {
-    if (before_.any && !gate_.reward_allowed(reward)) {
+  if (memory_.triggers == 0 && now_.explored) {
+    if (before_.any && !sensors_.reward_allowed(reward)) {
       ++counters_.input_rewards;
       info_.input_gate |= kSensorReward;
     } else {
@@ -235,11 +237,11 @@ int Supervisor::update(float reward, bool terminated, bool truncated, const floa
       }
     }
   }
-  watch(learned, terminated);
+  inspect(learned, terminated);
   return status;
 }
 
-// What the learner is told was carried out, in its own units; null: what it chose. Where the fallback drove, only the
+// What was applied, in the learner's own units; null: what it chose. Where the fallback drove, only the
 // critic learns.
 const float* Supervisor::applied_for_learner(const float* applied, float* out) const noexcept {
   if (!before_.any || before_.driver == Driver::kLearner) return applied;
@@ -254,30 +256,30 @@ const float* Supervisor::applied_for_learner(const float* applied, float* out) c
   return out;
 }
 
-// The guard's look at a step that is through, and what follows from it.
-void Supervisor::watch(bool learned, bool terminated) noexcept {
-  kept_.watched = 1;
-  if (guarded_ && kept_.triggers == 0) {
+// The learner monitor's checks after a step, and what follows from them.
+void Supervisor::inspect(bool learned, bool terminated) noexcept {
+  memory_.inspected = 1;
+  if (monitored_ && memory_.triggers == 0) {
     uint32_t found = learner_.healthy != nullptr && !learner_.healthy(learner_.self)
                          ? static_cast<uint32_t>(learners::kTriggerNonFinite)
-                         : learners::inspect_state(guard_);
+                         : learners::inspect_state(monitor_);
     if (found == 0 && learned && !terminated && learner_.info != nullptr)
-      found = learners::inspect_delta(guard_, static_cast<double>(learner_.info(learner_.self)->delta));
+      found = learners::inspect_delta(monitor_, static_cast<double>(learner_.info(learner_.self)->delta));
     trip(found);
   }
-  if (kept_.triggers != 0) {
-    return_to_snapshot();
-  } else if (guarded_ && learns()) {
-    age();
+  if (memory_.triggers != 0) {
+    roll_back();
+  } else if (monitored_ && learns()) {
+    age_snapshots();
   }
 }
 
-void Supervisor::age() noexcept {
-  switch (learners::age_snapshots(guard_)) {
+void Supervisor::age_snapshots() noexcept {
+  switch (learners::age_snapshots(monitor_)) {
     case learners::SnapshotEvent::none:
       return;
     case learners::SnapshotEvent::taken:
-      fresh_ |= 1U << guard_.memory.candidate;
+      uncopied_ |= 1U << monitor_.memory.candidate;
       ++counters_.snapshots;
       info_.guard |= kMonitorSnapshot;
       return;
@@ -285,28 +287,28 @@ void Supervisor::age() noexcept {
       ++counters_.snapshots_refused;
       info_.guard |= kMonitorSnapshotRefused;
       trip(learners::kTriggerNonFinite);
-      return return_to_snapshot();
+      return roll_back();
     case learners::SnapshotEvent::validated:
       ++counters_.snapshots_survived;
       info_.guard |= kMonitorValidated;
-      kept_.rollbacks = 0;
+      memory_.rollbacks = 0;
       // What was halved comes back step by step, or a long run with faults now and then would stop learning.
-      if (kept_.halvings > 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, --kept_.halvings);
+      if (memory_.halvings > 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, --memory_.halvings);
       return;
   }
 }
 
-void Supervisor::watch_rate(bool forced) noexcept {
-  if (!guarded_ || options_.rate_window == 0) return;
-  kept_.rate_forced += forced ? 1U : 0U;
-  if (++kept_.rate_steps < options_.rate_window) return;
-  const bool often = static_cast<float>(kept_.rate_forced) > options_.rate * static_cast<float>(kept_.rate_steps);
-  kept_.rate_steps = kept_.rate_forced = 0;
-  if (often && kept_.frozen == 0) trip(learners::kTriggerFallbackRate);
+void Supervisor::check_fallback_rate(bool forced) noexcept {
+  if (!monitored_ || options_.rate_window == 0) return;
+  memory_.rate_forced += forced ? 1U : 0U;
+  if (++memory_.rate_steps < options_.rate_window) return;
+  const bool often = static_cast<float>(memory_.rate_forced) > options_.rate * static_cast<float>(memory_.rate_steps);
+  memory_.rate_steps = memory_.rate_forced = 0;
+  if (often && memory_.frozen == 0) trip(learners::kTriggerFallbackRate);
 }
 
 void Supervisor::trip(uint32_t triggers) noexcept {
-  kept_.triggers |= triggers;
+  memory_.triggers |= triggers;
   info_.guard |= triggers;
   counters_.guard_non_finite += (triggers & learners::kTriggerNonFinite) != 0;
   counters_.guard_weights += (triggers & learners::kTriggerWeights) != 0;
@@ -318,17 +320,17 @@ void Supervisor::trip(uint32_t triggers) noexcept {
   counters_.guard_normalizer += (triggers & learners::kTriggerNormalizer) != 0;
 }
 
-void Supervisor::return_to_snapshot() noexcept {
+void Supervisor::roll_back() noexcept {
   if (options_.mode != Mode::kShadow) force_fallback();
-  kept_.good = 0;
-  kept_.restart = 1;
-  if (!guarded_) return;
-  learners::roll_back(guard_);
+  memory_.recovered = 0;
+  memory_.restart = 1;
+  if (!monitored_) return;
+  learners::roll_back(monitor_);
   ++counters_.rollbacks;
   info_.guard |= kMonitorRolledBack;
-  if (kept_.halvings < learners::kMaxHalvings) ++kept_.halvings;
-  if (++kept_.rollbacks <= options_.max_rollbacks) return;
-  kept_.frozen = 1;
+  if (memory_.halvings < learners::kMaxHalvings) ++memory_.halvings;
+  if (++memory_.rollbacks <= options_.max_rollbacks) return;
+  memory_.frozen = 1;
   counters_.guard_frozen.set(1);
   info_.guard |= kMonitorFrozen;
 }

@@ -1,11 +1,11 @@
 // The learner as an untrusted component: a Policy around another one.
 //
-//   observation -> input gate -> learner.predict -+
+//   observation -> sensor monitor -> learner.predict -+
 //                             -> fallback.predict +-> who drives -> action
 //   update: what was applied -> learner.update -> learner monitor -> roll back
 //
 // Every decision is a function of what the calls bring and of what was before: no clock, no thread, so that a replay decides
-// the same. Its own state goes into a checkpoint beside the learner's (supervisor_state.cpp); Policy.state is the learner's.
+// the same. Its own state goes into a checkpoint next to the learner's (supervisor_state.cpp); Policy.state is the learner's.
 #ifndef RTU_RUNTIME_SAFETY_SUPERVISOR_H
 #define RTU_RUNTIME_SAFETY_SUPERVISOR_H
 
@@ -52,7 +52,7 @@ constexpr uint32_t mode_word(Mode mode, Driver driver, Cause cause) noexcept {
   return static_cast<uint32_t>(mode) | static_cast<uint32_t>(driver) << 4 | static_cast<uint32_t>(cause) << 8;
 }
 
-// RecordHead.guard: GuardTrigger bits, and what was done.
+// RecordHead.learner_monitor: GuardTrigger bits, and what was done.
 enum MonitorEvent : uint32_t {
   kMonitorRolledBack = 1U << 16,
   kMonitorFrozen = 1U << 17,  // from now on the fallback drives
@@ -64,22 +64,22 @@ enum MonitorEvent : uint32_t {
 constexpr uint32_t kMaxSwitches = 64;
 constexpr uint32_t kFallbackTries = 5;  // in a row, during which its last output stands
 
-// Checked at the door by whoever fills it (rtu_edge/loop/supervisor.py).
+// Checked by the caller that fills it in (rtu_edge/loop/supervisor.py).
 struct SupervisorOptions {
   Mode mode = Mode::kLearn;
-  SensorMonitor gate;
-  bool guard = true;
-  learners::MonitorConfig guard_config;
-  uint32_t max_rollbacks = 3;          // before anything survives; one more trip freezes
-  uint32_t rate_window = 0;            // steps; 0: the fallback's share is not looked at
+  SensorMonitor sensors;
+  bool monitor = true;
+  learners::MonitorConfig monitor_config;
+  uint32_t max_rollbacks = 3;          // before a snapshot is validated; one more trip freezes
+  uint32_t rate_window = 0;            // steps; 0 disables the check
   float rate = 1;                      // largest share of forced fallback steps in a window
   float residual[kMaxActuators] = {};  // largest correction, as a share of the actuator's range
   float rest[kMaxActuators] = {};      // in -1..1: what holding begins with
   uint32_t ab_block = 1000;
-  bool ab_episodes = false;    // blocks of episodes instead of steps
-  uint32_t dwell_steps = 50;   // the least time in the fallback
-  uint32_t good_steps = 25;    // in a row, before the learner drives again
-  uint32_t max_switches = 10;  // to the fallback within switch_window steps; one more keeps it there
+  bool ab_episodes = false;      // blocks of episodes instead of steps
+  uint32_t dwell_steps = 50;     // the least time in the fallback
+  uint32_t recovery_steps = 25;  // in a row, before the learner drives again
+  uint32_t max_switches = 10;    // to the fallback within switch_window steps; one more keeps it there
   uint32_t switch_window = 3000;
 };
 
@@ -90,17 +90,17 @@ struct SupervisorMemory {
   uint64_t episodes = 0;
   uint64_t switched = 0;
   uint64_t switched_at[kMaxSwitches] = {};
-  uint32_t triggers = 0;  // of the guard, that call for a return
-  uint32_t watched = 1;   // the guard has looked at this step
-  uint32_t restart = 0;   // the learner begins anew before it predicts
+  uint32_t triggers = 0;   // of the learner monitor, that call for a rollback
+  uint32_t inspected = 1;  // the learner monitor has checked this step
+  uint32_t restart = 0;    // the learner begins an episode before it predicts
   uint32_t fallback_on = 0;
   uint32_t frozen = 0;
   uint32_t locked = 0;
   uint32_t dwelt = 0;
-  uint32_t good = 0;
+  uint32_t recovered = 0;
   uint32_t rate_steps = 0;
   uint32_t rate_forced = 0;
-  uint32_t rollbacks = 0;  // since anything survived
+  uint32_t rollbacks = 0;  // since a snapshot was validated
   int32_t halvings = 0;
 };
 static_assert(sizeof(SupervisorMemory) == 584);
@@ -117,20 +117,20 @@ class Supervisor {
 
   Policy policy() noexcept;
   const record::SupervisorCounters& counters() const noexcept { return counters_; }
-  // The snapshot that would be rolled back to; null without a guard.
-  const unsigned char* snapshot() const noexcept { return guarded_ ? learners::newest(guard_) : nullptr; }
-  bool frozen() const noexcept { return kept_.frozen != 0; }
+  // The snapshot that a rollback restores; null without a learner monitor.
+  const unsigned char* snapshot() const noexcept { return monitored_ ? learners::newest(monitor_) : nullptr; }
+  bool frozen() const noexcept { return memory_.frozen != 0; }
   // A copy of all that it carries from step to step, and its form in a checkpoint, which is the same on every instruction
-  // set. copy() between two calls, by the thread that makes them: out (copy_bytes()); whole = false: out holds the copy
-  // before, and of the guard's snapshots only new ones are copied.
+  // set. copy() between two calls, by the thread that makes them: out (copy_bytes()); full = false: out holds the copy
+  // before, and of the monitor's snapshots only new ones are copied.
   size_t copy_bytes() const noexcept;
-  void copy(unsigned char* out, bool whole) noexcept;
+  void copy(unsigned char* out, bool full) noexcept;
   std::vector<unsigned char> encode(const unsigned char* copied) const;
   // Whether restore() would take it: what is wrong, or null. Nothing changes.
   const char* check(const unsigned char* data, size_t n) const noexcept;
   // Before the first step, around the learner of the same checkpoint. What was wrong, or null; then it is as it was.
   const char* restore(const unsigned char* data, size_t n) noexcept;
-  bool locked() const noexcept { return kept_.locked != 0; }
+  bool locked() const noexcept { return memory_.locked != 0; }
 
  private:
   // Of one step: what update() has to know in the next.
@@ -147,35 +147,35 @@ class Supervisor {
   int update(float reward, bool terminated, bool truncated, const float* applied, bool move_weights) noexcept;
   const StepInfo* info() noexcept;
 
-  const char* check_guard(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
-                          const unsigned char* data, size_t n) const noexcept;
-  void restore_guard(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
-                     const unsigned char* data) noexcept;
+  const char* check_monitor(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
+                            const unsigned char* data, size_t n) const noexcept;
+  void restore_monitor(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
+                       const unsigned char* data) noexcept;
   void begin_learner() noexcept;
   void ask_learner(bool explore) noexcept;
   void ask_fallback() noexcept;
-  Cause judge(uint32_t input) noexcept;
-  Cause judge_health(uint32_t input) noexcept;
+  Cause decide(uint32_t input) noexcept;
+  Cause decide_health(uint32_t input) noexcept;
   void force_fallback() noexcept;
   Cause give_up(Cause cause) noexcept;
   void compose(Cause cause) noexcept;
   const float* applied_for_learner(const float* applied, float* out) const noexcept;
-  void watch(bool learned, bool terminated) noexcept;
-  void watch_rate(bool forced) noexcept;
+  void inspect(bool learned, bool terminated) noexcept;
+  void check_fallback_rate(bool forced) noexcept;
   void trip(uint32_t triggers) noexcept;
-  void return_to_snapshot() noexcept;
-  void age() noexcept;
+  void roll_back() noexcept;
+  void age_snapshots() noexcept;
   float to_learner(float action, int levels) const noexcept;
   bool learns() const noexcept { return options_.mode != Mode::kFrozen && options_.mode != Mode::kOff; }
-  bool runs() const noexcept { return options_.mode != Mode::kOff && kept_.frozen == 0; }
+  bool runs() const noexcept { return options_.mode != Mode::kOff && memory_.frozen == 0; }
 
   Policy learner_;
   Policy fallback_;
   SupervisorOptions options_;
-  SensorMonitor gate_;
-  learners::LearnerMonitor guard_;
+  SensorMonitor sensors_;
+  learners::LearnerMonitor monitor_;
   std::unique_ptr<unsigned char[]> snapshots_;
-  bool guarded_ = false;
+  bool monitored_ = false;
 
   // this step
   float x_[kMaxObservations];
@@ -185,9 +185,9 @@ class Supervisor {
   Chosen before_;
   float moved_ = 0;
 
-  SupervisorMemory kept_;
-  uint32_t fallback_failed_ = 0;  // times in a row; a run that goes on from a checkpoint begins with none
-  uint32_t fresh_ = 0;            // slots of the guard that were filled since the last copy()
+  SupervisorMemory memory_;
+  uint32_t fallback_failed_ = 0;  // times in a row; a run resumed from a checkpoint begins with none
+  uint32_t uncopied_ = 0;         // slots of the monitor that were filled since the last copy()
 
   StepInfo info_;
   record::SupervisorCounters counters_;

@@ -1,7 +1,7 @@
 // The supervisor's part of a checkpoint (docs/checkpoint.md, "The supervisor's block"):
 //
 //   version u32, snapshots u32, SupervisorMemory, GuardMemory, then each snapshot in the canonical bytes of the learner's sections:
-//   those that have survived, oldest first, then the candidate.     Little-endian throughout.
+//   the validated ones, oldest first, then the candidate.     Little-endian throughout.
 #include <string.h>
 
 #include "native/core/checkpoint.h"
@@ -15,20 +15,20 @@ constexpr size_t kHead = 2 * sizeof(uint32_t) + kMemories;
 
 struct Read {
   SupervisorMemory supervisor;
-  learners::MonitorMemory guard;
+  learners::MonitorMemory monitor;
 };
 
 Read read_memories(const unsigned char* in) noexcept {
   Read read;
   memcpy(&read.supervisor, in, sizeof read.supervisor);
-  memcpy(&read.guard, in + sizeof read.supervisor, sizeof read.guard);
+  memcpy(&read.monitor, in + sizeof read.supervisor, sizeof read.monitor);
   return read;
 }
 
 void write_memories(unsigned char* out, const SupervisorMemory& supervisor,
-                    const learners::MonitorMemory& guard) noexcept {
+                    const learners::MonitorMemory& monitor) noexcept {
   memcpy(out, &supervisor, sizeof supervisor);
-  memcpy(out + sizeof supervisor, &guard, sizeof guard);
+  memcpy(out + sizeof supervisor, &monitor, sizeof monitor);
 }
 
 // Of the checkpoint that a block of this version stands in: how its snapshots are laid out.
@@ -41,49 +41,50 @@ bool sound(const SupervisorMemory& memory) noexcept {
 }
 
 // Where its rotations stand is inside of this state, and its numbers are numbers.
-bool sound(const learners::MonitorMemory& memory, const learners::LearnerMonitor& guard) noexcept {
+bool sound(const learners::MonitorMemory& memory, const learners::LearnerMonitor& monitor) noexcept {
   const double numbers[] = {memory.sum_change, memory.sum_before,    memory.sum_now,
                             memory.td_scale,   memory.lowest_nu_log, static_cast<double>(memory.saturated_at)};
   for (const double x : numbers)
     if (!(x - x == 0)) return false;
-  const int32_t sections = guard.table->count;
+  const int32_t sections = monitor.table->count;
   return memory.scan_section >= 0 && memory.scan_section < sections && memory.weight_section >= 0 &&
-         memory.weight_section < sections && memory.scan_row <= guard.bytes && memory.scan_row % sizeof(double) == 0;
+         memory.weight_section < sections && memory.scan_row <= monitor.bytes && memory.scan_row % sizeof(double) == 0;
 }
 
 }  // namespace
 
 size_t Supervisor::copy_bytes() const noexcept {
-  return kMemories + (guarded_ ? learners::monitor_bytes(guard_.config, guard_.bytes) : 0);
+  return kMemories + (monitored_ ? learners::monitor_bytes(monitor_.config, monitor_.bytes) : 0);
 }
 
-void Supervisor::copy(unsigned char* out, bool whole) noexcept {
-  write_memories(out, kept_, guard_.memory);
-  if (!guarded_) return;
-  for (int32_t slot = 0; slot <= guard_.config.snapshots; ++slot) {
-    if (!whole && (fresh_ >> slot & 1U) == 0) continue;
-    const size_t at = static_cast<size_t>(slot) * guard_.bytes;
-    memcpy(out + kMemories + at, guard_.slots + at, guard_.bytes);
+void Supervisor::copy(unsigned char* out, bool full) noexcept {
+  write_memories(out, memory_, monitor_.memory);
+  if (!monitored_) return;
+  for (int32_t slot = 0; slot <= monitor_.config.snapshots; ++slot) {
+    if (!full && (uncopied_ >> slot & 1U) == 0) continue;
+    const size_t at = static_cast<size_t>(slot) * monitor_.bytes;
+    memcpy(out + kMemories + at, monitor_.slots + at, monitor_.bytes);
   }
-  if (!whole) fresh_ = 0;
+  if (!full) uncopied_ = 0;
 }
 
 std::vector<unsigned char> Supervisor::encode(const unsigned char* copied) const {
   Read read = read_memories(copied);
-  std::vector<int32_t> slots(read.guard.validated, read.guard.validated + read.guard.n_validated);
-  if (read.guard.candidate >= 0) slots.push_back(read.guard.candidate);
+  std::vector<int32_t> slots(read.monitor.validated, read.monitor.validated + read.monitor.n_validated);
+  if (read.monitor.candidate >= 0) slots.push_back(read.monitor.candidate);
   // Where the slots are is this process's business; in the file they follow each other.
-  for (int32_t i = 0; i < learners::kMaxSnapshots; ++i) read.guard.validated[i] = i < read.guard.n_validated ? i : 0;
-  if (read.guard.candidate >= 0) read.guard.candidate = read.guard.n_validated;
-  const size_t bytes = slots.empty() ? 0 : static_cast<size_t>(core::payload_bytes(*guard_.table));
+  for (int32_t i = 0; i < learners::kMaxSnapshots; ++i)
+    read.monitor.validated[i] = i < read.monitor.n_validated ? i : 0;
+  if (read.monitor.candidate >= 0) read.monitor.candidate = read.monitor.n_validated;
+  const size_t bytes = slots.empty() ? 0 : static_cast<size_t>(core::payload_bytes(*monitor_.table));
   std::vector<unsigned char> out(kHead + slots.size() * bytes);
   const uint32_t head[] = {kSupervisorStateVersion, static_cast<uint32_t>(slots.size())};
   memcpy(out.data(), head, sizeof head);
-  write_memories(out.data() + sizeof head, read.supervisor, read.guard);
+  write_memories(out.data() + sizeof head, read.supervisor, read.monitor);
   unsigned char* at = out.data() + kHead;
   for (const int32_t slot : slots) {
-    const unsigned char* base = copied + kMemories + static_cast<size_t>(slot) * guard_.bytes;
-    core::gather_payload(*guard_.table, base, at);
+    const unsigned char* base = copied + kMemories + static_cast<size_t>(slot) * monitor_.bytes;
+    core::gather_payload(*monitor_.table, base, at);
     at += bytes;
   }
   return out;
@@ -97,8 +98,8 @@ const char* Supervisor::check(const unsigned char* data, size_t n) const noexcep
   if (head[1] > learners::kMaxSnapshots + 1U) return "with more snapshots than there can be";
   const Read read = read_memories(data + sizeof head);
   if (!sound(read.supervisor)) return "with a value out of its range";
-  return guarded_ && head[1] > 0 ? check_guard(read.guard, head[1], layout_of(head[0]), data + kHead, n - kHead)
-                                 : nullptr;
+  return monitored_ && head[1] > 0 ? check_monitor(read.monitor, head[1], layout_of(head[0]), data + kHead, n - kHead)
+                                   : nullptr;
 }
 
 const char* Supervisor::restore(const unsigned char* data, size_t n) noexcept {
@@ -106,42 +107,42 @@ const char* Supervisor::restore(const unsigned char* data, size_t n) noexcept {
   uint32_t head[2];
   memcpy(head, data, sizeof head);
   const Read read = read_memories(data + sizeof head);
-  if (guarded_ && head[1] > 0) restore_guard(read.guard, head[1], layout_of(head[0]), data + kHead);
-  kept_ = read.supervisor;
-  counters_.guard_frozen.set(kept_.frozen);
-  counters_.switches_locked.set(kept_.locked);
+  if (monitored_ && head[1] > 0) restore_monitor(read.monitor, head[1], layout_of(head[0]), data + kHead);
+  memory_ = read.supervisor;
+  counters_.guard_frozen.set(memory_.frozen);
+  counters_.switches_locked.set(memory_.locked);
   return nullptr;
 }
 
-const char* Supervisor::check_guard(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
-                                    const unsigned char* data, size_t n) const noexcept {
-  const size_t bytes = static_cast<size_t>(core::payload_bytes(*guard_.table, version));
+const char* Supervisor::check_monitor(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
+                                      const unsigned char* data, size_t n) const noexcept {
+  const size_t bytes = static_cast<size_t>(core::payload_bytes(*monitor_.table, version));
   const int32_t count = static_cast<int32_t>(snapshots), candidates = memory.candidate >= 0 ? 1 : 0;
   if (n != snapshots * bytes) return "of another learner";
-  if (!sound(memory, guard_) || memory.n_validated < 1 || memory.n_validated != count - candidates)
+  if (!sound(memory, monitor_) || memory.n_validated < 1 || memory.n_validated != count - candidates)
     return "with a value out of its range";
   for (uint32_t i = 0; i < snapshots; ++i)
-    if (!core::good_payload(*guard_.table, version, data + i * bytes)) return "with a snapshot that is not finite";
+    if (!core::good_payload(*monitor_.table, version, data + i * bytes)) return "with a snapshot that is not finite";
   return nullptr;
 }
 
-void Supervisor::restore_guard(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
-                               const unsigned char* data) noexcept {
-  const size_t bytes = static_cast<size_t>(core::payload_bytes(*guard_.table, version));
+void Supervisor::restore_monitor(const learners::MonitorMemory& memory, uint32_t snapshots, uint32_t version,
+                                 const unsigned char* data) noexcept {
+  const size_t bytes = static_cast<size_t>(core::payload_bytes(*monitor_.table, version));
   const int32_t count = static_cast<int32_t>(snapshots), candidates = memory.candidate >= 0 ? 1 : 0;
-  // A guard that is to keep fewer than it did forgets the oldest.
-  const int32_t room = guard_.config.snapshots, forgotten = memory.n_validated > room ? memory.n_validated - room : 0;
+  // A monitor with fewer slots than before drops the oldest.
+  const int32_t room = monitor_.config.snapshots, forgotten = memory.n_validated > room ? memory.n_validated - room : 0;
   for (int32_t slot = 0; slot + forgotten < count; ++slot) {
-    unsigned char* base = guard_.slots + static_cast<size_t>(slot) * guard_.bytes;
+    unsigned char* base = monitor_.slots + static_cast<size_t>(slot) * monitor_.bytes;
     const unsigned char* at = data + static_cast<size_t>(slot + forgotten) * bytes;
-    learners::copy_state(base, guard_.state, guard_.bytes);  // for what is in no checkpoint: scratch
-    core::scatter_payload(*guard_.table, version, at, base);
+    learners::copy_state(base, monitor_.state, monitor_.bytes);  // for what is in no checkpoint: scratch
+    core::scatter_payload(*monitor_.table, version, at, base);
   }
-  guard_.memory = memory;
-  guard_.memory.n_validated = memory.n_validated - forgotten;
-  guard_.memory.candidate = candidates != 0 ? guard_.memory.n_validated : -1;
+  monitor_.memory = memory;
+  monitor_.memory.n_validated = memory.n_validated - forgotten;
+  monitor_.memory.candidate = candidates != 0 ? monitor_.memory.n_validated : -1;
   for (int32_t i = 0; i < learners::kMaxSnapshots; ++i)
-    guard_.memory.validated[i] = i < guard_.memory.n_validated ? i : 0;
+    monitor_.memory.validated[i] = i < monitor_.memory.n_validated ? i : 0;
 }
 
 }  // namespace rtu::runtime::safety

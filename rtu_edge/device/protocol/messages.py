@@ -112,8 +112,8 @@ class Hello:
     schema_hash: int = 0
     period_us: int = 0
     ttl_max_ms: int = 0
-    n_obs: int = 0
-    n_act: int = 0
+    observation_size: int = 0
+    action_size: int = 0
     fw_major: int = 0
     fw_minor: int = 0
     fw_patch: int = 0

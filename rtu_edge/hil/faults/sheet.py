@@ -44,7 +44,7 @@ class _BeforeArm(Fault, frozen=True, kw_only=True):
     def carry(self, now: Injection, unit: Unit) -> list[Unit]:
         message = protocol.unpack(unit.frame) if unit.frame is not None and unit.way is Way.TO_HOST else None
         if isinstance(message, protocol.Hello):
-            now.memory["rows"] = message.n_obs + message.n_act
+            now.memory["rows"] = message.observation_size + message.action_size
             if "read" in now.memory:
                 return [self.hello(now, unit, message)]
         elif (
@@ -105,19 +105,19 @@ class Rows(Fault, frozen=True, kw_only=True):
         if hello is None:
             raise DeviceError(f"{self.title}: the device has not said yet how many rows it has; bridge.hello() first")
         now.memory.update(hello=hello, rows={})
-        for index in range(hello.n_obs + hello.n_act):
+        for index in range(hello.observation_size + hello.action_size):
             now.bridge.say(Way.TO_DEVICE, protocol.encode(protocol.pack(protocol.Describe(index))))
 
     def carry(self, now: Injection, unit: Unit) -> list[Unit]:
         message = protocol.unpack(unit.frame) if unit.frame is not None and unit.way is Way.TO_HOST else None
         hello, rows = now.memory["hello"], now.memory["rows"]
         if isinstance(message, protocol.Row):
-            asked_by_host = len(rows) == hello.n_obs + hello.n_act
-            rows[message.index] = self._lying(message) if message.index == hello.n_obs else message
-            now.count += asked_by_host and message.index == hello.n_obs
+            asked_by_host = len(rows) == hello.observation_size + hello.action_size
+            rows[message.index] = self._lying(message) if message.index == hello.observation_size else message
+            now.count += asked_by_host and message.index == hello.observation_size
             return [_says(unit, rows[message.index])] if asked_by_host else []
         if isinstance(message, protocol.Hello):
-            if len(rows) < hello.n_obs + hello.n_act:
+            if len(rows) < hello.observation_size + hello.action_size:
                 return []
             schema = protocol.schema_hash(message.period_us, [rows[index] for index in sorted(rows)])
             return [_says(unit, dataclasses.replace(message, schema_hash=schema))]

@@ -3,19 +3,19 @@
 #include "firmware_bridge/bridge/internal.h"
 
 /* Stamps and encodes; returns the number of bytes in wire. */
-static size_t stamp(tl_bridge *bridge, tl_frame *frame, uint64_t now_us, uint8_t wire[TL_WIRE_MAX]) {
+static size_t finish(tl_bridge *bridge, tl_frame *frame, uint64_t now_us, uint8_t wire[TL_WIRE_MAX]) {
     frame->seq = bridge->tx_seq++;
     frame->t_us = (uint32_t)tl_session_clock(bridge, now_us);
     return tl_frame_encode(frame, wire);
 }
 
-void tl_say(tl_bridge *bridge, tl_frame *frame, uint64_t now_us) {
+void tl_send_frame(tl_bridge *bridge, tl_frame *frame, uint64_t now_us) {
     uint8_t wire[TL_WIRE_MAX];
-    const size_t n = stamp(bridge, frame, now_us, wire);
+    const size_t n = finish(bridge, frame, now_us, wire);
     bridge->config.send(bridge->config.send_context, wire, n);
 }
 
-void tl_say_hello(tl_bridge *bridge, uint64_t now_us) {
+void tl_send_hello(tl_bridge *bridge, uint64_t now_us) {
     const tl_bridge_config *config = &bridge->config;
     const tl_plant_sheet *sheet = config->plant->sheet;
     tl_frame frame;
@@ -28,32 +28,32 @@ void tl_say_hello(tl_bridge *bridge, uint64_t now_us) {
             .schema_hash = bridge->schema_hash,
             .period_us = sheet->period_us,
             .ttl_max_ms = config->ttl_max_ms,
-            .n_obs = sheet->n_obs,
-            .n_act = sheet->n_act,
+            .observation_size = sheet->observation_size,
+            .action_size = sheet->action_size,
             .fw_major = config->fw_major,
             .fw_minor = config->fw_minor,
             .fw_patch = config->fw_patch,
             .last_session = bridge->last_session,
         },
         &frame);
-    tl_say(bridge, &frame, now_us);
+    tl_send_frame(bridge, &frame, now_us);
 }
 
-void tl_say_pong(tl_bridge *bridge, const tl_frame *ping, uint64_t now_us) {
+void tl_send_pong(tl_bridge *bridge, const tl_frame *ping, uint64_t now_us) {
     tl_ping asked;
     tl_frame frame;
     if (!tl_ping_unpack(ping, &asked)) return;
     tl_pong_pack(&(tl_pong){.t0_us = asked.t0_us, .t1_us = now_us, .t2_us = now_us}, &frame);
-    tl_say(bridge, &frame, now_us);
+    tl_send_frame(bridge, &frame, now_us);
 }
 
-void tl_say_ack(tl_bridge *bridge, const tl_frame *to, uint8_t status, uint64_t now_us) {
+void tl_send_ack(tl_bridge *bridge, const tl_frame *to, uint8_t status, uint64_t now_us) {
     tl_frame frame;
     tl_ack_pack(&(tl_ack){.type = to->type, .status = status, .seq = to->seq}, &frame);
-    tl_say(bridge, &frame, now_us);
+    tl_send_frame(bridge, &frame, now_us);
 }
 
-void tl_say_ack_again(tl_bridge *bridge, const tl_frame *to) {
+void tl_send_ack_again(tl_bridge *bridge, const tl_frame *to) {
     tl_frame frame;
     uint8_t wire[TL_WIRE_MAX];
     tl_ack_pack(&(tl_ack){.type = to->type, .status = TL_STATUS_OK, .seq = to->seq}, &frame);
@@ -67,7 +67,7 @@ static uint16_t command_age_ms(const tl_bridge *bridge, uint64_t now_us) {
     return bridge->commanded && age_ms < TL_AGE_NONE ? (uint16_t)age_ms : TL_AGE_NONE;
 }
 
-void tl_say_state(tl_bridge *bridge, uint64_t now_us) {
+void tl_send_state(tl_bridge *bridge, uint64_t now_us) {
     const tl_plant_sheet *sheet = bridge->config.plant->sheet;
     tl_frame frame;
     uint8_t wire[TL_WIRE_MAX];
@@ -78,14 +78,14 @@ void tl_say_state(tl_bridge *bridge, uint64_t now_us) {
         .episode = bridge->episode,
         .state = bridge->state,
         .epflags = bridge->epflags,
-        .n = sheet->n_obs,
-        .m = sheet->n_act,
+        .n = sheet->observation_size,
+        .m = sheet->action_size,
         .reward = bridge->reward,
     };
-    memcpy(state.x, bridge->x, sheet->n_obs * sizeof(float));
-    memcpy(state.u, bridge->applied, sheet->n_act * sizeof(float));
+    memcpy(state.x, bridge->x, sheet->observation_size * sizeof(float));
+    memcpy(state.u, bridge->applied, sheet->action_size * sizeof(float));
     tl_state_pack(&state, &frame);
-    const size_t n = stamp(bridge, &frame, now_us, wire);
+    const size_t n = finish(bridge, &frame, now_us, wire);
     if (bridge->lockstep) {
         memcpy(bridge->cached, wire, n);
         bridge->cached_size = n;
@@ -93,25 +93,25 @@ void tl_say_state(tl_bridge *bridge, uint64_t now_us) {
     bridge->config.send(bridge->config.send_context, wire, n);
 }
 
-void tl_say_cached(tl_bridge *bridge) {
+void tl_send_cached(tl_bridge *bridge) {
     if (bridge->cached_size != 0) bridge->config.send(bridge->config.send_context, bridge->cached, bridge->cached_size);
 }
 
-static void say_event(tl_bridge *bridge, uint8_t code, uint8_t status, uint16_t seq, uint32_t count, uint64_t now_us) {
+static void send_event(tl_bridge *bridge, uint8_t code, uint8_t status, uint16_t seq, uint32_t count, uint64_t now_us) {
     tl_frame frame;
     tl_event_pack(&(tl_event){.code = code, .status = status, .seq = seq, .count = count}, &frame);
-    tl_say(bridge, &frame, now_us);
+    tl_send_frame(bridge, &frame, now_us);
 }
 
-void tl_say_events(tl_bridge *bridge, uint64_t now_us) {
+void tl_send_events(tl_bridge *bridge, uint64_t now_us) {
     const uint32_t damaged = tl_decoder_errors(&bridge->rx);
     const uint32_t skipped = bridge->counters[TL_COUNTER_SKIPPED];
     if (bridge->refused_status != TL_STATUS_OK)
-        say_event(bridge, TL_EVENT_REFUSED, bridge->refused_status, bridge->refused_seq,
-                  bridge->counters[TL_COUNTER_REFUSED], now_us);
-    if (skipped != bridge->said_skipped) say_event(bridge, TL_EVENT_OVERRUN, TL_STATUS_OK, 0, skipped, now_us);
-    if (damaged != bridge->said_damaged) say_event(bridge, TL_EVENT_DAMAGED, TL_STATUS_OK, 0, damaged, now_us);
+        send_event(bridge, TL_EVENT_REFUSED, bridge->refused_status, bridge->refused_seq,
+                   bridge->counters[TL_COUNTER_REFUSED], now_us);
+    if (skipped != bridge->reported_skipped) send_event(bridge, TL_EVENT_OVERRUN, TL_STATUS_OK, 0, skipped, now_us);
+    if (damaged != bridge->reported_damaged) send_event(bridge, TL_EVENT_DAMAGED, TL_STATUS_OK, 0, damaged, now_us);
     bridge->refused_status = TL_STATUS_OK;
-    bridge->said_skipped = skipped;
-    bridge->said_damaged = damaged;
+    bridge->reported_skipped = skipped;
+    bridge->reported_damaged = damaged;
 }

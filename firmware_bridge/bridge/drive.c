@@ -3,7 +3,7 @@
 
 static const tl_plant_row *actuators(const tl_bridge *bridge) {
     const tl_plant_sheet *sheet = bridge->config.plant->sheet;
-    return sheet->rows + sheet->n_obs;
+    return sheet->rows + sheet->observation_size;
 }
 
 /* v moved into [lo, hi]; false comparisons mean out, so nothing slips through. */
@@ -16,7 +16,7 @@ static float clamp(float v, float lo, float hi) {
 /* v moved to where one period can take an output that stands at from. */
 static float slewed(float v, float from, float slew) { return clamp(v, from - slew, from + slew); }
 
-float tl_machine_slew(const tl_bridge_config *config, uint8_t i) {
+float tl_drive_slew(const tl_bridge_config *config, uint8_t i) {
     return config->slew != NULL ? config->slew[i] : tl_f32_from_bits(0x7F800000u);
 }
 
@@ -42,8 +42,8 @@ static float safe(const tl_plant_row *row, float slew, float from) {
 
 static void move_outputs(tl_bridge *bridge) {
     const tl_plant_row *rows = actuators(bridge);
-    for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) {
-        const float slew = tl_machine_slew(&bridge->config, i);
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) {
+        const float slew = tl_drive_slew(&bridge->config, i);
         bridge->applied[i] =
             bridge->live ? commanded(bridge, &rows[i], slew, i) : safe(&rows[i], slew, bridge->applied[i]);
     }
@@ -54,11 +54,11 @@ static bool observe(tl_bridge *bridge) {
     const tl_plant *plant = bridge->config.plant;
     bool finite = tl_f32_finite(bridge->reward);
     plant->observe(bridge->config.plant_state, bridge->x);
-    for (uint8_t i = 0; i < plant->sheet->n_obs; i++) finite = finite && tl_f32_finite(bridge->x[i]);
+    for (uint8_t i = 0; i < plant->sheet->observation_size; i++) finite = finite && tl_f32_finite(bridge->x[i]);
     return finite;
 }
 
-/* The one way from here to an actuator. Between two periods there is no step(), so a machine without apply is told nothing. */
+/* The one way from here to an actuator. Between two periods there is no step(), so a plant without apply is told nothing. */
 static tl_plant_result hand_over(tl_bridge *bridge, bool period) {
     const tl_plant *plant = bridge->config.plant;
     void *state = bridge->config.plant_state;
@@ -71,7 +71,7 @@ static tl_plant_result hand_over(tl_bridge *bridge, bool period) {
 static bool cut_outputs(tl_bridge *bridge) {
     const tl_plant_row *rows = actuators(bridge);
     bool changed = false;
-    for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) {
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) {
         if (rows[i].safe != TL_SAFE_OFF && rows[i].safe != TL_SAFE_DAMP) continue;
         changed = changed || bridge->applied[i] != rows[i].safe_value;
         bridge->applied[i] = rows[i].safe_value;
@@ -79,53 +79,53 @@ static bool cut_outputs(tl_bridge *bridge) {
     return changed;
 }
 
-void tl_machine_release(tl_bridge *bridge, bool step) {
+void tl_drive_release(tl_bridge *bridge, bool step) {
     bridge->live = bridge->ending = false;
     if (bridge->config.plant->apply == NULL && !step) return; /* applied stays what it was told */
     const bool changed = cut_outputs(bridge);
     (void)hand_over(bridge, step && changed);
 }
 
-bool tl_machine_resting(const tl_bridge *bridge) {
+bool tl_drive_resting(const tl_bridge *bridge) {
     const tl_plant_row *rows = actuators(bridge);
-    for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) {
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) {
         const float at = bridge->applied[i];
-        if (safe(&rows[i], tl_machine_slew(&bridge->config, i), at) != at) return false;
+        if (safe(&rows[i], tl_drive_slew(&bridge->config, i), at) != at) return false;
     }
     return true;
 }
 
-void tl_machine_init(tl_bridge *bridge, uint32_t seed) {
+void tl_drive_init(tl_bridge *bridge, uint32_t seed) {
     const tl_plant_row *rows = actuators(bridge);
-    for (uint8_t i = 0; i < bridge->config.plant->sheet->n_act; i++) bridge->applied[i] = rows[i].safe_value;
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) bridge->applied[i] = rows[i].safe_value;
     bridge->seed = seed;
     bridge->config.plant->reset(bridge->config.plant_state, seed); /* before all else: it sets up the state */
-    tl_machine_rest(bridge);
-    (void)tl_machine_first(bridge); /* an observation that is not finite is said, and stops whoever arms */
+    tl_drive_rest(bridge);
+    (void)tl_drive_first(bridge); /* an observation that is not finite is reported, and stops an armed host */
 }
 
-void tl_machine_reset(tl_bridge *bridge, uint32_t seed) {
-    tl_machine_release(bridge, false);
+void tl_drive_reset(tl_bridge *bridge, uint32_t seed) {
+    tl_drive_release(bridge, false);
     bridge->seed = seed;
     bridge->config.plant->reset(bridge->config.plant_state, seed);
 }
 
-void tl_machine_rest(tl_bridge *bridge) {
+void tl_drive_rest(tl_bridge *bridge) {
     move_outputs(bridge);
     (void)hand_over(bridge, true);
 }
 
-bool tl_machine_first(tl_bridge *bridge) {
+bool tl_drive_first(tl_bridge *bridge) {
     const tl_plant *plant = bridge->config.plant;
     /* The periods of RESETTING have stepped it away from its start, which depends on seed alone. */
     if (plant->sheet->simulated) plant->reset(bridge->config.plant_state, bridge->seed);
-    (void)hand_over(bridge, false); /* whatever the machine's own way to the start has left there */
+    (void)hand_over(bridge, false); /* whatever the plant's own way to the start has left there */
     bridge->epflags = TL_EPISODE_FIRST;
     bridge->reward = 0.0f;
     return observe(bridge);
 }
 
-bool tl_machine_step(tl_bridge *bridge) {
+bool tl_drive_step(tl_bridge *bridge) {
     move_outputs(bridge);
     const tl_plant_result result = hand_over(bridge, true);
     if (tl_episode_ended(bridge)) return true;
