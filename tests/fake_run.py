@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rtu_edge.record import Check, Row, RunFolder, Stage, Summary
+from rtu_edge.record.old_formats import TELEMETRY
 
 RECORD = np.dtype(
     [
@@ -56,18 +57,25 @@ def records(rng: np.random.Generator, steps: int) -> np.ndarray:
     return found
 
 
+def save(folder: RunFolder, arrays: dict[str, np.ndarray]) -> None:
+    """The telemetry.npz of an earlier version."""
+    np.savez_compressed(folder.file(TELEMETRY), **arrays)
+
+
 def make(path: Path, *, passed: bool = True, seed: int = 0) -> RunFolder:
     """A folder with everything but checkpoint and export."""
     rng = np.random.default_rng(seed)
     folder = RunFolder.create(path, "made-up")
     folder.event("start", seed=seed)
-    folder.arrays = {
-        "learning_episodes": curve(rng, 46_000, 700.0),
-        "control_episodes": curve(rng, 46_000, 90.0),
-        "realtime": records(rng, 1000),
-        "realtime_episodes": curve(rng, 1000, 500.0)[:0],
-    }
-    folder.save_arrays()
+    save(
+        folder,
+        {
+            "learning_episodes": curve(rng, 46_000, 700.0),
+            "control_episodes": curve(rng, 46_000, 90.0),
+            "realtime": records(rng, 1000),
+            "realtime_episodes": curve(rng, 1000, 500.0)[:0],
+        },
+    )
     folder.file(RunFolder.CONFIG).write_text('[device]\nplant = "cartpole"\n\n[learner]\nunits = 32\n')
     stage = Stage(steps=46_000, episodes=300, seconds=6.1, reason="target", mean_return=481.0)
     folder.save_summary(

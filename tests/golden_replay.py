@@ -27,7 +27,7 @@ def checkpoint(path: Path, given: Any, after: Any) -> dict[str, Any]:
 
 def run(path: Path) -> dict[str, Any]:
     """A replay of a log, to its end whatever differs."""
-    from rtu_edge.record.file import read_log
+    from rtu_edge.record.reader import read_log
     from rtu_edge.run import replay
 
     found = replay.verify(read_log(path), stop=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from rtu_edge import run as job
 from rtu_edge.config import Config, canonical, config_hash, parse_config
 from rtu_edge.device.plants import Plant
 from rtu_edge.learn.checkpoint import encode_config
-from rtu_edge.loop import CallFlag, RecordFlag
+from rtu_edge.loop import CallFlag, LoopResult, RecordFlag
 from rtu_edge.record import Row, RunFolder
-from rtu_edge.record.file import Head, Log, build_id, fields_of
+from rtu_edge.record.file import build_id
+from rtu_edge.record.head import Head, fields_of
+from rtu_edge.record.reader import Log
+from rtu_edge.run import Outcome
 from rtu_edge.run.recording import Recording
 
 Array = npt.NDArray[Any]
@@ -31,9 +35,37 @@ def config_of(*changes: str) -> Config:
     return parse_config(SMALL, changes)
 
 
+@dataclass
+class Kept:
+    """All that a loop gave out, and what else there is to know of it."""
+
+    outcome: Outcome
+    records: Array
+    episodes: Array
+
+    @property
+    def result(self) -> LoopResult:
+        return self.outcome.result
+
+
+class Keep:
+    """A watch that keeps everything."""
+
+    def __init__(self) -> None:
+        self.records: list[Array] = []
+        self.episodes: list[Array] = []
+
+    def __call__(self, status: Any, records: Array, episodes: Array) -> None:
+        self.records.append(records)
+        self.episodes.append(episodes)
+
+    def of(self, outcome: Outcome) -> Kept:
+        return Kept(outcome, np.concatenate(self.records), np.concatenate(self.episodes))
+
+
 def run(
     folder: RunFolder, config: Config, agent: Any = None, supervised: bool = False, **changes: Any
-) -> tuple[job.Outcome, Any]:
+) -> tuple[Kept, Any]:
     """One session of a simulated device in lockstep, written down as `rtu-edge run` does."""
     with contextlib.ExitStack() as stack:
         device = stack.enter_context(job.connect(config))
@@ -41,9 +73,10 @@ def run(
         recording = stack.enter_context(Recording(config, device, agent, folder))
         loop = job.loop_config(config, device, **changes)
         policy = job.supervised(config, device, agent, loop).policy if supervised else None
-        outcome = job.run_loop(device, agent, loop, policy=policy, recording=recording)
+        keep = Keep()
+        outcome = job.run_loop(device, agent, loop, keep, policy=policy, recording=recording)
         assert recording.notes == []
-    return outcome, agent
+    return keep.of(outcome), agent
 
 
 # Fills the records: learner, head, plant, records.

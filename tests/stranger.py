@@ -18,8 +18,8 @@ import zstandard
 import rtu_edge as rtu
 import rtu_edge.cli
 from rtu_edge.learn.checkpoint import encode_config
-from rtu_edge.record.file import read_log
 from rtu_edge.record.parts import MAGIC
+from rtu_edge.record.reader import read_log
 
 GOLDEN = Path(__file__).resolve().parent / "golden" / "formats" / "runs" / "sim"
 MIB = 1 << 20

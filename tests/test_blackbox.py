@@ -25,7 +25,8 @@ from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.loop import Link, Loop, LoopConfig
 from rtu_edge.record import RunFolder, blackbox
 from rtu_edge.record.blackbox import BlackBox
-from rtu_edge.record.file import Head, read_log
+from rtu_edge.record.head import Head
+from rtu_edge.record.reader import read_log
 from rtu_edge.run import replay
 
 

@@ -22,7 +22,7 @@ from rtu_edge.learn import checkpoint, decode
 from rtu_edge.learn.checkpoint.slots import Slots
 from rtu_edge.loop import Clock, Loop, Snapshot, StopReason
 from rtu_edge.record import RunFolder
-from rtu_edge.record.file import read_log
+from rtu_edge.record.reader import read_log
 from rtu_edge.run import Watch, connect, loop_config, make_agent, run_loop
 from rtu_edge.run.replay import verify
 from rtu_edge.run.saving import Position, Saver, device_facts

@@ -17,6 +17,8 @@ from rich.console import Console
 import rtu_edge.cli
 from rtu_edge._base.errors import CheckFailed, CheckpointError, ConfigError, DeadlineError, DeviceError, SafetyStop
 from rtu_edge.device.simulated import SimulatedDevice
+from rtu_edge.record.old_formats import TELEMETRY
+from rtu_edge.report.digest import Digest
 from rtu_edge.report.progress import latency_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -204,7 +206,7 @@ def test_a_run_is_inspected_and_drawn(capfd: pytest.CaptureFixture[str], tmp_pat
 
 def test_damaged_telemetry_is_said_in_one_line(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = fake_run.make(tmp_path)
-    path = folder.file(folder.TELEMETRY)
+    path = folder.file(TELEMETRY)
     whole = path.read_bytes()
     for damaged in (
         b"",
@@ -276,7 +278,7 @@ TOO_LARGE = "File too large: raise this user's limit for the size of a file (uli
         ),
         (
             "demo --steps 3000 --realtime-s 0.1",
-            (f"runs/demo/telemetry.npz: {TOO_LARGE}: not everything was written",),
+            (f"log: runs/demo/log-learning.mcap: {TOO_LARGE}; ",),
         ),
         ("run --sim --steps 100", ("runs/sim/blackbox.rtubox: File too large",)),
     ],
@@ -328,12 +330,14 @@ def test_verify_refuses_a_policy_of_another_learner(capfd: pytest.CaptureFixture
 
 def test_the_table_of_latencies_fits_a_terminal() -> None:
     """80 columns less the 14 by which the demo indents it; labels and counts stay whole."""
-    names = ("lateness_ns", "predict_ns", "learn_ns", "round_trip_ns")
+    names = ("episode", "lateness_ns", "predict_ns", "learn_ns", "round_trip_ns")
     records = np.zeros(200_000, dtype=[(name, "i8") for name in names])
     records["lateness_ns"][0] = 400_000_000
     records["predict_ns"] = records["round_trip_ns"] = 15_000
     console = Console(width=66, record=True, file=io.StringIO())
-    console.print(latency_table(records))
+    digest = Digest()
+    digest.take(records, np.zeros(0))
+    console.print(latency_table(digest.times))
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     assert lines[0].split() == ["µs", "lateness", "step", "time", "round", "trip"]
     labels = [line[:9].strip() for line in lines[1:]]

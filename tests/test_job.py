@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import logged
 import numpy as np
 import pytest
 
@@ -28,7 +29,8 @@ from rtu_edge.device.ports import open_port
 from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.loop import Hello, Link, Loop, LoopConfig, Signals, StopReason
 from rtu_edge.record import RunFolder
-from rtu_edge.record.file import read_log
+from rtu_edge.record.reader import Log, read_log
+from rtu_edge.record.stages import stages
 from rtu_edge.run import check_deadline, connect, error_of, loop_config, make_agent, run_loop
 
 # A device in real time goes safe when its host is starved.
@@ -119,7 +121,9 @@ def test_the_demo_leaves_a_complete_folder(demo: tuple[int, str, RunFolder]) -> 
     for name in (
         "config.toml",
         "events.jsonl",
-        "telemetry.npz",
+        "log-learning.mcap",
+        "log-realtime.mcap",
+        "log-control.mcap",
         "summary.json",
         "checkpoint.rtu",
         "policy.onnx",
@@ -127,9 +131,11 @@ def test_the_demo_leaves_a_complete_folder(demo: tuple[int, str, RunFolder]) -> 
     ):
         assert folder.file(name).stat().st_size > 100, name
     assert load_config(folder.file("config.toml")).run.seed == 5
-    arrays = folder.load_arrays()
-    assert len(arrays["learning"]) >= 3000
-    assert {"x", "executed", "lateness_ns", "round_trip_ns"} <= set(arrays["realtime"].dtype.names or ())
+    logs = {name: steps.source for name, steps in stages(folder).items()}
+    assert list(logs) == ["learning", "realtime", "control"] and all(isinstance(log, Log) for log in logs.values())
+    assert all(not log.cut and not log.lost for log in logs.values())
+    assert len(logs["learning"].records) >= 3000
+    assert {"x", "executed", "lateness_ns", "round_trip_ns"} <= set(logs["realtime"].records.dtype.names or ())
     assert rtu.load(folder.file("checkpoint.rtu")).state_hash() == folder.load_summary().state_hash
     kinds = [event["event"] for event in folder.events()]
     assert kinds[0] == "start"
@@ -167,7 +173,8 @@ def test_the_variants_of_the_demo_learn_too(options: Options) -> None:
     config = demo_config(options)
     with connect(config) as device:
         agent = make_agent(config, device)
-        outcome = run_loop(device, agent, loop_config(config, device, steps=500))
+        keep = logged.Keep()
+        outcome = keep.of(run_loop(device, agent, loop_config(config, device, steps=500), keep))
     assert outcome.result.steps == 500
     assert agent.config["cell"] == ("none" if options.memoryless else "linear")
     assert agent.config["n_actions"] == (2 if options.discrete else None)
@@ -222,7 +229,7 @@ def test_a_checkpoint_for_another_device_is_refused(robot: Path, capfd: pytest.C
 def test_a_dry_run_never_arms(robot: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capfd, "run", str(robot), "--dry-run", "--set", "run.steps=20", "--set", "device.plant=pendulum")
     assert code == 0, err
-    records = RunFolder(robot.parent / "runs" / "robot").load_arrays()["realtime"]
+    records = read_log(robot.parent / "runs" / "robot" / "log.mcap").records
     assert len(records) >= 20
     assert not records["executed"].any()
     # The pole falls and nobody picks it up again: what would be sent is shown all the same.
@@ -238,7 +245,7 @@ def test_a_signal_during_the_report_ends_nothing(tmp_path: Path) -> None:
     path.write_text(SIMULATED)
     code = (
         "import os, signal\nfrom rtu_edge import cli, report\nwrite = report.write_report\n"
-        "def hurried(folder):\n    os.kill(os.getpid(), signal.SIGINT)\n    return write(folder)\n"
+        "def hurried(*given):\n    os.kill(os.getpid(), signal.SIGINT)\n    return write(*given)\n"
         f"report.write_report = hurried\ncli.main(['run', {str(path)!r}, '--set', 'run.steps=50'])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
@@ -414,7 +421,7 @@ def test_real_hardware_needs_limits_arm_and_a_confirmation(robot: Path, capfd: p
     assert code == 0, err
     assert "force: -5 to 5 N, at most 200 N/s" in out
     assert "Not a certified safety function" in out
-    applied = RunFolder(robot.parent / "runs" / "robot").load_arrays()["realtime"]["u"]
+    applied = read_log(robot.parent / "runs" / "robot" / "log.mcap").records["u"]
     assert np.abs(applied).max() <= 5.0
 
 
@@ -430,7 +437,8 @@ def test_the_configured_limits_reach_the_wire() -> None:
     config = parse_config(SIMULATED + LIMITS.replace("200.0", "50.0"), ["loop.clock=lockstep"])
     with connect(config) as device:
         agent = make_agent(config, device)
-        records = run_loop(device, agent, loop_config(config, device, steps=300)).records
+        keep = logged.Keep()
+        records = keep.of(run_loop(device, agent, loop_config(config, device, steps=300), keep)).records
     same = records[1:][np.diff(records["episode"].astype(int)) == 0]
     assert np.abs(records["executed"]).max() <= 5.0
     assert len(same) > 100
@@ -446,7 +454,8 @@ def test_every_plant_is_a_device_that_one_can_learn_on(plant: str) -> None:
         assert [row.name for row in device.observations] == [row.name for row in sheet.observations]
         assert [row.unit for row in device.actuators] == [row.unit for row in sheet.actuators]
         agent = make_agent(config, device)
-        outcome = run_loop(device, agent, loop_config(config, device, steps=100))
+        keep = logged.Keep()
+        outcome = keep.of(run_loop(device, agent, loop_config(config, device, steps=100), keep))
     assert outcome.result.steps == 100
     assert np.isfinite(outcome.records["reward"]).all()
 

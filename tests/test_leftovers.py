@@ -19,7 +19,7 @@ from click.testing import CliRunner
 import rtu_edge.cli
 from rtu_edge.record import RunFolder, blackbox, leftovers
 from rtu_edge.record.blackbox import BlackBox
-from rtu_edge.record.file import Head
+from rtu_edge.record.head import Head
 
 # A process that records and is killed: opens the box that it is told, writes so many records, waits.
 WRITER = """

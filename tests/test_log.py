@@ -6,6 +6,7 @@ import io
 import os
 import random
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import pytest
 
 from rtu_edge import _core
 from rtu_edge.record import RunFolder
-from rtu_edge.record.file import EPISODES, STEPS, Log, LogFile, read_log
+from rtu_edge.record.file import LogFile
+from rtu_edge.record.messages import EPISODES, STEPS
+from rtu_edge.record.parts import parts
+from rtu_edge.record.reader import Log, read_log
 from rtu_edge.run import replay
 from rtu_edge.run.recording import Recording, Writer
 
@@ -71,11 +75,122 @@ def test_a_viewer_reads_every_number(run: tuple[RunFolder, Any]) -> None:
     assert np.diff(times).min() > 0 and times[0] > 1.7e18  # nanoseconds since 1970
 
 
-def test_the_reader_of_the_documentation_runs(run: tuple[RunFolder, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def snippets() -> list[str]:
+    """What docs/log.md shows: for a finished log, for one after a crash, for a log of any size."""
+    text = (ROOT / "docs" / "log.md").read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+
+
+def lines_of(snippet: str, path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    exec(snippet.replace("runs/pole/log.mcap", str(path)), {})
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_readers_of_the_documentation_run(
+    run: tuple[RunFolder, Any], chunks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished, after_a_crash, in_batches = snippets()
+    for path in (run[0].file(RunFolder.LOG), chunks):
+        lines = lines_of(finished, path, capsys)
+        assert len(lines) == read_log(path).record_count == len(run[1].records)
+        assert lines_of(after_a_crash, path, capsys) == lines
+        assert lines_of(in_batches, path, capsys)
+
+
+def test_the_reader_of_the_documentation_reads_a_cut_log(
+    chunks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everywhere around the ends of its parts, and inside of them."""
+    _, after_a_crash, in_batches = snippets()
+    data, cut, seen = chunks.read_bytes(), tmp_path / "cut.mcap", set()
+    with chunks.open("rb") as stream:
+        edges = [
+            place for part in parts(stream) for place in (part.at, part.at + 5, part.at + 40, part.end - 1, part.end)
+        ]
+    for at in sorted({place for place in edges if 9 < place < len(data)})[::5]:
+        cut.write_bytes(data[:at])
+        log = readable(cut)
+        if log is None:
+            continue
+        assert len(lines_of(after_a_crash, cut, capsys)) == log.record_count
+        assert lines_of(in_batches, cut, capsys) or not log.record_count
+        seen.add(log.record_count)
+    assert len(seen) > 10
+
+
+def test_a_tool_for_ros_2_reads_it(run: tuple[RunFolder, Any]) -> None:
+    """The profile, the encoding and the definitions are those that rosbags asks for."""
+    from rosbags.highlevel import AnyReader
+
     folder, outcome = run
-    [block] = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "log.md").read_text(encoding="utf-8"), re.M | re.S)
-    exec(block.replace("runs/pole/log.mcap", str(folder.file(RunFolder.LOG))), {})
-    assert len(capsys.readouterr().out.splitlines()) == len(outcome.records)
+    with AnyReader([folder.file(RunFolder.LOG)]) as reader:
+        counts = {connection.topic: connection.msgcount for connection in reader.connections}
+        assert counts == {STEPS: len(outcome.records), EPISODES: len(outcome.episodes)}
+        steps = [connection for connection in reader.connections if connection.topic == STEPS]
+        found = [reader.deserialize(raw, connection.msgtype) for connection, _, raw in reader.messages(steps)]
+    for name in ("step", "t_ns", "reward", "value", "state_hash"):
+        assert [getattr(step, name) for step in found] == outcome.records[name].tolist(), name
+    assert [step.x_theta for step in found] == outcome.records["x"][:, 1].tolist()
+
+
+def test_a_log_of_many_chunks_keeps_nothing_of_them_in_memory(run: tuple[RunFolder, Any], tmp_path: Path) -> None:
+    """Thousands of chunks are an hour; each has to be in the index all the same."""
+    from mcap.reader import make_reader
+
+    head, record = read_log(run[0].file(RunFolder.LOG)).head, run[1].records[:1].copy()
+    path, held = tmp_path / "log.mcap", []
+    tracemalloc.start()
+    try:
+        with LogFile(path, head, None, run[1].episodes.dtype) as file:
+            for number in range(2048):
+                if number in (512, 2047):
+                    held.append(tracemalloc.get_traced_memory()[0])
+                record["sequence"] = number
+                file.steps(record)
+                file.flush()
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            file.close()
+            assert tracemalloc.get_traced_memory()[1] - before < 1 << 20  # the index is written piece by piece
+    finally:
+        tracemalloc.stop()
+    assert held[1] - held[0] < 300_000, held  # the library's entries of 1500 chunks take 1.1 MB
+    with path.open("rb") as stream:
+        summary = make_reader(stream).get_summary()
+        assert summary is not None and summary.statistics is not None and len(summary.chunk_indexes) == 2048
+        assert summary.statistics.message_count == 2048
+    assert read_log(path).records["sequence"].tolist() == list(range(2048))
+
+
+def test_the_end_of_a_log_is_that_of_the_library(run: tuple[RunFolder, Any], tmp_path: Path) -> None:
+    """Byte for byte what mcap's own writer makes, which keeps its index in memory."""
+    from mcap.writer import Writer as Library
+
+    folder, outcome = run
+    log, ours, its = read_log(folder.file(RunFolder.LOG)), tmp_path / "ours.mcap", tmp_path / "its.mcap"
+    for path in (ours, its):
+        file = LogFile(path, log.head, log.start, outcome.episodes.dtype)
+        if path == its:
+            file._stream.seek(0)
+            file._stream.truncate()
+            file._writer = Library(file._stream, chunk_size=4 << 20)
+            for item in file._described:
+                if hasattr(item, "topic"):
+                    file._writer.register_channel(item.topic, item.message_encoding, item.schema_id)
+                else:
+                    file._writer.register_schema(item.name, item.encoding, item.data)
+            file._begin(log.start)
+        for at in range(0, 1000, 200):
+            file.steps(outcome.records[at : at + 200])
+            file.episodes(outcome.episodes[at // 100 : at // 100 + 1])
+            file.flush()
+        if path == its:
+            file._note("end", {"reason": "test"})
+            file._writer.finish()
+            file.abandon()
+        else:
+            file.close({"reason": "test"})
+    assert ours.read_bytes() == its.read_bytes()
 
 
 def test_the_log_says_what_a_replay_needs(run: tuple[RunFolder, Any]) -> None:
@@ -229,7 +344,7 @@ def test_a_run_without_log_and_black_box_leaves_neither(tmp_path: Path) -> None:
 
 
 def test_names_that_no_schema_allows_are_made_fit() -> None:
-    from rtu_edge.record.file import _schema
+    from rtu_edge.record.messages import _schema
 
     names = {"x": ["Angle 1", "angle_1", "θ"], "u": [], "executed": []}
     assert _schema([("x", "f4", 3), ("step", "u8", 0)], names).decode().split("\n") == [

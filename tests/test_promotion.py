@@ -11,6 +11,7 @@ import pytest
 from rtu_edge.cli import _run
 from rtu_edge.config import Mode, load_config
 from rtu_edge.record import RunFolder
+from rtu_edge.record.reader import Batch
 from rtu_edge.run.promotion import evidence, shortcomings
 
 FIELDS = [("mode", "u4"), ("flags", "u4"), ("gate", "u4"), ("input_gate", "u4"), ("guard", "u4"), ("reward", "f4")]
@@ -29,9 +30,14 @@ def series(better: float, blocks: int = 20, length: int = 500, seed: int = 0) ->
     return records
 
 
+def pieces(records: Any, cuts: Any = (1, 700, 701, 3000)) -> list[Batch]:
+    """As a log gives them: in batches that end anywhere."""
+    return [Batch(part, records[:0]) for part in np.split(records, cuts)]
+
+
 @pytest.mark.parametrize(("better", "enough"), [(0.5, True), (0.0, True), (-0.5, False)])
 def test_a_difference_is_found_and_judged(better: float, enough: bool) -> None:
-    found = evidence({"learning": series(better)})
+    found = evidence(pieces(series(better)))
     assert found.mode is Mode.AB and len(found.learner) == len(found.fallback) == 20
     assert found.interval is not None
     # Means of 10 000 rewards each: the difference is known to about 0.014, the interval is some four times that wide.
@@ -50,7 +56,7 @@ def test_where_episodes_terminate_returns_are_compared() -> None:
         records["flags"][begin] = 1
         records["flags"][end - 1] = 2
         records["reward"][begin + 1 : end] = 1
-    found = evidence({"learning": records})
+    found = evidence(pieces(records))
     assert found.unit == "episode"
     assert found.learner.tolist() == [49.0] * 20 and found.fallback.tolist() == [99.0] * 20
     assert found.interval == (-50.0, -50.0)
@@ -59,20 +65,65 @@ def test_where_episodes_terminate_returns_are_compared() -> None:
     )
 
 
+def blocks_in_one_piece(records: Any, drove: Any, length: int) -> list[float]:
+    """Mean reward per step of each block in which `drove` holds throughout, by the definition."""
+    edges = np.flatnonzero(np.diff(drove.astype(np.int8), prepend=0, append=0))
+    means = []
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        for at in range(begin, end, length):
+            after = records[at + 1 : min(at + length, end) + 1]
+            rewards = after["reward"][(after["flags"] & 1) == 0]
+            if len(rewards) >= length // 2:
+                means.append(float(np.mean(rewards, dtype=np.float64)))
+    return means
+
+
+def returns_in_one_piece(records: Any, drove: Any) -> list[float]:
+    """Return of each whole episode in which `drove` holds throughout, by the definition."""
+    first = np.flatnonzero(records["flags"] & 1)
+    returns = []
+    for begin, end in zip(first, [*first[1:], len(records)], strict=True):
+        if records["flags"][end - 1] & 6 and drove[begin:end].all():
+            returns.append(float(records["reward"][begin + 1 : end].sum(dtype=np.float64)))
+    return returns
+
+
+def test_batches_give_what_all_records_in_one_piece_do() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        size, length = int(rng.integers(2, 300)), int(rng.choice([2, 5, 20, 50]))
+        records = np.zeros(size, FIELDS)
+        fallback = np.cumsum(rng.random(size) < rng.choice([0.02, 0.2, 0.5])) % 2 == 1
+        forced = rng.random(size) < 0.2 * (rng.random() < 0.3)
+        records["mode"] = np.where(fallback, AB | FALLBACK | BY_MODE, AB)
+        records["mode"][forced] = AB | FALLBACK | BY_GUARD
+        first = rng.random(size) < 0.05
+        first[rng.integers(2)] = True
+        ends = np.append(first[1:], True) & (rng.random(size) < 0.9)
+        records["flags"] = first + ends * (2 if rng.random() < 0.5 else 4)
+        records["reward"] = rng.normal(size=size)
+        found = evidence(pieces(records, np.sort(rng.integers(0, size, 5))), length)
+        own = fallback & ~forced
+        for side, drove in ((found.learner, ~own), (found.fallback, own)):
+            whole = found.unit == "episode"
+            expected = returns_in_one_piece(records, drove) if whole else blocks_in_one_piece(records, drove, length)
+            assert side == pytest.approx(expected, abs=1e-9)
+
+
 def test_what_is_missing_is_said() -> None:
-    short = evidence({"learning": series(0.5, blocks=3)})
+    short = evidence(pieces(series(0.5, blocks=3)))
     assert any("3 blocks driven by the learner" in text for text in shortcomings(short, Mode.LEARN))
     assert any("learned from 3000 steps" in text for text in shortcomings(short, Mode.AB))
     assert shortcomings(short, Mode.SHADOW) == []
     records = series(0.5)
     records["mode"][100:900] = AB | FALLBACK | BY_GUARD
     records["guard"][100:110] = 1 | 1 << 16
-    forced = evidence({"learning": records})
+    forced = evidence(pieces(records))
     texts = shortcomings(forced, Mode.LEARN)
     assert forced.forced == 800 / len(records) and forced.returns == 10
     assert any("forced to drive 4.0%" in text for text in texts) and any("10 times" in text for text in texts)
     with pytest.raises(ValueError, match="no step records"):
-        evidence({})
+        evidence([])
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ from rtu_edge.device.ports import open_port
 from rtu_edge.hil import FaultBridge, Place, ProcessTarget
 from rtu_edge.loop import Clock, Link, Loop, LoopConfig, RecordFlag
 from rtu_edge.record import Row, RunFolder
-from rtu_edge.record.file import read_log
+from rtu_edge.record.reader import read_log
 from rtu_edge.run import connect, loop_config, make_agent, run_loop
 from rtu_edge.run.build import cores
 from rtu_edge.run.dry_run import DryRun

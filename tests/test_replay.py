@@ -20,7 +20,7 @@ from rtu_edge import _core
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.loop import CallFlag, Loop, LoopStatus, RecordFlag
 from rtu_edge.record import RunFolder
-from rtu_edge.record.file import Log, read_log
+from rtu_edge.record.reader import Log, read_log
 from rtu_edge.run import replay
 from rtu_edge.run.replay import DifferenceFlag
 
@@ -47,10 +47,8 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """3000 steps with slew-limited commands."""
     folder = RunFolder.create(tmp_path_factory.mktemp("runs"), "short")
     config = logged.config_of(SLEW, "run.steps=3000")
-    outcome, agent = logged.run(folder, config)
+    _, agent = logged.run(folder, config)
     agent.save(folder.file(RunFolder.CHECKPOINT))
-    folder.arrays["learning"] = outcome.records
-    folder.save_arrays()
     return folder
 
 

@@ -15,7 +15,7 @@ from rtu_edge import _core
 from rtu_edge.device.plants import Plant
 from rtu_edge.loop import CallFlag, Cause, Driver, GuardFlag, InputFlag, RecordFlag
 from rtu_edge.loop.supervisor import supervise
-from rtu_edge.record.file import Head
+from rtu_edge.record.head import Head
 from rtu_edge.run import replay
 from rtu_edge.run.replay import DifferenceFlag
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 
 import fake_run
+import logged
 import numpy as np
 import pytest
 
 from rtu_edge.record import RunFolder, Summary
+from rtu_edge.record.old_formats import TELEMETRY, load_arrays
+from rtu_edge.record.reader import Batch, read_log
 from rtu_edge.report import write_picture, write_report
-from rtu_edge.report.figures import last_episode, running_mean
+from rtu_edge.report.digest import Curve, Digest, Times, running_mean
+from rtu_edge.report.figures import last_episode
 
 
 class Page(HTMLParser):
@@ -83,23 +88,24 @@ def test_a_run_that_ended_at_once_has_a_page_too(tmp_path: Path) -> None:
 
 def test_a_single_episode_and_odd_values_are_drawn(tmp_path: Path) -> None:
     folder = fake_run.make(tmp_path)
-    arrays = folder.arrays
+    arrays = load_arrays(folder.file(TELEMETRY))
     arrays["learning_episodes"] = arrays["learning_episodes"][:1]
     del arrays["control_episodes"]
     arrays["realtime"] = arrays["realtime"][:3]
     arrays["realtime"]["lateness_ns"] = 0
     arrays["realtime"]["x"][1] = np.inf
-    folder.save_arrays()
+    fake_run.save(folder, arrays)
     assert Page(write_report(folder).read_text()).open == []
 
 
 def test_an_episode_without_a_step_is_drawn_without_a_warning(tmp_path: Path) -> None:
     """So ends a dry run on a device whose episode is over."""
     folder = fake_run.make(tmp_path)
-    folder.arrays["learning_episodes"] = folder.arrays["learning_episodes"][:1]
-    folder.arrays["learning_episodes"][["steps", "total_steps"]] = 0
-    del folder.arrays["control_episodes"]
-    folder.save_arrays()
+    arrays = load_arrays(folder.file(TELEMETRY))
+    arrays["learning_episodes"] = arrays["learning_episodes"][:1]
+    arrays["learning_episodes"][["steps", "total_steps"]] = 0
+    del arrays["control_episodes"]
+    fake_run.save(folder, arrays)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write_report(folder)
@@ -129,9 +135,13 @@ def test_the_last_whole_episode_is_found() -> None:
     records = fake_run.records(np.random.default_rng(0), 1200)
     episodes = np.zeros(2, fake_run.EPISODE)
     episodes["episode"] = [3, 4]
-    found = last_episode({"realtime": records, "realtime_episodes": episodes})
-    assert found is not None
-    assert found["episode"].tolist() == [4] * 500
+    for size in (1, 7, 499, 1200):
+        digest = Digest.of([Batch(records[at : at + size], episodes[:0]) for at in range(0, 1200, size)])
+        digest.take(records[:0], episodes)
+        found = last_episode({"realtime": digest})
+        assert found is not None
+        assert found["episode"].tolist() == [4] * 500
+        assert found.tobytes() == records[records["episode"] == 4].tobytes()
     assert last_episode({}) is None
 
 
@@ -148,3 +158,62 @@ def test_events_survive_a_cut(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5])
     assert [event["event"] for event in folder.events()] == ["start"]
     folder.close()
+
+
+def test_a_report_from_the_log_is_the_one_of_the_run(tmp_path: Path) -> None:
+    """What was taken in while the loop ran, and what is read again from its log."""
+    folder = RunFolder.create(tmp_path, "run")
+    digest = Digest(20)
+    kept, _ = logged.run(folder, logged.config_of("run.steps=3000"))
+    for at in range(0, len(kept.records), 700):
+        digest.take(kept.records[at : at + 700], kept.episodes[:0])
+    digest.take(kept.records[:0], kept.episodes)
+    log = read_log(folder.log())
+    read = Digest.of(log.batches(), 20)
+    assert read.records == digest.records == len(kept.records) and read.curve.episodes == len(kept.episodes) > 50
+    assert read.curve.best == digest.curve.best and (read.curve.returns == kept.episodes["total_return"]).all()
+    for name, times in digest.times.items():
+        assert (times.counts == read.times[name].counts).all() and times.largest == read.times[name].largest
+    one, two = read.last_episode, digest.last_episode
+    assert one is not None and two is not None and one.tobytes() == two.tobytes()
+
+
+def test_the_numbers_of_a_digest_are_those_of_all_records() -> None:
+    rng = np.random.default_rng(0)
+    for values in (rng.lognormal(3, 2, 50_000), rng.uniform(0, 0.02, 100), np.array([5.0]), np.zeros(7)):
+        times = Times()
+        for part in np.array_split(values, 7):
+            times.take(part)
+        for percent in (1, 50, 90, 99, 99.9):
+            expected = float(np.percentile(values, percent, method="inverted_cdf"))
+            assert abs(times.percentile(percent) - expected) <= 0.01 * expected + 0.01
+        assert times.largest == values.max() and len(times) == len(values)
+        edges = np.array([0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 1e3, 1e8])
+        assert times.histogram(edges).tolist() == np.histogram(values, edges)[0].tolist()
+    returns = rng.normal(100, 30, 10_000)
+    for window in (1, 20, 1000):
+        curve, means = Curve(window), running_mean(returns, window)
+        for part in np.array_split(np.arange(len(returns)), 77):
+            curve.take(part, returns[part])
+        assert curve.best == pytest.approx(means[window - 1 :].max())
+        assert len(curve.steps) <= 4096 and (curve.returns == returns[curve.steps.astype(int)]).all()
+        assert curve.means == pytest.approx(means[curve.steps.astype(int)])
+
+
+def test_a_digest_does_not_grow_with_the_run() -> None:
+    """Neither with steps, nor with episodes, nor with an episode that never ends."""
+    records = fake_run.records(np.random.default_rng(0), 1000)
+    episodes = np.zeros(1000, fake_run.EPISODE)
+    held = []
+    tracemalloc.start()
+    try:
+        digest = Digest(20)
+        for turn in range(400):
+            records["episode"] = turn if turn < 200 else 200
+            digest.take(records, episodes)
+            if turn in (100, 199, 300, 399):
+                held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert held[1] - held[0] < 200_000 and held[3] - held[2] < 200_000 and held[3] < 8 << 20, held
+    assert digest.records == 400_000 and digest.last_episode is not None and len(digest.last_episode) == 20_000

@@ -17,6 +17,7 @@ from rtu_edge._base.errors import CheckFailed
 from rtu_edge.config import load_config
 from rtu_edge.loop import LoopResult, RecordFlag
 from rtu_edge.record import RunFolder
+from rtu_edge.record.reader import read_log
 from rtu_edge.run import heap
 
 TANK = Path(__file__).resolve().parent.parent / "examples" / "hil_project" / "tank.c"
@@ -90,7 +91,7 @@ def test_a_rehearsal_keeps_machine_limits_reward_and_ttl(tmp_path: Path) -> None
     assert (used.device.plant, used.device.port, used.loop.clock.value) == ("cartpole", "", "lockstep")
     assert (used.limits["force"].max, used.reward.bias, used.loop.ttl_ms) == (3.0, 0.25, 70)
     assert summary.device["rehearsal_of"] == "/dev/nowhere" and "in place of /dev/nowhere" in summary.title
-    records = folder.load_arrays()["learning"]
+    records = read_log(folder.log()).records
     assert len(records) >= 500 and abs(records["u"]).max() <= 3.0
     later = (records["flags"] & np.uint32(RecordFlag.FIRST)) == 0
     assert set(records["reward"][later]) == {np.float32(0.25)}
@@ -133,7 +134,7 @@ def test_a_plant_of_ones_own_is_rehearsed(tmp_path: Path) -> None:
     code, said = rehearse(tmp_path, text, "--plant", "tank.c")
     assert code == 0, said
     folder = RunFolder(tmp_path / "runs" / "robot")
-    records = folder.load_arrays()["learning"]
+    records = read_log(folder.log()).records
     assert folder.load_summary().actuators[0].name == "pump" and 0.0 <= records["u"].min() <= records["u"].max() <= 6.0
     shutil.copy(TANK, tmp_path / "cartpole.c")
     (tmp_path / "cartpole.c").write_text(TANK.read_text().replace('.name = "tank"', '.name = "cartpole"'))

@@ -28,7 +28,7 @@ from rtu_edge.learn import checkpoint
 from rtu_edge.learn.checkpoint.slots import Slots
 from rtu_edge.loop import Clock, Link, Loop, LoopConfig, RecordFlag, Reward, StopReason
 from rtu_edge.record import RunFolder
-from rtu_edge.record.file import read_log
+from rtu_edge.record.reader import read_log
 from rtu_edge.record.sessions import Sessions
 from rtu_edge.run import connect, make_agent, replay, service
 from rtu_edge.run.saving import Position, Saver, device_facts

@@ -32,7 +32,9 @@ from rtu_edge.learn import checkpoint
 from rtu_edge.learn.checkpoint.slots import Slots
 from rtu_edge.loop import RecordFlag
 from rtu_edge.record import RunFolder
-from rtu_edge.record.file import STEPS, LogFile, read_log
+from rtu_edge.record.file import LogFile
+from rtu_edge.record.messages import STEPS
+from rtu_edge.record.reader import read_log
 from rtu_edge.record.sessions import Sessions, locked
 
 JOB = '[device]\nplant = "cartpole"\n[loop]\nclock = "lockstep"\n[learner]\nunits = 4\nhidden = [4]\n'

@@ -50,7 +50,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 MEASURE = """
 import contextlib, io, json, sys
-import numpy, rtu_edge.cli, rtu_edge.run.replay, rtu_edge.record.arrays, zstandard
+import numpy, rtu_edge.cli, rtu_edge.run.replay, rtu_edge.record.old_formats, zstandard
 from rtu_edge.cli import blackbox, export, inspect, replay
 from rtu_edge.record import RunFolder
 import rtu_edge.report.page

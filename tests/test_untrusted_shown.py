@@ -31,7 +31,7 @@ from stranger import (
 from rtu_edge._base import untrusted
 from rtu_edge.learn import checkpoint
 from rtu_edge.record import RunFolder, Summary, blackbox
-from rtu_edge.record.file import read_log
+from rtu_edge.record.reader import read_log
 from rtu_edge.report import write_picture, write_report
 
 
@@ -169,6 +169,8 @@ def test_only_regular_files_of_a_folder_are_touched(
     precious = tmp_path / "precious"
     precious.write_bytes(b"mine")
     (folder / file).unlink(missing_ok=True)
+    if file == NPZ:
+        (folder / LOG).unlink()  # where there is a log, the arrays of an earlier version are not read
     if what == "pipe":
         os.mkfifo(folder / file)
     elif what == "link":
@@ -253,11 +255,9 @@ def test_infinity_survives_every_format(tmp_path: Path, capfd: pytest.CaptureFix
             with Recording(config, device, agent, folder) as recording:
                 loop = loop_config(config, device)
                 policy = supervised(config, device, agent, loop).policy
-                outcome = run_loop(device, agent, loop, policy=policy, recording=recording)
+                run_loop(device, agent, loop, policy=policy, recording=recording)
             summary = Summary(name="wide")
             describe(summary, device, agent)
-        folder.arrays = {"learning": outcome.records, "learning_episodes": outcome.episodes}
-        folder.save_arrays()
         folder.save_summary(summary)
         assert folder.load_summary().observations == rows
         log = read_log(folder.file(LOG))

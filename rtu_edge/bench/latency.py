@@ -114,10 +114,11 @@ def measure(
         What was measured, the step records, and how the loop ended.
     """
     started = time.time()
+    kept: list[Array] = []
     with burden(load):
         facts = system(connection.url)
-        outcome = run_loop(connection, agent, config, policy=policy)
-    result, counters, records = outcome.result, outcome.result.counters, outcome.records
+        outcome = run_loop(connection, agent, config, lambda _, records, __: kept.append(records), policy=policy)
+    result, counters, records = outcome.result, outcome.result.counters, np.concatenate(kept)
     parts = parts_of(records)
     return (
         Latencies(

@@ -33,6 +33,7 @@ _COMMANDS = {
     "demo": "Learn position-only cart-pole over a serial port, from scratch, and show the whole job.",
     "run": "Run the job that a TOML file describes, against a port or a simulated plant.",
     "replay": "Run a learner again from the log of a run, and compare it with what was recorded.",
+    "log": "Close the log of a run that was cut off.",
     "blackbox": "Show the last seconds before a run ended, however it ended.",
     "plan": "Print sections, bytes, operations and time per step of a learner.",
     "bench": "Measure this machine: how late the loop is, and whether it lasts.",

@@ -104,7 +104,7 @@ def _export(found: Contents, target: Path) -> None:
     from rtu_edge._base import files
 
     if target.suffix == ".npz":
-        from rtu_edge.record.arrays import packed
+        from rtu_edge.record.npz import packed
 
         files.write(target, packed({"records": found.records}))
         return

@@ -11,7 +11,10 @@ from rich.markup import escape
 from rtu_edge.cli.common import check_picture, console, memory
 
 if TYPE_CHECKING:
-    from rtu_edge.record import RunFolder, Summary
+    from collections.abc import Mapping
+
+    from rtu_edge.record import Summary
+    from rtu_edge.record.stages import Steps
 
 
 @click.command("inspect")
@@ -49,22 +52,24 @@ def _checkpoint(path: Path) -> None:
 def _folder(path: Path, report: bool, picture: Path | None, memory: int | None) -> None:
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.record import RunFolder
-    from rtu_edge.report import write_picture, write_report
+    from rtu_edge.record.stages import stages
+    from rtu_edge.report import digests_of, write_picture, write_report
 
     folder = RunFolder(path)
     try:
-        summary, folder.arrays = folder.load_summary(), folder.load_arrays(memory)
-        _show(path, folder, summary)
+        summary, steps = folder.load_summary(), stages(folder, memory)
+        _show(path, steps, summary)
+        digests = digests_of(steps, summary) if report or picture is not None else {}
         if report:
-            console().print(f"wrote {escape(str(write_report(folder)))}")
+            console().print(f"wrote {escape(str(write_report(folder, digests)))}")
         if picture is not None:
-            write_picture(folder, picture)
+            write_picture(folder, picture, digests)
             console().print(f"wrote {escape(str(picture))}")
     except ValueError as error:
         raise ConfigError(str(error), "" if str(path) in str(error) else str(path)) from error
 
 
-def _show(path: Path, folder: RunFolder, summary: Summary) -> None:
+def _show(path: Path, steps: Mapping[str, Steps], summary: Summary) -> None:
     out = console()
     out.print(f"[bold]{escape(str(path))}[/]   {escape(summary.title)}")
     if summary.headline:
@@ -91,9 +96,19 @@ def _show(path: Path, folder: RunFolder, summary: Summary) -> None:
         out.print(checks_table(summary))
     files = _table("file", "bytes", "holds")
     for file in sorted(entry for entry in path.iterdir() if entry.is_file()):
-        holds = escape(", ".join(f"{name} {len(array):,}" for name, array in folder.arrays.items()))
-        files.add_row(escape(file.name), f"{file.stat().st_size:,}", holds if file.name == folder.TELEMETRY else "")
+        holds = "; ".join(_holds(found) for found in steps.values() if found.path == file)
+        files.add_row(escape(file.name), f"{file.stat().st_size:,}", escape(holds))
     out.print(files)
+    for found in steps.values():
+        if found.cut:
+            out.print(
+                f"[yellow]{escape(str(found.path))} is cut:[/] {escape(found.cut)}; rtu-edge log repair closes it"
+            )
+
+
+def _holds(steps: Steps) -> str:
+    """What is in a file of steps, in words."""
+    return f"{steps.stage}: {steps.record_count:,} records, {steps.episode_count:,} episodes"
 
 
 def _facts(facts: dict[str, Any]) -> Any:

@@ -33,13 +33,18 @@ def command(run: Path, to: str, applied: bool, output: Path | None, force: str |
     from rtu_edge._base.errors import CheckFailed, ConfigError
     from rtu_edge.config import Mode, load_config, parse_config, write_config
     from rtu_edge.record import RunFolder
+    from rtu_edge.record.stages import stages
     from rtu_edge.run.promotion import evidence, shortcomings
 
     folder = RunFolder(run)
     try:
-        found = evidence(folder.load_arrays(memory))
+        steps = stages(folder, memory)
+        stage = next((name for name in ("realtime", "learning") if name in steps), "")
+        found = evidence(steps[stage].batches() if stage else ())
     except ValueError as error:
-        raise ConfigError(f"{run}: {error}") from error
+        raise ConfigError(str(error), "" if str(run) in str(error) else str(run)) from error
+    except OSError as error:
+        raise ConfigError(f"{error.filename or run}: cannot be read: {error.strerror}") from error
     out = console()
     out.print(f"[bold]{escape(str(run))}[/] to mode {to}")
     _show(found)

@@ -15,7 +15,7 @@ from rtu_edge.cli.common import console, memory, reading
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rtu_edge.record.file import Log
+    from rtu_edge.record.reader import Log
     from rtu_edge.run.replay import Replayed
 
 _LONG = 200_000  # records from which on a bar is shown
@@ -67,7 +67,7 @@ def command(
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.config import load_config
     from rtu_edge.record import RunFolder
-    from rtu_edge.record.file import read_log
+    from rtu_edge.record.reader import read_log
 
     if changes and (verify or save is not None):
         raise ConfigError("--set: a what-if has nothing to verify and no moment to save; leave --verify and --save out")
@@ -122,7 +122,7 @@ def _introduce(screen: Console, found: Log) -> None:
 
     head = found.head
     screen.print(
-        f"{escape(str(found.path))}: {len(found.records):,} records, {len(found.episodes):,} episodes, session {head.session} "
+        f"{escape(str(found.path))}: {found.record_count:,} records, {found.episode_count:,} episodes, session {head.session} "
         f"at {1 / head.period_s:g} Hz, started {escape(head.started)}",
         soft_wrap=True,
     )
@@ -145,7 +145,7 @@ def _verify(
 
     exact = found.head.isa == _core.isa and replay.to_the_bit(found)
     begin = time.perf_counter()
-    with _progress(screen, len(found.records)) as progress:
+    with _progress(screen, found.record_count) as progress:
         result = replay.verify(found, until=until, stop=exact, progress=progress, **how)
     seconds = time.perf_counter() - begin
     screen.print(
@@ -155,7 +155,7 @@ def _verify(
         screen.print(f"[yellow]ended there:[/] {escape(result.ended)}", soft_wrap=True)
     if save is not None and result.records > 0:
         result.agent.save(save)
-        screen.print(f"{escape(str(save))}: the learner after step {int(found.records['step'][result.records - 1]):,}")
+        screen.print(f"{escape(str(save))}: the learner after step {result.steps:,}")
     if result.records == 0:
         problem = "nothing to compare: the log holds no record"
     else:
@@ -202,10 +202,10 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
     from rich.table import Table
 
     from rtu_edge._base import files
-    from rtu_edge.record.arrays import packed
+    from rtu_edge.record.npz import packed
     from rtu_edge.run import replay
 
-    with _progress(screen, len(found.records)) as progress:
+    with _progress(screen, found.record_count) as progress:
         result = replay.what_if(found, changes, until=until, progress=progress)
     if result.fresh:
         screen.print("[yellow]the state at the start does not fit this learner:[/] it began anew from its seed")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rtu_edge.config import Config
     from rtu_edge.loop import LoopConfig
     from rtu_edge.record import RunFolder, Summary
+    from rtu_edge.report.digest import Digest
     from rtu_edge.run import (
         Connection,
         Outcome,
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
         heap,
     )
     from rtu_edge.run.saving import Saver, Start
-
-
-# Where memory has to stay flat: step records kept, what is older is in no report; and s between two looks.
-_KEEP_FLAT = 10_000
-_POLL_FLAT_S = 0.02
 
 
 @click.command("run")
@@ -218,6 +214,7 @@ def _run(
     from rtu_edge.config import Clock, write_config
     from rtu_edge.loop import Signals
     from rtu_edge.record import RunFolder, Summary, machine
+    from rtu_edge.report.digest import Digest
     from rtu_edge.run import (
         Session,
         check_deadline,
@@ -252,12 +249,13 @@ def _run(
         where = escape(f"results in {folder.path}")
         out.print(f"{escape(device.url)}: {1 / device.period_s:g} Hz, session starts{at}; {where}")
         begin = time.monotonic()
-        outcome = _drive(out, session, folder, saver, resident)
+        digest = Digest(settings.run.stop_episodes)
+        outcome = _drive(out, session, folder, saver, digest, resident)
         for note in outcome.notes:
             out.print(f"[dim]{escape(note)}[/]")
         summary.seconds = time.monotonic() - begin
         try:
-            _keep(out, settings, folder, summary, saver, outcome)
+            _keep(out, settings, folder, summary, saver, outcome, digest)
         except OSError as error:
             raise CheckFailed(
                 f"{error.filename or folder.path}: {cause_of(error)}: not everything was written;"
@@ -300,19 +298,17 @@ def _loop_config(settings: Config, device: Connection, start: Start, dry_run: bo
     )
 
 
-def _drive(out: Console, session: Session, folder: RunFolder, saver: Saver, resident: heap.Resident | None) -> Outcome:
+def _drive(
+    out: Console, session: Session, folder: RunFolder, saver: Saver, digest: Digest, resident: heap.Resident | None
+) -> Outcome:
     from rtu_edge.report.progress import Display
-    from rtu_edge.run import (
-        KEEP,
-        POLL_S,
-    )
 
     supervised, run = session.supervised, session.settings.run
     out.print(f"mode {supervised.mode.value}; fallback: {escape(supervised.described)}")
     if supervised.supervisor.frozen:
         out.print("The guard has frozen this learner: the fallback drives. Another run with it begins anew.")
     if session.loop.dry_run:
-        return _watch_only(out, session, folder, saver)
+        return _watch_only(out, session, folder, saver, digest)
     display = Display(
         out,
         session.loop.steps,
@@ -324,28 +320,41 @@ def _drive(out: Console, session: Session, folder: RunFolder, saver: Saver, resi
 
     def watch(status: Any, records: Any, episodes: Any) -> None:
         display.watch(status, records, episodes)
+        digest.take(records, episodes)
         if resident is not None:
             resident.take(status.steps)
 
-    keep, poll_s = (KEEP, POLL_S) if resident is None else (_KEEP_FLAT, _POLL_FLAT_S)
     with display:
-        return session.run(folder, saver, watch, lambda said: out.print(escape(said)), poll_s, keep)
+        return session.run(folder, saver, watch, lambda said: out.print(escape(said)))
 
 
-def _watch_only(out: Console, session: Session, folder: RunFolder, saver: Saver) -> Outcome:
+def _watch_only(out: Console, session: Session, folder: RunFolder, saver: Saver, digest: Digest) -> Outcome:
     """A dry run: what the device observes, and the commands that would have left."""
     from rtu_edge.run.dry_run import DryRun
 
     out.print("Dry run: nothing is sent to the device. Ctrl-C ends it.")
     shown = DryRun(out, session.device.observations, session.device.actuators)
+
+    def watch(status: Any, records: Any, episodes: Any) -> None:
+        shown.watch(status, records, episodes)
+        digest.take(records, episodes)
+
     with shown:
-        outcome = session.run(folder, saver, shown.watch, lambda said: out.print(escape(said)))
+        outcome = session.run(folder, saver, watch, lambda said: out.print(escape(said)))
     out.print(shown.table())
     folder.event("dry_run", **shown.plain())
     return outcome
 
 
-def _keep(out: Console, settings: Config, folder: RunFolder, summary: Summary, saver: Saver, outcome: Outcome) -> None:
+def _keep(
+    out: Console,
+    settings: Config,
+    folder: RunFolder,
+    summary: Summary,
+    saver: Saver,
+    outcome: Outcome,
+    digest: Digest,
+) -> None:
     """The run's end in its folder: the checkpoint first."""
     from rtu_edge._base.errors import CheckFailed, CheckpointError
     from rtu_edge.config import Clock
@@ -363,19 +372,15 @@ def _keep(out: Console, settings: Config, folder: RunFolder, summary: Summary, s
     summary.state_hash = saver.agent.state_hash()
     stage = "learning" if settings.loop.clock is Clock.LOCKSTEP else "realtime"
     summary.stages[stage] = stage_of(result, saver.counters)
-    folder.arrays[stage] = outcome.records
-    folder.arrays[f"{stage}_episodes"] = outcome.episodes
-    if stage == "realtime":
-        folder.arrays["learning_episodes"] = outcome.episodes
     summary.headline = (
         f"{result.steps:,} steps, {result.episodes:,} episodes; the end: {result.message or result.reason.value}."
     )
-    folder.save_arrays()
     folder.save_summary(summary)
     folder.event("end", reason=result.reason.value, steps=result.steps, counters=summary.stages[stage].counters)
-    if stage == "realtime" and len(outcome.records):
-        out.print(latency_table(outcome.records))
-    out.print(f"{escape(summary.headline.strip())}\n[bold]{escape(str(write_report(folder)))}[/]")
+    if stage == "realtime" and digest.records:
+        out.print(latency_table(digest.times))
+    report = write_report(folder, {stage: digest})
+    out.print(f"{escape(summary.headline.strip())}\n[bold]{escape(str(report))}[/]")
     if complaint := saver.complaint():
         out.print(escape(complaint))
     if lost:

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from rtu_edge.run.service import Watchdog
 
 
-# Step records: a service has no use for them.
-_KEEP = 1000
-
 # s, between two attempts to save a learner that the disk did not take.
 _AGAIN_S = 5.0
 
@@ -202,7 +199,7 @@ def _run(settings: Config, device: Connection, learner: _Learner, sessions: Sess
     try:
         with sessions.new() as folder:
             write_config(settings, folder.file(RunFolder.CONFIG))
-            outcome = session.run(folder, saver, lambda *_: watchdog.look(), click.echo, keep=_KEEP)
+            outcome = session.run(folder, saver, lambda *_: watchdog.look(), click.echo)
     except OSError as error:
         if device.link.turns != turns:
             raise

@@ -142,7 +142,7 @@ class Log(Section, frozen=True):
     """`[log]`: recording of a run (docs/log.md).
 
     Args:
-        mcap: Write log.mcap, for viewers and `rtu-edge replay`
+        mcap: Write log.mcap, for reports, viewers, `rtu-edge promote` and `replay`
         blackbox_minutes: Time span of blackbox.rtubox at the device's rate, in minutes; 0 disables it
         hash_every: Records between two with a hash of the learner's state; 0 disables the hashes
         sessions_mib: Disk space for all sessions of a service, in MiB; the oldest are removed first; 0 disables the

@@ -20,11 +20,12 @@ from rich.markup import escape
 from rtu_edge._base.errors import CheckFailed, DeviceError, SafetyStop, cause_of
 from rtu_edge.config import Config, parse_config, write_config
 from rtu_edge.demo.resumed import stretch
-from rtu_edge.loop import Clock, LoopConfig, LoopResult, StopReason
+from rtu_edge.loop import Clock, LoopConfig, LoopResult, LoopStatus, StopReason
 from rtu_edge.record import Check, RunFolder, Summary, machine
-from rtu_edge.report.figures import running_mean
+from rtu_edge.report.digest import Digest
 from rtu_edge.report.progress import Display, latency_table
 from rtu_edge.run import Connection, Outcome, connect, describe, error_of, loop_config, make_agent, run_loop, stage_of
+from rtu_edge.run.recording import Recording
 
 __all__ = ["DEMO", "Options", "demo_config", "run_demo"]
 
@@ -125,6 +126,7 @@ class _Demo:
         self.folder = folder
         self.console = console
         self.agent: Any = None
+        self.digests: dict[str, Digest] = {}
         self.summary = Summary(
             name=folder.path.name,
             title="Position-only cart-pole, learned over a serial port",
@@ -193,7 +195,7 @@ class _Demo:
         self.say(3, "Learning", f"from scratch, stream AC(lambda), {cell}, in lockstep")
         outcome = self.loop(device, "learning", loop_config(self.config, device), top=500.0)
         result, window = outcome.result, self.config.run.stop_episodes
-        best = _best_mean(outcome.episodes["total_return"], window)
+        best = self.digests["learning"].curve.best
         rate = result.steps / result.seconds if result.seconds > 0 else 0.0
         spent = f"{result.steps:,} steps, {result.episodes:,} episodes, {result.seconds:.1f} s, {rate:,.0f} steps/s"
         reached = result.reason is StopReason.TARGET
@@ -228,8 +230,8 @@ class _Demo:
         )
         outcome = self.loop(device, "realtime", config, total=seconds, top=500.0)
         result = outcome.result
-        if len(outcome.records):
-            self.console.print(_indented(latency_table(outcome.records)))
+        if self.digests["realtime"].records:
+            self.console.print(_indented(latency_table(self.digests["realtime"].times)))
         counted = "   ".join(f"{name} {result.counters.get(name, 0)}" for name in ("missed", "skipped"))
         self.more(f"{result.steps:,} steps, {result.episodes} whole episodes; {counted} periods")
         for text in result.privileges:
@@ -297,8 +299,8 @@ class _Demo:
         with connect(self.config) as device:
             self.agent = make_agent(self.config, device, cell="none")
             config = loop_config(self.config, device, steps=steps, target_return=None)
-            outcome = self.loop(device, "control", config, top=500.0, keep_records=False)
-        best = _best_mean(outcome.episodes["total_return"], self.config.run.stop_episodes)
+            outcome = self.loop(device, "control", config, top=500.0)
+        best = self.digests["control"].curve.best
         self.more(f"its best mean of {self.config.run.stop_episodes} episodes: {best:.1f} of 500")
         self.ceiling(best, outcome.result.steps)
 
@@ -312,9 +314,8 @@ class _Demo:
                 self.save()
             self.check("ran to its end", False, "interrupted; saved", "no interruption")
         self.summary.seconds = time.monotonic() - self.begin
-        self.folder.save_arrays()
         self.folder.save_summary(self.summary)
-        report = write_report(self.folder)
+        report = write_report(self.folder, self.digests)
         self.folder.event("end", seconds=self.summary.seconds, passed=self.summary.passed)
         self.console.print()
         self.console.print(checks_table(self.summary))
@@ -330,7 +331,6 @@ class _Demo:
         *,
         total: float | None = None,
         top: float | None = None,
-        keep_records: bool = True,
     ) -> Outcome:
         self.folder.event("loop", stage=stage, clock=config.clock.value)
         window = self.config.run.stop_episodes
@@ -343,13 +343,18 @@ class _Demo:
             top=top,
             by_time=total is not None,
         )
-        with display:
-            outcome = run_loop(device, self.agent, config, display.watch)
+        digest = self.digests[stage] = Digest(window)
+
+        def watch(status: LoopStatus, records: Any, episodes: Any) -> None:
+            display.watch(status, records, episodes)
+            digest.take(records, episodes)
+
+        with display, Recording(self.config, device, self.agent, self.folder, stage=stage) as recording:
+            outcome = run_loop(device, self.agent, config, watch, recording=recording)
+        for note in outcome.notes:
+            self.more(f"[dim]{escape(note)}[/]")
         result = outcome.result
         self.summary.stages[stage] = stage_of(result)
-        self.folder.arrays[f"{stage}_episodes"] = outcome.episodes
-        if keep_records:
-            self.folder.arrays[stage] = outcome.records
         self.folder.event(
             "loop_end", stage=stage, reason=result.reason.value, steps=result.steps, counters=result.counters
         )
@@ -390,14 +395,6 @@ class _Demo:
 
     def more(self, text: str) -> None:
         self.console.print(f"   {'':<10} {text}", soft_wrap=True)
-
-
-def _best_mean(returns: Any, window: int) -> float:
-    """Largest mean of `window` episodes in a row; of all of them when there are fewer."""
-    if not len(returns):
-        return 0.0
-    mean = running_mean(np.asarray(returns), window)
-    return float(mean[window - 1 :].max() if len(mean) >= window else mean[-1])
 
 
 def _digits(value: Any) -> str:

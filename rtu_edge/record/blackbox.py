@@ -22,7 +22,7 @@ from rtu_edge import _core
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import cause_of
 from rtu_edge._base.untrusted import open_regular, parse_json, read_file, to_json
-from rtu_edge.record.file import Head, head_of
+from rtu_edge.record.head import Head, head_of
 
 __all__ = ["BlackBox", "Contents", "box_of", "read", "settle"]
 

@@ -1,10 +1,10 @@
-"""The folder that a run leaves behind: configuration, events, telemetry, checkpoint, export, report.
+"""The folder that a run leaves behind: configuration, events, log, checkpoint, export, report.
 
 runs/NAME/config.toml      what was asked for, in canonical form, with its hash
 runs/NAME/events.jsonl     what happened when, one JSON object a line
-runs/NAME/log.mcap         every step as it happened, for viewers and for a replay
+runs/NAME/log.mcap         every step and episode as it happened, for reports, viewers and replays; of a run with
+                           several sessions, such as the demo, log-learning.mcap and so on
 runs/NAME/blackbox.rtubox  the last minutes, also after a crash
-runs/NAME/telemetry.npz    one record per step and per episode, by stage
 runs/NAME/summary.json     results, checks, device, learner, machine
 runs/NAME/checkpoint.rtu   everything that learns; checkpoint.N.rtu: those before it
 runs/NAME/policy.onnx      the policy for elsewhere
@@ -25,7 +25,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from rtu_edge._base import files
 from rtu_edge._base.closing import Closing
@@ -111,7 +110,6 @@ class RunFolder(Closing):
     EVENTS = "events.jsonl"
     LOG = "log.mcap"
     BLACKBOX = "blackbox.rtubox"
-    TELEMETRY = "telemetry.npz"
     SUMMARY = "summary.json"
     CHECKPOINT = Slots.NEWEST
     ONNX = "policy.onnx"
@@ -119,7 +117,6 @@ class RunFolder(Closing):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.arrays: dict[str, npt.NDArray[Any]] = {}
         self._events: Any = None
         self._start = time.monotonic()
 
@@ -174,25 +171,9 @@ class RunFolder(Closing):
             found.append(event)
         return found
 
-    def save_arrays(self) -> None:
-        """Write `arrays` as telemetry.npz."""
-        from rtu_edge.record.arrays import packed
-
-        files.write(self.file(self.TELEMETRY), packed(self.arrays))
-
-    def load_arrays(self, most: int | None = None) -> dict[str, npt.NDArray[Any]]:
-        """Read telemetry.npz; empty when there is none.
-
-        Args:
-            most: bytes that they may take; None: 4 times the file's size and 40 MiB.
-
-        Raises:
-            ValueError: it is damaged, or larger than `most`.
-        """
-        from rtu_edge.record.arrays import load_arrays
-
-        path = self.file(self.TELEMETRY)
-        return load_arrays(path, most) if os.path.lexists(path) else {}
+    def log(self, stage: str = "") -> Path:
+        """Path of the log, or of that of one stage of a run with several."""
+        return self.file(f"log-{stage}.mcap" if stage else self.LOG)
 
     def save_summary(self, summary: Summary) -> None:
         """Write summary.json."""

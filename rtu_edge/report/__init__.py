@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rtu_edge._base import files
 from rtu_edge._base.untrusted import TEXT_BYTES, read_file
-from rtu_edge.record import RunFolder
+from rtu_edge.record import RunFolder, Summary
 
-__all__ = ["write_picture", "write_report"]
+if TYPE_CHECKING:
+    from rtu_edge.record.stages import Steps
+    from rtu_edge.report.digest import Digest
+
+__all__ = ["digests_of", "write_picture", "write_report"]
 
 
-@np.errstate(all="ignore")  # telemetry may hold any numbers
-def write_report(folder: RunFolder) -> Path:
+def digests_of(found: Mapping[str, Steps], summary: Summary) -> dict[str, Digest]:
+    """What a report shows of a run's steps, by stage.
+
+    Args:
+        found: from `record.stages.stages()`.
+        summary: of the run.
+
+    Raises:
+        ValueError: a log is damaged.
+    """
+    from rtu_edge.report.digest import Digest
+
+    return {stage: Digest.of(steps.batches(), summary.target_episodes) for stage, steps in found.items()}
+
+
+def _read(folder: RunFolder, summary: Summary) -> dict[str, Digest]:
+    from rtu_edge.record.stages import stages
+
+    return digests_of(stages(folder), summary)
+
+
+@np.errstate(all="ignore")  # a log may hold any numbers
+def write_report(folder: RunFolder, digests: Mapping[str, Digest] | None = None) -> Path:
     """Write report.html from what is in the run's folder.
 
     Args:
-        folder: with at least a summary; telemetry is shown where there is some.
+        folder: with at least a summary; a log is shown where there is one.
+        digests: of its steps, by stage; None: they are read from its logs.
 
     Returns:
         The page's path.
@@ -31,15 +59,16 @@ def write_report(folder: RunFolder) -> Path:
     summary = folder.load_summary()
     config = folder.file(RunFolder.CONFIG)
     shown = read_file(config, TEXT_BYTES, follow=False).decode(errors="replace") if config.exists() else ""
-    text = page(summary, folder.arrays or folder.load_arrays(), shown)
+    text = page(summary, _read(folder, summary) if digests is None else digests, shown)
     path = folder.file(RunFolder.REPORT)
     files.write(path, text.encode())
     return path
 
 
 @np.errstate(all="ignore")
-def write_picture(folder: RunFolder, path: Path) -> None:
-    """Draw the run at a glance as a PNG or SVG file, for a README or a talk."""
+def write_picture(folder: RunFolder, path: Path, digests: Mapping[str, Digest] | None = None) -> None:
+    """Draw the run at a glance as a PNG or SVG file, for a README or a talk; as for write_report()."""
     from rtu_edge.report.figures import picture
 
-    picture(folder.load_summary(), folder.arrays or folder.load_arrays(), path)
+    summary = folder.load_summary()
+    picture(summary, _read(folder, summary) if digests is None else digests, path)

@@ -6,7 +6,7 @@ import io
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from rtu_edge._base import files
 from rtu_edge._base.untrusted import clean
 from rtu_edge.record import Row, Summary
+from rtu_edge.report.digest import Curve, Digest, Times
 
 __all__ = [
     "PALETTE",
@@ -26,7 +27,6 @@ __all__ = [
     "latency_svg",
     "learning_svg",
     "picture",
-    "running_mean",
     "tidy",
     "write_picture",
 ]
@@ -84,24 +84,15 @@ _STYLE: dict[str, Any] = {
 }
 
 
-def running_mean(values: Array, window: int) -> Array:
-    """Mean of the last `window` values at each place; fewer at the start."""
-    total = np.cumsum(np.concatenate([[0.0], np.asarray(values, dtype=np.float64)]))
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(ends - window, 0)
-    mean: Array = (total[ends] - total[starts]) / (ends - starts)
-    return mean
-
-
 def tidy(name: str) -> str:
     """A device's name for something, in words: pole_angle -> pole angle."""
     return clean(name[:_NAME]).replace("_", " ").strip()
 
 
-def learning_svg(summary: Summary, arrays: dict[str, Array]) -> str:
+def learning_svg(summary: Summary, digests: Mapping[str, Digest]) -> str:
     """Return of each episode against steps, with the memoryless control where there is one."""
     with figure_of("learning", 10.4, 3.7) as figure:
-        _learning(figure.add_subplot(), summary, arrays)
+        _learning(figure.add_subplot(), summary, digests)
         return _svg(figure)
 
 
@@ -114,28 +105,28 @@ def episodes_svg(summary: Summary, records: Array) -> str:
         return _svg(figure)
 
 
-def latency_svg(records: Array) -> str:
+def latency_svg(times: Mapping[str, Times]) -> str:
     """Histograms of lateness, step time and round trip."""
     with figure_of("latency", 10.4, 2.9) as figure:
-        for axes, (title, values) in zip(figure.subplots(1, 3), latencies(records).items(), strict=True):
-            _histogram(axes, title, values)
+        for axes, (title, measured) in zip(figure.subplots(1, 3), times.items(), strict=True):
+            _histogram(axes, title, measured)
         return _svg(figure)
 
 
-def picture(summary: Summary, arrays: dict[str, Array], path: Path) -> None:
+def picture(summary: Summary, digests: Mapping[str, Digest], path: Path) -> None:
     """The run at a glance, for a README: learning curve, last episode, latency."""
-    episode = last_episode(arrays)
-    timed = arrays.get("realtime")
+    episode = last_episode(digests)
+    timed = digests.get("realtime")
     with figure_of("picture", 12.0, 6.4) as figure:
         figure.set_facecolor(PALETTE["paper"])
         figure.get_layout_engine().set(w_pad=0.18, h_pad=0.14)
         columns = figure.add_gridspec(1, 2, width_ratios=(1.6, 1.0), wspace=0.04)
         left = columns[0].subgridspec(2, 1, height_ratios=(1.9, 1.0), hspace=0.06)
-        _learning(figure.add_subplot(left[0]), summary, arrays)
-        if timed is not None and len(timed):
+        _learning(figure.add_subplot(left[0]), summary, digests)
+        if timed is not None and timed.records:
             cells = left[1].subgridspec(1, 3, wspace=0.02)
-            for place, (title, values) in enumerate(latencies(timed).items()):
-                _histogram(figure.add_subplot(cells[place]), title, values)
+            for place, (title, measured) in enumerate(timed.times.items()):
+                _histogram(figure.add_subplot(cells[place]), title, measured)
         if episode is not None and len(episode) and _signals(summary, episode):
             signals = _signals(summary, episode)
             rows = columns[1].subgridspec(len(signals), 1, hspace=0.02)
@@ -145,31 +136,20 @@ def picture(summary: Summary, arrays: dict[str, Array], path: Path) -> None:
         write_picture(figure, path)
 
 
-def last_episode(arrays: dict[str, Array]) -> Array | None:
+def last_episode(digests: Mapping[str, Digest]) -> Array | None:
     """Records of the last whole episode, in real time if there was one, else of the learning stage."""
     for stage in ("realtime", "learning"):
-        records = arrays.get(stage)
-        episodes = arrays.get(f"{stage}_episodes")
-        if records is None or not len(records):
-            continue
-        if episodes is not None and len(episodes):
-            whole: Array = records[records["episode"] == episodes["episode"][-1]]
-            if len(whole) > 1:
-                return whole
-        rest: Array = records[records["episode"] == records["episode"][-1]]
-        return rest
+        if stage in digests and (found := digests[stage].last_episode) is not None:
+            return found
     return None
 
 
-def latencies(records: Array) -> dict[str, Array]:
-    """The three times that matter, in us; a round trip of 0 was not measured."""
-    trips = records["round_trip_ns"].astype(np.float64)
-    step_ns = records["predict_ns"].astype(np.float64) + records["learn_ns"]
-    return {
-        "Lateness": records["lateness_ns"].astype(np.float64) / 1e3,
-        "Step time": step_ns / 1e3,
-        "Round trip": trips[trips > 0] / 1e3,
-    }
+def learning_curve(digests: Mapping[str, Digest]) -> Curve | None:
+    """Of the learning stage; of a run in real time its own. None without an episode."""
+    for stage in ("learning", "realtime"):
+        if stage in digests and digests[stage].curve.episodes:
+            return digests[stage].curve
+    return None
 
 
 @contextmanager
@@ -209,17 +189,20 @@ def _svg(figure: Any) -> str:
     return text
 
 
-def _learning(axes: Any, summary: Summary, arrays: dict[str, Array]) -> None:
+def _learning(axes: Any, summary: Summary, digests: Mapping[str, Digest]) -> None:
     window = summary.target_episodes
     ends = []
-    for stage, label, colour in (("control", "memoryless", "control"), ("learning", _label(summary), "agent")):
-        episodes = arrays.get(f"{stage}_episodes")
-        if episodes is None or not len(episodes):
+    control = digests["control"].curve if "control" in digests else None
+    for curve, label, colour in (
+        (control, "memoryless", "control"),
+        (learning_curve(digests), _label(summary), "agent"),
+    ):
+        if curve is None or not curve.episodes:
             continue
-        steps, returns = episodes["total_steps"] / 1e3, episodes["total_return"]
+        steps, mean = curve.steps / 1e3, curve.means
         axes.plot(
             steps,
-            returns,
+            curve.returns,
             ".",
             color=PALETTE[colour],
             alpha=0.32,
@@ -227,7 +210,6 @@ def _learning(axes: Any, summary: Summary, arrays: dict[str, Array]) -> None:
             markeredgewidth=0,
             rasterized=len(steps) > 4000,
         )
-        mean = running_mean(returns, window)
         axes.plot(steps, mean, color=PALETTE[colour], linewidth=2.2)
         ends.append((float(mean[-1]), label, colour, float(steps[-1])))
     if summary.target_return is not None:
@@ -318,19 +300,19 @@ def _signal(axes: Any, time_s: Array, row: Row, values: Array, colour: str) -> N
     axes.set_title(f"{tidy(row.name)}  [{unit}]" if unit and unit != "1" else tidy(row.name), fontsize=9.5, pad=4.0)
 
 
-def _histogram(axes: Any, title: str, values_us: Array) -> None:
+def _histogram(axes: Any, title: str, times: Times) -> None:
     axes.set_title(title, fontsize=9.5, pad=4.0)
-    values = values_us[np.isfinite(values_us) & (values_us >= 0)]
-    if not len(values):
+    if not len(times):
         axes.text(0.5, 0.5, "nothing measured", transform=axes.transAxes, ha="center", color=PALETTE["muted"])
         axes.set_axis_off()
         return
-    low = max(float(np.percentile(values, 1.0)), 0.5)
-    high = max(float(values.max()) * 1.05, 2.0 * low)
+    low = max(times.percentile(1.0), 0.5)
+    high = max(times.largest * 1.05, 2.0 * low)
     bins = np.geomspace(low, high, 44)
-    axes.hist(np.clip(values, low, None), bins=bins, color=PALETTE["agent"], alpha=0.85, log=True)
+    values = np.clip(times.MIDDLES, low, high)
+    axes.hist(values, bins=bins, weights=times.counts, color=PALETTE["agent"], alpha=0.85, log=True)
     axes.set_xscale("log")
-    middle, tail = np.percentile(values, [50.0, 99.0])
+    middle, tail = times.percentile(50.0), times.percentile(99.0)
     for value, style in ((middle, "-"), (tail, (0, (3, 2)))):
         axes.axvline(value, color=PALETTE["control"], linewidth=1.1, linestyle=style)
     ticks = _ticks(low, high)
@@ -340,7 +322,7 @@ def _histogram(axes: Any, title: str, values_us: Array) -> None:
     axes.grid(False)
     axes.tick_params(labelleft=False)
     axes.spines["left"].set_visible(False)
-    numbers = f"p50 {_short(middle)}   p99 {_short(tail)}   max {_short(float(values.max()))}  µs"
+    numbers = f"p50 {_short(middle)}   p99 {_short(tail)}   max {_short(times.largest)}  µs"
     axes.set_xlabel(numbers, fontsize=8.5, labelpad=2.0)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge.record import Row
-from rtu_edge.report.figures import PALETTE, PANELS, _signal, figure_of, running_mean, write_picture
+from rtu_edge.report.digest import running_mean
+from rtu_edge.report.figures import PALETTE, PANELS, _signal, figure_of, write_picture
 
 if TYPE_CHECKING:
     from rtu_edge.run.replay import WhatIf

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from rtu_edge.record import Stage, Summary
 from rtu_edge.report import figures
+from rtu_edge.report.digest import Digest
 from rtu_edge.report.html import SAFETY, document, facts, plain, section, table, text, tiles
 
 __all__ = ["page"]
-
-Array = npt.NDArray[Any]
 
 # What is known of a link together.
 _LINK = frozenset({"round_trip_us", "round_trip_min_us", "round_trip_max_us", "lost_in", "lost_out"})
@@ -22,25 +18,24 @@ _LINK = frozenset({"round_trip_us", "round_trip_min_us", "round_trip_max_us", "l
 _ALWAYS = ("missed", "skipped", "crc_errors", "gated")
 
 
-def page(summary: Summary, arrays: Mapping[str, Array], config: str) -> str:
+def page(summary: Summary, digests: Mapping[str, Digest], config: str) -> str:
     """The whole report.
 
     Args:
         summary: results and checks.
-        arrays: telemetry by stage, as in telemetry.npz; may be empty.
+        digests: of its steps, by stage; may be empty.
         config: the configuration's text.
 
     Returns:
         HTML that refers to nothing outside itself.
     """
-    data = dict(arrays)
     body = [
         _header(summary),
-        _tiles(summary, data),
+        _tiles(summary, digests),
         _checks(summary),
-        _learning(summary, data),
-        _episode(summary, data),
-        _timing(summary, data),
+        _learning(summary, digests),
+        _episode(summary, digests),
+        _timing(summary, digests),
         '<div class="pair">',
         facts("Device", _device(summary)),
         facts("Machine", {plain(key): value for key, value in summary.machine.items()}),
@@ -76,21 +71,19 @@ def _header(summary: Summary) -> str:
     )
 
 
-def _tiles(summary: Summary, arrays: Mapping[str, Array]) -> str:
+def _tiles(summary: Summary, digests: Mapping[str, Digest]) -> str:
     found: list[tuple[str, str]] = []
-    episodes = arrays.get("learning_episodes")
+    curve = figures.learning_curve(digests)
     learning = summary.stages.get("learning")
-    if episodes is not None and len(episodes):
-        mean = figures.running_mean(episodes["total_return"], summary.target_episodes)
-        best = mean[summary.target_episodes - 1 :] if len(mean) >= summary.target_episodes else mean
-        found.append((f"{best.max():.0f}", f"best mean return of {summary.target_episodes} episodes"))
+    if curve is not None:
+        found.append((f"{curve.best:.0f}", f"best mean return of {min(curve.window, curve.episodes)} episodes"))
     if summary.reached_after_steps is not None:
         found.append((f"{summary.reached_after_steps:,}", "steps from scratch to the goal"))
     if learning is not None and learning.seconds > 0:
         found.append((f"{learning.steps_per_s:,.0f} /s", "control steps over the port while learning"))
-    timed = arrays.get("realtime")
-    if timed is not None and len(timed):
-        tail = float(np.percentile(figures.latencies(timed)["Step time"], 99.0))
+    timed = digests.get("realtime")
+    if timed is not None and timed.records:
+        tail = timed.times["Step time"].percentile(99.0)
         found.append((f"{tail:.0f} µs", "predict + learn in real time, p99"))
     if summary.onnx_difference is not None:
         found.append((f"{summary.onnx_difference:.1e}", "largest difference, ONNX Runtime and native"))
@@ -111,18 +104,18 @@ def _checks(summary: Summary) -> str:
     return f"<section><h2>What had to hold</h2><table>{head}{rows}</table></section>"
 
 
-def _learning(summary: Summary, arrays: dict[str, Array]) -> str:
-    episodes = arrays.get("learning_episodes")
-    if episodes is None or not len(episodes):
+def _learning(summary: Summary, digests: Mapping[str, Digest]) -> str:
+    if (curve := figures.learning_curve(digests)) is None:
         return ""
-    note = "One dot an episode."
-    if "control_episodes" in arrays:
+    of_many = f" {len(curve.steps):,} of {curve.episodes:,} episodes." if len(curve.steps) < curve.episodes else ""
+    note = f"One dot an episode.{of_many}"
+    if "control" in digests:
         note += " Beside it the memoryless control: the same learner, sensors and seed without the recurrent cell."
-    return section("Learning curve", note, figures.learning_svg(summary, arrays))
+    return section("Learning curve", note, figures.learning_svg(summary, digests))
 
 
-def _episode(summary: Summary, arrays: dict[str, Array]) -> str:
-    records = figures.last_episode(arrays)
+def _episode(summary: Summary, digests: Mapping[str, Digest]) -> str:
+    records = figures.last_episode(digests)
     if records is None or not len(records) or not summary.observations:
         return ""
     names = " and ".join(figures.tidy(row.name) for row in summary.observations)
@@ -131,10 +124,10 @@ def _episode(summary: Summary, arrays: dict[str, Array]) -> str:
     return section("The last episode", note, figures.episodes_svg(summary, records))
 
 
-def _timing(summary: Summary, arrays: Mapping[str, Array]) -> str:
-    records = arrays.get("realtime")
+def _timing(summary: Summary, digests: Mapping[str, Digest]) -> str:
+    timed = digests.get("realtime")
     stage = summary.stages.get("realtime")
-    if records is None or not len(records) or stage is None:
+    if timed is None or not timed.records or stage is None:
         return ""
     note = (
         f"{stage.steps:,} steps in {stage.seconds:.1f} s of wall clock, learning all the while, ticked by the device. "
@@ -144,8 +137,8 @@ def _timing(summary: Summary, arrays: Mapping[str, Array]) -> str:
     percentiles = table(
         ["µs", "p50", "p90", "p99", "p99.9", "max"],
         [
-            [name, *(f"{value:,.1f}" for value in (*np.percentile(times, [50, 90, 99, 99.9]), times.max()))]
-            for name, times in figures.latencies(records).items()
+            [name, *(f"{value:,.1f}" for value in (*map(times.percentile, (50, 90, 99, 99.9)), times.largest))]
+            for name, times in timed.times.items()
             if len(times)
         ],
     )
@@ -154,7 +147,7 @@ def _timing(summary: Summary, arrays: Mapping[str, Array]) -> str:
     extra = f'<div class="counters">{extra}</div>' if extra else ""
     extra += _link(stage)
     extra += "".join(f'<p class="note">Not granted: {text(what)}</p>' for what in stage.privileges)
-    return section("Timing", note, figures.latency_svg(records) + percentiles + extra)
+    return section("Timing", note, figures.latency_svg(timed.times) + percentiles + extra)
 
 
 def _link(stage: Stage) -> str:

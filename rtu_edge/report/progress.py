@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -17,9 +18,11 @@ from rich.text import Text
 
 from rtu_edge.loop import LoopStatus
 from rtu_edge.record import resident_bytes
+from rtu_edge.report.digest import Curve, Times
 
 __all__ = ["Display", "latency_table", "sparkline"]
 
+_POINTS = 512  # of the curve of returns
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -63,7 +66,7 @@ class Display:
         self._window = window
         self._top = top
         self._by_time = by_time
-        self._returns: list[float] = []
+        self._curve = Curve(window, _POINTS)
         self._lengths: deque[int] = deque(maxlen=window)
         self._rates: deque[tuple[float, int]] = deque(maxlen=12)
         self._begin = time.monotonic()
@@ -75,7 +78,7 @@ class Display:
         """Take in what is new and show it."""
         now = time.monotonic()
         self._status = status
-        self._returns += episodes["total_return"].tolist()
+        self._curve.take(episodes["total_steps"], episodes["total_return"])
         self._lengths.extend(episodes["steps"].tolist())
         self._rates.append((now, status.steps))
         if self._live is not None:
@@ -134,25 +137,23 @@ class Display:
             ProgressBar(total=self._total, completed=min(self._done(status), self._total), width=48),
             Text(f"{self._done(status):,.0f} of at most {self._total:,.0f} {unit}", style="dim"),
         )
-        top = self._top if self._top is not None else max(self._returns, default=1.0)
-        curve = Text(sparkline(np.array(self._returns), 64, top), style="cyan")
+        returns = self._curve.returns
+        top = self._top if self._top is not None else (float(returns.max()) if len(returns) else 1.0)
+        curve = Text(sparkline(returns, 64, top), style="cyan")
         inside = Table.grid()
         inside.add_row("     ", Group(bar, facts, curve))
         return Group(inside)
 
 
-def latency_table(records: npt.NDArray[Any]) -> Table:
+def latency_table(times: Mapping[str, Times]) -> Table:
     """Lateness, step time and round trip as histograms over shared bins, with percentiles below."""
-    from rtu_edge.report.figures import latencies
-
-    columns = latencies(records)
     edges = np.array([lead * 10.0**decade for decade in range(6) for lead in (1.0, 2.0, 5.0)] + [np.inf])
     edges = np.concatenate([[0.0], edges])
-    counts = {name: np.histogram(values, edges)[0] for name, values in columns.items()}
+    counts = {name: measured.histogram(edges) for name, measured in times.items()}
     used = np.flatnonzero(sum(counts.values()))
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("µs", justify="right", style="dim")
-    for name in columns:
+    for name in times:
         table.add_column(name.lower(), width=17)  # the table fits 80 columns, the indent of the demo included
     for place in range(used[0], used[-1] + 1) if len(used) else ():
         cells = [_bar(int(count[place]), int(count.max())) for count in counts.values()]
@@ -160,10 +161,14 @@ def latency_table(records: npt.NDArray[Any]) -> Table:
         table.add_row(below, *cells)
     table.add_section()
     for label, share in (("p50", 50.0), ("p99", 99.0), ("max", 100.0)):
-        table.add_row(
-            label, *(f"{np.percentile(values, share):,.1f}" if len(values) else "-" for values in columns.values())
-        )
+        table.add_row(label, *(_cell(measured, share) for measured in times.values()))
     return table
+
+
+def _cell(times: Times, share: float) -> str:
+    if not len(times):
+        return "-"
+    return f"{times.largest if share == 100.0 else times.percentile(share):,.1f}"
 
 
 def _bar(count: int, most: int, width: int = 10) -> str:

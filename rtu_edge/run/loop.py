@@ -21,15 +21,12 @@ from rtu_edge.run.recording import Recording
 if TYPE_CHECKING:
     from rtu_edge.run.saving import Saver
 
-__all__ = ["KEEP", "POLL_S", "Outcome", "Watch", "describe", "error_of", "run_loop", "stage_of"]
+__all__ = ["POLL_S", "Outcome", "Watch", "describe", "error_of", "run_loop", "stage_of"]
 
 Array = npt.NDArray[Any]
 
 # Called while a loop runs, with a status, the new step records and the new episode records.
 Watch = Callable[[LoopStatus, Array, Array], object]
-
-# Step records kept in memory: at 50 Hz about five hours; older ones are dropped and counted.
-KEEP = 1_000_000
 
 # Between two looks at a loop that runs.
 POLL_S = 0.1
@@ -57,7 +54,7 @@ _DEVICE_REASONS = frozenset(
 
 @dataclass(frozen=True)
 class Outcome:
-    """A loop that has ended, with its telemetry.
+    """A loop that has ended. Its steps are in its log.
 
     Args:
         notes: what there is to say about its log and black box.
@@ -66,8 +63,6 @@ class Outcome:
     session: int
     result: LoopResult
     progress: Progress
-    records: Array
-    episodes: Array
     notes: tuple[str, ...] = ()
 
 
@@ -78,16 +73,15 @@ def run_loop(
     watch: Watch | None = None,
     poll_s: float = POLL_S,
     saver: Saver | None = None,
-    keep: int = KEEP,
     *,
     policy: Any = None,
     recording: Recording | None = None,
     say: Callable[[str], Any] | None = None,
 ) -> Outcome:
-    """Run one session from ARM to DISARM; `saver` saves it meanwhile, `recording` writes it down. Of its step records the
-    last `keep` are kept.
+    """Run one session from ARM to DISARM; `saver` saves it meanwhile, `recording` writes it down; no step stays in memory.
 
     Args:
+        watch: called each `poll_s` seconds, and once at the end; all records pass through it, in order.
         policy: what drives, such as `supervised(...).policy`; the agent alone where left out.
         say: told what the system refused the loop's thread, as the loop starts.
 
@@ -105,24 +99,14 @@ def run_loop(
         raise ConfigError(f"loop: {error}") from error
     if recording is not None:
         recording.start(loop, supervised=policy is not None)
-    kept: list[Array] = [loop.drain()]
-    episodes: list[Array] = [loop.drain_episodes()]
-    count, piece = 0, max(1, keep // 10)
     refused: list[str] | None = None
 
     def take(status: LoopStatus, new: Array) -> None:
-        nonlocal count, refused
+        nonlocal refused
         if refused is None and (refused := loop.privileges()) is not None and say is not None:
             for line in refused:
                 say(f"not granted: {line}")
         finished = loop.drain_episodes()
-        # In pieces: what has piled up in one poll does not stay for another `keep` records.
-        kept.extend(new[at : at + piece].copy() for at in range(0, len(new), piece))
-        if len(finished):
-            episodes.append(finished)
-        count += len(new)
-        while count - len(kept[0]) > keep:
-            count -= len(kept.pop(0))
         if recording is not None:
             recording.add(new, finished)
         if watch is not None:
@@ -134,7 +118,7 @@ def run_loop(
     if recording is not None:
         recording.finish(result)
         notes = tuple(recording.notes)
-    return Outcome(loop.session, result, loop.progress(), np.concatenate(kept), np.concatenate(episodes), notes)
+    return Outcome(loop.session, result, loop.progress(), notes)
 
 
 def stage_of(result: LoopResult, counters: Mapping[str, int] | None = None) -> Stage:

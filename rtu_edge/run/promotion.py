@@ -1,4 +1,4 @@
-"""Whether a run's telemetry speaks for letting the learner do more, in numbers.
+"""Whether a run's steps speak for letting the learner do more, in numbers.
 
 A mode is promoted on evidence, by a command, never by itself: learner and fallback are compared by blocks which one of them
 drove throughout, with a bootstrap interval of the difference. Where episodes terminate, a block is an episode and its
@@ -7,7 +7,9 @@ measure the return: the mean reward of steps would hide a fall. Otherwise it is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy.typing as npt
 
 from rtu_edge.config import Mode
 from rtu_edge.loop.flags import Cause, Driver, GateFlag, GuardFlag, RecordFlag
+from rtu_edge.record.reader import Batch
 
 __all__ = ["Evidence", "evidence", "shortcomings"]
 
@@ -28,6 +31,7 @@ FORCED = 0.02  # share of steps in which the fallback had to step in, at most
 RETURNS_PER_STEP = 1e-4  # of the guard, at most
 DRAWS = 2000
 _DRAWN_AT_ONCE = 1 << 20  # numbers, so that a run of many episodes takes no more memory
+_MODES = (None, *Mode)  # in the order of native/runtime/safety/supervisor.h
 _FIELDS = ("mode", "flags", "reward", "input_gate", "gate", "guard")
 
 
@@ -62,48 +66,172 @@ class Evidence:
     locked: bool
 
 
-@np.errstate(all="ignore")  # telemetry may hold any numbers
-def evidence(arrays: Mapping[str, Array], block: int = 500, seed: int = 0) -> Evidence:
-    """Read it out of a run's telemetry.
+def evidence(batches: Iterable[Batch], block: int = 500, seed: int = 0) -> Evidence:
+    """Read it out of a run's steps, in memory that does not grow with them but for one number a block or episode.
 
     Args:
-        arrays: of RunFolder.load_arrays(): the records of "learning" or "realtime".
+        batches: of the run's log, in order: `Steps.batches()`.
         block: steps; a longer turn counts as several blocks, the rest of one that is at least half as long as one.
         seed: of the bootstrap.
 
     Raises:
         ValueError: there are no records.
     """
-    records = next((arrays[name] for name in ("realtime", "learning") if name in arrays), None)
-    if records is None or not len(records):
-        raise ValueError("the run has no step records")
-    missing = [name for name in _FIELDS if name not in (records.dtype.names or ())]
-    if missing:
-        raise ValueError(f"its step records have no {', '.join(missing)}")
-    words = records["mode"].astype(np.int64)
-    driver, cause = words >> 4 & 15, words >> 8 & 15
-    modes = (None, *Mode)  # in the order of native/runtime/safety/supervisor.h
-    forced = (driver == Driver.FALLBACK) & (cause != Cause.MODE)
-    terminates = bool(((records["flags"] & RecordFlag.TERMINATED) != 0).any())
-    measure = _returns if terminates else _blocks
-    # What the fallback was forced to drive is the learner's own: it counts for it, and is no measure of the fallback.
-    own = (driver == Driver.FALLBACK) & (cause == Cause.MODE)
-    learner, fallback = measure(records, ~own, block), measure(records, own, block)
+    counts, returns, blocks = _Counts(), _Returns(), _Blocks(block)
+    with np.errstate(all="ignore"):  # a log may hold any numbers
+        for records, _ in batches:
+            if not len(records):
+                continue
+            if missing := [name for name in _FIELDS if name not in (records.dtype.names or ())]:
+                raise ValueError(f"its step records have no {', '.join(missing)}")
+            words = records["mode"].astype(np.int64)
+            # What the fallback was forced to drive is the learner's own: it counts for it, and is no measure of the fallback.
+            own = (words >> 4 & 15 == Driver.FALLBACK) & (words >> 8 & 15 == Cause.MODE)
+            counts.take(records, words)
+            returns.take(records, own)
+            blocks.take(records, own)
+        if not counts.steps:
+            raise ValueError("the run has no step records")
+        learner, fallback = returns.sides() if counts.terminates else blocks.sides()
+        interval = _interval(learner, fallback, seed) if len(learner) and len(fallback) else None
     return Evidence(
-        mode=modes[int(words[-1] & 15)] if int(words[-1] & 15) < len(modes) else None,
-        steps=len(records),
-        learned=int(((records["flags"] & RecordFlag.LEARNED) != 0).sum()),
-        unit="episode" if terminates else "step",
+        mode=_MODES[counts.mode] if counts.mode < len(_MODES) else None,
+        steps=counts.steps,
+        learned=counts.learned,
+        unit="episode" if counts.terminates else "step",
         learner=learner,
         fallback=fallback,
-        interval=_interval(learner, fallback, seed) if len(learner) and len(fallback) else None,
-        forced=float(forced.mean()),
-        input_hits=int((records["input_gate"] != 0).sum()),
-        gate_hits=int((records["gate"] & ~np.uint32(GateFlag.CLIPPED) != 0).sum()),
-        returns=int(((records["guard"] & GuardFlag.ROLLED_BACK) != 0).sum()),
-        frozen=bool(((records["guard"] & GuardFlag.FROZEN) != 0).any() or (cause == Cause.FROZEN).any()),
-        locked=bool((cause == Cause.LOCKED).any()),
+        interval=interval,
+        forced=counts.forced / counts.steps,
+        input_hits=counts.input_hits,
+        gate_hits=counts.gate_hits,
+        returns=counts.returns,
+        frozen=counts.frozen,
+        locked=counts.locked,
     )
+
+
+@dataclass
+class _Counts:
+    """What is counted of the records so far; see Evidence."""
+
+    mode: int = 0  # of the last record
+    steps: int = 0
+    learned: int = 0
+    forced: int = 0
+    input_hits: int = 0
+    gate_hits: int = 0
+    returns: int = 0
+    frozen: bool = False
+    locked: bool = False
+    terminates: bool = False  # an episode has terminated
+
+    def take(self, records: Array, words: Array) -> None:
+        """Records, and their `mode` as int64."""
+        driver, cause, guard = words >> 4 & 15, words >> 8 & 15, records["guard"]
+        self.mode = int(words[-1] & 15)
+        self.steps += len(records)
+        self.learned += _count(records["flags"] & RecordFlag.LEARNED)
+        self.forced += _count((driver == Driver.FALLBACK) & (cause != Cause.MODE))
+        self.input_hits += _count(records["input_gate"])
+        self.gate_hits += _count(records["gate"] & ~np.uint32(GateFlag.CLIPPED))
+        self.returns += _count(guard & GuardFlag.ROLLED_BACK)
+        self.frozen = self.frozen or bool((guard & GuardFlag.FROZEN).any() or (cause == Cause.FROZEN).any())
+        self.locked = self.locked or bool((cause == Cause.LOCKED).any())
+        self.terminates = self.terminates or bool((records["flags"] & RecordFlag.TERMINATED).any())
+
+
+def _count(values: Array) -> int:
+    return int(np.count_nonzero(values))
+
+
+class _Blocks:
+    """Mean reward per step of each block that one side drove throughout.
+
+    A reward belongs to the action before it: the first of a turn is still the other's.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._found = (array("d"), array("d"))  # of the learner, of the fallback
+        self._side = -1  # of the last record; -1: there is none
+        self._place = 0  # of the last record, in its turn
+        self._sum, self._number = 0.0, 0  # of the block under way: rewards
+
+    def take(self, records: Array, own: Array) -> None:
+        """Records, and where the fallback drove because the mode says so."""
+        sides = own.astype(np.int8)
+        # Its own turn, or that of the records before it, which a turn that continues belongs to.
+        begins = np.flatnonzero(np.diff(sides, prepend=np.int8(self._side)) != 0)
+        starts = np.zeros(len(records), np.int64)
+        starts[:] = -1 - self._place if not len(begins) or begins[0] else 0
+        if len(begins):
+            starts[begins] = begins
+            starts = np.maximum.accumulate(starts)
+        places = np.arange(len(records)) - starts
+        fresh = places % self._length == 0
+        # The reward of a record belongs to the block of the record before it.
+        counts = (records["flags"] & RecordFlag.FIRST) == 0
+        rewards = np.where(counts, records["reward"].astype(np.float64), 0.0)
+        edges = np.flatnonzero(fresh)
+        cuts = [0, *(edges + 1), len(records)]
+        for number, (begin, end) in enumerate(itertools.pairwise(cuts)):
+            if self._side >= 0 and begin < end:
+                self._sum += float(rewards[begin:end].sum())
+                self._number += int(counts[begin:end].sum())
+            if number < len(edges):
+                self._close()
+                self._side = int(sides[edges[number]])
+        self._side, self._place = int(sides[-1]), int(places[-1])
+
+    def _close(self) -> None:
+        if self._side >= 0 and self._number >= max(1, self._length // 2):
+            self._found[self._side].append(self._sum / self._number)
+        self._sum, self._number = 0.0, 0
+
+    def sides(self) -> tuple[Array, Array]:
+        """Of the learner and of the fallback; nothing more is taken."""
+        self._close()
+        self._side = -1
+        return np.array(self._found[0]), np.array(self._found[1])
+
+
+class _Returns:
+    """Return of each whole episode that one side drove throughout."""
+
+    def __init__(self) -> None:
+        self._found = (array("d"), array("d"))  # of the learner, of the fallback
+        self._open = False  # an episode is under way
+        self._return, self._over = 0.0, False
+        self._drove = [True, True]  # the learner, the fallback: throughout so far
+
+    def take(self, records: Array, own: Array) -> None:
+        """Records, and where the fallback drove because the mode says so."""
+        first = np.flatnonzero(records["flags"] & RecordFlag.FIRST)
+        over = (records["flags"] & (RecordFlag.TERMINATED | RecordFlag.TRUNCATED)) != 0
+        for begin, end in itertools.pairwise([0, *first, len(records)]):
+            if begin == end:
+                continue
+            starts = bool(records["flags"][begin] & RecordFlag.FIRST)
+            if starts:
+                self._close()
+                self._open = True
+            self._return += float(records["reward"][begin + starts : end].sum(dtype=np.float64))
+            self._over = bool(over[end - 1])
+            self._drove[0] = self._drove[0] and not own[begin:end].any()
+            self._drove[1] = self._drove[1] and bool(own[begin:end].all())
+
+    def _close(self) -> None:
+        for side, drove in enumerate(self._drove):
+            if self._open and self._over and drove:
+                self._found[side].append(self._return)
+        self._return, self._over, self._drove = 0.0, False, [True, True]
+
+    def sides(self) -> tuple[Array, Array]:
+        """Of the learner and of the fallback; nothing more is taken."""
+        self._close()
+        self._open = False
+        return np.array(self._found[0]), np.array(self._found[1])
 
 
 def shortcomings(found: Evidence, to: Mode) -> list[str]:
@@ -136,31 +264,6 @@ def shortcomings(found: Evidence, to: Mode) -> list[str]:
                 f" at least {allowed:+.4g}"
             )
     return lacks
-
-
-def _blocks(records: Array, drove: Array, length: int) -> Array:
-    """Mean reward per step of each block in which `drove` holds throughout."""
-    edges = np.flatnonzero(np.diff(drove.astype(np.int8), prepend=0, append=0))
-    means = []
-    for begin, end in zip(edges[::2], edges[1::2], strict=True):
-        for at in range(begin, end, length):
-            # A reward belongs to the action before it: the first of a turn is still the other's.
-            after = records[at + 1 : min(at + length, end) + 1]
-            rewards = after["reward"][(after["flags"] & RecordFlag.FIRST) == 0]
-            if len(rewards) >= length // 2:
-                means.append(float(np.mean(rewards, dtype=np.float64)))
-    return np.array(means)
-
-
-def _returns(records: Array, drove: Array, length: int) -> Array:
-    """Return of each whole episode in which `drove` holds throughout."""
-    first = np.flatnonzero((records["flags"] & RecordFlag.FIRST) != 0)
-    over = (records["flags"] & (RecordFlag.TERMINATED | RecordFlag.TRUNCATED)) != 0
-    returns = []
-    for begin, end in zip(first, [*first[1:], len(records)], strict=True):
-        if over[end - 1] and drove[begin:end].all():
-            returns.append(float(records["reward"][begin + 1 : end].sum(dtype=np.float64)))
-    return np.array(returns)
 
 
 def _means(rng: np.random.Generator, side: Array) -> Array:

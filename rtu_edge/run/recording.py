@@ -24,8 +24,8 @@ from rtu_edge.learn.checkpoint import encode_config
 from rtu_edge.loop import Loop, LoopConfig, LoopResult
 from rtu_edge.record import RunFolder, leftovers
 from rtu_edge.record.blackbox import BlackBox
-from rtu_edge.record.file import Head, LogFile, build_id, fields_of
-from rtu_edge.record.head import logged_limits
+from rtu_edge.record.file import LogFile, build_id
+from rtu_edge.record.head import Head, fields_of, logged_limits
 
 if TYPE_CHECKING:
     from rtu_edge.device.schema import ActuatorRange
@@ -122,13 +122,21 @@ class Recording(Closing):
         agent: as it is when the loop starts.
         folder: where the files go.
         supervisor: the state that the agent's supervisor goes on with; b"" for a new one.
+        stage: of a run with several sessions: its log has this in its name, and there is no black box.
     """
 
     def __init__(
-        self, settings: Config, connection: Connection, agent: Any, folder: RunFolder, supervisor: bytes = b""
+        self,
+        settings: Config,
+        connection: Connection,
+        agent: Any,
+        folder: RunFolder,
+        supervisor: bytes = b"",
+        stage: str = "",
     ) -> None:
         self._settings, self._connection, self._agent, self._folder = settings, connection, agent, folder
-        self._supervisor = supervisor
+        self._supervisor, self._stage = supervisor, stage
+        self._path = folder.log(stage)
         self._writer: Writer | None = None
         self._box: BlackBox | None = None
         self.notes: list[str] = []
@@ -137,7 +145,7 @@ class Recording(Closing):
         """Open what the loop itself writes to; everything is in place before it arms."""
         log = self._settings.log
         config = dataclasses.replace(config, hash_every=log.hash_every)
-        if log.blackbox_minutes > 0:
+        if log.blackbox_minutes > 0 and not self._stage:
             leftovers.clear()
             slots = max(1, round(log.blackbox_minutes * 60 / self._connection.period_s))
             head = self._head(config, config.session or self._connection.link.next_session, [], False)
@@ -153,7 +161,7 @@ class Recording(Closing):
             return
         head = self._head(loop.config, loop.session, loop.limits, supervised)
         start = self._agent.core.save(encode_config(self._agent.config), self._supervisor)
-        file = LogFile(self._folder.file(RunFolder.LOG), head, start, _core.episode_dtype())
+        file = LogFile(self._path, head, start, _core.episode_dtype())
         self._writer = Writer(file, reserve=_CHECKPOINTS * len(start))
 
     def add(self, records: Array, episodes: Array) -> None:
@@ -176,7 +184,7 @@ class Recording(Closing):
         """Close both."""
         if self._writer is not None:
             self._writer.close(end)
-            path, dropped = self._folder.file(RunFolder.LOG), f"{self._writer.dropped:,} records dropped"
+            path, dropped = self._path, f"{self._writer.dropped:,} records dropped"
             if self._writer.problem:
                 self.notes.append(f"log: {path}: {self._writer.problem}; {dropped}")
             elif self._writer.dropped:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any
@@ -18,7 +18,9 @@ from rtu_edge.config import Config, Fallback, FallbackKind, parse_config
 from rtu_edge.learn import checkpoint, make, restore
 from rtu_edge.learn.footprint import plan
 from rtu_edge.loop import RecordFlag
-from rtu_edge.record.file import Head, Log, build_id
+from rtu_edge.record.file import build_id
+from rtu_edge.record.head import Head
+from rtu_edge.record.reader import Log
 from rtu_edge.run import make_agent
 
 __all__ = ["Difference", "DifferenceFlag", "Replayed", "WhatIf", "comparison", "returns_of", "verify", "what_if"]
@@ -122,31 +124,46 @@ def start_of(log: Log, most: int | None = None) -> Any:
     return agent
 
 
-def usable(log: Log, until: int | None = None) -> tuple[Array, str]:
+class Usable:
     """The records that can be replayed from the start: up to the first gap, and to control step `until` with its outcome.
 
-    Returns:
-        The records, and why there are no more of them ("" when the log ends there).
+    Args:
+        log: from `read_log`; read as it is iterated over.
+        until: None: to the end.
     """
-    records = log.records
-    gaps = np.flatnonzero(records["sequence"] != np.arange(len(records), dtype=np.uint64))
-    ended = log.cut
-    if len(gaps):
-        at = int(gaps[0])
-        lost = int(records["sequence"][at]) - at
-        ended = f"{lost:,} records are lost after record {at:,}: a replay cannot go on past them"
-        records = records[:at]
-    if until is not None:
-        reached = np.flatnonzero(records["step"] >= until)
-        if len(reached):
-            return records[: int(reached[0]) + 1], ""
-        ended = ended or f"the run had no step {until:,}"
-    return records, ended
+
+    def __init__(self, log: Log, until: int | None = None) -> None:
+        self._log, self._until = log, until
+        self.ended = ""  # why there are no more of them, once there are none; "" when the log ends there
+
+    def __iter__(self) -> Iterator[Array]:
+        done = 0
+        for records, _ in self._log.batches():
+            gaps = np.flatnonzero(records["sequence"] != np.arange(done, done + len(records), dtype=np.uint64))
+            if len(gaps):
+                lost = int(records["sequence"][gaps[0]]) - (done + int(gaps[0]))
+                records = records[: gaps[0]]
+            done += len(records)
+            if self._until is not None and len(reached := np.flatnonzero(records["step"] >= self._until)):
+                yield records[: int(reached[0]) + 1]
+                return
+            if len(records):
+                yield records
+            if len(gaps):
+                self.ended = f"{lost:,} records are lost after record {done:,}: a replay cannot go on past them"
+                return
+        self.ended = self._log.cut or (f"the run had no step {self._until:,}" if self._until is not None else "")
+
+
+def usable(log: Log, until: int | None = None) -> tuple[Array, str]:
+    """What Usable gives, in one array, and why there is no more of it."""
+    found = Usable(log, until)
+    return np.concatenate([np.zeros(0, log.head.dtype), *found]), found.ended
 
 
 def _allowed(log: Log) -> int:
     """Bytes for a learner: of the whole allowance what the records leave."""
-    return max(room(log.nbytes) - log.records.nbytes, room(0))
+    return max(room(log.nbytes) - log.record_count * log.head.record_bytes, room(0))
 
 
 def verify(
@@ -172,8 +189,8 @@ def verify(
         ConfigError: the log's configuration is refused, or names what only the caller may name.
     """
     agent = start_of(log, most)
-    records, ended = usable(log, until)
-    found = Replayed(agent, ended=ended)
+    records = Usable(log, until)
+    found = Replayed(agent)
     for part, steps in _run(_policy_of(log, agent, fallback, most), log, records, stop, False, progress):
         done = part[: len(steps)]
         found.records += len(steps)
@@ -186,7 +203,8 @@ def verify(
             found.difference = _difference(done[wrong[0]], steps[wrong[0]])
             if stop:
                 return found
-    if log.end is not None and not log.cut and found.records == len(log.records):
+    found.ended = records.ended
+    if log.end is not None and not log.cut and found.records == log.record_count:
         found.final_equal = agent.state_hash() == log.end.get("state_hash")
     return found
 
@@ -238,7 +256,7 @@ def _named_by_the_caller(log: Log, recorded: Fallback, given: Fallback | None) -
 
 
 def _run(
-    policy: Any, log: Log, records: Array, stop: bool, as_executed: bool, progress: Progress | None
+    policy: Any, log: Log, records: Iterable[Array], stop: bool, as_executed: bool, progress: Progress | None
 ) -> Iterator[tuple[Array, Array]]:
     head = log.head
     n, m, limits = len(head.observations), len(head.actuators), head.limits_in_force
@@ -246,14 +264,20 @@ def _run(
         replay = _core.Replay(policy, n, m, limits, head.period_s, head.gate, as_executed)
     except ValueError as error:
         raise ConfigError(str(error), str(log.path)) from error
-    for at in range(0, len(records), _BATCH):
-        part = _as_today(records[at : at + _BATCH], head)
+    done = 0
+    for batch in records:
+        part = _as_today(batch, head)
         steps = replay.run(part, stop)
         yield part, steps
+        done += len(steps)
         if progress is not None:
-            progress(at + len(steps))
+            progress(done)
         if len(steps) < len(part):
             return
+
+
+def _in_batches(records: Array) -> Iterator[Array]:
+    return (records[at : at + _BATCH] for at in range(0, len(records), _BATCH))
 
 
 def _as_today(records: Array, head: Head) -> Array:
@@ -359,7 +383,10 @@ def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progr
         status, _ = agent.core.load(log.start)
         fresh = status != 0
     records, ended = usable(log, until)
-    parts = [steps[["value", "delta"]] for _, steps in _run(agent.core.policy(), log, records, False, True, progress)]
+    parts = [
+        steps[["value", "delta"]]
+        for _, steps in _run(agent.core.policy(), log, _in_batches(records), False, True, progress)
+    ]
     would = np.concatenate(parts) if parts else records[["value", "delta"]]
     recorded = log.head.learner.get("gamma")
     gamma = recorded if isinstance(recorded, float) and 0.0 <= recorded <= 1.0 else float(agent.config["gamma"])

@@ -12,7 +12,7 @@ from rtu_edge.loop import LoopConfig, LoopStatus
 from rtu_edge.record import RunFolder
 from rtu_edge.run.build import supervised
 from rtu_edge.run.connection import Connection
-from rtu_edge.run.loop import KEEP, POLL_S, Outcome, Watch, run_loop
+from rtu_edge.run.loop import POLL_S, Outcome, Watch, run_loop
 from rtu_edge.run.recording import Recording
 from rtu_edge.run.saving import Saver, Start, device_facts
 
@@ -49,14 +49,13 @@ class Session:
         watch: Watch,
         say: Callable[[str], Any],
         poll_s: float = POLL_S,
-        keep: int = KEEP,
     ) -> Outcome:
         """Drive, from ARM to DISARM.
 
         Args:
             folder: where the log and the black box go.
             saver: from saver().
-            watch, poll_s, keep: as for run_loop().
+            watch, poll_s: as for run_loop().
             say: told what the saver complains of and what the system refused, as it happens.
         """
 
@@ -68,5 +67,5 @@ class Session:
         agent, policy = self.start.agent, self.supervised.policy
         with Recording(self.settings, self.device, agent, folder, self.start.supervisor) as recording:
             return run_loop(
-                self.device, agent, self.loop, look, poll_s, saver, keep, policy=policy, recording=recording, say=say
+                self.device, agent, self.loop, look, poll_s, saver, policy=policy, recording=recording, say=say
             )

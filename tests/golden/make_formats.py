@@ -202,7 +202,8 @@ def found_in(folder: Path) -> Any:
     """What its files hold; tests/test_golden.py reads them again."""
     from rtu_edge.learn import checkpoint
     from rtu_edge.record import RunFolder, blackbox
-    from rtu_edge.record.file import read_log
+    from rtu_edge.record.old_formats import TELEMETRY, load_arrays
+    from rtu_edge.record.reader import read_log
 
     log = read_log(folder / "log.mcap")
     assert not log.cut and not log.lost and log.start is not None and log.end is not None
@@ -218,7 +219,9 @@ def found_in(folder: Path) -> Any:
         return found
     with RunFolder(folder) as run_folder:
         box = blackbox.read(folder / "blackbox.rtubox")
-        arrays = run_folder.load_arrays()
+        arrays = (
+            load_arrays(folder / TELEMETRY) if (folder / TELEMETRY).exists() else {}
+        )  # until log.mcap was the record
         found["box"] = {"records": len(box.records), "record_bytes": digest(box.records.tobytes())}
         found["arrays"] = {key: [str(value.dtype.names), len(value)] for key, value in arrays.items()}
         found["events"] = [event["event"] for event in run_folder.events()]

@@ -1,13 +1,14 @@
-"""Arrays of a telemetry.npz, which may be anybody's: sizes are compared with the file's before anything is unpacked."""
+"""Files of earlier versions, which are read for ever: the arrays of a telemetry.npz, by stage.
+
+The file may be anybody's: sizes are compared with the file's before anything is unpacked.
+"""
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import struct
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +17,9 @@ import numpy.typing as npt
 
 from rtu_edge._base.untrusted import open_regular, room
 
-__all__ = ["load_arrays", "packed"]
+__all__ = ["TELEMETRY", "load_arrays"]
+
+TELEMETRY = "telemetry.npz"
 
 Array = npt.NDArray[Any]
 
@@ -30,14 +33,6 @@ _STEP = ("episode", "lateness_ns", "predict_ns", "learn_ns", "round_trip_ns", "x
 _EPISODE = ("episode", "total_steps", "total_return")
 _PIECE = 1 << 20  # bytes unpacked at a time
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-
-
-def packed(arrays: Mapping[str, Array]) -> bytes:
-    """What numpy.savez_compressed makes of arrays, in memory: on a full disk numpy 1.26 leaves an archive half open that complains later."""
-    stream = io.BytesIO()
-    named: dict[str, Any] = dict(arrays)  # numpy's own annotation: one of the names may be a switch
-    np.savez_compressed(stream, **named)
-    return stream.getvalue()
 
 
 def load_arrays(path: Path, most: int | None = None) -> dict[str, Array]:

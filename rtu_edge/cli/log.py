@@ -1,0 +1,72 @@
+"""rtu-edge log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+
+from rtu_edge.cli.common import console, reading
+
+if TYPE_CHECKING:
+    from rtu_edge.record.index import Repaired
+
+
+@click.group("log")
+def command() -> None:
+    """Close the log of a run that was cut off."""
+
+
+@command.command("repair")
+@click.argument("log", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The new file.  [default: NAME.repaired.mcap next to the log]"
+)
+@click.option("--in-place", is_flag=True, help="Replace the log itself, when the new file is whole.")
+def repair_command(log: Path, out: Path | None, in_place: bool) -> None:
+    """Write a cut log once more with all its whole chunks, an index and a footer, so that every reader of MCAP takes it.
+
+    LOG is a log.mcap, or the folder of a run. The log itself is left as it is, unless --in-place is given. Exit code 0 also
+    for a log that is whole: nothing is written then.
+    """
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.record.index import repair
+
+    if out is not None and in_place:
+        raise click.UsageError("--out and --in-place exclude each other")
+    found = _logs(log) if log.is_dir() else [log]
+    if out is not None and len(found) > 1:
+        raise ConfigError(f"--out: {log} has {len(found)} logs; name one of them")
+    for path in found:
+        target = path if in_place else out or path.with_name(f"{path.stem}.repaired.mcap")
+        with reading(path):
+            repaired = repair(path, target)
+        _show(path, repaired)
+
+
+def _logs(folder: Path) -> list[Path]:
+    """The logs of a run's folder. Raises ConfigError."""
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.record import RunFolder
+    from rtu_edge.record.stages import STAGES
+
+    run = RunFolder(folder)
+    found = [path for path in map(run.log, ("", *STAGES)) if path.exists()]
+    if not found:
+        raise ConfigError(f"no {RunFolder.LOG} in it", str(folder))
+    return found
+
+
+def _show(path: Path, repaired: Repaired) -> None:
+    out = console()
+    if repaired.path is None:
+        out.print(f"{escape(str(path))}: whole; nothing is to be repaired", soft_wrap=True)
+        return
+    kept = f"{repaired.records:,} records and {repaired.episodes:,} episodes in {repaired.chunks:,} chunks"
+    out.print(f"{escape(str(repaired.path))}: {kept} kept, of {escape(str(path))}", soft_wrap=True)
+    for what in repaired.left_out:
+        out.print(f"[yellow]left out:[/] {escape(what)}", soft_wrap=True)
+    if not repaired.left_out:
+        out.print("left out: nothing; index and footer were missing", soft_wrap=True)

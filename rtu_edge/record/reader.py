@@ -1,0 +1,282 @@
+"""Reads a run's log, whole or cut anywhere, in memory that does not depend on its length (docs/log.md, docs/security.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge import _core
+from rtu_edge._base.untrusted import open_regular, parse_json, room
+from rtu_edge.record.head import Head, head_of, used_bytes
+from rtu_edge.record.messages import CDR, EPISODES, START, STEPS, checksum, episode_dtype
+from rtu_edge.record.parts import Damaged, Messages, Opcode, body, chunk_size, parts, split, unpacked
+
+__all__ = ["Batch", "Contents", "Log", "pieces", "read_log"]
+
+Array = npt.NDArray[Any]
+
+_BATCH = 8192  # records at a time
+_SCHEMAS, _SCHEMA_BYTES = 64, 1 << 16  # kept of a file
+
+
+class Batch(NamedTuple):
+    """Step records and episode records as they follow each other in a log; either may be empty."""
+
+    records: Array
+    episodes: Array
+
+
+@dataclass
+class Log:
+    """What is in a log, as far as it is whole.
+
+    Args:
+        path, head: see Head.
+        start: the learner's checkpoint at the start, or None.
+        lost: records that were dropped on the way, as (first sequence, count).
+        end: how the run ended; None when the log ends before.
+        cut: why reading ended before the file's own end, or "".
+        nbytes: of the file; 0 where there is none.
+        record_count, episode_count: of the file.
+    """
+
+    path: Path
+    head: Head
+    start: bytes | None = None
+    lost: list[tuple[int, int]] = field(default_factory=list)
+    end: dict[str, str] | None = None
+    cut: str = ""
+    nbytes: int = 0
+    record_count: int = 0
+    episode_count: int = 0
+    _held: Batch | None = None  # what was asked for in one piece, or made by hand
+
+    def batches(self) -> Iterator[Batch]:
+        """Its records and episodes in order, some thousands at a time; read from the file as they are asked for.
+
+        Raises:
+            ValueError: the file has been changed since it was opened.
+            OSError: it cannot be read.
+        """
+        if self._held is not None:
+            yield from pieces(*self._held)
+            return
+        left, held = self.record_count + self.episode_count, list[Batch]()
+        if not left:
+            return
+        with open(open_regular(self.path), "rb") as stream, contextlib.suppress(Damaged):
+            for batch in Contents(self.path).batches(stream):
+                left -= len(batch.records) + len(batch.episodes)
+                if left < 0:
+                    break
+                held.append(batch)
+                if left == 0 or sum(len(part.records) for part in held) >= _BATCH:
+                    yield _joined(held)
+                    held = []
+                if left == 0:
+                    return
+        raise ValueError(f"{self.path}: changed while it was read")
+
+    @property
+    def records(self) -> Array:
+        """All step records in one array, of `head.dtype`; read-only."""
+        return self._whole().records
+
+    @records.setter
+    def records(self, records: Array) -> None:
+        held = self._held.episodes if self._held is not None else np.zeros(0, _core.episode_dtype())
+        self._held, self.record_count = Batch(records, held), len(records)
+
+    @property
+    def episodes(self) -> Array:
+        """All episode records in one array; read-only."""
+        return self._whole().episodes
+
+    def _whole(self) -> Batch:
+        if self._held is None:
+            none = Batch(np.zeros(0, self.head.dtype), np.zeros(0, _core.episode_dtype()))
+            self._held = _joined(list(self.batches()) or [none])
+            for array in self._held:
+                array.flags.writeable = False
+        return self._held
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    return Batch(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True)))
+
+
+def pieces(records: Array, episodes: Array) -> Iterator[Batch]:
+    """Arrays as batches: the episodes with the last one."""
+    for at in range(0, max(len(records), 1), _BATCH):
+        last = at + _BATCH >= len(records)
+        yield Batch(records[at : at + _BATCH], episodes if last else episodes[:0])
+
+
+def read_log(path: str | os.PathLike[str], most: int | None = None, *, follow: bool = True) -> Log:
+    """Open a log, also one that was cut short anywhere: all whole chunks before the cut. It is read through once here.
+
+    Args:
+        path: a regular file.
+        most: bytes that its messages may take in memory; None: 4 times the file's size and 40 MiB.
+        follow: a symbolic link is followed.
+
+    Raises:
+        ValueError: not a log of this package, cut before its first part is whole, or larger than `most`.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    with open(open_regular(path, follow=follow), "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        _check_size(stream, path, room(size) if most is None else most)
+        return Contents(path).outline(stream)
+
+
+def _check_size(stream: BinaryIO, path: Path, most: int) -> None:
+    """What its chunks unpack to, before one of them is.
+
+    Raises:
+        ValueError: more than `most`.
+    """
+    total = 0
+    with contextlib.suppress(Damaged):
+        for part in parts(stream):
+            total += chunk_size(stream, part) if part.opcode is Opcode.CHUNK else 0
+    if total > most:
+        raise ValueError(
+            f"{path}: its messages unpack to {total >> 20:,} MiB; at most {most >> 20:,} MiB are taken for a file of"
+            " its size; --memory allows more, where you trust the file"
+        )
+
+
+class Contents:
+    """A log under way: what is known of it, up to where it has been read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.log: Log | None = None
+        self.start: bytes | None = None
+        self.expected: int | None = None  # messages, as the index counts them
+        self.whole = False  # it has a footer
+        self.others = 0  # messages of other channels
+        self._topics = {1: STEPS, 2: EPISODES}  # as every log of this package has them
+        self._schemas: dict[int, bytes] = {}
+        self._episode: np.dtype[Any] | None = None
+
+    def outline(self, stream: BinaryIO) -> Log:
+        """What is in it, counted and compared with its checksums; no record is kept. Raises ValueError."""
+        cut = ""
+        records = episodes = 0
+        try:
+            for batch in self.batches(stream):
+                records += len(batch.records)
+                episodes += len(batch.episodes)
+        except Damaged as error:
+            cut = str(error)
+        log, found = self.log, records + episodes + self.others
+        if log is None:
+            raise ValueError(f"{self._path}: not a log of rtu_edge, or cut before its head{f' ({cut})' if cut else ''}")
+        if not cut and not self.whole:
+            cut = "it ends before its index: the run was interrupted, or the file cut"
+        elif not cut and self.expected != found:
+            cut = f"it holds {found:,} records, and its index counts {self.expected or 0:,}: a part of it is damaged"
+        log.start, log.cut, log.nbytes = self.start, cut, os.fstat(stream.fileno()).st_size
+        log.record_count, log.episode_count = records, episodes
+        return log
+
+    def batches(self, stream: BinaryIO) -> Iterator[Batch]:
+        """The records of each whole chunk behind the head; notes are taken on the way.
+
+        Raises:
+            Damaged: at the first part that is not whole.
+            ValueError: the head is none of this version.
+        """
+        for part in parts(stream):
+            if part.opcode is Opcode.METADATA:
+                note = body(stream, part)
+                self.note(note.name, note.metadata)
+            elif part.opcode is Opcode.ATTACHMENT:
+                attached = body(stream, part)
+                self.start = attached.data if attached.name == START else self.start
+            elif part.opcode is Opcode.CHUNK and self.log is not None:
+                yield self.messages(unpacked(body(stream, part)))
+            elif part.opcode is Opcode.STATISTICS:
+                self.expected = body(stream, part).message_count
+            self.whole = self.whole or part.opcode is Opcode.FOOTER
+
+    def note(self, name: str, values: dict[str, str]) -> None:
+        """Metadata: the head, which makes the log, or what belongs into it. Raises Damaged, ValueError."""
+        if name not in ("rtu_edge", "lost", "end") or (self.log is None) != (name == "rtu_edge"):
+            return
+        if values.pop("crc32", "") != checksum(values):
+            raise Damaged(f'its note "{name}" is damaged')
+        if self.log is None:
+            try:
+                plain = parse_json(values.get("head", ""))
+            except ValueError as error:
+                raise ValueError(f"{self._path}: its head is no configuration: {error}") from None
+            self.log = Log(self._path, head_of(plain, self._path))
+        elif name == "end":
+            self.log.end = values
+        else:
+            self.log.lost.append(_lost(values))
+
+    def messages(self, data: bytes) -> Batch:
+        """A chunk's messages: all of them, or none where one of them is damaged. Raises Damaged."""
+        assert self.log is not None
+        steps, episodes, others = bytearray(), bytearray(), 0
+        used = used_bytes(self.log.head)
+        for part in split(data):
+            if not isinstance(part, Messages):
+                self._describe(part)
+            elif (topic := self._topics.get(part.channel)) == STEPS:
+                steps += _payload(part, used, "a record")
+            elif topic == EPISODES and self._episode is not None:
+                episodes += _payload(part, self._episode.itemsize, "an episode")
+            else:
+                others += len(part.payload)
+        self.others += others
+        dtype = self.log.head.dtype
+        records = np.zeros(len(steps) // used, dtype)
+        rows = np.frombuffer(steps, np.uint8).reshape(len(records), used)
+        records.view(np.uint8).reshape(len(records), dtype.itemsize)[:, :used] = rows
+        return Batch(records, np.frombuffer(bytes(episodes), self._episode or _core.episode_dtype()))
+
+    def _describe(self, part: Any) -> None:
+        """A schema or a channel; of each no more than this package's readers need."""
+        if not hasattr(part, "topic"):
+            if part.encoding == "ros2msg" and len(part.data) <= _SCHEMA_BYTES and len(self._schemas) < _SCHEMAS:
+                self._schemas[part.id] = part.data
+            return
+        self._topics[part.id] = part.topic if part.topic in (STEPS, EPISODES) else ""
+        if part.topic == EPISODES and part.schema_id in self._schemas:
+            self._episode = episode_dtype(self._schemas[part.schema_id])
+
+
+def _payload(part: Messages, used: int, what: str) -> bytes:
+    """The bytes behind the CDR header of each message. Raises Damaged."""
+    found = part.payload[:, len(CDR) :]
+    if found.shape[1] != used:
+        raise Damaged(f"{what} of {found.shape[1]:,} bytes; {used} are described")
+    return found.tobytes()
+
+
+def _lost(values: dict[str, str]) -> tuple[int, int]:
+    """Records that were dropped: the first, and how many.
+
+    Raises:
+        Damaged: no such numbers.
+    """
+    try:
+        first, count = int(values["first"]), int(values["count"])
+    except (KeyError, ValueError):
+        raise Damaged('its note "lost" gives no numbers') from None
+    if not (0 <= first < 2**62 and 0 <= count < 2**62):
+        raise Damaged('its note "lost" gives no numbers')
+    return first, count

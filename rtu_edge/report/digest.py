@@ -1,0 +1,192 @@
+"""What a report shows of a run's steps, in memory that does not grow with them: taken in as they happen, or from a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge.record.reader import Batch
+
+__all__ = ["Curve", "Digest", "Times", "running_mean"]
+
+Array = npt.NDArray[Any]
+
+POINTS = 4096  # of a curve, at most
+LAST = 20_000  # records of the last episode, at most: its end
+_WINDOW = 1000  # episodes of a mean, at most
+
+
+def running_mean(values: Array, window: int) -> Array:
+    """Mean of the last `window` values at each place; fewer at the start."""
+    total = np.cumsum(np.concatenate([[0.0], np.asarray(values, dtype=np.float64)]))
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - window, 0)
+    mean: Array = (total[ends] - total[starts]) / (ends - starts)
+    return mean
+
+
+class Curve:
+    """The return of each episode, and the mean of the last ones. Of many episodes every second, fourth, ... is kept.
+
+    Args:
+        window: episodes in a mean, from 1 to 1000.
+        points: episodes that are kept, at most; even.
+    """
+
+    def __init__(self, window: int = 20, points: int = POINTS) -> None:
+        self.window = min(max(window, 1), _WINDOW)
+        self.episodes = 0
+        self.best = 0.0  # mean of `window` episodes in a row; of all of them where there are fewer
+        self._points, self._stride = points, 1
+        self._tail = np.zeros(0)  # the returns that the next means begin with
+        self._kept = np.zeros((0, 3))  # steps, return, mean
+
+    def take(self, steps: Array, returns: Array) -> None:
+        """New episodes: the run's steps at the end of each, and its return."""
+        if not len(returns):
+            return
+        known = np.concatenate([self._tail, returns])
+        means = running_mean(known, self.window)[len(self._tail) :]
+        numbers = self.episodes + np.arange(len(returns))
+        full = means[numbers >= self.window - 1]
+        before = self.best if self.episodes >= self.window else -np.inf
+        self.best = max(before, float(full.max())) if len(full) else float(means[-1])
+        here = numbers % self._stride == 0
+        new = np.stack(
+            [np.asarray(steps, np.float64)[here], np.asarray(returns, np.float64)[here], means[here]], axis=1
+        )
+        self._kept = np.concatenate([self._kept, new])
+        self._tail = known[-(self.window - 1) :] if self.window > 1 else known[:0]
+        self.episodes += len(returns)
+        while len(self._kept) > self._points:
+            self._kept, self._stride = self._kept[::2].copy(), 2 * self._stride
+
+    @property
+    def steps(self) -> Array:
+        """(k,), of the episodes that are kept."""
+        return self._kept[:, 0]
+
+    @property
+    def returns(self) -> Array:
+        """(k,)."""
+        return self._kept[:, 1]
+
+    @property
+    def means(self) -> Array:
+        """(k,)."""
+        return self._kept[:, 2]
+
+
+def _edges() -> Array:
+    """From 10 ns to 100 s: 1, 2, 5 and so on, and between them steps of about one percent."""
+    parts = [
+        np.geomspace(low, high, count, endpoint=False) * 10.0**decade
+        for decade in range(-2, 8)
+        for low, high, count in ((1.0, 2.0, 64), (2.0, 5.0, 84), (5.0, 10.0, 64))
+    ]
+    return np.concatenate([*parts, [1e8]])
+
+
+class Times:
+    """How often which time was measured, within one percent; the largest exactly."""
+
+    EDGES = _edges()  # us
+    # A bin's value, us: its middle; below the first edge 0.
+    MIDDLES = np.concatenate([[0.0], np.sqrt(EDGES[:-1] * EDGES[1:]), EDGES[-1:]])
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(len(self.EDGES) + 1, np.int64)
+        self.largest = 0.0
+
+    def take(self, values_us: Array) -> None:
+        """New times, us; what is no number is left out."""
+        values = values_us[np.isfinite(values_us)]
+        if len(values):
+            self.counts += np.bincount(np.searchsorted(self.EDGES, values, "right"), minlength=len(self.counts))
+            self.largest = max(self.largest, float(values.max()))
+
+    def __len__(self) -> int:
+        return int(self.counts.sum())
+
+    def percentile(self, percent: float) -> float:
+        """Below which so many percent lie, us; 0 where nothing was measured."""
+        total = len(self)
+        if not total:
+            return 0.0
+        place = int(np.searchsorted(np.cumsum(self.counts), max(percent / 100.0 * total, 1.0), "left"))
+        return min(float(self.MIDDLES[place]), self.largest)
+
+    def histogram(self, edges_us: Array) -> Array:
+        """How many lie between two edges, (len(edges) - 1,) int64: each bin counts where its middle is."""
+        return np.histogram(self.MIDDLES, edges_us, weights=self.counts)[0].astype(np.int64)
+
+
+class Digest:
+    """The steps of one stage, in numbers.
+
+    Args:
+        window: episodes in a mean of returns.
+    """
+
+    def __init__(self, window: int = 20) -> None:
+        self.records = 0
+        self.curve = Curve(window)
+        self.times = {"Lateness": Times(), "Step time": Times(), "Round trip": Times()}
+        self._finished: int | None = None  # number of the last episode that ended
+        self._episodes: list[tuple[int, list[Array]]] = []  # the last ones: number, records
+
+    @classmethod
+    def of(cls, batches: Iterable[Batch], window: int = 20) -> Digest:
+        """Of a whole log."""
+        found = cls(window)
+        with np.errstate(all="ignore"):  # a log may hold any numbers
+            for batch in batches:
+                found.take(batch.records, batch.episodes)
+        return found
+
+    def take(self, records: Array, episodes: Array) -> None:
+        """New records of steps, and of episodes that ended."""
+        if len(records):
+            self.records += len(records)
+            for name, values in latencies(records).items():
+                self.times[name].take(values)
+            self._split(records)
+        if len(episodes):
+            self.curve.take(episodes["total_steps"], episodes["total_return"])
+            self._finished = int(episodes["episode"][-1])
+
+    def _split(self, records: Array) -> None:
+        numbers = records["episode"]
+        ends = [*(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1), len(records)]
+        for begin, end in zip([0, *ends[:-1]][-3:], ends[-3:], strict=True):
+            number, part = int(numbers[begin]), records[max(begin, end - LAST) : end].copy()
+            if self._episodes and self._episodes[-1][0] == number:
+                self._episodes[-1][1].append(part)
+            else:
+                self._episodes.append((number, [part]))
+        del self._episodes[:-2]
+        kept = self._episodes[-1][1]
+        while sum(map(len, kept)) - len(kept[0]) >= LAST:
+            del kept[0]
+
+    @property
+    def last_episode(self) -> Array | None:
+        """Records of the last whole episode, else of what there is of one; None without records. At most LAST."""
+        if not self._episodes:
+            return None
+        whole = [parts for number, parts in self._episodes if number == self._finished and sum(map(len, parts)) > 1]
+        return np.concatenate(whole[-1] if whole else self._episodes[-1][1])[-LAST:]
+
+
+def latencies(records: Array) -> dict[str, Array]:
+    """The three times that matter, us; a round trip of 0 was not measured."""
+    trips = records["round_trip_ns"].astype(np.float64)
+    step_ns = records["predict_ns"].astype(np.float64) + records["learn_ns"]
+    return {
+        "Lateness": records["lateness_ns"].astype(np.float64) / 1e3,
+        "Step time": step_ns / 1e3,
+        "Round trip": trips[trips > 0] / 1e3,
+    }
