@@ -3,8 +3,6 @@
 #include <string.h>
 
 #include "firmware_bridge/bridge/internal.h"
-#include "firmware_bridge/protocol/crc32.h"
-#include "firmware_bridge/protocol/schema.h"
 
 /* An event: one of TL_ON_*, with the frame that brought it, NULL for those of time and the plant. */
 typedef struct {
@@ -358,42 +356,6 @@ void tl_bridge_leave(tl_bridge *bridge) {
 
 bool tl_bridge_at_rest(const tl_bridge *bridge) { return !bridge->live && tl_drive_resting(bridge); }
 
-/* Copies text that fits into max characters; leaves an empty one, which tl_row_valid() refuses, where it does not. */
-static void copy_text(char *to, const char *text, size_t max) {
-    const size_t n = strlen(text);
-    if (n <= max) memcpy(to, text, n);
-}
-
-bool tl_bridge_row(const tl_bridge_config *config, uint8_t index, tl_row *row) {
-    const tl_plant_sheet *sheet = config->plant->sheet;
-    if (index >= sheet->observation_size + sheet->action_size) return false;
-    const tl_plant_row *from = &sheet->rows[index];
-    memset(row, 0, sizeof *row);
-    row->index = index;
-    row->actuator = index >= sheet->observation_size;
-    row->safe = from->safe;
-    row->min = from->min;
-    row->max = from->max;
-    row->slew = row->actuator ? tl_drive_slew(config, (uint8_t)(index - sheet->observation_size)) : 0.0f;
-    row->safe_value = from->safe_value;
-    copy_text(row->name, from->name, TL_NAME_MAX);
-    copy_text(row->unit, from->unit, TL_UNIT_MAX);
-    return true;
-}
-
-/* The hash of the schema; false when a row does not fit the protocol. */
-static bool hash_schema(const tl_bridge_config *config, uint32_t *hash) {
-    const tl_plant_sheet *sheet = config->plant->sheet;
-    char text[TL_SCHEMA_LINE_MAX];
-    tl_row row;
-    *hash = tl_crc32(0, text, tl_schema_head(sheet->period_us, sheet->observation_size, sheet->action_size, text));
-    for (uint8_t i = 0; tl_bridge_row(config, i, &row); i++) {
-        if (!tl_row_valid(&row)) return false;
-        *hash = tl_crc32(*hash, text, tl_schema_line(&row, text));
-    }
-    return true;
-}
-
 bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t now_us) {
     const tl_plant_sheet *sheet = config->plant->sheet;
     memset(bridge, 0, sizeof *bridge);
@@ -404,7 +366,7 @@ bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t 
     if (config->plant->reset == NULL || config->plant->step == NULL || config->plant->observe == NULL) return false;
     if (config->send == NULL || sheet->period_us == 0 || sheet->observation_size == 0 || sheet->action_size == 0)
         return false;
-    if (sheet->observation_size + sheet->action_size > TL_VALUES_MAX || !hash_schema(config, &bridge->schema_hash))
+    if (sheet->observation_size + sheet->action_size > TL_VALUES_MAX || !tl_sheet_hash(config, &bridge->schema_hash))
         return false;
     bridge->ttl_max_us = bridge->config.ttl_max_ms * 1000u;
     bridge->due_us = now_us;

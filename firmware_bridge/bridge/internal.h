@@ -54,6 +54,11 @@ bool tl_drive_first(tl_bridge *bridge);
  * Returns false when x or the reward is not finite; they are kept as they are. */
 bool tl_drive_step(tl_bridge *bridge);
 
+/* ---- sheet.c: the data sheet on the wire; tl_bridge_row() too. */
+
+/* The hash of the schema; false when a row does not fit the protocol. */
+bool tl_sheet_hash(const tl_bridge_config *config, uint32_t *hash);
+
 /* ---- session.c: which frames are obeyed. Nothing here changes the bridge. */
 
 /* TL_STATUS_OK, or why not. */
