@@ -17,9 +17,9 @@
 
 #include "native/runtime/loop/context.h"
 #include "native/runtime/loop/episode.h"
+#include "native/runtime/loop/link_session.h"
 #include "native/runtime/loop/options.h"
 #include "native/runtime/loop/recorder.h"
-#include "native/runtime/loop/session.h"
 #include "native/runtime/loop/tick.h"
 #include "native/runtime/policy.h"
 #include "native/runtime/safety/command_limiter.h"

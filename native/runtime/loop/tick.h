@@ -6,8 +6,8 @@
 
 #include "native/runtime/loop/context.h"
 #include "native/runtime/loop/episode.h"
+#include "native/runtime/loop/link_session.h"
 #include "native/runtime/loop/rules.h"
-#include "native/runtime/loop/session.h"
 
 namespace rtu::runtime::loop {
 

@@ -3,8 +3,8 @@
 //
 // In lockstep exactly one frame is outstanding, a CMD or a RESET, and is repeated unchanged until its STATE comes. In
 // real time each CMD is sent once; only RESET is repeated. In a dry run nothing is sent.
-#ifndef RTU_RUNTIME_LOOP_SESSION_H
-#define RTU_RUNTIME_LOOP_SESSION_H
+#ifndef RTU_RUNTIME_LOOP_LINK_SESSION_H
+#define RTU_RUNTIME_LOOP_LINK_SESSION_H
 
 #include <stdint.h>
 

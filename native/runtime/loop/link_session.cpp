@@ -1,4 +1,4 @@
-#include "native/runtime/loop/session.h"
+#include "native/runtime/loop/link_session.h"
 
 #include <string.h>
 
