@@ -80,18 +80,18 @@ int Supervisor::predict(const float* observation, bool explore, float* action) n
   memory_.triggers = 0;
   usable_ = false;
   info_.guard = 0;
-  const SensorReport verdict = sensors_.apply(observation, moved_, x_, &counters_);
-  info_.input_gate = verdict.flags;
-  info_.input_channel = verdict.channel;
+  const SensorReport report = sensors_.apply(observation, moved_, x_, &counters_);
+  info_.input_gate = report.flags;
+  info_.input_channel = report.channel;
   if (runs()) ask_learner(explore && learns());
   ask_fallback();
-  const Cause cause = give_up(decide(verdict.flags));
+  const Cause cause = give_up(decide(report.flags));
   compose(cause);
   info_.mode = mode_word(options_.mode, now_.driver, cause);
   memcpy(action, now_.action, sizeof(float) * static_cast<size_t>(learner_.action_size));
   memory_.inspected = runs() ? 0 : 1;
   if (cause == Cause::kFailed) return kPolicyFailed;
-  return (verdict.flags & kSensorStop) != 0 ? kPolicyStop : 0;
+  return (report.flags & kSensorStop) != 0 ? kPolicyStop : 0;
 }
 
 void Supervisor::ask_learner(bool explore) noexcept {
@@ -254,85 +254,6 @@ const float* Supervisor::applied_for_learner(const float* applied, float* out) c
                                               : 0.0F;
   }
   return out;
-}
-
-// The learner monitor's checks after a step, and what follows from them.
-void Supervisor::inspect(bool learned, bool terminated) noexcept {
-  memory_.inspected = 1;
-  if (monitored_ && memory_.triggers == 0) {
-    uint32_t found = learner_.healthy != nullptr && !learner_.healthy(learner_.self)
-                         ? static_cast<uint32_t>(learners::kTriggerNonFinite)
-                         : learners::inspect_state(monitor_);
-    if (found == 0 && learned && !terminated && learner_.info != nullptr)
-      found = learners::inspect_delta(monitor_, static_cast<double>(learner_.info(learner_.self)->delta));
-    trip(found);
-  }
-  if (memory_.triggers != 0) {
-    roll_back();
-  } else if (monitored_ && learns()) {
-    age_snapshots();
-  }
-}
-
-void Supervisor::age_snapshots() noexcept {
-  switch (learners::age_snapshots(monitor_)) {
-    case learners::SnapshotEvent::none:
-      return;
-    case learners::SnapshotEvent::taken:
-      uncopied_ |= 1U << monitor_.memory.candidate;
-      ++counters_.snapshots;
-      info_.guard |= kMonitorSnapshot;
-      return;
-    case learners::SnapshotEvent::refused:
-      ++counters_.snapshots_refused;
-      info_.guard |= kMonitorSnapshotRefused;
-      trip(learners::kTriggerNonFinite);
-      return roll_back();
-    case learners::SnapshotEvent::validated:
-      ++counters_.snapshots_survived;
-      info_.guard |= kMonitorValidated;
-      memory_.rollbacks = 0;
-      // What was halved comes back step by step, or a long run with faults now and then would stop learning.
-      if (memory_.halvings > 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, --memory_.halvings);
-      return;
-  }
-}
-
-void Supervisor::check_fallback_rate(bool forced) noexcept {
-  if (!monitored_ || options_.rate_window == 0) return;
-  memory_.rate_forced += forced ? 1U : 0U;
-  if (++memory_.rate_steps < options_.rate_window) return;
-  const bool often = static_cast<float>(memory_.rate_forced) > options_.rate * static_cast<float>(memory_.rate_steps);
-  memory_.rate_steps = memory_.rate_forced = 0;
-  if (often && memory_.frozen == 0) trip(learners::kTriggerFallbackRate);
-}
-
-void Supervisor::trip(uint32_t triggers) noexcept {
-  memory_.triggers |= triggers;
-  info_.guard |= triggers;
-  counters_.guard_non_finite += (triggers & learners::kTriggerNonFinite) != 0;
-  counters_.guard_weights += (triggers & learners::kTriggerWeights) != 0;
-  counters_.guard_td_error += (triggers & learners::kTriggerTdError) != 0;
-  counters_.guard_saturated += (triggers & learners::kTriggerSaturated) != 0;
-  counters_.guard_retention += (triggers & learners::kTriggerRetention) != 0;
-  counters_.guard_fallback_rate += (triggers & learners::kTriggerFallbackRate) != 0;
-  counters_.guard_failed += (triggers & learners::kTriggerFailed) != 0;
-  counters_.guard_normalizer += (triggers & learners::kTriggerNormalizer) != 0;
-}
-
-void Supervisor::roll_back() noexcept {
-  if (options_.mode != Mode::kShadow) force_fallback();
-  memory_.recovered = 0;
-  memory_.restart = 1;
-  if (!monitored_) return;
-  learners::roll_back(monitor_);
-  ++counters_.rollbacks;
-  info_.guard |= kMonitorRolledBack;
-  if (memory_.halvings < learners::kMaxHalvings) ++memory_.halvings;
-  if (++memory_.rollbacks <= options_.max_rollbacks) return;
-  memory_.frozen = 1;
-  counters_.guard_frozen.set(1);
-  info_.guard |= kMonitorFrozen;
 }
 
 const StepInfo* Supervisor::info() noexcept {
