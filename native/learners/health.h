@@ -6,7 +6,7 @@
 //   a trace, an eligibility,
 //   a kept cotangent               norm = sum |z| of update(): each enters its z, and NaN 0 is NaN
 //   the normalisers                looked at themselves (an infinite m2 makes a finite input)
-//   an Adam moment                 the weights, so the next predict(); or the guard's scan
+//   an Adam moment                 the weights, so the next predict(); or the learner monitor's scan
 #pragma once
 
 #include <string.h>

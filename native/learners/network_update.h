@@ -164,7 +164,7 @@ void adam_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_
 }
 
 // Moves everything that head h's optimiser owns by step delta z. ObGD and SGD leave it pending: the next forward pass
-// applies it on the way. `factor` is what a guard has left of the step size. Returns the step size used.
+// applies it on the way. `factor` is what the learner monitor has left of the step size. Returns the step size used.
 template <class T>
 T apply_update(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1)) {
   const optim::OptimizerConfig& config = net.config.head[h].optimizer;

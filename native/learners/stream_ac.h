@@ -218,7 +218,7 @@ double scaled_reward(const StreamAc<T>& agent, double reward) {
   return reward / static_cast<double>(running_deviation(agent.reward, static_cast<T>(u)));
 }
 
-// What a guard has left of the step size: 1, or halved so many times.
+// What the learner monitor has left of the step size: 1, or halved so many times.
 template <class T>
 double step_factor(const StreamAc<T>& agent) {
   const double halvings = agent.scalars[kHalvings];

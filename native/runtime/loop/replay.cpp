@@ -7,11 +7,11 @@
 
 namespace rtu::runtime::loop {
 
-Replay::Replay(const Policy& policy, int n, int m, const safety::ActuatorLimits* limits, bool gate) noexcept
+Replay::Replay(const Policy& policy, int n, int m, const safety::ActuatorLimits* limits, bool limit_commands) noexcept
     : policy_(policy), n_(n), m_(m) {
-  gate_.m = m;
-  gate_.enabled = gate;
-  memcpy(gate_.limits, limits, sizeof gate_.limits);
+  limiter_.m = m;
+  limiter_.enabled = limit_commands;
+  memcpy(limiter_.limits, limits, sizeof limiter_.limits);
 }
 
 void Replay::step(const uint8_t* record, ReplayStep* out) noexcept {
@@ -26,22 +26,22 @@ void Replay::step(const uint8_t* record, ReplayStep* out) noexcept {
   *out = ReplayStep{};
 
   if ((head.calls & record::kCallBegin) != 0) {
-    if ((head.calls & record::kCallContinued) == 0) gate_.start(applied);
+    if ((head.calls & record::kCallContinued) == 0) limiter_.start(applied);
     policy_.begin(policy_.self);
   }
   float u[kMaxActuators], action[kMaxActuators];
-  memcpy(u, gate_.last, sizeof u);
+  memcpy(u, limiter_.last, sizeof u);
   if ((head.calls & record::kCallPredict) != 0) {
     if (policy_.predict(policy_.self, x, (head.calls & record::kCallExplore) != 0, action) < 0)
       out->differs |= kDiffersCall;
     else
-      (void)safety::map_action(gate_.limits, m_, policy_.n_levels, action, u);
+      (void)safety::map_action(limiter_.limits, m_, policy_.n_levels, action, u);
   }
-  if ((head.flags & record::kRecordActed) != 0) (void)gate_.apply(u);
+  if ((head.flags & record::kRecordActed) != 0) (void)limiter_.apply(u);
   if ((head.calls & record::kCallLearn) != 0) {
     const bool with_applied =
         (head.calls & record::kCallApplied) != 0 || (as_applied && (head.flags & record::kRecordFirst) == 0);
-    if (with_applied) safety::unmap_action(gate_.limits, m_, policy_.n_levels, applied, action);
+    if (with_applied) safety::unmap_action(limiter_.limits, m_, policy_.n_levels, applied, action);
     const int terminated = (head.flags & record::kRecordTerminated) != 0;
     const int truncated = (head.flags & record::kRecordTruncated) != 0 && !terminated;
     const bool refused = policy_.update(policy_.self, head.reward, terminated, truncated,
@@ -56,7 +56,7 @@ void Replay::compare(const record::RecordHead& head, const float* u, const float
   if (memcmp(u, recorded, sizeof(float) * static_cast<size_t>(m_)) != 0) out->differs |= kDiffersCommand;
   for (int i = 0; i < m_; ++i) {
     if (u[i] == recorded[i] || (std::isnan(u[i]) && std::isnan(recorded[i]))) continue;
-    const float distance = std::fabs(u[i] - recorded[i]) / (gate_.limits[i].high - gate_.limits[i].low);
+    const float distance = std::fabs(u[i] - recorded[i]) / (limiter_.limits[i].high - limiter_.limits[i].low);
     if (!(distance <= out->distance))
       out->distance = std::isnan(distance) ? std::numeric_limits<float>::infinity() : distance;
   }

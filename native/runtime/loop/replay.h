@@ -17,7 +17,7 @@ enum DifferenceFlag : uint32_t {
   kDiffersHash = 2,       // of what learns
   kDiffersEstimate = 4,   // value, delta, step sizes
   kDiffersCall = 8,       // the policy refused a call that it took then, or the reverse
-  kDiffersDecision = 16,  // input gate, guard, who drives
+  kDiffersDecision = 16,  // sensor monitor, learner monitor, who drives
 };
 
 // What a replayed step came to.
@@ -43,8 +43,8 @@ struct ReplayStep {
 
 class Replay {
  public:
-  // policy.self outlives this. limits, gate: as the loop had them.
-  Replay(const Policy& policy, int n, int m, const safety::ActuatorLimits* limits, bool gate) noexcept;
+  // policy.self outlives this. limits, limit_commands: as the loop had them.
+  Replay(const Policy& policy, int n, int m, const safety::ActuatorLimits* limits, bool limit_commands) noexcept;
 
   // The actions of the record are what was done, whatever this policy would have done: for what-if.
   bool as_applied = false;
@@ -58,7 +58,7 @@ class Replay {
   Policy policy_;
   int n_;
   int m_;
-  safety::CommandLimiter gate_;
+  safety::CommandLimiter limiter_;
 };
 
 }  // namespace rtu::runtime::loop

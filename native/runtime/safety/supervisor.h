@@ -52,7 +52,7 @@ constexpr uint32_t mode_word(Mode mode, Driver driver, Cause cause) noexcept {
   return static_cast<uint32_t>(mode) | static_cast<uint32_t>(driver) << 4 | static_cast<uint32_t>(cause) << 8;
 }
 
-// RecordHead.learner_monitor: GuardTrigger bits, and what was done.
+// RecordHead.learner_monitor: MonitorTrigger bits, and what was done.
 enum MonitorEvent : uint32_t {
   kMonitorRolledBack = 1U << 16,
   kMonitorFrozen = 1U << 17,  // from now on the fallback drives
