@@ -6,8 +6,8 @@
 #include <string>
 
 #include "check.h"
-#include "native/testing/cell_stepper.h"
 #include "native/runtime/isa.h"
+#include "native/testing/cell_stepper.h"
 
 extern "C" __attribute__((noinline)) void counted(rtu::testing::Stepper* stepper, int steps);
 extern "C" void counted(rtu::testing::Stepper* stepper, int steps) { stepper->run(steps); }
