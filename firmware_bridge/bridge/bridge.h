@@ -9,8 +9,7 @@
  * no libm; one call at a time (a board with interrupts queues bytes and calls from one place).
  *
  * What it does in which state is one table, tl_bridge_cell(); docs/protocol.md prints it and a test walks it. */
-#ifndef TL_BRIDGE_H
-#define TL_BRIDGE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -201,6 +200,4 @@ tl_bridge_rule tl_bridge_cell(uint8_t state, uint8_t on);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

@@ -1,6 +1,5 @@
 /* Shared by the files of the bridge; no other file includes it. */
-#ifndef TL_BRIDGE_INTERNAL_H
-#define TL_BRIDGE_INTERNAL_H
+#pragma once
 
 #include "firmware_bridge/bridge/bridge.h"
 
@@ -71,5 +70,3 @@ uint8_t tl_check_cmd(const tl_bridge *bridge, const tl_frame *frame, uint64_t no
 /* The very frame that armed, and nothing has come of it since; the very RESET that began this episode. */
 bool tl_is_arm_again(const tl_bridge *bridge, const tl_frame *frame);
 bool tl_is_reset_again(const tl_bridge *bridge, const tl_frame *frame);
-
-#endif

@@ -1,6 +1,5 @@
 /* What the plants share: the episode's book-keeping, the actuator's clamp, the random numbers of the start. */
-#ifndef TL_PLANT_PARTS_H
-#define TL_PLANT_PARTS_H
+#pragma once
 
 #include "firmware_bridge/plants/plant.h"
 
@@ -81,5 +80,3 @@ static inline float tl_plant_uniform(uint32_t *rng, float lo, float hi) {
 extern const tl_plant tl_plant_cartpole, tl_plant_cartpole_full;
 extern const tl_plant tl_plant_pendulum, tl_plant_pendulum_full;
 extern const tl_plant tl_plant_servo, tl_plant_servo_full;
-
-#endif

@@ -10,8 +10,7 @@
  *     plant->observe(&state, x);                          x[sheet->observation_size]
  *     tl_plant_result r = plant->step(&state, u);        u[sheet->action_size], physical units; then observe again
  */
-#ifndef TL_PLANT_H
-#define TL_PLANT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -131,6 +130,4 @@ void tl_plant_limit(void *state, uint32_t max_steps);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

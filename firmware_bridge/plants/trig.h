@@ -2,8 +2,7 @@
  *
  * Error, over |x| <= 1000 rad: at most 1.0e-7 absolute (0.85 units in the last place of 1.0), measured against double precision by
  * tests/test_plants.py. Larger or non-finite arguments are not accepted: the plants keep their angles within a few turns. */
-#ifndef TL_PLANT_TRIG_H
-#define TL_PLANT_TRIG_H
+#pragma once
 
 typedef struct {
     float sin, cos;
@@ -13,5 +12,3 @@ tl_sincos_result tl_sincos(float x_rad);
 
 /* An angle within [-3 pi, 3 pi] brought to [-pi, pi]; exact to one rounding. */
 float tl_wrap_angle(float x_rad);
-
-#endif

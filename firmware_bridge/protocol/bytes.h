@@ -1,6 +1,5 @@
 /* Numbers as little-endian bytes, by shifts: the same on every processor and at every alignment. */
-#ifndef TL_PROTOCOL_BYTES_H
-#define TL_PROTOCOL_BYTES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,5 +49,3 @@ static inline float tl_get_f32(const uint8_t *p) { return tl_f32_from_bits(tl_ge
 
 /* By the exponent, so that no compiler flag can argue it away. */
 static inline bool tl_f32_finite(float v) { return (tl_f32_bits(v) & 0x7F800000u) != 0x7F800000u; }
-
-#endif

@@ -1,7 +1,6 @@
 /* Consistent Overhead Byte Stuffing (Cheshire and Baker, 1999): any bytes as bytes without 00, so that 00 ends a frame.
  */
-#ifndef TL_PROTOCOL_COBS_H
-#define TL_PROTOCOL_COBS_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +27,4 @@ size_t tl_cobs_decode(const uint8_t *in, size_t n, uint8_t *out);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

@@ -1,7 +1,6 @@
 /* CRC-32/ISO-HDLC, the one of zlib, PNG and Ethernet: poly 0x04C11DB7 reflected, init and final xor 0xFFFFFFFF.
  * Check value of "123456789": 0xCBF43926. */
-#ifndef TL_PROTOCOL_CRC32_H
-#define TL_PROTOCOL_CRC32_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,6 +15,4 @@ uint32_t tl_crc32(uint32_t crc, const void *data, size_t n);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

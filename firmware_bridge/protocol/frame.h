@@ -4,8 +4,7 @@
  *     raw   = type u8 | flags u8 | seq u16 | t_us u32 | payload, 0 to 238 bytes | crc32 u32      little-endian
  *
  * The CRC covers everything before it. raw is at most 250 bytes, so one COBS block and one byte of overhead. */
-#ifndef TL_PROTOCOL_FRAME_H
-#define TL_PROTOCOL_FRAME_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -82,6 +81,4 @@ uint32_t tl_decoder_errors(const tl_decoder *decoder);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

@@ -1,7 +1,6 @@
 /* 40 LEARNER: talk with a learner on the device itself; docs/protocol.md has the payloads. The bridge does not know this type: a board
  * with a learner answers it next to the bridge. */
-#ifndef TL_PROTOCOL_LEARNER_H
-#define TL_PROTOCOL_LEARNER_H
+#pragma once
 
 enum { TL_TYPE_LEARNER = 0x40 };
 
@@ -15,5 +14,3 @@ enum {
 };
 
 enum { TL_LEARNER_HEAD = 4, TL_LEARNER_STATUS_BYTES = 44, TL_LEARNER_CHUNK = 220 };
-
-#endif

@@ -6,8 +6,7 @@
  * *, tl_X *)   false when the type, the size or a count does not fit; *X is then untouched. Values are not judged
  * here: a float may be a NaN, a session 0. DISARM, CLEAR_FAULT and ESTOP have no payload: tl_empty_pack(type, frame).
  */
-#ifndef TL_PROTOCOL_MESSAGES_H
-#define TL_PROTOCOL_MESSAGES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -282,6 +281,4 @@ bool tl_empty_unpack(const tl_frame *frame, uint8_t type);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

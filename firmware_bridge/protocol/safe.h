@@ -1,7 +1,6 @@
 /* What an actuator does when the device goes safe. One home for the numbers: the wire's ROW message and the plants'
  * data sheets both use them. */
-#ifndef TL_PROTOCOL_SAFE_H
-#define TL_PROTOCOL_SAFE_H
+#pragma once
 
 enum {
     TL_SAFE_NONE = 0, /* not an actuator: the row of an observation */
@@ -10,5 +9,3 @@ enum {
     TL_SAFE_RAMP = 3, /* moves to safe_value at the row's slew limit */
     TL_SAFE_OFF = 4   /* safe_value at once; for a force, torque or voltage that is 0: unpowered */
 };
-
-#endif

@@ -9,8 +9,7 @@
  * hexadecimal digits: two schemas have the same text when they have the same bits, and neither side needs a decimal
  * printer. The hash is the CRC-32 of the whole text. HELLO carries it; when it differs, DESCRIBE shows which row.
  * The first word is the protocol's first name; it stays, because it is hashed. */
-#ifndef TL_PROTOCOL_SCHEMA_H
-#define TL_PROTOCOL_SCHEMA_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,6 +44,4 @@ const char *tl_safe_name(uint8_t safe);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

@@ -20,7 +20,7 @@ constexpr int32_t device_row(int32_t poles) {
 
 // True where make_rtu() lays the vectors out as device_step() finds them.
 constexpr bool device_layout_holds(const rtu::cells::RtuConfig& config) {
-  if (config.kind != rtu::cells::CellKind::linear || config.units_per_pole != 1 || config.sets != 1 || config.moments)
+  if (config.kind != rtu::cells::CellKind::kLinear || config.units_per_pole != 1 || config.sets != 1 || config.moments)
     return false;
   rtu::core::SectionTable table;
   rtu::core::Builder footprint(nullptr, &table, 1);
@@ -53,7 +53,7 @@ template <int32_t Poles, int32_t Inputs, Activation F>
 __attribute__((flatten)) void device_step(const rtu::cells::Rtu<float>& cell, float a, SetCotangent<float>& set) {
   constexpr int32_t S = device_row(Poles);
   constexpr unsigned all = kPending | kWrite | kForward | kLearn | kAdvance;
-  float x[Inputs], poles_norm = 0.0F;
+  float x[Inputs], poles_norm = 0.0f;
   for (int32_t j = 0; j < Inputs; ++j) x[j] = cell.x[j];
   PassOfMember<float, 1, 1> of{};
   of.a[0] = a;
@@ -66,13 +66,13 @@ __attribute__((flatten)) void device_step(const rtu::cells::Rtu<float>& cell, fl
     add_phase<float, 1>(1, a, z + S, w + S);
     float nu, theta, g, phi, gam, dgam;
     const Coefficients<float> c = {&nu, &theta, &g, &phi, &gam, &dgam};
-    coefficients_of<float, 1, false>(1, w, w + S, 1.0F, c);
+    coefficients_of<float, 1, false>(1, w, w + S, 1.0f, c);
     of.g = g;
     of.phi = phi;
     of.gam = gam;
     of.e1[0] = *e1++;
     of.e2[0] = *e2++;
-    of.u1 = of.u2 = 0.0F;
+    of.u1 = of.u2 = 0.0f;
     pass_member<float, 1, 1, all, 1>(of, row_traces, row_weights, 0, Inputs, x, x);
 
     float k1, k2, s1, s2;

@@ -46,7 +46,7 @@ void clear_traces(const Rtu<T>& cell) {
   zero(cell.traces.N2, units);
   zero(cell.traces.T1, units);
   zero(cell.traces.T2, units);
-  const int64_t slots = (cell.config.kind == CellKind::nonlinear ? 4 : 2) * cell.kernels->lanes;
+  const int64_t slots = (cell.config.kind == CellKind::kNonlinear ? 4 : 2) * cell.kernels->lanes;
   for (int64_t at = 0; at < static_cast<int64_t>(cell.block.blocks) * cell.block.inputs; ++at)
     zero(cell.block.traces + at * cell.block.trace_step, slots);
 }
@@ -99,7 +99,7 @@ void apply_pending(const Rtu<T>& cell, const T* a) {
 template <class T>
 void find_state(const Rtu<T>& cell) {
   const RtuConfig& config = cell.config;
-  cell.kernels->state(cell.poles, config.units_per_pole, config.kind == CellKind::linear, config.activation, cell.c,
+  cell.kernels->state(cell.poles, config.units_per_pole, config.kind == CellKind::kLinear, config.activation, cell.c,
                       cell.h1, cell.h2, cell.u1, cell.u2, cell.k1, cell.k2, cell.y1, cell.y2, cell.s1, cell.s2);
   const int32_t n = config.units();
   if (config.units_per_pole == 1) {
@@ -140,7 +140,7 @@ void predict(const Rtu<T>& cell, const T* a, T periods) {
 // The poles' part of the second half, and the end of the step.
 template <class T>
 void update_poles(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
-  const bool linear = cell.config.kind == CellKind::linear;
+  const bool linear = cell.config.kind == CellKind::kLinear;
   cell.kernels->learn_units(cell.poles, cell.config.units_per_pole, cell.config.sets, advance_first, cell.c, cell.h1,
                             cell.h2, cell.u1, cell.u2, linear ? nullptr : cell.s1, linear ? nullptr : cell.s2,
                             cell.traces, sets);
@@ -151,7 +151,7 @@ void update_poles(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<
 // the block's sum |z|.
 template <class T>
 void update(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
-  if (cell.config.kind == CellKind::linear)
+  if (cell.config.kind == CellKind::kLinear)
     cell.kernels->learn_linear(cell.block, cell.unwritten, advance_first, cell.c, cell.x, sets);
   else
     cell.kernels->learn_nonlinear(cell.block, cell.unwritten, advance_first, cell.c, cell.x, cell.s1, cell.s2, sets);
@@ -163,7 +163,7 @@ void update(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* se
 // RTU with one set. The same bits.
 template <class T>
 void step(const Rtu<T>& cell, const T* a, T periods, kernels::SetCotangent<T>* sets) {
-  if (cell.config.kind != CellKind::linear || cell.config.sets != 1) {
+  if (cell.config.kind != CellKind::kLinear || cell.config.sets != 1) {
     predict(cell, a, periods);
     update(cell, false, sets);
     return;
@@ -179,7 +179,7 @@ void step(const Rtu<T>& cell, const T* a, T periods, kernels::SetCotangent<T>* s
 template <class T>
 void cotangent(const Rtu<T>& cell, const T* s1, const T* s2, const T* dy, T* e1, T* e2) {
   const int32_t n = cell.config.units();
-  const bool linear = cell.config.kind == CellKind::linear;
+  const bool linear = cell.config.kind == CellKind::kLinear;
   for (int32_t k = 0; k < cell.config.units_per_pole; ++k) {
     for (int32_t p = 0; p < cell.config.poles; ++p) {
       const int32_t i = p * cell.config.units_per_pole + k, at = k * cell.poles + p;
@@ -213,7 +213,7 @@ template <class T>
 void gradient(const Rtu<T>& cell, const T* dy, T* nu_log, T* theta_log, T* W1, T* W2) {
   const RtuConfig& config = cell.config;
   const int32_t n = config.units(), d = config.inputs;
-  const bool linear = config.kind == CellKind::linear;
+  const bool linear = config.kind == CellKind::kLinear;
   for (int32_t p = 0; p < config.poles; ++p) nu_log[p] = theta_log[p] = T(0);
   for (int32_t i = 0; i < n; ++i) {
     const int32_t p = i / config.units_per_pole, at = unit_at(cell, i);

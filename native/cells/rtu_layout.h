@@ -15,11 +15,11 @@ using core::Section;
 using kernels::Activation;
 using kernels::kMaxSets;
 
-enum class CellKind : int32_t { none = 0, linear = 1, nonlinear = 2 };
+enum class CellKind : int32_t { kNone = 0, kLinear = 1, kNonlinear = 2 };
 
 struct RtuConfig {
-  CellKind kind = CellKind::linear;
-  Activation activation = Activation::relu;
+  CellKind kind = CellKind::kLinear;
+  Activation activation = Activation::kRelu;
   int32_t inputs = 1;
   int32_t poles = 1;           // m; units n = m G
   int32_t units_per_pole = 1;  // G, units that share a pole; 1 for the nonlinear RTU
@@ -70,7 +70,7 @@ constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, 
   const uint32_t d = static_cast<uint32_t>(config.inputs),
                  units_per_pole = static_cast<uint32_t>(config.units_per_pole);
   const uint32_t blocks = core::padded(static_cast<uint32_t>(config.poles), V) / V;
-  const uint32_t trace_slots = config.kind == CellKind::nonlinear ? 4 : 2;
+  const uint32_t trace_slots = config.kind == CellKind::kNonlinear ? 4 : 2;
   const uint32_t weight_slots = 2 + 2 * static_cast<uint32_t>(config.sets);
   kernels::Block<T> block{};
   block.blocks = static_cast<int32_t>(blocks);

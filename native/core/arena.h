@@ -14,40 +14,40 @@ constexpr uint64_t kAlignment = 64;  // bytes; one cache line, and the widest ve
 constexpr int kNameBytes = 40;
 constexpr int kMaxSections = 224;
 
-enum class DType : uint8_t { f32 = 1, f64 = 2, u64 = 3, i32 = 4 };
+enum class DType : uint8_t { kF32 = 1, kF64 = 2, kU64 = 3, kI32 = 4 };
 
-constexpr uint32_t dtype_bytes(DType dtype) { return dtype == DType::f32 || dtype == DType::i32 ? 4U : 8U; }
+constexpr uint32_t dtype_bytes(DType dtype) { return dtype == DType::kF32 || dtype == DType::kI32 ? 4u : 8u; }
 
 template <class T>
 struct DTypeOf;
 template <>
 struct DTypeOf<float> {
-  static constexpr DType value = DType::f32;
+  static constexpr DType value = DType::kF32;
 };
 template <>
 struct DTypeOf<double> {
-  static constexpr DType value = DType::f64;
+  static constexpr DType value = DType::kF64;
 };
 template <>
 struct DTypeOf<uint64_t> {
-  static constexpr DType value = DType::u64;
+  static constexpr DType value = DType::kU64;
 };
 template <>
 struct DTypeOf<int32_t> {
-  static constexpr DType value = DType::i32;
+  static constexpr DType value = DType::kI32;
 };
 
 // How checkpoints of format 3 and before have a section (core/old_layout.h).
-enum class OldForm : uint8_t { same, wide, absent, still };
+enum class OldForm : uint8_t { kSame, kWide, kAbsent, kStill };
 
 // What checkpoints, bindings and tests see of an array: its canonical shape (rows, cols), and where element i, j is:
 //   (p / lanes) * block_stride + k * group_stride + p % lanes + j * column_stride   with p = i / group, k = i % group
 struct Section {
   char name[kNameBytes] = {};
-  DType dtype = DType::f32;
+  DType dtype = DType::kF32;
   bool saved = true;    // part of a checkpoint and of the state hash; false: scratch
   bool matrix = false;  // false: a vector, cols = 1
-  OldForm old = OldForm::same;
+  OldForm old = OldForm::kSame;
   uint32_t rows = 0, cols = 0;
   uint32_t lanes = 1, group = 1;
   uint32_t block_stride = 1, group_stride = 0, column_stride = 0;  // elements
@@ -64,7 +64,7 @@ struct Section {
 struct SectionTable {
   Section sections[kMaxSections] = {};
   int count = 0;
-  Status status = Status::ok;
+  Status status = Status::kOk;
 };
 
 // A dotted name put together without a heap: Name("actor").dot("cell").dot("W1").
@@ -153,7 +153,7 @@ class Builder {
   constexpr void describe(const Name& name, Section section, uint64_t skip) {
     if (table_ == nullptr) return;
     if (table_->count == kMaxSections) {
-      table_->status = Status::too_many;
+      table_->status = Status::kTooMany;
       return;
     }
     for (int i = 0; i < kNameBytes; ++i) section.name[i] = name.text[i];

@@ -39,13 +39,13 @@ struct CheckpointHeader {
 // FNV-1a, 64 bits.
 inline uint64_t fnv1a(uint64_t hash, const void* data, uint64_t n) {
   const unsigned char* bytes = static_cast<const unsigned char*>(data);
-  for (uint64_t i = 0; i < n; ++i) hash = (hash ^ bytes[i]) * 1099511628211ULL;
+  for (uint64_t i = 0; i < n; ++i) hash = (hash ^ bytes[i]) * 1099511628211ull;
   return hash;
 }
-constexpr uint64_t kFnvStart = 14695981039346656037ULL;
+constexpr uint64_t kFnvStart = 14695981039346656037ull;
 
 inline void describe_section(const Section& section, unsigned char* out) {  // kSectionBytes
-  const uint32_t words[] = {static_cast<uint32_t>(section.dtype), section.matrix ? 1U : 0U, section.rows, section.cols};
+  const uint32_t words[] = {static_cast<uint32_t>(section.dtype), section.matrix ? 1u : 0u, section.rows, section.cols};
   memcpy(out, section.name, kNameBytes);
   memcpy(out + kNameBytes, words, sizeof words);
 }
@@ -89,7 +89,7 @@ inline uint64_t payload_bytes(const SectionTable& table, uint32_t version = kChe
 inline uint32_t saved_sections(const SectionTable& table, uint32_t version = kCheckpointVersion) {
   uint32_t n = 0;
   Section row;
-  for (int i = 0; i < table.count; ++i) n += row_of(table.sections[i], version, row) ? 1U : 0U;
+  for (int i = 0; i < table.count; ++i) n += row_of(table.sections[i], version, row) ? 1u : 0u;
   return n;
 }
 
@@ -107,8 +107,8 @@ inline void gather_payload(const SectionTable& table, const unsigned char* base,
 inline void scatter_payload(const SectionTable& table, uint32_t version, const unsigned char* in, unsigned char* base) {
   Section row;
   for (int i = 0; i < table.count; ++i) {
-    const bool now = version > kLastWideVersion || table.sections[i].old == OldForm::same;
-    if (!now && table.sections[i].old == OldForm::still) derive_still(table, i, base);
+    const bool now = version > kLastWideVersion || table.sections[i].old == OldForm::kSame;
+    if (!now && table.sections[i].old == OldForm::kStill) derive_still(table, i, base);
     if (!row_of(table.sections[i], version, row)) continue;
     if (now)
       scatter(row, in, base);
@@ -152,11 +152,11 @@ inline void write_checkpoint(const SectionTable& table, const unsigned char* bas
 
 // Checks the frame of n bytes: magic, version, sizes, CRC. header is filled on success only.
 inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointHeader& header) {
-  if (n < 12 || memcmp(data, kMagic, 8) != 0) return n < 12 ? Status::bad_size : Status::bad_magic;
+  if (n < 12 || memcmp(data, kMagic, 8) != 0) return n < 12 ? Status::kBadSize : Status::kBadMagic;
   CheckpointHeader read{};
   memcpy(&read.version, data + 8, 4);
-  if (read.version < kOldestCheckpointVersion || read.version > kCheckpointVersion) return Status::bad_version;
-  if (n < kHeaderBytes + 4) return Status::bad_size;
+  if (read.version < kOldestCheckpointVersion || read.version > kCheckpointVersion) return Status::kBadVersion;
+  if (n < kHeaderBytes + 4) return Status::kBadSize;
   memcpy(&read.text_bytes, data + 12, 4);
   memcpy(&read.layout_hash, data + 16, 8);
   memcpy(&read.payload_bytes, data + 24, 8);
@@ -164,15 +164,15 @@ inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointH
   memcpy(&read.extra_bytes, data + 36, 4);
   const uint64_t room = n - kHeaderBytes - 4, table_bytes = read.sections * kSectionBytes;
   if (read.version <= kBesideVersion && (read.extra_bytes != 0) != (read.version == kBesideVersion))
-    return Status::bad_layout;
+    return Status::kBadLayout;
   if (read.payload_bytes > room || table_bytes > room || read.text_bytes > room || read.extra_bytes > room ||
       read.payload_bytes + table_bytes + read.text_bytes + read.extra_bytes != room)
-    return Status::bad_size;
+    return Status::kBadSize;
   uint32_t crc = 0;
   memcpy(&crc, data + n - 4, 4);
-  if (crc != tl_crc32(0, data, static_cast<size_t>(n - 4))) return Status::bad_crc;
+  if (crc != tl_crc32(0, data, static_cast<size_t>(n - 4))) return Status::kBadCrc;
   header = read;
-  return Status::ok;
+  return Status::kOk;
 }
 
 // The section rows of an opened checkpoint are those of `table`, one by one: a hash in the header is a claim about
@@ -208,7 +208,7 @@ bool finite_values(const unsigned char* data, uint64_t count) {
 inline bool finite_saved(const SectionTable& table, const unsigned char* base) {
   for (int s = 0; s < table.count; ++s) {
     const Section& section = table.sections[s];
-    if (!section.saved || (section.dtype != DType::f32 && section.dtype != DType::f64)) continue;
+    if (!section.saved || (section.dtype != DType::kF32 && section.dtype != DType::kF64)) continue;
     const uint32_t size = dtype_bytes(section.dtype);
     for (uint32_t i = 0; i < section.rows; ++i)
       for (uint32_t j = 0; j < section.cols; ++j) {
@@ -242,21 +242,21 @@ inline Status check_values(const CheckpointHeader& header, const unsigned char* 
   for (uint32_t i = 0; i < header.sections; ++i, row += kSectionBytes) {
     uint32_t words[4];  // dtype, matrix, rows, columns
     memcpy(words, row + kNameBytes, sizeof words);
-    if (words[0] < static_cast<uint32_t>(DType::f32) || words[0] > static_cast<uint32_t>(DType::i32))
-      return Status::bad_layout;
+    if (words[0] < static_cast<uint32_t>(DType::kF32) || words[0] > static_cast<uint32_t>(DType::kI32))
+      return Status::kBadLayout;
     const DType dtype = static_cast<DType>(words[0]);
     const uint64_t count = static_cast<uint64_t>(words[2]) * words[3];
-    if (count > left / dtype_bytes(dtype)) return Status::bad_layout;
-    if ((dtype == DType::f32 && !finite_values<float>(at, count)) ||
-        (dtype == DType::f64 && !finite_values<double>(at, count)) ||
-        (dtype == DType::i32 && !good_counts(at, count, is_still(reinterpret_cast<const char*>(row)), samples))) {
+    if (count > left / dtype_bytes(dtype)) return Status::kBadLayout;
+    if ((dtype == DType::kF32 && !finite_values<float>(at, count)) ||
+        (dtype == DType::kF64 && !finite_values<double>(at, count)) ||
+        (dtype == DType::kI32 && !good_counts(at, count, is_still(reinterpret_cast<const char*>(row)), samples))) {
       where = reinterpret_cast<const char*>(row);
-      return Status::bad_value;
+      return Status::kBadValue;
     }
     at += count * dtype_bytes(dtype);
     left -= count * dtype_bytes(dtype);
   }
-  return left == 0 ? Status::ok : Status::bad_layout;
+  return left == 0 ? Status::kOk : Status::kBadLayout;
 }
 
 // The same of a payload alone, laid out as in files of this version.
@@ -265,9 +265,9 @@ inline bool good_payload(const SectionTable& table, uint32_t version, const unsi
   int32_t samples = 0;
   for (int i = 0; i < table.count; ++i) {
     if (!row_of(table.sections[i], version, row)) continue;
-    if ((row.dtype == DType::f32 && !finite_values<float>(at, row.count())) ||
-        (row.dtype == DType::f64 && !finite_values<double>(at, row.count())) ||
-        (row.dtype == DType::i32 && !good_counts(at, row.count(), is_still(row.name), samples)))
+    if ((row.dtype == DType::kF32 && !finite_values<float>(at, row.count())) ||
+        (row.dtype == DType::kF64 && !finite_values<double>(at, row.count())) ||
+        (row.dtype == DType::kI32 && !good_counts(at, row.count(), is_still(row.name), samples)))
       return false;
     at += row.count() * dtype_bytes(row.dtype);
   }
@@ -281,11 +281,11 @@ inline Status read_checkpoint(const SectionTable& table, const unsigned char* da
   CheckpointHeader header{};
   const Status status = open_checkpoint(data, n, header);
   if (failed(status)) return status;
-  if (!same_layout(table, header, data)) return Status::bad_layout;
+  if (!same_layout(table, header, data)) return Status::kBadLayout;
   const Status values = check_values(header, data, where);
   if (failed(values)) return values;
   scatter_payload(table, header.version, data + n - 4 - header.extra_bytes - header.payload_bytes, base);
-  return Status::ok;
+  return Status::kOk;
 }
 
 }  // namespace rtu::core

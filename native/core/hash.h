@@ -14,10 +14,10 @@
 namespace rtu::core {
 
 struct HashLanes {
-  uint64_t lane[4] = {0x243F6A8885A308D3ULL, 0x13198A2E03707344ULL, 0xA4093822299F31D0ULL,
-                      0x082EFA98EC4E6C89ULL};  // of pi
+  uint64_t lane[4] = {0x243F6A8885A308D3ull, 0x13198A2E03707344ull, 0xA4093822299F31D0ull,
+                      0x082EFA98EC4E6C89ull};  // of pi
 
-  static constexpr uint64_t kIn = 0x9E3779B97F4A7C15ULL, kOn = 0xD1342543DE82EF95ULL;
+  static constexpr uint64_t kIn = 0x9E3779B97F4A7C15ull, kOn = 0xD1342543DE82EF95ull;
 
   void take(const uint64_t* words) {  // (4)
     for (int i = 0; i < 4; ++i) {

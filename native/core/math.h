@@ -55,11 +55,11 @@ inline double expm1_reduced(double r) {
   return r + r * r * sum;
 }
 
-inline double power_of_two(int n) { return from_bits(static_cast<uint64_t>(n + 1023) << 52U); }  // -1022 <= n <= 1023
+inline double power_of_two(int n) { return from_bits(static_cast<uint64_t>(n + 1023) << 52u); }  // -1022 <= n <= 1023
 
 inline double exponential(double x) {
   if (!(x > -708.0)) return x != x ? x : 0.0;
-  if (x > 709.0) return from_bits(0x7ff0000000000000ULL);
+  if (x > 709.0) return from_bits(0x7ff0000000000000ull);
   int n = 0;
   const double r = reduce_ln2(x, n);
   const double e = 1.0 + expm1_reduced(r);
@@ -81,8 +81,8 @@ inline double exponential_minus_one(double x) {
 // log(x), x > 0 and normal: x = 2^n m with m in (sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m + 1)).
 inline double logarithm(double x) {
   uint64_t bits = bits_of(x);
-  int n = static_cast<int>((bits >> 52U) & 0x7ffU) - 1023;
-  double m = from_bits((bits & 0x000fffffffffffffULL) | 0x3ff0000000000000ULL);
+  int n = static_cast<int>((bits >> 52u) & 0x7ffu) - 1023;
+  double m = from_bits((bits & 0x000fffffffffffffull) | 0x3ff0000000000000ull);
   if (m > 1.41421356237309504880) {
     m *= 0.5;
     ++n;

@@ -22,9 +22,9 @@ constexpr double kFarthestKept = 0x1p46;  // of a mean: the largest reading sinc
 // The row that a file of this version has for a saved section; false: none.
 inline bool row_of(const Section& section, uint32_t version, Section& row) {
   row = section;
-  if (version > kLastWideVersion || section.old == OldForm::same) return section.saved;
-  row.dtype = DType::f64;
-  return section.saved && section.old == OldForm::wide;
+  if (version > kLastWideVersion || section.old == OldForm::kSame) return section.saved;
+  row.dtype = DType::kF64;
+  return section.saved && section.old == OldForm::kWide;
 }
 
 // name (kNameBytes), of a file, which may have filled it without an end.
@@ -65,9 +65,9 @@ inline void scatter_wide(const SectionTable& table, int s, const unsigned char* 
   const bool mean = is_mean(section.name);
   const double low_end = mean ? -kFarthestKept : 0, high_end = mean ? kFarthestKept : kLargestKept;
   double samples = 0;
-  if (section.dtype == DType::f32) {
+  if (section.dtype == DType::kF32) {
     split<float>(in, section.count(), low_end, high_end, out, base + table.sections[s + 1].offset);
-  } else if (section.dtype == DType::f64) {
+  } else if (section.dtype == DType::kF64) {
     split<double>(in, section.count(), low_end, high_end, out, base + table.sections[s + 1].offset);
   } else {
     memcpy(&samples, in, sizeof samples);

@@ -13,15 +13,15 @@ struct Rng {
 
 inline uint32_t next_u32(Rng rng) {
   const uint64_t old = rng.words[0];
-  rng.words[0] = old * 6364136223846793005ULL + rng.words[1];
-  const uint32_t shifted = static_cast<uint32_t>(((old >> 18U) ^ old) >> 27U);
-  const uint32_t turn = static_cast<uint32_t>(old >> 59U);
-  return (shifted >> turn) | (shifted << ((32U - turn) & 31U));
+  rng.words[0] = old * 6364136223846793005ull + rng.words[1];
+  const uint32_t shifted = static_cast<uint32_t>(((old >> 18u) ^ old) >> 27u);
+  const uint32_t turn = static_cast<uint32_t>(old >> 59u);
+  return (shifted >> turn) | (shifted << ((32u - turn) & 31u));
 }
 
 inline void seed_rng(Rng rng, uint64_t seed, uint64_t stream) {
   rng.words[0] = 0;
-  rng.words[1] = (stream << 1U) | 1U;
+  rng.words[1] = (stream << 1u) | 1u;
   (void)next_u32(rng);
   rng.words[0] += seed;
   (void)next_u32(rng);

@@ -6,19 +6,19 @@
 namespace rtu::core {
 
 enum class Status : int32_t {
-  ok = 0,
-  non_finite = -1,    // an observation, reward or action is NaN or infinite
-  order = -2,         // a call out of order, such as update() without predict()
-  bad_argument = -3,  // a size, range or choice outside what the configuration allows
-  too_many = -4,      // more sections than a layout can hold
-  bad_magic = -5,     // not a checkpoint
-  bad_version = -6,   // a checkpoint of a version that this build does not know
-  bad_layout = -7,    // a checkpoint of another configuration
-  bad_size = -8,      // a checkpoint that is cut short or too long
-  bad_crc = -9,       // a checkpoint with damaged bytes
-  bad_value = -10,    // a checkpoint whose values can't be: NaN weights, an unknown flag
+  kOk = 0,
+  kNonFinite = -1,    // an observation, reward or action is NaN or infinite
+  kOrder = -2,        // a call out of order, such as update() without predict()
+  kBadArgument = -3,  // a size, range or choice outside what the configuration allows
+  kTooMany = -4,      // more sections than a layout can hold
+  kBadMagic = -5,     // not a checkpoint
+  kBadVersion = -6,   // a checkpoint of a version that this build does not know
+  kBadLayout = -7,    // a checkpoint of another configuration
+  kBadSize = -8,      // a checkpoint that is cut short or too long
+  kBadCrc = -9,       // a checkpoint with damaged bytes
+  kBadValue = -10,    // a checkpoint whose values can't be: NaN weights, an unknown flag
 };
 
-constexpr bool failed(Status status) { return status != Status::ok; }
+constexpr bool failed(Status status) { return status != Status::kOk; }
 
 }  // namespace rtu::core

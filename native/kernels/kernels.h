@@ -26,7 +26,7 @@ constexpr int kMaxSets = 2;  // eligibility sets on one body: the critic's and t
 // log(4 pi): no step carries theta_log above it (docs/math.md, 4, Phases).
 constexpr double kMaxThetaLog = 2.5310242469692907;
 
-enum class Activation : int32_t { identity = 0, relu = 1, tanh = 2 };
+enum class Activation : int32_t { kIdentity = 0, kRelu = 1, kTanh = 2 };
 
 // The recurrent block in memory. For the pole block b, member k, input j:
 //   traces  at  traces  + (b d + j) trace_step:             [A1 V][A2 V]  (nonlinear: [A1][A2][B1][B2])

@@ -19,10 +19,10 @@ RTU_INLINE void activate(Activation f, Vec<T, V> z, Vec<T, V>& y, Vec<T, V>& slo
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
   const F zero = L::all(T(0)), one = L::all(T(1));
-  if (f == Activation::relu) {
+  if (f == Activation::kRelu) {
     y = z > zero ? z : zero;
     slope = z > zero ? one : zero;
-  } else if (f == Activation::tanh) {
+  } else if (f == Activation::kTanh) {
     y = tanh<L>(z);
     slope = one - y * y;
   } else {

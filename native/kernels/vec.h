@@ -26,7 +26,7 @@ struct IntOf<float> {
   typedef int32_t type;
   typedef uint32_t unsigned_type;
   static constexpr int mantissa = 23, bias = 127;
-  static constexpr float rounder = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
+  static constexpr float rounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
 };
 template <>
 struct IntOf<double> {

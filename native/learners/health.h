@@ -21,19 +21,19 @@ inline bool finite_block(const float* x, uint64_t n) {
   for (uint64_t i = 0; i < n; ++i) {
     uint32_t bits = 0;
     memcpy(&bits, x + i, sizeof bits);
-    bits &= 0x7fffffffU;
+    bits &= 0x7fffffffu;
     worst = bits > worst ? bits : worst;
   }
-  return worst < 0x7f800000U;
+  return worst < 0x7f800000u;
 }
 
 inline bool finite_block(const double* x, uint64_t n) {
   uint64_t worst = 0;
   for (uint64_t i = 0; i < n; ++i) {
-    const uint64_t bits = core::bits_of(x[i]) & 0x7fffffffffffffffULL;
+    const uint64_t bits = core::bits_of(x[i]) & 0x7fffffffffffffffull;
     worst = bits > worst ? bits : worst;
   }
-  return worst < 0x7ff0000000000000ULL;
+  return worst < 0x7ff0000000000000ull;
 }
 
 template <class T>
@@ -44,7 +44,7 @@ bool healthy(const Normalizer<T>& normalizer) {
 template <class T>
 bool healthy(const Network<T>& net) {
   const cells::Rtu<T>& cell = net.cell;
-  if (net.config.cell.kind != CellKind::none) {
+  if (net.config.cell.kind != CellKind::kNone) {
     const uint64_t poles = static_cast<uint64_t>(cell.poles);
     const uint64_t units = poles * static_cast<uint64_t>(cell.config.units_per_pole);
     const T* const over_units[] = {cell.h1, cell.h2, cell.k1, cell.k2, cell.u1, cell.u2};
@@ -68,8 +68,8 @@ bool healthy(const StreamAc<T>& agent) {
     if (!healthy(agent.net[i])) return false;
   return healthy(agent.observation) && healthy(agent.reward) && finite_block(agent.scalars, kScalars) &&
          finite_block(agent.action, width) && finite_block(agent.before, width) && finite_block(step, 3) &&
-         agent.counters[kPhase] <= static_cast<uint64_t>(Phase::predicted) && agent.counters[kFirst] <= 1 &&
-         agent.counters[kTracesStale] <= 1 && (agent.rng.words[1] & 1U) == 1;
+         agent.counters[kPhase] <= static_cast<uint64_t>(Phase::kPredicted) && agent.counters[kFirst] <= 1 &&
+         agent.counters[kTracesStale] <= 1 && (agent.rng.words[1] & 1u) == 1;
 }
 
 }  // namespace rtu::learners

@@ -14,7 +14,7 @@ struct StepInfo {
   float norm = 0;  // sum |z| over every eligibility: not finite as soon as one of them, or a trace, is
 };
 
-enum class Phase : uint64_t { ended = 0, ready = 1, predicted = 2 };
+enum class Phase : uint64_t { kEnded = 0, kReady = 1, kPredicted = 2 };
 
 enum Counter : int { kPhase = 0, kFirst = 1, kSteps = 2, kEpisodes = 3, kTracesStale = 4, kCounters = 8 };
 enum Scalar : int { kValue = 0, kReturn = 1, kHalvings = 2, kScalars = 4 };
@@ -26,13 +26,13 @@ bool all_finite(const T* x, int32_t n) {
   return true;
 }
 
-enum class Statistics { learn, keep };
+enum class Statistics { kLearn, kKeep };
 
 // The network's input from x: normalised, by statistics that take x in or are kept as they are; or x itself.
 template <class T>
 void set_input(const Network<T>& net, const Normalizer<T>& normalizer, bool normalized, Statistics statistics,
                const T* x) {
-  if (normalized && statistics == Statistics::learn)
+  if (normalized && statistics == Statistics::kLearn)
     observe(normalizer, x, input_of(net));
   else if (normalized)
     normalize(normalizer, x, input_of(net));

@@ -63,7 +63,7 @@ inline uint32_t inspect_action(LearnerMonitor& monitor, const float* action, int
   bool at_an_end = n > 0;
   float sum = 0;
   for (int32_t k = 0; k < n; ++k) {
-    at_an_end = at_an_end && (action[k] >= 0.999F || action[k] <= -0.999F);
+    at_an_end = at_an_end && (action[k] >= 0.999f || action[k] <= -0.999f);
     sum += action[k] * static_cast<float>(k + 1);
   }
   const bool same = at_an_end && (memory.saturated == 0 || sum == memory.saturated_at);
@@ -71,7 +71,7 @@ inline uint32_t inspect_action(LearnerMonitor& monitor, const float* action, int
   memory.saturated_at = sum;
   return monitor.config.saturated_steps > 0 && memory.saturated >= monitor.config.saturated_steps
              ? static_cast<uint32_t>(kTriggerSaturated)
-             : 0U;
+             : 0u;
 }
 
 }  // namespace rtu::learners

@@ -21,7 +21,7 @@ inline uint64_t section_begin(const core::SectionTable& table, int32_t s) {
 }
 
 inline bool finite_bytes(const core::Section& section, const unsigned char* base, uint64_t from, uint64_t to) {
-  if (section.dtype == core::DType::f32)
+  if (section.dtype == core::DType::kF32)
     return finite_block(reinterpret_cast<const float*>(base + from), (to - from) / sizeof(float));
   return finite_block(reinterpret_cast<const double*>(base + from), (to - from) / sizeof(double));
 }

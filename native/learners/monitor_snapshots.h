@@ -10,7 +10,7 @@
 
 namespace rtu::learners {
 
-enum class SnapshotEvent { none, taken, refused, validated };
+enum class SnapshotEvent { kNone, kTaken, kRefused, kValidated };
 
 inline void copy_state(unsigned char* to, const unsigned char* from, uint64_t bytes) {
   memcpy(to, from, static_cast<size_t>(bytes));
@@ -43,16 +43,16 @@ inline SnapshotEvent age_snapshots(LearnerMonitor& monitor) {
   MonitorMemory& memory = monitor.memory;
   ++memory.age;
   if (memory.candidate >= 0) {
-    if (memory.age < monitor.config.validation_steps) return SnapshotEvent::none;
+    if (memory.age < monitor.config.validation_steps) return SnapshotEvent::kNone;
     validate_candidate(monitor);
-    return SnapshotEvent::validated;
+    return SnapshotEvent::kValidated;
   }
-  if (memory.age < monitor.config.snapshot_steps) return SnapshotEvent::none;
+  if (memory.age < monitor.config.snapshot_steps) return SnapshotEvent::kNone;
   memory.age = 0;
-  if (!finite_state(*monitor.table, monitor.state)) return SnapshotEvent::refused;
+  if (!finite_state(*monitor.table, monitor.state)) return SnapshotEvent::kRefused;
   memory.candidate = free_slot(monitor);
   copy_state(monitor.slots + static_cast<uint64_t>(memory.candidate) * monitor.bytes, monitor.state, monitor.bytes);
-  return SnapshotEvent::taken;
+  return SnapshotEvent::kTaken;
 }
 
 // The state becomes, to the bit, the newest validated snapshot.

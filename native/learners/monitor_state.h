@@ -92,7 +92,7 @@ inline bool is_weight(const core::Section& section) {
 }
 
 inline bool is_float(const core::Section& section) {
-  return section.dtype == core::DType::f32 || section.dtype == core::DType::f64;
+  return section.dtype == core::DType::kF32 || section.dtype == core::DType::kF64;
 }
 
 inline bool ends_with(const char* name, const char* ending) {
@@ -101,7 +101,7 @@ inline bool ends_with(const char* name, const char* ending) {
 }
 
 inline double value_at(const core::Section& section, const unsigned char* base, uint64_t index) {
-  if (section.dtype == core::DType::f32) {
+  if (section.dtype == core::DType::kF32) {
     float value = 0;
     memcpy(&value, base + section.offset + index * sizeof value, sizeof value);
     return static_cast<double>(value);

@@ -42,10 +42,10 @@ struct NetworkConfig {
   HeadConfig head[kMaxSets];
   double sparsity = 0.9;
 
-  constexpr int32_t features() const { return cell.kind == CellKind::none ? cell.inputs : 2 * cell.units(); }
+  constexpr int32_t features() const { return cell.kind == CellKind::kNone ? cell.inputs : 2 * cell.units(); }
   constexpr bool moments() const {
     for (int h = 0; h < heads; ++h)
-      if (head[h].optimizer.rule == optim::Rule::adam) return true;
+      if (head[h].optimizer.rule == optim::Rule::kAdam) return true;
     return false;
   }
   constexpr int32_t kinds() const {
@@ -128,7 +128,7 @@ constexpr Network<T> make_network(Builder& arena, NetworkConfig config, const Na
   Network<T> net{};
   net.config = config;
   const int32_t kinds = config.kinds();
-  const bool recurrent = config.cell.kind != CellKind::none;
+  const bool recurrent = config.cell.kind != CellKind::kNone;
   if (recurrent) {
     const Name cell = body.dot("cell");
     net.cell = cells::make_rtu<T>(arena, config.cell, cell);
@@ -219,7 +219,7 @@ void init_dense(const Dense<T>& dense, double sparsity, core::Rng rng) {
 
 template <class T>
 void init_network(const Network<T>& net, core::Rng rng) {
-  if (net.config.cell.kind != CellKind::none) cells::init_rtu(net.cell, rng);
+  if (net.config.cell.kind != CellKind::kNone) cells::init_rtu(net.cell, rng);
   for (int l = 0; l < net.config.layers; ++l) init_dense(net.layer[l].dense, net.config.sparsity, rng);
   for (int h = 0; h < net.config.heads; ++h) init_dense(net.head[h].dense, net.config.sparsity, rng);
 }

@@ -7,12 +7,12 @@ namespace rtu::learners {
 
 template <class T>
 T* input_of(const Network<T>& net) {
-  return net.config.cell.kind == CellKind::none ? net.x : net.cell.x;
+  return net.config.cell.kind == CellKind::kNone ? net.x : net.cell.x;
 }
 
 template <class T>
 const T* features_of(const Network<T>& net) {
-  return net.config.cell.kind == CellKind::none ? net.x : net.cell.y;
+  return net.config.cell.kind == CellKind::kNone ? net.x : net.cell.y;
 }
 
 // ---- the pending step -----------------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ void flush_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, const
 // Applies what is pending, so that weights may be read, saved or cleared of their eligibilities.
 template <class T>
 void flush(const Network<T>& net) {
-  if (net.config.cell.kind != CellKind::none) cells::apply_pending(net.cell, net.pending);
+  if (net.config.cell.kind != CellKind::kNone) cells::apply_pending(net.cell, net.pending);
   for (int l = 0; l < net.config.layers; ++l) flush_dense(*net.kernels, net.layer[l].dense, net.pending);
   for (int h = 0; h < net.config.heads; ++h) {
     flush_dense(*net.kernels, net.head[h].dense, net.pending + h);
@@ -68,7 +68,7 @@ void forward_body(const Network<T>& net, const T* features) {
 // One forward pass from input_of(net), which the caller has filled.
 template <class T>
 void predict(const Network<T>& net, T periods) {
-  if (net.config.cell.kind == CellKind::none) {
+  if (net.config.cell.kind == CellKind::kNone) {
     forward_body(net, net.x);
     return;
   }

@@ -47,18 +47,18 @@ constexpr Normalizer<T> make_normalizer(core::Builder& arena, int32_t size, cons
   section.rows = n;
   section.cols = 1;
   for (uint32_t k = 0; k < 4; ++k) {
-    section.old = k % 2 == 0 ? core::OldForm::wide : core::OldForm::absent;
+    section.old = k % 2 == 0 ? core::OldForm::kWide : core::OldForm::kAbsent;
     arena.describe(name.dot(names[k]), section, static_cast<uint64_t>(k) * bytes);
     if (room != nullptr) *planes[k] = reinterpret_cast<T*>(room + static_cast<size_t>(k) * bytes);
   }
-  section.dtype = core::DType::i32;
+  section.dtype = core::DType::kI32;
   section.rows = 1;
-  section.old = core::OldForm::wide;
+  section.old = core::OldForm::kWide;
   arena.describe(name.dot("count"), section, 4 * static_cast<uint64_t>(bytes));
   if (room != nullptr) out.count = reinterpret_cast<int32_t*>(room + 4 * static_cast<size_t>(bytes));
   if (!channels) return out;
   section.rows = n;
-  section.old = core::OldForm::still;
+  section.old = core::OldForm::kStill;
   arena.describe(name.dot("still"), section, 4 * static_cast<uint64_t>(bytes) + sizeof(int32_t));
   if (room != nullptr) out.still = out.count + 1;
   return out;

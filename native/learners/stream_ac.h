@@ -82,7 +82,7 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
     for (int i = 0; i < agent.nets; ++i) {
       const Name name = Name("before").number(i);
       agent.features[i] = arena.vector<T>(name.dot("features"), static_cast<uint32_t>(body.features()));
-      if (body.cell.kind == CellKind::none) continue;
+      if (body.cell.kind == CellKind::kNone) continue;
       agent.s1[i] = cells::unit_vector<T>(arena, body.cell, name.dot("s1"));
       agent.s2[i] = cells::unit_vector<T>(arena, body.cell, name.dot("s2"));
     }
@@ -107,7 +107,7 @@ void flush(const StreamAc<T>& agent) {
 template <class T>
 void begin(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i) begin(agent.net[i]);
-  agent.counters[kPhase] = static_cast<uint64_t>(Phase::ready);
+  agent.counters[kPhase] = static_cast<uint64_t>(Phase::kReady);
   agent.counters[kFirst] = 1;
   agent.counters[kTracesStale] = 0;
   agent.scalars[kReturn] = 0;
@@ -130,7 +130,7 @@ template <class T>
 void resume_learning(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i) {
     clear_credit(agent.net[i]);
-    if (agent.net[i].config.cell.kind != CellKind::none) cells::clear_traces(agent.net[i].cell);
+    if (agent.net[i].config.cell.kind != CellKind::kNone) cells::clear_traces(agent.net[i].cell);
   }
   agent.counters[kTracesStale] = 0;
   agent.counters[kFirst] = 1;
@@ -141,11 +141,11 @@ void resume_learning(const StreamAc<T>& agent) {
 // `periods` is the time since the last step in nominal periods.
 template <class T>
 Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T periods, T* action) {
-  if (agent.phase() == Phase::predicted || (explore && agent.phase() == Phase::ended)) return Status::order;
-  if (!all_finite(observation, agent.config.observation_size)) return Status::non_finite;
-  if (agent.phase() == Phase::ended) begin(agent);
+  if (agent.phase() == Phase::kPredicted || (explore && agent.phase() == Phase::kEnded)) return Status::kOrder;
+  if (!all_finite(observation, agent.config.observation_size)) return Status::kNonFinite;
+  if (agent.phase() == Phase::kEnded) begin(agent);
   if (explore && agent.counters[kTracesStale] != 0) resume_learning(agent);
-  const Statistics statistics = explore ? Statistics::learn : Statistics::keep;
+  const Statistics statistics = explore ? Statistics::kLearn : Statistics::kKeep;
   set_input(agent.net[0], agent.observation, agent.config.normalize_observation, statistics, observation);
   if (agent.nets == 2) set_input(agent.net[1], agent.observation, false, statistics, input_of(agent.net[0]));
   for (int i = 0; i < agent.nets; ++i) predict(agent.net[i], periods);
@@ -155,16 +155,16 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
     mode(agent.config.policy, y, best);
     clip_action(agent, best, action);
     for (int i = 0; i < agent.nets; ++i)
-      if (agent.net[i].config.cell.kind != CellKind::none) cells::advance_state(agent.net[i].cell);
+      if (agent.net[i].config.cell.kind != CellKind::kNone) cells::advance_state(agent.net[i].cell);
     flush(agent);  // no update() follows that would write the step which predict() took
     agent.counters[kTracesStale] = 1;
-    return Status::ok;
+    return Status::kOk;
   }
   memcpy(agent.before, agent.action, static_cast<size_t>(agent.config.policy.width()) * sizeof(T));
   sample(agent.config.policy, y, agent.rng, agent.action);
   clip_action(agent, agent.action, action);
-  agent.counters[kPhase] = static_cast<uint64_t>(Phase::predicted);
-  return Status::ok;
+  agent.counters[kPhase] = static_cast<uint64_t>(Phase::kPredicted);
+  return Status::kOk;
 }
 
 template <class T>
@@ -202,7 +202,7 @@ void store_for_recompute(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i) {
     const Network<T>& net = agent.net[i];
     memcpy(agent.features[i], features_of(net), static_cast<size_t>(net.config.features()) * sizeof(T));
-    if (net.config.cell.kind == CellKind::none) continue;
+    if (net.config.cell.kind == CellKind::kNone) continue;
     const size_t bytes =
         static_cast<size_t>(net.cell.poles) * static_cast<size_t>(net.config.cell.units_per_pole) * sizeof(T);
     memcpy(agent.s1[i], net.cell.s1, bytes);
@@ -233,11 +233,11 @@ double step_factor(const StreamAc<T>& agent) {
 template <class T>
 Status update(const StreamAc<T>& agent, double reward, bool terminated, bool truncated, const T* applied,
               bool move_weights = true) {
-  if (agent.phase() != Phase::predicted) return Status::order;
+  if (agent.phase() != Phase::kPredicted) return Status::kOrder;
   const bool first = agent.counters[kFirst] != 0;
   const bool known = core::is_finite(reward);
-  if (!first && move_weights && !known) return Status::non_finite;
-  if (applied != nullptr && !all_finite(applied, agent.config.policy.width())) return Status::non_finite;
+  if (!first && move_weights && !known) return Status::kNonFinite;
+  if (applied != nullptr && !all_finite(applied, agent.config.policy.width())) return Status::kNonFinite;
 
   const double value = static_cast<double>(agent.critic().head[0].y[0]);
   double delta = 0;
@@ -272,7 +272,7 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
     agent.info->step_size_actor =
         ours ? static_cast<float>(apply_update(agent.actor(), agent.actor_head(), error,
                                                norm[agent.nets - 1][agent.actor_head()], factor))
-             : 0.0F;
+             : 0.0f;
     ++agent.counters[kSteps];
   }
   agent.info->value = static_cast<float>(value);
@@ -280,8 +280,8 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
   agent.info->norm = static_cast<float>(norm[0][0] + norm[agent.nets - 1][agent.actor_head()]);
   agent.scalars[kValue] = value;
   agent.counters[kFirst] = 0;
-  agent.counters[kPhase] = static_cast<uint64_t>(done ? Phase::ended : Phase::ready);
-  return Status::ok;
+  agent.counters[kPhase] = static_cast<uint64_t>(done ? Phase::kEnded : Phase::kReady);
+  return Status::kOk;
 }
 
 }  // namespace rtu::learners

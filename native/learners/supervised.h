@@ -45,34 +45,34 @@ template <class T>
 void init(Regressor<T>& model, uint64_t seed) {
   core::seed_rng(model.rng, seed, 3);
   init_network(model.net, model.rng);
-  model.counters[kPhase] = static_cast<uint64_t>(Phase::ready);
+  model.counters[kPhase] = static_cast<uint64_t>(Phase::kReady);
   *model.info = StepInfo{};
 }
 
 template <class T>
 void begin(const Regressor<T>& model) {
   begin(model.net);
-  model.counters[kPhase] = static_cast<uint64_t>(Phase::ready);
+  model.counters[kPhase] = static_cast<uint64_t>(Phase::kReady);
 }
 
 // y (outputs) from x (observation_size). A second predict() without update() in between is refused: the traces would
 // miss a step.
 template <class T>
 Status predict(const Regressor<T>& model, const T* x, T* y) {
-  if (model.counters[kPhase] == static_cast<uint64_t>(Phase::predicted)) return Status::order;
-  if (!all_finite(x, model.config.observation_size)) return Status::non_finite;
-  set_input(model.net, model.input, model.config.normalize_input, Statistics::learn, x);
+  if (model.counters[kPhase] == static_cast<uint64_t>(Phase::kPredicted)) return Status::kOrder;
+  if (!all_finite(x, model.config.observation_size)) return Status::kNonFinite;
+  set_input(model.net, model.input, model.config.normalize_input, Statistics::kLearn, x);
   predict(model.net, T(1));
   memcpy(y, model.net.head[0].y, static_cast<size_t>(model.config.outputs) * sizeof(T));
-  model.counters[kPhase] = static_cast<uint64_t>(Phase::predicted);
-  return Status::ok;
+  model.counters[kPhase] = static_cast<uint64_t>(Phase::kPredicted);
+  return Status::kOk;
 }
 
 // target (outputs), or null where it is not known: then only the traces advance. loss is 1/2 |target - y|^2.
 template <class T>
 Status update(const Regressor<T>& model, const T* target, T* loss) {
-  if (model.counters[kPhase] != static_cast<uint64_t>(Phase::predicted)) return Status::order;
-  if (target != nullptr && !all_finite(target, model.config.outputs)) return Status::non_finite;
+  if (model.counters[kPhase] != static_cast<uint64_t>(Phase::kPredicted)) return Status::kOrder;
+  if (target != nullptr && !all_finite(target, model.config.outputs)) return Status::kNonFinite;
   T largest = 0, sum = 0;
   for (int32_t k = 0; k < model.config.outputs; ++k) {
     const T error = target == nullptr ? T(0) : target[k] - model.net.head[0].y[k];
@@ -88,10 +88,10 @@ Status update(const Regressor<T>& model, const T* target, T* loss) {
   if (target != nullptr) {
     // z already carries the error e: ObGD's sum |z| is that of the outputs' gradient times |e|.
     const T scale =
-        model.config.head.optimizer.rule == optim::Rule::obgd && largest > T(0) ? norm[0] / largest : norm[0];
+        model.config.head.optimizer.rule == optim::Rule::kObgd && largest > T(0) ? norm[0] / largest : norm[0];
     const T bounded = optim::step_size(model.config.head.optimizer, largest, scale);
     model.info->step_size_critic = static_cast<float>(bounded);
-    if (model.config.head.optimizer.rule == optim::Rule::adam)
+    if (model.config.head.optimizer.rule == optim::Rule::kAdam)
       (void)apply_update(model.net, 0, T(1), norm[0]);
     else
       model.net.pending[0] = bounded;
@@ -99,8 +99,8 @@ Status update(const Regressor<T>& model, const T* target, T* loss) {
   }
   *loss = T(0.5) * sum;
   model.info->delta = static_cast<float>(largest);
-  model.counters[kPhase] = static_cast<uint64_t>(Phase::ready);
-  return Status::ok;
+  model.counters[kPhase] = static_cast<uint64_t>(Phase::kReady);
+  return Status::kOk;
 }
 
 }  // namespace rtu::learners

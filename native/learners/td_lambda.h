@@ -62,8 +62,8 @@ void begin(const TdPredictor<T>& td) {
 // Takes x (observation_size) and the cumulant that arrived with it; learns from the transition into x; value is v(x).
 template <class T>
 Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
-  if (!all_finite(x, td.config.observation_size) || !core::is_finite(cumulant)) return Status::non_finite;
-  set_input(td.net, td.input, td.config.normalize_input, Statistics::learn, x);
+  if (!all_finite(x, td.config.observation_size) || !core::is_finite(cumulant)) return Status::kNonFinite;
+  set_input(td.net, td.input, td.config.normalize_input, Statistics::kLearn, x);
   T norm[kMaxSets];
   step(td.net, T(1), norm);
   const double v = static_cast<double>(td.net.head[0].y[0]);
@@ -81,7 +81,7 @@ Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
   td.info->value = static_cast<float>(v);
   td.info->delta = static_cast<float>(delta);
   *value = static_cast<T>(v);
-  return Status::ok;
+  return Status::kOk;
 }
 
 }  // namespace rtu::learners

@@ -8,13 +8,13 @@
 namespace rtu::optim {
 
 enum class Rule : int32_t {
-  obgd = 0,  // overshooting-bounded gradient descent, Elsayed et al. 2024 (arXiv 2410.14606), algorithm 3
-  sgd = 1,
-  adam = 2,  // Kingma and Ba 2015
+  kObgd = 0,  // overshooting-bounded gradient descent, Elsayed et al. 2024 (arXiv 2410.14606), algorithm 3
+  kSgd = 1,
+  kAdam = 2,  // Kingma and Ba 2015
 };
 
 struct OptimizerConfig {
-  Rule rule = Rule::obgd;
+  Rule rule = Rule::kObgd;
   double step_size = 1.0;
   double kappa = 2.0;                       // ObGD
   double b1 = 0.9, b2 = 0.999, eps = 1e-8;  // Adam
@@ -25,7 +25,7 @@ struct OptimizerConfig {
 template <class T>
 T step_size(const OptimizerConfig& config, T delta, T norm) {
   const T alpha = static_cast<T>(config.step_size);
-  if (config.rule != Rule::obgd) return alpha;
+  if (config.rule != Rule::kObgd) return alpha;
   const T size = delta < 0 ? -delta : delta;
   const T bound = static_cast<T>(config.kappa) * (size > T(1) ? size : T(1)) * norm;
   return alpha * bound > T(1) ? T(1) / bound : alpha;
@@ -34,8 +34,8 @@ T step_size(const OptimizerConfig& config, T delta, T norm) {
 // b^t by squaring.
 inline double power(double b, uint64_t t) {
   double result = 1.0;
-  for (; t != 0; t >>= 1U, b *= b)
-    if ((t & 1U) != 0) result *= b;
+  for (; t != 0; t >>= 1u, b *= b)
+    if ((t & 1u) != 0) result *= b;
   return result;
 }
 

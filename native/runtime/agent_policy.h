@@ -1,6 +1,5 @@
 // A learner as the loop's Policy.
-#ifndef RTU_RUNTIME_AGENT_POLICY_H
-#define RTU_RUNTIME_AGENT_POLICY_H
+#pragma once
 
 #include <limits>
 
@@ -59,7 +58,7 @@ struct AgentPolicy {
     T x[kMaxObservations], a[learners::kMaxActions];
     for (int i = 0; i < agent.config.observation_size; ++i) x[i] = static_cast<T>(observation[i]);
     // A predict() after a predict(): the transition between them was not learned from, the traces have to pass it all the same.
-    if (agent.phase() == learners::Phase::predicted) (void)learners::update<T>(agent, 0, false, false, nullptr, false);
+    if (agent.phase() == learners::Phase::kPredicted) (void)learners::update<T>(agent, 0, false, false, nullptr, false);
     const core::Status status = learners::predict(agent, x, explore != 0, T(1), a);
     if (!core::failed(status))
       for (int i = 0; i < agent.config.policy.width(); ++i) action[i] = static_cast<float>(a[i]);
@@ -96,5 +95,3 @@ struct AgentPolicy {
 };
 
 }  // namespace rtu::runtime
-
-#endif

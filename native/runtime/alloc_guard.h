@@ -5,8 +5,7 @@
  *     CHECK(alloc_guard_calls(0) == before);
  *
  * A program tests/native/test_heap_*.cpp is run with the interposer loaded (tests/test_heap.py). */
-#ifndef RTU_RUNTIME_ALLOC_GUARD_H
-#define RTU_RUNTIME_ALLOC_GUARD_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +22,4 @@ __attribute__((weak, visibility("default"))) int alloc_guard_last(int tid, char*
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

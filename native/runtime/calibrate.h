@@ -1,6 +1,5 @@
 // How long the parts of a step take on this host: measured, with the clock it is given.
-#ifndef RTU_RUNTIME_CALIBRATE_H
-#define RTU_RUNTIME_CALIBRATE_H
+#pragma once
 
 #include <stdint.h>
 
@@ -26,5 +25,3 @@ struct StepTimes {
 StepTimes calibrate(const Subject& subject, const Clock& clock, int64_t budget_ns);
 
 }  // namespace rtu::runtime
-
-#endif

@@ -1,6 +1,5 @@
 // Time is an argument: the loop and its rules read the clock they are given. Nanoseconds of a monotonic clock.
-#ifndef RTU_RUNTIME_CLOCK_H
-#define RTU_RUNTIME_CLOCK_H
+#pragma once
 
 #include <stdint.h>
 
@@ -31,5 +30,3 @@ struct VirtualClock {
 };
 
 }  // namespace rtu::runtime
-
-#endif

@@ -1,7 +1,6 @@
 // Denormal numbers count as zero while a learner steps: traces and eligibilities decay into them, and each would cost a hundred cycles.
 // The mode belongs to the thread. Python's is put back as it was; the loop's own thread keeps it.
-#ifndef RTU_RUNTIME_DENORMALS_H
-#define RTU_RUNTIME_DENORMALS_H
+#pragma once
 
 namespace rtu::runtime {
 
@@ -9,17 +8,17 @@ namespace rtu::runtime {
 inline unsigned long flush_denormals() noexcept {
 #if defined(__x86_64__)
   const unsigned int state = __builtin_ia32_stmxcsr();
-  __builtin_ia32_ldmxcsr(state | 0x8040U);  // flush to zero, denormals are zero
+  __builtin_ia32_ldmxcsr(state | 0x8040u);  // flush to zero, denormals are zero
   return state;
 #elif defined(__aarch64__)
   unsigned long state = 0;
   __asm__ volatile("mrs %0, fpcr" : "=r"(state));
-  __asm__ volatile("msr fpcr, %0" : : "r"(state | (1UL << 24U)));
+  __asm__ volatile("msr fpcr, %0" : : "r"(state | (1ul << 24u)));
   return state;
 #elif defined(__arm__) && defined(__VFP_FP__) && !defined(__SOFTFP__)
   unsigned long state = 0;
   __asm__ volatile("vmrs %0, fpscr" : "=r"(state));
-  __asm__ volatile("vmsr fpscr, %0" : : "r"(state | (1UL << 24U)));
+  __asm__ volatile("vmsr fpscr, %0" : : "r"(state | (1ul << 24u)));
   return state;
 #else
   return 0;
@@ -51,5 +50,3 @@ class DenormalsFlushed {
 };
 
 }  // namespace rtu::runtime
-
-#endif

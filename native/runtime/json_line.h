@@ -1,6 +1,5 @@
 // One line of JSON in a buffer of fixed size: what does not fit is left out, and the line stays well-formed.
-#ifndef RTU_RUNTIME_JSON_LINE_H
-#define RTU_RUNTIME_JSON_LINE_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -73,5 +72,3 @@ class JsonLine {
 };
 
 }  // namespace rtu::runtime
-
-#endif

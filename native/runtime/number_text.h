@@ -1,6 +1,5 @@
 // Numbers as text, the same in every locale: printf writes a comma where a library has set such a locale for the process.
-#ifndef RTU_RUNTIME_NUMBER_TEXT_H
-#define RTU_RUNTIME_NUMBER_TEXT_H
+#pragma once
 
 #include <charconv>
 
@@ -19,5 +18,3 @@ inline NumberText number_text(double value, int digits) noexcept {
 }
 
 }  // namespace rtu::runtime
-
-#endif

@@ -9,8 +9,7 @@
 // A predict may follow a predict (learning switched off, a refused reward): the transition between them is then never
 // learned from. update with move_weights = 0 is the deadline rule: eligibilities and traces advance, no weight moves. A
 // terminal observation is predicted and learned from, its action is thrown away.
-#ifndef RTU_RUNTIME_POLICY_H
-#define RTU_RUNTIME_POLICY_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -100,5 +99,3 @@ bool take_info(const Policy& policy, Row* out) noexcept {
 }
 
 }  // namespace rtu::runtime
-
-#endif

@@ -1,7 +1,6 @@
 // What the loop's thread asks of the system. Everything is best effort: what is refused is reported, and the loop goes
 // on.
-#ifndef RTU_RUNTIME_REALTIME_H
-#define RTU_RUNTIME_REALTIME_H
+#pragma once
 
 #include <stddef.h>
 
@@ -24,5 +23,3 @@ struct RealtimeReport {
 void enter_realtime(const RealtimeRequest& request, RealtimeReport* report) noexcept;
 
 }  // namespace rtu::runtime
-
-#endif

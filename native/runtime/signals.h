@@ -1,6 +1,5 @@
 // SIGINT, SIGTERM and SIGHUP while a loop runs: counted in the handler, read by the loop at each tick.
-#ifndef RTU_RUNTIME_SIGNALS_H
-#define RTU_RUNTIME_SIGNALS_H
+#pragma once
 
 namespace rtu::runtime {
 
@@ -16,5 +15,3 @@ void release_signals() noexcept;
 int signals_caught() noexcept;
 
 }  // namespace rtu::runtime
-
-#endif

@@ -1,6 +1,5 @@
 // The threads of the runtime: named, and without signals, which belong to the threads that were there before.
-#ifndef RTU_RUNTIME_THREADS_H
-#define RTU_RUNTIME_THREADS_H
+#pragma once
 
 #include <pthread.h>
 #include <signal.h>
@@ -36,5 +35,3 @@ std::thread start_thread(const char* name, Body body) {
 }
 
 }  // namespace rtu::runtime
-
-#endif

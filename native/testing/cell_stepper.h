@@ -16,14 +16,14 @@ namespace rtu::testing {
 
 // What a run repeats. Every one but `evaluate` learns all parameters of the cell.
 enum class Work {
-  sgd,       // one pass: traces, gradient of a given cotangent, SGD, forward
-  obgd,      // one pass: ObGD with an eligibility trace, traces, forward
-  split,     // the same in two passes: predict (pending weight step, coefficients, forward, state), then update
-  evaluate,  // predict alone, no weight moves
+  kSgd,       // one pass: traces, gradient of a given cotangent, SGD, forward
+  kObgd,      // one pass: ObGD with an eligibility trace, traces, forward
+  kSplit,     // the same in two passes: predict (pending weight step, coefficients, forward, state), then update
+  kEvaluate,  // predict alone, no weight moves
 };
 
 struct StepConfig {
-  Work work = Work::sgd;
+  Work work = Work::kSgd;
   cells::RtuConfig cell;
   const kernels::Kernels<float>* kernels = nullptr;
 };
@@ -32,7 +32,7 @@ class Stepper {
  public:
   explicit Stepper(const StepConfig& config) : config_(config) {
     cells::RtuConfig& shape = config_.cell;
-    shape.sets = config.work == Work::sgd ? 0 : 1;
+    shape.sets = config.work == Work::kSgd ? 0 : 1;
     const uint32_t lanes = static_cast<uint32_t>(config.kernels->lanes);
     core::Builder footprint(nullptr, nullptr, lanes);
     lay_out(footprint);
@@ -49,7 +49,7 @@ class Stepper {
   // Bytes that a step has to read and write at least: traces, weights, eligibilities.
   uint64_t block_bytes() const {
     const kernels::Block<float>& block = cell_.block;
-    const uint64_t traces = config_.cell.kind == cells::CellKind::linear ? 2 : 4;
+    const uint64_t traces = config_.cell.kind == cells::CellKind::kLinear ? 2 : 4;
     const uint64_t weights = 2 + 2 * static_cast<uint64_t>(block.sets);
     const uint64_t of_lanes = static_cast<uint64_t>(block.blocks * block.inputs) * sizeof(float) *
                               static_cast<uint64_t>(cell_.kernels->lanes);
@@ -59,20 +59,20 @@ class Stepper {
   void run(int64_t steps) {
     for (int64_t t = 0; t < steps; ++t) {
       switch (config_.work) {
-        case Work::sgd:
+        case Work::kSgd:
           step_sgd();
           break;
-        case Work::obgd: {
+        case Work::kObgd: {
           kernels::SetCotangent<float> set{e1_, e2_, kDecay, 0};
-          cells::step(cell_, &pending_, 1.0F, &set);
+          cells::step(cell_, &pending_, 1.0f, &set);
           apply_update(set.norm);
           break;
         }
-        case Work::split:
+        case Work::kSplit:
           predict();
           update();
           break;
-        case Work::evaluate:
+        case Work::kEvaluate:
           predict();
           cells::advance_state(cell_);
           break;
@@ -81,7 +81,7 @@ class Stepper {
   }
 
   // The halves of `split`.
-  void predict() { cells::predict(cell_, &pending_, 1.0F); }
+  void predict() { cells::predict(cell_, &pending_, 1.0f); }
   void update() {
     kernels::SetCotangent<float> set{e1_, e2_, kDecay, 0};
     cells::update(cell_, false, &set);
@@ -91,7 +91,7 @@ class Stepper {
   float output() const { return cell_.k1[0]; }
 
  private:
-  static constexpr float kDecay = 0.9F, kRate = 1e-6F;
+  static constexpr float kDecay = 0.9f, kRate = 1e-6f;
 
   struct Free {
     void operator()(unsigned char* p) const { free(p); }
@@ -104,7 +104,7 @@ class Stepper {
     const uint32_t poles = static_cast<uint32_t>(cell_.poles);
     const uint32_t units = poles * static_cast<uint32_t>(config_.cell.units_per_pole);
     for (float** at : {&e1_, &e2_, &scaled1_, &scaled2_}) *at = arena.reserve<float>(units);
-    if (config_.work == Work::sgd)
+    if (config_.work == Work::kSgd)
       for (float** at : {&cell_.traces.z_nu[0], &cell_.traces.z_theta[0]}) *at = arena.reserve<float>(poles);
     before_ = arena.reserve<float>(static_cast<uint32_t>(config_.cell.inputs));
   }
@@ -123,7 +123,7 @@ class Stepper {
       scaled1_[at] = kRate * e1_[at];
       scaled2_[at] = kRate * e2_[at];
     }
-    pending_ = config_.work == Work::evaluate ? 0.0F : kRate;
+    pending_ = config_.work == Work::kEvaluate ? 0.0f : kRate;
   }
 
   // The fused step of SGD runs one step behind: traces take in the input before, W moves through them, then u = W x.
@@ -132,7 +132,7 @@ class Stepper {
     kernel.step_sgd(cell_.block, cell_.c, before_, {scaled1_, scaled2_, 0, 0}, cell_.x, cell_.u1, cell_.u2);
     kernel.add(cell_.poles, kRate, cell_.traces.z_nu[0], cell_.nu_log);
     kernel.add_phase(cell_.poles, kRate, cell_.traces.z_theta[0], cell_.theta_log);
-    kernel.coefficients(cell_.poles, cell_.nu_log, cell_.theta_log, 1.0F, cell_.c);
+    kernel.coefficients(cell_.poles, cell_.nu_log, cell_.theta_log, 1.0f, cell_.c);
     kernel.state(cell_.poles, cell_.config.units_per_pole, true, cell_.config.activation, cell_.c, cell_.h1, cell_.h2,
                  cell_.u1, cell_.u2, cell_.k1, cell_.k2, cell_.y1, cell_.y2, cell_.s1, cell_.s2);
     kernels::SetCotangent<float> set{e1_, e2_, 0, 0};
@@ -152,7 +152,7 @@ class Stepper {
   std::unique_ptr<unsigned char, Free> memory_;
   cells::Rtu<float> cell_{};
   float *e1_ = nullptr, *e2_ = nullptr, *scaled1_ = nullptr, *scaled2_ = nullptr, *before_ = nullptr;
-  float pending_ = 0, error_ = 0.1F;
+  float pending_ = 0, error_ = 0.1f;
 };
 
 }  // namespace rtu::testing

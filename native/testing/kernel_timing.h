@@ -39,10 +39,10 @@ class Timing {
     keep<&Table::adam, kOptimizer>();
     reset();
     // What an entry costs by itself, between its two looks at the clock.
-    Kept<&Table::add, kOptimizer>::call(0, 0.0F, nullptr, nullptr);
+    Kept<&Table::add, kOptimizer>::call(0, 0.0f, nullptr, nullptr);
     constexpr int calls = 4096;
     reset();
-    for (int i = 0; i < calls; ++i) Kept<&Table::add, kOptimizer>::call(0, 0.0F, nullptr, nullptr);
+    for (int i = 0; i < calls; ++i) Kept<&Table::add, kOptimizer>::call(0, 0.0f, nullptr, nullptr);
     empty_ns_ = spent_[kOptimizer] / calls;
     reset();
   }

@@ -11,13 +11,13 @@ namespace {
     typedef float Lanes __attribute__((vector_size(width * 4)));    \
     _Pragma("GCC unroll 4") for (size_t i = 0; i < n; i += width) { \
       Lanes* at = reinterpret_cast<Lanes*>(x + i);                  \
-      *at = *at * 0.999F + 1e-6F;                                   \
+      *at = *at * 0.999f + 1e-6f;                                   \
     }                                                               \
   }
 
 void sweep_1(float* x, size_t n) {
   _Pragma("GCC unroll 4") for (size_t i = 0; i < n; ++i) {
-    x[i] = x[i] * 0.999F + 1e-6F;
+    x[i] = x[i] * 0.999f + 1e-6f;
     __asm__ volatile("" ::: "memory");  // not four at a time
   }
 }

@@ -7,24 +7,24 @@ namespace rtu::testing {
 
 namespace {
 
-constexpr float kRate = 1e-6F;
+constexpr float kRate = 1e-6f;
 
 }  // namespace
 
 NaiveRtu::NaiveRtu(int inputs, int units, bool halved)
     : d_(static_cast<size_t>(inputs)), n_(static_cast<size_t>(units)), halved_(halved), pole_(n_) {
-  for (auto* v : {&A1_, &A2_}) v->assign(n_ * d_, 0.0F);
-  for (auto* v : {&W1_, &W2_}) v->assign(n_ * d_, 0.1F);
+  for (auto* v : {&A1_, &A2_}) v->assign(n_ * d_, 0.0f);
+  for (auto* v : {&W1_, &W2_}) v->assign(n_ * d_, 0.1f);
   if (!halved)
-    for (auto* v : {&B1_, &B2_, &grad_W1_, &grad_W2_}) v->assign(n_ * d_, 0.0F);
-  for (auto* v : {&N1_, &N2_, &T1_, &T2_, &h1_, &h2_, &z1_, &z2_, &u1_, &u2_}) v->assign(n_, 0.0F);
-  e1_.assign(n_, 0.005F);
-  e2_.assign(n_, -0.005F);
-  x_.assign(d_, 0.5F);
+    for (auto* v : {&B1_, &B2_, &grad_W1_, &grad_W2_}) v->assign(n_ * d_, 0.0f);
+  for (auto* v : {&N1_, &N2_, &T1_, &T2_, &h1_, &h2_, &z1_, &z2_, &u1_, &u2_}) v->assign(n_, 0.0f);
+  e1_.assign(n_, 0.005f);
+  e2_.assign(n_, -0.005f);
+  x_.assign(d_, 0.5f);
   for (size_t i = 0; i < n_; ++i) {
-    const float u = (static_cast<float>(i) + 0.5F) / static_cast<float>(n_);
-    nu_log_.push_back(std::log(-0.5F * std::log(u)));
-    theta_log_.push_back(std::log(6.28F * u));
+    const float u = (static_cast<float>(i) + 0.5f) / static_cast<float>(n_);
+    nu_log_.push_back(std::log(-0.5f * std::log(u)));
+    theta_log_.push_back(std::log(6.28f * u));
   }
 }
 
@@ -36,7 +36,7 @@ void NaiveRtu::forward() {
     const float r = std::exp(-p.nu), root = std::sqrt(-std::expm1(-2 * p.nu));
     p.g = r * std::cos(p.theta);
     p.phi = r * std::sin(p.theta);
-    p.gam = root + 1e-8F;
+    p.gam = root + 1e-8f;
     p.dgam = p.nu * r * r / root;
     float u1 = 0, u2 = 0;
     for (size_t j = 0; j < d_; ++j) {

@@ -1,6 +1,5 @@
 /* The smallest harness: CHECK says what failed and where, and the test goes on; main returns check_result(). */
-#ifndef RTU_TESTS_CHECK_H
-#define RTU_TESTS_CHECK_H
+#pragma once
 
 #include <stdint.h>
 #include <stdio.h>
@@ -28,5 +27,3 @@ static inline uint64_t check_random(uint64_t* state) {
   *state ^= *state >> 27;
   return *state * 2685821657736338717u;
 }
-
-#endif

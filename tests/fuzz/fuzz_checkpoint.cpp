@@ -15,7 +15,7 @@ namespace {
 
 using namespace rtu;
 
-constexpr kernels::Kernels<float> kTable = device_table<1, Activation::tanh>();
+constexpr kernels::Kernels<float> kTable = device_table<1, Activation::kTanh>();
 
 // The agent of the microcontroller, smaller: rtu_edge.StreamAC(2, 1, units=2, hidden=2).
 learners::StreamAcConfig config() {
@@ -51,8 +51,8 @@ struct Model {
 void step_on(Model& model) {
   float action = 0;
   for (int i = 0; i < 4; ++i) {
-    const float x[] = {0.1F * static_cast<float>(i), -0.2F};
-    (void)learners::predict(model.agent, x, true, 1.0F, &action);
+    const float x[] = {0.1f * static_cast<float>(i), -0.2f};
+    (void)learners::predict(model.agent, x, true, 1.0f, &action);
     (void)learners::update(model.agent, 1.0, i == 2, false, static_cast<const float*>(nullptr));
     if (i == 2) learners::begin(model.agent);
   }
@@ -63,11 +63,11 @@ core::Status read(Model& model, const std::vector<unsigned char>& file) {
   const core::Status status = core::read_checkpoint(model.table, file.data(), file.size(), model.memory, where);
   if (core::failed(status)) {
     CHECK(memcmp(model.fresh.data(), model.memory, model.bytes) == 0);
-    CHECK((status == core::Status::bad_value) == (where[0] != 0));
+    CHECK((status == core::Status::kBadValue) == (where[0] != 0));
     return status;
   }
   core::CheckpointHeader header;
-  CHECK(core::open_checkpoint(file.data(), file.size(), header) == core::Status::ok);
+  CHECK(core::open_checkpoint(file.data(), file.size(), header) == core::Status::kOk);
   std::vector<unsigned char> again(core::checkpoint_bytes(model.table, header.text_bytes, header.extra_bytes));
   const char* text = reinterpret_cast<const char*>(file.data() + core::kHeaderBytes);
   const unsigned char* beside = file.data() + file.size() - 4 - header.extra_bytes;
@@ -77,7 +77,7 @@ core::Status read(Model& model, const std::vector<unsigned char>& file) {
     return status;
   }
   const uint64_t hash = core::state_hash(model.table, model.memory);
-  CHECK(core::read_checkpoint(model.table, again.data(), again.size(), model.memory, where) == core::Status::ok);
+  CHECK(core::read_checkpoint(model.table, again.data(), again.size(), model.memory, where) == core::Status::kOk);
   CHECK(core::state_hash(model.table, model.memory) == hash);
   return status;
 }
@@ -85,7 +85,7 @@ core::Status read(Model& model, const std::vector<unsigned char>& file) {
 void look_at(const std::vector<unsigned char>& file) {
   static Model narrow(1), wide(4);
   const core::Status status = read(narrow, file);
-  if (status != core::Status::ok && status != core::Status::bad_value) return;  // the layout had no part in it
+  if (status != core::Status::kOk && status != core::Status::kBadValue) return;  // the layout had no part in it
   CHECK(read(wide, file) == status);
   if (core::failed(status)) return;
   CHECK(core::state_hash(narrow.table, narrow.memory) == core::state_hash(wide.table, wide.memory));

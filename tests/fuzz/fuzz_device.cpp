@@ -21,7 +21,7 @@ tl_plant_result checked_step(void* state, const float* u);
 void checked_apply(void* state, const float* u, bool live);
 void failing_observe(const void* state, float* x);
 
-unsigned bit(unsigned state) { return 1U << state; }
+unsigned bit(unsigned state) { return 1u << state; }
 
 struct Device {
   tl_simulated simulated;
@@ -52,12 +52,12 @@ struct Device {
     tl_simulated_options options;
     memset(&options, 0, sizeof options);
     options.boot_id = 1;
-    options.reset_ticks = choice & 3U;
-    options.slew = (choice & 4U) != 0 ? 0.25F : 0.0F;
-    options.max_steps = (choice & 8U) != 0 ? 3 : 0;
-    options.ttl_max_ms = (choice & 16U) != 0 ? 30 : 0;
-    applies = (choice & 64U) != 0;
-    now_us = (choice & 32U) != 0 ? 0xFFFFFFFFU - 100000U : 0;  // the clock wraps soon
+    options.reset_ticks = choice & 3u;
+    options.slew = (choice & 4u) != 0 ? 0.25f : 0.0f;
+    options.max_steps = (choice & 8u) != 0 ? 3 : 0;
+    options.ttl_max_ms = (choice & 16u) != 0 ? 30 : 0;
+    applies = (choice & 64u) != 0;
+    now_us = (choice & 32u) != 0 ? 0xFFFFFFFFu - 100000u : 0;  // the clock wraps soon
     const auto send = [](void* self, const uint8_t* bytes, size_t n) { static_cast<Device*>(self)->say(bytes, n); };
     CHECK(tl_simulated_init(&simulated, plant->sheet->name, &options, send, this, now_us));
     sheet = plant->sheet;
@@ -114,16 +114,16 @@ struct Device {
     tl_cmd cmd;
     memset(&cmd, 0, sizeof cmd);
     const uint8_t how = input.u8();
-    cmd.lockstep = bridge.lockstep != ((how & 1U) != 0);
-    cmd.session = (how & 2U) != 0 ? beside(bridge.session) : bridge.session;
-    cmd.obs_t_us = (how & 4U) != 0 ? last_t_us - input.u16() : last_t_us;
-    cmd.ttl_ms = (how & 8U) != 0 ? input.u16() : 50;
-    cmd.mode = (how & 16U) != 0 ? input.u8() : 0;
-    cmd.n = (how & 32U) != 0 ? static_cast<uint8_t>(input.u8() % (TL_VALUES_MAX + 1)) : sheet->action_size;
+    cmd.lockstep = bridge.lockstep != ((how & 1u) != 0);
+    cmd.session = (how & 2u) != 0 ? beside(bridge.session) : bridge.session;
+    cmd.obs_t_us = (how & 4u) != 0 ? last_t_us - input.u16() : last_t_us;
+    cmd.ttl_ms = (how & 8u) != 0 ? input.u16() : 50;
+    cmd.mode = (how & 16u) != 0 ? input.u8() : 0;
+    cmd.n = (how & 32u) != 0 ? static_cast<uint8_t>(input.u8() % (TL_VALUES_MAX + 1)) : sheet->action_size;
     for (unsigned i = 0; i < cmd.n; ++i)
-      cmd.u[i] = (how & 64U) != 0 ? tl_f32_from_bits(input.u32()) : static_cast<float>(static_cast<int8_t>(input.u8()));
+      cmd.u[i] = (how & 64u) != 0 ? tl_f32_from_bits(input.u32()) : static_cast<float>(static_cast<int8_t>(input.u8()));
     tl_cmd_pack(&cmd, &frame);
-    frame.seq = static_cast<uint16_t>((how & 128U) != 0 ? beside(bridge.cmd_seq) : bridge.cmd_seq + 1U);
+    frame.seq = static_cast<uint16_t>((how & 128u) != 0 ? beside(bridge.cmd_seq) : bridge.cmd_seq + 1u);
     frame.t_us = last_t_us;
     receive(frame);
   }
@@ -131,7 +131,7 @@ struct Device {
   void arm() {
     tl_frame frame;
     const uint8_t how = input.u8();
-    const tl_arm arm{(how & 1U) != 0, (how & 2U) != 0 ? input.u32() : beside(bridge.last_session)};
+    const tl_arm arm{(how & 1u) != 0, (how & 2u) != 0 ? input.u32() : beside(bridge.last_session)};
     tl_arm_pack(&arm, &frame);
     frame.seq = input.u8();
     frame.t_us = 0;
@@ -156,7 +156,7 @@ struct Device {
     const uint8_t type = input.u8();
     frame.type = type < sizeof types ? types[type] : type;
     frame.flags = empty ? 0 : input.u8();
-    frame.size = empty ? 0 : static_cast<uint8_t>(input.take(frame.payload, input.u8() % (TL_PAYLOAD_MAX + 1U)));
+    frame.size = empty ? 0 : static_cast<uint8_t>(input.take(frame.payload, input.u8() % (TL_PAYLOAD_MAX + 1u)));
     receive(frame);
   }
 
@@ -221,7 +221,7 @@ struct Device {
     const bool was_open = before.state == TL_STATE_ARMED || before.state == TL_STATE_RESETTING;
     const bool open = bridge.state == TL_STATE_ARMED || bridge.state == TL_STATE_RESETTING;
     CHECK(open == (bridge.session != 0));
-    CHECK(bridge.last_session - before.last_session < 0x80000000U);
+    CHECK(bridge.last_session - before.last_session < 0x80000000u);
     CHECK(bridge.session == 0 || bridge.session == bridge.last_session);
     if (open && !was_open) CHECK(came(TL_TYPE_ARM));
     if (open && bridge.session != before.session) CHECK(came(TL_TYPE_ARM) && bridge.session != before.last_session);
@@ -272,7 +272,7 @@ struct Device {
     bool ticked = false;
     arrived.clear();
     spoke = false;
-    switch (what % 16U) {
+    switch (what % 16u) {
       case 0:
       case 1:
       case 2:
@@ -301,7 +301,7 @@ struct Device {
         bytes();
         break;
       case 11:
-        failing = input.u8() % 4U;
+        failing = input.u8() % 4u;
         break;
       case 12:
         now_us += input.u16();
@@ -342,7 +342,7 @@ void failing_observe(const void* state, float* x) {
   under_test->simulated.simulated.wrapped->observe(state, x);
   if (under_test->failing == 0) return;
   --under_test->failing;
-  x[0] = tl_f32_from_bits(0x7FC00000U);
+  x[0] = tl_f32_from_bits(0x7FC00000u);
 }
 
 }  // namespace

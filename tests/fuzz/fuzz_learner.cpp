@@ -27,13 +27,13 @@ size_t frame_to_learner(uint8_t* out) {
   memset(&ask, 0, sizeof ask);
   const uint8_t op = script.u8();
   ask.type = TL_TYPE_LEARNER;
-  ask.payload[0] = op % 8U;
-  const size_t words = op / 8U % 4U;
+  ask.payload[0] = op % 8u;
+  const size_t words = op / 8u % 4u;
   size_t n = TL_LEARNER_HEAD;
   for (size_t i = 0; i < words;
        ++i, n += 4)  // small numbers are the interesting ones; 128 of them reach beyond the arena
-    tl_put_u32(ask.payload + n, op >= 128 ? script.u32() : script.u8() * (sizeof rtu_learner_arena / 128U));
-  n += script.take(ask.payload + n, op % 8U == TL_LEARNER_BYTES ? script.u8() % (TL_PAYLOAD_MAX + 1U - n) : 0);
+    tl_put_u32(ask.payload + n, op >= 128 ? script.u32() : script.u8() * (sizeof rtu_learner_arena / 128u));
+  n += script.take(ask.payload + n, op % 8u == TL_LEARNER_BYTES ? script.u8() % (TL_PAYLOAD_MAX + 1u - n) : 0);
   ask.size = static_cast<uint8_t>(n);
   return tl_frame_encode(&ask, out);
 }
@@ -49,7 +49,7 @@ size_t next_bytes(uint8_t* out, size_t room) {
     return n;
   }
   if (what < 160) return 0;
-  return script.take(out, what % 64U);
+  return script.take(out, what % 64u);
 }
 
 }  // namespace
@@ -71,8 +71,8 @@ void tl_board_send(void*, const uint8_t* bytes, size_t n) {
   }
   CHECK(frame.payload[0] == TL_LEARNER_BYTES && frame.size >= 8);
   const uint32_t offset = tl_get_u32(frame.payload + 4);
-  CHECK(offset <= sizeof rtu_learner_arena && frame.size - 8U <= sizeof rtu_learner_arena - offset);
-  CHECK(memcmp(frame.payload + 8, rtu_learner_arena + offset, frame.size - 8U) == 0);
+  CHECK(offset <= sizeof rtu_learner_arena && frame.size - 8u <= sizeof rtu_learner_arena - offset);
+  CHECK(memcmp(frame.payload + 8, rtu_learner_arena + offset, frame.size - 8u) == 0);
 }
 
 size_t tl_serial_read(tl_serial*, uint8_t* bytes, size_t n) {

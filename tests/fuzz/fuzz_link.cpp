@@ -71,25 +71,25 @@ struct Port {
     if (question.type == TL_TYPE_HELLO) {
       tl_hello hello;
       memset(&hello, 0, sizeof hello);
-      hello.proto_ver = (how & 1U) != 0 ? input.u8() : uint8_t{TL_PROTO_VERSION};
-      hello.role = (how & 2U) != 0 ? TL_ROLE_HOST : TL_ROLE_DEVICE;
+      hello.proto_ver = (how & 1u) != 0 ? input.u8() : uint8_t{TL_PROTO_VERSION};
+      hello.role = (how & 2u) != 0 ? TL_ROLE_HOST : TL_ROLE_DEVICE;
       hello.boot_id = input.u8();
       hello.observation_size = input.u8();
       hello.action_size = input.u8();
       hello.schema_hash = input.u32();
       tl_hello_pack(&hello, &frame);
     } else if (question.type == TL_TYPE_DESCRIBE) {
-      const uint8_t index = (how & 1U) != 0 ? input.u8() : question.payload[0];
-      const tl_row row{index, (how & 2U) != 0, 0, 0.0F, 1.0F, 0.0F, 0.0F, "name", "1"};
+      const uint8_t index = (how & 1u) != 0 ? input.u8() : question.payload[0];
+      const tl_row row{index, (how & 2u) != 0, 0, 0.0f, 1.0f, 0.0f, 0.0f, "name", "1"};
       tl_row_pack(&row, &frame);
     } else if (question.type == TL_TYPE_ESTOP) {
       tl_state state;
       memset(&state, 0, sizeof state);
-      state.state = (how & 1U) != 0 ? input.u8() : uint8_t{TL_STATE_ESTOP};
+      state.state = (how & 1u) != 0 ? input.u8() : uint8_t{TL_STATE_ESTOP};
       tl_state_pack(&state, &frame);
     } else {
-      const tl_ack ack{(how & 1U) != 0 ? input.u8() : question.type, (how & 2U) != 0 ? input.u8() : uint8_t{0},
-                       static_cast<uint16_t>((how & 4U) != 0 ? input.u8() : question.seq)};
+      const tl_ack ack{(how & 1u) != 0 ? input.u8() : question.type, (how & 2u) != 0 ? input.u8() : uint8_t{0},
+                       static_cast<uint16_t>((how & 4u) != 0 ? input.u8() : question.seq)};
       tl_ack_pack(&ack, &frame);
     }
     arrive(frame);
@@ -99,13 +99,13 @@ struct Port {
     tl_frame frame;
     memset(&frame, 0, sizeof frame);
     frame.type = input.u8();
-    frame.size = static_cast<uint8_t>(input.take(frame.payload, input.u8() % (TL_PAYLOAD_MAX + 1U)));
+    frame.size = static_cast<uint8_t>(input.take(frame.payload, input.u8() % (TL_PAYLOAD_MAX + 1u)));
     arrive(frame);
   }
 
   void event(uint8_t what) {
     uint8_t bytes[256];
-    switch (what % 8U) {
+    switch (what % 8u) {
       case 0:
       case 1:
       case 2:
@@ -121,7 +121,7 @@ struct Port {
         babble_until_ns = clock.t_ns + input.u8() * 20 * kNsPerMs;
         break;  // up to 5 s of noise, at full speed
       case 6:
-        gone = input.u8() % 4U == 0;
+        gone = input.u8() % 4u == 0;
         break;
       default:
         break;  // nothing for now
@@ -145,7 +145,7 @@ struct Port {
   ptrdiff_t write(const uint8_t* data, size_t n) {
     if (gone) return -1;
     const uint8_t what = input.u8();
-    if (what >= 0xF0) n = n < (what & 15U) ? n : what & 15U;  // takes a part, or nothing
+    if (what >= 0xF0) n = n < (what & 15u) ? n : what & 15u;  // takes a part, or nothing
     tl_frame frame;
     const uint8_t* at = data;
     while (tl_decoder_next(&sent, &at, data + n, &frame)) question = frame;
@@ -181,7 +181,7 @@ void call(Link& link, Port& port, Input& input, tl_hello& hello) {
   tl_frame frame;
   Encoded encoded;
   LinkStatus status = LinkStatus::kTimeout;
-  switch (input.u8() % 8U) {
+  switch (input.u8() % 8u) {
     case 0:
       status = link.hello(kTimeout, &hello);
       if (status == LinkStatus::kOk) CHECK(link.known.boot_id == port.hello_boot_id || link.another);
@@ -192,7 +192,7 @@ void call(Link& link, Port& port, Input& input, tl_hello& hello) {
         CHECK(tl_schema_hash(hello.period_us, hello.observation_size, hello.action_size, rows) == hello.schema_hash);
       break;
     case 2:
-      status = link.arm(link.last_session + 1, input.u8() % 2U != 0, kTimeout);
+      status = link.arm(link.last_session + 1, input.u8() % 2u != 0, kTimeout);
       if (status == LinkStatus::kOk) CHECK(port.acknowledged[TL_TYPE_ARM]);
       break;
     case 3:

@@ -93,8 +93,8 @@ void stream(const uint8_t* data, size_t size, size_t piece) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
-  if ((data[0] & 1U) == 0) {
-    stream(data + 1, size - 1, data[0] / 2U + 1U);
+  if ((data[0] & 1u) == 0) {
+    stream(data + 1, size - 1, data[0] / 2u + 1u);
     return 0;
   }
   Input input(data + 1, size - 1);

@@ -21,7 +21,7 @@ int main(int argc, char** argv) {
   CHECK(config.kernels != nullptr);
   const std::string work = argv[2];
   CHECK(work == "sgd" || work == "obgd" || work == "split");
-  config.work = work == "sgd" ? Work::sgd : work == "obgd" ? Work::obgd : Work::split;
+  config.work = work == "sgd" ? Work::kSgd : work == "obgd" ? Work::kObgd : Work::kSplit;
   config.cell.inputs = atoi(argv[3]);
   config.cell.poles = atoi(argv[4]);
   rtu::testing::Stepper stepper(config);

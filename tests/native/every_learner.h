@@ -19,12 +19,12 @@ constexpr int kActions = 2;
 
 constexpr learners::NetworkConfig body(int variant) {
   learners::NetworkConfig out;
-  out.cell.kind = variant == 1 || variant == 4 ? cells::CellKind::nonlinear
-                  : variant == 5               ? cells::CellKind::none
-                                               : cells::CellKind::linear;
-  out.cell.activation = variant % 3 == 0   ? kernels::Activation::relu
-                        : variant % 3 == 1 ? kernels::Activation::tanh
-                                           : kernels::Activation::identity;
+  out.cell.kind = variant == 1 || variant == 4 ? cells::CellKind::kNonlinear
+                  : variant == 5               ? cells::CellKind::kNone
+                                               : cells::CellKind::kLinear;
+  out.cell.activation = variant % 3 == 0   ? kernels::Activation::kRelu
+                        : variant % 3 == 1 ? kernels::Activation::kTanh
+                                           : kernels::Activation::kIdentity;
   out.cell.inputs = kInputs;
   out.cell.poles = 8;
   out.cell.units_per_pole = variant == 2 ? 2 : 1;
@@ -38,7 +38,7 @@ constexpr learners::HeadConfig head(int variant) {
   learners::HeadConfig out;
   out.decay_recurrent = out.decay_body = out.decay_head = 0.8;
   out.optimizer.rule = static_cast<optim::Rule>(variant % 3);
-  out.optimizer.step_size = out.optimizer.rule == optim::Rule::obgd ? 1.0 : 1e-4;
+  out.optimizer.step_size = out.optimizer.rule == optim::Rule::kObgd ? 1.0 : 1e-4;
   return out;
 }
 

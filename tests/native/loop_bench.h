@@ -1,6 +1,5 @@
 // A loop over a simulated device, with a policy that keeps a diary.
-#ifndef RTU_TESTS_LOOP_BENCH_H
-#define RTU_TESTS_LOOP_BENCH_H
+#pragma once
 
 #include <math.h>
 
@@ -135,5 +134,3 @@ struct Bench {
 };
 
 }  // namespace rtu::runtime
-
-#endif

@@ -1,7 +1,6 @@
 // A device in the place of a port: the firmware's own bridge and plant on a virtual clock, with a line that can lose,
 // damage and repeat frames. Waiting moves the clock to the device's next tick, so that hours pass in a moment.
-#ifndef RTU_TESTS_SIM_DEVICE_H
-#define RTU_TESTS_SIM_DEVICE_H
+#pragma once
 
 #include <stdint.h>
 #include <string.h>
@@ -120,5 +119,3 @@ struct SimDevice {
     }
   }
 };
-
-#endif

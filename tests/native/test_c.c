@@ -39,7 +39,7 @@ static uint64_t hash_of(rtu_agent* agent) {
 static float run(rtu_agent* agent, int from, int to) {
   float action = 0;
   for (int i = from; i < to; ++i) {
-    const float x[2] = {(float)(i % 7) - 3, (float)(i % 11) * 0.1F};
+    const float x[2] = {(float)(i % 7) - 3, (float)(i % 11) * 0.1f};
     if (i % 50 == 0) CHECK(rtu_agent_begin(agent) == RTU_OK);
     CHECK(rtu_agent_predict(agent, x, 1, &action) == RTU_OK);
     CHECK(rtu_agent_update(agent, x[0], i % 50 == 49, 0, NULL) == RTU_OK);

@@ -10,8 +10,8 @@ using namespace rtu::runtime;
 
 bool flushed() {
   volatile float small = FLT_MIN;
-  volatile float denormal = small * 0.5F;
-  return denormal == 0.0F;
+  volatile float denormal = small * 0.5f;
+  return denormal == 0.0f;
 }
 
 }  // namespace

@@ -45,14 +45,14 @@ std::vector<T> numbers(uint32_t n) {
 
 template <class T>
 void the_layout_does_not_count() {
-  for (const uint32_t rows : {1U, 2U, 7U, 16U, 24U, 33U}) {
-    for (const uint32_t cols : {1U, 2U, 3U, 4U, 8U, 9U, 31U}) {
+  for (const uint32_t rows : {1u, 2u, 7u, 16u, 24u, 33u}) {
+    for (const uint32_t cols : {1u, 2u, 3u, 4u, 8u, 9u, 31u}) {
       const bool matrix = cols > 1;
       const auto values = numbers<T>(rows * cols);
       const uint64_t plain = hash_of<T>(rows, cols, matrix, 1, 1, 1, T(0), values);
-      for (const uint32_t lanes : {1U, 4U, 8U, 16U})
-        for (const uint32_t group : {1U, 2U, 3U})
-          for (const uint32_t gap : {1U, 5U})
+      for (const uint32_t lanes : {1u, 4u, 8u, 16u})
+        for (const uint32_t group : {1u, 2u, 3u})
+          for (const uint32_t gap : {1u, 5u})
             CHECK(hash_of<T>(rows, cols, matrix, lanes, group, gap, T(7), values) == plain);
     }
   }
@@ -68,7 +68,7 @@ void every_bit_counts() {
       unsigned char bytes[sizeof(T)];
       memcpy(bytes, &value, sizeof(T));
       const T before = value;
-      bytes[bit / 8] = static_cast<unsigned char>(bytes[bit / 8] ^ (1U << bit % 8));
+      bytes[bit / 8] = static_cast<unsigned char>(bytes[bit / 8] ^ (1u << bit % 8));
       memcpy(&value, bytes, sizeof(T));
       CHECK(seen.insert(hash_of<T>(3, 11, true, 4, 1, 1, T(0), values)).second);
       value = before;

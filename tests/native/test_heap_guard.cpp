@@ -82,9 +82,9 @@ int main() {
   }
 
   const int64_t before = alloc_guard_calls(0);
-  float sum = 0.0F;
+  float sum = 0.0f;
   for (int i = 0; i < 100000; ++i) sum += static_cast<float>(i);
-  failures += check(sum > 0.0F && alloc_guard_calls(0) == before, "arithmetic allocates nothing");
+  failures += check(sum > 0.0f && alloc_guard_calls(0) == before, "arithmetic allocates nothing");
 
   pthread_t thread;
   pthread_create(&thread, nullptr, allocate_when_told, nullptr);

@@ -50,7 +50,7 @@ struct Nonlinear {
 
   static cells::RtuConfig configuration() {
     cells::RtuConfig config;
-    config.kind = cells::CellKind::nonlinear;
+    config.kind = cells::CellKind::kNonlinear;
     config.poles = n;
     config.inputs = d;
     config.sets = 1;
@@ -60,12 +60,12 @@ struct Nonlinear {
   explicit Nonlinear(const kernels::Kernels<float>& kernel) : made(configuration(), kernel) {
     const auto number = [](int k) { return static_cast<float>(sin(1.7 * k)); };
     for (int i = 0; i < n; ++i) {
-      cell.c.g[i] = 0.6F + 0.01F * static_cast<float>(i);
-      cell.c.phi[i] = 0.3F;
-      cell.c.gam[i] = 0.7F;
+      cell.c.g[i] = 0.6f + 0.01f * static_cast<float>(i);
+      cell.c.phi[i] = 0.3f;
+      cell.c.gam[i] = 0.7f;
       // The first eight are shut: whole blocks of up to eight lanes.
-      cell.s1[i] = i % 4 == 0 || i % 4 == 1 || i < 8 ? 0.0F : 1.0F;
-      cell.s2[i] = i % 4 == 0 || i % 4 == 2 || i < 8 ? 0.0F : 1.0F;
+      cell.s1[i] = i % 4 == 0 || i % 4 == 1 || i < 8 ? 0.0f : 1.0f;
+      cell.s2[i] = i % 4 == 0 || i % 4 == 2 || i < 8 ? 0.0f : 1.0f;
       e1[i] = number(i);
       e2[i] = number(2 * i + 1);
       for (int j = 0; j < d; ++j) {
@@ -118,7 +118,7 @@ void check_nonlinear(const kernels::Kernels<float>& kernel, bool advance_first, 
   Nonlinear made(kernel);
   made.find(advance_first, a);
   const cells::Rtu<float>& cell = made.cell;
-  kernels::SetCotangent<float> set = {made.e1, made.e2, 0.9F, 0};
+  kernels::SetCotangent<float> set = {made.e1, made.e2, 0.9f, 0};
   kernel.learn_nonlinear(cell.block, &a, advance_first, cell.c, made.x, cell.s1, cell.s2, &set);
   CHECK_BELOW(made.worst(), 6e-7, "learn_nonlinear: four roundings of 6e-8 of numbers up to 2");
   CHECK_BELOW(fabs(made.norm - static_cast<double>(set.norm)) / made.norm, 2e-6,
@@ -140,7 +140,7 @@ void check_sgd(const kernels::Kernels<float>& kernel) {
   }
   alignas(64) static float e1[64], e2[64], x[d], px[d], u1[64], u2[64];
   double worst = 0;
-  kernel.coefficients(cell[0].poles, cell[0].nu_log, cell[0].theta_log, 1.0F, cell[0].c);
+  kernel.coefficients(cell[0].poles, cell[0].nu_log, cell[0].theta_log, 1.0f, cell[0].c);
   for (int t = 0; t < 40; ++t) {
     for (int j = 0; j < d; ++j) {
       px[j] = x[j];
@@ -179,7 +179,7 @@ int main() {
   for (int k = 0; k < found; ++k) {
     check_sgd(*tables[k]);
     for (bool advance_first : {false, true})
-      for (float a : {0.0F, 1e-3F}) check_nonlinear(*tables[k], advance_first, a);
+      for (float a : {0.0f, 1e-3f}) check_nonlinear(*tables[k], advance_first, a);
   }
   return 0;
 }

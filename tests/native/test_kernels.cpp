@@ -25,7 +25,7 @@ struct Agent {
   Agent(const learners::TdConfig& config, const kernels::Kernels<float>* kernels) {
     core::Builder footprint(nullptr, table.get(), static_cast<uint32_t>(kernels->lanes));
     (void)learners::make_td<float>(footprint, config);
-    CHECK(table->status == core::Status::ok);
+    CHECK(table->status == core::Status::kOk);
     memory = static_cast<unsigned char*>(aligned_alloc(64, footprint.bytes()));
     memset(memory, 0, footprint.bytes());
     core::Builder bind(memory, nullptr, static_cast<uint32_t>(kernels->lanes));
@@ -46,13 +46,13 @@ struct Agent {
   }
   void load(const std::vector<unsigned char>& data) {
     const char* where = "";
-    CHECK(core::read_checkpoint(*table, data.data(), data.size(), memory, where) == core::Status::ok);
+    CHECK(core::read_checkpoint(*table, data.data(), data.size(), memory, where) == core::Status::kOk);
   }
   void step(uint32_t t) {
     float x[64], value = 0;
     for (int i = 0; i < agent.config.observation_size; ++i)
       x[i] = static_cast<float>(sin(0.37 * t * (i + 1)) + 0.2 * cos(1.7 * t));
-    CHECK(learners::step(agent, x, cos(0.9 * t), &value) == core::Status::ok);
+    CHECK(learners::step(agent, x, cos(0.9 * t), &value) == core::Status::kOk);
   }
 };
 
@@ -66,7 +66,7 @@ double difference(const Agent& reference, const Agent& other, std::string* where
   double worst = 0;
   for (int s = 0; s < reference.table->count; ++s) {
     const core::Section &a = reference.table->sections[s], &b = other.table->sections[s];
-    if (!a.saved || a.dtype != core::DType::f32) continue;
+    if (!a.saved || a.dtype != core::DType::kF32) continue;
     double largest = 0, off = 0;
     for (uint32_t i = 0; i < a.rows; ++i) {
       for (uint32_t j = 0; j < a.cols; ++j) {
@@ -89,7 +89,7 @@ learners::TdConfig configuration(int d, int n, cells::CellKind kind, int units_p
   learners::TdConfig config;
   config.observation_size = d;
   config.body.cell.kind = kind;
-  config.body.cell.activation = kernels::Activation::tanh;
+  config.body.cell.activation = kernels::Activation::kTanh;
   config.body.cell.poles = n;
   config.body.cell.units_per_pole = units_per_pole;
   config.body.cell.r_max = 0.99;
@@ -97,7 +97,7 @@ learners::TdConfig configuration(int d, int n, cells::CellKind kind, int units_p
       0.6;  // one rounding of a learned theta_log near 1.8 turns a unit by 1e-6 a step, 1e-4 over its memory
   config.head.decay_recurrent = config.head.decay_body = config.head.decay_head = 0.9;
   config.head.optimizer.rule = rule;
-  config.head.optimizer.step_size = rule == optim::Rule::obgd ? 1.0 : 1e-4;
+  config.head.optimizer.step_size = rule == optim::Rule::kObgd ? 1.0 : 1e-4;
   config.head.optimizer.kappa =
       1000;  // at 2, ObGD's long steps make so small a learner chaotic: it shows no kernel's error, but its own
   config.gamma = 0.9;
@@ -112,7 +112,7 @@ void check_coefficients(const kernels::Kernels<float>& kernel) {
     nu_log[i] = static_cast<float>(-10.0 + 12.0 * i / n);                 // r from 0.99995 down to 0.0006
     theta_log[i] = static_cast<float>(-6.0 + 7.85 * ((i * 37) % n) / n);  // theta from 0.0025 to 6.36
   }
-  kernel.coefficients(n, nu_log, theta_log, 1.0F, {out[0], out[1], out[2], out[3], out[4], out[5]});
+  kernel.coefficients(n, nu_log, theta_log, 1.0f, {out[0], out[1], out[2], out[3], out[4], out[5]});
   double worst_pole = 0, worst_gam = 0;
   for (int i = 0; i < n; ++i) {
     const long double nu = expl(nu_log[i]), theta = expl(theta_log[i]), r = expl(-nu);
@@ -133,15 +133,15 @@ void check_phases(const kernels::Kernels<float>& kernel) {
   constexpr int n = 16;
   alignas(64) float before[n], z[n], moved[n], held[n];
   for (int i = 0; i < n; ++i) {
-    before[i] = moved[i] = -1.0F + 0.3F * static_cast<float>(i);  // up to 3.5
-    z[i] = i % 2 == 0 ? 8.0F : -4.0F;
-    held[i] = before[i] + 0.25F * z[i];
+    before[i] = moved[i] = -1.0f + 0.3f * static_cast<float>(i);  // up to 3.5
+    z[i] = i % 2 == 0 ? 8.0f : -4.0f;
+    held[i] = before[i] + 0.25f * z[i];
   }
   z[5] = held[5] = NAN;
   kernel.hold_phase(n, before, held);
-  kernel.add_phase(n, 0.25F, z, moved);
+  kernel.add_phase(n, 0.25f, z, moved);
   for (int i = 0; i < n; ++i) {
-    const float free = before[i] + 0.25F * z[i], want = fminf(free, fmaxf(before[i], most));
+    const float free = before[i] + 0.25f * z[i], want = fminf(free, fmaxf(before[i], most));
     CHECK(i == 5 ? isnan(held[i]) && isnan(moved[i]) : held[i] == want && moved[i] == want);
   }
 }
@@ -172,16 +172,16 @@ void check_dense(const kernels::Kernels<float>& kernel, double* worst) {
             z[k][i * stride + j] = static_cast<float>(cos(0.9 * i - 0.2 * j));
           }
         }
-        const float a[] = {0.01F};
+        const float a[] = {0.01f};
         float* const zs[] = {z[k]};
         pair[k]->dense_forward(rows, stride, 1, w[k], zs, a, x[k], y[k]);
-        norms[k] = pair[k]->dense_learn(rows, stride, 0.9F, c[k], x[k], z[k]);
+        norms[k] = pair[k]->dense_learn(rows, stride, 0.9f, c[k], x[k], z[k]);
         const float inverse = pair[k]->norm_relu(rows, y[k], y[k] + 64, y[k] + 128);
         pair[k]->norm_relu_backward(rows, inverse, y[k] + 64, c[k], c[k]);
         const float* const cs[] = {c[k]};
         float* const dx[] = {y[k] + 192};
         pair[k]->dense_backward(rows, stride, w[k], 1, cs, dx);
-        pair[k]->adam(1, rows * stride, 0, 0, {1e-3F, 0.9F, 0.999F, 1000.0F, 1e-8F, 0.5F}, w[k], z[k], m[k], v[k]);
+        pair[k]->adam(1, rows * stride, 0, 0, {1e-3f, 0.9f, 0.999f, 1000.0f, 1e-8f, 0.5f}, w[k], z[k], m[k], v[k]);
       }
       const auto see = [&](float p, float q) {
         largest = fmax(largest, fabs(static_cast<double>(p)));
@@ -229,11 +229,12 @@ void compare(const kernels::Kernels<float>& kernel, const learners::TdConfig& co
 // The fused pass gives the bits of the two halves, and steps one behind the bits of the plain order.
 void check_fused(const kernels::Kernels<float>& kernel) {
   for (int units_per_pole : {1, 3}) {
-    const learners::TdConfig config = configuration(5, 19, cells::CellKind::linear, units_per_pole, optim::Rule::obgd);
+    const learners::TdConfig config =
+        configuration(5, 19, cells::CellKind::kLinear, units_per_pole, optim::Rule::kObgd);
     Agent fused(config, &kernel), halves(config, &kernel);
     for (uint32_t t = 0; t < 50; ++t) {
       kernels::SetCotangent<float> sets[kernels::kMaxSets] = {};
-      const float a[] = {t % 5 == 0 ? 0.0F : 1e-3F, 0};
+      const float a[] = {t % 5 == 0 ? 0.0f : 1e-3f, 0};
       for (Agent* agent : {&fused, &halves}) {
         const learners::Network<float>& net = agent->agent.net;
         for (int j = 0; j < 5; ++j) net.cell.x[j] = static_cast<float>(sin(0.3 * t + j));
@@ -241,9 +242,9 @@ void check_fused(const kernels::Kernels<float>& kernel) {
           net.e1[0][i % net.cell.poles] = net.e2[0][i % net.cell.poles] = static_cast<float>(cos(0.1 * t + i));
         learners::fill_sets(net, sets);
         if (agent == &fused) {
-          cells::step(net.cell, a, 1.0F, sets);
+          cells::step(net.cell, a, 1.0f, sets);
         } else {
-          cells::predict(net.cell, a, 1.0F);
+          cells::predict(net.cell, a, 1.0f);
           if (t % 3 == 0) cells::write_weights(net.cell);  // as a checkpoint between the halves does
           cells::update(net.cell, false, sets);
         }
@@ -269,9 +270,9 @@ int main() {
     for (int n : {1, 2, V - 1, V, V + 1, 2 * V, 2 * V + 1}) {
       for (int d : {1, 3, V, 2 * V + 1}) {
         if (n < 1) continue;
-        compare(kernel, configuration(d, n, cells::CellKind::linear, 1, optim::Rule::sgd), &one, &many);
-        compare(kernel, configuration(d, n, cells::CellKind::nonlinear, 1, optim::Rule::sgd), &one, &many);
-        compare(kernel, configuration(d, n, cells::CellKind::linear, 3, optim::Rule::obgd), &one, &many);
+        compare(kernel, configuration(d, n, cells::CellKind::kLinear, 1, optim::Rule::kSgd), &one, &many);
+        compare(kernel, configuration(d, n, cells::CellKind::kNonlinear, 1, optim::Rule::kSgd), &one, &many);
+        compare(kernel, configuration(d, n, cells::CellKind::kLinear, 3, optim::Rule::kObgd), &one, &many);
       }
     }
     double dense = 0;

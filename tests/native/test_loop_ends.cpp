@@ -214,7 +214,7 @@ void a_stop_without_an_answer_is_a_sign_of_life() {
     running = &loop;
     loop.run();
     CHECK(!loop.result().confirmed);
-    CHECK(bench.link.board.turns.load() - turns >= (kind == 0 ? 10U : 100U));
+    CHECK(bench.link.board.turns.load() - turns >= (kind == 0 ? 10u : 100u));
   }
 }
 

@@ -53,15 +53,15 @@ float spread(core::Rng rng) { return static_cast<float>(2 * core::uniform(rng) -
 
 const Stream kStreams[] = {
     {"around 0", 1000000, [](core::Rng rng, int) { return spread(rng); }},
-    {"1e6 + 1, long", 10000000, [](core::Rng rng, int) { return 1e6F + spread(rng); }},
-    {"a mean of 1e6 deviations", 1000000, [](core::Rng rng, int) { return 1000.0F + 0.001F * spread(rng); }},
+    {"1e6 + 1, long", 10000000, [](core::Rng rng, int) { return 1e6f + spread(rng); }},
+    {"a mean of 1e6 deviations", 1000000, [](core::Rng rng, int) { return 1000.0f + 0.001f * spread(rng); }},
     {"a last place that flickers", 1000000,
-     [](core::Rng rng, int) { return spread(rng) > 0 ? 1.0F : 1.0F + 0x1p-23F; }},
-    {"a drift", 1000000, [](core::Rng rng, int i) { return 1e-3F * static_cast<float>(i) + spread(rng); }},
+     [](core::Rng rng, int) { return spread(rng) > 0 ? 1.0f : 1.0f + 0x1p-23f; }},
+    {"a drift", 1000000, [](core::Rng rng, int i) { return 1e-3f * static_cast<float>(i) + spread(rng); }},
     {"a decade every 1000", 30000,
-     [](core::Rng rng, int i) { return powf(10.0F, static_cast<float>(i / 1000) - 17) * spread(rng); }},
-    {"the ends of the range", 1000000, [](core::Rng rng, int) { return spread(rng) > 0 ? 0x1p46F : -0x1p46F; }},
-    {"squares near the smallest float", 1000000, [](core::Rng rng, int) { return 1e-18F * spread(rng); }},
+     [](core::Rng rng, int i) { return powf(10.0f, static_cast<float>(i / 1000) - 17) * spread(rng); }},
+    {"the ends of the range", 1000000, [](core::Rng rng, int) { return spread(rng) > 0 ? 0x1p46f : -0x1p46f; }},
+    {"squares near the smallest float", 1000000, [](core::Rng rng, int) { return 1e-18f * spread(rng); }},
 };
 
 // |mean error| <= 7 u B + u^2 (N + 1) M + N f and |m2 error| <= (12 u + 2 u^2 N + 2 E/s + (E/s)^2) m2 + N f: B mean |deviation|,
@@ -107,12 +107,12 @@ int main() {
   // At rest: 0, whatever comes, until it moves in learning; then its share of the time, bounded.
   for (const double bound : {0.0, 10.0}) {
     Held<float> still(1, bound);
-    for (int i = 0; i < 1000; ++i) CHECK(still.hand_on(0.1F) == 0.0F);
-    CHECK(still.seen(0.1F + 1e-3F) == 0.0F && still.seen(3.4e38F) == 0.0F);
+    for (int i = 0; i < 1000; ++i) CHECK(still.hand_on(0.1f) == 0.0f);
+    CHECK(still.seen(0.1f + 1e-3f) == 0.0f && still.seen(3.4e38f) == 0.0f);
     for (int k = 1; k <= 1000; ++k) {
-      const float out = still.hand_on(0.1F + (k % 2 == 0 ? -1e-3F : 1e-3F));
+      const float out = still.hand_on(0.1f + (k % 2 == 0 ? -1e-3f : 1e-3f));
       const float share = static_cast<float>(k) / static_cast<float>(999 + k);
-      CHECK(fabsf(out) <= 2.0F * share * share);  // a hum is 1 deviation at most but for the first samples, 2 there
+      CHECK(fabsf(out) <= 2.0f * share * share);  // a hum is 1 deviation at most but for the first samples, 2 there
     }
     CHECK(still.normalizer.still[0] == 1000 && still.normalizer.count[0] == 2000);
   }
@@ -121,7 +121,7 @@ int main() {
   {
     const runtime::DenormalsFlushed flushed;
     Held<float> tiny(1, 10.0);
-    for (int i = 0; i < 1000; ++i) CHECK(tiny.hand_on(i % 2 == 0 ? 1e-20F : -1e-20F) == 0.0F);
+    for (int i = 0; i < 1000; ++i) CHECK(tiny.hand_on(i % 2 == 0 ? 1e-20f : -1e-20f) == 0.0f);
     CHECK(tiny.normalizer.still[0] == 1000);
   }
 
@@ -129,8 +129,8 @@ int main() {
   for (const double bound : {0.0, 10.0}) {
     Held<float> wild(1, bound);
     for (int i = 0; i < 1000; ++i) {
-      const float out = wild.hand_on(i % 2 == 0 ? 3.4e38F : -3.4e38F);
-      CHECK(out - out == 0 && fabsf(out) <= 2.0F);
+      const float out = wild.hand_on(i % 2 == 0 ? 3.4e38f : -3.4e38f);
+      CHECK(out - out == 0 && fabsf(out) <= 2.0f);
     }
     CHECK(wild.m2() > 1e28 && wild.m2() < 1e32);
   }
@@ -145,17 +145,17 @@ int main() {
     CHECK(robust.hand_on(x) == plain.hand_on(x));  // nothing to bound: the same bits
   }
   const double before = robust.m2(), middle = robust.mean();
-  CHECK(robust.hand_on(65535.0F) == 10.0F);
+  CHECK(robust.hand_on(65535.0f) == 10.0f);
   CHECK(fabs(robust.mean() - middle) <= 1.001 * 10 * sqrt(before / 999) / 1001);
   CHECK(robust.m2() <= before * (1 + 1.001 * 100.0 / 999));
-  CHECK(fabsf(robust.seen(0.5F)) > 0.5F);
-  (void)plain.hand_on(65535.0F);
-  CHECK(fabsf(plain.seen(0.5F)) < 0.05F);  // what the bound is there for
+  CHECK(fabsf(robust.seen(0.5f)) > 0.5f);
+  (void)plain.hand_on(65535.0f);
+  CHECK(fabsf(plain.seen(0.5f)) < 0.05f);  // what the bound is there for
 
   // Full: the statistics stand still rather than wrap round.
   robust.normalizer.count[0] = learners::kMostSamples;
   const double full = robust.m2();
-  (void)robust.hand_on(0.3F);
+  (void)robust.hand_on(0.3f);
   CHECK(robust.normalizer.count[0] == learners::kMostSamples && robust.m2() == full);
   return 0;
 }

@@ -1,6 +1,5 @@
 /* The serial line of the process: a pty of its own, or a descriptor that the parent opened. */
-#ifndef TL_POSIX_LINE_H
-#define TL_POSIX_LINE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,5 +33,3 @@ void tl_line_send(void *line, const uint8_t *bytes, size_t n);
 
 /* Writes what is kept of the last frame, as far as the line takes it. */
 void tl_line_flush(tl_line *line);
-
-#endif

@@ -1,6 +1,5 @@
 /* Command line of tl_firmware. */
-#ifndef TL_POSIX_OPTIONS_H
-#define TL_POSIX_OPTIONS_H
+#pragma once
 
 #include "firmware_bridge/boards/simulated/simulated.h"
 
@@ -17,5 +16,3 @@ typedef struct {
 /* Returns true when the device is to run. Otherwise *exit_code is what main() returns: 0 after --help or --list, which have
  * printed, 2 after a complaint on stderr. */
 bool tl_options_parse(tl_options *options, int argc, char **argv, int *exit_code);
-
-#endif

@@ -1,7 +1,6 @@
 /* A whole device around a plant of plants/ (or one's own, real or simulated), less its line: what the firmware as a process, the tests and Python share.
  * Each brings its own send function and clock; tl_outbox is the send function of those who want the bytes in memory. */
-#ifndef TL_BOARD_SIMULATED_H
-#define TL_BOARD_SIMULATED_H
+#pragma once
 
 #include "firmware_bridge/bridge/bridge.h"
 
@@ -61,6 +60,4 @@ void tl_outbox_take(void *outbox, const uint8_t *bytes, size_t n);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

@@ -1,6 +1,5 @@
 /* What a program on this board stands on: clocks, pins, port, time, sleep, watchdog. */
-#ifndef TL_STM32F405_BOARD_H
-#define TL_STM32F405_BOARD_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,6 +39,4 @@ void tl_board_feed(void);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

@@ -1,6 +1,5 @@
 /* The clock tree: 168 MHz from the crystal, or the 16 MHz that the chip wakes with. */
-#ifndef TL_STM32F405_CLOCK_H
-#define TL_STM32F405_CLOCK_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,6 +24,4 @@ tl_clock tl_clock_start(tl_rcc_registers *rcc, tl_flash_registers *flash);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

@@ -1,6 +1,5 @@
 /* boot_id: another number after each start, without a source of random numbers. */
-#ifndef TL_STM32F405_IDENTITY_H
-#define TL_STM32F405_IDENTITY_H
+#pragma once
 
 #include <stdint.h>
 
@@ -19,6 +18,4 @@ uint32_t tl_next_boot_id(tl_boot_memory *memory, const volatile uint32_t *unique
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

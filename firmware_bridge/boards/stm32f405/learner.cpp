@@ -20,8 +20,8 @@ namespace {
 
 using namespace tl_device;
 
-constexpr kernels::Kernels<float> kTable = device_table<1, Activation::tanh>();
-static_assert(config().body.cell.units_per_pole == 1 && config().body.cell.activation == Activation::tanh, "");
+constexpr kernels::Kernels<float> kTable = device_table<1, Activation::kTanh>();
+static_assert(config().body.cell.units_per_pole == 1 && config().body.cell.activation == Activation::kTanh, "");
 
 tl_simulated device;
 tl_decoder decoder;
@@ -44,7 +44,7 @@ void send_status() {
     uint8_t *p = frame.payload;
     frame.size = TL_LEARNER_STATUS_BYTES;
     p[0] = TL_LEARNER_STATUS;
-    const uint32_t words[] = {running() ? 1U : 0U, tl_learner.steps, limit, tl_learner.episodes};
+    const uint32_t words[] = {running() ? 1u : 0u, tl_learner.steps, limit, tl_learner.episodes};
     const float floats[] = {tl_learner.last_return, mean_return(tl_learner), tl_learner.agent.info->value,
                             tl_learner.agent.info->delta};
     for (int i = 0; i < 4; ++i) tl_put_u32(p + 4 + 4 * i, words[i]);
@@ -84,8 +84,8 @@ void answer(const tl_frame &ask) {
         send(frame);
         return;
     }
-    if (op == TL_LEARNER_BYTES && ask.size >= 8 && allowed(first, ask.size - 8U)) {
-        memcpy(rtu_learner_arena + first, ask.payload + 8, ask.size - 8U);
+    if (op == TL_LEARNER_BYTES && ask.size >= 8 && allowed(first, ask.size - 8u)) {
+        memcpy(rtu_learner_arena + first, ask.payload + 8, ask.size - 8u);
         written = true;
     }
     send_status();

@@ -23,7 +23,7 @@ constexpr learners::StreamAcConfig config() {
     learners::StreamAcConfig out;
     out.observation_size = kObservations;
     out.policy.actions = kActions;
-    out.body.cell.activation = kernels::Activation::tanh;
+    out.body.cell.activation = kernels::Activation::kTanh;
     out.body.cell.inputs = kObservations;
     out.body.cell.poles = kUnits;
     out.body.cell.r_min = 0.7;
@@ -51,12 +51,12 @@ struct Learner {
 };
 
 inline void begin_episode(Learner &learner) {
-    learner.plant->reset(&learner.state, learner.seed + learner.episodes * 2654435769U);
+    learner.plant->reset(&learner.state, learner.seed + learner.episodes * 2654435769u);
     learner.sum = 0;
     learners::begin(learner.agent);
     float x[kObservations];
     learner.plant->observe(&learner.state, x);
-    (void)learners::predict(learner.agent, x, true, 1.0F, &learner.action);
+    (void)learners::predict(learner.agent, x, true, 1.0f, &learner.action);
     (void)learners::update(learner.agent, 0.0, false, false, static_cast<const float *>(nullptr));
 }
 
@@ -77,11 +77,11 @@ inline void start(Learner &learner, unsigned char *memory, const kernels::Kernel
 // ended; the next has then begun.
 inline bool control_step(Learner &learner) {
     const tl_plant_row &force = learner.plant->sheet->rows[learner.plant->sheet->observation_size];
-    const float u = force.min + (learner.action + 1.0F) * 0.5F * (force.max - force.min);
+    const float u = force.min + (learner.action + 1.0f) * 0.5f * (force.max - force.min);
     const tl_plant_result result = learner.plant->step(&learner.state, &u);
     float x[kObservations];
     learner.plant->observe(&learner.state, x);
-    (void)learners::predict(learner.agent, x, true, 1.0F, &learner.action);
+    (void)learners::predict(learner.agent, x, true, 1.0f, &learner.action);
     (void)learners::update(learner.agent, static_cast<double>(result.reward), result.terminated, result.truncated,
                            static_cast<const float *>(nullptr));
     learner.sum += result.reward;
@@ -98,7 +98,7 @@ inline float mean_return(const Learner &learner) {
     const uint32_t n = learner.episodes < kWindow ? learner.episodes : kWindow;
     float sum = 0;
     for (uint32_t i = 0; i < n; ++i) sum += learner.returns[i];
-    return n == 0 ? 0.0F : sum / static_cast<float>(n);
+    return n == 0 ? 0.0f : sum / static_cast<float>(n);
 }
 
 }  // namespace tl_device

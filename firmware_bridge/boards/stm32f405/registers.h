@@ -1,7 +1,6 @@
 /* The registers that this board uses, as structures at addresses: RM0090 (STM32F405), PM0214 (Cortex-M4).
  * Tests hand the drivers a structure of their own in place of the address. */
-#ifndef TL_STM32F405_REGISTERS_H
-#define TL_STM32F405_REGISTERS_H
+#pragma once
 
 #include <stdint.h>
 
@@ -76,5 +75,3 @@ typedef struct {
 
 /* ---- number of this very chip, 96 bits (RM0090, 39.1) ---- */
 #define TL_UNIQUE_ID ((const tl_register *)0x1FFF7A10u)
-
-#endif

@@ -1,6 +1,5 @@
 /* USART1 with interrupts: bytes received wait in one ring, bytes to send in another. */
-#ifndef TL_STM32F405_SERIAL_H
-#define TL_STM32F405_SERIAL_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,6 +42,4 @@ size_t tl_serial_room(const tl_serial *serial);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

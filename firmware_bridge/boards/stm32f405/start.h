@@ -1,6 +1,5 @@
 /* From reset to tl_board_main(), and back. */
-#ifndef TL_STM32F405_START_H
-#define TL_STM32F405_START_H
+#pragma once
 
 #ifdef __cplusplus
 extern "C" {
@@ -19,6 +18,4 @@ void tl_on_usart1(void);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

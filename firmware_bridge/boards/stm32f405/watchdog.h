@@ -1,6 +1,5 @@
 /* The independent watchdog: once started, nothing but a reset stops it. */
-#ifndef TL_STM32F405_WATCHDOG_H
-#define TL_STM32F405_WATCHDOG_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,6 +18,4 @@ void tl_watchdog_feed(tl_iwdg_registers *iwdg);
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

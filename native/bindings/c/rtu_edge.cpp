@@ -30,19 +30,21 @@ template <class E>
 constexpr bool same(int value, E e) {
   return value == static_cast<int>(e);
 }
-static_assert(same(RTU_OK, Status::ok) && same(RTU_NON_FINITE, Status::non_finite) && same(RTU_ORDER, Status::order) &&
-                  same(RTU_BAD_ARGUMENT, Status::bad_argument) && same(RTU_TOO_MANY, Status::too_many) &&
-                  same(RTU_BAD_MAGIC, Status::bad_magic) && same(RTU_BAD_VERSION, Status::bad_version) &&
-                  same(RTU_BAD_LAYOUT, Status::bad_layout) && same(RTU_BAD_SIZE, Status::bad_size) &&
-                  same(RTU_BAD_CRC, Status::bad_crc) && same(RTU_BAD_VALUE, Status::bad_value),
+static_assert(same(RTU_OK, Status::kOk) && same(RTU_NON_FINITE, Status::kNonFinite) &&
+                  same(RTU_ORDER, Status::kOrder) && same(RTU_BAD_ARGUMENT, Status::kBadArgument) &&
+                  same(RTU_TOO_MANY, Status::kTooMany) && same(RTU_BAD_MAGIC, Status::kBadMagic) &&
+                  same(RTU_BAD_VERSION, Status::kBadVersion) && same(RTU_BAD_LAYOUT, Status::kBadLayout) &&
+                  same(RTU_BAD_SIZE, Status::kBadSize) && same(RTU_BAD_CRC, Status::kBadCrc) &&
+                  same(RTU_BAD_VALUE, Status::kBadValue),
               "");
-static_assert(same(RTU_CELL_NONE, cells::CellKind::none) && same(RTU_CELL_LINEAR, cells::CellKind::linear) &&
-                  same(RTU_CELL_NONLINEAR, cells::CellKind::nonlinear),
+static_assert(same(RTU_CELL_NONE, cells::CellKind::kNone) && same(RTU_CELL_LINEAR, cells::CellKind::kLinear) &&
+                  same(RTU_CELL_NONLINEAR, cells::CellKind::kNonlinear),
               "");
-static_assert(same(RTU_IDENTITY, kernels::Activation::identity) && same(RTU_RELU, kernels::Activation::relu) &&
-                  same(RTU_TANH, kernels::Activation::tanh),
+static_assert(same(RTU_IDENTITY, kernels::Activation::kIdentity) && same(RTU_RELU, kernels::Activation::kRelu) &&
+                  same(RTU_TANH, kernels::Activation::kTanh),
               "");
-static_assert(same(RTU_OBGD, optim::Rule::obgd) && same(RTU_SGD, optim::Rule::sgd) && same(RTU_ADAM, optim::Rule::adam),
+static_assert(same(RTU_OBGD, optim::Rule::kObgd) && same(RTU_SGD, optim::Rule::kSgd) &&
+                  same(RTU_ADAM, optim::Rule::kAdam),
               "");
 
 constexpr uint64_t aligned(uint64_t bytes) {
@@ -169,7 +171,7 @@ int32_t rtu_agent_begin(rtu_agent* agent) {
 }
 
 int32_t rtu_agent_predict(rtu_agent* agent, const float* observation, int32_t explore, float* action) {
-  return code(learners::predict(agent->learner, observation, explore != 0, 1.0F, action));
+  return code(learners::predict(agent->learner, observation, explore != 0, 1.0f, action));
 }
 
 int32_t rtu_agent_update(rtu_agent* agent, float reward, int32_t terminated, int32_t truncated, const float* applied) {

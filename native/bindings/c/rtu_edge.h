@@ -14,8 +14,7 @@
  *
  * Functions return RTU_OK or a negative status; then nothing has changed and nothing was written. An agent is used by
  * one thread at a time. Denormal numbers make learning slow: set flush-to-zero in the thread that steps. */
-#ifndef RTU_EDGE_H
-#define RTU_EDGE_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -159,6 +158,4 @@ RTU_API int32_t rtu_agent_checkpoint_read(rtu_agent* agent, const void* data, si
 
 #ifdef __cplusplus
 }
-#endif
-
 #endif

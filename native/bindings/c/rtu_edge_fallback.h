@@ -7,11 +7,8 @@
  * is not finite or not filled: no action. The last one then stands; after 5 in a row, where it has to drive, the
  * actuators rest and the run ends. It is called on the control loop's thread once per step, also while the learner
  * drives: it must not block, allocate, or throw, and may keep what state it likes (one loop runs at a time). */
-#ifndef RTU_EDGE_FALLBACK_H
-#define RTU_EDGE_FALLBACK_H
+#pragma once
 
 #include <stddef.h>
 
 typedef int (*rtu_edge_fallback)(const float* x, size_t n, int first, float* u, size_t m);
-
-#endif

@@ -85,7 +85,7 @@ class AgentOf final : public Agent {
       }
     }
     check_free();
-    if (agent_.phase() != Phase::predicted)
+    if (agent_.phase() != Phase::kPredicted)
       throw std::runtime_error("learn() without predict(): a step is predict(), then learn()");
     const DenormalsFlushed flushed;
     check(learners::update(agent_, r, terminated, truncated, applied.is_none() ? nullptr : done.data(), update),
@@ -95,18 +95,18 @@ class AgentOf final : public Agent {
   py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
                  const py::object& truncated, const py::object& applied) override {
     check_free();
-    if (agent_.phase() == Phase::predicted) throw std::runtime_error(kLearnIsDue);
+    if (agent_.phase() == Phase::kPredicted) throw std::runtime_error(kLearnIsDue);
     const Numbers<T> x(observations, {kAny, agent_.config.observation_size}, "observations");
     const py::ssize_t k = x.rows(), d = agent_.config.observation_size, a = width();
     const Numbers<double> r(rewards, {k}, "rewards", static_cast<double>(FLT_MAX));
     const Flags over(terminated, k, "terminated"), cut(truncated, k, "truncated");
     const std::vector<T> done = applied_rows(applied, k);
     std::vector<T> actions(static_cast<size_t>(k * a) + 1);
-    Status status = Status::ok;
+    Status status = Status::kOk;
     {
       const Released released(*this);
-      for (py::ssize_t i = 0; i < k && status == Status::ok; ++i) {
-        if (agent_.phase() == Phase::ended) learners::begin(agent_);
+      for (py::ssize_t i = 0; i < k && status == Status::kOk; ++i) {
+        if (agent_.phase() == Phase::kEnded) learners::begin(agent_);
         status = transition(x.data() + i * d, r.data()[i], over[i], cut[i],
                             done.empty() ? nullptr : done.data() + i * a, actions.data() + i * a);
       }
@@ -163,7 +163,7 @@ class AgentOf final : public Agent {
       const Bound& bound = bound_of<Bound>(self);
       if (bound.model->running()) return raise_runtime(kRunning);
       const Status status = bound.model->start(bound.observation.data(), bound.action.data());
-      if (status == Status::ok) Py_RETURN_NONE;
+      if (status == Status::kOk) Py_RETURN_NONE;
       return bound.refused(status, "reset_bound");
     }
 
@@ -180,7 +180,7 @@ class AgentOf final : public Agent {
       const DenormalsFlushed flushed;
       const Status status = bound.model->transition(bound.observation.data(), reward, terminated, truncated, nullptr,
                                                     bound.action.data());
-      if (status == Status::ok) Py_RETURN_NONE;
+      if (status == Status::kOk) Py_RETURN_NONE;
       return bound.refused(status, "step_bound");
     }
 
@@ -202,8 +202,8 @@ class AgentOf final : public Agent {
   // Null, or why a prediction can't be now.
   const char* out_of_order(bool explore) const noexcept {
     if (running()) return kRunning;
-    if (agent_.phase() == Phase::predicted) return kLearnIsDue;
-    return explore && agent_.phase() == Phase::ended ? kNoEpisode : nullptr;
+    if (agent_.phase() == Phase::kPredicted) return kLearnIsDue;
+    return explore && agent_.phase() == Phase::kEnded ? kNoEpisode : nullptr;
   }
   void check_order(bool explore) const {
     if (const char* problem = out_of_order(explore)) throw std::runtime_error(problem);
@@ -211,7 +211,7 @@ class AgentOf final : public Agent {
 
   // An episode's first observation: nothing to learn from yet.
   Status start(const T* x, T* action) noexcept {
-    if (!learners::all_finite(x, agent_.config.observation_size)) return Status::non_finite;
+    if (!learners::all_finite(x, agent_.config.observation_size)) return Status::kNonFinite;
     const DenormalsFlushed flushed;
     learners::begin(agent_);
     return transition(x, 0, false, false, nullptr, action);

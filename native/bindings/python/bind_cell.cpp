@@ -80,7 +80,7 @@ class CellOf final : public Cell {
   }
 
   int64_t n_traces() const override {
-    const int64_t per_weight = cell_.config.kind == cells::CellKind::linear ? 2 : 4;
+    const int64_t per_weight = cell_.config.kind == cells::CellKind::kLinear ? 2 : 4;
     return per_weight * cell_.config.poles * cell_.config.inputs + 4LL * cell_.config.units();
   }
 
@@ -99,7 +99,7 @@ class CellOf final : public Cell {
       const int32_t d = model.cell_.config.inputs;
       for (int32_t i = 0; i < d; ++i)
         if (!core::is_finite(bound.x.data()[i]))
-          return raise_for(core::Status::non_finite, "step_bound", "x", bound.x.data(), d);
+          return raise_for(core::Status::kNonFinite, "step_bound", "x", bound.x.data(), d);
       model.advance(bound.x.data());
       std::memcpy(bound.y.data(), model.cell_.y, 2 * static_cast<size_t>(model.cell_.config.units()) * sizeof(T));
       Py_RETURN_NONE;

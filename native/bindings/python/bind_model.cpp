@@ -26,11 +26,11 @@ py::tuple open_checkpoint(const py::bytes& data) {
   const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));
   core::CheckpointHeader header{};
   core::Status status = core::open_checkpoint(bytes, n, header);
-  if (status == core::Status::ok && header.sections > core::kMaxSections) status = core::Status::bad_layout;
+  if (status == core::Status::kOk && header.sections > core::kMaxSections) status = core::Status::kBadLayout;
   py::list sections;
   py::bytes text, beside;
-  if (status == core::Status::bad_version) std::memcpy(&header.version, bytes + 8, sizeof header.version);
-  if (status == core::Status::ok) {
+  if (status == core::Status::kBadVersion) std::memcpy(&header.version, bytes + 8, sizeof header.version);
+  if (status == core::Status::kOk) {
     text = py::bytes(reinterpret_cast<const char*>(bytes + core::kHeaderBytes), header.text_bytes);
     beside = py::bytes(reinterpret_cast<const char*>(bytes + n - 4 - header.extra_bytes), header.extra_bytes);
     const unsigned char* at = bytes + core::kHeaderBytes + header.text_bytes;
@@ -45,7 +45,7 @@ py::tuple check_checkpoint(const py::bytes& data) {
   const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));
   core::CheckpointHeader header{};
   const char* where = nullptr;
-  core::Status status = core::Status::ok;
+  core::Status status = core::Status::kOk;
   {
     py::gil_scoped_release release;
     status = core::open_checkpoint(bytes, n, header);

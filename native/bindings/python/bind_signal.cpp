@@ -51,10 +51,10 @@ class PredictorOf final : public Predictor {
     const Numbers<double> c(cumulants, {k}, "cumulants", static_cast<double>(FLT_MAX));
     py::array_t<T> out(k);
     T* values = out.mutable_data();
-    Status status = Status::ok;
+    Status status = Status::kOk;
     {
       const Released released(*this);
-      for (py::ssize_t i = 0; i < k && status == Status::ok; ++i)
+      for (py::ssize_t i = 0; i < k && status == Status::kOk; ++i)
         status = learners::step(td_, input.data() + i * td_.config.observation_size, c.data()[i], values + i);
     }
     check(status, "run");
@@ -101,7 +101,7 @@ class PredictorOf final : public Predictor {
         const DenormalsFlushed flushed;
         status = learners::step(bound.model->td_, bound.x.data(), cumulant, &value);
       }
-      if (status == Status::ok) return PyFloat_FromDouble(static_cast<double>(value));
+      if (status == Status::kOk) return PyFloat_FromDouble(static_cast<double>(value));
       return raise_for(status, "step_bound", "x", bound.x.data(), bound.model->td_.config.observation_size);
     }
 
@@ -167,10 +167,10 @@ class RegressorOf final : public RegressorModel {
     const Numbers<T> wanted(targets, {k, outputs}, "targets");
     py::array_t<T> predictions({k, outputs}), losses(k);
     T *y = predictions.mutable_data(), *loss = losses.mutable_data();
-    Status status = Status::ok;
+    Status status = Status::kOk;
     {
       const Released released(*this);
-      for (py::ssize_t i = 0; i < k && status == Status::ok; ++i)
+      for (py::ssize_t i = 0; i < k && status == Status::kOk; ++i)
         status = both(input.data() + i * model_.config.observation_size, wanted.data() + i * outputs, y + i * outputs,
                       loss + i);
     }
@@ -214,14 +214,14 @@ class RegressorOf final : public RegressorModel {
       if (model.predicted()) return raise_runtime(kLearnIsDue);
       const int32_t outputs = model.model_.config.outputs;
       if (!learners::all_finite(bound.target.data(), outputs))
-        return raise_for(Status::non_finite, "step_bound", "target", bound.target.data(), outputs);
+        return raise_for(Status::kNonFinite, "step_bound", "target", bound.target.data(), outputs);
       T loss = 0;
       Status status;
       {
         const DenormalsFlushed flushed;
         status = model.both(bound.x.data(), bound.target.data(), bound.prediction.data(), &loss);
       }
-      if (status == Status::ok) return PyFloat_FromDouble(static_cast<double>(loss));
+      if (status == Status::kOk) return PyFloat_FromDouble(static_cast<double>(loss));
       return raise_for(status, "step_bound", "x", bound.x.data(), model.model_.config.observation_size);
     }
 
@@ -231,7 +231,7 @@ class RegressorOf final : public RegressorModel {
   };
 
   bool predicted() const noexcept {
-    return model_.counters[learners::kPhase] == static_cast<uint64_t>(Phase::predicted);
+    return model_.counters[learners::kPhase] == static_cast<uint64_t>(Phase::kPredicted);
   }
   void check_order() const {
     check_free();

@@ -100,7 +100,7 @@ inline bool take_flag(PyObject* object, bool* out) noexcept {
 // After a status that is not ok: None of the outputs was written. x (n) is what the call has read.
 template <class T>
 PyObject* raise_for(core::Status status, const char* function, const char* name, const T* x, py::ssize_t n) noexcept {
-  for (py::ssize_t i = 0; status == core::Status::non_finite && i < n; ++i) {
+  for (py::ssize_t i = 0; status == core::Status::kNonFinite && i < n; ++i) {
     if (std::fabs(x[i]) <= std::numeric_limits<T>::max()) continue;
     char text[32];
     PyOS_snprintf(text, sizeof text, "%g", static_cast<double>(x[i]));

@@ -26,8 +26,8 @@ E choice(const py::dict& d, const char* key, std::initializer_list<std::pair<con
 
 optim::OptimizerConfig optimizer(const py::dict& d) {
   optim::OptimizerConfig out;
-  out.rule = choice<optim::Rule>(d, "rule",
-                                 {{"obgd", optim::Rule::obgd}, {"sgd", optim::Rule::sgd}, {"adam", optim::Rule::adam}});
+  out.rule = choice<optim::Rule>(
+      d, "rule", {{"obgd", optim::Rule::kObgd}, {"sgd", optim::Rule::kSgd}, {"adam", optim::Rule::kAdam}});
   out.step_size = take<double>(d, "step_size");
   out.kappa = take<double>(d, "kappa");
   return out;
@@ -59,9 +59,9 @@ cells::RtuConfig cell_configuration(const py::dict& d) {
   using cells::CellKind;
   using kernels::Activation;
   out.kind = choice<CellKind>(
-      d, "cell", {{"linear", CellKind::linear}, {"nonlinear", CellKind::nonlinear}, {"none", CellKind::none}});
+      d, "cell", {{"linear", CellKind::kLinear}, {"nonlinear", CellKind::kNonlinear}, {"none", CellKind::kNone}});
   out.activation = choice<Activation>(
-      d, "activation", {{"relu", Activation::relu}, {"tanh", Activation::tanh}, {"identity", Activation::identity}});
+      d, "activation", {{"relu", Activation::kRelu}, {"tanh", Activation::kTanh}, {"identity", Activation::kIdentity}});
   out.inputs = take<int>(d, "n_inputs");
   out.units_per_pole = take<int>(d, "units_per_pole");
   out.poles = take<int>(d, "units") / out.units_per_pole;

@@ -1,6 +1,5 @@
 // What bind_link.cpp and bind_loop.cpp share: an open link as Python holds it.
-#ifndef RTU_BINDINGS_PYTHON_LINK_H
-#define RTU_BINDINGS_PYTHON_LINK_H
+#pragma once
 
 #include <pybind11/pybind11.h>
 #include <unistd.h>
@@ -88,5 +87,3 @@ inline py::dict link_quality(const PyLink& self) {
 }
 
 }  // namespace rtu::bindings
-
-#endif

@@ -47,11 +47,11 @@ inline Memory allocate(uint64_t bytes) {
 
 inline py::dtype numpy_dtype(core::DType dtype) {
   switch (dtype) {
-    case core::DType::f32:
+    case core::DType::kF32:
       return py::dtype::of<float>();
-    case core::DType::f64:
+    case core::DType::kF64:
       return py::dtype::of<double>();
-    case core::DType::u64:
+    case core::DType::kU64:
       return py::dtype::of<uint64_t>();
     default:
       return py::dtype::of<int32_t>();
@@ -217,9 +217,9 @@ class Model {
 };
 
 inline void check(core::Status status, const char* what) {
-  if (status == core::Status::ok) return;
-  if (status == core::Status::order) throw std::runtime_error(std::string(what) + ": out of order");
-  if (status == core::Status::non_finite) refuse(std::string(what) + ": expected finite numbers");
+  if (status == core::Status::kOk) return;
+  if (status == core::Status::kOrder) throw std::runtime_error(std::string(what) + ": out of order");
+  if (status == core::Status::kNonFinite) refuse(std::string(what) + ": expected finite numbers");
   refuse(std::string(what) + ": refused with status " + std::to_string(static_cast<int>(status)));
 }
 

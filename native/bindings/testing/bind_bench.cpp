@@ -48,7 +48,7 @@ class Bench {
     config.cell.units_per_pole = units_per_pole;
     config.cell.poles = units / units_per_pole;
     describe(what, config);
-    if (config.cell.kind == cells::CellKind::nonlinear && units_per_pole != 1)
+    if (config.cell.kind == cells::CellKind::kNonlinear && units_per_pole != 1)
       refuse("units share a pole in the linear RTU alone");
     auto stepper = std::make_shared<Stepper>(config);
     bytes_ = stepper->block_bytes();
@@ -99,14 +99,14 @@ class Bench {
       CellKind kind;
       kernels::Activation activation;
     } kinds[] = {
-        {"sgd", Work::sgd, CellKind::linear, kernels::Activation::relu},
-        {"obgd", Work::obgd, CellKind::linear, kernels::Activation::relu},
-        {"split", Work::split, CellKind::linear, kernels::Activation::relu},
-        {"predict", Work::split, CellKind::linear, kernels::Activation::relu},
-        {"evaluate", Work::evaluate, CellKind::linear, kernels::Activation::relu},
-        {"nonlinear", Work::split, CellKind::nonlinear, kernels::Activation::relu},
+        {"sgd", Work::kSgd, CellKind::kLinear, kernels::Activation::kRelu},
+        {"obgd", Work::kObgd, CellKind::kLinear, kernels::Activation::kRelu},
+        {"split", Work::kSplit, CellKind::kLinear, kernels::Activation::kRelu},
+        {"predict", Work::kSplit, CellKind::kLinear, kernels::Activation::kRelu},
+        {"evaluate", Work::kEvaluate, CellKind::kLinear, kernels::Activation::kRelu},
+        {"nonlinear", Work::kSplit, CellKind::kNonlinear, kernels::Activation::kRelu},
         // f inside the recurrence, and f the identity: the linear RTU's equations through four traces.
-        {"four_traces", Work::split, CellKind::nonlinear, kernels::Activation::identity},
+        {"four_traces", Work::kSplit, CellKind::kNonlinear, kernels::Activation::kIdentity},
     };
     for (const auto& kind : kinds) {
       if (what != kind.name) continue;
@@ -175,7 +175,7 @@ class BenchAgent {
       const float* x = observations_.data() + (t % kObservations) * agent_.config.observation_size;
       float action[learners::kMaxActions];
       const auto before = all ? start : Clock::now();
-      check(learners::predict(agent_, x, true, 1.0F, action), "predict");
+      check(learners::predict(agent_, x, true, 1.0f, action), "predict");
       if (!all) predicting += ns_since(before);
       check(learners::update<float>(agent_, static_cast<double>(x[0]), false, false, nullptr), "update");
     }

@@ -7,8 +7,7 @@
 // is kept, and a line goes through the last 32 seconds: its slope is the median of the slopes of all pairs (Theil and
 // Sen), its height the median of what is left, so that up to a quarter of the seconds may be nonsense. What no exchange
 // of times can show is a line slower one way than the other: half the difference stays in the offset.
-#ifndef RTU_RUNTIME_LINK_CLOCK_FIT_H
-#define RTU_RUNTIME_LINK_CLOCK_FIT_H
+#pragma once
 
 #include <stdint.h>
 
@@ -64,5 +63,3 @@ class ClockFit {
 };
 
 }  // namespace rtu::runtime::link
-
-#endif

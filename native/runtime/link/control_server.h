@@ -12,8 +12,7 @@
 // client sends, the others are served. An emergency stop is pursued a slice a turn, so that a second one is heard too. A line of 64
 // bytes or more is answered with an error, and its sender dropped; so is who does not read the answers, and where all places are
 // taken, to make room for a new client, the one that has asked for nothing for longest.
-#ifndef RTU_RUNTIME_LINK_CONTROL_SERVER_H
-#define RTU_RUNTIME_LINK_CONTROL_SERVER_H
+#pragma once
 
 #include <sys/stat.h>
 
@@ -85,5 +84,3 @@ class ControlServer {
 };
 
 }  // namespace rtu::runtime::link
-
-#endif

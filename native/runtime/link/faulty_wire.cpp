@@ -42,7 +42,7 @@ ptrdiff_t FaultyWire::read(uint8_t* out, size_t room) noexcept {
   if (hit(&counts.lost_in)) return 0;
   if (hit(&counts.damaged_in)) {
     const uint32_t where = next();
-    out[where % static_cast<uint32_t>(n)] ^= static_cast<uint8_t>(1U << (where >> 29));
+    out[where % static_cast<uint32_t>(n)] ^= static_cast<uint8_t>(1u << (where >> 29));
   }
   return n;
 }
@@ -55,7 +55,7 @@ ptrdiff_t FaultyWire::write(const uint8_t* data, size_t n) noexcept {
     uint8_t changed[kFrameMax];
     const uint32_t where = next();
     memcpy(changed, data, n);
-    changed[where % n] ^= static_cast<uint8_t>(1U << (where >> 29));
+    changed[where % n] ^= static_cast<uint8_t>(1u << (where >> 29));
     return wire_.write(wire_.self, changed, n);
   }
   if (hit(&counts.repeated_out)) (void)wire_.write(wire_.self, data, n);

@@ -1,7 +1,6 @@
 // A wire that loses, damages, repeats and holds back what passes, by a seed: for long runs in lockstep, where a line with
 // faults of its own (rtu_edge/hil) would be too slow. A write is one frame, a read whatever has come.
-#ifndef RTU_RUNTIME_LINK_FAULTY_WIRE_H
-#define RTU_RUNTIME_LINK_FAULTY_WIRE_H
+#pragma once
 
 #include <stdint.h>
 
@@ -42,5 +41,3 @@ class FaultyWire {
 };
 
 }  // namespace rtu::runtime::link
-
-#endif

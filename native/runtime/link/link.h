@@ -1,7 +1,6 @@
 // The host's end of TickLink: frames in and out of a Wire, and the exchanges that wait for an answer. One thread at a
 // time; LinkOwner hands a link from one to the next.
-#ifndef RTU_RUNTIME_LINK_LINK_H
-#define RTU_RUNTIME_LINK_LINK_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -201,5 +200,3 @@ class LinkOwner {
 };
 
 }  // namespace rtu::runtime::link
-
-#endif

@@ -1,7 +1,6 @@
 // How good the link is: clocks, delays, what was lost and damaged in both directions, rates. Fed by the link's
 // user, read by any thread.
-#ifndef RTU_RUNTIME_LINK_QUALITY_H
-#define RTU_RUNTIME_LINK_QUALITY_H
+#pragma once
 
 #include <stdint.h>
 
@@ -114,5 +113,3 @@ class LinkMeter {
 };
 
 }  // namespace rtu::runtime::link
-
-#endif

@@ -1,6 +1,5 @@
 // Bytes in and out of an open descriptor. Only wait() waits.
-#ifndef RTU_RUNTIME_LINK_WIRE_H
-#define RTU_RUNTIME_LINK_WIRE_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -34,5 +33,3 @@ class PosixWire {
 };
 
 }  // namespace rtu::runtime::link
-
-#endif

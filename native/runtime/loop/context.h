@@ -1,6 +1,5 @@
 // What the parts of one loop share, and what they hand to one another in a step.
-#ifndef RTU_RUNTIME_LOOP_CONTEXT_H
-#define RTU_RUNTIME_LOOP_CONTEXT_H
+#pragma once
 
 #include <stdint.h>
 
@@ -73,5 +72,3 @@ struct Context {
 };
 
 }  // namespace rtu::runtime::loop
-
-#endif

@@ -1,7 +1,6 @@
 // The episodes of a session: which one is under way, how far it has come, its seed, and the returns that the target is
 // compared with.
-#ifndef RTU_RUNTIME_LOOP_EPISODE_H
-#define RTU_RUNTIME_LOOP_EPISODE_H
+#pragma once
 
 #include <stdint.h>
 
@@ -61,5 +60,3 @@ class Episode {
 };
 
 }  // namespace rtu::runtime::loop
-
-#endif

@@ -3,8 +3,7 @@
 //
 // In lockstep exactly one frame is outstanding, a CMD or a RESET, and is repeated unchanged until its STATE comes. In
 // real time each CMD is sent once; only RESET is repeated. In a dry run nothing is sent.
-#ifndef RTU_RUNTIME_LOOP_LINK_SESSION_H
-#define RTU_RUNTIME_LOOP_LINK_SESSION_H
+#pragma once
 
 #include <stdint.h>
 
@@ -92,5 +91,3 @@ class LinkSession {
 };
 
 }  // namespace rtu::runtime::loop
-
-#endif

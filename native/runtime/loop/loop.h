@@ -6,8 +6,7 @@
 //   Episode       which episode is under way, its seed and return
 //   Recorder      what other threads get of it
 //   Loop          the policy and the command limiter, in the order of a step; the thread
-#ifndef RTU_RUNTIME_LOOP_LOOP_H
-#define RTU_RUNTIME_LOOP_LOOP_H
+#pragma once
 
 #include <stdint.h>
 
@@ -112,5 +111,3 @@ class Loop {
 };
 
 }  // namespace rtu::runtime::loop
-
-#endif

@@ -193,7 +193,7 @@ float Loop::update(const Arrival& arrival, const Previous& previous, bool first,
   const int terminated = (state.epflags & TL_EPISODE_TERMINATED) != 0;
   const int truncated = (state.epflags & TL_EPISODE_TRUNCATED) != 0 && !terminated;
   const bool move_weights = first || tick_.update_fits(arrival, run_.clock.now());
-  marks->calls |= record::kCallLearn | (move_weights ? record::kCallWeights : 0U) | (other ? record::kCallApplied : 0U);
+  marks->calls |= record::kCallLearn | (move_weights ? record::kCallWeights : 0u) | (other ? record::kCallApplied : 0u);
   const int status =
       policy_.update(policy_.self, reward, terminated, truncated, other ? applied : nullptr, move_weights);
   if (status < 0) {

@@ -1,6 +1,5 @@
 // What a loop is asked to do, and how it ended.
-#ifndef RTU_RUNTIME_LOOP_OPTIONS_H
-#define RTU_RUNTIME_LOOP_OPTIONS_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -75,5 +74,3 @@ struct LoopResult {
 };
 
 }  // namespace rtu::runtime::loop
-
-#endif

@@ -1,7 +1,6 @@
 // What leaves the loop's thread: a record of each step and episode through rings and the black box, hashes and copies of
 // what learns, counters for other threads, and what the thread asked of the system.
-#ifndef RTU_RUNTIME_LOOP_RECORDER_H
-#define RTU_RUNTIME_LOOP_RECORDER_H
+#pragma once
 
 #include <stdint.h>
 
@@ -69,5 +68,3 @@ class Recorder {
 };
 
 }  // namespace rtu::runtime::loop
-
-#endif

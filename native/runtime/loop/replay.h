@@ -1,6 +1,5 @@
 // Runs a policy again from the records of a loop: the same calls in the same order, and a comparison with what was recorded.
-#ifndef RTU_RUNTIME_LOOP_REPLAY_H
-#define RTU_RUNTIME_LOOP_REPLAY_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -62,5 +61,3 @@ class Replay {
 };
 
 }  // namespace rtu::runtime::loop
-
-#endif

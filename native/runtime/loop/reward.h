@@ -1,6 +1,5 @@
 // The reward of a transition, without the interpreter.
-#ifndef RTU_RUNTIME_LOOP_REWARD_H
-#define RTU_RUNTIME_LOOP_REWARD_H
+#pragma once
 
 #include <atomic>
 
@@ -26,5 +25,3 @@ struct Reward {
 };
 
 }  // namespace rtu::runtime::loop
-
-#endif

@@ -1,7 +1,6 @@
 // When the next step starts, apart from any input or output: arithmetic on times that are passed in.
 // Overruns skip whole periods and are counted; nothing is ever caught up in a burst.
-#ifndef RTU_RUNTIME_LOOP_RULES_H
-#define RTU_RUNTIME_LOOP_RULES_H
+#pragma once
 
 #include <stdint.h>
 
@@ -148,5 +147,3 @@ struct LatenessRule {
 };
 
 }  // namespace rtu::runtime::loop
-
-#endif

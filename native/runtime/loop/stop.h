@@ -1,6 +1,5 @@
 // Whether a loop has to stop, and why: the first reason counts, and an emergency stop replaces every other.
-#ifndef RTU_RUNTIME_LOOP_STOP_H
-#define RTU_RUNTIME_LOOP_STOP_H
+#pragma once
 
 #include <stdint.h>
 
@@ -40,5 +39,3 @@ class Stop {
 };
 
 }  // namespace rtu::runtime::loop
-
-#endif

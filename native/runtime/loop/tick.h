@@ -1,6 +1,5 @@
 // When a step starts, by the device's clock, the host's or in lockstep, and how much of the period is left for it.
-#ifndef RTU_RUNTIME_LOOP_TICK_H
-#define RTU_RUNTIME_LOOP_TICK_H
+#pragma once
 
 #include <stdint.h>
 
@@ -53,5 +52,3 @@ class Tick {
 };
 
 }  // namespace rtu::runtime::loop
-
-#endif

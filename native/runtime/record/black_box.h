@@ -4,8 +4,7 @@
 // system: shared with the kernel, so that it survives the process, and never written back, so that a store never waits
 // for a disk as one into a mapped disk file may. A thread of our own carries the slots to the ring on disk, and syncs
 // it once a second. After a clean end the tail is gone; after a crash the reader puts the two together.
-#ifndef RTU_RUNTIME_RECORD_BLACK_BOX_H
-#define RTU_RUNTIME_RECORD_BLACK_BOX_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -102,5 +101,3 @@ class BlackBox {
 };
 
 }  // namespace rtu::runtime::record
-
-#endif

@@ -1,6 +1,5 @@
 // Counters: written by one thread, read by any. The lists are what Python sees of them.
-#ifndef RTU_RUNTIME_RECORD_COUNTERS_H
-#define RTU_RUNTIME_RECORD_COUNTERS_H
+#pragma once
 
 #include <stdint.h>
 
@@ -62,5 +61,3 @@ struct SupervisorCounters {
 };
 
 }  // namespace rtu::runtime::record
-
-#endif

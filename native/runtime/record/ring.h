@@ -1,7 +1,6 @@
 // Single producer, single consumer, fixed-size records. The producer never waits: what does not fit is dropped and
 // counted. All memory is taken (and touched) at construction.
-#ifndef RTU_RUNTIME_RECORD_RING_H
-#define RTU_RUNTIME_RECORD_RING_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -72,5 +71,3 @@ class RecordRing {
 };
 
 }  // namespace rtu::runtime::record
-
-#endif

@@ -1,7 +1,6 @@
 // A copy of everything that learns, and of what its supervisor carries, handed from the loop's thread to the thread that saves it. Asked for by a flag, taken
 // between two steps, given back: one buffer, one atomic, no wait.
-#ifndef RTU_RUNTIME_RECORD_SNAPSHOT_H
-#define RTU_RUNTIME_RECORD_SNAPSHOT_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -77,5 +76,3 @@ class Snapshot {
 };
 
 }  // namespace rtu::runtime::record
-
-#endif

@@ -1,6 +1,5 @@
 // What any thread may ask of a loop at any time, and why a loop has stopped.
-#ifndef RTU_RUNTIME_RECORD_STATUS_H
-#define RTU_RUNTIME_RECORD_STATUS_H
+#pragma once
 
 #include <stdint.h>
 
@@ -45,5 +44,3 @@ struct StatusBoard {
 const char* stop_reason_name(StopReason reason) noexcept;
 
 }  // namespace rtu::runtime::record
-
-#endif

@@ -1,6 +1,5 @@
 // What the loop records: one row of fixed size per step, and one per episode.
-#ifndef RTU_RUNTIME_RECORD_TELEMETRY_H
-#define RTU_RUNTIME_RECORD_TELEMETRY_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -94,5 +93,3 @@ constexpr size_t record_stride(int n, int m) noexcept {
 }
 
 }  // namespace rtu::runtime::record
-
-#endif

@@ -1,6 +1,5 @@
 // From a policy's action to actuator units, and the command limiter before the wire, which the policy cannot influence.
-#ifndef RTU_RUNTIME_SAFETY_COMMAND_LIMITER_H
-#define RTU_RUNTIME_SAFETY_COMMAND_LIMITER_H
+#pragma once
 
 #include <stdint.h>
 
@@ -64,5 +63,3 @@ struct CommandLimiter {
 };
 
 }  // namespace rtu::runtime::safety
-
-#endif

@@ -1,6 +1,5 @@
 // Policies that learn nothing: for tests of the loop, and to hold or steady a plant while the learner may not.
-#ifndef RTU_RUNTIME_SAFETY_FALLBACKS_H
-#define RTU_RUNTIME_SAFETY_FALLBACKS_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -70,5 +69,3 @@ struct FunctionPolicy {
 };
 
 }  // namespace rtu::runtime::safety
-
-#endif

@@ -1,7 +1,6 @@
 // Checks each observation before anything computes with it: per channel non-finite, drop-out, range, spike, stuck, each
 // with a policy. Everything is counted; a value that is replaced is marked.
-#ifndef RTU_RUNTIME_SAFETY_SENSOR_MONITOR_H
-#define RTU_RUNTIME_SAFETY_SENSOR_MONITOR_H
+#pragma once
 
 #include <stdint.h>
 
@@ -31,11 +30,11 @@ enum class SensorAction : uint32_t {
 };
 
 constexpr uint32_t kAgreeSteps = 3;    // readings in a row within `spike` of each other are a new level
-constexpr float kStuckCommand = 0.5F;  // how far the action has to have moved altogether, in -1..1, to call it stuck
+constexpr float kStuckCommand = 0.5f;  // how far the action has to have moved altogether, in -1..1, to call it stuck
 
 struct SensorChannel {
-  float low = -3.402823466e38F;
-  float high = 3.402823466e38F;
+  float low = -3.402823466e38f;
+  float high = 3.402823466e38f;
   float spike = 0;           // largest change per step; 0 disables the check
   uint32_t stuck_steps = 0;  // 0 disables the check
   uint32_t hold_steps = 5;
@@ -53,8 +52,8 @@ struct SensorReport {
 struct SensorMonitor {
   int n = 0;
   SensorChannel channels[kMaxObservations];
-  float reward_low = -3.402823466e38F;
-  float reward_high = 3.402823466e38F;
+  float reward_low = -3.402823466e38f;
+  float reward_high = 3.402823466e38f;
 
   // An episode's start: the plant may be anywhere.
   void begin() noexcept;
@@ -82,5 +81,3 @@ struct SensorMonitor {
 };
 
 }  // namespace rtu::runtime::safety
-
-#endif

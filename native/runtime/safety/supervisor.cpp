@@ -13,7 +13,7 @@ bool finite(const float* values, int count) noexcept {
   return true;
 }
 
-float clip(float value) noexcept { return !(value >= -1.0F) ? -1.0F : value > 1.0F ? 1.0F : value; }
+float clip(float value) noexcept { return !(value >= -1.0f) ? -1.0f : value > 1.0f ? 1.0f : value; }
 
 }  // namespace
 
@@ -115,10 +115,10 @@ void Supervisor::ask_learner(bool explore) noexcept {
 // A fallback's action in the learner's units: the index of a level may fall between two.
 float Supervisor::to_learner(float action, int levels) const noexcept {
   if (levels == learner_.n_levels) return levels == 0 ? clip(action) : action;
-  const float fraction = levels == 0  ? (clip(action) + 1.0F) * 0.5F
+  const float fraction = levels == 0  ? (clip(action) + 1.0f) * 0.5f
                          : levels > 1 ? action / static_cast<float>(levels - 1)
-                                      : 0.0F;
-  return learner_.n_levels == 0 ? clip(2.0F * fraction - 1.0F)
+                                      : 0.0f;
+  return learner_.n_levels == 0 ? clip(2.0f * fraction - 1.0f)
                                 : fraction * static_cast<float>(learner_.n_levels > 1 ? learner_.n_levels - 1 : 1);
 }
 
@@ -202,12 +202,12 @@ void Supervisor::compose(Cause cause) noexcept {
   now_.any = true;
   now_.driver = fallback ? Driver::kFallback : options_.mode == Mode::kResidual ? Driver::kBoth : Driver::kLearner;
   moved_ = 0;
-  const float scale = learner_.n_levels > 1 ? 2.0F / static_cast<float>(learner_.n_levels - 1) : 1.0F;
+  const float scale = learner_.n_levels > 1 ? 2.0f / static_cast<float>(learner_.n_levels - 1) : 1.0f;
   for (int k = 0; k < m; ++k) {
     now_.action[k] = now_.driver == Driver::kFallback ? now_.fallback[k]
                      : now_.driver == Driver::kLearner
                          ? learner_action_[k]
-                         : clip(now_.fallback[k] + 2.0F * options_.residual[k] * clip(learner_action_[k]));
+                         : clip(now_.fallback[k] + 2.0f * options_.residual[k] * clip(learner_action_[k]));
     if (before_.any) moved_ += scale * std::fabs(now_.action[k] - before_.action[k]);
   }
   if (fallback)
@@ -248,10 +248,10 @@ const float* Supervisor::applied_for_learner(const float* applied, float* out) c
   if (before_.driver == Driver::kBoth && applied == nullptr) return nullptr;
   const float* actuated = applied != nullptr ? applied : before_.fallback;
   for (int k = 0; k < learner_.action_size; ++k) {
-    const float share = 2.0F * options_.residual[k];
+    const float share = 2.0f * options_.residual[k];
     out[k] = options_.mode != Mode::kResidual ? actuated[k]
              : share > 0                      ? (actuated[k] - before_.fallback[k]) / share
-                                              : 0.0F;
+                                              : 0.0f;
   }
   return out;
 }

@@ -6,8 +6,7 @@
 //
 // Every decision is a function of what the calls bring and of what was before: no clock, no thread, so that a replay decides
 // the same. Its own state goes into a checkpoint next to the learner's (supervisor_state.cpp); Policy.state is the learner's.
-#ifndef RTU_RUNTIME_SAFETY_SUPERVISOR_H
-#define RTU_RUNTIME_SAFETY_SUPERVISOR_H
+#pragma once
 
 #include <stdint.h>
 
@@ -54,11 +53,11 @@ constexpr uint32_t mode_word(Mode mode, Driver driver, Cause cause) noexcept {
 
 // RecordHead.learner_monitor: MonitorTrigger bits, and what was done.
 enum MonitorEvent : uint32_t {
-  kMonitorRolledBack = 1U << 16,
-  kMonitorFrozen = 1U << 17,  // from now on the fallback drives
-  kMonitorSnapshot = 1U << 18,
-  kMonitorSnapshotRefused = 1U << 19,
-  kMonitorValidated = 1U << 20,
+  kMonitorRolledBack = 1u << 16,
+  kMonitorFrozen = 1u << 17,  // from now on the fallback drives
+  kMonitorSnapshot = 1u << 18,
+  kMonitorSnapshotRefused = 1u << 19,
+  kMonitorValidated = 1u << 20,
 };
 
 constexpr uint32_t kMaxSwitches = 64;
@@ -194,5 +193,3 @@ class Supervisor {
 };
 
 }  // namespace rtu::runtime::safety
-
-#endif

@@ -23,19 +23,19 @@ void Supervisor::inspect(bool learned, bool terminated) noexcept {
 
 void Supervisor::age_snapshots() noexcept {
   switch (learners::age_snapshots(monitor_)) {
-    case learners::SnapshotEvent::none:
+    case learners::SnapshotEvent::kNone:
       return;
-    case learners::SnapshotEvent::taken:
-      uncopied_ |= 1U << monitor_.memory.candidate;
+    case learners::SnapshotEvent::kTaken:
+      uncopied_ |= 1u << monitor_.memory.candidate;
       ++counters_.snapshots;
       info_.guard |= kMonitorSnapshot;
       return;
-    case learners::SnapshotEvent::refused:
+    case learners::SnapshotEvent::kRefused:
       ++counters_.snapshots_refused;
       info_.guard |= kMonitorSnapshotRefused;
       trip(learners::kTriggerNonFinite);
       return roll_back();
-    case learners::SnapshotEvent::validated:
+    case learners::SnapshotEvent::kValidated:
       ++counters_.snapshots_survived;
       info_.guard |= kMonitorValidated;
       memory_.rollbacks = 0;
@@ -47,7 +47,7 @@ void Supervisor::age_snapshots() noexcept {
 
 void Supervisor::check_fallback_rate(bool forced) noexcept {
   if (!monitored_ || options_.rate_window == 0) return;
-  memory_.rate_forced += forced ? 1U : 0U;
+  memory_.rate_forced += forced ? 1u : 0u;
   if (++memory_.rate_steps < options_.rate_window) return;
   const bool often = static_cast<float>(memory_.rate_forced) > options_.rate * static_cast<float>(memory_.rate_steps);
   memory_.rate_steps = memory_.rate_forced = 0;

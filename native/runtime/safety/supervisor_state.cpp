@@ -61,7 +61,7 @@ void Supervisor::copy(unsigned char* out, bool full) noexcept {
   write_memories(out, memory_, monitor_.memory);
   if (!monitored_) return;
   for (int32_t slot = 0; slot <= monitor_.config.snapshots; ++slot) {
-    if (!full && (uncopied_ >> slot & 1U) == 0) continue;
+    if (!full && (uncopied_ >> slot & 1u) == 0) continue;
     const size_t at = static_cast<size_t>(slot) * monitor_.bytes;
     memcpy(out + kMemories + at, monitor_.slots + at, monitor_.bytes);
   }
@@ -95,7 +95,7 @@ const char* Supervisor::check(const unsigned char* data, size_t n) const noexcep
   uint32_t head[2];
   memcpy(head, data, sizeof head);
   if (head[0] < 1 || head[0] > kSupervisorStateVersion) return "of a version that this build does not read";
-  if (head[1] > learners::kMaxSnapshots + 1U) return "with more snapshots than there can be";
+  if (head[1] > learners::kMaxSnapshots + 1u) return "with more snapshots than there can be";
   const Read read = read_memories(data + sizeof head);
   if (!sound(read.supervisor)) return "with a value out of its range";
   return monitored_ && head[1] > 0 ? check_monitor(read.monitor, head[1], layout_of(head[0]), data + kHead, n - kHead)

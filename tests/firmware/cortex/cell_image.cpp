@@ -27,7 +27,7 @@ void print(const float* y, int32_t n) {
   for (int32_t i = 0; i < n; ++i) {
     uint32_t bits = 0;
     memcpy(&bits, y + i, sizeof bits);
-    for (int shift = 28; shift >= 0; shift -= 4) *at++ = "0123456789abcdef"[(bits >> shift) & 15U];
+    for (int shift = 28; shift >= 0; shift -= 4) *at++ = "0123456789abcdef"[(bits >> shift) & 15u];
     *at++ = i + 1 < n ? ' ' : '\n';
   }
   *at = 0;

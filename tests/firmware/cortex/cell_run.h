@@ -39,29 +39,29 @@ constexpr uint64_t planned_bytes() {
   return footprint.bytes();
 }
 
-constexpr float kDecay = 0.95F * 0.9F;
+constexpr float kDecay = 0.95f * 0.9f;
 
 // The whole step of the cell, learning included: what is counted. `pending` moves the weights on the way; returns sum |z|.
 inline float step(const Model& model, float pending) {
-  kernels::SetCotangent<float> set = {model.e1, model.e2, kDecay, 0.0F};
-  cells::step(model.cell, &pending, 1.0F, &set);
+  kernels::SetCotangent<float> set = {model.e1, model.e2, kDecay, 0.0f};
+  cells::step(model.cell, &pending, 1.0f, &set);
   return set.norm;
 }
 
 // Between -1 and 1, from a multiplicative congruential generator (Lehmer, modulus 2^31 - 1, multiplier 48271).
 inline float draw(uint32_t& state) {
-  state = static_cast<uint32_t>(static_cast<uint64_t>(state) * 48271U % 2147483647U);
-  return static_cast<float>(static_cast<int32_t>(state >> 7U) - (1 << 23)) * (1.0F / (1 << 23));
+  state = static_cast<uint32_t>(static_cast<uint64_t>(state) * 48271u % 2147483647u);
+  return static_cast<float>(static_cast<int32_t>(state >> 7u) - (1 << 23)) * (1.0f / (1 << 23));
 }
 
 inline void initialise(const Model& model, uint32_t seed) {
   for (int32_t p = 0; p < kUnits; ++p) {  // retention 0.69 to 0.98, a turn of 0.03 to 0.6 rad a step
-    model.cell.nu_log[p] = -2.5F + 1.5F * draw(seed);
-    model.cell.theta_log[p] = -2.0F + 1.5F * draw(seed);
+    model.cell.nu_log[p] = -2.5f + 1.5f * draw(seed);
+    model.cell.theta_log[p] = -2.0f + 1.5f * draw(seed);
   }
   for (int32_t half = 0; half < 2; ++half)
     for (int32_t i = 0; i < kUnits; ++i)
-      for (int32_t j = 0; j < kInputs; ++j) cells::weight_at(model.cell, half, i, j) = 0.5F * draw(seed);
+      for (int32_t j = 0; j < kInputs; ++j) cells::weight_at(model.cell, half, i, j) = 0.5f * draw(seed);
 }
 
 inline void run(const Model& model, float (*counted_step)(const Model&, float),
@@ -69,16 +69,16 @@ inline void run(const Model& model, float (*counted_step)(const Model&, float),
   initialise(model, 1);
   uint32_t seed = 2;
   float readout[2 * kUnits], value = 0, pending = 0;
-  for (float& w : readout) w = 0.3F * draw(seed);
+  for (float& w : readout) w = 0.3f * draw(seed);
   for (int32_t t = 0; t < kSteps; ++t) {
     for (int32_t j = 0; j < kInputs; ++j) model.cell.x[j] = draw(seed);
     const float norm = counted_step(model, pending);
     cells::cotangent(model.cell, model.cell.s1, model.cell.s2, readout, model.e1, model.e2);
     float next = 0;
     for (int32_t i = 0; i < 2 * kUnits; ++i) next += readout[i] * model.cell.y[i];
-    const float delta = model.cell.x[0] + 0.95F * next - value, size = delta < 0 ? -delta : delta;
-    const float bound = 2.0F * (size > 1.0F ? size : 1.0F) * norm;  // ObGD
-    pending = (bound > 1.0F ? 1.0F / bound : 1.0F) * delta;
+    const float delta = model.cell.x[0] + 0.95f * next - value, size = delta < 0 ? -delta : delta;
+    const float bound = 2.0f * (size > 1.0f ? size : 1.0f) * norm;  // ObGD
+    pending = (bound > 1.0f ? 1.0f / bound : 1.0f) * delta;
     value = next;
     print(model.cell.y, 2 * kUnits);
   }

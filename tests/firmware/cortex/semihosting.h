@@ -1,6 +1,5 @@
 /* Semihosting: the debugger, here QEMU, prints and ends the program (Arm IHI, "Semihosting for AArch32 and AArch64"). Tests only. */
-#ifndef TL_TEST_SEMIHOSTING_H
-#define TL_TEST_SEMIHOSTING_H
+#pragma once
 
 #include <stdint.h>
 
@@ -17,5 +16,3 @@ static inline void leave(uint32_t code) {
   const uint32_t block[2] = {0x20026, code};
   for (;;) semihost(0x20, block);
 }
-
-#endif

@@ -1,0 +1,36 @@
+"""Our text files, and C and C++ sources without what is no code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from toolchain import ROOT, run
+
+TOKENS = re.compile(
+    r"""(?P<comment>//[^\n]*|/\*.*?\*/)|(?P<raw>R"(?P<tag>[^(]*)\(.*?\)(?P=tag)")|(?P<text>"(?:[^"\\\n]|\\.)*")"""
+    r"""|(?P<character>(?<![0-9a-fA-F])'(?:[^'\\\n]|\\.)+')|(?P<directive>^[ \t]*\#(?:[^\n\\]|\\.)*)""",
+    re.DOTALL | re.MULTILINE | re.VERBOSE,
+)
+
+
+def tracked(suffixes: tuple[str, ...]) -> list[Path]:
+    """List the repository's files that end so, new ones too; not the recorded ones (tests/golden), which are data."""
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=ROOT)
+    names = [name for name in listed.split("\0") if name.endswith(suffixes) and not name.startswith("tests/golden/")]
+    return [path for name in names if (path := ROOT / name).exists()]
+
+
+def without_text(source: str) -> str:
+    """Blank comments, directives and what is in quotes; lines stay where they are."""
+
+    def blank(match: re.Match[str]) -> str:
+        kept = '""' if match["text"] or match["raw"] else " "
+        return kept + "\n" * match[0].count("\n")
+
+    return TOKENS.sub(blank, source)
+
+
+def without_comments(source: str) -> str:
+    """Blank comments and what is in quotes, but not directives."""
+    return TOKENS.sub(lambda m: m[0] if m["directive"] else " " + "\n" * m[0].count("\n"), source)
