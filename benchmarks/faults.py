@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 import rtu_edge as rtu
-from rtu_edge import _core
+from rtu_edge import _core, _testing
 from rtu_edge.config import Config, parse_config
 from rtu_edge.device.plants import Plant
 from rtu_edge.loop.flags import Cause, Driver, GuardFlag, InputFlag
@@ -122,7 +122,7 @@ class Rig:
     def __init__(self, policy: _core.Policy, seed: int, max_steps: int = 0) -> None:
         self.policy = policy
         self.plant = Plant("cartpole", max_steps=max_steps)
-        self.gate = _core.OutputGate(LIMITS, PERIOD_S, policy.n_levels)
+        self.gate = _testing.OutputGate(LIMITS, PERIOD_S, policy.n_levels)
         self.seed = seed
         self.reset()
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import rtu_edge as rtu
-from rtu_edge import _core
+from rtu_edge import _core, _testing
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.loop import Link, Loop, LoopConfig, StopReason
@@ -38,7 +38,7 @@ def measure(policy: Any, steps: int) -> tuple[float, np.ndarray[Any, Any]]:
 @click.option("--steps", default=100_000, show_default=True)
 def main(steps: int) -> None:
     """Print the table."""
-    linear = _core.LinearPolicy(2, [0.0], [[0.5, 6.0]])
+    linear = _testing.LinearPolicy(2, [0.0], [[0.5, 6.0]])
     agent = rtu.StreamAC(observation_size=2, action_size=1)
     table = Table("policy", "steps/s", "round trip us", "predict us", "learn us")
     for name, policy in (("linear feedback", linear.policy()), ("stream AC, 32 units", agent.core.policy())):

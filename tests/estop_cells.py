@@ -29,7 +29,7 @@ import serial
 import rtu_edge.cli
 import rtu_edge.cli.clear
 import rtu_edge.cli.estop
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge.config import load_device  # noqa: F401
 from rtu_edge.device import lock, ports, registry
 from rtu_edge.loop import Clock, Link, Loop, LoopConfig
@@ -104,7 +104,7 @@ def drive(person: Person, pipe: Connection, port: str, what: str, config: str, o
                 if options.get("exclusive"):
                     fcntl.ioctl(opened.fileno(), termios.TIOCEXCL)
             hello = link.handshake()
-            policy = _core.LinearPolicy(hello.n_observations, [0.0])
+            policy = _testing.LinearPolicy(hello.n_observations, [0.0])
             settings = LoopConfig(clock=Clock.DEVICE, ttl_ms=20_000, seconds=30, learn=False, explore=False)
             with Loop(link, policy.policy(), settings) as loop:
                 loop.start()

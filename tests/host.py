@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge.device import lock
 from rtu_edge.device.ports import open_port
 from rtu_edge.loop import Clock, Link, Loop, LoopConfig
@@ -49,7 +49,7 @@ def main() -> None:
     clock = Clock(options.pop("clock", "device"))
     with open_port(port) as opened, Link(opened, control=lock.socket_path(port)) as link:
         hello = link.handshake()
-        policy = _core.LinearPolicy(hello.n_observations, [0.0], [[0.5, 6.0] + [0.0] * (hello.n_observations - 2)])
+        policy = _testing.LinearPolicy(hello.n_observations, [0.0], [[0.5, 6.0] + [0.0] * (hello.n_observations - 2)])
         options.setdefault("ttl_ms", 200)  # the longest that the device allows: a busy machine stops no loop by itself
         config = LoopConfig(clock=clock, seconds=30, learn=False, explore=False, **options)
         with Loop(link, policy.policy(), config) as loop:

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge._base.errors import CheckFailed
 from rtu_edge.bench import latency, soak
 from rtu_edge.bench.system import system
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.simulated import SimulatedDevice
-from rtu_edge.loop import Link, Loop, LoopConfig, RecordFlag, StopReason
+from rtu_edge.loop import Loop, LoopConfig, RecordFlag, StopReason
 
 
 def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -148,9 +148,9 @@ def test_faults_of_a_link_are_ridden_through_and_counted() -> None:
     """One frame in fifty is hit by each kind of fault: the run ends by its steps, and sent what a clean one sends."""
     hashes = []
     for rate in (0.0, 0.02):
-        with SimulatedDevice(boot_id=3) as device, open_port(device.port) as port, Link(port, fault_rate=rate) as link:
+        with SimulatedDevice(boot_id=3) as device, open_port(device.port) as port, soak.FaultyLink(port, rate) as link:
             link.handshake()
-            policy = _core.LinearPolicy(2, [0.0], [[0.5, 6.0]]).policy()
+            policy = _testing.LinearPolicy(2, [0.0], [[0.5, 6.0]]).policy()
             result = Loop(link, policy, LoopConfig(steps=2000, retry_ms=2.0, retries=1000, session=1, seed=1)).run()
             assert result.reason is StopReason.STEPS
             hashes.append(result.sent_hash)

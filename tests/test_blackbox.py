@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core
+from rtu_edge import _core, _testing
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.loop import Link, Loop, LoopConfig
@@ -155,7 +155,7 @@ def test_a_closed_box_takes_nothing(tmp_path: Path, head: Head) -> None:
     with SimulatedDevice() as device, open_port(device.port) as opened, Link(opened) as link:
         link.handshake()
         config = LoopConfig(steps=5, black_box=box)
-        loop = Loop(link, _core.LinearPolicy(2, [0.0]).policy(), config)
+        loop = Loop(link, _testing.LinearPolicy(2, [0.0]).policy(), config)
         with pytest.raises(ValueError, match="closed"):
             loop.start()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge.device import lock, protocol
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.protocol import DeviceState
@@ -23,13 +23,13 @@ from rtu_edge.tools import estop as stops
 
 COMMAS = """
 import locale, sys, time
-from rtu_edge import _core, loop as runtime
+from rtu_edge import _testing, loop as runtime
 from rtu_edge.device.ports import open_port
 with open_port(sys.argv[1]) as port, runtime.Link(port) as link:
     link.handshake()
     locale.setlocale(locale.LC_ALL, "de_DE.UTF-8")
     assert locale.localeconv()["decimal_point"] == ","
-    policy = _core.LinearPolicy(2, [0.0])
+    policy = _testing.LinearPolicy(2, [0.0])
     runtime.Loop(link, policy.policy(), runtime.LoopConfig(clock=runtime.Clock.DEVICE, steps=30)).run()
     print("ready", flush=True)
     sys.stdin.readline()
@@ -81,7 +81,7 @@ def test_the_state_in_status_is_the_device_s(tmp_path: Path) -> None:
     ):
         link.handshake()
         assert until_state(line.port, DeviceState.DISARMED) == DeviceState.DISARMED
-        loop = Loop(link, _core.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=5))
+        loop = Loop(link, _testing.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=5))
         assert loop.run().reason is StopReason.STEPS
         assert loop.status().device_state == DeviceState.DISARMED
         line.say("to_device", b"\0" + protocol.encode(protocol.pack(protocol.Estop())))  # a button next to the machine
@@ -90,6 +90,6 @@ def test_the_state_in_status_is_the_device_s(tmp_path: Path) -> None:
         assert link.disarm()  # is acknowledged in each state
         time.sleep(0.1)
         assert lock.status(line.port)["device_state"] == DeviceState.ESTOP
-        refused = Loop(link, _core.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=5)).run()
+        refused = Loop(link, _testing.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=5)).run()
         assert refused.reason is StopReason.ARM_REFUSED and "`rtu-edge clear`" in refused.message
         assert lock.status(line.port)["device_state"] == DeviceState.ESTOP

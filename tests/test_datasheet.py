@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rtu_edge._bridge import lib
 
 import rtu_edge.cli
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge.device import protocol
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.protocol.codec import message_to_c
@@ -178,7 +178,7 @@ def test_what_is_checked_is_what_is_used(values: tuple[float, ...], period_s: fl
         made = combined([Limits(low, high, slew, rest, accel)], [MOVES], period_s)
     except ValueError:
         return
-    gate = _core.OutputGate(made, period_s)
+    gate = _testing.OutputGate(made, period_s)
     gate.start([0.0])
     (low, high, slew, _, _), last = made[0], None
     for action in (1.0, 1.0, -1.0, NAN, 1.0):
@@ -249,7 +249,7 @@ def test_a_device_whose_rows_lie_is_neither_described_nor_run(
             with pytest.raises(LinkError):
                 Loop(
                     link,
-                    _core.LinearPolicy(1, [0.0]).policy(),
+                    _testing.LinearPolicy(1, [0.0]).policy(),
                     LoopConfig(
                         limits=[Limits(-1, 1, 1.0, accel_per_s2=INF)], clock=Clock.DEVICE, reward=Reward("form")
                     ),
@@ -295,7 +295,7 @@ def test_a_run_with_a_number_that_is_none_does_not_begin(config: LoopConfig, mes
     with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
         with pytest.raises(ValueError, match=message):
-            Loop(link, _core.LinearPolicy(2, [0.0]).policy(), config)
+            Loop(link, _testing.LinearPolicy(2, [0.0]).policy(), config)
         assert link.handshake().last_session == 0
 
 
@@ -308,14 +308,14 @@ def test_the_shortest_life_of_a_command_is_long_enough() -> None:
     with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
         hello = link.handshake()
         least = min_ttl_ms(hello.period_us)
-        result = Loop(link, _core.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=50, ttl_ms=least)).run()
+        result = Loop(link, _testing.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=50, ttl_ms=least)).run()
         assert result.reason is StopReason.STEPS and result.confirmed
 
 
 def test_on_real_hardware_no_limit_has_to_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
         link._hello = dataclasses.replace(link.handshake(), simulated=False)
-        policy = _core.LinearPolicy(2, [0.0]).policy()
+        policy = _testing.LinearPolicy(2, [0.0]).policy()
         for limits, missing in ((Limits(-1, 1), "slew_per_s"), (Limits(-1, 1, 5.0), "accel_per_s2")):
             config = LoopConfig(limits=[limits], clock=Clock.DEVICE)
             with pytest.raises(ValueError, match=rf"limits\[0\].{missing}: missing; on real hardware"):

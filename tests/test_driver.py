@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from qemu import Board, Host
 from toolchain import ROOT
 
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.cli.hil import command
 from rtu_edge.device import protocol
@@ -248,7 +248,7 @@ def test_a_machine_that_does_not_say_simulated_needs_limits_and_has_no_lockstep(
         with open_port(port) as opened, Link(opened) as link:
             hello = link.handshake()
             assert (hello.simulated, hello.lockstep, hello.reset) == (False, False, True)
-            policy = _core.LinearPolicy(1, [0.5, 0.5], [])
+            policy = _testing.LinearPolicy(1, [0.5, 0.5], [])
             with pytest.raises(ValueError, match="limits"):
                 Loop(link, policy.policy(), LoopConfig(steps=10, clock=Clock.DEVICE))
             limits = (

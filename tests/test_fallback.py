@@ -13,7 +13,7 @@ import pytest
 import rtu_edge as rtu
 import rtu_edge.cli
 from benchmarks import faults
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge._base.errors import CheckFailed, ConfigError, SafetyStop
 from rtu_edge.config import parse_config
 from rtu_edge.device.ports import open_port
@@ -134,9 +134,9 @@ def test_a_correction_never_adds_up(kind: str, push: float | None, library: Path
     }
     rtu.StreamAC(observation_size=2, action_size=1, units=4, hidden=[4], seed=3).save(tmp_path / "other.rtu")
     gain = [[0.0, 0.0]] if push is not None else [[1e4, 0.0]]
-    learner = _core.LinearPolicy(2, [push or 0.0], gain)
+    learner = _testing.LinearPolicy(2, [push or 0.0], gain)
     made = around(learner.policy(), "residual", texts.get(kind, f"kind = '{kind}'"))
-    alone = around(_core.LinearPolicy(2, [0.0]).policy(), "residual", texts.get(kind, f"kind = '{kind}'"))
+    alone = around(_testing.LinearPolicy(2, [0.0]).policy(), "residual", texts.get(kind, f"kind = '{kind}'"))
     rng = np.random.default_rng(0)
     made.policy.begin()
     alone.policy.begin()
@@ -178,7 +178,7 @@ def test_a_fallback_that_keeps_failing_rests_and_stops(mode: str) -> None:
 @pytest.mark.hazard("fallback-fails")
 def test_a_fallback_that_failed_unasked_has_no_tries_left() -> None:
     """It failed while the learner drove; when it has to, the learner's last command is not held."""
-    learner = _core.LinearPolicy(2, [-1.0])
+    learner = _testing.LinearPolicy(2, [-1.0])
     made = around(learner.policy(), "learn", python(once))
     made.policy.begin()
     for _ in range(50):
@@ -218,7 +218,7 @@ def test_the_command_ends_with_4_and_no_traceback(tmp_path: Path, capfd: pytest.
 @pytest.mark.parametrize("steps_held", [1, 5])
 def test_a_policy_without_a_supervisor_has_as_many_tries(steps_held: int) -> None:
     """Non-finite from the start: the command before, so many times, then rest and the end."""
-    policy = _core.LinearPolicy(2, [float("nan")])
+    policy = _testing.LinearPolicy(2, [float("nan")])
     with SimulatedDevice("cartpole", boot_id=1) as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
         result = Loop(link, policy.policy(), LoopConfig(steps=1000, max_bad_actions=steps_held)).run()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from toolchain import run
 
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge import loop as runtime
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.schema import combined
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.timing, pytest.mark.alone]
 
 UNPRIVILEGED = """
 import json, os, resource
-from rtu_edge import _core, loop as runtime
+from rtu_edge import _testing, loop as runtime
 from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.device.ports import open_port
 
@@ -33,7 +33,7 @@ with SimulatedDevice() as device, open_port(device.port) as port, runtime.Link(p
     if os.geteuid() == 0:
         os.setresuid(65534, 65534, 0)
     config = runtime.LoopConfig(clock=runtime.Clock.DEVICE, realtime=True, cpu=1000, steps=20)
-    result = runtime.Loop(link, _core.LinearPolicy(2, [0.0]).policy(), config).run()
+    result = runtime.Loop(link, _testing.LinearPolicy(2, [0.0]).policy(), config).run()
     print(json.dumps([result.reason.value, result.steps, result.privileges]))
     if os.getresuid()[2] == 0:
         os.setresuid(0, 0, 0)  # to end the device, which is root's
@@ -54,7 +54,7 @@ def test_what_is_granted_is_in_force() -> None:
         link.handshake()
         core = min(os.sched_getaffinity(0))
         config = LoopConfig(clock=Clock.DEVICE, realtime=True, cpu=core)
-        with Loop(link, _core.LinearPolicy(2, [0.0]).policy(), config) as loop:
+        with Loop(link, _testing.LinearPolicy(2, [0.0]).policy(), config) as loop:
             loop.start()
             while loop.status().steps < 5:
                 loop.wait(0.01)
@@ -79,7 +79,7 @@ def test_a_stop_rests_as_the_device_would(tmp_path: Path) -> None:
         link.handshake()
         for limits, rest in (([], 0.0), ([Limits(-10, 10, rest=2.0)], 2.0)):
             config = LoopConfig(clock=Clock.DEVICE, steps=10, limits=limits, learn=False, explore=False)
-            loop = Loop(link, _core.LinearPolicy(2, [0.5]).policy(), config)
+            loop = Loop(link, _testing.LinearPolicy(2, [0.5]).policy(), config)
             assert loop.run().reason is StopReason.STEPS
             options = combined(limits, link.rows[2:], 0.02)
             assert options[0][3] == rest

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge._base.errors import DeviceError, SafetyStop
 from rtu_edge.cli import common
 from rtu_edge.device.ports import open_port
@@ -98,7 +98,7 @@ def test_a_loop_arms_only_the_device_that_was_described(
 ) -> None:
     with open_port(plug.port) as port, Link(port) as link:
         link.handshake()
-        policy = _core.LinearPolicy(2, [0.5]).policy()
+        policy = _testing.LinearPolicy(2, [0.5]).policy()
         assert Loop(link, policy, LoopConfig(steps=5)).run().reason is StopReason.STEPS
         loop = Loop(link, policy, LoopConfig(steps=5))
         plug.plug(others[what])
@@ -228,7 +228,7 @@ def test_the_port_is_read_while_the_question_is_open(monkeypatch: pytest.MonkeyP
 def test_after_the_largest_session_number_comes_one() -> None:
     with SimulatedDevice("cartpole", boot_id=1) as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
-        policy = _core.LinearPolicy(2, [0.5]).policy()
+        policy = _testing.LinearPolicy(2, [0.5]).policy()
         for session in (0x7FFFFFFF, 0xFFFFFFFE, None, None):
             assert Loop(link, policy, LoopConfig(steps=5, session=session)).run().reason is StopReason.STEPS
         assert (link.last_session, link.next_session, link.handshake().last_session) == (1, 2, 1)

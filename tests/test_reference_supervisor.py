@@ -11,7 +11,7 @@ from reference import supervisor as slow
 
 import rtu_edge as rtu
 from benchmarks import faults
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge.config import parse_config
 from rtu_edge.loop.flags import Cause, GuardFlag
 from rtu_edge.loop.supervisor import supervise
@@ -95,7 +95,7 @@ def test_a_fallback_that_fails(mode: str, seed: int) -> None:
     share = "supervisor.residual={force=0.01}"
     text = f"[device]\nplant = 'cartpole'\n[fallback]\nkind = 'python'\nfunction = '{__name__}:scripted'\n"
     config = parse_config(text, [f"supervisor.mode={mode}", *([share] if mode == "residual" else [])])
-    learner = _core.LinearPolicy(2, [1.0])
+    learner = _testing.LinearPolicy(2, [1.0])
     limits = [(-10.0, 10.0, math.inf, 2.5, math.inf)]
     native = supervise(config, learner.policy(), *faults.rows(), limits, faults.PERIOD_S).policy
     reference = slow.FallbackOutput(rest=0.25)
@@ -125,7 +125,7 @@ def test_output_gate(seed: int) -> None:
     rng = np.random.default_rng(seed)
     low, high = -float(rng.uniform(1, 10)), float(rng.uniform(1, 10))
     slew, accel = float(rng.choice([math.inf, 3.0])), float(rng.choice([math.inf, 0.3, 1.0]))
-    native = _core.OutputGate([(low, high, slew, 0.0, accel)], 1.0)
+    native = _testing.OutputGate([(low, high, slew, 0.0, accel)], 1.0)
     native.start([0.0])
     reference = slow.OutputGate(low, high, slew, accel)
     wanted = 0.0

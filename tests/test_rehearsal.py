@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from rtu_edge import _core, cli
+from rtu_edge import _testing, cli
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.config import parse_config
 from rtu_edge.device import protocol
@@ -137,7 +137,7 @@ def test_a_standing_device_is_one_command(tmp_path: Path) -> None:
         for session in (1, 2):  # it stays
             with open_port(str(board)) as port, Link(port) as link:
                 assert link.handshake().last_session == session - 1
-                policy = _core.LinearPolicy(2, [0.0]).policy()
+                policy = _testing.LinearPolicy(2, [0.0]).policy()
                 assert Loop(link, policy, LoopConfig(steps=20)).run().steps == 20
         assert process.poll() is None
     assert process.returncode == 0

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge.device.plants import Plant
 from rtu_edge.loop import CallFlag, Cause, Driver, GuardFlag, InputFlag, RecordFlag
 from rtu_edge.loop.supervisor import supervise
@@ -75,7 +75,7 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
             simulated=True,
         )
         policy, rng = made.policy, np.random.default_rng(seed)
-        gate = _core.OutputGate(head.limits_in_force, head.period_s, policy.n_levels)
+        gate = _testing.OutputGate(head.limits_in_force, head.period_s, policy.n_levels)
         x, reward, terminated, truncated, first, episode = plant.reset(seed=1), 0.0, False, False, True, 1
         chosen, applied = 0.0, 0.0
         for number, record in enumerate(records):

@@ -12,7 +12,7 @@ import pytest
 from alloc_guard import run_guarded
 
 import rtu_edge as rtu
-from rtu_edge import _core
+from rtu_edge import _core, _testing
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.loop import (
@@ -43,7 +43,7 @@ def link() -> Iterator[Link]:
 
 
 def controller() -> Any:
-    return _core.LinearPolicy(2, [0.0], [[0.5, 6.0]]).policy()
+    return _testing.LinearPolicy(2, [0.0], [[0.5, 6.0]]).policy()
 
 
 def test_what_stands_twice_is_the_same() -> None:
@@ -203,7 +203,7 @@ def test_stops_at_the_target_or_after_episodes(link: Link) -> None:
 
 
 def test_learning_can_be_switched_off_and_on(link: Link) -> None:
-    policy = _core.LinearPolicy(2, [0.0], [[0.5, 6.0]])
+    policy = _testing.LinearPolicy(2, [0.0], [[0.5, 6.0]])
     loop = Loop(link, policy.policy(), LoopConfig(steps=500, learn=False, explore=False))
     loop.run()
     assert policy.lessons == 0 and policy.predictions > 500
@@ -213,13 +213,13 @@ def test_learning_can_be_switched_off_and_on(link: Link) -> None:
 
 def test_discrete_levels(link: Link) -> None:
     for index, force in ((0, -10.0), (1, 10.0)):
-        loop = Loop(link, _core.LinearPolicy(2, [float(index)], n_levels=2).policy(), LoopConfig(steps=3))
+        loop = Loop(link, _testing.LinearPolicy(2, [float(index)], n_levels=2).policy(), LoopConfig(steps=3))
         loop.run()
         assert loop.drain()["u"][0, 0] == force
 
 
 def test_the_tighter_limit_wins(link: Link) -> None:
-    policy = _core.LinearPolicy(2, [1.0]).policy()
+    policy = _testing.LinearPolicy(2, [1.0]).policy()
     for limits, force in ((Limits(-5, 5), 5.0), (Limits(-100, 100), 10.0), (Limits(-100, 3), 3.0)):
         loop = Loop(link, policy, LoopConfig(steps=2, limits=[limits]))
         loop.run()
@@ -369,9 +369,9 @@ def test_a_configuration_is_taken_as_numpy_has_it(link: Link) -> None:
 
 def test_a_policy_of_another_size_is_refused(link: Link) -> None:
     with pytest.raises(ValueError, match="3 observations"):
-        Loop(link, _core.LinearPolicy(3, [0.0]).policy(), LoopConfig())
+        Loop(link, _testing.LinearPolicy(3, [0.0]).policy(), LoopConfig())
     with pytest.raises(ValueError, match="2 actuators"):
-        Loop(link, _core.LinearPolicy(2, [0.0, 0.0]).policy(), LoopConfig())
+        Loop(link, _testing.LinearPolicy(2, [0.0, 0.0]).policy(), LoopConfig())
 
 
 def test_a_port_without_a_device() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import rtu_edge.cli
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.config import load_config
 from rtu_edge.device import lock
@@ -231,7 +231,7 @@ def test_a_hung_loop_is_not_fed(manager: Manager) -> None:
         link.handshake()
         config = LoopConfig(clock=Clock.DEVICE, handle_signals=False, reward=Reward("callable", function=reward))
         watchdog = service.Watchdog(link)
-        with Loop(link, _core.LinearPolicy(2, [0.0]).policy(), config) as loop:
+        with Loop(link, _testing.LinearPolicy(2, [0.0]).policy(), config) as loop:
             loop.start()
             fed = 0
             for _ in range(40):
@@ -335,7 +335,7 @@ def test_a_service_starts_disarmed_arms_on_demand_and_stops(manager: Manager, tm
         assert checkpoint.read_text(saved.read_bytes(), saved)[1]["steps"] == sum(acted)
         with open_port(device.port) as port, Link(port) as link:
             link.handshake()
-            loop = Loop(link, _core.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=5))
+            loop = Loop(link, _testing.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=5))
             assert loop.run().reason is StopReason.STEPS
             assert loop.status().device_state == DeviceState.DISARMED
 

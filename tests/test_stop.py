@@ -20,7 +20,7 @@ import host
 import numpy as np
 import pytest
 
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge._base.errors import DeviceError
 from rtu_edge.device import lock
 from rtu_edge.device.ports import open_port
@@ -244,7 +244,7 @@ def test_estop_is_latched(line: FaultBridge) -> None:
     stops.estop(line.port)
     with open_port(line.port) as opened, Link(opened) as link:
         link.handshake()
-        policy = _core.LinearPolicy(2, [0.0])
+        policy = _testing.LinearPolicy(2, [0.0])
         refused = Loop(link, policy.policy(), LoopConfig(clock=Clock.DEVICE)).run()
         assert refused.reason is StopReason.ARM_REFUSED and "latched" in refused.message
         assert link.clear_fault()
@@ -486,7 +486,7 @@ def test_an_interpreter_that_is_busy_does_not_stop_the_loop() -> None:
     """A second inside one call that holds the interpreter lock: the loop ticks on, the device sees no stale command."""
     import ctypes
 
-    policy = _core.LinearPolicy(2, [0.0], [[0.5, 6.0]])
+    policy = _testing.LinearPolicy(2, [0.0], [[0.5, 6.0]])
     config = LoopConfig(clock=Clock.DEVICE, learn=False, explore=False)
     with (
         SimulatedDevice("cartpole", max_steps=100000) as device,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rtu_edge import _core, _testing
 from rtu_edge._base.errors import CheckFailed
 from rtu_edge.hil.targets import make_target
 from rtu_edge.learn import StreamAC
@@ -18,12 +19,37 @@ from rtu_edge.loop import Link, Loop, LoopConfig, LoopResult
 from rtu_edge.run.heap import Resident
 from rtu_edge.run.permission import Permission
 
-__all__ = ["Soak", "save", "soak", "text"]
+__all__ = ["FaultyLink", "Soak", "save", "soak", "text"]
 
 # Share of frames, each way, that each kind of fault hits.
 _RATE = 2e-4
 _RETRY_MS = 4.0
 _EXPLAINED = frozenset({"device_restart", "link_lost", "device_safe"})  # by a restart of the device
+
+
+class FaultyLink(Link):
+    """A link whose line loses, damages, repeats and holds back frames, by a seed: for simulated devices in lockstep.
+
+    Args:
+        port: an open port, as of `Link`.
+        rate: share of frames, each way, that each kind of fault hits.
+        seed: of the faults.
+    """
+
+    def __init__(self, port: Any, rate: float, seed: int = 0) -> None:
+        wires: list[_testing.FaultyWire] = []
+
+        def through(fd: int) -> _core.Wire:
+            wires.append(_testing.FaultyWire(fd, rate, seed))
+            return wires[0].wire()
+
+        super().__init__(port, through=through)
+        self._wire = wires[0]
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """What was done so far: frames lost, damaged and repeated, and stalls of this end for 10 ms."""
+        return self._wire.counts()
 
 
 @dataclass
@@ -80,7 +106,7 @@ def soak(hours: float = 10.0, *, seed: int = 0, resets: int = 20, watch: Any = N
         while out.steps < total:
             number = len(out.sessions)
             stop = (number + 1) * total // (resets + 1) if number < resets else total
-            with Link(target, fault_rate=_RATE, fault_seed=seed + number) as link:
+            with FaultyLink(target, _RATE, seed + number) as link:
                 Permission("the simulated cart-pole", link.handshake().simulated).require()
                 config = LoopConfig(
                     steps=total - out.steps,
@@ -116,7 +142,7 @@ def soak(hours: float = 10.0, *, seed: int = 0, resets: int = 20, watch: Any = N
     return out
 
 
-def _add(out: Soak, result: LoopResult, link: Link, restarted: bool) -> None:
+def _add(out: Soak, result: LoopResult, link: FaultyLink, restarted: bool) -> None:
     reason = result.reason.value
     explained = reason == "steps" or (restarted and reason in _EXPLAINED)
     out.steps += result.steps

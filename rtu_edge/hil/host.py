@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rtu_edge import _core
+from rtu_edge import _testing
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.config import Config, write_config
 from rtu_edge.device import lock
@@ -294,4 +294,4 @@ def _linear(linear: Linear, n_observations: int, n_actuators: int) -> Any:
             f"controller: made for {len(gain[0]) if gain else 'any'} observations and {len(bias)} actuators, "
             f"the device has {n_observations} and {n_actuators}"
         )
-    return _core.LinearPolicy(n_observations, bias, gain)
+    return _testing.LinearPolicy(n_observations, bias, gain)

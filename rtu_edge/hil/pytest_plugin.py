@@ -256,7 +256,7 @@ def runtime(request: pytest.FixtureRequest, link: Link) -> Iterator[Callable[...
     still runs at the end of the test is stopped. Real hardware (a device that does not say that it is simulated) needs `limits`
     and --rtu-confirm.
     """
-    from rtu_edge import _core
+    from rtu_edge import _testing
     from rtu_edge.loop import Clock, Loop, LoopConfig
     from rtu_edge.run.permission import Permission
 
@@ -271,7 +271,7 @@ def runtime(request: pytest.FixtureRequest, link: Link) -> Iterator[Callable[...
             policy = agent.core.policy()
         else:
             hello = link.hello
-            policy = _core.LinearPolicy(hello.n_observations, bias or [0.0] * hello.n_actuators, gain or []).policy()
+            policy = _testing.LinearPolicy(hello.n_observations, bias or [0.0] * hello.n_actuators, gain or []).policy()
         config = LoopConfig(**{"clock": Clock.DEVICE, "handle_signals": False, **settings})
         loops.append(Loop(link, policy, config))
         return loops[-1]

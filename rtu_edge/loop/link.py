@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -125,8 +125,8 @@ class Link(Closing):
             gets a DeviceError.
         config: path of the configuration that is run: `rtu-edge estop` finds this process by it too.
         capture_bytes: keep this many of the bytes counted by `sent_hash` (lockstep only), for tests.
-        fault_rate, fault_seed: share of frames that each kind of fault hits (`faults`), by a seed: for long tests of a
-            simulated device in lockstep.
+        through: a function of the descriptor that returns the native wire which all bytes pass, for fault injection;
+            None for the descriptor itself.
     """
 
     def __init__(
@@ -136,14 +136,13 @@ class Link(Closing):
         control: str | Literal[False] | None = None,
         config: str | os.PathLike[str] = "",
         capture_bytes: int = 0,
-        fault_rate: float = 0.0,
-        fault_seed: int = 0,
+        through: Callable[[int], _core.Wire] | None = None,
     ) -> None:
         fd = port if isinstance(port, int) else port.fileno()
         self._hello: Hello | None = None
         self._rows: list[Row] = []
         self._loop: weakref.ref[Closing] | None = None
-        self._core = _core.Link(os.dup(fd), capture_bytes, fault_rate, fault_seed)
+        self._core = _core.Link(os.dup(fd), capture_bytes, through(fd) if through is not None else None)
         self._registration: Registration | None = None
         name = port.url if isinstance(port, Port) else ""
         if control or (control is None and name and not name.startswith("loop://")):
@@ -271,11 +270,6 @@ class Link(Closing):
     def quality(self) -> LinkQuality:
         """Clocks, delays, losses, rates; measured while a loop runs."""
         return LinkQuality(**self._core.quality())
-
-    @property
-    def faults(self) -> dict[str, int]:
-        """What `fault_rate` has done so far: frames lost, damaged and repeated, and stalls of this end for 10 ms."""
-        return self._core.faults()
 
     @property
     def captured(self) -> tuple[bytes, bytes]:

@@ -88,8 +88,7 @@ class Loop(Closing):
 
     Args:
         link: after handshake(); used by the loop alone until the run is over.
-        policy: `agent.core.policy()`, or `_core.LinearPolicy(...).policy()`. The agent must not be used by
-            anybody else while the loop runs.
+        policy: `agent.core.policy()`. Nothing else may use the agent while the loop runs.
         config: see LoopConfig.
 
     Raises:

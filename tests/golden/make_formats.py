@@ -310,7 +310,7 @@ def transcript(name: str, lockstep: bool) -> list[Any]:
 
 def lockstep_session() -> tuple[bytes, bytes]:
     """Both ways of a session that the native loop drives in lockstep, with a fixed controller."""
-    from rtu_edge import _core
+    from rtu_edge import _testing
     from rtu_edge.device.ports import open_port
     from rtu_edge.device.simulated import SimulatedDevice
     from rtu_edge.loop import Link, Loop, LoopConfig
@@ -321,7 +321,7 @@ def lockstep_session() -> tuple[bytes, bytes]:
         Link(port, capture_bytes=1 << 20) as link,
     ):
         link.handshake()
-        policy = _core.LinearPolicy(2, [0.0], [[0.5, 6.0]])
+        policy = _testing.LinearPolicy(2, [0.0], [[0.5, 6.0]])
         Loop(link, policy.policy(), LoopConfig(steps=60, seed=5, session=7, learn=False, explore=False)).run(
             poll_s=0.01
         )

@@ -6,8 +6,8 @@
 #include <thread>
 
 #include "native/runtime/loop/loop.h"
-#include "native/runtime/safety/fallbacks.h"
 #include "native/runtime/signals.h"
+#include "native/testing/linear_policy.h"
 #include "sim_device.h"
 
 using namespace rtu::runtime;
@@ -58,7 +58,7 @@ int main() {
   Link link(device.wire(), device.clock.clock(), 0);
   tl_hello hello;
   CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk);
-  LinearPolicy linear;
+  rtu::testing::LinearPolicy linear;
   linear.observation_size = 2;
   linear.action_size = 1;
   linear.gain[0][0] = 0.5f;

@@ -7,7 +7,7 @@
 
 #include "firmware_bridge/protocol/learner.h"
 #include "native/runtime/loop/loop.h"
-#include "native/runtime/safety/fallbacks.h"
+#include "native/testing/linear_policy.h"
 #include "sim_device.h"
 
 using namespace rtu::runtime;
@@ -147,7 +147,7 @@ void refuses_what_cannot_be() {
 struct Run {
   SimDevice device{"servo"};
   std::unique_ptr<Link> link;
-  LinearPolicy policy;
+  rtu::testing::LinearPolicy policy;
   LoopOptions options;
   tl_hello hello;
 

@@ -138,16 +138,10 @@ void serve_control(PyLink& self, const std::string& path) {
 
 void bind_link(py::module_& m) {
   using namespace rtu::bindings;
+  py::class_<Wire>(m, "Wire");  // made by rtu_edge._testing
   py::class_<PyLink>(m, "Link")
-      .def(py::init<int, size_t, double, uint64_t>(), py::arg("fd"), py::arg("capture_bytes") = 0,
-           py::arg("fault_rate") = 0.0, py::arg("fault_seed") = 0)
-      .def("faults",
-           [](const PyLink& self) {
-             const FaultCounts& c = self.faulty.counts;
-             return py::dict(py::arg("lost_out") = c.lost_out.load(), py::arg("lost_in") = c.lost_in.load(),
-                             py::arg("damaged_out") = c.damaged_out.load(), py::arg("damaged_in") = c.damaged_in.load(),
-                             py::arg("repeated_out") = c.repeated_out.load(), py::arg("stalls") = c.stalls.load());
-           })
+      .def(py::init<int, size_t, const Wire*>(), py::arg("fd"), py::arg("capture_bytes") = 0,
+           py::arg("wire") = py::none(), py::keep_alive<1, 4>())
       .def("handshake", &handshake)
       .def("hello_input", &hello_input)
       .def("describe", &describe)

@@ -1,5 +1,4 @@
-// Policies for Python: the table itself, for tests and tools that drive one step by step, and the controllers that
-// learn nothing.
+// Policies for Python: the table itself, for tools that drive one step by step, and the fallback controllers.
 #include <dlfcn.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "native/bindings/python/limits.h"
+#include "native/bindings/python/policy.h"
 #include "native/runtime/denormals.h"
 #include "native/runtime/policy.h"
 #include "native/runtime/record/counters.h"
@@ -24,37 +24,6 @@ namespace rtu::bindings {
 using namespace runtime;
 using namespace runtime::safety;
 namespace {
-
-using Row = std::vector<float>;
-using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
-
-void check_sizes(int observation_size, size_t action_size) {
-  if (observation_size < 1 || observation_size > kMaxObservations || action_size < 1 || action_size > kMaxActuators)
-    throw py::value_error("n_observations and len(bias): 1..55 each");
-}
-
-void fill_gains(const std::vector<Row>& rows, size_t action_size, int observation_size,
-                float (*out)[kMaxObservations]) {
-  if (rows.empty()) return;
-  if (rows.size() != action_size) throw py::value_error("gain: one row per action");
-  for (size_t k = 0; k < rows.size(); ++k) {
-    if (rows[k].size() != static_cast<size_t>(observation_size))
-      throw py::value_error("gain: one column per observation");
-    for (size_t i = 0; i < rows[k].size(); ++i) out[k][i] = rows[k][i];
-  }
-}
-
-std::unique_ptr<LinearPolicy> make_linear(int observation_size, const Row& bias, const std::vector<Row>& gain,
-                                          int n_levels) {
-  check_sizes(observation_size, bias.size());
-  auto policy = std::make_unique<LinearPolicy>();
-  policy->observation_size = observation_size;
-  policy->action_size = static_cast<int>(bias.size());
-  policy->n_levels = n_levels;
-  for (size_t k = 0; k < bias.size(); ++k) policy->bias[k] = bias[k];
-  fill_gains(gain, bias.size(), observation_size, policy->gain);
-  return policy;
-}
 
 std::unique_ptr<PdPolicy> make_pd(int observation_size, const Row& bias, const std::vector<Row>& p,
                                   const std::vector<Row>& d) {
@@ -127,11 +96,6 @@ std::unique_ptr<PyFunctionPolicy> make_py_function(const py::object& function, i
 
 // ------------------------------------------------------------------ the table, step by step
 
-const float* row_of(const Floats& values, int n, const char* name) {
-  if (values.size() != n) throw py::value_error(std::string(name) + ": expected " + std::to_string(n) + " numbers");
-  return values.data();
-}
-
 py::tuple predict(const Policy& policy, const Floats& observation, bool explore) {
   py::array_t<float> action(policy.action_size);
   const float* x = row_of(observation, policy.observation_size, "observation");
@@ -167,26 +131,6 @@ py::dict counters(const Policy& policy) {
   return out;
 }
 
-// The gate before the wire with the mapping in front of it, as the loop has them.
-struct PyGate {
-  CommandLimiter gate;
-  int n_levels = 0;
-
-  PyGate(const py::object& limits, double period_s, int levels) : n_levels(levels) {
-    gate.m = static_cast<int>(py::len(limits));
-    check_sizes(1, py::len(limits));
-    limits_of(limits, period_s, gate.limits);
-  }
-
-  py::tuple apply(const Floats& action) {
-    py::array_t<float> u(gate.m);
-    uint32_t flags = map_action(gate.limits, gate.m, n_levels, row_of(action, n_levels > 0 ? 1 : gate.m, "action"),
-                                u.mutable_data());
-    flags |= gate.apply(u.mutable_data());
-    return py::make_tuple(u, flags);
-  }
-};
-
 }  // namespace
 }  // namespace rtu::bindings
 
@@ -205,15 +149,6 @@ void bind_policy(py::module_& m) {
       .def("state", [](const Policy& p) { return py::bytes(static_cast<const char*>(p.state), p.state_bytes); })
       .def("counters", &counters);
 
-  py::class_<LinearPolicy>(m, "LinearPolicy")
-      .def(py::init(&make_linear), py::arg("n_observations"), py::arg("bias"),
-           py::arg("gain") = std::vector<std::vector<float>>{}, py::arg("n_levels") = 0)
-      .def("policy", &LinearPolicy::policy, py::keep_alive<0, 1>())
-      .def_readonly("predictions", &LinearPolicy::predictions)
-      .def_readonly("lessons", &LinearPolicy::updates)
-      .def_readonly("replaced", &LinearPolicy::overridden)
-      .def_readonly("last_reward", &LinearPolicy::last_reward);
-
   py::class_<PdPolicy>(m, "PdPolicy")
       .def(py::init(&make_pd), py::arg("n_observations"), py::arg("bias"), py::arg("p"), py::arg("d"))
       .def("policy", &PdPolicy::policy, py::keep_alive<0, 1>());
@@ -230,9 +165,4 @@ void bind_policy(py::module_& m) {
         self.error = py::none();
         return error;
       });
-
-  py::class_<PyGate>(m, "OutputGate")
-      .def(py::init<const py::object&, double, int>(), py::arg("limits"), py::arg("period_s"), py::arg("n_levels") = 0)
-      .def("start", [](PyGate& self, const Floats& u) { self.gate.start(row_of(u, self.gate.m, "u")); })
-      .def("apply", &PyGate::apply, py::arg("action"));
 }

@@ -9,7 +9,6 @@
 #include <string>
 
 #include "native/runtime/link/control_server.h"
-#include "native/runtime/link/faulty_wire.h"
 #include "native/runtime/link/link.h"
 
 namespace py = pybind11;
@@ -33,11 +32,9 @@ inline int64_t to_ns(double seconds) {
 
 // A descriptor of our own, the link over it, and who serves its control socket.
 struct PyLink {
-  PyLink(int fd_in, size_t capture_bytes, double fault_rate, uint64_t fault_seed)
-      : fd(fd_in),
-        posix(fd_in),
-        faulty(posix.wire(), monotonic_clock(), fault_seed, fault_rate),
-        link(fault_rate > 0 ? faulty.wire() : posix.wire(), monotonic_clock(), capture_bytes) {}
+  // wire: what the bytes pass through; null: the descriptor.
+  PyLink(int fd_in, size_t capture_bytes, const Wire* wire)
+      : fd(fd_in), posix(fd_in), link(wire != nullptr ? *wire : posix.wire(), monotonic_clock(), capture_bytes) {}
   ~PyLink() { close(); }
 
   void close() {
@@ -54,7 +51,6 @@ struct PyLink {
 
   int fd;
   PosixWire posix;
-  FaultyWire faulty;
   Link link;
   std::unique_ptr<ControlServer> server;
   tl_hello hello{};

@@ -1,11 +1,16 @@
-// rtu_edge._testing: what benchmarks, fault injection and tests need of the core, and no robot. One bind_*.cpp per subject.
+// rtu_edge._testing: what benchmarks, fault injection and tests need of the core, and no robot. One bind_*.cpp per
+// subject.
 #include <pybind11/pybind11.h>
 
 namespace rtu::testing {
 void bind_bench(pybind11::module_& m);
+void bind_policy(pybind11::module_& m);
+void bind_wire(pybind11::module_& m);
 }  // namespace rtu::testing
 
 PYBIND11_MODULE(_testing, m) {
   (void)pybind11::module_::import("rtu_edge._core");  // whose types these functions take and return
   rtu::testing::bind_bench(m);
+  rtu::testing::bind_policy(m);
+  rtu::testing::bind_wire(m);
 }

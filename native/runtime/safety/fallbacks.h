@@ -1,4 +1,4 @@
-// Policies that learn nothing: for tests of the loop, and to hold or steady a plant while the learner may not.
+// Controllers that hold or steady a plant while the learner may not act.
 #pragma once
 
 #include <stddef.h>
@@ -8,23 +8,6 @@
 #include "native/runtime/safety/command_limiter.h"
 
 namespace rtu::runtime::safety {
-
-// a = bias + gain x, each a clipped to -1..1: with gain 0 a constant, with gains on positions and velocities a PD
-// controller. Discrete (n_levels > 0): bias[0] is the index of the level.
-struct LinearPolicy {
-  int observation_size = 0;
-  int action_size = 0;
-  int n_levels = 0;
-  float bias[kMaxActuators] = {};
-  float gain[kMaxActuators][kMaxObservations] = {};
-  uint64_t predictions = 0;
-  uint64_t updates = 0;     // calls of update
-  uint64_t overridden = 0;  // of them with an applied action
-  float last_reward = 0;
-  StepInfo step_info = {};
-
-  Policy policy() noexcept;
-};
 
 // The table of a controller, which learns nothing; its `first` marks that an episode begins.
 template <class Controller>

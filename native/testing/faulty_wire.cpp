@@ -1,8 +1,8 @@
-#include "native/runtime/link/faulty_wire.h"
+#include "native/testing/faulty_wire.h"
 
 #include <string.h>
 
-namespace rtu::runtime::link {
+namespace rtu::testing {
 namespace {
 
 constexpr int64_t kStallNs = 10 * kNsPerMs;
@@ -62,4 +62,4 @@ ptrdiff_t FaultyWire::write(const uint8_t* data, size_t n) noexcept {
   return wire_.write(wire_.self, data, n);
 }
 
-}  // namespace rtu::runtime::link
+}  // namespace rtu::testing

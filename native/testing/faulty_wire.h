@@ -9,7 +9,10 @@
 #include "native/runtime/clock.h"
 #include "native/runtime/link/wire.h"
 
-namespace rtu::runtime::link {
+namespace rtu::testing {
+
+using namespace runtime;
+using runtime::link::Wire;
 
 // Of writes (out) and reads (in); any thread may read them.
 struct FaultCounts {
@@ -40,4 +43,4 @@ class FaultyWire {
   uint32_t limit_;
 };
 
-}  // namespace rtu::runtime::link
+}  // namespace rtu::testing

@@ -1,0 +1,64 @@
+// A linear policy that counts its calls, and the command limiter by itself.
+#include <memory>
+
+#include "native/bindings/python/limits.h"
+#include "native/bindings/python/policy.h"
+#include "native/testing/linear_policy.h"
+
+namespace rtu::testing {
+
+using namespace bindings;
+
+namespace {
+
+std::unique_ptr<LinearPolicy> make_linear(int observation_size, const Row& bias, const std::vector<Row>& gain,
+                                          int n_levels) {
+  check_sizes(observation_size, bias.size());
+  auto policy = std::make_unique<LinearPolicy>();
+  policy->observation_size = observation_size;
+  policy->action_size = static_cast<int>(bias.size());
+  policy->n_levels = n_levels;
+  for (size_t k = 0; k < bias.size(); ++k) policy->bias[k] = bias[k];
+  fill_gains(gain, bias.size(), observation_size, policy->gain);
+  return policy;
+}
+
+// The gate before the wire with the mapping in front of it, as the loop has them.
+struct PyGate {
+  CommandLimiter gate;
+  int n_levels = 0;
+
+  PyGate(const py::object& limits, double period_s, int levels) : n_levels(levels) {
+    gate.m = static_cast<int>(py::len(limits));
+    check_sizes(1, py::len(limits));
+    limits_of(limits, period_s, gate.limits);
+  }
+
+  py::tuple apply(const Floats& action) {
+    py::array_t<float> u(gate.m);
+    uint32_t flags = map_action(gate.limits, gate.m, n_levels, row_of(action, n_levels > 0 ? 1 : gate.m, "action"),
+                                u.mutable_data());
+    flags |= gate.apply(u.mutable_data());
+    return py::make_tuple(u, flags);
+  }
+};
+
+}  // namespace
+
+void bind_policy(py::module_& m) {
+  py::class_<LinearPolicy>(m, "LinearPolicy")
+      .def(py::init(&make_linear), py::arg("n_observations"), py::arg("bias"),
+           py::arg("gain") = std::vector<std::vector<float>>{}, py::arg("n_levels") = 0)
+      .def("policy", &LinearPolicy::policy, py::keep_alive<0, 1>())
+      .def_readonly("predictions", &LinearPolicy::predictions)
+      .def_readonly("lessons", &LinearPolicy::updates)
+      .def_readonly("replaced", &LinearPolicy::overridden)
+      .def_readonly("last_reward", &LinearPolicy::last_reward);
+
+  py::class_<PyGate>(m, "OutputGate")
+      .def(py::init<const py::object&, double, int>(), py::arg("limits"), py::arg("period_s"), py::arg("n_levels") = 0)
+      .def("start", [](PyGate& self, const Floats& u) { self.gate.start(row_of(u, self.gate.m, "u")); })
+      .def("apply", &PyGate::apply, py::arg("action"));
+}
+
+}  // namespace rtu::testing
