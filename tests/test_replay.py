@@ -16,7 +16,7 @@ import stranger
 
 import rtu_edge as rtu
 import rtu_edge.cli
-from rtu_edge import _core
+from rtu_edge import _core, _testing
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.loop import CallFlag, Loop, LoopStatus, RecordFlag
 from rtu_edge.record import RunFolder
@@ -58,7 +58,7 @@ def log(short: RunFolder) -> Log:
 
 
 def test_what_stands_twice_is_the_same() -> None:
-    assert {flag.name: flag.value for flag in DifferenceFlag} == _core.difference_flags()
+    assert {flag.name: flag.value for flag in DifferenceFlag} == _testing.difference_flags()
 
 
 # ---------------------------------------------------------------- acceptance 8

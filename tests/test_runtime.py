@@ -12,7 +12,7 @@ import pytest
 from alloc_guard import run_guarded
 
 import rtu_edge as rtu
-from rtu_edge import _core, _testing
+from rtu_edge import _testing
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.loop import (
@@ -47,14 +47,14 @@ def controller() -> Any:
 
 
 def test_what_stands_twice_is_the_same() -> None:
-    assert {flag.name: flag.value for flag in RecordFlag} == _core.record_flags()
-    assert {flag.name: flag.value for flag in CallFlag} == _core.call_flags()
-    assert {flag.name: flag.value for flag in GateFlag} == _core.gate_flags()
-    assert {flag.name: flag.value for flag in InputFlag} == _core.input_flags()
-    assert {flag.name: flag.value for flag in GuardFlag} == _core.guard_flags()
-    assert {word.name: word.value for word in Driver} == _core.drivers()
-    assert {word.name: word.value for word in Cause} == _core.causes()
-    assert [reason.value for reason in StopReason] == _core.stop_reasons()
+    assert {flag.name: flag.value for flag in RecordFlag} == _testing.record_flags()
+    assert {flag.name: flag.value for flag in CallFlag} == _testing.call_flags()
+    assert {flag.name: flag.value for flag in GateFlag} == _testing.gate_flags()
+    assert {flag.name: flag.value for flag in InputFlag} == _testing.input_flags()
+    assert {flag.name: flag.value for flag in GuardFlag} == _testing.guard_flags()
+    assert {word.name: word.value for word in Driver} == _testing.drivers()
+    assert {word.name: word.value for word in Cause} == _testing.causes()
+    assert [reason.value for reason in StopReason] == _testing.stop_reasons()
 
 
 def test_hello_and_data_sheet(link: Link) -> None:

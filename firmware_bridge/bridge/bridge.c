@@ -31,7 +31,8 @@ static void close_session(tl_bridge *bridge) {
     bridge->cached_size = 0;
 }
 
-/* Answers why not: an ACK at once; for a command an EVENT with the next STATE, so that a flood of them is answered by one. */
+/* Answers why not: an ACK at once; for a command an EVENT with the next STATE, so that a flood of them is answered by
+ * one. */
 static result refuse(tl_bridge *bridge, const event *e, uint8_t status) {
     if (e->on == TL_ON_CMD) {
         bridge->counters[TL_COUNTER_REFUSED]++;
@@ -262,8 +263,8 @@ static result act(tl_bridge *bridge, const tl_bridge_rule *rule, const event *e)
     }
 }
 
-/* Acts on what has happened and on what follows from it (at most three steps: a command, its tick, a sensor that fails), then
- * sends the STATE that is owed. */
+/* Acts on what has happened and on what follows from it (at most three steps: a command, its tick, a sensor that
+ * fails), then sends the STATE that is owed. */
 static void handle(tl_bridge *bridge, event e) {
     for (bool more = true; more;) {
         const tl_bridge_rule rule = tl_bridge_cell(bridge->state, e.on);
@@ -280,8 +281,8 @@ static void handle(tl_bridge *bridge, event e) {
     if (bridge->lockstep) tl_send_events(bridge, e.now_us);
 }
 
-/* Goes safe when the session has been silent for too long: the command in force has expired or, where none can be (before the first
- * one, between episodes, while resetting, in virtual time), the link has shown no sign of life. */
+/* Goes safe when the session has been silent for too long: the command in force has expired or, where none can be
+ * (before the first one, between episodes, while resetting, in virtual time), the link has shown no sign of life. */
 static void watch(tl_bridge *bridge, uint64_t now_us) {
     const bool timed = bridge->live && !bridge->lockstep;
     if (bridge->session == 0) return;

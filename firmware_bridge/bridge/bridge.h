@@ -34,9 +34,9 @@ typedef struct {
      * nothing else touches the plant. */
     const tl_plant *plant;
     void *plant_state;
-    /* True once the plant has arrived at the start of the episode, its actuators at rest again; NULL: at once. Asked after
-     * step() in each period of RESETTING and at no other time: a real plant that moves to its start by itself does it in
-     * here, so that it stops with the session. Not asked in lockstep. */
+    /* True once the plant has arrived at the start of the episode, its actuators at rest again; NULL: at once. Asked
+     * after step() in each period of RESETTING and at no other time: a real plant that moves to its start by itself
+     * does it in here, so that it stops with the session. Not asked in lockstep. */
     bool (*reset_done)(void *plant_state);
     /* Largest change of each actuator per period, action_size values > 0, infinite for no limit; NULL: no limit. */
     const float *slew;
@@ -168,25 +168,25 @@ typedef struct {
 } tl_bridge;
 
 /* Puts the bridge into BOOT and the plant to the start of episode 0; nothing is sent. The first tick, due at once,
- * sends HELLO. Returns false, and *bridge is unusable, when the data sheet does not fit the protocol: period 0, observation_size
- * or action_size 0 or together more than TL_VALUES_MAX, a row that tl_row_valid() refuses (its slew is config.slew), a plant
- * without reset, step or observe, or no send function. */
+ * sends HELLO. Returns false, and *bridge is unusable, when the data sheet does not fit the protocol: period 0,
+ * observation_size or action_size 0 or together more than TL_VALUES_MAX, a row that tl_row_valid() refuses (its slew is
+ * config.slew), a plant without reset, step or observe, or no send function. */
 bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t now_us);
 
 /* Everything that n bytes from the host mean at now_us, in whatever pieces they come. Expiry is checked first: bytes
  * that waited while the caller slept are checked at the time they are read. */
 void tl_bridge_receive(tl_bridge *bridge, const uint8_t *bytes, size_t n, uint64_t now_us);
 
-/* Runs a period if one is due: at most one a call. When whole periods were missed they are skipped, counted and reported,
- * never caught up in a burst. */
+/* Runs a period if one is due: at most one a call. When whole periods were missed they are skipped, counted and
+ * reported, never caught up in a burst. */
 void tl_bridge_tick(tl_bridge *bridge, uint64_t now_us);
 
 /* When the next tick is due. */
 uint64_t tl_bridge_due(const tl_bridge *bridge);
 
-/* Before the caller stops calling for good, as a process does that ends: whatever the drivers were told last stays there. The
- * session is closed; OFF and DAMP are told at once, by a step of their own where the plant has no apply. RAMP moves on with each
- * tick, so the caller continues to tick until tl_bridge_at_rest(). */
+/* Before the caller stops calling for good, as a process does that ends: whatever the drivers were told last stays
+ * there. The session is closed; OFF and DAMP are told at once, by a step of their own where the plant has no apply.
+ * RAMP moves on with each tick, so the caller continues to tick until tl_bridge_at_rest(). */
 void tl_bridge_leave(tl_bridge *bridge);
 
 /* No command is in force, and another period would change no output. */

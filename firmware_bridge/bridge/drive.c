@@ -28,7 +28,8 @@ static float commanded(tl_bridge *bridge, const tl_plant_row *row, float slew, u
     return v;
 }
 
-/* The next output of an actuator in its safe behaviour, now at from. DAMP differs from OFF in the driver: plant->apply. */
+/* The next output of an actuator in its safe behaviour, now at from. DAMP differs from OFF in the driver:
+ * plant->apply. */
 static float safe(const tl_plant_row *row, float slew, float from) {
     switch (row->safe) {
         case TL_SAFE_HOLD:
@@ -58,7 +59,8 @@ static bool observe(tl_bridge *bridge) {
     return finite;
 }
 
-/* The one way from here to an actuator. Between two periods there is no step(), so a plant without apply is told nothing. */
+/* The one way from here to an actuator. Between two periods there is no step(), so a plant without apply is told
+ * nothing. */
 static tl_plant_result hand_over(tl_bridge *bridge, bool period) {
     const tl_plant *plant = bridge->config.plant;
     void *state = bridge->config.plant_state;

@@ -32,9 +32,9 @@ void tl_send_events(tl_bridge *bridge, uint64_t now_us);
 
 /* Largest change of actuator i per period; infinite when there is no limit. */
 float tl_drive_slew(const tl_bridge_config *config, uint8_t i);
-/* No command is in force any more: passes the actuators to their safe behaviour, at once where the plant has apply, else with the
- * next period. HOLD and RAMP stay where they are until then. step: the next period may be far away, so that what changes now is
- * told by a step of its own. */
+/* No command is in force any more: passes the actuators to their safe behaviour, at once where the plant has apply,
+ * else with the next period. HOLD and RAMP stay where they are until then. step: the next period may be far away, so
+ * that what changes now is told by a step of its own. */
 void tl_drive_release(tl_bridge *bridge, bool step);
 /* Each output is where its safe behaviour leaves it. */
 bool tl_drive_resting(const tl_bridge *bridge);
@@ -47,13 +47,12 @@ void tl_drive_rest(tl_bridge *bridge);
 /* The plant has arrived at the start: flags FIRST, x read; the outputs stay where they are.
  * Returns false when x is not finite; it is kept as it is. */
 bool tl_drive_first(tl_bridge *bridge);
-/* One period: moves the outputs towards target or safe, steps the plant, reads x, reward and flags. When the episode has ended
- * already, it is tl_drive_rest(). Its end sets bridge->ending: tl_drive_release() is owed once STATE has reported what was
- * applied.
- * Returns false when x or the reward is not finite; they are kept as they are. */
+/* One period: moves the outputs towards target or safe, steps the plant, reads x, reward and flags. When the episode
+ * has ended already, it is tl_drive_rest(). Its end sets bridge->ending: tl_drive_release() is owed once STATE has
+ * reported what was applied. Returns false when x or the reward is not finite; they are kept as they are. */
 bool tl_drive_step(tl_bridge *bridge);
 
-/* ---- sheet.c: the data sheet on the wire; tl_bridge_row() too. */
+/* ---- sheet.c: the data sheet. tl_bridge_row() is in bridge.h. */
 
 /* The hash of the schema; false when a row does not fit the protocol. */
 bool tl_sheet_hash(const tl_bridge_config *config, uint32_t *hash);

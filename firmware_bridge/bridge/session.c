@@ -25,7 +25,8 @@ uint8_t tl_check_reset(const tl_bridge *bridge, const tl_frame *frame, tl_reset 
     if (!tl_reset_unpack(frame, reset)) return TL_STATUS_INVALID;
     if (reset->session != bridge->session) return TL_STATUS_SESSION;
     if ((bridge->config.caps & TL_CAP_RESET) == 0) return TL_STATUS_UNSUPPORTED;
-    /* The first of a session may jump, back too: a new host begins to count. Afterwards one that was stuck is out of date. */
+    /* The first of a session may jump, back too: a new host begins to count. Afterwards one that was stuck is out of
+     * date. */
     if (reset->episode == bridge->episode || (bridge->episodic && !newer(reset->episode, bridge->episode)))
         return TL_STATUS_EPISODE;
     return TL_STATUS_OK;

@@ -1,3 +1,4 @@
+/* The data sheet of the device: its rows as the protocol sends them, and their hash. */
 #include <string.h>
 
 #include "firmware_bridge/bridge/internal.h"

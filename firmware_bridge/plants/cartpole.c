@@ -1,12 +1,12 @@
 /* Pole balanced on a cart: the dynamics of Gymnasium's CartPole-v1 with a force that varies continuously.
  *
- * Barto, Sutton, Anderson, "Neuronlike adaptive elements that can solve difficult learning control problems", IEEE SMC-13(5), 1983, without friction, in the
- * corrected form of Florian (2007), equations 23 and 24; explicit Euler, 20 ms: both as Gymnasium has them.
+ * Barto, Sutton, Anderson, "Neuronlike adaptive elements that can solve difficult learning control problems", IEEE
+ * SMC-13(5), 1983, without friction, in the corrected form of Florian (2007), equations 23 and 24; explicit Euler, 20
+ * ms: both as Gymnasium has them.
  *
  *     temp       = (u + m l omega^2 sin theta) / M          m pole, M cart and pole, l half the pole's length
  *     omega'     = (g sin theta - cos theta temp) / (l (4/3 - m cos^2 theta / M))
- *     v'         = temp - m l omega' cos theta / M
- */
+ *     v'         = temp - m l omega' cos theta / M */
 #include "firmware_bridge/plants/parts.h"
 #include "firmware_bridge/plants/trig.h"
 

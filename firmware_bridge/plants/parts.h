@@ -46,7 +46,8 @@ static inline float tl_actuate(const tl_plant_row *row, float u) {
     return u < 1e-12f && u > -1e-12f ? 0.0f : u;
 }
 
-/* A counter through the 32-bit finaliser of MurmurHash3 (A. Appleby, public domain): each seed its own sequence, neighbours unrelated. */
+/* A counter through the 32-bit finaliser of MurmurHash3 (A. Appleby, public domain): each seed its own sequence,
+ * neighbours unrelated. */
 static inline uint32_t tl_plant_random(uint32_t *rng) {
     uint32_t z = (*rng += 0x9E3779B9u);
     z = (z ^ (z >> 16)) * 0x85EBCA6Bu;

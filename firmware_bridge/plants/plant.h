@@ -1,15 +1,15 @@
 /* Simulated plants. One source, four users: firmware on a microcontroller, firmware as a process, Gymnasium, tests.
  *
- * Arithmetic: IEEE binary32 only, no libm, compiled with -ffp-contract=off, so every processor gives the same bits (sine and cosine: trig.h).
- * No state variable and no observation is ever left subnormal, so flush-to-zero in the calling thread does not change a bit.
- * Memory: the caller owns the state; nothing here allocates, recurses or keeps a global that is written.
+ * Arithmetic: IEEE binary32 only, no libm, compiled with -ffp-contract=off, so every processor gives the same bits
+ * (sine and cosine: trig.h). No state variable and no observation is ever left subnormal, so flush-to-zero in the
+ * calling thread does not change a bit. Memory: the caller owns the state; nothing here allocates, recurses or keeps a
+ * global that is written.
  *
  *     tl_plant_state state;
  *     const tl_plant *plant = tl_plant_find("cartpole");
  *     plant->reset(&state, seed);                         the start depends on seed alone
  *     plant->observe(&state, x);                          x[sheet->observation_size]
- *     tl_plant_result r = plant->step(&state, u);        u[sheet->action_size], physical units; then observe again
- */
+ *     tl_plant_result r = plant->step(&state, u);        u[sheet->action_size], physical units; then observe again */
 #pragma once
 
 #include <stdbool.h>
@@ -61,7 +61,8 @@ typedef struct {
     bool truncated;  /* the time is over: the state is an ordinary one */
 } tl_plant_result;
 
-/* Every state starts with this. ended holds the flags of the last step; once set, step() holds the plant still, returns reward 0 and the same flags until reset(). */
+/* Every state starts with this. ended holds the flags of the last step; once set, step() holds the plant still, returns
+ * reward 0 and the same flags until reset(). */
 typedef struct {
     uint32_t step;
     uint32_t max_steps; /* 0: never truncated */
@@ -99,12 +100,13 @@ typedef union {
  *   reset    once at power-on, when it sets up the state and moves nothing, and at each RESET. A simulated plant is put
  *            to its start; it may be put there twice, and the second call counts. A real one is asked to begin to move
  *            there, which it does in config.reset_done.
- *   step     in each period of each state with the outputs in force: episode running, ended or resetting, disarmed, safe,
- *            emergency stop. A step() that writes the actuators therefore never misses a change. The result counts only
- *            while an episode runs.
- *   apply    before step() in each period, and at once, without waiting for a period, when the outputs pass to their safe
- *            behaviour: SAFE, ESTOP, DISARMED, end of an episode, RESET. live: u is a command. Not live: u is the safe
- *            behaviour, so an actuator whose safe behaviour is TL_SAFE_DAMP brakes. NULL: the next step() is soon enough. */
+ *   step     in each period of each state with the outputs in force: episode running, ended or resetting, disarmed,
+ *            safe, emergency stop. A step() that writes the actuators therefore never misses a change. The result
+ *            counts only while an episode runs.
+ *   apply    before step() in each period, and at once, without waiting for a period, when the outputs pass to their
+ *            safe behaviour: SAFE, ESTOP, DISARMED, end of an episode, RESET. live: u is a command. Not live: u is the
+ *            safe behaviour, so an actuator whose safe behaviour is TL_SAFE_DAMP brakes. NULL: the next step() is soon
+ *            enough. */
 typedef struct {
     const tl_plant_sheet *sheet;
     void (*reset)(void *state, uint32_t seed); /* start of an episode; max_steps of the sheet */
@@ -115,7 +117,8 @@ typedef struct {
     void (*apply)(void *state, const float *u, bool live);
 } tl_plant;
 
-/* A plant of the user's own: compiled with TL_PLANT_OWN the registry has one more, which somebody else defines (rtu-edge firmware). */
+/* A plant of the user's own: compiled with TL_PLANT_OWN the registry has one more, which somebody else defines
+ * (rtu-edge firmware). */
 #ifdef TL_PLANT_OWN
 extern const tl_plant tl_plant_own;
 #endif

@@ -1,13 +1,14 @@
-/* Position servo: a brushed DC motor, direct drive, with an inertia disc, dry friction and end stops; it follows a target angle that jumps.
+/* Position servo: a brushed DC motor, direct drive, with an inertia disc, dry friction and end stops; it follows a
+ * target angle that jumps.
  *
- *     L di/dt     = u - R i - k omega                                    u terminal voltage
- *     J domega/dt = k i - b omega - friction                             friction: Coulomb, sticks at omega = 0 while |k i| <= tau_c
+ *     L di/dt     = u - R i - k omega                      u terminal voltage
+ *     J domega/dt = k i - b omega - friction               friction: Coulomb, sticks at omega = 0 while |k i| <= tau_c
  *     theta within the end stops, inelastic
  *
- * Each 10 ms step is 20 substeps of 0.5 ms. The electrical time constant L/R is 0.14 ms, so within a substep the current is solved exactly with omega
- * frozen, and its mean drives omega; theta takes the mean of old and new omega. Against a fine integration of the equations (tests/test_plants.py) a run of
- * 1 s, over several radians, ends within 0.02 rad and 0.2 rad/s.
- */
+ * Each 10 ms step is 20 substeps of 0.5 ms. The electrical time constant L/R is 0.14 ms, so within a substep the
+ * current is solved exactly with omega frozen, and its mean drives omega; theta takes the mean of old and new omega.
+ * Against a fine integration of the equations (tests/test_plants.py) a run of 1 s, over several radians, ends within
+ * 0.02 rad and 0.2 rad/s. */
 #include "firmware_bridge/plants/parts.h"
 
 #define RESISTANCE 8.4f
@@ -51,7 +52,8 @@ static const tl_plant_parameter kParameters[] = {
     {"substep", "s", SUBSTEP_S, "own choice"},
 };
 
-/* Speed: u / k = 238 rad/s is the speed without load; current: (u + k omega) / R = 2.4 A is a reversal at that speed. */
+/* Speed: u / k = 238 rad/s is the speed without load; current: (u + k omega) / R = 2.4 A is a reversal at that
+ * speed. */
 #define ROW_THETA {"theta", "rad", -STOP, STOP, TL_SAFE_NONE, 0.0f}
 #define ROW_TARGET {"target", "rad", -TARGET_MAX, TARGET_MAX, TL_SAFE_NONE, 0.0f}
 #define ROW_OMEGA {"theta_dot", "rad/s", -240.0f, 240.0f, TL_SAFE_NONE, 0.0f}

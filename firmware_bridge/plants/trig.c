@@ -17,7 +17,8 @@ static const float kTwoPiA = 6.28125f;
 static const float kTwoPiB = 0.0019353071693331003f;
 static const float kPi = 3.14159274101257324f;
 
-/* Minimax on |r| <= pi/4, r from the reduction: sin r = r + r^3 S(r^2), cos r = 1 - r^2/2 + r^4 C(r^2); own fit, error of the polynomials 4e-9 and 2e-10 */
+/* Minimax on |r| <= pi/4, r from the reduction: sin r = r + r^3 S(r^2), cos r = 1 - r^2/2 + r^4 C(r^2); own fit, error
+ * of the polynomials 4e-9 and 2e-10 */
 static const float kS0 = -0.16666655242443085f, kS1 = 0.00833216868340969f, kS2 = -0.0001951601152541116f;
 static const float kC0 = 0.04166664555668831f, kC1 = -0.0013887303648516536f, kC2 = 0.0000244316688622348f;
 

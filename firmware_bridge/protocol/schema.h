@@ -33,10 +33,10 @@ size_t tl_schema_line(const tl_row *row, char out[TL_SCHEMA_LINE_MAX]);
 /* CRC-32 of head and observation_size + action_size lines. */
 uint32_t tl_schema_hash(uint32_t period_us, uint8_t observation_size, uint8_t action_size, const tl_row *rows);
 
-/* True when the row may go on the wire, for the device that sends it and for the host that takes it: name and unit of plain
- * ASCII (21 to 7E), neither empty nor too long; limits not NaN and min < max, of an observation also infinite. An actuator
- * has finite limits; slew > 0 and not NaN, infinite for no limit; a safe behaviour; safe_value within the limits (so finite);
- * where the behaviour is RAMP a finite slew that moves each output in the range in binary32. */
+/* True when the row may go on the wire, for the device that sends it and for the host that takes it: name and unit of
+ * plain ASCII (21 to 7E), neither empty nor too long; limits not NaN and min < max, of an observation also infinite. An
+ * actuator has finite limits; slew > 0 and not NaN, infinite for no limit; a safe behaviour; safe_value within the
+ * limits (so finite); where the behaviour is RAMP a finite slew that moves each output in the range in binary32. */
 bool tl_row_valid(const tl_row *row);
 
 /* "none", "hold", "damp", "ramp", "off"; NULL for any other number. */

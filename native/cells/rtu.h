@@ -2,7 +2,7 @@
 // real-time recurrent learning. docs/math.md, 1 and 2; letters in native/kernels/kernels.h.
 //
 // One step is two halves. predict: the pending weight step is applied on the way, the coefficients are made, the next
-// state k is found beside the present one h. learn: eligibilities take the last cotangent through the traces, the
+// state k is found next to the present one h. update: eligibilities take the last cotangent through the traces, the
 // traces advance, k becomes h.
 #pragma once
 

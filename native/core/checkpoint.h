@@ -2,10 +2,10 @@
 // serialiser of its own.
 //
 //   0  magic "RTUEDGE\0"      8  version u32         12  text bytes u32     16  layout hash u64
-//   24 payload bytes u64      32 sections u32        36  bytes beside u32
-//   40 text (the configuration, UTF-8)             then per section: name[40], dtype u32, matrix u32, rows u32, cols u32
-//   then the canonical bytes of each section         then the bytes of others next to the learner
-//   then CRC-32 u32 of all before it.                Little-endian throughout.
+//   24 payload bytes u64      32 sections u32        36  bytes of others u32
+//   40 text (the configuration, UTF-8)          then per section: name[40], dtype u32, matrix u32, rows u32, cols u32
+//   then the canonical bytes of each section      then the bytes of others next to the learner
+//   then CRC-32 u32 of all before it.             Little-endian throughout.
 #pragma once
 
 #include <stddef.h>
@@ -22,7 +22,7 @@ namespace rtu::core {
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "checkpoints are copied as they stand in memory");
 
 // Version 2: the text may hold more than the learner's configuration (docs/checkpoint.md). These bytes are the same.
-// Version 3: bytes beside the learner, which its reader skips; more than none. Version 4: as many as there are, and
+// Version 3: bytes next to the learner's, which its reader skips; more than none. Version 4: as many as there are, and
 // running statistics as old_layout.h says. Written is 4.
 constexpr uint32_t kCheckpointVersion = 4;
 constexpr uint32_t kBesideVersion = 3;
@@ -122,7 +122,7 @@ inline uint64_t checkpoint_bytes(const SectionTable& table, uint32_t text_bytes,
   return kHeaderBytes + text_bytes + saved_sections(table) * kSectionBytes + payload_bytes(table) + extra_bytes + 4;
 }
 
-// out has room for checkpoint_bytes(). beside: bytes that are not the learner's, and go with it.
+// out has room for checkpoint_bytes(). beside: bytes of others that are stored with the learner's.
 inline void write_checkpoint(const SectionTable& table, const unsigned char* base, const char* text,
                              uint32_t text_bytes, unsigned char* out, const unsigned char* beside = nullptr,
                              uint32_t extra_bytes = 0) {

@@ -70,7 +70,7 @@ struct Exponential {
   typename L::F scale, main, rest, one, left;
 };
 
-// x + low, |x| <= 87 (708 in double), |low| far below; without HasLow, low is 0 and not looked at.
+// x + low, |x| <= 87 (708 in double), |low| far below; without HasLow, low is 0 and not read.
 template <class L, bool HasLow>
 RTU_INLINE Exponential<L> exponential(typename L::F x, typename L::F low) {
   typedef typename L::Scalar T;

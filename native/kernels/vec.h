@@ -40,8 +40,8 @@ using IVec = Vec<typename IntOf<T>::type, V>;
 
 #define RTU_INLINE inline __attribute__((always_inline))
 
-// For max and min of vectors: one instruction, which says a > b ? a : b also of NaN and of two zeros. GCC 12 makes two,
-// a comparison and a blend.
+// For max and min of vectors: one instruction, which gives a > b ? a : b also for NaN and of two zeros. GCC 12 makes
+// two, a comparison and a blend.
 #if defined(__AVX__)
 #define RTU_X86(op) "v" op " %1, %0, %0"
 #else

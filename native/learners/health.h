@@ -5,7 +5,7 @@
 //   h                              k, y
 //   a trace, an eligibility,
 //   a kept cotangent               norm = sum |z| of update(): each enters its z, and NaN 0 is NaN
-//   the normalisers                looked at themselves (an infinite m2 makes a finite input)
+//   the normalisers                checked themselves (an infinite m2 makes a finite input)
 //   an Adam moment                 the weights, so the next predict(); or the learner monitor's scan
 #pragma once
 

@@ -124,8 +124,8 @@ void clip_action(const StreamAc<T>& agent, const T* sample, T* action) {
   }
 }
 
-// An exploring step resumes after evaluation steps that moved h alone: the traces no longer belong to h, credit starts
-// anew.
+// An exploring step after evaluation steps that moved h alone: the traces no longer belong to h, so traces and
+// eligibilities start from 0.
 template <class T>
 void resume_learning(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i) {

@@ -57,7 +57,8 @@ struct AgentPolicy {
     const auto& agent = of(self).agent;
     T x[kMaxObservations], a[learners::kMaxActions];
     for (int i = 0; i < agent.config.observation_size; ++i) x[i] = static_cast<T>(observation[i]);
-    // A predict() after a predict(): the transition between them was not learned from, the traces have to pass it all the same.
+    // A predict() after a predict(): the transition between them was not learned from, the traces have to pass it all
+    // the same.
     if (agent.phase() == learners::Phase::kPredicted) (void)learners::update<T>(agent, 0, false, false, nullptr, false);
     const core::Status status = learners::predict(agent, x, explore != 0, T(1), a);
     if (!core::failed(status))

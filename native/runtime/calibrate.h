@@ -15,7 +15,8 @@ struct Subject {
   void (*step)(void* self) noexcept = nullptr;     // a whole step that learns
 };
 
-// Medians, in ns; they add up to a whole step. One after the other with warm caches: a loop that sleeps between steps pays more.
+// Medians, in ns; they add up to a whole step. One after the other with warm caches: a loop that sleeps between steps
+// pays more.
 struct StepTimes {
   double predict_ns = 0, traces_ns = 0, update_ns = 0;
   int64_t rounds = 0;

@@ -1,5 +1,5 @@
-// Denormal numbers count as zero while a learner steps: traces and eligibilities decay into them, and each would cost a hundred cycles.
-// The mode belongs to the thread. Python's is put back as it was; the loop's own thread keeps it.
+// Denormal numbers count as zero while a learner steps: traces and eligibilities decay into them, and each would cost a
+// hundred cycles. The mode belongs to the thread. Python's is put back as it was; the loop's own thread keeps it.
 #pragma once
 
 namespace rtu::runtime {

@@ -5,8 +5,8 @@
 
 namespace rtu::runtime {
 
-// The widest table that this processor runs, or the one that RTU_EDGE_ISA names; null when the name is unknown or the processor lacks it,
-// and then `error` says why.
+// The widest table that this processor runs, or the one that RTU_EDGE_ISA names; null when the name is unknown or the
+// processor lacks it, and then `error` says why.
 const kernels::Kernels<float>* choose_kernels(const char* forced, const char*& error);
 
 // Names of the tables of this build that this processor runs, widest last; returns how many (at most 5).

@@ -1,4 +1,5 @@
-// Numbers as text, the same in every locale: printf writes a comma where a library has set such a locale for the process.
+// Numbers as text, the same in every locale: printf writes a comma where a library has set such a locale for the
+// process.
 #pragma once
 
 #include <charconv>

@@ -52,12 +52,12 @@ struct Policy {
   int n_levels = 0;          // 0: continuous; otherwise the number of discrete actions
 
   int (*begin)(void* self) noexcept = nullptr;
-  // observation (observation_size,), action (action_size,). 0, kPolicyStop, kPolicyFailed, or a negative status: then nothing
-  // has changed.
+  // observation (observation_size,), action (action_size,). 0, kPolicyStop, kPolicyFailed, or a negative status: then
+  // nothing has changed.
   int (*predict)(void* self, const float* observation, int explore, float* action) noexcept = nullptr;
   // applied (action_size,) in the policy's own action units, or null when the chosen action was carried out. Clipping
-  // to the actuator's range counts as carried out. 0, kPolicyNoted, kPolicyCritic (the policy alone decides that, and the
-  // record keeps its word), or a negative status.
+  // to the actuator's range counts as carried out. 0, kPolicyNoted, kPolicyCritic (the policy alone decides that, and
+  // the record keeps its word), or a negative status.
   int (*update)(void* self, float reward, int terminated, int truncated, const float* applied_or_null,
                 int move_weights) noexcept = nullptr;
   const StepInfo* (*info)(void* self) noexcept = nullptr;  // may be null
@@ -75,8 +75,8 @@ struct Policy {
 
   // What a supervisor asks of a learner; each may be null.
   const core::SectionTable* sections = nullptr;  // what stands where in `state`
-  // False when anything that the last predict() or update() touched is not finite, or out of order. Cheap: looks at what
-  // the step has left behind, not at the weights.
+  // False when anything that the last predict() or update() touched is not finite, or out of order. Cheap: looks at
+  // what the step has left behind, not at the weights.
   bool (*healthy)(void* self) noexcept = nullptr;
   // How many times the step size is halved as against the configured one, part of the state; sets it when `set` >= 0.
   int (*halvings)(void* self, int set) noexcept = nullptr;

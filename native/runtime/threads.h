@@ -24,7 +24,8 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
-// name: at most 15 characters, and it outlives the thread. Throws std::system_error where the system has no thread to give.
+// name: at most 15 characters, and it outlives the thread. Throws std::system_error where the system has no thread to
+// give.
 template <class Body>
 std::thread start_thread(const char* name, Body body) {
   const SignalsBlocked blocked;

@@ -97,7 +97,7 @@ class Stepper {
     void operator()(unsigned char* p) const { free(p); }
   };
 
-  // The cell, and beside it what a learner would hold: the cotangent, times the step and not; for SGD the gradients of
+  // The cell, and next to it what a learner would hold: the cotangent, times the step and not; for SGD the gradients of
   // the poles and the input of the step before.
   void lay_out(core::Builder& arena) {
     cell_ = cells::make_rtu<float>(arena, config_.cell, core::Name());

@@ -1,5 +1,5 @@
-// A wire that loses, damages, repeats and holds back what passes, by a seed: for long runs in lockstep, where a line with
-// faults of its own (rtu_edge/hil) would be too slow. A write is one frame, a read whatever has come.
+// A wire that loses, damages, repeats and holds back what passes, by a seed: for long runs in lockstep, where a line
+// with faults of its own (rtu_edge/hil) would be too slow. A write is one frame, a read whatever has come.
 #pragma once
 
 #include <stdint.h>

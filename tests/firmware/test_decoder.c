@@ -1,5 +1,5 @@
-/* Bytes that are not ours: a million random ones, all short inputs, buffers of the exact size so that a sanitizer sees each step
- * beyond them. */
+/* Bytes that are not ours: a million random ones, all short inputs, buffers of the exact size so that a sanitizer sees
+ * each step beyond them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,7 +138,8 @@ static void refused_leaves_out_untouched(void) {
   CHECK(tl_frame_decode(wire, 0, &frame) == TL_DECODE_GARBLED);
 }
 
-/* All inputs of up to three bytes from an alphabet of the edges: no crash, decoding in place agrees, and what decodes re-encodes. */
+/* All inputs of up to three bytes from an alphabet of the edges: no crash, decoding in place agrees, and what decodes
+ * re-encodes. */
 static void cobs_exhaustive(void) {
   const uint8_t edge[] = {0, 1, 2, 3, 4, 0xFE, 0xFF};
   for (unsigned code = 0; code < 7 * 7 * 7 * 7; code++) {

@@ -4,8 +4,9 @@
  *
  *     test_driver [events [seed]]        200 000 events unless given
  *
- * The machine is a register that step() writes, that apply() writes, or both. The host is random: frames that are right, nearly
- * right, damaged, late; silence, stalls, a clock that jumps; episodes that end, sensors that fail, resets that take a while. */
+ * The machine is a register that step() writes, that apply() writes, or both. The host is random: frames that are
+ * right, nearly right, damaged, late; silence, stalls, a clock that jumps; episodes that end, sensors that fail, resets
+ * that take a while. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,7 +235,8 @@ static void check_driver(const float* before, unsigned periods, bool idle, bool 
   }
 }
 
-/* Whoever leaves the device for good leaves its drivers safe: OFF and DAMP at once, RAMP after some periods, HOLD as it is. */
+/* Whoever leaves the device for good leaves its drivers safe: OFF and DAMP at once, RAMP after some periods, HOLD as it
+ * is. */
 static void check_leaving(void) {
   const tl_bridge* b = &t.bridge;
   const float held = t.reg[0];

@@ -1,4 +1,5 @@
-/* Bits of the plants' runs, the same on every machine and at every optimisation: hashes recorded once, from this source, on x86-64. */
+/* Bits of the plants' runs, the same on every machine and at every optimisation: hashes recorded once, from this
+ * source, on x86-64. */
 #include <stdio.h>
 #include <string.h>
 
@@ -63,8 +64,8 @@ static int check(void) {
   return failed;
 }
 
-/* A plant whose episode is over stands still, whatever it is told: a device goes on telling it. One that was never reset steps
- * too, from memory that is all zero, and to finite numbers. */
+/* A plant whose episode is over stands still, whatever it is told: a device goes on telling it. One that was never
+ * reset steps too, from memory that is all zero, and to finite numbers. */
 static int still(void) {
   static const float wild[] = {0.0f, 1e30f, -1e30f, 3.0f};
   int failed = 0;

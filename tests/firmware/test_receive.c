@@ -1,5 +1,5 @@
-/* The whole receive path of a device under a hostile host: random bytes, random frames under a right CRC, damaged frames of a
- * session that goes well. The invariants hold after every call. */
+/* The whole receive path of a device under a hostile host: random bytes, random frames under a right CRC, damaged
+ * frames of a session that goes well. The invariants hold after every call. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

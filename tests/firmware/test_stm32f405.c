@@ -1,4 +1,5 @@
-/* The drivers of the STM32F405 against registers of our own: what the emulator does not have, and what it does too well. */
+/* The drivers of the STM32F405 against registers of our own: what the emulator does not have, and what it does too
+ * well. */
 #include <assert.h>
 #include <string.h>
 
@@ -77,7 +78,8 @@ static tl_serial serial;
 static void receive(uint8_t byte) {
   usart.sr = TL_USART_RXNE;
   usart.dr = byte;
-  /* Memory does not clear RXNE when the data is read, so that one call takes the byte until its bound: the worst case. */
+  /* Memory does not clear RXNE when the data is read, so that one call takes the byte until its bound: the worst
+   * case. */
   tl_serial_interrupt(&serial);
   usart.sr = 0;
 }
@@ -102,7 +104,8 @@ static void test_serial(void) {
   tl_serial_interrupt(&serial);
   assert(serial.overruns == 2 * TL_SERIAL_RX);
 
-  /* Transmission: one byte an interrupt while the transmitter is busy in between, and the interrupt switched off at the end. */
+  /* Transmission: one byte an interrupt while the transmitter is busy in between, and the interrupt switched off at the
+   * end. */
   usart.sr = 0;
   tl_serial_start(&serial, &usart, 84000000, 1000000);
   tl_serial_send(&serial, (const uint8_t*)"abc", 3);

@@ -1,8 +1,8 @@
-// The reader of checkpoints, into the layouts of one real agent: one lane wide and four. Each input is read as it is, and once more
-// with its CRC put right.
+// The reader of checkpoints, into the layouts of one real agent: one lane wide and four. Each input is read as it is,
+// and once more with its CRC put right.
 //
-// Holds: what is refused changes nothing; what is read writes to the same bytes, whatever the layout, or from an older format to a
-// file of the same state; a learner steps on from whatever state was accepted.
+// Holds: what is refused changes nothing; what is read writes to the same bytes, whatever the layout, or from an older
+// format to a file of the same state; a learner steps on from whatever state was accepted.
 #include <memory>
 #include <vector>
 

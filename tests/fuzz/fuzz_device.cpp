@@ -1,8 +1,9 @@
-// The device's whole receive path: the bridge in front of a simulated machine, a script of bytes and of time in front of the bridge.
+// The device's whole receive path: the bridge in front of a simulated machine, a script of bytes and of time in front
+// of the bridge.
 //
-// A script is a list of steps: frames that are right, nearly right (a session, seq, observation or episode beside the one that counts),
-// repeated or damaged, bytes as they come, time that passes, sensors that fail. After each step everything that must always hold is
-// looked at; docs/protocol.md, 3, says it in words.
+// A script is a list of steps: frames that are right, nearly right (a session, seq, observation or episode beside the
+// one that counts), repeated or damaged, bytes as they come, time that passes, sensors that fail. After each step
+// everything that must always hold is looked at; docs/protocol.md, 3, says it in words.
 #include <string>
 #include <vector>
 

@@ -1,9 +1,9 @@
-// The firmware that learns by itself, all of it but its peripherals: the main loop of boards/stm32f405/learner.cpp, its serial port a
-// script. Each turn of the loop takes one step of the script: a frame to the learner, one that is damaged or not for it, bytes as they
-// come, or nothing, and then the learner takes a control step where it is told to.
+// The firmware that learns by itself, all of it but its peripherals: the main loop of boards/stm32f405/learner.cpp, its
+// serial port a script. Each turn of the loop takes one step of the script: a frame to the learner, one that is damaged
+// or not for it, bytes as they come, or nothing, and then the learner takes a control step where it is told to.
 //
-// Holds: whatever is uploaded, reading and writing stay inside the arena, and the learner steps on; while it runs nobody changes it;
-// every question is answered by one frame that decodes.
+// Holds: whatever is uploaded, reading and writing stay inside the arena, and the learner steps on; while it runs
+// nobody changes it; every question is answered by one frame that decodes.
 #include "firmware_bridge/boards/stm32f405/learner.cpp"
 
 #include "input.h"

@@ -1,7 +1,8 @@
-// The host's end of the link: a script says what the host wants, what the other end sends, and how the port behaves. Time is virtual.
+// The host's end of the link: a script says what the host wants, what the other end sends, and how the port behaves.
+// Time is virtual.
 //
-// Holds: every call comes back in its time, whatever arrives; what it says it has heard was sent (an acknowledgement of that very
-// question, a STATE that says ESTOP, rows that hash to what HELLO said); counters count.
+// Holds: every call comes back in its time, whatever arrives; what it says it has heard was sent (an acknowledgement of
+// that very question, a STATE that says ESTOP, rows that hash to what HELLO said); counters count.
 #include "native/runtime/link/link.h"
 
 #include <vector>

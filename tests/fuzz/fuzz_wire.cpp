@@ -1,8 +1,8 @@
-// TickLink's frames and messages. The first byte chooses: even, a stream of bytes as they arrive, in pieces of any size; odd, one frame
-// whose CRC is put right, so that the unpackers are reached.
+// TickLink's frames and messages. The first byte chooses: even, a stream of bytes as they arrive, in pieces of any
+// size; odd, one frame whose CRC is put right, so that the unpackers are reached.
 //
-// Holds: pieces do not matter; a frame that is decoded encodes to the same frame; a message that is unpacked packs to the same payload;
-// one that is refused leaves its struct untouched.
+// Holds: pieces do not matter; a frame that is decoded encodes to the same frame; a message that is unpacked packs to
+// the same payload; one that is refused leaves its struct untouched.
 #include <vector>
 
 #include "firmware_bridge/protocol/schema.h"

@@ -3,7 +3,8 @@
  *   DISK_FOLDER      below this folder only (default: everywhere)
  *   DISK_FOLDER_SYNC errno of fsync on a folder
  *   DISK_LOCK        errno of flock on a folder; DISK_FILE_LOCK: on a file
- *   DISK_WRITE       errno of write, pwrite, ftruncate and of creating a file, from the moment the file DISK_WHEN is there */
+ *   DISK_WRITE       errno of write, pwrite, ftruncate and of creating a file, from the moment the file DISK_WHEN is
+ * there */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

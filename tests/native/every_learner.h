@@ -1,6 +1,6 @@
 // Every learner, cell and optimiser, held as firmware holds them: in memory of the caller, without an operating system.
-// Compiled for a Cortex-M4 and searched for forbidden symbols through freestanding.cpp; stepped under the allocation guard by
-// test_heap_step.cpp.
+// Compiled for a Cortex-M4 and searched for forbidden symbols through freestanding.cpp; stepped under the allocation
+// guard by test_heap_step.cpp.
 #pragma once
 
 #include "native/core/checkpoint.h"

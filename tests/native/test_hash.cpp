@@ -10,7 +10,8 @@ using namespace rtu::core;
 
 namespace {
 
-// One section of `rows` by `cols` values, laid out in blocks of `lanes` with `group` members, filled from its canonical order.
+// One section of `rows` by `cols` values, laid out in blocks of `lanes` with `group` members, filled from its canonical
+// order.
 template <class T>
 uint64_t hash_of(uint32_t rows, uint32_t cols, bool matrix, uint32_t lanes, uint32_t group, uint32_t gap, T pad,
                  const std::vector<T>& values) {

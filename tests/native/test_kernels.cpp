@@ -1,4 +1,5 @@
-// Every instruction set against the scalar reference: the coefficients against long double, one step from a shared state, 300 steps.
+// Every instruction set against the scalar reference: the coefficients against long double, one step from a shared
+// state, 300 steps.
 #include <math.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-// The loop against the firmware's own bridge and plant on a virtual clock: what it does in a step, and with which bytes.
+// The loop against the firmware's own bridge and plant on a virtual clock: what it does in a step, and with which
+// bytes.
 #include <math.h>
 
 #include "loop_bench.h"

@@ -1,5 +1,5 @@
-// Any bit pattern that a policy hands out leaves the gate finite, in range, no further from the last than slew allows, and
-// no faster in its change than the acceleration.
+// Any bit pattern that a policy hands out leaves the gate finite, in range, no further from the last than slew allows,
+// and no faster in its change than the acceleration.
 // hazard: command-out-of-limits
 #include <math.h>
 
@@ -83,7 +83,8 @@ void raw_values_are_gated_too() {
   CHECK(gate.apply(&u) == 0 && u == 3);
 }
 
-// From rest to the end of the range: faster each step by the acceleration, then slower by it, and at rest where it ends.
+// From rest to the end of the range: faster each step by the acceleration, then slower by it, and at rest where it
+// ends.
 void acceleration_lets_it_stop_at_the_end_of_the_range() {
   CommandLimiter gate;
   gate.m = 1;

@@ -1,5 +1,5 @@
-// A device that says what is not so: whatever STATE brings, no two commands of a session are further apart than the limit on
-// changes, and what is recorded of a step is what the policy did with it.
+// A device that says what is not so: whatever STATE brings, no two commands of a session are further apart than the
+// limit on changes, and what is recorded of a step is what the policy did with it.
 //
 // hazard: state-lies
 #include <algorithm>

@@ -1,4 +1,5 @@
-// The normaliser's pairs of floats against two passes in long double, within the bound that docs/math.md, 3, derives; what it hands on.
+// The normaliser's pairs of floats against two passes in long double, within the bound that docs/math.md, 3, derives;
+// what it hands on.
 #include <math.h>
 
 #include <vector>
@@ -64,8 +65,8 @@ const Stream kStreams[] = {
     {"squares near the smallest float", 1000000, [](core::Rng rng, int) { return 1e-18f * spread(rng); }},
 };
 
-// |mean error| <= 7 u B + u^2 (N + 1) M + N f and |m2 error| <= (12 u + 2 u^2 N + 2 E/s + (E/s)^2) m2 + N f: B mean |deviation|,
-// M largest |mean|, E the mean's bound, s^2 = m2 / N, f = 2^-124 for what is flushed to zero.
+// |mean error| <= 7 u B + u^2 (N + 1) M + N f and |m2 error| <= (12 u + 2 u^2 N + 2 E/s + (E/s)^2) m2 + N f:
+// B mean |deviation|, M largest |mean|, E the mean's bound, s^2 = m2 / N, f = 2^-124 for what is flushed to zero.
 void check(const Stream& stream) {
   const runtime::DenormalsFlushed flushed;
   Held<float> held(1, 0);

@@ -70,7 +70,8 @@ void finds_offset_and_drift_through_jitter_and_loss() {
       const auto now = static_cast<int64_t>(t_us * 1e3);
       if (fit.due(now)) fit.fit(now);
     }
-    // The best of 40 exchanges a second waits some 100 us / sqrt(40) = 16 us; half the difference of the two ways is 10.
+    // The best of 40 exchanges a second waits some 100 us / sqrt(40) = 16 us; half the difference of the two ways is
+    // 10.
     const auto now = static_cast<int64_t>(t_us * 1e3);
     // Unwrapped from 32 bits, so whole turns are nobody's.
     const double error_us =

@@ -3,11 +3,12 @@
  *     cc -shared -fPIC -O2 tools/qemu/count.c -o count.so
  *     qemu-system-arm ... -plugin ./count.so,begin=0x08000101,end=0x08000105,out=counts.txt
  *
- * One line of `out` for each time the instruction at `end` is reached after the one at `begin`: how many were executed from the first
- * (counted) to the second (not counted). Interrupts that fall between count too. The addresses' lowest bit (Thumb) is ignored.
+ * One line of `out` for each time the instruction at `end` is reached after the one at `begin`: how many were executed
+ * from the first (counted) to the second (not counted). Interrupts that fall between count too. The addresses' lowest
+ * bit (Thumb) is ignored.
  *
- * The prototypes are those of QEMU's plugin interface, which distributions do not package; no more than is used here, and the same in
- * every version of it. RTU_PLUGIN_API is the version that the plugin claims (1 for QEMU 7 and 8). */
+ * The prototypes are those of QEMU's plugin interface, which distributions do not package; no more than is used here,
+ * and the same in every version of it. RTU_PLUGIN_API is the version that the plugin claims (1 for QEMU 7 and 8). */
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdint.h>

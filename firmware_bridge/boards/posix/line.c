@@ -21,7 +21,8 @@ static bool make_raw(int fd) {
     return tcsetattr(fd, TCSANOW, &t) != -1;
 }
 
-/* Whether a link may stand at this path: nothing is there, or a link to a pty, or one that leads nowhere. If not, errno has the reason. */
+/* Whether a link may stand at this path: nothing is there, or a link to a pty, or one that leads nowhere. If not, errno
+ * has the reason. */
 static bool is_free(const char *link) {
     static const char pty[] = "/dev/pts/";
     char target[sizeof pty - 1];
@@ -33,7 +34,8 @@ static bool is_free(const char *link) {
     return false;
 }
 
-/* Makes line->link point to the pty in one step: a process that opens it finds the old pty or the new one. Anything else stays there. */
+/* Makes line->link point to the pty in one step: a process that opens it finds the old pty or the new one. Anything
+ * else stays there. */
 static bool make_link(const tl_line *line) {
     char aside[4096];
     if (!is_free(line->link)) return false;

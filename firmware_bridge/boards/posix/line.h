@@ -27,8 +27,8 @@ bool tl_line_open_fd(tl_line *line, int fd);
 /* Removes the link, if it still is ours, and closes. */
 void tl_line_close(tl_line *line);
 
-/* A send function; context is the tl_line. Like a UART it never waits: when the line is full the frame is dropped whole, and a frame
- * that went out in part is finished before another one begins. */
+/* A send function; context is the tl_line. Like a UART it never waits: when the line is full the frame is dropped
+ * whole, and a frame that went out in part is finished before another one begins. */
 void tl_line_send(void *line, const uint8_t *bytes, size_t n);
 
 /* Writes what is kept of the last frame, as far as the line takes it. */

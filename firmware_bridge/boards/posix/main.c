@@ -46,7 +46,8 @@ static sigset_t catch_signals(void) {
     return before;
 }
 
-/* A page of the file that others may map too; NULL, errno set, when the system refuses. It stays mapped until the end. */
+/* A page of the file that others may map too; NULL, errno set, when the system refuses. It stays mapped until the
+ * end. */
 static float *map_driver(const char *path) {
     const size_t n = TL_PLANT_ACT_MAX * sizeof(float);
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -87,7 +88,8 @@ static struct timespec until_due(const tl_bridge *bridge) {
     return (struct timespec){(time_t)(wait_us / 1000000u), (long)(wait_us % 1000000u) * 1000};
 }
 
-/* The outputs come to their safe behaviour before the process ends. A signal from now on ends it in the middle of a ramp. */
+/* The outputs come to their safe behaviour before the process ends. A signal from now on ends it in the middle of a
+ * ramp. */
 static void leave(tl_bridge *bridge, const sigset_t *mask) {
     tl_bridge_leave(bridge);
     stop_asked = 0;

@@ -13,6 +13,6 @@ typedef struct {
     tl_simulated_options device;
 } tl_options;
 
-/* Returns true when the device is to run. Otherwise *exit_code is what main() returns: 0 after --help or --list, which have
- * printed, 2 after a complaint on stderr. */
+/* Returns true when the device is to run. Otherwise *exit_code is what main() returns: 0 after --help or --list, which
+ * have printed, 2 after a complaint on stderr. */
 bool tl_options_parse(tl_options *options, int argc, char **argv, int *exit_code);

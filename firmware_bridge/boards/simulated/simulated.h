@@ -1,5 +1,6 @@
-/* A whole device around a plant of plants/ (or one's own, real or simulated), less its line: what the firmware as a process, the tests and Python share.
- * Each brings its own send function and clock; tl_outbox is the send function of those who want the bytes in memory. */
+/* A whole device around a plant of plants/ (or one's own, real or simulated), less its line: what the firmware as a
+ * process, the tests and Python share. Each brings its own send function and clock; tl_outbox is the send function of
+ * those who want the bytes in memory. */
 #pragma once
 
 #include "firmware_bridge/bridge/bridge.h"
@@ -21,7 +22,8 @@ typedef struct {
     float *driver;        /* TL_PLANT_ACT_MAX values: where to write what the plant is told, as it is told; or NULL */
 } tl_simulated_options;
 
-/* The plant, with the options that concern it. state is first: the plant's functions are given a pointer to all of it. */
+/* The plant, with the options that concern it. state is first: the plant's functions are given a pointer to all of
+ * it. */
 typedef struct {
     tl_plant_state state;
     const tl_plant *wrapped;
@@ -40,15 +42,16 @@ typedef struct {
 } tl_simulated;
 
 /* Builds the device in BOOT; then tl_bridge_receive(&device->bridge, ...) and tl_bridge_tick(&device->bridge, ...).
- * Returns false, and *device is unusable, when no plant has that name, it is larger than tl_plant_state or the MAX of plant.h,
- * or tl_bridge_init() refuses. */
+ * Returns false, and *device is unusable, when no plant has that name, it is larger than tl_plant_state or the MAX of
+ * plant.h, or tl_bridge_init() refuses. */
 bool tl_simulated_init(tl_simulated *device, const char *plant, const tl_simulated_options *options,
                        void (*send)(void *context, const uint8_t *bytes, size_t n), void *send_context,
                        uint64_t now_us);
 
 enum { TL_OUTBOX_MAX = 16384 };
 
-/* Bytes sent and not yet read; the reader sets size back to 0. A frame that does not fit is dropped whole and counted. */
+/* Bytes sent and not yet read; the reader sets size back to 0. A frame that does not fit is dropped whole and
+ * counted. */
 typedef struct {
     uint32_t dropped;
     size_t size;

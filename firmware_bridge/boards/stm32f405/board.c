@@ -37,12 +37,14 @@ uint64_t tl_board_now_us(void) {
 void tl_board_send(void *unused, const uint8_t *bytes, size_t n) {
     (void)unused;
     tl_serial_send(&tl_board_serial, bytes, n);
-    /* By hand, because an empty transmitter interrupts only where it is emulated well: QEMU before version 8 does not. */
+    /* By hand, because an empty transmitter interrupts only where it is emulated well: QEMU before version 8 does
+     * not. */
     TL_NVIC_PEND[TL_USART1_INTERRUPT / 32] = 1u << TL_USART1_INTERRUPT % 32;
 }
 
 void tl_board_sleep(void) {
-    /* With interrupts masked nothing can arrive between the look and the sleep; WFI wakes for a masked interrupt too. */
+    /* With interrupts masked nothing can arrive between the look and the sleep; WFI wakes for a masked interrupt
+     * too. */
     mask();
     if (tl_serial_idle(&tl_board_serial)) __asm__ volatile("dsb\n\twfi" ::: "memory");
     unmask();

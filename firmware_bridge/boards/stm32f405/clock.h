@@ -19,7 +19,8 @@ typedef struct {
     bool emulated;    /* there is no clock tree here: an emulator, which has no unique id either */
 } tl_clock;
 
-/* Switches to the crystal. Every wait is bounded; what does not come within it leaves the clock as it was after reset. */
+/* Switches to the crystal. Every wait is bounded; what does not come within it leaves the clock as it was after
+ * reset. */
 tl_clock tl_clock_start(tl_rcc_registers *rcc, tl_flash_registers *flash);
 
 #ifdef __cplusplus

@@ -12,8 +12,8 @@ typedef struct {
     uint32_t mark, count, check;
 } tl_boot_memory;
 
-/* Counts this start (from 1 where the memory is not ours yet) and mixes the count with the chip's 96 bits (null: none). Never 0. For one
- * chip, two starts with counts less than 2^32 apart differ. */
+/* Counts this start (from 1 where the memory is not ours yet) and mixes the count with the chip's 96 bits (null: none).
+ * Never 0. For one chip, two starts with counts less than 2^32 apart differ. */
 uint32_t tl_next_boot_id(tl_boot_memory *memory, const volatile uint32_t *unique_id);
 
 #ifdef __cplusplus

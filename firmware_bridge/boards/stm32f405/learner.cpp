@@ -1,5 +1,6 @@
-// The firmware with a learner: TickLink as in main.c, and in the time that is left a recurrent agent that learns to balance a cart-pole
-// in virtual time. The host starts it, watches, downloads and uploads: firmware_bridge/protocol/learner.h.
+// The firmware with a learner: TickLink as in main.c, and in the time that is left a recurrent agent that learns to
+// balance a cart-pole in virtual time. The host starts it, watches, downloads and uploads:
+// firmware_bridge/protocol/learner.h.
 #include "firmware_bridge/protocol/learner.h"
 #include "firmware_bridge/boards/simulated/simulated.h"
 #include "firmware_bridge/boards/stm32f405/board.h"

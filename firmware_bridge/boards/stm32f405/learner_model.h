@@ -1,5 +1,5 @@
-// The learner that this board carries, and its loop with a simulated cart-pole that shows position and angle only. The same source
-// runs on this board and, for comparison, on a host: equal seeds, equal bits.
+// The learner that this board carries, and its loop with a simulated cart-pole that shows position and angle only. The
+// same source runs on this board and, for comparison, on a host: equal seeds, equal bits.
 #pragma once
 
 #include "firmware_bridge/plants/plant.h"
@@ -73,8 +73,8 @@ inline void start(Learner &learner, unsigned char *memory, const kernels::Kernel
     begin_episode(learner);
 }
 
-// One control step: the plant moves by the action of the step before, the learner sees it, acts and learns. True when an episode
-// ended; the next has then begun.
+// One control step: the plant moves by the action of the step before, the learner sees it, acts and learns. True when
+// an episode ended; the next has then begun.
 inline bool control_step(Learner &learner) {
     const tl_plant_row &force = learner.plant->sheet->rows[learner.plant->sheet->observation_size];
     const float u = force.min + (learner.action + 1.0f) * 0.5f * (force.max - force.min);

@@ -1,5 +1,5 @@
-/* The firmware: the bridge in front of a simulated cart-pole, the same that the process in boards/posix runs. A plant of your own
- * takes the place of the plant, with TL_FIRMWARE_SOURCE: docs/firmware.md. */
+/* The firmware: the bridge in front of a simulated cart-pole, the same that the process in boards/posix runs. A plant
+ * of your own takes the place of the plant, with TL_FIRMWARE_SOURCE: docs/firmware.md. */
 #include "firmware_bridge/boards/simulated/simulated.h"
 #include "firmware_bridge/boards/stm32f405/board.h"
 #include "firmware_bridge/boards/stm32f405/start.h"

@@ -31,7 +31,8 @@ void tl_serial_interrupt(tl_serial *serial);
 /* Takes up to n received bytes; returns how many. */
 size_t tl_serial_read(tl_serial *serial, uint8_t *bytes, size_t n);
 
-/* Queues all n bytes, or none and counts a frame dropped. Never waits. They leave by the interrupt, which the caller sets off. */
+/* Queues all n bytes, or none and counts a frame dropped. Never waits. They leave by the interrupt, which the caller
+ * sets off. */
 void tl_serial_send(tl_serial *serial, const uint8_t *bytes, size_t n);
 
 /* True when there is nothing to read. */

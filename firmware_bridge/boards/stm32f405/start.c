@@ -10,8 +10,8 @@ extern uint32_t tl_stack_top[], tl_data_in_flash[], tl_data_begin[], tl_data_end
 void tl_reset(void);
 void tl_start(void);
 
-/* Naked: a compiled function may save floating-point registers before its first statement, and that faults while the unit is
- * switched off. */
+/* Naked: a compiled function may save floating-point registers before its first statement, and that faults while the
+ * unit is switched off. */
 __attribute__((naked, noreturn)) void tl_reset(void) {
     __asm__ volatile(
         "movw r0, #0xed88\n" /* CPACR: full access to CP10 and CP11 */
@@ -56,12 +56,10 @@ typedef void (*tl_vector)(void);
 __attribute__((section(".vectors"), used)) static const struct {
     uint32_t *stack;
     tl_vector vector[TL_VECTORS - 1];
-} vectors =
-    {
-        tl_stack_top, {tl_reset,     FAULT,     FAULT,     FAULT,     FAULT, FAULT,         FAULT, FAULT, FAULT,
-                       FAULT,        FAULT,     FAULT,     FAULT,     FAULT, tl_on_systick, /* 15 */
-                       FAULTS_10,    FAULTS_10, FAULTS_10, FAULT,     FAULT, FAULT,         FAULT, FAULT, FAULT,
-                       FAULT,        /* interrupts 0 to 36 */
-                       tl_on_usart1, /* 37 */
-                       FAULTS_10,    FAULTS_10, FAULTS_10, FAULTS_10, FAULT, FAULT,         FAULT, FAULT}, /* 38 to 81 */
-};
+} vectors = {
+    tl_stack_top,
+    {tl_reset,     FAULT,     FAULT,     FAULT,         FAULT, FAULT, FAULT, FAULT, FAULT, FAULT, FAULT,
+     FAULT,        FAULT,     FAULT,     tl_on_systick,                                           /* 15 */
+     FAULTS_10,    FAULTS_10, FAULTS_10, FAULT,         FAULT, FAULT, FAULT, FAULT, FAULT, FAULT, /* interrupts to 36 */
+     tl_on_usart1,                                                                                /* 37 */
+     FAULTS_10,    FAULTS_10, FAULTS_10, FAULTS_10,     FAULT, FAULT, FAULT, FAULT}};             /* 38 to 81 */

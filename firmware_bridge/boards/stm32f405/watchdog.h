@@ -10,8 +10,9 @@
 extern "C" {
 #endif
 
-/* Starts it with about `ms` (1 to 32000) between feedings; its oscillator is good to a third only. False when the hardware did not
- * take the values within a bounded wait; it then runs with the ones it had, the shortest that there is being half a second. */
+/* Starts it with about `ms` (1 to 32000) between feedings; its oscillator is good to a third only. False when the
+ * hardware did not take the values within a bounded wait; it then runs with the ones it had, the shortest that there is
+ * being half a second. */
 bool tl_watchdog_start(tl_iwdg_registers *iwdg, uint32_t ms);
 
 void tl_watchdog_feed(tl_iwdg_registers *iwdg);

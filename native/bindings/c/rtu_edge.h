@@ -148,9 +148,9 @@ RTU_API int32_t rtu_agent_update(rtu_agent* agent, float reward, int32_t termina
 /* 64 bits over everything that a checkpoint holds: rtu_edge.StreamAC.state_hash(). */
 RTU_API int32_t rtu_agent_hash(rtu_agent* agent, uint64_t* hash);
 
-/* A checkpoint: a header, the text (the configuration, for whoever reads it; may be NULL), canonical bytes, a CRC. The
- * same bytes on every instruction set, and those that Python reads and writes. Reading changes nothing unless all of it
- * is good. Writing refuses a learner that reading would refuse: RTU_BAD_VALUE, and `out` is as it was. */
+/* A checkpoint: a header, the text (the configuration, for readers of the file; may be NULL), canonical bytes, a CRC.
+ * The same bytes on every instruction set, and those that Python reads and writes. Reading changes nothing unless all
+ * of it is good. Writing refuses a learner that reading would refuse: RTU_BAD_VALUE, and `out` is as it was. */
 RTU_API size_t rtu_agent_checkpoint_bytes(const rtu_agent* agent, uint32_t text_bytes);
 RTU_API int32_t rtu_agent_checkpoint_write(rtu_agent* agent, const char* text, uint32_t text_bytes, void* out,
                                            size_t bytes);

@@ -1,4 +1,4 @@
-// Arrays of Python as numbers of ours: looked at once, refused by name, copied only where type or layout ask for it.
+// Arrays of Python as numbers of ours: checked once, refused by name, copied only where type or layout ask for it.
 #pragma once
 
 #include <pybind11/numpy.h>

@@ -217,7 +217,7 @@ class AgentOf final : public Agent {
     return transition(x, 0, false, false, nullptr, action);
   }
 
-  // One whole step. reward has been looked at.
+  // One whole step. reward has been checked.
   Status transition(const T* x, double reward, bool terminated, bool truncated, const T* applied, T* action) noexcept {
     const Status status = learners::predict(agent_, x, true, T(1), action);
     if (core::failed(status)) return status;

@@ -110,7 +110,7 @@ class CellOf final : public Cell {
         "step_bound()\n--\n\nAdvances state and traces by the bound x; writes the output to the bound y."};
   };
 
-  // x has been looked at.
+  // x has been checked.
   void advance(const T* x) noexcept {
     const DenormalsFlushed flushed;
     std::memcpy(cell_.x, x, static_cast<size_t>(cell_.config.inputs) * sizeof(T));

@@ -125,9 +125,4 @@ void bind_log(py::module_& m) {
       .def("run", &PyReplay::run, py::arg("records"), py::arg("stop"));
 
   m.attr("black_box_version") = BlackBoxLayout::kVersion;
-  m.def("difference_flags", [] {
-    return py::dict(py::arg("COMMAND") = +kDiffersCommand, py::arg("HASH") = +kDiffersHash,
-                    py::arg("ESTIMATE") = +kDiffersEstimate, py::arg("CALL") = +kDiffersCall,
-                    py::arg("DECISION") = +kDiffersDecision);
-  });
 }

@@ -376,29 +376,4 @@ void bind_loop(py::module_& m) {
   m.def("episode_dtype", &episode_dtype);
   m.def("record_dtype", &record_dtype, py::arg("n"), py::arg("m"));
   m.def("episode_seed", &episode_seed);
-  m.def("record_flags", [] {
-    return py::dict(py::arg("FIRST") = +kRecordFirst, py::arg("TERMINATED") = +kRecordTerminated,
-                    py::arg("TRUNCATED") = +kRecordTruncated, py::arg("ACTED") = +kRecordActed,
-                    py::arg("LEARNED") = +kRecordLearned, py::arg("REPLACED") = +kRecordOverridden,
-                    py::arg("PREDICT_FAILED") = +kRecordPredictFailed, py::arg("LEARN_FAILED") = +kRecordUpdateFailed,
-                    py::arg("REWARD_REFUSED") = +kRecordRewardRefused);
-  });
-  m.def("call_flags", [] {
-    return py::dict(py::arg("BEGIN") = +kCallBegin, py::arg("PREDICT") = +kCallPredict,
-                    py::arg("EXPLORE") = +kCallExplore, py::arg("LEARN") = +kCallLearn,
-                    py::arg("EXECUTED") = +kCallApplied, py::arg("UPDATE") = +kCallWeights,
-                    py::arg("CONTINUED") = +kCallContinued);
-  });
-  m.def("gate_flags", [] {
-    return py::dict(py::arg("NON_FINITE") = +kLimiterNonFinite, py::arg("RANGE") = +kLimiterRange,
-                    py::arg("SLEW") = +kLimiterSlew, py::arg("HELD") = +kLimiterHeld,
-                    py::arg("CLIPPED") = +kLimiterClipped, py::arg("ACCEL") = +kLimiterAccel);
-  });
-  m.def("stop_reasons", [] {
-    std::vector<std::string> names;
-#define X(name, text) names.emplace_back(text);
-    RTU_RUNTIME_STOP_REASONS(X)
-#undef X
-    return names;
-  });
 }

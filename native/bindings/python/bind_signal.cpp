@@ -237,7 +237,7 @@ class RegressorOf final : public RegressorModel {
     check_free();
     if (predicted()) throw std::runtime_error(kLearnIsDue);
   }
-  // target has been looked at.
+  // target has been checked.
   Status both(const T* x, const T* target, T* y, T* loss) noexcept {
     const Status status = learners::predict(model_, x, y);
     return core::failed(status) ? status : learners::update(model_, target, loss);

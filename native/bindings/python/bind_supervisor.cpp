@@ -150,35 +150,4 @@ void bind_supervisor(py::module_& m) {
         const size_t bytes = self.snapshot() != nullptr ? self.policy().state_bytes : 0;
         return py::bytes(reinterpret_cast<const char*>(self.snapshot()), bytes);
       });
-
-  m.def("input_flags", [] {
-    return py::dict(py::arg("NON_FINITE") = +kSensorNonFinite, py::arg("DROPOUT") = +kSensorDropout,
-                    py::arg("RANGE") = +kSensorRange, py::arg("SPIKE") = +kSensorSpike,
-                    py::arg("STUCK") = +kSensorStuck, py::arg("HELD") = +kSensorHeld,
-                    py::arg("CLAMPED") = +kSensorClamped, py::arg("FALLBACK") = +kSensorFallback,
-                    py::arg("STOP") = +kSensorStop, py::arg("REWARD") = +kSensorReward);
-  });
-  m.def("drivers", [] {
-    return py::dict(py::arg("LEARNER") = static_cast<int>(Driver::kLearner),
-                    py::arg("FALLBACK") = static_cast<int>(Driver::kFallback),
-                    py::arg("BOTH") = static_cast<int>(Driver::kBoth));
-  });
-  m.def("causes", [] {
-    return py::dict(
-        py::arg("NONE") = static_cast<int>(Cause::kNone), py::arg("MODE") = static_cast<int>(Cause::kMode),
-        py::arg("INPUT") = static_cast<int>(Cause::kInput), py::arg("LEARNER") = static_cast<int>(Cause::kLearner),
-        py::arg("GUARD") = static_cast<int>(Cause::kGuard), py::arg("DWELL") = static_cast<int>(Cause::kDwell),
-        py::arg("LOCKED") = static_cast<int>(Cause::kLocked), py::arg("FROZEN") = static_cast<int>(Cause::kFrozen),
-        py::arg("FAILED") = static_cast<int>(Cause::kFailed));
-  });
-  m.def("guard_flags", [] {
-    using namespace rtu::learners;
-    return py::dict(py::arg("NON_FINITE") = +kTriggerNonFinite, py::arg("WEIGHTS") = +kTriggerWeights,
-                    py::arg("TD_ERROR") = +kTriggerTdError, py::arg("SATURATED") = +kTriggerSaturated,
-                    py::arg("RETENTION") = +kTriggerRetention, py::arg("FALLBACK_RATE") = +kTriggerFallbackRate,
-                    py::arg("FAILED") = +kTriggerFailed, py::arg("NORMALIZER") = +kTriggerNormalizer,
-                    py::arg("ROLLED_BACK") = +kMonitorRolledBack, py::arg("FROZEN") = +kMonitorFrozen,
-                    py::arg("SNAPSHOT") = +kMonitorSnapshot, py::arg("SNAPSHOT_REFUSED") = +kMonitorSnapshotRefused,
-                    py::arg("SURVIVED") = +kMonitorValidated);
-  });
 }

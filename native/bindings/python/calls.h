@@ -1,4 +1,4 @@
-// Functions of Python for callers with a loop of their own: plain C functions over buffers that were looked at once.
+// Functions of Python for callers with a loop of their own: plain C functions over buffers that were checked once.
 // Per call there is no look-up by name, no conversion of an array, no allocation; pybind11's dispatch alone would cost
 // as much as a small step.
 #pragma once

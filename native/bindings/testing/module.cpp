@@ -4,6 +4,7 @@
 
 namespace rtu::testing {
 void bind_bench(pybind11::module_& m);
+void bind_flags(pybind11::module_& m);
 void bind_policy(pybind11::module_& m);
 void bind_wire(pybind11::module_& m);
 }  // namespace rtu::testing
@@ -11,6 +12,7 @@ void bind_wire(pybind11::module_& m);
 PYBIND11_MODULE(_testing, m) {
   (void)pybind11::module_::import("rtu_edge._core");  // whose types these functions take and return
   rtu::testing::bind_bench(m);
+  rtu::testing::bind_flags(m);
   rtu::testing::bind_policy(m);
   rtu::testing::bind_wire(m);
 }

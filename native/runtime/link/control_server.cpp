@@ -111,8 +111,8 @@ void ControlServer::serve() noexcept {
   }
 }
 
-// Where the system has no descriptor or memory to give, a client that connects stays in the queue and poll would return at once: the
-// queue is read again after a while.
+// Where the system has no descriptor or memory to give, a client that connects stays in the queue and poll would return
+// at once: the queue is read again after a while.
 void ControlServer::accept_client() noexcept {
   const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) {
@@ -138,8 +138,8 @@ ControlServer::Trust ControlServer::trust_of(int client) const noexcept {
   return may_open(device_, client, peer) ? Trust::kEstop : Trust::kNone;
 }
 
-// A free place, or that of the client that has asked for nothing for longest, a monitor before others: one that sits there keeps no
-// emergency stop out. Null where each place is that of an emergency stop.
+// A free place, or that of the client that has asked for nothing for longest, a monitor before others: one that sits
+// there keeps no emergency stop out. Null where each place is that of an emergency stop.
 ControlServer::Client* ControlServer::take_place() noexcept {
   Client* oldest = nullptr;
   for (Client& client : clients_) {
@@ -155,7 +155,8 @@ ControlServer::Client* ControlServer::take_place() noexcept {
 
 bool ControlServer::Client::waits() const noexcept { return used >= kLineRoom || memchr(text, '\n', used) != nullptr; }
 
-// A chunk, once nothing of the last one waits: so there is room, and an end of the stream comes after what was sent before.
+// A chunk, once nothing of the last one waits: so there is room, and an end of the stream comes after what was sent
+// before.
 void ControlServer::read_client(Client* client) noexcept {
   const ssize_t n = recv(client->fd, client->text + client->used, sizeof client->text - client->used, 0);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
@@ -206,8 +207,8 @@ void ControlServer::estop(Client* client) noexcept {
   send_text(client, text);
 }
 
-// Once the loop has given the link up, or at once when none runs, this thread asks the device itself: only its STATE counts as
-// success. Meanwhile the clients that have asked are told that we are alive.
+// Once the loop has given the link up, or at once when none runs, this thread asks the device itself: only its STATE
+// counts as success. Meanwhile the clients that have asked are told that we are alive.
 void ControlServer::pursue_estop(bool leaving) noexcept {
   bool confirmed = false;
   bool free = false;

@@ -1,17 +1,18 @@
 // The control socket of the owner of a port: lines in, JSON lines out, on a thread of its own that never blocks the
 // loop.
+//
 //   estop    {"event":"accepted","pid":..} at once, {"event":"waiting"} each 50 ms, then
 //            {"event":"estop","confirmed":true|false}
 //   status   {"event":"status",...}
-//   arm N    {"event":"arm","accepted":true|false}: true where the owner waits to be told and N is the number that status
-//            gives as "arm_token"
+//   arm N    {"event":"arm","accepted":true|false}: true where the owner waits for it and N is the number that
+//            status gives as "arm_token"
 //   monitor  a status each 100 ms until the client leaves
-// All commands are for the owner's user and for root. A user who may open the device for writing may stop it too: of such a
-// client only estop is executed. All others are dropped at once.
-// Each client has one command executed a turn, and one that has sent more waits a millisecond for its next: however much a
-// client sends, the others are served. An emergency stop is pursued a slice a turn, so that a second one is heard too. A line of 64
-// bytes or more is answered with an error, and its sender dropped; so is who does not read the answers, and where all places are
-// taken, to make room for a new client, the one that has asked for nothing for longest.
+// All commands are for the owner's user and for root. A user who may open the device for writing may stop it too: of
+// such a client only estop is executed. All others are dropped at once. Each client has one command executed a turn,
+// and one that has sent more waits a millisecond for its next: however much a client sends, the others are served. An
+// emergency stop is pursued a slice a turn, so that a second one is heard too. A line of 64 bytes or more is answered
+// with an error, and its sender dropped; so is who does not read the answers, and where all places are taken, to make
+// room for a new client, the one that has asked for nothing for longest.
 #pragma once
 
 #include <sys/stat.h>

@@ -37,7 +37,8 @@ void LinkMeter::received(const tl_frame& frame, int64_t at_ns) noexcept {
   if (frame.type == TL_TYPE_PARAM && tl_param_unpack(&frame, &number)) param(number);
 }
 
-// The bridge counts all its frames, and begins again where it arms and where it boots. A learner on the board has a count of its own.
+// The bridge counts all its frames, and begins again where it arms and where it boots. A learner on the board has a
+// count of its own.
 void LinkMeter::count_seq(const tl_frame& frame) noexcept {
   if (frame.type == TL_TYPE_LEARNER) return;
   tl_ack ack;

@@ -25,8 +25,8 @@ class Gauge {
 };
 
 // offset: device minus host, of 64-bit times that begin where each clock does. jitter: mean change from one round trip
-// to the next, smoothed over 16. state_delay: from the device's stamp to arrival here, by the fit. command_age: from the
-// observation that the command in force answers to the STATE that names it, both by the device's clock.
+// to the next, smoothed over 16. state_delay: from the device's stamp to arrival here, by the fit. command_age: from
+// the observation that the command in force answers to the STATE that names it, both by the device's clock.
 // clang-format off
 #define RTU_RUNTIME_QUALITY_GAUGES(X) \
   X(offset_us) X(drift_ppm) X(round_trip_us) X(round_trip_min_us) X(round_trip_max_us) X(jitter_us) \

@@ -1,5 +1,5 @@
-// The control loop: receive, decode, predict, limit, send, update, record. Act before learn. After arming nothing on its
-// thread allocates, locks, or waits other than in the poll, read and write it is there for.
+// The control loop: receive, decode, predict, limit, send, update, record. Act before learn. After arming nothing on
+// its thread allocates, locks, or waits other than in the poll, read and write it is there for.
 //
 //   Tick          when a step starts, and how much of the period is left
 //   LinkSession   what is on the wire, from ARM to DISARM

@@ -103,8 +103,8 @@ void Loop::end_episode() noexcept {
   if (!run_.options.dry_run && !run_.stop.is_set() && (run_.hello.caps & TL_CAP_RESET)) begin_reset();
 }
 
-// The limits on changes start from what the actuators do only where this loop has armed or reset the device, and after a
-// RESET only where that lies between the last command and what the actuators come to rest at. Whatever else a STATE
+// The limits on changes start from what the actuators do only where this loop has armed or reset the device, and after
+// a RESET only where that lies between the last command and what the actuators come to rest at. Whatever else a STATE
 // reports (a new episode, another place), they continue from the last command. Returns whether they started.
 bool Loop::start_limiter(const tl_state& state) noexcept {
   const bool armed = !limiter_started_;

@@ -1,5 +1,5 @@
-// What leaves the loop's thread: a record of each step and episode through rings and the black box, hashes and copies of
-// what learns, counters for other threads, and what the thread asked of the system.
+// What leaves the loop's thread: a record of each step and episode through rings and the black box, hashes and copies
+// of what learns, counters for other threads, and what the thread asked of the system.
 #pragma once
 
 #include <stdint.h>
@@ -29,7 +29,8 @@ class Recorder {
   void record_step(const Arrival& arrival, const StepTimes& times, const float* u, float reward,
                    const Marks& marks) noexcept;
   void record_episode(const Arrival& arrival) noexcept;
-  // Copies what learns where it was asked for, at the end of an episode in lockstep, or as soon as a step has the slack.
+  // Copies what learns where it was asked for, at the end of an episode in lockstep, or as soon as a step has the
+  // slack.
   void offer_snapshot(const Arrival& arrival, bool terminal) noexcept;
   int64_t hash_ns() const noexcept { return hash_ns_; }  // what the hash of the last record took
 

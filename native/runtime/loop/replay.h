@@ -1,4 +1,5 @@
-// Runs a policy again from the records of a loop: the same calls in the same order, and a comparison with what was recorded.
+// Runs a policy again from the records of a loop: the same calls in the same order, and a comparison with what was
+// recorded.
 #pragma once
 
 #include <stddef.h>

@@ -84,9 +84,10 @@ struct DeviceTickRule {
   }
 };
 
-// Whether a piece of work, such as a weight update, still fits into the period. What it costs is the 99 % quantile of those measured so far,
-// followed in small steps: one that was interrupted for milliseconds moves it by a sixteenth, a slower processor in a
-// dozen steps. It falls while updates are dropped too, so that about each hundredth is tried again.
+// Whether a piece of work, such as a weight update, still fits into the period. What it costs is the 99 % quantile of
+// those measured so far, followed in small steps: one that was interrupted for milliseconds moves it by a sixteenth, a
+// slower processor in a dozen steps. It falls while updates are dropped too, so that about each hundredth is tried
+// again.
 struct CostRule {
   static constexpr double kGain = 1.0 / 16;
   static constexpr double kQuantile = 0.99;
@@ -117,7 +118,8 @@ struct CostRule {
     any = true;
   }
 
-  // Also where an update was dropped. Not where work is only put off: nothing is lost by waiting, and a trial would be late.
+  // Also where an update was dropped. Not where work is only put off: nothing is lost by waiting, and a trial would be
+  // late.
   void fall() noexcept { cost_ns -= (1 - kQuantile) * kGain * cost_ns; }
 };
 

@@ -1,4 +1,5 @@
-// The black box: the last minutes of records, in a ring of fixed size that outlives the process (docs/log.md has every byte).
+// The black box: the last minutes of records, in a ring of fixed size that outlives the process (docs/log.md has every
+// byte).
 //
 // Two files of one format. The loop's thread stores each record into the tail, a small ring in a file of a memory file
 // system: shared with the kernel, so that it survives the process, and never written back, so that a store never waits
@@ -54,7 +55,8 @@ class BlackBox {
   BlackBox(const BlackBox&) = delete;
   BlackBox& operator=(const BlackBox&) = delete;
 
-  // Takes all the room it will ever use, on disk and in memory, and starts the thread. 0, or an errno; `where` then names the file.
+  // Takes all the room it will ever use, on disk and in memory, and starts the thread. 0, or an errno; `where` then
+  // names the file.
   int open(const Options& options, std::string* where);
 
   // The loop's thread: no call of the system. sequence: rises by 1 each time. Nothing where it is not open.

@@ -1,5 +1,5 @@
-// A copy of everything that learns, and of what its supervisor carries, handed from the loop's thread to the thread that saves it. Asked for by a flag, taken
-// between two steps, given back: one buffer, one atomic, no wait.
+// A copy of everything that learns, and of what its supervisor carries, handed from the loop's thread to the thread
+// that saves it. Asked for by a flag, taken between two steps, given back: one buffer, one atomic, no wait.
 #pragma once
 
 #include <stddef.h>

@@ -67,7 +67,8 @@ struct RecordHead {
   X(step, "u8") X(sequence, "u8") X(t_ns, "i8") X(lateness_ns, "i8") X(receive_ns, "i8") X(predict_ns, "i8") \
   X(gate_ns, "i8") X(send_ns, "i8") X(learn_ns, "i8") X(round_trip_ns, "i8") X(state_hash, "u8") X(device_us, "u4") \
   X(command_age_us, "u4") X(episode, "u4") X(episode_step, "u4") X(flags, "u4") X(calls, "u4") X(gate, "u4") \
-  X(input_gate, "u4") X(input_channel, "u4") X(guard, "u4") X(mode, "u4") X(reward, "f4") X(value, "f4") X(delta, "f4") \
+  X(input_gate, "u4") X(input_channel, "u4") X(guard, "u4") X(mode, "u4") X(reward, "f4") X(value, "f4") \
+  X(delta, "f4") \
   X(step_size_actor, "f4") X(step_size_critic, "f4")
 // clang-format on
 

@@ -28,9 +28,10 @@ struct ActuatorLimits {
   float accel_per_tick2 = kNoLimit;  // largest change, per command, of the change per command
 };
 
-// Which field of limits cannot be kept, in words, or null. Both ends finite, low < high, and the range no subnormal and no
-// infinity; slew and acceleration each kNoLimit, or at least the spacing of floats at the larger end, below which a
-// command cannot follow (so neither 0, negative, NaN nor subnormal); rest in the range. Every caller that takes limits checks them with this.
+// Which field of limits cannot be kept, in words, or null. Both ends finite, low < high, and the range no subnormal and
+// no infinity; slew and acceleration each kNoLimit, or at least the spacing of floats at the larger end, below which a
+// command cannot follow (so neither 0, negative, NaN nor subnormal); rest in the range. Every caller that takes limits
+// checks them with this.
 const char* problem_of(const ActuatorLimits& limits) noexcept;
 
 // u (m,) in actuator units from action: continuous (m,) in [-1, 1], or (1,) the index of one of n_levels levels, spaced

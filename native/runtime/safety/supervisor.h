@@ -4,8 +4,9 @@
 //                             -> fallback.predict +-> who drives -> action
 //   update: what was applied -> learner.update -> learner monitor -> roll back
 //
-// Every decision is a function of what the calls bring and of what was before: no clock, no thread, so that a replay decides
-// the same. Its own state goes into a checkpoint next to the learner's (supervisor_state.cpp); Policy.state is the learner's.
+// Every decision is a function of what the calls bring and of what was before: no clock, no thread, so that a replay
+// decides the same. Its own state goes into a checkpoint next to the learner's (supervisor_state.cpp); Policy.state is
+// the learner's.
 #pragma once
 
 #include <stdint.h>
@@ -108,8 +109,8 @@ constexpr uint32_t kSupervisorStateVersion = 2;  // 1: snapshots in the layout o
 
 class Supervisor {
  public:
-  // learner.self and fallback.self outlive it. A fallback without predict holds the last action; under a correction, where
-  // that would add up, it rests. Both drive the same actuators; the fallback's action is continuous, in -1..1.
+  // learner.self and fallback.self outlive it. A fallback without predict holds the last action; under a correction,
+  // where that would add up, it rests. Both drive the same actuators; the fallback's action is continuous, in -1..1.
   Supervisor(const Policy& learner, const Policy& fallback, const SupervisorOptions& options);
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -119,9 +120,9 @@ class Supervisor {
   // The snapshot that a rollback restores; null without a learner monitor.
   const unsigned char* snapshot() const noexcept { return monitored_ ? learners::newest(monitor_) : nullptr; }
   bool frozen() const noexcept { return memory_.frozen != 0; }
-  // A copy of all that it carries from step to step, and its form in a checkpoint, which is the same on every instruction
-  // set. copy() between two calls, by the thread that makes them: out (copy_bytes()); full = false: out holds the copy
-  // before, and of the monitor's snapshots only new ones are copied.
+  // A copy of all that it carries from step to step, and its form in a checkpoint, which is the same on every
+  // instruction set. copy() between two calls, by the thread that makes them: out (copy_bytes()); full = false: out
+  // holds the copy before, and of the monitor's snapshots only new ones are copied.
   size_t copy_bytes() const noexcept;
   void copy(unsigned char* out, bool full) noexcept;
   std::vector<unsigned char> encode(const unsigned char* copied) const;

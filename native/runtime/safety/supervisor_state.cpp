@@ -1,7 +1,7 @@
 // The supervisor's part of a checkpoint (docs/checkpoint.md, "The supervisor's block"):
 //
-//   version u32, snapshots u32, SupervisorMemory, MonitorMemory, then each snapshot in the canonical bytes of the learner's sections:
-//   the validated ones, oldest first, then the candidate.     Little-endian throughout.
+//   version u32, snapshots u32, SupervisorMemory, MonitorMemory, then each snapshot in the canonical bytes of the
+//   learner's sections: the validated ones, oldest first, then the candidate.     Little-endian throughout.
 #include <string.h>
 
 #include "native/core/checkpoint.h"

@@ -41,7 +41,8 @@ constexpr uint64_t planned_bytes() {
 
 constexpr float kDecay = 0.95f * 0.9f;
 
-// The whole step of the cell, learning included: what is counted. `pending` moves the weights on the way; returns sum |z|.
+// The whole step of the cell, learning included: what is counted. `pending` moves the weights on the way; returns sum
+// |z|.
 inline float step(const Model& model, float pending) {
   kernels::SetCotangent<float> set = {model.e1, model.e2, kDecay, 0.0f};
   cells::step(model.cell, &pending, 1.0f, &set);

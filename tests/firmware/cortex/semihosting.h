@@ -1,4 +1,5 @@
-/* Semihosting: the debugger, here QEMU, prints and ends the program (Arm IHI, "Semihosting for AArch32 and AArch64"). Tests only. */
+/* Semihosting: the debugger, here QEMU, prints and ends the program (Arm IHI, "Semihosting for AArch32 and AArch64").
+ * Tests only. */
 #pragma once
 
 #include <stdint.h>
