@@ -27,6 +27,7 @@ from rich.table import Table
 from rtu_edge.learn import checkpoint, decode
 from rtu_edge.learn.checkpoint.slots import Slots, Stored
 from rtu_edge.record import RunFolder
+from rtu_edge.record.reader import read_log
 
 JOB = """
 [device]
@@ -70,7 +71,7 @@ def finish(arguments: list[str]) -> None:
 
 def episodes(folder: Path) -> Any:
     """Number, return, length and seed of each episode of the folder's session."""
-    found = RunFolder(folder).load_arrays()["learning_episodes"]
+    found = read_log(RunFolder(folder).log()).episodes
     return found[["episode", "total_return", "steps", "seed"]]
 
 

@@ -115,7 +115,7 @@ def test_a_run_goes_on_from_any_of_its_checkpoints(whole: Path, tmp_path: Path) 
     done = checkpoint.read_text(oldest.read_bytes())[1]
     assert f"session starts, at step {done['steps']:,}" in out
     assert state(tmp_path / "run" / "checkpoint.rtu") == state(whole / "checkpoint.rtu")
-    ours, theirs = (RunFolder(folder).load_arrays()["learning_episodes"] for folder in (tmp_path / "run", whole))
+    ours, theirs = (read_log(RunFolder(folder).log()).episodes for folder in (tmp_path / "run", whole))
     assert ours["episode"][0] == done["next_episode"]
     for name in ("episode", "total_return", "seed"):
         assert ours[name].tolist() == theirs[name][-len(ours) :].tolist()

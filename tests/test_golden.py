@@ -19,10 +19,14 @@ import numpy as np
 import pytest
 
 import rtu_edge as rtu
+from rtu_edge.cli import _run
 from rtu_edge.device import lock, protocol
 from rtu_edge.device.simulated import InProcessDevice
 from rtu_edge.learn import checkpoint
-from rtu_edge.record import blackbox
+from rtu_edge.record import RunFolder, blackbox
+from rtu_edge.record.old_formats import TELEMETRY
+from rtu_edge.record.stages import stages
+from rtu_edge.report.digest import Digest
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 FORMATS = GOLDEN / "formats"
@@ -127,6 +131,30 @@ def test_commands_take_the_folder_of_a_run(
     with pytest.raises(SystemExit) as leaving:
         rtu_edge.cli.main([*command, str(folder)])
     assert leaving.value.code == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["sim", "realtime"])
+def test_an_old_run_without_a_log_is_reported_from_its_telemetry(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Until the log was the only record of a run, a folder had telemetry.npz as well, and may have nothing else."""
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(FORMATS / "runs" / name, folder.path)
+    stage = "learning" if name == "sim" else "realtime"
+    by_log = stages(folder)
+    one = Digest.of(by_log[stage].batches())
+    folder.log().unlink()
+    by_arrays = stages(folder)
+    assert list(by_log) == [stage] and by_arrays[stage].path.name == TELEMETRY
+    two = Digest.of(by_arrays[stage].batches())
+    assert one.records == two.records > 100 and one.curve.episodes == two.curve.episodes
+    assert (one.curve.returns == two.curve.returns).all() and one.curve.best == two.curve.best
+    for kind, times in one.times.items():
+        assert (times.counts == two.times[kind].counts).all()
+    assert _run(["inspect", str(folder.path), "--report", "--picture", str(tmp_path / "run.svg")]) == 0
+    assert f"{stage}: {one.records:,} records" in capfd.readouterr().out
+    assert (folder.path / "report.html").stat().st_size > 10_000 and (tmp_path / "run.svg").exists()
+    assert _run(["promote", str(folder.path), "--to", "shadow"]) == 0
 
 
 @pytest.mark.parametrize("name", ["sim", "realtime"])

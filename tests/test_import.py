@@ -8,7 +8,21 @@ import sys
 
 import pytest
 
-HEAVY = ("onnx", "onnxruntime", "gymnasium", "matplotlib", "torch", "jax", "scipy", "click", "rich", "serial")
+HEAVY = (
+    "onnx",
+    "onnxruntime",
+    "gymnasium",
+    "matplotlib",
+    "torch",
+    "jax",
+    "scipy",
+    "click",
+    "rich",
+    "serial",
+    "mcap",
+    "lz4",
+    "zstandard",
+)
 
 PROBE = """
 import sys, time

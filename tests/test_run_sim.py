@@ -37,6 +37,23 @@ def test_a_simulated_run_uses_no_heap(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "sim" / "report.html").is_file()
 
 
+@pytest.mark.parametrize("clock", ["lockstep", "device"])
+def test_a_run_without_a_log_has_its_summary_and_report(tmp_path: Path, clock: str) -> None:
+    options = ("--set", "log.mcap=false", "--set", f'loop.clock="{clock}"', "--set", "learner.units=8")
+    code, said = rtu_edge("run", "--sim", "--steps", "150", *options, cwd=tmp_path)
+    assert code == 0, said
+    folder = RunFolder(tmp_path / "runs" / "sim")
+    assert not folder.log().exists() and ("p99" in said) == (clock == "device")
+    stage = folder.load_summary().stages["learning" if clock == "lockstep" else "realtime"]
+    assert stage.steps == 150 and stage.reason == "steps"
+    assert "The last episode" in folder.file("report.html").read_text()
+    code, said = rtu_edge("inspect", "runs/sim", "--report", cwd=tmp_path)
+    assert code == 0, said
+    assert "The last episode" not in folder.file("report.html").read_text()
+    code, said = rtu_edge("promote", "runs/sim", cwd=tmp_path)
+    assert code == 2 and "the run has no step records" in said and len(said.splitlines()) == 1, said
+
+
 LEAKY = """
 from rtu_edge import cli
 from rtu_edge.run import heap

@@ -1,5 +1,5 @@
-"""What is written down of a run (docs/log.md): its `folder`, the log as a `file`, the `blackbox`, their `recording` while a
-loop turns, the `replay` off the robot, and the `sessions` of a service."""
+"""What a run leaves behind (docs/log.md), formats only: its `folder`, the log (`file` writes, `reader` reads, `index` ends and
+repairs it), its `stages`, the `blackbox`, and the `sessions` of a service. `old_formats` has what earlier versions wrote."""
 
 from __future__ import annotations
 

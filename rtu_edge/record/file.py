@@ -7,6 +7,7 @@ has, so viewers show every number and a replay gets every bit. `mcap` is importe
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
 import importlib
@@ -23,6 +24,7 @@ from rtu_edge._base.untrusted import to_json
 from rtu_edge.record.head import Head, used_bytes
 from rtu_edge.record.index import finish
 from rtu_edge.record.messages import CDR, START, checksum, described
+from rtu_edge.record.parts import Damaged
 
 __all__ = ["PROFILE", "LogFile", "build_id"]
 
@@ -143,7 +145,10 @@ class LogFile(Closing):
                 self._note("end", end)
             self._stream.flush()
             channels = [item for item in self._described if hasattr(item, "topic")]
-            finish(self._stream, [item for item in self._described if not hasattr(item, "topic")], channels)
+            try:
+                finish(self._stream, [item for item in self._described if not hasattr(item, "topic")], channels)
+            except Damaged as error:  # a part of it did not get to the disk before
+                raise OSError(errno.EIO, str(error)) from error
             self._stream.close()
         finally:
             self.abandon()

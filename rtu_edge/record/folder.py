@@ -185,7 +185,7 @@ class RunFolder(Closing):
         Raises:
             ValueError: there is none, or it is not one.
         """
-        from rtu_edge.record.head import with_bounds
+        from rtu_edge.record.old_formats import with_bounds
 
         try:
             plain = with_bounds(parse_json(read_file(self.file(self.SUMMARY), TEXT_BYTES, follow=False)))

@@ -11,11 +11,12 @@ import msgspec
 import numpy as np
 
 from rtu_edge import _core
+from rtu_edge.record.old_formats import with_bounds
 
 if TYPE_CHECKING:
     from rtu_edge.device.schema import ActuatorRange
 
-__all__ = ["ROS", "Head", "Row", "fields_of", "head_of", "logged_limits", "used_bytes", "with_bounds"]
+__all__ = ["ROS", "Head", "Row", "fields_of", "head_of", "logged_limits", "used_bytes"]
 
 ROS = {
     "u8": "uint64",
@@ -136,20 +137,6 @@ def head_of(plain: Any, path: Path) -> Head:
     except (ValueError, msgspec.ValidationError) as error:
         raise ValueError(f"{path}: written by another version of rtu_edge: {error}") from None
     return head
-
-
-def with_bounds(plain: Any) -> Any:
-    """The rows of a data sheet in which null stands for no bound, as earlier versions wrote it, with infinities."""
-    if isinstance(plain, dict):
-        for row in (*_rows(plain.get("observations")), *_rows(plain.get("actuators"))):
-            for key, bound in (("minimum", -math.inf), ("maximum", math.inf)):
-                if row.get(key, 0.0) is None:
-                    row[key] = bound
-    return plain
-
-
-def _rows(plain: Any) -> list[dict[str, Any]]:
-    return [row for row in plain if isinstance(row, dict)] if isinstance(plain, list) else []
 
 
 def _check_record(head: Head) -> None:

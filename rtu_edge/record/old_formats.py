@@ -1,6 +1,6 @@
-"""Files of earlier versions, which are read for ever: the arrays of a telemetry.npz, by stage.
+"""What earlier versions wrote, which is read for ever: telemetry.npz, and keys and values that are written otherwise now.
 
-The file may be anybody's: sizes are compared with the file's before anything is unpacked.
+The files may be anybody's: sizes are compared with the file's before anything is unpacked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from rtu_edge._base.untrusted import open_regular, room
 
-__all__ = ["TELEMETRY", "load_arrays"]
+__all__ = ["TELEMETRY", "load_arrays", "with_bounds"]
 
 TELEMETRY = "telemetry.npz"
 
@@ -129,3 +129,17 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
                 raise ValueError(f"{member.filename}: cut short")
         stream.read(1)  # the end, where the checksum is compared
         return array.reshape(shape)
+
+
+def with_bounds(plain: Any) -> Any:
+    """The rows of a data sheet in which null stands for no bound, as earlier versions wrote it, with infinities."""
+    if isinstance(plain, dict):
+        for row in (*_rows(plain.get("observations")), *_rows(plain.get("actuators"))):
+            for key, bound in (("minimum", -math.inf), ("maximum", math.inf)):
+                if row.get(key, 0.0) is None:
+                    row[key] = bound
+    return plain
+
+
+def _rows(plain: Any) -> list[dict[str, Any]]:
+    return [row for row in plain if isinstance(row, dict)] if isinstance(plain, list) else []
