@@ -114,8 +114,9 @@ def test_a_device_that_goes_away_ends_with_3(tmp_path: Path, capfd: pytest.Captu
 def test_the_burden_ends_with_the_process_that_made_it() -> None:
     """Also when that is killed."""
     code = (
-        "import os, signal\n"
+        "import os, signal, time\n"
         "from rtu_edge.bench.latency import burden\n"
+        "time.sleep = lambda seconds: None\n"  # killed before the child has imported anything
         "with burden(1):\n"
         "    print(open(f'/proc/self/task/{os.getpid()}/children').read(), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

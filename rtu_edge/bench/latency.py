@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -83,7 +84,8 @@ def parts_of(records: Array) -> dict[str, Array]:
 @contextmanager
 def burden(processes: int) -> Iterator[None]:
     """So many processes beside the loop that compute and move memory as hard as they can; they end with this one."""
-    code = "import os, numpy as np\na, parent = np.ones(1 << 22), os.getppid()\nwhile os.getppid() == parent: a *= 1.0000001"
+    # The parent's number is told: by the time that numpy is imported the parent may be gone.
+    code = f"import os, numpy as np\na = np.ones(1 << 22)\nwhile os.getppid() == {os.getpid()}: a *= 1.0000001"
     started = [subprocess.Popen([sys.executable, "-c", code], start_new_session=True) for _ in range(processes)]
     try:
         if started:
