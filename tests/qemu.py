@@ -19,10 +19,10 @@ PREFIX = "arm-none-eabi-"
 MACHINE = ("-M", "netduinoplus2", "-nographic", "-monitor", "none")
 
 
-def counting_plugin() -> Path:
+def counting_plugin(emulator: str = "qemu-system-arm") -> Path:
     """Compile tools/qemu/count.c for the interface that this QEMU has; return the plugin."""
     source = ROOT / "tools/qemu/count.c"
-    version = run(tool("qemu-system-arm"), "--version").split("version ")[1].split()[0]
+    version = run(tool(emulator), "--version").split("version ")[1].split()[0]
     with locked(BUILD / "tests-qemu") as folder:
         plugin = folder / f"count-{version}.so"
         if not plugin.exists() or plugin.stat().st_mtime < source.stat().st_mtime:

@@ -8,12 +8,11 @@ the new numbers. A whole control step of the loop is counted too, and held withi
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
+from qemu import counting_plugin
 from toolchain import ON_ARM, build_program, run, tool
 
 PROGRAM = Path("native/count_step.cpp")
@@ -54,20 +53,15 @@ def callgrind(function: str, folder: Path, executable: Path, *arguments: object)
     return int(collected[1])
 
 
-def emulated(executable: Path, isa: str, work: str) -> float:
-    """The same under qemu, which logs each instruction as it runs it: the difference between three steps and one."""
-    one_by_one = {"QEMU_SINGLESTEP": "1", "QEMU_ONE_INSN_PER_TB": "1"}  # its name before qemu 8.1, and since
+def emulated(executable: Path, folder: Path, isa: str, work: str) -> float:
+    """The same under qemu, with a plugin that counts each instruction: the difference between three steps and one."""
 
     def instructions(steps: int) -> int:
-        command = ["qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu", "-d", "exec,nochain"]
-        command += [str(executable), *map(str, (isa, work, INPUTS, UNITS, steps))]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **one_by_one}) as process:
-            assert process.stderr is not None
-            count = 0
-            while chunk := process.stderr.read(1 << 20):
-                count += chunk.count(b"\n")
-        assert process.returncode == 0
-        return count
+        counts = folder / "counts"
+        plugin = f"{counting_plugin('qemu-aarch64')},out={counts}"
+        command = ["qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu", "-plugin", plugin]
+        run(*command, executable, *map(str, (isa, work, INPUTS, UNITS, steps)))
+        return int(counts.read_text())
 
     return (instructions(3) - instructions(1)) / (2 * INPUTS * UNITS)
 
@@ -103,6 +97,6 @@ if not ON_ARM:
 if not ON_ARM:
 
     @pytest.mark.parametrize("work", ["sgd", "obgd"])
-    def test_instructions_on_arm(work: str) -> None:
+    def test_instructions_on_arm(work: str, tmp_path: Path) -> None:
         executable = build_program("aarch64", PROGRAM)
-        check("neon", work, compiler("aarch64-linux-gnu-g++"), emulated(executable, "neon", work))
+        check("neon", work, compiler("aarch64-linux-gnu-g++"), emulated(executable, tmp_path, "neon", work))

@@ -6,6 +6,7 @@
  * One line of `out` for each time the instruction at `end` is reached after the one at `begin`: how many were executed
  * from the first (counted) to the second (not counted). Interrupts that fall between count too. The addresses' lowest
  * bit (Thumb) is ignored.
+ * Without addresses: one line, of all that were executed.
  *
  * The prototypes are those of QEMU's plugin interface, which distributions do not package; no more than is used here,
  * and the same in every version of it. RTU_PLUGIN_API is the version that the plugin claims (1 for QEMU 7 and 8). */
@@ -73,6 +74,7 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb* block) {
 static void on_exit_of_qemu(qemu_plugin_id_t id, void* context) {
   (void)id;
   (void)context;
+  if (begin == 0) fprintf(out, "%" PRIu64 "\n", executed);
   fclose(out);
 }
 
@@ -83,8 +85,8 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const void* information, int
     if (strncmp(arguments[i], "end=", 4) == 0) end = strtoull(arguments[i] + 4, NULL, 0) & ~1ull;
     if (strncmp(arguments[i], "out=", 4) == 0) out = fopen(arguments[i] + 4, "w");
   }
-  if (out == NULL || begin == 0 || end == 0) {
-    fprintf(stderr, "count: begin=, end= and a writable out= are needed\n");
+  if (out == NULL || (begin == 0) != (end == 0)) {
+    fprintf(stderr, "count: a writable out= is needed, and begin= and end= or neither\n");
     return 1;
   }
   qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
