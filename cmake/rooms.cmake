@@ -13,7 +13,7 @@ add_compile_options(-ffp-contract=off)
 add_compile_options(-fno-math-errno -fno-trapping-math)
 
 if(RTU_EDGE_SANITIZE)
-  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1)
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g1 -Og)
   add_link_options(-fsanitize=address,undefined)
 endif()
 

@@ -7,7 +7,7 @@ import os
 import pytest
 from toolchain import BUILD, ROOT, locked, run, sources, tool
 
-FLAGS = ["-O1", "-g", "-fsanitize=thread", "-ffp-contract=off", f"-I{ROOT}"]
+FLAGS = ["-O1", "-g1", "-fsanitize=thread", "-ffp-contract=off", f"-I{ROOT}"]
 
 
 @pytest.mark.parametrize("name", ["test_blackbox", "test_loop_ring", "test_loop_thread"])
