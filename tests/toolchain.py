@@ -61,8 +61,10 @@ def locked(folder: Path) -> Iterator[Path]:
         yield folder
 
 
-def build(kind: str, *targets: str) -> Path:
-    """Build CMake targets in a configuration ("release", "sanitize", "fuzz", "aarch64", "cortex-m4"); return the build folder."""
+def configure(kind: str, folder: Path) -> None:
+    """Configure a build folder, unless it is."""
+    if (folder / "build.ninja").exists():
+        return
     options = ["-DRTU_EDGE_PYTHON=OFF", "-DRTU_EDGE_FUZZ=ON" if kind == "fuzz" else "-DRTU_EDGE_TESTS=ON"]
     if kind == "sanitize":
         options += ["-DRTU_EDGE_SANITIZE=ON"]
@@ -70,11 +72,15 @@ def build(kind: str, *targets: str) -> Path:
         options += [f"-DCMAKE_C_COMPILER={tool('clang')}", f"-DCMAKE_CXX_COMPILER={tool('clang++')}"]
     if kind == "cortex-m4" or (kind == "aarch64" and not ON_ARM):
         options += [f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / kind}.cmake"]
+    ninja = f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"
+    run(tool("cmake"), "-G", "Ninja", ninja, "-S", ROOT, "-B", folder, *options)
+
+
+def build(kind: str, *targets: str) -> Path:
+    """Build CMake targets in a configuration ("release", "sanitize", "fuzz", "aarch64", "cortex-m4"); return the build folder."""
     with locked(BUILD / f"tests-{kind}") as folder:
-        if not (folder / "build.ninja").exists():
-            ninja = f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"
-            run(tool("cmake"), "-G", "Ninja", ninja, "-S", ROOT, "-B", folder, *options)
-        run(tool("cmake"), "--build", folder, "--parallel", "2", "--target", *targets)
+        configure(kind, folder)
+        run(tool("ninja"), "-C", folder, "-j", "2", *targets)
     return folder
 
 
