@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from rtu_edge.record import RunFolder, Summary
+from rtu_edge.record.file import LogFile
 from rtu_edge.record.old_formats import TELEMETRY, load_arrays
 from rtu_edge.record.reader import Batch, read_log
 from rtu_edge.report import write_picture, write_report
@@ -217,3 +219,19 @@ def test_a_digest_does_not_grow_with_the_run() -> None:
         tracemalloc.stop()
     assert held[1] - held[0] < 200_000 and held[3] - held[2] < 200_000 and held[3] < 8 << 20, held
     assert digest.records == 400_000 and digest.last_episode is not None and len(digest.last_episode) == 20_000
+
+
+def test_a_report_names_what_is_missing_of_its_steps(tmp_path: Path) -> None:
+    """A log that was cut, and one with a gap."""
+    golden = Path(__file__).parent / "golden" / "formats" / "runs" / "sim"
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(golden, folder.path)
+    assert "is cut:" not in write_report(folder).read_text()
+    whole = read_log(folder.log())
+    records, episodes = whole.records, whole.episodes
+    folder.log().write_bytes(folder.log().read_bytes()[:-40])
+    assert "log.mcap is cut: it ends inside a part" in write_report(folder).read_text()
+    folder.log().unlink()
+    with LogFile(folder.log(), whole.head, None, episodes.dtype) as file:
+        file.steps(np.delete(records, [5, 6, 7]))
+    assert "log.mcap: 3 records were lost on the way to it" in write_report(folder).read_text()

@@ -26,10 +26,10 @@ def command() -> None:
 )
 @click.option("--in-place", is_flag=True, help="Replace the log itself, when the new file is whole.")
 def repair_command(log: Path, out: Path | None, in_place: bool) -> None:
-    """Write a cut log once more with all its whole chunks, an index and a footer, so that every reader of MCAP takes it.
+    """Write a new file with all whole chunks of a cut log, an index and a footer: every reader of MCAP takes it.
 
-    LOG is a log.mcap, or the folder of a run. The log itself is left as it is, unless --in-place is given. Exit code 0 also
-    for a log that is whole: nothing is written then.
+    LOG is a log.mcap, or the folder of a run. The log itself is left as it is, unless --in-place is given. Exit code 0
+    also for a log that is whole: nothing is written then.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.record.index import repair

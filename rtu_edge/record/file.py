@@ -72,7 +72,7 @@ class LogFile(Closing):
             raise
 
     def _new_writer(self) -> Any:
-        """The library's writer. It keeps an entry for each chunk until it ends, so that a long log takes one after the other."""
+        """A writer of the library. It keeps an entry for each chunk until its end: a long log takes several in turn."""
         from mcap.writer import IndexType, Writer
 
         writer = Writer(self._stream, chunk_size=4 << 20, index_types=IndexType.MESSAGE)

@@ -1,7 +1,7 @@
 """The end of a log: its index and its footer, written at the end of a run, or by `rtu-edge log repair` for a cut file.
 
-The index is made from the file itself, so that a run of weeks keeps none of it in memory (MCAP's own writer keeps some 750
-bytes for each chunk, 60 MiB a day), and so that the file of a run that was killed is closed by the same code.
+The index is made from the file itself. So a run of weeks keeps none of it in memory (the writer of the `mcap` library
+keeps some 750 bytes for each chunk, 60 MiB a day), and the file of a run that was killed is closed by the same code.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def finish(stream: BinaryIO, schemas: Iterable[Any], channels: Iterable[Any]) ->
     """Write the end of the data section, the summary and the footer behind what a file holds.
 
     Args:
-        stream: open for writing; all that is in it are whole parts of an MCAP, the index of its messages behind each chunk.
+        stream: open for writing; it holds whole parts of an MCAP, and behind each chunk the index of its messages.
         schemas, channels: of `mcap.records`.
 
     Raises:
@@ -225,7 +225,7 @@ class Repaired:
 
 
 def repair(source: Path, target: Path) -> Repaired:
-    """Close a log that was cut or damaged: all its whole chunks, notes and attachments, bit for bit, then index and footer.
+    """Close a log that was cut or damaged: all whole chunks, notes and attachments bit for bit, then index and footer.
 
     The new file is written next to `target` and renamed when it is whole; `source` is only read, unless it is `target`.
 

@@ -1,4 +1,4 @@
-"""How records stand in the messages of a log: topics, definitions that ROS reads, and the checksum of its notes (docs/log.md)."""
+"""How records stand in the messages of a log (docs/log.md): topics, definitions that ROS reads, checksums of notes."""
 
 from __future__ import annotations
 

@@ -15,7 +15,10 @@ Array = npt.NDArray[Any]
 
 
 def packed(arrays: Mapping[str, Array]) -> bytes:
-    """What numpy.savez_compressed makes of arrays, in memory: on a full disk numpy 1.26 leaves an archive half open that complains later."""
+    """What numpy.savez_compressed makes of arrays, in memory.
+
+    On a full disk numpy 1.26 leaves an archive half open, which raises an error later.
+    """
     stream = io.BytesIO()
     named: dict[str, Any] = dict(arrays)  # numpy's own annotation: one of the names may be a switch
     np.savez_compressed(stream, **named)

@@ -1,4 +1,4 @@
-"""What earlier versions wrote, which is read for ever: telemetry.npz, and keys and values that are written otherwise now.
+"""What earlier versions wrote, which is read for ever: telemetry.npz, and keys and values that have other forms now.
 
 The files may be anybody's: sizes are compared with the file's before anything is unpacked.
 """

@@ -1,9 +1,9 @@
 """The parts of an MCAP file, read within bounds (https://mcap.dev/spec, docs/security.md).
 
-The file is not trusted: a length is compared with what is left of the file and with what a part of its kind may have, and
-what a chunk unpacks to with what is allowed, before anything is allocated for it. What a part's bytes mean is read by the
-`mcap` library, which has no such bounds of its own: a chunk's announced size, and with lz4 anything, is allocated unseen.
-The messages of a chunk are split here, many at once: the library takes some 5 us for each.
+The file is not trusted: a length is compared with what is left of the file and with what a part of its kind may have,
+and what a chunk unpacks to with what is allowed, before anything is allocated for it. The `mcap` library parses the
+bodies of parts; it has no such bounds: it allocates what a chunk announces, and with lz4 whatever comes.
+The messages of a chunk are split here, many at once: the library takes some 3 us for each.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def parts(stream: BinaryIO) -> Iterator[Part]:
 
 
 def chunk_size(stream: BinaryIO, part: Part) -> int:
-    """What a chunk says that it unpacks to, bytes; the stream stands at its body.
+    """What a chunk announces that it unpacks to, bytes; the stream stands at its body.
 
     Raises:
         Damaged: more than any writer of this package makes.
@@ -185,13 +185,13 @@ def _parsed(kind: Any, data: bytes) -> Any:
 
 
 def unpacked(chunk: Any) -> bytes:
-    """The bytes of a chunk's messages, as many as it says, whatever its compressed bytes hold.
+    """The bytes of a chunk's messages, as many as it announces, whatever its compressed bytes hold.
 
     Args:
         chunk: an `mcap.records.Chunk`.
 
     Raises:
-        Damaged: it says too much, or its bytes or its checksum are others.
+        Damaged: it announces too many, or its bytes or its checksum are others.
     """
     if chunk.uncompressed_size > CHUNK_BYTES:
         raise Damaged(f"a chunk of it is of {chunk.uncompressed_size:,} bytes; at most {CHUNK_BYTES:,} are written")

@@ -1,4 +1,4 @@
-"""Reads a run's log, whole or cut anywhere, in memory that does not depend on its length (docs/log.md, docs/security.md)."""
+"""Reads a run's log, whole or cut anywhere, in memory that does not depend on its length (docs/log.md)."""
 
 from __future__ import annotations
 

@@ -46,6 +46,13 @@ class Steps:
         """Why they end before the file does, or ""."""
         return self.source.cut if isinstance(self.source, Log) else ""
 
+    @property
+    def missing(self) -> list[str]:
+        """What is not in the file, in words."""
+        lost = sum(count for _, count in self.source.lost) if isinstance(self.source, Log) else 0
+        notes = [f"{self.path.name} is cut: {self.cut}"] if self.cut else []
+        return notes + ([f"{self.path.name}: {lost:,} records were lost on the way to it"] if lost else [])
+
     def batches(self) -> Iterator[Batch]:
         """Some thousands of records at a time, in order. Raises ValueError, OSError."""
         return self.source.batches() if isinstance(self.source, Log) else pieces(*self.source)

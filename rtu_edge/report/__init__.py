@@ -31,7 +31,10 @@ def digests_of(found: Mapping[str, Steps], summary: Summary) -> dict[str, Digest
     """
     from rtu_edge.report.digest import Digest
 
-    return {stage: Digest.of(steps.batches(), summary.target_episodes) for stage, steps in found.items()}
+    digests = {stage: Digest.of(steps.batches(), summary.target_episodes) for stage, steps in found.items()}
+    for stage, steps in found.items():
+        digests[stage].notes += steps.missing
+    return digests
 
 
 def _read(folder: RunFolder, summary: Summary) -> dict[str, Digest]:

@@ -1,4 +1,4 @@
-"""What a report shows of a run's steps, in memory that does not grow with them: taken in as they happen, or from a log."""
+"""What a report shows of a run's steps, in memory that does not grow with them: taken live, or from a log."""
 
 from __future__ import annotations
 
@@ -133,6 +133,7 @@ class Digest:
 
     def __init__(self, window: int = 20) -> None:
         self.records = 0
+        self.notes: list[str] = []  # what is missing of its steps, and why
         self.curve = Curve(window)
         self.times = {"Lateness": Times(), "Step time": Times(), "Round trip": Times()}
         self._finished: int | None = None  # number of the last episode that ended

@@ -31,6 +31,7 @@ def page(summary: Summary, digests: Mapping[str, Digest], config: str) -> str:
     """
     body = [
         _header(summary),
+        "".join(f'<p class="note">{text(note)}</p>' for digest in digests.values() for note in digest.notes),
         _tiles(summary, digests),
         _checks(summary),
         _learning(summary, digests),

@@ -78,7 +78,7 @@ def run_loop(
     recording: Recording | None = None,
     say: Callable[[str], Any] | None = None,
 ) -> Outcome:
-    """Run one session from ARM to DISARM; `saver` saves it meanwhile, `recording` writes it down; no step stays in memory.
+    """Run one session from ARM to DISARM; `saver` saves it meanwhile, `recording` writes its log; no step is kept.
 
     Args:
         watch: called each `poll_s` seconds, and once at the end; all records pass through it, in order.

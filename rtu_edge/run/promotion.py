@@ -1,7 +1,7 @@
 """Whether a run's steps speak for letting the learner do more, in numbers.
 
-A mode is promoted on evidence, by a command, never by itself: learner and fallback are compared by blocks which one of them
-drove throughout, with a bootstrap interval of the difference. Where episodes terminate, a block is an episode and its
+A mode is promoted on evidence, by a command, never by itself: learner and fallback are compared by blocks which one of
+them drove throughout, with a bootstrap interval of the difference. Where episodes terminate, a block is an episode and its
 measure the return: the mean reward of steps would hide a fall. Otherwise it is so many steps and their mean reward.
 """
 
@@ -85,7 +85,7 @@ def evidence(batches: Iterable[Batch], block: int = 500, seed: int = 0) -> Evide
             if missing := [name for name in _FIELDS if name not in (records.dtype.names or ())]:
                 raise ValueError(f"its step records have no {', '.join(missing)}")
             words = records["mode"].astype(np.int64)
-            # What the fallback was forced to drive is the learner's own: it counts for it, and is no measure of the fallback.
+            # What the fallback was forced to drive counts for the learner, and is no measure of the fallback.
             own = (words >> 4 & 15 == Driver.FALLBACK) & (words >> 8 & 15 == Cause.MODE)
             counts.take(records, words)
             returns.take(records, own)

@@ -1,4 +1,4 @@
-"""Runs a learner again from its log, off the robot: the same calls in the same order, compared with what was recorded."""
+"""Runs a learner again from its log, off the robot: the same calls in the same order, compared with the record."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Replayed:
         agent: in the state after the last record.
         records, steps: how many were replayed, and the control steps whose outcome is among them.
         hashes: state hashes compared.
-        largest: of the commands' distances from the recorded ones, in ranges of the actuator; infinite where one is NaN.
+        largest: of the commands' distances from the recorded ones, in ranges of the actuator; infinite for a NaN.
         largest_value: the same of the value estimates, absolute.
         difference: the first; None when there was none.
         ended: why it stopped before the log's end, or "".
@@ -125,7 +125,7 @@ def start_of(log: Log, most: int | None = None) -> Any:
 
 
 class Usable:
-    """The records that can be replayed from the start: up to the first gap, and to control step `until` with its outcome.
+    """The records that can be replayed from the start: up to the first gap, and to step `until` with its outcome.
 
     Args:
         log: from `read_log`; read as it is iterated over.
@@ -359,8 +359,9 @@ class WhatIf:
 def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progress: Progress | None = None) -> WhatIf:
     """Run a learner of another configuration over the observations, rewards and actions of a log.
 
-    The actions are those that were carried out, whatever this learner would have done: its critic learns from each step,
-    its actor only where it agrees. Only predictions can be compared; what it would have driven the machine to is unknown.
+    The actions are those that were carried out, whatever this learner would have done: its critic learns from each
+    step, its actor only where it agrees. Only predictions can be compared; where it would have driven the machine is
+    unknown.
 
     Args:
         log: from `read_log`.
@@ -418,7 +419,7 @@ def _check_size(log: Log, config: Config) -> None:
 
 
 def returns_of(records: Array, gamma: float) -> Array:
-    """Discounted return after each record, (k,) float64; NaN where the episode goes on after the records or was cut off."""
+    """Discounted return after each record, (k,) float64; NaN where the episode does not end in the records."""
     found = np.full(len(records), np.nan)
     flags, rewards = records["flags"], records["reward"].astype(np.float64)
     later = np.nan
