@@ -23,7 +23,8 @@ import numpy.typing as npt
 import rtu_edge as rtu
 from rtu_edge import _core, _testing
 from rtu_edge.config import Config, parse_config
-from rtu_edge.device.plants import Plant
+from rtu_edge.device.plants import Plant, sheet
+from rtu_edge.device.schema import Limits
 from rtu_edge.loop.flags import Cause, Driver, GuardFlag, InputFlag
 from rtu_edge.loop.supervisor import Supervised, supervise
 
@@ -33,7 +34,8 @@ PERIOD_S = 0.02
 HORIZON = 500  # 10 s
 WARM = 100  # steps of an episode before the fault: the recurrent state is in use
 TRAIN = 100_000
-LIMITS = [(-10.0, 10.0, math.inf, 0.0, math.inf)]
+LIMITS = [Limits(-10.0, 10.0, slew_per_s=math.inf, accel_per_s2=math.inf, rest=0.0)]
+SHEET = sheet("cartpole")
 HALF_RANGE = 10.0
 
 CONFIG = """
@@ -54,15 +56,6 @@ stuck_steps = 10
 spike = 0.1
 stuck_steps = 10
 """
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the data sheet as the supervisor wants it."""
-
-    name: str
-    minimum: float
-    maximum: float
 
 
 @dataclass
@@ -101,19 +94,10 @@ class Fault:
     non_finite: bool = False
 
 
-def rows() -> tuple[list[Row], list[Row]]:
-    """Observations and actuators of the cart-pole."""
-    sheet = Plant("cartpole").sheet
-    return (
-        [Row(row.name, row.min, row.max) for row in sheet.observations],
-        [Row(row.name, row.min, row.max) for row in sheet.actuators],
-    )
-
-
 def supervised(agent: Any, *overrides: str, text: str = CONFIG) -> Supervised:
     """A supervisor around an agent's policy."""
     config: Config = parse_config(text, overrides)
-    return supervise(config, agent.core.policy(), *rows(), LIMITS, PERIOD_S)
+    return supervise(config, agent.core.policy(), SHEET, LIMITS)
 
 
 class Rig:

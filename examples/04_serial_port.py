@@ -9,13 +9,13 @@ from rtu_edge.loop import Limits, Link, Loop, LoopConfig
 
 with SimulatedDevice(plant="cartpole") as device, open_port(device.port) as port, Link(port) as link:
     hello = link.handshake()
-    for row in link.describe():
-        kind = "moves" if row.actuator else "sees"
-        print(f"{kind} {row.name}: {row.minimum:g} to {row.maximum:g} {row.unit}")
+    for channel in link.describe().channels:
+        kind = "moves" if channel.actuator else "sees"
+        print(f"{kind} {channel.name}: {channel.min:g} to {channel.max:g} {channel.unit}")
 
-    agent = rtu.StreamAC(observation_size=hello.n_observations, action_size=hello.n_actuators, seed=0)
+    agent = rtu.StreamAC(observation_size=hello.observation_size, action_size=hello.action_size, seed=0)
     # On real hardware slew and acceleration have to be said, math.inf for no limit.
-    limits = [Limits(low=-10.0, high=10.0, slew_per_s=math.inf, accel_per_s2=math.inf)]
+    limits = [Limits(min=-10.0, max=10.0, slew_per_s=math.inf, accel_per_s2=math.inf)]
     config = LoopConfig(limits=limits, steps=5000, seed=0)
     result = Loop(link, agent.core.policy(), config).run(
         on_progress=lambda status, records: print(f"  step {status.steps}, episode {status.episodes}")

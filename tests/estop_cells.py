@@ -104,7 +104,7 @@ def drive(person: Person, pipe: Connection, port: str, what: str, config: str, o
                 if options.get("exclusive"):
                     fcntl.ioctl(opened.fileno(), termios.TIOCEXCL)
             hello = link.handshake()
-            policy = _testing.LinearPolicy(hello.n_observations, [0.0])
+            policy = _testing.LinearPolicy(hello.observation_size, [0.0])
             settings = LoopConfig(clock=Clock.DEVICE, ttl_ms=20_000, seconds=30, learn=False, explore=False)
             with Loop(link, policy.policy(), settings) as loop:
                 loop.start()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rtu_edge.record import Check, Row, RunFolder, Stage, Summary
+from rtu_edge.device.schema import Channel
+from rtu_edge.record import Check, RunFolder, Stage, Summary
 from rtu_edge.record.old_formats import TELEMETRY
 
 RECORD = np.dtype(
@@ -93,8 +94,8 @@ def make(path: Path, *, passed: bool = True, seed: int = 0) -> RunFolder:
             state_hash="9f86d081884c7d65",
             onnx_difference=3.1e-7,
             device={"port": "/dev/pts/3", "firmware": "1.0", "plant": "cartpole"},
-            observations=[Row("position", "m", -2.4, 2.4), Row("angle", "rad", -0.2095, 0.2095)],
-            actuators=[Row("force", "N", -10.0, 10.0)],
+            observations=[Channel("position", "m", -2.4, 2.4), Channel("angle", "rad", -0.2095, 0.2095)],
+            actuators=[Channel("force", "N", -10.0, 10.0)],
             learner={"cell": "linear", "units": 32, "hidden": [32], "actor": {"step_size": 1.0, "kappa": 3.0}},
             learner_bytes=53_248,
             machine={"processor": "a <processor> & more", "cores": "2"},

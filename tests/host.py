@@ -17,7 +17,13 @@ from typing import Any
 from rtu_edge import _testing
 from rtu_edge.device import lock
 from rtu_edge.device.ports import open_port
+from rtu_edge.device.schema import Cap, Hello
 from rtu_edge.loop import Clock, Link, Loop, LoopConfig
+
+
+def not_simulated(hello: Hello) -> Hello:
+    """The same device, as if it were real hardware."""
+    return dataclasses.replace(hello, caps=hello.caps & ~Cap.SIMULATED)
 
 
 def start(port: str, **options: Any) -> subprocess.Popen[str]:
@@ -49,7 +55,9 @@ def main() -> None:
     clock = Clock(options.pop("clock", "device"))
     with open_port(port) as opened, Link(opened, control=lock.socket_path(port)) as link:
         hello = link.handshake()
-        policy = _testing.LinearPolicy(hello.n_observations, [0.0], [[0.5, 6.0] + [0.0] * (hello.n_observations - 2)])
+        policy = _testing.LinearPolicy(
+            hello.observation_size, [0.0], [[0.5, 6.0] + [0.0] * (hello.observation_size - 2)]
+        )
         options.setdefault("ttl_ms", 200)  # the longest that the device allows: a busy machine stops no loop by itself
         config = LoopConfig(clock=clock, seconds=30, learn=False, explore=False, **options)
         with Loop(link, policy.policy(), config) as loop:

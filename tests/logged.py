@@ -19,7 +19,7 @@ from rtu_edge.config import Config, canonical, config_hash, parse_config
 from rtu_edge.device.plants import Plant
 from rtu_edge.learn.checkpoint import encode_config
 from rtu_edge.loop import CallFlag, LoopResult, RecordFlag
-from rtu_edge.record import Row, RunFolder
+from rtu_edge.record import RunFolder
 from rtu_edge.record.file import build_id
 from rtu_edge.record.head import Head, fields_of
 from rtu_edge.record.reader import Log
@@ -69,7 +69,7 @@ def run(
     """One session of a simulated device in lockstep, written down as `rtu-edge run` does."""
     with contextlib.ExitStack() as stack:
         device = stack.enter_context(job.connect(config))
-        agent = job.make_agent(config, device) if agent is None else agent
+        agent = job.make_agent(config, device.sheet) if agent is None else agent
         recording = stack.enter_context(Recording(config, device, agent, folder))
         loop = job.loop_config(config, device, **changes)
         policy = job.supervised(config, device, agent, loop).policy if supervised else None
@@ -92,9 +92,8 @@ def by_hand(
     supervisor is around it.
     """
     plant = Plant("cartpole")
-    rows = [Row(row.name, row.unit, row.min, row.max) for row in (*plant.sheet.observations, *plant.sheet.actuators)]
-    n = len(plant.sheet.observations)
-    dtype = _core.record_dtype(n, len(rows) - n)
+    sheet = plant.sheet
+    dtype = _core.record_dtype(sheet.observation_size, sheet.action_size)
     head = Head(
         version=rtu.__version__,
         build=build_id(),
@@ -104,9 +103,9 @@ def by_hand(
         configuration_hash=config_hash(config),
         learner={},
         start_hash="",
-        period_s=plant.sheet.period_s,
-        observations=rows[:n],
-        actuators=rows[n:],
+        period_s=sheet.period_s,
+        observations=list(sheet.observations),
+        actuators=list(sheet.actuators),
         limits=[(-10.0, 10.0, 0.0, 0.0, 0.0)],
         supervised=drive is not None,
         simulated=True,
@@ -119,7 +118,7 @@ def by_hand(
         epoch_ns=0,
         started="",
     )
-    agent = job.make_agent(config, head)
+    agent = job.make_agent(config, head.sheet)
     values = {name: getattr(head, name) for name in head.__struct_fields__}
     head = Head(**{**values, "learner": agent.config, "start_hash": agent.state_hash()})
     log = Log(Path("by-hand"), head, agent.core.save(encode_config(agent.config)))

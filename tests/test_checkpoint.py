@@ -15,12 +15,16 @@ import rtu_edge as rtu
 from rtu_edge._base.errors import CheckpointError
 from rtu_edge._base.files import Disk, write
 from rtu_edge.config import parse_config
+from rtu_edge.device.schema import Channel, DataSheet, Limits
 from rtu_edge.learn import checkpoint, decode, restore
 from rtu_edge.learn.checkpoint.slots import Slots
 from rtu_edge.loop.supervisor import supervise
-from rtu_edge.record import Row
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
+SHEET = DataSheet(
+    0.02, (Channel("x", "m", -1, 1), Channel("theta", "rad", -1, 1)), (Channel("force", "N", -1, 1, actuator=True),)
+)
+LIMITS = [Limits(-1, 1, slew_per_s=float("inf"), accel_per_s2=float("inf"), rest=0)]
 
 
 def made(seed: int) -> bytes:
@@ -93,16 +97,12 @@ def test_the_supervisor_s_block_is_read_on_another_machine_and_goes_back_to_the_
     """Its snapshots as well: in memory they are laid out by the instruction set."""
     path = GOLDEN / "checkpoint_v3_x86_64_f32.rtu"
     block = checkpoint.read_beside(path.read_bytes())
-    rows, limits = (
-        ([Row("x", "m", -1, 1), Row("theta", "rad", -1, 1)], [Row("force", "N", -1, 1)]),
-        [(-1, 1, float("inf"), 0, float("inf"))],
-    )
     config = parse_config("[device]\nplant = 'cartpole'\n")
-    made = supervise(config, rtu.load(path).core.policy(), *rows, limits, 0.02, state=block)
+    made = supervise(config, rtu.load(path).core.policy(), SHEET, LIMITS, state=block)
     assert struct.unpack_from("<II", block) == (1, 3), "two that survived and a candidate, laid out as before format 4"
     again = made.supervisor.state()
     assert struct.unpack_from("<II", again) == (2, 3) and again[8:720] == block[8:720]
-    twin = supervise(config, rtu.load(path).core.policy(), *rows, limits, 0.02, state=again)
+    twin = supervise(config, rtu.load(path).core.policy(), SHEET, LIMITS, state=again)
     assert twin.supervisor.state() == again
 
 
@@ -113,9 +113,8 @@ def test_a_snapshot_of_an_older_file_is_what_its_learner_was() -> None:
     block, size = checkpoint.read_beside(data), struct.unpack_from("<Q", data, 24)[0]
     newest = block[720 + size : 720 + 2 * size]  # of two that survived
     config = parse_config("[device]\nplant = 'cartpole'\n")
-    rows, limits = ([Row("x", "m", -1, 1), Row("theta", "rad", -1, 1)], [Row("force", "N", -1, 1)]), [(-1, 1, 0, 0, 0)]
     agent = rtu.load(path)
-    made = supervise(config, agent.core.policy(), *rows, limits, 0.02, state=block)
+    made = supervise(config, agent.core.policy(), SHEET, LIMITS, state=block)
     agent.core.adopt(made.supervisor.snapshot())
     assert newest != data[-len(block) - 4 - size : -len(block) - 4]
     means_the_same(agent, data[: -len(block) - 4 - size] + newest, pending=True)

@@ -235,7 +235,7 @@ def test_a_copy_is_taken_between_two_steps(clock: str) -> None:
     """In lockstep at the end of an episode; the twin that adopts it is the learner of that moment."""
     config = parse_config(JOB)
     with connect(config) as device:
-        agent = make_agent(config, device)
+        agent = make_agent(config, device.sheet)
         twin = agent.copy()
         changes = {"steps": 100_000, "snapshots": True, "clock": Clock(clock)}
         loop = Loop(device.link, agent.core.policy(), loop_config(config, device, **changes))
@@ -269,7 +269,7 @@ def test_a_copy_is_taken_between_two_steps(clock: str) -> None:
 def test_a_loop_without_room_for_a_copy_hands_none_out() -> None:
     config = parse_config(JOB)
     with connect(config) as device:
-        agent = make_agent(config, device)
+        agent = make_agent(config, device.sheet)
         with Loop(device.link, agent.core.policy(), loop_config(config, device, steps=300)) as loop:
             loop.ask_snapshot()
             loop.run()
@@ -308,7 +308,7 @@ def test_a_disk_that_fails_does_not_end_the_run(disk: Disk, words: str, tmp_path
     config = parse_config(JOB)
     said = []
     with connect(config) as device:
-        agent = make_agent(config, device)
+        agent = make_agent(config, device.sheet)
         saver = Saver(Slots(tmp_path, 3, disk), config.checkpoint, agent, Position(), device_facts(device))
         saver.save()
         first = Slots(tmp_path).newest().data

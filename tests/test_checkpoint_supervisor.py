@@ -23,7 +23,7 @@ HEAD = 8 + 584 + 128  # docs/checkpoint.md
 
 def watched(agent: Any, *keys: str, state: bytes = b"") -> Supervised:
     config = parse_config("[device]\nplant = 'cartpole'\n", [*KEYS, *keys])
-    return supervise(config, agent.core.policy(), *faults.rows(), faults.LIMITS, faults.PERIOD_S, state=state)
+    return supervise(config, agent.core.policy(), faults.SHEET, faults.LIMITS, state=state)
 
 
 class Run:

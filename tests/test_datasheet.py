@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from host import not_simulated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtu_edge._bridge import lib
@@ -22,19 +23,29 @@ from rtu_edge._bridge import lib
 import rtu_edge.cli
 from rtu_edge import _testing
 from rtu_edge.device import protocol
+from rtu_edge.device.limits import in_force, min_ttl_ms, sheet_problems
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.protocol.codec import message_to_c
-from rtu_edge.device.schema import combined, min_ttl_ms, sheet_problems
+from rtu_edge.device.protocol.frames import as_enum
+from rtu_edge.device.schema import Cap, Channel, Hello, Limits, Safe
 from rtu_edge.device.simulated import SimulatedDevice
-from rtu_edge.loop import Clock, Hello, Limits, Link, LinkError, Loop, LoopConfig, Reward, Row, StopReason
+from rtu_edge.loop import Clock, Link, LinkError, Loop, LoopConfig, Reward, StopReason
 
 INF, NAN = math.inf, math.nan
-HELLO = Hello(1, 1, 0, 20_000, 200, 1, 1, True, True, True, True, "1.0.0", 0)
-SEEN = Row(0, False, "x", "m", -1.0, 1.0, 0.0, "none", 0.0)
-MOVES = Row(1, True, "force", "N", -10.0, 10.0, INF, "off", 0.0)
+HELLO = Hello(
+    role=1,
+    caps=Cap.SIMULATED | Cap.LOCKSTEP | Cap.REWARD | Cap.RESET,
+    boot_id=1,
+    period_us=20_000,
+    ttl_max_ms=200,
+    observation_size=1,
+    action_size=1,
+)
+SEEN = Channel("x", "m", -1.0, 1.0)
+MOVES = Channel("force", "N", -10.0, 10.0, 1, True, Safe.OFF, INF)
 
 
-def found(row: Row | None = None, hello: Hello = HELLO, seen: Row = SEEN) -> str:
+def found(row: Channel | None = None, hello: Hello = HELLO, seen: Channel = SEEN) -> str:
     return "\n".join(sheet_problems(hello, [seen, row or MOVES]))
 
 
@@ -47,16 +58,16 @@ def found(row: Row | None = None, hello: Hello = HELLO, seen: Row = SEEN) -> str
         ({"slew": NAN}, "slew = nan per period"),
         ({"slew": 1e-44}, "slew = 1e-44 per period"),
         ({"slew": -INF}, "slew = -inf per period"),
-        ({"safe": "ramp"}, "slew = inf per period, allowed: a finite number, as safe is ramp"),
-        ({"minimum": NAN}, "range nan to 10, allowed: a minimum below the maximum"),
-        ({"maximum": NAN}, "range -10 to nan"),
-        ({"minimum": 10.0, "maximum": -10.0}, "range 10 to -10"),
-        ({"minimum": 10.0, "safe_value": 10.0}, "range 10 to 10"),
-        ({"minimum": -INF}, "range -inf to 10, allowed: finite ends"),
-        ({"minimum": -3e38, "maximum": 3e38}, "range -3e+38 to 3e+38, allowed: finite ends"),
-        ({"minimum": 0.0, "maximum": 1e-44}, "range 0 to 1e-44, allowed: finite ends"),
-        ({"safe": "unknown"}, "safe = 'unknown', allowed: hold, damp, ramp, off"),
-        ({"safe": "none"}, "safe = 'none', allowed: hold, damp, ramp, off"),
+        ({"safe": Safe.RAMP}, "slew = inf per period, allowed: a finite number, as safe is ramp"),
+        ({"min": NAN}, "range nan to 10, allowed: a minimum below the maximum"),
+        ({"max": NAN}, "range -10 to nan"),
+        ({"min": 10.0, "max": -10.0}, "range 10 to -10"),
+        ({"min": 10.0, "safe_value": 10.0}, "range 10 to 10"),
+        ({"min": -INF}, "range -inf to 10, allowed: finite ends"),
+        ({"min": -3e38, "max": 3e38}, "range -3e+38 to 3e+38, allowed: finite ends"),
+        ({"min": 0.0, "max": 1e-44}, "range 0 to 1e-44, allowed: finite ends"),
+        ({"safe": 77}, "safe = 77, allowed: hold, damp, ramp, off"),
+        ({"safe": Safe.NONE}, "safe = none, allowed: hold, damp, ramp, off"),
         ({"safe_value": NAN}, "safe_value = nan, allowed: -10 to 10"),
         ({"safe_value": 10.5}, "safe_value = 10.5, allowed: -10 to 10"),
         ({"name": ""}, "name = '', allowed: ASCII"),
@@ -76,16 +87,14 @@ def test_a_row_that_cannot_be_used_is_named(change: dict[str, Any], message: str
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"minimum": NAN}, "observation 0 'x': range nan to 1"),
-        ({"maximum": -1.0}, "observation 0 'x': range -1 to -1"),
-        ({"safe": "hold"}, "observation 0 'x': safe = 'hold', allowed: none"),
+        ({"min": NAN}, "observation 0 'x': range nan to 1"),
+        ({"max": -1.0}, "observation 0 'x': range -1 to -1"),
+        ({"safe": Safe.HOLD}, "observation 0 'x': safe = hold, allowed: none"),
         ({"actuator": True}, "observation 0 'x': called an actuator"),
     ],
 )
 def test_so_is_an_observation(change: dict[str, Any], message: str) -> None:
-    assert found(seen=dataclasses.replace(SEEN, minimum=-INF, maximum=INF)) == "", (
-        "an observation without a bound is one"
-    )
+    assert found(seen=dataclasses.replace(SEEN, min=-INF, max=INF)) == "", "an observation without a bound is one"
     assert message in found(seen=dataclasses.replace(SEEN, **change))
 
 
@@ -95,8 +104,8 @@ def test_so_is_an_observation(change: dict[str, Any], message: str) -> None:
         ({"period_us": 0}, "period_us = 0, allowed: 50 to 10000000"),
         ({"period_us": 4_000_000_000}, "period_us = 4000000000, allowed"),
         ({"ttl_max_ms": 20}, "ttl_max_ms = 20, allowed: at least 21"),
-        ({"n_actuators": 0}, "1 observations and 0 actuators, allowed: at least 1 each"),
-        ({"n_observations": 200}, "200 observations and 1 actuators, allowed: at least 1 each, 55 together"),
+        ({"action_size": 0}, "1 observations and 0 actuators, allowed: at least 1 each"),
+        ({"observation_size": 200}, "200 observations and 1 actuators, allowed: at least 1 each, 55 together"),
     ],
 )
 def test_so_is_a_hello(change: dict[str, Any], message: str) -> None:
@@ -104,7 +113,7 @@ def test_so_is_a_hello(change: dict[str, Any], message: str) -> None:
 
 
 def test_a_name_given_twice() -> None:
-    hello = dataclasses.replace(HELLO, n_actuators=2)
+    hello = dataclasses.replace(HELLO, action_size=2)
     assert "actuator 1 'force': a name given twice" in "\n".join(sheet_problems(hello, [SEEN, MOVES, MOVES]))
     assert found(seen=dataclasses.replace(SEEN, name="force")) == "", "an observation may have an actuator's name"
 
@@ -117,17 +126,15 @@ ANY = st.sampled_from([0.0, -0.0, 1.0, -1.0, 10.0, 1e-44, 1e-38, 3e38, -3e38, IN
 def test_what_firmware_may_not_send_is_not_taken(values: tuple[float, ...], safe: int, name: str) -> None:
     """Stricter than the check of the firmware, never laxer."""
     low, high, slew, value = values
-    names = ["none", "hold", "damp", "ramp", "off", "unknown"]
-    row = Row(1, True, name, "N", low, high, slew, names[safe], value)
-    raw = protocol.Row(name, "N", low, high, 1, True, safe, slew, value)
-    if not lib.tl_row_valid(message_to_c(raw)):
+    row = Channel(name, "N", low, high, 1, True, as_enum(Safe, safe), slew, value)
+    if not lib.tl_row_valid(message_to_c(row)):
         assert found(row)
 
 
 def test_next_to_the_largest_float_no_slew_can_be_followed() -> None:
     """As problem_of() has it in native/runtime/safety/command_limiter.cpp: what passes here makes a Loop."""
     largest = float(np.finfo(np.float32).max)
-    row = dataclasses.replace(MOVES, minimum=-largest, maximum=0.0, slew=1e37)
+    row = dataclasses.replace(MOVES, min=-largest, max=0.0, slew=1e37)
     assert "slew = 1e+37 per period" in found(row)
     assert found(dataclasses.replace(row, slew=INF)) == ""
 
@@ -147,9 +154,9 @@ def test_next_to_the_largest_float_no_slew_can_be_followed() -> None:
         (Limits(-1, 1, accel_per_s2=NAN), "limits[0].accel_per_s2: nan"),
         (Limits(-1, 1, accel_per_s2=0.0), "limits[0].accel_per_s2: 0, allowed"),
         (Limits(-1, 1, accel_per_s2=1e-44), "limits[0].accel_per_s2: 1e-44, that is 0 per period, allowed"),
-        (Limits(NAN, 1), "limits[0]: low nan must be below high 1"),
-        (Limits(-1, NAN), "limits[0]: low -1 must be below high nan"),
-        (Limits(-INF, 1), "limits[0]: low -inf must be below high 1, both finite"),
+        (Limits(NAN, 1), "limits[0]: min nan must be below max 1"),
+        (Limits(-1, NAN), "limits[0]: min -1 must be below max nan"),
+        (Limits(-INF, 1), "limits[0]: min -inf must be below max 1, both finite"),
         (Limits(-1, 1, rest=NAN), "limits[0].rest: nan, allowed: a finite number"),
         (Limits(1.0, 1.00000001), "leaves nothing of the device's -10..10 N for force"),
         (Limits(20, 30), "limits[0]: 20..30 leaves nothing"),
@@ -157,16 +164,16 @@ def test_next_to_the_largest_float_no_slew_can_be_followed() -> None:
 )
 def test_limits_that_cannot_be_kept_are_refused(limits: Limits, message: str) -> None:
     with pytest.raises(ValueError) as caught:
-        combined([limits], [MOVES], 0.02)
+        in_force([limits], [MOVES], 0.02)
     assert message in str(caught.value)
 
 
 def test_the_tighter_one_holds_and_inf_is_the_only_none() -> None:
     row = dataclasses.replace(MOVES, slew=1.0, safe_value=2.0)
-    assert combined([], [MOVES], 0.02) == [(-10.0, 10.0, INF, 0.0, INF)]
-    assert combined([], [row], 0.5) == [(-10.0, 10.0, 2.0, 2.0, INF)]
-    assert combined([Limits(-20, 1, 10.0, accel_per_s2=3.0)], [row], 0.5) == [(-10.0, 1.0, 2.0, 1.0, 3.0)]
-    assert combined([Limits(-5, 5, 1.0, rest=-9.0)], [row], 0.5) == [(-5.0, 5.0, 1.0, -5.0, INF)]
+    assert in_force([], [MOVES], 0.02) == [Limits(-10.0, 10.0, INF, INF, 0.0)]
+    assert in_force([], [row], 0.5) == [Limits(-10.0, 10.0, 2.0, INF, 2.0)]
+    assert in_force([Limits(-20, 1, 10.0, accel_per_s2=3.0)], [row], 0.5) == [Limits(-10.0, 1.0, 2.0, 3.0, 1.0)]
+    assert in_force([Limits(-5, 5, 1.0, rest=-9.0)], [row], 0.5) == [Limits(-5.0, 5.0, 1.0, INF, -5.0)]
 
 
 @settings(max_examples=500, deadline=None)
@@ -175,12 +182,13 @@ def test_what_is_checked_is_what_is_used(values: tuple[float, ...], period_s: fl
     """Limits that pass here pass the native check, made of the numbers in use, too; and steps obey them there."""
     low, high, slew, accel, rest = values
     try:
-        made = combined([Limits(low, high, slew, rest, accel)], [MOVES], period_s)
+        made = in_force([Limits(low, high, slew, accel, rest)], [MOVES], period_s)
     except ValueError:
         return
     gate = _testing.OutputGate(made, period_s)
     gate.start([0.0])
-    (low, high, slew, _, _), last = made[0], None
+    low, high, slew, last = made[0].min, made[0].max, made[0].slew_per_s, None
+    assert slew is not None
     for action in (1.0, 1.0, -1.0, NAN, 1.0):
         u = float(gate.apply([action])[0][0])
         assert np.float32(low) <= u <= np.float32(high)
@@ -196,7 +204,7 @@ def test_what_is_checked_is_what_is_used(values: tuple[float, ...], period_s: fl
 
 
 @contextmanager
-def board(*rows: protocol.Row, **hello: Any) -> Iterator[str]:
+def board(*rows: protocol.Channel, **hello: Any) -> Iterator[str]:
     """A device that only describes itself, behind a pty."""
     far, near = pty.openpty()
     tty.setraw(near)
@@ -239,8 +247,8 @@ def board(*rows: protocol.Row, **hello: Any) -> Iterator[str]:
 def test_a_device_whose_rows_lie_is_neither_described_nor_run(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    seen = protocol.Row("x", "m", -1.0, 1.0)
-    lying = protocol.Row("force", "N", -10.0, 10.0, 1, True, lib.TL_SAFE_OFF)
+    seen = protocol.Channel("x", "m", -1.0, 1.0)
+    lying = protocol.Channel("force", "N", -10.0, 10.0, 1, True, lib.TL_SAFE_OFF)
     with board(seen, lying) as path:
         with open_port(path) as port, Link(port) as link:
             link.handshake()
@@ -273,13 +281,13 @@ def test_a_device_whose_rows_lie_is_neither_described_nor_run(
         (LoopConfig(retry_ms=0.0), "retry_ms = 0"),
         (LoopConfig(reset_timeout_s=NAN), "reset_timeout_s = nan"),
         (LoopConfig(target_return=NAN), "target_return = nan"),
-        (LoopConfig(reward=Reward("form", bias=1e39)), "reward.bias = 1e\\+39: expected a number from -3.40282e\\+38"),
+        (LoopConfig(reward=Reward("form", bias=1e39)), "reward.bias = 1e\\+39: expected a number from -3.40282"),
         (LoopConfig(reward=Reward("form", quadratic=[NAN, 0.0])), "reward.quadratic\\[0\\] = nan"),
         (LoopConfig(ttl_ms=1), "ttl_ms: 1, allowed: at least 21"),
         (LoopConfig(ttl_ms=20), "ttl_ms: 20, allowed: at least 21"),
         (LoopConfig(limits=[Limits(-1, 1, NAN)]), r"limits\[0\].slew_per_s: nan"),
-        (LoopConfig(limits=[Limits("-1", 1)]), r"limits\[0\].low: '-1', allowed: a number"),
-        (LoopConfig(limits=[Limits(-1, 10**400)]), r"limits\[0\].high: 1000.*, allowed: a number"),
+        (LoopConfig(limits=[Limits("-1", 1)]), r"limits\[0\].min: '-1', allowed: a number"),
+        (LoopConfig(limits=[Limits(-1, 10**400)]), r"limits\[0\].max: 1000.*, allowed: a number"),
         (LoopConfig(limits=[Limits(-1, 1, True)]), r"limits\[0\].slew_per_s: True, allowed: a number"),
         (LoopConfig(limits=[Limits(-1, 1, rest="0")]), r"limits\[0\].rest: '0', allowed: a number"),
         (LoopConfig(seconds="3"), "seconds = '3': expected a number from 0"),
@@ -314,7 +322,7 @@ def test_the_shortest_life_of_a_command_is_long_enough() -> None:
 
 def test_on_real_hardware_no_limit_has_to_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
-        link._hello = dataclasses.replace(link.handshake(), simulated=False)
+        link._hello = not_simulated(link.handshake())
         policy = _testing.LinearPolicy(2, [0.0]).policy()
         for limits, missing in ((Limits(-1, 1), "slew_per_s"), (Limits(-1, 1, 5.0), "accel_per_s2")):
             config = LoopConfig(limits=[limits], clock=Clock.DEVICE)

@@ -25,7 +25,7 @@ def table(name: str) -> type[msgspec.Struct]:
 SECTIONS = {
     "device": config.Device,
     "loop": config.Loop,
-    "limits.NAME": config.Limits,
+    "limits.NAME": config.LimitsTable,
     "reward": config.Reward,
     "supervisor": config.Supervisor,
     "supervisor.ab": config.Ab,

@@ -85,7 +85,7 @@ def around(learner: Any, mode: str, fallback: str) -> Supervised:
     text = f"{DEVICE}[supervisor]\nmode = '{mode}'\nresidual = {{force = {SHARE}}}\n[fallback]\n{fallback}\n"
     if mode != "residual":
         text = text.replace(f"residual = {{force = {SHARE}}}\n", "")
-    return supervise(parse_config(text), learner, *faults.rows(), faults.LIMITS, faults.PERIOD_S)
+    return supervise(parse_config(text), learner, faults.SHEET, faults.LIMITS)
 
 
 @pytest.fixture(scope="module")

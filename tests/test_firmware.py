@@ -21,7 +21,7 @@ def names(firmware: Path) -> list[str]:
     """What the device behind an executable observes and moves."""
     with ProcessTarget("tank", firmware=firmware) as target, Link(target) as link:
         link.handshake()
-        return [row.name for row in link.rows]
+        return [row.name for row in link.sheet.channels]
 
 
 def test_another_plant_is_built_in_the_place_of_the_first(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_a_transcript_goes_through_the_states_of_a_device(path: Path) -> None:
     ]
     assert {type(message) for message in heard} >= {
         protocol.Hello,
-        protocol.Row,
+        protocol.Channel,
         protocol.Pong,
         protocol.Ack,
         protocol.State,

@@ -14,10 +14,9 @@ from click.testing import CliRunner
 
 from rtu_edge._base.errors import CheckFailed, ConfigError
 from rtu_edge.cli.hil import command
-from rtu_edge.config import Limits
 from rtu_edge.device import protocol
-from rtu_edge.device.plants import Safe
 from rtu_edge.device.protocol import DeviceState
+from rtu_edge.device.schema import Limits, Safe
 from rtu_edge.hil import FaultBridge, Place, SimTarget, Target, faults, make_target, measure
 from rtu_edge.hil.case import Result, run_case
 from rtu_edge.hil.faults import Outcome
@@ -315,7 +314,7 @@ def limited(*commands: float, between: protocol.Message | None = None) -> str:
 
     add(
         Place.DEVICE_OUT,
-        protocol.Row("voltage", "V", -10.0, 10.0, index=2, actuator=True, safe=int(Safe.OFF), slew=math.inf),
+        protocol.Channel("voltage", "V", -10.0, 10.0, index=2, actuator=True, safe=int(Safe.OFF), slew=math.inf),
     )
     add(Place.HOST_OUT, protocol.Arm(False, 1))
     for u in commands:

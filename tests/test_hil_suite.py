@@ -9,8 +9,9 @@ import pytest
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.hil import faults
-from rtu_edge.hil.faults import KINDS, Clock, Controller, Outcome
+from rtu_edge.hil.faults import KINDS, Controller, Outcome
 from rtu_edge.hil.suite import load_suite, parse_suite
+from rtu_edge.loop import Clock
 
 SMALL = """
 [controller]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import pty
@@ -18,6 +17,7 @@ from pathlib import Path
 import logged
 import numpy as np
 import pytest
+from host import not_simulated
 
 import rtu_edge as rtu
 import rtu_edge.cli
@@ -172,7 +172,7 @@ def test_a_damaged_checkpoint_is_refused(
 def test_the_variants_of_the_demo_learn_too(options: Options) -> None:
     config = demo_config(options)
     with connect(config) as device:
-        agent = make_agent(config, device)
+        agent = make_agent(config, device.sheet)
         keep = logged.Keep()
         outcome = keep.of(run_loop(device, agent, loop_config(config, device, steps=500), keep))
     assert outcome.result.steps == 500
@@ -380,9 +380,9 @@ def test_a_configuration_for_another_device_is_refused(
 def test_a_learner_too_slow_for_the_device_is_not_armed() -> None:
     config = parse_config(SIMULATED)
     with connect(config) as device:
-        agent = make_agent(config, device)
+        agent = make_agent(config, device.sheet)
         before = agent.state_hash()
-        assert 0 < check_deadline(agent, device.period_s).step_us < 1e6 * device.period_s
+        assert 0 < check_deadline(agent, device.sheet.period_s).step_us < 1e6 * device.sheet.period_s
         with pytest.raises(DeadlineError, match="the device's period is"):
             check_deadline(agent, 1e-7)
         assert agent.state_hash() == before
@@ -397,7 +397,7 @@ def real(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = Link.handshake
 
     def handshake(self: Link, timeout_s: float = 3.0) -> Hello:
-        hello = dataclasses.replace(answer(self, timeout_s), simulated=False)
+        hello = not_simulated(answer(self, timeout_s))
         self._hello = hello
         return hello
 
@@ -436,7 +436,7 @@ def test_lockstep_is_refused_on_real_hardware(robot: Path, capfd: pytest.Capture
 def test_the_configured_limits_reach_the_wire() -> None:
     config = parse_config(SIMULATED + LIMITS.replace("200.0", "50.0"), ["loop.clock=lockstep"])
     with connect(config) as device:
-        agent = make_agent(config, device)
+        agent = make_agent(config, device.sheet)
         keep = logged.Keep()
         records = keep.of(run_loop(device, agent, loop_config(config, device, steps=300), keep)).records
     same = records[1:][np.diff(records["episode"].astype(int)) == 0]
@@ -451,9 +451,9 @@ def test_every_plant_is_a_device_that_one_can_learn_on(plant: str) -> None:
     config = parse_config(SIMULATED, [f"device.plant={plant}", "loop.clock=lockstep"])
     with connect(config) as device:
         sheet = plants.sheet(plant)
-        assert [row.name for row in device.observations] == [row.name for row in sheet.observations]
-        assert [row.unit for row in device.actuators] == [row.unit for row in sheet.actuators]
-        agent = make_agent(config, device)
+        assert [row.name for row in device.sheet.observations] == [row.name for row in sheet.observations]
+        assert [row.unit for row in device.sheet.actuators] == [row.unit for row in sheet.actuators]
+        agent = make_agent(config, device.sheet)
         keep = logged.Keep()
         outcome = keep.of(run_loop(device, agent, loop_config(config, device, steps=100), keep))
     assert outcome.result.steps == 100

@@ -20,7 +20,7 @@ def test_a_run_against_a_process_knows_its_link() -> None:
     with SimulatedDevice("servo") as device, open_port(device.port) as port, Link(port) as link:
         hello = link.handshake()
         assert math.isnan(link.quality.offset_us) and link.quality.known()["pongs"] == 0
-        policy = _testing.LinearPolicy(hello.n_observations, [0.0])
+        policy = _testing.LinearPolicy(hello.observation_size, [0.0])
         config = LoopConfig(clock=Clock.DEVICE, seconds=4.5, ttl_ms=200)  # drift is known after some seconds
         loop = Loop(link, policy.policy(), config)
         result = loop.run()

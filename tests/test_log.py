@@ -361,7 +361,7 @@ def test_a_recording_closes_twice(tmp_path: Path) -> None:
     from rtu_edge.run import connect, loop_config, make_agent
 
     with connect(config) as device:
-        recording = Recording(config, device, make_agent(config, device), RunFolder.create(tmp_path, "x"))
+        recording = Recording(config, device, make_agent(config, device.sheet), RunFolder.create(tmp_path, "x"))
         with recording:
             recording.prepare(loop_config(config, device))
         recording.close()

@@ -154,6 +154,7 @@ def test_the_pytest_plugin_asks_too(pytester: pytest.Pytester) -> None:
         import dataclasses
         import pytest
         from rtu_edge._base.errors import ConfigError
+        from rtu_edge.device.schema import Cap
         from rtu_edge.loop import Link, Limits
 
         answer = Link.handshake
@@ -161,7 +162,8 @@ def test_the_pytest_plugin_asks_too(pytester: pytest.Pytester) -> None:
         @pytest.fixture(autouse=True)
         def real(monkeypatch):
             def handshake(self, timeout_s=3.0):
-                self._hello = dataclasses.replace(answer(self, timeout_s), simulated=False)
+                hello = answer(self, timeout_s)
+                self._hello = dataclasses.replace(hello, caps=hello.caps & ~Cap.SIMULATED)
                 return self._hello
             monkeypatch.setattr(Link, "handshake", handshake)
 
@@ -202,7 +204,7 @@ def test_whoever_makes_a_loop_asks_the_rule() -> None:
                 if not core:
                     found[f"{path.relative_to(PACKAGE)}:{function.name}"] = "require" in names
     assert set(found) >= {
-        "job/loop.py:run_loop",
+        "run/loop.py:run_loop",
         "hil/host.py:start",
         "hil/pytest_plugin.py:runtime",
         "bench/soak.py:soak",

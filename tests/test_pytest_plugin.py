@@ -60,7 +60,7 @@ def test_fixtures_reach_a_device(pytester: pytest.Pytester) -> None:
             assert device.hello().observation_size == 2
 
         def test_link(link):
-            assert link.hello.period_us == 10_000 and link.describe()[-1].name == "voltage"
+            assert link.hello.period_us == 10_000 and link.describe().actuators[-1].name == "voltage"
 
         def test_loop(runtime):
             assert runtime(gain=[[-0.05, 0.05]], clock=Clock.LOCKSTEP, steps=50).run().reason is StopReason.STEPS

@@ -64,7 +64,7 @@ def test_sizes(image: Path, record_property: object) -> None:
 def test_boot_and_handshake(board: Board) -> None:
     with open_port(board.port) as port, Link(port) as link:
         hello = link.handshake()
-        assert (hello.n_observations, hello.n_actuators, hello.period_us) == (2, 1, 20_000)
+        assert (hello.observation_size, hello.action_size, hello.period_us) == (2, 1, 20_000)
         assert hello.simulated and hello.lockstep and hello.reward and hello.reset
         assert hello.boot_id != 0
     with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:

@@ -11,11 +11,11 @@ import pytest
 from toolchain import run
 
 from rtu_edge import _testing
-from rtu_edge import loop as runtime
+from rtu_edge.device.limits import in_force
 from rtu_edge.device.ports import open_port
-from rtu_edge.device.schema import combined
+from rtu_edge.device.schema import Channel, Safe
 from rtu_edge.device.simulated import SimulatedDevice
-from rtu_edge.loop import Clock, Limits, Link, Loop, LoopConfig, StopReason
+from rtu_edge.loop import Clock, Limits, Link, Loop, LoopConfig, StopReason, options
 
 # A device in real time goes safe when its host is starved, and what is granted here disturbs others.
 pytestmark = [pytest.mark.timing, pytest.mark.alone]
@@ -81,8 +81,7 @@ def test_a_stop_rests_as_the_device_would(tmp_path: Path) -> None:
             config = LoopConfig(clock=Clock.DEVICE, steps=10, limits=limits, learn=False, explore=False)
             loop = Loop(link, _testing.LinearPolicy(2, [0.5]).policy(), config)
             assert loop.run().reason is StopReason.STEPS
-            options = combined(limits, link.rows[2:], 0.02)
-            assert options[0][3] == rest
-    held = runtime.Row(0, True, "grip", "N", -1.0, 1.0, float("inf"), "hold", 0.5)
-    assert runtime.config.holds([], [held]) == [True]
-    assert runtime.config.holds([Limits(-1, 1, rest=0.0)], [held]) == [False]
+            assert loop.limits[0].rest == in_force(limits, link.sheet.actuators, 0.02)[0].rest == rest
+    held = Channel("grip", "N", -1.0, 1.0, 0, True, Safe.HOLD, float("inf"), 0.5)
+    assert options.holds([], [held]) == [True]
+    assert options.holds([Limits(-1, 1, rest=0.0)], [held]) == [False]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
 import os
 import pty
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from host import not_simulated
 
 import rtu_edge.cli
 from rtu_edge import _testing
@@ -140,7 +140,7 @@ def test_nor_does_a_run_whose_question_was_read_meanwhile(
     handshake = Link.handshake
 
     def real(self: Link, timeout_s: float = 3.0) -> Hello:
-        self._hello = dataclasses.replace(handshake(self, timeout_s), simulated=False)
+        self._hello = not_simulated(handshake(self, timeout_s))
         return self._hello
 
     monkeypatch.setattr(Link, "handshake", real)

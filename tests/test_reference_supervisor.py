@@ -13,6 +13,7 @@ import rtu_edge as rtu
 from benchmarks import faults
 from rtu_edge import _testing
 from rtu_edge.config import parse_config
+from rtu_edge.device.schema import Limits
 from rtu_edge.loop.flags import Cause, GuardFlag
 from rtu_edge.loop.supervisor import supervise
 
@@ -96,8 +97,8 @@ def test_a_fallback_that_fails(mode: str, seed: int) -> None:
     text = f"[device]\nplant = 'cartpole'\n[fallback]\nkind = 'python'\nfunction = '{__name__}:scripted'\n"
     config = parse_config(text, [f"supervisor.mode={mode}", *([share] if mode == "residual" else [])])
     learner = _testing.LinearPolicy(2, [1.0])
-    limits = [(-10.0, 10.0, math.inf, 2.5, math.inf)]
-    native = supervise(config, learner.policy(), *faults.rows(), limits, faults.PERIOD_S).policy
+    limits = [Limits(-10.0, 10.0, slew_per_s=math.inf, accel_per_s2=math.inf, rest=2.5)]
+    native = supervise(config, learner.policy(), faults.SHEET, limits).policy
     reference = slow.FallbackOutput(rest=0.25)
     ended = 0
     for _ in range(400):
@@ -125,7 +126,7 @@ def test_output_gate(seed: int) -> None:
     rng = np.random.default_rng(seed)
     low, high = -float(rng.uniform(1, 10)), float(rng.uniform(1, 10))
     slew, accel = float(rng.choice([math.inf, 3.0])), float(rng.choice([math.inf, 0.3, 1.0]))
-    native = _testing.OutputGate([(low, high, slew, 0.0, accel)], 1.0)
+    native = _testing.OutputGate([Limits(low, high, slew_per_s=slew, accel_per_s2=accel, rest=0.0)], 1.0)
     native.start([0.0])
     reference = slow.OutputGate(low, high, slew, accel)
     wanted = 0.0

@@ -21,9 +21,10 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge.config import parse_config
 from rtu_edge.device import protocol
 from rtu_edge.device.ports import open_port
+from rtu_edge.device.schema import Channel, DataSheet
 from rtu_edge.hil import FaultBridge, Place, ProcessTarget
 from rtu_edge.loop import Clock, Link, Loop, LoopConfig, RecordFlag
-from rtu_edge.record import Row, RunFolder
+from rtu_edge.record import RunFolder
 from rtu_edge.record.reader import read_log
 from rtu_edge.run import connect, loop_config, make_agent, run_loop
 from rtu_edge.run.build import cores
@@ -95,7 +96,9 @@ def test_what_is_not_a_number_is_shown_as_such() -> None:
     records = np.zeros(3, dtype)
     records["flags"] = RecordFlag.ACTED
     records["x"][:, 0], records["u"][:, 0] = (1.0, 2.0, np.nan), (-3.0, 4.0, 0.5)
-    shown = DryRun(console, [Row("[red]level", "m", 0.0, 1.0)], [Row("pump", "V", 0.0, 12.0)])
+    pump = Channel("pump", "V", 0.0, 12.0, actuator=True)
+    sheet = DataSheet(0.1, (Channel("[red]level", "m", 0.0, 1.0),), (pump,))
+    shown = DryRun(console, sheet)
     shown._take(records)
     plain = shown.plain()
     assert plain["commands"] == 3
@@ -204,7 +207,7 @@ def test_what_the_system_refuses_is_said_as_the_loop_starts(monkeypatch: pytest.
     monkeypatch.setattr(Loop, "privileges", lambda self: lines)
     said: list[tuple[str, bool]] = []
     with connect(config) as device:
-        agent = make_agent(config, device)
+        agent = make_agent(config, device.sheet)
         run_loop(
             device,
             agent,
@@ -220,7 +223,7 @@ def test_the_loop_tells_what_was_refused_while_it_runs() -> None:
     config = parse_config(f'[device]\nplant = "cartpole"\n{SMALL}')
     for cpu, words in ((min(cores()), []), (1023, ["pinning to one core: Invalid argument"])):
         with connect(config) as device:
-            agent = make_agent(config, device)
+            agent = make_agent(config, device.sheet)
             settings = loop_config(config, device, steps=0, cpu=cpu, clock=Clock.DEVICE)
             with Loop(device.link, agent.core.policy(), settings) as loop:
                 assert loop.privileges() is None

@@ -148,7 +148,7 @@ def test_learning_switched_off_and_on_in_a_running_loop_replays(tmp_path: Path) 
         from rtu_edge.run.recording import Recording
 
         with connect(config) as device:
-            agent = make_agent(config, device)
+            agent = make_agent(config, device.sheet)
             with Recording(config, device, agent, folder) as recording:
                 run_loop(device, agent, loop_config(config, device), watch, 0.005, recording=recording)
     log = read_log(folder.file(RunFolder.LOG))

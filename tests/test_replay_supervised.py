@@ -68,10 +68,8 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
         made = supervise(
             config,
             agent.core.policy(),
-            head.observations,
-            head.actuators,
+            head.sheet,
             head.limits_in_force,
-            head.period_s,
             simulated=True,
         )
         policy, rng = made.policy, np.random.default_rng(seed)

@@ -13,7 +13,9 @@ from alloc_guard import run_guarded
 
 import rtu_edge as rtu
 from rtu_edge import _testing
+from rtu_edge.device import plants
 from rtu_edge.device.ports import open_port
+from rtu_edge.device.schema import Safe
 from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.loop import (
     CallFlag,
@@ -59,11 +61,13 @@ def test_what_stands_twice_is_the_same() -> None:
 
 def test_hello_and_data_sheet(link: Link) -> None:
     hello = link.hello
-    assert (hello.n_observations, hello.n_actuators, hello.period_us, hello.boot_id) == (2, 1, 20000, 1)
+    assert (hello.observation_size, hello.action_size, hello.period_us, hello.boot_id) == (2, 1, 20000, 1)
     assert hello.simulated and hello.lockstep and hello.reward and hello.reset
-    rows = link.describe()
-    assert [row.actuator for row in rows] == [False, False, True]
-    assert (rows[2].minimum, rows[2].maximum, rows[2].unit, rows[2].safe) == (-10.0, 10.0, "N", "off")
+    sheet = link.describe()
+    assert [channel.actuator for channel in sheet.channels] == [False, False, True] and sheet.period_s == 0.02
+    force = sheet.actuators[0]
+    assert (force.min, force.max, force.unit, force.safe) == (-10.0, 10.0, "N", Safe.OFF)
+    assert sheet.channels == plants.sheet("cartpole").channels, "what a device reports of a plant is its data sheet"
 
 
 def test_a_lockstep_run_records_everything(link: Link) -> None:
@@ -298,7 +302,7 @@ def test_updates_are_dropped_when_time_is_short_and_can_be_repeated(link: Link, 
     [
         (LoopConfig(drop_updates=[3, 1]), "drop_updates"),
         (LoopConfig(limits=[Limits(-1, 1), Limits(-1, 1)]), "limits: 2 given"),
-        (LoopConfig(limits=[Limits(1, -1)]), r"limits\[0\]: low 1 must be below"),
+        (LoopConfig(limits=[Limits(1, -1)]), r"limits\[0\]: min 1 must be below"),
         (LoopConfig(limits=[Limits(-1, 1, 0.0)]), r"limits\[0\].slew_per_s"),
         (LoopConfig(limits=[Limits(20, 30)]), "leaves nothing"),
         (LoopConfig(learn=True, explore=False), "explore"),
@@ -335,7 +339,7 @@ def test_a_configuration_that_does_not_fit_is_refused(link: Link, config: LoopCo
         ({"drop_updates": np.array([1.5])}, r"drop_updates\[0\]: .*1.5.*, allowed: an integer"),
         ({"limits": Limits(-1, 1)}, "limits = Limits"),
         ({"limits": [(-1, 1)]}, r"limits\[0\] = \(-1, 1\): expected Limits"),
-        ({"limits": [Limits(-1, np.ma.masked)]}, r"limits\[0\].high"),
+        ({"limits": [Limits(-1, np.ma.masked)]}, r"limits\[0\].max"),
         ({"reward": "frame"}, "reward = 'frame': expected a Reward"),
         ({"reward": Reward("form", bias="1")}, "reward.bias = '1'"),
         ({"reward": Reward("form", quadratic=1.0)}, "reward.quadratic = 1.0: expected a sequence"),
@@ -360,7 +364,7 @@ def test_a_configuration_is_taken_as_numpy_has_it(link: Link) -> None:
     )  # fmt: skip
     loop = Loop(link, controller(), config)
     assert loop.config == LoopConfig(
-        limits=[Limits(-4.0, 4.0, 100.0, 0.0)], reward=Reward("form", 1.0, [0.5, 2.0], [], [-1.0]), steps=20, seed=3,
+        limits=[Limits(-4.0, 4.0, 100.0, rest=0.0)], reward=Reward("form", 1.0, [0.5, 2.0], [], [-1.0]), steps=20, seed=3,
         seconds=60.0, target_return=1e9, returns=[1.0, 2.0], drop_updates=[1, 2],
     )  # fmt: skip
     assert type(loop.config.steps) is int and loop.config.gate is True

@@ -176,7 +176,7 @@ def test_a_rollback_passes_over_one_that_is_not_finite(tmp_path: Path) -> None:
 def saver(tmp_path: Path) -> Any:
     config = parse_config(JOB + "[guard]\nsnapshot_steps = 20\nsurvive_steps = 10\n")
     with job.connect(config) as device:
-        agent = job.make_agent(config, device)
+        agent = job.make_agent(config, device.sheet)
         loop = job.loop_config(config, device, steps=200)
         supervised = job.supervised(config, device, agent, loop)
         job.run_loop(device, agent, loop, policy=supervised.policy)

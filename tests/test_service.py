@@ -371,7 +371,7 @@ def test_a_service_goes_on_from_the_checkpoint_before_a_damaged_one(
         slots = Slots(folder)
         settings = load_config(config)
         with connect(settings) as connection:
-            agent = make_agent(settings, connection)
+            agent = make_agent(settings, connection.sheet)
             for steps in (100, 200):
                 Saver(slots, settings.checkpoint, agent, Position(steps), device_facts(connection)).save()
         damaged = bytearray(slots.current.read_bytes())

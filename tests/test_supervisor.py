@@ -254,9 +254,7 @@ def test_a_fallback_in_python_and_only_in_simulation() -> None:
     error = made.fallback_error()
     assert isinstance(error, ZeroDivisionError) and str(error) == "mine" and made.fallback_error() is None
     with pytest.raises(ConfigError, match="only for simulated devices"):
-        supervise(
-            parse_config(text), small().core.policy(), *faults.rows(), faults.LIMITS, faults.PERIOD_S, simulated=False
-        )
+        supervise(parse_config(text), small().core.policy(), faults.SHEET, faults.LIMITS, simulated=False)
 
 
 def test_a_frozen_policy_as_fallback(tmp_path: Path) -> None:
@@ -405,7 +403,7 @@ def test_any_action_is_finite_in_range_and_limited_on_the_wire(
     policy = Scripted(bits).made.policy()
     if supervised:
         config = parse_config(DEVICE, ["supervisor.mode=off"])
-        chosen = options(config, faults.rows()[0], ["force"], faults.LIMITS)
+        chosen = options(config, faults.SHEET, faults.LIMITS)
         policy = _core.Supervisor(small().core.policy(), policy, chosen).policy()
     loop = LoopConfig(
         limits=[Limits(-8, 6, slew_per_s=150.0, accel_per_s2=5000.0)], steps=40, max_bad_actions=1000, learn=False

@@ -29,7 +29,7 @@ def learn(steps: int) -> float:
 def drive(path: str, seconds: float) -> int:
     with rtu.open_port(path) as port, rtu.Link(port) as link:
         hello = link.handshake()
-        agent = rtu.StreamAC(hello.n_observations, hello.n_actuators, seed=0)
+        agent = rtu.StreamAC(hello.observation_size, hello.action_size, seed=0)
         config = rtu.LoopConfig(limits=[rtu.Limits(-10.0, 10.0)], seconds=seconds)
         try:
             result = rtu.Loop(link, agent.core.policy(), config).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,7 +10,6 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from stranger import (
@@ -99,9 +99,7 @@ def test_names_with_dollars_are_drawn(tmp_path: Path) -> None:
 
     folder = fake_run.make(tmp_path)
     summary = folder.load_summary()
-    summary.observations = [
-        msgspec.structs.replace(row, name="a$b$_{", unit="$\\frac$") for row in summary.observations
-    ]
+    summary.observations = [dataclasses.replace(row, name="a$b$_{", unit="$\\frac$") for row in summary.observations]
     folder.save_summary(summary)
     assert write_report(folder).stat().st_size > 10_000
     write_picture(folder, tmp_path / "p.svg")
@@ -238,20 +236,18 @@ def test_a_box_finds_its_tail_by_its_id_alone(folder: Path, tmp_path: Path) -> N
 
 def test_infinity_survives_every_format(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """An observation without a bound: log, black box, summary, replay, inspect, report."""
-    import dataclasses
-
     import logged
 
-    from rtu_edge.record import Row
+    from rtu_edge.device.schema import Channel
     from rtu_edge.run import connect, describe, loop_config, make_agent, run_loop, supervised
     from rtu_edge.run.recording import Recording
 
     config = logged.config_of("run.steps=60", "log.blackbox_minutes=0.1")
-    rows = [Row("x", "m", -np.inf, np.inf), Row("theta", "rad", 0.0, np.inf)]
+    rows = (Channel("x", "m", -np.inf, np.inf), Channel("theta", "rad", 0.0, np.inf, 1))
     with RunFolder.create(tmp_path, "wide") as folder:
         with connect(config) as device:
-            device = dataclasses.replace(device, observations=rows)
-            agent = make_agent(config, device)
+            device = dataclasses.replace(device, sheet=dataclasses.replace(device.sheet, observations=rows))
+            agent = make_agent(config, device.sheet)
             with Recording(config, device, agent, folder) as recording:
                 loop = loop_config(config, device)
                 policy = supervised(config, device, agent, loop).policy
@@ -259,10 +255,10 @@ def test_infinity_survives_every_format(tmp_path: Path, capfd: pytest.CaptureFix
             summary = Summary(name="wide")
             describe(summary, device, agent)
         folder.save_summary(summary)
-        assert folder.load_summary().observations == rows
+        assert folder.load_summary().observations == list(rows)
         log = read_log(folder.file(LOG))
-        assert log.head.observations == rows
-        assert blackbox.read(folder.file(BOX)).head.observations == rows
+        assert log.head.observations == list(rows)
+        assert blackbox.read(folder.file(BOX)).head.observations == list(rows)
         for text in (folder.file(SUMMARY).read_text(),):
             json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     for command in (
@@ -276,14 +272,20 @@ def test_infinity_survives_every_format(tmp_path: Path, capfd: pytest.CaptureFix
 
 
 def test_a_log_and_a_summary_without_bounds_of_an_earlier_version_are_read(folder: Path) -> None:
-    """Which wrote null."""
+    """Which wrote minimum and maximum, and null."""
     plain = json.loads((folder / SUMMARY).read_bytes())
+    assert set(plain["observations"][0]) == {"name", "unit", "minimum", "maximum"}
     plain["observations"][0].update(minimum=None, maximum=None)
     (folder / SUMMARY).write_text(json.dumps(plain))
     row = RunFolder(folder).load_summary().observations[0]
-    assert (row.minimum, row.maximum) == (-np.inf, np.inf)
-    data = with_head((folder / LOG).read_bytes(), lambda head: head["observations"][1].update(minimum=None))
-    assert read_log(data_file(data)).head.observations[1].minimum == -np.inf
+    assert (row.min, row.max) == (-np.inf, np.inf)
+
+    def as_earlier(head: dict[str, Any]) -> None:
+        low = head["observations"][1]
+        head["observations"][1] = {"name": low["name"], "unit": low["unit"], "minimum": None, "maximum": low["max"]}
+
+    data = with_head((folder / LOG).read_bytes(), as_earlier)
+    assert read_log(data_file(data)).head.observations[1].min == -np.inf
 
 
 def test_json_keeps_what_is_not_finite() -> None:

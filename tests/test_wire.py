@@ -147,7 +147,7 @@ MESSAGES = st.one_of(
     st.builds(protocol.Pong, u64, u64, u64),
     st.builds(protocol.Describe, u8),
     st.builds(
-        protocol.Row,
+        protocol.Channel,
         name=plain.map(lambda t: t[:24]),
         unit=plain.map(lambda t: t[:12]),
         min=f32,
@@ -181,7 +181,7 @@ MESSAGES = st.one_of(
 
 def oracle_payload(message: protocol.Message, kind: int) -> bytes:
     """The payload by the oracle; the fields of the dataclasses need some order first."""
-    if isinstance(message, protocol.Row):
+    if isinstance(message, protocol.Channel):
         m = message
         text = (m.name.encode(), m.unit.encode())
         return oracle.payload(kind, m.index, m.actuator, m.safe, m.min, m.max, m.slew, m.safe_value, *text)
@@ -204,7 +204,7 @@ def oracle_payload(message: protocol.Message, kind: int) -> bytes:
 def test_message_round_trip(message: protocol.Message, seq: int, t_us: int) -> None:
     frame = pack(message, seq, t_us)
     assert unpack(frame) == message
-    assert (frame.seq, frame.t_us, frame.flags) == (seq, t_us, int(getattr(message, "lockstep", False)))
+    assert (frame.seq, frame.t_us, frame.flags) == (seq, t_us, int(vars(message).get("lockstep", False)))
     assert frame.payload == oracle_payload(message, frame.type)
 
 
@@ -231,7 +231,7 @@ def test_counts_that_lie_are_refused() -> None:
 
 
 def test_row_text_must_be_plain() -> None:
-    row = pack(protocol.Row("force", "N", -10.0, 10.0))
+    row = pack(protocol.Channel("force", "N", -10.0, 10.0))
     for at, byte in ((20, 0x20), (20, 0), (21, 0x7F), (44, 0), (44, 0x0A), (50, ord("x")), (1, 2)):
         payload = bytearray(row.payload)
         payload[at] = byte
@@ -246,7 +246,7 @@ def test_too_much_for_a_frame_is_an_error() -> None:
     with pytest.raises(ValueError, match="at most 238"):
         encode(Frame(FrameType.LOG, payload=b"x" * 239))
     with pytest.raises(ValueError, match="at most 24"):
-        pack(protocol.Row("n" * 25, "N", 0.0, 1.0))
+        pack(protocol.Channel("n" * 25, "N", 0.0, 1.0))
     with pytest.raises(OverflowError):
         pack(protocol.Arm(2**32))
 
@@ -333,7 +333,7 @@ def test_idle_fill_is_no_error() -> None:
 
 ROWS = st.lists(
     st.builds(
-        protocol.Row,
+        protocol.Channel,
         name=plain.map(lambda t: t[:24]),
         unit=plain.map(lambda t: t[:12]),
         min=f32,
@@ -349,7 +349,7 @@ ROWS = st.lists(
 
 
 @given(u32, ROWS)
-def test_schema_text(period_us: int, rows: list[protocol.Row]) -> None:
+def test_schema_text(period_us: int, rows: list[protocol.Channel]) -> None:
     text = protocol.schema_text(period_us, rows)
     assert text == oracle.schema_text(period_us, [dataclasses.asdict(row) for row in rows])
     c_rows = ffi.new("tl_row[]", len(rows))
@@ -379,7 +379,7 @@ def test_schema_text(period_us: int, rows: list[protocol.Row]) -> None:
     ],
 )
 def test_rows_that_may_not_go_on_the_wire(change: dict[str, object]) -> None:
-    good = protocol.Row("force", "N", -10.0, 10.0, actuator=True, safe=4, slew=float("inf"))
+    good = protocol.Channel("force", "N", -10.0, 10.0, actuator=True, safe=4, slew=float("inf"))
     assert lib.tl_row_valid(message_to_c(good))
     assert not lib.tl_row_valid(message_to_c(dataclasses.replace(good, **change)))
 

@@ -183,7 +183,7 @@ ANSWERS = {  # what leaves the device at once
     "-": [],
     "send hello": ["Hello"],
     "send pong": ["Pong"],
-    "send row": ["Row"],
+    "send row": ["Channel"],
     "send param": ["Param"],
     "command": [],
     "arm": ["Ack"],
@@ -614,7 +614,7 @@ def test_rows_and_hash_agree() -> None:
     (hello,) = bench.say(protocol.Hello())
     assert isinstance(hello, protocol.Hello)
     rows = [bench.say(protocol.Describe(i))[0] for i in range(hello.observation_size + hello.action_size)]
-    assert all(isinstance(row, protocol.Row) for row in rows)
+    assert all(isinstance(row, protocol.Channel) for row in rows)
     assert protocol.schema_hash(hello.period_us, rows) == hello.schema_hash  # type: ignore[arg-type]
     assert bench.say(protocol.Describe(hello.observation_size + hello.action_size))[0].status == Status.INVALID  # type: ignore[union-attr]
 

@@ -80,13 +80,13 @@ def loop(
         connection = stack.enter_context(job.connect(settings))
         if not connection.hello.simulated:
             confirm(said, settings, connection, arm, yes)
-        agent = job.make_agent(settings, connection)
-        job.check_deadline(agent, connection.period_s)
+        agent = job.make_agent(settings, connection.sheet)
+        job.check_deadline(agent, connection.sheet.period_s)
         run = job.loop_config(settings, connection, seconds=seconds, steps=0, target_return=None)
         supervised = job.supervised(settings, connection, agent, run)
         facts = {
             "port": port or settings.device.port if config or port else "simulated",
-            "hz": 1 / connection.period_s,
+            "hz": 1 / connection.sheet.period_s,
             "period_us": connection.hello.period_us,
             "clock": settings.loop.clock.value,
             "load": load,

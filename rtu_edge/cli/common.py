@@ -19,6 +19,7 @@ from rtu_edge._base.untrusted import clean
 from rtu_edge.cli import mute
 
 if TYPE_CHECKING:
+    from rtu_edge.device.schema import Limits
     from rtu_edge.loop import Link
 
 __all__ = ["ask_to_arm", "changes", "check_picture", "console", "memory", "overrides", "reading"]
@@ -101,12 +102,12 @@ def ask_to_arm(out: Console, yes: bool, link: Link | None = None) -> None:
         raise ConfigError("not confirmed; nothing was armed")
 
 
-def changes(slew_per_s: float, accel_per_s2: float | None, unit: str = "") -> str:
+def changes(limits: Limits, unit: str = "") -> str:
     """What limits the changes of an actuator, in words; where nothing does, that."""
     of = f" {unit}" if unit else ""
-    slew = f"at most {slew_per_s:g}{of}/s" if math.isfinite(slew_per_s) else "no slew limit"
-    bounded = accel_per_s2 is not None and math.isfinite(accel_per_s2)
-    return f"{slew}, " + (f"at most {accel_per_s2:g}{of}/s^2" if bounded else "no acceleration limit")
+    slew, accel = (math.inf if value is None else value for value in (limits.slew_per_s, limits.accel_per_s2))
+    slewed = f"at most {slew:g}{of}/s" if math.isfinite(slew) else "no slew limit"
+    return f"{slewed}, " + (f"at most {accel:g}{of}/s^2" if math.isfinite(accel) else "no acceleration limit")
 
 
 def _answer(question: str, link: Link | None) -> str:

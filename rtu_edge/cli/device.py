@@ -37,11 +37,11 @@ def command(plant: str, link: Path | None, seed: int, slew: float | None, reset_
     with simulated(plant, link=link, seed=seed, slew=slew, reset_ticks=reset_ticks) as device:
         port = str(link.absolute()) if link is not None else device.port
         with open_port(port) as opened, Link(opened) as line:
-            hello, rows = line.handshake(), line.describe()
+            hello, sheet = line.handshake(), line.describe()
         click.echo(f"{port}: {plant}, {1e6 / hello.period_us:g} Hz, process {device.pid}")
-        for row in rows:
-            kind = "moves" if row.actuator else "observes"
-            click.echo(f"  {kind} {row.name}: {row.minimum:g} to {row.maximum:g} {row.unit}")
+        for channel in sheet.channels:
+            kind = "moves" if channel.actuator else "observes"
+            click.echo(f"  {kind} {channel.name}: {channel.min:g} to {channel.max:g} {channel.unit}")
         if not hello.simulated:
             click.echo("  does not say that it is simulated: a run needs --arm, limits and a confirmation")
         click.echo("In another terminal:")

@@ -166,5 +166,5 @@ def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None
         f"[bold]About to arm what is at {escape(url)}, once for each fault, and to disturb it.[/] These limits hold:"
     )
     for name, limits in suite.config.limits.items():
-        out.print(f"  {name}: {limits.min:g} to {limits.max:g}, {changes(limits.slew_per_s, limits.accel_per_s2)}")
+        out.print(f"  {name}: {limits.min:g} to {limits.max:g}, {changes(limits)}")
     ask_to_arm(out, yes)

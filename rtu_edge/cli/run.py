@@ -190,11 +190,9 @@ def confirm(out: Console, settings: Config, device: Connection, arm: bool, yes: 
         raise ConfigError(f"{device.url} is real hardware: give --arm to let it move, or --dry-run to only watch")
     out.print(f"[bold]About to arm real hardware at {escape(device.url)}[/] (firmware {device.hello.firmware}).")
     out.print("A learner explores: it will try movements that nobody has tried. These limits hold:")
-    for row, (low, high, slew, _, accel) in zip(device.actuators, limits_in_force(settings, device), strict=True):
-        out.print(
-            f"  {row.name}: {low:g} to {high:g} {row.unit}, {changes(slew, accel, row.unit)}; "
-            f"the device itself allows {row.minimum:g} to {row.maximum:g}"
-        )
+    for actuator, own in zip(device.sheet.actuators, limits_in_force(settings, device.sheet), strict=True):
+        allowed = f"{own.min:g} to {own.max:g} {actuator.unit}, {changes(own, actuator.unit)}"
+        out.print(f"  {actuator.name}: {allowed}; the device itself allows {actuator.min:g} to {actuator.max:g}")
     ask_to_arm(out, yes, device.link)
     device.permission.grant()
 
@@ -238,7 +236,7 @@ def _run(
     if replaced_port:
         summary.device["rehearsal_of"] = replaced_port
     if settings.loop.clock is not Clock.LOCKSTEP:
-        check_deadline(agent, device.period_s)
+        check_deadline(agent, device.sheet.period_s)
     # A signal that comes when the loop has ended does not keep the run from being saved and reported.
     with Signals(), RunFolder.create(settings.run.folder, settings.run.name) as folder:
         saver = session.saver(folder.path)
@@ -247,7 +245,7 @@ def _run(
         folder.event("start", configuration=summary.config_hash, dry_run=dry_run, **summary.device)
         at = f", at step {start.position.steps:,}" if start.position.steps else ""
         where = escape(f"results in {folder.path}")
-        out.print(f"{escape(device.url)}: {1 / device.period_s:g} Hz, session starts{at}; {where}")
+        out.print(f"{escape(device.url)}: {1 / device.sheet.period_s:g} Hz, session starts{at}; {where}")
         begin = time.monotonic()
         digest = Digest(settings.run.stop_episodes)
         outcome = _drive(out, session, folder, saver, digest, resident)
@@ -312,7 +310,7 @@ def _drive(
     display = Display(
         out,
         session.loop.steps,
-        session.device.period_s,
+        session.device.sheet.period_s,
         saver.agent.nbytes,
         window=run.stop_episodes,
         top=run.stop_return,
@@ -333,7 +331,7 @@ def _watch_only(out: Console, session: Session, folder: RunFolder, saver: Saver,
     from rtu_edge.run.dry_run import DryRun
 
     out.print("Dry run: nothing is sent to the device. Ctrl-C ends it.")
-    shown = DryRun(out, session.device.observations, session.device.actuators)
+    shown = DryRun(out, session.device.sheet)
 
     def watch(status: Any, records: Any, episodes: Any) -> None:
         shown.watch(status, records, episodes)
@@ -396,7 +394,7 @@ def _start(settings: Config, device: Connection, resume: Path | None, goes_on: b
     )
 
     if resume is None:
-        return saving.Start(make_agent(settings, device))
+        return saving.Start(make_agent(settings, device.sheet))
     start = saving.open_start(resume, device, force)
-    check_learner(settings, device, start.agent, start.source)
+    check_learner(settings, device.sheet, start.agent, start.source)
     return saving.going_on(start, settings.run, resume) if goes_on else saving.anew(start)

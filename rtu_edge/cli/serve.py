@@ -52,7 +52,7 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
     if settings.loop.clock is Clock.LOCKSTEP:
         raise ConfigError('loop.clock = "lockstep": a service runs in real time', str(config))
     with Signals() as signals, connect(settings, config) as device:
-        missing = [row.name for row in device.actuators if row.name not in settings.limits]
+        missing = [row.name for row in device.sheet.actuators if row.name not in settings.limits]
         if missing:
             raise ConfigError([f"limits.{name}: missing; a service arms nothing without it" for name in missing])
         folder = Path(settings.run.folder) / (settings.run.name or config.stem)
@@ -124,7 +124,7 @@ def _serve(settings: Config, device: Connection, folder: Path, leave: Callable[[
     start = _start(settings, device, folder)
     for note in start.notes:
         click.echo(note)
-    check_deadline(start.agent, device.period_s)
+    check_deadline(start.agent, device.sheet.period_s)
     watchdog = Watchdog(device.link)
     learner = _Learner(start, watchdog)
     sessions = Sessions(folder, settings.log.sessions_mib << 20)
@@ -169,9 +169,9 @@ def _start(settings: Config, device: Connection, folder: Path) -> Start:
 
     slots = Slots(folder)
     if not slots.current.exists() and not slots.older():
-        return saving.Start(make_agent(settings, device))
+        return saving.Start(make_agent(settings, device.sheet))
     start = saving.open_start(folder, device)
-    check_learner(settings, device, start.agent, start.source)
+    check_learner(settings, device.sheet, start.agent, start.source)
     return start
 
 

@@ -11,6 +11,8 @@ import msgspec
 from rtu_edge._base.strict import Number, Section, quoted
 from rtu_edge.config.learner import Actions, Learner
 from rtu_edge.config.learner import problems as check_learner
+from rtu_edge.device.schema import Limits
+from rtu_edge.loop.flags import Clock
 from rtu_edge.loop.supervision import Fallback, Gate, Guard, Supervisor
 from rtu_edge.loop.supervision import cross_check as check_supervision
 
@@ -21,7 +23,7 @@ __all__ = [
     "Config",
     "Device",
     "Learner",
-    "Limits",
+    "LimitsTable",
     "Log",
     "Loop",
     "Reward",
@@ -29,14 +31,6 @@ __all__ = [
     "Run",
     "cross_check",
 ]
-
-
-class Clock(str, enum.Enum):
-    """What makes the loop's tick; the words of rtu_edge.loop.Clock."""
-
-    DEVICE = "device"
-    HOST = "host"
-    LOCKSTEP = "lockstep"
 
 
 class Dtr(str, enum.Enum):
@@ -96,7 +90,7 @@ class Loop(Section, frozen=True):
     cpu: Annotated[int, msgspec.Meta(ge=-1, le=1023)] = -1
 
 
-class Limits(Section, frozen=True):
+class LimitsTable(Limits, frozen=True, kw_only=True):
     """`[limits.NAME]`: limits of the actuator NAME on the host, in its unit; required on real hardware.
 
     Args:
@@ -108,8 +102,7 @@ class Limits(Section, frozen=True):
         rest: Value sent once before disarming, `min` to `max`
     """
 
-    min: Number
-    max: Number
+    # The same five numbers, stricter: a file has to give the slew, and rest is 0 where it gives none.
     slew_per_s: Annotated[float, msgspec.Meta(gt=0.0)]
     accel_per_s2: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
     rest: Number = 0.0
@@ -197,7 +190,7 @@ class Config(Section, frozen=True):
 
     device: Device
     loop: Loop = Loop()
-    limits: dict[str, Limits] = msgspec.field(default_factory=dict)
+    limits: dict[str, LimitsTable] = msgspec.field(default_factory=dict)
     reward: Reward = Reward()
     supervisor: Supervisor = Supervisor()
     fallback: Fallback = Fallback()

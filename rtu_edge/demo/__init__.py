@@ -169,13 +169,13 @@ class _Demo:
 
     def introduce(self, device: Connection) -> None:
         """1 and 2: the firmware is running, the port is open."""
-        sees = " and ".join(f"{row.name} [{row.unit}]" for row in device.observations)
-        moves = ", ".join(f"{row.name} {row.minimum:g}..{row.maximum:g} {row.unit}" for row in device.actuators)
+        sees = " and ".join(f"{row.name} [{row.unit}]" for row in device.sheet.observations)
+        moves = ", ".join(f"{row.name} {row.min:g}..{row.max:g} {row.unit}" for row in device.sheet.actuators)
         self.say(
             1, "Firmware", f"a process of its own behind {device.url}: {device.plant}, version {device.hello.firmware}"
         )
-        self.more(escape(f"sees {sees}, no velocities; moves {moves}; {1 / device.period_s:g} Hz"))
-        self.agent = make_agent(self.config, device)
+        self.more(escape(f"sees {sees}, no velocities; moves {moves}; {1 / device.sheet.period_s:g} Hz"))
+        self.agent = make_agent(self.config, device.sheet)
         describe(self.summary, device, self.agent)
         hello = device.hello
         self.say(
@@ -201,7 +201,7 @@ class _Demo:
         reached = result.reason is StopReason.TARGET
         if reached:
             self.summary.reached_after_steps = result.steps
-            lived = result.steps * device.period_s / 60
+            lived = result.steps * device.sheet.period_s / 60
             self.more(f"[bold green]reached {result.mean_return:.1f} of 500[/] after {spent}")
             self.summary.headline = (
                 f"Learned from scratch in {result.steps:,} steps ({lived:.0f} minutes of the machine's life, "
@@ -224,7 +224,9 @@ class _Demo:
     def real_time(self, device: Connection) -> None:
         """4: the same learner at the plant's own pace."""
         seconds = self.options.realtime_s
-        self.say(4, "Real time", f"{seconds:g} s at {1 / device.period_s:g} Hz, ticked by the device, learning goes on")
+        self.say(
+            4, "Real time", f"{seconds:g} s at {1 / device.sheet.period_s:g} Hz, ticked by the device, learning goes on"
+        )
         config = loop_config(
             self.config, device, clock=Clock.DEVICE, steps=0, target_return=None, seconds=seconds, realtime=True
         )
@@ -297,7 +299,7 @@ class _Demo:
             7, "Report", f"first the memoryless control: the same learner without the recurrent cell, {steps:,} steps"
         )
         with connect(self.config) as device:
-            self.agent = make_agent(self.config, device, cell="none")
+            self.agent = make_agent(self.config, device.sheet, cell="none")
             config = loop_config(self.config, device, steps=steps, target_return=None)
             outcome = self.loop(device, "control", config, top=500.0)
         best = self.digests["control"].curve.best
@@ -337,7 +339,7 @@ class _Demo:
         display = Display(
             self.console,
             total or config.steps,
-            device.period_s,
+            device.sheet.period_s,
             self.agent.nbytes,
             window=window,
             top=top,

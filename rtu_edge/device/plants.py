@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-import enum
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,30 +21,9 @@ from numpy.typing import NDArray
 
 from rtu_edge._base.validation import check_int, check_values
 from rtu_edge._bridge import ffi, lib
+from rtu_edge.device.schema import Channel, DataSheet, Safe
 
-__all__ = ["Parameter", "Plant", "Row", "Safe", "Sheet", "names", "sheet"]
-
-
-class Safe(enum.IntEnum):
-    """What an actuator does when the device goes safe (firmware_bridge/protocol/safe.h)."""
-
-    NONE = 0
-    HOLD = 1
-    DAMP = 2
-    RAMP = 3
-    OFF = 4
-
-
-@dataclass(frozen=True)
-class Row:
-    """One observation or one actuator: name, unit, range, and for an actuator what safe is."""
-
-    name: str
-    unit: str
-    min: float
-    max: float
-    safe: Safe
-    safe_value: float
+__all__ = ["Parameter", "Plant", "PlantSheet", "names", "sheet"]
 
 
 @dataclass(frozen=True)
@@ -58,15 +37,23 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """The data sheet of a plant."""
+class PlantSheet(DataSheet):
+    """The data sheet of a plant.
+
+    Args:
+        period_s, observations, actuators: see DataSheet; an observation never leaves its range, an actuator is clamped
+            to it.
+        name, title: what it is called.
+        max_steps: an episode is truncated after so many steps.
+        parameters: its numbers, with their sources.
+        reward: of one step, in words.
+        source: paper, environment or manual.
+        simulated: False for a plant that drives hardware.
+    """
 
     name: str
     title: str
-    period_s: float
     max_steps: int
-    observations: tuple[Row, ...]
-    actuators: tuple[Row, ...]
     parameters: tuple[Parameter, ...]
     reward: str
     source: str
@@ -77,8 +64,11 @@ def _text(pointer: Any) -> str:
     return str(ffi.string(pointer).decode("utf-8"))
 
 
-def _row(row: Any) -> Row:
-    return Row(_text(row.name), _text(row.unit), row.min, row.max, Safe(row.safe), row.safe_value)
+def _channel(row: Any, index: int, actuator: bool) -> Channel:
+    slew = math.inf if actuator else 0.0  # the device around it may have a limit
+    return Channel(
+        _text(row.name), _text(row.unit), row.min, row.max, index, actuator, Safe(row.safe), slew, row.safe_value
+    )
 
 
 def names() -> tuple[str, ...]:
@@ -96,7 +86,7 @@ def _find(name: str) -> Any:
     return lib.tl_plant_find(name.encode("utf-8"))
 
 
-def sheet(name: str) -> Sheet:
+def sheet(name: str) -> PlantSheet:
     """The data sheet of one plant.
 
     Args:
@@ -109,15 +99,17 @@ def sheet(name: str) -> Sheet:
         ValueError: no plant has this name.
     """
     raw = _find(name).sheet
-    rows = [_row(raw.rows[i]) for i in range(raw.observation_size + raw.action_size)]
+    channels = tuple(
+        _channel(raw.rows[i], i, i >= raw.observation_size) for i in range(raw.observation_size + raw.action_size)
+    )
     numbers = (raw.parameters[i] for i in range(raw.n_parameters))
-    return Sheet(
+    return PlantSheet(
         name=_text(raw.name),
         title=_text(raw.title),
         period_s=raw.period_us / 1e6,
         max_steps=raw.max_steps,
-        observations=tuple(rows[: raw.observation_size]),
-        actuators=tuple(rows[raw.observation_size :]),
+        observations=channels[: raw.observation_size],
+        actuators=channels[raw.observation_size :],
         parameters=tuple(Parameter(_text(p.name), _text(p.unit), p.value, _text(p.source)) for p in numbers),
         reward=_text(raw.reward),
         source=_text(raw.source),
@@ -141,8 +133,8 @@ class Plant:
         self.sheet = sheet(name)
         self.max_steps = self.sheet.max_steps if max_steps is None else check_int("max_steps", max_steps, 0, 2**32 - 1)
         self._state = ffi.new("tl_plant_state *")
-        self._u = np.zeros(len(self.sheet.actuators), dtype=np.float32)
-        self._x = np.zeros(len(self.sheet.observations), dtype=np.float32)
+        self._u = np.zeros(self.sheet.action_size, dtype=np.float32)
+        self._x = np.zeros(self.sheet.observation_size, dtype=np.float32)
         self._u_pointer = ffi.from_buffer("float[]", self._u, require_writable=True)
         self._x_pointer = ffi.from_buffer("float[]", self._x, require_writable=True)
         self.reset(0)
@@ -170,8 +162,8 @@ class Plant:
             u: (action_size,), in the units of the data sheet; clamped to the actuators' ranges.
 
         Returns:
-            Observation (observation_size,), reward, terminated, truncated. After the episode's end the machine holds still and
-            earns 0.
+            Observation (observation_size,), reward, terminated, truncated. After the episode's end the machine holds
+            still and earns 0.
 
         Raises:
             ValueError: u has another shape or is not finite.

@@ -1,248 +1,180 @@
-"""Whether a device's data sheet can be used, and what limits follow from it and from the host's own.
+"""What a device is: its HELLO, its channels, its data sheet, the limits of its actuators. The one description of each.
 
-A data sheet comes from outside: of a board, or of a log. Nothing here is corrected, and no number but +inf means "no limit":
-what cannot be used is refused, with the row, the value and what is allowed. Limits are checked as they are used, that is
-after scaling to one period and rounding to float32.
+    Hello      who answers: protocol, abilities, period, sizes (the HELLO message)
+    Channel    one observation or actuator: name, unit, range, safe behaviour (the ROW message)
+    DataSheet  period and channels, of a device, a simulated plant or a log
+    Limits     range, slew and acceleration of one actuator: in a file, for a loop, and in force
+
+Whether a data sheet can be used and which limits follow is in `limits`. Numbers of the wire stand here a second time,
+because a configuration is read without the protocol's C code; a test compares them.
 """
 
 from __future__ import annotations
 
-import math
-import numbers
-import re
-import reprlib
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+import enum
+from dataclasses import dataclass
+from typing import Annotated
 
-import numpy as np
+import msgspec
 
-from rtu_edge._base.validation import scalar
+from rtu_edge._base.strict import Number, Section
 
-__all__ = ["ActuatorRange", "Sheet", "SheetRow", "as_float", "combined", "min_ttl_ms", "sheet_problems"]
-
-# low, high, slew per s, rest, acceleration per s^2, each of one actuator in its own unit; inf: no limit.
-ActuatorRange = tuple[float, float, float, float, float]
-
-_PERIOD_US = (50, 10_000_000)
-_VALUES = 55  # observations and actuators together, which is what a STATE holds
-_WORD = re.compile(r"[\x21-\x7e]+")
-_SAFE = ("hold", "damp", "ramp", "off")
+__all__ = ["Cap", "Channel", "DataSheet", "Hello", "Limits", "Safe"]
 
 
-class SheetRow(Protocol):
-    """A row of the data sheet, as runtime.Row."""
+class Safe(enum.IntEnum):
+    """What an actuator does when the device goes safe (firmware_bridge/protocol/safe.h)."""
 
-    @property
-    def actuator(self) -> bool: ...  # noqa: D102
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def unit(self) -> str: ...  # noqa: D102
-    @property
-    def minimum(self) -> float: ...  # noqa: D102
-    @property
-    def maximum(self) -> float: ...  # noqa: D102
-    @property
-    def slew(self) -> float: ...  # noqa: D102
-    @property
-    def safe(self) -> str: ...  # noqa: D102
-    @property
-    def safe_value(self) -> float: ...  # noqa: D102
+    NONE = 0  # an observation
+    HOLD = 1  # keeps the last applied value
+    DAMP = 2  # brakes against motion, no drive
+    RAMP = 3  # moves to safe_value at the channel's slew limit
+    OFF = 4  # safe_value at once; for a force, torque or voltage that is 0
 
 
-class Sheet(Protocol):
-    """What goes with the rows, as runtime.Hello."""
+class Cap(enum.IntFlag):
+    """Abilities of a device."""
 
-    @property
-    def period_us(self) -> int: ...  # noqa: D102
-    @property
-    def ttl_max_ms(self) -> int: ...  # noqa: D102
-    @property
-    def n_observations(self) -> int: ...  # noqa: D102
-    @property
-    def n_actuators(self) -> int: ...  # noqa: D102
+    SIMULATED = 1
+    LOCKSTEP = 2
+    REWARD = 4
+    RESET = 8
 
 
-class OwnLimits(Protocol):
-    """The host's limits of one actuator, as runtime.Limits."""
-
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-    @property
-    def slew_per_s(self) -> float | None: ...
-    @property
-    def accel_per_s2(self) -> float | None: ...
-    @property
-    def rest(self) -> float | None: ...
+_NO_CAPS = Cap(0)
 
 
-def as_float(value: Any) -> float | None:
-    """A number as a float, also out of numpy; None for what is none, and for an integer that no float holds."""
-    plain = scalar(value)
-    if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
-        return None
-    try:
-        return float(plain)
-    except OverflowError:
-        return None
-
-
-def min_ttl_ms(period_us: int) -> int:
-    """The shortest life of a command that can be kept, ms.
-
-    A command answers an observation and expires a TTL after it. The next one answers the observation one period later and
-    arrives after another round trip, for which 1 ms, the unit of a TTL, is the least: until then this one has to live.
-    """
-    return -(-period_us // 1000) + 1
-
-
-def sheet_problems(sheet: Sheet, rows: Sequence[SheetRow] = ()) -> Iterator[str]:
-    """Yield one sentence for each thing in a device's HELLO, and in its rows where they are given, that cannot be used."""
-    low, high = _PERIOD_US
-    if not low <= sheet.period_us <= high:
-        yield f"period_us = {sheet.period_us}, allowed: {low} to {high}"
-    elif sheet.ttl_max_ms < min_ttl_ms(sheet.period_us):
-        least = min_ttl_ms(sheet.period_us)
-        yield f"ttl_max_ms = {sheet.ttl_max_ms}, allowed: at least {least}, a period of {sheet.period_us} us and 1 ms"
-    n, m = sheet.n_observations, sheet.n_actuators
-    if n < 1 or m < 1 or n + m > _VALUES:
-        yield f"{n} observations and {m} actuators, allowed: at least 1 each, {_VALUES} together"
-    seen: set[tuple[bool, str]] = set()
-    for index, row in enumerate(rows):
-        actuator = index >= n
-        where = f"{'actuator' if actuator else 'observation'} {index - n if actuator else index} {row.name!a}"
-        if row.actuator is not actuator:
-            yield f"{where}: called {'an actuator' if row.actuator else 'an observation'}; the observations come first"
-        for problem in _row_problems(row, actuator):
-            yield f"{where}: {problem}"
-        if (actuator, row.name) in seen:
-            yield f"{where}: a name given twice"
-        seen.add((actuator, row.name))
-
-
-def _row_problems(row: SheetRow, actuator: bool) -> Iterator[str]:
-    for key, text in (("name", row.name), ("unit", row.unit)):
-        if not _WORD.fullmatch(text):
-            yield f"{key} = {text!a}, allowed: ASCII without spaces, at least one character"
-    low, high = row.minimum, row.maximum
-    if not low < high:
-        yield f"range {low:g} to {high:g}, allowed: a minimum below the maximum"
-        return
-    if not actuator:
-        if row.safe != "none":
-            yield f"safe = {row.safe!a}, allowed: none, as for each observation"
-        return
-    if (problem := _range_problem(low, high)) is not None:
-        yield problem
-        return
-    least = _spacing(low, high)
-    if not row.slew >= least:
-        yield f"slew = {row.slew:g} per period, allowed: at least {least:g}, or inf for no limit"
-    if row.safe not in _SAFE:
-        yield f"safe = {row.safe!a}, allowed: {', '.join(_SAFE)}"
-    elif row.safe == "ramp" and not math.isfinite(row.slew):
-        yield f"slew = {row.slew:g} per period, allowed: a finite number, as safe is ramp"
-    if not low <= row.safe_value <= high:
-        yield f"safe_value = {row.safe_value:g}, allowed: {low:g} to {high:g}"
-
-
-def combined(
-    limits: Sequence[OwnLimits], rows: Sequence[SheetRow], period_s: float, paths: Sequence[str] = ()
-) -> list[ActuatorRange]:
-    """The limits in force: of each actuator the tighter ones of the host and of the device's row.
+@dataclass(frozen=True)
+class Hello:
+    """01: identity of a device. From a host: the request for it.
 
     Args:
-        limits: the host's, one per row; empty takes the rows as they are.
-        rows: of the actuators, without sheet_problems().
-        period_s: s.
-        paths: what errors call the limits; limits[0] and so on unless given.
-
-    Raises:
-        ValueError: limits that cannot be kept: one line each, with the value and what is allowed.
+        protocol: version of the protocol.
+        role: 0 host, 1 device.
+        caps: abilities.
+        boot_id: random number of this start of the device.
+        schema_hash: CRC-32 of the data sheet's canonical text.
+        period_us: us; the device's control period.
+        ttl_max_ms: ms; longest life of a command.
+        observation_size, action_size: numbers of observations and of actuators.
+        fw_major, fw_minor, fw_patch: version of the firmware.
+        last_session: newest session number used since the device's boot; 0: none.
     """
-    found: list[ActuatorRange] = []
-    problems: list[str] = []
-    for index, row in enumerate(rows):
-        path = paths[index] if paths else f"limits[{index}]"
-        own = limits[index] if limits else None
-        wrong = list(_own_problems(own, path)) if own is not None else []
-        if not wrong:
-            made = _tighter(own, row, period_s)
-            wrong = list(_problems_in_use(made, own, row, period_s, path))
-            found.append(made)
-        problems += wrong
-    if problems:
-        raise ValueError("\n".join(problems))
-    return found
+
+    protocol: int = 1
+    role: int = 0
+    caps: Cap = _NO_CAPS
+    boot_id: int = 0
+    schema_hash: int = 0
+    period_us: int = 0
+    ttl_max_ms: int = 0
+    observation_size: int = 0
+    action_size: int = 0
+    fw_major: int = 0
+    fw_minor: int = 0
+    fw_patch: int = 0
+    last_session: int = 0
+
+    @property
+    def period_s(self) -> float:
+        """S; the double nearest to the period. A product with 1e-6 is another double for 29 % of all periods."""
+        return self.period_us / 1e6
+
+    @property
+    def firmware(self) -> str:
+        """Version of the firmware, "1.0.0"."""
+        return f"{self.fw_major}.{self.fw_minor}.{self.fw_patch}"
+
+    @property
+    def simulated(self) -> bool:
+        """It may move without permission: nothing real does."""
+        return bool(self.caps & Cap.SIMULATED)
+
+    @property
+    def lockstep(self) -> bool:
+        """It can wait for each command, in virtual time."""
+        return bool(self.caps & Cap.LOCKSTEP)
+
+    @property
+    def reward(self) -> bool:
+        """Its STATE carries a reward."""
+        return bool(self.caps & Cap.REWARD)
+
+    @property
+    def reset(self) -> bool:
+        """It starts episodes on RESET."""
+        return bool(self.caps & Cap.RESET)
 
 
-def _own_problems(own: OwnLimits, path: str) -> Iterator[str]:
-    for key in ("low", "high", "slew_per_s", "accel_per_s2", "rest"):
-        value = getattr(own, key)
-        needed = key in ("low", "high")
-        if (value is not None or needed) and as_float(value) is None:
-            yield f"{path}.{key}: {reprlib.repr(value)}, allowed: a number"
-            return
-    if not (math.isfinite(own.low) and math.isfinite(own.high) and own.low < own.high):
-        yield f"{path}: low {own.low:g} must be below high {own.high:g}, both finite"
-    for key in ("slew_per_s", "accel_per_s2"):
-        value = getattr(own, key)
-        if value is not None and not value > 0:
-            yield f"{path}.{key}: {value:g}, allowed: above 0, inf for no limit"
-    if own.rest is not None and not math.isfinite(own.rest):
-        yield f"{path}.rest: {own.rest:g}, allowed: a finite number"
+@dataclass(frozen=True)
+class Channel:
+    """05: one observation or actuator.
+
+    Args:
+        name, unit: ASCII without spaces, at most 24 and 12 characters.
+        min, max: range in `unit`; infinite where an observation has no bound.
+        index: position in the data sheet, observations first.
+        actuator: False for an observation.
+        safe: what an actuator does when the device goes safe; NONE for an observation. A number that is no Safe stays
+            a number until sheet_problems() refuses it.
+        slew: largest change per period; inf: no limit; 0 for an observation.
+        safe_value: what RAMP and OFF end at.
+    """
+
+    name: str
+    unit: str
+    min: float
+    max: float
+    index: int = 0
+    actuator: bool = False
+    safe: Safe = Safe.NONE
+    slew: float = 0.0
+    safe_value: float = 0.0
 
 
-def _tighter(own: OwnLimits | None, row: SheetRow, period_s: float) -> ActuatorRange:
-    low, high, slew, rest = row.minimum, row.maximum, row.slew / period_s, row.safe_value
-    accel = math.inf
-    if own is not None:
-        low, high = max(own.low, low), min(own.high, high)
-        slew = min(own.slew_per_s if own.slew_per_s is not None else math.inf, slew)
-        rest = own.rest if own.rest is not None else rest
-        accel = own.accel_per_s2 if own.accel_per_s2 is not None else math.inf
-    return low, high, slew, min(max(rest, low), high), accel
+@dataclass(frozen=True)
+class DataSheet:
+    """Channels and period of a device, a simulated plant or a log.
+
+    Args:
+        period_s: s; one control period.
+        observations, actuators: in the order of STATE and CMD.
+    """
+
+    period_s: float
+    observations: tuple[Channel, ...]
+    actuators: tuple[Channel, ...]
+
+    @property
+    def observation_size(self) -> int:
+        """Number of observations."""
+        return len(self.observations)
+
+    @property
+    def action_size(self) -> int:
+        """Number of actuators."""
+        return len(self.actuators)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """All, observations first."""
+        return self.observations + self.actuators
 
 
-def _problems_in_use(
-    made: ActuatorRange, own: OwnLimits | None, row: SheetRow, period_s: float, path: str
-) -> Iterator[str]:
-    """What is wrong with limits after scaling to a period and rounding to float32."""
-    low, high, slew, _, accel = made
-    if not np.float32(low) < np.float32(high):
-        given = f"{own.low:g}..{own.high:g} leaves" if own is not None else "its row leaves"
-        yield f"{path}: {given} nothing of the device's {row.minimum:g}..{row.maximum:g} {row.unit} for {row.name}"
-        return
-    if (problem := _range_problem(low, high)) is not None:
-        yield f"{path}: {problem}"
-        return
-    least = _spacing(low, high)
-    for key, value, scale in (("slew_per_s", slew, period_s), ("accel_per_s2", accel, period_s * period_s)):
-        with np.errstate(over="ignore", under="ignore"):
-            change = float(np.float32(value * scale))
-        if not change >= least:
-            yield (
-                f"{path}.{key}: {value:g}, that is {change:g} per period, allowed: at least {least / scale:g}, as float32"
-                f" commands up to {max(abs(low), abs(high)):g} are {least:g} apart, or inf for no limit"
-            )
+class Limits(Section, frozen=True, kw_only=False):
+    """Limits of one actuator, in its own unit; the tighter of these and the device's hold.
 
+    Args:
+        min, max: range; the policy's -1 and 1 map to the two ends.
+        slew_per_s: largest change per second; inf: no limit of the host's own. None means the same and is refused on
+            real hardware, where it has to be given.
+        accel_per_s2: largest change of that per second; as slew_per_s.
+        rest: sent once before disarming on a stop; clamped to the range. None: what the device itself does when it goes
+            safe: its safe value, or the last command again where that is to hold.
+    """
 
-def _range_problem(low: float, high: float) -> str | None:
-    """Finite ends, and a width that is a float32: the policy's -1..1 is spread over it."""
-    smallest, largest = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
-    with np.errstate(over="ignore", under="ignore"):
-        width = float(np.float32(high) - np.float32(low))
-    if math.isfinite(low) and math.isfinite(high) and smallest <= width <= largest:
-        return None
-    return f"range {low:g} to {high:g}, allowed: finite ends, {smallest:.3g} to {largest:.3g} apart"
-
-
-def _spacing(low: float, high: float) -> float:
-    """The least change that each float32 command in the range can follow."""
-    with np.errstate(
-        over="ignore"
-    ):  # infinite above the largest float: only inf will do there, as in problem_of() (gate.cpp)
-        spacing = float(np.spacing(np.float32(max(abs(low), abs(high)))))
-    return max(spacing, float(np.finfo(np.float32).tiny))
+    min: Number
+    max: Number
+    slew_per_s: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
+    accel_per_s2: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
+    rest: Number | None = None

@@ -17,12 +17,13 @@ from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil import measure
 from rtu_edge.hil.bridge import FaultBridge, Injection
-from rtu_edge.hil.faults import By, Clock, Controller, Fault, Outcome
+from rtu_edge.hil.faults import By, Controller, Fault, Outcome
 from rtu_edge.hil.host import HostEnd, HostStatus, ProcessHost, ThreadHost
 from rtu_edge.hil.result import Result
 from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import Target
 from rtu_edge.hil.trace import Trace
+from rtu_edge.loop import Clock
 from rtu_edge.run.permission import Permission
 
 __all__ = ["Result", "run_case"]
@@ -105,7 +106,7 @@ class _Case:
         self.trace: Trace | None = None
         self.seen = _Seen()
         self.before: dict[str, int] = {}
-        self.clock = fault.clock or Clock(suite.config.loop.clock.value)
+        self.clock = fault.clock or suite.config.loop.clock
         controller = fault.controller or suite.controller.kind
         self.process = "host process" in fault.needs
         self.controller = Controller.LEARNER if self.process else controller
@@ -234,7 +235,7 @@ class _Case:
         Register and STATE are read one after the other, so each reading is compared with the STATEs around it. What does not agree
         in ten tries in a row is wrong.
         """
-        target, period_s = bridge.target, hello.period_us * 1e-6
+        target, period_s = bridge.target, hello.period_s
         if "show_driver" not in target.abilities:
             return
         for _ in range(10):
@@ -317,7 +318,7 @@ class _Case:
         result.device_counters, result.host_counters = after, end.counters
         result.foreign = 0 if fault.kind == "actuator" else measure.foreign(trace)
         limits = self.suite.run_config("", "", None, fault.settings).limits
-        if beyond := measure.beyond_limits(trace, limits, hello.period_us * 1e-6):
+        if beyond := measure.beyond_limits(trace, limits, hello.period_s):
             result.why.append(f"the host's {beyond}")
         result.fault_ms = round((seen.ended_s - seen.fault_s) * 1e3, 2)
         result.timeline = measure.timeline(trace, seen.fault_s)
@@ -326,10 +327,12 @@ class _Case:
         self.disturbed = seen.overslept_s > _DISTURBED_S or (skipped and not restarted)
         if not lockstep and fault.acts_on != "device":  # a device, or a bridge, that was itself kept waiting
             device_s, here_s = measure.largest_gaps(trace)
-            period_s = hello.period_us * 1e-6
+            period_s = hello.period_s
             self.disturbed = self.disturbed or device_s > 1.4 * period_s or here_s > 3.0 * period_s
 
-    def _measure_safe(self, safe: measure.Safe, hello: protocol.Hello, after: dict[str, int], lockstep: bool) -> None:
+    def _measure_safe(
+        self, safe: measure.SafeEntry, hello: protocol.Hello, after: dict[str, int], lockstep: bool
+    ) -> None:
         result, seen = self.result, self.seen
         ttl_ms = self.suite.config.loop.ttl_ms or max(3 * hello.period_us / 1e3, 20.0)
         limit = min(ttl_ms, hello.ttl_max_ms) + hello.period_us / 1e3

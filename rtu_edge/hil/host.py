@@ -119,11 +119,11 @@ class ThreadHost:
         learns = self._controller is Controller.LEARNER
         config = loop_config(self._config, device, learn=learns, explore=learns, handle_signals=False)
         if learns:
-            agent = make_agent(self._config, device)
+            agent = make_agent(self._config, device.sheet)
             self._driver = supervised(self._config, device, agent, config)
             policy = self._driver.policy
         else:
-            self._driver = _linear(self._linear, len(device.observations), len(device.actuators))
+            self._driver = _linear(self._linear, device.sheet.observation_size, device.sheet.action_size)
             policy = self._driver.policy()
         self._loop = self._stack.enter_context(Loop(device.link, policy, config))
         self._loop.start()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from rtu_edge.config import Limits
 from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState, FrameType
+from rtu_edge.device.schema import Limits
 from rtu_edge.hil.trace import Passed, Place, Trace
 
 __all__ = [
     "WATCHED",
-    "Safe",
+    "SafeEntry",
     "accepted_since",
     "beyond_limits",
     "first_sign",
@@ -52,8 +53,8 @@ WATCHED = (
 
 
 @dataclass(frozen=True)
-class Safe:
-    """The end of a session, as the device says it.
+class SafeEntry:
+    """The end of a session, as the device reports it.
 
     Args:
         at: the first STATE in which nobody drives.
@@ -69,16 +70,16 @@ class Safe:
     after_us: int | None
 
 
-def safe_after(trace: Trace, since_s: float, lockstep: bool = False) -> Safe | None:
+def safe_after(trace: Trace, since_s: float, lockstep: bool = False) -> SafeEntry | None:
     """The first STATE after a time in which the device is not driven; None when it is driven all the while."""
     for passed, state in trace.states(since_s):
         if state.state not in _DRIVEN:
             boot = _boot(trace, since_s, passed.at_s)
             if boot is not None:
-                return Safe(passed, state, True, (passed.frame.t_us - boot.frame.t_us) & 0xFFFFFFFF)
+                return SafeEntry(passed, state, True, (passed.frame.t_us - boot.frame.t_us) & 0xFFFFFFFF)
             answered = None if lockstep else _answered(trace, passed, state)
             after = None if answered is None else (passed.frame.t_us - answered) & 0xFFFFFFFF
-            return Safe(passed, state, False, after)
+            return SafeEntry(passed, state, False, after)
     return None
 
 
@@ -115,7 +116,9 @@ def beyond_limits(trace: Trace, limits: Mapping[str, Limits], period_s: float) -
         limits: as the host has them, by actuator.
         period_s: s; the slew limit holds from one command to the next, except after ARM and RESET, which move the actuators.
     """
-    rows = {m.index: m.name for m in _messages(trace, Place.DEVICE_OUT) if isinstance(m, protocol.Row) and m.actuator}
+    rows = {
+        m.index: m.name for m in _messages(trace, Place.DEVICE_OUT) if isinstance(m, protocol.Channel) and m.actuator
+    }
     known = [limits.get(rows[index]) for index in sorted(rows)]
     before: tuple[float, ...] | None = None
     for message in _messages(trace, Place.HOST_OUT):
@@ -129,8 +132,9 @@ def beyond_limits(trace: Trace, limits: Mapping[str, Limits], period_s: float) -
             slack = 1e-5 * (own.max - own.min)  # commands and limits are float32
             if not own.min - slack <= u <= own.max + slack:
                 return f"command {u:g} out of {own.min:g} to {own.max:g}"
-            if before is not None and not abs(u - before[index]) <= own.slew_per_s * period_s + slack:
-                return f"command {u:g} after {before[index]:g}: more than {own.slew_per_s:g} a second"
+            slew = math.inf if own.slew_per_s is None else own.slew_per_s
+            if before is not None and not abs(u - before[index]) <= slew * period_s + slack:
+                return f"command {u:g} after {before[index]:g}: more than {slew:g} a second"
         before = message.u
     return ""
 

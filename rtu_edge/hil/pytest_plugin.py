@@ -271,7 +271,9 @@ def runtime(request: pytest.FixtureRequest, link: Link) -> Iterator[Callable[...
             policy = agent.core.policy()
         else:
             hello = link.hello
-            policy = _testing.LinearPolicy(hello.n_observations, bias or [0.0] * hello.n_actuators, gain or []).policy()
+            policy = _testing.LinearPolicy(
+                hello.observation_size, bias or [0.0] * hello.action_size, gain or []
+            ).policy()
         config = LoopConfig(**{"clock": Clock.DEVICE, "handle_signals": False, **settings})
         loops.append(Loop(link, policy, config))
         return loops[-1]

@@ -14,7 +14,8 @@ import msgspec.inspect as mi
 from rtu_edge import config as runs
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import Number, override, parse_toml, problems, quoted, read_text
-from rtu_edge.hil.faults import KINDS, Clock, Controller, Fault, Outcome
+from rtu_edge.hil.faults import KINDS, Controller, Fault, Outcome
+from rtu_edge.loop import Clock
 
 __all__ = ["STANDARD", "Linear", "Suite", "load_suite", "parse_suite"]
 
@@ -87,7 +88,7 @@ class Suite(_Own, frozen=True, kw_only=True):
         return replace(
             config,
             device=replace(config.device, port=port, plant=""),
-            loop=loop if clock is None else replace(loop, clock=runs.Clock(clock.value)),
+            loop=loop if clock is None else replace(loop, clock=clock),
             run=replace(config.run, name="host", folder=folder, steps=1_000_000_000, seconds=0.0),
         )
 
@@ -175,6 +176,8 @@ def _cross_check(suite: Suite) -> Iterator[str]:
     """What no single field can tell."""
     if suite.config.device.port:
         yield f"device.port = {quoted(suite.config.device.port)}: must be left out; --target says where the device is"
+    if suite.config.loop.clock is Clock.HOST:
+        yield 'loop.clock = "host": must be "device" or "lockstep"; the faults act on a device that ticks'
     names = [fault.title for fault in suite.faults]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"fault {quoted(name)}: must be a name of its own; two faults have it"
@@ -196,5 +199,7 @@ def _cross_check(suite: Suite) -> Iterator[str]:
             yield f'{where}.controller = "linear": must be "learner"; a host process is `rtu-edge run`'
         if fault.kind == "schema" and fault.expect is not Outcome.REFUSES:
             yield f'{where}.expect = "{fault.expect.value}": must be "refuses"; the data sheet is checked before arming'
+        if fault.clock is Clock.HOST:
+            yield f'{where}.clock = "host": must be "device" or "lockstep"; the faults act on a device that ticks'
         if fault.clock is Clock.LOCKSTEP and fault.acts_on == "host":
             yield f'{where}.clock = "lockstep": must be "device"; a stopped host only makes virtual time wait'

@@ -15,7 +15,7 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_sections
 from rtu_edge.learn import checkpoint
 
-__all__ = ["Array", "Learner", "info_of"]
+__all__ = ["Array", "Learner"]
 
 Array = npt.NDArray[Any]
 Self = TypeVar("Self", bound="Learner")
@@ -142,8 +142,3 @@ class Learner:
     @classmethod
     def _from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
         return cls(**{key: value for key, value in config.items() if key != "kind"})
-
-
-def info_of(info: Any) -> dict[str, float]:
-    """What the last step did, by name."""
-    return {name: getattr(info, name) for name in ("value", "delta", "step_size_actor", "step_size_critic")}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rtu_edge import _core
 from rtu_edge._base.validation import check_number
 from rtu_edge.learn import parameters
-from rtu_edge.learn.base import Array, Learner, info_of
+from rtu_edge.learn.base import Array, Learner
 
 __all__ = ["OnlineRegressor", "TDPredictor"]
 
@@ -199,7 +199,7 @@ class TDPredictor(_SignalLearner):
     @property
     def last_step(self) -> dict[str, float]:
         """ "value", "delta", "step_size_critic" of the last step."""
-        return info_of(self._core.info)
+        return dict(self._core.info)
 
 
 class OnlineRegressor(_SignalLearner):

@@ -15,7 +15,7 @@ from rtu_edge import _core
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_int, check_number
 from rtu_edge.learn import parameters
-from rtu_edge.learn.base import Array, Learner, info_of
+from rtu_edge.learn.base import Array, Learner
 
 __all__ = ["StreamAC"]
 
@@ -287,4 +287,4 @@ class StreamAC(Learner):
     @property
     def last_step(self) -> dict[str, float]:
         """ "value", "delta", "step_size_actor", "step_size_critic" of the last learn()."""
-        return info_of(self._core.info)
+        return dict(self._core.info)

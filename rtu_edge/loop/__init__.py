@@ -16,15 +16,28 @@ from typing import TYPE_CHECKING
 from rtu_edge._base.lazy import lazily
 
 if TYPE_CHECKING:
-    from rtu_edge.loop.flags import CallFlag, Cause, Driver, GateFlag, GuardFlag, InputFlag, RecordFlag, StopReason
-    from rtu_edge.loop.link import Hello, Link, LinkError, LinkQuality, Row
+    from rtu_edge.device.schema import Channel, DataSheet, Hello, Limits
+    from rtu_edge.loop.flags import (
+        CallFlag,
+        Cause,
+        Clock,
+        Driver,
+        GateFlag,
+        GuardFlag,
+        InputFlag,
+        RecordFlag,
+        StopReason,
+    )
+    from rtu_edge.loop.link import Link, LinkError, LinkQuality
     from rtu_edge.loop.loop import Loop, LoopResult, LoopStatus, Progress, Signals, Snapshot, episode_seed
-    from rtu_edge.loop.options import Clock, Limits, LoopConfig, Reward
+    from rtu_edge.loop.options import LoopConfig, Reward
 
 __all__ = [
     "CallFlag",
     "Cause",
+    "Channel",
     "Clock",
+    "DataSheet",
     "Driver",
     "GateFlag",
     "GuardFlag",
@@ -41,7 +54,6 @@ __all__ = [
     "Progress",
     "RecordFlag",
     "Reward",
-    "Row",
     "Signals",
     "Snapshot",
     "StopReason",

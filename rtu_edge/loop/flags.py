@@ -1,10 +1,18 @@
-"""Words and bits that stand twice, here and in native/runtime (telemetry.h, gate.h, input_gate.h, supervisor.h); a test compares them."""
+"""Words and bits that stand twice: here and in native/runtime (loop, record, safety). A test compares them."""
 
 from __future__ import annotations
 
 import enum
 
-__all__ = ["CallFlag", "Cause", "Driver", "GateFlag", "GuardFlag", "InputFlag", "RecordFlag", "StopReason"]
+__all__ = ["CallFlag", "Cause", "Clock", "Driver", "GateFlag", "GuardFlag", "InputFlag", "RecordFlag", "StopReason"]
+
+
+class Clock(str, enum.Enum):
+    """What makes the loop's tick."""
+
+    DEVICE = "device"  # one step per new STATE, which the device sends on its own timer; a watchdog counts missing ones
+    HOST = "host"  # absolute deadlines of the host, for buses that answer when asked
+    LOCKSTEP = "lockstep"  # virtual time: the plant steps once per command, as fast as the link allows
 
 
 class StopReason(enum.Enum):

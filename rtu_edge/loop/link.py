@@ -13,12 +13,14 @@ from rtu_edge import _core
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import DeviceError
 from rtu_edge._base.forks import leave_to_the_parent
+from rtu_edge.device.limits import sheet_problems
 from rtu_edge.device.ports import Port
+from rtu_edge.device.protocol import Frame, FrameType, unpack
 from rtu_edge.device.registry import Registration
-from rtu_edge.device.schema import sheet_problems
+from rtu_edge.device.schema import Channel, DataSheet, Hello
 from rtu_edge.device.unanswered import explanation
 
-__all__ = ["ATTEND_S", "Hello", "Link", "LinkError", "LinkQuality", "Row"]
+__all__ = ["ATTEND_S", "Channel", "DataSheet", "Hello", "Link", "LinkError", "LinkQuality"]
 
 
 # s, between two calls of attend(): at 1 kHz fewer bytes than the buffer of a port holds.
@@ -27,40 +29,6 @@ ATTEND_S = 0.02
 
 class LinkError(DeviceError):
     """The device did not answer, refused, or went away; the message says which."""
-
-
-@dataclass(frozen=True)
-class Hello:
-    """What the device says about itself."""
-
-    protocol: int
-    boot_id: int
-    schema_hash: int
-    period_us: int
-    ttl_max_ms: int
-    n_observations: int
-    n_actuators: int
-    simulated: bool
-    lockstep: bool
-    reward: bool
-    reset: bool
-    firmware: str
-    last_session: int  # the newest session number used since the device's boot; 0: none
-
-
-@dataclass(frozen=True)
-class Row:
-    """One observation or actuator of the device's data sheet (DESCRIBE)."""
-
-    index: int
-    actuator: bool
-    name: str
-    unit: str
-    minimum: float
-    maximum: float
-    slew: float  # largest change per period; infinite: no limit
-    safe: str  # what it does when the device goes safe: "hold", "damp", "ramp", "off"; "none" for an observation
-    safe_value: float
 
 
 @dataclass(frozen=True)
@@ -140,7 +108,7 @@ class Link(Closing):
     ) -> None:
         fd = port if isinstance(port, int) else port.fileno()
         self._hello: Hello | None = None
-        self._rows: list[Row] = []
+        self._sheet: DataSheet | None = None
         self._loop: weakref.ref[Closing] | None = None
         self._core = _core.Link(os.dup(fd), capture_bytes, through(fd) if through is not None else None)
         self._registration: Registration | None = None
@@ -169,30 +137,33 @@ class Link(Closing):
             LinkError: no device answered in time (the message tells silence, an echo, text and damaged bytes apart), or
                 one with another protocol version did.
         """
-        raw = self._core.handshake(timeout_s)
-        if raw is None:
+        payload = self._core.handshake(timeout_s)
+        if payload is None:
             raise LinkError(f"HELLO: the device did not answer in time: {explanation(self._core.hello_input())}")
-        raw = _checked(raw)
-        self._hello = Hello(**raw)
-        self._rows = []
-        return self._hello
+        hello = unpack(Frame(FrameType.HELLO, payload=_checked(payload)))
+        assert isinstance(hello, Hello)  # the same C has unpacked it before
+        self._hello, self._sheet = hello, None
+        return hello
 
-    def describe(self, timeout_s: float = 3.0) -> list[Row]:
-        """Read the data sheet, observations first, and check it: against the schema hash of HELLO, and each row by itself.
+    def describe(self, timeout_s: float = 3.0) -> DataSheet:
+        """Read the data sheet and check it: against the schema hash of HELLO, and each channel by itself.
 
         Raises:
             LinkError: a row did not arrive, the rows do not hash to what HELLO said, or one holds what cannot be used.
         """
-        _usable(sheet_problems(self.hello))
-        rows = [Row(**row) for row in _checked(self._core.describe(timeout_s))]
-        _usable(sheet_problems(self.hello, rows))
-        self._rows = rows
-        return list(rows)
+        hello = self.hello
+        _usable(sheet_problems(hello))
+        found = (unpack(Frame(FrameType.ROW, payload=payload)) for payload in _checked(self._core.describe(timeout_s)))
+        channels = tuple(channel for channel in found if isinstance(channel, Channel))
+        _usable(sheet_problems(hello, channels))
+        n = hello.observation_size
+        self._sheet = DataSheet(hello.period_s, channels[:n], channels[n:])
+        return self._sheet
 
     @property
-    def rows(self) -> list[Row]:
+    def sheet(self) -> DataSheet:
         """The data sheet, asked for when it is first needed."""
-        return list(self._rows) if self._rows else self.describe()
+        return self._sheet if self._sheet is not None else self.describe()
 
     @property
     def last_session(self) -> int:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from rtu_edge import _core
 from rtu_edge._base.closing import Closing
-from rtu_edge.device.schema import ActuatorRange, combined
+from rtu_edge.device.limits import in_force
 from rtu_edge.loop.flags import StopReason
 from rtu_edge.loop.link import Link, LinkQuality
 from rtu_edge.loop.options import LoopConfig, check, holds
@@ -101,12 +101,12 @@ class Loop(Closing):
         options: dict[str, Any] = {entry.name: getattr(config, entry.name) for entry in fields(config)}
         options["clock"] = config.clock.value
         options["session"] = config.session if config.session is not None else link.next_session
-        actuators = link.rows[hello.n_observations :]
+        actuators = link.sheet.actuators
         options["hold"] = holds(config.limits, actuators)
-        options["safe"] = [row.safe_value for row in actuators]
-        options["limits"] = combined(config.limits, actuators, hello.period_us * 1e-6)
+        options["safe"] = [actuator.safe_value for actuator in actuators]
+        self.limits = in_force(config.limits, actuators, hello.period_s)  # the tighter ones of host and device
+        options["limits"] = self.limits
         options["black_box"] = config.black_box.core if config.black_box is not None else None
-        self.limits: list[ActuatorRange] = options["limits"]  # in force: the tighter ones of host and device
         options["reward"] = {
             "kind": config.reward.kind,
             "bias": config.reward.bias,

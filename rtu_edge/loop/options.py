@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,10 +13,11 @@ import numpy.typing as npt
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_bool, check_choice, check_int, check_number
-from rtu_edge.device.schema import as_float, min_ttl_ms
-from rtu_edge.loop.link import Hello, Row
+from rtu_edge.device.limits import as_float, min_ttl_ms
+from rtu_edge.device.schema import Channel, Hello, Limits, Safe
+from rtu_edge.loop.flags import Clock
 
-__all__ = ["Clock", "Limits", "LoopConfig", "Reward", "check", "holds"]
+__all__ = ["Limits", "LoopConfig", "Reward", "check", "holds"]
 
 
 class BlackBox(Protocol):
@@ -25,34 +25,6 @@ class BlackBox(Protocol):
 
     @property
     def core(self) -> Any: ...
-
-
-class Clock(enum.Enum):
-    """What makes the loop's tick."""
-
-    DEVICE = "device"  # one step per new STATE, which the device sends on its own timer; a watchdog counts missing ones
-    HOST = "host"  # absolute deadlines of the host, for buses that answer when asked
-    LOCKSTEP = "lockstep"  # virtual time: the plant steps once per command, as fast as the link allows
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Limits of one actuator, in its own unit; the tighter of these and the device's win.
-
-    Args:
-        low, high: range; the policy's -1 and 1 map to the two ends.
-        slew_per_s: largest change per second; math.inf: no limit of the host's own. None, the same, is refused on real
-            hardware, where it has to be said.
-        accel_per_s2: largest change of the change per second; as slew_per_s.
-        rest: sent once before disarming on a stop; clamped to the range. None: what the device itself does when it goes
-            safe: its safe value, or the last command again where that is to hold.
-    """
-
-    low: float
-    high: float
-    slew_per_s: float | None = None
-    rest: float | None = None
-    accel_per_s2: float | None = None
 
 
 @dataclass(frozen=True)
@@ -164,9 +136,9 @@ _WEIGHTS = ("quadratic", "cosine", "action")  # of a Reward, beside the bias
 _FLOAT_MAX = float(np.finfo(np.float32).max)
 
 
-def holds(limits: Sequence[Limits], rows: Sequence[Row]) -> list[bool]:
+def holds(limits: Sequence[Limits], actuators: Sequence[Channel]) -> list[bool]:
     """Whether an actuator keeps its last command at a stop: where the device would, and no other rest is given."""
-    return [row.safe == "hold" and (not limits or limits[i].rest is None) for i, row in enumerate(rows)]
+    return [each.safe == Safe.HOLD and (not limits or limits[i].rest is None) for i, each in enumerate(actuators)]
 
 
 def check(config: LoopConfig, hello: Hello) -> LoopConfig:
@@ -176,8 +148,8 @@ def check(config: LoopConfig, hello: Hello) -> LoopConfig:
         ValueError: a value that is none of its kind, or configuration and device do not fit; the message names the field.
     """
     plain = _plain(config)
-    if plain.limits and len(plain.limits) != hello.n_actuators:
-        raise ValueError(f"limits: {len(plain.limits)} given, the device has {hello.n_actuators} actuators")
+    if plain.limits and len(plain.limits) != hello.action_size:
+        raise ValueError(f"limits: {len(plain.limits)} given, the device has {hello.action_size} actuators")
     if not plain.limits and not hello.simulated and not plain.dry_run:
         raise ValueError("limits: a device that is not simulated needs one entry per actuator")
     for index, limits in enumerate(plain.limits if not hello.simulated and not plain.dry_run else ()):
@@ -244,10 +216,10 @@ def _numbers(name: str, value: object, largest: float = sys.float_info.max) -> l
 
 
 def _plain_limits(index: int, given: object) -> Limits:
-    """With floats; what is no number stays, for combined() to refuse."""
+    """With floats; what is no number stays, for in_force() to refuse."""
     if not isinstance(given, Limits):
         raise ConfigError(f"limits[{index}] = {given!r}: expected Limits")
-    values = {each.name: getattr(given, each.name) for each in fields(given)}
+    values = {name: getattr(given, name) for name in Limits.__struct_fields__}
     return Limits(**{key: value if (number := as_float(value)) is None else number for key, value in values.items()})
 
 
@@ -279,6 +251,6 @@ def _check_reward(reward: Reward, hello: Hello) -> None:
     if reward.kind == "callable" and not callable(reward.function):
         raise ValueError("reward.function: needed for kind 'callable'")
     for name in _WEIGHTS:
-        given, width = len(getattr(reward, name)), hello.n_actuators if name == "action" else hello.n_observations
+        given, width = len(getattr(reward, name)), hello.action_size if name == "action" else hello.observation_size
         if given not in (0, width):
             raise ValueError(f"reward.{name}: {given} weights given, the device has {width}")

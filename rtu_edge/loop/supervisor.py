@@ -1,6 +1,6 @@
 """The learner as an untrusted component: gates, guard, fallback and modes around its policy, from a configuration.
 
-    supervised = supervise(config, agent.core.policy(), observations, actuators, limits, period_s=0.02)
+    supervised = supervise(config, agent.core.policy(), link.sheet, limits)
     Loop(link, supervised.policy, loop_config)
 
 What decides is native (native/runtime/safety/supervisor.h); this module chooses and converts.
@@ -17,21 +17,10 @@ import msgspec
 
 from rtu_edge import _core
 from rtu_edge._base.errors import CheckpointError, ConfigError
-from rtu_edge.device.schema import ActuatorRange
+from rtu_edge.device.schema import DataSheet, Limits
 from rtu_edge.loop.supervision import Fallback, FallbackKind, Gate, Guard, Mode, Pd, Supervisor
 
-__all__ = ["ActuatorRange", "Named", "Supervised", "options", "supervise"]
-
-
-class Named(Protocol):
-    """A row of a data sheet."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def minimum(self) -> float: ...  # noqa: D102
-    @property
-    def maximum(self) -> float: ...  # noqa: D102
+__all__ = ["Supervised", "options", "supervise"]
 
 
 class RewardRange(Protocol):
@@ -87,10 +76,8 @@ class Supervised:
 def supervise(
     config: Tables,
     learner: _core.Policy,
-    observations: Sequence[Named],
-    actuators: Sequence[Named],
-    limits: Sequence[ActuatorRange],
-    period_s: float,
+    sheet: DataSheet,
+    limits: Sequence[Limits],
     *,
     simulated: bool = True,
     state: bytes = b"",
@@ -100,9 +87,8 @@ def supervise(
     Args:
         config: its [supervisor], [fallback], [guard], [gate] and [reward] tables.
         learner: the policy to watch.
-        observations, actuators: the data sheet, for names and ranges.
-        limits: per actuator, as the loop holds them.
-        period_s: s.
+        sheet: names, ranges and period.
+        limits: in force, one per actuator.
         simulated: a fallback written in Python is refused on real hardware.
         state: of the supervisor that watched this learner until it was saved (checkpoint.read_beside), or b"".
 
@@ -110,17 +96,17 @@ def supervise(
         CheckpointError: `state` is not that of this learner.
         ConfigError: a table names what the device does not have, an actuator is without limits, or a fallback cannot be had.
     """
-    names = [row.name for row in observations]
-    motors = [row.name for row in actuators]
+    names = [channel.name for channel in sheet.observations]
+    motors = [channel.name for channel in sheet.actuators]
     problems = _unknown(config, names, motors)
     if len(limits) != len(motors):
         problems.append(f"limits: {len(limits)}, for {len(motors)} actuators")
     if problems:
         raise ConfigError(problems)
-    fallback, described = _fallback(config.fallback, names, motors, limits, period_s, simulated)
+    fallback, described = _fallback(config.fallback, names, motors, limits, sheet.period_s, simulated)
     try:
         policy = fallback.policy() if fallback is not None else None
-        chosen = options(config, observations, motors, limits)
+        chosen = options(config, sheet, limits)
         supervisor = _core.Supervisor(learner, policy, chosen)
     except ValueError as error:
         raise ConfigError(f"supervisor: {error}") from error
@@ -132,19 +118,16 @@ def supervise(
     return Supervised(supervisor.policy(), supervisor, fallback, config.supervisor.mode, described)
 
 
-def options(
-    config: Tables, observations: Sequence[Named], actuators: Sequence[str], limits: Sequence[ActuatorRange]
-) -> dict[str, Any]:
-    """What the native supervisor is told; the actuators by name."""
+def options(config: Tables, sheet: DataSheet, limits: Sequence[Limits]) -> dict[str, Any]:
+    """What the native supervisor is told."""
     supervisor, reward = config.supervisor, config.reward
     channels = []
-    for row in observations:
-        gate = config.gate.get(row.name, Gate())
+    for observation in sheet.observations:
+        gate = config.gate.get(observation.name, Gate())
         channel: dict[str, Any] = msgspec.to_builtins(gate)
         low, high = channel.pop("min"), channel.pop("max")
-        channels.append(
-            {**channel, "low": row.minimum if low is None else low, "high": row.maximum if high is None else high}
-        )
+        low, high = observation.min if low is None else low, observation.max if high is None else high
+        channels.append({**channel, "low": low, "high": high})
     guard: dict[str, Any] = msgspec.to_builtins(config.guard)
     guard["scan_bytes"] = guard.pop("scan_kib") * 1024
     return {
@@ -153,8 +136,8 @@ def options(
         "reward_low": -3.4e38 if reward.min is None else reward.min,
         "reward_high": 3.4e38 if reward.max is None else reward.max,
         "guard": guard,
-        "residual": [supervisor.residual.get(name, 0.0) for name in actuators],
-        "rest": [_to_policy(rest, low, high) for low, high, _, rest, _ in limits],
+        "residual": [supervisor.residual.get(actuator.name, 0.0) for actuator in sheet.actuators],
+        "rest": [_rest(own) for own in limits],
         "ab_block": supervisor.ab.block,
         "ab_episodes": supervisor.ab.unit.value == "episodes",
         "dwell_steps": supervisor.dwell_steps,
@@ -164,9 +147,11 @@ def options(
     }
 
 
-def _to_policy(u: float, low: float, high: float) -> float:
-    """Actuator units to the policy's -1 to 1."""
-    return 2.0 * (min(max(u, low), high) - low) / (high - low) - 1.0
+def _rest(limits: Limits) -> float:
+    """Where an actuator rests, in the policy's -1 to 1."""
+    low, high, rest = limits.min, limits.max, limits.rest
+    assert rest is not None  # in force: every number is known
+    return 2.0 * (min(max(rest, low), high) - low) / (high - low) - 1.0
 
 
 def _unknown(config: Tables, observations: Sequence[str], actuators: Sequence[str]) -> list[str]:
@@ -196,7 +181,7 @@ def _fallback(
     fallback: Fallback,
     observations: Sequence[str],
     actuators: Sequence[str],
-    limits: Sequence[ActuatorRange],
+    limits: Sequence[Limits],
     period_s: float,
     simulated: bool,
 ) -> tuple[Any, str]:
@@ -221,7 +206,7 @@ def _fallback(
     rows = [
         _pd_row(pds[name], observations, limits[k], period_s)
         if name in pds
-        else (_to_policy(limits[k][3], *limits[k][:2]), [0.0] * len(observations), [0.0] * len(observations))
+        else (_rest(limits[k]), [0.0] * len(observations), [0.0] * len(observations))
         for k, name in enumerate(actuators)
     ]
     made_pd = _core.PdPolicy(len(observations), [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
@@ -229,10 +214,10 @@ def _fallback(
 
 
 def _pd_row(
-    pd: Pd, observations: Sequence[str], limits: ActuatorRange, period_s: float
+    pd: Pd, observations: Sequence[str], limits: Limits, period_s: float
 ) -> tuple[float, list[float], list[float]]:
     """Bias, gains and difference gains of one actuator in the policy's units: u = bias + p (target - x) - d dx/dt."""
-    low, high = limits[:2]
+    low, high = limits.min, limits.max
     scale = 2.0 / (high - low)
     u = pd.bias + sum(pd.p.get(name, 0.0) * pd.target.get(name, 0.0) for name in observations)
     p = [-scale * pd.p.get(name, 0.0) for name in observations]
@@ -251,15 +236,15 @@ class _FrozenAgent:
         return policy
 
 
-def _frozen(path: str, n_observations: int, n_actuators: int) -> _FrozenAgent:
+def _frozen(path: str, observation_size: int, action_size: int) -> _FrozenAgent:
     from rtu_edge.learn import load
 
     agent: Any = load(path)
     if not hasattr(agent.core, "policy"):
         raise ConfigError(f"fallback.checkpoint: {path} holds no agent that acts")
     sizes = (
-        ("observations", agent.config.get("observation_size"), n_observations),
-        ("actuators", agent.config.get("action_size") or 1, n_actuators),
+        ("observations", agent.config.get("observation_size"), observation_size),
+        ("actuators", agent.config.get("action_size") or 1, action_size),
     )
     for what, own, theirs in sizes:
         if own != theirs:

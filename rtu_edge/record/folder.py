@@ -30,10 +30,10 @@ from rtu_edge._base import files
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.untrusted import TEXT_BYTES, open_regular, parse_json, read_file, to_json
 from rtu_edge._base.version import __version__
+from rtu_edge.device.schema import Channel
 from rtu_edge.learn.checkpoint.slots import Slots
-from rtu_edge.record.head import Row
 
-__all__ = ["Check", "Row", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
+__all__ = ["Check", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
 
 
 _EVENT_BYTES = 4 << 20  # of events.jsonl; a run writes some 200 bytes an hour
@@ -85,8 +85,8 @@ class Summary(msgspec.Struct, kw_only=True):
     state_hash: str = ""
     onnx_difference: float | None = None
     device: dict[str, str] = {}
-    observations: list[Row] = []
-    actuators: list[Row] = []
+    observations: list[Channel] = []
+    actuators: list[Channel] = []
     learner: dict[str, Any] = {}
     learner_bytes: int = 0
     machine: dict[str, str] = {}
@@ -215,7 +215,9 @@ def _checked(summary: Summary) -> Summary:
     counts += [number for stage in summary.stages.values() for number in (stage.steps, stage.episodes)]
     if not all(0 <= number < 2**64 for number in counts) or summary.target_episodes > 1_000_000:
         raise ValueError("target_episodes, steps, episodes, seed: out of range")
-    if any(math.isnan(row.minimum) or math.isnan(row.maximum) for row in (*summary.observations, *summary.actuators)):
+    if not all(0 <= row.index < 2**16 for row in (*summary.observations, *summary.actuators)):
+        raise ValueError("observations, actuators: an index out of range")
+    if any(math.isnan(row.min) or math.isnan(row.max) for row in (*summary.observations, *summary.actuators)):
         raise ValueError("observations, actuators: a range that is none")
     return summary
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from rtu_edge import _core
+from rtu_edge.device.schema import Channel, DataSheet, Limits
 from rtu_edge.record.old_formats import with_bounds
 
-if TYPE_CHECKING:
-    from rtu_edge.device.schema import ActuatorRange
-
-__all__ = ["ROS", "Head", "Row", "fields_of", "head_of", "logged_limits", "used_bytes"]
+__all__ = ["ROS", "Head", "fields_of", "head_of", "logged_limits", "used_bytes"]
 
 ROS = {
     "u8": "uint64",
@@ -57,15 +55,6 @@ _READ = frozenset(
 )
 
 
-class Row(msgspec.Struct, frozen=True):
-    """An observation or actuator as the device describes it."""
-
-    name: str
-    unit: str
-    minimum: float
-    maximum: float
-
-
 class Head(msgspec.Struct, kw_only=True, frozen=True):
     """What a replay needs to know, and what a reader of the numbers does."""
 
@@ -79,9 +68,9 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
     learner: dict[str, Any]  # what makes it again; its state at the start is the attachment
     start_hash: str
     period_s: float
-    observations: list[Row]
-    actuators: list[Row]
-    limits: list[tuple[float, float, float, float, float]]  # those in force, see limits_in_force
+    observations: list[Channel]
+    actuators: list[Channel]
+    limits: list[tuple[float, float, float, float, float]]  # those in force; limits_in_force has the names
     supervised: bool  # a supervisor of this configuration was around the learner
     simulated: bool
     gate: bool
@@ -95,10 +84,15 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
     started: str
 
     @property
-    def limits_in_force(self) -> list[ActuatorRange]:
+    def sheet(self) -> DataSheet:
+        """The data sheet of the device."""
+        return DataSheet(self.period_s, tuple(self.observations), tuple(self.actuators))
+
+    @property
+    def limits_in_force(self) -> list[Limits]:
         """The limits as the loop had them: in the file 0 stands for no limit of slew or acceleration."""
         return [
-            (low, high, slew if slew != 0 else math.inf, rest, accel if accel != 0 else math.inf)
+            Limits(low, high, slew_per_s=slew or math.inf, accel_per_s2=accel or math.inf, rest=rest)
             for low, high, slew, rest, accel in self.limits
         ]
 
@@ -116,12 +110,13 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
         return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
 
 
-def logged_limits(limits: Sequence[ActuatorRange]) -> list[ActuatorRange]:
+def logged_limits(limits: Sequence[Limits]) -> list[tuple[float, float, float, float, float]]:
     """Limits in force as `Head.limits` keeps them."""
-    return [
-        (low, high, slew if math.isfinite(slew) else 0.0, rest, accel if math.isfinite(accel) else 0.0)
-        for low, high, slew, rest, accel in limits
-    ]
+    return [(own.min, own.max, _finite(own.slew_per_s), _finite(own.rest), _finite(own.accel_per_s2)) for own in limits]
+
+
+def _finite(value: float | None) -> float:
+    return value if value is not None and math.isfinite(value) else 0.0
 
 
 def head_of(plain: Any, path: Path) -> Head:
@@ -147,6 +142,8 @@ def _check_record(head: Head) -> None:
     """
     if not 1 <= len(head.observations) <= _VALUES or not 1 <= len(head.actuators) <= _VALUES:
         raise ValueError(f"observations, actuators: from 1 to {_VALUES} of each")
+    if not all(0 <= channel.index < 2 * _VALUES for channel in (*head.observations, *head.actuators)):
+        raise ValueError(f"observations, actuators: an index that is not from 0 to {2 * _VALUES - 1}")
     if len(head.record) > _FIELDS or any(
         kind not in ROS or not 0 <= count <= _VALUES for _, kind, count in head.record
     ):

@@ -132,12 +132,13 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
 
 
 def with_bounds(plain: Any) -> Any:
-    """The rows of a data sheet in which null stands for no bound, as earlier versions wrote it, with infinities."""
+    """The channels of a data sheet as they are written now: before, minimum and maximum, and null for no bound."""
     if isinstance(plain, dict):
         for row in (*_rows(plain.get("observations")), *_rows(plain.get("actuators"))):
-            for key, bound in (("minimum", -math.inf), ("maximum", math.inf)):
-                if row.get(key, 0.0) is None:
-                    row[key] = bound
+            for key, earlier, bound in (("min", "minimum", -math.inf), ("max", "maximum", math.inf)):
+                if earlier in row:
+                    value = row.pop(earlier)
+                    row.setdefault(key, bound if value is None else value)
     return plain
 
 

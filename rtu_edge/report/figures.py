@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from rtu_edge._base import files
 from rtu_edge._base.untrusted import clean
-from rtu_edge.record import Row, Summary
+from rtu_edge.device.schema import Channel
+from rtu_edge.record import Summary
 from rtu_edge.report.digest import Curve, Digest, Times
 
 __all__ = [
@@ -257,13 +258,13 @@ def _apart(values: Sequence[float], least: float) -> list[float]:
     return placed
 
 
-def _signals(summary: Summary, records: Array) -> list[tuple[Row, Array, str]]:
+def _signals(summary: Summary, records: Array) -> list[tuple[Channel, Array, str]]:
     """What an episode's panels show, the first ones where there are many: row, values, colour.
 
     Raises:
         ValueError: the records have fewer values than the summary has rows.
     """
-    found: list[tuple[Row, Array, str]] = []
+    found: list[tuple[Channel, Array, str]] = []
     for field, rows, colour in (("x", summary.observations, "agent"), ("executed", summary.actuators, "force")):
         if records[field].shape[1] < len(rows):
             raise ValueError(
@@ -273,7 +274,7 @@ def _signals(summary: Summary, records: Array) -> list[tuple[Row, Array, str]]:
     return found
 
 
-def _episode(axes: Sequence[Any], summary: Summary, signals: Sequence[tuple[Row, Array, str]], steps: int) -> None:
+def _episode(axes: Sequence[Any], summary: Summary, signals: Sequence[tuple[Channel, Array, str]], steps: int) -> None:
     time_s = np.arange(steps) * (summary.period_s or 1.0)
     for panel, (row, values, colour) in zip(axes, signals, strict=True):
         _signal(panel, time_s, row, values, colour)
@@ -283,7 +284,7 @@ def _episode(axes: Sequence[Any], summary: Summary, signals: Sequence[tuple[Row,
     axes[-1].set_xlim(0.0, max(float(time_s[-1]), 1e-6))
 
 
-def _signal(axes: Any, time_s: Array, row: Row, values: Array, colour: str) -> None:
+def _signal(axes: Any, time_s: Array, row: Channel, values: Array, colour: str) -> None:
     scale, unit = (180.0 / math.pi, "°") if row.unit == "rad" else (1.0, clean(row.unit[:_NAME]))
     shown = values.astype(np.float64) * scale
     if colour == "force":
@@ -291,7 +292,7 @@ def _signal(axes: Any, time_s: Array, row: Row, values: Array, colour: str) -> N
         axes.step(time_s, shown, where="post", color=PALETTE[colour], linewidth=0.8)
     else:
         axes.plot(time_s, shown, color=PALETTE[colour], linewidth=1.4)
-    low, high = row.minimum * scale, row.maximum * scale
+    low, high = row.min * scale, row.max * scale
     reach = float(np.max(np.abs(shown), initial=0.0))
     if math.isfinite(low) and math.isfinite(high) and reach > 0.6 * max(abs(low), abs(high)):
         for limit in (low, high):

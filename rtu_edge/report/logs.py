@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge.record import Row
+from rtu_edge.device.schema import Channel
 from rtu_edge.report.digest import running_mean
 from rtu_edge.report.figures import PALETTE, PANELS, _signal, figure_of, write_picture
 
@@ -24,7 +24,7 @@ _SHOWN = 500  # transitions of the value panel
 _WINDOW = 1000  # transitions in a mean of |delta|
 
 
-def records_picture(records: Array, observations: Sequence[Row], actuators: Sequence[Row], path: Path) -> None:
+def records_picture(records: Array, observations: Sequence[Channel], actuators: Sequence[Channel], path: Path) -> None:
     """Observations and commands of some records against seconds before the last, a panel each."""
     time_s = (records["t_ns"] - records["t_ns"][-1]) / 1e9
     observations, actuators = observations[:PANELS], actuators[:PANELS]

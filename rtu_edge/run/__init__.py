@@ -5,7 +5,7 @@ between them, and a `session` that is supervised, saved and written down; its `p
 from __future__ import annotations
 
 from rtu_edge.run.build import check_deadline, check_learner, loop_config, make_agent, supervised
-from rtu_edge.run.connection import Connection, Sheet, connect, limits_in_force
+from rtu_edge.run.connection import Connection, connect, limits_in_force
 from rtu_edge.run.loop import POLL_S, Outcome, Watch, describe, error_of, run_loop, stage_of
 from rtu_edge.run.permission import Permission
 from rtu_edge.run.session import Session
@@ -16,7 +16,6 @@ __all__ = [
     "Outcome",
     "Permission",
     "Session",
-    "Sheet",
     "Watch",
     "check_deadline",
     "check_learner",

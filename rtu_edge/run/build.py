@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from rtu_edge._base.errors import ConfigError, DeadlineError
 from rtu_edge._base.strict import quoted
 from rtu_edge.config import Actions, Config, RewardSource
-from rtu_edge.device.schema import combined
+from rtu_edge.device.limits import in_force
+from rtu_edge.device.schema import DataSheet
 from rtu_edge.learn import StreamAC
 from rtu_edge.learn.footprint import StepTimes, plan
-from rtu_edge.loop import Clock, LoopConfig, Reward
-from rtu_edge.run.connection import Connection, Sheet, own_limits
+from rtu_edge.loop import LoopConfig, Reward
+from rtu_edge.run.connection import Connection, own_limits
 
 if TYPE_CHECKING:
     from rtu_edge.loop.supervisor import Supervised
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["check_deadline", "check_learner", "loop_config", "make_agent", "supervised"]
 
 
-def make_agent(config: Config, connection: Sheet, *, cell: str | None = None) -> Any:
+def make_agent(config: Config, sheet: DataSheet, *, cell: str | None = None) -> Any:
     """The learner that the configuration describes, for the connected device.
 
     Args:
         config: the configuration.
-        connection: gives the numbers of observations and actuators and the period.
+        sheet: gives the numbers of observations and actuators and the period.
         cell: another recurrent cell than the configured one: "none" for the memoryless control.
 
     Raises:
@@ -39,12 +40,12 @@ def make_agent(config: Config, connection: Sheet, *, cell: str | None = None) ->
     if config.learner.actions is Actions.DISCRETE:
         arguments["n_actions"] = config.learner.levels
     else:
-        arguments["action_size"] = len(connection.actuators)
+        arguments["action_size"] = sheet.action_size
     try:
         return StreamAC(
-            observation_size=len(connection.observations),
+            observation_size=sheet.observation_size,
             seed=config.run.seed,
-            dt_s=connection.period_s,
+            dt_s=sheet.period_s,
             **arguments,
         )
     except ConfigError:
@@ -53,7 +54,7 @@ def make_agent(config: Config, connection: Sheet, *, cell: str | None = None) ->
         raise ConfigError(f"learner: {error}") from error
 
 
-def check_learner(config: Config, connection: Sheet, agent: Any, source: object) -> None:
+def check_learner(config: Config, sheet: DataSheet, agent: Any, source: object) -> None:
     """Whether a learner that was loaded is the one that the configuration asks for.
 
     Only keys that the configuration gives are compared: one that is left out takes what the checkpoint has.
@@ -64,7 +65,7 @@ def check_learner(config: Config, connection: Sheet, agent: Any, source: object)
     Raises:
         ConfigError: it is another one; nothing of it could be changed without a new learner.
     """
-    wanted, found = make_agent(config, connection).config, agent.config
+    wanted, found = make_agent(config, sheet).config, agent.config
     given = config.learner.arguments()
     for table in ("actor", "critic"):  # a key that is left out there takes what the checkpoint has, too
         wanted[table] = {**found.get(table, {}), **{key: wanted[table][key] for key in given.get(table, {})}}
@@ -95,8 +96,8 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> LoopC
     _check_cpu(config.loop.cpu)
     reward = config.reward
     base = LoopConfig(
-        limits=[own_limits(config, row) for row in connection.actuators],
-        clock=Clock(config.loop.clock.value),
+        limits=[own_limits(config, actuator) for actuator in connection.sheet.actuators],
+        clock=config.loop.clock,
         reward=Reward(
             kind="frame" if reward.source is RewardSource.DEVICE else "form",
             bias=reward.bias,
@@ -128,21 +129,13 @@ def supervised(config: Config, connection: Connection, agent: Any, loop: LoopCon
     """
     from rtu_edge.loop.supervisor import supervise
 
-    link = connection.link
+    sheet = connection.sheet
     try:
-        limits = combined(loop.limits, link.rows[link.hello.n_observations :], connection.period_s)
+        limits = in_force(loop.limits, sheet.actuators, sheet.period_s)
     except ValueError as error:
         raise ConfigError(f"limits: {error}") from error
-    return supervise(
-        config,
-        agent.core.policy(),
-        connection.observations,
-        connection.actuators,
-        limits,
-        connection.period_s,
-        simulated=connection.hello.simulated,
-        state=state,
-    )
+    simulated = connection.hello.simulated
+    return supervise(config, agent.core.policy(), sheet, limits, simulated=simulated, state=state)
 
 
 def check_deadline(agent: Any, period_s: float) -> StepTimes:

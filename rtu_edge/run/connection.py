@@ -7,34 +7,17 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.strict import quoted
 from rtu_edge.config import Actions, Clock, Config
+from rtu_edge.device.limits import in_force, min_ttl_ms
 from rtu_edge.device.ports import Port, open_port
-from rtu_edge.device.schema import ActuatorRange, combined, min_ttl_ms
-from rtu_edge.loop import Hello, Limits, Link, LinkError
-from rtu_edge.record import Row
+from rtu_edge.device.schema import Channel, DataSheet, Hello, Limits
+from rtu_edge.loop import Link, LinkError
 from rtu_edge.run.permission import Permission
 
-__all__ = ["Connection", "Sheet", "connect", "limits_in_force", "own_limits"]
-
-
-class Sheet(Protocol):
-    """What of a device decides about a learner: a connection, or the head of a log."""
-
-    @property
-    def observations(self) -> list[Row]:
-        """Its data sheet."""
-
-    @property
-    def actuators(self) -> list[Row]:
-        """Its data sheet."""
-
-    @property
-    def period_s(self) -> float:
-        """The device's period."""
+__all__ = ["Connection", "connect", "limits_in_force", "own_limits"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +28,7 @@ class Connection:
         url: the port's name.
         plant: the simulated plant's name, or "".
         port, link: open; they close with the `connect` that made them.
-        hello: what the device said about itself.
-        observations, actuators: its data sheet.
+        hello, sheet: identity and data sheet of the device.
         permission: whether it may move.
     """
 
@@ -55,14 +37,8 @@ class Connection:
     port: Port
     link: Link
     hello: Hello
-    observations: list[Row]
-    actuators: list[Row]
+    sheet: DataSheet
     permission: Permission
-
-    @property
-    def period_s(self) -> float:
-        """The device's period."""
-        return self.hello.period_us / 1e6
 
 
 @contextmanager
@@ -88,43 +64,35 @@ def connect(config: Config, source: str | os.PathLike[str] = "") -> Iterator[Con
         try:
             link = stack.enter_context(Link(port, config=source))
             hello = link.handshake(config.device.hello_timeout_s)
-            rows = link.describe()
+            sheet = link.describe()
         except LinkError as error:
             raise DeviceError(f"{url}: {error}") from error
-        observations, actuators = (
-            [Row(row.name, row.unit, row.minimum, row.maximum) for row in rows if row.actuator is kind]
-            for kind in (False, True)
-        )
         permission = Permission(url, hello.simulated)
-        connection = Connection(url, config.device.plant, port, link, hello, observations, actuators, permission)
+        connection = Connection(url, config.device.plant, port, link, hello, sheet, permission)
         _check_against(config, connection)
         yield connection
 
 
-def own_limits(config: Config, row: Row) -> Limits:
+def own_limits(config: Config, actuator: Channel) -> Limits:
     """The file's limits of an actuator, or where it has none the device's range."""
-    given = config.limits.get(row.name)
-    if given is None:
-        return Limits(row.minimum, row.maximum)
-    return Limits(given.min, given.max, given.slew_per_s, given.rest, given.accel_per_s2)
+    return config.limits.get(actuator.name, Limits(actuator.min, actuator.max))
 
 
-def limits_in_force(config: Config, connection: Connection) -> list[ActuatorRange]:
+def limits_in_force(config: Config, sheet: DataSheet) -> list[Limits]:
     """Of each actuator the tighter limits of file and device, as the loop will have them.
 
     Raises:
         ValueError: limits that cannot be kept: one line each.
     """
-    rows = connection.link.rows[connection.hello.n_observations :]
-    own = [own_limits(config, row) for row in connection.actuators]
-    return combined(own, rows, connection.period_s, [f"limits.{row.name}" for row in connection.actuators])
+    own = [own_limits(config, actuator) for actuator in sheet.actuators]
+    return in_force(own, sheet.actuators, sheet.period_s, [f"limits.{actuator.name}" for actuator in sheet.actuators])
 
 
 def _check_against(config: Config, connection: Connection) -> None:
     """What only the device can tell about a configuration."""
     found = []
     machine = f"plant {quoted(connection.plant)}" if connection.plant else "the device"
-    names = [row.name for row in connection.actuators]
+    names = [actuator.name for actuator in connection.sheet.actuators]
     for name in config.limits:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
@@ -143,7 +111,7 @@ def _check_against(config: Config, connection: Connection) -> None:
             if name in config.limits and config.limits[name].accel_per_s2 is None
         ]
     try:
-        limits_in_force(config, connection)
+        limits_in_force(config, connection.sheet)
     except ValueError as error:
         found += str(error).splitlines()
     ttl_ms, least = config.loop.ttl_ms, min_ttl_ms(connection.hello.period_us)

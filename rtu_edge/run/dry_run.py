@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -15,10 +14,10 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from rtu_edge.device.schema import Channel, DataSheet
 from rtu_edge.loop import LoopStatus, RecordFlag
-from rtu_edge.record import Row
 
-__all__ = ["Channel", "DryRun"]
+__all__ = ["DryRun", "Watched"]
 
 Array = npt.NDArray[Any]
 
@@ -26,19 +25,17 @@ _LINE_S = 1.0  # between two lines where there is no terminal
 
 
 @dataclass
-class Channel:
-    """One observation or actuator as a dry run has seen it.
+class Watched:
+    """The values of one channel in a dry run.
 
     Args:
-        row: its name, unit and range.
-        actuator: its values are the commands that would have left.
+        channel: an observation, or an actuator with the commands that would have left.
         last: the newest value; None before the first one.
         least, largest: of the values that are numbers; None before the first one.
         applied: what the device says that it applies; None for an observation.
     """
 
-    row: Row
-    actuator: bool
+    channel: Channel
     last: float | None = None
     least: float | None = None
     largest: float | None = None
@@ -56,7 +53,7 @@ class Channel:
         """The same in terms of JSON."""
         numbers = {"last": self.last, "least": self.least, "largest": self.largest}
         finite = {name: value if value is not None and np.isfinite(value) else None for name, value in numbers.items()}
-        return {"name": self.row.name, "unit": self.row.unit, **finite}
+        return {"name": self.channel.name, "unit": self.channel.unit, **finite}
 
 
 class DryRun:
@@ -64,13 +61,13 @@ class DryRun:
 
     Args:
         console: where to write.
-        observations, actuators: the device's data sheet.
+        sheet: of the device.
     """
 
-    def __init__(self, console: Console, observations: Sequence[Row], actuators: Sequence[Row]) -> None:
+    def __init__(self, console: Console, sheet: DataSheet) -> None:
         self._console = console
-        self.observed = [Channel(row, False) for row in observations]
-        self.would_send = [Channel(row, True) for row in actuators]
+        self.observed = [Watched(channel) for channel in sheet.observations]
+        self.would_send = [Watched(channel) for channel in sheet.actuators]
         self._commands = 0
         self._state = "-"
         self._spoken_s = time.monotonic() - _LINE_S
@@ -92,16 +89,16 @@ class DryRun:
     def _take(self, records: Array) -> None:
         sent = records[(records["flags"] & np.uint32(RecordFlag.ACTED)) != 0]
         self._commands += len(sent)
-        for index, channel in enumerate(self.observed):
-            channel.take(records["x"][:, index])
-        for index, channel in enumerate(self.would_send):
-            channel.take(sent["u"][:, index])
+        for index, watched in enumerate(self.observed):
+            watched.take(records["x"][:, index])
+        for index, watched in enumerate(self.would_send):
+            watched.take(sent["u"][:, index])
             if len(records):
-                channel.applied = float(records["executed"][-1, index])
+                watched.applied = float(records["executed"][-1, index])
 
     def _line(self) -> str:
         seen, sent = (
-            "  ".join(f"{channel.row.name} {_number(channel.last)} {channel.row.unit}" for channel in channels)
+            "  ".join(f"{each.channel.name} {_number(each.last)} {each.channel.unit}" for each in channels)
             for channels in (self.observed, self.would_send)
         )
         return f"     {self._state}  {seen}  would send {sent}"
@@ -113,18 +110,18 @@ class DryRun:
         table.title_justify = "left"
         for name in ("", "value", "unit", "least", "largest", "applied"):
             table.add_column(name, justify="left" if name in ("", "unit") else "right", no_wrap=True)
-        for channel in (*self.observed, *self.would_send):
-            kind = "would send" if channel.actuator else "observed"
-            numbers = [_number(value) for value in (channel.last, channel.least, channel.largest, channel.applied)]
-            table.add_row(escape(f"{kind} {channel.row.name}"), numbers[0], escape(channel.row.unit), *numbers[1:])
+        for each in (*self.observed, *self.would_send):
+            kind = "would send" if each.channel.actuator else "observed"
+            numbers = [_number(value) for value in (each.last, each.least, each.largest, each.applied)]
+            table.add_row(escape(f"{kind} {each.channel.name}"), numbers[0], escape(each.channel.unit), *numbers[1:])
         return table
 
     def plain(self) -> dict[str, Any]:
         """What it has seen, for the run's record."""
         return {
             "commands": self._commands,
-            "observed": [channel.plain() for channel in self.observed],
-            "would_send": [channel.plain() for channel in self.would_send],
+            "observed": [each.plain() for each in self.observed],
+            "would_send": [each.plain() for each in self.would_send],
         }
 
     def __enter__(self) -> DryRun:

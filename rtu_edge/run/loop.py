@@ -139,9 +139,9 @@ def stage_of(result: LoopResult, counters: Mapping[str, int] | None = None) -> S
 def describe(summary: Summary, connection: Connection, agent: Any) -> None:
     """Write device and learner into a summary."""
     hello = connection.hello
-    summary.period_s = connection.period_s
-    summary.observations = connection.observations
-    summary.actuators = connection.actuators
+    summary.period_s = connection.sheet.period_s
+    summary.observations = list(connection.sheet.observations)
+    summary.actuators = list(connection.sheet.actuators)
     summary.device = {
         "port": connection.url,
         "plant": connection.plant,

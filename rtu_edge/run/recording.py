@@ -28,7 +28,7 @@ from rtu_edge.record.file import LogFile, build_id
 from rtu_edge.record.head import Head, fields_of, logged_limits
 
 if TYPE_CHECKING:
-    from rtu_edge.device.schema import ActuatorRange
+    from rtu_edge.device.schema import Limits
     from rtu_edge.run.connection import Connection
 
 __all__ = ["Recording", "Writer"]
@@ -147,7 +147,7 @@ class Recording(Closing):
         config = dataclasses.replace(config, hash_every=log.hash_every)
         if log.blackbox_minutes > 0 and not self._stage:
             leftovers.clear()
-            slots = max(1, round(log.blackbox_minutes * 60 / self._connection.period_s))
+            slots = max(1, round(log.blackbox_minutes * 60 / self._connection.sheet.period_s))
             head = self._head(config, config.session or self._connection.link.next_session, [], False)
             self._box = BlackBox(self._folder.file(RunFolder.BLACKBOX), head, slots)
             if self._box.tail is None:
@@ -202,11 +202,11 @@ class Recording(Closing):
         self,
         config: LoopConfig,
         session: int,
-        limits: list[ActuatorRange],
+        limits: list[Limits],
         supervised: bool,
     ) -> Head:
         device = self._connection
-        dtype = _core.record_dtype(len(device.observations), len(device.actuators))
+        dtype = _core.record_dtype(device.sheet.observation_size, device.sheet.action_size)
         return Head(
             version=__version__,
             build=build_id(),
@@ -216,9 +216,9 @@ class Recording(Closing):
             configuration_hash=config_hash(self._settings),
             learner=self._agent.config,
             start_hash=self._agent.state_hash(),
-            period_s=device.period_s,
-            observations=device.observations,
-            actuators=device.actuators,
+            period_s=device.sheet.period_s,
+            observations=list(device.sheet.observations),
+            actuators=list(device.sheet.actuators),
             limits=logged_limits(limits),
             supervised=supervised,
             simulated=device.hello.simulated,

@@ -228,12 +228,9 @@ def _policy_of(log: Log, agent: Any, fallback: Fallback | None, most: int | None
             " in all; --memory allows more, where you trust the file"
         )
     learner = agent.core.policy()
-    rows = (head.observations, head.actuators)
     state = checkpoint.read_beside(log.start) if log.start is not None else b""
     try:
-        made = supervise(
-            config, learner, *rows, head.limits_in_force, head.period_s, simulated=head.simulated, state=state
-        )
+        made = supervise(config, learner, head.sheet, head.limits_in_force, simulated=head.simulated, state=state)
     except (ConfigError, CheckpointError) as error:
         raise ConfigError("; ".join(str(error).splitlines()), str(log.path)) from error
     return made.policy
@@ -378,7 +375,7 @@ def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progr
     config = parse_config(log.head.configuration, changes, source=str(log.path))
     if not any(change.startswith(_SIZES) for change in changes):
         _check_size(log, config)
-    agent = make_agent(config, log.head)
+    agent = make_agent(config, log.head.sheet)
     fresh = False
     if log.start is not None:
         status, _ = agent.core.load(log.start)

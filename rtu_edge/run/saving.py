@@ -184,7 +184,7 @@ class Saver:
 
 def device_facts(device: Connection) -> dict[str, Any]:
     """What a checkpoint keeps of the device it was made for."""
-    return {"schema_hash": f"{device.hello.schema_hash:08x}", "period_s": device.period_s}
+    return {"schema_hash": f"{device.hello.schema_hash:08x}", "period_s": device.sheet.period_s}
 
 
 def open_start(path: Path, device: Connection, force: bool = False) -> Start:
@@ -246,7 +246,7 @@ def anew(start: Start) -> Start:
 def _check_device(
     path: Path, config: Mapping[str, Any], made_for: Mapping[str, Any], device: Connection, force: bool
 ) -> None:
-    observations, actuators = len(device.observations), len(device.actuators)
+    observations, actuators = device.sheet.observation_size, device.sheet.action_size
     found = [
         ("observations", config.get("observation_size"), observations),
         ("actuators", config.get("action_size") or 1, actuators),
@@ -257,9 +257,9 @@ def _check_device(
     if force:
         return
     dt_s = config.get("dt_s")
-    if dt_s and abs(dt_s - device.period_s) > _DT_TOLERANCE * dt_s:
+    if dt_s and abs(dt_s - device.sheet.period_s) > _DT_TOLERANCE * dt_s:
         raise CheckpointError(
-            f"{path}: dt_s = {dt_s:g}: made for a period of {dt_s:g} s, the device {device.period_s:g} s;"
+            f"{path}: dt_s = {dt_s:g}: made for a period of {dt_s:g} s, the device {device.sheet.period_s:g} s;"
             f" allowed: within {_DT_TOLERANCE:.0%}, or --force"
         )
     own, theirs = made_for.get("schema_hash"), device_facts(device)["schema_hash"]

@@ -20,7 +20,7 @@ MESSAGES: tuple[protocol.Message, ...] = (
     protocol.Ping(1),
     protocol.Pong(1, 2, 3),
     protocol.Describe(0),
-    protocol.Row("force", "N", -10.0, 10.0, 2, True, 4, float("inf"), 0.0),
+    protocol.Channel("force", "N", -10.0, 10.0, 2, True, 4, float("inf"), 0.0),
     protocol.Cmd(0x1234ABCD, 1_000_000, 50, (0.5, -0.25)),
     protocol.Arm(1, lockstep=True),
     protocol.Disarm(),
@@ -130,7 +130,7 @@ def link_seeds() -> dict[str, bytes]:
     }
 
 
-ROWS = (protocol.Row("name", "1", 0.0, 1.0), protocol.Row("name", "1", 0.0, 1.0, 1, True))
+ROWS = (protocol.Channel("name", "1", 0.0, 1.0), protocol.Channel("name", "1", 0.0, 1.0, 1, True))
 
 # What no script makes: inputs that broke something, and files of formats that are only read.
 KEPT = ("found-", "format-")

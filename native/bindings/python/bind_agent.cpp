@@ -4,6 +4,7 @@
 #include "native/bindings/python/calls.h"
 #include "native/bindings/python/configuration.h"
 #include "native/bindings/python/model.h"
+#include "native/bindings/python/schema.h"
 #include "native/runtime/agent_policy.h"
 
 namespace rtu::bindings {
@@ -256,11 +257,6 @@ std::unique_ptr<Agent> make_agent(const py::dict& config, const std::string& dty
 }  // namespace
 
 void bind_agent(py::module_& m) {
-  py::class_<learners::StepInfo>(m, "StepInfo")
-      .def_readonly("value", &learners::StepInfo::value)
-      .def_readonly("delta", &learners::StepInfo::delta)
-      .def_readonly("step_size_actor", &learners::StepInfo::step_size_actor)
-      .def_readonly("step_size_critic", &learners::StepInfo::step_size_critic);
   py::class_<Agent, Model>(m, "StreamAC")
       .def(py::init(&make_agent), py::arg("config"), py::arg("dtype"), py::arg("seed"))
       .def("reset", &Agent::reset, py::arg("observation"))
@@ -280,7 +276,7 @@ void bind_agent(py::module_& m) {
       .def("policy", &Agent::policy, py::keep_alive<0, 1>())
       .def_property_readonly("phase", &Agent::phase)
       .def_property_readonly("last_sample", &Agent::last_sample)
-      .def_property_readonly("info", &Agent::info);
+      .def_property_readonly("info", [](const Agent& self) { return learner_info(self.info()); });
 }
 
 }  // namespace rtu::bindings

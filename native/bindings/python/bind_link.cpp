@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "firmware_bridge/protocol/schema.h"
 #include "native/bindings/python/link.h"
+#include "native/bindings/python/schema.h"
 
 namespace rtu::bindings {
 
@@ -48,6 +48,7 @@ LinkStatus exchange(PyLink& self, Exchange run) {
   return run(self.link);
 }
 
+// The payload of the device's HELLO; a text where it cannot be used; None where there was none in time.
 py::object handshake(PyLink& self, double timeout_s) {
   tl_hello hello{};
   const LinkStatus status = exchange(self, [&](Link& link) {
@@ -57,16 +58,7 @@ py::object handshake(PyLink& self, double timeout_s) {
   if (status == LinkStatus::kTimeout) return py::none();  // hello_input() tells why
   if (status != LinkStatus::kOk) return py::str(link_text(status, "HELLO"));
   self.hello = hello;
-  const std::string firmware =
-      std::to_string(hello.fw_major) + "." + std::to_string(hello.fw_minor) + "." + std::to_string(hello.fw_patch);
-  return py::dict(
-      py::arg("protocol") = hello.proto_ver, py::arg("boot_id") = hello.boot_id,
-      py::arg("schema_hash") = hello.schema_hash, py::arg("period_us") = hello.period_us,
-      py::arg("ttl_max_ms") = hello.ttl_max_ms, py::arg("n_observations") = hello.observation_size,
-      py::arg("n_actuators") = hello.action_size, py::arg("simulated") = (hello.caps & TL_CAP_SIMULATED) != 0,
-      py::arg("lockstep") = (hello.caps & TL_CAP_LOCKSTEP) != 0, py::arg("reward") = (hello.caps & TL_CAP_REWARD) != 0,
-      py::arg("reset") = (hello.caps & TL_CAP_RESET) != 0, py::arg("firmware") = firmware,
-      py::arg("last_session") = hello.last_session);
+  return payload_of(hello, tl_hello_pack);
 }
 
 // Of the last handshake: why no device answered.
@@ -78,6 +70,7 @@ py::dict hello_input(const PyLink& self) {
                   py::arg("first") = py::bytes(reinterpret_cast<const char*>(heard.first), kept));
 }
 
+// The payloads of its ROWs, or a text.
 py::object describe(PyLink& self, double timeout_s) {
   std::vector<tl_row> rows(static_cast<size_t>(self.hello.observation_size) + self.hello.action_size);
   const LinkStatus status =
@@ -87,14 +80,7 @@ py::object describe(PyLink& self, double timeout_s) {
                    " of the device's data sheet cannot be used: name and unit must be ASCII without spaces");
   if (status != LinkStatus::kOk) return py::str(link_text(status, "DESCRIBE"));
   py::list out;
-  for (const tl_row& row : rows) {
-    const char* safe = tl_safe_name(row.safe);
-    out.append(py::dict(py::arg("index") = row.index, py::arg("actuator") = row.actuator != 0,
-                        py::arg("name") = std::string(row.name), py::arg("unit") = std::string(row.unit),
-                        py::arg("minimum") = row.min, py::arg("maximum") = row.max, py::arg("slew") = row.slew,
-                        py::arg("safe") = std::string(safe != nullptr ? safe : "unknown"),
-                        py::arg("safe_value") = row.safe_value));
-  }
+  for (const tl_row& row : rows) out.append(payload_of(row, tl_row_pack));
   return std::move(out);
 }
 

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "native/bindings/python/limits.h"
 #include "native/bindings/python/loop_options.h"
+#include "native/bindings/python/schema.h"
 #include "native/runtime/denormals.h"
 #include "native/runtime/loop/loop.h"
 #include "native/runtime/loop/replay.h"

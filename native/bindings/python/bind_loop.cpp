@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "native/bindings/python/limits.h"
 #include "native/bindings/python/link.h"
 #include "native/bindings/python/loop_options.h"
+#include "native/bindings/python/schema.h"
 #include "native/runtime/signals.h"
 
 namespace rtu::bindings {
@@ -297,7 +297,7 @@ class PyLoop {
     for (size_t i = 0; i < hold.size() && i < kMaxActuators; ++i) o.hold[i] = hold[i];
     const auto safe = d["safe"].cast<std::vector<float>>();
     for (size_t i = 0; i < safe.size() && i < kMaxActuators; ++i) o.safe[i] = safe[i];
-    limits_of(d["limits"], static_cast<double>(link_.hello.period_us) * 1e-6, o.limits);
+    limits_of(d["limits"], period_s(link_.hello), o.limits);
     o.hash_every = d["hash_every"].cast<uint64_t>();
     black_box_object_ = d["black_box"];
     if (!black_box_object_.is_none()) o.black_box = black_box_object_.cast<BlackBox*>();

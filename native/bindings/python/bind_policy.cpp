@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "native/bindings/python/limits.h"
 #include "native/bindings/python/policy.h"
+#include "native/bindings/python/schema.h"
 #include "native/runtime/denormals.h"
 #include "native/runtime/policy.h"
 #include "native/runtime/record/counters.h"
@@ -116,10 +116,12 @@ int update(const Policy& policy, float reward, bool terminated, bool truncated, 
 py::dict info(const Policy& policy) {
   const StepInfo* i = policy.info != nullptr ? policy.info(policy.self) : nullptr;
   if (i == nullptr) return {};
-  return py::dict(py::arg("value") = i->value, py::arg("delta") = i->delta,
-                  py::arg("step_size_actor") = i->step_size_actor, py::arg("step_size_critic") = i->step_size_critic,
-                  py::arg("input_gate") = i->input_gate, py::arg("input_channel") = i->input_channel,
-                  py::arg("guard") = i->guard, py::arg("mode") = i->mode);
+  py::dict out = learner_info(*i);
+  out["input_gate"] = i->input_gate;
+  out["input_channel"] = i->input_channel;
+  out["guard"] = i->guard;
+  out["mode"] = i->mode;
+  return out;
 }
 
 py::dict counters(const Policy& policy) {

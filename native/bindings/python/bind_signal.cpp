@@ -2,6 +2,7 @@
 #include "native/bindings/python/calls.h"
 #include "native/bindings/python/configuration.h"
 #include "native/bindings/python/model.h"
+#include "native/bindings/python/schema.h"
 
 namespace rtu::bindings {
 
@@ -257,7 +258,7 @@ py::class_<Base, Model> signal_class(py::module_& m, const char* name, Config (*
            }),
            py::arg("config"), py::arg("dtype"), py::arg("seed"))
       .def("begin", &Base::begin)
-      .def_property_readonly("info", &Base::info);
+      .def_property_readonly("info", [](const Base& self) { return learner_info(self.info()); });
   return made;
 }
 

@@ -1,13 +1,15 @@
 // A linear policy that counts its calls, and the command limiter by itself.
 #include <memory>
 
-#include "native/bindings/python/limits.h"
 #include "native/bindings/python/policy.h"
+#include "native/bindings/python/schema.h"
 #include "native/testing/linear_policy.h"
 
 namespace rtu::testing {
 
 using namespace bindings;
+using namespace runtime;
+using namespace runtime::safety;
 
 namespace {
 

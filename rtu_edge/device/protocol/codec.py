@@ -10,6 +10,7 @@ from rtu_edge._bridge import ffi, lib
 from rtu_edge.device.protocol import messages
 from rtu_edge.device.protocol.frames import Frame, FrameType, as_enum, crc32, from_c, to_c
 from rtu_edge.device.protocol.messages import Message
+from rtu_edge.device.schema import Safe
 
 __all__ = ["VALUES_MAX", "message_to_c", "pack", "schema_hash", "schema_text", "unpack"]
 
@@ -20,7 +21,7 @@ _CLASS: dict[FrameType, type[Any]] = {
     FrameType.PING: messages.Ping,
     FrameType.PONG: messages.Pong,
     FrameType.DESCRIBE: messages.Describe,
-    FrameType.ROW: messages.Row,
+    FrameType.ROW: messages.Channel,
     FrameType.CMD: messages.Cmd,
     FrameType.ARM: messages.Arm,
     FrameType.DISARM: messages.Disarm,
@@ -35,6 +36,8 @@ _CLASS: dict[FrameType, type[Any]] = {
 }
 _TYPE = {cls: number for number, cls in _CLASS.items()}
 
+# Fields that have another name in C.
+_IN_C = {"protocol": "proto_ver"}
 # Fields that are more than a number in C, by name: the values with their count, the text with its room, what a number means.
 _VALUES = {(messages.Cmd, "u"): "n", (messages.State, "x"): "n", (messages.State, "u"): "m"}
 _TEXTS: dict[str, int] = {"name": lib.TL_NAME_MAX, "unit": lib.TL_UNIT_MAX}
@@ -44,6 +47,7 @@ _MEANING: dict[str, Callable[[Any], Any]] = {
     "code": messages.EventCode,
     "epflags": messages.Episode,
     "fault": messages.Fault,
+    "safe": Safe,
     "state": messages.DeviceState,
     "status": messages.Status,
     "type": FrameType,
@@ -72,11 +76,11 @@ def _field_to_c(c: Any, kind: type, name: str, value: Any) -> None:
         c.length = len(data)
         ffi.memmove(c.text, data, len(data))
     else:
-        setattr(c, name, value)
+        setattr(c, _IN_C.get(name, name), value)
 
 
 def _field_from_c(c: Any, kind: type, name: str) -> Any:
-    value = getattr(c, name)
+    value = getattr(c, _IN_C.get(name, name))
     if (kind, name) in _VALUES:
         return tuple(value[0 : getattr(c, _VALUES[kind, name])])
     if name in _TEXTS:
@@ -129,7 +133,7 @@ def unpack(frame: Frame) -> Message | None:
     return message
 
 
-def schema_text(period_us: int, rows: Iterable[messages.Row]) -> str:
+def schema_text(period_us: int, rows: Iterable[messages.Channel]) -> str:
     """Return the canonical text of a schema: the rows of the observations, then those of the actuators."""
     rows = tuple(rows)
     actuators = sum(row.actuator for row in rows)
@@ -140,6 +144,6 @@ def schema_text(period_us: int, rows: Iterable[messages.Row]) -> str:
     return bytes(text).decode("ascii")
 
 
-def schema_hash(period_us: int, rows: Iterable[messages.Row]) -> int:
+def schema_hash(period_us: int, rows: Iterable[messages.Channel]) -> int:
     """Return the hash that HELLO carries for such a schema."""
     return crc32(schema_text(period_us, rows).encode("ascii"))

@@ -8,11 +8,13 @@ from typing import TypeAlias
 
 from rtu_edge._bridge import lib
 from rtu_edge.device.protocol.frames import FrameType
+from rtu_edge.device.schema import Cap, Channel, Hello
 
 __all__ = [
     "Ack",
     "Arm",
     "Cap",
+    "Channel",
     "ClearFault",
     "Cmd",
     "Describe",
@@ -30,7 +32,6 @@ __all__ = [
     "Ping",
     "Pong",
     "Reset",
-    "Row",
     "State",
     "Status",
 ]
@@ -72,15 +73,6 @@ class EventCode(enum.IntEnum):
     DAMAGED = lib.TL_EVENT_DAMAGED
 
 
-class Cap(enum.IntFlag):
-    """What a device can do."""
-
-    SIMULATED = lib.TL_CAP_SIMULATED
-    LOCKSTEP = lib.TL_CAP_LOCKSTEP
-    REWARD = lib.TL_CAP_REWARD
-    RESET = lib.TL_CAP_RESET
-
-
 class Episode(enum.IntFlag):
     """Flags of the observation in a STATE."""
 
@@ -96,28 +88,6 @@ class Fault(enum.IntFlag):
     SILENCE = lib.TL_FAULT_SILENCE
     ESTOP = lib.TL_FAULT_ESTOP
     SENSOR = lib.TL_FAULT_SENSOR
-
-
-_NO_CAPS = Cap(0)
-
-
-@dataclass(frozen=True)
-class Hello:
-    """01: who is there. From a host, a request for the device's."""
-
-    proto_ver: int = lib.TL_PROTO_VERSION
-    role: int = lib.TL_ROLE_HOST
-    caps: Cap = _NO_CAPS
-    boot_id: int = 0
-    schema_hash: int = 0
-    period_us: int = 0
-    ttl_max_ms: int = 0
-    observation_size: int = 0
-    action_size: int = 0
-    fw_major: int = 0
-    fw_minor: int = 0
-    fw_patch: int = 0
-    last_session: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,21 +111,6 @@ class Describe:
     """04: asks for a row of the data sheet."""
 
     index: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """05: one observation or actuator."""
-
-    name: str
-    unit: str
-    min: float
-    max: float
-    index: int = 0
-    actuator: bool = False
-    safe: int = lib.TL_SAFE_NONE
-    slew: float = 0.0
-    safe_value: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -259,7 +214,7 @@ Message: TypeAlias = (
     | Ping
     | Pong
     | Describe
-    | Row
+    | Channel
     | Cmd
     | Arm
     | Disarm

@@ -15,7 +15,7 @@ A fault is described by a table of TOML (`kind` and its parameters) or made in P
 
 from __future__ import annotations
 
-from rtu_edge.hil.faults.base import By, Clock, Controller, Fault, Outcome
+from rtu_edge.hil.faults.base import By, Controller, Fault, Outcome
 from rtu_edge.hil.faults.device import DeviceClock, Driver, Freeze, Reset, StopBy
 from rtu_edge.hil.faults.frames import (
     Actuator,
@@ -52,7 +52,6 @@ __all__ = [
     "KINDS",
     "Actuator",
     "By",
-    "Clock",
     "ClockWrap",
     "Controller",
     "Delay",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 import msgspec
 
 from rtu_edge._base.errors import DeviceError
+from rtu_edge.loop.flags import Clock
 
 if TYPE_CHECKING:
     from rtu_edge.hil.bridge import Injection
@@ -36,13 +37,6 @@ class By(str, enum.Enum):
     HOST = "host"  # DISARM or ESTOP
 
 
-class Clock(str, enum.Enum):
-    """What makes the loop's tick in a case; the words of rtu_edge.loop.Clock."""
-
-    DEVICE = "device"
-    LOCKSTEP = "lockstep"
-
-
 class Controller(str, enum.Enum):
     """Who drives."""
 
@@ -67,7 +61,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         detect_within_ms: from the fault's beginning until host or device notices it; 0: need not be noticed.
         recover_within_s: from the fault's end until commands are accepted again (after goes_safe: from a new session).
         settings: of the host's configuration, in place of the suite's: `a.b=c` each.
-        clock, controller: in place of the suite's.
+        clock, controller: in place of the suite's; the clock is not "host".
         only: targets that it is for; all unless given.
     """
 

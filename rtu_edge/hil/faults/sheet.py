@@ -48,7 +48,7 @@ class _BeforeArm(Fault, frozen=True, kw_only=True):
             if "read" in now.memory:
                 return [self.hello(now, unit, message)]
         elif (
-            isinstance(message, protocol.Row)
+            isinstance(message, protocol.Channel)
             and message.index == now.memory.get("rows", 0) - 1
             and "read" not in now.memory
         ):
@@ -111,7 +111,7 @@ class Rows(Fault, frozen=True, kw_only=True):
     def carry(self, now: Injection, unit: Unit) -> list[Unit]:
         message = protocol.unpack(unit.frame) if unit.frame is not None and unit.way is Way.TO_HOST else None
         hello, rows = now.memory["hello"], now.memory["rows"]
-        if isinstance(message, protocol.Row):
+        if isinstance(message, protocol.Channel):
             asked_by_host = len(rows) == hello.observation_size + hello.action_size
             rows[message.index] = self._lying(message) if message.index == hello.observation_size else message
             now.count += asked_by_host and message.index == hello.observation_size
@@ -123,7 +123,7 @@ class Rows(Fault, frozen=True, kw_only=True):
             return [_says(unit, dataclasses.replace(message, schema_hash=schema))]
         return [unit]
 
-    def _lying(self, row: protocol.Row) -> protocol.Row:
+    def _lying(self, row: protocol.Channel) -> protocol.Channel:
         changes: dict[Lie, dict[str, float | int]] = {
             Lie.SLEW_ZERO: {"slew": 0.0},
             Lie.SLEW_NAN: {"slew": math.nan},
