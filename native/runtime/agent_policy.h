@@ -2,6 +2,7 @@
 #pragma once
 
 #include <limits>
+#include <type_traits>
 
 #include "native/core/checkpoint.h"
 #include "native/learners/health.h"
@@ -55,15 +56,19 @@ struct AgentPolicy {
 
   static int predict(void* self, const float* observation, int explore, float* action) noexcept {
     const auto& agent = of(self).agent;
-    T x[kMaxObservations], a[learners::kMaxActions];
-    for (int i = 0; i < agent.config.observation_size; ++i) x[i] = static_cast<T>(observation[i]);
     // A predict() after a predict(): the transition between them was not learned from, the traces have to pass it all
     // the same.
     if (agent.phase() == learners::Phase::kPredicted) (void)learners::update<T>(agent, 0, false, false, nullptr, false);
-    const core::Status status = learners::predict(agent, x, explore != 0, T(1), a);
-    if (!core::failed(status))
-      for (int i = 0; i < agent.config.policy.width(); ++i) action[i] = static_cast<float>(a[i]);
-    return static_cast<int>(status);
+    if constexpr (std::is_same_v<T, float>) {
+      return static_cast<int>(learners::predict(agent, observation, explore != 0, T(1), action));
+    } else {
+      T x[kMaxObservations], a[learners::kMaxActions];
+      for (int i = 0; i < agent.config.observation_size; ++i) x[i] = static_cast<T>(observation[i]);
+      const core::Status status = learners::predict(agent, x, explore != 0, T(1), a);
+      if (!core::failed(status))
+        for (int i = 0; i < agent.config.policy.width(); ++i) action[i] = static_cast<float>(a[i]);
+      return static_cast<int>(status);
+    }
   }
 
   static int update(void* self, float reward, int terminated, int truncated, const float* applied,
