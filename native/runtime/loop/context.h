@@ -14,6 +14,7 @@ namespace rtu::runtime::loop {
 
 using record::StopReason;
 
+constexpr int64_t kRequestsNs = 20 * kNsPerMs;  // requests and signals are checked this often at least
 constexpr uint8_t kEpisodeEnd = TL_EPISODE_TERMINATED | TL_EPISODE_TRUNCATED;
 
 // One STATE, as it arrived.

@@ -14,7 +14,6 @@ constexpr int64_t kDisarmSliceNs = 100 * kNsPerMs;
 constexpr int kDisarmSlices = 10;
 constexpr int64_t kStateNs = 100 * kNsPerMs;
 constexpr int64_t kEstopNs = 5 * kNsPerS;
-constexpr int64_t kRequestsNs = 20 * kNsPerMs;  // requests and signals are looked for this often at least
 constexpr char kHalfOpen[] = "half-open link: STATE arrives, commands do not";
 
 int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }

@@ -55,8 +55,6 @@ class Loop {
   record::RecordRing& episodes() noexcept { return recorder_.episodes(); }
   record::Snapshot& snapshot() noexcept { return recorder_.snapshot(); }
   void progress(record::Progress* out) const noexcept { episode_.progress(out); }  // before the start or after the end
-  int observation_size() const noexcept { return run_.n; }
-  int actuator_count() const noexcept { return run_.m; }
 
  private:
   // What the policy chose in the step before this one, in actuator units.

@@ -3,7 +3,6 @@
 namespace rtu::runtime::loop {
 namespace {
 
-constexpr int64_t kRequestsNs = 20 * kNsPerMs;  // requests and signals are looked for this often at least
 constexpr int kQueuedMax = 256;
 
 int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
