@@ -1,11 +1,12 @@
-"""Do the learners stay finite with their defaults? Bounded streams of five kinds, inputs and signals at three scales, many seeds.
+"""Do the learners stay finite with their defaults? Bounded streams of five kinds, inputs and signals at three scales,
+many seeds.
 
     python -m benchmarks.finite                              # 50 seeds of 100 000 steps: half an hour
     python -m benchmarks.finite --seeds 5 --steps 20000
 
-Seed k brings the kind k modulo 5: white noise, rare ones, four sines, slow noise, steps of 100. The predictor predicts the
-first input, the regressor finds what it was 7 steps before, the agents are rewarded by it whatever they do, and their
-episodes end with probability 0.001. `poles`: those of the class, or slow ones with retention 0.99 to 0.9999.
+Seed k brings the kind k modulo 5: white noise, rare ones, four sines, slow noise, steps of 100. The predictor predicts
+the first input, the regressor finds what it was 7 steps before, the agents are rewarded by it whatever they do, and
+their episodes end with probability 0.001. `poles`: those of the class, or slow ones with retention 0.99 to 0.9999.
 """
 
 from __future__ import annotations

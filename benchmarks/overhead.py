@@ -3,9 +3,9 @@
     python -m benchmarks.overhead
     python -m benchmarks.overhead --seconds 5
 
-All in one run, one after the other in turns; processor time of the thread, medians over the turns. The native step is what run() takes per row
-in one long chunk: a loop in C++ around predict and learn. "beyond" is a way's time less that, in units of a Python call that
-does nothing.
+All in one run, one after the other in turns; processor time of the thread, medians over the turns. The native step is
+what run() takes per row in one long chunk: a loop in C++ around predict and learn. "beyond" is a way's time less that,
+in units of a Python call that does nothing.
 """
 
 from __future__ import annotations

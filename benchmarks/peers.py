@@ -90,7 +90,9 @@ def numpy_in_place(d: int, n: int) -> Run:
 
 
 def jax_published(d: int, n: int) -> Run:
-    """The form in which such layers are published: four traces in the carry, a gradient rule that reads them, one jit."""
+    """The form in which such layers are published: four traces in the carry, a gradient rule that reads them, one
+    jit.
+    """
     import jax
     import jax.numpy as jnp
 

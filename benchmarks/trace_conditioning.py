@@ -1,12 +1,14 @@
-"""Prediction over a gap: the error of TDPredictor on trace conditioning beside what is possible without memory and at all.
+"""Prediction over a gap: the error of TDPredictor on trace conditioning beside what is possible without memory and at
+all.
 
     python -m benchmarks.trace_conditioning                         # 2 million steps, ten seeds: five minutes
     python -m benchmarks.trace_conditioning --steps 200000 --isi 20
     python -m benchmarks.trace_conditioning --chart docs/images/prediction.svg
 
-Error: mean squared difference between prediction and realised return over the last tenth of the steps; mean over the seeds and,
-in brackets, interquartile mean with a 95 % bootstrap interval. Then how many times the floor that is: over the error of the best
-prediction on the same steps, all seeds together. The task and its bounds: tests/reference/trace_conditioning.py.
+Error: mean squared difference between prediction and realised return over the last tenth of the steps; mean over the
+seeds and, in brackets, interquartile mean with a 95 % bootstrap interval. Then how many times the floor that is: over
+the error of the best prediction on the same steps, all seeds together. The task and its bounds:
+tests/reference/trace_conditioning.py.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ SHARES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.45, 0.9, 1.0])
 
 
 def predictor(name: str, isi: int, inputs: int, seed: int) -> rtu.TDPredictor:
-    """The class's defaults, where only gamma follows the gap; or the gap as horizon, in a loop of one step a second, with
-    recurrence and without."""
+    """The class's defaults, where only gamma follows the gap; or the gap as horizon, in a loop of one step a second,
+    with recurrence and without."""
     if name == "class":
         return rtu.TDPredictor(inputs, gamma=1 - 1 / isi, seed=seed)
     return rtu.TDPredictor.for_horizon(inputs, isi, 1.0, seed, cell="linear" if name == "horizon" else "none")

@@ -1,5 +1,5 @@
-# One executable per tests/fuzz/fuzz_*.cpp, with libFuzzer: tests/test_fuzz.py runs each for a moment, `make fuzz` for long.
-# Of what is fuzzed only the rooms that it needs are linked, so that the build is quick.
+# One executable per tests/fuzz/fuzz_*.cpp, with libFuzzer: tests/test_fuzz.py runs each for a moment, `make fuzz` for
+# long. Of what is fuzzed only the rooms that it needs are linked, so that the build is quick.
 if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   message(FATAL_ERROR "RTU_EDGE_FUZZ needs clang, for libFuzzer: -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++")
 endif()

@@ -8,8 +8,9 @@ endif()
 
 # Everywhere but in the kernel files of an instruction set that has fused multiply-add.
 add_compile_options(-ffp-contract=off)
-# A square root is the instruction alone, without a call that sets errno for negative numbers, and no code traps floating-point
-# exceptions: the same numbers, and loops with roots and divisions become vectors (native/learners/normalizer.h).
+# A square root is the instruction alone, without a call that sets errno for negative numbers, and no code traps
+# floating-point exceptions: the same numbers, and loops with roots and divisions become vectors
+# (native/learners/normalizer.h).
 add_compile_options(-fno-math-errno -fno-trapping-math)
 
 if(RTU_EDGE_SANITIZE)
@@ -18,7 +19,8 @@ if(RTU_EDGE_SANITIZE)
 endif()
 
 if(RTU_EDGE_FUZZ)
-  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1)
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all)
+  add_compile_options(-fno-omit-frame-pointer -g -O1)
   add_link_options(-fsanitize=address,undefined)
 endif()
 
@@ -59,8 +61,8 @@ function(rtu_drop_foreign_kernels list)
   set(${list} ${kept} PARENT_SCOPE)
 endfunction()
 
-# Flags of their own for kernels/{isa,transform}_*.cpp; never -march=native, never -ffast-math. The transforms are never contracted:
-# every instruction set gives the same coefficients to the bit.
+# Flags of their own for kernels/{isa,transform}_*.cpp; never -march=native, never -ffast-math. The transforms are never
+# contracted: every instruction set gives the same coefficients to the bit.
 function(rtu_kernel_flags target)
   set(avx2 -mavx2 -mfma)
   set(avx512 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mprefer-vector-width=512)
@@ -71,12 +73,15 @@ function(rtu_kernel_flags target)
       set(contract_${isa} fast)
     endif()
     set(folder ${PROJECT_SOURCE_DIR}/native/kernels)
-    set_source_files_properties(${folder}/isa_${isa}.cpp PROPERTIES COMPILE_OPTIONS "${${isa}};-ffp-contract=${contract_${isa}};-fno-lto")
-    set_source_files_properties(${folder}/transform_${isa}.cpp PROPERTIES COMPILE_OPTIONS "${${isa}};-ffp-contract=off;-fno-lto")
+    set_source_files_properties(${folder}/isa_${isa}.cpp PROPERTIES
+      COMPILE_OPTIONS "${${isa}};-ffp-contract=${contract_${isa}};-fno-lto")
+    set_source_files_properties(${folder}/transform_${isa}.cpp PROPERTIES
+      COMPILE_OPTIONS "${${isa}};-ffp-contract=off;-fno-lto")
   endforeach()
 endfunction()
 
-# rtu_install(<target> <folder>): into the wheel; an editable install also wants what no Python imports beside the sources.
+# rtu_install(<target> <folder>): into the wheel; an editable install also wants what no Python imports beside the
+# sources.
 function(rtu_install target folder)
   install(TARGETS ${target} DESTINATION ${folder} COMPONENT python)
   if(NOT folder STREQUAL "rtu_edge" AND SKBUILD_STATE STREQUAL "editable")

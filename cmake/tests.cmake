@@ -14,8 +14,8 @@ target_compile_options(rtu_edge PRIVATE ${rtu_freestanding})
 target_link_libraries(rtu_edge PRIVATE rtu_warnings rtu_runtime rtu_learn)
 target_link_options(rtu_edge PRIVATE -Wl,--exclude-libs,ALL)
 
-# One executable per tests/{native,firmware}/test_*.{c,cpp}; exit code 0 means passed. pytest runs them: tests/test_native.py.
-# tests/native/count_*.cpp are counted by tests/test_instructions.py.
+# One executable per tests/{native,firmware}/test_*.{c,cpp}; exit code 0 means passed. pytest runs them:
+# tests/test_native.py. tests/native/count_*.cpp are counted by tests/test_instructions.py.
 
 file(GLOB native_tests CONFIGURE_DEPENDS tests/native/test_*.cpp tests/native/test_*.c tests/native/count_*.cpp)
 file(GLOB firmware_tests CONFIGURE_DEPENDS tests/firmware/test_*.c)
@@ -26,7 +26,8 @@ foreach(source IN LISTS native_tests firmware_tests)
   get_filename_component(folder ${folder} NAME)
   set(target ${folder}_${name})
   add_executable(${target} ${source})
-  set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/${folder})
+  set_target_properties(${target} PROPERTIES
+    OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/${folder})
   target_compile_definitions(${target} PRIVATE _DEFAULT_SOURCE _XOPEN_SOURCE=700)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/${folder})
   target_link_libraries(${target} PRIVATE rtu_warnings)
@@ -34,8 +35,8 @@ foreach(source IN LISTS native_tests firmware_tests)
     target_link_libraries(${target} PRIVATE rtu_testing rtu_c rtu_loop rtu_learn)
   endif()
   target_link_libraries(${target} PRIVATE tl_stm32f405_drivers tl_simulated tl_bridge tl_plants tl_protocol m)
-  # Tests assert() also in a release build. Optimised less than the libraries: quicker to compile, and gcc 12 for aarch64
-  # fails with an internal error at -O3.
+  # Tests assert() also in a release build. Optimised less than the libraries: quicker to compile, and gcc 12 for
+  # aarch64 fails with an internal error at -O3.
   target_compile_options(${target} PRIVATE -O1 -UNDEBUG -Wno-conversion)
 endforeach()
 # The learner is a template, compiled here: counted as it is shipped.

@@ -13,7 +13,7 @@
 #
 # Seen (Python 3.11; 1000 messages, the last third of the file missing):
 #     whole log                               1000 messages, no error
-#     make_reader                                0 messages, RecordLengthLimitExceeded(unknown (opcode 0) record has length
+#     make_reader                        0 messages, RecordLengthLimitExceeded(unknown (opcode 0) record has length
 #                                                6940000000 that exceeds limit 4294967296)
 #     NonSeekingReader                           0 messages, EndOfFile()
 #     NonSeekingReader, log_time_order=False   675 messages, EndOfFile()

@@ -1,6 +1,7 @@
 """Build description of rtu_edge._bridge: the C of protocol, bridge and plants for Python (cffi, out-of-line, API mode).
 
-The declarations are read from the headers themselves, so that there is no second copy to keep; the compiler checks them again.
+The declarations are read from the headers themselves, so that there is no second copy to keep; the compiler checks them
+again.
 """
 
 import re

@@ -58,8 +58,8 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
     Args:
         plant: the plant's name (`rtu_edge.device.plants.names()`).
         actions: "unit": each actuator in [-1, 1] of its range, as rtu_edge agents and the control loop have it;
-            "physical": in the actuator's unit; an int n from 2 to 2^20: Discrete(n), evenly spaced levels from the lowest to the
-            highest value.
+            "physical": in the actuator's unit; an int n from 2 to 2^20: Discrete(n), evenly spaced levels from the
+            lowest to the highest value.
         max_steps: an episode is truncated after so many steps; 0: never; None: as the data sheet says.
         render_mode: None; there is no picture.
 
@@ -95,7 +95,8 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
             self._levels = np.linspace(self._low, self._high, levels, dtype=np.float32)
         else:
             raise ValueError(
-                f'actions: {actions!r} is neither "unit" nor "physical" nor a number of levels from 2 to {_LARGEST_LEVELS}'
+                f'actions: {actions!r} is neither "unit" nor "physical" '
+                f"nor a number of levels from 2 to {_LARGEST_LEVELS}"
             )
 
     def reset(

@@ -1,4 +1,6 @@
-"""What a test wants printed whole after the run: record_property("table", text). Signals as a terminal leaves them. No telemetry."""
+"""What a test wants printed whole after the run: record_property("table", text). Signals as a terminal leaves them. No
+telemetry.
+"""
 
 import re
 import signal
@@ -12,8 +14,8 @@ from rtu_edge.learn.onnx.probe import without_telemetry
 
 without_telemetry()  # before any test imports onnxruntime itself
 
-# A runner under nohup ignores the first, one that a script started in the background the others; every process that a test starts
-# would inherit that, and rtu_edge keeps to it.
+# A runner under nohup ignores the first, one that a script started in the background the others; every process that a
+# test starts would inherit that, and rtu_edge keeps to it.
 for number, action in (
     (signal.SIGHUP, signal.SIG_DFL),
     (signal.SIGINT, signal.default_int_handler),

@@ -1,4 +1,6 @@
-"""What today's learners do from the golden files on, as JSON: run with RTU_EDGE_ISA set to the set that they were written with."""
+"""What today's learners do from the golden files on, as JSON: run with RTU_EDGE_ISA set to the set that they were
+written with.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""What may be on a disk after the power has failed: the writer's calls are recorded, and every state they allow is laid out.
+"""What may be on a disk after the power has failed: the writer's calls are recorded, and every state they allow is laid
+out.
 
 The model is harsher than any journalling file system:
 - data that was not synced is there, absent, cut anywhere, or zeros from or up to anywhere, whatever became of its name;
-- a name that was made, moved or taken away after the folder was last synced has changed or not, each on its own (a rename
-  counts as two changes), so that later ones may be on the disk without earlier ones.
+- a name that was made, moved or taken away after the folder was last synced has changed or not, each on its own (a
+  rename counts as two changes), so that later ones may be on the disk without earlier ones.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The safety case: each hazard, what is promised, where it is kept, and the tests that show it.
 
-The rows are in hazards.toml. A test claims a row with `@pytest.mark.hazard("id")` (several ids are allowed; `pytestmark`
-claims them for a whole file), a C or C++ test program with a line `// hazard: id` or `/* hazard: id */`.
+The rows are in hazards.toml. A test claims a row with `@pytest.mark.hazard("id")` (several ids are allowed;
+`pytestmark` claims them for a whole file), a C or C++ test program with a line `// hazard: id` or `/* hazard: id */`.
 
     python tests/safety_case.py             # what does not fit; exit code 1 if anything
     python tests/safety_case.py --write     # docs/safety_case.md
@@ -26,9 +26,10 @@ _CLAIM = re.compile(r"^\s*(?://|/?\*)\s*hazard:\s*([a-z0-9 -]+?)\s*(?:\*/)?\s*$"
 _HEAD = """\
 # Safety case
 
-For safety engineers and reviewers: each hazard, the promise that covers it, the code that keeps the promise, and the tests
-that show it. Generated from `tests/hazards.toml` and the marks of the tests by `python tests/safety_case.py --write`; a hazard
-without a test fails the build. [safety.md](safety.md) explains the mechanisms and what is not promised.
+For safety engineers and reviewers: each hazard, the promise that covers it, the code that keeps the promise, and the
+tests that show it. Generated from `tests/hazards.toml` and the marks of the tests by
+`python tests/safety_case.py --write`; a hazard without a test fails the build.
+[safety.md](safety.md) explains the mechanisms and what is not promised.
 
 | hazard | promise | kept in | tests |
 |---|---|---|---|

@@ -1,8 +1,9 @@
 """The sandbox of a unit rebuilt from its own directives, for a host on which no systemd runs.
 
-Rebuilt are mounts (ProtectSystem, ProtectHome, PrivateTmp, ProtectProc, the folders that systemd makes), the network namespace,
-credentials, capabilities, no-new-privileges, limits, umask, and the refusal of executable memory (the kernel's own, from 6.3
-on). Not rebuilt are the filters of system calls, of address families and of devices: they need systemd.
+Rebuilt are mounts (ProtectSystem, ProtectHome, PrivateTmp, ProtectProc, the folders that systemd makes), the network
+namespace, credentials, capabilities, no-new-privileges, limits, umask, and the refusal of executable memory (the
+kernel's own, from 6.3 on). Not rebuilt are the filters of system calls, of address families and of devices: they need
+systemd.
 """
 
 from __future__ import annotations
@@ -150,7 +151,9 @@ def _check(result: int, what: str) -> None:
 
 
 def main() -> None:
-    """UNIT UID GROUP READABLE COMMAND...: become the service of a unit, then the command. READABLE: paths with ':' between."""
+    """UNIT UID GROUP READABLE COMMAND...: become the service of a unit, then the command. READABLE: paths with ':'
+    between.
+    """
     unit = Unit(Path(sys.argv[1]).read_text(encoding="utf-8"))
     enter(unit, int(sys.argv[2]), [int(sys.argv[3])], sys.argv[4].split(":"))
     os.execve(sys.argv[5], sys.argv[5:], {**os.environ, **unit.environment})

@@ -62,8 +62,8 @@ def test_a_planted_instruction_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(1500)
 def test_python_suite(tmp_path: Path) -> None:
-    """The tests marked `arm`, on the wheel for aarch64; and the tag which that wheel gets: no older than its symbols, no newer
-    than the glibc 2.36 of the Debian 12 that it was compiled for, which Raspberry Pi OS has too."""
+    """The tests marked `arm`, on the wheel for aarch64; and the tag which that wheel gets: no older than its symbols,
+    no newer than the glibc 2.36 of the Debian 12 that it was compiled for, which Raspberry Pi OS has too."""
     last = run(ROOT / "tools/arm.sh", "test", "-q").strip().splitlines()[-1]
     print(last)
     assert re.fullmatch(r"\d+ passed(, \d+ deselected)? in .*", last)

@@ -125,8 +125,10 @@ class Agent:
 
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "defaults": {"observation_size": 1, "action_size": 1},
-    "discrete": {"observation_size": 3, "n_actions": 4, "body": "shared", "hidden": (6, 4), "units": 5, "seed": 2**63 + 1},
-    "nonlinear": {"observation_size": 3, "action_size": 2, "cell": "nonlinear", "hidden": (), "units": 7, "optimizer": "adam"},
+    "discrete": {"observation_size": 3, "n_actions": 4, "body": "shared", "hidden": (6, 4), "units": 5,
+        "seed": 2**63 + 1},
+    "nonlinear": {"observation_size": 3, "action_size": 2, "cell": "nonlinear", "hidden": (), "units": 7,
+        "optimizer": "adam"},
     "memoryless": {"observation_size": 3, "action_size": 2, "cell": "none", "hidden": 9, "optimizer": "sgd"},
     "shared poles": {"observation_size": 5, "action_size": 1, "units": 12, "units_per_pole": 3, "recompute": True},
     "all else": {

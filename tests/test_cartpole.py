@@ -18,7 +18,8 @@ from benchmarks.cartpole import learn
 from rtu_edge import _core
 assert _core.isa == "scalar"
 discrete, cell, steps = json.loads(sys.argv[1])
-print(json.dumps([(o.reached, o.best) for o in (learn(s, steps, discrete=discrete, cell=cell, stop=True) for s in range(3))]))
+runs = [learn(s, steps, discrete=discrete, cell=cell, stop=True) for s in range(3)]
+print(json.dumps([(o.reached, o.best) for o in runs]))
 """
 
 

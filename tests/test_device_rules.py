@@ -1,4 +1,6 @@
-"""Two rules of the device against the oracle (tests/reference/wire_oracle.py): which session an ARM may open, which rows are a data sheet."""
+"""Two rules of the device against the oracle (tests/reference/wire_oracle.py): which session an ARM may open, which
+rows are a data sheet.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Files that a run leaves, in any state: what is read from them is right, or refused by the error that the interface names.
+"""Files that a run leaves, in any state: what is read from them is right, or refused by the error that the interface
+names.
 
 Each block is one reader; a new one gets a block of its own.
 """
@@ -39,7 +40,9 @@ json_values = st.recursive(
 
 @st.composite
 def damaged(draw: Any, data: bytes) -> bytes:
-    """Cut, bits flipped, a stretch overwritten, taken out or doubled; the beginning, where sizes are, as often as the rest."""
+    """Cut, bits flipped, a stretch overwritten, taken out or doubled; the beginning, where sizes are, as often as the
+    rest.
+    """
     bad = bytearray(data)
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, min(len(bad), 400)) | st.integers(0, len(bad)))
@@ -82,7 +85,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Log]:
 
 
 def check_log(data: bytes, whole: Log) -> None:
-    """Refused, or the records of the whole log, each in its place and none that was not there; a replay says the same."""
+    """Refused, or the records of the whole log, each in its place and none that was not there; a replay says the
+    same.
+    """
     with file_of(data) as path:
         try:
             log = read_log(path)

@@ -118,6 +118,7 @@ def spoiled(schema: mi.Type) -> st.SearchStrategy[Any]:
 
 
 SCHEMA = mi.type_info(Config)
+KEYS = [field.encode_name for field in SCHEMA.fields]  # type: ignore[attr-defined]
 NAMES_A_PATH = re.compile(r"(the file|[^ ].*?) (= |\(port = )|.*: (missing|unknown key)|not valid TOML", re.DOTALL)
 
 
@@ -137,7 +138,7 @@ def check_configuration(text: str, overrides: tuple[str, ...] = ()) -> None:
 
 
 @fuzz
-@given(st.dictionaries(st.sampled_from([field.encode_name for field in SCHEMA.fields]) | st.text(max_size=8), anything))  # type: ignore[attr-defined]
+@given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=8), anything))
 def test_any_data_is_a_configuration_or_refused(data: dict[str, Any]) -> None:
     check_configuration(document(data))
 

@@ -1,4 +1,6 @@
-"""What a killed run leaves in the memory file system: the next start brings it into the black box and removes it, and no more."""
+"""What a killed run leaves in the memory file system: the next start brings it into the black box and removes it, and
+no more.
+"""
 
 from __future__ import annotations
 
@@ -184,7 +186,8 @@ def test_a_box_that_a_tail_names_is_a_file_of_ours(tmp_path: Path, shared: Path)
 def test_a_new_tail_is_not_taken_for_a_leftover(tmp_path: Path, shared: Path, head: Head) -> None:
     """Boxes open while others clear, without a pause: each keeps its tail."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    script = f"from pathlib import Path\nfrom rtu_edge.record import leftovers\nwhile True: leftovers.clear(Path({str(shared)!r}))"
+    script = "from pathlib import Path\nfrom rtu_edge.record import leftovers\n"
+    script += f"while True: leftovers.clear(Path({str(shared)!r}))"
     other = subprocess.Popen([sys.executable, "-c", script], env=environment)
     try:
         for number in range(150):

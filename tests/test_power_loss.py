@@ -1,4 +1,6 @@
-"""Power fails at any moment: the old or the new checkpoint is read, never a mixture, never none (power_loss.py says how)."""
+"""Power fails at any moment: the old or the new checkpoint is read, never a mixture, never none (power_loss.py says
+how).
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,8 @@ Act = Callable[[Slots], None]
 def faults(
     tmp_path: Path, disk: Recorder, saved: int, acts: list[tuple[Act, bytes]], keep: int = 2
 ) -> tuple[int, list[str]]:
-    """Lay out all that may be left of some acts on a folder of `saved` checkpoints; the states looked at, and what is wrong.
+    """Lay out all that may be left of some acts on a folder of `saved` checkpoints; the states looked at, and what is
+    wrong.
 
     Args:
         acts: what is done, and what has to be read once it has returned.

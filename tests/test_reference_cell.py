@@ -1,4 +1,6 @@
-"""The cell's oracle against complex-step derivatives, against the golden trajectories and against its own other forms."""
+"""The cell's oracle against complex-step derivatives, against the golden trajectories and against its own other
+forms.
+"""
 
 from __future__ import annotations
 
@@ -172,7 +174,9 @@ def test_oracle_meets_the_golden_trajectories(kind: str, f: str, reset: str) -> 
 
 @pytest.mark.parametrize(("kind", "f", "reset"), CASES)
 def test_slip_1_the_published_theta_gradient_is_not_the_derivative(kind: str, f: str, reset: str) -> None:
-    """docs/math.md, 7.1: without the factor theta the gradient is off by 1/theta per unit, so it fails where ours passes."""
+    """docs/math.md, 7.1: without the factor theta the gradient is off by 1/theta per unit, so it fails where ours
+    passes.
+    """
     _, gold, total, _ = golden_run(kind, f, reset)
     slipped = total["theta_log"] / np.exp(gold["theta_log"])
     assert relative(slipped, gold["ref_grad_theta_log"]) < 1e-12, "the slip is what the published code computes"

@@ -1,4 +1,6 @@
-"""Disks, locks and clocks as small computers have them: slow cards, shares, full and read-only disks, a wall clock at 1970."""
+"""Disks, locks and clocks as small computers have them: slow cards, shares, full and read-only disks, a wall clock at
+1970.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,9 @@ class Systemd:
 def test_a_card_that_is_slower_than_the_watchdog_kills_no_service_and_loses_nothing(
     manager: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Arming, saving and leaving each take longer than the watchdog's time, in less time than a card and a unit have."""
+    """Arming, saving and leaving each take longer than the watchdog's time, in less time than a card and a unit
+    have.
+    """
     watchdog_s = 0.6
     monkeypatch.setenv("WATCHDOG_USEC", str(int(watchdog_s * 1e6)))
     environment = with_disk(DISK_SYNC_MS=800, DISK_FOLDER=tmp_path)
@@ -141,7 +145,7 @@ def test_a_card_that_is_slower_than_the_watchdog_kills_no_service_and_loses_noth
     assert checkpoint.read_text(saved.read_bytes(), saved)[1]["steps"] == acted > 10
 
 
-# ---------------------------------------------------------------- folders that cannot be synced, locks that are not kept
+# ------------------------------------------------------------ folders that cannot be synced, locks that are not kept
 
 
 class Answers(Disk):

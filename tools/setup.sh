@@ -1,5 +1,6 @@
 #!/bin/sh
-# All the set-up: tools/setup.sh run | test. Needs git and Python 3.10 to 3.13; safe to repeat, and quick when nothing changed.
+# All the set-up: tools/setup.sh run | test. Needs git and Python 3.10 to 3.13; safe to repeat, and quick when nothing
+# changed.
 #   run    what the demo needs: compiler, .venv, the package built from source
 #   test   and the cross compilers and checkers of the test suite
 # PYTHON=... chooses the interpreter; RTU_EDGE_NO_APT=1 forbids installing system packages.
@@ -50,7 +51,8 @@ collect_missing() {
     # A distribution's Python splits these off; any other build of Python has them.
     version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
     need "$version-venv" "$python" -c 'import ensurepip, venv'
-    need "$version-dev" "$python" -c 'import os, sysconfig; os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))'
+    need "$version-dev" "$python" -c \
+        'import os, sysconfig; os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))'
     [ "$goal" != run ] || return 0
     need binutils has objdump
     need shellcheck has shellcheck
@@ -71,7 +73,8 @@ collect_missing() {
     esac
 }
 
-# libFuzzer belongs to clang: in its own package on Debian, named by clang's version; on Ubuntu 22.04 it comes with clang.
+# libFuzzer belongs to clang: in its own package on Debian, named by clang's version; on Ubuntu 22.04 it comes with
+# clang.
 collect_fuzzer() {
     need "libclang-rt-$(clang -dumpversion | cut -d . -f 1)-dev" links_fuzzer
 }

@@ -13,8 +13,8 @@ __all__ = ["DISK", "PACKAGE", "Disk", "beside", "replaced", "write", "written_be
 # The installed package: its programs are in bin/, the firmware's sources in sources/.
 PACKAGE = Path(__file__).resolve().parents[1]
 
-# What file systems answer that know no sync of a folder: Linux's CIFS and some FUSE and vendor ones (EINVAL, as fsync(2) has
-# it for what cannot be synced), ENOTSUP, and EBADF where only what is open for writing is synced.
+# What file systems answer that know no sync of a folder: Linux's CIFS and some FUSE and vendor ones (EINVAL, as
+# fsync(2) has it for what cannot be synced), ENOTSUP, and EBADF where only what is open for writing is synced.
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 
 

@@ -1,4 +1,6 @@
-"""What a forked child does not take along: the descriptors of a port and its locks, which would outlive their owner in it."""
+"""What a forked child does not take along: the descriptors of a port and its locks, which would outlive their owner in
+it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _holders: weakref.WeakSet[_Holder] = weakref.WeakSet()
 
 
 def leave_to_the_parent(holder: _Holder) -> None:
-    """Have `holder.forked()` called in each child: it lets go there of what it holds, and does nothing that the parent feels."""
+    """Have `holder.forked()` called in each child: it lets go there of what it holds, and does nothing that the parent
+    feels.
+    """
     _holders.add(holder)
 
 

@@ -146,7 +146,9 @@ def check_values(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArra
 def check_sections(
     given: Mapping[str, npt.ArrayLike], known: Mapping[str, npt.NDArray[Any]]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Arrays to be stored under names of `known`: every name, shape and value is looked at before anything is stored."""
+    """Arrays to be stored under names of `known`: every name, shape and value is looked at before anything is
+    stored.
+    """
     import numpy as np
 
     checked = {}

@@ -127,9 +127,12 @@ def _facts(latencies: Latencies) -> str:
     if not settings.get("realtime"):
         refused = "no privileges asked for"
     return (
-        f"{latencies.steps:,} steps at {settings.get('hz', 0):g} Hz, clock {settings.get('clock')}, {settings.get('load')} loading;"
-        f" {latencies.overruns} overruns, {latencies.skipped} skipped, {latencies.missed} missed, {latencies.dropped} updates dropped\n"
-        f"{facts['processor']}, {facts['cores']} cores, {facts['system']}, {facts['preemption']}; governor {facts['governor']};"
+        f"{latencies.steps:,} steps at {settings.get('hz', 0):g} Hz, clock {settings.get('clock')},"
+        f" {settings.get('load')} loading;"
+        f" {latencies.overruns} overruns, {latencies.skipped} skipped, {latencies.missed} missed,"
+        f" {latencies.dropped} updates dropped\n"
+        f"{facts['processor']}, {facts['cores']} cores, {facts['system']}, {facts['preemption']};"
+        f" governor {facts['governor']};"
         f" isolated {facts['isolated_cpus']}; {refused}\n{latencies.started}"
     )
 

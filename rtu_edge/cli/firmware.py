@@ -19,8 +19,8 @@ import click
 def command(plant: Path, out: Path) -> None:
     """Build the firmware around a plant of your own, as a process of this computer.
 
-    PLANT is a C file that defines `const tl_plant tl_plant_own`; docs/hil.md says how. With RTU_EDGE_FIRMWARE naming the
-    executable, `hil run --target process` and simulated devices use it.
+    PLANT is a C file that defines `const tl_plant tl_plant_own`; docs/hil.md says how. With RTU_EDGE_FIRMWARE naming
+    the executable, `hil run --target process` and simulated devices use it.
     """
     from rtu_edge.device.firmware import build_firmware
 

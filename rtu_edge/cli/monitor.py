@@ -36,9 +36,9 @@ def command(
 ) -> None:
     """Show a link live: who drives, the device's state, rates, clocks, losses.
 
-    TARGET is a port, or the TOML file that names it. If a process owns the port, it is asked, and nothing of its loop waits
-    for the answer. Otherwise the port is opened and listened to: nothing is written but a HELLO request until it is
-    answered. This command never arms, resets or stops anything.
+    TARGET is a port, or the TOML file that names it. If a process owns the port, it is asked, and nothing of its loop
+    waits for the answer. Otherwise the port is opened and listened to: nothing is written but a HELLO request until it
+    is answered. This command never arms, resets or stops anything.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.device import lock
@@ -135,7 +135,11 @@ def _listen(port: str, baud: int, screen: _Screen, limit_s: float, frames: bool,
             left_s = limit_s - (time.monotonic() - begin_s)
             heard = listener.heard()
             if not frames:
-                screen.show(heard.plain(), lambda: _heard_line(heard), lambda: _heard(port, heard, silent))  # noqa: B023
+                screen.show(
+                    heard.plain(),
+                    lambda: _heard_line(heard),  # noqa: B023
+                    lambda: _heard(port, heard, silent),  # noqa: B023
+                )
         screen.close()
         if not heard.frames:
             raise DeviceError(
@@ -201,7 +205,8 @@ def _owned_line(status: dict[str, Any], per_s: dict[str, float]) -> str:
     link, counters = status["link"], status["counters"]
     return (
         f"{_state_name(status['device_state'])}  step {status['steps']}  {per_s.get('steps', 0.0):.0f}/s  "
-        f"episode {status['episodes']}  round trip {_us(link['round_trip_us'])}  command age {_us(link['command_age_us'])}  "
+        f"episode {status['episodes']}  round trip {_us(link['round_trip_us'])}  "
+        f"command age {_us(link['command_age_us'])}  "
         f"lost {link['lost_in']}+{link['lost_out']}  crc {counters['crc_errors']}"
     )
 
@@ -242,7 +247,8 @@ def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
     quality = [
         (
             "round trip",
-            f"{_us(link['round_trip_us'])}, least {_us(link['round_trip_min_us'])}, most {_us(link['round_trip_max_us'])}",
+            f"{_us(link['round_trip_us'])}, least {_us(link['round_trip_min_us'])}, "
+            f"most {_us(link['round_trip_max_us'])}",
         ),
         ("jitter", _us(link["jitter_us"])),
         ("device's clock", "-" if drift is None else f"{round(drift, 1) + 0.0:+.1f} ppm"),
@@ -253,7 +259,8 @@ def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
         ("lost", f"{link['lost_in']:,} from the device, {link['lost_out']:,} to it"),
         (
             "damaged",
-            f"{counters['crc_errors'] + counters['framing_errors']:,} from the device, {_damaged(link['device'])} to it",
+            f"{counters['crc_errors'] + counters['framing_errors']:,} from the device, "
+            f"{_damaged(link['device'])} to it",
         ),
         ("PING answered", f"{link['pongs']:,} of {link['pings']:,}"),
     ]

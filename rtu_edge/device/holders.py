@@ -39,7 +39,8 @@ class Device:
 
     Args:
         number: its device number.
-        instance: device number of the devpts that a pseudo-terminal belongs to, since each devpts counts from 0; else 0.
+        instance: device number of the devpts that a pseudo-terminal belongs to, since each devpts counts from 0; else
+            0.
         node: device number of the file system and inode of the node that was found; locks are on that node.
     """
 
@@ -87,7 +88,8 @@ def device_of(place: str | int) -> Device | None:
 
 
 def is_port(number: int) -> bool:
-    """Whether a device number is one of a serial port, or of a pseudo-terminal's near end, by the kernel's list of drivers.
+    """Whether a device number is one of a serial port, or of a pseudo-terminal's near end, by the kernel's list of
+    drivers.
 
     Asked of each device whose holders may be ended, whoever names it: every process of the host holds /dev/null.
     """
@@ -134,8 +136,8 @@ def process(pid: int, *, writes: bool = True) -> Process | None:
 
 
 def holders(device: Device) -> list[Process]:
-    """The processes that hold a device, as far as this user may see: root sees all, others their own and each that holds
-    the lock of the node. Of a pseudo-terminal the process at its other end, which is the device, is left out."""
+    """The processes that hold a device, as far as this user may see: root sees all, others their own and each that
+    holds the lock of the node. Of a pseudo-terminal the process at its other end, which is the device, is left out."""
     found: dict[int, bool] = {}
     for pid in _pids():
         writes, far_end = _held(pid, device)
@@ -163,8 +165,8 @@ def lockers(device: Device) -> set[int]:
 
 
 def speaks_for(pid: int, device: Device) -> bool:
-    """Whether what a process reports of a device counts: it holds the lock of the device, or, where no process does, the
-    device itself."""
+    """Whether what a process reports of a device counts: it holds the lock of the device, or, where no process does,
+    the device itself."""
     locked = lockers(device)
     return pid in locked if locked else _held(pid, device)[0] is not None
 
@@ -182,7 +184,9 @@ def is_terminal(one: Process, device: Device) -> bool:
 
 
 def end(ones: list[Process], term_s: float, kill_s: float) -> list[Process]:
-    """SIGTERM to all, then SIGKILL; returns those that this user may not end, when the others are gone or the time is over."""
+    """SIGTERM to all, then SIGKILL; returns those that this user may not end, when the others are gone or the time is
+    over.
+    """
     blocked: list[Process] = []
     with contextlib.ExitStack() as stack:
         handles = {one.pid: _handle(one, stack) for one in ones}
@@ -203,7 +207,9 @@ def end(ones: list[Process], term_s: float, kill_s: float) -> list[Process]:
 
 
 def _handle(one: Process, stack: contextlib.ExitStack) -> int:
-    """A descriptor of the process, whose number may be another's by the time of a signal; -1 where there is none to have."""
+    """A descriptor of the process, whose number may be another's by the time of a signal; -1 where there is none to
+    have.
+    """
     try:
         handle = os.pidfd_open(one.pid)
     except OSError:  # gone, an old kernel, or a container's filter of system calls
@@ -238,7 +244,8 @@ def _held(pid: int, device: Device) -> tuple[bool | None, bool]:
     for name in names:
         try:
             target = os.readlink(f"{folder}/{name}")
-            # Only what may be a device is asked for more: of a file on a server that is gone the question never returns.
+            # Only what may be a device is asked for more: of a file on a server that is gone the question never
+            # returns.
             if not target.startswith("/dev/") and not os.path.basename(target).startswith("tty"):
                 continue
             found = os.stat(f"{folder}/{name}")

@@ -49,7 +49,8 @@ class BoardLearner(Closing):
         answer_s: s; how long an answer may take. A step of the learner is in it.
 
     Raises:
-        DeviceError: the port cannot be opened, or nobody answers. Each call raises it where no answer comes, or the port is gone.
+        DeviceError: the port cannot be opened, or nobody answers. Each call raises it where no answer comes, or the
+            port is gone.
     """
 
     def __init__(self, port: str, *, baud: int = DEFAULT_BAUD, answer_s: float = 5.0) -> None:

@@ -105,8 +105,9 @@ class Learner:
 
     @property
     def normalizer(self) -> dict[str, Any]:
-        """Of the observations, float64 (docs/math.md, 3): running "mean" (d,) and "variance" (d,), the "scale" (d,) by which
-        a deviation from the mean is multiplied, 0 for a channel that has not moved, and the "count" of samples."""
+        """Of the observations, float64 (docs/math.md, 3): running "mean" (d,) and "variance" (d,), the "scale" (d,) by
+        which a deviation from the mean is multiplied, 0 for a channel that has not moved, and the "count" of
+        samples."""
         name = self._normalizer_name
         parts = {leaf: self._core.get(f"{name}.{leaf}") for leaf in ("mean", "mean_low", "m2", "m2_low", "still")}
         count = int(self._core.get(f"{name}.count")[0])
@@ -121,10 +122,12 @@ class Learner:
         return f"{self._core.hash():016x}"
 
     def save(self, path: str | Path) -> None:
-        """Writes a checkpoint: all of the state, so that learning continues to the bit. The file is replaced atomically.
+        """Writes a checkpoint: all of the state, so that learning continues to the bit. The file is replaced
+        atomically.
 
         Raises:
-            CheckpointError: a value of the learner is not finite, so that load() would refuse it; the file is as it was.
+            CheckpointError: a value of the learner is not finite, so that load() would refuse it; the file is as it
+                was.
             OSError: it cannot be written; the file is as it was.
         """
         data = self._core.save(checkpoint.encode_config(self._config))

@@ -1,6 +1,7 @@
 """The black box: the last minutes of a run in a file of fixed size that outlives the process (docs/log.md).
 
-Writing is the core's business (native/runtime/record/black_box.h); here a box is opened, and read again in whatever state it is.
+Writing is the core's business (native/runtime/record/black_box.h); here a box is opened, and read again in whatever
+state it is.
 """
 
 from __future__ import annotations
@@ -230,7 +231,9 @@ class _Ring:
 
 
 def _tail(ring: _Ring, shared: Path, owner: int) -> _Ring | None:
-    """The tail of a box: a regular file of its id's name, with its id, of the same user. Anything else is not ours to touch."""
+    """The tail of a box: a regular file of its id's name, with its id, of the same user. Anything else is not ours to
+    touch.
+    """
     path = shared / _tail_name(ring.identity)
     most = ring.first + TAIL_SLOTS * ring.slot_bytes
     try:

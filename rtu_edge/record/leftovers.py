@@ -20,8 +20,8 @@ _TAIL = re.compile(r"rtu-edge-[0-9a-f]{16}\.tail")
 def clear(shared: Path = blackbox.SHARED_MEMORY) -> int:
     """Removes the tails that belong to no living process; what only they have goes into their black boxes before.
 
-    Touched are regular files of this user with a tail's name, one link, no lock and no process that maps them. A tail whose
-    black box cannot be written now (a full disk) stays.
+    Touched are regular files of this user with a tail's name, one link, no lock and no process that maps them. A tail
+    whose black box cannot be written now (a full disk) stays.
 
     Args:
         shared: the folder in a memory file system.
@@ -53,7 +53,9 @@ def _cleared(tail: Path) -> bool:
 
 @contextlib.contextmanager
 def _left(tail: Path) -> Iterator[int]:
-    """A tail that nobody holds, opened and locked, so that no other process clears it as well; -1 where it is not ours."""
+    """A tail that nobody holds, opened and locked, so that no other process clears it as well; -1 where it is not
+    ours.
+    """
     handle = os.open(tail, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(handle)

@@ -92,7 +92,8 @@ _FILE = ".lock"
 def locked(path: Path) -> Iterator[Lock]:
     """A folder, in use by us where it was free, until it is left.
 
-    Where a file system locks only what is open for writing (NFS: EBADF), which no folder is, the lock is on a file in it.
+    Where a file system locks only what is open for writing (NFS: EBADF), which no folder is, the lock is on a file in
+    it.
     """
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

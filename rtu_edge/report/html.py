@@ -63,14 +63,16 @@ td.mark { width: 26px; font-weight: 700 } td.mark.good { color: var(--good) } td
   grid-template-columns: 10.5em 1fr }
 .wide span, .counters span { color: var(--muted) }
 .wide i { font-style: normal }
-.counters { display: flex; flex-wrap: wrap; gap: 6px 28px; font-size: 14px; margin-top: 14px; font-variant-numeric: tabular-nums }
+.counters { display: flex; flex-wrap: wrap; gap: 6px 28px; font-size: 14px; margin-top: 14px;
+  font-variant-numeric: tabular-nums }
 .counters b { font-weight: 600 }
 pre { font: 12.5px/1.55 ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace;
   overflow-x: auto; margin: 10px 0 0 }
 .columns { columns: 2; column-gap: 40px }
 summary { cursor: pointer; font-size: 17px; font-weight: 650 }
 footer { color: var(--muted); font-size: 12.5px; margin-top: 22px }
-@media (max-width: 760px) { .pair { grid-template-columns: 1fr } .columns, .wide { columns: 1 } main { padding: 26px 14px } }
+@media (max-width: 760px) { .pair { grid-template-columns: 1fr } .columns, .wide { columns: 1 }
+  main { padding: 26px 14px } }
 @media print { body { background: none } .tile, section { break-inside: avoid } }
 """
 

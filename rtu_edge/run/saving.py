@@ -74,8 +74,8 @@ class Saver:
     """Saves a run: from a thread of its own while a loop runs, and once more at its end.
 
     The loop's thread only copies the arena when asked (runtime.Loop.ask_snapshot); a twin of the learner makes the
-    checkpoint's bytes of it. A disk that is full or read-only ends nothing, nor does a learner that is not finite, which
-    is never saved over a good one: the failure is kept in `complaint`.
+    checkpoint's bytes of it. A disk that is full or read-only ends nothing, nor does a learner that is not finite,
+    which is never saved over a good one: the failure is kept in `complaint`.
 
     Args:
         slots: where to.

@@ -1,9 +1,9 @@
 """A run as a system service: what systemd and udev are told, the watchdog, and an owner that waits to be told to arm.
 
-The service connects, shakes hands and waits, disarmed. `rtu-edge arm` gives it the number that its status shows; when the
-run is over, or anything stopped it, it waits again. The watchdog is fed only as the loop turns (or, disarmed, as the wait
-goes on): a loop that hangs is a process that systemd ends, and then the device is safe by its own clock. While no loop
-runs and files are written, which a slow card may take seconds for, a thread feeds it: Watchdog.while_writing().
+The service connects, shakes hands and waits, disarmed. `rtu-edge arm` gives it the number that its status shows; when
+the run is over, or anything stopped it, it waits again. The watchdog is fed only as the loop turns (or, disarmed, as
+the wait goes on): a loop that hangs is a process that systemd ends, and then the device is safe by its own clock. While
+no loop runs and files are written, which a slow card may take seconds for, a thread feeds it: Watchdog.while_writing().
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ RuntimeDirectoryMode=0755
 WantedBy=multi-user.target
 """
     shared = """\
-# Control sockets, by which rtu-edge estop finds the owner of a port: any user may register one, only a holder of the device is believed.
+# Control sockets, by which rtu-edge estop finds the owner of a port: any user may register one, only a holder of the
+# device is believed.
 d /run/rtu-edge 1777 root root -
 # Where there is no /run/rtu-edge: not to be cleaned.
 x /tmp/rtu-edge-*
@@ -213,7 +214,9 @@ def _match(port: str, name: str, dev: str) -> str:
 
 
 def _word(path: str | os.PathLike[str]) -> str:
-    """A path as one word of a command line in a unit: no specifier, no variable (systemd.service(5), systemd.syntax(7))."""
+    """A path as one word of a command line in a unit: no specifier, no variable (systemd.service(5),
+    systemd.syntax(7)).
+    """
     text = os.fspath(path)
     if not text.isprintable():
         raise ConfigError(f"{text!r}: must be a path of printable characters, as it stands in a unit")
@@ -295,7 +298,8 @@ class Watchdog:
 
     @contextmanager
     def while_writing(self) -> Iterator[None]:
-        """While files are written, feed the watchdog from a thread, and have systemd wait with an end that it asked for.
+        """While files are written, feed the watchdog from a thread, and have systemd wait with an end that it asked
+        for.
 
         Only between two loops: one that runs is fed for by look(). For at most a minute; then the disk counts as hung.
         """
@@ -331,8 +335,8 @@ class Watchdog:
 def wait_until_armed(link: Link, watchdog: Watchdog, leave: Callable[[], bool]) -> bool:
     """Wait, disarmed, until the control socket is told to arm; False when `leave` says so first.
 
-    A new number each time: one that was read before a stop arms nothing after it. An emergency stop while it waits ends the
-    wait as it ends a run: the port is free for `rtu-edge clear`.
+    A new number each time: one that was read before a stop arms nothing after it. An emergency stop while it waits ends
+    the wait as it ends a run: the port is free for `rtu-edge clear`.
 
     Raises:
         LinkError: the device has restarted, or is gone.

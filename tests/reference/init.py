@@ -1,4 +1,5 @@
-"""Where the weights start: distributions, for a numpy Generator. The package has its own generator, so only distributions compare.
+"""Where the weights start: distributions, for a numpy Generator. The package has its own generator, so only
+distributions compare.
 
 Source: math.md, section 1 (RTU) and section 4 (sparse init; Elsayed et al. 2024).
 """

@@ -42,8 +42,8 @@ READING = 2.0**46
 class Channels:
     """The observations' normaliser from its definition: each channel keeps its samples, nothing is recursive.
 
-    A channel's samples are its last one at rest and all since. From the third on, one counts as at most `bound` standard
-    deviations of those before it away from their mean; bound 0: as it is.
+    A channel's samples are its last one at rest and all since. From the third on, one counts as at most `bound`
+    standard deviations of those before it away from their mean; bound 0: as it is.
     """
 
     def __init__(self, size: int, bound: float) -> None:
@@ -53,7 +53,9 @@ class Channels:
 
     @property
     def scale(self) -> Array:
-        """(size,) the square of the share of the steps after the first since which a channel moves, over its deviation."""
+        """(size,) the square of the share of the steps after the first since which a channel moves, over its
+        deviation.
+        """
         moved = np.array([max(len(own) - 1, 0) for own in self.samples])
         return (moved / max(self.count - 1, 1)) ** 2 / np.sqrt(self.variance + VARIANCE_EPS)
 
@@ -97,7 +99,9 @@ class RewardScaler:
 
 
 class SlippedRewardScaler(RewardScaler):
-    """docs/math.md, 7, slip 7: the history is zeroed with the terminal step's own flag, so the terminal reward leaks."""
+    """docs/math.md, 7, slip 7: the history is zeroed with the terminal step's own flag, so the terminal reward
+    leaks.
+    """
 
     def scale(self, reward: float, done: bool) -> float:
         self.u = self.gamma * self.u * (1 - done) + reward

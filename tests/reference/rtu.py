@@ -99,7 +99,9 @@ class RTU:
 
     @property
     def y(self) -> Array:
-        """(2n,), what the next layer sees: f stands outside the linear cell's recurrence, inside the nonlinear one's."""
+        """(2n,), what the next layer sees: f stands outside the linear cell's recurrence, inside the nonlinear
+        one's.
+        """
         h = np.concatenate([self.h1, self.h2])
         return h if self.nonlinear else activate(self.f, h)
 

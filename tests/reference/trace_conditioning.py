@@ -1,7 +1,7 @@
 """Trace conditioning: remember a cue over a gap, predict what follows. Source: Rafiee et al. 2020, arXiv 2011.04590.
 
-Observation [US, CS, distractors], bits. CS is on for 4 steps; US begins ISI steps after CS did and lasts 2; the next CS comes
-80 to 120 steps after US began. Distractor i comes on for 4 steps with probability 1/(10 i). Cumulant: the US bit;
+Observation [US, CS, distractors], bits. CS is on for 4 steps; US begins ISI steps after CS did and lasts 2; the next CS
+comes 80 to 120 steps after US began. Distractor i comes on for 4 steps with probability 1/(10 i). Cumulant: the US bit;
 gamma = 1 - 1/ISI. What counts is the mean squared difference between prediction and realised return.
 """
 

@@ -107,7 +107,8 @@ def schema_text(period_us: int, rows: list[dict[str, object]]) -> str:
         kind = "actuator" if row["actuator"] else "observation"
         text += f"{kind} {row['name']} {row['unit']} {bits(row['min'])} {bits(row['max'])}"  # type: ignore[arg-type]
         if row["actuator"]:
-            text += f" slew {bits(row['slew'])} safe {SAFE[row['safe']]} {bits(row['safe_value'])}"  # type: ignore[arg-type,index]
+            safe = SAFE[row["safe"]]  # type: ignore[index]
+            text += f" slew {bits(row['slew'])} safe {safe} {bits(row['safe_value'])}"  # type: ignore[arg-type]
         text += "\n"
     return text
 

@@ -38,7 +38,8 @@ _TYPE = {cls: number for number, cls in _CLASS.items()}
 
 # Fields that have another name in C.
 _IN_C = {"protocol": "proto_ver"}
-# Fields that are more than a number in C, by name: the values with their count, the text with its room, what a number means.
+# Fields that are more than a number in C, by name: the values with their count, the text with its room, what a number
+# means.
 _VALUES = {(messages.Cmd, "u"): "n", (messages.State, "x"): "n", (messages.State, "u"): "m"}
 _TEXTS: dict[str, int] = {"name": lib.TL_NAME_MAX, "unit": lib.TL_UNIT_MAX}
 _MEANING: dict[str, Callable[[Any], Any]] = {

@@ -1,4 +1,6 @@
-"""What is kept of a learner (docs/checkpoint.md): `text` beside the state in a checkpoint's bytes, `slots` on the disk."""
+"""What is kept of a learner (docs/checkpoint.md): `text` beside the state in a checkpoint's bytes, `slots` on the
+disk.
+"""
 
 from __future__ import annotations
 
