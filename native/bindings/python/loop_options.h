@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "native/runtime/policy.h"
+
 namespace rtu::bindings {
 
 using namespace runtime;
