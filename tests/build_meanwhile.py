@@ -1,6 +1,6 @@
-"""Builds what later tests run, on processor time that nobody else wants, until SIGTERM: pytest --build-meanwhile.
+"""Builds what later tests run, with idle processor time of one core, until SIGTERM: pytest --build-meanwhile.
 
-What is half done then is finished by the test that needs it.
+What is not done by then is built by the test that needs it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
         for kind, targets in TARGETS.items():
             with locked(BUILD / f"tests-{kind}") as folder, suppress(AssertionError):  # a test will tell
                 configure(kind, folder)
-                command = [tool("ninja"), "-C", folder, "-j", "2", "-k", "0", *targets]
+                command = [tool("ninja"), "-C", folder, "-j", "1", "-k", "0", *targets]
                 with subprocess.Popen(command, stdout=sys.stderr) as ninja:
                     try:
                         ninja.wait()
