@@ -65,13 +65,7 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
 
     def fill(agent: Any, head: Head, plant: Plant, records: Array) -> None:
         config = logged.config_of(*changes)
-        made = supervise(
-            config,
-            agent.core.policy(),
-            head.sheet,
-            head.limits_in_force,
-            simulated=True,
-        )
+        made = supervise(config, agent.core.policy(), head.sheet, head.limits_in_force, simulated=True)
         policy, rng = made.policy, np.random.default_rng(seed)
         gate = _testing.OutputGate(head.limits_in_force, head.period_s, policy.n_levels)
         x, reward, terminated, truncated, first, episode = plant.reset(seed=1), 0.0, False, False, True, 1

@@ -265,6 +265,18 @@ def test_serve_needs_limits(capfd: pytest.CaptureFixture[str], tmp_path: Path) -
     assert code == 2 and "limits.force" in said
 
 
+def check_three_sessions(folder: Path) -> None:
+    """One learner over three processes: each run begins where the last ended, and the checkpoint has the sum."""
+    sessions = sorted(folder.glob("session*"))
+    assert [{"config.toml", "log.mcap"} <= {file.name for file in path.iterdir()} for path in sessions] == [True] * 3
+    logs = [read_log(path / "log.mcap") for path in sessions]
+    acted = [int(((log.records["flags"] & RecordFlag.ACTED) != 0).sum()) for log in logs]
+    assert min(acted[0], acted[2]) > 0 and acted[1] == 0, "the second was refused"
+    assert all(replay.verify(log).difference is None for log in logs)
+    saved = folder / "checkpoint.rtu"
+    assert checkpoint.read_text(saved.read_bytes(), saved)[1]["steps"] == sum(acted)
+
+
 @pytest.mark.timing
 def test_a_service_starts_disarmed_arms_on_demand_and_stops(manager: Manager, tmp_path: Path) -> None:
     """The whole chain: READY, a wrong number, the right one, emergency stop, clear, and a new session."""
@@ -321,18 +333,7 @@ def test_a_service_starts_disarmed_arms_on_demand_and_stops(manager: Manager, tm
         finally:
             process.kill()
             process.wait()
-        folder = tmp_path / "runs" / "robot"
-        sessions = sorted(folder.glob("session*"))
-        assert [{"config.toml", "log.mcap"} <= {file.name for file in path.iterdir()} for path in sessions] == [
-            True
-        ] * 3
-        # One learner over three processes: each run begins where the last ended, and the checkpoint has the sum.
-        logs = [read_log(path / "log.mcap") for path in sessions]
-        acted = [int(((log.records["flags"] & RecordFlag.ACTED) != 0).sum()) for log in logs]
-        assert min(acted[0], acted[2]) > 0 and acted[1] == 0, "the second was refused"
-        assert all(replay.verify(log).difference is None for log in logs)
-        saved = folder / "checkpoint.rtu"
-        assert checkpoint.read_text(saved.read_bytes(), saved)[1]["steps"] == sum(acted)
+        check_three_sessions(tmp_path / "runs" / "robot")
         with open_port(device.port) as port, Link(port) as link:
             link.handshake()
             loop = Loop(link, _testing.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=5))

@@ -211,30 +211,18 @@ def _run(
     from rtu_edge._base.errors import CheckFailed, cause_of
     from rtu_edge.config import Clock, write_config
     from rtu_edge.loop import Signals
-    from rtu_edge.record import RunFolder, Summary, machine
+    from rtu_edge.record import RunFolder
     from rtu_edge.report.digest import Digest
     from rtu_edge.run import (
         Session,
         check_deadline,
-        describe,
         error_of,
         heap,
     )
 
     agent = start.agent
     session = Session(settings, device, start, _loop_config(settings, device, start, dry_run))
-    summary = Summary(
-        name=settings.run.name,
-        title=_title(device, dry_run, replaced_port),
-        started=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
-        seed=settings.run.seed,
-        target_return=settings.run.stop_return,
-        target_episodes=settings.run.stop_episodes,
-        machine=machine(),
-    )
-    describe(summary, device, agent)
-    if replaced_port:
-        summary.device["rehearsal_of"] = replaced_port
+    summary = _summary(settings, device, agent, dry_run, replaced_port)
     if settings.loop.clock is not Clock.LOCKSTEP:
         check_deadline(agent, device.sheet.period_s)
     # A signal that comes when the loop has ended does not keep the run from being saved and reported.
@@ -266,6 +254,28 @@ def _run(
         out.print(f"the fallback failed in {failures:,} steps")
     if (trouble := error_of(result, session.supervised.fallback_error())) is not None:
         raise trouble
+
+
+def _summary(settings: Config, device: Connection, agent: Any, dry_run: bool, replaced_port: str) -> Summary:
+    """Return the record of a run that has not begun."""
+    import time
+
+    from rtu_edge.record import Summary, machine
+    from rtu_edge.run import describe
+
+    summary = Summary(
+        name=settings.run.name,
+        title=_title(device, dry_run, replaced_port),
+        started=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        seed=settings.run.seed,
+        target_return=settings.run.stop_return,
+        target_episodes=settings.run.stop_episodes,
+        machine=machine(),
+    )
+    describe(summary, device, agent)
+    if replaced_port:
+        summary.device["rehearsal_of"] = replaced_port
+    return summary
 
 
 def _title(device: Connection, dry_run: bool, replaced_port: str) -> str:

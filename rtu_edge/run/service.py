@@ -63,28 +63,12 @@ class Part:
     then: str
 
 
-def parts(
-    config: str | os.PathLike[str], user: str, name: str = "rtu-edge", *, port: str = "", folder: str = "runs"
-) -> list[Part]:
-    """The unit, the udev rule, the folder for control sockets and the limits file, not written yet.
-
-    Args:
-        config: the TOML file that the service runs.
-        user: who runs it.
-        name: of the service, and of the device's stable name under /dev.
-        port: the device's path, or a pyserial URL, as the configuration names it.
-        folder: where its runs go, as the configuration names it.
-
-    Raises:
-        ConfigError: a name that is none for a unit or a user, or a path that no unit can name.
-    """
-    for option, value, rule in (("--name", name, _NAME), ("--user", user, _USER)):
-        if not rule.fullmatch(value):
-            raise ConfigError(f"{option} = {quoted(value)}: must be {_RULES[option]}")
+def _unit(config: str | os.PathLike[str], user: str, name: str, port: str, folder: str) -> str:
+    """Return the text of the systemd unit; arguments as of parts()."""
     program = Path(sys.executable).with_name("rtu-edge")
     command = f"{_word(program)} serve {_word(os.path.abspath(config))}"
     read = [os.path.abspath(config), str(program), os.path.realpath(sys.executable), sys.base_prefix]
-    unit = f"""\
+    return f"""\
 [Unit]
 Description=rtu_edge: a learner in a control loop; starts disarmed
 Documentation=https://pypi.org/project/rtu-edge
@@ -115,6 +99,27 @@ RuntimeDirectoryMode=0755
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def parts(
+    config: str | os.PathLike[str], user: str, name: str = "rtu-edge", *, port: str = "", folder: str = "runs"
+) -> list[Part]:
+    """The unit, the udev rule, the folder for control sockets and the limits file, not written yet.
+
+    Args:
+        config: the TOML file that the service runs.
+        user: who runs it.
+        name: of the service, and of the device's stable name under /dev.
+        port: the device's path, or a pyserial URL, as the configuration names it.
+        folder: where its runs go, as the configuration names it.
+
+    Raises:
+        ConfigError: a name that is none for a unit or a user, or a path that no unit can name.
+    """
+    for option, value, rule in (("--name", name, _NAME), ("--user", user, _USER)):
+        if not rule.fullmatch(value):
+            raise ConfigError(f"{option} = {quoted(value)}: must be {_RULES[option]}")
+    unit = _unit(config, user, name, port, folder)
     shared = """\
 # Control sockets, by which rtu-edge estop finds the owner of a port: any user may register one, only a holder of the
 # device is believed.
