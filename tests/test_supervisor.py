@@ -22,18 +22,7 @@ from rtu_edge.config import parse_config
 from rtu_edge.device import protocol
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.simulated import SimulatedDevice
-from rtu_edge.loop import (
-    Cause,
-    Driver,
-    GuardFlag,
-    Limits,
-    Link,
-    Loop,
-    LoopConfig,
-    LoopResult,
-    RecordFlag,
-    StopReason,
-)
+from rtu_edge.loop import Cause, Driver, GuardFlag, Limits, Link, Loop, LoopConfig, LoopResult, RecordFlag, StopReason
 from rtu_edge.loop.supervisor import options, supervise
 
 PD = "[fallback]\nkind = 'pd'\n[fallback.pd.force]\np = {x = -1.0, theta = -60.0}\nd = {x = -2.0, theta = -10.0}\n"

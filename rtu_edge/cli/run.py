@@ -17,12 +17,7 @@ if TYPE_CHECKING:
     from rtu_edge.loop import LoopConfig
     from rtu_edge.record import RunFolder, Summary
     from rtu_edge.report.digest import Digest
-    from rtu_edge.run import (
-        Connection,
-        Outcome,
-        Session,
-        heap,
-    )
+    from rtu_edge.run import Connection, Outcome, Session, heap
     from rtu_edge.run.saving import Saver, Start
 
 
@@ -84,10 +79,7 @@ def command(
 
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.config import Clock
-    from rtu_edge.run import (
-        connect,
-        heap,
-    )
+    from rtu_edge.run import connect, heap
 
     if write_config is not None:
         if config is not None or sim or resume is not None:
@@ -182,9 +174,7 @@ def _no_plant(port: str) -> str:
 def confirm(out: Console, settings: Config, device: Connection, arm: bool, yes: bool) -> None:
     """Say what will move, within which limits, and ask."""
     from rtu_edge._base.errors import ConfigError
-    from rtu_edge.run import (
-        limits_in_force,
-    )
+    from rtu_edge.run import limits_in_force
 
     if not arm:
         raise ConfigError(f"{device.url} is real hardware: give --arm to let it move, or --dry-run to only watch")
@@ -213,12 +203,7 @@ def _run(
     from rtu_edge.loop import Signals
     from rtu_edge.record import RunFolder
     from rtu_edge.report.digest import Digest
-    from rtu_edge.run import (
-        Session,
-        check_deadline,
-        error_of,
-        heap,
-    )
+    from rtu_edge.run import Session, check_deadline, error_of, heap
 
     agent = start.agent
     session = Session(settings, device, start, _loop_config(settings, device, start, dry_run))
@@ -288,9 +273,7 @@ def _title(device: Connection, dry_run: bool, replaced_port: str) -> str:
 
 def _loop_config(settings: Config, device: Connection, start: Start, dry_run: bool) -> LoopConfig:
     """What is left to do of the run."""
-    from rtu_edge.run import (
-        loop_config,
-    )
+    from rtu_edge.run import loop_config
 
     position = start.position
     return loop_config(
@@ -368,9 +351,7 @@ def _keep(
     from rtu_edge.config import Clock
     from rtu_edge.report import write_report
     from rtu_edge.report.progress import latency_table
-    from rtu_edge.run import (
-        stage_of,
-    )
+    from rtu_edge.run import stage_of
 
     result, lost = outcome.result, ""
     try:
@@ -397,11 +378,7 @@ def _keep(
 
 def _start(settings: Config, device: Connection, resume: Path | None, goes_on: bool, force: bool) -> Start:
     """A new learner, the one of a run that goes on, or that of a checkpoint for another run."""
-    from rtu_edge.run import (
-        check_learner,
-        make_agent,
-        saving,
-    )
+    from rtu_edge.run import check_learner, make_agent, saving
 
     if resume is None:
         return saving.Start(make_agent(settings, device.sheet))

@@ -18,10 +18,7 @@ from rtu_edge.cli.common import overrides
 if TYPE_CHECKING:
     from rtu_edge.config import Config
     from rtu_edge.record.sessions import Sessions
-    from rtu_edge.run import (
-        Connection,
-        Outcome,
-    )
+    from rtu_edge.run import Connection, Outcome
     from rtu_edge.run.saving import Saver, Start
     from rtu_edge.run.service import Watchdog
 
@@ -44,9 +41,7 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
     from rtu_edge.config import Clock, load_config
     from rtu_edge.loop import Signals
     from rtu_edge.record.sessions import locked
-    from rtu_edge.run import (
-        connect,
-    )
+    from rtu_edge.run import connect
 
     settings = load_config(config, overrides)
     if settings.loop.clock is Clock.LOCKSTEP:
@@ -115,9 +110,7 @@ def _serve(settings: Config, device: Connection, folder: Path, leave: Callable[[
     from rtu_edge._base.errors import CheckFailed, DeviceError
     from rtu_edge.record import leftovers
     from rtu_edge.record.sessions import Sessions
-    from rtu_edge.run import (
-        check_deadline,
-    )
+    from rtu_edge.run import check_deadline
     from rtu_edge.run.service import Watchdog, notify, wait_until_armed
 
     leftovers.clear()
@@ -161,11 +154,7 @@ def _serve(settings: Config, device: Connection, folder: Path, leave: Callable[[
 def _start(settings: Config, device: Connection, folder: Path) -> Start:
     """The learner as the last run left it, and what its supervisor thought of it; or a new one."""
     from rtu_edge.learn.checkpoint.slots import Slots
-    from rtu_edge.run import (
-        check_learner,
-        make_agent,
-        saving,
-    )
+    from rtu_edge.run import check_learner, make_agent, saving
 
     slots = Slots(folder)
     if not slots.current.exists() and not slots.older():
@@ -186,11 +175,7 @@ def _run(settings: Config, device: Connection, learner: _Learner, sessions: Sess
     from rtu_edge.config import write_config
     from rtu_edge.loop import StopReason
     from rtu_edge.record import RunFolder
-    from rtu_edge.run import (
-        Session,
-        error_of,
-        loop_config,
-    )
+    from rtu_edge.run import Session, error_of, loop_config
 
     start, turns = learner.start, device.link.turns
     loop = loop_config(settings, device, explore=True, learn=True, first_episode=start.position.next_episode)
