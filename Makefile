@@ -16,7 +16,7 @@ help:
 	@echo "make fuzz           the native decoders for long: 10 million inputs or 10 minutes each"
 	@echo "make lint           the checkers alone; make format puts the sources in form"
 	@echo "make tables         write the texts that come from the table of parameters (rtu_edge/learn/parameters.py)"
-	@echo "make wheel          dist/*.whl for this machine; make wheel-aarch64 for a Raspberry Pi or Jetson"
+	@echo "make wheel          dist/*.whl for this host; make wheel-aarch64 for a Raspberry Pi or Jetson"
 	@echo "make clean          remove everything that was built or installed here"
 
 demo:

@@ -20,7 +20,7 @@ from rich.table import Table
 
 import rtu_edge as rtu
 from benchmarks import readme
-from benchmarks.measure import hold_one_core, interleave, isas, machine, result_path, summary
+from benchmarks.measure import hold_one_core, host_facts, interleave, isas, result_path, summary
 from rtu_edge import _testing
 
 # inputs, units, hidden -> us aimed at with separate bodies
@@ -30,7 +30,7 @@ PARTS = ("recurrent", "coefficients", "units", "dense", "optimizer")
 
 def measure(rounds: int) -> dict[str, Any]:
     """Run everything; return what goes to benchmarks/results."""
-    result: dict[str, Any] = {"machine": machine(hold_one_core()), "rounds": rounds, "agents": []}
+    result: dict[str, Any] = {"host": host_facts(hold_one_core()), "rounds": rounds, "agents": []}
     for d, n, hidden in GOALS_US:
         runs, benches = {}, {}
         for body in ("separate", "shared"):
@@ -104,7 +104,7 @@ def main(checks: bool, write: bool, rounds: int) -> None:
     """Measure a control step."""
     console = Console(width=None if sys.stdout.isatty() else 160)
     result = measure(rounds)
-    about = result["machine"]
+    about = result["host"]
     console.print(f"{about['processor']}, {about['compiler']}, commit {about['commit']}, {about['held']}")
     show(console, result)
     met = check(console, result) if checks else True

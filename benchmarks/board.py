@@ -142,7 +142,7 @@ def show(console: Console, title: str, run: Run) -> None:
     if result.privileges:
         console.print(f"  not granted: {', '.join(result.privileges)}", style="dim")
     times = Table("us", "median", "99 %", "longest")
-    for name in ("lateness_ns", "round_trip_ns", "predict_ns", "learn_ns"):
+    for name in ("lateness_ns", "round_trip_ns", "predict_ns", "update_ns"):
         column = run.records[name].astype(float)
         column = column[column > 0] / 1e3
         if len(column):

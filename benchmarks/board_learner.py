@@ -37,7 +37,7 @@ TARGET, WINDOW = 475.0, 20
 RAM_LIMIT, FLASH_LIMIT = 24 * 1024, 32 * 1024
 COUNTED_STEPS, COMPARED_STEPS, HOST_STEPS = 200, 300, 12_000
 
-# The package's agent on its scalar kernels, beside the same machine: what test_qemu_learner.py compares too.
+# The package's agent on its scalar kernels, beside the same host: what test_qemu_learner.py compares too.
 SCALAR = ROOT / "tests/firmware/cortex/scalar_host.py"
 
 
@@ -67,7 +67,7 @@ def instructions(image: Path, seed: int, folder: Path) -> list[int]:
 
 
 def as_checkpoint(host: Path, arena: bytes, seed: int, path: Path) -> rtu.StreamAC:
-    """The board's memory as an agent of this machine, loaded from the checkpoint at `path`."""
+    """The board's memory as an agent of this host, loaded from the checkpoint at `path`."""
     rtu.StreamAC(2, 1, units=16, hidden=16, seed=seed).save(path)
     raw = path.read_bytes()
     (length,) = struct.unpack_from("<I", raw, 12)

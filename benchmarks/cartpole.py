@@ -29,7 +29,7 @@ WINDOW = 20
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """One run. `reached`: the step at which the mean of 20 episodes was at the target first; `best`, `last`: that mean."""
 
     reached: int | None
@@ -39,7 +39,7 @@ class Outcome:
 
 def learn(
     seed: int, steps: int, *, discrete: bool = False, cell: str = "linear", stop: bool = False, **settings: Any
-) -> Outcome:
+) -> Result:
     """Learns from scratch for at most `steps` steps; with `stop`, until the target is reached. settings: StreamAC's."""
     plant = Plant("cartpole")
     force = plant.sheet.actuators[0].max
@@ -65,7 +65,7 @@ def learn(
                 if stop:
                     break
         action = agent.reset(plant.reset(seed * 100_000 + len(lengths)))
-    return Outcome(reached, best, float(np.mean(lengths[-WINDOW:])) if lengths else float(length))
+    return Result(reached, best, float(np.mean(lengths[-WINDOW:])) if lengths else float(length))
 
 
 @click.command()
@@ -90,18 +90,18 @@ def main(seeds: int, steps: int, changes: tuple[str, ...]) -> None:
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("learning", total=len(rows) * seeds)
         for name, discrete, cell in rows:
-            outcomes = []
+            results = []
             for seed in range(seeds):
-                outcomes.append(learn(seed, steps, discrete=discrete, cell=cell, **settings))
+                results.append(learn(seed, steps, discrete=discrete, cell=cell, **settings))
                 progress.advance(task)
-            when = sorted(o.reached for o in outcomes if o.reached is not None)
+            when = sorted(o.reached for o in results if o.reached is not None)
             table.add_row(
                 name,
                 f"{len(when)} of {seeds}",
                 str(int(np.median(when))) if when else "-",
                 str(when[-1]) if when else "-",
-                " ".join(f"{o.best:.0f}" for o in outcomes),
-                " ".join(f"{o.last:.0f}" for o in outcomes),
+                " ".join(f"{o.best:.0f}" for o in results),
+                " ".join(f"{o.last:.0f}" for o in results),
             )
     console.print(table)
 

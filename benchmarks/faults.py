@@ -1,4 +1,4 @@
-"""Faults in a learner and in what it sees, against the supervisor: what the guard found, how soon, and what it cost.
+"""Faults in a learner and in what it sees, against the supervisor: what the learner monitor found, how soon, and what it cost.
 
     python -m benchmarks.faults
     python -m benchmarks.faults --seed 3
@@ -25,7 +25,7 @@ from rtu_edge import _core, _testing
 from rtu_edge.config import Config, parse_config
 from rtu_edge.device.plants import Plant, sheet
 from rtu_edge.device.schema import Limits
-from rtu_edge.loop.flags import Cause, Driver, GuardFlag, InputFlag
+from rtu_edge.loop.flags import Cause, Driver, MonitorFlag, SensorFlag
 from rtu_edge.loop.supervisor import Supervised, supervise
 
 Array = npt.NDArray[Any]
@@ -49,10 +49,10 @@ kind = "pd"
 [fallback.pd.force]
 p = { x = -1.0, theta = -60.0 }
 d = { x = -2.0, theta = -10.0 }
-[gate.x]
+[sensor.x]
 spike = 0.2
 stuck_steps = 10
-[gate.theta]
+[sensor.theta]
 spike = 0.1
 stuck_steps = 10
 """
@@ -69,8 +69,8 @@ class Seen:
     finite: bool = True
     rolled_back: int = 0
     same_bits: bool = True  # after each return, as in the snapshot
-    guard: GuardFlag = field(default_factory=lambda: GuardFlag(0))
-    inputs: InputFlag = field(default_factory=lambda: InputFlag(0))
+    monitor: MonitorFlag = field(default_factory=lambda: MonitorFlag(0))
+    inputs: SensorFlag = field(default_factory=lambda: SensorFlag(0))
     fallback_steps: int = 0
     causes: set[Cause] = field(default_factory=set)
 
@@ -84,7 +84,7 @@ class Fault:
         state: changes the learner, once.
         sensor: changes an observation, in each step since.
         reward: changes a reward, in each step since.
-        non_finite: of the learner's state: the guard has to trip within a tick.
+        non_finite: of the learner's state: the learner monitor has to trip within a tick.
     """
 
     name: str
@@ -101,12 +101,12 @@ def supervised(agent: Any, *overrides: str, text: str = CONFIG) -> Supervised:
 
 
 class Rig:
-    """Plant, policy and output gate, step by step as the loop has them."""
+    """Plant, policy and command limiter, step by step as the loop has them."""
 
     def __init__(self, policy: _core.Policy, seed: int, max_steps: int = 0) -> None:
         self.policy = policy
         self.plant = Plant("cartpole", max_steps=max_steps)
-        self.gate = _testing.OutputGate(LIMITS, PERIOD_S, policy.n_levels)
+        self.limiter = _testing.CommandLimiter(LIMITS, PERIOD_S, policy.n_levels)
         self.seed = seed
         self.reset()
 
@@ -115,7 +115,7 @@ class Rig:
         self.seed += 1
         self.last = (0.0, False, False)
         self.policy.begin()
-        self.gate.start([0.0])
+        self.limiter.start([0.0])
 
     def tick(
         self,
@@ -125,10 +125,10 @@ class Rig:
     ) -> tuple[float, bool]:
         """One step: predict, act, learn; returns the command and whether the episode is over."""
         status, action = self.policy.predict(sensor(self.x), explore)
-        u, _ = self.gate.apply(action if status >= 0 else [np.nan])
+        u, _ = self.limiter.apply(action if status >= 0 else [np.nan])
         r, terminated, truncated = self.last
         if explore:
-            self.policy.learn(reward(r), terminated, truncated)
+            self.policy.update(reward(r), terminated, truncated)
         if terminated or truncated:
             return float(u[0]), True
         self.x, *last = self.plant.step(u)
@@ -286,14 +286,14 @@ def watch(agent: Any, fault: Fault, seed: int = 10**6, *overrides: str) -> Seen:
 def note(seen: Seen, made: Supervised, u: float, k: int) -> None:
     """Adds what one tick showed."""
     info = made.policy.info()
-    guard, inputs = GuardFlag(info["guard"]), InputFlag(info["input_gate"])
-    seen.guard |= guard
+    monitor, inputs = MonitorFlag(info["learner_monitor"]), SensorFlag(info["sensor_monitor"])
+    seen.monitor |= monitor
     seen.inputs |= inputs
-    if guard & 0xFFFF and seen.first_trip is None:
+    if monitor & 0xFFFF and seen.first_trip is None:
         seen.first_trip = k
     if inputs and seen.first_input is None:
         seen.first_input = k
-    if guard & GuardFlag.ROLLED_BACK:
+    if monitor & MonitorFlag.ROLLED_BACK:
         seen.rolled_back += 1
         seen.same_bits = seen.same_bits and made.policy.state() == made.supervisor.snapshot()
     if Driver.of(info["mode"]) is Driver.FALLBACK:
@@ -317,7 +317,7 @@ def matrix(agent: Any, seed: int = 10**6) -> tuple[int, list[tuple[Fault, Seen]]
     return frozen_steps(agent.copy(), seed), [(fault, watch(agent.copy(), fault, seed)) for fault in faults()]
 
 
-def words(flags: GuardFlag | InputFlag) -> str:
+def words(flags: MonitorFlag | SensorFlag) -> str:
     """Names of the bits that are set."""
     return ", ".join(str(bit.name).lower() for bit in type(flags) if bit & flags)
 
@@ -338,7 +338,7 @@ def main(seed: int, as_json: bool) -> None:
     for heading in ("fault", "up", "tripped", "found", "input", "rolled back", "fallback", "|u| max"):
         table.add_column(heading)
     for fault, seen in results:
-        found = GuardFlag(seen.guard & 0xFFFF)
+        found = MonitorFlag(seen.monitor & 0xFFFF)
         table.add_row(
             fault.name,
             str(seen.steps_up),

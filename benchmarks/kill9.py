@@ -4,7 +4,7 @@
 
 A real `rtu-edge run` of the cart-pole in lockstep, saving each 200 steps, is killed at a random moment and resumed from what it
 left, until it comes to its end; then the state hash and the returns of its last session's episodes are compared with those
-of one run that was left alone, and the next one begins. The guard is so strict that it trips and the learner returns to
+of one run that was left alone, and the next one begins. The learner monitor is so strict that it trips and the learner returns to
 snapshots meanwhile, before and after the kills.
 """
 
@@ -37,10 +37,10 @@ clock = "lockstep"
 [learner]
 units = 8
 hidden = [8]
-[guard]
+[learner_monitor]
 snapshot_steps = 200
-survive_steps = 100
-{guard}
+validation_steps = 100
+{monitor}
 [checkpoint]
 every_s = 0.0
 every_steps = 200
@@ -100,15 +100,15 @@ class Campaign:
         place: an empty folder.
         steps: of a run.
         seed: of the runs and of the moments.
-        guard: more keys of its table.
+        monitor: more keys of its table.
     """
 
-    def __init__(self, place: Path, steps: int, seed: int, guard: str = STRICT) -> None:
+    def __init__(self, place: Path, steps: int, seed: int, monitor: str = STRICT) -> None:
         self.place, self.steps = place, steps
         self.moments = random.Random(seed)
         self.counts: Counter[str] = Counter()
         self.job = place / "job.toml"
-        self.job.write_text(JOB.format(folder=place / "alone", steps=steps, seed=seed, guard=guard))
+        self.job.write_text(JOB.format(folder=place / "alone", steps=steps, seed=seed, monitor=monitor))
         finish(command(self.job))
         alone = RunFolder(place / "alone" / "run")
         self.alone = alone.load_summary().stages["learning"].counters
@@ -166,7 +166,7 @@ class Campaign:
         return False
 
     def reached(self, root: Path, before: Path | None, moment: float) -> bool:
-        """The session that was begun has saved itself at so many steps: whatever the machine's speed, it is under way."""
+        """The session that was begun has saved itself at so many steps: whatever the host's speed, it is under way."""
         folder = last_folder(root)
         return folder is not None and folder != before and saved_steps(folder) >= moment
 

@@ -43,7 +43,7 @@ def main(steps: int) -> None:
     table = Table("policy", "steps/s", "round trip us", "predict us", "learn us")
     for name, policy in (("linear feedback", linear.policy()), ("stream AC, 32 units", agent.core.policy())):
         rate, records = measure(policy, steps)
-        columns = [np.percentile(records[c], [50, 99]) / 1e3 for c in ("round_trip_ns", "predict_ns", "learn_ns")]
+        columns = [np.percentile(records[c], [50, 99]) / 1e3 for c in ("round_trip_ns", "predict_ns", "update_ns")]
         table.add_row(name, f"{rate:.0f}", *(f"{half:.1f} / {worst:.1f}" for half, worst in columns))
     Console().print(f"instruction set {_core.isa}, {steps} steps; times: median / 99th percentile")
     Console().print(table)

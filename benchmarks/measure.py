@@ -85,7 +85,7 @@ def interleave(
 ) -> tuple[dict[str, list[float]], float]:
     """Time contenders in turn; return for each the nanoseconds a step of every block, and how busy other cores were.
 
-    A neighbour shares caches and memory, on many machines even the core. So rounds go on, to three times as many, until
+    A neighbour shares caches and memory, on many hosts even the core. So rounds go on, to three times as many, until
     `rounds` of them were quiet, and the quietest are kept.
 
     Args:
@@ -145,7 +145,7 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def machine(held: str) -> dict[str, Any]:
+def host_facts(held: str) -> dict[str, Any]:
     """Describe where and with what a result was measured."""
     dirty = _git("status", "--porcelain", "--untracked-files=no", "--", "native", "cmake", "CMakeLists.txt")
     caches = [
@@ -166,5 +166,5 @@ def machine(held: str) -> dict[str, Any]:
 
 
 def result_path(what: str, isa: str) -> Path:
-    """Name the file of results for this kind of machine."""
+    """Name the file of results for this kind of host."""
     return RESULTS / f"{what}-{platform.machine()}-{isa}.json"

@@ -10,7 +10,7 @@ from benchmarks.measure import RESULTS, ROOT
 README = ROOT / "README.md"
 CHART = ROOT / "docs/images/speed.svg"
 BEGIN, END = "<!-- speed: written by python -m benchmarks.step --write -->", "<!-- speed: end -->"
-# The machine that the README speaks of.
+# The host that the README speaks of.
 SHOWN = "x86_64-avx512"
 
 COLUMNS = (
@@ -45,7 +45,7 @@ def times(ratio: float) -> str:
 def section() -> str:
     """The text between the markers."""
     step, agent = result("step"), result("agent")
-    about = step["machine"]
+    about = step["host"]
     wide, narrow = about["isas"][-1], about["isas"][-2]
     head = ("inputs, units", "rtu_edge", f"with {narrow}", "over a sweep of the same memory", *(c[0] for c in COLUMNS))
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
@@ -88,7 +88,7 @@ def chart() -> None:
     import matplotlib.pyplot as plt
 
     step = result("step")
-    wide = step["machine"]["isas"][-1]
+    wide = step["host"]["isas"][-1]
     measured = rows(step)
     sizes = range(len(measured))
     lines: list[tuple[str, tuple[str, ...], str, str]] = [

@@ -21,7 +21,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import peers, readme
-from benchmarks.measure import Run, hold_one_core, interleave, isas, machine, result_path, summary
+from benchmarks.measure import Run, hold_one_core, host_facts, interleave, isas, result_path, summary
 from rtu_edge import _testing
 
 SIZES = ((8, 32), (16, 64), (64, 256), (128, 512), (256, 1024))
@@ -73,8 +73,8 @@ def contenders(d: int, n: int, with_peers: bool) -> tuple[dict[str, Run], peers.
 def measure(sizes: tuple[tuple[int, int], ...], rounds: int, with_peers: bool, console: Console) -> dict[str, Any]:
     """Run everything; return what goes to benchmarks/results."""
     held = hold_one_core()
-    result: dict[str, Any] = {"machine": machine(held), "rounds": rounds, "sizes": []}
-    result["machine"]["peers"] = {
+    result: dict[str, Any] = {"host": host_facts(held), "rounds": rounds, "sizes": []}
+    result["host"]["peers"] = {
         name: peers.version(name) for name in ("numpy", "jax", "torch") if peers.importable(name)
     }
     every = [*sizes, *(FLAT if len(sizes) == len(SIZES) else ())]
@@ -155,13 +155,13 @@ def print_forms(console: Console, result: dict[str, Any]) -> None:
             continue
         columns = (*FORMS[:2], f"sgd_{GROUPED}", f"obgd_{GROUPED}", *FORMS[2:])
         table = Table("us a step", *columns, title=f"{d} inputs, {n} units", title_justify="left")
-        for isa in result["machine"]["isas"]:
+        for isa in result["host"]["isas"]:
             table.add_row(isa, *(f"{m[f'{form}/{isa}'] / 1e3:.2f}" for form in columns))
         console.print(table)
 
 
 def print_peers(console: Console, result: dict[str, Any]) -> None:
-    isa = result["machine"]["isas"][-1]
+    isa = result["host"]["isas"][-1]
     table = Table(
         "inputs, units",
         f"ours, {isa}",
@@ -187,14 +187,14 @@ def print_peers(console: Console, result: dict[str, Any]) -> None:
 def print_goals(console: Console, result: dict[str, Any]) -> bool:
     """Print the goals; return whether the instruction set that is chosen at load meets all."""
     all_met = True
-    for isa in reversed([isa for isa in result["machine"]["isas"] if isa not in ("scalar", "sse2")]):
+    for isa in reversed([isa for isa in result["host"]["isas"] if isa not in ("scalar", "sse2")]):
         table = Table("goal", "measured", "limit", "", title=isa, title_justify="left")
         met = goals(result, isa)
         for goal in met:
             sign = "<=" if goal.at_most else ">="
             table.add_row(goal.text, f"{goal.value:.3g}", f"{sign} {goal.limit:g}", "pass" if goal.met else "FAIL")
         console.print(table)
-        if isa == result["machine"]["isas"][-1]:
+        if isa == result["host"]["isas"][-1]:
             all_met = all(goal.met for goal in met)
     return all_met
 
@@ -208,7 +208,7 @@ def main(check: bool, write: bool, quick: bool, rounds: int) -> None:
     """Measure a learning step."""
     console = Console(width=None if sys.stdout.isatty() else 200)
     result = measure(SIZES[:2] if quick else SIZES, 5 if quick else rounds, not quick, console)
-    about = result["machine"]
+    about = result["host"]
     console.print(
         f"{about['processor']}, {about['cores']} cores, {about['compiler']}, commit {about['commit']}, {about['held']}, "
         f"medians of {result['rounds']} blocks; other cores busy {max(row['others_busy'] for row in result['sizes']):.0%}"

@@ -6,7 +6,7 @@ function(rtu_image target)
   add_executable(${target} ${arg_SOURCES} firmware_bridge/boards/stm32f405/memory.c)
   set_target_properties(${target} PROPERTIES SUFFIX .elf)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
-  # Size first: on this machine it is also the faster code, because nothing spills.
+  # Size first: on this processor it is also the faster code, because nothing spills.
   target_compile_options(${target} PRIVATE -Os $<$<COMPILE_LANGUAGE:CXX>:${rtu_freestanding}>)
   target_link_options(${target} PRIVATE -nostdlib -Wl,--gc-sections -Wl,--fatal-warnings ${arg_LINK_OPTIONS})
   target_link_libraries(${target} PRIVATE rtu_warnings ${arg_LINK} gcc)
@@ -31,11 +31,11 @@ endif()
 
 set(stm32f405_board ${stm32f405}/start.c ${stm32f405}/board.c)
 
-# The firmware: the bridge and a simulated machine.
+# The firmware: the bridge and a simulated plant.
 rtu_image(tl_stm32f405 SOURCES ${stm32f405_board} ${stm32f405}/main.c LINK tl_stm32f405_drivers tl_simulated tl_bridge tl_plants tl_protocol
   LINK_OPTIONS ${stm32f405_link})
-set(TL_FIRMWARE_PLANT cartpole CACHE STRING "the simulated machine in front of which the image puts the bridge")
-set(TL_FIRMWARE_SOURCE "" CACHE FILEPATH "a C file with `const tl_plant tl_plant_own`, which takes the place of the simulated machine")
+set(TL_FIRMWARE_PLANT cartpole CACHE STRING "the simulated plant in front of which the image puts the bridge")
+set(TL_FIRMWARE_SOURCE "" CACHE FILEPATH "a C file with `const tl_plant tl_plant_own`, which takes the place of the simulated plant")
 if(TL_FIRMWARE_SOURCE)
   target_sources(tl_stm32f405 PRIVATE ${TL_FIRMWARE_SOURCE})
   # Somebody's own file: warnings, but a member that was added later is no reason for one.

@@ -1,7 +1,7 @@
 # The compiled modules: rtu_edge._core and rtu_edge._testing (pybind11, over C++), rtu_edge._bridge (cffi, over C).
 
 if(RTU_EDGE_TARGET_INCLUDE)
-  # Cross compilation (tools/arm.sh): scripts run on this machine's Python, headers are the target's.
+  # Cross compilation (tools/arm.sh): scripts run on this host's Python, headers are the target's.
   find_package(Python REQUIRED COMPONENTS Interpreter)
   add_library(rtu_python INTERFACE)
   target_include_directories(rtu_python SYSTEM INTERFACE ${RTU_EDGE_TARGET_INCLUDE})

@@ -18,7 +18,7 @@ def loss(cell: rtu.LinearRTU) -> float:
     return float(y.sum())
 
 
-cell = rtu.LinearRTU(n_inputs=3, n_units=5, activation="tanh", dtype="float64", seed=0)
+cell = rtu.LinearRTU(observation_size=3, n_units=5, activation="tanh", dtype="float64", seed=0)
 loss(cell)
 exact = cell.gradient(np.ones(10))  # forward in time: nothing was stored, nothing is unrolled
 

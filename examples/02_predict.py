@@ -10,7 +10,7 @@ import rtu_edge as rtu
 
 WAIT = 10
 rng = np.random.default_rng(0)
-predictor = rtu.TDPredictor(n_inputs=2, units=16, gamma=0.9, trace_decay=0.95, seed=0)
+predictor = rtu.TDPredictor(observation_size=2, units=16, gamma=0.9, trace_decay=0.95, seed=0)
 
 
 def trial() -> list[tuple[int, int]]:

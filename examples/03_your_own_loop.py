@@ -14,7 +14,7 @@ for _ in range(20_000):
     observation, reward, terminated, truncated = plant.step(10.0 * action)
     length += 1
     action = agent.predict(observation)  # the action for the new observation: it could leave now
-    agent.learn(reward, terminated, truncated)  # the weights move afterwards
+    agent.update(reward, terminated, truncated)  # the weights move afterwards
     if terminated or truncated:
         lengths.append(length)
         length = 0

@@ -13,7 +13,7 @@ What is where:
 
     StreamAC, TDPredictor, OnlineRegressor    learners for control, prediction, regression; load() reads a checkpoint
     LinearRTU, NonlinearRTU                   the recurrent cells by themselves
-    plan                                      bytes, operations and time of a learner before there is one
+    footprint                                 bytes, operations and time of a learner before there is one
     export_onnx, verify_onnx                  the policy as a file for elsewhere, and the proof that it is the same
     Plant, SimulatedDevice                    a simulated plant in this process; one behind a serial port
     open_port, Link, Loop, LoopConfig         the native control loop over a serial port
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rtu_edge.device.simulated import SimulatedDevice
     from rtu_edge.learn import OnlineRegressor, StreamAC, TDPredictor, load
     from rtu_edge.learn.cells import LinearRTU, NonlinearRTU
-    from rtu_edge.learn.footprint import Plan, plan
+    from rtu_edge.learn.footprint import Footprint, footprint
     from rtu_edge.learn.onnx import export_onnx, verify_onnx
     from rtu_edge.loop import Limits, Link, Loop, LoopConfig
 
@@ -47,6 +47,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DeviceError",
+    "Footprint",
     "Limits",
     "LinearRTU",
     "Link",
@@ -54,17 +55,16 @@ __all__ = [
     "LoopConfig",
     "NonlinearRTU",
     "OnlineRegressor",
-    "Plan",
     "Plant",
     "SimulatedDevice",
     "StreamAC",
     "TDPredictor",
     "__version__",
     "export_onnx",
+    "footprint",
     "load",
     "load_config",
     "open_port",
-    "plan",
     "verify_onnx",
 ]
 
@@ -78,7 +78,7 @@ _HOMES = {
     "device.simulated": ("SimulatedDevice",),
     "learn": ("OnlineRegressor", "StreamAC", "TDPredictor", "load"),
     "learn.cells": ("LinearRTU", "NonlinearRTU"),
-    "learn.footprint": ("Plan", "plan"),
+    "learn.footprint": ("Footprint", "footprint"),
     "learn.onnx": ("export_onnx", "verify_onnx"),
     "loop": ("Limits", "Link", "Loop", "LoopConfig"),
 }

@@ -1,4 +1,4 @@
-"""The people of docs/estop.md as processes: users, drivers of a machine, namespaces. Imported by a server that forks them.
+"""The people of docs/estop.md as processes: users, drivers of a plant, namespaces. Imported by a server that forks them.
 
 A forked child has imported everything already, so another user needs no access to the folder of this installation.
 """
@@ -83,7 +83,7 @@ def _check(result: int) -> None:
 
 
 def drive(person: Person, pipe: Connection, port: str, what: str, config: str, options: dict[str, Any]) -> None:
-    """Drive the machine at a port until it is stopped; reports when it does.
+    """Drive the plant at a port until it is stopped; reports when it does.
 
     Args:
         what: "script" (the library, nothing else said), "service" (of a configuration), "program" (one that does not know

@@ -26,9 +26,9 @@ _FIRST = 61_000 + 10 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removepr
 OWNER, OTHER, GROUP = _FIRST + 1, _FIRST + 2, _FIRST + 9
 DRIVER = Person(OWNER, (GROUP,))
 LIMIT_S = 5.0
-SLACK_S = 0.5  # between the deadline and the end of a process on a shared machine
+SLACK_S = 0.5  # between the deadline and the end of a process on a shared host
 
-# A busy machine that runs these tests stops no driver by itself.
+# A busy host that runs these tests stops no driver by itself.
 _PATIENT = {"--max-steps": 100000, "--ttl-max-ms": 20000, "--silence-ms": 20000}
 
 
@@ -125,7 +125,7 @@ class Stage:
         """Somebody drives, the last board unless another is expected; returns the number of the process."""
         options = {"exclusive": self._exclusive, "keep_s": keep_s}
         process, pipe = self.begin(estop_cells.drive, person, self.link, what, self.config, options)
-        assert pipe.poll(20), "the machine is not driven"
+        assert pipe.poll(20), "the plant is not driven"
         said = pipe.recv()
         assert said == process.pid, said
         (expect or self.lines[-1]).wait_for(DeviceState.ARMED)

@@ -13,9 +13,9 @@ from rtu_edge.record.old_formats import TELEMETRY
 RECORD = np.dtype(
     [
         ("step", "u8"), ("t_ns", "i8"), ("device_us", "u4"), ("episode", "u2"), ("episode_step", "u4"), ("flags", "u1"),
-        ("gate", "u1"), ("reward", "f4"), ("value", "f4"), ("delta", "f4"), ("step_size_actor", "f4"),
-        ("step_size_critic", "f4"), ("lateness_ns", "i4"), ("predict_ns", "u4"), ("learn_ns", "u4"),
-        ("round_trip_ns", "u4"), ("x", "f4", (2,)), ("u", "f4", (1,)), ("executed", "f4", (1,)),
+        ("command_limiter", "u1"), ("reward", "f4"), ("value", "f4"), ("delta", "f4"), ("step_size_actor", "f4"),
+        ("step_size_critic", "f4"), ("lateness_ns", "i4"), ("predict_ns", "u4"), ("update_ns", "u4"),
+        ("round_trip_ns", "u4"), ("x", "f4", (2,)), ("u", "f4", (1,)), ("applied", "f4", (1,)),
     ]
 )  # fmt: skip
 EPISODE = np.dtype(
@@ -50,10 +50,10 @@ def records(rng: np.random.Generator, steps: int) -> np.ndarray:
     found["step"], found["episode"] = np.arange(steps), 3 + np.arange(steps) // 500
     found["x"][:, 0] = 0.4 * np.sin(0.9 * time_s) + 0.02 * rng.standard_normal(steps)
     found["x"][:, 1] = 0.03 * np.sin(5 * time_s) + 0.01 * rng.standard_normal(steps)
-    found["executed"][:, 0] = np.clip(6 * rng.standard_normal(steps), -10, 10)
+    found["applied"][:, 0] = np.clip(6 * rng.standard_normal(steps), -10, 10)
     found["lateness_ns"] = 60_000 * rng.lognormal(0, 0.5, steps)
     found["predict_ns"] = 3_000 * rng.lognormal(0, 0.2, steps)
-    found["learn_ns"] = 9_000 * rng.lognormal(0, 0.2, steps)
+    found["update_ns"] = 9_000 * rng.lognormal(0, 0.2, steps)
     found["round_trip_ns"] = 110_000 * rng.lognormal(0, 0.4, steps)
     return found
 
@@ -98,7 +98,7 @@ def make(path: Path, *, passed: bool = True, seed: int = 0) -> RunFolder:
             actuators=[Channel("force", "N", -10.0, 10.0)],
             learner={"cell": "linear", "units": 32, "hidden": [32], "actor": {"step_size": 1.0, "kappa": 3.0}},
             learner_bytes=53_248,
-            machine={"processor": "a <processor> & more", "cores": "2"},
+            host={"processor": "a <processor> & more", "cores": "2"},
             stages={
                 "learning": stage,
                 "realtime": Stage(steps=1000, seconds=20.0, counters={"missed": 0, "skipped": 2}),

@@ -39,7 +39,7 @@ ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """What libFuzzer said of one run."""
 
     target: str
@@ -55,7 +55,7 @@ def program(target: str) -> Path:
     return build("fuzz", *(f"fuzz_{name}" for name in TARGETS)) / "fuzz" / f"fuzz_{target}"
 
 
-def fuzz(target: str, executable: Path, kept: Path, *options: str) -> Outcome:
+def fuzz(target: str, executable: Path, kept: Path, *options: str) -> Result:
     """Run a target from its corpus; new inputs go to the folder `kept`, an input that breaks it beside them."""
     kept.mkdir(parents=True, exist_ok=True)
     command = [str(executable), f"-artifact_prefix={kept}/", f"-max_len={LONGEST[target]}", "-timeout=10"]
@@ -66,7 +66,7 @@ def fuzz(target: str, executable: Path, kept: Path, *options: str) -> Outcome:
     def last(pattern: str) -> int:
         return int((re.findall(pattern, text) or ["0"])[-1])
 
-    return Outcome(
+    return Result(
         target,
         done.returncode == 0,
         last(r"stat::number_of_executed_units: (\d+)"),
@@ -77,18 +77,18 @@ def fuzz(target: str, executable: Path, kept: Path, *options: str) -> Outcome:
     )
 
 
-def random_host(events: int) -> Outcome:
+def random_host(events: int) -> Result:
     """The driver's register against STATE, so many events of a random host, the sanitizers on; the seed is another one each time."""
     command = [str(build_program("sanitize", Path(f"firmware/test_{DRIVER}"))), str(events), str(time.time_ns())]
     begin_s = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT, check=False)
     text = f"{' '.join(command)}\n{done.stdout.decode(errors='replace')}"
-    return Outcome(DRIVER, done.returncode == 0, events, time.monotonic() - begin_s, 0, 0, text)
+    return Result(DRIVER, done.returncode == 0, events, time.monotonic() - begin_s, 0, 0, text)
 
 
-def table(outcomes: list[Outcome]) -> str:
+def table(results: list[Result]) -> str:
     lines = [f"{'target':<12}{'executions':>12}{'seconds':>9}{'edges':>8}{'corpus':>8}  result"]
-    for one in outcomes:
+    for one in results:
         result = "no crash" if one.passed else "CRASH"
         lines.append(f"{one.target:<12}{one.executions:>12,}{one.seconds:>9.0f}{one.edges:>8}{one.inputs:>8}  {result}")
     return "\n".join(lines)
@@ -110,21 +110,21 @@ def main(arguments: list[str]) -> int:
     programs = {target: program(target) for target in targets if target != DRIVER}
     limits = (f"-runs={given.executions}", f"-max_total_time={given.seconds}")
 
-    def one(target: str) -> Outcome:
+    def one(target: str) -> Result:
         if target == DRIVER:
-            outcome = random_host(given.executions)
+            result = random_host(given.executions)
         else:
-            outcome = fuzz(target, programs[target], ROOT / ".cache/fuzz" / target, *limits)
-        print(table([outcome]).splitlines()[1], flush=True)
-        return outcome
+            result = fuzz(target, programs[target], ROOT / ".cache/fuzz" / target, *limits)
+        print(table([result]).splitlines()[1], flush=True)
+        return result
 
     print(table([]))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        outcomes = list(pool.map(one, targets))
-    for outcome in outcomes:
-        if not outcome.passed:
-            print(f"\n{outcome.target}:", *outcome.text.splitlines()[-40:], sep="\n", file=sys.stderr)
-    return 0 if all(outcome.passed for outcome in outcomes) else 1
+        results = list(pool.map(one, targets))
+    for result in results:
+        if not result.passed:
+            print(f"\n{result.target}:", *result.text.splitlines()[-40:], sep="\n", file=sys.stderr)
+    return 0 if all(result.passed for result in results) else 1
 
 
 if __name__ == "__main__":

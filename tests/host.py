@@ -58,7 +58,7 @@ def main() -> None:
         policy = _testing.LinearPolicy(
             hello.observation_size, [0.0], [[0.5, 6.0] + [0.0] * (hello.observation_size - 2)]
         )
-        options.setdefault("ttl_ms", 200)  # the longest that the device allows: a busy machine stops no loop by itself
+        options.setdefault("ttl_ms", 200)  # the longest that the device allows: a busy host stops no loop by itself
         config = LoopConfig(clock=clock, seconds=30, learn=False, explore=False, **options)
         with Loop(link, policy.policy(), config) as loop:
             loop.start()

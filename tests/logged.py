@@ -23,7 +23,7 @@ from rtu_edge.record import RunFolder
 from rtu_edge.record.file import build_id
 from rtu_edge.record.head import Head, fields_of
 from rtu_edge.record.reader import Log
-from rtu_edge.run import Outcome
+from rtu_edge.run import RunResult
 from rtu_edge.run.recording import Recording
 
 Array = npt.NDArray[Any]
@@ -39,13 +39,13 @@ def config_of(*changes: str) -> Config:
 class Kept:
     """All that a loop gave out, and what else there is to know of it."""
 
-    outcome: Outcome
+    finished: RunResult
     records: Array
     episodes: Array
 
     @property
     def result(self) -> LoopResult:
-        return self.outcome.result
+        return self.finished.result
 
 
 class Keep:
@@ -59,8 +59,8 @@ class Keep:
         self.records.append(records)
         self.episodes.append(episodes)
 
-    def of(self, outcome: Outcome) -> Kept:
-        return Kept(outcome, np.concatenate(self.records), np.concatenate(self.episodes))
+    def of(self, finished: RunResult) -> Kept:
+        return Kept(finished, np.concatenate(self.records), np.concatenate(self.episodes))
 
 
 def run(
@@ -74,9 +74,9 @@ def run(
         loop = job.loop_config(config, device, **changes)
         policy = job.supervised(config, device, agent, loop).policy if supervised else None
         keep = Keep()
-        outcome = job.run_loop(device, agent, loop, keep, policy=policy, recording=recording)
+        finished = job.run_loop(device, agent, loop, keep, policy=policy, recording=recording)
         assert recording.notes == []
-    return keep.of(outcome), agent
+    return keep.of(finished), agent
 
 
 # Fills the records: learner, head, plant, records.
@@ -88,7 +88,7 @@ def by_hand(
 ) -> tuple[Log, Any]:
     """A log made without the native loop: the learner driven from Python, through everything that may happen to it.
 
-    Updates dropped, actions replaced, learning off and on again, episodes ended both ways; `drive` does it where a
+    Updates dropped, actions overridden, learning off and on again, episodes ended both ways; `drive` does it where a
     supervisor is around it.
     """
     plant = Plant("cartpole")
@@ -98,7 +98,7 @@ def by_hand(
         version=rtu.__version__,
         build=build_id(),
         isa=_core.isa,
-        machine="",
+        host="",
         configuration=canonical(config),
         configuration_hash=config_hash(config),
         learner={},
@@ -109,7 +109,7 @@ def by_hand(
         limits=[(-10.0, 10.0, 0.0, 0.0, 0.0)],
         supervised=drive is not None,
         simulated=True,
-        gate=True,
+        command_limiter=True,
         session=1,
         clock="lockstep",
         hash_every=hash_every,
@@ -147,13 +147,13 @@ def _drive(agent: Any, plant: Plant, records: Array, rng: np.random.Generator, h
         over = terminated or truncated
         flags |= (RecordFlag.TERMINATED * terminated) | (RecordFlag.TRUNCATED * truncated)
         if learning:
-            replaced = not first and applied != chosen
+            overridden = not first and applied != chosen
             update = bool(rng.random() > 0.1)
-            executed = action_of(agent, applied) if replaced else None
-            agent.core.learn(reward, terminated, truncated, executed, update)
-            calls |= CallFlag.LEARN | CallFlag.EXECUTED * replaced | CallFlag.UPDATE * update
+            given = action_of(agent, applied) if overridden else None
+            agent.core.update(reward, terminated, truncated, given, update)
+            calls |= CallFlag.LEARN | CallFlag.APPLIED * overridden | CallFlag.WEIGHTS * update
             flags |= RecordFlag.LEARNED * (not first)
-        record["executed"] = applied
+        record["applied"] = applied
         chosen = float(_command_of(agent, action))
         if not over:
             flags |= RecordFlag.ACTED

@@ -13,10 +13,10 @@ from rtu_edge.device import protocol
 from rtu_edge.device.protocol import FrameType
 from rtu_edge.hil.qemu import QemuBoard as Board
 
-__all__ = ["MACHINE", "PREFIX", "Board", "Host", "address", "counting_plugin", "run_counted", "size_of"]
+__all__ = ["PREFIX", "QEMU_BOARD", "Board", "Host", "address", "counting_plugin", "run_counted", "size_of"]
 
 PREFIX = "arm-none-eabi-"
-MACHINE = ("-M", "netduinoplus2", "-nographic", "-monitor", "none")
+QEMU_BOARD = ("-M", "netduinoplus2", "-nographic", "-monitor", "none")
 
 
 def counting_plugin(emulator: str = "qemu-system-arm") -> Path:
@@ -48,7 +48,7 @@ def size_of(image: Path, name: str) -> int:
 def run_counted(image: Path, counts: Path, begin: str, end: str, seconds: float = 60) -> tuple[str, list[int]]:
     """Run an image that ends by itself; return what it said through semihosting, and the instructions from `begin` to `end`."""
     plugin = f"{counting_plugin()},begin={address(image, begin):#x},end={address(image, end):#x},out={counts}"
-    command = [tool("qemu-system-arm"), *MACHINE, "-serial", "null", "-kernel", str(image), "-plugin", plugin]
+    command = [tool("qemu-system-arm"), *QEMU_BOARD, "-serial", "null", "-kernel", str(image), "-plugin", plugin]
     command += ["-semihosting-config", "enable=on,target=native"]
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False

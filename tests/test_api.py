@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rtu_edge as rtu
-from rtu_edge import _core, plan
+from rtu_edge import _core, footprint
 from rtu_edge.learn import cells, make, restore, signals, stream_ac
 
 D = 3
@@ -57,7 +57,7 @@ def run(learner: Any, steps: int, seed: int, restart: bool = True) -> list[Any]:
     else:
         for _ in range(steps):
             answers.append(learner.predict(rng.standard_normal(D)))
-            answers.append(learner.learn(rng.standard_normal(2)))
+            answers.append(learner.update(rng.standard_normal(2)))
     return answers
 
 
@@ -76,7 +76,7 @@ def test_names_of_the_package() -> None:
         "TDPredictor",
         "OnlineRegressor",
         "load",
-        "plan",
+        "footprint",
         "export_onnx",
         "verify_onnx",
     ):
@@ -86,16 +86,18 @@ def test_names_of_the_package() -> None:
         rtu.no_such_name  # noqa: B018
 
 
-@pytest.mark.parametrize("module", [cells, signals, stream_ac, plan], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [cells, signals, stream_ac, footprint], ids=lambda m: m.__name__)
 def test_examples_of_the_docstrings_run(module: Any) -> None:
-    module = inspect.getmodule(rtu.Plan) if callable(module) else module  # `plan` is a function and its module's name
+    module = (
+        inspect.getmodule(rtu.Footprint) if callable(module) else module
+    )  # `footprint` is a function and its module's name
     found = doctest.testmod(module)
     assert found.failed == 0 and found.attempted > 0
 
 
 def test_the_call_of_the_documentation() -> None:
     """Keyword for keyword what the documents promise."""
-    cell = rtu.LinearRTU(n_inputs=3, n_units=5, activation="relu", dtype="float64", seed=0)
+    cell = rtu.LinearRTU(observation_size=3, n_units=5, activation="relu", dtype="float64", seed=0)
     assert cell.step(np.zeros(3)).shape == (10,)
     assert cell.input_gradient(np.zeros(10)).shape == (3,)
     agent = rtu.StreamAC(observation_size=2, action_size=1, units=32, hidden=32, seed=0)
@@ -103,10 +105,10 @@ def test_the_call_of_the_documentation() -> None:
     assert action.shape == (1,) and -1 <= action[0] <= 1
     action = agent.step(np.zeros(2), 1.0, terminated=False, truncated=False)
     action = agent.predict(np.zeros(2))
-    agent.learn(1.0, False, False, executed=None)
+    agent.update(1.0, False, False, applied=None)
     assert agent.predict(np.zeros(2), explore=False).shape == (1,)
     assert isinstance(agent.nbytes, int) and isinstance(agent.state_hash(), str)
-    v = rtu.TDPredictor(n_inputs=2, units=64, gamma=0.95, trace_decay=0.95, seed=0)
+    v = rtu.TDPredictor(observation_size=2, units=64, gamma=0.95, trace_decay=0.95, seed=0)
     assert isinstance(v.step(np.zeros(2), 0.0), float)
     assert isinstance(rtu.StreamAC(observation_size=2, n_actions=2).reset([0, 0]), int)
 
@@ -186,15 +188,15 @@ def test_halves_equal_the_whole_step(kind: str) -> None:
     x = rng.standard_normal(D)
     first = whole.reset(x)
     halves.begin()
-    # The form the loop uses: the first learn() after begin() only observes.
+    # The form the loop uses: the first update() after begin() only observes.
     assert np.array_equal(halves._core.predict(x, True, 1.0), first)
-    halves.learn(123.0)
+    halves.update(123.0)
     assert whole.state_hash() == halves.state_hash()
     for t in range(50):
         x, reward = rng.standard_normal(D), float(rng.standard_normal())
         a = whole.step(x, reward, terminated=False, truncated=t == 30)
         b = halves.predict(x)
-        halves.learn(reward, False, t == 30, executed=None)
+        halves.update(reward, False, t == 30, applied=None)
         assert np.array_equal(a, b) and whole.state_hash() == halves.state_hash()
         if t == 30:
             assert np.array_equal(whole.reset(x), halves.reset(x))
@@ -268,18 +270,18 @@ def test_normaliser_outlives_episodes() -> None:
     assert agent.normalizer["count"] == 60 + 1 + 60 // 17  # steps, first reset, resets after the endings
 
 
-# --- plan ---
+# --- footprint ---
 
 
 @kinds
 def test_plan_knows_the_bytes(kind: str) -> None:
     learner = KINDS[kind]()
-    planned = rtu.plan(learner.config)
-    assert planned.nbytes == learner.nbytes
-    assert planned.sections == learner.sections
-    assert sum(row[3] for row in planned.sections) <= planned.nbytes
-    assert planned.flops_per_step == sum(planned.flops.values()) > 0
-    assert all(name in str(planned) for name in learner.parameters)
+    sized = rtu.footprint(learner.config)
+    assert sized.nbytes == learner.nbytes
+    assert sized.sections == learner.sections
+    assert sum(row[3] for row in sized.sections) <= sized.nbytes
+    assert sized.flops_per_step == sum(sized.flops.values()) > 0
+    assert all(name in str(sized) for name in learner.parameters)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -303,7 +305,7 @@ def test_plan_knows_the_bytes_of_any_size(
         "cell": cell,
         "dtype": dtype,
     }
-    assert rtu.plan("stream_ac", **settings).nbytes == rtu.StreamAC(**settings).nbytes
+    assert rtu.footprint("stream_ac", **settings).nbytes == rtu.StreamAC(**settings).nbytes
 
 
 # --- refusals ---
@@ -353,9 +355,9 @@ def test_a_bad_reward_is_refused_and_changes_nothing(kind: str, bad: float) -> N
     agent.predict(np.zeros(D))
     between = agent.state_hash()
     with pytest.raises(ValueError, match="reward"):
-        agent.learn(bad)
+        agent.update(bad)
     assert agent.state_hash() == between
-    agent.learn(0.0)  # is still due, and goes
+    agent.update(0.0)  # is still due, and goes
 
 
 @pytest.mark.parametrize("scale_reward", [False, True])
@@ -379,9 +381,9 @@ def test_bad_signals_are_refused() -> None:
     hashes = model.state_hash()
     for target in ([0.0], [0.0, math.nan], np.zeros((2, 1)), "ab"):
         with pytest.raises(ValueError):
-            model.learn(target)
+            model.update(target)
         assert model.state_hash() == hashes
-    assert model.learn([0.0, 0.0]) >= 0
+    assert model.update([0.0, 0.0]) >= 0
 
 
 def test_bad_executed_actions_are_refused() -> None:
@@ -391,22 +393,22 @@ def test_bad_executed_actions_are_refused() -> None:
     before = agent.state_hash()
     for bad in ([0.0], [math.nan, 0.0], "no", np.zeros((2, 1))):
         with pytest.raises(ValueError):
-            agent.learn(0.0, executed=bad)
+            agent.update(0.0, applied=bad)
         assert agent.state_hash() == before
-    agent.learn(0.0, executed=[0.0, 0.0])
+    agent.update(0.0, applied=[0.0, 0.0])
     discrete = KINDS["discrete"]()
     discrete.reset(np.zeros(D))
     discrete.predict(np.zeros(D))
     before = discrete.state_hash()
     for bad in (3, -1, 0.5, [0]):
         with pytest.raises(ValueError):
-            discrete.learn(0.0, executed=bad)
+            discrete.update(0.0, applied=bad)
         assert discrete.state_hash() == before
 
 
 def test_the_order_of_halves_is_kept() -> None:
     agent = KINDS["continuous"]()
-    for call in (lambda: agent.step(np.zeros(D), 0.0), lambda: agent.predict(np.zeros(D)), lambda: agent.learn(0.0)):
+    for call in (lambda: agent.step(np.zeros(D), 0.0), lambda: agent.predict(np.zeros(D)), lambda: agent.update(0.0)):
         before = agent.state_hash()
         with pytest.raises(RuntimeError):
             call()
@@ -417,12 +419,12 @@ def test_the_order_of_halves_is_kept() -> None:
     with pytest.raises(RuntimeError):
         agent.predict(np.zeros(D))
     assert agent.state_hash() == before
-    agent.learn(0.0, terminated=True)
+    agent.update(0.0, terminated=True)
     with pytest.raises(RuntimeError):
         agent.step(np.zeros(D), 0.0)
     model = KINDS["regressor"]()
     with pytest.raises(RuntimeError):
-        model.learn([0.0, 0.0])
+        model.update([0.0, 0.0])
     model.predict(np.zeros(D))
     with pytest.raises(RuntimeError):
         model.predict(np.zeros(D))
@@ -431,7 +433,7 @@ def test_the_order_of_halves_is_kept() -> None:
 @pytest.mark.parametrize("bad", [v for v in BAD_VECTORS if not isinstance(v, str)], ids=lambda v: repr(v)[:30])
 @pytest.mark.parametrize("kind", [rtu.LinearRTU, rtu.NonlinearRTU])
 def test_cells_refuse_bad_vectors(kind: Any, bad: Any) -> None:
-    cell, twin = (kind(n_inputs=D, n_units=4, seed=20) for _ in range(2))
+    cell, twin = (kind(observation_size=D, n_units=4, seed=20) for _ in range(2))
     for each in (cell, twin):
         each.step(np.ones(D))
     with pytest.raises(ValueError):
@@ -455,7 +457,7 @@ BAD_PARAMETERS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("bad", BAD_PARAMETERS, ids=lambda v: repr(v)[:40])
 def test_load_parameters_takes_all_or_nothing(bad: dict[str, Any]) -> None:
     """A good entry before the bad one is not stored either."""
-    cell = rtu.LinearRTU(n_inputs=D, n_units=4)
+    cell = rtu.LinearRTU(observation_size=D, n_units=4)
     before = cell.parameters
     with pytest.raises(ValueError, match=next(iter(bad))):
         cell.load_parameters({"theta_log": np.ones(4), **bad})
@@ -471,16 +473,16 @@ def test_load_parameters_takes_all_or_nothing(bad: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("cls", "arguments", "names"),
     [
-        (rtu.LinearRTU, {"n_inputs": 0, "n_units": 5}, "n_inputs"),
-        (rtu.LinearRTU, {"n_inputs": 3, "n_units": 2.5}, "units"),
-        (rtu.LinearRTU, {"n_inputs": 3, "n_units": 5, "activation": "rleu"}, "relu"),
-        (rtu.LinearRTU, {"n_inputs": 3, "n_units": 5, "dtype": "float16"}, "float32"),
-        (rtu.LinearRTU, {"n_inputs": 3, "n_units": 5, "seed": -1}, "seed"),
-        (rtu.LinearRTU, {"n_inputs": 3, "n_units": 5, "r_max": 1.5}, "r_max"),
-        (rtu.LinearRTU, {"n_inputs": 3, "n_units": 5, "r_min": 0.9, "r_max": 0.5}, "r_min"),
-        (rtu.LinearRTU, {"n_inputs": 3, "n_units": 5, "max_phase": math.nan}, "max_phase"),
-        (rtu.LinearRTU, {"n_inputs": 3, "n_units": 5, "units_per_pole": 2}, "units_per_pole"),
-        (rtu.NonlinearRTU, {"n_inputs": 3, "n_units": 4, "units_per_pole": 2}, "units_per_pole"),
+        (rtu.LinearRTU, {"observation_size": 0, "n_units": 5}, "observation_size"),
+        (rtu.LinearRTU, {"observation_size": 3, "n_units": 2.5}, "units"),
+        (rtu.LinearRTU, {"observation_size": 3, "n_units": 5, "activation": "rleu"}, "relu"),
+        (rtu.LinearRTU, {"observation_size": 3, "n_units": 5, "dtype": "float16"}, "float32"),
+        (rtu.LinearRTU, {"observation_size": 3, "n_units": 5, "seed": -1}, "seed"),
+        (rtu.LinearRTU, {"observation_size": 3, "n_units": 5, "r_max": 1.5}, "r_max"),
+        (rtu.LinearRTU, {"observation_size": 3, "n_units": 5, "r_min": 0.9, "r_max": 0.5}, "r_min"),
+        (rtu.LinearRTU, {"observation_size": 3, "n_units": 5, "max_phase": math.nan}, "max_phase"),
+        (rtu.LinearRTU, {"observation_size": 3, "n_units": 5, "units_per_pole": 2}, "units_per_pole"),
+        (rtu.NonlinearRTU, {"observation_size": 3, "n_units": 4, "units_per_pole": 2}, "units_per_pole"),
         (rtu.StreamAC, {"observation_size": 2}, "n_actions"),
         (rtu.StreamAC, {"observation_size": 2, "action_size": 1, "n_actions": 2}, "n_actions"),
         (rtu.StreamAC, {"observation_size": 2, "n_actions": 1}, "n_actions"),
@@ -496,8 +498,8 @@ def test_load_parameters_takes_all_or_nothing(bad: dict[str, Any]) -> None:
         (rtu.StreamAC, {"observation_size": 2, "action_size": 1, "hidden": (4,) * 99}, "hidden"),
         (rtu.StreamAC, {"observation_size": 2, "action_size": 1, "cell": "gru"}, "linear"),
         (rtu.StreamAC, {"observation_size": 2, "action_size": 1, "dt_s": 0}, "dt_s"),
-        (rtu.TDPredictor, {"n_inputs": 2, "gamma": -0.1}, "gamma"),
-        (rtu.OnlineRegressor, {"n_inputs": 2, "n_outputs": 0}, "n_outputs"),
+        (rtu.TDPredictor, {"observation_size": 2, "gamma": -0.1}, "gamma"),
+        (rtu.OnlineRegressor, {"observation_size": 2, "n_outputs": 0}, "n_outputs"),
     ],
 )  # fmt: skip
 def test_bad_settings_are_named_with_their_range(cls: Any, arguments: dict[str, Any], names: str) -> None:
@@ -516,7 +518,7 @@ def test_unknown_keys_of_a_config_are_a_value_error() -> None:
     with pytest.raises(ValueError, match="no_such"):
         make({**config, "no_such": 1})
     with pytest.raises(ValueError, match="no_such"):
-        rtu.plan({**config, "no_such": 1})
+        rtu.footprint({**config, "no_such": 1})
     with pytest.raises(ValueError, match="kind"):
         make({**config, "kind": "no_such"})
 
@@ -542,14 +544,14 @@ def test_a_loaded_learner_goes_on_to_the_bit(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", AGENTS)
 def test_saved_between_the_halves(kind: str, tmp_path: Path) -> None:
-    """A checkpoint taken after predict() goes on with learn()."""
+    """A checkpoint taken after predict() goes on with update()."""
     agent = KINDS[kind](seed=24)
     run(agent, 30, 25)
     agent.predict(np.ones(D))
     agent.save(tmp_path / "a.ckpt")
     loaded = rtu.load(tmp_path / "a.ckpt")
     for each in (agent, loaded):
-        each.learn(0.5)
+        each.update(0.5)
     assert loaded.state_hash() == agent.state_hash()
     assert equal(run(agent, 50, 26, restart=False), run(loaded, 50, 26, restart=False))
 

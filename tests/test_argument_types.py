@@ -17,8 +17,15 @@ from rtu_edge.learn import KINDS
 
 INTEGERS = {
     "stream_ac": {"observation_size": 3, "action_size": 2, "units": 8, "units_per_pole": 2, "hidden": 4, "seed": 5},
-    "td_predictor": {"n_inputs": 3, "units": 8, "units_per_pole": 2, "hidden": 4, "seed": 5},
-    "online_regressor": {"n_inputs": 3, "n_outputs": 2, "units": 8, "units_per_pole": 2, "hidden": 4, "seed": 5},
+    "td_predictor": {"observation_size": 3, "units": 8, "units_per_pole": 2, "hidden": 4, "seed": 5},
+    "online_regressor": {
+        "observation_size": 3,
+        "n_outputs": 2,
+        "units": 8,
+        "units_per_pole": 2,
+        "hidden": 4,
+        "seed": 5,
+    },
 }
 # Numbers that float16 holds exactly, so that each type says the same.
 NUMBERS = {
@@ -96,7 +103,7 @@ def test_one_number_format_by_any_name(dtype: Any, tmp_path: Path) -> None:
     agent.save(tmp_path / "a.rtu")
     assert rtu.load(tmp_path / "a.rtu").dtype == np.float64
     assert rtu.LinearRTU(2, 4, dtype=dtype).step(np.ones(2)).dtype == np.float64
-    assert rtu.plan(observation_size=2, action_size=1, dtype=dtype).sections[0][1] == "float64"
+    assert rtu.footprint(observation_size=2, action_size=1, dtype=dtype).sections[0][1] == "float64"
 
 
 @pytest.mark.parametrize("cell", [rtu.LinearRTU, rtu.NonlinearRTU])

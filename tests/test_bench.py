@@ -33,7 +33,7 @@ def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 
 
 def made_up(steps: int) -> np.ndarray:
-    names = [f"{part}_ns" for part in ("lateness", "receive", "predict", "gate", "send", "learn")]
+    names = [f"{part}_ns" for part in ("lateness", "receive", "predict", "limit", "send", "update")]
     kinds = [
         ("step", "u8"),
         ("t_ns", "i8"),

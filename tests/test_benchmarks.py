@@ -84,6 +84,6 @@ def test_results_say_where_they_come_from(modules: Any) -> None:
     assert files
     for path in files:
         result = json.loads(path.read_text())
-        if "machine" not in result:
+        if "host" not in result:
             continue
-        assert {"processor", "architecture", "compiler", "isas", "commit"} <= set(result["machine"]), path.name
+        assert {"processor", "architecture", "compiler", "isas", "commit"} <= set(result["host"]), path.name

@@ -65,7 +65,7 @@ def by_steps(learner: Any, s: Stream) -> list[Any]:
     elif isinstance(learner, rtu.TDPredictor):
         out = [learner.step(s.x[i], s.r[i]) for i in range(K)]
     elif isinstance(learner, rtu.OnlineRegressor):
-        out = [(learner.predict(s.x[i]), learner.learn(s.targets[i])) for i in range(K)]
+        out = [(learner.predict(s.x[i]), learner.update(s.targets[i])) for i in range(K)]
     else:
         out = [learner.step(s.x[i]) for i in range(K)]
     return out
@@ -78,7 +78,7 @@ def by_halves(agent: rtu.StreamAC, s: Stream) -> list[Any]:
         if starts:
             agent.begin()
         out.append(agent.predict(s.x[i]))
-        agent.learn(s.r[i], bool(s.terminated[i]), bool(s.truncated[i]))
+        agent.update(s.r[i], bool(s.terminated[i]), bool(s.truncated[i]))
         starts = bool(s.terminated[i] or s.truncated[i])
     return out
 
@@ -175,7 +175,7 @@ def test_a_log_with_executed_actions_is_learned_from_as_by_learn(kind: str) -> N
         if starts:
             one.begin()
         answers.append(one.predict(s.x[i]))
-        one.learn(s.r[i], bool(s.terminated[i]), bool(s.truncated[i]), executed=done[i])
+        one.update(s.r[i], bool(s.terminated[i]), bool(s.truncated[i]), applied=done[i])
         starts = bool(s.terminated[i] or s.truncated[i])
     actions = many.run(s.x, s.r, s.terminated, s.truncated, done)
     assert bits([a if not one.discrete else int(a) for a in actions]) == bits(answers)
@@ -342,9 +342,9 @@ def test_a_bad_value_leaves_the_learner_as_it_was() -> None:
         agent.step_bound(0.0)
     agent.reset_bound()
     agent.predict(x)
-    with pytest.raises(RuntimeError, match="learn\\(\\) comes between"):
+    with pytest.raises(RuntimeError, match="update\\(\\) comes between"):
         agent.step_bound(0.0)
-    with pytest.raises(RuntimeError, match="learn\\(\\) comes between"):
+    with pytest.raises(RuntimeError, match="update\\(\\) comes between"):
         agent.run(x[None], [0.0])
 
     model = KINDS["regressor"]()
@@ -356,7 +356,7 @@ def test_a_bad_value_leaves_the_learner_as_it_was() -> None:
         model.step_bound()
     assert model.state_hash() == before
     model.predict(x)
-    with pytest.raises(RuntimeError, match="learn\\(\\) comes between"):
+    with pytest.raises(RuntimeError, match="update\\(\\) comes between"):
         model.step_bound()
     v = KINDS["predictor"]()
     v.bind(x)
@@ -395,8 +395,8 @@ def test_arguments_as_of_any_function() -> None:
         (r"^rewards\[1\] is 1e\+39", {"rewards": np.array([0, 1e39, 0, 0])}),
         (r"^terminated: expected truth values", {"terminated": np.zeros(4)}),
         (r"^truncated: expected shape \(4,\)", {"truncated": np.zeros(5, bool)}),
-        (r"^executed: expected shape \(4, 2\)", {"executed": np.zeros(4)}),
-        (r"^executed\[1, 1\] is nan", {"executed": np.where(np.arange(8) == 3, np.nan, 0).reshape(4, 2)}),
+        (r"^applied: expected shape \(4, 2\)", {"applied": np.zeros(4)}),
+        (r"^applied\[1, 1\] is nan", {"applied": np.where(np.arange(8) == 3, np.nan, 0).reshape(4, 2)}),
     ],
 )
 def test_a_bad_chunk_is_refused_whole(match: str, change: dict[str, Any]) -> None:
@@ -409,8 +409,8 @@ def test_a_bad_chunk_is_refused_whole(match: str, change: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("bad", [3, -1, 0.5])
 def test_executed_indices_are_in_range(bad: float) -> None:
-    with pytest.raises(ValueError, match=r"executed\[2\] is .*: expected an integer from 0 to 2"):
-        KINDS["discrete"]().run(np.zeros((4, 3)), np.zeros(4), executed=[0, 2, bad, 1])
+    with pytest.raises(ValueError, match=r"applied\[2\] is .*: expected an integer from 0 to 2"):
+        KINDS["discrete"]().run(np.zeros((4, 3)), np.zeros(4), applied=[0, 2, bad, 1])
 
 
 def test_bad_chunks_of_signals_are_refused_whole() -> None:
@@ -420,7 +420,7 @@ def test_bad_chunks_of_signals_are_refused_whole() -> None:
     with pytest.raises(ValueError, match=r"^targets: expected shape \(2, 2\)"):
         model.run(np.zeros((2, D)), np.zeros(2))
     model.predict(np.zeros(D))
-    with pytest.raises(RuntimeError, match="learn\\(\\) comes between"):
+    with pytest.raises(RuntimeError, match="update\\(\\) comes between"):
         model.run(np.zeros((2, D)), np.zeros((2, 2)))
 
 
@@ -517,7 +517,7 @@ def test_denormals_are_flushed_inside_and_left_alone_outside() -> None:
         lambda: KINDS["continuous"]().reset(np.zeros(D)),
         lambda: KINDS["predictor"]().step(np.zeros(D), 0.0),
         lambda: KINDS["continuous"]().state_hash(),
-        lambda: rtu.plan("td_predictor", n_inputs=2).calibrate(0.0),
+        lambda: rtu.footprint("td_predictor", observation_size=2).calibrate(0.0),
     ):
         use()
         assert float(tiny * np.float32(1e-12)) > 0, "a denormal"

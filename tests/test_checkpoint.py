@@ -1,4 +1,4 @@
-"""Slots of checkpoints, golden files of every version and machine, what is refused, and what a run does with a full disk."""
+"""Slots of checkpoints, golden files of every version and host, what is refused, and what a run does with a full disk."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def made(seed: int) -> bytes:
 @pytest.mark.arm
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("checkpoint_*.rtu")), ids=lambda path: path.stem)
 def test_a_file_of_another_version_or_machine_is_read_and_gone_on_from(path: Path) -> None:
-    """The state to the bit, and the next actions as they were on the machine that wrote it.
+    """The state to the bit, and the next actions as they were on the host that wrote it.
 
     Tolerance: instruction sets round sums in another order, and this learner, which learns from noise, lets a difference grow
     tenfold in 30 steps or fewer. In float32 it is 6e-8 at first and at most 6e-6 after 30 steps on five instruction sets; in
@@ -107,7 +107,7 @@ def test_the_supervisor_s_block_is_read_on_another_machine_and_goes_back_to_the_
 
 
 def test_a_snapshot_of_an_older_file_is_what_its_learner_was() -> None:
-    """What a guard would go back to, statistics too."""
+    """What a learner monitor would go back to, statistics too."""
     path = GOLDEN / "checkpoint_v3_x86_64_f32.rtu"
     data = path.read_bytes()
     block, size = checkpoint.read_beside(data), struct.unpack_from("<Q", data, 24)[0]
@@ -148,7 +148,9 @@ def test_a_learner_of_an_older_file_survives_what_one_wild_reading_left_there(ki
 
 def test_there_are_golden_files_of_version_1_and_of_both_machines() -> None:
     names = {path.stem for path in GOLDEN.glob("checkpoint_*.rtu")}
-    written = {f"checkpoint_v2_{machine}_{dtype}" for machine in ("x86_64", "aarch64") for dtype in ("f32", "f64")}
+    written = {
+        f"checkpoint_v2_{architecture}_{dtype}" for architecture in ("x86_64", "aarch64") for dtype in ("f32", "f64")
+    }
     written |= {"checkpoint_v4_x86_64_f32", "checkpoint_v4_x86_64_f64"}
     assert names == {"checkpoint_v1_x86_64", "checkpoint_v3_x86_64_f32", *written}
     assert struct.unpack_from("<I", (GOLDEN / "checkpoint_v1_x86_64.rtu").read_bytes(), 8) == (1,)

@@ -35,9 +35,9 @@ clock = "lockstep"
 [learner]
 units = 4
 hidden = [4]
-[guard]
+[learner_monitor]
 snapshot_steps = 100
-survive_steps = 50
+validation_steps = 50
 td_error = 8.0
 td_warmup = 200
 max_rollbacks = 1000
@@ -77,13 +77,13 @@ def state(path: Path) -> str:
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
-    """20 kills, with a guard that trips before and after them; `python -m benchmarks.kill9` makes 1000."""
+    """20 kills, with a learner monitor that trips before and after them; `python -m benchmarks.kill9` makes 1000."""
     monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks.kill9 import Campaign
 
     campaign = Campaign(tmp_path, steps=10_000, seed=2)
     assert campaign.alone["rollbacks"] >= 10
-    assert campaign.alone["guard_frozen"] == 0
+    assert campaign.alone["monitor_frozen"] == 0
     campaign.run(20)
     record_property("table", json.dumps(campaign.counts, indent=1))
     assert campaign.counts["kills"] == 20
@@ -147,15 +147,15 @@ def test_a_learner_that_was_frozen_stays_frozen_and_another_run_gives_it_another
     def counters(folder: Path) -> dict[str, int]:
         return RunFolder(folder).load_summary().stages["learning"].counters
 
-    assert counters(whole)["guard_frozen"] == 1
+    assert counters(whole)["monitor_frozen"] == 1
     cut = tmp_path / "cut"
     cut.mkdir()
     (cut / "config.toml").write_bytes((whole / "config.toml").read_bytes())
     (cut / "checkpoint.rtu").write_bytes(Slots(whole).older()[0].read_bytes())
     code, out, error = cli("run", "--resume", cut)
     assert code == 0, error
-    assert "The guard has frozen this learner" in out
-    assert counters(tmp_path / "run-2")["guard_frozen"] == 1
+    assert "The learner monitor has frozen this learner" in out
+    assert counters(tmp_path / "run-2")["monitor_frozen"] == 1
     assert counters(tmp_path / "run-2")["learner_steps"] == 0
     assert state(tmp_path / "run-2" / "checkpoint.rtu") == state(whole / "checkpoint.rtu")
     blocks = [
@@ -314,8 +314,8 @@ def test_a_disk_that_fails_does_not_end_the_run(disk: Disk, words: str, tmp_path
         first = Slots(tmp_path).newest().data
         watch: Watch = lambda *_: said.append(saver.complaint())  # noqa: E731
         loop = loop_config(config, device, steps=20_000)
-        outcome = run_loop(device, agent, loop, watch, saver=saver)
-        assert outcome.result.reason is StopReason.STEPS
+        finished = run_loop(device, agent, loop, watch, saver=saver)
+        assert finished.result.reason is StopReason.STEPS
         assert saver.counters["checkpoints_failed"] >= 2
         assert saver.counters["checkpoints"] == 1
         (complaint,) = filter(None, [*said, saver.complaint()])
@@ -323,7 +323,7 @@ def test_a_disk_that_fails_does_not_end_the_run(disk: Disk, words: str, tmp_path
         assert complaint.startswith(f"{tmp_path}/checkpoint.rtu: not saved")
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"checkpoint.rtu": first}
         with pytest.raises(OSError, match=words):
-            saver.finish(outcome.progress, outcome.session)
+            saver.finish(finished.progress, finished.session)
         Slots(tmp_path).save(agent.core.save(checkpoint.encode_config(agent.config)))  # space again
     assert state(tmp_path / "checkpoint.rtu") == agent.state_hash()
 

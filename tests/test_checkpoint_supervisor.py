@@ -1,4 +1,4 @@
-"""The supervisor's block of a checkpoint: a supervised learner goes on to the bit, whatever the guard did; what is refused."""
+"""The supervisor's block of a checkpoint: a supervised learner goes on to the bit, whatever the learner monitor did; what is refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from rtu_edge.config import parse_config
 from rtu_edge.learn import checkpoint, decode
 from rtu_edge.loop.supervisor import Supervised, supervise
 
-KEYS = ("guard.snapshot_steps=60", "guard.survive_steps=30", "guard.td_error=6.0", "guard.td_warmup=150")
+KEYS = (
+    "learner_monitor.snapshot_steps=60",
+    "learner_monitor.validation_steps=30",
+    "learner_monitor.td_error=6.0",
+    "learner_monitor.td_warmup=150",
+)
 EPISODES = 40
 ILL = {12: "critic", 13: "critic", 25: "actor"}  # in these episodes a network's weights are overwritten
 HEAD = 8 + 584 + 128  # docs/checkpoint.md
@@ -59,9 +64,9 @@ class Run:
 @pytest.mark.parametrize(
     ("keys", "frozen"),
     [
-        (("guard.max_rollbacks=1000",), False),
-        (("guard.max_rollbacks=0",), True),
-        (("guard.max_rollbacks=1000", "guard.rate_window=200", "guard.rate=0.3"), False),
+        (("learner_monitor.max_rollbacks=1000",), False),
+        (("learner_monitor.max_rollbacks=0",), True),
+        (("learner_monitor.max_rollbacks=1000", "learner_monitor.rate_window=200", "learner_monitor.rate=0.3"), False),
     ],
     ids=["returns", "frozen", "rate"],
 )
@@ -70,20 +75,20 @@ def test_from_the_end_of_any_episode_it_goes_on_to_the_bit(keys: tuple[str, ...]
     assert whole.supervised.supervisor.frozen == frozen
     counted = whole.supervised.policy.counters()
     assert counted["rollbacks"] >= (1 if frozen else 3)
-    assert counted["snapshots_survived"] >= 1
+    assert counted["snapshots_validated"] >= 1
     for after in range(0, EPISODES - 1, 3):
         cut = Run(whole.saved[after], after + 1, keys)
         assert cut.commands == whole.commands[after + 1 :]
         assert cut.saved == whole.saved[after + 1 :], "learner, counters and snapshots, at the end of each episode"
         assert cut.supervised.supervisor.frozen == frozen
-        assert cut.supervised.policy.counters()["guard_frozen"] == frozen
+        assert cut.supervised.policy.counters()["monitor_frozen"] == frozen
 
 
 def test_without_the_block_it_goes_elsewhere() -> None:
     """What the test above would find."""
-    whole = Run(None, 0, ("guard.max_rollbacks=1000",))
+    whole = Run(None, 0, ("learner_monitor.max_rollbacks=1000",))
     bare = decode(whole.saved[12])
-    cut = Run(bare.core.save(checkpoint.encode_config(bare.config)), 13, ("guard.max_rollbacks=1000",))
+    cut = Run(bare.core.save(checkpoint.encode_config(bare.config)), 13, ("learner_monitor.max_rollbacks=1000",))
     assert cut.commands != whole.commands[13:]
 
 
@@ -104,15 +109,15 @@ def test_who_reads_the_learner_alone_skips_it(saved: bytes) -> None:
     assert decode(alone).state_hash() == agent.state_hash()
 
 
-def test_a_guard_that_keeps_fewer_forgets_the_oldest(saved: bytes) -> None:
+def test_a_monitor_that_keeps_fewer_forgets_the_oldest(saved: bytes) -> None:
     block = checkpoint.read_beside(saved)
     agent = decode(saved)
     same = watched(agent, state=block).supervisor
     assert same.state() == block
-    fewer = watched(decode(saved), "guard.snapshots=1", state=block).supervisor
+    fewer = watched(decode(saved), "learner_monitor.snapshots=1", state=block).supervisor
     assert fewer.snapshot() == same.snapshot()
     assert len(fewer.state()) == HEAD + (len(block) - HEAD) // 3 * 2
-    off = watched(decode(saved), "guard.enabled=false", state=block).supervisor
+    off = watched(decode(saved), "learner_monitor.enabled=false", state=block).supervisor
     assert off.snapshot() == b""
 
 
@@ -124,16 +129,16 @@ def test_a_block_that_is_not_sound_is_refused_and_changes_nothing(saved: bytes) 
     def changed(at: int, layout: str, value: float) -> bytes:
         return block[:at] + struct.pack(layout, value) + block[at + struct.calcsize(layout) :]
 
-    guard = 8 + 584
+    monitor = 8 + 584
     bad = {
         "version": changed(0, "<I", 3),
         "more snapshots": changed(4, "<I", 10),
-        "halvings": changed(guard - 4, "<i", -1),
-        "td_scale": changed(guard + 24, "<d", float("nan")),
-        "scan_row": changed(guard + 48, "<Q", 1 << 63),
-        "n_good": changed(guard + 88, "<i", 3),
-        "scan_section": changed(guard + 104, "<i", -1),
-        "weight_section": changed(guard + 108, "<i", 10_000),
+        "halvings": changed(monitor - 4, "<i", -1),
+        "td_scale": changed(monitor + 24, "<d", float("nan")),
+        "scan_row": changed(monitor + 48, "<Q", 1 << 63),
+        "n_good": changed(monitor + 88, "<i", 3),
+        "scan_section": changed(monitor + 104, "<i", -1),
+        "weight_section": changed(monitor + 108, "<i", 10_000),
         "snapshot": block[:-8] + struct.pack("<d", float("nan")),
         "another learner": block[:-4],
     }

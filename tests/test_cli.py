@@ -49,12 +49,12 @@ def test_each_command_has_help_that_starts_as_listed(capfd: pytest.CaptureFixtur
 
 
 def test_plan_prints_bytes_and_the_time_of_a_step(capfd: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capfd, "plan", "--set", "learner.units=8")
+    code, out, _ = run(capfd, "size", "--set", "learner.units=8")
     assert code == 0
     *_, sizes, times = out.splitlines()
     assert sizes.startswith("stream_ac: ")
     assert " us per step (" in times
-    code, plain, _ = run(capfd, "plan", "--set", "learner.units=8", "--no-calibrate")
+    code, plain, _ = run(capfd, "size", "--set", "learner.units=8", "--no-calibrate")
     assert code == 0
     assert plain == out.removesuffix(times + "\n")
 
@@ -73,7 +73,7 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.timing
 @pytest.mark.alone
 def test_help_answers_at_once() -> None:
-    """Beside a process that only imports numpy and click, in turns, so that a slow machine is slow for both."""
+    """Beside a process that only imports numpy and click, in turns, so that a slow host is slow for both."""
     commands = {"help": ["-m", "rtu_edge.cli", "--help"], "bare": ["-c", "import numpy, click"]}
     best = dict.fromkeys(commands, float("inf"))
     for _ in range(5):
@@ -330,7 +330,7 @@ def test_verify_refuses_a_policy_of_another_learner(capfd: pytest.CaptureFixture
 
 def test_the_table_of_latencies_fits_a_terminal() -> None:
     """80 columns less the 14 by which the demo indents it; labels and counts stay whole."""
-    names = ("episode", "lateness_ns", "predict_ns", "learn_ns", "round_trip_ns")
+    names = ("episode", "lateness_ns", "predict_ns", "update_ns", "round_trip_ns")
     records = np.zeros(200_000, dtype=[(name, "i8") for name in names])
     records["lateness_ns"][0] = 400_000_000
     records["predict_ns"] = records["round_trip_ns"] = 15_000

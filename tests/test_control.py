@@ -84,7 +84,7 @@ def test_the_state_in_status_is_the_device_s(tmp_path: Path) -> None:
         loop = Loop(link, _testing.LinearPolicy(2, [0.0]).policy(), LoopConfig(steps=5))
         assert loop.run().reason is StopReason.STEPS
         assert loop.status().device_state == DeviceState.DISARMED
-        line.say("to_device", b"\0" + protocol.encode(protocol.pack(protocol.Estop())))  # a button next to the machine
+        line.send("to_device", b"\0" + protocol.encode(protocol.pack(protocol.Estop())))  # a button next to the plant
         line.wait_for(DeviceState.ESTOP)
         assert until_state(line.port, DeviceState.ESTOP) == DeviceState.ESTOP
         assert link.disarm()  # is acknowledged in each state

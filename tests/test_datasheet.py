@@ -185,12 +185,12 @@ def test_what_is_checked_is_what_is_used(values: tuple[float, ...], period_s: fl
         made = in_force([Limits(low, high, slew, accel, rest)], [MOVES], period_s)
     except ValueError:
         return
-    gate = _testing.OutputGate(made, period_s)
-    gate.start([0.0])
+    limiter = _testing.CommandLimiter(made, period_s)
+    limiter.start([0.0])
     low, high, slew, last = made[0].min, made[0].max, made[0].slew_per_s, None
     assert slew is not None
     for action in (1.0, 1.0, -1.0, NAN, 1.0):
-        u = float(gate.apply([action])[0][0])
+        u = float(limiter.apply([action])[0][0])
         assert np.float32(low) <= u <= np.float32(high)
         if last is not None:
             # float32 commands: the rounding of u +- slew, half their spacing

@@ -36,7 +36,7 @@ class Host:
         self.waiting: list[protocol.Frame] = []
         self.port.write(b"\0")
 
-    def say(self, message: protocol.Message, t_us: int = 0) -> None:
+    def send(self, message: protocol.Message, t_us: int = 0) -> None:
         self.port.write(protocol.encode(protocol.pack(message, self.seq, t_us)))
         self.seq += 1
 
@@ -57,14 +57,14 @@ class Host:
         raise AssertionError(f"no {kind.__name__} within {seconds} s")
 
     def hello(self) -> protocol.Hello:
-        self.say(protocol.Hello())
+        self.send(protocol.Hello())
         hello = self.next(protocol.Hello)
         assert isinstance(hello, protocol.Hello)
         return hello
 
     def ask(self, message: protocol.Message) -> Status:
         seq = self.seq
-        self.say(message)
+        self.send(message)
         while True:
             ack = self.next(protocol.Ack)
             assert isinstance(ack, protocol.Ack)
@@ -72,7 +72,7 @@ class Host:
                 return Status(ack.status)
 
     def counter(self, index: int) -> int:
-        self.say(protocol.Param(index))
+        self.send(protocol.Param(index))
         param = self.next(protocol.Param)
         assert isinstance(param, protocol.Param)
         return param.bits

@@ -1,7 +1,7 @@
 """The register of an actuator's driver holds the safe value within one period after everything that ends a command, whatever the
-machine behind the device does: as a process around a C file of one's own, and on the emulated Cortex-M4F.
+plant behind the device does: as a process around a C file of one's own, and on the emulated Cortex-M4F.
 
-The machine is tests/firmware/driver_plant.c: its step() writes two registers. tests/firmware/test_driver.c has the property in full.
+The plant is tests/firmware/driver_plant.c: its step() writes two registers. tests/firmware/test_driver.c has the property in full.
 """
 
 from __future__ import annotations
@@ -362,7 +362,7 @@ static float winch_position_m(void) { return 0.5f; }
 
 @pytest.mark.hazard("driver-not-told")
 def test_the_winch_of_the_documents_brakes_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """docs/hil.md: a machine with apply() has its safe output, and the brake, before the STATE that answers ESTOP leaves."""
+    """docs/hil.md: a plant with apply() has its safe output, and the brake, before the STATE that answers ESTOP leaves."""
     text = (ROOT / "docs" / "hil.md").read_text(encoding="utf-8")
     (tmp_path / "winch.c").write_text(text.split("```c\n")[1].split("```")[0])
     (tmp_path / "winch_driver.h").write_text(WINCH_DRIVER)

@@ -230,7 +230,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", r"crashes on this machine \(signal SIGILL"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", r"crashes on this host \(signal SIGILL"),
         ("raise RuntimeError('no such wheel')", "cannot be imported: RuntimeError: no such wheel"),
         ("import time; time.sleep(60)", "took more than 1 s"),
     ],
@@ -299,7 +299,7 @@ def files_left(home, code, *arguments, **environment):
 
 
 def test_export_and_verify_leave_no_telemetry(tmp_path, record_property):
-    """From 1.29 on, an import of onnxruntime writes an identifier of the machine and a database into the user's cache."""
+    """From 1.29 on, an import of onnxruntime writes an identifier of the host and a database into the user's cache."""
     assert files_left(tmp_path / "ours", EXPORT_AND_VERIFY, str(tmp_path / "policy.onnx")) == []
     assert files_left(tmp_path / "off", EXPORT_AND_VERIFY, str(tmp_path / "b.onnx"), ORT_DISABLE_TELEMETRY="0") == []
     bare = files_left(tmp_path / "bare", "import onnxruntime")

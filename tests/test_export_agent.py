@@ -98,7 +98,7 @@ def test_observations_are_of_the_agents_kind():
 
 def test_predictors_have_no_policy(tmp_path):
     with pytest.raises(ValueError, match="'td_predictor' has no policy"):
-        rtu.export_onnx(rtu.TDPredictor(n_inputs=2, units=4), tmp_path / "policy.onnx")
+        rtu.export_onnx(rtu.TDPredictor(observation_size=2, units=4), tmp_path / "policy.onnx")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -111,7 +111,7 @@ def python(function: Callable[..., Any]) -> str:
 
 @pytest.mark.hazard("fallback-fails")
 def test_a_fallback_that_fills_nothing_has_failed(library: Path) -> None:
-    """And has not asked for 0, which may be anything to a machine."""
+    """And has not asked for 0, which may be anything to a plant."""
     text = f"kind = 'c'\nlibrary = '{library}'\nsymbol = 'forgets'"
     with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
@@ -147,8 +147,8 @@ def test_a_correction_never_adds_up(kind: str, push: float | None, library: Path
         expected = alone.policy.predict(x, False)[1]
         assert status == 0 and Driver.of(made.policy.info()["mode"]) is Driver.BOTH
         off.append(10.0 * float(action[0] - expected[0]))
-        made.policy.learn(0.0)
-        alone.policy.learn(0.0)
+        made.policy.update(0.0)
+        alone.policy.update(0.0)
     # 10 N in a unit of the action, of float32
     assert np.abs(off).max() == pytest.approx(BOUND_N, abs=2e-5)
     assert made.policy.counters()["fallback_failures"] == (2000 if kind in ("c", "python") else 0)
@@ -186,7 +186,7 @@ def test_a_fallback_that_failed_unasked_has_no_tries_left() -> None:
         assert status == 0 and action[0] == -1.0
     results = [made.policy.predict([np.nan, 0.0], False) for _ in range(6)]
     driven = [(status, float(action[0])) for status, action in results if action[0] != -1.0]
-    # Five steps bridge the missing value (gate.NAME.hold_steps), in the sixth the fallback has to drive: 2 is kPolicyFailed.
+    # Five steps bridge the missing value (sensor.NAME.hold_steps), in the sixth the fallback has to drive: 2 is kPolicyFailed.
     assert driven == [(2, 0.0)]
 
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 import rtu_edge as rtu
 from benchmarks import faults
 from rtu_edge import _core
-from rtu_edge.loop.flags import GuardFlag
+from rtu_edge.loop.flags import MonitorFlag
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def test_fault(fault: faults.Fault, trained: Any, frozen: int) -> None:
     assert seen.same_bits
     if fault.non_finite:
         # 0: in the tick that first computes with it, before its action leaves or right after it has.
-        assert seen.first_trip == 0 and seen.guard & GuardFlag.NON_FINITE
+        assert seen.first_trip == 0 and seen.monitor & MonitorFlag.NON_FINITE
         assert seen.rolled_back == 1
     if fault.name == "nothing":
         assert seen.first_trip is None and seen.first_input is None and seen.fallback_steps == 0
@@ -50,17 +50,19 @@ def test_fault(fault: faults.Fault, trained: Any, frozen: int) -> None:
 
 def test_a_reward_out_of_all_measure_shows_in_the_td_error_without_a_range(trained: Any, frozen: int) -> None:
     fault = next(fault for fault in faults.faults() if fault.name == "reward times 1e6")
-    seen = faults.watch(trained.copy(), fault, 10**6, "reward.min=-1e9", "reward.max=1e9", "guard.td_warmup=50")
-    assert seen.first_trip == 0 and seen.guard & GuardFlag.TD_ERROR
+    seen = faults.watch(
+        trained.copy(), fault, 10**6, "reward.min=-1e9", "reward.max=1e9", "learner_monitor.td_warmup=50"
+    )
+    assert seen.first_trip == 0 and seen.monitor & MonitorFlag.TD_ERROR
     # It stays wrong: each return is followed by the next finding, until the learner stays frozen.
-    assert seen.guard & GuardFlag.FROZEN and seen.rolled_back == 4
+    assert seen.monitor & MonitorFlag.FROZEN and seen.rolled_back == 4
     assert seen.finite and seen.same_bits and seen.steps_up >= 0.9 * frozen
 
 
 @pytest.mark.parametrize("name", ["normaliser off by 1e3", "normaliser's count of rest 7"])
 def test_statistics_that_no_data_can_have_made_are_found_at_once(name: str, trained: Any) -> None:
     seen = faults.watch(trained.copy(), next(fault for fault in faults.faults() if fault.name == name))
-    assert seen.first_trip == 0 and seen.guard & GuardFlag.NORMALIZER and seen.rolled_back == 1
+    assert seen.first_trip == 0 and seen.monitor & MonitorFlag.NORMALIZER and seen.rolled_back == 1
 
 
 @pytest.mark.hazard("learner-not-finite")
@@ -92,7 +94,7 @@ def test_nan_in_any_section_trips_within_a_tick(settings: dict[str, Any]) -> Non
     for name in names:
         twin = agent.copy()
         # The scan would find it anyway: what has to show here is that a step's own numbers do.
-        made = faults.supervised(twin, "guard.scan_kib=1", "guard.weight_change=0", text=NO_RANGE)
+        made = faults.supervised(twin, "learner_monitor.scan_kib=1", "learner_monitor.weight_change=0", text=NO_RANGE)
         rig = faults.Rig(made.policy, 3)
         for _ in range(5):
             rig.tick()
@@ -102,7 +104,7 @@ def test_nan_in_any_section_trips_within_a_tick(settings: dict[str, Any]) -> Non
         # A moment of Adam's shows in the weights, so in the next step's prediction: before its action leaves.
         for _ in range(2 if ".m." in name or ".v." in name else 1):
             rig.tick()
-        if made.policy.counters()["guard_non_finite"]:
+        if made.policy.counters()["monitor_non_finite"]:
             found.append(name)
         elif any(not np.isfinite(twin.core.get(each)).all() for each in names):
             missed.append(name)
@@ -116,32 +118,37 @@ NO_RANGE = faults.CONFIG.replace("min = 0.0\nmax = 10.0", "")
 
 def test_a_return_goes_to_the_newest_snapshot_that_survived(trained: Any) -> None:
     agent = trained.copy()
-    made = faults.supervised(agent, "guard.snapshot_steps=100", "guard.survive_steps=60")
+    made = faults.supervised(agent, "learner_monitor.snapshot_steps=100", "learner_monitor.validation_steps=60")
     rig = faults.Rig(made.policy, 5)
     taken: list[tuple[bytes, int]] = []
-    survived: list[tuple[bytes, int]] = []
+    validated: list[tuple[bytes, int]] = []
     for _ in range(1000):
         rig.tick()
-        guard = made.policy.info()["guard"]
-        if guard & GuardFlag.SNAPSHOT:
+        monitor = made.policy.info()["learner_monitor"]
+        if monitor & MonitorFlag.SNAPSHOT:
             taken.append((made.policy.state(), made.policy.hash()))
-        if guard & GuardFlag.SURVIVED:
-            survived.append(taken[-1])
+        if monitor & MonitorFlag.VALIDATED:
+            validated.append(taken[-1])
             assert made.supervisor.snapshot() == taken[-1][0]
-    assert len(survived) >= 5
-    # One that has been taken and has not survived yet is not gone back to.
-    while not made.policy.info()["guard"] & GuardFlag.SNAPSHOT:
+    assert len(validated) >= 5
+    # One that has been taken and is not validated yet is not gone back to.
+    while not made.policy.info()["learner_monitor"] & MonitorFlag.SNAPSHOT:
         rig.tick()
     faults.overwrite(np.nan, "actor.head.weight")(agent)
     rig.tick()
-    assert made.policy.info()["guard"] & GuardFlag.ROLLED_BACK
-    assert made.policy.state() == survived[-1][0]
-    assert made.policy.hash() == survived[-1][1]
+    assert made.policy.info()["learner_monitor"] & MonitorFlag.ROLLED_BACK
+    assert made.policy.state() == validated[-1][0]
+    assert made.policy.hash() == validated[-1][1]
 
 
 def test_a_second_return_goes_one_further_back_and_more_freeze(trained: Any) -> None:
     agent = trained.copy()
-    made = faults.supervised(agent, "guard.snapshot_steps=50", "guard.survive_steps=20", "guard.max_rollbacks=2")
+    made = faults.supervised(
+        agent,
+        "learner_monitor.snapshot_steps=50",
+        "learner_monitor.validation_steps=20",
+        "learner_monitor.max_rollbacks=2",
+    )
     rig = faults.Rig(made.policy, 5)
     for _ in range(300):
         rig.tick()
@@ -151,8 +158,8 @@ def test_a_second_return_goes_one_further_back_and_more_freeze(trained: Any) -> 
         faults.one(np.nan, "actor.head.weight")(agent)
         rig.tick()
     assert seen[0] == seen[1] != made.supervisor.snapshot()
-    assert made.supervisor.frozen and made.policy.counters()["guard_frozen"] == 1
-    assert made.policy.info()["guard"] & GuardFlag.FROZEN
+    assert made.supervisor.frozen and made.policy.counters()["monitor_frozen"] == 1
+    assert made.policy.info()["learner_monitor"] & MonitorFlag.FROZEN
     # From now on the learner is left alone, whatever happens to it.
     state = made.policy.state()
     for _ in range(200):
@@ -162,7 +169,7 @@ def test_a_second_return_goes_one_further_back_and_more_freeze(trained: Any) -> 
 
 def test_a_return_halves_the_step_size_and_survival_gives_it_back(trained: Any) -> None:
     agent = trained.copy()
-    made = faults.supervised(agent, "guard.snapshot_steps=200", "guard.survive_steps=50")
+    made = faults.supervised(agent, "learner_monitor.snapshot_steps=200", "learner_monitor.validation_steps=50")
     rig = faults.Rig(made.policy, 5)
     rig.tick()
     faults.one(np.nan, ".h1")(agent)
@@ -171,7 +178,7 @@ def test_a_return_halves_the_step_size_and_survival_gives_it_back(trained: Any) 
     assert agent.core.get("scalars")[2] == 1
     for _ in range(400):
         rig.tick()
-    assert made.policy.counters()["snapshots_survived"] >= 1
+    assert made.policy.counters()["snapshots_validated"] >= 1
     assert agent.core.get("scalars")[2] == 0
 
 

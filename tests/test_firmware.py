@@ -1,4 +1,4 @@
-"""The firmware around a machine of one's own: built when anything it is made of has changed, and not otherwise."""
+"""The firmware around a plant of one's own: built when anything it is made of has changed, and not otherwise."""
 
 from __future__ import annotations
 

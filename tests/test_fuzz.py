@@ -52,10 +52,10 @@ def test_the_corpus_is_what_its_script_makes() -> None:
 @pytest.mark.parametrize("target", fuzzing.TARGETS)
 def test_no_crash(target: str, tmp_path: Path) -> None:
     runs = fuzzing.SHORT[target]
-    outcome = fuzzing.fuzz(target, fuzzing.program(target), tmp_path, f"-runs={runs}", "-seed=1")
-    assert outcome.passed, "\n".join(outcome.text.splitlines()[-60:])
-    assert outcome.executions >= runs and outcome.edges > 100
-    print(fuzzing.table([outcome]))
+    result = fuzzing.fuzz(target, fuzzing.program(target), tmp_path, f"-runs={runs}", "-seed=1")
+    assert result.passed, "\n".join(result.text.splitlines()[-60:])
+    assert result.executions >= runs and result.edges > 100
+    print(fuzzing.table([result]))
 
 
 def with_fault(target: str, folder: Path) -> Path:
@@ -88,8 +88,8 @@ def with_fault(target: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("target", fuzzing.TARGETS)
 def test_a_fault_is_found(target: str, tmp_path: Path) -> None:
-    outcome = fuzzing.fuzz(
+    result = fuzzing.fuzz(
         target, with_fault(target, tmp_path), tmp_path / "kept", f"-runs={fuzzing.SHORT[target]}", "-seed=1"
     )
-    assert not outcome.passed
+    assert not result.passed
     assert list((tmp_path / "kept").glob("crash-*"))

@@ -244,7 +244,7 @@ def test_central_differences_of_the_package_itself() -> None:
 @pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize(("n", "d"), SIZES)
 def test_counts_and_round_trip(kind: str, n: int, d: int, dtype: str) -> None:
-    cell = CLASSES[kind](n_inputs=d, n_units=n, dtype=dtype, seed=1)
+    cell = CLASSES[kind](observation_size=d, n_units=n, dtype=dtype, seed=1)
     assert cell.n_traces == 4 * n + (2 if kind == "linear" else 4) * n * d
     p = cell.parameters
     assert {k: v.shape for k, v in p.items()} == {"nu_log": (n,), "theta_log": (n,), "W1": (n, d), "W2": (n, d)}
@@ -252,7 +252,7 @@ def test_counts_and_round_trip(kind: str, n: int, d: int, dtype: str) -> None:
     # All that learning needs is inside; padding may add less than a lane and a cache line per section.
     item = np.dtype(dtype).itemsize
     assert cell.nbytes >= item * (cell.n_traces + 2 * n * d + 4 * n)
-    other = CLASSES[kind](n_inputs=d, n_units=n, dtype=dtype, seed=2)
+    other = CLASSES[kind](observation_size=d, n_units=n, dtype=dtype, seed=2)
     other.load_parameters(p)
     for k, v in other.parameters.items():
         np.testing.assert_array_equal(v, p[k], err_msg=k)
@@ -330,7 +330,7 @@ def test_initial_distributions() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("isa", _core.available_isas())
 def test_every_instruction_set(isa: str) -> None:
-    """The float32 tests above again, with each set of kernels that this machine can run (double has scalar code only)."""
+    """The float32 tests above again, with each set of kernels that this host can run (double has scalar code only)."""
     if isa == _core.isa:
         return  # they ran just now
     run = subprocess.run(

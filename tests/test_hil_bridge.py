@@ -16,7 +16,7 @@ import rtu_edge as rtu
 from rtu_edge._base.errors import DeviceError
 from rtu_edge.device import protocol
 from rtu_edge.device.ports import open_port
-from rtu_edge.hil import FaultBridge, Place, SimTarget, faults
+from rtu_edge.hil import FaultBridge, SimTarget, TapPoint, faults
 from rtu_edge.loop import Link, Loop, LoopConfig, LoopResult, StopReason
 
 STEPS = 150
@@ -80,11 +80,11 @@ def test_in_virtual_time_no_fault_of_the_line_reaches_the_learner(
 def test_the_bridge_alone_changes_nothing(clean: tuple[LoopResult, int]) -> None:
     with bridge() as line:
         result, learned = learn(line.port)
-        said = [passed.frame for passed in line.trace.all(Place.HOST_OUT)]
-        heard = [passed.frame for passed in line.trace.all(Place.DEVICE_IN)]
+        said = [passed.frame for passed in line.trace.all(TapPoint.HOST_OUT)]
+        heard = [passed.frame for passed in line.trace.all(TapPoint.DEVICE_IN)]
         own = [frame for frame in heard if frame.type not in (protocol.FrameType.HELLO, protocol.FrameType.PARAM)]
         assert [frame for frame in said if frame.type != protocol.FrameType.HELLO] == own
-        assert line.trace.all(Place.HOST_IN) and set(line.trace.damaged.values()) == {0}
+        assert line.trace.all(TapPoint.HOST_IN) and set(line.trace.damaged.values()) == {0}
     assert (result.received_hash, learned) == (clean[0].received_hash, clean[1])
     assert result.counters["retries"] == 0
 
@@ -93,16 +93,16 @@ def test_the_same_seed_gives_the_same_faults() -> None:
     def spoiled(seed: int) -> list[bytes]:
         unit = protocol.encode(protocol.pack(protocol.Ping(7)))
         with bridge(seed=seed) as line, line.inject(faults.Flip(rate=0.5)) as now:
-            return [now.fault.carry(now, faults_unit(unit))[0].data for _ in range(64)]
+            return [now.fault.transform(now, faults_unit(unit))[0].data for _ in range(64)]
 
     assert spoiled(1) == spoiled(1)
     assert spoiled(1) != spoiled(2)
 
 
 def faults_unit(data: bytes) -> object:
-    from rtu_edge.hil import Unit, Way
+    from rtu_edge.hil import Direction, Unit
 
-    return Unit(Way.TO_DEVICE, data)
+    return Unit(Direction.TO_DEVICE, data)
 
 
 def test_what_is_held_back_comes_in_order_at_the_end() -> None:
@@ -111,11 +111,11 @@ def test_what_is_held_back_comes_in_order_at_the_end() -> None:
             for count in range(5):
                 port.serial.write(protocol.encode(protocol.pack(protocol.Ping(count))))
             time.sleep(0.05)
-            assert not line.trace.all(Place.DEVICE_IN, protocol.FrameType.PING)
+            assert not line.trace.all(TapPoint.DEVICE_IN, protocol.FrameType.PING)
         give_up = time.monotonic() + 2
-        while len(line.trace.all(Place.DEVICE_IN, protocol.FrameType.PING)) < 5 and time.monotonic() < give_up:
+        while len(line.trace.all(TapPoint.DEVICE_IN, protocol.FrameType.PING)) < 5 and time.monotonic() < give_up:
             time.sleep(0.002)
-        seen = [passed.message for passed in line.trace.all(Place.DEVICE_IN, protocol.FrameType.PING)]
+        seen = [passed.message for passed in line.trace.all(TapPoint.DEVICE_IN, protocol.FrameType.PING)]
         assert seen == [protocol.Ping(count) for count in range(5)]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState, Fault
-from rtu_edge.hil import Passed, Place, Trace, measure
+from rtu_edge.hil import FrameRecord, TapPoint, Trace, measure
 
 PERIOD_US = 10_000
 
@@ -32,12 +32,12 @@ class Script:
     def device(self, message: protocol.Message) -> None:
         self.at_s += PERIOD_US * 1e-6
         self.t_us = (self.t_us + PERIOD_US) & 0xFFFFFFFF
-        self.trace.add(Passed(self.at_s, Place.DEVICE_OUT, protocol.pack(message, 0, self.t_us)))
+        self.trace.add(FrameRecord(self.at_s, TapPoint.DEVICE_OUT, protocol.pack(message, 0, self.t_us)))
 
     def command(self, seq: int, u: float = 0.0, answers_us: int | None = None, session: int = 1) -> None:
         cmd = protocol.Cmd(session, self.t_us if answers_us is None else answers_us, 50, (u,))
-        for place in (Place.HOST_OUT, Place.DEVICE_IN):
-            self.trace.add(Passed(self.at_s, place, protocol.pack(cmd, seq)))
+        for tap in (TapPoint.HOST_OUT, TapPoint.DEVICE_IN):
+            self.trace.add(FrameRecord(self.at_s, tap, protocol.pack(cmd, seq)))
 
 
 @pytest.mark.parametrize("begin_us", [0, 2**32 - 5 * PERIOD_US])  # the second wraps on the way
@@ -133,7 +133,7 @@ def test_a_saved_trace_is_lines_of_json(tmp_path: Path) -> None:
     script.trace.save(tmp_path / "trace.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines()]
     assert lines[0]["note"] == "begins: drop"
-    assert [line["place"] for line in lines[1:]] == ["host says", "device hears", "device says"]
+    assert [line["tap"] for line in lines[1:]] == ["host says", "device hears", "device says"]
     assert lines[1]["message"] == "Cmd" and lines[1]["u"] == [0.5]
 
 
@@ -157,5 +157,5 @@ def test_commands_of_an_earlier_session_are_counted_when_the_next_has_begun() ->
     assert measure.old_accepted(script.trace, 0) == 0
     old = protocol.pack(protocol.Cmd(1, 0, 50, (0.25,)), 2)
     for _ in range(5):
-        script.trace.add(Passed(script.at_s, Place.DEVICE_IN, old))
+        script.trace.add(FrameRecord(script.at_s, TapPoint.DEVICE_IN, old))
     assert [measure.old_accepted(script.trace, refused) for refused in (0, 4, 5, 6)] == [5, 1, 0, 0]

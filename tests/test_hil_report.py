@@ -21,7 +21,7 @@ def report() -> Report:
     good = Result(
         name="no command arrives",
         expected="goes_safe",
-        outcome="goes_safe",
+        response="goes_safe",
         passed=True,
         detected_ms=12.5,
         detected_by="host: missed",
@@ -31,13 +31,13 @@ def report() -> Report:
         recovery_ms=70.0,
         timeline=[(-300.0, 2, 0.5), (0.0, 2, 0.5), (100.0, 3, 0.0), (500.0, 3, 0.0)],
         fault_ms=500.0,
-        settings={"way": "to_device", "rate": 1.0},
+        settings={"direction": "to_device", "rate": 1.0},
         **common,  # type: ignore[arg-type]
     )
     bad = Result(
         name="a <false> trip & more",
         expected="rides_through",
-        outcome="goes_safe",
+        response="goes_safe",
         why=["goes safe, expected rides through"],
         message="it said \x1b[1m<nonsense>\x00",
         log="logs/x.jsonl",
@@ -51,7 +51,7 @@ def report() -> Report:
         started="today",
         ttl_ms=95.0,
         results=[good, bad, broken, skipped],
-        machine={"cores": "2"},
+        host={"cores": "2"},
     )
 
 

@@ -17,13 +17,13 @@ from rtu_edge.cli.hil import command
 from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState
 from rtu_edge.device.schema import Limits, Safe
-from rtu_edge.hil import FaultBridge, Place, SimTarget, Target, faults, make_target, measure
+from rtu_edge.hil import FaultBridge, SimTarget, TapPoint, Target, faults, make_target, measure
 from rtu_edge.hil.case import Result, run_case
-from rtu_edge.hil.faults import Outcome
+from rtu_edge.hil.faults import Response
 from rtu_edge.hil.host import HostStatus, ProcessHost
 from rtu_edge.hil.run import run_suite
 from rtu_edge.hil.suite import load_suite
-from rtu_edge.hil.trace import Passed, Trace
+from rtu_edge.hil.trace import FrameRecord, Trace
 
 # The device goes safe in real time.
 pytestmark = pytest.mark.timing
@@ -69,7 +69,7 @@ def test_the_standard_suite_in_short(target: str) -> None:
     assert [result.name for result in report.results if not result.passed] == [], [r.why for r in report.results]
     assert len(report.results) == len(SHORT[target])
     for result in report.results:
-        if result.outcome == Outcome.GOES_SAFE.value:
+        if result.response == Response.GOES_SAFE.value:
             assert result.accepted_after == 0
             assert result.safe_ms is not None and result.safe_ms <= result.safe_limit_ms  # type: ignore[operator]
 
@@ -83,15 +83,15 @@ def test_a_false_trip_fails(tmp_path: Path) -> None:
 
 
 def test_a_missed_one_fails() -> None:
-    result = run(faults.Duplicate(rate=0.5, expect=Outcome.GOES_SAFE))
+    result = run(faults.Duplicate(rate=0.5, expect=Response.GOES_SAFE))
     assert not result.passed and result.why == ["rides through, expected goes safe"]
 
 
 def test_a_bound_that_is_not_kept_fails() -> None:
     result = run(
-        faults.Drop(rate=1.0, expect=Outcome.GOES_SAFE, safe_within_ms=50, detect_within_ms=1, reasons=("steps",))
+        faults.Drop(rate=1.0, expect=Response.GOES_SAFE, safe_within_ms=50, detect_within_ms=1, reasons=("steps",))
     )
-    assert not result.passed and result.outcome == Outcome.GOES_SAFE.value
+    assert not result.passed and result.response == Response.GOES_SAFE.value
     said = "; ".join(result.why)
     assert "allowed 50 ms" in said and "allowed 1 ms" in said and "expected steps" in said
 
@@ -109,7 +109,7 @@ def test_a_command_accepted_after_the_end_fails(monkeypatch: pytest.MonkeyPatch)
         return asked(bridge, timeout_s) | {"accepted": next(count)}
 
     monkeypatch.setattr(FaultBridge, "counters", one_more)
-    result = run(faults.Drop(rate=1.0, expect=Outcome.GOES_SAFE))
+    result = run(faults.Drop(rate=1.0, expect=Response.GOES_SAFE))
     assert result.why == ["1 commands accepted after the end"]
 
 
@@ -132,7 +132,7 @@ def test_a_driver_that_is_not_told_fails(monkeypatch: pytest.MonkeyPatch) -> Non
         return (9.5,)
 
     monkeypatch.setattr(SimTarget, "driver", stuck)
-    result = run(faults.Driver(expect=Outcome.GOES_SAFE))
+    result = run(faults.Driver(expect=Response.GOES_SAFE))
     assert not result.passed and held[-1] == (0.0,)
     assert result.why == ["the driver's register holds [9.5], STATE says [0.0]"]
 
@@ -162,7 +162,7 @@ def test_a_device_that_is_not_simulated_is_not_armed(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(FaultBridge, "hello", real)
     result = run(faults.Flip())
-    assert result.outcome == "error" and "only with --arm" in result.why[0]
+    assert result.response == "error" and "only with --arm" in result.why[0]
 
 
 def test_the_command_line(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_fallback_in_a_host_process_is_seen(tmp_path: Path) -> None:
             give_up_s = time.monotonic() + 3.0
             while not host.status().fallback and time.monotonic() < give_up_s:
                 time.sleep(0.01)
-        assert host.status().fallback == ("input",)
+        assert host.status().fallback == ("sensor",)
 
 
 # ---------------------------------------------------------------- the data sheet, and what stands before ARM
@@ -282,7 +282,7 @@ def test_a_fallback_in_a_host_process_is_seen(tmp_path: Path) -> None:
 @pytest.mark.hazard("data-sheet-lies")
 @pytest.mark.parametrize("lie", list(faults.Lie))
 def test_a_row_that_lies_is_refused(lie: faults.Lie) -> None:
-    result = run(faults.Rows(lie=lie, expect=Outcome.REFUSES))
+    result = run(faults.Rows(lie=lie, expect=Response.REFUSES))
     assert result.passed and result.acted and result.accepted_after == 0, result.why
 
 
@@ -290,8 +290,8 @@ def test_a_row_that_lies_is_refused(lie: faults.Lie) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        faults.Swap(expect=Outcome.REFUSES, error="another device"),
-        faults.Restart(expect=Outcome.REFUSES, error="restarted"),
+        faults.Swap(expect=Response.REFUSES, error="another device"),
+        faults.Restart(expect=Response.REFUSES, error="restarted"),
     ],
     ids=["swap", "restart"],
 )
@@ -301,7 +301,7 @@ def test_another_device_than_was_asked_is_not_armed(fault: faults.Fault) -> None
 
 
 def test_an_error_without_the_words_fails() -> None:
-    result = run(faults.Schema(expect=Outcome.REFUSES, error="phase of the moon"))
+    result = run(faults.Schema(expect=Response.REFUSES, error="phase of the moon"))
     assert not result.passed and "does not contain" in result.why[0] and "schema" in result.why[0]
 
 
@@ -309,18 +309,18 @@ def limited(*commands: float, between: protocol.Message | None = None) -> str:
     """What is found in commands of a host that may move by 20 V/s, 0.2 V a period."""
     trace = Trace()
 
-    def add(place: Place, message: protocol.Message) -> None:
-        trace.add(Passed(0.0, place, protocol.pack(message)))
+    def add(tap: TapPoint, message: protocol.Message) -> None:
+        trace.add(FrameRecord(0.0, tap, protocol.pack(message)))
 
     add(
-        Place.DEVICE_OUT,
+        TapPoint.DEVICE_OUT,
         protocol.Channel("voltage", "V", -10.0, 10.0, index=2, actuator=True, safe=int(Safe.OFF), slew=math.inf),
     )
-    add(Place.HOST_OUT, protocol.Arm(False, 1))
+    add(TapPoint.HOST_OUT, protocol.Arm(False, 1))
     for u in commands:
-        add(Place.HOST_OUT, protocol.Cmd(1, 0, 50, (u,)))
+        add(TapPoint.HOST_OUT, protocol.Cmd(1, 0, 50, (u,)))
         if between is not None:
-            add(Place.HOST_OUT, between)
+            add(TapPoint.HOST_OUT, between)
     return measure.beyond_limits(trace, {"voltage": Limits(min=-10.0, max=10.0, slew_per_s=20.0)}, 0.01)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.hil import faults
-from rtu_edge.hil.faults import KINDS, Controller, Outcome
+from rtu_edge.hil.faults import KINDS, Controller, Response
 from rtu_edge.hil.suite import load_suite, parse_suite
 from rtu_edge.loop import Clock
 
@@ -28,7 +28,7 @@ def test_the_standard_suite_covers_every_kind_and_every_outcome() -> None:
     assert len(suite.faults) >= 24
     assert {fault.kind for fault in suite.faults} == set(KINDS)
     expected = {fault.expect for fault in suite.faults}
-    assert expected == set(Outcome)
+    assert expected == set(Response)
     for target in ("process", "qemu"):
         assert sum(not fault.only or target in fault.only for fault in suite.faults) >= 24
     # TTL is no multiple of the period: otherwise the jitter of a tick decides whether one more is needed.
@@ -39,13 +39,13 @@ def test_a_small_suite_has_defaults() -> None:
     suite = parse_suite(SMALL)
     (fault,) = suite.faults
     assert isinstance(fault, faults.Drop)
-    assert (fault.title, fault.rate, fault.expect) == ("drop", 0.2, Outcome.RIDES_THROUGH)
+    assert (fault.title, fault.rate, fault.expect) == ("drop", 0.2, Response.RIDES_THROUGH)
     assert suite.controller.kind is Controller.LINEAR and suite.config.device.plant == "servo"
 
 
 def test_a_fault_from_a_file_is_the_one_made_in_python() -> None:
-    text = SMALL + 'name = "one in five"\nway = "to_host"\nexpect = "goes_safe"\n'
-    made = faults.Drop(name="one in five", way=faults.Way.TO_HOST, rate=0.2, expect=Outcome.GOES_SAFE)
+    text = SMALL + 'name = "one in five"\ndirection = "to_host"\nexpect = "goes_safe"\n'
+    made = faults.Drop(name="one in five", direction=faults.Direction.TO_HOST, rate=0.2, expect=Response.GOES_SAFE)
     assert parse_suite(text).faults == (made,)
 
 

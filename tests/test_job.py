@@ -36,7 +36,7 @@ from rtu_edge.run import check_deadline, connect, error_of, loop_config, make_ag
 # A device in real time goes safe when its host is starved.
 pytestmark = pytest.mark.timing
 
-# The longest TTL that the device allows: a busy machine ends no run by itself.
+# The longest TTL that the device allows: a busy host ends no run by itself.
 LEARNS = "[loop]\nttl_ms = 200\n[learner]\nunits = 8\nhidden = [8]\n"
 SIMULATED = f'[device]\nplant = "cartpole"\n{LEARNS}'
 LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\naccel_per_s2 = inf\n"
@@ -135,7 +135,7 @@ def test_the_demo_leaves_a_complete_folder(demo: tuple[int, str, RunFolder]) -> 
     assert list(logs) == ["learning", "realtime", "control"] and all(isinstance(log, Log) for log in logs.values())
     assert all(not log.cut and not log.lost for log in logs.values())
     assert len(logs["learning"].records) >= 3000
-    assert {"x", "executed", "lateness_ns", "round_trip_ns"} <= set(logs["realtime"].records.dtype.names or ())
+    assert {"x", "applied", "lateness_ns", "round_trip_ns"} <= set(logs["realtime"].records.dtype.names or ())
     assert rtu.load(folder.file("checkpoint.rtu")).state_hash() == folder.load_summary().state_hash
     kinds = [event["event"] for event in folder.events()]
     assert kinds[0] == "start"
@@ -174,12 +174,12 @@ def test_the_variants_of_the_demo_learn_too(options: Options) -> None:
     with connect(config) as device:
         agent = make_agent(config, device.sheet)
         keep = logged.Keep()
-        outcome = keep.of(run_loop(device, agent, loop_config(config, device, steps=500), keep))
-    assert outcome.result.steps == 500
+        finished = keep.of(run_loop(device, agent, loop_config(config, device, steps=500), keep))
+    assert finished.result.steps == 500
     assert agent.config["cell"] == ("none" if options.memoryless else "linear")
     assert agent.config["n_actions"] == (2 if options.discrete else None)
     if options.discrete:
-        assert set(np.unique(outcome.records["executed"])) == {-10.0, 0.0, 10.0}  # 0 before the first action
+        assert set(np.unique(finished.records["applied"])) == {-10.0, 0.0, 10.0}  # 0 before the first action
 
 
 def test_an_interrupted_demo_is_saved(tmp_path: Path) -> None:
@@ -200,8 +200,8 @@ def test_an_interrupted_demo_is_saved(tmp_path: Path) -> None:
 
 
 def test_a_simulated_run_from_a_file_and_its_resumption(robot: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    # No guard: a learner that returned to a snapshot would have seen fewer observations than it ran steps.
-    options = ("--set", "loop.clock=lockstep", "--set", "guard.enabled=false")
+    # No learner monitor: a learner that returned to a snapshot would have seen fewer observations than it ran steps.
+    options = ("--set", "loop.clock=lockstep", "--set", "learner_monitor.enabled=false")
     code, out, err = run(capfd, "run", str(robot), *options, "--name", "first")
     assert code == 0, err
     first = RunFolder(robot.parent / "runs" / "first")
@@ -231,7 +231,7 @@ def test_a_dry_run_never_arms(robot: Path, capfd: pytest.CaptureFixture[str]) ->
     assert code == 0, err
     records = read_log(robot.parent / "runs" / "robot" / "log.mcap").records
     assert len(records) >= 20
-    assert not records["executed"].any()
+    assert not records["applied"].any()
     # The pole falls and nobody picks it up again: what would be sent is shown all the same.
     code, out, err = run(capfd, "run", str(robot), "--dry-run", "--steps", "100", "--set", "device.plant=cartpole")
     assert code == 0 and "100 commands would have left" in out, out + err
@@ -440,9 +440,9 @@ def test_the_configured_limits_reach_the_wire() -> None:
         keep = logged.Keep()
         records = keep.of(run_loop(device, agent, loop_config(config, device, steps=300), keep)).records
     same = records[1:][np.diff(records["episode"].astype(int)) == 0]
-    assert np.abs(records["executed"]).max() <= 5.0
+    assert np.abs(records["applied"]).max() <= 5.0
     assert len(same) > 100
-    steps = np.diff(records["executed"][:, 0])[np.diff(records["episode"].astype(int)) == 0]
+    steps = np.diff(records["applied"][:, 0])[np.diff(records["episode"].astype(int)) == 0]
     assert np.abs(steps).max() <= 50.0 * 0.02 + 1e-4
 
 
@@ -455,9 +455,9 @@ def test_every_plant_is_a_device_that_one_can_learn_on(plant: str) -> None:
         assert [row.unit for row in device.sheet.actuators] == [row.unit for row in sheet.actuators]
         agent = make_agent(config, device.sheet)
         keep = logged.Keep()
-        outcome = keep.of(run_loop(device, agent, loop_config(config, device, steps=100), keep))
-    assert outcome.result.steps == 100
-    assert np.isfinite(outcome.records["reward"]).all()
+        finished = keep.of(run_loop(device, agent, loop_config(config, device, steps=100), keep))
+    assert finished.result.steps == 100
+    assert np.isfinite(finished.records["reward"]).all()
 
 
 def test_a_learner_that_does_not_fit_is_a_configuration_error() -> None:

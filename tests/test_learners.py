@@ -173,17 +173,17 @@ def drive(agent: rtu.StreamAC, slow: learners.StreamAC, seed: int, learn: Any) -
 @pytest.mark.parametrize("body", ["separate", "shared"])
 @pytest.mark.parametrize("actions", [{}, DISCRETE])
 def test_replaced_actions(actions: dict[str, int], body: str) -> None:
-    """Every seventh action is replaced by something else; every fifth is reported as it was."""
+    """Every seventh action is overridden by something else; every fifth is reported as it was."""
     agent, slow = pair(11, body=body, **actions)
 
     def learn(t: int, rng: Any, action: Any, x: Any, reward: float, truncated: bool) -> Any:
-        replaced = t % 7 == 3
-        executed = (action + 1) % 3 if actions else action + 0.01
-        if not replaced:
-            executed = action if t % 5 == 0 else None
+        overridden = t % 7 == 3
+        applied = (action + 1) % 3 if actions else action + 0.01
+        if not overridden:
+            applied = action if t % 5 == 0 else None
         following = agent.predict(x)
-        agent.learn(reward, False, truncated, executed=executed)
-        slow.step(x, reward, sampled(agent), truncated=truncated, replaced=replaced)
+        agent.update(reward, False, truncated, applied=applied)
+        slow.step(x, reward, sampled(agent), truncated=truncated, overridden=overridden)
         return following
 
     drive(agent, slow, 12, learn)
@@ -199,7 +199,7 @@ def test_transitions_without_an_update(settings: dict[str, Any], kind: str) -> N
         update = t % 3 != 0
         known = None if kind == "lost" and not update else reward
         agent.predict(x)
-        agent.learn(known, False, truncated, update=update)
+        agent.update(known, False, truncated, move_weights=update)
         slow.step(x, known, sampled(agent), truncated=truncated, update=update)
         assert agent.last_step["delta"] == pytest.approx(slow.delta, rel=1e-6, abs=1e-6)
 
@@ -216,7 +216,7 @@ def test_a_dropped_update_is_a_step_of_size_0(settings: dict[str, Any]) -> None:
         for agent, update in zip(agents, (True, t < 40), strict=True):
             agent.begin() if t == 0 else None
             agent.predict(x)
-            agent.learn(reward, update=update)
+            agent.update(reward, move_weights=update)
     with_update, without = (agent.state for agent in agents)
     moved = {name for name in with_update if not np.array_equal(with_update[name], without[name])}
     assert moved, "the update moved nothing"
@@ -232,7 +232,7 @@ def test_varying_time_step(settings: dict[str, Any]) -> None:
     def learn(t: int, rng: Any, action: Any, x: Any, reward: float, truncated: bool) -> None:
         periods = float(rng.choice([0.9, 1.0, 1.3, 3.0]))
         agent.predict(x, periods=periods)
-        agent.learn(reward, False, truncated)
+        agent.update(reward, False, truncated)
         slow.step(x, reward, sampled(agent), truncated=truncated, periods=periods)
 
     drive(agent, slow, 16, learn)
@@ -240,7 +240,7 @@ def test_varying_time_step(settings: dict[str, Any]) -> None:
 
 def test_slip_4_truncation_bootstraps() -> None:
     """docs/math.md, 7.4: the oracle that takes a cut for an end comes out elsewhere; ours is with the right one."""
-    outcomes = {}
+    errors = {}
     for slip in (False, True):
         agent, slow = pair(17)
         rng = np.random.default_rng(18)
@@ -252,9 +252,9 @@ def test_slip_4_truncation_bootstraps() -> None:
                 x = rng.standard_normal(3)
                 agent.step(x, 1.0, False, t == 9)
                 slow.step(x, 1.0, sampled(agent), slip and t == 9, not slip and t == 9)
-        outcomes[slip] = max(relative(agent.parameters[k], slow.p[k]) for k in slow.p)
-    assert outcomes[False] <= TOLERANCE
-    assert outcomes[True] > 1e-3
+        errors[slip] = max(relative(agent.parameters[k], slow.p[k]) for k in slow.p)
+    assert errors[False] <= TOLERANCE
+    assert errors[True] > 1e-3
 
 
 def test_slip_4_no_unit_starts_dead() -> None:
@@ -394,12 +394,12 @@ def test_online_regressor(rule: str, net: str, outputs: int) -> None:
             slow.reset()
         x, target = rng.standard_normal(3), rng.standard_normal(outputs)
         np.testing.assert_allclose(model.predict(x), slow.predict(x), rtol=1e-9, atol=1e-9, err_msg=f"step {t}")
-        assert model.learn(target) == pytest.approx(slow.learn(target), rel=1e-6), f"step {t}"
+        assert model.update(target) == pytest.approx(slow.update(target), rel=1e-6), f"step {t}"
     assert differences(without_root(model.parameters), slow.p) == {}
 
 
 def test_regressor_without_a_target_only_watches() -> None:
-    """learn(None) advances the traces: the next target's gradient still reaches through the gap."""
+    """update(None) advances the traces: the next target's gradient still reaches through the gap."""
     model = rtu.OnlineRegressor(3, 1, units=5, seed=5, dtype="float64", optimizer="sgd", step_size=1e-2)
     slow = learners.OnlineRegressor(without_root(model.parameters), optim.SGD(1e-2))
     rng = np.random.default_rng(6)
@@ -407,7 +407,7 @@ def test_regressor_without_a_target_only_watches() -> None:
         x, target = rng.standard_normal(3), rng.standard_normal(1)
         model.predict(x)
         slow.predict(x)
-        model.learn(target if t % 4 == 0 else None)
+        model.update(target if t % 4 == 0 else None)
         if t % 4 == 0:
-            slow.learn(target)
+            slow.update(target)
     assert differences(without_root(model.parameters), slow.p) == {}

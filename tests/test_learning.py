@@ -34,7 +34,7 @@ def test_the_task_has_its_known_bounds(isi: int, known: tuple[float, ...], floor
 def conditioning_error(seed: int, **settings: Any) -> float:
     """Mean squared return error over the second half of 60 000 steps, ISI 10."""
     x = task.stream(np.random.default_rng(seed), 60_000, 10)
-    v = rtu.TDPredictor(n_inputs=2, units=32, gamma=0.9, trace_decay=0.95, seed=seed, **settings)
+    v = rtu.TDPredictor(observation_size=2, units=32, gamma=0.9, trace_decay=0.95, seed=seed, **settings)
     found = np.array([v.step(row, row[0]) for row in x])
     return float(((found - task.returns(x[:, 0], 0.9)) ** 2)[30_000:-200].mean())
 
@@ -115,12 +115,12 @@ def test_the_benchmark_prints_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def recall_loss(seed: int, cell: str) -> float:
     """Mean loss of the last 4000 of 20 000 steps, recalling the bit of three steps ago."""
-    model = rtu.OnlineRegressor(n_inputs=1, units=16, seed=seed, cell=cell, step_size=3e-3)
+    model = rtu.OnlineRegressor(observation_size=1, units=16, seed=seed, cell=cell, step_size=3e-3)
     bits = np.random.default_rng(seed).choice([-1.0, 1.0], 20_000)
     losses = []
     for t in range(len(bits)):
         model.predict(bits[t : t + 1])
-        losses.append(model.learn([bits[t - 3]]))
+        losses.append(model.update([bits[t - 3]]))
     return float(np.mean(losses[-4000:]))
 
 

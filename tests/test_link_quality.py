@@ -27,7 +27,7 @@ def test_a_run_against_a_process_knows_its_link() -> None:
         records = loop.drain()
     quality = result.link
     assert quality.pongs > 50 and quality.lost_in == quality.lost_out == 0
-    # Two processes of one machine read one clock: what is left is the unfairness of the two ways.
+    # Two processes of one host read one clock: what is left is the unfairness of the two ways.
     assert abs(quality.drift_ppm) < 200
     assert 0 < quality.round_trip_min_us <= quality.round_trip_us <= quality.round_trip_max_us
     assert quality.device["accepted"] > 50 and quality.device["crc_errors"] == 0

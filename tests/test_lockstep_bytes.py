@@ -1,4 +1,4 @@
-"""In lockstep equal inputs give equal bytes, also when a stalled machine makes the host repeat itself."""
+"""In lockstep equal inputs give equal bytes, also when a stalled host makes the host repeat itself."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Stalling:
         self.stalls = 0
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._carry, args=(*ends, random.Random(seed + place), share))
+            threading.Thread(target=self._relay, args=(*ends, random.Random(seed + place), share))
             for place, ends in enumerate(((self.far, device), (device, self.far)))
         ]
         for thread in self._threads:
             thread.start()
 
-    def _carry(self, here: int, there: int, rng: random.Random, share: float) -> None:
+    def _relay(self, here: int, there: int, rng: random.Random, share: float) -> None:
         while not self._stop.is_set():
             if select.select([here], [], [], 0.02)[0]:
                 data = os.read(here, 4096)

@@ -30,21 +30,21 @@ CHUNK = 100  # records
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Any]:
     folder = RunFolder.create(tmp_path_factory.mktemp("runs"), "run")
-    outcome, _ = logged.run(folder, logged.config_of("run.steps=1500"))
-    return folder, outcome
+    finished, _ = logged.run(folder, logged.config_of("run.steps=1500"))
+    return folder, finished
 
 
 @pytest.fixture(scope="module")
 def chunks(run: tuple[RunFolder, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same log in many small chunks, with an end."""
-    folder, outcome = run
+    folder, finished = run
     log = read_log(folder.file(RunFolder.LOG))
     path = tmp_path_factory.mktemp("chunks") / "log.mcap"
-    with LogFile(path, log.head, log.start, outcome.episodes.dtype) as file:
-        for at in range(0, len(outcome.records), CHUNK):
-            file.steps(outcome.records[at : at + CHUNK])
+    with LogFile(path, log.head, log.start, finished.episodes.dtype) as file:
+        for at in range(0, len(finished.records), CHUNK):
+            file.steps(finished.records[at : at + CHUNK])
             if at == 5 * CHUNK:
-                file.episodes(outcome.episodes)
+                file.episodes(finished.episodes)
             file.flush()
         assert log.end is not None
         file.close(log.end)
@@ -56,21 +56,21 @@ def test_a_viewer_reads_every_number(run: tuple[RunFolder, Any]) -> None:
     from mcap.reader import make_reader
     from mcap_ros2.decoder import DecoderFactory
 
-    folder, outcome = run
+    folder, finished = run
     with folder.file(RunFolder.LOG).open("rb") as stream:
         reader = make_reader(stream, validate_crcs=True, decoder_factories=[DecoderFactory()])
         summary = reader.get_summary()
         assert summary is not None and summary.statistics is not None
-        assert summary.statistics.message_count == len(outcome.records) + len(outcome.episodes)
+        assert summary.statistics.message_count == len(finished.records) + len(finished.episodes)
         decoded = [(channel.topic, message, numbers) for _, channel, message, numbers in reader.iter_decoded_messages()]
     steps = [numbers for topic, _, numbers in decoded if topic == STEPS]
-    for record, numbers in zip(outcome.records, steps, strict=True):
+    for record, numbers in zip(finished.records, steps, strict=True):
         assert (numbers.x_x, numbers.x_theta) == tuple(record["x"])
-        assert (numbers.u_force, numbers.executed_force) == (record["u"][0], record["executed"][0])
+        assert (numbers.u_force, numbers.applied_force) == (record["u"][0], record["applied"][0])
         for name in ("step", "sequence", "t_ns", "state_hash", "calls", "reward", "value", "delta"):
             assert getattr(numbers, name) == record[name], name
     episodes = [numbers for topic, _, numbers in decoded if topic == EPISODES]
-    assert [numbers.total_return for numbers in episodes] == outcome.episodes["total_return"].tolist()
+    assert [numbers.total_return for numbers in episodes] == finished.episodes["total_return"].tolist()
     times = [message.log_time for topic, message, _ in decoded if topic == STEPS]
     assert np.diff(times).min() > 0 and times[0] > 1.7e18  # nanoseconds since 1970
 
@@ -122,15 +122,15 @@ def test_a_tool_for_ros_2_reads_it(run: tuple[RunFolder, Any]) -> None:
     """The profile, the encoding and the definitions are those that rosbags asks for."""
     from rosbags.highlevel import AnyReader
 
-    folder, outcome = run
+    folder, finished = run
     with AnyReader([folder.file(RunFolder.LOG)]) as reader:
         counts = {connection.topic: connection.msgcount for connection in reader.connections}
-        assert counts == {STEPS: len(outcome.records), EPISODES: len(outcome.episodes)}
+        assert counts == {STEPS: len(finished.records), EPISODES: len(finished.episodes)}
         steps = [connection for connection in reader.connections if connection.topic == STEPS]
         found = [reader.deserialize(raw, connection.msgtype) for connection, _, raw in reader.messages(steps)]
     for name in ("step", "t_ns", "reward", "value", "state_hash"):
-        assert [getattr(step, name) for step in found] == outcome.records[name].tolist(), name
-    assert [step.x_theta for step in found] == outcome.records["x"][:, 1].tolist()
+        assert [getattr(step, name) for step in found] == finished.records[name].tolist(), name
+    assert [step.x_theta for step in found] == finished.records["x"][:, 1].tolist()
 
 
 def test_a_log_of_many_chunks_keeps_nothing_of_them_in_memory(run: tuple[RunFolder, Any], tmp_path: Path) -> None:
@@ -166,10 +166,10 @@ def test_the_end_of_a_log_is_that_of_the_library(run: tuple[RunFolder, Any], tmp
     """Byte for byte what mcap's own writer makes, which keeps its index in memory."""
     from mcap.writer import Writer as Library
 
-    folder, outcome = run
+    folder, finished = run
     log, ours, its = read_log(folder.file(RunFolder.LOG)), tmp_path / "ours.mcap", tmp_path / "its.mcap"
     for path in (ours, its):
-        file = LogFile(path, log.head, log.start, outcome.episodes.dtype)
+        file = LogFile(path, log.head, log.start, finished.episodes.dtype)
         if path == its:
             file._stream.seek(0)
             file._stream.truncate()
@@ -181,8 +181,8 @@ def test_the_end_of_a_log_is_that_of_the_library(run: tuple[RunFolder, Any], tmp
                     file._writer.register_schema(item.name, item.encoding, item.data)
             file._begin(log.start)
         for at in range(0, 1000, 200):
-            file.steps(outcome.records[at : at + 200])
-            file.episodes(outcome.episodes[at // 100 : at // 100 + 1])
+            file.steps(finished.records[at : at + 200])
+            file.episodes(finished.episodes[at // 100 : at // 100 + 1])
             file.flush()
         if path == its:
             file._note("end", {"reason": "test"})
@@ -194,11 +194,11 @@ def test_the_end_of_a_log_is_that_of_the_library(run: tuple[RunFolder, Any], tmp
 
 
 def test_the_log_says_what_a_replay_needs(run: tuple[RunFolder, Any]) -> None:
-    folder, outcome = run
+    folder, finished = run
     log = read_log(folder.file(RunFolder.LOG))
     assert log.head.isa == _core.isa and len(log.head.build) == 16
     assert [row.name for row in log.head.observations] == ["x", "theta"]
-    assert log.head.limits == [(-10.0, 10.0, 0.0, 0.0, 0.0)] and log.head.dtype == outcome.records.dtype
+    assert log.head.limits == [(-10.0, 10.0, 0.0, 0.0, 0.0)] and log.head.dtype == finished.records.dtype
     assert log.end is not None and log.end["reason"] == "steps" and log.end["dropped"] == "0"
     assert not log.cut and log.start is not None
 
@@ -249,11 +249,11 @@ def test_a_flipped_bit_in_a_chunk_never_gives_another_record(chunks: Path, tmp_p
 
 
 def test_what_is_lost_is_written_down(run: tuple[RunFolder, Any], tmp_path: Path) -> None:
-    folder, outcome = run
+    folder, finished = run
     head = read_log(folder.file(RunFolder.LOG)).head
     path = tmp_path / "log.mcap"
-    records = outcome.records
-    with LogFile(path, head, None, outcome.episodes.dtype) as file:
+    records = finished.records
+    with LogFile(path, head, None, finished.episodes.dtype) as file:
         file.steps(np.delete(records[:50], [10, 11, 12]))
         file.steps(records[:0])
         file.steps(records[60:70])
@@ -263,12 +263,12 @@ def test_what_is_lost_is_written_down(run: tuple[RunFolder, Any], tmp_path: Path
 
 
 def test_a_writer_that_cannot_keep_up_drops_and_counts(run: tuple[RunFolder, Any], tmp_path: Path) -> None:
-    folder, outcome = run
+    folder, finished = run
     head = read_log(folder.file(RunFolder.LOG)).head
     path = tmp_path / "log.mcap"
-    writer = Writer(LogFile(path, head, None, outcome.episodes.dtype), waiting=100)
-    writer.add(outcome.records[:150], outcome.episodes[:0])  # more than may wait
-    writer.add(outcome.records[150:200], outcome.episodes[:0])
+    writer = Writer(LogFile(path, head, None, finished.episodes.dtype), waiting=100)
+    writer.add(finished.records[:150], finished.episodes[:0])  # more than may wait
+    writer.add(finished.records[150:200], finished.episodes[:0])
     writer.close({"reason": "test"})
     log = read_log(path)
     assert writer.dropped == 150 and len(log.records) == 50
@@ -281,13 +281,13 @@ class _Full(io.BytesIO):
 
 
 def test_a_full_disk_ends_the_log_and_not_the_run(run: tuple[RunFolder, Any], tmp_path: Path) -> None:
-    folder, outcome = run
+    folder, finished = run
     head = read_log(folder.file(RunFolder.LOG)).head
-    file = LogFile(tmp_path / "log.mcap", head, None, outcome.episodes.dtype)
+    file = LogFile(tmp_path / "log.mcap", head, None, finished.episodes.dtype)
     writer = Writer(file, chunk_s=0.01)
     file._writer._Writer__stream = _Full()
     for at in range(0, 300, 100):
-        writer.add(outcome.records[at : at + 100], outcome.episodes[:0])
+        writer.add(finished.records[at : at + 100], finished.episodes[:0])
         logged.wait(lambda: bool(writer.problem))
     writer.close(None)
     assert "No space left" in writer.problem and writer.dropped > 0
@@ -297,25 +297,25 @@ def test_a_full_disk_ends_the_log_and_not_the_run(run: tuple[RunFolder, Any], tm
 def test_a_log_leaves_room_for_checkpoints(
     run: tuple[RunFolder, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, outcome = run
+    folder, finished = run
     head = read_log(folder.file(RunFolder.LOG)).head
     path = tmp_path / "log.mcap"
     free = 5000
-    monkeypatch.setattr(LogFile, "room", lambda _: free)
-    writer = Writer(LogFile(path, head, None, outcome.episodes.dtype), chunk_s=0.01, reserve=4096)
-    writer.add(outcome.records[:100], outcome.episodes[:0])
+    monkeypatch.setattr(LogFile, "free_bytes", lambda _: free)
+    writer = Writer(LogFile(path, head, None, finished.episodes.dtype), chunk_s=0.01, reserve=4096)
+    writer.add(finished.records[:100], finished.episodes[:0])
     logged.wait(lambda: len(read_log(path).records) == 100)
     assert writer.problem == ""
     free = 4000
     logged.wait(lambda: bool(writer.problem))
-    writer.add(outcome.records[100:200], outcome.episodes[:0])
+    writer.add(finished.records[100:200], finished.episodes[:0])
     writer.close({"reason": "test"})
     assert "the last 4 KiB of the disk are for checkpoints" in writer.problem and writer.dropped == 100
     assert len(read_log(path).records) == 100
 
 
 def test_a_log_that_cannot_be_begun_holds_no_file(run: tuple[RunFolder, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, outcome = run
+    folder, finished = run
     head = read_log(folder.file(RunFolder.LOG)).head
 
     def held() -> list[str]:
@@ -326,9 +326,9 @@ def test_a_log_that_cannot_be_begun_holds_no_file(run: tuple[RunFolder, Any], mo
         ]
 
     with pytest.raises(OSError, match="No space left"):
-        LogFile("/dev/full", head, bytes(100_000), outcome.episodes.dtype)
+        LogFile("/dev/full", head, bytes(100_000), finished.episodes.dtype)
     assert "/dev/full" not in held()
-    file = LogFile("/dev/null", head, None, outcome.episodes.dtype)
+    file = LogFile("/dev/null", head, None, finished.episodes.dtype)
     file._writer._Writer__stream = _Full()
     with pytest.raises(OSError, match="No space left"):
         file.close({"reason": "test"})
@@ -337,16 +337,16 @@ def test_a_log_that_cannot_be_begun_holds_no_file(run: tuple[RunFolder, Any], mo
 
 def test_a_run_without_log_and_black_box_leaves_neither(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "bare")
-    outcome, _ = logged.run(
+    finished, _ = logged.run(
         folder, logged.config_of("run.steps=50", "log={mcap=false, blackbox_minutes=0, hash_every=0}")
     )
-    assert list(folder.path.iterdir()) == [] and not outcome.records["state_hash"].any()
+    assert list(folder.path.iterdir()) == [] and not finished.records["state_hash"].any()
 
 
 def test_names_that_no_schema_allows_are_made_fit() -> None:
     from rtu_edge.record.messages import _schema
 
-    names = {"x": ["Angle 1", "angle_1", "θ"], "u": [], "executed": []}
+    names = {"x": ["Angle 1", "angle_1", "θ"], "u": [], "applied": []}
     assert _schema([("x", "f4", 3), ("step", "u8", 0)], names).decode().split("\n") == [
         "float32 x_angle_1",
         "float32 x_angle_1_1",

@@ -14,7 +14,7 @@ import pytest
 
 from rtu_edge._base.errors import DeviceError
 from rtu_edge.device import lock, protocol
-from rtu_edge.hil import FaultBridge, Place, ProcessTarget, Way, faults
+from rtu_edge.hil import Direction, FaultBridge, ProcessTarget, TapPoint, faults
 from rtu_edge.tools import estop as stops
 from rtu_edge.tools import monitor
 
@@ -27,7 +27,7 @@ def line() -> Iterator[FaultBridge]:
 
 def said(line: FaultBridge, since_s: float = 0.0) -> list[protocol.Message | None]:
     """What hosts have written."""
-    return [passed.message for passed in line.trace.all(Place.HOST_OUT, since_s=since_s)]
+    return [passed.message for passed in line.trace.all(TapPoint.HOST_OUT, since_s=since_s)]
 
 
 def rtu_edge(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -57,12 +57,12 @@ def test_listening_hears_everything_and_writes_only_hello(line: FaultBridge) -> 
 def test_losses_and_damage_are_counted(line: FaultBridge) -> None:
     with monitor.Listener(line.port) as listener:
         list(listener.listen(0.1))
-        with line.inject(faults.Drop(way=Way.TO_HOST, rate=1.0)) as drop:
+        with line.inject(faults.Drop(direction=Direction.TO_HOST, rate=1.0)) as drop:
             time.sleep(0.1)
         list(listener.listen(0.1))
         assert listener.heard().lost == drop.count >= 3
         frame = protocol.encode(protocol.pack(protocol.Ack(protocol.FrameType.DISARM, protocol.Status.OK, 1)))
-        line.say("to_host", b"\0" + frame[:8] + bytes([frame[8] ^ 4]) + frame[9:])
+        line.send("to_host", b"\0" + frame[:8] + bytes([frame[8] ^ 4]) + frame[9:])
         list(listener.listen(0.1))
         heard = listener.heard()
     assert heard.crc_errors + heard.framing_errors == 1 and heard.lost == drop.count
@@ -117,7 +117,7 @@ def test_a_port_with_an_owner_is_asked_and_not_opened(line: FaultBridge) -> None
 
 
 def test_silence_is_an_error_and_says_so(line: FaultBridge) -> None:
-    with line.inject(faults.Drop(way=Way.TO_HOST, rate=1.0)):
+    with line.inject(faults.Drop(direction=Direction.TO_HOST, rate=1.0)):
         shown = rtu_edge("monitor", line.port, "--once")
     assert shown.returncode == 3 and "nothing that speaks TickLink in 1.2 s" in shown.stderr
     shown = rtu_edge("monitor", "/dev/there/is/none")

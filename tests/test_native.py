@@ -17,7 +17,7 @@ SANITIZER_OPTIONS = {
 }
 
 
-# First, so that what it takes to compile them cold (minutes on a busy machine) is not counted as a program's.
+# First, so that what it takes to compile them cold (minutes on a busy host) is not counted as a program's.
 @pytest.mark.parametrize("kind", ["release", "sanitize"])
 def test_libraries_compile(kind: str) -> None:
     build(kind, *LIBRARIES)

@@ -56,7 +56,7 @@ def test_statistics_and_outputs_meet_the_definition(dtype: str, error: float, bo
         np.testing.assert_allclose(
             model.predict(x.astype(model.dtype)), expected, rtol=error, atol=error, err_msg=f"step {t}"
         )
-        model.learn(None)
+        model.update(None)
         assert bound == 0 or np.abs(expected).max() <= bound
     found = model.normalizer
     assert found["count"] == slow.count
@@ -75,7 +75,7 @@ def test_a_bound_out_of_its_range_is_refused(bound: Any) -> None:
 # ---------------------------------------------------------------- a learned policy
 
 
-class Machine:
+class Balancing:
     """The cart-pole that shows position and angle, and a third channel: 0.5 and a hum."""
 
     def __init__(self, seed: int, channels: int) -> None:
@@ -105,24 +105,24 @@ class Machine:
         return float(np.mean([self.episode(agent, learn) for _ in range(episodes)]))
 
 
-Learned = Callable[[int], tuple[Any, Machine]]
+Learned = Callable[[int], tuple[Any, Balancing]]
 
 
 @pytest.fixture(scope="module")
 def learned() -> Learned:
-    """An agent on so many channels, after 20 episodes with a mean of 475 of 500, and its machine."""
-    kept: dict[int, tuple[Any, Machine]] = {}
+    """An agent on so many channels, after 20 episodes with a mean of 475 of 500, and its task."""
+    kept: dict[int, tuple[Any, Balancing]] = {}
 
-    def make(channels: int) -> tuple[Any, Machine]:
+    def make(channels: int) -> tuple[Any, Balancing]:
         if channels not in kept:
-            agent = rtu.StreamAC(channels, 1, seed=SEEDS[channels], dtype="float64")  # the same bits on every machine
-            machine = Machine(SEEDS[channels], channels)
+            agent = rtu.StreamAC(channels, 1, seed=SEEDS[channels], dtype="float64")  # the same bits on every host
+            task = Balancing(SEEDS[channels], channels)
             returns: list[float] = []
             while len(returns) < 20 or np.mean(returns[-20:]) < 475:
-                returns.append(machine.episode(agent, learn=True))
+                returns.append(task.episode(agent, learn=True))
                 assert sum(returns) < 80_000, "not learned"
-            kept[channels] = agent, machine
-        return kept[channels][0].copy(), Machine(1, channels)
+            kept[channels] = agent, task
+        return kept[channels][0].copy(), Balancing(1, channels)
 
     return make
 
@@ -133,30 +133,30 @@ SEEDS = {2: 2, 3: 2}
 @pytest.mark.hazard("observation-at-rest")
 def test_a_channel_that_hums_after_it_was_at_rest_changes_no_frozen_policy(learned: Learned) -> None:
     """1e-3 on a channel that stood still while learning took the return from 500 to 34 when a deviation of 0 was taken for 1e-4."""
-    agent, machine = learned(3)
-    assert machine.mean(agent, 5, learn=False) == 500
-    machine.hum = 1e-3
-    assert machine.mean(agent, 10, learn=False) == 500
+    agent, task = learned(3)
+    assert task.mean(agent, 5, learn=False) == 500
+    task.hum = 1e-3
+    assert task.mean(agent, 10, learn=False) == 500
 
 
 @pytest.mark.hazard("observation-at-rest")
 def test_a_channel_that_hums_comes_in_slower_than_it_is_learned(learned: Learned) -> None:
     """20 episodes while learning: 31 to 50 before, over seeds."""
-    agent, machine = learned(3)
-    machine.hum = 1e-3
-    assert machine.mean(agent, 20, learn=True) >= 420
+    agent, task = learned(3)
+    task.hum = 1e-3
+    assert task.mean(agent, 20, learn=True) >= 420
     assert 0.0 < agent.normalizer["scale"][2] * 1e-3 < 0.5
 
 
 @pytest.mark.hazard("observation-outlier")
 def test_one_wild_reading_does_not_blind_a_learner(learned: Learned) -> None:
     """65535 once in a loop of one's own: mean and deviation of the position went with it, and the return to 145 and less."""
-    agent, machine = learned(2)
+    agent, task = learned(2)
     scale = agent.normalizer["scale"][0]
-    machine.wild_in = 100
-    assert machine.mean(agent, 20, learn=True) >= 420
+    task.wild_in = 100
+    assert task.mean(agent, 20, learn=True) >= 420
     assert agent.normalizer["scale"][0] > 0.9 * scale
-    assert machine.mean(agent, 5, learn=False) == 500
+    assert task.mean(agent, 5, learn=False) == 500
 
 
 @pytest.mark.hazard("observation-outlier")

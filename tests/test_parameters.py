@@ -27,8 +27,8 @@ import tables
 
 CLASSES: dict[str, Any] = {AC: rtu.StreamAC, TD: rtu.TDPredictor, REGRESSOR: rtu.OnlineRegressor, CELL: rtu.LinearRTU}
 MINIMAL = '[device]\nplant = "cartpole"\n'
-SIZES = {AC: {"observation_size": 2, "action_size": 1}, TD: {"n_inputs": 2}, REGRESSOR: {"n_inputs": 2}}
-SIZES |= {CELL: {"n_inputs": 2, "n_units": 4}}
+SIZES = {AC: {"observation_size": 2, "action_size": 1}, TD: {"observation_size": 2}, REGRESSOR: {"observation_size": 2}}
+SIZES |= {CELL: {"observation_size": 2, "n_units": 4}}
 
 
 def from_toml(*lines: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import rtu_edge.hil.report
 import rtu_edge.loop
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.device import protocol
-from rtu_edge.hil import FaultBridge, Place, SimTarget
+from rtu_edge.hil import FaultBridge, SimTarget, TapPoint
 from rtu_edge.hil.case import run_case
 from rtu_edge.hil.faults import Flip
 from rtu_edge.hil.faults.frames import _Rewrite
@@ -72,7 +72,7 @@ def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 def moved(board: FaultBridge) -> list[protocol.Frame]:
     """Frames that a host has sent and that move something."""
     kinds = (protocol.FrameType.ARM, protocol.FrameType.RESET, protocol.FrameType.CMD)
-    return [passed.frame for passed in board.trace.all(Place.HOST_OUT) if passed.frame.type in kinds]
+    return [passed.frame for passed in board.trace.all(TapPoint.HOST_OUT) if passed.frame.type in kinds]
 
 
 # Each command that can arm, as somebody would type it who forgot --arm or the confirmation; {port} and {file} are put in.
@@ -144,7 +144,7 @@ def test_a_hil_case_asks_too(board: FaultBridge) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FaultBridge, "hello", real)
         result = run_case(load_suite(), Flip(), lambda: Own("servo"))
-    assert result.outcome == "error" and "moves only with --arm" in result.why[0]
+    assert result.response == "error" and "moves only with --arm" in result.why[0]
 
 
 @pytest.mark.hazard("real-hardware-unasked")

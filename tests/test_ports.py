@@ -148,7 +148,7 @@ def test_a_port_without_a_descriptor_is_pumped_and_says_so() -> None:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> tuple[str, str]:
+def host_tree(tmp_path: Path) -> tuple[str, str]:
     """A /sys and a /dev with an Arduino on native USB, an FTDI adapter, a wired UART and one that is not there."""
     sysfs, dev = tmp_path / "sys", tmp_path / "dev"
     (dev / "serial" / "by-id").mkdir(parents=True)
@@ -175,8 +175,8 @@ def machine(tmp_path: Path) -> tuple[str, str]:
     return str(dev), str(sysfs)
 
 
-def test_ports_are_listed_stable_names_first(machine: tuple[str, str]) -> None:
-    dev, sysfs = machine
+def test_ports_are_listed_stable_names_first(host_tree: tuple[str, str]) -> None:
+    dev, sysfs = host_tree
     ports = list_ports(dev, sysfs)
     assert [port.path for port in ports] == [
         f"{dev}/serial/by-id/usb-Maker_Board_1234-if00",
@@ -190,8 +190,8 @@ def test_ports_are_listed_stable_names_first(machine: tuple[str, str]) -> None:
     assert "16 ms" in ports[2].hint
 
 
-def test_the_driver_is_found_through_a_stable_name(machine: tuple[str, str]) -> None:
-    dev, sysfs = machine
+def test_the_driver_is_found_through_a_stable_name(host_tree: tuple[str, str]) -> None:
+    dev, sysfs = host_tree
     assert port_driver(f"{dev}/serial/by-id/usb-Maker_Board_1234-if00", sysfs) == "cdc_acm"
     assert port_driver(f"{dev}/ttyNONE", sysfs) == "unknown"
     assert port_driver("/dev/ttyAMA0", sysfs) == "uart"

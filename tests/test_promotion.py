@@ -14,8 +14,15 @@ from rtu_edge.record import RunFolder
 from rtu_edge.record.reader import Batch
 from rtu_edge.run.promotion import evidence, shortcomings
 
-FIELDS = [("mode", "u4"), ("flags", "u4"), ("gate", "u4"), ("input_gate", "u4"), ("guard", "u4"), ("reward", "f4")]
-AB, FALLBACK, BY_MODE, BY_GUARD = 3, 1 << 4, 1 << 8, 4 << 8
+FIELDS = [
+    ("mode", "u4"),
+    ("flags", "u4"),
+    ("command_limiter", "u4"),
+    ("sensor_monitor", "u4"),
+    ("learner_monitor", "u4"),
+    ("reward", "f4"),
+]
+AB, FALLBACK, BY_MODE, BY_MONITOR = 3, 1 << 4, 1 << 8, 4 << 8
 
 
 def series(better: float, blocks: int = 20, length: int = 500, seed: int = 0) -> Any:
@@ -96,7 +103,7 @@ def test_batches_give_what_all_records_in_one_piece_do() -> None:
         fallback = np.cumsum(rng.random(size) < rng.choice([0.02, 0.2, 0.5])) % 2 == 1
         forced = rng.random(size) < 0.2 * (rng.random() < 0.3)
         records["mode"] = np.where(fallback, AB | FALLBACK | BY_MODE, AB)
-        records["mode"][forced] = AB | FALLBACK | BY_GUARD
+        records["mode"][forced] = AB | FALLBACK | BY_MONITOR
         first = rng.random(size) < 0.05
         first[rng.integers(2)] = True
         ends = np.append(first[1:], True) & (rng.random(size) < 0.9)
@@ -116,8 +123,8 @@ def test_what_is_missing_is_said() -> None:
     assert any("learned from 3000 steps" in text for text in shortcomings(short, Mode.AB))
     assert shortcomings(short, Mode.SHADOW) == []
     records = series(0.5)
-    records["mode"][100:900] = AB | FALLBACK | BY_GUARD
-    records["guard"][100:110] = 1 | 1 << 16
+    records["mode"][100:900] = AB | FALLBACK | BY_MONITOR
+    records["learner_monitor"][100:110] = 1 | 1 << 16
     forced = evidence(pieces(records))
     texts = shortcomings(forced, Mode.LEARN)
     assert forced.forced == 800 / len(records) and forced.returns == 10

@@ -203,5 +203,5 @@ def test_a_process_around_a_real_machine_moves_only_when_confirmed(
     pytester.makepyfile("def test_line(device):\n    assert not device.hello().caps & 1\n")
     refused = pytester.runpytest(f"--rtu-firmware={firmware}")
     refused.assert_outcomes(errors=1)
-    refused.stdout.fnmatch_lines(["*process: a real machine, its data sheet does not say simulated*--rtu-confirm*"])
+    refused.stdout.fnmatch_lines(["*process: a real plant, its data sheet does not say simulated*--rtu-confirm*"])
     pytester.runpytest(f"--rtu-firmware={firmware}", "--rtu-confirm").assert_outcomes(passed=1)

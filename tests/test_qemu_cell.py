@@ -22,7 +22,7 @@ def folder() -> Path:
 
 @pytest.fixture(scope="module")
 def host() -> tuple[int, list[list[float]]]:
-    """The planned bytes and the outputs of each step, from the library's scalar table on this machine."""
+    """The computed bytes and the outputs of each step, from the library's scalar table on this host."""
     first, *lines = run(build("release", "cortex_cell_host") / "cortex_cell_host").splitlines()
     return int(first), outputs(lines)
 

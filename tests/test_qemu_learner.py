@@ -147,7 +147,7 @@ def test_three_hundred_steps_equal_the_packages_scalar_path(image: Path, learner
 def test_instructions_of_a_control_step(
     image: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """The machine's step, prediction and learning; interrupts that fall into it count too."""
+    """The plant's step, prediction and learning; interrupts that fall into it count too."""
     begin, end = address(image, "tl_count_begin"), address(image, "tl_count_end")
     counts = tmp_path / "counts"
     with Board(image, "-plugin", f"{counting_plugin()},begin={begin:#x},end={end:#x},out={counts}") as board:

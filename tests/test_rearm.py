@@ -39,7 +39,7 @@ class Plug:
         self._stop = threading.Event()
         self._device = -1
         self.plug(device)
-        self._thread = threading.Thread(target=self._carry)
+        self._thread = threading.Thread(target=self._relay)
         self._thread.start()
 
     def plug(self, device: SimulatedDevice) -> None:
@@ -49,7 +49,7 @@ class Plug:
             time.sleep(0.05)  # until the thread has let go of it
             os.close(before)
 
-    def _carry(self) -> None:
+    def _relay(self) -> None:
         while not self._stop.is_set():
             device = self._device
             for fd in select.select([self._far, device], [], [], 0.01)[0]:
@@ -65,7 +65,7 @@ class Plug:
 
 @pytest.fixture
 def others() -> Iterator[dict[str, SimulatedDevice]]:
-    """The described device, its like after a restart, and another machine that gives itself the same number."""
+    """The described device, its like after a restart, and another plant that gives itself the same number."""
     with (
         SimulatedDevice("cartpole", boot_id=1) as described,
         SimulatedDevice("cartpole", boot_id=2) as restarted,
@@ -181,7 +181,7 @@ def test_the_port_is_read_while_a_service_waits(monkeypatch: pytest.MonkeyPatch)
 
         with pytest.raises(DeviceError, match="the port is gone"):
             service.wait_until_armed(link, service.Watchdog(link), leave)
-        assert sorted(seen[1:20])[9] < 4000 and len(seen) < 60, "the median: a busy machine may miss a turn"
+        assert sorted(seen[1:20])[9] < 4000 and len(seen) < 60, "the median: a busy host may miss a turn"
 
 
 @pytest.mark.hazard("stop-reaches-the-device")

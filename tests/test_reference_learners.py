@@ -204,7 +204,7 @@ def test_replaced_action_teaches_the_critic_only() -> None:
     one, p = agent_after_first_step()
     one.step(np.array([1.0, 1.0]), 1.0, np.array([0.3]))
     z, weights = {k: v.copy() for k, v in one.actor.z.items()}, dict(one.p)
-    one.step(np.array([0.0, 0.4]), 2.0, np.array([0.1]), replaced=True)
+    one.step(np.array([0.0, 0.4]), 2.0, np.array([0.1]), overridden=True)
     for k in z:
         np.testing.assert_array_equal(one.p[k], weights[k])
         np.testing.assert_array_equal(one.actor.z[k], 0.99 * 0.8 * z[k])
@@ -269,7 +269,7 @@ def test_regressor_gradient_is_the_derivative_of_its_loss() -> None:
     model = learners.OnlineRegressor(p, optim.SGD(step), "tanh")
     for row in x:
         y = model.predict(row)
-    assert model.learn(target) == pytest.approx(0.5 * ((y - target) ** 2).sum())
+    assert model.update(target) == pytest.approx(0.5 * ((y - target) ** 2).sum())
 
     def loss(q: dict[str, Any]) -> Any:
         error = unrolled(q, "", "", x, False) - target

@@ -14,7 +14,7 @@ from benchmarks import faults
 from rtu_edge import _testing
 from rtu_edge.config import parse_config
 from rtu_edge.device.schema import Limits
-from rtu_edge.loop.flags import Cause, GuardFlag
+from rtu_edge.loop.flags import Cause, MonitorFlag
 from rtu_edge.loop.supervisor import supervise
 
 TEXT = "[device]\nplant = 'cartpole'\n[fallback]\nkind = 'hold'\n"
@@ -25,10 +25,10 @@ def small() -> Any:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_input_gate_and_change_of_drivers(seed: int) -> None:
+def test_sensor_monitor_and_change_of_drivers(seed: int) -> None:
     """Values are multiples of 1/64, so that differences are exact in float; policies and limits at random."""
     rng = np.random.default_rng(seed)
-    gates = []
+    sensors = []
     channels = []
     for name in ("x", "theta"):
         kind: dict[str, Any] = {
@@ -39,25 +39,25 @@ def test_input_gate_and_change_of_drivers(seed: int) -> None:
         kind |= {f"on_{what}": str(rng.choice(["hold", "clamp", "fallback"])) for what in ("dropout", "range", "spike")}
         channels.append(slow.Channel(-1.0, 1.0, **kind))
         said = ", ".join(f"{key} = {value!r}" for key, value in kind.items())
-        gates.append(f"gate.{name}={{min = -1, max = 1, {said}}}")
-    numbers = {"dwell_steps": 6, "good_steps": 3, "max_switches": 8, "switch_window": 200}
+        sensors.append(f"sensor.{name}={{min = -1, max = 1, {said}}}")
+    numbers = {"dwell_steps": 6, "recovery_steps": 3, "max_switches": 8, "switch_window": 200}
     made = faults.supervised(
         small(),
-        *gates,
+        *sensors,
         *(f"supervisor.{key}={value}" for key, value in numbers.items()),
         "supervisor.mode=learn",
-        "guard.enabled=false",
+        "learner_monitor.enabled=false",
         text=TEXT,
     )
-    gate, drivers = slow.InputGate(channels), slow.Drivers(**numbers)
-    causes = {"": Cause.NONE, "input": Cause.INPUT, "dwell": Cause.DWELL, "locked": Cause.LOCKED}
+    sensor, drivers = slow.SensorMonitor(channels), slow.Drivers(**numbers)
+    causes = {"": Cause.NONE, "sensor": Cause.SENSOR, "dwell": Cause.DWELL, "locked": Cause.LOCKED}
     x = np.zeros(2)
     moved, before = 0.0, None
     seen = set()
     for step in range(600):
         if step % 150 == 0:
             made.policy.begin()
-            gate.begin()
+            sensor.begin()
             moved, before = 0.0, None
         trouble = rng.random(2)
         x = (
@@ -65,16 +65,16 @@ def test_input_gate_and_change_of_drivers(seed: int) -> None:
         )  # no -0: other bits
         given = np.where(trouble < 0.03, np.nan, np.where(trouble < 0.05, np.inf, np.where(trouble < 0.07, 50.0, x)))
         _, action = made.policy.predict(given, True)
-        made.policy.learn(0.0)
+        made.policy.update(0.0)
         info = made.policy.info()
-        _, flags, first = gate.step([float(v) for v in given], moved)
-        assert (info["input_gate"], info["input_channel"]) == (flags, first), step
-        why = drivers.step("input" if flags & slow.FALLBACK else "")
+        _, flags, first = sensor.step([float(v) for v in given], moved)
+        assert (info["sensor_monitor"], info["sensor_channel"]) == (flags, first), step
+        why = drivers.step("sensor" if flags & slow.FALLBACK else "")
         assert Cause.of(info["mode"]) is causes[why], step
         moved = 0.0 if before is None else abs(float(action[0]) - before)
         before = float(action[0])
         seen |= {why, flags & 31}
-    assert {"", "input", "dwell"} <= seen and len(seen) >= 6
+    assert {"", "sensor", "dwell"} <= seen and len(seen) >= 6
 
 
 script: list[float | None] = []
@@ -114,21 +114,21 @@ def test_a_fallback_that_fails(mode: str, seed: int) -> None:
         assert (status == 2) is over
         correction = 0.02 if mode == "residual" and not over else 0.0
         assert action[0] == pytest.approx(min(expected + correction, 1.0), abs=1e-7)
-        native.learn(0.0)
+        native.update(0.0)
         ended += over
     assert ended > 10
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_output_gate(seed: int) -> None:
+def test_command_limiter(seed: int) -> None:
     """To 2e-3 of a range of some ten: how fast it may still go is the root of the room that is left, so that the 1e-6 of slack
     in the slow one's walk, and the rounding of float, become a thousandth near the end."""
     rng = np.random.default_rng(seed)
     low, high = -float(rng.uniform(1, 10)), float(rng.uniform(1, 10))
     slew, accel = float(rng.choice([math.inf, 3.0])), float(rng.choice([math.inf, 0.3, 1.0]))
-    native = _testing.OutputGate([Limits(low, high, slew_per_s=slew, accel_per_s2=accel, rest=0.0)], 1.0)
+    native = _testing.CommandLimiter([Limits(low, high, slew_per_s=slew, accel_per_s2=accel, rest=0.0)], 1.0)
     native.start([0.0])
-    reference = slow.OutputGate(low, high, slew, accel)
+    reference = slow.CommandLimiter(low, high, slew, accel)
     wanted = 0.0
     for _ in range(500):
         if rng.random() < 0.1:
@@ -143,7 +143,12 @@ def test_td_errors_out_of_their_distribution() -> None:
     agent: Any = rtu.StreamAC(
         2, 1, units=4, hidden=[4], seed=1, scale_reward=False, actor={"step_size": 1e-9}, critic={"step_size": 1e-9}
     )
-    numbers = ("guard.td_error=20", "guard.td_warmup=200", "guard.max_rollbacks=1000", "supervisor.max_switches=64")
+    numbers = (
+        "learner_monitor.td_error=20",
+        "learner_monitor.td_warmup=200",
+        "learner_monitor.max_rollbacks=1000",
+        "supervisor.max_switches=64",
+    )
     made = faults.supervised(agent, *numbers, text=TEXT)
     watch = slow.TdWatch(20.0, 200)
     rng = np.random.default_rng(0)
@@ -153,8 +158,8 @@ def test_td_errors_out_of_their_distribution() -> None:
     for step in range(3000):
         made.policy.predict([0.1, 0.1], True)
         reward = float(rng.normal()) * (100.0 if rng.random() < 0.01 else 1.0)
-        made.policy.learn(reward)
-        found = bool(made.policy.info()["guard"] & GuardFlag.TD_ERROR)
+        made.policy.update(reward)
+        found = bool(made.policy.info()["learner_monitor"] & MonitorFlag.TD_ERROR)
         if fresh:  # nothing is learned from the first observation, of the run and after each return
             fresh = False
             assert not found

@@ -1,4 +1,4 @@
-"""Before a real machine moves: the dry run, the standing simulated device, and what the system refuses the loop."""
+"""Before a real plant moves: the dry run, the standing simulated device, and what the system refuses the loop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rtu_edge.config import parse_config
 from rtu_edge.device import protocol
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.schema import Channel, DataSheet
-from rtu_edge.hil import FaultBridge, Place, ProcessTarget
+from rtu_edge.hil import FaultBridge, ProcessTarget, TapPoint
 from rtu_edge.loop import Clock, Link, Loop, LoopConfig, RecordFlag
 from rtu_edge.record import RunFolder
 from rtu_edge.record.reader import read_log
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.timing
 
 ROOT = Path(__file__).resolve().parent.parent
 TANK = ROOT / "examples" / "hil_project" / "tank.c"
-SMALL = "[loop]\nttl_ms = 200\n[learner]\nunits = 4\nhidden = [4]\n"  # a busy machine ends no run by itself
+SMALL = "[loop]\nttl_ms = 200\n[learner]\nunits = 4\nhidden = [4]\n"  # a busy host ends no run by itself
 LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\naccel_per_s2 = inf\n"
 
 
@@ -73,7 +73,7 @@ def test_a_dry_run_shows_a_board_that_has_been_on(tmp_path: Path) -> None:
         (tmp_path / "robot.toml").write_text(f'[device]\nport = "{device.port}"\n{SMALL}{LIMITS}')
         code, said = rtu_edge("run", "robot.toml", "--dry-run", "--steps", "60", cwd=tmp_path)
         assert code == 0, said
-        sent = {passed.frame.type for passed in device.trace.all(Place.HOST_OUT)}
+        sent = {passed.frame.type for passed in device.trace.all(TapPoint.HOST_OUT)}
         assert device.state.state is protocol.DeviceState.DISARMED
     assert sent == {protocol.FrameType.HELLO, protocol.FrameType.DESCRIBE}
     live = next((line for line in said.splitlines() if line.strip().startswith("DISARMED")), "")
@@ -92,7 +92,7 @@ def test_a_dry_run_shows_a_board_that_has_been_on(tmp_path: Path) -> None:
 
 def test_what_is_not_a_number_is_shown_as_such() -> None:
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115 (until the end)
-    dtype = np.dtype([("flags", "u4"), ("x", "f4", (1,)), ("u", "f4", (1,)), ("executed", "f4", (1,))])
+    dtype = np.dtype([("flags", "u4"), ("x", "f4", (1,)), ("u", "f4", (1,)), ("applied", "f4", (1,))])
     records = np.zeros(3, dtype)
     records["flags"] = RecordFlag.ACTED
     records["x"][:, 0], records["u"][:, 0] = (1.0, 2.0, np.nan), (-3.0, 4.0, 0.5)

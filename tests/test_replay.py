@@ -68,24 +68,24 @@ def test_what_stands_twice_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("changes", "drops"),
     [((), ()), ((SLEW,), range(5, 100_000, 7)), (('learner.actions="discrete"', "learner.body='shared'"), ())],
-    ids=["plain", "replaced and dropped", "discrete"],
+    ids=["plain", "overridden and dropped", "discrete"],
 )
 def test_a_hundred_thousand_logged_steps_verify_to_the_bit(
     tmp_path: Path, changes: tuple[str, ...], drops: Sequence[int]
 ) -> None:
     folder = RunFolder.create(tmp_path, "long")
     config = logged.config_of(*changes, "run.steps=100_000")
-    outcome, agent = logged.run(folder, config, supervised=bool(changes), drop_updates=list(drops))
-    counters = outcome.result.counters
+    finished, agent = logged.run(folder, config, supervised=bool(changes), drop_updates=list(drops))
+    counters = finished.result.counters
     # One that falls on a return to a snapshot, which learns nothing, is due once more.
     assert 0 <= counters["updates_dropped"] - len(drops) <= counters.get("rollbacks", 0)
     log = read_log(folder.file(RunFolder.LOG))
-    assert not log.cut and not log.lost and log.records.tobytes() == outcome.records.tobytes()
-    replaced = ((log.records["calls"] & CallFlag.EXECUTED) != 0).sum()
-    assert (replaced > 1000) == (SLEW in changes) and len(log.episodes) > 20
+    assert not log.cut and not log.lost and log.records.tobytes() == finished.records.tobytes()
+    overridden = ((log.records["calls"] & CallFlag.APPLIED) != 0).sum()
+    assert (overridden > 1000) == (SLEW in changes) and len(log.episodes) > 20
     found = replay.verify(log)
     assert found.difference is None and found.ended == ""
-    assert found.steps == 100_000 and found.records == len(outcome.records)
+    assert found.steps == 100_000 and found.records == len(finished.records)
     assert found.hashes == (found.records + 99) // 100 >= 1000
     assert found.final_equal and found.agent.state_hash() == agent.state_hash()
 
@@ -98,8 +98,8 @@ def test_dropped_updates_replaced_actions_and_pauses_replay(changes: tuple[str, 
     log, _ = logged.by_hand(logged.config_of(*changes), 30_000)
     calls = log.records["calls"]
     learned = (calls & CallFlag.LEARN) != 0
-    assert (learned & ((calls & CallFlag.UPDATE) == 0)).sum() > 1000
-    assert ((calls & CallFlag.EXECUTED) != 0).sum() > 300 and (~learned).sum() > 3000
+    assert (learned & ((calls & CallFlag.WEIGHTS) == 0)).sum() > 1000
+    assert ((calls & CallFlag.APPLIED) != 0).sum() > 300 and (~learned).sum() > 3000
     assert ((log.records["flags"] & RecordFlag.TRUNCATED) != 0).sum() > 3
     found = replay.verify(log)
     assert found.difference is None, str(found.difference)
@@ -199,7 +199,7 @@ def test_a_start_that_is_another_is_refused_in_one_line(
 
 def test_a_forgotten_call_is_found(log: Log) -> None:
     at = 777
-    dropped = log.records["calls"][at] & ~np.uint32(CallFlag.UPDATE)
+    dropped = log.records["calls"][at] & ~np.uint32(CallFlag.WEIGHTS)
     found = replay.verify(altered(log, at, "calls", dropped)).difference
     assert found is not None and at <= found.sequence <= at + 1
 
@@ -237,8 +237,8 @@ def test_until_is_the_state_of_a_run_of_so_many_steps(
 def test_the_same_learner_predicts_the_same() -> None:
     """What if nothing were different: the values to the bit, where every action was carried out as chosen."""
     log, _ = logged.by_hand(logged.config_of(), 3000)
-    executed = (log.records["calls"] & CallFlag.EXECUTED) != 0
-    assert executed.any()  # told in both
+    applied = (log.records["calls"] & CallFlag.APPLIED) != 0
+    assert applied.any()  # told in both
     found = replay.what_if(log, [f"learner.gamma={log.head.learner['gamma']}"])
     np.testing.assert_array_equal(found.was.value, found.would.value)
     np.testing.assert_array_equal(found.was.delta, found.would.delta)

@@ -13,7 +13,7 @@ import pytest
 
 from rtu_edge import _testing
 from rtu_edge.device.plants import Plant
-from rtu_edge.loop import CallFlag, Cause, Driver, GuardFlag, InputFlag, RecordFlag
+from rtu_edge.loop import CallFlag, Cause, Driver, MonitorFlag, RecordFlag, SensorFlag
 from rtu_edge.loop.supervisor import supervise
 from rtu_edge.record.head import Head
 from rtu_edge.run import replay
@@ -23,13 +23,13 @@ Array = npt.NDArray[Any]
 
 STEPS = 20_000
 EARLY = (
-    "guard={snapshot_steps=150, survive_steps=60, max_rollbacks=400, td_warmup=100, td_error=20, saturated_steps=60}",
+    "learner_monitor={snapshot_steps=150, validation_steps=60, max_rollbacks=400, td_warmup=100, td_error=20, saturated_steps=60}",
     "supervisor.max_switches=64",
     "supervisor.switch_window=1",
     "supervisor.dwell_steps=12",
-    "supervisor.good_steps=6",
-    "gate.x={spike=0.5, stuck_steps=10, hold_steps=2, on_spike='clamp', min=-1.5, max=1.5}",
-    "gate.theta={spike=0.3, hold_steps=2, on_dropout='hold', on_range='fallback', min=-0.15, max=0.15}",
+    "supervisor.recovery_steps=6",
+    "sensor.x={spike=0.5, stuck_steps=10, hold_steps=2, on_spike='clamp', min=-1.5, max=1.5}",
+    "sensor.theta={spike=0.3, hold_steps=2, on_dropout='hold', on_range='fallback', min=-0.15, max=0.15}",
 )
 PD = "fallback={kind='pd', pd={force={p={x=-1.0, theta=-60.0}, d={x=-2.0, theta=-10.0}}}}"
 SHAKY = "fallback={kind='python', function='test_replay_supervised:shaky'}"
@@ -67,13 +67,13 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
         config = logged.config_of(*changes)
         made = supervise(config, agent.core.policy(), head.sheet, head.limits_in_force, simulated=True)
         policy, rng = made.policy, np.random.default_rng(seed)
-        gate = _testing.OutputGate(head.limits_in_force, head.period_s, policy.n_levels)
+        limiter = _testing.CommandLimiter(head.limits_in_force, head.period_s, policy.n_levels)
         x, reward, terminated, truncated, first, episode = plant.reset(seed=1), 0.0, False, False, True, 1
         chosen, applied = 0.0, 0.0
         for number, record in enumerate(records):
             calls, flags = CallFlag.PREDICT, RecordFlag(0)
             if first:
-                gate.start([applied])
+                limiter.start([applied])
                 policy.begin()
                 calls |= CallFlag.BEGIN
                 flags |= RecordFlag.FIRST
@@ -90,14 +90,14 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
                 flags |= RecordFlag.REWARD_REFUSED
                 reward = 0.0
             elif learning:
-                replaced = not first and applied != chosen
+                overridden = not first and applied != chosen
                 update = bool(rng.random() > 0.1)
-                executed = logged.action_of(agent, applied) if replaced else None
-                status = policy.learn(reward, terminated, truncated, executed, update)
-                calls |= CallFlag.LEARN | CallFlag.EXECUTED * replaced | CallFlag.UPDATE * update
-                flags |= RecordFlag.LEARN_FAILED if status < 0 else RecordFlag.LEARNED * (not first and status == 0)
-            record["executed"] = applied
-            chosen = float(gate.apply(action)[0][0])
+                given = logged.action_of(agent, applied) if overridden else None
+                status = policy.update(reward, terminated, truncated, given, update)
+                calls |= CallFlag.LEARN | CallFlag.APPLIED * overridden | CallFlag.WEIGHTS * update
+                flags |= RecordFlag.UPDATE_FAILED if status < 0 else RecordFlag.LEARNED * (not first and status == 0)
+            record["applied"] = applied
+            chosen = float(limiter.apply(action)[0][0])
             record["sequence"], record["step"], record["x"], record["u"] = number, number, seen, chosen
             record["flags"], record["calls"], record["reward"] = int(flags), int(calls), reward
             record["episode"] = episode
@@ -124,22 +124,28 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
         (*EARLY, PD),
         (*EARLY, SHAKY, "reward={min=0.0, max=10.0}"),
         (*EARLY, PD, "supervisor.mode='residual'", "supervisor.residual={force=0.3}"),
-        (*EARLY, PD, "supervisor.mode='ab'", "supervisor.ab={block=3, unit='episodes'}", "guard.rate_window=400"),
+        (
+            *EARLY,
+            PD,
+            "supervisor.mode='ab'",
+            "supervisor.ab={block=3, unit='episodes'}",
+            "learner_monitor.rate_window=400",
+        ),
         (*EARLY, PD, "supervisor.mode='shadow'"),
-        (*EARLY, PD, "guard.max_rollbacks=2", "guard.survive_steps=5000"),
+        (*EARLY, PD, "learner_monitor.max_rollbacks=2", "learner_monitor.validation_steps=5000"),
     ],
     ids=["learn", "shaky fallback", "residual", "ab", "shadow", "frozen in the end"],
 )
 def test_twenty_thousand_supervised_steps_verify_to_the_bit(changes: tuple[str, ...]) -> None:
     log, _ = logged.by_hand(logged.config_of(*changes), STEPS, hash_every=10, drive=drive(changes))
-    guard, gate, mode = (log.records[name] for name in ("guard", "input_gate", "mode"))
-    assert ((guard & GuardFlag.ROLLED_BACK) != 0).sum() > 1
-    assert bool(((guard & GuardFlag.FROZEN) != 0).any()) == ("guard.max_rollbacks=2" in changes)
-    for flag in (InputFlag.HELD, InputFlag.CLAMPED, InputFlag.FALLBACK, InputFlag.SPIKE, InputFlag.STUCK):
-        assert ((gate & flag) != 0).sum() > 10, flag
+    monitor, sensor, mode = (log.records[name] for name in ("learner_monitor", "sensor_monitor", "mode"))
+    assert ((monitor & MonitorFlag.ROLLED_BACK) != 0).sum() > 1
+    assert bool(((monitor & MonitorFlag.FROZEN) != 0).any()) == ("learner_monitor.max_rollbacks=2" in changes)
+    for flag in (SensorFlag.HELD, SensorFlag.CLAMPED, SensorFlag.FALLBACK, SensorFlag.SPIKE, SensorFlag.STUCK):
+        assert ((sensor & flag) != 0).sum() > 10, flag
     causes = {Cause.of(int(word)) for word in np.unique(mode)}
     if "supervisor.mode='shadow'" not in changes:
-        assert {Cause.NONE, Cause.INPUT, Cause.DWELL} <= causes
+        assert {Cause.NONE, Cause.SENSOR, Cause.DWELL} <= causes
         assert len({Driver.of(int(word)) for word in np.unique(mode)}) > 1
     # The function is Python's: a replay has to be told.
     found = replay.verify(log, fallback=logged.config_of(*changes).fallback)
@@ -150,8 +156,8 @@ def test_twenty_thousand_supervised_steps_verify_to_the_bit(changes: tuple[str, 
 def test_another_decision_is_found_where_it_was() -> None:
     changes = (*EARLY, PD)
     log, _ = logged.by_hand(logged.config_of(*changes), 2000, hash_every=10, drive=drive(changes))
-    at = int(np.flatnonzero(log.records["guard"])[0])
-    for field in ("guard", "mode", "input_gate"):
+    at = int(np.flatnonzero(log.records["learner_monitor"])[0])
+    for field in ("learner_monitor", "mode", "sensor_monitor"):
         was = log.records[field][at]
         log.records[field][at] = was ^ 1
         found = replay.verify(log).difference

@@ -99,7 +99,7 @@ def rehearse(folder: Path, text: str, *options: str) -> tuple[int, str]:
     return rtu_edge("run", "robot.toml", "--sim", "--steps", "500", *options, cwd=folder)
 
 
-@pytest.mark.hazard("rehearsal-of-another-machine")
+@pytest.mark.hazard("rehearsal-of-another-plant")
 def test_a_rehearsal_keeps_machine_limits_reward_and_ttl(tmp_path: Path) -> None:
     code, said = rehearse(tmp_path, PORT, "--plant", "cartpole")
     assert code == 0, said
@@ -117,7 +117,7 @@ def test_a_rehearsal_keeps_machine_limits_reward_and_ttl(tmp_path: Path) -> None
     assert "/dev/nowhere" in said
 
 
-@pytest.mark.hazard("rehearsal-of-another-machine")
+@pytest.mark.hazard("rehearsal-of-another-plant")
 def test_a_rehearsal_does_not_guess_the_machine(tmp_path: Path) -> None:
     code, said = rehearse(tmp_path, PORT)
     assert code == 2, said

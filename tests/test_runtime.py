@@ -22,16 +22,16 @@ from rtu_edge.loop import (
     Cause,
     Clock,
     Driver,
-    GateFlag,
-    GuardFlag,
-    InputFlag,
+    LimiterFlag,
     Limits,
     Link,
     LinkError,
     Loop,
     LoopConfig,
+    MonitorFlag,
     RecordFlag,
     Reward,
+    SensorFlag,
     StopReason,
     episode_seed,
 )
@@ -51,9 +51,9 @@ def controller() -> Any:
 def test_what_stands_twice_is_the_same() -> None:
     assert {flag.name: flag.value for flag in RecordFlag} == _testing.record_flags()
     assert {flag.name: flag.value for flag in CallFlag} == _testing.call_flags()
-    assert {flag.name: flag.value for flag in GateFlag} == _testing.gate_flags()
-    assert {flag.name: flag.value for flag in InputFlag} == _testing.input_flags()
-    assert {flag.name: flag.value for flag in GuardFlag} == _testing.guard_flags()
+    assert {flag.name: flag.value for flag in LimiterFlag} == _testing.limiter_flags()
+    assert {flag.name: flag.value for flag in SensorFlag} == _testing.sensor_flags()
+    assert {flag.name: flag.value for flag in MonitorFlag} == _testing.monitor_flags()
     assert {word.name: word.value for word in Driver} == _testing.drivers()
     assert {word.name: word.value for word in Cause} == _testing.causes()
     assert [reason.value for reason in StopReason] == _testing.stop_reasons()
@@ -87,7 +87,7 @@ def test_a_lockstep_run_records_everything(link: Link) -> None:
     assert (records["round_trip_ns"] > 0).all()
     # What is applied is what was sent in the record before, to the bit.
     follows = ~first[1:]
-    np.testing.assert_array_equal(records["executed"][1:][follows], records["u"][:-1][follows])
+    np.testing.assert_array_equal(records["applied"][1:][follows], records["u"][:-1][follows])
     assert (records["reward"][~first] == 1).all()
     assert episodes["steps"].sum() + result.counters["steps"] - episodes["total_steps"][-1] == 2000
     assert [int(seed) for seed in episodes["seed"]] == [
@@ -108,7 +108,7 @@ def test_equal_runs_put_equal_bytes_on_the_wire() -> None:
             link.handshake()
             result = Loop(link, controller(), LoopConfig(steps=1000, seed=seed, session=1)).run()
             said.append((result.sent_hash, result.received_hash, link.captured))
-    # The received ones also when nothing had to be sent again, which a busy machine cannot promise.
+    # The received ones also when nothing had to be sent again, which a busy host cannot promise.
     assert said[0][0] == said[1][0] and said[0][2][0] == said[1][2][0]
     assert said[0][0] != said[2][0] and said[0][1] != said[2][1]
     sent, received = said[0][2]
@@ -197,7 +197,7 @@ def test_a_dry_run_writes_nothing(link: Link) -> None:
     result = loop.run()
     assert result.reason is StopReason.STEPS and result.steps == 10
     assert link.counters["bytes_sent"] == before
-    assert (loop.drain()["executed"] == 0).all()
+    assert (loop.drain()["applied"] == 0).all()
 
 
 def test_stops_at_the_target_or_after_episodes(link: Link) -> None:
@@ -210,7 +210,7 @@ def test_learning_can_be_switched_off_and_on(link: Link) -> None:
     policy = _testing.LinearPolicy(2, [0.0], [[0.5, 6.0]])
     loop = Loop(link, policy.policy(), LoopConfig(steps=500, learn=False, explore=False))
     loop.run()
-    assert policy.lessons == 0 and policy.predictions > 500
+    assert policy.updates == 0 and policy.predictions > 500
     with pytest.raises(ValueError, match="explore"):
         loop.set_learning(True, False)
 
@@ -232,8 +232,8 @@ def test_the_tighter_limit_wins(link: Link) -> None:
     loop.run()
     records = loop.drain()
     np.testing.assert_allclose(records["u"][:3, 0], [1, 2, 3])
-    assert (records["gate"][:3] & GateFlag.SLEW).all()
-    assert (records["flags"][1:] & RecordFlag.REPLACED).all()
+    assert (records["command_limiter"][:3] & LimiterFlag.SLEW).all()
+    assert (records["flags"][1:] & RecordFlag.OVERRIDDEN).all()
 
 
 def plain_calls(agent: Any, records: Any, low: float, high: float) -> None:
@@ -245,10 +245,12 @@ def plain_calls(agent: Any, records: Any, low: float, high: float) -> None:
         if CallFlag.PREDICT in calls:
             agent.predict(record["x"], explore=CallFlag.EXPLORE in calls)
         if CallFlag.LEARN in calls:
-            executed = (2 * record["executed"] - (low + high)) / (high - low) if CallFlag.EXECUTED in calls else None
+            applied = (2 * record["applied"] - (low + high)) / (high - low) if CallFlag.APPLIED in calls else None
             terminated = bool(record["flags"] & RecordFlag.TERMINATED)
             truncated = bool(record["flags"] & RecordFlag.TRUNCATED) and not terminated
-            agent.learn(float(record["reward"]), terminated, truncated, executed, update=CallFlag.UPDATE in calls)
+            agent.update(
+                float(record["reward"]), terminated, truncated, applied, move_weights=CallFlag.WEIGHTS in calls
+            )
 
 
 def test_dropped_updates_give_the_bits_of_plain_calls_with_the_same_drops(link: Link) -> None:
@@ -261,12 +263,12 @@ def test_dropped_updates_give_the_bits_of_plain_calls_with_the_same_drops(link: 
     records = loop.drain()
     assert result.counters["updates_dropped"] == len(drops)
     learned = records[(records["flags"] & RecordFlag.LEARNED) != 0]
-    assert [int(n) for n in np.flatnonzero(~learned["calls"] & CallFlag.UPDATE)] == drops
+    assert [int(n) for n in np.flatnonzero(~learned["calls"] & CallFlag.WEIGHTS)] == drops
     assert agents[1].state_hash() != agents[0].state_hash()
     plain_calls(agents[1], records, -10.0, 10.0)
     assert agents[1].state_hash() == agents[0].state_hash()
     never = rtu.StreamAC(2, 1, seed=4, units=8, hidden=8)
-    records["calls"] |= np.uint32(CallFlag.UPDATE)
+    records["calls"] |= np.uint32(CallFlag.WEIGHTS)
     plain_calls(never, records, -10.0, 10.0)
     assert never.state_hash() != agents[0].state_hash()
 
@@ -290,7 +292,7 @@ def test_updates_are_dropped_when_time_is_short_and_can_be_repeated(link: Link, 
     loop = Loop(link, agents[0].core.policy(), config)
     result = loop.run()
     records = loop.drain()
-    dropped = ((records["flags"] & RecordFlag.LEARNED) != 0) & ((records["calls"] & CallFlag.UPDATE) == 0)
+    dropped = ((records["flags"] & RecordFlag.LEARNED) != 0) & ((records["calls"] & CallFlag.WEIGHTS) == 0)
     assert 4 <= result.counters["updates_dropped"] == dropped.sum() < 30
     assert result.counters["skipped"] >= 4
     plain_calls(agents[1], records, -10.0, 10.0)
@@ -324,8 +326,8 @@ def test_a_configuration_that_does_not_fit_is_refused(link: Link, config: LoopCo
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"gate": None}, "gate = None: expected True or False"),  # never "no gate" by accident
-        ({"gate": "no"}, "gate = 'no': expected True or False"),
+        ({"command_limiter": None}, "command_limiter = None: expected True or False"),  # never "no limits" by accident
+        ({"command_limiter": "no"}, "command_limiter = 'no': expected True or False"),
         ({"learn": 2.5}, "learn = 2.5"),
         ({"steps": True}, "steps: True, allowed: an integer"),
         ({"seconds": "1"}, "seconds = '1'"),
@@ -360,14 +362,14 @@ def test_a_configuration_is_taken_as_numpy_has_it(link: Link) -> None:
     reward = Reward(np.str_("form"), np.float32(1), np.array([0.5, 2.0]), (), np.array([-1]))  # type: ignore[arg-type]
     config = LoopConfig(
         limits=np.array([limits]), reward=reward, steps=np.array(20), seed=np.uint64(3), seconds=np.float32(60),  # type: ignore[arg-type]
-        target_return=np.array(1e9), returns=np.array([1, 2]), drop_updates=np.array([1, 2]), gate=np.True_, learn=1,  # type: ignore[arg-type]
+        target_return=np.array(1e9), returns=np.array([1, 2]), drop_updates=np.array([1, 2]), command_limiter=np.True_, learn=1,  # type: ignore[arg-type]
     )  # fmt: skip
     loop = Loop(link, controller(), config)
     assert loop.config == LoopConfig(
         limits=[Limits(-4.0, 4.0, 100.0, rest=0.0)], reward=Reward("form", 1.0, [0.5, 2.0], [], [-1.0]), steps=20, seed=3,
         seconds=60.0, target_return=1e9, returns=[1.0, 2.0], drop_updates=[1, 2],
     )  # fmt: skip
-    assert type(loop.config.steps) is int and loop.config.gate is True
+    assert type(loop.config.steps) is int and loop.config.command_limiter is True
     assert loop.run().steps == 20
 
 

@@ -51,7 +51,7 @@ def learning(kind: str) -> Any:
 def feed(learner: Any, x: float) -> Any:
     if learner.kind == "online_regressor":
         learner.predict([x, 0.1])
-        return learner.learn([0.0])
+        return learner.update([0.0])
     return learner.step([x, 0.1], 1.0)
 
 
@@ -174,7 +174,7 @@ def test_a_rollback_passes_over_one_that_is_not_finite(tmp_path: Path) -> None:
 
 @pytest.fixture
 def saver(tmp_path: Path) -> Any:
-    config = parse_config(JOB + "[guard]\nsnapshot_steps = 20\nsurvive_steps = 10\n")
+    config = parse_config(JOB + "[learner_monitor]\nsnapshot_steps = 20\nvalidation_steps = 10\n")
     with job.connect(config) as device:
         agent = job.make_agent(config, device.sheet)
         loop = job.loop_config(config, device, steps=200)

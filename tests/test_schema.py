@@ -136,7 +136,7 @@ def test_limits_become_native_in_one_place() -> None:
     bindings = {path.name: path.read_text() for path in (ROOT / "native/bindings/python").glob("*.*")}
     assert [name for name, text in bindings.items() if "accel_per_s2" in text] == ["schema.h"]
     assert [
-        name for name, text in bindings.items() if re.search(r'arg\("(period_us|minimum|n_observations)"\) =', text)
+        name for name, text in bindings.items() if re.search(r'arg\("(period_us|minimum|observation_size)"\) =', text)
     ] == []
 
 
@@ -158,7 +158,7 @@ def test_what_the_loop_limits_is_what_a_replay_limits() -> None:
         loop = Loop(link, _testing.LinearPolicy(2, [1.0]).policy(), LoopConfig(steps=5, limits=limits))
         loop.run()
         sent = loop.drain()["u"][:5, 0]
-    gate = _testing.OutputGate(loop.limits, link.sheet.period_s)
+    gate = _testing.CommandLimiter(loop.limits, link.sheet.period_s)
     gate.start([0.0])
     assert [float(u) for u in sent] == [float(gate.apply([1.0])[0][0]) for _ in range(5)]
 

@@ -39,7 +39,7 @@ LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\n"
 
 def robot(tmp_path: Path, port: str, limits: str = LIMITS) -> Path:
     path = tmp_path / "robot.toml"
-    ttl = "[loop]\nttl_ms = 200\n"  # the longest that the device allows: a busy machine ends no run by itself
+    ttl = "[loop]\nttl_ms = 200\n"  # the longest that the device allows: a busy host ends no run by itself
     text = f'[device]\nport = "{port}"\n{ttl}[learner]\nunits = 8\nhidden = [8]\n[run]\nfolder = "{tmp_path}/runs"\n{limits}'
     path.write_text(text)
     return path
@@ -200,7 +200,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 
 
 def test_a_learner_belongs_to_one_service(manager: Manager, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Two machines whose files name the same folder: the second would save its learner over the first one's."""
+    """Two plants whose files name the same folder: the second would save its learner over the first one's."""
     with SimulatedDevice() as one, SimulatedDevice() as other:
         config = robot(tmp_path, one.port)
         first = subprocess.Popen([sys.executable, "-m", "rtu_edge.cli", "serve", str(config)], cwd=tmp_path)

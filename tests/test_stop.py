@@ -1,4 +1,4 @@
-"""Every way to stop a machine: silence, signals, the control socket, and what must not pass for a stop."""
+"""Every way to stop a plant: silence, signals, the control socket, and what must not pass for a stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rtu_edge.device import lock
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.protocol import DeviceState, Event, Fault, FrameType, Status
 from rtu_edge.device.simulated import SimulatedDevice
-from rtu_edge.hil import FaultBridge, Place, ProcessTarget, faults
+from rtu_edge.hil import FaultBridge, ProcessTarget, TapPoint, faults
 from rtu_edge.loop import Clock, Link, Loop, LoopConfig, StopReason
 from rtu_edge.tools import estop as stops
 
@@ -35,9 +35,9 @@ pytestmark = pytest.mark.timing
 
 PERIOD_S = 0.02
 TTL_S = 0.1
-MUTE = faults.Drop(way=faults.Way.TO_HOST, rate=1.0)  # what the device says does not arrive
-DEAF = faults.Drop(way=faults.Way.TO_DEVICE, rate=1.0)
-SLACK_S = 0.25  # the machine that runs the tests is shared; the rule itself is tested on an injected clock
+MUTE = faults.Drop(direction=faults.Direction.TO_HOST, rate=1.0)  # what the device says does not arrive
+DEAF = faults.Drop(direction=faults.Direction.TO_DEVICE, rate=1.0)
+SLACK_S = 0.25  # the host that runs the tests is shared; the rule itself is tested on an injected clock
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def test_commands_that_waited_in_a_stalled_line_are_refused(line: FaultBridge) -
         time.sleep(0.1)
         line.end(stalled)
         time.sleep(0.3)
-        assert line.trace.all(Place.DEVICE_IN, FrameType.CMD, before), "nothing was held back"
-        events = [passed.message for passed in line.trace.all(Place.DEVICE_OUT, FrameType.EVENT)]
+        assert line.trace.all(TapPoint.DEVICE_IN, FrameType.CMD, before), "nothing was held back"
+        events = [passed.message for passed in line.trace.all(TapPoint.DEVICE_OUT, FrameType.EVENT)]
         assert {event.status for event in events if isinstance(event, Event)} & {Status.STATE, Status.STALE}
         assert line.state.last_cmd_seq == accepted
         assert line.state.state == DeviceState.SAFE and line.state.u == (0.0,)

@@ -22,7 +22,7 @@ from rtu_edge.config import parse_config
 from rtu_edge.device import protocol
 from rtu_edge.device.ports import open_port
 from rtu_edge.device.simulated import SimulatedDevice
-from rtu_edge.loop import Cause, Driver, GuardFlag, Limits, Link, Loop, LoopConfig, LoopResult, RecordFlag, StopReason
+from rtu_edge.loop import Cause, Driver, Limits, Link, Loop, LoopConfig, LoopResult, MonitorFlag, RecordFlag, StopReason
 from rtu_edge.loop.supervisor import options, supervise
 
 PD = "[fallback]\nkind = 'pd'\n[fallback.pd.force]\np = {x = -1.0, theta = -60.0}\nd = {x = -2.0, theta = -10.0}\n"
@@ -151,9 +151,9 @@ def test_holding_holds_the_last_action_and_resting_rests() -> None:
             _, action = made.policy.predict([np.nan if broken else 0.01, 0.01], True)
             if Driver.of(made.policy.info()["mode"]) is Driver.FALLBACK:
                 assert action[0] == pytest.approx(last if expected is None else expected, abs=1e-7)
-                assert Cause.of(made.policy.info()["mode"]) is Cause.INPUT
+                assert Cause.of(made.policy.info()["mode"]) is Cause.SENSOR
             last = float(action[0])
-            made.policy.learn(1.0)
+            made.policy.update(1.0)
         # Three good ones, hold_steps = 5 bridged, then the fallback.
         assert made.policy.counters()["fallback_steps"] == 4
 
@@ -162,25 +162,27 @@ def test_going_back_takes_a_dwell_and_good_steps_and_too_many_switches_lock() ->
     made = faults.supervised(
         small(),
         "supervisor.dwell_steps=10",
-        "supervisor.good_steps=4",
+        "supervisor.recovery_steps=4",
         "supervisor.max_switches=3",
-        "gate.x.hold_steps=0",
+        "sensor.x.hold_steps=0",
         text=DEVICE + PD,
     )
     made.policy.begin()
 
     def step(good: bool = True) -> Cause:
         made.policy.predict([0.01 if good else np.nan, 0.01], True)
-        made.policy.learn(1.0)
+        made.policy.update(1.0)
         return Cause.of(made.policy.info()["mode"])
 
     assert [step() for _ in range(3)] == [Cause.NONE] * 3
-    assert step(False) is Cause.INPUT
+    assert step(False) is Cause.SENSOR
     assert [step() for _ in range(10)] == [Cause.DWELL] * 9 + [Cause.NONE]
-    assert step(False) is Cause.INPUT
+    assert step(False) is Cause.SENSOR
     # A bad step late in the dwell: four good ones in a row from there.
-    assert [step(k != 8) for k in range(14)] == [Cause.DWELL] * 8 + [Cause.INPUT] + [Cause.DWELL] * 3 + [Cause.NONE] * 2
-    assert step(False) is Cause.INPUT
+    assert [step(k != 8) for k in range(14)] == [Cause.DWELL] * 8 + [Cause.SENSOR] + [Cause.DWELL] * 3 + [
+        Cause.NONE
+    ] * 2
+    assert step(False) is Cause.SENSOR
     assert [step() for _ in range(10)][-1] is Cause.NONE
     assert step(False) is Cause.LOCKED
     assert {step() for _ in range(200)} == {Cause.LOCKED}
@@ -189,11 +191,11 @@ def test_going_back_takes_a_dwell_and_good_steps_and_too_many_switches_lock() ->
 
 def test_a_fatal_observation_ends_the_run() -> None:
     with linked() as link:
-        made = faults.supervised(small(), "gate.theta={min=-0.1, max=0.1, on_range='stop'}", text=DEVICE + PD)
+        made = faults.supervised(small(), "sensor.theta={min=-0.1, max=0.1, on_range='stop'}", text=DEVICE + PD)
         # Without a controller that balances: the fallback is not needed until then.
         result = Loop(link, made.policy, LoopConfig(steps=5000, session=1)).run()
-    assert result.reason is StopReason.INPUT and result.confirmed
-    assert result.counters["input_stops"] == 1
+    assert result.reason is StopReason.SENSOR and result.confirmed
+    assert result.counters["sensor_stops"] == 1
 
 
 C_FALLBACK = """
@@ -271,13 +273,16 @@ def test_a_controller_beside_a_learner_of_levels_keeps_its_fractions() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("gate.thta={}",), 'gate.thta: the device has no such observation; it has x, theta; did you mean "theta"?'),
+        (
+            ("sensor.thta={}",),
+            'sensor.thta: the device has no such observation; it has x, theta; did you mean "theta"?',
+        ),
         (("supervisor.residual={torque=0.1}",), "supervisor.residual.torque: the device has no such actuator"),
         (("fallback.pd.force.p={y=1.0}",), "fallback.pd.force.p.y: the device has no such observation"),
         (("fallback.kind=pd", "fallback.pd={}"), 'fallback.pd: missing; kind = "pd" needs it'),
         (("fallback.kind=rest",), 'fallback.pd: only with kind = "pd", not "rest"'),
         (("supervisor.mode=residual",), "supervisor.residual: missing"),
-        (("gate.x={min=1, max=-1}",), "gate.x.min = 1: must be below gate.x.max = -1"),
+        (("sensor.x={min=1, max=-1}",), "sensor.x.min = 1: must be below sensor.x.max = -1"),
         (("reward.min=1", "reward.max=0"), "reward.min = 1: must be below reward.max = 0"),
     ],
 )
@@ -287,45 +292,48 @@ def test_what_does_not_fit_is_refused(overrides: tuple[str, ...], message: str) 
     assert message in str(caught.value)
 
 
-# ------------------------------------------------------------------ the guard's other signals
+# ------------------------------------------------------------------ the learner monitor's other signals
 
 
 def test_actions_at_one_end_for_too_long() -> None:
     agent = small()
     faults.one(100.0, "actor.head.bias")(agent)
-    made = faults.supervised(agent, "guard.saturated_steps=20", text=DEVICE + PD)
+    made = faults.supervised(agent, "learner_monitor.saturated_steps=20", text=DEVICE + PD)
     rig = faults.Rig(made.policy, 3)
     found = []
     for _ in range(20):
         if rig.tick()[1]:
             rig.reset()
-        found.append(GuardFlag(made.policy.info()["guard"]))
-    assert not any(found[:19]) and found[19] == GuardFlag.SATURATED | GuardFlag.ROLLED_BACK
+        found.append(MonitorFlag(made.policy.info()["learner_monitor"]))
+    assert not any(found[:19]) and found[19] == MonitorFlag.SATURATED | MonitorFlag.ROLLED_BACK
 
 
 def test_the_fallback_too_often() -> None:
     made = faults.supervised(
         small(),
-        "guard.rate_window=50",
-        "guard.rate=0.3",
-        "gate.x.hold_steps=0",
-        "guard.max_rollbacks=0",
+        "learner_monitor.rate_window=50",
+        "learner_monitor.rate=0.3",
+        "sensor.x.hold_steps=0",
+        "learner_monitor.max_rollbacks=0",
         text=DEVICE + PD,
     )
     made.policy.begin()
     for k in range(50):
         assert not made.supervisor.frozen
         made.policy.predict([np.nan if k in (10, 11) else 0.0, 0.0], True)
-        made.policy.learn(0.0)
+        made.policy.update(0.0)
     # Two bad steps and a dwell of 50 from there: 40 of 50 steps.
-    assert made.supervisor.frozen and made.policy.counters()["guard_fallback_rate"] == 1
-    assert made.policy.info()["guard"] == GuardFlag.FALLBACK_RATE | GuardFlag.ROLLED_BACK | GuardFlag.FROZEN
+    assert made.supervisor.frozen and made.policy.counters()["monitor_fallback_rate"] == 1
+    assert (
+        made.policy.info()["learner_monitor"]
+        == MonitorFlag.FALLBACK_RATE | MonitorFlag.ROLLED_BACK | MonitorFlag.FROZEN
+    )
 
 
 def test_a_snapshot_that_is_not_finite_is_not_kept() -> None:
     """A trace that nothing reads while the learner only drives, in a state that the scan takes long to go through."""
     agent: Any = rtu.StreamAC(observation_size=2, action_size=1, units=256, hidden=[64], seed=0)
-    made = faults.supervised(agent, "guard.scan_kib=1", "guard.snapshot_steps=8", text=DEVICE + PD)
+    made = faults.supervised(agent, "learner_monitor.scan_kib=1", "learner_monitor.snapshot_steps=8", text=DEVICE + PD)
     made.policy.begin()
     made.policy.predict([0.0, 0.0], False)
     faults.one(np.nan, "actor.cell.trace.T2")(agent)

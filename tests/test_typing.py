@@ -43,7 +43,7 @@ def predict(signal: "np.typing.NDArray[np.float32]") -> list[float]:
     return [predictor.step(signal[i : i + 1], float(signal[i])) for i in range(len(signal))]
 
 
-size: rtu.Plan = rtu.plan("stream_ac", observation_size=2, action_size=1)
+size: rtu.Footprint = rtu.footprint("stream_ac", observation_size=2, action_size=1)
 print(size.nbytes + 1, learn(100))
 """
 

@@ -70,7 +70,9 @@ HEADS: dict[str, Callable[[dict[str, Any]], object]] = {
     "another learner": lambda head: head["learner"].update(units=3),
     "a learner of words": lambda head: head["learner"].update(units=[1], gamma="x", hidden="abc"),
     "a configuration that is none": lambda head: head.update(configuration="\x1b[2J = "),
-    "a configuration of another device": lambda head: head.update(configuration='[device]\nplant="servo"\n[gate.z]\n'),
+    "a configuration of another device": lambda head: head.update(
+        configuration='[device]\nplant="servo"\n[sensor.z]\n'
+    ),
 }
 
 

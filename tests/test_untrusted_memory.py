@@ -127,7 +127,7 @@ LOGS: dict[str, Callable[[bytes], bytes]] = {
     "a learner of 17 GB": lambda data: with_head(
         data, lambda head: head["learner"].update(units=65536, hidden=[65536, 65536])
     ),
-    "a head of 3 MB": lambda data: with_head(data, lambda head: head.update(machine="x" * 3_000_000)),
+    "a head of 3 MB": lambda data: with_head(data, lambda head: head.update(host="x" * 3_000_000)),
     "a head of empty lists": lambda data: with_head(data, lambda head: head["learner"].update(hidden=[[]] * 700_000)),
 }
 

@@ -130,7 +130,7 @@ def test_a_replay_runs_nothing_and_opens_nothing_that_a_log_names(
 
     def other(head: dict[str, Any]) -> None:
         config = head["configuration"]
-        start, end = config.index("[fallback]"), config.index("[guard]")
+        start, end = config.index("[fallback]"), config.index("[learner]")
         head["configuration"] = config[:start] + text + "\n" + config[end:]
 
     (folder / LOG).write_bytes(with_head((folder / LOG).read_bytes(), other))
@@ -147,7 +147,7 @@ def test_a_replay_takes_the_code_that_the_user_names(folder: Path, capfd: pytest
 
     def other(head: dict[str, Any]) -> None:
         config = head["configuration"]
-        head["configuration"] = config[: config.index("[fallback]")] + text + config[config.index("[guard]") :]
+        head["configuration"] = config[: config.index("[fallback]")] + text + config[config.index("[learner]") :]
 
     (folder / LOG).write_bytes(with_head((folder / LOG).read_bytes(), other))
     own = folder / "own.toml"

@@ -76,7 +76,7 @@ class Bench:
         self.seq = self.seq + 1 & 0xFFFF
         return protocol.encode(protocol.pack(message, self.seq, self.now_us & 0xFFFFFFFF))
 
-    def say(self, message: protocol.Message) -> list[protocol.Message]:
+    def send(self, message: protocol.Message) -> list[protocol.Message]:
         return self.heard(self.device.receive(self.frame(message), self.now_us))
 
     def tick(self, periods: int = 1) -> list[protocol.Message]:
@@ -92,7 +92,7 @@ class Bench:
 
     def arm(self, lockstep: bool = False) -> int:
         session = self.device.bridge.last_session + 1
-        assert protocol.Ack(FrameType.ARM, Status.OK, self.seq + 1) in self.say(protocol.Arm(session, lockstep))
+        assert protocol.Ack(FrameType.ARM, Status.OK, self.seq + 1) in self.send(protocol.Arm(session, lockstep))
         return session
 
     def command(self, u: float = 1.0, ttl_ms: int = 100, **changes: object) -> protocol.Cmd:
@@ -107,7 +107,7 @@ class Bench:
         return protocol.Cmd(**{**fields, **changes})  # type: ignore[arg-type]
 
     def blind(self) -> None:
-        """From now on the machine's sensors give NaN."""
+        """From now on the plant's sensors give NaN."""
         self._observe = ffi.callback(
             "void(*)(const void *, float *)", lambda _, x: x.__setitem__(slice(0, 2), [float("nan")] * 2)
         )
@@ -121,12 +121,12 @@ def bench_in(state: str, **options: int) -> Bench:
     if state in ("ARMED", "RESETTING", "SAFE"):
         bench.arm()
     if state == "RESETTING":
-        bench.say(protocol.Reset(bench.device.bridge.session, 1, 0))
+        bench.send(protocol.Reset(bench.device.bridge.session, 1, 0))
     if state == "SAFE":
         bench.wait(SECONDS + 1)
         bench.tick()
     if state == "ESTOP":
-        bench.say(protocol.Estop())
+        bench.send(protocol.Estop())
     assert bench.state.name == state
     return bench
 
@@ -160,7 +160,7 @@ IMPOSSIBLE = {
 
 def happen(bench: Bench, on: str) -> list[protocol.Message]:
     if on in FRAMES:
-        return bench.say(FRAMES[on](bench))
+        return bench.send(FRAMES[on](bench))
     if on == "EXPIRED":
         return bench.wait(SECONDS + 1)
     if on == "SENSOR":
@@ -236,7 +236,7 @@ def test_each_cell(state: str, on: str) -> None:
         assert (told.fault != 0) == (bench.state in (DeviceState.SAFE, DeviceState.ESTOP))
     moved = bench.device._c.simulated.state.episode.step - steps
     assert moved == (action in ("rest", "run", "wait") or on == "SENSOR"), (
-        "the machine is told its outputs with each tick, and with nothing else; start and first put it to its start again"
+        "the plant is told its outputs with each tick, and with nothing else; start and first put it to its start again"
     )
     assert (bench.device.driver[0] == bridge.applied[0]) and bridge.applied[0] == 0.0
     if action == "command":
@@ -262,7 +262,7 @@ def refusal(bench: Bench, command: protocol.Cmd, seq: int | None = None) -> Stat
     refused = bench.device.bridge.counters[lib.TL_COUNTER_REFUSED]
     if seq is not None:
         bench.seq = seq - 1
-    bench.say(command)
+    bench.send(command)
     if bench.device.bridge.counters[lib.TL_COUNTER_REFUSED] == refused:
         return Status.OK
     # In lockstep the EVENT has left already; its status is not kept.
@@ -297,7 +297,7 @@ def test_ttl_is_capped_by_the_device() -> None:
 def test_silence_is_safe_within_ttl_and_one_tick(ttl_ms: int) -> None:
     bench = bench_in("ARMED")
     bench.tick()
-    bench.say(bench.command(u=3.0, ttl_ms=ttl_ms))
+    bench.send(bench.command(u=3.0, ttl_ms=ttl_ms))
     last = bench.now_us
     while bench.state == DeviceState.ARMED:
         told = bench.tick()[-1]
@@ -321,14 +321,14 @@ def test_sessions_only_upwards() -> None:
     bench = bench_in("DISARMED")
 
     def arm(session: int) -> Status:
-        (ack,) = bench.say(protocol.Arm(session))
+        (ack,) = bench.send(protocol.Arm(session))
         return ack.status  # type: ignore[union-attr,return-value]
 
     assert arm(0) == Status.SESSION
     assert arm(1000) == Status.OK
     assert arm(1001) == Status.BUSY, "a second host cannot take over"
-    assert bench.say(protocol.Hello())[0].last_session == 1000  # type: ignore[union-attr]
-    bench.say(protocol.Disarm())
+    assert bench.send(protocol.Hello())[0].last_session == 1000  # type: ignore[union-attr]
+    bench.send(protocol.Disarm())
     assert [arm(n) for n in (1, 999, 1000)] == [Status.SESSION] * 3
     assert arm(1001) == Status.OK
     assert refusal(bench, bench.command(session=1000)) == Status.SESSION
@@ -337,13 +337,13 @@ def test_sessions_only_upwards() -> None:
 def test_nothing_is_accepted_after_safe_until_a_new_session() -> None:
     bench = bench_in("ARMED")
     old = bench.device.bridge.session
-    bench.say(bench.command(ttl_ms=20))
+    bench.send(bench.command(ttl_ms=20))
     bench.tick(3)
     assert bench.state == DeviceState.SAFE
     for _ in range(50):
         assert refusal(bench, bench.command(session=old)) == Status.STATE
-        assert bench.say(protocol.Arm(old))[0].status == Status.SESSION  # type: ignore[union-attr]
-        assert bench.say(protocol.Disarm())[0].status == Status.OK  # type: ignore[union-attr]
+        assert bench.send(protocol.Arm(old))[0].status == Status.SESSION  # type: ignore[union-attr]
+        assert bench.send(protocol.Disarm())[0].status == Status.OK  # type: ignore[union-attr]
         bench.tick()
     assert bench.state == DeviceState.SAFE
     bench.arm()
@@ -353,7 +353,7 @@ def test_nothing_is_accepted_after_safe_until_a_new_session() -> None:
 def test_a_burst_of_stale_commands_is_refused() -> None:
     """A host that was stopped sends what it had queued: none of it moves anything."""
     bench = bench_in("ARMED")
-    bench.say(bench.command(u=1.0, ttl_ms=50))
+    bench.send(bench.command(u=1.0, ttl_ms=50))
     queued = b"".join(bench.frame(bench.command(u=9.0, ttl_ms=50)) for _ in range(200))
     bench.now_us += 300_000
     bench.device.receive(queued, bench.now_us)
@@ -369,7 +369,7 @@ def test_a_burst_of_stale_commands_is_refused() -> None:
 def test_sequence_numbers() -> None:
     bench = bench_in("ARMED")
     bench.seq = 0xFFF0
-    bench.say(protocol.Disarm())
+    bench.send(protocol.Disarm())
     bench.seq = 0xFFF0
     bench.arm()
     first = bench.seq
@@ -393,12 +393,12 @@ def test_other_refusals() -> None:
 def test_estop_is_latched() -> None:
     bench = bench_in("ARMED")
     for _ in range(3):
-        assert bench.say(protocol.Estop())[0].state == DeviceState.ESTOP  # type: ignore[union-attr]
+        assert bench.send(protocol.Estop())[0].state == DeviceState.ESTOP  # type: ignore[union-attr]
     session = bench.device.bridge.last_session
-    assert bench.say(protocol.Arm(session + 1))[0].status == Status.LATCHED  # type: ignore[union-attr]
-    bench.say(protocol.ClearFault())
+    assert bench.send(protocol.Arm(session + 1))[0].status == Status.LATCHED  # type: ignore[union-attr]
+    bench.send(protocol.ClearFault())
     assert bench.state == DeviceState.DISARMED
-    assert bench.say(protocol.Arm(session))[0].status == Status.SESSION  # type: ignore[union-attr]
+    assert bench.send(protocol.Arm(session))[0].status == Status.SESSION  # type: ignore[union-attr]
     bench.arm()
 
 
@@ -411,8 +411,8 @@ def test_stopping_takes_any_payload() -> None:
 
 def test_our_own_hello_echoed_is_no_question() -> None:
     bench = bench_in("DISARMED")
-    (hello,) = bench.say(protocol.Hello())
-    assert bench.say(hello) == []
+    (hello,) = bench.send(protocol.Hello())
+    assert bench.send(hello) == []
 
 
 def test_repeated_arm_is_acknowledged_while_nothing_has_come_of_it() -> None:
@@ -420,7 +420,7 @@ def test_repeated_arm_is_acknowledged_while_nothing_has_come_of_it() -> None:
     frame = bench.frame(protocol.Arm(1))
     for _ in range(3):
         assert bench.heard(bench.device.receive(frame, bench.now_us))[0].status == Status.OK  # type: ignore[union-attr]
-    bench.say(bench.command())
+    bench.send(bench.command())
     assert bench.heard(bench.device.receive(frame, bench.now_us))[0].status == Status.BUSY  # type: ignore[union-attr]
 
 
@@ -431,7 +431,7 @@ def test_an_ended_episode_holds_until_reset() -> None:
     bench = bench_in("ARMED", max_steps=5)
     last: protocol.State | None = None
     for _ in range(8):
-        bench.say(bench.command())
+        bench.send(bench.command())
         told = bench.tick()
         state = next(m for m in told if isinstance(m, protocol.State))
         if state.epflags & protocol.Episode.TRUNCATED:
@@ -441,7 +441,7 @@ def test_an_ended_episode_holds_until_reset() -> None:
     assert last.epflags == protocol.Episode.TRUNCATED | protocol.Episode.REWARD
     assert refusal(bench, bench.command()) == Status.EPISODE
     session = bench.device.bridge.session
-    assert bench.say(protocol.Reset(session, 7, 3))[0].status == Status.OK  # type: ignore[union-attr]
+    assert bench.send(protocol.Reset(session, 7, 3))[0].status == Status.OK  # type: ignore[union-attr]
     assert bench.state == DeviceState.RESETTING
     first = bench.tick()[0]
     assert isinstance(first, protocol.State)
@@ -454,7 +454,7 @@ def test_an_ended_episode_holds_until_reset() -> None:
 def test_commands_that_answer_an_older_episode_are_refused() -> None:
     bench = bench_in("ARMED")
     before = bench.now_us
-    bench.say(protocol.Reset(bench.device.bridge.session, 1, 0))
+    bench.send(protocol.Reset(bench.device.bridge.session, 1, 0))
     bench.tick()
     assert refusal(bench, bench.command(obs_t_us=before)) == Status.EPISODE
     assert refusal(bench, bench.command(obs_t_us=bench.now_us)) == Status.OK
@@ -465,7 +465,7 @@ def test_resets() -> None:
     session = bench.device.bridge.session
 
     def reset(episode: int, session: int = session) -> Status:
-        status = bench.say(protocol.Reset(session, episode, 0))[0].status  # type: ignore[union-attr]
+        status = bench.send(protocol.Reset(session, episode, 0))[0].status  # type: ignore[union-attr]
         bench.tick()
         return status  # type: ignore[return-value]
 
@@ -512,7 +512,7 @@ def lockstep_bytes(bench: Bench, steps: int, waits: bool = False) -> bytes:
 
 
 def test_equal_inputs_give_equal_bytes() -> None:
-    """Whatever the machine did before, and however long the host takes in between."""
+    """Whatever the plant did before, and however long the host takes in between."""
     one, other = bench_in("DISARMED"), bench_in("DISARMED", seed=77)
     other.tick(33)
     other.device.receive(b"noise\0" * 3, other.now_us)
@@ -523,7 +523,7 @@ def test_equal_inputs_give_equal_bytes() -> None:
         frames = protocol.Decoder().feed(lockstep_bytes(bench, 200, waits))
         while frames[0].type != FrameType.ACK:  # what was still to be said from before
             frames.pop(0)
-        assert frames.pop(1).type == FrameType.STATE  # right after ARM: where the machine happened to stand
+        assert frames.pop(1).type == FrameType.STATE  # right after ARM: where the plant happened to stand
         said.append(frames)
     assert len(said[0]) == 203
     assert said[0] == said[1]
@@ -559,7 +559,7 @@ def test_lockstep_takes_one_command_at_a_time() -> None:
 def test_lockstep_commands_must_say_so() -> None:
     bench = bench_in("DISARMED")
     bench.arm(lockstep=True)
-    assert bench.say(bench.command(lockstep=False))[0].status == Status.MODE  # type: ignore[union-attr]
+    assert bench.send(bench.command(lockstep=False))[0].status == Status.MODE  # type: ignore[union-attr]
 
 
 def test_lockstep_is_silent_while_virtual_time_stands_still() -> None:
@@ -611,18 +611,18 @@ def test_late_ticks_are_skipped_not_caught_up() -> None:
 
 def test_rows_and_hash_agree() -> None:
     bench = bench_in("DISARMED")
-    (hello,) = bench.say(protocol.Hello())
+    (hello,) = bench.send(protocol.Hello())
     assert isinstance(hello, protocol.Hello)
-    rows = [bench.say(protocol.Describe(i))[0] for i in range(hello.observation_size + hello.action_size)]
+    rows = [bench.send(protocol.Describe(i))[0] for i in range(hello.observation_size + hello.action_size)]
     assert all(isinstance(row, protocol.Channel) for row in rows)
     assert protocol.schema_hash(hello.period_us, rows) == hello.schema_hash  # type: ignore[arg-type]
-    assert bench.say(protocol.Describe(hello.observation_size + hello.action_size))[0].status == Status.INVALID  # type: ignore[union-attr]
+    assert bench.send(protocol.Describe(hello.observation_size + hello.action_size))[0].status == Status.INVALID  # type: ignore[union-attr]
 
 
 def test_counters_can_be_read_and_not_written() -> None:
     bench = bench_in("DISARMED")
     bench.device.receive(b"\1\2\3\0", bench.now_us)
-    assert bench.say(protocol.Param(lib.TL_COUNTER_GARBLED))[0].bits == 1  # type: ignore[union-attr]
-    assert bench.say(protocol.Param(lib.TL_COUNTER_COUNT))[0].status == Status.UNSUPPORTED  # type: ignore[union-attr]
+    assert bench.send(protocol.Param(lib.TL_COUNTER_GARBLED))[0].bits == 1  # type: ignore[union-attr]
+    assert bench.send(protocol.Param(lib.TL_COUNTER_COUNT))[0].status == Status.UNSUPPORTED  # type: ignore[union-attr]
     write = protocol.Param(0, op=lib.TL_PARAM_WRITE)
-    assert bench.say(write)[0].status == Status.UNSUPPORTED  # type: ignore[union-attr]
+    assert bench.send(write)[0].status == Status.UNSUPPORTED  # type: ignore[union-attr]

@@ -154,7 +154,7 @@ def mutable_globals(path: Path, prefix: str = "") -> dict[str, int]:
 
 
 def platform_of(wheel: Path) -> tuple[str, tuple[int, int]]:
-    """Return the machine of a wheel and the glibc that its tag asks for, ("aarch64", (2, 34)); its name and its WHEEL agree."""
+    """Return the architecture of a wheel and the glibc that its tag asks for, ("aarch64", (2, 34)); its name and its WHEEL agree."""
     found = re.fullmatch(r".*-manylinux_(\d+)_(\d+)_(\w+)\.whl", wheel.name)
     assert found, wheel.name
     with zipfile.ZipFile(wheel) as archive:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# rtu_edge as an ARM machine (Raspberry Pi, Jetson) runs it: tools/arm.sh wheel | test [pytest arguments].
+# rtu_edge as an ARM host (Raspberry Pi, Jetson) runs it: tools/arm.sh wheel | test [pytest arguments].
 #   wheel  dist/*aarch64.whl: cross-compiled, with its manylinux tag; on an ARM host what tools/wheel.sh makes
 #   test   the Python tests marked `arm` and not `slow`, with that wheel, under emulation; on an ARM host natively
 # Set up by `tools/setup.sh test`. What is downloaded stays in .cache/arm.

@@ -19,7 +19,7 @@ find_pythons() {
     done
 }
 
-# Programs for other machines or under other checkers, which no Python changes: `make test` runs them.
+# Programs for other hosts or under other checkers, which no Python changes: `make test` runs them.
 elsewhere="--ignore=tests/test_lint.py --ignore=tests/test_native.py --ignore=tests/test_threads.py
     --ignore=tests/test_fuzz.py --ignore=tests/test_instructions.py --ignore-glob=tests/test_arm*.py
     --ignore-glob=tests/test_cortex*.py --ignore-glob=tests/test_qemu*.py"

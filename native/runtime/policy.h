@@ -33,14 +33,14 @@ constexpr int kPolicyCritic = 2;  // of update: something else was carried out, 
 
 // Of the last update() and the predict() before it; for telemetry only.
 struct StepInfo {
-  float value = 0;             // v(s) of the observation last predicted
-  float delta = 0;             // TD error of the last transition
-  float step_size_actor = 0;   // step size in effect at the last update
-  float step_size_critic = 0;  // the same for the critic
-  uint32_t input_gate = 0;     // what was wrong with the observation
-  uint32_t input_channel = 0;  // in its first bad channel
-  uint32_t guard = 0;          // what the learner monitor found and did
-  uint32_t mode = 0;           // who drives
+  float value = 0;               // v(s) of the observation last predicted
+  float delta = 0;               // TD error of the last transition
+  float step_size_actor = 0;     // step size in effect at the last update
+  float step_size_critic = 0;    // the same for the critic
+  uint32_t sensor_monitor = 0;   // what was wrong with the observation
+  uint32_t sensor_channel = 0;   // in its first bad channel
+  uint32_t learner_monitor = 0;  // what the learner monitor found and did
+  uint32_t mode = 0;             // who drives
 };
 
 // Every function is noexcept, bounded, and neither allocates, locks nor waits. They are called by one thread at a time.
@@ -91,9 +91,9 @@ bool take_info(const Policy& policy, Row* out) noexcept {
   out->delta = info->delta;
   out->step_size_actor = info->step_size_actor;
   out->step_size_critic = info->step_size_critic;
-  out->input_gate = info->input_gate;
-  out->input_channel = info->input_channel;
-  out->guard = info->guard;
+  out->sensor_monitor = info->sensor_monitor;
+  out->sensor_channel = info->sensor_channel;
+  out->learner_monitor = info->learner_monitor;
   out->mode = info->mode;
   return true;
 }

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 import msgspec.inspect as mi
 
+from rtu_edge._base import old_names
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.untrusted import TEXT_BYTES, read_file
 from rtu_edge._base.validation import exact
@@ -269,6 +270,9 @@ def _near(value: Any, known: Iterable[str]) -> str:
 def _unknown(key: str, value: Any, path: str, fields: Mapping[str, mi.Field], sections: _Sections) -> str:
     """An unknown key: the nearest one here, else the same name in another section, else the list."""
     start = f"{_join(path, key)} = {_shown(value)}: unknown key"
+    renamed = old_names.renamed_key(key)
+    if renamed in fields:
+        return f"{start}; it is called {_join(path, renamed)} now"
     close = difflib.get_close_matches(key, list(fields), n=1, cutoff=0.6)
     if close:
         return f'{start}; did you mean "{_join(path, close[0])}"?'

@@ -16,7 +16,7 @@ import msgspec
 
 from rtu_edge._base.errors import ConfigError
 
-__all__ = ["TEXT_BYTES", "clean", "from_json", "open_regular", "parse_json", "read_file", "room", "to_json"]
+__all__ = ["TEXT_BYTES", "allowance", "clean", "from_json", "open_regular", "parse_json", "read_file", "to_json"]
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ _CONTROL = re.compile(
 _SHOWN = 1000  # characters of one text
 
 
-def room(size: int) -> int:
+def allowance(size: int) -> int:
     """Bytes that the contents of a file of `size` bytes may take in memory: 4 times as many, and 40 MiB."""
     return 4 * size + _MARGIN
 

@@ -1,4 +1,4 @@
-"""How late the loop is on this machine: the real loop, each part of each step, its percentiles and its worst steps."""
+"""How late the loop is on this host: the real loop, each part of each step, its percentiles and its worst steps."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ PARTS = {
     "lateness": "wake-up: arrival of STATE above the least one-way delay seen; clock = host: start of the step after its slot",
     "receive": "arrival of STATE to the begin of the step; clock = host: the wait for the slot",
     "predict": "observation to action",
-    "gate": "limits before the wire",
+    "limit": "limits before the wire",
     "send": "frame packed and handed to the kernel",
-    "learn": "learning, after the action has left",
+    "update": "learning, after the action has left",
     "command age": "observation to the STATE that names the command which answers it, by the device's clock: a period at least",
 }
 
 _PERCENTILES = (50.0, 99.0, 99.9)
 _WORST = 10
-_REACTION = ("lateness", "receive", "predict", "gate", "send")
+_REACTION = ("lateness", "receive", "predict", "limit", "send")
 # Twenty bins a decade, 0.1 us to 1 s.
 _EDGES_US = np.geomspace(0.1, 1e6, 141)
 
@@ -47,7 +47,7 @@ class Latencies:
     Args:
         started: UTC.
         settings: how it was measured.
-        system: the machine (rtu_edge.bench.system).
+        system: the host (rtu_edge.bench.system).
         privileges: what the loop asked for and did not get.
         steps, seconds, overruns, skipped, missed, dropped, reason: of the run; `dropped` are weight updates.
         parts: name -> {"p50", "p99", "p99.9", "max", "mean", "count"} in us.
@@ -119,8 +119,8 @@ def measure(
     kept: list[Array] = []
     with burden(load):
         facts = system(connection.url)
-        outcome = run_loop(connection, agent, config, lambda _, records, __: kept.append(records), policy=policy)
-    result, counters, records = outcome.result, outcome.result.counters, np.concatenate(kept)
+        finished = run_loop(connection, agent, config, lambda _, records, __: kept.append(records), policy=policy)
+    result, counters, records = finished.result, finished.result.counters, np.concatenate(kept)
     parts = parts_of(records)
     return (
         Latencies(
@@ -164,7 +164,7 @@ def _acted(records: Array) -> Array:
 
 
 def reaction_us(records: Array) -> tuple[Array, Array]:
-    """When, in s, and how long after its STATE was due each command left, in us: what the machine waits for."""
+    """When, in s, and how long after its STATE was due each command left, in us: what the plant waits for."""
     acted = _acted(records)
     if not len(acted):
         return np.zeros(0), np.zeros(0)
@@ -185,7 +185,7 @@ def _worst(records: Array, started: float) -> list[dict[str, Any]]:
                 "after_s": round(after_s, 6),
                 "at": _utc(started + after_s),
                 "total_us": round(float(total[place]), 3),
-                **{f"{name}_us": round(float(record[f"{name}_ns"]) / 1e3, 3) for name in (*_REACTION, "learn")},
+                **{f"{name}_us": round(float(record[f"{name}_ns"]) / 1e3, 3) for name in (*_REACTION, "update")},
             }
         )
     return out

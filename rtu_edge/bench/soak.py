@@ -157,7 +157,7 @@ def _add(out: Soak, result: LoopResult, link: FaultyLink, restarted: bool) -> No
         "crc_errors",
         "framing_errors",
         "episodes",
-        "learn_failures",
+        "update_failures",
         "nacks",
     ):
         out.counters[name] = out.counters.get(name, 0) + result.counters[name]

@@ -1,4 +1,4 @@
-"""What of this machine bears on latency: kernel, governor, isolated cores, load, limits, the adapter's timer."""
+"""What of this host bears on latency: kernel, governor, isolated cores, load, limits, the adapter's timer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 import resource
 from pathlib import Path
 
-from rtu_edge.record import machine
+from rtu_edge.record import host_facts
 
 __all__ = ["system"]
 
@@ -19,7 +19,7 @@ def system(port: str = "") -> dict[str, str]:
         port: path of a serial port, for its adapter's latency timer.
     """
     return {
-        **machine(),
+        **host_facts(),
         "kernel": platform.version(),
         "preemption": _preemption(),
         "governor": _governors(),

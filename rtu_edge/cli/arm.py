@@ -11,7 +11,7 @@ from rtu_edge.cli.target import port_of
 @click.argument("target")
 @click.option("--token", type=click.IntRange(1000, 9999), help="The number; asked for on a terminal unless given.")
 def command(target: str, token: int | None) -> None:
-    """Let a service that waits, disarmed, move its machine.
+    """Let a service that waits, disarmed, move its plant.
 
     TARGET is a port, or the TOML file that names it. The service shows a number, which has to be typed; it is another one
     after each stop.

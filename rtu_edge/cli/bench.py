@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("bench")
 def command() -> None:
-    """Measure this machine: how late the loop is, and whether it lasts."""
+    """Measure this host: how late the loop is, and whether it lasts."""
 
 
 @command.command("loop")
@@ -170,7 +170,7 @@ def _show(said: Console, found: Latencies) -> None:
         f" {found.missed} missed, {found.dropped} updates dropped; the end: {found.reason}"
     )
     worst = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0), title_justify="left")
-    keys = ("at", "step", "total_us", "lateness_us", "receive_us", "predict_us", "send_us", "learn_us")
+    keys = ("at", "step", "total_us", "lateness_us", "receive_us", "predict_us", "send_us", "update_us")
     for key in keys:
         worst.add_column(f"the worst, {key}" if key == "at" else key.replace("_us", ""), justify="right")
     for step in found.worst:

@@ -30,7 +30,7 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
     """Show the last seconds before a run ended, however it ended.
 
     FILE is a blackbox.rtubox, or the folder of a run. After a crash, what the loop had recorded last is in the memory
-    of the machine until it restarts; this command brings it into the file.
+    of the host until it restarts; this command brings it into the file.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.record import RunFolder, blackbox, leftovers
@@ -75,7 +75,7 @@ def _table(found: Contents, recent: int, rows: int) -> Table:
     import numpy as np
     from rich.table import Table
 
-    from rtu_edge.loop import GateFlag, RecordFlag
+    from rtu_edge.loop import LimiterFlag, RecordFlag
 
     head, records = found.head, found.records
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
@@ -87,14 +87,14 @@ def _table(found: Contents, recent: int, rows: int) -> Table:
     usual = RecordFlag.ACTED | RecordFlag.LEARNED
     for record in records[shown]:
         marks = [flag.name for flag in RecordFlag if flag & int(record["flags"]) & ~usual]
-        marks += [f"gate {flag.name}" for flag in GateFlag if flag & int(record["gate"])]
+        marks += [f"gate {flag.name}" for flag in LimiterFlag if flag & int(record["command_limiter"])]
         table.add_row(
             f"{(int(record['t_ns']) - int(records['t_ns'][-1])) / 1e9:.3f}",
             f"{record['step']:,}",
             str(record["episode"]),
             *(f"{value:.4g}" for value in (*record["x"], *record["u"], record["reward"], record["value"])),
             f"{record['predict_ns'] / 1e3:.1f}",
-            f"{record['learn_ns'] / 1e3:.1f}",
+            f"{record['update_ns'] / 1e3:.1f}",
             ", ".join(mark.lower().replace("_", " ") for mark in marks if mark is not None),
         )
     return table

@@ -13,7 +13,7 @@ from rtu_edge.cli.target import port_of
 def command(target: str, baud: int | None) -> None:
     """Clear a latched emergency stop or fault of a device that no process owns; it stays disarmed.
 
-    TARGET is a port, or the TOML file that names it. Inspect the machine first.
+    TARGET is a port, or the TOML file that names it. Inspect the plant first.
     """
     from rtu_edge._base.errors import DeviceError
     from rtu_edge.device import lock

@@ -47,4 +47,4 @@ def command(target: str, baud: int | None, timeout_s: float) -> None:
     how = "by the process that owns the port" if done.by == "owner" else "directly"
     ended = f"; process {done.ended_pid} was ended" if done.ended_pid is not None else ""
     click.echo(f"{', '.join(done.stopped)}: stopped {how}, confirmed by the device{ended}")
-    click.echo(f"The stop is latched: when the machine may move again, run `rtu-edge clear {target}`.")
+    click.echo(f"The stop is latched: when the plant may move again, run `rtu-edge clear {target}`.")

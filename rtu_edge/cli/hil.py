@@ -146,7 +146,7 @@ def _say(out: Console, result: Result) -> None:
 
     mark = "[green]✓[/]" if result.passed else "[red]✗[/]"
     after = "" if result.accepted_after is None else str(result.accepted_after)
-    line = f"{result.target:13} {result.name:52}{result.outcome.replace('_', ' '):15}{ms(result.detected_ms):>10}"
+    line = f"{result.target:13} {result.name:52}{result.response.replace('_', ' '):15}{ms(result.detected_ms):>10}"
     line += f"{ms(result.safe_ms):>11}{after:>10}{ms(result.recovery_ms):>12}"
     again = "  [dim]second attempt[/]" if result.attempts > 1 else ""
     out.print(f"{mark}  {line}{again}", soft_wrap=True)

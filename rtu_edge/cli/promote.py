@@ -85,8 +85,8 @@ def _show(found: Evidence) -> None:
         "mode of the run": "no supervisor" if found.mode is None else found.mode.value,
         "steps": f"{found.steps:,}, learned from {found.learned:,}",
         "forced into the fallback": f"{found.forced:.2%} of the steps",
-        "findings": f"input gate {found.input_hits:,}, output gate {found.gate_hits:,} steps",
-        "guard": f"{found.returns} returns to a snapshot{', stayed frozen' if found.frozen else ''}"
+        "findings": f"sensor monitor {found.sensor_hits:,}, command limiter {found.limiter_hits:,} steps",
+        "learner_monitor": f"{found.returns} returns to a snapshot{', stayed frozen' if found.frozen else ''}"
         f"{', too many switches' if found.locked else ''}",
     }
     for name, blocks in (("learner", found.learner), ("fallback", found.fallback)):

@@ -24,7 +24,7 @@ _LONG = 200_000  # records from which on a bar is shown
 @click.command("replay")
 @click.argument("log", type=click.Path(exists=True, path_type=Path))
 @click.option("--verify", is_flag=True, help="A difference is a failure (exit code 1).")
-@click.option("--until", type=click.IntRange(1), metavar="STEP", help="Stop there, with the outcome of that step.")
+@click.option("--until", type=click.IntRange(1), metavar="STEP", help="Stop there, with the result of that step.")
 @click.option("--save", type=click.Path(path_type=Path), help="Write the learner of that moment as a checkpoint.")
 @click.option(
     "--set",
@@ -86,7 +86,7 @@ def command(
 
 
 def _elsewhere(found: Log, changes: tuple[str, ...]) -> bool:
-    """In a process of its own with the recorded instruction set, where this machine has it; that one prints and decides."""
+    """In a process of its own with the recorded instruction set, where this host has it; that one prints and decides."""
     import os
     import subprocess
     import sys
@@ -127,7 +127,7 @@ def _introduce(screen: Console, found: Log) -> None:
         soft_wrap=True,
     )
     build = "this build" if head.build == build_id() else f"another build ({head.version}, {head.build})"
-    screen.print(escape(f"written by {build} with {head.isa}, {head.machine}"), soft_wrap=True)
+    screen.print(escape(f"written by {build} with {head.isa}, {head.host}"), soft_wrap=True)
     if found.cut:
         screen.print(f"[yellow]the log is cut:[/] {escape(found.cut)}", soft_wrap=True)
     for first, count in found.lost:
@@ -186,7 +186,7 @@ def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> st
         reason = "recorded before checkpoint format 4, whose normalisers round otherwise"
     else:
         reason = (
-            f"recorded with {escape(found.head.isa)}, which this machine has not or RTU_EDGE_ISA overrules; "
+            f"recorded with {escape(found.head.isa)}, which this host has not or RTU_EDGE_ISA overrules; "
             f"replayed with {_core.isa}"
         )
     screen.print(f"not a bit-for-bit check: {reason}", soft_wrap=True)
@@ -218,7 +218,7 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
     for name, was, would in replay.comparison(result):
         table.add_row(name, f"{was:.4g}", f"{would:.4g}")
     screen.print(table)
-    screen.print("The actions are the recorded ones: what this learner would have driven the machine to is unknown.")
+    screen.print("The actions are the recorded ones: what this learner would have driven the plant to is unknown.")
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {
         "step": result.step,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rtu_edge.loop import LoopConfig
     from rtu_edge.record import RunFolder, Summary
     from rtu_edge.report.digest import Digest
-    from rtu_edge.run import Connection, Outcome, Session, heap
+    from rtu_edge.run import Connection, RunResult, Session, heap
     from rtu_edge.run.saving import Saver, Start
 
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 @click.option(
     "--sim",
     is_flag=True,
-    help="Rehearse in virtual time: a simulated machine in place of the port; limits, reward and learner stay. Without "
+    help="Rehearse in virtual time: a simulated plant in place of the port; limits, reward and learner stay. Without "
     "CONFIG: a cart-pole.",
 )
 @click.option(
     "--plant",
     metavar="NAME|FILE.c",
-    help="With --sim: the machine to simulate, by name or as the C file of a plant.  [default: device.sim or device.plant]",
+    help="With --sim: the plant to simulate, by name or as the C file of a plant.  [default: device.sim or device.plant]",
 )
 @click.option("--steps", type=click.IntRange(1, 1_000_000_000), help="Stop after so many.  [default: run.steps]")
 @click.option("--assert-no-alloc", is_flag=True, help="Fail if the loop's thread uses the heap, or memory grows.")
@@ -136,7 +136,7 @@ def _to_go_on(resume: Path | None) -> Path:
 def _settings(
     file: Path | None, sim: bool, plant: str | None, steps: int | None, name: str | None, overrides: tuple[str, ...]
 ) -> tuple[Config, str]:
-    """The configuration to run, and the port that a simulated machine takes the place of, or ""."""
+    """The configuration to run, and the port that a simulated plant takes the place of, or ""."""
     from rtu_edge._base.errors import ConfigError
     from rtu_edge._base.strict import quoted
     from rtu_edge.config import load_config, parse_config
@@ -148,17 +148,17 @@ def _settings(
     if name:
         overrides = (*overrides, f"run.name={quoted(name)}")
     if file is None:
-        machine = quoted(plant or "cartpole")
-        return parse_config(f'device.plant = {machine}\nloop.clock = "lockstep"\n', overrides, source="--set"), ""
+        simulated = quoted(plant or "cartpole")
+        return parse_config(f'device.plant = {simulated}\nloop.clock = "lockstep"\n', overrides, source="--set"), ""
     settings = load_config(file, overrides)
     if not sim:
         return settings, ""
-    machine = plant or settings.device.sim or settings.device.plant
-    if not machine:
+    simulated = plant or settings.device.sim or settings.device.plant
+    if not simulated:
         raise ConfigError(_no_plant(settings.device.port), str(file))
-    # What belongs to the computer and not to the machine is left out; a --set of one's own counts all the same.
+    # What belongs to the host and not to the plant is left out; a --set of one's own counts all the same.
     virtual = ('loop.clock="lockstep"', "loop.realtime=false", "loop.cpu=-1")
-    replaced = ('device.port=""', f"device.plant={quoted(machine)}")
+    replaced = ('device.port=""', f"device.plant={quoted(simulated)}")
     return load_config(file, (*virtual, *overrides, *replaced)), settings.device.port
 
 
@@ -166,7 +166,7 @@ def _no_plant(port: str) -> str:
     from rtu_edge.device import plants
 
     return (
-        f"device.sim: missing; the file names only the port {port}, and --sim has to know the machine behind it: "
+        f"device.sim: missing; the file names only the port {port}, and --sim has to know the plant behind it: "
         f"give --plant with one of {', '.join(plants.names())}, or with the C file of a plant; or write device.sim"
     )
 
@@ -221,18 +221,18 @@ def _run(
         out.print(f"{escape(device.url)}: {1 / device.sheet.period_s:g} Hz, session starts{at}; {where}")
         begin = time.monotonic()
         digest = Digest(settings.run.stop_episodes)
-        outcome = _drive(out, session, folder, saver, digest, resident)
-        for note in outcome.notes:
+        finished = _drive(out, session, folder, saver, digest, resident)
+        for note in finished.notes:
             out.print(f"[dim]{escape(note)}[/]")
         summary.seconds = time.monotonic() - begin
         try:
-            _keep(out, settings, folder, summary, saver, outcome, digest)
+            _keep(out, settings, folder, summary, saver, finished, digest)
         except OSError as error:
             raise CheckFailed(
                 f"{error.filename or folder.path}: {cause_of(error)}: not everything was written;"
                 f" the last checkpoint that was is {saver.slots.current}"
             ) from error
-    result = outcome.result
+    result = finished.result
     if resident is not None:
         out.print(heap.check(result, resident))
     if failures := result.counters.get("fallback_failures"):
@@ -245,7 +245,7 @@ def _summary(settings: Config, device: Connection, agent: Any, dry_run: bool, re
     """Return the record of a run that has not begun."""
     import time
 
-    from rtu_edge.record import Summary, machine
+    from rtu_edge.record import Summary, host_facts
     from rtu_edge.run import describe
 
     summary = Summary(
@@ -255,7 +255,7 @@ def _summary(settings: Config, device: Connection, agent: Any, dry_run: bool, re
         seed=settings.run.seed,
         target_return=settings.run.stop_return,
         target_episodes=settings.run.stop_episodes,
-        machine=machine(),
+        host=host_facts(),
     )
     describe(summary, device, agent)
     if replaced_port:
@@ -291,13 +291,13 @@ def _loop_config(settings: Config, device: Connection, start: Start, dry_run: bo
 
 def _drive(
     out: Console, session: Session, folder: RunFolder, saver: Saver, digest: Digest, resident: heap.Resident | None
-) -> Outcome:
+) -> RunResult:
     from rtu_edge.report.progress import Display
 
     supervised, run = session.supervised, session.settings.run
     out.print(f"mode {supervised.mode.value}; fallback: {escape(supervised.described)}")
     if supervised.supervisor.frozen:
-        out.print("The guard has frozen this learner: the fallback drives. Another run with it begins anew.")
+        out.print("The learner monitor has frozen this learner: the fallback drives. Another run with it begins anew.")
     if session.loop.dry_run:
         return _watch_only(out, session, folder, saver, digest)
     display = Display(
@@ -319,7 +319,7 @@ def _drive(
         return session.run(folder, saver, watch, lambda said: out.print(escape(said)))
 
 
-def _watch_only(out: Console, session: Session, folder: RunFolder, saver: Saver, digest: Digest) -> Outcome:
+def _watch_only(out: Console, session: Session, folder: RunFolder, saver: Saver, digest: Digest) -> RunResult:
     """A dry run: what the device observes, and the commands that would have left."""
     from rtu_edge.run.dry_run import DryRun
 
@@ -331,10 +331,10 @@ def _watch_only(out: Console, session: Session, folder: RunFolder, saver: Saver,
         digest.take(records, episodes)
 
     with shown:
-        outcome = session.run(folder, saver, watch, lambda said: out.print(escape(said)))
+        finished = session.run(folder, saver, watch, lambda said: out.print(escape(said)))
     out.print(shown.table())
     folder.event("dry_run", **shown.plain())
-    return outcome
+    return finished
 
 
 def _keep(
@@ -343,7 +343,7 @@ def _keep(
     folder: RunFolder,
     summary: Summary,
     saver: Saver,
-    outcome: Outcome,
+    finished: RunResult,
     digest: Digest,
 ) -> None:
     """The run's end in its folder: the checkpoint first."""
@@ -353,9 +353,9 @@ def _keep(
     from rtu_edge.report.progress import latency_table
     from rtu_edge.run import stage_of
 
-    result, lost = outcome.result, ""
+    result, lost = finished.result, ""
     try:
-        saver.finish(outcome.progress, outcome.session)
+        saver.finish(finished.progress, finished.session)
     except CheckpointError as error:  # a learner that is not finite: how it came to that is written all the same
         lost = str(error)
     summary.state_hash = saver.agent.state_hash()

@@ -18,7 +18,7 @@ from rtu_edge.cli.common import overrides
 if TYPE_CHECKING:
     from rtu_edge.config import Config
     from rtu_edge.record.sessions import Sessions
-    from rtu_edge.run import Connection, Outcome
+    from rtu_edge.run import Connection, RunResult
     from rtu_edge.run.saving import Saver, Start
     from rtu_edge.run.service import Watchdog
 
@@ -77,16 +77,16 @@ class _Learner:
     _unsaved: Callable[[], None] | None = None  # saves what the disk would not take at the end of its run
     _tried_s: float = 0.0
 
-    def ended(self, saver: Saver, outcome: Outcome) -> None:
+    def ended(self, saver: Saver, finished: RunResult) -> None:
         """A run is over: save what it has learned."""
         self._unsaved = None
         try:
-            saver.finish(outcome.progress, outcome.session)
+            saver.finish(finished.progress, finished.session)
         except OSError as error:
             click.echo(
                 f"{saver.slots.current}: not saved: {cause_of(error)}; the learner is kept in memory until it can be"
             )
-            self._unsaved, self._tried_s = partial(saver.save, outcome.session), time.monotonic()
+            self._unsaved, self._tried_s = partial(saver.save, finished.session), time.monotonic()
         if text := saver.complaint():
             click.echo(text)
 
@@ -184,17 +184,17 @@ def _run(settings: Config, device: Connection, learner: _Learner, sessions: Sess
     try:
         with sessions.new() as folder:
             write_config(settings, folder.file(RunFolder.CONFIG))
-            outcome = session.run(folder, saver, lambda *_: watchdog.look(), click.echo)
+            finished = session.run(folder, saver, lambda *_: watchdog.look(), click.echo)
     except OSError as error:
         if device.link.turns != turns:
             raise
         click.echo(f"{error.filename or sessions.folder}: {cause_of(error)}; not armed: arm again after that")
         return
-    for note in outcome.notes:
+    for note in finished.notes:
         click.echo(note)
-    result, lost = outcome.result, False
+    result, lost = finished.result, False
     try:
-        learner.ended(saver, outcome)
+        learner.ended(saver, finished)
     except CheckpointError as error:
         click.echo(str(error))
         lost = True

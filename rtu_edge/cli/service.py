@@ -29,7 +29,7 @@ def command(config: Path, user: str | None, name: str, install: bool, root: Path
 
     settings = load_config(config)
     if not settings.device.port:
-        raise ConfigError("device.port: missing; a service is for a machine at a port", str(config))
+        raise ConfigError("device.port: missing; a service is for a plant at a port", str(config))
     if user is None:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
     found = parts(config, user, name, port=settings.device.port, folder=settings.run.folder)

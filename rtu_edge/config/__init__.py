@@ -30,7 +30,7 @@ from rtu_edge.config.tables import (
     RewardSource,
     Run,
 )
-from rtu_edge.loop.supervision import Ab, Fallback, FallbackKind, Gate, Guard, Mode, Pd, Supervisor
+from rtu_edge.loop.supervision import Ab, Fallback, FallbackKind, LearnerMonitor, Mode, Pd, Sensor, Supervisor
 
 __all__ = [
     "Ab",
@@ -42,9 +42,8 @@ __all__ = [
     "Device",
     "Fallback",
     "FallbackKind",
-    "Gate",
-    "Guard",
     "Learner",
+    "LearnerMonitor",
     "LimitsTable",
     "Log",
     "Loop",
@@ -53,6 +52,7 @@ __all__ = [
     "Reward",
     "RewardSource",
     "Run",
+    "Sensor",
     "Supervisor",
     "canonical",
     "check_config",

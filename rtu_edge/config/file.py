@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import msgspec.inspect as mi
 
+from rtu_edge._base import old_names
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import emit, override, parse_toml, problems, read_text
 from rtu_edge.config.tables import Config, Device, cross_check
@@ -17,6 +18,7 @@ from rtu_edge.config.tables import Config, Device, cross_check
 __all__ = ["canonical", "check_config", "config_hash", "load_config", "load_device", "parse_config", "write_config"]
 
 _SCHEMA = mi.type_info(Config)
+_HASH_LINE = "# sha256 of the lines below, first 16 digits: "
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
@@ -42,9 +44,19 @@ def load_device(path: str | os.PathLike[str]) -> Device:
     return check_config({"device": data.get("device", {})}, source=source).device
 
 
-def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "") -> Config:
-    """Check a configuration given as TOML text; see `load_config`."""
+def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "", recorded: bool = False) -> Config:
+    """Check a configuration given as TOML text; see `load_config`.
+
+    Args:
+        text: TOML.
+        overrides: as for `load_config`.
+        source: names the text in an error.
+        recorded: the program wrote the text, perhaps an earlier version of it: keys of that version are read. A text that
+            begins with its own hash, as `write_config` writes it, is taken for recorded.
+    """
     data = _parse(text, source)
+    if recorded or _unchanged(text):
+        data = old_names.configuration(data)
     for assignment in overrides:
         override(data, assignment)
     return check_config(data, source=source)
@@ -77,9 +89,15 @@ def write_config(config: Config, path: str | os.PathLike[str]) -> str:
     from rtu_edge._base import files
 
     digest = config_hash(config)
-    head = f"# sha256 of the lines below, first 16 digits: {digest}\n"
+    head = f"{_HASH_LINE}{digest}\n"
     files.write(path, (head + canonical(config)).encode())
     return digest
+
+
+def _unchanged(text: str) -> bool:
+    """Whether the text is what write_config() wrote: its first line holds the hash of the others."""
+    first, _, below = text.partition("\n")
+    return first == _HASH_LINE + hashlib.sha256(below.encode()).hexdigest()[:16]
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rtu_edge.config.learner import Actions, Learner
 from rtu_edge.config.learner import problems as check_learner
 from rtu_edge.device.schema import Limits
 from rtu_edge.loop.flags import Clock
-from rtu_edge.loop.supervision import Fallback, Gate, Guard, Supervisor
+from rtu_edge.loop.supervision import Fallback, LearnerMonitor, Sensor, Supervisor
 from rtu_edge.loop.supervision import cross_check as check_supervision
 
 __all__ = [
@@ -194,8 +194,8 @@ class Config(Section, frozen=True):
     reward: Reward = Reward()
     supervisor: Supervisor = Supervisor()
     fallback: Fallback = Fallback()
-    guard: Guard = Guard()
-    gate: dict[str, Gate] = msgspec.field(default_factory=dict)
+    learner_monitor: LearnerMonitor = LearnerMonitor()
+    sensor: dict[str, Sensor] = msgspec.field(default_factory=dict)
     learner: Learner = Learner()
     log: Log = Log()
     run: Run = Run()
@@ -222,6 +222,6 @@ def cross_check(config: Config) -> Iterator[str]:
         yield 'reward.source = "device": must be "form" when bias, quadratic, cosine or action is given'
     if reward.min is not None and reward.max is not None and not reward.min < reward.max:
         yield f"reward.min = {reward.min:g}: must be below reward.max = {reward.max:g}"
-    yield from check_supervision(config.supervisor, config.fallback, config.gate)
+    yield from check_supervision(config.supervisor, config.fallback, config.sensor)
     if "/" in config.run.name or config.run.name in (".", ".."):
         yield f"run.name = {quoted(config.run.name)}: must be a folder's name, without a slash"

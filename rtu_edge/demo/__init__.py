@@ -21,10 +21,10 @@ from rtu_edge._base.errors import CheckFailed, DeviceError, SafetyStop, cause_of
 from rtu_edge.config import Config, parse_config, write_config
 from rtu_edge.demo.resumed import stretch
 from rtu_edge.loop import Clock, LoopConfig, LoopResult, LoopStatus, StopReason
-from rtu_edge.record import Check, RunFolder, Summary, machine
+from rtu_edge.record import Check, RunFolder, Summary, host_facts
 from rtu_edge.report.digest import Digest
 from rtu_edge.report.progress import Display, latency_table
-from rtu_edge.run import Connection, Outcome, connect, describe, error_of, loop_config, make_agent, run_loop, stage_of
+from rtu_edge.run import Connection, RunResult, connect, describe, error_of, loop_config, make_agent, run_loop, stage_of
 from rtu_edge.run.recording import Recording
 
 __all__ = ["DEMO", "Options", "demo_config", "run_demo"]
@@ -134,7 +134,7 @@ class _Demo:
             seed=config.run.seed,
             target_return=config.run.stop_return,
             target_episodes=config.run.stop_episodes,
-            machine=machine(),
+            host=host_facts(),
         )
         self.begin = time.monotonic()
 
@@ -171,14 +171,14 @@ class _Demo:
         """1 and 2: the firmware is running, the port is open."""
         sees = " and ".join(f"{row.name} [{row.unit}]" for row in device.sheet.observations)
         moves = ", ".join(f"{row.name} {row.min:g}..{row.max:g} {row.unit}" for row in device.sheet.actuators)
-        self.say(
+        self.announce(
             1, "Firmware", f"a process of its own behind {device.url}: {device.plant}, version {device.hello.firmware}"
         )
         self.more(escape(f"sees {sees}, no velocities; moves {moves}; {1 / device.sheet.period_s:g} Hz"))
         self.agent = make_agent(self.config, device.sheet)
         describe(self.summary, device, self.agent)
         hello = device.hello
-        self.say(
+        self.announce(
             2,
             "Port",
             f"opened with pyserial, exclusive; shook hands: schema {hello.schema_hash:08x}, boot {hello.boot_id:08x}",
@@ -192,9 +192,9 @@ class _Demo:
         """3: from scratch, in virtual time."""
         goal = self.config.run.stop_return
         cell = "no recurrence (memoryless control)" if self.options.memoryless else "linear RTU, exact RTRL"
-        self.say(3, "Learning", f"from scratch, stream AC(lambda), {cell}, in lockstep")
-        outcome = self.loop(device, "learning", loop_config(self.config, device), top=500.0)
-        result, window = outcome.result, self.config.run.stop_episodes
+        self.announce(3, "Learning", f"from scratch, stream AC(lambda), {cell}, in lockstep")
+        finished = self.loop(device, "learning", loop_config(self.config, device), top=500.0)
+        result, window = finished.result, self.config.run.stop_episodes
         best = self.digests["learning"].curve.best
         rate = result.steps / result.seconds if result.seconds > 0 else 0.0
         spent = f"{result.steps:,} steps, {result.episodes:,} episodes, {result.seconds:.1f} s, {rate:,.0f} steps/s"
@@ -204,7 +204,7 @@ class _Demo:
             lived = result.steps * device.sheet.period_s / 60
             self.more(f"[bold green]reached {result.mean_return:.1f} of 500[/] after {spent}")
             self.summary.headline = (
-                f"Learned from scratch in {result.steps:,} steps ({lived:.0f} minutes of the machine's life, "
+                f"Learned from scratch in {result.steps:,} steps ({lived:.0f} minutes of the plant's life, "
                 f"{result.seconds:.1f} s here) to balance the pole for {result.mean_return:.0f} of 500 steps, "
                 "from position and angle alone, over a serial port."
             )
@@ -224,14 +224,14 @@ class _Demo:
     def real_time(self, device: Connection) -> None:
         """4: the same learner at the plant's own pace."""
         seconds = self.options.realtime_s
-        self.say(
+        self.announce(
             4, "Real time", f"{seconds:g} s at {1 / device.sheet.period_s:g} Hz, ticked by the device, learning goes on"
         )
         config = loop_config(
             self.config, device, clock=Clock.DEVICE, steps=0, target_return=None, seconds=seconds, realtime=True
         )
-        outcome = self.loop(device, "realtime", config, total=seconds, top=500.0)
-        result = outcome.result
+        finished = self.loop(device, "realtime", config, total=seconds, top=500.0)
+        result = finished.result
         if self.digests["realtime"].records:
             self.console.print(_indented(latency_table(self.digests["realtime"].times)))
         counted = "   ".join(f"{name} {result.counters.get(name, 0)}" for name in ("missed", "skipped"))
@@ -245,7 +245,7 @@ class _Demo:
     def resume(self, device: Connection) -> None:
         """5: the checkpoint is everything."""
         path = self.save()
-        self.say(
+        self.announce(
             5,
             "Resume",
             f"{path.name}, {path.stat().st_size:,} bytes; the next {RESUME_STEPS:,} steps here and in a new process",
@@ -275,7 +275,9 @@ class _Demo:
         saved = load(self.folder.file(RunFolder.CHECKPOINT))
         export_onnx(saved, path)
         size = path.stat().st_size
-        self.say(6, "ONNX", f"{path.name}, {size:,} bytes; ONNX Runtime drives the plant, the native policy follows")
+        self.announce(
+            6, "ONNX", f"{path.name}, {size:,} bytes; ONNX Runtime drives the plant, the native policy follows"
+        )
         plant = Plant(self.config.device.plant)
         driven = drive(OnnxPolicy(path), plant, DRIVE_STEPS, self.config.run.seed, Evaluation(saved))
         differences = (driven.largest_difference, verify_onnx(path, saved, steps=DRIVE_STEPS))
@@ -292,19 +294,19 @@ class _Demo:
     def compare(self) -> None:
         """7, first half: the memoryless control beside it."""
         if self.options.memoryless:
-            self.say(7, "Report", "without a second control: this run is it")
+            self.announce(7, "Report", "without a second control: this run is it")
             return
         steps = max(self.summary.stages["learning"].steps, min(20_000, self.config.run.steps))
-        self.say(
+        self.announce(
             7, "Report", f"first the memoryless control: the same learner without the recurrent cell, {steps:,} steps"
         )
         with connect(self.config) as device:
             self.agent = make_agent(self.config, device.sheet, cell="none")
             config = loop_config(self.config, device, steps=steps, target_return=None)
-            outcome = self.loop(device, "control", config, top=500.0)
+            finished = self.loop(device, "control", config, top=500.0)
         best = self.digests["control"].curve.best
         self.more(f"its best mean of {self.config.run.stop_episodes} episodes: {best:.1f} of 500")
-        self.ceiling(best, outcome.result.steps)
+        self.ceiling(best, finished.result.steps)
 
     def leave(self, interrupted: _Interrupted | None) -> None:
         """7, second half: the folder."""
@@ -333,7 +335,7 @@ class _Demo:
         *,
         total: float | None = None,
         top: float | None = None,
-    ) -> Outcome:
+    ) -> RunResult:
         self.folder.event("loop", stage=stage, clock=config.clock.value)
         window = self.config.run.stop_episodes
         display = Display(
@@ -352,10 +354,10 @@ class _Demo:
             digest.take(records, episodes)
 
         with display, Recording(self.config, device, self.agent, self.folder, stage=stage) as recording:
-            outcome = run_loop(device, self.agent, config, watch, recording=recording)
-        for note in outcome.notes:
+            finished = run_loop(device, self.agent, config, watch, recording=recording)
+        for note in finished.notes:
             self.more(f"[dim]{escape(note)}[/]")
-        result = outcome.result
+        result = finished.result
         self.summary.stages[stage] = stage_of(result)
         self.folder.event(
             "loop_end", stage=stage, reason=result.reason.value, steps=result.steps, counters=result.counters
@@ -364,7 +366,7 @@ class _Demo:
             raise _Interrupted(result)
         if isinstance(trouble := error_of(result), DeviceError):
             raise trouble
-        return outcome
+        return finished
 
     def save(self) -> Any:
         path = self.folder.file(RunFolder.CHECKPOINT)
@@ -392,7 +394,7 @@ class _Demo:
         self.summary.checks.append(Check(title, bool(passed), measured, required))
         self.folder.event("check", title=title, passed=bool(passed), measured=measured)
 
-    def say(self, number: int, title: str, text: str) -> None:
+    def announce(self, number: int, title: str, text: str) -> None:
         self.console.print(f"\n[bold cyan]{number}[/]  [bold]{title:<10}[/] {escape(text)}", soft_wrap=True)
 
     def more(self, text: str) -> None:

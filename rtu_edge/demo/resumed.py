@@ -39,11 +39,11 @@ def stretch(
         "target_return": None,
         "realtime": False,
     }
-    outcome = run_loop(device, agent, loop_config(config, device, **changes))
-    result = outcome.result
+    finished = run_loop(device, agent, loop_config(config, device, **changes))
+    result = finished.result
     state = agent.state_hash()
     return {
-        "session": outcome.session,
+        "session": finished.session,
         "steps": result.steps,
         "sent": f"{result.sent_hash:016x}",
         "received": f"{result.received_hash:016x}",

@@ -1,4 +1,4 @@
-"""The firmware around a machine of one's own: C sources that come with the package, and this computer's compiler.
+"""The firmware around a plant of one's own: C sources that come with the package, and this computer's compiler.
 
 A plant is one C file that includes "firmware_bridge/plants/parts.h" and defines `const tl_plant tl_plant_own`
 (docs/hil.md). Around it go protocol, safety state machine and the process's serial line, the same code as on a board.

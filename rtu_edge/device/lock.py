@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rtu_edge._base import old_names
 from rtu_edge._base.errors import DeviceError
 from rtu_edge._base.untrusted import parse_json
 from rtu_edge.device.holders import Device, device_of, holders, speaks_for
@@ -58,13 +59,13 @@ class Owner:
 
 def status(port: str) -> dict[str, Any]:
     """What the owner of a port is doing: running, reason, steps, episodes, mean_return, device_state, pid,
-    mode, guard; counters; link, as runtime.LinkQuality, null where it is not known.
+    mode, learner_monitor; counters; link, as runtime.LinkQuality, null where it is not known.
 
     Raises:
         DeviceError: nobody owns the port, or the owner does not answer.
     """
     for line in _talk(port, "status"):
-        return line
+        return old_names.status(line)
     raise DeviceError(f"{port}: its owner does not answer")
 
 
@@ -96,7 +97,7 @@ def monitor(port: str) -> Iterator[dict[str, Any]]:
     Raises:
         DeviceError: nobody owns the port.
     """
-    return _talk(port, "monitor")
+    return map(old_names.status, _talk(port, "monitor"))
 
 
 # ---------------------------------------------------------------- who owns it

@@ -1,4 +1,4 @@
-"""The simulated machines in Python: the same C that runs in the firmware, without Gymnasium.
+"""The simulated plants in Python: the same C that runs in the firmware, without Gymnasium.
 
 >>> plant = Plant("cartpole")
 >>> plant.sheet.period_s
@@ -28,7 +28,7 @@ __all__ = ["Parameter", "Plant", "PlantSheet", "names", "sheet"]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One number of the machine and where it comes from."""
+    """One number of the plant and where it comes from."""
 
     name: str
     unit: str
@@ -118,7 +118,7 @@ def sheet(name: str) -> PlantSheet:
 
 
 class Plant:
-    """One simulated machine.
+    """One simulated plant.
 
     Args:
         name: one of `names()`.
@@ -162,7 +162,7 @@ class Plant:
             u: (action_size,), in the units of the data sheet; clamped to the actuators' ranges.
 
         Returns:
-            Observation (observation_size,), reward, terminated, truncated. After the episode's end the machine holds
+            Observation (observation_size,), reward, terminated, truncated. After the episode's end the plant holds
             still and earns 0.
 
         Raises:

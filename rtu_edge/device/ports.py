@@ -42,7 +42,7 @@ _PUMPED = ("loop://", "rfc2217://", "spy://", "alt://", "hwgrep://")
 
 @dataclass(frozen=True)
 class PortInfo:
-    """A serial port of this machine.
+    """A serial port of this host.
 
     Args:
         path: the name to use, under /dev/serial/by-id where there is one.
@@ -161,7 +161,7 @@ def open_port(
 
 
 def list_ports(dev: str = "/dev", sysfs: str = "/sys") -> list[PortInfo]:
-    """The serial ports of this machine, those with a stable name first."""
+    """The serial ports of this host, those with a stable name first."""
     stable: dict[str, str] = {}
     by_id = Path(dev, "serial", "by-id")
     if by_id.is_dir():

@@ -359,7 +359,7 @@ def _read(lock: Path, uid: int) -> Record | None:
     numbers = isinstance(device, list) and len(device) == 4 and all(isinstance(n, int) for n in device)
     known = Device(device[0], device[1], (device[2], device[3])) if isinstance(device, list) and numbers else None
     if device is not None and (known is None or not is_port(known.number)):
-        return None  # a claim to what is no port, whose holders have nothing to do with a machine
+        return None  # a claim to what is no port, whose holders have nothing to do with a plant
     return Record(str(lock.with_suffix(".sock")), uid, port, known, path, config, named)
 
 

@@ -41,7 +41,7 @@ def firmware_path() -> Path:
 
 
 class SimulatedDevice(Closing):
-    """The firmware with a simulated machine, as a process of its own behind a pty.
+    """The firmware with a simulated plant, as a process of its own behind a pty.
 
     It ends when this is closed, and by itself when this process is gone.
 
@@ -51,10 +51,10 @@ class SimulatedDevice(Closing):
         boot_id: number of this start; another one each time unless given.
         ttl_max_ms: longest life of a command, 1 to 60000.
         silence_ms: silence of the link that stops a session, 1 to 60000.
-        max_steps: steps of an episode; as the machine says unless given.
+        max_steps: steps of an episode; as the plant says unless given.
         slew: largest change of an actuator per period; no limit unless given.
         reset_ticks: extra periods that a reset takes in real time.
-        period_us: real time that a step takes, whatever it is for the machine; the machine's own unless given.
+        period_us: real time that a step takes, whatever it is for the plant; the plant's own unless given.
         link: path of a symbolic link to the pty, for a name that stays the same.
         firmware: another executable than the package's (rtu_edge.device.firmware builds one around another plant).
 
@@ -221,7 +221,7 @@ class InProcessDevice:
         self._c = ffi.new("tl_simulated *")
         send = ffi.addressof(lib, "tl_outbox_take")
         if not lib.tl_simulated_init(self._c, plant.encode(), options, send, self._outbox, now_us):
-            raise DeviceError(f"no device of machine {plant!r} with slew {slew}")
+            raise DeviceError(f"no device of plant {plant!r} with slew {slew}")
 
     @property
     def bridge(self) -> Any:
@@ -230,7 +230,7 @@ class InProcessDevice:
 
     @property
     def driver(self) -> tuple[float, ...]:
-        """What the machine's actuators were last told: the register of a driver."""
+        """What the plant's actuators were last told: the register of a driver."""
         return tuple(self._driver[i] for i in range(self._c.sheet.action_size))
 
     @property

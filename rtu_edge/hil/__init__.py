@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from rtu_edge.hil import faults
     from rtu_edge.hil.bridge import FaultBridge, Injection, Unit
     from rtu_edge.hil.targets import NAMES, PortTarget, ProcessTarget, QemuTarget, SimTarget, Target, make_target
-    from rtu_edge.hil.trace import Passed, Place, Trace, Way
+    from rtu_edge.hil.trace import Direction, FrameRecord, TapPoint, Trace
 
 __all__ = [
     "NAMES",
+    "Direction",
     "FaultBridge",
+    "FrameRecord",
     "Injection",
-    "Passed",
-    "Place",
     "PortTarget",
     "ProcessTarget",
     "QemuTarget",
     "SimTarget",
+    "TapPoint",
     "Target",
     "Trace",
     "Unit",
-    "Way",
     "faults",
     "make_target",
 ]
@@ -39,7 +39,7 @@ __all__ = [
 _HOMES = {
     "bridge": ("FaultBridge", "Injection", "Unit"),
     "targets": ("NAMES", "PortTarget", "ProcessTarget", "QemuTarget", "SimTarget", "Target", "make_target"),
-    "trace": ("Passed", "Place", "Trace", "Way"),
+    "trace": ("FrameRecord", "TapPoint", "Trace", "Direction"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -3,7 +3,7 @@
     with make_target("process", "servo") as target, FaultBridge(target, seed=1) as bridge:
         with open_port(bridge.port) as port, Link(port) as link:        # the host, as on any port
             ...
-            with bridge.inject(faults.Drop(way="to_device", rate=0.2)):
+            with bridge.inject(faults.Drop(direction="to_device", rate=0.2)):
                 ...
         assert bridge.state.state == DeviceState.SAFE                   # as the device itself says it
 
@@ -35,7 +35,7 @@ from rtu_edge._base.errors import DeviceError
 from rtu_edge._bridge import lib
 from rtu_edge.device import protocol
 from rtu_edge.hil.ends import End, Unit
-from rtu_edge.hil.trace import Passed, Place, Trace, Way
+from rtu_edge.hil.trace import Direction, FrameRecord, TapPoint, Trace
 
 if TYPE_CHECKING:
     from rtu_edge.hil.targets import Target
@@ -59,7 +59,7 @@ class Acting(Protocol):
     def title(self) -> str: ...
     def check(self, target: Target, host: Any) -> None: ...
     def begin(self, now: Injection) -> None: ...
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]: ...
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]: ...
     def poll(self, now: Injection, at_s: float) -> list[Unit]: ...
     def end(self, now: Injection) -> list[Unit]: ...
 
@@ -141,7 +141,7 @@ class FaultBridge(Closing):
             raise DeviceError(f"{self.target.name}: no STATE yet")
         return last.message
 
-    def wait_for(self, *states: protocol.DeviceState, timeout_s: float = 5.0) -> Passed:
+    def wait_for(self, *states: protocol.DeviceState, timeout_s: float = 5.0) -> FrameRecord:
         """Wait until the device says that it is in one of these states; return that frame.
 
         Raises:
@@ -175,7 +175,7 @@ class FaultBridge(Closing):
                 if index not in self._answers:
                     with self._lock:
                         self._asked.add(index)
-                    self.say("to_device", protocol.encode(protocol.pack(protocol.Param(index))))
+                    self.send("to_device", protocol.encode(protocol.pack(protocol.Param(index))))
             again_s = time.monotonic() + 0.1
             while len(self._answers) < len(COUNTERS) and time.monotonic() < again_s:
                 time.sleep(_POLL_S)
@@ -190,19 +190,19 @@ class FaultBridge(Closing):
         give_up_s = time.monotonic() + timeout_s
         since_s = time.monotonic()
         while time.monotonic() < give_up_s:
-            self.say("to_device", b"\0" + protocol.encode(protocol.pack(protocol.Hello())))
+            self.send("to_device", b"\0" + protocol.encode(protocol.pack(protocol.Hello())))
             again_s = time.monotonic() + 0.2
             while time.monotonic() < again_s:
-                for passed in self.trace.all(Place.DEVICE_OUT, protocol.FrameType.HELLO, since_s):
+                for passed in self.trace.all(TapPoint.DEVICE_OUT, protocol.FrameType.HELLO, since_s):
                     if isinstance(passed.message, protocol.Hello) and passed.message.role == lib.TL_ROLE_DEVICE:
                         return passed.message
                 time.sleep(_POLL_S)
         raise DeviceError(f"{self.target.name}: no HELLO within {timeout_s:g} s")
 
-    def say(self, way: Way | str, data: bytes) -> None:
+    def send(self, direction: Direction | str, data: bytes) -> None:
         """Put bytes on the line behind all faults, as if they had come from the other end."""
         with self._lock:
-            self._deliver(Unit(Way(way), data))
+            self._deliver(Unit(Direction(direction), data))
 
     @contextlib.contextmanager
     def inject(self, fault: Acting, host: Any = None) -> Iterator[Injection]:
@@ -324,32 +324,32 @@ class FaultBridge(Closing):
 
     def _work(self) -> None:
         now_s = time.monotonic()
-        for way, end in ((Way.TO_DEVICE, self._host), (Way.TO_HOST, self._device)):
+        for direction, end in ((Direction.TO_DEVICE, self._host), (Direction.TO_HOST, self._device)):
             for data in end.units(now_s):
-                self._carry(Unit(way, data, now_s), end, now_s)
+                self._transfer(Unit(direction, data, now_s), end, now_s)
         for injection in self._acting:
             for unit in injection.fault.poll(injection, now_s):
                 self._schedule(unit)
         while self._queue and self._queue[0][0] <= time.monotonic():
             self._deliver(heapq.heappop(self._queue)[2])
 
-    def _carry(self, unit: Unit, end: End, now_s: float) -> None:
+    def _transfer(self, unit: Unit, end: End, now_s: float) -> None:
         """Listen to what one end says, and let all faults at it."""
-        place = Place.HOST_OUT if unit.way is Way.TO_DEVICE else Place.DEVICE_OUT
+        tap = TapPoint.HOST_OUT if unit.direction is Direction.TO_DEVICE else TapPoint.DEVICE_OUT
         for frame in end.said.feed(unit.data):
             unit.frame = frame
-            passed = Passed(now_s, place, frame)
+            passed = FrameRecord(now_s, tap, frame)
             self.trace.add(passed)
-            if place is Place.DEVICE_OUT and self._is_answer(passed):
+            if tap is TapPoint.DEVICE_OUT and self._is_answer(passed):
                 return
-        self.trace.damaged[place] = end.said.errors
+        self.trace.damaged[tap] = end.said.errors
         units = [unit]
         for injection in self._acting:
-            units = [out for one in units for out in injection.fault.carry(injection, one)]
+            units = [out for one in units for out in injection.fault.transform(injection, one)]
         for out in units:
             self._schedule(out)
 
-    def _is_answer(self, passed: Passed) -> bool:
+    def _is_answer(self, passed: FrameRecord) -> bool:
         """True for the answer to a question of our own."""
         param = passed.message if passed.frame.type == protocol.FrameType.PARAM else None
         if not isinstance(param, protocol.Param) or param.index not in self._asked:
@@ -360,7 +360,7 @@ class FaultBridge(Closing):
 
     def _schedule(self, unit: Unit) -> None:
         """A line keeps the order: nothing overtakes what was put on it before."""
-        end = self._device if unit.way is Way.TO_DEVICE else self._host
+        end = self._device if unit.direction is Direction.TO_DEVICE else self._host
         end.last_due_s = max(end.last_due_s, unit.due_s)
         if end.last_due_s <= time.monotonic() and not self._queue:
             self._deliver(unit)
@@ -373,12 +373,12 @@ class FaultBridge(Closing):
         self._host.last_due_s = self._device.last_due_s = 0.0
 
     def _deliver(self, unit: Unit) -> None:
-        to_device = unit.way is Way.TO_DEVICE
+        to_device = unit.direction is Direction.TO_DEVICE
         end = self._device if to_device else self._host
-        place = Place.DEVICE_IN if to_device else Place.HOST_IN
+        tap = TapPoint.DEVICE_IN if to_device else TapPoint.HOST_IN
         if not end.write(unit.data):
             return
         now_s = time.monotonic()
         for frame in end.heard.feed(unit.data):
-            self.trace.add(Passed(now_s, place, frame))
-        self.trace.damaged[place] = end.heard.errors
+            self.trace.add(FrameRecord(now_s, tap, frame))
+        self.trace.damaged[tap] = end.heard.errors

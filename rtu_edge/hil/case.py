@@ -1,4 +1,4 @@
-"""One fault against one target: drive, inject, watch, measure, recover, judge."""
+"""One fault against one target: drive, inject, watch, measure, recover, evaluate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil import measure
 from rtu_edge.hil.bridge import FaultBridge, Injection
-from rtu_edge.hil.faults import By, Controller, Fault, Outcome
+from rtu_edge.hil.faults import By, Controller, Fault, Response
 from rtu_edge.hil.host import HostEnd, HostStatus, ProcessHost, ThreadHost
 from rtu_edge.hil.result import Result
 from rtu_edge.hil.suite import Suite
@@ -31,7 +31,7 @@ __all__ = ["Result", "run_case"]
 _LOOK_S = 0.003
 _DRIVING = 5  # commands accepted before a host counts as driving
 _SILENCE_MS = 1000.0  # of the link, in lockstep: TL_SILENCE_US_DEFAULT
-_DISTURBED_S = 0.03  # a watcher that oversleeps so much: the machine, not the fault, may have tripped somebody
+_DISTURBED_S = 0.03  # a watcher that oversleeps so much: the host, not the fault, may have tripped somebody
 
 
 @dataclass
@@ -60,7 +60,7 @@ def run_case(
     """Run one fault against a target.
 
     Args:
-        suite: gives machine, loop and controllers.
+        suite: gives plant, loop and controllers.
         fault: which.
         make: makes or lends the target.
         seed: of the fault; the suite's unless given.
@@ -126,7 +126,7 @@ class _Case:
         with tempfile.TemporaryDirectory(prefix="rtu-hil-") as folder, FaultBridge(target, seed=self.seed) as bridge:
             self.trace = bridge.trace
             hello = bridge.hello()
-            self._check_machine(hello)
+            self._check_permission(hello)
             if self.fault.twice:
                 self._earlier(bridge, folder)
             self.before = bridge.counters()
@@ -134,7 +134,7 @@ class _Case:
                 self._session(bridge, hello, folder, whole)
         return result
 
-    def _check_machine(self, hello: protocol.Hello) -> None:
+    def _check_permission(self, hello: protocol.Hello) -> None:
         permission = Permission(self.result.target, bool(hello.caps & protocol.Cap.SIMULATED))
         if self.armed:
             permission.grant()
@@ -183,7 +183,7 @@ class _Case:
             self._check_driver(bridge, hello)
         self._measure(bridge, hello, end, still, ended_s)
         self._recover(bridge, folder)
-        self._judge()
+        self._evaluate()
 
     def _wait_driving(self, bridge: FaultBridge, host: ThreadHost | ProcessHost, timeout_s: float) -> None:
         """Until the device has accepted some commands of a session."""
@@ -268,20 +268,20 @@ class _Case:
     ) -> None:
         """The host did not come to drive."""
         result = self.result
-        result.outcome, result.message = Outcome.REFUSES.value, str(error)
+        result.response, result.message = Response.REFUSES.value, str(error)
         result.reason = host.stop().reason
         result.acted = whole.count if whole is not None else 0
         armed = [state for _, state in bridge.trace.states() if state.state == DeviceState.ARMED]
         result.accepted_after = bridge.counters()["accepted"] - self.before["accepted"]
         result.timeline = measure.timeline(bridge.trace, self.seen.fault_s or bridge.trace.begin_s)
-        if self.fault.expect is not Outcome.REFUSES:
+        if self.fault.expect is not Response.REFUSES:
             result.why.append(f"the host did not drive: {error}")
             self.disturbed = True
         elif armed:
             result.why.append("the device was armed all the same")
         if self.fault.whole and not result.acted:
             result.why.append("the fault never acted")
-        self._judge_error()
+        self._check_error()
         result.passed = not result.why
 
     def _measure(
@@ -301,12 +301,12 @@ class _Case:
             result.detected_ms = round((min(signs)[0] - seen.fault_s) * 1e3, 2)
             result.detected_by = min(signs)[1]
         if safe is not None:
-            result.outcome = Outcome.GOES_SAFE.value
+            result.response = Response.GOES_SAFE.value
             self._measure_safe(safe, hello, after, lockstep)
         elif not still.running:
-            result.outcome = "host ended"
+            result.response = "host ended"
         else:
-            result.outcome = (Outcome.FALLS_BACK if still.fallback else Outcome.RIDES_THROUGH).value
+            result.response = (Response.FALLS_BACK if still.fallback else Response.RIDES_THROUGH).value
             result.fallback = list(still.fallback)
             again_s = measure.accepted_since(trace, seen.ended_s - (fault.for_s if fault.whole else 0.0))
             result.recovery_ms = None if again_s is None else round(max(0.0, again_s - seen.ended_s) * 1e3, 2)
@@ -350,11 +350,11 @@ class _Case:
     def _recover(self, bridge: FaultBridge, folder: str) -> None:
         """After a session has ended: clear what is latched, and drive again in a new one."""
         result = self.result
-        if result.outcome not in (Outcome.GOES_SAFE.value, "host ended"):
+        if result.response not in (Response.GOES_SAFE.value, "host ended"):
             return
         bridge.clear_port()
         begin_s = time.monotonic()
-        bridge.say("to_device", b"\0" + protocol.encode(protocol.pack(protocol.ClearFault())))
+        bridge.send("to_device", b"\0" + protocol.encode(protocol.pack(protocol.ClearFault())))
         config = self.suite.run_config(bridge.port, folder, self.clock, self.fault.settings)
         with ThreadHost(config, self.controller, self.suite.controller, self.armed) as host:
             try:
@@ -364,23 +364,23 @@ class _Case:
             except (DeviceError, ConfigError) as error:
                 result.why.append(f"no recovery: {error}")
 
-    def _judge(self) -> None:
+    def _evaluate(self) -> None:
         """Compare with what was expected; each difference is a sentence."""
         result, fault = self.result, self.fault
         why = result.why
-        if result.outcome != fault.expect.value:
-            why.append(f"{result.outcome.replace('_', ' ')}, expected {fault.expect.value.replace('_', ' ')}")
+        if result.response != fault.expect.value:
+            why.append(f"{result.response.replace('_', ' ')}, expected {fault.expect.value.replace('_', ' ')}")
         if not result.acted:
             why.append("the fault never acted")
-        if result.outcome == Outcome.GOES_SAFE.value:
-            self._judge_safe()
+        if result.response == Response.GOES_SAFE.value:
+            self._check_safe()
         elif result.accepted_after:
             why.append(f"{result.accepted_after} commands of an earlier session accepted")
         if fault.reasons and result.reason not in fault.reasons:
             why.append(f"the host says {result.reason}, expected {' or '.join(fault.reasons)}")
         if result.foreign:
             why.append(f"the device applied what nobody had commanded, in {result.foreign} periods")
-        self._judge_error()
+        self._check_error()
         limit = fault.detect_within_ms
         if limit and (result.detected_ms is None or result.detected_ms > limit):
             why.append(f"noticed after {result.detected_ms} ms, allowed {limit:g} ms")
@@ -391,12 +391,12 @@ class _Case:
             why.append(f"recovery took {result.recovery_ms:g} ms, allowed {fault.recover_within_s * 1e3:g} ms")
         result.passed = not why
 
-    def _judge_error(self) -> None:
+    def _check_error(self) -> None:
         wanted, result = self.fault.error, self.result
         if wanted not in result.message:
             result.why.append(f'the host\'s error does not contain "{wanted}": {result.message}')
 
-    def _judge_safe(self) -> None:
+    def _check_safe(self) -> None:
         result, why = self.result, self.result.why
         assert result.safe_limit_ms is not None
         if result.safe_ms is None:

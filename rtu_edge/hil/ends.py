@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 
 from rtu_edge.device import protocol
-from rtu_edge.hil.trace import Way
+from rtu_edge.hil.trace import Direction
 
 __all__ = ["End", "Unit"]
 
@@ -20,13 +20,13 @@ class Unit:
     """What passes at once: a frame with its delimiter, or bytes that are none.
 
     Args:
-        way: which direction.
+        direction: which direction.
         data: the bytes.
         due_s: when they go on; the past for at once.
         frame: what they were when they came, None when they were no good frame.
     """
 
-    way: Way
+    direction: Direction
     data: bytes
     due_s: float = 0.0
     frame: protocol.Frame | None = None

@@ -24,16 +24,16 @@ from rtu_edge.config import Config, write_config
 from rtu_edge.device import lock
 from rtu_edge.hil.faults import Controller
 from rtu_edge.hil.suite import Linear
-from rtu_edge.loop import Cause, GuardFlag, Loop, StopReason
+from rtu_edge.loop import Cause, Loop, MonitorFlag, StopReason
 from rtu_edge.run import connect, loop_config, make_agent, supervised
 
 __all__ = ["FOUND", "Host", "HostEnd", "HostStatus", "ProcessHost", "ThreadHost"]
 
-FOUND = ("input_gate", "guard")  # steps in which the supervisor found something
+FOUND = ("sensor_monitor", "learner_monitor")  # steps in which the supervisor found something
 
 _ASK_AGAIN_S = 0.05
 _CHOSEN = (Cause.NONE, Cause.MODE)
-_TRIPS = int(~(GuardFlag.SNAPSHOT | GuardFlag.SURVIVED)) & 0xFFFFFFFF
+_TRIPS = int(~(MonitorFlag.SNAPSHOT | MonitorFlag.VALIDATED)) & 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ class ThreadHost:
             self._finite = self._finite and bool(np.isfinite(records[name]).all())
         forced = {cause for cause in map(Cause.of, set(records["mode"].tolist())) if cause not in _CHOSEN}
         self._causes |= {cause.name.lower() for cause in forced}
-        self._found["input_gate"] += int(np.count_nonzero(records["input_gate"]))
-        self._found["guard"] += int(np.count_nonzero(records["guard"] & _TRIPS))
+        self._found["sensor_monitor"] += int(np.count_nonzero(records["sensor_monitor"]))
+        self._found["learner_monitor"] += int(np.count_nonzero(records["learner_monitor"] & _TRIPS))
 
     def stop(self, timeout_s: float = 10.0, *, ask: bool = True) -> HostEnd:
         """Stop the loop, if it still runs, and close the port."""
@@ -285,13 +285,13 @@ class ProcessHost:
         self.stop()
 
 
-def _linear(linear: Linear, n_observations: int, n_actuators: int) -> Any:
+def _linear(linear: Linear, observation_size: int, n_actuators: int) -> Any:
     """The fixed controller for a device of this size."""
     bias = list(linear.bias) or [0.0] * n_actuators
     gain = [list(row) for row in linear.gain]
-    if len(bias) != n_actuators or any(len(row) != n_observations for row in gain):
+    if len(bias) != n_actuators or any(len(row) != observation_size for row in gain):
         raise ConfigError(
             f"controller: made for {len(gain[0]) if gain else 'any'} observations and {len(bias)} actuators, "
-            f"the device has {n_observations} and {n_actuators}"
+            f"the device has {observation_size} and {n_actuators}"
         )
-    return _testing.LinearPolicy(n_observations, bias, gain)
+    return _testing.LinearPolicy(observation_size, bias, gain)

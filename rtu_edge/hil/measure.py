@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState, FrameType
 from rtu_edge.device.schema import Limits
-from rtu_edge.hil.trace import Passed, Place, Trace
+from rtu_edge.hil.trace import FrameRecord, TapPoint, Trace
 
 __all__ = [
     "WATCHED",
@@ -39,16 +39,16 @@ WATCHED = (
     "retries",
     "timeouts",
     "duplicates",
-    "gate_non_finite",
-    "gate_held",
-    "replaced",
+    "limiter_non_finite",
+    "limiter_held",
+    "overridden",
     "predict_failures",
     "observations_refused",
     "rewards_refused",
     "commands_refused",
     "nacks",
-    "input_gate",
-    "guard",
+    "sensor_monitor",
+    "learner_monitor",
 )
 
 
@@ -64,7 +64,7 @@ class SafeEntry:
             restart from its HELLO. None where no clock spans both: lockstep, or no command had been accepted.
     """
 
-    at: Passed
+    at: FrameRecord
     state: protocol.State
     restarted: bool
     after_us: int | None
@@ -83,10 +83,10 @@ def safe_after(trace: Trace, since_s: float, lockstep: bool = False) -> SafeEntr
     return None
 
 
-def _boot(trace: Trace, since_s: float, until_s: float) -> Passed | None:
+def _boot(trace: Trace, since_s: float, until_s: float) -> FrameRecord | None:
     """The HELLO of a new start between two times."""
     known: int | None = None
-    for passed in trace.all(Place.DEVICE_OUT, FrameType.HELLO):
+    for passed in trace.all(TapPoint.DEVICE_OUT, FrameType.HELLO):
         hello = passed.message
         if not isinstance(hello, protocol.Hello) or passed.at_s > until_s:
             continue
@@ -96,9 +96,9 @@ def _boot(trace: Trace, since_s: float, until_s: float) -> Passed | None:
     return None
 
 
-def _answered(trace: Trace, passed: Passed, state: protocol.State) -> int | None:
+def _answered(trace: Trace, passed: FrameRecord, state: protocol.State) -> int | None:
     """The observation that the last accepted command answers."""
-    for heard in reversed(trace.all(Place.DEVICE_IN, FrameType.CMD)):
+    for heard in reversed(trace.all(TapPoint.DEVICE_IN, FrameType.CMD)):
         if (
             heard.at_s <= passed.at_s
             and heard.frame.seq == state.last_cmd_seq
@@ -117,11 +117,11 @@ def beyond_limits(trace: Trace, limits: Mapping[str, Limits], period_s: float) -
         period_s: s; the slew limit holds from one command to the next, except after ARM and RESET, which move the actuators.
     """
     rows = {
-        m.index: m.name for m in _messages(trace, Place.DEVICE_OUT) if isinstance(m, protocol.Channel) and m.actuator
+        m.index: m.name for m in _messages(trace, TapPoint.DEVICE_OUT) if isinstance(m, protocol.Channel) and m.actuator
     }
     known = [limits.get(rows[index]) for index in sorted(rows)]
     before: tuple[float, ...] | None = None
-    for message in _messages(trace, Place.HOST_OUT):
+    for message in _messages(trace, TapPoint.HOST_OUT):
         if isinstance(message, (protocol.Arm, protocol.Reset)):
             before = None
         if not isinstance(message, protocol.Cmd):
@@ -139,7 +139,7 @@ def beyond_limits(trace: Trace, limits: Mapping[str, Limits], period_s: float) -
     return ""
 
 
-def _messages(trace: Trace, place: Place) -> Iterator[protocol.Message | None]:
+def _messages(trace: Trace, place: TapPoint) -> Iterator[protocol.Message | None]:
     return (passed.message for passed in trace.all(place))
 
 
@@ -158,7 +158,7 @@ def accepted_since(trace: Trace, since_s: float) -> float | None:
 
 def foreign(trace: Trace) -> int:
     """How often the device applied what no host of its session had commanded, and what is not its safe value either."""
-    commands = trace.all(Place.HOST_OUT, FrameType.CMD)
+    commands = trace.all(TapPoint.HOST_OUT, FrameType.CMD)
     safe = {state.u for _, state in trace.states() if state.state not in _DRIVEN}
     said: set[tuple[float, ...]] = set()
     at, session, found = 0, 0, 0
@@ -178,7 +178,7 @@ def foreign(trace: Trace) -> int:
 def old_accepted(trace: Trace, refused: int) -> int:
     """Commands of earlier sessions that the device heard in the last one and, having refused so many in all, did not refuse."""
     earlier, begun, heard = set(trace.sessions()[:-1]), False, 0
-    for passed in trace.all(Place.DEVICE_IN, FrameType.CMD):
+    for passed in trace.all(TapPoint.DEVICE_IN, FrameType.CMD):
         if isinstance(passed.message, protocol.Cmd):
             begun = begun or passed.message.session not in earlier
             heard += begun and passed.message.session in earlier
@@ -188,7 +188,7 @@ def old_accepted(trace: Trace, refused: int) -> int:
 def first_sign(trace: Trace, since_s: float) -> tuple[float, str] | None:
     """When and how the device first said that something is wrong."""
     found = []
-    for passed in trace.all(Place.DEVICE_OUT, FrameType.EVENT, since_s):
+    for passed in trace.all(TapPoint.DEVICE_OUT, FrameType.EVENT, since_s):
         if isinstance(passed.message, protocol.Event):
             event = passed.message
             what = f"{_name(event.code)} {_name(event.status)}" if event.status else _name(event.code)

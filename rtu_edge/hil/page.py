@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil.case import Result
-from rtu_edge.hil.faults import Outcome
+from rtu_edge.hil.faults import Response
 from rtu_edge.hil.run import Report
 from rtu_edge.report.html import SAFETY, document, facts, plain, section, text, tiles
 
@@ -19,7 +19,7 @@ _WIDTH, _HEIGHT = 330, 30
 _CSS = """
 main { max-width: 1240px }
 table.hil td { vertical-align: middle }
-table.hil td.outcome { white-space: nowrap }
+table.hil td.response { white-space: nowrap }
 table.hil td:nth-child(2) { width: 27% }
 table.hil td.strip { padding: 3px 0; width: 330px }
 table.hil td.strip svg { margin: 0; width: 330px; height: 30px }
@@ -36,7 +36,7 @@ table.hil tr.skipped { color: var(--muted) }
 """
 
 # Settings whose values speak for themselves.
-_CLEAR = ("clock", "controller", "way", "how", "what")
+_CLEAR = ("clock", "controller", "direction", "how", "what")
 
 _BAND = {
     DeviceState.BOOT: "disarmed",
@@ -57,7 +57,7 @@ def page(report: Report) -> str:
     body = [_header(report), _tiles(report), _failures(report.results)]
     body += [_target(report, target) for target in report.targets]
     body += [
-        facts("Machine", {plain(key): value for key, value in report.machine.items()}),
+        facts("Host", {plain(key): value for key, value in report.host.items()}),
         f"<footer>rtu_edge {text(report.version)}. {SAFETY}</footer>",
     ]
     return document(f"hardware in the loop: {report.suite}", body, _CSS)
@@ -80,7 +80,7 @@ def _header(report: Report) -> str:
 
 
 def _tiles(report: Report) -> str:
-    safe = [r for r in report.results if r.outcome == Outcome.GOES_SAFE and r.safe_ms is not None]
+    safe = [r for r in report.results if r.response == Response.GOES_SAFE and r.safe_ms is not None]
     bound = [r for r in safe if r.settings.get("clock") != "lockstep" and (r.safe_limit_ms or 0) < 2 * report.ttl_ms]
     found = []
     if bound:
@@ -95,7 +95,7 @@ def _tiles(report: Report) -> str:
     if back:
         found.append((f"{max(back):.0f} ms", "longest recovery: a new session drives"))
     again = sum(r.attempts > 1 for r in report.results)
-    found.append((str(again), "faults tried twice: the machine was disturbed"))
+    found.append((str(again), "faults tried twice: the host was disturbed"))
     return tiles(found)
 
 
@@ -145,13 +145,13 @@ def _row(result: Result) -> str:
         )
     mark = '<td class="mark good">✓</td>' if result.passed else '<td class="mark bad">✗</td>'
     why = f'<small class="why">expected: {text(_words(result.expected))}</small>'
-    outcome = text(_words(result.outcome)) + ("" if result.outcome == result.expected else why)
+    response = text(_words(result.response)) + ("" if result.response == result.expected else why)
     because = ", ".join(result.fallback) or ("" if result.reason in ("request", "signal") else _words(result.reason))
     said = f"<small>{text(because)}</small>" if because else ""
     limit = f"<small>of {result.safe_limit_ms:g}</small>" if result.safe_ms is not None else ""
     return (
         f"<tr>{mark}<td>{text(result.name)}<small>{text(_settings(result))}</small></td>"
-        f'<td class="outcome">{outcome}{said}</td>'
+        f'<td class="response">{response}{said}</td>'
         f'<td class="number">{_ms(result.detected_ms)}<small>{text(_words(result.detected_by))}</small></td>'
         f'<td class="number">{_ms(result.safe_ms)}{limit}</td>'
         f'<td class="number">{"" if result.accepted_after is None else result.accepted_after}</td>'
@@ -163,7 +163,7 @@ def _row(result: Result) -> str:
 def _settings(result: Result) -> str:
     settings = dict(result.settings)
     if settings.pop("both", False):
-        settings["way"] = "both"
+        settings["direction"] = "both"
     shown = [f"{value:g}" if isinstance(value, float) else _words(str(value)) for value in settings.values()]
     names = [plain(name) for name in settings]
     pairs = [value if name in _CLEAR else f"{name} {value}" for name, value in zip(names, shown, strict=True)]

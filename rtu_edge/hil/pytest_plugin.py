@@ -53,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--rtu-report", metavar="FOLDER", help="write junit.xml, results.json and report.html of the faults there"
     )
     parser.addini("rtu_target", "the target unless --rtu-target says otherwise", default="process")
-    parser.addini("rtu_plant", "the simulated machine; the suite's, or servo, unless given", default="")
+    parser.addini("rtu_plant", "the simulated plant; the suite's, or servo, unless given", default="")
     parser.addini("rtu_plant_source", "C file of a plant of your own: the firmware is built around it", default="")
     parser.addini("rtu_suite", "the suite: its faults by name, its loop, limits and controller", default="")
 
@@ -152,7 +152,7 @@ def rtu_result(request: pytest.FixtureRequest, rtu_report: Report) -> Result:
         suite, fault, _maker(request, suite.config.device.plant), armed=_is_confirmed(request.config), logs=logs
     )
     rtu_report.results.append(result)
-    for name in ("outcome", "detected_ms", "safe_ms", "safe_limit_ms", "accepted_after", "recovery_ms"):
+    for name in ("response", "detected_ms", "safe_ms", "safe_limit_ms", "accepted_after", "recovery_ms"):
         request.node.user_properties.append((name, getattr(result, name)))
     if result.skipped:
         pytest.skip(f"{result.name}: {result.skipped}")
@@ -164,7 +164,7 @@ def rtu_result(request: pytest.FixtureRequest, rtu_report: Report) -> Result:
 
 @pytest.fixture(scope="session")
 def rtu_plant(request: pytest.FixtureRequest) -> str:
-    """Name of the simulated machine: the ini file's, the suite's, or "servo". Override it for another."""
+    """Name of the simulated plant: the ini file's, the suite's, or "servo". Override it for another."""
     config = request.config
     if named := str(config.getini("rtu_plant")):
         return named
@@ -211,8 +211,8 @@ def _maker(request: pytest.FixtureRequest, plant: str = "") -> Callable[[], Abst
     if port is not None:
         return lambda: nullcontext(port)
     name, firmware = _target(request.config), request.getfixturevalue("rtu_firmware")
-    machine = plant or request.getfixturevalue("rtu_plant")
-    return lambda: make_target(name, machine, firmware=firmware)
+    simulated = plant or request.getfixturevalue("rtu_plant")
+    return lambda: make_target(name, simulated, firmware=firmware)
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def device(request: pytest.FixtureRequest, rtu_target: Target) -> Iterator[Fault
     with FaultBridge(rtu_target) as bridge:
         if not bridge.hello().caps & protocol.Cap.SIMULATED and not _is_confirmed(request.config):
             pytest.fail(
-                f"{rtu_target.name}: a real machine, its data sheet does not say simulated; the tests arm it and disturb it. "
+                f"{rtu_target.name}: a real plant, its data sheet does not say simulated; the tests arm it and disturb it. "
                 "Add --rtu-confirm when nobody is within reach and an emergency stop is at hand"
             )
         yield bridge
@@ -310,14 +310,14 @@ def rtu_report(request: pytest.FixtureRequest) -> Iterator[Report]:
     import time
 
     from rtu_edge.hil.run import Report
-    from rtu_edge.record import machine
+    from rtu_edge.record import host_facts
 
     config = request.config
     begin_s = time.monotonic()
     started = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     suite = _load_suite(config)
     report = Report(
-        suite=suite.name, seed=suite.seed, started=started, ttl_ms=float(suite.config.loop.ttl_ms), machine=machine()
+        suite=suite.name, seed=suite.seed, started=started, ttl_ms=float(suite.config.loop.ttl_ms), host=host_facts()
     )
     yield report
     report.seconds = round(time.monotonic() - begin_s, 1)

@@ -22,7 +22,7 @@ _SOURCES = Path(__file__).resolve().parents[2]
 
 
 class QemuBoard(Closing):
-    """An image that runs in QEMU's netduinoplus2, its USART1 a pty of this machine.
+    """An image that runs in QEMU's netduinoplus2, its USART1 a pty of this host.
 
     Args:
         image: the ELF file.
@@ -129,11 +129,11 @@ def symbol_address(image: str | os.PathLike[str], name: str) -> int | None:
 
 
 def build_image(plant: str, source: str | os.PathLike[str] | None = None) -> Path:
-    """Build the image with that machine in front of the bridge; quick when nothing has changed.
+    """Build the image with that plant in front of the bridge; quick when nothing has changed.
 
     Args:
         plant: as for SimulatedDevice; with `source` any name for the folder of the build.
-        source: a C file that defines `const tl_plant tl_plant_own`, in place of the package's machines.
+        source: a C file that defines `const tl_plant tl_plant_own`, in place of the package's plants.
 
     Returns:
         The ELF file, under build/ of the source tree.

@@ -1,4 +1,4 @@
-"""What a run of a suite leaves behind: JUnit XML for machines, JSON for programs, a page for people."""
+"""What a run of a suite leaves behind: JUnit XML for CI servers, JSON for programs, a page for people."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def write_junit(report: Report, path: Path) -> None:
             "testsuite",
             name=f"{report.suite} on {target}",
             tests=str(len(results)),
-            failures=str(sum(not r.passed and not r.skipped and r.outcome != "error" for r in results)),
-            errors=str(sum(not r.skipped and r.outcome == "error" for r in results)),
+            failures=str(sum(not r.passed and not r.skipped and r.response != "error" for r in results)),
+            errors=str(sum(not r.skipped and r.response == "error" for r in results)),
             skipped=str(sum(bool(r.skipped) for r in results)),
             time=f"{math.fsum(r.seconds for r in results):.3f}",
         )
@@ -64,7 +64,7 @@ def _case(suite: ET.Element, result: Result) -> None:
     if result.skipped:
         ET.SubElement(case, "skipped", message=result.skipped)
     elif not result.passed:
-        kind = "error" if result.outcome == "error" else "failure"
+        kind = "error" if result.response == "error" else "failure"
         failed = ET.SubElement(case, kind, message=_plain("; ".join(result.why)))
         failed.text = _plain("\n".join(part for part in (result.message, result.log and f"log: {result.log}") if part))
 
@@ -77,7 +77,7 @@ def _plain(text: str) -> str:
 _MEASURED = (
     "kind",
     "expected",
-    "outcome",
+    "response",
     "detected_ms",
     "detected_by",
     "safe_ms",

@@ -14,7 +14,7 @@ class Result(msgspec.Struct, kw_only=True):
 
     Args:
         name, kind, target, expected: which.
-        outcome: one of Outcome's words, or "error" when the case could not be run.
+        response: one of Response's words, or "error" when the case could not be run.
         passed: as expected, within all bounds.
         why: what was not; for a pass nothing.
         skipped: why it was not run; "" when it was.
@@ -26,7 +26,7 @@ class Result(msgspec.Struct, kw_only=True):
         fallback: why the fallback drove, where it did.
         reason, message: how the host ended.
         acted: how often the fault acted.
-        attempts: 2 when the machine was disturbed at first.
+        attempts: 2 when the host was disturbed at first.
         fault_ms: when the fault ended, from its beginning.
         timeline: ms from the fault's beginning, device state, first actuator.
         log: path of the trace, for a failure.
@@ -36,7 +36,7 @@ class Result(msgspec.Struct, kw_only=True):
     kind: str
     target: str
     expected: str
-    outcome: str = "error"
+    response: str = "error"
     passed: bool = False
     why: list[str] = []
     skipped: str = ""
@@ -61,4 +61,4 @@ class Result(msgspec.Struct, kw_only=True):
     log: str = ""
 
     def __repr__(self) -> str:
-        return f"<{self.name} on {self.target}: {self.outcome.replace('_', ' ')}>"
+        return f"<{self.name} on {self.target}: {self.response.replace('_', ' ')}>"

@@ -19,7 +19,7 @@ from rtu_edge.hil.case import Result, run_case
 from rtu_edge.hil.faults import Fault
 from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import NAMES, PortTarget, Target, make_target
-from rtu_edge.record import machine
+from rtu_edge.record import host_facts
 
 __all__ = ["Report", "check_chosen", "is_simulated", "run_suite"]
 
@@ -31,7 +31,7 @@ class Report(msgspec.Struct, kw_only=True):
         suite, seed, started, seconds: which, and when.
         ttl_ms: of a command; with a period, the bound of the time to safe.
         results: in the order in which they were run.
-        machine: what it ran on.
+        host: what it ran on.
     """
 
     suite: str
@@ -40,7 +40,7 @@ class Report(msgspec.Struct, kw_only=True):
     ttl_ms: float
     seconds: float = 0.0
     version: str = __version__
-    machine: dict[str, str] = {}
+    host: dict[str, str] = {}
     results: list[Result] = []
 
     @property
@@ -92,7 +92,7 @@ def run_suite(
         seed=suite.seed if seed is None else seed,
         started=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         ttl_ms=float(suite.config.loop.ttl_ms),
-        machine=machine(),
+        host=host_facts(),
     )
     faults = check_chosen(suite, targets, only, firmware)
     for name in targets:

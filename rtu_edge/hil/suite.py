@@ -14,7 +14,7 @@ import msgspec.inspect as mi
 from rtu_edge import config as runs
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import Number, override, parse_toml, problems, quoted, read_text
-from rtu_edge.hil.faults import KINDS, Controller, Fault, Outcome
+from rtu_edge.hil.faults import KINDS, Controller, Fault, Response
 from rtu_edge.loop import Clock
 
 __all__ = ["STANDARD", "Linear", "Suite", "load_suite", "parse_suite"]
@@ -55,7 +55,7 @@ class Suite(_Own, frozen=True, kw_only=True):
         name: in the report.
         seed: of the faults.
         controller: the fixed one.
-        config: the host's; device.plant is the machine of the targets sim, process and qemu.
+        config: the host's; device.plant is the plant of the targets sim, process and qemu.
         faults: in the order in which they are run.
     """
 
@@ -124,7 +124,7 @@ def parse_suite(text: str, overrides: Sequence[str] = (), *, source: str = "") -
     for index, table in enumerate(tables):
         found += _fault_problems(index, table)
     try:
-        host = runs.check_config(_with_machine(data))
+        host = runs.check_config(_with_plant(data))
     except ConfigError as error:
         raise ConfigError([*found, *error.problems], source) from error
     if found:
@@ -143,8 +143,8 @@ def parse_suite(text: str, overrides: Sequence[str] = (), *, source: str = "") -
     return suite
 
 
-def _with_machine(data: dict[str, Any]) -> dict[str, Any]:
-    """The same, with the servo where no machine is named."""
+def _with_plant(data: dict[str, Any]) -> dict[str, Any]:
+    """The same, with the servo where no plant is named."""
     device = data.setdefault("device", {})
     if isinstance(device, dict) and not device.get("port"):
         device.setdefault("plant", "servo")
@@ -197,7 +197,7 @@ def _cross_check(suite: Suite) -> Iterator[str]:
             yield from (f"{where}.settings: {problem}" for problem in error.problems)
         if "host process" in fault.needs and fault.controller is Controller.LINEAR:
             yield f'{where}.controller = "linear": must be "learner"; a host process is `rtu-edge run`'
-        if fault.kind == "schema" and fault.expect is not Outcome.REFUSES:
+        if fault.kind == "schema" and fault.expect is not Response.REFUSES:
             yield f'{where}.expect = "{fault.expect.value}": must be "refuses"; the data sheet is checked before arming'
         if fault.clock is Clock.HOST:
             yield f'{where}.clock = "host": must be "device" or "lockstep"; the faults act on a device that ticks'

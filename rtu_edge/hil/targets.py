@@ -76,7 +76,7 @@ def make_target(name: str, plant: str = "servo", *, firmware: str | os.PathLike[
 
     Args:
         name: "sim", "process", "qemu", or the path or URL of a port.
-        plant: the simulated machine; a real port has its own.
+        plant: the simulated plant; a real port has its own.
         firmware: an image for "qemu", built from the source tree unless given; an executable for "process", the
             package's own unless given (rtu_edge.device.firmware builds one around another plant).
 

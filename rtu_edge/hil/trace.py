@@ -15,19 +15,19 @@ from typing import Any
 
 from rtu_edge.device import protocol
 
-__all__ = ["Passed", "Place", "Trace", "Way"]
+__all__ = ["Direction", "FrameRecord", "TapPoint", "Trace"]
 
 _KEEP = 200_000
 
 
-class Way(str, enum.Enum):
+class Direction(str, enum.Enum):
     """A direction of the line."""
 
     TO_DEVICE = "to_device"
     TO_HOST = "to_host"
 
 
-class Place(enum.Enum):
+class TapPoint(enum.Enum):
     """Where a frame was seen."""
 
     HOST_OUT = "host says"
@@ -37,17 +37,17 @@ class Place(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Passed:
+class FrameRecord:
     """A frame that passed.
 
     Args:
-        at_s: monotonic clock of this machine.
-        place: which end, which way.
+        at_s: monotonic clock of this host.
+        tap: which end, which way.
         frame: as it was on the wire.
     """
 
     at_s: float
-    place: Place
+    tap: TapPoint
     frame: protocol.Frame
 
     @cached_property
@@ -63,55 +63,57 @@ class Trace:
     """
 
     def __init__(self) -> None:
-        self._passed: deque[Passed] = deque(maxlen=_KEEP)
+        self._frames: deque[FrameRecord] = deque(maxlen=_KEEP)
         self._lock = threading.Lock()
         self.begin_s = time.monotonic()
         self.notes: list[tuple[float, str]] = []
-        self.last_state: Passed | None = None
-        self.damaged: dict[Place, int] = dict.fromkeys(Place, 0)
+        self.last_state: FrameRecord | None = None
+        self.damaged: dict[TapPoint, int] = dict.fromkeys(TapPoint, 0)
 
-    def add(self, passed: Passed) -> None:
+    def add(self, passed: FrameRecord) -> None:
         """Take one more."""
         with self._lock:
-            self._passed.append(passed)
-        if passed.place is Place.DEVICE_OUT and passed.frame.type == protocol.FrameType.STATE:
+            self._frames.append(passed)
+        if passed.tap is TapPoint.DEVICE_OUT and passed.frame.type == protocol.FrameType.STATE:
             self.last_state = passed
 
-    def _copy(self) -> list[Passed]:
+    def _copy(self) -> list[FrameRecord]:
         with self._lock:
-            return list(self._passed)
+            return list(self._frames)
 
     def note(self, at_s: float, text: str) -> None:
         """Write something beside the frames, such as that a fault began."""
         self.notes.append((at_s, text))
 
-    def all(self, place: Place, kind: protocol.FrameType | None = None, since_s: float = -math.inf) -> list[Passed]:
-        """Frames of one place, of one type if given, from a time on."""
+    def all(
+        self, tap: TapPoint, kind: protocol.FrameType | None = None, since_s: float = -math.inf
+    ) -> list[FrameRecord]:
+        """Frames of one tap, of one type if given, from a time on."""
         return [
             passed
             for passed in self._copy()
-            if passed.place is place and passed.at_s >= since_s and kind in (None, passed.frame.type)
+            if passed.tap is tap and passed.at_s >= since_s and kind in (None, passed.frame.type)
         ]
 
-    def states(self, since_s: float = -math.inf) -> list[tuple[Passed, protocol.State]]:
+    def states(self, since_s: float = -math.inf) -> list[tuple[FrameRecord, protocol.State]]:
         """Each STATE as the device said it."""
         return [
             (passed, passed.message)
-            for passed in self.all(Place.DEVICE_OUT, protocol.FrameType.STATE, since_s)
+            for passed in self.all(TapPoint.DEVICE_OUT, protocol.FrameType.STATE, since_s)
             if isinstance(passed.message, protocol.State)
         ]
 
     def sessions(self) -> list[int]:
         """Sessions in which a host has sent commands, the last one last."""
-        said = (passed.message for passed in self.all(Place.HOST_OUT, protocol.FrameType.CMD))
+        said = (passed.message for passed in self.all(TapPoint.HOST_OUT, protocol.FrameType.CMD))
         return list(dict.fromkeys(message.session for message in said if isinstance(message, protocol.Cmd)))
 
     def save(self, path: Path) -> None:
-        """Write it as lines of JSON: time, place, type, seq, t_us, message."""
+        """Write it as lines of JSON: time, tap, type, seq, t_us, message."""
         rows: list[tuple[float, dict[str, Any]]] = [(at_s, {"note": text}) for at_s, text in self.notes]
         for passed in self._copy():
             message = passed.message
-            said = {"place": passed.place.value, "seq": passed.frame.seq, "t_us": passed.frame.t_us}
+            said = {"tap": passed.tap.value, "seq": passed.frame.seq, "t_us": passed.frame.t_us}
             kind = type(message).__name__ if message is not None else f"type {int(passed.frame.type):02x}"
             said |= {"message": kind, **(asdict(message) if message is not None else {})}
             rows.append((passed.at_s, said))

@@ -30,7 +30,7 @@ class _Cell:
 
     def __init__(
         self,
-        n_inputs: int,
+        observation_size: int,
         n_units: int,
         activation: str = "relu",
         dtype: npt.DTypeLike = "float32",
@@ -48,9 +48,9 @@ class _Cell:
         self._core = _core.Cell(self._config, self._dtype.name, seed)
 
     @property
-    def n_inputs(self) -> int:
+    def observation_size(self) -> int:
         """Inputs d."""
-        return int(self._config["n_inputs"])
+        return int(self._config["observation_size"])
 
     @property
     def n_units(self) -> int:
@@ -146,13 +146,13 @@ class LinearRTU(_Cell):
     """The linear RTU: activation outside the recurrence, traces halved (docs/math.md, 2).
 
     >>> import numpy as np, rtu_edge as rtu
-    >>> cell = rtu.LinearRTU(n_inputs=3, n_units=5, activation="relu", dtype="float64", seed=0)
+    >>> cell = rtu.LinearRTU(observation_size=3, n_units=5, activation="relu", dtype="float64", seed=0)
     >>> y = cell.step(np.ones(3))
     >>> y.shape, cell.gradient(np.ones(10))["W1"].shape, cell.n_traces
     ((10,), (5, 3), 50)
 
     Args:
-        n_inputs: Width d of the input, 1 to 65536.
+        observation_size: Width d of the input, 1 to 65536.
         n_units: Recurrent units n, 1 to 65536.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
         dtype: Number format, one of "float32", "float64"; "float32" for work; "float64" for verification (scalar code).

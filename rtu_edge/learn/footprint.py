@@ -12,12 +12,12 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_choice, check_number
 from rtu_edge.learn.kinds import KINDS
 
-__all__ = ["Plan", "StepTimes", "plan"]
+__all__ = ["Footprint", "StepTimes", "footprint"]
 
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Time of one step on this machine: medians, steps one after the other, caches warm.
+    """Time of one step on this host: medians, steps one after the other, caches warm.
 
     Attributes:
         predict_us: first half, up to the action.
@@ -50,7 +50,7 @@ class StepTimes:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Footprint:
     """Sizes of one learner.
 
     Attributes:
@@ -58,7 +58,7 @@ class Plan:
         nbytes: bytes of the arena, exactly.
         flops: floating-point operations of "predict", "traces" and "update" in one step, leading terms (docs/math.md, 5).
         sections: (name, dtype, shape, bytes) of each named part.
-        times: of a step on this machine, after calibrate().
+        times: of a step on this host, after calibrate().
     """
 
     kind: str
@@ -73,8 +73,8 @@ class Plan:
         """All of one step's operations."""
         return sum(self.flops.values())
 
-    def calibrate(self, seconds: float = 0.2) -> Plan:
-        """This plan with `times`: builds the learner and runs it on a made-up stream for a while.
+    def calibrate(self, seconds: float = 0.2) -> Footprint:
+        """This footprint with `times`: builds the learner and runs it on a made-up stream for a while.
 
         Args:
             seconds: how long, 0 to 60.
@@ -100,7 +100,7 @@ class Plan:
 
 
 def _flops(config: Mapping[str, Any]) -> dict[str, int]:
-    n, d, hidden = config["units"], config["n_inputs"], list(config["hidden"])
+    n, d, hidden = config["units"], config["observation_size"], list(config["hidden"])
     recurrent = config["cell"] != "none"
     linear = config["cell"] == "linear"
     control = "body" in config
@@ -120,11 +120,11 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def plan(kind: str | Mapping[str, Any] = "stream_ac", *, calibrate: bool = False, **arguments: Any) -> Plan:
-    """Plans a learner.
+def footprint(kind: str | Mapping[str, Any] = "stream_ac", *, calibrate: bool = False, **arguments: Any) -> Footprint:
+    """The footprint of a learner.
 
     >>> import rtu_edge as rtu
-    >>> p = rtu.plan("stream_ac", observation_size=2, action_size=1, units=32, hidden=32)
+    >>> p = rtu.footprint("stream_ac", observation_size=2, action_size=1, units=32, hidden=32)
     >>> p.nbytes == rtu.StreamAC(observation_size=2, action_size=1, units=32, hidden=32).nbytes
     True
 
@@ -143,17 +143,17 @@ def plan(kind: str | Mapping[str, Any] = "stream_ac", *, calibrate: bool = False
     cls = KINDS[name]
     found: dict[str, Any] = {}
 
-    class Planned(cls):  # type: ignore[misc, valid-type]
+    class Sized(cls):  # type: ignore[misc, valid-type]
         """The class up to where it would allocate."""
 
         def _start(self, native: type, native_config: dict[str, Any], arguments: dict[str, Any]) -> None:
             found.update(config=native_config, dtype=arguments["dtype"])
 
     try:
-        Planned(**arguments)
+        Sized(**arguments)
     except TypeError as error:
         raise ConfigError(f"{name}: {error}") from None
-    nbytes, rows = _core.plan(name, found["config"], found["dtype"])
+    nbytes, rows = _core.footprint(name, found["config"], found["dtype"])
     sections = [(name, dtype.name, shape, size) for name, dtype, shape, size, _, _ in rows]
-    planned = Plan(name, nbytes, _flops(found["config"]), sections, None, (found["config"], found["dtype"]))
-    return planned.calibrate() if calibrate else planned
+    sized = Footprint(name, nbytes, _flops(found["config"]), sections, None, (found["config"], found["dtype"]))
+    return sized.calibrate() if calibrate else sized

@@ -233,7 +233,7 @@ TABLE: tuple[Parameter, ...] = (
       "Number of continuous actions; each in [-1, 1] of its actuator's range; or give n_actions", toml=False),
     _("n_actions", Integer(2, 64), "", {AC: None},
       "Number of discrete actions; or give action_size", toml=False),
-    _("n_inputs", Integer(1, 65536), "", {TD: REQUIRED, REGRESSOR: REQUIRED, CELL: REQUIRED}, "Width d of the input"),
+    _("observation_size", Integer(1, 65536), "", {TD: REQUIRED, REGRESSOR: REQUIRED, CELL: REQUIRED}, "Width d of the input"),
     _("n_outputs", Integer(1, 4096), "", {REGRESSOR: 1}, "Width of the target"),
     _("n_units", Integer(1, 65536), "", {CELL: REQUIRED}, "Recurrent units n"),
     _("units", Integer(1, 65536), "", {AC: 32, TD: 64, REGRESSOR: 32}, "Recurrent units n of each network"),
@@ -287,9 +287,9 @@ TABLE: tuple[Parameter, ...] = (
 # Arguments that may be given by position, in this order; all others by keyword only.
 POSITIONAL: dict[str, tuple[str, ...]] = {
     AC: ("observation_size", "action_size", "n_actions", "units", "hidden", "seed"),
-    TD: ("n_inputs", "units", "gamma", "trace_decay", "seed"),
-    REGRESSOR: ("n_inputs", "n_outputs", "units", "hidden", "optimizer", "step_size", "seed"),
-    CELL: ("n_inputs", "n_units", "activation", "dtype", "seed"),
+    TD: ("observation_size", "units", "gamma", "trace_decay", "seed"),
+    REGRESSOR: ("observation_size", "n_outputs", "units", "hidden", "optimizer", "step_size", "seed"),
+    CELL: ("observation_size", "n_units", "activation", "dtype", "seed"),
 }
 
 

@@ -30,14 +30,14 @@ class TDPredictor(_SignalLearner):
     """TD(lambda) prediction of the discounted sum of a signal, on a stream without episodes.
 
     >>> import rtu_edge as rtu
-    >>> v = rtu.TDPredictor(n_inputs=2, units=16, gamma=0.95, trace_decay=0.95, seed=0)
+    >>> v = rtu.TDPredictor(observation_size=2, units=16, gamma=0.95, trace_decay=0.95, seed=0)
     >>> isinstance(v.step([1.0, 0.0], cumulant=0.0), float)
     True
 
     for_horizon() gives the settings for a prediction that reaches a given time ahead.
 
     Args:
-        n_inputs: Width d of the input, 1 to 65536.
+        observation_size: Width d of the input, 1 to 65536.
         units: Recurrent units n of each network, 1 to 65536.
         gamma: Discount factor per step, 0 to 1.
         trace_decay: Decay lambda of the eligibility traces per step, 0 to 1, or a mapping of "recurrent", "body",
@@ -69,7 +69,7 @@ class TDPredictor(_SignalLearner):
 
     def __init__(
         self,
-        n_inputs: int,
+        observation_size: int,
         units: int = 64,
         gamma: float = 0.95,
         trace_decay: float | Mapping[str, float] = 0.95,
@@ -94,12 +94,12 @@ class TDPredictor(_SignalLearner):
 
     @classmethod
     def for_horizon(
-        cls, n_inputs: int, horizon_s: float, period_s: float, seed: int = 0, **settings: Any
+        cls, observation_size: int, horizon_s: float, period_s: float, seed: int = 0, **settings: Any
     ) -> TDPredictor:
         """A predictor whose settings follow from how far ahead it looks, here half a second in a loop of 100 Hz.
 
         >>> import rtu_edge as rtu
-        >>> v = rtu.TDPredictor.for_horizon(n_inputs=2, horizon_s=0.5, period_s=0.01, seed=0)
+        >>> v = rtu.TDPredictor.for_horizon(observation_size=2, horizon_s=0.5, period_s=0.01, seed=0)
         >>> v.config["gamma"], round(v.config["r_min"], 3), v.config["optimizer"]
         (0.98, 0.961, 'adam')
 
@@ -110,7 +110,7 @@ class TDPredictor(_SignalLearner):
         discounted over H steps, should be of the order of 1; scale the cumulant so that it is.
 
         Args:
-            n_inputs: d, 1 or more.
+            observation_size: d, 1 or more.
             horizon_s: seconds over which the cumulant is summed with decreasing weight, 2 to 10^5 periods. For an event
                 that a cue announces, the time between the two.
             period_s: seconds from one step() to the next, above 0.
@@ -140,13 +140,13 @@ class TDPredictor(_SignalLearner):
         }
         if settings.get("optimizer", "adam") != "adam":
             del suggested["step_size"]  # Adam's: others have a default of their own
-        return cls(n_inputs, seed=seed, **{**suggested, **settings})
+        return cls(observation_size, seed=seed, **{**suggested, **settings})
 
     def step(self, x: npt.ArrayLike, cumulant: float) -> float:
         """Learns from the transition into x and returns v(x).
 
         Args:
-            x: (n_inputs,) finite.
+            x: (observation_size,) finite.
             cumulant: the signal that arrived with x.
 
         Raises:
@@ -160,7 +160,7 @@ class TDPredictor(_SignalLearner):
         Other threads of Python go on meanwhile, but may not use this learner.
 
         Args:
-            x: (k, n_inputs).
+            x: (k, observation_size).
             cumulants: (k,) the signal that arrived with each row.
 
         Returns:
@@ -176,7 +176,7 @@ class TDPredictor(_SignalLearner):
         """Names the array that step_bound() reads in place; it is kept.
 
         Args:
-            x_buffer: (n_inputs,) of this learner's dtype, contiguous.
+            x_buffer: (observation_size,) of this learner's dtype, contiguous.
 
         Raises:
             ValueError: another dtype, shape or layout: nothing is ever converted here.
@@ -206,13 +206,13 @@ class OnlineRegressor(_SignalLearner):
     """Online supervised regression, squared error, one step at a time.
 
     >>> import rtu_edge as rtu
-    >>> model = rtu.OnlineRegressor(n_inputs=1, units=8, seed=0)
+    >>> model = rtu.OnlineRegressor(observation_size=1, units=8, seed=0)
     >>> y = model.predict([0.5])
-    >>> model.learn([0.2]) >= 0.0
+    >>> model.update([0.2]) >= 0.0
     True
 
     Args:
-        n_inputs: Width d of the input, 1 to 65536.
+        observation_size: Width d of the input, 1 to 65536.
         n_outputs: Width of the target, 1 to 4096.
         units: Recurrent units n of each network, 1 to 65536.
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
@@ -242,7 +242,7 @@ class OnlineRegressor(_SignalLearner):
 
     def __init__(
         self,
-        n_inputs: int,
+        observation_size: int,
         n_outputs: int = 1,
         units: int = 32,
         hidden: int | Sequence[int] = (),
@@ -265,33 +265,33 @@ class OnlineRegressor(_SignalLearner):
         self._start_on_signal(_core.OnlineRegressor, locals())
 
     def predict(self, x: npt.ArrayLike) -> Array:
-        """Advances the state by x (n_inputs,) and returns the prediction (n_outputs,). learn() follows.
+        """Advances the state by x (observation_size,) and returns the prediction (n_outputs,). update() follows.
 
         Raises:
             ValueError: shape, dtype or value; nothing has changed.
-            RuntimeError: learn() is due.
+            RuntimeError: update() is due.
         """
         return self._core.predict(x)  # type: ignore[no-any-return]
 
-    def learn(self, target: npt.ArrayLike | None) -> float:
+    def update(self, target: npt.ArrayLike | None) -> float:
         """Moves the weights towards target (n_outputs,); None where it is not known: then only the traces advance.
 
         Returns:
             The loss, 1/2 |target - y|^2.
 
         Raises:
-            ValueError: shape, dtype or value; nothing has changed, learn() is still due.
+            ValueError: shape, dtype or value; nothing has changed, update() is still due.
             RuntimeError: predict() was not called before.
         """
-        return float(self._core.learn(target))
+        return float(self._core.update(target))
 
     def run(self, x: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Array, Array]:
-        """Many steps in one call, to the bit what as many pairs of predict() and learn() do.
+        """Many steps in one call, to the bit what as many pairs of predict() and update() do.
 
         Other threads of Python go on meanwhile, but may not use this learner.
 
         Args:
-            x: (k, n_inputs).
+            x: (k, observation_size).
             targets: (k, n_outputs).
 
         Returns:
@@ -299,7 +299,7 @@ class OnlineRegressor(_SignalLearner):
 
         Raises:
             ValueError: shape, dtype or value; nothing has changed.
-            RuntimeError: learn() is due.
+            RuntimeError: update() is due.
         """
         predictions, losses = self._core.run(x, targets)
         return predictions, losses
@@ -308,7 +308,7 @@ class OnlineRegressor(_SignalLearner):
         """Names the arrays that step_bound() reads and writes in place; they are kept.
 
         Args:
-            x_buffer: (n_inputs,) of this learner's dtype, contiguous.
+            x_buffer: (observation_size,) of this learner's dtype, contiguous.
             prediction_buffer: (n_outputs,) the same, writable.
             target_buffer: (n_outputs,) the same.
 
@@ -318,11 +318,11 @@ class OnlineRegressor(_SignalLearner):
         self.__dict__.update(self._core.bind(x_buffer, prediction_buffer, target_buffer))
 
     def step_bound(self) -> float:
-        """As predict(), then learn(), with the bound arrays; returns the loss.
+        """As predict(), then update(), with the bound arrays; returns the loss.
 
         Raises:
             ValueError: x or the target is not finite; nothing has changed.
-            RuntimeError: bind() was not called before, or learn() is due.
+            RuntimeError: bind() was not called before, or update() is due.
         """
         raise RuntimeError("step_bound() before bind(): call bind(x_buffer, prediction_buffer, target_buffer) first")
 

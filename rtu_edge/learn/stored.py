@@ -9,7 +9,7 @@ from typing import Any
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_choice
 from rtu_edge.learn import checkpoint
-from rtu_edge.learn.footprint import plan
+from rtu_edge.learn.footprint import footprint
 from rtu_edge.learn.kinds import KINDS
 
 __all__ = ["decode", "load", "make", "restore"]
@@ -41,7 +41,7 @@ def make(config: Mapping[str, Any], most: int | None = None) -> Any:
 
 def _check_arena(config: Mapping[str, Any], most: int) -> None:
     """Raises ConfigError."""
-    nbytes = plan(config).nbytes
+    nbytes = footprint(config).nbytes
     if nbytes > most:
         raise ConfigError(f"a learner of {nbytes:,} bytes; at most {most:,} are taken for a file of its size")
 

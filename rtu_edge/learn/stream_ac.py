@@ -116,7 +116,7 @@ class StreamAC(Learner):
         discrete = n_actions is not None
         native = {
             **arguments,
-            "n_inputs": arguments["observation_size"],
+            "observation_size": arguments["observation_size"],
             "discrete": discrete,
             "n_outputs": arguments["n_actions" if discrete else "action_size"],
             **{role: {**arguments[role], "rule": arguments["optimizer"]} for role in ("actor", "critic")},
@@ -172,7 +172,7 @@ class StreamAC(Learner):
         rewards: npt.ArrayLike,
         terminated: npt.ArrayLike | None = None,
         truncated: npt.ArrayLike | None = None,
-        executed: npt.ArrayLike | None = None,
+        applied: npt.ArrayLike | None = None,
     ) -> Array:
         """Many steps in one call, to the bit what as many calls of step() do: for logs, replay and work off the robot.
 
@@ -185,17 +185,17 @@ class StreamAC(Learner):
             rewards: (k,) of the transition into each row.
             terminated: (k,) bool; None: nowhere.
             truncated: (k,) bool; None: nowhere.
-            executed: (k, action_size), or (k,) for discrete actions: what was really done before each row, where that
-                was not this learner's choice; as for learn().
+            applied: (k, action_size), or (k,) for discrete actions: what was really done before each row, where that
+                was not this learner's choice; as for update().
 
         Returns:
             Actions (k, action_size), or (k,) int64.
 
         Raises:
             ValueError: shape, dtype or value of an argument; nothing has changed.
-            RuntimeError: learn() is due.
+            RuntimeError: update() is due.
         """
-        actions: Array = self._core.run(observations, rewards, terminated, truncated, executed)
+        actions: Array = self._core.run(observations, rewards, terminated, truncated, applied)
         return actions
 
     def bind(self, observation_buffer: Array, action_buffer: Array) -> None:
@@ -241,43 +241,43 @@ class StreamAC(Learner):
         Args:
             observation: (d,).
             explore: False evaluates: the most likely action, nothing is learned, the normaliser stands still, only the
-                recurrent state advances; learn() is then not called. When learning goes on without a reset, traces and
+                recurrent state advances; update() is then not called. When learning goes on without a reset, traces and
                 eligibilities start anew.
             periods: time since the last observation in nominal periods (docs/math.md, 1).
 
         Raises:
             ValueError: shape, dtype or value; nothing has changed.
-            RuntimeError: learn() is due, or no episode is under way.
+            RuntimeError: update() is due, or no episode is under way.
         """
         return self._core.predict(observation, explore, check_number("periods", periods, 0.0, 1e3, open_low=True))
 
-    def learn(
+    def update(
         self,
         reward: float | None,
         terminated: bool = False,
         truncated: bool = False,
-        executed: npt.ArrayLike | int | None = None,
+        applied: npt.ArrayLike | int | None = None,
         *,
-        update: bool = True,
+        move_weights: bool = True,
     ) -> None:
         """Second half of a step: learns from the transition that ended in the observation just predicted.
 
         Args:
             reward: of the transition; after begin() and the first predict() there is none yet, and it is not looked at.
-                None, with update=False, where it was lost.
+                None, with move_weights=False, where it was lost.
             terminated: no bootstrap.
             truncated: bootstrap from the observation just predicted.
-            executed: what the actuators really did in place of the last action, in its units. Where it differs by more
+            applied: what the actuators really did in place of the last action, in its units. Where it differs by more
                 than 1e-4 (a fallback, a stale command, a slew limit), only the critic learns from this transition.
-            update: False is the deadline rule: everything is as ever but that no weight moves (docs/math.md, 4).
+            move_weights: False is the deadline rule: as True, but no weight moves (docs/math.md, 4).
 
         Raises:
-            ValueError: a value that is not finite; nothing has changed, learn() is still due.
+            ValueError: a value that is not finite; nothing has changed, update() is still due.
             RuntimeError: predict() was not called before.
         """
-        if executed is not None and self.discrete:
-            executed = check_int("executed", executed, 0, self._config["n_actions"] - 1)
-        self._core.learn(reward, terminated, truncated, executed, bool(update))
+        if applied is not None and self.discrete:
+            applied = check_int("applied", applied, 0, self._config["n_actions"] - 1)
+        self._core.update(reward, terminated, truncated, applied, bool(move_weights))
 
     @property
     def last_action_sample(self) -> Array:
@@ -286,5 +286,5 @@ class StreamAC(Learner):
 
     @property
     def last_step(self) -> dict[str, float]:
-        """ "value", "delta", "step_size_actor", "step_size_critic" of the last learn()."""
+        """ "value", "delta", "step_size_actor", "step_size_critic" of the last update()."""
         return dict(self._core.info)

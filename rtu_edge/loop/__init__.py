@@ -1,6 +1,6 @@
 """The native control loop, from Python: open a link, describe the run, start it, look at it, stop it.
 
-The loop itself (receive, decode, predict, gate, send, learn, record) is a C++ thread that never takes the
+The loop itself (receive, decode, predict, limit, send, update, record) is a C++ thread that never takes the
 interpreter lock, except for a reward given as a Python callable. This module only chooses and reports.
 
     with Link(port) as link:         # port: of rtu_edge.device.ports.open_port; `rtu-edge estop` reaches this process
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
         Cause,
         Clock,
         Driver,
-        GateFlag,
-        GuardFlag,
-        InputFlag,
+        LimiterFlag,
+        MonitorFlag,
         RecordFlag,
+        SensorFlag,
         StopReason,
     )
     from rtu_edge.loop.link import Link, LinkError, LinkQuality
@@ -39,10 +39,8 @@ __all__ = [
     "Clock",
     "DataSheet",
     "Driver",
-    "GateFlag",
-    "GuardFlag",
     "Hello",
-    "InputFlag",
+    "LimiterFlag",
     "Limits",
     "Link",
     "LinkError",
@@ -51,9 +49,11 @@ __all__ = [
     "LoopConfig",
     "LoopResult",
     "LoopStatus",
+    "MonitorFlag",
     "Progress",
     "RecordFlag",
     "Reward",
+    "SensorFlag",
     "Signals",
     "Snapshot",
     "StopReason",

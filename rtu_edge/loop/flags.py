@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["CallFlag", "Cause", "Clock", "Driver", "GateFlag", "GuardFlag", "InputFlag", "RecordFlag", "StopReason"]
+__all__ = [
+    "CallFlag",
+    "Cause",
+    "Clock",
+    "Driver",
+    "LimiterFlag",
+    "MonitorFlag",
+    "RecordFlag",
+    "SensorFlag",
+    "StopReason",
+]
 
 
 class Clock(str, enum.Enum):
@@ -35,7 +45,7 @@ class StopReason(enum.Enum):
     RESET_TIMEOUT = "reset_timeout"
     POLICY = "policy"  # the policy failed, or gave non-finite actions, several times in a row
     REWARD = "reward"  # the Python reward callable raised
-    INPUT = "input"  # an observation that the configuration calls fatal
+    SENSOR = "sensor"  # an observation that stops the run by the configuration
 
 
 class RecordFlag(enum.IntFlag):
@@ -46,11 +56,11 @@ class RecordFlag(enum.IntFlag):
     TRUNCATED = 4
     ACTED = 8  # a command left (in a dry run: would have)
     LEARNED = 16  # a transition was learned from, with or without an update
-    REPLACED = (
+    OVERRIDDEN = (
         32  # the applied command was not what the policy chose; where it learned, by its own word: only the critic did
     )
     PREDICT_FAILED = 64
-    LEARN_FAILED = 128
+    UPDATE_FAILED = 128
     REWARD_REFUSED = 256  # not finite: not learned from
 
 
@@ -60,13 +70,13 @@ class CallFlag(enum.IntFlag):
     BEGIN = 1
     PREDICT = 2
     EXPLORE = 4
-    LEARN = 8
-    EXECUTED = 16  # learn was told that something else was carried out
-    UPDATE = 32  # the weights moved; without it the deadline rule dropped the update
+    LEARN = 8  # update() was called
+    APPLIED = 16  # update() was given the applied action: it differs from the command
+    WEIGHTS = 32  # update() moved the weights; without it the deadline rule dropped the update
     CONTINUED = 64  # with BEGIN: no RESET of this host, so the limits on changes go on from the last command
 
 
-class GateFlag(enum.IntFlag):
+class LimiterFlag(enum.IntFlag):
     """Bits of a telemetry record's `gate`."""
 
     NON_FINITE = 1  # replaced by the last value sent
@@ -77,8 +87,8 @@ class GateFlag(enum.IntFlag):
     ACCEL = 32
 
 
-class InputFlag(enum.IntFlag):
-    """Bits of a telemetry record's `input_gate`; `input_channel` is the first channel with any."""
+class SensorFlag(enum.IntFlag):
+    """Bits of a telemetry record's `sensor_monitor`; `sensor_channel` is the first channel with any."""
 
     NON_FINITE = 1
     DROPOUT = 2  # NaN: the channel is missing
@@ -92,7 +102,7 @@ class InputFlag(enum.IntFlag):
     REWARD = 512  # the reward was out of its range: not learned from
 
 
-class GuardFlag(enum.IntFlag):
+class MonitorFlag(enum.IntFlag):
     """Bits of a telemetry record's `guard`: what it found, and what it did."""
 
     NON_FINITE = 1
@@ -107,7 +117,7 @@ class GuardFlag(enum.IntFlag):
     FROZEN = 1 << 17  # from now on the fallback drives
     SNAPSHOT = 1 << 18
     SNAPSHOT_REFUSED = 1 << 19
-    SURVIVED = 1 << 20
+    VALIDATED = 1 << 20
 
 
 class Driver(enum.IntEnum):
@@ -128,9 +138,9 @@ class Cause(enum.IntEnum):
 
     NONE = 0
     MODE = 1
-    INPUT = 2
+    SENSOR = 2
     LEARNER = 3
-    GUARD = 4
+    MONITOR = 4
     DWELL = 5
     LOCKED = 6
     FROZEN = 7

@@ -63,14 +63,14 @@ class LoopConfig:
         learn: learn from transitions; False freezes the policy.
         explore: sample actions; False takes the mode. Learning needs exploring.
         dry_run: after the handshake nothing is written to the device (no ARM, CMD, RESET); the loop runs on the STATE
-            the device streams, and the actions that the device reports as applied count as executed.
+            the device streams, and the actions that the device reports as applied count as applied.
         steps, seconds, episodes: stop after so many commands, seconds of wall clock, or finished episodes; 0 = no limit.
-            The outcome of the last command is still learned from.
+            The result of the last command is still learned from.
         target_return: stop when the mean return of the last `target_window` episodes is at least this; None = never.
         returns: of the episodes before this session, oldest first, at most `target_window`; they count for the target.
         snapshots: keep room for a second copy of everything that learns, for take_snapshot().
         ttl_ms: life of a command; 0 takes 3 periods (at least 20 ms). The device caps it.
-        gate: value gate before the wire (finite, range, slew).
+        command_limiter: limits each command before it is sent (finite, range, slew).
         max_bad_actions: consecutive non-finite or failed actions before the run stops (until then the last is held).
         drop_updates: numbers of the transitions (from 0) whose weight update is dropped, ascending, in place of the
             deadline rule: to repeat a run, or to test. The rule itself never drops in lockstep.
@@ -100,7 +100,7 @@ class LoopConfig:
     returns: Sequence[float] = ()
     snapshots: bool = False
     ttl_ms: int = 0
-    gate: bool = True
+    command_limiter: bool = True
     max_bad_actions: int = 5
     drop_updates: Sequence[int] = ()
     retry_ms: float = 100.0
@@ -131,7 +131,7 @@ _INTEGERS = {
     "hash_every": (0, 2**32 - 1),
     "cpu": (-1, 1023),
 }
-_SWITCHES = ("learn", "explore", "dry_run", "snapshots", "gate", "realtime", "handle_signals")
+_SWITCHES = ("learn", "explore", "dry_run", "snapshots", "command_limiter", "realtime", "handle_signals")
 _WEIGHTS = ("quadratic", "cosine", "action")  # of a Reward, beside the bias
 _FLOAT_MAX = float(np.finfo(np.float32).max)
 

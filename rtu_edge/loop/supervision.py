@@ -1,4 +1,4 @@
-"""The tables of a configuration that say who may drive: [supervisor], [fallback], [guard], [gate.NAME]."""
+"""The tables of a configuration that say who may drive: [supervisor], [fallback], [learner_monitor], [sensor.NAME]."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = [
     "AbUnit",
     "Fallback",
     "FallbackKind",
-    "Gate",
-    "Guard",
-    "InputAction",
+    "LearnerMonitor",
     "Mode",
     "Pd",
+    "Sensor",
+    "SensorAction",
     "Supervisor",
     "cross_check",
 ]
@@ -54,8 +54,8 @@ class FallbackKind(str, enum.Enum):
     PYTHON = "python"
 
 
-class InputAction(str, enum.Enum):
-    """What to do about a value that the input gate finds fault with."""
+class SensorAction(str, enum.Enum):
+    """What to do about a value that the sensor monitor finds fault with."""
 
     HOLD = "hold"
     CLAMP = "clamp"
@@ -88,7 +88,7 @@ class Supervisor(Section, frozen=True):
             `learn`: the learner; `frozen`: the learner without learning; `residual`: the fallback plus a bounded
             correction
         dwell_steps: Minimum time in the fallback, in steps
-        good_steps: Consecutive steps without a finding before the learner drives again
+        recovery_steps: Consecutive steps without a finding before the learner drives again
         max_switches: Switches to the fallback within `switch_window`; after one more the fallback keeps driving
         switch_window: Window for `max_switches`, in steps
         residual: Largest correction of each actuator in mode `residual`, as a share of its range
@@ -96,7 +96,7 @@ class Supervisor(Section, frozen=True):
 
     mode: Mode = Mode.LEARN
     dwell_steps: Steps = 50
-    good_steps: Steps = 25
+    recovery_steps: Steps = 25
     max_switches: Annotated[int, msgspec.Meta(ge=1, le=64)] = 10
     switch_window: SomeSteps = 3000
     ab: Ab = Ab()
@@ -140,13 +140,13 @@ class Fallback(Section, frozen=True):
     function: str = ""
 
 
-class Guard(Section, frozen=True):
-    """`[guard]`: learner monitor; rolls back to the last validated snapshot when the learner's state is suspect.
+class LearnerMonitor(Section, frozen=True):
+    """`[learner_monitor]`: learner monitor; rolls back to the last validated snapshot when the learner's state is suspect.
 
     Args:
         enabled: Take snapshots; without them a non-finite action still never drives
         snapshot_steps: Steps between snapshots
-        survive_steps: Steps without a finding before a snapshot is validated
+        validation_steps: Steps without a finding before a snapshot is validated
         snapshots: Number of validated snapshots kept
         max_rollbacks: Rollbacks before another snapshot is validated; one more freezes the learner; 0: the first one
             freezes it
@@ -162,7 +162,7 @@ class Guard(Section, frozen=True):
 
     enabled: bool = True
     snapshot_steps: SomeSteps = 1000
-    survive_steps: SomeSteps = 500
+    validation_steps: SomeSteps = 500
     snapshots: Annotated[int, msgspec.Meta(ge=1, le=8)] = 2
     max_rollbacks: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 3
     scan_kib: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 64
@@ -175,8 +175,8 @@ class Guard(Section, frozen=True):
     rate: Share = 0.5
 
 
-class Gate(Section, frozen=True):
-    """`[gate.NAME]`: sensor monitor of the observation NAME, in its unit; without a table the data sheet's range holds.
+class Sensor(Section, frozen=True):
+    """`[sensor.NAME]`: sensor monitor of the observation NAME, in its unit; without a table the data sheet's range holds.
 
     Args:
         min: Smallest valid value; without the key the data sheet's
@@ -195,10 +195,10 @@ class Gate(Section, frozen=True):
     spike: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 0.0
     stuck_steps: Steps = 0
     hold_steps: Steps = 5
-    on_dropout: InputAction = InputAction.HOLD
-    on_range: InputAction = InputAction.CLAMP
-    on_spike: InputAction = InputAction.HOLD
-    on_stuck: InputAction = InputAction.FALLBACK
+    on_dropout: SensorAction = SensorAction.HOLD
+    on_range: SensorAction = SensorAction.CLAMP
+    on_spike: SensorAction = SensorAction.HOLD
+    on_stuck: SensorAction = SensorAction.FALLBACK
 
 
 _NEEDS = {
@@ -209,7 +209,7 @@ _NEEDS = {
 }
 
 
-def cross_check(supervisor: Supervisor, fallback: Fallback, gates: dict[str, Gate]) -> Iterator[str]:
+def cross_check(supervisor: Supervisor, fallback: Fallback, sensors: dict[str, Sensor]) -> Iterator[str]:
     """What no single field can tell."""
     if supervisor.mode is Mode.RESIDUAL and not supervisor.residual:
         yield 'supervisor.residual: missing; mode = "residual" needs a share for each actuator'
@@ -223,6 +223,6 @@ def cross_check(supervisor: Supervisor, fallback: Fallback, gates: dict[str, Gat
             yield f"fallback.{key}: only with kind = {kinds}, not {quoted(fallback.kind.value)}"
     if fallback.function and ":" not in fallback.function:
         yield f"fallback.function = {quoted(fallback.function)}: must be MODULE:NAME"
-    for name, gate in gates.items():
-        if gate.min is not None and gate.max is not None and not gate.min < gate.max:
-            yield f"gate.{name}.min = {gate.min:g}: must be below gate.{name}.max = {gate.max:g}"
+    for name, sensor in sensors.items():
+        if sensor.min is not None and sensor.max is not None and not sensor.min < sensor.max:
+            yield f"sensor.{name}.min = {sensor.min:g}: must be below sensor.{name}.max = {sensor.max:g}"

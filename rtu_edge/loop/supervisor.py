@@ -18,7 +18,7 @@ import msgspec
 from rtu_edge import _core
 from rtu_edge._base.errors import CheckpointError, ConfigError
 from rtu_edge.device.schema import DataSheet, Limits
-from rtu_edge.loop.supervision import Fallback, FallbackKind, Gate, Guard, Mode, Pd, Supervisor
+from rtu_edge.loop.supervision import Fallback, FallbackKind, LearnerMonitor, Mode, Pd, Sensor, Supervisor
 
 __all__ = ["Supervised", "options", "supervise"]
 
@@ -40,9 +40,9 @@ class Tables(Protocol):
     @property
     def fallback(self) -> Fallback: ...
     @property
-    def guard(self) -> Guard: ...
+    def learner_monitor(self) -> LearnerMonitor: ...
     @property
-    def gate(self) -> Mapping[str, Gate]: ...
+    def sensor(self) -> Mapping[str, Sensor]: ...
     @property
     def reward(self) -> RewardRange: ...
 
@@ -85,7 +85,7 @@ def supervise(
     """Put a supervisor around a learner's policy.
 
     Args:
-        config: its [supervisor], [fallback], [guard], [gate] and [reward] tables.
+        config: its [supervisor], [fallback], [learner_monitor], [sensor] and [reward] tables.
         learner: the policy to watch.
         sheet: names, ranges and period.
         limits: in force, one per actuator.
@@ -97,13 +97,13 @@ def supervise(
         ConfigError: a table names what the device does not have, an actuator is without limits, or a fallback cannot be had.
     """
     names = [channel.name for channel in sheet.observations]
-    motors = [channel.name for channel in sheet.actuators]
-    problems = _unknown(config, names, motors)
-    if len(limits) != len(motors):
-        problems.append(f"limits: {len(limits)}, for {len(motors)} actuators")
+    driven = [channel.name for channel in sheet.actuators]
+    problems = _unknown(config, names, driven)
+    if len(limits) != len(driven):
+        problems.append(f"limits: {len(limits)}, for {len(driven)} actuators")
     if problems:
         raise ConfigError(problems)
-    fallback, described = _fallback(config.fallback, names, motors, limits, sheet.period_s, simulated)
+    fallback, described = _fallback(config.fallback, names, driven, limits, sheet.period_s, simulated)
     try:
         policy = fallback.policy() if fallback is not None else None
         chosen = options(config, sheet, limits)
@@ -123,25 +123,25 @@ def options(config: Tables, sheet: DataSheet, limits: Sequence[Limits]) -> dict[
     supervisor, reward = config.supervisor, config.reward
     channels = []
     for observation in sheet.observations:
-        gate = config.gate.get(observation.name, Gate())
-        channel: dict[str, Any] = msgspec.to_builtins(gate)
+        sensor = config.sensor.get(observation.name, Sensor())
+        channel: dict[str, Any] = msgspec.to_builtins(sensor)
         low, high = channel.pop("min"), channel.pop("max")
         low, high = observation.min if low is None else low, observation.max if high is None else high
         channels.append({**channel, "low": low, "high": high})
-    guard: dict[str, Any] = msgspec.to_builtins(config.guard)
-    guard["scan_bytes"] = guard.pop("scan_kib") * 1024
+    monitor: dict[str, Any] = msgspec.to_builtins(config.learner_monitor)
+    monitor["scan_bytes"] = monitor.pop("scan_kib") * 1024
     return {
         "mode": supervisor.mode.value,
         "channels": channels,
         "reward_low": -3.4e38 if reward.min is None else reward.min,
         "reward_high": 3.4e38 if reward.max is None else reward.max,
-        "guard": guard,
+        "learner_monitor": monitor,
         "residual": [supervisor.residual.get(actuator.name, 0.0) for actuator in sheet.actuators],
         "rest": [_rest(own) for own in limits],
         "ab_block": supervisor.ab.block,
         "ab_episodes": supervisor.ab.unit.value == "episodes",
         "dwell_steps": supervisor.dwell_steps,
-        "good_steps": supervisor.good_steps,
+        "recovery_steps": supervisor.recovery_steps,
         "max_switches": supervisor.max_switches,
         "switch_window": supervisor.switch_window,
     }
@@ -159,13 +159,13 @@ def _unknown(config: Tables, observations: Sequence[str], actuators: Sequence[st
     import difflib
 
     used: list[tuple[str, str, Sequence[str], str]] = []
-    used += [(f"gate.{name}", name, observations, "observation") for name in config.gate]
+    used += [(f"sensor.{name}", name, observations, "observation") for name in config.sensor]
     used += [(f"supervisor.residual.{name}", name, actuators, "actuator") for name in config.supervisor.residual]
-    for motor, pd in config.fallback.pd.items():
-        used.append((f"fallback.pd.{motor}", motor, actuators, "actuator"))
+    for actuator, pd in config.fallback.pd.items():
+        used.append((f"fallback.pd.{actuator}", actuator, actuators, "actuator"))
         for key in ("p", "d", "target"):
             used += [
-                (f"fallback.pd.{motor}.{key}.{name}", name, observations, "observation") for name in getattr(pd, key)
+                (f"fallback.pd.{actuator}.{key}.{name}", name, observations, "observation") for name in getattr(pd, key)
             ]
     found = []
     for path, name, known, kind in used:

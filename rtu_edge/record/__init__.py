@@ -6,6 +6,6 @@ Its `folder`, the log (`file` writes, `reader` reads, `index` ends and repairs i
 
 from __future__ import annotations
 
-from rtu_edge.record.folder import Check, RunFolder, Stage, Summary, machine, resident_bytes
+from rtu_edge.record.folder import Check, RunFolder, Stage, Summary, host_facts, resident_bytes
 
-__all__ = ["Check", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
+__all__ = ["Check", "RunFolder", "Stage", "Summary", "host_facts", "resident_bytes"]

@@ -126,7 +126,7 @@ class LogFile(Closing):
         if self._flushes % _RENEWED == 0:
             self._writer = self._new_writer()
 
-    def room(self) -> int:
+    def free_bytes(self) -> int:
         """Bytes that are free on its disk."""
         disk = os.fstatvfs(self._stream.fileno())
         return disk.f_bavail * disk.f_frsize

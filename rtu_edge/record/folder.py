@@ -5,7 +5,7 @@ runs/NAME/events.jsonl     what happened when, one JSON object a line
 runs/NAME/log.mcap         every step and episode as it happened, for reports, viewers and replays; of a run with
                            several sessions, such as the demo, log-learning.mcap and so on
 runs/NAME/blackbox.rtubox  the last minutes, also after a crash
-runs/NAME/summary.json     results, checks, device, learner, machine
+runs/NAME/summary.json     results, checks, device, learner, plant
 runs/NAME/checkpoint.rtu   everything that learns; checkpoint.N.rtu: those before it
 runs/NAME/policy.onnx      the policy for elsewhere
 runs/NAME/report.html      all of it on one page
@@ -26,14 +26,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from rtu_edge._base import files
+from rtu_edge._base import files, old_names
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.untrusted import TEXT_BYTES, open_regular, parse_json, read_file, to_json
 from rtu_edge._base.version import __version__
 from rtu_edge.device.schema import Channel
 from rtu_edge.learn.checkpoint.slots import Slots
 
-__all__ = ["Check", "RunFolder", "Stage", "Summary", "machine", "resident_bytes"]
+__all__ = ["Check", "RunFolder", "Stage", "Summary", "host_facts", "resident_bytes"]
 
 
 _EVENT_BYTES = 4 << 20  # of events.jsonl; a run writes some 200 bytes an hour
@@ -89,7 +89,7 @@ class Summary(msgspec.Struct, kw_only=True):
     actuators: list[Channel] = []
     learner: dict[str, Any] = {}
     learner_bytes: int = 0
-    machine: dict[str, str] = {}
+    host: dict[str, str] = {}
     stages: dict[str, Stage] = {}
     checks: list[Check] = []
 
@@ -188,8 +188,8 @@ class RunFolder(Closing):
         from rtu_edge.record.old_formats import with_bounds
 
         try:
-            plain = with_bounds(parse_json(read_file(self.file(self.SUMMARY), TEXT_BYTES, follow=False)))
-            return _checked(msgspec.convert(plain, Summary, strict=False))
+            plain = parse_json(read_file(self.file(self.SUMMARY), TEXT_BYTES, follow=False))
+            return _checked(msgspec.convert(with_bounds(old_names.summary(plain)), Summary, strict=False))
         except FileNotFoundError as error:
             raise ValueError(f"{self.path}: not the folder of a run: there is no {self.SUMMARY}") from error
         except OSError as error:
@@ -222,8 +222,8 @@ def _checked(summary: Summary) -> Summary:
     return summary
 
 
-def machine() -> dict[str, str]:
-    """What this machine is, for a report."""
+def host_facts() -> dict[str, str]:
+    """What this host is, for a report."""
     from rtu_edge import _core
 
     return {

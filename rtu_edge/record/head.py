@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from rtu_edge import _core
+from rtu_edge._base import old_names
 from rtu_edge.device.schema import Channel, DataSheet, Limits
 from rtu_edge.record.old_formats import with_bounds
 
@@ -36,21 +37,21 @@ _READ = frozenset(
         "episode_step",
         "flags",
         "calls",
-        "gate",
+        "command_limiter",
         "reward",
         "value",
         "delta",
         "step_size_actor",
         "step_size_critic",
         "predict_ns",
-        "learn_ns",
+        "update_ns",
         "state_hash",
-        "input_gate",
-        "guard",
+        "sensor_monitor",
+        "learner_monitor",
         "mode",
         "x",
         "u",
-        "executed",
+        "applied",
     ]
 )
 
@@ -62,7 +63,7 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
     version: str  # of the package
     build: str  # of the compiled core
     isa: str
-    machine: str
+    host: str
     configuration: str  # canonical TOML
     configuration_hash: str
     learner: dict[str, Any]  # what makes it again; its state at the start is the attachment
@@ -73,7 +74,7 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
     limits: list[tuple[float, float, float, float, float]]  # those in force; limits_in_force has the names
     supervised: bool  # a supervisor of this configuration was around the learner
     simulated: bool
-    gate: bool
+    command_limiter: bool
     dry_run: bool = False  # nothing was sent: u is what would have been
     session: int
     clock: str
@@ -126,7 +127,7 @@ def head_of(plain: Any, path: Path) -> Head:
         ValueError: another version's, or one that describes no record of this package.
     """
     try:
-        head = msgspec.convert(with_bounds(plain), Head, strict=False)
+        head = msgspec.convert(with_bounds(old_names.head(plain)), Head, strict=False)
         _check_record(head)
         _check_numbers(head)
     except (ValueError, msgspec.ValidationError) as error:

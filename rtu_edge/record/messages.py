@@ -56,7 +56,7 @@ def described(head: Head, episodes: np.dtype[Any] | None = None) -> list[Any]:
     from mcap.records import Channel, Schema
 
     actuators = [row.name for row in head.actuators]
-    names = {"x": [row.name for row in head.observations], "u": actuators, "executed": actuators}
+    names = {"x": [row.name for row in head.observations], "u": actuators, "applied": actuators}
     step = _schema(head.record, names)
     episode = _schema(fields_of(_core.episode_dtype() if episodes is None else episodes), {})
     return [

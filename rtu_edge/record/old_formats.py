@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge._base.untrusted import open_regular, room
+from rtu_edge._base import old_names
+from rtu_edge._base.untrusted import allowance, open_regular
 
 __all__ = ["TELEMETRY", "load_arrays", "with_bounds"]
 
@@ -29,7 +30,7 @@ _END = struct.Struct("<4s4H2IH")  # of an archive's end: signature, disks, entri
 _HEADER_BYTES = 10_000  # of an array's header, as numpy's own bound
 _STAGES = ("learning", "realtime", "control")
 _EPISODES = tuple(f"{stage}_episodes" for stage in _STAGES)
-_STEP = ("episode", "lateness_ns", "predict_ns", "learn_ns", "round_trip_ns", "x", "executed")
+_STEP = ("episode", "lateness_ns", "predict_ns", "update_ns", "round_trip_ns", "x", "applied")
 _EPISODE = ("episode", "total_steps", "total_return")
 _PIECE = 1 << 20  # bytes unpacked at a time
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -52,7 +53,7 @@ def load_arrays(path: Path, most: int | None = None) -> dict[str, Array]:
             _check_directory(file, size)
             with zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
-                _check_sizes(members, room(size) if most is None else most)
+                _check_sizes(members, allowance(size) if most is None else most)
                 return {_name(member): _checked(_name(member), _array(archive, member)) for member in members}
         except OSError:
             raise
@@ -73,7 +74,7 @@ def _checked(name: str, array: Array) -> Array:
         kind = array.dtype[field].base.kind if field in (array.dtype.names or ()) else ""
         if kind not in "iuf" or array.ndim != 1 or not kind:
             raise ValueError(f"{name}: no numbers {field}")
-        if (array.dtype[field].ndim == 1) != (field in ("x", "executed")):
+        if (array.dtype[field].ndim == 1) != (field in ("x", "applied")):
             raise ValueError(f"{name}: {field} of another shape")
     return array
 
@@ -120,6 +121,8 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
             raise ValueError(f"{member.filename}: an array of another form")
         if stream.tell() + count * dtype.itemsize != member.file_size:
             raise ValueError(f"{member.filename}: its size does not fit its shape {shape}")
+        if dtype.names is not None:
+            dtype.names = tuple(map(old_names.record_field, dtype.names))
         array: Array = np.empty(count, dtype)
         raw = array.view(np.uint8).reshape(-1) if count else np.zeros(0, np.uint8)
         for at in range(0, len(raw), _PIECE):

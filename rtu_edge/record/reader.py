@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
-from rtu_edge._base.untrusted import open_regular, parse_json, room
+from rtu_edge._base.untrusted import allowance, open_regular, parse_json
 from rtu_edge.record.head import Head, head_of, used_bytes
 from rtu_edge.record.messages import CDR, EPISODES, START, STEPS, checksum, episode_dtype
 from rtu_edge.record.parts import Damaged, Messages, Opcode, body, chunk_size, parts, split, unpacked
@@ -134,7 +134,7 @@ def read_log(path: str | os.PathLike[str], most: int | None = None, *, follow: b
     path = Path(path)
     with open(open_regular(path, follow=follow), "rb") as stream:
         size = os.fstat(stream.fileno()).st_size
-        _check_size(stream, path, room(size) if most is None else most)
+        _check_size(stream, path, allowance(size) if most is None else most)
         return Contents(path).outline(stream)
 
 

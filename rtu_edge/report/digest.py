@@ -185,7 +185,7 @@ class Digest:
 def latencies(records: Array) -> dict[str, Array]:
     """The three times that matter, us; a round trip of 0 was not measured."""
     trips = records["round_trip_ns"].astype(np.float64)
-    step_ns = records["predict_ns"].astype(np.float64) + records["learn_ns"]
+    step_ns = records["predict_ns"].astype(np.float64) + records["update_ns"]
     return {
         "Lateness": records["lateness_ns"].astype(np.float64) / 1e3,
         "Step time": step_ns / 1e3,

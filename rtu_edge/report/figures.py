@@ -265,7 +265,7 @@ def _signals(summary: Summary, records: Array) -> list[tuple[Channel, Array, str
         ValueError: the records have fewer values than the summary has rows.
     """
     found: list[tuple[Channel, Array, str]] = []
-    for field, rows, colour in (("x", summary.observations, "agent"), ("executed", summary.actuators, "force")):
+    for field, rows, colour in (("x", summary.observations, "agent"), ("applied", summary.actuators, "force")):
         if records[field].shape[1] < len(rows):
             raise ValueError(
                 f"its records have {records[field].shape[1]} values {field}, its summary names {len(rows)}"

@@ -39,7 +39,7 @@ def page(summary: Summary, digests: Mapping[str, Digest], config: str) -> str:
         _timing(summary, digests),
         '<div class="pair">',
         facts("Device", _device(summary)),
-        facts("Machine", {plain(key): value for key, value in summary.machine.items()}),
+        facts("Host", {plain(key): value for key, value in summary.host.items()}),
         "</div>",
         facts("Learner", _learner(summary), wide=True),
         _config(config),
@@ -133,7 +133,7 @@ def _timing(summary: Summary, digests: Mapping[str, Digest]) -> str:
     note = (
         f"{stage.steps:,} steps in {stage.seconds:.1f} s of wall clock, learning all the while, ticked by the device. "
         "Step time is predict and learn together. Logarithmic both ways; lines at the median and at p99. "
-        "Measured on this machine, under its load at the time: a report, not a promise."
+        "Measured on this host, under its load at the time: a report, not a promise."
     )
     percentiles = table(
         ["µs", "p50", "p90", "p99", "p99.9", "max"],

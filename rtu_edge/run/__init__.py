@@ -1,4 +1,4 @@
-"""A job on this machine: the `connection` to a device, what the configuration makes for it (`build`), the native `loop`
+"""A job on this host: the `connection` to a device, what the configuration makes for it (`build`), the native `loop`
 between them, and a `session` that is supervised, saved and written down; its `progress`, its `heap`, and it as a `service`.
 """
 
@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from rtu_edge.run.build import check_deadline, check_learner, loop_config, make_agent, supervised
 from rtu_edge.run.connection import Connection, connect, limits_in_force
-from rtu_edge.run.loop import POLL_S, Outcome, Watch, describe, error_of, run_loop, stage_of
+from rtu_edge.run.loop import POLL_S, RunResult, Watch, describe, error_of, run_loop, stage_of
 from rtu_edge.run.permission import Permission
 from rtu_edge.run.session import Session
 
 __all__ = [
     "POLL_S",
     "Connection",
-    "Outcome",
     "Permission",
+    "RunResult",
     "Session",
     "Watch",
     "check_deadline",

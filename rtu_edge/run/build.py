@@ -13,7 +13,7 @@ from rtu_edge.config import Actions, Config, RewardSource
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import DataSheet
 from rtu_edge.learn import StreamAC
-from rtu_edge.learn.footprint import StepTimes, plan
+from rtu_edge.learn.footprint import StepTimes, footprint
 from rtu_edge.loop import LoopConfig, Reward
 from rtu_edge.run.connection import Connection, own_limits
 
@@ -139,7 +139,7 @@ def supervised(config: Config, connection: Connection, agent: Any, loop: LoopCon
 
 
 def check_deadline(agent: Any, period_s: float) -> StepTimes:
-    """Measure a step of such a learner on this machine, for a fifth of a second; the agent is not touched.
+    """Measure a step of such a learner on this host, for a fifth of a second; the agent is not touched.
 
     Returns:
         Its parts. Where only the update does not fit, the deadline rule will drop some.
@@ -147,13 +147,13 @@ def check_deadline(agent: Any, period_s: float) -> StepTimes:
     Raises:
         DeadlineError: predict and traces, which are never dropped, do not fit the period: there is no point in arming.
     """
-    times = plan(agent.config).calibrate().times
+    times = footprint(agent.config).calibrate().times
     assert times is not None
     needed_us, period_us = times.predict_us + times.traces_us, period_s * 1e6
     if needed_us > period_us:
         raise DeadlineError(
-            f"predict and traces take {needed_us:.3g} us on this machine ({times.isa}), the device's period is"
-            f" {period_us:.3g} us: choose a smaller learner (`rtu-edge plan`), or a longer period"
+            f"predict and traces take {needed_us:.3g} us on this host ({times.isa}), the device's period is"
+            f" {period_us:.3g} us: choose a smaller learner (`rtu-edge size`), or a longer period"
         )
     return times
 

@@ -91,13 +91,13 @@ def limits_in_force(config: Config, sheet: DataSheet) -> list[Limits]:
 def _check_against(config: Config, connection: Connection) -> None:
     """What only the device can tell about a configuration."""
     found = []
-    machine = f"plant {quoted(connection.plant)}" if connection.plant else "the device"
+    which = f"plant {quoted(connection.plant)}" if connection.plant else "the device"
     names = [actuator.name for actuator in connection.sheet.actuators]
     for name in config.limits:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f'; did you mean "limits.{close[0]}"?' if close else ""
-            found.append(f"limits.{name}: {machine} has no such actuator; it has {', '.join(names)}{hint}")
+            found.append(f"limits.{name}: {which} has no such actuator; it has {', '.join(names)}{hint}")
     if not connection.hello.simulated:
         found += [
             f"limits.{name}: missing; real hardware needs explicit min, max, slew_per_s and accel_per_s2"

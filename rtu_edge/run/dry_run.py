@@ -94,7 +94,7 @@ class DryRun:
         for index, watched in enumerate(self.would_send):
             watched.take(sent["u"][:, index])
             if len(records):
-                watched.applied = float(records["executed"][-1, index])
+                watched.applied = float(records["applied"][-1, index])
 
     def _line(self) -> str:
         seen, sent = (

@@ -83,7 +83,7 @@ def threads() -> dict[int, str]:
 class Resident:
     """Memory that this process holds while a loop runs.
 
-    What piles up while a busy machine drains late goes again, so that the least of a stretch does not know it; what leaks
+    What piles up while a busy host drains late goes again, so that the least of a stretch does not know it; what leaks
     stays, and lifts the least as well.
     """
 

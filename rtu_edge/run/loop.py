@@ -21,7 +21,7 @@ from rtu_edge.run.recording import Recording
 if TYPE_CHECKING:
     from rtu_edge.run.saving import Saver
 
-__all__ = ["POLL_S", "Outcome", "Watch", "describe", "error_of", "run_loop", "stage_of"]
+__all__ = ["POLL_S", "RunResult", "Watch", "describe", "error_of", "run_loop", "stage_of"]
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +38,7 @@ _SAFETY_REASONS = frozenset(
         StopReason.DEVICE_FAULT,
         StopReason.POLICY,
         StopReason.REWARD,
-        StopReason.INPUT,
+        StopReason.SENSOR,
     }
 )
 _DEVICE_REASONS = frozenset(
@@ -53,7 +53,7 @@ _DEVICE_REASONS = frozenset(
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """A loop that has ended. Its steps are in its log.
 
     Args:
@@ -77,7 +77,7 @@ def run_loop(
     policy: Any = None,
     recording: Recording | None = None,
     say: Callable[[str], Any] | None = None,
-) -> Outcome:
+) -> RunResult:
     """Run one session from ARM to DISARM; `saver` saves it meanwhile, `recording` writes its log; no step is kept.
 
     Args:
@@ -118,7 +118,7 @@ def run_loop(
     if recording is not None:
         recording.finish(result)
         notes = tuple(recording.notes)
-    return Outcome(loop.session, result, loop.progress(), notes)
+    return RunResult(loop.session, result, loop.progress(), notes)
 
 
 def stage_of(result: LoopResult, counters: Mapping[str, int] | None = None) -> Stage:

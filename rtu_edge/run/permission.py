@@ -1,4 +1,4 @@
-"""May this machine move: the one rule, which every path from a command to an ARM asks.
+"""May this plant move: the one rule, which every path from a command to an ARM asks.
 
 A device that says it is simulated may move. Any other is real hardware and moves only with explicit limits for each actuator,
 an option on the command line that allows it, and the confirmation of a person; a dry run writes nothing and needs the limits alone.

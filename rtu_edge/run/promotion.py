@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge.config import Mode
-from rtu_edge.loop.flags import Cause, Driver, GateFlag, GuardFlag, RecordFlag
+from rtu_edge.loop.flags import Cause, Driver, LimiterFlag, MonitorFlag, RecordFlag
 from rtu_edge.record.reader import Batch
 
 __all__ = ["Evidence", "evidence", "shortcomings"]
@@ -28,11 +28,11 @@ BLOCKS = 10  # of each driver, at least
 SHADOW_STEPS = 10_000  # learned from, at least
 MARGIN = 0.05  # of the fallback's mean reward, that the learner may lose at the interval's lower end
 FORCED = 0.02  # share of steps in which the fallback had to step in, at most
-RETURNS_PER_STEP = 1e-4  # of the guard, at most
+RETURNS_PER_STEP = 1e-4  # of the learner monitor, at most
 DRAWS = 2000
 _DRAWN_AT_ONCE = 1 << 20  # numbers, so that a run of many episodes takes no more memory
 _MODES = (None, *Mode)  # in the order of native/runtime/safety/supervisor.h
-_FIELDS = ("mode", "flags", "reward", "input_gate", "gate", "guard")
+_FIELDS = ("mode", "flags", "reward", "sensor_monitor", "command_limiter", "learner_monitor")
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Evidence:
         learner, fallback: return, or mean reward per step, of each block that one of them drove.
         interval: 95 % bootstrap interval of mean(learner) - mean(fallback); None where a side has no block.
         forced: share of steps that the fallback was forced to drive.
-        input_hits, gate_hits: steps with a finding of the input or the output gate.
-        returns: of the guard to a snapshot.
+        sensor_hits, limiter_hits: steps with a finding of the input or the command limiter.
+        returns: of the learner monitor to a snapshot.
         frozen, locked: the fallback came to stay.
     """
 
@@ -59,8 +59,8 @@ class Evidence:
     fallback: Array
     interval: tuple[float, float] | None
     forced: float
-    input_hits: int
-    gate_hits: int
+    sensor_hits: int
+    limiter_hits: int
     returns: int
     frozen: bool
     locked: bool
@@ -103,8 +103,8 @@ def evidence(batches: Iterable[Batch], block: int = 500, seed: int = 0) -> Evide
         fallback=fallback,
         interval=interval,
         forced=counts.forced / counts.steps,
-        input_hits=counts.input_hits,
-        gate_hits=counts.gate_hits,
+        sensor_hits=counts.sensor_hits,
+        limiter_hits=counts.limiter_hits,
         returns=counts.returns,
         frozen=counts.frozen,
         locked=counts.locked,
@@ -119,8 +119,8 @@ class _Counts:
     steps: int = 0
     learned: int = 0
     forced: int = 0
-    input_hits: int = 0
-    gate_hits: int = 0
+    sensor_hits: int = 0
+    limiter_hits: int = 0
     returns: int = 0
     frozen: bool = False
     locked: bool = False
@@ -128,15 +128,15 @@ class _Counts:
 
     def take(self, records: Array, words: Array) -> None:
         """Records, and their `mode` as int64."""
-        driver, cause, guard = words >> 4 & 15, words >> 8 & 15, records["guard"]
+        driver, cause, guard = words >> 4 & 15, words >> 8 & 15, records["learner_monitor"]
         self.mode = int(words[-1] & 15)
         self.steps += len(records)
         self.learned += _count(records["flags"] & RecordFlag.LEARNED)
         self.forced += _count((driver == Driver.FALLBACK) & (cause != Cause.MODE))
-        self.input_hits += _count(records["input_gate"])
-        self.gate_hits += _count(records["gate"] & ~np.uint32(GateFlag.CLIPPED))
-        self.returns += _count(guard & GuardFlag.ROLLED_BACK)
-        self.frozen = self.frozen or bool((guard & GuardFlag.FROZEN).any() or (cause == Cause.FROZEN).any())
+        self.sensor_hits += _count(records["sensor_monitor"])
+        self.limiter_hits += _count(records["command_limiter"] & ~np.uint32(LimiterFlag.CLIPPED))
+        self.returns += _count(guard & MonitorFlag.ROLLED_BACK)
+        self.frozen = self.frozen or bool((guard & MonitorFlag.FROZEN).any() or (cause == Cause.FROZEN).any())
         self.locked = self.locked or bool((cause == Cause.LOCKED).any())
         self.terminates = self.terminates or bool((records["flags"] & RecordFlag.TERMINATED).any())
 
@@ -240,12 +240,14 @@ def shortcomings(found: Evidence, to: Mode) -> list[str]:
         return []
     lacks = []
     if found.frozen:
-        lacks.append("the guard gave up: the learner stayed frozen")
+        lacks.append("the learner monitor gave up: the learner stayed frozen")
     if found.locked:
         lacks.append("the fallback came to stay: too many switches")
     most = max(1, int(found.steps * RETURNS_PER_STEP))
     if found.returns > most:
-        lacks.append(f"the guard returned to a snapshot {found.returns} times; at most {most} in {found.steps} steps")
+        lacks.append(
+            f"the learner monitor returned to a snapshot {found.returns} times; at most {most} in {found.steps} steps"
+        )
     if to in (Mode.AB, Mode.RESIDUAL):
         if found.learned < SHADOW_STEPS:
             lacks.append(f"learned from {found.learned} steps; at least {SHADOW_STEPS}")

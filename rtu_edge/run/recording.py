@@ -102,7 +102,7 @@ class Writer:
 
     def _flush(self) -> None:
         self._file.flush()
-        if self._file.room() < self._reserve:
+        if self._file.free_bytes() < self._reserve:
             raise OSError(errno.ENOSPC, f"the last {self._reserve >> 10:,} KiB of the disk are for checkpoints")
 
     def _guarded(self, work: Any) -> None:
@@ -211,7 +211,7 @@ class Recording(Closing):
             version=__version__,
             build=build_id(),
             isa=_core.isa,
-            machine=f"{platform.system()} {platform.release()}, {platform.machine()}",
+            host=f"{platform.system()} {platform.release()}, {platform.machine()}",
             configuration=canonical(self._settings),
             configuration_hash=config_hash(self._settings),
             learner=self._agent.config,
@@ -222,7 +222,7 @@ class Recording(Closing):
             limits=logged_limits(limits),
             supervised=supervised,
             simulated=device.hello.simulated,
-            gate=config.gate,
+            command_limiter=config.command_limiter,
             dry_run=config.dry_run,
             session=session,
             clock=config.clock.value,

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from rtu_edge import _core
 from rtu_edge._base.errors import CheckpointError, ConfigError
-from rtu_edge._base.untrusted import room
+from rtu_edge._base.untrusted import allowance
 from rtu_edge.config import Config, Fallback, FallbackKind, parse_config
 from rtu_edge.learn import checkpoint, make, restore
-from rtu_edge.learn.footprint import plan
+from rtu_edge.learn.footprint import footprint
 from rtu_edge.loop import RecordFlag
 from rtu_edge.record.file import build_id
 from rtu_edge.record.head import Head
@@ -40,7 +40,7 @@ class DifferenceFlag(IntFlag):
     HASH = 2
     ESTIMATE = 4  # value, delta or step sizes
     CALL = 8  # the policy refused what it took then, or the reverse
-    DECISION = 16  # input gate, guard, who drives
+    DECISION = 16  # sensor monitor, guard, who drives
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Replayed:
 
     Args:
         agent: in the state after the last record.
-        records, steps: how many were replayed, and the control steps whose outcome is among them.
+        records, steps: how many were replayed, and the control steps whose result is among them.
         hashes: state hashes compared.
         largest: of the commands' distances from the recorded ones, in ranges of the actuator; infinite for a NaN.
         largest_value: the same of the value estimates, absolute.
@@ -125,7 +125,7 @@ def start_of(log: Log, most: int | None = None) -> Any:
 
 
 class Usable:
-    """The records that can be replayed from the start: up to the first gap, and to step `until` with its outcome.
+    """The records that can be replayed from the start: up to the first gap, and to step `until` with its result.
 
     Args:
         log: from `read_log`; read as it is iterated over.
@@ -163,7 +163,7 @@ def usable(log: Log, until: int | None = None) -> tuple[Array, str]:
 
 def _allowed(log: Log) -> int:
     """Bytes for a learner: of the whole allowance what the records leave."""
-    return max(room(log.nbytes) - log.record_count * log.head.record_bytes, room(0))
+    return max(allowance(log.nbytes) - log.record_count * log.head.record_bytes, allowance(0))
 
 
 def verify(
@@ -179,7 +179,7 @@ def verify(
 
     Args:
         log: from `read_log`.
-        until: replay so many control steps, with the outcome of the last; None: all.
+        until: replay so many control steps, with the result of the last; None: all.
         stop: at the first difference; otherwise go on and measure how far it goes.
         progress: called with the number of records done.
         fallback: in place of the log's own, of the same kind: needed where that names a file or code.
@@ -217,14 +217,14 @@ def _policy_of(log: Log, agent: Any, fallback: Fallback | None, most: int | None
     from rtu_edge.loop.supervisor import supervise
 
     try:
-        config = parse_config(head.configuration)
+        config = parse_config(head.configuration, recorded=True)
     except ConfigError as error:
         raise ConfigError(f"its configuration: {'; '.join(error.problems)}", str(log.path)) from None
     config = msgspec.structs.replace(config, fallback=_named_by_the_caller(log, config.fallback, fallback))
     allowed = _allowed(log) if most is None else most
-    if agent.nbytes * (config.guard.snapshots + 2) > allowed:
+    if agent.nbytes * (config.learner_monitor.snapshots + 2) > allowed:
         raise ConfigError(
-            f"{log.path}: guard.snapshots = {config.guard.snapshots} of {agent.nbytes:,} bytes: more than {allowed:,} bytes"
+            f"{log.path}: learner_monitor.snapshots = {config.learner_monitor.snapshots} of {agent.nbytes:,} bytes: more than {allowed:,} bytes"
             " in all; --memory allows more, where you trust the file"
         )
     learner = agent.core.policy()
@@ -253,12 +253,12 @@ def _named_by_the_caller(log: Log, recorded: Fallback, given: Fallback | None) -
 
 
 def _run(
-    policy: Any, log: Log, records: Iterable[Array], stop: bool, as_executed: bool, progress: Progress | None
+    policy: Any, log: Log, records: Iterable[Array], stop: bool, as_applied: bool, progress: Progress | None
 ) -> Iterator[tuple[Array, Array]]:
     head = log.head
     n, m, limits = len(head.observations), len(head.actuators), head.limits_in_force
     try:
-        replay = _core.Replay(policy, n, m, limits, head.period_s, head.gate, as_executed)
+        replay = _core.Replay(policy, n, m, limits, head.period_s, head.command_limiter, as_applied)
     except ValueError as error:
         raise ConfigError(str(error), str(log.path)) from error
     done = 0
@@ -305,7 +305,7 @@ def _difference(record: Any, step: Any) -> Difference:
         replayed["u"] = recorded["u"]
     for name in ("value", "delta", "step_size_actor", "step_size_critic"):
         recorded[name], replayed[name] = float(record[name]), float(step[name])
-    for name in ("input_gate", "guard", "mode"):
+    for name in ("sensor_monitor", "learner_monitor", "mode"):
         recorded[name], replayed[name] = f"{int(record[name]):#x}", f"{int(step[name]):#x}"
     replayed["distance of u"], recorded["distance of u"] = float(step["distance"]), 0.0
     sequence, number, episode, episode_step = (
@@ -357,7 +357,7 @@ def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progr
     """Run a learner of another configuration over the observations, rewards and actions of a log.
 
     The actions are those that were carried out, whatever this learner would have done: its critic learns from each
-    step, its actor only where it agrees. Only predictions can be compared; where it would have driven the machine is
+    step, its actor only where it agrees. Only predictions can be compared; where it would have driven the plant is
     unknown.
 
     Args:
@@ -372,7 +372,7 @@ def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progr
     for change in changes:
         if not change.startswith("learner.") or change.startswith(("learner.actions", "learner.levels")):
             raise ConfigError(f"--set {change}: a replay can change the learner, not its actions or anything else")
-    config = parse_config(log.head.configuration, changes, source=str(log.path))
+    config = parse_config(log.head.configuration, changes, source=str(log.path), recorded=True)
     if not any(change.startswith(_SIZES) for change in changes):
         _check_size(log, config)
     agent = make_agent(config, log.head.sheet)
@@ -403,7 +403,7 @@ def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progr
 
 def _check_size(log: Log, config: Config) -> None:
     """A learner whose sizes a log gives fits the log's. Raises ConfigError."""
-    found = plan(
+    found = footprint(
         "stream_ac",
         observation_size=len(log.head.observations),
         action_size=len(log.head.actuators),

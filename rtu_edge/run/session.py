@@ -12,7 +12,7 @@ from rtu_edge.loop import LoopConfig, LoopStatus
 from rtu_edge.record import RunFolder
 from rtu_edge.run.build import supervised
 from rtu_edge.run.connection import Connection
-from rtu_edge.run.loop import POLL_S, Outcome, Watch, run_loop
+from rtu_edge.run.loop import POLL_S, RunResult, Watch, run_loop
 from rtu_edge.run.recording import Recording
 from rtu_edge.run.saving import Saver, Start, device_facts
 
@@ -49,7 +49,7 @@ class Session:
         watch: Watch,
         say: Callable[[str], Any],
         poll_s: float = POLL_S,
-    ) -> Outcome:
+    ) -> RunResult:
         """Drive, from ARM to DISARM.
 
         Args:

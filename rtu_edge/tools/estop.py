@@ -76,18 +76,18 @@ class _Target:
         device: None behind a pyserial URL.
         asked: its owners, and the connection to each that speaks for it.
         ended: processes that were ended for it.
-        outcome: "" while it is under way, "owner" or "direct" once its STATE has reported ESTOP, or why not.
+        result: "" while it is under way, "owner" or "direct" once its STATE has reported ESTOP, or why not.
     """
 
     path: str
     device: Device | None
     asked: list[_Asked] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
-    outcome: str = ""
+    result: str = ""
 
     @property
     def stopped(self) -> bool:
-        return self.outcome in ("owner", "direct")
+        return self.result in ("owner", "direct")
 
 
 @dataclass
@@ -116,7 +116,7 @@ class _Stop:
         self._found = False
 
     def run(self) -> None:
-        """All of it; the outcome is kept for result()."""
+        """All of it; the result is kept for result()."""
         try:
             self._targets = self._find()
             self._found = True
@@ -137,13 +137,13 @@ class _Stop:
         late = f"no confirmation within {self._timeout_s:g} s: take the power of the device away"
         if not self._found:
             raise DeviceError(f"{self._port or self._config}: {late}")
-        failed = [target.outcome or f"{target.path}: {late}" for target in targets if not target.stopped]
+        failed = [target.result or f"{target.path}: {late}" for target in targets if not target.stopped]
         stopped = [target.path for target in targets if target.stopped]
         if failed:
             also = f"; stopped and confirmed: {', '.join(stopped)}" if stopped else ""
             raise DeviceError("; ".join(failed) + also)
         ended = [pid for target in targets for pid in target.ended]
-        by = "direct" if any(target.outcome == "direct" for target in targets) else "owner"
+        by = "direct" if any(target.result == "direct" for target in targets) else "owner"
         return Estop(by, ended[0] if ended else None, tuple(stopped))
 
     # ------------------------------------------------------------ which devices
@@ -225,11 +225,11 @@ class _Stop:
 
     def _finish(self, target: _Target) -> None:
         try:
-            target.outcome = self._settle(target)
+            target.result = self._settle(target)
         except (_Failed, DeviceError) as error:
-            target.outcome = str(error)
+            target.result = str(error)
         except Exception as error:
-            target.outcome = f"{target.path}: {type(error).__name__}: {error}"
+            target.result = f"{target.path}: {type(error).__name__}: {error}"
 
     def _settle(self, target: _Target) -> str:
         held = self._held(target)

@@ -51,7 +51,7 @@ class Heard:
         lost: gaps in the device's sequence.
         repeated: frames that came again, or late.
         period_ms: least, median and largest time between STATEs of the last second by the device's clock; None without.
-        arrival_ms: the same by the clock of this machine.
+        arrival_ms: the same by the clock of this host.
     """
 
     seconds: float

@@ -94,7 +94,7 @@ def device_seeds() -> dict[str, bytes]:
         "sensor": TICK + ARM + TICK + balance + b"\x0b\1" + TICK * 2 + ARM + balance,
         "damage": TICK + ARM + TICK + command(1) + b"\x09\4\x40" + AGAIN + TICK + balance,
     }
-    # The machine, and how the device is set up: a long reset, a slew limit, a short episode, a clock that wraps.
+    # The plant, and how the device is set up: a long reset, a slew limit, a short episode, a clock that wraps.
     heads = {"": b"\0\0", "-slow": b"\3\7", "-short": b"\4\x0c", "-wrap": b"\1\x30"}
     return {name + kind: head + steps for name, steps in found.items() for kind, head in heads.items()}
 

@@ -42,7 +42,7 @@ def watched(agent: Any) -> bytes:
     """State of a supervisor whose guard has returned to a snapshot, and then has two that survived and a candidate."""
     from benchmarks import faults
 
-    made = faults.supervised(agent, "guard.snapshot_steps=100", "guard.survive_steps=50")
+    made = faults.supervised(agent, "learner_monitor.snapshot_steps=100", "learner_monitor.validation_steps=50")
     rig = faults.Rig(made.policy, 1)
     for tick in range(280):
         if tick == 170:

@@ -41,9 +41,9 @@ hash_every = 50
 [learner]
 units = 4
 hidden = [4]
-[guard]
+[learner_monitor]
 snapshot_steps = 100
-survive_steps = 50
+validation_steps = 50
 [run]
 folder = "runs"
 {more}
@@ -96,9 +96,9 @@ def learners() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def own(kind: str, turn: int) -> dict[str, Any]:
     if kind == "predictor":
-        return {"kind": "td_predictor", "n_inputs": 3}
+        return {"kind": "td_predictor", "observation_size": 3}
     if kind == "regressor":
-        return {"kind": "online_regressor", "n_inputs": 3, "n_outputs": 2}
+        return {"kind": "online_regressor", "observation_size": 3, "n_outputs": 2}
     body = {"body": "shared" if turn % 2 else "separate", "recompute": turn % 3 == 0, "dt_s": 0.02}
     actions = {"action_size": 2} if kind == "continuous" else {"n_actions": 3}
     return {"kind": "stream_ac", "observation_size": 3, **actions, **body}

@@ -118,9 +118,13 @@ struct Bench {
 
   static Numbers counters_of(const Loop& loop) {
     const LoopCounters& c = loop.counters();
-    return {c.steps.get(),     c.episodes.get(),   c.skipped.get(),        c.missed.get(),    c.overruns.get(),
-            c.retries.get(),   c.timeouts.get(),   c.replaced.get(),       c.gate_held.get(), c.gate_non_finite.get(),
-            c.gate_slew.get(), c.duplicates.get(), c.updates_dropped.get()};
+    return {c.steps.get(),          c.episodes.get(),
+            c.skipped.get(),        c.missed.get(),
+            c.overruns.get(),       c.retries.get(),
+            c.timeouts.get(),       c.overridden.get(),
+            c.limiter_held.get(),   c.limiter_non_finite.get(),
+            c.limiter_slew.get(),   c.duplicates.get(),
+            c.updates_dropped.get()};
   }
   static std::vector<RecordHead> take(Loop& loop) {
     RecordRing& ring = loop.records();

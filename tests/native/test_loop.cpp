@@ -80,7 +80,7 @@ void what_slew_changed_is_reported_as_executed() {
   bench.options.steps = 4;
   bench.diary.act = [](const float*) { return 1.5f; };  // clipped to 1 by the mapping: that alone is no replacement
   CHECK(bench.run().reason == StopReason::kSteps);
-  CHECK(bench.counters.slew == 4 && bench.counters.replaced == 4);
+  CHECK(bench.counters.slew == 4 && bench.counters.overridden == 4);
   CHECK(isnan(bench.diary.executed[0]));
   for (int i = 1; i <= 4; ++i)
     CHECK(fabsf(bench.diary.executed[static_cast<size_t>(i)] - 0.1f * static_cast<float>(i)) < 1e-5f);
@@ -89,14 +89,14 @@ void what_slew_changed_is_reported_as_executed() {
   own.options.steps = 4;
   own.diary.act = [](const float*) { return 1.5f; };
   CHECK(own.run().reason == StopReason::kSteps);
-  CHECK(own.counters.replaced == 0);
+  CHECK(own.counters.overridden == 0);
 
   const float slew = 2;
   Bench device("cartpole", &slew);  // the device's own limit, unknown to the host
   device.options.steps = 3;
   device.diary.act = [](const float*) { return 1.0f; };
   CHECK(device.run().reason == StopReason::kSteps);
-  CHECK(device.counters.replaced == 3 && fabsf(device.diary.executed[1] - 0.2f) < 1e-5f);
+  CHECK(device.counters.overridden == 3 && fabsf(device.diary.executed[1] - 0.2f) < 1e-5f);
 }
 
 void a_dry_run_writes_nothing() {
@@ -106,7 +106,7 @@ void a_dry_run_writes_nothing() {
   const uint64_t before = bench.device.frames_up;
   CHECK(bench.run().reason == StopReason::kSteps);
   CHECK(bench.device.frames_up == before);
-  CHECK(bench.counters.steps == 20 && bench.counters.replaced == 20);
+  CHECK(bench.counters.steps == 20 && bench.counters.overridden == 20);
   CHECK(bench.device.bridge.state == TL_STATE_DISARMED);
   // The pole falls, and nobody picks it up: that is one end, and what would be sent is shown after it.
   bench.options.steps = 0;

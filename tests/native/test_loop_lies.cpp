@@ -129,7 +129,7 @@ void the_record_says_what_the_policy_did() {
       frame->t_us = t_us;
     };
     CHECK(bench.run().reason == StopReason::kSteps && bench.records.size() == 4);
-    CHECK(bench.counters.replaced == (c.kept ? 3u : 0u));
+    CHECK(bench.counters.overridden == (c.kept ? 3u : 0u));
     for (size_t i = 1; i < 4; ++i) {
       CHECK(((bench.records[i].calls & kCallApplied) != 0) == c.told);
       CHECK(((bench.records[i].flags & kRecordOverridden) != 0) == c.kept);

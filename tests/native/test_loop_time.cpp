@@ -18,7 +18,7 @@ void the_device_ticks_the_loop() {
   CHECK(result.reason == StopReason::kSeconds && result.confirmed);
   CHECK(result.steps + result.episodes * 3 + 5 >= 1000 && result.steps <= 1001);
   CHECK(bench.counters.skipped == 0 && bench.counters.missed == 0 && bench.counters.overruns == 0);
-  CHECK(bench.counters.replaced <= 1 + result.episodes);
+  CHECK(bench.counters.overridden <= 1 + result.episodes);
   CHECK(bench.device.bridge.counters[TL_COUNTER_REFUSED] == 0);
 }
 

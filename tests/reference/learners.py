@@ -226,13 +226,13 @@ class StreamAC:
         action: Any,
         terminated: bool = False,
         truncated: bool = False,
-        replaced: bool = False,
+        overridden: bool = False,
         update: bool = True,
         periods: float = 1.0,
     ) -> None:
         """One transition into `observation`, at which `action` was sampled.
 
-        replaced: another action than the last one sampled was executed: the actor's traces decay, its weights stand still.
+        overridden: another action than the last one sampled was applied: the actor's traces decay, its weights stand still.
         reward: None where it was lost: delta is 0, so the entropy term is too, and the reward's statistics stand still.
         update: False is the deadline rule: weights and the optimisers' state stand still, all else goes on.
         periods: time since the last observation in nominal time steps.
@@ -245,9 +245,9 @@ class StreamAC:
             self.delta = r + (0.0 if terminated else self.c.gamma * self.value) - v
         self.critic.advance(self.g_value)
         bonus = self.c.entropy * float(np.sign(self.delta))
-        self.actor.advance(None if replaced else {k: g + bonus * self.g_entropy[k] for k, g in self.g_log_pi.items()})
+        self.actor.advance(None if overridden else {k: g + bonus * self.g_entropy[k] for k, g in self.g_log_pi.items()})
         self._remember(action)  # cotangents with w_t, the weights that saw s'
-        moving = [] if not update or reward is None else [self.critic] if replaced else [self.critic, self.actor]
+        moving = [] if not update or reward is None else [self.critic] if overridden else [self.critic, self.actor]
         add(self.p, *[each.step(self.delta) for each in moving])
         if terminated or truncated:
             for trunk in self.trunks:
@@ -353,7 +353,7 @@ class OnlineRegressor:
         self.y = self.head.forward()
         return self.y
 
-    def learn(self, target: Array) -> float:
+    def update(self, target: Array) -> float:
         error = target - self.y
         delta = float(np.abs(error).max())
         add(self.p, self.optimizer.step(delta, self.head.gradient(error / delta if delta else error)))

@@ -1,4 +1,4 @@
-"""The gates, the change of drivers and the guard's signals once more, in plain Python: slow, and written from docs/safety.md.
+"""The gates, the change of drivers and the learner monitor's signals once more, in plain Python: slow, and written from docs/safety.md.
 
 Numbers are float64 here and float32 there; the tests feed values that both hold exactly, or keep clear of thresholds.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-__all__ = ["Channel", "Drivers", "FallbackOutput", "InputGate", "OutputGate", "TdWatch"]
+__all__ = ["Channel", "CommandLimiter", "Drivers", "FallbackOutput", "SensorMonitor", "TdWatch"]
 
 # Of docs/configuration.md and native/runtime/safety/sensor_monitor.h.
 NON_FINITE, DROPOUT, RANGE, SPIKE, STUCK, HELD, CLAMPED, FALLBACK, STOP = (1 << k for k in range(9))
@@ -20,7 +20,7 @@ def clamp(value: float, low: float, high: float) -> float:
 
 @dataclass
 class Channel:
-    """One observation's gate."""
+    """One observation's limits."""
 
     low: float
     high: float
@@ -96,7 +96,7 @@ class Channel:
 
 
 @dataclass
-class InputGate:
+class SensorMonitor:
     """All channels."""
 
     channels: list[Channel]
@@ -117,10 +117,10 @@ class InputGate:
 
 @dataclass
 class Drivers:
-    """Who drives, given what is wrong in each step: "" (nothing), "input", "guard"."""
+    """Who drives, given what is wrong in each step: "" (nothing), "sensor", "monitor"."""
 
     dwell_steps: int
-    good_steps: int
+    recovery_steps: int
     max_switches: int
     switch_window: int
     fallback: bool = False
@@ -152,7 +152,7 @@ class Drivers:
         if not self.fallback or wrong:
             return wrong
         self.dwelt += 1
-        if self.dwelt < self.dwell_steps or self.good < self.good_steps:
+        if self.dwelt < self.dwell_steps or self.good < self.recovery_steps:
             return "dwell"
         self.fallback = False
         return ""
@@ -183,7 +183,7 @@ class FallbackOutput:
 
 
 @dataclass
-class OutputGate:
+class CommandLimiter:
     """Range, slew and acceleration of one actuator (inf: no limit); the braking distance by walking it."""
 
     low: float

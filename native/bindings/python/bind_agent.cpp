@@ -16,7 +16,7 @@ using learners::Phase;
 
 constexpr const char* kNoEpisode = "no episode is under way: call reset(observation) first";
 constexpr double kLost = std::numeric_limits<double>::quiet_NaN();  // a reward that did not come
-constexpr const char* kLearnIsDue = "predict() twice: learn() comes between two predictions that explore";
+constexpr const char* kLearnIsDue = "predict() twice: update() comes between two predictions that explore";
 
 class Agent : public Model {
  public:
@@ -81,13 +81,13 @@ class AgentOf final : public Agent {
       if (agent_.config.policy.discrete) {
         done.push_back(static_cast<T>(applied.cast<int>()));
       } else {
-        const Numbers<T> given(applied, {width()}, "executed");
+        const Numbers<T> given(applied, {width()}, "applied");
         done.assign(given.data(), given.data() + given.size());
       }
     }
     check_free();
     if (agent_.phase() != Phase::kPredicted)
-      throw std::runtime_error("learn() without predict(): a step is predict(), then learn()");
+      throw std::runtime_error("update() without predict(): a step is predict(), then update()");
     const DenormalsFlushed flushed;
     check(learners::update(agent_, r, terminated, truncated, applied.is_none() ? nullptr : done.data(), update),
           "learn");
@@ -230,12 +230,12 @@ class AgentOf final : public Agent {
     if (applied.is_none()) return {};
     const bool discrete = agent_.config.policy.discrete;
     const Numbers<T> given =
-        discrete ? Numbers<T>(applied, {k}, "executed") : Numbers<T>(applied, {k, width()}, "executed");
+        discrete ? Numbers<T>(applied, {k}, "applied") : Numbers<T>(applied, {k, width()}, "applied");
     const std::string range = "an integer from 0 to " + std::to_string(agent_.config.policy.actions - 1);
     for (py::ssize_t i = 0; discrete && i < k; ++i) {
       const T value = given.data()[i];
       if (!(value >= T(0) && value < static_cast<T>(agent_.config.policy.actions) && std::floor(value) == value))
-        given.refuse_element(i, "executed", range.c_str());
+        given.refuse_element(i, "applied", range.c_str());
     }
     return std::vector<T>(given.data(), given.data() + given.size());
   }
@@ -262,10 +262,10 @@ void bind_agent(py::module_& m) {
       .def("reset", &Agent::reset, py::arg("observation"))
       .def("step", &Agent::step, py::arg("observation"), py::arg("reward"), py::arg("terminated"), py::arg("truncated"))
       .def("predict", &Agent::predict, py::arg("observation"), py::arg("explore"), py::arg("periods"))
-      .def("learn", &Agent::learn, py::arg("reward"), py::arg("terminated"), py::arg("truncated"), py::arg("executed"),
-           py::arg("update"))
+      .def("update", &Agent::learn, py::arg("reward"), py::arg("terminated"), py::arg("truncated"), py::arg("applied"),
+           py::arg("move_weights"))
       .def("run", &Agent::run, py::arg("observations"), py::arg("rewards"), py::arg("terminated"), py::arg("truncated"),
-           py::arg("executed"))
+           py::arg("applied"))
       .def(
           "bind",
           [](const py::object& self, const py::object& observation, const py::object& action) {

@@ -169,7 +169,7 @@ py::tuple calibrate(const std::string& kind, const py::dict& config, const std::
 
 void bind_footprint(py::module_& m) {
   // (bytes, sections) of a configuration, before anything is allocated.
-  m.def("plan", &footprint, py::arg("kind"), py::arg("config"), py::arg("dtype"));
+  m.def("footprint", &footprint, py::arg("kind"), py::arg("config"), py::arg("dtype"));
   // (predict, traces, update) in ns per step.
   m.def("calibrate", &calibrate, py::arg("kind"), py::arg("config"), py::arg("dtype"), py::arg("seconds"));
 }

@@ -121,7 +121,7 @@ void bind_log(py::module_& m) {
 
   py::class_<PyReplay>(m, "Replay")
       .def(py::init<py::object, int, int, const py::list&, double, bool, bool>(), py::arg("policy"), py::arg("n"),
-           py::arg("m"), py::arg("limits"), py::arg("period_s"), py::arg("gate"), py::arg("as_applied"))
+           py::arg("m"), py::arg("limits"), py::arg("period_s"), py::arg("command_limiter"), py::arg("as_applied"))
       .def("run", &PyReplay::run, py::arg("records"), py::arg("stop"));
 
   m.attr("black_box_version") = BlackBoxLayout::kVersion;

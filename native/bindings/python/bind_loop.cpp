@@ -41,7 +41,7 @@ py::dtype record_dtype(int n, int m) {
   Fields fields = RTU_FIELDS_OF(RecordHead, RTU_RUNTIME_RECORD_FIELDS);
   fields.emplace_back("x", py::make_tuple("f4", py::make_tuple(n)));
   fields.emplace_back("u", py::make_tuple("f4", py::make_tuple(m)));
-  fields.emplace_back("executed", py::make_tuple("f4", py::make_tuple(m)));
+  fields.emplace_back("applied", py::make_tuple("f4", py::make_tuple(m)));
   return dtype_of(fields, record_stride(n, m));
 }
 
@@ -271,7 +271,7 @@ class PyLoop {
     o.learn = d["learn"].cast<bool>();
     o.explore = d["explore"].cast<bool>();
     o.dry_run = d["dry_run"].cast<bool>();
-    o.limit_commands = d["gate"].cast<bool>();
+    o.limit_commands = d["command_limiter"].cast<bool>();
     o.handle_signals = d["handle_signals"].cast<bool>();
     o.steps = d["steps"].cast<uint64_t>();
     o.episodes = d["episodes"].cast<uint64_t>();

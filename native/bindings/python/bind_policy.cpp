@@ -108,7 +108,7 @@ int update(const Policy& policy, float reward, bool terminated, bool truncated, 
            bool move_weights) {
   Floats action;
   if (!applied.is_none()) action = applied.cast<Floats>();
-  const float* given = applied.is_none() ? nullptr : row_of(action, policy.action_size, "executed");
+  const float* given = applied.is_none() ? nullptr : row_of(action, policy.action_size, "applied");
   const DenormalsFlushed flushed;
   return policy.update(policy.self, reward, terminated, truncated, given, move_weights);
 }
@@ -117,9 +117,9 @@ py::dict info(const Policy& policy) {
   const StepInfo* i = policy.info != nullptr ? policy.info(policy.self) : nullptr;
   if (i == nullptr) return {};
   py::dict out = learner_info(*i);
-  out["input_gate"] = i->input_gate;
-  out["input_channel"] = i->input_channel;
-  out["guard"] = i->guard;
+  out["sensor_monitor"] = i->sensor_monitor;
+  out["sensor_channel"] = i->sensor_channel;
+  out["learner_monitor"] = i->learner_monitor;
   out["mode"] = i->mode;
   return out;
 }
@@ -139,28 +139,28 @@ py::dict counters(const Policy& policy) {
 void bind_policy(py::module_& m) {
   using namespace rtu::bindings;
   py::class_<Policy>(m, "Policy")
-      .def_readonly("n_observations", &Policy::observation_size)
-      .def_readonly("n_actions", &Policy::action_size)
+      .def_readonly("observation_size", &Policy::observation_size)
+      .def_readonly("action_size", &Policy::action_size)
       .def_readonly("n_levels", &Policy::n_levels)
       .def("begin", [](const Policy& p) { return p.begin(p.self); })
       .def("predict", &predict, py::arg("observation"), py::arg("explore"))
-      .def("learn", &update, py::arg("reward"), py::arg("terminated") = false, py::arg("truncated") = false,
-           py::arg("executed") = py::none(), py::arg("update") = true)
+      .def("update", &update, py::arg("reward"), py::arg("terminated") = false, py::arg("truncated") = false,
+           py::arg("applied") = py::none(), py::arg("move_weights") = true)
       .def("info", &info)
       .def("hash", [](const Policy& p) { return p.hash != nullptr ? p.hash(p.self) : 0; })
       .def("state", [](const Policy& p) { return py::bytes(static_cast<const char*>(p.state), p.state_bytes); })
       .def("counters", &counters);
 
   py::class_<PdPolicy>(m, "PdPolicy")
-      .def(py::init(&make_pd), py::arg("n_observations"), py::arg("bias"), py::arg("p"), py::arg("d"))
+      .def(py::init(&make_pd), py::arg("observation_size"), py::arg("bias"), py::arg("p"), py::arg("d"))
       .def("policy", &PdPolicy::policy, py::keep_alive<0, 1>());
 
   py::class_<FunctionPolicy>(m, "FunctionPolicy")
-      .def(py::init(&make_function), py::arg("path"), py::arg("symbol"), py::arg("n_observations"), py::arg("limits"))
+      .def(py::init(&make_function), py::arg("path"), py::arg("symbol"), py::arg("observation_size"), py::arg("limits"))
       .def("policy", &FunctionPolicy::policy, py::keep_alive<0, 1>());
 
   py::class_<PyFunctionPolicy>(m, "PyFunctionPolicy")
-      .def(py::init(&make_py_function), py::arg("function"), py::arg("n_observations"), py::arg("limits"))
+      .def(py::init(&make_py_function), py::arg("function"), py::arg("observation_size"), py::arg("limits"))
       .def("policy", &PyFunctionPolicy::policy, py::keep_alive<0, 1>())
       .def("take_error", [](PyFunctionPolicy& self) {
         py::object error = self.error;

@@ -123,7 +123,7 @@ class RegressorModel : public Signal {
                         const py::object& target) = 0;
 };
 
-constexpr const char* kLearnIsDue = "predict() twice: learn() comes between two predictions";
+constexpr const char* kLearnIsDue = "predict() twice: update() comes between two predictions";
 
 template <class T>
 class RegressorOf final : public RegressorModel {
@@ -147,16 +147,16 @@ class RegressorOf final : public RegressorModel {
 
   double learn(const py::object& target) override {
     check_free();
-    if (!predicted()) throw std::runtime_error("learn() without predict(): a step is predict(), then learn()");
+    if (!predicted()) throw std::runtime_error("update() without predict(): a step is predict(), then update()");
     T loss = 0;
     if (target.is_none()) {
       const DenormalsFlushed flushed;
-      check(learners::update(model_, static_cast<const T*>(nullptr), &loss), "learn");
+      check(learners::update(model_, static_cast<const T*>(nullptr), &loss), "update");
     } else {
       const Numbers<T> values(target, {model_.config.outputs}, "target");
       check_free();
       const DenormalsFlushed flushed;
-      check(learners::update(model_, values.data(), &loss), "learn");
+      check(learners::update(model_, values.data(), &loss), "update");
     }
     return static_cast<double>(loss);
   }
@@ -273,7 +273,7 @@ void bind_signal(py::module_& m) {
           py::arg("x_buffer"));
   signal_class<RegressorModel, RegressorOf>(m, "OnlineRegressor", regressor_configuration)
       .def("predict", &RegressorModel::predict, py::arg("x"))
-      .def("learn", &RegressorModel::learn, py::arg("target"))
+      .def("update", &RegressorModel::learn, py::arg("target"))
       .def("run", &RegressorModel::run, py::arg("x"), py::arg("targets"))
       .def(
           "bind",

@@ -27,7 +27,7 @@ SensorAction action_named(const std::string& name) {
   static const std::vector<std::string> kNames = {"hold", "clamp", "fallback", "stop"};
   for (size_t i = 0; i < kNames.size(); ++i)
     if (kNames[i] == name) return static_cast<SensorAction>(i);
-  throw py::value_error("gate: '" + name + "', allowed: 'hold', 'clamp', 'fallback', 'stop'");
+  throw py::value_error("sensor: '" + name + "', allowed: 'hold', 'clamp', 'fallback', 'stop'");
 }
 
 template <class T>
@@ -54,7 +54,7 @@ void monitor_of(const py::dict& d, SupervisorOptions* o) {
   o->monitor = take<bool>(d, "enabled");
   g.snapshots = take<int32_t>(d, "snapshots");
   g.snapshot_steps = take<uint32_t>(d, "snapshot_steps");
-  g.validation_steps = take<uint32_t>(d, "survive_steps");
+  g.validation_steps = take<uint32_t>(d, "validation_steps");
   g.scan_bytes = take<uint64_t>(d, "scan_bytes");
   g.weight_change = take<double>(d, "weight_change");
   g.td_error = take<double>(d, "td_error");
@@ -64,7 +64,8 @@ void monitor_of(const py::dict& d, SupervisorOptions* o) {
   o->max_rollbacks = take<uint32_t>(d, "max_rollbacks");
   o->rate_window = take<uint32_t>(d, "rate_window");
   o->rate = take<float>(d, "rate");
-  if (g.snapshots < 1 || g.snapshots > learners::kMaxSnapshots) throw py::value_error("guard.snapshots: 1..8");
+  if (g.snapshots < 1 || g.snapshots > learners::kMaxSnapshots)
+    throw py::value_error("learner_monitor.snapshots: 1..8");
 }
 
 SupervisorOptions options_of(const py::dict& d) {
@@ -75,14 +76,14 @@ SupervisorOptions options_of(const py::dict& d) {
   for (size_t i = 0; i < channels.size(); ++i) o.sensors.channels[i] = channel_of(channels[i]);
   o.sensors.reward_low = take<float>(d, "reward_low");
   o.sensors.reward_high = take<float>(d, "reward_high");
-  monitor_of(take<py::dict>(d, "guard"), &o);
+  monitor_of(take<py::dict>(d, "learner_monitor"), &o);
   const auto residual = take<std::vector<float>>(d, "residual"), rest = take<std::vector<float>>(d, "rest");
   for (size_t k = 0; k < residual.size() && k < kMaxActuators; ++k) o.residual[k] = residual[k];
   for (size_t k = 0; k < rest.size() && k < kMaxActuators; ++k) o.rest[k] = rest[k];
   o.ab_block = take<uint32_t>(d, "ab_block");
   o.ab_episodes = take<bool>(d, "ab_episodes");
   o.dwell_steps = take<uint32_t>(d, "dwell_steps");
-  o.recovery_steps = take<uint32_t>(d, "good_steps");
+  o.recovery_steps = take<uint32_t>(d, "recovery_steps");
   o.max_switches = take<uint32_t>(d, "max_switches");
   o.switch_window = take<uint32_t>(d, "switch_window");
   if (o.ab_block < 1) throw py::value_error("ab_block: at least 1");

@@ -62,7 +62,7 @@ cells::RtuConfig cell_configuration(const py::dict& d) {
       d, "cell", {{"linear", CellKind::kLinear}, {"nonlinear", CellKind::kNonlinear}, {"none", CellKind::kNone}});
   out.activation = choice<Activation>(
       d, "activation", {{"relu", Activation::kRelu}, {"tanh", Activation::kTanh}, {"identity", Activation::kIdentity}});
-  out.inputs = take<int>(d, "n_inputs");
+  out.inputs = take<int>(d, "observation_size");
   out.units_per_pole = take<int>(d, "units_per_pole");
   out.poles = take<int>(d, "units") / out.units_per_pole;
   out.r_min = take<double>(d, "r_min");
@@ -73,7 +73,7 @@ cells::RtuConfig cell_configuration(const py::dict& d) {
 
 learners::StreamAcConfig stream_ac_configuration(const py::dict& d) {
   learners::StreamAcConfig out;
-  out.observation_size = take<int>(d, "n_inputs");
+  out.observation_size = take<int>(d, "observation_size");
   out.policy.discrete = take<bool>(d, "discrete");
   out.policy.actions = take<int>(d, "n_outputs");
   out.policy.sigma_floor = take<double>(d, "sigma_floor");
@@ -92,7 +92,7 @@ learners::StreamAcConfig stream_ac_configuration(const py::dict& d) {
 
 learners::TdConfig td_configuration(const py::dict& d) {
   learners::TdConfig out;
-  out.observation_size = take<int>(d, "n_inputs");
+  out.observation_size = take<int>(d, "observation_size");
   out.body = body(d);
   out.gamma = take<double>(d, "gamma");
   out.head = head(d, out.gamma, take<py::dict>(d, "optimizer"));
@@ -103,7 +103,7 @@ learners::TdConfig td_configuration(const py::dict& d) {
 
 learners::RegressorConfig regressor_configuration(const py::dict& d) {
   learners::RegressorConfig out;
-  out.observation_size = take<int>(d, "n_inputs");
+  out.observation_size = take<int>(d, "observation_size");
   out.outputs = take<int>(d, "n_outputs");
   out.body = body(d);
   out.head.optimizer = optimizer(take<py::dict>(d, "optimizer"));

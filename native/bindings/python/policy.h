@@ -21,7 +21,7 @@ using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
 inline void check_sizes(int observation_size, size_t action_size) {
   if (observation_size < 1 || observation_size > kMaxObservations || action_size < 1 || action_size > kMaxActuators)
-    throw py::value_error("n_observations and len(bias): 1..55 each");
+    throw py::value_error("observation_size and len(bias): 1..55 each");
 }
 
 inline void fill_gains(const std::vector<Row>& rows, size_t action_size, int observation_size,

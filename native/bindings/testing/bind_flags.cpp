@@ -27,19 +27,19 @@ namespace {
 py::dict record_flags() {
   return py::dict(py::arg("FIRST") = +kRecordFirst, py::arg("TERMINATED") = +kRecordTerminated,
                   py::arg("TRUNCATED") = +kRecordTruncated, py::arg("ACTED") = +kRecordActed,
-                  py::arg("LEARNED") = +kRecordLearned, py::arg("REPLACED") = +kRecordOverridden,
-                  py::arg("PREDICT_FAILED") = +kRecordPredictFailed, py::arg("LEARN_FAILED") = +kRecordUpdateFailed,
+                  py::arg("LEARNED") = +kRecordLearned, py::arg("OVERRIDDEN") = +kRecordOverridden,
+                  py::arg("PREDICT_FAILED") = +kRecordPredictFailed, py::arg("UPDATE_FAILED") = +kRecordUpdateFailed,
                   py::arg("REWARD_REFUSED") = +kRecordRewardRefused);
 }
 
 py::dict call_flags() {
   return py::dict(py::arg("BEGIN") = +kCallBegin, py::arg("PREDICT") = +kCallPredict,
                   py::arg("EXPLORE") = +kCallExplore, py::arg("LEARN") = +kCallLearn,
-                  py::arg("EXECUTED") = +kCallApplied, py::arg("UPDATE") = +kCallWeights,
+                  py::arg("APPLIED") = +kCallApplied, py::arg("WEIGHTS") = +kCallWeights,
                   py::arg("CONTINUED") = +kCallContinued);
 }
 
-py::dict gate_flags() {
+py::dict limiter_flags() {
   return py::dict(py::arg("NON_FINITE") = +kLimiterNonFinite, py::arg("RANGE") = +kLimiterRange,
                   py::arg("SLEW") = +kLimiterSlew, py::arg("HELD") = +kLimiterHeld,
                   py::arg("CLIPPED") = +kLimiterClipped, py::arg("ACCEL") = +kLimiterAccel);
@@ -53,7 +53,7 @@ std::vector<std::string> stop_reasons() {
   return names;
 }
 
-py::dict input_flags() {
+py::dict sensor_flags() {
   return py::dict(py::arg("NON_FINITE") = +kSensorNonFinite, py::arg("DROPOUT") = +kSensorDropout,
                   py::arg("RANGE") = +kSensorRange, py::arg("SPIKE") = +kSensorSpike, py::arg("STUCK") = +kSensorStuck,
                   py::arg("HELD") = +kSensorHeld, py::arg("CLAMPED") = +kSensorClamped,
@@ -70,13 +70,13 @@ py::dict drivers() {
 py::dict causes() {
   return py::dict(
       py::arg("NONE") = static_cast<int>(Cause::kNone), py::arg("MODE") = static_cast<int>(Cause::kMode),
-      py::arg("INPUT") = static_cast<int>(Cause::kInput), py::arg("LEARNER") = static_cast<int>(Cause::kLearner),
-      py::arg("GUARD") = static_cast<int>(Cause::kGuard), py::arg("DWELL") = static_cast<int>(Cause::kDwell),
+      py::arg("SENSOR") = static_cast<int>(Cause::kInput), py::arg("LEARNER") = static_cast<int>(Cause::kLearner),
+      py::arg("MONITOR") = static_cast<int>(Cause::kGuard), py::arg("DWELL") = static_cast<int>(Cause::kDwell),
       py::arg("LOCKED") = static_cast<int>(Cause::kLocked), py::arg("FROZEN") = static_cast<int>(Cause::kFrozen),
       py::arg("FAILED") = static_cast<int>(Cause::kFailed));
 }
 
-py::dict guard_flags() {
+py::dict monitor_flags() {
   using namespace learners;
   return py::dict(py::arg("NON_FINITE") = +kTriggerNonFinite, py::arg("WEIGHTS") = +kTriggerWeights,
                   py::arg("TD_ERROR") = +kTriggerTdError, py::arg("SATURATED") = +kTriggerSaturated,
@@ -84,7 +84,7 @@ py::dict guard_flags() {
                   py::arg("FAILED") = +kTriggerFailed, py::arg("NORMALIZER") = +kTriggerNormalizer,
                   py::arg("ROLLED_BACK") = +kMonitorRolledBack, py::arg("FROZEN") = +kMonitorFrozen,
                   py::arg("SNAPSHOT") = +kMonitorSnapshot, py::arg("SNAPSHOT_REFUSED") = +kMonitorSnapshotRefused,
-                  py::arg("SURVIVED") = +kMonitorValidated);
+                  py::arg("VALIDATED") = +kMonitorValidated);
 }
 
 py::dict difference_flags() {
@@ -98,12 +98,12 @@ py::dict difference_flags() {
 void bind_flags(py::module_& m) {
   m.def("record_flags", &record_flags);
   m.def("call_flags", &call_flags);
-  m.def("gate_flags", &gate_flags);
+  m.def("limiter_flags", &limiter_flags);
   m.def("stop_reasons", &stop_reasons);
-  m.def("input_flags", &input_flags);
+  m.def("sensor_flags", &sensor_flags);
   m.def("drivers", &drivers);
   m.def("causes", &causes);
-  m.def("guard_flags", &guard_flags);
+  m.def("monitor_flags", &monitor_flags);
   m.def("difference_flags", &difference_flags);
 }
 

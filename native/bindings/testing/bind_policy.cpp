@@ -49,15 +49,15 @@ struct PyGate {
 
 void bind_policy(py::module_& m) {
   py::class_<LinearPolicy>(m, "LinearPolicy")
-      .def(py::init(&make_linear), py::arg("n_observations"), py::arg("bias"),
+      .def(py::init(&make_linear), py::arg("observation_size"), py::arg("bias"),
            py::arg("gain") = std::vector<std::vector<float>>{}, py::arg("n_levels") = 0)
       .def("policy", &LinearPolicy::policy, py::keep_alive<0, 1>())
       .def_readonly("predictions", &LinearPolicy::predictions)
-      .def_readonly("lessons", &LinearPolicy::updates)
-      .def_readonly("replaced", &LinearPolicy::overridden)
+      .def_readonly("updates", &LinearPolicy::updates)
+      .def_readonly("overridden", &LinearPolicy::overridden)
       .def_readonly("last_reward", &LinearPolicy::last_reward);
 
-  py::class_<PyGate>(m, "OutputGate")
+  py::class_<PyGate>(m, "CommandLimiter")
       .def(py::init<const py::object&, double, int>(), py::arg("limits"), py::arg("period_s"), py::arg("n_levels") = 0)
       .def("start", [](PyGate& self, const Floats& u) { self.gate.start(row_of(u, self.gate.m, "u")); })
       .def("apply", &PyGate::apply, py::arg("action"));

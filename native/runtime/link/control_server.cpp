@@ -272,7 +272,7 @@ void ControlServer::send_status(Client* client) noexcept {
   line.count("turns", board.turns.load(std::memory_order_relaxed));
   line.count("arm_token", link_.arm_token.load(std::memory_order_relaxed));
   line.count("mode", board.mode.load(std::memory_order_relaxed));
-  line.count("guard", board.guard.load(std::memory_order_relaxed));
+  line.count("learner_monitor", board.learner_monitor.load(std::memory_order_relaxed));
   line.open("counters");
 #define X(name) line.count(#name, counters.name.get());
   RTU_RUNTIME_LINK_COUNTERS(X)

@@ -131,7 +131,7 @@ bool Loop::choose(const Arrival& arrival, float* u, Marks* marks) noexcept {
   } else if ((status = policy_.predict(policy_.self, arrival.state.x, explore, action)) < 0) {
     ++run_.counters.predict_failures;
   } else {
-    if (status == kPolicyStop) run_.stop.set(StopReason::kInput, "an observation that the configuration calls fatal");
+    if (status == kPolicyStop) run_.stop.set(StopReason::kSensor, "an observation that the configuration calls fatal");
     if (status == kPolicyFailed)
       run_.stop.set(StopReason::kPolicy, "the fallback that has to drive keeps failing: at rest");
     marks->calls |= explore ? record::kCallPredict | record::kCallExplore : record::kCallPredict;
@@ -197,7 +197,7 @@ float Loop::update(const Arrival& arrival, const Previous& previous, bool first,
   const int status =
       policy_.update(policy_.self, reward, terminated, truncated, other ? applied : nullptr, move_weights);
   if (status < 0) {
-    ++run_.counters.learn_failures;
+    ++run_.counters.update_failures;
     marks->flags |= record::kRecordUpdateFailed;
   }
   // Where it learned, the policy has decided that; where not, it is only told.
@@ -211,18 +211,18 @@ float Loop::update(const Arrival& arrival, const Previous& previous, bool first,
 
 void Loop::count_overridden(bool overridden, Marks* marks) noexcept {
   if (!overridden) return;
-  ++run_.counters.replaced;
+  ++run_.counters.overridden;
   marks->flags |= record::kRecordOverridden;
 }
 
 void Loop::count_limited(uint32_t limited) noexcept {
   record::LoopCounters& counters = run_.counters;
-  counters.gate_non_finite += (limited & safety::kLimiterNonFinite) != 0;
-  counters.gate_range += (limited & safety::kLimiterRange) != 0;
-  counters.gate_slew += (limited & safety::kLimiterSlew) != 0;
-  counters.gate_accel += (limited & safety::kLimiterAccel) != 0;
-  counters.gate_clipped += (limited & safety::kLimiterClipped) != 0;
-  counters.gate_held += (limited & safety::kLimiterHeld) != 0;
+  counters.limiter_non_finite += (limited & safety::kLimiterNonFinite) != 0;
+  counters.limiter_range += (limited & safety::kLimiterRange) != 0;
+  counters.limiter_slew += (limited & safety::kLimiterSlew) != 0;
+  counters.limiter_accel += (limited & safety::kLimiterAccel) != 0;
+  counters.limiter_clipped += (limited & safety::kLimiterClipped) != 0;
+  counters.limiter_held += (limited & safety::kLimiterHeld) != 0;
 }
 
 }  // namespace rtu::runtime::loop

@@ -70,9 +70,9 @@ void Recorder::record_step(const Arrival& arrival, const StepTimes& times, const
   head.lateness_ns = times.lateness_ns;
   head.receive_ns = times.receive_ns;
   head.predict_ns = times.predict_ns;
-  head.gate_ns = times.limit_ns;
+  head.limit_ns = times.limit_ns;
   head.send_ns = times.send_ns;
-  head.learn_ns = times.update_ns;
+  head.update_ns = times.update_ns;
   head.round_trip_ns = times.round_trip_ns;
   head.device_us = arrival.t_us;
   head.command_age_us = arrival.command_age_us;
@@ -80,11 +80,11 @@ void Recorder::record_step(const Arrival& arrival, const StepTimes& times, const
   head.episode_step = episode_.steps();
   head.flags = marks.flags;
   head.calls = marks.calls;
-  head.gate = marks.limited;
+  head.command_limiter = marks.limited;
   head.reward = reward;
   record::StatusBoard& board = run_.link.board;
   if (take_info(policy_, &head)) {
-    board.guard.store(head.guard, std::memory_order_relaxed);
+    board.learner_monitor.store(head.learner_monitor, std::memory_order_relaxed);
     board.mode.store(head.mode, std::memory_order_relaxed);
   }
   const size_t n = sizeof(float) * static_cast<size_t>(run_.n);

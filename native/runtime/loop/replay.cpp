@@ -61,8 +61,8 @@ void Replay::compare(const record::RecordHead& head, const float* u, const float
       out->distance = std::isnan(distance) ? std::numeric_limits<float>::infinity() : distance;
   }
   if (take_info(policy_, out)) {
-    const uint32_t decided_then[] = {head.input_gate, head.input_channel, head.guard, head.mode};
-    const uint32_t decided_now[] = {out->input_gate, out->input_channel, out->guard, out->mode};
+    const uint32_t decided_then[] = {head.sensor_monitor, head.sensor_channel, head.learner_monitor, head.mode};
+    const uint32_t decided_now[] = {out->sensor_monitor, out->sensor_channel, out->learner_monitor, out->mode};
     if (memcmp(decided_then, decided_now, sizeof decided_then) != 0) out->differs |= kDiffersDecision;
     // What a call did not touch may be left from before the log began.
     const bool learned = (head.calls & record::kCallLearn) != 0 && (head.flags & record::kRecordUpdateFailed) == 0;

@@ -27,9 +27,9 @@ struct ReplayStep {
   float step_size_actor;
   float step_size_critic;
   float distance;  // of u from the recorded one, the largest, in ranges of the actuator; infinite where one is NaN
-  uint32_t input_gate;
-  uint32_t input_channel;
-  uint32_t guard;
+  uint32_t sensor_monitor;
+  uint32_t sensor_channel;
+  uint32_t learner_monitor;
   uint32_t mode;
   uint32_t differs;
   uint64_t state_hash;  // 0 where the record has none
@@ -38,7 +38,7 @@ struct ReplayStep {
 // clang-format off
 #define RTU_RUNTIME_REPLAY_FIELDS(X) \
   X(value, "f4") X(delta, "f4") X(step_size_actor, "f4") X(step_size_critic, "f4") X(distance, "f4") \
-  X(input_gate, "u4") X(input_channel, "u4") X(guard, "u4") X(mode, "u4") X(differs, "u4") X(state_hash, "u8")
+  X(sensor_monitor, "u4") X(sensor_channel, "u4") X(learner_monitor, "u4") X(mode, "u4") X(differs, "u4") X(state_hash, "u8")
 // clang-format on
 
 class Replay {

@@ -131,7 +131,7 @@ bool Tick::update_fits(const Arrival& arrival, int64_t now_ns) noexcept {
   decided_ns_ = now_ns;
   bool fits = true;
   if (options.n_drops > 0) {
-    const uint64_t transition = run_.counters.learned.get() + run_.counters.learn_failures.get();
+    const uint64_t transition = run_.counters.learned.get() + run_.counters.update_failures.get();
     while (next_drop_ < options.n_drops && options.drops[next_drop_] < transition) ++next_drop_;
     fits = next_drop_ == options.n_drops || options.drops[next_drop_] != transition;
   } else if (!run_.lockstep()) {

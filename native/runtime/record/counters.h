@@ -35,8 +35,8 @@ struct LinkCounters {
 #define RTU_RUNTIME_LOOP_COUNTERS(X) \
   X(steps) X(episodes) X(learned) X(updates_dropped) X(skipped) X(missed) X(overruns) X(retries) X(timeouts) \
   X(duplicates) \
-  X(resets) X(gate_non_finite) X(gate_range) X(gate_slew) X(gate_accel) X(gate_clipped) X(gate_held) X(replaced) \
-  X(predict_failures) X(learn_failures) X(observations_refused) X(rewards_refused) X(rewards_missing) \
+  X(resets) X(limiter_non_finite) X(limiter_range) X(limiter_slew) X(limiter_accel) X(limiter_clipped) X(limiter_held) X(overridden) \
+  X(predict_failures) X(update_failures) X(observations_refused) X(rewards_refused) X(rewards_missing) \
   X(commands_refused) X(nacks) X(snapshots)
 // clang-format on
 
@@ -49,11 +49,11 @@ struct LoopCounters {
 // clang-format off
 #define RTU_RUNTIME_SUPERVISOR_COUNTERS(X) \
   X(learner_steps) X(fallback_steps) X(fallback_forced) X(switches) X(switches_locked) X(learner_failures) \
-  X(fallback_failures) X(input_non_finite) X(input_dropouts) X(input_range) X(input_spikes) X(input_stuck) \
-  X(input_held) X(input_clamped) X(input_fallbacks) X(input_stops) X(input_rewards) X(guard_non_finite) \
-  X(guard_weights) X(guard_td_error) X(guard_saturated) X(guard_retention) X(guard_fallback_rate) X(guard_failed) \
-  X(guard_normalizer) \
-  X(snapshots) X(snapshots_refused) X(snapshots_survived) X(rollbacks) X(guard_frozen)
+  X(fallback_failures) X(sensor_non_finite) X(sensor_dropouts) X(sensor_range) X(sensor_spikes) X(sensor_stuck) \
+  X(sensor_held) X(sensor_clamped) X(sensor_fallbacks) X(sensor_stops) X(sensor_rewards) X(monitor_non_finite) \
+  X(monitor_weights) X(monitor_td_error) X(monitor_saturated) X(monitor_retention) X(monitor_fallback_rate) X(monitor_failed) \
+  X(monitor_normalizer) \
+  X(snapshots) X(snapshots_refused) X(snapshots_validated) X(rollbacks) X(monitor_frozen)
 // clang-format on
 
 struct SupervisorCounters {

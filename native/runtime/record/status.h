@@ -15,7 +15,7 @@ namespace rtu::runtime::record {
   X(Request, "request") X(Signal, "signal") X(Estop, "estop") X(DeviceSafe, "device_safe") \
   X(DeviceFault, "device_fault") X(DeviceRestart, "device_restart") X(HalfOpen, "half_open") \
   X(LinkLost, "link_lost") X(ArmRefused, "arm_refused") X(ResetTimeout, "reset_timeout") X(Policy, "policy") \
-  X(Reward, "reward") X(Input, "input")
+  X(Reward, "reward") X(Sensor, "sensor")
 // clang-format on
 
 enum class StopReason : uint32_t {
@@ -35,7 +35,7 @@ struct StatusBoard {
   std::atomic<double> mean_return;  // of the last episodes; NaN before the first
   std::atomic<int> device_state{-1};
   std::atomic<uint32_t> mode{0};  // StepInfo, of the last step
-  std::atomic<uint32_t> guard{0};
+  std::atomic<uint32_t> learner_monitor{0};
   LoopCounters counters;  // the running loop's, copied some times a second
 
   StatusBoard() noexcept;

@@ -38,9 +38,9 @@ struct RecordHead {
   int64_t lateness_ns;
   int64_t receive_ns;  // from the frame's arrival to the step's begin
   int64_t predict_ns;
-  int64_t gate_ns;
+  int64_t limit_ns;
   int64_t send_ns;
-  int64_t learn_ns;
+  int64_t update_ns;
   int64_t round_trip_ns;  // lockstep: command to STATE; otherwise the last PING answered since the record before, or 0
   uint64_t state_hash;    // of everything that learns, after this step; 0: not taken
   uint32_t device_us;
@@ -50,10 +50,10 @@ struct RecordHead {
   uint32_t episode_step;
   uint32_t flags;
   uint32_t calls;  // CallFlag
-  uint32_t gate;
-  uint32_t input_gate;
-  uint32_t input_channel;  // the first that the sensor monitor flagged
-  uint32_t guard;
+  uint32_t command_limiter;
+  uint32_t sensor_monitor;
+  uint32_t sensor_channel;  // the first that the sensor monitor flagged
+  uint32_t learner_monitor;
   uint32_t mode;
   float reward;
   float value;
@@ -65,9 +65,9 @@ struct RecordHead {
 // clang-format off
 #define RTU_RUNTIME_RECORD_FIELDS(X) \
   X(step, "u8") X(sequence, "u8") X(t_ns, "i8") X(lateness_ns, "i8") X(receive_ns, "i8") X(predict_ns, "i8") \
-  X(gate_ns, "i8") X(send_ns, "i8") X(learn_ns, "i8") X(round_trip_ns, "i8") X(state_hash, "u8") X(device_us, "u4") \
-  X(command_age_us, "u4") X(episode, "u4") X(episode_step, "u4") X(flags, "u4") X(calls, "u4") X(gate, "u4") \
-  X(input_gate, "u4") X(input_channel, "u4") X(guard, "u4") X(mode, "u4") X(reward, "f4") X(value, "f4") \
+  X(limit_ns, "i8") X(send_ns, "i8") X(update_ns, "i8") X(round_trip_ns, "i8") X(state_hash, "u8") X(device_us, "u4") \
+  X(command_age_us, "u4") X(episode, "u4") X(episode_step, "u4") X(flags, "u4") X(calls, "u4") X(command_limiter, "u4") \
+  X(sensor_monitor, "u4") X(sensor_channel, "u4") X(learner_monitor, "u4") X(mode, "u4") X(reward, "f4") X(value, "f4") \
   X(delta, "f4") \
   X(step_size_actor, "f4") X(step_size_critic, "f4")
 // clang-format on

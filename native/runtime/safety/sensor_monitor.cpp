@@ -83,15 +83,15 @@ SensorReport SensorMonitor::apply(const float* x, float moved, float* out,
     if (verdict.flags == 0) verdict.channel = static_cast<uint32_t>(i);
     verdict.flags |= flags;
   }
-  counters->input_non_finite += (verdict.flags & kSensorNonFinite) != 0;
-  counters->input_dropouts += (verdict.flags & kSensorDropout) != 0;
-  counters->input_range += (verdict.flags & kSensorRange) != 0;
-  counters->input_spikes += (verdict.flags & kSensorSpike) != 0;
-  counters->input_stuck += (verdict.flags & kSensorStuck) != 0;
-  counters->input_held += (verdict.flags & kSensorHeld) != 0;
-  counters->input_clamped += (verdict.flags & kSensorClamped) != 0;
-  counters->input_fallbacks += (verdict.flags & kSensorFallback) != 0;
-  counters->input_stops += (verdict.flags & kSensorStop) != 0;
+  counters->sensor_non_finite += (verdict.flags & kSensorNonFinite) != 0;
+  counters->sensor_dropouts += (verdict.flags & kSensorDropout) != 0;
+  counters->sensor_range += (verdict.flags & kSensorRange) != 0;
+  counters->sensor_spikes += (verdict.flags & kSensorSpike) != 0;
+  counters->sensor_stuck += (verdict.flags & kSensorStuck) != 0;
+  counters->sensor_held += (verdict.flags & kSensorHeld) != 0;
+  counters->sensor_clamped += (verdict.flags & kSensorClamped) != 0;
+  counters->sensor_fallbacks += (verdict.flags & kSensorFallback) != 0;
+  counters->sensor_stops += (verdict.flags & kSensorStop) != 0;
   return verdict;
 }
 

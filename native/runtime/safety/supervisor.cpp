@@ -79,10 +79,10 @@ int Supervisor::predict(const float* observation, bool explore, float* action) n
   now_ = Chosen{};
   memory_.triggers = 0;
   usable_ = false;
-  info_.guard = 0;
+  info_.learner_monitor = 0;
   const SensorReport report = sensors_.apply(observation, moved_, x_, &counters_);
-  info_.input_gate = report.flags;
-  info_.input_channel = report.channel;
+  info_.sensor_monitor = report.flags;
+  info_.sensor_channel = report.channel;
   if (runs()) ask_learner(explore && learns());
   ask_fallback();
   const Cause cause = give_up(decide(report.flags));
@@ -224,8 +224,8 @@ int Supervisor::update(float reward, bool terminated, bool truncated, const floa
   bool learned = false;
   if (memory_.triggers == 0 && now_.explored) {
     if (before_.any && !sensors_.reward_allowed(reward)) {
-      ++counters_.input_rewards;
-      info_.input_gate |= kSensorReward;
+      ++counters_.sensor_rewards;
+      info_.sensor_monitor |= kSensorReward;
     } else {
       float buffer[kMaxActuators];
       status = learner_.update(learner_.self, reward, terminated, truncated, applied_for_learner(applied, buffer),

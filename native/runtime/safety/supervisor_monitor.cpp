@@ -28,16 +28,16 @@ void Supervisor::age_snapshots() noexcept {
     case learners::SnapshotEvent::kTaken:
       uncopied_ |= 1u << monitor_.memory.candidate;
       ++counters_.snapshots;
-      info_.guard |= kMonitorSnapshot;
+      info_.learner_monitor |= kMonitorSnapshot;
       return;
     case learners::SnapshotEvent::kRefused:
       ++counters_.snapshots_refused;
-      info_.guard |= kMonitorSnapshotRefused;
+      info_.learner_monitor |= kMonitorSnapshotRefused;
       trip(learners::kTriggerNonFinite);
       return roll_back();
     case learners::SnapshotEvent::kValidated:
-      ++counters_.snapshots_survived;
-      info_.guard |= kMonitorValidated;
+      ++counters_.snapshots_validated;
+      info_.learner_monitor |= kMonitorValidated;
       memory_.rollbacks = 0;
       // What was halved comes back step by step, or a long run with faults now and then would stop learning.
       if (memory_.halvings > 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, --memory_.halvings);
@@ -56,15 +56,15 @@ void Supervisor::check_fallback_rate(bool forced) noexcept {
 
 void Supervisor::trip(uint32_t triggers) noexcept {
   memory_.triggers |= triggers;
-  info_.guard |= triggers;
-  counters_.guard_non_finite += (triggers & learners::kTriggerNonFinite) != 0;
-  counters_.guard_weights += (triggers & learners::kTriggerWeights) != 0;
-  counters_.guard_td_error += (triggers & learners::kTriggerTdError) != 0;
-  counters_.guard_saturated += (triggers & learners::kTriggerSaturated) != 0;
-  counters_.guard_retention += (triggers & learners::kTriggerRetention) != 0;
-  counters_.guard_fallback_rate += (triggers & learners::kTriggerFallbackRate) != 0;
-  counters_.guard_failed += (triggers & learners::kTriggerFailed) != 0;
-  counters_.guard_normalizer += (triggers & learners::kTriggerNormalizer) != 0;
+  info_.learner_monitor |= triggers;
+  counters_.monitor_non_finite += (triggers & learners::kTriggerNonFinite) != 0;
+  counters_.monitor_weights += (triggers & learners::kTriggerWeights) != 0;
+  counters_.monitor_td_error += (triggers & learners::kTriggerTdError) != 0;
+  counters_.monitor_saturated += (triggers & learners::kTriggerSaturated) != 0;
+  counters_.monitor_retention += (triggers & learners::kTriggerRetention) != 0;
+  counters_.monitor_fallback_rate += (triggers & learners::kTriggerFallbackRate) != 0;
+  counters_.monitor_failed += (triggers & learners::kTriggerFailed) != 0;
+  counters_.monitor_normalizer += (triggers & learners::kTriggerNormalizer) != 0;
 }
 
 void Supervisor::roll_back() noexcept {
@@ -74,12 +74,12 @@ void Supervisor::roll_back() noexcept {
   if (!monitored_) return;
   learners::roll_back(monitor_);
   ++counters_.rollbacks;
-  info_.guard |= kMonitorRolledBack;
+  info_.learner_monitor |= kMonitorRolledBack;
   if (memory_.halvings < learners::kMaxHalvings) ++memory_.halvings;
   if (++memory_.rollbacks <= options_.max_rollbacks) return;
   memory_.frozen = 1;
-  counters_.guard_frozen.set(1);
-  info_.guard |= kMonitorFrozen;
+  counters_.monitor_frozen.set(1);
+  info_.learner_monitor |= kMonitorFrozen;
 }
 
 }  // namespace rtu::runtime::safety

@@ -109,7 +109,7 @@ const char* Supervisor::restore(const unsigned char* data, size_t n) noexcept {
   const Read read = read_memories(data + sizeof head);
   if (monitored_ && head[1] > 0) restore_monitor(read.monitor, head[1], layout_of(head[0]), data + kHead);
   memory_ = read.supervisor;
-  counters_.guard_frozen.set(memory_.frozen);
+  counters_.monitor_frozen.set(memory_.frozen);
   counters_.switches_locked.set(memory_.locked);
   return nullptr;
 }

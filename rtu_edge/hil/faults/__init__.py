@@ -5,7 +5,7 @@ A fault is described by a table of TOML (`kind` and its parameters) or made in P
     [[fault]]
     name = "one command in five is lost"
     kind = "drop"
-    way = "to_device"
+    direction = "to_device"
     rate = 0.2
     for_s = 1.0
     expect = "rides_through"
@@ -15,7 +15,7 @@ A fault is described by a table of TOML (`kind` and its parameters) or made in P
 
 from __future__ import annotations
 
-from rtu_edge.hil.faults.base import By, Controller, Fault, Outcome
+from rtu_edge.hil.faults.base import By, Controller, Fault, Response
 from rtu_edge.hil.faults.device import DeviceClock, Driver, Freeze, Reset, StopBy
 from rtu_edge.hil.faults.frames import (
     Actuator,
@@ -46,7 +46,7 @@ from rtu_edge.hil.faults.line import (
     Unplug,
 )
 from rtu_edge.hil.faults.sheet import Lie, Restart, Rows, Swap
-from rtu_edge.hil.trace import Way
+from rtu_edge.hil.trace import Direction
 
 __all__ = [
     "KINDS",
@@ -56,6 +56,7 @@ __all__ = [
     "Controller",
     "Delay",
     "DeviceClock",
+    "Direction",
     "DiskFull",
     "Driver",
     "Drop",
@@ -76,11 +77,11 @@ __all__ = [
     "Loopback",
     "Misfit",
     "OldSession",
-    "Outcome",
     "Pace",
     "Reorder",
     "Replay",
     "Reset",
+    "Response",
     "Restart",
     "Rows",
     "Schema",
@@ -90,7 +91,6 @@ __all__ = [
     "Swap",
     "Talk",
     "Unplug",
-    "Way",
 ]
 
 

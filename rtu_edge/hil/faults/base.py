@@ -20,7 +20,7 @@ Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=3600.0)]
 Millis: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=60_000.0)]
 
 
-class Outcome(str, enum.Enum):
+class Response(str, enum.Enum):
     """What a fault comes to."""
 
     RIDES_THROUGH = "rides_through"  # armed all the while, commands flow again afterwards
@@ -75,7 +75,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     start_s: Seconds = 0.3
     for_s: Seconds = 0.5
     watch_s: Seconds = 0.2
-    expect: Outcome = Outcome.RIDES_THROUGH
+    expect: Response = Response.RIDES_THROUGH
     by: By = By.ANY
     reasons: tuple[str, ...] = ()
     error: str = ""
@@ -107,7 +107,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def begin(self, now: Injection) -> None:
         """It begins."""
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
         """What becomes of something that passes."""
         return [unit]
 

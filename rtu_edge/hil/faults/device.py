@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rtu_edge.device import protocol
 from rtu_edge.hil.faults.base import Fault, Seconds
-from rtu_edge.hil.trace import Way
+from rtu_edge.hil.trace import Direction
 
 if TYPE_CHECKING:
     from rtu_edge.hil.bridge import Injection
@@ -65,7 +65,7 @@ class Driver(Fault, frozen=True, kw_only=True):
     def begin(self, now: Injection) -> None:
         now.count += 1
         frame = protocol.Estop() if self.stop is StopBy.ESTOP else protocol.Disarm()
-        now.bridge.say(Way.TO_DEVICE, b"\0" + protocol.encode(protocol.pack(frame)))
+        now.bridge.send(Direction.TO_DEVICE, b"\0" + protocol.encode(protocol.pack(frame)))
 
 
 class DeviceClock(Fault, frozen=True, kw_only=True):
@@ -86,8 +86,8 @@ class DeviceClock(Fault, frozen=True, kw_only=True):
     def begin(self, now: Injection) -> None:
         now.bridge.target.set_clock(2**32 - round(self.after_s * 1e6))
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
-        if unit.frame is not None and unit.way is Way.TO_HOST:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
+        if unit.frame is not None and unit.direction is Direction.TO_HOST:
             now.count += unit.frame.t_us < now.memory.get("last", 0)
             now.memory["last"] = unit.frame.t_us
         return [unit]

@@ -11,12 +11,12 @@ import msgspec
 
 from rtu_edge.device import protocol
 from rtu_edge.hil.faults.base import Fault, Rate, Seconds
-from rtu_edge.hil.trace import Place, Way
+from rtu_edge.hil.trace import Direction, TapPoint
 
 if TYPE_CHECKING:
     from rtu_edge.hil.bridge import Injection
     from rtu_edge.hil.ends import Unit
-    from rtu_edge.hil.trace import Passed
+    from rtu_edge.hil.trace import FrameRecord
 
 
 class Talk(str, enum.Enum):
@@ -56,14 +56,14 @@ class Replay(Fault, frozen=True, kw_only=True):
         now.next_s = max(at_s - 0.02, now.next_s) + 1.0 / self.per_s
         old = now.memory.get("old")
         if old is None or now.count % 32 == 0:
-            seen = now.bridge.trace.all(Place.HOST_OUT, protocol.FrameType.CMD)
+            seen = now.bridge.trace.all(TapPoint.HOST_OUT, protocol.FrameType.CMD)
             now.memory["old"] = old = [passed.frame for passed in seen if self.is_old(now, passed, at_s)]
         if not old:
             return []
         now.count += 1
-        return [Unit(Way.TO_DEVICE, protocol.encode(now.random.choice(old)), at_s)]
+        return [Unit(Direction.TO_DEVICE, protocol.encode(now.random.choice(old)), at_s)]
 
-    def is_old(self, now: Injection, passed: Passed, at_s: float) -> bool:
+    def is_old(self, now: Injection, passed: FrameRecord, at_s: float) -> bool:
         """True for a command that may come again."""
         return passed.at_s < at_s - self.age_s
 
@@ -74,7 +74,7 @@ class OldSession(Replay, frozen=True, kw_only=True):
     kind = "old_session"
     twice = True
 
-    def is_old(self, now: Injection, passed: Passed, at_s: float) -> bool:
+    def is_old(self, now: Injection, passed: FrameRecord, at_s: float) -> bool:
         sessions = now.bridge.trace.sessions()
         command = passed.message
         return isinstance(command, protocol.Cmd) and command.session in sessions[:-1]
@@ -84,13 +84,13 @@ class Flood(Fault, frozen=True, kw_only=True):
     """Somebody else talks without end.
 
     Args:
-        way: to whom.
+        direction: to whom.
         what: "ping", "noise" or "command".
         per_s: frames a second.
     """
 
     kind = "flood"
-    way: Way = Way.TO_DEVICE
+    direction: Direction = Direction.TO_DEVICE
     what: Talk = Talk.PING
     per_s: Annotated[float, msgspec.Meta(gt=0.0, le=10_000.0)] = 300.0
 
@@ -102,7 +102,7 @@ class Flood(Fault, frozen=True, kw_only=True):
         while now.next_s < at_s:
             now.next_s += 1.0 / self.per_s
             now.count += 1
-            found.append(Unit(self.way, self._frame(now), at_s))
+            found.append(Unit(self.direction, self._frame(now), at_s))
         return found
 
     def _frame(self, now: Injection) -> bytes:
@@ -128,7 +128,7 @@ class _Rewrite(Fault, frozen=True, kw_only=True):
         """True for a message that it spoils."""
         return isinstance(message, self.message)
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
         if unit.frame is None:
             return [unit]
         message = protocol.unpack(unit.frame)
@@ -146,14 +146,14 @@ class Misfit(_Rewrite, frozen=True, kw_only=True):
     """Another schema in the middle of a run: one value more than the data sheet has, CRC right.
 
     Args:
-        way: "to_device" spoils commands, "to_host" observations.
+        direction: "to_device" spoils commands, "to_host" observations.
     """
 
     kind = "misfit"
-    way: Way = Way.TO_DEVICE
+    direction: Direction = Direction.TO_DEVICE
 
     def wants(self, message: protocol.Message | None) -> bool:
-        return isinstance(message, protocol.Cmd if self.way is Way.TO_DEVICE else protocol.State)
+        return isinstance(message, protocol.Cmd if self.direction is Direction.TO_DEVICE else protocol.State)
 
     def rewrite(self, now: Injection, message: Any) -> protocol.Message:
         if isinstance(message, protocol.Cmd):
@@ -248,11 +248,11 @@ class ClockWrap(Fault, frozen=True, kw_only=True):
     whole = True
     after_s: Seconds = 1.5
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
         if unit.frame is None:
             return [unit]
         frame = unit.frame
-        if unit.way is Way.TO_HOST:
+        if unit.direction is Direction.TO_HOST:
             shift = now.memory.setdefault("shift", (-frame.t_us - round(self.after_s * 1e6)) & 0xFFFFFFFF)
             shifted = (frame.t_us + shift) & 0xFFFFFFFF
             now.count += shifted < now.memory.get("last", 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from rtu_edge.hil.faults.base import Fault, Millis, Rate
-from rtu_edge.hil.trace import Way
+from rtu_edge.hil.trace import Direction
 
 if TYPE_CHECKING:
     from rtu_edge.hil.bridge import Injection
@@ -19,18 +19,18 @@ class _Line(Fault, frozen=True, kw_only=True):
     """On the line, one way unless it says both.
 
     Args:
-        way: "to_device" or "to_host".
+        direction: "to_device" or "to_host".
         both: both ways.
         rate: share of frames that are hit.
     """
 
-    way: Way = Way.TO_DEVICE
+    direction: Direction = Direction.TO_DEVICE
     both: bool = False
     rate: Rate = 0.1
 
     def hits(self, now: Injection, unit: Unit) -> bool:
         """True when this frame is one of those."""
-        return (self.both or unit.way == self.way) and now.hit(self.rate)
+        return (self.both or unit.direction == self.direction) and now.hit(self.rate)
 
 
 class Flip(_Line, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class Flip(_Line, frozen=True, kw_only=True):
 
     kind = "flip"
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
         if self.hits(now, unit):
             data = bytearray(unit.data)
             data[now.random.randrange(len(data))] ^= 1 << now.random.randrange(8)
@@ -51,7 +51,7 @@ class Drop(_Line, frozen=True, kw_only=True):
 
     kind = "drop"
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
         return [] if self.hits(now, unit) else [unit]
 
 
@@ -60,7 +60,7 @@ class Duplicate(_Line, frozen=True, kw_only=True):
 
     kind = "duplicate"
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
         return [unit, dataclasses.replace(unit)] if self.hits(now, unit) else [unit]
 
 
@@ -74,7 +74,7 @@ class Insert(_Line, frozen=True, kw_only=True):
     kind = "insert"
     most_bytes: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 8
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
         if self.hits(now, unit):
             noise = now.random.randbytes(now.random.randint(1, self.most_bytes))
             unit = dataclasses.replace(unit, data=noise + unit.data)
@@ -86,8 +86,8 @@ class Reorder(_Line, frozen=True, kw_only=True):
 
     kind = "reorder"
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
-        if now.kept and now.kept[0].way is unit.way:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
+        if now.kept and now.kept[0].direction is unit.direction:
             return [unit, now.kept.pop()]
         if not now.kept and self.hits(now, unit):
             now.kept.append(unit)
@@ -111,7 +111,7 @@ class Delay(_Line, frozen=True, kw_only=True):
     delay_ms: Millis = 5.0
     jitter_ms: Millis = 0.0
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
         if self.hits(now, unit):
             late_s = (self.delay_ms + now.random.random() * self.jitter_ms) * 1e-3
             unit = dataclasses.replace(unit, due_s=unit.due_s + late_s)
@@ -124,7 +124,7 @@ class Stall(_Line, frozen=True, kw_only=True):
     kind = "stall"
     rate: Rate = 1.0
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
         if not self.hits(now, unit):
             return [unit]
         now.kept.append(unit)
@@ -140,7 +140,7 @@ class Half(_Line, frozen=True, kw_only=True):
     kind = "half"
     rate: Rate = 1.0
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
         first = now.count == 0
         if not self.hits(now, unit):
             return [unit]
@@ -158,11 +158,11 @@ class Pace(_Line, frozen=True, kw_only=True):
     rate: Rate = 1.0
     baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 115_200
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
         if self.hits(now, unit):
-            free_s = max(unit.due_s, now.memory.get(unit.way, 0.0))
-            now.memory[unit.way] = free_s + len(unit.data) * 10 / self.baud
-            unit = dataclasses.replace(unit, due_s=now.memory[unit.way])
+            free_s = max(unit.due_s, now.memory.get(unit.direction, 0.0))
+            now.memory[unit.direction] = free_s + len(unit.data) * 10 / self.baud
+            unit = dataclasses.replace(unit, due_s=now.memory[unit.direction])
         return [unit]
 
 
@@ -172,11 +172,11 @@ class Echo(_Line, frozen=True, kw_only=True):
     kind = "echo"
     rate: Rate = 1.0
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
         if not self.hits(now, unit):
             return [unit]
-        back = Way.TO_HOST if unit.way is Way.TO_DEVICE else Way.TO_DEVICE
-        return [unit, dataclasses.replace(unit, way=back)]
+        back = Direction.TO_HOST if unit.direction is Direction.TO_DEVICE else Direction.TO_DEVICE
+        return [unit, dataclasses.replace(unit, direction=back)]
 
 
 class Loopback(Fault, frozen=True, kw_only=True):
@@ -185,11 +185,11 @@ class Loopback(Fault, frozen=True, kw_only=True):
     kind = "loopback"
     whole = True
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
-        if unit.way is Way.TO_HOST:
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
+        if unit.direction is Direction.TO_HOST:
             return []
         now.count += 1
-        return [dataclasses.replace(unit, way=Way.TO_HOST)]
+        return [dataclasses.replace(unit, direction=Direction.TO_HOST)]
 
 
 class Unplug(Fault, frozen=True, kw_only=True):

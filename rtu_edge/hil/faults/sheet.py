@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rtu_edge._base.errors import DeviceError
 from rtu_edge.device import protocol
 from rtu_edge.hil.faults.base import Fault
-from rtu_edge.hil.trace import Place, Way
+from rtu_edge.hil.trace import Direction, TapPoint
 
 if TYPE_CHECKING:
     from rtu_edge.hil.bridge import Injection
@@ -41,8 +41,10 @@ class _BeforeArm(Fault, frozen=True, kw_only=True):
 
     whole = True
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
-        message = protocol.unpack(unit.frame) if unit.frame is not None and unit.way is Way.TO_HOST else None
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
+        message = (
+            protocol.unpack(unit.frame) if unit.frame is not None and unit.direction is Direction.TO_HOST else None
+        )
         if isinstance(message, protocol.Hello):
             now.memory["rows"] = message.observation_size + message.action_size
             if "read" in now.memory:
@@ -100,16 +102,18 @@ class Rows(Fault, frozen=True, kw_only=True):
 
     def begin(self, now: Injection) -> None:
         """Reads the rows itself, before the host; no HELLO reaches the host until they are known."""
-        seen = [passed.message for passed in now.bridge.trace.all(Place.DEVICE_OUT, protocol.FrameType.HELLO)]
+        seen = [passed.message for passed in now.bridge.trace.all(TapPoint.DEVICE_OUT, protocol.FrameType.HELLO)]
         hello = next((message for message in reversed(seen) if isinstance(message, protocol.Hello)), None)
         if hello is None:
             raise DeviceError(f"{self.title}: the device has not said yet how many rows it has; bridge.hello() first")
         now.memory.update(hello=hello, rows={})
         for index in range(hello.observation_size + hello.action_size):
-            now.bridge.say(Way.TO_DEVICE, protocol.encode(protocol.pack(protocol.Describe(index))))
+            now.bridge.send(Direction.TO_DEVICE, protocol.encode(protocol.pack(protocol.Describe(index))))
 
-    def carry(self, now: Injection, unit: Unit) -> list[Unit]:
-        message = protocol.unpack(unit.frame) if unit.frame is not None and unit.way is Way.TO_HOST else None
+    def transform(self, now: Injection, unit: Unit) -> list[Unit]:
+        message = (
+            protocol.unpack(unit.frame) if unit.frame is not None and unit.direction is Direction.TO_HOST else None
+        )
         hello, rows = now.memory["hello"], now.memory["rows"]
         if isinstance(message, protocol.Channel):
             asked_by_host = len(rows) == hello.observation_size + hello.action_size

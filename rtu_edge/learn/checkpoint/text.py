@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rtu_edge import _core
+from rtu_edge._base import old_names
 from rtu_edge._base.errors import CheckpointError
 from rtu_edge._base.untrusted import parse_json, read_file
 
@@ -107,7 +108,7 @@ def read_text(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, A
     run = config.pop(_RUN, {}) if isinstance(config, dict) else None
     if not isinstance(config, dict) or not isinstance(run, dict):
         raise CheckpointError(f"{path}: it holds no configuration")
-    return config, run
+    return old_names.learner(config), run
 
 
 def read_whole(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, Any], dict[str, Any]]:

@@ -28,7 +28,7 @@ class OnnxPolicy:
         path: a file that export_onnx has written.
 
     Raises:
-        ExportError: onnxruntime cannot be used on this machine.
+        ExportError: onnxruntime cannot be used on this host.
         ValueError: the file is no such policy.
     """
 
@@ -129,8 +129,8 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-class Machine(Protocol):
-    """What `drive` asks of a machine; rtu_edge.device.plants.Plant has it."""
+class Steps(Protocol):
+    """What `drive` asks of a plant; rtu_edge.device.plants.Plant has it."""
 
     @property
     def sheet(self) -> Any:
@@ -163,9 +163,7 @@ class Driven:
     largest_difference: float = 0.0  # of the actions, in units of their range; 0 without a follower
 
 
-def drive(
-    policy: OnnxPolicy, plant: Machine, steps: int = 1000, seed: int = 0, follower: Native | None = None
-) -> Driven:
+def drive(policy: OnnxPolicy, plant: Steps, steps: int = 1000, seed: int = 0, follower: Native | None = None) -> Driven:
     """Let an exported policy drive a plant; another policy may follow the same observations.
 
     Args:

@@ -1,7 +1,7 @@
 """The one place where onnx and onnxruntime are imported: in a process of their own first, as an import may crash the
 interpreter, and without telemetry.
 
-From 1.29 on an import of onnxruntime writes an identifier of the machine and a database of events into the user's cache, and
+From 1.29 on an import of onnxruntime writes an identifier of the host and a database of events into the user's cache, and
 tries to send them. Its Python switch comes too late for that; only this environment variable, set before, prevents it.
 """
 
@@ -23,7 +23,7 @@ _NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
 
 class ExportError(RuntimeError):
-    """onnx or onnxruntime cannot be used on this machine."""
+    """onnx or onnxruntime cannot be used on this host."""
 
 
 def _reason(code: int) -> str:
@@ -72,8 +72,8 @@ def probe(module: str, timeout_s: float = 120.0) -> None:
         )
     elif not imported and done.returncode < 0:
         raise ExportError(
-            f"importing {module} crashes on this machine ({_reason(done.returncode)}, in a process of its own); "
-            "another version may work, or export on another machine from the checkpoint"
+            f"importing {module} crashes on this host ({_reason(done.returncode)}, in a process of its own); "
+            "another version may work, or export on another host from the checkpoint"
         )
     elif not imported:
         last = (done.stderr.strip().splitlines() or [_reason(done.returncode)])[-1]

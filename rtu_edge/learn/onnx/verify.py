@@ -81,7 +81,7 @@ def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> 
 
     Raises:
         ValueError: the file is no exported policy, is of another agent, or steps is not positive.
-        ExportError: onnxruntime cannot be used on this machine.
+        ExportError: onnxruntime cannot be used on this host.
     """
     if steps < 1:
         raise ValueError(f"steps: {steps} is not 1 or more")

@@ -284,7 +284,7 @@ def export_onnx(
 
     Raises:
         ValueError: the agent has no policy, or the descriptions are too many or too few.
-        ExportError: onnx cannot be used on this machine.
+        ExportError: onnx cannot be used on this host.
         OSError: the file cannot be written.
 
     Source:

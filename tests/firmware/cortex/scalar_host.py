@@ -30,7 +30,7 @@ while steps < int(sys.argv[2]):
     plant.observe(state, x)
     observation[:] = x[0], x[1]
     action = agent.predict(observation)
-    agent.learn(result.reward, terminated=result.terminated, truncated=result.truncated)
+    agent.update(result.reward, terminated=result.terminated, truncated=result.truncated)
     steps += 1
     if result.terminated or result.truncated:
         episodes += 1

@@ -1,4 +1,4 @@
-"""plan(): the bytes of every configuration, the time of a step."""
+"""footprint(): the bytes of every configuration, the time of a step."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def configurations(seed: int, count: int) -> list[dict[str, Any]]:
             }
             config["hidden"] = config["hidden"][:2]  # two bodies: sections enough for two layers with Adam
         elif config["kind"] == "td_predictor":
-            config |= {"n_inputs": inputs}
+            config |= {"observation_size": inputs}
         else:
-            config |= {"n_inputs": inputs, "n_outputs": int(rng.integers(1, 20))}
+            config |= {"observation_size": inputs, "n_outputs": int(rng.integers(1, 20))}
         found.append(config)
     return found
 
@@ -52,10 +52,10 @@ def configurations(seed: int, count: int) -> list[dict[str, Any]]:
 def test_bytes_are_exact_over_many_configurations() -> None:
     kinds = set()
     for config in configurations(0, 300):
-        planned, made = rtu.plan(config), make(config)
-        assert planned.nbytes == made.nbytes, config
-        assert planned.sections == made.sections, config
-        assert planned.flops_per_step > 0
+        sized, made = rtu.footprint(config), make(config)
+        assert sized.nbytes == made.nbytes, config
+        assert sized.sections == made.sections, config
+        assert sized.flops_per_step > 0
         kinds.add((config["kind"], config["cell"], config["optimizer"], config["dtype"]))
     assert len(kinds) > 40, "of 54"
 
@@ -74,16 +74,16 @@ def test_sections_lie_inside_what_is_planned() -> None:
         {"kind": "stream_ac", "observation_size": 2, "action_size": 1},
         {"kind": "stream_ac", "observation_size": 2, "n_actions": 3, "body": "shared", "recompute": True},
         {"kind": "stream_ac", "observation_size": 2, "action_size": 1, "dtype": "float64", "optimizer": "adam"},
-        {"kind": "td_predictor", "n_inputs": 4, "normalize_observation": True},
-        {"kind": "td_predictor", "n_inputs": 4, "cell": "none", "hidden": [8]},
-        {"kind": "online_regressor", "n_inputs": 4, "cell": "nonlinear"},
+        {"kind": "td_predictor", "observation_size": 4, "normalize_observation": True},
+        {"kind": "td_predictor", "observation_size": 4, "cell": "none", "hidden": [8]},
+        {"kind": "online_regressor", "observation_size": 4, "cell": "nonlinear"},
     ],
     ids=str,
 )
 def test_times_of_a_step(config: dict[str, Any]) -> None:
-    planned = rtu.plan(config)
-    assert planned.times is None
-    times = planned.calibrate(0.01).times
+    sized = rtu.footprint(config)
+    assert sized.times is None
+    times = sized.calibrate(0.01).times
     assert times is not None
     assert times.isa == ("scalar" if config.get("dtype") == "float64" else _core.isa)
     assert min(times.predict_us, times.traces_us, times.update_us) >= 0
@@ -93,32 +93,32 @@ def test_times_of_a_step(config: dict[str, Any]) -> None:
 
 
 def test_calibration_changes_nothing_else() -> None:
-    planned = rtu.plan(observation_size=3, action_size=1, calibrate=True)
-    plain = rtu.plan(observation_size=3, action_size=1)
-    assert planned.times is not None
-    assert (planned.nbytes, planned.flops, planned.sections) == (plain.nbytes, plain.flops, plain.sections)
-    last = str(planned).splitlines()[-1]
+    sized = rtu.footprint(observation_size=3, action_size=1, calibrate=True)
+    plain = rtu.footprint(observation_size=3, action_size=1)
+    assert sized.times is not None
+    assert (sized.nbytes, sized.flops, sized.sections) == (plain.nbytes, plain.flops, plain.sections)
+    last = str(sized).splitlines()[-1]
     assert re.fullmatch(r"\S+ us per step \(\w+\): predict \S+, traces \S+, update \S+; at most \S+ steps/s", last), (
         last
     )
-    assert str(plain) == "\n".join(str(planned).splitlines()[:-1])
+    assert str(plain) == "\n".join(str(sized).splitlines()[:-1])
 
 
 @pytest.mark.parametrize("seconds", [-1, 61, float("nan"), "1", True])
 def test_a_time_out_of_range_is_refused(seconds: Any) -> None:
     with pytest.raises(rtu.ConfigError, match="seconds"):
-        rtu.plan(observation_size=3, action_size=1).calibrate(seconds)
+        rtu.footprint(observation_size=3, action_size=1).calibrate(seconds)
 
 
 @pytest.mark.timing
 @pytest.mark.alone
 def test_a_larger_learner_takes_longer_and_the_parts_are_in_proportion() -> None:
-    small = rtu.plan(observation_size=2, action_size=1, units=8, hidden=8).calibrate(0.2).times
-    large = rtu.plan(observation_size=64, action_size=1, units=256, hidden=64).calibrate(0.2).times
+    small = rtu.footprint(observation_size=2, action_size=1, units=8, hidden=8).calibrate(0.2).times
+    large = rtu.footprint(observation_size=64, action_size=1, units=256, hidden=64).calibrate(0.2).times
     assert small is not None
     assert large is not None
     assert large.step_us > 4 * small.step_us
-    # What calibration says is what run() takes: a factor of two either way leaves room for a noisy machine.
+    # What calibration says is what run() takes: a factor of two either way leaves room for a noisy host.
     import time
 
     agent = rtu.StreamAC(64, 1, units=256, hidden=64)
