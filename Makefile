@@ -1,8 +1,7 @@
 # `make demo` and `make test` do all the set-up themselves, in .venv. Without make: tools/setup.sh run, then .venv/bin/rtu-edge demo.
 
 BIN := .venv/bin
-# First what measures time, alone; then what mostly waits on real time, three at once, while programs of later tests are compiled
-# with what is left of the processors; then the rest, one process per core.
+# First what measures time, alone; then what mostly waits on real time, three at once; then the rest, one process per core.
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help demo test test-pythons hil estop lint tables format setup fuzz wheel wheel-aarch64 clean
@@ -26,7 +25,7 @@ demo:
 test:
 	@tools/setup.sh test
 	@$(PYTEST) -q -m "timing and alone"
-	@$(PYTEST) -q -m "timing and not alone" -n 3 --dist worksteal --build-meanwhile
+	@$(PYTEST) -q -m "timing and not alone" -n 3 --dist worksteal
 	@$(PYTEST) -q -m "not timing" -n 2 --dist worksteal
 
 test-pythons:

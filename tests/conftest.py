@@ -4,8 +4,6 @@ telemetry.
 
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -47,21 +45,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.write_line(text)
 
 
-BUILDS = pytest.StashKey["subprocess.Popen[bytes]"]()
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    if session.config.getoption("--build-meanwhile") and not hasattr(session.config, "workerinput"):
-        command = [sys.executable, str(Path(__file__).with_name("build_meanwhile.py"))]
-        session.stash[BUILDS] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if (builds := session.stash.get(BUILDS, None)) is not None:
-        builds.terminate()
-        builds.wait(60)
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--build-meanwhile", action="store_true", help="Compile test programs while the tests wait.")
     parser.addoption("--all-cells", action="store_true", help="Run each cell of the table in docs/estop.md.")
