@@ -17,6 +17,7 @@ from toolchain import ROOT
 import rtu_edge as rtu
 from rtu_edge import _core, config
 from rtu_edge.config import learner as learner_table
+from rtu_edge.device import plants
 from rtu_edge.learn import parameters
 from rtu_edge.learn.parameters import AC, CELL, REGRESSOR, REQUIRED, TD, ByChoice, Integer, Number, Parameter
 from rtu_edge.loop import LoopConfig
@@ -176,15 +177,9 @@ def test_the_core_has_what_the_table_allows() -> None:
                     make(**SIZES[learner], **{row.name: choice})  # the core refuses a choice that it does not know
 
 
-class Sheet:
-    """What make_agent() reads of a connection."""
-
-    observations, actuators, period_s = ("x", "v"), ("u",), 0.02
-
-
 def test_a_resumed_learner_keeps_what_the_file_does_not_give() -> None:
     """Also a default that another version had, such as kappa 2 of the critic where the file gives its step size."""
-    sheet: Any = Sheet()
+    sheet = plants.sheet("cartpole")
     found = rtu.StreamAC(2, 1, dt_s=0.02, critic={"step_size": 0.5, "kappa": 2.0})
     settings = config.parse_config(MINIMAL, ["learner.critic.step_size=0.5"])
     check_learner(settings, sheet, found, "a.rtu")
