@@ -91,6 +91,8 @@ def test_overrides_and_names() -> None:
             SMALL.replace("drop", "host_kill").replace("rate = 0.2", 'clock = "lockstep"'),
             'fault[0] (host_kill).clock = "lockstep": must be "device"',
         ),
+        (SMALL + 'clock = "host"', 'fault[0] (drop).clock = "host": must be "device" or "lockstep"'),
+        (SMALL + '[loop]\nclock = "host"', 'loop.clock = "host": must be "device" or "lockstep"'),
     ],
 )  # fmt: skip
 def test_what_is_said_when_something_is_wrong(text: str, said: str) -> None:

@@ -285,13 +285,13 @@ class ProcessHost:
         self.stop()
 
 
-def _linear(linear: Linear, observation_size: int, n_actuators: int) -> Any:
+def _linear(linear: Linear, observation_size: int, action_size: int) -> Any:
     """The fixed controller for a device of this size."""
-    bias = list(linear.bias) or [0.0] * n_actuators
+    bias = list(linear.bias) or [0.0] * action_size
     gain = [list(row) for row in linear.gain]
-    if len(bias) != n_actuators or any(len(row) != observation_size for row in gain):
+    if len(bias) != action_size or any(len(row) != observation_size for row in gain):
         raise ConfigError(
             f"controller: made for {len(gain[0]) if gain else 'any'} observations and {len(bias)} actuators, "
-            f"the device has {observation_size} and {n_actuators}"
+            f"the device has {observation_size} and {action_size}"
         )
     return _testing.LinearPolicy(observation_size, bias, gain)
