@@ -200,7 +200,7 @@ def test_an_interrupted_demo_is_saved(tmp_path: Path) -> None:
 
 
 def test_a_simulated_run_from_a_file_and_its_resumption(robot: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    # No learner monitor: a learner that returned to a snapshot would have seen fewer observations than it ran steps.
+    # No learner monitor: a learner that is rolled back would have seen fewer observations than it ran steps.
     options = ("--set", "loop.clock=lockstep", "--set", "learner_monitor.enabled=false")
     code, out, err = run(capfd, "run", str(robot), *options, "--name", "first")
     assert code == 0, err

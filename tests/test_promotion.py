@@ -127,7 +127,7 @@ def test_what_is_missing_is_said() -> None:
     records["learner_monitor"][100:110] = 1 | 1 << 16
     forced = evidence(pieces(records))
     texts = shortcomings(forced, Mode.LEARN)
-    assert forced.forced == 800 / len(records) and forced.returns == 10
+    assert forced.forced == 800 / len(records) and forced.rollbacks == 10
     assert any("forced to drive 4.0%" in text for text in texts) and any("10 times" in text for text in texts)
     with pytest.raises(ValueError, match="no step records"):
         evidence([])

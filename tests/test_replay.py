@@ -77,7 +77,7 @@ def test_a_hundred_thousand_logged_steps_verify_to_the_bit(
     config = logged.config_of(*changes, "run.steps=100_000")
     finished, agent = logged.run(folder, config, supervised=bool(changes), drop_updates=list(drops))
     counters = finished.result.counters
-    # One that falls on a return to a snapshot, which learns nothing, is due once more.
+    # One that falls on a rollback, which learns nothing, is due once more.
     assert 0 <= counters["updates_dropped"] - len(drops) <= counters.get("rollbacks", 0)
     log = read_log(folder.file(RunFolder.LOG))
     assert not log.cut and not log.lost and log.records.tobytes() == finished.records.tobytes()

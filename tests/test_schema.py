@@ -158,9 +158,9 @@ def test_what_the_loop_limits_is_what_a_replay_limits() -> None:
         loop = Loop(link, _testing.LinearPolicy(2, [1.0]).policy(), LoopConfig(steps=5, limits=limits))
         loop.run()
         sent = loop.drain()["u"][:5, 0]
-    gate = _testing.CommandLimiter(loop.limits, link.sheet.period_s)
-    gate.start([0.0])
-    assert [float(u) for u in sent] == [float(gate.apply([1.0])[0][0]) for _ in range(5)]
+    limiter = _testing.CommandLimiter(loop.limits, link.sheet.period_s)
+    limiter.start([0.0])
+    assert [float(u) for u in sent] == [float(limiter.apply([1.0])[0][0]) for _ in range(5)]
 
 
 def test_limits_in_force_are_limits() -> None:

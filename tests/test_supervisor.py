@@ -1,4 +1,4 @@
-"""Who drives, and what leaves for the device: modes, fallbacks and gates through the real loop and step by step."""
+"""Who drives, and what leaves for the device: modes, fallbacks and monitors through the real loop and step by step."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def _table(found: Contents, recent: int, rows: int) -> Table:
     usual = RecordFlag.ACTED | RecordFlag.LEARNED
     for record in records[shown]:
         marks = [flag.name for flag in RecordFlag if flag & int(record["flags"]) & ~usual]
-        marks += [f"gate {flag.name}" for flag in LimiterFlag if flag & int(record["command_limiter"])]
+        marks += [f"limiter {flag.name}" for flag in LimiterFlag if flag & int(record["command_limiter"])]
         table.add_row(
             f"{(int(record['t_ns']) - int(records['t_ns'][-1])) / 1e9:.3f}",
             f"{record['step']:,}",

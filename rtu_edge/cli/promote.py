@@ -86,7 +86,7 @@ def _show(found: Evidence) -> None:
         "steps": f"{found.steps:,}, learned from {found.learned:,}",
         "forced into the fallback": f"{found.forced:.2%} of the steps",
         "findings": f"sensor monitor {found.sensor_hits:,}, command limiter {found.limiter_hits:,} steps",
-        "learner_monitor": f"{found.returns} returns to a snapshot{', stayed frozen' if found.frozen else ''}"
+        "learner_monitor": f"{found.rollbacks} rollbacks{', stayed frozen' if found.frozen else ''}"
         f"{', too many switches' if found.locked else ''}",
     }
     for name, blocks in (("learner", found.learner), ("fallback", found.fallback)):

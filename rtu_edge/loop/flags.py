@@ -77,13 +77,13 @@ class CallFlag(enum.IntFlag):
 
 
 class LimiterFlag(enum.IntFlag):
-    """Bits of a telemetry record's `gate`."""
+    """Bits of a telemetry record's `command_limiter`."""
 
     NON_FINITE = 1  # replaced by the last value sent
     RANGE = 2
     SLEW = 4
     HELD = 8  # no prediction: the last command was sent again
-    CLIPPED = 16  # the policy's own action was outside -1..1; not a hit of the gate
+    CLIPPED = 16  # the policy's own action was outside -1..1; not limited by it
     ACCEL = 32
 
 
@@ -103,7 +103,7 @@ class SensorFlag(enum.IntFlag):
 
 
 class MonitorFlag(enum.IntFlag):
-    """Bits of a telemetry record's `guard`: what it found, and what it did."""
+    """Bits of a telemetry record's `learner_monitor`: what it found, and what it did."""
 
     NON_FINITE = 1
     WEIGHTS = 2

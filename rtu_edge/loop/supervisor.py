@@ -1,4 +1,4 @@
-"""The learner as an untrusted component: gates, guard, fallback and modes around its policy, from a configuration.
+"""The learner as an untrusted component: monitors, fallback and modes around its policy, from a configuration.
 
     supervised = supervise(config, agent.core.policy(), link.sheet, limits)
     Loop(link, supervised.policy, loop_config)

@@ -28,7 +28,7 @@ BLOCKS = 10  # of each driver, at least
 SHADOW_STEPS = 10_000  # learned from, at least
 MARGIN = 0.05  # of the fallback's mean reward, that the learner may lose at the interval's lower end
 FORCED = 0.02  # share of steps in which the fallback had to step in, at most
-RETURNS_PER_STEP = 1e-4  # of the learner monitor, at most
+ROLLBACKS_PER_STEP = 1e-4  # of the learner monitor, at most
 DRAWS = 2000
 _DRAWN_AT_ONCE = 1 << 20  # numbers, so that a run of many episodes takes no more memory
 _MODES = (None, *Mode)  # in the order of native/runtime/safety/supervisor.h
@@ -47,7 +47,7 @@ class Evidence:
         interval: 95 % bootstrap interval of mean(learner) - mean(fallback); None where a side has no block.
         forced: share of steps that the fallback was forced to drive.
         sensor_hits, limiter_hits: steps with a finding of the input or the command limiter.
-        returns: of the learner monitor to a snapshot.
+        rollbacks: to a validated snapshot.
         frozen, locked: the fallback came to stay.
     """
 
@@ -61,7 +61,7 @@ class Evidence:
     forced: float
     sensor_hits: int
     limiter_hits: int
-    returns: int
+    rollbacks: int
     frozen: bool
     locked: bool
 
@@ -105,7 +105,7 @@ def evidence(batches: Iterable[Batch], block: int = 500, seed: int = 0) -> Evide
         forced=counts.forced / counts.steps,
         sensor_hits=counts.sensor_hits,
         limiter_hits=counts.limiter_hits,
-        returns=counts.returns,
+        rollbacks=counts.rollbacks,
         frozen=counts.frozen,
         locked=counts.locked,
     )
@@ -121,22 +121,22 @@ class _Counts:
     forced: int = 0
     sensor_hits: int = 0
     limiter_hits: int = 0
-    returns: int = 0
+    rollbacks: int = 0
     frozen: bool = False
     locked: bool = False
     terminates: bool = False  # an episode has terminated
 
     def take(self, records: Array, words: Array) -> None:
         """Records, and their `mode` as int64."""
-        driver, cause, guard = words >> 4 & 15, words >> 8 & 15, records["learner_monitor"]
+        driver, cause, monitor = words >> 4 & 15, words >> 8 & 15, records["learner_monitor"]
         self.mode = int(words[-1] & 15)
         self.steps += len(records)
         self.learned += _count(records["flags"] & RecordFlag.LEARNED)
         self.forced += _count((driver == Driver.FALLBACK) & (cause != Cause.MODE))
         self.sensor_hits += _count(records["sensor_monitor"])
         self.limiter_hits += _count(records["command_limiter"] & ~np.uint32(LimiterFlag.CLIPPED))
-        self.returns += _count(guard & MonitorFlag.ROLLED_BACK)
-        self.frozen = self.frozen or bool((guard & MonitorFlag.FROZEN).any() or (cause == Cause.FROZEN).any())
+        self.rollbacks += _count(monitor & MonitorFlag.ROLLED_BACK)
+        self.frozen = self.frozen or bool((monitor & MonitorFlag.FROZEN).any() or (cause == Cause.FROZEN).any())
         self.locked = self.locked or bool((cause == Cause.LOCKED).any())
         self.terminates = self.terminates or bool((records["flags"] & RecordFlag.TERMINATED).any())
 
@@ -243,11 +243,9 @@ def shortcomings(found: Evidence, to: Mode) -> list[str]:
         lacks.append("the learner monitor gave up: the learner stayed frozen")
     if found.locked:
         lacks.append("the fallback came to stay: too many switches")
-    most = max(1, int(found.steps * RETURNS_PER_STEP))
-    if found.returns > most:
-        lacks.append(
-            f"the learner monitor returned to a snapshot {found.returns} times; at most {most} in {found.steps} steps"
-        )
+    most = max(1, int(found.steps * ROLLBACKS_PER_STEP))
+    if found.rollbacks > most:
+        lacks.append(f"the learner monitor rolled back {found.rollbacks} times; at most {most} in {found.steps} steps")
     if to in (Mode.AB, Mode.RESIDUAL):
         if found.learned < SHADOW_STEPS:
             lacks.append(f"learned from {found.learned} steps; at least {SHADOW_STEPS}")

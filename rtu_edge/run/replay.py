@@ -40,7 +40,7 @@ class DifferenceFlag(IntFlag):
     HASH = 2
     ESTIMATE = 4  # value, delta or step sizes
     CALL = 8  # the policy refused what it took then, or the reverse
-    DECISION = 16  # sensor monitor, guard, who drives
+    DECISION = 16  # sensor monitor, learner monitor, who drives
 
 
 @dataclass(frozen=True)

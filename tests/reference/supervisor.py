@@ -1,4 +1,4 @@
-"""The gates, the change of drivers and the learner monitor's signals once more, in plain Python: slow, and written from docs/safety.md.
+"""The monitors, the change of drivers and the learner monitor's signals once more, in plain Python: slow, and written from docs/safety.md.
 
 Numbers are float64 here and float32 there; the tests feed values that both hold exactly, or keep clear of thresholds.
 """
