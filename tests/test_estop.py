@@ -7,6 +7,7 @@ import pty
 import shutil
 import signal
 import socket
+import threading
 import time
 import tty
 from contextlib import ExitStack
@@ -448,7 +449,7 @@ def test_one_deadline_is_over_everything(server: Any, monkeypatch: pytest.Monkey
     """Also over a question to the kernel that is never answered."""
 
     def never(*_: object) -> list[object]:
-        time.sleep(30)
+        threading.Event().wait()  # with an answer the stop would go on, and end what holds this port's number by then
         return []
 
     monkeypatch.setattr(lock, "owners", never)
