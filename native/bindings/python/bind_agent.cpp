@@ -23,8 +23,8 @@ class Agent : public Model {
   virtual py::object reset(const py::object& observation) = 0;
   virtual py::object step(const py::object& observation, const py::object& reward, bool terminated, bool truncated) = 0;
   virtual py::object predict(const py::object& observation, bool explore, double periods) = 0;
-  virtual void learn(const py::object& reward, bool terminated, bool truncated, const py::object& applied,
-                     bool update) = 0;
+  virtual void update(const py::object& reward, bool terminated, bool truncated, const py::object& applied,
+                      bool move_weights) = 0;
   virtual py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
                          const py::object& truncated, const py::object& applied) = 0;
   virtual py::dict bind(const py::object& self, const py::object& observation, const py::object& action) = 0;
@@ -73,24 +73,24 @@ class AgentOf final : public Agent {
     return action_object(action);
   }
 
-  void learn(const py::object& reward, bool terminated, bool truncated, const py::object& applied,
-             bool update) override {
-    const double r = reward.is_none() && !update ? kLost : signal_of("reward", reward);
-    std::vector<T> done;
+  void update(const py::object& reward, bool terminated, bool truncated, const py::object& applied,
+              bool move_weights) override {
+    const double r = reward.is_none() && !move_weights ? kLost : signal_of("reward", reward);
+    std::vector<T> action;
     if (!applied.is_none()) {
       if (agent_.config.policy.discrete) {
-        done.push_back(static_cast<T>(applied.cast<int>()));
+        action.push_back(static_cast<T>(applied.cast<int>()));
       } else {
         const Numbers<T> given(applied, {width()}, "applied");
-        done.assign(given.data(), given.data() + given.size());
+        action.assign(given.data(), given.data() + given.size());
       }
     }
     check_free();
     if (agent_.phase() != Phase::kPredicted)
       throw std::runtime_error("update() without predict(): a step is predict(), then update()");
     const DenormalsFlushed flushed;
-    check(learners::update(agent_, r, terminated, truncated, applied.is_none() ? nullptr : done.data(), update),
-          "learn");
+    check(learners::update(agent_, r, terminated, truncated, applied.is_none() ? nullptr : action.data(), move_weights),
+          "update");
   }
 
   py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
@@ -262,7 +262,7 @@ void bind_agent(py::module_& m) {
       .def("reset", &Agent::reset, py::arg("observation"))
       .def("step", &Agent::step, py::arg("observation"), py::arg("reward"), py::arg("terminated"), py::arg("truncated"))
       .def("predict", &Agent::predict, py::arg("observation"), py::arg("explore"), py::arg("periods"))
-      .def("update", &Agent::learn, py::arg("reward"), py::arg("terminated"), py::arg("truncated"), py::arg("applied"),
+      .def("update", &Agent::update, py::arg("reward"), py::arg("terminated"), py::arg("truncated"), py::arg("applied"),
            py::arg("move_weights"))
       .def("run", &Agent::run, py::arg("observations"), py::arg("rewards"), py::arg("terminated"), py::arg("truncated"),
            py::arg("applied"))

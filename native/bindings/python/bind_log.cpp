@@ -55,7 +55,8 @@ std::unique_ptr<BlackBox> open_black_box(const std::string& path, const std::str
 
 class PyReplay {
  public:
-  PyReplay(py::object policy, int n, int m, const py::list& limits, double period_s, bool gate, bool as_applied)
+  PyReplay(py::object policy, int n, int m, const py::list& limits, double period_s, bool limit_commands,
+           bool as_applied)
       : policy_object_(std::move(policy)), stride_(record_stride(n, m)) {
     const auto& table = policy_object_.cast<const Policy&>();
     if (n > kMaxObservations || m > kMaxActuators || static_cast<int>(limits.size()) != m ||
@@ -63,7 +64,7 @@ class PyReplay {
       throw py::value_error("policy, records and limits do not fit one another");
     ActuatorLimits rows[kMaxActuators];
     limits_of(limits, period_s, rows);
-    replay_ = std::make_unique<Replay>(table, n, m, rows, gate);
+    replay_ = std::make_unique<Replay>(table, n, m, rows, limit_commands);
     replay_->as_applied = as_applied;
   }
 

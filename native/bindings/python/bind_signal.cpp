@@ -117,7 +117,7 @@ class PredictorOf final : public Predictor {
 class RegressorModel : public Signal {
  public:
   virtual py::object predict(const py::object& x) = 0;
-  virtual double learn(const py::object& target) = 0;
+  virtual double update(const py::object& target) = 0;
   virtual py::tuple run(const py::object& x, const py::object& targets) = 0;
   virtual py::dict bind(const py::object& self, const py::object& x, const py::object& prediction,
                         const py::object& target) = 0;
@@ -145,7 +145,7 @@ class RegressorOf final : public RegressorModel {
     return y;
   }
 
-  double learn(const py::object& target) override {
+  double update(const py::object& target) override {
     check_free();
     if (!predicted()) throw std::runtime_error("update() without predict(): a step is predict(), then update()");
     T loss = 0;
@@ -273,7 +273,7 @@ void bind_signal(py::module_& m) {
           py::arg("x_buffer"));
   signal_class<RegressorModel, RegressorOf>(m, "OnlineRegressor", regressor_configuration)
       .def("predict", &RegressorModel::predict, py::arg("x"))
-      .def("update", &RegressorModel::learn, py::arg("target"))
+      .def("update", &RegressorModel::update, py::arg("target"))
       .def("run", &RegressorModel::run, py::arg("x"), py::arg("targets"))
       .def(
           "bind",

@@ -1,7 +1,7 @@
 // The one place where what rtu_edge/device/schema.py describes crosses between Python and C++.
 //
 //   Limits           -> ActuatorLimits   per second in doubles -> per period in floats
-//   tl_hello, row   -> bytes            payloads as on the wire; rtu_edge/device/protocol makes Hello and Channel of them
+//   tl_hello, row   -> bytes            payloads as on the wire; rtu_edge/device/protocol makes Hello and Channel
 //   StepInfo         -> dict             by field name
 #pragma once
 

@@ -25,22 +25,22 @@ std::unique_ptr<LinearPolicy> make_linear(int observation_size, const Row& bias,
   return policy;
 }
 
-// The gate before the wire with the mapping in front of it, as the loop has them.
-struct PyGate {
-  CommandLimiter gate;
+// The command limiter with the mapping in front of it, as the loop has them.
+struct PyLimiter {
+  CommandLimiter limiter;
   int n_levels = 0;
 
-  PyGate(const py::object& limits, double period_s, int levels) : n_levels(levels) {
-    gate.m = static_cast<int>(py::len(limits));
+  PyLimiter(const py::object& limits, double period_s, int levels) : n_levels(levels) {
+    limiter.m = static_cast<int>(py::len(limits));
     check_sizes(1, py::len(limits));
-    limits_of(limits, period_s, gate.limits);
+    limits_of(limits, period_s, limiter.limits);
   }
 
   py::tuple apply(const Floats& action) {
-    py::array_t<float> u(gate.m);
-    uint32_t flags = map_action(gate.limits, gate.m, n_levels, row_of(action, n_levels > 0 ? 1 : gate.m, "action"),
-                                u.mutable_data());
-    flags |= gate.apply(u.mutable_data());
+    py::array_t<float> u(limiter.m);
+    uint32_t flags = map_action(limiter.limits, limiter.m, n_levels,
+                                row_of(action, n_levels > 0 ? 1 : limiter.m, "action"), u.mutable_data());
+    flags |= limiter.apply(u.mutable_data());
     return py::make_tuple(u, flags);
   }
 };
@@ -57,10 +57,10 @@ void bind_policy(py::module_& m) {
       .def_readonly("overridden", &LinearPolicy::overridden)
       .def_readonly("last_reward", &LinearPolicy::last_reward);
 
-  py::class_<PyGate>(m, "CommandLimiter")
+  py::class_<PyLimiter>(m, "CommandLimiter")
       .def(py::init<const py::object&, double, int>(), py::arg("limits"), py::arg("period_s"), py::arg("n_levels") = 0)
-      .def("start", [](PyGate& self, const Floats& u) { self.gate.start(row_of(u, self.gate.m, "u")); })
-      .def("apply", &PyGate::apply, py::arg("action"));
+      .def("start", [](PyLimiter& self, const Floats& u) { self.limiter.start(row_of(u, self.limiter.m, "u")); })
+      .def("apply", &PyLimiter::apply, py::arg("action"));
 }
 
 }  // namespace rtu::testing

@@ -38,7 +38,8 @@ struct ReplayStep {
 // clang-format off
 #define RTU_RUNTIME_REPLAY_FIELDS(X) \
   X(value, "f4") X(delta, "f4") X(step_size_actor, "f4") X(step_size_critic, "f4") X(distance, "f4") \
-  X(sensor_monitor, "u4") X(sensor_channel, "u4") X(learner_monitor, "u4") X(mode, "u4") X(differs, "u4") X(state_hash, "u8")
+  X(sensor_monitor, "u4") X(sensor_channel, "u4") X(learner_monitor, "u4") X(mode, "u4") X(differs, "u4") \
+  X(state_hash, "u8")
 // clang-format on
 
 class Replay {

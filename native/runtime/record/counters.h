@@ -35,7 +35,8 @@ struct LinkCounters {
 #define RTU_RUNTIME_LOOP_COUNTERS(X) \
   X(steps) X(episodes) X(learned) X(updates_dropped) X(skipped) X(missed) X(overruns) X(retries) X(timeouts) \
   X(duplicates) \
-  X(resets) X(limiter_non_finite) X(limiter_range) X(limiter_slew) X(limiter_accel) X(limiter_clipped) X(limiter_held) X(overridden) \
+  X(resets) X(limiter_non_finite) X(limiter_range) X(limiter_slew) X(limiter_accel) X(limiter_clipped) \
+  X(limiter_held) X(overridden) \
   X(predict_failures) X(update_failures) X(observations_refused) X(rewards_refused) X(rewards_missing) \
   X(commands_refused) X(nacks) X(snapshots)
 // clang-format on
@@ -51,7 +52,8 @@ struct LoopCounters {
   X(learner_steps) X(fallback_steps) X(fallback_forced) X(switches) X(switches_locked) X(learner_failures) \
   X(fallback_failures) X(sensor_non_finite) X(sensor_dropouts) X(sensor_range) X(sensor_spikes) X(sensor_stuck) \
   X(sensor_held) X(sensor_clamped) X(sensor_fallbacks) X(sensor_stops) X(sensor_rewards) X(monitor_non_finite) \
-  X(monitor_weights) X(monitor_td_error) X(monitor_saturated) X(monitor_retention) X(monitor_fallback_rate) X(monitor_failed) \
+  X(monitor_weights) X(monitor_td_error) X(monitor_saturated) X(monitor_retention) X(monitor_fallback_rate) \
+  X(monitor_failed) \
   X(monitor_normalizer) \
   X(snapshots) X(snapshots_refused) X(snapshots_validated) X(rollbacks) X(monitor_frozen)
 // clang-format on

@@ -27,7 +27,7 @@ enum CallFlag : uint32_t {
   kCallLearn = 8,
   kCallApplied = 16,    // update was given an applied action that differs
   kCallWeights = 32,    // update moved the weights; without it the deadline rule dropped the update
-  kCallContinued = 64,  // with begin: the limits on changes go on from the last command (loop_step.cpp, start_gate)
+  kCallContinued = 64,  // with begin: the limits on changes continue from the last command (start_limiter)
 };
 
 // Followed by x[n], u[m] (sent, actuator units), applied[m] (STATE.u_applied) as f32, padded to 8 bytes.
@@ -66,8 +66,10 @@ struct RecordHead {
 #define RTU_RUNTIME_RECORD_FIELDS(X) \
   X(step, "u8") X(sequence, "u8") X(t_ns, "i8") X(lateness_ns, "i8") X(receive_ns, "i8") X(predict_ns, "i8") \
   X(limit_ns, "i8") X(send_ns, "i8") X(update_ns, "i8") X(round_trip_ns, "i8") X(state_hash, "u8") X(device_us, "u4") \
-  X(command_age_us, "u4") X(episode, "u4") X(episode_step, "u4") X(flags, "u4") X(calls, "u4") X(command_limiter, "u4") \
-  X(sensor_monitor, "u4") X(sensor_channel, "u4") X(learner_monitor, "u4") X(mode, "u4") X(reward, "f4") X(value, "f4") \
+  X(command_age_us, "u4") X(episode, "u4") X(episode_step, "u4") X(flags, "u4") X(calls, "u4") \
+  X(command_limiter, "u4") \
+  X(sensor_monitor, "u4") X(sensor_channel, "u4") X(learner_monitor, "u4") X(mode, "u4") X(reward, "f4") \
+  X(value, "f4") \
   X(delta, "f4") \
   X(step_size_actor, "f4") X(step_size_critic, "f4")
 // clang-format on
