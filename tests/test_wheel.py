@@ -50,9 +50,9 @@ def test_its_tag_is_what_its_symbols_allow(wheel: Path) -> None:
 
 def test_it_installs_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
     """pip takes its tag; what it depends on is lent, which needs no index."""
-    run(sys.executable, "-m", "venv", tmp_path)
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path)
     python = tmp_path / "bin" / "python"
-    run(python, *PIP, "install", "--no-index", "--no-deps", wheel)
+    run(sys.executable, *PIP, "--python", python, "install", "--no-index", "--no-deps", wheel)
     lent = f"import sys; sys.path.append({sysconfig.get_path('purelib')!r}); import rtu_edge; print(rtu_edge.__file__)"
     assert run(python, "-c", lent, cwd="/").startswith(str(tmp_path))
     assert (tmp_path / "bin" / "rtu-edge").exists()
