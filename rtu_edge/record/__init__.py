@@ -1,7 +1,7 @@
 """What a run leaves behind (docs/log.md), formats only.
 
-Its `folder`, the log (`file` writes, `reader` reads, `index` ends and repairs it), its `stages`, the `blackbox`, and the
-`sessions` of a service; `old_formats` has what earlier versions wrote.
+Its `folder`, the log (`file` writes, `reader` reads, `index` ends and repairs it), its `stages`, the `blackbox`,
+and the `sessions` of a service; `old_formats` has what earlier versions wrote.
 """
 
 from __future__ import annotations

@@ -224,8 +224,8 @@ def _policy_of(log: Log, agent: Any, fallback: Fallback | None, most: int | None
     allowed = _allowed(log) if most is None else most
     if agent.nbytes * (config.learner_monitor.snapshots + 2) > allowed:
         raise ConfigError(
-            f"{log.path}: learner_monitor.snapshots = {config.learner_monitor.snapshots} of {agent.nbytes:,} bytes: more than {allowed:,} bytes"
-            " in all; --memory allows more, where you trust the file"
+            f"{log.path}: learner_monitor.snapshots = {config.learner_monitor.snapshots} of {agent.nbytes:,} bytes:"
+            f" more than {allowed:,} bytes in all; --memory allows more, where you trust the file"
         )
     learner = agent.core.policy()
     state = checkpoint.read_beside(log.start) if log.start is not None else b""
@@ -246,8 +246,8 @@ def _named_by_the_caller(log: Log, recorded: Fallback, given: Fallback | None) -
         return recorded
     if given is None or given.kind is not recorded.kind:
         raise ConfigError(
-            f'{log.path}: fallback.kind = "{recorded.kind.value}": a replay takes no code and no file that a log names; give'
-            " the configuration of the run, or one with that [fallback], with --config"
+            f'{log.path}: fallback.kind = "{recorded.kind.value}": a replay takes no code and no file that a log'
+            " names; give the configuration of the run, or one with that [fallback], with --config"
         )
     return given
 
