@@ -1,11 +1,11 @@
 """A control step of stream AC(lambda), predict and learn, and where its time goes; natively, without Python in between.
 
     python -m benchmarks.agent              # prints the table
-    python -m benchmarks.agent --check      # goals: 3 us and 60 us, heads and optimiser no dearer than the recurrent part
+    python -m benchmarks.agent --check      # goals: 3 us and 60 us, heads and optimiser at most the recurrent part
     python -m benchmarks.agent --write      # keeps it in benchmarks/results and README.md
 
-Parts are measured in runs of their own, with a clock around every kernel; "other" is what remains of the undisturbed step:
-heads, normaliser, random numbers, cotangents.
+Parts are measured in runs of their own, with a clock around every kernel; "other" is what remains of the undisturbed
+step: heads, normaliser, random numbers, cotangents.
 """
 
 from __future__ import annotations

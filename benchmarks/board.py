@@ -1,12 +1,14 @@
-"""The emulated board under control: 100 Hz in real time, then lockstep as fast as it goes; the goals of each at the end.
+"""The emulated board under control: 100 Hz in real time, then lockstep as fast as it goes; the goals of each at the
+end.
 
     python -m benchmarks.board                      # 60 s and 100 000 steps, some three minutes
     python -m benchmarks.board --seconds 10 --steps 5000
     python -m benchmarks.board --port /dev/ttyACM0  # a board of your own with a simulated servo on it
 
-The firmware for the STM32F405 runs in QEMU, a position servo with a period of 10 ms in front of it; an agent learns while it
-controls. QEMU is pinned to one core and the loop to another: unpinned, latency has two modes. In real time a command lives 50 ms,
-and the device must never go stale: what it counted itself is read from it afterwards. One retry of the whole run is allowed, and said.
+The firmware for the STM32F405 runs in QEMU, a position servo with a period of 10 ms in front of it; an agent learns
+while it controls. QEMU is pinned to one core and the loop to another: unpinned, latency has two modes. In real time a
+command lives 50 ms, and the device must never go stale: what it counted itself is read from it afterwards. One retry of
+the whole run is allowed, and said.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
     python -m benchmarks.board_learner                 # position-only cart-pole to 475 of 500, half a minute
     python -m benchmarks.board_learner --seed 3 --steps 60000
 
-The firmware tl_stm32f405_learner runs in QEMU (docs/firmware.md): stream AC over recurrent trace units, 2 inputs, 16 units, 16 hidden,
-ObGD, beside a cart-pole that shows position and angle only. Printed: the agent's flash and RAM, instructions of a control step, how it
-learns, the difference from the host's scalar kernels over 300 steps, and what the host's agent makes of the downloaded one.
+The firmware tl_stm32f405_learner runs in QEMU (docs/firmware.md): stream AC over recurrent trace units, 2 inputs, 16
+units, 16 hidden, ObGD, beside a cart-pole that shows position and angle only. Printed: the agent's flash and RAM,
+instructions of a control step, how it learns, the difference from the host's scalar kernels over 300 steps, and what
+the host's agent makes of the downloaded one.
 """
 
 from __future__ import annotations

@@ -30,7 +30,9 @@ WINDOW = 20
 
 @dataclass(frozen=True)
 class Result:
-    """One run. `reached`: the step at which the mean of 20 episodes was at the target first; `best`, `last`: that mean."""
+    """One run. `reached`: the step at which the mean of 20 episodes was at the target first; `best`, `last`: that
+    mean.
+    """
 
     reached: int | None
     best: float

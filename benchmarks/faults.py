@@ -1,11 +1,12 @@
-"""Faults in a learner and in what it sees, against the supervisor: what the learner monitor found, how soon, and what it cost.
+"""Faults in a learner and in what it sees, against the supervisor: what the learner monitor found, how soon, and what
+it cost.
 
     python -m benchmarks.faults
     python -m benchmarks.faults --seed 3
 
 A cart-pole seen by position and angle alone, learned in this process and then watched for 10 s: for each fault the same
-start and the same learner, with a PD controller as fallback. Cost is the share of these 10 s in which the pole is not up;
-the frozen policy, which nothing happens to, is what it is compared with.
+start and the same learner, with a PD controller as fallback. Cost is the share of these 10 s in which the pole is not
+up; the frozen policy, which nothing happens to, is what it is compared with.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python -m benchmarks.kill9 --times 1000
 
-A real `rtu-edge run` of the cart-pole in lockstep, saving each 200 steps, is killed at a random moment and resumed from what it
-left, until it comes to its end; then the state hash and the returns of its last session's episodes are compared with those
-of one run that was left alone, and the next one begins. The learner monitor is so strict that it trips and the learner returns to
-snapshots meanwhile, before and after the kills.
+A real `rtu-edge run` of the cart-pole in lockstep, saving each 200 steps, is killed at a random moment and resumed from
+what it left, until it comes to its end; then the state hash and the returns of its last session's episodes are compared
+with those of one run that was left alone, and the next one begins. The learner monitor is so strict that it trips and
+the learner returns to snapshots meanwhile, before and after the kills.
 """
 
 from __future__ import annotations

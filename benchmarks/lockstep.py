@@ -3,9 +3,9 @@
     python -m benchmarks.lockstep
     python -m benchmarks.lockstep --steps 20000
 
-A step is a whole round: STATE received, decoded, predicted, gated, sent, learned from, recorded, and the plant stepped by the
-firmware's process. Learner: stream AC(lambda), 2 inputs, 32 units, 32 hidden, actor and critic. predict, learn: median and
-99th percentile of the time on the loop's thread.
+A step is a whole round: STATE received, decoded, predicted, gated, sent, learned from, recorded, and the plant stepped
+by the firmware's process. Learner: stream AC(lambda), 2 inputs, 32 units, 32 hidden, actor and critic. predict, learn:
+median and 99th percentile of the time on the loop's thread.
 """
 
 from __future__ import annotations

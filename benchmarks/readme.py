@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import Any
 
 from benchmarks.measure import RESULTS, ROOT
@@ -67,17 +68,23 @@ def section() -> str:
         if row["body"] == "separate" and row["isa"] == wide
     ]
     where = f"{about['processor']}, one core of a shared virtual machine" if about["virtual"] else about["processor"]
-    text = f"""One step of a linear RTU with exact RTRL and SGD, every parameter learned, and how many times as long others take
-for the same step. {where}, {about["compiler"]}, {wide}; medians of one interleaved run, commit {about["commit"]}.
+    measured = (
+        "One step of a linear RTU with exact RTRL and SGD, every parameter learned, and how many times as long others "
+        f"take for the same step. {where}, {about['compiler']}, {wide}; medians of one interleaved run, commit "
+        f"{about['commit']}."
+    )
+    whole = (
+        "A whole control step of stream AC(lambda), predict and learn with separate actor and critic: "
+        f"{' and '.join(control)}. `python -m benchmarks.step --check` and `python -m benchmarks.agent --check` "
+        'measure again, with the peers that are installed (`pip install -e ".[bench]"`); '
+        "[docs/benchmarks.md](docs/benchmarks.md) says what is measured and what limits it."
+    )
+    picture = "![Time of a learning step against its size](docs/images/speed.svg)"
+    return "\n\n".join([filled(measured), "\n".join(lines), picture, filled(whole)])
 
-{chr(10).join(lines)}
 
-![Time of a learning step against its size](docs/images/speed.svg)
-
-A whole control step of stream AC(lambda), predict and learn with separate actor and critic: {" and ".join(control)}.
-`python -m benchmarks.step --check` and `python -m benchmarks.agent --check` measure again, with the peers that are
-installed (`pip install -e ".[bench]"`); [docs/benchmarks.md](docs/benchmarks.md) says what is measured and what limits it."""
-    return text
+def filled(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def chart() -> None:

@@ -1,7 +1,7 @@
 """One learning step of the linear RTU, beside what limits it and beside others, in one interleaved run on one core.
 
     python -m benchmarks.step               # prints the tables; peers are those that can be imported (extra `bench`)
-    python -m benchmarks.step --check       # and says which of the goals of docs/benchmarks.md are met; exit code 1 if not all
+    python -m benchmarks.step --check       # and which goals of docs/benchmarks.md are met; exit code 1 if not all
     python -m benchmarks.step --write       # and keeps them: benchmarks/results, README, docs/images/speed.svg
     python -m benchmarks.step --quick       # a few seconds, small sizes, no peers
 
@@ -210,8 +210,10 @@ def main(check: bool, write: bool, quick: bool, rounds: int) -> None:
     result = measure(SIZES[:2] if quick else SIZES, 5 if quick else rounds, not quick, console)
     about = result["host"]
     console.print(
-        f"{about['processor']}, {about['cores']} cores, {about['compiler']}, commit {about['commit']}, {about['held']}, "
-        f"medians of {result['rounds']} blocks; other cores busy {max(row['others_busy'] for row in result['sizes']):.0%}"
+        f"{about['processor']}, {about['cores']} cores, {about['compiler']}, commit {about['commit']}, "
+        f"{about['held']}, "
+        f"medians of {result['rounds']} blocks; other cores busy "
+        f"{max(row['others_busy'] for row in result['sizes']):.0%}"
     )
     print_forms(console, result)
     print_peers(console, result)

@@ -1,6 +1,7 @@
 # Images for microcontrollers. Bare metal: no C library, no start files but ours, only what is reached is linked.
 #
-# rtu_image(<target> SOURCES <file>... [LINK <target>...] [LINK_OPTIONS <option>...]): an executable, its sizes printed after linking.
+# rtu_image(<target> SOURCES <file>... [LINK <target>...] [LINK_OPTIONS <option>...]): an executable, its sizes printed
+# after linking.
 function(rtu_image target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK;LINK_OPTIONS")
   add_executable(${target} ${arg_SOURCES} firmware_bridge/boards/stm32f405/memory.c)
@@ -14,7 +15,8 @@ function(rtu_image target)
 endfunction()
 
 # Otherwise the loops of memcpy and memset become calls of themselves.
-set_source_files_properties(firmware_bridge/boards/stm32f405/memory.c PROPERTIES COMPILE_OPTIONS -fno-tree-loop-distribute-patterns)
+set_source_files_properties(firmware_bridge/boards/stm32f405/memory.c PROPERTIES
+  COMPILE_OPTIONS -fno-tree-loop-distribute-patterns)
 
 find_program(CMAKE_SIZE arm-none-eabi-size REQUIRED)
 set(stm32f405 ${PROJECT_SOURCE_DIR}/firmware_bridge/boards/stm32f405)
@@ -32,14 +34,17 @@ endif()
 set(stm32f405_board ${stm32f405}/start.c ${stm32f405}/board.c)
 
 # The firmware: the bridge and a simulated plant.
-rtu_image(tl_stm32f405 SOURCES ${stm32f405_board} ${stm32f405}/main.c LINK tl_stm32f405_drivers tl_simulated tl_bridge tl_plants tl_protocol
+rtu_image(tl_stm32f405 SOURCES ${stm32f405_board} ${stm32f405}/main.c
+  LINK tl_stm32f405_drivers tl_simulated tl_bridge tl_plants tl_protocol
   LINK_OPTIONS ${stm32f405_link})
 set(TL_FIRMWARE_PLANT cartpole CACHE STRING "the simulated plant in front of which the image puts the bridge")
-set(TL_FIRMWARE_SOURCE "" CACHE FILEPATH "a C file with `const tl_plant tl_plant_own`, which takes the place of the simulated plant")
+set(TL_FIRMWARE_SOURCE "" CACHE FILEPATH
+  "a C file with `const tl_plant tl_plant_own`, which takes the place of the simulated plant")
 if(TL_FIRMWARE_SOURCE)
   target_sources(tl_stm32f405 PRIVATE ${TL_FIRMWARE_SOURCE})
   # Somebody's own file: warnings, but a member that was added later is no reason for one.
-  set_source_files_properties(${TL_FIRMWARE_SOURCE} PROPERTIES COMPILE_OPTIONS "-Wno-error;-Wno-missing-field-initializers")
+  set_source_files_properties(${TL_FIRMWARE_SOURCE} PROPERTIES
+    COMPILE_OPTIONS "-Wno-error;-Wno-missing-field-initializers")
   target_compile_definitions(tl_stm32f405 PRIVATE TL_PLANT_OWN)
   target_compile_definitions(tl_plants PRIVATE TL_PLANT_OWN)
 else()

@@ -39,7 +39,8 @@ set(bridge_builder ${PROJECT_SOURCE_DIR}/firmware_bridge/cffi_build.py)
 if(EXISTS ${bridge_builder})
   set(bridge_source ${CMAKE_CURRENT_BINARY_DIR}/_bridge.c)
   set(emit_cffi ${PROJECT_SOURCE_DIR}/cmake/emit_cffi.py)
-  file(GLOB bridge_headers CONFIGURE_DEPENDS firmware_bridge/*.h firmware_bridge/*/*.h firmware_bridge/*/*/*.h firmware_bridge/*/*.cdef)
+  file(GLOB bridge_headers CONFIGURE_DEPENDS
+    firmware_bridge/*.h firmware_bridge/*/*.h firmware_bridge/*/*/*.h firmware_bridge/*/*.cdef)
   add_custom_command(
     OUTPUT ${bridge_source}
     COMMAND ${Python_EXECUTABLE} ${emit_cffi} ${bridge_builder} ${bridge_source}

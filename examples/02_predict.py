@@ -1,7 +1,7 @@
 """TD(lambda) prediction on a stream: a flash of light, and 10 steps later a pulse that it announces.
 
-Between the two the input is dark, so only memory can predict the pulse. Settings are chosen by hand here; TDPredictor.for_horizon
-chooses them from a horizon in seconds (docs/prediction.md).
+Between the two the input is dark, so only memory can predict the pulse. Settings are chosen by hand here;
+TDPredictor.for_horizon chooses them from a horizon in seconds (docs/prediction.md).
 """
 
 import numpy as np

@@ -22,7 +22,8 @@ with SimulatedDevice(plant="cartpole") as device, open_port(device.port) as port
     )
 
 print(
-    f"{result.reason.value}: {result.steps} steps, {result.steps / result.seconds:.0f} steps/s, {result.episodes} episodes"
+    f"{result.reason.value}: {result.steps} steps, {result.steps / result.seconds:.0f} steps/s, {result.episodes} "
+    "episodes"
 )
 print(f"stop confirmed by the device: {result.confirmed}")
 assert result.confirmed

@@ -1,4 +1,5 @@
-"""The people of docs/estop.md as processes: users, drivers of a plant, namespaces. Imported by a server that forks them.
+"""The people of docs/estop.md as processes: users, drivers of a plant, namespaces. Imported by a server that forks
+them.
 
 A forked child has imported everything already, so another user needs no access to the folder of this installation.
 """
@@ -86,8 +87,8 @@ def drive(person: Person, pipe: Connection, port: str, what: str, config: str, o
     """Drive the plant at a port until it is stopped; reports when it does.
 
     Args:
-        what: "script" (the library, nothing else said), "service" (of a configuration), "program" (one that does not know
-            control sockets and locks).
+        what: "script" (the library, nothing else said), "service" (of a configuration), "program" (one that does not
+            know control sockets and locks).
         options: exclusive: the port can be opened by nobody else, as a real tty; keep_s: how often it looks after its
             registration.
     """

@@ -3,11 +3,12 @@
     python tests/fuzzing.py
     python tests/fuzzing.py --executions 1000000 --seconds 60 wire device
 
-Each target runs with the sanitizers until it has made so many executions or so much time has passed. What it finds worth keeping
-stays in .cache/fuzz/TARGET for the next run; an input that breaks something is written beside it, named crash-*, and the exit code is 1.
+Each target runs with the sanitizers until it has made so many executions or so much time has passed. What it finds
+worth keeping stays in .cache/fuzz/TARGET for the next run; an input that breaks something is written beside it, named
+crash-*, and the exit code is 1.
 
-One more is no libFuzzer target: `driver` lets a random host at the device (tests/firmware/test_driver.c), one event an execution, and
-compares the register of the actuators' driver with STATE.
+One more is no libFuzzer target: `driver` lets a random host at the device (tests/firmware/test_driver.c), one event an
+execution, and compares the register of the actuators' driver with STATE.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def fuzz(target: str, executable: Path, kept: Path, *options: str) -> Result:
 
 
 def random_host(events: int) -> Result:
-    """The driver's register against STATE, so many events of a random host, the sanitizers on; the seed is another one each time."""
+    """The driver's register against STATE, so many events of a random host, the sanitizers on; the seed is another one
+    each time.
+    """
     command = [str(build_program("sanitize", Path(f"firmware/test_{DRIVER}"))), str(events), str(time.time_ns())]
     begin_s = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT, check=False)

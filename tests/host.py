@@ -1,7 +1,7 @@
 """A host process for tests: opens a port, arms, drives it in real time with a fixed controller, and says how it ended.
 
-Run as a script with a JSON of options: port, clock, and fields of LoopConfig. Prints {"armed": pid} when commands flow and
-the result as one line of JSON at the end.
+Run as a script with a JSON of options: port, clock, and fields of LoopConfig. Prints {"armed": pid} when commands flow
+and the result as one line of JSON at the end.
 """
 
 from __future__ import annotations

@@ -46,7 +46,9 @@ def size_of(image: Path, name: str) -> int:
 
 
 def run_counted(image: Path, counts: Path, begin: str, end: str, seconds: float = 60) -> tuple[str, list[int]]:
-    """Run an image that ends by itself; return what it said through semihosting, and the instructions from `begin` to `end`."""
+    """Run an image that ends by itself; return what it said through semihosting, and the instructions from `begin` to
+    `end`.
+    """
     plugin = f"{counting_plugin()},begin={address(image, begin):#x},end={address(image, end):#x},out={counts}"
     command = [tool("qemu-system-arm"), *QEMU_BOARD, "-serial", "null", "-kernel", str(image), "-plugin", plugin]
     command += ["-semihosting-config", "enable=on,target=native"]

@@ -255,7 +255,9 @@ def test_sampling_follows_the_policy() -> None:
 
 
 def test_first_normalised_sample_is_zero() -> None:
-    """Whatever the first observation is, the body sees 0: then the RTU's output is 0, and the action that of zero input."""
+    """Whatever the first observation is, the body sees 0: then the RTU's output is 0, and the action that of zero
+    input.
+    """
     one, two = rtu.StreamAC(D, 1, seed=14), rtu.StreamAC(D, 1, seed=14)
     np.testing.assert_array_equal(one.reset(np.array([1e3, -5.0, 0.1])), two.reset(np.zeros(D)))
     assert one.normalizer["count"] == 1
@@ -336,7 +338,8 @@ def test_a_bad_vector_is_refused_and_changes_nothing(kind: str, bad: Any) -> Non
     calls: list[Callable[[], Any]] = {
         "predictor": [lambda: learner.step(bad, 0.0)],
         "regressor": [lambda: learner.predict(bad)],
-    }.get(kind, [lambda: learner.step(bad, 0.0), lambda: learner.predict(bad), lambda: learner.predict(bad, explore=False), lambda: learner.reset(bad)])  # fmt: skip
+    }.get(kind, [lambda: learner.step(bad, 0.0), lambda: learner.predict(bad), lambda: learner.predict(bad,
+    explore=False), lambda: learner.reset(bad)])  # fmt: skip
     for call in calls:
         with pytest.raises(ValueError):
             call()
@@ -449,8 +452,10 @@ def test_cells_refuse_bad_vectors(kind: Any, bad: Any) -> None:
 
 
 BAD_PARAMETERS: list[dict[str, Any]] = [
-    {"W3": np.zeros((4, D))}, {"W1": np.zeros((D, 4))}, {"W1": np.zeros(4 * D)}, {"nu_log": np.zeros(5)}, {"nu_log": np.full(4, np.nan)},
-    {"W1": np.full((4, D), np.inf)}, {"W1": np.zeros((4, D), complex)}, {"W1": "x"}, {"W1": None}, {"W1": np.full((4, D), 1e39)},
+    {"W3": np.zeros((4, D))}, {"W1": np.zeros((D, 4))}, {"W1": np.zeros(4 * D)}, {"nu_log": np.zeros(5)},
+    {"nu_log": np.full(4, np.nan)},
+    {"W1": np.full((4, D), np.inf)}, {"W1": np.zeros((4, D), complex)}, {"W1": "x"}, {"W1": None}, {"W1": np.full((4,
+    D), 1e39)},
 ]  # fmt: skip
 
 
@@ -673,7 +678,9 @@ def test_garbage_is_refused(data: bytes) -> None:
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.data())
 def test_garbage_under_a_checksum_that_fits(checkpoint: bytes, data: st.DataObject) -> None:
-    """Header and section list overwritten anywhere, sealed again: refused or taken, never a crash; refused means as it was."""
+    """Header and section list overwritten anywhere, sealed again: refused or taken, never a crash; refused means as it
+    was.
+    """
     text = struct.unpack_from("<I", checkpoint, 12)[0]
     sections = struct.unpack_from("<I", checkpoint, 32)[0]
     end = 40 + text + 56 * sections

@@ -1,4 +1,6 @@
-"""Hyper-parameters as programs have them: numpy scalars, 0-d arrays, numpy's types. A learner that is made can be saved."""
+"""Hyper-parameters as programs have them: numpy scalars, 0-d arrays, numpy's types. A learner that is made can be
+saved.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The benchmark commands run, and README says what benchmarks/results holds. No test depends on how long anything took."""
+"""The benchmark commands run, and README says what benchmarks/results holds. No test depends on how long anything
+took.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Slots of checkpoints, golden files of every version and host, what is refused, and what a run does with a full disk."""
+"""Slots of checkpoints, golden files of every version and host, what is refused, and what a run does with a full
+disk.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +43,10 @@ def made(seed: int) -> bytes:
 def test_a_file_of_another_version_or_machine_is_read_and_gone_on_from(path: Path) -> None:
     """The state to the bit, and the next actions as they were on the host that wrote it.
 
-    Tolerance: instruction sets round sums in another order, and this learner, which learns from noise, lets a difference grow
-    tenfold in 30 steps or fewer. In float32 it is 6e-8 at first and at most 6e-6 after 30 steps on five instruction sets; in
-    float64 1e-16 at first and 2e-6 after 300. Allowed is 1e-4 of the action range; a section that is not restored gives 0.02 or more.
+    Tolerance: instruction sets round sums in another order, and this learner, which learns from noise, lets a
+    difference grow tenfold in 30 steps or fewer. In float32 it is 6e-8 at first and at most 6e-6 after 30 steps on five
+    instruction sets; in float64 1e-16 at first and 2e-6 after 300. Allowed is 1e-4 of the action range; a section that
+    is not restored gives 0.02 or more.
     """
     steps = 300 if path.stem.endswith("f64") else 30
     agent = rtu.load(path)
@@ -74,7 +77,8 @@ def wide_sections(data: bytes) -> dict[str, np.ndarray]:
 
 
 def means_the_same(agent: Any, data: bytes, pending: bool = False) -> None:
-    """Every section to the bit; statistics, kept as doubles, as the sum of two numbers of the learner's type, to 2^-47 or exactly.
+    """Every section to the bit; statistics, kept as doubles, as the sum of two numbers of the learner's type, to 2^-47
+    or exactly.
 
     pending: the bytes are from the middle of a step, whose weights are still to move.
     """
@@ -120,7 +124,8 @@ def test_a_snapshot_of_an_older_file_is_what_its_learner_was() -> None:
     means_the_same(agent, data[: -len(block) - 4 - size] + newest, pending=True)
 
 
-# What a run of an earlier version may have left in its statistics: one reading of 1e31, of the largest float, of the largest double.
+# What a run of an earlier version may have left in its statistics: one reading of 1e31, of the largest float, of the
+# largest double.
 WILD = {"mean": (1e30, -3e38, 1e300, 0.0), "m2": (1e62, 1e77, 1.7e308, -0.0)}
 
 

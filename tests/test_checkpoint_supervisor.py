@@ -1,4 +1,6 @@
-"""The supervisor's block of a checkpoint: a supervised learner goes on to the bit, whatever the learner monitor did; what is refused."""
+"""The supervisor's block of a checkpoint: a supervised learner goes on to the bit, whatever the learner monitor did;
+what is refused.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A data sheet comes from outside, and so do limits: what cannot be kept is refused, by name, and nothing means "no limit" by accident."""
+"""A data sheet comes from outside, and so do limits: what cannot be kept is refused, by name, and nothing means "no
+limit" by accident.
+"""
 
 from __future__ import annotations
 

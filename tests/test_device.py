@@ -307,7 +307,9 @@ while True:
 
 @pytest.mark.hazard("host-silent")
 def test_stopped_host() -> None:
-    """Acceptance: the host is stopped in mid-run; the device is safe within TTL and one tick of its own clock, and stays so."""
+    """Acceptance: the host is stopped in mid-run; the device is safe within TTL and one tick of its own clock, and
+    stays so.
+    """
     with SimulatedDevice("servo", ttl_max_ms=TTL_MS) as device:
         host_process = subprocess.Popen(
             [sys.executable, "-c", HOST, device.port, "7", str(TTL_MS)], stdout=subprocess.PIPE

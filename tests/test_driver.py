@@ -1,7 +1,8 @@
-"""The register of an actuator's driver holds the safe value within one period after everything that ends a command, whatever the
-plant behind the device does: as a process around a C file of one's own, and on the emulated Cortex-M4F.
+"""The register of an actuator's driver holds the safe value within one period after everything that ends a command,
+whatever the plant behind the device does: as a process around a C file of one's own, and on the emulated Cortex-M4F.
 
-The plant is tests/firmware/driver_plant.c: its step() writes two registers. tests/firmware/test_driver.c has the property in full.
+The plant is tests/firmware/driver_plant.c: its step() writes two registers. tests/firmware/test_driver.c has the
+property in full.
 """
 
 from __future__ import annotations
@@ -300,7 +301,9 @@ accel_per_s2 = inf
 def test_a_suite_moves_a_machine_that_is_real_only_when_asked_to(
     firmware: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A process around it is no simulation: --arm, limits, a confirmation; then its driver is compared with STATE as well."""
+    """A process around it is no simulation: --arm, limits, a confirmation; then its driver is compared with STATE as
+    well.
+    """
     monkeypatch.setenv("RTU_EDGE_FIRMWARE", str(firmware))
     monkeypatch.setenv("TL_TEST_DRIVER", str(tmp_path / "driver"))
 
@@ -362,7 +365,9 @@ static float winch_position_m(void) { return 0.5f; }
 
 @pytest.mark.hazard("driver-not-told")
 def test_the_winch_of_the_documents_brakes_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """docs/hil.md: a plant with apply() has its safe output, and the brake, before the STATE that answers ESTOP leaves."""
+    """docs/hil.md: a plant with apply() has its safe output, and the brake, before the STATE that answers ESTOP
+    leaves.
+    """
     text = (ROOT / "docs" / "hil.md").read_text(encoding="utf-8")
     (tmp_path / "winch.c").write_text(text.split("```c\n")[1].split("```")[0])
     (tmp_path / "winch_driver.h").write_text(WINCH_DRIVER)

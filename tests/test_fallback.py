@@ -186,7 +186,8 @@ def test_a_fallback_that_failed_unasked_has_no_tries_left() -> None:
         assert status == 0 and action[0] == -1.0
     results = [made.policy.predict([np.nan, 0.0], False) for _ in range(6)]
     driven = [(status, float(action[0])) for status, action in results if action[0] != -1.0]
-    # Five steps bridge the missing value (sensor.NAME.hold_steps), in the sixth the fallback has to drive: 2 is kPolicyFailed.
+    # Five steps bridge the missing value (sensor.NAME.hold_steps), in the sixth the fallback has to drive: 2 is
+    # kPolicyFailed.
     assert driven == [(2, 0.0)]
 
 

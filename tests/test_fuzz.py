@@ -1,4 +1,6 @@
-"""The fuzz targets for a moment each: the corpus again, then a fixed number of mutations of it, the sanitizers on. Long: make fuzz."""
+"""The fuzz targets for a moment each: the corpus again, then a fixed number of mutations of it, the sanitizers on.
+Long: make fuzz.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Files of every kind as an earlier version wrote them (tests/golden/formats): today's readers take them, and come to what it came to."""
+"""Files of every kind as an earlier version wrote them (tests/golden/formats): today's readers take them, and come to
+what it came to.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,9 @@ sys.path.insert(0, str(GOLDEN))
 import make_formats  # noqa: E402 (its folder is no package)
 
 EXPECTED: dict[str, Any] = json.loads((FORMATS / "expected.json").read_text())
-# Where the mathematics has changed since a file was written, expected.json names it here: {name: {"since": what changed,
-# in which version, "tolerance": largest distance of an output or of a command, in ranges}}. Then only that is compared.
+# Where the mathematics has changed since a file was written, expected.json names it here: {name: {"since": what
+# changed, in which version, "tolerance": largest distance of an output or of a command, in ranges}}. Then only that is
+# compared.
 WITHIN: dict[str, dict[str, Any]] = EXPECTED["within"]
 to_the_bit = pytest.mark.skipif(
     platform.machine() != EXPECTED["machine"],

@@ -1,9 +1,9 @@
 """The package's cells against the float64 oracle, complex-step derivatives and the golden trajectories.
 
 Errors are relative to the largest entry of the tensor (single entries may vanish by cancellation). Tolerances:
-1e-12 in float64: rounding of some hundred steps is 1e-14 to 1e-13. 1e-5 in float32, against the float64 oracle run on the
-same float32 numbers: coefficients are rounded once, and slow units sum over thousands of steps; plain float arithmetic
-gives 1e-4 there (docs/math.md, 1) and fails.
+1e-12 in float64: rounding of some hundred steps is 1e-14 to 1e-13. 1e-5 in float32, against the float64 oracle run on
+the same float32 numbers: coefficients are rounded once, and slow units sum over thousands of steps; plain float
+arithmetic gives 1e-4 there (docs/math.md, 1) and fails.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ def runs_clear_of_zero(p: dict[str, np.ndarray], activation: str, x: np.ndarray,
 @pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize(("n", "d"), SIZES)
 def test_oracle(kind: str, activation: str, n: int, d: int, dtype: str) -> None:
-    """100 steps with two resets. Retention up to 0.98: in the nonlinear identity and relu cells nothing but r keeps h small."""
+    """100 steps with two resets. Retention up to 0.98: in the nonlinear identity and relu cells nothing but r keeps h
+    small.
+    """
     resets = {0, 30, 71}
     for seed in range(50):
         cell = CLASSES[kind](d, n, activation, dtype, seed, r_max=0.98)
@@ -195,7 +197,9 @@ def test_golden(kind: str, f: str, reset: str, dtype: str) -> None:
 @pytest.mark.parametrize("activation", ["relu", "tanh", "identity"])
 @pytest.mark.parametrize("kind", CLASSES)
 def test_complex_step(kind: str, activation: str) -> None:
-    """Along 20 random directions, through an unrolled forward pass that knows no traces: <gradient, v> = dL(p + v)/dv."""
+    """Along 20 random directions, through an unrolled forward pass that knows no traces: <gradient, v> = dL(p +
+    v)/dv.
+    """
     n, d, steps = 17, 5, 60
     cell = CLASSES[kind](d, n, activation, "float64", 6, r_max=0.98)
     p = cell.parameters
@@ -311,7 +315,8 @@ def test_gradient_changes_nothing() -> None:
 
 def test_initial_distributions() -> None:
     """4096 units: r^2 uniform in (r_min^2, r_max^2), theta uniform in (0, max_phase), W of variance 1/d cut at two
-    deviations. Kolmogorov-Smirnov statistics below 2/sqrt(n) (chance about 1e-3), variance within five standard errors."""
+    deviations. Kolmogorov-Smirnov statistics below 2/sqrt(n) (chance about 1e-3), variance within five standard
+    errors."""
     n, d = 4096, 3
     p = rtu.LinearRTU(d, n, dtype="float64", seed=10, r_min=0.5, r_max=0.95, max_phase=0.6).parameters
     r2 = np.exp(-2 * np.exp(p["nu_log"]))
@@ -334,7 +339,8 @@ def test_every_instruction_set(isa: str) -> None:
     if isa == _core.isa:
         return  # they ran just now
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__, "-k", "float32 and not every_instruction_set"],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__, "-k",
+        "float32 and not every_instruction_set"],
         env=os.environ | {"RTU_EDGE_ISA": isa}, capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout[-3000:]

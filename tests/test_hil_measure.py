@@ -1,4 +1,6 @@
-"""What is read out of a trace, on traces written by hand: time to safe by the device's clock, commands accepted, signs."""
+"""What is read out of a trace, on traces written by hand: time to safe by the device's clock, commands accepted,
+signs.
+"""
 
 from __future__ import annotations
 

@@ -74,7 +74,10 @@ def test_overrides_and_names() -> None:
         (SMALL.replace("0.2", "1.5"), "fault[0].rate = 1.5: must be a number from 0 to 1"),
         (SMALL + 'expect = "survives"', 'fault[0].expect = "survives": must be one of "rides_through"'),
         (SMALL + '[[fault]]\nkind = "drop"', 'fault "drop": must be a name of its own; two faults have it'),
-        (SMALL.replace("gain", "gian"), 'controller.gian = [[-0.05, 0.05]]: unknown key; did you mean "controller.gain"?'),
+        (
+            SMALL.replace("gain", "gian"),
+            'controller.gian = [[-0.05, 0.05]]: unknown key; did you mean "controller.gain"?',
+        ),
         (SMALL.replace("gain = [[-0.05, 0.05]]", ""), "controller: gain or bias is missing"),
         (SMALL.replace("0.05]]", "0.05], [1.0]]"), "controller.gain: must have rows of one length"),
         (SMALL.replace("gain", "bias = [0.0, 0.0]\ngain"), "controller.bias: 2 numbers; must be 1"),

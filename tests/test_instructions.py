@@ -1,4 +1,5 @@
-"""Instructions per (unit, input) of the fused step at 64 inputs and 256 units: they do not depend on how busy a host is.
+"""Instructions per (unit, input) of the fused step at 64 inputs and 256 units: they do not depend on how busy a host
+is.
 
 On x86-64 callgrind counts the widest kernels that it knows, AVX2; the NEON kernels are counted under emulation, on an
 ARM host by callgrind. A count moves when kernels, compiler or flags do. It is held within 3 % of what the compiler gave

@@ -1,4 +1,6 @@
-"""RTU_EDGE_ISA: every instruction set of this host can be forced, anything else fails when the core is loaded and says why."""
+"""RTU_EDGE_ISA: every instruction set of this host can be forced, anything else fails when the core is loaded and says
+why.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """The package's learners beside the float64 oracles, on the same observations, rewards and sampled actions.
 
-The package runs in float64 and starts from the oracle's parameters. Both do the same operations in another order, so they
-part by rounding, 1e-16 a step, which learning amplifies. With small steps (kappa 20) 1e-15 to 4e-11 was measured after 300
-steps, and 1e-9 of the largest entry of each tensor is asked. With the defaults' large steps learning is chaotic: the
-difference grows tenfold in some 25 steps, so those runs are compared after 60. A wrong order, sign, flag or weight shows
-within a few steps at 1e-3 and more.
+The package runs in float64 and starts from the oracle's parameters. Both do the same operations in another order, so
+they part by rounding, 1e-16 a step, which learning amplifies. With small steps (kappa 20) 1e-15 to 4e-11 was measured
+after 300 steps, and 1e-9 of the largest entry of each tensor is asked. With the defaults' large steps learning is
+chaotic: the difference grows tenfold in some 25 steps, so those runs are compared after 60. A wrong order, sign, flag
+or weight shows within a few steps at 1e-3 and more.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.slow
     [(10, (0.182, 0.149, 0.128), 0.0128), (20, (0.335, 0.224, 0.216), 0.0157), (40, (0.609, 0.282, 0.280), 0.0219)],
 )
 def test_the_task_has_its_known_bounds(isi: int, known: tuple[float, ...], floor: float) -> None:
-    """Of 0, the best constant, the best function of the present: within 2 % over 400 000 steps, some 3000 trials. The floor
-    is a variance of few numbers per trial: 5 %, of its own value over 6 million steps."""
+    """Of 0, the best constant, the best function of the present: within 2 % over 400 000 steps, some 3000 trials. The
+    floor is a variance of few numbers per trial: 5 %, of its own value over 6 million steps."""
     *found, best = task.bounds(task.stream(np.random.default_rng(0), 400_000, isi), isi).values()
     assert found == pytest.approx(known, rel=0.02)
     assert best == pytest.approx(floor, rel=0.05)
@@ -42,8 +42,8 @@ def conditioning_error(seed: int, **settings: Any) -> float:
 @pytest.mark.parametrize("settings", [{}, {"cell": "nonlinear", "activation": "tanh"}], ids=["linear", "nonlinear"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_prediction_over_a_gap(seed: int, settings: dict[str, str]) -> None:
-    """Trace conditioning: 0.017 to 0.026 (linear) and 0.018 to 0.030 (nonlinear) over 20 seeds; no function of the present
-    observation gets below 0.128, nothing at all below 0.0128."""
+    """Trace conditioning: 0.017 to 0.026 (linear) and 0.018 to 0.030 (nonlinear) over 20 seeds; no function of the
+    present observation gets below 0.128, nothing at all below 0.0128."""
     assert 0.012 < conditioning_error(seed, **settings) < 0.04
 
 
@@ -53,7 +53,9 @@ def test_prediction_without_memory() -> None:
 
 
 def long_gap_error(seed: int, predictor: rtu.TDPredictor) -> float:
-    """Mean squared return error over the last third of 90 000 steps, ISI 80, ten distractors: the cue is one of eleven."""
+    """Mean squared return error over the last third of 90 000 steps, ISI 80, ten distractors: the cue is one of
+    eleven.
+    """
     isi, steps = 80, 90_000
     x = task.stream(np.random.default_rng(seed), steps, isi, distractors=10)
     found = predictor.run(x, x[:, 0])
@@ -62,9 +64,10 @@ def long_gap_error(seed: int, predictor: rtu.TDPredictor) -> float:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_horizon_gives_the_settings(seed: int) -> None:
-    """0.038 to 0.049 over 20 seeds; the class's defaults 0.33 to 0.40, the horizon's without recurrence 0.33, the floor 0.030 to
-    0.036. The thresholds are half as much again above the worst seed, and half of what divides the two at their closest.
-    Every instruction set meets them; ObGD in place of Adam (0.11) and poles for a horizon ten times off (0.11, 0.32) do not."""
+    """0.038 to 0.049 over 20 seeds; the class's defaults 0.33 to 0.40, the horizon's without recurrence 0.33, the floor
+    0.030 to 0.036. The thresholds are half as much again above the worst seed, and half of what divides the two at
+    their closest. Every instruction set meets them; ObGD in place of Adam (0.11) and poles for a horizon ten times off
+    (0.11, 0.32) do not."""
     by_class = long_gap_error(seed, rtu.TDPredictor(12, gamma=1 - 1 / 80, seed=seed))
     by_horizon = long_gap_error(seed, rtu.TDPredictor.for_horizon(12, horizon_s=0.8, period_s=0.01, seed=seed))
     assert by_horizon < 0.075
@@ -108,7 +111,8 @@ def test_the_benchmark_prints_what_it_says(monkeypatch: pytest.MonkeyPatch, tmp_
     )
     assert done.exit_code == 0, done.output
     rows = [line for line in done.output.splitlines() if line.startswith("| 10 |")]
-    # One of bounds; without distractors and with ten; four times the floor each: two that learn, one that cannot, the worst seed.
+    # One of bounds; without distractors and with ten; four times the floor each: two that learn, one that cannot, the
+    # worst seed.
     assert [row.count("x |") for row in rows] == [0, 4, 4], done.output
     assert "gap 10, horizon" in picture.read_text()
 

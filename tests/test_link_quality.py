@@ -32,7 +32,8 @@ def test_a_run_against_a_process_knows_its_link() -> None:
     assert 0 < quality.round_trip_min_us <= quality.round_trip_us <= quality.round_trip_max_us
     assert quality.device["accepted"] > 50 and quality.device["crc_errors"] == 0
     ages = records["command_age_us"][records["command_age_us"] != 2**32 - 1]
-    # A command is named by the STATE of the next period, or by a later one when it came late; ticks of a process jitter.
+    # A command is named by the STATE of the next period, or by a later one when it came late; ticks of a process
+    # jitter.
     assert abs(np.median(ages) / hello.period_us - 1) < 0.1 and ages.max() == quality.command_age_max_us
     stage = stage_of(result)
     assert stage.link["device_accepted"] == quality.device["accepted"] and not any(map(math.isnan, stage.link.values()))

@@ -1,5 +1,5 @@
-"""The observations' normaliser (docs/math.md, 3): against its definition, in an exported policy, and what a channel that was at rest, or
-one wild reading, does to a learned policy."""
+"""The observations' normaliser (docs/math.md, 3): against its definition, in an exported policy, and what a channel
+that was at rest, or one wild reading, does to a learned policy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 def stream(steps: int) -> np.ndarray:
-    """(steps, 6): ordinary, around 1e4, one that never moves, one that moves from step 150 on, a drift, and wild readings."""
+    """(steps, 6): ordinary, around 1e4, one that never moves, one that moves from step 150 on, a drift, and wild
+    readings.
+    """
     rng = np.random.default_rng(4)
     x = rng.standard_normal((steps, 6))
     x[:, 1] = 1e4 + 0.5 * x[:, 1]
@@ -37,7 +39,8 @@ def stream(steps: int) -> np.ndarray:
 def test_statistics_and_outputs_meet_the_definition(dtype: str, error: float, bound: float) -> None:
     """An RTU-less regressor with unit weights hands its normalised input out.
 
-    float32: 4e-6 of a deviation found, mostly from x - mean of a channel whose samples have 2^-24 of 1e4 as their last place.
+    float32: 4e-6 of a deviation found, mostly from x - mean of a channel whose samples have 2^-24 of 1e4 as their last
+    place.
     """
     model = rtu.OnlineRegressor(
         6,
@@ -132,7 +135,9 @@ SEEDS = {2: 2, 3: 2}
 
 @pytest.mark.hazard("observation-at-rest")
 def test_a_channel_that_hums_after_it_was_at_rest_changes_no_frozen_policy(learned: Learned) -> None:
-    """1e-3 on a channel that stood still while learning took the return from 500 to 34 when a deviation of 0 was taken for 1e-4."""
+    """1e-3 on a channel that stood still while learning took the return from 500 to 34 when a deviation of 0 was taken
+    for 1e-4.
+    """
     agent, task = learned(3)
     assert task.mean(agent, 5, learn=False) == 500
     task.hum = 1e-3
@@ -150,7 +155,9 @@ def test_a_channel_that_hums_comes_in_slower_than_it_is_learned(learned: Learned
 
 @pytest.mark.hazard("observation-outlier")
 def test_one_wild_reading_does_not_blind_a_learner(learned: Learned) -> None:
-    """65535 once in a loop of one's own: mean and deviation of the position went with it, and the return to 145 and less."""
+    """65535 once in a loop of one's own: mean and deviation of the position went with it, and the return to 145 and
+    less.
+    """
     agent, task = learned(2)
     scale = agent.normalizer["scale"][0]
     task.wild_in = 100

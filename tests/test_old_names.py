@@ -1,4 +1,6 @@
-"""Nothing has an old name any more (tests/old_names.txt), and files that have one are read (rtu_edge/_base/old_names.py)."""
+"""Nothing has an old name any more (tests/old_names.txt), and files that have one are read
+(rtu_edge/_base/old_names.py).
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def listed(paths: list[str]) -> set[str]:
 
 
 def searched(paths: list[str]) -> list[Path]:
-    """Files of these pathspecs; `:!` begins one that is left out. (git 2.39 itself lists nothing for some such pairs.)"""
+    """Files of these pathspecs; `:!` begins one that is left out. (git 2.39 itself lists nothing for some such
+    pairs.)
+    """
     without = [path.removeprefix(":!") for path in (*paths, *READERS) if path.startswith(":!")]
     names = listed([path for path in paths if not path.startswith(":!")]) - listed(without)
     return [ROOT / name for name in sorted(names) if (ROOT / name).is_file()]

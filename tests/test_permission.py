@@ -1,4 +1,6 @@
-"""A device that does not say that it is simulated is not armed by any command without --arm, limits and a confirmation."""
+"""A device that does not say that it is simulated is not armed by any command without --arm, limits and a
+confirmation.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,8 @@ def moved(board: FaultBridge) -> list[protocol.Frame]:
     return [passed.frame for passed in board.trace.all(TapPoint.HOST_OUT) if passed.frame.type in kinds]
 
 
-# Each command that can arm, as somebody would type it who forgot --arm or the confirmation; {port} and {file} are put in.
+# Each command that can arm, as somebody would type it who forgot --arm or the confirmation; {port} and {file} are put
+# in.
 COMMANDS = {
     "run": ["run", "{file}"],
     "run without an answer": ["run", "{file}", "--arm"],

@@ -1,4 +1,6 @@
-"""The commands that show the emulated board: under control in real time and in lockstep, and learning by itself; shorter than they are."""
+"""The commands that show the emulated board: under control in real time and in lockstep, and learning by itself;
+shorter than they are.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_a_hundred_hertz_and_never_stale(
     commands: dict[str, Any], record_property: Callable[[str, object], None]
 ) -> None:
-    """Stale in both tries fails. Whether it was 100 Hz is shown: an emulator on a host that others use is slow at times."""
+    """Stale in both tries fails. Whether it was 100 Hz is shown: an emulator on a host that others use is slow at
+    times.
+    """
     done = CliRunner().invoke(commands["board"].main, ["--seconds", "4", "--steps", "0"])
     record_property("table", done.output)
     assert "pass  4 s at 100 Hz, TTL 50 ms: never stale" in done.output, done.output

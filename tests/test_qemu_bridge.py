@@ -1,4 +1,6 @@
-"""The firmware for an STM32F405, booted in QEMU: TickLink over its serial port, and the same plant to the bit as everywhere else."""
+"""The firmware for an STM32F405, booted in QEMU: TickLink over its serial port, and the same plant to the bit as
+everywhere else.
+"""
 
 from __future__ import annotations
 
@@ -102,8 +104,8 @@ def test_a_thousand_lockstep_steps_have_the_bytes_of_every_other_device(board: B
         return protocol.Decoder().feed(inside.receive(protocol.encode(protocol.pack(message, seq, t_us)), 0))
 
     expected = lockstep(exchange_inside, 1000)
-    # The STATE right after ARM shows the plant as it stands (docs/protocol.md): a busy host that armed too late, when it had
-    # moved, begins anew.
+    # The STATE right after ARM shows the plant as it stands (docs/protocol.md): a busy host that armed too late, when
+    # it had moved, begins anew.
     boots: set[int] = set()
     give_up = time.monotonic() + 120
     while time.monotonic() < give_up:
@@ -132,7 +134,9 @@ def test_a_learner_in_lockstep_cannot_tell_the_board_from_the_process(board: Boa
 
 
 def test_silence_makes_it_safe_by_its_own_clock(board: Board) -> None:
-    """Wall-clock time: TTL 50 ms, then nothing. The device's own times are compared, so that a slow host does not matter."""
+    """Wall-clock time: TTL 50 ms, then nothing. The device's own times are compared, so that a slow host does not
+    matter.
+    """
     ttl_us, period_us = 50_000, 20_000
     host = Host(board.port)
     host.hello()

@@ -1,4 +1,6 @@
-"""The RTU cell on an emulated Cortex-M4F at 8 inputs and 16 units: its size, its memory, its instructions, its results."""
+"""The RTU cell on an emulated Cortex-M4F at 8 inputs and 16 units: its size, its memory, its instructions, its
+results.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The firmware that learns by itself: a recurrent agent on the emulated Cortex-M4F, the host's scalar learner to the bit."""
+"""The firmware that learns by itself: a recurrent agent on the emulated Cortex-M4F, the host's scalar learner to the
+bit.
+"""
 
 from __future__ import annotations
 

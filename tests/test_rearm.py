@@ -1,4 +1,6 @@
-"""Who is at the other end, right before ARM: not the device of which the data sheet was read, when that was restarted or exchanged."""
+"""Who is at the other end, right before ARM: not the device of which the data sheet was read, when that was restarted
+or exchanged.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The learners' oracles against derivatives of an unrolled forward pass, hand-computed updates and the slips of docs/math.md, 7."""
+"""The learners' oracles against derivatives of an unrolled forward pass, hand-computed updates and the slips of
+docs/math.md, 7.
+"""
 
 from __future__ import annotations
 
@@ -64,8 +66,10 @@ def test_eligibility_is_the_discounted_sum_of_derivatives(shared: bool, discrete
     derivative by complex step through the unrolled forward pass, nothing of RTRL in it. Rounding only: 1e-11."""
     p = parameters(0, ("body",) if shared else ("actor", "critic"), {"actor": 4 if not discrete else 3, "critic": 1})
     config = ACConfig(
-        discrete=discrete, nonlinear=nonlinear, activation="tanh", trace_decay={"recurrent": 0.95, "body": 0.8, "head": 0.5},
-        optimizer="sgd", actor={"step_size": 0.0}, critic={"step_size": 0.0}, entropy=0.3, normalize_observation=False, scale_reward=False, sigma_floor=0.1,
+        discrete=discrete, nonlinear=nonlinear, activation="tanh", trace_decay={"recurrent": 0.95, "body": 0.8,
+        "head": 0.5},
+        optimizer="sgd", actor={"step_size": 0.0}, critic={"step_size": 0.0}, entropy=0.3,
+        normalize_observation=False, scale_reward=False, sigma_floor=0.1,
     )  # fmt: skip
     rng = np.random.default_rng(1)
     steps = 6
@@ -105,8 +109,8 @@ def test_eligibility_is_the_discounted_sum_of_derivatives(shared: bool, discrete
 
 
 def test_policies_against_numbers() -> None:
-    """Densities against textbook values: probabilities sum to one, entropy is the mean of -log pi (20-point Gauss-Hermite,
-    exact for these polynomials)."""
+    """Densities against textbook values: probabilities sum to one, entropy is the mean of -log pi (20-point
+    Gauss-Hermite, exact for these polynomials)."""
     logits = np.array([0.3, -1.2, 2.0])
     log_p = np.array([softmax_policy(logits, a)[0] for a in range(3)])
     assert np.exp(log_p).sum() == pytest.approx(1, abs=1e-15)
@@ -153,8 +157,9 @@ def test_delta_by_hand(ending: str) -> None:
 
 
 def test_slip_4_truncation_is_not_termination() -> None:
-    """docs/math.md, 7.4. Reward 1 for ever, cut every 5 steps: the value is 1/(1 - gamma) = 10 if a cut bootstraps, and below 5,
-    the most that five rewards make, if it is taken for an end. A constant input and a linear head: TD converges well within 1 %."""
+    """docs/math.md, 7.4. Reward 1 for ever, cut every 5 steps: the value is 1/(1 - gamma) = 10 if a cut bootstraps, and
+    below 5, the most that five rewards make, if it is taken for an end. A constant input and a linear head: TD
+    converges well within 1 %."""
     p = {
         "actor.head.weight": np.zeros((2, 1)),
         "actor.head.bias": np.zeros(2),
@@ -174,8 +179,8 @@ def test_slip_4_truncation_is_not_termination() -> None:
 
 
 def test_slip_7_a_terminal_reward_stays_in_its_episode() -> None:
-    """docs/math.md, 7.7. Episodes of one reward 0 after a terminal reward of 100: u of a new episode starts from 0, so it
-    is 0; the slip carries gamma 100 into it, and its deviation is another one for ever."""
+    """docs/math.md, 7.7. Episodes of one reward 0 after a terminal reward of 100: u of a new episode starts from 0, so
+    it is 0; the slip carries gamma 100 into it, and its deviation is another one for ever."""
     ours, slipped = RewardScaler(0.9), SlippedRewardScaler(0.9)
     for _ in range(3):
         ours.begin()
@@ -260,8 +265,8 @@ def test_td_predictor_finds_a_discounted_sum() -> None:
 
 
 def test_regressor_gradient_is_the_derivative_of_its_loss() -> None:
-    """One SGD step after five inputs moves the weights by the complex-step derivative of 1/2 |y - target|^2. The step is a
-    small one, which lifts no phase to its bound."""
+    """One SGD step after five inputs moves the weights by the complex-step derivative of 1/2 |y - target|^2. The step
+    is a small one, which lifts no phase to its bound."""
     p = parameters(5, ("",), {"": 2})
     rng = np.random.default_rng(6)
     x, target = rng.standard_normal((5, D)), rng.standard_normal(2)

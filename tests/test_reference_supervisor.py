@@ -121,8 +121,8 @@ def test_a_fallback_that_fails(mode: str, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_command_limiter(seed: int) -> None:
-    """To 2e-3 of a range of some ten: how fast it may still go is the root of the room that is left, so that the 1e-6 of slack
-    in the slow one's walk, and the rounding of float, become a thousandth near the end."""
+    """To 2e-3 of a range of some ten: how fast it may still go is the root of the room that is left, so that the 1e-6
+    of slack in the slow one's walk, and the rounding of float, become a thousandth near the end."""
     rng = np.random.default_rng(seed)
     low, high = -float(rng.uniform(1, 10)), float(rng.uniform(1, 10))
     slew, accel = float(rng.choice([math.inf, 3.0])), float(rng.choice([math.inf, 0.3, 1.0]))
@@ -164,7 +164,8 @@ def test_td_errors_out_of_their_distribution() -> None:
             fresh = False
             assert not found
             continue
-        # The value hardly moves from where it is, so that delta is the reward to a few hundredths: keep clear of the threshold.
+        # The value hardly moves from where it is, so that delta is the reward to a few hundredths: keep clear of the
+        # threshold.
         value = float(made.policy.info()["value"])
         delta = reward + (0.99 - 1.0) * value
         expected = watch.step(delta)

@@ -21,7 +21,7 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge.loop import CallFlag, Loop, LoopStatus, RecordFlag
 from rtu_edge.record import RunFolder
 from rtu_edge.record.reader import Log, read_log
-from rtu_edge.run import replay
+from rtu_edge.run import replay, what_if
 from rtu_edge.run.replay import DifferenceFlag
 
 SLEW = "limits.force={min=-8, max=9, slew_per_s=300}"
@@ -239,10 +239,10 @@ def test_the_same_learner_predicts_the_same() -> None:
     log, _ = logged.by_hand(logged.config_of(), 3000)
     applied = (log.records["calls"] & CallFlag.APPLIED) != 0
     assert applied.any()  # told in both
-    found = replay.what_if(log, [f"learner.gamma={log.head.learner['gamma']}"])
+    found = what_if.what_if(log, [f"learner.gamma={log.head.learner['gamma']}"])
     np.testing.assert_array_equal(found.was.value, found.would.value)
     np.testing.assert_array_equal(found.was.delta, found.would.delta)
-    other = replay.what_if(log, ["learner.trace_decay=0.3"])
+    other = what_if.what_if(log, ["learner.trace_decay=0.3"])
     assert not np.array_equal(other.was.value, other.would.value) and np.isfinite(other.would.value).all()
 
 
@@ -252,7 +252,7 @@ def test_returns_are_those_of_the_definition() -> None:
     records["flags"] = [F, 0, T, F, 0, U, F, 0]
     records["reward"] = [0, 1, 2, 0, 1, 1, 0, 1]
     nan = np.nan
-    np.testing.assert_allclose(replay.returns_of(records, 0.5), [2.0, 2.0, 0.0, nan, nan, nan, nan, nan])
+    np.testing.assert_allclose(what_if.returns_of(records, 0.5), [2.0, 2.0, 0.0, nan, nan, nan, nan, nan])
 
 
 def test_a_what_if_prints_a_comparison_and_leaves_it(
@@ -280,7 +280,7 @@ def test_a_what_if_prints_a_comparison_and_leaves_it(
 @pytest.mark.parametrize("change", ["run.steps=5", 'learner.actions="discrete"', "learner.unit=3", "learner.gamma=2"])
 def test_what_a_replay_cannot_change_is_refused(log: Log, change: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(change.split("=")[0])):
-        replay.what_if(log, [change])
+        what_if.what_if(log, [change])
 
 
 # ---------------------------------------------------------------- the command

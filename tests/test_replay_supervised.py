@@ -23,7 +23,8 @@ Array = npt.NDArray[Any]
 
 STEPS = 20_000
 EARLY = (
-    "learner_monitor={snapshot_steps=150, validation_steps=60, max_rollbacks=400, td_warmup=100, td_error=20, saturated_steps=60}",
+    "learner_monitor={snapshot_steps=150, validation_steps=60, max_rollbacks=400, td_warmup=100, td_error=20, "
+    "saturated_steps=60}",
     "supervisor.max_switches=64",
     "supervisor.switch_window=1",
     "supervisor.dwell_steps=12",

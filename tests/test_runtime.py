@@ -254,8 +254,8 @@ def plain_calls(agent: Any, records: Any, low: float, high: float) -> None:
 
 
 def test_dropped_updates_give_the_bits_of_plain_calls_with_the_same_drops(link: Link) -> None:
-    """In lockstep by a schedule: every third of 1500, and a burst of 100. tests/test_learners.py holds plain calls against
-    the float64 oracle."""
+    """In lockstep by a schedule: every third of 1500, and a burst of 100. tests/test_learners.py holds plain calls
+    against the float64 oracle."""
     drops = sorted({*range(0, 1500, 3), *range(700, 800)})
     agents = [rtu.StreamAC(2, 1, seed=4, units=8, hidden=8) for _ in range(2)]
     loop = Loop(link, agents[0].core.policy(), LoopConfig(steps=1500, seed=4, drop_updates=drops))
@@ -361,12 +361,15 @@ def test_a_configuration_is_taken_as_numpy_has_it(link: Link) -> None:
     limits = Limits(np.array(-4.0), np.float32(4), np.int64(100), rest=np.float16(0))  # type: ignore[arg-type]
     reward = Reward(np.str_("form"), np.float32(1), np.array([0.5, 2.0]), (), np.array([-1]))  # type: ignore[arg-type]
     config = LoopConfig(
-        limits=np.array([limits]), reward=reward, steps=np.array(20), seed=np.uint64(3), seconds=np.float32(60),  # type: ignore[arg-type]
-        target_return=np.array(1e9), returns=np.array([1, 2]), drop_updates=np.array([1, 2]), command_limiter=np.True_, learn=1,  # type: ignore[arg-type]
+        limits=np.array([limits]), reward=reward, steps=np.array(20), seed=np.uint64(3),  # type: ignore[arg-type]
+        seconds=np.float32(60),  # type: ignore[arg-type]
+        target_return=np.array(1e9), returns=np.array([1, 2]), drop_updates=np.array([1,  # type: ignore[arg-type]
+        2]), command_limiter=np.True_, learn=1,  # type: ignore[arg-type]
     )  # fmt: skip
     loop = Loop(link, controller(), config)
     assert loop.config == LoopConfig(
-        limits=[Limits(-4.0, 4.0, 100.0, rest=0.0)], reward=Reward("form", 1.0, [0.5, 2.0], [], [-1.0]), steps=20, seed=3,
+        limits=[Limits(-4.0, 4.0, 100.0, rest=0.0)], reward=Reward("form", 1.0, [0.5, 2.0], [], [-1.0]), steps=20,
+        seed=3,
         seconds=60.0, target_return=1e9, returns=[1.0, 2.0], drop_updates=[1, 2],
     )  # fmt: skip
     assert type(loop.config.steps) is int and loop.config.command_limiter is True

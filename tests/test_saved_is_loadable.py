@@ -1,4 +1,6 @@
-"""What is saved can be loaded: no learner that is not finite takes the place of a checkpoint, and resuming looks further back."""
+"""What is saved can be loaded: no learner that is not finite takes the place of a checkpoint, and resuming looks
+further back.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,9 @@ def test_a_learner_that_is_not_finite_is_not_saved_over_a_good_one(kind: str, tm
 
 @pytest.mark.hazard("checkpoint-not-loadable")
 def test_save_refuses_what_load_refuses_and_nothing_else() -> None:
-    """Every section, the first and the last value, each value that is not finite; and the largest, which may become so."""
+    """Every section, the first and the last value, each value that is not finite; and the largest, which may become
+    so.
+    """
     good = learning("stream_ac")
     data: bytes = good.core.save(checkpoint.encode_config(good.config))
     for name, section in good.state.items():
@@ -216,7 +220,9 @@ def test_a_supervisor_that_could_not_be_read_again_is_not_saved(saver: Any, monk
 
 
 def test_a_run_whose_learner_is_lost_writes_the_rest_and_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the loop's end and the last save: the checkpoint before the run stays, log and summary are there, exit code 1."""
+    """Between the loop's end and the last save: the checkpoint before the run stays, log and summary are there, exit
+    code 1.
+    """
     finish = Saver.finish
 
     def spoiled(self: Saver, progress: Any, session: int) -> None:

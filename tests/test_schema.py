@@ -1,4 +1,6 @@
-"""One description of a device (rtu_edge/device/schema.py): no second class for a channel, a limit, a HELLO or a clock."""
+"""One description of a device (rtu_edge/device/schema.py): no second class for a channel, a limit, a HELLO or a
+clock.
+"""
 
 from __future__ import annotations
 

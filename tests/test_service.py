@@ -1,4 +1,6 @@
-"""The service: its files, systemd's protocol with a watchdog that only a turning loop feeds, and arming by the socket."""
+"""The service: its files, systemd's protocol with a watchdog that only a turning loop feeds, and arming by the
+socket.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\n"
 def robot(tmp_path: Path, port: str, limits: str = LIMITS) -> Path:
     path = tmp_path / "robot.toml"
     ttl = "[loop]\nttl_ms = 200\n"  # the longest that the device allows: a busy host ends no run by itself
-    text = f'[device]\nport = "{port}"\n{ttl}[learner]\nunits = 8\nhidden = [8]\n[run]\nfolder = "{tmp_path}/runs"\n{limits}'
+    text = f'[device]\nport = "{port}"\n{ttl}[learner]\nunits = 8\nhidden = [8]\n'
+    text += f'[run]\nfolder = "{tmp_path}/runs"\n{limits}'
     path.write_text(text)
     return path
 

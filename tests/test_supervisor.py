@@ -121,7 +121,9 @@ def test_by_turns() -> None:
 
 
 def test_a_correction_stays_within_its_share_of_the_range() -> None:
-    """Residual: never further than 10 % of the range (2 N of 20) from what the controller alone says to the same past."""
+    """Residual: never further than 10 % of the range (2 N of 20) from what the controller alone says to the same
+    past.
+    """
     learner = small()
     made = faults.supervised(learner, "supervisor.mode=residual", "supervisor.residual={force=0.1}", text=DEVICE + PD)
     rig = faults.Rig(made.policy, 3)

@@ -210,7 +210,8 @@ def spoiled(change: str) -> bytes:
 
 
 SPOILED = (
-    "no state given back", "no output", "an unknown opset", "an old opset", "shapes that do not fit", "another kind of action",
+    "no state given back", "no output", "an unknown opset", "an old opset", "shapes that do not fit",
+    "another kind of action",
 )  # fmt: skip
 
 

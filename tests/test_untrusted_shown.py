@@ -369,7 +369,8 @@ def test_a_line_of_an_owner_has_an_end() -> None:
 
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
-    ("replay",), ("blackbox",), ("inspect",), ("ckpt", "ls"), ("export",), ("verify",), ("promote",), ("run",), ("run", "--resume"),
+    ("replay",), ("blackbox",), ("inspect",), ("ckpt", "ls"), ("export",), ("verify",), ("promote",), ("run",),
+    ("run", "--resume"),
 )  # fmt: skip
 
 
@@ -416,7 +417,8 @@ def test_any_value_in_any_text_is_answered(seed: int, folder: Path, capfd: pytes
 
 
 VALUES: tuple[Any, ...] = (
-    None, True, -1, 0, 2**31, 2**64, 10**30, -0.5, 1e308, float("inf"), float("nan"), "", "x", "[/]", "\x1b[31m", "/dev/zero",
+    None, True, -1, 0, 2**31, 2**64, 10**30, -0.5, 1e308, float("inf"), float("nan"), "", "x", "[/]", "\x1b[31m",
+    "/dev/zero",
     [], {}, [[]], {"a": {}}, ["a"], "x" * 1000, 65536,
 )  # fmt: skip
 

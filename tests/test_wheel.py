@@ -40,7 +40,9 @@ def installed(wheel: Path) -> Path:
 
 
 def test_its_tag_is_what_its_symbols_allow(wheel: Path) -> None:
-    """No index takes linux_x86_64. A glibc older than a symbol would break the promise, one newer than ours bars this host."""
+    """No index takes linux_x86_64. A glibc older than a symbol would break the promise, one newer than ours bars this
+    host.
+    """
     platform, glibc = platform_of(wheel)
     assert platform == sysconfig.get_platform().removeprefix("linux-").replace("-", "_")
     ours = os.confstr("CS_GNU_LIBC_VERSION")

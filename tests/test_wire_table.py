@@ -1,4 +1,6 @@
-"""The device's state table: docs/protocol.md prints the one in the code, and a real device does in each cell what it says."""
+"""The device's state table: docs/protocol.md prints the one in the code, and a real device does in each cell what it
+says.
+"""
 
 from __future__ import annotations
 
@@ -149,7 +151,8 @@ FRAMES = {
     "OTHER": lambda b: protocol.Log(6, "hello"),
 }
 
-# Nothing can make these happen: what they need is not there in that state. The walk tries all the same, and nothing moves.
+# Nothing can make these happen: what they need is not there in that state. The walk tries all the same, and nothing
+# moves.
 IMPOSSIBLE = {
     **{(state, "EXPIRED"): "no session" for state in ("BOOT", "DISARMED", "SAFE", "ESTOP")},
     **{(state, "READY"): "no reset" for state in ("BOOT", "DISARMED", "ARMED", "SAFE", "ESTOP")},
@@ -616,7 +619,8 @@ def test_rows_and_hash_agree() -> None:
     rows = [bench.send(protocol.Describe(i))[0] for i in range(hello.observation_size + hello.action_size)]
     assert all(isinstance(row, protocol.Channel) for row in rows)
     assert protocol.schema_hash(hello.period_us, rows) == hello.schema_hash  # type: ignore[arg-type]
-    assert bench.send(protocol.Describe(hello.observation_size + hello.action_size))[0].status == Status.INVALID  # type: ignore[union-attr]
+    beyond = protocol.Describe(hello.observation_size + hello.action_size)
+    assert bench.send(beyond)[0].status == Status.INVALID  # type: ignore[union-attr]
 
 
 def test_counters_can_be_read_and_not_written() -> None:

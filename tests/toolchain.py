@@ -77,7 +77,9 @@ def configure(kind: str, folder: Path) -> None:
 
 
 def build(kind: str, *targets: str) -> Path:
-    """Build CMake targets in a configuration ("release", "sanitize", "fuzz", "aarch64", "cortex-m4"); return the build folder."""
+    """Build CMake targets in a configuration ("release", "sanitize", "fuzz", "aarch64", "cortex-m4"); return the build
+    folder.
+    """
     with locked(BUILD / f"tests-{kind}") as folder:
         configure(kind, folder)
         run(tool("ninja"), "-C", folder, "-j", "2", *targets)
@@ -154,7 +156,9 @@ def mutable_globals(path: Path, prefix: str = "") -> dict[str, int]:
 
 
 def platform_of(wheel: Path) -> tuple[str, tuple[int, int]]:
-    """Return the architecture of a wheel and the glibc that its tag asks for, ("aarch64", (2, 34)); its name and its WHEEL agree."""
+    """Return the architecture of a wheel and the glibc that its tag asks for, ("aarch64", (2, 34)); its name and its
+    WHEEL agree.
+    """
     found = re.fullmatch(r".*-manylinux_(\d+)_(\d+)_(\w+)\.whl", wheel.name)
     assert found, wheel.name
     with zipfile.ZipFile(wheel) as archive:

@@ -1,7 +1,8 @@
 #!/bin/sh
-# The tests on each Python that is promised: tools/pythons.sh [pytest arguments]. PYTHONS="python3.10 python3.13" chooses;
-# otherwise those that are on the path or in ~/.pyenv. Each gets a clone of the last commit, build/pythons/3.x. Python 3.10
-# gets the oldest numpy and the like that are promised, the others the newest that there is. All have to learn the same bits.
+# The tests on each Python that is promised: tools/pythons.sh [pytest arguments]. PYTHONS="python3.10 python3.13"
+# chooses; otherwise those that are on the path or in ~/.pyenv. Each gets a clone of the last commit, build/pythons/3.x.
+# Python 3.10 gets the oldest numpy and the like that are promised, the others the newest that there is. All have to
+# learn the same bits.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # A wheel that package indexes and other hosts take: tools/wheel.sh FOLDER [WHEEL].
-#   compiles one for this host, or takes WHEEL, and puts it into FOLDER with the manylinux tag that the symbols in it allow
+#   compiles one for this host, or takes WHEEL, and puts it into FOLDER with the manylinux tag that
+#   its symbols allow
 # Set up by `tools/setup.sh test`. auditwheel reads wheels of other hosts as well. Says where the wheel is.
 set -eu
 folder=$(mkdir -p "$1" && cd "$1" && pwd)

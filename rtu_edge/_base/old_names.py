@@ -1,8 +1,9 @@
 """Names in files and messages of earlier versions, and what they are called today.
 
-Readers of old files call these functions; nothing else in the package knows an old name (tests/test_old_names.py). The module
-lies in _base because config, learn, record and device all read such files, and each of them imports from below only.
-A user's configuration gets no such translation: an old key there is an error that names the new one (renamed_key).
+Readers of old files call these functions; nothing else in the package knows an old name (tests/test_old_names.py). The
+module lies in _base because config, learn, record and device all read such files, and each of them imports from below
+only. A user's configuration gets no such translation: an old key there is an error that names the new one
+(renamed_key).
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def record_field(name: str) -> str:
 
 
 def head(plain: Any) -> Any:
-    """The head of a log or of a black box, plain values, with today's keys and fields; what is no head stays as it is."""
+    """The head of a log or of a black box, plain values, with today's keys and fields; what is no head stays as it
+    is.
+    """
     if not isinstance(plain, dict):
         return plain
     found = _renamed(plain, _HEAD)

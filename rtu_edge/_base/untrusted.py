@@ -1,4 +1,5 @@
-"""What comes from outside: files within bounds, text without control characters, JSON that keeps infinity (docs/security.md).
+"""What comes from outside: files within bounds, text without control characters, JSON that keeps infinity
+(docs/security.md).
 
 Whatever reads a file that somebody else may have written, or shows a text from one, does it through here.
 """
@@ -112,7 +113,9 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def to_json(value: Any, indent: int = 0) -> bytes:
-    """A value as JSON that every reader takes: infinity and NaN, for which JSON has no word, as "inf", "-inf" and "nan"."""
+    """A value as JSON that every reader takes: infinity and NaN, for which JSON has no word, as "inf", "-inf" and
+    "nan".
+    """
     return msgspec.json.format(msgspec.json.encode(_named(msgspec.to_builtins(value))), indent=indent or -1)
 
 

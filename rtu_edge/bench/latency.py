@@ -24,13 +24,15 @@ Array = npt.NDArray[Any]
 
 # name -> what it is. All in us, of each step in which a command left.
 PARTS = {
-    "lateness": "wake-up: arrival of STATE above the least one-way delay seen; clock = host: start of the step after its slot",
+    "lateness": "wake-up: arrival of STATE above the least one-way delay seen; clock = host: start of the step after "
+    "its slot",
     "receive": "arrival of STATE to the begin of the step; clock = host: the wait for the slot",
     "predict": "observation to action",
     "limit": "limits before the wire",
     "send": "frame packed and handed to the kernel",
     "update": "learning, after the action has left",
-    "command age": "observation to the STATE that names the command which answers it, by the device's clock: a period at least",
+    "command age": "observation to the STATE that names the command which answers it, "
+    "by the device's clock: a period at least",
 }
 
 _PERCENTILES = (50.0, 99.0, 99.9)
@@ -52,7 +54,8 @@ class Latencies:
         steps, seconds, overruns, skipped, missed, dropped, reason: of the run; `dropped` are weight updates.
         parts: name -> {"p50", "p99", "p99.9", "max", "mean", "count"} in us.
         histograms: name -> counts between `edges_us`; what is outside counts in the first or last.
-        worst: the steps with the largest time from STATE to command, largest first: step, seconds since the start, UTC, parts.
+        worst: the steps with the largest time from STATE to command, largest first: step, seconds since the start, UTC,
+            parts.
     """
 
     started: str

@@ -174,7 +174,8 @@ def text(out: Soak) -> str:
         f"stops that nothing explains: {out.unexplained}",
         f"faults: {', '.join(f'{name} {count:,}' for name, count in out.faults.items())}",
         f"what the loop made of them: {', '.join(f'{name} {count:,}' for name, count in out.counters.items())}",
-        f"resident memory: {out.growth / 1024:+.0f} KiB from the first half to the second; allowed {Resident.ALLOWED // 1024}",
+        f"resident memory: {out.growth / 1024:+.0f} KiB from the first half to the second; allowed "
+        f"{Resident.ALLOWED // 1024}",
         f"mean return of the episodes, by tenths: {' '.join(f'{value:.0f}' for value in out.returns)}",
         f"the learner's numbers at the end: {'finite' if out.finite else 'NOT FINITE'}",
         "passed" if out.passed else "FAILED",
@@ -192,7 +193,8 @@ def save(out: Soak, folder: Path) -> None:
     (folder / "soak.json").write_text(json.dumps(asdict(out), indent=1) + "\n", encoding="utf-8")
     (folder / "soak.txt").write_text(text(out) + "\n", encoding="utf-8")
     lines = "".join(f"<li>{html.escape(line)}</li>" for line in text(out).splitlines())
-    page = f"<!doctype html><meta charset=utf-8><title>soak</title><body style='font:15px sans-serif;margin:3em'><h1>Soak</h1><ul>{lines}</ul>{_curve(out)}"
+    page = "<!doctype html><meta charset=utf-8><title>soak</title><body style='font:15px sans-serif;margin:3em'>"
+    page += f"<h1>Soak</h1><ul>{lines}</ul>{_curve(out)}"
     (folder / "soak.html").write_text(page, encoding="utf-8")
     if not out.passed:
         raise CheckFailed(f"{folder / 'soak.txt'}: {out.unexplained} stops unexplained, memory {out.growth:+} bytes")
@@ -205,6 +207,7 @@ def _curve(out: Soak) -> str:
     last, most = out.resident[-1][0] or 1, max(held for _, held in out.resident)
     points = " ".join(f"{700 * steps / last:.1f},{150 - 140 * held / most:.1f}" for steps, held in out.resident)
     return (
-        f"<p>Resident memory, 0 to {most / 2**20:.0f} MiB, over the run</p><svg width=700 height=150 style='border:1px solid"
+        f"<p>Resident memory, 0 to {most / 2**20:.0f} MiB, over the run</p><svg width=700 height=150 style='border:1px "
+        "solid"
         f" #dfe5ea'><polyline fill=none stroke=#0b7a75 stroke-width=1.5 points='{points}'/></svg>"
     )

@@ -1,6 +1,7 @@
 """The command line. Commands are imported when they are called, so that `rtu-edge --help` answers at once.
 
-Exit codes: 0 ok, 1 check failed, 2 usage, configuration or a file that cannot be used, 3 device, 4 safety stop, 5 deadline.
+Exit codes: 0 ok, 1 check failed, 2 usage, configuration or a file that cannot be used, 3 device, 4 safety stop, 5
+deadline.
 """
 
 from __future__ import annotations

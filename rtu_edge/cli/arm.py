@@ -13,8 +13,8 @@ from rtu_edge.cli.target import port_of
 def command(target: str, token: int | None) -> None:
     """Let a service that waits, disarmed, move its plant.
 
-    TARGET is a port, or the TOML file that names it. The service shows a number, which has to be typed; it is another one
-    after each stop.
+    TARGET is a port, or the TOML file that names it. The service shows a number, which has to be typed; it is another
+    one after each stop.
     """
     import sys
 

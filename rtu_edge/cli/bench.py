@@ -114,8 +114,8 @@ def loop(
 def soak_command(hours: float, seed: int, out: Path) -> None:
     """Learn in lockstep for hours of virtual time over a line with faults, on a device that restarts.
 
-    Frames are lost, damaged and repeated, the host stalls, the device restarts. It passes when nothing stopped that these
-    do not explain, memory did not grow and the learner's state is finite.
+    Frames are lost, damaged and repeated, the host stalls, the device restarts. It passes when nothing stopped that
+    these do not explain, memory did not grow and the learner's state is finite.
     """
     import time
 

@@ -47,7 +47,8 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
     head, records = found.head, found.records
     seconds = (int(records["t_ns"][-1]) - int(records["t_ns"][0])) / 1e9 if len(records) else 0.0
     out.print(
-        f"{escape(str(path))}: {len(records):,} records over {seconds:,.1f} s; {found.torn:,} torn, {found.missing:,} missing",
+        f"{escape(str(path))}: {len(records):,} records over {seconds:,.1f} s; {found.torn:,} torn, {found.missing:,} "
+        "missing",
         soft_wrap=True,
     )
     if settled:

@@ -19,8 +19,8 @@ import click
 def command(plant: str, link: Path | None, seed: int, slew: float | None, reset_ticks: int | None) -> None:
     """Start a simulated device and keep it: the firmware behind a port with a fixed name, until Ctrl-C.
 
-    PLANT is the name of a simulated plant (cartpole, pendulum, servo, each also -full), or the C file of a plant of your
-    own. The port behaves like a board's: any number of commands may open it, one after the other.
+    PLANT is the name of a simulated plant (cartpole, pendulum, servo, each also -full), or the C file of a plant of
+    your own. The port behaves like a board's: any number of commands may open it, one after the other.
     """
     from rtu_edge._base.errors import ConfigError, DeviceError
     from rtu_edge.device.ports import open_port

@@ -25,9 +25,9 @@ from rtu_edge.tools import estop as stops
 def command(target: str, baud: int | None, timeout_s: float) -> None:
     """Stop a device: succeeds only when the device reports ESTOP.
 
-    TARGET is a port, or the configuration file of a run. Stopped are the device at the port, and each device that a run with this
-    port or this file drives. The process that drives it is asked first; if it does not answer within 200 ms it is ended
-    and the device is asked directly. The stop is latched until `rtu-edge clear`.
+    TARGET is a port, or the configuration file of a run. Stopped are the device at the port, and each device that a run
+    with this port or this file drives. The process that drives it is asked first; if it does not answer within 200 ms
+    it is ended and the device is asked directly. The stop is latched until `rtu-edge clear`.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.device import lock

@@ -93,8 +93,9 @@ def run(
 ) -> None:
     """Run a suite (the standard one unless given): each fault against each target.
 
-    Leaves junit.xml, results.json, report.html and the log of each failure in --out. Ends with 0 only if every fault came
-    to what was expected. Real hardware moves only with --arm, limits for each actuator in the suite, and a confirmation.
+    Leaves junit.xml, results.json, report.html and the log of each failure in --out. Ends with 0 only if every fault
+    came to what was expected. Real hardware moves only with --arm, limits for each actuator in the suite, and a
+    confirmation.
     """
     from rtu_edge._base.errors import CheckFailed, ConfigError
     from rtu_edge.hil.report import write_report

@@ -26,7 +26,8 @@ _MODES = ("off", "shadow", "ab", "learn", "frozen", "residual")
 def command(run: Path, to: str, applied: bool, output: Path | None, force: str | None, memory: int | None) -> None:
     """Show what a run says for and against letting its learner do more.
 
-    With --apply, write the run's configuration with the new mode to a file. Exit code 1 when the evidence does not suffice.
+    With --apply, write the run's configuration with the new mode to a file. Exit code 1 when the evidence does not
+    suffice.
     """
     import msgspec
 

@@ -37,7 +37,8 @@ _LONG = 200_000  # records from which on a bar is shown
     "--config",
     "configured",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Take the fallback controller from this configuration: a log's own may name code or a file, which is not used.",
+    help="Take the fallback controller from this configuration: a log's own may name code or a file, which is not "
+    "used.",
 )
 @memory
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the arrays and the picture of a what-if.")
@@ -86,7 +87,9 @@ def command(
 
 
 def _elsewhere(found: Log, changes: tuple[str, ...]) -> bool:
-    """In a process of its own with the recorded instruction set, where this host has it; that one prints and decides."""
+    """In a process of its own with the recorded instruction set, where this host has it; that one prints and
+    decides.
+    """
     import os
     import subprocess
     import sys
@@ -122,7 +125,8 @@ def _introduce(screen: Console, found: Log) -> None:
 
     head = found.head
     screen.print(
-        f"{escape(str(found.path))}: {found.record_count:,} records, {found.episode_count:,} episodes, session {head.session} "
+        f"{escape(str(found.path))}: {found.record_count:,} records, {found.episode_count:,} episodes, session "
+        f"{head.session} "
         f"at {1 / head.period_s:g} Hz, started {escape(head.started)}",
         soft_wrap=True,
     )
@@ -149,7 +153,8 @@ def _verify(
         result = replay.verify(found, until=until, stop=exact, progress=progress, **how)
     seconds = time.perf_counter() - begin
     screen.print(
-        f"replayed {result.records:,} records, {result.steps:,} steps, in {seconds:.2f} s; state {result.agent.state_hash()}"
+        f"replayed {result.records:,} records, {result.steps:,} steps, in {seconds:.2f} s; state "
+        f"{result.agent.state_hash()}"
     )
     if result.ended:
         screen.print(f"[yellow]ended there:[/] {escape(result.ended)}", soft_wrap=True)
@@ -191,7 +196,8 @@ def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> st
         )
     screen.print(f"not a bit-for-bit check: {reason}", soft_wrap=True)
     screen.print(
-        f"largest distance of a command {result.largest:.3g} of its range, of a value estimate {result.largest_value:.3g}"
+        f"largest distance of a command {result.largest:.3g} of its range, of a value estimate "
+        f"{result.largest_value:.3g}"
     )
     if result.largest <= tolerance:
         return ""
@@ -203,10 +209,10 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
 
     from rtu_edge._base import files
     from rtu_edge.record.npz import packed
-    from rtu_edge.run import replay
+    from rtu_edge.run import what_if
 
     with _progress(screen, found.record_count) as progress:
-        result = replay.what_if(found, changes, until=until, progress=progress)
+        result = what_if.what_if(found, changes, until=until, progress=progress)
     if result.fresh:
         screen.print("[yellow]the state at the start does not fit this learner:[/] it began anew from its seed")
     if result.ended:
@@ -215,7 +221,7 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
     table.add_column(f"predictions over {len(result.step):,} transitions")
     for name in ("as recorded", escape(", ".join(changes))):
         table.add_column(name, justify="right")
-    for name, was, would in replay.comparison(result):
+    for name, was, would in what_if.comparison(result):
         table.add_row(name, f"{was:.4g}", f"{would:.4g}")
     screen.print(table)
     screen.print("The actions are the recorded ones: what this learner would have driven the plant to is unknown.")

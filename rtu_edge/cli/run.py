@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 @click.option(
     "--plant",
     metavar="NAME|FILE.c",
-    help="With --sim: the plant to simulate, by name or as the C file of a plant.  [default: device.sim or device.plant]",
+    help="With --sim: the plant to simulate, by name or as the C file of a plant.  [default: device.sim or "
+    "device.plant]",
 )
 @click.option("--steps", type=click.IntRange(1, 1_000_000_000), help="Stop after so many.  [default: run.steps]")
 @click.option("--assert-no-alloc", is_flag=True, help="Fail if the loop's thread uses the heap, or memory grows.")

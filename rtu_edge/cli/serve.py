@@ -33,9 +33,9 @@ _AGAIN_S = 5.0
 def command(config: Path, overrides: tuple[str, ...]) -> None:
     """Own a device, disarmed, and run it each time `rtu-edge arm` says so: what the service runs.
 
-    Every actuator needs limits in the file, on a simulated device too. The learner, saved while it runs, goes on from one
-    run to the next and over restarts, in the folder run.folder/run.name; each run leaves its log there. A safety stop ends
-    the process, and so does a device that goes away; a disk that is full does not.
+    Every actuator needs limits in the file, on a simulated device too. The learner, saved while it runs, goes on from
+    one run to the next and over restarts, in the folder run.folder/run.name; each run leaves its log there. A safety
+    stop ends the process, and so does a device that goes away; a disk that is full does not.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.config import Clock, load_config
@@ -55,7 +55,8 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
         with locked(folder) as lock:
             if lock.problem:
                 click.echo(
-                    f"{folder}: cannot be locked ({lock.problem}): give no other service this folder, nothing would stop"
+                    f"{folder}: cannot be locked ({lock.problem}): give no other service this folder, nothing would "
+                    "stop"
                     " it from saving its learner over this one's"
                 )
             elif not lock.free:

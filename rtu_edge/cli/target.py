@@ -8,7 +8,9 @@ __all__ = ["is_file", "port_of"]
 
 
 def is_file(target: str) -> bool:
-    """Whether a command's argument means a configuration, whatever it is called; a file that is gone by its name alone."""
+    """Whether a command's argument means a configuration, whatever it is called; a file that is gone by its name
+    alone.
+    """
     return target.endswith(".toml") or os.path.isfile(target)
 
 

@@ -51,8 +51,8 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "", 
         text: TOML.
         overrides: as for `load_config`.
         source: names the text in an error.
-        recorded: the program wrote the text, perhaps an earlier version of it: keys of that version are read. A text that
-            begins with its own hash, as `write_config` writes it, is taken for recorded.
+        recorded: the program wrote the text, perhaps an earlier version of it: keys of that version are read. A text
+            that begins with its own hash, as `write_config` writes it, is taken for recorded.
     """
     data = _parse(text, source)
     if recorded or _unchanged(text):

@@ -20,6 +20,7 @@ from rich.markup import escape
 from rtu_edge._base.errors import CheckFailed, DeviceError, SafetyStop, cause_of
 from rtu_edge.config import Config, parse_config, write_config
 from rtu_edge.demo.resumed import stretch
+from rtu_edge.demo.text import DEMO, digits, indented
 from rtu_edge.loop import Clock, LoopConfig, LoopResult, LoopStatus, StopReason
 from rtu_edge.record import Check, RunFolder, Summary, host_facts
 from rtu_edge.report.digest import Digest
@@ -28,30 +29,6 @@ from rtu_edge.run import Connection, RunResult, connect, describe, error_of, loo
 from rtu_edge.run.recording import Recording
 
 __all__ = ["DEMO", "Options", "demo_config", "run_demo"]
-
-DEMO = """
-[device]
-plant = "cartpole"                # sees position and angle, moves a force
-
-[loop]
-clock = "lockstep"                # virtual time, as fast as the link allows
-ttl_ms = 200                      # the most that the device grants: a shared computer may stall for longer than 60 ms
-
-[limits.force]
-min = -10.0
-max = 10.0
-slew_per_s = inf                  # a simulated motor
-
-[learner]
-units = 32
-hidden = [32]
-
-[run]
-name = "demo"
-steps = 100_000
-stop_return = 475.0               # mean of the last 20 episodes, of 500
-stop_episodes = 20
-"""
 
 MEMORYLESS_CEILING = 200.0
 ONNX_TOLERANCE = 1e-5
@@ -233,7 +210,7 @@ class _Demo:
         finished = self.loop(device, "realtime", config, total=seconds, top=500.0)
         result = finished.result
         if self.digests["realtime"].records:
-            self.console.print(_indented(latency_table(self.digests["realtime"].times)))
+            self.console.print(indented(latency_table(self.digests["realtime"].times)))
         counted = "   ".join(f"{name} {result.counters.get(name, 0)}" for name in ("missed", "skipped"))
         self.more(f"{result.steps:,} steps, {result.episodes} whole episodes; {counted} periods")
         for text in result.privileges:
@@ -371,7 +348,7 @@ class _Demo:
     def save(self) -> Any:
         path = self.folder.file(RunFolder.CHECKPOINT)
         self.agent.save(path)
-        self.summary.state_hash = _digits(self.agent.state_hash())
+        self.summary.state_hash = digits(self.agent.state_hash())
         self.folder.event("saved", file=path.name, state=self.summary.state_hash)
         return path
 
@@ -399,13 +376,3 @@ class _Demo:
 
     def more(self, text: str) -> None:
         self.console.print(f"   {'':<10} {text}", soft_wrap=True)
-
-
-def _digits(value: Any) -> str:
-    return f"{value:016x}" if isinstance(value, int) else str(value)
-
-
-def _indented(table: Any) -> Any:
-    from rich.padding import Padding
-
-    return Padding(table, (0, 0, 0, 14))

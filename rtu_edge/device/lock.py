@@ -1,7 +1,7 @@
 """Who owns a port, and how to reach the owner: status, arming.
 
-The owner of a port registers (rtu_edge.device.registry) and serves a Unix socket. Which owners are believed, and what `estop` does
-in each case, is in docs/estop.md.
+The owner of a port registers (rtu_edge.device.registry) and serves a Unix socket. Which owners are believed, and what
+`estop` does in each case, is in docs/estop.md.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ def monitor(port: str) -> Iterator[dict[str, Any]]:
 
 
 def owners(port: str, config: str = "") -> list[Owner]:
-    """The registered owners of a port, by any name of it, or of a configuration: those whose claim the kernel confirms."""
+    """The registered owners of a port, by any name of it, or of a configuration: those whose claim the kernel
+    confirms.
+    """
     here = device_of(port) if port and "://" not in port else None
     me, claims, found = os.geteuid(), dict[int, int](), []
     for record in records():
@@ -161,7 +163,9 @@ def _may_ask(one: Owner) -> bool:
 
 
 def connect(control: str, timeout_s: float = 0.0) -> socket.socket:
-    """A connection to a control socket; one that takes no more connections is waited for only briefly. Raises OSError."""
+    """A connection to a control socket; one that takes no more connections is waited for only briefly. Raises
+    OSError.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(_CONNECT_S)
@@ -192,7 +196,9 @@ def answers(text: bytes) -> list[dict[str, Any]]:
 
 
 def _lines(connection: socket.socket) -> Iterator[dict[str, Any]]:
-    """JSON lines until the other end closes or the time-out of the socket passes. Raises ValueError for any other line."""
+    """JSON lines until the other end closes or the time-out of the socket passes. Raises ValueError for any other
+    line.
+    """
     buffer = b""
     while True:
         try:

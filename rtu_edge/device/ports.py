@@ -198,8 +198,8 @@ def port_driver(url: str, sysfs: str = "/sys") -> str:
 def _claim(handle: Any, driver: str, exclusive: bool, notes: list[str]) -> None:
     """Exclusive beyond pyserial's lock, and quick where the driver is slow by default.
 
-    A pseudo-terminal stays exclusive after its holder was killed, as long as its other end is open: an emergency stop could
-    not open it then. There the lock is all, which goes with the process.
+    A pseudo-terminal stays exclusive after its holder was killed, as long as its other end is open: an emergency stop
+    could not open it then. There the lock is all, which goes with the process.
     """
     fd = handle.fileno()
     if exclusive and driver != "pty":

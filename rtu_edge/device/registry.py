@@ -72,7 +72,9 @@ def socket_path(port: str) -> str:
 
 
 def absolute(port: str) -> str:
-    """The name of a port or file as it is registered: links are not followed, so that it stays the name that a person uses."""
+    """The name of a port or file as it is registered: links are not followed, so that it stays the name that a person
+    uses.
+    """
     return port if not port or "://" in port else os.path.abspath(port)
 
 
@@ -248,8 +250,8 @@ def records() -> Iterator[Record]:
 
 
 def _own_folder() -> Path:
-    """The folder of this user, made if it is not there. Not from $XDG_RUNTIME_DIR: it goes at logout, and a service and a
-    login shell differ in it.
+    """The folder of this user, made if it is not there. Not from $XDG_RUNTIME_DIR: it goes at logout, and a service and
+    a login shell differ in it.
 
     Raises:
         OSError: there is no place for one.

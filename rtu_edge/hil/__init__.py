@@ -1,4 +1,5 @@
-"""Hardware in the loop: one suite of faults for a simulated device, the firmware as a process, an emulated board, your own.
+"""Hardware in the loop: one suite of faults for a simulated device, the firmware as a process, an emulated board, your
+own.
 
 with make_target("process", "servo") as target, FaultBridge(target, seed=1) as bridge:
     ...                                             # a host on bridge.port, as on any port

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -18,7 +17,7 @@ from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil import measure
 from rtu_edge.hil.bridge import FaultBridge, Injection
 from rtu_edge.hil.faults import By, Controller, Fault, Response
-from rtu_edge.hil.host import HostEnd, HostStatus, ProcessHost, ThreadHost
+from rtu_edge.hil.host import HostEnd, HostStatus, ProcessHost, Seen, ThreadHost
 from rtu_edge.hil.result import Result
 from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import Target
@@ -32,20 +31,6 @@ _LOOK_S = 0.003
 _DRIVING = 5  # commands accepted before a host counts as driving
 _SILENCE_MS = 1000.0  # of the link, in lockstep: TL_SILENCE_US_DEFAULT
 _DISTURBED_S = 0.03  # a watcher that oversleeps so much: the host, not the fault, may have tripped somebody
-
-
-@dataclass
-class _Seen:
-    """What the watcher has noted."""
-
-    fault_s: float = 0.0
-    ended_s: float = 0.0
-    sign: tuple[float, str] | None = None
-    baseline: dict[str, int] = field(default_factory=dict)
-    at_safe: dict[str, int] | None = None
-    last: HostStatus = field(default_factory=lambda: HostStatus(False))
-    overslept_s: float = 0.0
-    skipped: int = 0
 
 
 def run_case(
@@ -104,7 +89,7 @@ class _Case:
         self.armed = armed
         self.disturbed = False
         self.trace: Trace | None = None
-        self.seen = _Seen()
+        self.seen = Seen()
         self.before: dict[str, int] = {}
         self.clock = fault.clock or suite.config.loop.clock
         controller = fault.controller or suite.controller.kind
@@ -232,8 +217,8 @@ class _Case:
     def _check_driver(self, bridge: FaultBridge, hello: protocol.Hello) -> None:
         """The register of each actuator's driver holds what STATE says, where the target can show it.
 
-        Register and STATE are read one after the other, so each reading is compared with the STATEs around it. What does not agree
-        in ten tries in a row is wrong.
+        Register and STATE are read one after the other, so each reading is compared with the STATEs around it. What
+        does not agree in ten tries in a row is wrong.
         """
         target, period_s = bridge.target, hello.period_s
         if "show_driver" not in target.abilities:

@@ -27,7 +27,7 @@ from rtu_edge.hil.suite import Linear
 from rtu_edge.loop import Cause, Loop, MonitorFlag, StopReason
 from rtu_edge.run import connect, loop_config, make_agent, supervised
 
-__all__ = ["FOUND", "Host", "HostEnd", "HostStatus", "ProcessHost", "ThreadHost"]
+__all__ = ["FOUND", "Host", "HostEnd", "HostStatus", "ProcessHost", "Seen", "ThreadHost"]
 
 FOUND = ("sensor_monitor", "learner_monitor")  # steps in which the supervisor found something
 
@@ -51,6 +51,20 @@ class HostStatus:
     reason: str = ""
     counters: dict[str, int] = field(default_factory=dict)
     fallback: tuple[str, ...] = ()
+
+
+@dataclass
+class Seen:
+    """What the watcher of a case has noted."""
+
+    fault_s: float = 0.0
+    ended_s: float = 0.0
+    sign: tuple[float, str] | None = None
+    baseline: dict[str, int] = field(default_factory=dict)
+    at_safe: dict[str, int] | None = None
+    last: HostStatus = field(default_factory=lambda: HostStatus(False))
+    overslept_s: float = 0.0
+    skipped: int = 0
 
 
 @dataclass(frozen=True)

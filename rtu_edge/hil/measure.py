@@ -60,8 +60,8 @@ class SafeEntry:
         at: the first STATE in which nobody drives.
         state: what it says.
         restarted: the device had restarted.
-        after_us: from the observation that the last accepted command answers to that STATE, by the device's clock; after a
-            restart from its HELLO. None where no clock spans both: lockstep, or no command had been accepted.
+        after_us: from the observation that the last accepted command answers to that STATE, by the device's clock;
+            after a restart from its HELLO. None where no clock spans both: lockstep, or no command had been accepted.
     """
 
     at: FrameRecord
@@ -114,7 +114,8 @@ def beyond_limits(trace: Trace, limits: Mapping[str, Limits], period_s: float) -
     Args:
         trace: of the case; the rows in it name the actuators.
         limits: as the host has them, by actuator.
-        period_s: s; the slew limit holds from one command to the next, except after ARM and RESET, which move the actuators.
+        period_s: s; the slew limit holds from one command to the next, except after ARM and RESET, which move the
+            actuators.
     """
     rows = {
         m.index: m.name for m in _messages(trace, TapPoint.DEVICE_OUT) if isinstance(m, protocol.Channel) and m.actuator
@@ -176,7 +177,9 @@ def foreign(trace: Trace) -> int:
 
 
 def old_accepted(trace: Trace, refused: int) -> int:
-    """Commands of earlier sessions that the device heard in the last one and, having refused so many in all, did not refuse."""
+    """Commands of earlier sessions that the device heard in the last one and, having refused so many in all, did not
+    refuse.
+    """
     earlier, begun, heard = set(trace.sessions()[:-1]), False, 0
     for passed in trace.all(TapPoint.DEVICE_IN, FrameType.CMD):
         if isinstance(passed.message, protocol.Cmd):

@@ -73,7 +73,8 @@ def _header(report: Report) -> str:
     return (
         f'<header><div class="over">rtu_edge hil &middot; {text(report.suite)}</div>'
         f"<h1>{len({result.name for result in report.results})} faults on {text(_listed(report.targets))}</h1>"
-        '<p class="lead">Each fault has to come to what was expected of it: a stop that was not called for fails as one '
+        '<p class="lead">Each fault has to come to what was expected of it: a stop that was not called for fails as '
+        "one "
         "that did not come.</p>"
         f'<p class="when">{verdict}{text(", ".join(when))}</p></header>'
     )
@@ -127,8 +128,10 @@ def _target(report: Report, target: str) -> str:
         )
     )
     note = (
-        "Noticed: from the fault's beginning, by host or device. Safe: from the observation that the last accepted command "
-        "answers to the actuators' safe behaviour, by the device's own clock. Accepted: commands after that. Recovered: "
+        "Noticed: from the fault's beginning, by host or device. Safe: from the observation that the last accepted "
+        "command "
+        "answers to the actuators' safe behaviour, by the device's own clock. Accepted: commands after that. "
+        "Recovered: "
         "from the fault's end, or from the start of a new session, until commands are accepted."
     )
     held = sum(result.passed for result in results)

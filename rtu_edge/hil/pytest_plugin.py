@@ -1,4 +1,5 @@
-"""The pytest plugin: a user's own tests against a simulated device, the firmware as a process, an emulated board, or theirs.
+"""The pytest plugin: a user's own tests against a simulated device, the firmware as a process, an emulated board, or
+theirs.
 
     def test_the_pump_stops_when_the_line_is_dead(device, runtime, fault):
         runtime(gain=[[-8, 8]]).start()
@@ -7,7 +8,8 @@
             device.wait_for(DeviceState.SAFE)
         assert device.state.u == (0.0,)
 
-Pytest loads this file in every environment that has the package: nothing of rtu_edge is imported before a test needs it.
+Pytest loads this file in every environment that has the package: nothing of rtu_edge is imported before a test needs
+it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ _SIMULATED = ("sim", "process", "qemu")
 _MARKERS = (
     "rtu_hardware: only on real hardware, with --rtu-target=PATH --rtu-confirm; skipped otherwise",
     "rtu_realtime: depends on wall-clock time; never two of them at once under pytest-xdist with --dist loadgroup",
-    "rtu_faults(*names, suite=None): once for each fault of a suite, of these names or kinds; the test takes rtu_result",
+    "rtu_faults(*names, suite=None): once for each fault of a suite, of these names or kinds; the test takes "
+    "rtu_result",
 )
 
 
@@ -67,14 +70,16 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if "/" not in target and "://" not in target:
         raise pytest.UsageError(
-            f"--rtu-target {target}: must be one of {', '.join(_SIMULATED)}, or the path or URL of a port such as /dev/ttyACM0"
+            f"--rtu-target {target}: must be one of {', '.join(_SIMULATED)}, or the path or URL of a port such as "
+            "/dev/ttyACM0"
         )
     if not config.getoption("--rtu-target"):
         raise pytest.UsageError(
             f"rtu_target = {target}: a port is named on the command line, never in a file: --rtu-target {target}"
         )
     if config.rootpath in Path(target).parents:
-        # Before it knows our options pytest takes a word of its own for a folder of tests, and no ini file is found there.
+        # Before it knows our options pytest takes a word of its own for a folder of tests, and no ini file is found
+        # there.
         raise pytest.UsageError(f"--rtu-target {target}: write it in one word, --rtu-target={target}")
     if not config.getoption("--rtu-confirm"):
         raise pytest.UsageError(
@@ -173,7 +178,9 @@ def rtu_plant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def rtu_firmware(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    """The executable or image of the target: --rtu-firmware, or built around rtu_plant_source; None for the package's."""
+    """The executable or image of the target: --rtu-firmware, or built around rtu_plant_source; None for the
+    package's.
+    """
     config = request.config
     if given := config.getoption("--rtu-firmware"):
         return Path(given)
@@ -224,14 +231,17 @@ def rtu_target(request: pytest.FixtureRequest) -> Iterator[Target]:
 
 @pytest.fixture
 def device(request: pytest.FixtureRequest, rtu_target: Target) -> Iterator[FaultBridge]:
-    """The line to the device (rtu_edge.hil.FaultBridge): its port, what passes, and the device's own word on its state."""
+    """The line to the device (rtu_edge.hil.FaultBridge): its port, what passes, and the device's own word on its
+    state.
+    """
     from rtu_edge.device import protocol
     from rtu_edge.hil.bridge import FaultBridge
 
     with FaultBridge(rtu_target) as bridge:
         if not bridge.hello().caps & protocol.Cap.SIMULATED and not _is_confirmed(request.config):
             pytest.fail(
-                f"{rtu_target.name}: a real plant, its data sheet does not say simulated; the tests arm it and disturb it. "
+                f"{rtu_target.name}: a real plant, its data sheet does not say simulated; the tests arm it and disturb "
+                "it. "
                 "Add --rtu-confirm when nobody is within reach and an emergency stop is at hand"
             )
         yield bridge
@@ -252,9 +262,9 @@ def link(device: FaultBridge) -> Iterator[Link]:
 def runtime(request: pytest.FixtureRequest, link: Link) -> Iterator[Callable[..., Loop]]:
     """Make loops: `runtime(agent)` for a learner, `runtime(gain=[[...]], bias=[...])` for action = bias + gain x.
 
-    Other arguments are fields of LoopConfig; unlike there the device's own clock ticks unless `clock` says otherwise. What
-    still runs at the end of the test is stopped. Real hardware (a device that does not say that it is simulated) needs `limits`
-    and --rtu-confirm.
+    Other arguments are fields of LoopConfig; unlike there the device's own clock ticks unless `clock` says otherwise.
+    What still runs at the end of the test is stopped. Real hardware (a device that does not say that it is simulated)
+    needs `limits` and --rtu-confirm.
     """
     from rtu_edge import _testing
     from rtu_edge.loop import Clock, Loop, LoopConfig

@@ -27,7 +27,8 @@ class QemuBoard(Closing):
     Args:
         image: the ELF file.
         options: more of QEMU's.
-        cpu: the core that QEMU is pinned to; None for any. Unpinned, its latency has two modes, the other four times worse.
+        cpu: the core that QEMU is pinned to; None for any. Unpinned, its latency has two modes, the other four times
+            worse.
 
     It ends with the thread that made it.
 

@@ -19,7 +19,8 @@ class Result(msgspec.Struct, kw_only=True):
         why: what was not; for a pass nothing.
         skipped: why it was not run; "" when it was.
         detected_ms, detected_by: from the fault's beginning until host or device noticed, and how; None: nobody did.
-        safe_ms, safe_limit_ms: time to safe by the device's clock (lockstep: by ours, at its end of the bridge), and bound.
+        safe_ms, safe_limit_ms: time to safe by the device's clock (lockstep: by ours, at its end of the bridge), and
+            bound.
         accepted_after: commands that the device accepted after that, or of an earlier session; has to be 0.
         foreign: periods in which it applied what nobody had commanded; has to be 0.
         recovery_ms: from the fault's end until it accepted commands again.

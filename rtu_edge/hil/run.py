@@ -77,8 +77,8 @@ def run_suite(
         only: names or kinds of faults; all unless given.
         seed: of the faults; the suite's unless given.
         firmware: an image for the target "qemu".
-        armed: the targets that may move although they do not say that they are simulated: asked for and confirmed by the
-            caller.
+        armed: the targets that may move although they do not say that they are simulated: asked for and confirmed by
+            the caller.
         logs: folder for the traces of failures.
         watch: called with each result.
 
@@ -142,7 +142,8 @@ def _check_plant(name: str, targets: Sequence[str], image: bool) -> None:
     built_in = {"sim": True, "process": not os.environ.get("RTU_EDGE_FIRMWARE"), "qemu": not image}
     if name not in known and any(built_in.get(target, False) for target in targets):
         raise ConfigError(
-            f"device.plant = {quoted(name)}: must be one of {', '.join(known)}; for a plant of your own build its firmware"
+            f"device.plant = {quoted(name)}: must be one of {', '.join(known)}; for a plant of your own build its "
+            "firmware"
             " (`rtu-edge firmware`) and set RTU_EDGE_FIRMWARE, or name a port with --target"
         )
 

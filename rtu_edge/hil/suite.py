@@ -188,7 +188,8 @@ def _cross_check(suite: Suite) -> Iterator[str]:
     if controller.gain and len({len(row) for row in controller.gain}) != 1:
         yield "controller.gain: must have rows of one length, a number for each observation"
     if controller.gain and controller.bias and len(controller.gain) != len(controller.bias):
-        yield f"controller.bias: {len(controller.bias)} numbers; must be {len(controller.gain)}, as many as controller.gain has rows"
+        rows = len(controller.gain)
+        yield f"controller.bias: {len(controller.bias)} numbers; must be {rows}, as many as controller.gain has rows"
     for index, fault in enumerate(suite.faults):
         where = f"fault[{index}] ({fault.title})"
         try:

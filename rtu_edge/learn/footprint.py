@@ -56,7 +56,8 @@ class Footprint:
     Attributes:
         kind: "stream_ac", "td_predictor" or "online_regressor".
         nbytes: bytes of the arena, exactly.
-        flops: floating-point operations of "predict", "traces" and "update" in one step, leading terms (docs/math.md, 5).
+        flops: floating-point operations of "predict", "traces" and "update" in one step, leading terms (docs/math.md,
+            5).
         sections: (name, dtype, shape, bytes) of each named part.
         times: of a step on this host, after calibrate().
     """
@@ -115,7 +116,8 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
         "predict": bodies * (4 * block + 2 * body) + 2 * head,
         # complex rotation and input; four real traces for the nonlinear cell
         "traces": bodies * block * (8 if linear else 16),
-        # contraction 6, decay and sum of sizes 6, weight step 4 per weight pair; backward, eligibility and step of dense layers
+        # contraction 6, decay and sum of sizes 6, weight step 4 per weight pair; backward, eligibility and step of
+        # dense layers
         "update": bodies * sets * (16 * block + 6 * body) + 6 * head + kinds * 2 * body + 2 * kinds * head,
     }
 

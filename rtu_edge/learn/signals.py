@@ -103,11 +103,11 @@ class TDPredictor(_SignalLearner):
         >>> v.config["gamma"], round(v.config["r_min"], 3), v.config["optimizer"]
         (0.98, 0.961, 'adam')
 
-        With H = horizon_s / period_s: gamma is 1 - 1/H and every trace_decay exp(-1/H). The poles start with time constants
-        from half a horizon to ten, r_min = exp(-2/H) and r_max = exp(-0.1/H), and turn at most once a horizon,
-        max_phase = 2 pi/H. The rest is the same for every horizon: 32 linear units with tanh, a hidden layer of 16, Adam
-        with a step size of 3e-4, inputs normalised. `config` of the predictor names them all. The return, a sum of cumulants
-        discounted over H steps, should be of the order of 1; scale the cumulant so that it is.
+        With H = horizon_s / period_s: gamma is 1 - 1/H and every trace_decay exp(-1/H). The poles start with time
+        constants from half a horizon to ten, r_min = exp(-2/H) and r_max = exp(-0.1/H), and turn at most once a
+        horizon, max_phase = 2 pi/H. The rest is the same for every horizon: 32 linear units with tanh, a hidden layer
+        of 16, Adam with a step size of 3e-4, inputs normalised. `config` of the predictor names them all. The return, a
+        sum of cumulants discounted over H steps, should be of the order of 1; scale the cumulant so that it is.
 
         Args:
             observation_size: d, 1 or more.

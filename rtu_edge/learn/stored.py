@@ -14,8 +14,8 @@ from rtu_edge.learn.kinds import KINDS
 
 __all__ = ["decode", "load", "make", "restore"]
 
-# Of a learner that a file describes, beyond twice the file's size: an arena takes about as much as its checkpoint, and small
-# layers are padded to the width of a vector.
+# Of a learner that a file describes, beyond twice the file's size: an arena takes about as much as its checkpoint, and
+# small layers are padded to the width of a vector.
 _ARENA_BYTES = 32 << 20
 
 

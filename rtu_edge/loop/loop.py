@@ -123,7 +123,9 @@ class Loop(Closing):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Fields of a telemetry record: those of RecordHead (native/runtime/record/telemetry.h), x (n,), u (m,), applied (m,)."""
+        """Fields of a telemetry record: those of RecordHead (native/runtime/record/telemetry.h), x (n,), u (m,),
+        applied (m,).
+        """
         return np.dtype(self._core.dtype())
 
     def start(self) -> None:

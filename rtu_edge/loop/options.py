@@ -64,8 +64,8 @@ class LoopConfig:
         explore: sample actions; False takes the mode. Learning needs exploring.
         dry_run: after the handshake nothing is written to the device (no ARM, CMD, RESET); the loop runs on the STATE
             the device streams, and the actions that the device reports as applied count as applied.
-        steps, seconds, episodes: stop after so many commands, seconds of wall clock, or finished episodes; 0 = no limit.
-            The result of the last command is still learned from.
+        steps, seconds, episodes: stop after so many commands, seconds of wall clock, or finished episodes; 0 = no
+            limit. The result of the last command is still learned from.
         target_return: stop when the mean return of the last `target_window` episodes is at least this; None = never.
         returns: of the episodes before this session, oldest first, at most `target_window`; they count for the target.
         snapshots: keep room for a second copy of everything that learns, for take_snapshot().
@@ -145,7 +145,8 @@ def check(config: LoopConfig, hello: Hello) -> LoopConfig:
     """The same with plain values, whatever types they were given as.
 
     Raises:
-        ValueError: a value that is none of its kind, or configuration and device do not fit; the message names the field.
+        ValueError: a value that is none of its kind, or configuration and device do not fit; the message names the
+            field.
     """
     plain = _plain(config)
     if plain.limits and len(plain.limits) != hello.action_size:
@@ -240,7 +241,8 @@ def _check_timing(config: LoopConfig, hello: Hello) -> None:
     least = min_ttl_ms(hello.period_us)
     if config.ttl_ms != 0 and config.ttl_ms < least:
         raise ValueError(
-            f"ttl_ms: {config.ttl_ms}, allowed: at least {least}, which is one period of {hello.period_us} us and 1 ms for"
+            f"ttl_ms: {config.ttl_ms}, allowed: at least {least}, which is one period of {hello.period_us} us and 1 ms "
+            "for"
             " the round trip, until the next command can be there; or 0 for three periods"
         )
 

@@ -141,7 +141,8 @@ class Fallback(Section, frozen=True):
 
 
 class LearnerMonitor(Section, frozen=True):
-    """`[learner_monitor]`: learner monitor; rolls back to the last validated snapshot when the learner's state is suspect.
+    """`[learner_monitor]`: learner monitor; rolls back to the last validated snapshot when the learner's state is
+    suspect.
 
     Args:
         enabled: Take snapshots; without them a non-finite action still never drives
@@ -176,7 +177,8 @@ class LearnerMonitor(Section, frozen=True):
 
 
 class Sensor(Section, frozen=True):
-    """`[sensor.NAME]`: sensor monitor of the observation NAME, in its unit; without a table the data sheet's range holds.
+    """`[sensor.NAME]`: sensor monitor of the observation NAME, in its unit; without a table the data sheet's range
+    holds.
 
     Args:
         min: Smallest valid value; without the key the data sheet's

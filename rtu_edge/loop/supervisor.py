@@ -94,7 +94,8 @@ def supervise(
 
     Raises:
         CheckpointError: `state` is not that of this learner.
-        ConfigError: a table names what the device does not have, an actuator is without limits, or a fallback cannot be had.
+        ConfigError: a table names what the device does not have, an actuator is without limits, or a fallback cannot be
+            had.
     """
     names = [channel.name for channel in sheet.observations]
     driven = [channel.name for channel in sheet.actuators]

@@ -14,7 +14,7 @@ from rtu_edge.report.digest import running_mean
 from rtu_edge.report.figures import PALETTE, PANELS, _signal, figure_of, write_picture
 
 if TYPE_CHECKING:
-    from rtu_edge.run.replay import WhatIf
+    from rtu_edge.run.what_if import WhatIf
 
 __all__ = ["records_picture", "what_if_picture"]
 

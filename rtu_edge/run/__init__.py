@@ -1,5 +1,6 @@
 """A job on this host: the `connection` to a device, what the configuration makes for it (`build`), the native `loop`
-between them, and a `session` that is supervised, saved and written down; its `progress`, its `heap`, and it as a `service`.
+between them, and a `session` that is supervised, saved and written down; its `progress`, its `heap`, and it as a
+`service`.
 """
 
 from __future__ import annotations

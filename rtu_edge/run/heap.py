@@ -102,8 +102,8 @@ class Resident:
 
     @property
     def growth(self) -> int | None:
-        """Bytes by which the least of the second half is above that of the first, whose first half is warm-up; None: too
-        few samples to say."""
+        """Bytes by which the least of the second half is above that of the first, whose first half is warm-up; None:
+        too few samples to say."""
         last = self.samples[-1][0] if self.samples else 0
         early = [held for steps, held in self.samples if 0.25 * last <= steps < 0.5 * last]
         late = [held for steps, held in self.samples if steps >= 0.5 * last]
@@ -122,7 +122,8 @@ def check(result: LoopResult, resident: Resident) -> str:
     if growth is None:
         raise CheckFailed(f"resident memory: {result.steps} steps are too few to say; give more --steps")
     grown = f"resident memory {growth / 1024:+.0f} KiB"
-    said = f"heap calls of the loop's thread from step 100 on: {result.heap_calls}; page faults {result.page_faults}; {grown}"
+    said = f"heap calls of the loop's thread from step 100 on: {result.heap_calls}; "
+    said += f"page faults {result.page_faults}; {grown}"
     if result.heap_calls or growth > Resident.ALLOWED:
         raise CheckFailed(f"{said}; allowed: 0 calls, {Resident.ALLOWED // 1024} KiB")
     return said

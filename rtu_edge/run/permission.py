@@ -1,7 +1,8 @@
 """May this plant move: the one rule, which every path from a command to an ARM asks.
 
-A device that says it is simulated may move. Any other is real hardware and moves only with explicit limits for each actuator,
-an option on the command line that allows it, and the confirmation of a person; a dry run writes nothing and needs the limits alone.
+A device that says it is simulated may move. Any other is real hardware and moves only with explicit limits for each
+actuator, an option on the command line that allows it, and the confirmation of a person; a dry run writes nothing and
+needs the limits alone.
 """
 
 from __future__ import annotations
@@ -39,5 +40,6 @@ class Permission:
         """
         if not self.granted:
             raise ConfigError(
-                f"{self._device} is real hardware, as it does not say that it is simulated: it moves only with {self._needs}"
+                f"{self._device} is real hardware, as it does not say that it is simulated: it moves only with "
+                f"{self._needs}"
             )

@@ -1,8 +1,8 @@
 """Whether a run's steps speak for letting the learner do more, in numbers.
 
 A mode is promoted on evidence, by a command, never by itself: learner and fallback are compared by blocks which one of
-them drove throughout, with a bootstrap interval of the difference. Where episodes terminate, a block is an episode and its
-measure the return: the mean reward of steps would hide a fall. Otherwise it is so many steps and their mean reward.
+them drove throughout, with a bootstrap interval of the difference. Where episodes terminate, a block is an episode and
+its measure the return: the mean reward of steps would hide a fall. Otherwise it is so many steps and their mean reward.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from enum import IntFlag
 from typing import Any
 
@@ -14,23 +14,19 @@ import numpy.typing as npt
 from rtu_edge import _core
 from rtu_edge._base.errors import CheckpointError, ConfigError
 from rtu_edge._base.untrusted import allowance
-from rtu_edge.config import Config, Fallback, FallbackKind, parse_config
+from rtu_edge.config import Fallback, FallbackKind, parse_config
 from rtu_edge.learn import checkpoint, make, restore
-from rtu_edge.learn.footprint import footprint
-from rtu_edge.loop import RecordFlag
 from rtu_edge.record.file import build_id
 from rtu_edge.record.head import Head
 from rtu_edge.record.reader import Log
-from rtu_edge.run import make_agent
 
-__all__ = ["Difference", "DifferenceFlag", "Replayed", "WhatIf", "comparison", "returns_of", "verify", "what_if"]
+__all__ = ["Difference", "DifferenceFlag", "Replayed", "verify"]
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int], None]
 
 _BATCH = 8192
 _NAMES_SOMETHING = (FallbackKind.CHECKPOINT, FallbackKind.C, FallbackKind.PYTHON)
-_SIZES = ("learner.units", "learner.hidden", "learner.cell", "learner.body")
 
 
 class DifferenceFlag(IntFlag):
@@ -112,7 +108,7 @@ def start_of(log: Log, most: int | None = None) -> Any:
         ConfigError: its configuration is refused, or its state is not the one that the log names.
     """
     try:
-        agent = make(checkpoint.complete(log.head.learner), _allowed(log) if most is None else most)
+        agent = make(checkpoint.complete(log.head.learner), allowed_bytes(log) if most is None else most)
         if log.start is not None:
             restore(agent, log.start, log.path)
     except (ValueError, CheckpointError) as error:
@@ -161,7 +157,7 @@ def usable(log: Log, until: int | None = None) -> tuple[Array, str]:
     return np.concatenate([np.zeros(0, log.head.dtype), *found]), found.ended
 
 
-def _allowed(log: Log) -> int:
+def allowed_bytes(log: Log) -> int:
     """Bytes for a learner: of the whole allowance what the records leave."""
     return max(allowance(log.nbytes) - log.record_count * log.head.record_bytes, allowance(0))
 
@@ -191,7 +187,7 @@ def verify(
     agent = start_of(log, most)
     records = Usable(log, until)
     found = Replayed(agent)
-    for part, steps in _run(_policy_of(log, agent, fallback, most), log, records, stop, False, progress):
+    for part, steps in run_steps(_policy_of(log, agent, fallback, most), log, records, stop, False, progress):
         done = part[: len(steps)]
         found.records += len(steps)
         found.hashes += int((done["state_hash"] != 0).sum())
@@ -221,7 +217,7 @@ def _policy_of(log: Log, agent: Any, fallback: Fallback | None, most: int | None
     except ConfigError as error:
         raise ConfigError(f"its configuration: {'; '.join(error.problems)}", str(log.path)) from None
     config = msgspec.structs.replace(config, fallback=_named_by_the_caller(log, config.fallback, fallback))
-    allowed = _allowed(log) if most is None else most
+    allowed = allowed_bytes(log) if most is None else most
     if agent.nbytes * (config.learner_monitor.snapshots + 2) > allowed:
         raise ConfigError(
             f"{log.path}: learner_monitor.snapshots = {config.learner_monitor.snapshots} of {agent.nbytes:,} bytes:"
@@ -252,7 +248,7 @@ def _named_by_the_caller(log: Log, recorded: Fallback, given: Fallback | None) -
     return given
 
 
-def _run(
+def run_steps(
     policy: Any, log: Log, records: Iterable[Array], stop: bool, as_applied: bool, progress: Progress | None
 ) -> Iterator[tuple[Array, Array]]:
     head = log.head
@@ -273,7 +269,7 @@ def _run(
             return
 
 
-def _in_batches(records: Array) -> Iterator[Array]:
+def in_batches(records: Array) -> Iterator[Array]:
     return (records[at : at + _BATCH] for at in range(0, len(records), _BATCH))
 
 
@@ -320,139 +316,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(f"{item:.9g}" for item in value) + "]"
     return value if isinstance(value, str) else f"{value:.9g}"
-
-
-# ---------------------------------------------------------------- what if
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """How good the value estimates of a stretch were.
-
-    Args:
-        value, delta: of each record that learned from a transition, (k,).
-        correlation: of the estimates with the discounted return that came, over finished episodes; NaN: undefined.
-    """
-
-    value: Array
-    delta: Array
-    correlation: float
-
-
-@dataclass(frozen=True)
-class WhatIf:
-    """Predictions as they were and as another configuration would have made them, over the recorded actions."""
-
-    changes: tuple[str, ...]
-    was: Predictions
-    would: Predictions
-    returns: Array = field(repr=False)  # discounted, of each of the records; NaN where the episode does not end
-    step: Array = field(repr=False)
-    fresh: bool = False  # the start in the log is of another layout: this learner began anew
-    ended: str = ""
-
-
-@np.errstate(all="ignore")  # a log may hold any numbers
-def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progress: Progress | None = None) -> WhatIf:
-    """Run a learner of another configuration over the observations, rewards and actions of a log.
-
-    The actions are those that were carried out, whatever this learner would have done: its critic learns from each
-    step, its actor only where it agrees. Only predictions can be compared; where it would have driven the plant is
-    unknown.
-
-    Args:
-        log: from `read_log`.
-        changes: `learner.a=b` each, as for `--set`.
-        until: as for `verify`.
-        progress: called with the number of records done.
-
-    Raises:
-        ConfigError: a change that is not allowed, or not of the learner.
-    """
-    for change in changes:
-        if not change.startswith("learner.") or change.startswith(("learner.actions", "learner.levels")):
-            raise ConfigError(f"--set {change}: a replay can change the learner, not its actions or anything else")
-    config = parse_config(log.head.configuration, changes, source=str(log.path), recorded=True)
-    if not any(change.startswith(_SIZES) for change in changes):
-        _check_size(log, config)
-    agent = make_agent(config, log.head.sheet)
-    fresh = False
-    if log.start is not None:
-        status, _ = agent.core.load(log.start)
-        fresh = status != 0
-    records, ended = usable(log, until)
-    parts = [
-        steps[["value", "delta"]]
-        for _, steps in _run(agent.core.policy(), log, _in_batches(records), False, True, progress)
-    ]
-    would = np.concatenate(parts) if parts else records[["value", "delta"]]
-    recorded = log.head.learner.get("gamma")
-    gamma = recorded if isinstance(recorded, float) and 0.0 <= recorded <= 1.0 else float(agent.config["gamma"])
-    returns = returns_of(records, gamma)
-    learned = (records["flags"] & RecordFlag.LEARNED) != 0
-    return WhatIf(
-        tuple(changes),
-        _predictions(records["value"], records["delta"], returns, learned),
-        _predictions(would["value"], would["delta"], returns_of(records, float(agent.config["gamma"])), learned),
-        returns[learned],
-        records["step"][learned],
-        fresh,
-        ended,
-    )
-
-
-def _check_size(log: Log, config: Config) -> None:
-    """A learner whose sizes a log gives fits the log's. Raises ConfigError."""
-    found = footprint(
-        "stream_ac",
-        observation_size=len(log.head.observations),
-        action_size=len(log.head.actuators),
-        **config.learner.arguments(),
-    )
-    if found.nbytes > _allowed(log):
-        raise ConfigError(
-            f"{log.path}: a learner of {found.nbytes:,} bytes; at most {_allowed(log):,} for a file of its size"
-        )
-
-
-def returns_of(records: Array, gamma: float) -> Array:
-    """Discounted return after each record, (k,) float64; NaN where the episode does not end in the records."""
-    found = np.full(len(records), np.nan)
-    flags, rewards = records["flags"], records["reward"].astype(np.float64)
-    later = np.nan
-    for at in range(len(records) - 1, -1, -1):
-        if flags[at] & RecordFlag.TERMINATED:
-            later = 0.0
-        elif flags[at] & RecordFlag.TRUNCATED:
-            later = np.nan
-        found[at] = later
-        later = np.nan if flags[at] & RecordFlag.FIRST else rewards[at] + gamma * later
-    return found
-
-
-def _predictions(value: Array, delta: Array, returns: Array, learned: Array) -> Predictions:
-    value, delta, returns = (array[learned].astype(np.float64) for array in (value, delta, returns))
-    known = np.isfinite(returns) & np.isfinite(value)
-    correlation = float("nan")
-    if known.sum() > 2 and value[known].std() > 0 and returns[known].std() > 0:
-        correlation = float(np.corrcoef(value[known], returns[known])[0, 1])
-    return Predictions(value, delta, correlation)
-
-
-@np.errstate(all="ignore")
-def comparison(found: WhatIf) -> list[tuple[str, float, float]]:
-    """Rows of a table: what, as it was, as it would have been."""
-
-    def both(name: str, of: Callable[[Predictions], float]) -> tuple[str, float, float]:
-        return name, of(found.was), of(found.would)
-
-    return [
-        both("mean |delta|", lambda p: float(np.abs(p.delta).mean()) if len(p.delta) else float("nan")),
-        both("rms delta", lambda p: float(np.sqrt(np.square(p.delta).mean())) if len(p.delta) else float("nan")),
-        both("mean value", lambda p: float(p.value.mean()) if len(p.value) else float("nan")),
-        both("deviation of value", lambda p: float(p.value.std()) if len(p.value) else float("nan")),
-        both("correlation of value and return", lambda p: p.correlation),
-    ]
 
 
 def same_build(log: Log) -> bool:

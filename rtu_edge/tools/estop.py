@@ -1,4 +1,6 @@
-"""The emergency stop of the host: the owners first, then the devices themselves, within one deadline (docs/estop.md)."""
+"""The emergency stop of the host: the owners first, then the devices themselves, within one deadline
+(docs/estop.md).
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,8 @@ def estop(
 ) -> Estop:
     """Emergency stop of each device that a port or a configuration means; returns only when the STATE of each is ESTOP.
 
-    These are the device that the port names now, and those that a process drives which has registered this port's name or
-    this configuration, by its name or by the file behind it: each name may have moved since the process opened it.
+    These are the device that the port names now, and those that a process drives which has registered this port's name
+    or this configuration, by its name or by the file behind it: each name may have moved since the process opened it.
 
     Args:
         port: a device's path, or a pyserial URL; "" where only the configuration is known.

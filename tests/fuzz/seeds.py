@@ -1,6 +1,8 @@
-"""The seed corpus of the fuzz targets, made by the codec and the package: python tests/fuzz/seeds.py writes tests/fuzz/corpus.
+"""The seed corpus of the fuzz targets, made by the codec and the package: python tests/fuzz/seeds.py writes
+tests/fuzz/corpus.
 
-tests/test_fuzz.py compares the files with what this makes. Files named found-* are inputs that once broke something; they stay.
+tests/test_fuzz.py compares the files with what this makes. Files named found-* are inputs that once broke something;
+they stay.
 """
 
 from __future__ import annotations

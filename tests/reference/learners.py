@@ -104,7 +104,9 @@ def softplus(v: Array) -> Array:
 
 
 def normal_policy(out: Array, action: Array, floor: float) -> tuple[Array, Array, Array, Array]:
-    """Normal(mu, softplus(s) + floor) per dimension; returns log pi, d log pi, H, dH. action (k,), out = [mu; s] (2k,)."""
+    """Normal(mu, softplus(s) + floor) per dimension; returns log pi, d log pi, H, dH. action (k,), out = [mu; s]
+    (2k,).
+    """
     k = len(action)
     mu, s = out[:k], out[k:]
     sigma, dsigma_ds = softplus(s) + floor, 1 / (1 + np.exp(-s))
@@ -148,8 +150,8 @@ MAX_THETA_LOG = float(np.log(4 * np.pi))
 
 
 def add(p: Tree, *steps: Tree) -> None:
-    """The steps one after the other onto the parameters, in place in the dictionary. None of them lifts a theta_log above
-    MAX_THETA_LOG, or one that stands above it (math.md, 4, 'Phases')."""
+    """The steps one after the other onto the parameters, in place in the dictionary. None of them lifts a theta_log
+    above MAX_THETA_LOG, or one that stands above it (math.md, 4, 'Phases')."""
     for step in steps:
         for k, v in step.items():
             most = np.maximum(p[k], MAX_THETA_LOG) if k.endswith("theta_log") else np.inf
@@ -210,7 +212,9 @@ class StreamAC:
         self.value = self.delta = 0.0
 
     def reset(self, observation: Array, action: Any) -> None:
-        """Start of an episode: h, traces and eligibilities to zero, the first observation consumed; `action` was sampled."""
+        """Start of an episode: h, traces and eligibilities to zero, the first observation consumed; `action` was
+        sampled.
+        """
         for trunk in self.trunks:
             trunk.reset()
         self.actor.clear()
@@ -232,7 +236,8 @@ class StreamAC:
     ) -> None:
         """One transition into `observation`, at which `action` was sampled.
 
-        overridden: another action than the last one sampled was applied: the actor's traces decay, its weights stand still.
+        overridden: another action than the last one sampled was applied: the actor's traces decay, its weights stand
+            still.
         reward: None where it was lost: delta is 0, so the entropy term is too, and the reward's statistics stand still.
         update: False is the deadline rule: weights and the optimisers' state stand still, all else goes on.
         periods: time since the last observation in nominal time steps.

@@ -1,4 +1,5 @@
-"""The monitors, the change of drivers and the learner monitor's signals once more, in plain Python: slow, and written from docs/safety.md.
+"""The monitors, the change of drivers and the learner monitor's signals once more, in plain Python: slow, and written
+from docs/safety.md.
 
 Numbers are float64 here and float32 there; the tests feed values that both hold exactly, or keep clear of thresholds.
 """
@@ -40,7 +41,9 @@ class Channel:
         self.good, self.readings, self.moves, self.held = None, [], [], 0
 
     def _same(self) -> tuple[int, float]:
-        """How many readings before the last are equal to it, in a row, and how far the commands have moved meanwhile."""
+        """How many readings before the last are equal to it, in a row, and how far the commands have moved
+        meanwhile.
+        """
         count, moved = 0, 0.0
         while count + 1 < len(self.readings) and self.readings[-2 - count] == self.readings[-1]:
             moved += self.moves[-1 - count]
@@ -160,8 +163,8 @@ class Drivers:
 
 @dataclass
 class FallbackOutput:
-    """What the fallback contributes to one actuator, in -1..1: its output; where it fails its last one of the episode, and
-    from the fifth failure in a row on rest, which ends the run where it has to drive."""
+    """What the fallback contributes to one actuator, in -1..1: its output; where it fails its last one of the episode,
+    and from the fifth failure in a row on rest, which ends the run where it has to drive."""
 
     rest: float
     tries: int = 5

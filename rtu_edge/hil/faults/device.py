@@ -50,8 +50,8 @@ class StopBy(str, enum.Enum):
 
 
 class Driver(Fault, frozen=True, kw_only=True):
-    """The device is stopped by a frame that its host did not send; each target that can show its drivers' registers has them read
-    after every fault, and this one is about nothing else.
+    """The device is stopped by a frame that its host did not send; each target that can show its drivers' registers has
+    them read after every fault, and this one is about nothing else.
 
     Args:
         stop: which frame.
@@ -71,7 +71,8 @@ class Driver(Fault, frozen=True, kw_only=True):
 class DeviceClock(Fault, frozen=True, kw_only=True):
     """The device's own clock passes 2^32 us in the middle of a run, as it does each 71.6 minutes.
 
-    `clock_wrap` shifts the stamps on the line; here the device restarts with such a clock before the host opens the port.
+    `clock_wrap` shifts the stamps on the line; here the device restarts with such a clock before the host opens the
+    port.
 
     Args:
         after_s: from the restart to the wrap.

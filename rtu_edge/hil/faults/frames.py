@@ -1,4 +1,6 @@
-"""Frames that are whole and lie: old ones, those of somebody else, another data sheet, sensors and actuators that fail."""
+"""Frames that are whole and lie: old ones, those of somebody else, another data sheet, sensors and actuators that
+fail.
+"""
 
 from __future__ import annotations
 

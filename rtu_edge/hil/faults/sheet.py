@@ -67,7 +67,9 @@ class _BeforeArm(Fault, frozen=True, kw_only=True):
 
 
 class Restart(_BeforeArm, frozen=True, kw_only=True):
-    """The device restarts after its data sheet was read and before it is armed, as while a service or a person waits."""
+    """The device restarts after its data sheet was read and before it is armed, as while a service or a person
+    waits.
+    """
 
     kind = "restart_before_arm"
     acts_on = "device"

@@ -48,7 +48,9 @@ _BEFORE = {"observation_bound": 0.0}
 
 
 class DamagedError(CheckpointError):
-    """The bytes are not those that were written, or hold values that no learner takes: an older checkpoint may be whole."""
+    """The bytes are not those that were written, or hold values that no learner takes: an older checkpoint may be
+    whole.
+    """
 
 
 def encode_config(config: Mapping[str, Any], run: Mapping[str, Any] | None = None) -> str:

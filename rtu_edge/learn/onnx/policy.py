@@ -66,7 +66,9 @@ class OnnxPolicy:
             raise ValueError(f"{source}: not a policy that rtu_edge has exported: {_line(error)}") from error
 
     def _try(self) -> None:
-        """One step from a state of zeros. Raises what onnxruntime does, or ValueError where it gives other shapes or types."""
+        """One step from a state of zeros. Raises what onnxruntime does, or ValueError where it gives other shapes or
+        types.
+        """
         found = self._session.run(
             self._outputs, {"observation": np.zeros((1, self.observation_size), np.float32), **self._state}
         )

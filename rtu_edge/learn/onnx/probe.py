@@ -1,8 +1,9 @@
 """The one place where onnx and onnxruntime are imported: in a process of their own first, as an import may crash the
 interpreter, and without telemetry.
 
-From 1.29 on an import of onnxruntime writes an identifier of the host and a database of events into the user's cache, and
-tries to send them. Its Python switch comes too late for that; only this environment variable, set before, prevents it.
+From 1.29 on an import of onnxruntime writes an identifier of the host and a database of events into the user's cache,
+and tries to send them. Its Python switch comes too late for that; only this environment variable, set before, prevents
+it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The package's agent beside the simulated cart-pole, as the board's learner lives: scalar_host.py SEED STEPS CHECKPOINT."""
+"""The package's agent beside the simulated cart-pole, as the board's learner lives: scalar_host.py SEED STEPS
+CHECKPOINT.
+"""
 
 from __future__ import annotations
 
