@@ -169,6 +169,9 @@ def test_without_shared_memory_it_still_records(tmp_path: Path, head: Head) -> N
     assert blackbox.read(path).records.tobytes() == records.tobytes()
 
 
+# Alone: each start of rtu-edge on this host settles what a killed run has left in memory.
+@pytest.mark.timing
+@pytest.mark.alone
 @pytest.mark.parametrize("moment", range(3))
 def test_a_killed_run_leaves_its_last_steps(tmp_path: Path, moment: int, capfd: pytest.CaptureFixture[str]) -> None:
     """kill -9 in the middle of a run: the box has all up to the last record, the log replays to its last chunk."""
