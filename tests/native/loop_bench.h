@@ -111,7 +111,7 @@ struct Bench {
   }
 
   struct Numbers {
-    uint64_t steps, episodes, skipped, missed, overruns, retries, timeouts, replaced, held, non_finite, slew,
+    uint64_t steps, episodes, skipped, missed, overruns, retries, timeouts, overridden, held, non_finite, slew,
         duplicates, dropped;
   } counters{};
   std::vector<RecordHead> records;
