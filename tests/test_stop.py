@@ -353,6 +353,7 @@ class Client:
         return said
 
 
+@pytest.mark.alone
 def test_an_emergency_stop_that_is_not_confirmed_holds_up_nobody(line: FaultBridge) -> None:
     """Each who asks hears within 200 ms that the owner is alive, else `rtu-edge estop` ends it."""
     with open_port(line.port) as opened, Link(opened, control=lock.socket_path(line.port)) as link:
