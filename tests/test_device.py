@@ -16,7 +16,7 @@ import pytest
 import serial
 from rtu_edge._bridge import lib
 
-import rtu_edge
+import rtu_edge.cli
 from rtu_edge._base.errors import DeviceError
 from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState, FrameType, Status
@@ -375,7 +375,7 @@ def test_second_host_cannot_take_over() -> None:
 def test_estop_is_said_at_once_and_latched() -> None:
     with SimulatedDevice("servo") as device, host_of(device.port) as host:
         host.ask(protocol.Arm(1))
-        host.say(protocol.Estop())
+        host.send(protocol.Estop())
         for frame in host.frames():
             state = protocol.unpack(frame)
             if isinstance(state, protocol.State) and state.state == DeviceState.ESTOP:
