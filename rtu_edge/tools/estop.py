@@ -250,6 +250,8 @@ class _Stop:
 
     def _end(self, target: _Target, held: list[Process]) -> list[Process]:
         """End those that hold the device; returns those that this user may not end."""
+        if self._left_s() <= 0.0:  # the caller has its answer; by now the number of a pseudo-terminal may be another's
+            raise _Failed(f"{target.path}: no confirmation within {self._timeout_s:g} s: nothing was ended")
         others = [one for one in held if one.pid != os.getpid()]
         if any(one.writes for one in held if one.pid == os.getpid()):
             raise _Failed(f"{target.path}: this very process owns the port and does not answer")
