@@ -23,14 +23,12 @@ import pytest
 
 import rtu_edge as rtu
 from rtu_edge._base import old_names
-from rtu_edge.cli import _run
 from rtu_edge.device import lock, protocol
 from rtu_edge.device.simulated import InProcessDevice
 from rtu_edge.learn import checkpoint
 from rtu_edge.record import RunFolder, blackbox
 from rtu_edge.record.old_formats import TELEMETRY
 from rtu_edge.record.stages import stages
-from rtu_edge.report.digest import Digest
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 FORMATS = GOLDEN / "formats"
@@ -150,6 +148,9 @@ def test_an_old_run_without_a_log_is_reported_from_its_telemetry(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Until the log was the only record of a run, a folder had telemetry.npz as well, and may have nothing else."""
+    from rtu_edge.cli import _run  # here: the ARM host of the tests has no command line
+    from rtu_edge.report.digest import Digest
+
     folder = RunFolder(tmp_path / "run")
     shutil.copytree(FORMATS / "runs" / name, folder.path)
     stage = "learning" if name == "sim" else "realtime"

@@ -61,7 +61,7 @@ EOF
 }
 
 lay_site() {
-    wanted="numpy cffi pyserial msgspec zstandard pytest pytest-timeout hypothesis"
+    wanted="numpy cffi pyserial msgspec mcap zstandard pytest pytest-timeout hypothesis"
     [ "$(cat "$site/done" 2>/dev/null)" != "$wanted" ] || return 0
     say "installing $wanted for it"
     rm -rf "$site"

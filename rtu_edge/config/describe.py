@@ -68,7 +68,7 @@ def _below(path: str, kind: mi.Type) -> Iterator[Table]:
         helps = {name: " ".join(text.split()) for name, text in _ARGUMENT.findall(doc)}
         below = [field for field in kind.fields if any(_below("", field.type))]
         keys = tuple(_key(field, helps.get(field.encode_name, "")) for field in kind.fields if field not in below)
-        title = doc.partition("\n")[0].partition(": ")[2].rstrip(".")
+        title = " ".join(doc.partition("\n\n")[0].split()).partition(": ")[2].rstrip(".")
         yield Table(path, title, keys)
         for field in below:
             yield from _below(f"{path}.{field.encode_name}", field.type)
