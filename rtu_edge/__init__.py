@@ -1,4 +1,4 @@
-"""Robots that keep learning where they stand.
+"""On-device reinforcement learning for robots: a recurrent actor-critic inside a hard real-time control loop.
 
 A learner that acts and learns at each step, in a loop of your own:
 

@@ -460,30 +460,6 @@ def test_one_deadline_is_over_everything(server: Any, monkeypatch: pytest.Monkey
         assert time.monotonic() - begin_s < 0.5 + SLACK_S
 
 
-def test_nothing_is_ended_after_the_deadline(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A question to the kernel that is answered late names a device that may be another's by then."""
-    answered = threading.Event()
-    ended: list[object] = []
-    found = stops.holders
-
-    def late(device: Any) -> Any:
-        answered.wait(10)
-        return found(device)
-
-    monkeypatch.setattr(stops, "holders", late)
-    monkeypatch.setattr(stops, "end", lambda ones, *_: ended.append(ones) or [])
-    with Stage(server) as stage:
-        driver = stage.drive("program")
-        with pytest.raises(DeviceError, match=r"no confirmation within 0\.5 s"):
-            stops.estop(stage.link, timeout_s=0.5)
-        answered.set()
-        for thread in threading.enumerate():
-            if thread.name == "rtu-edge estop":
-                thread.join(10)
-        assert ended == []
-        os.kill(driver, 0)
-
-
 # ---------------------------------------------------------------- whom an owner obeys
 
 

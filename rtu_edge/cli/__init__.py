@@ -98,7 +98,7 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="rtu-edge")
 def cli() -> None:
-    """Robots that keep learning where they stand."""
+    """On-device reinforcement learning for robots: learn inside a real-time control loop."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
