@@ -75,7 +75,7 @@ class LogFile(Closing):
         """A writer of the library. It keeps an entry for each chunk until its end: a long log takes several in turn."""
         from mcap.writer import IndexType, Writer
 
-        writer = Writer(self._stream, chunk_size=4 << 20, index_types=IndexType.MESSAGE)
+        writer = Writer(self._stream, chunk_size=1 << 20, index_types=IndexType.MESSAGE)
         for item in self._described:
             if hasattr(item, "topic"):
                 writer.register_channel(item.topic, item.message_encoding, item.schema_id)

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 MAGIC = b"\x89MCAP0\r\n"
-CHUNK_BYTES = 8 << 20  # unpacked; the writer closes a chunk at 4 MiB
+CHUNK_BYTES = 8 << 20  # unpacked; the writer closes a chunk at 1 MiB
 HEAD = struct.Struct("<BQ")  # opcode, length
 CHUNK = struct.Struct("<QQQII")  # first and last time, bytes unpacked, their CRC, bytes of the compression's name
 MESSAGE = struct.Struct("<BQHIQQ")  # opcode, length, channel, sequence, log time, publish time

@@ -87,8 +87,9 @@ class Resident:
     stays, and lifts the least as well.
     """
 
-    # For what fills up once and late, such as the buffers of a chunk of the log.
-    ALLOWED = 2 * 2**20
+    # For buffers that fill late (a chunk of the log holds 1 MiB) and for the fragmentation of the allocator, which moves
+    # the least of a stretch by up to 2 MiB from run to run.
+    ALLOWED = 4 * 2**20
 
     def __init__(self) -> None:
         self.samples: list[tuple[int, int]] = []
