@@ -69,7 +69,7 @@ __all__ = [
 ]
 
 # Where each name lives. Loaded when it is first asked for: the pytest plugin and an emergency stop need no numpy, and
-# onnx and onnxruntime are loaded on demand only (docs/design.md, "Small install, quick import").
+# onnx and onnxruntime are loaded on demand only (docs/design_decisions.md, "Small install, quick import").
 _HOMES = {
     "_base.errors": ("CheckpointError", "ConfigError", "DeviceError"),
     "config": ("load_config",),

@@ -98,7 +98,7 @@ def test_version_is_the_same_everywhere() -> None:
 
 
 def test_a_configuration_is_read_without_numpy_and_the_core() -> None:
-    """An emergency stop reads one (docs/design.md, "Small install, quick import")."""
+    """An emergency stop reads one (docs/design_decisions.md, "Small install, quick import")."""
     probe = "import sys, rtu_edge.config, rtu_edge.tools.estop; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert {"numpy", "rtu_edge._core", "rtu_edge.learn.stream_ac", "cffi"} & set(done.stdout.split()) == set()

@@ -104,8 +104,8 @@ def test_a_thousand_lockstep_steps_have_the_bytes_of_every_other_device(board: B
         return protocol.Decoder().feed(inside.receive(protocol.encode(protocol.pack(message, seq, t_us)), 0))
 
     expected = lockstep(exchange_inside, 1000)
-    # The STATE right after ARM shows the plant as it stands (docs/protocol.md): a busy host that armed too late, when
-    # it had moved, begins anew.
+    # The STATE right after ARM shows the plant as it stands (docs/protocol_device.md): a busy host that armed too late,
+    # when the plant had moved, starts again.
     boots: set[int] = set()
     give_up = time.monotonic() + 120
     while time.monotonic() < give_up:

@@ -1,5 +1,5 @@
-"""The device's state table: docs/protocol.md prints the one in the code, and a real device does in each cell what it
-says.
+"""The device's state table: docs/protocol_device.md prints the one in the code, and a real device does in each cell
+what the table states.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState, FrameType, Status
 from rtu_edge.device.simulated import InProcessDevice
 
-DOC = Path(__file__).parents[1] / "docs" / "protocol.md"
+DOC = Path(__file__).parents[1] / "docs" / "protocol_device.md"
 
 
 def names(prefix: str) -> dict[int, str]:
@@ -43,7 +43,7 @@ def table_of_code() -> str:
 
 
 def table_of_doc() -> dict[tuple[str, str], str]:
-    """(state, what happens) -> cell, as docs/protocol.md has it."""
+    """(state, what happens) -> cell, as docs/protocol_device.md has it."""
     text = DOC.read_text()
     lines = text[text.index("| what happens |") :].split("\n\n")[0].splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
@@ -51,7 +51,7 @@ def table_of_doc() -> dict[tuple[str, str], str]:
 
 
 def test_documentation_prints_the_table_of_the_code() -> None:
-    assert table_of_code() in DOC.read_text(), "docs/protocol.md should have\n" + table_of_code()
+    assert table_of_code() in DOC.read_text(), "docs/protocol_device.md should have\n" + table_of_code()
 
 
 # ------------------------------------------------------------------------------------------- a device in each state

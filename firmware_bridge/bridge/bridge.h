@@ -8,7 +8,7 @@
  * and the bridge answers through config.send, one whole frame a call. No heap, no recursion, no global that is written,
  * no libm; one call at a time (a board with interrupts queues bytes and calls from one place).
  *
- * What it does in which state is one table, tl_bridge_cell(); docs/protocol.md prints it and a test walks it. */
+ * What it does in which state is one table, tl_bridge_cell(); docs/protocol_device.md prints it and a test walks it. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* The state machine, one cell for each thing that can happen in each state. docs/protocol.md prints this table; tests
- * compare the two and walk every cell. */
+/* The state machine, one cell for each thing that can happen in each state. docs/protocol_device.md prints this
+ * table; tests compare the two and walk every cell. */
 #include "firmware_bridge/bridge/bridge.h"
 
 #define GO(what, to) {TL_DO_##what, TL_STATUS_OK, TL_STATE_##to}

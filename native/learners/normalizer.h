@@ -18,7 +18,7 @@ constexpr double kVarianceEps = 1e-8;
 constexpr double kLargestReading = 0x1p46;       // the square of twice that, summed 2^31 times, is a float
 constexpr int32_t kMostSamples = 0x7fffffff;     // then the statistics stand still: 24 days at 1 kHz
 constexpr double kNoBound = 0x1p100;             // larger than any normalised reading
-constexpr double kDefaultObservationBound = 10;  // docs/math.md, 3, has the study
+constexpr double kDefaultObservationBound = 10;  // docs/math_normalizer.md has the study
 
 template <class T>
 struct Normalizer {

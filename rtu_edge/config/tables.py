@@ -172,7 +172,7 @@ class Run(Section, frozen=True):
 
 
 class Checkpoint(Section, frozen=True):
-    """`[checkpoint]`: checkpoints during a run (docs/checkpoint.md).
+    """`[checkpoint]`: checkpoints during a run (docs/checkpoint_run.md).
 
     Args:
         every_s: Time between checkpoints, in seconds; 0 disables them

@@ -1,4 +1,4 @@
-"""The black box: the last minutes of a run in a file of fixed size that outlives the process (docs/log.md).
+"""The black box: the last minutes of a run in a file of fixed size that outlives the process (docs/blackbox.md).
 
 Writing is the core's business (native/runtime/record/black_box.h); here a box is opened, and read again in whatever
 state it is.

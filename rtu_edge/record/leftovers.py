@@ -1,4 +1,4 @@
-"""What crashed runs left in the memory file system: brought into their black boxes, and removed (docs/log.md)."""
+"""What crashed runs left in the memory file system: brought into their black boxes, and removed (docs/blackbox.md)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 //
 // A script is a list of steps: frames that are right, nearly right (a session, seq, observation or episode beside the
 // one that counts), repeated or damaged, bytes as they come, time that passes, sensors that fail. After each step
-// everything that must always hold is looked at; docs/protocol.md, 3, says it in words.
+// everything that must always hold is looked at; docs/protocol_device.md says it in words.
 #include <string>
 #include <vector>
 

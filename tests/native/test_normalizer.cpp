@@ -1,5 +1,5 @@
-// The normaliser's pairs of floats against two passes in long double, within the bound that docs/math.md, 3, derives;
-// what it hands on.
+// The normaliser's pairs of floats against two passes in long double, within the bound that docs/math_normalizer.md
+// derives; what it hands on.
 #include <math.h>
 
 #include <vector>

@@ -114,7 +114,7 @@ def schema_text(period_us: int, rows: list[dict[str, object]]) -> str:
 
 
 def newer_session(session: int, last: int) -> bool:
-    """docs/protocol.md, Session: 1 to 2^31 - 1 ahead of the last one on the circle of 32 bits, and not 0."""
+    """docs/protocol_device.md, Session: 1 to 2^31 - 1 ahead of the last one on the circle of 32 bits, and not 0."""
     ahead = (session - last) % 2**32
     return session != 0 and 0 < ahead < 2**31
 

@@ -287,7 +287,7 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
   raw_complete_ = true;
   sent.restart(lockstep);
   received.restart(lockstep);
-  if (static_cast<int32_t>(session - last_session) > 0) last_session = session;  // docs/protocol.md, as the device
+  if (static_cast<int32_t>(session - last_session) > 0) last_session = session;  // docs/protocol_device.md
   lockstep_ = lockstep;
   meter.begin(lockstep);
   disarming_ = false;

@@ -1,5 +1,5 @@
-// The black box: the last minutes of records, in a ring of fixed size that outlives the process (docs/log.md has every
-// byte).
+// The black box: the last minutes of records, in a ring of fixed size that outlives the process (docs/blackbox.md has
+// every byte).
 //
 // Two files of one format. The loop's thread stores each record into the tail, a small ring in a file of a memory file
 // system: shared with the kernel, so that it survives the process, and never written back, so that a store never waits

@@ -1,4 +1,4 @@
-"""The slots in which a run keeps its checkpoints (docs/checkpoint.md, "Slots")."""
+"""The slots in which a run keeps its checkpoints (docs/checkpoint_run.md, "Slots")."""
 
 from __future__ import annotations
 
