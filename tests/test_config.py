@@ -38,6 +38,7 @@ slew_per_s = inf
 [reward]
 source = "form"
 bias = 1.0
+target = [0.5, 0]
 quadratic = [-1.0, 0.0]
 cosine = [0, 1]
 action = [-0.001]

@@ -135,11 +135,12 @@ def test_no_time_above_zero_is_no_limit(link: Link, seconds: float) -> None:
 
 
 def test_native_reward_forms_and_python_ones_agree(link: Link) -> None:
-    form = Reward("form", bias=1.0, quadratic=[-0.5, -2.0], cosine=[0.0, 3.0], action=[-0.01])
+    form = Reward("form", 1.0, quadratic=[-0.5, -2.0], cosine=[0.0, 3.0], action=[-0.01], target=[0.1, -0.2])
 
     def slow(x: Any, u: Any) -> float:
         assert x.dtype == u.dtype == np.float32 and x.shape == (2,) and u.shape == (1,)
         x, u = x.astype(float), u.astype(float)
+        x[0], x[1] = x[0] - np.float32(0.1), x[1] - np.float32(-0.2)
         return float(1.0 - 0.5 * x[0] ** 2 - 2.0 * x[1] ** 2 + 3.0 * np.cos(x[1]) - 0.01 * u[0] ** 2)
 
     got = []
@@ -314,6 +315,7 @@ def test_updates_are_dropped_when_time_is_short_and_can_be_repeated(link: Link, 
         (LoopConfig(target_window=0), "target_window"),
         (LoopConfig(reward=Reward("magic")), "reward.kind"),
         (LoopConfig(reward=Reward("form", quadratic=[1.0])), "reward.quadratic"),
+        (LoopConfig(reward=Reward("form", quadratic=[1.0, 1.0], target=[1.0])), "reward.target: 1 numbers given"),
         (LoopConfig(reward=Reward("callable")), "reward.function"),
     ],
 )
@@ -368,7 +370,7 @@ def test_a_configuration_is_taken_as_numpy_has_it(link: Link) -> None:
     )  # fmt: skip
     loop = Loop(link, controller(), config)
     assert loop.config == LoopConfig(
-        limits=[Limits(-4.0, 4.0, 100.0, rest=0.0)], reward=Reward("form", 1.0, [0.5, 2.0], [], [-1.0]), steps=20,
+        limits=[Limits(-4.0, 4.0, 100.0, rest=0.0)], reward=Reward("form", 1.0, [0.5, 2.0], [], [-1.0], []), steps=20,
         seed=3,
         seconds=60.0, target_return=1e9, returns=[1.0, 2.0], drop_updates=[1, 2],
     )  # fmt: skip

@@ -112,11 +112,13 @@ class Reward(Section, frozen=True):
     """`[reward]`: reward of a transition.
 
     Args:
-        source: `device`: the reward in the device's frame; `form`: bias + sum quadratic_i x_i^2 + cosine_i cos(x_i) +
-            action_k u_k^2
+        source: `device`: the reward in the device's frame; `form`: bias + sum quadratic_i (x_i - target_i)^2 +
+            cosine_i cos(x_i - target_i) + action_k u_k^2
         bias: Constant of the form
-        quadratic: Weights of the squared observations: one for each, or none
-        cosine: Weights of the cosines of the observations: one for each, or none
+        target: Target value of each observation, in its unit: one for each, or none for zeros
+        quadratic: Weights of the squared distances from the targets, negative for a cost: one for each observation, or
+            none
+        cosine: Weights of the cosines of the distances from the targets: one for each observation, or none
         action: Weights of the squared commands: one for each actuator, or none
         min: Smallest valid reward; the learner does not learn from a smaller one
         max: Largest valid reward, above `min`; the learner does not learn from a larger one
@@ -124,6 +126,7 @@ class Reward(Section, frozen=True):
 
     source: RewardSource = RewardSource.DEVICE
     bias: Number = 0.0
+    target: tuple[Number, ...] = ()
     quadratic: tuple[Number, ...] = ()
     cosine: tuple[Number, ...] = ()
     action: tuple[Number, ...] = ()
@@ -217,9 +220,11 @@ def cross_check(config: Config) -> Iterator[str]:
             yield f"limits.{name}.rest = {limits.rest:g}: must be from {limits.min:g} to {limits.max:g}"
     yield from check_learner(learner)
     reward = config.reward
-    weights = (reward.quadratic, reward.cosine, reward.action)
+    weights = (reward.quadratic, reward.cosine, reward.action, reward.target)
     if reward.source is RewardSource.DEVICE and (reward.bias or any(weights)):
-        yield 'reward.source = "device": must be "form" when bias, quadratic, cosine or action is given'
+        yield 'reward.source = "device": must be "form" when bias, target, quadratic, cosine or action is given'
+    elif reward.target and not (reward.quadratic or reward.cosine):
+        yield f"reward.target = {quoted(reward.target)}: has no effect without weights in reward.quadratic or .cosine"
     if reward.min is not None and reward.max is not None and not reward.min < reward.max:
         yield f"reward.min = {reward.min:g}: must be below reward.max = {reward.max:g}"
     yield from check_supervision(config.supervisor, config.fallback, config.sensor)

@@ -110,6 +110,7 @@ class Loop(Closing):
         options["reward"] = {
             "kind": config.reward.kind,
             "bias": config.reward.bias,
+            "target": config.reward.target,
             "quadratic": config.reward.quadratic,
             "cosine": config.reward.cosine,
             "action": config.reward.action,

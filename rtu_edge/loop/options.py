@@ -31,12 +31,13 @@ class BlackBox(Protocol):
 class Reward:
     """Reward of a transition: from the device's frame, a native form, or a Python callable.
 
-    The form is ``bias + sum quadratic_i x_i^2 + sum cosine_i cos(x_i) + sum action_k u_k^2`` with x the observation
-    that ends the transition (raw units) and u the applied command (actuator units).
+    The form is ``bias + sum quadratic_i (x_i - target_i)^2 + sum cosine_i cos(x_i - target_i) + sum action_k u_k^2``
+    with x the observation that ends the transition (raw units) and u the applied command (actuator units).
 
     Args:
         kind: "frame", "form" or "callable".
         bias, quadratic, cosine, action: the form's weights; missing ones are 0.
+        target: the value that each observation should have, in its unit; missing ones are 0.
         function: ``function(x, u) -> float`` on float32 arrays. Slower: takes the interpreter lock once per step, so
             that anything that holds the lock stops the loop. Not for real hardware.
     """
@@ -46,6 +47,7 @@ class Reward:
     quadratic: Sequence[float] = ()
     cosine: Sequence[float] = ()
     action: Sequence[float] = ()
+    target: Sequence[float] = ()
     function: Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], float] | None = None
 
 
@@ -132,7 +134,7 @@ _INTEGERS = {
     "cpu": (-1, 1023),
 }
 _SWITCHES = ("learn", "explore", "dry_run", "snapshots", "command_limiter", "realtime", "handle_signals")
-_WEIGHTS = ("quadratic", "cosine", "action")  # of a Reward, beside the bias
+_WEIGHTS = ("quadratic", "cosine", "action", "target")  # arrays of a Reward
 _FLOAT_MAX = float(np.finfo(np.float32).max)
 
 
@@ -255,4 +257,4 @@ def _check_reward(reward: Reward, hello: Hello) -> None:
     for name in _WEIGHTS:
         given, width = len(getattr(reward, name)), hello.action_size if name == "action" else hello.observation_size
         if given not in (0, width):
-            raise ValueError(f"reward.{name}: {given} weights given, the device has {width}")
+            raise ValueError(f"reward.{name}: {given} numbers given, the device has {width}")

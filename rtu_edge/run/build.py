@@ -101,6 +101,7 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> LoopC
         reward=Reward(
             kind="frame" if reward.source is RewardSource.DEVICE else "form",
             bias=reward.bias,
+            target=reward.target,
             quadratic=reward.quadratic,
             cosine=reward.cosine,
             action=reward.action,

@@ -126,10 +126,21 @@ def _check_against(config: Config, connection: Connection) -> None:
         found.append(f"loop.period_us = {expected}: must be within 20 % of the device's {connection.hello.period_us}")
     if config.loop.clock is Clock.LOCKSTEP and not (connection.hello.simulated and connection.hello.lockstep):
         found.append(f'loop.clock = "lockstep": only for a simulated device that offers it{_not_simulated(connection)}')
+    found += _reward_problems(config, connection.sheet)
     if config.learner.actions is Actions.DISCRETE and len(names) != 1:
         found.append(f'learner.actions = "discrete": only with one actuator; the device has {len(names)}')
     if found:
         raise ConfigError(found)
+
+
+def _reward_problems(config: Config, sheet: DataSheet) -> Iterator[str]:
+    for key in ("target", "quadratic", "cosine", "action"):
+        rows = sheet.actuators if key == "action" else sheet.observations
+        given = len(getattr(config.reward, key))
+        if given not in (0, len(rows)):
+            kind = "actuators" if key == "action" else "observations"
+            listed = ", ".join(row.name for row in rows)
+            yield f"reward.{key}: {given} numbers given, the device has {len(rows)} {kind} ({listed}): one for each"
 
 
 def _not_simulated(connection: Connection) -> str:

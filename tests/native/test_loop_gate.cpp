@@ -190,6 +190,10 @@ void reward_forms() {
   const float u[1] = {4};
   const double expected = 1 - 2 * 4.0 + 3 * cos(0.5) - 0.5 * 16;
   CHECK(fabs(static_cast<double>(r.evaluate(99, x, 2, u, 1)) - expected) < 1e-6);
+  r.target[0] = 5;
+  r.target[1] = -0.25f;
+  const double aimed = 1 - 2 * 9.0 + 3 * cos(0.75) - 0.5 * 16;
+  CHECK(fabs(static_cast<double>(r.evaluate(99, x, 2, u, 1)) - aimed) < 1e-6);
 }
 
 }  // namespace

@@ -312,6 +312,7 @@ class PyLoop {
     const auto kind = d["kind"].cast<std::string>();
     reward->kind = kind == "form" ? RewardKind::kForm : kind == "callable" ? RewardKind::kFunction : RewardKind::kFrame;
     reward->bias = d["bias"].cast<float>();
+    fill(d["target"].cast<py::list>(), reward->target, kMaxObservations);
     fill(d["quadratic"].cast<py::list>(), reward->quadratic, kMaxObservations);
     fill(d["cosine"].cast<py::list>(), reward->cosine, kMaxObservations);
     fill(d["action"].cast<py::list>(), reward->action, kMaxActuators);

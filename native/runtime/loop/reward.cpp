@@ -9,8 +9,8 @@ float Reward::evaluate(float from_frame, const float* x, int n, const float* u, 
   if (kind == RewardKind::kFunction) return function(self, x, n, u, m);
   double sum = static_cast<double>(bias);
   for (int i = 0; i < n; ++i) {
-    const double xi = static_cast<double>(x[i]);
-    sum += static_cast<double>(quadratic[i]) * xi * xi + static_cast<double>(cosine[i]) * std::cos(xi);
+    const double error = static_cast<double>(x[i]) - static_cast<double>(target[i]);
+    sum += static_cast<double>(quadratic[i]) * error * error + static_cast<double>(cosine[i]) * std::cos(error);
   }
   for (int k = 0; k < m; ++k) {
     const double uk = static_cast<double>(u[k]);
