@@ -49,10 +49,10 @@ def learn(
     agent = rtu.StreamAC(observation_size=2, seed=seed, cell=cell, dt_s=plant.sheet.period_s, **kind, **settings)
     lengths: list[int] = []
     reached, best, length = None, 0.0, 0
-    action = agent.reset(plant.reset(seed * 100_000))
+    action = agent.reset(plant.reset(seed * 100_000)[0])
     for step in range(steps):
         u = (2 * action - 1) if discrete else action[0]
-        observation, reward, terminated, truncated = plant.step([force * u])
+        observation, reward, terminated, truncated, _ = plant.step([force * u])
         length += 1
         action = agent.step(observation, reward, terminated, truncated)
         if not (terminated or truncated):
@@ -66,7 +66,7 @@ def learn(
                 reached = step
                 if stop:
                     break
-        action = agent.reset(plant.reset(seed * 100_000 + len(lengths)))
+        action = agent.reset(plant.reset(seed * 100_000 + len(lengths))[0])
     return Result(reached, best, float(np.mean(lengths[-WINDOW:])) if lengths else float(length))
 
 

@@ -112,7 +112,7 @@ class Rig:
         self.reset()
 
     def reset(self) -> None:
-        self.x = self.plant.reset(self.seed)
+        self.x, _ = self.plant.reset(self.seed)
         self.seed += 1
         self.last = (0.0, False, False)
         self.policy.begin()
@@ -132,7 +132,7 @@ class Rig:
             self.policy.update(reward(r), terminated, truncated)
         if terminated or truncated:
             return float(u[0]), True
-        self.x, *last = self.plant.step(u)
+        self.x, *last, _ = self.plant.step(u)
         self.last = (last[0], last[1], last[2])
         return float(u[0]), False
 

@@ -1,24 +1,24 @@
 """Act before learn, in a loop of one's own: the action leaves first, learning follows in the slack."""
 
 import rtu_edge as rtu
-from rtu_edge.device.plants import Plant
 
-plant = Plant("cartpole")  # sees position and angle, no velocities
+plant = rtu.Plant("cartpole")  # sees position and angle, no velocities
 agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0)
 
 lengths = []
-observation = plant.reset(seed=0)
+observation, info = plant.reset(seed=0)
 action = agent.reset(observation)
 length = 0
 for _ in range(20_000):
-    observation, reward, terminated, truncated = plant.step(10.0 * action)
+    observation, reward, terminated, truncated, info = plant.step(plant.scale(action))
     length += 1
     action = agent.predict(observation)  # the action for the new observation: it could leave now
     agent.update(reward, terminated, truncated)  # the weights move afterwards
     if terminated or truncated:
         lengths.append(length)
         length = 0
-        action = agent.reset(plant.reset(seed=len(lengths)))
+        observation, info = plant.reset(seed=len(lengths))
+        action = agent.reset(observation)
 
 first, last = sum(lengths[:20]) / 20, sum(lengths[-20:]) / 20
 print(f"{len(lengths)} episodes; the first 20 lasted {first:.0f} steps, the last 20 {last:.0f}")

@@ -4,18 +4,19 @@ import tempfile
 from pathlib import Path
 
 import rtu_edge as rtu
-from rtu_edge.device.plants import Plant
 
 
 def learn(agent: rtu.StreamAC, steps: int, seed: int) -> None:
-    plant = Plant("pendulum")
-    action = agent.reset(plant.reset(seed))
+    plant = rtu.Plant("pendulum")
+    observation, _ = plant.reset(seed)
+    action = agent.reset(observation)
     for _ in range(steps):
-        observation, reward, terminated, truncated = plant.step(2.0 * action)
+        observation, reward, terminated, truncated, _ = plant.step(plant.scale(action))
         action = agent.step(observation, reward, terminated, truncated)
         if terminated or truncated:
             seed += 1
-            action = agent.reset(plant.reset(seed))
+            observation, _ = plant.reset(seed)
+            action = agent.reset(observation)
 
 
 with tempfile.TemporaryDirectory() as folder:

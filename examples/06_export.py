@@ -4,18 +4,19 @@ import tempfile
 from pathlib import Path
 
 import rtu_edge as rtu
-from rtu_edge.device.plants import Plant
 from rtu_edge.learn.onnx import OnnxPolicy, drive
 from rtu_edge.learn.onnx.verify import Evaluation
 
-plant = Plant("cartpole")
+plant = rtu.Plant("cartpole")
 agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0)
-action = agent.reset(plant.reset(seed=0))
+observation, info = plant.reset(seed=0)
+action = agent.reset(observation)
 for episode in range(1, 3000):
-    observation, reward, terminated, truncated = plant.step(10.0 * action)
+    observation, reward, terminated, truncated, info = plant.step(plant.scale(action))
     action = agent.step(observation, reward, terminated, truncated)
     if terminated or truncated:
-        action = agent.reset(plant.reset(seed=episode))
+        observation, info = plant.reset(seed=episode)
+        action = agent.reset(observation)
 
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "policy.onnx"

@@ -5,8 +5,9 @@ A learner that acts and learns at each step, in a loop of your own:
 >>> import rtu_edge as rtu
 >>> plant = rtu.Plant("cartpole")
 >>> agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0)
->>> action = agent.reset(plant.reset(seed=0))
->>> observation, reward, terminated, truncated = plant.step(10.0 * action)
+>>> observation, info = plant.reset(seed=0)
+>>> action = agent.reset(observation)
+>>> observation, reward, terminated, truncated, info = plant.step(plant.scale(action))
 >>> action = agent.step(observation, reward, terminated, truncated)
 
 What is where:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_int, check_values
 from rtu_edge.device.plants import Plant
+from rtu_edge.device.schema import scale_to
 
 __all__ = ["IDS", "PlantEnv", "register", "sizes", "train"]
 
@@ -116,7 +117,7 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
             seed = check_int("seed", seed, 0, _LARGEST_SEED)
         super().reset(seed=seed)
         plant_seed = seed & 0xFFFFFFFF if seed is not None else int(self.np_random.integers(2**32))
-        return self.plant.reset(plant_seed), {"plant_seed": plant_seed}
+        return self.plant.reset(plant_seed)
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One period of the plant.
@@ -137,10 +138,9 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
         else:
             values = check_values("action", action, self._low.shape)
             if self._actions == "unit":
-                values = self._low + (values + np.float32(1.0)) * np.float32(0.5) * (self._high - self._low)
-            u = np.clip(values, self._low, self._high)
-        observation, reward, terminated, truncated = self.plant.step(u)
-        return observation, reward, terminated, truncated, {"applied": u.copy()}
+                values = scale_to(self._low, self._high, values)
+            u = values
+        return self.plant.step(u)
 
 
 def sizes(env: gymnasium.Env[Any, Any]) -> dict[str, int]:

@@ -132,7 +132,7 @@ def by_hand(
 
 
 def _drive(agent: Any, plant: Plant, records: Array, rng: np.random.Generator, hash_every: int) -> None:
-    x, reward, terminated, truncated, first, episode = plant.reset(seed=1), 0.0, False, False, True, 1
+    x, reward, terminated, truncated, first, episode = plant.reset(seed=1)[0], 0.0, False, False, True, 1
     chosen, applied = 0.0, 0.0
     for number, record in enumerate(records):
         calls = CallFlag.PREDICT
@@ -166,10 +166,10 @@ def _drive(agent: Any, plant: Plant, records: Array, rng: np.random.Generator, h
         first = over
         if over:
             episode += 1
-            x, reward, terminated, truncated, applied = plant.reset(seed=episode), 0.0, False, False, 0.0
+            x, reward, terminated, truncated, applied = plant.reset(seed=episode)[0], 0.0, False, False, 0.0
             continue
         applied = float(np.float32(rng.uniform(-10, 10))) if rng.random() < 0.05 else chosen
-        x, reward, terminated, truncated = plant.step([applied])
+        x, reward, terminated, truncated, _ = plant.step([applied])
         truncated = truncated or (not terminated and bool(rng.random() < 0.002))
 
 

@@ -207,12 +207,12 @@ def test_drive_runs_a_plant_and_compares(actions, tmp_path):
     assert alone.episodes == driven.episodes
 
     plant = Plant("cartpole")
-    x, length = plant.reset(3), 0
+    (x, _), length = plant.reset(3), 0
     policy.reset()
     while True:
         action = policy.predict(x)
         u = action * 10.0 if isinstance(action, np.ndarray) else np.array([-10.0, 0.0, 10.0])[[action]]
-        x, _, terminated, _ = plant.step(u)
+        x, _, terminated, *_ = plant.step(u)
         length += 1
         if terminated:
             break

@@ -92,12 +92,12 @@ class Balancing:
         return seen.astype(np.float32)
 
     def episode(self, agent: Any, learn: bool) -> float:
-        x = self.observe(self.plant.reset(int(self.rng.integers(2**31))))
+        x = self.observe(self.plant.reset(int(self.rng.integers(2**31)))[0])
         agent.begin()
         action = agent.reset(x) if learn else agent.predict(x, explore=False)
         total = 0.0
         while True:
-            x, reward, terminated, truncated = self.plant.step(10 * action)
+            x, reward, terminated, truncated, _ = self.plant.step(10 * action)
             total += reward
             x = self.observe(x)
             action = agent.step(x, reward, terminated, truncated) if learn else agent.predict(x, explore=False)

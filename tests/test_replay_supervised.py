@@ -69,7 +69,7 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
         made = supervise(config, agent.core.policy(), head.sheet, head.limits_in_force, simulated=True)
         policy, rng = made.policy, np.random.default_rng(seed)
         limiter = _testing.CommandLimiter(head.limits_in_force, head.period_s, policy.n_levels)
-        x, reward, terminated, truncated, first, episode = plant.reset(seed=1), 0.0, False, False, True, 1
+        x, reward, terminated, truncated, first, episode = plant.reset(seed=1)[0], 0.0, False, False, True, 1
         chosen, applied = 0.0, 0.0
         for number, record in enumerate(records):
             calls, flags = CallFlag.PREDICT, RecordFlag(0)
@@ -109,10 +109,10 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
             first = over
             if over:
                 episode += 1
-                x, reward, terminated, truncated, applied = plant.reset(seed=episode), 0.0, False, False, 0.0
+                x, reward, terminated, truncated, applied = plant.reset(seed=episode)[0], 0.0, False, False, 0.0
                 continue
             applied = float(np.float32(rng.uniform(-10, 10))) if rng.random() < 0.02 else chosen
-            x, reward, terminated, truncated = plant.step([applied])
+            x, reward, terminated, truncated, _ = plant.step([applied])
             truncated = truncated or (not terminated and bool(rng.random() < 0.002))
         assert (policy.counters()["fallback_failures"] > 100) == (SHAKY in changes)
 

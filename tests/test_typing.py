@@ -14,14 +14,16 @@ import rtu_edge as rtu
 def learn(steps: int) -> float:
     plant = rtu.Plant("cartpole")
     agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0)
-    action = agent.reset(plant.reset(seed=0))
+    observation, info = plant.reset(seed=0)
+    action = agent.reset(observation)
     total = 0.0
     for _ in range(steps):
-        observation, reward, terminated, truncated = plant.step(10.0 * action)
+        observation, reward, terminated, truncated, info = plant.step(plant.scale(action))
         total += reward
         action = agent.step(observation, reward, terminated, truncated)
         if terminated or truncated:
-            action = agent.reset(plant.reset(seed=1))
+            observation, info = plant.reset(seed=1)
+            action = agent.reset(observation)
     agent.save("checkpoint.rtu")
     return total
 

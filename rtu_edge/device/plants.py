@@ -1,12 +1,12 @@
 """The simulated plants in Python: the same C that runs in the firmware, without Gymnasium.
 
 >>> plant = Plant("cartpole")
->>> plant.sheet.period_s
-0.02
->>> observation = plant.reset(seed=7)
->>> observation, reward, terminated, truncated = plant.step([2.5])
->>> reward, terminated, truncated
-(1.0, False, False)
+>>> plant
+Plant('cartpole', max_steps=500): x, theta -> force; 50 Hz
+>>> observation, info = plant.reset(seed=7)
+>>> observation, reward, terminated, truncated, info = plant.step([2.5])
+>>> reward, terminated, truncated, info
+(1.0, False, False, {'applied': array([2.5], dtype=float32)})
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rtu_edge._base.validation import check_int, check_values
 from rtu_edge._bridge import ffi, lib
-from rtu_edge.device.schema import Channel, DataSheet, Safe
+from rtu_edge.device.schema import Channel, DataSheet, Safe, scale_to
 
 __all__ = ["Parameter", "Plant", "PlantSheet", "names", "sheet"]
 
@@ -118,7 +118,7 @@ def sheet(name: str) -> PlantSheet:
 
 
 class Plant:
-    """One simulated plant.
+    """One simulated plant, with reset() and step() as Gymnasium has them; commands in the actuators' units.
 
     Args:
         name: one of `names()`.
@@ -137,40 +137,73 @@ class Plant:
         self._x = np.zeros(self.sheet.observation_size, dtype=np.float32)
         self._u_pointer = ffi.from_buffer("float[]", self._u, require_writable=True)
         self._x_pointer = ffi.from_buffer("float[]", self._x, require_writable=True)
+        self._low = np.array([row.min for row in self.sheet.actuators], dtype=np.float32)
+        self._high = np.array([row.max for row in self.sheet.actuators], dtype=np.float32)
         self.reset(0)
+        self._next_seed = 0
 
-    def reset(self, seed: int) -> NDArray[np.float32]:
+    def reset(self, seed: int | None = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Start an episode; the start depends on the seed alone.
 
         Args:
-            seed: 0..2**32-1, the number that TickLink's RESET carries.
+            seed: 0..2**32-1, the number that TickLink's RESET carries; None: the seed of the last episode plus one,
+                or 0 for the first one.
 
         Returns:
-            The first observation, (observation_size,), in the units of the data sheet; a copy.
+            The first observation, (observation_size,), in the units of the data sheet, a copy; and
+            {"plant_seed": the seed of this episode}.
 
         Raises:
-            ValueError: the seed is out of range.
+            ValueError: the seed is out of range; the episode goes on as before.
         """
-        self._plant.reset(self._state, check_int("seed", seed, 0, 2**32 - 1))
+        used = self._next_seed if seed is None else check_int("seed", seed, 0, 2**32 - 1)
+        self._plant.reset(self._state, used)
         lib.tl_plant_limit(self._state, self.max_steps)
-        return self.observe()
+        self._next_seed = (used + 1) % 2**32
+        return self.observe(), {"plant_seed": used}
 
-    def step(self, u: NDArray[np.floating[Any]] | Sequence[float]) -> tuple[NDArray[np.float32], float, bool, bool]:
+    def step(
+        self, u: NDArray[np.floating[Any]] | Sequence[float]
+    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Hold the actuators at u for one period.
 
         Args:
-            u: (action_size,), in the units of the data sheet; clamped to the actuators' ranges.
+            u: (action_size,), in the units of the data sheet; clamped to the actuators' ranges. `plant.step(
+                plant.scale(action))` takes an agent's action.
 
         Returns:
-            Observation (observation_size,), reward, terminated, truncated. After the episode's end the plant holds
-            still and earns 0.
+            Observation (observation_size,), reward, terminated, truncated, and {"applied": u as clamped, (action_size,)
+            float32}. After the episode's end the plant holds still and earns 0.
 
         Raises:
-            ValueError: u has another shape or is not finite.
+            ValueError: u has another shape or is not finite; the plant has not moved.
         """
-        self._u[:] = check_values("u", u, self._u.shape)
+        applied = check_values("u", u, self._u.shape).clip(self._low, self._high)
+        self._u[:] = applied
         result = self._plant.step(self._state, self._u_pointer)
-        return self.observe(), result.reward, result.terminated, result.truncated
+        return self.observe(), result.reward, result.terminated, result.truncated, {"applied": applied}
+
+    def scale(self, action: NDArray[np.floating[Any]] | Sequence[float]) -> NDArray[np.float32]:
+        """An agent's action in the units of the actuators: -1 is the lower and 1 the upper end of the range.
+
+        >>> Plant("cartpole").scale([0.25])
+        array([2.5], dtype=float32)
+
+        Args:
+            action: (action_size,) each in [-1, 1]; values beyond are clipped.
+
+        Returns:
+            (action_size,) float32, what the control loop sends for this action, to the bit.
+
+        Raises:
+            ValueError: another shape, or a value that is not finite.
+        """
+        return scale_to(self._low, self._high, check_values("action", action, self._u.shape))
+
+    def __repr__(self) -> str:
+        seen, acted = (", ".join(row.name for row in rows) for rows in (self.sheet.observations, self.sheet.actuators))
+        rate = f"{1.0 / self.sheet.period_s:g} Hz"
+        return f"Plant({self.sheet.name!r}, max_steps={self.max_steps}): {seen} -> {acted}; {rate}"
 
     def observe(self) -> NDArray[np.float32]:
         """The observation of the present state, (observation_size,), a copy."""

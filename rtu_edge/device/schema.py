@@ -13,13 +13,18 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from rtu_edge._base.strict import Number, Section
+from rtu_edge._base.validation import check_values
 
-__all__ = ["Cap", "Channel", "DataSheet", "Hello", "Limits", "Safe"]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["Cap", "Channel", "DataSheet", "Hello", "Limits", "Safe", "scale_to"]
 
 
 class Safe(enum.IntEnum):
@@ -159,6 +164,35 @@ class DataSheet:
     def channels(self) -> tuple[Channel, ...]:
         """All, observations first."""
         return self.observations + self.actuators
+
+    def scale(self, action: object) -> npt.NDArray[np.float32]:
+        """Commands in the actuators' units: -1 is the lower and 1 the upper end of an actuator's range.
+
+        The arithmetic is that of the native loop, to the bit.
+
+        Args:
+            action: (action_size,) each in [-1, 1]; values beyond are clipped.
+
+        Returns:
+            (action_size,) float32, in the units of `actuators`.
+
+        Raises:
+            ConfigError: another shape, or a value that is not finite.
+        """
+        import numpy as np  # here: a configuration is read without numpy
+
+        low = np.array([row.min for row in self.actuators], dtype=np.float32)
+        high = np.array([row.max for row in self.actuators], dtype=np.float32)
+        return scale_to(low, high, check_values("action", action, (self.action_size,)))
+
+
+def scale_to(
+    low: npt.NDArray[np.float32], high: npt.NDArray[np.float32], action: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Actions in [-1, 1] as commands from low to high, in the float32 arithmetic of the native loop (map_action)."""
+    one, half = action.dtype.type(1.0), action.dtype.type(0.5)
+    u: npt.NDArray[np.float32] = (low + (action.clip(-one, one) + one) * half * (high - low)).clip(low, high)
+    return u
 
 
 class Limits(Section, frozen=True, kw_only=False):

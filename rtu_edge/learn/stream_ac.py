@@ -16,6 +16,7 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_int, check_number
 from rtu_edge.learn import parameters
 from rtu_edge.learn.base import Array, Learner
+from rtu_edge.learn.spaces import fit
 
 __all__ = ["StreamAC"]
 
@@ -122,6 +123,32 @@ class StreamAC(Learner):
             **{role: {**arguments[role], "rule": arguments["optimizer"]} for role in ("actor", "critic")},
         }
         self._start(_core.StreamAC, native, arguments)
+
+    @classmethod
+    def from_env(cls, env: Any, **settings: Any) -> StreamAC:
+        """A learner whose sizes fit an environment.
+
+        >>> import rtu_edge as rtu
+        >>> agent = rtu.StreamAC.from_env(rtu.Plant("cartpole"), units=16, seed=0)
+        >>> agent.config["observation_size"], agent.config["action_size"], agent.config["dt_s"]
+        (2, 1, 0.02)
+
+        Args:
+            env: A Gymnasium environment with observations in a Box of one dimension, at most 64, and actions in
+                Discrete(2 to 64) or in a Box with finite bounds, at most 32; or a Plant or a Robot, whose data sheet
+                also gives dt_s.
+            settings: Arguments of the class except for the sizes. For a Plant or a Robot with one actuator, n_actions
+                makes a learner with discrete actions: evenly spaced levels of the actuator's range.
+
+        Raises:
+            ConfigError: a space that does not fit, or an argument out of its range; the message names it.
+            TypeError: an argument that the class does not have.
+        """
+        for name in ("observation_size", "action_size"):
+            if name in settings:
+                raise ConfigError(f"{name} = {settings[name]!r}: follows from the environment; leave it out")
+        sizes = fit(env, settings.pop("n_actions", None)).sizes
+        return cls(**{**sizes, **settings})
 
     @property
     def observation_size(self) -> int:

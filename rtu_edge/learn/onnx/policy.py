@@ -138,10 +138,10 @@ class Steps(Protocol):
     def sheet(self) -> Any:
         """The data sheet, with actuators."""
 
-    def reset(self, seed: int) -> NDArray[np.float32]:
+    def reset(self, seed: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Start an episode."""
 
-    def step(self, u: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool]:
+    def step(self, u: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Hold the actuators for one period."""
 
 
@@ -182,7 +182,7 @@ def drive(policy: OnnxPolicy, plant: Steps, steps: int = 1000, seed: int = 0, fo
     high = np.array([row.max for row in plant.sheet.actuators], dtype=np.float32)
     driven = Driven()
     total, started = 0.0, True
-    observation = plant.reset(seed)
+    observation, _ = plant.reset(seed)
     while driven.steps < steps:
         if started:
             policy.reset()
@@ -197,12 +197,12 @@ def drive(policy: OnnxPolicy, plant: Steps, steps: int = 1000, seed: int = 0, fo
             share = np.full_like(low, action / max(policy.choices - 1, 1))
         else:
             share = (action + np.float32(1.0)) * np.float32(0.5)
-        observation, reward, terminated, truncated = plant.step(low + share * (high - low))
+        observation, reward, terminated, truncated, _ = plant.step(low + share * (high - low))
         driven.steps += 1
         driven.reward += reward
         total += reward
         if terminated or truncated:
             driven.episodes.append(total)
             total, started = 0.0, True
-            observation = plant.reset((seed + len(driven.episodes)) % 2**32)
+            observation, _ = plant.reset((seed + len(driven.episodes)) % 2**32)
     return driven
