@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -149,15 +150,24 @@ def build_image(plant: str, source: str | os.PathLike[str] | None = None) -> Pat
     cmake = _tool("cmake")
     configure = [cmake, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}", "-S", str(_SOURCES), "-B", str(folder)]
     configure += [f"-DCMAKE_TOOLCHAIN_FILE={_SOURCES / 'cmake' / 'cortex-m4.cmake'}", "-DRTU_EDGE_PYTHON=OFF"]
-    configure += [
-        f"-DTL_FIRMWARE_PLANT={plant}" if source is None else f"-DTL_FIRMWARE_SOURCE={Path(source).resolve()}"
-    ]
+    choice = f"TL_FIRMWARE_PLANT={plant}" if source is None else f"TL_FIRMWARE_SOURCE={Path(source).resolve()}"
+    configure.append(f"-D{choice}")
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "build.ninja").exists():
+        if not (folder / "build.ninja").exists() or not _cached(folder, choice):
             _run(configure)
         _run([cmake, "--build", str(folder), "--target", "tl_stm32f405"])
     return folder / "tl_stm32f405.elf"
+
+
+def _cached(folder: Path, choice: str) -> bool:
+    """True if the build in this folder was configured with this choice, NAME=VALUE."""
+    name, _, value = choice.partition("=")
+    with contextlib.suppress(OSError):
+        for line in (folder / "CMakeCache.txt").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return line.partition("=")[2] == value
+    return False
 
 
 def _tool(name: str) -> str:
