@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 # In real time: one that fails among others, on a host that starves it, has to pass alone.
 REAL_TIME := $(PYTEST) -q -m "timing and not alone"
 
-.PHONY: help demo test test-pythons hil estop lint tables format setup fuzz wheel wheel-aarch64 clean
+.PHONY: help demo test test-pythons hil estop lint tables docs format setup fuzz wheel wheel-aarch64 clean
 
 help:
 	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz           the native decoders for long: 10 million inputs or 10 minutes each"
 	@echo "make lint           the checkers alone; make format puts the sources in form"
 	@echo "make tables         write the texts that come from the table of parameters (rtu_edge/learn/parameters.py)"
+	@echo "make docs           the documentation as a site, in build/docs; a broken link is an error"
 	@echo "make wheel          dist/*.whl for this host; make wheel-aarch64 for a Raspberry Pi or Jetson"
 	@echo "make clean          remove everything that was built or installed here"
 
@@ -53,6 +54,11 @@ fuzz:
 tables:
 	@tools/setup.sh test
 	@$(BIN)/python tools/tables.py $(ARGS)
+
+docs:
+	@tools/setup.sh test
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
 
 format:
 	@tools/setup.sh test

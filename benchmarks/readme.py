@@ -48,7 +48,7 @@ def section() -> str:
     step, agent = result("step"), result("agent")
     about = step["host"]
     wide, narrow = about["isas"][-1], about["isas"][-2]
-    head = ("inputs, units", "rtu_edge", f"with {narrow}", "over a sweep of the same memory", *(c[0] for c in COLUMNS))
+    head = ("inputs, units", "rtu_edge", f"with {narrow}", "times the memory-bandwidth floor", *(c[0] for c in COLUMNS))
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for size, ns in rows(step):
         ours = ns[f"sgd/{wide}"]
@@ -69,15 +69,15 @@ def section() -> str:
     ]
     where = f"{about['processor']}, one core of a shared virtual machine" if about["virtual"] else about["processor"]
     measured = (
-        "One step of a linear RTU with exact RTRL and SGD, every parameter learned, and how many times as long others "
-        f"take for the same step. {where}, {about['compiler']}, {wide}; medians of one interleaved run, commit "
+        "Time of one step of a linear RTU with exact RTRL and SGD, every parameter learned, and how many times longer "
+        f"others take for the same step. {where}, {about['compiler']}, {wide}; medians of one interleaved run, commit "
         f"{about['commit']}."
     )
     whole = (
         "A whole control step of stream AC(lambda), predict and learn with separate actor and critic: "
         f"{' and '.join(control)}. `python -m benchmarks.step --check` and `python -m benchmarks.agent --check` "
         'measure again, with the peers that are installed (`pip install -e ".[bench]"`); '
-        "[docs/benchmarks.md](docs/benchmarks.md) says what is measured and what limits it."
+        "[docs/benchmarks.md](docs/benchmarks.md) describes what is measured and what limits it."
     )
     picture = "![Time of a learning step against its size](docs/images/speed.svg)"
     return "\n\n".join([filled(measured), "\n".join(lines), picture, filled(whole)])
@@ -106,7 +106,7 @@ def chart() -> None:
         ("numpy in place", ("numpy",), "#5f9ed1", "-"),
         ("plain C++", ("naive",), "#7a7a7a", "-"),
         ("rtu_edge", (f"sgd/{wide}",), "#1a7f4b", "-"),
-        ("sweep of the same memory", (f"sweep_sgd/{wide}",), "#1a7f4b", ":"),
+        ("memory-bandwidth floor", (f"sweep_sgd/{wide}",), "#1a7f4b", ":"),
     ]
     with plt.rc_context(
         {"svg.hashsalt": "rtu_edge", "svg.fonttype": "none", "font.size": 10, "font.family": "sans-serif"}

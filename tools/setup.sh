@@ -11,7 +11,7 @@ venv=.venv
 log=$venv/setup.log
 case $goal in
 run) extra='' extras='' ;;
-test) extra="[test,lint]" extras="test lint" ;;
+test) extra="[test,lint,docs]" extras="test lint docs" ;;
 *) echo "usage: tools/setup.sh run|test" >&2; exit 2 ;;
 esac
 
