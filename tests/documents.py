@@ -56,6 +56,11 @@ def blocks(document: str, text: str) -> Iterator[Block]:
         at += 1
 
 
+def every_block() -> list[Block]:
+    """The blocks of all documents, in order."""
+    return [block for name, text in documents().items() for block in blocks(name, text)]
+
+
 def prose(text: str) -> str:
     """The text without blocks of code and comments."""
     fenced = re.sub(r"(?ms)^( *)```.*?^\1```\s*$", "", text)
