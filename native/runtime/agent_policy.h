@@ -34,6 +34,7 @@ struct AgentPolicy {
     policy.update = update;
     policy.info = info;
     policy.hash = hash;
+    policy.spread = spread;
     policy.state = memory;
     policy.state_bytes = static_cast<size_t>(bytes);
     policy.sections = sections;
@@ -91,6 +92,27 @@ struct AgentPolicy {
     out.step_size_actor = info.step_size_actor;
     out.step_size_critic = info.step_size_critic;
     return &out;
+  }
+
+  static Spread spread(void* self) noexcept {
+    constexpr double kHalfLog2PiE = 1.4189385332046727;  // entropy of a normal distribution with sigma 1
+    const auto& agent = of(self).agent;
+    const learners::PolicyConfig& config = agent.config.policy;
+    const T* y = agent.actor().head[agent.actor_head()].y;
+    Spread out{0, 0};
+    if (config.discrete) {
+      double p[learners::kMaxActions];
+      learners::softmax(config, y, p);
+      for (int i = 0; i < config.actions; ++i) out.entropy -= p[i] > 0 ? p[i] * core::logarithm(p[i]) : 0.0;
+      out.sigma = std::numeric_limits<double>::quiet_NaN();
+      return out;
+    }
+    for (int k = 0; k < config.actions; ++k) {
+      const double sigma = learners::sigma_of(config, y[config.actions + k]);
+      out.sigma += sigma / config.actions;
+      out.entropy += kHalfLog2PiE + core::logarithm(sigma);
+    }
+    return out;
   }
 
   static uint64_t hash(void* self) noexcept {

@@ -43,6 +43,12 @@ struct StepInfo {
   uint32_t mode = 0;             // who drives
 };
 
+// Of the policy's distribution at one observation; for displays only.
+struct Spread {
+  double sigma;    // standard deviation in action units, mean over the actuators; NaN where actions are discrete
+  double entropy;  // nats
+};
+
 // Every function is noexcept, bounded, and neither allocates, locks nor waits. They are called by one thread at a time.
 struct Policy {
   void* self = nullptr;
@@ -80,6 +86,10 @@ struct Policy {
   bool (*healthy)(void* self) noexcept = nullptr;
   // How many times the step size is halved as against the configured one, part of the state; sets it when `set` >= 0.
   int (*halvings)(void* self, int set) noexcept = nullptr;
+
+  // How much the policy explores: of the distribution at the last predict(). For displays, between two calls, some
+  // times a second; changes nothing. May be null.
+  Spread (*spread)(void* self) noexcept = nullptr;
 };
 
 // What the policy reports of the step, into a row with StepInfo's fields among its own; false where it reports nothing.

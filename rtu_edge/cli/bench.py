@@ -155,13 +155,10 @@ def _at(settings: Config, port: str) -> Config:
 
 
 def _show(said: Console, found: Latencies) -> None:
-    from rich.table import Table
+    from rtu_edge._base.text_table import TextTable
 
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("µs")
     columns = ("p50", "p99", "p99.9", "max")
-    for name in columns:
-        table.add_column(name, justify="right")
+    table = TextTable("µs", *columns, padding=3)
     for name, numbers in found.parts.items():
         table.add_row(name, *(f"{numbers[key]:,.1f}" if numbers["count"] else "-" for key in columns))
     said.print(table)
@@ -169,10 +166,8 @@ def _show(said: Console, found: Latencies) -> None:
         f"{found.steps:,} steps in {found.seconds:.1f} s; {found.overruns} overruns, {found.skipped} periods skipped,"
         f" {found.missed} missed, {found.dropped} updates dropped; the end: {found.reason}"
     )
-    worst = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0), title_justify="left")
     keys = ("at", "step", "total_us", "lateness_us", "receive_us", "predict_us", "send_us", "update_us")
-    for key in keys:
-        worst.add_column(f"the worst, {key}" if key == "at" else key.replace("_us", ""), justify="right")
+    worst = TextTable(*(f"the worst, {key}" if key == "at" else key.replace("_us", "") for key in keys))
     for step in found.worst:
         worst.add_row(*(str(step[key]) for key in keys))
     said.print(worst)

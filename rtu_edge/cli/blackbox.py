@@ -11,8 +11,7 @@ from rich.markup import escape
 from rtu_edge.cli.common import check_picture, console, reading
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from rtu_edge._base.text_table import TextTable
     from rtu_edge.record.blackbox import Contents
 
 _LONGEST_S = 1e9  # of --last
@@ -71,19 +70,17 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
         out.print(f"{escape(str(export))}: {len(records):,} records")
 
 
-def _table(found: Contents, recent: int, rows: int) -> Table:
+def _table(found: Contents, recent: int, rows: int) -> TextTable:
     """Rows evenly over the recent records; the last of them is always there."""
     import numpy as np
-    from rich.table import Table
 
+    from rtu_edge._base.text_table import TextTable
     from rtu_edge.loop import LimiterFlag, RecordFlag
 
     head, records = found.head, found.records
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     names = [escape(f"{row.name} [{row.unit}]") for row in (*head.observations, *head.actuators)]
-    for name in ("s", "step", "episode", *names, "reward", "value", "predict us", "learn us"):
-        table.add_column(name, justify="right")
-    table.add_column("what")
+    columns = ("s", "step", "episode", *names, "reward", "value", "predict us", "learn us", "what")
+    table = TextTable(*columns, prose=("what",))
     shown = np.unique(np.linspace(len(records) - recent, len(records) - 1, min(rows, recent)).round().astype(int))
     usual = RecordFlag.ACTED | RecordFlag.LEARNED
     for record in records[shown]:

@@ -137,9 +137,6 @@ def _shape(array: Any) -> str:
 
 
 def _table(*names: str) -> Any:
-    from rich.table import Table
+    from rtu_edge._base.text_table import TextTable
 
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
-    for place, name in enumerate(names):
-        table.add_column(name, justify="right" if place and name not in ("", "state", "a", "b") else "left")
-    return table
+    return TextTable(*names, prose=("state", "a", "b"), left=("",), padding=3)

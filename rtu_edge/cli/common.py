@@ -26,6 +26,8 @@ __all__ = ["ask_to_arm", "changes", "check_picture", "console", "memory", "overr
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_PIPE_WIDTH = 4096
+
 overrides = click.option(
     "--set",
     "overrides",
@@ -77,9 +79,9 @@ class _Console(Console):
 
 
 def console() -> Console:
-    """The terminal, or a plain one of a fixed width when the output goes to a file."""
+    """The terminal, or where the output goes to a file or a pipe one that neither wraps nor cuts a line."""
     plain = _Console(highlight=False)
-    return plain if plain.is_terminal else _Console(highlight=False, width=120)
+    return plain if plain.is_terminal else _Console(highlight=False, width=_PIPE_WIDTH)
 
 
 def ask_to_arm(out: Console, yes: bool, link: Link | None = None) -> None:

@@ -28,13 +28,10 @@ def command() -> None:
 @_SUITE
 def list_faults(suite: Path | None) -> None:
     """Name the faults of a suite (the standard one unless given) and what each has to come to."""
-    from rich.table import Table
-
+    from rtu_edge._base.text_table import TextTable
     from rtu_edge.hil.suite import load_suite
 
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("fault", "kind", "has to"):
-        table.add_column(name)
+    table = TextTable("fault", "kind", "has to", prose=("fault", "kind", "has to"))
     for fault in load_suite(suite).faults:
         table.add_row(fault.title, fault.kind, fault.expect.value.replace("_", " "))
     console().print(table)
@@ -43,13 +40,10 @@ def list_faults(suite: Path | None) -> None:
 @command.command("kinds")
 def list_kinds() -> None:
     """Name the kinds of faults, what each does, and its parameters with what they are unless given."""
-    from rich.table import Table
-
+    from rtu_edge._base.text_table import TextTable
     from rtu_edge.hil.faults import KINDS, Fault
 
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("kind", "what it does", "parameters"):
-        table.add_column(name)
+    table = TextTable("kind", "what it does", "parameters", prose=("what it does", "parameters"))
     common = set(Fault.__struct_fields__)
     for kind, cls in sorted(KINDS.items()):
         made = cls()

@@ -112,9 +112,9 @@ def _holds(steps: Steps) -> str:
 
 
 def _facts(facts: dict[str, Any]) -> Any:
-    from rich.table import Table
+    from rtu_edge._base.text_table import TextTable
 
-    table = Table.grid(padding=(0, 3, 0, 0))
+    table = TextTable("", "value", prose=("value",), header=False, padding=3)
     for key, value in facts.items():
         if value not in (None, ""):
             table.add_row(f"[dim]{escape(key.replace('_', ' '))}[/]", escape(str(value)))
@@ -122,9 +122,6 @@ def _facts(facts: dict[str, Any]) -> Any:
 
 
 def _table(*names: str) -> Any:
-    from rich.table import Table
+    from rtu_edge._base.text_table import TextTable
 
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
-    for place, name in enumerate(names):
-        table.add_column(name, justify="right" if place and name not in ("type", "ended by", "holds") else "left")
-    return table
+    return TextTable(*names, prose=("ended by", "holds"), left=("type",), padding=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -14,10 +15,11 @@ from rtu_edge.cli.common import console
 from rtu_edge.cli.target import port_of
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from rtu_edge.tools.monitor import Heard
 
+_GAP = 3  # columns of a terminal between names and values
 _TICK_S = 0.1
 _LINE_S = 1.0  # between lines where there is no terminal
 _ONCE_S = 1.2
@@ -165,24 +167,58 @@ class _Rates:
 
 def _grid(rows: list[tuple[str, str]], columns: int = 1) -> Any:
     """Names and values, in columns."""
-    from rich.table import Table
-    from rich.text import Text
+    return _Facts(rows, columns)
 
-    table = Table.grid(padding=(0, 3, 0, 0))
-    height = -(-len(rows) // columns)
-    for at in range(height):
-        cells: list[Text] = []
-        for name, value in rows[at::height]:
-            cells += [Text(name, style="dim"), Text(value)]
-        table.add_row(*cells)
-    return table
+
+class _Facts:
+    """Names and values in as many columns as fit, at most `columns`; a value folds only where one column is too wide.
+
+    A rich renderable.
+    """
+
+    def __init__(self, rows: list[tuple[str, str]], columns: int) -> None:
+        self._rows, self._columns = rows, columns
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.table import Table
+        from rich.text import Text
+
+        if not self._rows:
+            return
+        columns = self._columns
+        while columns > 1 and self._needed(columns) > options.max_width:
+            columns -= 1
+        names = [max(len(name) for name, _ in part) for part in self._parts(columns)]
+        table = Table.grid(padding=(0, _GAP, 0, 0))
+        for width in names:
+            table.add_column(width=width, no_wrap=True)
+            table.add_column(overflow="fold")
+        for cells in itertools.zip_longest(*self._parts(columns), fillvalue=("", "")):
+            table.add_row(
+                *(Text(text, style=style) for cell in cells for text, style in zip(cell, ("dim", ""), strict=True))
+            )
+        yield table
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def _parts(self, columns: int) -> list[list[tuple[str, str]]]:
+        height = -(-len(self._rows) // columns)
+        return [self._rows[at : at + height] for at in range(0, len(self._rows), height)]
+
+    def _needed(self, columns: int) -> int:
+        parts = self._parts(columns)
+        return sum(
+            max(len(name) for name, _ in part) + max(len(value) for _, value in part) + 2 * _GAP for part in parts
+        )
 
 
 def _group(head: Any, *parts: Any) -> Any:
     from rich.console import Group
     from rich.padding import Padding
 
-    return Group(head, *(Padding(part, (1, 0, 0, 2)) for part in parts))
+    shown = [Padding(part, (0, 0, 0, 2), expand=False) for part in parts if not isinstance(part, _Facts) or part]
+    return Group(head, *(each for part in shown for each in ("", part)))
 
 
 def _state_style(name: str) -> str:
@@ -205,10 +241,29 @@ def _owned_line(status: dict[str, Any], per_s: dict[str, float]) -> str:
     link, counters = status["link"], status["counters"]
     return (
         f"{_state_name(status['device_state'])}  step {status['steps']}  {per_s.get('steps', 0.0):.0f}/s  "
-        f"episode {status['episodes']}  round trip {_us(link['round_trip_us'])}  "
+        f"episode {status['episodes']}  {_learned(status)}  round trip {_us(link['round_trip_us'])}  "
         f"command age {_us(link['command_age_us'])}  "
         f"lost {link['lost_in']}+{link['lost_out']}  crc {counters['crc_errors']}"
     )
+
+
+def _learned(status: dict[str, Any]) -> str:
+    """Return or reward, in one phrase."""
+    return "  ".join(f"{name} {value}" for name, value in _learning(status)[:1])
+
+
+def _learning(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """How the learner does, as far as its loop has told."""
+    from rtu_edge.report.timeline import number
+
+    shown = (
+        ("mean_return", "mean return"),
+        ("mean_reward", "reward per step"),
+        ("sigma", "sigma"),
+        ("entropy", "entropy"),
+    )
+    found = [(text, number(status[name])) for name, text in shown if status.get(name) is not None]
+    return found if status.get("mean_reward") is not None or status["mean_return"] is not None else [("return", "-")]
 
 
 def _mode(word: int) -> str:
@@ -235,11 +290,10 @@ def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
         "   device ",
         (name, _state_style(name)),
     )
-    mean = status["mean_return"]
     job = [
         ("step", f"{status['steps']:,}"),
         ("episode", f"{status['episodes']:,}, step {status['episode_steps']:,}"),
-        ("mean return", "-" if mean is None else f"{mean:,.1f}"),
+        *_learning(status),
     ]
     job += [("rate", f"{per_s['steps']:,.0f} steps/s")] if per_s else []
     job += [("mode", _mode(status["mode"]))] if status["mode"] else []
@@ -288,9 +342,10 @@ def _heard_line(heard: Heard) -> str:
 
 
 def _heard(port: str, heard: Heard, silent: bool) -> Any:
-    from rich.table import Table
+    from rich.markup import escape
     from rich.text import Text
 
+    from rtu_edge._base.text_table import TextTable
     from rtu_edge.tools.monitor import name_of, text_of
 
     name = "-" if heard.state is None else name_of(heard.state.state)
@@ -298,14 +353,16 @@ def _heard(port: str, heard: Heard, silent: bool) -> Any:
     head = Text.assemble(
         (port, "bold"), "  nobody drives; listening, ", (promise, "dim"), "   device ", (name, _state_style(name))
     )
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for title, side in (("frame", "left"), ("count", "right"), ("/s", "right"), ("seq", "right"), ("t", "right")):
-        table.add_column(title, justify="right" if side == "right" else "left", no_wrap=True)
-    table.add_column("the last one", overflow="fold")
+    table = TextTable("frame", "count", "/s", "seq", "t", "the last one", prose=("the last one",))
     for kind, (frame, message, _) in heard.last.items():
         rate = f"{heard.frames_per_s[kind]:,.1f}"
         table.add_row(
-            kind, f"{heard.frames[kind]:,}", rate, str(frame.seq), f"{frame.t_us / 1e6:.3f}", text_of(message)
+            escape(kind),
+            f"{heard.frames[kind]:,}",
+            rate,
+            str(frame.seq),
+            f"{frame.t_us / 1e6:.3f}",
+            escape(text_of(message)),
         )
     link = [
         ("in", f"{sum(heard.frames_per_s.values()):,.0f} frames/s, {heard.bytes_per_s / 1e3:,.1f} kB/s"),

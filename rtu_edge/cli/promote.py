@@ -79,9 +79,9 @@ def command(run: Path, to: str, applied: bool, output: Path | None, force: str |
 
 def _show(found: Evidence) -> None:
     """The evidence as a table."""
-    from rich.table import Table
+    from rtu_edge._base.text_table import TextTable
 
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table = TextTable("", "value", prose=("value",), header=False)
     rows = {
         "mode of the run": "no supervisor" if found.mode is None else found.mode.value,
         "steps": f"{found.steps:,}, learned from {found.learned:,}",

@@ -205,9 +205,8 @@ def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> st
 
 
 def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int | None, folder: Path) -> None:
-    from rich.table import Table
-
     from rtu_edge._base import files
+    from rtu_edge._base.text_table import TextTable
     from rtu_edge.record.npz import packed
     from rtu_edge.run import what_if
 
@@ -217,10 +216,8 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
         screen.print("[yellow]the state at the start does not fit this learner:[/] it began anew from its seed")
     if result.ended:
         screen.print(f"[yellow]ended there:[/] {escape(result.ended)}", soft_wrap=True)
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(f"predictions over {len(result.step):,} transitions")
-    for name in ("as recorded", escape(", ".join(changes))):
-        table.add_column(name, justify="right")
+    changed = escape(", ".join(changes))
+    table = TextTable(f"predictions over {len(result.step):,} transitions", "as recorded", changed)
     for name, was, would in what_if.comparison(result):
         table.add_row(name, f"{was:.4g}", f"{would:.4g}")
     screen.print(table)

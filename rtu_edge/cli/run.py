@@ -204,7 +204,7 @@ def _run(
     from rtu_edge.loop import Signals
     from rtu_edge.record import RunFolder
     from rtu_edge.report.digest import Digest
-    from rtu_edge.run import Session, check_deadline, error_of, heap
+    from rtu_edge.run import Session, check_deadline, error_of, heap, limits_in_force
 
     agent = start.agent
     session = Session(settings, device, start, _loop_config(settings, device, start, dry_run))
@@ -221,7 +221,8 @@ def _run(
         where = escape(f"results in {folder.path}")
         out.print(f"{escape(device.url)}: {1 / device.sheet.period_s:g} Hz, session starts{at}; {where}")
         begin = time.monotonic()
-        digest = Digest(settings.run.stop_episodes)
+        limits = [] if agent.discrete else limits_in_force(settings, device.sheet)
+        digest = Digest(settings.run.stop_episodes, limits)
         finished = _drive(out, session, folder, saver, digest, resident)
         for note in finished.notes:
             out.print(f"[dim]{escape(note)}[/]")
@@ -306,18 +307,25 @@ def _drive(
         session.loop.steps,
         session.device.sheet.period_s,
         saver.agent.nbytes,
-        window=run.stop_episodes,
+        digest=digest,
         top=run.stop_return,
     )
 
     def watch(status: Any, records: Any, episodes: Any) -> None:
         display.watch(status, records, episodes)
-        digest.take(records, episodes)
         if resident is not None:
             resident.take(status.steps)
 
     with display:
-        return session.run(folder, saver, watch, lambda said: out.print(escape(said)))
+        return session.run(folder, saver, watch, lambda text: _report(out, text))
+
+
+def _report(out: Console, text: str) -> None:
+    """What the saver complains of; what the system refused, with what it means and the command that helps."""
+    from rtu_edge.report.terminal import advice
+
+    meaning = advice(text.removeprefix("not granted: ")) if text.startswith("not granted: ") else ""
+    out.print(escape(f"{text}; {meaning}" if meaning else text), soft_wrap=True)
 
 
 def _watch_only(out: Console, session: Session, folder: RunFolder, saver: Saver, digest: Digest) -> RunResult:
@@ -332,7 +340,7 @@ def _watch_only(out: Console, session: Session, folder: RunFolder, saver: Saver,
         digest.take(records, episodes)
 
     with shown:
-        finished = session.run(folder, saver, watch, lambda said: out.print(escape(said)))
+        finished = session.run(folder, saver, watch, lambda text: _report(out, text))
     out.print(shown.table())
     folder.event("dry_run", **shown.plain())
     return finished
@@ -361,18 +369,18 @@ def _keep(
         lost = str(error)
     summary.state_hash = saver.agent.state_hash()
     stage = "learning" if settings.loop.clock is Clock.LOCKSTEP else "realtime"
-    summary.stages[stage] = stage_of(result, saver.counters)
-    summary.headline = (
-        f"{result.steps:,} steps, {result.episodes:,} episodes; the end: {result.message or result.reason.value}."
-    )
+    summary.stages[stage] = stage_of(result, saver.counters, digest.timeline.plain_samples)
+    episodes = f", {result.episodes:,} episodes" if result.episodes else ""
+    ended = f"{result.steps:,} steps{episodes}; stopped: {result.message or result.reason.value}"
+    summary.headline = f"{ended}; {digest.learned}."
     folder.save_summary(summary)
     folder.event("end", reason=result.reason.value, steps=result.steps, counters=summary.stages[stage].counters)
     if stage == "realtime" and digest.records:
         out.print(latency_table(digest.times))
     report = write_report(folder, {stage: digest})
-    out.print(f"{escape(summary.headline.strip())}\n[bold]{escape(str(report))}[/]")
     if complaint := saver.complaint():
         out.print(escape(complaint))
+    out.print(f"{escape(ended)}\n[bold]{escape(digest.learned)}[/]; report: {escape(str(report))}", soft_wrap=True)
     if lost:
         raise CheckFailed(lost)
 

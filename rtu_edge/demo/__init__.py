@@ -21,11 +21,23 @@ from rtu_edge._base.errors import CheckFailed, DeviceError, SafetyStop, cause_of
 from rtu_edge.config import Config, parse_config, write_config
 from rtu_edge.demo.resumed import stretch
 from rtu_edge.demo.text import DEMO, digits, indented
-from rtu_edge.loop import Clock, LoopConfig, LoopResult, LoopStatus, StopReason
+from rtu_edge.loop import Clock, LoopConfig, LoopResult, StopReason
 from rtu_edge.record import Check, RunFolder, Summary, host_facts
 from rtu_edge.report.digest import Digest
 from rtu_edge.report.progress import Display, latency_table
-from rtu_edge.run import Connection, RunResult, connect, describe, error_of, loop_config, make_agent, run_loop, stage_of
+from rtu_edge.report.terminal import advice
+from rtu_edge.run import (
+    Connection,
+    RunResult,
+    connect,
+    describe,
+    error_of,
+    limits_in_force,
+    loop_config,
+    make_agent,
+    run_loop,
+    stage_of,
+)
 from rtu_edge.run.recording import Recording
 
 __all__ = ["DEMO", "Options", "demo_config", "run_demo"]
@@ -214,7 +226,7 @@ class _Demo:
         counted = "   ".join(f"{name} {result.counters.get(name, 0)}" for name in ("missed", "skipped"))
         self.more(f"{result.steps:,} steps, {result.episodes} whole episodes; {counted} periods")
         for text in result.privileges:
-            self.more(f"[dim]{text}[/]")
+            self.more(f"[dim]{escape(f'not granted: {text}; {advice(text)}')}[/]")
         fine = result.reason is StopReason.SECONDS and result.confirmed
         said = "disarmed, confirmed by the device" if fine else f"{result.reason.value}: {result.message}"
         self.check("runs in real time", fine, f"{result.steps:,} steps; {said}", f"{seconds:g} s without a safety stop")
@@ -314,28 +326,23 @@ class _Demo:
         top: float | None = None,
     ) -> RunResult:
         self.folder.event("loop", stage=stage, clock=config.clock.value)
-        window = self.config.run.stop_episodes
+        limits = [] if self.agent.discrete else limits_in_force(self.config, device.sheet)
+        digest = self.digests[stage] = Digest(self.config.run.stop_episodes, limits)
         display = Display(
             self.console,
             total or config.steps,
             device.sheet.period_s,
             self.agent.nbytes,
-            window=window,
+            digest=digest,
             top=top,
             by_time=total is not None,
         )
-        digest = self.digests[stage] = Digest(window)
-
-        def watch(status: LoopStatus, records: Any, episodes: Any) -> None:
-            display.watch(status, records, episodes)
-            digest.take(records, episodes)
-
         with display, Recording(self.config, device, self.agent, self.folder, stage=stage) as recording:
-            finished = run_loop(device, self.agent, config, watch, recording=recording)
+            finished = run_loop(device, self.agent, config, display.watch, recording=recording)
         for note in finished.notes:
             self.more(f"[dim]{escape(note)}[/]")
         result = finished.result
-        self.summary.stages[stage] = stage_of(result)
+        self.summary.stages[stage] = stage_of(result, exploration=digest.timeline.plain_samples)
         self.folder.event(
             "loop_end", stage=stage, reason=result.reason.value, steps=result.steps, counters=result.counters
         )

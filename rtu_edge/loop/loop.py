@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -34,6 +35,10 @@ class LoopStatus:
     device_state: int
     counters: dict[str, int]
     link: LinkQuality
+    # Copied some times a second; NaN before the first.
+    mean_reward: float = math.nan  # per step, of the last whole block of 1000 steps; before it of all so far
+    sigma: float = math.nan  # standard deviation of the policy, [-1, 1] units, mean over actuators; NaN: discrete
+    entropy: float = math.nan  # of the policy, nats
 
 
 @dataclass(frozen=True)

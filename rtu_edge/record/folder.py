@@ -60,6 +60,8 @@ class Stage(msgspec.Struct, frozen=True):
     counters: dict[str, int] = {}
     link: dict[str, float] = {}  # what is known of LinkQuality
     privileges: list[str] = []
+    # Samples of the policy: step, sigma (None: discrete actions), entropy in nats.
+    exploration: list[tuple[float, float | None, float | None]] = []
 
     @property
     def steps_per_s(self) -> float:
@@ -209,6 +211,7 @@ def _checked(summary: Summary) -> Summary:
     """One with which a page can be made. Raises ValueError."""
     numbers = [summary.seconds, summary.period_s, summary.target_return or 0.0, summary.onnx_difference or 0.0]
     numbers += [number for stage in summary.stages.values() for number in (stage.seconds, stage.mean_return or 0.0)]
+    numbers += [value or 0.0 for stage in summary.stages.values() for row in stage.exploration for value in row]
     if not all(math.isfinite(number) for number in numbers) or summary.period_s < 0:
         raise ValueError("seconds, period_s, a return: must be finite")
     counts = [summary.target_episodes - 1, summary.learner_bytes, summary.reached_after_steps or 0, summary.seed]

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
+from rtu_edge.device.schema import Limits
 from rtu_edge.record.folder import RunFolder
 from rtu_edge.record.old_formats import TELEMETRY, load_arrays
 from rtu_edge.record.reader import Batch, Log, pieces, read_log
@@ -45,6 +46,13 @@ class Steps:
     def cut(self) -> str:
         """Why they end before the file does, or ""."""
         return self.source.cut if isinstance(self.source, Log) else ""
+
+    @property
+    def limits(self) -> list[Limits]:
+        """Those in force, one per actuator; empty where they are not known, or the actions are discrete."""
+        if not isinstance(self.source, Log) or self.source.head.learner.get("n_actions") is not None:
+            return []
+        return self.source.head.limits_in_force
 
     @property
     def missing(self) -> list[str]:

@@ -31,9 +31,13 @@ def digests_of(found: Mapping[str, Steps], summary: Summary) -> dict[str, Digest
     """
     from rtu_edge.report.digest import Digest
 
-    digests = {stage: Digest.of(steps.batches(), summary.target_episodes) for stage, steps in found.items()}
+    digests = {
+        stage: Digest.of(steps.batches(), summary.target_episodes, steps.limits) for stage, steps in found.items()
+    }
     for stage, steps in found.items():
         digests[stage].notes += steps.missing
+        if stage in summary.stages:
+            digests[stage].timeline.resume(summary.stages[stage].exploration)
     return digests
 
 

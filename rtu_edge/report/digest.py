@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rtu_edge.device.schema import Limits
 from rtu_edge.record.reader import Batch
+from rtu_edge.report.timeline import Recent, Timeline, features, number
 
 __all__ = ["Curve", "Digest", "Times", "running_mean"]
 
@@ -40,6 +42,7 @@ class Curve:
         self.window = min(max(window, 1), _WINDOW)
         self.episodes = 0
         self.best = 0.0  # mean of `window` episodes in a row; of all of them where there are fewer
+        self.last = float("nan")  # mean of the last `window` episodes
         self._points, self._stride = points, 1
         self._tail = np.zeros(0)  # the returns that the next means begin with
         self._kept = np.zeros((0, 3))  # steps, return, mean
@@ -50,6 +53,7 @@ class Curve:
             return
         known = np.concatenate([self._tail, returns])
         means = running_mean(known, self.window)[len(self._tail) :]
+        self.last = float(means[-1])
         numbers = self.episodes + np.arange(len(returns))
         full = means[numbers >= self.window - 1]
         before = self.best if self.episodes >= self.window else -np.inf
@@ -129,20 +133,24 @@ class Digest:
 
     Args:
         window: episodes in a mean of returns.
+        limits: those in force, one per actuator, for the share of clipped actions; empty: it is not counted.
     """
 
-    def __init__(self, window: int = 20) -> None:
+    def __init__(self, window: int = 20, limits: Sequence[Limits] = ()) -> None:
         self.records = 0
+        self._limits = list(limits)
         self.notes: list[str] = []  # what is missing of its steps, and why
         self.curve = Curve(window)
         self.times = {"Lateness": Times(), "Step time": Times(), "Round trip": Times()}
+        self.recent = Recent()
+        self.timeline = Timeline()
         self._finished: int | None = None  # number of the last episode that ended
         self._episodes: list[tuple[int, list[Array]]] = []  # the last ones: number, records
 
     @classmethod
-    def of(cls, batches: Iterable[Batch], window: int = 20) -> Digest:
+    def of(cls, batches: Iterable[Batch], window: int = 20, limits: Sequence[Limits] = ()) -> Digest:
         """Of a whole log."""
-        found = cls(window)
+        found = cls(window, limits)
         with np.errstate(all="ignore"):  # a log may hold any numbers
             for batch in batches:
                 found.take(batch.records, batch.episodes)
@@ -155,9 +163,29 @@ class Digest:
             for name, values in latencies(records).items():
                 self.times[name].take(values)
             self._split(records)
+            rows = features(records, self._limits)
+            self.recent.take(rows)
+            if len(rows):
+                self.timeline.take(rows, records["step"])
         if len(episodes):
             self.curve.take(episodes["total_steps"], episodes["total_return"])
             self._finished = int(episodes["episode"][-1])
+
+    @property
+    def learned(self) -> str:
+        """What was learned, in one phrase: the return where episodes end, else the reward per step."""
+        if self.curve.episodes:
+            return f"return {number(self.curve.last)} (last {_count(self.episodes_in_mean, 'episode')})"
+        sums = self.recent.sums
+        if not sums["rewards"]:
+            return "no reward yet"
+        mean = number(sums.mean("reward", "rewards"))
+        return f"reward {mean} per step (last {_count(int(sums['rewards']), 'step')})"
+
+    @property
+    def episodes_in_mean(self) -> int:
+        """How many episodes the newest mean return is of."""
+        return min(self.curve.window, self.curve.episodes)
 
     def _split(self, records: Array) -> None:
         numbers = records["episode"]
@@ -180,6 +208,10 @@ class Digest:
             return None
         whole = [parts for number, parts in self._episodes if number == self._finished and sum(map(len, parts)) > 1]
         return np.concatenate(whole[-1] if whole else self._episodes[-1][1])[-LAST:]
+
+
+def _count(count: int, noun: str) -> str:
+    return noun if count == 1 else f"{count:,} {noun}s"
 
 
 def latencies(records: Array) -> dict[str, Array]:

@@ -23,11 +23,10 @@ from rtu_edge.report.digest import Curve, Digest, Times
 __all__ = [
     "PALETTE",
     "PANELS",
-    "episodes_svg",
     "figure_of",
-    "latency_svg",
-    "learning_svg",
+    "label_of",
     "picture",
+    "signals_of",
     "tidy",
     "write_picture",
 ]
@@ -90,30 +89,6 @@ def tidy(name: str) -> str:
     return clean(name[:_NAME]).replace("_", " ").strip()
 
 
-def learning_svg(summary: Summary, digests: Mapping[str, Digest]) -> str:
-    """Return of each episode against steps, with the memoryless control where there is one."""
-    with figure_of("learning", 10.4, 3.7) as figure:
-        _learning(figure.add_subplot(), summary, digests)
-        return _svg(figure)
-
-
-def episodes_svg(summary: Summary, records: Array) -> str:
-    """Observations and actions over one episode, a panel each."""
-    signals = _signals(summary, records)
-    with figure_of("episode", 10.4, 0.6 + 1.25 * len(signals)) as figure:
-        axes = list(figure.subplots(len(signals), 1, sharex=True, squeeze=False)[:, 0])
-        _episode(axes, summary, signals, len(records))
-        return _svg(figure)
-
-
-def latency_svg(times: Mapping[str, Times]) -> str:
-    """Histograms of lateness, step time and round trip."""
-    with figure_of("latency", 10.4, 2.9) as figure:
-        for axes, (title, measured) in zip(figure.subplots(1, 3), times.items(), strict=True):
-            _histogram(axes, title, measured)
-        return _svg(figure)
-
-
 def picture(summary: Summary, digests: Mapping[str, Digest], path: Path) -> None:
     """The run at a glance, for a README: learning curve, last episode, latency."""
     episode = last_episode(digests)
@@ -128,8 +103,8 @@ def picture(summary: Summary, digests: Mapping[str, Digest], path: Path) -> None
             cells = left[1].subgridspec(1, 3, wspace=0.02)
             for place, (title, measured) in enumerate(timed.times.items()):
                 _histogram(figure.add_subplot(cells[place]), title, measured)
-        if episode is not None and len(episode) and _signals(summary, episode):
-            signals = _signals(summary, episode)
+        if episode is not None and len(episode) and signals_of(summary, episode):
+            signals = signals_of(summary, episode)
             rows = columns[1].subgridspec(len(signals), 1, hspace=0.02)
             axes = [figure.add_subplot(rows[0])]
             axes += [figure.add_subplot(rows[k], sharex=axes[0]) for k in range(1, len(signals))]
@@ -179,24 +154,13 @@ def write_picture(figure: Any, path: Path) -> None:
     files.write(path, stream.getvalue())
 
 
-def _svg(figure: Any) -> str:
-    """Inline SVG whose palette follows the page's, so that the page may be dark."""
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    text = stream.getvalue()
-    text = text[text.index("<svg") :]
-    for name, value in PALETTE.items():
-        text = text.replace(value, f"var(--{name})")
-    return text
-
-
 def _learning(axes: Any, summary: Summary, digests: Mapping[str, Digest]) -> None:
     window = summary.target_episodes
     ends = []
     control = digests["control"].curve if "control" in digests else None
     for curve, label, colour in (
         (control, "memoryless", "control"),
-        (learning_curve(digests), _label(summary), "agent"),
+        (learning_curve(digests), label_of(summary), "agent"),
     ):
         if curve is None or not curve.episodes:
             continue
@@ -245,7 +209,8 @@ def _learning(axes: Any, summary: Summary, digests: Mapping[str, Digest]) -> Non
     axes.set_xlabel("thousand steps")
 
 
-def _label(summary: Summary) -> str:
+def label_of(summary: Summary) -> str:
+    """The cell of a run's learner, in words."""
     return {"none": "memoryless", "nonlinear": "nonlinear RTU"}.get(str(summary.learner.get("cell", "")), "linear RTU")
 
 
@@ -258,7 +223,7 @@ def _apart(values: Sequence[float], least: float) -> list[float]:
     return placed
 
 
-def _signals(summary: Summary, records: Array) -> list[tuple[Channel, Array, str]]:
+def signals_of(summary: Summary, records: Array) -> list[tuple[Channel, Array, str]]:
     """What an episode's panels show, the first ones where there are many: row, values, colour.
 
     Raises:

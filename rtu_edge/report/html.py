@@ -49,6 +49,7 @@ h2 { font-size: 17px; margin: 0 0 4px; font-weight: 650 }
 section { padding: 20px 22px 18px; margin: 0 0 16px }
 section svg { display: block; width: 100%; height: auto; margin-top: 6px }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; align-items: start }
+.scroll { overflow-x: auto }
 .pair section { margin: 0 0 16px; height: calc(100% - 16px) }
 table { border-collapse: collapse; width: 100%; font-size: 14px; margin-top: 8px; font-variant-numeric: tabular-nums }
 th { text-align: left; color: var(--muted); font-weight: 550; font-size: 12.5px }
@@ -72,7 +73,9 @@ pre { font: 12.5px/1.55 ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", mono
 summary { cursor: pointer; font-size: 17px; font-weight: 650 }
 footer { color: var(--muted); font-size: 12.5px; margin-top: 22px }
 @media (max-width: 760px) { .pair { grid-template-columns: 1fr } .columns, .wide { columns: 1 }
-  main { padding: 26px 14px } }
+  main { padding: 26px 12px } section { padding: 16px 14px 14px } h1 { font-size: 25px }
+  th, td { padding-right: 10px } .tile b { font-size: 20px } }
+@media (max-width: 420px) { .tiles { grid-template-columns: 1fr 1fr } .wide div { grid-template-columns: 8.5em 1fr } }
 @media print { body { background: none } .tile, section { break-inside: avoid } }
 """
 
@@ -133,7 +136,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
         )
 
     inside = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f"<table><tr>{cells('th', head)}</tr>{inside}</table>"
+    return f"<div class=scroll><table><tr>{cells('th', head)}</tr>{inside}</table></div>"
 
 
 def section(title: str, note: str, inside: str) -> str:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from rtu_edge.record import Stage, Summary
-from rtu_edge.report import figures
+from rtu_edge.report import figures, views
+from rtu_edge.report.charts import CSS
 from rtu_edge.report.digest import Digest
 from rtu_edge.report.html import SAFETY, document, facts, plain, section, table, text, tiles
+from rtu_edge.report.terminal import advice
+from rtu_edge.report.timeline import number
 
 __all__ = ["page"]
 
@@ -35,6 +38,8 @@ def page(summary: Summary, digests: Mapping[str, Digest], config: str) -> str:
         _tiles(summary, digests),
         _checks(summary),
         _learning(summary, digests),
+        _driving(digests),
+        _signals(digests),
         _episode(summary, digests),
         _timing(summary, digests),
         '<div class="pair">',
@@ -45,7 +50,7 @@ def page(summary: Summary, digests: Mapping[str, Digest], config: str) -> str:
         _config(config),
         f"<footer>rtu_edge {text(summary.version)}. {SAFETY}</footer>",
     ]
-    return document(f"{summary.name}: {summary.title}" if summary.title else summary.name, body)
+    return document(f"{summary.name}: {summary.title}" if summary.title else summary.name, body, CSS)
 
 
 def _header(summary: Summary) -> str:
@@ -77,7 +82,16 @@ def _tiles(summary: Summary, digests: Mapping[str, Digest]) -> str:
     curve = figures.learning_curve(digests)
     learning = summary.stages.get("learning")
     if curve is not None:
-        found.append((f"{curve.best:.0f}", f"best mean return of {min(curve.window, curve.episodes)} episodes"))
+        last = min(curve.window, curve.episodes)
+        found.append((number(curve.last), f"mean return of the last {last} episodes"))
+        found.append((number(curve.best), f"best mean return of {last} episodes"))
+    shown = _stage(digests)
+    if shown is not None and shown.recent.sums["rewards"]:
+        sums = shown.recent.sums
+        mean = sums.mean("reward", "rewards")
+        found.append((number(mean), f"reward per step, last {sums['rewards']:,.0f} steps"))
+        if summary.period_s and curve is None:
+            found.append((number(mean / summary.period_s), f"reward per second, last {sums['rewards']:,.0f} steps"))
     if summary.reached_after_steps is not None:
         found.append((f"{summary.reached_after_steps:,}", "steps from scratch to the goal"))
     if learning is not None and learning.seconds > 0:
@@ -102,17 +116,48 @@ def _checks(summary: Summary) -> str:
         for check in summary.checks
     )
     head = "<tr><th></th><th>check</th><th>measured</th><th>required</th></tr>"
-    return f"<section><h2>What had to hold</h2><table>{head}{rows}</table></section>"
+    return f"<section><h2>What had to hold</h2><div class=scroll><table>{head}{rows}</table></div></section>"
 
 
 def _learning(summary: Summary, digests: Mapping[str, Digest]) -> str:
-    if (curve := figures.learning_curve(digests)) is None:
+    curve, shown = figures.learning_curve(digests), _stage(digests)
+    inside = views.learning(summary, digests, shown)
+    if not inside:
         return ""
-    of_many = f" {len(curve.steps):,} of {curve.episodes:,} episodes." if len(curve.steps) < curve.episodes else ""
-    note = f"One dot an episode.{of_many}"
+    note = "No episode has ended: the reward per step stands for the return."
+    if curve is not None:
+        of_many = f" {len(curve.steps):,} of {curve.episodes:,} episodes." if len(curve.steps) < curve.episodes else ""
+        note = f"One dot per episode.{of_many}"
     if "control" in digests:
-        note += " Beside it the memoryless control: the same learner, sensors and seed without the recurrent cell."
-    return section("Learning curve", note, figures.learning_svg(summary, digests))
+        note += " The memoryless control is the same learner with the same sensors and seed, without recurrent cell."
+    return section("Learning curve", note, inside)
+
+
+def _stage(digests: Mapping[str, Digest]) -> Digest | None:
+    """The stage whose learning is shown: the learning stage, else the run in real time."""
+    return next((digests[name] for name in ("learning", "realtime") if name in digests and digests[name].records), None)
+
+
+def _driving(digests: Mapping[str, Digest]) -> str:
+    shown = _stage(digests)
+    inside = views.driving(shown.timeline) if shown is not None else ""
+    if not inside:
+        return ""
+    note = (
+        "Who drove each command, and the steps in which the command limiter, the sensor monitor or the learner monitor "
+        "found something or the fallback had to take over."
+    )
+    return section("Who drove, and what stepped in", note, inside)
+
+
+def _signals(digests: Mapping[str, Digest]) -> str:
+    shown = _stage(digests)
+    inside = views.signals(shown.timeline) if shown is not None else ""
+    note = (
+        "The TD error should settle, and sigma shrink as the policy becomes sure. Many clipped actions mean that the "
+        "policy asks for more than the actuator's range."
+    )
+    return section("Learning signals", note, inside) if inside else ""
 
 
 def _episode(summary: Summary, digests: Mapping[str, Digest]) -> str:
@@ -122,7 +167,7 @@ def _episode(summary: Summary, digests: Mapping[str, Digest]) -> str:
     names = " and ".join(figures.tidy(row.name) for row in summary.observations)
     seconds = f"{len(records) * summary.period_s:.1f} s" if summary.period_s else f"{len(records)} steps"
     note = f"{seconds}. All that the policy sees: {names}."
-    return section("The last episode", note, figures.episodes_svg(summary, records))
+    return section("The last episode", note, views.episode(summary, records))
 
 
 def _timing(summary: Summary, digests: Mapping[str, Digest]) -> str:
@@ -132,7 +177,7 @@ def _timing(summary: Summary, digests: Mapping[str, Digest]) -> str:
         return ""
     note = (
         f"{stage.steps:,} steps in {stage.seconds:.1f} s of wall clock, learning all the while, ticked by the device. "
-        "Step time is predict and learn together. Logarithmic both ways; lines at the median and at p99. "
+        "Step time is predict and learn together. Counts and times are logarithmic. "
         "Measured on this host, under its load at the time: a report, not a promise."
     )
     percentiles = table(
@@ -147,8 +192,10 @@ def _timing(summary: Summary, digests: Mapping[str, Digest]) -> str:
     extra = "".join(f"<div><span>{text(plain(name))}</span> <b>{value:,}</b></div>" for name, value in shown.items())
     extra = f'<div class="counters">{extra}</div>' if extra else ""
     extra += _link(stage)
-    extra += "".join(f'<p class="note">Not granted: {text(what)}</p>' for what in stage.privileges)
-    return section("Timing", note, figures.latency_svg(timed.times) + percentiles + extra)
+    extra += "".join(
+        f'<p class="note">Not granted: {text(what)}; {text(advice(what))}</p>' for what in stage.privileges
+    )
+    return section("Timing", note, views.latencies(timed.times) + percentiles + extra)
 
 
 def _link(stage: Stage) -> str:

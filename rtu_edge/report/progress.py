@@ -16,22 +16,29 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rtu_edge._base.text_table import TextTable
 from rtu_edge.loop import LoopStatus
 from rtu_edge.record import resident_bytes
-from rtu_edge.report.digest import Curve, Times
+from rtu_edge.report.digest import Digest, Times
+from rtu_edge.report.timeline import number, share
 
 __all__ = ["Display", "latency_table", "sparkline"]
 
-_POINTS = 512  # of the curve of returns
+_INDENT = 5  # columns of a terminal before the display
+_WIDE = 100  # columns from which on the memory is shown too
 _BARS = "▁▂▃▄▅▆▇█"
+_DRIVER_NAMES = {"both": "learner and fallback", "rest": "at rest", "held": "last command held"}
 
 
-def sparkline(values: npt.NDArray[Any], width: int, top: float) -> str:
-    """Values as a row of bars, averaged down to `width`; `top` is a full bar."""
+def sparkline(values: npt.NDArray[Any], width: int, top: float, low: float = 0.0) -> str:
+    """Values as a row of bars, averaged down to `width`; `low` is an empty bar, `top` a full one."""
+    values = np.asarray(values, dtype=np.float64)
+    values = values[np.isfinite(values)]
     if not len(values):
         return ""
-    parts = np.array_split(np.asarray(values, dtype=np.float64), min(width, len(values)))
-    levels = [min(max(float(part.mean()) / top, 0.0), 1.0) if top > 0 else 0.0 for part in parts]
+    span = top - low
+    parts = np.array_split(values, min(width, len(values)))
+    levels = [min(max((float(part.mean()) - low) / span, 0.0), 1.0) if span > 0 else 0.0 for part in parts]
     return "".join(_BARS[min(int(level * len(_BARS)), len(_BARS) - 1)] for level in levels)
 
 
@@ -43,8 +50,8 @@ class Display:
         total: steps, or seconds when `by_time`.
         period_s: of the plant.
         agent_bytes: the learner's memory.
-        window: episodes in a mean.
-        top: a full bar of the sparkline, such as the goal; None: the largest so far.
+        digest: takes all records and episodes that the display sees.
+        top: a full bar of the curve of returns, such as the goal; None: the largest so far.
         by_time: the bar shows wall-clock seconds.
     """
 
@@ -55,7 +62,7 @@ class Display:
         period_s: float,
         agent_bytes: int,
         *,
-        window: int = 20,
+        digest: Digest | None = None,
         top: float | None = None,
         by_time: bool = False,
     ) -> None:
@@ -63,29 +70,25 @@ class Display:
         self._total = total
         self._period_s = period_s
         self._agent_bytes = agent_bytes
-        self._window = window
+        self._digest = digest if digest is not None else Digest()
         self._top = top
         self._by_time = by_time
-        self._curve = Curve(window, _POINTS)
-        self._lengths: deque[int] = deque(maxlen=window)
         self._rates: deque[tuple[float, int]] = deque(maxlen=12)
         self._begin = time.monotonic()
         self._spoken = self._begin
-        self._status: LoopStatus | None = None
         self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
 
     def watch(self, status: LoopStatus, records: npt.NDArray[Any], episodes: npt.NDArray[Any]) -> None:
         """Take in what is new and show it."""
         now = time.monotonic()
-        self._status = status
-        self._curve.take(episodes["total_steps"], episodes["total_return"])
-        self._lengths.extend(episodes["steps"].tolist())
+        self._digest.take(records, episodes)
+        self._digest.timeline.sample(status.steps, status.sigma, status.entropy)
         self._rates.append((now, status.steps))
         if self._live is not None:
             self._live.update(self._picture(status))
         elif now - self._spoken >= 5.0:
             self._spoken = now
-            self._console.print("     " + self._line(status))
+            self._console.print(" " * _INDENT + self._line(status), soft_wrap=True, markup=False)
 
     def __enter__(self) -> Display:
         self._begin = self._spoken = time.monotonic()
@@ -100,11 +103,6 @@ class Display:
             self._live.stop()
 
     @property
-    def balanced_s(self) -> float:
-        """Mean length of the last episodes, in the plant's seconds."""
-        return float(np.mean(self._lengths)) * self._period_s if self._lengths else 0.0
-
-    @property
     def steps_per_s(self) -> float:
         """Rate over the last second or so."""
         (first, low), (last, high) = self._rates[0], self._rates[-1]
@@ -113,55 +111,102 @@ class Display:
     def _done(self, status: LoopStatus) -> float:
         return time.monotonic() - self._begin if self._by_time else float(status.steps)
 
+    def _learning(self) -> list[tuple[str, str]]:
+        """Return and reward, each with the window of its mean."""
+        digest, sums = self._digest, self._digest.recent.sums
+        found = []
+        if digest.curve.episodes:
+            found.append((f"return (last {digest.episodes_in_mean})", number(digest.curve.last)))
+        if sums["rewards"]:
+            mean = sums.mean("reward", "rewards")
+            found.append((f"reward per step (last {int(sums['rewards']):,})", number(mean)))
+            if self._period_s > 0 and not digest.curve.episodes:
+                found.append(("reward per s", number(mean / self._period_s)))
+        return found or [("return", "no reward yet")]
+
+    def _policy(self, status: LoopStatus) -> list[tuple[str, str]]:
+        """How the learner does, over the newest steps."""
+        sums = self._digest.recent.sums
+        found = [("|TD error|", number(sums.mean("delta", "learned"))), ("sigma", number(status.sigma))]
+        found += [("entropy", number(status.entropy)), ("clipped", share(sums.mean("clipped", "predicted")))]
+        return [(name, value) for name, value in found if value != "-"]
+
+    def _driving(self) -> list[tuple[str, str]]:
+        """Who drove, and what stepped in, over the newest steps and over the run."""
+        sums, total = self._digest.recent.sums, self._digest.timeline.total
+        found = [(_DRIVER_NAMES.get(name, name), share(part)) for name, part in sums.drivers.items()]
+        parts = {"limiter": "limited", "sensor": "sensor monitor", "monitor": "learner monitor", "forced": "forced"}
+        found += [(text, f"{total[name]:,.0f}") for name, text in parts.items() if total[name]]
+        return found
+
     def _facts(self, status: LoopStatus) -> list[tuple[str, str]]:
-        memory = f"{self._agent_bytes / 1024:.1f} KiB learner, {resident_bytes() / 2**20:.0f} MiB process"
         return [
             ("step", f"{status.steps:,}"),
             ("episode", f"{status.episodes:,}"),
-            ("balanced", f"{self.balanced_s:.2f} s" if self._lengths else "-"),
+            *self._learning(),
             ("rate", f"{self.steps_per_s:,.0f} steps/s"),
-            ("memory", memory),
         ]
 
+    def _memory(self) -> tuple[str, str]:
+        return "memory", f"{self._agent_bytes / 1024:.1f} KiB learner, {resident_bytes() / 2**20:.0f} MiB process"
+
     def _line(self, status: LoopStatus) -> str:
-        return "   ".join(f"{name} {value}" for name, value in self._facts(status))
+        facts = [*self._facts(status), *self._driving(), *self._policy(status), self._memory()]
+        return "   ".join(f"{name} {value}" for name, value in facts)
 
     def _picture(self, status: LoopStatus) -> Group:
-        facts = Table.grid(padding=(0, 3, 0, 0))
-        found = self._facts(status)
-        facts.add_row(*(Text(name, style="dim") for name, _ in found))
-        facts.add_row(*(Text(value, style="bold" if name == "balanced" else "") for name, value in found))
+        width = max(self._console.width - _INDENT, 20)
         bar = Table.grid(padding=(0, 2, 0, 0))
         unit = "s" if self._by_time else "steps"
-        bar.add_row(
-            ProgressBar(total=self._total, completed=min(self._done(status), self._total), width=48),
-            Text(f"{self._done(status):,.0f} of at most {self._total:,.0f} {unit}", style="dim"),
-        )
-        returns = self._curve.returns
-        top = self._top if self._top is not None else (float(returns.max()) if len(returns) else 1.0)
-        curve = Text(sparkline(returns, 64, top), style="cyan")
+        done = Text(f"{self._done(status):,.0f} of at most {self._total:,.0f} {unit}", style="dim")
+        length = max(10, min(48, width - done.cell_len - 4))
+        bar.add_row(ProgressBar(total=self._total, completed=min(self._done(status), self._total), width=length), done)
+        groups = [self._facts(status), self._driving(), self._policy(status)]
+        if self._console.width >= _WIDE:
+            groups[-1].append(self._memory())
         inside = Table.grid()
-        inside.add_row("     ", Group(bar, facts, curve))
+        shown = [_fact_lines(group, width) for group in groups if group]
+        inside.add_row(" " * _INDENT, Group(bar, *shown, Text(self._curve(min(64, width)), style="cyan")))
         return Group(inside)
 
+    def _curve(self, width: int) -> str:
+        """Returns over the run, or where no episode ends rewards per step."""
+        returns = self._digest.curve.returns
+        if len(returns):
+            return sparkline(returns, width, self._top if self._top is not None else float(returns.max()))
+        rewards = self._digest.timeline.mean("reward", "rewards")
+        rewards = rewards[np.isfinite(rewards)]
+        return sparkline(rewards, width, float(rewards.max()), float(rewards.min())) if len(rewards) else ""
 
-def latency_table(times: Mapping[str, Times]) -> Table:
+
+def _fact_lines(facts: list[tuple[str, str]], width: int) -> Text:
+    """Names and values one after another; a line breaks between two of them only."""
+    text, used = Text(), 0
+    for name, value in facts:
+        length = len(name) + 1 + len(value)
+        if used:
+            text.append("   " if used + 3 + length <= width else "\n")
+            used = used + 3 if used + 3 + length <= width else 0
+        text.append(f"{name} ", style="dim")
+        text.append(value, style="bold" if name.startswith("return") else "")
+        used += length
+    return text
+
+
+def latency_table(times: Mapping[str, Times]) -> TextTable:
     """Lateness, step time and round trip as histograms over shared bins, with percentiles below."""
     edges = np.array([lead * 10.0**decade for decade in range(6) for lead in (1.0, 2.0, 5.0)] + [np.inf])
     edges = np.concatenate([[0.0], edges])
     counts = {name: measured.histogram(edges) for name, measured in times.items()}
     used = np.flatnonzero(sum(counts.values()))
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("µs", justify="right", style="dim")
-    for name in times:
-        table.add_column(name.lower(), width=17)  # the table fits 80 columns, the indent of the demo included
+    table = TextTable("µs", *(name.lower() for name in times), left=[name.lower() for name in times])
     for place in range(used[0], used[-1] + 1) if len(used) else ():
         cells = [_bar(int(count[place]), int(count.max())) for count in counts.values()]
         below = f"< {edges[place + 1]:,.0f}" if np.isfinite(edges[place + 1]) else f"≥ {edges[place]:,.0f}"
-        table.add_row(below, *cells)
+        table.add_row(f"[dim]{below}[/]", *cells)
     table.add_section()
-    for label, share in (("p50", 50.0), ("p99", 99.0), ("max", 100.0)):
-        table.add_row(label, *(_cell(measured, share) for measured in times.values()))
+    for label, part in (("p50", 50.0), ("p99", 99.0), ("max", 100.0)):
+        table.add_row(f"[dim]{label}[/]", *(_cell(measured, part) for measured in times.values()))
     return table
 
 

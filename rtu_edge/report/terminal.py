@@ -1,22 +1,48 @@
-"""Tables for a terminal."""
+"""Text for a terminal: checks as a table, and what a refused privilege means."""
 
 from __future__ import annotations
 
-from rich.markup import escape
-from rich.table import Table
+import getpass
+import os
 
+from rich.markup import escape
+
+from rtu_edge._base.text_table import TextTable
 from rtu_edge.record import Summary
 
-__all__ = ["checks_table"]
+__all__ = ["advice", "checks_table"]
+
+_LIMITS = "/etc/security/limits.d/rtu-edge.conf"
 
 
-def checks_table(summary: Summary) -> Table:
+def advice(refused: str) -> str:
+    """What a privilege that the system refused means for a run, and the command that helps, on one line.
+
+    Args:
+        refused: a line of Loop.privileges(); another text gives "".
+    """
+    if refused.startswith("locked memory"):
+        return f"a page fault may delay a step; {_allow('memlock unlimited')}"
+    if refused.startswith("real-time priority"):
+        return f"other processes may delay a step; {_allow('rtprio 60')}"
+    if refused.startswith("pinning"):
+        cores = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        return f"the loop may move between cores; set loop.cpu to one of {cores}, or to -1: no pinning"
+    return ""
+
+
+def _allow(limit: str) -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"to allow it: echo '{user} - {limit}' | sudo tee -a {_LIMITS}, then log in again"
+
+
+def checks_table(summary: Summary) -> TextTable:
     """What had to hold, and whether it did."""
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for name in ("check", "measured", "required"):
-        table.add_column(name, overflow="fold")
+    table = TextTable("check", "measured", "required", prose=("measured", "required"))
     for check in summary.checks:
         mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
-        table.add_row(mark, *map(escape, (check.title, check.measured)), f"[dim]{escape(check.required)}[/]")
+        table.add_row(f"{mark} {escape(check.title)}", escape(check.measured), f"[dim]{escape(check.required)}[/]")
     return table

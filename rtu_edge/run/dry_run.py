@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
 
+from rtu_edge._base.text_table import TextTable
 from rtu_edge.device.schema import Channel, DataSheet
 from rtu_edge.loop import LoopStatus, RecordFlag
 
@@ -103,18 +103,15 @@ class DryRun:
         )
         return f"     {self._state}  {seen}  would send {sent}"
 
-    def table(self) -> Table:
+    def table(self) -> Group:
         """All channels, with their extremes."""
         title = f"device {self._state}, {self._commands:,} commands would have left"
-        table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0), title=title)
-        table.title_justify = "left"
-        for name in ("", "value", "unit", "least", "largest", "applied"):
-            table.add_column(name, justify="left" if name in ("", "unit") else "right", no_wrap=True)
+        table = TextTable("", "value", "unit", "least", "largest", "applied", left=("unit",), padding=3)
         for each in (*self.observed, *self.would_send):
             kind = "would send" if each.channel.actuator else "observed"
             numbers = [_number(value) for value in (each.last, each.least, each.largest, each.applied)]
             table.add_row(escape(f"{kind} {each.channel.name}"), numbers[0], escape(each.channel.unit), *numbers[1:])
-        return table
+        return Group(title, table)
 
     def plain(self) -> dict[str, Any]:
         """What it has seen, for the run's record."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -121,8 +121,12 @@ def run_loop(
     return RunResult(loop.session, result, loop.progress(), notes)
 
 
-def stage_of(result: LoopResult, counters: Mapping[str, int] | None = None) -> Stage:
-    """A loop's result as the summary keeps it, with counters of others."""
+def stage_of(
+    result: LoopResult,
+    counters: Mapping[str, int] | None = None,
+    exploration: Sequence[tuple[float, float | None, float | None]] = (),
+) -> Stage:
+    """A loop's result as the summary keeps it, with counters of others, and samples of step, sigma and entropy."""
     return Stage(
         steps=result.steps,
         episodes=result.episodes,
@@ -133,6 +137,7 @@ def stage_of(result: LoopResult, counters: Mapping[str, int] | None = None) -> S
         counters={**result.counters, **(counters or {})},
         link=result.link.known(),
         privileges=list(result.privileges),
+        exploration=list(exploration),
     )
 
 

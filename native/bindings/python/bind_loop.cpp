@@ -190,8 +190,9 @@ class PyLoop {
     return py::dict(py::arg("running") = b.running.load(), py::arg("reason") = stop_reason_name(b.reason.load()),
                     py::arg("steps") = b.steps.load(), py::arg("episodes") = b.episodes.load(),
                     py::arg("episode_steps") = b.episode_steps.load(), py::arg("mean_return") = b.mean_return.load(),
-                    py::arg("device_state") = b.device_state.load(), py::arg("counters") = counters(),
-                    py::arg("link") = link_quality(link_));
+                    py::arg("mean_reward") = b.mean_reward.load(), py::arg("sigma") = b.sigma.load(),
+                    py::arg("entropy") = b.entropy.load(), py::arg("device_state") = b.device_state.load(),
+                    py::arg("counters") = counters(), py::arg("link") = link_quality(link_));
   }
 
   py::object take_reward_error() {

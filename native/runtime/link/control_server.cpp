@@ -268,6 +268,9 @@ void ControlServer::send_status(Client* client) noexcept {
   line.count("episodes", board.episodes.load(std::memory_order_relaxed));
   line.count("episode_steps", board.episode_steps.load(std::memory_order_relaxed));
   line.number("mean_return", board.mean_return.load(std::memory_order_relaxed));
+  line.number("mean_reward", board.mean_reward.load(std::memory_order_relaxed));
+  line.number("sigma", board.sigma.load(std::memory_order_relaxed));
+  line.number("entropy", board.entropy.load(std::memory_order_relaxed));
   line.number("device_state", board.device_state.load(std::memory_order_relaxed));
   line.count("turns", board.turns.load(std::memory_order_relaxed));
   line.count("arm_token", link_.arm_token.load(std::memory_order_relaxed));

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <chrono>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -70,6 +71,8 @@ void Loop::clear_board() noexcept {
   board.episodes.store(0, std::memory_order_relaxed);
   board.episode_steps.store(0, std::memory_order_relaxed);
   board.mean_return.store(episode_.mean_return(), std::memory_order_relaxed);
+  for (std::atomic<double>* gauge : {&board.mean_reward, &board.sigma, &board.entropy})
+    gauge->store(std::numeric_limits<double>::quiet_NaN(), std::memory_order_relaxed);
   board.reason.store(StopReason::kNone, std::memory_order_relaxed);
   board.running.store(true, std::memory_order_relaxed);
 }

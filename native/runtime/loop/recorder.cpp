@@ -60,6 +60,15 @@ uint64_t Recorder::take_hash(const Arrival& arrival) noexcept {
   return hash;
 }
 
+void Recorder::add_reward(float reward) noexcept {
+  rewards_ += static_cast<double>(reward);
+  if (++rewarded_ < record::kRewardBlock) return;
+  run_.link.board.mean_reward.store(rewards_ / rewarded_, std::memory_order_relaxed);
+  whole_block_ = true;
+  rewards_ = 0;
+  rewarded_ = 0;
+}
+
 void Recorder::record_step(const Arrival& arrival, const StepTimes& times, const float* u, float reward,
                            const Marks& marks) noexcept {
   record::RecordHead head{};
@@ -82,6 +91,7 @@ void Recorder::record_step(const Arrival& arrival, const StepTimes& times, const
   head.calls = marks.calls;
   head.command_limiter = marks.limited;
   head.reward = reward;
+  if ((marks.flags & (record::kRecordFirst | record::kRecordRewardRefused)) == 0) add_reward(reward);
   record::StatusBoard& board = run_.link.board;
   if (take_info(policy_, &head)) {
     board.learner_monitor.store(head.learner_monitor, std::memory_order_relaxed);
@@ -145,6 +155,12 @@ void Recorder::publish(int64_t now_ns) noexcept {
 #define X(name) published.name.set(run_.counters.name.get());
   RTU_RUNTIME_LOOP_COUNTERS(X)
 #undef X
+  record::StatusBoard& board = run_.link.board;
+  if (!whole_block_ && rewarded_ > 0) board.mean_reward.store(rewards_ / rewarded_, std::memory_order_relaxed);
+  if (policy_.spread == nullptr || run_.counters.steps.get() == 0) return;
+  const Spread spread = policy_.spread(policy_.self);
+  board.sigma.store(spread.sigma, std::memory_order_relaxed);
+  board.entropy.store(spread.entropy, std::memory_order_relaxed);
 }
 
 void Recorder::begin_counting() noexcept {

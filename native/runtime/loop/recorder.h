@@ -48,6 +48,7 @@ class Recorder {
 
  private:
   uint64_t take_hash(const Arrival& arrival) noexcept;
+  void add_reward(float reward) noexcept;
 
   Context& run_;
   const Policy& policy_;
@@ -64,7 +65,10 @@ class Recorder {
   int64_t hash_ns_ = 0;
   int64_t copy_since_ns_ = 0;  // a copy was asked for, seen then; 0: none waits
   int64_t published_ns_ = 0;
-  int64_t heap_calls_ = 0;  // by step kWarmSteps
+  double rewards_ = 0;  // sum of the block under way
+  uint32_t rewarded_ = 0;
+  bool whole_block_ = false;  // a block has been full
+  int64_t heap_calls_ = 0;    // by step kWarmSteps
   int64_t page_faults_ = 0;
 };
 

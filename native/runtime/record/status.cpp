@@ -4,7 +4,11 @@
 
 namespace rtu::runtime::record {
 
-StatusBoard::StatusBoard() noexcept : mean_return(std::numeric_limits<double>::quiet_NaN()) {}
+namespace {
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+}
+
+StatusBoard::StatusBoard() noexcept : mean_return(kNone), mean_reward(kNone), sigma(kNone), entropy(kNone) {}
 
 const char* stop_reason_name(StopReason reason) noexcept {
   switch (reason) {

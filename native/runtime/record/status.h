@@ -24,6 +24,8 @@ enum class StopReason : uint32_t {
 #undef X
 };
 
+constexpr uint32_t kRewardBlock = 1000;
+
 // What the outside may ask at any time. Written by the loop's thread.
 struct StatusBoard {
   std::atomic<bool> running{false};
@@ -33,6 +35,10 @@ struct StatusBoard {
   std::atomic<uint64_t> episodes{0};
   std::atomic<uint32_t> episode_steps{0};
   std::atomic<double> mean_return;  // of the last episodes; NaN before the first
+  // Copied some times a second, NaN where there is none yet.
+  std::atomic<double> mean_reward;  // per step: of the last whole block of kRewardBlock steps, before it of all
+  std::atomic<double> sigma;        // Spread
+  std::atomic<double> entropy;
   std::atomic<int> device_state{-1};
   std::atomic<uint32_t> mode{0};  // StepInfo, of the last step
   std::atomic<uint32_t> learner_monitor{0};

@@ -44,6 +44,13 @@ Policy Supervisor::policy() noexcept {
     const Policy& learner = static_cast<Supervisor*>(self)->learner_;
     return learner.hash != nullptr ? learner.hash(learner.self) : 0;
   };
+  policy.spread = nullptr;
+  if (learner_.spread != nullptr && options_.mode != Mode::kOff) {
+    policy.spread = [](void* self) noexcept {
+      const Policy& learner = static_cast<Supervisor*>(self)->learner_;
+      return learner.spread(learner.self);
+    };
+  }
   policy.extra_bytes = copy_bytes();
   policy.copy_extra = [](void* self, unsigned char* out, int full) noexcept {
     static_cast<Supervisor*>(self)->copy(out, full != 0);
