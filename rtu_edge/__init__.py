@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from rtu_edge.learn.cells import LinearRTU, NonlinearRTU
     from rtu_edge.learn.footprint import Footprint, footprint
     from rtu_edge.learn.onnx import export_onnx, verify_onnx
-    from rtu_edge.loop import Limits, Link, Loop, LoopConfig
+    from rtu_edge.loop import Limits, Link, Loop, LoopConfig, Reward
+    from rtu_edge.loop.connecting import connect
+    from rtu_edge.loop.robot import Robot
 
 __all__ = [
     "CheckpointError",
@@ -57,10 +59,13 @@ __all__ = [
     "NonlinearRTU",
     "OnlineRegressor",
     "Plant",
+    "Reward",
+    "Robot",
     "SimulatedDevice",
     "StreamAC",
     "TDPredictor",
     "__version__",
+    "connect",
     "export_onnx",
     "footprint",
     "load",
@@ -81,7 +86,9 @@ _HOMES = {
     "learn.cells": ("LinearRTU", "NonlinearRTU"),
     "learn.footprint": ("Footprint", "footprint"),
     "learn.onnx": ("export_onnx", "verify_onnx"),
-    "loop": ("Limits", "Link", "Loop", "LoopConfig"),
+    "loop": ("Limits", "Link", "Loop", "LoopConfig", "Reward"),
+    "loop.connecting": ("connect",),
+    "loop.robot": ("Robot",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -29,7 +29,7 @@ from rtu_edge.hil.case import run_case
 from rtu_edge.hil.faults import Flip
 from rtu_edge.hil.faults.frames import _Rewrite
 from rtu_edge.hil.suite import load_suite
-from rtu_edge.run.permission import Permission
+from rtu_edge.loop.permission import Permission
 
 pytest_plugins = ("pytester",)
 

@@ -16,8 +16,8 @@ from rtu_edge._base.errors import CheckFailed
 from rtu_edge.hil.targets import make_target
 from rtu_edge.learn import StreamAC
 from rtu_edge.loop import Link, Loop, LoopConfig, LoopResult
+from rtu_edge.loop.permission import Permission
 from rtu_edge.run.heap import Resident
-from rtu_edge.run.permission import Permission
 
 __all__ = ["FaultyLink", "Soak", "save", "soak", "text"]
 

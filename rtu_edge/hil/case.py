@@ -23,7 +23,7 @@ from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import Target
 from rtu_edge.hil.trace import Trace
 from rtu_edge.loop import Clock
-from rtu_edge.run.permission import Permission
+from rtu_edge.loop.permission import Permission
 
 __all__ = ["Result", "run_case"]
 

@@ -268,7 +268,7 @@ def runtime(request: pytest.FixtureRequest, link: Link) -> Iterator[Callable[...
     """
     from rtu_edge import _testing
     from rtu_edge.loop import Clock, Loop, LoopConfig
-    from rtu_edge.run.permission import Permission
+    from rtu_edge.loop.permission import Permission
 
     loops: list[Loop] = []
     permission = Permission("what is at --rtu-target", link.hello.simulated, "--rtu-confirm and limits")

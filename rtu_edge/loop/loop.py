@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -14,12 +14,24 @@ import numpy.typing as npt
 
 from rtu_edge import _core
 from rtu_edge._base.closing import Closing
+from rtu_edge._base.errors import ConfigError
 from rtu_edge.device.limits import in_force
-from rtu_edge.loop.flags import StopReason
+from rtu_edge.device.schema import Hello
+from rtu_edge.loop.flags import Clock, StopReason
 from rtu_edge.loop.link import Link, LinkQuality
-from rtu_edge.loop.options import LoopConfig, check, holds
+from rtu_edge.loop.options import LoopConfig, check, native_options
 
-__all__ = ["Loop", "LoopResult", "LoopStatus", "Progress", "Signals", "Snapshot", "episode_seed"]
+__all__ = [
+    "Loop",
+    "LoopResult",
+    "LoopStatus",
+    "Progress",
+    "Signals",
+    "Snapshot",
+    "clock_of",
+    "episode_seed",
+    "policy_of",
+]
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,16 @@ class LoopResult:
     heap_calls: int | None  # of the loop's thread from step 100 on; None: fewer steps, or not counted (job/heap.py)
     page_faults: int | None  # the same
 
+    def __str__(self) -> str:
+        """Steps, episodes, mean return, why it ended; a line for each privilege that the system refused."""
+        what = f"{self.steps:,} steps, {self.episodes:,} episodes in {self.seconds:.1f} s"
+        if math.isfinite(self.mean_return):
+            what += f"; mean return of the last episodes {self.mean_return:.4g}"
+        lines = [f"{what}; stopped: {self.message or self.reason.value}"]
+        if not self.confirmed:
+            lines.append("the device did not confirm the stop")
+        return "\n".join([*lines, *(f"not granted: {each}" for each in self.privileges)])
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -93,34 +115,23 @@ class Loop(Closing):
 
     Args:
         link: after handshake(); used by the loop alone until the run is over.
-        policy: `agent.core.policy()`. Nothing else may use the agent while the loop runs.
-        config: see LoopConfig.
+        agent: what drives: a StreamAC, a policy from its `core.policy()`, or a controller with a `policy()`. Nothing
+            else may use the agent while the loop runs.
+        config: see LoopConfig; None: in lockstep where the device offers it, else by the device's clock, without end.
+            Real hardware needs its limits here.
 
     Raises:
-        ValueError: configuration, policy and device do not fit; the message names the field.
+        ConfigError: the agent has no policy.
+        ValueError: configuration, agent and device do not fit; the message names the field.
     """
 
-    def __init__(self, link: Link, policy: Any, config: LoopConfig) -> None:
+    def __init__(self, link: Link, agent: Any, config: LoopConfig | None = None) -> None:
         hello = link.hello
-        config = check(config, hello)
-        options: dict[str, Any] = {entry.name: getattr(config, entry.name) for entry in fields(config)}
-        options["clock"] = config.clock.value
-        options["session"] = config.session if config.session is not None else link.next_session
+        config = check(config if config is not None else LoopConfig(clock=clock_of(hello)), hello)
+        policy = policy_of(agent)
         actuators = link.sheet.actuators
-        options["hold"] = holds(config.limits, actuators)
-        options["safe"] = [actuator.safe_value for actuator in actuators]
         self.limits = in_force(config.limits, actuators, hello.period_s)  # the tighter ones of host and device
-        options["limits"] = self.limits
-        options["black_box"] = config.black_box.core if config.black_box is not None else None
-        options["reward"] = {
-            "kind": config.reward.kind,
-            "bias": config.reward.bias,
-            "target": config.reward.target,
-            "quadratic": config.reward.quadratic,
-            "cosine": config.reward.cosine,
-            "action": config.reward.action,
-            "function": config.reward.function,
-        }
+        options = native_options(config, link.next_session, self.limits, actuators)
         self.session: int = options["session"]
         self.config = config
         self._core = _core.Loop(link._core, policy, options)
@@ -246,6 +257,27 @@ class Loop(Closing):
         if self._started:
             self._core.request_stop()
             self._core.result()
+
+
+def clock_of(hello: Hello) -> Clock:
+    """The clock of a loop unless one is given: lockstep where the device offers it, else the device's."""
+    return Clock.LOCKSTEP if hello.simulated and hello.lockstep and hello.reset else Clock.DEVICE
+
+
+def policy_of(agent: Any) -> _core.Policy:
+    """What of an agent drives a loop.
+
+    Raises:
+        ConfigError: it has no policy.
+    """
+    if isinstance(agent, _core.Policy):
+        return agent
+    for owner in (getattr(agent, "core", None), agent):
+        policy = getattr(owner, "policy", None)
+        made = policy() if callable(policy) else policy
+        if isinstance(made, _core.Policy):
+            return made
+    raise ConfigError(f"agent = {agent!r}: expected an agent that acts, such as rtu_edge.StreamAC, or its policy")
 
 
 class Signals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from rtu_edge.device.limits import as_float, min_ttl_ms
 from rtu_edge.device.schema import Channel, Hello, Limits, Safe
 from rtu_edge.loop.flags import Clock
 
-__all__ = ["Limits", "LoopConfig", "Reward", "check", "holds"]
+__all__ = ["Limits", "LoopConfig", "Reward", "check", "holds", "native_options"]
 
 
 class BlackBox(Protocol):
@@ -49,6 +49,10 @@ class Reward:
     action: Sequence[float] = ()
     target: Sequence[float] = ()
     function: Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], float] | None = None
+
+    def native(self) -> dict[str, Any]:
+        """What the native loop takes."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,28 @@ _FLOAT_MAX = float(np.finfo(np.float32).max)
 def holds(limits: Sequence[Limits], actuators: Sequence[Channel]) -> list[bool]:
     """Whether an actuator keeps its last command at a stop: where the device would, and no other rest is given."""
     return [each.safe == Safe.HOLD and (not limits or limits[i].rest is None) for i, each in enumerate(actuators)]
+
+
+def native_options(
+    config: LoopConfig, session: int, limits: Sequence[Limits], actuators: Sequence[Channel]
+) -> dict[str, Any]:
+    """What the native loop takes.
+
+    Args:
+        config: of check().
+        session: number of a session that is not given.
+        limits: in force.
+        actuators: of the data sheet.
+    """
+    options: dict[str, Any] = {entry.name: getattr(config, entry.name) for entry in fields(config)}
+    options["clock"] = config.clock.value
+    options["session"] = config.session if config.session is not None else session
+    options["hold"] = holds(config.limits, actuators)
+    options["safe"] = [actuator.safe_value for actuator in actuators]
+    options["limits"] = limits
+    options["black_box"] = config.black_box.core if config.black_box is not None else None
+    options["reward"] = config.reward.native()
+    return options
 
 
 def check(config: LoopConfig, hello: Hello) -> LoopConfig:

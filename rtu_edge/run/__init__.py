@@ -5,10 +5,10 @@ between them, and a `session` that is supervised, saved and written down; its `p
 
 from __future__ import annotations
 
+from rtu_edge.loop.permission import Permission
 from rtu_edge.run.build import check_deadline, check_learner, loop_config, make_agent, supervised
 from rtu_edge.run.connection import Connection, connect, limits_in_force
 from rtu_edge.run.loop import POLL_S, RunResult, Watch, describe, error_of, run_loop, stage_of
-from rtu_edge.run.permission import Permission
 from rtu_edge.run.session import Session
 
 __all__ = [

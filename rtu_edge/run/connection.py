@@ -15,7 +15,7 @@ from rtu_edge.device.limits import in_force, min_ttl_ms
 from rtu_edge.device.ports import Port, open_port
 from rtu_edge.device.schema import Channel, DataSheet, Hello, Limits
 from rtu_edge.loop import Link, LinkError
-from rtu_edge.run.permission import Permission
+from rtu_edge.loop.permission import Permission
 
 __all__ = ["Connection", "connect", "limits_in_force", "own_limits"]
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge._base.errors import CheckFailed, ConfigError, DeviceError, SafetyStop
-from rtu_edge.loop import Loop, LoopConfig, LoopResult, LoopStatus, Progress, StopReason
+from rtu_edge._base.errors import ConfigError
+from rtu_edge.loop import Loop, LoopConfig, LoopResult, LoopStatus, Progress
+from rtu_edge.loop.stops import error_of
 from rtu_edge.record import Stage, Summary
 from rtu_edge.run.connection import Connection
 from rtu_edge.run.recording import Recording
@@ -30,26 +31,6 @@ Watch = Callable[[LoopStatus, Array, Array], object]
 
 # Between two looks at a loop that runs.
 POLL_S = 0.1
-
-_SAFETY_REASONS = frozenset(
-    {
-        StopReason.ESTOP,
-        StopReason.DEVICE_SAFE,
-        StopReason.DEVICE_FAULT,
-        StopReason.POLICY,
-        StopReason.REWARD,
-        StopReason.SENSOR,
-    }
-)
-_DEVICE_REASONS = frozenset(
-    {
-        StopReason.DEVICE_RESTART,
-        StopReason.HALF_OPEN,
-        StopReason.LINK_LOST,
-        StopReason.ARM_REFUSED,
-        StopReason.RESET_TIMEOUT,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -157,29 +138,6 @@ def describe(summary: Summary, connection: Connection, agent: Any) -> None:
     }
     summary.learner = {str(key): value for key, value in _plain(agent.config).items()}
     summary.learner_bytes = int(agent.nbytes)
-
-
-def error_of(
-    result: LoopResult, fallback_error: BaseException | None = None
-) -> SafetyStop | DeviceError | CheckFailed | None:
-    """What is to be raised after this loop: None when it ended as it should.
-
-    Args:
-        fallback_error: what a fallback written in Python raised.
-    """
-    said = f"{result.reason.value}: {result.message}"
-    if fallback_error is not None:
-        said += f"; the fallback raised {type(fallback_error).__name__}: {fallback_error}"
-    error: SafetyStop | DeviceError | CheckFailed | None = None
-    if result.reason in _DEVICE_REASONS:
-        error = DeviceError(said)
-    elif result.reason in _SAFETY_REASONS or not result.confirmed:
-        error = SafetyStop(said)
-    elif fallback_error is not None:
-        error = CheckFailed(said)
-    if error is not None:
-        error.__cause__ = fallback_error
-    return error
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@
 
 #include "native/bindings/python/link.h"
 #include "native/bindings/python/loop_options.h"
+#include "native/bindings/python/policy.h"
 #include "native/bindings/python/schema.h"
 #include "native/runtime/signals.h"
 
@@ -47,6 +48,32 @@ py::dtype record_dtype(int n, int m) {
 
 namespace {
 
+TickSource tick_source(const std::string& name) {
+  if (name == "device") return TickSource::kDevice;
+  if (name == "host") return TickSource::kHost;
+  if (name == "lockstep") return TickSource::kLockstep;
+  throw py::value_error("clock: '" + name + "', allowed: 'device', 'host', 'lockstep'");
+}
+
+}  // namespace
+
+LoopOptions session_options(const py::dict& d, const tl_hello& hello) {
+  LoopOptions o;
+  o.tick = tick_source(d["clock"].cast<std::string>());
+  o.session = d["session"].cast<uint32_t>();
+  o.limit_commands = d["command_limiter"].cast<bool>();
+  o.ttl_ms = d["ttl_ms"].cast<uint32_t>();
+  o.retry_ns = to_ns(d["retry_ms"].cast<double>() * 1e-3);
+  o.retries = d["retries"].cast<int>();
+  o.reset_timeout_ns = to_ns(d["reset_timeout_s"].cast<double>());
+  const auto hold = d["hold"].cast<std::vector<bool>>();
+  for (size_t i = 0; i < hold.size() && i < kMaxActuators; ++i) o.hold[i] = hold[i];
+  const auto safe = d["safe"].cast<std::vector<float>>();
+  for (size_t i = 0; i < safe.size() && i < kMaxActuators; ++i) o.safe[i] = safe[i];
+  limits_of(d["limits"], period_s(hello), o.limits);
+  return o;
+}
+
 const char* status_text(uint8_t status) {
   static const char* const kTexts[] = {
       "ok",
@@ -63,6 +90,8 @@ const char* status_text(uint8_t status) {
       "value"};
   return status < sizeof kTexts / sizeof kTexts[0] ? kTexts[status] : "unknown status";
 }
+
+namespace {
 
 py::dtype episode_dtype() {
   return dtype_of(RTU_FIELDS_OF(EpisodeRecord, RTU_RUNTIME_EPISODE_FIELDS), sizeof(EpisodeRecord));
@@ -99,17 +128,28 @@ struct PyReward {
   }
 };
 
-TickSource tick_source(const std::string& name) {
-  if (name == "device") return TickSource::kDevice;
-  if (name == "host") return TickSource::kHost;
-  if (name == "lockstep") return TickSource::kLockstep;
-  throw py::value_error("clock: '" + name + "', allowed: 'device', 'host', 'lockstep'");
-}
-
 void fill(const py::list& values, float* out, int room) {
   if (static_cast<int>(values.size()) > room) throw py::value_error("reward: more weights than values");
   int i = 0;
   for (const py::handle& value : values) out[i++] = value.cast<float>();
+}
+
+// Without the function of a callable.
+Reward reward_form(const py::dict& d) {
+  Reward reward;
+  const auto kind = d["kind"].cast<std::string>();
+  reward.kind = kind == "form" ? RewardKind::kForm : kind == "callable" ? RewardKind::kFunction : RewardKind::kFrame;
+  reward.bias = d["bias"].cast<float>();
+  fill(d["target"].cast<py::list>(), reward.target, kMaxObservations);
+  fill(d["quadratic"].cast<py::list>(), reward.quadratic, kMaxObservations);
+  fill(d["cosine"].cast<py::list>(), reward.cosine, kMaxObservations);
+  fill(d["action"].cast<py::list>(), reward.action, kMaxActuators);
+  return reward;
+}
+
+float evaluate_reward(const py::dict& d, float from_frame, const Floats& x, const Floats& u) {
+  const Reward reward = reward_form(d);
+  return reward.evaluate(from_frame, x.data(), static_cast<int>(x.size()), u.data(), static_cast<int>(u.size()));
 }
 
 class PyLoop {
@@ -264,15 +304,12 @@ class PyLoop {
   }
 
   LoopOptions parse(const py::dict& d) {
-    LoopOptions o;
-    o.tick = tick_source(d["clock"].cast<std::string>());
-    o.session = d["session"].cast<uint32_t>();
+    LoopOptions o = session_options(d, link_.hello);
     o.seed = d["seed"].cast<uint64_t>();
     o.first_episode = d["first_episode"].cast<uint32_t>();
     o.learn = d["learn"].cast<bool>();
     o.explore = d["explore"].cast<bool>();
     o.dry_run = d["dry_run"].cast<bool>();
-    o.limit_commands = d["command_limiter"].cast<bool>();
     o.handle_signals = d["handle_signals"].cast<bool>();
     o.steps = d["steps"].cast<uint64_t>();
     o.episodes = d["episodes"].cast<uint64_t>();
@@ -282,45 +319,27 @@ class PyLoop {
     o.target_window = d["target_window"].cast<int>();
     o.returns = d["returns"].cast<std::vector<double>>();
     o.snapshots = d["snapshots"].cast<bool>();
-    o.ttl_ms = d["ttl_ms"].cast<uint32_t>();
     o.max_bad_actions = d["max_bad_actions"].cast<int>();
     drops_ = d["drop_updates"].cast<std::vector<uint64_t>>();
     o.drops = drops_.data();
     o.n_drops = drops_.size();
-    o.retry_ns = to_ns(d["retry_ms"].cast<double>() * 1e-3);
-    o.retries = d["retries"].cast<int>();
-    o.reset_timeout_ns = to_ns(d["reset_timeout_s"].cast<double>());
     o.ring_records = d["ring_records"].cast<size_t>();
     o.ring_episodes = d["ring_episodes"].cast<size_t>();
     o.realtime.realtime = d["realtime"].cast<bool>();
     o.realtime.cpu = d["cpu"].cast<int>();
-    const auto hold = d["hold"].cast<std::vector<bool>>();
-    for (size_t i = 0; i < hold.size() && i < kMaxActuators; ++i) o.hold[i] = hold[i];
-    const auto safe = d["safe"].cast<std::vector<float>>();
-    for (size_t i = 0; i < safe.size() && i < kMaxActuators; ++i) o.safe[i] = safe[i];
-    limits_of(d["limits"], period_s(link_.hello), o.limits);
     o.hash_every = d["hash_every"].cast<uint64_t>();
     black_box_object_ = d["black_box"];
     if (!black_box_object_.is_none()) o.black_box = black_box_object_.cast<BlackBox*>();
     if (o.black_box != nullptr &&
         o.black_box->record_bytes() != record_stride(link_.hello.observation_size, link_.hello.action_size))
       throw py::value_error("black_box: its records are of another size than this device's");
-    parse_reward(d["reward"].cast<py::dict>(), &o.reward);
+    const py::dict reward = d["reward"];
+    o.reward = reward_form(reward);
+    reward_.function = reward["function"];
+    o.reward.self = &reward_;
+    o.reward.function = PyReward::evaluate;
+    o.reward.failed = &reward_.failed;
     return o;
-  }
-
-  void parse_reward(const py::dict& d, Reward* reward) {
-    const auto kind = d["kind"].cast<std::string>();
-    reward->kind = kind == "form" ? RewardKind::kForm : kind == "callable" ? RewardKind::kFunction : RewardKind::kFrame;
-    reward->bias = d["bias"].cast<float>();
-    fill(d["target"].cast<py::list>(), reward->target, kMaxObservations);
-    fill(d["quadratic"].cast<py::list>(), reward->quadratic, kMaxObservations);
-    fill(d["cosine"].cast<py::list>(), reward->cosine, kMaxObservations);
-    fill(d["action"].cast<py::list>(), reward->action, kMaxActuators);
-    reward_.function = d["function"];
-    reward->self = &reward_;
-    reward->function = PyReward::evaluate;
-    reward->failed = &reward_.failed;
   }
 
   py::object link_object_;
@@ -378,4 +397,5 @@ void bind_loop(py::module_& m) {
   m.def("episode_dtype", &episode_dtype);
   m.def("record_dtype", &record_dtype, py::arg("n"), py::arg("m"));
   m.def("episode_seed", &episode_seed);
+  m.def("evaluate_reward", &evaluate_reward);
 }

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "firmware_bridge/protocol/messages.h"
+#include "native/runtime/loop/options.h"
 #include "native/runtime/policy.h"
 
 namespace rtu::bindings {
@@ -19,6 +21,12 @@ using Fields = std::vector<std::pair<std::string, pybind11::object>>;  // name, 
 // Of a telemetry record, and of rows of fields one behind the other.
 pybind11::dtype record_dtype(int n, int m);
 pybind11::dtype dtype_of(const Fields& fields, size_t stride);
+
+// What a session needs of the options of a loop: a dict of LoopConfig's fields, with hold, safe and limits in force.
+loop::LoopOptions session_options(const pybind11::dict& d, const tl_hello& hello);
+
+// Of a TL_STATUS_*, in words.
+const char* status_text(uint8_t status);
 
 // The Fields of a struct from the list of its fields in native/runtime.
 #define RTU_FIELD(name, format) {#name, pybind11::str(format)},

@@ -11,6 +11,7 @@ void bind_footprint(pybind11::module_& m);
 void bind_link(pybind11::module_& m);
 void bind_policy(pybind11::module_& m);
 void bind_loop(pybind11::module_& m);
+void bind_manual(pybind11::module_& m);
 void bind_supervisor(pybind11::module_& m);
 void bind_log(pybind11::module_& m);
 
@@ -23,6 +24,7 @@ PYBIND11_MODULE(_core, m) {
   bind_link(m);
   bind_policy(m);
   bind_loop(m);
+  bind_manual(m);
   bind_supervisor(m);
   bind_log(m);
 }

@@ -45,6 +45,8 @@ class LinkSession {
   bool resetting() const noexcept { return reset_pending_; }
   void reset_done() noexcept { reset_pending_ = false; }
   bool command_sent() const noexcept { return command_pending_; }
+  // The device has taken the last command.
+  bool has_taken(const tl_state& state) const noexcept { return state.last_cmd_seq == command_.seq; }
   uint16_t episode() const noexcept { return episode_; }  // its number on the wire
   void follow(uint16_t episode) noexcept { episode_ = episode; }
 

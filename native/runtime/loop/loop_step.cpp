@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "native/runtime/loop/loop.h"
@@ -108,12 +107,8 @@ void Loop::end_episode() noexcept {
 // reports (a new episode, another place), they continue from the last command. Returns whether they started.
 bool Loop::start_limiter(const tl_state& state) noexcept {
   const bool armed = !limiter_started_;
-  bool rested = was_reset_;
+  const bool rested = was_reset_ && safety::has_rested(limiter_, run_.options.safe, state.u);
   was_reset_ = false;
-  for (int i = 0; i < run_.m && rested && !armed; ++i) {
-    const float ends[] = {limiter_.last[i], run_.options.limits[i].rest, run_.options.safe[i]};
-    rested = state.u[i] >= *std::min_element(ends, ends + 3) && state.u[i] <= *std::max_element(ends, ends + 3);
-  }
   if (!armed && !rested) return false;
   limiter_.start(state.u);
   limiter_started_ = true;

@@ -1,5 +1,6 @@
 #include "native/runtime/safety/command_limiter.h"
 
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 
@@ -138,6 +139,15 @@ uint32_t CommandLimiter::apply(float* u) noexcept {
     last[i] = u[i];
   }
   return flags;
+}
+
+bool has_rested(const CommandLimiter& limiter, const float* safe, const float* applied) noexcept {
+  for (int i = 0; i < limiter.m; ++i) {
+    const float ends[] = {limiter.last[i], limiter.limits[i].rest, safe[i]};
+    if (!(applied[i] >= *std::min_element(ends, ends + 3) && applied[i] <= *std::max_element(ends, ends + 3)))
+      return false;
+  }
+  return true;
 }
 
 }  // namespace rtu::runtime::safety

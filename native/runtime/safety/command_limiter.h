@@ -63,4 +63,8 @@ struct CommandLimiter {
   uint32_t apply(float* u) noexcept;
 };
 
+// After a RESET: each of applied (m,) lies between the last command and where the actuator comes to rest, which is its
+// rest value or safe (m,), the device's own.
+bool has_rested(const CommandLimiter& limiter, const float* safe, const float* applied) noexcept;
+
 }  // namespace rtu::runtime::safety

@@ -1,8 +1,8 @@
 """May this plant move: the one rule, which every path from a command to an ARM asks.
 
-A device that says it is simulated may move. Any other is real hardware and moves only with explicit limits for each
-actuator, an option on the command line that allows it, and the confirmation of a person; a dry run writes nothing and
-needs the limits alone.
+A device whose HELLO has the SIMULATED flag may move. Any other is real hardware and moves only with explicit limits for
+each actuator and an explicit request: `--arm` and a confirmation on the command line, `arm=True` in Python. A dry run
+writes nothing and needs the limits alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Permission:
         self.granted = simulated
 
     def grant(self) -> None:
-        """Let real hardware move: it was asked for on the command line, and a person has confirmed it."""
+        """Let real hardware move: the command line has --arm and a person's confirmation, or a script has arm=True."""
         self.granted = True
 
     def require(self) -> None:

@@ -1,0 +1,101 @@
+"""What a user gives for a device: limits by name, a reward, a clock; checked against its data sheet."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge._base.errors import ConfigError
+from rtu_edge.device.schema import Channel, Hello, Limits
+from rtu_edge.loop.flags import Clock
+from rtu_edge.loop.loop import clock_of
+from rtu_edge.loop.options import Reward
+
+__all__ = ["GivenLimits", "GivenReward", "arming_example", "clock_given", "own_limits", "reward_given"]
+
+Array = npt.NDArray[np.float32]
+GivenLimits = Mapping[str, Limits] | Sequence[Limits] | None
+GivenReward = Reward | Callable[[Array, Array], float] | None
+
+
+def own_limits(given: GivenLimits, actuators: Sequence[Channel], hello: Hello, *, arm: bool) -> list[Limits]:
+    """One per actuator, or an empty list for the device's own.
+
+    Args:
+        given: by the actuators' names, in their order, or None.
+        arm: real hardware will move: each actuator needs explicit ones.
+
+    Raises:
+        ConfigError: unknown names, another number, or missing ones.
+    """
+    names = [actuator.name for actuator in actuators]
+    if given is not None and not isinstance(given, Mapping):
+        given = _by_name(given, names)
+    found: dict[str, Any] = dict(given or {})
+    problems: list[str] = []
+    for name, limits in found.items():
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, n=1)
+            hint = f'; did you mean "{close[0]}"?' if close else ""
+            problems.append(f"limits[{name!r}]: the device has no such actuator; it has {', '.join(names)}{hint}")
+        elif not isinstance(limits, Limits):
+            problems.append(f"limits[{name!r}] = {limits!r}: expected rtu_edge.Limits")
+    if arm and not hello.simulated:
+        for name in names:
+            limits = found.get(name)
+            if limits is None:
+                problems.append(f"limits[{name!r}]: missing; real hardware needs min, max, slew_per_s and accel_per_s2")
+            elif isinstance(limits, Limits):
+                problems += [
+                    f"limits[{name!r}].{key}: missing; required on real hardware; math.inf means no limit"
+                    for key in ("slew_per_s", "accel_per_s2")
+                    if getattr(limits, key) is None
+                ]
+    if problems:
+        raise ConfigError(problems)
+    if not found:
+        return []
+    return [found.get(actuator.name, Limits(actuator.min, actuator.max)) for actuator in actuators]
+
+
+def _by_name(given: Any, names: Sequence[str]) -> dict[str, Limits]:
+    try:
+        values = list(given)
+    except TypeError:
+        raise ConfigError(f"limits = {given!r}: expected a mapping from actuators to rtu_edge.Limits") from None
+    if isinstance(given, (str, bytes)) or len(values) != len(names):
+        raise ConfigError(f"limits: {len(values)} given, the device has {len(names)} actuators: {', '.join(names)}")
+    return dict(zip(names, values, strict=True))
+
+
+def arming_example(url: str, actuators: Sequence[Channel]) -> str:
+    """What to give so that real hardware moves."""
+    rows = ", ".join(
+        f'"{each.name}": rtu.Limits({each.min:g}, {each.max:g}, slew_per_s=..., accel_per_s2=...)' for each in actuators
+    )
+    return f'arm=True and explicit limits for each actuator: rtu.connect("{url}", arm=True, limits={{{rows}}})'
+
+
+def clock_given(clock: Clock | str | None, hello: Hello) -> Clock:
+    """A clock by name, or the default of the device. Raises ConfigError."""
+    if clock is None:
+        return clock_of(hello)
+    try:
+        return Clock(clock)
+    except ValueError:
+        raise ConfigError(f"clock = {clock!r}: expected one of {', '.join(each.value for each in Clock)}") from None
+
+
+def reward_given(reward: GivenReward, hello: Hello) -> Reward:
+    """A Reward, of a function too; by default the device's own, or none. Raises ConfigError."""
+    if reward is None:
+        return Reward() if hello.reward else Reward("form")
+    if isinstance(reward, Reward):
+        return reward
+    if not callable(reward):
+        raise ConfigError(f"reward = {reward!r}: expected a Reward, or a function of observation and command")
+    return Reward("callable", function=reward)

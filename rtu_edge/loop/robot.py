@@ -1,0 +1,391 @@
+"""A device as a robot: observations and commands in physical units, a learner that drives it, one object to close.
+
+>>> import rtu_edge as rtu
+>>> with rtu.connect("cartpole") as robot:
+...     observation, info = robot.reset(seed=1)
+...     observation, reward, terminated, truncated, info = robot.step([2.5])
+...     observation.shape, reward, terminated
+((2,), 1.0, False)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge._base.closing import Closing
+from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge._base.validation import check_bool, check_values
+from rtu_edge.device.limits import in_force
+from rtu_edge.device.schema import DataSheet, Hello, Limits, scale_to
+from rtu_edge.loop.describe import Description
+from rtu_edge.loop.given import GivenReward, arming_example, reward_given
+from rtu_edge.loop.link import Link
+from rtu_edge.loop.loop import Loop, LoopStatus, policy_of
+from rtu_edge.loop.options import LoopConfig
+from rtu_edge.loop.own_loop import OwnLoop
+from rtu_edge.loop.permission import Permission
+from rtu_edge.loop.result import RobotResult, Tally
+from rtu_edge.loop.stops import error_of
+
+__all__ = ["Robot"]
+
+Array = npt.NDArray[np.float32]
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+class Robot(Closing):
+    """An open device; made by connect(). Closing twice is harmless. One call at a time, estop() excepted.
+
+    Own loops are real: a command lives for its TTL (3 periods unless given). A script that stalls longer lets the
+    device go safe; the next write() or step() then raises SafetyStop, and reset() or arm() starts a new session. In
+    lockstep the simulated plant waits.
+
+    Args:
+        name: of the plant, or the port.
+        link: after handshake() and describe(); belongs to the caller.
+        config: of its sessions.
+        port: by which other processes reach this one.
+        arm: real hardware may move.
+        has_reward: there is one for step() and run().
+    """
+
+    def __init__(
+        self,
+        name: str,
+        link: Link,
+        config: LoopConfig,
+        *,
+        port: str = "",
+        arm: bool = False,
+        has_reward: bool = True,
+    ) -> None:
+        self.name = name
+        self.port = port
+        self._link = link
+        self._config = config
+        self._has_reward = has_reward
+        self._stack = ExitStack()
+        hello, sheet = link.hello, link.sheet
+        self._limits = in_force(config.limits, sheet.actuators, sheet.period_s)
+        self._permission = Permission(name, hello.simulated, arming_example(name, sheet.actuators))
+        if arm:
+            self._permission.grant()
+        self._own = OwnLoop(name, link, config, self._permission, self._notice)
+        self._loop: Loop | None = None
+        self._noticed = hello.simulated
+        self._closed = False
+        self._lock = threading.Lock()
+        self._user = ""
+
+    # ------------------------------------------------------------ what it is
+
+    @property
+    def sheet(self) -> DataSheet:
+        """Period and channels."""
+        return self._link.sheet
+
+    @property
+    def hello(self) -> Hello:
+        """Identity and abilities of the device."""
+        return self._link.hello
+
+    @property
+    def link(self) -> Link:
+        """The link, for a Loop of one's own; not while this robot is armed."""
+        return self._link
+
+    @property
+    def limits(self) -> list[Limits]:
+        """In force, one per actuator: the tighter ones of host and device."""
+        return list(self._limits)
+
+    @property
+    def simulated(self) -> bool:
+        """Nothing real moves."""
+        return self.hello.simulated
+
+    @property
+    def armed(self) -> bool:
+        """A session of write(), step() or reset() is open, as far as this end knows."""
+        return self._own.armed
+
+    @property
+    def applied(self) -> Array | None:
+        """What the actuators did in the last observation (m,), in their units; None before the first."""
+        return None if self._own.sample is None else self._own.sample.applied.copy()
+
+    def describe(self) -> Description:
+        """Channels with unit, range, limits in force and safe behaviour; prints as a table."""
+        return Description(self.name, self.hello, self.sheet, self.limits)
+
+    def scale(self, action: Any) -> Array:
+        """Actions in [-1, 1], clipped to it, as commands in the units of the actuators, within the limits in force.
+
+        Args:
+            action: (m,), finite.
+
+        Raises:
+            ConfigError: another shape, or not finite.
+        """
+        values = check_values("action", action, (self.sheet.action_size,))
+        low, high = (np.array([getattr(own, end) for own in self._limits], np.float32) for end in ("min", "max"))
+        return scale_to(low, high, values)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else self._user or ("armed" if self.armed else "not armed")
+        seen, acted = (", ".join(row.name for row in rows) for rows in (self.sheet.observations, self.sheet.actuators))
+        kind = "simulated" if self.simulated else "real hardware"
+        return f"Robot({self.name!r}): {seen} -> {acted}; {1 / self.sheet.period_s:g} Hz, {kind}, {state}"
+
+    # ------------------------------------------------------------ own loops
+
+    def read(self) -> Array:
+        """The newest observation, float32 (n,), in the units of the data sheet.
+
+        By the device's clock it waits for one that is newer than the last (at most about a period), so a loop of
+        read() and write() runs at the device's rate. In lockstep it is the answer to the last command.
+
+        Raises:
+            DeviceError: the device is silent, restarted, or gone.
+            SafetyStop: an armed session has ended: TTL, fault or emergency stop.
+        """
+        with self._using("read()"):
+            return self._own.read().x
+
+    def write(self, u: Any) -> Array:
+        """Command the actuators; arms at the first call.
+
+        The command lives for its TTL: a script that stalls longer lets the device go safe, and the next write() raises.
+
+        Args:
+            u: (m,), or one number for one actuator; in the units of the data sheet. Range, slew and acceleration limits
+                hold.
+
+        Returns:
+            What the device applied (lockstep), or what was sent to it after the limits (m,); its own limits show in
+            `applied` after the next read().
+
+        Raises:
+            ConfigError: u has another shape or is not finite; real hardware without arm=True and limits.
+            DeviceError, SafetyStop: see read().
+        """
+        with self._using("write()"):
+            return self._own.write(u)
+
+    def step(self, u: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Command the actuators, and wait for the observation that follows.
+
+        Args:
+            u: as for write().
+
+        Returns:
+            Gymnasium's five: observation (n,), reward, terminated, truncated, {"applied": (m,), "sent": (m,)}.
+
+        Raises:
+            ConfigError: as write(); there is no reward; the episode has ended.
+            DeviceError, SafetyStop: see read().
+        """
+        with self._using("step()"):
+            if not self._has_reward:
+                raise ConfigError(f"{self.name} sends no reward: connect(..., reward=...) with a Reward or a function")
+            return self._own.step(u)
+
+    def reset(self, seed: int | None = None, options: Any = None) -> tuple[Array, dict[str, Any]]:
+        """Begin an episode; arms where needed, also after a stop.
+
+        Args:
+            seed: 0 to 2^32 - 1, of a simulated plant's start; None: the next one. A device without RESET ignores it.
+            options: ignored, for Gymnasium.
+
+        Returns:
+            The first observation (n,), {"plant_seed": seed}.
+
+        Raises:
+            ConfigError: the seed is out of range; real hardware without arm=True and limits.
+            DeviceError, SafetyStop: see read().
+        """
+        with self._using("reset()"):
+            return self._own.reset(seed)
+
+    def arm(self) -> None:
+        """Start a session, as the first write() does; also after a stop by itself. Raises as write()."""
+        with self._using("arm()"):
+            self._own.arm()
+
+    def disarm(self) -> None:
+        """End the session of write() and step(): the rest values, then DISARM. Harmless where there is none."""
+        with self._using("disarm()"):
+            self._own.close()
+
+    def estop(self, timeout_s: float = 2.0) -> bool:
+        """Emergency stop; from any thread. True once the device's STATE reports ESTOP, which is latched (see clear()).
+
+        Software, and no certified safety function.
+        """
+        loop = self._loop
+        if loop is not None:
+            loop.request_estop()
+        return self._link.estop(timeout_s)
+
+    def clear(self) -> bool:
+        """Unlatch an emergency stop or a fault, after the machine was inspected; True when the device acknowledges."""
+        with self._using("clear()"):
+            self._own.close()
+            return self._link.clear_fault()
+
+    # ------------------------------------------------------------ a learner
+
+    def run(
+        self,
+        agent: Any,
+        steps: int = 0,
+        *,
+        seconds: float = 0.0,
+        episodes: int = 0,
+        target_return: float | None = None,
+        learn: bool = True,
+        deterministic: bool = False,
+        reward: GivenReward = None,
+        seed: int = 0,
+        progress: bool = True,
+        callback: Callable[[LoopStatus, npt.NDArray[Any]], object] | None = None,
+        **loop: Any,
+    ) -> RobotResult:
+        """Let an agent drive, in the native loop, which takes no interpreter lock; the agent can be used afterwards.
+
+        Ctrl-C: rest values, DISARM, and the result so far; a second one: emergency stop. `rtu-edge estop` works.
+
+        Args:
+            agent: a StreamAC for this many observations and actuators, or a policy. Its actions in [-1, 1] span the
+                limits in force.
+            steps, seconds, episodes: stop after so many; 0: no limit.
+            target_return: stop when the mean return of the last 20 episodes is at least this.
+            learn: False freezes the weights.
+            deterministic: no exploration; needs learn=False.
+            reward: in place of that of connect().
+            seed: base seed of the episodes' starts; a later run continues their numbers.
+            progress: a line on standard error, where it is a terminal.
+            callback: called about ten times a second with a LoopStatus and the new records (docs/log.md); what it
+                raises ends the run and is passed on.
+            loop: further fields of LoopConfig, such as realtime=True.
+
+        Returns:
+            How it ended; prints as a summary.
+
+        Raises:
+            ConfigError: agent or options do not fit; real hardware without arm=True and limits.
+            DeviceError, SafetyStop: the run ended by the device, its link or a stop; `.result` has the RobotResult.
+        """
+        if check_bool("learn", learn) and check_bool("deterministic", deterministic):
+            raise ConfigError("deterministic = True: needs learn=False, as learning needs exploration")
+        with self._using("run()"):
+            self._permission.require()
+            self._check_fit(agent)
+            config = dataclasses.replace(
+                self._config,
+                reward=self._config.reward if reward is None else reward_given(reward, self.hello),
+                steps=steps,
+                seconds=seconds,
+                episodes=episodes,
+                target_return=target_return,
+                learn=learn,
+                explore=not deterministic,
+                seed=seed,
+                first_episode=self._own.next_episode,
+                **{"handle_signals": threading.current_thread() is threading.main_thread(), **loop},
+            )
+            if learn and not self._has_reward and reward is None:
+                raise ConfigError(f"{self.name} sends no reward: give reward=, a Reward or a function")
+            self._own.close()
+            self._notice()
+            try:
+                made = Loop(self._link, agent, config)
+            except ConfigError:
+                raise
+            except ValueError as error:
+                raise ConfigError(str(error)) from error
+            result = self._drive(made, Tally(self.sheet.period_s, steps, progress), callback)
+        trouble = error_of(result)
+        if trouble is not None:
+            trouble.result = result  # type: ignore[union-attr]
+            raise trouble
+        return result
+
+    def _drive(self, loop: Loop, tally: Tally, callback: Callable[[LoopStatus, Any], object] | None) -> RobotResult:
+        def watch(status: LoopStatus, records: npt.NDArray[Any]) -> None:
+            tally.take(status, records, loop.drain_episodes())
+            if callback is not None:
+                callback(status, records)
+
+        self._loop = loop
+        try:
+            with loop, tally:
+                result = loop.run(watch)
+        finally:
+            self._loop = None
+            self._own.next_episode = loop.progress().next_episode
+            self._own.forget()
+        return tally.result(result)
+
+    def _check_fit(self, agent: Any) -> None:
+        policy = policy_of(agent)
+        n, m = policy.observation_size, 1 if policy.n_levels else policy.action_size
+        if (n, m) != (self.sheet.observation_size, self.sheet.action_size):
+            own = self.sheet
+            seen, moved = (", ".join(each.name for each in rows) for rows in (own.observations, own.actuators))
+            raise ConfigError(
+                f"agent: made for {_count(n, 'observation')} and {_count(m, 'actuator')}; {self.name} has "
+                f"{_count(own.observation_size, 'observation')} ({seen}) and "
+                f"{_count(own.action_size, 'actuator')} ({moved})"
+            )
+
+    # ------------------------------------------------------------ the session
+
+    @contextlib.contextmanager
+    def _using(self, what: str) -> Iterator[None]:
+        """One user at a time."""
+        if not self._lock.acquire(blocking=False):
+            raise DeviceError(
+                f"{self.name}: {what} while {self._user or 'another call'} of another thread is under way"
+            )
+        try:
+            if self._closed:
+                raise DeviceError(f"{self.name}: {what}: the robot is closed")
+            self._user = what
+            yield
+        finally:
+            self._user = ""
+            self._lock.release()
+
+    def _notice(self) -> None:
+        """Once, before real hardware moves: what may move, as `rtu-edge run --arm --yes` prints it."""
+        if self._noticed:
+            return
+        self._noticed = True
+        lines = [f"{self.name}: arming real hardware. A learner explores. These limits hold:"]
+        lines += [f"  {row[1]}: {row[3]} {row[2]}, {row[5]}; safe: {row[4]}" for row in self.describe().rows if row[4]]
+        lines += ["Keep an emergency stop at hand that does not need this computer. Not a certified safety function."]
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Rest values and DISARM, end what connect() started, close the port. Twice is harmless."""
+        if self._closed:
+            return
+        if self._loop is not None:
+            self._loop.request_stop()
+        with self._lock:
+            self._closed = True
+            self._own.close()
+            self._stack.close()

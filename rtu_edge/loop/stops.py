@@ -1,0 +1,61 @@
+"""Which ends of a loop are errors: of the device and its link, or safety stops."""
+
+from __future__ import annotations
+
+from rtu_edge._base.errors import CheckFailed, DeviceError, SafetyStop
+from rtu_edge.loop.flags import StopReason
+from rtu_edge.loop.loop import LoopResult
+
+__all__ = ["error_for", "error_of"]
+
+_SAFETY_REASONS = frozenset(
+    {
+        StopReason.ESTOP,
+        StopReason.DEVICE_SAFE,
+        StopReason.DEVICE_FAULT,
+        StopReason.POLICY,
+        StopReason.REWARD,
+        StopReason.SENSOR,
+    }
+)
+_DEVICE_REASONS = frozenset(
+    {
+        StopReason.DEVICE_RESTART,
+        StopReason.HALF_OPEN,
+        StopReason.LINK_LOST,
+        StopReason.ARM_REFUSED,
+        StopReason.RESET_TIMEOUT,
+    }
+)
+
+
+def error_for(reason: StopReason, said: str) -> SafetyStop | DeviceError | None:
+    """The error of a stop for this reason, None where it is none.
+
+    Args:
+        said: its text.
+    """
+    if reason in _DEVICE_REASONS:
+        return DeviceError(said)
+    return SafetyStop(said) if reason in _SAFETY_REASONS else None
+
+
+def error_of(
+    result: LoopResult, fallback_error: BaseException | None = None
+) -> SafetyStop | DeviceError | CheckFailed | None:
+    """What is to be raised after this loop: None when it ended as it should.
+
+    Args:
+        fallback_error: what a fallback written in Python raised.
+    """
+    said = f"{result.reason.value}: {result.message}"
+    if fallback_error is not None:
+        said += f"; the fallback raised {type(fallback_error).__name__}: {fallback_error}"
+    error: SafetyStop | DeviceError | CheckFailed | None = error_for(result.reason, said)
+    if error is None and not result.confirmed:
+        error = SafetyStop(said)
+    if error is None and fallback_error is not None:
+        error = CheckFailed(said)
+    if error is not None:
+        error.__cause__ = fallback_error
+    return error

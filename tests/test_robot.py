@@ -1,0 +1,338 @@
+"""connect() and Robot: units, own loops, a learner, one user at a time, real hardware only on explicit request."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rtu_edge as rtu
+from rtu_edge import _testing
+from rtu_edge._base.errors import SafetyStop
+from rtu_edge.device import protocol
+from rtu_edge.hil import FaultBridge, SimTarget
+from rtu_edge.hil.faults.frames import _Rewrite
+from rtu_edge.loop import Clock, LoopConfig, Reward, StopReason
+from rtu_edge.tools.estop import estop
+
+LIMITS = {"force": rtu.Limits(-5.0, 5.0, slew_per_s=200.0, accel_per_s2=math.inf)}
+
+
+class Real(_Rewrite, frozen=True, kw_only=True):
+    """The device's HELLO has no SIMULATED flag."""
+
+    kind = "real"
+    message = protocol.Hello
+
+    def rewrite(self, now: Any, message: protocol.Hello) -> protocol.Message:
+        return dataclasses.replace(message, caps=message.caps & ~(protocol.Cap.SIMULATED | protocol.Cap.LOCKSTEP))
+
+
+@pytest.fixture
+def robot() -> Iterator[rtu.Robot]:
+    with rtu.connect("cartpole") as found:
+        yield found
+
+
+@pytest.fixture
+def board() -> Iterator[str]:
+    """The port of what looks like a real board."""
+    with SimTarget("cartpole") as target, FaultBridge(target) as bridge, bridge.inject(Real()):
+        yield bridge.port
+
+
+def agent(observations: int = 2, actions: int = 1) -> rtu.StreamAC:
+    return rtu.StreamAC(observation_size=observations, action_size=actions, units=4, hidden=4, seed=0)
+
+
+def test_a_robot_steps_the_plant_bit_for_bit(robot: rtu.Robot) -> None:
+    plant = rtu.Plant("cartpole")
+    first, _ = plant.reset(seed=7)
+    observation, info = robot.reset(seed=7)
+    assert info == {"plant_seed": 7}
+    np.testing.assert_array_equal(observation, first)
+    for action in (0.25, -1.0, 3.0):
+        u = robot.scale([action])
+        np.testing.assert_array_equal(u, plant.scale([action]))
+        theirs = plant.step(u)
+        ours = robot.step(u)
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        assert ours[1:4] == theirs[1:4]
+        np.testing.assert_array_equal(ours[4]["applied"], u)
+    np.testing.assert_array_equal(robot.read(), theirs[0])
+
+
+def test_actions_are_scaled_to_the_limits_in_force() -> None:
+    with rtu.connect("cartpole", limits={"force": rtu.Limits(-2.0, 6.0)}) as robot:
+        assert [float(robot.scale([a])[0]) for a in (-1.0, 0.0, 1.0, 7.0)] == [-2.0, 2.0, 6.0, 6.0]
+        assert robot.limits[0].max == 6.0
+        robot.reset(seed=0)
+        assert robot.write(9.0) == [6.0]
+        with pytest.raises(ValueError, match=r"action has shape \(2,\), expected \(1,\)"):
+            robot.scale([0.0, 0.0])
+
+
+@pytest.mark.parametrize("u", [[math.nan], [1.0, 2.0], "fast", np.ma.masked_array([1.0], [True])])
+def test_a_command_that_is_none_is_refused_and_moves_nothing(robot: rtu.Robot, u: Any) -> None:
+    robot.reset(seed=1)
+    before = robot.read()
+    with pytest.raises(rtu.ConfigError, match=r"^u "):
+        robot.write(u)
+    np.testing.assert_array_equal(robot.read(), before)
+
+
+def test_the_description_is_a_table_of_channels(robot: rtu.Robot) -> None:
+    lines = str(robot.describe()).splitlines()
+    assert lines[0] == "cartpole: simulated, 50 Hz, lockstep, resets, reward"
+    assert lines[-1].split() == ["moves", "force", "N", "-10", "to", "10", "off", "at", "0", "no", "limit"]
+    assert max(map(len, lines)) <= 80
+    assert robot.describe().rows[0][:3] == ("observes", "x", "m")
+    assert repr(robot) == "Robot('cartpole'): x, theta -> force; 50 Hz, simulated, not armed"
+
+
+def test_an_agent_learns_on_a_robot_and_is_usable_afterwards(robot: rtu.Robot) -> None:
+    learner = agent()
+    before = learner.state_hash()
+    calls: list[int] = []
+    result = robot.run(learner, steps=3000, callback=lambda status, records: calls.append(len(records)))
+    assert (result.reason, result.steps, result.confirmed) == (StopReason.STEPS, 3000, True)
+    assert sum(calls) >= 3000
+    assert len(result.returns) == result.episodes > 0
+    assert result.mean_reward == pytest.approx(1.0)
+    assert str(result).startswith(f"3,000 steps, {result.episodes} episodes in ")
+    assert "mean return" in str(result)
+    assert "stopped: the step limit is reached" in str(result)
+    assert learner.state_hash() != before
+    learner.reset([0.0, 0.1])
+    learned = learner.state_hash()
+    frozen = robot.run(learner, episodes=2, learn=False, deterministic=True)
+    assert frozen.reason is StopReason.EPISODES
+    assert learner.parameters["actor.cell.W1"].any()
+    assert robot.run(learner, steps=10).steps == 10
+    assert learned != learner.state_hash()
+
+
+def test_episodes_of_later_runs_have_later_seeds(robot: rtu.Robot) -> None:
+    """Two runs are one longer run, as far as the plant's starts are concerned."""
+    starts: list[float] = []
+
+    def watch(status: object, records: Any) -> None:
+        starts.extend(records["x"][(records["flags"] & 1) != 0][:, 1].tolist())
+
+    for _ in range(2):
+        robot.run(agent(), episodes=2, learn=False, callback=watch)
+    assert len(set(starts)) == len(starts) >= 4
+
+
+def test_an_agent_of_other_sizes_is_refused_with_both(robot: rtu.Robot) -> None:
+    with pytest.raises(
+        rtu.ConfigError, match=r"made for 3 observations and 2 actuators; cartpole has 2 .*x, theta.* 1 "
+    ):
+        robot.run(agent(3, 2), steps=10)
+    with pytest.raises(rtu.ConfigError, match="expected an agent that acts"):
+        robot.run(object(), steps=10)
+    with pytest.raises(rtu.ConfigError, match="needs learn=False"):
+        robot.run(agent(), steps=10, deterministic=True)
+    with pytest.raises(rtu.ConfigError, match="steps"):
+        robot.run(agent(), steps=-1)
+    assert robot.run(agent(), steps=10).steps == 10
+
+
+def test_an_exception_of_the_callback_ends_the_run_and_is_passed_on(robot: rtu.Robot) -> None:
+    def fail(status: object, records: object) -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        robot.run(agent(), callback=fail)
+    assert robot.run(agent(), steps=10).confirmed
+
+
+def test_rewards_of_ones_own() -> None:
+    form = Reward("form", bias=1.0, quadratic=(-1.0, -2.0), cosine=(0.0, 0.5), action=(-0.1,))
+    with rtu.connect("cartpole", reward=form) as robot:
+        robot.reset(seed=3)
+        x, reward, *_ = robot.step([2.0])
+        assert reward == pytest.approx(1 - x[0] ** 2 - 2 * x[1] ** 2 + 0.5 * math.cos(x[1]) - 0.1 * 4, rel=1e-5)
+    with rtu.connect("cartpole", reward=lambda x, u: float(x[0] + u[0])) as robot:
+        robot.reset(seed=3)
+        x, reward, *_ = robot.step([2.0])
+        assert reward == pytest.approx(float(x[0]) + 2.0)
+    with pytest.raises(rtu.ConfigError, match="reward = 'high': expected"):
+        rtu.connect("cartpole", reward="high")  # type: ignore[arg-type]
+
+
+def test_an_ended_episode_waits_for_reset(robot: rtu.Robot) -> None:
+    robot.reset(seed=0)
+    for _ in range(500):
+        *_, terminated, truncated, _ = robot.step([10.0])
+        if terminated or truncated:
+            break
+    assert terminated
+    with pytest.raises(rtu.ConfigError, match=r"the episode has ended; reset\(\) first"):
+        robot.step([0.0])
+    robot.reset()
+    robot.step([0.0])
+
+
+def test_a_script_that_stalls_lets_the_device_go_safe_and_is_told() -> None:
+    with rtu.connect("cartpole", clock="device") as robot:
+        assert robot.read().shape == (2,)
+        robot.reset(seed=1)
+        for _ in range(3):
+            robot.write(1.0)
+            robot.read()
+        time.sleep(0.4)
+        with pytest.raises(
+            SafetyStop, match=r"device_safe: .* lives 60 ms, .* arm\(\) or reset\(\) starts a new session"
+        ):
+            for _ in range(5):
+                robot.write(1.0)
+                robot.read()
+        assert not robot.armed
+        with pytest.raises(SafetyStop, match="the session has ended"):
+            robot.write(1.0)
+        robot.read()
+        observation, _ = robot.reset(seed=2)
+        assert robot.step([1.0])[0].shape == observation.shape
+
+
+def test_an_emergency_stop_from_outside_reaches_a_script_between_two_calls(robot: rtu.Robot) -> None:
+    robot.reset(seed=1)
+    robot.step([1.0])
+    estop(robot.port, timeout_s=5.0)
+    with pytest.raises(SafetyStop, match="estop: emergency stop"):
+        robot.step([1.0])
+    with pytest.raises(rtu.DeviceError, match=r"emergency stop is latched"):
+        robot.reset(seed=1)
+    assert robot.clear()
+    robot.reset(seed=1)
+
+
+def test_a_stop_ends_a_run_with_an_error_that_has_the_result(robot: rtu.Robot) -> None:
+    def stop(status: Any, records: object) -> None:
+        if status.steps > 100:
+            threading.Thread(target=robot.estop).start()
+
+    with pytest.raises(SafetyStop, match="estop") as caught:
+        robot.run(agent(), callback=stop)
+    assert caught.value.result.steps > 100  # type: ignore[attr-defined]
+
+
+def test_one_user_at_a_time(robot: rtu.Robot) -> None:
+    seen: list[str] = []
+
+    def other(status: object, records: object) -> None:
+        with pytest.raises(rtu.DeviceError) as caught:
+            robot.read()
+        seen.append(str(caught.value))
+        assert "run()" in repr(robot)
+
+    robot.run(agent(), steps=200, callback=other)
+    assert seen[0].startswith("cartpole: read() while run()")
+    with pytest.raises(rtu.DeviceError, match=r"owner|in use"):
+        rtu.connect(robot.port)
+
+
+def test_what_is_closed_stays_closed(robot: rtu.Robot) -> None:
+    robot.reset(seed=1)
+    robot.close()
+    robot.close()
+    assert "closed" in repr(robot)
+    for call in (robot.read, robot.reset, lambda: robot.write(1.0), lambda: robot.run(agent(), steps=1)):
+        with pytest.raises(rtu.DeviceError, match="the robot is closed"):
+            call()
+
+
+def test_what_can_be_connected() -> None:
+    with rtu.SimulatedDevice("servo") as device, rtu.connect(device) as robot:
+        assert robot.sheet.action_size == 1
+    with rtu.connect(rtu.Plant("pendulum", max_steps=3)) as robot:
+        robot.reset(seed=0)
+        assert [robot.step([0.0])[3] for _ in range(3)] == [False, False, True]
+    for target, words in (
+        ("cartpol", 'did you mean "cartpole"'),
+        ("/dev/none", "no such port"),
+        (7, "expected a plant's name"),
+    ):
+        with pytest.raises((rtu.ConfigError, rtu.DeviceError), match=words):
+            rtu.connect(target)
+    with pytest.raises(rtu.ConfigError, match="clock = 'wall': expected one of device, host, lockstep"):
+        rtu.connect("cartpole", clock="wall")
+    with pytest.raises(rtu.ConfigError, match=r"limits\['force_n'\]: the device has no such actuator; it has force"):
+        rtu.connect("cartpole", limits={"force_n": rtu.Limits(-1, 1)})
+    with pytest.raises(rtu.ConfigError, match=r"limits\[0\]: min 1 must be below max -1"):
+        rtu.connect("cartpole", limits=[rtu.Limits(1, -1)])
+
+
+# ---------------------------------------------------------------- real hardware
+
+
+@pytest.mark.hazard("real-hardware-unasked")
+def test_real_hardware_is_read_and_nothing_else(board: str) -> None:
+    with rtu.connect(board) as robot:
+        assert robot.read().shape == (2,)
+        assert "real hardware: moves only with arm=True and limits" in str(robot.describe())
+        for call in (lambda: robot.write(1.0), lambda: robot.step(1.0), robot.reset, robot.arm):
+            with pytest.raises(
+                rtu.ConfigError, match=r'arm=True and explicit limits .*"force": rtu.Limits\(-10, 10, slew'
+            ):
+                call()
+        with pytest.raises(rtu.ConfigError, match="arm=True"):
+            robot.run(agent(), steps=10)
+        assert not robot.armed
+        assert robot.link.last_session == 0  # no ARM has ever reached it
+
+
+@pytest.mark.hazard("real-hardware-unasked")
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (None, r"limits\['force'\]: missing"),
+        ({"force": rtu.Limits(-5, 5)}, r"limits\['force'\].slew_per_s: missing"),
+        ({"force": rtu.Limits(-5, 5, slew_per_s=1.0)}, r"limits\['force'\].accel_per_s2: missing"),
+    ],
+)
+def test_real_hardware_is_not_armed_without_explicit_limits(board: str, limits: Any, words: str) -> None:
+    with pytest.raises(rtu.ConfigError, match=words):
+        rtu.connect(board, arm=True, limits=limits)
+
+
+def test_real_hardware_moves_within_its_limits_and_is_announced_once(
+    board: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with rtu.connect(board, arm=True, limits=LIMITS) as robot:
+        assert capsys.readouterr().err == ""
+        robot.reset(seed=1)
+        printed = capsys.readouterr().err
+        assert "arming real hardware" in printed
+        assert "force: -5 to 5 N, 200 N/s; safe: off at 0" in printed
+        sent = [float(robot.write(10.0)[0]) for _ in range(3)]
+        assert sent == [4.0, 5.0, 5.0]  # 200 N/s are 4 N in a period of 20 ms
+        result = robot.run(agent(), steps=5)
+        assert result.steps == 5
+        assert capsys.readouterr().err == ""
+
+
+# ---------------------------------------------------------------- a loop of one's own
+
+
+def test_a_loop_takes_an_agent_and_needs_no_configuration() -> None:
+    with rtu.SimulatedDevice("cartpole") as device, rtu.open_port(device.port) as port, rtu.Link(port) as link:
+        link.handshake()
+        with rtu.Loop(link, agent()) as loop:
+            assert loop.config.clock is Clock.LOCKSTEP
+            loop.start()
+            while loop.steps < 100:
+                time.sleep(0.01)
+        assert loop.result().reason is StopReason.REQUEST
+        linear = _testing.LinearPolicy(2, [0.0], [[0.0, 0.0]])
+        for driver in (agent().core.policy(), linear):
+            assert rtu.Loop(link, driver, LoopConfig(steps=5)).run().steps == 5
+        with pytest.raises(rtu.ConfigError, match="agent = 7: expected an agent that acts"):
+            rtu.Loop(link, 7)
