@@ -13,9 +13,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["TextTable"]
+__all__ = ["TextTable", "facts"]
 
 _PROSE = 18  # columns of a terminal that a folded column of prose gets at least
+_GAP = 3  # columns between two facts
 _LABEL = 4  # the same of a folded label
 
 
@@ -119,6 +120,28 @@ class TextTable:
                 table.add_row()
             table.add_row(*(row[place] for place, _ in group))
         return table
+
+
+def facts(pairs: Sequence[tuple[str, str]], width: int, *, strong: str = "", indent: int = 0) -> Text:
+    """Names and values one after another; a line breaks between two pairs only.
+
+    Args:
+        pairs: plain text.
+        width: columns of a line, the indent included.
+        strong: names that begin so have a bold value.
+        indent: columns before each line.
+    """
+    text, used = Text(" " * indent), indent
+    for name, value in pairs:
+        length = len(name) + 1 + len(value)
+        if used > indent:
+            fits = used + _GAP + length <= width
+            text.append(" " * _GAP if fits else "\n" + " " * indent)
+            used = used + _GAP if fits else indent
+        text.append(f"{name} ", style="dim")
+        text.append(value, style="bold" if strong and name.startswith(strong) else "")
+        used += length
+    return text
 
 
 def _width(text: Text) -> int:

@@ -31,7 +31,7 @@ def list_faults(suite: Path | None) -> None:
     from rtu_edge._base.text_table import TextTable
     from rtu_edge.hil.suite import load_suite
 
-    table = TextTable("fault", "kind", "has to", prose=("fault", "kind", "has to"))
+    table = TextTable("fault", "kind", "has to", prose=("kind", "has to"))
     for fault in load_suite(suite).faults:
         table.add_row(fault.title, fault.kind, fault.expect.value.replace("_", " "))
     console().print(table)
@@ -106,7 +106,8 @@ def run(
     real = [name for name in targets if name not in NAMES or not is_simulated(name, chosen, firmware)]
     for name in real:
         _confirm(console_, chosen, name, arm, yes)
-    console_.print(f"[dim]{_HEAD}[/]", soft_wrap=True)
+    if console_.width >= _LINE:
+        console_.print(f"[dim]{_HEAD}[/]", soft_wrap=True)
     report = run_suite(
         chosen,
         targets,
@@ -130,10 +131,15 @@ def run(
 _HEAD = f"   {'target':14}{'fault':52}{'comes to':15}{'noticed':>10}{'safe':>11}{'accepted':>10}{'recovered':>12}"
 
 
+_LINE = 128  # columns of a terminal from which on a result takes one line
+
+
 def _say(out: Console, result: Result) -> None:
-    """One line of the table; what was not as expected below it."""
+    """One line of the table, on a narrow terminal two or more; what was not as expected below."""
+    from rtu_edge._base.text_table import facts
+
     if result.skipped:
-        out.print(f"[dim]–  {result.target:13} {result.name:52}{result.skipped}[/]", soft_wrap=True)
+        out.print(f"[dim]–  {result.target:13} {result.name:52}{result.skipped}[/]", soft_wrap=out.width >= _LINE)
         return
 
     def ms(value: float | None) -> str:
@@ -144,9 +150,16 @@ def _say(out: Console, result: Result) -> None:
     line = f"{result.target:13} {result.name:52}{result.response.replace('_', ' '):15}{ms(result.detected_ms):>10}"
     line += f"{ms(result.safe_ms):>11}{after:>10}{ms(result.recovery_ms):>12}"
     again = "  [dim]second attempt[/]" if result.attempts > 1 else ""
-    out.print(f"{mark}  {line}{again}", soft_wrap=True)
+    if out.width >= _LINE:
+        out.print(f"{mark}  {line}{again}", soft_wrap=True)
+    else:
+        out.print(f"{mark}  {escape(result.target)}  {escape(result.name)}{again}")
+        measured = {"noticed": ms(result.detected_ms), "safe": ms(result.safe_ms), "accepted": after}
+        measured["recovered"] = ms(result.recovery_ms)
+        known = [(name, value) for name, value in measured.items() if value]
+        out.print(facts([("comes to", result.response.replace("_", " ")), *known], out.width, indent=3))
     for reason in result.why:
-        out.print(f"   [red]{escape(reason)}[/]", soft_wrap=True)
+        out.print(f"   [red]{escape(reason)}[/]", soft_wrap=out.width >= _LINE)
 
 
 def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None:

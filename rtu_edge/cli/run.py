@@ -240,6 +240,7 @@ def _run(
     if failures := result.counters.get("fallback_failures"):
         out.print(f"the fallback failed in {failures:,} steps")
     if (trouble := error_of(result, session.supervised.fallback_error())) is not None:
+        trouble.args = (f"{trouble}; {digest.learned}; report: {folder.file(RunFolder.REPORT)}",)
         raise trouble
 
 
@@ -370,7 +371,8 @@ def _keep(
     summary.state_hash = saver.agent.state_hash()
     stage = "learning" if settings.loop.clock is Clock.LOCKSTEP else "realtime"
     summary.stages[stage] = stage_of(result, saver.counters, digest.timeline.plain_samples)
-    episodes = f", {result.episodes:,} episodes" if result.episodes else ""
+    plural = "s" if result.episodes > 1 else ""
+    episodes = f", {result.episodes:,} episode{plural}" if result.episodes else ""
     ended = f"{result.steps:,} steps{episodes}; stopped: {result.message or result.reason.value}"
     summary.headline = f"{ended}; {digest.learned}."
     folder.save_summary(summary)

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rtu_edge._base.errors import CheckFailed, DeviceError, SafetyStop, cause_of
 from rtu_edge.config import Config, parse_config, write_config
 from rtu_edge.demo.resumed import stretch
-from rtu_edge.demo.text import DEMO, digits, indented
+from rtu_edge.demo.text import DEMO, digits, hanging, indented
 from rtu_edge.loop import Clock, LoopConfig, LoopResult, StopReason
 from rtu_edge.record import Check, RunFolder, Summary, host_facts
 from rtu_edge.report.digest import Digest
@@ -225,6 +225,7 @@ class _Demo:
             self.console.print(indented(latency_table(self.digests["realtime"].times)))
         counted = "   ".join(f"{name} {result.counters.get(name, 0)}" for name in ("missed", "skipped"))
         self.more(f"{result.steps:,} steps, {result.episodes} whole episodes; {counted} periods")
+        self.more(escape(self.digests["realtime"].learned))
         for text in result.privileges:
             self.more(f"[dim]{escape(f'not granted: {text}; {advice(text)}')}[/]")
         fine = result.reason is StopReason.SECONDS and result.confirmed
@@ -379,7 +380,8 @@ class _Demo:
         self.folder.event("check", title=title, passed=bool(passed), measured=measured)
 
     def announce(self, number: int, title: str, text: str) -> None:
-        self.console.print(f"\n[bold cyan]{number}[/]  [bold]{title:<10}[/] {escape(text)}", soft_wrap=True)
+        self.console.print()
+        self.console.print(hanging(f"[bold cyan]{number}[/]  [bold]{title}[/]", escape(text)))
 
     def more(self, text: str) -> None:
-        self.console.print(f"   {'':<10} {text}", soft_wrap=True)
+        self.console.print(hanging("", text))

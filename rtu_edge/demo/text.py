@@ -34,8 +34,19 @@ def digits(value: Any) -> str:
     return f"{value:016x}" if isinstance(value, int) else str(value)
 
 
+def hanging(head: str, text: str) -> Any:
+    """Return markup behind a head of 13 columns; lines that wrap stay behind it."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(width=13)
+    grid.add_column(overflow="fold")
+    grid.add_row(head, text)
+    return grid
+
+
 def indented(table: Any) -> Any:
     """Return the table, moved right to the demo's text."""
     from rich.padding import Padding
 
-    return Padding(table, (0, 0, 0, 14))
+    return Padding(table, (0, 0, 0, 14), expand=False)

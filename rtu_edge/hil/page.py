@@ -33,6 +33,24 @@ table.hil tr.skipped { color: var(--muted) }
 .fault { fill: var(--ink); opacity: .75 }
 .applied { fill: none; stroke: var(--ink); stroke-width: 1; opacity: .8 }
 .noticed { fill: var(--force) } .zero { stroke: var(--muted); stroke-width: .6; opacity: .5 }
+@media (max-width: 760px) {
+  table.hil, table.hil tbody { display: block }
+  table.hil tr { display: flex; flex-wrap: wrap; gap: 2px 16px; align-items: baseline; padding: 9px 0;
+    border-bottom: 1px solid var(--faint) }
+  table.hil th { display: none }
+  table.hil th.scale { display: block; flex: 0 0 100% }
+  table.hil td { display: block; border: 0; padding: 0 }
+  table.hil td.mark { width: 12px; margin-right: -4px }
+  table.hil td:nth-child(2) { flex: 0 0 calc(100% - 30px); width: auto }
+  table.hil td:nth-child(3) { flex: 0 0 100% }
+  table.hil td.number { text-align: left }
+  table.hil td.number::before, table.hil td.response::before { content: attr(data-name) " "; color: var(--muted);
+    font-size: 12.5px }
+  table.hil td.number:empty { display: none }
+  table.hil td.number small, table.hil td.response small { display: inline; margin-left: 5px }
+  table.hil td.strip, table.hil th.scale { padding: 3px 0 0 }
+  table.hil td.strip svg, table.hil th.scale svg { max-width: 100% }
+}
 """
 
 # Settings whose values speak for themselves.
@@ -73,9 +91,8 @@ def _header(report: Report) -> str:
     return (
         f'<header><div class="over">rtu_edge hil &middot; {text(report.suite)}</div>'
         f"<h1>{len({result.name for result in report.results})} faults on {text(_listed(report.targets))}</h1>"
-        '<p class="lead">Each fault has to come to what was expected of it: a stop that was not called for fails as '
-        "one "
-        "that did not come.</p>"
+        '<p class="lead">Each fault must produce its expected outcome. A stop that was not expected is a failure, as '
+        "is a stop that did not come.</p>"
         f'<p class="when">{verdict}{text(", ".join(when))}</p></header>'
     )
 
@@ -124,7 +141,7 @@ def _target(report: Report, target: str) -> str:
             ("safe", " class=number"),
             ("accepted", " class=number"),
             ("recovered", " class=number"),
-            (_scale(), ""),
+            (_scale(), " class=scale"),
         )
     )
     note = (
@@ -152,13 +169,17 @@ def _row(result: Result) -> str:
     because = ", ".join(result.fallback) or ("" if result.reason in ("request", "signal") else _words(result.reason))
     said = f"<small>{text(because)}</small>" if because else ""
     limit = f"<small>of {result.safe_limit_ms:g}</small>" if result.safe_ms is not None else ""
+    by = f"<small>{text(_words(result.detected_by))}</small>" if result.detected_by else ""
+    numbers = {
+        "noticed": _ms(result.detected_ms) + by,
+        "safe": _ms(result.safe_ms) + limit,
+        "accepted": "" if result.accepted_after is None else str(result.accepted_after),
+        "recovered": _ms(result.recovery_ms),
+    }
+    cells = "".join(f'<td class="number" data-name="{name}">{value}</td>' for name, value in numbers.items())
     return (
         f"<tr>{mark}<td>{text(result.name)}<small>{text(_settings(result))}</small></td>"
-        f'<td class="response">{response}{said}</td>'
-        f'<td class="number">{_ms(result.detected_ms)}<small>{text(_words(result.detected_by))}</small></td>'
-        f'<td class="number">{_ms(result.safe_ms)}{limit}</td>'
-        f'<td class="number">{"" if result.accepted_after is None else result.accepted_after}</td>'
-        f'<td class="number">{_ms(result.recovery_ms)}</td>'
+        f'<td class="response" data-name="comes to">{response}{said}</td>{cells}'
         f'<td class="strip">{_strip(result)}</td></tr>'
     )
 

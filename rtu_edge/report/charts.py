@@ -122,6 +122,8 @@ class _Scale:
         known = known[np.isfinite(known) & ((known > 0) | (not axis.log))]
         low = axis.low if axis.low is not None else float(known.min()) if len(known) else 0.0
         high = axis.high if axis.high is not None else float(known.max()) if len(known) else 1.0
+        if axis.log:
+            low = low if low > 0 else 1.0
         low, high = max(low, -1e300), min(high, 1e300)
         if not high > low:
             low, high = (low - (abs(low) or 1.0) * 0.5 if axis.low is None else low), low + (abs(low) or 1.0) * 0.5

@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rtu_edge._base.text_table import TextTable
+from rtu_edge._base.text_table import TextTable, facts
 from rtu_edge.loop import LoopStatus
 from rtu_edge.record import resident_bytes
 from rtu_edge.report.digest import Digest, Times
@@ -151,8 +151,8 @@ class Display:
         return "memory", f"{self._agent_bytes / 1024:.1f} KiB learner, {resident_bytes() / 2**20:.0f} MiB process"
 
     def _line(self, status: LoopStatus) -> str:
-        facts = [*self._facts(status), *self._driving(), *self._policy(status), self._memory()]
-        return "   ".join(f"{name} {value}" for name, value in facts)
+        shown = [*self._facts(status), *self._driving(), *self._policy(status), self._memory()]
+        return "   ".join(f"{name} {value}" for name, value in shown)
 
     def _picture(self, status: LoopStatus) -> Group:
         width = max(self._console.width - _INDENT, 20)
@@ -165,7 +165,7 @@ class Display:
         if self._console.width >= _WIDE:
             groups[-1].append(self._memory())
         inside = Table.grid()
-        shown = [_fact_lines(group, width) for group in groups if group]
+        shown = [facts(group, width, strong="return") for group in groups if group]
         inside.add_row(" " * _INDENT, Group(bar, *shown, Text(self._curve(min(64, width)), style="cyan")))
         return Group(inside)
 
@@ -177,20 +177,6 @@ class Display:
         rewards = self._digest.timeline.mean("reward", "rewards")
         rewards = rewards[np.isfinite(rewards)]
         return sparkline(rewards, width, float(rewards.max()), float(rewards.min())) if len(rewards) else ""
-
-
-def _fact_lines(facts: list[tuple[str, str]], width: int) -> Text:
-    """Names and values one after another; a line breaks between two of them only."""
-    text, used = Text(), 0
-    for name, value in facts:
-        length = len(name) + 1 + len(value)
-        if used:
-            text.append("   " if used + 3 + length <= width else "\n")
-            used = used + 3 if used + 3 + length <= width else 0
-        text.append(f"{name} ", style="dim")
-        text.append(value, style="bold" if name.startswith("return") else "")
-        used += length
-    return text
 
 
 def latency_table(times: Mapping[str, Times]) -> TextTable:
