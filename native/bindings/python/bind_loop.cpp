@@ -191,8 +191,7 @@ class PyLoop {
   bool wait(double seconds) {
     if (!started_) return true;
     py::gil_scoped_release release;
-    // Never longer than this without the interpreter having a look at its signals.
-    const int64_t slice_ns = 100 * kNsPerMs;
+    const int64_t slice_ns = 100 * kNsPerMs;  // the longest time between two checks for signals of the interpreter
     int64_t left_ns = to_ns(seconds);
     bool over = false;
     do {
@@ -230,8 +229,8 @@ class PyLoop {
     return py::dict(py::arg("running") = b.running.load(), py::arg("reason") = stop_reason_name(b.reason.load()),
                     py::arg("steps") = b.steps.load(), py::arg("episodes") = b.episodes.load(),
                     py::arg("episode_steps") = b.episode_steps.load(), py::arg("mean_return") = b.mean_return.load(),
-                    py::arg("mean_reward") = b.mean_reward.load(), py::arg("sigma") = b.sigma.load(),
-                    py::arg("entropy") = b.entropy.load(), py::arg("device_state") = b.device_state.load(),
+                    py::arg("mean_reward") = b.mean_reward.load(), py::arg("device_state") = b.device_state.load(),
+                    py::arg("sigma") = b.sigma.load(), py::arg("entropy") = b.entropy.load(),
                     py::arg("counters") = counters(), py::arg("link") = link_quality(link_));
   }
 
