@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from rtu_edge.config import load_config
     from rtu_edge.device.plants import Plant
     from rtu_edge.device.ports import open_port
+    from rtu_edge.device.python_device import PythonDevice
+    from rtu_edge.device.schema import Channel, Safe
     from rtu_edge.device.simulated import SimulatedDevice
     from rtu_edge.learn import OnlineRegressor, StreamAC, TDPredictor, load
     from rtu_edge.learn.cells import LinearRTU, NonlinearRTU
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from rtu_edge.loop.robot import Robot
 
 __all__ = [
+    "Channel",
     "CheckpointError",
     "ConfigError",
     "DeviceError",
@@ -59,8 +62,10 @@ __all__ = [
     "NonlinearRTU",
     "OnlineRegressor",
     "Plant",
+    "PythonDevice",
     "Reward",
     "Robot",
+    "Safe",
     "SimulatedDevice",
     "StreamAC",
     "TDPredictor",
@@ -81,6 +86,8 @@ _HOMES = {
     "config": ("load_config",),
     "device.plants": ("Plant",),
     "device.ports": ("open_port",),
+    "device.python_device": ("PythonDevice",),
+    "device.schema": ("Channel", "Safe"),
     "device.simulated": ("SimulatedDevice",),
     "learn": ("OnlineRegressor", "StreamAC", "TDPredictor", "load"),
     "learn.cells": ("LinearRTU", "NonlinearRTU"),

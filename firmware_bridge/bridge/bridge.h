@@ -189,6 +189,9 @@ uint64_t tl_bridge_due(const tl_bridge *bridge);
  * RAMP moves on with each tick, so the caller continues to tick until tl_bridge_at_rest(). */
 void tl_bridge_leave(tl_bridge *bridge);
 
+/* A line of text for people, such as why a sensor fails: n bytes, of which TL_LOG_MAX are sent. level as in tl_log. */
+void tl_bridge_log(tl_bridge *bridge, uint8_t level, const char *text, size_t n, uint64_t now_us);
+
 /* No command is in force, and another period would change no output. */
 bool tl_bridge_at_rest(const tl_bridge *bridge);
 

@@ -115,3 +115,11 @@ void tl_send_events(tl_bridge *bridge, uint64_t now_us) {
     bridge->reported_skipped = skipped;
     bridge->reported_damaged = damaged;
 }
+
+void tl_bridge_log(tl_bridge *bridge, uint8_t level, const char *text, size_t n, uint64_t now_us) {
+    tl_log log = {.level = level, .length = (uint8_t)(n < TL_LOG_MAX ? n : TL_LOG_MAX)};
+    tl_frame frame;
+    memcpy(log.text, text, log.length);
+    tl_log_pack(&log, &frame);
+    tl_send_frame(bridge, &frame, now_us);
+}

@@ -11,6 +11,7 @@ constexpr int64_t kAskAgainNs = 100 * kNsPerMs;
 constexpr int64_t kEstopAgainNs = 20 * kNsPerMs;
 constexpr int64_t kWriteNs = 50 * kNsPerMs;
 constexpr int kEmptyReadsMax = 8;
+constexpr uint8_t kLogError = 3;
 constexpr int kLateReadsMax = 16;  // past the deadline: more than the system keeps, less than noise that never ends
 
 int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
@@ -53,11 +54,17 @@ Link::Link(Wire wire, Clock clock, size_t capture_bytes)
 void Link::note(const tl_frame& frame) noexcept {
   tl_event event;
   tl_hello hello;
+  tl_log log;
   if (frame.type == TL_TYPE_EVENT && tl_event_unpack(&frame, &event) && event.code == TL_EVENT_REFUSED) {
     ++commands_refused;
     last_refusal = event.status;
   } else if (frame.type == TL_TYPE_HELLO && tl_hello_unpack(&frame, &hello) && hello.role == TL_ROLE_DEVICE) {
     another = another || (known.proto_ver != 0 && (hello.boot_id != known.boot_id || !same_sheet(hello, known)));
+  } else if (frame.type == TL_TYPE_LOG && tl_log_unpack(&frame, &log) && log.level <= kLogError) {
+    size_t n = 0;
+    for (; n < log.length && n + 1 < sizeof last_error; ++n)
+      last_error[n] = log.text[n] >= ' ' && log.text[n] <= '~' ? log.text[n] : '?';
+    last_error[n] = 0;
   }
 }
 

@@ -62,6 +62,7 @@ bool LinkSession::arm() noexcept {
     return true;
   }
   if (!same_device()) return false;
+  run_.link.last_error[0] = 0;
   asked_to_arm_ = true;
   const LinkStatus status = run_.link.arm(run_.options.session, run_.lockstep(), kArmNs);
   if (status == LinkStatus::kGone) {
@@ -237,7 +238,11 @@ bool LinkSession::armed_state(const tl_state& state, int64_t now_ns) noexcept {
       return false;
     case TL_STATE_SAFE:
       if (state.fault & TL_FAULT_SENSOR) {
-        run_.stop.set(StopReason::kDeviceFault, "the device went safe: an observation was not finite");
+        const char* const why = run_.link.last_error;
+        run_.stop.set(
+            StopReason::kDeviceFault,
+            *why != 0 ? "the device went safe and reports" : "the device went safe: an observation was not finite",
+            why);
       } else if (unacknowledged_ >= 2 && run_.link.commands_refused == refused_before_) {
         // Several commands have left, and it has neither taken nor refused them.
         run_.stop.set(StopReason::kHalfOpen, kHalfOpen);

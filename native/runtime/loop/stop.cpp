@@ -8,10 +8,10 @@ namespace rtu::runtime::loop {
 
 using record::StopReason;
 
-void Stop::set(StopReason reason, const char* message) noexcept {
+void Stop::set(StopReason reason, const char* message, const char* detail) noexcept {
   if (reason_ != StopReason::kNone && reason != StopReason::kEstop) return;
   reason_ = reason;
-  snprintf(message_, sizeof message_, "%s", message);
+  snprintf(message_, sizeof message_, "%s%s%s", message, *detail != 0 ? ": " : "", detail);
 }
 
 bool Stop::check_requests() noexcept {

@@ -22,7 +22,8 @@ class Stop {
   void request() noexcept { requested_.store(true, std::memory_order_relaxed); }
 
   // The loop's thread.
-  void set(record::StopReason reason, const char* message) noexcept;
+  // detail: more of the message, or "".
+  void set(record::StopReason reason, const char* message, const char* detail = "") noexcept;
   bool check_requests() noexcept;  // signals, emergency stops, request(); true when the loop has to stop
   bool is_set() const noexcept { return reason_ != record::StopReason::kNone; }
   bool is_estop() const noexcept { return reason_ == record::StopReason::kEstop; }

@@ -1,0 +1,331 @@
+"""A Python device behind a pseudo-terminal: the bridge on one thread, the device's own methods on another, watched."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import secrets
+import select
+import threading
+import time
+import tty
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rtu_edge._base.closing import Closing
+from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge._base.forks import leave_to_the_parent
+from rtu_edge._base.validation import check_int, check_number
+from rtu_edge.device.mailbox import Mailbox
+from rtu_edge.device.schema import Safe
+from rtu_edge.device.worker import Job, Worker
+
+if TYPE_CHECKING:
+    from rtu_edge.device.python_device import PythonDevice
+
+__all__ = ["ServedDevice"]
+
+_RAMP_S = 60.0  # a device that is closed in the middle of a ramp finishes it
+_LOG_AGAIN_S = 1.0
+_LINE_BYTES = 1 << 14  # unsent; more is dropped by whole frames
+
+
+def _now_us() -> int:
+    return time.monotonic_ns() // 1000
+
+
+class ServedDevice(Closing):
+    """A PythonDevice that is served; made by PythonDevice.serve(). Closing twice is harmless.
+
+    Attributes:
+        port: path of the pseudo-terminal, to open as a serial port.
+        error: the last fault of the device's own code, in words; "" for none.
+    """
+
+    def __init__(self, device: PythonDevice, link: str | os.PathLike[str] | None = None) -> None:
+        self.error = ""
+        self._device, self._name = device, type(device).__name__
+        sheet, caps = device.data_sheet(), device.capabilities()
+        self._sheet = sheet
+        self._limit_s = device.call_limit_s()
+        self._long_s = check_number(f"{self._name}.reset_timeout_s", device.reset_timeout_s, 0.0, 3600.0, open_low=True)
+        max_steps = check_int(f"{self._name}.max_steps", device.max_steps, 0, 2**32 - 1)
+        ttl_ms = device.command_life_ms(round(sheet.period_s * 1e6))
+        self._rewards, self._resets = bool(caps & caps.REWARD), bool(caps & caps.RESET)
+        self._ramps = any(actuator.safe is Safe.RAMP for actuator in sheet.actuators)
+        if device.__dict__.get("_served"):
+            raise DeviceError(f"{self._name}: it is served already")
+        device.__dict__["_served"] = True
+        self._wake_out, self._wake_in = os.pipe()
+        self._worker = Worker(f"rtu-edge {self._name}", self._wake)
+        self._master = self._slave = -1
+        self._link = ""
+        self._closed = self._leaving = False
+        self._thread: threading.Thread | None = None
+        try:
+            self._start()
+            self._open_line(link)
+            self._box = Mailbox(self._name, sheet, caps, ttl_ms, secrets.randbits(32), max_steps, _now_us())
+            self._box.x = self._first_x
+        except BaseException:
+            self._give_up()
+            raise
+        self._unsent = b""
+        self._safe_due = True  # at the start too
+        self._safe_from_us = 0  # where safe() has raised, not before this
+        self._failed = False  # the next tick has no observation
+        self._written: list[float] | None = None  # the last values of write(), while outputs ramp
+        self._reading = False
+        self._logged, self._logged_s, self._logged_session = "", 0.0, -1
+        leave_to_the_parent(self)
+        atexit.register(self.close)
+        self._thread = threading.Thread(target=self._serve, name=f"rtu-edge device {self._name}", daemon=True)
+        self._thread.start()
+
+    # ------------------------------------------------------------ start and end
+
+    def _start(self) -> None:
+        """open() and the first read(), whose faults are the caller's."""
+        for name, run, limit_s in (
+            ("open", self._device.open, self._long_s),
+            ("read", self._read, max(self._limit_s, 1.0)),
+        ):
+            job = self._worker.post(Job(name, run, limit_s))
+            if not job.done.wait(limit_s):
+                raise DeviceError(f"{self._name}.{name}() has not returned for {limit_s:g} s")
+            if job.error is not None:
+                raise DeviceError(f"{self._name}.{name}(): {_words(job.error)}") from job.error
+        self._first_x = job.value[0]
+        self._worker.take()
+
+    def _open_line(self, link: str | os.PathLike[str] | None) -> None:
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self.port = os.ttyname(self._slave)
+        if link is not None:
+            path = os.path.abspath(os.fspath(link))
+            try:
+                os.symlink(self.port, path)
+            except OSError as error:
+                raise ConfigError(f"link {path}: {error.strerror}") from error
+            self._link = path
+
+    @property
+    def running(self) -> bool:
+        """The device is served."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def forked(self) -> None:
+        """In a child: the line and the threads are the parent's."""
+        self._closed, self._link = True, ""
+        self._close_files()
+
+    def close(self) -> None:
+        """Bring the outputs to their safe behaviour, call safe() and close(), end. Twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        self._leaving = True
+        self._wake()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        job = self._worker.post(Job("close", self._device.close, self._limit_s))
+        self._worker.leave()
+        job.done.wait(max(self._limit_s, 1.0))
+        self._device.__dict__.pop("_served", None)
+        if self._link and os.path.islink(self._link) and os.readlink(self._link) == self.port:
+            os.unlink(self._link)
+        self._close_files()
+
+    def _close_files(self) -> None:
+        for name in ("_master", "_slave", "_wake_out", "_wake_in"):
+            fd = getattr(self, name)
+            setattr(self, name, -1)
+            if fd >= 0:
+                os.close(fd)
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            os.write(self._wake_in, b"\0")
+
+    # ------------------------------------------------------------ the bridge's thread
+
+    def _serve(self) -> None:
+        self._outputs()
+        while not self._leaving:
+            self._turn(reads=True)
+        self._box.leave()
+        self._outputs()
+        give_up_s = time.monotonic() + _RAMP_S
+        while self._moves() and self._worker.overdue() is None and time.monotonic() < give_up_s:
+            self._turn(reads=False)
+        self._call_safe()
+        job = self._worker.post(Job("wait", _nothing, self._limit_s))
+        job.done.wait(max(self._limit_s, 1.0))
+
+    def _turn(self, *, reads: bool) -> None:
+        """Wait for bytes, a job's end or the next period, and do what is due."""
+        waits = self._reading or self._worker.overdue() is not None
+        until_us = self._box.due_us - _now_us()
+        timeout_s = 0.01 if waits else max(0.0, min(until_us / 1e6, 0.05))
+        ready, _, _ = select.select(
+            [self._master, self._wake_out], [self._master] if self._unsent else [], [], timeout_s
+        )
+        if self._wake_out in ready:
+            os.read(self._wake_out, 4096)
+        data = b""
+        if self._master in ready:
+            with contextlib.suppress(BlockingIOError):
+                data = os.read(self._master, 65536)
+        self._box.receive(data, _now_us())
+        self._finish_jobs()
+        self._watch()
+        self._outputs()
+        if _now_us() >= self._box.due_us:
+            self._period(reads)
+        self._send()
+
+    def _period(self, reads: bool) -> None:
+        """Read first, tick when the reading is there; where none can be had, tick without one."""
+        hung = self._worker.overdue() is not None
+        self._failed = self._failed or hung
+        if hung or not reads or not self._box.arrived:
+            self._tick()
+        elif not self._reading:
+            self._reading = True
+            self._worker.post(Job("read", self._read, self._limit_s))
+
+    def _tick(self) -> None:
+        if self._failed:
+            self._box.fail()
+        self._box.tick(_now_us())
+        self._failed = self._failed and self._box.armed
+        self._outputs()
+
+    def _read(self) -> tuple[Any, float, bool]:
+        """On the worker: observation, reward, terminated; checked."""
+        found = self._device.read()
+        x = np.array(found, dtype=np.float32)
+        if np.ma.isMaskedArray(found) or x.shape != (self._sheet.observation_size,):
+            raise ValueError(f"returned {found!r}, expected {self._sheet.observation_size} numbers")
+        for channel, value in zip(self._sheet.observations, x, strict=True):
+            if not np.isfinite(value):
+                raise ValueError(f"{channel.name} = {value}: not finite")
+        reward, terminated = 0.0, False
+        box = getattr(self, "_box", None)
+        if box is not None and self._rewards:
+            reward = float(self._device.reward(x.copy(), np.array(box.u, np.float32)))
+        if box is not None and self._resets:
+            terminated = bool(self._device.terminated(x.copy()))
+        return x, reward, terminated
+
+    def _finish_jobs(self) -> None:
+        for job in self._worker.take():
+            if job.error is not None:
+                self._fault(f"{job.name}(): {_words(job.error)}")
+            if job.overdue or (job.name == "reset" and not self._box.armed):
+                self._safe_due = True  # it may have moved the actuators after safe()
+            if job.name == "safe" and job.error is not None:
+                self._safe_due, self._safe_from_us = True, self._box.due_us
+            if job.name == "read":
+                self._reading = False
+                if job.error is None:
+                    if not self._failed:
+                        self._box.x, self._box.reward, self._box.terminated = job.value
+                    if self._box.resetting and not self._worker.has("reset"):
+                        self._box.arrived = True
+                self._tick()
+            elif job.name == "reset" and job.error is None and not self._reading:
+                self._reading = True
+                self._worker.post(Job("read", self._read, self._limit_s))
+            elif job.error is not None:
+                self._box.arrived = True
+
+    def _watch(self) -> None:
+        """The watchdog of the device's own code."""
+        job = self._worker.overdue()
+        if job is None or job.overdue:
+            return
+        job.overdue = True
+        self._reading = False
+        self._fault(f"{job.name}() has not returned for {job.limit_s:g} s")
+
+    def _fault(self, text: str) -> None:
+        """End the session, tell the host why, go safe."""
+        self.error = f"{self._name}.{text}"
+        now_s = time.monotonic()
+        again = now_s - self._logged_s > _LOG_AGAIN_S or self._box.session != self._logged_session
+        if self.error != self._logged or again:
+            self._logged, self._logged_s, self._logged_session = self.error, now_s, self._box.session
+            self._box.log(self.error, _now_us())
+        self._failed = self._box.arrived = True
+        if self._box.armed or self._box.live:
+            self._call_safe()
+
+    def _outputs(self) -> None:
+        """Pass what the bridge wants of the actuators to the device's methods."""
+        box, stop_asked = self._box, self._device.stop_asked
+        stop_asked.clear() if box.armed else stop_asked.set()
+        if box.reset_seed is not None:
+            seed, box.reset_seed = box.reset_seed, None
+            self._worker.post(Job("reset", partial(self._device.reset, seed), self._long_s))
+        told, box.told = box.told, False
+        if box.live:
+            self._safe_due, self._safe_from_us, self._written = True, 0, None
+            if told:
+                self._post_write(box.u)
+        elif self._safe_due and self._ramps and self._moves():
+            if box.u != self._written:
+                self._written = list(box.u)
+                self._post_write(box.u)
+        elif self._safe_due and _now_us() >= self._safe_from_us:
+            self._call_safe()
+
+    def _moves(self) -> bool:
+        """A ramp is under way, or its last value is not written yet."""
+        unwritten = self._written is not None and (self._box.u != self._written or self._worker.has("write"))
+        return unwritten or not self._box.at_rest
+
+    def _post_write(self, u: list[float]) -> None:
+        values = np.array(u, np.float32)
+        self._worker.post(Job("write", partial(self._device.write, values), self._limit_s), instead_of="write")
+
+    def _call_safe(self) -> None:
+        """On the worker, or where that hangs on a thread of its own."""
+        self._safe_due = False
+        job = self._worker.current
+        if job is None or job.name == "safe" or not (job.overdue or job.name == "reset"):
+            if not self._worker.has("safe"):
+                self._worker.post(Job("safe", self._device.safe, self._limit_s), instead_of="write")
+            return
+        threading.Thread(target=self._safe_aside, name=f"rtu-edge safe {self._name}", daemon=True).start()
+
+    def _safe_aside(self) -> None:
+        try:
+            self._device.safe()
+        except BaseException as error:  # whatever the user's code raises
+            self.error += f"; safe(): {_words(error)}"
+
+    def _send(self) -> None:
+        self._unsent += self._box.take() if len(self._unsent) < _LINE_BYTES else self._box.take()[:0]
+        if not self._unsent:
+            return
+        with contextlib.suppress(BlockingIOError):
+            self._unsent = self._unsent[os.write(self._master, self._unsent) :]
+
+
+def _nothing() -> None:
+    pass
+
+
+def _words(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,114 @@
+"""The thread on which a Python device's own methods run, one after the other, watched from outside."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Job", "Worker"]
+
+
+@dataclass
+class Job:
+    """One call.
+
+    Args:
+        name: of the method.
+        run: the call.
+        limit_s: how long it may take.
+        begun_s: when it began (monotonic clock); 0: it waits.
+        value, error: what it returned or raised, once it is done.
+        overdue: it took longer than it may, which has been noticed.
+        done: set at its end.
+    """
+
+    name: str
+    run: Callable[[], Any]
+    limit_s: float
+    begun_s: float = 0.0
+    value: Any = None
+    error: BaseException | None = None
+    overdue: bool = False
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class Worker:
+    """A thread with a queue of jobs.
+
+    Args:
+        name: of the thread.
+        wake: called from the thread after each job.
+    """
+
+    def __init__(self, name: str, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._waiting: deque[Job] = deque()
+        self._finished: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._current: Job | None = None
+        self._leaving = False
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def post(self, job: Job, *, instead_of: str = "") -> Job:
+        """Queue a job; jobs named `instead_of` that have not begun are dropped."""
+        with self._changed:
+            if instead_of:
+                self._waiting = deque(each for each in self._waiting if each.name != instead_of)
+            self._waiting.append(job)
+            self._changed.notify()
+        return job
+
+    @property
+    def current(self) -> Job | None:
+        """The job under way."""
+        return self._current
+
+    def overdue(self) -> Job | None:
+        """The job under way, where it has taken longer than it may."""
+        job = self._current
+        if job is None or time.monotonic() - job.begun_s <= job.limit_s:
+            return None
+        return job
+
+    def has(self, name: str) -> bool:
+        """A job of this name waits or is under way."""
+        with self._changed:
+            current = self._current
+            return any(each.name == name for each in self._waiting) or (current is not None and current.name == name)
+
+    def take(self) -> list[Job]:
+        """The jobs that have ended since the last call."""
+        found = []
+        while self._finished:
+            found.append(self._finished.popleft())
+        return found
+
+    def leave(self) -> None:
+        """End after the jobs that wait; a job that hangs keeps its thread."""
+        with self._changed:
+            self._leaving = True
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._leaving:
+                    self._changed.wait()
+                if not self._waiting:
+                    return
+                job = self._waiting.popleft()
+                job.begun_s = time.monotonic()
+                self._current = job
+            try:
+                job.value = job.run()
+            except BaseException as error:  # whatever the user's code raises is the device's fault, SystemExit too
+                job.error = error
+            with self._changed:
+                self._current = None
+                self._finished.append(job)
+            job.done.set()
+            self._wake()
