@@ -141,5 +141,6 @@ def beside(path: Path, disk: Disk) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             disk.unlink(temporary)
         if isinstance(error, OSError) and error.filename in (None, str(temporary), temporary):
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            del error.filename2  # None would be printed as a second name, "-> None"
         raise

@@ -24,7 +24,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Number", "Section", "emit", "override", "parse_toml", "problems", "quoted", "read_text"]
+__all__ = ["Number", "Section", "emit", "override", "parse_toml", "problems", "quoted", "quoted_key", "read_text"]
 
 Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
@@ -72,11 +72,12 @@ def read_text(path: str | os.PathLike[str], what: str) -> str:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Parsed TOML.
+    """Parsed TOML; a byte order mark in front of it is dropped.
 
     Raises:
         ValueError: it is none, longer than TEXT_BYTES, or nested deeper or a number longer than Python reads.
     """
+    text = text.removeprefix("\ufeff")
     if len(text) > TEXT_BYTES:
         raise ValueError(f"a text of {len(text):,} characters; at most {TEXT_BYTES:,} are read")
     # The parser takes time with the square of a key's parts.
@@ -248,7 +249,7 @@ def _range(kind: mi.IntType | mi.FloatType) -> str:
 
 
 def _join(path: str, key: str) -> str:
-    return f"{path}.{_key(key)}" if path else _key(key)
+    return f"{path}.{quoted_key(key)}" if path else quoted_key(key)
 
 
 def _shown(value: Any) -> str:
@@ -287,14 +288,15 @@ def _emit(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> 
     plain = {k: v for k, v in table.items() if v is not None and not isinstance(v, dict)}
     nested = {k: v for k, v in table.items() if isinstance(v, dict)}
     if path and (plain or not nested):
-        lines += ["", f"[{'.'.join(_key(part) for part in path)}]"]
-    lines += [f"{_key(key)} = {quoted(value)}" for key, value in plain.items()]
+        lines += ["", f"[{'.'.join(quoted_key(part) for part in path)}]"]
+    lines += [f"{quoted_key(key)} = {quoted(value)}" for key, value in plain.items()]
     for key in sorted(nested) if path else nested:
         if nested[key] or path:
             _emit(nested[key], (*path, key), lines)
 
 
-def _key(text: str) -> str:
+def quoted_key(text: str) -> str:
+    """A key or the name of a table as TOML."""
     bare = text and all(c.isascii() and (c.isalnum() or c in "_-") for c in text)
     return text if bare else quoted(text)
 

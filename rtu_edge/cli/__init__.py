@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from rtu_edge._base.errors import (
     CheckFailed,
@@ -25,35 +26,55 @@ from rtu_edge._base.errors import (
     ExitCode,
     SafetyStop,
     cause_of,
+    missing_package,
 )
 from rtu_edge._base.version import __version__
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = {
-    "demo": "Learn position-only cart-pole over a serial port, from scratch, and show the whole job.",
-    "run": "Run the job that a TOML file describes, against a port or a simulated plant.",
-    "replay": "Run a learner again from the log of a run, and compare it with what was recorded.",
-    "log": "Close the log of a run that was cut off.",
-    "blackbox": "Show the last seconds before a run ended, however it ended.",
-    "size": "Print sections, bytes, operations and time per step of a learner.",
-    "bench": "Measure this host: how late the loop is, and whether it lasts.",
-    "hil": "Hardware in the loop: a suite of faults against a simulated device, an emulated board, or your own.",
-    "ports": "List serial ports, by their stable names, with what to know about each.",
-    "device": "Start a simulated device and keep it: the firmware behind a port with a fixed name, until Ctrl-C.",
-    "firmware": "Build the firmware around a plant of your own, as a process of this computer.",
-    "monitor": "Show a link live: who drives, the device's state, rates, clocks, losses.",
-    "arm": "Let a service that waits, disarmed, move its plant.",
-    "clear": "Clear a latched emergency stop or fault of a device that no process owns; it stays disarmed.",
-    "service": "Print a systemd unit, a udev rule, a tmpfiles and a limits file for CONFIG; write them with --apply.",
-    "serve": "Own a device, disarmed, and run it each time `rtu-edge arm` says so: what the service runs.",
-    "estop": "Stop a device: succeeds only when the device reports ESTOP.",
-    "export": "Write a checkpoint's policy as ONNX.",
-    "verify": "Compare an ONNX file with its checkpoint, step by step, in ONNX Runtime and natively.",
-    "ckpt": "List, compare and roll back the checkpoints of a run.",
-    "promote": "Show what a run says for and against letting its learner do more.",
-    "inspect": "Show what is in a checkpoint, or in the folder of a run.",
+# Heading -> command -> a line of help, the first of the command's own.
+_GROUPS = {
+    "Start": {
+        "demo": "Learn cart-pole over a simulated serial port; needs no hardware.",
+        "init": "Write a configuration file for a board or a simulated plant.",
+    },
+    "Run and learn": {
+        "run": "Run a configuration: learn on a robot or a simulated plant.",
+        "size": "Print memory, operations and time per step of a learner.",
+        "promote": "Show the evidence for giving a run's learner more control.",
+        "export": "Write a checkpoint's policy as ONNX.",
+        "verify": "Compare an ONNX policy with its checkpoint, step by step.",
+    },
+    "Device and link": {
+        "ports": "List serial ports by persistent name.",
+        "device": "Start a simulated device on a pseudo-terminal.",
+        "monitor": "Show a link live: device state, rates, clocks, losses.",
+        "firmware": "Build the firmware around a plant of your own, as a process.",
+    },
+    "Safety": {
+        "estop": "Stop a device; succeeds only when the device reports ESTOP.",
+        "clear": "Clear a latched emergency stop or fault of a device.",
+    },
+    "Service": {
+        "service": "Print or install systemd and udev files for a configuration.",
+        "serve": "Own a device and run each time it is armed; used by the service.",
+        "arm": "Arm the device of a service that waits, disarmed.",
+    },
+    "Records": {
+        "inspect": "Show what is in a checkpoint or in the folder of a run.",
+        "log": "Repair the log of a run that was cut off.",
+        "replay": "Replay a run's log through its learner and compare each step.",
+        "blackbox": "Show the last seconds before a run ended, however it ended.",
+        "ckpt": "List, compare and roll back the checkpoints of a run.",
+    },
+    "Development": {
+        "hil": "Hardware in the loop: run the fault-injection suite.",
+        "bench": "Measure this host: latency of the loop, and a soak test.",
+        "completion": "Print the shell completion script for bash, zsh or fish.",
+    },
 }
+_NAME_WIDTH = 10  # as wide in each section
+_COMMANDS = {name: line for group in _GROUPS.values() for name, line in group.items()}
 
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (ConfigError, ExitCode.USAGE),
@@ -91,12 +112,34 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        for heading, commands in _GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(f"{name:{_NAME_WIDTH}}", line) for name, line in commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Without importing each command for its help."""
+        return [
+            CompletionItem(name, help=line) for name, line in _COMMANDS.items() if name.startswith(incomplete)
+        ] or super().shell_complete(ctx, incomplete)
+
+
+def _show_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from rtu_edge import _core
+    from rtu_edge._bridge import lib
+
+    click.echo(f"rtu-edge {__version__}")
+    click.echo(f"checkpoint format {_core.checkpoint_version}, reads {_core.oldest_checkpoint_version} and later")
+    click.echo(f"TickLink protocol {lib.TL_PROTO_VERSION}")
+    context.exit()
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="rtu-edge")
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version,
+    help="Show the versions of package, checkpoint format and protocol",
+)  # fmt: skip
 def cli() -> None:
     """On-device reinforcement learning for robots: learn inside a real-time control loop."""
 
@@ -157,6 +200,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         mute()
         return ExitCode.OK
+    except ModuleNotFoundError as error:
+        if not (sentence := missing_package(error)):
+            raise
+        _say(sentence)
+        return ExitCode.USAGE
     except Exception as error:
         code = _code(error)
         if code is None:

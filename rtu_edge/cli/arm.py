@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import click
 
+from rtu_edge.cli import complete, options
 from rtu_edge.cli.target import port_of
 
 
-@click.command("arm")
-@click.argument("target")
-@click.option("--token", type=click.IntRange(1000, 9999), help="The number; asked for on a terminal unless given.")
+@click.command("arm", epilog=options.examples("rtu-edge arm robot.toml"))
+@click.argument("target", shell_complete=complete.config)
+@click.option(
+    "--token", type=click.IntRange(1000, 9999), metavar="N", help="Number that the service shows  [default: asked for]"
+)
 def command(target: str, token: int | None) -> None:
-    """Let a service that waits, disarmed, move its plant.
+    """Arm the device of a service that waits, disarmed.
 
-    TARGET is a port, or the TOML file that names it. The service shows a number, which has to be typed; it is another
-    one after each stop.
+    TARGET is a port, or the TOML file that names it. The service shows a number, which has to be typed; it changes
+    after each stop.
     """
     import sys
 

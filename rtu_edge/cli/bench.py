@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import console, overrides
+from rtu_edge.cli import complete, options
+from rtu_edge.cli.common import console, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,27 +20,41 @@ if TYPE_CHECKING:
     from rtu_edge.config import Config
 
 
-@click.group("bench")
+@click.group("bench", epilog=options.examples("rtu-edge bench loop", "rtu-edge bench soak --hours 1"))
 def command() -> None:
-    """Measure this host: how late the loop is, and whether it lasts."""
+    """Measure this host: latency of the loop, and a soak test."""
 
 
-@command.command("loop")
-@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
-@click.option("--port", help="Against this port.  [default: a simulated cart-pole]")
-@click.option("--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="How long.")
-@click.option("--hz", type=click.FloatRange(0.1, 10_000.0), help="Of the simulated device.  [default: its own, 50]")
-@click.option(
-    "--load", type=click.IntRange(0, 1024), default=0, show_default=True, help="Processes that compute beside it."
+@command.command(
+    "loop",
+    epilog=options.examples("rtu-edge bench loop --seconds 60 --load 4", "rtu-edge bench loop robot.toml --arm"),
 )
-@click.option("--realtime/--no-realtime", default=True, show_default=True, help="Ask for locked memory and SCHED_FIFO.")
-@click.option("--cpu", type=click.IntRange(-1, 1023), default=-1, help="Pin the loop to this core.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("runs/bench-loop"), show_default=True, help="Folder."
+@click.argument(
+    "config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=False,
+    shell_complete=complete.config,
 )
-@click.option("--arm", is_flag=True, help="Let real hardware move.")
-@click.option("--yes", is_flag=True, help="Do not ask before arming real hardware; for use without a terminal.")
-@overrides
+@click.option(
+    "--port", metavar="PORT", help="Serial port to measure  [default: a simulated device]", shell_complete=complete.port
+)
+@options.seconds(10.0, "10")
+@click.option(
+    "--hz",
+    type=click.FloatRange(0.1, 10_000.0),
+    metavar="X",
+    help="Rate of the simulated device, in Hz  [default: the plant's]",
+)
+@click.option(
+    "--load", type=click.IntRange(0, 1024), metavar="N", default=0, help="Number of busy processes  [default: 0]"
+)
+@click.option("--realtime/--no-realtime", default=True, help="Request locked memory and SCHED_FIFO  [default: on]")
+@options.cpu(-1)
+@options.out("a folder", "runs/bench-loop")
+@options.arm()
+@options.yes()
+@options.overrides
+@options.as_json()
 def loop(
     config: Path | None,
     port: str | None,
@@ -50,8 +67,9 @@ def loop(
     arm: bool,
     yes: bool,
     overrides: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Run the real loop and measure each part of each step.
+    """Measure the latency of each part of each step of the real loop.
 
     CONFIG gives device, learner and limits as for `rtu-edge run`; without one a simulated cart-pole and the default
     learner. Real hardware is armed by the same rules. Prints percentiles and the ten worst steps, and saves
@@ -64,10 +82,11 @@ def loop(
     from rtu_edge.bench import latency, picture
     from rtu_edge.cli.run import confirm
     from rtu_edge.config import Clock
-    from rtu_edge.device.simulated import SimulatedDevice
+    from rtu_edge.device.simulated import simulated
+    from rtu_edge.run import with_firmware
 
-    said = console()
-    settings = _settings(config, port, realtime, cpu, overrides)
+    said = console(as_json)
+    settings = with_firmware(_settings(config, port, realtime, cpu, overrides))
     if settings.loop.clock is Clock.LOCKSTEP:
         raise ConfigError('loop.clock = "lockstep": virtual time has no latency to measure; "device" or "host"')
     if hz is not None and not settings.device.plant:
@@ -75,7 +94,8 @@ def loop(
     with ExitStack() as stack:
         if settings.device.plant:
             period_us = round(1e6 / hz) if hz is not None else None
-            device = stack.enter_context(SimulatedDevice(settings.device.plant, period_us=period_us))
+            own = {"firmware": settings.device.firmware} if settings.device.firmware else {}
+            device = stack.enter_context(simulated(settings.device.plant, period_us=period_us, **own))
             settings = _at(settings, device.port)
         connection = stack.enter_context(job.connect(settings))
         if not connection.hello.simulated:
@@ -99,29 +119,34 @@ def loop(
     numbers, image = picture.save(found, records, out)
     _show(said, found)
     said.print(f"{escape(str(numbers))}\n[bold]{escape(str(image))}[/]")
+    if as_json:
+        print_json({**json.loads(numbers.read_bytes()), "picture": str(image)})
     if (trouble := job.error_of(result)) is not None:
         raise trouble
 
 
-@command.command("soak")
+@command.command("soak", epilog=options.examples("rtu-edge bench soak --hours 1"))
 @click.option(
-    "--hours", type=click.FloatRange(0.001, 10_000.0), default=10.0, show_default=True, help="Of virtual time."
+    "--hours",
+    type=click.FloatRange(0.001, 10_000.0),
+    metavar="X",
+    default=10.0,
+    help="Length of the test in virtual time, in hours  [default: 10]",
 )
-@click.option(
-    "--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Of learner, plant and faults."
-)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/soak"), show_default=True, help="Folder.")
-def soak_command(hours: float, seed: int, out: Path) -> None:
-    """Learn in lockstep for hours of virtual time over a line with faults, on a device that restarts.
+@options.seed()
+@options.out("a folder", "runs/soak")
+@options.as_json()
+def soak_command(hours: float, seed: int, out: Path, as_json: bool) -> None:
+    """Learn for hours of virtual time over a link with faults.
 
-    Frames are lost, damaged and repeated, the host stalls, the device restarts. It passes when nothing stopped that
-    these do not explain, memory did not grow and the learner's state is finite.
+    Frames are lost, damaged and repeated, the host stalls, the device restarts. It passes when these explain each stop,
+    memory does not grow and the learner's state is finite.
     """
     import time
 
     from rtu_edge.bench import soak
 
-    said = console()
+    said = console(as_json)
     spoken_s = time.monotonic()
 
     def watch(steps: int, total: int) -> None:
@@ -134,6 +159,8 @@ def soak_command(hours: float, seed: int, out: Path) -> None:
     said.print(soak.text(done))
     soak.save(done, out)
     said.print(f"[bold]{escape(str(out / 'soak.html'))}[/]")
+    if as_json:
+        print_json({**asdict(done), "report": str(out / "soak.html")})
 
 
 def _settings(config: Path | None, port: str | None, realtime: bool, cpu: int, overrides: tuple[str, ...]) -> Config:

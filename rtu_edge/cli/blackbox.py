@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import check_picture, console, reading
+from rtu_edge.cli import complete, options
+from rtu_edge.cli.common import check_picture, console, print_json, reading
 
 if TYPE_CHECKING:
     from rtu_edge._base.text_table import TextTable
@@ -17,19 +18,24 @@ if TYPE_CHECKING:
 _LONGEST_S = 1e9  # of --last
 
 
-@click.command("blackbox")
-@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.command("blackbox", epilog=options.examples("rtu-edge blackbox runs/robot --last 2 --plot end.png"))
+@click.argument("file", type=click.Path(exists=True, path_type=Path), shell_complete=complete.run)
 @click.option(
-    "--last", type=click.FloatRange(0.0, min_open=True), default=10.0, show_default=True, help="Seconds shown."
+    "--last",
+    type=click.FloatRange(0.0, min_open=True),
+    metavar="S",
+    default=10.0,
+    help="Show the last S seconds  [default: 10]",
 )
-@click.option("--rows", type=click.IntRange(1), default=25, show_default=True, help="Rows of the table.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw the seconds shown into a PNG or SVG.")
-@click.option("--export", type=click.Path(path_type=Path), help="Write everything as .mcap or .npz.")
-def command(file: Path, last: float, rows: int, plot: Path | None, export: Path | None) -> None:
+@click.option("--rows", type=click.IntRange(1), metavar="N", default=25, help="Rows of the table  [default: 25]")
+@options.plot("the seconds shown")
+@click.option("--export", type=click.Path(path_type=Path), metavar="FILE", help="Write all records as .mcap or .npz")
+@options.as_json()
+def command(file: Path, last: float, rows: int, plot: Path | None, export: Path | None, as_json: bool) -> None:
     """Show the last seconds before a run ended, however it ended.
 
-    FILE is a blackbox.rtubox, or the folder of a run. After a crash, what the loop had recorded last is in the memory
-    of the host until it restarts; this command brings it into the file.
+    FILE is a blackbox.rtubox, or the folder of a run. After a crash the last records are in the memory of the host
+    until it restarts; this command writes them to the file.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.record import RunFolder, blackbox, leftovers
@@ -42,7 +48,7 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
         found = blackbox.read(path)
         settled = blackbox.settle(path) if found.from_tail else 0
     leftovers.clear()
-    out = console()
+    out = console(as_json)
     head, records = found.head, found.records
     seconds = (int(records["t_ns"][-1]) - int(records["t_ns"][0])) / 1e9 if len(records) else 0.0
     out.print(
@@ -56,10 +62,15 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
         escape(f"session {head.session}, started {head.started}, configuration {head.configuration_hash}, {head.isa}")
     )
     if not len(records):
+        if as_json:
+            print_json(_plain(path, found, settled, records))
         return
     since = max(int(records["t_ns"][-1]) - int(min(last, _LONGEST_S) * 1e9), -(2**63))
     recent = records[records["t_ns"] > since]
-    out.print(_table(found, len(recent), rows))
+    if as_json:
+        print_json(_plain(path, found, settled, recent))
+    else:
+        out.print(_table(found, len(recent), rows))
     if plot is not None:
         from rtu_edge.report.logs import records_picture
 
@@ -68,6 +79,24 @@ def command(file: Path, last: float, rows: int, plot: Path | None, export: Path 
     if export is not None:
         _export(found, export)
         out.print(f"{escape(str(export))}: {len(records):,} records")
+
+
+def _plain(path: Path, found: Contents, settled: int, recent: Any) -> dict[str, Any]:
+    """The facts and the recent records."""
+    head = found.head
+    return {
+        "file": str(path),
+        "records": len(found.records),
+        "torn": found.torn,
+        "missing": found.missing,
+        "recovered": settled,
+        "session": head.session,
+        "started": head.started,
+        "configuration": head.configuration_hash,
+        "observations": [row.name for row in head.observations],
+        "actuators": [row.name for row in head.actuators],
+        "last": [{name: record[name].tolist() for name in recent.dtype.names} for record in recent],
+    }
 
 
 def _table(found: Contents, recent: int, rows: int) -> TextTable:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import console
+from rtu_edge.cli import complete, options
+from rtu_edge.cli.common import console, print_json
 
 if TYPE_CHECKING:
     from rtu_edge.learn.checkpoint.slots import Stored
@@ -16,15 +17,19 @@ if TYPE_CHECKING:
 _PATH = click.Path(exists=True, path_type=Path)
 
 
-@click.group("ckpt")
+@click.group("ckpt", epilog=options.examples("rtu-edge ckpt ls runs/robot", "rtu-edge ckpt rollback runs/robot"))
 def command() -> None:
     """List, compare and roll back the checkpoints of a run."""
 
 
-@command.command("ls")
-@click.argument("path", type=_PATH)
-def ls(path: Path) -> None:
-    """List the checkpoints of a run's folder, newest first, or say what is in one file."""
+@command.command("ls", epilog=options.examples("rtu-edge ckpt ls runs/robot"))
+@click.argument("path", type=_PATH, shell_complete=complete.run)
+@options.as_json()
+def ls(path: Path, as_json: bool) -> None:
+    """List the checkpoints of a run's folder, newest first.
+
+    PATH is the folder of a run, or one checkpoint.
+    """
     from rtu_edge.learn.checkpoint.slots import Slots
 
     files = [path]
@@ -32,13 +37,19 @@ def ls(path: Path) -> None:
         slots = Slots(path)
         files = [file for file in (slots.current, *slots.older()) if file.exists() or file.is_symlink()]
         files += sorted(path.glob("checkpoint.damaged-*.rtu"))
+    found = [_facts(file) for file in files]
+    if as_json:
+        print_json({"checkpoints": found})
+        return
     table = _table("file", "steps", "episodes", "saved", "bytes", "state")
-    for file in files:
-        table.add_row(escape(file.name), *_facts(file))
+    for facts in found:
+        numbers = ("" if facts[name] is None else f"{facts[name]:,}" for name in ("steps", "episodes"))
+        state = facts["state_hash"] or f"[red]{escape(facts['problem'])}[/]"
+        table.add_row(escape(facts["file"]), *numbers, facts["saved"], f"{facts['bytes']:,}", state)
     console().print(table)
 
 
-def _facts(file: Path) -> tuple[str, ...]:
+def _facts(file: Path) -> dict[str, Any]:
     import datetime
 
     from rtu_edge._base.errors import CheckpointError
@@ -53,63 +64,92 @@ def _facts(file: Path) -> tuple[str, ...]:
         data = checkpoint.read_bytes(file)
         run = checkpoint.read_text(data, file)[1]
         state = decode(data, file).state_hash()
+        problem = ""
     except CheckpointError as error:
-        return "", "", saved, f"{status.st_size:,}", f"[red]{escape(str(error).removeprefix(f'{file}: '))}[/]"
-    steps, episodes = (f"{run[name]:,}" if isinstance(run.get(name), int) else "" for name in ("steps", "episodes"))
-    return steps, episodes, saved, f"{status.st_size:,}", state
+        run, state, problem = {}, "", str(error).removeprefix(f"{file}: ")
+    steps, episodes = (run[name] if isinstance(run.get(name), int) else None for name in ("steps", "episodes"))
+    return {
+        "file": file.name,
+        "steps": steps,
+        "episodes": episodes,
+        "saved": saved,
+        "bytes": status.st_size,
+        "state_hash": state,
+        "problem": problem,
+    }
 
 
-@command.command("diff")
-@click.argument("a", type=_PATH)
-@click.argument("b", type=_PATH)
-def diff(a: Path, b: Path) -> None:
-    """Compare two checkpoints: configuration, and each section's largest difference.
+@command.command("diff", epilog=options.examples("rtu-edge ckpt diff runs/a runs/b"))
+@click.argument("a", type=_PATH, shell_complete=complete.run)
+@click.argument("b", type=_PATH, shell_complete=complete.run)
+@options.as_json()
+def diff(a: Path, b: Path, as_json: bool) -> None:
+    """Compare two checkpoints: configuration, and the largest difference of each section.
 
-    A and B are files, or folders of runs: then the newest whole checkpoint. The relative difference is that of the
+    A and B are files, or folders of runs: then the newest complete checkpoint. The relative difference is that of the
     largest entry of the section.
     """
     from rtu_edge.learn import checkpoint, decode
 
     found = [_open(path) for path in (a, b)]
     texts = [checkpoint.read_text(stored.data, stored.path) for stored in found]
+    ours, theirs = ({**_flat(config), **_flat(run), "returns": None} for config, run in texts)  # a row of numbers
+    keys = [*ours, *(key for key in theirs if key not in ours)]
+    changed = {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
+    sections = _sections(*(decode(stored.data, stored.path).state for stored in found))
+    if as_json:
+        paths = {name: str(stored.path) for name, stored in zip(("a", "b"), found, strict=True)}
+        print_json({**paths, "configuration": changed, "sections": sections})
+        return
     out = console()
     for name, stored in zip(("a", "b"), found, strict=True):
         out.print(f"[dim]{name}[/]  {escape(str(stored.path))}")
     table = _table("configuration", "a", "b")
-    ours, theirs = ({**_flat(config), **_flat(run), "returns": None} for config, run in texts)  # a row of numbers
-    for key in [*ours, *(key for key in theirs if key not in ours)]:
-        if ours.get(key) != theirs.get(key):
-            table.add_row(escape(key), escape(str(ours.get(key, ""))), escape(str(theirs.get(key, ""))))
+    for key, values in changed.items():
+        table.add_row(escape(key), *(escape("" if value is None else str(value)) for value in values))
     out.print(table if table.row_count else "[dim]configuration: equal[/]")
-    states = [decode(stored.data, stored.path).state for stored in found]
-    out.print(_sections(*states))
+    out.print(_sections_table(sections))
 
 
-def _sections(ours: dict[str, Any], theirs: dict[str, Any]) -> Any:
+_STYLES = {"equal": "[dim]equal[/]", "changed": "[yellow]changed[/]", "layout": "[red]another layout[/]"}
+
+
+def _sections(ours: dict[str, Any], theirs: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each section: name, shape in words, result ("equal", "changed", "layout"), largest difference, relative."""
     import numpy as np
 
-    table = _table("section", "shape", "largest difference", "relative", "")
-    equal = 0
+    found: list[dict[str, Any]] = []
     for name in [*ours, *(name for name in theirs if name not in ours)]:
         one, two = ours.get(name), theirs.get(name)
+        largest, relative = 0.0, 0.0
         if one is None or two is None or one.shape != two.shape:
-            shapes = " and ".join("none" if each is None else _shape(each) for each in (one, two))
-            table.add_row(name, shapes, "", "", "[red]another layout[/]")
-        elif np.array_equal(one, two):
-            equal += 1
-            table.add_row(name, _shape(one), "0", "0", "[dim]equal[/]")
-        else:
+            shape = " and ".join("none" if each is None else _shape(each) for each in (one, two))
+            found.append({"name": name, "shape": shape, "result": "layout", "largest": None, "relative": None})
+            continue
+        equal = np.array_equal(one, two)
+        if not equal:
             wide = [each.astype(np.float64) for each in (one, two)]
-            largest, scale = float(np.abs(wide[0] - wide[1]).max()), float(np.abs(wide).max())
-            table.add_row(name, _shape(one), f"{largest:.3g}", f"{largest / scale:.3g}", "[yellow]changed[/]")
+            largest = float(np.abs(wide[0] - wide[1]).max())
+            relative = largest / float(np.abs(wide).max())
+        result = "equal" if equal else "changed"
+        found.append({"name": name, "shape": _shape(one), "result": result, "largest": largest, "relative": relative})
+    return found
+
+
+def _sections_table(sections: list[dict[str, Any]]) -> Any:
+    table = _table("section", "shape", "largest difference", "relative", "")
+    for row in sections:
+        numbers = ("" if row[key] is None else f"{row[key]:.3g}" for key in ("largest", "relative"))
+        table.add_row(row["name"], row["shape"], *numbers, _STYLES[row["result"]])
+    equal = sum(row["result"] == "equal" for row in sections)
     table.add_section()
-    table.add_row(f"{equal} of {table.row_count} sections equal", "", "", "", "")
+    table.add_row(f"{equal} of {len(sections)} sections equal", "", "", "", "")
     return table
 
 
-@command.command("rollback")
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--to", "slot", metavar="SLOT", help="Number N of a checkpoint.N.rtu.  [default: the last whole one]")
+@command.command("rollback", epilog=options.examples("rtu-edge ckpt rollback runs/robot --slot 1"))
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path), shell_complete=complete.run)
+@click.option("--slot", metavar="N", help="Number N of a checkpoint.N.rtu  [default: the newest complete one]")
 def rollback(run: Path, slot: str | None) -> None:
     """Make an older checkpoint of a run the newest; the one it replaces is kept."""
     from rtu_edge.learn.checkpoint.slots import Slots

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import click
 
+from rtu_edge.cli import complete, options
 from rtu_edge.cli.target import port_of
 
 
-@click.command("clear")
-@click.argument("target")
-@click.option("--baud", type=click.IntRange(1200), default=None, help="Of the port.")
+@click.command("clear", epilog=options.examples("rtu-edge clear robot.toml"))
+@click.argument("target", shell_complete=complete.port)
+@options.baud()
 def command(target: str, baud: int | None) -> None:
-    """Clear a latched emergency stop or fault of a device that no process owns; it stays disarmed.
+    """Clear a latched emergency stop or fault of a device.
 
-    TARGET is a port, or the TOML file that names it. Inspect the plant first.
+    TARGET is a port that no process owns, or the TOML file that names it. The device stays disarmed. Inspect the plant
+    first.
     """
     from rtu_edge._base.errors import DeviceError
     from rtu_edge.device import lock

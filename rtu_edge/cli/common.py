@@ -5,45 +5,26 @@ from __future__ import annotations
 import math
 import select
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.untrusted import clean
+from rtu_edge._base.untrusted import clean, to_json
 from rtu_edge.cli import mute
 
 if TYPE_CHECKING:
     from rtu_edge.device.schema import Limits
     from rtu_edge.loop import Link
 
-__all__ = ["ask_to_arm", "changes", "check_picture", "console", "memory", "overrides", "reading"]
-
-Function = TypeVar("Function", bound=Callable[..., Any])
+__all__ = ["ask_to_arm", "changes", "check_picture", "console", "print_json", "reading"]
 
 _PIPE_WIDTH = 4096
-
-overrides = click.option(
-    "--set",
-    "overrides",
-    metavar="a.b=c",
-    multiple=True,
-    help="Override one value of the configuration; may be repeated.",
-)
-
-
-memory = click.option(
-    "--memory",
-    type=click.IntRange(1, 1 << 20),
-    callback=lambda _, __, mib: None if mib is None else mib << 20,
-    metavar="MIB",
-    help="What the file's contents may take in memory.  [default: 4 times the file's size and 40 MiB]",
-)
 
 
 @contextmanager
@@ -78,10 +59,19 @@ class _Console(Console):
         mute()
 
 
-def console() -> Console:
-    """The terminal, or where the output goes to a file or a pipe one that neither wraps nor cuts a line."""
-    plain = _Console(highlight=False)
-    return plain if plain.is_terminal else _Console(highlight=False, width=_PIPE_WIDTH)
+def console(as_json: bool = False) -> Console:
+    """The terminal, or where the output goes to a file or a pipe one that neither wraps nor cuts a line.
+
+    Args:
+        as_json: stdout is for one JSON document: what people read goes to stderr.
+    """
+    plain = _Console(highlight=False, stderr=as_json)
+    return plain if plain.is_terminal else _Console(highlight=False, width=_PIPE_WIDTH, stderr=as_json)
+
+
+def print_json(value: Any) -> None:
+    """A result to stdout, as one JSON document; numbers that are not finite as "inf", "-inf" and "nan"."""
+    click.echo(to_json(value, indent=2).decode())
 
 
 def ask_to_arm(out: Console, yes: bool, link: Link | None = None) -> None:

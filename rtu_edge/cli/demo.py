@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import click
 
-from rtu_edge.cli.common import console, overrides
+from rtu_edge.cli import options
+from rtu_edge.cli.common import console
 
 
-@click.command("demo")
-@click.option("--memoryless", is_flag=True, help="The same learner without its recurrent cell.")
-@click.option("--discrete", is_flag=True, help="Two forces instead of a continuous one.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of everything random.")
-@click.option("--steps", type=click.IntRange(1), help="Give up learning after so many steps.  [default: 100000]")
+@click.command("demo", epilog=options.examples("rtu-edge demo", "rtu-edge demo --seed 3 --realtime-s 5"))
+@click.option("--memoryless", is_flag=True, help="Use a learner without the recurrent cell, for comparison")
+@click.option("--discrete", is_flag=True, help="Use two discrete forces in place of a continuous one")
+@options.seed()
+@options.steps(shown="100000")
 @click.option(
-    "--realtime-s", type=click.FloatRange(0.1), default=20.0, show_default=True, help="Length of the real-time part."
+    "--realtime-s",
+    type=click.FloatRange(0.1),
+    metavar="S",
+    default=20.0,
+    help="Length of the real-time stage, in seconds  [default: 20]",
 )
-@click.option("--name", help="Of the folder under runs/.  [default: demo]")
-@click.option("--folder", default="runs", show_default=True, help="Where the run's folder goes.")
-@overrides
+@options.name("demo")
+@options.folder("runs")
+@options.overrides
 def command(
     memoryless: bool,
     discrete: bool,
@@ -28,9 +33,10 @@ def command(
     folder: str,
     overrides: tuple[str, ...],
 ) -> None:
-    """Learn position-only cart-pole over a serial port, from scratch, and show the whole job.
+    """Learn cart-pole over a simulated serial port; needs no hardware.
 
-    Starts the firmware as a process behind a pseudo-terminal; needs no hardware. Ends with 0 only if every check held.
+    Starts the firmware as a process behind a pseudo-terminal, learns from scratch without velocities, and drives in
+    real time. Exit code 0 only if every check passes.
     """
     from rtu_edge.demo import Options, run_demo
 

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import click
 
+from rtu_edge.cli import complete, options
 from rtu_edge.cli.target import is_file, port_of
 from rtu_edge.tools import estop as stops
 
 
-@click.command("estop")
-@click.argument("target")
-@click.option(
-    "--baud", type=click.IntRange(1200), default=None, help="Bits per second, if a port has to be opened here."
-)
+@click.command("estop", epilog=options.examples("rtu-edge estop robot.toml", "rtu-edge estop /dev/ttyACM0"))
+@click.argument("target", shell_complete=complete.port)
+@options.baud()
 @click.option(
     "--timeout-s",
     type=click.FloatRange(0.1),
+    metavar="S",
     default=5.0,
-    show_default=True,
-    help="Time limit for everything together.",
+    help="Time limit for the whole stop, in seconds  [default: 5]",
 )
-def command(target: str, baud: int | None, timeout_s: float) -> None:
-    """Stop a device: succeeds only when the device reports ESTOP.
+@options.as_json()
+def command(target: str, baud: int | None, timeout_s: float, as_json: bool) -> None:
+    """Stop a device; succeeds only when the device reports ESTOP.
 
     TARGET is a port, or the configuration file of a run. Stopped are the device at the port, and each device that a run
     with this port or this file drives. The process that drives it is asked first; if it does not answer within 200 ms
@@ -44,6 +45,9 @@ def command(target: str, baud: int | None, timeout_s: float) -> None:
         if not lock.owners("", config):
             raise
     done = stops.estop(port, config=config, baud=baud or configured, timeout_s=timeout_s)
+    if as_json:
+        click.echo(json.dumps({"stopped": list(done.stopped), "by": done.by, "ended_pid": done.ended_pid}))
+        return
     how = "by the process that owns the port" if done.by == "owner" else "directly"
     ended = f"; process {done.ended_pid} was ended" if done.ended_pid is not None else ""
     click.echo(f"{', '.join(done.stopped)}: stopped {how}, confirmed by the device{ended}")

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import click
 
+from rtu_edge.cli import complete, options
 
-@click.command("export")
-@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The file to write.  [default: policy.onnx beside it]"
-)
-def command(checkpoint: Path, output: Path | None) -> None:
-    """Write a checkpoint's policy as ONNX. CHECKPOINT is a file, or the folder of a run."""
+
+@click.command("export", epilog=options.examples("rtu-edge export runs/robot -o policy.onnx"))
+@click.argument("checkpoint", type=click.Path(exists=True, path_type=Path), shell_complete=complete.run)
+@options.out("an ONNX file", shown="policy.onnx in the checkpoint's folder")
+def command(checkpoint: Path, out: Path | None) -> None:
+    """Write a checkpoint's policy as ONNX.
+
+    CHECKPOINT is a file, or the folder of a run.
+    """
     from rtu_edge._base.errors import CheckpointError, ConfigError
     from rtu_edge.learn import load
     from rtu_edge.learn.onnx import export_onnx
@@ -21,7 +24,7 @@ def command(checkpoint: Path, output: Path | None) -> None:
 
     if checkpoint.is_dir():
         checkpoint = checkpoint / RunFolder.CHECKPOINT
-    path = output if output is not None else checkpoint.with_name(RunFolder.ONNX)
+    path = out if out is not None else checkpoint.with_name(RunFolder.ONNX)
     try:
         export_onnx(load(checkpoint), path)
     except CheckpointError:

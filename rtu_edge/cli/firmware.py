@@ -6,23 +6,19 @@ from pathlib import Path
 
 import click
 
+from rtu_edge.cli import options
 
-@click.command("firmware")
+
+@click.command("firmware", epilog=options.examples("rtu-edge firmware tank.c -o build/tl_firmware"))
 @click.argument("plant", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("build/tl_firmware"),
-    show_default=True,
-    help="The executable.",
-)
+@options.out("an executable", "build/tl_firmware")
 def command(plant: Path, out: Path) -> None:
-    """Build the firmware around a plant of your own, as a process of this computer.
+    """Build the firmware around a plant of your own, as a process.
 
-    PLANT is a C file that defines `const tl_plant tl_plant_own`; docs/hil.md says how. With RTU_EDGE_FIRMWARE naming
-    the executable, `hil run --target process` and simulated devices use it.
+    PLANT is a C file that defines `const tl_plant tl_plant_own` (docs/hil.md). `device.firmware` of a configuration, or
+    the variable RTU_EDGE_FIRMWARE, names the executable for `run` and `hil run --target process`.
     """
     from rtu_edge.device.firmware import build_firmware
 
     done = build_firmware(plant, out)
-    click.echo(f"{done}: built around {plant}; use it with RTU_EDGE_FIRMWARE={done}")
+    click.echo(f"{done}: built around {plant}; use it with --set device.firmware={done}, or RTU_EDGE_FIRMWARE={done}")

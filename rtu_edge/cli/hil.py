@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import ask_to_arm, changes, console, overrides
+from rtu_edge.cli import complete, options
+from rtu_edge.cli.common import ask_to_arm, changes, console, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,64 +17,80 @@ if TYPE_CHECKING:
     from rtu_edge.hil.case import Result
     from rtu_edge.hil.suite import Suite
 
-_SUITE = click.argument("suite", required=False, type=click.Path(path_type=Path))
+_SUITE = click.argument("suite", required=False, type=click.Path(path_type=Path), shell_complete=complete.config)
 
 
-@click.group("hil")
+@click.group("hil", epilog=options.examples("rtu-edge hil run", "rtu-edge hil run --target /dev/ttyACM0 --arm"))
 def command() -> None:
-    """Hardware in the loop: a suite of faults against a simulated device, an emulated board, or your own."""
+    """Hardware in the loop: run the fault-injection suite.
+
+    Targets are a simulated device, an emulated board, or a board of your own.
+    """
 
 
-@command.command("list")
+@command.command("list", epilog=options.examples("rtu-edge hil list"))
 @_SUITE
-def list_faults(suite: Path | None) -> None:
-    """Name the faults of a suite (the standard one unless given) and what each has to come to."""
+@options.as_json()
+def list_faults(suite: Path | None, as_json: bool) -> None:
+    """List the faults of a suite and the expected result of each.
+
+    SUITE is a TOML file; without it, the standard suite.
+    """
     from rtu_edge._base.text_table import TextTable
     from rtu_edge.hil.suite import load_suite
 
-    table = TextTable("fault", "kind", "has to", prose=("kind", "has to"))
-    for fault in load_suite(suite).faults:
+    faults = load_suite(suite).faults
+    if as_json:
+        print_json({"faults": [{"name": f.title, "kind": f.kind, "expect": f.expect.value} for f in faults]})
+        return
+    table = TextTable("fault", "kind", "expected", prose=("kind", "expected"))
+    for fault in faults:
         table.add_row(fault.title, fault.kind, fault.expect.value.replace("_", " "))
     console().print(table)
 
 
-@command.command("kinds")
-def list_kinds() -> None:
-    """Name the kinds of faults, what each does, and its parameters with what they are unless given."""
+@command.command("kinds", epilog=options.examples("rtu-edge hil kinds"))
+@options.as_json()
+def list_kinds(as_json: bool) -> None:
+    """List the kinds of faults with their parameters and defaults."""
     from rtu_edge._base.text_table import TextTable
     from rtu_edge.hil.faults import KINDS, Fault
 
-    table = TextTable("kind", "what it does", "parameters", prose=("what it does", "parameters"))
     common = set(Fault.__struct_fields__)
+    kinds: list[dict[str, Any]] = []
     for kind, cls in sorted(KINDS.items()):
-        made = cls()
-        own = [name for name in cls.__struct_fields__ if name not in common]
-        values = [getattr(made, name) for name in own]
-        shown = [str(getattr(value, "value", value)).lower() for value in values]
-        said = (cls.__doc__ or "").splitlines()[0]
-        table.add_row(kind, said, ", ".join(f"{name} = {value}" for name, value in zip(own, shown, strict=True)))
+        made, own = cls(), [name for name in cls.__struct_fields__ if name not in common]
+        values = {name: getattr(getattr(made, name), "value", getattr(made, name)) for name in own}
+        kinds.append({"kind": kind, "help": (cls.__doc__ or "").splitlines()[0], "parameters": values})
+    if as_json:
+        print_json({"kinds": kinds})
+        return
+    table = TextTable("kind", "effect", "parameters", prose=("effect", "parameters"))
+    for row in kinds:
+        shown = ", ".join(f"{name} = {str(value).lower()}" for name, value in row["parameters"].items())
+        table.add_row(row["kind"], row["help"], shown)
     console().print(table)
 
 
-@command.command("run")
+@command.command(
+    "run", epilog=options.examples("rtu-edge hil run", "rtu-edge hil run suite.toml --target sim --only drop")
+)
 @_SUITE
 @click.option(
     "--target",
     "targets",
     multiple=True,
     default=("process",),
-    show_default=True,
-    help="sim, process, qemu, or the path or URL of a port; may be repeated.",
+    help="Target: sim, process, qemu, or the path or URL of a port; may be repeated  [default: process]",
 )
-@click.option("--only", multiple=True, metavar="NAME", help="Only faults of this name or kind; may be repeated.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of the faults.  [default: the suite's]")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("runs/hil"), show_default=True, help="Where the report goes."
-)
-@click.option("--firmware", type=click.Path(exists=True, path_type=Path), help="Image for qemu.  [default: built here]")
-@click.option("--arm", is_flag=True, help="Let real hardware move.")
-@click.option("--yes", is_flag=True, help="Do not ask before arming real hardware; for use without a terminal.")
-@overrides
+@click.option("--only", multiple=True, metavar="NAME", help="Run only faults of this name or kind; may be repeated")
+@options.seed(None, "the suite's")
+@options.out("a folder", "runs/hil")
+@options.firmware("an image for qemu", "built here")
+@options.arm()
+@options.yes()
+@options.overrides
+@options.as_json()
 def run(
     suite: Path | None,
     targets: tuple[str, ...],
@@ -84,13 +101,16 @@ def run(
     arm: bool,
     yes: bool,
     overrides: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Run a suite (the standard one unless given): each fault against each target.
+    """Run each fault of a suite against each target.
 
-    Leaves junit.xml, results.json, report.html and the log of each failure in --out. Ends with 0 only if every fault
-    came to what was expected. Real hardware moves only with --arm, limits for each actuator in the suite, and a
-    confirmation.
+    SUITE is a TOML file; without it, the standard suite. Writes junit.xml, results.json, report.html and the log of
+    each failure to --out. Exit code 0 only if every fault produces its expected result. Real hardware moves only with
+    --arm, limits for each actuator in the suite, and a confirmation.
     """
+    import msgspec
+
     from rtu_edge._base.errors import CheckFailed, ConfigError
     from rtu_edge.hil.report import write_report
     from rtu_edge.hil.run import check_chosen, is_simulated, run_suite
@@ -98,7 +118,7 @@ def run(
     from rtu_edge.hil.targets import NAMES
 
     chosen = load_suite(suite, overrides)
-    console_ = console()
+    console_ = console(as_json)
     for name in targets:
         if name not in NAMES and "/" not in name and "://" not in name:
             raise ConfigError(f"--target {name}: must be one of {', '.join(NAMES)}, or the path or URL of a port")
@@ -124,6 +144,8 @@ def run(
     console_.print(
         f"{held} of {len(run_)} as expected, {report.seconds:.0f} s; [bold]{escape(str(page))}[/], junit.xml beside it"
     )
+    if as_json:
+        print_json({**msgspec.to_builtins(report), "report": str(page)})
     if not report.passed:
         raise CheckFailed(f"{len(run_) - held} faults did not come to what was expected; logs in {out / 'logs'}")
 

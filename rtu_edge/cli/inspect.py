@@ -8,35 +8,49 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import check_picture, console, memory
+from rtu_edge.cli import complete, options
+from rtu_edge.cli.common import check_picture, console, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rtu_edge.record import Summary
     from rtu_edge.record.stages import Steps
+    from rtu_edge.record.unfinished import Known
 
 
-@click.command("inspect")
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("--report", is_flag=True, help="Write the run's report.html anew.")
-@memory
-@click.option("--picture", type=click.Path(path_type=Path), help="Draw the run at a glance as a PNG or SVG file.")
-def command(path: Path, report: bool, memory: int | None, picture: Path | None) -> None:
-    """Show what is in a checkpoint, or in the folder of a run."""
-    check_picture("--picture", picture)
+@click.command("inspect", epilog=options.examples("rtu-edge inspect runs/robot", "rtu-edge inspect checkpoint.rtu"))
+@click.argument("path", type=click.Path(exists=True, path_type=Path), shell_complete=complete.run)
+@click.option("--report", is_flag=True, help="Write the run's report.html again")
+@options.memory
+@options.plot("the run at a glance")
+@options.as_json()
+def command(path: Path, report: bool, memory: int | None, plot: Path | None, as_json: bool) -> None:
+    """Show what is in a checkpoint or in the folder of a run.
+
+    PATH is a checkpoint, the folder of a run (also of one that was interrupted), or the folder of a service.
+    """
+    check_picture("--plot", plot)
     if path.is_dir():
-        _folder(path, report, picture, memory)
-    elif report or picture is not None:
-        raise click.UsageError("--report and --picture need the folder of a run")
+        _folder(path, report, plot, memory, as_json)
+    elif report or plot is not None:
+        raise click.UsageError("--report and --plot need the folder of a run")
     else:
-        _checkpoint(path)
+        _checkpoint(path, as_json)
 
 
-def _checkpoint(path: Path) -> None:
+def _checkpoint(path: Path, as_json: bool) -> None:
     from rtu_edge.learn import load
 
     agent: Any = load(path)
+    if as_json:
+        sections = [
+            {"name": name, "type": str(dtype), "shape": list(shape), "bytes": size}
+            for name, dtype, shape, size in agent.sections
+        ]
+        facts = {"bytes": path.stat().st_size, "state_hash": agent.state_hash(), "learner": agent.config}
+        print_json({"kind": "checkpoint", "path": str(path), **facts, "sections": sections})
+        return
     out = console()
     out.print(f"[bold]{escape(str(path))}[/]   {path.stat().st_size:,} bytes")
     state = agent.state_hash()
@@ -49,24 +63,52 @@ def _checkpoint(path: Path) -> None:
     out.print(table)
 
 
-def _folder(path: Path, report: bool, picture: Path | None, memory: int | None) -> None:
+def _folder(path: Path, report: bool, plot: Path | None, memory: int | None, as_json: bool) -> None:
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.record import RunFolder
     from rtu_edge.record.stages import stages
+    from rtu_edge.record.unfinished import what_it_is
     from rtu_edge.report import digests_of, write_picture, write_report
 
-    folder = RunFolder(path)
+    folder, out = RunFolder(path), console(as_json)
     try:
+        if not folder.file(folder.SUMMARY).exists() and (known := what_it_is(folder)) is not None:
+            if report or plot is not None:
+                raise ConfigError(f"{known.title}: it has no {folder.SUMMARY} to make a report from", str(path))
+            _unfinished(known, as_json)
+            return
         summary, steps = folder.load_summary(), stages(folder, memory)
-        _show(path, steps, summary)
-        digests = digests_of(steps, summary) if report or picture is not None else {}
+        if as_json:
+            cut = {found.path.name: found.cut for found in steps.values() if found.cut}
+            print_json({"kind": "run", "path": str(path), "summary": summary, "cut": cut})
+        else:
+            _show(path, steps, summary)
+        digests = digests_of(steps, summary) if report or plot is not None else {}
         if report:
-            console().print(f"wrote {escape(str(write_report(folder, digests)))}")
-        if picture is not None:
-            write_picture(folder, picture, digests)
-            console().print(f"wrote {escape(str(picture))}")
+            out.print(f"wrote {escape(str(write_report(folder, digests)))}")
+        if plot is not None:
+            write_picture(folder, plot, digests)
+            out.print(f"wrote {escape(str(plot))}")
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(str(error), "" if str(path) in str(error) else str(path)) from error
+
+
+def _unfinished(known: Known, as_json: bool) -> None:
+    """A folder without a summary: what it is, what is in it, what can be done with it."""
+    if as_json:
+        print_json({"kind": known.kind, "path": str(known.path), **known.facts, "files": known.files})
+        return
+    out = console()
+    out.print(f"[bold]{escape(str(known.path))}[/]   {escape(known.title)}")
+    out.print(_facts(known.facts))
+    files = _table("file", "bytes", "holds")
+    for name, size in known.files.items():
+        files.add_row(escape(name), f"{size:,}", escape(known.holds.get(name, "")))
+    out.print(files)
+    for line in known.next:
+        out.print(escape(line), soft_wrap=True)
 
 
 def _show(path: Path, steps: Mapping[str, Steps], summary: Summary) -> None:

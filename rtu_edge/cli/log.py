@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import console, reading
+from rtu_edge.cli import complete, options
+from rtu_edge.cli.common import console, print_json, reading
 
 if TYPE_CHECKING:
     from rtu_edge.record.index import Repaired
 
 
-@click.group("log")
+@click.group("log", epilog=options.examples("rtu-edge log repair runs/robot"))
 def command() -> None:
-    """Close the log of a run that was cut off."""
+    """Repair the log of a run that was cut off."""
 
 
-@command.command("repair")
-@click.argument("log", type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="The new file.  [default: NAME.repaired.mcap next to the log]"
-)
-@click.option("--in-place", is_flag=True, help="Replace the log itself, when the new file is whole.")
-def repair_command(log: Path, out: Path | None, in_place: bool) -> None:
-    """Write a new file with all whole chunks of a cut log, an index and a footer: every reader of MCAP takes it.
+@command.command("repair", epilog=options.examples("rtu-edge log repair runs/robot", "rtu-edge log repair x.mcap"))
+@click.argument("log", type=click.Path(exists=True, path_type=Path), shell_complete=complete.run)
+@options.out("the repaired log", shown="NAME.repaired.mcap in the log's folder")
+@click.option("--in-place", is_flag=True, help="Replace the log itself once the new file is complete")
+@options.as_json()
+def repair_command(log: Path, out: Path | None, in_place: bool, as_json: bool) -> None:
+    """Write all complete chunks of a cut log, an index and a footer to a new file.
 
-    LOG is a log.mcap, or the folder of a run. The log itself is left as it is, unless --in-place is given. Exit code 0
-    also for a log that is whole: nothing is written then.
+    LOG is a log.mcap, or the folder of a run. Every MCAP reader opens the new file. The log itself is left as it is,
+    unless --in-place is given. Exit code 0 also for a complete log: then nothing is written.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.record.index import repair
@@ -39,11 +40,16 @@ def repair_command(log: Path, out: Path | None, in_place: bool) -> None:
     found = _logs(log) if log.is_dir() else [log]
     if out is not None and len(found) > 1:
         raise ConfigError(f"--out: {log} has {len(found)} logs; name one of them")
+    done: list[dict[str, Any]] = []
     for path in found:
         target = path if in_place else out or path.with_name(f"{path.stem}.repaired.mcap")
         with reading(path):
             repaired = repair(path, target)
-        _show(path, repaired)
+        if not as_json:
+            _show(path, repaired)
+        done.append({"log": str(path), **asdict(repaired), "path": repaired.path and str(repaired.path)})
+    if as_json:
+        print_json({"logs": done})
 
 
 def _logs(folder: Path) -> list[Path]:

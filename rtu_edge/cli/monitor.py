@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtu_edge._base.untrusted import clean, to_json
+from rtu_edge.cli import complete, options
 from rtu_edge.cli.common import console
 from rtu_edge.cli.target import port_of
 
@@ -25,22 +26,22 @@ _LINE_S = 1.0  # between lines where there is no terminal
 _ONCE_S = 1.2
 
 
-@click.command("monitor")
-@click.argument("target")
-@click.option("--baud", type=click.IntRange(1200), default=None, help="If the port has to be opened here.")
-@click.option("--frames", is_flag=True, help="Print each frame, decoded. Only of a port that nobody owns.")
-@click.option("--json", "as_json", is_flag=True, help="Lines of JSON, ten a second; with --frames one for each frame.")
-@click.option("--once", is_flag=True, help="Print one picture and leave.")
-@click.option("--seconds", type=click.FloatRange(0.0, min_open=True), help="Leave after so long.")
-@click.option("--silent", is_flag=True, help="Write nothing at all, not even the question who is there.")
+@click.command("monitor", epilog=options.examples("rtu-edge monitor robot.toml", "rtu-edge monitor PORT --once --json"))
+@click.argument("target", shell_complete=complete.port)
+@options.baud()
+@click.option("--frames", is_flag=True, help="Print each decoded frame; only of a port that no process owns")
+@options.as_json("a line ten times a second; with --frames a line for each frame")
+@click.option("--once", is_flag=True, help="Print one status and exit")
+@options.seconds(None, "until Ctrl-C")
+@click.option("--silent", is_flag=True, help="Send nothing to the device, not even HELLO")
 def command(
     target: str, baud: int | None, frames: bool, as_json: bool, once: bool, seconds: float | None, silent: bool
 ) -> None:
-    """Show a link live: who drives, the device's state, rates, clocks, losses.
+    """Show a link live: device state, rates, clocks, losses.
 
-    TARGET is a port, or the TOML file that names it. If a process owns the port, it is asked, and nothing of its loop
-    waits for the answer. Otherwise the port is opened and listened to: nothing is written but a HELLO request until it
-    is answered. This command never arms, resets or stops anything.
+    TARGET is a port, or the TOML file that names it. If a process owns the port, it is asked for its status, which does
+    not delay its loop. Otherwise the port is opened and read; only a HELLO request is sent, until it is answered. This
+    command never arms, resets or stops a device.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.device import lock
@@ -70,7 +71,8 @@ class _Screen:
         self.as_json = as_json
         self.once = once
         self._spoken_s = -math.inf
-        live = self._console.is_terminal and not as_json and not once
+        moving = self._console.is_terminal and not self._console.is_dumb_terminal
+        live = moving and not as_json and not once
         self._live = Live(console=self._console, refresh_per_second=10, transient=False) if live else None
         if self._live is not None:
             self._live.start()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import console, memory, reading
+from rtu_edge.cli import complete, options
+from rtu_edge.cli.common import console, print_json, reading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,69 +22,73 @@ if TYPE_CHECKING:
 _LONG = 200_000  # records from which on a bar is shown
 
 
-@click.command("replay")
-@click.argument("log", type=click.Path(exists=True, path_type=Path))
-@click.option("--verify", is_flag=True, help="A difference is a failure (exit code 1).")
-@click.option("--until", type=click.IntRange(1), metavar="STEP", help="Stop there, with the result of that step.")
-@click.option("--save", type=click.Path(path_type=Path), help="Write the learner of that moment as a checkpoint.")
-@click.option(
-    "--set",
-    "changes",
-    metavar="learner.a=b",
-    multiple=True,
-    help="What if: predictions of another learner over the recorded actions; may be repeated.",
+@click.command(
+    "replay",
+    epilog=options.examples(
+        "rtu-edge replay runs/robot --verify",
+        "rtu-edge replay runs/robot --until 5000 --save at-5000.rtu",
+        "rtu-edge replay runs/robot --set learner.gamma=0.95",
+    ),
 )
+@click.argument("log", type=click.Path(exists=True, path_type=Path), shell_complete=complete.run)
+@click.option("--verify", is_flag=True, help="Exit with code 1 on a difference")
+@click.option("--until", type=click.IntRange(1), metavar="STEP", help="Replay up to the result of this control step")
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Save the learner as a checkpoint")
+@options.overrides
 @click.option(
     "--config",
     "configured",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Take the fallback controller from this configuration: a log's own may name code or a file, which is not "
-    "used.",
+    metavar="FILE",
+    help="Configuration with the fallback controller, where the log's names code or a file, which is not used",
 )
-@memory
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the arrays and the picture of a what-if.")
-@click.option(
-    "--tolerance",
-    type=click.FloatRange(0.0),
-    default=1e-3,
-    show_default=True,
-    help="On another instruction set: largest distance of a command, in ranges of its actuator.",
-)
+@options.memory
+@options.out("a folder for the result of --set", shown="what-if in the log's folder")
+@options.tolerance(1e-3, "on another instruction set than the recorded one")
+@options.as_json()
 def command(
     log: Path,
     verify: bool,
     until: int | None,
     save: Path | None,
-    changes: tuple[str, ...],
+    overrides: tuple[str, ...],
     configured: Path | None,
     memory: int | None,
     out: Path | None,
     tolerance: float,
+    as_json: bool,
 ) -> None:
-    """Run a learner again from the log of a run, and compare it with what was recorded.
+    """Replay a run's log through its learner and compare each step.
 
-    LOG is a log.mcap, or the folder of a run. Same build and instruction set: to the bit, each command and each state
-    hash. A log cut short is replayed to the cut.
+    LOG is a log.mcap, or the folder of a run. With the same build and instruction set, each command and each state hash
+    is equal to the bit. A log that was cut off is replayed up to the cut. With --set: a what-if, the predictions of
+    another learner over the recorded actions.
     """
-    from rtu_edge._base.errors import ConfigError
+    from rtu_edge._base.errors import CheckFailed, ConfigError
     from rtu_edge.config import load_config
     from rtu_edge.record import RunFolder
     from rtu_edge.record.reader import read_log
 
-    if changes and (verify or save is not None):
+    if overrides and (verify or save is not None):
         raise ConfigError("--set: a what-if has nothing to verify and no moment to save; leave --verify and --save out")
     path = log / RunFolder.LOG if log.is_dir() else log
     with reading(path):
         found = read_log(path, memory)
-    if _elsewhere(found, changes):
+    if _elsewhere(found, overrides):
         return
-    screen = console()
+    screen = console(as_json)
     _introduce(screen, found)
-    if changes:
-        _what_if(screen, found, changes, until, out or path.parent / "what-if")
+    if overrides:
+        plain, problem = _what_if(screen, found, overrides, until, out or path.parent / "what-if"), ""
     else:
         fallback = load_config(configured).fallback if configured is not None else None
-        _verify(screen, found, verify, until, save, tolerance, fallback=fallback, most=memory)
+        plain, problem = _verify(screen, found, until, save, tolerance, fallback=fallback, most=memory)
+    if as_json:
+        print_json({"log": str(path), "session": found.head.session, "cut": found.cut, **plain})
+    if problem and (verify or (save is not None and plain["records"] == 0)):
+        raise CheckFailed(problem)
+    if problem:
+        screen.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
 
 
 def _elsewhere(found: Log, changes: tuple[str, ...]) -> bool:
@@ -112,6 +117,7 @@ def _arguments() -> list[str]:
     context = click.get_current_context()
     arguments = ["replay", str(context.params["log"]), "--tolerance", repr(context.params["tolerance"])]
     arguments += ["--verify"] if context.params["verify"] else []
+    arguments += ["--json"] if context.params["as_json"] else []
     for name, option in (("until", "until"), ("save", "save"), ("configured", "config")):
         if context.params[name] is not None:
             arguments += [f"--{option}", str(context.params[name])]
@@ -139,12 +145,12 @@ def _introduce(screen: Console, found: Log) -> None:
 
 
 def _verify(
-    screen: Console, found: Log, strict: bool, until: int | None, save: Path | None, tolerance: float, **how: Any
-) -> None:
+    screen: Console, found: Log, until: int | None, save: Path | None, tolerance: float, **how: Any
+) -> tuple[dict[str, Any], str]:
+    """Replay and show it; return the facts, and what is wrong or ""."""
     import time
 
     from rtu_edge import _core
-    from rtu_edge._base.errors import CheckFailed
     from rtu_edge.run import replay
 
     exact = found.head.isa == _core.isa and replay.to_the_bit(found)
@@ -165,10 +171,10 @@ def _verify(
         problem = "nothing to compare: the log holds no record"
     else:
         problem = _exact(screen, result) if exact else _near(screen, found, result, tolerance)
-    if problem and (strict or (save is not None and result.records == 0)):
-        raise CheckFailed(problem)
-    if problem:
-        screen.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
+    facts = ("records", "steps", "hashes", "largest", "largest_value", "final_equal", "ended")
+    plain = {name: getattr(result, name) for name in facts}
+    state = result.agent.state_hash()
+    return {**plain, "exact": exact, "equal": not problem, "problem": problem, "state_hash": state}, problem
 
 
 def _exact(screen: Console, result: Replayed) -> str:
@@ -204,7 +210,7 @@ def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> st
     return f"a command is {result.largest:.3g} of its range away; allowed --tolerance {tolerance:g}"
 
 
-def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int | None, folder: Path) -> None:
+def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int | None, folder: Path) -> dict[str, Any]:
     from rtu_edge._base import files
     from rtu_edge._base.text_table import TextTable
     from rtu_edge.record.npz import packed
@@ -218,7 +224,8 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
         screen.print(f"[yellow]ended there:[/] {escape(result.ended)}", soft_wrap=True)
     changed = escape(", ".join(changes))
     table = TextTable(f"predictions over {len(result.step):,} transitions", "as recorded", changed)
-    for name, was, would in what_if.comparison(result):
+    compared = what_if.comparison(result)
+    for name, was, would in compared:
         table.add_row(name, f"{was:.4g}", f"{would:.4g}")
     screen.print(table)
     screen.print("The actions are the recorded ones: what this learner would have driven the plant to is unknown.")
@@ -236,6 +243,8 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
 
     what_if_picture(result, folder / "what-if.png")
     screen.print(f"{escape(str(folder))}: what-if.npz, what-if.png", soft_wrap=True)
+    rows = [{"name": name, "recorded": was, "changed": would} for name, was, would in compared]
+    return {"set": list(changes), "transitions": len(result.step), "comparison": rows, "folder": str(folder)}
 
 
 @contextmanager

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
 
-from rtu_edge.cli.common import ask_to_arm, changes, console, overrides
+from rtu_edge.cli import complete, options
+from rtu_edge.cli.common import ask_to_arm, changes, console, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,40 +23,43 @@ if TYPE_CHECKING:
     from rtu_edge.run.saving import Saver, Start
 
 
-@click.command("run")
-@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.command(
+    "run",
+    epilog=options.examples(
+        "rtu-edge run robot.toml --dry-run",
+        "rtu-edge run robot.toml --sim",
+        "rtu-edge run robot.toml --arm",
+        "rtu-edge run --resume runs/robot",
+    ),
+)
+@click.argument("config", type=click.Path(path_type=Path), required=False, shell_complete=complete.config)
 @click.option(
     "--sim",
     is_flag=True,
-    help="Rehearse in virtual time: a simulated plant in place of the port; limits, reward and learner stay. Without "
-    "CONFIG: a cart-pole.",
+    help="Rehearse in virtual time on a simulated plant in place of the port, with the limits, reward and learner of "
+    "CONFIG; without CONFIG: on a cart-pole",
 )
 @click.option(
     "--plant",
     metavar="NAME|FILE.c",
-    help="With --sim: the plant to simulate, by name or as the C file of a plant.  [default: device.sim or "
-    "device.plant]",
+    help="Plant for --sim, by name or C file  [default: device.sim or device.plant]",
+    shell_complete=complete.plant,
 )
-@click.option("--steps", type=click.IntRange(1, 1_000_000_000), help="Stop after so many.  [default: run.steps]")
-@click.option("--assert-no-alloc", is_flag=True, help="Fail if the loop's thread uses the heap, or memory grows.")
-@click.option("--arm", is_flag=True, help="Let real hardware move. Without it a real device is only looked at.")
-@click.option("--yes", is_flag=True, help="Do not ask before arming real hardware; for use without a terminal.")
-@click.option("--dry-run", is_flag=True, help="Run the whole loop and write nothing to the device after the handshake.")
+@options.steps(shown="run.steps")
+@click.option("--assert-no-alloc", is_flag=True, help="Fail if the loop's thread uses the heap or memory grows")
+@options.arm("without it real hardware is only read")
+@options.yes()
+@click.option("--dry-run", is_flag=True, help="Run the whole loop and send nothing to the device after the handshake")
 @click.option(
     "--resume",
     type=click.Path(exists=True, path_type=Path),
-    help="Without CONFIG: the folder of a run, which goes on to its end. With it: a new run, with the learner of a "
-    "checkpoint or of a run's folder.",
+    help="Continue the run in this folder; with CONFIG: begin a new run with the learner of a checkpoint or of a run",
+    shell_complete=complete.run,
 )
-@click.option("--force", is_flag=True, help="Resume although the checkpoint was made for another device or period.")
-@click.option(
-    "--write-config",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a commented configuration file with every key and its default, and exit; --set gives values.",
-)
-@click.option("--name", help="Of the run's folder.  [default: run.name, or the file's name]")
-@overrides
+@options.force("resume a checkpoint that was made for another device or period")
+@options.name("run.name, or the file's name")
+@options.overrides
+@options.as_json("one document at the end of the run")
 def command(
     config: Path | None,
     sim: bool,
@@ -66,35 +71,32 @@ def command(
     dry_run: bool,
     resume: Path | None,
     force: bool,
-    write_config: Path | None,
     name: str | None,
     overrides: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Run the job that a TOML file describes, against a port or a simulated plant.
+    """Run a configuration: learn on a robot or a simulated plant.
 
-    Real hardware (a device that does not call itself simulated) is armed only with --arm, explicit limits for each
-    actuator in the file, and a confirmation. The first Ctrl-C: safe action, disarm, save, leave. The second: emergency
-    stop. `rtu-edge estop` works all the while. A run that was cut off in any way goes on with --resume and its folder.
+    Real hardware (a device that does not report itself as simulated) is armed only with --arm, explicit limits for each
+    actuator in CONFIG, and a confirmation. The first Ctrl-C applies the safe action, disarms, saves and exits. The
+    second is an emergency stop. `rtu-edge estop` works at any time. --resume continues a run that was interrupted.
     """
     import msgspec
 
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.config import Clock
-    from rtu_edge.run import connect, heap
+    from rtu_edge.run import check_installed, connect, heap, with_firmware
 
-    if write_config is not None:
-        if config is not None or sim or resume is not None:
-            raise click.UsageError("--write-config: not with CONFIG, --sim or --resume; --set gives values")
-        _write_config(write_config, overrides)
-        return
     file = config if config is not None else (None if sim else _to_go_on(resume))
     settings, port = _settings(file, sim, plant, steps, name, overrides)
+    settings = with_firmware(settings)
+    check_installed(settings)
     if assert_no_alloc:
         heap.restart_guarded()
     if not settings.run.name:
         run = msgspec.structs.replace(settings.run, name=file.stem if file is not None else "sim")
         settings = msgspec.structs.replace(settings, run=run)
-    out = console()
+    out = console(as_json)
     if dry_run and settings.loop.clock is not Clock.DEVICE:
         raise ConfigError('--dry-run: only with loop.clock = "device"; nothing answers a command that is not sent')
     with connect(settings, file or "") as device:
@@ -106,21 +108,8 @@ def command(
         start = _start(settings, device, resume, config is None and not sim, force)
         for note in start.notes:
             out.print(escape(note))
-        _run(out, settings, device, start, dry_run, port, heap.Resident() if assert_no_alloc else None)
-
-
-def _write_config(path: Path, overrides: tuple[str, ...]) -> None:
-    """A new file; one that exists is left as it is."""
-    from rtu_edge._base.errors import ConfigError
-    from rtu_edge.config.first import first_file
-
-    text = first_file(overrides)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConfigError(f"--write-config {path}: exists; give another path") from None
-    click.echo(f"{path}: written; next: rtu-edge run {path} --sim")
+        resident = heap.Resident() if assert_no_alloc else None
+        _run(out, settings, device, start, dry_run, port, resident, print_json if as_json else None)
 
 
 def _to_go_on(resume: Path | None) -> Path:
@@ -196,8 +185,11 @@ def _run(
     dry_run: bool,
     replaced_port: str,
     resident: heap.Resident | None,
+    tell: Callable[[Any], None] | None,
 ) -> None:
     import time
+
+    from msgspec import structs
 
     from rtu_edge._base.errors import CheckFailed, cause_of
     from rtu_edge.config import Clock, write_config
@@ -235,6 +227,9 @@ def _run(
                 f" the last checkpoint that was is {saver.slots.current}"
             ) from error
     result = finished.result
+    if tell is not None:
+        stage = next(iter(summary.stages.values()))
+        tell({"run": str(folder.path), "dry_run": dry_run, "state_hash": summary.state_hash, **structs.asdict(stage)})
     if resident is not None:
         out.print(heap.check(result, resident))
     if failures := result.counters.get("fallback_failures"):
@@ -357,7 +352,7 @@ def _keep(
     digest: Digest,
 ) -> None:
     """The run's end in its folder: the checkpoint first."""
-    from rtu_edge._base.errors import CheckFailed, CheckpointError
+    from rtu_edge._base.errors import CheckFailed, CheckpointError, missing_package
     from rtu_edge.config import Clock
     from rtu_edge.report import write_report
     from rtu_edge.report.progress import latency_table
@@ -379,10 +374,15 @@ def _keep(
     folder.event("end", reason=result.reason.value, steps=result.steps, counters=summary.stages[stage].counters)
     if stage == "realtime" and digest.records:
         out.print(latency_table(digest.times))
-    report = write_report(folder, {stage: digest})
+    try:
+        report = escape(str(write_report(folder, {stage: digest})))
+    except ModuleNotFoundError as error:
+        if not (sentence := missing_package(error)):
+            raise
+        report = f"none: {sentence}; then rtu-edge inspect {escape(str(folder.path))} --report"
     if complaint := saver.complaint():
         out.print(escape(complaint))
-    out.print(f"{escape(ended)}\n[bold]{escape(digest.learned)}[/]; report: {escape(str(report))}", soft_wrap=True)
+    out.print(f"{escape(ended)}\n[bold]{escape(digest.learned)}[/]; report: {report}", soft_wrap=True)
     if lost:
         raise CheckFailed(lost)
 

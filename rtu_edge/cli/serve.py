@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rtu_edge._base.errors import cause_of
-from rtu_edge.cli.common import overrides
+from rtu_edge.cli import complete, options
 
 if TYPE_CHECKING:
     from rtu_edge.config import Config
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 _AGAIN_S = 5.0
 
 
-@click.command("serve")
-@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@overrides
+@click.command("serve", epilog=options.examples("rtu-edge serve robot.toml"))
+@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path), shell_complete=complete.config)
+@options.overrides
 def command(config: Path, overrides: tuple[str, ...]) -> None:
-    """Own a device, disarmed, and run it each time `rtu-edge arm` says so: what the service runs.
+    """Own a device and run each time it is armed; used by the service.
 
-    Every actuator needs limits in the file, on a simulated device too. The learner, saved while it runs, goes on from
+    It waits, disarmed, for `rtu-edge arm`. Every actuator needs limits in the file, on a simulated device too. The learner, saved while it runs, goes on from
     one run to the next and over restarts, in the folder run.folder/run.name; each run leaves its log there. A safety
     stop ends the process, and so does a device that goes away; a disk that is full does not.
     """
@@ -41,9 +41,10 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
     from rtu_edge.config import Clock, load_config
     from rtu_edge.loop import Signals
     from rtu_edge.record.sessions import locked
-    from rtu_edge.run import connect
+    from rtu_edge.run import check_installed, connect, with_firmware
 
-    settings = load_config(config, overrides)
+    settings = with_firmware(load_config(config, overrides))
+    check_installed(settings)
     if settings.loop.clock is Clock.LOCKSTEP:
         raise ConfigError('loop.clock = "lockstep": a service runs in real time', str(config))
     with Signals() as signals, connect(settings, config) as device:

@@ -6,19 +6,27 @@ from pathlib import Path
 
 import click
 
+from rtu_edge.cli import complete, options
 
-@click.command("service")
-@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--user", help="Who runs it.  [default: who calls this, also through sudo]")
-@click.option("--name", default="rtu-edge", show_default=True, help="Of the service: letters, digits, - _ .")
-@click.option("--apply", "install", is_flag=True, help="Write the files; without it they are only printed.")
-@click.option(
-    "--root", type=click.Path(path_type=Path), default=Path("/"), show_default=True, help="Below this folder."
+
+@click.command(
+    "service", epilog=options.examples("rtu-edge service robot.toml", "sudo rtu-edge service robot.toml --apply")
 )
-def command(config: Path, user: str | None, name: str, install: bool, root: Path) -> None:
-    """Print a systemd unit, a udev rule, a tmpfiles and a limits file for CONFIG; write them with --apply.
+@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path), shell_complete=complete.config)
+@click.option("--user", help="User that runs the service  [default: the caller, also through sudo]")
+@click.option("--unit", default="rtu-edge", help="Name of the service: letters, digits, - _ .  [default: rtu-edge]")
+@options.apply()
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    default=Path("/"),
+    help="Root of the file system to install into  [default: /]",
+)
+def command(config: Path, user: str | None, unit: str, applied: bool, root: Path) -> None:
+    """Print or install systemd and udev files for a configuration.
 
-    The service starts disarmed and waits for `rtu-edge arm CONFIG`.
+    A systemd unit, a udev rule, a tmpfiles and a limits file are printed; --apply writes them. The service starts disarmed and waits for `rtu-edge arm CONFIG`.
     """
     import getpass
     import os
@@ -27,19 +35,19 @@ def command(config: Path, user: str | None, name: str, install: bool, root: Path
     from rtu_edge.config import load_config
     from rtu_edge.run.service import apply, parts
 
-    settings = load_config(config)
-    if not settings.device.port:
-        raise ConfigError("device.port: missing; a service is for a plant at a port", str(config))
     if user is None:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
-    found = parts(config, user, name, port=settings.device.port, folder=settings.run.folder)
-    if install:
+    settings = load_config(config, user=user)
+    if not settings.device.port:
+        raise ConfigError("device.port: missing; a service is for a plant at a port", str(config))
+    found = parts(config, user, unit, port=settings.device.port, folder=settings.run.folder)
+    if applied:
         for path in apply(found, root):
             click.echo(f"written: {path}")
     for place in (os.path.abspath(config), settings.run.folder):
         if place.startswith(("/tmp/", "/var/tmp/")):
             click.echo(f"# note: {place}: the service has a /tmp of its own and does not see it: move it", err=True)
     for part in found:
-        if not install:
+        if not applied:
             click.echo(f"# would be written: {root / part.path.relative_to('/')}\n{part.text}")
         click.echo(f"# then: {part.then}")

@@ -2,39 +2,84 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtu_edge.cli.common import overrides
+from rtu_edge.cli import complete, options
+from rtu_edge.cli.common import print_json
+from rtu_edge.cli.target import is_file
+
+if TYPE_CHECKING:
+    from rtu_edge.learn.footprint import Footprint
 
 
-@click.command("size")
-@click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
-@click.option("--observations", type=click.IntRange(1), default=2, show_default=True, help="Width of the observation.")
-@click.option("--actuators", type=click.IntRange(1), default=1, show_default=True, help="Number of actuators.")
-@click.option(
-    "--calibrate/--no-calibrate", default=True, show_default=True, help="Measure a step's time on this host, 0.2 s."
+@click.command(
+    "size", epilog=options.examples("rtu-edge size robot.toml", "rtu-edge size servo --set learner.units=64")
 )
-@overrides
+@click.argument("config", metavar="[CONFIG|PLANT]", required=False, shell_complete=complete.device)
+@click.option(
+    "--observations",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of observations  [default: those of the plant, or 2]",
+)
+@click.option(
+    "--actuators", type=click.IntRange(1), metavar="N", help="Number of actuators  [default: those of the plant, or 1]"
+)
+@click.option("--calibrate/--no-calibrate", default=True, help="Measure the time of a step on this host  [default: on]")
+@options.overrides
+@options.as_json()
 def command(
-    config: Path | None, observations: int, actuators: int, calibrate: bool, overrides: tuple[str, ...]
+    config: str | None,
+    observations: int | None,
+    actuators: int | None,
+    calibrate: bool,
+    overrides: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Print sections, bytes, operations and time per step of a learner.
+    """Print memory, operations and time per step of a learner.
 
-    CONFIG is a TOML file with a [learner] section; without one the defaults are used.
+    CONFIG is a TOML file with a [learner] section; PLANT is the name of a simulated plant, for a learner of that size
+    with the defaults. `device.plant` or `device.sim` of the file gives the numbers of observations and actuators.
     """
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge._base.strict import quoted
     from rtu_edge.config import Actions, load_config, parse_config
+    from rtu_edge.device import plants
+    from rtu_edge.device.simulated import unknown_plant
     from rtu_edge.learn.footprint import footprint as size
 
-    if config is not None:
+    if config is not None and (is_file(config) or "/" in config):
         settings = load_config(config, overrides)
     else:
-        settings = parse_config('[device]\nplant = "cartpole"\n', overrides, source="--set")
+        settings = parse_config(f"device.plant = {quoted(config or 'cartpole')}\n", overrides, source="--set")
+    plant = settings.device.plant or settings.device.sim
+    if plant and not plant.endswith(".c") and not settings.device.firmware:
+        if plant not in plants.names():
+            raise ConfigError(unknown_plant(plant, plants.names()))
+        sheet = plants.sheet(plant)
+        observations = observations or sheet.observation_size
+        actuators = actuators or sheet.action_size
     arguments: dict[str, Any] = settings.learner.arguments()
     if settings.learner.actions is Actions.DISCRETE:
         arguments["n_actions"] = settings.learner.levels
     else:
-        arguments["action_size"] = actuators
-    click.echo(str(size("stream_ac", observation_size=observations, calibrate=calibrate, **arguments)))
+        arguments["action_size"] = actuators or 1
+    found = size("stream_ac", observation_size=observations or 2, calibrate=calibrate, **arguments)
+    if as_json:
+        print_json(_plain(found))
+    else:
+        click.echo(str(found))
+
+
+def _plain(found: Footprint) -> dict[str, Any]:
+    sections = [{"name": row[0], "type": str(row[1]), "shape": list(row[2]), "bytes": row[3]} for row in found.sections]
+    return {
+        "kind": found.kind,
+        "bytes": found.nbytes,
+        "flops": found.flops,
+        "times": None if found.times is None else {**asdict(found.times), "step_us": found.times.step_us},
+        "sections": sections,
+    }

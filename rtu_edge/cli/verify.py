@@ -6,22 +6,21 @@ from pathlib import Path
 
 import click
 
+from rtu_edge.cli import complete, options
+from rtu_edge.cli.common import print_json
 
-@click.command("verify")
-@click.argument("policy", type=click.Path(exists=True, path_type=Path))
+
+@click.command("verify", epilog=options.examples("rtu-edge verify runs/robot"))
+@click.argument("policy", type=click.Path(exists=True, path_type=Path), shell_complete=complete.run)
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path), required=False)
-@click.option("--steps", type=click.IntRange(1), default=1000, show_default=True, help="How many to compare.")
-@click.option(
-    "--tolerance",
-    type=click.FloatRange(0.0),
-    default=1e-5,
-    show_default=True,
-    help="Largest difference allowed, in units of the action range.",
-)
-def command(policy: Path, checkpoint: Path | None, steps: int, tolerance: float) -> None:
-    """Compare an ONNX file with its checkpoint, step by step, in ONNX Runtime and natively.
+@options.steps(1000)
+@options.tolerance(1e-5)
+@options.as_json()
+def command(policy: Path, checkpoint: Path | None, steps: int, tolerance: float, as_json: bool) -> None:
+    """Compare an ONNX policy with its checkpoint, step by step.
 
-    POLICY is the file, or the folder of a run; CHECKPOINT is by default the one beside it.
+    ONNX Runtime and the native code run the same observations. POLICY is the ONNX file, or the folder of a run;
+    CHECKPOINT is by default the one in the same folder. Exit code 1 when they differ by more than the tolerance.
     """
     from rtu_edge._base.errors import CheckFailed, ConfigError
     from rtu_edge.learn import load
@@ -45,6 +44,19 @@ def command(policy: Path, checkpoint: Path | None, steps: int, tolerance: float)
     except RuntimeError as error:  # of onnxruntime, on the way
         raise ConfigError(f"{policy}: {error}") from error
     verdict = f"largest difference {difference:.3e} over {steps:,} steps; allowed {tolerance:g} of the action range"
-    if not difference <= tolerance:
+    passed = difference <= tolerance
+    if as_json:
+        print_json(
+            {
+                "policy": str(policy),
+                "checkpoint": str(checkpoint),
+                "steps": steps,
+                "difference": difference,
+                "tolerance": tolerance,
+                "passed": passed,
+            }
+        )
+    if not passed:
         raise CheckFailed(f"{policy}: {verdict}")
-    click.echo(f"{policy}: {verdict}")
+    if not as_json:
+        click.echo(f"{policy}: {verdict}")

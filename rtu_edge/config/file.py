@@ -12,7 +12,7 @@ import msgspec.inspect as mi
 
 from rtu_edge._base import old_names
 from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.strict import emit, override, parse_toml, problems, read_text
+from rtu_edge._base.strict import emit, override, parse_toml, problems, quoted, read_text
 from rtu_edge.config.tables import Config, Device, cross_check
 
 __all__ = ["canonical", "check_config", "config_hash", "load_config", "load_device", "parse_config", "write_config"]
@@ -21,12 +21,25 @@ _SCHEMA = mi.type_info(Config)
 _HASH_LINE = "# sha256 of the lines below, first 16 digits: "
 
 
-def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
+# Keys that hold a path; a "~" or "~user" in front is replaced by the home folder.
+_PATHS = (
+    ("device", "port"),
+    ("device", "plant"),
+    ("device", "sim"),
+    ("device", "firmware"),
+    ("fallback", "checkpoint"),
+    ("fallback", "library"),
+    ("run", "folder"),
+)
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, user: str = "") -> Config:
     """Read a configuration file.
 
     Args:
         path: a TOML file.
         overrides: `a.b=c` each, as given to `--set`; c is a TOML value, or else a string.
+        user: whose home folder a "~" means; "": of the user who calls.
 
     Returns:
         The checked configuration.
@@ -34,7 +47,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or something in it is not allowed.
     """
-    return parse_config(read_text(path, "configuration"), overrides, source=os.fspath(path))
+    return parse_config(read_text(path, "configuration"), overrides, source=os.fspath(path), user=user)
 
 
 def load_device(path: str | os.PathLike[str]) -> Device:
@@ -44,7 +57,9 @@ def load_device(path: str | os.PathLike[str]) -> Device:
     return check_config({"device": data.get("device", {})}, source=source).device
 
 
-def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "", recorded: bool = False) -> Config:
+def parse_config(
+    text: str, overrides: Sequence[str] = (), *, source: str = "", recorded: bool = False, user: str = ""
+) -> Config:
     """Check a configuration given as TOML text; see `load_config`.
 
     Args:
@@ -53,21 +68,22 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, source: str = "", 
         source: names the text in an error.
         recorded: the program wrote the text, perhaps an earlier version of it: keys of that version are read. A text
             that begins with its own hash, as `write_config` writes it, is taken for recorded.
+        user: as for `load_config`.
     """
     data = _parse(text, source)
     if recorded or _unchanged(text):
         data = old_names.configuration(data)
     for assignment in overrides:
         override(data, assignment)
-    return check_config(data, source=source)
+    return check_config(data, source=source, user=user)
 
 
-def check_config(data: dict[str, Any], *, source: str = "") -> Config:
+def check_config(data: dict[str, Any], *, source: str = "", user: str = "") -> Config:
     """Check a configuration given as parsed TOML; see `load_config`."""
     found = list(problems(_SCHEMA, data))
     if found:
         raise ConfigError(found, source)
-    config = msgspec.convert(data, Config)
+    config = msgspec.convert(_at_home(data, source, user), Config)
     found = list(cross_check(config))
     if found:
         raise ConfigError(found, source)
@@ -92,6 +108,20 @@ def write_config(config: Config, path: str | os.PathLike[str]) -> str:
     head = f"{_HASH_LINE}{digest}\n"
     files.write(path, (head + canonical(config)).encode())
     return digest
+
+
+def _at_home(data: dict[str, Any], source: str, user: str) -> dict[str, Any]:
+    """A copy with the home folders of paths that begin with "~"."""
+    data = dict(data)
+    for table, key in _PATHS:
+        given = data.get(table, {}).get(key, "")
+        if not given.startswith("~"):
+            continue
+        named = f"~{user}{given[1:]}" if given == "~" or given.startswith("~/") else given
+        if (path := os.path.expanduser(named)) == named:
+            raise ConfigError(f"{table}.{key} = {quoted(given)}: no home folder is known for it", source)
+        data[table] = {**data[table], key: path}
+    return data
 
 
 def _unchanged(text: str) -> bool:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rtu_edge._base.strict import override, quoted
+from rtu_edge._base.strict import override, quoted, quoted_key
 from rtu_edge.config.describe import Key, Table, tables
 from rtu_edge.config.file import check_config
 
@@ -58,7 +58,7 @@ def _sections(table: Table, given: Mapping[str, Any]) -> list[str]:
 def _section(table: Table, path: Sequence[str], values: Mapping[str, Any]) -> str:
     mark = "# " if "NAME" in path else ""
     lines = [f"# {line}" for line in textwrap.wrap(_sentence(table.help) + ".", _WIDTH - 2)]
-    lines.append(f"{mark}[{'.'.join(_part(part) for part in path)}]")
+    lines.append(f"{mark}[{'.'.join(quoted_key(part) for part in path)}]")
     for key in table.keys:
         lines += _lines(key, values)
     return "\n".join(lines) + "\n"
@@ -88,13 +88,8 @@ def _comment(key: Key) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_part(k)} = {_value(v)}" for k, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{quoted_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
     return quoted(value)
-
-
-def _part(text: str) -> str:
-    bare = text and all(c.isascii() and (c.isalnum() or c in "_-") for c in text)
-    return text if bare else quoted(text)
 
 
 def _sentence(text: str) -> str:

@@ -55,6 +55,8 @@ class Device(Section, frozen=True):
         port: Serial port or pyserial URL; prefer /dev/serial/by-id/... (`rtu-edge ports` lists them)
         plant: Simulated plant behind a pty: cartpole, pendulum, servo, each also with -full, or the path of a C file
             (docs/hil.md)
+        firmware: Executable of the firmware that simulates `plant`, in place of the package's (`rtu-edge firmware` builds
+            one); empty: the variable RTU_EDGE_FIRMWARE, or else the package's; its path is kept in the run's record
         sim: Plant that `run --sim` simulates in place of `port`; as `plant`
         baud: Baud rate, for a port that has one
         dtr: DTR line when the port is opened; `auto` decides by the driver
@@ -63,6 +65,7 @@ class Device(Section, frozen=True):
 
     port: str = ""
     plant: str = ""
+    firmware: str = ""
     sim: str = ""
     baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 1_000_000
     dtr: Dtr = Dtr.AUTO
@@ -211,6 +214,10 @@ def cross_check(config: Config) -> Iterator[str]:
     if bool(device.port) == bool(device.plant):
         given = f"port = {quoted(device.port)}, plant = {quoted(device.plant)}"
         yield f"device ({given}): give either port or plant, not both"
+    if device.firmware and not (device.plant or device.sim):
+        yield f"device.firmware = {quoted(device.firmware)}: only with plant or sim; a port has its own firmware"
+    if device.firmware and device.plant.endswith(".c"):
+        yield f"device.firmware = {quoted(device.firmware)}: not with a C file; plant = {quoted(device.plant)} is built"
     if config.loop.realtime and config.loop.clock is Clock.LOCKSTEP:
         yield 'loop.realtime = true: must be false with loop.clock = "lockstep"'
     for name, limits in config.limits.items():

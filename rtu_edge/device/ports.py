@@ -130,8 +130,7 @@ def open_port(
     Raises:
         DeviceError: it does not exist, may not be opened, or somebody else holds it.
     """
-    import serial
-
+    serial = _pyserial()
     driver = port_driver(url, sysfs)
     local = "://" not in url
     notes: list[str] = []
@@ -158,6 +157,20 @@ def open_port(
     if not port.real_time:
         notes.append(f"{url.partition(':')[0]}:// goes through a pump thread: not real-time")
     return port
+
+
+def _pyserial() -> Any:
+    try:
+        import serial
+    except ImportError as error:
+        raise DeviceError(f"pyserial cannot be imported ({error}): pip install pyserial") from error
+    if not hasattr(serial, "serial_for_url"):
+        found = getattr(serial, "__file__", None) or ", ".join(getattr(serial, "__path__", ())) or "serial"
+        raise DeviceError(
+            f"{found}: is imported in place of pyserial, because it is called serial too: rename it; if it is the"
+            " package `serial`: pip uninstall serial, then pip install --force-reinstall pyserial"
+        )
+    return serial
 
 
 def list_ports(dev: str = "/dev", sysfs: str = "/sys") -> list[PortInfo]:

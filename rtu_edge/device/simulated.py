@@ -8,11 +8,13 @@ True
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import selectors
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +23,24 @@ from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.files import PACKAGE
 from rtu_edge._bridge import ffi, lib
 
-__all__ = ["InProcessDevice", "SimulatedDevice", "firmware_path", "simulated"]
+__all__ = ["InProcessDevice", "SimulatedDevice", "firmware_path", "plants_of", "simulated", "unknown_plant"]
 
 
 # s: before it ends firmware brings its outputs to their safe behaviour, and a ramp takes as long as it takes.
 _RAMP_S = 60.0
 
 
-def firmware_path() -> Path:
-    """Return where the firmware's executable is: part of the package, or what RTU_EDGE_FIRMWARE names.
+def firmware_path(given: str = "") -> Path:
+    """Path of the firmware's executable: the given one, what RTU_EDGE_FIRMWARE names, or the package's.
 
     Raises:
         DeviceError: it is not there.
     """
-    path = Path(os.environ.get("RTU_EDGE_FIRMWARE") or PACKAGE / "bin" / "tl_firmware")
+    path = Path(given or os.environ.get("RTU_EDGE_FIRMWARE") or PACKAGE / "bin" / "tl_firmware")
     if not path.is_file():
-        raise DeviceError(f"{path}: no firmware there; install the package, or set RTU_EDGE_FIRMWARE")
+        raise DeviceError(
+            f"{path}: no firmware there; install the package, or name one in device.firmware or RTU_EDGE_FIRMWARE"
+        )
     return path.absolute()  # a name without a slash would be looked for on PATH
 
 
@@ -59,6 +63,7 @@ class SimulatedDevice(Closing):
         firmware: another executable than the package's (rtu_edge.device.firmware builds one around another plant).
 
     Raises:
+        ConfigError: the firmware has no such plant.
         DeviceError: the firmware is missing, or does not start.
     """
 
@@ -113,6 +118,9 @@ class SimulatedDevice(Closing):
         process.kill()
         complaint = process.stderr.read().decode(errors="replace").strip()
         self.close()
+        plant, known = command[command.index("--plant") + 1], plants_of(command[0])
+        if known and plant not in known:
+            raise ConfigError(unknown_plant(plant, known))
         raise DeviceError(f"{' '.join(command)}: {complaint or 'no port within 10 s'}")
 
     @property
@@ -155,6 +163,22 @@ class SimulatedDevice(Closing):
                 pipe.close()
 
 
+def plants_of(firmware: str | os.PathLike[str]) -> list[str]:
+    """Names of the plants in a firmware's executable; none where it cannot tell."""
+    try:
+        done = subprocess.run([firmware, "--list"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.decode(errors="replace").split()
+
+
+def unknown_plant(plant: str, known: Sequence[str]) -> str:
+    """A sentence that names the plants there are."""
+    close = difflib.get_close_matches(plant, known, n=1)
+    hint = f'; did you mean "{close[0]}"?' if close else ""
+    return f'plant "{plant}": unknown; must be one of {", ".join(known)}, or the C file of a plant (NAME.c){hint}'
+
+
 def _is_stopped(pid: int) -> bool:
     with contextlib.suppress(OSError, IndexError):
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
@@ -169,7 +193,7 @@ def simulated(plant: str, **options: Any) -> SimulatedDevice:
         options: more of SimulatedDevice's.
 
     Raises:
-        ConfigError: there is no such file, or its plant has the name of one of the package's.
+        ConfigError: there is no such plant or file, or its plant has the name of one of the package's.
         DeviceError: it does not compile, or does not start.
     """
     if not plant.endswith(".c"):
@@ -178,7 +202,7 @@ def simulated(plant: str, **options: Any) -> SimulatedDevice:
 
     with tempfile.TemporaryDirectory(prefix="rtu-edge-") as folder:  # a process that has started needs no file
         program = build_firmware(plant, Path(folder) / "tl_firmware")
-        listed = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, errors="replace").stdout.split()
+        listed = plants_of(program)
         name = listed[-1] if listed else ""
         if name in listed[:-1]:
             raise ConfigError(

@@ -115,7 +115,7 @@ def check_chosen(
     Raises:
         ConfigError: no fault is called that, or no plant.
     """
-    _check_plant(suite.config.device.plant, targets, firmware is not None)
+    _check_plant(suite, targets, firmware is not None)
     return suite.chosen(only)
 
 
@@ -129,22 +129,27 @@ def is_simulated(name: str, suite: Suite, firmware: str | os.PathLike[str] | Non
     Raises:
         DeviceError: it cannot be made.
     """
-    own = {"process": bool(os.environ.get("RTU_EDGE_FIRMWARE")), "qemu": firmware is not None}
+    own = {"process": _own_firmware(suite), "qemu": firmware is not None}
     if not own.get(name, False):
         return True
     with _lender(name, suite, firmware) as make, make() as target, FaultBridge(target) as bridge:
         return bool(bridge.hello().caps & protocol.Cap.SIMULATED)
 
 
-def _check_plant(name: str, targets: Sequence[str], image: bool) -> None:
+def _own_firmware(suite: Suite) -> bool:
+    """Whether the target `process` runs another executable than the package's."""
+    return bool(suite.config.device.firmware or os.environ.get("RTU_EDGE_FIRMWARE"))
+
+
+def _check_plant(suite: Suite, targets: Sequence[str], image: bool) -> None:
     """Where it is one of the package's that runs: an image, or firmware of one's own, knows what is in it."""
-    known = plants.names()
-    built_in = {"sim": True, "process": not os.environ.get("RTU_EDGE_FIRMWARE"), "qemu": not image}
+    known, name = plants.names(), suite.config.device.plant
+    built_in = {"sim": True, "process": not _own_firmware(suite), "qemu": not image}
     if name not in known and any(built_in.get(target, False) for target in targets):
         raise ConfigError(
             f"device.plant = {quoted(name)}: must be one of {', '.join(known)}; for a plant of your own build its "
             "firmware"
-            " (`rtu-edge firmware`) and set RTU_EDGE_FIRMWARE, or name a port with --target"
+            " (`rtu-edge firmware`) and name it in device.firmware, or name a port with --target"
         )
 
 
@@ -158,7 +163,7 @@ def _lender(
             from rtu_edge.hil.qemu import build_image
 
             firmware = build_image(suite.config.device.plant)
-        image = firmware if name == "qemu" else None
+        image = firmware if name == "qemu" else suite.config.device.firmware or None
         yield lambda: make_target(name, suite.config.device.plant, firmware=image)
         return
     with PortTarget(name, suite.config.device.baud) as target:

@@ -6,8 +6,8 @@ between them, and a `session` that is supervised, saved and written down; its `p
 from __future__ import annotations
 
 from rtu_edge.loop.permission import Permission
-from rtu_edge.run.build import check_deadline, check_learner, loop_config, make_agent, supervised
-from rtu_edge.run.connection import Connection, connect, limits_in_force
+from rtu_edge.run.build import check_deadline, check_installed, check_learner, loop_config, make_agent, supervised
+from rtu_edge.run.connection import Connection, connect, limits_in_force, with_firmware
 from rtu_edge.run.loop import POLL_S, RunResult, Watch, describe, error_of, run_loop, stage_of
 from rtu_edge.run.session import Session
 
@@ -19,6 +19,7 @@ __all__ = [
     "Session",
     "Watch",
     "check_deadline",
+    "check_installed",
     "check_learner",
     "connect",
     "describe",
@@ -29,4 +30,5 @@ __all__ = [
     "run_loop",
     "stage_of",
     "supervised",
+    "with_firmware",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from rtu_edge.run.connection import Connection, own_limits
 if TYPE_CHECKING:
     from rtu_edge.loop.supervisor import Supervised
 
-__all__ = ["check_deadline", "check_learner", "loop_config", "make_agent", "supervised"]
+__all__ = ["check_deadline", "check_installed", "check_learner", "loop_config", "make_agent", "supervised"]
 
 
 def make_agent(config: Config, sheet: DataSheet, *, cell: str | None = None) -> Any:
@@ -137,6 +138,16 @@ def supervised(config: Config, connection: Connection, agent: Any, loop: LoopCon
         raise ConfigError(f"limits: {error}") from error
     simulated = connection.hello.simulated
     return supervise(config, agent.core.policy(), sheet, limits, simulated=simulated, state=state)
+
+
+def check_installed(config: Config) -> None:
+    """Whether what the run's log needs is installed, before anything moves.
+
+    Raises:
+        ConfigError: it is not; the message has the command that installs it.
+    """
+    if config.log.mcap and importlib.util.find_spec("mcap") is None:
+        raise ConfigError("log.mcap = true: mcap is not installed: pip install mcap; or set log.mcap = false")
 
 
 def check_deadline(agent: Any, period_s: float) -> StepTimes:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+import msgspec
+
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.strict import quoted
 from rtu_edge.config import Actions, Clock, Config
@@ -17,7 +19,7 @@ from rtu_edge.device.schema import Channel, DataSheet, Hello, Limits
 from rtu_edge.loop import Link, LinkError
 from rtu_edge.loop.permission import Permission
 
-__all__ = ["Connection", "connect", "limits_in_force", "own_limits"]
+__all__ = ["Connection", "connect", "limits_in_force", "own_limits", "with_firmware"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Connection:
         plant: the simulated plant's name, or "".
         port, link: open; they close with the `connect` that made them.
         hello, sheet: identity and data sheet of the device.
+        firmware: path of the executable that simulates the plant where it is not the package's, or "".
         permission: whether it may move.
     """
 
@@ -39,6 +42,7 @@ class Connection:
     hello: Hello
     sheet: DataSheet
     permission: Permission
+    firmware: str = ""
 
 
 @contextmanager
@@ -54,11 +58,13 @@ def connect(config: Config, source: str | os.PathLike[str] = "") -> Iterator[Con
         ConfigError: the configuration was made for another device.
     """
     with ExitStack() as stack:
-        url = config.device.port
+        url, firmware = config.device.port, ""
         if config.device.plant:
             from rtu_edge.device.simulated import simulated
 
-            url = str(stack.enter_context(simulated(config.device.plant)).port)
+            firmware = with_firmware(config).device.firmware
+            options = {"firmware": firmware} if firmware else {}
+            url = str(stack.enter_context(simulated(config.device.plant, **options)).port)
         dtr = {"auto": None, "on": True, "off": False}[config.device.dtr.value]
         port = stack.enter_context(open_port(url, config.device.baud, dtr=dtr))
         try:
@@ -68,9 +74,25 @@ def connect(config: Config, source: str | os.PathLike[str] = "") -> Iterator[Con
         except LinkError as error:
             raise DeviceError(f"{url}: {error}") from error
         permission = Permission(url, hello.simulated)
-        connection = Connection(url, config.device.plant, port, link, hello, sheet, permission)
+        connection = Connection(url, config.device.plant, port, link, hello, sheet, permission, firmware)
         _check_against(config, connection)
         yield connection
+
+
+def with_firmware(config: Config) -> Config:
+    """With the path of a firmware that is not the package's in device.firmware, where RTU_EDGE_FIRMWARE names it.
+
+    Raises:
+        DeviceError: there is no such file.
+    """
+    from rtu_edge.device.simulated import firmware_path
+
+    device = config.device
+    named = device.firmware or os.environ.get("RTU_EDGE_FIRMWARE")
+    if not named or not device.plant or device.plant.endswith(".c"):
+        return config
+    found = str(firmware_path(named))
+    return msgspec.structs.replace(config, device=msgspec.structs.replace(device, firmware=found))
 
 
 def own_limits(config: Config, actuator: Channel) -> Limits:

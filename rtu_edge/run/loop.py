@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -94,12 +95,18 @@ def run_loop(
             watch(status, new, finished)
 
     with loop, nullcontext() if saver is None else saver.during(loop):
-        result = loop.run(take, poll_s)
+        result = _with_port(loop.run(take, poll_s), connection.url)
     notes: tuple[str, ...] = ()
     if recording is not None:
         recording.finish(result)
         notes = tuple(recording.notes)
     return RunResult(loop.session, result, loop.progress(), notes)
+
+
+def _with_port(result: LoopResult, url: str) -> LoopResult:
+    """With a command that can be copied where the message says to clear a latched stop."""
+    command = f"`rtu-edge clear {shlex.quote(url)}`"
+    return dataclasses.replace(result, message=result.message.replace("`rtu-edge clear`", command))
 
 
 def stage_of(
@@ -132,6 +139,7 @@ def describe(summary: Summary, connection: Connection, agent: Any) -> None:
         "port": connection.url,
         "plant": connection.plant,
         "firmware": hello.firmware,
+        **({"firmware_path": connection.firmware} if connection.firmware else {}),
         "boot_id": f"{hello.boot_id:08x}",
         "schema_hash": f"{hello.schema_hash:08x}",
         "ttl_max_ms": str(hello.ttl_max_ms),

@@ -1,0 +1,33 @@
+"""rtu-edge completion."""
+
+from __future__ import annotations
+
+import click
+
+from rtu_edge.cli import options
+
+_VARIABLE = "_RTU_EDGE_COMPLETE"
+
+
+@click.command(
+    "completion",
+    epilog=options.examples(
+        "rtu-edge completion bash > ~/.local/share/bash-completion/completions/rtu-edge",
+        'rtu-edge completion zsh > "${fpath[1]}/_rtu-edge"',
+        "rtu-edge completion fish > ~/.config/fish/completions/rtu-edge.fish",
+    ),
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def command(shell: str) -> None:
+    """Print the shell completion script for bash, zsh or fish.
+
+    It completes commands, options, plants, ports, configurations and folders of runs. A new shell is needed after it
+    was installed.
+    """
+    from click.shell_completion import get_completion_class
+
+    from rtu_edge.cli import cli
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(cli, {}, "rtu-edge", _VARIABLE).source())

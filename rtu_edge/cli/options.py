@@ -1,0 +1,196 @@
+"""Options that several commands have: one spelling, one type and one help text for each. Imports click only.
+
+A command may append what is special about it with `more`, and say which default it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from rtu_edge.cli import complete
+
+__all__ = [
+    "apply",
+    "arm",
+    "as_json",
+    "baud",
+    "cpu",
+    "examples",
+    "firmware",
+    "folder",
+    "force",
+    "memory",
+    "out",
+    "overrides",
+    "plot",
+    "seconds",
+    "seed",
+    "steps",
+    "tolerance",
+    "yes",
+]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Function], Function]
+
+
+def _help(text: str, more: str = "", default: str = "") -> str:
+    return text + (f": {more}" if more else "") + (f"  [default: {default}]" if default else "")
+
+
+def examples(*lines: str) -> str:
+    """The epilog of a command: lines to copy."""
+    title = "Example:" if len(lines) == 1 else "Examples:"
+    return "\n".join(["\b", title, *(f"  {line}" for line in lines)])
+
+
+def arm(more: str = "") -> Decorator[Any]:
+    """--arm."""
+    return click.option("--arm", is_flag=True, help=_help("Allow real hardware to move", more))
+
+
+def yes() -> Decorator[Any]:
+    """--yes."""
+    return click.option("--yes", is_flag=True, help="Arm real hardware without asking, for use without a terminal")
+
+
+def as_json(more: str = "") -> Decorator[Any]:
+    """--json, as the argument as_json."""
+    return click.option("--json", "as_json", is_flag=True, help=_help("Print JSON to stdout, all else to stderr", more))
+
+
+def baud() -> Decorator[Any]:
+    """--baud."""
+    return click.option(
+        "--baud",
+        type=click.IntRange(1200, 12_000_000),
+        metavar="BAUD",
+        help=_help("Baud rate of the serial port", default="device.baud of the file, or 1000000"),
+    )
+
+
+def seed(default: int | None = 0, shown: str = "") -> Decorator[Any]:
+    """--seed. With default None the argument is None unless it is given; `shown` says what is taken then."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, 2**32 - 1),
+        metavar="N",
+        default=default,
+        help=_help("Random seed", default=shown or str(default)),
+    )
+
+
+def steps(default: int | None = None, shown: str = "", more: str = "") -> Decorator[Any]:
+    """--steps; the default as for seed()."""
+    return click.option(
+        "--steps",
+        type=click.IntRange(1, 1_000_000_000),
+        metavar="N",
+        default=default,
+        help=_help("Stop after N steps", more, shown or str(default)),
+    )
+
+
+def seconds(default: float | None, shown: str) -> Decorator[Any]:
+    """--seconds; the default as for seed()."""
+    return click.option(
+        "--seconds",
+        type=click.FloatRange(0.0, min_open=True),
+        metavar="S",
+        default=default,
+        help=_help("Stop after S seconds", default=shown),
+    )
+
+
+def out(more: str, default: str = "", shown: str = "") -> Decorator[Any]:
+    """-o, --out, as a path; None without a default, of which `shown` says what is taken."""
+    return click.option(
+        "-o",
+        "--out",
+        type=click.Path(path_type=Path),
+        default=Path(default) if default else None,
+        help=_help("Output file or folder", more, shown or default),
+    )
+
+
+def plot(more: str) -> Decorator[Any]:
+    """--plot, as a path."""
+    return click.option(
+        "--plot", type=click.Path(path_type=Path), metavar="FILE", help=_help("Draw a PNG or SVG picture", more)
+    )
+
+
+def force(more: str) -> Decorator[Any]:
+    """--force."""
+    return click.option("--force", is_flag=True, help=_help("Skip a check", more))
+
+
+def apply() -> Decorator[Any]:
+    """--apply, as the argument applied."""
+    return click.option("--apply", "applied", is_flag=True, help="Write the files; without it they are only shown")
+
+
+def tolerance(default: float, more: str = "") -> Decorator[Any]:
+    """--tolerance."""
+    return click.option(
+        "--tolerance",
+        type=click.FloatRange(0.0),
+        metavar="X",
+        default=default,
+        help=_help("Largest difference of an action allowed, as a share of its range", more, f"{default:g}"),
+    )
+
+
+def folder(default: str | None, shown: str = "") -> Decorator[Any]:
+    """--folder."""
+    return click.option(
+        "--folder", metavar="DIR", default=default, help=_help("Folder of all runs", default=shown or str(default))
+    )
+
+
+def name(shown: str) -> Decorator[Any]:
+    """--name."""
+    return click.option("--name", help=_help("Name of the run's folder", default=shown))
+
+
+def cpu(default: int) -> Decorator[Any]:
+    """--cpu."""
+    return click.option(
+        "--cpu",
+        type=click.IntRange(-1, 1023),
+        metavar="N",
+        default=default,
+        help=_help("Core to pin the loop to; -1 for none", default=str(default)),
+    )
+
+
+def firmware(more: str, shown: str) -> Decorator[Any]:
+    """--firmware, as a path."""
+    return click.option(
+        "--firmware",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help=_help("Firmware to run in place of the package's", more, shown),
+    )
+
+
+overrides = click.option(
+    "--set",
+    "overrides",
+    metavar="a.b=c",
+    multiple=True,
+    help="Override one value of the configuration; may be repeated",
+    shell_complete=complete.keys,
+)
+
+memory = click.option(
+    "--memory",
+    type=click.IntRange(1, 1 << 20),
+    callback=lambda _, __, mib: None if mib is None else mib << 20,
+    metavar="MIB",
+    help=_help("Memory limit for the contents of a file, in MiB", default="4 times the file's size and 40 MiB"),
+)

@@ -1,0 +1,126 @@
+"""A configuration of about a dozen keys for one device, made from its data sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from rtu_edge._base.strict import quoted, quoted_key
+from rtu_edge.config.file import parse_config
+from rtu_edge.device.schema import Channel, DataSheet, Hello
+
+__all__ = ["starter"]
+
+_ACROSS_S = 0.2  # s; a proposed slew limit takes the actuator across its range in this time
+_RISE_S = 0.05  # s; and a proposed acceleration limit takes it to that slew in this one
+_COST = 0.1  # of a command at the end of its range; a distance of half the range of an observation costs 1
+_DIGITS = 3
+_COLUMN = 30  # of the comments
+
+
+def starter(path: Path, source: str, device: dict[str, str | int], hello: Hello, sheet: DataSheet) -> str:
+    """TOML that load_config() accepts for this device; the limits are proposals inside the data sheet's.
+
+    Args:
+        path: of the file to be written, for its comments.
+        source: where the data sheet comes from, for a person.
+        device: keys of [device]: port or plant, and what else is known.
+        hello, sheet: identity and data sheet of the device.
+
+    Raises:
+        ConfigError: the data sheet has what no configuration can hold.
+    """
+    lines = [
+        f"# Configuration for `rtu-edge run {path}`, made from the data sheet of {source}",
+        f"# (firmware {hello.firmware}, schema {hello.schema_hash:08x}). Every key: docs/configuration.md.",
+        "",
+        "[device]",
+        *(f"{key} = {quoted(value)}" for key, value in device.items()),
+        *(
+            []
+            if "plant" in device or "sim" in device
+            else ['# sim = "plant.c"    # what --sim simulates: name or C file']
+        ),
+        "",
+        "[loop]",
+        _line(
+            "period_us",
+            hello.period_us,
+            f"{1e6 / hello.period_us:g} Hz; a device that differs by more than 20 % is refused",
+        ),
+        "",
+    ]
+    for actuator in sheet.actuators:
+        lines += [*_limits(actuator, sheet.period_s, hello.simulated), ""]
+    lines += [*_reward(hello, sheet), ""]
+    lines += [*_learner(sheet.period_s), ""]
+    lines += [
+        "[run]",
+        _line("steps", 100_000, f"{100_000 * sheet.period_s:,.0f} s at this rate"),
+        _line("seed", 0, "random seed"),
+        _line("folder", "runs", "folder of all runs"),
+    ]
+    text = "\n".join(lines) + "\n"
+    parse_config(text, source=str(path))
+    return text
+
+
+def _line(key: str, value: object, comment: str) -> str:
+    return f"{f'{key} = {quoted(value)}':{_COLUMN}}  # {comment}"
+
+
+def _limits(actuator: Channel, period_s: float, simulated: bool) -> Iterator[str]:
+    """A table of limits: the device's range, and on real hardware changes that do not shake a machine."""
+    unit, width = actuator.unit, actuator.max - actuator.min
+    slew, accel = actuator.slew / period_s, math.inf
+    if not simulated:
+        slew = _rounded(min(width / _ACROSS_S, slew))
+        accel = _rounded(slew / _RISE_S)
+    rest = min(max(0.0, actuator.min), actuator.max)
+    if actuator.safe_value and actuator.min <= actuator.safe_value <= actuator.max:
+        rest = actuator.safe_value
+    yield f"[limits.{quoted_key(actuator.name)}]"
+    yield _line("min", actuator.min, f"{unit}, the data sheet's; tighten all of these before --arm")
+    yield f"max = {quoted(actuator.max)}"
+    yield _line("slew_per_s", slew, f"{unit}/s; largest change per second; inf: no limit")
+    yield _line("accel_per_s2", accel, f"{unit}/s^2; largest change of that")
+    yield _line("rest", rest, "sent once before disarming")
+
+
+def _reward(hello: Hello, sheet: DataSheet) -> Iterator[str]:
+    """The form with a target for each observation; a comment where the device has a reward of its own."""
+    mark = "# " if hello.reward else ""
+    targets = [_middle(row) for row in sheet.observations]
+    weights = [-_rounded(1.0 / _half(row) ** 2) for row in sheet.observations]
+    action = [-_rounded(_COST / max(abs(row.min), abs(row.max)) ** 2) for row in sheet.actuators]
+    yield "[reward]"
+    if hello.reward:
+        yield _line("source", "device", "the reward in the device's frame; or:")
+    yield mark + _line("source", "form", "sum quadratic_i (x_i - target_i)^2 + sum action_k u_k^2")
+    yield mark + _line("target", targets, ", ".join(f"{row.name} [{row.unit}]" for row in sheet.observations))
+    yield mark + _line("quadratic", weights, "cost of the distance from each target; 0.0 for none")
+    yield mark + _line("action", action, "cost of " + ", ".join(f"{row.name} [{row.unit}]" for row in sheet.actuators))
+
+
+def _learner(period_s: float) -> Iterator[str]:
+    gamma = 0.99
+    yield "[learner]"
+    yield _line("units", 32, "recurrent units; `rtu-edge size` prints memory and time")
+    yield _line("hidden", [32], "widths of the layers above them")
+    yield _line("gamma", gamma, f"discount: a horizon of {1 / (1 - gamma):.0f} steps, {period_s / (1 - gamma):.3g} s")
+
+
+def _half(row: Channel) -> float:
+    """Half the range of an observation; 1 where it has no bound."""
+    half = (row.max - row.min) / 2
+    return half if math.isfinite(half) and half > 0 else 1.0
+
+
+def _middle(row: Channel) -> float:
+    """0 where the range has it, or else its middle."""
+    return 0.0 if row.min <= 0 <= row.max else _rounded((row.min + row.max) / 2)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
