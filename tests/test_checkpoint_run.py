@@ -383,6 +383,6 @@ def test_ckpt_rollback(whole: Path, tmp_path: Path) -> None:
     assert before.name in out
     assert state(tmp_path / "checkpoint.rtu") == wanted
     assert state(Slots(tmp_path).older()[0]) == replaced
-    code, _, error = cli("ckpt", "rollback", tmp_path, "--to", "99")
+    code, _, error = cli("ckpt", "rollback", tmp_path, "--slot", "99")
     assert code != 0
     assert "slot = 99: must be one of those kept" in error

@@ -132,7 +132,7 @@ def test_a_fault_of_ours_shows_its_trace(monkeypatch: pytest.MonkeyPatch) -> Non
     ("arguments", "words"),
     [
         (["dmeo"], 'did you mean "demo"?'),
-        (["xyzzy"], "there are demo, run, replay"),
+        (["xyzzy"], "there are demo, init, run"),
         (["demo", "--sede", "1"], "No such option"),
         (["demo", "--seed", "-1"], "-1 is not in the range"),
         (["run", "nothere.toml"], "nothere.toml: cannot read the configuration"),
@@ -146,7 +146,7 @@ def test_a_fault_of_ours_shows_its_trace(monkeypatch: pytest.MonkeyPatch) -> Non
         (["replay", str(ROOT / "tests")], "tests/log.mcap: cannot be read: No such file or directory"),
         (["blackbox", str(ROOT / "tests")], "tests/blackbox.rtubox: cannot be read: No such file or directory"),
         (["blackbox", str(ROOT / "tests"), "--plot", "x.bmp"], "--plot x.bmp: must end in .png or .svg"),
-        (["inspect", str(ROOT / "tests"), "--picture", "x.bmp"], "--picture x.bmp: must end in .png or .svg"),
+        (["inspect", str(ROOT / "tests"), "--plot", "x.bmp"], "--plot x.bmp: must end in .png or .svg"),
         (["export", str(ROOT / "tests")], "tests/checkpoint.rtu: No such file or directory"),
         (["run", "--sim", "--name", "a/b"], 'run.name = "a/b": must be a folder\'s name, without a slash'),
         (["run", "--sim", "--name", "\udcff"], "not in this locale's encoding"),
@@ -196,7 +196,7 @@ def test_ports_are_listed_or_not_there(capfd: pytest.CaptureFixture[str]) -> Non
 
 def test_a_run_is_inspected_and_drawn(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = fake_run.make(tmp_path)
-    code, out, _ = run(capfd, "inspect", str(folder.path), "--report", "--picture", str(tmp_path / "run.png"))
+    code, out, _ = run(capfd, "inspect", str(folder.path), "--report", "--plot", str(tmp_path / "run.png"))
     assert code == 0
     for word in ("Position-only cart-pole", "learning", "46,000", "learns", "telemetry.npz", "report.html"):
         assert word in out

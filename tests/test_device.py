@@ -17,7 +17,7 @@ import serial
 from rtu_edge._bridge import lib
 
 import rtu_edge.cli
-from rtu_edge._base.errors import DeviceError
+from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState, FrameType, Status
 from rtu_edge.device.simulated import InProcessDevice, SimulatedDevice, firmware_path
@@ -224,7 +224,7 @@ def test_bad_options(arguments: list[str]) -> None:
 
 
 def test_device_errors_name_what_is_wrong() -> None:
-    with pytest.raises(DeviceError, match="unicycle"):
+    with pytest.raises(ConfigError, match=r'plant "unicycle": unknown; must be one of cartpole, .*servo-full'):
         SimulatedDevice("unicycle")
     with pytest.raises(DeviceError, match="unicycle"):
         InProcessDevice("unicycle")

@@ -26,6 +26,7 @@ def problems(line: str, whole: bool = True) -> list[str]:
     while words and (words[0] == "sudo" or re.fullmatch(r"\w+=.*", words[0])):
         words.pop(0)
     words = [word for word in words if word not in ("&", "...")]
+    words = words[: next((at for at, word in enumerate(words) if word in (">", "|")), len(words))]
     if words[:1] == ["rtu-edge"]:
         return of_rtu_edge(words[1:], whole)
     if words[:1] == ["make"]:

@@ -61,7 +61,7 @@ def test_values_that_are_given_are_no_comments() -> None:
 
 def test_the_command_writes_it_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "robot.toml"
-    arguments = ["run", "--write-config", str(path), "--set", "run.seed=3"]
+    arguments = ["init", "--all", "-o", str(path), "--set", "run.seed=3"]
     with pytest.raises(SystemExit) as done:
         main(arguments)
     assert done.value.code == 0
@@ -71,10 +71,12 @@ def test_the_command_writes_it_once(tmp_path: Path, capfd: pytest.CaptureFixture
     with pytest.raises(SystemExit) as done:
         main(arguments)
     assert done.value.code == 2
-    assert f"--write-config {path}: exists" in capfd.readouterr().err
+    assert f"{path}: exists" in capfd.readouterr().err
     assert path.read_text() == "mine"
-    for more in (["--sim"], [str(path)]):
-        with pytest.raises(SystemExit) as done:
-            main([*arguments, *more])
-        assert done.value.code == 2
-        assert "--write-config: not with" in capfd.readouterr().err
+    with pytest.raises(SystemExit) as done:
+        main([*arguments, "--force"])
+    assert done.value.code == 0 and path.read_text() == first_file(["run.seed=3"])
+    with pytest.raises(SystemExit) as done:
+        main([*arguments, "cartpole"])
+    assert done.value.code == 2
+    assert "or --all without one" in capfd.readouterr().err

@@ -164,7 +164,7 @@ def test_an_old_run_without_a_log_is_reported_from_its_telemetry(
     assert (one.curve.returns == two.curve.returns).all() and one.curve.best == two.curve.best
     for kind, times in one.times.items():
         assert (times.counts == two.times[kind].counts).all()
-    assert _run(["inspect", str(folder.path), "--report", "--picture", str(tmp_path / "run.svg")]) == 0
+    assert _run(["inspect", str(folder.path), "--report", "--plot", str(tmp_path / "run.svg")]) == 0
     assert f"{stage}: {one.records:,} records" in capfd.readouterr().out
     assert (folder.path / "report.html").stat().st_size > 10_000 and (tmp_path / "run.svg").exists()
     assert _run(["promote", str(folder.path), "--to", "shadow"]) == 0

@@ -147,12 +147,12 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyt
     )
     assert _run(["promote", "runs/ab", "--apply"]) == 1
     assert not Path("ab-learn.toml").exists()
-    assert _run(["promote", "runs/ab", "--apply", "--force", "a test of\nthe command"]) == 0
+    assert _run(["promote", "runs/ab", "--apply", "--reason", "a test of\nthe command"]) == 0
     assert load_config("ab-learn.toml").supervisor.mode is Mode.LEARN
     assert "forced: a test of the command" in Path("ab-learn.toml").read_text().splitlines()[0]
     assert RunFolder("runs/ab").events()[-1]["forced"] == "a test of the command"
-    assert _run(["promote", "runs/ab", "--apply", "--force", "again"]) == 2
-    assert _run(["promote", "runs/ab", "--to", "residual", "--apply", "--force", "x"]) == 2
+    assert _run(["promote", "runs/ab", "--apply", "--reason", "again"]) == 2
+    assert _run(["promote", "runs/ab", "--to", "residual", "--apply", "--reason", "x"]) == 2
     assert "supervisor.residual: missing" in capfd.readouterr().err and not Path("ab-residual.toml").exists()
-    assert _run(["promote", "runs/ab", "--to", "shadow", "--apply", "--output", "back.toml"]) == 0
+    assert _run(["promote", "runs/ab", "--to", "shadow", "--apply", "--out", "back.toml"]) == 0
     assert load_config("back.toml").supervisor.mode is Mode.SHADOW

@@ -121,7 +121,7 @@ def test_a_place_that_the_service_will_not_see_is_noted(capfd: pytest.CaptureFix
             assert code == 0 and (f"# note: {place}/" in said) is noted
 
 
-@pytest.mark.parametrize("option", ["--name", "--user"])
+@pytest.mark.parametrize("option", ["--unit", "--user"])
 @pytest.mark.parametrize(
     "value", ["", "a/b", "../a", ".a", "a b", "a\nb", "a\tb", "a%i", "a:b", "a@b", "*", "ä", "a" * 201]
 )
@@ -129,7 +129,7 @@ def test_a_name_that_is_none_is_refused(
     option: str, value: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     root = tmp_path / "root"
-    arguments = {"--name": "arm-1.left", "--user": "robot", option: value}
+    arguments = {"--unit": "arm-1.left", "--user": "robot", option: value}
     words = [word for pair in arguments.items() for word in pair]
     code, said = run(capfd, "service", str(robot(tmp_path, "/dev/ttyACM0")), *words, "--root", str(root), "--apply")
     assert code == 2 and f"{option} = " in said and "must be 1 to" in said

@@ -312,9 +312,9 @@ OUTPUTS: dict[str, list[str]] = {
     "box.npz": ["blackbox", "RUN", "--export", "OUT"],
     "box.mcap": ["blackbox", "RUN", "--export", "OUT"],
     "box.png": ["blackbox", "RUN", "--plot", "OUT"],
-    "run.png": ["inspect", "RUN", "--picture", "OUT"],
-    "run.svg": ["inspect", "RUN", "--picture", "OUT"],
-    "policy.onnx": ["export", "RUN", "--output", "OUT"],
+    "run.png": ["inspect", "RUN", "--plot", "OUT"],
+    "run.svg": ["inspect", "RUN", "--plot", "OUT"],
+    "policy.onnx": ["export", "RUN", "--out", "OUT"],
 }
 
 

@@ -73,7 +73,7 @@ def test_no_control_character_of_a_file_reaches_terminal_page_or_picture(
     (folder / BOX).write_bytes(box_with((folder / BOX).read_bytes(), **head, observations=rows))
     picture = folder / "p.png"
     for command in (
-        ("inspect", folder, "--report", "--picture", picture),
+        ("inspect", folder, "--report", "--plot", picture),
         ("blackbox", folder, "--plot", picture),
         ("replay", folder),
         ("ckpt", "ls", folder),
@@ -182,7 +182,7 @@ def test_only_regular_files_of_a_folder_are_touched(
         NPZ: ("promote", folder),
         "checkpoint.rtu": ("export", folder),
         "config.toml": ("inspect", folder, "--report"),
-        "events.jsonl": ("promote", folder, "--to", "off", "--apply", "--output", tmp_path / "new.toml"),
+        "events.jsonl": ("promote", folder, "--to", "off", "--apply", "--out", tmp_path / "new.toml"),
         "policy.onnx": ("verify", folder),
     }
     code, _, err = cli(capfd, *commands[file])

@@ -1,8 +1,8 @@
 """Writes what has to be text from rtu_edge/learn/parameters.py: `make tables`.
 
 Signatures and docstrings of the learners and cells, the fields, defaults and ranges of the C interface, the table of
-docs/configuration.md. With --check it writes nothing, prints the difference and fails where there is one;
-tests/test_parameters.py does the same.
+docs/configuration.md; and docs/cli.md from the commands. With --check it writes nothing, prints the difference and
+fails where there is one; tests/test_parameters.py does the same.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import cli_reference
 
 from rtu_edge.learn import parameters
 from rtu_edge.learn.parameters import (
@@ -348,6 +350,7 @@ WRITERS: dict[str, Callable[[str, str], str]] = {
     _HEADER: _header,
     _DEFAULTS: lambda path, text: c_defaults(),
     "docs/configuration.md": _document,
+    "docs/cli.md": lambda path, text: cli_reference.text(),
 }
 
 

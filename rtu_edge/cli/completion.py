@@ -12,17 +12,17 @@ _VARIABLE = "_RTU_EDGE_COMPLETE"
 @click.command(
     "completion",
     epilog=options.examples(
-        "rtu-edge completion bash > ~/.local/share/bash-completion/completions/rtu-edge",
+        "rtu-edge completion bash > ~/.rtu-edge.bash",
         'rtu-edge completion zsh > "${fpath[1]}/_rtu-edge"',
-        "rtu-edge completion fish > ~/.config/fish/completions/rtu-edge.fish",
+        "rtu-edge completion fish > ~/.config/fish/conf.d/rtu-edge.fish",
     ),
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
     """Print the shell completion script for bash, zsh or fish.
 
-    It completes commands, options, plants, ports, configurations and folders of runs. A new shell is needed after it
-    was installed.
+    It completes commands, options, plants, ports, configurations and folders of runs. In bash, add `source
+    ~/.rtu-edge.bash` to ~/.bashrc. Then start a new shell.
     """
     from click.shell_completion import get_completion_class
 

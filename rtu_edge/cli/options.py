@@ -38,8 +38,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
 
 
-def _help(text: str, more: str = "", default: str = "") -> str:
-    return text + (f": {more}" if more else "") + (f"  [default: {default}]" if default else "")
+def _help(text: str, more: str = "", default: str = "", joint: str = ": ") -> str:
+    return text + (joint + more if more else "") + (f"  [default: {default}]" if default else "")
 
 
 def examples(*lines: str) -> str:
@@ -50,7 +50,7 @@ def examples(*lines: str) -> str:
 
 def arm(more: str = "") -> Decorator[Any]:
     """--arm."""
-    return click.option("--arm", is_flag=True, help=_help("Allow real hardware to move", more))
+    return click.option("--arm", is_flag=True, help=_help("Allow real hardware to move", more, joint="; "))
 
 
 def yes() -> Decorator[Any]:
@@ -60,7 +60,8 @@ def yes() -> Decorator[Any]:
 
 def as_json(more: str = "") -> Decorator[Any]:
     """--json, as the argument as_json."""
-    return click.option("--json", "as_json", is_flag=True, help=_help("Print JSON to stdout, all else to stderr", more))
+    help = _help("Print JSON to stdout, all else to stderr", more, joint="; ")
+    return click.option("--json", "as_json", is_flag=True, help=help)
 
 
 def baud() -> Decorator[Any]:

@@ -49,7 +49,7 @@ _BY_ID = re.compile(rf"serial/by-id/usb-{_SAFE}-if([0-9a-f]{{2}})(?:-port[0-9]+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
 _RULES = {
-    "--name": "1 to 200 letters, digits, '-', '_' and '.', and begin with a letter or digit",
+    "--unit": "1 to 200 letters, digits, '-', '_' and '.', and begin with a letter or digit",
     "--user": "1 to 32 letters, digits, '-', '_' and '.', and begin with a letter, digit or '_'",
 }
 
@@ -116,7 +116,7 @@ def parts(
     Raises:
         ConfigError: a name that is none for a unit or a user, or a path that no unit can name.
     """
-    for option, value, rule in (("--name", name, _NAME), ("--user", user, _USER)):
+    for option, value, rule in (("--unit", name, _NAME), ("--user", user, _USER)):
         if not rule.fullmatch(value):
             raise ConfigError(f"{option} = {quoted(value)}: must be {_RULES[option]}")
     unit = _unit(config, user, name, port, folder)

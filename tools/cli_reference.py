@@ -1,0 +1,132 @@
+"""Writes docs/cli.md from the commands themselves and the table of JSON fields below: `make tables`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import click
+
+from rtu_edge.cli import _GROUPS, cli
+
+# Command -> its fields in the document that --json prints.
+JSON: dict[str, str] = {
+    "ports": "`ports`: `path` `device` `driver` `description` `hint` of each",
+    "device": "`port` `plant` `pid` `hello` `channels`",
+    "monitor": "`event`; for a port with an owner its status, otherwise `device_state` and counts; with `--once` one line",
+    "estop": "`stopped` (ports) `by` (`owner`, `direct`) `ended_pid`",
+    "run": "`run` `dry_run` `state_hash` `steps` `episodes` `seconds` `reason` `message` `mean_return` `counters` `link` "
+    "`privileges`",
+    "size": "`kind` `bytes` `flops` `times` `sections`",
+    "promote": "`run` `mode` `sufficient` `against` `evidence` `output`",
+    "verify": "`policy` `checkpoint` `steps` `difference` `tolerance` `passed`",
+    "inspect": "`kind` (`run`, `interrupted`, `session`, `service`, `checkpoint`) `path`; of a run `summary` `cut`, of a "
+    "checkpoint `bytes` `state_hash` `learner` `sections`, of the others `files`",
+    "log repair": "`logs`: `log` `path` `records` `episodes` `chunks` `left_out` of each",
+    "replay": "`log` `session` `cut` `records` `steps` `hashes` `exact` `equal` `problem` `largest` `largest_value` "
+    "`final_equal` `ended` `state_hash`; with `--set` `set` `transitions` `comparison` `folder`",
+    "blackbox": "`file` `records` `torn` `missing` `recovered` `session` `started` `configuration` `observations` "
+    "`actuators` `last`",
+    "ckpt ls": "`checkpoints`: `file` `steps` `episodes` `saved` `bytes` `state_hash` `problem` of each",
+    "ckpt diff": "`a` `b` `configuration` `sections`",
+    "hil list": "`faults`: `name` `kind` `expect` of each",
+    "hil kinds": "`kinds`: `kind` `help` `parameters` of each",
+    "hil run": "`suite` `targets` `seed` `seconds` `results` `report`",
+    "bench loop": "`started` `settings` `system` `privileges` `steps` `seconds` `parts` `worst` `picture` and more",
+    "bench soak": "`hours` `steps` `seconds` `sessions` `faults` `counters` `growth` `report` and more",
+}
+
+_HEAD = """\
+# Command line
+
+Reference of the command `rtu-edge`, for engineers who connect, run and test a robot with it. `--help` after a command
+prints the same with examples. An option means the same in each command that has it.
+
+| exit code | meaning |
+|---|---|
+| 0 | success |
+| 1 | a check failed: `verify`, `replay --verify`, `promote`, `hil run`, `demo` |
+| 2 | usage, configuration, or a file that cannot be used |
+| 3 | device or port |
+| 4 | safety stop |
+| 5 | the learner does not fit the period |
+
+Output to a pipe or a file has no escape sequences and no wrapped lines. `NO_COLOR=1` removes colours on a terminal,
+`TERM=dumb` all escape sequences. Errors go to stderr as `rtu-edge: ...`.
+
+Shell completion of commands, options, plants, ports, configurations and runs:
+
+```sh
+rtu-edge completion bash > ~/.rtu-edge.bash     # and in ~/.bashrc: source ~/.rtu-edge.bash
+rtu-edge completion zsh > "${fpath[1]}/_rtu-edge"
+rtu-edge completion fish > ~/.config/fish/conf.d/rtu-edge.fish
+```
+"""
+
+_JSON_HEAD = """\
+## JSON
+
+`--json` prints one document to stdout (`monitor`: one a line) and everything else to stderr. Numbers that are not
+finite are the strings "inf", "-inf" and "nan". On an error stdout may be empty; the exit code tells the kind.
+
+| command | fields |
+|---|---|
+"""
+
+
+def leaves() -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, with its full name."""
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {below}", command.commands[below]) for below in command.commands)
+        else:
+            yield name, command
+
+
+def text() -> str:
+    """docs/cli.md."""
+    found = dict(leaves())
+    common = _common(list(found.values()))
+    parts = [_HEAD, "## Common options\n", "| option | |", "|---|---|", *common.values(), ""]
+    for heading, commands in _GROUPS.items():
+        parts.append(f"## {heading}\n")
+        for name in commands:
+            parts += [_section(full, command, common) for full, command in found.items() if full.split()[0] == name]
+    parts.append(_JSON_HEAD + "".join(f"| `{name}` | {fields} |\n" for name, fields in JSON.items()))
+    return "\n".join(parts)
+
+
+def _rows(command: click.Command) -> Iterator[tuple[str, str]]:
+    """Name and table row of each option."""
+    context = click.Context(command)
+    for option in command.get_params(context):
+        record = option.get_help_record(context) if isinstance(option, click.Option) else None
+        if record is not None and "--help" not in record[0]:
+            yield option.opts[-1], f"| `{_cell(record[0])}` | {_cell(record[1])} |"
+
+
+def _common(commands: list[click.Command]) -> dict[str, str]:
+    """Rows of options that three commands or more have in the same words."""
+    rows = Counter(row for command in commands for row in _rows(command))
+    return {name: row for (name, row), count in rows.items() if count >= 3}
+
+
+def _section(name: str, command: click.Command, common: dict[str, str]) -> str:
+    context = click.Context(command, info_name=name)
+    usage = " ".join(piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]")
+    summary = " ".join((command.help or "").partition("\n\n")[0].split())
+    lines = [f"### {name}\n", f"`{name} {usage}`: {summary}\n" if usage else f"{summary}\n"]
+    rows = dict(_rows(command))
+    own = [row for key, row in rows.items() if common.get(key) != row]
+    shared = [f"`{key}`" for key, row in rows.items() if common.get(key) == row]
+    lines += ["| option | |", "|---|---|", *own, ""] if own else []
+    lines += [f"Common options: {', '.join(shared)}\n"] if shared else []
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", "\\|")
