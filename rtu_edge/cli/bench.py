@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from rtu_edge.bench.latency import Latencies
     from rtu_edge.config import Config
+    from rtu_edge.device.simulated import SimulatedDevice
 
 
 @click.group("bench", epilog=options.examples("rtu-edge bench loop", "rtu-edge bench soak --hours 1"))
@@ -82,11 +83,9 @@ def loop(
     from rtu_edge.bench import latency, picture
     from rtu_edge.cli.run import confirm
     from rtu_edge.config import Clock
-    from rtu_edge.device.simulated import simulated
-    from rtu_edge.run import with_firmware
 
     said = console(as_json)
-    settings = with_firmware(_settings(config, port, realtime, cpu, overrides))
+    settings = job.with_firmware(_settings(config, port, realtime, cpu, overrides))
     if settings.loop.clock is Clock.LOCKSTEP:
         raise ConfigError('loop.clock = "lockstep": virtual time has no latency to measure; "device" or "host"')
     if hz is not None and not settings.device.plant:
@@ -94,9 +93,7 @@ def loop(
     with ExitStack() as stack:
         if settings.device.plant:
             period_us = round(1e6 / hz) if hz is not None else None
-            own = {"firmware": settings.device.firmware} if settings.device.firmware else {}
-            device = stack.enter_context(simulated(settings.device.plant, period_us=period_us, **own))
-            settings = _at(settings, device.port)
+            settings = _at(settings, stack.enter_context(_simulated(settings, period_us)).port)
         connection = stack.enter_context(job.connect(settings))
         if not connection.hello.simulated:
             confirm(said, settings, connection, arm, yes)
@@ -172,6 +169,13 @@ def _settings(config: Path | None, port: str | None, realtime: bool, cpu: int, o
     if config is not None:
         return load_config(config, (*given, *overrides))
     return parse_config('device.plant = "cartpole"\n', (*given, *overrides), source="--set")
+
+
+def _simulated(settings: Config, period_us: int | None) -> SimulatedDevice:
+    from rtu_edge.device.simulated import simulated
+
+    own: dict[str, Any] = {"firmware": settings.device.firmware} if settings.device.firmware else {}
+    return simulated(settings.device.plant, period_us=period_us, **own)
 
 
 def _at(settings: Config, port: str) -> Config:

@@ -33,9 +33,10 @@ _AGAIN_S = 5.0
 def command(config: Path, overrides: tuple[str, ...]) -> None:
     """Own a device and run each time it is armed; used by the service.
 
-    It waits, disarmed, for `rtu-edge arm`. Every actuator needs limits in the file, on a simulated device too. The learner, saved while it runs, goes on from
-    one run to the next and over restarts, in the folder run.folder/run.name; each run leaves its log there. A safety
-    stop ends the process, and so does a device that goes away; a disk that is full does not.
+    It waits, disarmed, for `rtu-edge arm`. Every actuator needs limits in the file, on a simulated device too. The
+    learner, saved while it runs, goes on from one run to the next and over restarts, in the folder
+    run.folder/run.name; each run leaves its log there. A safety stop ends the process, and so does a device that
+    goes away; a disk that is full does not.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.config import Clock, load_config

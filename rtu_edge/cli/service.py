@@ -26,7 +26,8 @@ from rtu_edge.cli import complete, options
 def command(config: Path, user: str | None, unit: str, applied: bool, root: Path) -> None:
     """Print or install systemd and udev files for a configuration.
 
-    A systemd unit, a udev rule, a tmpfiles and a limits file are printed; --apply writes them. The service starts disarmed and waits for `rtu-edge arm CONFIG`.
+    A systemd unit, a udev rule, a tmpfiles and a limits file are printed; --apply writes them. The service starts
+    disarmed and waits for `rtu-edge arm CONFIG`.
     """
     import getpass
     import os

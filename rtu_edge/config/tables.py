@@ -55,8 +55,8 @@ class Device(Section, frozen=True):
         port: Serial port or pyserial URL; prefer /dev/serial/by-id/... (`rtu-edge ports` lists them)
         plant: Simulated plant behind a pty: cartpole, pendulum, servo, each also with -full, or the path of a C file
             (docs/hil.md)
-        firmware: Executable of the firmware that simulates `plant`, in place of the package's (`rtu-edge firmware` builds
-            one); empty: the variable RTU_EDGE_FIRMWARE, or else the package's; its path is kept in the run's record
+        firmware: Executable of the firmware that simulates `plant`, in place of the package's (`rtu-edge firmware`
+            builds one); empty: the variable RTU_EDGE_FIRMWARE, or else the package's; its path is kept in the run's record
         sim: Plant that `run --sim` simulates in place of `port`; as `plant`
         baud: Baud rate, for a port that has one
         dtr: DTR line when the port is opened; `auto` decides by the driver
