@@ -14,6 +14,8 @@ What is where:
 
     StreamAC, TDPredictor, OnlineRegressor    learners for control, prediction, regression; load() reads a checkpoint
     LinearRTU, NonlinearRTU                   the recurrent cells by themselves
+    evaluate                                  episodes without learning, as a table and a plot
+    CSVWriter, TensorBoardWriter              learning curves, as callbacks of agent.learn()
     footprint                                 bytes, operations and time of a learner before there is one
     export_onnx, verify_onnx                  the policy as a file for elsewhere, and the proof that it is the same
     Plant, SimulatedDevice                    a simulated plant in this process; one behind a serial port
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from rtu_edge.device.python_device import PythonDevice
     from rtu_edge.device.schema import Channel, Safe
     from rtu_edge.device.simulated import SimulatedDevice
-    from rtu_edge.learn import OnlineRegressor, StreamAC, TDPredictor, load
+    from rtu_edge.learn import CSVWriter, OnlineRegressor, StreamAC, TDPredictor, TensorBoardWriter, evaluate, load
     from rtu_edge.learn.cells import LinearRTU, NonlinearRTU
     from rtu_edge.learn.footprint import Footprint, footprint
     from rtu_edge.learn.onnx import export_onnx, verify_onnx
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from rtu_edge.loop.robot import Robot
 
 __all__ = [
+    "CSVWriter",
     "Channel",
     "CheckpointError",
     "ConfigError",
@@ -69,8 +72,10 @@ __all__ = [
     "SimulatedDevice",
     "StreamAC",
     "TDPredictor",
+    "TensorBoardWriter",
     "__version__",
     "connect",
+    "evaluate",
     "export_onnx",
     "footprint",
     "load",
@@ -91,8 +96,10 @@ _HOMES = {
     "device.simulated": ("SimulatedDevice",),
     "learn": ("OnlineRegressor", "StreamAC", "TDPredictor", "load"),
     "learn.cells": ("LinearRTU", "NonlinearRTU"),
+    "learn.evaluation": ("evaluate",),
     "learn.footprint": ("Footprint", "footprint"),
     "learn.onnx": ("export_onnx", "verify_onnx"),
+    "learn.writers": ("CSVWriter", "TensorBoardWriter"),
     "loop": ("Limits", "Link", "Loop", "LoopConfig", "Reward"),
     "loop.connecting": ("connect",),
     "loop.robot": ("Robot",),

@@ -143,7 +143,7 @@ def _drive(agent: Any, plant: Plant, records: Array, rng: np.random.Generator, h
         learning = (number // 700) % 5 != 3
         if learning:
             calls |= CallFlag.EXPLORE
-        action = agent.predict(x, explore=learning)
+        action = agent.predict(x, deterministic=not learning)
         over = terminated or truncated
         flags |= (RecordFlag.TERMINATED * terminated) | (RecordFlag.TRUNCATED * truncated)
         if learning:

@@ -106,7 +106,7 @@ def test_the_call_of_the_documentation() -> None:
     action = agent.step(np.zeros(2), 1.0, terminated=False, truncated=False)
     action = agent.predict(np.zeros(2))
     agent.update(1.0, False, False, applied=None)
-    assert agent.predict(np.zeros(2), explore=False).shape == (1,)
+    assert agent.predict(np.zeros(2), deterministic=True).shape == (1,)
     assert isinstance(agent.nbytes, int) and isinstance(agent.state_hash(), str)
     v = rtu.TDPredictor(observation_size=2, units=64, gamma=0.95, trace_decay=0.95, seed=0)
     assert isinstance(v.step(np.zeros(2), 0.0), float)
@@ -211,7 +211,9 @@ def test_evaluation_learns_nothing(kind: str) -> None:
     twin = agent.copy()
     for _ in range(50):
         x = rng.standard_normal(D)
-        assert np.array_equal(agent.predict(x, explore=False), twin.predict(x, explore=False)), "no dice in evaluation"
+        assert np.array_equal(agent.predict(x, deterministic=True), twin.predict(x, deterministic=True)), (
+            "no dice in evaluation"
+        )
     for k, v in agent.parameters.items():
         np.testing.assert_array_equal(v, weights[k])
     assert all(np.array_equal(agent.normalizer[k], normalizer[k]) for k in normalizer)
@@ -222,11 +224,11 @@ def test_evaluation_returns_the_mode() -> None:
     agent = rtu.StreamAC(D, 2, units=4, hidden=4)
     agent.load_parameters({"actor.head.weight": np.zeros((4, 4)), "actor.head.bias": [0.25, -3.0, 0.0, 5.0]})
     agent.reset(np.zeros(D))
-    np.testing.assert_array_equal(agent.predict(np.ones(D), explore=False), np.float32([0.25, -1.0]))
+    np.testing.assert_array_equal(agent.predict(np.ones(D), deterministic=True), np.float32([0.25, -1.0]))
     agent = rtu.StreamAC(D, n_actions=3, units=4, hidden=4)
     agent.load_parameters({"actor.head.weight": np.zeros((3, 4)), "actor.head.bias": [0.1, 0.2, 0.15]})
     agent.reset(np.zeros(D))
-    assert agent.predict(np.ones(D), explore=False) == 1
+    assert agent.predict(np.ones(D), deterministic=True) == 1
 
 
 def test_sampling_follows_the_policy() -> None:
@@ -339,7 +341,7 @@ def test_a_bad_vector_is_refused_and_changes_nothing(kind: str, bad: Any) -> Non
         "predictor": [lambda: learner.step(bad, 0.0)],
         "regressor": [lambda: learner.predict(bad)],
     }.get(kind, [lambda: learner.step(bad, 0.0), lambda: learner.predict(bad), lambda: learner.predict(bad,
-    explore=False), lambda: learner.reset(bad)])  # fmt: skip
+    deterministic=True), lambda: learner.reset(bad)])  # fmt: skip
     for call in calls:
         with pytest.raises(ValueError):
             call()

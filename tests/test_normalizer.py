@@ -94,13 +94,13 @@ class Balancing:
     def episode(self, agent: Any, learn: bool) -> float:
         x = self.observe(self.plant.reset(int(self.rng.integers(2**31)))[0])
         agent.begin()
-        action = agent.reset(x) if learn else agent.predict(x, explore=False)
+        action = agent.reset(x) if learn else agent.predict(x, deterministic=True)
         total = 0.0
         while True:
             x, reward, terminated, truncated, _ = self.plant.step(10 * action)
             total += reward
             x = self.observe(x)
-            action = agent.step(x, reward, terminated, truncated) if learn else agent.predict(x, explore=False)
+            action = agent.step(x, reward, terminated, truncated) if learn else agent.predict(x, deterministic=True)
             if terminated or truncated:
                 return total
 
@@ -178,4 +178,4 @@ def test_an_exported_policy_has_the_scale_and_the_bound(learned: Learned, tmp_pa
     x = (0.1 * rng.standard_normal((300, 3))).astype(np.float32)
     x[::7, 0], x[3::11, 1], x[5::13, 2], x[8::17, 2] = 65535.0, -LARGEST, LARGEST, 0.5 + 1e-3
     for t, row in enumerate(x):
-        assert policy.predict(row) == pytest.approx(agent.predict(row, explore=False), abs=2e-5), f"step {t}"
+        assert policy.predict(row) == pytest.approx(agent.predict(row, deterministic=True), abs=2e-5), f"step {t}"

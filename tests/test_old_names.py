@@ -90,7 +90,7 @@ def test_nothing_has_an_old_name(pattern: str, paths: list[str], new: str) -> No
         'config.guard.snapshots, "guard"',
         "good_steps = 25",
         'counters["gate_held"] + counters["input_range"] + counters["guard_frozen"]',
-        "agent.learn(reward, terminated)",
+        "policy.learn(reward, terminated)",
         'records["executed"]',
         "flags & RecordFlag.REPLACED",
         "rtu.plan(agent.config); `rtu-edge plan`",

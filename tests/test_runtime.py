@@ -244,7 +244,7 @@ def plain_calls(agent: Any, records: Any, low: float, high: float) -> None:
         if CallFlag.BEGIN in calls:
             agent.begin()
         if CallFlag.PREDICT in calls:
-            agent.predict(record["x"], explore=CallFlag.EXPLORE in calls)
+            agent.predict(record["x"], deterministic=CallFlag.EXPLORE not in calls)
         if CallFlag.LEARN in calls:
             applied = (2 * record["applied"] - (low + high)) / (high - low) if CallFlag.APPLIED in calls else None
             terminated = bool(record["flags"] & RecordFlag.TERMINATED)

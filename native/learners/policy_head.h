@@ -68,6 +68,30 @@ void mode(const PolicyConfig& config, const T* y, T* action) {
   action[0] = static_cast<T>(best);
 }
 
+// How far the policy spreads its actions: the mean of sigma over the actuators, in units of an action (0 for discrete
+// actions), and the entropy H in nats.
+struct Spread {
+  double sigma, entropy;
+};
+
+template <class T>
+Spread spread(const PolicyConfig& config, const T* y) {
+  double H = 0, sum = 0;
+  if (config.discrete) {
+    double p[kMaxActions];
+    softmax(config, y, p);
+    for (int32_t i = 0; i < config.actions; ++i) H -= p[i] > 0 ? p[i] * core::logarithm(p[i]) : 0.0;
+    return {0.0, H};
+  }
+  constexpr double kHalfLogTwoPiE = 1.4189385332046727;
+  for (int32_t k = 0; k < config.actions; ++k) {
+    const double sigma = sigma_of(config, y[config.actions + k]);
+    sum += sigma;
+    H += kHalfLogTwoPiE + core::logarithm(sigma);
+  }
+  return {sum / config.actions, H};
+}
+
 // Cotangents of log pi(action) and of the entropy H on the head's outputs.
 template <class T>
 void policy_cotangents(const PolicyConfig& config, const T* y, const T* action, T* log_pi, T* entropy) {

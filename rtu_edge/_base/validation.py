@@ -155,6 +155,8 @@ def check_sections(
     for name, value in given.items():
         if name not in known:
             raise ConfigError(f"{name}: unknown parameter; expected one of {', '.join(known)}")
+        if isinstance(value, np.ma.MaskedArray):
+            raise ConfigError(f"{name}: expected real numbers, got a masked array; give one without a mask")
         array = np.asarray(value)
         like = known[name]
         if array.dtype.kind not in "fiub":

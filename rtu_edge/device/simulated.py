@@ -104,6 +104,7 @@ class SimulatedDevice(Closing):
             )
         except OSError as error:
             raise DeviceError(f"{command[0]}: cannot be started: {error.strerror}") from error
+        self._plant = plant
         self._port = self._read_port(command)
 
     def _read_port(self, command: list[str]) -> str:
@@ -138,6 +139,10 @@ class SimulatedDevice(Closing):
         if self._process is None:
             raise DeviceError("the device is closed")
         return self._process.pid
+
+    def __repr__(self) -> str:
+        state = f"pid {self._process.pid}" if self.running and self._process else "ended"
+        return f"SimulatedDevice({self._plant!r}): {self._port}, {state}"
 
     @property
     def running(self) -> bool:

@@ -1,4 +1,4 @@
-"""Learners: StreamAC for control, TDPredictor and OnlineRegressor for signals.
+"""Learners: StreamAC for control, TDPredictor and OnlineRegressor for signals; evaluation and writers of curves.
 
 Each is a thin face over one arena of the core: these classes check and name, the core computes.
 """
@@ -10,11 +10,32 @@ from typing import TYPE_CHECKING
 from rtu_edge._base.lazy import lazily
 
 if TYPE_CHECKING:
+    from rtu_edge._base.progress import StepRecord
+    from rtu_edge.learn.evaluation import EvaluationResult, evaluate
     from rtu_edge.learn.kinds import KINDS
     from rtu_edge.learn.signals import OnlineRegressor, TDPredictor
     from rtu_edge.learn.stored import decode, load, make, restore
     from rtu_edge.learn.stream_ac import StreamAC
+    from rtu_edge.learn.training import LearningResult
+    from rtu_edge.learn.writers import CSVWriter, TensorBoardWriter
 
-__all__ = ["KINDS", "OnlineRegressor", "StreamAC", "TDPredictor", "decode", "load", "make", "restore"]
+__all__ = [
+    "KINDS",
+    "CSVWriter",
+    "EvaluationResult",
+    "LearningResult",
+    "OnlineRegressor",
+    "StepRecord",
+    "StreamAC",
+    "TDPredictor",
+    "TensorBoardWriter",
+    "decode",
+    "evaluate",
+    "load",
+    "make",
+    "restore",
+]
 
-__getattr__ = lazily(__name__, __all__, ("kinds", "signals", "stored", "stream_ac"))
+__getattr__ = lazily(
+    __name__, __all__, ("kinds", "signals", "stored", "stream_ac", "training", "evaluation", "writers")
+)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rtu_edge._base import files
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_sections
-from rtu_edge.learn import checkpoint
+from rtu_edge.learn import checkpoint, parameters
 
 __all__ = ["Array", "Learner"]
 
@@ -21,6 +21,7 @@ Array = npt.NDArray[Any]
 Self = TypeVar("Self", bound="Learner")
 
 VARIANCE_EPS = 1e-8
+_STEPS = 2  # native/learners/learner.h, Counter
 
 
 class Learner:
@@ -134,14 +135,68 @@ class Learner:
         checkpoint.check_saved(data, path)
         files.write(path, data)
 
+    @property
+    def steps_learned(self) -> int:
+        """Steps since construction in which the weights moved."""
+        return int(self._core.get("counters")[_STEPS])
+
     def copy(self: Self) -> Self:
-        """A second learner in the same state, memory of its own."""
-        twin = type(self)._from_config(self._config)
-        status, _ = twin._core.load(self._core.save(""))
-        if status != 0:
-            raise RuntimeError(f"a copy refused its own state ({status})")
+        """A second learner in the same state, with memory of its own: both go on to the same bits.
+
+        copy.copy() and copy.deepcopy() do the same; a pickle carries the bytes of a checkpoint. The arrays that bind()
+        named are not part of the state: call bind() again.
+        """
+        twin = type(self)._made(self._config)
+        twin._core.adopt(self._core.arena())
+        twin.__dict__.update(self._added())
         return twin
 
+    __copy__ = copy
+
+    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
+        twin = self.copy()
+        memo[id(self)] = twin
+        twin.__dict__.update(_copy.deepcopy(self._added(), memo))
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle: the class, a checkpoint, and what the user has set on the learner.
+
+        Raises:
+            CheckpointError: a value of the learner is not finite.
+        """
+        data = self._core.save(checkpoint.encode_config(self._config))
+        checkpoint.check_saved(data, "pickle")
+        return _restored, (type(self), data), self._added() or None
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in parameters.told(self.kind, self._config).items())
+        try:
+            learned = f"{self.steps_learned:,} steps learned"
+        except RuntimeError:  # another thread is in run()
+            learned = "learning in another thread"
+        return f"{type(self).__name__}({shown}): {learned}, {self.nbytes:,} bytes"
+
+    def _added(self) -> dict[str, Any]:
+        """What the user has set on this object."""
+        own = {"_core", "_config", "_native_config"}
+        return {key: value for key, value in self.__dict__.items() if key not in own and not key.endswith("_bound")}
+
+    def _build(self, given: Mapping[str, Any]) -> None:
+        """Checks the arguments of the constructor and makes the native learner."""
+        raise NotImplementedError
+
     @classmethod
-    def _from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
-        return cls(**{key: value for key, value in config.items() if key != "kind"})
+    def _made(cls: type[Self], config: Mapping[str, Any]) -> Self:
+        """A learner from its `config`, also of a derived class whose constructor takes other arguments."""
+        learner = cls.__new__(cls)
+        learner._build({key: value for key, value in config.items() if key != "kind"})
+        return learner
+
+
+def _restored(cls: type[Learner], data: bytes) -> Learner:
+    """The learner of a pickle."""
+    learner = cls._made(checkpoint.complete(checkpoint.read_config(data, "pickle")))
+    status, where = learner.core.load(data)
+    checkpoint.raise_for(status, where, "pickle")
+    return learner

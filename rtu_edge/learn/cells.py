@@ -7,19 +7,20 @@ Source: Elelimy et al., Real-Time Recurrent Learning using Trace Units in Reinfo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
 from rtu_edge._base.validation import check_sections
-from rtu_edge.learn import parameters
+from rtu_edge.learn import checkpoint, parameters
 from rtu_edge.learn.parameters import CELL
 
 __all__ = ["LinearRTU", "NonlinearRTU"]
 
 Array = npt.NDArray[np.floating[Any]]
+Self = TypeVar("Self", bound="_Cell")
 
 
 class _Cell:
@@ -41,7 +42,11 @@ class _Cell:
         r_max: float = 1.0,
         max_phase: float = 6.28,
     ) -> None:
-        values = parameters.check(CELL, {**locals(), "cell": self._kind})
+        self._build(locals())
+
+    def _build(self, given: Mapping[str, Any]) -> None:
+        self._arguments = parameters.check(CELL, {**given, "cell": self._kind})
+        values = dict(self._arguments)
         self._dtype = np.dtype(values.pop("dtype"))
         seed = values.pop("seed")
         self._config = {"cell": self._kind, "units": values.pop("n_units"), **values}
@@ -131,6 +136,43 @@ class _Cell:
         """Zeroes the state and all traces; parameters stay."""
         self._core.reset()
 
+    def copy(self: Self) -> Self:
+        """A second cell in the same state, with memory of its own: both go on to the same bits.
+
+        copy.copy() and copy.deepcopy() do the same; a pickle carries the bytes of a checkpoint. The arrays that bind()
+        named are not part of the state: call bind() again.
+        """
+        twin = self._made(self._arguments)
+        twin._core.adopt(self._core.arena())
+        return twin
+
+    __copy__ = copy
+
+    def __deepcopy__(self: Self, memo: dict[int, Any]) -> Self:
+        memo[id(self)] = twin = self.copy()
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle: the class, its arguments and a checkpoint.
+
+        Raises:
+            CheckpointError: a value of the cell is not finite.
+        """
+        data = self._core.save("{}")
+        checkpoint.check_saved(data, "pickle")
+        return _restored, (type(self), self._arguments, data)
+
+    def __repr__(self) -> str:
+        told = parameters.told(CELL, self._arguments)
+        shown = ", ".join(f"{name}={value!r}" for name, value in told.items())
+        return f"{type(self).__name__}({shown}): {2 * self.n_units} outputs, {self.nbytes:,} bytes"
+
+    @classmethod
+    def _made(cls: type[Self], arguments: Mapping[str, Any]) -> Self:
+        cell = cls.__new__(cls)
+        cell._build(arguments)
+        return cell
+
     @property
     def nbytes(self) -> int:
         """Bytes of the arena: parameters, state, traces, scratch."""
@@ -140,6 +182,14 @@ class _Cell:
     def n_traces(self) -> int:
         """Floats kept for RTRL: 2 m d + 4 n for the linear RTU, 4 n d + 4 n for the nonlinear one."""
         return self._core.n_traces
+
+
+def _restored(cls: type[_Cell], arguments: Mapping[str, Any], data: bytes) -> _Cell:
+    """The cell of a pickle."""
+    cell = cls._made(arguments)
+    status, where = cell._core.load(data)
+    checkpoint.raise_for(status, where, "pickle")
+    return cell
 
 
 class LinearRTU(_Cell):

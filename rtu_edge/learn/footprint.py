@@ -88,6 +88,10 @@ class Footprint:
         predict, traces, update = (nanoseconds / 1e3 for nanoseconds in found)
         return replace(self, times=StepTimes(predict, traces, update, "scalar" if dtype == "float64" else _core.isa))
 
+    def __repr__(self) -> str:
+        times = "" if self.times is None else f", {self.times.step_us:.3g} us per step ({self.times.isa})"
+        return f"Footprint({self.kind}: {self.nbytes:,} bytes, {self.flops_per_step:,} operations per step{times})"
+
     def __str__(self) -> str:
         """A table for people."""
         width = max(len(name) for name, *_ in self.sections)

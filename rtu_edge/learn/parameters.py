@@ -342,6 +342,17 @@ def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> d
     return values
 
 
+def told(learner: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of checked values those that a short description shows: required ones, the seed, and what is not the default."""
+    required = {row.name: values[row.name] for row in of(learner) if row.defaults[learner] is REQUIRED}
+    default = check(learner, {**required, **{key: values[key] for key in ("optimizer",) if key in values}})
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if name in required or name in ("units", "hidden", "seed") or value != default.get(name, value)
+    }
+
+
 def _places(
     learner: str, given: Mapping[str, Any], values: dict[str, Any]
 ) -> Iterator[tuple[Parameter, dict[str, Any], Mapping[str, Any], str]]:

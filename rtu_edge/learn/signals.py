@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy.typing as npt
 
@@ -19,11 +19,12 @@ __all__ = ["OnlineRegressor", "TDPredictor"]
 class _SignalLearner(Learner):
     """One network, one optimizer, a stream of inputs."""
 
-    def _start_on_signal(self, native: type, given: Mapping[str, Any]) -> None:
-        """Starts with the constructor's arguments."""
+    _native: ClassVar[type]
+
+    def _build(self, given: Mapping[str, Any]) -> None:
         arguments = parameters.check(self.kind, given)
         optimizer = {"rule": arguments["optimizer"], **{key: arguments[key] for key in ("step_size", "kappa")}}
-        self._start(native, {**arguments, "optimizer": optimizer}, arguments)
+        self._start(self._native, {**arguments, "optimizer": optimizer}, arguments)
 
 
 class TDPredictor(_SignalLearner):
@@ -66,6 +67,7 @@ class TDPredictor(_SignalLearner):
     """
 
     kind = "td_predictor"
+    _native = _core.TDPredictor
 
     def __init__(
         self,
@@ -90,7 +92,7 @@ class TDPredictor(_SignalLearner):
         observation_bound: float = 10.0,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        self._start_on_signal(_core.TDPredictor, locals())
+        self._build(locals())
 
     @classmethod
     def for_horizon(
@@ -239,6 +241,7 @@ class OnlineRegressor(_SignalLearner):
     """
 
     kind = "online_regressor"
+    _native = _core.OnlineRegressor
 
     def __init__(
         self,
@@ -262,7 +265,7 @@ class OnlineRegressor(_SignalLearner):
         observation_bound: float = 10.0,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        self._start_on_signal(_core.OnlineRegressor, locals())
+        self._build(locals())
 
     def predict(self, x: npt.ArrayLike) -> Array:
         """Advances the state by x (observation_size,) and returns the prediction (n_outputs,). update() follows.

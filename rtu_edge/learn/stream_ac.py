@@ -5,7 +5,7 @@ Source: Elsayed et al., Streaming Deep Reinforcement Learning Finally Works, 202
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 from rtu_edge import _core
 from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.progress import Callback
 from rtu_edge._base.validation import check_int, check_number
 from rtu_edge.learn import parameters
 from rtu_edge.learn.base import Array, Learner
 from rtu_edge.learn.spaces import fit
+from rtu_edge.learn.training import LearningResult, learn
 
 __all__ = ["StreamAC"]
 
@@ -111,13 +113,15 @@ class StreamAC(Learner):
         dt_s: float | None = None,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
-        arguments = parameters.check(self.kind, locals())
-        if (action_size is None) == (n_actions is None):
+        self._build(locals())
+
+    def _build(self, given: Mapping[str, Any]) -> None:
+        arguments = parameters.check(self.kind, given)
+        discrete = arguments["n_actions"] is not None
+        if discrete == (arguments["action_size"] is not None):
             raise ConfigError("action_size, n_actions: expected exactly one of them (continuous or discrete actions)")
-        discrete = n_actions is not None
         native = {
             **arguments,
-            "observation_size": arguments["observation_size"],
             "discrete": discrete,
             "n_outputs": arguments["n_actions" if discrete else "action_size"],
             **{role: {**arguments[role], "rule": arguments["optimizer"]} for role in ("actor", "critic")},
@@ -150,6 +154,42 @@ class StreamAC(Learner):
         sizes = fit(env, settings.pop("n_actions", None)).sizes
         return cls(**{**sizes, **settings})
 
+    def learn(
+        self,
+        env: Any,
+        steps: int,
+        progress: bool = True,
+        callback: Callback | Iterable[Callback] | None = None,
+        seed: int | None = None,
+    ) -> LearningResult:
+        """Learns in an environment for a number of steps; actions are scaled to its units.
+
+        >>> import rtu_edge as rtu
+        >>> plant = rtu.Plant("cartpole")
+        >>> result = rtu.StreamAC.from_env(plant, seed=0).learn(plant, steps=2000, progress=False, seed=0)
+        >>> result.steps, result.episodes == len(result.returns) == len(result.lengths)
+        (2000, True)
+
+        Args:
+            env: A Gymnasium environment, a Plant or a Robot that fits this agent; see from_env(). It is reset first.
+            steps: Environment steps, 1 or more; the last episode may be cut.
+            progress: Show steps, steps/s and returns on standard error: one line on a terminal, a line every 10 s
+                elsewhere. A task without episodes shows its mean reward.
+            callback: A function, or several, called after each step with a rtu_edge.learn.StepRecord; False stops.
+                CSVWriter and TensorBoardWriter are such functions.
+            seed: Of the environment's first episode, 0 to 2^32 - 1, and through it of the others; None: the
+                environment's choice.
+
+        Returns:
+            Steps, returns and lengths of the finished episodes; prints as a summary.
+
+        Raises:
+            ConfigError: an argument out of its range, or an environment that does not fit.
+            ValueError: an observation or a reward that is not finite; the message names the step.
+            RuntimeError: the learner has diverged.
+        """
+        return learn(self, env, steps, progress=progress, callback=callback, seed=seed)
+
     @property
     def observation_size(self) -> int:
         """Observations d."""
@@ -164,11 +204,12 @@ class StreamAC(Learner):
         """Starts an episode without an observation yet: state, traces and eligibilities to zero."""
         self._core.begin()
 
-    def reset(self, observation: npt.ArrayLike) -> Any:
+    def reset(self, observation: npt.ArrayLike, *, deterministic: bool = False) -> Any:
         """Starts an episode.
 
         Args:
             observation: (d,) the first observation.
+            deterministic: True evaluates; see act().
 
         Returns:
             The first action: float array (action_size,) in [-1, 1], or an int.
@@ -176,9 +217,17 @@ class StreamAC(Learner):
         Raises:
             ValueError: shape, dtype or value of the observation; nothing has changed.
         """
-        return self._core.reset(observation)
+        return self._core.act(observation, True, 1.0, True) if deterministic else self._core.reset(observation)
 
-    def step(self, observation: npt.ArrayLike, reward: float, terminated: bool = False, truncated: bool = False) -> Any:
+    def step(
+        self,
+        observation: npt.ArrayLike,
+        reward: float,
+        terminated: bool = False,
+        truncated: bool = False,
+        *,
+        deterministic: bool = False,
+    ) -> Any:
         """Learns from the transition into this observation; returns the next action.
 
         Args:
@@ -186,12 +235,35 @@ class StreamAC(Learner):
             reward: of the transition.
             terminated: the task ended here: nothing follows, no bootstrap. The action returned is then not to be used.
             truncated: the episode was cut here: its value is still that of the observation.
+            deterministic: True evaluates: nothing is learned, reward, terminated and truncated are not used; see act().
 
         Raises:
             ValueError: shape, dtype or value; nothing has changed.
             RuntimeError: no episode is under way; call reset().
         """
-        return self._core.step(observation, reward, terminated, truncated)
+        if not deterministic:
+            return self._core.step(observation, reward, terminated, truncated)
+        return self.act(observation)
+
+    def act(self, observation: npt.ArrayLike, *, deterministic: bool = True, periods: float = 1.0) -> Any:
+        """The policy's action, without learning: only the recurrent state advances.
+
+        The normaliser stands still. When learning resumes without a reset, traces and eligibilities start at zero.
+
+        Args:
+            observation: (d,).
+            deterministic: True: the mean of continuous actions, the most likely discrete one; False: a sample, which
+                advances the random generator too.
+            periods: time since the last observation in nominal periods.
+
+        Returns:
+            Float array (action_size,) in [-1, 1], or an int.
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed.
+            RuntimeError: update() is due.
+        """
+        return self._core.act(observation, bool(deterministic), _periods(periods), False)
 
     def run(
         self,
@@ -262,21 +334,19 @@ class StreamAC(Learner):
         """
         raise RuntimeError("step_bound() before bind(): call bind(observation_buffer, action_buffer) first")
 
-    def predict(self, observation: npt.ArrayLike, explore: bool = True, *, periods: float = 1.0) -> Any:
+    def predict(self, observation: npt.ArrayLike, *, deterministic: bool = False, periods: float = 1.0) -> Any:
         """First half of a step: advances the state and chooses the action, which may leave at once.
 
         Args:
             observation: (d,).
-            explore: False evaluates: the most likely action, nothing is learned, the normaliser stands still, only the
-                recurrent state advances; update() is then not called. When learning goes on without a reset, traces and
-                eligibilities start anew.
+            deterministic: True evaluates; see act(). update() is then not called.
             periods: time since the last observation in nominal periods (docs/math.md, 1).
 
         Raises:
             ValueError: shape, dtype or value; nothing has changed.
             RuntimeError: update() is due, or no episode is under way.
         """
-        return self._core.predict(observation, explore, check_number("periods", periods, 0.0, 1e3, open_low=True))
+        return self._core.predict(observation, not deterministic, _periods(periods))
 
     def update(
         self,
@@ -315,3 +385,15 @@ class StreamAC(Learner):
     def last_step(self) -> dict[str, float]:
         """ "value", "delta", "step_size_actor", "step_size_critic" of the last update()."""
         return dict(self._core.info)
+
+    @property
+    def diagnostics(self) -> dict[str, float]:
+        """How the last step went: "value", "delta" (the TD error) and "entropy" of the policy in nats; for continuous
+        actions also "sigma", the mean standard deviation in units of an action, and "clipped", the share of actuators
+        whose sample was outside of [-1, 1].
+        """
+        return dict(self._core.diagnostics)
+
+
+def _periods(periods: object) -> float:
+    return check_number("periods", periods, 0.0, 1e3, open_low=True)

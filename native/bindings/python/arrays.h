@@ -42,6 +42,42 @@ inline void check_shape(const py::array& array, std::initializer_list<py::ssize_
     refuse(what + ": expected shape " + shape_text(shape) + ", got " + std::string(py::str(array.attr("shape"))));
 }
 
+// A masked array, or rows of which one is masked: under a mask there is no value, and numpy would hand out the number
+// that is stored there.
+inline bool is_masked(const py::handle& object, int depth = 2) {
+  const auto* plain = reinterpret_cast<PyObject*>(py::detail::npy_api::get().PyArray_Type_);
+  if (py::type::handle_of(object).ptr() == plain || PyFloat_CheckExact(object.ptr())) return false;
+  if (py::isinstance<py::array>(object))
+    return py::isinstance(object, py::module_::import("numpy.ma").attr("MaskedArray"));
+  if (depth == 0 || !(PyList_Check(object.ptr()) || PyTuple_Check(object.ptr()))) return false;
+  for (const py::handle& element : py::reinterpret_borrow<py::sequence>(object))
+    if (is_masked(element, depth - 1)) return true;
+  return false;
+}
+
+inline void refuse_masked(const py::handle& object, const std::string& what) {
+  if (is_masked(object))
+    refuse(what + ": a masked array has no values under its mask: give an array without one, such as .filled(0.0)");
+}
+
+// A truth value: True or False, also as numpy has it, or as 1 or 0.
+inline bool flag_of(const char* name, const py::handle& object) {
+  if (object.ptr() == Py_True || object.ptr() == Py_False) return object.ptr() == Py_True;
+  py::object plain = py::reinterpret_borrow<py::object>(object);
+  if (py::hasattr(object, "dtype") && py::hasattr(object, "item") && !is_masked(object)) {
+    try {
+      plain = object.attr("item")();
+    } catch (py::error_already_set&) {  // more than one element
+    }
+  }
+  if (PyLong_Check(plain.ptr())) {
+    const long value = PyLong_AsLong(plain.ptr());
+    if (value == 0 || value == 1) return value == 1;
+    PyErr_Clear();
+  }
+  refuse(std::string(name) + " = " + std::string(py::repr(object)) + ": expected True or False");
+}
+
 // Finite numbers as T, one after another: any real array or sequence of the right shape.
 template <class T>
 class Numbers {
@@ -49,7 +85,7 @@ class Numbers {
   // limit: the largest size allowed, where it is not that of T.
   Numbers(const py::handle& object, std::initializer_list<py::ssize_t> shape, const char* what,
           double limit = static_cast<double>(std::numeric_limits<T>::max()))
-      : array_(py::array::ensure(object)) {
+      : array_(ensure(object, what)) {
     if (!array_) {
       PyErr_Clear();
       refuse(std::string(what) + ": expected an array of shape " + shape_text(shape));
@@ -85,6 +121,11 @@ class Numbers {
   }
 
  private:
+  static py::array ensure(const py::handle& object, const char* what) {
+    refuse_masked(object, what);
+    return py::array::ensure(object);
+  }
+
   // To double by numpy, to T by hand: numpy warns where a cast to float overflows, and a warning may be an error there.
   void convert(const char* what, double limit) {
     using Converted = py::array_t<double, py::array::c_style | py::array::forcecast>;
@@ -111,6 +152,7 @@ class Flags {
  public:
   Flags(const py::handle& object, py::ssize_t k, const char* what) {
     if (object.is_none()) return;
+    refuse_masked(object, what);
     const py::array given = py::array::ensure(object);
     if (!given) {
       PyErr_Clear();
@@ -141,6 +183,7 @@ class Buffer {
  public:
   Buffer() = default;
   Buffer(const py::handle& array, const char* name, py::ssize_t n, bool writable) {
+    refuse_masked(array, name);
     if (PyObject_GetBuffer(array.ptr(), &view_, PyBUF_FORMAT | PyBUF_STRIDES) != 0) {
       PyErr_Clear();
       view_.obj = nullptr;

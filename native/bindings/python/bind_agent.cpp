@@ -21,10 +21,12 @@ constexpr const char* kLearnIsDue = "predict() twice: update() comes between two
 class Agent : public Model {
  public:
   virtual py::object reset(const py::object& observation) = 0;
-  virtual py::object step(const py::object& observation, const py::object& reward, bool terminated, bool truncated) = 0;
+  virtual py::object step(const py::object& observation, const py::object& reward, const py::object& terminated,
+                          const py::object& truncated) = 0;
   virtual py::object predict(const py::object& observation, bool explore, double periods) = 0;
-  virtual void update(const py::object& reward, bool terminated, bool truncated, const py::object& applied,
-                      bool move_weights) = 0;
+  virtual py::object act(const py::object& observation, bool deterministic, double periods, bool first) = 0;
+  virtual void update(const py::object& reward, const py::object& terminated, const py::object& truncated,
+                      const py::object& applied, bool move_weights) = 0;
   virtual py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
                          const py::object& truncated, const py::object& applied) = 0;
   virtual py::dict bind(const py::object& self, const py::object& observation, const py::object& action) = 0;
@@ -32,6 +34,8 @@ class Agent : public Model {
   virtual int phase() const = 0;
   virtual py::object last_sample() const = 0;
   virtual learners::StepInfo info() const = 0;
+  virtual py::dict diagnostics() const = 0;
+  virtual bool healthy() const = 0;
   virtual runtime::Policy policy() = 0;
 };
 
@@ -54,13 +58,15 @@ class AgentOf final : public Agent {
     return action_object(action);
   }
 
-  py::object step(const py::object& observation, const py::object& reward, bool terminated, bool truncated) override {
+  py::object step(const py::object& observation, const py::object& reward, const py::object& terminated,
+                  const py::object& truncated) override {
     const double r = signal_of("reward", reward);
+    const bool over = flag_of("terminated", terminated), cut = flag_of("truncated", truncated);
     const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
     check_order(true);
     T action[learners::kMaxActions];
     const DenormalsFlushed flushed;
-    check(transition(x.data(), r, terminated, truncated, nullptr, action), "step");
+    check(transition(x.data(), r, over, cut, nullptr, action), "step");
     return action_object(action);
   }
 
@@ -73,8 +79,25 @@ class AgentOf final : public Agent {
     return action_object(action);
   }
 
-  void update(const py::object& reward, bool terminated, bool truncated, const py::object& applied,
-              bool move_weights) override {
+  // Evaluation: h alone advances, and the generator where an action is drawn. first: of an episode.
+  py::object act(const py::object& observation, bool deterministic, double periods, bool first) override {
+    const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
+    check_free();
+    if (!first) check_order(false);
+    T action[learners::kMaxActions], drawn[learners::kMaxActions];
+    const DenormalsFlushed flushed;
+    if (first) learners::begin(agent_);
+    check(learners::predict(agent_, x.data(), false, static_cast<T>(periods), action), "act");
+    if (!deterministic) {
+      learners::sample(agent_.config.policy, outputs(), agent_.rng, drawn);
+      learners::clip_action(agent_, drawn, action);
+    }
+    return action_object(action);
+  }
+
+  void update(const py::object& reward, const py::object& terminated, const py::object& truncated,
+              const py::object& applied, bool move_weights) override {
+    const bool over = flag_of("terminated", terminated), cut = flag_of("truncated", truncated);
     const double r = reward.is_none() && !move_weights ? kLost : signal_of("reward", reward);
     std::vector<T> action;
     if (!applied.is_none()) {
@@ -89,8 +112,7 @@ class AgentOf final : public Agent {
     if (agent_.phase() != Phase::kPredicted)
       throw std::runtime_error("update() without predict(): a step is predict(), then update()");
     const DenormalsFlushed flushed;
-    check(learners::update(agent_, r, terminated, truncated, applied.is_none() ? nullptr : action.data(), move_weights),
-          "update");
+    check(learners::update(agent_, r, over, cut, applied.is_none() ? nullptr : action.data(), move_weights), "update");
   }
 
   py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
@@ -141,6 +163,20 @@ class AgentOf final : public Agent {
   int phase() const override { return static_cast<int>(agent_.phase()); }
   py::object last_sample() const override { return array_from(agent_.action, width()); }
   learners::StepInfo info() const override { return *agent_.info; }
+
+  // Of the newest step: sigma, entropy and the share of actuators whose sample was clipped.
+  py::dict diagnostics() const override {
+    const learners::Spread spread = learners::spread(agent_.config.policy, outputs());
+    int clipped = 0;
+    for (py::ssize_t k = 0; k < width(); ++k) clipped += std::fabs(agent_.action[k]) > T(1) ? 1 : 0;
+    using py::arg;
+    py::dict out(arg("value") = agent_.info->value, arg("delta") = agent_.info->delta, arg("entropy") = spread.entropy);
+    if (agent_.config.policy.discrete) return out;
+    out["sigma"] = spread.sigma;
+    out["clipped"] = static_cast<double>(clipped) / static_cast<double>(width());
+    return out;
+  }
+  bool healthy() const override { return learners::healthy(agent_); }
 
   runtime::Policy policy() override {
     as_policy_.agent = agent_;
@@ -199,6 +235,7 @@ class AgentOf final : public Agent {
   };
 
   py::ssize_t width() const { return agent_.config.policy.width(); }
+  const T* outputs() const { return agent_.actor().head[agent_.actor_head()].y; }
 
   // Null, or why a prediction can't be now.
   const char* out_of_order(bool explore) const noexcept {
@@ -262,6 +299,7 @@ void bind_agent(py::module_& m) {
       .def("reset", &Agent::reset, py::arg("observation"))
       .def("step", &Agent::step, py::arg("observation"), py::arg("reward"), py::arg("terminated"), py::arg("truncated"))
       .def("predict", &Agent::predict, py::arg("observation"), py::arg("explore"), py::arg("periods"))
+      .def("act", &Agent::act, py::arg("observation"), py::arg("deterministic"), py::arg("periods"), py::arg("first"))
       .def("update", &Agent::update, py::arg("reward"), py::arg("terminated"), py::arg("truncated"), py::arg("applied"),
            py::arg("move_weights"))
       .def("run", &Agent::run, py::arg("observations"), py::arg("rewards"), py::arg("terminated"), py::arg("truncated"),
@@ -275,6 +313,8 @@ void bind_agent(py::module_& m) {
       .def("begin", &Agent::begin)
       .def("policy", &Agent::policy, py::keep_alive<0, 1>())
       .def_property_readonly("phase", &Agent::phase)
+      .def_property_readonly("diagnostics", &Agent::diagnostics)
+      .def_property_readonly("healthy", &Agent::healthy)
       .def_property_readonly("last_sample", &Agent::last_sample)
       .def_property_readonly("info", [](const Agent& self) { return learner_info(self.info()); });
 }

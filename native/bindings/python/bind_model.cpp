@@ -94,6 +94,7 @@ void bind_model(py::module_& m) {
       .def("set", &Model::set, py::arg("name"), py::arg("value"))
       .def("save", &Model::save, py::arg("text"), py::arg("beside") = py::bytes())
       .def("load", &Model::load, py::arg("data"))
+      .def("arena", &Model::arena)
       .def("adopt", &Model::adopt, py::arg("arena"))
       .def("flush", &Model::flush);
 }

@@ -137,6 +137,12 @@ class Model {
     return out;
   }
 
+  // All of the arena, what a checkpoint leaves out included: for adopt().
+  py::bytes arena() {
+    flush();
+    return {reinterpret_cast<const char*>(memory_.get()), static_cast<size_t>(bytes_)};
+  }
+
   // The arena's bytes as another model of the same configuration in this process has them, between two calls.
   void adopt(const py::bytes& arena) {
     check_free();

@@ -23,7 +23,7 @@ class Evaluation:
     """An agent's policy without learning: what `drive` calls a follower.
 
     Args:
-        agent: has copy(), begin() and predict(observation, explore=False); it is copied, and left as it is.
+        agent: has copy(), begin() and predict(observation, deterministic=True); it is copied, and left as it is.
     """
 
     def __init__(self, agent: Any) -> None:
@@ -35,7 +35,7 @@ class Evaluation:
 
     def predict(self, observation: NDArray[np.float32]) -> Any:
         """The mode for an observation; h advances, nothing is learned."""
-        return self._agent.predict(observation, explore=False)
+        return self._agent.predict(observation, deterministic=True)
 
 
 def observations_like(agent: Any, steps: int, seed: int = SEED) -> NDArray[np.float32]:

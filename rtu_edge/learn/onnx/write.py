@@ -2,7 +2,7 @@
 
     observation (1, d), h1 (1, n), h2 (1, n)  ->  action (1, k), h1_next (1, n), h2_next (1, n)
 
-The graph holds what `agent.predict(observation, explore=False)` does: the normaliser, one step of the recurrent trace
+The graph holds what `agent.predict(observation, deterministic=True)` does: the normaliser, one step of the recurrent trace
 unit, the body and the actor's head. The state is an explicit input and output: the caller feeds h1_next and h2_next
 back, and zeros at the start of an episode.
 
@@ -273,7 +273,7 @@ def export_onnx(
     observations: Sequence[str] = (),
     actions: Sequence[str] = (),
 ) -> None:
-    """Write an agent's policy as an ONNX file: what predict(observation, explore=False) does.
+    """Write an agent's policy as an ONNX file: what predict(observation, deterministic=True) does.
 
     Args:
         agent: a StreamAC.
