@@ -14,15 +14,15 @@ from rtu_edge.cli import _GROUPS, cli
 JSON: dict[str, str] = {
     "ports": "`ports`: `path` `device` `driver` `description` `hint` of each",
     "device": "`port` `plant` `pid` `hello` `channels`",
-    "monitor": "`event`; for a port with an owner its status, otherwise `device_state` and counts; with `--once` one line",
+    "monitor": "`event`; of a port with an owner its status, otherwise `device_state` and counts; `--once`: one line",
     "estop": "`stopped` (ports) `by` (`owner`, `direct`) `ended_pid`",
-    "run": "`run` `dry_run` `state_hash` `steps` `episodes` `seconds` `reason` `message` `mean_return` `counters` `link` "
-    "`privileges`",
+    "run": "`run` `dry_run` `state_hash` `steps` `episodes` `seconds` `reason` `message` `mean_return` `counters` "
+    "`link` `privileges` `exploration`",
     "size": "`kind` `bytes` `flops` `times` `sections`",
     "promote": "`run` `mode` `sufficient` `against` `evidence` `output`",
     "verify": "`policy` `checkpoint` `steps` `difference` `tolerance` `passed`",
-    "inspect": "`kind` (`run`, `interrupted`, `session`, `service`, `checkpoint`) `path`; of a run `summary` `cut`, of a "
-    "checkpoint `bytes` `state_hash` `learner` `sections`, of the others `files`",
+    "inspect": "`kind` (`run`, `interrupted`, `session`, `service`, `checkpoint`) `path`; of a run `summary` `cut`, "
+    "of a checkpoint `bytes` `state_hash` `learner` `sections`, of the others `files`",
     "log repair": "`logs`: `log` `path` `records` `episodes` `chunks` `left_out` of each",
     "replay": "`log` `session` `cut` `records` `steps` `hashes` `exact` `equal` `problem` `largest` `largest_value` "
     "`final_equal` `ended` `state_hash`; with `--set` `set` `transitions` `comparison` `folder`",
@@ -32,7 +32,7 @@ JSON: dict[str, str] = {
     "ckpt diff": "`a` `b` `configuration` `sections`",
     "hil list": "`faults`: `name` `kind` `expect` of each",
     "hil kinds": "`kinds`: `kind` `help` `parameters` of each",
-    "hil run": "`suite` `targets` `seed` `seconds` `results` `report`",
+    "hil run": "`suite` `started` `seed` `seconds` `version` `host` `ttl_ms` `results` `report`",
     "bench loop": "`started` `settings` `system` `privileges` `steps` `seconds` `parts` `worst` `picture` and more",
     "bench soak": "`hours` `steps` `seconds` `sessions` `faults` `counters` `growth` `report` and more",
 }

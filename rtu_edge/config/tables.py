@@ -56,7 +56,7 @@ class Device(Section, frozen=True):
         plant: Simulated plant behind a pty: cartpole, pendulum, servo, each also with -full, or the path of a C file
             (docs/hil.md)
         firmware: Executable of the firmware that simulates `plant`, in place of the package's (`rtu-edge firmware`
-            builds one); empty: the variable RTU_EDGE_FIRMWARE, or else the package's; its path is kept in the run's record
+            builds one); empty: the variable RTU_EDGE_FIRMWARE, or else the package's; the run's record has its path
         sim: Plant that `run --sim` simulates in place of `port`; as `plant`
         baud: Baud rate, for a port that has one
         dtr: DTR line when the port is opened; `auto` decides by the driver
