@@ -20,12 +20,10 @@ import time
 from pathlib import Path
 
 import click
-import gymnasium
 import numpy as np
 from rich.console import Console
 
 import rtu_edge as rtu
-from rtu_edge import envs
 from rtu_edge.hil.learner import BoardLearner
 from rtu_edge.hil.qemu import QemuBoard
 
@@ -143,7 +141,7 @@ def main(seed: int, steps: int) -> None:
         agent.save(folder / "again.rtu")
         same = (folder / "again.rtu").read_bytes() == (folder / "learned.rtu").read_bytes()
         goals.append(("the host's agent saves what was downloaded, to the byte", same))
-        returns = envs.train(agent, gymnasium.make("rtu_edge/CartPolePosition-v0"), HOST_STEPS, seed=1)
+        returns = agent.learn(rtu.Plant("cartpole"), HOST_STEPS, progress=False, seed=1).returns
         mean = sum(returns[:WINDOW]) / WINDOW
         goals.append((f"and goes on: mean of {WINDOW} episodes {mean:.0f}", mean >= TARGET))
     for goal, met in goals:

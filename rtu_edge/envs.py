@@ -1,32 +1,33 @@
 """Gymnasium environments over the plants: the same C that runs in the firmware.
 
-Importing this module registers them; it needs gymnasium (`pip install rtu_edge[gym]`).
+Importing this module registers them; it needs gymnasium (`pip install "rtu_edge[gym]"`). An id that names this module
+needs no import, also in the workers of a vector environment.
 
 >>> import gymnasium
->>> import rtu_edge.envs
->>> env = gymnasium.make("rtu_edge/CartPolePosition-v0")
+>>> env = gymnasium.make("rtu_edge.envs:rtu_edge/CartPolePosition-v0")
 >>> observation, info = env.reset(seed=7)
 >>> env.action_space
 Box(-1.0, 1.0, (1,), float32)
 
-An agent that fits: `rtu_edge.StreamAC(**rtu_edge.envs.sizes(env))`; a loop: `rtu_edge.envs.train(agent, env, 100_000)`.
+An agent that fits: `rtu_edge.StreamAC.from_env(env)`; `agent.learn(env, 100_000)` lets it learn.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs import registration
 from numpy.typing import NDArray
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_int, check_values
 from rtu_edge.device.plants import Plant
-from rtu_edge.device.schema import scale_to
+from rtu_edge.device.schema import DataSheet, scale_to
 
-__all__ = ["IDS", "PlantEnv", "register", "sizes", "train"]
+__all__ = ["IDS", "PlantEnv", "register"]
 
 IDS = {
     "rtu_edge/CartPolePosition-v0": "cartpole",
@@ -53,7 +54,7 @@ def _levels_of(actions: object) -> int | None:
 class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
     """One plant as an environment.
 
-    Observations are raw, in the units of the data sheet (`env.unwrapped.plant.sheet`); an rtu_edge agent normalises
+    Observations are raw, in the units of the data sheet (`env.unwrapped.sheet`); an rtu_edge agent normalises
     for itself. terminated and truncated come from the plant; there is no TimeLimit wrapper.
 
     Args:
@@ -66,6 +67,7 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
 
     Raises:
         ValueError: an argument that is not one of these.
+        TypeError: a render_mode.
     """
 
     def __init__(
@@ -76,7 +78,9 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
         render_mode: str | None = None,
     ) -> None:
         if render_mode is not None:
-            raise ValueError(f"render_mode: {render_mode!r} is not supported; there is no picture, use None")
+            # A TypeError, as of an environment without this argument: Stable-Baselines3 asks for "rgb_array" first, and
+            # tries without it after a TypeError.
+            raise TypeError(f"render_mode = {render_mode!r}: not supported, there is no picture; expected None")
         self.plant = Plant(plant, max_steps)
         self.metadata = {"render_modes": [], "render_fps": round(1.0 / self.plant.sheet.period_s)}
         rows = self.plant.sheet.observations
@@ -99,6 +103,11 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
                 f'actions: {actions!r} is neither "unit" nor "physical" '
                 f"nor a number of levels from 2 to {_LARGEST_LEVELS}"
             )
+
+    @property
+    def sheet(self) -> DataSheet:
+        """Units, ranges and period; StreamAC.from_env() takes the period from here."""
+        return self.plant.sheet
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -143,73 +152,11 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
         return self.plant.step(u)
 
 
-def sizes(env: gymnasium.Env[Any, Any]) -> dict[str, int]:
-    """The keyword arguments that make an rtu_edge agent fit an environment with flat observations.
-
-    Args:
-        env: observation space Box of one dimension; action space Discrete, or Box from -1 to 1.
-
-    Returns:
-        {"observation_size", "n_actions"} or {"observation_size", "action_size"}.
-
-    Raises:
-        ValueError: other spaces.
-    """
-    seen, acted = env.observation_space, env.action_space
-    if not isinstance(seen, spaces.Box) or len(seen.shape) != 1:
-        raise ValueError(f"observation space: {seen} is not a Box of one dimension")
-    if isinstance(acted, spaces.Discrete) and acted.start == 0:
-        return {"observation_size": seen.shape[0], "n_actions": int(acted.n)}
-    if isinstance(acted, spaces.Box) and len(acted.shape) == 1 and np.all(acted.low == -1) and np.all(acted.high == 1):
-        return {"observation_size": seen.shape[0], "action_size": acted.shape[0]}
-    raise ValueError(
-        f"action space: {acted} is neither Discrete from 0 nor a Box from -1 to 1 (gymnasium.wrappers.RescaleAction)"
-    )
-
-
-class Learner(Protocol):
-    """What `train` asks of an agent; rtu_edge.StreamAC has it."""
-
-    def reset(self, observation: Any) -> Any:
-        """Start an episode and return the first action."""
-
-    def step(self, observation: Any, reward: float, terminated: bool = False, truncated: bool = False) -> Any:
-        """Learn from a transition and return the next action."""
-
-
-def train(agent: Learner, env: gymnasium.Env[Any, Any], steps: int, seed: int | None = None) -> list[float]:
-    """Let an agent learn in an environment for a number of steps.
-
-    Args:
-        agent: has reset(observation) and step(observation, reward, terminated, truncated).
-        env: any Gymnasium environment whose spaces fit (`sizes`).
-        steps: environment steps in all; the last episode may be cut.
-        seed: of the first episode, and through it of the following ones.
-
-    Returns:
-        The sum of rewards of each finished episode.
-    """
-    totals: list[float] = []
-    total = 0.0
-    observation, _ = env.reset(seed=seed)
-    action = agent.reset(observation)
-    for _ in range(steps):
-        observation, reward, terminated, truncated, _ = env.step(action)
-        total += float(reward)
-        action = agent.step(observation, float(reward), terminated=terminated, truncated=truncated)
-        if terminated or truncated:
-            totals.append(total)
-            total = 0.0
-            observation, _ = env.reset()
-            action = agent.reset(observation)
-    return totals
-
-
 def register() -> None:
     """Make the environments known to gymnasium.make; doing it twice is harmless."""
     for name, plant in IDS.items():
-        if name not in gymnasium.registry:
-            gymnasium.register(id=name, entry_point="rtu_edge.envs:PlantEnv", kwargs={"plant": plant})
+        if name not in registration.registry:
+            registration.register(id=name, entry_point="rtu_edge.envs:PlantEnv", kwargs={"plant": plant})
 
 
 register()

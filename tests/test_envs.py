@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from importlib.metadata import entry_points
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.envs.registration import namespace
 from gymnasium.utils.env_checker import check_env
 
+import rtu_edge as rtu
 import rtu_edge.envs as envs
 from rtu_edge.device.plants import Plant
 
@@ -79,43 +82,21 @@ def test_max_steps_and_no_end():
     assert not any(env.step(np.zeros(1, np.float32))[3] for _ in range(1000))
 
 
-def test_sizes_fit_an_agent():
-    def of(**kwargs):
-        return envs.sizes(gymnasium.make("rtu_edge/CartPolePosition-v0", **kwargs))
-
-    assert of() == {"observation_size": 2, "action_size": 1}
-    assert of(actions=2) == {"observation_size": 2, "n_actions": 2}
-    assert envs.sizes(gymnasium.make("CartPole-v1")) == {"observation_size": 4, "n_actions": 2}
-    with pytest.raises(ValueError, match="RescaleAction"):
-        of(actions="physical")
+def test_an_agent_fits_and_takes_the_period():
+    agent = rtu.StreamAC.from_env(gymnasium.make("rtu_edge/ServoPosition-v0"))
+    assert agent.config["dt_s"] == Plant("servo").sheet.period_s
+    assert rtu.StreamAC.from_env(gymnasium.make("rtu_edge/ServoPosition-v0", actions=5)).config["n_actions"] == 5
+    assert rtu.StreamAC.from_env(gymnasium.make("CartPole-v1")).config["dt_s"] is None
 
 
-def test_train_drives_an_agent_through_episodes():
-    class Recorder:
-        def __init__(self):
-            self.calls = []
-
-        def reset(self, observation):
-            self.calls.append(("reset", observation))
-            return np.ones(1, np.float32)
-
-        def step(self, observation, reward, terminated=False, truncated=False):
-            self.calls.append(("step", observation, reward, terminated, truncated))
-            return np.ones(1, np.float32)
-
-    agent = Recorder()
-    env = gymnasium.make("rtu_edge/CartPolePosition-v0", max_steps=6)
-    returns = envs.train(agent, env, steps=20, seed=1)
-    assert returns == [6.0, 6.0, 6.0]
-    steps = [call for call in agent.calls if call[0] == "step"]
-    assert len(steps) == 20
-    assert [i for i, call in enumerate(steps) if call[4]] == [5, 11, 17]
-    assert not any(call[3] for call in steps)
-    # after each end a new start, which is not the last observation
-    for at, call in enumerate(agent.calls):
-        if call[0] == "step" and call[4]:
-            assert agent.calls[at + 1][0] == "reset"
-            assert not np.array_equal(agent.calls[at + 1][1], call[1])
+@pytest.mark.parametrize("actions", ["unit", "physical"])
+def test_an_environment_and_its_plant_are_learned_alike(actions):
+    env, plant = envs.PlantEnv("cartpole", actions=actions), Plant("cartpole")
+    results = []
+    for one in (env, plant):
+        agent = rtu.StreamAC.from_env(one, seed=1, units=8)
+        results.append((rtu.evaluate(agent, one, 1, seed=3).returns, agent.state_hash()))
+    assert results[0] == results[1]
 
 
 def test_arguments_are_taken_as_numpy_has_them():
@@ -138,7 +119,6 @@ def test_arguments_are_taken_as_numpy_has_them():
         ({"plant": "cartpole", "actions": True}, "actions: True is neither"),
         ({"plant": "cartpole", "actions": "newton"}, "actions: 'newton' is neither"),
         ({"plant": "cartpol"}, "plant 'cartpol' is unknown"),
-        ({"plant": "cartpole", "render_mode": "human"}, "render_mode: 'human'"),
     ],
 )
 def test_bad_arguments_are_named(kwargs, message):
@@ -157,6 +137,56 @@ def test_bad_actions_leave_the_plant_alone(actions, action):
     with pytest.raises(ValueError, match="action"):
         env.step(action)
     assert env.plant.state_bytes == before
+
+
+def test_a_render_mode_is_refused_with_a_type_error():
+    """Stable-Baselines3 asks for render_mode="rgb_array" and tries without it after a TypeError."""
+    for make in (
+        envs.PlantEnv,
+        lambda plant, render_mode: gymnasium.make("rtu_edge/Servo-v0", render_mode=render_mode),
+    ):
+        with pytest.raises(TypeError, match="render_mode = 'rgb_array': not supported, there is no picture"):
+            make("servo", render_mode="rgb_array")
+    assert gymnasium.make("rtu_edge/Servo-v0", render_mode=None).render_mode is None
+
+
+WORKERS = """
+import gymnasium
+from gymnasium.vector import AsyncVectorEnv
+
+def make():
+    return gymnasium.make("rtu_edge.envs:rtu_edge/CartPole-v0", max_steps=5)
+
+if __name__ == "__main__":
+    vector = AsyncVectorEnv([make, make], context="spawn")
+    observations, info = vector.reset(seed=1)
+    print(observations.shape, *(vector.step(vector.action_space.sample())[0].shape for _ in range(2)))
+    vector.close()
+"""
+
+
+def test_workers_that_are_spawned_know_the_ids(tmp_path):
+    (tmp_path / "workers.py").write_text(WORKERS)
+    command = [sys.executable, "-W", "error", tmp_path / "workers.py"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(2, 4) (2, 4) (2, 4)\n", "")
+
+
+def test_the_entry_point_registers_without_a_warning(recwarn):
+    """As Gymnasium 0.29 loads it: inside of a namespace that is named like the entry point."""
+    [entry] = entry_points(group="gymnasium.envs")
+    assert entry.name == "rtu_edge"
+    before = dict(gymnasium.registry)
+    try:
+        for name in envs.IDS:
+            del gymnasium.registry[name]
+        with namespace(entry.name):
+            entry.load()()
+        assert dict(gymnasium.registry).keys() == before.keys()
+        assert gymnasium.make("rtu_edge/Servo-v0").unwrapped.sheet == Plant("servo-full").sheet
+    finally:
+        gymnasium.registry.update(before)
+    assert not recwarn.list
 
 
 def test_package_does_not_import_gymnasium():

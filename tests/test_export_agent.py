@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import rtu_edge as rtu
-import rtu_edge.envs as envs
 from rtu_edge.device.plants import Plant
 from rtu_edge.learn.onnx import OnnxPolicy, drive
 from rtu_edge.learn.onnx.verify import Evaluation, observations_like
@@ -22,8 +21,8 @@ TOLERANCE = 1e-5
 
 def trained(steps: int = 1500, actions: str | int = "unit", env: str = "rtu_edge/CartPolePosition-v0", **kwargs):
     environment = gymnasium.make(env, actions=actions)
-    agent = rtu.StreamAC(**envs.sizes(environment), **{"units": 8, "hidden": 8, "seed": 1, **kwargs})
-    envs.train(agent, environment, steps, seed=2)
+    agent = rtu.StreamAC.from_env(environment, **{"units": 8, "hidden": 8, "seed": 1, **kwargs})
+    agent.learn(environment, steps, progress=False, seed=2)
     return agent
 
 
@@ -71,10 +70,10 @@ def test_checkpoint_exports_the_same_file(tmp_path):
 
 def test_more_learning_is_another_policy(tmp_path):
     environment = gymnasium.make("rtu_edge/ServoPosition-v0")
-    agent = rtu.StreamAC(**envs.sizes(environment), units=8, hidden=8, seed=1)
-    envs.train(agent, environment, 500, seed=0)
+    agent = rtu.StreamAC.from_env(environment, units=8, hidden=8, seed=1)
+    agent.learn(environment, 500, progress=False, seed=0)
     rtu.export_onnx(agent, tmp_path / "policy.onnx")
-    envs.train(agent, environment, 500, seed=1)
+    agent.learn(environment, 500, progress=False, seed=1)
     assert rtu.verify_onnx(tmp_path / "policy.onnx", agent, steps=100) > 1e-3
 
 

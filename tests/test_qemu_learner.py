@@ -11,14 +11,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import gymnasium
 import pytest
 from qemu import PREFIX, Board, address, counting_plugin, size_of
 from rtu_edge._bridge import lib
 from toolchain import ROOT, build, run, sections
 
 import rtu_edge as rtu
-from rtu_edge import envs
 from rtu_edge.hil.learner import BoardLearner, LearnerStatus
 
 SEED, STEPS, TARGET = 4, 22_000, 475.0  # the mean of the last 20 episodes, of 500, is reached at 21 773
@@ -86,7 +84,7 @@ def test_the_package_goes_on_with_what_was_downloaded(
     agent.save(tmp_path / "again.rtu")
     assert (tmp_path / "again.rtu").read_bytes() == (tmp_path / "learned.rtu").read_bytes()
 
-    returns = envs.train(agent, gymnasium.make("rtu_edge/CartPolePosition-v0"), 3000, seed=2)
+    returns = agent.learn(rtu.Plant("cartpole"), 3000, progress=False, seed=2).returns
     assert len(returns) >= 5
     assert sum(returns) / len(returns) >= TARGET
 

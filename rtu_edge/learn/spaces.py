@@ -56,9 +56,13 @@ def fit(env: Any, n_actions: int | None = None) -> Fit:
         )
     if n_actions is not None:
         raise ConfigError(f"n_actions = {n_actions!r}: follows from the action space, {acted}")
-    size = _observation_size(seen)
+    sizes: dict[str, Any] = {"observation_size": _observation_size(seen)}
     acting, to_env = _actions(acted)
-    return Fit({"observation_size": size, **acting}, to_env)
+    sizes |= acting
+    period_s = getattr(getattr(getattr(env, "unwrapped", None), "sheet", None), "period_s", 0.0)
+    if period_s > 0:  # an environment of rtu_edge.envs
+        sizes["dt_s"] = period_s
+    return Fit(sizes, to_env)
 
 
 def _fit_sheet(env: Any, sheet: Any, n_actions: int | None) -> Fit:
