@@ -75,6 +75,13 @@ def test_every_extra_that_documents_name_exists() -> None:
             assert extra in extras, f"{name}: {extra}"
 
 
+def test_the_glossary_has_one_row_per_word() -> None:
+    rows = documents.documents()["CONTRIBUTING.md"].split("## Glossary")[1]
+    terms = re.findall(r"(?m)^\| ([a-zA-Z ,]+) \| \S.* \|$", rows)[1:]
+    assert 35 <= len(terms) <= 60
+    assert terms == sorted(set(terms), key=str.lower)
+
+
 def site(source: Path, out: Path) -> subprocess.CompletedProcess[str]:
     """Build documents as `make docs` does, but each time from nothing; a warning is an error."""
     command = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-b", "html", str(source), str(out)]
