@@ -17,7 +17,7 @@ with SimulatedDevice(plant="cartpole") as device, open_port(device.port) as port
     # On real hardware slew and acceleration have to be said, math.inf for no limit.
     limits = [Limits(min=-10.0, max=10.0, slew_per_s=math.inf, accel_per_s2=math.inf)]
     config = LoopConfig(limits=limits, steps=5000, seed=0)
-    result = Loop(link, agent.core.policy(), config).run(
+    result = Loop(link, agent, config).run(
         on_progress=lambda status, records: print(f"  step {status.steps}, episode {status.episodes}")
     )
 

@@ -4,84 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from python_arm import SLEW, Arm, connect, drive, until
 
 import rtu_edge as rtu
 from rtu_edge._base.errors import SafetyStop
 from rtu_edge.loop import StopReason
 from rtu_edge.tools.estop import estop
-
-LIMITS = {"torque": rtu.Limits(-1.0, 1.0, slew_per_s=math.inf, accel_per_s2=math.inf)}
-SLEW = 0.25
-
-
-class Arm(rtu.PythonDevice):
-    """A fake SDK and what it was told, in order: a float, or "safe". Patient, so that a busy host changes nothing."""
-
-    period_s = 0.02
-    observations: Any = (rtu.Channel("angle", "rad", -3.2, 3.2), rtu.Channel("speed", "rad/s", -8.0, 8.0))
-    actuators: Any = (rtu.Channel("torque", "Nm", -2.0, 2.0, safe=rtu.Safe.OFF, slew=SLEW),)
-    ttl_max_ms = 10_000
-    timeout_s = 20.0
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-        self.fails: dict[str, BaseException] = {}
-        self.reading: Any = [0.5, 0.0]
-        self.hang = threading.Event()
-        self.go_on = threading.Event()
-
-    def _maybe(self, what: str) -> None:
-        if what in self.fails:
-            raise self.fails[what]
-
-    def open(self) -> None:
-        self._maybe("open")
-        self.told.append("open")
-
-    def read(self) -> Any:
-        if self.hang.is_set():
-            self.go_on.wait(30)
-        self._maybe("read")
-        return self.reading
-
-    def write(self, u: Any) -> None:
-        self._maybe("write")
-        self.told.append(float(u[0]))
-
-    def safe(self) -> None:
-        self.told.append("safe")
-        self._maybe("safe")
-
-    def close(self) -> None:
-        self.told.append("close")
-
-
-def connect(arm: rtu.PythonDevice, **options: Any) -> rtu.Robot:
-    return rtu.connect(arm, **{"arm": True, "limits": LIMITS, "ttl_ms": 5000, **options})
-
-
-def until(condition: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < give_up_s
-        time.sleep(0.005)
-
-
-def drive(robot: rtu.Robot, arm: Arm, u: float = 1.0) -> None:
-    """Until the command has arrived."""
-    robot.read()
-    robot.write(u)
-    until(lambda: bool(arm.told) and isinstance(arm.told[-1], float))
 
 
 def test_commands_arrive_within_range_and_slew_limit() -> None:
@@ -262,93 +195,6 @@ def test_a_port_with_a_fixed_name(tmp_path: Path) -> None:
     assert not link.is_symlink()
 
 
-class Cart(Arm):
-    """A point that its force moves, with episodes and a reward."""
-
-    simulated = True
-    max_steps = 5
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.starts: list[int] = []
-        self.blocked = threading.Event()
-        self.blocks = False
-
-    def reset(self, seed: int) -> None:
-        self.starts.append(seed)
-        self.reading = [0.25, 0.0]
-        if self.blocks:
-            self.blocked.set()
-            self.stop_asked.wait(20)
-
-    def reward(self, x: Any, u: Any) -> float:
-        return float(x[0]) + 10 * float(u[0])
-
-    def terminated(self, x: Any) -> bool:
-        return bool(x[1] > 5)
-
-
-def test_episodes_and_rewards() -> None:
-    cart = Cart()
-    with rtu.connect(cart, ttl_ms=5000) as robot:
-        assert robot.hello.reset
-        assert robot.hello.reward
-        observation, info = robot.reset(seed=11)
-        assert (observation[0], info["plant_seed"], cart.starts) == (0.25, 11, [11])
-        steps = [robot.step([0.1]) for _ in range(5)]
-        assert [step[3] for step in steps] == [False, False, False, False, True]
-        assert steps[-1][1] == pytest.approx(0.25 + 10 * 0.1)
-        with pytest.raises(rtu.ConfigError, match=r"reset\(\) first"):
-            robot.step([0.1])
-        robot.reset(seed=12)
-        cart.reading = [0.25, 6.0]
-        assert any(robot.step([0.1])[2] for _ in range(3))
-        agent = rtu.StreamAC(observation_size=2, action_size=1, units=4, hidden=4, seed=0)
-        cart.reading = [0.25, 0.0]
-        result = robot.run(agent, episodes=2)
-        assert (result.episodes, len(result.returns)) == (2, 2)
-    assert len(cart.starts) >= 4
-
-
-def test_an_emergency_stop_in_a_reset_reaches_the_machine_at_once() -> None:
-    cart = Cart()
-    cart.blocks = True
-    with rtu.connect(cart, ttl_ms=5000) as robot:
-        failed: list[Exception] = []
-
-        def reset() -> None:
-            try:
-                robot.reset(seed=1)
-            except Exception as error:
-                failed.append(error)
-
-        thread = threading.Thread(target=reset)
-        thread.start()
-        assert cart.blocked.wait(20)
-        estop(robot.port, timeout_s=5.0)
-        thread.join(20)
-        assert "emergency stop" in str(failed[0])
-        until(lambda: cart.told[-1] == "safe")
-
-
-class Lift(Arm):
-    """An actuator that ramps down."""
-
-    actuators = (rtu.Channel("torque", "Nm", -2.0, 2.0, safe=rtu.Safe.RAMP, slew=SLEW, safe_value=-1.0),)
-
-
-def test_a_ramp_is_written_to_its_end_and_then_safe_is_called() -> None:
-    lift = Lift()
-    with connect(lift) as robot:
-        for _ in range(8):
-            robot.read()
-            robot.write(1.0)
-        robot.estop(5.0)
-        until(lambda: lift.told[-1] == "safe")
-    down = lift.told[: lift.told.index("safe", 2)]
-    assert down[-3:] == pytest.approx([-0.5, -0.75, -1.0])
-
-
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -369,22 +215,3 @@ def test_a_data_sheet_that_cannot_be_used_is_refused(name: str, value: Any, word
     with pytest.raises(rtu.ConfigError, match=words):
         wrong.serve()
     assert wrong.told == []
-
-
-SCRIPT = """
-import math, sys, rtu_edge as rtu
-from test_python_device import Arm, connect, drive
-arm = Arm()
-arm.told = type("Printing", (list,), {"append": lambda self, each: (print(each, flush=True), list.append(self, each))})()
-robot = connect(arm)
-drive(robot, arm)
-raise SystemExit("left without close()")
-"""
-
-
-def test_a_script_that_ends_without_closing_leaves_it_safe() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd=Path(__file__).parent, timeout=60
-    )
-    assert "left without close()" in done.stderr
-    assert done.stdout.split()[-2:] == ["safe", "close"]

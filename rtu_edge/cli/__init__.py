@@ -47,7 +47,7 @@ _GROUPS = {
     },
     "Device and link": {
         "ports": "List serial ports by persistent name.",
-        "device": "Start a simulated device on a pseudo-terminal.",
+        "device": "Serve a device on a pseudo-terminal: a simulated plant, or a device in Python.",
         "monitor": "Show a link live: device state, rates, clocks, losses.",
         "firmware": "Build the firmware around a plant of your own, as a process.",
     },

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,14 @@ from rtu_edge.cli.common import print_json
 
 if TYPE_CHECKING:
     from rtu_edge.device.schema import DataSheet, Hello
+    from rtu_edge.device.served import ServedDevice
 
 
 @click.command(
-    "device", epilog=options.examples("rtu-edge device cartpole --link /tmp/robot", "rtu-edge device tank.c")
+    "device",
+    epilog=options.examples(
+        "rtu-edge device cartpole --link /tmp/robot", "rtu-edge device tank.c", "rtu-edge device arm.py:Arm"
+    ),
 )
 @click.argument("plant", default="cartpole", shell_complete=complete.plant)
 @click.option("--link", type=click.Path(path_type=Path), metavar="PATH", help="Symbolic link to the port")
@@ -44,10 +49,11 @@ def command(
     firmware: Path | None,
     as_json: bool,
 ) -> None:
-    """Start a simulated device on a pseudo-terminal.
+    """Serve a device on a pseudo-terminal: a simulated plant, or a device in Python.
 
     It runs the firmware as a process until Ctrl-C. PLANT is the name of a simulated plant (cartpole, pendulum, servo,
-    each also -full), or the C file of a plant of your own. The port behaves like that of a board: any number of
+    each also -full), or the C file of a plant of your own. FILE.py:CLASS is a device in Python
+    (docs/python_device.md), which runs in this process; at Ctrl-C and SIGTERM it goes safe. The port behaves like that of a board: any number of
     commands may open it, one after the other.
     """
     from rtu_edge._base.errors import ConfigError, DeviceError
@@ -65,20 +71,44 @@ def command(
     own: dict[str, Any] = {"firmware": firmware_path(str(firmware))} if firmware is not None else {}
     if own and plant.endswith(".c"):
         raise ConfigError(f"--firmware {firmware}: not with a C file; {plant} is built")
-    with simulated(plant, link=link, seed=seed, slew=slew, reset_ticks=reset_ticks, **own) as device:
+    own |= {"seed": seed, "slew": slew, "reset_ticks": reset_ticks}
+    if ":" in plant and any(own.values()):
+        raise ConfigError(f"{plant}: --seed, --slew, --reset-ticks and --firmware are for simulated plants")
+    with _python(plant, link) if ":" in plant else simulated(plant, link=link, **own) as device:
+        pid = getattr(device, "pid", os.getpid())
         port = str(link.absolute()) if link is not None else device.port
         with open_port(port) as opened, Link(opened) as line:
             hello, sheet = line.handshake(), line.describe()
         if as_json:
-            facts = {"port": port, "plant": plant, "pid": device.pid, "hello": hello, "channels": sheet.channels}
+            facts = {"port": port, "plant": plant, "pid": pid, "hello": hello, "channels": sheet.channels}
             print_json(facts)
             sys.stdout.flush()
         else:
-            _introduce(port, plant, device.pid, hello, sheet)
+            _introduce(port, plant, pid, hello, sheet)
         with contextlib.suppress(KeyboardInterrupt):
+            said = ""
             while device.running:
                 time.sleep(0.1)
-            raise DeviceError(f"{port}: the firmware has ended")
+                if (error := getattr(device, "error", "")) != said:
+                    click.echo(f"{port}: {error}", err=True)
+                    said = error
+            raise DeviceError(f"{port}: the device has ended")
+
+
+@contextlib.contextmanager
+def _python(name: str, link: Path | None) -> Iterator[ServedDevice]:
+    """The device, which SIGTERM too brings to its safe behaviour."""
+    import signal
+    from types import FrameType
+
+    from rtu_edge.device.python_device import load_device
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    with load_device(name).serve(link) as device:
+        yield device
 
 
 def _introduce(port: str, plant: str, pid: int, hello: Hello, sheet: DataSheet) -> None:

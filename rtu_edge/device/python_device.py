@@ -17,6 +17,8 @@ real-time: the interpreter decides when read() and write() run. docs/python_devi
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -35,7 +37,7 @@ from rtu_edge.device.schema import Cap, Channel, DataSheet, Hello
 if TYPE_CHECKING:
     from rtu_edge.device.served import ServedDevice
 
-__all__ = ["PythonDevice"]
+__all__ = ["PythonDevice", "load_device"]
 
 Array = npt.NDArray[np.float32]
 
@@ -180,3 +182,30 @@ class PythonDevice(ABC):
         if not caps & Cap.RESET and (own.terminated is not PythonDevice.terminated or self.max_steps):
             raise ConfigError(f"{own.__name__}: terminated() and max_steps need reset()")
         return caps
+
+
+def load_device(name: str) -> PythonDevice:
+    """Make the device that a file or module defines. Its code runs.
+
+    Args:
+        name: FILE.py:CLASS or MODULE:CLASS; the class takes no arguments.
+
+    Raises:
+        ConfigError: it cannot be imported or made, or is no PythonDevice.
+    """
+    place, _, what = name.rpartition(":")
+    try:
+        if place.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(os.path.basename(place)[:-3], place)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(place)
+        device = getattr(module, what)()
+    except (Exception, SystemExit) as error:  # whatever the user's code does
+        raise ConfigError(f"{name}: {type(error).__name__}: {error}") from error
+    if not isinstance(device, PythonDevice):
+        raise ConfigError(f"{name}: expected a subclass of rtu_edge.PythonDevice")
+    return device

@@ -11,7 +11,7 @@ import threading
 import time
 import tty
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,11 +20,8 @@ from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.forks import leave_to_the_parent
 from rtu_edge._base.validation import check_int, check_number
 from rtu_edge.device.mailbox import Mailbox
-from rtu_edge.device.schema import Safe
+from rtu_edge.device.schema import Cap, DataSheet, Safe
 from rtu_edge.device.worker import Job, Worker
-
-if TYPE_CHECKING:
-    from rtu_edge.device.python_device import PythonDevice
 
 __all__ = ["ServedDevice"]
 
@@ -37,6 +34,28 @@ def _now_us() -> int:
     return time.monotonic_ns() // 1000
 
 
+class _Device(Protocol):
+    """What is served: a rtu_edge.device.python_device.PythonDevice."""
+
+    max_steps: int
+    reset_timeout_s: float
+
+    @property
+    def stop_asked(self) -> threading.Event: ...
+    def data_sheet(self) -> DataSheet: ...
+    def capabilities(self) -> Cap: ...
+    def command_life_ms(self, period_us: int) -> int: ...
+    def call_limit_s(self) -> float: ...
+    def open(self) -> None: ...
+    def close(self) -> None: ...
+    def read(self) -> Any: ...
+    def write(self, u: Any) -> None: ...
+    def safe(self) -> None: ...
+    def reset(self, seed: int) -> None: ...
+    def reward(self, x: Any, u: Any) -> float: ...
+    def terminated(self, x: Any) -> bool: ...
+
+
 class ServedDevice(Closing):
     """A PythonDevice that is served; made by PythonDevice.serve(). Closing twice is harmless.
 
@@ -45,7 +64,7 @@ class ServedDevice(Closing):
         error: the last fault of the device's own code, in words; "" for none.
     """
 
-    def __init__(self, device: PythonDevice, link: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, device: _Device, link: str | os.PathLike[str] | None = None) -> None:
         self.error = ""
         self._device, self._name = device, type(device).__name__
         sheet, caps = device.data_sheet(), device.capabilities()
@@ -54,7 +73,7 @@ class ServedDevice(Closing):
         self._long_s = check_number(f"{self._name}.reset_timeout_s", device.reset_timeout_s, 0.0, 3600.0, open_low=True)
         max_steps = check_int(f"{self._name}.max_steps", device.max_steps, 0, 2**32 - 1)
         ttl_ms = device.command_life_ms(round(sheet.period_s * 1e6))
-        self._rewards, self._resets = bool(caps & caps.REWARD), bool(caps & caps.RESET)
+        self._rewards, self._resets = bool(caps & Cap.REWARD), bool(caps & Cap.RESET)
         self._ramps = any(actuator.safe is Safe.RAMP for actuator in sheet.actuators)
         if device.__dict__.get("_served"):
             raise DeviceError(f"{self._name}: it is served already")
