@@ -170,9 +170,9 @@ def test_the_pytest_plugin_asks_too(pytester: pytest.Pytester) -> None:
                 return self._hello
             monkeypatch.setattr(Link, "handshake", handshake)
 
-        def test_refused(runtime, device):
+        def test_refused(rtu_loop, rtu_device):
             with pytest.raises(ConfigError, match="moves only with --rtu-confirm and limits"):
-                runtime(gain=[[0.0, 0.0]], limits=[Limits(-1.0, 1.0)])
+                rtu_loop(gain=[[0.0, 0.0]], limits=[Limits(-1.0, 1.0)])
         """
     )
     pytester.runpytest("--rtu-target", "sim").assert_outcomes(passed=1)
@@ -209,7 +209,7 @@ def test_whoever_makes_a_loop_asks_the_rule() -> None:
     assert set(found) >= {
         "run/loop.py:run_loop",
         "hil/host.py:start",
-        "hil/pytest_plugin.py:runtime",
+        "hil/pytest_plugin.py:rtu_loop",
         "bench/soak.py:soak",
     }
     assert {name for name, asks in found.items() if not asks} == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,25 +55,25 @@ def test_fixtures_reach_a_device(pytester: pytest.Pytester) -> None:
         from rtu_edge.loop import Clock, StopReason
         from rtu_edge.device.protocol import DeviceState
 
-        def test_line(device, rtu_target):
-            assert device.target is rtu_target
-            assert device.state.state == DeviceState.DISARMED
-            assert device.hello().observation_size == 2
+        def test_line(rtu_device, rtu_target):
+            assert rtu_device.target is rtu_target
+            assert rtu_device.state.state == DeviceState.DISARMED
+            assert rtu_device.hello().observation_size == 2
 
-        def test_link(link):
-            assert link.hello.period_us == 10_000 and link.describe().actuators[-1].name == "voltage"
+        def test_link(rtu_link):
+            assert rtu_link.hello.period_us == 10_000 and rtu_link.describe().actuators[-1].name == "voltage"
 
-        def test_loop(runtime):
-            assert runtime(gain=[[-0.05, 0.05]], clock=Clock.LOCKSTEP, steps=50).run().reason is StopReason.STEPS
+        def test_loop(rtu_loop):
+            assert rtu_loop(gain=[[-0.05, 0.05]], clock=Clock.LOCKSTEP, steps=50).run().reason is StopReason.STEPS
 
-        def test_fault_by_kind_and_by_object(device, runtime, fault):
-            runtime(ttl_ms=100).start()
-            device.wait_for(DeviceState.ARMED)
-            with fault("duplicate", rate=1.0) as acting:
+        def test_fault_by_kind_and_by_object(rtu_device, rtu_loop, rtu_fault):
+            rtu_loop(ttl_ms=100).start()
+            rtu_device.wait_for(DeviceState.ARMED)
+            with rtu_fault("duplicate", rate=1.0) as acting:
                 pass
             assert acting.fault.rate == 1.0
-            with fault(Drop(rate=1.0)):
-                device.wait_for(DeviceState.SAFE)
+            with rtu_fault(Drop(rate=1.0)):
+                rtu_device.wait_for(DeviceState.SAFE)
         """
     )
     for target in ("sim", "process"):
@@ -111,12 +112,12 @@ def test_what_is_asked_wrongly_is_said(pytester: pytest.Pytester) -> None:
         import pytest
 
         @pytest.mark.rtu_hardware
-        def test_bench(device):
+        def test_bench(rtu_device):
             raise AssertionError("must not run")
 
-        def test_unknown(fault):
+        def test_unknown(rtu_fault):
             with pytest.raises(ValueError, match="no kind .*drop.* is called that"):
-                fault("earthquake")
+                rtu_fault("earthquake")
         """
     )
     pytester.runpytest("--rtu-target", "sim", "-rs").assert_outcomes(skipped=1, passed=1)
@@ -161,13 +162,13 @@ def test_a_port_that_is_named_and_confirmed_is_used(pytester: pytest.Pytester) -
         from rtu_edge.device.protocol import DeviceState
 
         @pytest.mark.rtu_hardware
-        def test_bench(device, rtu_target):
-            device.wait_for(DeviceState.DISARMED)  # there is no STATE before the first one
-            assert device.state.x and not rtu_target.abilities
+        def test_bench(rtu_device, rtu_target):
+            rtu_device.wait_for(DeviceState.DISARMED)  # there is no STATE before the first one
+            assert rtu_device.state.x and not rtu_target.abilities
 
         @pytest.mark.rtu_hardware
-        def test_again(link):
-            assert link.hello.simulated
+        def test_again(rtu_link):
+            assert rtu_link.hello.simulated
         """
     )
     with rtu_edge.device.simulated.SimulatedDevice("servo") as simulated:
@@ -200,8 +201,27 @@ def test_a_process_around_a_real_machine_moves_only_when_confirmed(
     monkeypatch.setenv("TL_TEST_DRIVER", str(pytester.path / "driver"))
     firmware = rtu_edge.device.firmware.build_firmware(pytester.path / "driver.c", pytester.path / "firmware")
     pytester.makeini("[pytest]\nrtu_plant = driver\n")
-    pytester.makepyfile("def test_line(device):\n    assert not device.hello().caps & 1\n")
+    pytester.makepyfile("def test_line(rtu_device):\n    assert not rtu_device.hello().caps & 1\n")
     refused = pytester.runpytest(f"--rtu-firmware={firmware}")
     refused.assert_outcomes(errors=1)
     refused.stdout.fnmatch_lines(["*process: a real plant, its data sheet does not say simulated*--rtu-confirm*"])
     pytester.runpytest(f"--rtu-firmware={firmware}", "--rtu-confirm").assert_outcomes(passed=1)
+
+
+def test_every_name_that_the_plugin_adds_has_the_prefix(pytester: pytest.Pytester) -> None:
+    """Fixtures, options and markers of other plugins (device, link, fault) are not shadowed."""
+    listed = pytester.runpytest("--fixtures").stdout.str()
+    ours = listed.split("fixtures defined from rtu_edge.hil.pytest_plugin")[1].split("\n---")[0]
+    names = re.findall(r"^(\w+)(?: \[\w+ scope\])? -- ", ours, re.MULTILINE)
+    assert len(names) >= 9 and all(name.startswith("rtu_") for name in names), ours
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture
+        def device():
+            return "of another plugin"
+        """
+    )
+    pytester.makepyfile("def test_it(device):\n    assert device == 'of another plugin'\n")
+    pytester.runpytest().assert_outcomes(passed=1)

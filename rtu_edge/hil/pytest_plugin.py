@@ -1,12 +1,12 @@
 """The pytest plugin: a user's own tests against a simulated device, the firmware as a process, an emulated board, or
 theirs.
 
-    def test_the_pump_stops_when_the_line_is_dead(device, runtime, fault):
-        runtime(gain=[[-8, 8]]).start()
-        device.wait_for(DeviceState.ARMED)
-        with fault("drop", rate=1.0):
-            device.wait_for(DeviceState.SAFE)
-        assert device.state.u == (0.0,)
+    def test_the_pump_stops_when_the_line_is_dead(rtu_device, rtu_loop, rtu_fault):
+        rtu_loop(gain=[[-8, 8]]).start()
+        rtu_device.wait_for(DeviceState.ARMED)
+        with rtu_fault("drop", rate=1.0):
+            rtu_device.wait_for(DeviceState.SAFE)
+        assert rtu_device.state.u == (0.0,)
 
 Pytest loads this file in every environment that has the package: nothing of rtu_edge is imported before a test needs
 it.
@@ -230,7 +230,7 @@ def rtu_target(request: pytest.FixtureRequest) -> Iterator[Target]:
 
 
 @pytest.fixture
-def device(request: pytest.FixtureRequest, rtu_target: Target) -> Iterator[FaultBridge]:
+def rtu_device(request: pytest.FixtureRequest, rtu_target: Target) -> Iterator[FaultBridge]:
     """The line to the device (rtu_edge.hil.FaultBridge): its port, what passes, and the device's own word on its
     state.
     """
@@ -248,19 +248,19 @@ def device(request: pytest.FixtureRequest, rtu_target: Target) -> Iterator[Fault
 
 
 @pytest.fixture
-def link(device: FaultBridge) -> Iterator[Link]:
+def rtu_link(rtu_device: FaultBridge) -> Iterator[Link]:
     """The host's end (rtu_edge.loop.Link), open and after the handshake."""
-    from rtu_edge import loop as runtime
     from rtu_edge.device.ports import open_port
+    from rtu_edge.loop import Link
 
-    with open_port(device.port) as port, runtime.Link(port) as opened:
+    with open_port(rtu_device.port) as port, Link(port) as opened:
         opened.handshake()
         yield opened
 
 
 @pytest.fixture
-def runtime(request: pytest.FixtureRequest, link: Link) -> Iterator[Callable[..., Loop]]:
-    """Make loops: `runtime(agent)` for a learner, `runtime(gain=[[...]], bias=[...])` for action = bias + gain x.
+def rtu_loop(request: pytest.FixtureRequest, rtu_link: Link) -> Iterator[Callable[..., Loop]]:
+    """Make loops: `rtu_loop(agent)` for a learner, `rtu_loop(gain=[[...]], bias=[...])` for action = bias + gain x.
 
     Other arguments are fields of LoopConfig; unlike there the device's own clock ticks unless `clock` says otherwise.
     What still runs at the end of the test is stopped. Real hardware (a device that does not say that it is simulated)
@@ -271,7 +271,7 @@ def runtime(request: pytest.FixtureRequest, link: Link) -> Iterator[Callable[...
     from rtu_edge.loop.permission import Permission
 
     loops: list[Loop] = []
-    permission = Permission("what is at --rtu-target", link.hello.simulated, "--rtu-confirm and limits")
+    permission = Permission("what is at --rtu-target", rtu_link.hello.simulated, "--rtu-confirm and limits")
     if _is_confirmed(request.config):
         permission.grant()
 
@@ -280,12 +280,12 @@ def runtime(request: pytest.FixtureRequest, link: Link) -> Iterator[Callable[...
         if agent is not None:
             policy = agent.core.policy()
         else:
-            hello = link.hello
+            hello = rtu_link.hello
             policy = _testing.LinearPolicy(
                 hello.observation_size, bias or [0.0] * hello.action_size, gain or []
             ).policy()
         config = LoopConfig(**{"clock": Clock.DEVICE, "handle_signals": False, **settings})
-        loops.append(Loop(link, policy, config))
+        loops.append(Loop(rtu_link, policy, config))
         return loops[-1]
 
     yield make
@@ -294,8 +294,8 @@ def runtime(request: pytest.FixtureRequest, link: Link) -> Iterator[Callable[...
 
 
 @pytest.fixture
-def fault(request: pytest.FixtureRequest, device: FaultBridge) -> Callable[..., AbstractContextManager[Injection]]:
-    """Inject a fault: `with fault("drop", rate=0.2):` by kind, `fault("name in the suite")`, or `fault(object)`."""
+def rtu_fault(request: pytest.FixtureRequest, rtu_device: FaultBridge) -> Callable[..., AbstractContextManager[Injection]]:
+    """Inject a fault: `with rtu_fault("drop", rate=0.2):` by kind, `rtu_fault("name in the suite")`, or `rtu_fault(object)`."""
     from rtu_edge.hil.faults import KINDS, Fault
 
     def find(what: str | Fault, settings: dict[str, Any]) -> Fault:
@@ -311,7 +311,7 @@ def fault(request: pytest.FixtureRequest, device: FaultBridge) -> Callable[..., 
             raise ValueError(f"fault {what!r}: no kind ({known}) and no fault of the suite is called that")
         return msgspec.structs.replace(named[what], **settings)
 
-    return lambda what, **settings: device.inject(find(what, settings))
+    return lambda what, **settings: rtu_device.inject(find(what, settings))
 
 
 @pytest.fixture(scope="session")

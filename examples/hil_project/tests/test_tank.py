@@ -9,20 +9,20 @@ from rtu_edge.loop import Clock, StopReason
 CONTROLLER = {"bias": [-0.5], "gain": [[-16.0, 16.0]]}
 
 
-def test_the_level_comes_to_its_target(runtime):
-    loop = runtime(**CONTROLLER, clock=Clock.LOCKSTEP, steps=400)  # 8 s of the tank's time
+def test_the_level_comes_to_its_target(rtu_loop):
+    loop = rtu_loop(**CONTROLLER, clock=Clock.LOCKSTEP, steps=400)  # 8 s of the tank's time
     assert loop.run().reason is StopReason.STEPS
     level, target = loop.drain()["x"][-1]
     assert abs(level - target) < 0.05
 
 
-def test_the_pump_stops_when_the_line_is_cut(device, runtime, fault):
-    runtime(**CONTROLLER, ttl_ms=95).start()
-    device.wait_for(DeviceState.ARMED)
-    with fault("the line is cut"):
-        device.wait_for(DeviceState.SAFE)
-    assert device.state.u == (0.0,)
-    assert device.counters()["silences"] == 1
+def test_the_pump_stops_when_the_line_is_cut(rtu_device, rtu_loop, rtu_fault):
+    rtu_loop(**CONTROLLER, ttl_ms=95).start()
+    rtu_device.wait_for(DeviceState.ARMED)
+    with rtu_fault("the line is cut"):
+        rtu_device.wait_for(DeviceState.SAFE)
+    assert rtu_device.state.u == (0.0,)
+    assert rtu_device.counters()["silences"] == 1
 
 
 @pytest.mark.rtu_faults
@@ -31,6 +31,6 @@ def test_each_fault_comes_to_what_it_should(rtu_result):
 
 
 @pytest.mark.rtu_hardware
-def test_the_level_sensor_is_connected(device):
-    levels = [state.x[0] for _, state in device.trace.states()]
+def test_the_level_sensor_is_connected(rtu_device):
+    levels = [state.x[0] for _, state in rtu_device.trace.states()]
     assert np.ptp(levels) > 0.0  # a sensor that is there has noise
