@@ -132,7 +132,7 @@ def test_a_fault_of_ours_shows_its_trace(monkeypatch: pytest.MonkeyPatch) -> Non
     ("arguments", "words"),
     [
         (["dmeo"], 'did you mean "demo"?'),
-        (["xyzzy"], "there are demo, init, run"),
+        (["xyzzy"], "there are demo, init, doctor, run"),
         (["demo", "--sede", "1"], "No such option"),
         (["demo", "--seed", "-1"], "-1 is not in the range"),
         (["run", "nothere.toml"], "nothere.toml: cannot read the configuration"),

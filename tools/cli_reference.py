@@ -12,6 +12,7 @@ from rtu_edge.cli import _GROUPS, cli
 
 # Command -> its fields in the document that --json prints.
 JSON: dict[str, str] = {
+    "doctor": "`findings`: `check` `state` (`ok`, `note`, `warn`, `fail`) `found` `effect` `mend` (commands) of each",
     "ports": "`ports`: `path` `device` `driver` `description` `hint` of each",
     "device": "`port` `plant` `pid` `hello` `channels`",
     "monitor": "`event`; of a port with an owner its status, otherwise `device_state` and counts; `--once`: one line",
@@ -46,7 +47,7 @@ prints the same with examples. An option means the same in each command that has
 | exit code | meaning |
 |---|---|
 | 0 | success |
-| 1 | a check failed: `verify`, `replay --verify`, `promote`, `hil run`, `demo` |
+| 1 | a check failed: `verify`, `replay --verify`, `promote`, `hil run`, `demo`, `doctor` |
 | 2 | usage, configuration, or a file that cannot be used |
 | 3 | device or port |
 | 4 | safety stop |

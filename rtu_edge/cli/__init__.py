@@ -37,6 +37,7 @@ _GROUPS = {
     "Start": {
         "demo": "Learn cart-pole over a simulated serial port; needs no hardware.",
         "init": "Write a configuration file for a board or a simulated plant.",
+        "doctor": "Check this computer: kernel, ports, Python packages, disk.",
     },
     "Run and learn": {
         "run": "Run a configuration: learn on a robot or a simulated plant.",

@@ -1,1 +1,1 @@
-"""Tools for a port that another process may own: the monitor and the emergency stop."""
+"""Tools for a port that another process may own, the monitor and the emergency stop; the doctor of a host."""

@@ -1,0 +1,13 @@
+"""What of this host makes steps late or keeps a run from starting: checks, and the commands that mend it.
+
+Each check reads a `Host`, whose files are below a root folder, and returns a `Finding`. docs/doctor.md lists them.
+"""
+
+from __future__ import annotations
+
+from rtu_edge.tools.doctor.checks import CHECKS, Check, examine, script
+from rtu_edge.tools.doctor.finding import Finding, State
+from rtu_edge.tools.doctor.host import Host
+from rtu_edge.tools.doctor.imports import Imported, Imports
+
+__all__ = ["CHECKS", "Check", "Finding", "Host", "Imported", "Imports", "State", "examine", "script"]

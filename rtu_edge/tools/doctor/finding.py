@@ -1,0 +1,56 @@
+"""What a check finds, and how bad it is."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+__all__ = ["Finding", "State", "fail", "note", "ok", "warn"]
+
+
+class State(str, enum.Enum):
+    """How bad a finding is."""
+
+    OK = "ok"  # nothing to do
+    NOTE = "note"  # optional, or not known
+    WARN = "warn"  # a run works, with late steps or less comfort
+    FAIL = "fail"  # no run works
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Args:
+        state: how bad it is.
+        found: what was found.
+        effect: what it does to the loop; "" for the one that the check states.
+        mend: shell commands that mend it; a line that begins with "#" is an instruction for a person.
+        check: name of the check.
+    """
+
+    state: State
+    found: str
+    effect: str = ""
+    mend: tuple[str, ...] = ()
+    check: str = ""
+
+
+def ok(found: str) -> Finding:
+    """A finding that needs nothing."""
+    return Finding(State.OK, found)
+
+
+def note(found: str, *mend: str, effect: str = "") -> Finding:
+    """A finding that is optional to mend."""
+    return Finding(State.NOTE, found, effect, mend)
+
+
+def warn(found: str, *mend: str, effect: str = "") -> Finding:
+    """A finding that makes steps late or a task harder."""
+    return Finding(State.WARN, found, effect, mend)
+
+
+def fail(found: str, *mend: str, effect: str = "") -> Finding:
+    """A finding with which no run works."""
+    return Finding(State.FAIL, found, effect, mend)
