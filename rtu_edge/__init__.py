@@ -10,7 +10,7 @@ A learner that acts and learns at each step, in a loop of your own:
 >>> observation, reward, terminated, truncated, info = plant.step(plant.scale(action))
 >>> action = agent.step(observation, reward, terminated, truncated)
 
-What is where:
+What is where::
 
     StreamAC, TDPredictor, OnlineRegressor    learners for control, prediction, regression; load() reads a checkpoint
     LinearRTU, NonlinearRTU                   the recurrent cells by themselves

@@ -41,7 +41,7 @@ static const tl_plant_parameter kParameters[] = {
     {"rotor inductance", "H", INDUCTANCE, "QUBE-Servo 2 manual"},
     {"torque and back-EMF constant", "N m/A, V s/rad", CONSTANT, "QUBE-Servo 2 manual"},
     {"inertia: rotor 4.0e-6, hub 0.6e-6, disc 0.053 kg, 24.8 mm", "kg m^2", INERTIA, "QUBE-Servo 2 manual"},
-    {"viscous friction", "N m s/rad", VISCOUS, "own choice, small beside k^2/R = 2.1e-4"},
+    {"viscous friction", "N m s/rad", VISCOUS, "own choice, small against k^2/R = 2.1e-4"},
     {"Coulomb friction", "N m", COULOMB, "own choice: a dead zone of 0.3 V"},
     {"end stop", "rad", STOP, "own choice"},
     {"target, uniform within", "rad", TARGET_MAX, "own choice"},
