@@ -32,8 +32,9 @@ def starter(path: Path, source: str, device: dict[str, str | int], hello: Hello,
         ConfigError: the data sheet has what no configuration can hold.
     """
     lines = [
-        f"# Configuration for `rtu-edge run {path}`, made from the data sheet of {source}",
-        f"# (firmware {hello.firmware}, schema {hello.schema_hash:08x}). Every key: docs/configuration.md.",
+        f"# Configuration for `rtu-edge run {path}`. Every key: docs/configuration.md.",
+        f"# Made from the data sheet of {source}",
+        f"# (firmware {hello.firmware}, schema {hello.schema_hash:08x}).",
         "",
         "[device]",
         *(f"{key} = {quoted(value)}" for key, value in device.items()),
