@@ -135,8 +135,8 @@ def test_a_standing_device_is_one_command(tmp_path: Path) -> None:
     with standing("cartpole", "--link", str(board), cwd=tmp_path) as (process, lines):
         said = "\n".join(lines)
         assert f"{board}: cartpole, 50 Hz" in lines[0], said
-        assert "observes theta" in said and "moves force: -10 to 10 N" in said
-        assert f"rtu-edge run FILE --set device.port={board}" in said
+        assert "observation theta" in said and "actuator force: -10 to 10 N" in said
+        assert f"rtu-edge init {board} -o robot.toml" in said
         for session in (1, 2):  # it stays
             with open_port(str(board)) as port, Link(port) as link:
                 assert link.handshake().last_session == session - 1
@@ -157,7 +157,7 @@ def test_a_standing_device_takes_no_file_away(tmp_path: Path) -> None:
     assert code == 2 and "is no symbolic link" in said
     assert kept.read_text() == "mine"
     code, said = rtu_edge("device", "cartpol", cwd=tmp_path)
-    assert code == 3 and "--plant cartpol" in said
+    assert code == 2 and "must be one of cartpole, cartpole-full" in said
 
 
 # ---------------------------------------------------------------- a plant of one's own that is no simulation
