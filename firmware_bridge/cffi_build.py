@@ -21,6 +21,7 @@ HEADERS = (
     "protocol/schema.h",
     "protocol/learner.h",
     "plants/plant.h",
+    "plants/batch.h",
     "plants/trig.h",
     "bridge/bridge.h",
     "boards/simulated/simulated.h",

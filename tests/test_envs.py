@@ -139,17 +139,6 @@ def test_bad_actions_leave_the_plant_alone(actions, action):
     assert env.plant.state_bytes == before
 
 
-def test_a_render_mode_is_refused_with_a_type_error():
-    """Stable-Baselines3 asks for render_mode="rgb_array" and tries without it after a TypeError."""
-    for make in (
-        envs.PlantEnv,
-        lambda plant, render_mode: gymnasium.make("rtu_edge/Servo-v0", render_mode=render_mode),
-    ):
-        with pytest.raises(TypeError, match="render_mode = 'rgb_array': not supported, there is no picture"):
-            make("servo", render_mode="rgb_array")
-    assert gymnasium.make("rtu_edge/Servo-v0", render_mode=None).render_mode is None
-
-
 WORKERS = """
 import gymnasium
 from gymnasium.vector import AsyncVectorEnv

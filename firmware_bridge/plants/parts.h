@@ -43,7 +43,7 @@ static inline float tl_actuate(const tl_plant_row *row, float u) {
     if (!(u <= row->max)) {
         return row->max;
     }
-    return u < 1e-12f && u > -1e-12f ? 0.0f : u;
+    return (u < 0.0f ? -u : u) < 1e-12f ? 0.0f : u; /* one comparison: no branch that depends on the sign */
 }
 
 /* A counter through the 32-bit finaliser of MurmurHash3 (A. Appleby, public domain): each seed its own sequence,
