@@ -120,7 +120,7 @@ def test_a_run_ends_with_the_text_of_the_fault() -> None:
 
     with connect(arm, reward=rtu.Reward("form", quadratic=(-1.0, 0.0))) as robot:
         with pytest.raises(SafetyStop, match=r"reports: Arm.write\(\): RuntimeError: motor 3 is hot") as caught:
-            robot.run(agent, callback=fail)
+            robot.run(agent, on_progress=fail)
         assert caught.value.result.reason is StopReason.DEVICE_FAULT  # type: ignore[attr-defined]
     with pytest.raises(rtu.ConfigError, match="Arm sends no reward: give reward="), connect(Arm()) as robot:
         robot.run(agent, steps=5)

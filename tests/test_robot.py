@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_an_agent_learns_on_a_robot_and_is_usable_afterwards(robot: rtu.Robot) -
     learner = agent()
     before = learner.state_hash()
     calls: list[int] = []
-    result = robot.run(learner, steps=3000, callback=lambda status, records: calls.append(len(records)))
+    result = robot.run(learner, steps=3000, on_progress=lambda status, records: calls.append(len(records)))
     assert (result.reason, result.steps, result.confirmed) == (StopReason.STEPS, 3000, True)
     assert sum(calls) >= 3000
     assert len(result.returns) == result.episodes > 0
@@ -126,7 +127,7 @@ def test_episodes_of_later_runs_have_later_seeds(robot: rtu.Robot) -> None:
         starts.extend(records["x"][(records["flags"] & 1) != 0][:, 1].tolist())
 
     for _ in range(2):
-        robot.run(agent(), episodes=2, learn=False, callback=watch)
+        robot.run(agent(), episodes=2, learn=False, on_progress=watch)
     assert len(set(starts)) == len(starts) >= 4
 
 
@@ -144,13 +145,47 @@ def test_an_agent_of_other_sizes_is_refused_with_both(robot: rtu.Robot) -> None:
     assert robot.run(agent(), steps=10).steps == 10
 
 
-def test_an_exception_of_the_callback_ends_the_run_and_is_passed_on(robot: rtu.Robot) -> None:
+def test_an_exception_of_a_callback_ends_the_run_and_is_passed_on(robot: rtu.Robot) -> None:
     def fail(status: object, records: object) -> None:
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
-        robot.run(agent(), callback=fail)
+        robot.run(agent(), on_progress=fail)
     assert robot.run(agent(), steps=10).confirmed
+
+
+def test_callbacks_of_learn_serve_a_run_too(robot: rtu.Robot, tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def enough(record: Any) -> bool:
+        seen.append(record)
+        return len(seen) < 50
+
+    with rtu.CSVWriter(tmp_path / "curve.csv") as writer:
+        result = robot.run(agent(), callback=[writer, enough])
+    assert result.reason is StopReason.REQUEST
+    assert len(seen) == 50
+    assert [record.step for record in seen] == list(range(1, 51))
+    ends = [record for record in seen if record.ended]
+    assert [record.episode_return for record in ends] == result.returns[: len(ends)].tolist()
+    assert seen[10].td_error is not None
+    assert (tmp_path / "curve.csv").read_text().count("\n") > 1
+    with pytest.raises(rtu.ConfigError, match="callback = 7"):
+        robot.run(agent(), steps=1, callback=7)  # type: ignore[arg-type]
+
+
+def test_an_agent_learns_and_is_evaluated_on_a_robot_as_in_an_environment(robot: rtu.Robot) -> None:
+    """The same steps as in the plant itself: learn() and evaluate() see a robot as an environment."""
+    plant = rtu.Plant("cartpole")
+    learners = [rtu.StreamAC.from_env(env, units=4, hidden=4, seed=0) for env in (robot, plant)]
+    results = [
+        learner.learn(env, steps=300, seed=5, progress=False)
+        for learner, env in zip(learners, (robot, plant), strict=True)
+    ]
+    first = results[0].returns[0]
+    assert first == results[1].returns[0] > 0
+    evaluated = rtu.evaluate(learners[0], robot, episodes=2)
+    assert len(evaluated.returns) == 2
 
 
 def test_rewards_of_ones_own() -> None:
@@ -220,7 +255,7 @@ def test_a_stop_ends_a_run_with_an_error_that_has_the_result(robot: rtu.Robot) -
             threading.Thread(target=robot.estop).start()
 
     with pytest.raises(SafetyStop, match="estop") as caught:
-        robot.run(agent(), callback=stop)
+        robot.run(agent(), on_progress=stop)
     assert caught.value.result.steps > 100  # type: ignore[attr-defined]
 
 
@@ -233,7 +268,7 @@ def test_one_user_at_a_time(robot: rtu.Robot) -> None:
         seen.append(str(caught.value))
         assert "run()" in repr(robot)
 
-    robot.run(agent(), steps=200, callback=other)
+    robot.run(agent(), steps=200, on_progress=other)
     assert seen[0].startswith("cartpole: read() while run()")
     with pytest.raises(rtu.DeviceError, match=r"owner|in use"):
         rtu.connect(robot.port)

@@ -90,7 +90,7 @@ class Progress:
     Written to standard error. A context manager; add() takes each step.
 
     Args:
-        total: steps in all.
+        total: steps in all; 0: not known.
         shown: False writes nothing.
     """
 
@@ -134,7 +134,8 @@ class Progress:
     def text(self) -> str:
         """Steps, steps per second, and the return, or the mean reward where no episode has ended."""
         rate = self.steps / max(self.seconds, 1e-9)
-        parts = [f"{self.steps:,} steps {self.steps / self._total:.0%}", f"{rate:,.0f}/s"]
+        share = f" {self.steps / self._total:.0%}" if self._total else ""
+        parts = [f"{self.steps:,} steps{share}", f"{rate:,.0f}/s"]
         if self.returns:
             last = self.returns[-_WINDOW:]
             parts += [f"return {self.returns[-1]:.4g}", f"mean({len(last)}) {sum(last) / len(last):.4g}"]
@@ -175,6 +176,6 @@ def _bar(total: int) -> Any:
         return None
     columns = (BarColumn(bar_width=12), TextColumn("{task.description}", markup=False))
     bar = Bar(*columns, console=Console(stderr=True, highlight=False), auto_refresh=False)
-    bar.add_task("", total=total)
+    bar.add_task("", total=total or None)
     bar.start()
     return bar

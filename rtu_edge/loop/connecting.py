@@ -6,16 +6,16 @@ import difflib
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.validation import check_bool
-from rtu_edge.device.ports import DEFAULT_BAUD, open_port
-from rtu_edge.loop.flags import Clock
-from rtu_edge.loop.given import GivenLimits, GivenReward, clock_given, own_limits, reward_given
-from rtu_edge.loop.link import Link, LinkError
-from rtu_edge.loop.options import LoopConfig
-from rtu_edge.loop.robot import Robot
+
+# The rest is loaded by the first call: importing the name costs nothing (docs/design_decisions.md).
+if TYPE_CHECKING:
+    from rtu_edge.loop.flags import Clock
+    from rtu_edge.loop.given import GivenLimits, GivenReward
+    from rtu_edge.loop.robot import Robot
 
 __all__ = ["connect"]
 
@@ -31,7 +31,7 @@ def connect(
     reward: GivenReward = None,
     clock: Clock | str | None = None,
     ttl_ms: int = 0,
-    baud: int = DEFAULT_BAUD,
+    baud: int | None = None,
     dtr: bool | None = None,
     hello_timeout_s: float = 3.0,
 ) -> Robot:
@@ -49,7 +49,7 @@ def connect(
             float; None: the device's own.
         clock: "device" or "lockstep"; None: lockstep where a simulated device offers it, else the device's.
         ttl_ms: life of a command; 0: 3 periods, at least 20 ms. The device caps it.
-        baud: bits per second of a serial port.
+        baud: bits per second of a serial port; None: 1,000,000.
         dtr: raise DTR (True), lower it (False), or decide by the driver (None).
         hello_timeout_s: s, to wait for the device's answer.
 
@@ -57,9 +57,15 @@ def connect(
         ConfigError: target, limits, reward or clock do not fit the device.
         DeviceError: no port, no answer, another owner, or a data sheet that cannot be used.
     """
+    from rtu_edge.device.ports import DEFAULT_BAUD, open_port
+    from rtu_edge.loop.given import clock_given, own_limits, reward_given
+    from rtu_edge.loop.link import Link, LinkError
+    from rtu_edge.loop.options import LoopConfig
+    from rtu_edge.loop.robot import Robot
+
     with ExitStack() as stack:
         url, plant = _port_of(target, stack)
-        port = stack.enter_context(open_port(url, baud, dtr=dtr))
+        port = stack.enter_context(open_port(url, DEFAULT_BAUD if baud is None else baud, dtr=dtr))
         try:
             link = stack.enter_context(Link(port))
             hello, sheet = link.handshake(hello_timeout_s), link.describe()

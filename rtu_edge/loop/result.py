@@ -1,22 +1,23 @@
-"""What a robot's run came to, collected as its records pass: returns, mean reward, a line of progress."""
+"""What a robot's run came to, collected as its records pass: returns, mean reward, progress, callbacks."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import sys
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge.loop.flags import RecordFlag
-from rtu_edge.loop.loop import LoopResult, LoopStatus
+from rtu_edge._base.progress import Callback, Progress, StepRecord, call_all
+from rtu_edge.loop.flags import LimiterFlag, RecordFlag
+from rtu_edge.loop.loop import LoopResult
 
 __all__ = ["RobotResult", "Tally"]
 
-_RECENT = 1000  # steps in the progress line's mean reward
+Row = tuple[int, float, float, float, int]  # flags, reward, delta, value, command_limiter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,51 +41,62 @@ class RobotResult(LoopResult):
 
 
 class Tally:
-    """Adds up a run's records, and shows a line of progress on standard error while it is open.
+    """Adds up a run's records, shows its progress, and gives each transition to callbacks.
 
     Args:
-        period_s: of the device.
         steps: of the whole run; 0: unknown.
-        show: the line, where standard error is a terminal.
+        shown: progress on standard error.
+        called: callbacks of a StepRecord; one that returns False stops the run.
+        stop: stops it.
+        one_actuator: the policy has one action, so that a step's clipping is a share.
     """
 
-    def __init__(self, period_s: float, steps: int, show: bool) -> None:
-        self._period_s, self._steps = period_s, steps
-        self._show = show and sys.stderr.isatty()
-        self._returns: list[float] = []
-        self._sum, self._count = 0.0, 0
+    def __init__(
+        self, steps: int, shown: bool, called: Sequence[Callback], stop: Callable[[], None], one_actuator: bool
+    ) -> None:
+        self._progress = Progress(steps, shown)
+        self._called, self._stop, self._one_actuator = called, stop, one_actuator
+        self._stopped = False
 
-    def take(self, status: LoopStatus, records: npt.NDArray[Any], episodes: npt.NDArray[Any]) -> None:
-        """The records and episodes since the last call."""
+    def take(self, records: npt.NDArray[Any]) -> None:
+        """The records since the last call."""
         ended = records[(records["flags"] & int(RecordFlag.FIRST)) == 0]
-        self._sum += float(ended["reward"].sum(dtype=np.float64))
-        self._count += len(ended)
-        self._returns += episodes["total_return"].tolist()
-        if self._show:
-            self._print(status, ended["reward"][-_RECENT:])
+        columns = [ended[name].tolist() for name in ("flags", "reward", "delta", "value", "command_limiter")]
+        for row in zip(*columns, strict=True):
+            flags, reward = row[0], row[1]
+            if self._called and not self._stopped and not call_all(self._called, self._record(row)):
+                self._stopped = True
+                self._stop()
+            self._progress.add(reward, bool(flags & (RecordFlag.TERMINATED | RecordFlag.TRUNCATED)))
 
-    def _print(self, status: LoopStatus, recent: npt.NDArray[Any]) -> None:
-        of = f" of {self._steps:,}" if self._steps else ""
-        words = [f"step {status.steps:,}{of}", f"episode {status.episodes + 1:,}"]
-        if math.isfinite(status.mean_return):
-            words.append(f"mean return {status.mean_return:.4g}")
-        if len(recent):
-            words.append(f"reward {float(recent.mean()):.3g}")
-        sys.stderr.write(f"\r{'  '.join(words):<78}")
-        sys.stderr.flush()
+    def _record(self, row: Row) -> StepRecord:
+        flags, reward, delta, value, limited = row
+        run, learned = self._progress, bool(flags & RecordFlag.LEARNED)
+        return StepRecord(
+            step=run.steps + 1,
+            episode=run.episodes + 1,
+            reward=reward,
+            episode_return=run.episode_return + reward,
+            episode_length=run.episode_length + 1,
+            terminated=bool(flags & RecordFlag.TERMINATED),
+            truncated=bool(flags & RecordFlag.TRUNCATED),
+            td_error=delta if learned else None,
+            value=value,
+            clipped=float(bool(limited & LimiterFlag.CLIPPED)) if self._one_actuator else None,
+        )
 
     def result(self, result: LoopResult) -> RobotResult:
         """With what the loop itself reports."""
         own = {entry.name: getattr(result, entry.name) for entry in dataclasses.fields(result)}
-        mean = self._sum / self._count if self._count else math.nan
-        return RobotResult(**own, returns=np.array(self._returns), mean_reward=mean)
+        run = self._progress
+        mean = run.reward_sum / run.steps if run.steps else math.nan
+        return RobotResult(**own, returns=np.array(run.returns), mean_reward=mean)
 
     def __enter__(self) -> Tally:
+        self._progress.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._show:
-            sys.stderr.write("\r" + " " * 78 + "\r")
-            sys.stderr.flush()
+        self._progress.__exit__(kind, error, trace)

@@ -14,7 +14,7 @@ import contextlib
 import dataclasses
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge._base.progress import Callback, callbacks
 from rtu_edge._base.validation import check_bool, check_values
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import DataSheet, Hello, Limits, scale_to
@@ -260,7 +261,8 @@ class Robot(Closing):
         reward: GivenReward = None,
         seed: int = 0,
         progress: bool = True,
-        callback: Callable[[LoopStatus, npt.NDArray[Any]], object] | None = None,
+        callback: Callback | Sequence[Callback] | None = None,
+        on_progress: Callable[[LoopStatus, npt.NDArray[Any]], object] | None = None,
         **loop: Any,
     ) -> RobotResult:
         """Let an agent drive, in the native loop, which takes no interpreter lock; the agent can be used afterwards.
@@ -276,9 +278,11 @@ class Robot(Closing):
             deterministic: no exploration; needs learn=False.
             reward: in place of that of connect().
             seed: base seed of the episodes' starts; a later run continues their numbers.
-            progress: a line on standard error, where it is a terminal.
-            callback: called about ten times a second with a LoopStatus and the new records (docs/log.md); what it
-                raises ends the run and is passed on.
+            progress: steps, rate and returns on standard error.
+            callback: of agent.learn(): one or several functions of a StepRecord, such as a CSVWriter, called for each
+                transition, up to 0.1 s later. One that returns False stops the run.
+            on_progress: called about ten times a second with a LoopStatus and the new records (docs/log.md). What this
+                or a callback raises ends the run and is passed on.
             loop: further fields of LoopConfig, such as realtime=True.
 
         Returns:
@@ -290,6 +294,7 @@ class Robot(Closing):
         """
         if check_bool("learn", learn) and check_bool("deterministic", deterministic):
             raise ConfigError("deterministic = True: needs learn=False, as learning needs exploration")
+        called = callbacks(callback)
         with self._using("run()"):
             self._permission.require()
             self._check_fit(agent)
@@ -316,18 +321,20 @@ class Robot(Closing):
                 raise
             except ValueError as error:
                 raise ConfigError(str(error)) from error
-            result = self._drive(made, Tally(self.sheet.period_s, steps, progress), callback)
+            tally = Tally(steps, progress, called, made.request_stop, self.sheet.action_size == 1)
+            result = self._drive(made, tally, on_progress)
         trouble = error_of(result)
         if trouble is not None:
             trouble.result = result  # type: ignore[union-attr]
             raise trouble
         return result
 
-    def _drive(self, loop: Loop, tally: Tally, callback: Callable[[LoopStatus, Any], object] | None) -> RobotResult:
+    def _drive(self, loop: Loop, tally: Tally, told: Callable[[LoopStatus, Any], object] | None) -> RobotResult:
         def watch(status: LoopStatus, records: npt.NDArray[Any]) -> None:
-            tally.take(status, records, loop.drain_episodes())
-            if callback is not None:
-                callback(status, records)
+            tally.take(records)
+            loop.drain_episodes()
+            if told is not None:
+                told(status, records)
 
         self._loop = loop
         try:
