@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 # In real time: one that fails among others, on a host that starves it, has to pass alone.
 REAL_TIME := $(PYTEST) -q -m "timing and not alone"
 
-.PHONY: help demo test test-pythons hil estop lint tables docs format setup fuzz wheel wheel-aarch64 clean
+.PHONY: help demo test test-pythons hil estop lint tables docs screens format setup fuzz wheel wheel-aarch64 clean
 
 help:
 	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint           the checkers alone; make format puts the sources in form"
 	@echo "make tables         write the texts that come from the table of parameters (rtu_edge/learn/parameters.py)"
 	@echo "make docs           the documentation as a site, in build/docs; a broken link is an error"
+	@echo "make screens        the pictures of docs/screens.md; needs chromium"
 	@echo "make wheel          dist/*.whl for this host; make wheel-aarch64 for a Raspberry Pi or Jetson"
 	@echo "make clean          remove everything that was built or installed here"
 
@@ -54,6 +55,12 @@ fuzz:
 tables:
 	@tools/setup.sh test
 	@$(BIN)/python tools/tables.py $(ARGS)
+
+# ARGS="run hil": only these.
+screens:
+	@tools/setup.sh test
+	@$(BIN)/pip install -q "pyte>=0.8.1" "pillow>=10"
+	@$(BIN)/python tools/screens.py $(ARGS)
 
 docs:
 	@tools/setup.sh test

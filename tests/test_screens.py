@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -262,3 +263,19 @@ def test_labels_are_round_numbers_and_do_not_crowd() -> None:
     assert ticks(1.0, 1.0) == [] and ticks(0.0, float("inf")) == []
     text = chart("t", [Series(np.array([0.0, 10.0]), np.array([0.0, 1.0]))], x=Axis(0.0, 10.0, label=" s"))
     assert 'class="x first"' in text and 'class="x last"' in text  # neither reaches beyond the chart
+
+
+# ---------------------------------------------------------------- pictures of the documents
+
+
+def test_the_pictures_of_the_screens_are_kept_and_small() -> None:
+    root = Path(__file__).resolve().parent.parent
+    named = re.findall(r"\(images/([\w.-]+)\)", (root / "docs" / "screens.md").read_text())
+    made = re.findall(r'\.save\("([\w-]+)"\)', (root / "tools" / "screens.py").read_text())
+    shot = re.findall(r'shoot\([^,]+, "([\w-]+)"', (root / "tools" / "screens.py").read_text())
+    assert sorted(named) == sorted([*(f"screen-{name}.svg" for name in made), *(f"{name}.png" for name in shot)])
+    for name in named:
+        data = (root / "docs" / "images" / name).read_bytes()
+        assert len(data) < 150_000
+        if name.endswith(".svg"):
+            assert ElementTree.fromstring(data).tag.endswith("svg") and b"balanced" not in data

@@ -90,7 +90,7 @@ def test_records_of_an_earlier_version_have_no_timeline() -> None:
 
 def test_what_was_learned_in_one_phrase() -> None:
     records = made(1500)
-    records["flags"] = RecordFlag.ACTED
+    records["flags"], records["mode"] = RecordFlag.ACTED, Driver.LEARNER << 4
     records["reward"] = -0.013
     digest = Digest(20)
     digest.take(records[:1], records[:0])
@@ -103,6 +103,9 @@ def test_what_was_learned_in_one_phrase() -> None:
     assert digest.learned == "return 487 (last episode)"
     digest.take(records[:0], episodes)
     assert digest.learned == "return 487 (last 20 episodes)"
+    records["mode"][-250:] = Driver.FALLBACK << 4
+    digest.take(records, records[:0])
+    assert digest.learned == "return 487 (last 20 episodes); driven by learner 75 %, fallback 25 %"
 
 
 def test_memory_does_not_grow() -> None:

@@ -6,6 +6,7 @@ under the other, each group with the label column in front; the label column fol
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -13,7 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["TextTable", "facts"]
+__all__ = ["FactGrid", "TextTable", "facts"]
 
 _PROSE = 18  # columns of a terminal that a folded column of prose gets at least
 _GAP = 3  # columns between two facts
@@ -142,6 +143,50 @@ def facts(pairs: Sequence[tuple[str, str]], width: int, *, strong: str = "", ind
         text.append(value, style="bold" if strong and name.startswith(strong) else "")
         used += length
     return text
+
+
+class FactGrid:
+    """Names and values in columns, as many as fit; a value folds only where one column is too wide.
+
+    A rich renderable; false where there is nothing to show.
+
+    Args:
+        rows: names with their values, plain text; they fill one column after the other.
+        columns: at most.
+    """
+
+    def __init__(self, rows: list[tuple[str, str]], columns: int) -> None:
+        self._rows, self._columns = rows, columns
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self._rows:
+            return
+        columns = self._columns
+        while columns > 1 and self._needed(columns) > options.max_width:
+            columns -= 1
+        names = [max(len(name) for name, _ in part) for part in self._parts(columns)]
+        table = Table.grid(padding=(0, _GAP, 0, 0))
+        for width in names:
+            table.add_column(width=width, no_wrap=True)
+            table.add_column(overflow="fold")
+        for cells in itertools.zip_longest(*self._parts(columns), fillvalue=("", "")):
+            table.add_row(
+                *(Text(text, style=style) for cell in cells for text, style in zip(cell, ("dim", ""), strict=True))
+            )
+        yield table
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def _parts(self, columns: int) -> list[list[tuple[str, str]]]:
+        height = -(-len(self._rows) // columns)
+        return [self._rows[at : at + height] for at in range(0, len(self._rows), height)]
+
+    def _needed(self, columns: int) -> int:
+        parts = self._parts(columns)
+        return sum(
+            max(len(name) for name, _ in part) + max(len(value) for _, value in part) + 2 * _GAP for part in parts
+        )
 
 
 def _width(text: Text) -> int:

@@ -150,7 +150,7 @@ def run(
         raise CheckFailed(f"{len(run_) - held} faults did not come to what was expected; logs in {out / 'logs'}")
 
 
-_HEAD = f"   {'target':14}{'fault':52}{'comes to':15}{'noticed':>10}{'safe':>11}{'accepted':>10}{'recovered':>12}"
+_HEAD = f"   {'target':14}{'fault':52}{'result':15}{'noticed':>10}{'safe':>11}{'accepted':>10}{'recovered':>12}"
 
 
 _LINE = 128  # columns of a terminal from which on a result takes one line
@@ -179,7 +179,7 @@ def _say(out: Console, result: Result) -> None:
         measured = {"noticed": ms(result.detected_ms), "safe": ms(result.safe_ms), "accepted": after}
         measured["recovered"] = ms(result.recovery_ms)
         known = [(name, value) for name, value in measured.items() if value]
-        out.print(facts([("comes to", result.response.replace("_", " ")), *known], out.width, indent=3))
+        out.print(facts([("result", result.response.replace("_", " ")), *known], out.width, indent=3))
     for reason in result.why:
         out.print(f"   [red]{escape(reason)}[/]", soft_wrap=out.width >= _LINE)
 

@@ -131,11 +131,14 @@ def _show(path: Path, steps: Mapping[str, Steps], summary: Summary) -> None:
     for name, stage in summary.stages.items():
         numbers = (f"{stage.steps:,}", f"{stage.episodes:,}", f"{stage.seconds:.1f}")
         stages.add_row(escape(name), *numbers, escape(stage.reason))
+    out.print()
     out.print(stages)
+    out.print()
     if summary.checks:
         from rtu_edge.report.terminal import checks_table
 
         out.print(checks_table(summary))
+        out.print()
     files = _table("file", "bytes", "holds")
     for file in sorted(entry for entry in path.iterdir() if entry.is_file()):
         holds = "; ".join(_holds(found) for found in steps.values() if found.path == file)

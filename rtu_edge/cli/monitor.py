@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable
@@ -16,11 +15,10 @@ from rtu_edge.cli.common import console
 from rtu_edge.cli.target import port_of
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.console import RenderableType
 
     from rtu_edge.tools.monitor import Heard
 
-_GAP = 3  # columns of a terminal between names and values
 _TICK_S = 0.1
 _LINE_S = 1.0  # between lines where there is no terminal
 _ONCE_S = 1.2
@@ -169,57 +167,16 @@ class _Rates:
 
 def _grid(rows: list[tuple[str, str]], columns: int = 1) -> Any:
     """Names and values, in columns."""
-    return _Facts(rows, columns)
+    from rtu_edge._base.text_table import FactGrid
 
-
-class _Facts:
-    """Names and values in as many columns as fit, at most `columns`; a value folds only where one column is too wide.
-
-    A rich renderable.
-    """
-
-    def __init__(self, rows: list[tuple[str, str]], columns: int) -> None:
-        self._rows, self._columns = rows, columns
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.table import Table
-        from rich.text import Text
-
-        if not self._rows:
-            return
-        columns = self._columns
-        while columns > 1 and self._needed(columns) > options.max_width:
-            columns -= 1
-        names = [max(len(name) for name, _ in part) for part in self._parts(columns)]
-        table = Table.grid(padding=(0, _GAP, 0, 0))
-        for width in names:
-            table.add_column(width=width, no_wrap=True)
-            table.add_column(overflow="fold")
-        for cells in itertools.zip_longest(*self._parts(columns), fillvalue=("", "")):
-            table.add_row(
-                *(Text(text, style=style) for cell in cells for text, style in zip(cell, ("dim", ""), strict=True))
-            )
-        yield table
-
-    def __bool__(self) -> bool:
-        return bool(self._rows)
-
-    def _parts(self, columns: int) -> list[list[tuple[str, str]]]:
-        height = -(-len(self._rows) // columns)
-        return [self._rows[at : at + height] for at in range(0, len(self._rows), height)]
-
-    def _needed(self, columns: int) -> int:
-        parts = self._parts(columns)
-        return sum(
-            max(len(name) for name, _ in part) + max(len(value) for _, value in part) + 2 * _GAP for part in parts
-        )
+    return FactGrid(rows, columns)
 
 
 def _group(head: Any, *parts: Any) -> Any:
     from rich.console import Group
     from rich.padding import Padding
 
-    shown = [Padding(part, (0, 0, 0, 2), expand=False) for part in parts if not isinstance(part, _Facts) or part]
+    shown = [Padding(part, (0, 0, 0, 2), expand=False) for part in parts if part]
     return Group(head, *(each for part in shown for each in ("", part)))
 
 
@@ -268,6 +225,17 @@ def _learning(status: dict[str, Any]) -> list[tuple[str, str]]:
     return found if status.get("mean_reward") is not None or status["mean_return"] is not None else [("return", "-")]
 
 
+def _drivers(counters: dict[str, int]) -> list[tuple[str, str]]:
+    """Who drove, over the whole run."""
+    from rtu_edge.report.timeline import share
+
+    learner, fallback = counters.get("learner_steps", 0), counters.get("fallback_steps", 0)
+    if not learner + fallback:
+        return []
+    parts = {"learner": learner, "fallback": fallback}
+    return [("driven by", ", ".join(f"{name} {share(n / (learner + fallback))}" for name, n in parts.items() if n))]
+
+
 def _mode(word: int) -> str:
     """The supervisor's mode, who drives, and why that is the fallback."""
     from rtu_edge.config import Mode
@@ -299,6 +267,7 @@ def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
     ]
     job += [("rate", f"{per_s['steps']:,.0f} steps/s")] if per_s else []
     job += [("mode", _mode(status["mode"]))] if status["mode"] else []
+    job += _drivers(status.get("supervisor", {}))
     drift = link["drift_ppm"]
     quality = [
         (
@@ -320,13 +289,23 @@ def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
         ),
         ("PING answered", f"{link['pongs']:,} of {link['pings']:,}"),
     ]
-    shown = [name for name in counters if name not in _SHOWN and counters[name]]
-    counts = [(name.replace("_", " "), f"{counters[name]:,}") for name in shown]
+    known = {**counters, **status.get("supervisor", {})}
+    shown = [name for name in known if name not in _SHOWN and known[name]]
+    counts = [(name.replace("_", " "), f"{known[name]:,}") for name in shown]
     return _group(head, _grid(job, 2), _grid(quality, 2), _grid(counts, 4))
 
 
 # Counters that stand elsewhere in the picture.
-_SHOWN = {"steps", "episodes", "crc_errors", "framing_errors", "bytes_sent", "bytes_received", "boot_noise_bytes"}
+_SHOWN = {
+    "steps",
+    "episodes",
+    "crc_errors",
+    "framing_errors",
+    "bytes_sent",
+    "bytes_received",
+    "boot_noise_bytes",
+    "learner_steps",
+}
 
 
 def _damaged(device: dict[str, float | None]) -> str:

@@ -136,7 +136,7 @@ def _target(report: Report, target: str) -> str:
         for name, kind in (
             ("", ""),
             ("fault", ""),
-            ("comes to", ""),
+            ("result", ""),
             ("noticed", " class=number"),
             ("safe", " class=number"),
             ("accepted", " class=number"),
@@ -179,7 +179,7 @@ def _row(result: Result) -> str:
     cells = "".join(f'<td class="number" data-name="{name}">{value}</td>' for name, value in numbers.items())
     return (
         f"<tr>{mark}<td>{text(result.name)}<small>{text(_settings(result))}</small></td>"
-        f'<td class="response" data-name="comes to">{response}{said}</td>{cells}'
+        f'<td class="response" data-name="result">{response}{said}</td>{cells}'
         f'<td class="strip">{_strip(result)}</td></tr>'
     )
 

@@ -33,7 +33,8 @@ CSS = """
 .plot em.x { top: 100%; margin-top: 7px; transform: translateX(-50%) }
 .plot em.first { transform: translateX(-3px) } .plot em.last { transform: translateX(calc(4px - 100%)) }
 .plot em.mark { background: var(--paper); padding: 1px 3px; left: 4px; transform: translateY(50%) }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(260px, 1fr)); gap: 0 22px }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(260px, 100%), 1fr)); gap: 0 22px }
+.charts.large { grid-template-columns: repeat(auto-fit, minmax(min(380px, 100%), 1fr)) }
 .chart path, .chart line { fill: none; vector-effect: non-scaling-stroke }
 """
 
@@ -100,7 +101,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
         return []
     decade = 10.0 ** math.floor(math.log10((high - low) / most))
     step = next((lead * decade for lead in (1, 2, 5, 10) if (high - low) / (lead * decade) <= most), 10 * decade)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 5e-3)
     return [round(k * step, 12) for k in range(first, min(last, first + 2 * most) + 1)]
 
 
@@ -222,10 +223,10 @@ def _stairs(edges: Array, values: Array) -> list[tuple[float, float]]:
     return [(float(edges[k + side]), float(value)) for k, value in enumerate(values) for side in (0, 1)]
 
 
-def grid(charts: Sequence[str]) -> str:
-    """Charts in as many columns as the page has room for; nothing when there are none."""
+def grid(charts: Sequence[str], *, large: bool = False) -> str:
+    """Charts in as many columns as the page has room for, large ones in at most two; nothing when there are none."""
     shown = [one for one in charts if one]
-    return f'<div class="charts">{"".join(shown)}</div>' if shown else ""
+    return f'<div class="charts{" large" if large else ""}">{"".join(shown)}</div>' if shown else ""
 
 
 def _line(left: float, right: float, at: float, colour: str, width: float, dashes: str = "") -> str:

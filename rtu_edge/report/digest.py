@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rtu_edge.device.schema import Limits
 from rtu_edge.record.reader import Batch
-from rtu_edge.report.timeline import Recent, Timeline, features, number
+from rtu_edge.report.timeline import DRIVER_NAMES, Recent, Timeline, features, number, share
 
 __all__ = ["Curve", "Digest", "Times", "running_mean"]
 
@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 
 POINTS = 4096  # of a curve, at most
 LAST = 20_000  # records of the last episode, at most: its end
+_ALONE = 0.99  # share of the learner from which on only its return is named
 _WINDOW = 1000  # episodes of a mean, at most
 
 
@@ -175,12 +176,22 @@ class Digest:
     def learned(self) -> str:
         """What was learned, in one phrase: the return where episodes end, else the reward per step."""
         if self.curve.episodes:
-            return f"return {number(self.curve.last)} (last {_count(self.episodes_in_mean, 'episode')})"
+            what = f"return {number(self.curve.last)} (last {_count(self.episodes_in_mean, 'episode')})"
+            return what + self._driven
         sums = self.recent.sums
         if not sums["rewards"]:
             return "no reward yet"
         mean = number(sums.mean("reward", "rewards"))
-        return f"reward {mean} per step (last {_count(int(sums['rewards']), 'step')})"
+        return f"reward {mean} per step (last {_count(int(sums['rewards']), 'step')}){self._driven}"
+
+    @property
+    def _driven(self) -> str:
+        """Who drove the newest steps, where that was not the learner alone: it is not the learner's return then."""
+        drivers = self.recent.sums.drivers
+        if not drivers or drivers.get("learner", 0.0) > _ALONE:
+            return ""
+        parts = [f"{DRIVER_NAMES[name]} {share(part)}" for name, part in drivers.items()]
+        return f"; driven by {', '.join(parts)}"
 
     @property
     def episodes_in_mean(self) -> int:

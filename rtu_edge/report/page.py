@@ -17,6 +17,11 @@ __all__ = ["page"]
 
 # What is known of a link together.
 _LINK = frozenset({"round_trip_us", "round_trip_min_us", "round_trip_max_us", "lost_in", "lost_out"})
+# Counters of what stays for the rest of a run.
+_LASTING = {
+    "switches_locked": "After too many switches (supervisor.max_switches) the fallback keeps driving.",
+    "monitor_frozen": "The learner monitor has frozen the learner: the fallback keeps driving.",
+}
 # Counters worth a zero.
 _ALWAYS = ("missed", "skipped", "crc_errors", "gated")
 
@@ -38,7 +43,7 @@ def page(summary: Summary, digests: Mapping[str, Digest], config: str) -> str:
         _tiles(summary, digests),
         _checks(summary),
         _learning(summary, digests),
-        _driving(digests),
+        _driving(summary, digests),
         _signals(digests),
         _episode(summary, digests),
         _timing(summary, digests),
@@ -138,7 +143,7 @@ def _stage(digests: Mapping[str, Digest]) -> Digest | None:
     return next((digests[name] for name in ("learning", "realtime") if name in digests and digests[name].records), None)
 
 
-def _driving(digests: Mapping[str, Digest]) -> str:
+def _driving(summary: Summary, digests: Mapping[str, Digest]) -> str:
     shown = _stage(digests)
     inside = views.driving(shown.timeline) if shown is not None else ""
     if not inside:
@@ -147,7 +152,9 @@ def _driving(digests: Mapping[str, Digest]) -> str:
         "Who drove each command, and the steps in which the command limiter, the sensor monitor or the learner monitor "
         "found something or the fallback had to take over."
     )
-    return section("Who drove, and what stepped in", note, inside)
+    counters = next((summary.stages[name].counters for name in ("learning", "realtime") if name in summary.stages), {})
+    found = [words for name, words in _LASTING.items() if counters.get(name)]
+    return section("Who drove, and what stepped in", " ".join([note, *found]), inside)
 
 
 def _signals(digests: Mapping[str, Digest]) -> str:

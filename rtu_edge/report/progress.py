@@ -20,14 +20,13 @@ from rtu_edge._base.text_table import TextTable, facts
 from rtu_edge.loop import LoopStatus
 from rtu_edge.record import resident_bytes
 from rtu_edge.report.digest import Digest, Times
-from rtu_edge.report.timeline import number, share
+from rtu_edge.report.timeline import DRIVER_NAMES, number, share
 
 __all__ = ["Display", "latency_table", "sparkline"]
 
 _INDENT = 5  # columns of a terminal before the display
 _WIDE = 100  # columns from which on the memory is shown too
 _BARS = "▁▂▃▄▅▆▇█"
-_DRIVER_NAMES = {"both": "learner and fallback", "rest": "at rest", "held": "last command held"}
 
 
 def sparkline(values: npt.NDArray[Any], width: int, top: float, low: float = 0.0) -> str:
@@ -134,7 +133,7 @@ class Display:
     def _driving(self) -> list[tuple[str, str]]:
         """Who drove, and what stepped in, over the newest steps and over the run."""
         sums, total = self._digest.recent.sums, self._digest.timeline.total
-        found = [(_DRIVER_NAMES.get(name, name), share(part)) for name, part in sums.drivers.items()]
+        found = [(DRIVER_NAMES[name], share(part)) for name, part in sums.drivers.items()]
         parts = {"limiter": "limited", "sensor": "sensor monitor", "monitor": "learner monitor", "forced": "forced"}
         found += [(text, f"{total[name]:,.0f}") for name, text in parts.items() if total[name]]
         return found
@@ -160,7 +159,12 @@ class Display:
         unit = "s" if self._by_time else "steps"
         done = Text(f"{self._done(status):,.0f} of at most {self._total:,.0f} {unit}", style="dim")
         length = max(10, min(48, width - done.cell_len - 4))
-        bar.add_row(ProgressBar(total=self._total, completed=min(self._done(status), self._total), width=length), done)
+        bar.add_row(
+            ProgressBar(
+                total=self._total, completed=min(self._done(status), self._total), width=length, complete_style="cyan"
+            ),
+            done,
+        )
         groups = [self._facts(status), self._driving(), self._policy(status)]
         if self._console.width >= _WIDE:
             groups[-1].append(self._memory())

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rtu_edge.device.schema import Limits
 from rtu_edge.loop.flags import Cause, Driver, LimiterFlag, MonitorFlag, RecordFlag
 
-__all__ = ["COLUMNS", "DRIVERS", "WINDOW", "Recent", "Timeline", "features", "number", "share"]
+__all__ = ["COLUMNS", "DRIVERS", "DRIVER_NAMES", "WINDOW", "Recent", "Timeline", "features", "number", "share"]
 
 Array = npt.NDArray[Any]
 
@@ -24,6 +24,13 @@ BINS = 256  # of a run's course, at most; even
 
 # Who drove, of the steps with a command: every such step has exactly one of them.
 DRIVERS = ("learner", "fallback", "both", "rest", "held")
+DRIVER_NAMES = {
+    "learner": "learner",
+    "fallback": "fallback",
+    "both": "learner and fallback",
+    "rest": "actuators at rest",
+    "held": "last command held",
+}
 # What is counted per step. Beside the drivers: commands, rewards and their sum, steps in which a part stepped in, steps
 # in which the fallback was forced, clipped actions, transitions learned from and the sum of |delta|.
 COLUMNS = (

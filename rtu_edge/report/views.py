@@ -12,22 +12,16 @@ import numpy.typing as npt
 from rtu_edge.device.schema import Channel
 from rtu_edge.record import Summary
 from rtu_edge.report.charts import Axis, Mark, Series, chart, grid, short, stacked
-from rtu_edge.report.digest import Digest, Times
+from rtu_edge.report.digest import Digest, Times, running_mean
 from rtu_edge.report.figures import label_of, learning_curve, signals_of, tidy
 from rtu_edge.report.html import table
-from rtu_edge.report.timeline import DRIVERS, Timeline, share
+from rtu_edge.report.timeline import DRIVER_NAMES, DRIVERS, Timeline, share
 
 __all__ = ["driving", "episode", "latencies", "learning", "signals"]
 
 Array = npt.NDArray[Any]
 
-_DRIVER_NAMES = {
-    "learner": ("learner", "agent"),
-    "fallback": ("fallback", "control"),
-    "both": ("learner and fallback", "force"),
-    "rest": ("actuators at rest", "bad"),
-    "held": ("last command held", "muted"),
-}
+_DRIVER_COLOURS = {"learner": "agent", "fallback": "control", "both": "force", "rest": "bad", "held": "muted"}
 _PARTS = {
     "limiter": ("command limiter", "control"),
     "sensor": ("sensor monitor", "force"),
@@ -35,6 +29,7 @@ _PARTS = {
     "forced": ("fallback forced", "ink"),
 }
 _STEPS = " steps"
+_SMOOTH = 8  # bins in a mean of what stepped in
 
 
 def learning(summary: Summary, digests: Mapping[str, Digest], shown: Digest | None) -> str:
@@ -56,8 +51,16 @@ def learning(summary: Summary, digests: Mapping[str, Digest], shown: Digest | No
         marks = [] if goal is None else [Mark(goal, f"goal {goal:g}")]
         low = min(0.0, *(float(np.nanmin(one.y)) for one in series))
         title = f"Return of each episode, and the mean of {curve.window}"
+        known = curve.steps if shown is None or not len(shown.timeline) else shown.timeline.steps
         parts.append(
-            chart(title, series, x=_steps(curve.steps), y=Axis(low=low if low >= 0 else None), marks=marks, height=220)
+            chart(
+                title,
+                series,
+                x=_steps(np.concatenate([curve.steps, known])),
+                y=Axis(low=low if low >= 0 else None),
+                marks=marks,
+                height=220,
+            )
         )
     if shown is not None and len(shown.timeline):
         rewards = shown.timeline.mean("reward", "rewards")
@@ -74,7 +77,7 @@ def driving(timeline: Timeline) -> str:
     total = timeline.total
     if not total["commands"]:
         return ""
-    who = [(name, *_DRIVER_NAMES[name]) for name in DRIVERS if total[name]]
+    who = [(name, DRIVER_NAMES[name], _DRIVER_COLOURS[name]) for name in DRIVERS if total[name]]
     shares = [(label, colour, timeline.mean(name, "commands")) for name, label, colour in who]
     parts = [stacked("Who drove, share of the commands", timeline.steps, shares, axis=_steps(timeline.steps))]
     rows = [
@@ -83,7 +86,7 @@ def driving(timeline: Timeline) -> str:
     acted = [(name, *_PARTS[name]) for name in _PARTS if total[name]]
     if acted:
         lines = [
-            Series(timeline.steps, timeline.mean(name, "commands"), colour, label, stepped=True)
+            Series(timeline.steps, _smooth(timeline.mean(name, "commands")), colour, label)
             for name, label, colour in acted
         ]
         percent = Axis(low=0.0, words=lambda value: f"{100 * value:.3g} %")
@@ -91,7 +94,7 @@ def driving(timeline: Timeline) -> str:
     for name, (label, _) in _PARTS.items():
         rows.append([label, f"{total[name]:,.0f}", share(total[name] / total["commands"])])
     rows.append(["learner monitor: rollbacks", f"{total['rollbacks']:,.0f}", ""])
-    return grid(parts) + table(["", "steps", "share"], rows)
+    return grid(parts, large=True) + table(["", "steps", "share"], rows)
 
 
 def signals(timeline: Timeline) -> str:
@@ -112,7 +115,7 @@ def signals(timeline: Timeline) -> str:
             low = 0.0 if column == 1 else None
             line = Series(samples[:, 0], samples[:, column], "force")
             parts.append(chart(title, [line], x=x, y=Axis(low=low), height=110))
-    return grid(parts)
+    return grid(parts, large=True)
 
 
 def episode(summary: Summary, records: Array) -> str:
@@ -166,6 +169,11 @@ def latencies(times: Mapping[str, Times]) -> str:
             )
         )
     return grid(parts)
+
+
+def _smooth(values: Array) -> Array:
+    """The mean of the last bins."""
+    return running_mean(np.nan_to_num(values), _SMOOTH)
 
 
 def _us(value: float) -> str:

@@ -284,6 +284,12 @@ void ControlServer::send_status(Client* client) noexcept {
   RTU_RUNTIME_LOOP_COUNTERS(X)
 #undef X
   line.close();
+  line.open("supervisor");
+#define X(name) \
+  if (const uint64_t count = board.supervisor.name.get(); count != 0) line.count(#name, count);
+  RTU_RUNTIME_SUPERVISOR_COUNTERS(X)
+#undef X
+  line.close();
   line.open("link");
 #define X(name) line.number(#name, quality.name.get());
   RTU_RUNTIME_QUALITY_GAUGES(X)

@@ -156,6 +156,9 @@ void Recorder::publish(int64_t now_ns) noexcept {
   RTU_RUNTIME_LOOP_COUNTERS(X)
 #undef X
   record::StatusBoard& board = run_.link.board;
+#define X(name) board.supervisor.name.set(policy_.counters != nullptr ? policy_.counters->name.get() : 0);
+  RTU_RUNTIME_SUPERVISOR_COUNTERS(X)
+#undef X
   if (!whole_block_ && rewarded_ > 0) board.mean_reward.store(rewards_ / rewarded_, std::memory_order_relaxed);
   if (policy_.spread == nullptr || run_.counters.steps.get() == 0) return;
   const Spread spread = policy_.spread(policy_.self);

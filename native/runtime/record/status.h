@@ -42,7 +42,8 @@ struct StatusBoard {
   std::atomic<int> device_state{-1};
   std::atomic<uint32_t> mode{0};  // StepInfo, of the last step
   std::atomic<uint32_t> learner_monitor{0};
-  LoopCounters counters;  // the running loop's, copied some times a second
+  LoopCounters counters;          // the running loop's, copied some times a second
+  SupervisorCounters supervisor;  // the same of its supervisor; 0 without one
 
   StatusBoard() noexcept;
 };
