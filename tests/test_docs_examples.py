@@ -25,13 +25,10 @@ for found in documents.every_block():
         CONSOLE[found.document].append(found)
 
 # Run elsewhere, where what they need is at hand: document -> the test that runs its blocks.
-ELSEWHERE = {"docs/log.md": "tests/test_log.py"}
-# What a document's blocks take for granted.
-PRELUDE = {
-    "docs/export.md": (
-        "import numpy as np\nimport rtu_edge as rtu\nagent = rtu.StreamAC(2, 1, units=4, hidden=4, seed=0)\n"
-        "observation = np.zeros(2, np.float32)\nagent.reset(observation)\n"
-    ),
+ELSEWHERE = {
+    "docs/log.md": "tests/test_log.py",
+    "docs/plants.md": "tests/test_export_agent.py",
+    "docs/export.md": "tests/test_export_agent.py",
 }
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "MPLBACKEND": "agg", "COLUMNS": "120"}
@@ -42,13 +39,10 @@ ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "MPLBACKEND"
 
 @pytest.mark.parametrize("document", sorted(PYTHON.keys() - ELSEWHERE.keys()))
 def test_python_blocks_run(document: str, tmp_path: Path) -> None:
-    """In their order, in one process; with a prelude they share its names."""
+    """In their order, in one process, each with names of its own; tests by pytest."""
     scripts = [block.text for block in PYTHON[document]]
     tests = [text for text in scripts if re.search(r"(?m)^def test_", text)]
-    program = [f"shared = {{}}\nexec({PRELUDE[document]!r}, shared)" if document in PRELUDE else ""]
-    for text in scripts:
-        if text not in tests:
-            program.append(f"exec(compile({text!r}, 'block', 'exec'), {'shared' if document in PRELUDE else '{}'})")
+    program = [f"exec(compile({text!r}, 'block', 'exec'), {{}})" for text in scripts if text not in tests]
     run([sys.executable, "-c", "\n".join(program)], tmp_path)
     for number, text in enumerate(tests):
         (tmp_path / f"test_block_{number}.py").write_text(text)
