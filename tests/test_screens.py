@@ -24,7 +24,7 @@ from rtu_edge.cli import common
 from rtu_edge.cli.monitor import _owned, _owned_line
 from rtu_edge.device.schema import Channel, DataSheet
 from rtu_edge.hil.case import Result
-from rtu_edge.loop import LoopStatus, StopReason
+from rtu_edge.loop import Loop, LoopStatus, StopReason
 from rtu_edge.record import Check, Summary
 from rtu_edge.report.charts import Axis, Series, chart, ticks
 from rtu_edge.report.digest import Digest
@@ -279,3 +279,36 @@ def test_the_pictures_of_the_screens_are_kept_and_small() -> None:
         assert len(data) < 150_000
         if name.endswith(".svg"):
             assert ElementTree.fromstring(data).tag.endswith("svg") and b"balanced" not in data
+
+
+# ---------------------------------------------------------------- what a run tells
+
+
+def ended(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as leaving:
+        rtu_edge.cli.main(["run", "--sim", "--set", "learner.units=4", *arguments])
+    out, err = capfd.readouterr()
+    return int(leaving.value.code or 0), out, err
+
+
+def test_a_run_that_stops_ends_with_reason_result_and_report(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tight = ["sensor.x.min=-0.3", "sensor.x.max=0.3", 'sensor.x.on_range="stop"']
+    code, _, err = ended(capfd, "--steps", "5000", *(word for each in tight for word in ("--set", each)))
+    assert code == 4
+    last = err.splitlines()[-1]
+    assert re.search(r"sensor: .*; return [\d.]+ \(last .*episodes?\); report: runs/sim/report.html$", last), last
+    assert (tmp_path / "runs" / "sim" / "report.html").exists()
+
+
+def test_a_refused_privilege_is_explained_on_one_line_of_a_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Loop, "privileges", lambda self: ["locked memory: Cannot allocate memory"])
+    code, out, _ = ended(capfd, "--steps", "50")
+    (line,) = [line for line in out.splitlines() if line.startswith("not granted: locked memory")]
+    assert code == 0 and "a page fault may delay a step" in line and "memlock unlimited" in line
+    assert out.splitlines()[-1].endswith("report: runs/sim/report.html")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 
 from rich.markup import escape
@@ -32,11 +31,8 @@ def advice(refused: str) -> str:
 
 
 def _allow(limit: str) -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"to allow it: echo '{user} - {limit}' | sudo tee -a {_LIMITS}, then log in again"
+    command = f'echo "$(id -un) - {limit}" | sudo tee -a {_LIMITS}'
+    return f"to allow it: {command}, then log in again; rtu-edge doctor checks the host"
 
 
 def checks_table(summary: Summary) -> TextTable:
