@@ -181,7 +181,7 @@ def test_permission_to_read_is_an_error_with_its_path(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("files", "command"),
     [
-        (TRIXIE, "echo 'kernel=kernel8_rt.img' | sudo tee -a /boot/firmware/config.txt"),
+        (TRIXIE, r"printf '[all]\nkernel=kernel8_rt.img\n' | sudo tee -a /boot/firmware/config.txt"),
         ({**PI, "/etc/os-release": "ID=debian\nVERSION_CODENAME=bookworm\n"}, "from trixie on"),
         (THOR, "deb https://repo.download.nvidia.com/jetson/rt-kernel r38.4 main"),
         (THOR, "nvidia-l4t-display-rt-kernel nvidia-l4t-rt-kernel-openrm"),

@@ -31,6 +31,9 @@ BAD = (
         "port in use",
     ),
     Finding(
+        State.WARN, "running", "it opens new ports", ("sudo systemctl disable --now ModemManager",), "ModemManager"
+    ),
+    Finding(
         State.NOTE,
         "none of 0-3",
         "other processes share the loop's core",
@@ -54,10 +57,10 @@ def test_exit_code_is_one_only_where_a_finding_fails(
     findings: list[Finding], capfd: pytest.CaptureFixture[str]
 ) -> None:
     code, out, _ = cli(capfd, "doctor")
-    assert (code, out.splitlines()[-1]) == (0, "1 ok, 1 note, 1 warn, 0 fail")
+    assert (code, out.splitlines()[-1]) == (0, "1 ok, 1 note, 2 warn, 0 fail")
     findings[:] = FAILED
     code, out, _ = cli(capfd, "doctor")
-    assert (code, out.splitlines()[-1]) == (1, "1 ok, 1 note, 1 warn, 1 fail")
+    assert (code, out.splitlines()[-1]) == (1, "1 ok, 1 note, 2 warn, 1 fail")
     assert cli(capfd, "doctor", "--json")[0] == 1
     assert cli(capfd, "doctor", "--fix")[0] == 0
 
@@ -84,8 +87,9 @@ def test_the_script_is_one_for_a_posix_shell_and_runs_nothing_by_itself(tmp_path
     assert subprocess.run(["sh", "-n", file], capture_output=True).stderr == b""
     assert text.startswith("#!/bin/sh\n")
     commands = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert commands == list(BAD[2].mend)
-    assert "# isolated cores (note): none of 0-3\n# effect: other processes share the loop's core\n" in text
+    assert commands == ["sudo systemctl disable --now ModemManager"]
+    optional = f"#? {BAD[3].mend[0]}\n"
+    assert f"# isolated cores (note): none of 0-3\n# effect: other processes share the loop's core\n{optional}" in text
     assert script(BAD[:1]).endswith("# Nothing to mend.\n")
 
 

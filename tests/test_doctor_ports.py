@@ -1,4 +1,4 @@
-"""Checks of ports, imports, instruction sets, the clock and the disk, with what they measure or ask given by the test."""
+"""Checks of ports, imports, instruction sets, the clock and the disk; the test gives what they measure or ask."""
 
 from __future__ import annotations
 

@@ -170,18 +170,22 @@ def _examined(check: Check, host: Host) -> Finding:
 
 
 def script(findings: Sequence[Finding]) -> str:
-    """A POSIX shell script of the commands that mend the findings, each with its reason; it runs nothing by itself."""
+    """A POSIX shell script of the commands that mend the findings, each with its reason.
+
+    Commands of notes are optional and stand there as comments, "#? ...".
+    """
     lines = [
         "#!/bin/sh",
-        "# What rtu-edge doctor would change on this computer. Read it, remove what you do not want, run it as the user",
-        "# of the loop: it calls sudo where it has to.",
+        "# Commands that mend what rtu-edge doctor found on this computer. Read it, remove what you do not want, and run",
+        "# it as the user of the loop: it calls sudo where root is needed. Optional commands begin with #?",
     ]
     for finding in findings:
         if not finding.mend:
             continue
         lines += ["", f"# {finding.check} ({finding.state.value}): {finding.found}"]
         lines += [f"# effect: {finding.effect}"] if finding.effect else []
-        lines += finding.mend
+        optional = finding.state is State.NOTE
+        lines += [f"#? {line}" if optional and not line.startswith("#") else line for line in finding.mend]
     if not any(finding.mend for finding in findings):
         lines += ["", "# Nothing to mend."]
     return "\n".join(lines) + "\n"

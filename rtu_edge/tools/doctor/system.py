@@ -18,7 +18,7 @@ _PRIORITY = 50  # of the loop's thread, SCHED_FIFO
 _CAP_IPC_LOCK, _CAP_SYS_NICE = 14, 23
 _PI_KERNEL = (
     "sudo apt install linux-image-rpi-v8-rt",
-    "echo 'kernel=kernel8_rt.img' | sudo tee -a /boot/firmware/config.txt",
+    r"printf '[all]\nkernel=kernel8_rt.img\n' | sudo tee -a /boot/firmware/config.txt",
 )
 _JETSON_SOURCES = "/etc/apt/sources.list.d/nvidia-l4t-apt-source.list"
 _JETSON_KERNEL = (
