@@ -169,7 +169,8 @@ def test_an_import_that_fails_has_its_reason() -> None:
         assert (late.text, late.reason) == ("1.0", "its process dies at the end (signal SIGABRT)")
 
 
-def test_onnxruntime_is_imported_without_telemetry() -> None:
+def test_onnxruntime_is_imported_without_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(_NO_TELEMETRY)
     assert environment()[_NO_TELEMETRY] == "1"
 
 

@@ -18,6 +18,7 @@ from rtu_edge.tools.doctor import Host, Imported, State, storage
         (0, "0", 0o660, OK, "root"),
         (1000, "1000 {gid}", 0o660, OK, "member of dialout"),
         (1000, "1000", 0o660, WARN, "no permission: "),
+        (1000, "1000 {gid}", 0o640, WARN, "no permission: "),
         (1000, "1000", 0o666, NOTE, "not a member of dialout"),
     ],
 )

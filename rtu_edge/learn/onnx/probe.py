@@ -1,5 +1,5 @@
 """The one place where onnx and onnxruntime are imported: in a process of their own first, as an import may crash the
-interpreter, and without telemetry.
+interpreter, and without telemetry. `rtu-edge doctor` imports onnxruntime in a process of its own only.
 
 From 1.29 on an import of onnxruntime writes an identifier of the host and a database of events into the user's cache,
 and tries to send them. Its Python switch comes too late for that; only this environment variable, set before, prevents

@@ -112,8 +112,7 @@ def port_users(host: Host) -> Finding:
     ports = _ports(host)
     for port in ports:
         for process in host.holders(port.device):
-            shown = clean(f"{port.device}: {process}")
-            found.append(shown)
+            found.append(f"{port.device}: {process}")
             commands.append(f"# end it, or use another port: kill {process.pid}")
     if found:
         return warn("; ".join(found), *commands)
