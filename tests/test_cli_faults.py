@@ -171,6 +171,18 @@ def test_another_firmware_is_in_configuration_and_record(
             parse_config(f'[device]\nfirmware = "fw"\n{device}\n')
 
 
+def test_a_suite_runs_the_firmware_that_it_names(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    called = tmp_path / "called"
+    own = tmp_path / "own_firmware"
+    own.write_text(f'#!/bin/sh\ntouch "{called}"\nexec "{firmware_path()}" "$@"\n')
+    own.chmod(0o755)
+    chosen = ("hil", "run", "--only", "schema", "-o", tmp_path / "hil", "--set")
+    code, _, err = run(capfd, *chosen, f"device.firmware={own}")
+    assert code == 0 and called.exists(), err
+    code, _, err = run(capfd, *chosen, "device.firmware=/nowhere/fw")
+    assert code == 3 and "/nowhere/fw: no firmware there" in err
+
+
 # ---------------------------------------------------------------- packages
 
 

@@ -14,6 +14,7 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import quoted
 from rtu_edge._base.version import __version__
 from rtu_edge.device import plants, protocol
+from rtu_edge.device.simulated import firmware_path
 from rtu_edge.hil.bridge import FaultBridge
 from rtu_edge.hil.case import Result, run_case
 from rtu_edge.hil.faults import Fault
@@ -163,7 +164,8 @@ def _lender(
             from rtu_edge.hil.qemu import build_image
 
             firmware = build_image(suite.config.device.plant)
-        image = firmware if name == "qemu" else suite.config.device.firmware or None
+        given = suite.config.device.firmware
+        image = firmware if name == "qemu" else firmware_path(given) if given else None
         yield lambda: make_target(name, suite.config.device.plant, firmware=image)
         return
     with PortTarget(name, suite.config.device.baud) as target:
