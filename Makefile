@@ -1,9 +1,10 @@
-# `make demo` and `make test` do all the set-up themselves, in .venv. Without make: tools/setup.sh run, then .venv/bin/rtu-edge demo.
+# `make demo` and `make test` set up .venv first. Without make: tools/setup.sh run, then .venv/bin/rtu-edge demo.
 
 BIN := .venv/bin
-# First what measures time, alone; then what mostly waits on real time, three at once; then the rest, one process per core.
+# First the timing tests, alone; then tests that mostly wait for real time, three at once; then the rest, one process
+# per core.
 PYTEST := $(BIN)/python -m pytest
-# In real time: one that fails among others, on a host that starves it, has to pass alone.
+# In real time: a test that fails on a loaded host must pass when run alone.
 REAL_TIME := $(PYTEST) -q -m "timing and not alone"
 
 .PHONY: help demo test test-pythons hil estop lint tables docs screens format setup fuzz wheel wheel-aarch64 clean
@@ -47,7 +48,7 @@ lint:
 	@tools/setup.sh test
 	@$(PYTEST) -q tests/test_lint.py
 
-# ARGS="--seconds 60 wire", for instance.
+# For example ARGS="--seconds 60 wire".
 fuzz:
 	@tools/setup.sh test
 	@$(BIN)/python tests/fuzzing.py $(ARGS)

@@ -1,1 +1,1 @@
-"""Commands that print the figures this project claims; each says how in its own text."""
+"""Commands that reproduce the published figures; each module's docstring describes the method."""

@@ -1,10 +1,10 @@
-"""A control step of stream AC(lambda), predict and learn, and where its time goes; natively, without Python in between.
+"""Time of a control step of stream AC(lambda), predict and update, by part; native, without Python in between.
 
     python -m benchmarks.agent              # prints the table
-    python -m benchmarks.agent --check      # goals: 3 us and 60 us, heads and optimiser at most the recurrent part
-    python -m benchmarks.agent --write      # keeps it in benchmarks/results and README.md
+    python -m benchmarks.agent --check      # check the goals: 3 us and 60 us, heads and optimiser at most the recurrent
+    part python -m benchmarks.agent --write      # also writes it to benchmarks/results and README.md
 
-Parts are measured in runs of their own, with a clock around every kernel; "other" is what remains of the undisturbed
+Parts are measured in separate runs, with a clock around every kernel; "other" is what remains of the undisturbed
 step: heads, normaliser, random numbers, cotangents.
 """
 
@@ -23,13 +23,13 @@ from benchmarks import readme
 from benchmarks.measure import hold_one_core, host_facts, interleave, isas, result_path, summary
 from rtu_edge import _testing
 
-# inputs, units, hidden -> us aimed at with separate bodies
+# inputs, units, hidden -> target in us with separate bodies
 GOALS_US = {(2, 32, 32): 3.0, (64, 256, 64): 60.0}
 PARTS = ("recurrent", "coefficients", "units", "dense", "optimizer")
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Run everything; return what goes to benchmarks/results."""
+    """Run everything; return the contents of benchmarks/results."""
     result: dict[str, Any] = {"host": host_facts(hold_one_core()), "rounds": rounds, "agents": []}
     for d, n, hidden in GOALS_US:
         runs, benches = {}, {}
@@ -76,7 +76,7 @@ def show(console: Console, result: dict[str, Any]) -> None:
 
 
 def check(console: Console, result: dict[str, Any]) -> bool:
-    """Print the goals; return whether the kernels chosen at load meet them."""
+    """Print the goals; return whether the kernels selected at load meet them."""
     table = Table("goal", "kernels", "measured", "limit", "")
     met = True
     for row in result["agents"]:

@@ -1,14 +1,13 @@
-"""The emulated board under control: 100 Hz in real time, then lockstep as fast as it goes; the goals of each at the
-end.
+"""The emulated board under control: 100 Hz in real time, then lockstep at full speed; the goals of each at the end.
 
     python -m benchmarks.board                      # 60 s and 100 000 steps, some three minutes
     python -m benchmarks.board --seconds 10 --steps 5000
-    python -m benchmarks.board --port /dev/ttyACM0  # a board of your own with a simulated servo on it
+    python -m benchmarks.board --port /dev/ttyACM0  # a real board with a simulated servo on it
 
 The firmware for the STM32F405 runs in QEMU, a position servo with a period of 10 ms in front of it; an agent learns
-while it controls. QEMU is pinned to one core and the loop to another: unpinned, latency has two modes. In real time a
-command lives 50 ms, and the device must never go stale: what it counted itself is read from it afterwards. One retry of
-the whole run is allowed, and said.
+while it controls. QEMU is pinned to one core and the loop to another: unpinned, latency has two modes. In real time the
+TTL is 50 ms, and the device must never go stale: its own counters are read afterwards. One retry of the whole run is
+allowed, and reported.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ from rtu_edge.hil.qemu import QemuBoard, build_image
 from rtu_edge.loop import Clock, Link, Loop, LoopConfig, LoopResult, LoopStatus, StopReason
 
 PLANT, PERIOD_US, TTL_MS = "servo", 10_000, 50
-SLOWEST = 1.05  # an emulator that is starved runs slow by its own clock: then nothing was shown
+SLOWEST = 1.05  # a starved emulator runs slow by its own clock: then the result is void
 COUNTERS = ("ticks", "skipped", "accepted", "repeated", "refused", "silences", "crc_errors", "garbled", "overlong")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One session: what the host says of it, what the device counted, and the records of its steps."""
+    """One session: the host's result, the device's counters, and the records of its steps."""
 
     result: LoopResult
     device: dict[str, int]
@@ -57,7 +56,7 @@ def cores() -> tuple[int, int]:
 
 @contextlib.contextmanager
 def board(port: str) -> Iterator[str]:
-    """The port of a freshly booted emulator, or the one that is given."""
+    """The port of a freshly booted emulator, or the given port."""
     if port:
         yield port
         return
@@ -67,7 +66,7 @@ def board(port: str) -> Iterator[str]:
 
 
 def device_counters(port: str) -> dict[str, int]:
-    """What the device has counted since its boot, read by PARAM.
+    """The device's counters since its boot, read by PARAM.
 
     Raises:
         TimeoutError: it does not answer.
@@ -121,7 +120,7 @@ def real_time(port: str, seconds: float, console: Console) -> Run:
 
 
 def lockstep(port: str, steps: int, console: Console) -> Run:
-    """Virtual time, as fast as the link allows."""
+    """Virtual time, at the speed of the link."""
     with board(port) as at:
         return control(at, LoopConfig(steps=steps, cpu=cores()[0], seed=1), console, steps)
 

@@ -1,12 +1,12 @@
-"""Learning on the emulated microcontroller itself, watched; then the host goes on with what the board has learned.
+"""Learning on the emulated microcontroller itself, monitored; then the host resumes the board's learner.
 
     python -m benchmarks.board_learner                 # position-only cart-pole to 475 of 500, half a minute
     python -m benchmarks.board_learner --seed 3 --steps 60000
 
 The firmware tl_stm32f405_learner runs in QEMU (docs/firmware.md): stream AC over recurrent trace units, 2 inputs, 16
-units, 16 hidden, ObGD, beside a cart-pole that shows position and angle only. Printed: the agent's flash and RAM,
-instructions of a control step, how it learns, the difference from the host's scalar kernels over 300 steps, and what
-the host's agent makes of the downloaded one.
+units, 16 hidden, ObGD, with a cart-pole that reports position and angle only. Printed: the agent's flash and RAM,
+instructions per control step, the learning curve, the difference from the host's scalar kernels over 300 steps, and the
+performance of the downloaded agent on the host.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from rtu_edge.hil.qemu import QemuBoard
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-import qemu  # noqa: E402  what the tests count and build with
+import qemu  # noqa: E402  tools of the tests
 import toolchain  # noqa: E402
 
 TARGET, WINDOW = 475.0, 20
 RAM_LIMIT, FLASH_LIMIT = 24 * 1024, 32 * 1024
 COUNTED_STEPS, COMPARED_STEPS, HOST_STEPS = 200, 300, 12_000
 
-# The package's agent on its scalar kernels, beside the same host: what test_qemu_learner.py compares too.
+# The package's agent on its scalar kernels, for comparison on the same host; also used by test_qemu_learner.py.
 SCALAR = ROOT / "tests/firmware/cortex/scalar_host.py"
 
 
@@ -48,7 +48,7 @@ def images() -> tuple[Path, Path, Path]:
 
 
 def sizes(image: Path, without: Path) -> tuple[int, int]:
-    """Bytes of flash and of RAM that the agent takes, beside the bridge."""
+    """Bytes of flash and of RAM for the agent, without the bridge."""
     more, less = toolchain.sections(image, qemu.PREFIX), toolchain.sections(without, qemu.PREFIX)
     return sum(more[name] - less[name] for name in (".text", ".rodata")), more[".bss"] - less[".bss"]
 
@@ -79,7 +79,9 @@ def as_checkpoint(host: Path, arena: bytes, seed: int, path: Path) -> rtu.Stream
 
 
 def difference(image: Path, host: Path, seed: int, folder: Path) -> float:
-    """Largest difference of any number that learns, board against the package's scalar path, after some steps."""
+    """Largest difference of any value of the learner state between the board and the package's scalar path, after some
+    steps.
+    """
     with QemuBoard(image) as board, BoardLearner(board.port) as learner:
         learner.init(seed)
         list(learner.run(COMPARED_STEPS))
@@ -94,7 +96,7 @@ def difference(image: Path, host: Path, seed: int, folder: Path) -> float:
 
 
 def learn(console: Console, image: Path, seed: int, steps: int) -> tuple[int | None, bytes]:
-    """Watch one life on the board; return the steps after which the goal was reached, and its memory."""
+    """Monitor one run on the board; return the steps to the goal, and its memory."""
     reached, began, said = None, time.monotonic(), 0.0
     with QemuBoard(image) as board, BoardLearner(board.port) as learner:
         learner.init(seed)
@@ -110,7 +112,7 @@ def learn(console: Console, image: Path, seed: int, steps: int) -> tuple[int | N
             if reached is not None:
                 learner.stop()
                 break
-    # Again, to the very step: a stop takes effect somewhere behind it.
+    # Again, up to the exact step: a stop takes effect some steps later.
     with QemuBoard(image) as board, BoardLearner(board.port) as learner:
         learner.init(seed)
         list(learner.run(reached or steps))

@@ -1,10 +1,10 @@
-"""Position-only cart-pole from scratch: how many seeds reach 475 of 500, and after how many steps.
+"""Position-only cart-pole from scratch: the number of seeds that reach 475 of 500, and the steps to it.
 
     python -m benchmarks.cartpole                     # seeds 0 to 9, continuous, discrete, memoryless
     python -m benchmarks.cartpole --seeds 3 --steps 60000
     python -m benchmarks.cartpole --set actor='{"kappa": 3}' --set critic='{"kappa": 2}'    # other settings of StreamAC
 
-The plant is the C code of the firmware, stepped without a link: the same learner over a port gives the same table.
+The plant is the C code of the firmware, stepped without a link; the same learner over a port gives the same table.
 Reached: the mean length of the last 20 episodes is 475 of 500 or more.
 """
 
@@ -30,8 +30,8 @@ WINDOW = 20
 
 @dataclass(frozen=True)
 class Result:
-    """One run. `reached`: the step at which the mean of 20 episodes was at the target first; `best`, `last`: that
-    mean.
+    """One run. `reached`: the first step at which the mean of 20 episodes was at the target; `best`,
+    `last`: that mean.
     """
 
     reached: int | None

@@ -1,12 +1,12 @@
-"""Faults in a learner and in what it sees, against the supervisor: what the learner monitor found, how soon, and what
-it cost.
+"""Faults in a learner and in its observations, under the supervisor: findings of the learner monitor, their delay, and
+the cost.
 
     python -m benchmarks.faults
     python -m benchmarks.faults --seed 3
 
-A cart-pole seen by position and angle alone, learned in this process and then watched for 10 s: for each fault the same
-start and the same learner, with a PD controller as fallback. Cost is the share of these 10 s in which the pole is not
-up; the frozen policy, which nothing happens to, is what it is compared with.
+A cart-pole observed by position and angle only, learned in this process and then monitored for 10 s: for each fault the
+same start and the same learner, with a PD controller as fallback. Cost is the share of these 10 s in which the pole is
+not up; the baseline is the frozen policy without a fault.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ stuck_steps = 10
 
 @dataclass
 class Seen:
-    """What came of a fault."""
+    """Result of a fault."""
 
     steps_up: int = 0
     first_trip: int | None = None  # ticks after the fault; 0: in the tick that first computed with it
@@ -69,7 +69,7 @@ class Seen:
     worst_u: float = 0.0
     finite: bool = True
     rolled_back: int = 0
-    same_bits: bool = True  # after each return, as in the snapshot
+    same_bits: bool = True  # after each rollback, as in the snapshot
     monitor: MonitorFlag = field(default_factory=lambda: MonitorFlag(0))
     inputs: SensorFlag = field(default_factory=lambda: SensorFlag(0))
     fallback_steps: int = 0
@@ -78,7 +78,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong.
+    """A fault.
 
     Args:
         name: what.
@@ -96,13 +96,13 @@ class Fault:
 
 
 def supervised(agent: Any, *overrides: str, text: str = CONFIG) -> Supervised:
-    """A supervisor around an agent's policy."""
+    """A supervisor with an agent's policy."""
     config: Config = parse_config(text, overrides)
     return supervise(config, agent.core.policy(), SHEET, LIMITS)
 
 
 class Rig:
-    """Plant, policy and command limiter, step by step as the loop has them."""
+    """Plant, policy and command limiter, step by step as in the loop."""
 
     def __init__(self, policy: _core.Policy, seed: int, max_steps: int = 0) -> None:
         self.policy = policy
@@ -124,7 +124,7 @@ class Rig:
         reward: Callable[[float], float] = lambda r: r,
         explore: bool = True,
     ) -> tuple[float, bool]:
-        """One step: predict, act, learn; returns the command and whether the episode is over."""
+        """One step: predict, act, learn; returns the command and whether the episode has ended."""
         status, action = self.policy.predict(sensor(self.x), explore)
         u, _ = self.limiter.apply(action if status >= 0 else [np.nan])
         r, terminated, truncated = self.last
@@ -148,7 +148,7 @@ def train(seed: int = 1, steps: int = TRAIN) -> Any:
 
 
 def overwrite(value: float, *endings: str) -> Callable[[Any], None]:
-    """Sets every section with such an ending to one value."""
+    """Sets every section with this suffix to one value."""
 
     def act(agent: Any) -> None:
         for name, section in sections(agent, *endings):
@@ -158,7 +158,7 @@ def overwrite(value: float, *endings: str) -> Callable[[Any], None]:
 
 
 def one(value: float, ending: str) -> Callable[[Any], None]:
-    """Sets one element of the first section with such an ending."""
+    """Sets one element of the first section with this suffix."""
 
     def act(agent: Any) -> None:
         name, section = next(iter(sections(agent, ending)))
@@ -191,7 +191,7 @@ def noise(size: float, *endings: str) -> Callable[[Any], None]:
 
 
 def sections(agent: Any, *endings: str) -> list[tuple[str, Array]]:
-    """Sections of the learner whose name ends so; a name that begins with ~ is looked for outside the eligibilities."""
+    """Sections of the learner with this suffix; a leading ~ excludes the eligibilities."""
     names = [row[0] for row in agent.core.sections() if row[5]]
     found = [
         name
@@ -285,7 +285,7 @@ def watch(agent: Any, fault: Fault, seed: int = 10**6, *overrides: str) -> Seen:
 
 
 def note(seen: Seen, made: Supervised, u: float, k: int) -> None:
-    """Adds what one tick showed."""
+    """Adds the findings of one tick."""
     info = made.policy.info()
     monitor, inputs = MonitorFlag(info["learner_monitor"]), SensorFlag(info["sensor_monitor"])
     seen.monitor |= monitor
@@ -305,7 +305,9 @@ def note(seen: Seen, made: Supervised, u: float, k: int) -> None:
 
 
 def frozen_steps(agent: Any, seed: int = 10**6) -> int:
-    """How long the frozen policy keeps the pole up from the same start, of HORIZON steps after the warm-up."""
+    """Number of the HORIZON steps after the warm-up for which the frozen policy keeps the pole up from
+    the same start.
+    """
     rig = Rig(agent.core.policy(), seed)
     steps = 0
     while steps < WARM + HORIZON and not rig.tick(explore=False)[1]:

@@ -4,9 +4,10 @@ many seeds.
     python -m benchmarks.finite                              # 50 seeds of 100 000 steps: half an hour
     python -m benchmarks.finite --seeds 5 --steps 20000
 
-Seed k brings the kind k modulo 5: white noise, rare ones, four sines, slow noise, steps of 100. The predictor predicts
-the first input, the regressor finds what it was 7 steps before, the agents are rewarded by it whatever they do, and
-their episodes end with probability 0.001. `poles`: those of the class, or slow ones with retention 0.99 to 0.9999.
+Seed k selects stream k modulo 5: white noise, rare ones, four sines, slow noise, steps of 100. The predictor predicts
+the first input, the regressor recalls it from 7 steps before, it is the agents' reward regardless of their actions, and
+their episodes end with probability 0.001 per step. `poles`: those of the class, or slow ones with retention 0.99 to
+0.9999.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ LEARNERS: dict[str, tuple[Run, Mapping[str, Any]]] = {
 
 
 def is_finite(learner: Any) -> bool:
-    """Whether all that a checkpoint holds is."""
+    """Whether all values of a checkpoint are finite."""
     return all(np.isfinite(value).all() for value in learner.state.values())
 
 
@@ -93,7 +94,7 @@ def largest_phase(learner: Any) -> float:
 @click.option("--steps", default=100_000, show_default=True)
 @click.option("--seeds", default=50, show_default=True, help="Seeds 0 to SEEDS - 1.")
 def main(steps: int, seeds: int) -> None:
-    """Print the table, in Markdown; exit code 1 where a learner has left the finite numbers."""
+    """Print the table, in Markdown; exit code 1 if a learner is not finite."""
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{steps} steps, {seeds} seeds, instruction set {_core.isa}\n")
     console.print("| learner | poles | units | runs | not finite, at scale 0.001; 1; 1000 | largest phase |")

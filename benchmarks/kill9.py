@@ -1,11 +1,11 @@
-"""kill -9 at random moments of a run, again and again: it always goes on, and ends as the run that nobody killed.
+"""kill -9 at random moments of a run, repeatedly: it always resumes, and ends like the run without kills.
 
     python -m benchmarks.kill9 --times 1000
 
 A real `rtu-edge run` of the cart-pole in lockstep, saving each 200 steps, is killed at a random moment and resumed from
-what it left, until it comes to its end; then the state hash and the returns of its last session's episodes are compared
-with those of one run that was left alone, and the next one begins. The learner monitor is so strict that it trips and
-the learner returns to snapshots meanwhile, before and after the kills.
+its files until it completes; then the state hash and the returns of its last session's episodes are compared with those
+of an undisturbed run, and the next one starts. The learner monitor is so strict that it trips and rolls back meanwhile,
+before and after the kills.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ steps = {steps}
 seed = {seed}
 """
 STRICT = "td_error = 8.0\ntd_warmup = 200\nmax_rollbacks = 1000"
-START_S = 1.0  # of a process, where one kill in ten falls
-SAVES_S = 0.05  # some saves: the others fall up to so long after one at an even share of the steps left
+START_S = 1.0  # duration of a process start, which one kill in ten hits
+SAVES_S = 0.05  # some saves: the other kills occur up to this long after one, uniformly over the remaining steps
 
 
 class Different(AssertionError):
-    """A killed run did not go on, or ended elsewhere."""
+    """A killed run did not resume, or ended differently."""
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -94,7 +94,7 @@ def newest(folder: Path) -> tuple[Stored, int, str]:
 
 
 class Campaign:
-    """Kills so many times.
+    """Kills a number of times.
 
     Args:
         place: an empty folder.
@@ -127,7 +127,7 @@ class Campaign:
             self.one(self.place / f"killed-{number}", times)
 
     def one(self, root: Path, times: int) -> None:
-        """One run from its beginning to its end."""
+        """One run from start to end."""
         job = root.with_suffix(".toml")
         job.write_text(self.job.read_text().replace(str(self.place / "alone"), str(root)))
         while True:
@@ -143,7 +143,7 @@ class Campaign:
         self.compare(root)
 
     def killed(self, arguments: list[str], root: Path, before: Path | None) -> bool:
-        """Start a process and kill it, mostly once it runs; False when it came to its end before."""
+        """Start a process and kill it, mostly while it runs; False when it ended before."""
         process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         with process.stderr:
@@ -166,12 +166,12 @@ class Campaign:
         return False
 
     def reached(self, root: Path, before: Path | None, moment: float) -> bool:
-        """The session that was begun has saved itself at so many steps: whatever the host's speed, it is under way."""
+        """The new session has saved a checkpoint at this step: it is running, independent of the host's speed."""
         folder = last_folder(root)
         return folder is not None and folder != before and saved_steps(folder) >= moment
 
     def look(self, root: Path, before: Path | None) -> None:
-        """What the kill has left."""
+        """The state after the kill."""
         folder = last_folder(root)
         if folder is None or folder == before:
             self.counts["before it had begun"] += 1
@@ -192,7 +192,7 @@ class Campaign:
         return True
 
     def compare(self, root: Path) -> None:
-        """With the run that was left alone."""
+        """Compares with the undisturbed run."""
         folder = last_folder(root)
         assert folder is not None
         _, steps, state = newest(folder)
@@ -211,7 +211,7 @@ class Campaign:
 @click.option("--steps", default=20_000, show_default=True, help="Of a run.")
 @click.option("--seed", default=0, show_default=True)
 def main(times: int, steps: int, seed: int) -> None:
-    """Print what the kills met and what came of it."""
+    """Print the circumstances and the results of the kills."""
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         campaign = Campaign(Path(place), steps, seed)

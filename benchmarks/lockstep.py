@@ -3,8 +3,8 @@
     python -m benchmarks.lockstep
     python -m benchmarks.lockstep --steps 20000
 
-A step is a whole round: STATE received, decoded, predicted, gated, sent, learned from, recorded, and the plant stepped
-by the firmware's process. Learner: stream AC(lambda), 2 inputs, 32 units, 32 hidden, actor and critic. predict, learn:
+A step is a complete cycle: receive STATE, decode, predict, limit, send, update, record, and the plant's step in the
+firmware process. Learner: stream AC(lambda), 2 inputs, 32 units, 32 hidden, actor and critic. predict, learn:
 median and 99th percentile of the time on the loop's thread.
 """
 
@@ -25,7 +25,7 @@ from rtu_edge.loop import Link, Loop, LoopConfig, StopReason
 
 
 def measure(policy: Any, steps: int) -> tuple[float, np.ndarray[Any, Any]]:
-    """Runs so many steps; returns steps per second and the records."""
+    """Runs a number of steps; returns steps per second and the records."""
     with SimulatedDevice() as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
         loop = Loop(link, policy, LoopConfig(steps=steps, ring_records=2 * steps))

@@ -1,4 +1,4 @@
-"""Interleaved timing: contenders take turns in many short blocks, so that a disturbance meets all of them alike."""
+"""Interleaved timing: contenders alternate in many short blocks, so that a disturbance affects all of them equally."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ RESULTS = ROOT / "benchmarks/results"
 
 QUIET = 0.2  # of the other cores
 
-Run = Callable[[int], int]  # so many steps -> nanoseconds
+Run = Callable[[int], int]  # number of steps -> nanoseconds
 
 
 def timed(step: Callable[[], Any]) -> Run:
-    """Make a contender of something that Python calls once a step."""
+    """Make a contender from a function that Python calls once per step."""
 
     def run(steps: int) -> int:
         start = time.perf_counter_ns()
@@ -35,7 +35,7 @@ def timed(step: Callable[[], Any]) -> Run:
 
 
 def hold_one_core() -> str:
-    """Pin this process to its last core, ahead of everything else there if that is allowed; say what it got."""
+    """Pin this process to its last core, with real-time priority if permitted; return a description."""
     if not hasattr(os, "sched_setaffinity"):
         return "not pinned"
     core = max(os.sched_getaffinity(0))
@@ -48,7 +48,7 @@ def hold_one_core() -> str:
 
 
 def busy_elsewhere() -> Callable[[], float]:
-    """Return a function: how busy the other cores were since it was last called, 0 to 1; 0 where nobody says."""
+    """Return a function: the load of the other cores since its last call, 0 to 1; 0 if unknown."""
     ours = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
     def ticks() -> tuple[int, int]:
@@ -85,14 +85,14 @@ def interleave(
 ) -> tuple[dict[str, list[float]], float]:
     """Time contenders in turn; return for each the nanoseconds a step of every block, and how busy other cores were.
 
-    A neighbour shares caches and memory, on many hosts even the core. So rounds go on, to three times as many, until
-    `rounds` of them were quiet, and the quietest are kept.
+    Other processes share caches and memory, on many hosts even the core. So measuring continues, up to three times as
+    long, until `rounds` rounds were quiet, and the quietest are kept.
 
     Args:
         contenders: what runs.
         rounds: blocks of each.
-        block_ns: length aimed at; at least one step. A quarter as much runs before, untimed.
-        quanta: a contender whose steps differ runs multiples of so many.
+        block_ns: target length; at least one step. A quarter of it runs before, untimed.
+        quanta: a contender with unequal steps runs multiples of this number.
         each_round: called after each round that counts, for progress.
     """
     quanta = quanta or {}
@@ -128,7 +128,7 @@ def summary(samples: Mapping[str, list[float]]) -> dict[str, list[float]]:
 
 
 def isas() -> list[str]:
-    """Return what this processor runs, narrowest first."""
+    """Return the instruction sets of this processor, narrowest first."""
     return list(_core.available_isas())
 
 
@@ -146,7 +146,7 @@ def _git(*arguments: str) -> str:
 
 
 def host_facts(held: str) -> dict[str, Any]:
-    """Describe where and with what a result was measured."""
+    """Describe host and software of a measurement."""
     dirty = _git("status", "--porcelain", "--untracked-files=no", "--", "native", "cmake", "CMakeLists.txt")
     caches = [
         f"L{index} {_read(f'/sys/devices/system/cpu/cpu0/cache/index{index}/size', '(.*)', '?')}" for index in (2, 3)
@@ -166,5 +166,5 @@ def host_facts(held: str) -> dict[str, Any]:
 
 
 def result_path(what: str, isa: str) -> Path:
-    """Name the file of results for this kind of host."""
+    """Return the path of the results for this kind of host."""
     return RESULTS / f"{what}-{platform.machine()}-{isa}.json"

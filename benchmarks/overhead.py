@@ -1,10 +1,10 @@
-"""What a step costs beyond the learner's own work: bound buffers, arrays, chunks.
+"""The overhead of a step beyond the learner's own work: bound buffers, arrays, chunks.
 
     python -m benchmarks.overhead
     python -m benchmarks.overhead --seconds 5
 
-All in one run, one after the other in turns; processor time of the thread, medians over the turns. The native step is
-what run() takes per row in one long chunk: a loop in C++ around predict and learn. "beyond" is a way's time less that,
+All in one run, alternating; processor time of the thread, medians over the rounds. The native step is
+the time of run() per row in one long chunk: a C++ loop over predict and update. "beyond" is a way's time less that,
 in units of a Python call that does nothing.
 """
 
@@ -48,9 +48,9 @@ def per_call(function: Callable[..., Any], n: int, *arguments: Any) -> float:
 
 
 def stream_ac(d: int, units: int, hidden: int) -> dict[str, Callable[[int], float]]:
-    """Each way to step, as a function of how many steps to time; a learner each, on the same stream."""
+    """Each way to step, as a function of the number of steps; one learner each, on the same stream."""
     rng = np.random.default_rng(0)
-    x = np.tile(rng.uniform(-1, 1, d).astype(np.float32), (LONG, 1))  # what the learner does may depend on its data
+    x = np.tile(rng.uniform(-1, 1, d).astype(np.float32), (LONG, 1))  # the learner's time may depend on its data
     rewards = np.full(LONG, REWARD)
     bound, plain, short, long = (rtu.StreamAC(d, 1, units=units, hidden=hidden) for _ in range(4))
     bound.bind(x[0], np.zeros(1, np.float32))
@@ -79,7 +79,7 @@ def stream_ac(d: int, units: int, hidden: int) -> dict[str, Callable[[int], floa
 def measure(ways: dict[str, Callable[[int], float]], seconds: float) -> dict[str, float]:
     """Median time of a step each way, ns."""
     samples: dict[str, list[float]] = {name: [] for name in ("no-op", *ways)}
-    n = max(200, int(5e6 / ways["native"](LONG)))  # turns of about 5 ms
+    n = max(200, int(5e6 / ways["native"](LONG)))  # rounds of about 5 ms
     end = time.monotonic() + seconds
     while time.monotonic() < end or len(samples["no-op"]) < 5:
         samples["no-op"].append(per_call(no_op, 100_000))

@@ -1,7 +1,7 @@
-"""The same learning step by others: numpy, JAX, torch; and a GRU with truncated backpropagation.
+"""The same learning step in numpy, JAX and torch; and a GRU with truncated backpropagation.
 
 All learn a linear RTU of n units on d inputs by exact RTRL and SGD for a given cotangent of the state, one step at a
-time, in float32, and have the state back on the host before the next step begins. A peer that cannot be imported is
+time, in float32, and return the state to the host before the next step starts. A peer that cannot be imported is
 left out. Formulas: docs/math.md, 1 and 2.
 """
 
@@ -20,7 +20,7 @@ TBPTT = 32
 
 
 def _start(d: int, n: int) -> dict[str, np.ndarray[Any, Any]]:
-    """Poles, weights, input and cotangent, the same for everyone."""
+    """Poles, weights, input and cotangent, identical for all peers."""
     rng = np.random.default_rng(0)
     r = np.sqrt(rng.uniform(0.01, 0.99, n))
     start = {
@@ -153,7 +153,9 @@ def jax_published(d: int, n: int) -> Run:
 
 
 def jax_best(d: int, n: int, jits: int) -> Run:
-    """The fastest form we know: half the traces, one buffer for all of them, memory donated; in one jit or in two."""
+    """The fastest form known to us: half the traces, one buffer for all of them, memory donated; in one
+    jit or in two.
+    """
     import jax
     import jax.numpy as jnp
 

@@ -1,4 +1,4 @@
-"""README's section about speed and its chart, made from benchmarks/results: python -m benchmarks.readme."""
+"""Generates README's section about speed and its chart from benchmarks/results: python -m benchmarks.readme."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.measure import RESULTS, ROOT
 README = ROOT / "README.md"
 CHART = ROOT / "docs/images/speed.svg"
 BEGIN, END = "<!-- speed: written by python -m benchmarks.step --write -->", "<!-- speed: end -->"
-# The host that the README speaks of.
+# The host named in the README.
 SHOWN = "x86_64-avx512"
 
 COLUMNS = (
@@ -30,7 +30,7 @@ def result(what: str) -> dict[str, Any]:
 
 
 def rows(step: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
-    """(size, medians) of every size at which all were measured."""
+    """(size, medians) of every size at which all contenders were measured."""
     found = []
     for row in step["sizes"]:
         ns = {name: quartiles[1] for name, quartiles in row["ns_quartiles"].items()}
@@ -130,12 +130,12 @@ def chart() -> None:
         CHART.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(CHART, metadata={"Date": None, "Creator": None})
         plt.close(figure)
-    # The writer leaves spaces at the ends of lines.
+    # The SVG writer leaves trailing spaces.
     CHART.write_text("\n".join(line.rstrip() for line in CHART.read_text().splitlines()) + "\n")
 
 
 def write() -> None:
-    """Put section and chart where they belong."""
+    """Write section and chart."""
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]

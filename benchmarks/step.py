@@ -1,11 +1,12 @@
-"""One learning step of the linear RTU, beside what limits it and beside others, in one interleaved run on one core.
+"""One learning step of the linear RTU, compared with the memory-bandwidth floor and with other implementations, in one
+interleaved run on one core.
 
-    python -m benchmarks.step               # prints the tables; peers are those that can be imported (extra `bench`)
-    python -m benchmarks.step --check       # and which goals of docs/benchmarks.md are met; exit code 1 if not all
-    python -m benchmarks.step --write       # and keeps them: benchmarks/results, README, docs/images/speed.svg
+    python -m benchmarks.step               # prints the tables, with the peers that can be imported (extra `bench`)
+    python -m benchmarks.step --check       # also checks the goals of docs/benchmarks.md; exit code 1 unless all are
+    met python -m benchmarks.step --write       # also writes them: benchmarks/results, README, docs/images/speed.svg
     python -m benchmarks.step --quick       # a few seconds, small sizes, no peers
 
-What each row does is in docs/benchmarks.md.
+docs/benchmarks.md describes each row.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from benchmarks.measure import Run, hold_one_core, host_facts, interleave, isas,
 from rtu_edge import _testing
 
 SIZES = ((8, 32), (16, 64), (64, 256), (128, 512), (256, 1024))
-FLAT = ((64, 512), (128, 256))  # beside two of SIZES: time per (unit, input) at one cache level
+FLAT = ((64, 512), (128, 256))  # compared with two of SIZES: time per (unit, input) at one cache level
 GROUPED = 8
 FORMS = ("sgd", "obgd", "split", "predict", "evaluate", "four_traces", "nonlinear", "sweep_sgd", "sweep_obgd")
 PEERS = ("naive", "naive_halved", "numpy", "jax_one_jit", "jax_two_jits", "jax_published", "torch", "gru_tbptt32")
@@ -35,7 +36,7 @@ Medians = dict[str, float]  # contender -> ns a step
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio and the side of the limit it has to be on."""
+    """A ratio and its upper or lower limit."""
 
     text: str
     value: float
@@ -48,7 +49,7 @@ class Goal:
 
 
 def contenders(d: int, n: int, with_peers: bool) -> tuple[dict[str, Run], peers.Gru | None]:
-    """Everything that runs at one size, by name: "form/instruction set" for ours."""
+    """All contenders at one size, by name: "form/instruction set" for this package."""
     found: dict[str, Run] = {}
     for isa in isas():
         for form in FORMS:
@@ -71,7 +72,7 @@ def contenders(d: int, n: int, with_peers: bool) -> tuple[dict[str, Run], peers.
 
 
 def measure(sizes: tuple[tuple[int, int], ...], rounds: int, with_peers: bool, console: Console) -> dict[str, Any]:
-    """Run everything; return what goes to benchmarks/results."""
+    """Run everything; return the contents of benchmarks/results."""
     held = hold_one_core()
     result: dict[str, Any] = {"host": host_facts(held), "rounds": rounds, "sizes": []}
     result["host"]["peers"] = {
@@ -112,7 +113,7 @@ def medians(result: dict[str, Any], d: int, n: int) -> Medians:
 
 
 def goals(result: dict[str, Any], isa: str) -> list[Goal]:
-    """The goals of docs/benchmarks.md for one instruction set, as far as their sizes and peers were measured."""
+    """The goals of docs/benchmarks.md for one instruction set, for the measured sizes and peers."""
     found: list[Goal] = []
     at = {(d, n): medians(result, d, n) for d, n in (*SIZES, *FLAT)}
 
@@ -147,7 +148,7 @@ def goals(result: dict[str, Any], isa: str) -> list[Goal]:
 
 
 def print_forms(console: Console, result: dict[str, Any]) -> None:
-    """Ours per instruction set, in us."""
+    """This package per instruction set, in us."""
     for row in result["sizes"]:
         d, n = row["inputs"], row["units"]
         m = medians(result, d, n)
@@ -185,7 +186,7 @@ def print_peers(console: Console, result: dict[str, Any]) -> None:
 
 
 def print_goals(console: Console, result: dict[str, Any]) -> bool:
-    """Print the goals; return whether the instruction set that is chosen at load meets all."""
+    """Print the goals; return whether the instruction set selected at load meets all."""
     all_met = True
     for isa in reversed([isa for isa in result["host"]["isas"] if isa not in ("scalar", "sse2")]):
         table = Table("goal", "measured", "limit", "", title=isa, title_justify="left")

@@ -1,14 +1,13 @@
-"""Prediction over a gap: the error of TDPredictor on trace conditioning beside what is possible without memory and at
-all.
+"""Prediction over a gap: the error of TDPredictor on trace conditioning, compared with the best possible predictor with
+and without memory.
 
     python -m benchmarks.trace_conditioning                         # 2 million steps, ten seeds: five minutes
     python -m benchmarks.trace_conditioning --steps 200000 --isi 20
     python -m benchmarks.trace_conditioning --chart docs/images/prediction.svg
 
 Error: mean squared difference between prediction and realised return over the last tenth of the steps; mean over the
-seeds and, in brackets, interquartile mean with a 95 % bootstrap interval. Then how many times the floor that is: over
-the error of the best prediction on the same steps, all seeds together. The task and its bounds:
-tests/reference/trace_conditioning.py.
+seeds and, in brackets, interquartile mean with a 95 % bootstrap interval. Then its ratio to the floor: the error of the
+best prediction on the same steps, all seeds together. The task and its bounds: tests/reference/trace_conditioning.py.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from tests.reference import trace_conditioning as task
 
 Array = NDArray[np.float64]
 PREDICTORS = ("no recurrence", "class", "horizon")
-# Of the steps; errors are taken between one and the next.
+# Step numbers; errors are averaged between consecutive ones.
 SHARES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.45, 0.9, 1.0])
 
 
 def predictor(name: str, isi: int, inputs: int, seed: int) -> rtu.TDPredictor:
-    """The class's defaults, where only gamma follows the gap; or the gap as horizon, in a loop of one step a second,
-    with recurrence and without."""
+    """The class's defaults, where only gamma depends on the gap; or the gap as horizon, in a loop of one step per
+    second, with recurrence and without."""
     if name == "class":
         return rtu.TDPredictor(inputs, gamma=1 - 1 / isi, seed=seed)
     return rtu.TDPredictor.for_horizon(inputs, isi, 1.0, seed, cell="linear" if name == "horizon" else "none")
@@ -47,7 +46,7 @@ def errors(isi: int, distractors: int, seed: int, steps: int) -> dict[str, Array
     g = task.returns(x[:, 0], 1 - 1 / isi)
     values = {name: predictor(name, isi, x.shape[1], seed).run(x, x[:, 0]) for name in PREDICTORS}
     values["floor"] = task.best_prediction(x, isi)
-    edges = np.minimum(SHARES * steps, steps - 10 * isi).astype(int)  # the last returns are cut short by the end
+    edges = np.minimum(SHARES * steps, steps - 10 * isi).astype(int)  # the last returns are truncated by the end
     windows = [slice(*pair) for pair in pairwise(edges)]
     return {name: np.array([((v - g)[w] ** 2).mean() for w in windows]) for name, v in values.items()}
 
@@ -92,7 +91,7 @@ def chart(path: Path, curves: dict[int, dict[str, Array]], steps: int) -> None:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
         figure.savefig(path, metadata={"Date": None, "Creator": None})
         plt.close(figure)
-    # The writer leaves spaces at the ends of lines.
+    # The SVG writer leaves trailing spaces.
     path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
 
 

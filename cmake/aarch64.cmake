@@ -1,4 +1,4 @@
-# Cross compilation for Raspberry Pi and Jetson: nothing beyond armv8-a, so that the oldest of them runs it.
+# Cross compilation for Raspberry Pi and Jetson: baseline armv8-a, so that it runs on the oldest of them.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)

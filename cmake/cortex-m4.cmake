@@ -1,4 +1,4 @@
-# What stands below the waterline, for a Cortex-M4F without an operating system or a C++ standard library.
+# Freestanding code, for a Cortex-M4F without an operating system or a C++ standard library.
 set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_SYSTEM_PROCESSOR arm)
 set(CMAKE_C_COMPILER arm-none-eabi-gcc)

@@ -1,4 +1,4 @@
-# Images for microcontrollers. Bare metal: no C library, no start files but ours, only what is reached is linked.
+# Images for microcontrollers. Bare metal: no C library, own start files, unreferenced code is not linked.
 #
 # rtu_image(<target> SOURCES <file>... [LINK <target>...] [LINK_OPTIONS <option>...]): an executable, its sizes printed
 # after linking.
@@ -14,7 +14,7 @@ function(rtu_image target)
   add_custom_command(TARGET ${target} POST_BUILD COMMAND ${CMAKE_SIZE} $<TARGET_FILE:${target}> VERBATIM)
 endfunction()
 
-# Otherwise the loops of memcpy and memset become calls of themselves.
+# Otherwise the compiler turns the loops of memcpy and memset into recursive calls.
 set_source_files_properties(firmware_bridge/boards/stm32f405/memory.c PROPERTIES
   COMPILE_OPTIONS -fno-tree-loop-distribute-patterns)
 
@@ -24,7 +24,7 @@ set(stm32f405_link -Wl,-T,${stm32f405}/stm32f405.ld)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${stm32f405}/stm32f405.ld)
 
 if(RTU_EDGE_TESTS)
-  # The cell's step alone, for its size; and in an image, for its instructions and results.
+  # The cell's step alone, to measure its size; and in an image, for its instruction count and results.
   rtu_image(cortex_cell_alone SOURCES tests/firmware/cortex/cell.cpp
     LINK_OPTIONS -Wl,-e,rtu_cell_step)
   rtu_image(cortex_cell SOURCES tests/firmware/cortex/cell.cpp tests/firmware/cortex/cell_image.cpp ${stm32f405}/start.c
@@ -42,7 +42,7 @@ set(TL_FIRMWARE_SOURCE "" CACHE FILEPATH
   "a C file with `const tl_plant tl_plant_own`, which takes the place of the simulated plant")
 if(TL_FIRMWARE_SOURCE)
   target_sources(tl_stm32f405 PRIVATE ${TL_FIRMWARE_SOURCE})
-  # Somebody's own file: warnings, but a member that was added later is no reason for one.
+  # A user's file: warnings, except for members that were added later.
   set_source_files_properties(${TL_FIRMWARE_SOURCE} PROPERTIES
     COMPILE_OPTIONS "-Wno-error;-Wno-missing-field-initializers")
   target_compile_definitions(tl_stm32f405 PRIVATE TL_PLANT_OWN)
@@ -51,6 +51,6 @@ else()
   target_compile_definitions(tl_stm32f405 PRIVATE TL_FIRMWARE_PLANT="${TL_FIRMWARE_PLANT}")
 endif()
 
-# The firmware with a learner of its own beside the bridge.
+# The firmware with bridge and learner.
 rtu_image(tl_stm32f405_learner SOURCES ${stm32f405_board} ${stm32f405}/learner.cpp
   LINK tl_stm32f405_drivers tl_simulated tl_bridge tl_plants tl_protocol LINK_OPTIONS ${stm32f405_link})

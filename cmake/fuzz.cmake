@@ -1,5 +1,5 @@
-# One executable per tests/fuzz/fuzz_*.cpp, with libFuzzer: tests/test_fuzz.py runs each for a moment, `make fuzz` for
-# long. Of what is fuzzed only the rooms that it needs are linked, so that the build is quick.
+# One executable per tests/fuzz/fuzz_*.cpp, with libFuzzer: tests/test_fuzz.py runs each briefly, `make fuzz` for long.
+# Only the required libraries are linked, so that the build is quick.
 if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   message(FATAL_ERROR "RTU_EDGE_FUZZ needs clang, for libFuzzer: -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++")
 endif()
@@ -13,7 +13,7 @@ foreach(source IN LISTS fuzz_targets)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   target_link_libraries(${name} PRIVATE rtu_warnings tl_simulated tl_bridge tl_plants tl_protocol)
 endforeach()
-# The runtime without the learner: of it only what the link needs gets into the program.
+# The runtime without the learner: only what the link needs is linked into the program.
 file(GLOB runtime_sources CONFIGURE_DEPENDS native/runtime/*.cpp native/runtime/*/*.cpp)
 add_library(fuzz_runtime STATIC ${runtime_sources})
 target_link_libraries(fuzz_runtime PUBLIC tl_bridge tl_plants tl_protocol)

@@ -16,7 +16,7 @@ function(rtu_python_module name)
   add_library(${name} MODULE ${ARGN})
   set_target_properties(${name} PROPERTIES PREFIX "" SUFFIX ${module_suffix})
   target_link_libraries(${name} PRIVATE rtu_python)
-  # Of the libraries inside, nothing is visible outside.
+  # Hides the symbols of the libraries.
   target_link_options(${name} PRIVATE -Wl,--exclude-libs,ALL)
   rtu_install(${name} rtu_edge)
 endfunction()
@@ -29,7 +29,7 @@ if(core_sources)
   target_compile_definitions(_core PRIVATE RTU_EDGE_VERSION="${PROJECT_VERSION}")
   target_link_libraries(_core PRIVATE rtu_warnings pybind11::headers rtu_loop rtu_learn)
 
-  # For benchmarks, fault injection and tests: no robot loads it.
+  # For benchmarks, fault injection and tests; not needed to run a robot.
   file(GLOB testing_sources CONFIGURE_DEPENDS native/bindings/testing/*.cpp)
   rtu_python_module(_testing ${testing_sources} native/bindings/python/configuration.cpp)
   target_link_libraries(_testing PRIVATE rtu_warnings pybind11::headers rtu_testing rtu_loop rtu_learn)
@@ -47,7 +47,7 @@ if(EXISTS ${bridge_builder})
     DEPENDS ${bridge_builder} ${bridge_headers} ${emit_cffi}
     VERBATIM)
   rtu_python_module(_bridge ${bridge_source})
-  # Generated code: our warnings are not for it.
+  # Generated code: compiled without warnings.
   target_compile_options(_bridge PRIVATE -w)
   target_link_libraries(_bridge PRIVATE tl_simulated tl_bridge tl_plants tl_protocol)
 endif()

@@ -6,7 +6,7 @@ if(RTU_EDGE_WERROR)
   target_compile_options(rtu_warnings INTERFACE -Werror)
 endif()
 
-# Everywhere but in the kernel files of an instruction set that has fused multiply-add.
+# Everywhere except in the kernel files of an instruction set with fused multiply-add.
 add_compile_options(-ffp-contract=off)
 # A square root is the instruction alone, without a call that sets errno for negative numbers, and no code traps
 # floating-point exceptions: the same numbers, and loops with roots and divisions become vectors
@@ -61,7 +61,7 @@ function(rtu_drop_foreign_kernels list)
   set(${list} ${kept} PARENT_SCOPE)
 endfunction()
 
-# Flags of their own for kernels/{isa,transform}_*.cpp; never -march=native, never -ffast-math. The transforms are never
+# Separate flags for kernels/{isa,transform}_*.cpp; never -march=native, never -ffast-math. The transforms are never
 # contracted: every instruction set gives the same coefficients to the bit.
 function(rtu_kernel_flags target)
   set(avx2 -mavx2 -mfma)
@@ -80,8 +80,8 @@ function(rtu_kernel_flags target)
   endforeach()
 endfunction()
 
-# rtu_install(<target> <folder>): into the wheel; an editable install also wants what no Python imports beside the
-# sources.
+# rtu_install(<target> <folder>): into the wheel; an editable install also needs the files that Python does not import,
+# next to the sources.
 function(rtu_install target folder)
   install(TARGETS ${target} DESTINATION ${folder} COMPONENT python)
   if(NOT folder STREQUAL "rtu_edge" AND SKBUILD_STATE STREQUAL "editable")

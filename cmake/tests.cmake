@@ -39,7 +39,7 @@ foreach(source IN LISTS native_tests firmware_tests)
   # aarch64 fails with an internal error at -O3.
   target_compile_options(${target} PRIVATE -O1 -UNDEBUG -Wno-conversion)
 endforeach()
-# The learner is a template, compiled here: counted as it is shipped.
+# The learner is a template, compiled here with the flags of the release.
 target_compile_options(native_count_control PRIVATE -O2)
 
 # The host's half of a comparison with the emulated microcontroller: tests/test_qemu_cell.py.

@@ -1,4 +1,4 @@
-"""TD(lambda) prediction on a stream: a flash of light, and 10 steps later a pulse that it announces.
+"""TD(lambda) prediction on a stream: a flash of light, followed 10 steps later by a pulse.
 
 Between the two the input is dark, so only memory can predict the pulse. Settings are chosen by hand here;
 TDPredictor.for_horizon chooses them from a horizon in seconds (docs/prediction.md).

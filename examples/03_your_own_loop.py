@@ -1,8 +1,8 @@
-"""Act before learn, in a loop of one's own: the action leaves first, learning follows in the slack."""
+"""Act before learn in your own loop: send the action first, learn in the remaining time."""
 
 import rtu_edge as rtu
 
-plant = rtu.Plant("cartpole")  # sees position and angle, no velocities
+plant = rtu.Plant("cartpole")  # observes position and angle, no velocities
 agent = rtu.StreamAC(observation_size=2, action_size=1, seed=0)
 
 lengths = []
@@ -12,8 +12,8 @@ length = 0
 for _ in range(20_000):
     observation, reward, terminated, truncated, info = plant.step(plant.scale(action))
     length += 1
-    action = agent.predict(observation)  # the action for the new observation: it could leave now
-    agent.update(reward, terminated, truncated)  # the weights move afterwards
+    action = agent.predict(observation)  # the action for the new observation, ready to be sent
+    agent.update(reward, terminated, truncated)  # the weights are updated afterwards
     if terminated or truncated:
         lengths.append(length)
         length = 0

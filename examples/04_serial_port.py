@@ -1,4 +1,4 @@
-"""The native loop over a serial port: here the firmware as a process; on a robot, the port of its board."""
+"""The native loop over a serial port: here of the firmware as a process; on a robot, of its board."""
 
 import math
 
@@ -14,7 +14,7 @@ with SimulatedDevice(plant="cartpole") as device, open_port(device.port) as port
         print(f"{kind} {channel.name}: {channel.min:g} to {channel.max:g} {channel.unit}")
 
     agent = rtu.StreamAC(observation_size=hello.observation_size, action_size=hello.action_size, seed=0)
-    # On real hardware slew and acceleration have to be said, math.inf for no limit.
+    # Real hardware requires slew and acceleration limits; math.inf means no limit.
     limits = [Limits(min=-10.0, max=10.0, slew_per_s=math.inf, accel_per_s2=math.inf)]
     config = LoopConfig(limits=limits, steps=5000, seed=0)
     result = Loop(link, agent, config).run(

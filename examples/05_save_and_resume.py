@@ -1,4 +1,4 @@
-"""A checkpoint is everything: the resumed learner and the one that went on are the same to the bit."""
+"""A checkpoint is complete: the resumed learner and the one that continued are bit-identical."""
 
 import tempfile
 from pathlib import Path

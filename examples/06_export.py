@@ -1,4 +1,4 @@
-"""The policy as ONNX: ONNX Runtime drives the plant, the native policy looks over its shoulder."""
+"""The policy as ONNX: ONNX Runtime drives the plant, and the native policy is compared with it."""
 
 import tempfile
 from pathlib import Path

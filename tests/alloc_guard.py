@@ -1,7 +1,7 @@
 """Code and programs under the interposed allocator (rtu_edge/run/heap.py).
 
 A test starts a process with the guard loaded, `run_guarded(code)`; inside it, `calls(tid)` counts calls of
-the allocator by any thread so far. The thread that is measured needs to do nothing: read twice, compare.
+the allocator by any thread so far. The measured thread needs no changes: read twice, compare.
 
     thread = next(tid for tid, name in threads().items() if name == "rtu-loop")
     before = calls(thread)

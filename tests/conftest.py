@@ -1,4 +1,4 @@
-"""What a test wants printed whole after the run: record_property("table", text). Signals as a terminal leaves them. No
+"""Prints tables of tests in full after the run: record_property("table", text). Signals as a terminal leaves them. No
 telemetry.
 """
 
@@ -12,8 +12,8 @@ from rtu_edge.learn.onnx.probe import without_telemetry
 
 without_telemetry()  # before any test imports onnxruntime itself
 
-# A runner under nohup ignores the first, one that a script started in the background the others; every process that a
-# test starts would inherit that, and rtu_edge keeps to it.
+# A runner under nohup ignores the first, one started in the background by a script the others; every process that
+# a test starts would inherit this, and rtu_edge respects it.
 for number, action in (
     (signal.SIGHUP, signal.SIG_DFL),
     (signal.SIGINT, signal.default_int_handler),
@@ -24,7 +24,7 @@ for number, action in (
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Where only tests marked `timing` are asked for, files without one are not imported: that takes seconds."""
+    """With `-m timing`, skips the import of files without such a test, which would take seconds."""
     asked = re.match(r"timing( and |$)", config.option.markexpr) and " or " not in config.option.markexpr
     if asked and collection_path.match("test_*.py") and "pytest.mark.timing" not in collection_path.read_text("utf-8"):
         return True

@@ -1,5 +1,4 @@
-"""The people of docs/estop.md as processes: users, drivers of a plant, namespaces. Imported by a server that forks
-them.
+"""The roles of docs/estop.md as processes: users, drivers of a plant, namespaces. Imported by a server that forks them.
 
 A forked child has imported everything already, so another user needs no access to the folder of this installation.
 """
@@ -60,7 +59,7 @@ class Person:
 
 
 def become(person: Person) -> None:
-    """Be this person for the rest of the process."""
+    """Assume this role for the rest of the process."""
     if person.hidden or person.alone:
         _check(_LIBC.unshare(_NEW_MOUNTS | (_NEW_PIDS if person.alone else 0)))
         _check(_LIBC.mount(None, b"/", None, _PRIVATE | _RECURSIVE, None))
@@ -84,12 +83,12 @@ def _check(result: int) -> None:
 
 
 def drive(person: Person, pipe: Connection, port: str, what: str, config: str, options: dict[str, Any]) -> None:
-    """Drive the plant at a port until it is stopped; reports when it does.
+    """Drive the plant at a port until it is stopped; reports when driving starts.
 
     Args:
         what: "script" (the library, nothing else said), "service" (of a configuration), "program" (one that does not
             know control sockets and locks).
-        options: exclusive: the port can be opened by nobody else, as a real tty; keep_s: how often it looks after its
+        options: exclusive: no other process can open the port, as with a real tty; keep_s: how often it looks after its
             registration.
     """
     with _silence(pipe):
@@ -119,7 +118,7 @@ def drive(person: Person, pipe: Connection, port: str, what: str, config: str, o
 
 
 def command(person: Person, pipe: Connection, *words: str) -> None:
-    """`rtu-edge` with these words, as the person; sends its exit code, what it printed, and how long it took."""
+    """Run `rtu-edge` with these arguments in the role; sends its exit code, output and duration."""
     become(person)
     out = io.StringIO()
     begin_s = time.monotonic()
@@ -172,11 +171,10 @@ def insist(person: Person, pipe: Connection, port: str) -> None:
 
 
 def pretend(person: Person, pipe: Connection, port: str, config: str, says: bytes, holds: str) -> None:
-    """Register as the owner of a port in the common place without being it, and answer each client the same.
+    """Register as the owner of a port without being it, and give each client the same answer.
 
     Args:
-        says: to each client; nothing where it is empty.
-        holds: a device that this person really holds, or "".
+        says: the answer to each client; empty: none. holds: a device that this process really holds, or "".
     """
     with _silence(pipe):
         become(person)
@@ -201,7 +199,7 @@ def pretend(person: Person, pipe: Connection, port: str, config: str, says: byte
 
 @contextlib.contextmanager
 def _silence(pipe: Connection) -> Iterator[None]:
-    """A process that is ended on purpose prints nothing of it; what else ends it goes through the pipe."""
+    """An intended end prints nothing; any other error is reported through the pipe."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.stderr = io.StringIO()
     try:
@@ -211,5 +209,5 @@ def _silence(pipe: Connection) -> Iterator[None]:
 
 
 def registered(port: str) -> list[Path]:
-    """Files of whoever has registered this port."""
+    """Files of the registered owner of this port."""
     return [Path(record.control) for record in registry.records() if record.port == port]

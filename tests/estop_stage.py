@@ -1,4 +1,4 @@
-"""A device with people around it, for the tests of the emergency stop; who they are is in estop_cells.py."""
+"""A device and the processes that use it, for the tests of the emergency stop; their roles are in estop_cells.py."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from rtu_edge.device import holders
 from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil import FaultBridge, ProcessTarget
 
-# Users of each test process are its own: what they register lies in folders by user.
+# Each test process has its own users, because registrations are stored in folders by user.
 _FIRST = 61_000 + 10 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 OWNER, OTHER, GROUP = _FIRST + 1, _FIRST + 2, _FIRST + 9
 DRIVER = Person(OWNER, (GROUP,))
 LIMIT_S = 5.0
 SLACK_S = 0.5  # between the deadline and the end of a process on a shared host
 
-# A busy host that runs these tests stops no driver by itself.
+# Generous, so that a busy test host does not stop a driver.
 _PATIENT = {"--max-steps": 100000, "--ttl-max-ms": 20000, "--silence-ms": 20000}
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    """Forks the people of the tests from a process that has imported everything."""
+    """Forks the roles of the tests from a process that has imported everything."""
     if os.geteuid() != 0:
         pytest.fail("two users are needed: run these tests as root")
     context = multiprocessing.get_context("forkserver")
@@ -45,10 +45,10 @@ def server() -> Iterator[Any]:
 
 
 class Stage:
-    """A device with people around it.
+    """A device and the processes that use it.
 
     Attributes:
-        link: the name of the port that people use.
+        link: the name of the port that they use.
         config: a configuration with this port.
     """
 
@@ -56,7 +56,7 @@ class Stage:
         self._server = server
         self._exclusive = exclusive
         self._stack = ExitStack()
-        # Not in /tmp, which is another folder for some of the people.
+        # Not in /tmp, which is a different folder for some roles.
         self._folder = Path(tempfile.mkdtemp(prefix="rtu-estop-", dir="/var/tmp"))
         self._folder.chmod(0o755)
         self._stack.callback(shutil.rmtree, self._folder)
@@ -87,7 +87,7 @@ class Stage:
         return self.lines[0]
 
     def move(self) -> None:
-        """Plug in another board: the link names it from now on."""
+        """Plug in another board: the link points to it from now on."""
         target = self._stack.enter_context(ProcessTarget("cartpole", _PATIENT))
         line = self._stack.enter_context(FaultBridge(target))
         line.wait_for(DeviceState.DISARMED)
@@ -122,7 +122,7 @@ class Stage:
     def drive(
         self, what: str, person: Person = DRIVER, keep_s: float = 60.0, *, expect: FaultBridge | None = None
     ) -> int:
-        """Somebody drives, the last board unless another is expected; returns the number of the process."""
+        """Starts a driver, of the last board unless another is expected; returns its process id."""
         options = {"exclusive": self._exclusive, "keep_s": keep_s}
         process, pipe = self.begin(estop_cells.drive, person, self.link, what, self.config, options)
         assert pipe.poll(20), "the plant is not driven"
@@ -132,14 +132,14 @@ class Stage:
         return int(process.pid)
 
     def pretend(self, says: bytes, holds: str = "") -> int:
-        """A stranger registers as the owner; returns the number of the process."""
+        """An impostor registers as the owner; returns its process id."""
         process, pipe = self.begin(estop_cells.pretend, WHO["stranger"], self.link, self.config, says, holds)
         said = pipe.recv()
         assert said == process.pid, said
         return int(said)
 
     def ask(self, person: Person, line: bytes) -> bytes:
-        """Somebody sends a line to the owner's socket; returns the answer, b"" where it hangs up."""
+        """Send a line to the owner's socket; returns the answer, b"" if the socket closes."""
         (path,) = estop_cells.registered(self.link)
         _, pipe = self.begin(estop_cells.ask, person, str(path), line)
         said = pipe.recv()
@@ -147,7 +147,7 @@ class Stage:
         return said
 
     def estop(self, person: Person, target: str = "") -> tuple[int, str]:
-        """Somebody stops; returns the exit code and what was printed. Never longer than the limit."""
+        """Run an emergency stop; returns the exit code and the output. Never longer than the limit."""
         _, pipe = self.begin(estop_cells.command, person, "estop", target or self.link)
         assert pipe.poll(LIMIT_S + 10), "no end"
         code, said, seconds = pipe.recv()
@@ -155,7 +155,7 @@ class Stage:
         return code, said
 
     def forget(self) -> None:
-        """Remove what the drivers have registered."""
+        """Remove the registrations of the drivers."""
         for socket in estop_cells.registered(self.link):
             for path in (socket, socket.with_suffix(".lock")):
                 path.unlink()

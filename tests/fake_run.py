@@ -1,4 +1,4 @@
-"""A run made up from a formula, for tests of the report and of inspect."""
+"""A synthetic run from formulas, for tests of the report and of inspect."""
 
 from __future__ import annotations
 

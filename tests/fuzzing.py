@@ -1,14 +1,14 @@
-"""The fuzz targets of tests/fuzz: how each is run, for a moment by tests/test_fuzz.py and for long by `make fuzz`.
+"""The fuzz targets of tests/fuzz: how each is run, briefly by tests/test_fuzz.py and for long by `make fuzz`.
 
     python tests/fuzzing.py
     python tests/fuzzing.py --executions 1000000 --seconds 60 wire device
 
-Each target runs with the sanitizers until it has made so many executions or so much time has passed. What it finds
-worth keeping stays in .cache/fuzz/TARGET for the next run; an input that breaks something is written beside it, named
-crash-*, and the exit code is 1.
+Each target runs with the sanitizers up to the given number of executions or seconds. Its corpus is kept in
+.cache/fuzz/TARGET for the next run; an input that causes a failure is written next to it as crash-*, and the exit code
+is 1.
 
-One more is no libFuzzer target: `driver` lets a random host at the device (tests/firmware/test_driver.c), one event an
-execution, and compares the register of the actuators' driver with STATE.
+One target does not use libFuzzer: `driver` connects a random host to the device (tests/firmware/test_driver.c), one
+event per execution, and compares the register of the actuators' driver with STATE.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Result:
-    """What libFuzzer said of one run."""
+    """libFuzzer's report of one run."""
 
     target: str
     passed: bool
@@ -57,7 +57,7 @@ def program(target: str) -> Path:
 
 
 def fuzz(target: str, executable: Path, kept: Path, *options: str) -> Result:
-    """Run a target from its corpus; new inputs go to the folder `kept`, an input that breaks it beside them."""
+    """Run a target from its corpus; new inputs, and an input that causes a failure, go to the folder `kept`."""
     kept.mkdir(parents=True, exist_ok=True)
     command = [str(executable), f"-artifact_prefix={kept}/", f"-max_len={LONGEST[target]}", "-timeout=10"]
     command += ["-rss_limit_mb=1024", "-print_final_stats=1", *options, str(kept), str(CORPUS / target)]
@@ -79,8 +79,8 @@ def fuzz(target: str, executable: Path, kept: Path, *options: str) -> Result:
 
 
 def random_host(events: int) -> Result:
-    """The driver's register against STATE, so many events of a random host, the sanitizers on; the seed is another one
-    each time.
+    """The driver's register against STATE, for a number of events of a random host, with sanitizers and a new seed each
+    time.
     """
     command = [str(build_program("sanitize", Path(f"firmware/test_{DRIVER}"))), str(events), str(time.time_ns())]
     begin_s = time.monotonic()

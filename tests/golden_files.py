@@ -20,7 +20,7 @@ def load(kind: str, f: str, reset: str, precision: str = "f64") -> dict[str, Any
 
 
 def turned(name: str, value: np.ndarray) -> np.ndarray:
-    """Whatever belongs to a weight is stored input by unit."""
+    """Arrays that belong to a weight are stored input by unit."""
     return np.swapaxes(value, -1, -2) if name.endswith(("W1", "W2")) else value
 
 

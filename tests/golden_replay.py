@@ -1,5 +1,5 @@
-"""What today's learners do from the golden files on, as JSON: run with RTU_EDGE_ISA set to the set that they were
-written with.
+"""Results of the current learners from the golden files, as JSON. Run with RTU_EDGE_ISA set to the instruction set of
+the files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ sys.path.insert(0, str(FORMATS.parent))
 
 
 def checkpoint(path: Path, given: Any, after: Any) -> dict[str, Any]:
-    """A learner goes on from its file: its state then, and the largest distance of an output from the recorded one."""
+    """A learner continues from its file: its final state, and the largest deviation of an output from the record."""
     from make_formats import STEPS, drive
 
     import rtu_edge as rtu
@@ -28,7 +28,7 @@ def checkpoint(path: Path, given: Any, after: Any) -> dict[str, Any]:
 
 
 def run(path: Path) -> dict[str, Any]:
-    """A replay of a log, to its end whatever differs."""
+    """A replay of a log to its end, regardless of differences."""
     from rtu_edge.record.reader import read_log
     from rtu_edge.run import replay
 

@@ -1,4 +1,4 @@
-"""A host process for tests: opens a port, arms, drives it in real time with a fixed controller, and says how it ended.
+"""A host process for tests: opens a port, arms, drives it in real time with a fixed controller, and reports the result.
 
 Run as a script with a JSON of options: port, clock, and fields of LoopConfig. Prints {"armed": pid} when commands flow
 and the result as one line of JSON at the end.
@@ -22,7 +22,7 @@ from rtu_edge.loop import Clock, Link, Loop, LoopConfig
 
 
 def not_simulated(hello: Hello) -> Hello:
-    """The same device, as if it were real hardware."""
+    """The same device, reported as real hardware."""
     return dataclasses.replace(hello, caps=hello.caps & ~Cap.SIMULATED)
 
 
@@ -42,7 +42,7 @@ def start(port: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def result(process: subprocess.Popen[str], timeout_s: float = 20) -> dict[str, Any]:
-    """Wait for a host's end and return what it said."""
+    """Wait for a host's end and return its output."""
     out, err = process.communicate(timeout=timeout_s)
     assert process.returncode == 0, err
     said: dict[str, Any] = json.loads(out.splitlines()[-1])
@@ -58,7 +58,7 @@ def main() -> None:
         policy = _testing.LinearPolicy(
             hello.observation_size, [0.0], [[0.5, 6.0] + [0.0] * (hello.observation_size - 2)]
         )
-        options.setdefault("ttl_ms", 200)  # the longest that the device allows: a busy host stops no loop by itself
+        options.setdefault("ttl_ms", 200)  # the device's maximum, so that a busy host stops no loop
         config = LoopConfig(clock=clock, seconds=30, learn=False, explore=False, **options)
         with Loop(link, policy.policy(), config) as loop:
             loop.start()

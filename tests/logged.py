@@ -37,7 +37,7 @@ def config_of(*changes: str) -> Config:
 
 @dataclass
 class Kept:
-    """All that a loop gave out, and what else there is to know of it."""
+    """The complete output of a loop, and its metadata."""
 
     finished: RunResult
     records: Array
@@ -49,7 +49,7 @@ class Kept:
 
 
 class Keep:
-    """A watch that keeps everything."""
+    """A watch that stores everything."""
 
     def __init__(self) -> None:
         self.records: list[Array] = []
@@ -66,7 +66,7 @@ class Keep:
 def run(
     folder: RunFolder, config: Config, agent: Any = None, supervised: bool = False, **changes: Any
 ) -> tuple[Kept, Any]:
-    """One session of a simulated device in lockstep, written down as `rtu-edge run` does."""
+    """One session of a simulated device in lockstep, logged as by `rtu-edge run`."""
     with contextlib.ExitStack() as stack:
         device = stack.enter_context(job.connect(config))
         agent = job.make_agent(config, device.sheet) if agent is None else agent
@@ -86,10 +86,10 @@ Drive = Callable[[Any, Head, Plant, Array], None]
 def by_hand(
     config: Config, steps: int, *, seed: int = 0, hash_every: int = 100, drive: Drive | None = None
 ) -> tuple[Log, Any]:
-    """A log made without the native loop: the learner driven from Python, through everything that may happen to it.
+    """A log made without the native loop: the learner driven from Python, through all kinds of events.
 
-    Updates dropped, actions overridden, learning off and on again, episodes ended both ways; `drive` does it where a
-    supervisor is around it.
+    Updates dropped, actions overridden, learning off and on again, episodes ended both ways; `drive` does so for a
+    supervised learner.
     """
     plant = Plant("cartpole")
     sheet = plant.sheet

@@ -1,4 +1,4 @@
-"""The layers of the Python package: what docs/design.md draws, and what the imports are."""
+"""The layers of the Python package: the drawing in docs/design.md, and the imports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DESIGN = ROOT / "docs" / "design.md"
 RULE = "    " + "-" * 116
 NATIVE = ("_core", "_bridge", "_testing")  # extension modules, below every layer
 TESTING_ONLY = ("bench", "hil")  # the rooms that may load _testing: no robot does
-FACADE = "__init__"  # names for users, from every layer; nothing inside imports from it
+FACADE = "__init__"  # public names from every layer; no module of the package imports from it
 
 
 def drawing(text: str) -> str:
@@ -37,7 +37,7 @@ def levels(text: str) -> list[list[str]]:
 
 
 def draw(order: list[list[str]], modules: Iterable[str]) -> str:
-    """A drawing of these levels with the modules that there are."""
+    """A drawing of these levels with the existing modules."""
     rooms: dict[str, list[str]] = {}
     for module in sorted(modules):
         room, _, rest = module.partition(".")
@@ -77,7 +77,7 @@ def modules() -> dict[str, str]:
 
 
 def imports(name: str, text: str, known: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """What a module imports of the package, wherever in the file, and the line: at the top, in functions, for types."""
+    """A module's imports from the package, with lines: at the top, in functions, for types."""
     for node in ast.walk(ast.parse(text)):
         found: list[str] = []
         if isinstance(node, ast.Import):
@@ -124,7 +124,7 @@ def circles(texts: dict[str, str]) -> list[list[str]]:
         name: {one for one, _ in imports(name, text, texts) if one in texts} - {name} for name, text in texts.items()
     }
     changed = True
-    while changed:  # a module that leads nowhere, or that nobody leads to, is in no circle
+    while changed:  # a module without imports, or that none imports, is in no cycle
         leads = {one for targets in edges.values() for one in targets}
         keep = {name for name, targets in edges.items() if targets and name in leads}
         changed = len(keep) != len(edges)

@@ -1,9 +1,9 @@
-"""What may be on a disk after the power has failed: the writer's calls are recorded, and every state they allow is laid
-out.
+"""Possible disk states after a power failure: the writer's calls are recorded, and every state that they allow is
+generated.
 
 The model is harsher than any journalling file system:
-- data that was not synced is there, absent, cut anywhere, or zeros from or up to anywhere, whatever became of its name;
-- a name that was made, moved or taken away after the folder was last synced has changed or not, each on its own (a
+- data that was not synced is present, absent, cut anywhere, or zeros from or up to anywhere, independently of its name;
+- a name that was created, moved or removed after the folder was last synced has changed or not, each independently (a
   rename counts as two changes), so that later ones may be on the disk without earlier ones.
 """
 
@@ -21,7 +21,7 @@ SECTOR = 512
 
 
 class Recorder(Disk):
-    """Does what it is told, and writes it down in the words of disk_log.c."""
+    """Executes operations and logs them in the format of disk_log.c."""
 
     def __init__(self) -> None:
         self.log: list[Operation] = []
@@ -103,7 +103,7 @@ class _Medium:
             self.durable, self.changes = dict(self.seen), []
 
     def states(self) -> Iterator[dict[str, bytes]]:
-        """Every folder that the power may leave."""
+        """Every folder state that a power failure may leave."""
         for kept in itertools.product((False, True), repeat=len(self.changes)):
             names = dict(self.durable)
             for (name, file), happened in zip(self.changes, kept, strict=True):
@@ -132,14 +132,14 @@ class _Medium:
 def after_power_loss(
     before: dict[str, bytes], log: list[Operation], data: dict[str, bytes]
 ) -> Iterator[tuple[int, dict[str, bytes]]]:
-    """Every folder that may be found when the power fails, each once per place.
+    """Every folder state that may exist after a power failure, each once per position.
 
     Args:
         before: a folder all of which is on the disk.
         log, data: a recorder's.
 
     Yields:
-        How many operations had been asked for, and name -> bytes.
+        Number of requested operations, and name -> bytes.
     """
     for done in range(len(log) + 1):
         medium = _Medium()

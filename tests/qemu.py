@@ -46,7 +46,7 @@ def size_of(image: Path, name: str) -> int:
 
 
 def run_counted(image: Path, counts: Path, begin: str, end: str, seconds: float = 60) -> tuple[str, list[int]]:
-    """Run an image that ends by itself; return what it said through semihosting, and the instructions from `begin` to
+    """Run an image that ends by itself; return its semihosting output, and the instructions from `begin` to
     `end`.
     """
     plugin = f"{counting_plugin()},begin={address(image, begin):#x},end={address(image, end):#x},out={counts}"
@@ -60,7 +60,7 @@ def run_counted(image: Path, counts: Path, begin: str, end: str, seconds: float 
 
 
 class Host:
-    """Frames over a port, read as they come."""
+    """Frames over a port, read as they arrive."""
 
     def __init__(self, port: str) -> None:
         self.port = serial.Serial(port, timeout=0.05)
@@ -81,7 +81,7 @@ class Host:
         raise AssertionError(f"no {types} within {seconds} s")
 
     def hello(self) -> protocol.Hello:
-        """Ask until somebody answers: the first bytes may meet a board that still boots."""
+        """Repeat until there is an answer: the board may still be booting."""
         self.port.write(b"\0")
         for _ in range(20):
             self.send(protocol.Hello())

@@ -1,4 +1,4 @@
-"""Values about the ends of a parameter's range, and whether it holds them: an oracle for what accepts such values."""
+"""Values around the ends of a parameter's range, and whether they are valid: an oracle for code that accepts them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def edges(kind: Integer | Number) -> list[float]:
 
 
 def allowed(kind: Integer | Number, value: float) -> bool:
-    """The range, written a second time: an oracle for what classes and files accept."""
+    """A second implementation of the range: an oracle for the values that classes and files accept."""
     if isinstance(kind, Integer):
         return kind.low <= value <= kind.high
     if value == 0.0 and kind.zero:

@@ -1,9 +1,9 @@
-"""The safety case: each hazard, what is promised, where it is kept, and the tests that show it.
+"""The safety case: each hazard, its requirement, where it is implemented, and the tests that verify it.
 
 The rows are in hazards.toml. A test claims a row with `@pytest.mark.hazard("id")` (several ids are allowed;
 `pytestmark` claims them for a whole file), a C or C++ test program with a line `// hazard: id` or `/* hazard: id */`.
 
-    python tests/safety_case.py             # what does not fit; exit code 1 if anything
+    python tests/safety_case.py             # list inconsistencies; exit code 1 if there are any
     python tests/safety_case.py --write     # docs/safety_case.md
 """
 
@@ -57,7 +57,7 @@ def hazards(file: Path = TESTS / "hazards.toml") -> list[Hazard]:
 
 
 def claims(folder: Path = TESTS) -> dict[str, list[str]]:
-    """Hazard -> the tests that claim it, as pytest or a reader would name them."""
+    """Hazard -> the tests that claim it, by pytest id or file name."""
     found: dict[str, list[str]] = {}
     for file in sorted(folder.glob("test_*.py")):
         for name, test in _marks(ast.parse(file.read_text(encoding="utf-8"))):
@@ -88,7 +88,7 @@ def _ids(expression: ast.expr) -> Iterator[str]:
 
 
 def complaints(rows: list[Hazard], claimed: dict[str, list[str]], root: Path = ROOT) -> list[str]:
-    """What does not fit: a sentence each."""
+    """Inconsistencies, one sentence each."""
     names = [row.id for row in rows]
     found = [f"hazards.toml: {name}: stands twice" for name in sorted({n for n in names if names.count(n) > 1})]
     found += ["hazards.toml: the rows must be sorted by id"] if names != sorted(names) else []

@@ -1,4 +1,4 @@
-"""The sandbox of a unit rebuilt from its own directives, for a host on which no systemd runs.
+"""The sandbox of a unit rebuilt from its own directives, for a host without systemd.
 
 Rebuilt are mounts (ProtectSystem, ProtectHome, PrivateTmp, ProtectProc, the folders that systemd makes), the network
 namespace, credentials, capabilities, no-new-privileges, limits, umask, and the refusal of executable memory (the
@@ -72,7 +72,7 @@ def folders(unit: Unit, uid: int) -> Iterator[None]:
 
 
 def enter(unit: Unit, uid: int, groups: list[int], readable: list[str]) -> None:
-    """Become the service. readable: paths that this user has to reach wherever they are."""
+    """Become the service. readable: paths that this user must be able to reach."""
     network = _NEW_NETWORK if unit.get("PrivateNetwork") == "yes" else 0
     _check(_LIBC.unshare(_NEW_MOUNTS | network), "unshare")
     _mount("none", "/", "", _PRIVATE | _RECURSIVE)
@@ -125,7 +125,7 @@ def _credentials(unit: Unit, uid: int, groups: list[int]) -> None:
     for limit, directive in ((resource.RLIMIT_RTPRIO, "LimitRTPRIO"), (resource.RLIMIT_MEMLOCK, "LimitMEMLOCK")):
         value = unit.get(directive)
         wanted = resource.RLIM_INFINITY if value == "infinity" else int(value)
-        with suppress(ValueError, OSError):  # a container's root may not raise them, and the loop does without
+        with suppress(ValueError, OSError):  # root in a container may not raise them, and the loop runs without
             resource.setrlimit(limit, (wanted, wanted))
     if unit.all("CapabilityBoundingSet") == [""]:
         for capability in range(64):
@@ -137,7 +137,7 @@ def _credentials(unit: Unit, uid: int, groups: list[int]) -> None:
     if unit.get("NoNewPrivileges") == "yes":
         _check(_LIBC.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     if unit.get("MemoryDenyWriteExecute") == "yes" and sys.platform == "linux":
-        _LIBC.prctl(_SET_MDWE, 1, 0, 0, 0)  # refused by kernels that do not know it
+        _LIBC.prctl(_SET_MDWE, 1, 0, 0, 0)  # refused by older kernels
 
 
 def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Our text files, and C and C++ sources without what is no code."""
+"""Text files of the repository, and C and C++ sources without comments and literals."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ TOKENS = re.compile(
 
 
 def tracked(suffixes: tuple[str, ...]) -> list[Path]:
-    """List the repository's files that end so, new ones too; not the recorded ones (tests/golden), which are data."""
+    """List the repository's files with these suffixes, including untracked ones, without recorded data
+    (tests/golden).
+    """
     listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=ROOT)
     names = [name for name in listed.split("\0") if name.endswith(suffixes) and not name.startswith("tests/golden/")]
     return [path for name in names if (path := ROOT / name).exists()]
 
 
 def without_text(source: str) -> str:
-    """Blank comments, directives and what is in quotes; lines stay where they are."""
+    """Blank comments, directives and literals; line numbers do not change."""
 
     def blank(match: re.Match[str]) -> str:
         kept = '""' if match["text"] or match["raw"] else " "
@@ -32,5 +34,5 @@ def without_text(source: str) -> str:
 
 
 def without_comments(source: str) -> str:
-    """Blank comments and what is in quotes, but not directives."""
+    """Blank comments and literals, but not directives."""
     return TOKENS.sub(lambda m: m[0] if m["directive"] else " " + "\n" * m[0].count("\n"), source)

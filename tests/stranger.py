@@ -1,4 +1,4 @@
-"""Files as a stranger may write them, for tests: whole by their checksums, and otherwise anything."""
+"""Untrusted files for tests: valid checksums, arbitrary contents."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def cli(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str
 
 
 def refused(capfd: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one line with which a command leaves."""
+    """The one-line error of a command."""
     code, _, err = cli(capfd, *arguments)
     lines = err.splitlines()
     assert code == 2, err
@@ -80,14 +80,14 @@ def head_of(data: bytes) -> dict[str, Any]:
 
 
 def data_file(data: bytes) -> str:
-    """A path of bytes in memory."""
+    """A path object over bytes in memory."""
     handle = os.memfd_create("data")
     os.write(handle, data)
     return f"/proc/self/fd/{handle}"
 
 
 def with_head(data: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
-    """A log whose head is another one, sealed again."""
+    """A log with another head and valid checksums."""
     head = head_of(data)
     change(head)
     return mcap_of(
@@ -102,7 +102,7 @@ def with_records(data: bytes, *chunks: tuple[int, bytes]) -> bytes:
 
 
 def box_with(data: bytes, **changes: Any) -> bytes:
-    """A black box with another head or tail, sealed again."""
+    """A black box with another head or tail and valid checksums."""
     (length,) = struct.unpack_from("<I", data, 40)
     text = json.loads(data[64 : 64 + length])
     text["tail"] = changes.pop("tail", text["tail"])

@@ -1,4 +1,4 @@
-"""The public names: what they take and return, what they refuse, and that a refusal leaves the object as it was."""
+"""The public names: arguments, results, errors, and that an error leaves the object unchanged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ AGENTS = ["continuous", "discrete", "nonlinear", "memoryless"]
 
 
 def run(learner: Any, steps: int, seed: int, restart: bool = True) -> list[Any]:
-    """What the learner answers to a stream of its own, with endings on the way."""
+    """The learner's outputs on a random stream with ends of episodes."""
     rng = np.random.default_rng(seed)
     answers: list[Any] = []
     if isinstance(learner, rtu.StreamAC):
@@ -96,7 +96,7 @@ def test_examples_of_the_docstrings_run(module: Any) -> None:
 
 
 def test_the_call_of_the_documentation() -> None:
-    """Keyword for keyword what the documents promise."""
+    """The keywords match the documents."""
     cell = rtu.LinearRTU(observation_size=3, n_units=5, activation="relu", dtype="float64", seed=0)
     assert cell.step(np.zeros(3)).shape == (10,)
     assert cell.input_gradient(np.zeros(10)).shape == (3,)
@@ -362,7 +362,7 @@ def test_a_bad_reward_is_refused_and_changes_nothing(kind: str, bad: float) -> N
     with pytest.raises(ValueError, match="reward"):
         agent.update(bad)
     assert agent.state_hash() == between
-    agent.update(0.0)  # is still due, and goes
+    agent.update(0.0)  # is still pending, and succeeds
 
 
 @pytest.mark.parametrize("scale_reward", [False, True])
@@ -551,7 +551,7 @@ def test_a_loaded_learner_goes_on_to_the_bit(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", AGENTS)
 def test_saved_between_the_halves(kind: str, tmp_path: Path) -> None:
-    """A checkpoint taken after predict() goes on with update()."""
+    """A checkpoint taken after predict() resumes with update()."""
     agent = KINDS[kind](seed=24)
     run(agent, 30, 25)
     agent.predict(np.ones(D))
@@ -586,7 +586,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def refused(data: bytes, path: Path) -> str:
-    """The message of rtu.load, and of a restore into a living agent, which has to stay as it was."""
+    """The message of rtu.load, and of a restore into an existing agent, which must not change."""
     path.write_bytes(data)
     agent = rtu.StreamAC(1, 1, units=1, hidden=1, seed=31)
     agent.reset([0.1])
@@ -601,7 +601,7 @@ def refused(data: bytes, path: Path) -> str:
 
 
 def sealed(data: bytes) -> bytes:
-    """With the checksum that fits: damage that only the inner checks can see."""
+    """With a valid checksum: damage that only the inner checks can detect."""
     return data[:-4] + struct.pack("<I", zlib.crc32(data[:-4]))
 
 
@@ -656,7 +656,9 @@ def test_another_layout_is_said_so(tmp_path: Path) -> None:
 
 
 def test_values_that_are_not_finite_are_refused(checkpoint: bytes, tmp_path: Path) -> None:
-    """A NaN in each float section in turn, under a checksum that fits: somebody else's writer. The message names it."""
+    """A NaN in each float section in turn, with a valid checksum, as from a foreign writer. The message names the
+    section.
+    """
     _, _, text, sections, _ = _core.open_checkpoint(checkpoint)
     offset = 40 + len(text) + 56 * len(sections)  # native/core/checkpoint.h
     for name, dtype, shape in sections:
@@ -680,8 +682,8 @@ def test_garbage_is_refused(data: bytes) -> None:
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.data())
 def test_garbage_under_a_checksum_that_fits(checkpoint: bytes, data: st.DataObject) -> None:
-    """Header and section list overwritten anywhere, sealed again: refused or taken, never a crash; refused means as it
-    was.
+    """Header and section list overwritten anywhere, with a valid checksum: refused without change, or accepted; never a
+    crash.
     """
     text = struct.unpack_from("<I", checkpoint, 12)[0]
     sections = struct.unpack_from("<I", checkpoint, 32)[0]
@@ -698,7 +700,7 @@ def test_garbage_under_a_checksum_that_fits(checkpoint: bytes, data: st.DataObje
 
 
 def test_a_list_of_sections_that_lies_is_refused(checkpoint: bytes) -> None:
-    """Each byte that stands before the text or tells a section, changed under a checksum that fits."""
+    """Each byte before the text or in the section list, changed with a valid checksum."""
     text, sections = struct.unpack_from("<I", checkpoint, 12)[0], struct.unpack_from("<I", checkpoint, 32)[0]
     rows = range(40 + text, 40 + text + 56 * sections)
     agent = rtu.StreamAC(1, 1, units=1, hidden=1, seed=31)
@@ -727,7 +729,7 @@ def test_no_file_and_no_folder(tmp_path: Path) -> None:
 def test_a_writer_that_is_stopped_leaves_the_old_file(
     call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped at each call on the file system: the old checkpoint stands, nothing is left beside it."""
+    """Stopped at each file system call: the old checkpoint remains, and no other file."""
     agent = KINDS["continuous"](seed=32)
     path = tmp_path / "a.ckpt"
     agent.save(path)

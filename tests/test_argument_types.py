@@ -1,6 +1,4 @@
-"""Hyper-parameters as programs have them: numpy scalars, 0-d arrays, numpy's types. A learner that is made can be
-saved.
-"""
+"""Hyper-parameters as numpy scalars, 0-d arrays and numpy types. A learner that can be created can be saved."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ INTEGERS = {
         "seed": 5,
     },
 }
-# Numbers that float16 holds exactly, so that each type says the same.
+# Numbers that float16 holds exactly, so that each type has the same value.
 NUMBERS = {
     "stream_ac": {
         "gamma": 0.75, "trace_decay": 0.5, "entropy": 0.25, "r_min": 0.5, "r_max": 0.75, "max_phase": 2.0,
@@ -153,7 +151,7 @@ def test_what_is_no_such_value_is_refused_by_name(name: str, value: Any, words: 
 
 @pytest.mark.hazard("checkpoint-not-loadable")
 def test_nothing_is_made_that_cannot_be_saved() -> None:
-    """A class of one's own whose argument nobody converts: refused when it is made, not after hours."""
+    """A user's class whose argument is not converted: refused at construction, not after hours."""
 
     class Mine(rtu.OnlineRegressor):
         def _start(self, native: type, native_config: Any, arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""`rtu-edge bench`: what it measures, what it saves, what it refuses."""
+"""`rtu-edge bench`: measurements, results, errors."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_measured_is_refused(capfd: pytest.CaptureFixture[str]) -
 
 
 def test_a_device_that_goes_away_ends_with_3(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """What was measured until then is kept."""
+    """Measurements until then are kept."""
     with SimulatedDevice(plant="cartpole") as device:
         threading.Timer(1.5, os.kill, (device.pid, signal.SIGKILL)).start()
         options = ("--port", device.port, "--seconds", "30", "--no-realtime", "--out", str(tmp_path))
@@ -112,7 +112,7 @@ def test_a_device_that_goes_away_ends_with_3(tmp_path: Path, capfd: pytest.Captu
 
 
 def test_the_burden_ends_with_the_process_that_made_it() -> None:
-    """Also when that is killed."""
+    """Also when the child is killed."""
     code = (
         "import os, signal, time\n"
         "from rtu_edge.bench.latency import burden\n"
@@ -146,7 +146,9 @@ def test_a_short_soak_passes_and_leaves_a_page(capfd: pytest.CaptureFixture[str]
 
 
 def test_faults_of_a_link_are_ridden_through_and_counted() -> None:
-    """One frame in fifty is hit by each kind of fault: the run ends by its steps, and sent what a clean one sends."""
+    """Each kind of fault hits one frame in fifty: the run ends by its steps, and sent the same bytes as
+    without faults.
+    """
     hashes = []
     for rate in (0.0, 0.02):
         with SimulatedDevice(boot_id=3) as device, open_port(device.port) as port, soak.FaultyLink(port, rate) as link:

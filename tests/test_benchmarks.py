@@ -1,6 +1,4 @@
-"""The benchmark commands run, and README says what benchmarks/results holds. No test depends on how long anything
-took.
-"""
+"""The benchmark commands run, and README matches benchmarks/results. No test depends on durations."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ pytestmark = [pytest.mark.timing, pytest.mark.alone]
 
 @pytest.fixture
 def modules(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The benchmarks, as imported from the root of the repository; they do not take the core from other tests."""
+    """The benchmarks, imported from the root of the repository; they do not reserve a core."""
     monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks import agent, measure, peers, readme, step
 
@@ -64,7 +62,7 @@ def test_the_door() -> None:
 
 
 def test_numpy_learns_the_same_cell(modules: Any) -> None:
-    """The peer computes what it says: its traces are the derivative of its state."""
+    """The peer is correct: its traces are the derivative of its state."""
     start = modules["peers"]._start(3, 4)
     nu, theta, g, phi, gam, dgam = modules["peers"]._coefficients(np, {k: v.astype(float) for k, v in start.items()})
     r = np.exp(-nu)

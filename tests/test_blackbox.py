@@ -1,4 +1,4 @@
-"""The black box: what it still holds after a crash, a cut, or a disk that wrote half."""
+"""The black box: its contents after a crash, a truncation, or a partial write."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_it_holds_the_last_records_in_order(tmp_path: Path, head: Head) -> None:
 
 
 def test_before_it_is_carried_the_tail_has_it(tmp_path: Path, head: Head) -> None:
-    """As after a crash: nobody closed it."""
+    """As after a crash: not closed."""
     records = records_of(head, 80)
     path = tmp_path / "box.rtubox"
     box = filled(path, head, 100, records)
@@ -71,7 +71,7 @@ def test_before_it_is_carried_the_tail_has_it(tmp_path: Path, head: Head) -> Non
         found = blackbox.read(path)
         assert found.records.tobytes() == records.tobytes() and found.from_tail > 0
         assert box.tail is not None and box.tail.is_file()
-        assert blackbox.settle(path) == 0 and box.tail.is_file()  # alive: its own business
+        assert blackbox.settle(path) == 0 and box.tail.is_file()  # the writer still runs: not touched
     finally:
         box.close()
     assert not box.tail.is_file()
@@ -169,12 +169,14 @@ def test_without_shared_memory_it_still_records(tmp_path: Path, head: Head) -> N
     assert blackbox.read(path).records.tobytes() == records.tobytes()
 
 
-# Alone: each start of rtu-edge on this host settles what a killed run has left in memory.
+# Run alone: each start of rtu-edge on this host recovers the tails of killed runs.
 @pytest.mark.timing
 @pytest.mark.alone
 @pytest.mark.parametrize("moment", range(3))
 def test_a_killed_run_leaves_its_last_steps(tmp_path: Path, moment: int, capfd: pytest.CaptureFixture[str]) -> None:
-    """kill -9 in the middle of a run: the box has all up to the last record, the log replays to its last chunk."""
+    """kill -9 in the middle of a run: the black box has everything up to the last record, the log replays to its last
+    chunk.
+    """
     robot = tmp_path / "robot.toml"
     robot.write_text(
         logged.SMALL + f'[run]\nfolder = "{tmp_path}"\nsteps = 100_000_000\n[log]\nblackbox_minutes = 20\n'
@@ -195,7 +197,7 @@ def test_a_killed_run_leaves_its_last_steps(tmp_path: Path, moment: int, capfd: 
     assert found.missing == 0 and found.torn <= 1 and len(found.records) > 5000
     logged_run = read_log(log)
     assert logged_run.cut and logged_run.end is None
-    # The log reaches back by at most its chunk and a look at the ring; the box to the last record.
+    # The log ends at most a chunk and a polling interval earlier; the black box has the last record.
     assert found.records["sequence"][-1] >= logged_run.records["sequence"][-1] > 1000
     replayed = replay.verify(logged_run)
     assert replayed.difference is None and replayed.records == len(logged_run.records)
@@ -212,7 +214,7 @@ def test_a_killed_run_leaves_its_last_steps(tmp_path: Path, moment: int, capfd: 
     assert leaving.value.code == 0
     said = capfd.readouterr().out
     assert "0 missing" in said
-    # Settled: the file alone has it now, and nothing is left in memory.
+    # Recovered: only the file has it now, and no tail is left in memory.
     tail = json.loads(box.read_bytes()[64 : 64 + struct.unpack_from("<I", box.read_bytes(), 40)[0]])["tail"]
     assert tail and not Path(tail).exists()
     assert blackbox.read(box).records.tobytes() == found.records.tobytes() and blackbox.read(box).from_tail == 0

@@ -1,4 +1,4 @@
-"""Bound buffers, chunks and halves: one step, four ways to take it, the same bits; and what each of them refuses."""
+"""Bound buffers, chunks and halves: four interfaces for one step with identical bits; and the errors of each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LEARNERS = [*AGENTS, "predictor", "predictor-sgd", "regressor"]
 
 
 class Stream:
-    """A fixed stream in a learner's own dtype, with both kinds of ending on the way."""
+    """A fixed stream in a learner's own dtype, with both kinds of episode ends."""
 
     def __init__(self, dtype: str, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -425,7 +425,7 @@ def test_bad_chunks_of_signals_are_refused_whole() -> None:
 
 
 class Slow:
-    """Numbers whose conversion takes its time: another thread gets the learner meanwhile."""
+    """Numbers with a slow conversion: another thread takes the learner meanwhile."""
 
     def __init__(self, values: Any, meanwhile: Callable[[], None]) -> None:
         self.values = values
@@ -467,7 +467,7 @@ def test_a_thread_that_comes_first_while_arguments_are_converted_keeps_out_the_o
 
 
 def test_other_threads_run_meanwhile_but_not_this_learner() -> None:
-    """A chunk of a second or so: this thread counts on, and is told to keep off."""
+    """A chunk of about a second: this thread continues to count, and its calls are refused."""
     agent = rtu.StreamAC(16, 1, units=256, hidden=64)
     k = 20_000
     x = np.zeros((k, 16), np.float32)

@@ -1,4 +1,4 @@
-"""The C interface beside the Python class: the same defaults, the same bits, checkpoints that either can read."""
+"""The C interface compared with the Python class: the same defaults, the same bits, interchangeable checkpoints."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def library() -> ctypes.CDLL:
 
 
 def config_of(library: ctypes.CDLL, arguments: dict[str, Any]) -> Config:
-    """What rtu_agent_config_init() says, with a learner's `config` over it."""
+    """The result of rtu_agent_config_init(), updated with a learner's `config`."""
     config = Config()
     library.rtu_agent_config_init(byref(config))
     config.observation_size = arguments["observation_size"]
@@ -97,7 +97,7 @@ def config_of(library: ctypes.CDLL, arguments: dict[str, Any]) -> Config:
 
 
 class Agent:
-    """An agent in memory of this object."""
+    """An agent in memory owned by this object."""
 
     def __init__(self, library: ctypes.CDLL, config: Config) -> None:
         size = library.rtu_agent_bytes(byref(config))
@@ -170,7 +170,8 @@ def test_the_same_bits_as_in_python(library: ctypes.CDLL, name: str, tmp_path: P
         starts = i % 40 == 0
         action = mine.step(x[i], float(r[i]), bool(ends[i] and i % 80 == 39), bool(ends[i] and i % 80 == 79), starts)
         np.testing.assert_array_equal(action, np.atleast_1d(actions[i]))
-    # Python's denormals are flushed, this thread's are not: of decayed eligibilities only, and none is left here.
+    # Python's learner flushes denormals, this thread does not: affects decayed eligibilities only, and none remain
+    # here.
     assert mine.hash() == python.state_hash()
 
     text = checkpoint.encode_config(python.config).encode()

@@ -34,7 +34,7 @@ def outcomes(*, discrete: bool, cell: str, steps: int) -> list[tuple[int | None,
 
 
 # The full table (10 seeds, AVX-512) reached 475 with 10 of 10 at 51 000 and 74 000 steps at the latest, and 28 to 30 of
-# 30 in the study behind the defaults: two of three seeds is a bound that only a broken learner misses.
+# 30 in the study behind the defaults: only a broken learner fails two of three seeds.
 @pytest.mark.slow
 @pytest.mark.parametrize("discrete", [False, True], ids=["continuous", "two forces"])
 def test_it_learns_to_balance_from_positions_alone(discrete: bool) -> None:

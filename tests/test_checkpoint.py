@@ -1,6 +1,4 @@
-"""Slots of checkpoints, golden files of every version and host, what is refused, and what a run does with a full
-disk.
-"""
+"""Slots of checkpoints, golden files of every version and host, refused files, and a run on a full disk."""
 
 from __future__ import annotations
 
@@ -41,12 +39,12 @@ def made(seed: int) -> bytes:
 @pytest.mark.arm
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("checkpoint_*.rtu")), ids=lambda path: path.stem)
 def test_a_file_of_another_version_or_machine_is_read_and_gone_on_from(path: Path) -> None:
-    """The state to the bit, and the next actions as they were on the host that wrote it.
+    """The state is bit-identical, and the next actions are those of the host that wrote it.
 
     Tolerance: instruction sets round sums in another order, and this learner, which learns from noise, lets a
     difference grow tenfold in 30 steps or fewer. In float32 it is 6e-8 at first and at most 6e-6 after 30 steps on five
     instruction sets; in float64 1e-16 at first and 2e-6 after 300. Allowed is 1e-4 of the action range; a section that
-    is not restored gives 0.02 or more.
+    is not restored causes 0.02 or more.
     """
     steps = 300 if path.stem.endswith("f64") else 30
     agent = rtu.load(path)
@@ -77,10 +75,10 @@ def wide_sections(data: bytes) -> dict[str, np.ndarray]:
 
 
 def means_the_same(agent: Any, data: bytes, pending: bool = False) -> None:
-    """Every section to the bit; statistics, kept as doubles, as the sum of two numbers of the learner's type, to 2^-47
-    or exactly.
+    """Every section is bit-identical; statistics, stored as doubles, equal the sum of two numbers of the learner's
+    type, to 2^-47 or exactly.
 
-    pending: the bytes are from the middle of a step, whose weights are still to move.
+    pending: the file was written in the middle of a step, with a pending weight step.
     """
     state, error = agent.state, 0.0 if agent.dtype == np.float64 else 2.0**-47
     for name, was in wide_sections(data).items():
@@ -98,7 +96,7 @@ def means_the_same(agent: Any, data: bytes, pending: bool = False) -> None:
 
 @pytest.mark.arm
 def test_the_supervisor_s_block_is_read_on_another_machine_and_goes_back_to_the_same_bytes() -> None:
-    """Its snapshots as well: in memory they are laid out by the instruction set."""
+    """Its snapshots too: their layout in memory depends on the instruction set."""
     path = GOLDEN / "checkpoint_v3_x86_64_f32.rtu"
     block = checkpoint.read_beside(path.read_bytes())
     config = parse_config("[device]\nplant = 'cartpole'\n")
@@ -111,11 +109,11 @@ def test_the_supervisor_s_block_is_read_on_another_machine_and_goes_back_to_the_
 
 
 def test_a_snapshot_of_an_older_file_is_what_its_learner_was() -> None:
-    """What a learner monitor would go back to, statistics too."""
+    """The snapshots that a learner monitor would restore, including statistics."""
     path = GOLDEN / "checkpoint_v3_x86_64_f32.rtu"
     data = path.read_bytes()
     block, size = checkpoint.read_beside(data), struct.unpack_from("<Q", data, 24)[0]
-    newest = block[720 + size : 720 + 2 * size]  # of two that survived
+    newest = block[720 + size : 720 + 2 * size]  # of two validated ones
     config = parse_config("[device]\nplant = 'cartpole'\n")
     agent = rtu.load(path)
     made = supervise(config, agent.core.policy(), SHEET, LIMITS, state=block)
@@ -124,7 +122,7 @@ def test_a_snapshot_of_an_older_file_is_what_its_learner_was() -> None:
     means_the_same(agent, data[: -len(block) - 4 - size] + newest, pending=True)
 
 
-# What a run of an earlier version may have left in its statistics: one reading of 1e31, of the largest float, of the
+# Statistics that a run of an earlier version may have saved: one reading of 1e31, of the largest float, of the
 # largest double.
 WILD = {"mean": (1e30, -3e38, 1e300, 0.0), "m2": (1e62, 1e77, 1.7e308, -0.0)}
 
@@ -133,7 +131,7 @@ WILD = {"mean": (1e30, -3e38, 1e300, 0.0), "m2": (1e62, 1e77, 1.7e308, -0.0)}
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("checkpoint_v[123]_x86_64*.rtu")), ids=lambda path: path.stem)
 @pytest.mark.parametrize("kind", range(4))
 def test_a_learner_of_an_older_file_survives_what_one_wild_reading_left_there(kind: int, path: Path) -> None:
-    """Its means come back to what a reading can be, its sums of squares to what can be added to."""
+    """Its means are clamped to the range of readings, its sums of squares to values that can still be added to."""
     data = bytearray(path.read_bytes())
     at = 40 + struct.unpack_from("<I", data, 12)[0] + 56 * struct.unpack_from("<I", data, 32)[0]
     for name, array in wide_sections(bytes(data)).items():
@@ -201,7 +199,7 @@ def failing(call: str) -> Disk:
 
 @pytest.mark.parametrize("call", ["create", "write", "sync", "rename"])
 def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path, call: str) -> None:
-    """And not the one beside it, which nobody has heard of and which is gone."""
+    """And not the unreferenced one next to it, which is removed."""
     path = tmp_path / "a.rtu"
     with pytest.raises(OSError, match="No space left") as caught:
         write(path, b"new", failing(call))

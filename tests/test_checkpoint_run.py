@@ -1,4 +1,4 @@
-"""A run that saves itself: how it goes on after a kill, what is refused, a disk that is full, `rtu-edge ckpt`."""
+"""A run that saves itself: resuming after a kill, refused checkpoints, a full disk, `rtu-edge ckpt`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def cli(*arguments: str | Path) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that came to its end."""
+    """The folder of a completed run."""
     place = tmp_path_factory.mktemp("whole")
     (place / "job.toml").write_text(JOB)
     code, out, error = cli("run", place / "job.toml", "--set", f"run.folder={json.dumps(str(place))}")
@@ -104,7 +104,7 @@ def test_a_killed_run_that_goes_on_elsewhere_is_found_out(tmp_path: Path, monkey
 
 
 def test_a_run_goes_on_from_any_of_its_checkpoints(whole: Path, tmp_path: Path) -> None:
-    """The oldest kept, put in the place of the newest: the same end, the same episodes."""
+    """The oldest one kept, used in place of the newest: the same final state, the same episodes."""
     cut = tmp_path / "cut"
     cut.mkdir()
     (cut / "config.toml").write_bytes((whole / "config.toml").read_bytes())
@@ -232,7 +232,7 @@ def test_a_checkpoint_of_another_device_is_refused_unless_forced(
 
 @pytest.mark.parametrize("clock", ["lockstep", "device"])
 def test_a_copy_is_taken_between_two_steps(clock: str) -> None:
-    """In lockstep at the end of an episode; the twin that adopts it is the learner of that moment."""
+    """In lockstep at the end of an episode; a learner that loads it equals the learner at that time."""
     config = parse_config(JOB)
     with connect(config) as device:
         agent = make_agent(config, device.sheet)
@@ -276,11 +276,11 @@ def test_a_loop_without_room_for_a_copy_hands_none_out() -> None:
             assert loop.take_snapshot() is None
 
 
-# ---------------------------------------------------------------- a disk that is full, a folder that is read-only
+# ---------------------------------------------------------------- full disk, read-only folder
 
 
 class Full(Disk):
-    """Takes so many files."""
+    """Has space for a number of files."""
 
     def __init__(self, files: int) -> None:
         self.files = files

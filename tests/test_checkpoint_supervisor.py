@@ -1,5 +1,5 @@
-"""The supervisor's block of a checkpoint: a supervised learner goes on to the bit, whatever the learner monitor did;
-what is refused.
+"""The supervisor's block of a checkpoint: a supervised learner resumes bit for bit after any action of the learner
+monitor; refused blocks.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def test_from_the_end_of_any_episode_it_goes_on_to_the_bit(keys: tuple[str, ...]
 
 
 def test_without_the_block_it_goes_elsewhere() -> None:
-    """What the test above would find."""
+    """The test above can fail."""
     whole = Run(None, 0, ("learner_monitor.max_rollbacks=1000",))
     bare = decode(whole.saved[12])
     cut = Run(bare.core.save(checkpoint.encode_config(bare.config)), 13, ("learner_monitor.max_rollbacks=1000",))
@@ -96,7 +96,7 @@ def test_without_the_block_it_goes_elsewhere() -> None:
 
 @pytest.fixture(scope="module")
 def saved() -> bytes:
-    """With two snapshots that have survived and a candidate."""
+    """With two validated snapshots and a candidate."""
     return next(
         data for data in Run(None, 0, ()).saved if struct.unpack_from("<I", checkpoint.read_beside(data), 4) == (3,)
     )
@@ -153,7 +153,7 @@ def test_a_block_that_is_not_sound_is_refused_and_changes_nothing(saved: bytes) 
 
 
 def test_whatever_is_accepted_is_gone_on_from(saved: bytes) -> None:
-    """Any bit of the head flipped: refused, or a supervisor that drives on."""
+    """Any bit of the head flipped: refused, or a supervisor that continues to run."""
     block = checkpoint.read_beside(saved)
     accepted = 0
     for bit in range(HEAD * 8):

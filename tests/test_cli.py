@@ -1,4 +1,4 @@
-"""The command line: exit codes, help, what it says when something is wrong."""
+"""The command line: exit codes, help, error messages."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.timing
 @pytest.mark.alone
 def test_help_answers_at_once() -> None:
-    """Beside a process that only imports numpy and click, in turns, so that a slow host is slow for both."""
+    """Alternates with a process that only imports numpy and click, so that a slow host affects both."""
     commands = {"help": ["-m", "rtu_edge.cli", "--help"], "bare": ["-c", "import numpy, click"]}
     best = dict.fromkeys(commands, float("inf"))
     for _ in range(5):
@@ -222,7 +222,7 @@ def test_damaged_telemetry_is_said_in_one_line(capfd: pytest.CaptureFixture[str]
 
 
 def test_brackets_in_names_are_no_markup(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Units of a black box, and folders that a person calls so."""
+    """Names that a user may also choose for a folder."""
     root = tmp_path / "runs[old]" / "[/]"
     code, out, err = run(capfd, "run", "--sim", "--steps", "60", "--name", "[bold]", "--set", f'run.folder="{root}"')
     assert code == 0, err
@@ -284,7 +284,7 @@ TOO_LARGE = "File too large: raise this user's limit for the size of a file (uli
     ],
 )
 def test_a_disk_that_fills_up_is_said_with_the_path(tmp_path: Path, command: str, words: tuple[str, ...]) -> None:
-    """No file may grow beyond 150 KiB: room for a checkpoint."""
+    """No file may grow beyond 150 KiB: space for a checkpoint."""
     script = f"ulimit -f 150; exec {sys.executable} -m rtu_edge.cli {command}"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stderr
@@ -329,7 +329,7 @@ def test_verify_refuses_a_policy_of_another_learner(capfd: pytest.CaptureFixture
 
 
 def test_the_table_of_latencies_fits_a_terminal() -> None:
-    """80 columns less the 14 by which the demo indents it; labels and counts stay whole."""
+    """80 columns less the demo's indentation of 14; labels and counts are not truncated."""
     names = ("episode", "lateness_ns", "predict_ns", "update_ns", "round_trip_ns")
     records = np.zeros(200_000, dtype=[(name, "i8") for name in names])
     records["lateness_ns"][0] = 400_000_000

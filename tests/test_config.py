@@ -1,4 +1,4 @@
-"""Configuration: what is accepted, what is refused, and in which words."""
+"""Configuration: valid and invalid values, and the error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control socket: what status shows, whom it obeys, and numbers in a process whose locale writes commas."""
+"""The control socket: status, permissions, and numbers in a process whose locale uses a decimal comma."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ with open_port(sys.argv[1]) as port, runtime.Link(port) as link:
 
 
 def until_state(port: str, wanted: DeviceState) -> int:
-    """The state that status shows once it is the wanted one, or after two seconds."""
+    """The state in the status, as soon as it is the expected one, or after two seconds."""
     give_up = time.monotonic() + 2
     while (state := int(lock.status(port)["device_state"])) != wanted and time.monotonic() < give_up:
         time.sleep(0.02)
@@ -72,7 +72,7 @@ def test_numbers_in_a_process_with_a_comma_locale(tmp_path: Path) -> None:
 @pytest.mark.timing
 @pytest.mark.hazard("status-shows-state")
 def test_the_state_in_status_is_the_device_s(tmp_path: Path) -> None:
-    """Also where something else than this host stops the device, while no loop runs."""
+    """Also if the device is stopped by something other than this host, while no loop runs."""
     with (
         ProcessTarget("cartpole") as target,
         FaultBridge(target) as line,

@@ -1,4 +1,4 @@
-"""Everything below the waterline compiles for a Cortex-M4 by a bare-metal compiler that has no C++ standard library."""
+"""All freestanding code compiles for a Cortex-M4 with a bare-metal compiler without a C++ standard library."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def compiled(folder: Path) -> list[Path]:
 
 
 def compile_as(folder: Path, source: Path) -> Path:
-    """Compile a file with the very flags of the build."""
+    """Compile a file with the flags of the build."""
     table = json.loads((folder / "compile_commands.json").read_text())
     model = {".c": "crc32.c", ".cpp": "freestanding.cpp"}[source.suffix]
     entry = next(entry for entry in table if entry["file"].endswith("/" + model))

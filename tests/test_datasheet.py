@@ -1,4 +1,4 @@
-"""A data sheet comes from outside, and so do limits: what cannot be kept is refused, by name, and nothing means "no
+"""Data sheets and limits are external input: limits that cannot be enforced are refused by name, and no value means "no
 limit" by accident.
 """
 
@@ -134,7 +134,7 @@ def test_what_firmware_may_not_send_is_not_taken(values: tuple[float, ...], safe
 
 
 def test_next_to_the_largest_float_no_slew_can_be_followed() -> None:
-    """As problem_of() has it in native/runtime/safety/command_limiter.cpp: what passes here makes a Loop."""
+    """As problem_of() has it in native/runtime/safety/command_limiter.cpp: accepted values are valid for a Loop."""
     largest = float(np.finfo(np.float32).max)
     row = dataclasses.replace(MOVES, min=-largest, max=0.0, slew=1e37)
     assert "slew = 1e+37 per period" in found(row)
@@ -181,7 +181,7 @@ def test_the_tighter_one_holds_and_inf_is_the_only_none() -> None:
 @settings(max_examples=500, deadline=None)
 @given(st.tuples(ANY, ANY, ANY, ANY, ANY), st.sampled_from([0.001, 0.02, 1.0]))
 def test_what_is_checked_is_what_is_used(values: tuple[float, ...], period_s: float) -> None:
-    """Limits that pass here pass the native check, made of the numbers in use, too; and steps obey them there."""
+    """Limits accepted here also pass the native check, with the converted numbers; and its steps respect them."""
     low, high, slew, accel, rest = values
     try:
         made = in_force([Limits(low, high, slew, accel, rest)], [MOVES], period_s)
@@ -272,7 +272,7 @@ def test_a_device_whose_rows_lie_is_neither_described_nor_run(
         assert leaving.value.code == 3 and "actuator 0 'force': slew = 0 per period" in err and "Traceback" not in err
 
 
-# ---------------------------------------------------------------- the other numbers of a run
+# ---------------------------------------------------------------- other numbers of a run
 
 
 @pytest.mark.parametrize(

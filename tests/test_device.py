@@ -1,4 +1,4 @@
-"""The firmware as a process: a port like any other, and safe whatever becomes of its host."""
+"""The firmware as a process: behaves like any port, and goes safe for every failure of its host."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PERIOD_US = 20_000
 
 
 class Host:
-    """A host with nothing in it: frames in, frames out."""
+    """A minimal host: frames in, frames out."""
 
     def __init__(self, port: str) -> None:
         self.port = serial.Serial(port, timeout=0)
@@ -41,7 +41,7 @@ class Host:
         self.seq += 1
 
     def frames(self, seconds: float = 5.0) -> Iterator[protocol.Frame]:
-        """Frames as they come, for so long."""
+        """Frames as they arrive, for a given time."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             while self.waiting:
@@ -135,7 +135,7 @@ def test_link_stays_with_its_name(tmp_path: Path) -> None:
 
 
 def test_a_link_takes_the_place_of_links_to_ptys_alone(tmp_path: Path) -> None:
-    """A file, a folder, or a link to another port (such as those of /dev/serial/by-id) is not ours to replace."""
+    """A file, a folder, or a link to another port (such as those of /dev/serial/by-id) is not replaced."""
     (tmp_path / "file").write_text("as it was")
     (tmp_path / "folder").mkdir()
     (tmp_path / "by-id").symlink_to(tmp_path / "file")
@@ -146,7 +146,7 @@ def test_a_link_takes_the_place_of_links_to_ptys_alone(tmp_path: Path) -> None:
             SimulatedDevice(link=tmp_path / name)
     assert sorted((each.name, each.is_symlink()) for each in tmp_path.iterdir()) == before
     assert (tmp_path / "by-id").read_text() == "as it was"
-    for target in (tmp_path / "nowhere", "/dev/pts/99999"):  # the latter as a killed process leaves it
+    for target in (tmp_path / "nowhere", "/dev/pts/99999"):  # the latter left by a killed process
         (tmp_path / "gone").symlink_to(target)
         with SimulatedDevice(link=tmp_path / "gone") as device:
             assert os.readlink(tmp_path / "gone") == device.port
@@ -326,7 +326,7 @@ def test_stopped_host() -> None:
             seq, t_us = map(int, line.split())
             answered[seq] = t_us
 
-        with open(device.port, "rb+", buffering=0) as raw:  # what the device has said meanwhile, unread by the host
+        with open(device.port, "rb+", buffering=0) as raw:  # output of the device meanwhile, unread by the host
             decoder, states = protocol.Decoder(), []
             end = time.monotonic() + 10
             while not (states and states[-1][1].state == DeviceState.SAFE) and time.monotonic() < end:
@@ -341,12 +341,12 @@ def test_stopped_host() -> None:
                         "armed while fresh, safe with the first tick after"
                     )
 
-            # What a stalled buffer would deliver now: the same session, newer seq, observations of before.
+            # What a delayed buffer would deliver now: the same session, newer seq, observations of before.
             last = states[-1][1].last_cmd_seq
             assert last in answered and max(answered) - last <= 1, "it was stopped between the two, at most"
             burst = [protocol.pack(protocol.Cmd(7, answered[last], TTL_MS, (9.0,)), last + 1 + k) for k in range(100)]
             raw.write(b"\0" + b"".join(map(protocol.encode, burst)))
-        host_process.send_signal(signal.SIGCONT)  # and the host itself goes on as if nothing had happened
+        host_process.send_signal(signal.SIGCONT)  # and the host itself continues
         time.sleep(0.3)
         host_process.kill()
         host_process.wait()
@@ -386,10 +386,10 @@ def test_estop_is_said_at_once_and_latched() -> None:
 
 
 def test_a_host_that_never_reads_does_not_stop_the_device() -> None:
-    """The line fills up, frames are dropped whole, and whoever listens next hears frames again."""
+    """The line fills up, frames are dropped whole, and the next reader receives frames again."""
     with SimulatedDevice("servo") as device, host_of(device.port) as host:
         host.hello()
-        for _ in range(3000):  # asks for more than a pty holds
+        for _ in range(3000):  # requests more than a pty holds
             host.port.write(protocol.encode(protocol.pack(protocol.Describe(0))))
         time.sleep(0.2)
         host.port.reset_input_buffer()

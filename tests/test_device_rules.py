@@ -1,5 +1,5 @@
-"""Two rules of the device against the oracle (tests/reference/wire_oracle.py): which session an ARM may open, which
-rows are a data sheet.
+"""Two rules of the device against the oracle (tests/reference/wire_oracle.py): valid session numbers of ARM, valid rows
+of a data sheet.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NEAR = st.sampled_from([0, 1, 2, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 2, 2**32 -
 
 
 def arm(device: InProcessDevice, session: int, seq: int) -> protocol.Status:
-    """Ask for a session; give it back at once."""
+    """Open a session and close it at once."""
     said = device.receive(protocol.encode(protocol.pack(protocol.Arm(session), seq, 0)), 0)
     ack = protocol.unpack(protocol.Decoder().feed(said)[0])
     assert isinstance(ack, protocol.Ack)
@@ -30,7 +30,7 @@ def arm(device: InProcessDevice, session: int, seq: int) -> protocol.Status:
 
 
 def device_with(last: int) -> InProcessDevice:
-    """A device on which this was the last session: reached by steps that are small enough."""
+    """A device whose last session is this one, reached by small enough steps."""
     device = InProcessDevice("cartpole")
     device.tick(0)
     for part in (last // 3, last // 3 * 2, last):
@@ -56,7 +56,7 @@ def test_a_session_is_newer_by_serial_arithmetic(last: int, session: int) -> Non
 
 @pytest.mark.hazard("session-exhausted")
 def test_the_largest_session_blocks_nothing() -> None:
-    """A stranger's ARM with FFFFFFFF is refused at first; where it was the right one, 1 follows."""
+    """An ARM with FFFFFFFF is refused at first; once it is the valid next session, 1 follows."""
     device = InProcessDevice("cartpole")
     device.tick(0)
     assert arm(device, 2**32 - 1, 0) == protocol.Status.SESSION
@@ -108,7 +108,7 @@ def test_a_row_is_valid_where_the_protocol_says_so(
 @given(st.floats(0.5, 2.0, width=32), st.integers(-30, 30), st.floats(0.4, 2.5), st.booleans())
 @example(1.5 + 2**-23, 0, 0.5, False)
 def test_a_ramp_of_a_valid_row_never_stops_on_its_way(end: float, exponent: int, spacings: float, down: bool) -> None:
-    """Slews around the spacing of floats: where the row is taken, a thousand periods are a thousand steps."""
+    """Slews around the spacing of floats: if the row is accepted, a thousand periods make a thousand steps."""
     end = math.ldexp(end, exponent)
     slew = oracle.float32(spacings * float(np.spacing(np.float32(end))))
     row = ffi.new("tl_row *")

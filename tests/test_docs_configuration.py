@@ -1,4 +1,4 @@
-"""docs/configuration.md and the schema tell the same keys and defaults."""
+"""docs/configuration.md and the schema have the same keys and defaults."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The register of an actuator's driver holds the safe value within one period after everything that ends a command,
-whatever the plant behind the device does: as a process around a C file of one's own, and on the emulated Cortex-M4F.
+independent of the plant: as a process with a user's C file, and on the emulated Cortex-M4F.
 
 The plant is tests/firmware/driver_plant.c: its step() writes two registers. tests/firmware/test_driver.c has the
 property in full.
@@ -40,7 +40,7 @@ AT_POWER_ON = (0.0, 2.0)
 
 
 class Device:
-    """A device, what is in its registers, and a host that commands it as long as it is asked to."""
+    """A device, its registers, and a host that commands it on request."""
 
     def __init__(self, host: Host, registers: Callable[[], tuple[float, ...]], process: Any = None) -> None:
         self.host, self.registers, self.process = host, registers, process
@@ -61,7 +61,7 @@ class Device:
         self.host.send(message, self.seq)
 
     def ask(self, message: protocol.Message) -> None:
-        """Send what is acknowledged, and wait for that."""
+        """Send a request and wait for its acknowledgement."""
         self.send(message)
         ack = protocol.unpack(self.host.next(protocol.FrameType.ACK))
         assert isinstance(ack, protocol.Ack) and ack.status == protocol.Status.OK, ack
@@ -175,7 +175,7 @@ ENDS = (terminated, truncated, reset, estop, estop_while_resetting, disarm, disa
 
 def check(device: Device, end: Callable[[Device], None]) -> None:
     end(device)
-    state = device.state()  # of the period after the one that says so
+    state = device.state()  # of the period after the report
     assert state.u == SAFE
     assert device.registers() == SAFE, f"STATE says {state.u}"
 
@@ -198,7 +198,7 @@ def test_a_process_tells_the_driver(
 def test_a_process_that_ends_leaves_its_driver_safe(
     firmware: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals | None, safe: str
 ) -> None:
-    """Nobody calls step() any more, so what it was told last would stay there. None: its parent is gone."""
+    """step() is no longer called, so the last command would stay in the register. None: its parent has ended."""
     options: dict[str, float] = {}
     if safe == "RAMP":
         source = tmp_path / "ramp.c"
@@ -301,7 +301,7 @@ accel_per_s2 = inf
 def test_a_suite_moves_a_machine_that_is_real_only_when_asked_to(
     firmware: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A process around it is no simulation: --arm, limits, a confirmation; then its driver is compared with STATE as
+    """A process with it is not a simulation: --arm, limits, a confirmation; then its driver is compared with STATE as
     well.
     """
     monkeypatch.setenv("RTU_EDGE_FIRMWARE", str(firmware))
@@ -340,7 +340,7 @@ def test_a_machine_that_says_simulated_is_one(monkeypatch: pytest.MonkeyPatch, t
             state = device.state()
             t_us += 20000
         assert state.u == DRIVEN, "what was applied in the last step"
-        device.host.hello()  # an answer: all that belongs to the step is done
+        device.host.hello()  # an answer: the step is complete
         assert device.registers() == SAFE
         device.ask(protocol.Disarm())
 
@@ -365,8 +365,8 @@ static float winch_position_m(void) { return 0.5f; }
 
 @pytest.mark.hazard("driver-not-told")
 def test_the_winch_of_the_documents_brakes_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """docs/hil.md: a plant with apply() has its safe output, and the brake, before the STATE that answers ESTOP
-    leaves.
+    """docs/hil.md: a plant with apply() receives its safe output, and the brake, before the STATE that answers ESTOP is
+    sent.
     """
     text = (ROOT / "docs" / "hil.md").read_text(encoding="utf-8")
     (tmp_path / "winch.c").write_text(text.split("```c\n")[1].split("```")[0])

@@ -24,7 +24,7 @@ from rtu_edge.device.plants import Plant
 def test_gymnasium_checker_has_nothing_to_say(name, actions):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # Advice, not a fault: who asks for physical units gets them.
+        # A warning, not an error: physical units are available on request.
         warnings.filterwarnings("ignore", message=".*symmetric and normalized space")
         env = gymnasium.make(name, actions=actions)
         check_env(env.unwrapped)

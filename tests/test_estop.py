@@ -1,4 +1,4 @@
-"""The emergency stop: each cell of the table in docs/estop.md, who is believed, and how long it may take."""
+"""The emergency stop: each cell of the table in docs/estop.md, trust in registrations, and time limits."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Cell:
 
 
 def cells() -> list[Cell]:
-    """The table as it stands in the document."""
+    """The table in the document."""
     found = []
     for line in DOCS.read_text(encoding="utf-8").splitlines():
         words = [word.strip() for word in line.strip("|").split("|")]
@@ -105,7 +105,7 @@ def test_a_cell_of_the_table(cell: Cell, server: Any) -> None:
 
 
 def test_the_table_is_whole() -> None:
-    """Each who, what, kind and what is gone; 24 cells or more are quick."""
+    """Each combination of role, driver, kind and missing part; at least 24 cells are quick."""
     found = cells()
     assert sum(cell.quick for cell in found) >= 24
     assert len({str(cell) for cell in found}) == len(found)
@@ -135,7 +135,7 @@ def test_a_stranger_s_socket_of_the_right_name_is_not_believed(server: Any, who:
         driver = stage.drive("program")
         pretender = stage.pretend(says)
         code, said = stage.estop(WHO[who])
-        # The group cannot see who drives: what the stranger says is all that it could go by.
+        # The group cannot see the driver: only the impostor's registration is visible.
         assert code == 0 and "stopped directly" in said, said
         assert (f"process {driver} was ended" in said) == (who != "group"), said
         assert stage.line.state.state == DeviceState.ESTOP
@@ -145,7 +145,7 @@ def test_a_stranger_s_socket_of_the_right_name_is_not_believed(server: Any, who:
 @pytest.mark.hazard("stop-not-impersonated")
 @pytest.mark.parametrize("says", [CONFIRMS, b""], ids=["confirms", "silent"])
 def test_who_holds_another_device_does_not_speak_for_this_one(server: Any, says: bytes) -> None:
-    """A claim by name has the claimed device stopped too, and never in place of the other."""
+    """A claim by name stops the claimed device too, and never instead of the other."""
     main, other = pty.openpty()
     try:
         tty.setraw(other)
@@ -190,7 +190,7 @@ def test_the_folder_of_another_user_keeps_no_owner_from_starting(
     (place / "run").mkdir()
     for taken in (place / "run" / str(os.getuid()), place / f"rtu-edge-{os.getuid()}"):
         taken.mkdir()
-        taken.chmod(0o777)  # as good as another user's: anybody may put files there
+        taken.chmod(0o777)  # equivalent to another user's: any user may create files there
     with SimulatedDevice() as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
         path = Path(lock.socket_path(device.port))
@@ -261,7 +261,7 @@ def test_time_stamps_are_renewed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
             assert time.time() - fresh.stat().st_atime < 60, fresh
 
 
-# ---------------------------------------------------------------- what it says where it fails
+# ---------------------------------------------------------------- failure messages
 
 
 def test_a_command_in_a_container_says_where_to_run_it(server: Any) -> None:
@@ -275,7 +275,7 @@ def test_a_command_in_a_container_says_where_to_run_it(server: Any) -> None:
 
 @pytest.mark.hazard("stop-reaches-the-device")
 def test_a_run_is_found_by_a_name_that_is_gone(server: Any) -> None:
-    """As udev removes the link of the second board: the name means what the run opened by it."""
+    """As udev removes the link of the second board: the name refers to the device that the run opened."""
     with Stage(server) as stage:
         stage.drive("script")
         os.unlink(stage.link)
@@ -319,7 +319,7 @@ NOT_PORTS = (
 
 @pytest.fixture
 def nobody_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ending is only written down: each process of this host holds /dev/null."""
+    """Only logs the processes to end: every process of this host holds /dev/null."""
 
     def end(processes: list[Any], *_: object) -> list[Any]:
         assert not processes, "would be ended"
@@ -348,7 +348,7 @@ def test_what_is_no_port_has_no_holders_to_end(nobody_ends: None, tmp_path: Path
 def test_a_claim_to_what_is_no_port_is_none(
     nobody_ends: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
 ) -> None:
-    """Any user may write one, in the name of any port, and hold /dev/null as everybody does."""
+    """Any user may write one for any port name, and every process holds /dev/null."""
     monkeypatch.setattr(registry, "_SHARED", tmp_path / "run")
     with SimulatedDevice() as device:
         record = {"port": device.port, "path": "/dev/null", "config": "", "device": [number, 0, 5, 4]}
@@ -446,10 +446,10 @@ def test_a_configuration_of_any_name_stops_its_run(server: Any, name: str, gone:
 
 
 def test_one_deadline_is_over_everything(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also over a question to the kernel that is never answered."""
+    """Also when a system call never returns."""
 
     def never(*_: object) -> list[object]:
-        threading.Event().wait()  # with an answer the stop would go on, and end what holds this port's number by then
+        threading.Event().wait()  # with an answer it would end the process with this device number
         return []
 
     monkeypatch.setattr(lock, "owners", never)
@@ -460,7 +460,7 @@ def test_one_deadline_is_over_everything(server: Any, monkeypatch: pytest.Monkey
         assert time.monotonic() - begin_s < 0.5 + SLACK_S
 
 
-# ---------------------------------------------------------------- whom an owner obeys
+# ---------------------------------------------------------------- commands and permissions of an owner
 
 
 @pytest.mark.hazard("socket-obeys-its-user")

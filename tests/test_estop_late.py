@@ -1,4 +1,4 @@
-"""An emergency stop whose questions to the kernel are answered after its deadline."""
+"""An emergency stop whose system calls return after its deadline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timing
 
 
 def test_nothing_is_ended_after_the_deadline(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A question to the kernel that is answered late names a device that may be another's by then."""
+    """A late result of a system call may name a device that belongs to another process by then."""
     answered = threading.Event()
     ended: list[object] = []
     found = stops.holders

@@ -1,4 +1,4 @@
-"""The numbered examples run as they stand, and stay short."""
+"""The numbered examples run unchanged, and are short."""
 
 from __future__ import annotations
 

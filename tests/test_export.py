@@ -1,4 +1,6 @@
-"""The exported policy: against a double-precision oracle, against onnx's own reference, the file's form, crashes."""
+"""The exported policy: against a double-precision oracle, against onnx's reference implementation; the file's
+structure; crashes.
+"""
 
 from __future__ import annotations
 
@@ -299,7 +301,7 @@ def files_left(home, code, *arguments, **environment):
 
 
 def test_export_and_verify_leave_no_telemetry(tmp_path, record_property):
-    """From 1.29 on, an import of onnxruntime writes an identifier of the host and a database into the user's cache."""
+    """From 1.29 on, importing onnxruntime writes a host identifier and a database into the user's cache."""
     assert files_left(tmp_path / "ours", EXPORT_AND_VERIFY, str(tmp_path / "policy.onnx")) == []
     assert files_left(tmp_path / "off", EXPORT_AND_VERIFY, str(tmp_path / "b.onnx"), ORT_DISABLE_TELEMETRY="0") == []
     bare = files_left(tmp_path / "bare", "import onnxruntime")
@@ -307,7 +309,7 @@ def test_export_and_verify_leave_no_telemetry(tmp_path, record_property):
 
 
 def test_both_processes_that_import_are_told(tmp_path, monkeypatch):
-    """The one that tries the import, and ours."""
+    """The one that tries the import, and this process's."""
     (tmp_path / "told.py").write_text("import os\nassert os.environ['ORT_DISABLE_TELEMETRY'] == '1'\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -320,7 +322,7 @@ def test_both_processes_that_import_are_told(tmp_path, monkeypatch):
 
 
 def test_onnxruntime_is_imported_in_one_place():
-    """Else an import that comes first would send."""
+    """Otherwise an earlier import would send."""
     package = Path(rtu_edge.__file__).parent
     root = package.parent
     folders = [package, *(root / name for name in ("benchmarks", "examples", "tools") if (root / name).is_dir())]

@@ -15,7 +15,7 @@ from rtu_edge.learn.onnx import OnnxPolicy, drive
 from rtu_edge.learn.onnx.verify import Evaluation, observations_like
 
 ROOT = Path(__file__).resolve().parent.parent
-# docs of the issue: 1e-5 of the action range over 1000 steps
+# required: 1e-5 of the action range over 1000 steps
 TOLERANCE = 1e-5
 
 
@@ -48,7 +48,7 @@ def test_exported_policy_is_the_agents(kwargs, actions, body, tmp_path):
     before = agent.state_hash()
     rtu.export_onnx(agent, tmp_path / "policy.onnx")
     difference = rtu.verify_onnx(tmp_path / "policy.onnx", agent, steps=1000)
-    # An index is the same one; two logits within rounding of each other do not occur in these runs.
+    # Indices are equal; these runs have no two logits within rounding of each other.
     assert difference <= (TOLERANCE if actions == "unit" else 0.0)
     assert agent.state_hash() == before
 

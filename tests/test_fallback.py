@@ -1,4 +1,4 @@
-"""What drives when the learner may not, and fails itself; and a correction on top of it, which stays one."""
+"""Fallback controllers and their failures; and the bounds of a residual correction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rtu_edge.run import error_of
 DEVICE = "[device]\nplant = 'cartpole'\n"
 SHARE = 0.02
 BOUND_N = SHARE * 20.0  # of a range of -10..10 N
-TRIES = 5  # in a row, of a fallback; native/runtime/safety/supervisor.h
+TRIES = 5  # consecutive failures of a fallback; native/runtime/safety/supervisor.h
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -111,7 +111,7 @@ def python(function: Callable[..., Any]) -> str:
 
 @pytest.mark.hazard("fallback-fails")
 def test_a_fallback_that_fills_nothing_has_failed(library: Path) -> None:
-    """And has not asked for 0, which may be anything to a plant."""
+    """And has not output 0, which may be any position of a plant."""
     text = f"kind = 'c'\nlibrary = '{library}'\nsymbol = 'forgets'"
     with SimulatedDevice("cartpole") as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
@@ -124,8 +124,8 @@ def test_a_fallback_that_fills_nothing_has_failed(library: Path) -> None:
 @pytest.mark.parametrize("kind", ["rest", "hold", "pd", "checkpoint", "c", "python"])
 @pytest.mark.parametrize("push", [-1.0, 1.0, None])
 def test_a_correction_never_adds_up(kind: str, push: float | None, library: Path, tmp_path: Path) -> None:
-    """Thousands of steps with the largest correction, and at random: never further from what the fallback gave than its
-    share of the range, whatever the fallback is, and where it fails in two steps of three."""
+    """Thousands of steps with the largest correction, and at random: never further from the fallback's output than its
+    share of the range, for every fallback, even one that fails in two steps of three."""
     texts = {
         "pd": "kind = 'pd'\n[fallback.pd.force]\np = {x = -4.0}",
         "c": f"kind = 'c'\nlibrary = '{library}'\nsymbol = 'where_negative'",
@@ -157,7 +157,9 @@ def test_a_correction_never_adds_up(kind: str, push: float | None, library: Path
 @pytest.mark.hazard("fallback-fails")
 @pytest.mark.parametrize("mode", ["off", "shadow", "residual"])
 def test_a_fallback_that_keeps_failing_rests_and_stops(mode: str) -> None:
-    """Through the loop: its last output for the tries it has, then rest, DISARM, and a reason with an exit code."""
+    """Through the loop: its last output for the number of retries, then rest, DISARM, and a reason with
+    an exit code.
+    """
     agent: Any = rtu.StreamAC(observation_size=2, action_size=1, units=8, hidden=[8], seed=0)
     made = around(agent.core.policy(), mode, python(once))
     with SimulatedDevice("cartpole", boot_id=1) as device, open_port(device.port) as port, Link(port) as link:
@@ -177,7 +179,7 @@ def test_a_fallback_that_keeps_failing_rests_and_stops(mode: str) -> None:
 
 @pytest.mark.hazard("fallback-fails")
 def test_a_fallback_that_failed_unasked_has_no_tries_left() -> None:
-    """It failed while the learner drove; when it has to, the learner's last command is not held."""
+    """It failed while the learner drove; when it has to drive, the learner's last command is not held."""
     learner = _testing.LinearPolicy(2, [-1.0])
     made = around(learner.policy(), "learn", python(once))
     made.policy.begin()
@@ -193,7 +195,7 @@ def test_a_fallback_that_failed_unasked_has_no_tries_left() -> None:
 
 def test_a_fallback_that_recovers_costs_a_step_and_is_told() -> None:
     class Ended:
-        reason, message, confirmed = StopReason.STEPS, "the step limit is reached", True
+        reason, message, confirmed = StopReason.STEPS, "step limit reached", True
 
     assert error_of(Ended()) is None  # type: ignore[arg-type]
     error = error_of(Ended(), ZeroDivisionError("mine"))  # type: ignore[arg-type]
@@ -211,14 +213,14 @@ def test_the_command_ends_with_4_and_no_traceback(tmp_path: Path, capfd: pytest.
         rtu_edge.cli.main(["run", str(path), "--steps", "1000"])
     out, err = capfd.readouterr()
     assert leaving.value.code == 4, err
-    assert "policy: the fallback that has to drive keeps failing: at rest" in err and "ZeroDivisionError: mine" in err
+    assert "policy: the fallback controller failed repeatedly" in err and "ZeroDivisionError: mine" in err
     assert "the fallback failed in 5 steps" in out and "Traceback" not in err
 
 
 @pytest.mark.hazard("policy-fails")
 @pytest.mark.parametrize("steps_held", [1, 5])
 def test_a_policy_without_a_supervisor_has_as_many_tries(steps_held: int) -> None:
-    """Non-finite from the start: the command before, so many times, then rest and the end."""
+    """Non-finite from the start: repeats the previous command, then rest and the end."""
     policy = _testing.LinearPolicy(2, [float("nan")])
     with SimulatedDevice("cartpole", boot_id=1) as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()

@@ -1,4 +1,4 @@
-"""Faults in a learner and in what it sees, and what the supervisor makes of them (benchmarks/faults.py)."""
+"""Faults in a learner and in its observations, and the supervisor's response (benchmarks/faults.py)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_fault(fault: faults.Fault, trained: Any, frozen: int) -> None:
     assert seen.steps_up >= 0.9 * frozen
     assert seen.same_bits
     if fault.non_finite:
-        # 0: in the tick that first computes with it, before its action leaves or right after it has.
+        # 0: in the tick that first computes with it, before its action is sent or right after.
         assert seen.first_trip == 0 and seen.monitor & MonitorFlag.NON_FINITE
         assert seen.rolled_back == 1
     if fault.name == "nothing":
@@ -54,7 +54,7 @@ def test_a_reward_out_of_all_measure_shows_in_the_td_error_without_a_range(train
         trained.copy(), fault, 10**6, "reward.min=-1e9", "reward.max=1e9", "learner_monitor.td_warmup=50"
     )
     assert seen.first_trip == 0 and seen.monitor & MonitorFlag.TD_ERROR
-    # It stays wrong: each return is followed by the next finding, until the learner stays frozen.
+    # A persistent fault: each rollback is followed by another finding, until the learner is frozen.
     assert seen.monitor & MonitorFlag.FROZEN and seen.rolled_back == 4
     assert seen.finite and seen.same_bits and seen.steps_up >= 0.9 * frozen
 
@@ -80,7 +80,7 @@ def test_statistics_that_no_data_can_have_made_are_found_at_once(name: str, trai
     ids=lambda settings: "-".join(map(str, settings)) or "default",
 )
 def test_nan_in_any_section_trips_within_a_tick(settings: dict[str, Any]) -> None:
-    """One NaN, in every section that learns or remembers, one after the other: found by the end of the next tick."""
+    """One NaN in every section of the learner state in turn: found by the end of the next tick."""
     sizes = {"units": 4, "hidden": [4, 4]} | settings
     if "n_actions" not in sizes:
         sizes["action_size"] = 1
@@ -93,7 +93,7 @@ def test_nan_in_any_section_trips_within_a_tick(settings: dict[str, Any]) -> Non
     found, missed = [], []
     for name in names:
         twin = agent.copy()
-        # The scan would find it anyway: what has to show here is that a step's own numbers do.
+        # The scan would find it anyway: this tests the check of a step's intermediate results.
         made = faults.supervised(twin, "learner_monitor.scan_kib=1", "learner_monitor.weight_change=0", text=NO_RANGE)
         rig = faults.Rig(made.policy, 3)
         for _ in range(5):
@@ -101,14 +101,14 @@ def test_nan_in_any_section_trips_within_a_tick(settings: dict[str, Any]) -> Non
         section = twin.core.get(name).copy()
         section.flat[-1] = np.nan
         twin.core.set(name, section)
-        # A moment of Adam's shows in the weights, so in the next step's prediction: before its action leaves.
+        # An Adam moment affects the weights, so it is found in the next step's prediction, before its action is sent.
         for _ in range(2 if ".m." in name or ".v." in name else 1):
             rig.tick()
         if made.policy.counters()["monitor_non_finite"]:
             found.append(name)
         elif any(not np.isfinite(twin.core.get(each)).all() for each in names):
             missed.append(name)
-    # What neither trips nor is still there was written anew before anything read it.
+    # A NaN that neither trips nor persists was overwritten before it was read.
     assert missed == []
     assert len(found) > len(names) / 2
 
@@ -131,7 +131,7 @@ def test_a_return_goes_to_the_newest_snapshot_that_survived(trained: Any) -> Non
             validated.append(taken[-1])
             assert made.supervisor.snapshot() == taken[-1][0]
     assert len(validated) >= 5
-    # One that has been taken and is not validated yet is not gone back to.
+    # A snapshot that is not yet validated is not restored.
     while not made.policy.info()["learner_monitor"] & MonitorFlag.SNAPSHOT:
         rig.tick()
     faults.overwrite(np.nan, "actor.head.weight")(agent)
@@ -160,7 +160,7 @@ def test_a_second_return_goes_one_further_back_and_more_freeze(trained: Any) -> 
     assert seen[0] == seen[1] != made.supervisor.snapshot()
     assert made.supervisor.frozen and made.policy.counters()["monitor_frozen"] == 1
     assert made.policy.info()["learner_monitor"] & MonitorFlag.FROZEN
-    # From now on the learner is left alone, whatever happens to it.
+    # From now on the learner's state is ignored.
     state = made.policy.state()
     for _ in range(200):
         assert not rig.tick()[1]

@@ -1,7 +1,7 @@
-"""The learners stay finite with their defaults, on bounded streams with slow poles: benchmarks/finite.py at a fraction
-of its length.
+"""The learners stay finite with their defaults, on bounded streams with slow poles: a short run of
+benchmarks/finite.py.
 
-Where nothing held the phases, NaN ended 4 (StreamAC, three choices) to 14 (TDPredictor, gamma 0.9875) of each case's 20
+Without a bound on the phases, NaN ended 4 (StreamAC, three choices) to 14 (TDPredictor, gamma 0.9875) of each case's 20
 seeds, and none of the regressor's.
 """
 
@@ -38,8 +38,8 @@ def test_slow_poles_on_bounded_streams(name: str) -> None:
 
 
 def test_a_long_gap_with_few_units() -> None:
-    """Trace conditioning, ISI 80: seeds 9 and 19 of 20 went to NaN before step 190 000 where nothing held the
-    phases.
+    """Trace conditioning, ISI 80: without a bound on the phases, seeds 9 and 19 of 20 reached NaN before
+    step 190 000.
     """
     for seed in (9, 19):
         x = task.stream(np.random.default_rng(seed), 200_000, 80)

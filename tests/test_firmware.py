@@ -1,4 +1,4 @@
-"""The firmware around a plant of one's own: built when anything it is made of has changed, and not otherwise."""
+"""The firmware with a user's plant: rebuilt when one of its inputs has changed, and not otherwise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TANK = Path(__file__).resolve().parent.parent / "examples" / "hil_project" / "ta
 
 
 def names(firmware: Path) -> list[str]:
-    """What the device behind an executable observes and moves."""
+    """The observations and actuators of an executable's device."""
     with ProcessTarget("tank", firmware=firmware) as target, Link(target) as link:
         link.handshake()
         return [row.name for row in link.sheet.channels]

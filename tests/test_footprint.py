@@ -118,7 +118,7 @@ def test_a_larger_learner_takes_longer_and_the_parts_are_in_proportion() -> None
     assert small is not None
     assert large is not None
     assert large.step_us > 4 * small.step_us
-    # What calibration says is what run() takes: a factor of two either way leaves room for a noisy host.
+    # The calibrated time matches run(): a factor of two either way allows for a noisy host.
     import time
 
     agent = rtu.StreamAC(64, 1, units=256, hidden=64)

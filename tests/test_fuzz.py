@@ -1,5 +1,5 @@
-"""The fuzz targets for a moment each: the corpus again, then a fixed number of mutations of it, the sanitizers on.
-Long: make fuzz.
+"""A short run of each fuzz target: the corpus, then a fixed number of mutations, with sanitizers.
+Long runs: make fuzz.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import fuzzing
 import pytest
 from toolchain import ROOT, run
 
-# A fault that each target has to find: a file, what stands there, and what a careless change would make of it.
+# A fault that each target has to find: a file, the correct text, and its faulty replacement.
 FAULTS = {
     "wire": (
         "firmware_bridge/protocol/messages_control.c",
@@ -61,7 +61,7 @@ def test_no_crash(target: str, tmp_path: Path) -> None:
 
 
 def with_fault(target: str, folder: Path) -> Path:
-    """The target once more, compiled as it was but with a fault in one of its files."""
+    """The target, compiled again with a fault in one of its files."""
     path, sound, faulty = FAULTS[target]
     text = (ROOT / path).read_text()
     assert text.count(sound) == 1, f"{path} has changed: plant another fault"

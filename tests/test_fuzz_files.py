@@ -1,7 +1,6 @@
-"""Files that a run leaves, in any state: what is read from them is right, or refused by the error that the interface
-names.
+"""Damaged files of a run: readers return correct data or raise the documented error.
 
-Each block is one reader; a new one gets a block of its own.
+One block per reader.
 """
 
 from __future__ import annotations
@@ -85,9 +84,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Log]:
 
 
 def check_log(data: bytes, whole: Log) -> None:
-    """Refused, or the records of the whole log, each in its place and none that was not there; a replay says the
-    same.
-    """
+    """Refused, or the records of the whole log, each in order and none invented; a replay agrees."""
     with file_of(data) as path:
         try:
             log = read_log(path)
@@ -169,7 +166,7 @@ def test_a_box_that_is_damaged_anywhere(box: tuple[bytes, Any], data: st.DataObj
 
 
 def with_text(data: bytes, text: bytes) -> bytes:
-    """The box with another text, sealed again."""
+    """The black box with another text and a valid checksum."""
     head = data[:40] + struct.pack("<II", len(text), 0) + data[48:64] + text
     sealed = head[:44] + struct.pack("<I", zlib.crc32(head)) + head[48:]
     (first,) = struct.unpack_from("<I", data, 12)
@@ -180,7 +177,7 @@ def with_text(data: bytes, text: bytes) -> bytes:
 @given(st.data())
 @example(None)
 def test_a_box_of_any_text(box: tuple[bytes, Any], data: st.DataObject | None) -> None:
-    """As another version, or somebody else, may have written it; nothing is removed that a text names."""
+    """As written by another version or program; no file named in a text is removed."""
     text = json.loads(box[0][64 : 64 + struct.unpack_from("<I", box[0], 40)[0]])
     with tempfile.TemporaryDirectory() as folder:
         other = Path(folder, "precious")
@@ -216,7 +213,7 @@ def test_any_bytes_are_no_box(data: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, ...]:
-    """Checkpoints that can be told apart."""
+    """Distinguishable checkpoints."""
     path = tmp_path_factory.mktemp("saved") / "a.rtu"
     found = []
     for seed in range(5):

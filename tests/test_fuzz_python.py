@@ -1,6 +1,6 @@
-"""What Python reads from outside, given anything: an answer or the error that the interface names, never another one.
+"""Python's parsers of external input: any input gives a result or the documented error.
 
-Each block is one reader; a new one gets a block of its own.
+One block per reader.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def document(data: dict[str, Any]) -> str:
 
 
 def fitting(kind: mi.Type) -> st.SearchStrategy[Any]:
-    """Values that a schema allows, from its own words."""
+    """Values that a schema allows, from its text."""
     if isinstance(kind, mi.Metadata):
         return fitting(kind.type)
     if isinstance(kind, mi.BoolType):
@@ -220,7 +220,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def with_text(data: bytes, text: bytes) -> bytes:
-    """The checkpoint with another text inside, sealed again."""
+    """The checkpoint with another text and a valid checksum."""
     (length,) = struct.unpack_from("<I", data, 12)
     body = data[:12] + struct.pack("<I", len(text)) + data[16:40] + text + data[40 + length : -4]
     return body + struct.pack("<I", zlib.crc32(body))
@@ -309,12 +309,12 @@ def test_an_owner_that_says_anything(lines: list[bytes], piece: int) -> None:
     def connect(path: str, timeout_s: float = 0.0) -> socket.socket:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
-        with contextlib.suppress(BlockingIOError):  # no more room: the rest is cut off
+        with contextlib.suppress(BlockingIOError):  # out of space: the rest is cut off
             for at in range(0, len(data), piece):
                 theirs.send(data[at : at + piece])
         theirs.shutdown(socket.SHUT_WR)
         ours.settimeout(timeout_s)
-        ends.append(theirs)  # open until the question was sent
+        ends.append(theirs)  # open until the request was sent
         return ours
 
     ends: list[socket.socket] = []
@@ -370,7 +370,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @fuzz
 @given(st.data())
 def test_events_that_are_cut_anywhere(events: bytes, data: st.DataObject) -> None:
-    """What was whole before the damage is there; behind it, only objects or nothing."""
+    """Intact entries before the damage are read; after it, only valid objects or nothing."""
     whole = events
     with tempfile.TemporaryDirectory() as name, log.RunFolder(name) as folder:
         path = folder.file(log.RunFolder.EVENTS)

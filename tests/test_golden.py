@@ -1,5 +1,5 @@
-"""Files of every kind as an earlier version wrote them (tests/golden/formats): today's readers take them, and come to
-what it came to.
+"""Files of every kind as an earlier version wrote them (tests/golden/formats): current readers accept them, with the
+same results.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ to_the_bit = pytest.mark.skipif(
 
 @functools.cache
 def today() -> dict[str, Any]:
-    """What the learners do from the files on, in a process with the instruction set of then."""
+    """The learners resumed from the files, in a process with the original instruction set."""
     script = Path(__file__).with_name("golden_replay.py")
     environment = {**os.environ, "RTU_EDGE_ISA": EXPECTED["isa"]}
     process = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
@@ -62,7 +62,7 @@ def plain(value: Any) -> Any:
 
 
 def test_the_files_are_the_ones_that_were_written() -> None:
-    """None is changed, lost or added without a line of what it has to give."""
+    """None is changed, lost or added without an expected result."""
     found = {name: hashlib.sha256(data).hexdigest() for name, data in make_formats.all_files().items()}
     assert found == EXPECTED["sha256"]
     assert set(WITHIN) <= {*EXPECTED["checkpoints"], *EXPECTED["runs"]}
@@ -82,7 +82,7 @@ def test_there_is_a_checkpoint_of_every_learner() -> None:
 @pytest.mark.arm
 @pytest.mark.parametrize("name", sorted(EXPECTED["checkpoints"]))
 def test_a_checkpoint_is_read(name: str) -> None:
-    """The state by its hash, or, where the form of the normaliser has changed, by what it means."""
+    """The state by its hash or, if the form of the normaliser has changed, by its values."""
     agent = rtu.load(FORMATS / "checkpoints" / f"{name}.rtu")
     expected = EXPECTED["checkpoints"][name]
     if name not in WITHIN:
@@ -109,7 +109,7 @@ def test_a_learner_goes_on_from_a_checkpoint(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(EXPECTED["runs"]))
 def test_every_file_of_a_run_is_read(name: str) -> None:
     expected = {**EXPECTED["runs"][name]}
-    if "arrays" in expected:  # fields by the names of then
+    if "arrays" in expected:  # fields by their former names
         expected["arrays"] = {key: [fields_today(names), n] for key, (names, n) in expected["arrays"].items()}
     assert plain(make_formats.found_in(FORMATS / "runs" / name)) == expected
 
@@ -147,7 +147,7 @@ def test_commands_take_the_folder_of_a_run(
 def test_an_old_run_without_a_log_is_reported_from_its_telemetry(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Until the log was the only record of a run, a folder had telemetry.npz as well, and may have nothing else."""
+    """Earlier versions also, or only, wrote telemetry.npz into a run's folder."""
     from rtu_edge.cli import _run  # here: the ARM host of the tests has no command line
     from rtu_edge.report.digest import Digest
 
@@ -199,7 +199,7 @@ def test_todays_firmware_gives_the_recorded_bytes(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
 def test_a_transcript_goes_through_the_states_of_a_device(path: Path) -> None:
-    """So that equal bytes mean something."""
+    """Makes the comparison of bytes meaningful."""
     heard = [
         protocol.unpack(frame)
         for *_, answer in lines_of(path)

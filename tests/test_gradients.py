@@ -53,9 +53,9 @@ def inputs(seed: int, steps: int, n: int, d: int, dtype: str = "float64") -> tup
 
 
 def follow(cell: Any, activation: str, x: np.ndarray, w: np.ndarray, resets: set[int]) -> dict[str, float]:
-    """Steps the cell beside its oracle; the error of each tensor over the run, gradients summed.
+    """Step the cell and its oracle; the error of each tensor over the run, gradients summed.
 
-    In float32 a relu may shut on one side and not on the other where its argument is nearly 0. For the linear cell such
+    In float32 a relu may be 0 in one of them only, where its argument is nearly 0. For the linear cell such
     entries of dL/dy (|h| < 1e-4) are set to 0: no gradient is defined there to this precision.
     """
     p = {k: v.astype(np.float64) for k, v in cell.parameters.items()}
@@ -89,7 +89,7 @@ def wrong(errors: dict[str, float], tolerance: float) -> dict[str, float]:
 
 
 def runs_clear_of_zero(p: dict[str, np.ndarray], activation: str, x: np.ndarray, resets: set[int]) -> bool:
-    """No z of the nonlinear cell comes so near to relu's kink that float32 could take the other side."""
+    """No z of the nonlinear cell is so close to relu's kink that float32 could be on the other side."""
     cell = oracle.RTU({k: v.astype(np.float64) for k, v in p.items()}, activation, True)
     for t in range(len(x)):
         if t in resets:
@@ -144,9 +144,10 @@ def test_oracle_any_size_float64(kind: str, activation: str, n: int, d: int, see
 @pytest.mark.parametrize(("n", "d"), [(64, 16), (129, 65)])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_larger_sizes_and_slow_units(n: int, d: int, activation: str, steps: int, dtype: str) -> None:
-    """Retention 0.99 to 0.9999: a memory of ten thousand steps, where 1 - r^2 cancels in float. A coefficient rounded
-    once turns the state by up to 3e-8 of itself in each step, always the same way, so the float32 error grows with the
-    steps: 1e-5 per 200 of them (5e-6 was measured at 200, 2.5e-5 at 1000)."""
+    """Retention 0.99 to 0.9999: a memory of ten thousand steps, where 1 - r^2 cancels in float. Rounding a coefficient
+    rotates the state by up to 3e-8 of itself in each step, always in the same direction, so the float32 error grows
+    with the steps: 1e-5 per 200 of them (5e-6 was measured at 200, 2.5e-5 at 1000).
+    """
     cell = rtu.LinearRTU(d, n, activation, dtype, 3, r_min=0.99, r_max=0.9999, max_phase=0.5)
     x, w = inputs(3, steps, n, d, dtype)
     assert wrong(follow(cell, activation, x, w, set()), TOLERANCE[dtype] * steps / 200) == {}
@@ -154,7 +155,7 @@ def test_larger_sizes_and_slow_units(n: int, d: int, activation: str, steps: int
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_slow_nonlinear_units(dtype: str) -> None:
-    """tanh inside bounds the state; the traces remember as long as r lets them."""
+    """tanh in the recurrence bounds the state; the memory of the traces is given by r."""
     cell = rtu.NonlinearRTU(5, 33, "tanh", dtype, 4, r_min=0.99, r_max=0.9999, max_phase=0.5)
     x, w = inputs(4, 500, 33, 5, dtype)
     assert wrong(follow(cell, "tanh", x, w, {250}), TOLERANCE[dtype]) == {}
@@ -190,7 +191,7 @@ def test_golden(kind: str, f: str, reset: str, dtype: str) -> None:
     errors = {k: relative(total[k], gold[f"exact_grad_{k}"]) for k in NAMES}
     errors |= {"y": relative(y, gold["y"]), "dLdx": relative(dx, gold["ref_dLdx"])}
     assert wrong(errors, TOLERANCE[dtype]) == {}
-    # slip 1 of docs/math.md, 7: the published theta_log gradient must be out of reach.
+    # slip 1 of docs/math.md, 7: the published theta_log gradient must fail.
     assert relative(total["theta_log"], gold["ref_grad_theta_log"]) > 0.01
 
 
@@ -218,8 +219,8 @@ def test_complex_step(kind: str, activation: str) -> None:
 
 
 def test_central_differences_of_the_package_itself() -> None:
-    """No oracle in it: the package's own forward pass, bent by +-1e-6; the error of a central difference is about
-    1e-10 of the loss, so 1e-6 of the gradient is a safe bar, and a missing factor is far above it."""
+    """Without an oracle: the package's own forward pass, perturbed by +-1e-6; the error of a central difference is
+    about 1e-10 of the loss, so 1e-6 of the gradient is a safe bar, and a missing factor is far above it."""
     gold = load("linear", "tanh", "noreset")
     cell = rtu.LinearRTU(3, 5, "tanh", "float64")
     p = {k: gold[k] for k in NAMES}

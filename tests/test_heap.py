@@ -17,7 +17,7 @@ def test_program_under_the_guard(program: Path) -> None:
 
 
 def test_a_threads_calls_are_seen_from_python() -> None:
-    """A thread that allocates on command, in a process of ours: the guard counts it there and not elsewhere."""
+    """A thread that allocates on command in a guarded process: the guard counts it in this thread only."""
     run_guarded("""
 import ctypes, threading, time
 from alloc_guard import calls, last, threads

@@ -1,4 +1,4 @@
-"""The fault bridge: what each fault does to the line, and that nothing else happens to it."""
+"""The fault bridge: the effect of each fault on the line, and no other effects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEPS = 150
 
 
 def learn(port: str) -> tuple[LoopResult, int]:
-    """A learner in virtual time: the result, and the hash of all that it has learned."""
+    """A learner in virtual time: the result, and the hash of its state."""
     agent = rtu.StreamAC(2, 1, units=4, hidden=4, seed=0)
     config = LoopConfig(
         steps=STEPS, seed=5, session=7, retry_ms=20.0, retries=200, reset_timeout_s=30, handle_signals=False
@@ -146,7 +146,7 @@ def test_what_a_target_cannot_do_is_refused() -> None:
 
 
 def test_what_runs_a_machine_knows_of_no_faults() -> None:
-    """`rtu-edge run` and all that it stands on have no way to them; only measurements and hil itself have."""
+    """`rtu-edge run` and its imports cannot reach them; only measurements and hil itself can."""
     package = Path(rtu.__file__).parent
     own = {package / "cli" / "hil.py", *(package / "hil").rglob("*.py"), *(package / "bench").rglob("*.py")}
     for path in set(package.rglob("*.py")) - own:

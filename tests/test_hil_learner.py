@@ -1,4 +1,4 @@
-"""The host's side of a learner on a board, against a board that is played: what becomes of it when the port is gone."""
+"""The host's side of a learner on a board, against a simulated board: behaviour when the port is gone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rtu_edge.hil.learner import BoardLearner
 
 
 class Played:
-    """A board that answers each question by the STATUS of a learner that runs, until it is unplugged."""
+    """A board that answers each request with the STATUS of a running learner, until it is unplugged."""
 
     def __init__(self) -> None:
         self._board, line = pty.openpty()

@@ -1,4 +1,4 @@
-"""What is read out of a trace, on traces written by hand: time to safe by the device's clock, commands accepted,
+"""Measurements from hand-written traces: time to safe by the device's clock, commands accepted,
 signs.
 """
 
@@ -42,7 +42,7 @@ class Script:
             self.trace.add(FrameRecord(self.at_s, tap, protocol.pack(cmd, seq)))
 
 
-@pytest.mark.parametrize("begin_us", [0, 2**32 - 5 * PERIOD_US])  # the second wraps on the way
+@pytest.mark.parametrize("begin_us", [0, 2**32 - 5 * PERIOD_US])  # the second wraps in between
 def test_time_to_safe_is_counted_from_the_observation_that_was_answered_last(begin_us: int) -> None:
     script = Script(begin_us)
     for seq in range(1, 4):
@@ -74,7 +74,7 @@ def test_a_restart_counts_from_its_own_hello() -> None:
     script.device(protocol.Hello(boot_id=7, role=1))
     script.device(state(DeviceState.ARMED, 1))
     fault_s = script.at_s
-    script.t_us = 0  # a clock that has begun again
+    script.t_us = 0  # a clock that has restarted
     script.device(protocol.Hello(boot_id=8, role=1))
     script.device(state(DeviceState.DISARMED, 0))
     safe = measure.safe_after(script.trace, fault_s)

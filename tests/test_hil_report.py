@@ -1,4 +1,4 @@
-"""What a run of a suite leaves behind, from made-up results: JUnit, JSON, the page."""
+"""Output files of a suite, from synthetic results: JUnit, JSON, the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suites end to end: a short form of the standard one, what fails a case, and the command line."""
+"""Suites end to end: a short form of the standard one, failing cases, and the command line."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_what_nobody_commanded_fails() -> None:
 
 @pytest.mark.hazard("driver-not-told")
 def test_a_driver_that_is_not_told_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """STATE says 0 V, and the register still has what was commanded."""
+    """STATE reports 0 V, but the register still has the command."""
     told = SimTarget.driver
     held: list[tuple[float, ...]] = []
 
@@ -276,7 +276,7 @@ def test_a_fallback_in_a_host_process_is_seen(tmp_path: Path) -> None:
         assert host.status().fallback == ("sensor",)
 
 
-# ---------------------------------------------------------------- the data sheet, and what stands before ARM
+# ---------------------------------------------------------------- the data sheet, and checks before ARM
 
 
 @pytest.mark.hazard("data-sheet-lies")
@@ -306,7 +306,7 @@ def test_an_error_without_the_words_fails() -> None:
 
 
 def limited(*commands: float, between: protocol.Message | None = None) -> str:
-    """What is found in commands of a host that may move by 20 V/s, 0.2 V a period."""
+    """Findings in commands of a host with a slew limit of 20 V/s, 0.2 V per period."""
     trace = Trace()
 
     def add(tap: TapPoint, message: protocol.Message) -> None:

@@ -1,4 +1,4 @@
-"""The suite file: what is allowed, what is said when it is not, and what the standard one covers."""
+"""The suite file: valid and invalid contents, error messages, and the coverage of the standard suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Importing the package is quick and takes nothing along that is heavy or fragile."""
+"""Importing the package is quick and loads no heavy or fragile module."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_import_loads_nothing_heavy() -> None:
 
 
 def test_the_pytest_plugin_loads_nothing_but_itself() -> None:
-    """Pytest imports it in every environment that has the package, whoever's tests are run."""
+    """Pytest imports it in every environment with the package, for any project's tests."""
     probe = (
         "import sys; before = set(sys.modules); import rtu_edge.hil.pytest_plugin; print(*(set(sys.modules) - before))"
     )

@@ -2,9 +2,9 @@
 is.
 
 On x86-64 callgrind counts the widest kernels that it knows, AVX2; the NEON kernels are counted under emulation, on an
-ARM host by callgrind. A count moves when kernels, compiler or flags do. It is held within 3 % of what the compiler gave
-that is named here; another one may need a few more or fewer, and is held within 15 %. After a wanted change, write down
-the new numbers. A whole control step of the loop is counted too, and held within 1 %.
+ARM host by callgrind. A count changes with kernels, compiler or flags. It must be within 3 % of the recorded count of
+the compiler named here, and within 15 % for another one. After an intended change, record the new numbers. A whole
+control step of the loop is counted too, and held within 1 %.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ LIMIT_AVX2_SGD = 3.8  # whatever the compiler
 
 CONTROL = Path("native/count_control.cpp")
 CONTROL_STEPS = 400
-# Per control step of 32 units and 32 hidden: avx2 30 544 and sse2 54 169 before the limiter,
-# the checks before arming and the normaliser were mended.
+# Per control step of 32 units and 32 hidden: avx2 30 544 and sse2 54 169 before fixes of the limiter, the checks before
+# arming and the normaliser.
 CONTROL_RECORDS = {"avx2": 30_800, "sse2": 54_371}
 
 
@@ -85,7 +85,7 @@ def test_instructions_on_this_machine(work: str, tmp_path: Path) -> None:
 if not ON_ARM:
 
     def test_instructions_of_a_control_step(tmp_path: Path) -> None:
-        """From a decoded STATE to the record of the step, within 1 %: what is added to the loop is seen here."""
+        """From a decoded STATE to the record of the step, within 1 %: detects additions to the loop."""
         isa = best_isa()
         executable = build_program("release", CONTROL)
         function = "rtu::runtime::loop::Loop::step(rtu::runtime::loop::Arrival const&)"

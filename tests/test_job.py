@@ -36,7 +36,7 @@ from rtu_edge.run import check_deadline, connect, error_of, loop_config, make_ag
 # A device in real time goes safe when its host is starved.
 pytestmark = pytest.mark.timing
 
-# The longest TTL that the device allows: a busy host ends no run by itself.
+# The device's maximum TTL, so that a busy test host does not end a run.
 LEARNS = "[loop]\nttl_ms = 200\n[learner]\nunits = 8\nhidden = [8]\n"
 SIMULATED = f'[device]\nplant = "cartpole"\n{LEARNS}'
 LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\naccel_per_s2 = inf\n"
@@ -88,7 +88,7 @@ def robot(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, RunFolder]:
-    """A demo too short to learn anything: every other check has to hold."""
+    """A demo too short to learn: all other checks must hold."""
     place = tmp_path_factory.mktemp("demo")
     process = start("demo", "--steps", "3000", "--realtime-s", "1", "--seed", "5", cwd=place)
     out, err = process.communicate(timeout=120)
@@ -200,7 +200,7 @@ def test_an_interrupted_demo_is_saved(tmp_path: Path) -> None:
 
 
 def test_a_simulated_run_from_a_file_and_its_resumption(robot: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    # No learner monitor: a learner that is rolled back would have seen fewer observations than it ran steps.
+    # No learner monitor: after a rollback a learner has seen fewer observations than steps.
     options = ("--set", "loop.clock=lockstep", "--set", "learner_monitor.enabled=false")
     code, out, err = run(capfd, "run", str(robot), *options, "--name", "first")
     assert code == 0, err
@@ -232,7 +232,7 @@ def test_a_dry_run_never_arms(robot: Path, capfd: pytest.CaptureFixture[str]) ->
     records = read_log(robot.parent / "runs" / "robot" / "log.mcap").records
     assert len(records) >= 20
     assert not records["applied"].any()
-    # The pole falls and nobody picks it up again: what would be sent is shown all the same.
+    # The pole falls and stays down: the computed commands are still shown.
     code, out, err = run(capfd, "run", str(robot), "--dry-run", "--steps", "100", "--set", "device.plant=cartpole")
     assert code == 0 and "100 commands would have left" in out, out + err
     code, _, err = run(capfd, "run", str(robot), "--dry-run", "--set", "loop.clock=lockstep")
@@ -240,7 +240,7 @@ def test_a_dry_run_never_arms(robot: Path, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_a_signal_during_the_report_ends_nothing(tmp_path: Path) -> None:
-    """The report itself sends it, where a hurried user would."""
+    """The report itself sends it, at the time an impatient user would."""
     path = tmp_path / "robot.toml"
     path.write_text(SIMULATED)
     code = (
@@ -284,7 +284,7 @@ def test_ctrl_c_is_the_orderly_end_of_a_run(tmp_path: Path) -> None:
 
 
 def on_terminal(*command: str, cwd: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """A command on a terminal of its own, which is returned beside it."""
+    """A command on a new terminal, which is returned too."""
     terminal, end = pty.openpty()
     process = subprocess.Popen(["setsid", "--ctty", *command], cwd=cwd, stdin=end, stdout=end, stderr=end)
     os.close(end)
@@ -292,7 +292,7 @@ def on_terminal(*command: str, cwd: Path) -> tuple[subprocess.Popen[bytes], int]
 
 
 def let_it_run(folder: RunFolder, terminal: int, steps: int = 20) -> None:
-    """Until the log of a run has steps; what it prints is read meanwhile."""
+    """Waits until the log of a run has steps, and reads its output meanwhile."""
     os.set_blocking(terminal, False)
 
     def far() -> bool:
@@ -306,7 +306,7 @@ def let_it_run(folder: RunFolder, terminal: int, steps: int = 20) -> None:
 
 
 def test_a_terminal_that_is_closed_stops_a_run_safely(tmp_path: Path) -> None:
-    """The device is disarmed, the learner saved, and the report written, although nobody can be told any more."""
+    """The device is disarmed, the learner saved, and the report written, although the output is closed."""
     path = tmp_path / "robot.toml"
     path.write_text(SIMULATED)
     process, terminal = on_terminal(sys.executable, "-m", "rtu_edge.cli", "run", str(path), cwd=tmp_path)
@@ -393,7 +393,7 @@ def test_a_learner_too_slow_for_the_device_is_not_armed() -> None:
 
 @pytest.fixture
 def real(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device that does not call itself simulated."""
+    """A device without SIMULATED."""
     answer = Link.handshake
 
     def handshake(self: Link, timeout_s: float = 3.0) -> Hello:

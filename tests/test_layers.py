@@ -1,4 +1,4 @@
-"""The waterline, checked by tools: who includes whom, and what objects below it may refer to."""
+"""The layers of native code, checked by tools: includes, and the symbols of freestanding objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from toolchain import (
     unresolved,
 )
 
-# room -> what it may include besides itself; all arrows point down (docs/design.md, "The waterline").
+# folder -> what it may include in addition to itself; dependencies point down (docs/design.md, "The waterline").
 CRC32 = "firmware_bridge/protocol/crc32.h"
 RUNTIME_ROOMS = tuple(f"native/runtime{room}" for room in ("", "/record", "/link", "/safety", "/loop"))
 BELOW_LEARNERS = ("native/core", "native/kernels", "native/cells", "native/optim")
@@ -67,7 +67,7 @@ def room_of(path: str) -> str | None:
 
 
 def broken_includes(path: str, text: str) -> list[str]:
-    """Return what is wrong with the includes of a file; `path` is relative to the root."""
+    """Return the invalid includes of a file; `path` is relative to the root."""
     room = room_of(path)
     if room is None:
         return [f"{path} is in no room of docs/design.md"]

@@ -1,10 +1,10 @@
-"""The package's learners beside the float64 oracles, on the same observations, rewards and sampled actions.
+"""The package's learners compared with the float64 oracles, on the same observations, rewards and sampled actions.
 
 The package runs in float64 and starts from the oracle's parameters. Both do the same operations in another order, so
-they part by rounding, 1e-16 a step, which learning amplifies. With small steps (kappa 20) 1e-15 to 4e-11 was measured
-after 300 steps, and 1e-9 of the largest entry of each tensor is asked. With the defaults' large steps learning is
-chaotic: the difference grows tenfold in some 25 steps, so those runs are compared after 60. A wrong order, sign, flag
-or weight shows within a few steps at 1e-3 and more.
+they differ by rounding, 1e-16 per step, which learning amplifies. With small steps (kappa 20) 1e-15 to 4e-11 was
+measured after 300 steps; the limit is 1e-9 of the largest entry of each tensor. With the large default steps learning
+is chaotic: the difference grows tenfold in some 25 steps, so those runs are compared after 60. A wrong order, sign,
+flag or weight shows within a few steps at 1e-3 and more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ TOLERANCE = 1e-9
 
 
 def dense(parameters: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
-    """Small random numbers in place of the zeros of the sparse start: a zero weight would hide a wrong gradient."""
+    """Small random numbers instead of the zeros of the sparse initialisation: a zero weight would hide a wrong
+    gradient.
+    """
     rng = np.random.default_rng(seed)
     return {k: np.where(v == 0, 0.3 * rng.standard_normal(v.shape), v) for k, v in parameters.items()}
 
@@ -67,7 +69,7 @@ def sampled(agent: rtu.StreamAC) -> Any:
 
 
 def follow(agent: rtu.StreamAC, slow: learners.StreamAC, seed: int, steps: int = STEPS, ends: bool = True) -> None:
-    """Transitions with endings of both kinds, value and delta compared on the way."""
+    """Transitions with both kinds of episode ends; compares value and delta."""
     rng = np.random.default_rng(seed)
     fresh = True
     for t in range(steps):
@@ -148,7 +150,7 @@ def test_stream_ac(name: str) -> None:
 @pytest.mark.parametrize("body", ["separate", "shared"])
 @pytest.mark.parametrize("seed", range(3, 6))
 def test_stream_ac_with_its_defaults(seed: int, body: str, ends: bool) -> None:
-    """Default settings and the sparse start as it is."""
+    """Default settings and the unchanged sparse initialisation."""
     agent = rtu.StreamAC(3, 2, seed=seed, body=body, dtype="float64")
     slow = oracle_of(agent)
     follow(agent, slow, seed, 60, ends)
@@ -173,7 +175,7 @@ def drive(agent: rtu.StreamAC, slow: learners.StreamAC, seed: int, learn: Any) -
 @pytest.mark.parametrize("body", ["separate", "shared"])
 @pytest.mark.parametrize("actions", [{}, DISCRETE])
 def test_replaced_actions(actions: dict[str, int], body: str) -> None:
-    """Every seventh action is overridden by something else; every fifth is reported as it was."""
+    """Every seventh action is overridden by something else; every fifth is reported as chosen."""
     agent, slow = pair(11, body=body, **actions)
 
     def learn(t: int, rng: Any, action: Any, x: Any, reward: float, truncated: bool) -> Any:
@@ -192,7 +194,7 @@ def test_replaced_actions(actions: dict[str, int], body: str) -> None:
 @pytest.mark.parametrize("kind", ["dropped", "lost"])
 @pytest.mark.parametrize("settings", [{}, {"recompute": True}, SHARED, {"optimizer": "adam"} | RATES], ids=str)
 def test_transitions_without_an_update(settings: dict[str, Any], kind: str) -> None:
-    """Every third update is dropped, or its reward lost: no weight moves, traces and eligibilities go on."""
+    """Every third update is dropped, or its reward lost: no weight moves, traces and eligibilities advance."""
     agent, slow = pair(13, **({"entropy": 0.3} | settings))
 
     def learn(t: int, rng: Any, action: Any, x: Any, reward: float, truncated: bool) -> None:
@@ -208,7 +210,7 @@ def test_transitions_without_an_update(settings: dict[str, Any], kind: str) -> N
 
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "adam"} | RATES], ids=str)
 def test_a_dropped_update_is_a_step_of_size_0(settings: dict[str, Any]) -> None:
-    """All but the weights, and Adam's own state, is to the bit what it is with the update."""
+    """Everything except the weights and Adam's state is bit-identical to the result with the update."""
     agents = [rtu.StreamAC(3, 2, units=5, hidden=6, seed=21, **settings) for _ in range(2)]
     rng = np.random.default_rng(22)
     for t in range(41):
@@ -226,7 +228,7 @@ def test_a_dropped_update_is_a_step_of_size_0(settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"cell": "nonlinear"}, SHARED], ids=str)
 def test_varying_time_step(settings: dict[str, Any]) -> None:
-    """`periods` is k = dt / dt_native of docs/math.md, 1: where periods were skipped, state and traces turn as far."""
+    """`periods` is k = dt / dt_native of docs/math.md, 1: over skipped periods, state and traces rotate accordingly."""
     agent, slow = pair(15, **settings)
 
     def learn(t: int, rng: Any, action: Any, x: Any, reward: float, truncated: bool) -> None:
@@ -239,7 +241,9 @@ def test_varying_time_step(settings: dict[str, Any]) -> None:
 
 
 def test_slip_4_truncation_bootstraps() -> None:
-    """docs/math.md, 7.4: the oracle that takes a cut for an end comes out elsewhere; ours is with the right one."""
+    """docs/math.md, 7.4: the oracle that treats truncation as termination differs; the package matches
+    the correct one.
+    """
     errors = {}
     for slip in (False, True):
         agent, slow = pair(17)

@@ -1,6 +1,6 @@
-"""Small tasks that need memory, learned from scratch in seconds; the same learner without recurrence cannot.
+"""Small tasks that need memory, learned from scratch in seconds; the same learner without recurrence cannot learn them.
 
-Thresholds leave a margin over 20 seeds, whose range stands at each test.
+Thresholds have a margin over the range of 20 seeds, which is given at each test.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def conditioning_error(seed: int, **settings: Any) -> float:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_prediction_over_a_gap(seed: int, settings: dict[str, str]) -> None:
     """Trace conditioning: 0.017 to 0.026 (linear) and 0.018 to 0.030 (nonlinear) over 20 seeds; no function of the
-    present observation gets below 0.128, nothing at all below 0.0128."""
+    present observation is below 0.128, no predictor below 0.0128.
+    """
     assert 0.012 < conditioning_error(seed, **settings) < 0.04
 
 
@@ -65,9 +66,10 @@ def long_gap_error(seed: int, predictor: rtu.TDPredictor) -> float:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_horizon_gives_the_settings(seed: int) -> None:
     """0.038 to 0.049 over 20 seeds; the class's defaults 0.33 to 0.40, the horizon's without recurrence 0.33, the floor
-    0.030 to 0.036. The thresholds are half as much again above the worst seed, and half of what divides the two at
-    their closest. Every instruction set meets them; ObGD in place of Adam (0.11) and poles for a horizon ten times off
-    (0.11, 0.32) do not."""
+    0.030 to 0.036. The thresholds are 1.5 times the worst seed, and half of the smallest gap between the two. Every
+    instruction set meets them; ObGD in place of Adam (0.11) and poles for a horizon ten times off (0.11, 0.32) do
+    not.
+    """
     by_class = long_gap_error(seed, rtu.TDPredictor(12, gamma=1 - 1 / 80, seed=seed))
     by_horizon = long_gap_error(seed, rtu.TDPredictor.for_horizon(12, horizon_s=0.8, period_s=0.01, seed=seed))
     assert by_horizon < 0.075
@@ -136,7 +138,7 @@ def test_regression_recalls(seed: int) -> None:
 
 
 def cue_share(seed: int, cell: str, body: str = "separate") -> float:
-    """Share of the last 600 of 3000 episodes in which the cue of five steps ago is answered rightly."""
+    """Share of correct answers to the cue of five steps ago in the last 600 of 3000 episodes."""
     agent = rtu.StreamAC(observation_size=2, n_actions=2, units=16, hidden=16, seed=seed, cell=cell, body=body)
     rng = np.random.default_rng(seed)
     right = []

@@ -1,5 +1,5 @@
-"""What a killed run leaves in the memory file system: the next start brings it into the black box and removes it, and
-no more.
+"""Files of a killed run in the memory file system: the next start merges them into the black box and
+removes only them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rtu_edge.record import RunFolder, blackbox, leftovers
 from rtu_edge.record.blackbox import BlackBox
 from rtu_edge.record.head import Head
 
-# A process that records and is killed: opens the box that it is told, writes so many records, waits.
+# A process that records and is killed: opens a given black box, writes a number of records, waits.
 WRITER = """
 import sys, time
 from pathlib import Path
@@ -66,7 +66,7 @@ def writer(box: Path, shared: Path, records: int = 40) -> tuple[subprocess.Popen
 
 
 def only_in_tail(box: Path) -> None:
-    """Takes back what the writer's thread had brought to the disk."""
+    """Removes what the writer's thread had flushed to the disk."""
     first = int.from_bytes(box.read_bytes()[12:16], "little")
     with box.open("r+b") as file:
         file.seek(first)
@@ -130,7 +130,7 @@ def test_a_box_that_cannot_be_written_keeps_its_tail(
 
 
 def test_a_box_on_a_file_system_without_locks(tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NFS without a lock daemon: the tail's own lock tells that its run is over."""
+    """NFS without a lock daemon: the tail's own lock shows that its run has ended."""
     process, tail = writer(tmp_path / "box.rtubox", shared)
     killed(process)
     only_in_tail(tmp_path / "box.rtubox")
@@ -150,7 +150,7 @@ def test_a_box_on_a_file_system_without_locks(tmp_path: Path, shared: Path, monk
 
 @pytest.mark.hazard("evidence-lost-in-memory")
 def test_only_what_is_ours_is_touched(tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link, a second name, a FIFO, a folder, another user's, other names: all as they were."""
+    """A link, a second name, a FIFO, a folder, another user's file, other names: all unchanged."""
     name = "rtu-edge-{:016x}.tail"
     victim = tmp_path / "victim"
     victim.write_bytes(b"x")
@@ -184,7 +184,7 @@ def test_a_box_that_a_tail_names_is_a_file_of_ours(tmp_path: Path, shared: Path)
 
 
 def test_a_new_tail_is_not_taken_for_a_leftover(tmp_path: Path, shared: Path, head: Head) -> None:
-    """Boxes open while others clear, without a pause: each keeps its tail."""
+    """Black boxes open while other processes clean up continuously: each keeps its tail."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     script = "from pathlib import Path\nfrom rtu_edge.record import leftovers\n"
     script += f"while True: leftovers.clear(Path({str(shared)!r}))"

@@ -27,12 +27,12 @@ def test_a_run_against_a_process_knows_its_link() -> None:
         records = loop.drain()
     quality = result.link
     assert quality.pongs > 50 and quality.lost_in == quality.lost_out == 0
-    # Two processes of one host read one clock: what is left is the unfairness of the two ways.
+    # Two processes of one host read one clock: what remains is the asymmetry of the two directions.
     assert abs(quality.drift_ppm) < 200
     assert 0 < quality.round_trip_min_us <= quality.round_trip_us <= quality.round_trip_max_us
     assert quality.device["accepted"] > 50 and quality.device["crc_errors"] == 0
     ages = records["command_age_us"][records["command_age_us"] != 2**32 - 1]
-    # A command is named by the STATE of the next period, or by a later one when it came late; ticks of a process
+    # A command is reported by the STATE of the next period, or by a later one if it was late; ticks of a process
     # jitter.
     assert abs(np.median(ages) / hello.period_us - 1) < 0.1 and ages.max() == quality.command_age_max_us
     stage = stage_of(result)

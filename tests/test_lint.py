@@ -20,7 +20,7 @@ def test_ruff_check() -> None:
 
 
 def test_ruff_format() -> None:
-    """`make format` puts right what this finds."""
+    """`make format` fixes these findings."""
     run(tool("ruff"), "format", "--check", ".", cwd=ROOT)
 
 
@@ -29,7 +29,7 @@ def test_mypy_strict() -> None:
 
 
 def test_clang_format() -> None:
-    """`make format` puts right what this finds."""
+    """`make format` fixes these findings."""
     form = [tool("clang-format"), "--dry-run", "-Werror"]
     done = subprocess.run([*form, *tracked("*.c", "*.h", "*.cpp")], capture_output=True, text=True)
     assert done.returncode == 0, sorted(

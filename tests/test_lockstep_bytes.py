@@ -1,4 +1,4 @@
-"""In lockstep equal inputs give equal bytes, also when a stalled host makes the host repeat itself."""
+"""In lockstep equal inputs give equal bytes, also when a stall makes the host repeat frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SESSION = 7
 
 
 class Stalling:
-    """A line between host and device that now and then holds its bytes for longer than the host waits."""
+    """A line between host and device that occasionally delays bytes beyond the host's timeout."""
 
     def __init__(self, device: int, seed: int, share: float) -> None:
         self.far, self.near = pty.openpty()
@@ -88,7 +88,7 @@ def test_a_stalled_line_changes_no_byte_that_counts(undisturbed: tuple[LoopResul
 
 @pytest.mark.parametrize("before", [3, 50])
 def test_neither_does_what_the_device_did_before(undisturbed: tuple[LoopResult, str], before: int) -> None:
-    """Left in its first episode, with the number that the next session will ask for, or in a later one."""
+    """Left in its first episode, with the number that the next session will request, or in a later one."""
     expected, state = undisturbed
     result, other_state, _ = learn(None, before=before)
     assert (result.sent_hash, result.received_hash) == (expected.sent_hash, expected.received_hash)

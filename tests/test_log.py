@@ -1,4 +1,4 @@
-"""The log of a run: whole chunks whatever happens, the numbers as a viewer reads them, what is lost."""
+"""The log of a run: intact chunks in all cases, numbers as read by a viewer, lost records."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def chunks(run: tuple[RunFolder, Any], tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_a_viewer_reads_every_number(run: tuple[RunFolder, Any]) -> None:
-    """Decoded by an independent reader of the schema that stands in the file."""
+    """Decoded by an independent reader from the schema in the file."""
     from mcap.reader import make_reader
     from mcap_ros2.decoder import DecoderFactory
 
@@ -76,7 +76,7 @@ def test_a_viewer_reads_every_number(run: tuple[RunFolder, Any]) -> None:
 
 
 def snippets() -> list[str]:
-    """What docs/log.md shows: for a finished log, for one after a crash, for a log of any size."""
+    """The code of docs/log.md: for a finished log, for one after a crash, for a log of any size."""
     text = (ROOT / "docs" / "log.md").read_text(encoding="utf-8")
     return re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
 
@@ -209,7 +209,7 @@ def test_a_log_cut_at_any_byte_replays_to_the_cut(chunks: Path, tmp_path: Path, 
     whole = read_log(chunks)
     ends = _chunk_ends(data)
     assert len(ends) >= 15 and not whole.cut
-    # Everywhere around what separates the parts of the file, and a sample of the rest.
+    # At all positions around the boundaries of the file's parts, and at a sample of the rest.
     cuts = {at + off for _, at in ends for off in (-1, 0, 1)} | set(random.Random(1).sample(range(len(data)), 200))
     cut = tmp_path / "cut.mcap"
     seen = set()
@@ -267,7 +267,7 @@ def test_a_writer_that_cannot_keep_up_drops_and_counts(run: tuple[RunFolder, Any
     head = read_log(folder.file(RunFolder.LOG)).head
     path = tmp_path / "log.mcap"
     writer = Writer(LogFile(path, head, None, finished.episodes.dtype), waiting=100)
-    writer.add(finished.records[:150], finished.episodes[:0])  # more than may wait
+    writer.add(finished.records[:150], finished.episodes[:0])  # more than the queue holds
     writer.add(finished.records[150:200], finished.episodes[:0])
     writer.close({"reason": "test"})
     log = read_log(path)
@@ -368,11 +368,11 @@ def test_a_recording_closes_twice(tmp_path: Path) -> None:
 
 
 def readable(path: Path) -> Log | None:
-    """None where the cut left no head."""
+    """None if the head is cut off."""
     try:
         return read_log(path)
     except ValueError as error:
-        if "cut before its head" not in str(error):
+        if "truncated within its head" not in str(error):
             raise
         return None
 

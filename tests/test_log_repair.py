@@ -29,7 +29,7 @@ CHUNK, CHUNKS = 3, 3  # records, chunks
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A log of some kilobytes, with everything that one may hold."""
+    """A log of some kilobytes, with all kinds of contents."""
     records = np.zeros(CHUNK * CHUNKS, _core.record_dtype(2, 1))
     records["sequence"] = np.arange(len(records)) + 3 * (np.arange(len(records)) >= 5)  # three are lost
     records["t_ns"] = np.arange(len(records)) * 20_000_000
@@ -58,7 +58,7 @@ def parts_of(path: Path) -> list[Part]:
 
 
 def ends_of(path: Path) -> list[int]:
-    """Offsets behind each chunk."""
+    """Offsets after each chunk."""
     return [part.end for part in parts_of(path) if part.opcode is Opcode.CHUNK]
 
 

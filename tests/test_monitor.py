@@ -1,4 +1,4 @@
-"""rtu-edge monitor: what it shows of a port that somebody owns, and of one that nobody does; that it writes nothing."""
+"""rtu-edge monitor: its output for a port with and without an owner; that it writes nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def line() -> Iterator[FaultBridge]:
 
 
 def said(line: FaultBridge, since_s: float = 0.0) -> list[protocol.Message | None]:
-    """What hosts have written."""
+    """The bytes that hosts have written."""
     return [passed.message for passed in line.trace.all(TapPoint.HOST_OUT, since_s=since_s)]
 
 
@@ -43,7 +43,7 @@ def test_listening_hears_everything_and_writes_only_hello(line: FaultBridge) -> 
     assert heard.hello is not None and heard.hello.observation_size == 2
     hellos = len(frames) - heard.frames["STATE"]
     assert heard.frames == {"HELLO": hellos, "STATE": len(frames) - hellos}
-    assert 1 <= hellos <= 4  # the answer, and what a device says ten times a second until somebody has asked
+    assert 1 <= hellos <= 4  # the answer, and the HELLO that a device sends ten times a second until it is queried
     assert heard.frames["STATE"] >= 20  # 50 a second
     assert heard.lost == heard.repeated == heard.crc_errors == heard.framing_errors == 0
     assert heard.period_ms is not None and heard.period_ms[1] == pytest.approx(20, rel=0.2)
@@ -107,7 +107,7 @@ def test_a_port_with_an_owner_is_asked_and_not_opened(line: FaultBridge) -> None
         assert seen[-1]["counters"]["steps"] > 0 and seen[-1]["link"]["pongs"] > 0
         shown = rtu_edge("monitor", line.port, "--frames", "--seconds", "1")
         assert shown.returncode == 2 and str(driver.pid) in shown.stderr
-        # What the device was told meanwhile is the loop's own.
+        # Meanwhile the device received only the loop's frames.
         kinds = {type(message) for message in said(line, before_s)}
         assert kinds <= {protocol.Cmd, protocol.Ping, protocol.Param, protocol.Reset}
         assert line.state.state == protocol.DeviceState.ARMED

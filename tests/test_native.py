@@ -1,4 +1,4 @@
-"""The test programs in C and C++ (tests/native, tests/firmware), as released and under the sanitizers."""
+"""The test programs in C and C++ (tests/native, tests/firmware), as released and with sanitizers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SANITIZER_OPTIONS = {
 }
 
 
-# First, so that what it takes to compile them cold (minutes on a busy host) is not counted as a program's.
+# First, so that the time to compile them without a cache (minutes on a busy host) does not count as a program's.
 @pytest.mark.parametrize("kind", ["release", "sanitize"])
 def test_libraries_compile(kind: str) -> None:
     build(kind, *LIBRARIES)

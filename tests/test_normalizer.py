@@ -1,5 +1,6 @@
-"""The observations' normaliser (docs/math.md, 3): against its definition, in an exported policy, and what a channel
-that was at rest, or one wild reading, does to a learned policy."""
+"""The observations' normaliser (docs/math_normalizer.md): against its definition, in an exported policy, and the effect
+on a learned policy of a channel that was at rest, or of one outlier.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ def stream(steps: int) -> np.ndarray:
 @pytest.mark.parametrize("bound", [0.0, 3.0, 10.0])
 @pytest.mark.parametrize(("dtype", "error"), [("float64", 1e-11), ("float32", 2e-5)])
 def test_statistics_and_outputs_meet_the_definition(dtype: str, error: float, bound: float) -> None:
-    """An RTU-less regressor with unit weights hands its normalised input out.
+    """A regressor without an RTU and with unit weights outputs its normalised input.
 
     float32: 4e-6 of a deviation found, mostly from x - mean of a channel whose samples have 2^-24 of 1e4 as their last
     place.
@@ -135,8 +136,8 @@ SEEDS = {2: 2, 3: 2}
 
 @pytest.mark.hazard("observation-at-rest")
 def test_a_channel_that_hums_after_it_was_at_rest_changes_no_frozen_policy(learned: Learned) -> None:
-    """1e-3 on a channel that stood still while learning took the return from 500 to 34 when a deviation of 0 was taken
-    for 1e-4.
+    """1e-3 on a channel that did not move during learning reduced the return from 500 to 34 when a deviation of 0 was
+    replaced by 1e-4.
     """
     agent, task = learned(3)
     assert task.mean(agent, 5, learn=False) == 500
@@ -155,7 +156,7 @@ def test_a_channel_that_hums_comes_in_slower_than_it_is_learned(learned: Learned
 
 @pytest.mark.hazard("observation-outlier")
 def test_one_wild_reading_does_not_blind_a_learner(learned: Learned) -> None:
-    """65535 once in a loop of one's own: mean and deviation of the position went with it, and the return to 145 and
+    """A single 65535 in a user's loop: it shifted mean and deviation of the position, and reduced the return to 145 and
     less.
     """
     agent, task = learned(2)
@@ -168,7 +169,7 @@ def test_one_wild_reading_does_not_blind_a_learner(learned: Learned) -> None:
 
 @pytest.mark.hazard("observation-outlier")
 def test_an_exported_policy_has_the_scale_and_the_bound(learned: Learned, tmp_path: Path) -> None:
-    """Step by step against the agent: the channel at rest hums, readings leave every range."""
+    """Step by step against the agent: the channel at rest has noise, readings leave every range."""
     agent, _ = learned(3)
     rtu.export_onnx(agent, tmp_path / "policy.onnx")
     policy = OnnxPolicy(tmp_path / "policy.onnx")

@@ -1,4 +1,4 @@
-"""Nothing has an old name any more (tests/old_names.txt), and files that have one are read
+"""No file uses an old name (tests/old_names.txt), and old files with such names can be read
 (rtu_edge/_base/old_names.py).
 """
 
@@ -18,7 +18,7 @@ from rtu_edge.config import canonical, load_config, parse_config, write_config
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "tests" / "old_names.txt"
-# What says or reads the old names.
+# Files that list or read the old names.
 READERS = (
     ":!CHANGELOG.md",
     ":!findings",
@@ -57,7 +57,7 @@ def searched(paths: list[str]) -> list[Path]:
 
 
 def found(pattern: str, files: list[Path]) -> Iterator[str]:
-    """Path, number and text of each line in which an old name stands."""
+    """Path, number and text of each line with an old name."""
     old = re.compile(pattern)
     for path in files:
         try:
@@ -124,7 +124,7 @@ def test_a_recorded_configuration_with_old_keys_is_read() -> None:
 
 
 def test_what_a_run_has_written_is_read_and_what_was_changed_by_hand_is_not(tmp_path: Path) -> None:
-    """The file's first line tells: it has the hash of the others."""
+    """Detected by the file's first line, which has the hash of the others."""
     path = tmp_path / "config.toml"
     write_config(parse_config(MINIMAL), path)
     _, _, below = path.read_text().partition("\n")

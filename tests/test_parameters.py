@@ -65,7 +65,7 @@ def accepted(make: Any, *arguments: Any, **keywords: Any) -> bool:
 
 
 def consistent(row: Parameter, value: float) -> dict[str, Any]:
-    """Other values that go with this one."""
+    """Values that must accompany this one."""
     if row.name == "units_per_pole":
         return {"units": value} if 1 <= value <= 65536 else {}
     return {"r_min": 0.0} if row.name == "r_max" else {}
@@ -174,7 +174,7 @@ def test_the_core_has_what_the_table_allows() -> None:
         for row in parameters.of(learner):
             if isinstance(row.kind, parameters.Choice):
                 for choice in row.kind.choices:
-                    make(**SIZES[learner], **{row.name: choice})  # the core refuses a choice that it does not know
+                    make(**SIZES[learner], **{row.name: choice})  # the core refuses an unknown choice
 
 
 def test_a_resumed_learner_keeps_what_the_file_does_not_give() -> None:

@@ -1,6 +1,4 @@
-"""A device that does not say that it is simulated is not armed by any command without --arm, limits and a
-confirmation.
-"""
+"""No command arms a device without SIMULATED unless --arm, limits and a confirmation are given."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\naccel_per_s
 
 
 class Real(_Rewrite, frozen=True, kw_only=True):
-    """The device's HELLO does not say that it is simulated."""
+    """The device's HELLO lacks SIMULATED."""
 
     kind = "real"
     message = protocol.Hello
@@ -49,7 +47,7 @@ class Real(_Rewrite, frozen=True, kw_only=True):
 
 @pytest.fixture
 def board() -> Iterator[FaultBridge]:
-    """What looks like a real board to whoever opens its port."""
+    """A device that looks like a real board to the host."""
     with SimTarget("cartpole") as target, FaultBridge(target) as bridge, bridge.inject(Real()):
         yield bridge
 
@@ -72,13 +70,12 @@ def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 
 
 def moved(board: FaultBridge) -> list[protocol.Frame]:
-    """Frames that a host has sent and that move something."""
+    """Frames sent by a host that can cause motion."""
     kinds = (protocol.FrameType.ARM, protocol.FrameType.RESET, protocol.FrameType.CMD)
     return [passed.frame for passed in board.trace.all(TapPoint.HOST_OUT) if passed.frame.type in kinds]
 
 
-# Each command that can arm, as somebody would type it who forgot --arm or the confirmation; {port} and {file} are put
-# in.
+# Each command that can arm, without --arm or the confirmation; {port} and {file} are substituted.
 COMMANDS = {
     "run": ["run", "{file}"],
     "run without an answer": ["run", "{file}", "--arm"],
@@ -108,7 +105,7 @@ def test_no_command_arms_real_hardware_unasked(
 def test_what_is_asked_for_and_confirmed_moves(
     name: str, board: FaultBridge, robot: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Without this the test above would pass on a device that cannot be armed at all."""
+    """Without this the test above would pass on a device that can never be armed."""
     words = [word.format(port=board.port, file=robot) for word in COMMANDS[name]]
     code, said = run(capfd, *words, "--arm", "--yes")
     assert code == 0, said
@@ -119,7 +116,7 @@ def test_what_is_asked_for_and_confirmed_moves(
 def test_a_service_waits_for_the_number(
     board: FaultBridge, robot: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And one that is told by other means than the number does not arm: the rule stands before the loop."""
+    """And no other path than the number arms: the rule is checked before the loop."""
     from rtu_edge.run import service
 
     answers = iter([True, False])
@@ -137,7 +134,7 @@ def test_a_service_waits_for_the_number(
 
 def test_a_hil_case_asks_too(board: FaultBridge) -> None:
     class Own(SimTarget):
-        """Whose HELLO does not say it."""
+        """Whose HELLO lacks it."""
 
     asked = FaultBridge.hello
 
@@ -190,8 +187,9 @@ def test_the_rule() -> None:
 
 @pytest.mark.hazard("real-hardware-unasked")
 def test_whoever_makes_a_loop_asks_the_rule() -> None:
-    """Each function of the package that makes a Loop, or a session driven call by call, asks before it; a path that is
-    added has to ask as well. OwnLoop's reader alone is made without: it has dry_run and is never opened."""
+    """Each function of the package that creates a Loop, or a session driven call by call, checks permission first; new
+    ones must do so too. OwnLoop's reader alone is made without: it has dry_run and is never opened.
+    """
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -24,7 +24,7 @@ ALL = plants.names()
 
 
 class Raw:
-    """A plant with its C state in the open."""
+    """A plant with access to its C state."""
 
     def __init__(self, name: str) -> None:
         self.plant = lib.tl_plant_find(name.encode())
@@ -253,7 +253,7 @@ def test_unpowered_servo_loses_energy_and_stays():
     kinetic = math.inf
     for _ in range(300):
         raw.step(0.0)
-        assert raw.state.current_a == 0.0 or abs(raw.state.current_a) >= 1e-12  # on its way to 0, never subnormal
+        assert raw.state.current_a == 0.0 or abs(raw.state.current_a) >= 1e-12  # decaying to 0, never subnormal
         now = raw.state.omega_rad_s**2
         assert now <= kinetic
         kinetic = now
@@ -276,7 +276,7 @@ def test_servo_at_its_end_stop_draws_the_stall_current():
 
 
 def bang_bang(name: str, rule, seeds: int) -> np.ndarray:
-    """The largest observations, as a share of their range, that a rule of extreme actuator values reaches."""
+    """The largest observations, as a share of their range, under a rule of extreme actuator values."""
     raw = Raw(name)
     rows = [raw.plant.sheet.rows[i] for i in range(raw.plant.sheet.observation_size)]
     reach = np.array([max(-row.min, row.max) for row in rows])

@@ -1,4 +1,4 @@
-"""Ports: exclusive, labelled, found by stable names, on ptys, sockets and a made-up sysfs."""
+"""Ports: exclusive, labelled, found by stable names, on ptys, sockets and a simulated sysfs."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_a_port_without_a_descriptor_is_pumped_and_says_so() -> None:
 
 @pytest.fixture
 def host_tree(tmp_path: Path) -> tuple[str, str]:
-    """A /sys and a /dev with an Arduino on native USB, an FTDI adapter, a wired UART and one that is not there."""
+    """A /sys and a /dev with an Arduino on native USB, an FTDI adapter, a connected UART and a missing one."""
     sysfs, dev = tmp_path / "sys", tmp_path / "dev"
     (dev / "serial" / "by-id").mkdir(parents=True)
     devices = [

@@ -1,5 +1,5 @@
-"""Power fails at any moment: the old or the new checkpoint is read, never a mixture, never none (power_loss.py says
-how).
+"""Power failure at any time: the old or the new checkpoint is read, never a mixture, never none (method:
+power_loss.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DATA = [made(seed) for seed in range(5)]
 
 
 class Unsynced(Disk):
-    """For laying out and reading, thousands of times."""
+    """For thousands of generated states."""
 
     def sync(self, handle: int) -> None:
         pass
@@ -78,11 +78,10 @@ Act = Callable[[Slots], None]
 def faults(
     tmp_path: Path, disk: Recorder, saved: int, acts: list[tuple[Act, bytes]], keep: int = 2
 ) -> tuple[int, list[str]]:
-    """Lay out all that may be left of some acts on a folder of `saved` checkpoints; the states looked at, and what is
-    wrong.
+    """Generate all states that actions on a folder of `saved` checkpoints may leave; number of states, and errors.
 
     Args:
-        acts: what is done, and what has to be read once it has returned.
+        acts: the actions, and what must be read after each has returned.
     """
     folder, place = tmp_path / "recorded", tmp_path / "found"
     folder.mkdir()
@@ -100,7 +99,7 @@ def faults(
     count, wrong = 0, []
     for done, state in after_power_loss(before, disk.log, disk.data):
         count += 1
-        # Returned acts hold; of the one under way, before or after.
+        # Completed actions are durable; the current one is either done or not.
         old, new = next(((old, new) for end, old, new in ends if done < end), (promised, promised))
         lay_out(place, state)
         got = read(place)
@@ -125,7 +124,7 @@ def save(number: int) -> tuple[Act, bytes]:
 def test_the_old_or_the_new_checkpoint(
     saved: int, disk: type[Recorder], tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Two saves in a row, so that what the first left unsynced meets the second."""
+    """Two consecutive saves, so that unsynced data of the first is present during the second."""
     count, wrong = faults(tmp_path, disk(), saved, [save(saved), save(saved + 1)])
     record_property("table", f"{count} states after {saved} saves and during two more")
     assert count > 100

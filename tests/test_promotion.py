@@ -1,4 +1,4 @@
-"""Promotion: the numbers, against series whose answer is known, and the command on the folder of a real run."""
+"""Promotion: the statistics on series with known results, and the command on the folder of a real run."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ AB, FALLBACK, BY_MODE, BY_MONITOR = 3, 1 << 4, 1 << 8, 4 << 8
 
 
 def series(better: float, blocks: int = 20, length: int = 500, seed: int = 0) -> Any:
-    """Turns of learner and fallback; rewards of deviation 1 around 1, the learner's higher by `better`."""
+    """Alternating blocks of learner and fallback; rewards with mean 1 and deviation 1, the learner's higher by
+    `better`.
+    """
     records = np.zeros(blocks * 2 * length, FIELDS)
     fallback = np.arange(len(records)) // length % 2 == 1
     records["mode"] = np.where(fallback, AB | FALLBACK | BY_MODE, AB)
-    # The reward of an action stands in the record after it.
+    # The reward of an action is in the next record.
     earned = np.random.default_rng(seed).normal(1.0, 1.0, len(records)) + np.where(fallback, 0.0, better)
     records["reward"][1:] = earned[:-1]
     records["flags"] = 16
@@ -47,14 +49,15 @@ def test_a_difference_is_found_and_judged(better: float, enough: bool) -> None:
     found = evidence(pieces(series(better)))
     assert found.mode is Mode.AB and len(found.learner) == len(found.fallback) == 20
     assert found.interval is not None
-    # Means of 10 000 rewards each: the difference is known to about 0.014, the interval is some four times that wide.
+    # Means of 10 000 rewards each: the standard error of the difference is about 0.014, the interval about four times
+    # as wide.
     assert found.interval[0] < better + 0.03 and found.interval[1] > better - 0.03
     assert 0.03 < found.interval[1] - found.interval[0] < 0.1
     assert (shortcomings(found, Mode.LEARN) == []) is enough
 
 
 def test_where_episodes_terminate_returns_are_compared() -> None:
-    """Each step earns 1, however often the pole falls: the learner's episodes are half as long."""
+    """The reward is 1 per step, regardless of falls: the learner's episodes are half as long."""
     lengths = np.where(np.arange(40) % 2 == 0, 50, 100)
     records = np.zeros(lengths.sum(), FIELDS)
     ends = np.cumsum(lengths)
@@ -73,7 +76,7 @@ def test_where_episodes_terminate_returns_are_compared() -> None:
 
 
 def blocks_in_one_piece(records: Any, drove: Any, length: int) -> list[float]:
-    """Mean reward per step of each block in which `drove` holds throughout, by the definition."""
+    """Mean reward per step of each block with `drove` throughout, by definition."""
     edges = np.flatnonzero(np.diff(drove.astype(np.int8), prepend=0, append=0))
     means = []
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
@@ -86,7 +89,7 @@ def blocks_in_one_piece(records: Any, drove: Any, length: int) -> list[float]:
 
 
 def returns_in_one_piece(records: Any, drove: Any) -> list[float]:
-    """Return of each whole episode in which `drove` holds throughout, by the definition."""
+    """Return of each complete episode with `drove` throughout, by definition."""
     first = np.flatnonzero(records["flags"] & 1)
     returns = []
     for begin, end in zip(first, [*first[1:], len(records)], strict=True):

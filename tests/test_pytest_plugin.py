@@ -1,4 +1,4 @@
-"""The pytest plugin, as a user's session has it; and the example repository, copied away and run."""
+"""The pytest plugin, as in a user's session; and the example repository, copied and run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 import rtu_edge.device.firmware
 
-# Loaded here, so that the sessions inside this process do not load them anew, each its own.
+# Loaded here, so that the sessions inside this process do not each load them again.
 import rtu_edge.device.lock
 import rtu_edge.device.ports
 import rtu_edge.device.simulated
@@ -177,7 +177,7 @@ def test_a_port_that_is_named_and_confirmed_is_used(pytester: pytest.Pytester) -
 
 @pytest.mark.timing
 def test_the_example_passes_far_from_here(tmp_path: Path) -> None:
-    """A user's own repository: own plant, own suite, own tests, and nothing but the installed package."""
+    """A user's repository with its own plant, suite and tests, and only the installed package."""
     folder = tmp_path / "project"
     shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__", "build", ".pytest_cache"))
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rtu-report", "report"]

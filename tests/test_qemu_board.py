@@ -1,5 +1,5 @@
-"""The commands that show the emulated board: under control in real time and in lockstep, and learning by itself;
-shorter than they are.
+"""The commands that show the emulated board: under control in real time and in lockstep, and learning on the board; in
+short form.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_a_hundred_hertz_and_never_stale(
     commands: dict[str, Any], record_property: Callable[[str, object], None]
 ) -> None:
-    """Stale in both tries fails. Whether it was 100 Hz is shown: an emulator on a host that others use is slow at
-    times.
-    """
+    """Fails if stale in both attempts. The achieved rate is only reported: an emulator on a shared host can be slow."""
     done = CliRunner().invoke(commands["board"].main, ["--seconds", "4", "--steps", "0"])
     record_property("table", done.output)
     assert "pass  4 s at 100 Hz, TTL 50 ms: never stale" in done.output, done.output
@@ -64,7 +62,7 @@ def test_stale_is_what_it_says(commands: dict[str, Any]) -> None:
 
 
 def test_the_boards_learner_is_shown(commands: dict[str, Any]) -> None:
-    """300 steps are too few to learn in, and everything else holds: tests/test_qemu_learner.py has the rest."""
+    """300 steps are too few to learn; everything else is checked. tests/test_qemu_learner.py tests learning."""
     done = CliRunner().invoke(commands["learner"].main, ["--steps", "300"])
     assert done.exit_code == 1, done.output
     lines = [line for line in done.output.splitlines() if line.startswith(("pass", "FAIL"))]

@@ -1,5 +1,5 @@
-"""The firmware for an STM32F405, booted in QEMU: TickLink over its serial port, and the same plant to the bit as
-everywhere else.
+"""The firmware for an STM32F405, booted in QEMU: TickLink over its serial port, and the plant bit-identical to the
+other builds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def board(image: Path) -> Iterator[Board]:
 
 
 def lockstep(exchange: object, steps: int) -> list[protocol.Frame]:
-    """ARM, then episode after episode under a fixed sequence of forces: every frame that the device says."""
+    """ARM, then episode after episode under a fixed sequence of forces: every frame from the device."""
     seq, episode = 0, 1
     found = exchange(protocol.Arm(1, lockstep=True), seq, 0)  # type: ignore[operator]
     found += exchange(protocol.Reset(1, episode, 99), seq + 1, 0)  # type: ignore[operator]
@@ -104,8 +104,8 @@ def test_a_thousand_lockstep_steps_have_the_bytes_of_every_other_device(board: B
         return protocol.Decoder().feed(inside.receive(protocol.encode(protocol.pack(message, seq, t_us)), 0))
 
     expected = lockstep(exchange_inside, 1000)
-    # The STATE right after ARM shows the plant as it stands (docs/protocol_device.md): a busy host that armed too late,
-    # when the plant had moved, starts again.
+    # The STATE right after ARM shows the plant's current state (docs/protocol_device.md): a busy host that armed too
+    # late, when the plant had moved, restarts.
     boots: set[int] = set()
     give_up = time.monotonic() + 120
     while time.monotonic() < give_up:
@@ -134,7 +134,7 @@ def test_a_learner_in_lockstep_cannot_tell_the_board_from_the_process(board: Boa
 
 
 def test_silence_makes_it_safe_by_its_own_clock(board: Board) -> None:
-    """Wall-clock time: TTL 50 ms, then nothing. The device's own times are compared, so that a slow host does not
+    """Wall-clock time: TTL 50 ms, then silence. The device's own times are compared, so that a slow host does not
     matter.
     """
     ttl_us, period_us = 50_000, 20_000

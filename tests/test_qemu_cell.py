@@ -34,7 +34,7 @@ def outputs(lines: list[str]) -> list[list[float]]:
 
 
 def test_text_of_the_step_alone(folder: Path, record_property: Callable[[str, object], None]) -> None:
-    """All that is linked when the step is the program: code, constants, kernel table, memory functions."""
+    """Everything linked for a program with only the step: code, constants, kernel table, memory functions."""
     found = sections(folder / "cortex_cell_alone.elf", PREFIX)
     loaded = sum(size for name, size in found.items() if name.startswith((".text", ".rodata", ".data", ".bss")))
     record_property("bytes of text", loaded)

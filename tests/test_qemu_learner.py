@@ -1,6 +1,4 @@
-"""The firmware that learns by itself: a recurrent agent on the emulated Cortex-M4F, the host's scalar learner to the
-bit.
-"""
+"""The learning firmware: a recurrent agent on the emulated Cortex-M4F, bit-identical to the host's scalar learner."""
 
 from __future__ import annotations
 
@@ -20,8 +18,8 @@ import rtu_edge as rtu
 from rtu_edge.hil.learner import BoardLearner, LearnerStatus
 
 SEED, STEPS, TARGET = 4, 22_000, 475.0  # the mean of the last 20 episodes, of 500, is reached at 21 773
-INSTRUCTIONS_LIMIT = 115_000  # a promise to ourselves: 1.4 ms at 168 MHz and two cycles each, of a period of 20 ms
-RAM_LIMIT, FLASH_LIMIT = 24 * 1024, 32 * 1024  # of the agent, beside the bridge
+INSTRUCTIONS_LIMIT = 115_000  # budget: 1.4 ms at 168 MHz and two cycles each, of a period of 20 ms
+RAM_LIMIT, FLASH_LIMIT = 24 * 1024, 32 * 1024  # of the agent, in addition to the bridge
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +34,7 @@ def learner_host() -> Path:
 
 @pytest.fixture(scope="module")
 def learned(image: Path) -> tuple[list[LearnerStatus], bytes]:
-    """One life on the device: what it said, and its arena at the end."""
+    """One complete run on the device: its output, and its final arena."""
     with Board(image) as board, BoardLearner(board.port) as learner:
         learner.init(SEED)
         return list(learner.run(STEPS)), learner.download()
@@ -76,7 +74,7 @@ def test_it_learns_and_has_the_bits_of_the_host(
 def test_the_package_goes_on_with_what_was_downloaded(
     learned: tuple[list[LearnerStatus], bytes], learner_host: Path, tmp_path: Path
 ) -> None:
-    """Same parameters, and it still balances; and back: what the package saves fits the device."""
+    """Same parameters, and it still balances; and in reverse: the package's checkpoint fits the device."""
     (tmp_path / "arena").write_bytes(learned[1])
     run(learner_host, "pack", tmp_path / "arena", configuration_text(tmp_path), tmp_path / "learned.rtu")
     agent = rtu.load(tmp_path / "learned.rtu")
@@ -92,7 +90,7 @@ def test_the_package_goes_on_with_what_was_downloaded(
 def test_an_upload_goes_on_where_the_host_stopped(
     learned: tuple[list[LearnerStatus], bytes], image: Path, learner_host: Path, tmp_path: Path
 ) -> None:
-    """A checkpoint of the package, put on a fresh device: the same bits again, and no less able."""
+    """A checkpoint of the package on a fresh device: the same bits, and the same performance."""
     (tmp_path / "arena").write_bytes(learned[1])
     run(learner_host, "pack", tmp_path / "arena", configuration_text(tmp_path), tmp_path / "learned.rtu")
     run(learner_host, "unpack", tmp_path / "learned.rtu", tmp_path / "upload")
@@ -121,7 +119,7 @@ def test_of_the_wrong_size_a_stop_is_obeyed_and_nothing_else(image: Path) -> Non
         for body in (b"\0", bytes(200)):
             assert next(learner.run(1_000_000)).running
             learner._send(lib.TL_LEARNER_STOP, body)
-            said = (learner._status(5) for _ in range(100))  # some unasked, before it had heard
+            said = (learner._status(5) for _ in range(100))  # some unrequested, before it had received anything
             assert next(status for status in said if not status.running).limit == 0
 
 

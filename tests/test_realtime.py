@@ -1,4 +1,4 @@
-"""What the loop's thread asks of the system: granted or said once, and the loop goes on."""
+"""Privileges requested by the loop's thread: granted, or reported once while the loop continues."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rtu_edge.device.schema import Channel, Safe
 from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.loop import Clock, Limits, Link, Loop, LoopConfig, StopReason, options
 
-# A device in real time goes safe when its host is starved, and what is granted here disturbs others.
+# A device in real time goes safe when its host is starved, and granted privileges disturb other tests.
 pytestmark = [pytest.mark.timing, pytest.mark.alone]
 
 UNPRIVILEGED = """
@@ -49,7 +49,7 @@ def test_each_refused_privilege_is_said_once_and_the_loop_goes_on() -> None:
 
 
 def test_what_is_granted_is_in_force() -> None:
-    """Priority with reset-on-fork, one core and locked memory, or a line that says that it was refused."""
+    """Priority with reset-on-fork, one core and locked memory, or a line that reports the refusal."""
     with SimulatedDevice() as device, open_port(device.port) as port, Link(port) as link:
         link.handshake()
         core = min(os.sched_getaffinity(0))

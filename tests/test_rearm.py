@@ -1,5 +1,5 @@
-"""Who is at the other end, right before ARM: not the device of which the data sheet was read, when that was restarted
-or exchanged.
+"""Identity check right before ARM: a device that was restarted or exchanged since its data sheet was
+read is not armed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rtu_edge.tools import estop as stops
 
 
 class Plug:
-    """A port of one name, behind which the device can be exchanged as by a hand at a plug."""
+    """A port with a fixed name whose device can be exchanged, as by replugging."""
 
     def __init__(self, device: SimulatedDevice) -> None:
         self._far, self._near = pty.openpty()
@@ -48,14 +48,14 @@ class Plug:
         before, self._device = self._device, os.open(device.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         tty.setraw(self._device)
         if before >= 0:
-            time.sleep(0.05)  # until the thread has let go of it
+            time.sleep(0.05)  # until the thread has released it
             os.close(before)
 
     def _relay(self) -> None:
         while not self._stop.is_set():
             device = self._device
             for fd in select.select([self._far, device], [], [], 0.01)[0]:
-                with contextlib.suppress(OSError):  # a device that has ended, or was unplugged in this moment
+                with contextlib.suppress(OSError):  # a device that has ended or was just unplugged
                     os.write(device if fd == self._far else self._far, os.read(fd, 4096))
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class Plug:
 
 @pytest.fixture
 def others() -> Iterator[dict[str, SimulatedDevice]]:
-    """The described device, its like after a restart, and another plant that gives itself the same number."""
+    """The described device, the same after a restart, and another plant with the same number."""
     with (
         SimulatedDevice("cartpole", boot_id=1) as described,
         SimulatedDevice("cartpole", boot_id=2) as restarted,
@@ -154,7 +154,7 @@ def test_nor_does_a_run_whose_question_was_read_meanwhile(
     assert sessions_of(others[what]) == 0
 
 
-# ---------------------------------------------------------------- while this end waits
+# ---------------------------------------------------------------- while the host waits
 
 
 def waiting_bytes(fd: int) -> int:
@@ -163,7 +163,7 @@ def waiting_bytes(fd: int) -> int:
 
 @pytest.mark.hazard("device-exchanged")
 def test_the_port_is_read_while_a_service_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a device sends on its own timer does not pile up, and a device that is gone ends the wait."""
+    """Periodic frames of the device do not accumulate, and a lost device ends the wait."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     with (
         SimulatedDevice("cartpole", period_us=1000, boot_id=1) as device,
@@ -188,7 +188,7 @@ def test_the_port_is_read_while_a_service_waits(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.hazard("stop-reaches-the-device")
 def test_an_emergency_stop_ends_the_wait_to_be_armed() -> None:
-    """The number that was shown arms nothing after it, and the port is free for `rtu-edge clear`."""
+    """The displayed number is then invalid, and the port is free for `rtu-edge clear`."""
     with SimulatedDevice() as device:
         said: list[stops.Estop] = []
         with open_port(device.port) as port, Link(port) as link:
@@ -208,7 +208,7 @@ def test_an_emergency_stop_ends_the_wait_to_be_armed() -> None:
 
 @pytest.mark.hazard("device-exchanged")
 def test_the_port_is_read_while_the_question_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal: nothing piles up, and a device that is gone is not armed by a late answer."""
+    """On a terminal: no frames accumulate, and a late answer does not arm a lost device."""
     terminal, answering = pty.openpty()
     with (
         SimulatedDevice("cartpole", period_us=1000, boot_id=1) as device,

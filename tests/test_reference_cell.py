@@ -1,5 +1,5 @@
-"""The cell's oracle against complex-step derivatives, against the golden trajectories and against its own other
-forms.
+"""The cell's oracle against complex-step derivatives, against the golden trajectories and against its
+equivalent forms.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def traced_gradient(cell: RTU, x: np.ndarray, w: np.ndarray, dt: np.ndarray, res
 @pytest.mark.parametrize(("nonlinear", "f"), KINDS)
 def test_gradient_is_the_complex_step_derivative(nonlinear: bool, f: str, dt_varies: bool, units_per_pole: int) -> None:
     """Every parameter, through 40 unrolled steps with two resets. A complex step has no cancellation: what remains is
-    rounding, some 1e-15 per step; 1e-12 leaves room and catches any wrong formula."""
+    rounding, some 1e-15 per step; 1e-12 leaves a margin and detects any wrong formula."""
     if nonlinear and units_per_pole > 1:
         units_per_pole = 2  # the nonlinear oracle keeps all traces, so it too may share poles
     n, d, steps = 6, 3, 40
@@ -174,8 +174,8 @@ def test_oracle_meets_the_golden_trajectories(kind: str, f: str, reset: str) -> 
 
 @pytest.mark.parametrize(("kind", "f", "reset"), CASES)
 def test_slip_1_the_published_theta_gradient_is_not_the_derivative(kind: str, f: str, reset: str) -> None:
-    """docs/math.md, 7.1: without the factor theta the gradient is off by 1/theta per unit, so it fails where ours
-    passes.
+    """docs/math.md, 7.1: without the factor theta the gradient is off by 1/theta per unit, so it fails where the
+    correct form passes.
     """
     _, gold, total, _ = golden_run(kind, f, reset)
     slipped = total["theta_log"] / np.exp(gold["theta_log"])
@@ -199,7 +199,9 @@ def test_initial_distributions() -> None:
 
 @pytest.mark.parametrize("fan_in", range(1, 25))
 def test_slip_4_sparse_init_never_kills_a_row(fan_in: int) -> None:
-    """docs/math.md, 7.4: the published count zeroes whole rows of nine inputs or fewer; ours leaves one at least."""
+    """docs/math.md, 7.4: the published count zeroes whole rows of nine inputs or fewer; this one keeps at least one
+    weight.
+    """
     rows = init.sparse(np.random.default_rng(fan_in), 50, fan_in)
     assert ((rows != 0).sum(1) == fan_in - init.n_zeroed(fan_in)).all() and (rows != 0).any(1).all()
     assert (init.n_zeroed_slip(fan_in) == fan_in) == (fan_in <= 9)

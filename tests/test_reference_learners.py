@@ -62,7 +62,7 @@ def unrolled(p: dict[str, Any], prefix: str, head: str, x: np.ndarray, nonlinear
 @pytest.mark.parametrize("discrete", [False, True])
 @pytest.mark.parametrize("shared", [False, True])
 def test_eligibility_is_the_discounted_sum_of_derivatives(shared: bool, discrete: bool, nonlinear: bool) -> None:
-    """With weights that stand still, z_t = sum_k (gamma lambda)^(t-k) d[log pi + tau sign(delta_(k+1)) H](s_k): each
+    """With constant weights, z_t = sum_k (gamma lambda)^(t-k) d[log pi + tau sign(delta_(k+1)) H](s_k): each
     derivative by complex step through the unrolled forward pass, nothing of RTRL in it. Rounding only: 1e-11."""
     p = parameters(0, ("body",) if shared else ("actor", "critic"), {"actor": 4 if not discrete else 3, "critic": 1})
     config = ACConfig(
@@ -157,9 +157,9 @@ def test_delta_by_hand(ending: str) -> None:
 
 
 def test_slip_4_truncation_is_not_termination() -> None:
-    """docs/math.md, 7.4. Reward 1 for ever, cut every 5 steps: the value is 1/(1 - gamma) = 10 if a cut bootstraps, and
-    below 5, the most that five rewards make, if it is taken for an end. A constant input and a linear head: TD
-    converges well within 1 %."""
+    """docs/math.md, 7.4. Constant reward 1, truncated every 5 steps: the value is 1/(1 - gamma) = 10 if a cut
+    bootstraps, and below 5, the most that five rewards make, if it is taken for an end. A constant input and a linear
+    head: TD converges well within 1 %."""
     p = {
         "actor.head.weight": np.zeros((2, 1)),
         "actor.head.bias": np.zeros(2),
@@ -180,7 +180,7 @@ def test_slip_4_truncation_is_not_termination() -> None:
 
 def test_slip_7_a_terminal_reward_stays_in_its_episode() -> None:
     """docs/math.md, 7.7. Episodes of one reward 0 after a terminal reward of 100: u of a new episode starts from 0, so
-    it is 0; the slip carries gamma 100 into it, and its deviation is another one for ever."""
+    it is 0; the slip carries gamma 100 into it, and its deviation differs permanently."""
     ours, slipped = RewardScaler(0.9), SlippedRewardScaler(0.9)
     for _ in range(3):
         ours.begin()
@@ -218,7 +218,7 @@ def test_replaced_action_teaches_the_critic_only() -> None:
 
 
 def test_recompute_evaluates_s_with_the_weights_of_the_update() -> None:
-    """`recompute`: v(s) in the next delta belongs to the moved weights and the stored recurrent state; without it, to
+    """`recompute`: v(s) in the next delta uses the updated weights and the stored recurrent state; without it, to
     the weights that saw s."""
     deltas = {}
     for recompute in (False, True):
@@ -248,12 +248,12 @@ def test_shared_body_takes_the_sum_of_both_updates() -> None:
         moved[actor, critic] = {k: agent.p[k] - p[k] for k in p if k.startswith("body.")}
     for k, both in moved[0.01, 0.01].items():
         np.testing.assert_allclose(moved[0.01, 0.0][k] + moved[0.0, 0.01][k], both, atol=1e-15)
-        if k != "body.cell.theta_log":  # h was 0 before the first input: the phase has had no say yet
+        if k != "body.cell.theta_log":  # h was 0 before the first input: the phase has had no effect yet
             assert moved[0.01, 0.0][k].any() and moved[0.0, 0.01][k].any(), k
 
 
 def test_td_predictor_finds_a_discounted_sum() -> None:
-    """Cumulant 1 for ever: v = 1/(1 - gamma). Also the first step has nothing to learn from."""
+    """Constant cumulant 1: v = 1/(1 - gamma). Also the first step has nothing to learn from."""
     p = {"head.weight": np.zeros((1, 1)), "head.bias": np.zeros(1)}
     v = TDPredictor(p, 0.9, 0.8, optim.ObGD())
     v.reset()

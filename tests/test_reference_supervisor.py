@@ -1,4 +1,4 @@
-"""The native supervisor against the slow one of tests/reference, over random sequences."""
+"""The native supervisor against the reference implementation, over random sequences."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ script: list[float | None] = []
 
 
 def scripted(x: Any, first: bool) -> list[float]:
-    """A fallback that gives what stands in `script`, in N of -10..10, and fails where that is None."""
+    """A fallback that outputs `script`, in N of -10..10, and fails where it is None."""
     given = script.pop(0)
     if given is None:
         raise ZeroDivisionError
@@ -121,8 +121,8 @@ def test_a_fallback_that_fails(mode: str, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_command_limiter(seed: int) -> None:
-    """To 2e-3 of a range of some ten: how fast it may still go is the root of the room that is left, so that the 1e-6
-    of slack in the slow one's walk, and the rounding of float, become a thousandth near the end."""
+    """To 2e-3 of a range of some ten: the allowed speed is the square root of the remaining distance, so that the
+    reference's slack of 1e-6, and the rounding of float, become a thousandth near the end."""
     rng = np.random.default_rng(seed)
     low, high = -float(rng.uniform(1, 10)), float(rng.uniform(1, 10))
     slew, accel = float(rng.choice([math.inf, 3.0])), float(rng.choice([math.inf, 0.3, 1.0]))
@@ -160,12 +160,11 @@ def test_td_errors_out_of_their_distribution() -> None:
         reward = float(rng.normal()) * (100.0 if rng.random() < 0.01 else 1.0)
         made.policy.update(reward)
         found = bool(made.policy.info()["learner_monitor"] & MonitorFlag.TD_ERROR)
-        if fresh:  # nothing is learned from the first observation, of the run and after each return
+        if fresh:  # nothing is learned from the first observation of the run and after each rollback
             fresh = False
             assert not found
             continue
-        # The value hardly moves from where it is, so that delta is the reward to a few hundredths: keep clear of the
-        # threshold.
+        # The value hardly changes, so that delta equals the reward to a few hundredths: keeps clear of the threshold.
         value = float(made.policy.info()["value"])
         delta = reward + (0.99 - 1.0) * value
         expected = watch.step(delta)

@@ -1,4 +1,4 @@
-"""Before a real plant moves: the dry run, the standing simulated device, and what the system refuses the loop."""
+"""Before a real plant moves: the dry run, the persistent simulated device, and refused privileges."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.timing
 
 ROOT = Path(__file__).resolve().parent.parent
 TANK = ROOT / "examples" / "hil_project" / "tank.c"
-SMALL = "[loop]\nttl_ms = 200\n[learner]\nunits = 4\nhidden = [4]\n"  # a busy host ends no run by itself
+SMALL = "[loop]\nttl_ms = 200\n[learner]\nunits = 4\nhidden = [4]\n"  # so that a busy test host does not end a run
 LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\naccel_per_s2 = inf\n"
 
 
@@ -67,7 +67,7 @@ def wait_for_the_end_of_an_episode(port: str) -> None:
 
 @pytest.mark.hazard("dry-run-sends")
 def test_a_dry_run_shows_a_board_that_has_been_on(tmp_path: Path) -> None:
-    """Its STATE lacks FIRST, and says that the episode is over."""
+    """Its STATE lacks FIRST, and reports the end of the episode."""
     with ProcessTarget("cartpole") as target, FaultBridge(target) as device:
         wait_for_the_end_of_an_episode(device.port)
         (tmp_path / "robot.toml").write_text(f'[device]\nport = "{device.port}"\n{SMALL}{LIMITS}')
@@ -114,7 +114,7 @@ def test_what_is_not_a_number_is_shown_as_such() -> None:
 
 @contextmanager
 def standing(*arguments: str, cwd: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """The command as it stands, and what it has printed up to its last line."""
+    """The running command, and its output so far."""
     command = [sys.executable, "-m", "rtu_edge.cli", "device", *arguments]
     with subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
@@ -160,7 +160,7 @@ def test_a_standing_device_takes_no_file_away(tmp_path: Path) -> None:
     assert code == 2 and "must be one of cartpole, cartpole-full" in said
 
 
-# ---------------------------------------------------------------- a plant of one's own that is no simulation
+# ---------------------------------------------------------------- a user's plant that is not a simulation
 
 
 @pytest.mark.hazard("real-hardware-unasked")
@@ -186,7 +186,7 @@ def test_the_example_rehearses(
     assert code == 0, said
 
 
-# ---------------------------------------------------------------- what the system refuses
+# ---------------------------------------------------------------- refused privileges
 
 
 def test_a_run_prints_what_was_refused_once(
@@ -242,7 +242,7 @@ def test_a_core_that_is_not_there_is_refused() -> None:
 
 
 def test_cores_of_this_computer(tmp_path: Path) -> None:
-    """An isolated core is online and in no affinity."""
+    """An isolated core is online but not in the default affinity."""
     online = tmp_path / "online"
     online.write_text("0-1,900,902-903\n")
     assert cores(str(online)) >= {0, 1, 900, 902, 903}

@@ -1,4 +1,4 @@
-"""A learner is run again from its log, to the bit; acceptance 8 of the loop."""
+"""A learner is replayed from its log, bit for bit."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_hundred_thousand_logged_steps_verify_to_the_bit(
     config = logged.config_of(*changes, "run.steps=100_000")
     finished, agent = logged.run(folder, config, supervised=bool(changes), drop_updates=list(drops))
     counters = finished.result.counters
-    # One that falls on a rollback, which learns nothing, is due once more.
+    # One that coincides with a rollback, which learns nothing, is repeated.
     assert 0 <= counters["updates_dropped"] - len(drops) <= counters.get("rollbacks", 0)
     log = read_log(folder.file(RunFolder.LOG))
     assert not log.cut and not log.lost and log.records.tobytes() == finished.records.tobytes()
@@ -94,7 +94,7 @@ def test_a_hundred_thousand_logged_steps_verify_to_the_bit(
     "changes", [(), ('learner.actions="discrete"',), ("learner.body='shared'", "learner.recompute=true")]
 )
 def test_dropped_updates_replaced_actions_and_pauses_replay(changes: tuple[str, ...]) -> None:
-    """Driven from Python, so that the native loop is not its own witness."""
+    """Driven from Python, so that the native loop does not verify itself."""
     log, _ = logged.by_hand(logged.config_of(*changes), 30_000)
     calls = log.records["calls"]
     learned = (calls & CallFlag.LEARN) != 0
@@ -108,7 +108,7 @@ def test_dropped_updates_replaced_actions_and_pauses_replay(changes: tuple[str, 
 
 @pytest.mark.parametrize(("name", "largest"), [("u", "largest"), ("value", "largest_value")])
 def test_a_nan_is_infinitely_far(log: Log, name: str, largest: str) -> None:
-    """Also where distances are all that is judged: on another instruction set."""
+    """Also if only distances are compared: on another instruction set."""
     assert getattr(replay.verify(log, stop=False), largest) == 0.0
     assert getattr(replay.verify(altered(log, 100, name, np.nan), stop=False), largest) == np.inf
 
@@ -235,7 +235,7 @@ def test_until_is_the_state_of_a_run_of_so_many_steps(
 
 
 def test_the_same_learner_predicts_the_same() -> None:
-    """What if nothing were different: the values to the bit, where every action was carried out as chosen."""
+    """What-if without a change: values are bit-identical if every action was applied as chosen."""
     log, _ = logged.by_hand(logged.config_of(), 3000)
     applied = (log.records["calls"] & CallFlag.APPLIED) != 0
     assert applied.any()  # told in both
@@ -334,7 +334,7 @@ def test_what_is_not_a_log_is_refused(tmp_path: Path, short: RunFolder, capfd: p
 
 
 def _uncompressed(source: Path, target: Path) -> Path:
-    """The same log without compression, so that a test can reach into it."""
+    """The same log without compression, so that a test can modify it."""
     from mcap.reader import make_reader
     from mcap.records import Attachment, Metadata
     from mcap.stream_reader import StreamReader
@@ -361,7 +361,7 @@ def _uncompressed(source: Path, target: Path) -> Path:
 
 
 def _recounted(data: bytearray) -> bytes:
-    """With the CRC that its chunk has now: a log changed with care."""
+    """With the chunk's CRC corrected: a deliberately modified log."""
 
     def length_of(at: int) -> int:
         return int.from_bytes(data[at + 1 : at + 9], "little")

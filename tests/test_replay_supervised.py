@@ -1,4 +1,4 @@
-"""A run under the supervisor is run again from its log, to the bit, with everything that the supervisor may decide."""
+"""A supervised run is replayed from its log, bit for bit, with all kinds of supervisor decisions."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ SHAKY = "fallback={kind='python', function='test_replay_supervised:shaky'}"
 
 
 def shaky(x: Array, first: bool) -> list[float]:
-    """A controller that has no answer to one observation in four."""
+    """A controller that fails for one observation in four."""
     return [math.nan if int(abs(float(x[0])) * 1e5) % 4 == 0 else float(-60 * x[1])]
 
 
 def faulty(x: Array, reward: float, number: int) -> tuple[Array, float]:
-    """What comes in at such a step; the numbers are primes, so that the faults meet in all ways."""
+    """The input at such a step; the periods are primes, so that faults occur in all combinations."""
     x = x.copy()
     if number % 97 < 2:
         x[0] = np.nan
@@ -148,7 +148,7 @@ def test_twenty_thousand_supervised_steps_verify_to_the_bit(changes: tuple[str, 
     if "supervisor.mode='shadow'" not in changes:
         assert {Cause.NONE, Cause.SENSOR, Cause.DWELL} <= causes
         assert len({Driver.of(int(word)) for word in np.unique(mode)}) > 1
-    # The function is Python's: a replay has to be told.
+    # A Python function: a replay must be given it.
     found = replay.verify(log, fallback=logged.config_of(*changes).fallback)
     assert found.difference is None, str(found.difference)
     assert found.records == STEPS and found.hashes == STEPS // 10 and found.final_equal

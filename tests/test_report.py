@@ -1,4 +1,4 @@
-"""The report of a made-up run: everything in it, nothing outside it, and not a word unescaped."""
+"""The report of a synthetic run: complete, self-contained, and all text escaped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rtu_edge.report.figures import last_episode
 
 
 class Page(HTMLParser):
-    """Counts tags, and complains when they do not close in order."""
+    """Checks that tags are closed in order."""
 
     EMPTY = frozenset({"meta", "link", "br", "use", "path", "image"})
 
@@ -101,7 +101,7 @@ def test_a_single_episode_and_odd_values_are_drawn(tmp_path: Path) -> None:
 
 
 def test_an_episode_without_a_step_is_drawn_without_a_warning(tmp_path: Path) -> None:
-    """So ends a dry run on a device whose episode is over."""
+    """The result of a dry run on a device whose episode has ended."""
     folder = fake_run.make(tmp_path)
     arrays = load_arrays(folder.file(TELEMETRY))
     arrays["learning_episodes"] = arrays["learning_episodes"][:1]
@@ -163,7 +163,7 @@ def test_events_survive_a_cut(tmp_path: Path) -> None:
 
 
 def test_a_report_from_the_log_is_the_one_of_the_run(tmp_path: Path) -> None:
-    """What was taken in while the loop ran, and what is read again from its log."""
+    """Data collected while the loop ran, and data read from its log."""
     folder = RunFolder.create(tmp_path, "run")
     digest = Digest(20)
     kept, _ = logged.run(folder, logged.config_of("run.steps=3000"))
@@ -234,4 +234,4 @@ def test_a_report_names_what_is_missing_of_its_steps(tmp_path: Path) -> None:
     folder.log().unlink()
     with LogFile(folder.log(), whole.head, None, episodes.dtype) as file:
         file.steps(np.delete(records, [5, 6, 7]))
-    assert "log.mcap: 3 records were lost on the way to it" in write_report(folder).read_text()
+    assert "log.mcap: 3 records were lost before it was written" in write_report(folder).read_text()

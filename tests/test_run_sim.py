@@ -1,4 +1,4 @@
-"""`rtu-edge run --sim`, and what `--assert-no-alloc` makes of a run."""
+"""`rtu-edge run --sim`, and `--assert-no-alloc`."""
 
 from __future__ import annotations
 

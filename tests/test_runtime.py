@@ -1,4 +1,4 @@
-"""The loop as Python sees it, against the firmware behind a pty."""
+"""The Python interface of the loop, with the firmware on a pty."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_lockstep_run_records_everything(link: Link) -> None:
     assert ((flags & RecordFlag.LEARNED) != 0).sum() == 2000
     assert (np.diff(records["t_ns"]) > 0).all()
     assert (records["round_trip_ns"] > 0).all()
-    # What is applied is what was sent in the record before, to the bit.
+    # The applied action equals the command in the previous record, bit for bit.
     follows = ~first[1:]
     np.testing.assert_array_equal(records["applied"][1:][follows], records["u"][:-1][follows])
     assert (records["reward"][~first] == 1).all()
@@ -184,11 +184,11 @@ def test_a_second_loop_on_a_link_is_refused_and_the_first_goes_on(link: Link) ->
         first.start()
         while first.steps < 5 and not first.wait(0.01):
             pass
-        with second, pytest.raises(ValueError, match="the link is in use by another loop"):
+        with second, pytest.raises(ValueError, match="the link is in use by another running loop"):
             second.run()
         assert first.status().running and first.steps >= 5
         assert not first.wait(0.1)
-        link.close()  # stops the loop that runs, and not the one that was refused
+        link.close()  # stops the running loop, not the refused one
         assert first.result().reason is StopReason.REQUEST and first.result().confirmed
 
 
@@ -238,7 +238,7 @@ def test_the_tighter_limit_wins(link: Link) -> None:
 
 
 def plain_calls(agent: Any, records: Any, low: float, high: float) -> None:
-    """What the loop asked of its policy, as its records say, done again by one Python call each."""
+    """Repeats the recorded calls of the policy by one Python call each."""
     for record in records:
         calls = CallFlag(int(record["calls"]))
         if CallFlag.BEGIN in calls:

@@ -1,4 +1,4 @@
-"""Each hazard has a test, each mark a hazard, and docs/safety_case.md is what the two say."""
+"""Each hazard has a test, each mark a hazard, and docs/safety_case.md matches both."""
 
 from __future__ import annotations
 

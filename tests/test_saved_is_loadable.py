@@ -1,5 +1,5 @@
-"""What is saved can be loaded: no learner that is not finite takes the place of a checkpoint, and resuming looks
-further back.
+"""Every saved checkpoint can be loaded: a learner that is not finite never replaces a checkpoint, and resuming skips
+invalid ones.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def feed(learner: Any, x: float) -> Any:
 
 
 def unfit(data: bytes, name: str = "actor.cell.W1", value: float = float("nan")) -> bytes:
-    """A checkpoint of the same learner with a value that is not finite, its checksum right."""
+    """A checkpoint of the same learner with a value that is not finite and a valid checksum."""
     learner = decode(data)
     section = learner.state[name]
     section.flat[-1] = value
@@ -68,7 +68,7 @@ def unfit(data: bytes, name: str = "actor.cell.W1", value: float = float("nan"))
     return found
 
 
-# ---------------------------------------------------------------- save() and load() have one rule
+# ---------------------------------------------------------------- save() and load() use the same rule
 
 
 @pytest.mark.hazard("checkpoint-not-loadable")
@@ -115,7 +115,7 @@ def test_save_refuses_what_load_refuses_and_nothing_else() -> None:
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_whatever_is_wrong_with_the_bytes_the_check_ends_within_them(data: st.DataObject) -> None:
-    """Section rows that claim anything, under a right checksum: refused, and never more is read than is there."""
+    """Arbitrary section rows with a valid checksum: refused, without reads beyond the end."""
     whole = bytearray(GOOD)
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(12, len(whole) - 5))
@@ -145,7 +145,7 @@ def test_slots_keep_what_can_be_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.hazard("checkpoint-not-loadable")
 def test_resuming_looks_further_back_and_tells_why(tmp_path: Path) -> None:
-    """A folder that an older version left: its newest checkpoint holds a NaN."""
+    """A folder of an older version: its newest checkpoint holds a NaN."""
     config = tmp_path / "job.toml"
     config.write_text(f"{JOB}[run]\nname = 'run'\nsteps = 300\nfolder = '{tmp_path}'\n")
     assert cli("run", config)[0] == 0
@@ -198,7 +198,7 @@ def test_a_supervisor_that_could_not_be_read_again_is_not_saved(saver: Any, monk
     wrong = {
         bytes(whole): "with a snapshot that is not finite",
         block[:100]: "cut short",
-        b"\x09" + block[1:]: "of a version that this build does not read",
+        b"\x09" + block[1:]: "of a version that this build does not support",
         block[:-4]: "of another learner",
     }
     for bad, words in wrong.items():
@@ -220,7 +220,7 @@ def test_a_supervisor_that_could_not_be_read_again_is_not_saved(saver: Any, monk
 
 
 def test_a_run_whose_learner_is_lost_writes_the_rest_and_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the loop's end and the last save: the checkpoint before the run stays, log and summary are there, exit
+    """Between the loop's end and the last save: the checkpoint from before the run is kept, log and summary exist, exit
     code 1.
     """
     finish = Saver.finish
@@ -242,7 +242,7 @@ def test_a_run_whose_learner_is_lost_writes_the_rest_and_fails(tmp_path: Path, m
     assert stored.notes == () and checkpoint.read_text(stored.data)[1]["steps"] == 0
 
 
-# ---------------------------------------------------------------- the learner that was asked for
+# ---------------------------------------------------------------- the requested learner
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,9 @@ def fields(node: ast.ClassDef) -> set[str]:
 
 
 def describes(node: ast.ClassDef) -> str:
-    """The fact that a class describes: "channel", "limits", "hello", "clock", "safe", "step"; "" for anything else."""
+    """The subject that a class describes: "channel", "limits", "hello", "clock", "safe", "step"; "" for
+    anything else.
+    """
     names = fields(node)
     plain = {
         each.targets[0].id
@@ -115,7 +117,7 @@ def test_numbers_of_the_wire_are_those_of_the_c_code() -> None:
 
 
 def test_who_holds_channels_holds_those_of_the_schema() -> None:
-    """A data sheet, the head of a log, the summary of a run: no list of anything else under these names."""
+    """A data sheet, the head of a log, the summary of a run: no lists of other items under these names."""
     holders = {}
     for path, text in sources():
         for node in ast.walk(ast.parse(text)):
@@ -166,7 +168,7 @@ def test_what_the_loop_limits_is_what_a_replay_limits() -> None:
 
 
 def test_limits_in_force_are_limits() -> None:
-    """They can be given again, and are what they are."""
+    """They can be passed again, unchanged."""
     sheet = plants.sheet("cartpole")
     once = in_force([Limits(-3, 20, slew_per_s=50.0)], sheet.actuators, sheet.period_s)
     assert once == [Limits(-3.0, 10.0, slew_per_s=50.0, accel_per_s2=np.inf, rest=0.0)]

@@ -1,4 +1,4 @@
-"""The service: its files, systemd's protocol with a watchdog that only a turning loop feeds, and arming by the
+"""The service: its files, systemd's protocol with a watchdog that only a running loop feeds, and arming through the
 socket.
 """
 
@@ -41,7 +41,7 @@ LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\n"
 
 def robot(tmp_path: Path, port: str, limits: str = LIMITS) -> Path:
     path = tmp_path / "robot.toml"
-    ttl = "[loop]\nttl_ms = 200\n"  # the longest that the device allows: a busy host ends no run by itself
+    ttl = "[loop]\nttl_ms = 200\n"  # the device's maximum, so that a busy test host does not end a run
     text = f'[device]\nport = "{port}"\n{ttl}[learner]\nunits = 8\nhidden = [8]\n'
     text += f'[run]\nfolder = "{tmp_path}/runs"\n{limits}'
     path.write_text(text)
@@ -57,7 +57,7 @@ def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 
 
 class Manager:
-    """What systemd would be: a datagram socket that service managers listen on."""
+    """Replaces systemd: the datagram socket of a service manager."""
 
     def __init__(self, folder: Path) -> None:
         self.address = str(folder / "notify")
@@ -169,7 +169,7 @@ def test_a_path_is_one_word_of_the_unit(tmp_path: Path) -> None:
 def test_the_udev_rule_is_for_the_configured_device_alone(port: str, match: str) -> None:
     rule = service.parts("/etc/robot.toml", "robot", "arm", port=port)[1].text.splitlines()
     assert match + ', GOTO="rtu_edge_found"' in rule
-    # Each other device leaves before anything is set.
+    # Every other device is closed before a change.
     sets = [at for at, line in enumerate(rule) if "ID_MM" in line or "SYMLINK" in line or "latency_timer" in line]
     assert len(sets) == 3 and min(sets) > rule.index('GOTO="rtu_edge_end"') > rule.index(
         match + ', GOTO="rtu_edge_found"'
@@ -222,7 +222,7 @@ def test_a_learner_belongs_to_one_service(manager: Manager, tmp_path: Path, capf
 
 
 def test_a_hung_loop_is_not_fed(manager: Manager) -> None:
-    """The reward function hangs the loop on its own thread; the supervising thread goes on, and feeds no more."""
+    """The reward function hangs the loop on its own thread; the supervising thread continues, but stops feeding."""
     hang = False
 
     def reward(x: Any, u: Any) -> float:
@@ -243,7 +243,7 @@ def test_a_hung_loop_is_not_fed(manager: Manager) -> None:
             assert fed >= 4
             hang = True
             loop.wait(0.1)
-            watchdog.look()  # what it had turned before
+            watchdog.look()  # iterations before
             fed = sum(watchdog.look() for _ in range(30) if not loop.wait(0.02))
             hang = False
             assert fed == 0
@@ -269,7 +269,7 @@ def test_serve_needs_limits(capfd: pytest.CaptureFixture[str], tmp_path: Path) -
 
 
 def check_three_sessions(folder: Path) -> None:
-    """One learner over three processes: each run begins where the last ended, and the checkpoint has the sum."""
+    """One learner over three processes: each run resumes from the previous one, and the checkpoint has the total."""
     sessions = sorted(folder.glob("session*"))
     assert [{"config.toml", "log.mcap"} <= {file.name for file in path.iterdir()} for path in sessions] == [True] * 3
     logs = [read_log(path / "log.mcap") for path in sessions]
@@ -328,7 +328,7 @@ def test_a_service_starts_disarmed_arms_on_demand_and_stops(manager: Manager, tm
         process = start()
         try:
             arm(process)
-            # A signal before the device is armed is no safe stop.
+            # A signal before arming is not a safety stop.
             until(lambda: lock.status(device.port)["steps"] > 0)
             process.send_signal(signal.SIGTERM)
             out, _ = process.communicate(timeout=20)
@@ -381,7 +381,7 @@ def test_a_service_goes_on_from_the_checkpoint_before_a_damaged_one(
         damaged = bytearray(slots.current.read_bytes())
         damaged[len(damaged) // 2] ^= 1
         slots.current.write_bytes(damaged)
-        if newest == "set aside":  # by a start that was cut off there
+        if newest == "set aside":  # left by an interrupted start
             assert slots.set_aside() and not slots.current.exists()
         command = [sys.executable, "-m", "rtu_edge.cli", "serve", str(config)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -401,16 +401,16 @@ def test_a_service_goes_on_from_the_checkpoint_before_a_damaged_one(
     assert checkpoint.read_text(slots.current.read_bytes(), slots.current)[1]["steps"] == 100 + acted
 
 
-# ---------------------------------------------------------------- a disk that is full, a device that goes away
+# ---------------------------------------------------------------- full disk, lost device
 
 
 class Serving:
-    """`rtu-edge serve` under way."""
+    """A running `rtu-edge serve`."""
 
     def __init__(self, config: Path, port: str, manager: Manager) -> None:
         self.port = port
         command = [sys.executable, "-m", "rtu_edge.cli", "serve", str(config)]
-        # Nobody reads what the watchdog would be told: the manager's queue would fill up.
+        # No one reads the watchdog messages: the manager's queue would fill up.
         environment = {key: value for key, value in os.environ.items() if key != "WATCHDOG_USEC"}
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -418,12 +418,12 @@ class Serving:
         manager.until("READY=1")
 
     def let_files_grow(self, to_bytes: int) -> None:
-        """To so much and no further: what a full disk looks like."""
+        """Limits the file size, to simulate a full disk."""
         limit = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)[1]
         resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (limit if to_bytes < 0 else to_bytes, limit))
 
     def arm(self) -> int:
-        """Returns the number that it was told; the next is another one, once that run is over."""
+        """Returns the number used; a new one is valid after that run."""
         until(lambda: lock.status(self.port)["arm_token"] != 0)
         token = int(lock.status(self.port)["arm_token"])
         lock.arm(self.port, token)
@@ -447,7 +447,7 @@ class Serving:
 
 @pytest.mark.timing
 def test_a_full_disk_does_not_end_a_service(manager: Manager, tmp_path: Path) -> None:
-    """Nothing is armed that cannot be written down; what was learned stays in memory until there is room."""
+    """Does not arm if nothing can be recorded; the learner state stays in memory until there is space."""
     saved = tmp_path / "runs" / "robot" / "checkpoint.rtu"
     with SimulatedDevice("cartpole", max_steps=100_000) as device:
         config = robot(tmp_path, device.port, f"steps = 60\n{LIMITS}")
@@ -503,11 +503,11 @@ def test_a_device_that_goes_away_ends_a_service_which_systemd_starts_again(
     assert (tmp_path / "runs" / "robot" / "checkpoint.rtu").exists() == armed
 
 
-# ---------------------------------------------------------------- what its sessions take of the disk
+# ---------------------------------------------------------------- disk usage of its sessions
 
 
 def sessions_of(folder: Path, kib: list[int], limit_kib: int) -> Sessions:
-    """Sessions of these sizes, oldest first, that were left."""
+    """Existing sessions of these sizes, oldest first."""
     folder.mkdir(exist_ok=True)
     sessions = Sessions(folder, limit_kib * 1024)
     for size in kib:
@@ -522,7 +522,7 @@ def sessions_of(folder: Path, kib: list[int], limit_kib: int) -> Sessions:
         ([64] * 4, 256, [1, 2, 3, 4]),
         ([64] * 4, 255, [2, 3, 4]),
         ([64] * 4, 128, [3, 4]),
-        ([64, 64, 640], 128, [3]),  # the newest stays, whatever it takes
+        ([64, 64, 640], 128, [3]),  # the newest is kept at any size
         ([8] * 12, 24, [10, 11, 12]),  # by number, not by name
         ([64] * 3, 0, [1, 2, 3]),  # no bound
     ],

@@ -1,6 +1,6 @@
-"""The service in the sandbox of its own unit: how tight it is, and that it runs and can be stopped in it.
+"""The service in the sandbox of its own unit: its strictness, and that the service runs and can be stopped in it.
 
-No systemd runs here: tests/sandbox.py rebuilds the sandbox from the unit.
+Without systemd: tests/sandbox.py rebuilds the sandbox from the unit.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def test_a_service_in_its_sandbox_is_stopped(who: str, running: tuple[Stage, Ser
 
 @pytest.mark.hazard("service-sandbox")
 def test_the_sandbox_is_one(running: tuple[Stage, Service]) -> None:
-    """What the service may not do there; and a service that hangs in it is ended."""
+    """Denied operations of the service; and that a hanging service is ended."""
     stage, serving = running
     pid = serving.process.pid
     status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)

@@ -1,7 +1,7 @@
 """Bounds of size: lines of 120 characters, functions of 60 lines, files of 400, in Python, C++ and C alike.
 
-A line is bounded in prose too; rows of tables and links that no break can shorten are not counted. A function is
-measured from its head to its end, without its decorators and its docstring.
+Lines of prose are bounded too, except table rows and long links. A function is measured from its head to its end,
+without decorators and docstring.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ def python_functions(text: str) -> list[tuple[str, int, int]]:
 
 # ---------------------------------------------------------------- functions of C and C++
 
-# Braces that hold declarations: what is inside is looked into.
+# Braces that hold declarations: their contents are searched.
 SCOPE = re.compile(
     r"\b(?:namespace|struct|class|union)\b[^()=]*(?:\([^()]*\)[^()=]*)?$|\bextern\s*$|\bextern\s*\"\"\s*$"
 )
-# A name, its parameters, and what may stand between them and the body.
+# A name, its parameters, and what may follow before the body.
 HEAD = re.compile(r"(?P<name>~?\w+|operator\s*\S+)\s*\((?P<rest>.*)$", re.DOTALL)
 
 

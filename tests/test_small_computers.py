@@ -1,4 +1,4 @@
-"""Disks, locks and clocks as small computers have them: slow cards, shares, full and read-only disks, a wall clock at
+"""Disks, locks and clocks of small computers: slow cards, network shares, full and read-only disks, a wall clock at
 1970.
 """
 
@@ -60,7 +60,7 @@ def with_disk(**faults: str | int | Path) -> dict[str, str]:
 
 
 def cli(*arguments: str | Path, env: dict[str, str] | None = None) -> tuple[int, str]:
-    """`rtu-edge` in a process of its own: exit code and all that it printed."""
+    """Run `rtu-edge` in a separate process; exit code and output."""
     command = [sys.executable, "-m", "rtu_edge.cli", *map(str, arguments)]
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert "Traceback" not in done.stdout, done.stdout
@@ -111,9 +111,7 @@ class Systemd:
 def test_a_card_that_is_slower_than_the_watchdog_kills_no_service_and_loses_nothing(
     manager: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Arming, saving and leaving each take longer than the watchdog's time, in less time than a card and a unit
-    have.
-    """
+    """Arming, saving and exiting each take longer than the watchdog's time, but less than the unit's timeouts."""
     watchdog_s = 0.6
     monkeypatch.setenv("WATCHDOG_USEC", str(int(watchdog_s * 1e6)))
     environment = with_disk(DISK_SYNC_MS=800, DISK_FOLDER=tmp_path)
@@ -145,11 +143,11 @@ def test_a_card_that_is_slower_than_the_watchdog_kills_no_service_and_loses_noth
     assert checkpoint.read_text(saved.read_bytes(), saved)[1]["steps"] == acted > 10
 
 
-# ------------------------------------------------------------ folders that cannot be synced, locks that are not kept
+# ------------------------------------------------------------ folders that cannot be synced, unsupported locks
 
 
 class Answers(Disk):
-    """A file system that answers so to a folder's sync."""
+    """A file system with this result of syncing a folder."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         real = os.fsync
@@ -190,7 +188,7 @@ def test_a_folder_whose_sync_fails_is_named(number: int, tmp_path: Path, monkeyp
 
 
 def test_a_run_on_a_share_that_syncs_no_folder(tmp_path: Path) -> None:
-    """CIFS: EINVAL. It is told, once, and the run comes to its end."""
+    """CIFS: EINVAL. Reported once, and the run completes."""
     code, out = cli("run", job(tmp_path), env=with_disk(DISK_FOLDER_SYNC=errno.EINVAL, DISK_FOLDER=tmp_path))
     assert code == 0, out
     assert out.count("cannot sync a folder (Invalid argument)") == 1
@@ -204,7 +202,7 @@ def test_a_medium_that_fails_is_an_error_with_its_path(tmp_path: Path) -> None:
 
 @pytest.fixture
 def lock_fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[bool, int]], None]:
-    """flock as a file system has it: an errno for folders (True) and files (False)."""
+    """Behaviour of flock on a file system: an errno for folders (True) and files (False)."""
     import fcntl
 
     def set_up(answers: dict[bool, int]) -> None:
@@ -275,7 +273,7 @@ def test_a_service_on_nfs_without_locks_runs_and_tells(manager: Manager, tmp_pat
 @pytest.mark.hazard("disk-unusual")
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 def test_a_disk_that_fills_while_a_run_goes_is_named_and_the_good_checkpoint_stays(number: int, tmp_path: Path) -> None:
-    """From its second save on. The run comes to its end, exit code 1: not everything could be written."""
+    """From its second save on. The run completes with exit code 1: not everything could be written."""
     environment = with_disk(DISK_WRITE=number, DISK_WHEN=tmp_path / "run" / "checkpoint.1.rtu", DISK_FOLDER=tmp_path)
     saves = ("--set", "checkpoint.every_steps=100")
     code, out = cli("run", job(tmp_path, 4000), *saves, env=environment)
@@ -297,8 +295,8 @@ def test_a_disk_that_fills_while_a_run_goes_is_named_and_the_good_checkpoint_sta
     ],
 )
 def test_a_disk_that_is_full_before_a_run_moves_nothing(file: str, number: int, tmp_path: Path) -> None:
-    """Whichever file it is that finds no room: an error with its path, exit code 2, no step."""
-    # Files that are replaced whole have their name once they are written: then from when the one before is there.
+    """Any file without space: an error with its path, exit code 2, no step."""
+    # Atomically replaced files have their name only after writing: faults start when the previous version exists.
     since = {"checkpoint.rtu": "", "config.toml": "checkpoint.rtu"}.get(file, file)
     when = {"DISK_WHEN": tmp_path / "run" / since} if since else {}
     code, out = cli("run", job(tmp_path), env=with_disk(DISK_WRITE=number, DISK_FOLDER=tmp_path / "run", **when))
@@ -321,7 +319,7 @@ OUTPUTS: dict[str, list[str]] = {
 @pytest.mark.hazard("disk-unusual")
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_a_file_that_finds_no_room_is_named_and_the_old_one_stays(name: str, tmp_path: Path) -> None:
-    """Whatever a command writes: the old file or the new one, and nothing beside it."""
+    """For every file that a command writes: the old or the new version, and no other file."""
     folder, path = tmp_path / "out", tmp_path / "out" / name
     shutil.copytree(GOLDEN, tmp_path / "run")
     folder.mkdir()
@@ -393,7 +391,7 @@ def message_times(path: Path) -> list[int]:
 
 
 def test_a_log_of_times_before_1970_has_none(tmp_path: Path) -> None:
-    """From a black box, say, that an older version wrote under such a clock."""
+    """For example from a black box of an older version with such a clock."""
     log, _ = logged.by_hand(logged.config_of(), 20)
     head = type(log.head)(**{**{n: getattr(log.head, n) for n in log.head.__struct_fields__}, "epoch_ns": -(10**18)})
     with LogFile(tmp_path / "log.mcap", head, log.start, _core.episode_dtype()) as file:
@@ -405,7 +403,7 @@ def test_a_log_of_times_before_1970_has_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("when_s", [-1.7e9, 0.0, 1e13])
 def test_ckpt_ls_shows_any_time(when_s: float) -> None:
-    """On a memory file system, which keeps the year 318857."""
+    """On a memory file system, which stores the year 318857."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         path = Path(folder) / "checkpoint.rtu"
         rtu.StreamAC(2, 1, units=4, hidden=4).save(path)

@@ -1,4 +1,4 @@
-"""Every way to stop a plant: silence, signals, the control socket, and what must not pass for a stop."""
+"""Every way to stop a plant: silence, signals, the control socket, and false confirmations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.timing
 
 PERIOD_S = 0.02
 TTL_S = 0.1
-MUTE = faults.Drop(direction=faults.Direction.TO_HOST, rate=1.0)  # what the device says does not arrive
+MUTE = faults.Drop(direction=faults.Direction.TO_HOST, rate=1.0)  # the device's output is lost
 DEAF = faults.Drop(direction=faults.Direction.TO_DEVICE, rate=1.0)
 SLACK_S = 0.25  # the host that runs the tests is shared; the rule itself is tested on an injected clock
 
@@ -107,7 +107,7 @@ def test_the_first_signal_stops_safely(line: FaultBridge) -> None:
 
 def test_the_second_signal_is_an_emergency_stop(line: FaultBridge) -> None:
     driver = host.start(line.port)
-    with line.inject(DEAF):  # DISARM does not get through, so that there is time for a second thought
+    with line.inject(DEAF):  # DISARM is lost, so that there is time for a second request
         driver.send_signal(signal.SIGINT)
         time.sleep(0.2)
         driver.send_signal(signal.SIGINT)
@@ -121,7 +121,7 @@ def test_the_second_signal_is_an_emergency_stop(line: FaultBridge) -> None:
     "numbers", [(signal.SIGHUP, signal.SIGHUP), (signal.SIGTERM, signal.SIGHUP), (signal.SIGHUP, signal.SIGTERM)]
 )
 def test_a_hang_up_is_never_the_second_signal(line: FaultBridge, numbers: tuple[signal.Signals, ...]) -> None:
-    """Of a terminal that closes the kernel tells, and the shell; systemd may tell so too after its SIGTERM."""
+    """For a closing terminal the kernel and the shell each send one; systemd may send one after its SIGTERM."""
     driver = host.start(line.port)
     with line.inject(DEAF):
         for number in numbers:
@@ -147,7 +147,7 @@ def test_a_second_host_cannot_take_over(line: FaultBridge) -> None:
     try:
         with pytest.raises(DeviceError, match="in use"):
             open_port(line.port)
-        # Past the port's own locks (root may), the owner's lock still stands.
+        # Past the port's own locks (possible for root), the owner's lock still holds.
         fd = os.open(line.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         try:
             with pytest.raises(DeviceError, match=str(driver.pid)):
@@ -276,7 +276,7 @@ def test_monitor(line: FaultBridge) -> None:
 
 
 class Flood(threading.Thread):
-    """A client that asks for the status as fast as the socket takes it, and reads the answers."""
+    """A client that requests the status as fast as possible, and reads the answers."""
 
     def __init__(self, port: str) -> None:
         super().__init__()
@@ -289,7 +289,7 @@ class Flood(threading.Thread):
 
     def run(self) -> None:
         asked = b"status\n" * 1000
-        with self.connection, contextlib.suppress(ConnectionError):  # until the owner goes
+        with self.connection, contextlib.suppress(ConnectionError):  # until the owner exits
             while not self.over:
                 readable, writable, _ = select.select([self.connection], [self.connection], [], 0.01)
                 if writable:
@@ -316,7 +316,7 @@ def test_a_client_that_floods_holds_up_neither_the_others_nor_the_loop(line: Fau
             time.sleep(0.05)
         lasted_s = time.monotonic() - begun
         for flood in floods:
-            # More waits than is answered, and it is answered about once a millisecond.
+            # More requests are queued than answered, and one is answered about every millisecond.
             assert flood.is_alive() and flood.sent > 2 * 7 * flood.answers
             assert 0 < flood.answers < 100 + 1500 * lasted_s
         assert (after["steps"] - before["steps"]) * PERIOD_S > 0.8 * lasted_s
@@ -331,7 +331,7 @@ def test_a_client_that_floods_holds_up_neither_the_others_nor_the_loop(line: Fau
 
 
 class Client:
-    """A client of the control socket by hand: commands out, what was answered with the time since the command."""
+    """A raw client of the control socket: sends commands, returns answers with the time since the command."""
 
     def __init__(self, port: str) -> None:
         self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -355,7 +355,7 @@ class Client:
 
 @pytest.mark.alone
 def test_an_emergency_stop_that_is_not_confirmed_holds_up_nobody(line: FaultBridge) -> None:
-    """Each who asks hears within 200 ms that the owner is alive, else `rtu-edge estop` ends it."""
+    """Every client gets an answer within 200 ms, otherwise `rtu-edge estop` ends the owner."""
     with open_port(line.port) as opened, Link(opened, control=lock.socket_path(line.port)) as link:
         link.handshake()
         with line.inject(MUTE):
@@ -377,7 +377,7 @@ def test_an_emergency_stop_that_is_not_confirmed_holds_up_nobody(line: FaultBrid
             first.ask(b"estop")
             time.sleep(1)
             second.ask(b"estop")
-            for client in (first, second):  # each has three seconds of its own
+            for client in (first, second):  # three seconds each
                 at, said = client.answers("estop")[-1]
                 assert said["confirmed"] is False and 2.9 < at < 3.5
 
@@ -404,15 +404,15 @@ def test_idle_clients_keep_out_no_emergency_stop() -> None:
         clients[0].ask(b"monitor")
         clients[1].ask(b"status")
         assert clients[0].answers("status") and clients[1].answers("status")
-        for _ in range(3):  # more than there are places
+        for _ in range(3):  # more than there are slots
             clients += [Client(device.port) for _ in range(8)]
             assert stops.estop(device.port) == stops.Estop("owner", None)
-        clients[0].ask(b"status")  # who listens leaves last
+        clients[0].ask(b"status")  # the reader disconnects last
         assert clients[0].answers("status")
 
 
 def test_a_process_without_a_free_descriptor_does_not_spin() -> None:
-    """Whoever knocks meanwhile is let in once there is one."""
+    """A client that connects meanwhile is served once a slot is free."""
     with (
         SimulatedDevice() as device,
         open_port(device.port) as opened,
@@ -471,7 +471,7 @@ def test_a_line_too_long_is_refused_and_its_sender_dropped() -> None:
         open_port(device.port) as opened,
         Link(opened, control=lock.socket_path(device.port)),
     ):
-        # Everything sent before the end of the stream is obeyed, however many lines a chunk holds.
+        # Everything sent before the end of the stream is processed, for any number of lines per chunk.
         assert [said["event"] for said in talk(b"status\n" * 100)] == ["status"] * 100
         (wrong,) = talk(b"x" * 63 + b"\n")
         assert "commands:" in str(wrong["message"])
@@ -484,7 +484,9 @@ def test_a_line_too_long_is_refused_and_its_sender_dropped() -> None:
 
 @pytest.mark.alone
 def test_an_interpreter_that_is_busy_does_not_stop_the_loop() -> None:
-    """A second inside one call that holds the interpreter lock: the loop ticks on, the device sees no stale command."""
+    """A second inside one call that holds the interpreter lock: the loop continues to tick, the device receives no
+    stale command.
+    """
     import ctypes
 
     policy = _testing.LinearPolicy(2, [0.0], [[0.5, 6.0]])
@@ -508,6 +510,6 @@ def test_an_interpreter_that_is_busy_does_not_stop_the_loop() -> None:
             # Of 50 ticks in that second none was more than two periods after the one before.
             assert np.diff(records["t_ns"]).max() < 2.5 * PERIOD_S * 1e9
             ages = records["command_age_us"]
-            assert ages[ages != 0xFFFFFFFF].max() < 60_000  # the life of a command: three periods
+            assert ages[ages != 0xFFFFFFFF].max() < 60_000  # TTL of a command: three periods
             loop.request_stop()
             assert loop.result().confirmed

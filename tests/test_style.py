@@ -29,7 +29,7 @@ def is_cxx(path: str) -> bool:
 
 
 def slips(path: str, text: str) -> list[str]:
-    """Name what breaks the style: "native/a.h: enumerator ok"."""
+    """Name style violations: "native/a.h: enumerator ok"."""
     code = without_comments(text)
     found = []
     if path.endswith(".h") and (GUARD.search(code) or "#pragma once\n" not in code):

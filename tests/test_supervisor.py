@@ -1,4 +1,4 @@
-"""Who drives, and what leaves for the device: modes, fallbacks and monitors through the real loop and step by step."""
+"""Arbitration and commands: modes, fallbacks and monitors through the real loop and step by step."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def drive(mode: str, *overrides: str, seed: int = 0, steps: int = 3000, **loop: 
 
 @pytest.mark.hazard("shadow-learner-acts")
 def test_in_shadow_mode_the_wire_is_that_of_the_fallback_alone() -> None:
-    """Acceptance: same session, injected clock (lockstep is virtual time), byte for byte; whatever the learner."""
+    """Acceptance: same session, injected clock (lockstep is virtual time), byte for byte, for any learner."""
     sent = []
     states = []
     for mode, seed in (("off", 0), ("shadow", 0), ("shadow", 7)):
@@ -96,7 +96,7 @@ def test_from_what_the_fallback_did_only_the_critic_learns() -> None:
     for _ in range(200):
         rig.tick()
     agent.core.flush()
-    # A sample at the same end as the controller's command counts as carried out: there is none here.
+    # A sample at the same limit as the controller's command counts as carried out: none occurs here.
     moved = {name: bool((agent.core.get(name) != value).any()) for name, value in before.items()}
     assert moved == {"actor.head.weight": False, "critic.head.weight": True, "actor.cell.W1": False}
 
@@ -121,9 +121,7 @@ def test_by_turns() -> None:
 
 
 def test_a_correction_stays_within_its_share_of_the_range() -> None:
-    """Residual: never further than 10 % of the range (2 N of 20) from what the controller alone says to the same
-    past.
-    """
+    """Residual: never further than 10 % of the range (2 N of 20) from the controller's output for the same past."""
     learner = small()
     made = faults.supervised(learner, "supervisor.mode=residual", "supervisor.residual={force=0.1}", text=DEVICE + PD)
     rig = faults.Rig(made.policy, 3)
@@ -180,7 +178,7 @@ def test_going_back_takes_a_dwell_and_good_steps_and_too_many_switches_lock() ->
     assert step(False) is Cause.SENSOR
     assert [step() for _ in range(10)] == [Cause.DWELL] * 9 + [Cause.NONE]
     assert step(False) is Cause.SENSOR
-    # A bad step late in the dwell: four good ones in a row from there.
+    # A bad step late in the dwell: four good ones in a row after it.
     assert [step(k != 8) for k in range(14)] == [Cause.DWELL] * 8 + [Cause.SENSOR] + [Cause.DWELL] * 3 + [
         Cause.NONE
     ] * 2
@@ -194,7 +192,7 @@ def test_going_back_takes_a_dwell_and_good_steps_and_too_many_switches_lock() ->
 def test_a_fatal_observation_ends_the_run() -> None:
     with linked() as link:
         made = faults.supervised(small(), "sensor.theta={min=-0.1, max=0.1, on_range='stop'}", text=DEVICE + PD)
-        # Without a controller that balances: the fallback is not needed until then.
+        # Without a balancing controller: the fallback is not needed until then.
         result = Loop(link, made.policy, LoopConfig(steps=5000, session=1)).run()
     assert result.reason is StopReason.SENSOR and result.confirmed
     assert result.counters["sensor_stops"] == 1
@@ -262,7 +260,9 @@ def test_a_frozen_policy_as_fallback(tmp_path: Path) -> None:
 
 
 def test_a_controller_beside_a_learner_of_levels_keeps_its_fractions() -> None:
-    """The same forces as beside a continuous learner, to the rounding of another unit; the learner takes the levels."""
+    """The same forces as with a continuous learner, up to rounding of the unit conversion; the learner takes the
+    levels.
+    """
     continuous = faults.Rig(faults.supervised(small(), "supervisor.mode=off", text=DEVICE + PD).policy, 3)
     learner: Any = rtu.StreamAC(observation_size=2, n_actions=3, units=8, hidden=[8], seed=0)
     levels = faults.Rig(faults.supervised(learner, "supervisor.mode=shadow", text=DEVICE + PD).policy, 3)
@@ -294,7 +294,7 @@ def test_what_does_not_fit_is_refused(overrides: tuple[str, ...], message: str) 
     assert message in str(caught.value)
 
 
-# ------------------------------------------------------------------ the learner monitor's other signals
+# ------------------------------------------------------------------ other triggers of the learner monitor
 
 
 def test_actions_at_one_end_for_too_long() -> None:
@@ -347,11 +347,11 @@ def test_a_snapshot_that_is_not_finite_is_not_kept() -> None:
     assert made.supervisor.snapshot() == good and np.isfinite(agent.core.get("actor.cell.trace.T2")).all()
 
 
-# ------------------------------------------------------------------ what leaves for the device
+# ------------------------------------------------------------------ commands to the device
 
 
 class Scripted:
-    """A policy that hands out any bits, through the same table as every other."""
+    """A policy with arbitrary bit patterns as output, through the same policy table."""
 
     def __init__(self, bits: list[int]) -> None:
         self.values = [struct.unpack("<f", struct.pack("<I", each))[0] for each in bits]
@@ -398,7 +398,7 @@ def shared_link() -> Iterator[Link]:
 def test_any_action_is_finite_in_range_and_limited_on_the_wire(
     shared_link: Link, bits: list[int], supervised: bool
 ) -> None:
-    """Through the real loop, with the supervisor and without; the bytes are what is looked at."""
+    """Through the real loop, with and without the supervisor; compares the bytes."""
     policy = Scripted(bits).made.policy()
     if supervised:
         config = parse_config(DEVICE, ["supervisor.mode=off"])
@@ -409,7 +409,7 @@ def test_any_action_is_finite_in_range_and_limited_on_the_wire(
     )
     looped = Loop(shared_link, policy, loop)
     result = looped.run()
-    # As a fallback that gives nothing finite five times in a row it ends the run.
+    # A fallback with five consecutive non-finite outputs ends the run.
     assert result.reason is StopReason.STEPS or (supervised and result.reason is StopReason.POLICY)
     forces = np.array(commands(shared_link.captured[0]))
     records = looped.drain()

@@ -1,4 +1,4 @@
-"""The loop's thread and those that look at it, under ThreadSanitizer."""
+"""The loop's thread and the threads that read its status, under ThreadSanitizer."""
 
 from __future__ import annotations
 

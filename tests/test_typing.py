@@ -1,4 +1,4 @@
-"""The package as a user's type checker sees it: mypy --strict on a program that uses it, outside of this project."""
+"""Type information for users: mypy --strict on a program that uses the package, outside of this project."""
 
 from __future__ import annotations
 

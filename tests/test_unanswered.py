@@ -1,4 +1,4 @@
-"""A handshake that fails tells why: silence, an echo, text, another baud rate, a device that does not receive."""
+"""A failed handshake reports the reason: silence, an echo, text, another baud rate, a device that does not receive."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMEOUT_S = 0.45
 
 @contextmanager
 def far_end(answer: Callable[[bytes], bytes], unasked: bytes = b"") -> Iterator[tuple[str, list[bytes]]]:
-    """A port whose other end hands each piece that it reads to a function; the port's path, and what it has read."""
+    """A port whose other end passes its input to a function; the port's path, and the input."""
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
     heard: list[bytes] = []
@@ -48,7 +48,7 @@ def far_end(answer: Callable[[bytes], bytes], unasked: bytes = b"") -> Iterator[
 
 
 def refusal(answer: Callable[[bytes], bytes], unasked: bytes = b"") -> tuple[str, list[bytes]]:
-    """What a failed handshake says, and what it has sent."""
+    """The error message of a failed handshake, and the bytes that it sent."""
     with far_end(answer, unasked) as (path, heard):
         fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         try:
@@ -62,7 +62,7 @@ def refusal(answer: Callable[[bytes], bytes], unasked: bytes = b"") -> tuple[str
 def test_an_echo_is_named_and_asked_at_a_bounded_rate() -> None:
     said, heard = refusal(lambda data: data)
     assert "did not answer in time: the port echoes what is sent: RX connected to TX" in said
-    # Each 100 ms: 63 000 in four seconds when each echo brought a new question.
+    # Every 100 ms; it was 63 000 in four seconds when each echo caused a new request.
     assert 1 <= b"".join(heard).count(b"\0") <= 5
 
 
@@ -79,13 +79,13 @@ def test_text_is_shown_cleaned() -> None:
 
 def test_bytes_of_another_baud_rate_are_named() -> None:
     said, _ = refusal(lambda data: bytes(range(0x80, 0xF0)))
-    assert "bytes arrived that are no TickLink frames: check the baud rate" in said
+    assert "bytes arrived that are not TickLink frames: check the baud rate" in said
 
 
 def test_a_device_that_only_sends_is_named() -> None:
-    frame = encode(pack(Hello()))  # another host's: not ours, by its time stamp and number
+    frame = encode(pack(Hello()))  # another host's frame, recognised by time stamp and number
     said, _ = refusal(lambda data: b"", frame * 3)
-    assert "3 TickLink frames of other types arrived: it sends and does not receive" in said
+    assert "3 TickLink frames of other types arrived: it sends but does not receive" in said
 
 
 def test_the_monitor_tells_the_same() -> None:

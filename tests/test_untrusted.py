@@ -1,4 +1,4 @@
-"""Files of strangers: each command answers with one clear line and exit code 2 (docs/security.md)."""
+"""Untrusted files: each command reports one clear line and exit code 2 (docs/security.md)."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_notes_without_numbers_end_a_log_there(folder: Path, capfd: pytest.Captu
     ):
         (folder / LOG).write_bytes(mcap_of([*parts[:3], note("lost", values), *parts[3:]]))
         code, out, err = cli(capfd, "replay", folder)
-        assert (code, err) == (0, "") and "gives no numbers" in out
+        assert (code, err) == (0, "") and "has no numbers" in out
 
 
 BOXES: dict[str, dict[str, Any]] = {
@@ -116,7 +116,7 @@ def test_a_box_with_any_head_is_refused_in_one_line(name: str, folder: Path, cap
 
 
 def test_a_box_of_any_record_is_shown_and_exported(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Its checksums fit; times and numbers are at their ends."""
+    """Valid checksums; times and numbers at their extremes."""
     data = bytearray((folder / BOX).read_bytes())
     first, slot = struct.unpack_from("<II", data, 12)
     for index, fill in enumerate((b"\xff", b"\x7f", b"\x80")):
@@ -186,7 +186,7 @@ def test_any_onnx_is_refused_in_one_line(name: str, folder: Path, capfd: pytest.
 
 
 def spoiled(change: str) -> bytes:
-    """A policy as it is exported, but for one thing."""
+    """An exported policy with one change."""
     import onnx
 
     with tempfile.TemporaryDirectory() as place:
@@ -219,7 +219,7 @@ SPOILED = (
 def test_an_onnx_that_is_nearly_a_policy_is_refused_in_one_line(
     change: str, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Also by onnxruntime itself, which would print of its own, names of the file in it as they are."""
+    """Also by onnxruntime itself, which would print messages with unescaped names from the file."""
     (folder / "policy.onnx").write_bytes(spoiled(change))
     err = refused(capfd, "verify", folder)
     assert "policy.onnx: not a " in err and "\x1b" not in err

@@ -1,4 +1,4 @@
-"""Files of strangers: what reading one takes of memory, in a process of its own (docs/security.md)."""
+"""Untrusted files: memory usage of reading one, in a separate process (docs/security.md)."""
 
 from __future__ import annotations
 

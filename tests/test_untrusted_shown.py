@@ -1,4 +1,4 @@
-"""What comes from files and devices: what is shown of it, which files are touched, and infinity (docs/security.md)."""
+"""Untrusted text from files and devices: its display, accessed files, and infinity (docs/security.md)."""
 
 from __future__ import annotations
 

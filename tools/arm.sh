@@ -1,5 +1,5 @@
 #!/bin/sh
-# rtu_edge as an ARM host (Raspberry Pi, Jetson) runs it: tools/arm.sh wheel | test [pytest arguments].
+# Build and test rtu_edge for ARM hosts (Raspberry Pi, Jetson): tools/arm.sh wheel | test [pytest arguments].
 #   wheel  dist/*aarch64.whl: cross-compiled, with its manylinux tag; on an ARM host what tools/wheel.sh makes
 #   test   the Python tests marked `arm` and not `slow`, with that wheel, under emulation; on an ARM host natively
 # Set up by `tools/setup.sh test`. What is downloaded stays in .cache/arm.
@@ -90,7 +90,7 @@ cross_wheel() { # $cache/wheel/*.whl
         -C cmake.define.CMAKE_TOOLCHAIN_FILE="$PWD/cmake/aarch64.cmake" \
         -C cmake.define.RTU_EDGE_TARGET_INCLUDE="$root/usr/include/$python" \
         -C cmake.define.RTU_EDGE_TARGET_SUFFIX="$suffix" .
-    # Whichever Python ran the build: it is for this one.
+    # The wheel is for this Python, regardless of the one that ran the build.
     quietly "$cache/tags.log" "$host" -m wheel tags --remove --python-tag cp311 --abi-tag cp311 \
         "$cache"/wheel/*.whl
 }

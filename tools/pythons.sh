@@ -1,8 +1,8 @@
 #!/bin/sh
-# The tests on each Python that is promised: tools/pythons.sh [pytest arguments]. PYTHONS="python3.10 python3.13"
+# Run the tests on each supported Python: tools/pythons.sh [pytest arguments]. PYTHONS="python3.10 python3.13"
 # chooses; otherwise those that are on the path or in ~/.pyenv. Each gets a clone of the last commit, build/pythons/3.x.
-# Python 3.10 gets the oldest numpy and the like that are promised, the others the newest that there is. All have to
-# learn the same bits.
+# Python 3.10 gets the oldest supported numpy and other dependencies, the others the newest. All must give bit-identical
+# learning results.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,7 @@ find_pythons() {
     done
 }
 
-# Programs for other hosts or under other checkers, which no Python changes: `make test` runs them.
+# Programs for other hosts or with other checkers, independent of Python: `make test` runs them.
 elsewhere="--ignore=tests/test_lint.py --ignore=tests/test_native.py --ignore=tests/test_threads.py
     --ignore=tests/test_fuzz.py --ignore=tests/test_instructions.py --ignore-glob=tests/test_arm*.py
     --ignore-glob=tests/test_cortex*.py --ignore-glob=tests/test_qemu*.py"

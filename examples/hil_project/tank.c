@@ -1,4 +1,4 @@
-/* A water tank with a pump and an open drain: the machine of this project, in front of the firmware.
+/* A water tank with a pump and an open drain: the plant of this project, for the firmware.
  *
  *     level <- level + (FLOW u - DRAIN level) / AREA dt,  never below 0 or above HEIGHT
  *     reward = -(level - target)^2
@@ -19,7 +19,7 @@ typedef struct {
 static const tl_plant_row rows[] = {
     {"level", "m", 0.0f, HEIGHT, TL_SAFE_NONE, 0.0f},
     {"target", "m", 0.0f, HEIGHT, TL_SAFE_NONE, 0.0f},
-    {"pump", "V", 0.0f, 12.0f, TL_SAFE_OFF, 0.0f}, /* safe is off: the tank runs empty, nothing runs over */
+    {"pump", "V", 0.0f, 12.0f, TL_SAFE_OFF, 0.0f}, /* safe behaviour is off: the tank drains and cannot overflow */
 };
 
 static const tl_plant_sheet sheet = {
@@ -32,7 +32,7 @@ static const tl_plant_sheet sheet = {
     .title = "water tank",
     .reward = "-(level - target)^2",
     .source = "ours",
-    .simulated = true, /* leave it out where step() moves something real */
+    .simulated = true, /* omit it if step() moves real hardware */
 };
 
 static void reset(void* state, uint32_t seed) {

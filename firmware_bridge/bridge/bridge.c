@@ -4,7 +4,7 @@
 
 #include "firmware_bridge/bridge/internal.h"
 
-/* An event: one of TL_ON_*, with the frame that brought it, NULL for those of time and the plant. */
+/* An event: one of TL_ON_*, with the frame that caused it; NULL for events of time and of the plant. */
 typedef struct {
     uint8_t on;
     const tl_frame *frame;
@@ -13,16 +13,16 @@ typedef struct {
 
 /* The result of an action. */
 typedef enum {
-    STAYED,    /* refused, or done before: the state is as it was */
-    DONE,      /* the state is the cell's next */
-    THEN_TICK, /* the same, and this follows */
+    STAYED,    /* refused, or already done: the state is unchanged */
+    DONE,      /* the new state is the cell's `next` */
+    THEN_TICK, /* the same, followed by this event */
     THEN_READY,
     THEN_SENSOR
 } result;
 
-/* ---- actions: what each is for stands at TL_DO_* in bridge.h; all the checks come before the first change ---- */
+/* ---- actions: described at TL_DO_* in bridge.h; all checks precede the first change ---- */
 
-/* The device is free; t_us is the device's own clock again. */
+/* Ends the session; t_us is the device's own clock again. */
 static void close_session(tl_bridge *bridge) {
     tl_drive_release(bridge, false);
     bridge->session = 0;
@@ -31,8 +31,8 @@ static void close_session(tl_bridge *bridge) {
     bridge->cached_size = 0;
 }
 
-/* Answers why not: an ACK at once; for a command an EVENT with the next STATE, so that a flood of them is answered by
- * one. */
+/* Answers with the reason: an ACK at once; for a command an EVENT with the next STATE, so that a flood of commands gets
+ * one answer. */
 static result refuse(tl_bridge *bridge, const event *e, uint8_t status) {
     if (e->on == TL_ON_CMD) {
         bridge->counters[TL_COUNTER_REFUSED]++;
@@ -51,7 +51,8 @@ static result ack(tl_bridge *bridge, const event *e) {
     return DONE;
 }
 
-/* A repeated ARM or RESET. In lockstep the ACK is the same to the byte: a retry must not move the count of frames. */
+/* A repeated ARM or RESET. In lockstep the ACK is identical byte for byte: a retry must not change the frame
+ * counter. */
 static result ack_again(tl_bridge *bridge, const event *e) {
     if (!bridge->lockstep) return ack(bridge, e);
     tl_send_ack_again(bridge, e->frame);
@@ -113,7 +114,7 @@ static result arm(tl_bridge *bridge, const event *e) {
     tl_arm wanted;
     const uint8_t status = tl_check_arm(bridge, e->frame, &wanted);
     if (status != TL_STATUS_OK) return refuse(bridge, e, status);
-    tl_send_events(bridge, e->now_us); /* what was before belongs to the old count of frames */
+    tl_send_events(bridge, e->now_us); /* earlier frames belong to the old frame counter */
     bridge->session = bridge->last_session = wanted.session;
     bridge->lockstep = wanted.lockstep;
     bridge->commanded = bridge->episodic = false;
@@ -124,9 +125,10 @@ static result arm(tl_bridge *bridge, const event *e) {
     bridge->fault = 0;
     bridge->tx_seq = 0;
     bridge->state_owed = wanted.lockstep;
-    /* Like virtual time, the count of episodes starts again: no earlier session shows in the bytes of this one. */
+    /* Like virtual time, the count of episodes starts again: the bytes of this session do not depend on earlier
+     * ones. */
     if (wanted.lockstep) bridge->episode = 0;
-    /* What had no period yet in which to become safe becomes it now: in lockstep none comes by itself. */
+    /* Completes pending safe behaviour now: in lockstep no period occurs without a command. */
     if (wanted.lockstep) tl_drive_release(bridge, true);
     return ack(bridge, e);
 }
@@ -165,7 +167,7 @@ static result reset_again(tl_bridge *bridge, const event *e) {
     return ack_again(bridge, e);
 }
 
-/* BOOT is over: the plant is given its outputs before STATE reports them. */
+/* BOOT ends: the plant receives its outputs before STATE reports them. */
 static result start(tl_bridge *bridge, const event *e) {
     tl_drive_rest(bridge);
     (void)tl_drive_first(bridge);
@@ -263,8 +265,8 @@ static result act(tl_bridge *bridge, const tl_bridge_rule *rule, const event *e)
     }
 }
 
-/* Acts on what has happened and on what follows from it (at most three steps: a command, its tick, a sensor that
- * fails), then sends the STATE that is owed. */
+/* Processes an event and its consequences (at most three steps: a command, its tick, a sensor failure), then sends the
+ * pending STATE. */
 static void handle(tl_bridge *bridge, event e) {
     for (bool more = true; more;) {
         const tl_bridge_rule rule = tl_bridge_cell(bridge->state, e.on);
@@ -276,13 +278,13 @@ static void handle(tl_bridge *bridge, event e) {
     }
     if (bridge->state_owed) tl_send_state(bridge, e.now_us);
     bridge->state_owed = false;
-    /* In lockstep the next period may be far away: a plant that is told by step() alone is told now. */
+    /* In lockstep the next period may be far away: a plant that is commanded only through step() is stepped now. */
     if (bridge->ending) tl_drive_release(bridge, bridge->lockstep);
     if (bridge->lockstep) tl_send_events(bridge, e.now_us);
 }
 
-/* Goes safe when the session has been silent for too long: the command in force has expired or, where none can be
- * (before the first one, between episodes, while resetting, in virtual time), the link has shown no sign of life. */
+/* Goes safe after a timeout: the command in force has expired or, when there can be none (before the first command,
+ * between episodes, while resetting, in virtual time), no frame of the session has arrived for silence_us. */
 static void watch(tl_bridge *bridge, uint64_t now_us) {
     const bool timed = bridge->live && !bridge->lockstep;
     if (bridge->session == 0) return;
@@ -295,7 +297,7 @@ static uint8_t column(tl_bridge *bridge, const tl_frame *frame) {
     tl_hello hello;
     tl_ping ping;
     switch (frame->type) {
-        case TL_TYPE_HELLO: /* our own, echoed by the line or by another device, is no question */
+        case TL_TYPE_HELLO: /* the device's own frame, echoed by the line or by another device, is not a request */
             if (tl_hello_unpack(frame, &hello) && hello.role == TL_ROLE_HOST) return TL_ON_HELLO;
             break;
         case TL_TYPE_PING:
@@ -314,7 +316,7 @@ static uint8_t column(tl_bridge *bridge, const tl_frame *frame) {
         case TL_TYPE_RESET:
             return TL_ON_RESET;
         case TL_TYPE_DISARM:
-            return TL_ON_DISARM; /* whatever it carries: stopping never fails on a detail */
+            return TL_ON_DISARM; /* ignores any payload, so that stopping never fails on a detail */
         case TL_TYPE_ESTOP:
             return TL_ON_ESTOP;
         default:
@@ -331,7 +333,7 @@ void tl_bridge_receive(tl_bridge *bridge, const uint8_t *bytes, size_t n, uint64
     if (n == 0) return;
     while (tl_decoder_next(&bridge->rx, &p, bytes + n, &frame))
         handle(bridge, (event){column(bridge, &frame), &frame, now_us});
-    /* In lockstep nothing else would speak: a host told of damage repeats at once instead of waiting. */
+    /* In lockstep nothing else would be sent: a host that learns of the damage repeats at once instead of waiting. */
     if (bridge->lockstep) tl_send_events(bridge, now_us);
 }
 
@@ -341,7 +343,7 @@ void tl_bridge_tick(tl_bridge *bridge, uint64_t now_us) {
     if (now_us < bridge->due_us) return;
     const uint64_t skipped = (now_us - bridge->due_us) / period_us;
     bridge->due_us += (skipped + 1) * period_us;
-    if (bridge->lockstep) return; /* virtual time stands still between commands */
+    if (bridge->lockstep) return; /* virtual time does not advance between commands */
     bridge->counters[TL_COUNTER_SKIPPED] += (uint32_t)skipped;
     handle(bridge, (event){TL_ON_TICK, NULL, now_us});
     tl_send_events(bridge, now_us);

@@ -6,14 +6,14 @@ static const tl_plant_row *actuators(const tl_bridge *bridge) {
     return sheet->rows + sheet->observation_size;
 }
 
-/* v moved into [lo, hi]; false comparisons mean out, so nothing slips through. */
+/* v clamped to [lo, hi]; a false comparison (NaN) counts as outside. */
 static float clamp(float v, float lo, float hi) {
     if (!(v >= lo)) return lo;
     if (!(v <= hi)) return hi;
     return v;
 }
 
-/* v moved to where one period can take an output that stands at from. */
+/* v limited to the range that an output at `from` can reach in one period. */
 static float slewed(float v, float from, float slew) { return clamp(v, from - slew, from + slew); }
 
 float tl_drive_slew(const tl_bridge_config *config, uint8_t i) {
@@ -59,7 +59,7 @@ static bool observe(tl_bridge *bridge) {
     return finite;
 }
 
-/* The one way from here to an actuator. Between two periods there is no step(), so a plant without apply is told
+/* The only call that applies outputs. Between two periods there is no step(), so a plant without apply receives
  * nothing. */
 static tl_plant_result hand_over(tl_bridge *bridge, bool period) {
     const tl_plant *plant = bridge->config.plant;
@@ -68,8 +68,8 @@ static tl_plant_result hand_over(tl_bridge *bridge, bool period) {
     return period ? plant->step(state, bridge->applied) : (tl_plant_result){0.0f, false, false};
 }
 
-/* What does not wait for a period: OFF and DAMP are at safe_value at once. HOLD and RAMP stay until the next one.
- * True when that changes anything. */
+/* Immediate safe behaviour: OFF and DAMP go to safe_value at once. HOLD and RAMP stay until the next period. True when
+ * an output changes. */
 static bool cut_outputs(tl_bridge *bridge) {
     const tl_plant_row *rows = actuators(bridge);
     bool changed = false;
@@ -83,7 +83,7 @@ static bool cut_outputs(tl_bridge *bridge) {
 
 void tl_drive_release(tl_bridge *bridge, bool step) {
     bridge->live = bridge->ending = false;
-    if (bridge->config.plant->apply == NULL && !step) return; /* applied stays what it was told */
+    if (bridge->config.plant->apply == NULL && !step) return; /* `applied` keeps the last command */
     const bool changed = cut_outputs(bridge);
     (void)hand_over(bridge, step && changed);
 }
@@ -101,7 +101,7 @@ void tl_drive_init(tl_bridge *bridge, uint32_t seed) {
     const tl_plant_row *rows = actuators(bridge);
     for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) bridge->applied[i] = rows[i].safe_value;
     bridge->seed = seed;
-    bridge->config.plant->reset(bridge->config.plant_state, seed); /* before all else: it sets up the state */
+    bridge->config.plant->reset(bridge->config.plant_state, seed); /* first: it initialises the state */
     tl_drive_rest(bridge);
     (void)tl_drive_first(bridge); /* an observation that is not finite is reported, and stops an armed host */
 }
@@ -119,9 +119,9 @@ void tl_drive_rest(tl_bridge *bridge) {
 
 bool tl_drive_first(tl_bridge *bridge) {
     const tl_plant *plant = bridge->config.plant;
-    /* The periods of RESETTING have stepped it away from its start, which depends on seed alone. */
+    /* The periods of RESETTING have moved it away from its start, which depends on the seed alone. */
     if (plant->sheet->simulated) plant->reset(bridge->config.plant_state, bridge->seed);
-    (void)hand_over(bridge, false); /* whatever the plant's own way to the start has left there */
+    (void)hand_over(bridge, false); /* clears flags left by the plant's move to its start */
     bridge->epflags = TL_EPISODE_FIRST;
     bridge->reward = 0.0f;
     return observe(bridge);

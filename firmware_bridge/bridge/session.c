@@ -1,7 +1,7 @@
 #include "firmware_bridge/bridge/internal.h"
 #include "firmware_bridge/protocol/bytes.h"
 
-/* Serial numbers: true when a comes after b, less than half the circle ahead. */
+/* Serial numbers: true when a comes after b, less than half the number range ahead. */
 static bool newer(uint16_t a, uint16_t b) {
     const uint16_t ahead = (uint16_t)(a - b);
     return ahead != 0 && ahead < 0x8000u;
@@ -25,8 +25,8 @@ uint8_t tl_check_reset(const tl_bridge *bridge, const tl_frame *frame, tl_reset 
     if (!tl_reset_unpack(frame, reset)) return TL_STATUS_INVALID;
     if (reset->session != bridge->session) return TL_STATUS_SESSION;
     if ((bridge->config.caps & TL_CAP_RESET) == 0) return TL_STATUS_UNSUPPORTED;
-    /* The first of a session may jump, back too: a new host begins to count. Afterwards one that was stuck is out of
-     * date. */
+    /* The first number of a session may jump, even backwards: a new host starts its own count. After that, a delayed
+     * frame is recognised as stale. */
     if (reset->episode == bridge->episode || (bridge->episodic && !newer(reset->episode, bridge->episode)))
         return TL_STATUS_EPISODE;
     return TL_STATUS_OK;

@@ -5,7 +5,7 @@
 #include "firmware_bridge/protocol/crc32.h"
 #include "firmware_bridge/protocol/schema.h"
 
-/* Copies text that fits into max characters; leaves an empty one, which tl_row_valid() refuses, where it does not. */
+/* Copies text that fits into max characters; stores an empty one, which tl_row_valid() refuses, if it does not fit. */
 static void copy_text(char *to, const char *text, size_t max) {
     const size_t n = strlen(text);
     if (n <= max) memcpy(to, text, n);

@@ -1,11 +1,11 @@
-/* The state machine, one cell for each thing that can happen in each state. docs/protocol_device.md prints this
- * table; tests compare the two and walk every cell. */
+/* The state machine, one cell per event and state. docs/protocol_device.md prints this table; tests
+ * compare the two and walk every cell. */
 #include "firmware_bridge/bridge/bridge.h"
 
 #define GO(what, to) {TL_DO_##what, TL_STATUS_OK, TL_STATE_##to}
 #define NO(why, stays) {TL_DO_REFUSE, TL_STATUS_##why, TL_STATE_##stays}
 
-/* Asked in any state, changing none. */
+/* Requests allowed in any state, which change none. */
 #define ANSWERS(state)                                                          \
     [TL_ON_HELLO] = GO(SEND_HELLO, state), [TL_ON_PING] = GO(SEND_PONG, state), \
     [TL_ON_DESCRIBE] = GO(SEND_ROW, state), [TL_ON_PARAM] = GO(SEND_PARAM, state), [TL_ON_OTHER] = GO(NOTHING, state)

@@ -24,7 +24,7 @@
 
 static const char kSource[] =
     "Barto, Sutton, Anderson 1983; Gymnasium CartPole-v1 (classic_control/cartpole.py), force continuous";
-static const char kReward[] = "1 for each step taken, the one that ends the episode included";
+static const char kReward[] = "1 for each step, including the one that ends the episode";
 
 static const tl_plant_parameter kParameters[] = {
     {"gravity", "m/s^2", GRAVITY, "Gymnasium CartPole-v1"},

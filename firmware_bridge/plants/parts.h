@@ -1,4 +1,4 @@
-/* What the plants share: the episode's book-keeping, the actuator's clamp, the random numbers of the start. */
+/* Shared by the plants: episode state, actuator clamp, random numbers of the start. */
 #pragma once
 
 #include "firmware_bridge/plants/plant.h"
@@ -14,13 +14,13 @@ static inline bool tl_episode_over(const tl_plant_episode *episode) {
     return (episode->terminated | episode->truncated) != 0u;
 }
 
-/* The answer of a plant whose episode is over: nothing moves, nothing is earned. */
+/* The result of step() after the end of an episode: no motion, no reward. */
 static inline tl_plant_result tl_episode_held(const tl_plant_episode *episode) {
     tl_plant_result result = {0.0f, episode->terminated != 0u, episode->truncated != 0u};
     return result;
 }
 
-/* One step was taken. Termination and the step limit are independent facts; both may hold. */
+/* Counts one step. Termination and the step limit are independent facts; both may hold. */
 static inline tl_plant_result tl_episode_count(tl_plant_episode *episode, float reward, bool terminated) {
     tl_plant_result result;
     episode->step += 1u;
@@ -32,7 +32,7 @@ static inline tl_plant_result tl_episode_count(tl_plant_episode *episode, float 
     return result;
 }
 
-/* The value the actuator really takes. Below 1e-12 it is 0, so that no product of it is subnormal. */
+/* The value that the actuator applies. Below 1e-12 it is 0, so that no product of it is subnormal. */
 static inline float tl_actuate(const tl_plant_row *row, float u) {
     if (!(u - u == 0.0f)) { /* NaN or infinite */
         return row->safe_value;
@@ -46,8 +46,8 @@ static inline float tl_actuate(const tl_plant_row *row, float u) {
     return (u < 0.0f ? -u : u) < 1e-12f ? 0.0f : u; /* one comparison: no branch that depends on the sign */
 }
 
-/* A counter through the 32-bit finaliser of MurmurHash3 (A. Appleby, public domain): each seed its own sequence,
- * neighbours unrelated. */
+/* A counter through the 32-bit finaliser of MurmurHash3 (A. Appleby, public domain): one sequence per seed, adjacent
+ * seeds unrelated. */
 static inline uint32_t tl_plant_random(uint32_t *rng) {
     uint32_t z = (*rng += 0x9E3779B9u);
     z = (z ^ (z >> 16)) * 0x85EBCA6Bu;
@@ -61,7 +61,7 @@ static inline float tl_plant_uniform(uint32_t *rng, float lo, float hi) {
     return lo + (hi - lo) * unit;
 }
 
-/* A sheet, from what each plant's file defines; the rows are its observations and, last, one actuator. */
+/* A data sheet from the definitions in each plant's file; the rows are its observations and, last, one actuator. */
 #define TL_PLANT_SHEET(called, its_rows, says)                             \
     {                                                                      \
         .name = called,                                                    \

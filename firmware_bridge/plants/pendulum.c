@@ -1,10 +1,10 @@
-/* Pendulum to be swung up: the dynamics of Gymnasium's Pendulum-v1. theta 0 is upright.
+/* Pendulum swing-up: the dynamics of Gymnasium's Pendulum-v1. theta 0 is upright.
  *
  *     reward  = -(theta^2 + 0.1 omega^2 + 0.001 u^2)                   from before the step, theta in [-pi, pi]
  *     omega  <- clip(omega + (3 g / (2 l) sin theta + 3 / (m l^2) u) dt, -8, 8)
  *     theta  <- theta + omega dt                                         with the new omega
  *
- * Gymnasium lets theta grow; here it is wrapped, so that single precision does not fade with the number of turns.
+ * Gymnasium lets theta grow; here it is wrapped, so that precision does not degrade with the number of turns.
  */
 #include "firmware_bridge/plants/parts.h"
 #include "firmware_bridge/plants/trig.h"

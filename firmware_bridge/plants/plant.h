@@ -2,8 +2,8 @@
  *
  * Arithmetic: IEEE binary32 only, no libm, compiled with -ffp-contract=off, so every processor gives the same bits
  * (sine and cosine: trig.h). No state variable and no observation is ever left subnormal, so flush-to-zero in the
- * calling thread does not change a bit. Memory: the caller owns the state; nothing here allocates, recurses or keeps a
- * global that is written.
+ * calling thread does not change a bit. Memory: the caller owns the state; the plants neither allocate nor recurse and
+ * have no writable globals.
  *
  *     tl_plant_state state;
  *     const tl_plant *plant = tl_plant_find("cartpole");
@@ -33,7 +33,7 @@ typedef struct {
     float safe_value; /* what a safe actuator applies (TL_SAFE_OFF, TL_SAFE_RAMP) */
 } tl_plant_row;
 
-/* One number of the plant, with where it comes from. */
+/* One parameter of the plant, with its source. */
 typedef struct {
     const char *name;
     const char *unit;
@@ -45,24 +45,24 @@ typedef struct {
     const char *name;
     uint32_t period_us; /* one step */
     uint8_t observation_size, action_size;
-    uint32_t max_steps;       /* an episode is truncated after so many steps; tl_plant_limit changes it */
+    uint32_t max_steps;       /* maximum number of steps of an episode; tl_plant_limit changes it */
     const tl_plant_row *rows; /* observation_size observations, then action_size actuators */
     const char *title;
     const char *reward; /* the reward of one step, in words */
-    const char *source; /* paper, environment or maker's manual */
+    const char *source; /* paper, environment or manufacturer's manual */
     const tl_plant_parameter *parameters;
     uint8_t n_parameters;
-    bool simulated; /* nothing real moves. Left out, it is a real plant: the host arms it only on explicit request */
+    bool simulated; /* no real hardware moves; otherwise the host arms it only on explicit request */
 } tl_plant_sheet;
 
 typedef struct {
     float reward;
-    bool terminated; /* the task is over: no value beyond this state */
-    bool truncated;  /* the time is over: the state is an ordinary one */
+    bool terminated; /* terminal state: no value beyond it */
+    bool truncated;  /* time limit reached: the state is not terminal */
 } tl_plant_result;
 
-/* Every state starts with this. ended holds the flags of the last step; once set, step() holds the plant still, returns
- * reward 0 and the same flags until reset(). */
+/* Every state starts with this. ended holds the flags of the last step; once set, step() does not move the plant and
+ * returns reward 0 and the same flags until reset(). */
 typedef struct {
     uint32_t step;
     uint32_t max_steps; /* 0: never truncated */
@@ -86,27 +86,28 @@ typedef struct {
     uint32_t hold; /* steps until the next target */
 } tl_servo_state;
 
-/* Room for any plant's state, aligned for each. */
+/* Storage for any plant's state, suitably aligned. */
 typedef union {
     tl_plant_episode episode;
     tl_cartpole_state cartpole;
     tl_pendulum_state pendulum;
     tl_servo_state servo;
-    uint32_t own[32]; /* a plant of the user's own */
+    uint32_t own[32]; /* a user-supplied plant */
 } tl_plant_state;
 
 /* A plant behind a device. The device's safety state machine (firmware_bridge/bridge) calls
  *
- *   reset    once at power-on, when it sets up the state and moves nothing, and at each RESET. A simulated plant is put
- *            to its start; it may be put there twice, and the second call counts. A real one is asked to begin to move
- *            there, which it does in config.reset_done.
+ *   reset    once at power-on, when it initialises the state and moves nothing, and at each RESET. A simulated plant is
+ *   put
+ *            at its start; this may happen twice, and the second call counts. A real plant starts to move there, which
+ *            it does in config.reset_done.
  *   step     in each period of each state with the outputs in force: episode running, ended or resetting, disarmed,
- *            safe, emergency stop. A step() that writes the actuators therefore never misses a change. The result
- *            counts only while an episode runs.
+ *            safe, emergency stop. A step() that writes the actuators therefore never misses a change. The result is
+ *            used only while an episode runs.
  *   apply    before step() in each period, and at once, without waiting for a period, when the outputs pass to their
  *            safe behaviour: SAFE, ESTOP, DISARMED, end of an episode, RESET. live: u is a command. Not live: u is the
- *            safe behaviour, so an actuator whose safe behaviour is TL_SAFE_DAMP brakes. NULL: the next step() is soon
- *            enough. */
+ *            safe behaviour, so an actuator whose safe behaviour is TL_SAFE_DAMP brakes. NULL: the change takes effect
+ *            at the next step(). */
 typedef struct {
     const tl_plant_sheet *sheet;
     void (*reset)(void *state, uint32_t seed); /* start of an episode; max_steps of the sheet */
@@ -117,8 +118,8 @@ typedef struct {
     void (*apply)(void *state, const float *u, bool live);
 } tl_plant;
 
-/* A plant of the user's own: compiled with TL_PLANT_OWN the registry has one more, which somebody else defines
- * (rtu-edge firmware). */
+/* A user-supplied plant: with TL_PLANT_OWN the registry has one more plant, which the user's code defines (rtu-edge
+ * firmware). */
 #ifdef TL_PLANT_OWN
 extern const tl_plant tl_plant_own;
 #endif
@@ -128,7 +129,7 @@ const tl_plant *tl_plant_find(const char *name);
 size_t tl_plant_count(void);
 const tl_plant *tl_plant_at(size_t index); /* NULL beyond the last */
 
-/* Another length for the episode that reset() has just begun; 0 for a continuing task. */
+/* Sets the length of the episode that reset() has just started; 0 for a continuing task. */
 void tl_plant_limit(void *state, uint32_t max_steps);
 
 #ifdef __cplusplus

@@ -33,8 +33,7 @@
 static const char kSource[] =
     "Quanser QUBE-Servo 2 user manual, system parameters: motor, hub, inertia disc, amplifier; friction and end stops "
     "are ours";
-static const char kReward[] =
-    "-((theta - target)^2 + 0.0001 voltage^2), theta after the step, the target that stood during it";
+static const char kReward[] = "-((theta - target)^2 + 0.0001 voltage^2), theta after the step, target during the step";
 
 static const tl_plant_parameter kParameters[] = {
     {"terminal resistance", "ohm", RESISTANCE, "QUBE-Servo 2 manual"},
@@ -112,7 +111,8 @@ static tl_plant_result step(void *state, const float *u) {
         omega = next_omega(before, CONSTANT * (settled + excess * DECAY_MEAN));
         current = settled + excess * DECAY;
         if (current < 1e-12f && current > -1e-12f) {
-            current = 0.0f; /* an idle winding decays without end; subnormal numbers differ between processors */
+            current =
+                0.0f; /* the current of an idle winding decays towards 0; subnormal numbers differ between processors */
         }
         theta += 0.5f * SUBSTEP_S * (before + omega);
         if (!(theta <= STOP)) {

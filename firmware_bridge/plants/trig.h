@@ -11,5 +11,5 @@ typedef struct {
 
 tl_sincos_result tl_sincos(float x_rad);
 
-/* An angle within [-3 pi, 3 pi] brought to [-pi, pi]; exact to one rounding. */
+/* An angle within [-3 pi, 3 pi] wrapped to [-pi, pi]; exact to one rounding. */
 float tl_wrap_angle(float x_rad);

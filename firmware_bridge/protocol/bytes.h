@@ -47,5 +47,5 @@ static inline void tl_put_f32(uint8_t *p, float v) { tl_put_u32(p, tl_f32_bits(v
 
 static inline float tl_get_f32(const uint8_t *p) { return tl_f32_from_bits(tl_get_u32(p)); }
 
-/* By the exponent, so that no compiler flag can argue it away. */
+/* Tests the exponent bits, so that -ffast-math cannot optimise the check away. */
 static inline bool tl_f32_finite(float v) { return (tl_f32_bits(v) & 0x7F800000u) != 0x7F800000u; }

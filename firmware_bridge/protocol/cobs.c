@@ -9,8 +9,8 @@ size_t tl_cobs_encode(const uint8_t *in, size_t n, uint8_t *out) {
             out[size++] = in[i];
             code++;
         }
-        /* A block ends at a zero, which it stands for, or full at 254 bytes, and then the next one only begins if more
-         * comes. */
+        /* A block ends at a zero, which it represents, or at 254 bytes; after a full block the next one starts only if
+         * more data follows. */
         if (in[i] == 0 || (code == 0xFF && i + 1 < n)) {
             out[code_at] = code;
             code_at = size++;

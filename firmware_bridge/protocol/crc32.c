@@ -1,7 +1,7 @@
 #include "firmware_bridge/protocol/crc32.h"
 
-/* Four bits at a time: 64 bytes of table, which a microcontroller would rather spend than the 1 KB of the byte-wise
- * one. */
+/* Four bits at a time: a table of 64 bytes instead of 1 KB for the byte-wise form, which matters on a
+ * microcontroller. */
 uint32_t tl_crc32(uint32_t crc, const void *data, size_t n) {
     static const uint32_t table[16] = {
         0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u, 0x4DB26158u, 0x5005713Cu,

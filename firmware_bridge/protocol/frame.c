@@ -46,7 +46,7 @@ uint32_t tl_decoder_errors(const tl_decoder *decoder) {
     return decoder->crc_errors + decoder->garbled + decoder->overlong;
 }
 
-/* Keeps n bytes of a frame that is not complete yet; once they are too many, only the fact that they were. */
+/* Stores n bytes of an incomplete frame; if they are too many, marks the frame as overlong. */
 static void keep(tl_decoder *decoder, const uint8_t *bytes, size_t n) {
     if (decoder->size == SKIPPING) return;
     if (n > (size_t)(TL_COBS_SIZE_MAX - decoder->size)) {
@@ -84,7 +84,7 @@ bool tl_decoder_next(tl_decoder *decoder, const uint8_t **data, const uint8_t *e
         const size_t left = (size_t)(end - begin);
         const uint8_t *zero = (const uint8_t *)memchr(begin, 0, left);
         const size_t n = zero != NULL ? (size_t)(zero - begin) : left;
-        const bool fresh = decoder->size == 0; /* a frame that arrived in one piece is decoded where it lies */
+        const bool fresh = decoder->size == 0; /* a frame that arrived in one piece is decoded in place */
         *data = begin + n + (zero != NULL);
         if (!fresh || zero == NULL) keep(decoder, begin, n);
         if (zero == NULL || (fresh && n == 0)) continue;

@@ -26,7 +26,7 @@ enum {
 
 /* Bits of tl_frame.flags. The others are sent as 0 and ignored. */
 enum {
-    TL_FLAG_LOCKSTEP = 1 /* of ARM: this session runs in lockstep; of CMD: the same once more */
+    TL_FLAG_LOCKSTEP = 1 /* in ARM: this session runs in lockstep; repeated in each CMD */
 };
 
 typedef struct {
@@ -40,22 +40,22 @@ typedef struct {
 
 /* Writes the frame with CRC, stuffing and delimiter to out.
  * Returns the number of bytes written, 14 to TL_WIRE_MAX, or
- * 0 when frame->size > TL_PAYLOAD_MAX; out is then untouched. */
+ * 0 when frame->size > TL_PAYLOAD_MAX; out is then unchanged. */
 size_t tl_frame_encode(const tl_frame *frame, uint8_t out[TL_WIRE_MAX]);
 
 typedef enum {
     TL_DECODE_OK = 0,
     TL_DECODE_OVERLONG, /* n > TL_COBS_SIZE_MAX */
     TL_DECODE_GARBLED,  /* not COBS, or shorter than header and CRC */
-    TL_DECODE_CRC       /* well-formed, but the CRC does not fit */
+    TL_DECODE_CRC       /* well-formed, but the CRC does not match */
 } tl_decode_status;
 
-/* Reads n bytes of stuffed frame, delimiter excluded, as they stood between two 00.
- * Returns TL_DECODE_OK and fills *out, or another TL_DECODE_* and leaves *out untouched. in is never changed. */
+/* Reads n bytes of stuffed frame, delimiter excluded, as received between two 00. Returns TL_DECODE_OK and fills *out,
+ * or another TL_DECODE_* and leaves *out unchanged. in is never changed. */
 tl_decode_status tl_frame_decode(const uint8_t *in, size_t n, tl_frame *out);
 
-/* Frames out of a stream of bytes, in whatever pieces they arrive. Damage costs the frames it touches and no other:
- * the next 00 is a fresh start. Counters only grow and wrap at 2^32. Empty frames (00 00) are idle fill, not an error.
+/* Extracts frames from a byte stream with any fragmentation. Damage affects only the frames it hits: the decoder
+ * resynchronises at the next 00. Counters only grow and wrap at 2^32. Empty frames (00 00) are idle fill, not an error.
  */
 typedef struct {
     uint32_t frames;                  /* good ones */
@@ -68,15 +68,16 @@ typedef struct {
 
 void tl_decoder_init(tl_decoder *decoder);
 
-/* Consumes bytes from *data up to the end of the first good frame, or all of them.
- * Returns true: *out is a good frame, *data stands behind its delimiter; call again, there may be more.
- * Returns false: everything up to end is consumed (*data == end), *out is untouched; what began is kept for next time.
+/* Consumes bytes from *data up to the end of the first valid frame, or all of them.
+ * Returns true: *out is a valid frame, *data points behind its delimiter; call again, there may be more.
+ * Returns false: everything up to end is consumed (*data == end), *out is unchanged; a partial frame is kept for the
+ * next call.
  *
  *     const uint8_t *p = bytes;
  *     while (tl_decoder_next(&decoder, &p, bytes + n, &frame)) use(&frame); */
 bool tl_decoder_next(tl_decoder *decoder, const uint8_t **data, const uint8_t *end, tl_frame *out);
 
-/* Frames that did not make it: crc_errors + garbled + overlong. */
+/* Number of invalid frames: crc_errors + garbled + overlong. */
 uint32_t tl_decoder_errors(const tl_decoder *decoder);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-/* 40 LEARNER: talk with a learner on the device itself; docs/protocol.md has the payloads. The bridge does not know
- * this type: a board with a learner answers it next to the bridge. */
+/* 40 LEARNER: access to a learner on the device itself; docs/protocol.md has the payloads. The bridge does not process
+ * this type: a board with a learner answers it in addition to the bridge. */
 #pragma once
 
 enum { TL_TYPE_LEARNER = 0x40 };

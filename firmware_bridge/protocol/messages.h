@@ -1,10 +1,11 @@
-/* TickLink v1 messages: what the payloads mean. Offsets in bytes, little-endian, packed by shifts.
+/* TickLink v1 messages: structure of the payloads. Offsets in bytes, little-endian, packed by shifts.
  *
  * For each message X:
- *   void tl_X_pack(const tl_X *, tl_frame *)     writes type, flags, size and payload; seq and t_us are the sender's
- * to set. Counts beyond their limit are the caller's bug: they are cut to the limit. bool tl_X_unpack(const tl_frame
- * *, tl_X *)   false when the type, the size or a count does not fit; *X is then untouched. Values are not judged
- * here: a float may be a NaN, a session 0. DISARM, CLEAR_FAULT and ESTOP have no payload: tl_empty_pack(type, frame).
+ *   void tl_X_pack(const tl_X *, tl_frame *)     writes type, flags, size and payload; the sender sets seq and t_us.
+ *                                                Counts beyond their limit (a bug of the caller) are cut to the limit.
+ *   bool tl_X_unpack(const tl_frame *, tl_X *)   false when the type, the size or a count does not fit; *X is then
+ *                                                unchanged. Values are not checked: a float may be NaN, a session 0.
+ * DISARM, CLEAR_FAULT and ESTOP have no payload: tl_empty_pack(type, frame).
  */
 #pragma once
 
@@ -45,10 +46,10 @@ enum { TL_ROLE_HOST = 0, TL_ROLE_DEVICE = 1 };
 
 /* hello.caps */
 enum {
-    TL_CAP_SIMULATED = 1, /* no actuator moves anything real */
+    TL_CAP_SIMULATED = 1, /* no real hardware moves */
     TL_CAP_LOCKSTEP = 2,  /* can step in virtual time */
     TL_CAP_REWARD = 4,    /* STATE carries the reward */
-    TL_CAP_RESET = 8      /* episodes can be begun by RESET */
+    TL_CAP_RESET = 8      /* RESET can start episodes */
 };
 
 /* state.state */
@@ -65,12 +66,12 @@ enum {
 /* state.epflags */
 enum {
     TL_EPISODE_FIRST = 1,      /* first observation of its episode */
-    TL_EPISODE_TERMINATED = 2, /* last one; the task is over */
-    TL_EPISODE_TRUNCATED = 4,  /* last one; the time is over */
+    TL_EPISODE_TERMINATED = 2, /* last observation; terminal state */
+    TL_EPISODE_TRUNCATED = 4,  /* last observation; time limit reached */
     TL_EPISODE_REWARD = 8      /* reward is that of the transition into this observation */
 };
 
-/* state.fault: why the device is not armed. 0 while it is. */
+/* state.fault: the reason why the device is not armed. 0 while it is armed. */
 enum {
     TL_FAULT_SILENCE = 1, /* no fresh command in time */
     TL_FAULT_ESTOP = 2,   /* ESTOP was received */
@@ -83,12 +84,12 @@ enum {
     TL_STATUS_INVALID = 1, /* payload of the wrong size or with an impossible count */
     TL_STATUS_STATE = 2,   /* not in this state */
     TL_STATUS_LATCHED = 3, /* ESTOP is latched: CLEAR_FAULT first */
-    TL_STATUS_BUSY = 4,    /* a session holds the device, or a reset is going on */
+    TL_STATUS_BUSY = 4,    /* a session holds the device, or a reset is in progress */
     TL_STATUS_SESSION =
-        5, /* ARM: the number is 0 or not above all used since boot; CMD, RESET: not the session that holds */
-    TL_STATUS_UNSUPPORTED = 6, /* the device cannot do that */
+        5, /* ARM: the number is 0 or not above all used since boot; CMD, RESET: not the active session */
+    TL_STATUS_UNSUPPORTED = 6, /* not supported by the device */
     TL_STATUS_EPISODE = 7,     /* RESET: not a newer episode; CMD: answers an older episode, or the episode has ended */
-    TL_STATUS_MODE = 8,        /* CMD: lockstep flag unlike the session's, or an unknown mode */
+    TL_STATUS_MODE = 8,        /* CMD: lockstep flag differs from the session's, or unknown mode */
     TL_STATUS_SEQ = 9,         /* CMD: not newer than the last one */
     TL_STATUS_STALE = 10,      /* CMD: answers an observation that is too old; in lockstep, any but the last one */
     TL_STATUS_VALUE = 11       /* CMD: a value is not finite */
@@ -112,7 +113,8 @@ enum {
     TL_AGE_NONE = 0xFFFF /* state.cmd_age_ms: no command since ARM, or 65.535 s and more ago */
 };
 
-/* 01 HELLO, 28 bytes. Never changes between versions, except that later ones may append. From a host: a request. */
+/* 01 HELLO, 28 bytes. Never changes between versions, except that later versions may append fields. From a host: a
+ * request. */
 typedef struct {
     uint8_t proto_ver;        /*  0 */
     uint8_t role;             /*  1  TL_ROLE_* */
@@ -120,7 +122,7 @@ typedef struct {
     uint32_t boot_id;         /*  4  another one after each restart */
     uint32_t schema_hash;     /*  8  schema.h */
     uint32_t period_us;       /* 12 */
-    uint16_t ttl_max_ms;      /* 16  the device caps cmd.ttl_ms at this */
+    uint16_t ttl_max_ms;      /* 16  upper limit of cmd.ttl_ms */
     uint8_t observation_size; /* 18 */
     uint8_t action_size;      /* 19 */
     uint8_t fw_major;         /* 20 */
@@ -139,7 +141,7 @@ typedef struct {
     uint64_t t2_us; /* 16  the device's clock as it answered */
 } tl_pong;
 
-/* 04 DESCRIBE, 1 byte: asks for a ROW. Observations first, then actuators. */
+/* 04 DESCRIBE, 1 byte: requests a ROW. Observations first, then actuators. */
 typedef struct {
     uint8_t index; /* 0  0 to observation_size + action_size - 1 */
 } tl_describe;
@@ -187,7 +189,7 @@ typedef struct {
     uint32_t session; /* 0 */
     uint16_t episode; /* 4  number of the episode to begin */
                       /* 6  reserved, 2 bytes, 0 */
-    uint32_t seed;    /* 8  a simulated plant draws its start from this alone */
+    uint32_t seed;    /* 8  determines the start of a simulated plant */
 } tl_reset;
 
 /* 20 STATE, 16 + 4 (n + m) bytes. */
@@ -213,9 +215,9 @@ typedef struct {
     uint32_t count; /* 4 */
 } tl_event;
 
-/* Numbers that PARAM reads, by index: counted by the device since its boot. */
+/* Counters that PARAM reads, by index: counted by the device since its boot. */
 enum {
-    TL_COUNTER_TICKS,   /* periods that ran; in lockstep: commands obeyed */
+    TL_COUNTER_TICKS,   /* periods that ran; in lockstep: commands executed */
     TL_COUNTER_SKIPPED, /* periods that were skipped because the tick came late */
     TL_COUNTER_FRAMES,  /* good frames received */
     TL_COUNTER_CRC_ERRORS,
@@ -225,7 +227,7 @@ enum {
     TL_COUNTER_REPEATED, /* lockstep: the same command again, answered from the cache */
     TL_COUNTER_REFUSED,  /* commands */
     TL_COUNTER_CLAMPED,  /* values changed by range or slew */
-    TL_COUNTER_SILENCES, /* times the device went safe for want of a fresh command */
+    TL_COUNTER_SILENCES, /* number of times the device went safe without a fresh command */
     TL_COUNTER_UNKNOWN,  /* good frames of an unknown type or of the wrong size */
     TL_COUNTER_COUNT
 };
@@ -240,7 +242,7 @@ typedef struct {
     uint32_t bits;  /* 4 */
 } tl_param;
 
-/* 31 LOG, 1 + length bytes: a line of text for people. */
+/* 31 LOG, 1 + length bytes: a line of text for the operator. */
 typedef struct {
     uint8_t level;         /* 0  as syslog: 3 error, 4 warning, 6 info, 7 debug */
     uint8_t length;        /*    that of text; not on the wire */

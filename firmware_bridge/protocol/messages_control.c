@@ -1,4 +1,4 @@
-/* Messages that move a plant, or report how it moved. */
+/* Messages that command a plant or report its state. */
 #include "firmware_bridge/protocol/bytes.h"
 #include "firmware_bridge/protocol/messages.h"
 

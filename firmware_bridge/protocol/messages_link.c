@@ -1,4 +1,4 @@
-/* Messages of the link: who is there, what time is it, what do you measure, what happened. */
+/* Messages of the link: identity, clock, data sheet, events. */
 #include <string.h>
 
 #include "firmware_bridge/protocol/bytes.h"
@@ -103,7 +103,7 @@ static void put_text(uint8_t *p, const char *text, size_t max) {
     }
 }
 
-/* Length of the text in a field: plain characters, then only 00. 0 when it is not like that. */
+/* Length of the text in a field: plain characters, then only 00. 0 for invalid text. */
 static size_t text_length(const uint8_t *p, size_t max) {
     size_t n = 0;
     while (n < max && p[n] >= 0x21 && p[n] <= 0x7E) n++;

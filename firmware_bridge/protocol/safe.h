@@ -1,5 +1,4 @@
-/* What an actuator does when the device goes safe. One home for the numbers: the wire's ROW message and the plants'
- * data sheets both use them. */
+/* Safe behaviour of an actuator. Defined once for the ROW message and the plants' data sheets. */
 #pragma once
 
 enum {

@@ -97,9 +97,9 @@ static bool plain(const char *text, size_t max) {
     return n >= 1 && n <= max;
 }
 
-/* A slew that is lost in rounding would never bring the output to safe_value. One that is at least the spacing of
- * floats below the larger end moves each output in the range: a smaller one may leave the end and then stop, at a value
- * that rounds to itself. */
+/* A slew that is lost in rounding would never bring the output to safe_value. A slew of at least the spacing of floats
+ * below the larger end moves every output in the range: a smaller one may leave the end and then stop at a value that
+ * it cannot change. */
 static bool arrives(const tl_row *row) {
     const float end = -row->min > row->max ? -row->min : row->max;
     return tl_f32_finite(row->slew) && row->slew >= end - tl_f32_from_bits(tl_f32_bits(end) - 1u);

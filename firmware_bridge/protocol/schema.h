@@ -1,14 +1,14 @@
-/* What a device measures and drives, as text in one canonical form, and its hash.
+/* The observations and actuators of a device as canonical text, and its hash.
  *
  *     rtu-link schema 1 period_us 20000 observations 2 actuators 1
  *     observation cart_position m c019999a 4019999a
  *     observation pole_angle rad be567750 3e567750
  *     actuator force N c1200000 41200000 slew 7f800000 safe off 00000000
  *
- * Each line ends with 0A; fields are parted by one space. A float is written as its binary32 pattern in eight
- * hexadecimal digits: two schemas have the same text when they have the same bits, and neither side needs a decimal
- * printer. The hash is the CRC-32 of the whole text. HELLO carries it; when it differs, DESCRIBE shows which row.
- * The first word is the protocol's first name; it stays, because it is hashed. */
+ * Each line ends with 0A; fields are separated by one space. A float is written as its binary32 pattern in eight
+ * hexadecimal digits: schemas with equal bits have equal text, and neither side needs decimal formatting. The hash is
+ * the CRC-32 of the whole text. HELLO carries it; when it differs, DESCRIBE shows which row. The first word is the
+ * protocol's former name; it is kept because it is hashed. */
 #pragma once
 
 #include <stdbool.h>
@@ -33,7 +33,7 @@ size_t tl_schema_line(const tl_row *row, char out[TL_SCHEMA_LINE_MAX]);
 /* CRC-32 of head and observation_size + action_size lines. */
 uint32_t tl_schema_hash(uint32_t period_us, uint8_t observation_size, uint8_t action_size, const tl_row *rows);
 
-/* True when the row may go on the wire, for the device that sends it and for the host that takes it: name and unit of
+/* True when the row may go on the wire, for the sending device and the receiving host: name and unit of
  * plain ASCII (21 to 7E), neither empty nor too long; limits not NaN and min < max, of an observation also infinite. An
  * actuator has finite limits; slew > 0 and not NaN, infinite for no limit; a safe behaviour; safe_value within the
  * limits (so finite); where the behaviour is RAMP a finite slew that moves each output in the range in binary32. */

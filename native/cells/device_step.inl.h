@@ -1,8 +1,8 @@
-// step() of the linear RTU for a machine with one lane and few registers: everything of one pole before the next, so
-// that nothing is stored to be loaded again, and vectors found by constant distances instead of one pointer each. The
-// formulas are those of the kernels, called for one pole at a time, sums in the same order: the same bits.
+// step() of the linear RTU for a processor with one lane and few registers: all work on one pole before the next, so
+// that no intermediate is stored and reloaded, and vectors addressed by constant offsets instead of one pointer each.
+// The formulas are those of the kernels, called for one pole at a time, sums in the same order: the same bits.
 //
-// One unit a pole, one eligibility set, nominal periods; sizes and activation known to the compiler.
+// One unit per pole, one eligibility set, nominal periods; sizes and activation are compile-time constants.
 #pragma once
 
 #include "native/cells/rtu.h"
@@ -12,7 +12,7 @@
 
 namespace {
 
-// Scalars from one vector over poles to the next in the arena.
+// Distance, in scalars, between consecutive vectors over poles in the arena.
 constexpr int32_t device_row(int32_t poles) {
   constexpr int32_t line = static_cast<int32_t>(rtu::core::kAlignment / sizeof(float));
   return (poles + line - 1) / line * line;
@@ -47,8 +47,8 @@ constexpr bool device_layout_holds(const rtu::cells::RtuConfig& config) {
   return true;
 }
 
-// What cells::step() does; a: the pending step. set.norm is sum |z| afterwards. Values of one pole are kept in
-// variables that nothing else can point at: stores to the arena then force no second load.
+// Same result as cells::step(); a: the pending step. set.norm is sum |z| afterwards. Values of one pole are kept in
+// local variables without aliases, so that stores to the arena force no reload.
 template <int32_t Poles, int32_t Inputs, Activation F>
 __attribute__((flatten)) void device_step(const rtu::cells::Rtu<float>& cell, float a, SetCotangent<float>& set) {
   constexpr int32_t S = device_row(Poles);

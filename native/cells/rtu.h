@@ -1,9 +1,9 @@
 // The recurrent trace unit (Elelimy et al., NeurIPS 2024, arXiv 2409.01449), linear and nonlinear, trained by exact
 // real-time recurrent learning. docs/math.md, 1 and 2; letters in native/kernels/kernels.h.
 //
-// One step is two halves. predict: the pending weight step is applied on the way, the coefficients are made, the next
-// state k is found next to the present one h. update: eligibilities take the last cotangent through the traces, the
-// traces advance, k becomes h.
+// One step has two halves. predict applies the pending weight step, computes the coefficients and the next state k, and
+// keeps the present state h. update contracts the last cotangent with the traces into the eligibilities, advances the
+// traces, and replaces h by k.
 #pragma once
 
 #include <stdint.h>
@@ -15,7 +15,7 @@
 
 namespace rtu::cells {
 
-// Draws parameters (math.md, 1). Poles at the start: retention in (r_min, r_max), phase in (0, max_phase); W LeCun
+// Draws parameters (math.md, 1). Initial poles: retention in (r_min, r_max), phase in (0, max_phase); W LeCun
 // normal, cut at two deviations.
 template <class T>
 void init_rtu(const Rtu<T>& cell, core::Rng rng) {
@@ -80,7 +80,7 @@ void apply_pole_update(const Rtu<T>& cell, const T* a) {
   }
 }
 
-// What predict() has left to update(), at once.
+// Completes immediately what predict() left to update().
 template <class T>
 void write_weights(const Rtu<T>& cell) {
   cell.kernels->apply(cell.block, cell.unwritten);
@@ -116,7 +116,7 @@ void find_state(const Rtu<T>& cell) {
   }
 }
 
-// k becomes h. By itself it ends an evaluation step: the state moves on, the traces do not.
+// Replaces h by k. Called alone it ends an evaluation step: the state advances, the traces do not.
 template <class T>
 void advance_state(const Rtu<T>& cell) {
   const size_t bytes = static_cast<size_t>(cell.poles) * static_cast<size_t>(cell.config.units_per_pole) * sizeof(T);
@@ -124,9 +124,9 @@ void advance_state(const Rtu<T>& cell) {
   memcpy(cell.h2, cell.k2, bytes);
 }
 
-// First half: takes the pending steps a, finds the next state from input x, and the output y. Poles move at once, W
-// when update() or write_weights() comes by; no pending step can come before that. `periods` is the step's length in
-// nominal periods.
+// First half: applies the pending steps a, computes the next state from input x, and the output y. Poles are updated
+// immediately, W in the next update() or write_weights(); no further pending step can arise before that. `periods` is
+// the step's length in nominal periods.
 template <class T>
 void predict(const Rtu<T>& cell, const T* a, T periods) {
   apply_pole_update(cell, a);
@@ -137,7 +137,7 @@ void predict(const Rtu<T>& cell, const T* a, T periods) {
   find_state(cell);
 }
 
-// The poles' part of the second half, and the end of the step.
+// The part of the second half for the poles, and the end of the step.
 template <class T>
 void update_poles(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
   const bool linear = cell.config.kind == CellKind::kLinear;
@@ -159,8 +159,8 @@ void update(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* se
   update_poles(cell, advance_first, sets);
 }
 
-// predict() and update() in TD order, where nothing has to happen between them: in one pass over memory for the linear
-// RTU with one set. The same bits.
+// predict() and update() in TD order, for callers that do nothing in between: one pass over memory for the linear RTU
+// with one set. Bit-identical to the two calls.
 template <class T>
 void step(const Rtu<T>& cell, const T* a, T periods, kernels::SetCotangent<T>* sets) {
   if (cell.config.kind != CellKind::kLinear || cell.config.sets != 1) {
@@ -199,15 +199,15 @@ void adam(const Rtu<T>& cell, int32_t s, const kernels::AdamStep<T>& step) {
               cell.moments_w[s] + static_cast<int64_t>(rows) * 2 * V);
   T* moments = cell.moments_p[s];
   kernel.adam(1, cell.poles, 0, 0, step, cell.nu_log, cell.traces.z_nu[s], moments, moments + cell.poles);
-  T* before = cell.y1;  // scratch between two forward passes
+  T* before = cell.y1;  // used as scratch memory between two forward passes
   memcpy(before, cell.theta_log, static_cast<size_t>(cell.poles) * sizeof(T));
   kernel.adam(1, cell.poles, 0, 0, step, cell.theta_log, cell.traces.z_theta[s], moments + 2 * cell.poles,
               moments + 3 * cell.poles);
   kernel.hold_phase(cell.poles, before, cell.theta_log);
 }
 
-// Gradient of this step's loss for every parameter, through the traces as they stand, into canonical arrays: nu_log,
-// theta_log (m), W1, W2 (n, d). dy is the cotangent of the newest output. Slow and plain; the learners contract in the
+// Gradient of this step's loss for every parameter, through the current traces, into canonical arrays: nu_log,
+// theta_log (m), W1, W2 (n, d). dy is the cotangent of the newest output. Not optimised: learners contract in the
 // kernel instead.
 template <class T>
 void gradient(const Rtu<T>& cell, const T* dy, T* nu_log, T* theta_log, T* W1, T* W2) {

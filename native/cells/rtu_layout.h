@@ -1,4 +1,4 @@
-// The recurrent cell in memory: what it holds, how it is laid out, and where an element stands. Letters:
+// The recurrent cell in memory: its arrays, their layout, and the index of an element. Letters:
 // native/kernels/kernels.h.
 #pragma once
 
@@ -24,7 +24,7 @@ struct RtuConfig {
   int32_t poles = 1;           // m; units n = m G
   int32_t units_per_pole = 1;  // G, units that share a pole; 1 for the nonlinear RTU
   int32_t sets = 0;            // eligibility sets
-  bool moments = false;        // room for Adam
+  bool moments = false;        // reserve Adam's moments
   double r_min = 0.0, r_max = 1.0, max_phase = 6.28;
 
   constexpr int32_t units() const { return poles * units_per_pole; }
@@ -40,14 +40,14 @@ struct Rtu {
   T* moments_w[kMaxSets];  // Adam, per set: make_weight_moments
   T* moments_p[kMaxSets];  // (4, P): m, v of nu_log, m, v of theta_log
   kernels::Coefficients<T> c;
-  T* unwritten;  // (kMaxSets) pending steps that predict() used and update() is to write to W
+  T* unwritten;  // (kMaxSets) pending steps that predict() used and update() will write to W
   T* x;          // (d) the newest input
   T *h1, *h2, *k1, *k2, *u1, *u2, *s1, *s2, *y1, *y2;  // (G, P)
   T* y;                                                // (2n) the output in canonical order
   kernels::UnitTraces<T> traces;
 };
 
-// A vector over units, member-major in memory, unit i = p G + k for the reader.
+// A vector over units, member-major in memory, unit i = p G + k in canonical order.
 template <class T>
 constexpr T* unit_vector(Builder& arena, const RtuConfig& config, const Name& name, bool saved = true) {
   const uint32_t poles = core::padded(static_cast<uint32_t>(config.poles), arena.lanes());
@@ -107,8 +107,8 @@ constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, 
   return block;
 }
 
-// Adam's first and second moments of W1 and W2 for one set: all m, laid like the weights' slots [W1 V][W2 V], then all
-// v.
+// Adam's first and second moments of W1 and W2 for one set: all m, in the layout of the weights' slots [W1 V][W2 V],
+// then all v.
 template <class T>
 constexpr T* make_weight_moments(Builder& arena, const RtuConfig& config, const Name& set) {
   const uint32_t V = arena.lanes(), d = static_cast<uint32_t>(config.inputs),
@@ -164,7 +164,7 @@ constexpr Rtu<T> make_rtu(Builder& arena, const RtuConfig& config, const Name& n
   cell.traces.T2 = unit_vector<T>(arena, config, name.dot("trace.T2"));
   cell.h1 = unit_vector<T>(arena, config, name.dot("h1"));
   cell.h2 = unit_vector<T>(arena, config, name.dot("h2"));
-  // The step under way, kept so that a checkpoint may fall between its halves.
+  // State of the current step, so that a checkpoint can be taken between its halves.
   cell.k1 = unit_vector<T>(arena, config, name.dot("step.k1"));
   cell.k2 = unit_vector<T>(arena, config, name.dot("step.k2"));
   cell.u1 = unit_vector<T>(arena, config, name.dot("step.u1"));
@@ -202,7 +202,7 @@ inline T& trace_at(const Rtu<T>& cell, int32_t slot, int32_t pole, int32_t j) {
       .traces[(static_cast<int64_t>(pole / V) * cell.block.inputs + j) * cell.block.trace_step + slot * V + pole % V];
 }
 
-// Where unit i of the canonical order stands in a vector over units.
+// Index in a vector over units of unit i in canonical order.
 template <class T>
 inline int32_t unit_at(const Rtu<T>& cell, int32_t i) {
   return i % cell.config.units_per_pole * cell.poles + i / cell.config.units_per_pole;

@@ -1,7 +1,8 @@
-// The arena is the model: one block of memory, described by a list of named sections.
+// The arena holds the complete model in one block of memory, described by a list of named sections.
 //
-// A Builder walks a component's arrays twice: first without a base, which counts bytes and fills the table of sections;
-// then with one, which hands out the pointers. Both walks run the same code: footprint and memory cannot differ.
+// A Builder walks a component's arrays twice: first without a base address, to count bytes and fill the table of
+// sections, then with one, to assign the pointers. Both passes run the same code, so the reported footprint and the
+// memory used cannot differ.
 #pragma once
 
 #include <stdint.h>
@@ -37,10 +38,11 @@ struct DTypeOf<int32_t> {
   static constexpr DType value = DType::kI32;
 };
 
-// How checkpoints of format 3 and before have a section (core/old_layout.h).
+// Form of a section in checkpoints of format 3 and earlier (core/old_layout.h).
 enum class OldForm : uint8_t { kSame, kWide, kAbsent, kStill };
 
-// What checkpoints, bindings and tests see of an array: its canonical shape (rows, cols), and where element i, j is:
+// Description of an array for checkpoints, bindings and tests: canonical shape (rows, cols) and address of element i,
+// j:
 //   (p / lanes) * block_stride + k * group_stride + p % lanes + j * column_stride   with p = i / group, k = i % group
 struct Section {
   char name[kNameBytes] = {};
@@ -67,7 +69,7 @@ struct SectionTable {
   Status status = Status::kOk;
 };
 
-// A dotted name put together without a heap: Name("actor").dot("cell").dot("W1").
+// A dotted name built without a heap: Name("actor").dot("cell").dot("W1").
 struct Name {
   char text[kNameBytes] = {};
 
@@ -100,7 +102,7 @@ struct Name {
   }
 };
 
-// How many scalars a vector takes in memory, so that whole vectors of `lanes` may be read and written.
+// Size of a vector in memory, in scalars, rounded up so that whole vectors of `lanes` can be read and written.
 constexpr uint32_t padded(uint32_t n, uint32_t lanes) { return (n + lanes - 1) / lanes * lanes; }
 
 class Builder {
@@ -149,7 +151,7 @@ class Builder {
     return data;
   }
 
-  // Names a part of the memory reserved last, `skip` bytes into it.
+  // Names a part of the last reserved memory, starting `skip` bytes into it.
   constexpr void describe(const Name& name, Section section, uint64_t skip) {
     if (table_ == nullptr) return;
     if (table_->count == kMaxSections) {

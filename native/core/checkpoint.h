@@ -2,9 +2,9 @@
 // serialiser of its own.
 //
 //   0  magic "RTUEDGE\0"      8  version u32         12  text bytes u32     16  layout hash u64
-//   24 payload bytes u64      32 sections u32        36  bytes of others u32
+//   24 payload bytes u64      32 sections u32        36 extra bytes u32
 //   40 text (the configuration, UTF-8)          then per section: name[40], dtype u32, matrix u32, rows u32, cols u32
-//   then the canonical bytes of each section      then the bytes of others next to the learner
+//   then the canonical bytes of each section      then the extra bytes (the supervisor's block)
 //   then CRC-32 u32 of all before it.             Little-endian throughout.
 #pragma once
 
@@ -19,11 +19,11 @@
 
 namespace rtu::core {
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "checkpoints are copied as they stand in memory");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "checkpoints are copied to and from memory as they are");
 
-// Version 2: the text may hold more than the learner's configuration (docs/checkpoint.md). These bytes are the same.
-// Version 3: bytes next to the learner's, which its reader skips; more than none. Version 4: as many as there are, and
-// running statistics as old_layout.h says. Written is 4.
+// Version 2: the text may hold more than the learner's configuration (docs/checkpoint.md); the layout is unchanged.
+// Version 3: at least one extra byte after the learner's sections, which the learner's reader skips. Version 4: any
+// number of extra bytes, and the running statistics of old_layout.h. This build writes version 4.
 constexpr uint32_t kCheckpointVersion = 4;
 constexpr uint32_t kBesideVersion = 3;
 constexpr uint32_t kOldestCheckpointVersion = 1;
@@ -50,7 +50,7 @@ inline void describe_section(const Section& section, unsigned char* out) {  // k
   memcpy(out + kNameBytes, words, sizeof words);
 }
 
-// Of the names, dtypes and shapes of what is saved: two states can be exchanged when theirs are equal.
+// Hash of the names, dtypes and shapes of the saved sections: states are interchangeable when their hashes are equal.
 inline uint64_t layout_hash(const SectionTable& table, uint32_t version = kCheckpointVersion) {
   uint64_t hash = kFnvStart;
   Section in_file;
@@ -93,7 +93,7 @@ inline uint32_t saved_sections(const SectionTable& table, uint32_t version = kCh
   return n;
 }
 
-// The payload: payload_bytes() of what is saved, one section after the other.
+// The payload: the saved sections in order, payload_bytes() in all.
 inline void gather_payload(const SectionTable& table, const unsigned char* base, unsigned char* out) {
   for (int i = 0; i < table.count; ++i) {
     const Section& section = table.sections[i];
@@ -103,7 +103,7 @@ inline void gather_payload(const SectionTable& table, const unsigned char* base,
   }
 }
 
-// A payload of a file of this version, whose values are good, into memory laid out by `table`.
+// Loads a checked payload of a file of this version into memory laid out by `table`.
 inline void scatter_payload(const SectionTable& table, uint32_t version, const unsigned char* in, unsigned char* base) {
   Section row;
   for (int i = 0; i < table.count; ++i) {
@@ -122,7 +122,7 @@ inline uint64_t checkpoint_bytes(const SectionTable& table, uint32_t text_bytes,
   return kHeaderBytes + text_bytes + saved_sections(table) * kSectionBytes + payload_bytes(table) + extra_bytes + 4;
 }
 
-// out has room for checkpoint_bytes(). beside: bytes of others that are stored with the learner's.
+// out: checkpoint_bytes(). beside: the extra bytes to store after the learner's sections.
 inline void write_checkpoint(const SectionTable& table, const unsigned char* base, const char* text,
                              uint32_t text_bytes, unsigned char* out, const unsigned char* beside = nullptr,
                              uint32_t extra_bytes = 0) {
@@ -175,8 +175,7 @@ inline Status open_checkpoint(const unsigned char* data, uint64_t n, CheckpointH
   return Status::kOk;
 }
 
-// The section rows of an opened checkpoint are those of `table`, one by one: a hash in the header is a claim about
-// them, no more.
+// Compares each section row of an opened checkpoint with `table`: the hash in the header alone proves nothing.
 inline bool same_layout(const SectionTable& table, const CheckpointHeader& header, const unsigned char* data) {
   const uint32_t version = header.version;
   if (header.layout_hash != layout_hash(table, version) || header.payload_bytes != payload_bytes(table, version) ||
@@ -204,7 +203,7 @@ bool finite_values(const unsigned char* data, uint64_t count) {
   return true;
 }
 
-// What check_values() will find once this state is written; scratch, which no checkpoint holds, does not count.
+// Result of check_values() on a checkpoint of this state; scratch sections are not saved and not checked.
 inline bool finite_saved(const SectionTable& table, const unsigned char* base) {
   for (int s = 0; s < table.count; ++s) {
     const Section& section = table.sections[s];
@@ -219,8 +218,8 @@ inline bool finite_saved(const SectionTable& table, const unsigned char* base) {
   return true;
 }
 
-// Numbers of samples, from 0 up: NAME.count, then NAME.still, in which none is larger than that. count goes from one to
-// the other.
+// Checks sample counts (>= 0): NAME.count, then NAME.still, no element of which may exceed its count. `count` carries
+// the former to the check of the latter.
 inline bool good_counts(const unsigned char* at, uint64_t n, bool still, int32_t& count) {
   for (uint64_t i = 0; i < n; ++i) {
     int32_t value = 0;
@@ -231,9 +230,8 @@ inline bool good_counts(const unsigned char* at, uint64_t n, bool still, int32_t
   return true;
 }
 
-// The values of an opened checkpoint, by its own section rows: each float of them is finite, and counts can be counts.
-// One rule for a reader of a checkpoint and for a writer about to put one in the place of another. `where` points to
-// the name of a section that breaks it.
+// The values of an opened checkpoint, by its own section rows: each float is finite and counts are valid. Readers of a
+// checkpoint and writers that replace one use the same check. `where` points to the name of an invalid section.
 inline Status check_values(const CheckpointHeader& header, const unsigned char* data, const char*& where) {
   const unsigned char* row = data + kHeaderBytes + header.text_bytes;
   const unsigned char* at = row + header.sections * kSectionBytes;
@@ -259,7 +257,7 @@ inline Status check_values(const CheckpointHeader& header, const unsigned char* 
   return left == 0 ? Status::kOk : Status::kBadLayout;
 }
 
-// The same of a payload alone, laid out as in files of this version.
+// The same check for a payload alone, in the layout of files of this version.
 inline bool good_payload(const SectionTable& table, uint32_t version, const unsigned char* at) {
   Section row;
   int32_t samples = 0;
@@ -274,8 +272,8 @@ inline bool good_payload(const SectionTable& table, uint32_t version, const unsi
   return true;
 }
 
-// Reads a whole checkpoint into memory laid out by `table`. On failure the memory is as before; `where` names the
-// section of a bad value.
+// Loads a complete checkpoint into memory laid out by `table`. On failure the memory is unchanged; `where` names the
+// section with an invalid value.
 inline Status read_checkpoint(const SectionTable& table, const unsigned char* data, uint64_t n, unsigned char* base,
                               const char*& where) {
   CheckpointHeader header{};

@@ -1,8 +1,8 @@
-// A 64-bit hash of numbers in canonical order, to tell whether two states are the same: four lanes of multiply and
-// rotate, mixed at the end. Not against an adversary. Every step is a bijection of the word it takes in, so a single
-// changed number always changes the hash.
+// A 64-bit hash of numbers in canonical order, to compare two states: four lanes of multiply and rotate, mixed at the
+// end. Not cryptographic. Every step is a bijection of its input word, so a single changed number always changes the
+// hash.
 //
-// The stream: each row of a matrix, or a whole vector, filled up with zeros to a multiple of four 64-bit words. Word w
+// The stream: each row of a matrix, or a whole vector, padded with zeros to a multiple of four 64-bit words. Word w
 // goes to lane w % 4.
 #pragma once
 
@@ -37,7 +37,7 @@ struct HashLanes {
   }
 };
 
-// Takes n numbers of type T (an unsigned integer of their size), `stride` of them apart.
+// Hashes n numbers of type T (an unsigned integer of their size), `stride` elements apart.
 template <class T>
 void hash_row(HashLanes& lanes, const unsigned char* from, uint32_t n, uint32_t stride) {
   constexpr uint32_t kBlock = 32 / sizeof(T);
@@ -84,7 +84,7 @@ void hash_section(HashLanes& lanes, const Section& s, const unsigned char* base)
   if (filled > 0) hash_row<T>(lanes, reinterpret_cast<const unsigned char*>(column), filled, 1);
 }
 
-// Of all that is saved. The same on every instruction set for the same numbers.
+// Hash of all saved sections. The same on every instruction set for the same numbers.
 inline uint64_t state_hash(const SectionTable& table, const unsigned char* base) {
   HashLanes lanes;
   for (int i = 0; i < table.count; ++i) {

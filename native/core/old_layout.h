@@ -1,11 +1,11 @@
-// The sections of a checkpoint as its format version has them. Formats 1 to 3 kept running statistics in double:
+// The sections of a checkpoint in older format versions. Formats 1 to 3 kept running statistics in double:
 //
 //   to 3:    NAME.mean, NAME.m2 f64, NAME.count f64
 //   from 4:  NAME.mean, NAME.mean_low, NAME.m2, NAME.m2_low in the learner's type, NAME.count, NAME.still i32
 //
 // high + low keeps 48 digits of the 53 in a float32 learner, all of them in a float64 one. A channel without any
-// deviation was at rest for all samples, any other is taken to have moved from the second one on, which gives it the
-// scale that it had.
+// deviation was at rest for all samples; any other channel is assumed to have moved from the second sample on, which
+// preserves its scale.
 #pragma once
 
 #include <stdint.h>
@@ -16,10 +16,10 @@
 namespace rtu::core {
 
 constexpr uint32_t kLastWideVersion = 3;
-constexpr double kLargestKept = 0x1p126;  // of a sum of squares that only a double could hold
+constexpr double kLargestKept = 0x1p126;  // clamp for a sum of squares that exceeds float
 constexpr double kFarthestKept = 0x1p46;  // of a mean: the largest reading since (normalizer.h)
 
-// The row that a file of this version has for a saved section; false: none.
+// The row of a saved section in a file of this version; false: none.
 inline bool row_of(const Section& section, uint32_t version, Section& row) {
   row = section;
   if (version > kLastWideVersion || section.old == OldForm::kSame) return section.saved;
@@ -27,7 +27,7 @@ inline bool row_of(const Section& section, uint32_t version, Section& row) {
   return section.saved && section.old == OldForm::kWide;
 }
 
-// name (kNameBytes), of a file, which may have filled it without an end.
+// name (kNameBytes) from a file, possibly without a terminating 0.
 inline bool has_end(const char* name, const char* end, int length) {
   int n = 0;
   while (n < kNameBytes && name[n] != 0) ++n;
@@ -39,14 +39,14 @@ inline bool is_mean(const char* name) { return has_end(name, ".mean", 5); }
 
 inline double clamped(double x, double low, double high) { return !(x >= low) ? low : x > high ? high : x; }
 
-// Each x in low_end..high_end, as a pair.
+// Splits each x in low_end..high_end into a pair.
 template <class T>
 void split(const unsigned char* in, uint64_t count, double low_end, double high_end, unsigned char* high,
            unsigned char* low) {
   for (uint64_t i = 0; i < count; ++i, in += sizeof(double)) {
     double x = 0;
     memcpy(&x, in, sizeof x);
-    x = clamped(x, low_end, high_end) + 0.0;  // no -0: a sum of squares of 0 has the bits of 0
+    x = clamped(x, low_end, high_end) + 0.0;  // no -0: a sum of squares of 0 is +0
     const T first = static_cast<T>(x), second = static_cast<T>(x - static_cast<double>(first));
     memcpy(high + i * sizeof(T), &first, sizeof(T));
     memcpy(low + i * sizeof(T), &second, sizeof(T));
@@ -58,7 +58,7 @@ inline void write_count(double samples, unsigned char* out) {
   memcpy(out, &count, sizeof count);
 }
 
-// Section s of a file that kept it in double.
+// Converts section s of a file that stored it in double.
 inline void scatter_wide(const SectionTable& table, int s, const unsigned char* in, unsigned char* base) {
   const Section& section = table.sections[s];
   unsigned char* const out = base + section.offset;
@@ -75,7 +75,7 @@ inline void scatter_wide(const SectionTable& table, int s, const unsigned char* 
   }
 }
 
-// NAME.still, when NAME.m2 (three sections before) and NAME.count (one before) are there.
+// Derives NAME.still once NAME.m2 (three sections before) and NAME.count (one before) are loaded.
 inline void derive_still(const SectionTable& table, int s, unsigned char* base) {
   const Section &section = table.sections[s], &m2 = table.sections[s - 3];
   const unsigned char zeros[8] = {};

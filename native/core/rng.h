@@ -30,7 +30,7 @@ inline void seed_rng(Rng rng, uint64_t seed, uint64_t stream) {
 // Uniform in the open interval (0, 1): never 0, never 1. 32 bits.
 inline double uniform(Rng rng) { return (static_cast<double>(next_u32(rng)) + 0.5) * 0x1p-32; }
 
-// Standard normal, Box and Muller 1958; one of the pair is thrown away so that no state hides outside the arena.
+// Standard normal, Box and Muller 1958; one of the pair is discarded so that no state is kept outside the arena.
 inline double normal(Rng rng) {
   const double u = uniform(rng), v = uniform(rng);
   double s = 0, c = 0;

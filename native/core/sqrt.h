@@ -1,6 +1,6 @@
-// Square root of a double on every machine: one instruction where there is one, digit by digit where the floating-point
-// unit knows single precision only (Cortex-M4F). Both are correctly rounded, so the results are the same. Internal
-// linkage: kernel files include this, and may share no code.
+// Square root of a double on every processor: one instruction if available, digit by digit where the floating-point
+// unit supports single precision only (Cortex-M4F). Both are correctly rounded, so the results are the same. Internal
+// linkage: kernel files include this and must not share code.
 #pragma once
 
 #include <stdint.h>
@@ -8,7 +8,7 @@
 
 namespace rtu::core {
 
-// The schoolbook method on the mantissa: 54 digits, the last of which rounds. A tie can't be: the square of an odd
+// The schoolbook method on the mantissa: 54 digits, the last of which rounds. A tie is impossible: the square of an odd
 // number of 54 digits has more digits than x.
 [[maybe_unused]] static double digitwise_square_root(double x) {
   constexpr uint64_t kOne = static_cast<uint64_t>(1) << 52;
@@ -54,7 +54,7 @@ namespace rtu::core {
 #endif
 }
 
-// Of a float: an instruction on every machine that has single precision.
+// For float: one instruction on every processor with single precision.
 [[maybe_unused]] static float square_root(float x) { return __builtin_sqrtf(x); }
 
 }  // namespace rtu::core

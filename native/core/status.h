@@ -1,4 +1,4 @@
-// Result codes of everything below the waterline. Negative means: nothing changed, the outputs are as they were.
+// Result codes of all code without exceptions. Negative: nothing changed, the outputs are unchanged.
 #pragma once
 
 #include <stdint.h>
@@ -12,11 +12,11 @@ enum class Status : int32_t {
   kBadArgument = -3,  // a size, range or choice outside what the configuration allows
   kTooMany = -4,      // more sections than a layout can hold
   kBadMagic = -5,     // not a checkpoint
-  kBadVersion = -6,   // a checkpoint of a version that this build does not know
+  kBadVersion = -6,   // a checkpoint of a format version that this build does not support
   kBadLayout = -7,    // a checkpoint of another configuration
   kBadSize = -8,      // a checkpoint that is cut short or too long
   kBadCrc = -9,       // a checkpoint with damaged bytes
-  kBadValue = -10,    // a checkpoint whose values can't be: NaN weights, an unknown flag
+  kBadValue = -10,    // a checkpoint with invalid values: NaN weights, an unknown flag
 };
 
 constexpr bool failed(Status status) { return status != Status::kOk; }

@@ -8,7 +8,7 @@ namespace {
 
 using rtu::kernels::AdamStep;
 
-// R rows at once, so that x is read once for all of them.
+// R rows at once, so that x is read only once.
 template <class T, int V, int E, int R>
 RTU_INLINE void dense_forward_rows(int32_t stride, T* w, T* const* z, const T* a, const T* x, T* y) {
   typedef Lanes<T, V> L;
@@ -143,7 +143,7 @@ T decay_add(int32_t n, T decay, const T* c, T* z) {
   return L::sum(norm);
 }
 
-// Whole lanes first, then the rest one by one: what lies beyond n in a padded vector is not read into a sum.
+// Whole lanes first, then the rest one by one: elements beyond n in a padded vector are not summed.
 template <class T, int V>
 T norm_relu(int32_t n, const T* x, T* xhat, T* y) {
   typedef Lanes<T, V> L;
@@ -176,7 +176,7 @@ T norm_relu(int32_t n, const T* x, T* xhat, T* y) {
   return inverse_deviation;
 }
 
-// dx = (q - mean(q) - xhat mean(q xhat)) / deviation, q = dy through the leaky relu. dx holds q in between; dy and dx
+// dx = (q - mean(q) - xhat mean(q xhat)) / deviation, q = dy through the leaky relu. dx holds q temporarily; dy and dx
 // may be the same array.
 template <class T, int V>
 void norm_relu_backward(int32_t n, T inverse_deviation, const T* xhat, const T* dy, T* dx) {

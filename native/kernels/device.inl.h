@@ -1,8 +1,8 @@
-// Tables for one configuration, one lane, in the order of TD learning: what firmware links. Each entry is the reference
-// kernel with its choices made, so the results are those of the scalar table to the bit, and code for other choices is
-// never made. Entries that the configuration does not call are null.
+// Kernel tables for one configuration, one lane, in TD order, for firmware. Each entry is the reference kernel with its
+// options fixed at compile time: results are bit-identical to the scalar table, and code for other options is not
+// generated. Entries that the configuration does not call are null.
 //
-// Where the reference kernels take part: internal linkage, and the flags of isa_scalar.cpp (-ffp-contract=off).
+// Like the reference kernels it includes: internal linkage, and the flags of isa_scalar.cpp (-ffp-contract=off).
 #pragma once
 
 #include "native/kernels/dense.inl.h"
@@ -11,7 +11,7 @@
 
 namespace {
 
-// The block as this table knows it: one unit a pole, E eligibility sets.
+// The recurrent block of this table: one unit per pole, E eligibility sets.
 template <int E>
 struct DeviceBlock {
   template <unsigned Do>

@@ -1,4 +1,4 @@
-// The reference: one lane, no contraction; float for work and microcontrollers, double for verification.
+// The reference: one lane, no contraction; float for production and microcontrollers, double for verification.
 #include "native/kernels/table.inl.h"
 
 namespace rtu::kernels {

@@ -14,16 +14,16 @@
 //   a           pending step alpha delta of a set: w <- w + a z                    scalar          4
 //
 // Vectors over units are padded to whole lanes, member-major: element (k, p) at k P + p. Lanes beyond the last pole
-// carry no weight and no cotangent, so that nothing they hold reaches a sum.
+// carry no weight and no cotangent, so that their contents never reach a sum.
 #pragma once
 
 #include <stdint.h>
 
 namespace rtu::kernels {
 
-constexpr int kMaxSets = 2;  // eligibility sets on one body: the critic's and the actor's
+constexpr int kMaxSets = 2;  // eligibility sets on one body: critic and actor
 
-// log(4 pi): no step carries theta_log above it (docs/math.md, 4, Phases).
+// log(4 pi): no step carries theta_log above it (docs/math_learners.md, 4, Phases).
 constexpr double kMaxThetaLog = 2.5310242469692907;
 
 enum class Activation : int32_t { kIdentity = 0, kRelu = 1, kTanh = 2 };
@@ -31,7 +31,7 @@ enum class Activation : int32_t { kIdentity = 0, kRelu = 1, kTanh = 2 };
 // The recurrent block in memory. For the pole block b, member k, input j:
 //   traces  at  traces  + (b d + j) trace_step:             [A1 V][A2 V]  (nonlinear: [A1][A2][B1][B2])
 //   weights at  weights + ((b G + k) d + j) weight_step:     [W1 V][W2 V] then per set [z1 V][z2 V]
-// Two streams: predict reads the weights' alone, and what a processor fetches ahead of it is what it needs.
+// Two streams: predict reads only the weights, so that the processor's prefetcher loads only data that is used.
 template <class T>
 struct Block {
   T* traces;
@@ -45,7 +45,7 @@ struct Coefficients {  // each (P)
   T *nu, *theta, *g, *phi, *gam, *dgam;
 };
 
-// What update() needs for one eligibility set.
+// Arguments of update() for one eligibility set.
 template <class T>
 struct SetCotangent {
   const T* e1;
@@ -75,10 +75,12 @@ struct Kernels {
   const char* name;
   int32_t lanes;
 
-  // Coefficients of a step of `k` nominal periods, from nu_log and theta_log (P). k = 1 gives the plain form's bits.
+  // Coefficients of a step of `k` nominal periods, from nu_log and theta_log (P). k = 1 is bit-identical to the plain
+  // form.
   void (*coefficients)(int32_t poles, const T* nu_log, const T* theta_log, T k, const Coefficients<T>& out);
 
-  // u = (W + sum_s a[s] z[s]) x, where a[s] is not 0; W itself stays: update() writes it, which has it in hand anyway.
+  // u = (W + sum_s a[s] z[s]) x, where a[s] is not 0; W itself is unchanged: update() writes it, since it loads W
+  // anyway.
   void (*forward)(const Block<T>& block, const T* a, const T* x, T* u1, T* u2);
   // W <- W + sum_s a[s] z[s].
   void (*apply)(const Block<T>& block, const T* a);
@@ -96,8 +98,8 @@ struct Kernels {
   // Linear RTU, one eligibility set: forward() and learn_linear() in TD order in one pass over memory, the same bits.
   void (*step_linear)(const Block<T>& block, const T* a, const Coefficients<T>& c, const T* x, T* u1, T* u2,
                       SetCotangent<T>* sets);
-  // Linear RTU, supervised SGD without eligibilities (sets = 0), one step behind: traces take in px with c, W moves by
-  // the cotangent `scaled` (e times the step) through them, then u = W x; x null: no forward pass.
+  // Linear RTU, supervised SGD without eligibilities (sets = 0), one step behind: traces advance by px with c, W is
+  // updated by the cotangent `scaled` (e times the step) contracted with them, then u = W x; x null: no forward pass.
   void (*step_sgd)(const Block<T>& block, const Coefficients<T>& c, const T* px, const SetCotangent<T>& scaled,
                    const T* x, T* u1, T* u2);
   // learn for nu_log and theta_log. s1, s2 are null for the linear RTU.
@@ -112,8 +114,8 @@ struct Kernels {
   // z <- decay z + c x^T; returns sum |z|.
   T (*dense_learn)(int32_t rows, int32_t stride, T decay, const T* c, const T* x, T* z);
 
-  // theta_log <- theta_log + a z, held to kMaxThetaLog; and theta_log held so, where another rule has moved it from
-  // `before`. What stands above (a start or a file may) does not rise. NaN stays NaN.
+  // theta_log <- theta_log + a z, capped at kMaxThetaLog; and theta_log capped likewise after another rule has moved it
+  // from `before`. A value that is already above the cap (from initialisation or a file) does not rise. NaN stays NaN.
   void (*add_phase)(int32_t poles, T a, const T* z, T* theta_log);
   void (*hold_phase)(int32_t poles, const T* before, T* theta_log);
 
@@ -133,7 +135,7 @@ struct Kernels {
 };
 
 // The coefficients are compiled apart (transform_*.cpp), without contraction: every instruction set gives the same
-// bits, so that runs on different machines differ by the rounding of sums alone, and slow poles do not drift apart.
+// bits, so that runs on different hosts differ only by the rounding of sums, and slow poles do not diverge.
 template <class T>
 using CoefficientsFunction = void(int32_t poles, const T* nu_log, const T* theta_log, T k, const Coefficients<T>& out);
 CoefficientsFunction<float> coefficients_scalar, coefficients_sse2, coefficients_avx2, coefficients_avx512,

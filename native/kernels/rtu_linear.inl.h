@@ -1,5 +1,5 @@
-// The recurrent block of the linear RTU: forward with the pending update on the way, and the learning pass over traces
-// and eligibilities. forward() and apply() are the nonlinear RTU's as well. Letters: kernels.h.
+// The recurrent block of the linear RTU: the forward pass, which also applies the pending update, and the learning pass
+// over traces and eligibilities. The nonlinear RTU uses the same forward() and apply(). Letters: kernels.h.
 #pragma once
 
 #include "native/kernels/kernels.h"
@@ -13,7 +13,7 @@ using rtu::kernels::SetCotangent;
 
 // ---- one pass over the block ----------------------------------------------------------------------------------------
 //
-// What a pass does to each (pole, input), in this order; every kernel of the linear RTU is one of its selections.
+// Operations of a pass on each (pole, input), in this order; every kernel of the linear RTU selects some of them.
 //   kPending  W <- W + sum_s a[s] z[s], kept in memory with kWrite; without it only this pass sees it
 //   kDirect   W <- W + contraction of the cotangent, already times its step, with the traces (SGD, no eligibilities)
 //   kForward  u <- u + W x
@@ -31,7 +31,8 @@ struct PassOfMember {
 };
 
 // One member of one block: t and w walk its traces and weights, w by `step` scalars an input where E does not say it. x
-// is the newest input, px the one that the traces have still to take in. Sums: u is added up in so many sums in turn.
+// is the newest input, px the input that the traces have yet to absorb. Sums: number of partial sums of u, used in
+// turn.
 template <class T, int V, int E, unsigned Do, int Sums>
 RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, T* w, int32_t step, int32_t d, const T* x, const T* px) {
   typedef Lanes<T, V> L;
@@ -137,7 +138,7 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
         }
       }
       of.u1 = of.u2 = L::all(T(0));
-      // The traces are the pole's: one member advances them, the first or the last.
+      // The members of a pole share its traces: one member advances them, the first or the last.
       const bool advances = (Do & kFirst) != 0 ? k == 0 : k == units_per_pole - 1;
       if (advances || (Do & kAdvance) == 0)
         pass_member<T, V, E, Do, Sums>(of, t, w, block.weight_step, d, x, px);
@@ -156,7 +157,7 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
 template <class T, int V, int E, unsigned Do>
 void pass(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, const Coefficients<T>* c, const T* px,
           SetCotangent<T>* sets) {
-  // Units that share a pole, without eligibilities: little work an input, so that one sum would wait for itself.
+  // Units that share a pole, without eligibilities: so little work per input that a single sum would be latency-bound.
   constexpr int sums = E == 0 && V > 1 ? 2 : 1;
   if (sums == 2 && block.units_per_pole > 1 && block.sets == 0)
     pass_blocks<T, V, E, Do, sums>(block, a, x, u1, u2, c, px, sets);
@@ -214,14 +215,14 @@ void learn_linear(const Block<T>& block, const T* a, bool advance_first, const C
             : learn_linear_sets<T, V, 2, 0>(block, a, advance_first, c, x, sets);
 }
 
-// forward() and learn_linear() in TD order at one go: the same bits, one stream of 6 loads and 6 stores.
+// forward() and learn_linear() in TD order in one pass: bit-identical, one stream of 6 loads and 6 stores.
 template <class T, int V>
 void step_linear(const Block<T>& block, const T* a, const Coefficients<T>& c, const T* x, T* u1, T* u2,
                  SetCotangent<T>* sets) {
   pass<T, V, 1, kPending | kWrite | kForward | kLearn | kAdvance>(block, a, x, u1, u2, &c, x, sets);
 }
 
-// Supervised SGD without eligibilities, one step behind: the traces take in px, the weights move by the scaled
+// Supervised SGD without eligibilities, one step behind: the traces advance by px, the weights move by the scaled
 // cotangent of that step, then u = W x. 4 loads and 4 stores, 20 operations. x null: no forward pass.
 template <class T, int V>
 void step_sgd(const Block<T>& block, const Coefficients<T>& c, const T* px, const SetCotangent<T>& scaled, const T* x,

@@ -1,4 +1,5 @@
-// The learning pass of the nonlinear RTU: four traces, its slope inside the recurrence. Letters: kernels.h.
+// The learning pass of the nonlinear RTU: four traces, with the activation's slope inside the recurrence. Letters:
+// kernels.h.
 #pragma once
 
 #include "native/kernels/rtu_linear.inl.h"
@@ -13,8 +14,8 @@ struct NonlinearMember {
   T a[room], decay[room];
 };
 
-// One block. Shut: no unit of it has a slope, which zeroes its traces whatever they hold: nothing is computed for them,
-// and in supervised order nothing is read.
+// One block. Shut: all slopes in the block are 0, which zeroes its traces regardless of their values, so they are not
+// computed and, in supervised order, not read.
 template <class T, int V, int E, bool AdvanceFirst, bool Pending, bool Shut>
 RTU_INLINE void learn_nonlinear_member(NonlinearMember<T, V, E>& of, T* t, int32_t trace_step, T* w,
                                        int32_t weight_step, int32_t d, const T* x) {
@@ -101,7 +102,7 @@ void learn_nonlinear_sets(const Block<T>& block, const T* a, const Coefficients<
     }
     T* t = block.traces + static_cast<int64_t>(b) * block.inputs * block.trace_step;
     T* w = block.weights + static_cast<int64_t>(b) * block.inputs * block.weight_step;
-    bool shut = false;  // with more lanes a whole block is hardly ever shut at once
+    bool shut = false;  // with more lanes a whole block is rarely shut
     if constexpr (V == 1) shut = slope1 == T(0) && slope2 == T(0);
     if (shut)
       learn_nonlinear_member<T, V, E, AdvanceFirst, Pending, true>(of, t, block.trace_step, w, block.weight_step,

@@ -1,4 +1,4 @@
-// What is done once for each unit and pole: the state's step, and the traces and gradients of the poles. Letters:
+// Work per unit and pole: the state's step, and the traces and gradients of the poles. Letters:
 // kernels.h.
 #pragma once
 

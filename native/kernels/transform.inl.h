@@ -1,12 +1,12 @@
 // exp, expm1, sin and cos over lanes, and the coefficients of the RTU.
 //
 // In float the coefficients must be the double results rounded once: a slow pole at r = 0.9999 multiplies the rounding
-// of g and phi by its memory of 10 000 steps. So the functions return a pair (hi, lo) with hi + lo good to about 2^-27,
-// made from floats alone: only leading terms need the care. In double hi alone is good to 2 units in the last place,
-// and lo is kept all the same.
+// of g and phi by its memory of 10 000 steps. So the functions return a pair (hi, lo) of floats with hi + lo accurate
+// to about 2^-27; only leading terms need extended precision. In double, hi alone is accurate to 2 units in the last
+// place; lo is computed nevertheless.
 //
-// L: Lanes, or Twin for two vectors at once, or Twin of Twins. A fused operation stands only where its product is
-// exact, so that a machine without it gives the same bits.
+// L: Lanes, or Twin for two vectors at once, or Twin of Twins. A fused operation is used only where its product is
+// exact, so that a processor without it gives the same bits.
 #pragma once
 
 #include "native/kernels/kernels.h"
@@ -25,8 +25,7 @@ RTU_INLINE Pair<L> fast_two_sum(typename L::F a, typename L::F b) {  // |a| >= |
   return {s, b - (s - a)};
 }
 
-// a b = hi + lo exactly: by one fused operation, or by Dekker's product (1971) with the halves masked out; the same
-// bits.
+// a b = hi + lo exactly: by one fused operation, or by Dekker's product (1971) with masked halves; bit-identical.
 template <class L>
 RTU_INLINE Pair<L> two_product(typename L::F a, typename L::F b) {
   typedef typename L::Scalar T;
@@ -42,7 +41,7 @@ RTU_INLINE Pair<L> two_product(typename L::F a, typename L::F b) {
   }
 }
 
-// x - n c where n c has no more digits than a number holds.
+// x - n c, where n c is exactly representable.
 template <class L>
 RTU_INLINE typename L::F minus_exact(typename L::F x, typename L::F n, typename L::Scalar c) {
   if constexpr (L::has_fma)
@@ -52,7 +51,7 @@ RTU_INLINE typename L::F minus_exact(typename L::F x, typename L::F n, typename 
 }
 
 template <class L>
-RTU_INLINE typename L::F power_of_two(typename L::I n) {  // 2^n for a normal result; of n the lowest bits count
+RTU_INLINE typename L::F power_of_two(typename L::I n) {  // 2^n for a normal result; uses the lowest bits of n
   typedef typename L::Scalar T;
   if constexpr (L::width == 1) {
     typedef typename IntOf<T>::unsigned_type U;
@@ -106,11 +105,11 @@ RTU_INLINE Exponential<L> exponential(typename L::F x, typename L::F low) {
   const F most = half + cube * q;
   const F rest = most + rl * (head.hi + most);  // exp(r + rl) = exp(r) (1 + rl): rl^2 is below 2^-25 of it
   const Pair<L> sum = fast_two_sum<L>(head.hi, head.lo + rest);
-  // The lowest bits of a number that the rounder was added to are those of its integer: all that a power of two takes.
+  // After the rounding constant is added, the lowest bits of the sum are those of the integer, as power_of_two() needs.
   return {power_of_two<L>(L::bits(shifted)), r, rest, sum.hi, sum.lo};
 }
 
-// x held within what exponential() takes: beyond that nothing that a unit may hold is left.
+// x clamped to the domain of exponential(); beyond it the result is 0 or out of range for any unit.
 template <class T>
 constexpr T kExpLimit = sizeof(T) == 4 ? T(87) : T(708);
 template <class L>
@@ -118,7 +117,7 @@ RTU_INLINE typename L::F held(typename L::F x) {
   typedef typename L::Scalar T;
   const typename L::F limit = L::all(kExpLimit<T>);
   bool outside = true;
-  if constexpr (L::width == 1) outside = !(L::abs(x) <= limit);  // one lane: one comparison where nothing is to be done
+  if constexpr (L::width == 1) outside = !(L::abs(x) <= limit);  // one lane: skip with one comparison
   if (outside) x = L::min(L::max(x, -limit), limit);
   return x;
 }
@@ -150,7 +149,7 @@ RTU_INLINE typename L::F tanh(typename L::F x) {
 template <class L>
 struct SinCos {
   Pair<L> sine, cosine;
-  typename L::I sine_sign, cosine_sign;  // to be joined to the results' bits by exclusive or
+  typename L::I sine_sign, cosine_sign;  // combined with the result's bits by exclusive or
 };
 
 // sin and cos of x = hi + lo, 0 <= x < 2000.

@@ -1,5 +1,5 @@
-// Vectors at the machine's native width over the compiler's vector extensions. Included by isa_*.cpp only; everything
-// has internal linkage, so that no linker can hand one instruction set's code to another.
+// Vectors at the processor's native width on the compiler's vector extensions. Included by isa_*.cpp only; everything
+// has internal linkage, so that the linker cannot use one instruction set's code in another.
 #pragma once
 
 #include <stdint.h>
@@ -40,7 +40,7 @@ using IVec = Vec<typename IntOf<T>::type, V>;
 
 #define RTU_INLINE inline __attribute__((always_inline))
 
-// For max and min of vectors: one instruction, which gives a > b ? a : b also for NaN and of two zeros. GCC 12 makes
+// max and min of vectors in one instruction, which gives a > b ? a : b also for NaN and two zeros. GCC 12 generates
 // two, a comparison and a blend.
 #if defined(__AVX__)
 #define RTU_X86(op) "v" op " %1, %0, %0"
@@ -142,26 +142,25 @@ struct Lanes {
       return Lanes<T, V / 2>::sum(half[0] + half[1]);
     }
   }
-  // x as it is, rounded: keeps the compiler from contracting the product that made it into a multiply-add.
+  // x unchanged: keeps the compiler from contracting the product that produced it into a multiply-add.
   static RTU_INLINE F rounded(F x) {
 #if defined(__x86_64__) || defined(__i386__)
-    if constexpr (sizeof(F) >= 4) __asm__("" : "+v"(x));  // v: of all 32 registers, where there are as many
+    if constexpr (sizeof(F) >= 4) __asm__("" : "+v"(x));  // v: any of the 32 registers, if the processor has them
 #elif defined(__aarch64__)
     __asm__("" : "+w"(x));
 #endif
     return x;
   }
-  // A product that is added by an instruction of its own where vectors are 64 bytes wide. On a Zen 5 a store of that
-  // width keeps both multipliers from reading a third operand for a cycle, so that a pass that stores much is quicker
-  // with fewer fused operations.
+  // a b + c with a separate addition where vectors are 64 bytes wide. On a Zen 5 a store of that width keeps both
+  // multipliers from reading a third operand for a cycle, so a store-heavy pass is faster with fewer fused operations.
   static RTU_INLINE F apart(F product) {
     if constexpr (sizeof(F) == 64) return rounded(product);
     return product;
   }
 };
 
-// Two vectors, or twins of them, that go through the same operations side by side: a chain of operations that wait for
-// each other leaves room for others. The same bits as one after the other.
+// Two vectors (or twins) processed by the same operations in parallel, to hide the latency of dependent operations.
+// Bit-identical to processing them in sequence.
 template <class L>
 struct Twin {
   typedef typename L::Scalar Scalar, T;

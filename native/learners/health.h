@@ -1,10 +1,11 @@
-// Whether a learner's step has left numbers behind: a look at what each half of a step passes through, so that a NaN or
-// an infinity anywhere in what learns shows in the tick that first computes with it, without a pass over the weights.
+// Finiteness check of a learner's step. It tests the intermediate results of each half of a step, so that a NaN or an
+// infinity anywhere in the learner's state is found in the tick that first computes with it, without a pass over the
+// weights.
 //
 //   a weight, a pending step       u = W x, pre, y of predict()
 //   h                              k, y
 //   a trace, an eligibility,
-//   a kept cotangent               norm = sum |z| of update(): each enters its z, and NaN 0 is NaN
+//   a kept cotangent               norm = sum |z| of update(): each enters its z, and NaN * 0 is NaN
 //   the normalisers                checked themselves (an infinite m2 makes a finite input)
 //   an Adam moment                 the weights, so the next predict(); or the learner monitor's scan
 #pragma once
@@ -15,7 +16,7 @@
 
 namespace rtu::learners {
 
-// The largest exponent decides; integers, so that the compiler makes wide registers of it.
+// Compares the largest exponent, in integers, so that the compiler can vectorise it.
 inline bool finite_block(const float* x, uint64_t n) {
   uint32_t worst = 0;
   for (uint64_t i = 0; i < n; ++i) {
@@ -59,7 +60,7 @@ bool healthy(const Network<T>& net) {
   return finite_block(net.pending, static_cast<uint64_t>(net.config.heads));
 }
 
-// False as well when the flags of the step or the random state's increment (odd) are none that the code ever writes.
+// Also false when the step's flags or the random generator's increment (odd) have a value that the code never writes.
 template <class T>
 bool healthy(const StreamAc<T>& agent) {
   const uint64_t width = static_cast<uint64_t>(agent.config.policy.width());

@@ -1,4 +1,4 @@
-// What the learners share: how far a step is, what it tells, and how a network gets its input.
+// Shared by the learners: the phase of a step, its report, and the input of a network.
 #pragma once
 
 #include "native/learners/network_update.h"
@@ -8,10 +8,10 @@ namespace rtu::learners {
 
 using core::Status;
 
-// What a step did, for telemetry.
+// Report of a step, for telemetry.
 struct StepInfo {
   float value = 0, delta = 0, step_size_actor = 0, step_size_critic = 0;
-  float norm = 0;  // sum |z| over every eligibility: not finite as soon as one of them, or a trace, is
+  float norm = 0;  // sum |z| over every eligibility: not finite if one of them, or a trace, is not
 };
 
 enum class Phase : uint64_t { kEnded = 0, kReady = 1, kPredicted = 2 };
@@ -28,7 +28,7 @@ bool all_finite(const T* x, int32_t n) {
 
 enum class Statistics { kLearn, kKeep };
 
-// The network's input from x: normalised, by statistics that take x in or are kept as they are; or x itself.
+// The network's input from x: normalised, with statistics that are updated by x or kept unchanged; or x itself.
 template <class T>
 void set_input(const Network<T>& net, const Normalizer<T>& normalizer, bool normalized, Statistics statistics,
                const T* x) {

@@ -1,6 +1,6 @@
 // The learner monitor: watches a learner's state from outside, keeps snapshots of it, and rolls it back to a validated
 // one. A step's checks are inspect_action() after predict(), inspect_state() and inspect_delta() after update(), then
-// age_snapshots() when none of them found anything, or roll_back().
+// age_snapshots() if all passed, otherwise roll_back().
 #pragma once
 
 #include "native/learners/monitor_normalizers.h"
@@ -9,9 +9,10 @@
 namespace rtu::learners {
 
 constexpr double kTdDecay = 1.0 / 1000;  // of the running mean of |delta|
-constexpr double kTdWinsor = 10;         // a larger |delta| counts as so many means: one outlier does not hide the next
+constexpr double kTdWinsor = 10;         // cap of |delta| in the mean: an outlier does not hide the next one
 
-// memory: monitor_bytes(), of the caller. False when the state is not finite: there is nothing to roll back to.
+// memory: monitor_bytes(), supplied by the caller. False when the state is not finite: there is nothing to roll back
+// to.
 inline bool make_monitor(LearnerMonitor& monitor, const MonitorConfig& config, const core::SectionTable& table,
                          unsigned char* state, uint64_t bytes, unsigned char* memory) {
   monitor = LearnerMonitor{};
@@ -23,7 +24,7 @@ inline bool make_monitor(LearnerMonitor& monitor, const MonitorConfig& config, c
   if (!finite_state(table, state)) return false;
   copy_state(memory, state, bytes);
   monitor.memory.n_validated = 1;
-  // A learner that starts with poles beyond the cap may keep them; the check is that none goes further.
+  // A learner that starts with poles beyond the cap may keep them; the check fails when one moves further.
   const double cap = config.retention < 1 ? core::logarithm(-core::logarithm(config.retention)) : -1e300;
   const double start = lowest_nu_log(monitor) - 1.0;
   monitor.memory.lowest_nu_log = start < cap ? start : cap;
@@ -40,7 +41,7 @@ inline uint32_t inspect_state(LearnerMonitor& monitor) {
   return found;
 }
 
-// Checks the TD error of a transition that did not terminate: where an episode ends, delta is as large as the value
+// Checks the TD error of a transition that did not terminate: at the end of an episode, delta is as large as the value
 // itself.
 inline uint32_t inspect_delta(LearnerMonitor& monitor, double delta) {
   MonitorMemory& memory = monitor.memory;
@@ -56,7 +57,7 @@ inline uint32_t inspect_delta(LearnerMonitor& monitor, double delta) {
   return 0;
 }
 
-// Checks the learner's own action (n) in -1..1: every component at an end, and at the same one, for saturated_steps in
+// Checks the learner's own action (n) in -1..1: trips when every component stays at the same end for saturated_steps in
 // a row.
 inline uint32_t inspect_action(LearnerMonitor& monitor, const float* action, int32_t n) {
   MonitorMemory& memory = monitor.memory;

@@ -1,4 +1,4 @@
-// The learner monitor's scan for values that are not finite: all of the state at once, or a share of it per step.
+// The learner monitor's scan for values that are not finite: the whole state at once, or a part of it per step.
 #pragma once
 
 #include "native/learners/monitor_state.h"
@@ -12,7 +12,7 @@ inline uint64_t section_end(const core::SectionTable& table, int32_t s) {
   return section.offset + (section.index(section.rows - 1, section.cols - 1) + 1) * core::dtype_bytes(section.dtype);
 }
 
-// The begin of a section's share of the block: what the section before has covered is left out.
+// The start of a section's part of the block, without what the previous section has covered.
 inline uint64_t section_begin(const core::SectionTable& table, int32_t s) {
   const uint64_t offset = table.sections[s].offset;
   if (s == 0 || !is_float(table.sections[s - 1])) return offset;

@@ -1,5 +1,5 @@
 // The learner monitor's check of running statistics (normalizer.h) against the newest validated snapshot: could any
-// data have made these of those?
+// data have led from the snapshot to these values?
 #pragma once
 
 #include "native/learners/monitor_state.h"
@@ -23,9 +23,9 @@ inline Moments moments_at(const core::Section* parts, bool channels, const unsig
   return out;
 }
 
-// k further samples move a mean of n by at most sqrt(k / n) of the deviation that they leave behind. The sum of squares
-// only grows, and the count of samples at rest grows with all samples or not at all. This holds for any data, so
-// statistics that break it were written by something else. Samples that the bound clipped are data like any other.
+// k further samples move a mean of n by at most sqrt(k / n) of the resulting deviation. The sum of squares never
+// decreases, and the count of samples at rest grows with every sample or not at all. This holds for any data, clipped
+// samples included, so statistics that violate it are corrupt.
 inline bool plausible_channel(const Moments& before, const Moments& now) {
   const bool at_rest = before.still == before.count;
   if (now.count < before.count || now.still > now.count || now.still < before.still) return false;

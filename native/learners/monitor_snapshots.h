@@ -1,8 +1,8 @@
 // The learner monitor's ring of snapshots, and the rollback to one of them.
 //
-// A snapshot is a copy of the whole block. It is a candidate until the learner has been good for `validation_steps`;
-// only a validated one is rolled back to. A second rollback before another snapshot is validated goes one further back:
-// the newest may have been bad already.
+// A snapshot is a copy of the whole block. It is a candidate until the learner has passed all checks for
+// `validation_steps` steps; rollback uses validated snapshots only. A second rollback before another snapshot is
+// validated uses the next older one, since the newest may have been bad already.
 #pragma once
 
 #include "native/learners/monitor_finite.h"
@@ -38,7 +38,7 @@ inline void validate_candidate(LearnerMonitor& monitor) {
   restart_weights(memory);
 }
 
-// Once per good step of the learner: takes a snapshot, or validates the candidate, when one of them is due.
+// Call once per good step of the learner: takes a snapshot or validates the candidate when due.
 inline SnapshotEvent age_snapshots(LearnerMonitor& monitor) {
   MonitorMemory& memory = monitor.memory;
   ++memory.age;
@@ -55,7 +55,7 @@ inline SnapshotEvent age_snapshots(LearnerMonitor& monitor) {
   return SnapshotEvent::kTaken;
 }
 
-// The state becomes, to the bit, the newest validated snapshot.
+// Restores the newest validated snapshot, bit for bit.
 inline void roll_back(LearnerMonitor& monitor) {
   MonitorMemory& memory = monitor.memory;
   if (memory.rolled_back != 0 && memory.n_validated > 1) --memory.n_validated;

@@ -1,7 +1,6 @@
-// What the learner monitor is made of: its triggers, configuration and memory, and how it reads a learner's sections.
-// The monitor knows the learner's state as one block of bytes with a table of sections, and no learner. The checks are
-// in monitor_finite.h, monitor_weights.h and monitor_normalizers.h, the ring of snapshots in monitor_snapshots.h, a
-// step's order in learner_monitor.h.
+// Triggers, configuration and memory of the learner monitor, and its access to a learner's sections. The monitor sees a
+// learner only as one block of bytes with a table of sections. The checks are in monitor_finite.h, monitor_weights.h
+// and monitor_normalizers.h, the ring of snapshots in monitor_snapshots.h, a step's order in learner_monitor.h.
 #pragma once
 
 #include "native/learners/health.h"
@@ -12,20 +11,20 @@ enum MonitorTrigger : uint32_t {
   kTriggerNonFinite = 1,
   kTriggerWeights = 2,        // changed too far since the last snapshot, or collapsed
   kTriggerTdError = 4,        // far outside its distribution
-  kTriggerSaturated = 8,      // the action at the same end for too long
+  kTriggerSaturated = 8,      // the action at the same limit for too long
   kTriggerRetention = 16,     // a pole at its cap
   kTriggerFallbackRate = 32,  // the fallback drives too often
   kTriggerFailed = 64,        // a call of the learner failed
-  kTriggerNormalizer = 128,   // statistics that no data can have made of the snapshot's
+  kTriggerNormalizer = 128,   // running statistics that no data can explain
 };
 
 constexpr int32_t kMaxSnapshots = 8;
 
 struct MonitorConfig {
-  int32_t snapshots = 2;  // validated ones that are kept; one more slot holds the candidate
+  int32_t snapshots = 2;  // number of validated snapshots kept; one more slot holds the candidate
   uint32_t snapshot_steps = 1000;
-  uint32_t validation_steps = 500;  // a candidate is validated after so many good steps
-  uint64_t scan_bytes = 65536;      // scanned per step; a block that is no larger is scanned as a whole
+  uint32_t validation_steps = 500;  // good steps until a candidate is validated
+  uint64_t scan_bytes = 65536;      // scanned per step; a block up to this size is scanned completely
   double weight_change = 0;         // |w - w_snapshot| as a share of |w_snapshot|, per section; 0 disables the check
   double td_error = 0;              // |delta| as a multiple of its running mean; 0 disables the check
   uint32_t td_warmup = 1000;        // transitions before the check of td_error starts
@@ -33,18 +32,18 @@ struct MonitorConfig {
   double retention = 1;             // largest r = exp(-exp(nu_log)); 1 disables the check
 };
 
-// What the monitor keeps between steps: fixed widths, no padding, no pointer. Checkpoints hold these bytes as they are
+// State of the monitor between steps: fixed widths, no padding, no pointer. Checkpoints hold these bytes unchanged
 // (docs/checkpoint.md).
 struct MonitorMemory {
   double sum_change = 0, sum_before = 0, sum_now = 0;  // relative change: sums of squares over the section so far
   double td_scale = 0;                                 // running mean of |delta|
-  double lowest_nu_log = 0;                            // below it a pole is at its cap
+  double lowest_nu_log = 0;                            // a pole below it is at its cap
   uint64_t td_count = 0;
   uint64_t scan_row = 0;                  // finiteness: position of the rotation in its section, in bytes
   int32_t validated[kMaxSnapshots] = {};  // slots of the validated snapshots, oldest first
   int32_t n_validated = 0;
   int32_t candidate = -1;    // its slot
-  uint32_t age = 0;          // steps since the candidate was taken, or since the last one was settled
+  uint32_t age = 0;          // steps since the candidate was taken, or since the last one was validated or dropped
   uint32_t rolled_back = 0;  // 1: there was a rollback since the last validation
   int32_t scan_section = 0;
   int32_t weight_section = 0;  // relative change: position of the rotation

@@ -6,11 +6,11 @@
 
 namespace rtu::learners {
 
-constexpr double kWeightFloor = 0.05;       // per weight: a section that starts at 0 (biases) has no scale of its own
+constexpr double kWeightFloor = 0.05;       // per weight: a section initialised to 0 (biases) has no scale
 constexpr double kCollapsed = 0.01;         // of the snapshot's norm
 constexpr uint64_t kUntrainedSteps = 1000;  // updates
 
-// The sums of a section are complete: true when it changed too far, or collapsed.
+// Evaluates the complete sums of a section: true when it changed too far or collapsed.
 inline bool out_of_proportion(const LearnerMonitor& monitor, const core::Section& section) {
   const MonitorMemory& memory = monitor.memory;
   const double change = core::square_root(memory.sum_change), before = core::square_root(memory.sum_before);
@@ -19,7 +19,7 @@ inline bool out_of_proportion(const LearnerMonitor& monitor, const core::Section
   return memory.sum_now < kCollapsed * kCollapsed * memory.sum_before;
 }
 
-// The snapshot is of a learner with few updates: its weights have no scale yet to compare with.
+// The snapshot comes from a learner with few updates, whose weights have no representative scale yet.
 inline bool untrained(const LearnerMonitor& monitor) {
   for (int32_t s = 0; s < monitor.table->count; ++s) {
     const core::Section& section = monitor.table->sections[s];
@@ -48,7 +48,7 @@ inline void add_weight_row(LearnerMonitor& monitor, const core::Section& section
   }
 }
 
-// Compares the next weights in rotation with the newest validated snapshot. False: out of proportion.
+// Compares the next weights in rotation with the newest validated snapshot. False: changed too far, or collapsed.
 inline bool compare_weights(LearnerMonitor& monitor) {
   const core::SectionTable& table = *monitor.table;
   MonitorMemory& memory = monitor.memory;

@@ -4,10 +4,10 @@
 //   x -> cell -> y (2n) -> [W y + b -> LayerNorm -> leaky relu] * layers -> head 0, head 1
 //
 // Gradients are never stored: the cotangents of one step are kept (one kind for a value, two for a policy: log pi and
-// its entropy) and contracted in the next, when the error is known. Heads without a shared body are two networks of one
-// head each.
+// its entropy) and contracted in the next step, when the error is known. Heads without a shared body are two networks
+// of one head each.
 //
-// Here: layout and start. The forward pass is in network_forward.h, learning in network_update.h.
+// This file has layout and initialisation. The forward pass is in network_forward.h, learning in network_update.h.
 #pragma once
 
 #include "native/cells/rtu.h"
@@ -27,7 +27,7 @@ constexpr int32_t kMaxKinds = 3;  // cotangents kept: value, log pi, entropy
 struct HeadConfig {
   const char* name = "head";
   int32_t outputs = 1;
-  int32_t kinds = 1;           // cotangents kept for it
+  int32_t kinds = 1;           // number of cotangents kept for it
   double decay_recurrent = 0;  // gamma lambda of each parameter group
   double decay_body = 0;
   double decay_head = 0;
@@ -67,7 +67,7 @@ template <class T>
 struct Layer {
   Dense<T> dense;
   T *pre, *xhat, *y;     // (rows) before LayerNorm, normalised, after leaky relu
-  T* input;              // (cols) what the kept cotangents belong to
+  T* input;              // (cols) the input that the kept cotangents belong to
   T* inverse_deviation;  // (1)
   T* cot[kMaxKinds];     // (rows) of pre
 };
@@ -188,7 +188,7 @@ void bind_kernels(Network<T>& net, const kernels::Kernels<T>* kernels) {
   net.cell.kernels = kernels;
 }
 
-// n filled up to whole lanes, as the arena's vectors are.
+// n rounded up to whole lanes, as for the arena's vectors.
 template <class T>
 int32_t round_up(const kernels::Kernels<T>& kernel, int32_t n) {
   return (n + kernel.lanes - 1) / kernel.lanes * kernel.lanes;
@@ -196,8 +196,8 @@ int32_t round_up(const kernels::Kernels<T>& kernel, int32_t n) {
 
 // ---- start ----------------------------------------------------------------------------------------------------------
 
-// Sparse init (Elsayed et al. 2024), never killing a row: min(ceil(0.9 fan_in), fan_in - 1) weights of each row are 0,
-// the rest uniform in +-1 / sqrt(fan_in); biases 0.
+// Sparse initialisation (Elsayed et al. 2024) that never zeroes a whole row: min(ceil(0.9 fan_in), fan_in - 1) weights
+// of each row are 0, the rest uniform in +-1 / sqrt(fan_in); biases 0.
 template <class T>
 void init_dense(const Dense<T>& dense, double sparsity, core::Rng rng) {
   const int32_t n = dense.cols;

@@ -1,4 +1,4 @@
-// A network's forward pass, which applies the pending step of each weight on the way.
+// A network's forward pass, which also applies the pending step of each weight.
 #pragma once
 
 #include "native/learners/network.h"
@@ -27,7 +27,7 @@ void flush_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, const
   }
 }
 
-// Applies what is pending, so that weights may be read, saved or cleared of their eligibilities.
+// Applies pending weight steps, so that weights can be read or saved and eligibilities cleared.
 template <class T>
 void flush(const Network<T>& net) {
   if (net.config.cell.kind != CellKind::kNone) cells::apply_pending(net.cell, net.pending);
@@ -49,7 +49,7 @@ void forward_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, con
   for (int32_t i = 0; i < dense.rows; ++i) y[i] += dense.b[i];
 }
 
-// Body and heads from the features (2n), moving weights by the pending steps on the way.
+// Body and heads from the features (2n); also applies the pending weight steps.
 template <class T>
 void forward_body(const Network<T>& net, const T* features) {
   const T* x = features;

@@ -1,5 +1,5 @@
-// How a network learns: the cotangents kept of a step, the eligibilities they enter in the next, the step of the
-// weights.
+// Learning of a network: the cotangents kept from a step, the eligibilities that they enter in the next, the weight
+// step.
 #pragma once
 
 #include "native/learners/network_forward.h"
@@ -8,8 +8,8 @@ namespace rtu::learners {
 
 // ---- cotangents -----------------------------------------------------------------------------------------------------
 
-// Keeps this step's cotangents: head[h].cot[kind] has been filled by the caller; they are carried back to every layer
-// and to the cell. features, s1, s2: the cell's output and slopes of the step they belong to.
+// Keeps this step's cotangents: head[h].cot[kind] has been filled by the caller; they are propagated back to every
+// layer and to the cell. features, s1, s2: the cell's output and slopes of the step they belong to.
 template <class T>
 void store_gradients(const Network<T>& net, const T* features, const T* s1, const T* s2) {
   const NetworkConfig& config = net.config;
@@ -36,7 +36,8 @@ void store_gradients(const Network<T>& net, const T* features, const T* s1, cons
   for (int k = 0; k < kinds; ++k) cells::cotangent(net.cell, s1, s2, net.scratch[k], net.e1[k], net.e2[k]);
 }
 
-// cot[to] += a cot[from] everywhere: the entropy's cotangent joins that of log pi once the sign of delta is known.
+// cot[to] += a cot[from] everywhere: the entropy's cotangent is added to that of log pi once the sign of delta is
+// known.
 template <class T>
 void mix_cotangents(const Network<T>& net, int32_t h, int32_t to, int32_t from, T a) {
   const kernels::Kernels<T>& kernel = *net.kernels;
@@ -48,7 +49,7 @@ void mix_cotangents(const Network<T>& net, int32_t h, int32_t to, int32_t from, 
   kernel.add(net.cell.poles * net.config.cell.units_per_pole, a, net.e2[from], net.e2[to]);
 }
 
-// Takes the cotangents of one kind out of the step (the action was not ours, say).
+// Removes the cotangents of one kind from the step (for example, when the learner's action was overridden).
 template <class T>
 void clear_cotangents(const Network<T>& net, int32_t h, int32_t kind) {
   cells::zero(net.head[h].cot[kind], net.config.head[h].outputs);
@@ -106,7 +107,7 @@ T update_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t
   return w + kernel.decay_add(round_up(kernel, dense.rows), decay, c, dense.z_b[set]);
 }
 
-// The cell's sets with the cotangents kept and the decay of each.
+// The cell's eligibility sets, each with its kept cotangent and decay.
 template <class T>
 void fill_sets(const Network<T>& net, SetCotangent<T>* sets) {
   for (int h = 0; h < net.config.heads; ++h) {
@@ -141,7 +142,7 @@ void update(const Network<T>& net, bool advance_first, T* norm) {
   update_body(net, norm);
 }
 
-// predict() and update() in TD order at one go, the same bits; for learners whose output need not leave in between.
+// predict() and update() in TD order in one pass, bit-identical; for learners whose output is not needed in between.
 template <class T>
 void step(const Network<T>& net, T periods, T* norm) {
   if (net.config.cell.kind == CellKind::kNone) {
@@ -163,8 +164,8 @@ void adam_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_
   kernel.adam(1, round_up(kernel, dense.rows), 0, 0, step, dense.b, dense.z_b[s], dense.m_b[s], dense.v_b[s]);
 }
 
-// Moves everything that head h's optimiser owns by step delta z. ObGD and SGD leave it pending: the next forward pass
-// applies it on the way. `factor` is what the learner monitor has left of the step size. Returns the step size used.
+// Updates all parameters of head h's optimiser by step delta z. ObGD and SGD leave the step pending; the next forward
+// pass applies it. `factor` is the learner monitor's reduction of the step size. Returns the step size used.
 template <class T>
 T apply_update(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1)) {
   const optim::OptimizerConfig& config = net.config.head[h].optimizer;

@@ -1,10 +1,10 @@
-// Running mean and variance per channel (Welford 1962) in pairs of T, and the bounded, scaled channel made of them
-// (docs/math.md, 3).
+// Running mean and variance per channel (Welford 1962) in pairs of T, and the bounded, scaled channel computed from
+// them (docs/math_normalizer.md).
 //
 //   m         (size) samples of a channel's statistics: count - still + 1, the last sample at rest and all since
-//   mean, m2  (size) each the sum of two T, high + low: compensated sums, and the same bits on every machine that has T
+//   mean, m2  (size) each the sum of two T, high + low: compensated sums, and the same bits on every processor with T
 //   still     (size) samples until the channel first moved; count while it has not
-//   bound     deviations: the most that is handed on, and the most by which a sample enters the statistics; 0: no bound
+//   bound     deviations: limit of the output and of a sample's contribution to the statistics; 0: no bound
 #pragma once
 
 #include <stdint.h>
@@ -16,9 +16,9 @@ namespace rtu::learners {
 
 constexpr double kVarianceEps = 1e-8;
 constexpr double kLargestReading = 0x1p46;       // the square of twice that, summed 2^31 times, is a float
-constexpr int32_t kMostSamples = 0x7fffffff;     // then the statistics stand still: 24 days at 1 kHz
+constexpr int32_t kMostSamples = 0x7fffffff;     // from then on the statistics are frozen: 24 days at 1 kHz
 constexpr double kNoBound = 0x1p100;             // larger than any normalised reading
-constexpr double kDefaultObservationBound = 10;  // docs/math_normalizer.md has the study
+constexpr double kDefaultObservationBound = 10;  // see the study in docs/math_normalizer.md
 
 template <class T>
 struct Normalizer {
@@ -29,8 +29,8 @@ struct Normalizer {
   int32_t* still;                    // (size), or null: plain statistics of all samples
 };
 
-// Four planes of T, then the counts, in one room: the learner monitor and readers of old checkpoints know this order
-// (monitor_normalizers.h, core/old_layout.h).
+// Four planes of T, then the counts, in one reservation: the learner monitor and readers of old checkpoints rely on
+// this order (monitor_normalizers.h, core/old_layout.h).
 template <class T>
 constexpr Normalizer<T> make_normalizer(core::Builder& arena, int32_t size, const core::Name& name, double bound,
                                         bool channels = true) {
@@ -66,7 +66,7 @@ constexpr Normalizer<T> make_normalizer(core::Builder& arena, int32_t size, cons
 
 // ---- arithmetic in pairs --------------------------------------------------------------------------------------------
 
-// high + low += x (Kahan 1965): what the sum rounds away waits in low for the next one.
+// high + low += x (Kahan 1965): low keeps the rounding error for the next addition.
 template <class T>
 void add(T& high, T& low, T x) {
   const T term = x + low, sum = high + term;
@@ -74,8 +74,8 @@ void add(T& high, T& low, T x) {
   high = sum;
 }
 
-// x - (high + low) to a rounding or two: x - high is exact where the two are near each other (Sterbenz 1974), and
-// elsewhere low is small.
+// x - (high + low) to a rounding or two: x - high is exact when the two are close (Sterbenz 1974), and otherwise low is
+// small.
 template <class T>
 T deviation(T x, T high, T low) {
   return (x - high) - low;
@@ -88,7 +88,7 @@ T clamp(T x, T limit) {
   return low < limit ? low : limit;
 }
 
-// A sample's deviation enters the statistics of `own` samples, itself included; returns by how much the mean moves.
+// A sample's deviation enters the statistics of `own` samples, itself included; returns the change of the mean.
 template <class T>
 T take_in(const Normalizer<T>& of, int32_t i, T before, T own) {
   const T share = before / own;
@@ -99,20 +99,20 @@ T take_in(const Normalizer<T>& of, int32_t i, T before, T own) {
 
 // ---- channels -------------------------------------------------------------------------------------------------------
 
-// count - still; wraps round where memory was overwritten with what no count is.
+// count - still; wraps around if memory was overwritten with an invalid count.
 inline int32_t steps_moved(int32_t count, int32_t still) {
   return static_cast<int32_t>(static_cast<uint32_t>(count) - static_cast<uint32_t>(still));
 }
 
-// share^2 / standard deviation, for a channel that has moved in `moved` of the `all` steps after the first; 0 where it
-// has not. The square, so that a channel that moves late comes in slower than it is learned.
+// share^2 / standard deviation, for a channel that has moved in `moved` of the `all` steps after the first; 0 if it
+// never moved. The square makes a channel that starts to move late fade in more slowly than it is learned.
 template <class T>
 T scale_of(T m2, T moved, T all) {
   const T share = moved / all;
   return share * share / core::square_root(m2 / (moved > T(1) ? moved : T(1)) + T(kVarianceEps));
 }
 
-// out = deviation * scale, at most `bound` either way. The statistics stand still.
+// out = deviation * scale, within +-`bound`. The statistics do not change.
 template <class T>
 void normalize(const Normalizer<T>& of, const T* x, T* out) {
   const int32_t count = of.count[0];
@@ -123,14 +123,14 @@ void normalize(const Normalizer<T>& of, const T* x, T* out) {
   }
 }
 
-// A step of all channels, without a branch and with arrays that do not overlap: compilers make vectors of it. count has
-// this sample.
+// A step of all channels, without branches and with arrays that do not overlap, so that compilers vectorise it. count
+// includes this sample.
 template <class T>
 void observe_channels(int32_t size, int32_t count, T bound, const T* __restrict x, T* __restrict mean,
                       T* __restrict mean_low, T* __restrict m2, T* __restrict m2_low, int32_t* __restrict stills,
                       T* __restrict out) {
   const T all = static_cast<T>(count > 1 ? count - 1 : 1);
-  const T least = count > 1 ? T(0) : T(kNoBound);  // what off^2 must exceed to be a motion: the first sample is none
+  const T least = count > 1 ? T(0) : T(kNoBound);  // threshold of off^2 for a motion: the first sample never is one
   for (int32_t i = 0; i < size; ++i) {
     const T off = deviation(clamp(x[i], T(kLargestReading)), mean[i], mean_low[i]), was = m2[i];
     const int32_t still = (was > T(0) ? was : off * off - least) > T(0) ? stills[i] : count;
@@ -144,8 +144,8 @@ void observe_channels(int32_t size, int32_t count, T bound, const T* __restrict 
   }
 }
 
-// The same after taking the sample into the statistics. Those of a channel begin when it first moves, with its last
-// sample at rest; from the third on none counts as further than `bound` deviations away.
+// The same after updating the statistics with the sample. A channel's statistics start when it first moves, with its
+// last sample at rest; from the third sample on, deviations are clipped to `bound`.
 template <class T>
 void observe(const Normalizer<T>& of, const T* x, T* out) {
   if (of.count[0] >= kMostSamples) return normalize(of, x, out);

@@ -1,5 +1,5 @@
-// What an actor's head outputs mean: a normal distribution per action (mu, s with sigma = softplus(s) + floor), or a
-// softmax. Scalars in double; log-probabilities are those of the unclipped sample (math.md, 4).
+// Interpretation of an actor's head outputs: a normal distribution per action (mu, s with sigma = softplus(s) + floor),
+// or a softmax. Scalars in double; log-probabilities are those of the unclipped sample (math.md, 4).
 #pragma once
 
 #include <stdint.h>
@@ -11,13 +11,13 @@ namespace rtu::learners {
 
 constexpr int32_t kMaxActions = 64;
 
-// In units of an action: what was carried out is the action that was chosen where it is nearer to it than this;
-// otherwise only the critic learns from the step.
+// Tolerance in action units: an applied action within this distance counts as the chosen one; otherwise only the critic
+// learns from the step.
 constexpr double kSameAction = 1e-4;
 
 struct PolicyConfig {
   bool discrete = false;
-  int32_t actions = 1;  // actuators, or choices
+  int32_t actions = 1;  // number of actuators, or of discrete actions
   double sigma_floor = 0.0;
 
   constexpr int32_t outputs() const { return discrete ? actions : 2 * actions; }
@@ -38,7 +38,7 @@ void softmax(const PolicyConfig& config, const T* logits, double* p) {
   for (int32_t i = 0; i < config.actions; ++i) p[i] /= sum;
 }
 
-// Draws an action: sample (width) is what the gradient is of, unclipped.
+// Draws an action: sample (width) is unclipped; the gradient is that of the sample.
 template <class T>
 void sample(const PolicyConfig& config, const T* y, core::Rng rng, T* action) {
   if (!config.discrete) {

@@ -1,7 +1,7 @@
-// Stream AC(lambda) (Elsayed et al. 2024, arXiv 2410.14606) over recurrent trace units: one forward pass a step, act
-// before update. The order of a step is that of docs/math.md, 4.
+// Stream AC(lambda) (Elsayed et al. 2024, arXiv 2410.14606) over recurrent trace units: one forward pass per step, act
+// before update. The order within a step follows docs/math_learners.md, 4.
 //
-//   predict: h advances with the new observation, the action for it leaves, v(s') is known.
+//   predict: h advances with the new observation; outputs the action for it and v(s').
 //   update:  delta = r + gamma v(s') - v(s); z <- gamma lambda z + g(s), traces advance; the weight step is left
 //            pending for the next forward pass; this step's cotangents are kept.
 #pragma once
@@ -14,7 +14,7 @@ namespace rtu::learners {
 struct StreamAcConfig {
   int32_t observation_size = 1;
   PolicyConfig policy;
-  NetworkConfig body;  // cell, layers, hidden; heads are filled in by configure()
+  NetworkConfig body;  // cell, layers, hidden; configure() fills in heads
   HeadConfig actor, critic;
   bool shared_body = false;
   double gamma = 0.99;
@@ -36,8 +36,8 @@ struct StreamAc {
   core::Rng rng;
   uint64_t* counters;              // (kCounters)
   double* scalars;                 // (kScalars): v(s) when s was seen, running return
-  T* action;                       // (width) the sample the gradient is of, unclipped
-  T* before;                       // (width) the sample of the step before: the one that the next update() judges
+  T* action;                       // (width) the unclipped sample, which the gradient refers to
+  T* before;                       // (width) the sample of the previous step, which the next update() evaluates
   T *features[2], *s1[2], *s2[2];  // recompute: the cell's output and slopes of the step before
   StepInfo* info;
 
@@ -124,8 +124,8 @@ void clip_action(const StreamAc<T>& agent, const T* sample, T* action) {
   }
 }
 
-// An exploring step after evaluation steps that moved h alone: the traces no longer belong to h, so traces and
-// eligibilities start from 0.
+// An exploring step after evaluation steps, which advanced h alone: the traces no longer belong to h, so traces and
+// eligibilities restart from 0.
 template <class T>
 void resume_learning(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i) {
@@ -136,9 +136,9 @@ void resume_learning(const StreamAc<T>& agent) {
   agent.counters[kFirst] = 1;
 }
 
-// First half of a step. observation (observation_size), action (width): what leaves for the actuators. explore false:
-// the mode, nothing learned, and h alone advances (after an episode's end the first such step begins a new one).
-// `periods` is the time since the last step in nominal periods.
+// First half of a step. observation (observation_size), action (width): output for the actuators. explore false: takes
+// the mode of the policy, learns nothing, and only h advances (after the end of an episode the first such step starts a
+// new one). `periods` is the time since the last step in nominal periods.
 template <class T>
 Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T periods, T* action) {
   if (agent.phase() == Phase::kPredicted || (explore && agent.phase() == Phase::kEnded)) return Status::kOrder;
@@ -156,7 +156,7 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
     clip_action(agent, best, action);
     for (int i = 0; i < agent.nets; ++i)
       if (agent.net[i].config.cell.kind != CellKind::kNone) cells::advance_state(agent.net[i].cell);
-    flush(agent);  // no update() follows that would write the step which predict() took
+    flush(agent);  // no update() follows to write the step that predict() applied
     agent.counters[kTracesStale] = 1;
     return Status::kOk;
   }
@@ -178,7 +178,7 @@ bool overridden(const StreamAc<T>& agent, const T* applied) {
   return false;
 }
 
-// Head cotangents for a step, from outputs that forward_body() has just left, and back through the network.
+// Head cotangents for a step, from the outputs of forward_body(), and backpropagation through the network.
 template <class T>
 void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* const* features, const T* const* s1,
                      const T* const* s2) {
@@ -189,7 +189,7 @@ void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* const* 
   for (int i = 0; i < agent.nets; ++i) store_gradients(agent.net[i], features[i], s1[i], s2[i]);
 }
 
-// recompute: v(s) and the cotangents of s again with the weights as they are now, from the stored output of the cell.
+// recompute: v(s) and the cotangents of s again with the current weights, from the stored output of the cell.
 template <class T>
 void recompute_last(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i) forward_body(agent.net[i], agent.features[i]);
@@ -218,7 +218,7 @@ double scaled_reward(const StreamAc<T>& agent, double reward) {
   return reward / static_cast<double>(running_deviation(agent.reward, static_cast<T>(u)));
 }
 
-// What the learner monitor has left of the step size: 1, or halved so many times.
+// The learner monitor's reduction of the step size: 1, or a power of 1/2.
 template <class T>
 double step_factor(const StreamAc<T>& agent) {
   const double halvings = agent.scalars[kHalvings];
@@ -227,9 +227,10 @@ double step_factor(const StreamAc<T>& agent) {
 }
 
 // Second half of a step: learns from the transition that the newest observation ended. applied (width, may be null):
-// what the actuators really did; where it differs from our action, the critic alone learns. The first call after
-// begin() has no transition yet and only observes. update false is the deadline rule: all as ever, but no weight moves.
-// A reward that is not finite was lost (update false only): delta is 0 and the reward's statistics stand still too.
+// what the actuators did; where it differs from the learner's action, only the critic learns. The first call after
+// begin() has no transition yet and only observes. update false is the deadline rule: everything except the weights is
+// updated. A non-finite reward means that it was lost (update false only): delta is 0 and the reward's statistics do
+// not change.
 template <class T>
 Status update(const StreamAc<T>& agent, double reward, bool terminated, bool truncated, const T* applied,
               bool move_weights = true) {

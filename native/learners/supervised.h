@@ -55,8 +55,8 @@ void begin(const Regressor<T>& model) {
   model.counters[kPhase] = static_cast<uint64_t>(Phase::kReady);
 }
 
-// y (outputs) from x (observation_size). A second predict() without update() in between is refused: the traces would
-// miss a step.
+// y (outputs) from x (observation_size). Two calls of predict() without update() in between are refused: the traces
+// would miss a step.
 template <class T>
 Status predict(const Regressor<T>& model, const T* x, T* y) {
   if (model.counters[kPhase] == static_cast<uint64_t>(Phase::kPredicted)) return Status::kOrder;
@@ -68,7 +68,7 @@ Status predict(const Regressor<T>& model, const T* x, T* y) {
   return Status::kOk;
 }
 
-// target (outputs), or null where it is not known: then only the traces advance. loss is 1/2 |target - y|^2.
+// target (outputs), or null if unknown: then only the traces advance. loss is 1/2 |target - y|^2.
 template <class T>
 Status update(const Regressor<T>& model, const T* target, T* loss) {
   if (model.counters[kPhase] != static_cast<uint64_t>(Phase::kPredicted)) return Status::kOrder;

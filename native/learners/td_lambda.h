@@ -52,14 +52,14 @@ void init(TdPredictor<T>& td, uint64_t seed) {
   *td.info = StepInfo{};
 }
 
-// A new stream: state, traces and eligibilities to zero; weights stay.
+// Starts a new stream: zeroes state, traces and eligibilities; weights are kept.
 template <class T>
 void begin(const TdPredictor<T>& td) {
   begin(td.net);
   td.counters[kFirst] = 1;
 }
 
-// Takes x (observation_size) and the cumulant that arrived with it; learns from the transition into x; value is v(x).
+// x (observation_size), and the cumulant that arrived with it; learns from the transition into x; value is v(x).
 template <class T>
 Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
   if (!all_finite(x, td.config.observation_size) || !core::is_finite(cumulant)) return Status::kNonFinite;

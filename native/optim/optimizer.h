@@ -1,4 +1,4 @@
-// How a weight moves: w <- w + step delta z for an eligibility trace z of one set.
+// Weight updates: w <- w + step delta z for an eligibility trace z of one set.
 #pragma once
 
 #include <stdint.h>
@@ -21,7 +21,7 @@ struct OptimizerConfig {
 };
 
 // The step size that multiplies delta z: for ObGD bounded so that the update cannot overshoot; norm is sum |z| over all
-// that this optimiser moves.
+// parameters of this optimiser.
 template <class T>
 T step_size(const OptimizerConfig& config, T delta, T norm) {
   const T alpha = static_cast<T>(config.step_size);

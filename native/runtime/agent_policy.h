@@ -11,11 +11,11 @@
 
 namespace rtu::runtime {
 
-// agent and its memory outlive it.
+// agent and its memory must outlive it.
 template <class T>
 struct AgentPolicy {
   static constexpr int kMaxObservations = 64;                                // more than a STATE frame carries
-  static constexpr double kLost = std::numeric_limits<double>::quiet_NaN();  // a reward that did not come
+  static constexpr double kLost = std::numeric_limits<double>::quiet_NaN();  // a missing reward
 
   learners::StreamAc<T> agent;
   const core::SectionTable* sections = nullptr;
@@ -57,8 +57,8 @@ struct AgentPolicy {
 
   static int predict(void* self, const float* observation, int explore, float* action) noexcept {
     const auto& agent = of(self).agent;
-    // A predict() after a predict(): the transition between them was not learned from, the traces have to pass it all
-    // the same.
+    // A predict() after a predict(): the transition between them was not learned from, but the traces must still
+    // advance over it.
     if (agent.phase() == learners::Phase::kPredicted) (void)learners::update<T>(agent, 0, false, false, nullptr, false);
     if constexpr (std::is_same_v<T, float>) {
       return static_cast<int>(learners::predict(agent, observation, explore != 0, T(1), action));

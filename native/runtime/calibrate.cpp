@@ -16,7 +16,7 @@ double median(std::vector<int64_t>& samples) {
   return static_cast<double>(*middle);
 }
 
-// What reading the clock adds to each measurement.
+// Overhead of reading the clock in each measurement.
 double cost_of(const Clock& clock) {
   std::vector<int64_t> samples(101);
   for (int64_t& sample : samples) {
@@ -35,7 +35,7 @@ StepTimes calibrate(const Subject& subject, const Clock& clock, int64_t budget_n
   const int64_t begun = clock.now(), warm = begun + budget_ns / 10;
   for (size_t i = 0; i < kRoundsMin || (i < kRoundsMax && clock.now() < warm); ++i) subject.step(subject.self);
   while (step.size() < kRoundsMin || (step.size() < kRoundsMax && clock.now() - begun < budget_ns)) {
-    // Two of each, the second is timed: a weight step that is left pending is paid for by the prediction after it.
+    // Two of each, of which the second is timed: the cost of a pending weight step falls on the next prediction.
     subject.step(subject.self);
     const int64_t t0 = clock.now();
     subject.step(subject.self);
@@ -53,7 +53,7 @@ StepTimes calibrate(const Subject& subject, const Clock& clock, int64_t budget_n
   }
   StepTimes times;
   const double whole = std::max(0.0, median(step) - cost);
-  // A step that does two parts in one pass may take less than they do apart.
+  // A fused step may take less time than the sum of its separate parts.
   times.predict_ns = std::min(std::max(0.0, median(predict) - cost), whole);
   times.traces_ns = std::min(std::max(0.0, median(traces) - cost), whole - times.predict_ns);
   times.update_ns = whole - times.predict_ns - times.traces_ns;

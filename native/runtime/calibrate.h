@@ -1,4 +1,4 @@
-// How long the parts of a step take on this host: measured, with the clock it is given.
+// Measures the duration of the parts of a step on this host, with a given clock.
 #pragma once
 
 #include <stdint.h>
@@ -7,7 +7,7 @@
 
 namespace rtu::runtime {
 
-// A learner with a stream of its own to run on. None of the functions allocates or fails.
+// A learner with a synthetic stream to run on. None of the functions allocates or fails.
 struct Subject {
   void* self = nullptr;
   void (*predict)(void* self) noexcept = nullptr;  // first half of a step
@@ -15,14 +15,14 @@ struct Subject {
   void (*step)(void* self) noexcept = nullptr;     // a whole step that learns
 };
 
-// Medians, in ns; they add up to a whole step. One after the other with warm caches: a loop that sleeps between steps
-// pays more.
+// Medians, in ns; they add up to a whole step. Measured back to back with warm caches: a loop that sleeps between steps
+// takes longer.
 struct StepTimes {
   double predict_ns = 0, traces_ns = 0, update_ns = 0;
   int64_t rounds = 0;
 };
 
-// Runs for budget_ns, and at least a few rounds.
+// Runs for budget_ns, but at least for a few rounds.
 StepTimes calibrate(const Subject& subject, const Clock& clock, int64_t budget_ns);
 
 }  // namespace rtu::runtime

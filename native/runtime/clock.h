@@ -1,4 +1,4 @@
-// Time is an argument: the loop and its rules read the clock they are given. Nanoseconds of a monotonic clock.
+// Time is an argument: the loop and its rules read an injected clock. Nanoseconds of a monotonic clock.
 #pragma once
 
 #include <stdint.h>
@@ -21,7 +21,7 @@ struct Clock {
 // CLOCK_MONOTONIC.
 Clock monotonic_clock() noexcept;
 
-// Moves only when told to; sleeping jumps to the deadline.
+// A manual clock: advances only by request; sleeping jumps to the deadline.
 struct VirtualClock {
   int64_t t_ns = 0;
 

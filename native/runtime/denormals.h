@@ -1,5 +1,6 @@
-// Denormal numbers count as zero while a learner steps: traces and eligibilities decay into them, and each would cost a
-// hundred cycles. The mode belongs to the thread. Python's is put back as it was; the loop's own thread keeps it.
+// Flushes denormal numbers to zero while a learner steps: traces and eligibilities decay into them, and each operation
+// on one costs about a hundred cycles. The mode is per thread. It is restored on Python's threads; the loop's thread
+// keeps it.
 #pragma once
 
 namespace rtu::runtime {
@@ -37,7 +38,7 @@ inline void restore_denormals(unsigned long state) noexcept {
 #endif
 }
 
-// For as long as it lives.
+// Scope guard of the mode.
 class DenormalsFlushed {
  public:
   DenormalsFlushed() noexcept : state_(flush_denormals()) {}

@@ -12,7 +12,7 @@ using kernels::Kernels;
 
 struct Candidate {
   const char* name;
-  const Kernels<float>* table;  // null: not of this architecture
+  const Kernels<float>* table;  // null: not for this architecture
   bool runs;
 };
 
@@ -50,7 +50,7 @@ const Kernels<float>* choose_kernels(const char* forced, const char*& error) {
   for (int i = 0; i < n; ++i) {
     if (strcmp(list[i].name, forced) != 0) continue;
     if (list[i].runs) return list[i].table;
-    error = list[i].table == nullptr ? "is not of this architecture" : "is not supported by this processor";
+    error = list[i].table == nullptr ? "is not for this architecture" : "is not supported by this processor";
     return nullptr;
   }
   error = "is unknown; choose scalar, sse2, avx2, avx512 or neon";

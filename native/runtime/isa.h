@@ -1,4 +1,4 @@
-// Which kernels run: chosen once, at load. RTU_EDGE_ISA forces one of them by name.
+// Selection of the kernels, once, at load. RTU_EDGE_ISA forces an instruction set by name.
 #pragma once
 
 #include "native/kernels/kernels.h"
@@ -6,7 +6,7 @@
 namespace rtu::runtime {
 
 // The widest table that this processor runs, or the one that RTU_EDGE_ISA names; null when the name is unknown or the
-// processor lacks it, and then `error` says why.
+// processor lacks it; `error` then holds the reason.
 const kernels::Kernels<float>* choose_kernels(const char* forced, const char*& error);
 
 // Names of the tables of this build that this processor runs, widest last; returns how many (at most 5).

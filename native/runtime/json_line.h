@@ -1,4 +1,4 @@
-// One line of JSON in a buffer of fixed size: what does not fit is left out, and the line stays well-formed.
+// One line of JSON in a buffer of fixed size: entries that do not fit are left out, and the line stays well-formed.
 #pragma once
 
 #include <stddef.h>
@@ -14,7 +14,7 @@ namespace rtu::runtime {
 
 class JsonLine {
  public:
-  // Keys and texts need no escaping: they are words of ours. key: null at the top.
+  // Keys and texts need no escaping: they are constants of this code base. key: null at the top.
   void open(const char* key) noexcept {
     if (!item(key, "{")) {
       ++left_out_;
@@ -41,7 +41,7 @@ class JsonLine {
     snprintf(digits, sizeof digits, "%llu", static_cast<unsigned long long>(value));
     item(key, digits);
   }
-  // null where it is not finite: JSON has no other word for it.
+  // null where it is not finite: JSON has no other representation.
   void number(const char* key, double value) noexcept {
     item(key, std::isfinite(value) ? number_text(value, 12).text : "null");
   }
@@ -53,7 +53,7 @@ class JsonLine {
 
  private:
   static constexpr size_t kRoom = 4096;
-  static constexpr size_t kKept = 16;  // for what closes the line
+  static constexpr size_t kKept = 16;  // reserved for the closing brackets
 
   bool item(const char* key, const char* value) noexcept {
     const size_t n = strlen(value) + (key != nullptr ? strlen(key) + 4 : 0);
@@ -67,7 +67,7 @@ class JsonLine {
 
   char text_[kRoom];
   size_t used_ = 0;
-  int left_out_ = 0;  // levels that did not fit, and are not closed either
+  int left_out_ = 0;  // levels that did not fit and need no closing bracket
   bool first_ = true;
 };
 

@@ -17,7 +17,7 @@ constexpr size_t kStackPrefault = 128 * 1024;
 void refused(RealtimeReport* report, const char* what, int error) noexcept {
   if (report->count >= RealtimeReport::kLinesMax) return;
   char* line = report->lines[report->count++];
-  snprintf(line, sizeof report->lines[0], "%s: %s", what, strerrordesc_np(error));  // in no language of a locale
+  snprintf(line, sizeof report->lines[0], "%s: %s", what, strerrordesc_np(error));  // independent of the locale
 }
 
 void prefault_stack() noexcept {
@@ -25,7 +25,7 @@ void prefault_stack() noexcept {
   for (size_t i = 0; i < sizeof page; i += 1024) page[i] = 0;
 }
 
-// What is mapped now; what is mapped later only where the limit is unlimited, for otherwise later allocations of the
+// Locks current mappings; future ones only with an unlimited limit, since otherwise later allocations of the
 // interpreter would fail.
 void lock_memory(RealtimeReport* report) noexcept {
   rlimit limit{};

@@ -1,5 +1,5 @@
-// What the loop's thread asks of the system. Everything is best effort: what is refused is reported, and the loop goes
-// on.
+// Real-time privileges that the loop's thread requests from the system. Best effort: refusals are reported, and the
+// loop continues.
 #pragma once
 
 #include <stddef.h>

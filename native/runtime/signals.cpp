@@ -11,7 +11,7 @@ namespace {
 constexpr int kCaught[] = {SIGINT, SIGTERM, SIGHUP};
 constexpr int kCaughtCount = 3;
 std::atomic<int> count{0};
-std::atomic<int> hung_up{0};  // 1 once a SIGHUP has come
+std::atomic<int> hung_up{0};  // 1 after a SIGHUP
 std::mutex installing;
 int users = 0;
 struct sigaction before[kCaughtCount];

@@ -3,16 +3,16 @@
 
 namespace rtu::runtime {
 
-// Takes the signals over and starts counting at 0. Nested calls count; only the first installs. A SIGHUP that is
+// Installs the handlers and starts counting at 0. Nested calls are counted; only the first installs. A SIGHUP that is
 // ignored (nohup) stays ignored.
 void catch_signals() noexcept;
 
-// Restores the handlers, with the last catch_signals() undone.
+// Restores the handlers when the last catch_signals() is undone.
 void release_signals() noexcept;
 
-// Signals that have come since catch_signals(). SIGHUP is the first at most and never the second: a terminal that
-// closes sends one by the kernel and another by the shell, and systemd may send one after its SIGTERM; that is not a
-// second request.
+// Number of signals since catch_signals(). A SIGHUP can only count as the first, never as the second: for a closing
+// terminal the kernel sends one and the shell another, and systemd may send one after its SIGTERM; that is not a second
+// request.
 int signals_caught() noexcept;
 
 }  // namespace rtu::runtime

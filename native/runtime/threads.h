@@ -1,4 +1,4 @@
-// The threads of the runtime: named, and without signals, which belong to the threads that were there before.
+// Threads of the runtime: named, and with signals blocked, so that existing threads handle them.
 #pragma once
 
 #include <pthread.h>
@@ -8,7 +8,7 @@
 
 namespace rtu::runtime {
 
-// While it lives, no signal is delivered to the thread that made it, nor to those that this one starts.
+// While it exists, the thread that created it and threads started by that thread receive no signals.
 class SignalsBlocked {
  public:
   SignalsBlocked() noexcept {
@@ -24,8 +24,7 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
-// name: at most 15 characters, and it outlives the thread. Throws std::system_error where the system has no thread to
-// give.
+// name: at most 15 characters; must outlive the thread. Throws std::system_error if the system cannot create a thread.
 template <class Body>
 std::thread start_thread(const char* name, Body body) {
   const SignalsBlocked blocked;

@@ -1,5 +1,5 @@
-// One recurrent cell and what a learner does with it in a step, without a learner around it: what benchmarks.step times
-// and tests/native/count_step.cpp counts. Letters: native/kernels/kernels.h.
+// One recurrent cell with a learner's operations on it, without the learner: timed by benchmarks.step and counted by
+// tests/native/count_step.cpp. Letters: native/kernels/kernels.h.
 #pragma once
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 namespace rtu::testing {
 
-// What a run repeats. Every one but `evaluate` learns all parameters of the cell.
+// The repeated operation. All except `evaluate` learn all parameters of the cell.
 enum class Work {
   kSgd,       // one pass: traces, gradient of a given cotangent, SGD, forward
   kObgd,      // one pass: ObGD with an eligibility trace, traces, forward
@@ -46,7 +46,7 @@ class Stepper {
     fill();
   }
 
-  // Bytes that a step has to read and write at least: traces, weights, eligibilities.
+  // Minimum bytes that a step reads and writes: traces, weights, eligibilities.
   uint64_t block_bytes() const {
     const kernels::Block<float>& block = cell_.block;
     const uint64_t traces = config_.cell.kind == cells::CellKind::kLinear ? 2 : 4;
@@ -97,8 +97,8 @@ class Stepper {
     void operator()(unsigned char* p) const { free(p); }
   };
 
-  // The cell, and next to it what a learner would hold: the cotangent, times the step and not; for SGD the gradients of
-  // the poles and the input of the step before.
+  // The cell, and the learner's data: the cotangent, with and without the step factor; for SGD also the gradients of
+  // the poles and the previous input.
   void lay_out(core::Builder& arena) {
     cell_ = cells::make_rtu<float>(arena, config_.cell, core::Name());
     const uint32_t poles = static_cast<uint32_t>(cell_.poles);
@@ -126,7 +126,8 @@ class Stepper {
     pending_ = config_.work == Work::kEvaluate ? 0.0f : kRate;
   }
 
-  // The fused step of SGD runs one step behind: traces take in the input before, W moves through them, then u = W x.
+  // The fused step of SGD runs one step behind: traces absorb the previous input, W is updated through them, then u = W
+  // x.
   void step_sgd() {
     const kernels::Kernels<float>& kernel = *cell_.kernels;
     kernel.step_sgd(cell_.block, cell_.c, before_, {scaled1_, scaled2_, 0, 0}, cell_.x, cell_.u1, cell_.u2);

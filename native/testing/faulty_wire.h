@@ -1,5 +1,5 @@
-// A wire that loses, damages, repeats and holds back what passes, by a seed: for long runs in lockstep, where a line
-// with faults of its own (rtu_edge/hil) would be too slow. A write is one frame, a read whatever has come.
+// A wire that drops, damages, repeats and delays data, by a random seed: for long runs in lockstep, for which the fault
+// injection of rtu_edge/hil would be too slow. A write is one frame, a read any number of bytes.
 #pragma once
 
 #include <stdint.h>
@@ -14,14 +14,14 @@ namespace rtu::testing {
 using namespace runtime;
 using runtime::link::Wire;
 
-// Of writes (out) and reads (in); any thread may read them.
+// Counters of writes (out) and reads (in); any thread may read them.
 struct FaultCounts {
   std::atomic<uint64_t> lost_out{0}, lost_in{0}, damaged_out{0}, damaged_in{0}, repeated_out{0}, stalls{0};
 };
 
 class FaultyWire {
  public:
-  // rate: share of writes, and of reads, that each kind of fault hits.
+  // rate: share of writes and of reads affected by each kind of fault.
   FaultyWire(Wire wire, Clock clock, uint64_t seed, double rate) noexcept
       : wire_(wire), clock_(clock), random_(seed), limit_(static_cast<uint32_t>(rate * 4294967295.0)) {}
   FaultyWire(const FaultyWire&) = delete;

@@ -1,5 +1,5 @@
-// A table of kernels that keeps time: each entry calls the real one and adds what it took to its part of the step.
-// One thread at a time, and only while a Timing lives.
+// A table of kernels that measures time: each entry calls the real one and adds its duration to its part of the step.
+// One thread at a time, and only while a Timing exists.
 #pragma once
 
 #include <array>
@@ -38,7 +38,7 @@ class Timing {
     keep<&Table::decay_add, kOptimizer>();
     keep<&Table::adam, kOptimizer>();
     reset();
-    // What an entry costs by itself, between its two looks at the clock.
+    // Overhead of an entry, between its two clock readings.
     Kept<&Table::add, kOptimizer>::call(0, 0.0f, nullptr, nullptr);
     constexpr int calls = 4096;
     reset();
@@ -55,7 +55,7 @@ class Timing {
     spent_ = {};
     calls_ = {};
   }
-  // ns since reset(), without what the clock itself takes.
+  // ns since reset(), without the overhead of the clock.
   double spent(int part) const {
     const size_t i = static_cast<size_t>(part);
     const double net = spent_[i] - empty_ns_ * calls_[i];

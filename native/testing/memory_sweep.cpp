@@ -1,5 +1,5 @@
-// One sweep per vector width. The wide ones carry their instruction set as an attribute and are called by number of
-// lanes, after the kernels of that width were found to run here.
+// One sweep per vector width. The wide ones have their instruction set as an attribute and are called by number of
+// lanes, once the kernels of that width are known to run here.
 #include "native/testing/peers.h"
 
 namespace rtu::testing {

@@ -1,4 +1,4 @@
-// What the kernels are measured against: a sweep over the same memory, and the cell as one writes it down first.
+// Baselines for the kernels: a sweep over the same memory, and a naive implementation of the cell.
 #pragma once
 
 #include <stddef.h>
@@ -8,16 +8,16 @@
 
 namespace rtu::testing {
 
-// x <- 0.999 x + 1e-6 over n floats (a multiple of 16, 64-byte aligned) with vectors of so many lanes: what merely
-// reading and writing memory costs at this width. Null: no such width on this machine.
+// x <- 0.999 x + 1e-6 over n floats (a multiple of 16, 64-byte aligned) with vectors of `lanes` lanes: the cost of
+// reading and writing memory at this width. Null: width not supported on this host.
 using Sweep = void (*)(float* x, size_t n);
 Sweep sweep_of(int lanes);
 
 // The linear RTU in plain loops over units and inputs, without vectors, learned by SGD; libm for the coefficients.
 class NaiveRtu {
  public:
-  // As it is written down first (docs/math.md, 1 and 2): four traces, then the gradient, then the step. `halved`: as
-  // one would tune it without vectors: one complex trace for both weights, everything about a weight in one loop.
+  // A direct implementation of docs/math.md, 1 and 2: four traces, then the gradient, then the step. `halved`: tuned
+  // without vectors: one complex trace for both weights, all work on a weight in one loop.
   NaiveRtu(int inputs, int units, bool halved);
   void run(int64_t steps);
 

@@ -1,1 +1,1 @@
-"""What every layer uses and that knows none of them: errors, validation, closing and forks, files, untrusted input."""
+"""Utilities for all layers, independent of them: errors, validation, closing and forks, files, untrusted input."""

@@ -1,4 +1,4 @@
-"""What is open until it is left: ports, threads, files."""
+"""Context managers for ports, threads and files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Self = TypeVar("Self", bound="Closing")
 
 
 class Closing(ABC):
-    """A context manager that closes itself on the way out."""
+    """A context manager that calls close() on exit."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give up what is held; twice is harmless."""
+        """Release the resources; idempotent."""
 
     def __enter__(self: Self) -> Self:
         return self

@@ -20,7 +20,7 @@ __all__ = [
 
 
 class ExitCode(enum.IntEnum):
-    """What a process of `rtu-edge` ends with; the one home of these numbers."""
+    """Exit codes of `rtu-edge`; the only definition of these numbers."""
 
     OK = 0
     CHECK_FAILED = 1
@@ -31,11 +31,11 @@ class ExitCode(enum.IntEnum):
 
 
 class ConfigError(ValueError):
-    """A configuration that is not usable.
+    """An invalid configuration.
 
     Args:
         problems: one sentence, or one per problem found.
-        source: where the configuration came from, such as a file's path.
+        source: origin of the configuration, such as a file's path.
     """
 
     def __init__(self, problems: str | Sequence[str], source: str = "") -> None:
@@ -46,11 +46,11 @@ class ConfigError(ValueError):
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is cut short, damaged, of another version or layout, or of a learner that is not finite."""
+    """A checkpoint that is truncated, damaged, of another version or layout, or of a learner that is not finite."""
 
 
 class CheckFailed(RuntimeError):
-    """Something was verified and found wrong."""
+    """A verification failed."""
 
 
 class DeviceError(RuntimeError):
@@ -65,10 +65,10 @@ class DeadlineError(RuntimeError):
     """The loop cannot keep its period."""
 
 
-# What a person can do about an error of the file system.
+# Remedies for file system errors.
 _ADVICE = {
-    errno.ENOSPC: "make room on this disk",
-    errno.EDQUOT: "make room within this user's quota",
+    errno.ENOSPC: "free space on this disk",
+    errno.EDQUOT: "free space within this user's quota",
     errno.EFBIG: "raise this user's limit for the size of a file (ulimit -f)",
     errno.EROFS: "mount it writable, or name another folder",
     errno.EACCES: "give this user the right to write there, or name another folder",
@@ -94,7 +94,7 @@ def missing_package(error: ImportError) -> str:
 
 
 def cause_of(error: OSError) -> str:
-    """What an error of the system is, without its number and path, and what to do about it where that is known."""
+    """The message of a system error, without its number and path, with a remedy if known."""
     reason = error.strerror or str(error)
     advice = _ADVICE.get(error.errno or 0)
     return f"{reason}: {advice}" if advice else reason

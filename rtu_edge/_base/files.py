@@ -1,4 +1,4 @@
-"""Files that are replaced whole: at any moment the old or the new one is there in full."""
+"""Atomically replaced files: at any time the complete old or new file exists."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["DISK", "PACKAGE", "Disk", "beside", "replaced", "write", "written_be
 # The installed package: its programs are in bin/, the firmware's sources in sources/.
 PACKAGE = Path(__file__).resolve().parents[1]
 
-# What file systems answer that know no sync of a folder: Linux's CIFS and some FUSE and vendor ones (EINVAL, as
-# fsync(2) has it for what cannot be synced), ENOTSUP, and EBADF where only what is open for writing is synced.
+# Errors of file systems without folder sync: EINVAL of Linux's CIFS and some FUSE and vendor ones (fsync(2)), ENOTSUP,
+# and EBADF where only descriptors opened for writing are synced.
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 
 
 class Disk:
-    """Every call on the file system that a writer makes; a recorder may stand in its place."""
+    """The file system calls of a writer; tests replace it by a recorder."""
 
     _told = False
     _note = ""
 
     def note(self) -> str:
-        """What there is to tell about the file system, once; "" where there is nothing new."""
+        """A note about the file system, returned once; "" if there is none."""
         text, self._note = self._note, ""
         return text
 
@@ -40,7 +40,7 @@ class Disk:
             rest = rest[os.write(handle, rest) :]
 
     def sync(self, handle: int) -> None:
-        """The file's data to the medium."""
+        """Sync the file's data to the medium."""
         os.fsync(handle)
 
     def close(self, handle: int) -> None:
@@ -52,7 +52,7 @@ class Disk:
         os.link(path, other)
 
     def rename(self, path: Path, other: Path) -> None:
-        """Another name for a file, in the place of what had it."""
+        """Rename a file, replacing the target."""
         os.replace(path, other)
 
     def unlink(self, path: Path) -> None:
@@ -60,7 +60,7 @@ class Disk:
         os.unlink(path)
 
     def sync_folder(self, path: Path) -> None:
-        """The folder's names to the medium, where its file system can; otherwise note() has it.
+        """Sync the folder's names to the medium, if its file system can; otherwise note() reports it.
 
         Raises:
             OSError: the medium failed; it names the folder.
@@ -90,8 +90,8 @@ def write(path: str | os.PathLike[str], data: bytes, disk: Disk = DISK) -> None:
     At any moment the old or the new file is there in full, also when power fails.
 
     Raises:
-        OSError: the disk is full, or the folder cannot be written; it names `path`, and the old file is as it was.
-            Where the folder alone cannot be synced it names the folder, and the new file is there.
+        OSError: the disk is full, or the folder cannot be written; it names `path`, and the old file is unchanged. If
+            only the folder cannot be synced, it names the folder, and the new file exists.
     """
     path = Path(path)
     with written_beside(path, data, disk) as temporary:
@@ -101,10 +101,10 @@ def write(path: str | os.PathLike[str], data: bytes, disk: Disk = DISK) -> None:
 
 @contextlib.contextmanager
 def replaced(path: str | os.PathLike[str], disk: Disk = DISK) -> Iterator[Path]:
-    """The name of a file to be written in pieces, which takes the place of `path` when the block ends without an error.
+    """A temporary file name to write to; the file replaces `path` when the block ends without an error.
 
     Raises:
-        OSError: as write(), also one of the block's own that names no other file.
+        OSError: as write(), also for errors of the block that name no other file.
     """
     path = Path(path)
     with beside(path, disk) as temporary:
@@ -133,7 +133,7 @@ def written_beside(path: Path, data: bytes, disk: Disk) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def beside(path: Path, disk: Disk) -> Iterator[Path]:
-    """Another name in the same folder; what has it is gone when the block fails, and no error knows it."""
+    """A temporary name in the same folder; its file is removed when the block fails, and errors do not show it."""
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
         yield temporary

@@ -1,5 +1,5 @@
-"""What a forked child does not take along: the descriptors of a port and its locks, which would outlive their owner in
-it.
+"""Releases inherited resources in a forked child: descriptors of a port and its locks, which would otherwise stay held
+after the owner has ended.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ _holders: weakref.WeakSet[_Holder] = weakref.WeakSet()
 
 
 def leave_to_the_parent(holder: _Holder) -> None:
-    """Have `holder.forked()` called in each child: it lets go there of what it holds, and does nothing that the parent
-    feels.
-    """
+    """Call `holder.forked()` in each child: it releases its resources there, without an effect on the parent."""
     _holders.add(holder)
 
 

@@ -1,7 +1,7 @@
-"""Names of a package that are imported when they are first asked for.
+"""Lazy import of a package's names on first access.
 
-A module of a package can then be imported without what its neighbours need: the configuration, which an emergency stop
-reads, without numpy and the native core.
+A module of a package can then be imported without its siblings' dependencies: the configuration, which an emergency
+stop reads, without numpy and the native core.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Names in files and messages of earlier versions, and what they are called today.
+"""Maps names in files and messages of earlier versions to current ones.
 
-Readers of old files call these functions; nothing else in the package knows an old name (tests/test_old_names.py). The
-module lies in _base because config, learn, record and device all read such files, and each of them imports from below
-only. A user's configuration gets no such translation: an old key there is an error that names the new one
-(renamed_key).
+Readers of old files call these functions; nothing else in the package uses old names (tests/test_old_names.py). The
+module is in _base because config, learn, record and device all read such files, and imports point down only. A user's
+configuration gets no such translation: an old key there is an error that names the new one (renamed_key).
 """
 
 from __future__ import annotations
@@ -55,13 +54,13 @@ _COUNTER_GROUPS = (
 
 
 def renamed_key(key: str) -> str:
-    """What an old key of a configuration or of a suite is called today; "" for any other."""
+    """The current name of an old key of a configuration or suite; "" for any other key."""
     inside = {old: new for keys in _KEYS.values() for old, new in keys.items()}
     return {**_TABLES, **inside}.get(key, "")
 
 
 def configuration(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Parsed TOML that an earlier version wrote, with today's keys."""
+    """Parsed TOML of an earlier version, with current keys."""
     found = _renamed(data, _TABLES)
     for table, keys in _KEYS.items():
         if isinstance(found.get(table), dict):
@@ -70,18 +69,18 @@ def configuration(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def learner(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A learner's configuration as an earlier version kept it, with today's arguments."""
+    """A learner's configuration of an earlier version, with current arguments."""
     return _renamed(config, _LEARNER)
 
 
 def record_field(name: str) -> str:
-    """Today's name of a field of a step's record."""
+    """The current name of a field of a step's record."""
     return _RECORD.get(name, name)
 
 
 def head(plain: Any) -> Any:
-    """The head of a log or of a black box, plain values, with today's keys and fields; what is no head stays as it
-    is.
+    """The head of a log or of a black box, plain values, with current keys and fields; other values are returned
+    unchanged.
     """
     if not isinstance(plain, dict):
         return plain
@@ -97,12 +96,12 @@ def head(plain: Any) -> Any:
 
 
 def counters(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Counters of a loop, and steps with a finding by monitor, by today's names."""
+    """Counters of a loop, and steps with a finding by monitor, with current names."""
     return _renamed(found, {name: _counter(name) for name in found})
 
 
 def summary(plain: Any) -> Any:
-    """The summary of a run, plain values, with today's keys; what is no summary stays as it is."""
+    """The summary of a run, plain values, with current keys; other values are returned unchanged."""
     if not isinstance(plain, dict):
         return plain
     found = _renamed(plain, _SUMMARY)
@@ -116,7 +115,7 @@ def summary(plain: Any) -> Any:
 
 
 def status(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer of a port's owner, which may run an earlier version, with today's keys."""
+    """An answer of a port's owner, which may run an earlier version, with current keys."""
     return _stage(_renamed(answer, _STATUS))
 
 
@@ -138,5 +137,5 @@ def _counter(name: str) -> str:
 
 
 def _renamed(plain: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """With new keys in the places of old ones; an old key next to its new one stays, for the reader to refuse."""
+    """Replaces old keys by new ones; an old key next to its new one is kept, so that the reader refuses it."""
     return {key if names.get(key, key) in plain else names.get(key, key): value for key, value in plain.items()}

@@ -1,4 +1,4 @@
-"""Strict TOML against msgspec structs: problems in plain words, overrides, one canonical form."""
+"""Strict TOML for msgspec structs: readable errors, overrides, one canonical form."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def read_text(path: str | os.PathLike[str], what: str) -> str:
     """The text of a file.
 
     Raises:
-        ConfigError: it cannot be read or is not UTF-8; `what` says what it should have been.
+        ConfigError: it cannot be read or is not UTF-8; `what` names the expected file.
     """
     source = os.fspath(path)
     try:
-        if Path(path).is_char_device():  # a port, say: reading would wait for ever
+        if Path(path).is_char_device():  # a port, for example: reading would block
             raise ConfigError(f"cannot read the {what}: a device, not a file", source)
         return read_file(path, TEXT_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
@@ -75,12 +75,12 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Parsed TOML; a byte order mark in front of it is dropped.
 
     Raises:
-        ValueError: it is none, longer than TEXT_BYTES, or nested deeper or a number longer than Python reads.
+        ValueError: it is invalid, longer than TEXT_BYTES, nested too deeply, or has a number longer than Python reads.
     """
     text = text.removeprefix("\ufeff")
     if len(text) > TEXT_BYTES:
         raise ValueError(f"a text of {len(text):,} characters; at most {TEXT_BYTES:,} are read")
-    # The parser takes time with the square of a key's parts.
+    # The parser's time grows with the square of a key's parts.
     if any(_DOTS.sub("", part).count(".") >= _KEY_PARTS for part in _WORDS.findall(text)):
         raise ValueError(f"a key of more than {_KEY_PARTS} parts")
     try:
@@ -96,7 +96,7 @@ def override(data: dict[str, Any], text: str) -> None:
     if not equals or not all(keys):
         raise ConfigError(f"--set {text}: expected a.b=value, such as learner.units=64")
     value = value.strip()
-    if any("\ud800" <= c <= "\udfff" for c in text):  # what Python makes of bytes that it cannot decode
+    if any("\ud800" <= c <= "\udfff" for c in text):  # Python's representation of undecodable bytes
         raise ConfigError(f"--set {text!a}: not in this locale's encoding; UTF-8 is understood everywhere")
     try:
         found = parse_toml(f"value = {value}")
@@ -160,7 +160,7 @@ def _check_table(kind: mi.StructType, value: Any, path: str, sections: _Sections
 
 
 def _check_union(kind: mi.UnionType, value: Any, path: str, sections: _Sections) -> Iterator[str]:
-    """Of the alternatives, speak about the one that has the value's shape."""
+    """Report the alternative that has the value's shape."""
     shapes: dict[type, tuple[type, ...]] = {
         dict: (mi.StructType, mi.DictType),
         list: (mi.VarTupleType, mi.ListType),
@@ -216,7 +216,7 @@ def _choices(kind: mi.Type) -> list[str]:
 
 
 def _allowed(kind: mi.Type) -> str:
-    """What may stand there, in words."""
+    """The allowed values, in words."""
     if isinstance(kind, mi.Metadata):
         return _allowed(kind.type)
     if isinstance(kind, mi.BoolType):

@@ -16,9 +16,9 @@ from rich.text import Text
 
 __all__ = ["FactGrid", "TextTable", "facts"]
 
-_PROSE = 18  # columns of a terminal that a folded column of prose gets at least
+_PROSE = 18  # minimum width of a folded column of prose
 _GAP = 3  # columns between two facts
-_LABEL = 4  # the same of a folded label
+_LABEL = 4  # minimum width of a folded label
 
 
 class TextTable:
@@ -194,7 +194,7 @@ def _width(text: Text) -> int:
 
 
 def _shared(widths: list[int], least: list[int], spare: int) -> list[int]:
-    """Widths between least and natural: what is to spare goes to the folded columns, the narrowest need first."""
+    """Widths between least and natural: spare width goes to the folded columns, the narrowest first."""
     given = list(least)
     open_ = [k for k in range(len(widths)) if widths[k] > least[k]]
     while open_ and spare > 0:

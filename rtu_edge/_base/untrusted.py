@@ -1,7 +1,6 @@
-"""What comes from outside: files within bounds, text without control characters, JSON that keeps infinity
-(docs/security.md).
+"""Untrusted input: bounded files, text without control characters, JSON with infinity (docs/security.md).
 
-Whatever reads a file that somebody else may have written, or shows a text from one, does it through here.
+All code that reads untrusted files, or shows text from them, uses this module.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ __all__ = ["TEXT_BYTES", "allowance", "clean", "from_json", "open_regular", "par
 T = TypeVar("T")
 
 TEXT_BYTES = 1 << 20  # of one JSON or TOML text: in memory it may be 30 times as large
-_FILE_BYTES = 1 << 40  # above this, no file of ours
-_MARGIN = 40 << 20  # of the 64 MiB that docs/security.md promises; the rest is for what reads
+_FILE_BYTES = 1 << 40  # larger than any file of this package
+_MARGIN = 40 << 20  # of the 64 MiB that docs/security.md allows; the rest is for the reader
 
-# Control characters but tab and newline (escape sequences begin with one), marks that turn the direction of a text or
-# hide, separators of lines, halves of surrogate pairs.
+# Control characters but tab and newline (escape sequences begin with one), bidirectional and invisible characters,
+# separators of lines, halves of surrogate pairs.
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
@@ -35,16 +34,16 @@ _SHOWN = 1000  # characters of one text
 
 
 def allowance(size: int) -> int:
-    """Bytes that the contents of a file of `size` bytes may take in memory: 4 times as many, and 40 MiB."""
+    """Memory limit for the contents of a file of `size` bytes: 4 times the size plus 40 MiB."""
     return 4 * size + _MARGIN
 
 
 def clean(text: str, lines: bool = False) -> str:
-    """A text that can be shown on a terminal, in HTML and in a picture: each control character becomes U+FFFD.
+    """A text that is safe to show on a terminal, in HTML and in a picture: each control character becomes U+FFFD.
 
     Args:
         text: from a file or a device.
-        lines: newlines and tabs stay, and the length; otherwise they are spaces, and what is too long is cut.
+        lines: newlines and tabs stay, and the length; otherwise they are spaces, and long text is truncated.
     """
     found = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
     if lines:
@@ -54,16 +53,16 @@ def clean(text: str, lines: bool = False) -> str:
 
 
 def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, *, follow: bool = True) -> int:
-    """A descriptor of a regular file; never waits for the other end of a pipe.
+    """Open a regular file and return its descriptor; never blocks on a pipe.
 
     Args:
         path: the file.
         flags: of open(2).
-        follow: a symbolic link is followed: for what the user named, and not for what was found in a folder.
+        follow: follow a symbolic link: only for paths given by the user, not for files found in a folder.
 
     Raises:
         OSError: it cannot be opened.
-        ConfigError: it is no regular file.
+        ConfigError: not a regular file.
     """
     flags |= os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
     if not follow and os.path.islink(path):
@@ -89,7 +88,7 @@ def read_file(path: str | os.PathLike[str], most: int = _FILE_BYTES, *, follow: 
 
     Raises:
         OSError: it cannot be read.
-        ConfigError: it is no regular file, or too large.
+        ConfigError: not a regular file, or too large.
     """
     with open(open_regular(path, follow=follow), "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -102,7 +101,7 @@ def parse_json(text: str | bytes) -> Any:
     """Parsed JSON of at most TEXT_BYTES; Infinity and NaN are understood.
 
     Raises:
-        ValueError: it is none, too long or nested too deeply.
+        ValueError: it is invalid, too long or nested too deeply.
     """
     if len(text) > TEXT_BYTES:
         raise ValueError(f"a text of {len(text):,} bytes; at most {TEXT_BYTES:,} are read")
@@ -113,17 +112,15 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def to_json(value: Any, indent: int = 0) -> bytes:
-    """A value as JSON that every reader takes: infinity and NaN, for which JSON has no word, as "inf", "-inf" and
-    "nan".
-    """
+    """A value as JSON that every reader accepts: infinity and NaN, which JSON lacks, as "inf", "-inf" and "nan"."""
     return msgspec.json.format(msgspec.json.encode(_named(msgspec.to_builtins(value))), indent=indent or -1)
 
 
 def from_json(text: str | bytes, kind: type[T]) -> T:
-    """A value of a type out of what to_json() made; see parse_json().
+    """A value of a type from the output of to_json(); see parse_json().
 
     Raises:
-        ValueError: it is no such value.
+        ValueError: it is not of this type.
     """
     return msgspec.convert(parse_json(text), kind, strict=False)  # not strict: "inf" is a float
 

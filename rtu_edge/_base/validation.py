@@ -1,4 +1,4 @@
-"""Checks at the door: a value is returned as its type, or the error names it and its range."""
+"""Input validation: returns a value as its type, or raises an error with its name, value and range."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtu_edge._base.errors import ConfigError
 
-# numpy is imported where an array is made: an emergency stop reads a configuration without it.
+# numpy is imported only where an array is created: an emergency stop reads a configuration without it.
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def scalar(value: object) -> object:
-    """What stands in a numpy scalar or a 0-d array, as Python has it; anything else as it is."""
+    """The Python value of a numpy scalar or 0-d array; other values unchanged."""
     np = sys.modules.get("numpy")  # without it there are none
     if np is None or isinstance(value, np.ma.MaskedArray):
         return value  # under a mask there is no value
@@ -46,13 +46,13 @@ def _is_array(value: object) -> bool:
 
 
 def exact(value: int | float) -> str:
-    """A number as short as it is exact: 0.9, 0.9999999, 1e+06."""
+    """A number in its shortest exact form: 0.9, 0.9999999, 1e+06."""
     short = str(value) if isinstance(value, int) else f"{value:g}"
     return short if float(short) == value else repr(value)
 
 
 def check_int(name: str, value: object, low: int, high: int) -> int:
-    """An integer in low..high, as a plain int; numpy's integers and 0-d arrays of them are taken."""
+    """An integer in low..high, as a plain int; numpy integers and 0-d arrays are accepted."""
     plain = scalar(value)
     try:
         number = operator.index(plain)  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def check_int(name: str, value: object, low: int, high: int) -> int:
 def check_number(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> float:
     """A finite number in low..high, or above low where the lower end is open, as a plain float.
 
-    numpy's real numbers and 0-d arrays of them are taken.
+    numpy real numbers and 0-d arrays are accepted.
     """
     plain = scalar(value)
     refused = isinstance(plain, (bool, str, bytes, bytearray, complex)) or _is_array(plain)
@@ -82,7 +82,7 @@ def check_number(name: str, value: object, low: float, high: float, *, open_low:
 
 
 def check_bool(name: str, value: object) -> bool:
-    """True or False, also as numpy has it, or as 1 or 0."""
+    """True or False, also as a numpy bool, 1 or 0."""
     plain = scalar(value)
     if not isinstance(plain, int) or plain not in (0, 1):
         raise ConfigError(f"{name} = {value!r}: expected True or False")
@@ -146,9 +146,7 @@ def check_values(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArra
 def check_sections(
     given: Mapping[str, npt.ArrayLike], known: Mapping[str, npt.NDArray[Any]]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Arrays to be stored under names of `known`: every name, shape and value is looked at before anything is
-    stored.
-    """
+    """Arrays to be stored under names of `known`: every name, shape and value is checked before anything is stored."""
     import numpy as np
 
     checked = {}

@@ -1,7 +1,7 @@
 """Strict TOML configuration of a run (docs/configuration.md).
 
-Every value is checked at the door. A problem names the path, the value and what is allowed there; a misspelt key is
-answered with the nearest one; all problems are reported at once.
+Every value is checked on reading. An error names the path, the value and the allowed values, suggests the nearest key
+for a misspelt one, and reports all problems at once.
 """
 
 from __future__ import annotations

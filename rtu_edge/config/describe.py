@@ -1,4 +1,4 @@
-"""The tables and keys of a configuration in words, for documents and for the first file: read from the structs.
+"""Descriptions of the tables and keys of a configuration, read from the structs, for documents and for the first file.
 
 The help of a key is the description in its msgspec.Meta, or else its line in `Args:` of the struct's docstring.
 """
@@ -29,7 +29,7 @@ class Key:
     Attributes:
         name: the key.
         allowed: type and range in words.
-        default: as a document shows it; "" for none.
+        default: as shown in documents; "" for none.
         value: the default as TOML; None where the key has no default.
         required: the key has to be given.
         help: a phrase.
@@ -92,7 +92,7 @@ def _key(field: mi.Field, help: str) -> Key:
 
 
 def _bare(kind: mi.Type) -> tuple[mi.Type, dict[str, Any]]:
-    """A type without what is around it and without None, and its description and extra."""
+    """A type without annotations and None, with its description and extra."""
     found: dict[str, Any] = {}
     while isinstance(kind, mi.Metadata):
         found |= {"description": (kind.extra_json_schema or {}).get("description", ""), "extra": kind.extra or {}}

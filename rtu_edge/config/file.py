@@ -1,4 +1,4 @@
-"""A configuration from a file, and to one."""
+"""Read and write configuration files."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
         The checked configuration.
 
     Raises:
-        ConfigError: the file cannot be read, is not TOML, or something in it is not allowed.
+        ConfigError: the file cannot be read, is not TOML, or has invalid contents.
     """
     return parse_config(read_text(path, "configuration"), overrides, source=os.fspath(path), user=user)
 
 
 def load_device(path: str | os.PathLike[str]) -> Device:
-    """Read the `[device]` of a configuration file, whatever else stands in it; see `load_config`."""
+    """Read only `[device]` of a configuration file, ignoring all other contents; see `load_config`."""
     source = os.fspath(path)
     data = _parse(read_text(path, "configuration"), source)
     return check_config({"device": data.get("device", {})}, source=source).device
@@ -66,8 +66,8 @@ def parse_config(
         text: TOML.
         overrides: as for `load_config`.
         source: names the text in an error.
-        recorded: the program wrote the text, perhaps an earlier version of it: keys of that version are read. A text
-            that begins with its own hash, as `write_config` writes it, is taken for recorded.
+        recorded: the text was written by this program, possibly an earlier version, whose keys are accepted. A text
+            that begins with its own hash, as written by `write_config`, counts as recorded.
         user: as for `load_config`.
     """
     data = _parse(text, source)
@@ -101,7 +101,7 @@ def config_hash(config: Config) -> str:
 
 
 def write_config(config: Config, path: str | os.PathLike[str]) -> str:
-    """Write the canonical form with its hash in front, whole or not at all; returns the hash."""
+    """Atomically write the canonical form, preceded by its hash; returns the hash."""
     from rtu_edge._base import files
 
     digest = config_hash(config)
@@ -125,7 +125,7 @@ def _at_home(data: dict[str, Any], source: str, user: str) -> dict[str, Any]:
 
 
 def _unchanged(text: str) -> bool:
-    """Whether the text is what write_config() wrote: its first line holds the hash of the others."""
+    """Whether the text was written by write_config(): its first line holds the hash of the others."""
     first, _, below = text.partition("\n")
     return first == _HASH_LINE + hashlib.sha256(below.encode()).hexdigest()[:16]
 

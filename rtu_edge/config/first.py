@@ -1,4 +1,4 @@
-"""A first configuration file: every key with its help, range and default, as a comment where it has one."""
+"""A first configuration file: every key with help, range and default; keys with a default are commented out."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _HEAD = """\
 
 
 def first_file(overrides: Sequence[str] = ()) -> str:
-    """A configuration file with every key as a comment, for the cart-pole plant or what the overrides give.
+    """A configuration file with every key as a comment, for the cart-pole plant unless the overrides name another.
 
     Args:
-        overrides: `a.b=c` each, as given to `--set`; these keys are written without the comment mark.
+        overrides: `a.b=c` each, as given to `--set`; these keys are not commented out.
 
     Returns:
         TOML that load_config() accepts.
@@ -44,7 +44,7 @@ def first_file(overrides: Sequence[str] = ()) -> str:
 
 
 def _sections(table: Table, given: Mapping[str, Any]) -> list[str]:
-    """The table once, or for a path with NAME once for each name that is given."""
+    """The table once, or for a path with NAME once for each given name."""
     found: list[tuple[tuple[str, ...], Any]] = [((), given)]
     for part in table.path.split("."):
         found = [
@@ -73,7 +73,7 @@ def _lines(key: Key, values: Mapping[str, Any]) -> list[str]:
 
 
 def _comment(key: Key) -> str:
-    """Help and range; the default where the line below does not show it."""
+    """Help and range; the default if the line below does not show it."""
     parts = [key.help] if key.help else []
     if key.allowed not in ("text", "true, false"):
         parts.append(f"Allowed: {key.allowed}")

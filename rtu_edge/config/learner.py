@@ -39,7 +39,7 @@ class LearnerTable(Section, frozen=True):
     levels: Annotated[int, msgspec.Meta(ge=_N_ACTIONS.low, le=_N_ACTIONS.high)] = 2
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for StreamAC, those the file gives (without the action's width and the seed)."""
+        """Keyword arguments for StreamAC from the file (without the width of the action and the seed)."""
         plain: dict[str, Any] = _given(msgspec.to_builtins(self))
         for key in ("actions", "levels"):
             del plain[key]
@@ -49,12 +49,12 @@ class LearnerTable(Section, frozen=True):
 
 
 def _given(table: dict[str, Any]) -> dict[str, Any]:
-    """A table and those inside it without what is None."""
+    """A table and its subtables without None values."""
     return {k: _given(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}
 
 
 def problems(learner: LearnerTable) -> Iterator[str]:
-    """What no single key can tell: StreamAC's own check of the keys that are given."""
+    """Checks across keys: StreamAC's own check of the given keys."""
     try:
         parameters.check(AC, learner.arguments(), partial=True)
     except ConfigError as error:
@@ -64,7 +64,7 @@ def problems(learner: LearnerTable) -> Iterator[str]:
 def build() -> type[LearnerTable]:
     """The struct of `[learner]`: the keys of LearnerTable, and one for each row of the table that has `toml`.
 
-    Every key may be left out. Its msgspec.Meta has the help, and in `extra` what is allowed and the class's default.
+    Every key may be left out. Its msgspec.Meta has the help, and in `extra` the allowed values and the class's default.
     """
     fields: dict[str, tuple[str, Any, Any]] = {}
     tables: dict[str, list[tuple[str, Any, Any]]] = {}

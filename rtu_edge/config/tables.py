@@ -1,4 +1,4 @@
-"""The tables of a configuration, but for those that say who may drive (loop/supervision.py)."""
+"""The tables of a configuration, except those of the supervisor (loop/supervision.py)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Dtr(str, enum.Enum):
 
 
 class RewardSource(str, enum.Enum):
-    """Where the reward comes from."""
+    """Source of the reward."""
 
     DEVICE = "device"
     FORM = "form"
@@ -105,7 +105,7 @@ class LimitsTable(Limits, frozen=True, kw_only=True):
         rest: Value sent once before disarming, `min` to `max`
     """
 
-    # The same five numbers, stricter: a file has to give the slew, and rest is 0 where it gives none.
+    # The same five numbers, stricter: the slew is required, and rest defaults to 0.
     slew_per_s: Annotated[float, msgspec.Meta(gt=0.0)]
     accel_per_s2: Annotated[float, msgspec.Meta(gt=0.0)] | None = None
     rest: Number = 0.0
@@ -209,7 +209,7 @@ class Config(Section, frozen=True):
 
 
 def cross_check(config: Config) -> Iterator[str]:
-    """What no single field can tell."""
+    """Checks across fields."""
     device, learner = config.device, config.learner
     if bool(device.port) == bool(device.plant):
         given = f"port = {quoted(device.port)}, plant = {quoted(device.plant)}"

@@ -1,1 +1,1 @@
-"""A device and the way to it: its schema, the protocol, ports and their owners, simulated plants, firmware."""
+"""Devices: schema, protocol, ports and their owners, simulated plants, firmware."""

@@ -1,7 +1,7 @@
-"""The firmware around a plant of one's own: C sources that come with the package, and this computer's compiler.
+"""Builds the firmware with a user's plant, from the package's C sources with the host's compiler.
 
 A plant is one C file that includes "firmware_bridge/plants/parts.h" and defines `const tl_plant tl_plant_own`
-(docs/hil.md). Around it go protocol, safety state machine and the process's serial line, the same code as on a board.
+(docs/hil.md). It is combined with protocol, safety state machine and serial line, the same code as on a board.
 
     firmware = build_firmware("tank.c", "build/firmware")
     with ProcessTarget("tank", firmware=firmware) as target: ...
@@ -22,31 +22,31 @@ from rtu_edge._base.files import PACKAGE
 __all__ = ["build_firmware", "sources"]
 
 _ROOMS = ("protocol", "bridge", "plants", "boards/simulated", "boards/posix")
-# As CMakeLists.txt has it: floating point that gives the same bits everywhere, and a POSIX process.
+# As in CMakeLists.txt: reproducible floating point, and a POSIX process.
 _BITS = ("-std=c99", "-O2", "-ffp-contract=off", "-D_DEFAULT_SOURCE", "-D_XOPEN_SOURCE=700")
-# A member that was added to a struct later is no reason for a warning about somebody's own file.
+# No warning in users' files about struct members that were added later.
 _FLAGS = (*_BITS, "-Wall", "-Wextra", "-Wno-missing-field-initializers")
 
 
 def sources() -> Path:
-    """The folder to give a compiler with -I; it holds firmware_bridge/."""
+    """The include folder for a compiler (-I); it holds firmware_bridge/."""
     shipped = PACKAGE / "sources"
     return shipped if shipped.is_dir() else PACKAGE.parent
 
 
 def build_firmware(plant: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
-    """Compile the firmware of a process around a plant; quick when nothing has changed.
+    """Compile the firmware process with a plant; quick when nothing has changed.
 
     Args:
         plant: a C file that defines `const tl_plant tl_plant_own`; its folder is searched for headers too.
-        out: the executable; its folder is made if it is not there.
+        out: the executable; its folder is created if missing.
 
     Returns:
         The executable's path, to give to ProcessTarget or to name in RTU_EDGE_FIRMWARE.
 
     Raises:
-        ConfigError: there is no such file.
-        DeviceError: there is no compiler, or it does not compile; the message has what the compiler said.
+        ConfigError: the file does not exist.
+        DeviceError: there is no compiler, or the compilation fails; the message has the compiler's output.
     """
     plant, out = Path(plant), Path(out)
     if not plant.is_file():
@@ -68,14 +68,14 @@ def build_firmware(plant: str | os.PathLike[str], out: str | os.PathLike[str]) -
     if done.returncode != 0:
         hint = ": it must define `const tl_plant tl_plant_own`" if "tl_plant_own" in done.stdout else ""
         raise DeviceError(f"{plant}: does not compile{hint}\n" + "\n".join(done.stdout.splitlines()[-30:]))
-    made_of.unlink(missing_ok=True)  # an executable without it is built again
+    made_of.unlink(missing_ok=True)  # an executable without it is rebuilt
     os.replace(aside, out)
     made_of.write_text(digest, encoding="utf-8")
     return out
 
 
 def _digest(compiler: str, plant: Path, files: Sequence[Path]) -> str:
-    """Of all that an executable is made of: compiler, flags, which plant, and each source's bytes."""
+    """Hash of all inputs of an executable: compiler, flags, plant, and the bytes of each source."""
     found = hashlib.sha256("\0".join([compiler, *_FLAGS, str(plant.resolve())]).encode(errors="surrogateescape"))
     for path in [*files, *sorted(plant.resolve().parent.glob("*.[ch]"))]:
         found.update(f"\0{path.name}\0".encode(errors="surrogateescape") + path.read_bytes())

@@ -1,7 +1,7 @@
-"""Which processes hold a device, as the kernel reports it: the evidence that an emergency stop acts on.
+"""Which processes hold a device, according to the kernel: the basis for the decisions of an emergency stop.
 
-A name, a file or a socket can be made by any user. An open descriptor of a device and an exclusive lock on its node
-cannot: they need access to the device itself.
+Any user can create a name, a file or a socket. An open descriptor of a device and an exclusive lock on its node require
+access to the device itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 _PTMX = os.makedev(5, 2)
 _PTS_MAJORS = range(136, 144)
-_SERIAL_MAJORS = (4, 166, 188, 204, 216)  # ttyS, ttyACM, ttyUSB, ttyAMA, rfcomm: where the kernel hides its list
+_SERIAL_MAJORS = (4, 166, 188, 204, 216)  # ttyS, ttyACM, ttyUSB, ttyAMA, rfcomm: if the kernel hides its list
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Device:
         number: its device number.
         instance: device number of the devpts that a pseudo-terminal belongs to, since each devpts counts from 0; else
             0.
-        node: device number of the file system and inode of the node that was found; locks are on that node.
+        node: device number of the file system and inode of the node; locks are on that node.
     """
 
     number: int
@@ -79,7 +79,7 @@ class Process:
 
 
 def device_of(place: str | int) -> Device | None:
-    """The device behind a path or a descriptor; None where there is no serial port or pseudo-terminal."""
+    """The device of a path or a descriptor; None if it is not a serial port or pseudo-terminal."""
     try:
         found = _device(os.stat(place))
     except (OSError, ValueError):
@@ -91,7 +91,8 @@ def is_port(number: int) -> bool:
     """Whether a device number is one of a serial port, or of a pseudo-terminal's near end, by the kernel's list of
     drivers.
 
-    Asked of each device whose holders may be ended, whoever names it: every process of the host holds /dev/null.
+    Checked for each device whose holders may be ended, regardless of who names it: every process of the host holds
+    /dev/null.
     """
     try:
         major, minor = os.major(number), os.minor(number)
@@ -121,12 +122,12 @@ def _device(found: os.stat_result) -> Device | None:
 
 
 def process(pid: int, *, writes: bool = True) -> Process | None:
-    """Name and user of a process; None when it is gone, or a zombie, which holds nothing."""
+    """Name and user of a process; None if it has ended or is a zombie, which holds nothing."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             head, _, tail = file.read().rpartition(b")")
         uid = os.stat(f"/proc/{pid}").st_uid
-        with open(f"/proc/{pid}/status", "rb") as file:  # the folder belongs to root where a process is not dumpable
+        with open(f"/proc/{pid}/status", "rb") as file:  # the folder belongs to root if a process is not dumpable
             uid = next((int(line.split()[2]) for line in file if line.startswith(b"Uid:")), uid)
     except (OSError, ValueError, IndexError):
         return None
@@ -136,8 +137,9 @@ def process(pid: int, *, writes: bool = True) -> Process | None:
 
 
 def holders(device: Device) -> list[Process]:
-    """The processes that hold a device, as far as this user may see: root sees all, others their own and each that
-    holds the lock of the node. Of a pseudo-terminal the process at its other end, which is the device, is left out."""
+    """The processes that hold a device, as visible to this user: root sees all, others their own and each that holds
+    the lock of the node. Of a pseudo-terminal the process at its other end, which is the device, is left out.
+    """
     found: dict[int, bool] = {}
     for pid in _pids():
         writes, far_end = _held(pid, device)
@@ -151,7 +153,9 @@ def holders(device: Device) -> list[Process]:
 
 
 def lockers(device: Device) -> set[int]:
-    """The processes that hold the exclusive lock (flock) of the device's node: at most one that works with us."""
+    """The processes that hold the exclusive lock (flock) of the device's node: at most one that follows this
+    convention.
+    """
     major, minor = os.major(device.node[0]), os.minor(device.node[0])
     wanted = f"{major:02x}:{minor:02x}:{device.node[1]}"
     found = set()
@@ -165,7 +169,7 @@ def lockers(device: Device) -> set[int]:
 
 
 def speaks_for(pid: int, device: Device) -> bool:
-    """Whether what a process reports of a device counts: it holds the lock of the device, or, where no process does,
+    """Whether a process's report about a device is trusted: it holds the lock of the device, or, if no process does,
     the device itself."""
     locked = lockers(device)
     return pid in locked if locked else _held(pid, device)[0] is not None
@@ -184,8 +188,8 @@ def is_terminal(one: Process, device: Device) -> bool:
 
 
 def end(ones: list[Process], term_s: float, kill_s: float) -> list[Process]:
-    """SIGTERM to all, then SIGKILL; returns those that this user may not end, when the others are gone or the time is
-    over.
+    """SIGTERM to all, then SIGKILL; returns those that this user may not end, once the others have ended or the time
+    has elapsed.
     """
     blocked: list[Process] = []
     with contextlib.ExitStack() as stack:
@@ -207,12 +211,10 @@ def end(ones: list[Process], term_s: float, kill_s: float) -> list[Process]:
 
 
 def _handle(one: Process, stack: contextlib.ExitStack) -> int:
-    """A descriptor of the process, whose number may be another's by the time of a signal; -1 where there is none to
-    have.
-    """
+    """A pidfd of the process, since its pid may be reused by the time of a signal; -1 if not available."""
     try:
         handle = os.pidfd_open(one.pid)
-    except OSError:  # gone, an old kernel, or a container's filter of system calls
+    except OSError:  # ended, an old kernel, or a container's system call filter
         return -1
     stack.callback(os.close, handle)
     return handle
@@ -244,8 +246,7 @@ def _held(pid: int, device: Device) -> tuple[bool | None, bool]:
     for name in names:
         try:
             target = os.readlink(f"{folder}/{name}")
-            # Only what may be a device is asked for more: of a file on a server that is gone the question never
-            # returns.
+            # Only possible devices are examined further: stat() of a file on a lost server never returns.
             if not target.startswith("/dev/") and not os.path.basename(target).startswith("tty"):
                 continue
             found = os.stat(f"{folder}/{name}")

@@ -1,8 +1,8 @@
-"""Whether a device's data sheet can be used, and the limits in force that follow from it and from the host's own.
+"""Validation of a device's data sheet, and the limits in force that follow from it and from the host's.
 
-A data sheet comes from outside: from a board, or from a log. Nothing here is corrected, and no number but +inf means
-"no limit": what cannot be used is refused, with the channel, the value and the allowed range. Limits are checked as
-they are used, that is after scaling to one period and rounding to float32.
+A data sheet is external input, from a board or a log. Nothing is corrected, and only +inf means "no limit": invalid
+values are refused, with the channel, the value and the allowed range. Limits are checked in the form used, after
+scaling to one period and rounding to float32.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from rtu_edge.device.schema import Channel, Hello, Limits, Safe
 __all__ = ["as_float", "in_force", "min_ttl_ms", "sheet_problems"]
 
 _PERIOD_US = (50, 10_000_000)
-_VALUES = 55  # observations and actuators together, which is what a STATE holds
+_VALUES = 55  # observations and actuators together, the capacity of a STATE
 _WORD = re.compile(r"[\x21-\x7e]+")
 
 
 def as_float(value: Any) -> float | None:
-    """A number as a float, also out of numpy; None for anything else, and for an integer that no float holds."""
+    """A number as a float, also from numpy; None for anything else, and for an integer beyond float's range."""
     plain = scalar(value)
     if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
         return None
@@ -38,17 +38,17 @@ def as_float(value: Any) -> float | None:
 
 
 def min_ttl_ms(period_us: int) -> int:
-    """The shortest life of a command that can be kept, ms.
+    """The smallest usable TTL, ms.
 
     A command answers an observation and expires a TTL after it. The next one answers the observation one period later
-    and arrives after another round trip, for which 1 ms, the unit of a TTL, is the least: until then this one has to
-    live.
+    and arrives after another round trip, for which 1 ms, the unit of a TTL, is the least: the previous command must
+    remain valid until then.
     """
     return -(-period_us // 1000) + 1
 
 
 def sheet_problems(hello: Hello, channels: Sequence[Channel] = ()) -> Iterator[str]:
-    """Yield one sentence for each thing in a HELLO, and in the channels where they are given, that cannot be used."""
+    """Yield one sentence for each invalid value in a HELLO and, if given, in the channels."""
     low, high = _PERIOD_US
     if not low <= hello.period_us <= high:
         yield f"period_us = {hello.period_us}, allowed: {low} to {high}"
@@ -100,26 +100,26 @@ def _channel_problems(channel: Channel, actuator: bool) -> Iterator[str]:
 
 
 def _shown(safe: int) -> str:
-    """The name of a safe behaviour, or its number where that has none."""
+    """The name of a safe behaviour, or its number if unknown."""
     return safe.name.lower() if isinstance(safe, Safe) else str(safe)
 
 
 def in_force(
     limits: Sequence[Limits], actuators: Sequence[Channel], period_s: float, paths: Sequence[str] = ()
 ) -> list[Limits]:
-    """The limits in force: of each actuator the tighter ones of the host and of the device.
+    """The limits in force: for each actuator the tighter of the host's and the device's.
 
     Args:
-        limits: the host's, one per actuator; empty takes the device's as they are.
+        limits: the host's, one per actuator; empty: those of the device.
         actuators: without sheet_problems().
         period_s: s.
-        paths: what errors call the limits; limits[0] and so on unless given.
+        paths: names of the limits in errors; default limits[0] and so on.
 
     Returns:
-        One per actuator, every number known: inf for no limit, rest inside the range.
+        One per actuator, without None: inf for no limit, rest inside the range.
 
     Raises:
-        ValueError: limits that cannot be kept: one line each, with the value and the allowed range.
+        ValueError: limits that cannot be enforced: one line each, with the value and the allowed range.
     """
     found: list[Limits] = []
     problems: list[str] = []
@@ -166,7 +166,7 @@ def _tighter(own: Limits | None, actuator: Channel, period_s: float) -> Limits:
 
 
 def _problems_in_use(made: Limits, own: Limits | None, actuator: Channel, period_s: float, path: str) -> Iterator[str]:
-    """What is wrong with limits after scaling to a period and rounding to float32."""
+    """Errors of limits after scaling to a period and rounding to float32."""
     low, high = made.min, made.max
     if not np.float32(low) < np.float32(high):
         given = f"{own.min:g}..{own.max:g} leaves" if own is not None else "its data sheet leaves"
@@ -199,8 +199,8 @@ def _range_problem(low: float, high: float) -> str | None:
 
 
 def _spacing(low: float, high: float) -> float:
-    """The least change that each float32 command in the range can follow."""
-    # Infinite next to the largest float: only inf will do there, as in problem_of() of the command limiter.
+    """The smallest change that every float32 command in the range can represent."""
+    # Infinite next to the largest float: only inf is valid there, as in problem_of() of the command limiter.
     with np.errstate(over="ignore"):
         spacing = float(np.spacing(np.float32(max(abs(low), abs(high)))))
     return max(spacing, float(np.finfo(np.float32).tiny))

@@ -1,7 +1,7 @@
-"""Who owns a port, and how to reach the owner: status, arming.
+"""The owner of a port, and requests to it: status, arming.
 
-The owner of a port registers (rtu_edge.device.registry) and serves a Unix socket. Which owners are believed, and what
-`estop` does in each case, is in docs/estop.md.
+The owner of a port registers (rtu_edge.device.registry) and serves a Unix socket. docs/estop.md describes which owners
+are trusted, and what `estop` does in each case.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _CLAIMS_MAX = 8  # of another user, for one port
 
 @dataclass(frozen=True)
 class Owner:
-    """A registered owner, as far as the kernel confirms what it registered.
+    """A registered owner, with the facts that the kernel confirms.
 
     Args:
-        record: what it registered.
+        record: its registration.
         device: its device; None for a pyserial URL.
-        pid: the process that made its socket, or the one that holds the lock; 0 where neither is known.
-        speaks: it holds the device, so that what it reports counts.
+        pid: the process that created its socket, or the one that holds the lock; 0 if neither is known.
+        speaks: it holds the device, so that its reports are trusted.
     """
 
     record: Record
@@ -58,11 +58,11 @@ class Owner:
 
 
 def status(port: str) -> dict[str, Any]:
-    """What the owner of a port is doing: running, reason, steps, episodes, mean_return, device_state, pid,
-    mode, learner_monitor; counters; link, as runtime.LinkQuality, null where it is not known.
+    """The status of a port's owner: running, reason, steps, episodes, mean_return, device_state, pid,
+    mode, learner_monitor; counters; link, as runtime.LinkQuality, null if unknown.
 
     Raises:
-        DeviceError: nobody owns the port, or the owner does not answer.
+        DeviceError: the port has no owner, or the owner does not answer.
     """
     for line in _talk(port, "status"):
         return old_names.status(line)
@@ -70,32 +70,32 @@ def status(port: str) -> dict[str, Any]:
 
 
 def owner(port: str) -> int | None:
-    """Number of the process that owns a port; None when nobody does."""
+    """Process id of a port's owner; None if it has none."""
     return next((one.pid for one in owners(port) if one.pid and _may_ask(one)), None)
 
 
 def arm(port: str, token: int) -> None:
-    """Tell the owner of a port, which waits for it, to arm.
+    """Tell the waiting owner of a port to arm.
 
     Args:
         port: a device's path, or a pyserial URL.
         token: the number that its status gives as "arm_token".
 
     Raises:
-        DeviceError: nobody owns the port, or the owner does not wait to be told, or not by this number.
+        DeviceError: the port has no owner, the owner does not wait for this command, or the number is wrong.
     """
     for answer in _talk(port, f"arm {token}"):
         if answer.get("event") == "arm" and answer.get("accepted") is True:
             return
         break
-    raise DeviceError(f"{port}: not armed: its owner does not wait to be told to arm, or not by the number {token}")
+    raise DeviceError(f"{port}: not armed: its owner does not wait for arming, or the number {token} is wrong")
 
 
 def monitor(port: str) -> Iterator[dict[str, Any]]:
-    """The owner's status about ten times a second, until it leaves.
+    """The owner's status about ten times a second, until it disconnects.
 
     Raises:
-        DeviceError: nobody owns the port.
+        DeviceError: the port has no owner.
     """
     return map(old_names.status, _talk(port, "monitor"))
 
@@ -104,7 +104,7 @@ def monitor(port: str) -> Iterator[dict[str, Any]]:
 
 
 def owners(port: str, config: str = "") -> list[Owner]:
-    """The registered owners of a port, by any name of it, or of a configuration: those whose claim the kernel
+    """The registered owners of a port, by any name of it, or of a configuration: those whose registration the kernel
     confirms.
     """
     here = device_of(port) if port and "://" not in port else None
@@ -123,7 +123,7 @@ def owners(port: str, config: str = "") -> list[Owner]:
 
 
 def _matches(record: Record, port: str, config: str, here: Device | None) -> bool:
-    # By the name too: what a link names may have been exchanged since, as by an update.
+    # By the name too: the target of a link may have changed since, for example by an update.
     if config and (record.config == os.path.realpath(config) or record.named == absolute(config)):
         return True
     if not port:
@@ -134,7 +134,7 @@ def _matches(record: Record, port: str, config: str, here: Device | None) -> boo
 
 
 def _confirmed(record: Record, here: Device | None) -> Owner | None:
-    """The owner behind a record; None where no process of its user holds the device that it claims."""
+    """The owner behind a record; None if no process of its user holds the registered device."""
     pid = 0
     with contextlib.suppress(OSError), connect(record.control) as connection:
         pid, uid = peer(connection)
@@ -142,7 +142,7 @@ def _confirmed(record: Record, here: Device | None) -> Owner | None:
     if record.device is None:
         return Owner(record, None, pid, record.uid in (os.geteuid(), 0)) if pid else None
     device = record.device
-    # Of its node only what is found here: a record can name any file that its user has locked.
+    # Uses the node found here only: a record could name any file that its user has locked.
     known = here if here == device else device_of(record.path)
     device = known if known is not None and known == device else replace(device, node=(0, 0))
     speaks = bool(pid) and speaks_for(pid, device)
@@ -155,7 +155,7 @@ def _confirmed(record: Record, here: Device | None) -> Owner | None:
 
 
 def _may_ask(one: Owner) -> bool:
-    """Whether this user may ask it for more than an emergency stop, and its answer counts."""
+    """Whether this user may send it commands other than an emergency stop, and its answer is trusted."""
     return os.geteuid() in (0, one.record.uid) or one.record.uid == 0
 
 
@@ -163,9 +163,7 @@ def _may_ask(one: Owner) -> bool:
 
 
 def connect(control: str, timeout_s: float = 0.0) -> socket.socket:
-    """A connection to a control socket; one that takes no more connections is waited for only briefly. Raises
-    OSError.
-    """
+    """A connection to a control socket; waits only briefly for a busy one. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(_CONNECT_S)
@@ -178,7 +176,7 @@ def connect(control: str, timeout_s: float = 0.0) -> socket.socket:
 
 
 def peer(connection: socket.socket) -> tuple[int, int]:
-    """Process and user at the other end: of a server, those that made its socket. Raises OSError."""
+    """Process and user at the other end: of a server, those that created its socket. Raises OSError."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _ = struct.unpack("3i", credentials)
     return pid, uid
@@ -227,6 +225,6 @@ def _talk(port: str, command: str) -> Iterator[dict[str, Any]]:
             try:
                 yield from _lines(connection)
             except ValueError as error:
-                raise DeviceError(f"{port}: its owner answers nonsense: {error}") from None
+                raise DeviceError(f"{port}: invalid reply from the process that owns the port: {error}") from None
         return
-    raise DeviceError(f"{port}: nobody owns this port")
+    raise DeviceError(f"{port}: this port has no owner")

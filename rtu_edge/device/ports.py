@@ -1,7 +1,7 @@
-"""Serial ports: finding them, opening them the right way, handing them to the native loop.
+"""Serial ports: discovery, correct opening, and use by the native loop.
 
 A tty, a pty or a `socket://` URL has a file descriptor that the loop can use directly. `loop://` and `rfc2217://` have
-none: two pump threads carry their bytes over a socket pair, and the port says that it is not real-time.
+none: two pump threads copy their bytes through a socket pair, and the port is marked as not real-time.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = ["Port", "PortInfo", "list_ports", "open_port"]
 
 DEFAULT_BAUD = 1_000_000
 
-# Driver -> (raise DTR?, hint). Linux raises DTR at open anyway; a board behind a bridge chip may take that for a reset.
+# Driver -> (raise DTR?, hint). Linux raises DTR at open anyway; this may reset a board behind a bridge chip.
 _DRIVERS: dict[str, tuple[bool, str]] = {
-    "cdc_acm": (True, "native USB; sends nothing until DTR is raised; polls each millisecond, about 500 Hz"),
+    "cdc_acm": (True, "native USB; sends nothing until DTR is raised; polled every millisecond, about 500 Hz"),
     "ftdi_sio": (False, "FTDI bridge; holds bytes for 16 ms unless low latency is set"),
     "cp210x": (False, "CP210x bridge; DTR resets many boards"),
     "ch341": (False, "CH34x bridge; DTR resets many boards"),
@@ -48,8 +48,8 @@ class PortInfo:
         path: the name to use, under /dev/serial/by-id where there is one.
         device: the kernel's name, such as /dev/ttyACM0.
         driver: the kernel driver, or "pty", "uart", "unknown".
-        description: maker and product, where the device says so.
-        hint: what to know about such a port.
+        description: manufacturer and product, if the device reports them.
+        hint: note about this kind of port.
     """
 
     path: str
@@ -63,10 +63,10 @@ class Port(Closing):
     """An open serial port; a context manager. Closing twice is harmless.
 
     Args:
-        url: the name it was opened by.
+        url: the name used to open it.
         serial: the pyserial object.
         driver: the kernel driver.
-        notes: what could not be had when opening, in sentences.
+        notes: unavailable features when opening, in sentences.
     """
 
     def __init__(self, url: str, serial: Any, driver: str, notes: list[str]) -> None:
@@ -80,7 +80,7 @@ class Port(Closing):
         leave_to_the_parent(self)
 
     def forked(self) -> None:
-        """In a child: the port is closed, and stays as it is for the parent."""
+        """In a child: closes the port, without an effect on the parent."""
         if not self._closed and "://" not in self.url:
             self.serial.close()
         self._closed = True
@@ -93,7 +93,7 @@ class Port(Closing):
 
     @property
     def gone(self) -> bool:
-        """The device is unplugged, or the other end has hung up; a pump does not tell."""
+        """The device is unplugged, or the other end has hung up; not detected through a pump."""
         waiting = select.poll()
         waiting.register(self.fileno(), select.POLLRDHUP)
         return bool(waiting.poll(0))
@@ -119,16 +119,16 @@ def open_port(
 
     Args:
         url: a device's path or any pyserial URL.
-        baud: bits per second; ignored where there is no such thing.
+        baud: bits per second; ignored if the port has none.
         dtr: raise DTR (True), lower it (False), or decide by the driver (None).
-        exclusive: False opens a port that another process holds, where it allows that; only for an emergency stop.
-        sysfs: where the kernel describes drivers (tests give their own).
+        exclusive: False opens a port that another process holds, if permitted; only for an emergency stop.
+        sysfs: the kernel's description of drivers (replaced in tests).
 
     Returns:
-        The open port, its input emptied of boot noise.
+        The open port, with its input cleared of boot noise.
 
     Raises:
-        DeviceError: it does not exist, may not be opened, or somebody else holds it.
+        DeviceError: it does not exist, permission is denied, or another process holds it.
     """
     serial = _pyserial()
     driver = port_driver(url, sysfs)
@@ -141,14 +141,14 @@ def open_port(
             handle.dtr = _DRIVERS.get(driver, (False, ""))[0] if dtr is None else dtr
             handle.rts = handle.dtr
         handle.open()
-    except (OSError, ValueError, termios.error) as error:  # termios.error, which pyserial 3.5 passes on, is no OSError
+    except (OSError, ValueError, termios.error) as error:  # pyserial 3.5 passes on termios.error, not an OSError
         raise DeviceError(_reason(url, error)) from error
     try:
         if local:
             _claim(handle, driver, exclusive, notes)
         if url.startswith("socket://"):
             _without_delay(handle)
-        with contextlib.suppress(OSError, termios.error):  # the first read finds a device that is gone
+        with contextlib.suppress(OSError, termios.error):  # the first read detects a lost device
             handle.reset_input_buffer()
     except OSError as error:
         handle.close()
@@ -209,10 +209,10 @@ def port_driver(url: str, sysfs: str = "/sys") -> str:
 
 
 def _claim(handle: Any, driver: str, exclusive: bool, notes: list[str]) -> None:
-    """Exclusive beyond pyserial's lock, and quick where the driver is slow by default.
+    """Set exclusive mode in addition to pyserial's lock, and low latency if the driver's default is slow.
 
-    A pseudo-terminal stays exclusive after its holder was killed, as long as its other end is open: an emergency stop
-    could not open it then. There the lock is all, which goes with the process.
+    A pseudo-terminal stays exclusive after its holder was killed, as long as its other end is open, and an emergency
+    stop could not open it. So it has only the lock, which ends with the process.
     """
     fd = handle.fileno()
     if exclusive and driver != "pty":
@@ -251,7 +251,7 @@ def _reason(url: str, error: Exception) -> str:
 
 
 def _description(node: Path) -> str:
-    """Maker and product from the USB device above the tty."""
+    """Manufacturer and product from the tty's parent USB device."""
     place = Path(os.path.realpath(node / "device"))
     for folder in (place, *place.parents[:3]):
         words = []
@@ -264,7 +264,7 @@ def _description(node: Path) -> str:
 
 
 def _is_wired(node: Path) -> bool:
-    """The kernel lists four legacy UARTs that are not there; those have type 0."""
+    """The kernel lists four legacy UARTs that do not exist; they have type 0."""
     try:
         return (node / "type").read_text().strip() != "0"
     except OSError:
@@ -272,7 +272,7 @@ def _is_wired(node: Path) -> bool:
 
 
 class _Pump:
-    """Carries bytes between a pyserial object without a descriptor and a socket pair."""
+    """Copies bytes between a pyserial object without a descriptor and a socket pair."""
 
     def __init__(self, serial: Any) -> None:
         self._serial = serial

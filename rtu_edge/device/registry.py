@@ -1,6 +1,6 @@
-"""Where the owner of a port registers: a folder that outlives logins, a lock with a record, a control socket.
+"""Registration of a port's owner: a folder that persists across logins, a lock with a record, a control socket.
 
-A registration is a claim, which any user can make; rtu_edge.device.lock believes it as far as the kernel confirms it.
+Any user can make a registration; rtu_edge.device.lock trusts it only as far as the kernel confirms it.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from rtu_edge.device.holders import Device, device_of, is_port
 
 __all__ = ["PortLock", "Record", "Registration", "absolute", "lock_port", "records", "socket_path"]
 
-# Shared by all users and services of the host: tmpfiles.d makes it at boot, or root's first owner of a port.
+# Shared by all users and services of the host: created by tmpfiles.d at boot, or by root's first owner of a port.
 _SHARED = Path("/run/rtu-edge")
 _TEMPORARY = Path("/tmp")
 
-_KEEP_S = 1.0  # how often an owner looks after its registration
-_TOUCH_S = 600.0  # how often it renews the time stamps, by which cleaners of temporary files judge
+_KEEP_S = 1.0  # interval at which an owner renews its registration
+_TOUCH_S = 600.0  # interval at which it renews the time stamps, against cleaners of temporary files
 _RECORD_MAX = 1 << 16  # bytes: three paths, each character up to six of JSON
 _RECORDS_MAX = 256  # of a user
-_STARTING_S = 0.2  # a reader holds the lock of a record for an instant
+_STARTING_S = 0.2  # a reader holds the lock of a record briefly
 
 
 @dataclass(frozen=True)
 class Record:
-    """What an owner registers; not more than a claim.
+    """The registration of an owner, unverified.
 
     Args:
         control: path of its socket.
         uid: the user that wrote it.
-        port: the port as it was named, links not followed.
+        port: the given name of the port, links not resolved.
         device: its device; None for a pyserial URL.
-        path: the device's node, links followed.
-        config: path of the configuration that it runs, links followed, or "".
-        named: the same as it was named, links not followed.
+        path: the device's node, links resolved.
+        config: path of its configuration, links resolved, or "".
+        named: the given path of the configuration, links not resolved.
     """
 
     control: str
@@ -72,18 +72,16 @@ def socket_path(port: str) -> str:
 
 
 def absolute(port: str) -> str:
-    """The name of a port or file as it is registered: links are not followed, so that it stays the name that a person
-    uses.
-    """
+    """The registered name of a port or file: links are not resolved, so that it is the name that the user gave."""
     return port if not port or "://" in port else os.path.abspath(port)
 
 
 class PortLock:
-    """The lock of the one owner of a port; held until release() or the end of the process.
+    """The exclusive lock of a port's owner; held until release() or the end of the process.
 
     Args:
         control: the path of the control socket; the lock is next to it.
-        record: what the file of the lock says of its owner.
+        record: the contents of the lock file.
 
     Raises:
         DeviceError: another process holds it; the message names the process.
@@ -92,7 +90,7 @@ class PortLock:
     def __init__(self, control: str, record: dict[str, object] | None = None) -> None:
         self._path = _lock_path(control)
         self._fd = self._take()
-        os.fchmod(self._fd, 0o644)  # whatever the umask is: an operator of another user reads it
+        os.fchmod(self._fd, 0o644)  # regardless of the umask: operators with another user id read it
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, json.dumps({"pid": os.getpid(), **(record or {})}).encode() + b"\n", 0)
         leave_to_the_parent(self)
@@ -105,7 +103,7 @@ class PortLock:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _same(self._path, fd):
                     return fd
-                os.close(fd)  # it was removed by the owner that has just left
+                os.close(fd)  # it was removed by the previous owner
                 continue
             except BlockingIOError:
                 holder = _parse(os.pread(fd, _RECORD_MAX, 0)).get("pid", "?")
@@ -119,17 +117,17 @@ class PortLock:
 
     @property
     def in_place(self) -> bool:
-        """False once its file was removed, or replaced."""
+        """False after its file was removed or replaced."""
         return _same(self._path, self._fd)
 
     def forked(self) -> None:
-        """In a child: the lock is the parent's alone, and ends with it."""
+        """In a child: only the parent holds the lock, and it ends with the parent."""
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
 
     def release(self) -> None:
-        """Give the port up. Twice is harmless."""
+        """Release the port. Idempotent."""
         if self._fd >= 0 and self.in_place:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
@@ -154,14 +152,14 @@ def lock_port(port: str) -> PortLock:
 
 
 class Registration:
-    """An owner that can be found, as long as it is open: its lock, its socket, and a thread that makes them again.
+    """A registered owner, while it is open: its lock, its socket, and a thread that restores them.
 
     Args:
-        port: the port as it was named, or "".
+        port: the given name of the port, or "".
         fd: its descriptor.
-        config: path of the configuration that is run, or "".
-        control: path of the socket, or None for the place of this user.
-        serve: serves a socket at a path from now on, in place of the one before.
+        config: path of the running configuration, or "".
+        control: path of the socket, or None for the default of this user.
+        serve: starts to serve a socket at a path, replacing the previous one.
 
     Raises:
         DeviceError: another process owns the port.
@@ -179,18 +177,18 @@ class Registration:
         self._thread.start()
 
     def leave(self) -> None:
-        """Look after it no more; the caller then ends the socket. Twice is harmless."""
+        """Stop renewing; the caller then closes the socket. Idempotent."""
         self._closed.set()
         self._thread.join()
 
     def close(self) -> None:
-        """Give the port up. Twice is harmless."""
+        """Release the port. Idempotent."""
         self.leave()
         if self._lock is not None:
             self._lock.release()
 
     def forked(self) -> None:
-        """In a child: nothing is registered, and the parent's registration stays."""
+        """In a child: drops the registration without an effect on the parent's."""
         self._closed.set()
         if self._lock is not None:
             self._lock.forked()
@@ -227,7 +225,7 @@ class Registration:
 
     def _place(self) -> str:
         folder = os.path.dirname(self._control)
-        with contextlib.suppress(OSError):  # the same again, if it can be had
+        with contextlib.suppress(OSError):  # the same place again, if available
             _make(Path(folder))
         if _ours(Path(folder)):
             return self._control
@@ -235,7 +233,7 @@ class Registration:
 
 
 def records() -> Iterator[Record]:
-    """What living owners have registered: this user's first, then root's, then others'."""
+    """The registrations of running owners: this user's first, then root's, then others'."""
     mine = {os.geteuid(): 0, 0: 1}
     folders = [(mine.get(uid, 2), uid, folder) for uid, folder in _folders()]
     for _, uid, folder in sorted(folders):
@@ -250,11 +248,11 @@ def records() -> Iterator[Record]:
 
 
 def _own_folder() -> Path:
-    """The folder of this user, made if it is not there. Not from $XDG_RUNTIME_DIR: it goes at logout, and a service and
-    a login shell differ in it.
+    """The folder of this user, created if missing. Not $XDG_RUNTIME_DIR: it is removed at logout, and differs between a
+    service and a login shell.
 
     Raises:
-        OSError: there is no place for one.
+        OSError: none can be created.
     """
     uid = os.geteuid()
     given = Path(os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0])  # a service's own, systemd.exec(5)
@@ -283,7 +281,7 @@ def _make(folder: Path) -> None:
     """Raises OSError."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o755)
-        folder.chmod(0o755)  # whatever the umask is
+        folder.chmod(0o755)  # regardless of the umask
 
 
 def _ours(folder: Path) -> bool:
@@ -294,14 +292,14 @@ def _ours(folder: Path) -> bool:
         return False
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         return False
-    if found.st_mode & 0o055 != 0o055:  # of a version that hid it
+    if found.st_mode & 0o055 != 0o055:  # of a version with stricter permissions
         with contextlib.suppress(OSError):
             folder.chmod(0o755)
     return os.access(folder, os.W_OK | os.X_OK)
 
 
 def _folders() -> Iterator[tuple[int, Path]]:
-    """Folders of registrations, and whose they are: one that others may write to is nobody's."""
+    """Folders of registrations and their users; folders that others may write to are ignored."""
     for base, pattern in ((_SHARED, re.compile(r".+")), (_TEMPORARY, re.compile(r"rtu-edge-\d+(-.*)?"))):
         try:
             entries = list(os.scandir(base))
@@ -319,7 +317,7 @@ def _folders() -> Iterator[tuple[int, Path]]:
 
 
 def _record(port: str, place: str | int, config: str) -> dict[str, object]:
-    """What an owner registers of itself; place: its descriptor, or the device's path."""
+    """The record of an owner; place: its descriptor, or the device's path."""
     device = device_of(place)
     path = os.path.realpath(f"/proc/self/fd/{place}" if isinstance(place, int) else place) if device else port
     record: dict[str, object] = {
@@ -338,7 +336,7 @@ def _lock_path(control: str) -> str:
 
 
 def _read(lock: Path, uid: int) -> Record | None:
-    """The record of a lock that is held, and was written by the folder's user."""
+    """The record of a lock that is held and was written by the folder's user."""
     try:
         fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -349,7 +347,7 @@ def _read(lock: Path, uid: int) -> Record | None:
             return None
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return None  # its owner is gone
+            return None  # its owner has ended
         except BlockingIOError:
             said = _parse(os.pread(fd, _RECORD_MAX, 0))
     except OSError:
@@ -361,12 +359,12 @@ def _read(lock: Path, uid: int) -> Record | None:
     numbers = isinstance(device, list) and len(device) == 4 and all(isinstance(n, int) for n in device)
     known = Device(device[0], device[1], (device[2], device[3])) if isinstance(device, list) and numbers else None
     if device is not None and (known is None or not is_port(known.number)):
-        return None  # a claim to what is no port, whose holders have nothing to do with a plant
+        return None  # not a port: its holders are unrelated to any plant
     return Record(str(lock.with_suffix(".sock")), uid, port, known, path, config, named)
 
 
 def _same(path: str, fd: int) -> bool:
-    """An open file is the one at a path."""
+    """Whether an open file is the one at a path."""
     try:
         return os.path.samestat(os.lstat(path), os.fstat(fd))
     except OSError:

@@ -1,12 +1,12 @@
-"""What a device is: its HELLO, its channels, its data sheet, the limits of its actuators. The one description of each.
+"""The description of a device: HELLO, channels, data sheet, limits of the actuators; the only definition of each.
 
-    Hello      who answers: protocol, abilities, period, sizes (the HELLO message)
+    Hello       identity: protocol, capabilities, period, sizes (the HELLO message)
     Channel    one observation or actuator: name, unit, range, safe behaviour (the ROW message)
     DataSheet  period and channels, of a device, a simulated plant or a log
     Limits     range, slew and acceleration of one actuator: in a file, for a loop, and in force
 
-Whether a data sheet can be used and which limits follow is in `limits`. Numbers of the wire stand here a second time,
-because a configuration is read without the protocol's C code; a test compares them.
+`limits` validates a data sheet and derives the limits in force. Constants of the wire format are repeated here, because
+a configuration is read without the protocol's C code; a test compares them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Cap", "Channel", "DataSheet", "Hello", "Limits", "Safe", "scale_to"]
 
 
 class Safe(enum.IntEnum):
-    """What an actuator does when the device goes safe (firmware_bridge/protocol/safe.h)."""
+    """Safe behaviour of an actuator (firmware_bridge/protocol/safe.h)."""
 
     NONE = 0  # an observation
     HOLD = 1  # keeps the last applied value
@@ -56,13 +56,11 @@ class Hello:
     Args:
         protocol: version of the protocol.
         role: 0 host, 1 device.
-        caps: abilities.
-        boot_id: random number of this start of the device.
+        caps: capabilities. boot_id: random number of this start of the device.
         schema_hash: CRC-32 of the data sheet's canonical text.
         period_us: us; the device's control period.
-        ttl_max_ms: ms; longest life of a command.
-        observation_size, action_size: numbers of observations and of actuators.
-        fw_major, fw_minor, fw_patch: version of the firmware.
+        ttl_max_ms: ms; upper limit of a command's TTL. observation_size, action_size: numbers of observations and of
+        actuators. fw_major, fw_minor, fw_patch: version of the firmware.
         last_session: newest session number used since the device's boot; 0: none.
     """
 
@@ -82,7 +80,7 @@ class Hello:
 
     @property
     def period_s(self) -> float:
-        """S; the double nearest to the period. A product with 1e-6 is another double for 29 % of all periods."""
+        """S; the double nearest to the period. A product with 1e-6 gives a different double for 29 % of all periods."""
         return self.period_us / 1e6
 
     @property
@@ -92,7 +90,7 @@ class Hello:
 
     @property
     def simulated(self) -> bool:
-        """It may move without permission: nothing real does."""
+        """It may be armed without permission: no real hardware moves."""
         return bool(self.caps & Cap.SIMULATED)
 
     @property
@@ -120,10 +118,9 @@ class Channel:
         min, max: range in `unit`; infinite where an observation has no bound.
         index: position in the data sheet, observations first.
         actuator: False for an observation.
-        safe: what an actuator does when the device goes safe; NONE for an observation. A number that is no Safe stays
-            a number until sheet_problems() refuses it.
-        slew: largest change per period; inf: no limit; 0 for an observation.
-        safe_value: what RAMP and OFF end at.
+        safe: what an actuator does when the device goes safe; NONE for an observation. An unknown number is kept until
+        sheet_problems() refuses it. slew: largest change per period; inf: no limit; 0 for an observation.
+        safe_value: final value of RAMP and OFF.
     """
 
     name: str
@@ -168,7 +165,7 @@ class DataSheet:
     def scale(self, action: object) -> npt.NDArray[np.float32]:
         """Commands in the actuators' units: -1 is the lower and 1 the upper end of an actuator's range.
 
-        The arithmetic is that of the native loop, to the bit.
+        Bit-identical to the arithmetic of the native loop.
 
         Args:
             action: (action_size,) each in [-1, 1]; values beyond are clipped.
@@ -200,11 +197,11 @@ class Limits(Section, frozen=True, kw_only=False):
 
     Args:
         min, max: range; the policy's -1 and 1 map to the two ends.
-        slew_per_s: largest change per second; inf: no limit of the host's own. None means the same and is refused on
-            real hardware, where it has to be given.
+        slew_per_s: largest change per second; inf: no limit by the host. None means the same, but is refused on real
+            hardware, which requires a value.
         accel_per_s2: largest change of that per second; as slew_per_s.
-        rest: sent once before disarming on a stop; clamped to the range. None: what the device itself does when it goes
-            safe: its safe value, or the last command again where that is to hold.
+        rest: sent once before disarming on a stop; clamped to the range. None: as the device's safe behaviour: its safe
+            value, or the last command for HOLD.
     """
 
     min: Number

@@ -1,4 +1,4 @@
-"""Simulated devices: the firmware as a process behind a pty, or inside this process on any clock one likes.
+"""Simulated devices: the firmware as a process behind a pty, or inside this process with an injected clock.
 
 >>> with SimulatedDevice("cartpole") as device:
 ...     device.port.startswith("/dev/")
@@ -26,7 +26,7 @@ from rtu_edge._bridge import ffi, lib
 __all__ = ["InProcessDevice", "SimulatedDevice", "firmware_path", "plants_of", "simulated", "unknown_plant"]
 
 
-# s: before it ends firmware brings its outputs to their safe behaviour, and a ramp takes as long as it takes.
+# s: before it ends, the firmware brings its outputs to their safe behaviour, which includes ramps.
 _RAMP_S = 60.0
 
 
@@ -45,22 +45,22 @@ def firmware_path(given: str = "") -> Path:
 
 
 class SimulatedDevice(Closing):
-    """The firmware with a simulated plant, as a process of its own behind a pty.
+    """The firmware with a simulated plant, as a separate process behind a pty.
 
-    It ends when this is closed, and by itself when this process is gone.
+    The process ends when this object is closed or when this process ends.
 
     Args:
         plant: "cartpole", "cartpole-full", "pendulum", "pendulum-full", "servo", "servo-full".
-        seed: start of episode 0; a RESET brings its own.
-        boot_id: number of this start; another one each time unless given.
-        ttl_max_ms: longest life of a command, 1 to 60000.
+        seed: start of episode 0; a RESET carries its own.
+        boot_id: number of this start; default: a new one each time.
+        ttl_max_ms: upper limit of a command's TTL, 1 to 60000.
         silence_ms: silence of the link that stops a session, 1 to 60000.
-        max_steps: steps of an episode; as the plant says unless given.
-        slew: largest change of an actuator per period; no limit unless given.
-        reset_ticks: extra periods that a reset takes in real time.
-        period_us: real time that a step takes, whatever it is for the plant; the plant's own unless given.
-        link: path of a symbolic link to the pty, for a name that stays the same.
-        firmware: another executable than the package's (rtu_edge.device.firmware builds one around another plant).
+        max_steps: maximum steps of an episode; default: the plant's.
+        slew: largest change of an actuator per period; default: no limit.
+        reset_ticks: additional periods per reset in real time.
+        period_us: control period in real time; default: the plant's.
+        link: path of a symbolic link to the pty, for a fixed name.
+        firmware: executable to use instead of the package's (rtu_edge.device.firmware builds one with another plant).
 
     Raises:
         ConfigError: the firmware has no such plant.
@@ -108,7 +108,7 @@ class SimulatedDevice(Closing):
         self._port = self._read_port(command)
 
     def _read_port(self, command: list[str]) -> str:
-        """Wait for the one line that names the pty."""
+        """Wait for the line with the path of the pty."""
         process = self._process
         assert process is not None and process.stdout is not None and process.stderr is not None
         with selectors.DefaultSelector() as selector:
@@ -126,12 +126,12 @@ class SimulatedDevice(Closing):
 
     @property
     def port(self) -> str:
-        """Path of the pty's near end, to open as a serial port."""
+        """Path of the pty, to open as a serial port."""
         return self._port
 
     @property
     def pid(self) -> int:
-        """Process number of the firmware.
+        """Process id of the firmware.
 
         Raises:
             DeviceError: it is closed.
@@ -146,7 +146,7 @@ class SimulatedDevice(Closing):
 
     @property
     def running(self) -> bool:
-        """False once the process has ended, for whatever reason."""
+        """False once the process has ended, for any reason."""
         return self._process is not None and self._process.poll() is None
 
     def close(self) -> None:
@@ -159,7 +159,7 @@ class SimulatedDevice(Closing):
         while process.poll() is None and time.monotonic() < give_up_s:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=2)
-            if _is_stopped(process.pid):  # by a debugger or a test: SIGTERM waits for SIGCONT, SIGKILL does not
+            if _is_stopped(process.pid):  # stopped by a debugger or a test: SIGTERM waits for SIGCONT, SIGKILL does not
                 break
         process.kill()
         process.wait()
@@ -194,8 +194,8 @@ def simulated(plant: str, **options: Any) -> SimulatedDevice:
     """Start the device that a configuration's `device.plant` names.
 
     Args:
-        plant: a name as for SimulatedDevice, or the path of a plant's C file (*.c), around which the firmware is built.
-        options: more of SimulatedDevice's.
+        plant: a name as for SimulatedDevice, or the path of a plant's C file (*.c), with which the firmware is built.
+        options: further arguments of SimulatedDevice.
 
     Raises:
         ConfigError: there is no such plant or file, or its plant has the name of one of the package's.
@@ -205,7 +205,7 @@ def simulated(plant: str, **options: Any) -> SimulatedDevice:
         return SimulatedDevice(plant, **options)
     from rtu_edge.device.firmware import build_firmware
 
-    with tempfile.TemporaryDirectory(prefix="rtu-edge-") as folder:  # a process that has started needs no file
+    with tempfile.TemporaryDirectory(prefix="rtu-edge-") as folder:  # a started process no longer needs the file
         program = build_firmware(plant, Path(folder) / "tl_firmware")
         listed = plants_of(program)
         name = listed[-1] if listed else ""
@@ -254,12 +254,12 @@ class InProcessDevice:
 
     @property
     def bridge(self) -> Any:
-        """The device's `tl_bridge`, to look at."""
+        """The device's `tl_bridge`, read-only."""
         return self._c.bridge
 
     @property
     def driver(self) -> tuple[float, ...]:
-        """What the plant's actuators were last told: the register of a driver."""
+        """The last actuator command applied to the plant: the register of a driver."""
         return tuple(self._driver[i] for i in range(self._c.sheet.action_size))
 
     @property
@@ -268,12 +268,12 @@ class InProcessDevice:
         return int(lib.tl_bridge_due(ffi.addressof(self._c, "bridge")))
 
     def receive(self, data: bytes, now_us: int) -> bytes:
-        """Hand bytes to the device; return what it answers at once."""
+        """Send bytes to the device; return its immediate answer."""
         lib.tl_bridge_receive(ffi.addressof(self._c, "bridge"), data, len(data), now_us)
         return self._take()
 
     def tick(self, now_us: int) -> bytes:
-        """Let the device look at its clock; return what it says."""
+        """Advance the device to this time; return its output."""
         lib.tl_bridge_tick(ffi.addressof(self._c, "bridge"), now_us)
         return self._take()
 

@@ -1,7 +1,7 @@
-"""What a run leaves behind (docs/log.md), formats only.
+"""File formats of a run's records (docs/log.md).
 
-Its `folder`, the log (`file` writes, `reader` reads, `index` ends and repairs it), its `stages`, the `blackbox`,
-and the `sessions` of a service; `old_formats` has what earlier versions wrote.
+The `folder`, the log (`file` writes, `reader` reads, `index` closes and repairs it), its `stages`, the `blackbox`, and
+the `sessions` of a service; `old_formats` reads files of earlier versions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The black box: the last minutes of a run in a file of fixed size that outlives the process (docs/blackbox.md).
+"""The black box: the last minutes of a run in a file of fixed size that survives the process (docs/blackbox.md).
 
-Writing is the core's business (native/runtime/record/black_box.h); here a box is opened, and read again in whatever
-state it is.
+The native core writes it (native/runtime/record/black_box.h); this module opens black boxes and reads them in any
+state.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 
 SHARED_MEMORY = Path("/dev/shm")
 TAIL_SLOTS = 8192
-_TAIL_BYTES = 1 << 28  # more than any tail has
+_TAIL_BYTES = 1 << 28  # larger than any tail
 
 _MAGIC = b"RTUBBOX\0"
 _HEADER = struct.Struct("<8sIIIIQQII")  # magic, version, first, slot bytes, record bytes, slots, id, text bytes, CRC
@@ -44,13 +44,13 @@ class BlackBox(Closing):
     """An open black box; a context manager. Closing twice is harmless.
 
     Args:
-        path: the ring on disk; a file that is there is replaced.
-        head: what the records are, kept in the file.
-        slots: records that it holds.
+        path: the ring on disk; an existing file is replaced.
+        head: description of the records, stored in the file.
+        slots: capacity in records.
         shared: a folder in a memory file system for the tail, or None: then a crash loses up to 20 ms more.
 
     Raises:
-        OSError: no room, or no permission; it names the file.
+        OSError: no space, or no permission; it names the file.
     """
 
     def __init__(
@@ -60,36 +60,36 @@ class BlackBox(Closing):
         self.path = Path(path)
         self.tail = shared / _tail_name(identity) if shared is not None and os.access(shared, os.W_OK) else None
         tail = str(self.tail) if self.tail is not None else ""
-        where = os.path.abspath(path)  # so that a tail which a crash left finds its box
+        where = os.path.abspath(path)  # matches a tail left by a crash with its black box
         text = to_json({"tail": tail, "box": where, "head": msgspec.to_builtins(head)}).decode()
         n, m = len(head.observations), len(head.actuators)
         self.core = _core.BlackBox(os.fspath(path), tail, identity, n, m, slots, min(slots, TAIL_SLOTS), text)
 
     @property
     def lost(self) -> int:
-        """Records that were written over before they reached the disk, which then could not keep up."""
+        """Records overwritten before they were flushed, because the disk was too slow."""
         return self.core.overwritten
 
     @property
     def problem(self) -> str:
-        """Of the first write that failed, or ""."""
+        """Error of the first failed write, or ""."""
         return cause_of(OSError(self.core.error, os.strerror(self.core.error))) if self.core.error else ""
 
     def close(self) -> None:
-        """Bring everything to the disk, and remove the tail."""
+        """Flush everything to the disk, and remove the tail."""
         self.core.close()
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a black box holds.
+    """The contents of a black box.
 
     Args:
-        head: what the records are.
-        records: the whole ones, in order.
-        torn: slots that were not whole.
-        missing: records between the first and the last that are not there.
-        from_tail: records that only the tail had: the process had crashed.
+        head: description of the records.
+        records: the intact records, in order.
+        torn: number of damaged slots.
+        missing: number of missing records between the first and the last.
+        from_tail: number of records found only in the tail, after a crash of the process.
     """
 
     path: Path
@@ -101,14 +101,14 @@ class Contents:
 
 
 def read(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY) -> Contents:
-    """Read a black box in any state; of what is not whole, nothing is taken.
+    """Read a black box in any state; damaged parts are skipped.
 
     Args:
         path: a regular file.
-        shared: the folder where its tail is, under the name that its id gives; a path in the file is not followed.
+        shared: the folder of its tail, whose name follows from its id; paths in the file are ignored.
 
     Raises:
-        ValueError: its header is not whole, or describes no record: nothing says what the records are.
+        ValueError: its header is damaged, or does not describe the records.
         OSError: it cannot be read.
     """
     path = Path(path)
@@ -131,15 +131,15 @@ def read(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY) -> Contents
 
 
 def settle(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY, *, over: bool = False) -> int:
-    """After a crash: bring what only the tail has into the file, and remove the tail.
+    """After a crash: merge the tail into the file, and remove the tail.
 
     Args:
         path: a regular file, no link.
         shared: as for read().
-        over: the run is known to be over, also where the file system of the box keeps no locks.
+        over: the run is known to have ended, even if the file system does not support locks.
 
     Returns:
-        How many records that were; 0 also while the run that writes the box is alive.
+        Number of merged records; 0 also while the writing run is alive.
 
     Raises:
         ValueError, OSError: as read().
@@ -149,7 +149,7 @@ def settle(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY, *, over: 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return 0
-        except OSError:  # a file system that keeps no locks
+        except OSError:  # a file system without locks
             if not over:
                 return 0
         ring = _Ring(file.read(), Path(path))
@@ -169,7 +169,7 @@ def settle(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY, *, over: 
 
 
 def box_of(tail: Path) -> Path | None:
-    """The black box that a tail names; None where it names none that could be one."""
+    """The black box that a tail names; None if the name is invalid."""
     try:
         box = _Ring(read_file(tail, _TAIL_BYTES, follow=False), tail).text.get("box")
     except (OSError, ValueError):
@@ -178,14 +178,14 @@ def box_of(tail: Path) -> Path | None:
 
 
 class _Ring:
-    """The whole records of a file or of a tail.
+    """The intact records of a file or of a tail.
 
     Args:
         data: all bytes of the file.
         path: for errors.
 
     Raises:
-        ValueError: the header is not whole.
+        ValueError: the header is damaged.
     """
 
     def __init__(self, data: bytes, path: Path) -> None:
@@ -224,16 +224,14 @@ class _Ring:
         except ValueError:
             text = None
         if not isinstance(text, dict) or not isinstance(text.get("tail"), str) or "head" not in text:
-            raise ValueError(f"{self.path}: the header of this black box says nothing of its records")
+            raise ValueError(f"{self.path}: the header of this black box does not describe its records")
         self.text: dict[str, Any] = text
         self.first, self.slot_bytes, self.record_bytes, self.slots = first, slot_bytes, record_bytes, slots
         self.identity = identity
 
 
 def _tail(ring: _Ring, shared: Path, owner: int) -> _Ring | None:
-    """The tail of a box: a regular file of its id's name, with its id, of the same user. Anything else is not ours to
-    touch.
-    """
+    """The tail of a box: a regular file of its id's name, with its id, of the same user. Anything else is ignored."""
     path = shared / _tail_name(ring.identity)
     most = ring.first + TAIL_SLOTS * ring.slot_bytes
     try:
@@ -248,7 +246,7 @@ def _tail(ring: _Ring, shared: Path, owner: int) -> _Ring | None:
 
 
 def _fresh(ring: _Ring, tail: _Ring | None) -> Array:
-    """Places in the tail of what the file does not have, in order."""
+    """Indices in the tail of records missing in the file, in order."""
     if tail is None:
         return np.zeros(0, np.int64)
     places = np.flatnonzero(~np.isin(tail.sequences, ring.sequences))

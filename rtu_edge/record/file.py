@@ -1,7 +1,7 @@
-"""A run's log as MCAP: every record of the loop as it happened, and all that a replay needs (docs/log.md).
+"""A run's log as MCAP: every record of the loop, and all data for a replay (docs/log.md).
 
-A message is the loop's record as it stands in memory behind the four bytes of a CDR header: its layout is one that CDR
-has, so viewers show every number and a replay gets every bit. `mcap` is imported when a log is opened.
+A message is the loop's record in its memory layout after the four bytes of a CDR header: the layout is valid CDR, so
+viewers show every number and a replay gets every bit. `mcap` is imported when a log is opened.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ __all__ = ["PROFILE", "LogFile", "build_id"]
 
 Array = npt.NDArray[Any]
 
-PROFILE = "ros2"  # what rosbags asks for; messages are CDR and schemas ros2msg, as that profile wants them
+PROFILE = "ros2"  # required by rosbags; messages are CDR and schemas ros2msg, as in that profile
 
 _TIME = 1 << 61  # ns
 _RENEWED = 256  # chunks
 
 
 class LogFile(Closing):
-    """An MCAP file under way; a context manager. Closing twice is harmless.
+    """An MCAP file being written; a context manager. Closing is idempotent.
 
     Args:
         path: a new file.
@@ -52,7 +52,7 @@ class LogFile(Closing):
     def __init__(self, path: str | os.PathLike[str], head: Head, start: bytes | None, episodes: np.dtype[Any]) -> None:
         importlib.import_module(
             "mcap.writer"
-        )  # before the file is there: it takes some 20 ms, and a reader may wait for the file
+        )  # before the file is created: it takes some 20 ms, and a reader may wait for the file
 
         self.head = head
         self._next = 0
@@ -61,7 +61,7 @@ class LogFile(Closing):
         self._flushes = 0
         self._stream: BinaryIO = Path(path).open("w+b")  # noqa: SIM115 (closed by close())
         with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(self._stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)  # a repair leaves it alone
+            fcntl.flock(self._stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)  # a repair skips a locked file
         try:
             self._writer: Any = self._new_writer()
             self._begin(start)
@@ -84,7 +84,7 @@ class LogFile(Closing):
         return writer
 
     def _begin(self, start: bytes | None) -> None:
-        """What a replay needs, and the layout of the records."""
+        """Data for a replay, and the layout of the records."""
         head = self.head
         self._writer.start(profile=PROFILE, library=f"rtu_edge {head.version}")
         self._note("rtu_edge", {"head": to_json(head).decode()})
@@ -97,7 +97,7 @@ class LogFile(Closing):
         self._writer.add_metadata(name, {**values, "crc32": checksum(values)})
 
     def steps(self, records: Array) -> None:
-        """Add records of `head.dtype`, in order; a gap in their sequence is written down as lost."""
+        """Add records of `head.dtype`, in order; a gap in their sequence is recorded as lost."""
         if not len(records):
             return
         sequence = records["sequence"].astype(np.int64)
@@ -120,22 +120,22 @@ class LogFile(Closing):
             add(channel, when, CDR + raw[at : at + used], when, number & 0xFFFFFFFF)
 
     def flush(self) -> None:
-        """Finish the chunk: all up to here can be read, whatever comes."""
+        """Finish the chunk: everything up to here is readable, even after a crash."""
         self._writer.flush()
         self._flushes += 1
         if self._flushes % _RENEWED == 0:
             self._writer = self._new_writer()
 
     def free_bytes(self) -> int:
-        """Bytes that are free on its disk."""
+        """Free bytes on its disk."""
         disk = os.fstatvfs(self._stream.fileno())
         return disk.f_bavail * disk.f_frsize
 
     def close(self, end: Mapping[str, str] | None = None) -> None:
-        """Write how it ended, the index, and close.
+        """Write the result and the index, and close.
 
         Raises:
-            OSError: it cannot be written; the file is closed all the same.
+            OSError: it cannot be written; the file is closed nevertheless.
         """
         if self._stream.closed:
             return
@@ -147,21 +147,21 @@ class LogFile(Closing):
             channels = [item for item in self._described if hasattr(item, "topic")]
             try:
                 finish(self._stream, [item for item in self._described if not hasattr(item, "topic")], channels)
-            except Damaged as error:  # a part of it did not get to the disk before
+            except Damaged as error:  # an earlier part was not written
                 raise OSError(errno.EIO, str(error)) from error
             self._stream.close()
         finally:
             self.abandon()
 
     def abandon(self) -> None:
-        """Close the file as it is, without what is not written yet."""
+        """Close the file without writing pending data."""
         with contextlib.suppress(OSError):
             self._stream.close()
 
 
 @functools.cache
 def build_id() -> str:
-    """What tells one compiled core from another: SHA-256 of its file, the first 16 digits."""
+    """Identifies the compiled core: SHA-256 of its file, the first 16 digits."""
     import hashlib
 
     from rtu_edge import _core

@@ -1,14 +1,14 @@
-"""The folder that a run leaves behind: configuration, events, log, checkpoint, export, report.
+"""The folder of a run: configuration, events, log, checkpoint, export, report.
 
-runs/NAME/config.toml      what was asked for, in canonical form, with its hash
-runs/NAME/events.jsonl     what happened when, one JSON object a line
-runs/NAME/log.mcap         every step and episode as it happened, for reports, viewers and replays; of a run with
+runs/NAME/config.toml      the configuration in canonical form, with its hash
+runs/NAME/events.jsonl     events with their time, one JSON object per line
+runs/NAME/log.mcap         every step and episode, for reports, viewers and replays; of a run with
                            several sessions, such as the demo, log-learning.mcap and so on
 runs/NAME/blackbox.rtubox  the last minutes, also after a crash
 runs/NAME/summary.json     results, checks, device, learner, plant
-runs/NAME/checkpoint.rtu   everything that learns; checkpoint.N.rtu: those before it
-runs/NAME/policy.onnx      the policy for elsewhere
-runs/NAME/report.html      all of it on one page
+runs/NAME/checkpoint.rtu   the learner state; checkpoint.N.rtu: earlier ones
+runs/NAME/policy.onnx      the exported policy
+runs/NAME/report.html      everything on one page
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _EVENT_BYTES = 4 << 20  # of events.jsonl; a run writes some 200 bytes an hour
 
 
 class Check(msgspec.Struct, frozen=True):
-    """Something a run had to show."""
+    """A check of a run."""
 
     title: str
     passed: bool
@@ -49,7 +49,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """One session with the device, or one piece of work beside it."""
+    """One session with the device, or another part of a run."""
 
     steps: int = 0
     episodes: int = 0
@@ -58,7 +58,7 @@ class Stage(msgspec.Struct, frozen=True):
     message: str = ""
     mean_return: float | None = None
     counters: dict[str, int] = {}
-    link: dict[str, float] = {}  # what is known of LinkQuality
+    link: dict[str, float] = {}  # the known values of LinkQuality
     privileges: list[str] = []
     # Samples of the policy: step, sigma (None: discrete actions), entropy in nats.
     exploration: list[tuple[float, float | None, float | None]] = []
@@ -70,7 +70,7 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """What a run was and how it went; grows while the run goes on."""
+    """Description and results of a run; filled in while it runs."""
 
     name: str
     title: str = ""
@@ -102,7 +102,7 @@ class Summary(msgspec.Struct, kw_only=True):
 
 
 class RunFolder(Closing):
-    """A run's folder; a context manager. Closing twice is harmless.
+    """A run's folder; a context manager. Closing is idempotent.
 
     Args:
         path: an existing folder; `create` makes a new one.
@@ -124,7 +124,7 @@ class RunFolder(Closing):
 
     @classmethod
     def create(cls, root: str | os.PathLike[str], name: str) -> RunFolder:
-        """Make root/name, or root/name-2, -3, ... when it is taken: an earlier run is never overwritten."""
+        """Create root/name, or root/name-2, -3, ... if it exists: an earlier run is never overwritten."""
         for attempt in range(1, 100_000):
             path = Path(root, name if attempt == 1 else f"{name}-{attempt}")
             try:
@@ -156,10 +156,10 @@ class RunFolder(Closing):
             raise
 
     def events(self) -> list[dict[str, Any]]:
-        """All events so far, up to a line that is cut short or damaged.
+        """All events so far, up to a truncated or damaged line.
 
         Raises:
-            ValueError: there are more than anybody's run has, or it is no regular file.
+            ValueError: it is too large, or not a regular file.
         """
         path = self.file(self.EVENTS)
         found = []
@@ -185,7 +185,7 @@ class RunFolder(Closing):
         """Read summary.json.
 
         Raises:
-            ValueError: there is none, or it is not one.
+            ValueError: it does not exist, or is invalid.
         """
         from rtu_edge.record.old_formats import with_bounds
 
@@ -202,13 +202,13 @@ class RunFolder(Closing):
     def close(self) -> None:
         """Close the list of events."""
         if self._events is not None:
-            with contextlib.suppress(OSError):  # event() has told of it
+            with contextlib.suppress(OSError):  # event() has reported the error
                 self._events.close()
             self._events = None
 
 
 def _checked(summary: Summary) -> Summary:
-    """One with which a page can be made. Raises ValueError."""
+    """A summary that is complete enough for a page. Raises ValueError."""
     numbers = [summary.seconds, summary.period_s, summary.target_return or 0.0, summary.onnx_difference or 0.0]
     numbers += [number for stage in summary.stages.values() for number in (stage.seconds, stage.mean_return or 0.0)]
     numbers += [value or 0.0 for stage in summary.stages.values() for row in stage.exploration for value in row]
@@ -221,12 +221,12 @@ def _checked(summary: Summary) -> Summary:
     if not all(0 <= row.index < 2**16 for row in (*summary.observations, *summary.actuators)):
         raise ValueError("observations, actuators: an index out of range")
     if any(math.isnan(row.min) or math.isnan(row.max) for row in (*summary.observations, *summary.actuators)):
-        raise ValueError("observations, actuators: a range that is none")
+        raise ValueError("observations, actuators: an invalid range")
     return summary
 
 
 def host_facts() -> dict[str, str]:
-    """What this host is, for a report."""
+    """Description of this host, for a report."""
     from rtu_edge import _core
 
     return {
@@ -240,7 +240,7 @@ def host_facts() -> dict[str, str]:
 
 
 def resident_bytes() -> int:
-    """Memory that this process holds now."""
+    """Current memory of this process."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):

@@ -1,4 +1,4 @@
-"""What a log or a black box knows of its records: enough for a replay, and for a reader of the numbers."""
+"""The head of a log or black box: data for a replay, and for readers of the records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROS = {
     "u4": "uint32",
     "f4": "float32",
     "f8": "float64",
-}  # types of a field, with their names in a message definition
+}  # types of a field and their names in a message definition
 _FIELDS = 64  # of a record
 _VALUES = 256  # observations or actuators
 _PADDING = 16  # bytes at a record's end, fewer than
@@ -57,7 +57,7 @@ _READ = frozenset(
 
 
 class Head(msgspec.Struct, kw_only=True, frozen=True):
-    """What a replay needs to know, and what a reader of the numbers does."""
+    """Data for a replay and for readers of the records."""
 
     format: int = 1
     version: str  # of the package
@@ -66,22 +66,22 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
     host: str
     configuration: str  # canonical TOML
     configuration_hash: str
-    learner: dict[str, Any]  # what makes it again; its state at the start is the attachment
+    learner: dict[str, Any]  # its configuration; its initial state is the attachment
     start_hash: str
     period_s: float
     observations: list[Channel]
     actuators: list[Channel]
     limits: list[tuple[float, float, float, float, float]]  # those in force; limits_in_force has the names
-    supervised: bool  # a supervisor of this configuration was around the learner
+    supervised: bool  # configuration of the learner's supervisor
     simulated: bool
     command_limiter: bool
-    dry_run: bool = False  # nothing was sent: u is what would have been
+    dry_run: bool = False  # dry run: u was computed but not sent
     session: int
     clock: str
     hash_every: int
     record: list[tuple[str, str, int]]  # name, type, how many: of a step
     record_bytes: int
-    epoch_ns: int  # what to add to a record's t_ns for nanoseconds since 1970
+    epoch_ns: int  # offset from a record's t_ns to nanoseconds since 1970
     started: str
 
     @property
@@ -91,7 +91,7 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
 
     @property
     def limits_in_force(self) -> list[Limits]:
-        """The limits as the loop had them: in the file 0 stands for no limit of slew or acceleration."""
+        """The limits of the loop: in the file, 0 means no limit of slew or acceleration."""
         return [
             Limits(low, high, slew_per_s=slew or math.inf, accel_per_s2=accel or math.inf, rest=rest)
             for low, high, slew, rest, accel in self.limits
@@ -99,7 +99,7 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the records, as numpy sees them."""
+        """The numpy dtype of the records."""
         offsets = []
         offset = 0
         for _, kind, count in self.record:
@@ -112,7 +112,7 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
 
 
 def logged_limits(limits: Sequence[Limits]) -> list[tuple[float, float, float, float, float]]:
-    """Limits in force as `Head.limits` keeps them."""
+    """Limits in force in the form of `Head.limits`."""
     return [(own.min, own.max, _finite(own.slew_per_s), _finite(own.rest), _finite(own.accel_per_s2)) for own in limits]
 
 
@@ -121,10 +121,10 @@ def _finite(value: float | None) -> float:
 
 
 def head_of(plain: Any, path: Path) -> Head:
-    """A head from plain values, which may be anybody's.
+    """A head from plain, untrusted values.
 
     Raises:
-        ValueError: another version's, or one that describes no record of this package.
+        ValueError: of another version, or it does not describe records of this package.
     """
     try:
         head = msgspec.convert(with_bounds(old_names.head(plain)), Head, strict=False)
@@ -136,7 +136,7 @@ def head_of(plain: Any, path: Path) -> Head:
 
 
 def _check_record(head: Head) -> None:
-    """What readers take from a record is in it, and it is of the size that is said.
+    """Check that a record has the required fields and the stated size.
 
     Raises:
         ValueError: it is not.
@@ -148,7 +148,7 @@ def _check_record(head: Head) -> None:
     if len(head.record) > _FIELDS or any(
         kind not in ROS or not 0 <= count <= _VALUES for _, kind, count in head.record
     ):
-        raise ValueError("record: a field of no known type")
+        raise ValueError("record: a field of unknown type")
     used = used_bytes(head)
     if not used <= head.record_bytes < used + _PADDING:
         raise ValueError(f"record_bytes = {head.record_bytes}: must be from {used} to {used + _PADDING - 1}")
@@ -168,16 +168,16 @@ def _check_numbers(head: Head) -> None:
     if head.limits and len(head.limits) != len(head.actuators):
         raise ValueError(f"limits: {len(head.limits)}, for {len(head.actuators)} actuators")
     if any(math.isnan(number) for row in head.limits for number in row) or any(row[0] > row[1] for row in head.limits):
-        raise ValueError("limits: a range that is none")
+        raise ValueError("limits: an invalid range")
 
 
 def used_bytes(head: Head) -> int:
-    """Of a record, without what pads it."""
+    """Size of a record without padding."""
     return sum(np.dtype(kind).itemsize * max(count, 1) for _, kind, count in head.record)
 
 
 def fields_of(dtype: np.dtype[Any]) -> list[tuple[str, str, int]]:
-    """Fields of a record as `Head.record` keeps them: a count of 0 is a plain number."""
+    """Fields of a record in the form of `Head.record`: a count of 0 is a scalar."""
     found = []
     for name in dtype.names or ():
         kind = dtype[name]

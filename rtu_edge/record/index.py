@@ -1,7 +1,7 @@
 """The end of a log: its index and its footer, written at the end of a run, or by `rtu-edge log repair` for a cut file.
 
-The index is made from the file itself. So a run of weeks keeps none of it in memory (the writer of the `mcap` library
-keeps some 750 bytes for each chunk, 60 MiB a day), and the file of a run that was killed is closed by the same code.
+The index is built from the file itself, so that a run of weeks does not hold it in memory (the writer of the `mcap`
+library keeps some 750 bytes per chunk, 60 MiB a day), and the same code closes the file of a killed run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _KEPT = 256  # schemas or channels of a file
 
 @dataclass
 class _Counts:
-    """What the statistics of a file count, and where its few other parts are."""
+    """Statistics of a file, and the offsets of its other parts."""
 
     attachments: list[Part] = field(default_factory=list)
     notes: list[Part] = field(default_factory=list)
@@ -43,7 +43,7 @@ class _Counts:
 
 
 class _Summary:
-    """Writes the summary section in the order of its groups, a little at a time; keeps its CRC."""
+    """Writes the summary section in the order of its groups, in small pieces; computes its CRC."""
 
     def __init__(self, stream: BinaryIO) -> None:
         from mcap.data_stream import RecordBuilder
@@ -65,7 +65,7 @@ class _Summary:
         self.offsets.append((opcode, begin, self._stream.tell() - begin))
 
     def flush(self) -> None:
-        """What is built goes to the file."""
+        """Write the buffer to the file."""
         data = self._builder.end()
         self.crc = zlib.crc32(data, self.crc)
         self._stream.write(data)
@@ -87,15 +87,15 @@ class _Summary:
 
 
 def finish(stream: BinaryIO, schemas: Iterable[Any], channels: Iterable[Any]) -> None:
-    """Write the end of the data section, the summary and the footer behind what a file holds.
+    """Append the end of the data section, the summary and the footer to a file.
 
     Args:
-        stream: open for writing; it holds whole parts of an MCAP, and behind each chunk the index of its messages.
+        stream: open for writing; it holds complete parts of an MCAP, and after each chunk the index of its messages.
         schemas, channels: of `mcap.records`.
 
     Raises:
         OSError: it cannot be written.
-        Damaged: it holds something else.
+        Damaged: it holds other data.
     """
     from mcap import records
     from mcap.data_stream import RecordBuilder
@@ -151,7 +151,7 @@ def _count(source: BinaryIO) -> _Counts:
 
 
 def _chunk_indexes(source: BinaryIO, data_end: int) -> Iterator[Any]:
-    """The entry of each chunk: where it is, and where the indexes of its messages are behind it."""
+    """The index entry of each chunk: its offset, and those of its message indexes."""
     from mcap import records
 
     entry: Any = None
@@ -209,12 +209,11 @@ def _metadata_index(source: BinaryIO, part: Part) -> Any:
 
 @dataclass
 class Repaired:
-    """What came of a repair.
+    """Result of a repair.
 
     Args:
-        path: of the file that was written; None: the log is whole, and nothing was.
-        records, episodes, chunks: kept.
-        left_out: what is not in the new file, and why.
+        path: the written file; None: the log is intact, and nothing was written.
+        records, episodes, chunks: numbers kept. left_out: parts missing in the new file, with the reason.
     """
 
     path: Path | None = None
@@ -225,17 +224,17 @@ class Repaired:
 
 
 def repair(source: Path, target: Path) -> Repaired:
-    """Close a log that was cut or damaged: all whole chunks, notes and attachments bit for bit, then index and footer.
+    """Close a truncated or damaged log: all intact chunks, notes and attachments bit for bit, then index and footer.
 
-    The new file is written next to `target` and renamed when it is whole; `source` is only read, unless it is `target`.
+    The new file is written next to `target` and renamed when complete; `source` is only read, unless it is `target`.
 
     Args:
-        source: a log of this package, cut anywhere behind its head.
-        target: no file there, or the source itself, which is replaced.
+        source: a log of this package, truncated anywhere after its head.
+        target: a new path, or the source itself, which is replaced.
 
     Raises:
         ConfigError: `target` exists, or a run still writes to the source that is to be replaced.
-        ValueError: not a log of this package, or cut before its head is whole.
+        ValueError: not a log of this package, or truncated within its head.
         OSError: it cannot be read or written.
     """
     same = target.exists() and source.exists() and os.path.samefile(source, target)
@@ -247,7 +246,7 @@ def repair(source: Path, target: Path) -> Repaired:
         if same:
             _check_writer(stream, source)
         else:
-            target.open("xb").close()  # nothing else gets this name meanwhile
+            target.open("xb").close()  # reserves the name
             undo.callback(target.unlink)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         out = undo.enter_context(open(temporary, "x+b"))
@@ -263,7 +262,7 @@ def repair(source: Path, target: Path) -> Repaired:
 
 
 def _check_writer(stream: BinaryIO, path: Path) -> None:
-    """Raises ConfigError where a run still writes to the file."""
+    """Raises ConfigError if a run still writes to the file."""
     try:
         fcntl.flock(stream.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -273,7 +272,7 @@ def _check_writer(stream: BinaryIO, path: Path) -> None:
 
 
 class _Repair:
-    """One repair under way: parts that are whole go from one file to the other."""
+    """A repair: copies intact parts from one file to the other."""
 
     def __init__(self, path: Path, stream: BinaryIO, out: BinaryIO) -> None:
         self._path, self._stream, self._out = path, stream, out
@@ -298,9 +297,9 @@ class _Repair:
         return self._found
 
     def _take(self, part: Part) -> None:
-        """Copy a part if it is whole, else note that it is left out."""
+        """Copy a part if it is intact, else record that it is left out."""
         if part.opcode in (Opcode.MESSAGE_INDEX, Opcode.STATISTICS, Opcode.MESSAGE):
-            return  # made again; messages of ours are in chunks
+            return  # rebuilt; messages of this package are in chunks
         try:
             if part.opcode is Opcode.CHUNK:
                 self._chunk(part)
@@ -317,12 +316,12 @@ class _Repair:
         self._copy(part)
 
     def _chunk(self, part: Part) -> None:
-        """A chunk, and behind it the indexes of its messages. Raises Damaged."""
+        """A chunk, followed by the indexes of its messages. Raises Damaged."""
         from mcap import records
         from mcap.data_stream import RecordBuilder
 
         if self._contents.log is None:
-            raise Damaged("it stands before the head")
+            raise Damaged("it precedes the head")
         data = unpacked(body(self._stream, part))
         batch = self._contents.messages(data)
         indexes: dict[int, Any] = {}
@@ -351,7 +350,7 @@ class _Repair:
             known[item.id] = item
 
     def _missing(self, channels: Iterable[int]) -> list[Any]:
-        """Schemas and channels of this package that a chunk needs and that stood in one that is left out."""
+        """Schemas and channels of this package that a chunk needs and that were in one that is left out."""
         assert self._contents.log is not None
         if all(channel in self._channels for channel in channels):
             return []
@@ -367,7 +366,7 @@ class _Repair:
         self._stream.seek(part.at + HEAD.size)
         data = self._stream.read(part.length)
         if len(data) < 4 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
-            raise Damaged("its checksum does not fit its bytes")
+            raise Damaged("wrong checksum")
 
     def _copy(self, part: Part) -> None:
         self._stream.seek(part.at)

@@ -1,4 +1,4 @@
-"""What crashed runs left in the memory file system: brought into their black boxes, and removed (docs/blackbox.md)."""
+"""Tails of crashed runs in the memory file system: merged into their black boxes, and removed (docs/blackbox.md)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _TAIL = re.compile(r"rtu-edge-[0-9a-f]{16}\.tail")
 
 
 def clear(shared: Path = blackbox.SHARED_MEMORY) -> int:
-    """Removes the tails that belong to no living process; what only they have goes into their black boxes before.
+    """Merges tails without a running process into their black boxes, and removes them.
 
-    Touched are regular files of this user with a tail's name, one link, no lock and no process that maps them. A tail
-    whose black box cannot be written now (a full disk) stays.
+    Affects only regular files of this user with a tail's name, one link, no lock and no process that maps them. A tail
+    whose black box cannot be written now (a full disk) is kept.
 
     Args:
         shared: the folder in a memory file system.
 
     Returns:
-        How many were removed.
+        Number of removed tails.
     """
     try:
         found = [entry for entry in os.listdir(shared) if _TAIL.fullmatch(entry)]
@@ -43,7 +43,7 @@ def _cleared(tail: Path) -> bool:
         box = blackbox.box_of(tail)
         if box is not None and _own_file(box):
             with contextlib.suppress(ValueError, FileNotFoundError, NotADirectoryError):
-                blackbox.settle(box, tail.parent, over=True)  # removes the tail where it belongs to the box
+                blackbox.settle(box, tail.parent, over=True)  # removes the tail if it belongs to the black box
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.lstat(tail)):
                 tail.unlink()
@@ -53,9 +53,7 @@ def _cleared(tail: Path) -> bool:
 
 @contextlib.contextmanager
 def _left(tail: Path) -> Iterator[int]:
-    """A tail that nobody holds, opened and locked, so that no other process clears it as well; -1 where it is not
-    ours.
-    """
+    """Opens and locks an unused tail, so that no other process clears it too; -1 if it does not qualify."""
     handle = os.open(tail, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(handle)
@@ -75,7 +73,7 @@ def _own_file(path: Path) -> bool:
 
 
 def _mapped(tail: Path) -> bool:
-    """Some process has it in its memory: one of a version that does not lock it."""
+    """Whether a process maps it: one of a version that does not lock it."""
     name = os.fsencode(os.path.realpath(tail))
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with contextlib.suppress(OSError):

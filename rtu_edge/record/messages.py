@@ -1,4 +1,4 @@
-"""How records stand in the messages of a log (docs/log.md): topics, definitions that ROS reads, checksums of notes."""
+"""Form of the records in the messages of a log (docs/log.md): topics, ROS message definitions, checksums of notes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ EPISODES = "/rtu_edge/episode"
 START = "start.rtu"
 CDR = b"\x00\x01\x00\x00"  # little-endian, plain
 
-_EPISODE = ("episode", "total_steps", "total_return")  # what readers take from an episode
+_EPISODE = ("episode", "total_steps", "total_return")  # fields of an episode used by readers
 
 
 def checksum(values: Mapping[str, str]) -> str:
-    """Of metadata, for which MCAP itself has none."""
+    """Checksum of metadata, which MCAP lacks."""
     return f"{zlib.crc32(json.dumps(values, sort_keys=True).encode()):08x}"
 
 
@@ -34,7 +34,7 @@ def _plain_name(text: str) -> str:
 
 
 def _schema(fields: Sequence[tuple[str, str, int]], names: Mapping[str, Sequence[str]]) -> bytes:
-    """A message definition; an array whose parts have names becomes one field for each, which takes the same bytes."""
+    """A message definition; an array with named elements becomes one field per element, with the same bytes."""
     lines = []
     taken: set[str] = set()
     for name, kind, count in fields:
@@ -50,7 +50,7 @@ def described(head: Head, episodes: np.dtype[Any] | None = None) -> list[Any]:
     """The schemas and channels of a log, as `mcap.records`: of its steps and of its episodes.
 
     Args:
-        head: names observations and actuators, and the fields of a step.
+        head: has the names of observations and actuators, and the fields of a step.
         episodes: dtype of the episode records; None: this version's.
     """
     from mcap.records import Channel, Schema
@@ -68,7 +68,7 @@ def described(head: Head, episodes: np.dtype[Any] | None = None) -> list[Any]:
 
 
 def episode_dtype(data: bytes) -> np.dtype[Any] | None:
-    """The layout that a flat message definition describes; None where it is no such, or no episode's."""
+    """The layout of a flat message definition; None if it is not one, or not of an episode."""
     kinds = {name: kind for kind, name in ROS.items()}
     lines = [line.split() for line in data.decode(errors="replace").splitlines() if line.strip()]
     if any(len(words) != 2 or words[0] not in kinds for words in lines):

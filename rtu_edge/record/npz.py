@@ -20,6 +20,6 @@ def packed(arrays: Mapping[str, Array]) -> bytes:
     On a full disk numpy 1.26 leaves an archive half open, which raises an error later.
     """
     stream = io.BytesIO()
-    named: dict[str, Any] = dict(arrays)  # numpy's own annotation: one of the names may be a switch
+    named: dict[str, Any] = dict(arrays)  # numpy's own annotation: one of the names may be an option
     np.savez_compressed(stream, **named)
     return stream.getvalue()

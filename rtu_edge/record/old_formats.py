@@ -1,6 +1,6 @@
-"""What earlier versions wrote, which is read for ever: telemetry.npz, and keys and values that have other forms now.
+"""Readers of earlier versions' formats: telemetry.npz, and keys and values with a former representation.
 
-The files may be anybody's: sizes are compared with the file's before anything is unpacked.
+The files are untrusted: sizes are compared with the file's size before anything is unpacked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = npt.NDArray[Any]
 
 _ARRAYS = 64
 _DIRECTORY_BYTES = 1 << 16  # of the archive
-_END = struct.Struct("<4s4H2IH")  # of an archive's end: signature, disks, entries, bytes and place of the directory
+_END = struct.Struct("<4s4H2IH")  # end of an archive: signature, disks, entries, size and offset of the directory
 _HEADER_BYTES = 10_000  # of an array's header, as numpy's own bound
 _STAGES = ("learning", "realtime", "control")
 _EPISODES = tuple(f"{stage}_episodes" for stage in _STAGES)
@@ -40,11 +40,10 @@ def load_arrays(path: Path, most: int | None = None) -> dict[str, Array]:
     """The arrays by name.
 
     Args:
-        path: a regular file, no link.
-        most: bytes that they may take; None: 4 times the file's size and 40 MiB.
+        path: a regular file, no link. most: limit in bytes; None: 4 times the file's size and 40 MiB.
 
     Raises:
-        ValueError: damaged, larger than `most`, or of another form than numpy.savez writes.
+        ValueError: damaged, larger than `most`, or not in the format of numpy.savez.
         OSError: it cannot be read.
     """
     with open(open_regular(path, follow=False), "rb") as file:
@@ -57,7 +56,7 @@ def load_arrays(path: Path, most: int | None = None) -> dict[str, Array]:
                 return {_name(member): _checked(_name(member), _array(archive, member)) for member in members}
         except OSError:
             raise
-        except Exception as error:  # of numpy, zipfile, zlib and struct, each its own
+        except Exception as error:  # errors of numpy, zipfile, zlib and struct
             raise ValueError(f"{path}: damaged: {error}") from error
 
 
@@ -66,9 +65,9 @@ def _name(member: zipfile.ZipInfo) -> str:
 
 
 def _checked(name: str, array: Array) -> Array:
-    """An array in which readers find what they look for. Raises ValueError."""
+    """An array with the fields that readers need. Raises ValueError."""
     if array.ndim == 0:
-        raise ValueError(f"{name}: a single value, no array")
+        raise ValueError(f"{name}: a single value, not an array")
     wanted = _STEP if name in _STAGES else _EPISODE if name in _EPISODES else ()
     for field in wanted:
         kind = array.dtype[field].base.kind if field in (array.dtype.names or ()) else ""
@@ -80,7 +79,9 @@ def _checked(name: str, array: Array) -> Array:
 
 
 def _check_directory(file: BinaryIO, size: int) -> None:
-    """The archive begins as one, and its directory is small: zipfile reads all of it. Raises ValueError."""
+    """Check the archive's signature, and that its directory, which zipfile reads completely, is small. Raises
+    ValueError.
+    """
     if file.read(4) not in (b"PK\x03\x04", b"PK\x05\x06"):
         raise ValueError("not an archive of arrays")
     file.seek(max(0, size - _END.size - 0xFFFF))
@@ -99,17 +100,17 @@ def _check_sizes(members: list[zipfile.ZipInfo], most: int) -> None:
     if len(members) > _ARRAYS or any(
         member.compress_type not in _METHODS or member.flag_bits & 1 for member in members
     ):
-        raise ValueError("an archive of another form")
+        raise ValueError("an archive of another format")
     total = sum(member.file_size for member in members)
     if total > most:
         raise ValueError(
-            f"its arrays take {total >> 20:,} MiB; at most {most >> 20:,} MiB are taken for a file of its size;"
-            " --memory allows more, where you trust the file"
+            f"its arrays take {total >> 20:,} MiB; at most {most >> 20:,} MiB are allowed for a file of "
+            "its size; --memory allows more, for trusted files"
         )
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
-    """One array; its header decides nothing that the archive has not announced. Raises ValueError."""
+    """One array; its header must match the size in the archive. Raises ValueError."""
     with archive.open(member) as stream:
         version = np.lib.format.read_magic(stream)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
@@ -118,7 +119,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
         shape, fortran, dtype = read(stream, max_header_size=_HEADER_BYTES)
         count = math.prod(shape)
         if dtype.hasobject or fortran or dtype.itemsize == 0 or len(shape) > 8:
-            raise ValueError(f"{member.filename}: an array of another form")
+            raise ValueError(f"{member.filename}: an array of another format")
         if stream.tell() + count * dtype.itemsize != member.file_size:
             raise ValueError(f"{member.filename}: its size does not fit its shape {shape}")
         if dtype.names is not None:
@@ -130,12 +131,12 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
             raw[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
             if len(piece) < min(_PIECE, len(raw) - at):
                 raise ValueError(f"{member.filename}: cut short")
-        stream.read(1)  # the end, where the checksum is compared
+        stream.read(1)  # reads to the end, which verifies the checksum
         return array.reshape(shape)
 
 
 def with_bounds(plain: Any) -> Any:
-    """The channels of a data sheet as they are written now: before, minimum and maximum, and null for no bound."""
+    """The channels of a data sheet in the current form; formerly with minimum and maximum, and null for no bound."""
     if isinstance(plain, dict):
         for row in (*_rows(plain.get("observations")), *_rows(plain.get("actuators"))):
             for key, earlier, bound in (("min", "minimum", -math.inf), ("max", "maximum", math.inf)):

@@ -1,9 +1,9 @@
 """The parts of an MCAP file, read within bounds (https://mcap.dev/spec, docs/security.md).
 
-The file is not trusted: a length is compared with what is left of the file and with what a part of its kind may have,
-and what a chunk unpacks to with what is allowed, before anything is allocated for it. The `mcap` library parses the
-bodies of parts; it has no such bounds: it allocates what a chunk announces, and with lz4 whatever comes.
-The messages of a chunk are split here, many at once: the library takes some 3 us for each.
+The file is not trusted: a length is compared with the rest of the file and with the maximum for this kind of part, and
+the unpacked size of a chunk with its limit, before anything is allocated. The `mcap` library parses the
+bodies of parts; it has no such bounds: it allocates the size that a chunk announces, and with lz4 any size. The
+messages of a chunk are split here, many at once: the library takes some 3 us per message.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ CHUNK_BYTES = 8 << 20  # unpacked; the writer closes a chunk at 1 MiB
 HEAD = struct.Struct("<BQ")  # opcode, length
 CHUNK = struct.Struct("<QQQII")  # first and last time, bytes unpacked, their CRC, bytes of the compression's name
 MESSAGE = struct.Struct("<BQHIQQ")  # opcode, length, channel, sequence, log time, publish time
-_SAME = 11  # first bytes of a message that those of one channel and size share
+_SAME = 11  # first bytes of a message, equal for one channel and size
 _ENTRY = 16  # bytes of a message index for each message; the shortest message has MESSAGE.size
 
 
 class Opcode(enum.IntEnum):
-    """Kinds of parts that are read; all others are passed over."""
+    """Kinds of parts that are read; others are skipped."""
 
     HEADER = 0x01
     FOOTER = 0x02
@@ -64,13 +64,13 @@ _KNOWN = frozenset(Opcode)
 _IN_A_CHUNK = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE)
 _MOST = {  # bytes of a part's body
     Opcode.CHUNK: 2 * CHUNK_BYTES,
-    Opcode.ATTACHMENT: 1 << 62,  # as many as the file has
+    Opcode.ATTACHMENT: 1 << 62,  # up to the file's size
     Opcode.MESSAGE_INDEX: CHUNK_BYTES // MESSAGE.size * _ENTRY + 6,
 }
 
 
 class Damaged(Exception):
-    """Reading cannot continue; what was read before is whole."""
+    """Reading cannot continue; everything read before is intact."""
 
 
 class Part(NamedTuple):
@@ -83,7 +83,7 @@ class Part(NamedTuple):
 
 
 class Messages(NamedTuple):
-    """Messages in a row, of one channel and one size.
+    """Consecutive messages of one channel and one size.
 
     Args:
         channel: its number.
@@ -101,10 +101,10 @@ class Messages(NamedTuple):
 
 
 def parts(stream: BinaryIO) -> Iterator[Part]:
-    """Each part that is read, in the file's order; the stream stands at the first byte of its body.
+    """Each part that is read, in the file's order; the stream is at the first byte of its body.
 
     Raises:
-        Damaged: a length leads out of the file, or it does not begin as an MCAP does.
+        Damaged: a length exceeds the file, or the file does not begin like an MCAP.
     """
     end = os.fstat(stream.fileno()).st_size
     stream.seek(0)
@@ -127,11 +127,11 @@ def parts(stream: BinaryIO) -> Iterator[Part]:
             yield Part(Opcode(opcode), at, length, at + HEAD.size + length)
         at += HEAD.size + length
     if opcode == Opcode.FOOTER:
-        raise Damaged("its last bytes are missing, behind the footer")
+        raise Damaged("its last bytes after the footer are missing")
 
 
 def chunk_size(stream: BinaryIO, part: Part) -> int:
-    """What a chunk announces that it unpacks to, bytes; the stream stands at its body.
+    """The unpacked size that a chunk announces, bytes; the stream is at its body.
 
     Raises:
         Damaged: more than any writer of this package makes.
@@ -146,10 +146,10 @@ def chunk_size(stream: BinaryIO, part: Part) -> int:
 
 
 def body(stream: BinaryIO, part: Part) -> Any:
-    """A part as the record of `mcap.records` that it is.
+    """A part as a record of `mcap.records`.
 
     Raises:
-        Damaged: larger than a part of its kind may be, or its bytes are none of its kind.
+        Damaged: larger than allowed for its kind, or invalid bytes.
     """
     from mcap import records
 
@@ -170,7 +170,7 @@ def body(stream: BinaryIO, part: Part) -> Any:
 
 
 def _parsed(kind: Any, data: bytes) -> Any:
-    """A record of the library, all of whose bytes are there. Raises Damaged."""
+    """A complete record of the library. Raises Damaged."""
     from mcap.data_stream import ReadDataStream
     from mcap.exceptions import McapError
 
@@ -179,19 +179,19 @@ def _parsed(kind: Any, data: bytes) -> Any:
         found = kind.read(stream)
     except (McapError, struct.error, UnicodeDecodeError, ValueError) as error:
         raise Damaged(f"a part of it ({kind.__name__.lower()}) is damaged ({str(error) or 'too short'})") from None
-    if stream.count != len(data):  # a short read of the library is no error to it, and neither is what is left
+    if stream.count != len(data):  # the library ignores short reads and surplus bytes
         raise Damaged(f"a part of it ({kind.__name__.lower()}) is damaged: its sizes do not fit")
     return found
 
 
 def unpacked(chunk: Any) -> bytes:
-    """The bytes of a chunk's messages, as many as it announces, whatever its compressed bytes hold.
+    """The bytes of a chunk's messages, at most as many as it announces, for any compressed data.
 
     Args:
         chunk: an `mcap.records.Chunk`.
 
     Raises:
-        Damaged: it announces too many, or its bytes or its checksum are others.
+        Damaged: it announces too many, or its bytes or its checksum differ.
     """
     if chunk.uncompressed_size > CHUNK_BYTES:
         raise Damaged(f"a chunk of it is of {chunk.uncompressed_size:,} bytes; at most {CHUNK_BYTES:,} are written")
@@ -202,7 +202,7 @@ def unpacked(chunk: Any) -> bytes:
     except Exception as error:  # each compressor has errors of its own
         raise Damaged(f"a chunk of it is damaged ({error})") from None
     if len(data) != chunk.uncompressed_size or zlib.crc32(data) != chunk.uncompressed_crc:
-        raise Damaged("a chunk of it is damaged: its checksum does not fit its bytes")
+        raise Damaged("a chunk of it is damaged: wrong checksum")
     return data
 
 
@@ -220,17 +220,17 @@ def _decompressed(chunk: Any) -> bytes:
 
         unpack = lz4.frame.LZ4FrameDecompressor().decompress
         return bytes(unpack(chunk.data, max_length=chunk.uncompressed_size + 1))
-    raise Damaged(f"a chunk of it is compressed by {chunk.compression[:20]!r}; zstd and lz4 are known")
+    raise Damaged(f"a chunk of it is compressed by {chunk.compression[:20]!r}; supported: zstd and lz4")
 
 
 def split(data: bytes) -> Iterator[Messages | Any]:
-    """What a chunk holds: messages, and the schemas and channels (of `mcap.records`) between them.
+    """The contents of a chunk: messages, and the schemas and channels (of `mcap.records`) between them.
 
     Args:
         data: from unpacked().
 
     Raises:
-        Damaged: something else is in it, or a length leads out of it.
+        Damaged: it has other contents, or a length exceeds it.
     """
     from mcap import records
 
@@ -240,7 +240,7 @@ def split(data: bytes) -> Iterator[Messages | Any]:
             raise Damaged("a chunk of it ends inside a message")
         opcode, size = HEAD.unpack_from(data, at)
         if opcode not in _IN_A_CHUNK:
-            raise Damaged("a chunk of it holds what belongs into none")
+            raise Damaged("a chunk of it has invalid contents")
         end = at + HEAD.size + size
         if end > len(data):
             raise Damaged("a chunk of it ends inside a message")

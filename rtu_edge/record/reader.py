@@ -1,4 +1,4 @@
-"""Reads a run's log, whole or cut anywhere, in memory that does not depend on its length (docs/log.md)."""
+"""Reads a run's log, complete or truncated, in memory independent of its length (docs/log.md)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SCHEMAS, _SCHEMA_BYTES = 64, 1 << 16  # kept of a file
 
 
 class Batch(NamedTuple):
-    """Step records and episode records as they follow each other in a log; either may be empty."""
+    """Consecutive step and episode records of a log; either may be empty."""
 
     records: Array
     episodes: Array
@@ -35,14 +35,13 @@ class Batch(NamedTuple):
 
 @dataclass
 class Log:
-    """What is in a log, as far as it is whole.
+    """The intact contents of a log.
 
     Args:
         path, head: see Head.
         start: the learner's checkpoint at the start, or None.
-        lost: records that were dropped on the way, as (first sequence, count).
-        end: how the run ended; None when the log ends before.
-        cut: why reading ended before the file's own end, or "".
+        lost: records that were dropped, as (first sequence, count). end: the result of the run; None if the log ends
+            before. cut: reason why reading ended before the end of the file, or "".
         nbytes: of the file; 0 where there is none.
         record_count, episode_count: of the file.
     """
@@ -56,13 +55,13 @@ class Log:
     nbytes: int = 0
     record_count: int = 0
     episode_count: int = 0
-    _held: Batch | None = None  # what was asked for in one piece, or made by hand
+    _held: Batch | None = None  # records read in one piece, or created by the caller
 
     def batches(self) -> Iterator[Batch]:
-        """Its records and episodes in order, some thousands at a time; read from the file as they are asked for.
+        """Its records and episodes in order, in batches of some thousands, read from the file on demand.
 
         Raises:
-            ValueError: the file has been changed since it was opened.
+            ValueError: the file was changed since it was opened.
             OSError: it cannot be read.
         """
         if self._held is not None:
@@ -120,15 +119,15 @@ def pieces(records: Array, episodes: Array) -> Iterator[Batch]:
 
 
 def read_log(path: str | os.PathLike[str], most: int | None = None, *, follow: bool = True) -> Log:
-    """Open a log, also one that was cut short anywhere: all whole chunks before the cut. It is read through once here.
+    """Open a log, complete or truncated: all intact chunks before the cut. Reads it completely once.
 
     Args:
         path: a regular file.
-        most: bytes that its messages may take in memory; None: 4 times the file's size and 40 MiB.
-        follow: a symbolic link is followed.
+        most: limit of the messages' memory in bytes; None: 4 times the file's size and 40 MiB.
+        follow: follow a symbolic link.
 
     Raises:
-        ValueError: not a log of this package, cut before its first part is whole, or larger than `most`.
+        ValueError: not a log of this package, truncated within its first part, or larger than `most`.
         OSError: it cannot be read.
     """
     path = Path(path)
@@ -139,7 +138,7 @@ def read_log(path: str | os.PathLike[str], most: int | None = None, *, follow: b
 
 
 def _check_size(stream: BinaryIO, path: Path, most: int) -> None:
-    """What its chunks unpack to, before one of them is.
+    """The unpacked size of its chunks, determined before unpacking.
 
     Raises:
         ValueError: more than `most`.
@@ -150,27 +149,27 @@ def _check_size(stream: BinaryIO, path: Path, most: int) -> None:
             total += chunk_size(stream, part) if part.opcode is Opcode.CHUNK else 0
     if total > most:
         raise ValueError(
-            f"{path}: its messages unpack to {total >> 20:,} MiB; at most {most >> 20:,} MiB are taken for a file of"
-            " its size; --memory allows more, where you trust the file"
+            f"{path}: its messages unpack to {total >> 20:,} MiB; at most {most >> 20:,} MiB are "
+            "allowed for a file of its size; --memory allows more, for trusted files"
         )
 
 
 class Contents:
-    """A log under way: what is known of it, up to where it has been read."""
+    """State of reading a log, up to the current position."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.log: Log | None = None
         self.start: bytes | None = None
-        self.expected: int | None = None  # messages, as the index counts them
+        self.expected: int | None = None  # number of messages in the index
         self.whole = False  # it has a footer
         self.others = 0  # messages of other channels
-        self._topics = {1: STEPS, 2: EPISODES}  # as every log of this package has them
+        self._topics = {1: STEPS, 2: EPISODES}  # as in every log of this package
         self._schemas: dict[int, bytes] = {}
         self._episode: np.dtype[Any] | None = None
 
     def outline(self, stream: BinaryIO) -> Log:
-        """What is in it, counted and compared with its checksums; no record is kept. Raises ValueError."""
+        """Counts the contents and verifies checksums; stores no record. Raises ValueError."""
         cut = ""
         records = episodes = 0
         try:
@@ -181,9 +180,10 @@ class Contents:
             cut = str(error)
         log, found = self.log, records + episodes + self.others
         if log is None:
-            raise ValueError(f"{self._path}: not a log of rtu_edge, or cut before its head{f' ({cut})' if cut else ''}")
+            why = f" ({cut})" if cut else ""
+            raise ValueError(f"{self._path}: not a log of rtu_edge, or truncated within its head{why}")
         if not cut and not self.whole:
-            cut = "it ends before its index: the run was interrupted, or the file cut"
+            cut = "it ends before its index: the run was interrupted, or the file truncated"
         elif not cut and self.expected != found:
             cut = f"it holds {found:,} records, and its index counts {self.expected or 0:,}: a part of it is damaged"
         log.start, log.cut, log.nbytes = self.start, cut, os.fstat(stream.fileno()).st_size
@@ -191,11 +191,11 @@ class Contents:
         return log
 
     def batches(self, stream: BinaryIO) -> Iterator[Batch]:
-        """The records of each whole chunk behind the head; notes are taken on the way.
+        """The records of each intact chunk after the head; also collects the notes.
 
         Raises:
-            Damaged: at the first part that is not whole.
-            ValueError: the head is none of this version.
+            Damaged: at the first damaged part.
+            ValueError: the head is not of this version.
         """
         for part in parts(stream):
             if part.opcode is Opcode.METADATA:
@@ -211,7 +211,7 @@ class Contents:
             self.whole = self.whole or part.opcode is Opcode.FOOTER
 
     def note(self, name: str, values: dict[str, str]) -> None:
-        """Metadata: the head, which makes the log, or what belongs into it. Raises Damaged, ValueError."""
+        """Metadata: the head, or the contents of a note. Raises Damaged, ValueError."""
         if name not in ("rtu_edge", "lost", "end") or (self.log is None) != (name == "rtu_edge"):
             return
         if values.pop("crc32", "") != checksum(values):
@@ -220,7 +220,7 @@ class Contents:
             try:
                 plain = parse_json(values.get("head", ""))
             except ValueError as error:
-                raise ValueError(f"{self._path}: its head is no configuration: {error}") from None
+                raise ValueError(f"{self._path}: its head has an invalid configuration: {error}") from None
             self.log = Log(self._path, head_of(plain, self._path))
         elif name == "end":
             self.log.end = values
@@ -228,7 +228,7 @@ class Contents:
             self.log.lost.append(_lost(values))
 
     def messages(self, data: bytes) -> Batch:
-        """A chunk's messages: all of them, or none where one of them is damaged. Raises Damaged."""
+        """A chunk's messages: all of them, or none if one is damaged. Raises Damaged."""
         assert self.log is not None
         steps, episodes, others = bytearray(), bytearray(), 0
         used = used_bytes(self.log.head)
@@ -249,7 +249,7 @@ class Contents:
         return Batch(records, np.frombuffer(bytes(episodes), self._episode or _core.episode_dtype()))
 
     def _describe(self, part: Any) -> None:
-        """A schema or a channel; of each no more than this package's readers need."""
+        """A schema or a channel; keeps only what this package's readers need."""
         if not hasattr(part, "topic"):
             if part.encoding == "ros2msg" and len(part.data) <= _SCHEMA_BYTES and len(self._schemas) < _SCHEMAS:
                 self._schemas[part.id] = part.data
@@ -260,7 +260,7 @@ class Contents:
 
 
 def _payload(part: Messages, used: int, what: str) -> bytes:
-    """The bytes behind the CDR header of each message. Raises Damaged."""
+    """The bytes after the CDR header of each message. Raises Damaged."""
     found = part.payload[:, len(CDR) :]
     if found.shape[1] != used:
         raise Damaged(f"{what} of {found.shape[1]:,} bytes; {used} are described")
@@ -268,15 +268,15 @@ def _payload(part: Messages, used: int, what: str) -> bytes:
 
 
 def _lost(values: dict[str, str]) -> tuple[int, int]:
-    """Records that were dropped: the first, and how many.
+    """Dropped records: the first, and their number.
 
     Raises:
-        Damaged: no such numbers.
+        Damaged: invalid numbers.
     """
     try:
         first, count = int(values["first"]), int(values["count"])
     except (KeyError, ValueError):
-        raise Damaged('its note "lost" gives no numbers') from None
+        raise Damaged('its note "lost" has no numbers') from None
     if not (0 <= first < 2**62 and 0 <= count < 2**62):
-        raise Damaged('its note "lost" gives no numbers')
+        raise Damaged('its note "lost" has no numbers')
     return first, count

@@ -1,4 +1,4 @@
-"""A service's folder: each of its sessions in one of its own, and a bound for what they take of the disk together."""
+"""A service's folder: one subfolder per session, and a limit of their total disk usage."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ __all__ = ["Lock", "Sessions", "locked"]
 
 
 class Sessions:
-    """The sessions of a service: `session`, `session-2`, ...; the numbers go on when old ones are gone.
+    """The sessions of a service: `session`, `session-2`, ...; numbering continues when old ones are removed.
 
     Args:
-        folder: exists; what else is in it is left alone.
-        limit: bytes; 0: no bound.
+        folder: must exist; other contents are not touched. limit: bytes; 0: no limit.
     """
 
     _NAME = re.compile(r"session(?:-([1-9][0-9]*))?")
@@ -38,13 +37,13 @@ class Sessions:
 
     @contextlib.contextmanager
     def new(self) -> Iterator[RunFolder]:
-        """The next one's folder; it is in use until it is left."""
+        """The folder of the next session; marked as in use until the block ends."""
         name = self._path(max(self._numbers(), default=0) + 1).name
         with RunFolder.create(self.folder, name) as session, locked(session.path):
             yield session
 
     def sweep(self) -> list[str]:
-        """Removes the oldest until the others fit the limit; never the newest, nor one in use.
+        """Removes the oldest until the others fit the limit, but never the newest or one in use.
 
         Returns:
             A sentence for each.
@@ -60,7 +59,7 @@ class Sessions:
                     said.append(_removed(path))
                 elif lock.problem:
                     said.append(
-                        f"{path}: not removed, for its file system cannot tell whether it is in use: {lock.problem}"
+                        f"{path}: not removed: its file system cannot determine whether it is in use: {lock.problem}"
                     )
         return said
 
@@ -74,11 +73,11 @@ class Sessions:
 
 @dataclass(frozen=True)
 class Lock:
-    """What came of an attempt to lock a folder.
+    """Result of locking a folder.
 
     Args:
-        free: it is in use by us now.
-        problem: why the file system gave no answer; "" with `free` False: it is in use by another process.
+        free: it was free and is locked now.
+        problem: error of the file system; "" with `free` False: it is in use by another process.
     """
 
     free: bool
@@ -121,7 +120,7 @@ def _lock(handle: int) -> Lock:
     except (
         BlockingIOError,
         PermissionError,
-    ):  # PermissionError: EACCES, as fcntl(2) has it, which stands behind flock on NFS
+    ):  # PermissionError: EACCES, as fcntl(2) has it, which implements flock on NFS
         return Lock(False)
     return Lock(True)
 
@@ -132,9 +131,9 @@ def _size(path: Path) -> int:
 
 def _removed(path: Path) -> str:
     with contextlib.suppress(OSError, ValueError):
-        blackbox.settle(path / RunFolder.BLACKBOX)  # what a crash left of it in memory
+        blackbox.settle(path / RunFolder.BLACKBOX)  # its tail left by a crash
     try:
         shutil.rmtree(path)
     except OSError as error:
         return f"{path}: cannot be removed: {error.strerror}"
-    return f"{path}: removed, to make room for sessions to come"
+    return f"{path}: removed to free space for new sessions"

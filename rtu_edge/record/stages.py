@@ -1,4 +1,4 @@
-"""The steps of a run by stage: from the logs in its folder, or from what earlier versions kept in their place."""
+"""The steps of a run by stage: from the logs in its folder, or from files of earlier versions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Steps:
 
     Args:
         stage: its name.
-        path: the file that they are in.
+        path: the file.
         record_count, episode_count: in it.
         source: a log, or arrays of records and of episodes.
     """
@@ -44,34 +44,34 @@ class Steps:
 
     @property
     def cut(self) -> str:
-        """Why they end before the file does, or ""."""
+        """Reason why they end before the file does, or ""."""
         return self.source.cut if isinstance(self.source, Log) else ""
 
     @property
     def limits(self) -> list[Limits]:
-        """Those in force, one per actuator; empty where they are not known, or the actions are discrete."""
+        """Those in force, one per actuator; empty if unknown, or if the actions are discrete."""
         if not isinstance(self.source, Log) or self.source.head.learner.get("n_actions") is not None:
             return []
         return self.source.head.limits_in_force
 
     @property
     def missing(self) -> list[str]:
-        """What is not in the file, in words."""
+        """Description of the records missing in the file."""
         lost = sum(count for _, count in self.source.lost) if isinstance(self.source, Log) else 0
         notes = [f"{self.path.name} is cut: {self.cut}"] if self.cut else []
-        return notes + ([f"{self.path.name}: {lost:,} records were lost on the way to it"] if lost else [])
+        return notes + ([f"{self.path.name}: {lost:,} records were lost before it was written"] if lost else [])
 
     def batches(self) -> Iterator[Batch]:
-        """Some thousands of records at a time, in order. Raises ValueError, OSError."""
+        """Batches of some thousand records, in order. Raises ValueError, OSError."""
         return self.source.batches() if isinstance(self.source, Log) else pieces(*self.source)
 
 
 def stages(folder: RunFolder, most: int | None = None) -> dict[str, Steps]:
-    """What the folder has, by stage: its logs; without any, the telemetry.npz of an earlier version.
+    """The data of a folder by stage: its logs or, without any, the telemetry.npz of an earlier version.
 
     Args:
         folder: of a run.
-        most: bytes that a file's contents may take; None: 4 times its size and 40 MiB.
+        most: memory limit of a file's contents in bytes; None: 4 times its size and 40 MiB.
 
     Raises:
         ValueError: a file is damaged, or larger than `most`.

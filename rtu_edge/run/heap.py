@@ -87,8 +87,8 @@ class Resident:
     stays, and lifts the least as well.
     """
 
-    # For buffers that fill late (a chunk of the log holds 1 MiB) and for the fragmentation of the allocator, which moves
-    # the least of a stretch by up to 2 MiB from run to run.
+    # For buffers that fill late (a chunk of the log holds 1 MiB) and for the fragmentation of the allocator, which
+    # moves the least of a stretch by up to 2 MiB from run to run.
     ALLOWED = 4 * 2**20
 
     def __init__(self) -> None:

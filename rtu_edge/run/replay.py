@@ -221,7 +221,7 @@ def _policy_of(log: Log, agent: Any, fallback: Fallback | None, most: int | None
     if agent.nbytes * (config.learner_monitor.snapshots + 2) > allowed:
         raise ConfigError(
             f"{log.path}: learner_monitor.snapshots = {config.learner_monitor.snapshots} of {agent.nbytes:,} bytes:"
-            f" more than {allowed:,} bytes in all; --memory allows more, where you trust the file"
+            f" more than {allowed:,} bytes in all; --memory allows more, for trusted files"
         )
     learner = agent.core.policy()
     state = checkpoint.read_beside(log.start) if log.start is not None else b""

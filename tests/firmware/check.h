@@ -1,4 +1,5 @@
-/* The smallest harness: CHECK says what failed and where, and the test goes on; main returns check_result(). */
+/* A minimal test harness: CHECK reports a failure and its location, and the test continues; main returns
+ * check_result(). */
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* A machine whose step() writes the registers of two drivers, and nothing else: tests/test_driver.py reads them.
- * As a process the registers are a file that TL_TEST_DRIVER names, in an image they are tl_test_driver. */
+/* A plant whose step() only writes the registers of two drivers, which tests/test_driver.py reads. In a process the
+ * registers are the file that TL_TEST_DRIVER names, in an image they are tl_test_driver. */
 #include "firmware_bridge/plants/parts.h"
 
 #ifdef __unix__

@@ -1,5 +1,5 @@
-/* Bytes that are not ours: a million random ones, all short inputs, buffers of the exact size so that a sanitizer sees
- * each step beyond them. */
+/* Arbitrary bytes: a million random ones, all short inputs, buffers of exact size so that a sanitizer detects each
+ * access beyond them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "firmware_bridge/protocol/frame.h"
 #include "firmware_bridge/protocol/messages.h"
 
-/* Everything the host and the device may do with a frame of any type. */
+/* All operations of host and device on a frame of any type. */
 static void unpack_all(const tl_frame* frame) {
   tl_hello hello;
   tl_ping ping;
@@ -63,7 +63,7 @@ static void random_bytes(void) {
   CHECK(decoder.frames <= 2); /* a 32-bit CRC lets one of 4e9 through */
 }
 
-/* Random payloads under a right CRC: the messages are judged, not the frame. */
+/* Random payloads with a valid CRC: tests the messages, not the framing. */
 static void random_payloads(void) {
   uint64_t seed = 2;
   const uint8_t types[] = {1, 2, 3, 4, 5, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x20, 0x21, 0x30, 0x31, 0x7F, 0x99};
@@ -118,7 +118,7 @@ static void frames_of_every_size(void) {
   CHECK(tl_frame_encode(&frame, wire) == 0 && wire[0] == 0x55);
 }
 
-/* A frame that is refused leaves *out as it was. */
+/* A refused frame leaves *out unchanged. */
 static void refused_leaves_out_untouched(void) {
   tl_frame frame, before;
   uint8_t wire[TL_WIRE_MAX];

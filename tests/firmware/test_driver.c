@@ -1,12 +1,11 @@
-/* The register of an actuator's driver holds what STATE says: always, whatever the host does.
+/* The register of an actuator's driver always holds the value that STATE reports, regardless of the host.
  *
  * hazard: driver-not-told
  *
  *     test_driver [events [seed]]        200 000 events unless given
  *
- * The machine is a register that step() writes, that apply() writes, or both. The host is random: frames that are
- * right, nearly right, damaged, late; silence, stalls, a clock that jumps; episodes that end, sensors that fail, resets
- * that take a while. */
+ * The plant is a register that step() writes, that apply() writes, or both. The host is random: correct, nearly
+ * correct, damaged and late frames; silence, stalls, clock jumps; ends of episodes, sensor failures, slow resets. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,8 +37,8 @@ static struct {
   bool live;
   unsigned periods, applies; /* calls of step and apply */
   unsigned reset_left;
-  bool homing; /* between reset() and an answer true of reset_done() */
-  /* what the device has sent */
+  bool homing; /* between reset() and reset_done() == true */
+  /* output of the device */
   tl_decoder sent;
   uint8_t last[TL_WIRE_MAX];
   size_t last_size;
@@ -84,7 +83,7 @@ static bool machine_reset_done(void* state) {
   return !t.homing;
 }
 
-/* Each STATE is compared with the register as it leaves. In lockstep an old one may be asked for again. */
+/* Each STATE is compared with the register as it leaves. In lockstep an old one may be requested again. */
 static void machine_send(void* context, const uint8_t* bytes, size_t n) {
   tl_frame frame;
   tl_state state;
@@ -189,7 +188,7 @@ static void hear(void) {
   if (any(16) == 0) tl_bridge_receive(&t.bridge, wire, n, t.now_us); /* as a line with an echo repeats it */
 }
 
-/* Returns true when a period was due: in each state the machine is then told its outputs once. */
+/* Returns true when a period was due: in each state the plant then receives its outputs once. */
 static bool pass_time(void) {
   const uint64_t due_us = tl_bridge_due(&t.bridge);
   switch (any(32)) {
@@ -213,14 +212,15 @@ static bool pass_time(void) {
   return due;
 }
 
-/* What the event may have done to the register. before, periods: as they were before it; idle: no command was in force;
- * ticked: a period has passed. In lockstep no period comes by itself. */
+/* Allowed effects of the event on the register. before, periods: values before it; idle: no command was in force;
+ * ticked: a period has passed. In lockstep no period occurs without a command. */
 static void check_driver(const float* before, unsigned periods, bool idle, bool ticked) {
   const tl_bridge* b = &t.bridge;
   const unsigned passed = t.periods - periods;
   const bool at_once = t.plant.apply != NULL;
   CHECK(memcmp(b->applied, t.reg, sizeof t.reg) == 0);
-  CHECK(!at_once || t.live == b->live || b->live); /* a new command is told with its period, the end of one at once */
+  CHECK(!at_once || t.live == b->live ||
+        b->live); /* a new command is applied with its period, the end of one at once */
   for (unsigned i = 0; i < N_ACT; i++) {
     const tl_plant_row* row = &rows[1 + i];
     const bool cut = row->safe == TL_SAFE_OFF || row->safe == TL_SAFE_DAMP;
@@ -235,8 +235,8 @@ static void check_driver(const float* before, unsigned periods, bool idle, bool 
   }
 }
 
-/* Whoever leaves the device for good leaves its drivers safe: OFF and DAMP at once, RAMP after some periods, HOLD as it
- * is. */
+/* The last call on the device leaves its drivers safe: OFF and DAMP at once, RAMP after some periods, HOLD
+ * unchanged. */
 static void check_leaving(void) {
   const tl_bridge* b = &t.bridge;
   const float held = t.reg[0];

@@ -1,4 +1,4 @@
-/* Whatever the host sends as a value, what is applied is finite, in range and slew-limited. */
+/* For any value that the host sends, the applied value is finite, in range and slew-limited. */
 /* hazard: device-limits */
 #include <math.h>
 #include <string.h>
@@ -46,7 +46,7 @@ static void probe_apply(void* state, const float* u, bool live) {
   p->live = live;
 }
 
-/* It has arrived, and has left its own way's last output in a driver. */
+/* It has arrived, and the last output of its own motion is still in a driver. */
 static bool probe_reset_done(void* state) {
   ((probe*)state)->u[4] = 3.0f;
   return true;
@@ -158,7 +158,7 @@ static void known(void) {
   CHECK(p.live);
   CHECK(p.u[0] == 2.0f && p.u[1] == -9.0f && p.u[2] == 1.0f && p.u[4] == -3e38f);
   CHECK(bridge.counters[TL_COUNTER_CLAMPED] > 0);
-  /* One value that is not finite spoils the command, not only itself. */
+  /* One value that is not finite invalidates the whole command. */
   for (unsigned k = 0; k < N_ACT; k++) {
     cmd.obs_t_us = 20000;
     cmd.u[0] = cmd.u[1] = cmd.u[2] = cmd.u[3] = cmd.u[4] = 1.0f;
@@ -179,7 +179,7 @@ static void known(void) {
   CHECK(p.u[2] == 2.0f);
 }
 
-/* Between two periods: what cuts is cut at once, what holds or ramps waits for the period; FIRST moves nothing. */
+/* Between two periods: OFF and DAMP act at once, HOLD and RAMP wait for the period; FIRST moves nothing. */
 static void passages(void) {
   static const uint8_t stops[] = {TL_TYPE_ESTOP, TL_TYPE_DISARM, TL_TYPE_RESET};
   for (unsigned i = 0; i < sizeof stops; i++) {
@@ -205,7 +205,7 @@ static void passages(void) {
   }
 }
 
-/* A sensor that gives a NaN, or a reward that is one, stops whoever is armed. */
+/* A NaN from a sensor or as reward stops an armed session. */
 static void sensor(void) {
   for (unsigned which = 0; which < 2; which++) {
     tl_bridge bridge;
@@ -218,7 +218,7 @@ static void sensor(void) {
   }
 }
 
-/* A data sheet that does not fit is refused at the door. */
+/* An invalid data sheet is refused at initialisation. */
 static void sheets(void) {
   tl_bridge bridge;
   probe p = {.steps = 0};

@@ -1,5 +1,5 @@
-/* Bits of the plants' runs, the same on every machine and at every optimisation: hashes recorded once, from this
- * source, on x86-64. */
+/* Bit patterns of the plants' runs, the same on every host and at every optimisation level: hashes recorded once, from
+ * this source, on x86-64. */
 #include <stdio.h>
 #include <string.h>
 
@@ -64,8 +64,8 @@ static int check(void) {
   return failed;
 }
 
-/* A plant whose episode is over stands still, whatever it is told: a device goes on telling it. One that was never
- * reset steps too, from memory that is all zero, and to finite numbers. */
+/* After the end of its episode a plant does not move, regardless of commands, which a device continues to send. A plant
+ * that was never reset steps too, from zeroed memory, to finite numbers. */
 static int still(void) {
   static const float wild[] = {0.0f, 1e30f, -1e30f, 3.0f};
   int failed = 0;
@@ -95,7 +95,7 @@ static int still(void) {
 int main(void) {
   int failed = check() | still();
 #ifdef __SSE2__
-  _mm_setcsr(_mm_getcsr() | 0x8040u); /* flush to zero, denormals are zero: the control loop's thread runs so */
+  _mm_setcsr(_mm_getcsr() | 0x8040u); /* flush to zero, denormals are zero: as in the control loop's thread */
   failed |= check();
 #endif
   return failed;

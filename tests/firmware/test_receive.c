@@ -1,5 +1,5 @@
-/* The whole receive path of a device under a hostile host: random bytes, random frames under a right CRC, damaged
- * frames of a session that goes well. The invariants hold after every call. */
+/* The whole receive path of a device under a hostile host: random bytes, random frames with a valid CRC, damaged frames
+ * of a valid session. The invariants hold after every call. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 static tl_simulated device;
 static tl_outbox outbox;
 
-/* What the device says must be frames, whole ones, and never armed with a fault or safe without one. */
+/* The device must send complete frames, and never report armed with a fault or safe without one. */
 static void listen(void) {
   tl_decoder decoder;
   tl_frame frame;
@@ -74,7 +74,7 @@ static void random_bytes(void) {
   CHECK(device.bridge.state == TL_STATE_DISARMED);
 }
 
-/* A frame that may well fit the state the device is in. */
+/* A frame that probably fits the device's state. */
 static void plausible(uint64_t* seed, tl_frame* frame, uint64_t now_us) {
   const tl_bridge* b = &device.bridge;
   const uint64_t r = check_random(seed);

@@ -1,5 +1,4 @@
-/* The drivers of the STM32F405 against registers of our own: what the emulator does not have, and what it does too
- * well. */
+/* The drivers of the STM32F405 on simulated registers: for what the emulator lacks or idealises. */
 #include <assert.h>
 #include <string.h>
 
@@ -8,7 +7,7 @@
 #include "firmware_bridge/boards/stm32f405/serial.h"
 #include "firmware_bridge/boards/stm32f405/watchdog.h"
 
-/* Memory never answers by itself: every wait of these drivers must end all the same. */
+/* Plain memory never reports readiness: every wait of these drivers must still end. */
 static void test_clock(void) {
   tl_rcc_registers rcc;
   tl_flash_registers flash;
@@ -25,7 +24,7 @@ static void test_clock(void) {
   assert(tl_clock_start(&rcc, &flash).core_hz == 16000000);
   assert(rcc.cfgr == 0 && flash.acr == 0);
 
-  rcc.cr |= TL_RCC_PLLRDY; /* a switch that never happens: back to where it was */
+  rcc.cr |= TL_RCC_PLLRDY; /* a switch that never happens: back to the previous clock */
   assert(tl_clock_start(&rcc, &flash).core_hz == 16000000);
   assert((flash.acr & 7) == 5 && rcc.cfgr == 0);
   /* 8 MHz / 8 * 336 / 2 */
@@ -64,7 +63,7 @@ static void test_identity(void) {
   }
   for (uint32_t i = 0; i < 10000; i += 37)
     for (uint32_t k = i + 1; k < 10000; k++) assert(seen[i] != seen[k]);
-  memory.check ^= 1; /* damaged: it begins anew */
+  memory.check ^= 1; /* damaged: restarts at 1 */
   assert(tl_next_boot_id(&memory, chip) == seen[0]);
   memory.check ^= 1;
   assert(tl_next_boot_id(&memory, other) != seen[0]);
@@ -78,7 +77,7 @@ static tl_serial serial;
 static void receive(uint8_t byte) {
   usart.sr = TL_USART_RXNE;
   usart.dr = byte;
-  /* Memory does not clear RXNE when the data is read, so that one call takes the byte until its bound: the worst
+  /* Memory does not clear RXNE when the data is read, so that one call reads the byte until its bound: the worst
    * case. */
   tl_serial_interrupt(&serial);
   usart.sr = 0;
@@ -97,7 +96,7 @@ static void test_serial(void) {
   assert(tl_serial_read(&serial, bytes, sizeof bytes) == TL_SERIAL_RX && bytes[0] == 42);
   assert(serial.overruns == 0 && tl_serial_idle(&serial));
   receive(43);
-  receive(44); /* the ring is full: counted, and what is in it stays */
+  receive(44); /* the ring is full: counted, and its contents are kept */
   assert(serial.overruns == TL_SERIAL_RX);
   assert(tl_serial_read(&serial, bytes, 1) == 1 && bytes[0] == 43);
   usart.sr = TL_USART_ORE; /* an overrun without data */
@@ -115,7 +114,7 @@ static void test_serial(void) {
   tl_serial_interrupt(&serial);
   assert(serial.tx_out == 3 && usart.dr == 'c' && (usart.cr1 & TL_USART_CR1_TXEIE) == 0);
 
-  /* A frame goes whole or not at all. */
+  /* A frame is sent completely or not at all. */
   usart.sr = 0;
   static const uint8_t large[TL_SERIAL_TX];
   tl_serial_send(&serial, large, TL_SERIAL_TX - 1);

@@ -1,8 +1,8 @@
-// The reader of checkpoints, into the layouts of one real agent: one lane wide and four. Each input is read as it is,
-// and once more with its CRC put right.
+// The reader of checkpoints, into the layouts of one real agent: one lane wide and four. Each input is read unchanged,
+// and again with a corrected CRC.
 //
-// Holds: what is refused changes nothing; what is read writes to the same bytes, whatever the layout, or from an older
-// format to a file of the same state; a learner steps on from whatever state was accepted.
+// Properties: refused input changes nothing; accepted input is written back to the same bytes in any layout, or, from
+// an older format, to a file of the same state; a learner can step from any accepted state.
 #include <memory>
 #include <vector>
 
@@ -85,7 +85,7 @@ core::Status read(Model& model, const std::vector<unsigned char>& file) {
 void look_at(const std::vector<unsigned char>& file) {
   static Model narrow(1), wide(4);
   const core::Status status = read(narrow, file);
-  if (status != core::Status::kOk && status != core::Status::kBadValue) return;  // the layout had no part in it
+  if (status != core::Status::kOk && status != core::Status::kBadValue) return;  // independent of the layout
   CHECK(read(wide, file) == status);
   if (core::failed(status)) return;
   CHECK(core::state_hash(narrow.table, narrow.memory) == core::state_hash(wide.table, wide.memory));

@@ -1,9 +1,8 @@
-// The device's whole receive path: the bridge in front of a simulated machine, a script of bytes and of time in front
-// of the bridge.
+// The device's whole receive path: the bridge with a simulated plant, driven by a script of bytes and time.
 //
-// A script is a list of steps: frames that are right, nearly right (a session, seq, observation or episode beside the
-// one that counts), repeated or damaged, bytes as they come, time that passes, sensors that fail. After each step
-// everything that must always hold is looked at; docs/protocol_device.md says it in words.
+// A script is a list of steps: correct, nearly correct (session, seq, observation or episode off by a little), repeated
+// or damaged frames, raw bytes, passing time, failing sensors. After each step all invariants of
+// docs/protocol_device.md are checked.
 #include <string>
 #include <vector>
 
@@ -16,7 +15,7 @@ namespace {
 constexpr int kStepsMax = 400;
 
 struct Device;
-Device* under_test;  // the machine's functions know no more than their state
+Device* under_test;  // the plant's functions receive only their state
 
 tl_plant_result checked_step(void* state, const float* u);
 void checked_apply(void* state, const float* u, bool live);
@@ -32,15 +31,15 @@ struct Device {
   uint64_t now_us = 0;
   int failing = 0;         // observations still to spoil
   uint32_t last_t_us = 0;  // of the last STATE
-  bool spoke = false;      // an answer has left in this step
+  bool spoke = false;      // an answer was sent in this step
   tl_decoder sent, heard;
   std::vector<tl_frame> arrived;  // in this step
   uint8_t last[TL_WIRE_MAX] = {};
   size_t last_size = 0;
-  bool applies;                          // the machine has apply(), which writes its driver's register too
+  bool applies;                          // the plant has apply(), which writes its driver's register too
   float driver[TL_PLANT_ACT_MAX];        // that register
-  bool driver_live = false;              // what apply() was told last
-  uint8_t last_state[TL_WIRE_MAX] = {};  // as sent; in lockstep it may be asked for again
+  bool driver_live = false;              // the last argument of apply()
+  uint8_t last_state[TL_WIRE_MAX] = {};  // as sent; in lockstep it may be requested again
   size_t last_state_size = 0;
 
   Device(const uint8_t* data, size_t size) : input(data, size) {
@@ -62,7 +61,7 @@ struct Device {
     const auto send = [](void* self, const uint8_t* bytes, size_t n) { static_cast<Device*>(self)->say(bytes, n); };
     CHECK(tl_simulated_init(&simulated, plant->sheet->name, &options, send, this, now_us));
     sheet = plant->sheet;
-    memcpy(driver, bridge.applied, sizeof driver);  // init has told the machine itself
+    memcpy(driver, bridge.applied, sizeof driver);  // init has already applied the outputs
     simulated.plant.step = checked_step;
     simulated.plant.observe = failing_observe;
     simulated.plant.apply = applies ? checked_apply : nullptr;
@@ -76,7 +75,7 @@ struct Device {
     return true;
   }
 
-  // One whole frame a call, well-formed, and a STATE tells the truth.
+  // One complete, well-formed frame per call, and a STATE that matches the device.
   void say(const uint8_t* bytes, size_t n) {
     tl_frame frame;
     tl_state state;
@@ -107,7 +106,7 @@ struct Device {
     receive(last, last_size);
   }
 
-  // The right number, or one nearby.
+  // The correct number, or one nearby.
   uint32_t beside(uint32_t right) { return right + static_cast<uint32_t>(static_cast<int8_t>(input.u8())); }
 
   void command() {
@@ -181,7 +180,7 @@ struct Device {
 
   // ---- a step, and what must hold after it
 
-  // Returns what of the table may have happened, in order, as it follows from the frames that arrived.
+  // Returns the possible events of the table, in order, as they follow from the frames that arrived.
   unsigned reachable(unsigned from, bool ticked) const {
     unsigned states = follow(from, TL_ON_EXPIRED);
     for (const tl_frame& frame : arrived) {
@@ -195,7 +194,7 @@ struct Device {
   }
 
   static unsigned follow(unsigned states, uint8_t event) {
-    unsigned out = states;  // an action that refuses stays
+    unsigned out = states;  // a refusing action keeps the state
     for (uint8_t s = 0; s < TL_STATE_COUNT; ++s)
       if ((states & bit(s)) != 0) out |= bit(tl_bridge_cell(s, event).next);
     return out;
@@ -252,7 +251,7 @@ struct Device {
       const tl_plant_row& row = sheet->rows[sheet->observation_size + i];
       CHECK((row.safe != TL_SAFE_OFF && row.safe != TL_SAFE_DAMP) || driver[i] == row.safe_value);
     }
-    // A rest: silent all through, and the machine has moved once.
+    // A pause: no output, and the plant has moved once.
     const bool rested = ticked && before.session == 0 && bridge.state == before.state &&
                         bridge.counters[TL_COUNTER_TICKS] == before.counters[TL_COUNTER_TICKS] + 1;
     for (int i = 0; i < sheet->action_size && rested; ++i) {

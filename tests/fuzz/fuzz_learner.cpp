@@ -1,9 +1,9 @@
-// The firmware that learns by itself, all of it but its peripherals: the main loop of boards/stm32f405/learner.cpp, its
-// serial port a script. Each turn of the loop takes one step of the script: a frame to the learner, one that is damaged
-// or not for it, bytes as they come, or nothing, and then the learner takes a control step where it is told to.
+// The learning firmware without its peripherals: the main loop of boards/stm32f405/learner.cpp, with a script as its
+// serial port. Each turn of the loop takes one step of the script: a frame to the learner, a damaged or foreign frame,
+// raw bytes, or nothing; then the learner takes a control step if requested.
 //
-// Holds: whatever is uploaded, reading and writing stay inside the arena, and the learner steps on; while it runs
-// nobody changes it; every question is answered by one frame that decodes.
+// Properties: for any upload, reads and writes stay inside the arena and the learner continues to step; nothing changes
+// it while it runs; every request is answered by one valid frame.
 #include "firmware_bridge/boards/stm32f405/learner.cpp"
 
 #include "input.h"
@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kTurnsMax = 64;
 
-struct Done {};  // thrown out of the main loop, which never ends by itself
+struct Done {};  // thrown to leave the main loop, which never ends
 
 Input script(nullptr, 0);
 int turns;
@@ -38,7 +38,7 @@ size_t frame_to_learner(uint8_t* out) {
   return tl_frame_encode(&ask, out);
 }
 
-// What one read of the serial port brings.
+// The result of one read of the serial port.
 size_t next_bytes(uint8_t* out, size_t room) {
   uint8_t wire[TL_WIRE_MAX];
   const uint8_t what = script.u8();

@@ -1,8 +1,8 @@
-// The host's end of the link: a script says what the host wants, what the other end sends, and how the port behaves.
+// The host's end of the link: a script defines the host's calls, the other end's output, and the behaviour of the port.
 // Time is virtual.
 //
-// Holds: every call comes back in its time, whatever arrives; what it says it has heard was sent (an acknowledgement of
-// that very question, a STATE that says ESTOP, rows that hash to what HELLO said); counters count.
+// Properties: every call returns within its timeout for any input; what it reports as received was sent (an
+// acknowledgement of that request, a STATE with ESTOP, rows that hash to the value in HELLO); counters are correct.
 #include "native/runtime/link/link.h"
 
 #include <vector>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kCallsMax = 40;
 constexpr int64_t kTimeout = kNsPerS / 2;
-constexpr int64_t kGrace = 100 * kNsPerMs;  // a frame that is being written when the time is over
+constexpr int64_t kGrace = 100 * kNsPerMs;  // a frame that is being written at the timeout
 constexpr int64_t kByteNs = 10 * kNsPerUs;  // 1 Mbaud
 
 struct Port {
@@ -28,7 +28,7 @@ struct Port {
   tl_frame question;  // the last one of the host
   bool gone = false;
   int64_t babble_until_ns = 0;
-  // What the host may have heard.
+  // What the host may have received.
   bool acknowledged[256] = {};  // OK, by type
   bool stopped = false;
   uint32_t hello_boot_id = 0;
@@ -40,7 +40,7 @@ struct Port {
     memset(&question, 0, sizeof question);
   }
 
-  // What a frame on its way to the host allows it to conclude.
+  // What the host may conclude from a frame sent to it.
   void note(const tl_frame& frame) {
     tl_ack ack;
     tl_state state;
@@ -146,7 +146,7 @@ struct Port {
   ptrdiff_t write(const uint8_t* data, size_t n) {
     if (gone) return -1;
     const uint8_t what = input.u8();
-    if (what >= 0xF0) n = n < (what & 15u) ? n : what & 15u;  // takes a part, or nothing
+    if (what >= 0xF0) n = n < (what & 15u) ? n : what & 15u;  // accepts a part, or nothing
     tl_frame frame;
     const uint8_t* at = data;
     while (tl_decoder_next(&sent, &at, data + n, &frame)) question = frame;

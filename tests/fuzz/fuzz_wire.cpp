@@ -1,8 +1,8 @@
-// TickLink's frames and messages. The first byte chooses: even, a stream of bytes as they arrive, in pieces of any
-// size; odd, one frame whose CRC is put right, so that the unpackers are reached.
+// TickLink's frames and messages. The first byte selects: even, a stream of bytes in pieces of any size; odd, one frame
+// with a corrected CRC, so that the unpackers are reached.
 //
-// Holds: pieces do not matter; a frame that is decoded encodes to the same frame; a message that is unpacked packs to
-// the same payload; one that is refused leaves its struct untouched.
+// Properties: fragmentation has no effect; a decoded frame encodes to the same frame; an unpacked message packs to the
+// same payload; a refused one leaves its struct unchanged.
 #include <vector>
 
 #include "firmware_bridge/protocol/schema.h"
@@ -17,7 +17,8 @@ bool same(const tl_frame& a, const tl_frame& b) {
          memcmp(a.payload, b.payload, a.size) == 0;
 }
 
-// reserved, and its two bytes after: sent as 0, whatever was received. kept: HELLO may be longer than what is packed.
+// reserved, and its two bytes after: sent as 0, regardless of the received value. kept: HELLO may be longer than what
+// is packed.
 template <class Message>
 void round_trip(const tl_frame& frame, bool (*unpack)(const tl_frame*, Message*),
                 void (*pack)(const Message*, tl_frame*), size_t kept = kWholePayload, size_t reserved = 0,

@@ -1,4 +1,4 @@
-// The fuzzer's bytes as a script: numbers taken one after the other, 0 when there are no more.
+// The fuzzer's bytes as a script: numbers read in sequence, 0 when there are no more.
 #pragma once
 
 #include <stddef.h>
@@ -21,7 +21,7 @@ class Input {
     const uint32_t low = u16();
     return low | static_cast<uint32_t>(u16()) << 16;
   }
-  // Up to n bytes; returns how many there were.
+  // Reads up to n bytes; returns the number.
   size_t take(uint8_t* out, size_t n) {
     const size_t left = static_cast<size_t>(end_ - at_);
     if (n > left) n = left;

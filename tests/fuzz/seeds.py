@@ -1,8 +1,8 @@
 """The seed corpus of the fuzz targets, made by the codec and the package: python tests/fuzz/seeds.py writes
 tests/fuzz/corpus.
 
-tests/test_fuzz.py compares the files with what this makes. Files named found-* are inputs that once broke something;
-they stay.
+tests/test_fuzz.py compares the files with what this makes. Files named found-* are inputs that once caused a failure;
+they are kept.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MESSAGES: tuple[protocol.Message, ...] = (
     protocol.Estop(),
 )
 
-# The vectors that docs/protocol.md publishes, as they are on the wire.
+# The vectors that docs/protocol.md publishes, in wire format.
 VECTORS = (
     "02 01 01 01 01 01 01 01 02 01 02 03 09 ef be ad de f7 17 f3 33 00",
     "02 7f 02 01 01 01 01 01 05 f0 8f 0e db 00",
@@ -102,7 +102,7 @@ def device_seeds() -> dict[str, bytes]:
 
 
 def learner_ask(op: int, *words: int, data: bytes = b"") -> bytes:
-    """One turn of the learner's script: a frame of so many words, or of bytes; each word takes one byte."""
+    """One turn of the learner's script: a frame of words or of bytes; each word takes one byte."""
     return bytes([0, op + 8 * len(words), *words]) + (bytes([len(data)]) + data if op == 5 else b"")
 
 
@@ -119,7 +119,7 @@ def learner_seeds() -> dict[str, bytes]:
 
 
 def link_seeds() -> dict[str, bytes]:
-    # A call; a write that takes all; then what arrives (0: the right answer), each with its own bytes.
+    # A call; a write that accepts all bytes; then the input (0: the correct answer), each with its own bytes.
     hello = b"\0" + b"\0" + b"\0" + b"\0" + b"\1\1\1" + struct.pack("<I", protocol.schema_hash(0, ROWS)) + b"\1\1"
     rows = b"\1" + b"\0" + b"\0\0\0\0" + b"\0" + b"\0\2\0\0"
     acknowledged = b"\0" + b"\0\0\0\0"
@@ -134,7 +134,7 @@ def link_seeds() -> dict[str, bytes]:
 
 ROWS = (protocol.Channel("name", "1", 0.0, 1.0), protocol.Channel("name", "1", 0.0, 1.0, 1, True))
 
-# What no script makes: inputs that broke something, and files of formats that are only read.
+# Inputs without a script: those that caused failures, and files of formats that are only read.
 KEPT = ("found-", "format-")
 
 SEEDS = {

@@ -1,6 +1,6 @@
-// count_control <isa> <units> <hidden> <steps>: so many control steps of the loop, in lockstep with a servo, with a
-// recurrent actor-critic that learns, for an instruction counter (tests/test_instructions.py) that looks at what
-// happens inside Loop::step(): decoding is done, then predict, limit, encode, send, learn, record.
+// count_control <isa> <units> <hidden> <steps>: control steps of the loop, in lockstep with a servo, with a learning
+// recurrent actor-critic, for an instruction counter (tests/test_instructions.py) that counts inside Loop::step():
+// after decoding, predict, limit, encode, send, learn, record.
 #include <stdlib.h>
 
 #include <memory>

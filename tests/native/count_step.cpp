@@ -1,5 +1,5 @@
-// count_step <isa> <work> <inputs> <units> <steps>: that many steps of one cell, for an instruction counter
-// (tests/test_instructions.py) that looks at what happens inside counted().
+// count_step <isa> <work> <inputs> <units> <steps>: steps of one cell, for an instruction counter
+// (tests/test_instructions.py) that counts inside counted().
 #include <stdio.h>
 #include <stdlib.h>
 

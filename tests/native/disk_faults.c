@@ -1,5 +1,5 @@
-/* A disk as small computers have it: loaded with LD_PRELOAD.
- *   DISK_SYNC_MS     each fsync and fdatasync takes so long
+/* Simulates the disks of small computers; loaded with LD_PRELOAD.
+ *   DISK_SYNC_MS     duration of each fsync and fdatasync
  *   DISK_FOLDER      below this folder only (default: everywhere)
  *   DISK_FOLDER_SYNC errno of fsync on a folder
  *   DISK_LOCK        errno of flock on a folder; DISK_FILE_LOCK: on a file

@@ -1,5 +1,5 @@
-/* What a process asks the kernel for in one folder: loaded with LD_PRELOAD, writes a line per call to the file DISK_LOG
- * names.
+/* Logs a process's file operations in one folder; loaded with LD_PRELOAD. Writes a line per call to the file that
+ * DISK_LOG names.
  *   create NAME | write NAME BYTES | sync NAME | link NAME NAME | rename NAME NAME | unlink NAME | sync_folder
  * Only paths in the folder that DISK_LOG_FOLDER names count. */
 #define _GNU_SOURCE

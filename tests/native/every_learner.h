@@ -1,4 +1,4 @@
-// Every learner, cell and optimiser, held as firmware holds them: in memory of the caller, without an operating system.
+// Every learner, cell and optimiser as in firmware: in caller-supplied memory, without an operating system.
 // Compiled for a Cortex-M4 and searched for forbidden symbols through freestanding.cpp; stepped under the allocation
 // guard by test_heap_step.cpp.
 #pragma once
@@ -88,7 +88,7 @@ constexpr Models<T> make_models(core::Builder& arena) {
   return models;
 }
 
-// Known to the compiler, so that firmware sizes its memory statically.
+// A compile-time constant, so that firmware can size its memory statically.
 template <class T>
 constexpr uint64_t bytes(uint32_t lanes) {
   core::Builder footprint(nullptr, nullptr, lanes);
@@ -113,7 +113,7 @@ Models<T> set_up(unsigned char* memory, const kernels::Kernels<T>* kernels) {
   return models;
 }
 
-// One step of each, number i of a stream that changes, with episodes of 100 steps.
+// One step of each: step i of a varying stream, with episodes of 100 steps.
 template <class T>
 Status step(const Models<T>& models, uint32_t i) {
   const T x[kInputs] = {static_cast<T>(i % 7) - T(3), static_cast<T>(i % 11) * T(0.1), static_cast<T>(i % 2)};
@@ -137,7 +137,7 @@ Status step(const Models<T>& models, uint32_t i) {
   return learners::update(models.regressor, target, &value);
 }
 
-// The other things firmware does: evaluation, checkpoints. buffer: core::checkpoint_bytes().
+// The other operations of firmware: evaluation, checkpoints. buffer: core::checkpoint_bytes().
 template <class T>
 Status save_and_load(unsigned char* memory, unsigned char* buffer, core::SectionTable& table,
                      const kernels::Kernels<T>* kernels) {

@@ -1,5 +1,5 @@
-// Instantiates everything below the waterline, in both precisions, for the tools that look at objects:
-// tests/test_layers.py and tests/test_cortex.py. It is compiled, never run.
+// Instantiates all freestanding code, in both precisions, for the tools that inspect objects: tests/test_layers.py and
+// tests/test_cortex.py. It is compiled, never run.
 #include "native/learners/learner_monitor.h"
 #include "tests/native/every_learner.h"
 

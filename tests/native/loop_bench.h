@@ -1,4 +1,4 @@
-// A loop over a simulated device, with a policy that keeps a diary.
+// A loop over a simulated device, with a policy that logs its calls.
 #pragma once
 
 #include <math.h>
@@ -18,7 +18,7 @@ using namespace link;
 using namespace safety;
 using namespace loop;
 
-// Writes down what the loop asks of it, and misbehaves on demand.
+// Logs the loop's calls, and fails on request.
 struct Diary {
   std::string calls;  // b begin, p predict, l learn, T terminated, U truncated, x executed given, d update dropped
   std::vector<float> rewards;
@@ -29,10 +29,10 @@ struct Diary {
     return std::clamp(0.5f * x[0] + 6.0f * x[1], -1.0f, 1.0f);
   };
   std::function<void()> on_update = [] {};
-  std::function<void()> on_hash;  // with it, or on_copy, there is something to hash and copy
+  std::function<void()> on_hash;  // set it, or on_copy, to provide state to hash and copy
   std::function<void()> on_copy;
   bool fail = false;
-  bool accepts = false;  // takes whatever was carried out for its own action
+  bool accepts = false;  // treats any applied action as its own
   bool keep_calls = true;
 
   Policy policy(int n = 2) {

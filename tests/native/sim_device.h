@@ -1,5 +1,6 @@
-// A device in the place of a port: the firmware's own bridge and plant on a virtual clock, with a line that can lose,
-// damage and repeat frames. Waiting moves the clock to the device's next tick, so that hours pass in a moment.
+// A simulated device in place of a port: the firmware's bridge and plant on a virtual clock, with a line that can lose,
+// damage and repeat frames. Waiting advances the clock to the device's next tick, so that hours are simulated in
+// seconds.
 #pragma once
 
 #include <stdint.h>
@@ -19,12 +20,12 @@ struct SimDevice {
   tl_bridge_config config{};
   std::vector<uint8_t> plant_state;
   std::vector<uint8_t> to_host;
-  // What happens to a frame on its way: how many copies arrive (0: lost). Default 1.
+  // Fault of a frame in transit: the number of copies that arrive (0: lost). Default 1.
   std::function<int()> up = [] { return 1; };
   std::function<int()> down = [] { return 1; };
-  std::function<void(tl_frame*)> lie;         // changes what the device says before it leaves
-  std::function<void(const tl_frame&)> seen;  // each frame that comes from the host
-  bool deaf = false;                          // takes nothing from the host, and still talks
+  std::function<void(tl_frame*)> lie;         // modifies the device's output before it is sent
+  std::function<void(const tl_frame&)> seen;  // called for each frame from the host
+  bool deaf = false;                          // receives nothing from the host, but still sends
   bool gone = false;
   uint64_t frames_up = 0;
   uint64_t frames_down = 0;
@@ -70,7 +71,7 @@ struct SimDevice {
     return tl_decoder_next(&decoder, &at, bytes + n, frame);
   }
 
-  // The device has a clock of its own: everything that was due up to now has happened at its time.
+  // The device has its own clock: processes everything that was due up to now.
   void catch_up() {
     while (tl_bridge_due(&bridge) <= now_us()) tl_bridge_tick(&bridge, tl_bridge_due(&bridge));
   }

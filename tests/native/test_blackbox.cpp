@@ -1,4 +1,4 @@
-// The black box between the loop's thread, its own, and the disk. Also meant for ThreadSanitizer.
+// The black box between the loop's thread, its own, and the disk. Also run under ThreadSanitizer.
 #include "native/runtime/record/black_box.h"
 
 #include <errno.h>
@@ -23,7 +23,7 @@ namespace {
 std::atomic<int> syncs_that_fail{0};
 }
 
-// In the place of the C library's: a disk that fails is told of by the next sync, once.
+// Replaces the C library's: the next sync reports a disk failure, once.
 extern "C" int fdatasync(int) {
   if (syncs_that_fail.load() == 0) return 0;
   --syncs_that_fail;
@@ -55,7 +55,7 @@ std::vector<uint8_t> record(uint64_t sequence) {
   return bytes;
 }
 
-// Whole records of a file, each in its place; fails on one with wrong contents.
+// Intact records of a file, each in its slot; fails on wrong contents.
 std::vector<uint64_t> found(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const std::vector<uint8_t> data((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
@@ -117,7 +117,7 @@ void the_tail_has_the_newest_before_they_are_carried() {
   CHECK(found(o.path).size() == 16 && box.overwritten() == 4);
 }
 
-// A writer without a pause laps the carrier: what is flushed is whole all the same, and the rest is counted.
+// A continuous writer overtakes the flushing thread: flushed records are still intact, and lost ones are counted.
 void a_lapped_tail_gives_no_torn_record() {
   std::string where;
   BlackBox box;
@@ -159,7 +159,7 @@ void without_a_shared_file_the_tail_is_memory() {
   CHECK(found(o.path).size() == 7);
 }
 
-// The tail is the only place where they are sure to be.
+// Only the tail is guaranteed to hold them.
 void a_disk_that_fails_between_two_writes_leaves_the_tail() {
   BlackBox box;
   std::string where;

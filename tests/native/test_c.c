@@ -1,4 +1,4 @@
-/* The C interface, in C99: an agent in static memory learns, is saved, goes on to the bit; what it refuses. */
+/* The C interface, in C99: an agent in static memory learns, is saved, and resumes bit for bit; refused arguments. */
 #define _POSIX_C_SOURCE 200809L
 #include <float.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-// Calibration on a clock that moves only when the learner works: the parts come out as they were put in.
+// Calibration on a clock that moves only when the learner works: it returns the simulated durations.
 #include "check.h"
 #include "native/runtime/calibrate.h"
 
@@ -10,7 +10,7 @@ struct Worker {
   VirtualClock time;
   Clock clock = {this, now, nullptr};
   int64_t predict_ns, advance_ns, update_ns, read_ns;
-  bool pending = false;  // a weight step that the next prediction applies: half of the update's price
+  bool pending = false;  // a weight step that the next prediction applies: half of the update's cost
   int64_t calls = 0;
 
   static int64_t now(void* self) noexcept {
@@ -55,11 +55,11 @@ int main() {
   CHECK(times.rounds > 1000);
   CHECK(worker.time.t_ns < 110 * kNsPerMs);
 
-  // Without a budget a few rounds all the same; with an endless one, an end.
+  // Without a budget it still runs a few rounds; with an unlimited one it ends.
   CHECK(calibrate(worker.subject(), worker.clock, 0).predict_ns == 1000);
   CHECK(calibrate(worker.subject(), worker.clock, 3600 * kNsPerS).rounds < 100000);
 
-  // Halves that cost more apart than the step that does both in one pass.
+  // Separate halves that cost more than the fused step.
   worker.predict_ns = 1000;
   worker.advance_ns = 900;
   worker.update_ns = 0;

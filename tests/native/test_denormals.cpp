@@ -1,4 +1,4 @@
-// The mode is set while the object lives, and put back as it was: nested, and where it had been set before.
+// The mode is set while the object exists, and restored afterwards: nested, and if it was set before.
 #include <float.h>
 
 #include "check.h"

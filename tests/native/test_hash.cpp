@@ -1,4 +1,5 @@
-// The state hash: the same numbers give the same hash however they lie in memory, and another number gives another.
+// The state hash: the same numbers give the same hash in any memory layout, and a different number gives a different
+// hash.
 #include "native/core/hash.h"
 
 #include <set>

@@ -1,4 +1,4 @@
-// The guard itself: it sees every way to the heap, from any thread, and nothing where there is nothing.
+// Tests the guard: it counts every allocation function, from any thread, and nothing else.
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 
 namespace {
 
-// Kept where the compiler cannot see that nobody reads it.
+// Stored so that the compiler cannot remove it as unused.
 void* volatile kept;
 
 void keep_and_free(void* block) {

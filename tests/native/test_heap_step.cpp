@@ -1,6 +1,6 @@
-// Steps of every learner, on every instruction set of this machine: between step 100 and the last, no call of the
+// Steps of every learner, on every instruction set of this host: between step 100 and the last, no call of the
 // allocator and no page fault. With the guard (tests/test_heap.py) 100 000 steps with the kernels that agents use;
-// without it a few: then the steps only have to succeed.
+// without it a few steps, which only have to succeed.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -76,7 +76,7 @@ struct Nonlinear {
     for (int j = 0; j < d; ++j) x[j] = number(j + 90);
   }
 
-  // What the pass should leave, in double.
+  // The expected result of the pass, in double.
   void find(bool advance_first, float a) {
     for (int i = 0; i < n; ++i) {
       const double g = static_cast<double>(cell.c.g[i]), phi = static_cast<double>(cell.c.phi[i]),

@@ -17,7 +17,8 @@ namespace {
 
 using namespace rtu;
 
-// A smooth learner (tanh, linear head): what it amplifies of a rounding is bounded, so that tolerances can be stated.
+// A smooth learner (tanh, linear head): its amplification of rounding errors is bounded, so that tolerances can be
+// stated.
 struct Agent {
   std::unique_ptr<core::SectionTable> table = std::make_unique<core::SectionTable>();
   unsigned char* memory = nullptr;
@@ -57,8 +58,7 @@ struct Agent {
   }
 };
 
-constexpr double kSmall =
-    0.5;  // entries are of order 1: a lone one that is near 0 by cancellation is measured against this
+constexpr double kSmall = 0.5;  // entries are of order 1: scale for a single entry near 0 by cancellation
 
 // Largest difference of a section relative to its largest entry in the reference, over all sections; names the worst.
 double difference(const Agent& reference, const Agent& other, std::string* where = nullptr) {
@@ -100,7 +100,7 @@ learners::TdConfig configuration(int d, int n, cells::CellKind kind, int units_p
   config.head.optimizer.rule = rule;
   config.head.optimizer.step_size = rule == optim::Rule::kObgd ? 1.0 : 1e-4;
   config.head.optimizer.kappa =
-      1000;  // at 2, ObGD's long steps make so small a learner chaotic: it shows no kernel's error, but its own
+      1000;  // at 2, ObGD's large steps make such a small learner chaotic, which would hide the kernels' errors
   config.gamma = 0.9;
   return config;
 }
@@ -128,7 +128,7 @@ void check_coefficients(const kernels::Kernels<float>& kernel) {
   CHECK_BELOW(worst_gam, 3e-7, "gam: a few roundings of 6e-8");
 }
 
-// A phase goes up to the bound; from above it goes down alone; NaN is seen.
+// A phase rises up to the bound; above it, it only falls; NaN is detected.
 void check_phases(const kernels::Kernels<float>& kernel) {
   constexpr float most = static_cast<float>(kernels::kMaxThetaLog);
   constexpr int n = 16;

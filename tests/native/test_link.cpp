@@ -65,7 +65,7 @@ void arms_once_though_the_answer_is_lost() {
 void stops_only_when_state_says_so() {
   SimDevice device("cartpole");
   int count = 0;
-  device.up = [&] { return ++count % 4 == 0 ? 1 : 0; };  // three of four orders are lost
+  device.up = [&] { return ++count % 4 == 0 ? 1 : 0; };  // three of four requests are lost
   Link link(device.wire(), device.clock.clock(), 0);
   CHECK(link.estop(2 * kNsPerS));
   CHECK(device.bridge.state == TL_STATE_ESTOP);
@@ -74,13 +74,13 @@ void stops_only_when_state_says_so() {
   CHECK(link.arm(1, false, kNsPerS) == LinkStatus::kRefused && link.last_ack_status == TL_STATUS_LATCHED);
   CHECK(link.clear_fault(kNsPerS) == LinkStatus::kOk);
   CHECK(link.arm(2, false, kNsPerS) == LinkStatus::kOk);
-  // The order reaches the device, but its word does not reach us: that is no success.
+  // The request reaches the device, but its answer does not reach the host: no success.
   device.down = [] { return 0; };
   CHECK(!link.estop(kNsPerS));
   CHECK(device.bridge.state == TL_STATE_ESTOP);
 }
 
-// A process that cannot be ended reads the same port, and takes what became readable before it is read here.
+// A process that cannot be ended reads the same port, and reads the input first.
 void stops_though_another_reads_the_port() {
   struct Shared {
     SimDevice device{"cartpole"};
@@ -116,7 +116,7 @@ void sees_a_restart() {
   CHECK(link.another);
 }
 
-// A boot_id of 0 is one as good as any, and one boot_id may belong to two boards.
+// A boot_id of 0 is valid, and two boards may have the same boot_id.
 void sees_another_device() {
   for (int what = 0; what < 3; ++what) {
     SimDevice device("cartpole", 0);
@@ -131,7 +131,8 @@ void sees_another_device() {
   }
 }
 
-// The first ARM is lost, as the device restarts on it or is exchanged: the second one would arm whatever is there now.
+// The first ARM is lost, as the device restarts on it or is exchanged: the second one would arm the device that is
+// connected now.
 void arms_no_device_that_appears_meanwhile() {
   for (int what = 0; what < 2; ++what) {
     SimDevice device("cartpole", 0);
@@ -161,7 +162,7 @@ void says_when_the_port_is_gone() {
   CHECK(!link.estop(kNsPerS));
 }
 
-// A wire that takes a few bytes and then nothing for a while.
+// A wire that accepts a few bytes and then nothing for a while.
 struct Narrow {
   size_t room;
   std::vector<uint8_t> out;
@@ -195,7 +196,7 @@ void a_frame_cut_short_costs_only_itself() {
   CHECK(tl_decoder_next(&decoder, &p, p + narrow.out.size(), &frame) && frame.type == TL_TYPE_DISARM);
 }
 
-// A line that never falls silent, such as one at another baud rate: 64 bytes of noise whenever somebody looks.
+// A line that is never silent, such as one at another baud rate: 64 bytes of noise at every read.
 void noise_does_not_hold_it_up() {
   VirtualClock clock;
   const Wire wire{&clock,
@@ -219,7 +220,7 @@ void noise_does_not_hold_it_up() {
   CHECK(clock.t_ns < 5 * kNsPerS / 2);
 }
 
-// RX connected to TX: each question comes back, and nothing else.
+// RX connected to TX: each request is echoed, and nothing else arrives.
 struct Loopback {
   VirtualClock clock;
   std::vector<uint8_t> line;
@@ -288,7 +289,7 @@ void keeps_what_arrived_in_place_of_an_answer() {
   tl_hello hello;
   CHECK(link.hello(kNsPerS, &hello) == LinkStatus::kTimeout);
   CHECK(link.hello_input.bytes == strlen(text) && memcmp(link.hello_input.first, text, strlen(text)) == 0);
-  // Each handshake begins its own count; a device that answers nothing and sends STATE is seen as such.
+  // Each handshake starts a new count; a device that sends STATE but answers nothing is recognised.
   CHECK(link.hello(kNsPerS, &hello) == LinkStatus::kTimeout && link.hello_input.bytes == 0);
   device.down = [] { return 1; };
   CHECK(link.hello(kNsPerS, &hello) == LinkStatus::kTimeout);

@@ -1,5 +1,4 @@
-// The loop against the firmware's own bridge and plant on a virtual clock: what it does in a step, and with which
-// bytes.
+// The loop against the firmware's own bridge and plant on a virtual clock: the operations and bytes of a step.
 #include <math.h>
 
 #include "loop_bench.h"
@@ -70,7 +69,7 @@ void lost_and_repeated_frames_cost_time_and_nothing_else() {
   CHECK(result.reason == StopReason::kSteps && result.steps == 1000);
   CHECK(lossy.counters.retries > 50 && lossy.counters.timeouts == lossy.counters.retries);
   CHECK(lossy.diary.calls == clean.diary.calls && lossy.diary.hash == clean.diary.hash);
-  // What was received differs in the device's own sequence numbers: it acknowledged some RESETs twice.
+  // The received bytes differ in the device's sequence numbers: it acknowledged some RESETs twice.
   CHECK(result.sent_hash == expected.sent_hash);
 }
 
@@ -108,12 +107,12 @@ void a_dry_run_writes_nothing() {
   CHECK(bench.device.frames_up == before);
   CHECK(bench.counters.steps == 20 && bench.counters.overridden == 20);
   CHECK(bench.device.bridge.state == TL_STATE_DISARMED);
-  // The pole falls, and nobody picks it up: that is one end, and what would be sent is shown after it.
+  // The pole falls and stays down: that is one end, and the computed commands are still shown after it.
   bench.options.steps = 0;
   bench.options.duration_ns = 10 * kNsPerS;
   const LoopResult over = bench.run();
   CHECK(over.reason == StopReason::kSeconds && over.confirmed && over.episodes == 1 && over.steps > 400);
-  // So does a device whose episode was over before.
+  // The same for a device whose episode ended before.
   const LoopResult fallen = bench.run();
   CHECK(fallen.reason == StopReason::kSeconds && fallen.episodes == 0 && fallen.steps > 400);
   CHECK(bench.device.frames_up == before);

@@ -1,4 +1,4 @@
-// How the loop ends: dead lines, failing policies, requests, targets; and what the next one finds.
+// How the loop ends: dead lines, failing policies, requests, targets; and the state for the next session.
 //
 // hazard: device-exchanged policy-fails
 #include <stdexcept>
@@ -100,7 +100,7 @@ void requests_stop_it() {
   CHECK(estop.device.bridge.state == TL_STATE_ESTOP);
 }
 
-// Nothing was armed, so there is nothing to take back, and nothing left open.
+// Nothing was armed, so there is nothing to disarm and nothing pending.
 void a_stop_before_arm_arms_nothing() {
   Bench stop;
   Loop loop(stop.link, stop.device.clock.clock(), stop.diary.policy(), stop.hello, stop.options);
@@ -114,7 +114,8 @@ void a_stop_before_arm_arms_nothing() {
   CHECK(refused.run().reason == StopReason::kArmRefused);
 }
 
-// Between the data sheet and ARM time passes: for a question, or for a service that waits. What is there then counts.
+// Time passes between the data sheet and ARM, for a confirmation or in a waiting service. The device present at ARM
+// counts.
 void another_device_than_the_described_one_is_not_armed() {
   Bench restarted;
   restarted.device.restart(2);
@@ -123,13 +124,13 @@ void another_device_than_the_described_one_is_not_armed() {
   exchanged.device.plant_state.resize(exchanged.device.config.plant->state_bytes + 64);
   exchanged.device.config.plant_state = exchanged.device.plant_state.data();
   exchanged.device.restart(1);
-  Bench modest;  // the same, but it no longer calls itself simulated
+  Bench modest;  // the same, but without SIMULATED
   modest.device.config.caps = TL_CAP_REWARD | TL_CAP_RESET;
   modest.device.restart(1);
   for (Bench* bench : {&restarted, &exchanged, &modest}) {
     int arms = 0;
     bench->device.seen = [&](const tl_frame& frame) { arms += frame.type == TL_TYPE_ARM || frame.type == TL_TYPE_CMD; };
-    for (int attempt = 0; attempt < 2; ++attempt) {  // asking again does not make it the described one
+    for (int attempt = 0; attempt < 2; ++attempt) {  // repeating HELLO does not make it the described device
       const LoopResult result = bench->run();
       CHECK(result.reason == StopReason::kDeviceRestart && result.confirmed && result.steps == 0);
       CHECK(arms == 0 && bench->device.bridge.last_session == 0);
@@ -145,7 +146,7 @@ void another_device_than_the_described_one_is_not_armed() {
   CHECK(result.reason == StopReason::kLinkLost && result.confirmed && deaf.device.bridge.last_session == 0);
 }
 
-// It answers HELLO, restarts on ARM, and another one takes the ARM that is repeated: no RESET and no command follow.
+// It answers HELLO, restarts on ARM, and another device receives the repeated ARM: no RESET and no command follow.
 void a_device_that_appears_while_arming_gets_nothing() {
   for (int what = 0; what < 2; ++what) {
     Bench bench;
@@ -154,7 +155,7 @@ void a_device_that_appears_while_arming_gets_nothing() {
       moves += frame.type == TL_TYPE_CMD || frame.type == TL_TYPE_RESET;
       bench.device.deaf = frame.type == TL_TYPE_ARM && ++arms == 1;
       if (!bench.device.deaf) return;
-      if (what == 0) bench.device.config.ttl_max_ms = 100;  // with the boot_id of the one before
+      if (what == 0) bench.device.config.ttl_max_ms = 100;  // with the previous device's boot_id
       bench.device.restart(what == 0 ? 1 : 2);
     };
     const LoopResult result = bench.run();
@@ -185,7 +186,7 @@ void limits_that_cannot_be_kept_make_no_loop() {
   CHECK(refused);
 }
 
-// Asked for when the loop is there and its thread is not, or by somebody who still waits: it must not arm first.
+// Requested before the loop's thread starts, or by a client that still waits: it must not arm first.
 void an_emergency_stop_before_arm_is_one() {
   for (int kind = 0; kind < 2; ++kind) {
     Bench bench;
@@ -198,7 +199,7 @@ void an_emergency_stop_before_arm_is_one() {
   }
 }
 
-// For whoever watches that the loop turns: a stop that nobody confirms takes seconds.
+// For watchdogs of the loop: an unconfirmed stop takes seconds.
 void a_stop_without_an_answer_is_a_sign_of_life() {
   for (int kind = 0; kind < 2; ++kind) {
     Bench bench;

@@ -1,6 +1,5 @@
-// Any bit pattern that a policy hands out leaves the gate finite, in range, no further from the last than slew allows,
-// and no faster in its change than the acceleration.
-// hazard: command-out-of-limits
+// For any bit pattern from a policy, the limiter's output is finite, in range, and within the slew and acceleration
+// limits. hazard: command-out-of-limits
 #include <math.h>
 
 #include "native/runtime/loop/reward.h"
@@ -83,8 +82,7 @@ void raw_values_are_gated_too() {
   CHECK(gate.apply(&u) == 0 && u == 3);
 }
 
-// From rest to the end of the range: faster each step by the acceleration, then slower by it, and at rest where it
-// ends.
+// From rest to the end of the range: accelerates by the limit each step, then decelerates, and stops at the end.
 void acceleration_lets_it_stop_at_the_end_of_the_range() {
   CommandLimiter gate;
   gate.m = 1;
@@ -96,7 +94,7 @@ void acceleration_lets_it_stop_at_the_end_of_the_range() {
     float u = 1e9f;
     CHECK((gate.apply(&u) & kLimiterRange) != 0 && fabsf(u - at) < 1e-4f);
   }
-  // Turned round at full speed it cannot stop at once, and does not leave the range.
+  // Reversed at full speed it cannot stop at once, but does not leave the range.
   gate.start(&zero);
   float u = 0;
   for (int i = 0; i < 4; ++i) {
@@ -107,7 +105,7 @@ void acceleration_lets_it_stop_at_the_end_of_the_range() {
   CHECK(gate.apply(&u) == kLimiterAccel && fabsf(u - 13) < 1e-4f);
 }
 
-// Whatever the number: it is a limit that can be kept, or refused. Only inf is none.
+// Any number is either an enforceable limit or refused. Only inf means no limit.
 void what_is_no_limit_is_refused() {
   const float inf = kNoLimit, tiny = 1e-44f, spacing = nextafterf(10, 11) - 10;
   CHECK(problem_of({-10, 10}) == nullptr && problem_of({-10, 10, spacing, 0, spacing}) == nullptr);
@@ -134,7 +132,7 @@ void what_is_no_limit_is_refused() {
       {0, 1e-44f},
   };
   for (const ActuatorLimits& limits : bad) CHECK(problem_of(limits) != nullptr);
-  // What passes can be followed: no change is swallowed by rounding, at either end.
+  // Accepted limits are effective: no change is lost to rounding, at either end.
   for (int round = 0; round < 100000; ++round) {
     const ActuatorLimits l{any_float(), any_float(), any_float(), 0, any_float()};
     if (problem_of(l) != nullptr) continue;

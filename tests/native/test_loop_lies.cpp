@@ -1,5 +1,5 @@
-// A device that says what is not so: whatever STATE brings, no two commands of a session are further apart than the
-// limit on changes, and what is recorded of a step is what the policy did with it.
+// A device with false reports: for any STATE, consecutive commands of a session differ by no more than the slew limit,
+// and the record of a step matches the policy's behaviour.
 //
 // hazard: state-lies
 #include <algorithm>
@@ -23,7 +23,7 @@ struct Random {
   }
 };
 
-// What left: commands, and where a RESET of ours lies between two.
+// Output: commands, and the RESETs between them.
 struct Sent {
   float u;
   bool rested;
@@ -45,7 +45,7 @@ std::vector<Sent> watched(Bench* bench) {
 
 constexpr float kSlew = 0.5f;
 
-// Between two commands; behind a RESET from where the actuator can have been left by it.
+// Between two commands; after a RESET, from a value that the RESET can have left at the actuator.
 bool allowed(const Sent& before, const Sent& now, float rest, float safe) {
   const float from = std::min({before.u, now.rested ? rest : before.u, now.rested ? safe : before.u});
   const float to = std::max({before.u, now.rested ? rest : before.u, now.rested ? safe : before.u});
@@ -88,7 +88,7 @@ void no_state_gets_a_command_past_the_limit() {
   CHECK(commands > 10000 && resets > 100 && continued > 1000);
 }
 
-// The device's own resets are believed where they can be: from rest, not from the last command.
+// The device's own resets are accepted if plausible: from rest, not from the last command.
 void after_a_reset_it_starts_from_rest() {
   Bench bench;
   bench.options.tick = TickSource::kDevice;
@@ -103,11 +103,11 @@ void after_a_reset_it_starts_from_rest() {
   CHECK(resets > 5);
 }
 
-// The policy is told what was applied, and says itself whether that is what it chose: the record keeps its word.
+// The policy receives the applied action and decides whether it equals its choice: the record keeps this decision.
 void the_record_says_what_the_policy_did() {
   struct Case {
-    float off;        // N of +-10: of what the device says it applied
-    bool accepts;     // the policy takes it for its own
+    float off;        // N of +-10: of the action that the device reports as applied
+    bool accepts;     // the policy treats it as its own
     bool told, kept;  // expected: executed given, and step recorded as replaced
   };
   const Case cases[] = {{0, false, false, false},   {4e-4f, false, false, false}, {9e-4f, false, false, false},

@@ -1,4 +1,4 @@
-// The telemetry ring between two threads. Also meant for ThreadSanitizer.
+// The telemetry ring between two threads. Also run under ThreadSanitizer.
 #include <thread>
 
 #include "native/runtime/record/ring.h"

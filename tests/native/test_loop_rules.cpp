@@ -1,4 +1,4 @@
-// When the next step starts, on times that are passed in.
+// The start time of the next step, with injected times.
 #include "native/runtime/loop/rules.h"
 #include "sim_device.h"
 
@@ -12,7 +12,7 @@ constexpr int64_t kPeriod = 20 * kNsPerMs;
 void a_tick_of_3_2_periods_skips_three_slots() {
   DeadlineRule rule;
   rule.start(0, kPeriod);
-  CHECK(rule.next_ns == kPeriod);  // slot 0 of what follows
+  CHECK(rule.next_ns == kPeriod);  // slot 0 of the following
   const int64_t slot0 = rule.next_ns;
   CHECK(rule.finish(slot0 + kPeriod * 32 / 10) == 3);
   CHECK(rule.next_ns == slot0 + 4 * kPeriod);
@@ -70,7 +70,7 @@ void device_time_wraps() {
   CHECK(rule.on_state(kPeriod, 10000, false) == 0);
   CHECK(!rule.is_new(10000));
   CHECK(!rule.is_new(0xFFFFFFFFu - 9999u));
-  // 4 periods later: three did not come.
+  // 4 periods later: three are missing.
   CHECK(rule.on_state(5 * kPeriod, 90000, false) == 3);
   CHECK(rule.skipped == 3);
 }
@@ -80,12 +80,12 @@ void the_cost_of_an_update_is_a_high_quantile() {
   CHECK(rule.fits(0) && !rule.fits(-1));
   rule.took(100 * kNsPerUs);
   CHECK(!rule.fits(100 * kNsPerUs - 1) && rule.fits(100 * kNsPerUs));
-  // One that was interrupted for 50 ms counts little, and is forgotten.
+  // A single interruption of 50 ms has little weight and is forgotten.
   rule.took(50 * kNsPerMs);
   CHECK(rule.fits(108 * kNsPerUs));
   for (int i = 0; i < 1000; ++i) rule.took(80 * kNsPerUs);
   CHECK(rule.fits(87 * kNsPerUs) && !rule.fits(79 * kNsPerUs));
-  // A processor at half its speed is noticed within a dozen updates.
+  // A processor at half speed is detected within a dozen updates.
   for (int i = 0; i < 12; ++i) rule.took(160 * kNsPerUs);
   CHECK(!rule.fits(155 * kNsPerUs));
   // From costs that are uniform in 0 to 1 ms, the 99 % quantile.
@@ -98,7 +98,7 @@ void the_cost_of_an_update_is_a_high_quantile() {
     rule.took(cost);
   }
   CHECK(over > 700 && over < 1300);
-  // Too slow for its period for good: nearly each update is dropped, about each hundredth is tried.
+  // Permanently too slow for its period: nearly every update is dropped, about one in a hundred is tried.
   CostRule slow;
   slow.took(30 * kNsPerMs);
   int tried = 0;

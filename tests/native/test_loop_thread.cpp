@@ -1,4 +1,4 @@
-// The loop on its thread while others drain, ask, freeze and stop it. Meant for ThreadSanitizer too.
+// The loop on its thread while other threads drain, query, freeze and stop it. Also run under ThreadSanitizer.
 #include <pthread.h>
 #include <signal.h>
 
@@ -24,8 +24,8 @@ bool interrupt_blocked() {
   return sigismember(&now, SIGINT) == 1;
 }
 
-// Where the system has no thread to give, all is as before: the signals too.
-// A stack beyond every address space is refused at once; one of 2^46 bytes an emulator tries to describe page by page.
+// If the system cannot create a thread, nothing changes, signals included. A stack beyond every address space is
+// refused at once; one of 2^46 bytes would be mapped page by page in an emulator.
 void a_thread_that_cannot_be_started(Link& link, const Policy& policy, const tl_hello& hello, LoopOptions options) {
   struct sigaction before;
   struct sigaction after;

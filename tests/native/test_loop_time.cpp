@@ -1,4 +1,4 @@
-// The loop in real time, on a virtual clock: who ticks it, overruns, and what waits for the slack.
+// The loop in real time, on a virtual clock: clocks, overruns, and work that waits for slack.
 #include <algorithm>
 
 #include "loop_bench.h"
@@ -42,7 +42,7 @@ void an_overrun_of_3_2_periods_skips_three_and_catches_nothing_up(TickSource tic
   }
 }
 
-// On each clock: learning takes 12 of 20 ms; at some steps the action comes so late that 8 ms are left.
+// On each clock: learning takes 12 of 20 ms; at some steps the action is so late that 8 ms are left.
 void an_update_that_does_not_fit_is_dropped() {
   for (const TickSource tick : {TickSource::kDevice, TickSource::kHost, TickSource::kLockstep}) {
     Bench bench;
@@ -117,7 +117,7 @@ void hash_and_copy_wait_for_the_slack() {
     CHECK(loop.result().reason == StopReason::kSteps && loop.result().steps == 300);
     const std::vector<RecordHead> records = Bench::take(loop);
     const bool lockstep = tick == TickSource::kLockstep;
-    const int before = lockstep ? 0 : 2;  // to know what they cost
+    const int before = lockstep ? 0 : 2;  // to measure their cost
     int found = 0;
     for (const RecordHead& head : records) {
       found += head.state_hash != 0;

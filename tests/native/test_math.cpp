@@ -61,7 +61,7 @@ int main() {
   CHECK(hyperbolic_tangent(1e300) == 1.0 && hyperbolic_tangent(-1e300) == -1.0);
   CHECK(!is_finite(INFINITY) && !is_finite(NAN) && is_finite(0.0));
 
-  // The generator: mean, variance and range of what is drawn. 2e5 samples: five deviations of the mean are 0.0112 for
+  // The generator: mean, variance and range of the samples. 2e5 samples: five deviations of the mean are 0.0112 for
   // the normal.
   double sum = 0, squares = 0, smallest = 1, largest = 0;
   for (int i = 0; i < 200000; ++i) {

@@ -1,5 +1,5 @@
 // The normaliser's pairs of floats against two passes in long double, within the bound that docs/math_normalizer.md
-// derives; what it hands on.
+// derives; its outputs.
 #include <math.h>
 
 #include <vector>
@@ -66,7 +66,7 @@ const Stream kStreams[] = {
 };
 
 // |mean error| <= 7 u B + u^2 (N + 1) M + N f and |m2 error| <= (12 u + 2 u^2 N + 2 E/s + (E/s)^2) m2 + N f:
-// B mean |deviation|, M largest |mean|, E the mean's bound, s^2 = m2 / N, f = 2^-124 for what is flushed to zero.
+// B mean |deviation|, M largest |mean|, E the mean's bound, s^2 = m2 / N, f = 2^-124 for denormals flushed to zero.
 void check(const Stream& stream) {
   const runtime::DenormalsFlushed flushed;
   Held<float> held(1, 0);
@@ -105,7 +105,7 @@ void check(const Stream& stream) {
 int main() {
   for (const Stream& stream : kStreams) check(stream);
 
-  // At rest: 0, whatever comes, until it moves in learning; then its share of the time, bounded.
+  // At rest: 0 for any input, until it moves during learning; then scaled by its share of the time, and bounded.
   for (const double bound : {0.0, 10.0}) {
     Held<float> still(1, bound);
     for (int i = 0; i < 1000; ++i) CHECK(still.hand_on(0.1f) == 0.0f);
@@ -118,7 +118,7 @@ int main() {
     CHECK(still.normalizer.still[0] == 1000 && still.normalizer.count[0] == 2000);
   }
 
-  // A motion whose square is no float is none.
+  // A motion whose square underflows is none.
   {
     const runtime::DenormalsFlushed flushed;
     Held<float> tiny(1, 10.0);
@@ -126,7 +126,7 @@ int main() {
     CHECK(tiny.normalizer.still[0] == 1000);
   }
 
-  // What is larger than any reading: a number comes out, bounded where there is a bound, and the sums stay numbers.
+  // Input larger than any reading: the output is a number, bounded if there is a bound, and the sums stay finite.
   for (const double bound : {0.0, 10.0}) {
     Held<float> wild(1, bound);
     for (int i = 0; i < 1000; ++i) {
@@ -136,7 +136,7 @@ int main() {
     CHECK(wild.m2() > 1e28 && wild.m2() < 1e32);
   }
 
-  // One outlier, then as before: handed on as the bound, and the statistics move by what a sample at the bound does.
+  // One outlier, then as before: output at the bound, and the statistics move as for a sample at the bound.
   Held<float> robust(1, 10.0), plain(1, 0.0);
   uint64_t words[2];
   const core::Rng rng{words};
@@ -151,9 +151,9 @@ int main() {
   CHECK(robust.m2() <= before * (1 + 1.001 * 100.0 / 999));
   CHECK(fabsf(robust.seen(0.5f)) > 0.5f);
   (void)plain.hand_on(65535.0f);
-  CHECK(fabsf(plain.seen(0.5f)) < 0.05f);  // what the bound is there for
+  CHECK(fabsf(plain.seen(0.5f)) < 0.05f);  // the purpose of the bound
 
-  // Full: the statistics stand still rather than wrap round.
+  // Full: the statistics are frozen instead of wrapping around.
   robust.normalizer.count[0] = learners::kMostSamples;
   const double full = robust.m2();
   (void)robust.hand_on(0.3f);

@@ -1,5 +1,5 @@
-// Link quality: the fit of the two clocks against clocks that are known, and the counts of what is lost against what
-// was taken from the line.
+// Link quality: the fit of the two clocks against known clocks, and the loss counters against the frames removed from
+// the line.
 #include "native/runtime/link/quality.h"
 
 #include <cmath>
@@ -32,7 +32,7 @@ struct Line {
   double drift_ppm = 0;
   double offset_us = 0;    // of the device's clock, at host time 0
   double least_us = 200;   // each way
-  double jitter_us = 100;  // mean of what comes on top, each way
+  double jitter_us = 100;  // mean of the additional delay, each way
   double lost = 0;
   bool wide = true;  // the device's clock has 64 bits
   Random random;
@@ -73,7 +73,7 @@ void finds_offset_and_drift_through_jitter_and_loss() {
     // The best of 40 exchanges a second waits some 100 us / sqrt(40) = 16 us; half the difference of the two ways is
     // 10.
     const auto now = static_cast<int64_t>(t_us * 1e3);
-    // Unwrapped from 32 bits, so whole turns are nobody's.
+    // Unwrapped from 32 bits, so whole turns are ambiguous.
     const double error_us =
         static_cast<double>(static_cast<int32_t>(fit.device_us(now) - static_cast<uint32_t>(line.device_us(t_us))));
     CHECK(fit.known() && fit.drift_known());
@@ -93,7 +93,7 @@ void a_quarter_of_nonsense_moves_nothing() {
   ClockFit fit;
   double t_us = 0;
   for (int second = 0; second < 32; ++second) {
-    // In every fourth second the way back is 30 ms longer, all of it.
+    // In every fourth second the return path is 30 ms slower.
     for (int i = 0; i < 50; ++i, t_us += 20000) line.exchange(&fit, t_us, second % 4 == 3 ? 30000 : 0);
   }
   const auto now = static_cast<int64_t>(t_us * 1e3);
@@ -112,7 +112,7 @@ void follows_through_a_wrap() {
   for (int i = 0; i < 50 * 11; ++i, t_us += 20000) line.exchange(&fit, t_us);
   const auto now = static_cast<int64_t>(t_us * 1e3);
   fit.fit(now);
-  CHECK(fit.drift_known());                    // nothing has begun again
+  CHECK(fit.drift_known());                    // no restart
   CHECK(std::fabs(fit.drift_ppm() + 60) < 6);  // 20 us over 11 s is 2
   const auto error = static_cast<int32_t>(fit.device_us(now) - static_cast<uint32_t>(line.device_us(t_us)));
   CHECK(std::abs(error) < 20);
@@ -138,7 +138,7 @@ void refuses_what_cannot_be() {
   ClockFit fit;
   CHECK(fit.add(2000000, 100, 110, 1000000) < 0);   // arrived before it left
   CHECK(fit.add(1000000, 100, 90, 2000000) < 0);    // left the device before it came
-  CHECK(fit.add(1000000, 100, 5000, 2000000) < 0);  // was there longer than it was away
+  CHECK(fit.add(1000000, 100, 5000, 2000000) < 0);  // was at the device longer than the round trip
   CHECK(!fit.due(3000000));
   CHECK(fit.add(1000000, 100, 110, 2000000) == 990000);
 }
@@ -179,7 +179,7 @@ void a_clean_line_loses_nothing() {
   // One clock for both ends, and no time on the line.
   CHECK(std::fabs(q.drift_ppm.get()) < 0.1 && std::fabs(q.offset_us.get()) <= 1 && q.round_trip_us.get() <= 1);
   CHECK(q.state_delay_us.get() <= 1);
-  // A command answers a STATE at once and is named by the next one, a period later.
+  // A command answers a STATE at once and is reported by the next one, a period later.
   CHECK(q.command_age_us.get() == run.hello.period_us);
   CHECK(q.frames_in_per_s.get() > 0 && q.bytes_out_per_s.get() > 0);
 }
@@ -226,14 +226,14 @@ void counts_what_the_line_loses() {
   };
   const LinkQuality& q = run.run(2000);
   clean = true;
-  run.run(200);  // its first questions tell of what went last
+  run.run(200);  // its first requests cover the last frames
   CHECK(lost_down > 20 && lost_up > 20 && twice > 10);
   CHECK(q.lost_in.get() == lost_down);
   CHECK(q.repeated_in.get() == twice);
   CHECK(q.lost_out.get() == lost_up);
 }
 
-// Its frames stand between the bridge's and have numbers of their own.
+// Its frames are interleaved with the bridge's and numbered separately.
 void a_learner_on_the_board_is_no_loss() {
   Run run;
   uint64_t down = 0;

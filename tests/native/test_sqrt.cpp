@@ -1,4 +1,4 @@
-// The square root for machines without one, against the C library's, which IEEE 754 requires to be correctly rounded:
+// The square root for processors without one, against the C library's, which IEEE 754 requires to be correctly rounded:
 // every bit.
 #include <inttypes.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* A wall clock that is wrong: loaded with LD_PRELOAD. The monotonic clock is the system's.
- *   WALL_CLOCK       seconds from 1970 at which it stands when first read, such as 5 or -86400
+ *   WALL_CLOCK       seconds since 1970 at the first read, such as 5 or -86400
  *   WALL_CLOCK_JUMPS seconds by which it jumps, forwards and back, at every read; 0: none */
 #define _GNU_SOURCE
 #include <stdlib.h>

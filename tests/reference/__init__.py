@@ -1,1 +1,1 @@
-"""The slow truth: float64 numpy oracles, written from the formulas of docs/math.md and from nothing else."""
+"""Reference implementations in float64 numpy, written from the formulas of docs/math.md and from nothing else."""

@@ -1,4 +1,4 @@
-"""Where the weights start: distributions, for a numpy Generator. The package has its own generator, so only
+"""Distributions of the initial weights, for a numpy Generator. The package has its own generator, so only
 distributions compare.
 
 Source: math.md, section 1 (RTU) and section 4 (sparse init; Elsayed et al. 2024).
@@ -20,7 +20,7 @@ def rtu(
     rng: np.random.Generator, n: int, d: int, r_min: float = 0.0, r_max: float = 1.0, max_phase: float = 6.28
 ) -> dict[str, Array]:
     """nu_log, theta_log (n,), W1, W2 (n, d). r^2 is uniform in (r_min^2, r_max^2), theta uniform in (0, max_phase)."""
-    u, u_phase = 1 - rng.random(n), 1 - rng.random(n)  # never 0: log(0) would freeze a pole for ever
+    u, u_phase = 1 - rng.random(n), 1 - rng.random(n)  # never 0: log(0) would freeze a pole permanently
     return {
         "nu_log": np.log(-0.5 * np.log(np.minimum(u * (r_max**2 - r_min**2) + r_min**2, 1 - 1e-16))),
         "theta_log": np.log(max_phase * u_phase),

@@ -9,8 +9,8 @@ The sampled actions are an input ("forced actions"), so that no random generator
     z          eligibility of a parameter; gamma lambda z + g, lambda by parameter group
     g          gradient of v(s), of log pi(a|s) or of H(pi(.|s)) with the weights that saw s
 
-The package contracts the cotangents of s with the traces as they stand, one step later; the traces do not move in
-between, so the oracle contracts them at once and keeps the gradients: slower, the same numbers.
+The package contracts the cotangents of s with the current traces, one step later; the traces do not change in between,
+so the oracle contracts them at once and keeps the gradients: slower, the same numbers.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Trunk:
             self.cell.reset()
 
     def forward(self, x: Array, periods: float = 1.0) -> Array:
-        """Advances h and the traces with the weights of now, by `periods` of the nominal time step."""
+        """Advances h and the traces with the current weights, by `periods` of the nominal time step."""
         if self.cell:
             self.cell.p = {k: self.p[f"{self.prefix}cell.{k}"] for k in NAMES}
             self.y = self.cell.step(x, periods)
@@ -65,7 +65,7 @@ class Trunk:
         return self.evaluate()
 
     def evaluate(self) -> Array:
-        """Body again, from the stored recurrent state, with the weights of now."""
+        """Body again, from the stored recurrent state, with the current weights."""
         layer = f"{self.prefix}layer"
         self.body = Body([(self.p[f"{layer}{i}.weight"], self.p[f"{layer}{i}.bias"]) for i in range(self.depth)])
         self.out = self.body.forward(self.y)
@@ -150,8 +150,8 @@ MAX_THETA_LOG = float(np.log(4 * np.pi))
 
 
 def add(p: Tree, *steps: Tree) -> None:
-    """The steps one after the other onto the parameters, in place in the dictionary. None of them lifts a theta_log
-    above MAX_THETA_LOG, or one that stands above it (math.md, 4, 'Phases')."""
+    """Applies the steps in sequence to the parameters, in place in the dictionary. No step raises a theta_log above
+    MAX_THETA_LOG, or one that is already above it (math.md, 4, 'Phases')."""
     for step in steps:
         for k, v in step.items():
             most = np.maximum(p[k], MAX_THETA_LOG) if k.endswith("theta_log") else np.inf
@@ -236,10 +236,10 @@ class StreamAC:
     ) -> None:
         """One transition into `observation`, at which `action` was sampled.
 
-        overridden: another action than the last one sampled was applied: the actor's traces decay, its weights stand
-            still.
-        reward: None where it was lost: delta is 0, so the entropy term is too, and the reward's statistics stand still.
-        update: False is the deadline rule: weights and the optimisers' state stand still, all else goes on.
+        overridden: an action other than the last sample was applied: the actor's traces decay, its weights do not
+            change.
+            reward: None if it was lost: delta and the entropy term are 0, and the reward's statistics do not change.
+            update: False is the deadline rule: weights and the optimisers' state do not change, all else is updated.
         periods: time since the last observation in nominal time steps.
         """
         v = self.value
@@ -311,7 +311,7 @@ class TDPredictor:
         self.g = None
 
     def step(self, x: Array, cumulant: float) -> float:
-        """x (d,) and the cumulant that came with it; returns v(x) with the weights that saw it."""
+        """x (d,) and the cumulant received with it; returns v(x) with the weights that saw it."""
         x = self.normalizer(x) if self.normalizer else x
         v = self.value
         self.trunk.forward(x)

@@ -1,4 +1,4 @@
-"""How a weight moves, given the error delta and the trace z: w <- w + step(delta, z).
+"""Weight updates, given the error delta and the trace z: w <- w + step(delta, z).
 
 Source: ObGD, Elsayed et al. 2024, arXiv 2410.14606; Adam, Kingma and Ba 2015; math.md, section 4.
 """

@@ -1,6 +1,6 @@
-"""The plants in double precision, written from the papers and data sheets, not from the C.
+"""The plants in double precision, written from the papers and data sheets, not from the C code.
 
-State in, state out; nothing is kept.
+Pure functions of the state.
 """
 
 from __future__ import annotations

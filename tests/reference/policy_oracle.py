@@ -13,7 +13,7 @@ ACTIVATIONS = {"relu": lambda z: np.maximum(z, 0.0), "tanh": np.tanh, "identity"
 
 
 class OraclePolicy:
-    """Looks like an agent to the export, and predicts in double.
+    """Has an agent's interface for the export, and predicts in double.
 
     members: units that share a pole, neighbours.
     """

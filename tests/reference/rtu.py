@@ -32,7 +32,7 @@ GAMMA_EPS = 1e-8
 
 
 def activate(kind: str, v: Array) -> Array:
-    """f(v); relu looks at the real part only, as a complex-step derivative needs."""
+    """f(v); relu tests the real part only, as a complex-step derivative requires."""
     if kind == "relu":
         return np.where(v.real > 0, v, 0 * v)
     return np.tanh(v) if kind == "tanh" else v
@@ -47,7 +47,7 @@ def slope(kind: str, v: Array) -> Array:
 
 @dataclass
 class Coefficients:
-    """What a unit needs for one step of length k = dt / dt_native (math.md, 1, 'Time step that varies')."""
+    """Coefficients of a unit for one step of length k = dt / dt_native (math.md, 1, 'Time step that varies')."""
 
     g: Array
     phi: Array
@@ -99,14 +99,12 @@ class RTU:
 
     @property
     def y(self) -> Array:
-        """(2n,), what the next layer sees: f stands outside the linear cell's recurrence, inside the nonlinear
-        one's.
-        """
+        """(2n,), what the next layer sees: f is outside the linear cell's recurrence, inside the nonlinear one's."""
         h = np.concatenate([self.h1, self.h2])
         return h if self.nonlinear else activate(self.f, h)
 
     def step(self, x: Array, k: float = 1.0) -> Array:
-        """Consumes x (d,); h and traces advance with the same coefficients; returns y (2n,)."""
+        """Takes x (d,); advances h and traces with the same coefficients; returns y (2n,)."""
         c = Coefficients.of(self.p, k)
         h1, h2 = self.h1, self.h2
         u1, u2 = self.p["W1"] @ x, self.p["W2"] @ x

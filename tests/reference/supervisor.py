@@ -1,5 +1,5 @@
-"""The monitors, the change of drivers and the learner monitor's signals once more, in plain Python: slow, and written
-from docs/safety.md.
+"""A reference implementation of the monitors, of arbitration and of the learner monitor's triggers in plain Python,
+written from docs/safety.md.
 
 Numbers are float64 here and float32 there; the tests feed values that both hold exactly, or keep clear of thresholds.
 """
@@ -41,9 +41,7 @@ class Channel:
         self.good, self.readings, self.moves, self.held = None, [], [], 0
 
     def _same(self) -> tuple[int, float]:
-        """How many readings before the last are equal to it, in a row, and how far the commands have moved
-        meanwhile.
-        """
+        """Number of consecutive readings equal to the last one, and the total change of the commands meanwhile."""
         count, moved = 0, 0.0
         while count + 1 < len(self.readings) and self.readings[-2 - count] == self.readings[-1]:
             moved += self.moves[-1 - count]
@@ -51,7 +49,7 @@ class Channel:
         return count, moved
 
     def _agree(self) -> int:
-        """How many of the last steps between readings were no larger than a spike, in a row."""
+        """Number of consecutive recent changes of the readings that are no larger than a spike."""
         count = 0
         while (
             count + 1 < len(self.readings) and abs(self.readings[-1 - count] - self.readings[-2 - count]) <= self.spike
@@ -76,7 +74,7 @@ class Channel:
         return 0, ""
 
     def step(self, x: float, moved: float) -> tuple[float, int]:
-        """The value that takes x's place, and flags."""
+        """The replacement value of x, and flags."""
         fault, action = self._fault(x, moved)
         if not fault:
             self.good, self.held = x, 0
@@ -120,7 +118,7 @@ class SensorMonitor:
 
 @dataclass
 class Drivers:
-    """Who drives, given what is wrong in each step: "" (nothing), "sensor", "monitor"."""
+    """Arbitration, given the fault in each step: "" (none), "sensor", "monitor"."""
 
     dwell_steps: int
     recovery_steps: int
@@ -163,8 +161,8 @@ class Drivers:
 
 @dataclass
 class FallbackOutput:
-    """What the fallback contributes to one actuator, in -1..1: its output; where it fails its last one of the episode,
-    and from the fifth failure in a row on rest, which ends the run where it has to drive."""
+    """The fallback's contribution to one actuator, in -1..1: its output; on failure its last output of the episode;
+    from the fifth consecutive failure on, rest, which ends the run if it has to drive."""
 
     rest: float
     tries: int = 5
@@ -175,7 +173,7 @@ class FallbackOutput:
         self.last = None
 
     def step(self, given: float | None) -> tuple[float, bool]:
-        """The contribution, and whether the fallback has given up; `given` is None, or not finite, where it failed."""
+        """The contribution, and whether the fallback has given up; `given` is None or not finite on failure."""
         if given is not None and math.isfinite(given):
             self.last, self.failed = given, 0
         else:
@@ -187,7 +185,7 @@ class FallbackOutput:
 
 @dataclass
 class CommandLimiter:
-    """Range, slew and acceleration of one actuator (inf: no limit); the braking distance by walking it."""
+    """Range, slew and acceleration of one actuator (inf: no limit); the braking distance by simulation."""
 
     low: float
     high: float
@@ -213,7 +211,7 @@ class CommandLimiter:
         if math.isfinite(self.accel):
             change = clamp(change, self.change - self.accel, self.change + self.accel)
             if not self._stops(self.last, change):
-                # The largest that stops: by bisection between one that does and this one.
+                # The largest change that still stops in time: by bisection.
                 safe = self.change - math.copysign(min(self.accel, abs(self.change)), self.change)
                 bad = change
                 for _ in range(60):
@@ -229,7 +227,7 @@ class CommandLimiter:
 
 @dataclass
 class TdWatch:
-    """Running mean of |delta|, outliers cut at ten times it, and what is far out."""
+    """Running mean of |delta|, outliers cut at ten times it, and detection of outliers."""
 
     limit: float
     warmup: int

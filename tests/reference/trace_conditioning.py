@@ -38,7 +38,7 @@ def returns(cumulant: Array, gamma: float) -> Array:
 
 
 def best_prediction(x: Array, isi: int) -> Array:
-    """(steps,): the best function of all that was seen, which is a function of the time since the last onset alone."""
+    """(steps,): the best function of all past observations: a function of the time since the last onset."""
     now = np.arange(len(x))
     us_at, cs_at = (np.maximum.accumulate(np.where(np.diff(x[:, k], prepend=0) > 0, now, -1)) for k in (0, 1))
     return _mean_of_each(np.where(cs_at > us_at, cs_at - now, now - us_at), returns(x[:, 0], 1 - 1 / isi))
@@ -51,8 +51,9 @@ def _mean_of_each(kinds: Array, values: Array) -> Array:
 
 
 def bounds(x: Array, isi: int) -> dict[str, float]:
-    """Mean squared return error of predicting 0, the best constant, the best function of US and CS now, and the best
-    function of all that was seen (the Bayes floor)."""
+    """Mean squared return error of predicting 0, the best constant, the best function of the present US and CS, and the
+    best function of all past observations (the Bayes floor).
+    """
     g = returns(x[:, 0], 1 - 1 / isi)
     return {
         "zero": float((g**2).mean()),

@@ -1,4 +1,4 @@
-"""TickLink written a second time, from docs/protocol.md, slowly and with other means: struct, bit by bit, no C."""
+"""A second implementation of TickLink from docs/protocol.md in plain Python: struct, bit by bit, no C."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def decode(stuffed: bytes) -> tuple[int, int, int, int, bytes] | str:
 
 
 def frames(stream: bytes) -> list[tuple[int, int, int, int, bytes]]:
-    """All good frames of a whole stream."""
+    """All valid frames of a stream."""
     found = [decode(piece) for piece in stream.split(b"\0")[:-1] if piece]
     return [frame for frame in found if not isinstance(frame, str)]
 
@@ -128,7 +128,7 @@ def float32(value: float) -> float:
 
 
 def row_valid(row: dict[str, object]) -> bool:
-    """docs/protocol.md, ROW: what may stand there. Numbers are binary32 ones."""
+    """docs/protocol.md, ROW: valid contents. Numbers are binary32 ones."""
     name, unit = str(row["name"]), str(row["unit"])
     low, high = float(row["min"]), float(row["max"])  # type: ignore[arg-type]
     slew, safe_value = float(row["slew"]), float(row["safe_value"])  # type: ignore[arg-type]

@@ -3,10 +3,10 @@
  *     cc -shared -fPIC -O2 tools/qemu/count.c -o count.so
  *     qemu-system-arm ... -plugin ./count.so,begin=0x08000101,end=0x08000105,out=counts.txt
  *
- * One line of `out` for each time the instruction at `end` is reached after the one at `begin`: how many were executed
- * from the first (counted) to the second (not counted). Interrupts that fall between count too. The addresses' lowest
+ * Writes one line to `out` each time the instruction at `end` is reached after the one at `begin`: the number executed
+ * from the first (included) to the second (excluded). Interrupts in between count too. The addresses' lowest
  * bit (Thumb) is ignored.
- * Without addresses: one line, of all that were executed.
+ * Without addresses: one line with the total.
  *
  * The prototypes are those of QEMU's plugin interface, which distributions do not package; no more than is used here,
  * and the same in every version of it. RTU_PLUGIN_API is the version that the plugin claims (1 for QEMU 7 and 8). */

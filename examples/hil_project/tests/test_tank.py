@@ -1,4 +1,4 @@
-"""The tank under its controller, and what becomes of both when something breaks."""
+"""The tank under its controller, with and without faults."""
 
 import numpy as np
 import pytest

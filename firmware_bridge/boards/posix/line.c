@@ -13,7 +13,7 @@ static bool never_block(int fd) {
     return flags != -1 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) != -1;
 }
 
-/* Bytes as they are: no echo, no line editing, no signals, no translation. */
+/* Raw mode: no echo, no line editing, no signals, no translation. */
 static bool make_raw(int fd) {
     struct termios t;
     if (tcgetattr(fd, &t) == -1) return false;
@@ -21,8 +21,8 @@ static bool make_raw(int fd) {
     return tcsetattr(fd, TCSANOW, &t) != -1;
 }
 
-/* Whether a link may stand at this path: nothing is there, or a link to a pty, or one that leads nowhere. If not, errno
- * has the reason. */
+/* Whether a link may be created at this path: it is free, or a link to a pty, or a dangling link. If not, errno has the
+ * reason. */
 static bool is_free(const char *link) {
     static const char pty[] = "/dev/pts/";
     char target[sizeof pty - 1];
@@ -34,8 +34,8 @@ static bool is_free(const char *link) {
     return false;
 }
 
-/* Makes line->link point to the pty in one step: a process that opens it finds the old pty or the new one. Anything
- * else stays there. */
+/* Makes line->link point to the pty atomically: a process that opens it finds the old pty or the new one. Other files
+ * at this path are kept. */
 static bool make_link(const tl_line *line) {
     char aside[4096];
     if (!is_free(line->link)) return false;
@@ -92,7 +92,7 @@ void tl_line_close(tl_line *line) {
     *line = (tl_line){.fd = -1, .far_fd = -1};
 }
 
-/* Writes what the line takes; returns how much that was. */
+/* Writes as much as the line accepts; returns the number of bytes. */
 static size_t write_some(int fd, const uint8_t *bytes, size_t n) {
     ssize_t wrote;
     do wrote = write(fd, bytes, n);

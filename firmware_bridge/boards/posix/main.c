@@ -27,10 +27,10 @@ static uint64_t clock_us(clockid_t clock) {
     return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
-/* A microcontroller keeps a counter through its restarts; a process has the date and its number. */
+/* A microcontroller keeps a counter across restarts; a process uses the time and its process id. */
 static uint32_t another_boot_id(void) { return (uint32_t)clock_us(CLOCK_REALTIME) * 2654435761u ^ (uint32_t)getpid(); }
 
-/* The signals that ask a process to end arrive while waiting and at no other time. Returns the mask to wait with. */
+/* Terminating signals are delivered only while waiting. Returns the mask to wait with. */
 static sigset_t catch_signals(void) {
     static const int ends[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
     const struct sigaction stop = {.sa_handler = ask_stop}, ignore = {.sa_handler = SIG_IGN};
@@ -46,8 +46,8 @@ static sigset_t catch_signals(void) {
     return before;
 }
 
-/* A page of the file that others may map too; NULL, errno set, when the system refuses. It stays mapped until the
- * end. */
+/* A shared mapping of a page of the file; NULL, errno set, on a system error. It stays mapped until the process
+ * ends. */
 static float *map_driver(const char *path) {
     const size_t n = TL_PLANT_ACT_MAX * sizeof(float);
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -59,7 +59,7 @@ static float *map_driver(const char *path) {
     return page != MAP_FAILED ? (float *)page : NULL;
 }
 
-/* What does not fit the protocol, as far as it is a row. */
+/* Prints the rows that do not fit the protocol. */
 static void complain(const tl_simulated *device, const char *plant) {
     const tl_bridge_config *config = &device->bridge.config;
     tl_row row;
@@ -74,21 +74,21 @@ static void complain(const tl_simulated *device, const char *plant) {
     fputs(" (firmware_bridge/protocol/schema.h has the rules)\n", stderr);
 }
 
-/* True when standard input has ended; what it holds before that is thrown away. */
+/* True when standard input has ended; its contents are discarded. */
 static bool input_ended(void) {
     char scrap[256];
     const ssize_t n = read(STDIN_FILENO, scrap, sizeof scrap);
     return n == 0 || (n == -1 && errno != EINTR && errno != EAGAIN);
 }
 
-/* How long to wait for the next tick. */
+/* Time until the next tick. */
 static struct timespec until_due(const tl_bridge *bridge) {
     const uint64_t now_us = clock_us(CLOCK_MONOTONIC), due_us = tl_bridge_due(bridge);
     const uint64_t wait_us = due_us > now_us ? due_us - now_us : 0;
     return (struct timespec){(time_t)(wait_us / 1000000u), (long)(wait_us % 1000000u) * 1000};
 }
 
-/* The outputs come to their safe behaviour before the process ends. A signal from now on ends it in the middle of a
+/* Brings the outputs to their safe behaviour before the process ends. A further signal ends it at once, even during a
  * ramp. */
 static void leave(tl_bridge *bridge, const sigset_t *mask) {
     tl_bridge_leave(bridge);
@@ -142,7 +142,8 @@ int main(int argc, char **argv) {
         tl_line_close(&line);
         return 2;
     }
-    tl_bridge_tick(&device.bridge, clock_us(CLOCK_MONOTONIC)); /* a host that knows the port finds the device booted */
+    tl_bridge_tick(&device.bridge,
+                   clock_us(CLOCK_MONOTONIC)); /* the device has booted by the time a host knows the port */
     if (line.path[0] != '\0') {
         puts(line.path);
         fflush(stdout);

@@ -7,21 +7,21 @@
 
 static const char usage[] =
     "usage: tl_firmware [options]\n"
-    "A simulated plant behind a serial line that speaks TickLink. Opens a pty and prints its path on one line.\n"
-    "  --plant NAME       plant to simulate (default cartpole; --list names them)\n"
-    "  --pty-link PATH    also make PATH a symbolic link to the pty; removed on exit\n"
-    "  --fd N             speak on this open descriptor instead of a pty\n"
-    "  --until-eof        leave when standard input ends, as it does when the parent is gone\n"
-    "  --seed N           start of episode 0 (default 0)\n"
-    "  --boot-id N        number of this start (default: another one each time)\n"
-    "  --ttl-max-ms N     longest life of a command, 1 to 60000 (default 200)\n"
-    "  --silence-ms N     silence of the link that stops a session, 1 to 60000 (default 1000)\n"
-    "  --max-steps N      steps of an episode (default: that of the plant)\n"
-    "  --slew X           largest change of an actuator per period (default: no limit)\n"
-    "  --period-us N      real time that a step takes, 100 to 10000000 (default: that of the plant)\n"
-    "  --reset-ticks N    extra periods that a reset takes in real time, 0 to 65535 (default 0)\n"
-    "  --driver-file PATH also write what the actuators are told to this file, as they are told: 8 values, binary32\n"
-    "  --list             print the plants, and leave\n";
+    "A simulated plant behind a serial line with TickLink. Opens a pty and prints its path on one line.\n"
+    "  --plant NAME       plant to simulate (default cartpole; see --list)\n"
+    "  --pty-link PATH    create PATH as a symbolic link to the pty; removed on exit\n"
+    "  --fd N             use this open descriptor instead of a pty\n"
+    "  --until-eof        exit when standard input ends, for example when the parent ends\n"
+    "  --seed N           random seed of episode 0 (default 0)\n"
+    "  --boot-id N        boot id (default: a new one at each start)\n"
+    "  --ttl-max-ms N     maximum time to live of a command, 1 to 60000 (default 200)\n"
+    "  --silence-ms N     link timeout that stops a session, 1 to 60000 (default 1000)\n"
+    "  --max-steps N      maximum steps per episode (default: that of the plant)\n"
+    "  --slew X           slew limit of every actuator per period (default: no limit)\n"
+    "  --period-us N      control period in real time, 100 to 10000000 (default: that of the plant)\n"
+    "  --reset-ticks N    additional periods per reset in real time, 0 to 65535 (default 0)\n"
+    "  --driver-file PATH write each actuator command to this file, 8 values, binary32\n"
+    "  --list             list the plants and exit\n";
 
 static bool number(const char *text, unsigned long min, unsigned long max, unsigned long *value) {
     char *end;
@@ -30,7 +30,7 @@ static bool number(const char *text, unsigned long min, unsigned long max, unsig
     return errno == 0 && *text != '\0' && *text != '-' && *end == '\0' && *value >= min && *value <= max;
 }
 
-/* Takes one option and its value; false when the value does not fit or no option has that name. */
+/* Parses one option and its value; false for an invalid value or an unknown option. */
 static bool take(tl_options *options, const char *name, const char *value) {
     unsigned long n = 0;
     if (strcmp(name, "--plant") == 0) {

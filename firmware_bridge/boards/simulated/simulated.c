@@ -18,7 +18,7 @@ static bool reset_done(void *state) {
     return false;
 }
 
-/* The plant's own step and apply, where what they are told is to be seen. */
+/* Wrappers of the plant's step and apply that record the actuator commands. */
 static void write_driver(const tl_simulated_plant *simulated, const float *u) {
     for (uint8_t i = 0; i < simulated->wrapped->sheet->action_size; i++) simulated->driver[i] = u[i];
 }

@@ -1,6 +1,6 @@
-/* A whole device around a plant of plants/ (or one's own, real or simulated), less its line: what the firmware as a
- * process, the tests and Python share. Each brings its own send function and clock; tl_outbox is the send function of
- * those who want the bytes in memory. */
+/* A complete device around a plant of plants/ (or a user's plant, real or simulated), without its line: shared by the
+ * firmware process, the tests and Python. Each supplies a send function and a clock; tl_outbox is a send function that
+ * keeps the bytes in memory. */
 #pragma once
 
 #include "firmware_bridge/bridge/bridge.h"
@@ -9,21 +9,20 @@
 extern "C" {
 #endif
 
-/* What may differ from one device to the next. All zero is a sensible one. */
+/* Options of a device. All zero is a valid default. */
 typedef struct {
     uint32_t boot_id;
     uint32_t seed;        /* start of episode 0 */
     uint32_t silence_us;  /* 0: the default */
     uint16_t ttl_max_ms;  /* 0: the default */
-    uint16_t reset_ticks; /* extra periods that a reset takes, as a real plant's does; none in lockstep */
+    uint16_t reset_ticks; /* additional periods per reset, to mimic a real plant; none in lockstep */
     uint32_t max_steps;   /* of an episode; 0: that of the plant */
     float slew;           /* of every actuator per period; 0: no limit */
-    uint32_t period_us;   /* real time that a step takes, whatever it is for the plant; 0: the plant's own */
-    float *driver;        /* TL_PLANT_ACT_MAX values: where to write what the plant is told, as it is told; or NULL */
+    uint32_t period_us;   /* control period in real time; 0: the plant's own */
+    float *driver;        /* TL_PLANT_ACT_MAX values: receives each actuator command; or NULL */
 } tl_simulated_options;
 
-/* The plant, with the options that concern it. state is first: the plant's functions are given a pointer to all of
- * it. */
+/* The plant and its options. state is the first member: the plant's functions receive a pointer to the whole struct. */
 typedef struct {
     tl_plant_state state;
     const tl_plant *wrapped;
@@ -32,7 +31,7 @@ typedef struct {
     float *driver;
 } tl_simulated_plant;
 
-/* Owned by the caller; neither moved nor copied once it has begun. */
+/* Owned by the caller; must not be moved or copied after its initialisation. */
 typedef struct {
     tl_bridge bridge;
     tl_plant plant;
@@ -50,7 +49,7 @@ bool tl_simulated_init(tl_simulated *device, const char *plant, const tl_simulat
 
 enum { TL_OUTBOX_MAX = 16384 };
 
-/* Bytes sent and not yet read; the reader sets size back to 0. A frame that does not fit is dropped whole and
+/* Bytes sent and not yet read; the reader resets size to 0. A frame that does not fit is dropped completely and
  * counted. */
 typedef struct {
     uint32_t dropped;

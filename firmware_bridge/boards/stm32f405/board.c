@@ -25,7 +25,7 @@ uint64_t tl_board_now_us(void) {
     mask();
     uint64_t ticks = (uint64_t)ticks_high << 32 | ticks_low;
     uint32_t left = TL_SYSTICK->val;
-    if ((TL_SCB->icsr & TL_SCB_ICSR_PENDSTSET) != 0) { /* a tick is over that the interrupt could not count yet */
+    if ((TL_SCB->icsr & TL_SCB_ICSR_PENDSTSET) != 0) { /* a tick has passed that the interrupt has not yet counted */
         ticks++;
         left = TL_SYSTICK->val;
     }
@@ -37,14 +37,13 @@ uint64_t tl_board_now_us(void) {
 void tl_board_send(void *unused, const uint8_t *bytes, size_t n) {
     (void)unused;
     tl_serial_send(&tl_board_serial, bytes, n);
-    /* By hand, because an empty transmitter interrupts only where it is emulated well: QEMU before version 8 does
-     * not. */
+    /* Triggered by software, because QEMU before version 8 does not emulate the interrupt of an empty transmitter. */
     TL_NVIC_PEND[TL_USART1_INTERRUPT / 32] = 1u << TL_USART1_INTERRUPT % 32;
 }
 
 void tl_board_sleep(void) {
-    /* With interrupts masked nothing can arrive between the look and the sleep; WFI wakes for a masked interrupt
-     * too. */
+    /* With interrupts masked nothing can arrive between the check and the sleep; WFI also wakes for a masked
+     * interrupt. */
     mask();
     if (tl_serial_idle(&tl_board_serial)) __asm__ volatile("dsb\n\twfi" ::: "memory");
     unmask();

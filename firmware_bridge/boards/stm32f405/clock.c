@@ -9,7 +9,7 @@ static bool becomes(const tl_register *at, uint32_t mask, uint32_t value) {
 tl_clock tl_clock_start(tl_rcc_registers *rcc, tl_flash_registers *flash) {
     const tl_clock internal = {16000000u, 16000000u, false, false}, crystal = {168000000u, 84000000u, true, false},
                    emulated = {168000000u, 84000000u, false, true};
-    /* After reset the internal oscillator runs and reports it. Where it does not, nothing is behind these addresses:
+    /* After reset the internal oscillator runs and reports ready. If it does not, these registers are not emulated:
      * QEMU, whose processor and SysTick run at 168 MHz from the start. */
     if ((rcc->cr & (TL_RCC_HSION | TL_RCC_HSIRDY)) == 0) return emulated;
 

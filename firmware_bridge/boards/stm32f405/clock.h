@@ -1,4 +1,4 @@
-/* The clock tree: 168 MHz from the crystal, or the 16 MHz that the chip wakes with. */
+/* The clock tree: 168 MHz from the crystal, or the 16 MHz of the internal oscillator after reset. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,17 +10,16 @@
 extern "C" {
 #endif
 
-enum { TL_CRYSTAL_HZ = 8000000, TL_WAIT_MAX = 100000 /* readings of a register before its event is given up */ };
+enum { TL_CRYSTAL_HZ = 8000000, TL_WAIT_MAX = 100000 /* maximum reads of a register while waiting for an event */ };
 
 typedef struct {
     uint32_t core_hz; /* of the processor and SysTick */
     uint32_t apb2_hz; /* of USART1 */
     bool crystal;     /* false: the internal oscillator, 1 % */
-    bool emulated;    /* there is no clock tree here: an emulator, which has no unique id either */
+    bool emulated;    /* no clock tree: an emulator, which has no unique id either */
 } tl_clock;
 
-/* Switches to the crystal. Every wait is bounded; what does not come within it leaves the clock as it was after
- * reset. */
+/* Switches to the crystal. Every wait is bounded; after a timeout the clock is as after reset. */
 tl_clock tl_clock_start(tl_rcc_registers *rcc, tl_flash_registers *flash);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-/* boot_id: another number after each start, without a source of random numbers. */
+/* boot_id: a different number after each start, without a random number generator. */
 #pragma once
 
 #include <stdint.h>
@@ -7,12 +7,12 @@
 extern "C" {
 #endif
 
-/* Lives in memory that a reset leaves alone; after power-on it holds anything. */
+/* In memory that a reset does not clear; undefined after power-on. */
 typedef struct {
     uint32_t mark, count, check;
 } tl_boot_memory;
 
-/* Counts this start (from 1 where the memory is not ours yet) and mixes the count with the chip's 96 bits (null: none).
+/* Counts this start (from 1 if the memory is uninitialised) and mixes the count with the chip's 96-bit id (null: none).
  * Never 0. For one chip, two starts with counts less than 2^32 apart differ. */
 uint32_t tl_next_boot_id(tl_boot_memory *memory, const volatile uint32_t *unique_id);
 

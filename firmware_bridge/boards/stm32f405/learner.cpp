@@ -1,5 +1,5 @@
-// The firmware with a learner: TickLink as in main.c, and in the time that is left a recurrent agent that learns to
-// balance a cart-pole in virtual time. The host starts it, watches, downloads and uploads:
+// The firmware with a learner: TickLink as in main.c, and, in the remaining time, a recurrent agent that learns to
+// balance a cart-pole in virtual time. The host starts and monitors it, downloads and uploads its state:
 // firmware_bridge/protocol/learner.h.
 #include "firmware_bridge/protocol/learner.h"
 #include "firmware_bridge/boards/simulated/simulated.h"
@@ -10,7 +10,7 @@
 #include "native/kernels/device.inl.h"
 
 extern "C" {
-// What a tool that counts instructions looks for (tools/qemu/count.c).
+// Symbols for the tool that counts instructions (tools/qemu/count.c).
 __attribute__((noinline, noclone)) void tl_count_begin(void) { __asm__ volatile("" ::: "memory"); }
 __attribute__((noinline, noclone)) void tl_count_end(void) { __asm__ volatile("" ::: "memory"); }
 alignas(64) unsigned char rtu_learner_arena[tl_device::arena_bytes()];
@@ -26,7 +26,7 @@ static_assert(config().body.cell.units_per_pole == 1 && config().body.cell.activ
 
 tl_simulated device;
 tl_decoder decoder;
-uint32_t limit = 0;    // control steps to take in all
+uint32_t limit = 0;    // total number of control steps
 bool written = false;  // the host has changed the arena since the learner last ran
 uint16_t tx_seq = 0;
 
@@ -71,7 +71,7 @@ void answer(const tl_frame &ask) {
         if (written) begin_episode(tl_learner);
         written = false;
     }
-    if (op == TL_LEARNER_STOP) limit = 0;  // whatever follows: stopping never fails on a detail
+    if (op == TL_LEARNER_STOP) limit = 0;  // ignores any payload, so that stopping never fails on a detail
     if (op == TL_LEARNER_INIT && ask.size == 8) {
         limit = 0;
         start(tl_learner, rtu_learner_arena, &kTable, first);

@@ -1,4 +1,4 @@
-// The learner that this board carries, and its loop with a simulated cart-pole that shows position and angle only. The
+// The learner on this board, and its loop with a simulated cart-pole that reports position and angle only. The
 // same source runs on this board and, for comparison, on a host: equal seeds, equal bits.
 #pragma once
 
@@ -18,7 +18,7 @@ constexpr learners::HeadConfig head(double kappa) {
     return out;
 }
 
-// What rtu_edge.StreamAC(2, 1, units=16, hidden=16) is; a test compares the two.
+// Equal to rtu_edge.StreamAC(2, 1, units=16, hidden=16); a test compares the two.
 constexpr learners::StreamAcConfig config() {
     learners::StreamAcConfig out;
     out.observation_size = kObservations;
@@ -73,8 +73,8 @@ inline void start(Learner &learner, unsigned char *memory, const kernels::Kernel
     begin_episode(learner);
 }
 
-// One control step: the plant moves by the action of the step before, the learner sees it, acts and learns. True when
-// an episode ended; the next has then begun.
+// One control step: the plant moves by the previous action, the learner observes, acts and learns. True when an episode
+// ended; the next one has then started.
 inline bool control_step(Learner &learner) {
     const tl_plant_row &force = learner.plant->sheet->rows[learner.plant->sheet->observation_size];
     const float u = force.min + (learner.action + 1.0f) * 0.5f * (force.max - force.min);
@@ -93,7 +93,7 @@ inline bool control_step(Learner &learner) {
     return true;
 }
 
-// Of the last kWindow episodes, or of all where there were fewer.
+// Mean over the last kWindow episodes, or over all if there were fewer.
 inline float mean_return(const Learner &learner) {
     const uint32_t n = learner.episodes < kWindow ? learner.episodes : kWindow;
     float sum = 0;

@@ -1,5 +1,5 @@
-/* The firmware: the bridge in front of a simulated cart-pole, the same that the process in boards/posix runs. A plant
- * of your own takes the place of the plant, with TL_FIRMWARE_SOURCE: docs/firmware.md. */
+/* The firmware: the bridge in front of a simulated cart-pole, the same that the process in boards/posix runs.
+ * TL_FIRMWARE_SOURCE replaces the plant by a user's own: docs/firmware.md. */
 #include "firmware_bridge/boards/simulated/simulated.h"
 #include "firmware_bridge/boards/stm32f405/board.h"
 #include "firmware_bridge/boards/stm32f405/start.h"
@@ -10,7 +10,7 @@
 #define TL_FIRMWARE_PLANT "cartpole"
 #endif
 
-float tl_board_driver[TL_PLANT_ACT_MAX]; /* what the plant was last told: for a debugger, and for tests */
+float tl_board_driver[TL_PLANT_ACT_MAX]; /* the last actuator command, for debuggers and tests */
 
 void tl_board_main(void) {
     static tl_simulated device;
@@ -24,7 +24,7 @@ void tl_board_main(void) {
         const size_t n = tl_serial_read(&tl_board_serial, bytes, sizeof bytes);
         if (n != 0) tl_bridge_receive(&device.bridge, bytes, n, tl_board_now_us());
         tl_bridge_tick(&device.bridge, tl_board_now_us());
-        tl_board_feed(); /* here and nowhere else: only after the bridge has run */
+        tl_board_feed(); /* the only call: after the bridge has run */
         if (tl_bridge_due(&device.bridge) > tl_board_now_us()) tl_board_sleep();
     }
 }

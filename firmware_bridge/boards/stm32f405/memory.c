@@ -1,4 +1,5 @@
-/* What a compiler calls by itself, without a C library. Words where both ends are aligned: nearly always. */
+/* Functions that a compiler calls implicitly, for builds without a C library. Copies words if both ends are aligned,
+ * which is the usual case. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

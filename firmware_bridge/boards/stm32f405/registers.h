@@ -1,5 +1,5 @@
 /* The registers that this board uses, as structures at addresses: RM0090 (STM32F405), PM0214 (Cortex-M4).
- * Tests hand the drivers a structure of their own in place of the address. */
+ * Tests pass the drivers a structure in memory instead. */
 #pragma once
 
 #include <stdint.h>

@@ -14,8 +14,8 @@ void tl_serial_start(tl_serial *serial, tl_usart_registers *usart, uint32_t cloc
     usart->cr1 = kOn;
 }
 
-/* Fills the transmitter from the ring while it has room; the rest goes by interrupt. The bound matters only to an
- * emulator, whose transmitter always has room. */
+/* Fills the transmitter from the ring while it has space; the interrupt sends the rest. The bound matters only for an
+ * emulator, whose transmitter always has space. */
 static void pump(tl_serial *serial) {
     for (uint32_t i = 0; i < TL_SERIAL_TX && serial->tx_out != serial->tx_in; i++) {
         if ((serial->usart->sr & TL_USART_TXE) == 0) break;
@@ -27,8 +27,8 @@ static void pump(tl_serial *serial) {
 
 void tl_serial_interrupt(tl_serial *serial) {
     for (uint32_t i = 0; i < TL_SERIAL_RX; i++) {
-        /* Status first, data second: that sequence clears both, and a byte that comes in between is seen by the next
-         * reading. */
+        /* Status first, data second: that sequence clears both, and a byte that arrives in between is seen by the next
+         * read. */
         const uint32_t status = serial->usart->sr;
         if ((status & (TL_USART_RXNE | TL_USART_ORE)) == 0) break;
         const uint8_t byte = (uint8_t)serial->usart->dr;
@@ -44,9 +44,9 @@ void tl_serial_interrupt(tl_serial *serial) {
     pump(serial);
 }
 
-/* The rings are no volatile bytes: without this the compiler might move an access to one past the count that gives it
- * away to the interrupt. On one core nothing else is needed, and the interrupt, which this side cannot interrupt, needs
- * not even that. */
+/* The ring's bytes are not volatile: without this barrier the compiler could move an access to them past the update of
+ * the index that releases them to the interrupt. On one core nothing else is needed; the interrupt handler itself,
+ * which this side cannot preempt, needs no barrier. */
 static inline void in_order(void) { __asm__ volatile("" ::: "memory"); }
 
 size_t tl_serial_read(tl_serial *serial, uint8_t *bytes, size_t n) {

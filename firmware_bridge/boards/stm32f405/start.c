@@ -25,7 +25,7 @@ __attribute__((naked, noreturn)) void tl_reset(void) {
 }
 
 __attribute__((noreturn)) void tl_start(void) {
-    /* Volatile: these loops stay loops, and call nothing that needs memory to be ready. */
+    /* Volatile: keeps the compiler from replacing these loops by calls that need initialised memory. */
     const volatile uint32_t *from = tl_data_in_flash;
     for (volatile uint32_t *to = tl_data_begin; to < tl_data_end;) *to++ = *from++;
     for (volatile uint32_t *to = tl_bss_begin; to < tl_bss_end;) *to++ = 0;
@@ -37,11 +37,11 @@ void tl_board_restart(void) {
     __asm__ volatile("dsb" ::: "memory");
     TL_SCB->aircr = TL_AIRCR_KEY | TL_AIRCR_SYSRESETREQ;
     __asm__ volatile("dsb" ::: "memory");
-    for (;;) { /* the reset takes a few cycles to come; if it never does, the watchdog has the last word */
+    for (;;) { /* the reset takes a few cycles; if it fails, the watchdog resets */
     }
 }
 
-/* A fault is a restart: the new boot_id tells the host, and every output wakes in its safe state. */
+/* A fault restarts the device: the new boot_id informs the host, and every output starts in its safe state. */
 __attribute__((weak)) void tl_on_fault(void) { tl_board_restart(); }
 __attribute__((weak)) void tl_on_systick(void) { tl_on_fault(); }
 __attribute__((weak)) void tl_on_usart1(void) { tl_on_fault(); }

@@ -1,4 +1,4 @@
-/* The independent watchdog: once started, nothing but a reset stops it. */
+/* The independent watchdog: once started, only a reset stops it. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,9 +10,9 @@
 extern "C" {
 #endif
 
-/* Starts it with about `ms` (1 to 32000) between feedings; its oscillator is good to a third only. False when the
- * hardware did not take the values within a bounded wait; it then runs with the ones it had, the shortest that there is
- * being half a second. */
+/* Starts it with about `ms` (1 to 32000) between feedings; its oscillator is accurate to a third only. False when the
+ * hardware did not accept the values within a bounded wait; it then runs with its previous values, of which the
+ * shortest is half a second. */
 bool tl_watchdog_start(tl_iwdg_registers *iwdg, uint32_t ms);
 
 void tl_watchdog_feed(tl_iwdg_registers *iwdg);

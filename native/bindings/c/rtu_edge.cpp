@@ -10,7 +10,7 @@
 
 using rtu::core::Status;
 
-// At the start of the caller's memory; the arena follows, then the table where there is one.
+// Placed at the start of the caller's memory, before the arena and the optional table of sections.
 struct rtu_agent {
   rtu::learners::StreamAc<float> learner;
   const rtu::kernels::Kernels<float>* kernels;
@@ -25,7 +25,7 @@ using namespace rtu;
 static_assert(RTU_AGENT_ALIGNMENT == core::kAlignment, "");
 static_assert(RTU_LAYERS_MAX == learners::kMaxLayers, "");
 
-// The header's numbers are those of native/core, cells, kernels and optim.
+// The constants in the header must equal those of native/core, cells, kernels and optim.
 template <class E>
 constexpr bool same(int value, E e) {
   return value == static_cast<int>(e);
@@ -62,7 +62,7 @@ const kernels::Kernels<float>* kernels_named(const char* isa) {
 #endif
 }
 
-// What no single field can tell; the ranges of the fields are in parameters.inl.h.
+// Checks across fields; the ranges of single fields are in parameters.inl.h.
 bool consistent(const rtu_agent_config& c) {
   return c.size == sizeof(rtu_agent_config) && c.units % c.units_per_pole == 0 &&
          (c.cell != RTU_CELL_NONLINEAR || c.units_per_pole == 1) && c.r_min <= c.r_max;
@@ -135,7 +135,7 @@ size_t rtu_agent_bytes(const rtu_agent_config* config) {
   if (kernels == nullptr) return 0;
   const uint64_t bytes = kAgentBytes + arena_bytes(*config, *kernels) + (config->checkpoints != 0 ? kTableBytes : 0);
   const auto size = static_cast<size_t>(bytes);
-  return size == bytes ? size : 0;  // more than this machine can address is no configuration for it
+  return size == bytes ? size : 0;  // more than this host can address
 }
 
 int32_t rtu_agent_init(const rtu_agent_config* config, void* memory, size_t bytes, rtu_agent** agent) {

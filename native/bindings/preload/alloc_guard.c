@@ -1,7 +1,8 @@
-/* An interposed allocator that counts per thread: loaded before libc (LD_PRELOAD), it passes each call on and notes it.
+/* An interposed allocator that counts calls per thread. Loaded before libc (LD_PRELOAD), it counts and forwards each.
  *
- * What counts: malloc, calloc, realloc, free, posix_memalign, aligned_alloc, memalign, mmap, munmap. operator new and
- * strdup come here through malloc. Counts only grow, so whoever asks reads them twice, from any thread, and compares.
+ * Counted: malloc, calloc, realloc, free, posix_memalign, aligned_alloc, memalign, mmap, munmap. operator new and
+ * strdup are counted through malloc. Counts only grow: read them before and after a section, from any
+ * thread, and compare.
  * Source of the calls: glibc manual, "Replacing malloc". */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -27,7 +28,7 @@ enum { kThreads = 256 };
 typedef struct {
   atomic_int tid; /* 0: free */
   atomic_ullong calls;
-  _Atomic(void*) last; /* who called last: for the error message */
+  _Atomic(void*) last; /* the last caller, for the error message */
 } counter;
 
 static counter counters[kThreads];
@@ -42,8 +43,8 @@ static counter* counter_of(int tid) {
   return NULL;
 }
 
-/* A thread's counter, taken at its first call. When all are taken, the last one is shared: too many is better than too
- * few. */
+/* A thread's counter, assigned at its first call. When all are assigned, threads share the last one: too high a count
+ * is the safe side. */
 static counter* own(void) {
   if (mine == NULL) {
     const int tid = current_tid();
@@ -113,7 +114,7 @@ int munmap(void* address, size_t length) {
   return (int)syscall(SYS_munmap, address, length);
 }
 
-/* ---------------------------------------------------------------- what is asked (native/runtime/alloc_guard.h) */
+/* ---------------------------------------------------------------- queries (native/runtime/alloc_guard.h) */
 
 int64_t alloc_guard_calls(int tid) {
   const counter* c = counter_of(tid == 0 ? current_tid() : tid);

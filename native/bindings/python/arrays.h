@@ -1,4 +1,4 @@
-// Arrays of Python as numbers of ours: checked once, refused by name, copied only where type or layout ask for it.
+// Converts Python arrays to native ones: checked once, errors name the argument, copied only if dtype or layout differ.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -18,7 +18,7 @@ namespace py = pybind11;
 
 constexpr py::ssize_t kAny = -1;  // an extent that the caller chooses
 
-// ValueError: what is wrong, what was given, what is allowed.
+// ValueError: the error, the value given, the values allowed.
 [[noreturn]] inline void refuse(const std::string& message) { throw py::value_error(message); }
 
 // "(k, 3)"
@@ -82,7 +82,7 @@ inline bool flag_of(const char* name, const py::handle& object) {
 template <class T>
 class Numbers {
  public:
-  // limit: the largest size allowed, where it is not that of T.
+  // limit: the largest size allowed, where it differs from that of T.
   Numbers(const py::handle& object, std::initializer_list<py::ssize_t> shape, const char* what,
           double limit = static_cast<double>(std::numeric_limits<T>::max()))
       : array_(ensure(object, what)) {
@@ -126,7 +126,8 @@ class Numbers {
     return py::array::ensure(object);
   }
 
-  // To double by numpy, to T by hand: numpy warns where a cast to float overflows, and a warning may be an error there.
+  // numpy converts to double, this code to T: numpy warns when a cast to float overflows, and users may turn warnings
+  // into errors.
   void convert(const char* what, double limit) {
     using Converted = py::array_t<double, py::array::c_style | py::array::forcecast>;
     const auto values = Converted::ensure(array_);
@@ -177,7 +178,7 @@ py::array_t<T> array_from(const T* data, py::ssize_t n) {
   return py::array_t<T>(n, data);
 }
 
-// A caller's own array, kept, and read or written in place at each call: one-dimensional, contiguous, n of T.
+// An array of the caller that is kept and read or written in place at each call: one-dimensional, contiguous, n of T.
 template <class T>
 class Buffer {
  public:

@@ -15,7 +15,7 @@ using core::Status;
 using learners::Phase;
 
 constexpr const char* kNoEpisode = "no episode is under way: call reset(observation) first";
-constexpr double kLost = std::numeric_limits<double>::quiet_NaN();  // a reward that did not come
+constexpr double kLost = std::numeric_limits<double>::quiet_NaN();  // a missing reward
 constexpr const char* kLearnIsDue = "predict() twice: update() comes between two predictions that explore";
 
 class Agent : public Model {
@@ -52,7 +52,7 @@ class AgentOf final : public Agent {
 
   py::object reset(const py::object& observation) override {
     const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
-    check_free();  // after what may have run Python
+    check_free();  // after calls that may have run Python code
     T action[learners::kMaxActions];
     check(start(x.data(), action), "reset");
     return action_object(action);
@@ -190,10 +190,10 @@ class AgentOf final : public Agent {
   void apply_pending() noexcept override { learners::flush(agent_); }
 
  private:
-  // What reset_bound() and step_bound() work on.
+  // Buffers of reset_bound() and step_bound().
   struct Bound {
     AgentOf* model = nullptr;
-    py::object owner;  // keeps the model
+    py::object owner;  // keeps the model alive
     Buffer<T> observation, action;
 
     static PyObject* reset(PyObject* self, PyObject*) noexcept {
@@ -237,7 +237,7 @@ class AgentOf final : public Agent {
   py::ssize_t width() const { return agent_.config.policy.width(); }
   const T* outputs() const { return agent_.actor().head[agent_.actor_head()].y; }
 
-  // Null, or why a prediction can't be now.
+  // Null, or the reason why predict() is not allowed now.
   const char* out_of_order(bool explore) const noexcept {
     if (running()) return kRunning;
     if (agent_.phase() == Phase::kPredicted) return kLearnIsDue;
@@ -262,7 +262,7 @@ class AgentOf final : public Agent {
     return learners::update(agent_, reward, terminated, truncated, applied);
   }
 
-  // (k, width) of what was really done, or nothing.
+  // (k, width) applied actions, or empty.
   std::vector<T> applied_rows(const py::object& applied, py::ssize_t k) const {
     if (applied.is_none()) return {};
     const bool discrete = agent_.config.policy.discrete;

@@ -90,7 +90,7 @@ class CellOf final : public Cell {
  private:
   struct Bound {
     CellOf* model = nullptr;
-    py::object owner;  // keeps the model
+    py::object owner;  // keeps the model alive
     Buffer<T> x, y;
 
     static PyObject* step(PyObject* self, PyObject*) noexcept {

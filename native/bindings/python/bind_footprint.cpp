@@ -1,4 +1,4 @@
-// What a configuration will take: bytes before anything is allocated, time by a short calibration.
+// The footprint of a configuration: bytes, computed before anything is allocated, and time, by a short calibration.
 #include <array>
 
 #include "native/bindings/python/configuration.h"
@@ -9,7 +9,7 @@ namespace rtu::bindings {
 
 namespace {
 
-constexpr int32_t kRows = 64;  // of the made-up stream, which repeats
+constexpr int32_t kRows = 64;  // of the synthetic stream, which repeats
 
 template <class T>
 auto make_learner(core::Builder& arena, const learners::StreamAcConfig& config) {
@@ -24,7 +24,7 @@ auto make_learner(core::Builder& arena, const learners::RegressorConfig& config)
   return learners::make_regressor<T>(arena, config);
 }
 
-// A learner in memory of its own and a stream to run it on.
+// A learner with its memory and a synthetic stream to run it on.
 template <class T, class Config>
 class Trial {
  public:

@@ -1,4 +1,4 @@
-// The link to a device for Python: rtu_edge/runtime is the face, this only converts.
+// The link to a device for Python: converts arguments and results; the public API is rtu_edge/loop.
 #include <errno.h>
 #include <pybind11/stl.h>
 
@@ -25,11 +25,11 @@ std::string link_text(LinkStatus status, const char* doing) {
     case LinkStatus::kRefused:
       return prefix + "the device refused";
     case LinkStatus::kVersion:
-      return prefix + "the device speaks another version of the protocol";
+      return prefix + "the device uses another version of the protocol";
     case LinkStatus::kSchema:
       return prefix + "the rows do not fit the device's schema hash";
     case LinkStatus::kRow:
-      return prefix + "a row that is none";
+      return prefix + "an invalid row";
     case LinkStatus::kAnother:
       return prefix + "the device has restarted, or is another one";
     case LinkStatus::kBusy:
@@ -48,20 +48,20 @@ LinkStatus exchange(PyLink& self, Exchange run) {
   return run(self.link);
 }
 
-// The payload of the device's HELLO; a text where it cannot be used; None where there was none in time.
+// The payload of the device's HELLO; an error text if it cannot be used; None on timeout.
 py::object handshake(PyLink& self, double timeout_s) {
   tl_hello hello{};
   const LinkStatus status = exchange(self, [&](Link& link) {
     link.discard_input();
     return link.hello(to_ns(timeout_s), &hello);
   });
-  if (status == LinkStatus::kTimeout) return py::none();  // hello_input() tells why
+  if (status == LinkStatus::kTimeout) return py::none();  // hello_input() has the reason
   if (status != LinkStatus::kOk) return py::str(link_text(status, "HELLO"));
   self.hello = hello;
   return payload_of(hello, tl_hello_pack);
 }
 
-// Of the last handshake: why no device answered.
+// Diagnoses why no device answered the last handshake.
 py::dict hello_input(const PyLink& self) {
   const HelloInput& heard = self.link.hello_input;
   const auto kept = static_cast<size_t>(heard.bytes < HelloInput::kKept ? heard.bytes : HelloInput::kKept);
@@ -84,7 +84,7 @@ py::object describe(PyLink& self, double timeout_s) {
   return std::move(out);
 }
 
-// What has gone wrong, or None.
+// An error text, or None.
 py::object attend(PyLink& self) {
   const LinkStatus status =
       exchange(self, [](Link& link) { return link.discard_input() ? LinkStatus::kOk : LinkStatus::kGone; });
@@ -97,7 +97,7 @@ py::bytes captured(const WireRecord& record) {
   return py::bytes(reinterpret_cast<const char*>(record.captured()), record.captured_bytes());
 }
 
-// From the request to its answer.
+// Time from the request to the answer.
 struct OpenEstop {
   explicit OpenEstop(Link& link) : link(link) { link.open_estop(); }
   ~OpenEstop() { link.close_estop(); }
@@ -115,7 +115,7 @@ void serve_control(PyLink& self, const std::string& path) {
     throw py::error_already_set();
   }
   self.server.swap(server);
-  py::gil_scoped_release release;  // the one before ends, and may have an emergency stop under way
+  py::gil_scoped_release release;  // the previous server shuts down, and may have an emergency stop in progress
   server.reset();
 }
 

@@ -1,4 +1,4 @@
-// The black box and the replay for Python: rtu_edge/record/blackbox.py and rtu_edge/run/replay.py are the faces.
+// The black box and the replay for Python: the public API is rtu_edge/record/blackbox.py and rtu_edge/run/replay.py.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -68,7 +68,7 @@ class PyReplay {
     replay_->as_applied = as_applied;
   }
 
-  // Steps through records (k,) of record_dtype(n, m); with `stop` only to the first that differs.
+  // Steps through records (k,) of record_dtype(n, m); with `stop`, up to the first difference.
   py::array run(const py::array& records, bool stop) {
     if (records.ndim() != 1 || (records.flags() & py::array::c_style) == 0 ||
         records.itemsize() != static_cast<py::ssize_t>(stride_))

@@ -1,4 +1,4 @@
-// The loop for Python: rtu_edge/runtime is the face, this only converts.
+// The loop for Python: converts arguments and results; the public API is rtu_edge/loop.
 #include "native/runtime/loop/loop.h"
 
 #include <pybind11/numpy.h>
@@ -104,7 +104,7 @@ py::array drain(RecordRing& ring, const py::dtype& dtype) {
   return out;
 }
 
-// The Python reward: arrays over buffers of ours, the lock once per call, an exception kept for later.
+// The Python reward: arrays over native buffers, one interpreter lock per call, an exception stored for later.
 struct PyReward {
   py::object function;
   py::object error = py::none();
@@ -180,7 +180,7 @@ class PyLoop {
   }
 
   void start() {
-    if (started_) throw std::runtime_error("a loop runs once: make another one");
+    if (started_) throw std::runtime_error("a loop runs once: create a new one");
     if (link_.fd < 0) throw py::value_error("the link is closed");
     if (!black_box_object_.is_none() && !black_box_object_.cast<const BlackBox&>().is_open())
       throw py::value_error("the black box is closed");
@@ -245,7 +245,7 @@ class PyLoop {
   py::dtype dtype() const { return dtype_; }
 
   void ask_snapshot() { loop_->snapshot().ask(); }
-  // None, or (state, what the supervisor carries, progress, ns that the copy took on the loop's thread).
+  // None, or (learner state, supervisor state, progress, ns that the copy took on the loop's thread).
   py::object take_snapshot() {
     Snapshot& snapshot = loop_->snapshot();
     if (!snapshot.ready()) return py::none();

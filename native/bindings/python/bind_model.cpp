@@ -1,4 +1,4 @@
-// The instruction set, and what all learners share.
+// The instruction set, and functions shared by all learners.
 #include "native/bindings/python/model.h"
 
 #include "native/bindings/python/configuration.h"
@@ -20,7 +20,7 @@ py::tuple section_row(const unsigned char* at) {
   return py::make_tuple(name, numpy_dtype(static_cast<core::DType>(words[0])), shape);
 }
 
-// (status, version, text, sections, the bytes next to the learner): status 0 when the frame of the checkpoint is whole.
+// (status, version, text, sections, extra bytes): status 0 when the frame of the checkpoint is intact.
 py::tuple open_checkpoint(const py::bytes& data) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr()));
   const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));
@@ -39,7 +39,7 @@ py::tuple open_checkpoint(const py::bytes& data) {
   return py::make_tuple(static_cast<int>(status), header.version, text, sections, beside);
 }
 
-// (status, section): 0 when the frame is whole and every value is one that load() takes.
+// (status, section): 0 when the frame is intact and load() accepts every value.
 py::tuple check_checkpoint(const py::bytes& data) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr()));
   const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));

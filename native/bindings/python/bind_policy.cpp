@@ -1,4 +1,4 @@
-// Policies for Python: the table itself, for tools that drive one step by step, and the fallback controllers.
+// Policies for Python: the function table, for tools that run one step by step, and the fallback controllers.
 #include <dlfcn.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -37,7 +37,7 @@ std::unique_ptr<PdPolicy> make_pd(int observation_size, const Row& bias, const s
   return policy;
 }
 
-// The library stays open: code of it may run until the process ends.
+// The library stays open: its code may run until the process ends.
 std::unique_ptr<FunctionPolicy> make_function(const std::string& path, const std::string& symbol, int observation_size,
                                               const py::object& limits) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -53,7 +53,7 @@ std::unique_ptr<FunctionPolicy> make_function(const std::string& path, const std
   return policy;
 }
 
-// A function of Python's: takes the interpreter's lock in each step, so for simulation only.
+// A Python function as a policy: takes the interpreter lock in each step, so for simulation only.
 struct PyFunctionPolicy {
   py::object function;
   py::object error = py::none();

@@ -1,4 +1,4 @@
-// TDPredictor, OnlineRegressor: learners of signals.
+// TDPredictor, OnlineRegressor: learners for signals.
 #include "native/bindings/python/calls.h"
 #include "native/bindings/python/configuration.h"
 #include "native/bindings/python/model.h"
@@ -38,7 +38,7 @@ class PredictorOf final : public Predictor {
   double step(const py::object& x, const py::object& cumulant) override {
     const double c = signal_of("cumulant", cumulant);
     const Numbers<T> input(x, {td_.config.observation_size}, "x");
-    check_free();  // after what may have run Python
+    check_free();  // after calls that may have run Python code
     T value = 0;
     const DenormalsFlushed flushed;
     check(learners::step(td_, input.data(), c, &value), "step");
@@ -85,7 +85,7 @@ class PredictorOf final : public Predictor {
  private:
   struct Bound {
     PredictorOf* model = nullptr;
-    py::object owner;  // keeps the model
+    py::object owner;  // keeps the model alive
     Buffer<T> x;
 
     static PyObject* step(PyObject* self, PyObject* const* arguments, Py_ssize_t n, PyObject* keywords) noexcept {
@@ -205,7 +205,7 @@ class RegressorOf final : public RegressorModel {
  private:
   struct Bound {
     RegressorOf* model = nullptr;
-    py::object owner;  // keeps the model
+    py::object owner;  // keeps the model alive
     Buffer<T> x, prediction, target;
 
     static PyObject* step(PyObject* self, PyObject*) noexcept {
@@ -247,7 +247,7 @@ class RegressorOf final : public RegressorModel {
   learners::Regressor<T> model_;
 };
 
-// Its class in Python: made from a configuration, in either precision.
+// The Python class: created from a configuration, in either precision.
 template <class Base, template <class> class Of, class Config>
 py::class_<Base, Model> signal_class(py::module_& m, const char* name, Config (*configuration)(const py::dict&)) {
   py::class_<Base, Model> made(m, name);

@@ -1,4 +1,4 @@
-// The supervisor for Python: rtu_edge/loop/supervisor.py is the face, this only converts.
+// The supervisor for Python: converts arguments and results; the public API is rtu_edge/loop/supervisor.py.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -103,7 +103,7 @@ std::unique_ptr<Supervisor> make_supervisor(const Policy& learner, const py::obj
   if (!fallback.is_none()) {
     other = fallback.cast<const Policy&>();
     if (other.observation_size != learner.observation_size || other.action_size != learner.action_size)
-      throw py::value_error("fallback: other observations or actions than the learner's");
+      throw py::value_error("fallback: number of observations or actions differs from the learner's");
   }
   return std::make_unique<Supervisor>(learner, other, o);
 }

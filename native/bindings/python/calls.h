@@ -1,4 +1,4 @@
-// Functions of Python for callers with a loop of their own: plain C functions over buffers that were checked once.
+// Python functions for user-written control loops: plain C functions over buffers that were checked once.
 // Per call there is no look-up by name, no conversion of an array, no allocation; pybind11's dispatch alone would cost
 // as much as a small step.
 #pragma once
@@ -22,7 +22,8 @@ inline PyMethodDef fast_method(const char* name, FastFunction function, const ch
           doc};
 }
 
-// A function of Python whose `self` is a Bound, which lives as long as the last such function. `definition` is static.
+// A Python function whose `self` is a Bound; the Bound exists as long as the last such function. `definition` is
+// static.
 inline py::object fast_function(PyMethodDef& definition, const py::capsule& bound) {
   return py::reinterpret_steal<py::object>(PyCFunction_New(&definition, bound.ptr()));
 }
@@ -37,7 +38,7 @@ py::capsule capsule_of(std::unique_ptr<Bound> bound) {
   return py::capsule(bound.release(), [](void* pointer) { delete static_cast<Bound*>(pointer); });
 }
 
-// Binds the arguments of a call to `names` as def f(a, b=..., c=...) would; what is not given is null. False: an
+// Binds the arguments of a call to `names` as def f(a, b=..., c=...) would; missing arguments are null. False: an
 // exception is set.
 template <int N>
 bool take_arguments(const char* function, const char* const (&names)[N], int required, PyObject* const* arguments,
@@ -67,7 +68,7 @@ bool take_arguments(const char* function, const char* const (&names)[N], int req
   return true;
 }
 
-// A reward or cumulant: finite, also in single precision, where 1e39 would be infinite and end in every weight.
+// A reward or cumulant: finite, also in single precision, where 1e39 would become infinite and reach every weight.
 inline bool take_signal(const char* name, PyObject* object, double* out) noexcept {
   double value = PyFloat_CheckExact(object) ? PyFloat_AS_DOUBLE(object) : PyFloat_AsDouble(object);
   if (value == -1.0 && PyErr_Occurred() != nullptr) {
@@ -97,7 +98,7 @@ inline bool take_flag(PyObject* object, bool* out) noexcept {
   return value >= 0;
 }
 
-// After a status that is not ok: None of the outputs was written. x (n) is what the call has read.
+// Raises the error for a failed status; no output was written. x (n): the input of the call.
 template <class T>
 PyObject* raise_for(core::Status status, const char* function, const char* name, const T* x, py::ssize_t n) noexcept {
   for (py::ssize_t i = 0; status == core::Status::kNonFinite && i < n; ++i) {

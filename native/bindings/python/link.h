@@ -1,4 +1,4 @@
-// What bind_link.cpp and bind_loop.cpp share: an open link as Python holds it.
+// Shared by bind_link.cpp and bind_loop.cpp: an open link as Python holds it.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -21,18 +21,17 @@ using namespace runtime::link;
 
 constexpr double kNsPerSecond = 1e9;
 
-// Of a time to wait: none where it is negative or not a number, thirty years where it is longer or infinite, so that it
-// can be added to a clock.
+// Converts a timeout: 0 if negative or NaN, at most thirty years, so that it can be added to a clock.
 inline int64_t to_ns(double seconds) {
   constexpr double kLongest = 1e9;
   if (!(seconds > 0)) return 0;
   const auto ns = static_cast<int64_t>((seconds < kLongest ? seconds : kLongest) * kNsPerSecond);
-  return ns > 0 ? ns : 1;  // 0 is no limit to some, and no number above it becomes that
+  return ns > 0 ? ns : 1;  // 0 means no limit to some callers; a positive number never becomes 0
 }
 
-// A descriptor of our own, the link over it, and who serves its control socket.
+// A duplicated descriptor, the link on it, and the server of its control socket.
 struct PyLink {
-  // wire: what the bytes pass through; null: the descriptor.
+  // wire: transport of the bytes; null: the descriptor itself.
   PyLink(int fd_in, size_t capture_bytes, const Wire* wire)
       : fd(fd_in), posix(fd_in), link(wire != nullptr ? *wire : posix.wire(), monotonic_clock(), capture_bytes) {}
   ~PyLink() { close(); }
@@ -43,7 +42,7 @@ struct PyLink {
     fd = -1;
   }
 
-  // In a child: the thread that serves the socket is the parent's, and so is the socket's name.
+  // In a forked child: the server thread and the socket's path belong to the parent.
   void forked() {
     (void)server.release();
     close();

@@ -1,4 +1,4 @@
-// What the bindings of the loop and of its logs share.
+// Shared by the bindings of the loop and of its logs.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -18,7 +18,7 @@ using namespace runtime;
 
 using Fields = std::vector<std::pair<std::string, pybind11::object>>;  // name, format
 
-// Of a telemetry record, and of rows of fields one behind the other.
+// Fields of a telemetry record, and of packed rows.
 pybind11::dtype record_dtype(int n, int m);
 pybind11::dtype dtype_of(const Fields& fields, size_t stride);
 

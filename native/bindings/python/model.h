@@ -1,5 +1,5 @@
-// What every learner shows to Python: sections of an arena, a hash, checkpoint bytes. The step functions are with each
-// learner's binding.
+// The interface that every learner shares in Python: sections of an arena, a hash, checkpoint bytes. Each learner's
+// binding adds its step functions.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -77,7 +77,7 @@ class Model {
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
-  // Applies what is pending, so that weights and hashes do not depend on when one looks.
+  // Applies pending weight steps, so that weights and hashes do not depend on the time of reading.
   void flush() {
     check_free();
     settle();
@@ -88,13 +88,13 @@ class Model {
     check_free();
     return hash_now();
   }
-  // Of a learner that its owner knows to be at rest: throws nothing.
+  // For a learner that is known to be idle: throws nothing.
   uint64_t hash_now() noexcept {
     settle();
     return core::state_hash(*table_, memory_.get());
   }
 
-  // run() works without the interpreter's lock: another thread of Python has to keep out until it is through.
+  // run() works without the interpreter lock: other Python threads must not use the learner until it returns.
   void check_free() const {
     if (running_) throw std::runtime_error(kRunning);
   }
@@ -164,12 +164,12 @@ class Model {
  protected:
   virtual void apply_pending() noexcept = 0;
 
-  // The arena: everything that learns, in one block.
+  // The arena: the complete learner state, in one block.
   unsigned char* memory() const noexcept { return memory_.get(); }
   const core::SectionTable* table() const noexcept { return table_.get(); }
 
-  // For the time without the interpreter's lock: other threads of Python are kept out, denormals are flushed. Throws
-  // where another thread has come first, while the arguments of this one were converted.
+  // Scope of work without the interpreter lock: other Python threads are excluded, denormals are flushed. Throws if
+  // another thread took the learner while this one converted its arguments.
   class Released {
    public:
     explicit Released(Model& model) : mark_(model.running_) {}
@@ -190,7 +190,7 @@ class Model {
     DenormalsFlushed flushed_;
   };
 
-  // Plans with `make(builder)` and binds with it again over fresh, zeroed memory.
+  // Computes the layout with `make(builder)`, then binds it to new, zeroed memory with a second call.
   template <class Make>
   auto build(uint32_t lanes, Make make) {
     table_ = std::make_unique<core::SectionTable>();

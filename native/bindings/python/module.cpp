@@ -1,4 +1,4 @@
-// rtu_edge._core: what Python sees of the core. One bind_*.cpp per subject.
+// rtu_edge._core: the Python bindings of the core. One bind_*.cpp per subject.
 #include <pybind11/pybind11.h>
 
 namespace rtu::bindings {

@@ -1,4 +1,4 @@
-// What the bindings of policies share: rows of numbers from Python, checked.
+// Shared by the bindings of policies: checked rows of numbers from Python.
 #pragma once
 
 #include <pybind11/numpy.h>

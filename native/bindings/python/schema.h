@@ -1,4 +1,4 @@
-// The one place where what rtu_edge/device/schema.py describes crosses between Python and C++.
+// Conversion between the types of rtu_edge/device/schema.py and C++; the only place that does this.
 //
 //   Limits           -> ActuatorLimits   per second in doubles -> per period in floats
 //   tl_hello, row   -> bytes            payloads as on the wire; rtu_edge/device/protocol makes Hello and Channel
@@ -17,7 +17,8 @@ namespace rtu::bindings {
 // s; the same double as Hello.period_s: the division rounds once.
 inline double period_s(const tl_hello& hello) { return static_cast<double>(hello.period_us) / 1e6; }
 
-// limits: a sequence of Limits in force (schema.in_force()), every number known. ValueError where one cannot be kept.
+// limits: a sequence of Limits in force (schema.in_force()) without unknown values. ValueError if one cannot be
+// enforced.
 inline void limits_of(const pybind11::sequence& limits, double period_s, runtime::safety::ActuatorLimits* out) {
   for (size_t i = 0; i < limits.size() && i < static_cast<size_t>(runtime::kMaxActuators); ++i) {
     const pybind11::object given = limits[i];
@@ -39,7 +40,7 @@ pybind11::bytes payload_of(const Message& message, void (*pack)(const Message*, 
   return {reinterpret_cast<const char*>(frame.payload), frame.size};
 }
 
-// What a learner tells of its last step.
+// A learner's report of its last step.
 template <class Info>
 pybind11::dict learner_info(const Info& info) {
   using pybind11::arg;

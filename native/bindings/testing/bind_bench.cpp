@@ -28,7 +28,7 @@ const kernels::Kernels<float>* kernels_named(const std::string& isa) {
   return found;
 }
 
-// What is timed, by name; each owns its memory.
+// The timed workloads, by name; each owns its memory.
 class Bench {
  public:
   Bench(const std::string& work, int inputs, int units, int units_per_pole, const std::string& isa) {
@@ -79,7 +79,7 @@ class Bench {
   uint64_t bytes() const { return bytes_; }
 
  private:
-  // The time of predict() between two updates, with memory as update() leaves it.
+  // The time of predict() between two updates, with caches as update() leaves them.
   static int64_t predicting(Stepper& stepper, int64_t steps) {
     int64_t ns = 0;
     for (int64_t t = 0; t < steps; ++t) {
@@ -119,11 +119,11 @@ class Bench {
   }
 
   std::function<void(int64_t)> run_;
-  std::function<int64_t(int64_t)> timed_;  // where not the whole of it counts
+  std::function<int64_t(int64_t)> timed_;  // when only a part of it is timed
   uint64_t bytes_ = 0;
 };
 
-// Stream AC(lambda) fed with made-up observations and rewards, in episodes that never end.
+// Stream AC(lambda) on synthetic observations and rewards, in one endless episode.
 class BenchAgent {
  public:
   BenchAgent(const py::dict& config, const std::string& isa) : kernels_(kernels_named(isa)) {
@@ -166,7 +166,7 @@ class BenchAgent {
     for (int i = 0; i < agent_.nets; ++i) learners::bind_kernels(agent_.net[i], kernels);
   }
 
-  // ns of the whole steps, or of what predict() takes of them.
+  // ns of whole steps, or of predict() alone.
   int64_t timed(int64_t steps, bool all) {
     const runtime::DenormalsFlushed flushed;
     int64_t predicting = 0;

@@ -1,4 +1,4 @@
-// The numbers of flags and enumerations, by which tests compare the copies in Python with the sources.
+// Numbers of flags and enumerations; tests compare the copies in Python with them.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

@@ -1,4 +1,4 @@
-// A linear policy that counts its calls, and the command limiter by itself.
+// A linear policy that counts its calls, and the command limiter alone.
 #include <memory>
 
 #include "native/bindings/python/policy.h"

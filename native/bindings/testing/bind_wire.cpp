@@ -1,4 +1,4 @@
-// A wire with faults, to put between a port and a link.
+// A fault-injecting wire between a port and a link.
 #include <pybind11/pybind11.h>
 
 #include "native/testing/faulty_wire.h"
@@ -9,7 +9,7 @@ namespace rtu::testing {
 
 namespace {
 
-// Over a descriptor that stays the caller's.
+// On a descriptor that the caller keeps and closes.
 struct PyFaultyWire {
   PyFaultyWire(int fd, double rate, uint64_t seed) : posix(fd), faulty(posix.wire(), monotonic_clock(), seed, rate) {}
 

@@ -1,4 +1,4 @@
-// rtu_edge._testing: what benchmarks, fault injection and tests need of the core, and no robot. One bind_*.cpp per
+// rtu_edge._testing: bindings for benchmarks, fault injection and tests; not needed to run a robot. One bind_*.cpp per
 // subject.
 #include <pybind11/pybind11.h>
 

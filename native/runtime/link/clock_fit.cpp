@@ -6,8 +6,8 @@ namespace rtu::runtime::link {
 namespace {
 
 constexpr int64_t kHeldMaxUs = 1000 * 1000;    // a device that keeps a PING longer has been stopped
-constexpr int64_t kJumpNs = kNsPerS;           // no drift does that: the device, or this host, has slept or restarted
-constexpr int64_t kDriftSpanNs = 2 * kNsPerS;  // a slope over less is noise
+constexpr int64_t kJumpNs = kNsPerS;           // larger than any drift: device or host was suspended or restarted
+constexpr int64_t kDriftSpanNs = 2 * kNsPerS;  // a slope over a shorter time is noise
 constexpr int kPairs = ClockFit::kSeconds * (ClockFit::kSeconds + 1) / 2;
 
 double median(double* values, int count) noexcept {
@@ -20,7 +20,7 @@ double median(double* values, int count) noexcept {
 int64_t ClockFit::add(int64_t t0_ns, uint64_t t1_us, uint64_t t2_us, int64_t t3_ns) noexcept {
   const int64_t held_us = static_cast<uint32_t>(t2_us - t1_us);
   const int64_t round_trip_ns = t3_ns - t0_ns - held_us * kNsPerUs;
-  // The device counts whole microseconds: a loop within one host may seem to take one less than none.
+  // The device counts whole microseconds: on one host a round trip can appear to take -1 us.
   if (t3_ns < t0_ns || held_us > kHeldMaxUs || round_trip_ns < -kNsPerUs) return -1;
   const auto low = static_cast<uint32_t>(t1_us);
   device_us_ = count_ == 0 ? low : device_us_ + static_cast<int32_t>(low - static_cast<uint32_t>(device_us_));

@@ -73,7 +73,7 @@ void ControlServer::stop() {
   stop_.store(true);
   thread_.join();
   for (Client& client : clients_) drop(&client);
-  struct stat there{};  // a socket that was bound there since is another server's
+  struct stat there{};  // a socket bound there since then belongs to another server
   if (lstat(path_.c_str(), &there) == 0 && there.st_ino == bound_.st_ino && there.st_dev == bound_.st_dev) {
     unlink(path_.c_str());
   }
@@ -84,7 +84,7 @@ void ControlServer::stop() {
 void ControlServer::serve() noexcept {
   int64_t notified_ns = 0;
   for (bool leaving = false; !leaving || stopping_;) {
-    leaving = stop_.load();  // then no new command is read, and only the stop under way continues
+    leaving = stop_.load();  // then no new command is read, and only the current stop continues
     pollfd entries[1 + kClientsMax];
     const bool full = link_.clock().now() < accept_from_ns_;
     entries[0] = {leaving || full ? -1 : listener_, POLLIN, 0};
@@ -111,8 +111,8 @@ void ControlServer::serve() noexcept {
   }
 }
 
-// Where the system has no descriptor or memory to give, a client that connects stays in the queue and poll would return
-// at once: the queue is read again after a while.
+// When the system has no descriptor or memory left, a connecting client stays in the queue and poll would return at
+// once: the queue is read again after a delay.
 void ControlServer::accept_client() noexcept {
   const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) {
@@ -138,8 +138,8 @@ ControlServer::Trust ControlServer::trust_of(int client) const noexcept {
   return may_open(device_, client, peer) ? Trust::kEstop : Trust::kNone;
 }
 
-// A free place, or that of the client that has asked for nothing for longest, a monitor before others: one that sits
-// there keeps no emergency stop out. Null where each place is that of an emergency stop.
+// A free slot, or the slot of the client that has been idle longest, monitors first: an idle client cannot block an
+// emergency stop. Null if every slot has an emergency stop.
 ControlServer::Client* ControlServer::take_place() noexcept {
   Client* oldest = nullptr;
   for (Client& client : clients_) {
@@ -155,8 +155,8 @@ ControlServer::Client* ControlServer::take_place() noexcept {
 
 bool ControlServer::Client::waits() const noexcept { return used >= kLineRoom || memchr(text, '\n', used) != nullptr; }
 
-// A chunk, once nothing of the last one waits: so there is room, and an end of the stream comes after what was sent
-// before.
+// Reads a chunk after the previous one is processed, so there is space, and the end of the stream is seen after all
+// data.
 void ControlServer::read_client(Client* client) noexcept {
   const ssize_t n = recv(client->fd, client->text + client->used, sizeof client->text - client->used, 0);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
@@ -196,7 +196,7 @@ void ControlServer::execute(Client* client, const char* line) noexcept {
   send_text(client, "{\"event\":\"error\",\"message\":\"commands: estop, status, monitor, arm\"}\n");
 }
 
-// A running loop sees the request at its next look, stops and gives the link up.
+// A running loop sees the request at its next check, stops and releases the link.
 void ControlServer::estop(Client* client) noexcept {
   stopping_ ? link_.request_estop() : link_.open_estop();
   stopping_ = true;
@@ -207,8 +207,8 @@ void ControlServer::estop(Client* client) noexcept {
   send_text(client, text);
 }
 
-// Once the loop has given the link up, or at once when none runs, this thread asks the device itself: only its STATE
-// counts as success. Meanwhile the clients that have asked are told that we are alive.
+// Once the loop has released the link, or at once if none runs, this thread sends ESTOP itself: only the device's STATE
+// counts as success. Meanwhile the clients that requested the stop receive "waiting".
 void ControlServer::pursue_estop(bool leaving) noexcept {
   bool confirmed = false;
   bool free = false;
@@ -218,7 +218,7 @@ void ControlServer::pursue_estop(bool leaving) noexcept {
     if (free) confirmed = link_.estop(kSliceNs);
   }
   const int64_t now = link_.clock().now();
-  // Being stopped is no reason to leave the question open while the link is free.
+  // Continue until confirmed, even while the server shuts down, as long as the link is free.
   const bool over = confirmed || now - estop_ns_ >= kEstopNs || (leaving && !free);
   for (Client& client : clients_) {
     if (!client.stopping) continue;
@@ -236,7 +236,7 @@ void ControlServer::pursue_estop(bool leaving) noexcept {
   link_.close_estop();
 }
 
-// What the device sends while no loop runs: its STATE, which status shows.
+// Reads what the device sends while no loop runs: its STATE, which `status` reports.
 void ControlServer::read_link() noexcept {
   const int64_t now = link_.clock().now();
   if (now - link_read_ns_ < kReadLinkNs) return;
@@ -245,7 +245,7 @@ void ControlServer::read_link() noexcept {
   if (owner) link_.discard_input();
 }
 
-// Only asks: the owner, which waits for it, arms. A number serves once, and is digits and nothing else.
+// Only requests: the owner, which waits for it, arms. A number is valid once, and must consist of digits only.
 void ControlServer::arm(Client* client, const char* number) noexcept {
   const size_t digits = strspn(number, "0123456789");
   uint32_t token = digits <= 9 && number[digits] == 0 ? static_cast<uint32_t>(strtoul(number, nullptr, 10)) : 0;
@@ -307,7 +307,7 @@ void ControlServer::send_status(Client* client) noexcept {
   send_text(client, line.end());
 }
 
-// A client that does not read is dropped: nothing here waits for it.
+// A client that does not read is dropped: the server never waits for it.
 void ControlServer::send_text(Client* client, const char* text) noexcept {
   const size_t size = strlen(text);
   if (send(client->fd, text, size, MSG_NOSIGNAL) != static_cast<ssize_t>(size)) drop(client);

@@ -1,4 +1,4 @@
-// The control socket of the owner of a port: lines in, JSON lines out, on a thread of its own that never blocks the
+// The control socket of the owner of a port: text lines in, JSON lines out, on a separate thread that never blocks the
 // loop.
 //
 //   estop    {"event":"accepted","pid":..} at once, {"event":"waiting"} each 50 ms, then
@@ -7,12 +7,12 @@
 //   arm N    {"event":"arm","accepted":true|false}: true where the owner waits for it and N is the number that
 //            status gives as "arm_token"
 //   monitor  a status each 100 ms until the client leaves
-// All commands are for the owner's user and for root. A user who may open the device for writing may stop it too: of
-// such a client only estop is executed. All others are dropped at once. Each client has one command executed a turn,
-// and one that has sent more waits a millisecond for its next: however much a client sends, the others are served. An
-// emergency stop is pursued a slice a turn, so that a second one is heard too. A line of 64 bytes or more is answered
-// with an error, and its sender dropped; so is who does not read the answers, and where all places are taken, to make
-// room for a new client, the one that has asked for nothing for longest.
+// The owner's user and root may use all commands. A user who may open the device for writing may use estop only. All
+// other clients are dropped at once. The server executes one command per client and turn; a client that sent more waits
+// a millisecond for the next, so that no client can starve the others. An emergency stop is processed in slices, one
+// per turn, so that a second request is served meanwhile. A line of 64 bytes or more is answered with an error and its
+// sender is dropped. Clients that do not read the answers are dropped too and, when all slots are taken and a new
+// client connects, the client that has been idle longest.
 #pragma once
 
 #include <sys/stat.h>
@@ -27,32 +27,32 @@ namespace rtu::runtime::link {
 
 class ControlServer {
  public:
-  // device: the descriptor of the port; it stays the caller's.
+  // device: the descriptor of the port; the caller keeps and closes it.
   ControlServer(Link& link, int device) : link_(link), device_(device) {}
   ~ControlServer() { stop(); }
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
-  // Binds and starts to serve; the caller holds the lock of the port's only owner, so that a file left at
-  // the path is a dead one. Returns 0, or an errno.
+  // Binds and starts to serve. The caller holds the port's owner lock, so a file left at the path is stale. Returns 0
+  // or an errno.
   int start(const std::string& path);
-  void stop();  // twice is harmless
+  void stop();  // idempotent
 
  private:
   static constexpr int kClientsMax = 8;
-  static constexpr size_t kLineRoom = 64;  // a line and the 0 behind it
+  static constexpr size_t kLineRoom = 64;  // a line and its terminating 0
   enum class Trust { kNone, kEstop, kAll };
   struct Client {
     int fd = -1;
     Trust trust = Trust::kNone;
     bool monitor = false;
-    bool stopping = false;    // has asked for an emergency stop, and waits for the answer
-    int64_t asked_ns = 0;     // when it last asked for something, or came
-    int64_t notified_ns = 0;  // that its emergency stop is being pursued
+    bool stopping = false;    // requested an emergency stop and waits for the answer
+    int64_t asked_ns = 0;     // time of its last request, or of the connection
+    int64_t notified_ns = 0;  // time of the last "waiting"
     char text[256];           // received, not yet executed
     size_t used = 0;
 
-    bool waits() const noexcept;  // a whole line is there, or too much of one
+    bool waits() const noexcept;  // a complete line is there, or one that is too long
   };
 
   void serve() noexcept;
@@ -73,13 +73,13 @@ class ControlServer {
   Link& link_;
   int device_;
   std::string path_;
-  struct stat bound_{};  // the socket at the path, as long as it is ours
+  struct stat bound_{};  // the socket at the path, while this server owns it
   int listener_ = -1;
   Client clients_[kClientsMax];
   int64_t accept_from_ns_ = 0;
   int64_t link_read_ns_ = 0;
-  bool stopping_ = false;  // an emergency stop is being pursued, also where the client has left
-  int64_t estop_ns_ = 0;   // when it was last asked for
+  bool stopping_ = false;  // an emergency stop is in progress, even if the client has disconnected
+  int64_t estop_ns_ = 0;   // time of the last request
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -12,7 +12,7 @@ constexpr int64_t kEstopAgainNs = 20 * kNsPerMs;
 constexpr int64_t kWriteNs = 50 * kNsPerMs;
 constexpr int kEmptyReadsMax = 8;
 constexpr uint8_t kLogError = 3;
-constexpr int kLateReadsMax = 16;  // past the deadline: more than the system keeps, less than noise that never ends
+constexpr int kLateReadsMax = 16;  // bound past the deadline: more than the system buffers
 
 int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 
@@ -68,7 +68,7 @@ void Link::note(const tl_frame& frame) noexcept {
   }
 }
 
-// The board shows what STATE reported, and nothing that is concluded from another answer.
+// The status shows what STATE reported, never a conclusion from another answer.
 void Link::note_state(const tl_frame& frame) noexcept {
   tl_state state;
   if (frame.type == TL_TYPE_STATE && tl_state_unpack(&frame, &state)) {
@@ -76,7 +76,7 @@ void Link::note_state(const tl_frame& frame) noexcept {
   }
 }
 
-// Keeps what follows the last delimiter but the final one: the frame itself, without damage before it.
+// Keeps the bytes after the second-last delimiter: the frame itself, without damaged bytes before it.
 void Link::keep_raw(const uint8_t* from, bool good) noexcept {
   if (raw_complete_) raw_size_ = 0;
   raw_complete_ = good;
@@ -123,7 +123,7 @@ int Link::receive(tl_frame* out, int64_t deadline_ns) noexcept {
     const int ready = wire_.wait(wire_.self, deadline_ns, false);
     if (ready < 0) return -1;
     if (ready == 0) return 0;
-    // Readable and yet empty, again and again: the other end has closed.
+    // Repeatedly readable but empty: the other end has closed.
     if (++empty_reads_ > kEmptyReadsMax) return -1;
   }
 }
@@ -131,7 +131,7 @@ int Link::receive(tl_frame* out, int64_t deadline_ns) noexcept {
 bool Link::discard_input() noexcept {
   tl_frame frame;
   int got = 1;
-  // Bounded: a device that never stops talking is not waited for.
+  // Bounded: does not wait for a device that sends without pause.
   for (int i = 0; i < 1024 && got > 0; ++i)
     if ((got = receive(&frame, 0)) > 0) note_state(frame);
   return got >= 0;
@@ -177,7 +177,8 @@ void Link::accept_last() noexcept {
   if (raw_complete_ && recording) received.add(raw_, raw_size_);
 }
 
-// Repeats the question, unchanged, until a frame of answer_type comes. For ACK: the one of this question.
+// Repeats the request, unchanged, until a frame of answer_type arrives. For ACK: the one that acknowledges this
+// request.
 LinkStatus Link::ask(tl_frame* question, uint8_t answer_type, int64_t timeout_ns, tl_frame* answer) noexcept {
   Encoded encoded;
   encode(question, now_us(), &encoded);
@@ -224,9 +225,9 @@ LinkStatus Link::hello(int64_t timeout_ns, tl_hello* out) noexcept {
   tl_hello_pack(&mine, &frame);
   encode(&frame, now_us(), &question);
   hello_input = HelloInput{};
-  in_hello_ = raw_complete_ = true;  // what came before is not kept
+  in_hello_ = raw_complete_ = true;  // earlier input is not kept
   LinkStatus status = LinkStatus::kTimeout;
-  // Each kAskAgainNs, whatever arrives: a line that echoes answers every question with itself.
+  // Repeats every kAskAgainNs, regardless of input: an echoing line answers every request with the request.
   for (int64_t now = clock_.now(); status == LinkStatus::kTimeout && now < give_up_ns; now = clock_.now()) {
     transmit(question, earlier(now + kWriteNs, give_up_ns));
     status = wait_hello(question, earlier(now + kAskAgainNs, give_up_ns), out);
@@ -270,7 +271,7 @@ LinkStatus Link::describe(const tl_hello& hello, int64_t timeout_ns, tl_row* row
     tl_describe_pack(&describe, &question);
     const LinkStatus status = ask(&question, TL_TYPE_ROW, give_up_ns - clock_.now(), &answer);
     if (status != LinkStatus::kOk) return status;
-    // An answer to an earlier, repeated question may still be on its way.
+    // An answer to an earlier, repeated request may still be in transit.
     tl_row row;
     if (!tl_row_unpack(&answer, &row)) {
       bad_row = i;
@@ -304,7 +305,7 @@ LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexce
     const int64_t now = clock_.now();
     if (another) return LinkStatus::kAnother;
     if (now >= give_up_ns) return LinkStatus::kTimeout;
-    // The very same frame again: a device that has already armed on it acknowledges once more.
+    // The identical frame again: a device that has already armed on it repeats the acknowledgement.
     transmit(encoded, earlier(now + kWriteNs, give_up_ns));
     for (int got = 1; got > 0;) {
       got = receive(&answer, earlier(now + kAskAgainNs, give_up_ns));
@@ -324,7 +325,8 @@ LinkStatus Link::disarm(int64_t timeout_ns) noexcept {
   tl_frame frame;
   if (!disarming_) {
     tl_empty_pack(TL_TYPE_DISARM, &frame);
-    // In lockstep no real time is on the wire: what ends a session carries the time of the frame before it.
+    // In lockstep no real time is on the wire: the frame that ends a session carries the time stamp of the previous
+    // frame.
     encode(&frame, lockstep_ ? encoded_us_ : now_us(), &disarm_);
     disarming_ = true;
   }
@@ -363,7 +365,7 @@ bool Link::estop(int64_t timeout_ns) noexcept {
       got = receive(&frame, earlier(now + kEstopAgainNs, give_up_ns));
       if (got < 0) {
         if (!taken) return false;
-        empty_reads_ = 0;  // the port takes bytes: a second reader, which cannot be ended, was quicker each time
+        empty_reads_ = 0;  // the port is writable: another reader, which could not be ended, took every answer
       }
       if (got <= 0) continue;
       note_state(frame);

@@ -1,5 +1,5 @@
-// The host's end of TickLink: frames in and out of a Wire, and the exchanges that wait for an answer. One thread at a
-// time; LinkOwner hands a link from one to the next.
+// The host's end of TickLink: sends and receives frames through a Wire, and performs request-answer exchanges. Used by
+// one thread at a time; LinkOwner passes a link between threads.
 #pragma once
 
 #include <stddef.h>
@@ -25,7 +25,7 @@ enum class LinkStatus : int {
   kVersion = -4,  // another protocol version
   kSchema = -5,   // the rows do not hash to HELLO's schema_hash
   kBusy = -6,     // another thread owns the link
-  kRow = -7,      // a ROW whose name or unit is no text: Link::bad_row
+  kRow = -7,      // a ROW whose name or unit is not valid text: Link::bad_row
   kAnother = -8,  // the device has restarted, or is another one: Link::another
 };
 
@@ -39,20 +39,20 @@ struct Encoded {
   uint16_t seq = 0;
 };
 
-// What arrived while HELLO was asked for: when no device answers, it shows why.
+// Input received during the HELLO exchange: diagnoses why no device answered.
 struct HelloInput {
   static constexpr size_t kKept = 256;
 
   uint64_t bytes = 0;
   uint64_t damaged = 0;  // frames that failed their CRC or their framing
-  uint64_t echoes = 0;   // our own question, returned by the line
+  uint64_t echoes = 0;   // the host's own request, echoed by the line
   uint64_t others = 0;   // good frames that are neither the answer nor an echo
-  uint8_t first[kKept];  // the first of the bytes
+  uint8_t first[kKept];  // the first bytes
 
   void add(const uint8_t* data, size_t n) noexcept;
 };
 
-// A running FNV-1a hash of bytes, and the first of them where a test wants to see them. 0 and no bytes while it is off.
+// A running FNV-1a hash of bytes, and, for tests, the first of these bytes. 0 and no bytes while it is off.
 class WireRecord {
  public:
   explicit WireRecord(size_t capture) : capture_(capture > 0 ? new uint8_t[capture] : nullptr), capacity_(capture) {}
@@ -72,32 +72,32 @@ class WireRecord {
 
 class Link {
  public:
-  // capture_bytes: kept of each direction; all memory is taken here.
+  // capture_bytes: bytes kept per direction; all memory is allocated here.
   Link(Wire wire, Clock clock, size_t capture_bytes);
 
-  // The next good frame: 1, or 0 at the deadline (a deadline in the past only looks), or -1 when the port is gone.
-  // EVENT, LOG and HELLO are noted on the way and handed out too.
+  // The next good frame: 1, or 0 at the deadline (a deadline in the past polls), or -1 when the port is gone. EVENT,
+  // LOG and HELLO are recorded and returned as well.
   int receive(tl_frame* out, int64_t deadline_ns) noexcept;
 
-  // Drops what has arrived and not been read; its last STATE is on the board. False: the port is gone.
+  // Discards unread input, but publishes its last STATE. False: the port is gone.
   bool discard_input() noexcept;
 
   // Gives the frame the next sequence number and the time stamp.
   void encode(tl_frame* frame, uint32_t t_us, Encoded* out) noexcept;
 
-  // All of it, or as much as the other end takes before the deadline: false, counted, and the next frame begins with
-  // a delimiter so that only this one is lost.
+  // Writes the whole frame, or as much as the other end accepts before the deadline: then it returns false, counts the
+  // loss, and starts the next frame with a delimiter so that only this one is lost.
   bool transmit(const Encoded& frame, int64_t deadline_ns) noexcept;
 
-  // Exchanges: repeat the question each retry_ns until the answer or the timeout.
-  LinkStatus hello(int64_t timeout_ns, tl_hello* out) noexcept;  // what else arrives meanwhile: hello_input
+  // Exchanges: repeat the request every retry_ns until the answer or the timeout.
+  LinkStatus hello(int64_t timeout_ns, tl_hello* out) noexcept;  // other input meanwhile: hello_input
   LinkStatus describe(const tl_hello& hello, int64_t timeout_ns,
                       tl_row* rows) noexcept;  // observation_size + action_size rows
-  // kAnother at once where the device of hello() has restarted or been exchanged: no ARM is repeated to another one.
+  // kAnother at once if the device of hello() was restarted or exchanged: ARM is never repeated to another device.
   LinkStatus arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept;
-  LinkStatus disarm(int64_t timeout_ns) noexcept;  // after a timeout, again: the same frame once more
+  LinkStatus disarm(int64_t timeout_ns) noexcept;  // after a timeout: sends the same frame once more
   LinkStatus clear_fault(int64_t timeout_ns) noexcept;
-  void await_state(int64_t timeout_ns) noexcept;  // until the next STATE is on the board
+  void await_state(int64_t timeout_ns) noexcept;  // until the next STATE is published
   // Until STATE reports ESTOP; true only then.
   bool estop(int64_t timeout_ns) noexcept;
 
@@ -109,19 +109,19 @@ class Link {
 
   LinkMeter meter;  // receives each good frame; a loop adds the rest
 
-  // Of a lockstep session, from ARM to its end: what was sent (repeats not counted) and what was accepted. In real time
-  // both are off, and no frame is copied. arm() starts both again.
+  // Of a lockstep session, from ARM to its end: hashes of the frames sent (without repeats) and accepted. In real time
+  // both are off, and no frame is copied. arm() restarts both.
   WireRecord sent;
   WireRecord received;
   bool recording = false;
   HelloInput hello_input;       // of the last hello()
-  void accept_last() noexcept;  // the frame that receive() returned last counts as accepted
+  void accept_last() noexcept;  // marks the frame that receive() returned last as accepted
 
   uint8_t last_ack_status = TL_STATUS_OK;
-  uint32_t last_session = 0;      // the newest used or heard of; 0: none
+  uint32_t last_session = 0;      // the newest used or reported; 0: none
   int bad_row = 0;                // of the last describe()
   tl_hello known{};               // the last hello() answered; proto_ver 0: none yet
-  bool another = false;           // a HELLO with another boot_id or data sheet has come since
+  bool another = false;           // a HELLO with another boot_id or data sheet has arrived since
   uint64_t commands_refused = 0;  // EVENT refused, as far as they arrived
   uint8_t last_refusal = 0;       // TL_STATUS_* of the last one
   char last_error[121] = {};      // text of the last LOG of level error, printable ASCII; "" none since ARM
@@ -135,7 +135,7 @@ class Link {
   record::StatusBoard board;
 
   void request_estop() noexcept { estop_requests.fetch_add(1, std::memory_order_relaxed); }
-  // An emergency stop that somebody asks for, and waits for the device's word: until close_estop() nothing arms.
+  // An emergency stop whose requester waits for the device's confirmation: nothing arms until close_estop().
   void open_estop() noexcept {
     estops_open.fetch_add(1, std::memory_order_relaxed);
     request_estop();
@@ -164,22 +164,22 @@ class Link {
   uint8_t in_[4096];
   const uint8_t* at_ = in_;
   const uint8_t* end_ = in_;
-  uint8_t raw_[TL_WIRE_MAX];  // while recording or in hello(): bytes of the frame under way, then of the last one
+  uint8_t raw_[TL_WIRE_MAX];  // while recording or in hello(): bytes of the current frame, then of the last one
   size_t raw_size_ = 0;
   bool raw_complete_ = false;
   uint16_t seq_ = 0;
-  bool cut_ = false;  // the last frame went out in part
+  bool cut_ = false;  // the last frame was sent in part
   int empty_reads_ = 0;
   bool in_hello_ = false;
 };
 
 constexpr int64_t kMomentNs = 100 * kNsPerMs;
 
-// Scope of a thread's use of a link.
+// Scope guard of a thread's use of a link.
 class LinkOwner {
  public:
   explicit LinkOwner(Link& link) noexcept : link_(link), owns_(!link.busy.exchange(true, std::memory_order_acquire)) {}
-  // Waits for a thread that uses the link for a moment only, as the one of the control socket does.
+  // Waits for a thread that uses the link only briefly, such as the control socket's.
   LinkOwner(Link& link, int64_t wait_ns) noexcept : LinkOwner(link) {
     const Clock clock = link.clock();
     const int64_t give_up_ns = clock.now() + wait_ns;

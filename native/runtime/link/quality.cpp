@@ -10,8 +10,8 @@ namespace {
 
 constexpr int64_t kPingEveryNs = 20 * kNsPerMs;
 constexpr int64_t kParamEveryNs = 100 * kNsPerMs;
-constexpr uint64_t kPongMaxUs = 2 * 1000 * 1000;  // older, and it answers no question of ours
-constexpr uint16_t kGapMax = 4096;                // a wider one is another count, such as that of a device restarted
+constexpr uint64_t kPongMaxUs = 2 * 1000 * 1000;  // older than this: not an answer to the current request
+constexpr uint16_t kGapMax = 4096;                // a wider gap is another counter, such as after a restart
 constexpr uint16_t kBackMax = 256;
 
 double to_us(int64_t ns) noexcept { return static_cast<double>(ns) * 1e-3; }
@@ -37,8 +37,7 @@ void LinkMeter::received(const tl_frame& frame, int64_t at_ns) noexcept {
   if (frame.type == TL_TYPE_PARAM && tl_param_unpack(&frame, &number)) param(number);
 }
 
-// The bridge counts all its frames, and begins again where it arms and where it boots. A learner on the board has a
-// count of its own.
+// The bridge counts all its frames and restarts at arming and boot. A learner on the board counts separately.
 void LinkMeter::count_seq(const tl_frame& frame) noexcept {
   if (frame.type == TL_TYPE_LEARNER) return;
   tl_ack ack;
@@ -59,7 +58,7 @@ void LinkMeter::count_seq(const tl_frame& frame) noexcept {
 
 void LinkMeter::pong(const tl_pong& pong, int64_t at_ns) noexcept {
   const auto now_us = static_cast<uint64_t>(at_ns / kNsPerUs);
-  // t0 is our own word, given back. Not ours, or a second answer: of no use.
+  // t0 is the host's own value, returned. An unknown or repeated one is discarded.
   if (pong.t0_us <= answered_us_ || pong.t0_us > now_us || now_us - pong.t0_us > kPongMaxUs) return;
   const int64_t round_trip_ns = fit_.add(static_cast<int64_t>(pong.t0_us) * kNsPerUs, pong.t1_us, pong.t2_us, at_ns);
   if (round_trip_ns < 0) return;
@@ -68,7 +67,7 @@ void LinkMeter::pong(const tl_pong& pong, int64_t at_ns) noexcept {
   round_trip_ns_ = round_trip_ns > 0 ? round_trip_ns : 1;
   quality.round_trip_us.set(to_us(round_trip_ns));
   raise(&quality.round_trip_max_us, to_us(round_trip_ns));
-  // The next fit finds it too; until then what is published agrees with itself. False while nothing is known.
+  // The next fit detects it too; until then the published values are consistent. False while nothing is known.
   if (to_us(round_trip_ns) < quality.round_trip_min_us.get()) quality.round_trip_min_us.set(to_us(round_trip_ns));
   if (before_ns_ >= 0) {
     jitter_ns_ += (std::fabs(static_cast<double>(round_trip_ns - before_ns_)) - jitter_ns_) / 16;
@@ -81,14 +80,14 @@ void LinkMeter::param(const tl_param& param) noexcept {
   if (param.op != TL_PARAM_IS || param.kind != TL_PARAM_U32 || param.index >= TL_COUNTER_COUNT) return;
   quality.device[param.index].set(param.bits);
   if (param.index != TL_COUNTER_FRAMES || sent_at_param_ == 0) return;
-  // The line keeps the order: what left before the question has been counted by its answer, or never will be.
+  // The line preserves order: frames sent before the request are counted in its answer, or never will be.
   if (!counted_ || param.bits < heard_base_) {
     counted_ = true;
     sent_base_ = sent_at_param_;
     heard_base_ = param.bits;
   }
   const uint64_t sent = sent_at_param_ - sent_base_;
-  const uint64_t heard = param.bits - heard_base_;  // more than ours, where somebody else speaks too
+  const uint64_t heard = param.bits - heard_base_;  // more than were sent, if another process sends too
   if (sent > heard && sent - heard > quality.lost_out.get()) quality.lost_out.set(sent - heard);
   sent_at_param_ = 0;
 }

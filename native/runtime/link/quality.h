@@ -1,5 +1,5 @@
-// How good the link is: clocks, delays, what was lost and damaged in both directions, rates. Fed by the link's
-// user, read by any thread.
+// Link quality: clocks, delays, lost and damaged frames in both directions, rates. Updated by the link's user, read by
+// any thread.
 #pragma once
 
 #include <stdint.h>
@@ -13,7 +13,7 @@
 
 namespace rtu::runtime::link {
 
-// Read by any thread; NaN: not known (yet).
+// Readable from any thread; NaN: not known (yet).
 class Gauge {
  public:
   Gauge() noexcept;
@@ -24,18 +24,18 @@ class Gauge {
   std::atomic<double> v_;
 };
 
-// offset: device minus host, of 64-bit times that begin where each clock does. jitter: mean change from one round trip
+// offset: device minus host, of 64-bit times from each clock's epoch. jitter: mean change from one round trip
 // to the next, smoothed over 16. state_delay: from the device's stamp to arrival here, by the fit. command_age: from
-// the observation that the command in force answers to the STATE that names it, both by the device's clock.
+// the observation that led to the command in force until the STATE that reports it, both by the device's clock.
 // clang-format off
 #define RTU_RUNTIME_QUALITY_GAUGES(X) \
   X(offset_us) X(drift_ppm) X(round_trip_us) X(round_trip_min_us) X(round_trip_max_us) X(jitter_us) \
   X(state_delay_us) X(command_age_us) X(command_age_max_us) \
   X(frames_in_per_s) X(frames_out_per_s) X(bytes_in_per_s) X(bytes_out_per_s)
-// lost_in: gaps in the device's seq. lost_out: frames that left here and that the device has not counted.
+// lost_in: gaps in the device's seq. lost_out: frames sent that the device has not counted.
 #define RTU_RUNTIME_QUALITY_COUNTS(X) \
   X(pings) X(pongs) X(lost_in) X(repeated_in) X(lost_out)
-// The device's own counters, since its boot, as PARAM reports them.
+// The device's counters since its boot, as PARAM reports them.
 #define RTU_RUNTIME_DEVICE_COUNTS(X) \
   X(ticks, TICKS) X(skipped, SKIPPED) X(frames, FRAMES) X(crc_errors, CRC_ERRORS) X(garbled, GARBLED) \
   X(overlong, OVERLONG) X(accepted, ACCEPTED) X(repeated, REPEATED) X(refused, REFUSED) X(clamped, CLAMPED) \
@@ -57,20 +57,21 @@ class LinkMeter {
  public:
   LinkQuality quality;
 
-  // A session begins; the device's clock is virtual in lockstep and then not compared with ours.
+  // Starts a session; in lockstep the device's clock is virtual and not compared with the host's.
   void begin(bool lockstep) noexcept;
-  // Each good frame, in the order of arrival.
+  // Call for each valid frame, in the order of arrival.
   void received(const tl_frame& frame, int64_t at_ns) noexcept;
-  // A command has left, in answer to the observation of that time.
+  // Call after sending a command; its time is that of the observation that led to it.
   void command(uint16_t seq, uint32_t obs_t_us) noexcept;
-  // A STATE has arrived. Returns the age of the command it names in us, or UINT32_MAX when that is none of ours.
+  // Call for each STATE. Returns the age, in us, of the command that it reports, or UINT32_MAX for a command of another
+  // host.
   uint32_t state(const tl_state& state, uint32_t t_us, int64_t at_ns) noexcept;
-  // For when there is time to spare: fits the clocks, takes the rates.
+  // Call when there is slack: fits the clocks, computes the rates.
   void update_estimates(int64_t now_ns, const record::LinkCounters& counters) noexcept;
-  // What to ask the device now: PING, PARAM for a counter of its own, or nothing (false). frames_sent: so far, the
-  // question not among them.
+  // The next request to the device: PING, PARAM for one of its counters, or none (false). frames_sent: so far, without
+  // this request.
   bool ask(int64_t now_ns, uint64_t frames_sent, tl_frame* out) noexcept;
-  // Of the PONG that came since the last call; 0: none.
+  // Round trip of the PONG received since the last call; 0: none.
   int64_t take_round_trip() noexcept;
 
   const ClockFit& clock() const noexcept { return fit_; }
@@ -97,14 +98,14 @@ class LinkMeter {
   int64_t ping_ns_ = 0;
   uint64_t answered_us_ = 0;  // t0 of the last PONG
   int64_t round_trip_ns_ = 0;
-  int64_t before_ns_ = -1;  // the round trip before
+  int64_t before_ns_ = -1;  // the previous round trip
   double jitter_ns_ = 0;
 
   int64_t param_ns_ = 0;
-  uint16_t param_ = 0;  // counter to ask for, every other time; FRAMES in between
+  uint16_t param_ = 0;  // the next counter to request, alternating with FRAMES
   bool ask_frames_ = true;
-  uint64_t sent_at_param_ = 0;  // frames sent by then, the question among them; 0: FRAMES is not asked for
-  bool counted_ = false;        // from here on lost_out counts
+  uint64_t sent_at_param_ = 0;  // frames sent by then, including the request; 0: FRAMES is not requested
+  bool counted_ = false;        // lost_out is valid from here on
   uint64_t sent_base_ = 0;
   uint32_t heard_base_ = 0;
 

@@ -19,7 +19,7 @@ ptrdiff_t PosixWire::read(void* self, uint8_t* out, size_t room) noexcept {
   const ssize_t n = ::read(static_cast<PosixWire*>(self)->fd_, out, room);
   if (n > 0) return n;
   // A tty in raw mode with VMIN = VTIME = 0, as pyserial sets it, reads 0 bytes when there are none; a socket when
-  // the other end has closed. wait() tells the two apart: a closed socket is readable at once, for ever.
+  // the other end has closed. wait() tells the two apart: a closed socket is always readable.
   if (n == 0 || errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return 0;
   return -1;
 }
@@ -39,7 +39,7 @@ int PosixWire::wait(void* self, int64_t deadline_ns, bool for_write) noexcept {
   const int ready = ppoll(&entry, 1, &timeout, nullptr);
   if (ready <= 0) return ready == 0 || errno == EINTR ? 0 : -1;
   if (entry.revents & (POLLERR | POLLNVAL)) return -1;
-  // Hung up, and nothing left to read.
+  // Hung up, and all input read.
   if ((entry.revents & POLLHUP) && !(entry.revents & POLLIN)) return -1;
   return 1;
 }

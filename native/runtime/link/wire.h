@@ -1,4 +1,4 @@
-// Bytes in and out of an open descriptor. Only wait() waits.
+// Reads and writes bytes on an open descriptor. Only wait() blocks.
 #pragma once
 
 #include <stddef.h>
@@ -8,12 +8,12 @@
 
 namespace rtu::runtime::link {
 
-// A table of functions, so that tests put a device in the place of the port.
+// A table of functions, so that tests can replace the port with a device.
 struct Wire {
   void* self = nullptr;
-  ptrdiff_t (*read)(void* self, uint8_t* out, size_t room) noexcept = nullptr;       // bytes, 0 nothing now, -1 gone
-  ptrdiff_t (*write)(void* self, const uint8_t* data, size_t n) noexcept = nullptr;  // bytes taken, -1 gone
-  // Until something can be read (or written) or the clock reaches the deadline: 1 ready, 0 deadline, -1 gone.
+  ptrdiff_t (*read)(void* self, uint8_t* out, size_t room) noexcept = nullptr;  // bytes read; 0: none now; -1: closed
+  ptrdiff_t (*write)(void* self, const uint8_t* data, size_t n) noexcept = nullptr;  // bytes written; -1: closed
+  // Waits for the descriptor to be readable (or writable), or the deadline: 1 ready, 0 deadline, -1 closed.
   int (*wait)(void* self, int64_t deadline_ns, bool for_write) noexcept = nullptr;
 };
 

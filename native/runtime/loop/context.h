@@ -1,4 +1,4 @@
-// What the parts of one loop share, and what they hand to one another in a step.
+// Data shared by the parts of one loop, and passed between them within a step.
 #pragma once
 
 #include <stdint.h>
@@ -14,15 +14,15 @@ namespace rtu::runtime::loop {
 
 using record::StopReason;
 
-constexpr int64_t kRequestsNs = 20 * kNsPerMs;  // requests and signals are checked this often at least
+constexpr int64_t kRequestsNs = 20 * kNsPerMs;  // maximum interval between checks of requests and signals
 constexpr uint8_t kEpisodeEnd = TL_EPISODE_TERMINATED | TL_EPISODE_TRUNCATED;
 
-// One STATE, as it arrived.
+// One received STATE.
 struct Arrival {
   tl_state state;
   uint32_t t_us = 0;          // the device's stamp
   int64_t at_ns = 0;          // when it was decoded
-  int64_t round_trip_ns = 0;  // lockstep: since the frame that it answers was sent last
+  int64_t round_trip_ns = 0;  // lockstep: since the last transmission of the frame that it answers
   uint32_t command_age_us = UINT32_MAX;
   bool any = false;
 };
@@ -32,14 +32,14 @@ struct StepTimes {
   int64_t begun_ns, lateness_ns, receive_ns, predict_ns, limit_ns, send_ns, update_ns, round_trip_ns;
 };
 
-// What a step found and did, for its record.
+// Results of a step, for its record.
 struct Marks {
   uint32_t flags = 0;    // RecordFlag
   uint32_t calls = 0;    // CallFlag
   uint32_t limited = 0;  // LimiterFlag
 };
 
-// Held by Loop; every part has a reference to it. Written by the loop's thread.
+// Owned by Loop; every part has a reference to it. Written by the loop's thread.
 struct Context {
   Context(link::Link& link_, Clock clock_, const tl_hello& hello_, const LoopOptions& options_)
       : link(link_),
@@ -54,22 +54,22 @@ struct Context {
   Context& operator=(const Context&) = delete;
 
   bool lockstep() const noexcept { return options.tick == TickSource::kLockstep; }
-  // From ARM on: to the end, or to now; 0 before ARM.
+  // Time since ARM, until the end or now; 0 before ARM.
   int64_t lasted_ns() const noexcept {
     return begun_ns == 0 ? 0 : duration_ns > 0 ? duration_ns : clock.now() - begun_ns;
   }
 
   link::Link& link;
   const Clock clock;
-  const tl_hello hello;  // of the data sheet that options.limits were made for
+  const tl_hello hello;  // of the data sheet that options.limits were derived from
   const LoopOptions options;
   const int n;  // observations
   const int m;  // actuators
   const int64_t period_ns;
   record::LoopCounters counters;
   Stop stop;
-  int64_t begun_ns = 0;     // ARM was acknowledged then
-  int64_t duration_ns = 0;  // of the session, once it is over
+  int64_t begun_ns = 0;     // time of the acknowledgement of ARM
+  int64_t duration_ns = 0;  // duration of the session, after its end
 };
 
 }  // namespace rtu::runtime::loop

@@ -42,9 +42,9 @@ void Episode::end() noexcept {
   run_.link.board.mean_return.store(mean_return_, std::memory_order_relaxed);
   if (options.has_target && counted_ >= static_cast<uint64_t>(options.target_window) &&
       mean_return_ >= options.target_return) {
-    run_.stop.set(StopReason::kTarget, "the mean return reached the target");
+    run_.stop.set(StopReason::kTarget, "mean return reached the target");
   } else if (options.episodes > 0 && finished >= options.episodes) {
-    run_.stop.set(StopReason::kEpisodes, "the episode limit is reached");
+    run_.stop.set(StopReason::kEpisodes, "episode limit reached");
   }
 }
 

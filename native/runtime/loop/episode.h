@@ -1,5 +1,4 @@
-// The episodes of a session: which one is under way, how far it has come, its seed, and the returns that the target is
-// compared with.
+// The episodes of a session: the current one, its progress and seed, and the returns that are compared with the target.
 #pragma once
 
 #include <stdint.h>
@@ -11,22 +10,22 @@
 
 namespace rtu::runtime::loop {
 
-// Seed of the plant for an episode: both arguments through a mixer (splitmix64), so that neighbours are unrelated.
+// Seed of the plant for an episode: both arguments are mixed (splitmix64), so that adjacent seeds are unrelated.
 uint32_t episode_seed(uint64_t base, uint64_t episode) noexcept;
 
 class Episode {
  public:
-  explicit Episode(Context& run);  // takes all its memory
+  explicit Episode(Context& run);  // allocates all memory
 
-  // A RESET is about to leave: its seed.
+  // The seed for the next RESET.
   uint32_t next_seed() noexcept;
-  // The first observation of an episode has come.
+  // Call on the first observation of an episode.
   void begin() noexcept;
   void add_reward(float reward) noexcept { return_ += static_cast<double>(reward); }
   void add_step() noexcept { ++steps_; }
-  // The last observation has been stepped: counts it, and sets the stop where a limit or the target is reached.
+  // Call after the last observation was stepped: counts the episode, and requests the stop at a limit or the target.
   void end() noexcept;
-  // The next observation is the first of an episode; held: the device holds the last one of this until it is reset.
+  // The next observation is the first of an episode; held: the device holds the last observation until it is reset.
   void await_next(bool held) noexcept {
     awaiting_first_ = true;
     held_ = held;
@@ -38,7 +37,7 @@ class Episode {
   uint32_t seed() const noexcept { return seed_; }
   double total_return() const noexcept { return return_; }
   double mean_return() const noexcept { return mean_return_; }  // of the last target_window episodes; NaN: none yet
-  // For records: the number among this run's seeds, or without RESET the one that the device gives it.
+  // For records: the index among this run's seeds, or, without RESET, the number that the device assigns.
   uint32_t number(uint16_t on_the_wire) const noexcept {
     return next_ > run_.options.first_episode ? next_ - 1 : on_the_wire;
   }
@@ -55,7 +54,7 @@ class Episode {
   uint32_t steps_ = 0;
   double return_ = 0;
   std::unique_ptr<double[]> returns_;  // of the last target_window episodes
-  uint64_t counted_ = 0;               // how many have gone through it
+  uint64_t counted_ = 0;               // number of returns added so far
   double mean_return_;
 };
 

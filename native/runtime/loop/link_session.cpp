@@ -30,8 +30,8 @@ LinkSession::LinkSession(Context& run) noexcept : run_(run) {
 
 // ---------------------------------------------------------------- ARM
 
-// Asked right before ARM: time has passed since the data sheet was read, in which the device can have been restarted or
-// exchanged. What was made for one data sheet drives no other.
+// Requested right before ARM, because the device may have been restarted or exchanged since its data sheet was read.
+// Limits derived from one data sheet are never applied to another.
 bool LinkSession::same_device() noexcept {
   tl_hello now{};
   run_.link.discard_input();
@@ -78,12 +78,12 @@ bool LinkSession::arm() noexcept {
     ack_status_ = run_.link.last_ack_status;
     run_.stop.set(StopReason::kArmRefused, "the device refused to arm");
   }
-  // Where no answer has come, or another device's, the one that is there may be armed.
+  // Without an answer, or with another device's, the connected device may be armed.
   armed_ = status == LinkStatus::kOk || status == LinkStatus::kTimeout || status == LinkStatus::kAnother;
   return !run_.stop.is_set();
 }
 
-// ---------------------------------------------------------------- what leaves
+// ---------------------------------------------------------------- output
 
 void LinkSession::reset(uint32_t seed, uint32_t device_us) noexcept {
   seed_ = seed;
@@ -144,7 +144,7 @@ void LinkSession::measure_link(int64_t now_ns) noexcept {
   }
 }
 
-// ---------------------------------------------------------------- what arrives
+// ---------------------------------------------------------------- input
 
 int LinkSession::receive(tl_frame* out, int64_t deadline_ns) noexcept {
   const int got = run_.link.receive(out, deadline_ns);
@@ -182,7 +182,8 @@ bool LinkSession::await_answer(Arrival* out) noexcept {
 
 void LinkSession::repeat(int64_t now_ns) noexcept {
   ++run_.counters.timeouts;
-  if (++attempts_ > run_.options.retries) return run_.stop.set(StopReason::kLinkLost, "no answer, however often asked");
+  if (++attempts_ > run_.options.retries)
+    return run_.stop.set(StopReason::kLinkLost, "no reply after repeated requests");
   ++run_.counters.retries;
   sent_ns_ = now_ns;
   run_.link.transmit(reset_pending_ ? reset_ : command_, now_ns + run_.options.retry_ns);
@@ -192,7 +193,7 @@ void LinkSession::read_ack(const tl_frame& frame) noexcept {
   tl_ack ack;
   if (frame.type != TL_TYPE_ACK || !tl_ack_unpack(&frame, &ack)) return;
   if (ack.status != TL_STATUS_OK) ++run_.counters.nacks;
-  // The device was left in an episode of this number by an earlier session.
+  // An earlier session left the device in an episode of this number.
   if (ack.type == TL_TYPE_RESET && ack.status == TL_STATUS_EPISODE && ack.seq == reset_.seq && reset_pending_)
     send_reset();
 }
@@ -218,8 +219,8 @@ LinkSession::Frame LinkSession::read(const tl_frame& frame, Arrival* out) noexce
     if (armed_state(out->state, now)) return Frame::kState;
     return out->state.state == TL_STATE_RESETTING ? Frame::kResetting : Frame::kOther;
   }
-  // No RESET leaves in a dry run, so the device repeats the end of its episode in each STATE: the end counts once, and
-  // an end from before the dry run not at all.
+  // A dry run sends no RESET, so the device repeats the end of its episode in each STATE: the end counts once, and an
+  // end from before the dry run does not count.
   const auto end = static_cast<uint8_t>(out->state.epflags & kEpisodeEnd);
   if (end_seen_) out->state.epflags &= static_cast<uint8_t>(~kEpisodeEnd);
   end_seen_ = end != 0;
@@ -244,7 +245,7 @@ bool LinkSession::armed_state(const tl_state& state, int64_t now_ns) noexcept {
             *why != 0 ? "the device went safe and reports" : "the device went safe: an observation was not finite",
             why);
       } else if (unacknowledged_ >= 2 && run_.link.commands_refused == refused_before_) {
-        // Several commands have left, and it has neither taken nor refused them.
+        // Several commands were sent, and the device neither accepted nor refused them.
         run_.stop.set(StopReason::kHalfOpen, kHalfOpen);
       } else {
         run_.stop.set(StopReason::kDeviceSafe, "the device went safe: no fresh command in time");
@@ -252,12 +253,12 @@ bool LinkSession::armed_state(const tl_state& state, int64_t now_ns) noexcept {
       return false;
     default:
       run_.stop.set(StopReason::kDeviceRestart,
-                    "the device says it is not armed: it has restarted, or someone disarmed it");
+                    "the device reports that it is not armed: it restarted, or another host disarmed it");
       return false;
   }
 }
 
-// Half-open link: STATE arrives, but the device has taken none of our commands for a TTL.
+// Half-open link: STATE arrives, but the device has accepted no command for a TTL.
 void LinkSession::check_commands_arrive(const tl_state& state, int64_t now_ns) noexcept {
   if (run_.lockstep() || unacknowledged_ == 0) return;
   if (state.last_cmd_seq != acknowledged_seq_) {
@@ -273,12 +274,12 @@ void LinkSession::check_timeouts(int64_t now_ns) noexcept {
   const LoopOptions& options = run_.options;
   if (now_ns - heard_ns_ > later(kNsPerS, 10 * run_.period_ns))
     return run_.stop.set(StopReason::kLinkLost, "the device is silent");
-  // Normally the step notices; this is for when none comes.
+  // Normally the step detects this; here for the case that no step occurs.
   if (options.duration_ns > 0 && now_ns - run_.begun_ns > options.duration_ns + 2 * run_.period_ns)
-    return run_.stop.set(StopReason::kSeconds, "the time is over");
+    return run_.stop.set(StopReason::kSeconds, "time limit reached");
   if (!reset_pending_) return;
   if (now_ns - reset_since_ns_ > options.reset_timeout_ns)
-    return run_.stop.set(StopReason::kResetTimeout, "the new episode did not begin in time");
+    return run_.stop.set(StopReason::kResetTimeout, "timeout: the new episode did not begin");
   if (now_ns - sent_ns_ > options.retry_ns) {
     sent_ns_ = now_ns;
     ++run_.counters.retries;
@@ -319,7 +320,7 @@ void LinkSession::disarm() noexcept {
     run_.stop.check_requests();
     if (run_.stop.reason() != reason) break;
   }
-  // A device that has stopped by itself acknowledges DISARM too, and stays what it is.
+  // A device that has stopped on its own acknowledges DISARM too, and keeps its state.
   if (confirmed_) run_.link.await_state(kStateNs);
 }
 

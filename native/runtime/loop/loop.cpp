@@ -42,7 +42,7 @@ void Loop::set_learning(bool learn, bool explore) noexcept {
 
 void Loop::start() {
   if (run_.link.board.running.exchange(true, std::memory_order_acq_rel))
-    throw std::invalid_argument("the link is in use by another loop, which runs");
+    throw std::invalid_argument("the link is in use by another running loop");
   if (run_.options.handle_signals) catch_signals();
   clear_board();
   try {
@@ -145,7 +145,7 @@ void Loop::begin_reset() noexcept {
   session_.reset(episode_.next_seed(), tick_.device_us());
 }
 
-// The safe action before DISARM: each actuator's rest value, as far as the limiter lets it go in one command.
+// The safe action before DISARM: each actuator's rest value, as far as the limiter allows in one command.
 void Loop::close() noexcept {
   float u[kMaxActuators];
   for (int i = 0; i < run_.m; ++i) u[i] = run_.options.hold[i] ? limiter_.last[i] : run_.options.limits[i].rest;

@@ -1,11 +1,11 @@
-// The control loop: receive, decode, predict, limit, send, update, record. Act before learn. After arming nothing on
-// its thread allocates, locks, or waits other than in the poll, read and write it is there for.
+// The control loop: receive, decode, predict, limit, send, update, record. Act before learn. After arming, its thread
+// neither allocates, locks, nor blocks except in poll, read and write.
 //
 //   Tick          when a step starts, and how much of the period is left
-//   LinkSession   what is on the wire, from ARM to DISARM
-//   Episode       which episode is under way, its seed and return
-//   Recorder      what other threads get of it
-//   Loop          the policy and the command limiter, in the order of a step; the thread
+//   LinkSession   the link, from ARM to DISARM
+//   Episode       the current episode, its seed and return
+//   Recorder      data for other threads
+//   Loop          the policy and the command limiter, the order within a step, the thread
 #pragma once
 
 #include <stdint.h>
@@ -28,15 +28,16 @@ namespace rtu::runtime::loop {
 // One session, from ARM to DISARM.
 class Loop {
  public:
-  // link and policy.self outlive the loop. hello: what link.hello() gave when the data sheet behind options.limits was
-  // read; only the device that still reports the same is armed. Throws invalid_argument where a limit cannot be kept.
+  // link and policy.self must outlive the loop. hello: the result of link.hello() when the data sheet behind
+  // options.limits was read; only a device that still reports the same is armed. Throws invalid_argument if a limit
+  // cannot be enforced.
   Loop(link::Link& link, Clock clock, const Policy& policy, const tl_hello& hello, const LoopOptions& options);
-  ~Loop();  // asks for a stop and joins
+  ~Loop();  // requests a stop and joins
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  void run() noexcept;  // to the end, on this thread
-  // The same on a thread of its own. Throws invalid_argument where another loop runs on the link.
+  void run() noexcept;  // runs to the end on this thread
+  // The same on a separate thread. Throws invalid_argument if another loop runs on the link.
   void start();
   bool wait(int64_t timeout_ns);  // true when it is over
   void join();
@@ -46,7 +47,7 @@ class Loop {
   void set_learning(bool learn, bool explore) noexcept;
 
   const LoopResult& result() const noexcept { return result_; }  // after the end
-  // What the system refused, from when the loop's thread has asked for it; nullptr before.
+  // The refused privileges, once the loop's thread has requested them; nullptr before.
   const RealtimeReport* privileges() const noexcept {
     return privileges_known_.load(std::memory_order_acquire) ? &result_.privileges : nullptr;
   }
@@ -57,7 +58,7 @@ class Loop {
   void progress(record::Progress* out) const noexcept { episode_.progress(out); }  // before the start or after the end
 
  private:
-  // What the policy chose in the step before this one, in actuator units.
+  // The policy's choice in the previous step, in actuator units.
   struct Previous {
     float action[kMaxActuators];
     bool valid;
@@ -93,8 +94,8 @@ class Loop {
 
   safety::CommandLimiter limiter_;
   bool limiter_started_ = false;
-  bool was_reset_ = false;       // by a RESET of ours, and no step has come since
-  float chosen_[kMaxActuators];  // what the policy chose, in actuator units, after its own clipping
+  bool was_reset_ = false;       // by a RESET of this loop, without a step since
+  float chosen_[kMaxActuators];  // the policy's choice, in actuator units, after its own clipping
   bool chosen_valid_ = false;
   int bad_actions_ = 0;
   std::atomic<bool> learn_;

@@ -1,4 +1,4 @@
-// What happens between a STATE and the next one.
+// The processing from one STATE to the next.
 
 #include <string.h>
 
@@ -50,9 +50,9 @@ void Loop::step(const Arrival& arrival) noexcept {
   count_limited(marks.limited);
   recorder_.record_step(arrival, times, u, reward, marks);
   end_step(arrival, marks, first);
-  if (enough) run_.stop.set(StopReason::kSteps, "the step limit is reached");
-  if (late) run_.stop.set(StopReason::kSeconds, "the time is over");
-  if (bad_actions_ >= options.max_bad_actions) run_.stop.set(StopReason::kPolicy, "the policy keeps failing");
+  if (enough) run_.stop.set(StopReason::kSteps, "step limit reached");
+  if (late) run_.stop.set(StopReason::kSeconds, "time limit reached");
+  if (bad_actions_ >= options.max_bad_actions) run_.stop.set(StopReason::kPolicy, "the policy failed repeatedly");
   if (terminal) end_episode();
 }
 
@@ -74,7 +74,7 @@ bool Loop::begin_step(const Arrival& arrival, Marks* marks) noexcept {
   return true;
 }
 
-// What is recorded and counted once the step is through.
+// Records and counts the completed step.
 void Loop::end_step(const Arrival& arrival, const Marks& marks, bool first) noexcept {
   const bool terminal = (arrival.state.epflags & kEpisodeEnd) != 0;
   if ((marks.flags & record::kRecordActed) != 0) {
@@ -97,14 +97,14 @@ void Loop::end_step(const Arrival& arrival, const Marks& marks, bool first) noex
 }
 
 void Loop::end_episode() noexcept {
-  // In a dry run no RESET leaves: the next STATE begins an episode.
+  // A dry run sends no RESET: the next STATE begins an episode.
   episode_.await_next(!run_.options.dry_run);
   if (!run_.options.dry_run && !run_.stop.is_set() && (run_.hello.caps & TL_CAP_RESET)) begin_reset();
 }
 
-// The limits on changes start from what the actuators do only where this loop has armed or reset the device, and after
-// a RESET only where that lies between the last command and what the actuators come to rest at. Whatever else a STATE
-// reports (a new episode, another place), they continue from the last command. Returns whether they started.
+// The slew and acceleration limits start from the applied actuator values only if this loop has armed or reset the
+// device, and after a RESET only if these lie between the last command and the rest values. In all other cases (a new
+// episode, another position) they continue from the last command. Returns whether they started.
 bool Loop::start_limiter(const tl_state& state) noexcept {
   const bool armed = !limiter_started_;
   const bool rested = was_reset_ && safety::has_rested(limiter_, run_.options.safe, state.u);
@@ -126,9 +126,9 @@ bool Loop::choose(const Arrival& arrival, float* u, Marks* marks) noexcept {
   } else if ((status = policy_.predict(policy_.self, arrival.state.x, explore, action)) < 0) {
     ++run_.counters.predict_failures;
   } else {
-    if (status == kPolicyStop) run_.stop.set(StopReason::kSensor, "an observation that the configuration calls fatal");
+    if (status == kPolicyStop) run_.stop.set(StopReason::kSensor, "an observation with the sensor action \"stop\"");
     if (status == kPolicyFailed)
-      run_.stop.set(StopReason::kPolicy, "the fallback that has to drive keeps failing: at rest");
+      run_.stop.set(StopReason::kPolicy, "the fallback controller failed repeatedly: actuators at rest");
     marks->calls |= explore ? record::kCallPredict | record::kCallExplore : record::kCallPredict;
     marks->limited |= safety::map_action(run_.options.limits, run_.m, policy_.n_levels, action, u);
     memcpy(chosen_, u, sizeof(float) * static_cast<size_t>(run_.m));
@@ -152,7 +152,7 @@ void Loop::act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks)
   times->send_ns = run_.clock.now() - limited_ns;
 }
 
-// The reward of the transition that ended in this STATE; false where it cannot be learned from.
+// The reward of the transition that ended in this STATE; false if it cannot be learned from.
 bool Loop::take_reward(const Arrival& arrival, float* reward) noexcept {
   const tl_state& state = arrival.state;
   const Reward& source = run_.options.reward;
@@ -166,9 +166,9 @@ bool Loop::take_reward(const Arrival& arrival, float* reward) noexcept {
   return false;
 }
 
-// Updates from the transition that ended in this STATE; returns its reward. `applied` is what the device reports that
-// it applied, where that is not what the policy chose: the limiter's slew limit, a held action, the device's own limits
-// or safe behaviour, another host.
+// Updates from the transition that ended in this STATE; returns its reward. `applied` is the action that the device
+// reports as applied, if it differs from the policy's choice: because of the slew limit, a held action, the device's
+// own limits or safe behaviour, or another host.
 float Loop::update(const Arrival& arrival, const Previous& previous, bool first, bool predicted,
                    Marks* marks) noexcept {
   const tl_state& state = arrival.state;
@@ -195,7 +195,7 @@ float Loop::update(const Arrival& arrival, const Previous& previous, bool first,
     ++run_.counters.update_failures;
     marks->flags |= record::kRecordUpdateFailed;
   }
-  // Where it learned, the policy has decided that; where not, it is only told.
+  // The record keeps the policy's decision if it learned, and this comparison otherwise.
   count_overridden(status == kPolicyCritic || (other && (status < 0 || status == kPolicyNoted)), marks);
   if (status >= 0 && !first && status != kPolicyNoted) {
     ++run_.counters.learned;

@@ -1,4 +1,4 @@
-// What a loop is asked to do, and how it ended.
+// Options of a loop, and its result.
 #pragma once
 
 #include <stddef.h>
@@ -17,16 +17,16 @@ namespace rtu::runtime::loop {
 
 enum class TickSource { kDevice, kHost, kLockstep };
 
-// Checked by the caller that fills it in (the Python class LoopConfig).
+// Validated by the caller (the Python class LoopConfig).
 struct LoopOptions {
   TickSource tick = TickSource::kLockstep;
   uint32_t session = 1;
   uint64_t seed = 0;
-  uint32_t first_episode = 1;  // of the seeds; on the wire episodes count from 1 in each session
+  uint32_t first_episode = 1;  // index of the first seed; on the wire episodes count from 1 in each session
   bool learn = true;
   bool explore = true;
   bool dry_run = false;
-  bool limit_commands = true;  // false: the command limiter only remembers
+  bool limit_commands = true;  // false: the command limiter only tracks the commands
   bool handle_signals = false;
   uint64_t steps = 0;       // 0: no limit
   uint64_t episodes = 0;    // 0: no limit
@@ -34,25 +34,25 @@ struct LoopOptions {
   bool has_target = false;
   double target_return = 0;
   int target_window = 20;
-  std::vector<double> returns;  // of the episodes before this session, oldest first: they count for the target
-  bool snapshots = false;       // take memory for a copy of everything that learns
+  std::vector<double> returns;  // returns of episodes before this session, oldest first: they count towards the target
+  bool snapshots = false;       // reserve memory for a copy of the learner state
   uint32_t ttl_ms = 0;          // 0: 3 periods, at least 20 ms
   int max_bad_actions = 5;
   int64_t retry_ns = 100 * kNsPerMs;
   int retries = 20;
   int64_t reset_timeout_ns = 60 * kNsPerS;
-  // Numbers of the transitions whose update is dropped, ascending: in place of the deadline rule. The rule never drops
-  // in lockstep. They outlive the loop.
+  // Numbers of the transitions whose update is dropped, ascending: replaces the deadline rule, which never drops in
+  // lockstep. Must outlive the loop.
   const uint64_t* drops = nullptr;
   size_t n_drops = 0;
   size_t ring_records = 65536;
   size_t ring_episodes = 16384;
-  uint64_t hash_every = 100;              // records between two that hold the hash of what learns; 0: none does
-  record::BlackBox* black_box = nullptr;  // of record_stride() bytes a record; outlives the loop
+  uint64_t hash_every = 100;              // records from one state hash to the next; 0: no hashes
+  record::BlackBox* black_box = nullptr;  // record_stride() bytes per record; must outlive the loop
   RealtimeRequest realtime;
   safety::ActuatorLimits limits[kMaxActuators];
-  bool hold[kMaxActuators] = {};   // at a stop: the last command, in place of rest
-  float safe[kMaxActuators] = {};  // where a RESET leaves the actuators
+  bool hold[kMaxActuators] = {};   // at a stop: hold the last command instead of going to rest
+  float safe[kMaxActuators] = {};  // actuator values after a RESET
   Reward reward;
 };
 
@@ -64,11 +64,11 @@ struct LoopResult {
   uint64_t episodes = 0;
   int64_t duration_ns = 0;
   double mean_return = 0;
-  bool confirmed = false;      // the device acknowledged DISARM, or its STATE reported ESTOP; or no ARM had left
+  bool confirmed = false;      // the device acknowledged DISARM, or its STATE reported ESTOP; or no ARM was sent
   uint64_t sent_hash = 0;      // in lockstep; otherwise 0
   uint64_t received_hash = 0;  // in lockstep; otherwise 0
   RealtimeReport privileges;
-  // Of the loop's thread from step kWarmSteps to the last one; -1: not counted (alloc_guard.h), or too few steps.
+  // Allocator calls of the loop's thread from step kWarmSteps on; -1: not counted (alloc_guard.h), or too few steps.
   int64_t heap_calls = -1;
   int64_t page_faults = -1;
 };

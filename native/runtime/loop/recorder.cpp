@@ -29,7 +29,7 @@ Recorder::Recorder(Context& run, const Policy& policy, const Tick& tick, const E
       snapshot_(run.options.snapshots && policy.state != nullptr ? policy.state_bytes : 0, policy.extra_bytes),
       scratch_(new uint64_t[record::record_stride(run.n, run.m) / 8]()) {}
 
-// The lesser of two each, the first of which touches the memory.
+// The shorter of two measurements each; the first one touches the memory.
 void Recorder::measure_costs() noexcept {
   if (run_.lockstep()) return;
   for (int i = 0; i < 2; ++i) {
@@ -46,7 +46,7 @@ void Recorder::measure_costs() noexcept {
   }
 }
 
-// Of what learns, each hash_every records, or as soon after as it makes no tick late; 0: not taken.
+// Hash of the learner state, every hash_every records, or as soon after that as the slack allows; 0: not taken.
 uint64_t Recorder::take_hash(const Arrival& arrival) noexcept {
   hash_ns_ = 0;
   if (run_.options.hash_every == 0 || policy_.hash == nullptr) return 0;
@@ -126,14 +126,14 @@ void Recorder::record_episode(const Arrival& arrival) noexcept {
   episodes_.commit();
 }
 
-// In lockstep at the end of an episode, so that a session which continues from here repeats this one to the bit; an
-// episode that does not end is not waited for. In real time nothing is repeated: any step will do that has the slack.
+// In lockstep at the end of an episode, so that a session resumed from here repeats this one bit for bit; an episode
+// that does not end is not waited for. Real time is not repeatable: any step with enough slack will do.
 void Recorder::offer_snapshot(const Arrival& arrival, bool terminal) noexcept {
   if (!snapshot_.asked()) return;
   if (run_.lockstep() && !terminal && episode_.steps() < kLongEpisode) return;
   const int64_t begun_ns = run_.clock.now();
   if (copy_since_ns_ == 0) copy_since_ns_ = begun_ns;
-  // Where no step has the slack, one late tick is better than no checkpoint.
+  // If no step has enough slack, one late tick is better than no checkpoint.
   const bool patient = begun_ns - copy_since_ns_ < kCopyPatienceNs;
   if (patient && !copying_.fits(tick_.slack_ns(arrival, begun_ns))) return;
   copy_since_ns_ = 0;

@@ -1,5 +1,5 @@
-// What leaves the loop's thread: a record of each step and episode through rings and the black box, hashes and copies
-// of what learns, counters for other threads, and what the thread asked of the system.
+// Output of the loop's thread: records of steps and episodes through rings and the black box, hashes and copies of the
+// learner state, counters for other threads, and the privileges that the thread requested.
 #pragma once
 
 #include <stdint.h>
@@ -21,24 +21,24 @@ constexpr uint64_t kWarmSteps = 100;
 
 class Recorder {
  public:
-  Recorder(Context& run, const Policy& policy, const Tick& tick, const Episode& episode);  // takes all its memory
+  Recorder(Context& run, const Policy& policy, const Tick& tick, const Episode& episode);  // allocates all memory
 
-  // Before ARM: what a hash and a copy cost here, so that the first of each knows it too.
+  // Before ARM: measures the cost of a hash and a copy, so that even the first of each can be scheduled.
   void measure_costs() noexcept;
-  // u (m,): what was sent, or would have been.
+  // u (m,): the command sent or, in a dry run, computed.
   void record_step(const Arrival& arrival, const StepTimes& times, const float* u, float reward,
                    const Marks& marks) noexcept;
   void record_episode(const Arrival& arrival) noexcept;
-  // Copies what learns where it was asked for, at the end of an episode in lockstep, or as soon as a step has the
+  // Makes a requested copy of the learner state: in lockstep at the end of an episode, otherwise in a step with enough
   // slack.
   void offer_snapshot(const Arrival& arrival, bool terminal) noexcept;
-  int64_t hash_ns() const noexcept { return hash_ns_; }  // what the hash of the last record took
+  int64_t hash_ns() const noexcept { return hash_ns_; }  // duration of the last record's hash
 
-  // Counters for threads that may outlive the loop: at most each 50 ms, or now.
+  // Publishes counters for threads that may outlive the loop: at most every 50 ms, or now.
   void publish_when_due(int64_t now_ns) noexcept;
   void publish(int64_t now_ns) noexcept;
 
-  // What a thread that is to be on time must not do, from step kWarmSteps on.
+  // Checks, from step kWarmSteps on, for operations that break real time.
   void begin_counting() noexcept;
   void end_counting(LoopResult* out) const noexcept;
 
@@ -57,13 +57,13 @@ class Recorder {
   record::RecordRing records_;
   record::RecordRing episodes_;
   record::Snapshot snapshot_;
-  std::unique_ptr<uint64_t[]> scratch_;  // a record under way
+  std::unique_ptr<uint64_t[]> scratch_;  // the current record
   uint64_t sequence_ = 0;                // of the next record
   CostRule hashing_;
   CostRule copying_;
-  bool hash_due_ = false;  // waits for a step with the slack for it
+  bool hash_due_ = false;  // pending until a step has enough slack
   int64_t hash_ns_ = 0;
-  int64_t copy_since_ns_ = 0;  // a copy was asked for, seen then; 0: none waits
+  int64_t copy_since_ns_ = 0;  // when the request for a copy was seen; 0: none pending
   int64_t published_ns_ = 0;
   double rewards_ = 0;  // sum of the block under way
   uint32_t rewarded_ = 0;

@@ -64,7 +64,7 @@ void Replay::compare(const record::RecordHead& head, const float* u, const float
     const uint32_t decided_then[] = {head.sensor_monitor, head.sensor_channel, head.learner_monitor, head.mode};
     const uint32_t decided_now[] = {out->sensor_monitor, out->sensor_channel, out->learner_monitor, out->mode};
     if (memcmp(decided_then, decided_now, sizeof decided_then) != 0) out->differs |= kDiffersDecision;
-    // What a call did not touch may be left from before the log began.
+    // Values that a call did not write may date from before the log began.
     const bool learned = (head.calls & record::kCallLearn) != 0 && (head.flags & record::kRecordUpdateFailed) == 0;
     const bool moved = (head.flags & record::kRecordLearned) != 0 && (head.calls & record::kCallWeights) != 0;
     const float then[] = {head.value, head.delta, head.step_size_actor, head.step_size_critic};

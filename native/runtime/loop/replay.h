@@ -1,5 +1,4 @@
-// Runs a policy again from the records of a loop: the same calls in the same order, and a comparison with what was
-// recorded.
+// Replays a policy from the records of a loop: the same calls in the same order, compared with the recorded results.
 #pragma once
 
 #include <stddef.h>
@@ -11,28 +10,28 @@
 
 namespace rtu::runtime::loop {
 
-// What of a step differs from the record, to the bit.
+// The differences between a step and its record, bit for bit.
 enum DifferenceFlag : uint32_t {
   kDiffersCommand = 1,    // u
-  kDiffersHash = 2,       // of what learns
+  kDiffersHash = 2,       // hash of the learner state
   kDiffersEstimate = 4,   // value, delta, step sizes
-  kDiffersCall = 8,       // the policy refused a call that it took then, or the reverse
-  kDiffersDecision = 16,  // sensor monitor, learner monitor, who drives
+  kDiffersCall = 8,       // the policy refused a call that it accepted in the run, or the reverse
+  kDiffersDecision = 16,  // sensor monitor, learner monitor, cause of the fallback
 };
 
-// What a replayed step came to.
+// Result of a replayed step.
 struct ReplayStep {
   float value;
   float delta;
   float step_size_actor;
   float step_size_critic;
-  float distance;  // of u from the recorded one, the largest, in ranges of the actuator; infinite where one is NaN
+  float distance;  // largest deviation of u from the record, as a share of the actuator's range; infinite if one is NaN
   uint32_t sensor_monitor;
   uint32_t sensor_channel;
   uint32_t learner_monitor;
   uint32_t mode;
   uint32_t differs;
-  uint64_t state_hash;  // 0 where the record has none
+  uint64_t state_hash;  // 0 if the record has none
 };
 
 // clang-format off
@@ -44,10 +43,10 @@ struct ReplayStep {
 
 class Replay {
  public:
-  // policy.self outlives this. limits, limit_commands: as the loop had them.
+  // policy.self must outlive this. limits, limit_commands: as in the loop.
   Replay(const Policy& policy, int n, int m, const safety::ActuatorLimits* limits, bool limit_commands) noexcept;
 
-  // The actions of the record are what was done, whatever this policy would have done: for what-if.
+  // Applies the recorded actions regardless of this policy's choice: for what-if.
   bool as_applied = false;
 
   // One record of record_stride(n, m) bytes, in order.

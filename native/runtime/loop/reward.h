@@ -20,7 +20,7 @@ struct Reward {
   float action[kMaxActuators] = {};
   void* self = nullptr;
   float (*function)(void* self, const float* x, int n, const float* u, int m) noexcept = nullptr;
-  const std::atomic<bool>* failed = nullptr;  // function cannot go on: the loop stops
+  const std::atomic<bool>* failed = nullptr;  // the function failed: the loop stops
 
   float evaluate(float from_frame, const float* x, int n, const float* u, int m) const noexcept;
 };

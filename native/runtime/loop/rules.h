@@ -1,5 +1,5 @@
-// When the next step starts, apart from any input or output: arithmetic on times that are passed in.
-// Overruns skip whole periods and are counted; nothing is ever caught up in a burst.
+// Start time of the next step, without input or output: arithmetic on times that are passed in. Overruns skip whole
+// periods and are counted; missed periods are never made up in a burst.
 #pragma once
 
 #include <stdint.h>
@@ -20,8 +20,8 @@ struct DeadlineRule {
     skipped = 0;
   }
 
-  // The slot at next_ns has just been worked off. A tick that took 3.2 periods: next start at slot 4, three skipped.
-  // Returns the number of slots skipped now.
+  // Call after the slot at next_ns. A tick that took 3.2 periods: next start at slot 4, three skipped. Returns the
+  // number of slots skipped now.
   uint64_t finish(int64_t now_ns) noexcept {
     next_ns += period_ns;
     if (now_ns <= next_ns) return 0;
@@ -36,7 +36,7 @@ struct DeadlineRule {
 struct DeviceTickRule {
   int64_t period_ns = 0;
   int64_t watchdog_ns = 0;  // fires when the time reaches this
-  int64_t begun_ns = 0;     // when the step under way began
+  int64_t begun_ns = 0;     // start of the current step
   uint32_t last_us = 0;     // the device's stamp of the last STATE, stepped or skipped
   bool any = false;
   uint64_t skipped =
@@ -52,7 +52,7 @@ struct DeviceTickRule {
   // 32-bit microseconds wrap: compare by difference. A repeated or older STATE is not new.
   bool is_new(uint32_t t_us) const noexcept { return !any || static_cast<int32_t>(t_us - last_us) > 0; }
 
-  // A new STATE is about to be stepped (or, skip = true, dropped). Returns the periods skipped before it.
+  // Call before a new STATE is stepped (or, skip = true, dropped). Returns the periods skipped before it.
   uint64_t on_state(int64_t now_ns, uint32_t t_us, bool skip) noexcept {
     uint64_t gap = 0;
     if (any) {
@@ -68,10 +68,10 @@ struct DeviceTickRule {
     return gap;
   }
 
-  // Nothing is expected for now, such as while the plant is being reset.
+  // Suspends the watchdog, for example while the plant is being reset.
   void quiet(int64_t now_ns) noexcept { watchdog_ns = now_ns + period_ns + period_ns / 2; }
 
-  // True when the step that began at begun_ns took a whole period or more: what has queued up meanwhile is stale.
+  // True when the step that began at begun_ns took a whole period or more: queued STATEs are stale.
   bool overran(int64_t now_ns) const noexcept { return now_ns - begun_ns >= period_ns; }
 
   // Returns true (and counts) when a STATE is overdue.
@@ -84,14 +84,14 @@ struct DeviceTickRule {
   }
 };
 
-// Whether a piece of work, such as a weight update, still fits into the period. What it costs is the 99 % quantile of
-// those measured so far, followed in small steps: one that was interrupted for milliseconds moves it by a sixteenth, a
-// slower processor in a dozen steps. It falls while updates are dropped too, so that about each hundredth is tried
-// again.
+// Decides whether work such as a weight update still fits into the period. Its cost is the 99 % quantile of the
+// measured durations, tracked in small steps: a single interruption of milliseconds moves it by a sixteenth; it follows
+// a slower processor within a dozen steps. It also decays while updates are dropped, so that about one in a hundred is
+// retried.
 struct CostRule {
   static constexpr double kGain = 1.0 / 16;
   static constexpr double kQuantile = 0.99;
-  static constexpr double kLeastNs = 1000;  // the least step, so that a cost of 0 can rise
+  static constexpr double kLeastNs = 1000;  // the smallest step, so that a cost of 0 can rise
 
   double cost_ns = 0;
   bool any = false;
@@ -99,7 +99,7 @@ struct CostRule {
   // slack_ns: from now to the start of the next period.
   bool fits(int64_t slack_ns) const noexcept { return static_cast<double>(slack_ns) >= cost_ns; }
 
-  // Measured before it matters: the least counts.
+  // For measurements before the run: keeps the minimum.
   void first(int64_t ns) noexcept {
     const auto cost = static_cast<double>(ns);
     if (!any || cost < cost_ns) cost_ns = cost;
@@ -118,12 +118,11 @@ struct CostRule {
     any = true;
   }
 
-  // Also where an update was dropped. Not where work is only put off: nothing is lost by waiting, and a trial would be
-  // late.
+  // Call for a dropped update too. Not for postponed work: waiting costs nothing, and a trial could be late.
   void fall() noexcept { cost_ns -= (1 - kQuantile) * kGain * cost_ns; }
 };
 
-// How late a STATE arrived: its one-way delay above the smallest one seen, which is the offset of the two clocks.
+// Lateness of a STATE: its one-way delay above the smallest one seen, which is the offset of the two clocks.
 // The minimum leaks upwards by 200 ppm so that it follows the drift between two crystals.
 struct LatenessRule {
   int64_t offset_ns = 0;

@@ -20,11 +20,11 @@ bool Stop::check_requests() noexcept {
     set(StopReason::kEstop, "second signal");
   } else if (link_.estop_requests.load(std::memory_order_relaxed) != estops_before_ ||
              link_.estops_open.load(std::memory_order_relaxed) != 0) {
-    set(StopReason::kEstop, "emergency stop asked for");
+    set(StopReason::kEstop, "emergency stop requested");
   } else if (signals == 1) {
     set(StopReason::kSignal, "signal");
   } else if (requested_.load(std::memory_order_relaxed)) {
-    set(StopReason::kRequest, "stop asked for");
+    set(StopReason::kRequest, "stop requested");
   }
   return is_set();
 }

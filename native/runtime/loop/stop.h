@@ -1,4 +1,4 @@
-// Whether a loop has to stop, and why: the first reason counts, and an emergency stop replaces every other.
+// The stop request of a loop and its reason: the first reason is kept, but an emergency stop replaces any other.
 #pragma once
 
 #include <stdint.h>
@@ -12,19 +12,18 @@ namespace rtu::runtime::loop {
 
 class Stop {
  public:
-  // Emergency stops asked for before this was made do not count.
+  // Emergency stops requested before construction do not count.
   Stop(link::Link& link, bool handle_signals) noexcept
       : link_(link),
         handle_signals_(handle_signals),
         estops_before_(link.estop_requests.load(std::memory_order_relaxed)) {}
 
-  // Any thread.
+  // Callable from any thread.
   void request() noexcept { requested_.store(true, std::memory_order_relaxed); }
 
-  // The loop's thread.
-  // detail: more of the message, or "".
+  // For the loop's thread. detail: more of the message, or "".
   void set(record::StopReason reason, const char* message, const char* detail = "") noexcept;
-  bool check_requests() noexcept;  // signals, emergency stops, request(); true when the loop has to stop
+  bool check_requests() noexcept;  // checks signals, emergency stops and request(); true when the loop has to stop
   bool is_set() const noexcept { return reason_ != record::StopReason::kNone; }
   bool is_estop() const noexcept { return reason_ == record::StopReason::kEstop; }
   record::StopReason reason() const noexcept { return reason_; }

@@ -27,14 +27,14 @@ void Tick::end_step() noexcept {
   drop_queued_ = true;
 }
 
-// The plant waits for us and we for it.
+// Plant and host wait for each other.
 bool Tick::next_in_lockstep(Arrival* out) noexcept {
   if (!session_.await_answer(out)) return false;
   rule_.last_us = out->t_us;
   return true;
 }
 
-// One step per new STATE; the newest of what has queued up counts, and after an overrun none of it does.
+// One step per new STATE; of queued STATEs the newest counts, and after an overrun none.
 bool Tick::next_of_device(Arrival* out) noexcept {
   tl_frame frame;
   out->any = false;
@@ -65,7 +65,7 @@ bool Tick::next_of_device(Arrival* out) noexcept {
   return !drop;
 }
 
-// Absolute deadlines: each slot works on the newest STATE that has arrived; none is a missed slot.
+// Absolute deadlines: each slot uses the newest STATE received; without one the slot is missed.
 bool Tick::next_of_host(Arrival* out) noexcept {
   tl_frame frame;
   const int got = session_.receive(&frame, earlier(deadline_.next_ns, run_.clock.now() + kRequestsNs));
@@ -97,7 +97,7 @@ void Tick::read(const tl_frame& frame, Arrival* newest) noexcept {
   if (kind == LinkSession::Frame::kState) keep(arrival, newest);
 }
 
-// Keeps the newest STATE that may be stepped; those it supersedes are skipped periods.
+// Keeps the newest valid STATE; superseded ones count as skipped periods.
 void Tick::keep(const Arrival& arrival, Arrival* newest) noexcept {
   if (!rule_.is_new(arrival.t_us)) {
     ++run_.counters.duplicates;
@@ -125,7 +125,7 @@ int64_t Tick::slack_ns(const Arrival& arrival, int64_t now_ns) const noexcept {
   return begun_ns + run_.period_ns - now_ns;
 }
 
-// An update costs what passes from here to the end of the step.
+// The cost of an update is the time from here to the end of the step.
 bool Tick::update_fits(const Arrival& arrival, int64_t now_ns) noexcept {
   const LoopOptions& options = run_.options;
   decided_ns_ = now_ns;

@@ -1,4 +1,4 @@
-// When a step starts, by the device's clock, the host's or in lockstep, and how much of the period is left for it.
+// Start of a step by the device's clock, the host's clock or in lockstep, and the remaining time of the period.
 #pragma once
 
 #include <stdint.h>
@@ -16,19 +16,19 @@ class Tick {
       : run_(run), session_(session), episode_(episode) {}
 
   void begin(int64_t now_ns) noexcept;
-  // Waits at most until a stop has to be looked for again. True: *out is to be stepped now, and then end_step() called.
+  // Waits at most until the next check for a stop. True: step *out now, then call end_step().
   bool next(Arrival* out) noexcept;
   void end_step() noexcept;
 
-  // How late a step begins that begins now.
+  // Lateness of a step that begins now.
   int64_t lateness_ns(const Arrival& arrival, int64_t now_ns) noexcept;
-  // Up to the start of the next slot, or to when the next STATE is due; in lockstep time is virtual, and without end.
+  // Time to the start of the next slot or to the next expected STATE; unlimited in lockstep, where time is virtual.
   int64_t slack_ns(const Arrival& arrival, int64_t now_ns) const noexcept;
-  // The deadline rule: whether a weight update that begins now fits. Where not, it is counted as dropped.
+  // The deadline rule: whether a weight update that begins now fits. If not, it is counted as dropped.
   bool update_fits(const Arrival& arrival, int64_t now_ns) noexcept;
-  // The update was made, and the step is over but for other_ns that were spent on something else.
+  // Call after the update, at the end of the step; other_ns were spent on other work.
   void update_took(int64_t now_ns, int64_t other_ns) noexcept { update_.took(now_ns - decided_ns_ - other_ns); }
-  uint32_t device_us() const noexcept { return rule_.last_us; }  // the device's stamp of the last STATE taken
+  uint32_t device_us() const noexcept { return rule_.last_us; }  // the device's time stamp of the last STATE used
 
  private:
   bool next_in_lockstep(Arrival* out) noexcept;
@@ -45,7 +45,7 @@ class Tick {
   DeviceTickRule rule_;
   LatenessRule lateness_;
   CostRule update_;
-  int64_t decided_ns_ = 0;    // when update_fits() was asked
+  int64_t decided_ns_ = 0;    // time of the call of update_fits()
   size_t next_drop_ = 0;      // of options.drops
   bool drop_queued_ = false;  // the last step overran
   Arrival newest_;            // clock = host: waits for its slot

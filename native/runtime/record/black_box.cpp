@@ -23,7 +23,8 @@ uint32_t crc_of(uint64_t mark, const uint8_t* record, size_t n) noexcept {
   return tl_crc32(tl_crc32(0, &mark, sizeof mark), record, n);
 }
 
-// A slot may be read while it is written over: word by word, so that this is no data race, and the CRC shows it.
+// A slot may be read while it is written over: it is accessed word by word, so that this is no data race, and the CRC
+// detects it.
 void store(uint8_t* to, const uint8_t* from, size_t n) noexcept {
   for (size_t i = 0; i < n; i += 8) {
     uint64_t word;
@@ -65,11 +66,11 @@ int BlackBox::open(const Options& options, std::string* where) {
   return 0;
 }
 
-// All blocks are taken now: a full disk is found before arming.
+// Allocates all blocks now: a full disk is detected before arming.
 int BlackBox::open_disk(const Options& options) {
   fd_ = ::open(options.path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd_ < 0) return errno;
-  (void)flock(fd_, LOCK_EX | LOCK_NB);  // for as long as this process lives: a reader sees whether it does
+  (void)flock(fd_, LOCK_EX | LOCK_NB);  // held until this process ends: shows readers whether it still runs
   const int error = posix_fallocate(fd_, 0, static_cast<off_t>(disk_.bytes()));
   if (error != 0) return error;
   const std::string head = header(disk_, options);
@@ -78,7 +79,8 @@ int BlackBox::open_disk(const Options& options) {
   return fsync(fd_) == 0 ? 0 : errno;
 }
 
-// A new file, locked. Between its creation and the lock another process may take it for a crashed run's and remove it.
+// A new file, locked. Between its creation and the lock another process may mistake it for a crashed run's file and
+// remove it.
 int BlackBox::create_tail(const std::string& path) {
   for (int attempt = 0; attempt < 8; ++attempt) {
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) return errno;
@@ -87,7 +89,7 @@ int BlackBox::create_tail(const std::string& path) {
     struct stat status;
     const bool locked = flock(tail_fd_, LOCK_EX | LOCK_NB) == 0;
     if (locked && fstat(tail_fd_, &status) == 0 && status.st_nlink > 0) return 0;
-    if (!locked && errno != EWOULDBLOCK) return 0;  // a file system without locks, on which nothing is cleaned either
+    if (!locked && errno != EWOULDBLOCK) return 0;  // a file system without locks, where no cleanup takes place either
     ::close(tail_fd_);
     tail_fd_ = -1;
   }
@@ -105,7 +107,7 @@ int BlackBox::open_tail(const Options& options) {
                    tail_fd_ >= 0 ? MAP_SHARED | MAP_POPULATE : MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, tail_fd_, 0);
   if (map == MAP_FAILED) return errno;
   map_ = static_cast<uint8_t*>(map);
-  (void)mlock(map_, bytes);  // where it is not allowed the pages are at least there
+  (void)mlock(map_, bytes);  // if not permitted, the pages are at least touched
   for (size_t i = 0; i < bytes; i += BlackBoxLayout::kPage) map_[i] = 0;
   const std::string head = header(tail_, options);
   memcpy(map_, head.data(), head.size());
@@ -123,7 +125,7 @@ std::string BlackBox::header(const BlackBoxLayout& layout, const Options& option
   memcpy(&head[24], wide, sizeof wide);
   memcpy(&head[40], &text_bytes, 4);
   head += options.text;
-  const uint32_t crc = tl_crc32(0, head.data(), head.size());  // with zeros where it goes
+  const uint32_t crc = tl_crc32(0, head.data(), head.size());  // zero-padded if it fits
   memcpy(&head[44], &crc, 4);
   return head;
 }
@@ -156,7 +158,7 @@ void BlackBox::serve() {
   }
 }
 
-// The tail's new slots to the disk, in as few writes as the two rings allow.
+// Copies the tail's new slots to the disk, in as few writes as the two rings allow.
 void BlackBox::flush() {
   const uint64_t end = written_.load(std::memory_order_acquire);
   if (end - flushed_ > tail_.slots) {
@@ -175,7 +177,7 @@ void BlackBox::flush() {
   }
 }
 
-// False when the loop has come round meanwhile; the slot is then marked empty.
+// False when the loop has overwritten the slot meanwhile; it is then marked empty.
 bool BlackBox::fetch(uint64_t sequence, uint8_t* slot) const noexcept {
   load(slot, map_ + tail_.offset(sequence), disk_.slot_bytes());
   uint64_t mark;
@@ -222,7 +224,7 @@ void BlackBox::close() {
     sync();
     ::close(fd_);
     fd_ = -1;
-    // What could not be written stays where it is.
+    // Slots that could not be written stay in the tail.
     if (error_.load() == 0 && !tail_path_.empty()) ::unlink(tail_path_.c_str());
   }
   if (tail_fd_ >= 0) ::close(tail_fd_);

@@ -1,10 +1,10 @@
-// The black box: the last minutes of records, in a ring of fixed size that outlives the process (docs/blackbox.md has
-// every byte).
+// The black box: the last minutes of records, in a ring of fixed size that survives the process (format:
+// docs/blackbox.md).
 //
-// Two files of one format. The loop's thread stores each record into the tail, a small ring in a file of a memory file
-// system: shared with the kernel, so that it survives the process, and never written back, so that a store never waits
-// for a disk as one into a mapped disk file may. A thread of our own carries the slots to the ring on disk, and syncs
-// it once a second. After a clean end the tail is gone; after a crash the reader puts the two together.
+// It has two files of one format. The loop's thread stores each record in the tail, a small ring in a file on a memory
+// file system: the kernel keeps it when the process dies, and it is never written back, so that a store never waits for
+// a disk, as a store into a mapped disk file may. A separate thread copies the slots to the ring on disk, and syncs it
+// once a second. A clean end removes the tail; after a crash the reader merges the two.
 #pragma once
 
 #include <stddef.h>
@@ -37,9 +37,9 @@ struct BlackBoxLayout {
 
 class BlackBox {
  public:
-  // id: in both headers, so that a tail is known to be this ring's. text: UTF-8, what the records mean.
+  // id: in both headers, to match a tail with its ring. text: UTF-8, the description of the records.
   struct Options {
-    std::string path;       // the ring on disk; a file that is there is replaced
+    std::string path;       // the ring on disk; an existing file is replaced
     std::string tail_path;  // the tail; "": memory of the process, which does not survive it
     uint64_t id = 0;
     uint64_t slots = 0;
@@ -55,14 +55,14 @@ class BlackBox {
   BlackBox(const BlackBox&) = delete;
   BlackBox& operator=(const BlackBox&) = delete;
 
-  // Takes all the room it will ever use, on disk and in memory, and starts the thread. 0, or an errno; `where` then
-  // names the file.
+  // Allocates all space, on disk and in memory, and starts the thread. Returns 0 or an errno; `where` then names the
+  // file.
   int open(const Options& options, std::string* where);
 
-  // The loop's thread: no call of the system. sequence: rises by 1 each time. Nothing where it is not open.
+  // For the loop's thread: no system call. sequence: must increase by 1 per call. No effect if it is not open.
   void write(uint64_t sequence, const uint8_t* record) noexcept;
 
-  // Carries what is left, syncs, removes the tail, closes. Twice is harmless.
+  // Copies the remaining slots, syncs, removes the tail, closes. Idempotent.
   void close();
 
   size_t record_bytes() const noexcept { return disk_.record_bytes; }
@@ -87,7 +87,7 @@ class BlackBox {
 
   BlackBoxLayout disk_, tail_;
   int fd_ = -1;
-  int tail_fd_ = -1;  // locked while the process lives: one without a lock is a crashed run's
+  int tail_fd_ = -1;  // locked until the process ends: a file without a lock is from a crashed run
   std::string tail_path_;
   uint8_t* map_ = nullptr;
   std::atomic<uint64_t> written_{0};  // sequence after the newest record in the tail

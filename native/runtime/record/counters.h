@@ -1,4 +1,4 @@
-// Counters: written by one thread, read by any. The lists are what Python sees of them.
+// Counters: written by one thread, read by any. Python exposes the lists below.
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
-// Single producer, single consumer, fixed-size records. The producer never waits: what does not fit is dropped and
-// counted. All memory is taken (and touched) at construction.
+// Single producer, single consumer, fixed-size records. The producer never waits: records that do not fit are dropped
+// and counted. All memory is allocated and touched at construction.
 #pragma once
 
 #include <stddef.h>
@@ -21,7 +21,7 @@ class RecordRing {
   size_t stride() const noexcept { return stride_; }
   size_t capacity() const noexcept { return mask_ + 1; }
 
-  // Producer: room for one record of stride() bytes, to be filled and then committed; null (counted) when full.
+  // Producer: space for one record of stride() bytes, to fill and then commit; null (counted) when full.
   uint8_t* reserve() noexcept {
     const uint64_t head = head_.load(std::memory_order_relaxed);
     if (head - cached_tail_ > mask_) {
@@ -36,7 +36,7 @@ class RecordRing {
 
   void commit() noexcept { head_.store(head_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
 
-  // Consumer: how many records wait, and the oldest `count` of them copied out.
+  // Consumer: the number of records available, and a copy of the oldest `count`.
   size_t available() const noexcept {
     return static_cast<size_t>(head_.load(std::memory_order_acquire) - tail_.load(std::memory_order_relaxed));
   }

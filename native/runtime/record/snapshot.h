@@ -1,5 +1,5 @@
-// A copy of everything that learns, and of what its supervisor carries, handed from the loop's thread to the thread
-// that saves it. Asked for by a flag, taken between two steps, given back: one buffer, one atomic, no wait.
+// A copy of the learner state and of the supervisor's state, passed from the loop's thread to the thread that saves it.
+// Requested by a flag, taken between two steps, then released: one buffer, one atomic, no waiting.
 #pragma once
 
 #include <stddef.h>
@@ -15,28 +15,28 @@ namespace rtu::runtime::record {
 
 constexpr int kTargetWindowMax = 1024;
 
-// Where a session stands: with what learns, all that it takes to go on in another session.
+// Progress of a session: with the learner state, all that another session needs to resume.
 struct Progress {
   uint64_t steps = 0;     // of this session
   uint64_t episodes = 0;  // finished in this session
   uint32_t next_episode = 1;
-  uint32_t episode_steps = 0;  // of the episode under way; 0 at its end
+  uint32_t episode_steps = 0;  // of the current episode; 0 at its end
   double seconds = 0;          // from ARM on
   int returns = 0;
-  double last_returns[kTargetWindowMax];  // oldest first, `returns` of them: what target_return is judged by
+  double last_returns[kTargetWindowMax];  // oldest first, `returns` of them: compared with target_return
 };
 
 class Snapshot {
  public:
-  // All memory is taken and touched here; 0 bytes: there is nothing to copy, and asking for it has no effect.
+  // Allocates and touches all memory; 0 bytes: there is nothing to copy, and requests have no effect.
   Snapshot(size_t bytes, size_t extra)
       : size_(bytes), extra_size_(bytes > 0 ? extra : 0), bytes_(bytes > 0 ? new uint8_t[bytes + extra]() : nullptr) {}
 
   size_t size() const noexcept { return size_; }
   size_t extra_size() const noexcept { return extra_size_; }
 
-  // The saver's side. After ask(), ready() turns true once the loop has come to a place for it; then bytes() and
-  // progress() stand still until release().
+  // For the saving thread. After ask(), ready() turns true once the loop has made the copy; bytes() and progress() then
+  // do not change until release().
   void ask() noexcept {
     Phase idle = Phase::kIdle;
     if (size_ > 0) phase_.compare_exchange_strong(idle, Phase::kAsked, std::memory_order_acq_rel);
@@ -50,7 +50,7 @@ class Snapshot {
     if (ready()) phase_.store(Phase::kIdle, std::memory_order_release);
   }
 
-  // The loop's side: when asked(), copy and fill in progress, then hand over.
+  // For the loop: when asked(), copy, fill in progress, then hand over.
   bool asked() const noexcept { return phase_.load(std::memory_order_acquire) == Phase::kAsked; }
   Progress& copy(const Policy& policy) noexcept {
     memcpy(bytes_.get(), policy.state, size_);

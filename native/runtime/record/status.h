@@ -1,4 +1,4 @@
-// What any thread may ask of a loop at any time, and why a loop has stopped.
+// Status of a loop, readable from any thread, and the reason of its stop.
 #pragma once
 
 #include <stdint.h>
@@ -26,11 +26,11 @@ enum class StopReason : uint32_t {
 
 constexpr uint32_t kRewardBlock = 1000;
 
-// What the outside may ask at any time. Written by the loop's thread.
+// Status for other threads. Written by the loop's thread.
 struct StatusBoard {
   std::atomic<bool> running{false};
   std::atomic<StopReason> reason{StopReason::kNone};
-  std::atomic<uint64_t> turns{0};  // of the loop, also those without a step, and of its stop: its only sign of life
+  std::atomic<uint64_t> turns{0};  // iterations, including those without a step and of the stop: heartbeat
   std::atomic<uint64_t> steps{0};
   std::atomic<uint64_t> episodes{0};
   std::atomic<uint32_t> episode_steps{0};
@@ -42,7 +42,7 @@ struct StatusBoard {
   std::atomic<int> device_state{-1};
   std::atomic<uint32_t> mode{0};  // StepInfo, of the last step
   std::atomic<uint32_t> learner_monitor{0};
-  LoopCounters counters;          // the running loop's, copied some times a second
+  LoopCounters counters;          // of the running loop, copied several times a second
   SupervisorCounters supervisor;  // the same of its supervisor; 0 without one
 
   StatusBoard() noexcept;

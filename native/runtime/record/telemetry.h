@@ -1,4 +1,4 @@
-// What the loop records: one row of fixed size per step, and one per episode.
+// Records of the loop: one row of fixed size per step, and one per episode.
 #pragma once
 
 #include <stddef.h>
@@ -10,22 +10,22 @@ enum RecordFlag : uint32_t {
   kRecordFirst = 1,
   kRecordTerminated = 2,
   kRecordTruncated = 4,
-  kRecordActed = 8,     // a command left (or would have, in a dry run)
+  kRecordActed = 8,     // a command was sent (in a dry run: computed)
   kRecordLearned = 16,  // update() was called for a transition, with or without an update
   kRecordOverridden =
-      32,  // `applied` is not what was chosen, by the policy's own decision where it learned: only the critic did
+      32,  // `applied` differs from the chosen action (decided by the policy if it learned): only the critic learned
   kRecordPredictFailed = 64,
   kRecordUpdateFailed = 128,
   kRecordRewardRefused = 256,  // non-finite reward: not learned from
 };
 
-// What the policy was asked for in this step: with x, reward and applied all that a replay needs.
+// Calls of the policy in this step: with x, reward and applied, all that a replay needs.
 enum CallFlag : uint32_t {
   kCallBegin = 1,
   kCallPredict = 2,
   kCallExplore = 4,  // predict's
   kCallLearn = 8,
-  kCallApplied = 16,    // update was given an applied action that differs
+  kCallApplied = 16,    // update was passed an applied action that differs
   kCallWeights = 32,    // update moved the weights; without it the deadline rule dropped the update
   kCallContinued = 64,  // with begin: the limits on changes continue from the last command (start_limiter)
 };
@@ -33,26 +33,26 @@ enum CallFlag : uint32_t {
 // Followed by x[n], u[m] (sent, actuator units), applied[m] (STATE.u_applied) as f32, padded to 8 bytes.
 struct RecordHead {
   uint64_t step;
-  uint64_t sequence;  // of this session's records, from 0: a number left out was lost on the way
+  uint64_t sequence;  // number of the record in this session, from 0: missing numbers were lost
   int64_t t_ns;
   int64_t lateness_ns;
-  int64_t receive_ns;  // from the frame's arrival to the step's begin
+  int64_t receive_ns;  // from the frame's arrival to the start of the step
   int64_t predict_ns;
   int64_t limit_ns;
   int64_t send_ns;
   int64_t update_ns;
-  int64_t round_trip_ns;  // lockstep: command to STATE; otherwise the last PING answered since the record before, or 0
-  uint64_t state_hash;    // of everything that learns, after this step; 0: not taken
+  int64_t round_trip_ns;  // lockstep: command to STATE; else the last PING answered since the previous record, or 0
+  uint64_t state_hash;    // hash of the learner state after this step; 0: not taken
   uint32_t device_us;
-  uint32_t command_age_us;  // from the observation that the command in force answers to this STATE, by the device's
-                            // clock; 2^32 - 1: none, or not of ours
+  uint32_t command_age_us;  // from the observation that led to the command in force to this STATE, by the device's
+                            // clock; 2^32 - 1: none, or a command of another host
   uint32_t episode;
   uint32_t episode_step;
   uint32_t flags;
   uint32_t calls;  // CallFlag
   uint32_t command_limiter;
   uint32_t sensor_monitor;
-  uint32_t sensor_channel;  // the first that the sensor monitor flagged
+  uint32_t sensor_channel;  // the first channel that the sensor monitor flagged
   uint32_t learner_monitor;
   uint32_t mode;
   float reward;
@@ -75,7 +75,7 @@ struct RecordHead {
 // clang-format on
 
 struct EpisodeRecord {
-  uint64_t total_steps;  // of the run, at the end of the episode
+  uint64_t total_steps;  // step of the run at the end of the episode
   int64_t t_ns;
   double total_return;
   uint32_t episode;

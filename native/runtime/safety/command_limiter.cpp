@@ -9,7 +9,7 @@
 namespace rtu::runtime::safety {
 namespace {
 
-// Written so that NaN goes to low.
+// Written so that NaN becomes low.
 float clamp(float value, float low, float high) noexcept {
   if (!(value >= low)) return low;
   return value > high ? high : value;
@@ -20,7 +20,7 @@ int nearest_level(float fraction, int n_levels) noexcept {
   return static_cast<int>(position + 0.5f);
 }
 
-// The largest change towards an end `room` away that still lets the changes fall by `a` each to 0 before it:
+// The largest change towards an end at distance `room` from which the changes can still decrease by `a` each to 0:
 // v + (v - a) + (v - 2a) + ... <= room, all terms positive. With n terms after the first, n a < v <= (n + 1) a.
 double stoppable(double room, double a) noexcept {
   if (!(room > 0)) return 0;
@@ -29,19 +29,19 @@ double stoppable(double room, double a) noexcept {
   return (room + a * after * (after + 1.0) / 2.0) / (after + 1.0);
 }
 
-// u with the acceleration limited: from the last change, and so that it can still come to rest in the range.
+// u with the acceleration limited: relative to the last change, and such that it can still come to rest in the range.
 float accelerated(const ActuatorLimits& l, float last, float change, float u) noexcept {
   const double a = static_cast<double>(l.accel_per_tick2);
   const double from = static_cast<double>(last);
   const double up = std::fmin(static_cast<double>(change) + a, stoppable(static_cast<double>(l.high) - from, a));
   const double down = std::fmax(static_cast<double>(change) - a, -stoppable(from - static_cast<double>(l.low), a));
   const double wanted = static_cast<double>(u) - from;
-  // The end of the range is met first where the two contradict each other.
+  // The end of the range has priority if the two conflict.
   const double towards = change >= 0 ? std::fmin(std::fmax(wanted, down), up) : std::fmax(std::fmin(wanted, up), down);
   return static_cast<float>(from + towards);
 }
 
-// Not to be told from rest: the change that a float32 command at `end` cannot follow.
+// The change that a float32 command at `end` cannot represent.
 bool too_small(float change, float end) noexcept {
   return !(change >= std::nextafter(end, kNoLimit) - end && change >= FLT_MIN);
 }
@@ -129,7 +129,7 @@ uint32_t CommandLimiter::apply(float* u) noexcept {
       const float eased = accelerated(l, last[i], change[i], u[i]);
       if (eased != u[i]) flags |= kLimiterAccel;
       u[i] = eased;
-      // Rounding, and a slew limit that was passed before: range over slew over acceleration.
+      // For rounding, and for a slew limit that was already exceeded: range before slew before acceleration.
       if (l.slew_per_tick < kNoLimit) u[i] = clamp(u[i], last[i] - l.slew_per_tick, last[i] + l.slew_per_tick);
       u[i] = clamp(u[i], l.low, l.high);
     }

@@ -22,7 +22,7 @@ int predict_pd(void* self, const float* x, int, float* action) noexcept {
 int predict_function(void* self, const float* x, int, float* action) noexcept {
   auto* c = static_cast<FunctionPolicy*>(self);
   float u[kMaxActuators];
-  for (int k = 0; k < c->action_size; ++k) u[k] = NAN;  // one that is not filled is no action, and not 0
+  for (int k = 0; k < c->action_size; ++k) u[k] = NAN;  // an output that is not written is no action, not 0
   const int status =
       c->function(x, static_cast<size_t>(c->observation_size), c->first, u, static_cast<size_t>(c->action_size));
   c->first = false;

@@ -1,4 +1,4 @@
-// Controllers that hold or steady a plant while the learner may not act.
+// Fallback controllers, which hold or stabilise a plant while the learner may not act.
 #pragma once
 
 #include <stddef.h>
@@ -9,7 +9,7 @@
 
 namespace rtu::runtime::safety {
 
-// The table of a controller, which learns nothing; its `first` marks that an episode begins.
+// The policy table of a controller, which learns nothing; `first` marks the start of an episode.
 template <class Controller>
 Policy controller_policy(Controller* controller,
                          int (*predict)(void* self, const float* x, int explore, float* action) noexcept) noexcept {
@@ -40,7 +40,7 @@ struct PdPolicy {
   Policy policy() noexcept;
 };
 
-// A controller of the user's own in a shared library (native/bindings/c/rtu_edge_fallback.h); u in actuator units.
+// A user-supplied controller in a shared library (native/bindings/c/rtu_edge_fallback.h); u in actuator units.
 struct FunctionPolicy {
   int (*function)(const float* x, size_t n, int first, float* u, size_t m) = nullptr;
   int observation_size = 0;

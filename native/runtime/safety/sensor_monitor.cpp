@@ -24,7 +24,7 @@ void SensorMonitor::begin() noexcept {
   for (int i = 0; i < n; ++i) memory_[i] = Memory{};
 }
 
-// The first thing wrong with x, or 0.
+// The first fault found in x, or 0.
 uint32_t SensorMonitor::fault(const SensorChannel& channel, Memory& memory, float x, float moved) noexcept {
   if (std::isnan(x)) return kSensorDropout;
   if (std::isinf(x)) return kSensorNonFinite;
@@ -35,7 +35,8 @@ uint32_t SensorMonitor::fault(const SensorChannel& channel, Memory& memory, floa
   memory.agree = close ? memory.agree + 1 : 0;
   memory.raw = x;
   memory.any_raw = true;
-  // A spike goes away again; what stays is a new level. Before the range: a reading that cannot be is no measurement.
+  // A spike disappears again; a value that persists is a new level. Checked before the range: an impossible reading is
+  // no measurement.
   if (channel.spike > 0 && memory.any_good && std::fabs(x - memory.good) > channel.spike && memory.agree < kAgreeSteps)
     return kSensorSpike;
   if (!(x >= channel.low && x <= channel.high)) return kSensorRange;
@@ -44,7 +45,7 @@ uint32_t SensorMonitor::fault(const SensorChannel& channel, Memory& memory, floa
   return 0;
 }
 
-// What stands in for x. Returns further flags.
+// The replacement of x. Returns further flags.
 uint32_t SensorMonitor::replace(const SensorChannel& channel, Memory& memory, float x, uint32_t fault,
                                 float* out) noexcept {
   const SensorAction action = action_for(channel, fault);
@@ -56,7 +57,7 @@ uint32_t SensorMonitor::replace(const SensorChannel& channel, Memory& memory, fl
     memory.held = 0;
     return kSensorClamped;
   }
-  // Nothing good has come yet: the middle is no measurement, so the fallback has to drive.
+  // No valid reading yet: the middle of the range is no measurement, so the fallback has to drive.
   const bool blind = !memory.any_good;
   *out = blind ? clamp(0, channel.low, channel.high) : memory.good;
   ++memory.held;

@@ -119,7 +119,7 @@ void Supervisor::ask_learner(bool explore) noexcept {
     trip(learners::inspect_action(monitor_, learner_action_, learner_.action_size));
 }
 
-// A fallback's action in the learner's units: the index of a level may fall between two.
+// The fallback's action in the learner's units: a level index may be fractional.
 float Supervisor::to_learner(float action, int levels) const noexcept {
   if (levels == learner_.n_levels) return levels == 0 ? clip(action) : action;
   const float fraction = levels == 0  ? (clip(action) + 1.0f) * 0.5f
@@ -132,7 +132,8 @@ float Supervisor::to_learner(float action, int levels) const noexcept {
 void Supervisor::ask_fallback() noexcept {
   float action[kMaxActuators];
   const int m = learner_.action_size;
-  // Its own last output, or where there is no controller the last action; under a correction that would add up.
+  // The controller's last output, or without a controller the last action; with a residual correction this would
+  // accumulate.
   const bool holds = fallback_.predict == nullptr && options_.mode != Mode::kResidual;
   if (fallback_.predict != nullptr) {
     if (fallback_.predict(fallback_.self, x_, 0, action) >= 0 && finite(action, m)) {
@@ -148,13 +149,13 @@ void Supervisor::ask_fallback() noexcept {
   for (int k = 0; k < m; ++k) now_.fallback[k] = rests ? to_learner(options_.rest[k], 0) : last[k];
 }
 
-// The fallback has to drive, alone or under a correction, and has been given its tries.
+// The fallback has to drive, alone or with a correction, and has used up its retries.
 Cause Supervisor::give_up(Cause cause) noexcept {
   const bool needed = cause != Cause::kNone || options_.mode == Mode::kResidual;
   return needed && fallback_failed_ == kFallbackTries ? Cause::kFailed : cause;
 }
 
-// Who drives: kNone is the learner, or both; otherwise why the fallback does.
+// kNone: the learner drives, or both; otherwise the reason why the fallback drives.
 Cause Supervisor::decide(uint32_t input) noexcept {
   if (options_.mode == Mode::kOff || options_.mode == Mode::kShadow) return Cause::kMode;
   const Cause cause = decide_health(input);
@@ -164,7 +165,7 @@ Cause Supervisor::decide(uint32_t input) noexcept {
   return cause == Cause::kNone && !turn ? Cause::kMode : cause;
 }
 
-// To the fallback at the first bad step; back after a dwell, and so many good steps in a row.
+// Switches to the fallback at the first bad step; back after a dwell and a number of consecutive good steps.
 Cause Supervisor::decide_health(uint32_t input) noexcept {
   if (memory_.frozen != 0) return Cause::kFrozen;
   Cause cause = Cause::kNone;
@@ -248,8 +249,8 @@ int Supervisor::update(float reward, bool terminated, bool truncated, const floa
   return status;
 }
 
-// What was applied, in the learner's own units; null: what it chose. Where the fallback drove, only the
-// critic learns.
+// The applied action in the learner's units; null: its own choice. While the fallback drives, only the critic
+// learns.
 const float* Supervisor::applied_for_learner(const float* applied, float* out) const noexcept {
   if (!before_.any || before_.driver == Driver::kLearner) return applied;
   if (before_.driver == Driver::kBoth && applied == nullptr) return nullptr;

@@ -1,12 +1,12 @@
-// The learner as an untrusted component: a Policy around another one.
+// Treats the learner as an untrusted component: a Policy that wraps another one.
 //
 //   observation -> sensor monitor -> learner.predict -+
-//                             -> fallback.predict +-> who drives -> action
-//   update: what was applied -> learner.update -> learner monitor -> roll back
+//                             -> fallback.predict +-> arbitration -> action
+//   update: applied action -> learner.update -> learner monitor -> roll back
 //
-// Every decision is a function of what the calls bring and of what was before: no clock, no thread, so that a replay
-// decides the same. Its own state goes into a checkpoint next to the learner's (supervisor_state.cpp); Policy.state is
-// the learner's.
+// Every decision is a function of the arguments and the previous state: no clock, no thread, so that a replay makes the
+// same decisions. The supervisor's state is saved in a checkpoint next to the learner's (supervisor_state.cpp);
+// Policy.state is the learner's.
 #pragma once
 
 #include <stdint.h>
@@ -26,7 +26,7 @@ enum class Mode : uint32_t {
   kNone = 0,  // no supervisor
   kOff,       // the fallback alone
   kShadow,    // the fallback drives, the learner learns from it
-  kAb,        // they take turns
+  kAb,        // learner and fallback alternate
   kLearn,
   kFrozen,    // the learner drives and does not learn
   kResidual,  // the fallback plus a bounded correction
@@ -34,7 +34,7 @@ enum class Mode : uint32_t {
 
 enum class Driver : uint32_t { kLearner = 0, kFallback, kBoth };
 
-// Why the fallback drives.
+// Reason why the fallback drives.
 enum class Cause : uint32_t {
   kNone = 0,
   kMode,
@@ -52,7 +52,7 @@ constexpr uint32_t mode_word(Mode mode, Driver driver, Cause cause) noexcept {
   return static_cast<uint32_t>(mode) | static_cast<uint32_t>(driver) << 4 | static_cast<uint32_t>(cause) << 8;
 }
 
-// RecordHead.learner_monitor: MonitorTrigger bits, and what was done.
+// RecordHead.learner_monitor: MonitorTrigger bits, and the action taken.
 enum MonitorEvent : uint32_t {
   kMonitorRolledBack = 1u << 16,
   kMonitorFrozen = 1u << 17,  // from now on the fallback drives
@@ -62,9 +62,9 @@ enum MonitorEvent : uint32_t {
 };
 
 constexpr uint32_t kMaxSwitches = 64;
-constexpr uint32_t kFallbackTries = 5;  // in a row, during which its last output stands
+constexpr uint32_t kFallbackTries = 5;  // consecutive failures, during which its last output is held
 
-// Checked by the caller that fills it in (rtu_edge/loop/supervisor.py).
+// Validated by the caller (rtu_edge/loop/supervisor.py).
 struct SupervisorOptions {
   Mode mode = Mode::kLearn;
   SensorMonitor sensors;
@@ -74,17 +74,17 @@ struct SupervisorOptions {
   uint32_t rate_window = 0;            // steps; 0 disables the check
   float rate = 1;                      // largest share of forced fallback steps in a window
   float residual[kMaxActuators] = {};  // largest correction, as a share of the actuator's range
-  float rest[kMaxActuators] = {};      // in -1..1: what holding begins with
+  float rest[kMaxActuators] = {};      // in -1..1: initial action for holding
   uint32_t ab_block = 1000;
   bool ab_episodes = false;      // blocks of episodes instead of steps
-  uint32_t dwell_steps = 50;     // the least time in the fallback
+  uint32_t dwell_steps = 50;     // minimum time in the fallback
   uint32_t recovery_steps = 25;  // in a row, before the learner drives again
   uint32_t max_switches = 10;    // to the fallback within switch_window steps; one more keeps it there
   uint32_t switch_window = 3000;
 };
 
-// What it carries from step to step: fixed widths, no padding, no pointer, for it goes into checkpoints as it stands
-// (docs/checkpoint.md). What lasts no longer than an episode is not here: the next one begins without it.
+// State between steps: fixed widths, no padding, no pointer, because checkpoints hold these bytes unchanged
+// (docs/checkpoint.md). State of the current episode is not part of it: each episode starts without it.
 struct SupervisorMemory {
   uint64_t steps = 0;
   uint64_t episodes = 0;
@@ -109,8 +109,9 @@ constexpr uint32_t kSupervisorStateVersion = 2;  // 1: snapshots in the layout o
 
 class Supervisor {
  public:
-  // learner.self and fallback.self outlive it. A fallback without predict holds the last action; under a correction,
-  // where that would add up, it rests. Both drive the same actuators; the fallback's action is continuous, in -1..1.
+  // learner.self and fallback.self must outlive it. A fallback without predict holds the last action, or in residual
+  // mode, where holding would accumulate, goes to rest. Both drive the same actuators; the fallback's action is
+  // continuous, in -1..1.
   Supervisor(const Policy& learner, const Policy& fallback, const SupervisorOptions& options);
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -120,25 +121,26 @@ class Supervisor {
   // The snapshot that a rollback restores; null without a learner monitor.
   const unsigned char* snapshot() const noexcept { return monitored_ ? learners::newest(monitor_) : nullptr; }
   bool frozen() const noexcept { return memory_.frozen != 0; }
-  // A copy of all that it carries from step to step, and its form in a checkpoint, which is the same on every
-  // instruction set. copy() between two calls, by the thread that makes them: out (copy_bytes()); full = false: out
-  // holds the copy before, and of the monitor's snapshots only new ones are copied.
+  // A copy of the state between steps, and its form in a checkpoint, which is the same on every instruction set. Call
+  // copy() between two steps, on the thread that makes them: out (copy_bytes()); full = false: out holds the previous
+  // copy, and only new monitor snapshots are copied.
   size_t copy_bytes() const noexcept;
   void copy(unsigned char* out, bool full) noexcept;
   std::vector<unsigned char> encode(const unsigned char* copied) const;
-  // Whether restore() would take it: what is wrong, or null. Nothing changes.
+  // Checks whether restore() would accept it: the error, or null. Nothing changes.
   const char* check(const unsigned char* data, size_t n) const noexcept;
-  // Before the first step, around the learner of the same checkpoint. What was wrong, or null; then it is as it was.
+  // Call before the first step, with the learner of the same checkpoint. Returns the error (then nothing has changed),
+  // or null.
   const char* restore(const unsigned char* data, size_t n) noexcept;
   bool locked() const noexcept { return memory_.locked != 0; }
 
  private:
-  // Of one step: what update() has to know in the next.
+  // Data of one step that update() needs in the next.
   struct Chosen {
     bool any = false;
     bool explored = false;  // the learner has sampled, so update() is due
     Driver driver = Driver::kFallback;
-    float fallback[kMaxActuators];  // what it gave, in the learner's action units; a correction is never in it
+    float fallback[kMaxActuators];  // its output, in the learner's action units, without a correction
     float action[kMaxActuators];
   };
 
@@ -186,8 +188,8 @@ class Supervisor {
   float moved_ = 0;
 
   SupervisorMemory memory_;
-  uint32_t fallback_failed_ = 0;  // times in a row; a run resumed from a checkpoint begins with none
-  uint32_t uncopied_ = 0;         // slots of the monitor that were filled since the last copy()
+  uint32_t fallback_failed_ = 0;  // consecutive failures; 0 in a run resumed from a checkpoint
+  uint32_t uncopied_ = 0;         // snapshot slots filled since the last copy()
 
   StepInfo info_;
   record::SupervisorCounters counters_;

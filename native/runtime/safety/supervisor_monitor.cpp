@@ -1,9 +1,9 @@
-// What the supervisor does with what the learner monitor finds: counts, rollbacks, snapshots, and the learner frozen.
+// The supervisor's reaction to findings of the learner monitor: counts, rollbacks, snapshots, freezing the learner.
 #include "native/runtime/safety/supervisor.h"
 
 namespace rtu::runtime::safety {
 
-// The learner monitor's checks after a step, and what follows from them.
+// The learner monitor's checks after a step, and the reaction to them.
 void Supervisor::inspect(bool learned, bool terminated) noexcept {
   memory_.inspected = 1;
   if (monitored_ && memory_.triggers == 0) {
@@ -39,7 +39,7 @@ void Supervisor::age_snapshots() noexcept {
       ++counters_.snapshots_validated;
       info_.learner_monitor |= kMonitorValidated;
       memory_.rollbacks = 0;
-      // What was halved comes back step by step, or a long run with faults now and then would stop learning.
+      // A halved step size recovers step by step; otherwise a long run with occasional faults would stop learning.
       if (memory_.halvings > 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, --memory_.halvings);
       return;
   }

@@ -31,7 +31,7 @@ void write_memories(unsigned char* out, const SupervisorMemory& supervisor,
   memcpy(out + sizeof supervisor, &monitor, sizeof monitor);
 }
 
-// Of the checkpoint that a block of this version stands in: how its snapshots are laid out.
+// Layout of the snapshots, given by the version of the checkpoint that contains the block.
 uint32_t layout_of(uint32_t block_version) noexcept {
   return block_version == 1 ? core::kBesideVersion : core::kCheckpointVersion;
 }
@@ -40,7 +40,7 @@ bool sound(const SupervisorMemory& memory) noexcept {
   return memory.halvings >= 0 && memory.halvings <= learners::kMaxHalvings;
 }
 
-// Where its rotations stand is inside of this state, and its numbers are numbers.
+// Checks that the scan positions lie within this state and the numbers are finite.
 bool sound(const learners::MonitorMemory& memory, const learners::LearnerMonitor& monitor) noexcept {
   const double numbers[] = {memory.sum_change, memory.sum_before,    memory.sum_now,
                             memory.td_scale,   memory.lowest_nu_log, static_cast<double>(memory.saturated_at)};
@@ -72,7 +72,7 @@ std::vector<unsigned char> Supervisor::encode(const unsigned char* copied) const
   Read read = read_memories(copied);
   std::vector<int32_t> slots(read.monitor.validated, read.monitor.validated + read.monitor.n_validated);
   if (read.monitor.candidate >= 0) slots.push_back(read.monitor.candidate);
-  // Where the slots are is this process's business; in the file they follow each other.
+  // Slot indices are local to this process; the file holds the snapshots in order.
   for (int32_t i = 0; i < learners::kMaxSnapshots; ++i)
     read.monitor.validated[i] = i < read.monitor.n_validated ? i : 0;
   if (read.monitor.candidate >= 0) read.monitor.candidate = read.monitor.n_validated;
@@ -94,8 +94,8 @@ const char* Supervisor::check(const unsigned char* data, size_t n) const noexcep
   if (n < kHead) return "cut short";
   uint32_t head[2];
   memcpy(head, data, sizeof head);
-  if (head[0] < 1 || head[0] > kSupervisorStateVersion) return "of a version that this build does not read";
-  if (head[1] > learners::kMaxSnapshots + 1u) return "with more snapshots than there can be";
+  if (head[0] < 1 || head[0] > kSupervisorStateVersion) return "of a version that this build does not support";
+  if (head[1] > learners::kMaxSnapshots + 1u) return "with more snapshots than allowed";
   const Read read = read_memories(data + sizeof head);
   if (!sound(read.supervisor)) return "with a value out of its range";
   return monitored_ && head[1] > 0 ? check_monitor(read.monitor, head[1], layout_of(head[0]), data + kHead, n - kHead)
@@ -130,12 +130,12 @@ void Supervisor::restore_monitor(const learners::MonitorMemory& memory, uint32_t
                                  const unsigned char* data) noexcept {
   const size_t bytes = static_cast<size_t>(core::payload_bytes(*monitor_.table, version));
   const int32_t count = static_cast<int32_t>(snapshots), candidates = memory.candidate >= 0 ? 1 : 0;
-  // A monitor with fewer slots than before drops the oldest.
+  // A monitor with fewer slots than in the checkpoint drops the oldest snapshots.
   const int32_t room = monitor_.config.snapshots, forgotten = memory.n_validated > room ? memory.n_validated - room : 0;
   for (int32_t slot = 0; slot + forgotten < count; ++slot) {
     unsigned char* base = monitor_.slots + static_cast<size_t>(slot) * monitor_.bytes;
     const unsigned char* at = data + static_cast<size_t>(slot + forgotten) * bytes;
-    learners::copy_state(base, monitor_.state, monitor_.bytes);  // for what is in no checkpoint: scratch
+    learners::copy_state(base, monitor_.state, monitor_.bytes);  // for sections that are not saved: scratch
     core::scatter_payload(*monitor_.table, version, at, base);
   }
   monitor_.memory = memory;

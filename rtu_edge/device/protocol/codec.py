@@ -1,4 +1,4 @@
-"""Messages into frames and back, field by field; the bytes are the business of the C (firmware_bridge/protocol)."""
+"""Converts messages to frames and back, field by field; the C code (firmware_bridge/protocol) handles the bytes."""
 
 from __future__ import annotations
 
@@ -36,10 +36,9 @@ _CLASS: dict[FrameType, type[Any]] = {
 }
 _TYPE = {cls: number for number, cls in _CLASS.items()}
 
-# Fields that have another name in C.
+# Fields with a different name in C.
 _IN_C = {"protocol": "proto_ver"}
-# Fields that are more than a number in C, by name: the values with their count, the text with its room, what a number
-# means.
+# Fields with a special form in C, by name: values with their count, text with its size, enumerations.
 _VALUES = {(messages.Cmd, "u"): "n", (messages.State, "x"): "n", (messages.State, "u"): "m"}
 _TEXTS: dict[str, int] = {"name": lib.TL_NAME_MAX, "unit": lib.TL_UNIT_MAX}
 _MEANING: dict[str, Callable[[Any], Any]] = {
@@ -56,7 +55,7 @@ _MEANING: dict[str, Callable[[Any], Any]] = {
 
 
 def _name(cls: type) -> str:
-    """What the C calls it."""
+    """Its name in C."""
     return _TYPE[cls].name.lower()
 
 
@@ -72,7 +71,7 @@ def _field_to_c(c: Any, kind: type, name: str, value: Any) -> None:
         if len(data) > _TEXTS[name]:
             raise ValueError(f"{name} {value!r} has {len(data)} characters; at most {_TEXTS[name]} fit")
         ffi.memmove(getattr(c, name), data, len(data))
-    elif name == "text":  # of a LOG, which is cut where it is too long
+    elif name == "text":  # of a LOG, which is truncated if too long
         data = value.encode()[: lib.TL_LOG_MAX]
         c.length = len(data)
         ffi.memmove(c.text, data, len(data))
@@ -118,7 +117,7 @@ def pack(message: Message, seq: int = 0, t_us: int = 0) -> Frame:
 
 
 def unpack(frame: Frame) -> Message | None:
-    """Return the message of a frame; None for an unknown type, and for a payload that does not fit its type."""
+    """Return the message of a frame; None for an unknown type, and for a payload that is invalid for its type."""
     if frame.type not in _CLASS:
         return None
     cls = _CLASS[FrameType(frame.type)]

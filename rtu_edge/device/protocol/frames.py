@@ -1,4 +1,4 @@
-"""Frames of TickLink, what is in them opaque: to bytes, and out of whatever arrives."""
+"""Frames of TickLink with opaque payload: encoding to bytes, and decoding from a byte stream."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FrameType(enum.IntEnum):
     EVENT = lib.TL_TYPE_EVENT
     PARAM = lib.TL_TYPE_PARAM
     LOG = lib.TL_TYPE_LOG
-    LEARNER = lib.TL_TYPE_LEARNER  # its payload is no message of this module: hil.learner
+    LEARNER = lib.TL_TYPE_LEARNER  # its payload is defined in hil.learner
     ESTOP = lib.TL_TYPE_ESTOP
 
 
@@ -48,12 +48,12 @@ class Frame:
 
 
 def crc32(data: bytes, crc: int = 0) -> int:
-    """Return the CRC-32 of data after that of what came before it; the same as zlib's."""
+    """Return the CRC-32 of data, continued from a previous CRC; the same as zlib's."""
     return int(lib.tl_crc32(crc, data, len(data)))
 
 
 def as_enum(kind: Callable[[int], Any], value: int) -> Any:
-    """Return the member of that value, or the plain number when there is none."""
+    """Return the member with this value, or the plain number if there is none."""
     try:
         return kind(value)
     except ValueError:
@@ -88,14 +88,14 @@ def encode(frame: Frame) -> bytes:
 
 
 class Decoder:
-    """Frames out of bytes in whatever pieces they arrive; what is damaged is counted and skipped."""
+    """Decodes frames from bytes with any fragmentation; damaged ones are counted and skipped."""
 
     def __init__(self) -> None:
         self._c = ffi.new("tl_decoder *")
         lib.tl_decoder_init(self._c)
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take bytes; return the frames that are complete with them."""
+        """Process bytes; return the frames completed by them."""
         frames = []
         buffer = ffi.from_buffer(data)
         at = ffi.new("const uint8_t **", ffi.cast("const uint8_t *", buffer))
@@ -112,12 +112,12 @@ class Decoder:
 
     @property
     def crc_errors(self) -> int:
-        """Frames whose CRC did not fit."""
+        """Frames with a wrong CRC."""
         return int(self._c.crc_errors)
 
     @property
     def garbled(self) -> int:
-        """Frames that were not COBS, or too short."""
+        """Frames that were invalid COBS, or too short."""
         return int(self._c.garbled)
 
     @property
@@ -127,5 +127,5 @@ class Decoder:
 
     @property
     def errors(self) -> int:
-        """All of the damaged."""
+        """All damaged frames."""
         return int(lib.tl_decoder_errors(self._c))

@@ -1,4 +1,4 @@
-"""The messages of TickLink and the numbers in them (docs/protocol.md has each byte)."""
+"""The messages of TickLink and their constants (byte layout: docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class DeviceState(enum.IntEnum):
-    """What the device's safety state machine is in."""
+    """State of the device's safety state machine."""
 
     BOOT = lib.TL_STATE_BOOT
     DISARMED = lib.TL_STATE_DISARMED
@@ -49,7 +49,7 @@ class DeviceState(enum.IntEnum):
 
 
 class Status(enum.IntEnum):
-    """Why the device refused."""
+    """Reason for a refusal."""
 
     OK = lib.TL_STATUS_OK
     INVALID = lib.TL_STATUS_INVALID
@@ -66,7 +66,7 @@ class Status(enum.IntEnum):
 
 
 class EventCode(enum.IntEnum):
-    """What an EVENT tells."""
+    """Kind of an EVENT."""
 
     REFUSED = lib.TL_EVENT_REFUSED
     OVERRUN = lib.TL_EVENT_OVERRUN
@@ -83,7 +83,7 @@ class Episode(enum.IntFlag):
 
 
 class Fault(enum.IntFlag):
-    """Why the device is not armed."""
+    """Reason why the device is not armed."""
 
     SILENCE = lib.TL_FAULT_SILENCE
     ESTOP = lib.TL_FAULT_ESTOP
@@ -92,7 +92,7 @@ class Fault(enum.IntFlag):
 
 @dataclass(frozen=True)
 class Ping:
-    """02: what time is it?"""
+    """02: requests the device's clock."""
 
     t0_us: int
 
@@ -108,14 +108,14 @@ class Pong:
 
 @dataclass(frozen=True)
 class Describe:
-    """04: asks for a row of the data sheet."""
+    """04: requests a row of the data sheet."""
 
     index: int
 
 
 @dataclass(frozen=True)
 class Cmd:
-    """10: what the actuators shall do."""
+    """10: command for the actuators."""
 
     session: int
     obs_t_us: int
@@ -145,7 +145,7 @@ class ClearFault:
 
 @dataclass(frozen=True)
 class Ack:
-    """14: the answer to a frame that asks for one."""
+    """14: acknowledgement of a request."""
 
     type: FrameType | int
     status: Status | int
@@ -163,7 +163,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class State:
-    """20: what the device measures and does."""
+    """20: observations and state of the device."""
 
     last_cmd_seq: int
     cmd_age_ms: int
@@ -178,7 +178,7 @@ class State:
 
 @dataclass(frozen=True)
 class Event:
-    """21: what the device has noticed."""
+    """21: event report of the device."""
 
     code: EventCode | int
     status: Status | int
@@ -188,7 +188,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Param:
-    """30: one number, read or written."""
+    """30: reads or writes one number."""
 
     index: int
     op: int = lib.TL_PARAM_READ
@@ -198,7 +198,7 @@ class Param:
 
 @dataclass(frozen=True)
 class Log:
-    """31: a line of text for people."""
+    """31: a line of text for the operator."""
 
     level: int
     text: str
@@ -206,7 +206,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Estop:
-    """7F: stop, whoever says it."""
+    """7F: emergency stop, accepted from any host."""
 
 
 Message: TypeAlias = (

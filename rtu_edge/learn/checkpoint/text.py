@@ -33,7 +33,7 @@ _REASONS = {
     -6: "a checkpoint of version {version}; this build reads version {oldest} to {known}",
     -7: "a checkpoint of another layout: sizes or options differ",
     -8: "cut short or too long",
-    -9: "damaged: its checksum does not fit its bytes",
+    -9: "damaged: wrong checksum",
     -10: "{where} holds a value that is not finite, or a count that cannot be",
 }
 _VERSION, _CRC, _VALUE = -6, -9, -10

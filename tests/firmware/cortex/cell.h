@@ -1,4 +1,4 @@
-// The step as firmware would call it, in a unit of its own so that it can be linked, measured and searched alone.
+// The step as firmware would call it, in a separate translation unit so that it can be linked and measured alone.
 #pragma once
 
 #include "tests/firmware/cortex/cell_run.h"

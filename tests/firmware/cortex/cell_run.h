@@ -1,6 +1,6 @@
-// 300 learning steps of one cell, the same source for the Cortex-M4F and for the host: what they print must agree.
+// 300 learning steps of one cell, the same source for the Cortex-M4F and for the host: their output must agree.
 //
-// TD(lambda) on a made-up stream through a fixed readout; float alone, and no function of a mathematical library.
+// TD(lambda) on a synthetic stream through a fixed readout; in float only, without a mathematical library.
 #pragma once
 
 #include "native/cells/rtu.h"
@@ -41,8 +41,8 @@ constexpr uint64_t planned_bytes() {
 
 constexpr float kDecay = 0.95f * 0.9f;
 
-// The whole step of the cell, learning included: what is counted. `pending` moves the weights on the way; returns sum
-// |z|.
+// The complete step of the cell, including learning: the code whose instructions are counted. `pending` is the pending
+// weight step; returns sum |z|.
 inline float step(const Model& model, float pending) {
   kernels::SetCotangent<float> set = {model.e1, model.e2, kDecay, 0.0f};
   cells::step(model.cell, &pending, 1.0f, &set);

@@ -1,4 +1,4 @@
-"""The package's agent beside the simulated cart-pole, as the board's learner lives: scalar_host.py SEED STEPS
+"""The package's agent with the simulated cart-pole, in the same loop as the board's learner: scalar_host.py SEED STEPS
 CHECKPOINT.
 """
 
