@@ -18,7 +18,7 @@ What is where::
     CSVWriter, TensorBoardWriter              learning curves, as callbacks of agent.learn()
     footprint                                 bytes, operations and time of a learner before there is one
     export_onnx, verify_onnx                  the policy as a file for elsewhere, and the proof that it is the same
-    connect, Robot                            a plant, a port or a device as one object: read, write, step, run, describe
+    connect, Robot                            a plant, port or device as one object: read, write, step, run, describe
     PythonDevice                              a device in Python, around any SDK
     Plant, SimulatedDevice                    a simulated plant in this process; one behind a serial port
     open_port, Link, Loop, LoopConfig         the native control loop over a serial port

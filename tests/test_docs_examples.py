@@ -1,4 +1,4 @@
-"""Python and console blocks of the documents run. tests/test_docs_commands.py checks what cannot run without a board."""
+"""Python and console blocks of the documents run; tests/test_docs_commands.py checks what needs a board."""
 
 from __future__ import annotations
 

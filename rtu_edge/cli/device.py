@@ -53,8 +53,8 @@ def command(
 
     It runs the firmware as a process until Ctrl-C. PLANT is the name of a simulated plant (cartpole, pendulum, servo,
     each also -full), or the C file of a plant of your own. FILE.py:CLASS is a device in Python
-    (docs/python_device.md), which runs in this process; at Ctrl-C and SIGTERM it goes safe. The port behaves like that of a board: any number of
-    commands may open it, one after the other.
+    (docs/python_device.md), which runs in this process; at Ctrl-C and SIGTERM it goes safe. The port behaves like that
+    of a board: any number of commands may open it, one after the other.
     """
     from rtu_edge._base.errors import ConfigError, DeviceError
     from rtu_edge.device.ports import open_port

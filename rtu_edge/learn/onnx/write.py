@@ -2,9 +2,9 @@
 
     observation (1, d), h1 (1, n), h2 (1, n)  ->  action (1, k), h1_next (1, n), h2_next (1, n)
 
-The graph holds what `agent.predict(observation, deterministic=True)` does: the normaliser, one step of the recurrent trace
-unit, the body and the actor's head. The state is an explicit input and output: the caller feeds h1_next and h2_next
-back, and zeros at the start of an episode.
+The graph holds what `agent.predict(observation, deterministic=True)` does: the normaliser, one step of the recurrent
+trace unit, the body and the actor's head. The state is an explicit input and output: the caller feeds h1_next and
+h2_next back, and zeros at the start of an episode.
 
 Single precision. What is derived from parameters (g, phi, gam of the unit, the normaliser's scale) is computed in
 double and rounded once. The normaliser's mean is kept as the sum of two floats: x - mean loses nothing, also where the

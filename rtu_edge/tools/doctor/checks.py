@@ -176,8 +176,8 @@ def script(findings: Sequence[Finding]) -> str:
     """
     lines = [
         "#!/bin/sh",
-        "# Commands that mend what rtu-edge doctor found on this computer. Read it, remove what you do not want, and run",
-        "# it as the user of the loop: it calls sudo where root is needed. Optional commands begin with #?",
+        "# Commands that mend what rtu-edge doctor found on this computer. Read it, remove what you do not want, and",
+        "# run it as the user of the loop: it calls sudo where root is needed. Optional commands begin with #?",
     ]
     for finding in findings:
         if not finding.mend:
