@@ -297,7 +297,7 @@ def rtu_loop(request: pytest.FixtureRequest, rtu_link: Link) -> Iterator[Callabl
 def rtu_fault(
     request: pytest.FixtureRequest, rtu_device: FaultBridge
 ) -> Callable[..., AbstractContextManager[Injection]]:
-    """Inject a fault: `with rtu_fault("drop", rate=0.2):` by kind, `rtu_fault("name in the suite")`, or `rtu_fault(object)`."""
+    """Inject a fault: `with rtu_fault("drop", rate=0.2):` by kind, by its name in the suite, or `rtu_fault(object)`."""
     from rtu_edge.hil.faults import KINDS, Fault
 
     def find(what: str | Fault, settings: dict[str, Any]) -> Fault:
