@@ -42,19 +42,21 @@ def assert_same(ours: Any, theirs: Any, where: str = "") -> None:
         assert ours.tobytes() == theirs.tobytes(), f"{where}: {ours} {theirs}"
 
 
-def compare(name: str, mode: AutoresetMode, actions: str | int, seed: int, steps: int, max_steps: int) -> int:
+def compare(
+    name: str, mode: AutoresetMode, actions: str | int, seed: int, steps: int, max_steps: int, n: int = N
+) -> int:
     """Step a vector and a SyncVectorEnv alike; return how many episodes ended."""
-    ours = vector(name, actions=actions, max_steps=max_steps, autoreset_mode=mode)
-    theirs = sync(name, mode, actions=actions, max_steps=max_steps)
+    ours = vector(name, n, actions=actions, max_steps=max_steps, autoreset_mode=mode)
+    theirs = sync(name, mode, n, actions=actions, max_steps=max_steps)
     assert ours.action_space == theirs.action_space and ours.observation_space == theirs.observation_space
     assert_same(ours.reset(seed=seed), theirs.reset(seed=seed))
     rng = np.random.default_rng(seed)
     ends = 0
     for _ in range(steps):
         if isinstance(actions, int):
-            given_actions = rng.integers(0, actions, N)
+            given_actions = rng.integers(0, actions, n)
         else:
-            given_actions = (rng.uniform(-1.5, 1.5, (N, 1)) * ours.single_action_space.high).astype(np.float32)
+            given_actions = (rng.uniform(-1.5, 1.5, (n, 1)) * ours.single_action_space.high).astype(np.float32)
         got = ours.step(given_actions)
         assert_same(got, theirs.step(given_actions))
         ended = got[2] | got[3]
@@ -72,6 +74,13 @@ def test_bits_are_those_of_single_environments(name: str, mode: AutoresetMode) -
     assert compare(name, mode, "unit", seed=2**32 - 2, steps=40, max_steps=15) >= 5
 
 
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_blocks_of_neighbours_give_the_same_bits(mode: AutoresetMode) -> None:
+    """Cart-poles are stepped sixteen at a time: two blocks and a rest, with ends by angle, by track and by time."""
+    assert compare("rtu_edge/CartPole-v0", mode, "unit", seed=3, steps=60, max_steps=25, n=37) >= 60
+    assert compare("rtu_edge/CartPolePosition-v0", mode, 2, seed=3, steps=25, max_steps=0, n=32) >= 20
+
+
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     name=st.sampled_from(sorted(envs.IDS)),
@@ -79,9 +88,10 @@ def test_bits_are_those_of_single_environments(name: str, mode: AutoresetMode) -
     actions=st.sampled_from(["unit", "physical", 2, 7]),
     seed=st.integers(0, 2**40),
     max_steps=st.sampled_from([0, 1, 2, 9]),
+    n=st.sampled_from([1, 4, 16, 19]),
 )
-def test_random_actions_give_the_same_bits(name, mode, actions, seed, max_steps) -> None:
-    compare(name, mode, actions, seed, steps=20, max_steps=max_steps)
+def test_random_actions_give_the_same_bits(name, mode, actions, seed, max_steps, n) -> None:
+    compare(name, mode, actions, seed, steps=12, max_steps=max_steps, n=n)
 
 
 def test_seeds_masks_and_options() -> None:
@@ -173,12 +183,16 @@ def test_bad_actions_move_nothing(actions: str | int, bad: Any, message: str) ->
     assert_same(env.step(good), twin.step(good))
 
 
-def test_ignored_actions_are_not_checked() -> None:
-    env = vector(max_steps=1)
+@pytest.mark.parametrize("n", [1, 16])
+@pytest.mark.parametrize("actions", ["unit", 3])
+def test_ignored_actions_are_not_checked(actions: str | int, n: int) -> None:
+    env = vector(n=n, actions=actions, max_steps=1)
     env.reset(seed=0)
-    env.step(np.zeros((N, 1), np.float32))
-    _, rewards, _, truncations, infos = env.step(np.full((N, 1), np.nan, np.float32))
+    env.step(env.action_space.sample())
+    ignored = np.full(n, 10**9) if actions == 3 else np.full((n, 1), np.nan, np.float32)
+    observations, rewards, _, truncations, infos = env.step(ignored)
     assert not rewards.any() and not truncations.any() and infos["_plant_seed"].all() and "applied" not in infos
+    assert np.isfinite(observations).all()
 
 
 def test_steps_that_need_a_reset() -> None:

@@ -1,13 +1,16 @@
 #include "firmware_bridge/plants/batch.h"
 
+#include "firmware_bridge/plants/parts.h"
+
 static float clamp(float value, float low, float high) { return value < low ? low : value > high ? high : value; }
+
+static void *state_of(const tl_plant_batch *batch, size_t i) {
+    return (unsigned char *)batch->states + i * batch->plant->state_bytes;
+}
 
 static bool ended(const tl_plant_batch *batch, size_t i) { return (batch->terminated[i] | batch->truncated[i]) != 0u; }
 
-/* This call resets the plant in place of a step. */
-static bool due(const tl_plant_batch *batch, size_t i) {
-    return batch->autoreset == TL_AUTORESET_NEXT_STEP && ended(batch, i);
-}
+/* ---------------------------------------------------------------- actions */
 
 static bool acceptable(const tl_plant_batch *batch, size_t i) {
     if (batch->actions == TL_ACTIONS_LEVELS) {
@@ -23,26 +26,46 @@ static bool acceptable(const tl_plant_batch *batch, size_t i) {
     return true;
 }
 
-/* The action of plant i in the units of its actuators: the arithmetic of rtu_edge/device/schema.py, scale_to. */
-static void physical(const tl_plant_batch *batch, size_t i, float *out) {
-    const tl_plant_sheet *sheet = batch->plant->sheet;
-    const tl_plant_row *rows = sheet->rows + sheet->observation_size;
-    const size_t m = sheet->action_size;
-    const float *given =
-        batch->actions == TL_ACTIONS_LEVELS ? batch->levels + (size_t)batch->level[i] * m : batch->u + i * m;
-    for (size_t j = 0; j < m; ++j) {
-        const float low = rows[j].min, high = rows[j].max;
-        float u = given[j];
-        if (batch->actions == TL_ACTIONS_UNIT) {
-            u = low + (clamp(u, -1.0f, 1.0f) + 1.0f) * 0.5f * (high - low);
+/* Which plants this call resets in place of a step, into was_reset; the first other one whose action is refused, or n. */
+static size_t prepare(tl_plant_batch *batch) {
+    for (size_t i = 0; i < batch->n; ++i) {
+        const bool due = batch->autoreset == TL_AUTORESET_NEXT_STEP && ended(batch, i);
+        if (!due && !acceptable(batch, i)) {
+            return i;
         }
-        out[j] = clamp(u, low, high);
+        batch->was_reset[i] = due ? 1u : 0u;
+    }
+    return batch->n;
+}
+
+/* The actions from first to last, in the units of the actuators: the arithmetic of rtu_edge/device/schema.py,
+ * scale_to. */
+static void apply(const tl_plant_batch *batch, size_t first, size_t last) {
+    const tl_plant_sheet *sheet = batch->plant->sheet;
+    const size_t m = sheet->action_size;
+    for (size_t j = 0; j < m; ++j) {
+        const tl_plant_row *row = &sheet->rows[sheet->observation_size + j];
+        const float low = row->min, high = row->max;
+        if (batch->actions == TL_ACTIONS_UNIT) {
+            for (size_t i = first; i < last; ++i) {
+                const float u = low + (clamp(batch->u[i * m + j], -1.0f, 1.0f) + 1.0f) * 0.5f * (high - low);
+                batch->applied[i * m + j] = clamp(u, low, high);
+            }
+        } else if (batch->actions == TL_ACTIONS_PHYSICAL) {
+            for (size_t i = first; i < last; ++i) {
+                batch->applied[i * m + j] = clamp(batch->u[i * m + j], low, high);
+            }
+        } else {
+            for (size_t i = first; i < last; ++i) {
+                /* of a plant that is reset the number may be anything */
+                const size_t level = batch->was_reset[i] != 0u ? 0u : (size_t)batch->level[i];
+                batch->applied[i * m + j] = clamp(batch->levels[level * m + j], low, high);
+            }
+        }
     }
 }
 
-static void *state_of(const tl_plant_batch *batch, size_t i) {
-    return (unsigned char *)batch->states + i * batch->plant->state_bytes;
-}
+/* ---------------------------------------------------------------- episodes */
 
 static void begin(tl_plant_batch *batch, size_t i, uint32_t seed) {
     batch->plant->reset(state_of(batch, i), seed);
@@ -50,16 +73,14 @@ static void begin(tl_plant_batch *batch, size_t i, uint32_t seed) {
 }
 
 static void begin_next(tl_plant_batch *batch, size_t i) {
+    const size_t m = batch->plant->sheet->action_size;
     const uint32_t seed = batch->draw(batch->generators[i]);
     begin(batch, i, seed);
     batch->was_reset[i] = 1u;
     batch->stepped[i] = 0u;
     batch->plant_seed[i] = (int64_t)seed;
-}
-
-static void fill(float *out, size_t count, const float *from) {
-    for (size_t j = 0; j < count; ++j) {
-        out[j] = from != NULL ? from[j] : 0.0f;
+    for (size_t j = 0; j < m; ++j) {
+        batch->applied[i * m + j] = 0.0f;
     }
 }
 
@@ -75,45 +96,80 @@ void tl_plant_batch_reset(tl_plant_batch *batch, const uint8_t *mask) {
     }
 }
 
-int64_t tl_plant_batch_step(tl_plant_batch *batch) {
-    const tl_plant *plant = batch->plant;
-    const size_t n_x = plant->sheet->observation_size, m = plant->sheet->action_size;
-    int64_t begun = 0;
-    for (size_t i = 0; i < batch->n; ++i) {
-        if (!due(batch, i) && !acceptable(batch, i)) {
-            return -1 - (int64_t)i;
-        }
+/* ---------------------------------------------------------------- steps */
+
+static bool is_cartpole(const tl_plant *plant) {
+    return plant == &tl_plant_cartpole || plant == &tl_plant_cartpole_full;
+}
+
+/* A plant whose episode is over holds still, so that one which is to be reset may be stepped before. */
+static void step_plants(const tl_plant_batch *batch, size_t first, size_t last, tl_plant_result *results) {
+    const size_t m = batch->plant->sheet->action_size;
+    if (last - first == TL_PLANT_BLOCK && is_cartpole(batch->plant)) {
+        tl_cartpole_step_block(state_of(batch, first), batch->applied + first, results);
+        return;
     }
-    for (size_t i = 0; i < batch->n; ++i) {
-        float *applied = batch->applied + i * m;
-        if (due(batch, i)) {
-            begin_next(batch, i);
-            begun += 1;
-            fill(applied, m, NULL);
+    for (size_t i = first; i < last; ++i) {
+        results[i - first] = batch->plant->step(state_of(batch, i), batch->applied + i * m);
+    }
+}
+
+/* The episode of plant i has ended in this call and the next one begins in it. */
+static void begin_in_same_step(tl_plant_batch *batch, size_t i) {
+    const size_t n_x = batch->plant->sheet->observation_size, m = batch->plant->sheet->action_size;
+    for (size_t j = 0; j < m; ++j) {
+        batch->final_applied[i * m + j] = batch->applied[i * m + j];
+    }
+    batch->plant->observe(state_of(batch, i), batch->final_x + i * n_x);
+    begin_next(batch, i);
+}
+
+/* Outputs of the plants from first to last; returns how many episodes have begun. */
+static int64_t finish(tl_plant_batch *batch, size_t first, size_t last, const tl_plant_result *results) {
+    const size_t n_x = batch->plant->sheet->observation_size, m = batch->plant->sheet->action_size;
+    const bool same_step = batch->autoreset == TL_AUTORESET_SAME_STEP;
+    int64_t begun = 0;
+    for (size_t i = first; i < last; ++i) {
+        if (batch->was_reset[i] != 0u) {
             batch->reward[i] = 0.0f;
             batch->terminated[i] = 0u;
             batch->truncated[i] = 0u;
+            begin_next(batch, i);
+            begun += 1;
         } else {
-            physical(batch, i, applied);
-            const tl_plant_result result = plant->step(state_of(batch, i), applied);
-            batch->reward[i] = result.reward;
-            batch->terminated[i] = result.terminated ? 1u : 0u;
-            batch->truncated[i] = result.truncated ? 1u : 0u;
-            batch->was_reset[i] = 0u;
+            const tl_plant_result *result = &results[i - first];
+            batch->reward[i] = result->reward;
+            batch->terminated[i] = result->terminated ? 1u : 0u;
+            batch->truncated[i] = result->truncated ? 1u : 0u;
             batch->stepped[i] = 1u;
             batch->plant_seed[i] = 0;
-            if (batch->autoreset == TL_AUTORESET_SAME_STEP) {
-                const bool over = ended(batch, i);
-                fill(batch->final_applied + i * m, m, over ? applied : NULL);
-                if (over) {
-                    plant->observe(state_of(batch, i), batch->final_x + i * n_x);
-                    fill(applied, m, NULL);
-                    begin_next(batch, i);
+            if (same_step) {
+                for (size_t j = 0; j < m; ++j) {
+                    batch->final_applied[i * m + j] = 0.0f;
+                }
+                if (ended(batch, i)) {
+                    begin_in_same_step(batch, i);
                     begun += 1;
                 }
             }
         }
-        plant->observe(state_of(batch, i), batch->x + i * n_x);
+        batch->plant->observe(state_of(batch, i), batch->x + i * n_x);
+    }
+    return begun;
+}
+
+int64_t tl_plant_batch_step(tl_plant_batch *batch) {
+    const size_t refused = prepare(batch);
+    if (refused < batch->n) {
+        return -1 - (int64_t)refused;
+    }
+    tl_plant_result results[TL_PLANT_BLOCK];
+    int64_t begun = 0;
+    for (size_t first = 0, last; first < batch->n; first = last) {
+        last = batch->n - first < TL_PLANT_BLOCK ? batch->n : first + TL_PLANT_BLOCK;
+        apply(batch, first, last);
+        step_plants(batch, first, last, results);
+        begun += finish(batch, first, last, results);
     }
     return begun;
 }

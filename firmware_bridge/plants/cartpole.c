@@ -8,7 +8,7 @@
  *     omega'     = (g sin theta - cos theta temp) / (l (4/3 - m cos^2 theta / M))
  *     v'         = temp - m l omega' cos theta / M */
 #include "firmware_bridge/plants/parts.h"
-#include "firmware_bridge/plants/trig.h"
+#include "firmware_bridge/plants/trig_inline.h"
 
 #define GRAVITY 9.8f
 #define MASS_CART 1.0f
@@ -60,28 +60,60 @@ static void reset(void *state, uint32_t seed) {
     s->omega_rad_s = tl_plant_uniform(&rng, -START, START);
 }
 
+/* One Euler step of the equations above. */
+static inline void advance(float *x_m, float *v_m_s, float *theta_rad, float *omega_rad_s, float force) {
+    const float mass = MASS_CART + MASS_POLE;
+    const float pole_moment = MASS_POLE * HALF_LENGTH;
+    const float omega = *omega_rad_s;
+    const tl_sincos_result angle = tl_sincos_inline(*theta_rad);
+    const float temp = (force + pole_moment * (omega * omega) * angle.sin) / mass;
+    const float omega_dot = (GRAVITY * angle.sin - angle.cos * temp) /
+                            (HALF_LENGTH * (4.0f / 3.0f - MASS_POLE * (angle.cos * angle.cos) / mass));
+    const float v_dot = temp - pole_moment * omega_dot * angle.cos / mass;
+
+    *x_m += PERIOD_S * *v_m_s;
+    *v_m_s += PERIOD_S * v_dot;
+    *theta_rad += PERIOD_S * omega;
+    *omega_rad_s = omega + PERIOD_S * omega_dot;
+}
+
+static inline bool inside(float x_m, float theta_rad) {
+    return x_m >= -X_LIMIT && x_m <= X_LIMIT && theta_rad >= -THETA_LIMIT && theta_rad <= THETA_LIMIT;
+}
+
 static tl_plant_result step(void *state, const float *u) {
     tl_cartpole_state *s = state;
     if (tl_episode_over(&s->episode)) {
         return tl_episode_held(&s->episode);
     }
-    const float force = tl_actuate(&kRows[2], u[0]);
-    const float mass = MASS_CART + MASS_POLE;
-    const float pole_moment = MASS_POLE * HALF_LENGTH;
-    const tl_sincos_result angle = tl_sincos(s->theta_rad);
-    const float temp = (force + pole_moment * (s->omega_rad_s * s->omega_rad_s) * angle.sin) / mass;
-    const float omega_dot = (GRAVITY * angle.sin - angle.cos * temp) /
-                            (HALF_LENGTH * (4.0f / 3.0f - MASS_POLE * (angle.cos * angle.cos) / mass));
-    const float v_dot = temp - pole_moment * omega_dot * angle.cos / mass;
+    advance(&s->x_m, &s->v_m_s, &s->theta_rad, &s->omega_rad_s, tl_actuate(&kRows[2], u[0]));
+    return tl_episode_count(&s->episode, 1.0f, !inside(s->x_m, s->theta_rad));
+}
 
-    s->x_m += PERIOD_S * s->v_m_s;
-    s->v_m_s += PERIOD_S * v_dot;
-    s->theta_rad += PERIOD_S * s->omega_rad_s;
-    s->omega_rad_s += PERIOD_S * omega_dot;
-
-    const bool inside =
-        s->x_m >= -X_LIMIT && s->x_m <= X_LIMIT && s->theta_rad >= -THETA_LIMIT && s->theta_rad <= THETA_LIMIT;
-    return tl_episode_count(&s->episode, 1.0f, !inside);
+void tl_cartpole_step_block(void *states, const float *u, tl_plant_result *results) {
+    tl_cartpole_state *s = states;
+    float x[TL_PLANT_BLOCK], v[TL_PLANT_BLOCK], theta[TL_PLANT_BLOCK], omega[TL_PLANT_BLOCK], force[TL_PLANT_BLOCK];
+    for (int i = 0; i < TL_PLANT_BLOCK; ++i) {
+        x[i] = s[i].x_m;
+        v[i] = s[i].v_m_s;
+        theta[i] = s[i].theta_rad;
+        omega[i] = s[i].omega_rad_s;
+        force[i] = tl_actuate(&kRows[2], u[i]);
+    }
+    for (int i = 0; i < TL_PLANT_BLOCK; ++i) {
+        advance(&x[i], &v[i], &theta[i], &omega[i], force[i]);
+    }
+    for (int i = 0; i < TL_PLANT_BLOCK; ++i) {
+        if (tl_episode_over(&s[i].episode)) {
+            results[i] = tl_episode_held(&s[i].episode);
+            continue;
+        }
+        s[i].x_m = x[i];
+        s[i].v_m_s = v[i];
+        s[i].theta_rad = theta[i];
+        s[i].omega_rad_s = omega[i];
+        results[i] = tl_episode_count(&s[i].episode, 1.0f, !inside(x[i], theta[i]));
+    }
 }
 
 static void observe(const void *state, float *x) {

@@ -288,9 +288,10 @@ class PlantVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
             infos = {"applied": batch.applied.copy(), "_applied": batch.stepped.copy()}
         infos["plant_seed"], infos["_plant_seed"] = batch.plant_seed.copy(), batch.was_reset.copy()
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
-            final = np.full(self.num_envs, None, dtype=object)
-            for i in np.flatnonzero(batch.was_reset).tolist():
-                final[i] = batch.final_x[i].copy()
+            final = np.empty(self.num_envs, dtype=object)  # of None
+            which = batch.was_reset.nonzero()[0]
+            for i, observation in zip(which.tolist(), batch.final_x[which], strict=True):
+                final[i] = observation
             infos["final_obs"], infos["_final_obs"] = final, batch.was_reset.copy()
             infos["final_info"] = {"applied": batch.final_applied.copy(), "_applied": batch.was_reset.copy()}
             infos["_final_info"] = batch.was_reset.copy()
