@@ -62,9 +62,9 @@ def found(host: Host, name: str) -> Finding:
     return examine(host, [BY_NAME[name]])[0]
 
 
-def fits(mend: str, command: str) -> bool:
+def fits(pattern: str, command: str) -> bool:
     """Whether a command is the one of the table, whose words in capitals (CPU, TTY, PID) stand for values."""
-    return re.fullmatch(re.sub(r"\b(CPU|TTY|PID)\b", r"\\S+", re.escape(mend)), command) is not None
+    return re.fullmatch(re.sub(r"\b(CPU|TTY|PID)\b", r"\\S+", re.escape(pattern)), command) is not None
 
 
 def port(root: Path, name: str, mode: int) -> None:

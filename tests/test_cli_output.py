@@ -29,6 +29,7 @@ SMALL = ("--set", "learner.units=4", "--set", "learner.hidden=8")
 CALLS: dict[str, str] = {
     "demo": "--steps 300 --realtime-s 0.1 --folder TMP",
     "init": "cartpole -o TMP/new.toml",
+    "doctor": "",
     "run": "CONFIG --sim --steps 60",
     "size": "cartpole --no-calibrate",
     "promote": "RUN --to learn",

@@ -108,17 +108,17 @@ def test_a_planted_host_is_found(tmp_path: Path, name: str, files: Tree, state: 
     host = plant(tmp_path, files)
     finding = found(Host(**{**vars(host), "wall_s": 2e9}), name)
     assert (finding.state, text in finding.found) == (state, True), finding
-    assert bool(finding.effect) == bool(finding.mend) == (state is not OK)
+    assert bool(finding.effect) == bool(finding.commands) == (state is not OK)
 
 
 def test_each_check_has_a_case_with_the_command_of_its_table(tmp_path: Path) -> None:
     """Those that read no tree have theirs below."""
     commands: dict[str, list[str]] = {}
     for k, (name, files, _, _) in enumerate(CASES):
-        commands.setdefault(name, []).extend(found(plant(tmp_path / str(k), files), name).mend)
+        commands.setdefault(name, []).extend(found(plant(tmp_path / str(k), files), name).commands)
     for check in CHECKS:
         if check.name not in ("core", "disk", "instruction set", "onnxruntime", "port in use", "port permission"):
-            assert any(fits(check.mend, command) for command in commands[check.name]), check.name
+            assert any(fits(check.command, command) for command in commands[check.name]), check.name
 
 
 READS: dict[str, tuple[Tree, str]] = {
@@ -156,7 +156,7 @@ def test_a_malformed_file_is_a_note_or_shown_clean(tmp_path: Path, name: str) ->
     files, path = READS[name]
     finding = found(plant(tmp_path, {**files, path: EVIL}), name)
     assert finding.state is NOTE or name in ("UART console", "ModemManager", "governor", "temporary files")
-    for text in (finding.found, finding.effect, *finding.mend):
+    for text in (finding.found, finding.effect, *finding.commands):
         assert text.isprintable()
     if name not in ("UART console", "ModemManager", "temporary files"):
         assert "\x1b" not in finding.found and ("not checked" in finding.found or "owned" in finding.found)
@@ -204,7 +204,7 @@ def test_permission_to_read_is_an_error_with_its_path(tmp_path: Path, monkeypatc
 )
 def test_the_kernel_of_each_system_is_named(tmp_path: Path, files: Tree, command: str) -> None:
     finding = found(plant(tmp_path, {**files, "/proc/version": PLAIN}), "kernel")
-    assert any(line.endswith(command) or f"{command}' |" in line for line in finding.mend), finding.mend
+    assert any(line.endswith(command) or f"{command}' |" in line for line in finding.commands), finding.commands
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_the_commands_change_the_kernel_command_line(tmp_path: Path, files: Tree
     file = tmp_path / "line"
     file.write_text(before + "\n")
     for name in ("UART console", "isolated cores"):
-        (command,) = (line for line in found(host, name).mend if " sed " in line)
+        (command,) = (line for line in found(host, name).commands if " sed " in line)
         words = command.removeprefix("sudo ").rpartition(" ")
         subprocess.run(f"{words[0]} '{file}'", shell=True, check=True)
     assert file.read_text() == after + "\n"

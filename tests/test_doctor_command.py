@@ -71,7 +71,7 @@ def test_json_is_the_documented_list(findings: list[Finding], capfd: pytest.Capt
     assert key == "findings"
     text = (documents.ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
     assert [list(one) for one in found] == [re.findall(r"(?m)^\| `(\w+)` \|", text)] * len(BAD)
-    assert found[1]["state"] == "warn" and found[1]["mend"] == list(BAD[1].mend)
+    assert found[1]["state"] == "warn" and found[1]["commands"] == list(BAD[1].commands)
     assert {state.value for state in State} == set(re.findall(r"(?m)^\| (\w+) \| [^|]* \|$", text)) - {"state", "key"}
 
 
@@ -82,15 +82,15 @@ def test_json_and_fix_exclude_each_other(findings: list[Finding], capfd: pytest.
 
 def test_the_script_is_one_for_a_posix_shell_and_runs_nothing_by_itself(tmp_path: Path) -> None:
     text = script(FAILED)
-    file = tmp_path / "mend.sh"
+    file = tmp_path / "fix.sh"
     file.write_text(text)
     assert subprocess.run(["sh", "-n", file], capture_output=True).stderr == b""
     assert text.startswith("#!/bin/sh\n")
     commands = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert commands == ["sudo systemctl disable --now ModemManager"]
-    optional = f"#? {BAD[3].mend[0]}\n"
+    optional = f"#? {BAD[3].commands[0]}\n"
     assert f"# isolated cores (note): none of 0-3\n# effect: other processes share the loop's core\n{optional}" in text
-    assert script(BAD[:1]).endswith("# Nothing to mend.\n")
+    assert script(BAD[:1]).endswith("# Nothing to fix.\n")
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -103,7 +103,7 @@ def test_the_table_fits_the_terminal_and_commands_can_be_copied(
     assert isinstance(out.file, io.StringIO)
     lines = out.file.getvalue().splitlines()
     copied = [line.strip() for line in lines if "sudo" in line or "kill" in line]
-    assert copied == [line for finding in findings for line in finding.mend]
+    assert copied == [line for finding in findings for line in finding.commands]
     assert all(len(line.rstrip()) <= width for line in lines if "sudo" not in line and "kill" not in line)
     table = "\n".join(lines[: next(k for k, line in enumerate(lines) if line.startswith("Commands that"))])
     for finding in findings:
@@ -176,7 +176,7 @@ def test_onnxruntime_is_imported_without_telemetry(monkeypatch: pytest.MonkeyPat
 
 def test_the_document_has_the_table_of_the_code() -> None:
     text = (documents.ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
-    rows = [f"| {check.name} | {check.effect} | `{check.mend}` |" for check in CHECKS]
+    rows = [f"| {check.name} | {check.effect} | `{check.command}` |" for check in CHECKS]
     shown = [line for line in text.splitlines() if line.startswith("|") and line.split("|")[1].strip() in NAMES]
     assert shown == rows, "docs/doctor.md has to show\n" + "\n".join(rows)
 

@@ -31,7 +31,7 @@ def test_permission_on_ports(tmp_path: Path, uid: int, groups: str, mode: int, s
     host = plant(tmp_path, {"/etc/group": f"dialout:x:{owner.st_gid}:\n", "/proc/self/status": planted})
     finding = found(host, "port permission")
     assert (finding.state, text in finding.found) == (state, True), finding
-    assert state is OK or fits(BY_NAME["port permission"].mend, finding.mend[0])
+    assert state is OK or fits(BY_NAME["port permission"].command, finding.commands[0])
 
 
 def test_who_holds_a_port_is_named(tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_who_holds_a_port_is_named(tmp_path: Path) -> None:
     held = Host(**{**vars(host), "holders": lambda path: [evil] if path.endswith("ttyACM0") else []})
     finding = found(held, "port in use")
     assert finding.state is WARN and "process 812 (screen" in finding.found
-    assert fits(BY_NAME["port in use"].mend, finding.mend[0])
-    assert all(text.isprintable() for text in (finding.found, *finding.mend))
+    assert fits(BY_NAME["port in use"].command, finding.commands[0])
+    assert all(text.isprintable() for text in (finding.found, *finding.commands))
 
 
 # ---------------------------------------------------------------- Python and storage
@@ -72,7 +72,7 @@ def test_the_instruction_set_is_compared(
     core = Imported(f"2.3.0 {isa} scalar {isa}") if isa else Imported(reason="no")
     finding = found(Host(**{**vars(host), "imported": lambda name: core, "environment_isa": forced}), "instruction set")
     assert (finding.state, text in finding.found) == (state, True), finding
-    assert state is not WARN or fits(BY_NAME["instruction set"].mend, finding.mend[0])
+    assert state is not WARN or fits(BY_NAME["instruction set"].command, finding.commands[0])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_imports_that_fail_are_findings(tmp_path: Path, name: str, result: Impor
     assert finding.state is state
     assert result.reason in finding.found or result.missing
     if result.missing or state is FAIL:
-        assert fits(BY_NAME[name].mend, finding.mend[0])
+        assert fits(BY_NAME[name].command, finding.commands[0])
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_the_shared_folder_has_to_be_for_every_user(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "rtu-edge"
     folder.mkdir(parents=True)
     folder.chmod(0o755)
-    assert found(plant(tmp_path, {}), "temporary files").mend == ("sudo chmod 1777 /run/rtu-edge",)
+    assert found(plant(tmp_path, {}), "temporary files").commands == ("sudo chmod 1777 /run/rtu-edge",)
     folder.chmod(0o1777)
     assert found(plant(tmp_path, {}), "temporary files").state is OK
 
@@ -127,7 +127,7 @@ def test_the_disk_is_measured_within_a_bound(
     finding = storage.disk(Host(folder=tmp_path / "not" / "there"), sync)
     assert (finding.state, f"in {syncs} syncs" in finding.found) == (state, True), finding
     assert str(tmp_path) in finding.found and list(tmp_path.iterdir()) == []
-    assert state is OK or finding.mend == (BY_NAME["disk"].mend,)
+    assert state is OK or finding.commands == (BY_NAME["disk"].command,)
 
 
 def failing(handle: int) -> None:

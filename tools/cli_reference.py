@@ -12,7 +12,7 @@ from rtu_edge.cli import _GROUPS, cli
 
 # Command -> its fields in the document that --json prints.
 JSON: dict[str, str] = {
-    "doctor": "`findings`: `check` `state` (`ok`, `note`, `warn`, `fail`) `found` `effect` `mend` (commands) of each",
+    "doctor": "`findings`: `check` `state` (`ok`, `note`, `warn`, `fail`) `found` `effect` `commands` of each",
     "ports": "`ports`: `path` `device` `driver` `description` `hint` of each",
     "device": "`port` `plant` `pid` `hello` `channels`",
     "monitor": "`event`; of a port with an owner its status, otherwise `device_state` and counts; `--once`: one line",

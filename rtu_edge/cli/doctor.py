@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 _STYLES = {"ok": "green", "note": "cyan", "warn": "yellow", "fail": "red"}
 
 
-@click.command("doctor", epilog=options.examples("rtu-edge doctor", "rtu-edge doctor --fix > mend.sh"))
-@click.option("--fix", is_flag=True, help="Print a shell script that mends the findings; runs nothing")
+@click.command("doctor", epilog=options.examples("rtu-edge doctor", "rtu-edge doctor --fix > fix.sh"))
+@click.option("--fix", is_flag=True, help="Print a shell script that fixes the findings; runs nothing")
 @options.as_json()
 def command(fix: bool, as_json: bool) -> int:
     """Check this computer: kernel, ports, Python packages, disk.
 
-    Each finding has its effect on the loop and the command that mends it. Exit code: 1 if a finding is "fail" (no run
+    Each finding has its effect on the loop and the command that fixes it. Exit code: 1 if a finding is "fail" (no run
     works), else 0; "warn" and "note" do not count. Nothing is changed on this computer.
     """
     from rtu_edge._base.errors import ExitCode
@@ -50,7 +50,7 @@ def _plain(finding: Finding) -> dict[str, str | list[str]]:
         "state": finding.state.value,
         "found": finding.found,
         "effect": finding.effect,
-        "mend": list(finding.mend),
+        "commands": list(finding.commands),
     }
 
 
@@ -68,12 +68,12 @@ def _show(findings: Sequence[Finding]) -> None:
         state = finding.state.value
         table.add_row(Text(finding.check), Text(state, style=_STYLES[state]), text)
     out.print(table)
-    if any(finding.mend for finding in findings):
-        out.print("\nCommands that mend the findings (rtu-edge doctor --fix prints them as a script):")
+    if any(finding.commands for finding in findings):
+        out.print("\nCommands that fix the findings (rtu-edge doctor --fix prints them as a script):")
     for finding in findings:
-        if finding.mend:
+        if finding.commands:
             out.print(Text(f"\n{finding.check}"))
-            for line in finding.mend:  # not folded, so that it can be copied
+            for line in finding.commands:  # not folded, so that it can be copied
                 out.print(Text(f"  {line}", style="dim" if line.startswith("#") else ""), soft_wrap=True)
     counts = Counter(finding.state.value for finding in findings)
     out.print("\n" + ", ".join(f"{counts[state]} {state}" for state in _STYLES))

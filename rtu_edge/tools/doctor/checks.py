@@ -1,4 +1,4 @@
-"""The checks in order, with what each means for the loop; the shell script that mends what they found."""
+"""The checks in order, with what each means for the loop; the shell script that fixes what they found."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Check:
         name: its name in table, JSON and docs/doctor.md.
         find: what makes the finding.
         effect: what a finding other than ok does to the loop.
-        mend: a command that mends it, as docs/doctor.md has it; words in capitals stand for values.
+        command: a command that fixes it, as docs/doctor.md has it; words in capitals stand for values.
     """
 
     name: str
     find: Callable[[Host], Finding]
     effect: str
-    mend: str
+    command: str
 
 
 CHECKS = (
@@ -170,22 +170,22 @@ def _examined(check: Check, host: Host) -> Finding:
 
 
 def script(findings: Sequence[Finding]) -> str:
-    """A POSIX shell script of the commands that mend the findings, each with its reason.
+    """A POSIX shell script of the commands that fix the findings, each with its reason.
 
     Commands of notes are optional and stand there as comments, "#? ...".
     """
     lines = [
         "#!/bin/sh",
-        "# Commands that mend what rtu-edge doctor found on this computer. Read it, remove what you do not want, and",
+        "# Commands that fix what rtu-edge doctor found on this computer. Read it, remove what you do not want, and",
         "# run it as the user of the loop: it calls sudo where root is needed. Optional commands begin with #?",
     ]
     for finding in findings:
-        if not finding.mend:
+        if not finding.commands:
             continue
         lines += ["", f"# {finding.check} ({finding.state.value}): {finding.found}"]
         lines += [f"# effect: {finding.effect}"] if finding.effect else []
         optional = finding.state is State.NOTE
-        lines += [f"#? {line}" if optional and not line.startswith("#") else line for line in finding.mend]
-    if not any(finding.mend for finding in findings):
-        lines += ["", "# Nothing to mend."]
+        lines += [f"#? {line}" if optional and not line.startswith("#") else line for line in finding.commands]
+    if not any(finding.commands for finding in findings):
+        lines += ["", "# Nothing to fix."]
     return "\n".join(lines) + "\n"

@@ -25,14 +25,14 @@ class Finding:
         state: how bad it is.
         found: what was found.
         effect: what it does to the loop; "" for the one that the check states.
-        mend: shell commands that mend it; a line that begins with "#" is an instruction for a person.
+        commands: shell commands that fix it; a line that begins with "#" is an instruction for a person.
         check: name of the check.
     """
 
     state: State
     found: str
     effect: str = ""
-    mend: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
     check: str = ""
 
 
@@ -41,16 +41,16 @@ def ok(found: str) -> Finding:
     return Finding(State.OK, found)
 
 
-def note(found: str, *mend: str, effect: str = "") -> Finding:
-    """A finding that is optional to mend."""
-    return Finding(State.NOTE, found, effect, mend)
+def note(found: str, *commands: str, effect: str = "") -> Finding:
+    """A finding that is optional to fix."""
+    return Finding(State.NOTE, found, effect, commands)
 
 
-def warn(found: str, *mend: str, effect: str = "") -> Finding:
+def warn(found: str, *commands: str, effect: str = "") -> Finding:
     """A finding that makes steps late or a task harder."""
-    return Finding(State.WARN, found, effect, mend)
+    return Finding(State.WARN, found, effect, commands)
 
 
-def fail(found: str, *mend: str, effect: str = "") -> Finding:
+def fail(found: str, *commands: str, effect: str = "") -> Finding:
     """A finding with which no run works."""
-    return Finding(State.FAIL, found, effect, mend)
+    return Finding(State.FAIL, found, effect, commands)

@@ -193,18 +193,18 @@ def clock(host: Host) -> Finding:
     except ValueError:
         raise ValueError(f"/proc/uptime: seconds are expected there, found {uptime[:40]!r}") from None
     shown = _date(host.wall_s)
-    mend = "sudo timedatectl set-ntp true"
+    command = "sudo timedatectl set-ntp true"
     if host.wall_s < up_s:
-        return warn(f"{shown}: this computer would have started before 1970", mend)
+        return warn(f"{shown}: this computer would have started before 1970", command)
     files = ("/usr/lib/clock-epoch", "/var/lib/systemd/timesync/clock", "/usr/lib/os-release")
     newest_s = max((host.path(name).stat().st_mtime for name in files if host.path(name).exists()), default=0.0)
     if host.wall_s < newest_s:
-        return warn(f"{shown}: before {_date(newest_s)}, the date of files of this system", mend)
+        return warn(f"{shown}: before {_date(newest_s)}, the date of files of this system", command)
     by_network = host.path("/run/systemd/timesync/synchronized").exists() or any(
         name in ("chronyd", "ntpd", "ptp4l", "phc2sys") for _, name, _ in host.processes()
     )
     if not by_network and not host.glob("/sys/class/rtc/rtc[0-9]*"):
-        return note(f"{shown}; no real-time clock, and no time from the network yet", mend)
+        return note(f"{shown}; no real-time clock, and no time from the network yet", command)
     return ok(shown)
 
 
