@@ -24,13 +24,13 @@ from rtu_edge import envs
 QUICK = {"SAC": {"learning_starts": 100}, "PPO": {"n_steps": 128}, "A2C": {}}
 
 
-def episode_return(model: Any, name: str) -> float:
-    """The return of one episode by the model's mean action."""
+def episode_return(learner: Any, name: str) -> float:
+    """The return of one episode by the learner's mean action."""
     env = gymnasium.make(name)
     observation, _ = env.reset(seed=0)
     total, over = 0.0, False
     while not over:
-        action, _ = model.predict(observation, deterministic=True)
+        action, _ = learner.predict(observation, deterministic=True)
         observation, reward, terminated, truncated, _ = env.step(action)
         total += float(reward)
         over = terminated or truncated
@@ -39,18 +39,18 @@ def episode_return(model: Any, name: str) -> float:
 
 def try_one(algorithm: type[Any], name: str, steps: int) -> tuple[str, ...]:
     begun = time.monotonic()
-    model = algorithm("MlpPolicy", name, seed=0, device="cpu", **QUICK[algorithm.__name__])
-    before = [p.detach().clone() for p in model.policy.parameters()]
-    model.learn(total_timesteps=steps)
-    changed = any((a != b).any() for a, b in zip(before, model.policy.parameters(), strict=True))
-    if not changed or not all(np.isfinite(p.detach().numpy()).all() for p in model.policy.parameters()):
+    learner = algorithm("MlpPolicy", name, seed=0, device="cpu", **QUICK[algorithm.__name__])
+    before = [p.detach().clone() for p in learner.policy.parameters()]
+    learner.learn(total_timesteps=steps)
+    changed = any((a != b).any() for a, b in zip(before, learner.policy.parameters(), strict=True))
+    if not changed or not all(np.isfinite(p.detach().numpy()).all() for p in learner.policy.parameters()):
         raise SystemExit(f"{algorithm.__name__} on {name}: the weights did not change, or are not finite")
-    picture = model.get_env().render("rgb_array")
+    picture = learner.get_env().render("rgb_array")
     return (
         algorithm.__name__,
         name,
-        str(model.num_timesteps),
-        f"{episode_return(model, name):.1f}",
+        str(learner.num_timesteps),
+        f"{episode_return(learner, name):.1f}",
         "x".join(map(str, picture.shape)),
         f"{time.monotonic() - begun:.1f}",
     )
