@@ -130,10 +130,13 @@ def check_values(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArra
     import numpy as np
 
     try:
-        if isinstance(value, np.ma.MaskedArray):
+        if type(value) is np.ndarray and value.dtype == np.float32:
+            values = value
+        elif isinstance(value, np.ma.MaskedArray):
             raise ValueError("masked")
-        with np.errstate(over="ignore"):
-            values = np.asarray(value, dtype=np.float32)
+        else:
+            with np.errstate(over="ignore"):
+                values = np.asarray(value, dtype=np.float32)
     except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"{name} = {value!r}: expected real numbers") from None
     if values.shape != shape:

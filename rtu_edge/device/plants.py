@@ -178,7 +178,7 @@ class Plant:
         Raises:
             ValueError: u has another shape or is not finite; the plant has not moved.
         """
-        applied = check_values("u", u, self._u.shape).clip(self._low, self._high)
+        applied = np.minimum(np.maximum(check_values("u", u, self._u.shape), self._low), self._high)
         self._u[:] = applied
         result = self._plant.step(self._state, self._u_pointer)
         return self.observe(), result.reward, result.terminated, result.truncated, {"applied": applied}

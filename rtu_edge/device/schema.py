@@ -187,9 +187,11 @@ def scale_to(
     low: npt.NDArray[np.float32], high: npt.NDArray[np.float32], action: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     """Actions in [-1, 1] as commands from low to high, in the float32 arithmetic of the native loop (map_action)."""
-    one, half = action.dtype.type(1.0), action.dtype.type(0.5)
-    u: npt.NDArray[np.float32] = (low + (action.clip(-one, one) + one) * half * (high - low)).clip(low, high)
-    return u
+    import numpy as np
+
+    one, half = np.float32(1.0), np.float32(0.5)
+    u = low + (np.minimum(np.maximum(action, -one), one) + one) * half * (high - low)
+    return np.minimum(np.maximum(u, low), high)
 
 
 class Limits(Section, frozen=True, kw_only=False):

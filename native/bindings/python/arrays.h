@@ -44,14 +44,13 @@ inline void check_shape(const py::array& array, std::initializer_list<py::ssize_
 
 // A masked array, or rows of which one is masked: under a mask there is no value, and numpy would hand out the number
 // that is stored there.
-inline bool is_masked(const py::handle& object, int depth = 2) {
+inline bool is_masked(const py::handle& object, int depth = 2) noexcept {
   const auto* plain = reinterpret_cast<PyObject*>(py::detail::npy_api::get().PyArray_Type_);
   if (py::type::handle_of(object).ptr() == plain || PyFloat_CheckExact(object.ptr())) return false;
-  if (py::isinstance<py::array>(object))
-    return py::isinstance(object, py::module_::import("numpy.ma").attr("MaskedArray"));
+  if (py::isinstance<py::array>(object)) return PyObject_HasAttrString(object.ptr(), "mask") != 0;
   if (depth == 0 || !(PyList_Check(object.ptr()) || PyTuple_Check(object.ptr()))) return false;
-  for (const py::handle& element : py::reinterpret_borrow<py::sequence>(object))
-    if (is_masked(element, depth - 1)) return true;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object.ptr()); ++i)
+    if (is_masked(PySequence_Fast_GET_ITEM(object.ptr(), i), depth - 1)) return true;
   return false;
 }
 

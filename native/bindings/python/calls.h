@@ -70,7 +70,11 @@ bool take_arguments(const char* function, const char* const (&names)[N], int req
 
 // A reward or cumulant: finite, also in single precision, where 1e39 would become infinite and reach every weight.
 inline bool take_signal(const char* name, PyObject* object, double* out) noexcept {
-  double value = PyFloat_CheckExact(object) ? PyFloat_AS_DOUBLE(object) : PyFloat_AsDouble(object);
+  double value = NAN;
+  if (PyFloat_CheckExact(object))
+    value = PyFloat_AS_DOUBLE(object);
+  else if (!is_masked(object, 0))
+    value = PyFloat_AsDouble(object);
   if (value == -1.0 && PyErr_Occurred() != nullptr) {
     if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError) &&
         !PyErr_ExceptionMatches(PyExc_OverflowError))
