@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,37 +15,17 @@ import pytest
 
 import rtu_edge as rtu
 from rtu_edge import _testing
-from rtu_edge._base.errors import SafetyStop
-from rtu_edge.device import protocol
-from rtu_edge.hil import FaultBridge, SimTarget
-from rtu_edge.hil.faults.frames import _Rewrite
+from rtu_edge._base.errors import DeadlineError, SafetyStop
 from rtu_edge.loop import Clock, LoopConfig, Reward, StopReason
+from rtu_edge.loop.driving import Defaults
+from rtu_edge.loop.supervision import Mode, Sensor, Supervisor
 from rtu_edge.tools.estop import estop
-
-LIMITS = {"force": rtu.Limits(-5.0, 5.0, slew_per_s=200.0, accel_per_s2=math.inf)}
-
-
-class Real(_Rewrite, frozen=True, kw_only=True):
-    """The device's HELLO has no SIMULATED flag."""
-
-    kind = "real"
-    message = protocol.Hello
-
-    def rewrite(self, now: Any, message: protocol.Hello) -> protocol.Message:
-        return dataclasses.replace(message, caps=message.caps & ~(protocol.Cap.SIMULATED | protocol.Cap.LOCKSTEP))
 
 
 @pytest.fixture
 def robot() -> Iterator[rtu.Robot]:
     with rtu.connect("cartpole") as found:
         yield found
-
-
-@pytest.fixture
-def board() -> Iterator[str]:
-    """The port of what looks like a real board."""
-    with SimTarget("cartpole") as target, FaultBridge(target) as bridge, bridge.inject(Real()):
-        yield bridge.port
 
 
 def agent(observations: int = 2, actions: int = 1) -> rtu.StreamAC:
@@ -202,6 +182,21 @@ def test_rewards_of_ones_own() -> None:
         rtu.connect("cartpole", reward="high")  # type: ignore[arg-type]
 
 
+def test_a_run_is_supervised_unless_told_otherwise(robot: rtu.Robot) -> None:
+    result = robot.run(agent(), steps=500)
+    assert result.counters["learner_steps"] >= 500
+    assert "supervisor:" not in str(result)  # it had nothing to do
+    assert "learner_steps" not in robot.run(agent(), steps=500, supervisor=False).counters
+    off = robot.run(agent(), steps=200, supervisor=Defaults(Supervisor(mode=Mode.OFF)))
+    assert off.counters["fallback_steps"] >= 200
+    assert off.counters["learner_steps"] == 0
+    narrow = Defaults(sensor={"x": Sensor(min=-1e-6, max=1e-6)})
+    clamped = robot.run(agent(), steps=200, supervisor=narrow)
+    assert f"supervisor: {clamped.counters['sensor_clamped']} observations clamped" in str(clamped)
+    with pytest.raises(rtu.ConfigError, match=r"sensor.y: the device has no such observation"):
+        robot.run(agent(), steps=1, supervisor=Defaults(sensor={"y": Sensor()}))
+
+
 def test_an_ended_episode_waits_for_reset(robot: rtu.Robot) -> None:
     robot.reset(seed=0)
     for _ in range(500):
@@ -305,53 +300,14 @@ def test_what_can_be_connected() -> None:
         rtu.connect("cartpole", limits=[rtu.Limits(1, -1)])
 
 
-# ---------------------------------------------------------------- real hardware
-
-
-@pytest.mark.hazard("real-hardware-unasked")
-def test_real_hardware_is_read_and_nothing_else(board: str) -> None:
-    with rtu.connect(board) as robot:
-        assert robot.read().shape == (2,)
-        assert "real hardware: moves only with arm=True and limits" in str(robot.describe())
-        for call in (lambda: robot.write(1.0), lambda: robot.step(1.0), robot.reset, robot.arm):
-            with pytest.raises(
-                rtu.ConfigError, match=r'arm=True and explicit limits .*"force": rtu.Limits\(-10, 10, slew'
-            ):
-                call()
-        with pytest.raises(rtu.ConfigError, match="arm=True"):
-            robot.run(agent(), steps=10)
+def test_an_agent_that_is_too_slow_for_the_period_is_not_armed(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = SimpleNamespace(predict_us=15_000.0, traces_us=6_000.0, isa="scalar")
+    calibrated = SimpleNamespace(calibrate=lambda: SimpleNamespace(times=slow))
+    monkeypatch.setattr("rtu_edge.loop.driving.footprint", lambda config: calibrated)
+    with rtu.connect("cartpole", clock="device") as robot:
+        with pytest.raises(DeadlineError, match=r"take 2.1e\+04 us .* the device's period is 2e\+04 us"):
+            robot.run(agent(), steps=5)
         assert not robot.armed
-        assert robot.link.last_session == 0  # no ARM has ever reached it
-
-
-@pytest.mark.hazard("real-hardware-unasked")
-@pytest.mark.parametrize(
-    ("limits", "words"),
-    [
-        (None, r"limits\['force'\]: missing"),
-        ({"force": rtu.Limits(-5, 5)}, r"limits\['force'\].slew_per_s: missing"),
-        ({"force": rtu.Limits(-5, 5, slew_per_s=1.0)}, r"limits\['force'\].accel_per_s2: missing"),
-    ],
-)
-def test_real_hardware_is_not_armed_without_explicit_limits(board: str, limits: Any, words: str) -> None:
-    with pytest.raises(rtu.ConfigError, match=words):
-        rtu.connect(board, arm=True, limits=limits)
-
-
-def test_real_hardware_moves_within_its_limits_and_is_announced_once(
-    board: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with rtu.connect(board, arm=True, limits=LIMITS) as robot:
-        assert capsys.readouterr().err == ""
-        robot.reset(seed=1)
-        printed = capsys.readouterr().err
-        assert "arming real hardware" in printed
-        assert "force: -5 to 5 N, 200 N/s; safe: off at 0" in printed
-        sent = [float(robot.write(10.0)[0]) for _ in range(3)]
-        assert sent == [4.0, 5.0, 5.0]  # 200 N/s are 4 N in a period of 20 ms
-        result = robot.run(agent(), steps=5)
-        assert result.steps == 5
-        assert capsys.readouterr().err == ""
 
 
 # ---------------------------------------------------------------- a loop of one's own

@@ -14,6 +14,7 @@ from rtu_edge._base.validation import check_bool
 # The rest is loaded by the first call: importing the name costs nothing (docs/design_decisions.md).
 if TYPE_CHECKING:
     from rtu_edge.loop.flags import Clock
+    from rtu_edge.loop.driving import as_config_error
     from rtu_edge.loop.given import GivenLimits, GivenReward
     from rtu_edge.loop.robot import Robot
 
@@ -58,6 +59,7 @@ def connect(
         DeviceError: no port, no answer, another owner, or a data sheet that cannot be used.
     """
     from rtu_edge.device.ports import DEFAULT_BAUD, open_port
+    from rtu_edge.loop.driving import as_config_error
     from rtu_edge.loop.given import clock_given, own_limits, reward_given
     from rtu_edge.loop.link import Link, LinkError
     from rtu_edge.loop.options import LoopConfig
@@ -79,12 +81,8 @@ def connect(
             ttl_ms=ttl_ms,
             handle_signals=False,
         )
-        try:
+        with as_config_error():
             robot = Robot(plant or url, link, config, port=url, arm=arm, has_reward=hello.reward or reward is not None)
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
         robot._stack = stack.pop_all()
     return robot
 

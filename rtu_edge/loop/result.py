@@ -35,9 +35,24 @@ class RobotResult(LoopResult):
     def __str__(self) -> str:
         """Steps, episodes, mean return or reward, why it ended; a line for each privilege that the system refused."""
         text = super().__str__()
-        if len(self.returns) or not math.isfinite(self.mean_reward):
-            return text
-        return text.replace("; stopped:", f"; mean reward {self.mean_reward:.4g} per step; stopped:", 1)
+        if not len(self.returns) and math.isfinite(self.mean_reward):
+            text = text.replace("; stopped:", f"; mean reward {self.mean_reward:.4g} per step; stopped:", 1)
+        return "\n".join([text, *self._supervised()])
+
+    def _supervised(self) -> list[str]:
+        """What the supervisor did, where it did anything."""
+        words = [
+            f"{self.counters[name]:,} {what}"
+            for name, what in (
+                ("fallback_forced", "steps driven by the fallback"),
+                ("sensor_clamped", "observations clamped"),
+                ("sensor_held", "observations held"),
+                ("rollbacks", "rollbacks of the learner"),
+            )
+            if self.counters.get(name)
+        ]
+        frozen = ["the learner is frozen"] if self.counters.get("monitor_frozen") else []
+        return [f"supervisor: {', '.join(words + frozen)}"] if words or frozen else []
 
 
 class Tally:

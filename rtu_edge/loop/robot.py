@@ -28,22 +28,21 @@ from rtu_edge._base.validation import check_bool, check_values
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import DataSheet, Hello, Limits, scale_to
 from rtu_edge.loop.describe import Description
+from rtu_edge.loop.driving import as_config_error, check_deadline, check_fit, supervised_agent
+from rtu_edge.loop.flags import Clock
 from rtu_edge.loop.given import GivenReward, arming_example, reward_given
 from rtu_edge.loop.link import Link
-from rtu_edge.loop.loop import Loop, LoopStatus, policy_of
+from rtu_edge.loop.loop import Loop, LoopStatus
 from rtu_edge.loop.options import LoopConfig
 from rtu_edge.loop.own_loop import OwnLoop
 from rtu_edge.loop.permission import Permission
 from rtu_edge.loop.result import RobotResult, Tally
 from rtu_edge.loop.stops import error_of
+from rtu_edge.loop.supervisor import Tables
 
 __all__ = ["Robot"]
 
 Array = npt.NDArray[np.float32]
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 class Robot(Closing):
@@ -263,6 +262,7 @@ class Robot(Closing):
         progress: bool = True,
         callback: Callback | Sequence[Callback] | None = None,
         on_progress: Callable[[LoopStatus, npt.NDArray[Any]], object] | None = None,
+        supervisor: Tables | bool = True,
         **loop: Any,
     ) -> RobotResult:
         """Let an agent drive, in the native loop, which takes no interpreter lock; the agent can be used afterwards.
@@ -283,6 +283,8 @@ class Robot(Closing):
                 transition, up to 0.1 s later. One that returns False stops the run.
             on_progress: called about ten times a second with a LoopStatus and the new records (docs/log.md). What this
                 or a callback raises ends the run and is passed on.
+            supervisor: True: sensor monitor and learner monitor with rollback, as `rtu-edge run` has by default
+                (docs/safety.md); a configuration with these tables, as load_config() returns; False: none.
             loop: further fields of LoopConfig, such as realtime=True.
 
         Returns:
@@ -290,6 +292,7 @@ class Robot(Closing):
 
         Raises:
             ConfigError: agent or options do not fit; real hardware without arm=True and limits.
+            DeadlineError: in real time the agent's step does not fit the period on this host.
             DeviceError, SafetyStop: the run ended by the device, its link or a stop; `.result` has the RobotResult.
         """
         if check_bool("learn", learn) and check_bool("deterministic", deterministic):
@@ -297,7 +300,7 @@ class Robot(Closing):
         called = callbacks(callback)
         with self._using("run()"):
             self._permission.require()
-            self._check_fit(agent)
+            check_fit(agent, self.name, self.sheet)
             config = dataclasses.replace(
                 self._config,
                 reward=self._config.reward if reward is None else reward_given(reward, self.hello),
@@ -313,17 +316,21 @@ class Robot(Closing):
             )
             if learn and not self._has_reward and reward is None:
                 raise ConfigError(f"{self.name} sends no reward: give reward=, a Reward or a function")
+            if config.reward.kind == "callable" and not self.simulated:
+                raise ConfigError(
+                    "reward: a function is called by run() on simulated devices only, as each step then waits for the "
+                    "interpreter; give a Reward of kind form, or let the device send one"
+                )
+            if config.clock is not Clock.LOCKSTEP and hasattr(agent, "config"):
+                check_deadline(agent, self.sheet.period_s)
+            watched = supervised_agent(agent, self.sheet, self._limits, self.simulated, supervisor)
             self._own.close()
+            with as_config_error():
+                made = Loop(self._link, agent if watched is None else watched.policy, config)
             self._notice()
-            try:
-                made = Loop(self._link, agent, config)
-            except ConfigError:
-                raise
-            except ValueError as error:
-                raise ConfigError(str(error)) from error
             tally = Tally(steps, progress, called, made.request_stop, self.sheet.action_size == 1)
             result = self._drive(made, tally, on_progress)
-        trouble = error_of(result)
+        trouble = error_of(result, watched.fallback_error() if watched is not None else None)
         if trouble is not None:
             trouble.result = result  # type: ignore[union-attr]
             raise trouble
@@ -345,18 +352,6 @@ class Robot(Closing):
             self._own.next_episode = loop.progress().next_episode
             self._own.forget()
         return tally.result(result)
-
-    def _check_fit(self, agent: Any) -> None:
-        policy = policy_of(agent)
-        n, m = policy.observation_size, 1 if policy.n_levels else policy.action_size
-        if (n, m) != (self.sheet.observation_size, self.sheet.action_size):
-            own = self.sheet
-            seen, moved = (", ".join(each.name for each in rows) for rows in (own.observations, own.actuators))
-            raise ConfigError(
-                f"agent: made for {_count(n, 'observation')} and {_count(m, 'actuator')}; {self.name} has "
-                f"{_count(own.observation_size, 'observation')} ({seen}) and "
-                f"{_count(own.action_size, 'actuator')} ({moved})"
-            )
 
     # ------------------------------------------------------------ the session
 

@@ -8,14 +8,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtu_edge._base.errors import ConfigError, DeadlineError
+from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import quoted
 from rtu_edge.config import Actions, Config, RewardSource
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import DataSheet
 from rtu_edge.learn import StreamAC
-from rtu_edge.learn.footprint import StepTimes, footprint
 from rtu_edge.loop import LoopConfig, Reward
+from rtu_edge.loop.driving import check_deadline
 from rtu_edge.run.connection import Connection, own_limits
 
 if TYPE_CHECKING:
@@ -148,26 +148,6 @@ def check_installed(config: Config) -> None:
     """
     if config.log.mcap and importlib.util.find_spec("mcap") is None:
         raise ConfigError("log.mcap = true: mcap is not installed: pip install mcap; or set log.mcap = false")
-
-
-def check_deadline(agent: Any, period_s: float) -> StepTimes:
-    """Measure a step of such a learner on this host, for a fifth of a second; the agent is not touched.
-
-    Returns:
-        Its parts. Where only the update does not fit, the deadline rule will drop some.
-
-    Raises:
-        DeadlineError: predict and traces, which are never dropped, do not fit the period: there is no point in arming.
-    """
-    times = footprint(agent.config).calibrate().times
-    assert times is not None
-    needed_us, period_us = times.predict_us + times.traces_us, period_s * 1e6
-    if needed_us > period_us:
-        raise DeadlineError(
-            f"predict and traces take {needed_us:.3g} us on this host ({times.isa}), the device's period is"
-            f" {period_us:.3g} us: choose a smaller learner (`rtu-edge size`), or a longer period"
-        )
-    return times
 
 
 def _check_cpu(cpu: int) -> None:

@@ -1,0 +1,108 @@
+"""What of an agent may drive a robot: its policy with a supervisor around it, and whether its step fits the period."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtu_edge._base.errors import ConfigError, DeadlineError
+from rtu_edge.device.schema import DataSheet, Limits
+from rtu_edge.learn.footprint import StepTimes, footprint
+from rtu_edge.loop.loop import policy_of
+from rtu_edge.loop.supervision import Fallback, LearnerMonitor, Sensor, Supervisor
+from rtu_edge.loop.supervisor import Supervised, Tables, supervise
+
+__all__ = ["Defaults", "as_config_error", "check_deadline", "check_fit", "supervised_agent"]
+
+
+@dataclass(frozen=True)
+class _AnyReward:
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The tables of a supervisor with the defaults of `rtu-edge run`: the learner drives, watched by sensor monitor and
+    learner monitor; the fallback rests.
+    """
+
+    supervisor: Supervisor = field(default_factory=Supervisor)
+    fallback: Fallback = field(default_factory=Fallback)
+    learner_monitor: LearnerMonitor = field(default_factory=LearnerMonitor)
+    sensor: Mapping[str, Sensor] = field(default_factory=dict)
+    reward: _AnyReward = field(default_factory=_AnyReward)
+
+
+def check_fit(agent: Any, name: str, sheet: DataSheet) -> None:
+    """Compare sizes.
+
+    Raises:
+        ConfigError: the agent is for others than the device; the message has both.
+    """
+    policy = policy_of(agent)
+    n, m = policy.observation_size, 1 if policy.n_levels else policy.action_size
+    if (n, m) == (sheet.observation_size, sheet.action_size):
+        return
+    seen, moved = (", ".join(each.name for each in rows) for rows in (sheet.observations, sheet.actuators))
+    raise ConfigError(
+        f"agent: made for {_count(n, 'observation')} and {_count(m, 'actuator')}; {name} has "
+        f"{_count(sheet.observation_size, 'observation')} ({seen}) and "
+        f"{_count(sheet.action_size, 'actuator')} ({moved})"
+    )
+
+
+def supervised_agent(
+    agent: Any, sheet: DataSheet, limits: Sequence[Limits], simulated: bool, tables: Tables | bool
+) -> Supervised | None:
+    """The agent's policy with a supervisor around it; None for what is no learner, and for tables=False.
+
+    Args:
+        limits: in force.
+        simulated: a fallback written in Python is refused on real hardware.
+        tables: a configuration's, such as load_config() returns; True: Defaults.
+
+    Raises:
+        ConfigError: tables and device do not fit.
+    """
+    if tables is False or not hasattr(getattr(agent, "core", None), "policy"):
+        return None
+    chosen = Defaults() if tables is True else tables
+    return supervise(chosen, agent.core.policy(), sheet, limits, simulated=simulated)
+
+
+def check_deadline(agent: Any, period_s: float) -> StepTimes:
+    """Measure a step of such a learner on this host, for a fifth of a second; the agent is not touched.
+
+    Returns:
+        Its parts. Where only the update does not fit, the deadline rule will drop some.
+
+    Raises:
+        DeadlineError: predict and traces, which are never dropped, do not fit the period: there is no point in arming.
+    """
+    times = footprint(agent.config).calibrate().times
+    assert times is not None
+    needed_us, period_us = times.predict_us + times.traces_us, period_s * 1e6
+    if needed_us > period_us:
+        raise DeadlineError(
+            f"predict and traces take {needed_us:.3g} us on this host ({times.isa}), the device's period is"
+            f" {period_us:.3g} us: choose a smaller learner (`rtu-edge size`), or a longer period"
+        )
+    return times
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+@contextmanager
+def as_config_error() -> Iterator[None]:
+    """A ValueError of what fits no device becomes a ConfigError."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
