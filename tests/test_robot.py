@@ -88,7 +88,8 @@ def test_an_agent_learns_on_a_robot_and_is_usable_afterwards(robot: rtu.Robot) -
     assert result.mean_reward == pytest.approx(1.0)
     assert str(result).startswith(f"3,000 steps, {result.episodes} episodes in ")
     assert "mean return" in str(result)
-    assert "stopped: the step limit is reached" in str(result)
+    assert str(result).splitlines()[0].endswith(f"; stopped: {result.message}")
+    assert repr(result) == str(result)
     assert learner.state_hash() != before
     learner.reset([0.0, 0.1])
     learned = learner.state_hash()

@@ -14,7 +14,6 @@ from rtu_edge._base.validation import check_bool
 # The rest is loaded by the first call: importing the name costs nothing (docs/design_decisions.md).
 if TYPE_CHECKING:
     from rtu_edge.loop.flags import Clock
-    from rtu_edge.loop.driving import as_config_error
     from rtu_edge.loop.given import GivenLimits, GivenReward
     from rtu_edge.loop.robot import Robot
 

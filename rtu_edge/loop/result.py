@@ -20,7 +20,7 @@ __all__ = ["RobotResult", "Tally"]
 Row = tuple[int, float, float, float, int]  # flags, reward, delta, value, command_limiter
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class RobotResult(LoopResult):
     """How a run ended; prints as a summary.
 
@@ -38,6 +38,8 @@ class RobotResult(LoopResult):
         if not len(self.returns) and math.isfinite(self.mean_reward):
             text = text.replace("; stopped:", f"; mean reward {self.mean_reward:.4g} per step; stopped:", 1)
         return "\n".join([text, *self._supervised()])
+
+    __repr__ = __str__
 
     def _supervised(self) -> list[str]:
         """What the supervisor did, where it did anything."""
