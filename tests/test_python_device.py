@@ -83,6 +83,7 @@ def test_an_emergency_stop_is_latched_and_calls_safe(outside: bool) -> None:
         drive(robot, arm)
 
 
+@pytest.mark.hazard("python-device-fails")
 @pytest.mark.parametrize(
     ("method", "reading", "words"),
     [
@@ -126,6 +127,7 @@ def test_a_run_ends_with_the_text_of_the_fault() -> None:
         robot.run(agent, steps=5)
 
 
+@pytest.mark.hazard("python-device-fails")
 def test_a_read_that_hangs_is_a_fault_and_safe_is_called_meanwhile() -> None:
     arm = Arm()
     arm.timeout_s = 0.25
@@ -147,6 +149,7 @@ def test_a_read_that_hangs_is_a_fault_and_safe_is_called_meanwhile() -> None:
         drive(robot, arm)
 
 
+@pytest.mark.hazard("python-device-fails")
 def test_safe_is_tried_again_where_it_raises() -> None:
     arm = Arm()
     with connect(arm) as robot:
