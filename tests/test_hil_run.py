@@ -134,7 +134,7 @@ def test_a_driver_that_is_not_told_fails(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(SimTarget, "driver", stuck)
     result = run(faults.Driver(expect=Response.GOES_SAFE))
     assert not result.passed and held[-1] == (0.0,)
-    assert result.why == ["the driver's register holds [9.5], STATE says [0.0]"]
+    assert result.why == ["the driver's register holds [9.5], STATE reports [0.0]"]
 
 
 def test_what_a_target_cannot_do_is_not_run() -> None:

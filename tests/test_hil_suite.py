@@ -73,7 +73,7 @@ def test_overrides_and_names() -> None:
         (SMALL + 'name = "x"\nbaud = 9600', "fault[0] (x).baud = 9600: unknown key"),
         (SMALL.replace("0.2", "1.5"), "fault[0].rate = 1.5: must be a number from 0 to 1"),
         (SMALL + 'expect = "survives"', 'fault[0].expect = "survives": must be one of "rides_through"'),
-        (SMALL + '[[fault]]\nkind = "drop"', 'fault "drop": must be a name of its own; two faults have it'),
+        (SMALL + '[[fault]]\nkind = "drop"', 'fault "drop": must be unique; two faults have this name'),
         (
             SMALL.replace("gain", "gian"),
             'controller.gian = [[-0.05, 0.05]]: unknown key; did you mean "controller.gain"?',

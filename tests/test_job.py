@@ -234,7 +234,7 @@ def test_a_dry_run_never_arms(robot: Path, capfd: pytest.CaptureFixture[str]) ->
     assert not records["applied"].any()
     # The pole falls and stays down: the computed commands are still shown.
     code, out, err = run(capfd, "run", str(robot), "--dry-run", "--steps", "100", "--set", "device.plant=cartpole")
-    assert code == 0 and "100 commands would have left" in out, out + err
+    assert code == 0 and "100 commands would be sent" in out, out + err
     code, _, err = run(capfd, "run", str(robot), "--dry-run", "--set", "loop.clock=lockstep")
     assert code == 2
 
@@ -362,7 +362,7 @@ def test_a_port_has_one_owner(tmp_path: Path, capfd: pytest.CaptureFixture[str])
             "limits.torque={min=-1, max=1, slew_per_s=1}",
             'limits.torque: plant "cartpole" has no such actuator; it has force',
         ),
-        ("loop.cpu=1023", "loop.cpu = 1023: must be a core of this computer (0"),
+        ("loop.cpu=1023", "loop.cpu = 1023: must be a core of this host (0"),
         ("limits.forc={min=-1, max=1, slew_per_s=1}", 'did you mean "limits.force"?'),
         ("reward={source='form', quadratic=[1.0]}", "the device has 2"),
         ("device.plant=carpole", "carpole"),

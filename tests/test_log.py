@@ -259,7 +259,7 @@ def test_what_is_lost_is_written_down(run: tuple[RunFolder, Any], tmp_path: Path
         file.steps(records[60:70])
     log = read_log(path)
     assert log.lost == [(10, 3), (50, 10)] and len(log.records) == 57
-    assert replay.usable(log)[1] == "3 records are lost after record 10: a replay cannot go on past them"
+    assert replay.usable(log)[1] == "3 records are lost after record 10: a replay cannot continue after them"
 
 
 def test_a_writer_that_cannot_keep_up_drops_and_counts(run: tuple[RunFolder, Any], tmp_path: Path) -> None:

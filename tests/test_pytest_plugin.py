@@ -123,7 +123,7 @@ def test_what_is_asked_wrongly_is_said(pytester: pytest.Pytester) -> None:
     pytester.runpytest("--rtu-target", "sim", "-rs").assert_outcomes(skipped=1, passed=1)
     for arguments, message in (
         (["--rtu-target", "procss"], "*must be one of sim, process, qemu, or the path*"),
-        (["--rtu-target", "/dev/null"], "*in one word*"),
+        (["--rtu-target", "/dev/null"], "*as one word*"),
         (["--rtu-target=/dev/ttyACM0"], "*may be real hardware*--rtu-confirm*"),
         (["-o", "rtu_target=/dev/ttyACM0", "--rtu-confirm"], "*named on the command line, never in a file*"),
     ):

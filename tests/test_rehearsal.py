@@ -78,7 +78,7 @@ def test_a_dry_run_shows_a_board_that_has_been_on(tmp_path: Path) -> None:
     assert sent == {protocol.FrameType.HELLO, protocol.FrameType.DESCRIBE}
     live = next((line for line in said.splitlines() if line.strip().startswith("DISARMED")), "")
     assert re.fullmatch(r" *DISARMED  x \S+ m  theta \S+ rad  would send force \S+ N", live), said
-    assert "60 commands would have left" in said and "least" in said
+    assert "60 commands would be sent" in said and "least" in said
     folder = RunFolder(tmp_path / "runs" / "robot")
     (event,) = (event for event in folder.events() if event["event"] == "dry_run")
     assert event["commands"] == 60
@@ -173,7 +173,7 @@ def test_a_plant_that_does_not_say_simulated_is_no_rehearsal(
     limits = "[limits.pump]\nmin = 0.0\nmax = 6.0\nslew_per_s = 100.0\naccel_per_s2 = inf\n"
     (tmp_path / "robot.toml").write_text(f'[device]\nplant = "tank.c"\n{SMALL}{limits}')
     code, said = run(capfd, "run", "robot.toml", "--sim", "--steps", "20")
-    assert code == 2 and "tank.c does not say that it is simulated (tl_plant_sheet.simulated)" in said, said
+    assert code == 2 and "tank.c does not declare that it is simulated (tl_plant_sheet.simulated)" in said, said
     with standing("tank.c", cwd=tmp_path) as (_, lines):
         assert any("needs --arm, limits and a confirmation" in line for line in lines)
 

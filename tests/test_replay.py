@@ -215,7 +215,7 @@ def test_a_lost_record_ends_a_replay(log: Log) -> None:
     other.records = np.delete(log.records, [2000, 2001, 2500])
     found = replay.verify(other)
     assert found.records == 2000 and found.difference is None and found.final_equal is None
-    assert found.ended == "2 records are lost after record 2,000: a replay cannot go on past them"
+    assert found.ended == "2 records are lost after record 2,000: a replay cannot continue after them"
 
 
 # ---------------------------------------------------------------- until, what if

@@ -172,7 +172,7 @@ def result(heap_calls: int | None) -> LoopResult:
 
 def test_what_is_no_pass() -> None:
     flat = heap.Resident()
-    with pytest.raises(CheckFailed, match="too few to say"):
+    with pytest.raises(CheckFailed, match="are too few"):
         heap.check(result(0), flat)
     for steps in range(100):
         flat.take(steps)

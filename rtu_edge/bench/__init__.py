@@ -1,1 +1,1 @@
-"""Measurements on the host at hand: the loop's latencies, and a long run with faults. `rtu-edge bench`."""
+"""Measurements on this host: the loop's latencies, and a long run with faults. `rtu-edge bench`."""

@@ -1,4 +1,4 @@
-"""How late the loop is on this host: the real loop, each part of each step, its percentiles and its worst steps."""
+"""Latency of the real loop on this host: each part of each step, percentiles and worst steps."""
 
 from __future__ import annotations
 
@@ -22,23 +22,22 @@ __all__ = ["PARTS", "Latencies", "burden", "measure", "parts_of", "reaction_us"]
 
 Array = npt.NDArray[Any]
 
-# name -> what it is. All in us, of each step in which a command left.
+# name -> description. All in us, for steps in which a command was sent.
 PARTS = {
     "lateness": "wake-up: arrival of STATE above the least one-way delay seen; clock = host: start of the step after "
     "its slot",
-    "receive": "arrival of STATE to the begin of the step; clock = host: the wait for the slot",
+    "receive": "arrival of STATE to the start of the step; clock = host: the wait for the slot",
     "predict": "observation to action",
     "limit": "limits before the wire",
-    "send": "frame packed and handed to the kernel",
-    "update": "learning, after the action has left",
-    "command age": "observation to the STATE that names the command which answers it, "
-    "by the device's clock: a period at least",
+    "send": "frame packed and passed to the kernel",
+    "update": "learning, after the action is sent",
+    "command age": "observation to the STATE with the resulting command, by the device's clock: at least a period",
 }
 
 _PERCENTILES = (50.0, 99.0, 99.9)
 _WORST = 10
 _REACTION = ("lateness", "receive", "predict", "limit", "send")
-# Twenty bins a decade, 0.1 us to 1 s.
+# Twenty bins per decade, 0.1 us to 1 s.
 _EDGES_US = np.geomspace(0.1, 1e6, 141)
 
 
@@ -48,12 +47,12 @@ class Latencies:
 
     Args:
         started: UTC.
-        settings: how it was measured.
+        settings: configuration of the measurement.
         system: the host (rtu_edge.bench.system).
-        privileges: what the loop asked for and did not get.
+        privileges: refused privileges.
         steps, seconds, overruns, skipped, missed, dropped, reason: of the run; `dropped` are weight updates.
         parts: name -> {"p50", "p99", "p99.9", "max", "mean", "count"} in us.
-        histograms: name -> counts between `edges_us`; what is outside counts in the first or last.
+        histograms: name -> counts between `edges_us`; outliers count in the first or last.
         worst: the steps with the largest time from STATE to command, largest first: step, seconds since the start, UTC,
             parts.
     """
@@ -76,7 +75,7 @@ class Latencies:
 
 
 def parts_of(records: Array) -> dict[str, Array]:
-    """Times of each part in us, of the steps in which a command left; where a part was not measured it is not there."""
+    """Times of each part in us, of the steps in which a command was sent; parts that were not measured are missing."""
     acted = _acted(records)
     parts = {name: acted[f"{name}_ns"].astype(np.float64) / 1e3 for name in PARTS if name != "command age"}
     age = acted["command_age_us"]
@@ -86,8 +85,8 @@ def parts_of(records: Array) -> dict[str, Array]:
 
 @contextmanager
 def burden(processes: int) -> Iterator[None]:
-    """So many processes beside the loop that compute and move memory as hard as they can; they end with this one."""
-    # The parent's number is told: by the time that numpy is imported the parent may be gone.
+    """A number of processes that load processor and memory while the loop runs; they end with this one."""
+    # The parent's process id is passed: the parent may end before numpy is imported.
     code = f"import os, numpy as np\na = np.ones(1 << 22)\nwhile os.getppid() == {os.getpid()}: a *= 1.0000001"
     started = [subprocess.Popen([sys.executable, "-c", code], start_new_session=True) for _ in range(processes)]
     try:
@@ -108,15 +107,15 @@ def measure(
     load: int = 0,
     policy: Any = None,
 ) -> tuple[Latencies, Array, LoopResult]:
-    """Run the loop once and look at each of its steps.
+    """Run the loop once and evaluate each of its steps.
 
     Args:
         connection, agent, config, policy: as for job.run_loop.
-        settings: kept as they are, beside the result.
-        load: processes to run beside it.
+        settings: stored with the result.
+        load: number of load processes.
 
     Returns:
-        What was measured, the step records, and how the loop ended.
+        The measurement, the step records, and the loop's result.
     """
     started = time.time()
     kept: list[Array] = []
@@ -167,7 +166,9 @@ def _acted(records: Array) -> Array:
 
 
 def reaction_us(records: Array) -> tuple[Array, Array]:
-    """When, in s, and how long after its STATE was due each command left, in us: what the plant waits for."""
+    """Time of each command, in s, and its delay after the due time of its STATE, in us: the latency that
+    the plant sees.
+    """
     acted = _acted(records)
     if not len(acted):
         return np.zeros(0), np.zeros(0)

@@ -1,4 +1,4 @@
-"""The picture of `rtu-edge bench loop`: each part of a step over one axis of time, and the run from end to end."""
+"""The picture of `rtu-edge bench loop`: each part of a step on one time axis, and the whole run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _ridges(axes: Any, latencies: Latencies, names: list[str]) -> None:
     low, high = edges[max(used[0] - 1, 0)], edges[min(used[1] + 1, len(edges) - 1)]
     for row, name in enumerate(reversed(names)):
         counts = np.array(latencies.histograms[name], dtype=np.float64)
-        # Logarithmic, so that a single late step among a million is seen.
+        # Logarithmic, so that a single late step among a million is visible.
         height = 0.82 * np.log1p(counts) / max(float(np.log1p(counts.max())), 1e-9)
         axes.fill_between(edges[:-1], row, row + height, step="post", color=PALETTE["agent"], alpha=0.28, linewidth=0)
         axes.step(edges[:-1], row + height, where="post", color=PALETTE["agent"], linewidth=0.7)
@@ -106,7 +106,7 @@ def _handle(colour: str) -> Any:
 
 
 def _line(axes: Any, latencies: Latencies, records: Array) -> None:
-    """From the STATE's due time to the command, each step a dot: interruptions that come regularly show as a comb."""
+    """From the STATE's due time to the command, one dot per step: periodic interruptions appear as a comb."""
     time_s, total = reaction_us(records)
     axes.plot(time_s, total, ".", color=PALETTE["agent"], markersize=2.2, alpha=0.5, markeredgewidth=0, rasterized=True)
     for worst in latencies.worst[:3]:
@@ -125,7 +125,7 @@ def _facts(latencies: Latencies) -> str:
     facts, settings = latencies.system, latencies.settings
     refused = f"refused: {'; '.join(latencies.privileges)}" if latencies.privileges else "all privileges granted"
     if not settings.get("realtime"):
-        refused = "no privileges asked for"
+        refused = "no privileges requested"
     return (
         f"{latencies.steps:,} steps at {settings.get('hz', 0):g} Hz, clock {settings.get('clock')},"
         f" {settings.get('load')} loading;"

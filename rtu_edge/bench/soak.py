@@ -1,4 +1,4 @@
-"""Hours of virtual time in lockstep over a line with faults, and a device that restarts: does it last?"""
+"""Endurance test: hours of virtual time in lockstep over a line with faults and a device that restarts."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from rtu_edge.run.heap import Resident
 
 __all__ = ["FaultyLink", "Soak", "save", "soak", "text"]
 
-# Share of frames, each way, that each kind of fault hits.
+# Share of frames, in each direction, affected by each kind of fault.
 _RATE = 2e-4
 _RETRY_MS = 4.0
 _EXPLAINED = frozenset({"device_restart", "link_lost", "device_safe"})  # by a restart of the device
 
 
 class FaultyLink(Link):
-    """A link whose line loses, damages, repeats and holds back frames, by a seed: for simulated devices in lockstep.
+    """A link whose line drops, damages, repeats and delays frames, by a random seed: for simulated devices in lockstep.
 
     Args:
         port: an open port, as of `Link`.
-        rate: share of frames, each way, that each kind of fault hits.
+        rate: share of frames, in each direction, affected by each kind of fault.
         seed: of the faults.
     """
 
@@ -48,24 +48,24 @@ class FaultyLink(Link):
 
     @property
     def faults(self) -> dict[str, int]:
-        """What was done so far: frames lost, damaged and repeated, and stalls of this end for 10 ms."""
+        """Faults so far: frames lost, damaged and repeated, and stalls of this end for 10 ms."""
         return self._wire.counts()
 
 
 @dataclass
 class Soak:
-    """What a long run came to.
+    """Result of a long run.
 
     Args:
-        hours, steps: of virtual time asked for, and steps made.
+        hours, steps: requested virtual time, and steps done.
         seconds: of real time.
-        sessions: how each ended: reason, steps, whether the device had been restarted in it.
-        faults: kind -> how often it acted.
+        sessions: result of each: reason, steps, whether the device was restarted in it.
+        faults: kind -> number of occurrences.
         counters: of the loops, added up.
         resident: (steps, bytes) about once a second.
         growth: bytes, heap.Resident.growth.
         returns: mean return of the episodes of each tenth.
-        unexplained: sessions that ended for no reason that was injected.
+        unexplained: sessions that ended without an injected reason.
         finite: the learner's state is finite at the end.
     """
 
@@ -83,17 +83,16 @@ class Soak:
 
     @property
     def passed(self) -> bool:
-        """No unexplained stop, no drift in memory, a state of numbers."""
+        """No unexplained stop, no memory growth, a finite state."""
         return self.unexplained == 0 and self.growth <= Resident.ALLOWED and self.finite
 
 
 def soak(hours: float = 10.0, *, seed: int = 0, resets: int = 20, watch: Any = None) -> Soak:
-    """Learn on a cart-pole for hours of virtual time at 50 Hz, while the line and the device fail now and then.
+    """Learn on a cart-pole for hours of virtual time at 50 Hz, while the line and the device fail occasionally.
 
     Args:
         hours: of virtual time; ten are 1.8 million steps.
-        seed: of learner, plant and faults.
-        resets: restarts of the device, at even distances.
+        seed: of learner, plant and faults. resets: restarts of the device, evenly spaced.
         watch: called with the result so far about once a second.
     """
     out = Soak(hours)
@@ -164,16 +163,16 @@ def _add(out: Soak, result: LoopResult, link: FaultyLink, restarted: bool) -> No
 
 
 def text(out: Soak) -> str:
-    """One page for people."""
+    """The report as a page."""
     ends: dict[str, int] = {}
     for session in out.sessions:
         ends[session["reason"]] = ends.get(session["reason"], 0) + 1
     rows = [
         f"{out.hours:g} hours of virtual time at 50 Hz in lockstep: {out.steps:,} steps in {out.seconds:,.0f} s",
         f"sessions: {len(out.sessions)}, ended by {', '.join(f'{reason} {count}' for reason, count in ends.items())}",
-        f"stops that nothing explains: {out.unexplained}",
+        f"unexplained stops: {out.unexplained}",
         f"faults: {', '.join(f'{name} {count:,}' for name, count in out.faults.items())}",
-        f"what the loop made of them: {', '.join(f'{name} {count:,}' for name, count in out.counters.items())}",
+        f"counters of the loop: {', '.join(f'{name} {count:,}' for name, count in out.counters.items())}",
         f"resident memory: {out.growth / 1024:+.0f} KiB from the first half to the second; allowed "
         f"{Resident.ALLOWED // 1024}",
         f"mean return of the episodes, by tenths: {' '.join(f'{value:.0f}' for value in out.returns)}",

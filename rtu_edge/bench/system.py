@@ -1,4 +1,4 @@
-"""What of this host bears on latency: kernel, governor, isolated cores, load, limits, the adapter's timer."""
+"""Properties of this host that affect latency: kernel, governor, isolated cores, load, limits, the adapter's timer."""
 
 from __future__ import annotations
 
@@ -59,5 +59,5 @@ def _limit(which: int) -> str:
 
 
 def _latency_timer(port: str) -> str:
-    """Of an FTDI adapter, in ms: it holds bytes back for so long unless its buffer is full."""
+    """Of an FTDI adapter, in ms: it delays bytes by this time unless its buffer is full."""
     return _read(Path("/sys/class/tty") / Path(os.path.realpath(port)).name / "device/latency_timer") or "none"

@@ -1,4 +1,4 @@
-"""The whole job on one page: firmware behind a serial port, learning from scratch, real time, resume, export, report.
+"""The complete workflow: firmware on a serial port, learning from scratch, real time, resume, export, report.
 
 The same C99 firmware that a microcontroller runs is started as a process behind a pseudo-terminal. Its sensors give
 cart position and pole angle only: without memory the task cannot be done.
@@ -50,7 +50,7 @@ DRIVE_STEPS = 1000
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line may change."""
+    """Options of the command line."""
 
     name: str | None = None
     seed: int = 0
@@ -85,7 +85,7 @@ def demo_config(options: Options) -> Config:
 
 
 def run_demo(options: Options, console: Console) -> Summary:
-    """Show the whole job.
+    """Run the complete workflow.
 
     Args:
         options: from the command line.
@@ -95,7 +95,7 @@ def run_demo(options: Options, console: Console) -> Summary:
         The summary, as in the run's folder.
 
     Raises:
-        CheckFailed: a check did not hold, or the run was interrupted; the folder is complete all the same.
+        CheckFailed: a check failed, or the run was interrupted; the folder is complete nevertheless.
         SafetyStop: the run ended in an emergency stop.
         DeviceError: firmware or port failed.
     """
@@ -211,7 +211,7 @@ class _Demo:
             )
 
     def real_time(self, device: Connection) -> None:
-        """4: the same learner at the plant's own pace."""
+        """4: the same learner in real time."""
         seconds = self.options.realtime_s
         self.announce(
             4, "Real time", f"{seconds:g} s at {1 / device.sheet.period_s:g} Hz, ticked by the device, learning goes on"
@@ -233,7 +233,7 @@ class _Demo:
         self.check("runs in real time", fine, f"{result.steps:,} steps; {said}", f"{seconds:g} s without a safety stop")
 
     def resume(self, device: Connection) -> None:
-        """5: the checkpoint is everything."""
+        """5: the checkpoint is complete."""
         path = self.save()
         self.announce(
             5,
@@ -282,7 +282,7 @@ class _Demo:
         self.folder.event("exported", difference=largest, episodes=driven.episodes)
 
     def compare(self) -> None:
-        """7, first half: the memoryless control beside it."""
+        """7, first half: the memoryless control for comparison."""
         if self.options.memoryless:
             self.announce(7, "Report", "without a second control: this run is it")
             return

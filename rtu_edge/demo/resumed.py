@@ -1,4 +1,4 @@
-"""A process that knows nothing but a run's folder: loads its checkpoint and goes on with a firmware of its own."""
+"""A new process that is given only a run's folder: loads its checkpoint and continues with a new firmware process."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ def stretch(
     """Learn for some lockstep steps from a known start.
 
     Args:
-        config, device, agent: what to run.
-        seed: of the episodes' starts.
-        session: number of the session, part of each command's bytes; None takes one.
-        steps: how many.
+        config, device, agent: the loop to run. seed: of the episodes' starts.
+        session: number of the session, part of each command's bytes; None: a new one. steps: number of steps.
 
     Returns:
         Session, steps done, hashes of all bytes sent and received, and of the learner's state.

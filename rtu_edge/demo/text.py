@@ -1,4 +1,4 @@
-"""The demo's configuration, and how it writes hashes and tables."""
+"""The demo's configuration, and its formatting of hashes and tables."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 DEMO = """
 [device]
-plant = "cartpole"                # sees position and angle, moves a force
+plant = "cartpole"                # observes position and angle, applies a force
 
 [loop]
 clock = "lockstep"                # virtual time, as fast as the link allows
-ttl_ms = 200                      # the most that the device grants: a shared computer may stall for longer than 60 ms
+ttl_ms = 200                      # the device's maximum: a shared host may stall for longer than 60 ms
 
 [limits.force]
 min = -10.0

@@ -1,5 +1,5 @@
-"""Hardware in the loop: one suite of faults for a simulated device, the firmware as a process, an emulated board, your
-own.
+"""Hardware in the loop: one fault-injection suite for a simulated device, the firmware process, an emulated board, or
+your board.
 
 with make_target("process", "servo") as target, FaultBridge(target, seed=1) as bridge:
     ...                                             # a host on bridge.port, as on any port
@@ -36,7 +36,7 @@ __all__ = [
     "make_target",
 ]
 
-# Where each name lives. Loaded when it is first asked for: pytest loads the plugin beside it in every environment.
+# The module of each name. Loaded on first access, because pytest loads the plugin in this package in every environment.
 _HOMES = {
     "bridge": ("FaultBridge", "Injection", "Unit"),
     "targets": ("NAMES", "PortTarget", "ProcessTarget", "QemuTarget", "SimTarget", "Target", "make_target"),

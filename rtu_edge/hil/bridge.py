@@ -1,13 +1,13 @@
-"""The line between host and device, in our hands: carries frames, listens to both ends, and lets faults at them.
+"""The fault bridge between host and device: forwards frames, observes both ends, and applies faults.
 
     with make_target("process", "servo") as target, FaultBridge(target, seed=1) as bridge:
         with open_port(bridge.port) as port, Link(port) as link:        # the host, as on any port
             ...
             with bridge.inject(faults.Drop(direction="to_device", rate=0.2)):
                 ...
-        assert bridge.state.state == DeviceState.SAFE                   # as the device itself says it
+        assert bridge.state.state == DeviceState.SAFE                   # as reported by the device
 
-One thread moves the bytes. A fault sees whole frames where there are any; what is not a frame passes as it comes.
+One thread moves the bytes. A fault receives complete frames; other bytes are forwarded unchanged.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ COUNTERS: tuple[str, ...] = tuple(
     if name != "TL_COUNTER_COUNT"
 )
 
-_POLL_S = 0.002  # how often faults that act on their own time are asked
+_POLL_S = 0.002  # polling interval of time-driven faults
 
 
 class Acting(Protocol):
-    """What the bridge asks of a fault; rtu_edge.hil.faults has them."""
+    """The bridge's interface to a fault; implementations are in rtu_edge.hil.faults."""
 
     @property
     def title(self) -> str: ...
@@ -66,16 +66,16 @@ class Acting(Protocol):
 
 @dataclass
 class Injection:
-    """A fault while it acts.
+    """An active fault.
 
     Args:
         fault: which.
         bridge: where.
-        host: the host under test, for faults that act on it; None for a host of the caller's.
-        random: its own random numbers.
-        kept: units that it holds back.
-        count: how often it has acted.
-        next_s: when it acts next on its own.
+        host: the host under test, for faults that act on it; None for the caller's own host.
+        random: its random generator.
+        kept: units that it delays.
+        count: number of times that it has acted.
+        next_s: time of its next action.
     """
 
     fault: Acting
@@ -88,7 +88,7 @@ class Injection:
     memory: dict[str, Any] = field(default_factory=dict)
 
     def hit(self, rate: float) -> bool:
-        """Roll the dice; count a hit."""
+        """Draw a random number; count a hit."""
         found = self.random.random() < rate
         self.count += found
         return found
@@ -98,12 +98,11 @@ class FaultBridge(Closing):
     """A line with faults between a host and a target; a context manager.
 
     Args:
-        target: the device; opened, and closed by whoever made it.
+        target: the device; opened, and closed by its creator.
         seed: of all faults; the same seed and the same traffic give the same faults.
 
     Attributes:
-        port: the name under which a host opens it, the same after `plug()`.
-        trace: what has passed.
+        port: the name under which a host opens it, the same after `plug()`. trace: the recorded frames.
     """
 
     def __init__(self, target: Target, *, seed: int = 0) -> None:
@@ -131,10 +130,10 @@ class FaultBridge(Closing):
 
     @property
     def state(self) -> protocol.State:
-        """The last STATE, as the device said it.
+        """The last STATE from the device.
 
         Raises:
-            DeviceError: there has been none yet.
+            DeviceError: none has been received yet.
         """
         last = self.trace.last_state
         if last is None or not isinstance(last.message, protocol.State):
@@ -142,7 +141,7 @@ class FaultBridge(Closing):
         return last.message
 
     def wait_for(self, *states: protocol.DeviceState, timeout_s: float = 5.0) -> FrameRecord:
-        """Wait until the device says that it is in one of these states; return that frame.
+        """Wait until the device reports one of these states; return that frame.
 
         Raises:
             DeviceError: it does not within the time.
@@ -160,7 +159,7 @@ class FaultBridge(Closing):
         )
 
     def counters(self, timeout_s: float = 2.0) -> dict[str, int]:
-        """Ask the device for its counters (PARAM); the host does not see it.
+        """Request the device's counters (PARAM), invisibly to the host.
 
         Raises:
             DeviceError: it does not answer.
@@ -182,7 +181,7 @@ class FaultBridge(Closing):
         return {name: self._answers[index] for index, name in enumerate(COUNTERS)}
 
     def hello(self, timeout_s: float = 3.0) -> protocol.Hello:
-        """Ask the device who it is; the answer reaches the host too.
+        """Request the device's HELLO; the answer reaches the host too.
 
         Raises:
             DeviceError: it does not answer.
@@ -200,13 +199,13 @@ class FaultBridge(Closing):
         raise DeviceError(f"{self.target.name}: no HELLO within {timeout_s:g} s")
 
     def send(self, direction: Direction | str, data: bytes) -> None:
-        """Put bytes on the line behind all faults, as if they had come from the other end."""
+        """Put bytes on the line after all faults, as if from the other end."""
         with self._lock:
             self._deliver(Unit(Direction(direction), data))
 
     @contextlib.contextmanager
     def inject(self, fault: Acting, host: Any = None) -> Iterator[Injection]:
-        """Let a fault act while the context is open.
+        """Activate a fault while the context is open.
 
         Args:
             fault: one of rtu_edge.hil.faults.
@@ -222,7 +221,7 @@ class FaultBridge(Closing):
             self.end(injection)
 
     def begin(self, fault: Acting, host: Any = None) -> Injection:
-        """Let a fault act from now on; see `inject`."""
+        """Activate a fault; see `inject`."""
         fault.check(self.target, host)
         with self._lock:
             injection = Injection(fault, self, host, random.Random(self._random.getrandbits(64)))
@@ -233,7 +232,7 @@ class FaultBridge(Closing):
         return injection
 
     def end(self, injection: Injection) -> None:
-        """Let a fault act no more; what it holds back goes on, in one burst."""
+        """Deactivate a fault; delayed units are forwarded in one burst."""
         with self._lock:
             if injection not in self._acting:
                 return
@@ -246,7 +245,7 @@ class FaultBridge(Closing):
         self._prod()
 
     def unplug(self) -> None:
-        """Pull the plug on the host's side: its descriptor is dead, the port's name is gone."""
+        """Unplug on the host's side: its descriptor fails, the port's name disappears."""
         with self._lock:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.port)
@@ -260,14 +259,14 @@ class FaultBridge(Closing):
         """Plug it in again: a new pty under the old name."""
         with self._lock:
             self.unplug()
-            self._host.fd, self._slave = pty.openpty()  # our own end stays open, so that the line outlives its hosts
+            self._host.fd, self._slave = pty.openpty()  # this end stays open, so that the line persists across hosts
             tty.setraw(self._slave)
             os.set_blocking(self._host.fd, False)
             os.symlink(os.ttyname(self._slave), self.port)
         self._prod()
 
     def clear_port(self) -> None:
-        """Forget what a host that is gone has not read, and that it had the port for itself."""
+        """Discard what a closed host has not read, and its exclusive mode of the port."""
         with self._lock:
             if self._slave >= 0:
                 fcntl.ioctl(self._slave, termios.TIOCNXCL)
@@ -275,7 +274,7 @@ class FaultBridge(Closing):
             self._host.tail = self._host.buffer = b""
 
     def close(self) -> None:
-        """Stop carrying; a second call does nothing."""
+        """Stop forwarding; a second call does nothing."""
         if self._closing:
             return
         self._closing = True
@@ -300,7 +299,7 @@ class FaultBridge(Closing):
                 wait_s = self._patience()
             try:
                 ready, _, _ = select.select([self._wake, *ends], [], [], wait_s)
-            except OSError:  # a port that was pulled just now
+            except OSError:  # a port that was just unplugged
                 continue
             if self._wake in ready:
                 os.read(self._wake, 4096)
@@ -311,14 +310,14 @@ class FaultBridge(Closing):
                 self._work()
 
     def _patience(self) -> float:
-        """How long nothing has to be done unless bytes come."""
+        """Time until the next action if no bytes arrive."""
         wait_s = _POLL_S if self._acting or self._host.buffer or self._device.buffer else 0.05
         if self._queue:
             wait_s = min(wait_s, self._queue[0][0] - time.monotonic())
         return max(0.0, wait_s)
 
     def _read(self, end: End) -> None:
-        with contextlib.suppress(OSError):  # a port that has just been pulled
+        with contextlib.suppress(OSError):  # a port that was just unplugged
             end.buffer += os.read(end.fd, 65536)
         end.read_s = time.monotonic()
 
@@ -334,7 +333,7 @@ class FaultBridge(Closing):
             self._deliver(heapq.heappop(self._queue)[2])
 
     def _transfer(self, unit: Unit, end: End, now_s: float) -> None:
-        """Listen to what one end says, and let all faults at it."""
+        """Read the input of one end, and apply all faults to it."""
         tap = TapPoint.HOST_OUT if unit.direction is Direction.TO_DEVICE else TapPoint.DEVICE_OUT
         for frame in end.said.feed(unit.data):
             unit.frame = frame
@@ -350,7 +349,7 @@ class FaultBridge(Closing):
             self._schedule(out)
 
     def _is_answer(self, passed: FrameRecord) -> bool:
-        """True for the answer to a question of our own."""
+        """True for the answer to a request of the bridge."""
         param = passed.message if passed.frame.type == protocol.FrameType.PARAM else None
         if not isinstance(param, protocol.Param) or param.index not in self._asked:
             return False
@@ -359,7 +358,7 @@ class FaultBridge(Closing):
         return True
 
     def _schedule(self, unit: Unit) -> None:
-        """A line keeps the order: nothing overtakes what was put on it before."""
+        """A line preserves order: nothing overtakes earlier bytes."""
         end = self._device if unit.direction is Direction.TO_DEVICE else self._host
         end.last_due_s = max(end.last_due_s, unit.due_s)
         if end.last_due_s <= time.monotonic() and not self._queue:
@@ -368,7 +367,7 @@ class FaultBridge(Closing):
             heapq.heappush(self._queue, (end.last_due_s, next(self._order), unit))
 
     def _hurry(self) -> None:
-        """The line is quick again: what is under way arrives now."""
+        """Ends the delay: bytes in transit arrive now."""
         self._queue = [(0.0, order, unit) for _, order, unit in sorted(self._queue, key=lambda entry: entry[:2])]
         self._host.last_due_s = self._device.last_due_s = 0.0
 

@@ -1,4 +1,4 @@
-"""One fault against one target: drive, inject, watch, measure, recover, evaluate."""
+"""One fault on one target: drive, inject, monitor, measure, recover, evaluate."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from rtu_edge.loop.permission import Permission
 __all__ = ["Result", "run_case"]
 
 _LOOK_S = 0.003
-_DRIVING = 5  # commands accepted before a host counts as driving
+_DRIVING = 5  # accepted commands before a host counts as driving
 _SILENCE_MS = 1000.0  # of the link, in lockstep: TL_SILENCE_US_DEFAULT
-_DISTURBED_S = 0.03  # a watcher that oversleeps so much: the host, not the fault, may have tripped somebody
+_DISTURBED_S = 0.03  # an oversleep of this size: the host, not the fault, may have caused a stop
 
 
 def run_case(
@@ -45,15 +45,13 @@ def run_case(
     """Run one fault against a target.
 
     Args:
-        suite: gives plant, loop and controllers.
-        fault: which.
-        make: makes or lends the target.
-        seed: of the fault; the suite's unless given.
-        armed: real hardware may move; asked for and confirmed by the caller.
+        suite: has plant, loop and controllers. fault: the fault. make: creates or lends the target.
+        seed: of the fault; default: the suite's.
+        armed: real hardware may move; requested and confirmed by the caller.
         logs: folder for the trace of a failure.
 
     Returns:
-        The result; never raises for what the device or the host does.
+        The result; never raises for behaviour of the device or the host.
     """
     begin_s = time.monotonic()
     result = Result(name=fault.title, kind=fault.kind, target="", expected=fault.expect.value)
@@ -137,7 +135,7 @@ class _Case:
 
     @contextlib.contextmanager
     def _injected(self, bridge: FaultBridge) -> Iterator[Injection | None]:
-        """A fault that acts all the while."""
+        """A fault that is active throughout."""
         if not self.fault.whole:
             yield None
             return
@@ -171,7 +169,7 @@ class _Case:
         self._evaluate()
 
     def _wait_driving(self, bridge: FaultBridge, host: ThreadHost | ProcessHost, timeout_s: float) -> None:
-        """Until the device has accepted some commands of a session."""
+        """Wait until the device has accepted some commands of a session."""
         since_s = time.monotonic()
         while time.monotonic() - since_s < timeout_s:
             accepted = {s.last_cmd_seq for _, s in bridge.trace.states(since_s) if s.state == DeviceState.ARMED}
@@ -184,12 +182,12 @@ class _Case:
         raise DeviceError(f"the host does not drive after {timeout_s:g} s")
 
     def _inject(self, bridge: FaultBridge, host: ThreadHost | ProcessHost, whole: Injection | None) -> None:
-        """The fault, and watching before, while and after."""
+        """Apply the fault, and monitor before, during and after it."""
         seen, fault = self.seen, self.fault
         self._watch(bridge, host, fault.start_s)
         seen.baseline = dict(seen.last.counters)
         injection = whole
-        seen.fault_s, seen.sign = time.monotonic(), None  # for one that acts all the while: since somebody drives
+        seen.fault_s, seen.sign = time.monotonic(), None  # for one that is active throughout: since driving started
         if injection is None:
             injection = bridge.begin(fault, host)
         self._watch(bridge, host, fault.for_s)
@@ -215,10 +213,10 @@ class _Case:
                     seen.at_safe = bridge.counters(0.5)
 
     def _check_driver(self, bridge: FaultBridge, hello: protocol.Hello) -> None:
-        """The register of each actuator's driver holds what STATE says, where the target can show it.
+        """The register of each actuator's driver holds the value in STATE, if the target can read it.
 
-        Register and STATE are read one after the other, so each reading is compared with the STATEs around it. What
-        does not agree in ten tries in a row is wrong.
+        Register and STATE are read one after the other, so each reading is compared with the STATEs around it. Ten
+        mismatches in a row are an error.
         """
         target, period_s = bridge.target, hello.period_s
         if "show_driver" not in target.abilities:
@@ -251,7 +249,7 @@ class _Case:
     def _refused(
         self, bridge: FaultBridge, host: ThreadHost | ProcessHost, error: Exception, whole: Injection | None
     ) -> None:
-        """The host did not come to drive."""
+        """The host did not start to drive."""
         result = self.result
         result.response, result.message = Response.REFUSES.value, str(error)
         result.reason = host.stop().reason
@@ -263,7 +261,7 @@ class _Case:
             result.why.append(f"the host did not drive: {error}")
             self.disturbed = True
         elif armed:
-            result.why.append("the device was armed all the same")
+            result.why.append("the device was armed nevertheless")
         if self.fault.whole and not result.acted:
             result.why.append("the fault never acted")
         self._check_error()
@@ -272,7 +270,7 @@ class _Case:
     def _measure(
         self, bridge: FaultBridge, hello: protocol.Hello, end: HostEnd, still: HostStatus, ended_s: float
     ) -> None:
-        """Turn what passed into numbers."""
+        """Compute the measurements from the trace."""
         result, seen, fault = self.result, self.seen, self.fault
         trace = bridge.trace
         after = bridge.counters()
@@ -310,7 +308,7 @@ class _Case:
         restarted = safe is not None and safe.restarted
         skipped = after["skipped"] > (0 if fault.kind != "freeze" else 10**9)
         self.disturbed = seen.overslept_s > _DISTURBED_S or (skipped and not restarted)
-        if not lockstep and fault.acts_on != "device":  # a device, or a bridge, that was itself kept waiting
+        if not lockstep and fault.acts_on != "device":  # a device or bridge that was itself delayed
             device_s, here_s = measure.largest_gaps(trace)
             period_s = hello.period_s
             self.disturbed = self.disturbed or device_s > 1.4 * period_s or here_s > 3.0 * period_s
@@ -322,7 +320,7 @@ class _Case:
         ttl_ms = self.suite.config.loop.ttl_ms or max(3 * hello.period_us / 1e3, 20.0)
         limit = min(ttl_ms, hello.ttl_max_ms) + hello.period_us / 1e3
         if lockstep:
-            limit = _SILENCE_MS + hello.period_us / 1e3 + 100.0  # by our clock, with some patience
+            limit = _SILENCE_MS + hello.period_us / 1e3 + 100.0  # by the host's clock, with a margin
             result.safe_ms = round((safe.at.at_s - seen.fault_s) * 1e3, 2)
         elif safe.after_us is not None:
             result.safe_ms = round(safe.after_us / 1e3, 3)
@@ -333,7 +331,7 @@ class _Case:
             result.accepted_after = after["accepted"] - seen.at_safe["accepted"]
 
     def _recover(self, bridge: FaultBridge, folder: str) -> None:
-        """After a session has ended: clear what is latched, and drive again in a new one."""
+        """After a session has ended: clear the latch, and drive again in a new session."""
         result = self.result
         if result.response not in (Response.GOES_SAFE.value, "host ended"):
             return
@@ -350,7 +348,7 @@ class _Case:
                 result.why.append(f"no recovery: {error}")
 
     def _evaluate(self) -> None:
-        """Compare with what was expected; each difference is a sentence."""
+        """Compare with the expected outcome; one sentence per difference."""
         result, fault = self.result, self.fault
         why = result.why
         if result.response != fault.expect.value:

@@ -1,4 +1,4 @@
-"""The two ends of the line under test: what passes there, piece by piece."""
+"""The two ends of the line under test, and the units that pass there."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rtu_edge.hil.trace import Direction
 
 __all__ = ["End", "Unit"]
 
-_FRAME_MAX = 300  # bytes without a delimiter that cannot become a frame
-_FRAGMENT_S = 0.005  # a piece of a frame waits this long for the rest
+_FRAME_MAX = 300  # maximum bytes without a delimiter; more cannot become a frame
+_FRAGMENT_S = 0.005  # a partial frame waits this long for the rest
 
 
 @dataclass
 class Unit:
-    """What passes at once: a frame with its delimiter, or bytes that are none.
+    """A unit on the line: a frame with its delimiter, or other bytes.
 
     Args:
-        direction: which direction.
+        direction: the direction.
         data: the bytes.
-        due_s: when they go on; the past for at once.
-        frame: what they were when they came, None when they were no good frame.
+        due_s: when to forward them; in the past: at once.
+        frame: the received frame; None if it was not valid.
     """
 
     direction: Direction
@@ -33,12 +33,12 @@ class Unit:
 
 
 class End:
-    """One end of the line: where to write, what waits to be written, and what is heard there."""
+    """One end of the line: its descriptor, pending output, and input."""
 
     def __init__(self) -> None:
         self.fd = -1
         self.tail = b""
-        self.buffer = b""  # read, not yet a unit
+        self.buffer = b""  # input that is not yet a unit
         self.read_s = 0.0
         self.last_due_s = 0.0
         self.said = protocol.Decoder()
@@ -57,7 +57,7 @@ class End:
         return False
 
     def units(self, now_s: float) -> list[bytes]:
-        """Whole frames of what has been read, and what can never become one."""
+        """Complete frames of the input, and bytes that can never become one."""
         *whole, rest = self.buffer.split(b"\0")
         pieces = [piece + b"\0" for piece in whole]
         if rest and (len(rest) > _FRAME_MAX or now_s - self.read_s > _FRAGMENT_S):

@@ -1,4 +1,4 @@
-"""The host under test: the control loop on a thread of this process, or `rtu-edge run` as a process of its own."""
+"""The host under test: the control loop on a thread of this process, or `rtu-edge run` as a separate process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rtu_edge.run import connect, loop_config, make_agent, supervised
 
 __all__ = ["FOUND", "Host", "HostEnd", "HostStatus", "ProcessHost", "Seen", "ThreadHost"]
 
-FOUND = ("sensor_monitor", "learner_monitor")  # steps in which the supervisor found something
+FOUND = ("sensor_monitor", "learner_monitor")  # steps with a finding of the supervisor
 
 _ASK_AGAIN_S = 0.05
 _CHOSEN = (Cause.NONE, Cause.MODE)
@@ -38,13 +38,13 @@ _TRIPS = int(~(MonitorFlag.SNAPSHOT | MonitorFlag.VALIDATED)) & 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class HostStatus:
-    """What a host is doing.
+    """Status of a host.
 
     Args:
         running: it drives.
-        reason: why not, one of runtime.StopReason's words; "" while it drives, or when it cannot be asked.
-        counters: the loop's, and what the supervisor found; empty when it cannot be asked.
-        fallback: why the fallback has driven so far, where it was not chosen to: words of runtime.Cause.
+        reason: reason why not, a value of runtime.StopReason; "" while it drives, or if unknown.
+        counters: of the loop and the supervisor; empty if unknown.
+        fallback: reasons for which the fallback was forced to drive so far: values of runtime.Cause.
     """
 
     running: bool
@@ -55,7 +55,7 @@ class HostStatus:
 
 @dataclass
 class Seen:
-    """What the watcher of a case has noted."""
+    """Observations during a case."""
 
     fault_s: float = 0.0
     ended_s: float = 0.0
@@ -69,13 +69,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class HostEnd:
-    """How a host ended.
+    """Result of a host.
 
     Args:
-        reason: one of runtime.StopReason's words, "refused" when it did not arm, "killed".
+        reason: a value of runtime.StopReason, "refused" if it did not arm, or "killed".
         message: the same in a sentence.
-        counters: the loop's; empty for a process.
-        finite: what it had learned, and all that it sent, were finite numbers.
+        counters: of the loop; empty for a process.
+        finite: the learner state and all commands were finite.
     """
 
     reason: str
@@ -93,10 +93,10 @@ class Host(Protocol):
         """Open the port and arm; returns at once. Raises DeviceError or ConfigError when it refuses."""
 
     def status(self) -> HostStatus:
-        """What it is doing."""
+        """Its status."""
 
     def stop(self, timeout_s: float = 10.0, *, ask: bool = True) -> HostEnd:
-        """Stop it as the first signal does, or only wait for its end; say how it ended."""
+        """Stop it like the first signal, or only wait for its end; return the result."""
 
 
 class ThreadHost:
@@ -106,7 +106,7 @@ class ThreadHost:
         config: as for `rtu-edge run`; device.port is the bridge's.
         controller: linear, or the learner that the configuration describes.
         linear: the fixed controller.
-        armed: real hardware may move: the caller has asked for it and had it confirmed.
+        armed: real hardware may move: requested and confirmed by the caller.
     """
 
     pid: int | None = None
@@ -143,7 +143,7 @@ class ThreadHost:
         self._loop.start()
 
     def status(self) -> HostStatus:
-        """A snapshot of the loop."""
+        """The status of the loop."""
         if self._loop is None:
             return HostStatus(False)
         self._look()
@@ -186,11 +186,11 @@ class ThreadHost:
 
 
 class ProcessHost:
-    """`rtu-edge run` with the learner, as a process of its own.
+    """`rtu-edge run` with the learner, as a separate process.
 
     Args:
-        config: as for `rtu-edge run`; run.folder is where its files go.
-        armed: give --arm and --yes, for real hardware.
+        config: as for `rtu-edge run`; run.folder is the folder of its files. armed: pass --arm and --yes, for real
+            hardware.
     """
 
     def __init__(self, config: Config, armed: bool = False) -> None:
@@ -204,7 +204,7 @@ class ProcessHost:
 
     @property
     def pid(self) -> int | None:
-        """Process number; None before start()."""
+        """Process id; None before start()."""
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
@@ -222,7 +222,7 @@ class ProcessHost:
         threading.Thread(target=self._ask, args=(self._process,), daemon=True).start()
 
     def _ask(self, process: subprocess.Popen[str]) -> None:
-        """Why the fallback drives, ten times a second; a process that is stopped, or not there yet, says nothing."""
+        """Polls the cause of the fallback ten times a second; no answer from a stopped or starting process."""
         while process.poll() is None:
             with contextlib.suppress(DeviceError):
                 for said in lock.monitor(self._config.device.port):
@@ -237,7 +237,7 @@ class ProcessHost:
             self._said.append(line.rstrip())
 
     def status(self) -> HostStatus:
-        """Whether it lives, and what its control socket has said; a fallback of less than 100 ms may go unseen."""
+        """Whether it runs, and the answers of its control socket; a fallback of less than 100 ms may be missed."""
         return HostStatus(
             self._process is not None and self._process.poll() is None, fallback=tuple(sorted(self._causes))
         )
@@ -260,7 +260,7 @@ class ProcessHost:
             os.kill(self._process.pid, number)
 
     def stop(self, timeout_s: float = 10.0, *, ask: bool = True) -> HostEnd:
-        """SIGINT if it still runs, or only wait for its end; say how it was."""
+        """Send SIGINT if it still runs, or only wait for its end; return the result."""
         if self._end is not None or self._process is None:
             return self._end or HostEnd("refused", "never started")
         self._signal(signal.SIGCONT)
@@ -287,7 +287,7 @@ class ProcessHost:
 
     @property
     def said(self) -> list[str]:
-        """Lines that it has printed."""
+        """Lines of its output."""
         return list(self._said)
 
     def __enter__(self) -> ProcessHost:

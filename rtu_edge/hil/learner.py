@@ -1,4 +1,4 @@
-"""The host's side of a learner that lives on the board itself: frame type 40 of docs/protocol.md."""
+"""The host's side of a learner on the board itself: frame type 40 of docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["BoardLearner", "LearnerStatus"]
 
 @dataclass(frozen=True)
 class LearnerStatus:
-    """What the board says of its learner.
+    """Status of a board's learner.
 
     Args:
-        running: it learns now; otherwise its memory may be read and written.
-        steps, limit, episodes: control steps taken since INIT, to be taken in all, and episodes ended.
+        running: it is learning; otherwise its memory may be read and written.
+        steps, limit, episodes: control steps since INIT, their total limit, and completed episodes.
         last_return, mean_return: of the last episode, and of the last 20.
         value, delta: of the last step.
         arena_bytes: B; the learner's memory.
@@ -41,16 +41,16 @@ class LearnerStatus:
 
 
 class BoardLearner(Closing):
-    """Talks with the learner on a board; a context manager.
+    """Access to the learner on a board; a context manager.
 
     Args:
         port: a device's path.
         baud: for a real line.
-        answer_s: s; how long an answer may take. A step of the learner is in it.
+        answer_s: s; timeout of an answer, including a step of the learner.
 
     Raises:
-        DeviceError: the port cannot be opened, or nobody answers. Each call raises it where no answer comes, or the
-            port is gone.
+        DeviceError: the port cannot be opened, or there is no answer. Each call raises it without an answer, or if the
+            port is lost.
     """
 
     def __init__(self, port: str, *, baud: int = DEFAULT_BAUD, answer_s: float = 5.0) -> None:
@@ -66,7 +66,7 @@ class BoardLearner(Closing):
             raise
 
     def init(self, seed: int) -> LearnerStatus:
-        """A new learner, drawn from seed (0 to 2^32 - 1); what was there is gone."""
+        """Initialise a new learner from seed (0 to 2^32 - 1), replacing the current one."""
         return self._ask(lib.TL_LEARNER_INIT, seed)
 
     def status(self) -> LearnerStatus:
@@ -74,13 +74,13 @@ class BoardLearner(Closing):
         return self._ask(lib.TL_LEARNER_STATUS)
 
     def stop(self) -> LearnerStatus:
-        """Learn no further; the memory may then be read and written."""
+        """Stop learning; the memory may then be read and written."""
         return self._ask(lib.TL_LEARNER_STOP)
 
     def run(self, steps: int, silence_s: float = 60.0) -> Iterator[LearnerStatus]:
-        """Learn until so many control steps have been taken since init(); yields what the board says on the way.
+        """Learn until a number of control steps since init(); yields the board's status meanwhile.
 
-        The last status says that it does not run any more. Between two of them lie 20 episodes at most.
+        In the last status `running` is False. Consecutive ones are at most 20 episodes apart.
         """
         status = self._ask(lib.TL_LEARNER_RUN, steps)
         yield status
@@ -89,7 +89,7 @@ class BoardLearner(Closing):
             yield status
 
     def download(self) -> bytes:
-        """The learner's memory, one lane wide, as it lies in the arena (native/core/arena.h)."""
+        """The learner's memory, one lane wide, in the layout of the arena (native/core/arena.h)."""
         size, arena = self.status().arena_bytes, b""
         while len(arena) < size:
             self._send(
@@ -97,29 +97,31 @@ class BoardLearner(Closing):
             )
             body = self._next(lib.TL_LEARNER_BYTES, self._answer_s)
             if struct.unpack_from("<I", body) != (len(arena),):
-                raise DeviceError(f"{self._port.url}: bytes of another place in the learner's memory; stop() it first")
+                raise DeviceError(
+                    f"{self._port.url}: bytes of another offset in the learner's memory; call stop() first"
+                )
             arena += body[4:]
         return arena
 
     def upload(self, arena: bytes) -> None:
-        """Put a whole memory in; the next run() begins with an episode."""
+        """Write the whole memory; the next run() starts with a new episode."""
         for at in range(0, len(arena), lib.TL_LEARNER_CHUNK):
             self._send(lib.TL_LEARNER_BYTES, struct.pack("<I", at) + arena[at : at + lib.TL_LEARNER_CHUNK])
             self._status(self._answer_s)
 
     def close(self) -> None:
-        """Close the port; twice is harmless."""
+        """Close the port; idempotent."""
         self._port.close()
 
     def _boot(self) -> None:
-        """Ask until somebody answers: the first bytes may meet a board that still boots."""
+        """Repeat until there is an answer: the board may still be booting."""
         for asked in range(20):
             self._send(lib.TL_LEARNER_STATUS)
             try:
                 self._status(0.5)
             except DeviceError:
                 continue
-            with contextlib.suppress(DeviceError):  # late answers to the questions before are not to ours
+            with contextlib.suppress(DeviceError):  # skips late answers to earlier requests
                 for _ in range(asked):
                     self._status(0.2)
             return
@@ -138,7 +140,7 @@ class BoardLearner(Closing):
         return LearnerStatus(bool(running), *rest)
 
     def _next(self, op: int, seconds: float) -> bytes:
-        """The payload of the next frame with this op, behind its head."""
+        """The payload of the next frame with this op, without its head."""
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up:
             while self._waiting:

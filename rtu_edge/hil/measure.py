@@ -1,4 +1,4 @@
-"""What a trace tells about a case: when the device was safe, by its own clock, and what it accepted."""
+"""Measurements from a trace: time to safe by the device's clock, and accepted commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 _DRIVEN = (DeviceState.ARMED, DeviceState.RESETTING)
 
-# Counters of the loop that say that something was noticed.
+# Counters of the loop that indicate a detection.
 WATCHED = (
     "crc_errors",
     "framing_errors",
@@ -57,11 +57,9 @@ class SafeEntry:
     """The end of a session, as the device reports it.
 
     Args:
-        at: the first STATE in which nobody drives.
-        state: what it says.
-        restarted: the device had restarted.
-        after_us: from the observation that the last accepted command answers to that STATE, by the device's clock;
-            after a restart from its HELLO. None where no clock spans both: lockstep, or no command had been accepted.
+        at: the first STATE without an active session. state: the reported state. restarted: the device had restarted.
+            after_us: from the observation that the last accepted command answers to that STATE, by the device's clock;
+            after a restart from its HELLO. None if no clock covers both: lockstep, or no command had been accepted.
     """
 
     at: FrameRecord
@@ -71,7 +69,7 @@ class SafeEntry:
 
 
 def safe_after(trace: Trace, since_s: float, lockstep: bool = False) -> SafeEntry | None:
-    """The first STATE after a time in which the device is not driven; None when it is driven all the while."""
+    """The first STATE after a time in which the device is not driven; None if it is driven throughout."""
     for passed, state in trace.states(since_s):
         if state.state not in _DRIVEN:
             boot = _boot(trace, since_s, passed.at_s)
@@ -84,7 +82,7 @@ def safe_after(trace: Trace, since_s: float, lockstep: bool = False) -> SafeEntr
 
 
 def _boot(trace: Trace, since_s: float, until_s: float) -> FrameRecord | None:
-    """The HELLO of a new start between two times."""
+    """The HELLO of a restart between two times."""
     known: int | None = None
     for passed in trace.all(TapPoint.DEVICE_OUT, FrameType.HELLO):
         hello = passed.message
@@ -97,7 +95,7 @@ def _boot(trace: Trace, since_s: float, until_s: float) -> FrameRecord | None:
 
 
 def _answered(trace: Trace, passed: FrameRecord, state: protocol.State) -> int | None:
-    """The observation that the last accepted command answers."""
+    """The observation that led to the last accepted command."""
     for heard in reversed(trace.all(TapPoint.DEVICE_IN, FrameType.CMD)):
         if (
             heard.at_s <= passed.at_s
@@ -109,11 +107,10 @@ def _answered(trace: Trace, passed: FrameRecord, state: protocol.State) -> int |
 
 
 def beyond_limits(trace: Trace, limits: Mapping[str, Limits], period_s: float) -> str:
-    """Which command of the host was out of its own limits, in words; "" when none was.
+    """Describes a host command outside of the host's own limits; "" if there is none.
 
     Args:
-        trace: of the case; the rows in it name the actuators.
-        limits: as the host has them, by actuator.
+        trace: of the case; its rows name the actuators. limits: of the host, by actuator.
         period_s: s; the slew limit holds from one command to the next, except after ARM and RESET, which move the
             actuators.
     """
@@ -145,7 +142,7 @@ def _messages(trace: Trace, place: TapPoint) -> Iterator[protocol.Message | None
 
 
 def accepted_since(trace: Trace, since_s: float) -> float | None:
-    """When, after a time, the device first said that it had accepted a command that was not accepted before."""
+    """Time after which the device first reports a newly accepted command."""
     before: int | None = None
     for passed, state in trace.states():
         if state.state != DeviceState.ARMED:
@@ -158,7 +155,9 @@ def accepted_since(trace: Trace, since_s: float) -> float | None:
 
 
 def foreign(trace: Trace) -> int:
-    """How often the device applied what no host of its session had commanded, and what is not its safe value either."""
+    """Number of periods in which the device applied a value that neither its session's host commanded nor
+    is its safe value.
+    """
     commands = trace.all(TapPoint.HOST_OUT, FrameType.CMD)
     safe = {state.u for _, state in trace.states() if state.state not in _DRIVEN}
     said: set[tuple[float, ...]] = set()
@@ -177,8 +176,8 @@ def foreign(trace: Trace) -> int:
 
 
 def old_accepted(trace: Trace, refused: int) -> int:
-    """Commands of earlier sessions that the device heard in the last one and, having refused so many in all, did not
-    refuse.
+    """Number of commands of earlier sessions that the device received in the last one and, by its refusal counter, did
+    not refuse.
     """
     earlier, begun, heard = set(trace.sessions()[:-1]), False, 0
     for passed in trace.all(TapPoint.DEVICE_IN, FrameType.CMD):
@@ -189,7 +188,7 @@ def old_accepted(trace: Trace, refused: int) -> int:
 
 
 def first_sign(trace: Trace, since_s: float) -> tuple[float, str] | None:
-    """When and how the device first said that something is wrong."""
+    """Time and kind of the device's first fault report."""
     found = []
     for passed in trace.all(TapPoint.DEVICE_OUT, FrameType.EVENT, since_s):
         if isinstance(passed.message, protocol.Event):
@@ -204,7 +203,7 @@ def first_sign(trace: Trace, since_s: float) -> tuple[float, str] | None:
 
 
 def largest_gaps(trace: Trace) -> tuple[float, float]:
-    """Longest time between two STATEs in s: by the device's clock, and by ours at its end of the bridge."""
+    """Longest time between two STATEs in s: by the device's clock, and by the host's at its end of the bridge."""
     states = [passed for passed, _ in trace.states()]
     pairs = list(itertools.pairwise(states))
     device_us = max((((b.frame.t_us - a.frame.t_us) & 0xFFFFFFFF for a, b in pairs)), default=0)
@@ -212,7 +211,7 @@ def largest_gaps(trace: Trace) -> tuple[float, float]:
 
 
 def timeline(trace: Trace, zero_s: float, points: int = 400) -> list[tuple[float, int, float]]:
-    """Time in ms from zero_s, device state and first actuator, thinned out; each change of state is kept."""
+    """Time in ms from zero_s, device state and first actuator, decimated; every change of state is kept."""
     states = trace.states()
     every = max(1, len(states) // points)
     found: list[tuple[float, int, float]] = []

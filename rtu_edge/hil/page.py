@@ -53,7 +53,7 @@ table.hil tr.skipped { color: var(--muted) }
 }
 """
 
-# Settings whose values speak for themselves.
+# Settings shown without their key.
 _CLEAR = ("clock", "controller", "direction", "how", "what")
 
 _BAND = {
@@ -70,7 +70,7 @@ def page(report: Report) -> str:
     """The whole report.
 
     Returns:
-        HTML that refers to nothing outside itself.
+        Self-contained HTML.
     """
     body = [_header(report), _tiles(report), _failures(report.results)]
     body += [_target(report, target) for target in report.targets]
@@ -125,7 +125,7 @@ def _failures(results: Iterable[Result]) -> str:
         for r in results
         if not r.passed and not r.skipped
     )
-    head = "<tr><th></th><th>fault</th><th>what was not as expected</th><th>log</th></tr>"
+    head = "<tr><th></th><th>fault</th><th>deviation</th><th>log</th></tr>"
     return f'<section><h2>Failures</h2><table class="hil">{head}{rows}</table></section>' if rows else ""
 
 

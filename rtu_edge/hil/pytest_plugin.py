@@ -1,5 +1,5 @@
-"""The pytest plugin: a user's own tests against a simulated device, the firmware as a process, an emulated board, or
-theirs.
+"""The pytest plugin: users' tests against a simulated device, the firmware process, an emulated board, or their own
+board.
 
     def test_the_pump_stops_when_the_line_is_dead(rtu_device, rtu_loop, rtu_fault):
         rtu_loop(gain=[[-8, 8]]).start()
@@ -8,8 +8,7 @@ theirs.
             rtu_device.wait_for(DeviceState.SAFE)
         assert rtu_device.state.u == (0.0,)
 
-Pytest loads this file in every environment that has the package: nothing of rtu_edge is imported before a test needs
-it.
+Pytest loads this file in every environment with the package: nothing of rtu_edge is imported before a test needs it.
 """
 
 from __future__ import annotations
@@ -48,21 +47,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--rtu-target",
         metavar="TARGET",
-        help="what the tests run against: sim, process, qemu, or the path or URL of a port  [default: process]",
+        help="target of the tests: sim, process, qemu, or the path or URL of a port  [default: process]",
     )
-    group.addoption("--rtu-confirm", action="store_true", help="yes, let real hardware at --rtu-target move")
+    group.addoption("--rtu-confirm", action="store_true", help="confirm that real hardware at --rtu-target may move")
     group.addoption("--rtu-firmware", metavar="PATH", help="executable for process, or image for qemu")
     group.addoption(
-        "--rtu-report", metavar="FOLDER", help="write junit.xml, results.json and report.html of the faults there"
+        "--rtu-report", metavar="FOLDER", help="folder for junit.xml, results.json and report.html of the faults"
     )
-    parser.addini("rtu_target", "the target unless --rtu-target says otherwise", default="process")
-    parser.addini("rtu_plant", "the simulated plant; the suite's, or servo, unless given", default="")
-    parser.addini("rtu_plant_source", "C file of a plant of your own: the firmware is built around it", default="")
+    parser.addini("rtu_target", "the target without --rtu-target", default="process")
+    parser.addini("rtu_plant", "the simulated plant; default: the suite's, or servo", default="")
+    parser.addini("rtu_plant_source", "C file of your own plant, with which the firmware is built", default="")
     parser.addini("rtu_suite", "the suite: its faults by name, its loop, limits and controller", default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the markers; refuse real hardware that nobody has confirmed."""
+    """Add the markers; refuse unconfirmed real hardware."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     target = _target(config)
@@ -78,13 +77,12 @@ def pytest_configure(config: pytest.Config) -> None:
             f"rtu_target = {target}: a port is named on the command line, never in a file: --rtu-target {target}"
         )
     if config.rootpath in Path(target).parents:
-        # Before it knows our options pytest takes a word of its own for a folder of tests, and no ini file is found
-        # there.
-        raise pytest.UsageError(f"--rtu-target {target}: write it in one word, --rtu-target={target}")
+        # Before it knows these options, pytest takes a separate word for a test folder, and finds no ini file there.
+        raise pytest.UsageError(f"--rtu-target {target}: write it as one word, --rtu-target={target}")
     if not config.getoption("--rtu-confirm"):
         raise pytest.UsageError(
             f"--rtu-target {target}: may be real hardware, and the tests will arm it and disturb it. "
-            "Add --rtu-confirm when nobody is within reach and an emergency stop is at hand"
+            "Add --rtu-confirm when the plant's reach is clear of people and an emergency stop is at hand"
         )
 
 
@@ -101,7 +99,7 @@ def _is_confirmed(config: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what is for hardware only; keep apart what depends on time."""
+    """Skip hardware tests; serialise timing tests."""
     skip = pytest.mark.skip(reason="for real hardware: give --rtu-target=PATH --rtu-confirm")
     for item in items:
         if item.get_closest_marker("rtu_hardware") is not None and not _is_real(config):
@@ -134,7 +132,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _load_suite(config: pytest.Config, path: Any = None, beside: Path | None = None) -> Suite:
-    """The suite of a marker (beside its file, or from the root), of the ini file, or the standard one."""
+    """The suite of a marker (relative to its file or to the root), of the ini file, or the standard one."""
     from rtu_edge.hil.suite import load_suite
 
     if path is not None and beside is not None and (beside / path).is_file():
@@ -145,7 +143,7 @@ def _load_suite(config: pytest.Config, path: Any = None, beside: Path | None = N
 
 @pytest.fixture
 def rtu_result(request: pytest.FixtureRequest, rtu_report: Report) -> Result:
-    """What a fault came to (rtu_edge.hil.case.Result); the test is marked rtu_faults."""
+    """Result of a fault (rtu_edge.hil.case.Result); the test is marked rtu_faults."""
     from rtu_edge.hil.case import run_case
 
     if not hasattr(request, "param"):
@@ -169,7 +167,7 @@ def rtu_result(request: pytest.FixtureRequest, rtu_report: Report) -> Result:
 
 @pytest.fixture(scope="session")
 def rtu_plant(request: pytest.FixtureRequest) -> str:
-    """Name of the simulated plant: the ini file's, the suite's, or "servo". Override it for another."""
+    """Name of the simulated plant: the ini file's, the suite's, or "servo". Override it for another plant."""
     config = request.config
     if named := str(config.getini("rtu_plant")):
         return named
@@ -178,9 +176,7 @@ def rtu_plant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def rtu_firmware(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    """The executable or image of the target: --rtu-firmware, or built around rtu_plant_source; None for the
-    package's.
-    """
+    """The executable or image of the target: --rtu-firmware, or built with rtu_plant_source; None for the package's."""
     config = request.config
     if given := config.getoption("--rtu-firmware"):
         return Path(given)
@@ -188,9 +184,7 @@ def rtu_firmware(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     if not source or _is_real(config):
         return None
     if _target(config) != "process":
-        pytest.skip(
-            f"a plant of one's own runs as a process: --rtu-target process, not {_target(config)}; or --rtu-firmware"
-        )
+        pytest.skip(f"your own plant runs as a process: --rtu-target process, not {_target(config)}; or --rtu-firmware")
     from rtu_edge.device.firmware import build_firmware
 
     return build_firmware(config.rootpath / source, tmp_path_factory.mktemp("rtu-firmware") / "tl_firmware")
@@ -209,7 +203,7 @@ def _rtu_port(request: pytest.FixtureRequest) -> Iterator[Target | None]:
 
 
 def _maker(request: pytest.FixtureRequest, plant: str = "") -> Callable[[], AbstractContextManager[Target]]:
-    """What makes the target of one test, or lends the port."""
+    """Creates the target of one test, or lends the port."""
     from contextlib import nullcontext
 
     from rtu_edge.hil.targets import make_target
@@ -224,16 +218,14 @@ def _maker(request: pytest.FixtureRequest, plant: str = "") -> Callable[[], Abst
 
 @pytest.fixture
 def rtu_target(request: pytest.FixtureRequest) -> Iterator[Target]:
-    """The device under test (rtu_edge.hil.Target): a new one for each test, or the port that was named."""
+    """The device under test (rtu_edge.hil.Target): a new one for each test, or the named port."""
     with _maker(request)() as target:
         yield target
 
 
 @pytest.fixture
 def rtu_device(request: pytest.FixtureRequest, rtu_target: Target) -> Iterator[FaultBridge]:
-    """The line to the device (rtu_edge.hil.FaultBridge): its port, what passes, and the device's own word on its
-    state.
-    """
+    """The line to the device (rtu_edge.hil.FaultBridge): its port, the trace, and the state reported by the device."""
     from rtu_edge.device import protocol
     from rtu_edge.hil.bridge import FaultBridge
 
@@ -242,7 +234,7 @@ def rtu_device(request: pytest.FixtureRequest, rtu_target: Target) -> Iterator[F
             pytest.fail(
                 f"{rtu_target.name}: a real plant, its data sheet does not say simulated; the tests arm it and disturb "
                 "it. "
-                "Add --rtu-confirm when nobody is within reach and an emergency stop is at hand"
+                "Add --rtu-confirm when the plant's reach is clear of people and an emergency stop is at hand"
             )
         yield bridge
 
@@ -262,9 +254,8 @@ def rtu_link(rtu_device: FaultBridge) -> Iterator[Link]:
 def rtu_loop(request: pytest.FixtureRequest, rtu_link: Link) -> Iterator[Callable[..., Loop]]:
     """Make loops: `rtu_loop(agent)` for a learner, `rtu_loop(gain=[[...]], bias=[...])` for action = bias + gain x.
 
-    Other arguments are fields of LoopConfig; unlike there the device's own clock ticks unless `clock` says otherwise.
-    What still runs at the end of the test is stopped. Real hardware (a device that does not say that it is simulated)
-    needs `limits` and --rtu-confirm.
+    Other arguments are fields of LoopConfig; the default clock is the device's, unlike there. A loop that still runs at
+    the end of the test is stopped. Real hardware (a device without SIMULATED) needs `limits` and --rtu-confirm.
     """
     from rtu_edge import _testing
     from rtu_edge.loop import Clock, Loop, LoopConfig

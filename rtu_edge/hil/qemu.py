@@ -28,13 +28,13 @@ class QemuBoard(Closing):
     Args:
         image: the ELF file.
         options: more of QEMU's.
-        cpu: the core that QEMU is pinned to; None for any. Unpinned, its latency has two modes, the other four times
-            worse.
+        cpu: the core that QEMU is pinned to; None for any. Unpinned, its latency is bimodal, with a second mode four
+            times worse.
 
-    It ends with the thread that made it.
+    It ends with the thread that created it.
 
     Raises:
-        DeviceError: QEMU is missing or does not start; the message has what it said.
+        DeviceError: QEMU is missing or does not start; the message has its output.
     """
 
     def __init__(self, image: str | os.PathLike[str], *options: str, cpu: int | None = None) -> None:
@@ -42,7 +42,7 @@ class QemuBoard(Closing):
         command += ["-monitor", "stdio", "-serial", "pty", "-kernel", os.fspath(image), *options]
         if cpu is not None:
             command = [_tool("taskset"), "--cpu-list", str(cpu), *command]
-        # QEMU does not leave when its monitor's input ends: a test that is killed would leave it running.
+        # QEMU does not exit when its monitor's input ends: a killed test would leave it running.
         command = [_tool("setpriv"), "--pdeathsig", "KILL", *command]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
@@ -59,11 +59,11 @@ class QemuBoard(Closing):
 
     @property
     def pid(self) -> int:
-        """Process number of QEMU."""
+        """Process id of QEMU."""
         return self._process.pid
 
     def reset(self) -> None:
-        """Press the button: the processor starts again, memory that start-up does not clear is kept."""
+        """Press the reset button: the processor restarts; memory that start-up does not clear is kept."""
         self._say(b"system_reset\n")
 
     def read_floats(self, address: int, n: int) -> tuple[float, ...]:
@@ -90,7 +90,7 @@ class QemuBoard(Closing):
         return struct.unpack(f"<{n}f", struct.pack(f"<{n}I", *(int(word, 16) for word in words[:n])))
 
     def quit(self) -> None:
-        """End QEMU in order, so that plugins write what they have."""
+        """End QEMU cleanly, so that plugins write their output."""
         self._say(b"quit\n")
         self._process.wait(timeout=10)
 
@@ -108,7 +108,7 @@ class QemuBoard(Closing):
 
 
 def symbol_address(image: str | os.PathLike[str], name: str) -> int | None:
-    """Return the address of a global variable or function of an image, None where it has none of that name.
+    """Return the address of a global variable or function of an image, None if it has none of this name.
 
     Args:
         image: an ELF file for a 32-bit little-endian processor.
@@ -131,17 +131,17 @@ def symbol_address(image: str | os.PathLike[str], name: str) -> int | None:
 
 
 def build_image(plant: str, source: str | os.PathLike[str] | None = None) -> Path:
-    """Build the image with that plant in front of the bridge; quick when nothing has changed.
+    """Build the image with this plant; quick when nothing has changed.
 
     Args:
-        plant: as for SimulatedDevice; with `source` any name for the folder of the build.
-        source: a C file that defines `const tl_plant tl_plant_own`, in place of the package's plants.
+        plant: as for SimulatedDevice; with `source`, any name for the build folder.
+        source: a C file that defines `const tl_plant tl_plant_own`, to use instead of the package's plants.
 
     Returns:
         The ELF file, under build/ of the source tree.
 
     Raises:
-        DeviceError: there is no source tree here, or it does not compile.
+        DeviceError: there is no source tree, or the compilation fails.
     """
     if not (_SOURCES / "cmake" / "cortex-m4.cmake").is_file():
         raise DeviceError("no source tree to build the image from: give the path of an image (--firmware)")
@@ -161,7 +161,7 @@ def build_image(plant: str, source: str | os.PathLike[str] | None = None) -> Pat
 
 
 def _cached(folder: Path, choice: str) -> bool:
-    """True if the build in this folder was configured with this choice, NAME=VALUE."""
+    """True if the build in this folder was configured with this option, NAME=VALUE."""
     name, _, value = choice.partition("=")
     with contextlib.suppress(OSError):
         for line in (folder / "CMakeCache.txt").read_text().splitlines():
@@ -171,7 +171,7 @@ def _cached(folder: Path, choice: str) -> bool:
 
 
 def _tool(name: str) -> str:
-    """A program beside this Python, or on PATH."""
+    """A program next to this Python, or on PATH."""
     found = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if not found:
         raise DeviceError(f"{name} is missing: tools/setup.sh test installs it")

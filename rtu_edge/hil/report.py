@@ -1,4 +1,4 @@
-"""What a run of a suite leaves behind: JUnit XML for CI servers, JSON for programs, a page for people."""
+"""Reports of a suite: JUnit XML for CI servers, JSON for programs, an HTML page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_report(report: Report, folder: Path) -> Path:
 
 
 def write_json(report: Report, path: Path) -> None:
-    """Write all that was measured; `msgspec.json.decode(text, type=Report)` reads it."""
+    """Write all measurements; `msgspec.json.decode(text, type=Report)` reads it."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
 
 
@@ -70,7 +70,7 @@ def _case(suite: ET.Element, result: Result) -> None:
 
 
 def _plain(text: str) -> str:
-    """Without what XML cannot carry."""
+    """Text without characters that XML forbids."""
     return "".join(c for c in text if c in "\t\n" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd")
 
 

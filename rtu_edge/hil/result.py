@@ -1,4 +1,4 @@
-"""What a fault came to, as the report keeps it."""
+"""Result of a fault, as stored in the report."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ __all__ = ["Result"]
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """What a fault came to.
+    """Result of a fault.
 
     Args:
-        name, kind, target, expected: which.
-        response: one of Response's words, or "error" when the case could not be run.
+        name, kind, target, expected: identify the case.
+        response: a value of Response, or "error" if the case could not be run.
         passed: as expected, within all bounds.
-        why: what was not; for a pass nothing.
-        skipped: why it was not run; "" when it was.
-        detected_ms, detected_by: from the fault's beginning until host or device noticed, and how; None: nobody did.
-        safe_ms, safe_limit_ms: time to safe by the device's clock (lockstep: by ours, at its end of the bridge), and
-            bound.
-        accepted_after: commands that the device accepted after that, or of an earlier session; has to be 0.
-        foreign: periods in which it applied what nobody had commanded; has to be 0.
+        why: the deviations; empty if passed.
+        skipped: reason why it was not run; "" if it was.
+        detected_ms, detected_by: from the fault's beginning until host or device noticed, and how; None: not noticed.
+        safe_ms, safe_limit_ms: time to safe by the device's clock (lockstep: by the host's, at its end of the bridge),
+        and its bound. accepted_after: commands that the device accepted after that, or of an earlier session; must be
+        0. foreign: periods in which it applied values that were not commanded; must be 0.
         recovery_ms: from the fault's end until it accepted commands again.
-        fallback: why the fallback drove, where it did.
-        reason, message: how the host ended.
-        acted: how often the fault acted.
+        fallback: reason why the fallback drove, if it did.
+        reason, message: result of the host.
+        acted: number of times that the fault acted.
         attempts: 2 when the host was disturbed at first.
         fault_ms: when the fault ended, from its beginning.
         timeline: ms from the fault's beginning, device state, first actuator.

@@ -1,4 +1,4 @@
-"""A whole suite against one target or several: results, one after the other, and what is left behind."""
+"""Runs a whole suite against one or several targets, with results in order."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Report(msgspec.Struct, kw_only=True):
     """All results of a run of a suite.
 
     Args:
-        suite, seed, started, seconds: which, and when.
-        ttl_ms: of a command; with a period, the bound of the time to safe.
-        results: in the order in which they were run.
-        host: what it ran on.
+        suite, seed, started, seconds: identify the run.
+        ttl_ms: of a command; plus a period, the bound of the time to safe.
+        results: in execution order.
+        host: description of the host.
     """
 
     suite: str
@@ -46,7 +46,7 @@ class Report(msgspec.Struct, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Every fault that could be run came to what was expected."""
+        """Every fault that could be run had its expected outcome."""
         return bool(self.results) and all(result.passed or bool(result.skipped) for result in self.results)
 
     def of(self, target: str) -> list[Result]:
@@ -73,18 +73,17 @@ def run_suite(
     """Run a suite.
 
     Args:
-        suite: which.
-        targets: names as for make_target; a simulated one is made anew for each fault, a port is opened once.
-        only: names or kinds of faults; all unless given.
-        seed: of the faults; the suite's unless given.
+        suite: the suite.
+        targets: names as for make_target; a simulated one is recreated for each fault, a port is opened once.
+        only: names or kinds of faults; default: all.
+        seed: of the faults; default: the suite's.
         firmware: an image for the target "qemu".
-        armed: the targets that may move although they do not say that they are simulated: asked for and confirmed by
-            the caller.
+        armed: targets that may move although they are not simulated: requested and confirmed by the caller.
         logs: folder for the traces of failures.
         watch: called with each result.
 
     Raises:
-        ConfigError: no fault is called that, or no plant; nothing has been run.
+        ConfigError: unknown fault or plant; nothing has been run.
         DeviceError: a target cannot be made.
     """
     begin_s = time.monotonic()
@@ -111,24 +110,24 @@ def run_suite(
 def check_chosen(
     suite: Suite, targets: Sequence[str], only: Sequence[str] = (), firmware: str | os.PathLike[str] | None = None
 ) -> Sequence[Fault]:
-    """The faults that are to be run; arguments as for run_suite().
+    """The faults to run; arguments as for run_suite().
 
     Raises:
-        ConfigError: no fault is called that, or no plant.
+        ConfigError: unknown fault or plant.
     """
     _check_plant(suite, targets, firmware is not None)
     return suite.chosen(only)
 
 
 def is_simulated(name: str, suite: Suite, firmware: str | os.PathLike[str] | None = None) -> bool:
-    """Whether a target that is made here says that it is simulated; a plant of one's own need not.
+    """Whether a target that is created here is simulated; a user's plant may not be.
 
     Args:
         name: one of NAMES.
         suite, firmware: as for run_suite().
 
     Raises:
-        DeviceError: it cannot be made.
+        DeviceError: it cannot be created.
     """
     own = {"process": _own_firmware(suite), "qemu": firmware is not None}
     if not own.get(name, False):
@@ -138,12 +137,12 @@ def is_simulated(name: str, suite: Suite, firmware: str | os.PathLike[str] | Non
 
 
 def _own_firmware(suite: Suite) -> bool:
-    """Whether the target `process` runs another executable than the package's."""
+    """Whether the target `process` runs an executable other than the package's."""
     return bool(suite.config.device.firmware or os.environ.get("RTU_EDGE_FIRMWARE"))
 
 
 def _check_plant(suite: Suite, targets: Sequence[str], image: bool) -> None:
-    """Where it is one of the package's that runs: an image, or firmware of one's own, knows what is in it."""
+    """Checks the plant's name if it is one of the package's; an image or a user's firmware has its own."""
     known, name = plants.names(), suite.config.device.plant
     built_in = {"sim": True, "process": not _own_firmware(suite), "qemu": not image}
     if name not in known and any(built_in.get(target, False) for target in targets):
@@ -158,7 +157,7 @@ def _check_plant(suite: Suite, targets: Sequence[str], image: bool) -> None:
 def _lender(
     name: str, suite: Suite, firmware: str | os.PathLike[str] | None
 ) -> Iterator[Callable[[], contextlib.AbstractContextManager[Target]]]:
-    """What gives the target for one fault."""
+    """Supplies the target for one fault."""
     if name in NAMES:
         if name == "qemu" and firmware is None:
             from rtu_edge.hil.qemu import build_image

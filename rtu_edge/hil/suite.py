@@ -1,4 +1,6 @@
-"""A suite: a run's configuration, a fixed controller, and which faults come to what. One TOML file for every target."""
+"""A suite: a run's configuration, a fixed controller, and faults with their expected outcomes. One
+TOML file for all targets.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,9 @@ class Linear(_Section, frozen=True):
     """`[controller]`: the fixed controller: action = bias + gain x, clipped to -1..1 of each actuator's range.
 
     Args:
-        kind: who drives unless a fault says otherwise: "linear", or "learner" as `[learner]` describes it.
+        kind: default controller: "linear", or "learner" as described by `[learner]`.
         gain: a row for each actuator, a number for each observation.
-        bias: a number for each actuator; zeros unless given.
+        bias: a number for each actuator; default: zeros.
     """
 
     kind: Controller = Controller.LINEAR
@@ -41,7 +43,7 @@ class Linear(_Section, frozen=True):
 
 
 class _Own(_Section, frozen=True):
-    """What a suite has beside a run's configuration and its faults."""
+    """Keys of a suite in addition to a run's configuration and its faults."""
 
     name: str = "suite"
     seed: Annotated[int, msgspec.Meta(ge=0, le=4_294_967_295)] = 0
@@ -56,17 +58,17 @@ class Suite(_Own, frozen=True, kw_only=True):
         seed: of the faults.
         controller: the fixed one.
         config: the host's; device.plant is the plant of the targets sim, process and qemu.
-        faults: in the order in which they are run.
+        faults: in execution order.
     """
 
     config: runs.Config
     faults: tuple[Fault, ...]
 
     def chosen(self, names: Sequence[str]) -> tuple[Fault, ...]:
-        """The faults of these names or kinds; all when none is given.
+        """The faults of these names or kinds; all if none is given.
 
         Raises:
-            ConfigError: no fault is called that.
+            ConfigError: unknown fault.
         """
         known = {fault.title for fault in self.faults} | {fault.kind for fault in self.faults}
         unknown = [name for name in names if name not in known]
@@ -101,7 +103,7 @@ def load_suite(path: str | os.PathLike[str] | None = None, overrides: Sequence[s
         overrides: `a.b=c` each, as for a run's configuration.
 
     Raises:
-        ConfigError: it cannot be read, is not TOML, or something in it is not allowed; all problems at once.
+        ConfigError: it cannot be read, is not TOML, or has invalid contents; all problems at once.
     """
     path = STANDARD if path is None else path
     return parse_suite(read_text(path, "suite"), overrides, source=os.fspath(path))
@@ -144,7 +146,7 @@ def parse_suite(text: str, overrides: Sequence[str] = (), *, source: str = "") -
 
 
 def _with_plant(data: dict[str, Any]) -> dict[str, Any]:
-    """The same, with the servo where no plant is named."""
+    """The same, with the servo if no plant is named."""
     device = data.setdefault("device", {})
     if isinstance(device, dict) and not device.get("port"):
         device.setdefault("plant", "servo")
@@ -173,14 +175,14 @@ def _fault_problems(index: int, table: dict[str, Any]) -> Iterator[str]:
 
 
 def _cross_check(suite: Suite) -> Iterator[str]:
-    """What no single field can tell."""
+    """Checks across fields."""
     if suite.config.device.port:
-        yield f"device.port = {quoted(suite.config.device.port)}: must be left out; --target says where the device is"
+        yield f"device.port = {quoted(suite.config.device.port)}: must be left out; --target names the device"
     if suite.config.loop.clock is Clock.HOST:
         yield 'loop.clock = "host": must be "device" or "lockstep"; the faults act on a device that ticks'
     names = [fault.title for fault in suite.faults]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"fault {quoted(name)}: must be a name of its own; two faults have it"
+        yield f"fault {quoted(name)}: must be unique; two faults have this name"
     controller = suite.controller
     linear = any((f.controller or controller.kind) is Controller.LINEAR for f in suite.faults)
     if linear and not controller.gain and not controller.bias:

@@ -1,4 +1,4 @@
-"""What a suite runs against: a device in this process, the firmware as a process, the image in QEMU, or a real port.
+"""Targets of a suite: a device in this process, the firmware process, the image in QEMU, or a real port.
 
 >>> with make_target("sim", plant="servo") as target:
 ...     target.name, "reset" in target.abilities
@@ -33,11 +33,11 @@ NAMES = ("sim", "process", "qemu")
 
 
 class Target(Closing):
-    """A device under test; a context manager. Closing twice is harmless.
+    """A device under test; a context manager. Closing is idempotent.
 
-    `abilities` says what can be done to it from here: "reset" (restart with a new boot_id), "stop" (freeze and go on),
-    "set_clock" (restart with another clock), "show_driver" (read what its actuators were last told).
-    What it has not, it refuses with a DeviceError. State and counters are asked for over the line: FaultBridge.
+    `abilities` lists the supported operations: "reset" (restart with a new boot_id), "stop" (freeze and resume),
+    "set_clock" (restart with another clock), "show_driver" (read the last actuator command). Others raise a
+    DeviceError. State and counters are requested over the line: FaultBridge.
     """
 
     name = ""
@@ -52,7 +52,7 @@ class Target(Closing):
         raise DeviceError(f"{self.name}: cannot be reset from here; press its button")
 
     def set_clock(self, clock_us: int) -> None:
-        """Restart the device with a clock that shows this."""
+        """Restart the device with this clock value."""
         raise DeviceError(f"{self.name}: its clock cannot be set from here")
 
     def driver(self) -> tuple[float, ...]:
@@ -63,22 +63,22 @@ class Target(Closing):
         raise DeviceError(f"{self.name}: the registers of its drivers cannot be read from here")
 
     def stop(self) -> None:
-        """Freeze the device: it says nothing and does nothing, its clock goes on."""
+        """Freeze the device: no output and no action, but its clock runs."""
         raise DeviceError(f"{self.name}: cannot be stopped from here")
 
     def go_on(self) -> None:
-        """Let a frozen device go on."""
+        """Resume a frozen device."""
         raise DeviceError(f"{self.name}: cannot be stopped from here")
 
 
 def make_target(name: str, plant: str = "servo", *, firmware: str | os.PathLike[str] | None = None) -> Target:
-    """Make a target from its name.
+    """Create a target from its name.
 
     Args:
         name: "sim", "process", "qemu", or the path or URL of a port.
         plant: the simulated plant; a real port has its own.
-        firmware: an image for "qemu", built from the source tree unless given; an executable for "process", the
-            package's own unless given (rtu_edge.device.firmware builds one around another plant).
+        firmware: an image for "qemu", default: built from the source tree; an executable for "process", default: the
+            package's (rtu_edge.device.firmware builds one with another plant).
 
     Raises:
         DeviceError: it does not start, or cannot be opened.
@@ -99,7 +99,7 @@ class SimTarget(Target):
 
     Args:
         plant: as for InProcessDevice; `options` too.
-        clock_us: what its clock shows as it starts; near 2^32 it wraps soon.
+        clock_us: initial value of its clock; near 2^32 it wraps soon.
     """
 
     name = "sim"
@@ -130,13 +130,13 @@ class SimTarget(Target):
         return self._ours.fileno()
 
     def reset(self) -> None:
-        """A new device, its clock going on."""
+        """A new device with a continuous clock."""
         with self._lock:
             self._boot_id += 1
             self._device = self._make()
 
     def set_clock(self, clock_us: int) -> None:
-        """A new device, its clock from here on."""
+        """A new device with this clock."""
         with self._lock:
             self._offset_us = clock_us - time.monotonic_ns() // 1000
             self._boot_id += 1
@@ -175,7 +175,7 @@ class SimTarget(Target):
             try:
                 self._theirs.send(said)
             except BlockingIOError:
-                continue  # nobody reads: a line loses what does not fit
+                continue  # no reader: a line loses what does not fit
 
 
 class ProcessTarget(Target):
@@ -183,8 +183,8 @@ class ProcessTarget(Target):
 
     Args:
         plant: as for SimulatedDevice.
-        options: more of the firmware's, such as {"--max-steps": 1000}.
-        firmware: another executable than the package's.
+        options: further ones of the firmware, such as {"--max-steps": 1000}.
+        firmware: executable to use instead of the package's.
 
     Raises:
         DeviceError: the firmware is missing.
@@ -225,12 +225,12 @@ class ProcessTarget(Target):
         return self._ours.fileno()
 
     def driver(self) -> tuple[float, ...]:
-        """Read from a page that the process shares."""
+        """Read from a page shared with the process."""
         data = self._driver.read_bytes()
         return struct.unpack(f"={len(data) // 4}f", data[: len(data) // 4 * 4])
 
     def reset(self) -> None:
-        """Kill the process and start another one."""
+        """Kill the process and start a new one."""
         self._end()
         self._process = self._start()
 
@@ -261,7 +261,7 @@ class QemuTarget(Target):
 
     Args:
         image: the ELF file.
-        cpu: the core; the last of those that this process may use unless given.
+        cpu: the core; default: the last one available to this process.
 
     Raises:
         DeviceError: QEMU is missing or does not start.
@@ -306,7 +306,7 @@ class QemuTarget(Target):
 
 
 class PortTarget(Target):
-    """A real device on a port: nothing can be done to it but to speak.
+    """A real device on a port, accessible only through the protocol.
 
     Args:
         url: a device's path, or a pyserial URL.

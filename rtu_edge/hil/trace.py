@@ -1,4 +1,4 @@
-"""What passed over the line under test, frame by frame, at each end of the bridge."""
+"""The frames on the line under test, at each end of the bridge."""
 
 from __future__ import annotations
 
@@ -38,12 +38,11 @@ class TapPoint(enum.Enum):
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """A frame that passed.
+    """A recorded frame.
 
     Args:
         at_s: monotonic clock of this host.
-        tap: which end, which way.
-        frame: as it was on the wire.
+        tap: end and direction. frame: as on the wire.
     """
 
     at_s: float
@@ -52,7 +51,7 @@ class FrameRecord:
 
     @cached_property
     def message(self) -> protocol.Message | None:
-        """What the frame says."""
+        """The decoded message."""
         return protocol.unpack(self.frame)
 
 
@@ -82,7 +81,7 @@ class Trace:
             return list(self._frames)
 
     def note(self, at_s: float, text: str) -> None:
-        """Write something beside the frames, such as that a fault began."""
+        """Record an event between the frames, such as the start of a fault."""
         self.notes.append((at_s, text))
 
     def all(
@@ -96,7 +95,7 @@ class Trace:
         ]
 
     def states(self, since_s: float = -math.inf) -> list[tuple[FrameRecord, protocol.State]]:
-        """Each STATE as the device said it."""
+        """Each STATE from the device."""
         return [
             (passed, passed.message)
             for passed in self.all(TapPoint.DEVICE_OUT, protocol.FrameType.STATE, since_s)
@@ -104,7 +103,7 @@ class Trace:
         ]
 
     def sessions(self) -> list[int]:
-        """Sessions in which a host has sent commands, the last one last."""
+        """Sessions in which a host has sent commands, in order."""
         said = (passed.message for passed in self.all(TapPoint.HOST_OUT, protocol.FrameType.CMD))
         return list(dict.fromkeys(message.session for message in said if isinstance(message, protocol.Cmd)))
 

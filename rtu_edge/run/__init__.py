@@ -1,6 +1,5 @@
-"""A job on this host: the `connection` to a device, what the configuration makes for it (`build`), the native `loop`
-between them, and a `session` that is supervised, saved and written down; its `progress`, its `heap`, and it as a
-`service`.
+"""A run on this host: the `connection` to a device, objects made from the configuration (`build`), the native `loop`,
+and a `session` that is supervised, saved and logged; its `progress`, its `heap`, and the `service`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a configuration makes for a device: the learner, the supervisor around it, the settings of the loop."""
+"""Creates the learner, its supervisor and the loop's settings from a configuration and a device."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def make_agent(config: Config, sheet: DataSheet, *, cell: str | None = None) -> 
 
     Args:
         config: the configuration.
-        sheet: gives the numbers of observations and actuators and the period.
-        cell: another recurrent cell than the configured one: "none" for the memoryless control.
+        sheet: has the numbers of observations and actuators and the period.
+        cell: replaces the configured recurrent cell: "none" for the memoryless control.
 
     Raises:
         ConfigError: the learner does not fit the device.
@@ -56,19 +56,19 @@ def make_agent(config: Config, sheet: DataSheet, *, cell: str | None = None) -> 
 
 
 def check_learner(config: Config, sheet: DataSheet, agent: Any, source: object) -> None:
-    """Whether a learner that was loaded is the one that the configuration asks for.
+    """Check that a loaded learner matches the configuration.
 
-    Only keys that the configuration gives are compared: one that is left out takes what the checkpoint has.
+    Only keys in the configuration are compared; others take the checkpoint's value.
 
     Args:
         source: the checkpoint's path, for the error.
 
     Raises:
-        ConfigError: it is another one; nothing of it could be changed without a new learner.
+        ConfigError: it differs; the values can only be changed with a new learner.
     """
     wanted, found = make_agent(config, sheet).config, agent.config
     given = config.learner.arguments()
-    for table in ("actor", "critic"):  # a key that is left out there takes what the checkpoint has, too
+    for table in ("actor", "critic"):  # missing keys there take the checkpoint's value, too
         wanted[table] = {**found.get(table, {}), **{key: wanted[table][key] for key in given.get(table, {})}}
     names = {**dict.fromkeys(given), "n_actions": None}
     problems = [
@@ -92,7 +92,7 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> LoopC
     """The native loop's configuration; `changes` are fields of LoopConfig.
 
     Raises:
-        ConfigError: loop.cpu is a core that this computer does not have.
+        ConfigError: loop.cpu is not a core of this host.
     """
     _check_cpu(config.loop.cpu)
     reward = config.reward
@@ -120,13 +120,13 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> LoopC
 
 
 def supervised(config: Config, connection: Connection, agent: Any, loop: LoopConfig, state: bytes = b"") -> Supervised:
-    """The agent's policy with a supervisor around it, as the configuration has it.
+    """The agent's policy with the configured supervisor.
 
     Args:
-        state: of the supervisor that watched the agent until it was saved; b"" for a new one.
+        state: of the supervisor when the agent was saved; b"" for a new one.
 
     Raises:
-        CheckpointError: it is not that of this agent.
+        CheckpointError: it does not belong to this agent.
         ConfigError: it does not fit the device.
     """
     from rtu_edge.loop.supervisor import supervise
@@ -141,27 +141,29 @@ def supervised(config: Config, connection: Connection, agent: Any, loop: LoopCon
 
 
 def check_installed(config: Config) -> None:
-    """Whether what the run's log needs is installed, before anything moves.
+    """Check, before anything moves, that the packages for the run's log are installed.
 
     Raises:
-        ConfigError: it is not; the message has the command that installs it.
+        ConfigError: they are not; the message has the command to install them.
     """
     if config.log.mcap and importlib.util.find_spec("mcap") is None:
         raise ConfigError("log.mcap = true: mcap is not installed: pip install mcap; or set log.mcap = false")
 
 
 def _check_cpu(cpu: int) -> None:
-    """One that is there but kept from this process (a cpuset) is refused by the system, which the loop reports."""
-    # Isolated cores are online, and not in the affinity of a process that nobody has pinned.
+    """An existing core that is not available to this process (cpuset) is refused by the system, which the
+    loop reports.
+    """
+    # Isolated cores are online, but not in the affinity of an unpinned process.
     there = cores()
     if cpu >= 0 and cpu not in there:
         raise ConfigError(
-            f"loop.cpu = {cpu}: must be a core of this computer ({', '.join(map(str, sorted(there)))}), or -1 for any"
+            f"loop.cpu = {cpu}: must be a core of this host ({', '.join(map(str, sorted(there)))}), or -1 for any"
         )
 
 
 def cores(online: str = "/sys/devices/system/cpu/online") -> set[int]:
-    """The numbers of this computer's cores."""
+    """The numbers of this host's cores."""
     found = set(os.sched_getaffinity(0))
     try:
         parts = Path(online).read_text(encoding="ascii").strip().split(",")

@@ -1,4 +1,4 @@
-"""A device that is connected, and whether the configuration was made for it."""
+"""A connected device, and its match with the configuration."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Connection:
     Args:
         url: the port's name.
         plant: the simulated plant's name, or "".
-        port, link: open; they close with the `connect` that made them.
+        port, link: open; they close with the `connect` that created them.
         hello, sheet: identity and data sheet of the device.
-        firmware: path of the executable that simulates the plant where it is not the package's, or "".
+        firmware: path of the executable that simulates the plant if it is not the package's, or "".
         permission: whether it may move.
     """
 
@@ -51,7 +51,7 @@ def connect(config: Config, source: str | os.PathLike[str] = "") -> Iterator[Con
 
     Args:
         config: the configuration.
-        source: the file that it was read from; `rtu-edge estop` finds this process by it.
+        source: its file, by which `rtu-edge estop` finds this process.
 
     Raises:
         DeviceError: no port, no answer, or a simulated plant that does not start.
@@ -96,22 +96,22 @@ def with_firmware(config: Config) -> Config:
 
 
 def own_limits(config: Config, actuator: Channel) -> Limits:
-    """The file's limits of an actuator, or where it has none the device's range."""
+    """The file's limits of an actuator, or the device's range."""
     return config.limits.get(actuator.name, Limits(actuator.min, actuator.max))
 
 
 def limits_in_force(config: Config, sheet: DataSheet) -> list[Limits]:
-    """Of each actuator the tighter limits of file and device, as the loop will have them.
+    """For each actuator the tighter limits of file and device, as used by the loop.
 
     Raises:
-        ValueError: limits that cannot be kept: one line each.
+        ValueError: limits that cannot be enforced: one line each.
     """
     own = [own_limits(config, actuator) for actuator in sheet.actuators]
     return in_force(own, sheet.actuators, sheet.period_s, [f"limits.{actuator.name}" for actuator in sheet.actuators])
 
 
 def _check_against(config: Config, connection: Connection) -> None:
-    """What only the device can tell about a configuration."""
+    """Checks of a configuration against the device."""
     found = []
     which = f"plant {quoted(connection.plant)}" if connection.plant else "the device"
     names = [actuator.name for actuator in connection.sheet.actuators]
@@ -166,7 +166,7 @@ def _reward_problems(config: Config, sheet: DataSheet) -> Iterator[str]:
 
 
 def _not_simulated(connection: Connection) -> str:
-    """Where a plant of one's own would have to say it."""
+    """Where a user's plant would have to declare it."""
     if connection.hello.simulated or not connection.plant:
         return ""
-    return f"; {connection.plant} does not say that it is simulated (tl_plant_sheet.simulated)"
+    return f"; {connection.plant} does not declare that it is simulated (tl_plant_sheet.simulated)"

@@ -1,4 +1,4 @@
-"""What a dry run shows: each observation with its unit, and the commands that would have left."""
+"""Display of a dry run: each observation with its unit, and the commands that would be sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["DryRun", "Watched"]
 
 Array = npt.NDArray[Any]
 
-_LINE_S = 1.0  # between two lines where there is no terminal
+_LINE_S = 1.0  # interval between lines without a terminal
 
 
 @dataclass
@@ -29,10 +29,11 @@ class Watched:
     """The values of one channel in a dry run.
 
     Args:
-        channel: an observation, or an actuator with the commands that would have left.
+        channel: an observation, or an actuator with the commands that would be sent.
         last: the newest value; None before the first one.
-        least, largest: of the values that are numbers; None before the first one.
-        applied: what the device says that it applies; None for an observation.
+        least, largest: of the finite values; None before the first one. applied: the value that the device reports as
+        applied; None for an
+            observation.
     """
 
     channel: Channel
@@ -50,14 +51,14 @@ class Watched:
             self.largest = max(float(numbers.max()), self.largest if self.largest is not None else -np.inf)
 
     def plain(self) -> dict[str, Any]:
-        """The same in terms of JSON."""
+        """The same in JSON types."""
         numbers = {"last": self.last, "least": self.least, "largest": self.largest}
         finite = {name: value if value is not None and np.isfinite(value) else None for name, value in numbers.items()}
         return {"name": self.channel.name, "unit": self.channel.unit, **finite}
 
 
 class DryRun:
-    """The picture of a dry run: live on a terminal, elsewhere a line a second; a context manager.
+    """The display of a dry run: live on a terminal, otherwise one line per second; a context manager.
 
     Args:
         console: where to write.
@@ -74,7 +75,7 @@ class DryRun:
         self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
 
     def watch(self, status: LoopStatus, records: Array, episodes: Array) -> None:
-        """Take in what is new and show it; as run_loop() calls it."""
+        """Process and show new records; called by run_loop()."""
         from rtu_edge.device.protocol import DeviceState
 
         known = status.device_state in list(DeviceState)
@@ -105,7 +106,7 @@ class DryRun:
 
     def table(self) -> Group:
         """All channels, with their extremes."""
-        title = f"device {self._state}, {self._commands:,} commands would have left"
+        title = f"device {self._state}, {self._commands:,} commands would be sent"
         table = TextTable("", "value", "unit", "least", "largest", "applied", left=("unit",), padding=3)
         for each in (*self.observed, *self.would_send):
             kind = "would send" if each.channel.actuator else "observed"
@@ -114,7 +115,7 @@ class DryRun:
         return Group(title, table)
 
     def plain(self) -> dict[str, Any]:
-        """What it has seen, for the run's record."""
+        """The results, for the run's record."""
         return {
             "commands": self._commands,
             "observed": [each.plain() for each in self.observed],

@@ -1,7 +1,7 @@
-"""Heap calls of each thread, counted by an allocator that is loaded before libc: on demand, in a process of its own.
+"""Heap calls of each thread, counted by an allocator that is loaded before libc: on demand, in a separate process.
 
-    environment = heap.environment()  # of a process that is to be guarded
-    heap.restart_guarded()            # or: this very program again, guarded
+    environment = heap.environment()  # of a process to be guarded
+    heap.restart_guarded()            # or: this program again, guarded
 
 Inside, a count only grows: read it twice and compare. The loop reads its own (LoopResult.heap_calls).
 """
@@ -25,10 +25,10 @@ __all__ = ["Resident", "calls", "check", "environment", "guarded", "last", "libr
 
 
 def library() -> Path:
-    """Where the interposed allocator is: part of the package.
+    """Path of the interposed allocator, part of the package.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: it is missing.
     """
     path = PACKAGE / "bin" / "librtu_alloc_guard.so"
     if not path.is_file():
@@ -43,12 +43,12 @@ def environment() -> dict[str, str]:
 
 
 def guarded() -> bool:
-    """True in a process that was started with the allocator, and whose calls it sees."""
+    """True in a process that was started with the allocator."""
     return hasattr(ctypes.CDLL(None), "alloc_guard_calls") and calls() > 0
 
 
 def restart_guarded() -> None:
-    """Start this program again in this process's place, with the same arguments and the allocator. Nothing may be open.
+    """Restart this program in this process, with the same arguments and the allocator. No resources may be open.
 
     Raises:
         ConfigError: the allocator is missing, or the system did not load it.
@@ -61,7 +61,7 @@ def restart_guarded() -> None:
 
 
 def calls(tid: int = 0) -> int:
-    """How often a thread of this process (0: the calling one) has called the allocator so far."""
+    """Number of allocator calls so far by a thread of this process (0: the calling one)."""
     function = ctypes.CDLL(None).alloc_guard_calls
     function.restype = ctypes.c_int64
     return int(function(tid))
@@ -83,12 +83,12 @@ def threads() -> dict[int, str]:
 class Resident:
     """Memory that this process holds while a loop runs.
 
-    What piles up while a busy host drains late goes again, so that the least of a stretch does not know it; what leaks
-    stays, and lifts the least as well.
+    Memory that accumulates on a busy host is released again and does not affect the minimum over a stretch; a leak
+    raises the minimum.
     """
 
-    # For buffers that fill late (a chunk of the log holds 1 MiB) and for the fragmentation of the allocator, which
-    # moves the least of a stretch by up to 2 MiB from run to run.
+    # For buffers that fill late (a chunk of the log holds 1 MiB) and for fragmentation of the allocator, which changes
+    # the minimum by up to 2 MiB from run to run.
     ALLOWED = 4 * 2**20
 
     def __init__(self) -> None:
@@ -96,15 +96,15 @@ class Resident:
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
     def take(self, steps: int) -> None:
-        """Note how much it is now, after so many steps; what is free again goes back to the system first."""
+        """Record the current size after a number of steps; first returns free memory to the system."""
         if self._trim is not None:
             self._trim(ctypes.c_size_t(0))
         self.samples.append((steps, resident_bytes()))
 
     @property
     def growth(self) -> int | None:
-        """Bytes by which the least of the second half is above that of the first, whose first half is warm-up; None:
-        too few samples to say."""
+        """Growth in bytes of the minimum from the first half to the second; the first half of the first is warm-up.
+        None: too few samples."""
         last = self.samples[-1][0] if self.samples else 0
         early = [held for steps, held in self.samples if 0.25 * last <= steps < 0.5 * last]
         late = [held for steps, held in self.samples if steps >= 0.5 * last]
@@ -112,16 +112,16 @@ class Resident:
 
 
 def check(result: LoopResult, resident: Resident) -> str:
-    """One line on a run that was to use no heap and no further memory.
+    """One line about a run that must not use the heap or more memory.
 
     Raises:
-        CheckFailed: it did, or it was too short to say.
+        CheckFailed: it did, or it was too short to judge.
     """
     if result.heap_calls is None:
-        raise CheckFailed(f"heap: {result.steps} steps are too few to say, or nobody counts; it takes more than 100")
+        raise CheckFailed(f"heap: {result.steps} steps are too few, or nothing counts; more than 100 are required")
     growth = resident.growth
     if growth is None:
-        raise CheckFailed(f"resident memory: {result.steps} steps are too few to say; give more --steps")
+        raise CheckFailed(f"resident memory: {result.steps} steps are too few; give more --steps")
     grown = f"resident memory {growth / 1024:+.0f} KiB"
     said = f"heap calls of the loop's thread from step 100 on: {result.heap_calls}; "
     said += f"page faults {result.page_faults}; {grown}"

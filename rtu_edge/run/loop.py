@@ -1,4 +1,4 @@
-"""A loop from ARM to DISARM, and what is said of it afterwards."""
+"""A loop from ARM to DISARM, and its results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Array = npt.NDArray[Any]
 # Called while a loop runs, with a status, the new step records and the new episode records.
 Watch = Callable[[LoopStatus, Array, Array], object]
 
-# Between two looks at a loop that runs.
+# Polling interval of a running loop.
 POLL_S = 0.1
 
 
@@ -39,7 +39,7 @@ class RunResult:
     """A loop that has ended. Its steps are in its log.
 
     Args:
-        notes: what there is to say about its log and black box.
+        notes: notes about its log and black box.
     """
 
     session: int
@@ -60,15 +60,16 @@ def run_loop(
     recording: Recording | None = None,
     say: Callable[[str], Any] | None = None,
 ) -> RunResult:
-    """Run one session from ARM to DISARM; `saver` saves it meanwhile, `recording` writes its log; no step is kept.
+    """Run one session from ARM to DISARM; `saver` saves it meanwhile, `recording` writes its log; steps are not kept in
+    memory.
 
     Args:
         watch: called each `poll_s` seconds, and once at the end; all records pass through it, in order.
-        policy: what drives, such as `supervised(...).policy`; the agent alone where left out.
-        say: told what the system refused the loop's thread, as the loop starts.
+        policy: the controller, such as `supervised(...).policy`; default: the agent alone.
+        say: receives the refused privileges when the loop starts.
 
     Raises:
-        ConfigError: loop, policy and device do not fit, or the device may not move.
+        ConfigError: loop, policy and device do not match, or the device may not move.
     """
     if not config.dry_run:
         connection.permission.require()
@@ -104,7 +105,7 @@ def run_loop(
 
 
 def _with_port(result: LoopResult, url: str) -> LoopResult:
-    """With a command that can be copied where the message says to clear a latched stop."""
+    """Completes the command in a message about clearing a latched stop."""
     command = f"`rtu-edge clear {shlex.quote(url)}`"
     return dataclasses.replace(result, message=result.message.replace("`rtu-edge clear`", command))
 
@@ -114,7 +115,7 @@ def stage_of(
     counters: Mapping[str, int] | None = None,
     exploration: Sequence[tuple[float, float | None, float | None]] = (),
 ) -> Stage:
-    """A loop's result as the summary keeps it, with counters of others, and samples of step, sigma and entropy."""
+    """A loop's result in the form of the summary, with counters of others, and samples of step, sigma and entropy."""
     return Stage(
         steps=result.steps,
         episodes=result.episodes,

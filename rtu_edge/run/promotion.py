@@ -1,8 +1,9 @@
-"""Whether a run's steps speak for letting the learner do more, in numbers.
+"""Statistics of a run as evidence for giving the learner more authority.
 
-A mode is promoted on evidence, by a command, never by itself: learner and fallback are compared by blocks which one of
-them drove throughout, with a bootstrap interval of the difference. Where episodes terminate, a block is an episode and
-its measure the return: the mean reward of steps would hide a fall. Otherwise it is so many steps and their mean reward.
+A mode is promoted on evidence, by a command, never automatically: learner and fallback are compared by blocks that one
+of them drove throughout, with a bootstrap interval of the difference. Where episodes terminate, a block is an episode
+and its measure the return: the mean reward of steps would hide a fall. Otherwise it is a number of steps and their mean
+reward.
 """
 
 from __future__ import annotations
@@ -26,29 +27,28 @@ Array = npt.NDArray[Any]
 
 BLOCKS = 10  # of each driver, at least
 SHADOW_STEPS = 10_000  # learned from, at least
-MARGIN = 0.05  # of the fallback's mean reward, that the learner may lose at the interval's lower end
+MARGIN = 0.05  # of the fallback's mean reward, allowed loss of the learner at the interval's lower end
 FORCED = 0.02  # share of steps in which the fallback had to step in, at most
 ROLLBACKS_PER_STEP = 1e-4  # of the learner monitor, at most
 DRAWS = 2000
-_DRAWN_AT_ONCE = 1 << 20  # numbers, so that a run of many episodes takes no more memory
+_DRAWN_AT_ONCE = 1 << 20  # decimated, so that memory does not grow with the number of episodes
 _MODES = (None, *Mode)  # in the order of native/runtime/safety/supervisor.h
 _FIELDS = ("mode", "flags", "reward", "sensor_monitor", "command_limiter", "learner_monitor")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run showed.
+    """The evidence of a run.
 
     Args:
         mode: of its records; None without a supervisor.
         steps, learned: recorded; learned from.
         unit: "episode" or "step": of the measure.
-        learner, fallback: return, or mean reward per step, of each block that one of them drove.
-        interval: 95 % bootstrap interval of mean(learner) - mean(fallback); None where a side has no block.
-        forced: share of steps that the fallback was forced to drive.
-        sensor_hits, limiter_hits: steps with a finding of the input or the command limiter.
-        rollbacks: to a validated snapshot.
-        frozen, locked: the fallback came to stay.
+        learner, fallback: return, or mean reward per step, of each block driven by it. interval: 95 % bootstrap
+        interval of mean(learner) - mean(fallback); None if a side has no block. forced: share of steps that the
+        fallback was forced to drive. sensor_hits, limiter_hits: steps with a finding of the input or the command
+        limiter. rollbacks: to a validated snapshot.
+        frozen, locked: the fallback drives permanently.
     """
 
     mode: Mode | None
@@ -67,11 +67,11 @@ class Evidence:
 
 
 def evidence(batches: Iterable[Batch], block: int = 500, seed: int = 0) -> Evidence:
-    """Read it out of a run's steps, in memory that does not grow with them but for one number a block or episode.
+    """Compute it from a run's steps, storing only one number per block or episode.
 
     Args:
         batches: of the run's log, in order: `Steps.batches()`.
-        block: steps; a longer turn counts as several blocks, the rest of one that is at least half as long as one.
+        block: steps; a longer turn counts as several blocks, a remainder of at least half a block as one.
         seed: of the bootstrap.
 
     Raises:
@@ -85,7 +85,7 @@ def evidence(batches: Iterable[Batch], block: int = 500, seed: int = 0) -> Evide
             if missing := [name for name in _FIELDS if name not in (records.dtype.names or ())]:
                 raise ValueError(f"its step records have no {', '.join(missing)}")
             words = records["mode"].astype(np.int64)
-            # What the fallback was forced to drive counts for the learner, and is no measure of the fallback.
+            # Steps in which the fallback was forced to drive count for the learner, and do not measure the fallback.
             own = (words >> 4 & 15 == Driver.FALLBACK) & (words >> 8 & 15 == Cause.MODE)
             counts.take(records, words)
             returns.take(records, own)
@@ -113,7 +113,7 @@ def evidence(batches: Iterable[Batch], block: int = 500, seed: int = 0) -> Evide
 
 @dataclass
 class _Counts:
-    """What is counted of the records so far; see Evidence."""
+    """Counters over the records so far; see Evidence."""
 
     mode: int = 0  # of the last record
     steps: int = 0
@@ -148,7 +148,7 @@ def _count(values: Array) -> int:
 class _Blocks:
     """Mean reward per step of each block that one side drove throughout.
 
-    A reward belongs to the action before it: the first of a turn is still the other's.
+    A reward belongs to the preceding action: the first of a turn belongs to the other side.
     """
 
     def __init__(self, length: int) -> None:
@@ -156,12 +156,12 @@ class _Blocks:
         self._found = (array("d"), array("d"))  # of the learner, of the fallback
         self._side = -1  # of the last record; -1: there is none
         self._place = 0  # of the last record, in its turn
-        self._sum, self._number = 0.0, 0  # of the block under way: rewards
+        self._sum, self._number = 0.0, 0  # rewards of the current block
 
     def take(self, records: Array, own: Array) -> None:
-        """Records, and where the fallback drove because the mode says so."""
+        """Records, and in which of them the fallback drove by the mode."""
         sides = own.astype(np.int8)
-        # Its own turn, or that of the records before it, which a turn that continues belongs to.
+        # A new turn, or the continuation of the previous records' turn.
         begins = np.flatnonzero(np.diff(sides, prepend=np.int8(self._side)) != 0)
         starts = np.zeros(len(records), np.int64)
         starts[:] = -1 - self._place if not len(begins) or begins[0] else 0
@@ -170,7 +170,7 @@ class _Blocks:
             starts = np.maximum.accumulate(starts)
         places = np.arange(len(records)) - starts
         fresh = places % self._length == 0
-        # The reward of a record belongs to the block of the record before it.
+        # The reward of a record belongs to the block of the previous record.
         counts = (records["flags"] & RecordFlag.FIRST) == 0
         rewards = np.where(counts, records["reward"].astype(np.float64), 0.0)
         edges = np.flatnonzero(fresh)
@@ -190,14 +190,14 @@ class _Blocks:
         self._sum, self._number = 0.0, 0
 
     def sides(self) -> tuple[Array, Array]:
-        """Of the learner and of the fallback; nothing more is taken."""
+        """Results of the learner and of the fallback; ends the input."""
         self._close()
         self._side = -1
         return np.array(self._found[0]), np.array(self._found[1])
 
 
 class _Returns:
-    """Return of each whole episode that one side drove throughout."""
+    """Return of each complete episode that one side drove throughout."""
 
     def __init__(self) -> None:
         self._found = (array("d"), array("d"))  # of the learner, of the fallback
@@ -206,7 +206,7 @@ class _Returns:
         self._drove = [True, True]  # the learner, the fallback: throughout so far
 
     def take(self, records: Array, own: Array) -> None:
-        """Records, and where the fallback drove because the mode says so."""
+        """Records, and in which of them the fallback drove by the mode."""
         first = np.flatnonzero(records["flags"] & RecordFlag.FIRST)
         over = (records["flags"] & (RecordFlag.TERMINATED | RecordFlag.TRUNCATED)) != 0
         for begin, end in itertools.pairwise([0, *first, len(records)]):
@@ -228,21 +228,21 @@ class _Returns:
         self._return, self._over, self._drove = 0.0, False, [True, True]
 
     def sides(self) -> tuple[Array, Array]:
-        """Of the learner and of the fallback; nothing more is taken."""
+        """Results of the learner and of the fallback; ends the input."""
         self._close()
         self._open = False
         return np.array(self._found[0]), np.array(self._found[1])
 
 
 def shortcomings(found: Evidence, to: Mode) -> list[str]:
-    """Why the evidence does not carry a promotion to `to`; empty when it does."""
+    """Reasons why the evidence does not support a promotion to `to`; empty if it does."""
     if to in (Mode.OFF, Mode.SHADOW):
         return []
     lacks = []
     if found.frozen:
-        lacks.append("the learner monitor gave up: the learner stayed frozen")
+        lacks.append("the learner monitor froze the learner permanently")
     if found.locked:
-        lacks.append("the fallback came to stay: too many switches")
+        lacks.append("the fallback drives permanently: too many switches")
     most = max(1, int(found.steps * ROLLBACKS_PER_STEP))
     if found.rollbacks > most:
         lacks.append(f"the learner monitor rolled back {found.rollbacks} times; at most {most} in {found.steps} steps")
@@ -267,7 +267,7 @@ def shortcomings(found: Evidence, to: Mode) -> list[str]:
 
 
 def _means(rng: np.random.Generator, side: Array) -> Array:
-    """Of DRAWS samples, a part of them at a time."""
+    """For DRAWS samples, in parts."""
     part = max(1, _DRAWN_AT_ONCE // len(side))
     sizes = [min(part, DRAWS - at) for at in range(0, DRAWS, part)]
     return np.concatenate([rng.choice(side, (size, len(side))).mean(axis=1) for size in sizes])

@@ -1,4 +1,4 @@
-"""What a run writes down while it goes on: the log on a thread of its own, and the black box."""
+"""The records of a run: the log, on a separate thread, and the black box."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ __all__ = ["Recording", "Writer"]
 Array = npt.NDArray[Any]
 
 CHUNK_S = 1.0
-# The log, which grows as long as it may, leaves room for so many: what was learned is worth more than how.
+# The growing log leaves this much space: checkpoints are worth more than the log.
 _CHECKPOINTS = 8
 # Records that may wait for the writer; at 1 kHz about four minutes.
 WAITING = 1 << 18
 
 
 class Writer:
-    """Writes a log on a thread of its own; what comes while too much waits is dropped, and shows as lost in the log.
+    """Writes a log on a separate thread; records beyond the queue's limit are dropped, and recorded as lost in the log.
 
     Args:
         file: opened.
         chunk_s: s; between two chunks.
-        waiting: records that may wait.
-        reserve: bytes of the disk that are left to others: where no more are free, the log ends.
+        waiting: queue limit in records.
+        reserve: bytes of the disk left to others: with less free space the log ends.
     """
 
     def __init__(self, file: LogFile, chunk_s: float = CHUNK_S, waiting: int = WAITING, reserve: int = 0) -> None:
@@ -75,12 +75,12 @@ class Writer:
         self._queue.put((records, episodes))
 
     def close(self, end: dict[str, str] | None) -> None:
-        """Write what waits, how the run ended, and the index."""
+        """Write the queue, the run's result, and the index."""
         self._queue.put(None)
         self._thread.join()
         if not self.problem:
             self._guarded(lambda: self._file.close({**end, "dropped": str(self.dropped)} if end is not None else None))
-        self._file.abandon()  # after a problem: nothing holds a file of a run that is over
+        self._file.abandon()  # after a problem: a finished run holds no file open
 
     def _serve(self) -> None:
         flushed = time.monotonic()
@@ -114,14 +114,14 @@ class Writer:
 
 
 class Recording(Closing):
-    """What `[log]` asks for, for one loop; a context manager. Closing twice is harmless.
+    """The outputs configured in `[log]` for one loop; a context manager. Closing is idempotent.
 
     Args:
         settings: the run's configuration.
         connection: the device.
-        agent: as it is when the loop starts.
-        folder: where the files go.
-        supervisor: the state that the agent's supervisor goes on with; b"" for a new one.
+        agent: at the start of the loop.
+        folder: folder of the files.
+        supervisor: the initial state of the agent's supervisor; b"" for a new one.
         stage: of a run with several sessions: its log has this in its name, and there is no black box.
     """
 
@@ -142,7 +142,7 @@ class Recording(Closing):
         self.notes: list[str] = []
 
     def prepare(self, config: LoopConfig) -> LoopConfig:
-        """Open what the loop itself writes to; everything is in place before it arms."""
+        """Open the loop's own outputs; everything is ready before it arms."""
         log = self._settings.log
         config = dataclasses.replace(config, hash_every=log.hash_every)
         if log.blackbox_minutes > 0 and not self._stage:
@@ -156,7 +156,7 @@ class Recording(Closing):
         return config
 
     def start(self, loop: Loop, *, supervised: bool = False) -> None:
-        """Begin the log of this loop, which has not started."""
+        """Start the log of this loop, before the loop starts."""
         if not self._settings.log.mcap:
             return
         head = self._head(loop.config, loop.session, loop.limits, supervised)
@@ -165,12 +165,12 @@ class Recording(Closing):
         self._writer = Writer(file, reserve=_CHECKPOINTS * len(start))
 
     def add(self, records: Array, episodes: Array) -> None:
-        """Records and episodes as the loop gives them out."""
+        """Add records and episodes of the loop."""
         if self._writer is not None:
             self._writer.add(records, episodes)
 
     def finish(self, result: LoopResult) -> None:
-        """Close both with how the loop ended."""
+        """Close both with the loop's result."""
         end = {
             "reason": result.reason.value,
             "message": result.message,

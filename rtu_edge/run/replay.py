@@ -1,4 +1,4 @@
-"""Runs a learner again from its log, off the robot: the same calls in the same order, compared with the record."""
+"""Replays a learner from its log, offline: the same calls in the same order, compared with the record."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _NAMES_SOMETHING = (FallbackKind.CHECKPOINT, FallbackKind.C, FallbackKind.PYTHON
 
 
 class DifferenceFlag(IntFlag):
-    """What of a step differs from the record, to the bit."""
+    """The differences between a step and its record, bit for bit."""
 
     COMMAND = 1
     HASH = 2
     ESTIMATE = 4  # value, delta or step sizes
-    CALL = 8  # the policy refused what it took then, or the reverse
-    DECISION = 16  # sensor monitor, learner monitor, who drives
+    CALL = 8  # the policy refused a call that it accepted in the run, or the reverse
+    DECISION = 16  # sensor monitor, learner monitor, cause of the fallback
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The first step that did not come out as recorded."""
+    """The first step that differs from the record."""
 
     sequence: int
     step: int
@@ -64,17 +64,17 @@ class Difference:
 
 @dataclass
 class Replayed:
-    """What a replay came to.
+    """Result of a replay.
 
     Args:
         agent: in the state after the last record.
-        records, steps: how many were replayed, and the control steps whose result is among them.
+        records, steps: numbers of replayed records, and of control steps with a result among them.
         hashes: state hashes compared.
-        largest: of the commands' distances from the recorded ones, in ranges of the actuator; infinite for a NaN.
-        largest_value: the same of the value estimates, absolute.
-        difference: the first; None when there was none.
-        ended: why it stopped before the log's end, or "".
-        final_equal: the state at the end is the one that the run had; None where that is not known.
+        largest: largest deviation of a command, as a share of the actuator's range; infinite for a NaN.
+        largest_value: the same for the value estimates, absolute.
+        difference: the first; None if there is none.
+        ended: reason why it stopped before the log's end, or "".
+        final_equal: the final state equals the run's; None if unknown.
     """
 
     agent: Any
@@ -89,23 +89,23 @@ class Replayed:
 
 
 def to_the_bit(log: Log) -> bool:
-    """Whether this version computes what the one that wrote the log did, and hashes the state in the same form.
+    """Whether this version computes and hashes the state like the one that wrote the log.
 
-    Until checkpoint format 4 the normalisers' statistics were doubles: a replay of an older log is near its record, and
-    no state hash of then can be compared (docs/log.md).
+    Until checkpoint format 4 the normalisers' statistics were doubles: a replay of an older log is close to its record,
+    and its state hashes cannot be compared (docs/log.md).
     """
     return "observation_bound" in log.head.learner
 
 
 def start_of(log: Log, most: int | None = None) -> Any:
-    """The learner as it was when the run began.
+    """The learner at the start of the run.
 
     Args:
         log: from `read_log`.
-        most: bytes that it may take; None: what fits the size of the log's file.
+        most: memory limit in bytes; None: derived from the size of the log's file.
 
     Raises:
-        ConfigError: its configuration is refused, or its state is not the one that the log names.
+        ConfigError: its configuration is invalid, or its state does not match the log.
     """
     try:
         agent = make(checkpoint.complete(log.head.learner), allowed_bytes(log) if most is None else most)
@@ -124,13 +124,13 @@ class Usable:
     """The records that can be replayed from the start: up to the first gap, and to step `until` with its result.
 
     Args:
-        log: from `read_log`; read as it is iterated over.
+        log: from `read_log`; read during iteration.
         until: None: to the end.
     """
 
     def __init__(self, log: Log, until: int | None = None) -> None:
         self._log, self._until = log, until
-        self.ended = ""  # why there are no more of them, once there are none; "" when the log ends there
+        self.ended = ""  # after the last record: reason why there are no more; "" at the end of the log
 
     def __iter__(self) -> Iterator[Array]:
         done = 0
@@ -146,19 +146,19 @@ class Usable:
             if len(records):
                 yield records
             if len(gaps):
-                self.ended = f"{lost:,} records are lost after record {done:,}: a replay cannot go on past them"
+                self.ended = f"{lost:,} records are lost after record {done:,}: a replay cannot continue after them"
                 return
         self.ended = self._log.cut or (f"the run had no step {self._until:,}" if self._until is not None else "")
 
 
 def usable(log: Log, until: int | None = None) -> tuple[Array, str]:
-    """What Usable gives, in one array, and why there is no more of it."""
+    """The records of Usable in one array, and the reason for their end."""
     found = Usable(log, until)
     return np.concatenate([np.zeros(0, log.head.dtype), *found]), found.ended
 
 
 def allowed_bytes(log: Log) -> int:
-    """Bytes for a learner: of the whole allowance what the records leave."""
+    """Memory limit of a learner: the total limit minus the records."""
     return max(allowance(log.nbytes) - log.record_count * log.head.record_bytes, allowance(0))
 
 
@@ -171,18 +171,18 @@ def verify(
     fallback: Fallback | None = None,
     most: int | None = None,
 ) -> Replayed:
-    """Run the learner of a log again and compare each command and each state hash.
+    """Replay the learner of a log and compare each command and each state hash.
 
     Args:
         log: from `read_log`.
-        until: replay so many control steps, with the result of the last; None: all.
-        stop: at the first difference; otherwise go on and measure how far it goes.
+        until: number of control steps to replay, including the result of the last; None: all.
+        stop: at the first difference; otherwise continue and measure the deviation.
         progress: called with the number of records done.
-        fallback: in place of the log's own, of the same kind: needed where that names a file or code.
-        most: bytes that the learner and its snapshots may take; None: what fits the size of the log's file.
+        fallback: replaces the log's fallback, of the same kind: required if that names a file or code.
+        most: memory limit of the learner and its snapshots in bytes; None: derived from the size of the log's file.
 
     Raises:
-        ConfigError: the log's configuration is refused, or names what only the caller may name.
+        ConfigError: the log's configuration is invalid, or names files or code that only the caller may name.
     """
     agent = start_of(log, most)
     records = Usable(log, until)
@@ -206,7 +206,7 @@ def verify(
 
 
 def _policy_of(log: Log, agent: Any, fallback: Fallback | None, most: int | None) -> Any:
-    """What the loop drove: the learner, with the supervisor around it where there was one."""
+    """The policy of the loop: the learner, with its supervisor if there was one."""
     head = log.head
     if not head.supervised:
         return agent.core.policy()
@@ -233,10 +233,10 @@ def _policy_of(log: Log, agent: Any, fallback: Fallback | None, most: int | None
 
 
 def _named_by_the_caller(log: Log, recorded: Fallback, given: Fallback | None) -> Fallback:
-    """The fallback of a replay: a log may describe one in numbers, and names neither code to run nor a file to open.
+    """The fallback of a replay: a log may describe it by numbers, but must not name code to run or files to open.
 
     Raises:
-        ConfigError: the log's does, and the caller has named none of its kind.
+        ConfigError: the log does, and the caller has given none of its kind.
     """
     if recorded.kind not in _NAMES_SOMETHING:
         return recorded
@@ -274,7 +274,7 @@ def in_batches(records: Array) -> Iterator[Array]:
 
 
 def _as_today(records: Array, head: Head) -> Array:
-    """Records of this build's layout; what it has and an earlier one had not is zero."""
+    """Records in this build's layout; fields missing in earlier ones are zero."""
     dtype = _core.record_dtype(len(head.observations), len(head.actuators))
     if records.dtype == dtype:
         return records
@@ -287,7 +287,7 @@ def _as_today(records: Array, head: Head) -> Array:
 
 @np.errstate(all="ignore")
 def _farthest(now: Array, then: Array) -> float:
-    """The largest distance; two NaN have none, a NaN and a number an infinite one."""
+    """The largest deviation; 0 for two NaN, infinite for a NaN and a number."""
     equal = (now == then) | (np.isnan(now) & np.isnan(then))
     distance = np.where(equal, 0.0, np.abs(now - then))
     return float(np.where(np.isnan(distance), np.inf, distance).max(initial=0.0))

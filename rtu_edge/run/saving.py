@@ -1,4 +1,4 @@
-"""What a run saves while it goes on, and how it goes on from what was saved."""
+"""Checkpoints during a run, and resuming from them."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _DT_TOLERANCE = 0.2
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run stands, over all its sessions."""
+    """Progress of a run, over all its sessions."""
 
     steps: int = 0
     episodes: int = 0
     next_episode: int = 1
-    episode_steps: int = 0  # of the episode that was under way; 0 at its end
-    returns: tuple[float, ...] = ()  # of the last episodes, as many as the target looks at
-    seconds: float = 0.0  # that its sessions have taken; the time in between does not count
+    episode_steps: int = 0  # of the current episode; 0 at its end
+    returns: tuple[float, ...] = ()  # of the last episodes, as many as the target averages
+    seconds: float = 0.0  # total duration of its sessions, without the time in between
 
     def after(self, progress: Progress) -> Position:
-        """With a session that began here."""
+        """Adds a session that started here."""
         return Position(
             self.steps + progress.steps,
             self.episodes + progress.episodes,
@@ -53,13 +53,13 @@ class Position:
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with.
+    """Initial state of a run.
 
     Args:
         agent: new, or from a checkpoint.
-        position: the beginning, or where the run that goes on stood.
-        notes: what there is to say about the checkpoint.
-        supervisor: the state of the one that watched it, or b"".
+        position: zero, or the progress of the resumed run.
+        notes: notes about the checkpoint.
+        supervisor: the state of its supervisor, or b"".
         source: the checkpoint's file; None for a new learner.
     """
 
@@ -71,19 +71,19 @@ class Start:
 
 
 class Saver:
-    """Saves a run: from a thread of its own while a loop runs, and once more at its end.
+    """Saves a run: from a separate thread while a loop runs, and again at its end.
 
-    The loop's thread only copies the arena when asked (runtime.Loop.ask_snapshot); a twin of the learner makes the
-    checkpoint's bytes of it. A disk that is full or read-only ends nothing, nor does a learner that is not finite,
-    which is never saved over a good one: the failure is kept in `complaint`.
+    The loop's thread only copies the arena when asked (runtime.Loop.ask_snapshot); a second instance of the learner
+    converts it to a checkpoint. Neither a full or read-only disk nor a learner that is not finite ends the run; such a
+    learner never replaces a valid checkpoint. The failure is kept in `complaint`.
 
     Args:
-        slots: where to.
-        settings: how often.
-        agent: the learner; at rest outside `during`.
-        position: where the run stands as the session begins.
-        device: what the checkpoint is made for; see device_facts().
-        supervisor: around the learner's policy; its state is saved with it.
+        slots: the destination.
+        settings: the interval.
+        agent: the learner; idle outside `during`.
+        position: progress of the run at the start of the session.
+        device: the device of the checkpoint; see device_facts().
+        supervisor: of the learner; its state is saved with it.
     """
 
     def __init__(
@@ -107,11 +107,11 @@ class Saver:
 
     @property
     def periodic(self) -> bool:
-        """Anything is saved before the end."""
+        """True if checkpoints are saved during the run."""
         return self._settings.every_s > 0 or self._settings.every_steps > 0
 
     def complaint(self) -> str:
-        """What the first failure was, once, or what is to be known of the disk; "" when there is nothing new."""
+        """The first failure, or a note about the disk, returned once; "" if there is nothing new."""
         text, self._complaint = self._complaint, ""
         return text or self.slots.note()
 
@@ -130,17 +130,17 @@ class Saver:
                 thread.join()
 
     def save(self, session: int = 0) -> None:
-        """The learner as it is now.
+        """Save the current learner.
 
         Raises:
-            CheckpointError: it could not be loaded again; what was saved before is as it was.
+            CheckpointError: it could not be loaded again; earlier checkpoints are unchanged.
             OSError: it cannot be written.
         """
         beside = b"" if self._supervisor is None else self._supervisor.state()
         self._write(self.agent, beside, self.position, session)
 
     def finish(self, progress: Progress, session: int) -> None:
-        """The learner after the loop's end; see save()."""
+        """Save the learner after the loop's end; see save()."""
         self.position = self.position.after(progress)
         self.save(session)
 
@@ -175,7 +175,7 @@ class Saver:
         problem = "" if self._supervisor is None else self._supervisor.check(beside)
         if problem:
             raise CheckpointError(
-                f"{self.slots.current}: not saved: the supervisor's block is {problem}; what was saved before stays"
+                f"{self.slots.current}: not saved: the supervisor's block is {problem}; earlier checkpoints are kept"
             )
         run = {**msgspec.to_builtins(position), "session": session, "device": self._device}
         self.slots.save(agent.core.save(checkpoint.encode_config(agent.config, run), beside))
@@ -183,7 +183,7 @@ class Saver:
 
 
 def device_facts(device: Connection) -> dict[str, Any]:
-    """What a checkpoint keeps of the device it was made for."""
+    """The description of its device in a checkpoint."""
     return {"schema_hash": f"{device.hello.schema_hash:08x}", "period_s": device.sheet.period_s}
 
 
@@ -191,13 +191,12 @@ def open_start(path: Path, device: Connection, force: bool = False) -> Start:
     """The start from a checkpoint.
 
     Args:
-        path: a checkpoint, or the folder of a run: then its newest whole one; those that are damaged or not finite are
-            set aside, and the notes tell why.
-        device: the checkpoint has to be made for such a one.
-        force: another period or data sheet is taken all the same.
+        path: a checkpoint, or the folder of a run: then its newest valid one; damaged or non-finite ones are skipped,
+        with the reason in the notes. device: the checkpoint must be for such a device.
+        force: accept another period or data sheet.
 
     Raises:
-        CheckpointError: none there, or made for another device.
+        CheckpointError: there is none, or it is for another device.
         OSError: a file cannot be read.
     """
     notes: list[str] = []
@@ -219,10 +218,10 @@ def open_start(path: Path, device: Connection, force: bool = False) -> Start:
 
 
 def going_on(start: Start, settings: Run, path: Path) -> Start:
-    """The start of the run that was interrupted, and not of another one with its learner.
+    """The start to resume the interrupted run itself, not a new run with its learner.
 
     Raises:
-        CheckpointError: there is nothing left to do.
+        CheckpointError: the run is already complete.
     """
     done = start.position
     if done.steps >= settings.steps:
@@ -239,7 +238,7 @@ def going_on(start: Start, settings: Run, path: Path) -> Start:
 
 
 def anew(start: Start) -> Start:
-    """The start of another run with this learner, watched by a new supervisor."""
+    """The start of a new run with this learner and a new supervisor."""
     return replace(start, position=Position(), supervisor=b"")
 
 

@@ -1,9 +1,9 @@
-"""A run as a system service: what systemd and udev are told, the watchdog, and an owner that waits to be told to arm.
+"""A run as a system service: systemd and udev files, the watchdog, and an owner that waits for arming.
 
-The service connects, shakes hands and waits, disarmed. `rtu-edge arm` gives it the number that its status shows; when
-the run is over, or anything stopped it, it waits again. The watchdog is fed only as the loop turns (or, disarmed, as
-the wait goes on): a loop that hangs is a process that systemd ends, and then the device is safe by its own clock. While
-no loop runs and files are written, which a slow card may take seconds for, a thread feeds it: Watchdog.while_writing().
+The service connects, completes the handshake and waits, disarmed. `rtu-edge arm` sends it the number in its status;
+after the run, or after a stop, it waits again. The watchdog is fed only while the loop iterates (or, disarmed, while it
+waits): systemd ends a process with a hanging loop, and the device then goes safe by its own clock. While no loop runs
+and files are written, which may take seconds on a slow card, a thread feeds it: Watchdog.while_writing().
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ __all__ = ["Part", "Watchdog", "apply", "notify", "parts", "wait_until_armed"]
 
 _WATCHDOG_S = 2
 
-# How long a stretch of work with files may take before it counts as hung, s: a card that takes longer takes nothing.
+# Maximum duration of file operations before they count as hung, s.
 _WRITING_S = 60.0
-# What each message asks for beyond TimeoutStopSec, s (EXTEND_TIMEOUT_USEC, sd_notify(3)).
+# Time that each message requests beyond TimeoutStopSec, s (EXTEND_TIMEOUT_USEC, sd_notify(3)).
 _EXTENSION_S = 5.0
-# A message that repeats waits so long for a manager that is busy, s.
+# Timeout of a repeated message for a busy manager, s.
 _BUSY_S = 0.1
 
 # Drivers of serial ports, by their names in /proc/devices.
 _TTYS = ("ttyACM", "ttyUSB", "ttyAMA", "ttyS", "ttyTHS", "pts")
 
-# What udev leaves in a name without replacing it, and what is no pattern in a rule.
+# Characters that udev keeps in a name, and that are no pattern in a rule.
 _SAFE = r"([A-Za-z0-9#+.:=@_-]+)"
 _BY_ID = re.compile(rf"serial/by-id/usb-{_SAFE}-if([0-9a-f]{{2}})(?:-port[0-9]+)?", re.ASCII)
 
-# What a unit, a file in /etc, a folder in /var/lib and a link in /dev may all be called.
+# Valid names for a unit, a file in /etc, a folder in /var/lib and a link in /dev.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}\$?", re.ASCII)
 _RULES = {
@@ -56,7 +56,7 @@ _RULES = {
 
 @dataclass(frozen=True)
 class Part:
-    """A file of the service: where it goes, what stands in it, what has to be run after it was written."""
+    """A file of the service: path, contents, and the command to run after writing it."""
 
     path: Path
     text: str
@@ -108,21 +108,20 @@ def parts(
 
     Args:
         config: the TOML file that the service runs.
-        user: who runs it.
-        name: of the service, and of the device's stable name under /dev.
-        port: the device's path, or a pyserial URL, as the configuration names it.
-        folder: where its runs go, as the configuration names it.
+        user: its user. name: of the service, and of the device's stable name under /dev.
+        port: the device's path, or a pyserial URL, as in the configuration. folder: of its runs, as in the
+            configuration.
 
     Raises:
-        ConfigError: a name that is none for a unit or a user, or a path that no unit can name.
+        ConfigError: an invalid name for a unit or a user, or a path that a unit cannot contain.
     """
     for option, value, rule in (("--unit", name, _NAME), ("--user", user, _USER)):
         if not rule.fullmatch(value):
             raise ConfigError(f"{option} = {quoted(value)}: must be {_RULES[option]}")
     unit = _unit(config, user, name, port, folder)
     shared = """\
-# Control sockets, by which rtu-edge estop finds the owner of a port: any user may register one, only a holder of the
-# device is believed.
+# Control sockets, by which rtu-edge estop finds the owner of a port: any user may register one, but only a holder of
+# the device is trusted.
 d /run/rtu-edge 1777 root root -
 # Where there is no /run/rtu-edge: not to be cleaned.
 x /tmp/rtu-edge-*
@@ -145,7 +144,7 @@ x /tmp/rtu-edge-*
 
 
 def _sandbox(port: str, folder: str, read: list[str]) -> str:
-    """What the service may not do, as far as reaching its device, its files and its socket allows (systemd.exec(5))."""
+    """Restrictions of the service, without access to its device, files and socket (systemd.exec(5))."""
     remote = "://" in port
     homes = ("/home", "/root", "/run/user")
     lines = [
@@ -187,7 +186,7 @@ def _sandbox(port: str, folder: str, read: list[str]) -> str:
 
 
 def _rule(port: str, name: str, dev: str = "/dev") -> str:
-    """The udev rule for the device of a configuration, and for no other."""
+    """The udev rule for the device of a configuration only."""
     return f"""\
 # The device of the service {name}: for the group dialout, without a modem manager that talks to it, and a stable name.
 ACTION=="remove", GOTO="rtu_edge_end"
@@ -204,10 +203,10 @@ LABEL="rtu_edge_end"
 
 
 def _match(port: str, name: str, dev: str) -> str:
-    """What udev knows a port by: the identity in its persistent name, where it has one, or the kernel's name."""
+    """The key of a port in udev: the identity in its persistent name, if it has one, or the kernel's name."""
     by_id = Path(dev, "serial", "by-id")
     links = [port] if port else []
-    if by_id.is_dir():  # a kernel's name of now has the identity of the board that is plugged in
+    if by_id.is_dir():  # a current kernel name has the identity of the connected board
         links += [str(link) for link in sorted(by_id.iterdir()) if os.path.realpath(link) == os.path.realpath(port)]
     for link in links:
         if found := _BY_ID.fullmatch(os.path.relpath(link, dev)):
@@ -224,7 +223,7 @@ def _word(path: str | os.PathLike[str]) -> str:
     """
     text = os.fspath(path)
     if not text.isprintable():
-        raise ConfigError(f"{text!r}: must be a path of printable characters, as it stands in a unit")
+        raise ConfigError(f"{text!r}: must be a path of printable characters, as required in a unit")
     if re.fullmatch(r"[\w/.:@+,=-]+", text):
         return text
     return '"' + text.replace("\\", r"\\").replace('"', r"\"").replace("%", "%%").replace("$", "$$") + '"'
@@ -257,10 +256,10 @@ def apply(found: list[Part], root: Path) -> list[Path]:
 
 
 def notify(state: str, wait_s: float = 1.0) -> bool:
-    """Tell the service manager, `READY=1` for instance (sd_notify(3)); False where there is none.
+    """Notify the service manager, for example with `READY=1` (sd_notify(3)); False if there is none.
 
     Args:
-        wait_s: how long for a manager that is busy, s; then the message is dropped.
+        wait_s: timeout for a busy manager, s; then the message is dropped.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
@@ -276,10 +275,10 @@ def notify(state: str, wait_s: float = 1.0) -> bool:
 
 
 class Watchdog:
-    """Feeds systemd's watchdog when the loop has turned since it was asked last; at most four times per period.
+    """Feeds systemd's watchdog if the loop has iterated since the last call; at most four times per period.
 
     Args:
-        link: whose loops count.
+        link: the link of the loops.
     """
 
     def __init__(self, link: Link) -> None:
@@ -292,7 +291,7 @@ class Watchdog:
         self._extended_s = 0.0
 
     def look(self) -> bool:
-        """Feed it if the loop has turned, or none runs; returns whether it was fed."""
+        """Feed it if the loop has iterated, or none runs; returns whether it was fed."""
         now_s, turns = time.monotonic(), self._link.turns
         if not self._every_s or now_s - self._fed_s < self._every_s:
             return False
@@ -303,10 +302,9 @@ class Watchdog:
 
     @contextmanager
     def while_writing(self) -> Iterator[None]:
-        """While files are written, feed the watchdog from a thread, and have systemd wait with an end that it asked
-        for.
+        """While files are written, feed the watchdog from a thread, and extend systemd's stop timeout.
 
-        Only between two loops: one that runs is fed for by look(). For at most a minute; then the disk counts as hung.
+        Only between loops: look() feeds for a running one. For at most a minute; then the disk counts as hung.
         """
         if not os.environ.get("NOTIFY_SOCKET"):
             yield
@@ -338,14 +336,14 @@ class Watchdog:
 
 
 def wait_until_armed(link: Link, watchdog: Watchdog, leave: Callable[[], bool]) -> bool:
-    """Wait, disarmed, until the control socket is told to arm; False when `leave` says so first.
+    """Wait, disarmed, for the command to arm; False if `leave` returns True first.
 
-    A new number each time: one that was read before a stop arms nothing after it. An emergency stop while it waits ends
-    the wait as it ends a run: the port is free for `rtu-edge clear`.
+    Uses a new number each time: a number from before a stop is invalid afterwards. An emergency stop ends the wait like
+    a run: the port is free for `rtu-edge clear`.
 
     Raises:
         LinkError: the device has restarted, or is gone.
-        SafetyStop: an emergency stop was asked for.
+        SafetyStop: an emergency stop was requested.
     """
     from rtu_edge.loop.link import ATTEND_S
 

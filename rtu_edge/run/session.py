@@ -1,4 +1,4 @@
-"""A run from ARM to DISARM: supervised, saved while it goes on, written down."""
+"""A run from ARM to DISARM: supervised, saved and logged."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ __all__ = ["Session"]
 
 
 class Session:
-    """A learner that is about to drive; nothing is on the disk yet.
+    """A learner before its run; nothing is on the disk yet.
 
     Args:
         settings: the run's configuration.
-        device: where it drives.
-        start: what it begins with.
+        device: its device. start: its initial state.
         loop: the loop's configuration.
 
     Raises:
@@ -37,7 +36,7 @@ class Session:
         self.supervised = supervised(settings, device, start.agent, loop, start.supervisor)
 
     def saver(self, folder: Path) -> Saver:
-        """What saves it, in the slots of a folder."""
+        """Its saver, in the slots of a folder."""
         checkpoint, facts = self.settings.checkpoint, device_facts(self.device)
         slots = Slots(folder, checkpoint.keep)
         return Saver(slots, checkpoint, self.start.agent, self.start.position, facts, self.supervised.supervisor)
@@ -53,10 +52,10 @@ class Session:
         """Drive, from ARM to DISARM.
 
         Args:
-            folder: where the log and the black box go.
+            folder: for the log and the black box.
             saver: from saver().
             watch, poll_s: as for run_loop().
-            say: told what the saver complains of and what the system refused, as it happens.
+            say: receives errors of the saver and refused privileges as they occur.
         """
 
         def look(status: LoopStatus, records: Any, episodes: Any) -> None:

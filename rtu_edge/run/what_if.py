@@ -1,4 +1,4 @@
-"""What another learner would have predicted over the observations, rewards and actions of a log."""
+"""Predictions of another learner on the observations, rewards and actions of a log."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _SIZES = ("learner.units", "learner.hidden", "learner.cell", "learner.body")
 
 @dataclass(frozen=True)
 class Predictions:
-    """How good the value estimates of a stretch were.
+    """Quality of the value estimates of a stretch.
 
     Args:
         value, delta: of each record that learned from a transition, (k,).
-        correlation: of the estimates with the discounted return that came, over finished episodes; NaN: undefined.
+        correlation: of the estimates with the actual discounted return, over finished episodes; NaN: undefined.
     """
 
     value: Array
@@ -40,14 +40,14 @@ class Predictions:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """Predictions as they were and as another configuration would have made them, over the recorded actions."""
+    """Predictions of the run and of another configuration, over the recorded actions."""
 
     changes: tuple[str, ...]
     was: Predictions
     would: Predictions
     returns: Array = field(repr=False)  # discounted, of each of the records; NaN where the episode does not end
     step: Array = field(repr=False)
-    fresh: bool = False  # the start in the log is of another layout: this learner began anew
+    fresh: bool = False  # the start in the log has another layout: this learner was newly initialised
     ended: str = ""
 
 
@@ -55,9 +55,8 @@ class WhatIf:
 def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progress: Progress | None = None) -> WhatIf:
     """Run a learner of another configuration over the observations, rewards and actions of a log.
 
-    The actions are those that were carried out, whatever this learner would have done: its critic learns from each
-    step, its actor only where it agrees. Only predictions can be compared; where it would have driven the plant is
-    unknown.
+    The actions are the recorded ones, regardless of this learner's choice: its critic learns from each step, its actor
+    only if it agrees. Only predictions can be compared; its effect on the plant is unknown.
 
     Args:
         log: from `read_log`.
@@ -70,7 +69,7 @@ def what_if(log: Log, changes: Sequence[str], *, until: int | None = None, progr
     """
     for change in changes:
         if not change.startswith("learner.") or change.startswith(("learner.actions", "learner.levels")):
-            raise ConfigError(f"--set {change}: a replay can change the learner, not its actions or anything else")
+            raise ConfigError(f"--set {change}: a replay can change only the learner, not its actions")
     config = parse_config(log.head.configuration, changes, source=str(log.path), recorded=True)
     if not any(change.startswith(_SIZES) for change in changes):
         _check_size(log, config)
@@ -115,7 +114,7 @@ def _check_size(log: Log, config: Config) -> None:
 
 
 def returns_of(records: Array, gamma: float) -> Array:
-    """Discounted return after each record, (k,) float64; NaN where the episode does not end in the records."""
+    """Discounted return after each record, (k,) float64; NaN if the episode does not end in the records."""
     found = np.full(len(records), np.nan)
     flags, rewards = records["flags"], records["reward"].astype(np.float64)
     later = np.nan
@@ -140,7 +139,7 @@ def _predictions(value: Array, delta: Array, returns: Array, learned: Array) -> 
 
 @np.errstate(all="ignore")
 def comparison(found: WhatIf) -> list[tuple[str, float, float]]:
-    """Rows of a table: what, as it was, as it would have been."""
+    """Rows of a table: quantity, original, changed."""
 
     def both(name: str, of: Callable[[Predictions], float]) -> tuple[str, float, float]:
         return name, of(found.was), of(found.would)

@@ -1,6 +1,6 @@
-"""The faults: what each does to the line, to the device or to the host. Only a suite, or a test, can inject one.
+"""The faults of the line, the device and the host. Only a suite or a test can inject one.
 
-A fault is described by a table of TOML (`kind` and its parameters) or made in Python; the same class is both:
+A fault is described by a table of TOML (`kind` and its parameters) or created in Python, with the same class:
 
     [[fault]]
     name = "one command in five is lost"
@@ -10,7 +10,7 @@ A fault is described by a table of TOML (`kind` and its parameters) or made in P
     for_s = 1.0
     expect = "rides_through"
 
-`rate` is the share of frames that are hit. What happens when is drawn from the bridge's seed.
+`rate` is the share of affected frames. All random choices follow from the bridge's seed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every fault has: when it acts, what it has to come to, and what the bridge asks of it."""
+"""Base class of the faults: timing, expected outcome, and the bridge's interface."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Millis: TypeAlias = Annotated[float, msgspec.Meta(ge=0.0, le=60_000.0)]
 
 
 class Response(str, enum.Enum):
-    """What a fault comes to."""
+    """Response to a fault."""
 
-    RIDES_THROUGH = "rides_through"  # armed all the while, commands flow again afterwards
+    RIDES_THROUGH = "rides_through"  # armed throughout, commands continue afterwards
     FALLS_BACK = "falls_back"  # the same, but another controller took over from the learner
     GOES_SAFE = "goes_safe"  # the actuators went to their safe behaviour and the session is closed
-    REFUSES = "refuses"  # the host did not arm at all
+    REFUSES = "refuses"  # the host did not arm
 
 
 class By(str, enum.Enum):
@@ -41,33 +41,33 @@ class Controller(str, enum.Enum):
     """Who drives."""
 
     LINEAR = "linear"  # a fixed controller
-    LEARNER = "learner"  # a recurrent learner that learns all the while
+    LEARNER = "learner"  # a recurrent learner that learns throughout
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A fault and, for a suite, what it has to come to.
+    """A fault and, for a suite, its expected outcome.
 
     Args:
-        name: in the report; the kind unless given.
-        start_s: after the first command, how long until it begins.
-        for_s: how long it acts.
-        watch_s: how long after its end the session is watched.
-        expect: what it has to come to; anything else fails, a false trip as well as a missed one.
-        by: who has to end the session, where one ends.
-        reasons: the host's stop reason has to be one of these, where it stops; any unless given.
-        error: words that the host's error has to contain; any unless given.
+        name: in the report; default: the kind.
+        start_s: time from the first command to its start.
+        for_s: its duration.
+        watch_s: time for which the session is monitored after its end.
+        expect: the expected outcome; any other fails, a false trip as well as a missed one.
+        by: who must end the session, if it ends.
+        reasons: allowed stop reasons of the host; default: any.
+        error: words that the host's error must contain; default: any.
         safe_within_ms: from the observation that the last accepted command answers to the actuators' safe behaviour,
             by the device's clock; 0 takes what the protocol promises, TTL and one period.
         detect_within_ms: from the fault's beginning until host or device notices it; 0: need not be noticed.
         recover_within_s: from the fault's end until commands are accepted again (after goes_safe: from a new session).
-        settings: of the host's configuration, in place of the suite's: `a.b=c` each.
-        clock, controller: in place of the suite's; the clock is not "host".
-        only: targets that it is for; all unless given.
+        settings: of the host's configuration, replacing the suite's: `a.b=c` each.
+        clock, controller: replace the suite's; the clock is not "host".
+        only: targets that it applies to; default: all.
     """
 
     kind: ClassVar[str] = ""
     acts_on: ClassVar[str] = "line"
-    needs: ClassVar[frozenset[str]] = frozenset()  # abilities of the target; "host process"
+    needs: ClassVar[frozenset[str]] = frozenset()  # required abilities of the target; "host process"
     whole: ClassVar[bool] = False  # acts from before the host opens the port until it is gone
     twice: ClassVar[bool] = False  # a session has driven and ended before the one that is watched
 
@@ -93,28 +93,28 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return self.name or self.kind
 
     def lacks(self, abilities: frozenset[str]) -> str:
-        """What it needs and a target has not; "" when nothing is missing."""
+        """Required abilities that a target lacks; "" if none."""
         return ", ".join(sorted(need for need in self.needs - abilities if not need.startswith("host")))
 
     def check(self, target: Target, host: Any) -> None:
-        """Raises DeviceError when the target, or the host, is not one on which it can act."""
+        """Raises DeviceError if it cannot act on this target or host."""
         missing = self.lacks(target.abilities)
         if missing:
             raise DeviceError(f"{self.title}: the target {target.name} cannot {missing}")
         if "host process" in self.needs and getattr(host, "pid", None) is None:
-            raise DeviceError(f"{self.title}: needs a host that is a process of its own")
+            raise DeviceError(f"{self.title}: needs a host in a separate process")
 
     def begin(self, now: Injection) -> None:
         """It begins."""
 
     def transform(self, now: Injection, unit: Unit) -> list[Unit]:
-        """What becomes of something that passes."""
+        """The result for a unit that passes."""
         return [unit]
 
     def poll(self, now: Injection, at_s: float) -> list[Unit]:
-        """What it puts on the line of its own accord."""
+        """Units that it sends on its own."""
         return []
 
     def end(self, now: Injection) -> list[Unit]:
-        """It ends; what it held back goes on."""
+        """Ends the fault; delayed units are forwarded."""
         return []

@@ -27,7 +27,7 @@ class Reset(Fault, frozen=True, kw_only=True):
 
 
 class Freeze(Fault, frozen=True, kw_only=True):
-    """The device does nothing for a while, then goes on as if nothing had been."""
+    """The device hangs for a while, then continues."""
 
     kind = "freeze"
     acts_on = "device"
@@ -50,8 +50,8 @@ class StopBy(str, enum.Enum):
 
 
 class Driver(Fault, frozen=True, kw_only=True):
-    """The device is stopped by a frame that its host did not send; each target that can show its drivers' registers has
-    them read after every fault, and this one is about nothing else.
+    """The device is stopped by a frame that its host did not send; this fault tests only the drivers' registers, which
+    are read after every fault if the target allows it.
 
     Args:
         stop: which frame.
@@ -69,7 +69,7 @@ class Driver(Fault, frozen=True, kw_only=True):
 
 
 class DeviceClock(Fault, frozen=True, kw_only=True):
-    """The device's own clock passes 2^32 us in the middle of a run, as it does each 71.6 minutes.
+    """The device's own clock passes 2^32 us in the middle of a run, as it does every 71.6 minutes.
 
     `clock_wrap` shifts the stamps on the line; here the device restarts with such a clock before the host opens the
     port.

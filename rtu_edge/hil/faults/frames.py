@@ -1,5 +1,5 @@
-"""Frames that are whole and lie: old ones, those of somebody else, another data sheet, sensors and actuators that
-fail.
+"""Valid frames with false contents: old frames, frames of another sender, another data sheet, failing sensors and
+actuators.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Talk(str, enum.Enum):
 
     PING = "ping"
     NOISE = "noise"  # random bytes
-    COMMAND = "command"  # of a session that does not hold
+    COMMAND = "command"  # of an inactive session
 
 
 class Failure(str, enum.Enum):
@@ -39,11 +39,11 @@ class Failure(str, enum.Enum):
 
 
 class Replay(Fault, frozen=True, kw_only=True):
-    """Old commands come again: frames of before, each a valid one in its time.
+    """Old commands are replayed, each of which was valid originally.
 
     Args:
-        per_s: how many a second.
-        age_s: from at least so long ago.
+        per_s: number per second.
+        age_s: minimum age.
     """
 
     kind = "replay"
@@ -66,12 +66,12 @@ class Replay(Fault, frozen=True, kw_only=True):
         return [Unit(Direction.TO_DEVICE, protocol.encode(now.random.choice(old)), at_s)]
 
     def is_old(self, now: Injection, passed: FrameRecord, at_s: float) -> bool:
-        """True for a command that may come again."""
+        """True for a command that may be replayed."""
         return passed.at_s < at_s - self.age_s
 
 
 class OldSession(Replay, frozen=True, kw_only=True):
-    """The commands of an earlier session come again in a new one, each a valid one in its time."""
+    """The commands of an earlier session are replayed in a new one, each of which was valid originally."""
 
     kind = "old_session"
     twice = True
@@ -83,12 +83,12 @@ class OldSession(Replay, frozen=True, kw_only=True):
 
 
 class Flood(Fault, frozen=True, kw_only=True):
-    """Somebody else talks without end.
+    """Another sender floods the line.
 
     Args:
-        direction: to whom.
+        direction: the receiver.
         what: "ping", "noise" or "command".
-        per_s: frames a second.
+        per_s: frames per second.
     """
 
     kind = "flood"
@@ -117,7 +117,7 @@ class Flood(Fault, frozen=True, kw_only=True):
 
 
 class _Rewrite(Fault, frozen=True, kw_only=True):
-    """Says something else in a frame of one kind, with a CRC that is right.
+    """Modifies frames of one kind, with a valid CRC.
 
     Args:
         rate: share of these frames.
@@ -127,7 +127,7 @@ class _Rewrite(Fault, frozen=True, kw_only=True):
     rate: Rate = 1.0
 
     def wants(self, message: protocol.Message | None) -> bool:
-        """True for a message that it spoils."""
+        """True for a message that it modifies."""
         return isinstance(message, self.message)
 
     def transform(self, now: Injection, unit: Unit) -> list[Unit]:
@@ -140,15 +140,15 @@ class _Rewrite(Fault, frozen=True, kw_only=True):
         return [dataclasses.replace(unit, data=protocol.encode(dataclasses.replace(unit.frame, payload=payload)))]
 
     def rewrite(self, now: Injection, message: Any) -> protocol.Message:
-        """What it says instead."""
+        """The modified message."""
         raise NotImplementedError
 
 
 class Misfit(_Rewrite, frozen=True, kw_only=True):
-    """Another schema in the middle of a run: one value more than the data sheet has, CRC right.
+    """Another schema in the middle of a run: one value more than in the data sheet, with a valid CRC.
 
     Args:
-        direction: "to_device" spoils commands, "to_host" observations.
+        direction: "to_device" modifies commands, "to_host" observations.
     """
 
     kind = "misfit"
@@ -165,7 +165,7 @@ class Misfit(_Rewrite, frozen=True, kw_only=True):
 
 
 class Schema(_Rewrite, frozen=True, kw_only=True):
-    """The device claims another data sheet than it has: the hash in HELLO does not fit the rows."""
+    """The device reports a wrong data sheet: the hash in HELLO does not match the rows."""
 
     kind = "schema"
     whole = True
@@ -176,11 +176,11 @@ class Schema(_Rewrite, frozen=True, kw_only=True):
 
 
 class Sensor(_Rewrite, frozen=True, kw_only=True):
-    """A sensor fails: it says nothing that is a number, is stuck, jumps, or says zero.
+    """A sensor fails: NaN, stuck, spikes, or zero.
 
     Args:
         how: "nan", "stuck", "spike" or "zero".
-        index: which observation.
+        index: the observation.
         size: of a spike, in the observation's unit.
     """
 
@@ -199,11 +199,11 @@ class Sensor(_Rewrite, frozen=True, kw_only=True):
 
 
 class Actuator(_Rewrite, frozen=True, kw_only=True):
-    """An actuator is stuck: whatever is commanded, it does the same; STATE tells what was applied.
+    """An actuator is stuck at a value regardless of commands; STATE reports the applied value.
 
     Args:
-        index: which actuator.
-        value: what it does, in its unit.
+        index: the actuator.
+        value: the applied value, in its unit.
     """
 
     kind = "actuator"
@@ -218,10 +218,10 @@ class Actuator(_Rewrite, frozen=True, kw_only=True):
 
 
 class Episodes(_Rewrite, frozen=True, kw_only=True):
-    """Each STATE begins another episode and claims another place of the actuators: no reason for a command to jump.
+    """Each STATE starts a new episode and reports other actuator values; commands must not jump.
 
     Args:
-        value: what the first actuator claims to apply, with the sign changing from STATE to STATE.
+        value: reported value of the first actuator, with alternating sign.
     """
 
     kind = "episodes"
@@ -238,12 +238,12 @@ class Episodes(_Rewrite, frozen=True, kw_only=True):
 
 
 class ClockWrap(Fault, frozen=True, kw_only=True):
-    """The device's 32-bit clock wraps in the middle of a run, as it does each 71.6 minutes.
+    """The device's 32-bit clock wraps in the middle of a run, as it does every 71.6 minutes.
 
-    The device's stamps are shifted on their way to the host, and back in what the host answers.
+    The device's time stamps are shifted on the way to the host, and back in the host's answers.
 
     Args:
-        after_s: the wrap comes so long after the beginning.
+        after_s: time from the start to the wrap.
     """
 
     kind = "clock_wrap"

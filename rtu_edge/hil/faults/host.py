@@ -1,4 +1,4 @@
-"""On the host's process: it is stopped, killed, starved, its disk is full."""
+"""Faults of the host's process: stopped, killed, starved, full disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class HostStop(Fault, frozen=True, kw_only=True):
-    """The host's process is stopped (SIGSTOP), and goes on at the end."""
+    """The host's process is stopped (SIGSTOP), and continues at the end."""
 
     kind = "host_stop"
     acts_on = "host"
@@ -42,11 +42,11 @@ class HostKill(Fault, frozen=True, kw_only=True):
 
 
 class HostStarve(Fault, frozen=True, kw_only=True):
-    """The host gets little of the processor: it is stopped for a while, runs for a while, and so on.
+    """The host gets little processor time: it is stopped and continued alternately.
 
     Args:
-        stopped_ms: how long it stands.
-        runs_ms: how long it runs.
+        stopped_ms: duration of each stop.
+        runs_ms: duration of each run.
     """
 
     kind = "host_starve"
@@ -69,7 +69,7 @@ class HostStarve(Fault, frozen=True, kw_only=True):
 
 
 class DiskFull(Fault, frozen=True, kw_only=True):
-    """No file of the host's can grow any more, to its end (RLIMIT_FSIZE: what a full disk or a quota looks like)."""
+    """The host's files can no longer grow (RLIMIT_FSIZE, like a full disk or a quota), until its end."""
 
     kind = "disk_full"
     acts_on = "host"

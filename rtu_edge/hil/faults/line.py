@@ -1,4 +1,4 @@
-"""On the line: frames are lost, late, doubled, damaged; the plug is pulled."""
+"""Faults of the line: lost, late, duplicated and damaged frames; unplugging."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class _Line(Fault, frozen=True, kw_only=True):
-    """On the line, one way unless it says both.
+    """A fault of the line, in one direction unless `both` is set.
 
     Args:
         direction: "to_device" or "to_host".
         both: both ways.
-        rate: share of frames that are hit.
+        rate: share of affected frames.
     """
 
     direction: Direction = Direction.TO_DEVICE
@@ -29,7 +29,7 @@ class _Line(Fault, frozen=True, kw_only=True):
     rate: Rate = 0.1
 
     def hits(self, now: Injection, unit: Unit) -> bool:
-        """True when this frame is one of those."""
+        """True if it applies to this frame."""
         return (self.both or unit.direction == self.direction) and now.hit(self.rate)
 
 
@@ -47,7 +47,7 @@ class Flip(_Line, frozen=True, kw_only=True):
 
 
 class Drop(_Line, frozen=True, kw_only=True):
-    """Frames are lost; with rate 1, everything: a broken wire one way, or both."""
+    """Frames are lost; rate 1 loses everything, like a broken wire."""
 
     kind = "drop"
 
@@ -68,7 +68,7 @@ class Insert(_Line, frozen=True, kw_only=True):
     """Noise before a frame: random bytes.
 
     Args:
-        most_bytes: at most so many.
+        most_bytes: maximum number.
     """
 
     kind = "insert"
@@ -102,8 +102,8 @@ class Delay(_Line, frozen=True, kw_only=True):
     """Everything takes longer; the order stays.
 
     Args:
-        delay_ms: each frame.
-        jitter_ms: and up to so much more, drawn anew.
+        delay_ms: delay of each frame.
+        jitter_ms: maximum additional random delay.
     """
 
     kind = "delay"
@@ -119,7 +119,7 @@ class Delay(_Line, frozen=True, kw_only=True):
 
 
 class Stall(_Line, frozen=True, kw_only=True):
-    """Everything is held back, and comes in one burst at the end: a stalled adapter."""
+    """Everything is delayed, and arrives in one burst at the end, as with a stalled adapter."""
 
     kind = "stall"
     rate: Rate = 1.0
@@ -135,7 +135,7 @@ class Stall(_Line, frozen=True, kw_only=True):
 
 
 class Half(_Line, frozen=True, kw_only=True):
-    """The next frame stops in its middle, and then there is silence."""
+    """The next frame is cut in the middle, followed by silence."""
 
     kind = "half"
     rate: Rate = 1.0
@@ -148,7 +148,7 @@ class Half(_Line, frozen=True, kw_only=True):
 
 
 class Pace(_Line, frozen=True, kw_only=True):
-    """A slow line: bytes take as long as they would at a baud rate, 10 bits each.
+    """A slow line: bytes take the time of a baud rate, 10 bits each.
 
     Args:
         baud: bits per second.
@@ -167,7 +167,7 @@ class Pace(_Line, frozen=True, kw_only=True):
 
 
 class Echo(_Line, frozen=True, kw_only=True):
-    """What one end says comes back to it as well, as on a half-duplex adapter."""
+    """One end's output is echoed to it, as on a half-duplex adapter."""
 
     kind = "echo"
     rate: Rate = 1.0
@@ -180,7 +180,7 @@ class Echo(_Line, frozen=True, kw_only=True):
 
 
 class Loopback(Fault, frozen=True, kw_only=True):
-    """RX connected to TX: the host's own bytes come back, and there is no device on the line."""
+    """RX connected to TX: the host's own bytes are echoed, and there is no device on the line."""
 
     kind = "loopback"
     whole = True
@@ -193,7 +193,7 @@ class Loopback(Fault, frozen=True, kw_only=True):
 
 
 class Unplug(Fault, frozen=True, kw_only=True):
-    """The plug is pulled on the host's side; at the end it is back, under the same name."""
+    """The port is unplugged on the host's side, and plugged in again under the same name at the end."""
 
     kind = "unplug"
 

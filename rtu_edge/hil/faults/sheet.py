@@ -1,4 +1,4 @@
-"""The data sheet and the device it was read from: rows that lie, another device in its place, a restart before ARM."""
+"""Faults of the data sheet: false rows, an exchanged device, a restart before ARM."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Lie(str, enum.Enum):
-    """What a row says that limits nothing."""
+    """Row values that impose no limit."""
 
     SLEW_ZERO = "slew_zero"
     SLEW_NAN = "slew_nan"
@@ -30,14 +30,14 @@ class Lie(str, enum.Enum):
 
 
 def _says(unit: Unit, message: protocol.Message) -> Unit:
-    """The same frame with another message, its CRC right."""
+    """The same frame with another message and a valid CRC."""
     assert unit.frame is not None
     frame = dataclasses.replace(unit.frame, payload=protocol.pack(message).payload)
     return dataclasses.replace(unit, data=protocol.encode(frame))
 
 
 class _BeforeArm(Fault, frozen=True, kw_only=True):
-    """Acts once the host has read the whole data sheet, and has not armed yet."""
+    """Acts once the host has read the whole data sheet, before it arms."""
 
     whole = True
 
@@ -59,16 +59,16 @@ class _BeforeArm(Fault, frozen=True, kw_only=True):
         return [unit]
 
     def read(self, now: Injection) -> None:
-        """The last row is on its way to the host."""
+        """The last row was sent to the host."""
 
     def hello(self, now: Injection, unit: Unit, message: protocol.Hello) -> Unit:
-        """What becomes of a HELLO after that."""
+        """The result for a HELLO after that."""
         return unit
 
 
 class Restart(_BeforeArm, frozen=True, kw_only=True):
-    """The device restarts after its data sheet was read and before it is armed, as while a service or a person
-    waits.
+    """The device restarts after its data sheet was read and before it is armed, for example while a service waits to be
+    armed.
     """
 
     kind = "restart_before_arm"
@@ -92,10 +92,10 @@ class Swap(_BeforeArm, frozen=True, kw_only=True):
 
 
 class Rows(Fault, frozen=True, kw_only=True):
-    """The first actuator's row lies, and the hash in HELLO fits it: a data sheet that is consistent and cannot be used.
+    """The first actuator's row is false, with a matching hash in HELLO: a consistent but unusable data sheet.
 
     Args:
-        lie: what the row says.
+        lie: the contents of the row.
     """
 
     kind = "rows"
@@ -107,7 +107,7 @@ class Rows(Fault, frozen=True, kw_only=True):
         seen = [passed.message for passed in now.bridge.trace.all(TapPoint.DEVICE_OUT, protocol.FrameType.HELLO)]
         hello = next((message for message in reversed(seen) if isinstance(message, protocol.Hello)), None)
         if hello is None:
-            raise DeviceError(f"{self.title}: the device has not said yet how many rows it has; bridge.hello() first")
+            raise DeviceError(f"{self.title}: the device's number of rows is not known yet; call bridge.hello() first")
         now.memory.update(hello=hello, rows={})
         for index in range(hello.observation_size + hello.action_size):
             now.bridge.send(Direction.TO_DEVICE, protocol.encode(protocol.pack(protocol.Describe(index))))
