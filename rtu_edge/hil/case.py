@@ -229,7 +229,7 @@ class _Case:
             said |= {state.u for _, state in bridge.trace.states(since_s)}
             if register in said:
                 return
-        why = f"the driver's register holds {list(register)}, STATE says {list(bridge.state.u)}"
+        why = f"the driver's register holds {list(register)}, STATE reports {list(bridge.state.u)}"
         if why not in self.result.why:
             self.result.why.append(why)
 
