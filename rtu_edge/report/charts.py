@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 CSS = """
 .chart { margin: 14px 0 2px }
-.chart figcaption { font-size: 13px; font-weight: 650; margin-bottom: 4px }
+.chart figcaption { font-size: 13px; font-weight: 650; margin-bottom: 10px }
 .chart figcaption span { font-weight: 400; color: var(--muted); margin-left: 10px; white-space: nowrap }
 .chart figcaption span i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px }
 .plot { position: relative; margin: 0 6px 20px 46px }
@@ -107,7 +107,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 def _log_ticks(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for leads in ((1,), (1, 3), (1, 2, 5)):
+    for leads in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8)):
         inside = [lead * 10.0**decade for decade in decades for lead in leads if low <= lead * 10.0**decade <= high]
         if len(inside) >= 3:
             break

@@ -154,10 +154,8 @@ def latencies(times: Mapping[str, Times]) -> str:
         high = max(measured.largest * 1.05, 2.0 * low)
         edges = np.geomspace(low, high, 45)
         counts = np.histogram(np.clip(measured.MIDDLES, low, high), edges, weights=measured.counts)[0]
-        heights = np.where(counts > 0, counts, np.nan)
-        bars = Series(
-            np.repeat(edges, 2)[1:-1], np.repeat(np.log10(np.maximum(heights, 1.0)) + 0.3, 2), filled=True, width=1.0
-        )
+        heights = np.where(counts > 0, np.log10(np.maximum(counts, 1.0)) + 0.3, 0.0)
+        bars = Series(np.repeat(edges, 2)[1:-1], np.repeat(heights, 2), filled=True, width=1.0)
         numbers = f"p50 {_us(measured.percentile(50.0))}, p99 {_us(measured.percentile(99.0))}"
         parts.append(
             chart(
