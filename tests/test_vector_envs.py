@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import NormalizeObservation, RecordEpisodeStatistics
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rtu_edge._bridge import lib
 
 from rtu_edge import envs
 
@@ -79,6 +80,18 @@ def test_blocks_of_neighbours_give_the_same_bits(mode: AutoresetMode) -> None:
     """Cart-poles are stepped sixteen at a time: two blocks and a rest, with ends by angle, by track and by time."""
     assert compare("rtu_edge/CartPole-v0", mode, "unit", seed=3, steps=60, max_steps=25, n=37) >= 60
     assert compare("rtu_edge/CartPolePosition-v0", mode, 2, seed=3, steps=25, max_steps=0, n=32) >= 20
+
+
+@pytest.mark.parametrize("n", [3, 16])
+def test_plants_whose_episode_is_over_hold_still(n: int) -> None:
+    """In C; the environment itself asks for a reset before."""
+    env = vector(n=n, autoreset_mode="Disabled", max_steps=2)
+    env.reset(seed=0)
+    env.step(np.ones((n, 1), np.float32))
+    observations, *_ = env.step(np.ones((n, 1), np.float32))
+    assert lib.tl_plant_batch_step(env._batch.c) == 0
+    assert np.array_equal(env._batch.x, observations)
+    assert not env._batch.reward.any() and env._batch.truncated.all()
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

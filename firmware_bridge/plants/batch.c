@@ -26,7 +26,8 @@ static bool acceptable(const tl_plant_batch *batch, size_t i) {
     return true;
 }
 
-/* Which plants this call resets in place of a step, into was_reset; the first other one whose action is refused, or n. */
+/* Write to was_reset which plants this call resets in place of a step. Returns the first other plant whose action is
+ * refused, or n. */
 static size_t prepare(tl_plant_batch *batch) {
     for (size_t i = 0; i < batch->n; ++i) {
         const bool due = batch->autoreset == TL_AUTORESET_NEXT_STEP && ended(batch, i);

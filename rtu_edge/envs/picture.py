@@ -17,6 +17,8 @@ HEIGHT, WIDTH = 200, 300  # pixels
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
+Grid = NDArray[np.floating[Any]]
+Distance = Callable[[Grid, Grid], Grid]  # of pixels at (columns, rows) to a shape
 
 _PAPER: Colour = (255, 255, 255)
 _LINE: Colour = (160, 160, 160)
@@ -34,24 +36,49 @@ class _Canvas:
         self.pixels = np.empty((HEIGHT, WIDTH, 3), np.float32)
         self.pixels[:] = _PAPER
 
-    def _blend(self, outside: NDArray[np.float32], colour: Colour) -> None:
-        """Colour where the distance to the shape is negative; half of it on its edge."""
-        cover = np.clip(0.5 - outside, 0.0, 1.0)[..., None]
-        self.pixels += cover * (np.array(colour, np.float32) - self.pixels)
+    def _blend(self, left: float, top: float, right: float, bottom: float, outside: Distance, colour: Colour) -> None:
+        """Colour where the distance to the shape is negative; half of it on its edge. Only within these bounds."""
+        rows = slice(max(int(top) - 2, 0), max(min(int(bottom) + 3, HEIGHT), 0))
+        columns = slice(max(int(left) - 2, 0), max(min(int(right) + 3, WIDTH), 0))
+        cover = np.clip(0.5 - outside(_COLUMNS[rows, columns], _ROWS[rows, columns]), 0.0, 1.0)[..., None]
+        self.pixels[rows, columns] += cover * (np.array(colour, np.float32) - self.pixels[rows, columns])
 
     def line(self, a: Point, b: Point, width: float, colour: Colour) -> None:
         """From a to b, with round ends."""
-        along = np.array(b, np.float32) - np.array(a, np.float32)
-        x, y = _COLUMNS - a[0], _ROWS - a[1]
-        t = np.clip((x * along[0] + y * along[1]) / max(float(along @ along), 1e-6), 0.0, 1.0)
-        self._blend(np.hypot(x - t * along[0], y - t * along[1]) - width / 2, colour)
+        x, y = b[0] - a[0], b[1] - a[1]
+        square = max(x * x + y * y, 1e-6)
+
+        def outside(columns: Grid, rows: Grid) -> Grid:
+            t = np.clip(((columns - a[0]) * x + (rows - a[1]) * y) / square, 0.0, 1.0)
+            return np.hypot(columns - a[0] - t * x, rows - a[1] - t * y) - width / 2
+
+        half = width / 2
+        left, right, top, bottom = min(a[0], b[0]), max(a[0], b[0]), min(a[1], b[1]), max(a[1], b[1])
+        self._blend(left - half, top - half, right + half, bottom + half, outside, colour)
 
     def disc(self, centre: Point, radius: float, colour: Colour) -> None:
-        self._blend(np.hypot(_COLUMNS - centre[0], _ROWS - centre[1]) - radius, colour)
+        """Filled."""
+        x, y = centre
+        self._blend(
+            x - radius,
+            y - radius,
+            x + radius,
+            y + radius,
+            lambda columns, rows: np.hypot(columns - x, rows - y) - radius,
+            colour,
+        )
 
     def box(self, centre: Point, width: float, height: float, colour: Colour) -> None:
-        x, y = np.abs(_COLUMNS - centre[0]) - width / 2, np.abs(_ROWS - centre[1]) - height / 2
-        self._blend(np.maximum(x, y), colour)
+        """Filled, with upright sides."""
+        (x, y), half, tall = centre, width / 2, height / 2
+        self._blend(
+            x - half,
+            y - tall,
+            x + half,
+            y + tall,
+            lambda columns, rows: np.maximum(np.abs(columns - x) - half, np.abs(rows - y) - tall),
+            colour,
+        )
 
 
 def _cartpole(canvas: _Canvas, seen: dict[str, float]) -> None:
