@@ -120,8 +120,8 @@ class OraclePolicy:
             y = np.where(y > 0, y, 0.01 * y)
         return p["actor.head.weight"].astype(np.float64) @ y + p["actor.head.bias"]
 
-    def predict(self, observation: np.ndarray, explore: bool = False) -> Any:
-        assert not explore
+    def predict(self, observation: np.ndarray, *, deterministic: bool = True) -> Any:
+        assert deterministic
         out = self.outputs(observation)
         if self.config["n_actions"]:
             return int(np.argmax(out))
