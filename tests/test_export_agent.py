@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOLERANCE = 1e-5
 
 
-def trained(steps: int = 1500, actions: str | int = "unit", env: str = "rtu_edge/CartPolePosition-v0", **kwargs):
+def trained(steps: int = 1500, actions: str | int = "unit", env: str = "rtu_edge.envs:rtu_edge/CartPolePosition-v0", **kwargs):
     environment = gymnasium.make(env, actions=actions)
     agent = rtu.StreamAC.from_env(environment, **{"units": 8, "hidden": 8, "seed": 1, **kwargs})
     agent.learn(environment, steps, progress=False, seed=2)
@@ -69,7 +69,7 @@ def test_checkpoint_exports_the_same_file(tmp_path):
 
 
 def test_more_learning_is_another_policy(tmp_path):
-    environment = gymnasium.make("rtu_edge/ServoPosition-v0")
+    environment = gymnasium.make("rtu_edge.envs:rtu_edge/ServoPosition-v0")
     agent = rtu.StreamAC.from_env(environment, units=8, hidden=8, seed=1)
     agent.learn(environment, 500, progress=False, seed=0)
     rtu.export_onnx(agent, tmp_path / "policy.onnx")
