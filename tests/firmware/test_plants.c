@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "firmware_bridge/plants/batch.h"
 #include "firmware_bridge/plants/plant.h"
 
 #ifdef __SSE2__
@@ -92,11 +93,53 @@ static int still(void) {
   return failed;
 }
 
+/* A batch, in blocks and a rest, gives the states of single plants to the bit, also of those whose episode is over. */
+static int batch(void) {
+  enum { N = 37 };
+  static tl_plant_state singles[N];
+  static uint32_t states[N * sizeof(tl_plant_state) / 4];
+  static float u[N], x[N * TL_PLANT_OBS_MAX], reward[N], applied[N];
+  static uint8_t terminated[N], truncated[N], stepped[N], was_reset[N];
+  static int64_t seed[N];
+  int failed = 0;
+  for (size_t p = 0; p < tl_plant_count(); ++p) {
+    const tl_plant* plant = tl_plant_at(p);
+    tl_plant_batch many = {plant, N, 60, TL_AUTORESET_DISABLED, TL_ACTIONS_PHYSICAL, .states = states, .u = u, .x = x};
+    uint32_t lcg = 1u;
+    int differs = 0;
+    memset(singles, 0, sizeof singles); /* padding is compared too */
+    memset(states, 0, sizeof states);
+    many.reward = reward, many.applied = applied, many.plant_seed = seed;
+    many.terminated = terminated, many.truncated = truncated, many.stepped = stepped, many.was_reset = was_reset;
+    for (int i = 0; i < N; ++i) {
+      seed[i] = 7 * i;
+      plant->reset(&singles[i], (uint32_t)seed[i]);
+      tl_plant_limit(&singles[i], many.max_steps);
+    }
+    tl_plant_batch_reset(&many, NULL);
+    for (int step = 0; step < 80; ++step) {
+      for (int i = 0; i < N; ++i) {
+        lcg = lcg * 1664525u + 1013904223u;
+        u[i] = 12.0f * ((float)(lcg >> 8) * 0x1p-23f - 1.0f);
+      }
+      differs |= tl_plant_batch_step(&many) != 0;
+      for (int i = 0; i < N; ++i) {
+        const tl_plant_result alone = plant->step(&singles[i], &u[i]);
+        differs |= memcmp(&singles[i], (char*)states + (size_t)i * plant->state_bytes, plant->state_bytes) != 0;
+        differs |= alone.reward != reward[i] || alone.terminated != terminated[i] || alone.truncated != truncated[i];
+      }
+    }
+    failed |= differs;
+    if (differs) printf("%s differs in a batch\n", plant->sheet->name);
+  }
+  return failed;
+}
+
 int main(void) {
-  int failed = check() | still();
+  int failed = check() | still() | batch();
 #ifdef __SSE2__
   _mm_setcsr(_mm_getcsr() | 0x8040u); /* flush to zero, denormals are zero: as in the control loop's thread */
-  failed |= check();
+  failed |= check() | batch();
 #endif
   return failed;
 }
