@@ -145,7 +145,7 @@ def main(seed: int, steps: int) -> None:
         goals.append(("the host's agent saves what was downloaded, to the byte", same))
         returns = agent.learn(rtu.Plant("cartpole"), HOST_STEPS, progress=False, seed=1).returns
         mean = sum(returns[:WINDOW]) / WINDOW
-        goals.append((f"and goes on: mean of {WINDOW} episodes {mean:.0f}", mean >= TARGET))
+        goals.append((f"and continues: mean of {WINDOW} episodes {mean:.0f}", mean >= TARGET))
     for goal, met in goals:
         console.print(f"{'pass' if met else 'FAIL'}  {goal}")
     sys.exit(0 if all(met for _, met in goals) else 1)

@@ -1,4 +1,4 @@
-# Compiled only: the learners are templates, and tools look at their code here.
+# Compiled only: the learners are templates, and tools inspect their code here.
 add_library(rtu_instances OBJECT tests/native/freestanding.cpp)
 target_compile_options(rtu_instances PRIVATE ${rtu_freestanding})
 target_link_libraries(rtu_instances PRIVATE rtu_warnings rtu_learn)

@@ -29,5 +29,5 @@ with tempfile.TemporaryDirectory() as folder:
 
 learn(agent, 3000, seed=100)
 learn(resumed, 3000, seed=100)
-print(f"went on  {agent.state_hash()}\nresumed  {resumed.state_hash()}")
+print(f"continued {agent.state_hash()}\nresumed  {resumed.state_hash()}")
 assert agent.state_hash() == resumed.state_hash()

@@ -23,7 +23,7 @@ with tempfile.TemporaryDirectory() as folder:
     rtu.export_onnx(agent, path)
     difference = rtu.verify_onnx(path, agent, steps=1000)
     driven = drive(OnnxPolicy(path), plant, steps=1000, follower=Evaluation(agent))
-    print(f"{path.stat().st_size} bytes; largest difference over made-up observations {difference:.1e}")
+    print(f"{path.stat().st_size} bytes; largest difference over synthetic observations {difference:.1e}")
 
 print(f"{driven.steps} steps on the plant, largest difference {driven.largest_difference:.1e} of the action range")
 assert max(difference, driven.largest_difference) < 1e-5

@@ -86,7 +86,7 @@ __all__ = [
     "verify_onnx",
 ]
 
-# Where each name lives. Loaded when it is first asked for: the pytest plugin and an emergency stop need no numpy, and
+# The module of each name. Loaded on first access: the pytest plugin and an emergency stop need no numpy, and
 # onnx and onnxruntime are loaded on demand only (docs/design_decisions.md, "Small install, quick import").
 _HOMES = {
     "_base.errors": ("CheckpointError", "ConfigError", "DeviceError"),

@@ -86,7 +86,7 @@ def drive(person: Person, pipe: Connection, port: str, what: str, config: str, o
     """Drive the plant at a port until it is stopped; reports when driving starts.
 
     Args:
-        what: "script" (the library, nothing else said), "service" (of a configuration), "program" (one that does not
+        what: "script" (the library with defaults), "service" (of a configuration), "program" (one that does not
             know control sockets and locks).
         options: exclusive: no other process can open the port, as with a real tty; keep_s: how often it looks after its
             registration.

@@ -560,12 +560,12 @@ def go(n):
 def cost(n):
     counted, faulted = calls(), faults()
     go(n)
-    faulted = faults() - faulted  # first: reading the other counter takes memory, now and then a new page
+    faulted = faults() - faulted  # first: reading the other counter takes memory, occasionally a new page
     return calls() - counted, faulted
 
 for _ in range(3):
     alone = cost(33)  # what reading the counters itself costs
-# The interpreter takes memory of its own now and then; a learner that took any would do so at every attempt.
+# The interpreter takes memory of its own occasionally; a learner that took any would do so at every attempt.
 attempts = [cost(99_900) for _ in range(3)]
 assert min(attempts) <= (alone[0], 0) and min(faulted for _, faulted in attempts) == 0, (alone, attempts, last())
 """)

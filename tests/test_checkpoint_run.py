@@ -100,7 +100,7 @@ def test_a_killed_run_that_goes_on_elsewhere_is_found_out(tmp_path: Path, monkey
         campaign.compare(tmp_path / "other")
 
 
-# ---------------------------------------------------------------- going on
+# ---------------------------------------------------------------- resuming
 
 
 def test_a_run_goes_on_from_any_of_its_checkpoints(whole: Path, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_copy_is_taken_between_two_steps(clock: str) -> None:
         taken: list[Snapshot] = []
         with loop:
             loop.start()
-            assert loop.take_snapshot() is None, "nobody has asked"
+            assert loop.take_snapshot() is None, "no request"
             while len(taken) < 5:
                 loop.ask_snapshot()
                 assert not loop.wait(0.002)

@@ -177,7 +177,7 @@ def check(device: Device, end: Callable[[Device], None]) -> None:
     end(device)
     state = device.state()  # of the period after the report
     assert state.u == SAFE
-    assert device.registers() == SAFE, f"STATE says {state.u}"
+    assert device.registers() == SAFE, f"STATE reports {state.u}"
 
 
 @pytest.mark.hazard("driver-not-told")

@@ -122,7 +122,7 @@ def test_a_result_of_the_table_that_is_wrong_is_found(server: Any) -> None:
         test_a_cell_of_the_table(cell, server)
 
 
-# ---------------------------------------------------------------- who is believed
+# ---------------------------------------------------------------- who is trusted
 
 CONFIRMS = b'{"event":"accepted","pid":1}\n{"event":"estop","confirmed":true}\n'
 

@@ -37,7 +37,7 @@ class Played:
                     os.write(self._board, protocol.encode(protocol.Frame(frame.type, payload=status)))
 
     def unplug(self) -> None:
-        """Twice is harmless."""
+        """Idempotent."""
         if not self._over.is_set():
             self._over.set()
             self._thread.join()

@@ -135,7 +135,7 @@ def test_a_saved_trace_is_lines_of_json(tmp_path: Path) -> None:
     script.trace.save(tmp_path / "trace.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines()]
     assert lines[0]["note"] == "begins: drop"
-    assert [line["tap"] for line in lines[1:]] == ["host says", "device hears", "device says"]
+    assert [line["tap"] for line in lines[1:]] == ["host sends", "device hears", "device sends"]
     assert lines[1]["message"] == "Cmd" and lines[1]["u"] == [0.5]
 
 

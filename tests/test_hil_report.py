@@ -39,7 +39,7 @@ def report() -> Report:
         expected="rides_through",
         response="goes_safe",
         why=["goes safe, expected rides through"],
-        message="it said \x1b[1m<nonsense>\x00",
+        message="output \x1b[1m<nonsense>\x00",
         log="logs/x.jsonl",
         **common,  # type: ignore[arg-type]
     )

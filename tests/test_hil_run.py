@@ -40,7 +40,7 @@ SHORT = {
         "unplugged, and back",
         "half a frame, then silence",
         "the device's clock wraps",
-        "a sensor says nothing but not a number",
+        "a sensor reports only NaN",
         "the host is killed",
         "the device hangs for longer than TTL",
     ],
@@ -118,7 +118,7 @@ def test_what_nobody_commanded_fails() -> None:
         kind = "liar"
 
     result = run(Liar(value=3.0))
-    assert not result.passed and "the device applied what nobody had commanded" in result.why[0]
+    assert not result.passed and "the device applied values that were not commanded" in result.why[0]
 
 
 @pytest.mark.hazard("driver-not-told")

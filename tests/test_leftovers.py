@@ -143,7 +143,9 @@ def test_a_box_on_a_file_system_without_locks(tmp_path: Path, shared: Path, monk
         real(handle, operation)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    assert blackbox.settle(tmp_path / "box.rtubox", shared) == 0 and tail.exists(), "whether its run lives is not known"
+    assert blackbox.settle(tmp_path / "box.rtubox", shared) == 0 and tail.exists(), (
+        "it is unknown whether its run is alive"
+    )
     assert leftovers.clear(shared) == 1 and not tail.exists()
     assert len(blackbox.read(tmp_path / "box.rtubox").records) == 40
 

@@ -134,7 +134,7 @@ def test_a_tool_for_ros_2_reads_it(run: tuple[RunFolder, Any]) -> None:
 
 
 def test_a_log_of_many_chunks_keeps_nothing_of_them_in_memory(run: tuple[RunFolder, Any], tmp_path: Path) -> None:
-    """Thousands of chunks are an hour; each has to be in the index all the same."""
+    """Thousands of chunks are an hour; each has to be in the index nevertheless."""
     from mcap.reader import make_reader
 
     head, record = read_log(run[0].file(RunFolder.LOG)).head, run[1].records[:1].copy()
@@ -220,7 +220,7 @@ def test_a_log_cut_at_any_byte_replays_to_the_cut(chunks: Path, tmp_path: Path, 
         if log is None:
             assert expected == 0
             continue
-        assert log.cut, "a cut that nobody noticed"
+        assert log.cut, "an undetected cut"
         assert len(log.records) == expected
         assert log.records.tobytes() == whole.records[:expected].tobytes()
         if expected in seen or log.start is None:

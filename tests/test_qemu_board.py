@@ -68,7 +68,7 @@ def test_the_boards_learner_is_shown(commands: dict[str, Any]) -> None:
     lines = [line for line in done.output.splitlines() if line.startswith(("pass", "FAIL"))]
     assert [line for line in lines if line.startswith("FAIL")] == [
         "FAIL  475 of 500 on the board after None steps",
-        *(line for line in lines if line.startswith("FAIL  and goes on")),
+        *(line for line in lines if line.startswith("FAIL  and continues")),
     ]
     assert any("300 steps against the host's scalar path: 0.0e+00 apart" in line for line in lines)
     assert "instructions of a control step: median" in done.output

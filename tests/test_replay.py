@@ -270,7 +270,7 @@ def test_a_what_if_prints_a_comparison_and_leaves_it(
         tmp_path / "w",
     )
     assert code == 0, err
-    for words in ("mean |delta|", "correlation of value and return", "began anew", "what-if.png"):
+    for words in ("mean |delta|", "correlation of value and return", "was initialised again", "what-if.png"):
         assert words in out
     with np.load(tmp_path / "w" / "what-if.npz") as arrays:
         assert len(arrays["value_was"]) == len(arrays["value_would"]) == len(arrays["step"]) == 3000

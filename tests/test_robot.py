@@ -220,7 +220,7 @@ def test_a_script_that_stalls_lets_the_device_go_safe_and_is_told() -> None:
             robot.read()
         time.sleep(0.4)
         with pytest.raises(
-            SafetyStop, match=r"device_safe: .* lives 60 ms, .* arm\(\) or reset\(\) starts a new session"
+            SafetyStop, match=r"device_safe: .* valid for 60 ms, .* arm\(\) or reset\(\) starts a new session"
         ):
             for _ in range(5):
                 robot.write(1.0)
@@ -311,7 +311,7 @@ def test_an_agent_that_is_too_slow_for_the_period_is_not_armed(monkeypatch: pyte
         assert not robot.armed
 
 
-# ---------------------------------------------------------------- a loop of one's own
+# ---------------------------------------------------------------- your own loop
 
 
 def test_a_loop_takes_an_agent_and_needs_no_configuration() -> None:

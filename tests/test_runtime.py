@@ -278,7 +278,7 @@ def test_dropped_updates_give_the_bits_of_plain_calls_with_the_same_drops(link: 
 @pytest.mark.alone
 @pytest.mark.parametrize("clock", [Clock.DEVICE, Clock.HOST])
 def test_updates_are_dropped_when_time_is_short_and_can_be_repeated(link: Link, clock: Clock) -> None:
-    """A reward that takes longer than the period, now and then: no time is left for the update."""
+    """A reward that takes longer than the period, occasionally: no time is left for the update."""
     count = 0
 
     def slow(x: Any, u: Any) -> float:

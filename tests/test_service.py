@@ -79,7 +79,7 @@ class Manager:
         while time.monotonic() < give_up:
             if any(wanted in line for line in self.heard(0.05)):
                 return
-        raise AssertionError(f"{wanted!r} was not said")
+        raise AssertionError(f"{wanted!r} was not reported")
 
 
 @pytest.fixture
@@ -312,7 +312,7 @@ def test_a_service_starts_disarmed_arms_on_demand_and_stops(manager: Manager, tm
             assert stops.estop(device.port).by == "owner"
             out, _ = process.communicate(timeout=20)
             assert process.returncode == 4, out
-            assert stops.estop(device.port).by == "direct"  # latched, whoever asks
+            assert stops.estop(device.port).by == "direct"  # latched for every client
             process = start()
             token = lock.status(device.port)["arm_token"]
             lock.arm(device.port, token)

@@ -174,7 +174,7 @@ ONNX = {
     "a cut one": bytes([0x3A, 0xFF, 0xFF, 0x03]) + b"abc",
     "an operator of its own": b"\x3a\x0a\x0a\x08\x0a\x01x\x22\x03Foo",
     "a loop": b"\x3a\x0b\x0a\x09\x0a\x01x\x22\x04Loop",
-    "a file beside it": b"\x3a\x07\x2a\x05\x10\x01\x42\x01c" + b"",
+    "an external file": b"\x3a\x07\x2a\x05\x10\x01\x42\x01c" + b"",
     "two graphs": b"\x3a\x00\x3a\x00",
 }
 

@@ -115,8 +115,8 @@ def bomb_of_many_chunks(data: bytes) -> bytes:
 
 LOGS: dict[str, Callable[[bytes], bytes]] = {
     "many chunks": bomb_of_many_chunks,
-    "one chunk that says 2 GiB": lambda data: with_records(data, packed(bytes(MIB), size=2 << 30)),
-    "a chunk that unpacks to more than it says": lambda data: with_records(data, packed(bytes(256 * MIB), size=1000)),
+    "one chunk that claims 2 GiB": lambda data: with_records(data, packed(bytes(MIB), size=2 << 30)),
+    "a chunk that unpacks to more than it claims": lambda data: with_records(data, packed(bytes(256 * MIB), size=1000)),
     "a window of 128 MiB": lambda data: with_records(
         data,
         packed(

@@ -142,7 +142,7 @@ def test_a_replay_runs_nothing_and_opens_nothing_that_a_log_names(
 
 
 def test_a_replay_takes_the_code_that_the_user_names(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """And says so by other errors: what is named is not there."""
+    """And raises other errors: the named file is missing."""
     text = '[fallback]\nkind = "python"\nfunction = "no_such_module:run"\n'
 
     def other(head: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from toolchain import ROOT, locked, newest_symbol, platform_of, run
 
-# -S keeps the editable install away; what the package needs is found all the same.
+# -S keeps the editable install away; what the package needs is found nevertheless.
 PROBE = """
 import sys
 sys.path[:0] = [{wheel!r}, {packages!r}]

@@ -151,7 +151,7 @@ FRAMES = {
     "OTHER": lambda b: protocol.Log(6, "hello"),
 }
 
-# Nothing can make these happen: what they need is not there in that state. The walk tries all the same, and nothing
+# Nothing can make these happen: what they need is not there in that state. The walk tries nevertheless, and nothing
 # moves.
 IMPOSSIBLE = {
     **{(state, "EXPIRED"): "no session" for state in ("BOOT", "DISARMED", "SAFE", "ESTOP")},
@@ -472,7 +472,7 @@ def test_resets() -> None:
         bench.tick()
         return status  # type: ignore[return-value]
 
-    assert reset(0) == Status.EPISODE, "the one that is going on"
+    assert reset(0) == Status.EPISODE, "the one that is in progress"
     assert reset(60_000) == Status.OK, "the first of a session may be any other"
     assert [reset(59_999), reset(60_000), reset(60_001), reset(5)] == [
         Status.EPISODE,
@@ -498,7 +498,7 @@ def test_a_reset_takes_its_time_and_its_repetition_keeps_the_session_alive() -> 
 
 
 def lockstep_bytes(bench: Bench, steps: int, waits: bool = False) -> bytes:
-    """All that a device says in a lockstep session."""
+    """The device's output in a lockstep session."""
     said = bench.device.receive(
         bench.frame(protocol.Arm(bench.device.bridge.last_session + 1, lockstep=True)), bench.now_us
     )
@@ -524,7 +524,7 @@ def test_equal_inputs_give_equal_bytes() -> None:
         bench.seq = 0
         bench.now_us = 10 * SECONDS  # the host's clock, which ARM carries
         frames = protocol.Decoder().feed(lockstep_bytes(bench, 200, waits))
-        while frames[0].type != FrameType.ACK:  # what was still to be said from before
+        while frames[0].type != FrameType.ACK:  # pending output from before
             frames.pop(0)
         assert frames.pop(1).type == FrameType.STATE  # right after ARM: where the plant happened to stand
         said.append(frames)

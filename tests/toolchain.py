@@ -35,7 +35,7 @@ MEMORY_FUNCTIONS = {"memchr", "memcpy", "memmove", "memset", "memcmp", "strlen",
 
 
 def tool(name: str) -> str:
-    """Return the path of a program: beside this Python first, then on PATH."""
+    """Return the path of a program: next to this Python first, then on PATH."""
     found = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     assert found, f"{name} is missing: run tools/setup.sh test"
     return found

@@ -51,7 +51,7 @@ for python in $PYTHONS; do
     fi
     export PYTHON PIP_CONSTRAINT
     say "$version in $clone"
-    set +e # the others go on
+    set +e # the others continue
     (set -e && cd "$clone" && run_tests "$@")
     code=$?
     set -e

@@ -2,7 +2,7 @@
 # Make a wheel for package indexes and other hosts: tools/wheel.sh FOLDER [WHEEL].
 #   compiles one for this host, or takes WHEEL, and writes it to FOLDER with the manylinux tag that its
 #   symbols allow
-# Set up by `tools/setup.sh test`. auditwheel reads wheels of other hosts as well. Says where the wheel is.
+# Set up by `tools/setup.sh test`. auditwheel reads wheels of other hosts as well. Prints the path of the wheel.
 set -eu
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 wheel=${2:-}

@@ -129,7 +129,7 @@ typedef struct {
     uint32_t ack_t_us;
     uint16_t cmd_seq; /* of the last command accepted */
     uint64_t cmd_us;  /* when it was, on the session's clock */
-    uint64_t life_us; /* last sign of life of the session, real time */
+    uint64_t life_us; /* last frame of the session, real time */
 
     /* the command in force */
     bool live;           /* a command is in force */

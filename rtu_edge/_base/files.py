@@ -85,7 +85,7 @@ DISK = Disk()
 
 
 def write(path: str | os.PathLike[str], data: bytes, disk: Disk = DISK) -> None:
-    """Replaces the file at `path` by `data`: written beside it, synced, renamed, the folder synced.
+    """Replaces the file at `path` by `data`: writes a file next to it, syncs, renames, syncs the folder.
 
     At any moment the old or the new file is there in full, also when power fails.
 

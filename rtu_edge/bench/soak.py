@@ -176,7 +176,7 @@ def text(out: Soak) -> str:
         f"resident memory: {out.growth / 1024:+.0f} KiB from the first half to the second; allowed "
         f"{Resident.ALLOWED // 1024}",
         f"mean return of the episodes, by tenths: {' '.join(f'{value:.0f}' for value in out.returns)}",
-        f"the learner's numbers at the end: {'finite' if out.finite else 'NOT FINITE'}",
+        f"the learner's final state: {'finite' if out.finite else 'NOT FINITE'}",
         "passed" if out.passed else "FAILED",
     ]
     return "\n".join(rows)

@@ -215,7 +215,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def mute() -> None:
-    """Nobody reads the output any more: what else is printed goes nowhere."""
+    """The output is closed: further output is discarded."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

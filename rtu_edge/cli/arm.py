@@ -31,7 +31,7 @@ def command(target: str, token: int | None) -> None:
     if token is None:
         if not sys.stdin.isatty():
             raise ConfigError("arming needs a confirmation: answer on a terminal, or give --token")
-        click.echo(f"{port}: a learner explores, and will try movements that nobody has tried. Keep clear.")
+        click.echo(f"{port}: a learner explores, and will try untested movements. Keep clear.")
         token = click.prompt(f"Type {shown} to arm", type=int)
     lock.arm(port, int(token or 0))
     click.echo(f"{port}: told to arm")

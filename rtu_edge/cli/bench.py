@@ -195,7 +195,7 @@ def _show(said: Console, found: Latencies) -> None:
     said.print(table)
     said.print(
         f"{found.steps:,} steps in {found.seconds:.1f} s; {found.overruns} overruns, {found.skipped} periods skipped,"
-        f" {found.missed} missed, {found.dropped} updates dropped; the end: {found.reason}"
+        f" {found.missed} missed, {found.dropped} updates dropped; stopped: {found.reason}"
     )
     keys = ("at", "step", "total_us", "lateness_us", "receive_us", "predict_us", "send_us", "update_us")
     worst = TextTable(*(f"the worst, {key}" if key == "at" else key.replace("_us", "") for key in keys))

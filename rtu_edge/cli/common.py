@@ -45,7 +45,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 class _Console(Console):
-    """One that falls silent when nobody reads it any more (`| head`): a run goes on, and is saved.
+    """A console that stops printing when its output is closed (`| head`): a run continues, and is saved.
 
     Whatever is printed comes through here, and no control character leaves but those of the styles.
     """
@@ -81,7 +81,7 @@ def ask_to_arm(out: Console, yes: bool, link: Link | None = None) -> None:
         link: to the device, where it is connected: it is attended to until the answer comes.
 
     Raises:
-        ConfigError: the answer was not "arm", or there is nobody to ask.
+        ConfigError: the answer was not "arm", or there is no terminal.
         LinkError: the device has restarted meanwhile, or is gone.
     """
     out.print("Keep an emergency stop at hand that does not need this computer. Not a certified safety function.")
@@ -90,7 +90,7 @@ def ask_to_arm(out: Console, yes: bool, link: Link | None = None) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigError("arming real hardware needs a confirmation: answer on a terminal, or give --yes")
-    if _answer("Type arm to go on", link).strip() != "arm":
+    if _answer("Type arm to continue", link).strip() != "arm":
         raise ConfigError("not confirmed; nothing was armed")
 
 

@@ -41,7 +41,7 @@ def command(target: str, baud: int | None, timeout_s: float, as_json: bool) -> N
             config = target
         port, configured = port_of(target)
     except ConfigError:
-        # A run may drive all the same: the file was changed since, or is not for this user to read.
+        # A run may drive nevertheless: the file was changed since, or is not for this user to read.
         if not lock.owners("", config):
             raise
     done = stops.estop(port, config=config, baud=baud or configured, timeout_s=timeout_s)

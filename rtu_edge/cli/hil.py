@@ -142,7 +142,7 @@ def run(
     run_ = [result for result in report.results if not result.skipped]
     held = sum(result.passed for result in run_)
     console_.print(
-        f"{held} of {len(run_)} as expected, {report.seconds:.0f} s; [bold]{escape(str(page))}[/], junit.xml beside it"
+        f"{held} of {len(run_)} as expected, {report.seconds:.0f} s; [bold]{escape(str(page))}[/], junit.xml next to it"
     )
     if as_json:
         print_json({**msgspec.to_builtins(report), "report": str(page)})

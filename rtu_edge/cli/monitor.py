@@ -47,7 +47,7 @@ def command(
     port, configured = port_of(target)
     pid = lock.owner(port)
     if pid is not None and frames:
-        raise ConfigError(f"--frames: {port} is owned by process {pid}; frames are seen only where nobody else listens")
+        raise ConfigError(f"--frames: {port} is owned by process {pid}; frames are visible only without an owner")
     limit_s = seconds if seconds is not None else _ONCE_S if once else math.inf
     screen = _Screen(as_json, once)
     try:
@@ -332,7 +332,7 @@ def _heard(port: str, heard: Heard, silent: bool) -> Any:
     name = "-" if heard.state is None else name_of(heard.state.state)
     promise = "nothing is written" if silent else "nothing is written but HELLO"
     head = Text.assemble(
-        (port, "bold"), "  nobody drives; listening, ", (promise, "dim"), "   device ", (name, _state_style(name))
+        (port, "bold"), "   no driver; listening,  ", (promise, "dim"), "   device ", (name, _state_style(name))
     )
     table = TextTable("frame", "count", "/s", "seq", "t", "the last one", prose=("the last one",))
     for kind, (frame, message, _) in heard.last.items():

@@ -75,7 +75,7 @@ def baud() -> Decorator[Any]:
 
 
 def seed(default: int | None = 0, shown: str = "") -> Decorator[Any]:
-    """--seed. With default None the argument is None unless it is given; `shown` says what is taken then."""
+    """--seed. With default None the argument is None unless it is given; `shown` describes the default."""
     return click.option(
         "--seed",
         type=click.IntRange(0, 2**32 - 1),
@@ -108,7 +108,7 @@ def seconds(default: float | None, shown: str) -> Decorator[Any]:
 
 
 def out(more: str, default: str = "", shown: str = "") -> Decorator[Any]:
-    """-o, --out, as a path; None without a default, of which `shown` says what is taken."""
+    """-o, --out, as a path; None without a default, which `shown` describes."""
     return click.option(
         "-o",
         "--out",

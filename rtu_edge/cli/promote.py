@@ -72,7 +72,7 @@ def command(
         print_json({**facts, "output": written and str(written)})
     if lacks and not (applied and reason):
         raise CheckFailed(
-            f"the evidence does not suffice for mode {to}; --apply --reason TEXT promotes it all the same"
+            f"the evidence does not suffice for mode {to}; --apply --reason TEXT promotes it nevertheless"
         )
 
 

@@ -113,7 +113,7 @@ def _elsewhere(found: Log, changes: tuple[str, ...]) -> bool:
 
 
 def _arguments() -> list[str]:
-    """The command line of this call once more."""
+    """The command line of this call again."""
     context = click.get_current_context()
     arguments = ["replay", str(context.params["log"]), "--tolerance", repr(context.params["tolerance"])]
     arguments += ["--verify"] if context.params["verify"] else []
@@ -219,7 +219,9 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
     with _progress(screen, found.record_count) as progress:
         result = what_if.what_if(found, changes, until=until, progress=progress)
     if result.fresh:
-        screen.print("[yellow]the state at the start does not fit this learner:[/] it began anew from its seed")
+        screen.print(
+            "[yellow]the state at the start does not fit this learner:[/] it was initialised again from its seed"
+        )
     if result.ended:
         screen.print(f"[yellow]ended there:[/] {escape(result.ended)}", soft_wrap=True)
     changed = escape(", ".join(changes))

@@ -113,13 +113,11 @@ def command(
 
 
 def _to_go_on(resume: Path | None) -> Path:
-    """The configuration of the run that is to go on."""
+    """The configuration of the run to resume."""
     from rtu_edge.record import RunFolder
 
     if resume is None or not resume.is_dir():
-        raise click.UsageError(
-            "CONFIG is missing: give one, or --sim, or --resume with the folder of a run that is to go on"
-        )
+        raise click.UsageError("CONFIG is missing: give one, or --sim, or --resume with the folder of a run to resume")
     return resume / RunFolder.CONFIG
 
 
@@ -146,7 +144,7 @@ def _settings(
     simulated = plant or settings.device.sim or settings.device.plant
     if not simulated:
         raise ConfigError(_no_plant(settings.device.port), str(file))
-    # What belongs to the host and not to the plant is left out; a --set of one's own counts all the same.
+    # Leaves out settings of the host rather than the plant; the user's --set still applies.
     virtual = ('loop.clock="lockstep"', "loop.realtime=false", "loop.cpu=-1")
     replaced = ('device.port=""', f"device.plant={quoted(simulated)}")
     return load_config(file, (*virtual, *overrides, *replaced)), settings.device.port
@@ -169,7 +167,7 @@ def confirm(out: Console, settings: Config, device: Connection, arm: bool, yes: 
     if not arm:
         raise ConfigError(f"{device.url} is real hardware: give --arm to let it move, or --dry-run to only watch")
     out.print(f"[bold]About to arm real hardware at {escape(device.url)}[/] (firmware {device.hello.firmware}).")
-    out.print("A learner explores: it will try movements that nobody has tried. These limits hold:")
+    out.print("A learner explores: it will try untested movements. These limits hold:")
     for actuator, own in zip(device.sheet.actuators, limits_in_force(settings, device.sheet), strict=True):
         allowed = f"{own.min:g} to {own.max:g} {actuator.unit}, {changes(own, actuator.unit)}"
         out.print(f"  {actuator.name}: {allowed}; the device itself allows {actuator.min:g} to {actuator.max:g}")
@@ -295,7 +293,7 @@ def _drive(
     supervised, run = session.supervised, session.settings.run
     out.print(f"mode {supervised.mode.value}; fallback: {escape(supervised.described)}")
     if supervised.supervisor.frozen:
-        out.print("The learner monitor has frozen this learner: the fallback drives. Another run with it begins anew.")
+        out.print("The learner monitor has frozen this learner: the fallback drives. Another run with it starts over.")
     if session.loop.dry_run:
         return _watch_only(out, session, folder, saver, digest)
     display = Display(
@@ -361,7 +359,7 @@ def _keep(
     result, lost = finished.result, ""
     try:
         saver.finish(finished.progress, finished.session)
-    except CheckpointError as error:  # a learner that is not finite: how it came to that is written all the same
+    except CheckpointError as error:  # a learner that is not finite: how it came to that is written nevertheless
         lost = str(error)
     summary.state_hash = saver.agent.state_hash()
     stage = "learning" if settings.loop.clock is Clock.LOCKSTEP else "realtime"
@@ -388,7 +386,7 @@ def _keep(
 
 
 def _start(settings: Config, device: Connection, resume: Path | None, goes_on: bool, force: bool) -> Start:
-    """A new learner, the one of a run that goes on, or that of a checkpoint for another run."""
+    """A new learner, that of a resumed run, or that of a checkpoint for another run."""
     from rtu_edge.run import check_learner, make_agent, saving
 
     if resume is None:

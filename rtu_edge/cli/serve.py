@@ -34,7 +34,7 @@ def command(config: Path, overrides: tuple[str, ...]) -> None:
     """Own a device and run each time it is armed; used by the service.
 
     It waits, disarmed, for `rtu-edge arm`. Every actuator needs limits in the file, on a simulated device too. The
-    learner, saved while it runs, goes on from one run to the next and over restarts, in the folder
+    learner, saved while it runs, continues from one run to the next and over restarts, in the folder
     run.folder/run.name; each run leaves its log there. A safety stop ends the process, and so does a device that
     goes away; a disk that is full does not.
     """
@@ -172,7 +172,7 @@ def _run(settings: Config, device: Connection, learner: _Learner, sessions: Sess
 
     Raises:
         SafetyStop: it ended by one.
-        DeviceError: the device has to be opened anew.
+        DeviceError: the device has to be opened again.
     """
     from rtu_edge._base.errors import CheckpointError, DeviceError, SafetyStop
     from rtu_edge.config import write_config
@@ -201,7 +201,7 @@ def _run(settings: Config, device: Connection, learner: _Learner, sessions: Sess
     except CheckpointError as error:
         click.echo(str(error))
         lost = True
-    click.echo(f"{result.steps} steps; the end: {result.message or result.reason.value}; its log in {folder.path}")
+    click.echo(f"{result.steps} steps; stopped: {result.message or result.reason.value}; its log in {folder.path}")
     trouble = error_of(result, supervised.fallback_error())
     gone = result.reason in (StopReason.LINK_LOST, StopReason.DEVICE_RESTART, StopReason.HALF_OPEN)
     if isinstance(trouble, SafetyStop) or (gone and isinstance(trouble, DeviceError)):

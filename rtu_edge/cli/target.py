@@ -17,7 +17,7 @@ def is_file(target: str) -> bool:
 def port_of(target: str) -> tuple[str, int]:
     """The port and the baud rate that a command's argument means: a port itself, or the TOML file that names it.
 
-    Of the file only `[device]` is looked at: a mistake elsewhere must not keep a plant from being stopped.
+    Reads only `[device]` of the file: an error elsewhere must not prevent a stop.
 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or its `[device]` names no port.

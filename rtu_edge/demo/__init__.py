@@ -193,7 +193,7 @@ class _Demo:
             lived = result.steps * device.sheet.period_s / 60
             self.more(f"[bold green]reached {result.mean_return:.1f} of 500[/] after {spent}")
             self.summary.headline = (
-                f"Learned from scratch in {result.steps:,} steps ({lived:.0f} minutes of the plant's life, "
+                f"Learned from scratch in {result.steps:,} steps ({lived:.0f} minutes of plant time, "
                 f"{result.seconds:.1f} s here) to balance the pole for {result.mean_return:.0f} of 500 steps, "
                 "from position and angle alone, over a serial port."
             )
@@ -214,7 +214,9 @@ class _Demo:
         """4: the same learner in real time."""
         seconds = self.options.realtime_s
         self.announce(
-            4, "Real time", f"{seconds:g} s at {1 / device.sheet.period_s:g} Hz, ticked by the device, learning goes on"
+            4,
+            "Real time",
+            f"{seconds:g} s at {1 / device.sheet.period_s:g} Hz, ticked by the device, learning continues",
         )
         config = loop_config(
             self.config, device, clock=Clock.DEVICE, steps=0, target_return=None, seconds=seconds, realtime=True

@@ -1,5 +1,6 @@
-"""The firmware's bridge in this process, around numbers that Python fills in and reads: sessions, life of commands,
-limits and the ESTOP latch are the C code's (firmware_bridge/bridge/bridge.h).
+"""The firmware's bridge in this process, around values that Python fills in and reads.
+
+Sessions, TTL, limits and the ESTOP latch are those of the C code (firmware_bridge/bridge/bridge.h).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Mailbox:
         name: of the plant.
         sheet: without sheet_problems().
         caps: SIMULATED, RESET, REWARD.
-        ttl_max_ms: longest life of a command.
+        ttl_max_ms: longest time to live of a command.
         boot_id: number of this start.
         max_steps: of an episode; 0: no limit.
         now_us: the clock.
@@ -38,7 +39,7 @@ class Mailbox:
         live: u is a command; False: it is the safe behaviour.
         told: u or live was handed over since this was set to False.
         reset_seed: of a RESET that has come; None: none.
-        arrived: the machine stands at the start of the episode.
+        arrived: the plant is at the start of the episode.
     """
 
     def __init__(

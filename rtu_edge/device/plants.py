@@ -122,7 +122,7 @@ class Plant:
 
     Args:
         name: one of `names()`.
-        max_steps: an episode is truncated after so many steps; 0: never; None: as the data sheet says.
+        max_steps: an episode is truncated after so many steps; 0: never; None: as in the data sheet.
 
     Raises:
         ValueError: no plant has this name, or max_steps is not in 0..2**32-1.
@@ -154,7 +154,7 @@ class Plant:
             {"plant_seed": the seed of this episode}.
 
         Raises:
-            ValueError: the seed is out of range; the episode goes on as before.
+            ValueError: the seed is out of range; the episode continues as before.
         """
         used = self._next_seed if seed is None else check_int("seed", seed, 0, 2**32 - 1)
         self._plant.reset(self._state, used)

@@ -60,7 +60,7 @@ class PortInfo:
 
 
 class Port(Closing):
-    """An open serial port; a context manager. Closing twice is harmless.
+    """An open serial port; a context manager. Closing is idempotent.
 
     Args:
         url: the name used to open it.

@@ -11,7 +11,7 @@
 
     with rtu.connect(Arm(), arm=True, limits=...) as robot: ...
 
-Sessions, life of commands, limits, ESTOP and its latch are those of the firmware: the same C code runs here. Not
+Sessions, TTL, limits, ESTOP and its latch are those of the firmware: the same C code runs here. Not
 real-time: the interpreter decides when read() and write() run. docs/python_device.md.
 """
 
@@ -61,7 +61,7 @@ class PythonDevice(ABC):
         max_steps: length of an episode; 0: no limit. Needs reset().
         timeout_s: s; a read() or write() that takes longer is a fault. 0: two periods, at least 0.1 s.
         reset_timeout_s: s; the same for reset() and open().
-        ttl_max_ms: longest life of a command; 0: 200, or three periods where that is more.
+        ttl_max_ms: longest time to live of a command; 0: 200, or three periods where that is more.
     """
 
     period_s: float
@@ -121,7 +121,7 @@ class PythonDevice(ABC):
 
     @property
     def stop_asked(self) -> threading.Event:
-        """Set while no session holds the machine; reset() has to look at it."""
+        """Set while no session holds the machine; reset() has to check it."""
         event: threading.Event = self.__dict__.setdefault("_stop_asked", threading.Event())
         return event
 
@@ -164,7 +164,7 @@ class PythonDevice(ABC):
         return DataSheet(period_us / 1e6, tuple(rows[:n]), tuple(rows[n:]))
 
     def command_life_ms(self, period_us: int) -> int:
-        """Longest life of a command, ms."""
+        """Longest time to live of a command, ms."""
         given = check_int(f"{type(self).__name__}.ttl_max_ms", self.ttl_max_ms, 0, 60_000)
         return given or max(_TTL_MS, -(-3 * period_us // 1000))
 

@@ -57,7 +57,7 @@ class _Device(Protocol):
 
 
 class ServedDevice(Closing):
-    """A PythonDevice that is served; made by PythonDevice.serve(). Closing twice is harmless.
+    """A PythonDevice that is served; made by PythonDevice.serve(). Closing is idempotent.
 
     Attributes:
         port: path of the pseudo-terminal, to open as a serial port.
@@ -144,7 +144,7 @@ class ServedDevice(Closing):
         self._close_files()
 
     def close(self) -> None:
-        """Bring the outputs to their safe behaviour, call safe() and close(), end. Twice is harmless."""
+        """Bring the outputs to their safe behaviour, call safe() and close(), end. Idempotent."""
         if self._closed:
             return
         self._closed = True

@@ -45,7 +45,7 @@ ROBOT_ID = "rtu_edge/Robot-v0"
 
 
 def register() -> None:
-    """Make the environments known to gymnasium.make and make_vec; doing it twice is harmless."""
+    """Make the environments known to gymnasium.make and make_vec; idempotent."""
     from gymnasium.envs import registration
 
     for name, plant in IDS.items():

@@ -50,7 +50,7 @@ class PlantEnv(gymnasium.Env[NDArray[np.float32], Any]):
         actions: "unit": each actuator in [-1, 1] of its range, as rtu_edge agents and the control loop have it;
             "physical": in the actuator's unit; an int n from 2 to 2^20: Discrete(n), evenly spaced levels from the
             lowest to the highest value.
-        max_steps: an episode is truncated after so many steps; 0: never; None: as the data sheet says.
+        max_steps: an episode is truncated after so many steps; 0: never; None: as in the data sheet.
         render_mode: None, or "rgb_array": render() returns a picture, uint8 (200, 300, 3).
 
     Raises:

@@ -58,8 +58,8 @@ class RobotEnv(gymnasium.Env[NDArray[np.float32], Any]):
         """Start an episode; arms where needed.
 
         Args:
-            seed: as of PlantEnv: a simulated plant gives the same episodes. Real hardware starts where it stands.
-            options: not used.
+            seed: as of PlantEnv: a simulated plant gives the same episodes. Real hardware starts at its current
+            position. options: not used.
 
         Returns:
             The first observation, and {"plant_seed": the number that RESET carried}.
@@ -98,7 +98,7 @@ class RobotEnv(gymnasium.Env[NDArray[np.float32], Any]):
         return picture(self.robot.sheet, self._seen)
 
     def close(self) -> None:
-        """Rest values and DISARM; an environment of gymnasium.make also closes the robot. Twice is harmless."""
+        """Rest values and DISARM; an environment of gymnasium.make also closes the robot. Idempotent."""
         if self._owned:
             self.robot.close()
         elif self.robot.armed:

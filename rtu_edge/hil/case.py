@@ -360,9 +360,9 @@ class _Case:
         elif result.accepted_after:
             why.append(f"{result.accepted_after} commands of an earlier session accepted")
         if fault.reasons and result.reason not in fault.reasons:
-            why.append(f"the host says {result.reason}, expected {' or '.join(fault.reasons)}")
+            why.append(f"the host sends {result.reason}, expected {' or '.join(fault.reasons)}")
         if result.foreign:
-            why.append(f"the device applied what nobody had commanded, in {result.foreign} periods")
+            why.append(f"the device applied values that were not commanded, in {result.foreign} periods")
         self._check_error()
         limit = fault.detect_within_ms
         if limit and (result.detected_ms is None or result.detected_ms > limit):

@@ -56,7 +56,7 @@ class Target(Closing):
         raise DeviceError(f"{self.name}: its clock cannot be set from here")
 
     def driver(self) -> tuple[float, ...]:
-        """What the actuators' drivers were last told, in their units: not what STATE says, but what is in the register.
+        """The values in the registers of the actuators' drivers, in their units, independent of STATE.
 
         Of more values than the device has actuators the first ones count.
         """

@@ -30,9 +30,9 @@ class Direction(str, enum.Enum):
 class TapPoint(enum.Enum):
     """Where a frame was seen."""
 
-    HOST_OUT = "host says"
+    HOST_OUT = "host sends"
     DEVICE_IN = "device hears"
-    DEVICE_OUT = "device says"
+    DEVICE_OUT = "device sends"
     HOST_IN = "host hears"
 
 

@@ -137,7 +137,7 @@ class _Cell:
         self._core.reset()
 
     def copy(self: Self) -> Self:
-        """A second cell in the same state, with memory of its own: both go on to the same bits.
+        """A second cell in the same state, with memory of its own: both continue with the same bits.
 
         copy.copy() and copy.deepcopy() do the same; a pickle carries the bytes of a checkpoint. The arrays that bind()
         named are not part of the state: call bind() again.

@@ -75,7 +75,7 @@ class Footprint:
         return sum(self.flops.values())
 
     def calibrate(self, seconds: float = 0.2) -> Footprint:
-        """This footprint with `times`: builds the learner and runs it on a made-up stream for a while.
+        """This footprint with `times`: builds the learner and runs it on a synthetic stream for a while.
 
         Args:
             seconds: how long, 0 to 60.

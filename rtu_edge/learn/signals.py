@@ -159,7 +159,7 @@ class TDPredictor(_SignalLearner):
     def run(self, x: npt.ArrayLike, cumulants: npt.ArrayLike) -> Array:
         """Many steps in one call, to the bit what as many calls of step() do.
 
-        Other threads of Python go on meanwhile, but may not use this learner.
+        Other threads of Python continue meanwhile, but may not use this learner.
 
         Args:
             x: (k, observation_size).
@@ -291,7 +291,7 @@ class OnlineRegressor(_SignalLearner):
     def run(self, x: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Array, Array]:
         """Many steps in one call, to the bit what as many pairs of predict() and update() do.
 
-        Other threads of Python go on meanwhile, but may not use this learner.
+        Other threads of Python continue meanwhile, but may not use this learner.
 
         Args:
             x: (k, observation_size).

@@ -47,10 +47,10 @@ def _check_arena(config: Mapping[str, Any], most: int) -> None:
 
 
 def load(path: str | Path) -> Any:
-    """The learner that a checkpoint holds, ready to go on from where it was saved.
+    """The learner that a checkpoint holds, ready to resume from its saved state.
 
     Raises:
-        CheckpointError: cut short, damaged, of another version or layout; the message says which.
+        CheckpointError: cut short, damaged, of another version or layout; the message names the reason.
         OSError: the file cannot be read.
     """
     return decode(checkpoint.read_bytes(path), path)

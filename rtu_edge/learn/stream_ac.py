@@ -277,7 +277,7 @@ class StreamAC(Learner):
 
         A row after an end, and the first row where no episode is under way, starts an episode as reset() does; its
         reward is not used. Given the observations and rewards of a run that began in this state, the actions are those
-        of that run. Other threads of Python go on meanwhile, but may not use this learner.
+        of that run. Other threads of Python continue meanwhile, but may not use this learner.
 
         Args:
             observations: (k, d).
@@ -360,7 +360,7 @@ class StreamAC(Learner):
         """Second half of a step: learns from the transition that ended in the observation just predicted.
 
         Args:
-            reward: of the transition; after begin() and the first predict() there is none yet, and it is not looked at.
+            reward: of the transition; after begin() and the first predict() there is none yet, and it is ignored.
                 None, with move_weights=False, where it was lost.
             terminated: no bootstrap.
             truncated: bootstrap from the observation just predicted.

@@ -94,7 +94,7 @@ class CSVWriter(_Window):
         self._file.flush()
 
     def close(self) -> None:
-        """Closes the file; twice is harmless."""
+        """Closes the file; idempotent."""
         self._file.close()
 
 
@@ -133,7 +133,7 @@ class TensorBoardWriter(_Window):
             self._writer.add_scalar(f"{group}/{name}", value, int(row["step"] or 0))
 
     def close(self) -> None:
-        """Writes what is left and closes the file; twice is harmless."""
+        """Writes what is left and closes the file; idempotent."""
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()

@@ -1,4 +1,4 @@
-"""The native control loop, from Python: open a link, describe the run, start it, look at it, stop it.
+"""The native control loop, from Python: open a link, configure the run, start, monitor and stop it.
 
 The loop itself (receive, decode, predict, limit, send, update, record) is a C++ thread that never takes the
 interpreter lock, except for a reward given as a Python callable. This module only chooses and reports.

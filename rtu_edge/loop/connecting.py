@@ -48,7 +48,7 @@ def connect(
         reward: of step() and run(): a Reward, or a function of observation (n,) and applied command (m,) that returns a
             float; None: the device's own.
         clock: "device" or "lockstep"; None: lockstep where a simulated device offers it, else the device's.
-        ttl_ms: life of a command; 0: 3 periods, at least 20 ms. The device caps it.
+        ttl_ms: time to live of a command; 0: 3 periods, at least 20 ms. The device caps it.
         baud: bits per second of a serial port; None: 1,000,000.
         dtr: raise DTR (True), lower it (False), or decide by the driver (None).
         hello_timeout_s: s, to wait for the device's answer.

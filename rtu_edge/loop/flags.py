@@ -38,7 +38,7 @@ class StopReason(enum.Enum):
     ESTOP = "estop"  # emergency stop asked for by this process, a second signal or the control socket
     DEVICE_SAFE = "device_safe"  # the device went to SAFE: it saw no fresh command in time
     DEVICE_FAULT = "device_fault"  # the device reports a fault or an emergency stop that was not ours
-    DEVICE_RESTART = "device_restart"  # new boot_id, or DISARMED while believed armed
+    DEVICE_RESTART = "device_restart"  # new boot_id, or DISARMED while trusted armed
     HALF_OPEN = "half_open"  # STATE arrives, commands do not
     LINK_LOST = "link_lost"  # nothing arrives, or the port is gone
     ARM_REFUSED = "arm_refused"
@@ -73,7 +73,7 @@ class CallFlag(enum.IntFlag):
     LEARN = 8  # update() was called
     APPLIED = 16  # update() was given the applied action: it differs from the command
     WEIGHTS = 32  # update() moved the weights; without it the deadline rule dropped the update
-    CONTINUED = 64  # with BEGIN: no RESET of this host, so the limits on changes go on from the last command
+    CONTINUED = 64  # with BEGIN: no RESET of this host, so the slew limits continue from the last command
 
 
 class LimiterFlag(enum.IntFlag):

@@ -28,7 +28,7 @@ ATTEND_S = 0.02
 
 
 class LinkError(DeviceError):
-    """The device did not answer, refused, or went away; the message says which."""
+    """The device did not answer, refused, or went away; the message names the reason."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Link(Closing):
         """Read the data sheet and check it: against the schema hash of HELLO, and each channel by itself.
 
         Raises:
-            LinkError: a row did not arrive, the rows do not hash to what HELLO said, or one holds what cannot be used.
+            LinkError: a row did not arrive, the rows do not match the hash in HELLO, or one is invalid.
         """
         hello = self.hello
         _usable(sheet_problems(hello))
@@ -197,7 +197,7 @@ class Link(Closing):
         return self._hello
 
     def estop(self, timeout_s: float = 2.0) -> bool:
-        """Send ESTOP until STATE says ESTOP; True only then. With a loop running, the loop does it."""
+        """Send ESTOP until STATE reports ESTOP; True only then. With a loop running, the loop does it."""
         return bool(self._core.estop(timeout_s))
 
     def disarm(self, timeout_s: float = 1.0) -> bool:
@@ -224,7 +224,7 @@ class Link(Closing):
 
     @property
     def turns(self) -> int:
-        """Turns of all loops so far, with or without a step: it stands still when a loop hangs, or none runs."""
+        """Iterations of all loops so far, with or without a step: constant while a loop hangs, or none runs."""
         return int(self._core.turns)
 
     @property
@@ -249,7 +249,7 @@ class Link(Closing):
         return bytes(sent), bytes(received)
 
     def close(self) -> None:
-        """Stop a loop that still runs, and the control socket; close the descriptor. Twice is harmless."""
+        """Stop a loop that still runs, and the control socket; close the descriptor. Idempotent."""
         loop = self._loop() if self._loop is not None else None
         if loop is not None:
             loop.close()

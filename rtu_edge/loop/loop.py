@@ -63,7 +63,7 @@ class LoopResult:
     episodes: int
     seconds: float  # wall clock from ARM to the end
     mean_return: float
-    confirmed: bool  # DISARM was acknowledged, or STATE says ESTOP after an emergency stop; or no ARM had left
+    confirmed: bool  # DISARM was acknowledged, or STATE reports ESTOP after an emergency stop; or no ARM had left
     counters: dict[str, int]
     link: LinkQuality
     sent_hash: int  # in lockstep, of every distinct frame sent from ARM on (repeats not counted); otherwise 0
@@ -85,11 +85,11 @@ class LoopResult:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a session stands: with the learner, all that it takes to go on in another one."""
+    """Progress of a session: with the learner, all that another session needs to resume."""
 
     steps: int  # of this session
     episodes: int  # finished in this session
-    next_episode: int  # first_episode of the session that goes on
+    next_episode: int  # first_episode of the resuming session
     episode_steps: int  # of the episode under way; 0 at its end
     seconds: float  # from ARM on
     returns: list[float]  # of the last target_window episodes, oldest first
@@ -149,7 +149,7 @@ class Loop(Closing):
         """Arm and start the thread; returns at once.
 
         Raises:
-            ValueError: the link is closed, or another loop runs on it, which goes on.
+            ValueError: the link is closed, or another loop runs on it, which continues.
         """
         self._core.start()
         self._started = True
@@ -239,7 +239,7 @@ class Loop(Closing):
         self._core.request_stop()
 
     def request_estop(self) -> None:
-        """ESTOP until STATE says so: what the second signal does. Returns at once."""
+        """ESTOP until STATE reports it, like the second signal. Returns at once."""
         self._core.request_estop()
 
     def set_learning(self, learn: bool, explore: bool) -> None:

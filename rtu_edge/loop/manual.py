@@ -53,7 +53,7 @@ class Manual(Closing):
     """One armed session, a call at a time. Each call releases the interpreter's lock while it waits.
 
     Between two calls the link is free: the control socket, and with it `rtu-edge estop`, reaches the device. In real
-    time a command lives for its TTL; without the next one in time the device goes safe, and the next call raises.
+    time a command is valid for its TTL; without the next one in time the device goes safe, and the next call raises.
 
     Args:
         link: after handshake().
@@ -116,7 +116,7 @@ class Manual(Closing):
         return self._wait(False, 10 * self._period_s + _SLACK_S)
 
     def close(self) -> None:
-        """The rest values and DISARM, or what remains of an emergency stop. Twice is harmless."""
+        """The rest values and DISARM, or what remains of an emergency stop. Idempotent."""
         self._core.close()
 
     def _wait(self, answer: bool, timeout_s: float) -> Sample:
@@ -136,7 +136,7 @@ class Manual(Closing):
         reason = StopReason(word)
         if reason is StopReason.DEVICE_SAFE and self.is_open:
             late_ms = (time.monotonic() - self._written_s) * 1e3
-            text += f"; a command lives {self._ttl_ms:.0f} ms, the last one left {late_ms:.0f} ms ago"
+            text += f"; a command is valid for {self._ttl_ms:.0f} ms, the last one left {late_ms:.0f} ms ago"
         raise error_for(reason, f"{reason.value}: {text}") or DeviceError(f"{reason.value}: {text}")
 
 

@@ -75,7 +75,7 @@ class LoopConfig:
         target_return: stop when the mean return of the last `target_window` episodes is at least this; None = never.
         returns: of the episodes before this session, oldest first, at most `target_window`; they count for the target.
         snapshots: keep room for a second copy of everything that learns, for take_snapshot().
-        ttl_ms: life of a command; 0 takes 3 periods (at least 20 ms). The device caps it.
+        ttl_ms: time to live of a command; 0 takes 3 periods (at least 20 ms). The device caps it.
         command_limiter: limits each command before it is sent (finite, range, slew).
         max_bad_actions: consecutive non-finite or failed actions before the run stops (until then the last is held).
         drop_updates: numbers of the transitions (from 0) whose weight update is dropped, ascending, in place of the

@@ -19,7 +19,7 @@ class Permission:
 
     Args:
         device: its name, for the error.
-        simulated: what its HELLO says.
+        simulated: the flag in its HELLO.
         needs: what a user has to give for real hardware.
     """
 
@@ -36,7 +36,7 @@ class Permission:
         """Ask before an ARM.
 
         Raises:
-            ConfigError: it is real hardware and nobody has granted it.
+            ConfigError: it is real hardware without permission.
         """
         if not self.granted:
             raise ConfigError(

@@ -46,9 +46,9 @@ Array = npt.NDArray[np.float32]
 
 
 class Robot(Closing):
-    """An open device; made by connect(). Closing twice is harmless. One call at a time, estop() excepted.
+    """An open device; made by connect(). Closing is idempotent. One call at a time, estop() excepted.
 
-    Own loops are real: a command lives for its TTL (3 periods unless given). A script that stalls longer lets the
+    Own loops are real: a command is valid for its TTL (3 periods unless given). A script that stalls longer lets the
     device go safe; the next write() or step() then raises SafetyStop, and reset() or arm() starts a new session. In
     lockstep the simulated plant waits.
 
@@ -103,7 +103,7 @@ class Robot(Closing):
 
     @property
     def link(self) -> Link:
-        """The link, for a Loop of one's own; not while this robot is armed."""
+        """The link, for your own Loop; not while this robot is armed."""
         return self._link
 
     @property
@@ -167,7 +167,8 @@ class Robot(Closing):
     def write(self, u: Any) -> Array:
         """Command the actuators; arms at the first call.
 
-        The command lives for its TTL: a script that stalls longer lets the device go safe, and the next write() raises.
+        The command is valid for its TTL: if a script stalls longer, the device goes safe, and the next write()
+        raises.
 
         Args:
             u: (m,), or one number for one actuator; in the units of the data sheet. Range, slew and acceleration limits
@@ -382,7 +383,7 @@ class Robot(Closing):
         print(*lines, sep="\n", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Rest values and DISARM, end what connect() started, close the port. Twice is harmless."""
+        """Rest values and DISARM, end what connect() started, close the port. Idempotent."""
         if self._closed:
             return
         if self._loop is not None:

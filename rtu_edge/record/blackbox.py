@@ -41,7 +41,7 @@ _RECORD_BYTES = 1 << 16
 
 
 class BlackBox(Closing):
-    """An open black box; a context manager. Closing twice is harmless.
+    """An open black box; a context manager. Closing is idempotent.
 
     Args:
         path: the ring on disk; an existing file is replaced.

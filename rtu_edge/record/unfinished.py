@@ -26,7 +26,7 @@ class Known:
         facts: name -> value; of the checkpoint, the events and the log.
         files: name -> bytes.
         holds: name of a file -> what is in it, in words.
-        next: commands to go on with, in sentences.
+        next: commands for the next step, in sentences.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""What a running loop shows: a live display on a terminal, a line now and then elsewhere."""
+"""What a running loop shows: a live display on a terminal, a line occasionally elsewhere."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ DRIVER_NAMES = {
     "rest": "actuators at rest",
     "held": "last command held",
 }
-# What is counted per step. Beside the drivers: commands, rewards and their sum, steps in which a part stepped in, steps
-# in which the fallback was forced, clipped actions, transitions learned from and the sum of |delta|.
+# Counters per step. In addition to the drivers: commands, rewards and their sum, steps in which a part stepped in,
+# steps in which the fallback was forced, clipped actions, transitions learned from and the sum of |delta|.
 COLUMNS = (
     "commands",
     *DRIVERS,

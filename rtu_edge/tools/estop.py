@@ -66,7 +66,7 @@ def estop(
 
 
 class _Failed(Exception):
-    """A device did not confirm; says why, and what to do."""
+    """A device did not confirm; the message has reason and remedy."""
 
 
 @dataclass

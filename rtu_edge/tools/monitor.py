@@ -1,4 +1,4 @@
-"""Listening to a port that nobody owns: frames as they come, rates, and what was lost.
+"""Listening on a port without an owner: frames, rates, and losses.
 
     with Listener("/dev/ttyACM0") as listener:
         for frame, message in listener.listen(1.0):
@@ -68,7 +68,7 @@ class Heard:
 
     @property
     def hello(self) -> protocol.Hello | None:
-        """What the device has said about itself."""
+        """The device's description of itself."""
         said = self.last.get("HELLO", (None, None, 0.0))[1]
         return said if isinstance(said, protocol.Hello) else None
 
@@ -98,7 +98,7 @@ class Heard:
 
 
 class Listener(Closing):
-    """A port, opened to listen; a context manager. Closing twice is harmless.
+    """A port, opened to listen; a context manager. Closing is idempotent.
 
     It owns the port meanwhile: `rtu-edge estop` finds this process and takes the port from it.
 
@@ -249,7 +249,7 @@ def name_of(value: Any) -> str:
 
 
 def text_of(message: protocol.Message | None) -> str:
-    """A message in one line: names and values, those that are not said left out."""
+    """A message in one line: names and values, without unset ones."""
     if message is None:
         return "unknown, or of another size than its type"
     if isinstance(message, protocol.Log):

@@ -129,7 +129,7 @@ static void power_on(void) {
   for (unsigned i = 0; i < N_ACT; i++) CHECK(t.reg[i] == rows[1 + i].safe_value);
 }
 
-/* A command whose values are in sixteenths, within limits and beyond; now and then an odd one. */
+/* A command whose values are in sixteenths, within limits and beyond; occasionally an odd one. */
 static void command(tl_frame* frame) {
   static const float odd[] = {NAN, INFINITY, -INFINITY, 3e38f, -3e38f, -0.0f};
   const tl_bridge* b = &t.bridge;
@@ -193,7 +193,7 @@ static bool pass_time(void) {
   const uint64_t due_us = tl_bridge_due(&t.bridge);
   switch (any(32)) {
     case 0:
-      t.now_us += any(60000); /* a stall, longer than any TTL and now and then than the link may be silent */
+      t.now_us += any(60000); /* a stall, longer than any TTL and occasionally than the link may be silent */
       break;
     case 1:
       t.now_us += any(PERIOD_US);

@@ -19,7 +19,7 @@ struct Worker {
     return worker.time.t_ns;
   }
   void first() noexcept {
-    // Now and then something interrupts.
+    // Occasionally something interrupts.
     time.advance(predict_ns + (pending ? update_ns / 2 : 0) + (++calls % 7 == 0 ? 50000 : 0));
     pending = false;
   }

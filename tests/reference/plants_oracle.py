@@ -98,7 +98,7 @@ def servo_step(s: Servo, voltage: float, seconds: float = 0.01, dt: float = 5e-6
 
 
 def servo_substeps(s: Servo, voltage: float) -> Servo:
-    """One step of 10 ms as the data sheet says the plant computes it: 20 substeps, the current exact within each."""
+    """One step of 10 ms as in the data sheet the plant computes it: 20 substeps, the current exact within each."""
     voltage = min(max(voltage, -10.0), 10.0)
     theta, omega, current = s
     h = 5e-4

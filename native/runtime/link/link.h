@@ -95,7 +95,7 @@ class Link {
                       tl_row* rows) noexcept;  // observation_size + action_size rows
   // kAnother at once if the device of hello() was restarted or exchanged: ARM is never repeated to another device.
   LinkStatus arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept;
-  LinkStatus disarm(int64_t timeout_ns) noexcept;  // after a timeout: sends the same frame once more
+  LinkStatus disarm(int64_t timeout_ns) noexcept;  // after a timeout: sends the same frame again
   LinkStatus clear_fault(int64_t timeout_ns) noexcept;
   void await_state(int64_t timeout_ns) noexcept;  // until the next STATE is published
   // Until STATE reports ESTOP; true only then.

@@ -2,7 +2,7 @@
 // one observation at a time, DISARM. It uses the link's session and the command limiter of the loop.
 //
 // Between two calls the link is free, so the thread of the control socket can stop the device while the caller is busy;
-// the next call then ends with that stop. In real time a command lives for its TTL, whatever the caller does.
+// the next call then ends with that stop. In real time a command is valid for its TTL, whatever the caller does.
 #pragma once
 
 #include <stdint.h>
@@ -39,7 +39,7 @@ class Manual {
   // On success *out is the STATE. Before open(): the next STATE of a device that streams, whatever state it is in.
   ManualStatus await(Wanted wanted, int64_t deadline_ns, Arrival* out) noexcept;
 
-  // The rest values and DISARM, or ESTOP; twice is harmless.
+  // The rest values and DISARM, or ESTOP; idempotent.
   void close() noexcept;
 
   const Stop& stop() const noexcept { return run_.stop; }

@@ -1,5 +1,5 @@
-"""What is kept of a learner (docs/checkpoint.md): `text` beside the state in a checkpoint's bytes, `slots` on the
-disk.
+"""Checkpoints of a learner (docs/checkpoint.md): `text` in addition to the state in a checkpoint's bytes, `slots` on
+the disk.
 """
 
 from __future__ import annotations

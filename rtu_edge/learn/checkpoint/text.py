@@ -1,4 +1,4 @@
-"""What is in a checkpoint's bytes beside the state: text, version, what it was made for (docs/checkpoint.md)."""
+"""The metadata in a checkpoint's bytes: text, version, device (docs/checkpoint.md)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _DAMAGED = (-5, -8, _CRC, _VALUE)
 _RUN = "run"
 
 # Arguments that learners had not always, and what a configuration without them means. Format 4: normalised observations
-# are bounded; a learner of an older file goes on without a bound.
+# are bounded; a learner of an older file continues without a bound.
 _BEFORE = {"observation_bound": 0.0}
 
 
@@ -58,7 +58,7 @@ def encode_config(config: Mapping[str, Any], run: Mapping[str, Any] | None = Non
 
     Args:
         config: the learner's.
-        run: what a run needs to go on, or None.
+        run: data for resuming a run, or None.
     """
     return json.dumps({**config, _RUN: run} if run else config, sort_keys=True, separators=(",", ":"))
 
@@ -136,7 +136,7 @@ def check_saved(data: bytes, path: str | Path) -> None:
     if status == _VALUE:
         raise CheckpointError(
             f"{path}: not saved: {where} holds a value that is not finite, and what was saved before stays as it is."
-            " Go on from there; normalise the observations or bound them, so that it does not happen again"
+            " Resume from there; normalise or bound the observations to prevent it"
         )
     raise_for(status, where, path)
 
@@ -152,5 +152,5 @@ def read_config(data: bytes, path: str | Path = "checkpoint") -> dict[str, Any]:
 
 
 def read_beside(data: bytes) -> bytes:
-    """What stands beside the learner in a whole checkpoint, the supervisor's state; b"" where there is none."""
+    """The extra bytes of a complete checkpoint, the supervisor's state; b"" if there are none."""
     return _core.open_checkpoint(data)[4]

@@ -50,7 +50,7 @@ def probe(module: str, timeout_s: float = 120.0) -> None:
         timeout_s: how long the import may take.
 
     Raises:
-        ExportError: the import fails, hangs, or takes the interpreter down; the message says which.
+        ExportError: the import fails, hangs, or takes the interpreter down; the message names the reason.
 
     Warns:
         RuntimeWarning: the import works, but the interpreter dies at its exit.

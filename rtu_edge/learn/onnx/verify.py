@@ -42,7 +42,7 @@ def observations_like(agent: Any, steps: int, seed: int = SEED) -> NDArray[np.fl
     """Observations of the size that the agent has met.
 
     Args:
-        agent: its normaliser says mean and variance.
+        agent: its normaliser has mean and variance.
         steps: how many.
         seed: the same seed, the same observations.
 
@@ -65,7 +65,7 @@ def observations_like(agent: Any, steps: int, seed: int = SEED) -> NDArray[np.fl
 
 
 def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> float:
-    """Run an exported policy beside the agent it came from.
+    """Run an exported policy and its agent in parallel.
 
     Both start from a zero state and see the same observations, one long episode, so that differences may add up. The
     agent is copied first and not disturbed.

@@ -8,7 +8,7 @@ h2_next back, and zeros at the start of an episode.
 
 Single precision. What is derived from parameters (g, phi, gam of the unit, the normaliser's scale) is computed in
 double and rounded once. The normaliser's mean is kept as the sum of two floats: x - mean loses nothing, also where the
-mean is large beside the deviation.
+mean is large compared with the deviation.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ def _examined(check: Check, host: Host) -> Finding:
 def script(findings: Sequence[Finding]) -> str:
     """A POSIX shell script of the commands that fix the findings, each with its reason.
 
-    Commands of notes are optional and stand there as comments, "#? ...".
+    Commands of notes are optional and written as comments, "#? ...".
     """
     lines = [
         "#!/bin/sh",
