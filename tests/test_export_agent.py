@@ -19,7 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 TOLERANCE = 1e-5
 
 
-def trained(steps: int = 1500, actions: str | int = "unit", env: str = "rtu_edge.envs:rtu_edge/CartPolePosition-v0", **kwargs):
+def trained(
+    steps: int = 1500,
+    actions: str | int = "unit",
+    env: str = "rtu_edge.envs:rtu_edge/CartPolePosition-v0",
+    **kwargs,
+):
     environment = gymnasium.make(env, actions=actions)
     agent = rtu.StreamAC.from_env(environment, **{"units": 8, "hidden": 8, "seed": 1, **kwargs})
     agent.learn(environment, steps, progress=False, seed=2)

@@ -72,7 +72,7 @@ def _line(key: str, value: object, comment: str) -> str:
 
 
 def _limits(actuator: Channel, period_s: float, simulated: bool) -> Iterator[str]:
-    """A table of limits: the device's range, and on real hardware changes that do not shake a machine."""
+    """A table of limits: the device's range, and on real hardware changes that do not shake a robot."""
     unit, width = actuator.unit, actuator.max - actuator.min
     slew, accel = actuator.slew / period_s, math.inf
     if not simulated:

@@ -135,7 +135,7 @@ class Mailbox:
 
     @property
     def armed(self) -> bool:
-        """A session holds the machine: ARMED or RESETTING."""
+        """A session holds the plant: ARMED or RESETTING."""
         return self._c.state in (lib.TL_STATE_ARMED, lib.TL_STATE_RESETTING)
 
     @property

@@ -1,4 +1,4 @@
-"""A device written in Python: a class between any SDK and the loop, for machines at up to 50 Hz.
+"""A device written in Python: a class between any SDK and the loop, for plants at up to 50 Hz.
 
     class Arm(rtu.PythonDevice):
         period_s = 0.02
@@ -87,7 +87,7 @@ class PythonDevice(ABC):
 
     @abstractmethod
     def safe(self) -> None:
-        """Bring the machine to its safe behaviour: brake, torque off, hold. It may be called twice.
+        """Bring the plant to its safe behaviour: brake, torque off, hold. It may be called twice.
 
         Called at the start and the end of serving, and when no command is in force any more: too old, disarmed, ESTOP,
         end of an episode, a fault. Again in the next period where it raises.
@@ -100,7 +100,7 @@ class PythonDevice(ABC):
         """Called once after the last safe()."""
 
     def reset(self, seed: int) -> None:
-        """Move the machine to the start of an episode; returns when it has arrived. Not defined: no RESET.
+        """Move the plant to the start of an episode; returns when it has arrived. Not defined: no RESET.
 
         Return at once where `stop_asked` is set: the session has ended meanwhile.
 
@@ -121,7 +121,7 @@ class PythonDevice(ABC):
 
     @property
     def stop_asked(self) -> threading.Event:
-        """Set while no session holds the machine; reset() has to check it."""
+        """Set while no session holds the plant; reset() has to check it."""
         event: threading.Event = self.__dict__.setdefault("_stop_asked", threading.Event())
         return event
 

@@ -241,7 +241,7 @@ class Robot(Closing):
         return self._link.estop(timeout_s)
 
     def clear(self) -> bool:
-        """Unlatch an emergency stop or a fault, after the machine was inspected; True when the device acknowledges."""
+        """Unlatch an emergency stop or a fault, after the plant was inspected; True when the device acknowledges."""
         with self._using("clear()"):
             self._own.close()
             return self._link.clear_fault()
