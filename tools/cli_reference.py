@@ -18,7 +18,7 @@ JSON: dict[str, str] = {
     "monitor": "`event`; of a port with an owner its status, otherwise `device_state` and counts; `--once`: one line",
     "estop": "`stopped` (ports) `by` (`owner`, `direct`) `ended_pid`",
     "run": "`run` `dry_run` `state_hash` `steps` `episodes` `seconds` `reason` `message` `mean_return` `counters` "
-    "`link` `privileges` `exploration`",
+    "`link` `privileges`",
     "size": "`kind` `bytes` `flops` `times` `sections`",
     "promote": "`run` `mode` `sufficient` `against` `evidence` `output`",
     "verify": "`policy` `checkpoint` `steps` `difference` `tolerance` `passed`",

@@ -226,8 +226,9 @@ def _run(
             ) from error
     result = finished.result
     if tell is not None:
-        stage = next(iter(summary.stages.values()))
-        tell({"run": str(folder.path), "dry_run": dry_run, "state_hash": summary.state_hash, **structs.asdict(stage)})
+        stage = structs.asdict(next(iter(summary.stages.values())))
+        del stage["exploration"]  # a curve; summary.json has it
+        tell({"run": str(folder.path), "dry_run": dry_run, "state_hash": summary.state_hash, **stage})
     if resident is not None:
         out.print(heap.check(result, resident))
     if failures := result.counters.get("fallback_failures"):
