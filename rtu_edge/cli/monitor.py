@@ -35,7 +35,7 @@ _ONCE_S = 1.2
 def command(
     target: str, baud: int | None, frames: bool, as_json: bool, once: bool, seconds: float | None, silent: bool
 ) -> None:
-    """Show a link live: device state, rates, clocks, losses.
+    """Show a link live: device state, return, rates, clocks, losses.
 
     TARGET is a port, or the TOML file that names it. If a process owns the port, it is asked for its status, which does
     not delay its loop. Otherwise the port is opened and read; only a HELLO request is sent, until it is answered. This
