@@ -46,7 +46,6 @@ CALLS: dict[str, str] = {
     "log repair": "RUN",
     "replay": "RUN --verify",
     "blackbox": "RUN --rows 3",
-    "doctor": "",
     "ckpt ls": "RUN",
     "ckpt diff": "RUN RUN",
     "ckpt rollback": "RUN --slot 999",
