@@ -10,11 +10,13 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from test_robot import Real
 
 import rtu_edge as rtu
 from rtu_edge import envs
 from rtu_edge.device.schema import Channel, DataSheet
 from rtu_edge.envs.picture import HEIGHT, WIDTH, picture
+from rtu_edge.hil import FaultBridge, SimTarget
 
 
 def frame(plant: str, **seen: float) -> np.ndarray[Any, Any]:
@@ -113,6 +115,16 @@ def test_a_robots_actions_span_its_limits() -> None:
             env.step(3)
         with pytest.raises(TypeError, match="render_mode"):
             envs.RobotEnv(robot, render_mode="human")
+
+
+def test_real_hardware_does_not_move_unasked() -> None:
+    """The environment adds no way around arm=True and limits."""
+    with SimTarget("cartpole") as target, FaultBridge(target) as bridge, bridge.inject(Real()):
+        env = gymnasium.make("rtu_edge/Robot-v0", target=bridge.port)
+        with pytest.raises(ValueError, match="arm=True"):
+            env.reset(seed=0)
+        assert not env.unwrapped.robot.armed
+        env.close()
 
 
 def test_gymnasium_checks_an_environment_that_it_connects() -> None:
