@@ -230,3 +230,13 @@ def test_a_policy_without_a_supervisor_has_as_many_tries(steps_held: int) -> Non
         for tries in (0, 1001):
             with pytest.raises(ValueError, match=r"max_bad_actions: \d+, allowed: 1..1000"):
                 Loop(link, policy.policy(), LoopConfig(max_bad_actions=tries))
+
+
+def test_a_masked_command_of_a_python_fallback_is_an_error() -> None:
+    """Under a mask there is no value; the number that lies there is not sent."""
+    from rtu_edge.loop.supervisor import _unmasked
+
+    masked = _unmasked("mine:pd", lambda x, first: np.ma.masked_array([9.0], [True]))
+    with pytest.raises(ValueError, match="mine:pd returned a masked array"):
+        masked(np.zeros(2), True)
+    assert _unmasked("mine:pd", lambda x, first: [1.0])(np.zeros(2), True) == [1.0]

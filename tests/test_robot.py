@@ -328,3 +328,25 @@ def test_a_loop_takes_an_agent_and_needs_no_configuration() -> None:
             assert rtu.Loop(link, driver, LoopConfig(steps=5)).run().steps == 5
         with pytest.raises(rtu.ConfigError, match="agent = 7: expected an agent that acts"):
             rtu.Loop(link, 7)
+
+
+@pytest.mark.parametrize("wrong", ["soon", None, np.ma.masked, True, [1.0]])
+def test_a_time_that_is_none_is_refused_by_name(robot: rtu.Robot, wrong: Any) -> None:
+    """And not by the binding, whose errors show C++ types."""
+    link = robot.link
+    calls: list[Any] = [link.handshake, link.describe, link.estop, link.disarm, link.clear_fault]
+    calls.append(rtu.Loop(link, agent()).wait)
+    for call in calls:
+        with pytest.raises(rtu.ConfigError, match=r"(timeout_s|seconds) = .*: expected a number of seconds"):
+            call(wrong)
+    assert link.hello.period_us == 20_000
+
+
+def test_a_port_that_is_none_is_refused_by_name(robot: rtu.Robot) -> None:
+    for wrong in ("/dev/ttyACM0", 1.5, True):
+        with pytest.raises(rtu.ConfigError, match=r"port = .*: expected an open port"):
+            rtu.Link(wrong)  # type: ignore[arg-type]
+    with pytest.raises(rtu.ConfigError, match=r"link = 'x': expected a Link"):
+        rtu.Loop("x", agent())  # type: ignore[arg-type]
+    with pytest.raises(rtu.ConfigError, match="learn = 'yes': expected True or False"):
+        rtu.Loop(robot.link, agent()).set_learning("yes", True)  # type: ignore[arg-type]

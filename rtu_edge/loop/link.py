@@ -11,16 +11,16 @@ from typing import Any, Literal, Protocol
 
 from rtu_edge import _core
 from rtu_edge._base.closing import Closing
-from rtu_edge._base.errors import DeviceError
+from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.forks import leave_to_the_parent
-from rtu_edge.device.limits import sheet_problems
+from rtu_edge.device.limits import as_float, sheet_problems
 from rtu_edge.device.ports import Port
 from rtu_edge.device.protocol import Frame, FrameType, unpack
 from rtu_edge.device.registry import Registration
 from rtu_edge.device.schema import Channel, DataSheet, Hello
 from rtu_edge.device.unanswered import explanation
 
-__all__ = ["ATTEND_S", "Channel", "DataSheet", "Hello", "Link", "LinkError", "LinkQuality"]
+__all__ = ["ATTEND_S", "Channel", "DataSheet", "Hello", "Link", "LinkError", "LinkQuality", "as_seconds"]
 
 
 # s, between two calls of attend(): at 1 kHz fewer bytes than the buffer of a port holds.
@@ -106,7 +106,7 @@ class Link(Closing):
         capture_bytes: int = 0,
         through: Callable[[int], _core.Wire] | None = None,
     ) -> None:
-        fd = port if isinstance(port, int) else port.fileno()
+        fd = _descriptor(port)
         self._hello: Hello | None = None
         self._sheet: DataSheet | None = None
         self._loop: weakref.ref[Closing] | None = None
@@ -137,7 +137,7 @@ class Link(Closing):
             LinkError: no device answered in time (the message tells silence, an echo, text and damaged bytes apart), or
                 one with another protocol version did.
         """
-        payload = self._core.handshake(timeout_s)
+        payload = self._core.handshake(as_seconds("timeout_s", timeout_s))
         if payload is None:
             raise LinkError(f"HELLO: the device did not answer in time: {explanation(self._core.hello_input())}")
         hello = unpack(Frame(FrameType.HELLO, payload=_checked(payload)))
@@ -153,7 +153,10 @@ class Link(Closing):
         """
         hello = self.hello
         _usable(sheet_problems(hello))
-        found = (unpack(Frame(FrameType.ROW, payload=payload)) for payload in _checked(self._core.describe(timeout_s)))
+        found = (
+            unpack(Frame(FrameType.ROW, payload=payload))
+            for payload in _checked(self._core.describe(as_seconds("timeout_s", timeout_s)))
+        )
         channels = tuple(channel for channel in found if isinstance(channel, Channel))
         _usable(sheet_problems(hello, channels))
         n = hello.observation_size
@@ -198,15 +201,15 @@ class Link(Closing):
 
     def estop(self, timeout_s: float = 2.0) -> bool:
         """Send ESTOP until STATE reports ESTOP; True only then. With a loop running, the loop does it."""
-        return bool(self._core.estop(timeout_s))
+        return bool(self._core.estop(as_seconds("timeout_s", timeout_s)))
 
     def disarm(self, timeout_s: float = 1.0) -> bool:
         """Send DISARM until the device acknowledges it; True only then."""
-        return bool(self._core.disarm(timeout_s))
+        return bool(self._core.disarm(as_seconds("timeout_s", timeout_s)))
 
     def clear_fault(self, timeout_s: float = 1.0) -> bool:
         """Clear a latched fault or emergency stop; True when the device acknowledges it."""
-        return bool(self._core.clear_fault(timeout_s))
+        return bool(self._core.clear_fault(as_seconds("timeout_s", timeout_s)))
 
     def wait_to_arm(self, token: int) -> None:
         """Say in the status that this owner waits to be told to arm, by this number; 0: not any more."""
@@ -258,6 +261,26 @@ class Link(Closing):
         self._core.close()
         if self._registration is not None:
             self._registration.close()
+
+
+def as_seconds(name: str, value: object) -> float:
+    """A time to wait, as a float; negative and NaN wait for nothing.
+
+    Raises:
+        ConfigError: it is no number.
+    """
+    number = as_float(value)
+    if number is None:
+        raise ConfigError(f"{name} = {value!r}: expected a number of seconds")
+    return number
+
+
+def _descriptor(port: Any) -> int:
+    if isinstance(port, int) and not isinstance(port, bool):
+        return port
+    if not hasattr(port, "fileno"):
+        raise ConfigError(f"port = {port!r}: expected an open port, such as open_port() returns, or a descriptor")
+    return int(port.fileno())
 
 
 def _usable(problems: Iterator[str]) -> None:

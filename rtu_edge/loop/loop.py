@@ -15,10 +15,11 @@ import numpy.typing as npt
 from rtu_edge import _core
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.validation import check_bool
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import Hello
 from rtu_edge.loop.flags import Clock, StopReason
-from rtu_edge.loop.link import Link, LinkQuality
+from rtu_edge.loop.link import Link, LinkQuality, as_seconds
 from rtu_edge.loop.options import LoopConfig, check, native_options
 
 __all__ = [
@@ -126,6 +127,8 @@ class Loop(Closing):
     """
 
     def __init__(self, link: Link, agent: Any, config: LoopConfig | None = None) -> None:
+        if not isinstance(link, Link):
+            raise ConfigError(f"link = {link!r}: expected a Link")
         hello = link.hello
         config = check(config if config is not None else LoopConfig(clock=clock_of(hello)), hello)
         policy = policy_of(agent)
@@ -182,7 +185,7 @@ class Loop(Closing):
 
     def wait(self, seconds: float) -> bool:
         """Wait with the interpreter lock released; True when the run is over."""
-        return bool(self._core.wait(seconds))
+        return bool(self._core.wait(as_seconds("seconds", seconds)))
 
     def result(self) -> LoopResult:
         """Join the thread and say how the run ended."""
@@ -248,9 +251,9 @@ class Loop(Closing):
         Raises:
             ValueError: learn without explore.
         """
-        if learn and not explore:
+        if check_bool("learn", learn) and not check_bool("explore", explore):
             raise ValueError("learn=True needs explore=True: the learner learns from what it sampled")
-        self._core.set_learning(learn, explore)
+        self._core.set_learning(check_bool("learn", learn), check_bool("explore", explore))
 
     def close(self) -> None:
         """Stop as by request_stop() and wait for the end. Twice, or before start(), is harmless."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 
 from rtu_edge import _core
 from rtu_edge._base.errors import CheckpointError, ConfigError
@@ -201,7 +202,7 @@ def _fallback(
     if fallback.kind is FallbackKind.PYTHON:
         if not simulated:
             raise ConfigError('fallback.kind = "python": only for simulated devices; it takes the interpreter lock')
-        function = _imported(fallback.function)
+        function = _unmasked(fallback.function, _imported(fallback.function))
         return _core.PyFunctionPolicy(function, len(observations), list(limits)), f"{fallback.function}, in Python"
     pds = fallback.pd if fallback.kind is FallbackKind.PD else {}
     rows = [
@@ -251,6 +252,18 @@ def _frozen(path: str, observation_size: int, action_size: int) -> _FrozenAgent:
         if own != theirs:
             raise ConfigError(f"fallback.checkpoint: {path} was made for {own} {what}, the device has {theirs}")
     return _FrozenAgent(agent)
+
+
+def _unmasked(name: str, function: Any) -> Any:
+    """The same, but a masked array that it returns is an error: under a mask there is no value."""
+
+    def checked(observation: Any, first: bool) -> Any:
+        command = function(observation, first)
+        if isinstance(command, np.ma.MaskedArray):
+            raise ValueError(f"{name} returned a masked array")
+        return command
+
+    return checked
 
 
 def _imported(name: str) -> Any:
