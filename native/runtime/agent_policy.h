@@ -95,24 +95,10 @@ struct AgentPolicy {
   }
 
   static Spread spread(void* self) noexcept {
-    constexpr double kHalfLog2PiE = 1.4189385332046727;  // entropy of a normal distribution with sigma 1
     const auto& agent = of(self).agent;
     const learners::PolicyConfig& config = agent.config.policy;
-    const T* y = agent.actor().head[agent.actor_head()].y;
-    Spread out{0, 0};
-    if (config.discrete) {
-      double p[learners::kMaxActions];
-      learners::softmax(config, y, p);
-      for (int i = 0; i < config.actions; ++i) out.entropy -= p[i] > 0 ? p[i] * core::logarithm(p[i]) : 0.0;
-      out.sigma = std::numeric_limits<double>::quiet_NaN();
-      return out;
-    }
-    for (int k = 0; k < config.actions; ++k) {
-      const double sigma = learners::sigma_of(config, y[config.actions + k]);
-      out.sigma += sigma / config.actions;
-      out.entropy += kHalfLog2PiE + core::logarithm(sigma);
-    }
-    return out;
+    const learners::Spread found = learners::spread(config, agent.actor().head[agent.actor_head()].y);
+    return {config.discrete ? std::numeric_limits<double>::quiet_NaN() : found.sigma, found.entropy};
   }
 
   static uint64_t hash(void* self) noexcept {
