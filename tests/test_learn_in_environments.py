@@ -376,3 +376,19 @@ def test_a_first_observation_that_is_refused_changes_nothing():
         with pytest.raises(ValueError, match="observation"):
             agent.reset([np.nan, 0.0], deterministic=deterministic)
         assert agent.state_hash() == before
+
+
+# ---------------------------------------------------------------- a robot
+
+
+def test_an_agent_learns_and_is_evaluated_on_a_robot_as_on_its_plant(tmp_path):
+    plant, ours = rtu.Plant("cartpole"), rtu.StreamAC.from_env(rtu.Plant("cartpole"), seed=4, units=8)
+    expected = ours.learn(plant, 300, progress=False, seed=3), rtu.evaluate(ours, plant, 2, seed=3)
+    with rtu.connect("cartpole") as robot:
+        agent = rtu.StreamAC.from_env(robot, seed=4, units=8)
+        assert agent.config == ours.config
+        found = agent.learn(robot, 300, progress=False, seed=3), rtu.evaluate(agent, robot, 2, seed=3)
+        assert found[0].lengths[0] == expected[0].lengths[0] and len(found[1].returns) == 2
+        with rtu.CSVWriter(tmp_path / "curve.csv", every=50) as curve:
+            result = robot.run(agent, steps=200, progress=False, callback=curve)
+        assert len((tmp_path / "curve.csv").read_text().splitlines()) > len(result.returns) >= 1
