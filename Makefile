@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 # In real time: a test that fails on a loaded host must pass when run alone.
 REAL_TIME := $(PYTEST) -q -m "timing and not alone"
 
-.PHONY: help demo test test-pythons hil estop lint tables docs screens format setup fuzz wheel wheel-aarch64 clean
+.PHONY: help demo test test-pythons hil estop lint tables docs screens format setup fuzz wheel base wheel-aarch64 clean
 
 help:
 	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
@@ -21,6 +21,7 @@ help:
 	@echo "make docs           the documentation as a site, in build/docs; a broken link is an error"
 	@echo "make screens        the pictures of docs/screens.md; needs chromium"
 	@echo "make wheel          dist/*.whl for this host; make wheel-aarch64 for a Raspberry Pi or Jetson"
+	@echo "make base           the wheel in an empty environment, without extras: sizes, import times, a run; needs an index"
 	@echo "make clean          remove everything that was built or installed here"
 
 demo:
@@ -80,6 +81,11 @@ setup:
 wheel:
 	@tools/setup.sh test
 	@tools/wheel.sh dist
+
+# ARGS=WHEEL: this one.
+base:
+	@tools/setup.sh test
+	@$(BIN)/python tools/base.py $(ARGS)
 
 wheel-aarch64:
 	@tools/setup.sh test

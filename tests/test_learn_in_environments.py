@@ -330,7 +330,9 @@ def test_a_plot_without_matplotlib_names_the_command(monkeypatch):
     plant = rtu.Plant("servo", max_steps=9)
     result = rtu.evaluate(rtu.StreamAC.from_env(plant), plant, 1)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"^plot\(\) needs matplotlib: pip install matplotlib$"):
+    with pytest.raises(
+        ImportError, match=r'^plot\(\) needs matplotlib, which is not installed: pip install "rtu_edge\[report\]"$'
+    ):
         result.plot()
 
 

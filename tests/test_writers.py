@@ -89,8 +89,9 @@ def test_a_closed_tensorboard_writer_refuses(tmp_path: Path) -> None:
 
 def test_without_tensorboardx_the_command_is_named(monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    command = r'pip install "rtu_edge\[tensorboard\]"'
     with pytest.raises(
-        ImportError, match=r'^TensorBoardWriter needs tensorboardX: pip install "rtu_edge\[tensorboard\]"$'
+        ImportError, match=rf"^TensorBoardWriter needs tensorboardX, which is not installed: {command}$"
     ):
         rtu.TensorBoardWriter(tmp_path)
 

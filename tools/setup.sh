@@ -1,7 +1,7 @@
 #!/bin/sh
 # Set up the environment: tools/setup.sh run | test. Needs git and Python 3.10 to 3.13; safe to repeat, and quick when
 # nothing changed.
-#   run    for the demo: compiler, .venv, the package built from source
+#   run    for the demo: compiler, .venv, the package built from source with all its extras (`all`)
 #   test   also the cross compilers and checkers of the test suite
 # PYTHON=... chooses the interpreter; RTU_EDGE_NO_APT=1 forbids installing system packages.
 set -eu
@@ -10,7 +10,7 @@ goal=${1:-run}
 venv=.venv
 log=$venv/setup.log
 case $goal in
-run) extra='' extras='' ;;
+run) extra="[all]" extras="all" ;;
 test) extra="[test,lint,docs]" extras="test lint docs" ;;
 *) echo "usage: tools/setup.sh run|test" >&2; exit 2 ;;
 esac

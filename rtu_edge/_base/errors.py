@@ -15,7 +15,6 @@ __all__ = [
     "ExitCode",
     "SafetyStop",
     "cause_of",
-    "missing_package",
 ]
 
 
@@ -74,23 +73,6 @@ _ADVICE = {
     errno.EACCES: "give this user the right to write there, or name another folder",
     errno.EIO: "the medium has failed: check it, and copy what can still be read",
 }
-
-
-# Package on PyPI -> modules of it that the commands need.
-_PACKAGES = {
-    "pyserial": "serial",
-    "gymnasium": "gymnasium",
-    **{name: name for name in ("lz4", "matplotlib", "mcap", "msgspec", "numpy", "onnx", "onnxruntime", "rich")},
-}
-
-
-def missing_package(error: ImportError) -> str:
-    """A sentence with the command that installs what could not be imported; "" where that is no known package."""
-    module = (error.name or "").partition(".")[0]
-    for package, name in _PACKAGES.items():
-        if name == module:
-            return f"{module} is not installed: pip install {package}"
-    return ""
 
 
 def cause_of(error: OSError) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtu_edge._base.packages import note_of
 from rtu_edge.bench.latency import Latencies, reaction_us
 from rtu_edge.report.figures import PALETTE, figure_of, write_picture
 
@@ -143,10 +144,17 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
-def save(latencies: Latencies, records: Array, folder: Path) -> tuple[Path, Path]:
-    """Write latency.json and latency.png into a folder; returns both paths."""
+def save(latencies: Latencies, records: Array, folder: Path) -> tuple[Path, Path | None, str]:
+    """Write latency.json and latency.png into a folder.
+
+    Returns:
+        Both paths and a note: without matplotlib there is no picture, and the note has the command to install it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     numbers, image = folder / "latency.json", folder / "latency.png"
     numbers.write_text(json.dumps(asdict(latencies), indent=1) + "\n", encoding="utf-8")
-    picture(latencies, records, image)
-    return numbers, image
+    try:
+        picture(latencies, records, image)
+    except ModuleNotFoundError as error:
+        return numbers, None, note_of(error)
+    return numbers, image, ""

@@ -26,8 +26,8 @@ from rtu_edge._base.errors import (
     ExitCode,
     SafetyStop,
     cause_of,
-    missing_package,
 )
+from rtu_edge._base.packages import missing_package
 from rtu_edge._base.version import __version__
 
 __all__ = ["cli", "main"]

@@ -113,11 +113,11 @@ def loop(
             "mode": supervised.mode.value,
         }
         found, records, result = latency.measure(connection, agent, run, facts, load, supervised.policy)
-    numbers, image = picture.save(found, records, out)
+    numbers, image, note = picture.save(found, records, out)
     _show(said, found)
-    said.print(f"{escape(str(numbers))}\n[bold]{escape(str(image))}[/]")
+    said.print(f"{escape(str(numbers))}\n[bold]{escape(note or str(image))}[/]", soft_wrap=bool(note))
     if as_json:
-        print_json({**json.loads(numbers.read_bytes()), "picture": str(image)})
+        print_json({**json.loads(numbers.read_bytes()), "picture": None if image is None else str(image)})
     if (trouble := job.error_of(result)) is not None:
         raise trouble
 

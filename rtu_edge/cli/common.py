@@ -15,6 +15,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.packages import need
 from rtu_edge._base.untrusted import clean, to_json
 from rtu_edge.cli import mute
 
@@ -116,6 +117,10 @@ def check_picture(option: str, path: Path | None) -> None:
 
     Raises:
         ConfigError: a picture of another kind than PNG or SVG.
+        ModuleNotFoundError: matplotlib is not installed.
     """
-    if path is not None and path.suffix not in (".png", ".svg"):
+    if path is None:
+        return
+    if path.suffix not in (".png", ".svg"):
         raise ConfigError(f"{option} {path}: must end in .png or .svg")
+    need("matplotlib", by=option)

@@ -212,6 +212,7 @@ def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> st
 
 def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int | None, folder: Path) -> dict[str, Any]:
     from rtu_edge._base import files
+    from rtu_edge._base.packages import note_of
     from rtu_edge._base.text_table import TextTable
     from rtu_edge.record.npz import packed
     from rtu_edge.run import what_if
@@ -243,8 +244,12 @@ def _what_if(screen: Console, found: Log, changes: tuple[str, ...], until: int |
     files.write(folder / "what-if.npz", packed(arrays))
     from rtu_edge.report.logs import what_if_picture
 
-    what_if_picture(result, folder / "what-if.png")
-    screen.print(f"{escape(str(folder))}: what-if.npz, what-if.png", soft_wrap=True)
+    try:
+        what_if_picture(result, folder / "what-if.png")
+        picture = "what-if.png"
+    except ModuleNotFoundError as error:
+        picture = note_of(error)
+    screen.print(f"{escape(str(folder))}: what-if.npz, {escape(picture)}", soft_wrap=True)
     rows = [{"name": name, "recorded": was, "changed": would} for name, was, would in compared]
     return {"set": list(changes), "transitions": len(result.step), "comparison": rows, "folder": str(folder)}
 

@@ -357,7 +357,7 @@ def _keep(
     digest: Digest,
 ) -> None:
     """The run's end in its folder: the checkpoint first."""
-    from rtu_edge._base.errors import CheckFailed, CheckpointError, missing_package
+    from rtu_edge._base.errors import CheckFailed, CheckpointError
     from rtu_edge.config import Clock
     from rtu_edge.report import write_report
     from rtu_edge.report.progress import latency_table
@@ -379,12 +379,7 @@ def _keep(
     folder.event("end", reason=result.reason.value, steps=result.steps, counters=summary.stages[stage].counters)
     if stage == "realtime" and digest.records:
         out.print(latency_table(digest.times))
-    try:
-        report = escape(str(write_report(folder, {stage: digest})))
-    except ModuleNotFoundError as error:
-        if not (sentence := missing_package(error)):
-            raise
-        report = f"none: {sentence}; then rtu-edge inspect {escape(str(folder.path))} --report"
+    report = escape(str(write_report(folder, {stage: digest})))
     if complaint := saver.complaint():
         out.print(escape(complaint))
     out.print(f"{escape(ended)}\n[bold]{escape(digest.learned)}[/]; report: {report}", soft_wrap=True)

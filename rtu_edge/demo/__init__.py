@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rtu_edge._base.errors import CheckFailed, DeviceError, SafetyStop, cause_of
+from rtu_edge._base.packages import need
 from rtu_edge.config import Config, parse_config, write_config
 from rtu_edge.demo.resumed import stretch
 from rtu_edge.demo.text import DEMO, digits, hanging, indented
@@ -98,7 +99,9 @@ def run_demo(options: Options, console: Console) -> Summary:
         CheckFailed: a check failed, or the run was interrupted; the folder is complete nevertheless.
         SafetyStop: the run ended in an emergency stop.
         DeviceError: firmware or port failed.
+        ModuleNotFoundError: onnx or onnxruntime is not installed; nothing was started.
     """
+    need("onnx", "onnxruntime", by="rtu-edge demo")
     config = demo_config(options)
     with RunFolder.create(config.run.folder, config.run.name or "demo") as folder:
         try:

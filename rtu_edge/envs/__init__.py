@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rtu_edge._base.lazy import lazily
+from rtu_edge._base.packages import needed_by
 
 if TYPE_CHECKING:
     from rtu_edge.envs.plant_env import PlantEnv
@@ -46,7 +47,8 @@ ROBOT_ID = "rtu_edge/Robot-v0"
 
 def register() -> None:
     """Make the environments known to gymnasium.make and make_vec; idempotent."""
-    from gymnasium.envs import registration
+    with needed_by("rtu_edge.envs"):
+        from gymnasium.envs import registration
 
     for name, plant in IDS.items():
         if name not in registration.registry:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.packages import needed_by
 from rtu_edge._base.validation import check_bool, check_int
 from rtu_edge.learn.spaces import fit
 from rtu_edge.learn.stream_ac import StreamAC
@@ -101,11 +102,9 @@ class EvaluationResult:
             ImportError: matplotlib is not installed.
             OSError, ValueError: the file cannot be written, or its format is unknown.
         """
-        try:
+        with needed_by("plot()"):
             from matplotlib.figure import Figure
             from matplotlib.ticker import MaxNLocator
-        except ImportError:
-            raise ImportError("plot() needs matplotlib: pip install matplotlib") from None
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         axes = figure.add_subplot(xlabel="episode", ylabel="return", title=str(self).partition("\n")[0])
         numbers = np.arange(1, self.episodes + 1)

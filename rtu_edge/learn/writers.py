@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rtu_edge._base.closing import Closing
+from rtu_edge._base.packages import needed_by
 from rtu_edge._base.progress import StepRecord
 from rtu_edge._base.validation import check_int
 
@@ -117,10 +118,8 @@ class TensorBoardWriter(_Window):
 
     def __init__(self, folder: str | os.PathLike[str], every: int = 1000) -> None:
         super().__init__(every)
-        try:
+        with needed_by("TensorBoardWriter"):
             from tensorboardX import SummaryWriter
-        except ImportError:
-            raise ImportError('TensorBoardWriter needs tensorboardX: pip install "rtu_edge[tensorboard]"') from None
         self._writer: Any = SummaryWriter(os.fspath(folder))
 
     def _write(self, row: dict[str, float | None]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._base import files
+from rtu_edge._base.packages import needed_by
 from rtu_edge._base.untrusted import clean
 from rtu_edge.device.schema import Channel
 from rtu_edge.record import Summary
@@ -131,9 +132,10 @@ def learning_curve(digests: Mapping[str, Digest]) -> Curve | None:
 @contextmanager
 def figure_of(name: str, width: float, height: float) -> Iterator[Any]:
     """An empty figure in our style, width and height in inches; the name seeds what SVG calls its parts."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with needed_by("a picture"):
+        import matplotlib
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
     style: Any = {**_STYLE, "svg.hashsalt": name}
     with matplotlib.rc_context(style), warnings.catch_warnings():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.packages import install_command
 from rtu_edge._base.strict import quoted
 from rtu_edge.config import Actions, Config, RewardSource
 from rtu_edge.device.limits import in_force
@@ -147,7 +148,7 @@ def check_installed(config: Config) -> None:
         ConfigError: they are not; the message has the command to install them.
     """
     if config.log.mcap and importlib.util.find_spec("mcap") is None:
-        raise ConfigError("log.mcap = true: mcap is not installed: pip install mcap; or set log.mcap = false")
+        raise ConfigError(f"log.mcap = true: mcap is not installed: {install_command('mcap')}; or set log.mcap = false")
 
 
 def _check_cpu(cpu: int) -> None:

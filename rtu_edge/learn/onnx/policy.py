@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rtu_edge._base.packages import need
 from rtu_edge._base.untrusted import parse_json, read_file
 from rtu_edge.learn.onnx.check import check_model
 from rtu_edge.learn.onnx.probe import load
@@ -29,10 +30,12 @@ class OnnxPolicy:
 
     Raises:
         ExportError: onnxruntime cannot be used on this host.
+        ModuleNotFoundError: it is not installed; the message has the command to install it.
         ValueError: the file is no such policy.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        need("onnxruntime", by="OnnxPolicy")
         source = os.fspath(path)
         data = read_file(path, _MODEL_BYTES)
         try:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtu_edge._base.packages import need
 from rtu_edge.learn.onnx.policy import OnnxPolicy
 from rtu_edge.learn.onnx.write import config_hash
 
@@ -82,9 +83,11 @@ def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> 
     Raises:
         ValueError: the file is no exported policy, is of another agent, or steps is not positive.
         ExportError: onnxruntime cannot be used on this host.
+        ModuleNotFoundError: it is not installed; the message has the command to install it.
     """
     if steps < 1:
         raise ValueError(f"steps: {steps} is not 1 or more")
+    need("onnxruntime", by="verify_onnx()")
     policy = OnnxPolicy(path)
     expected = config_hash(agent.config)
     if policy.metadata["rtu_edge.config_hash"] != expected:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtu_edge._base import files
+from rtu_edge._base.packages import need
 from rtu_edge._base.version import __version__
 from rtu_edge.learn.onnx.probe import load
 
@@ -234,6 +235,7 @@ def build(
     """The ONNX model of an agent's policy, checked; arguments and errors as `export_onnx`."""
     if agent.kind != "stream_ac":
         raise ValueError(f"agent: kind {agent.kind!r} has no policy to export; stream_ac has")
+    need("onnx", by="export_onnx()")
     onnx = load("onnx", "checker", "helper", "numpy_helper")
     helper, tensor = onnx.helper, onnx.TensorProto
     graph = _Graph(helper, onnx.numpy_helper)

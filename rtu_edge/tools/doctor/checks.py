@@ -132,8 +132,8 @@ CHECKS = (
     Check(
         "onnxruntime",
         software.onnx_runtime,
-        "`rtu-edge verify` cannot run; learning and the loop do not need it",
-        "pip install onnx onnxruntime",
+        "`rtu-edge verify` and `rtu-edge demo` cannot run; learning and the loop do not need it",
+        'pip install "rtu_edge[onnx]"',
     ),
     Check(
         "disk",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from rtu_edge._base.packages import install_command
 from rtu_edge._base.untrusted import clean
 from rtu_edge.tools.doctor.finding import Finding, fail, note, ok, warn
 from rtu_edge.tools.doctor.host import Host
@@ -101,5 +102,5 @@ def onnx_runtime(host: Host) -> Finding:
     if found.text:
         return note(f"{found.text}; {found.reason}", "pip install --upgrade onnxruntime")
     if found.missing:
-        return note("not installed", "pip install onnx onnxruntime")
+        return note("not installed", install_command("onnxruntime"))
     return warn(found.reason, "pip install --upgrade onnxruntime")

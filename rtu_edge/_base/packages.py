@@ -1,0 +1,81 @@
+"""Packages that are imported on demand: a missing one is one sentence with the command that installs it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Iterator
+
+__all__ = ["install_command", "missing_package", "need", "needed_by", "note_of"]
+
+# Module -> the extra of rtu_edge that installs its package (pyproject.toml).
+_EXTRAS = {
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "matplotlib": "report",
+    "gymnasium": "gym",
+    "tensorboardX": "tensorboard",
+    "jax": "bench",
+    "torch": "bench",
+}
+# Module -> its package. These are dependencies: only a damaged or partial installation lacks one.
+_DEPENDENCIES = {
+    "serial": "pyserial",
+    "_cffi_backend": "cffi",
+    **{name: name for name in ("click", "lz4", "mcap", "msgspec", "numpy", "rich", "zstandard")},
+}
+
+
+def install_command(module: str) -> str:
+    """The command that installs a module of an extra or a dependency; "" for any other module."""
+    if extra := _EXTRAS.get(module):
+        return f'pip install "rtu_edge[{extra}]"'
+    package = _DEPENDENCIES.get(module)
+    return f"pip install {package}" if package else ""
+
+
+def missing_package(error: ImportError) -> str:
+    """A sentence with the command that installs what could not be imported; "" where that is no known package."""
+    module = (error.name or "").partition(".")[0]
+    command = install_command(module)
+    return f"{module} is not installed: {command}" if command else ""
+
+
+def note_of(error: ModuleNotFoundError) -> str:
+    """What a command that works without a picture prints in its place.
+
+    Raises:
+        ModuleNotFoundError: `error` itself, where it is about no known package.
+    """
+    if sentence := missing_package(error):
+        return f"no picture: {sentence}"
+    raise error
+
+
+def need(*modules: str, by: str) -> None:
+    """Check that modules of an extra are installed, without an import; before any work is done for them.
+
+    Raises:
+        ModuleNotFoundError: one is not; the message has the command to install it.
+    """
+    for module in modules:
+        with needed_by(by):
+            if importlib.util.find_spec(module) is None:
+                raise ModuleNotFoundError(name=module)
+
+
+@contextlib.contextmanager
+def needed_by(what: str) -> Iterator[None]:
+    """Around the imports of an optional package.
+
+    Raises:
+        ModuleNotFoundError: it is not installed; the message names `what` and the command to install it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if not (command := install_command(module)):
+            raise  # a dependency of the package
+        text = f"{what} needs {module}, which is not installed: {command}"
+        raise ModuleNotFoundError(text, name=module) from None
