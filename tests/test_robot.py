@@ -212,15 +212,18 @@ def test_an_ended_episode_waits_for_reset(robot: rtu.Robot) -> None:
 
 
 def test_a_script_that_stalls_lets_the_device_go_safe_and_is_told() -> None:
-    with rtu.connect("cartpole", clock="device") as robot:
+    with (
+        rtu.SimulatedDevice("cartpole", ttl_max_ms=5000) as device,
+        rtu.connect(device, clock="device", ttl_ms=700) as robot,
+    ):
         assert robot.read().shape == (2,)
         robot.reset(seed=1)
         for _ in range(3):
             robot.write(1.0)
             robot.read()
-        time.sleep(0.4)
+        time.sleep(1.0)
         with pytest.raises(
-            SafetyStop, match=r"device_safe: .* valid for 60 ms, .* arm\(\) or reset\(\) starts a new session"
+            SafetyStop, match=r"device_safe: .* valid for 700 ms, .* arm\(\) or reset\(\) starts a new session"
         ):
             for _ in range(5):
                 robot.write(1.0)

@@ -30,7 +30,7 @@ class Real(_Rewrite, frozen=True, kw_only=True):
 @pytest.fixture
 def board() -> Iterator[str]:
     """The port of what looks like a real board."""
-    with SimTarget("cartpole") as target, FaultBridge(target) as bridge, bridge.inject(Real()):
+    with SimTarget("cartpole", ttl_max_ms=5000) as target, FaultBridge(target) as bridge, bridge.inject(Real()):
         yield bridge.port
 
 
@@ -71,7 +71,7 @@ def test_real_hardware_is_not_armed_without_explicit_limits(board: str, limits: 
 def test_real_hardware_moves_within_its_limits_and_is_announced_once(
     board: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with rtu.connect(board, arm=True, limits=LIMITS) as robot:
+    with rtu.connect(board, arm=True, limits=LIMITS, ttl_ms=5000) as robot:
         assert capsys.readouterr().err == ""
         robot.reset(seed=1)
         printed = capsys.readouterr().err
@@ -85,7 +85,7 @@ def test_real_hardware_moves_within_its_limits_and_is_announced_once(
 
 
 def test_a_function_for_a_reward_does_not_run_in_the_loop_of_real_hardware(board: str) -> None:
-    with rtu.connect(board, arm=True, limits=LIMITS, reward=lambda x, u: 1.0) as robot:
+    with rtu.connect(board, arm=True, limits=LIMITS, reward=lambda x, u: 1.0, ttl_ms=5000) as robot:
         robot.reset(seed=1)
         assert robot.step([1.0])[1] == 1.0
         with pytest.raises(rtu.ConfigError, match="on simulated devices only"):
