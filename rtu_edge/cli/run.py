@@ -193,6 +193,7 @@ def _run(
     from rtu_edge.config import Clock, write_config
     from rtu_edge.loop import Signals
     from rtu_edge.record import RunFolder
+    from rtu_edge.report.digest import digest_for
     from rtu_edge.run import Session, check_deadline, error_of, heap
 
     agent = start.agent
@@ -209,7 +210,7 @@ def _run(
         at = f", at step {start.position.steps:,}" if start.position.steps else ""
         where = escape(f"results in {folder.path}")
         out.print(f"{escape(device.url)}: {1 / device.sheet.period_s:g} Hz, session starts{at}; {where}")
-        begin, digest = time.monotonic(), _digest(settings, device, agent)
+        begin, digest = time.monotonic(), digest_for(settings, device, agent)
         finished = _drive(out, session, folder, saver, digest, resident)
         for note in finished.notes:
             out.print(f"[dim]{escape(note)}[/]")
@@ -233,15 +234,6 @@ def _run(
     if (trouble := error_of(result, session.supervised.fallback_error())) is not None:
         trouble.args = (f"{trouble}; {digest.learned}; report: {folder.file(RunFolder.REPORT)}",)
         raise trouble
-
-
-def _digest(settings: Config, device: Connection, agent: Any) -> Digest:
-    """Of a run that has not begun; the actions of a discrete policy are never counted as clipped."""
-    from rtu_edge.report.digest import Digest
-    from rtu_edge.run import limits_in_force
-
-    limits = [] if agent.discrete else limits_in_force(settings, device.sheet)
-    return Digest(settings.run.stop_episodes, limits)
 
 
 def _summary(settings: Config, device: Connection, agent: Any, dry_run: bool, replaced_port: str) -> Summary:

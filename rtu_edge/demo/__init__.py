@@ -24,7 +24,7 @@ from rtu_edge.demo.resumed import stretch
 from rtu_edge.demo.text import DEMO, digits, hanging, indented
 from rtu_edge.loop import Clock, LoopConfig, LoopResult, StopReason
 from rtu_edge.record import Check, RunFolder, Summary, host_facts
-from rtu_edge.report.digest import Digest
+from rtu_edge.report.digest import Digest, digest_for
 from rtu_edge.report.progress import Display, latency_table
 from rtu_edge.report.terminal import advice
 from rtu_edge.run import (
@@ -33,7 +33,6 @@ from rtu_edge.run import (
     connect,
     describe,
     error_of,
-    limits_in_force,
     loop_config,
     make_agent,
     run_loop,
@@ -332,8 +331,7 @@ class _Demo:
         top: float | None = None,
     ) -> RunResult:
         self.folder.event("loop", stage=stage, clock=config.clock.value)
-        limits = [] if self.agent.discrete else limits_in_force(self.config, device.sheet)
-        digest = self.digests[stage] = Digest(self.config.run.stop_episodes, limits)
+        digest = self.digests[stage] = digest_for(self.config, device, self.agent)
         display = Display(
             self.console,
             total or config.steps,

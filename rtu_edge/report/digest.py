@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtu_edge.config import Config
 from rtu_edge.device.schema import Limits
 from rtu_edge.record.reader import Batch
 from rtu_edge.report.timeline import DRIVER_NAMES, Recent, Timeline, features, number, share
+from rtu_edge.run.connection import Connection, limits_in_force
 
-__all__ = ["Curve", "Digest", "Times", "running_mean"]
+__all__ = ["Curve", "Digest", "Times", "digest_for", "running_mean"]
 
 Array = npt.NDArray[Any]
 
@@ -223,6 +225,12 @@ class Digest:
 
 def _count(count: int, noun: str) -> str:
     return noun if count == 1 else f"{count:,} {noun}s"
+
+
+def digest_for(settings: Config, device: Connection, agent: Any) -> Digest:
+    """Of a run that has not begun. The actions of a discrete policy are never counted as clipped."""
+    limits = [] if agent.discrete else limits_in_force(settings, device.sheet)
+    return Digest(settings.run.stop_episodes, limits)
 
 
 def latencies(records: Array) -> dict[str, Array]:
