@@ -7,12 +7,15 @@ import platform
 import re
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rtu_edge import _core, _testing
+from rtu_edge._base.packages import missing_package
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results"
@@ -20,6 +23,17 @@ RESULTS = ROOT / "benchmarks/results"
 QUIET = 0.2  # of the other cores
 
 Run = Callable[[int], int]  # number of steps -> nanoseconds
+
+
+@contextmanager
+def required() -> Iterator[None]:
+    """Around the imports of an optional package: where it is not installed, the program ends with the command."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not (sentence := missing_package(error)):
+            raise
+        sys.exit(sentence)
 
 
 def timed(step: Callable[[], Any]) -> Run:

@@ -6,7 +6,7 @@ import json
 import textwrap
 from typing import Any
 
-from benchmarks.measure import RESULTS, ROOT
+from benchmarks.measure import RESULTS, ROOT, required
 
 README = ROOT / "README.md"
 CHART = ROOT / "docs/images/speed.svg"
@@ -89,10 +89,11 @@ def filled(text: str) -> str:
 
 def chart() -> None:
     """Time a step against the number of weights, both on logarithmic axes."""
-    import matplotlib
+    with required():
+        import matplotlib
 
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
+        matplotlib.use("svg")
+        import matplotlib.pyplot as plt
 
     step = result("step")
     wide = step["host"]["isas"][-1]

@@ -14,12 +14,16 @@ import time
 from typing import Any
 
 import click
-import gymnasium
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from rtu_edge import envs
+from benchmarks.measure import required
+
+with required():
+    import gymnasium
+
+    from rtu_edge import envs
 
 QUICK = {"SAC": {"learning_starts": 100}, "PPO": {"n_steps": 128}, "A2C": {}}
 
@@ -60,8 +64,9 @@ def try_one(algorithm: type[Any], name: str, steps: int) -> tuple[str, ...]:
 @click.option("--steps", default=500, show_default=True, help="Of each model.")
 def main(steps: int) -> None:
     """Print a line for each algorithm and id."""
-    import stable_baselines3 as sb3
-    import torch
+    with required():
+        import stable_baselines3 as sb3
+        import torch
 
     torch.set_num_threads(1)
     table = Table("algorithm", "id", "steps", "return after", "picture", "seconds")

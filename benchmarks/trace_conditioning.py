@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import rtu_edge as rtu
+from benchmarks.measure import required
 from rtu_edge import _core
 from tests.reference import trace_conditioning as task
 
@@ -69,10 +70,11 @@ def summary(values: Array, floor: Array) -> str:
 
 def chart(path: Path, curves: dict[int, dict[str, Array]], steps: int) -> None:
     """Error over floor against steps, of the class's defaults and the horizon's, for each gap."""
-    import matplotlib
+    with required():
+        import matplotlib
 
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
+        matplotlib.use("svg")
+        import matplotlib.pyplot as plt
 
     at = np.sqrt(SHARES[:-1] * SHARES[1:]) * steps
     style: dict[str, Any] = {"svg.hashsalt": "rtu_edge", "svg.fonttype": "none", "font.size": 10}

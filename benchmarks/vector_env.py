@@ -20,12 +20,15 @@ from statistics import median
 from typing import Any
 
 import click
-import gymnasium
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measure import hold_one_core, host_facts
-from rtu_edge import envs
+from benchmarks.measure import hold_one_core, host_facts, required
+
+with required():
+    import gymnasium
+
+    from rtu_edge import envs
 
 SIZES = (1, 8, 64, 512, 4096)
 GOALS = {64: 10.0, 4096: 1.2}

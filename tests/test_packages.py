@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 PROBE = """
-import contextlib, io, json, sys
+import contextlib, importlib, io, json, sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -83,6 +83,13 @@ from rtu_edge.record import RunFolder
 from rtu_edge.report import write_picture
 call("write_picture", write_picture, RunFolder("runs/sim"), Path("plot.png"))
 
+sys.path.append(sys.argv[2])
+for name in ("vector_env", "stable_baselines3"):
+    try:
+        importlib.import_module(f"benchmarks.{name}")
+    except SystemExit as leaving:
+        found[name] = leaving.code
+
 from rtu_edge.bench import latency, picture
 none = latency.Latencies(**{field: {} for field in latency.Latencies.__dataclass_fields__})
 found["latency"] = [str(value) for value in picture.save(none, None, Path("bench"))]
@@ -95,7 +102,7 @@ print(json.dumps({"found": found, "files": sorted(str(path) for path in Path().r
 def base(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
     folder = tmp_path_factory.mktemp("base")
     blocked = ",".join(packages._EXTRAS)
-    command = [sys.executable, "-c", PROBE, blocked]
+    command = [sys.executable, "-c", PROBE, blocked, str(ROOT)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
@@ -153,6 +160,11 @@ def test_numbers_are_kept_where_only_the_picture_fails(base: dict[str, list[obje
     assert {"other/what-if.npz", "bench/latency.json"} <= set(base["files"])
 
 
+def test_a_benchmark_names_the_command(base: dict[str, object]) -> None:
+    for name in ("vector_env", "stable_baselines3"):
+        assert base[name] == 'gymnasium is not installed: pip install "rtu_edge[gym]"'
+
+
 def test_what_is_no_package_of_ours_stays_an_error() -> None:
     with pytest.raises(ModuleNotFoundError, match="No module named 'kiwisolver'"), packages.needed_by("plot()"):
         raise ModuleNotFoundError("No module named 'kiwisolver'", name="kiwisolver")
@@ -172,7 +184,7 @@ def test_each_module_has_the_extra_that_installs_it() -> None:
         assert module in names(extras[extra]), module
     always = names(project["dependencies"])
     assert always == {"numpy", "cffi", "pyserial", "msgspec", "tomli", "click", "rich", "mcap"}
-    assert {packages.install_command(name).removeprefix("pip install ") for name in packages._DEPENDENCIES} >= (
+    assert {packages.install_command(name).removeprefix("pip install ") for name in packages._PACKAGES} >= (
         always - {"tomli"}
     )
     [whole] = extras["all"]

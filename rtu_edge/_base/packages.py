@@ -18,9 +18,10 @@ _EXTRAS = {
     "jax": "bench",
     "torch": "bench",
 }
-# Module -> its package. These are dependencies: only a damaged or partial installation lacks one.
-_DEPENDENCIES = {
+# Module -> its package: dependencies, which only a partial installation lacks, and what one benchmark compares with.
+_PACKAGES = {
     "serial": "pyserial",
+    "stable_baselines3": "stable-baselines3",
     "_cffi_backend": "cffi",
     **{name: name for name in ("click", "lz4", "mcap", "msgspec", "numpy", "rich", "zstandard")},
 }
@@ -30,7 +31,7 @@ def install_command(module: str) -> str:
     """The command that installs a module of an extra or a dependency; "" for any other module."""
     if extra := _EXTRAS.get(module):
         return f'pip install "rtu_edge[{extra}]"'
-    package = _DEPENDENCIES.get(module)
+    package = _PACKAGES.get(module)
     return f"pip install {package}" if package else ""
 
 
