@@ -52,7 +52,6 @@ WORDS = {
     r"\bhowever (often|many|much)\b": "for any number of; regardless of",
     r"\bnow and then\b": "occasionally",
     r"\bput right\b|\bputs right\b": "fix, correct",
-    r"\bwhat (drives|moves) the machine\b": "the controller",
     r"\bthe end: ": "stopped: ",
     r"\bwrapp?(ed|s)? round\b": "wrap around",
 }

