@@ -1,4 +1,4 @@
-"""The command line. Commands are imported when they are called, so that `rtu-edge --help` answers at once.
+"""The command line. Commands are imported when called, so that `rtu-edge --help` is quick.
 
 Exit codes: 0 ok, 1 check failed, 2 usage, configuration or a file that cannot be used, 3 device, 4 safety stop, 5
 deadline.
@@ -89,7 +89,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
 
 
 class _Lazy(click.Group):
-    """Knows its commands by name and a line of help; imports one when it is called."""
+    """A group that lists commands by name and help line, and imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _complete_streams() -> None:
-    """Whatever there is to print can be printed, and no file or port gets the number of a stream that was closed."""
+    """Makes all output printable, and keeps files and ports from reusing the descriptor of a closed stream."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             if (opened := os.open(os.devnull, os.O_RDWR)) != number:
@@ -164,11 +164,11 @@ def _complete_streams() -> None:
         if getattr(sys, name).isatty():
             setattr(sys, name, _terminal(getattr(sys, name)))
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a locale that has no check mark
+        sys.stdout.reconfigure(errors="replace")  # a locale without a check mark
 
 
 class _Terminal(io.FileIO):
-    """One that may be closed: what is printed then goes nowhere, so that a run is stopped, saved and reported."""
+    """A stream that may be closed: further output is discarded, so that a run is still stopped, saved and reported."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -230,7 +230,7 @@ def _code(error: Exception) -> ExitCode | None:
 
 
 def _sentence(error: Exception) -> str:
-    """What is wrong; of an error of the system without its number, with what to do where that is known."""
+    """The error message; for system errors without the number, with a remedy if known."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     path = error.filename2 if error.filename2 is not None else error.filename

@@ -100,7 +100,7 @@ def _plain(path: Path, found: Contents, settled: int, recent: Any) -> dict[str, 
 
 
 def _table(found: Contents, recent: int, rows: int) -> TextTable:
-    """Rows evenly over the recent records; the last of them is always there."""
+    """Rows evenly spaced over the recent records, always including the last."""
     import numpy as np
 
     from rtu_edge._base.text_table import TextTable

@@ -58,7 +58,7 @@ def _facts(file: Path) -> dict[str, Any]:
     status = file.lstat()
     try:
         saved = datetime.datetime.fromtimestamp(status.st_mtime).astimezone().isoformat(timespec="seconds")
-    except (ValueError, OverflowError, OSError):  # a wall clock that was far from any year
+    except (ValueError, OverflowError, OSError):  # an invalid wall clock
         saved = f"{status.st_mtime:.0f} s from 1970"
     try:
         data = checkpoint.read_bytes(file)

@@ -1,4 +1,4 @@
-"""What the commands share."""
+"""Shared by the commands."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _PIPE_WIDTH = 4096
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Around what reads a file that a command was given.
+    """Context for reading a file given to a command.
 
     Raises:
-        ConfigError: it cannot be read, or is not what it should be.
+        ConfigError: it cannot be read, or is of another kind.
     """
     try:
         yield
@@ -48,11 +48,11 @@ def reading(path: Path) -> Iterator[None]:
 class _Console(Console):
     """A console that stops printing when its output is closed (`| head`): a run continues, and is saved.
 
-    Whatever is printed comes through here, and no control character leaves but those of the styles.
+    All output passes through it; it removes control characters except those of styles.
     """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The segments of what is printed, their text cleaned."""
+        """The output segments with cleaned text."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(clean(segment.text, lines=True), segment.style)
 
@@ -61,10 +61,10 @@ class _Console(Console):
 
 
 def console(as_json: bool = False) -> Console:
-    """The terminal, or where the output goes to a file or a pipe one that neither wraps nor cuts a line.
+    """The terminal, or, for a file or a pipe, a console that neither wraps nor truncates lines.
 
     Args:
-        as_json: stdout is for one JSON document: what people read goes to stderr.
+        as_json: stdout is reserved for one JSON document: other output goes to stderr.
     """
     plain = _Console(highlight=False, stderr=as_json)
     return plain if plain.is_terminal else _Console(highlight=False, width=_PIPE_WIDTH, stderr=as_json)
@@ -76,14 +76,14 @@ def print_json(value: Any) -> None:
 
 
 def ask_to_arm(out: Console, yes: bool, link: Link | None = None) -> None:
-    """The last question before real hardware moves.
+    """The confirmation before real hardware moves.
 
     Args:
-        link: to the device, where it is connected: it is attended to until the answer comes.
+        link: to the device, if connected: it is read while waiting for the answer.
 
     Raises:
         ConfigError: the answer was not "arm", or there is no terminal.
-        LinkError: the device has restarted meanwhile, or is gone.
+        LinkError: the device has restarted meanwhile, or is lost.
     """
     out.print("Keep an emergency stop at hand that does not need this computer. Not a certified safety function.")
     if yes:
@@ -96,7 +96,7 @@ def ask_to_arm(out: Console, yes: bool, link: Link | None = None) -> None:
 
 
 def changes(limits: Limits, unit: str = "") -> str:
-    """What limits the changes of an actuator, in words; where nothing does, that."""
+    """The slew and acceleration limits of an actuator, in words, or their absence."""
     of = f" {unit}" if unit else ""
     slew, accel = (math.inf if value is None else value for value in (limits.slew_per_s, limits.accel_per_s2))
     slewed = f"at most {slew:g}{of}/s" if math.isfinite(slew) else "no slew limit"
@@ -113,10 +113,10 @@ def _answer(question: str, link: Link | None) -> str:
 
 
 def check_picture(option: str, path: Path | None) -> None:
-    """Before anything is done for it.
+    """Check a picture's suffix in advance.
 
     Raises:
-        ConfigError: a picture of another kind than PNG or SVG.
+        ConfigError: neither PNG nor SVG.
         ModuleNotFoundError: matplotlib is not installed.
     """
     if path is None:

@@ -1,4 +1,4 @@
-"""What the shell offers for arguments: plants, runs, ports, configurations, keys. Imports nothing heavy."""
+"""Shell completion of arguments: plants, runs, ports, configurations, keys. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from click.shell_completion import CompletionItem
 
 __all__ = ["config", "device", "keys", "plant", "port", "run"]
 
-# What a port may be called; /dev/serial/by-id first: these names stay.
+# Names of ports; /dev/serial/by-id first, since these names are persistent.
 _PORTS = ("/dev/serial/by-id/*", "/dev/ttyACM*", "/dev/ttyUSB*", "/dev/ttyAMA*")
 
 
 def _file(incomplete: str) -> CompletionItem:
-    """Tells the shell to complete files as it does by itself."""
+    """Makes the shell complete files itself."""
     return CompletionItem(incomplete, type="file")
 
 
@@ -54,7 +54,7 @@ def config(context: click.Context, parameter: click.Parameter, incomplete: str) 
 
 
 def keys(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Keys of a configuration with "=" behind them."""
+    """Keys of a configuration followed by "="."""
     from rtu_edge.config.describe import tables
 
     known = [f"{table.path}.{key.name}=" for table in tables() for key in table.keys if "NAME" not in table.path]

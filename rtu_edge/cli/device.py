@@ -97,7 +97,7 @@ def command(
 
 @contextlib.contextmanager
 def _python(name: str, link: Path | None) -> Iterator[ServedDevice]:
-    """The device, which SIGTERM too brings to its safe behaviour."""
+    """The device; SIGTERM also brings it to its safe behaviour."""
     import signal
     from types import FrameType
 

@@ -34,7 +34,7 @@ def command(target: str, baud: int | None, timeout_s: float, as_json: bool) -> N
     from rtu_edge.device import lock
     from rtu_edge.device.ports import DEFAULT_BAUD
 
-    # What is no file now may have been one when its run began.
+    # A missing file may have existed when its run started.
     port, configured, config = "", DEFAULT_BAUD, "" if "://" in target or os.path.exists(target) else target
     try:
         if is_file(target):

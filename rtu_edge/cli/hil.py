@@ -153,11 +153,11 @@ def run(
 _HEAD = f"   {'target':14}{'fault':52}{'result':15}{'noticed':>10}{'safe':>11}{'accepted':>10}{'recovered':>12}"
 
 
-_LINE = 128  # columns of a terminal from which on a result takes one line
+_LINE = 128  # minimum terminal width for results in one line
 
 
 def _say(out: Console, result: Result) -> None:
-    """One line of the table, on a narrow terminal two or more; what was not as expected below."""
+    """One line of the table, on a narrow terminal two or more; deviations below."""
     from rtu_edge._base.text_table import facts
 
     if result.skipped:
@@ -185,7 +185,7 @@ def _say(out: Console, result: Result) -> None:
 
 
 def _confirm(out: Console, suite: Suite, url: str, arm: bool, yes: bool) -> None:
-    """The same conditions as for `rtu-edge run`, and one question for the whole suite."""
+    """The same conditions as for `rtu-edge run`, with one confirmation for the whole suite."""
     from rtu_edge._base.errors import ConfigError
 
     if not arm:

@@ -59,7 +59,7 @@ def command(
 
 
 def _starter(device: str, out: Path, baud: int | None) -> tuple[str, list[str]]:
-    """The text, and the options of the runs that come next."""
+    """The text, and the options of the next runs."""
     from rtu_edge.config.starter import starter
 
     is_port = "/" in device and not device.endswith(".c")
@@ -80,7 +80,7 @@ def _starter(device: str, out: Path, baud: int | None) -> tuple[str, list[str]]:
 
 @contextmanager
 def _asked(device: str, is_port: bool, baud: int | None) -> Iterator[tuple[str, Hello, DataSheet]]:
-    """Persistent name, identity and data sheet of a device; nothing else is asked of it."""
+    """Persistent name, identity and data sheet of a device; sends no other request."""
     from rtu_edge._base.errors import DeviceError
     from rtu_edge.device import lock
     from rtu_edge.device.ports import DEFAULT_BAUD, list_ports, open_port

@@ -96,7 +96,7 @@ def _folder(path: Path, report: bool, plot: Path | None, memory: int | None, as_
 
 
 def _unfinished(known: Known, as_json: bool) -> None:
-    """A folder without a summary: what it is, what is in it, what can be done with it."""
+    """A folder without a summary: kind, contents, next steps."""
     if as_json:
         print_json({"kind": known.kind, "path": str(known.path), **known.facts, "files": known.files})
         return
@@ -152,7 +152,7 @@ def _show(path: Path, steps: Mapping[str, Steps], summary: Summary) -> None:
 
 
 def _holds(steps: Steps) -> str:
-    """What is in a file of steps, in words."""
+    """Contents of a file of steps, in words."""
     return f"{steps.stage}: {steps.record_count:,} records, {steps.episode_count:,} episodes"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rtu_edge.tools.monitor import Heard
 
 _TICK_S = 0.1
-_LINE_S = 1.0  # between lines where there is no terminal
+_LINE_S = 1.0  # interval between lines without a terminal
 _ONCE_S = 1.2
 
 
@@ -60,7 +60,7 @@ def command(
 
 
 class _Screen:
-    """Where a picture goes: a live one on a terminal, lines elsewhere, JSON where it is asked for."""
+    """The output: live on a terminal, lines elsewhere, JSON on request."""
 
     def __init__(self, as_json: bool, once: bool) -> None:
         from rich.live import Live
@@ -76,7 +76,7 @@ class _Screen:
             self._live.start()
 
     def show(self, plain: dict[str, Any], line: Callable[[], str], picture: Callable[[], RenderableType]) -> None:
-        """Show what is new, in whatever form is wanted."""
+        """Show an update in the selected form."""
         if self.as_json:
             click.echo(to_json(plain).decode())
         elif self.once:
@@ -88,7 +88,7 @@ class _Screen:
             click.echo(clean(line()))
 
     def close(self) -> None:
-        """Leave the last picture standing."""
+        """Keep the last display."""
         if self._live is not None:
             self._live.stop()
 
@@ -212,7 +212,7 @@ def _learned(status: dict[str, Any]) -> str:
 
 
 def _learning(status: dict[str, Any]) -> list[tuple[str, str]]:
-    """How the learner does, as far as its loop has told."""
+    """Learning signals, as far as reported."""
     from rtu_edge.report.timeline import number
 
     shown = (
@@ -295,7 +295,7 @@ def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
     return _group(head, _grid(job, 2), _grid(quality, 2), _grid(counts, 4))
 
 
-# Counters that stand elsewhere in the picture.
+# Counters shown elsewhere.
 _SHOWN = {
     "steps",
     "episodes",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rtu_edge.record.reader import Log
     from rtu_edge.run.replay import Replayed
 
-_LONG = 200_000  # records from which on a bar is shown
+_LONG = 200_000  # minimum records for a progress bar
 
 
 @click.command(
@@ -92,8 +92,8 @@ def command(
 
 
 def _elsewhere(found: Log, changes: tuple[str, ...]) -> bool:
-    """In a process of its own with the recorded instruction set, where this host has it; that one prints and
-    decides.
+    """Replay in a separate process with the recorded instruction set, if this host supports it; that process prints the
+    result.
     """
     import os
     import subprocess
@@ -147,7 +147,7 @@ def _introduce(screen: Console, found: Log) -> None:
 def _verify(
     screen: Console, found: Log, until: int | None, save: Path | None, tolerance: float, **how: Any
 ) -> tuple[dict[str, Any], str]:
-    """Replay and show it; return the facts, and what is wrong or ""."""
+    """Replay and show the result; return the facts, and the error or ""."""
     import time
 
     from rtu_edge import _core
@@ -178,7 +178,7 @@ def _verify(
 
 
 def _exact(screen: Console, result: Replayed) -> str:
-    """Say what was equal; return what was not."""
+    """Print what was equal; return the differences."""
     if result.difference is not None:
         return str(result.difference)
     if result.final_equal is False:
@@ -189,7 +189,7 @@ def _exact(screen: Console, result: Replayed) -> str:
 
 
 def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> str:
-    """Another instruction set, or arithmetic from before a change: distances, and what is too far."""
+    """Another instruction set, or changed arithmetic: deviations, and those beyond the tolerance."""
     from rtu_edge import _core
     from rtu_edge.run import replay
 

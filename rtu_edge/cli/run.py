@@ -124,7 +124,7 @@ def _to_go_on(resume: Path | None) -> Path:
 def _settings(
     file: Path | None, sim: bool, plant: str | None, steps: int | None, name: str | None, overrides: tuple[str, ...]
 ) -> tuple[Config, str]:
-    """The configuration to run, and the port that a simulated plant takes the place of, or ""."""
+    """The configuration to run, and the port replaced by a simulated plant, or ""."""
     from rtu_edge._base.errors import ConfigError
     from rtu_edge._base.strict import quoted
     from rtu_edge.config import load_config, parse_config
@@ -160,7 +160,7 @@ def _no_plant(port: str) -> str:
 
 
 def confirm(out: Console, settings: Config, device: Connection, arm: bool, yes: bool) -> None:
-    """Say what will move, within which limits, and ask."""
+    """Print what will move and its limits, and ask for confirmation."""
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.run import limits_in_force
 
@@ -201,7 +201,7 @@ def _run(
     summary = _summary(settings, device, agent, dry_run, replaced_port)
     if settings.loop.clock is not Clock.LOCKSTEP:
         check_deadline(agent, device.sheet.period_s)
-    # A signal that comes when the loop has ended does not keep the run from being saved and reported.
+    # A signal after the end of the loop does not prevent saving and reporting.
     with Signals(), RunFolder.create(settings.run.folder, settings.run.name) as folder:
         saver = session.saver(folder.path)
         saver.save()  # before the configuration: a folder that has one can be resumed
@@ -225,7 +225,7 @@ def _run(
     result = finished.result
     if tell is not None:
         stage = structs.asdict(next(iter(summary.stages.values())))
-        del stage["exploration"]  # a curve; summary.json has it
+        del stage["exploration"]  # a curve for summary.json
         tell({"run": str(folder.path), "dry_run": dry_run, "state_hash": summary.state_hash, **stage})
     if resident is not None:
         out.print(heap.check(result, resident))
@@ -237,7 +237,7 @@ def _run(
 
 
 def _summary(settings: Config, device: Connection, agent: Any, dry_run: bool, replaced_port: str) -> Summary:
-    """Return the record of a run that has not begun."""
+    """Return the record of a run before its start."""
     import time
 
     from rtu_edge.record import Summary, host_facts
@@ -259,7 +259,7 @@ def _summary(settings: Config, device: Connection, agent: Any, dry_run: bool, re
 
 
 def _title(device: Connection, dry_run: bool, replaced_port: str) -> str:
-    """What a run drives, for its record."""
+    """Device and plant of a run, for its record."""
     title = device.plant or device.url
     if replaced_port:
         title += f", simulated in place of {replaced_port}"
@@ -267,7 +267,7 @@ def _title(device: Connection, dry_run: bool, replaced_port: str) -> str:
 
 
 def _loop_config(settings: Config, device: Connection, start: Start, dry_run: bool) -> LoopConfig:
-    """What is left to do of the run."""
+    """The remainder of the run."""
     from rtu_edge.run import loop_config
 
     position = start.position
@@ -314,7 +314,7 @@ def _drive(
 
 
 def _report(out: Console, text: str) -> None:
-    """What the saver complains of; what the system refused, with what it means and the command that helps."""
+    """Print errors of the saver, and refused privileges with their effect and remedy."""
     from rtu_edge.report.terminal import advice
 
     meaning = advice(text.removeprefix("not granted: ")) if text.startswith("not granted: ") else ""
@@ -322,7 +322,7 @@ def _report(out: Console, text: str) -> None:
 
 
 def _watch_only(out: Console, session: Session, folder: RunFolder, saver: Saver, digest: Digest) -> RunResult:
-    """A dry run: what the device observes, and the commands that would have left."""
+    """A dry run: observations, and the commands that would be sent."""
     from rtu_edge.run.dry_run import DryRun
 
     out.print("Dry run: nothing is sent to the device. Ctrl-C ends it.")
@@ -348,7 +348,7 @@ def _keep(
     finished: RunResult,
     digest: Digest,
 ) -> None:
-    """The run's end in its folder: the checkpoint first."""
+    """Write the end of the run to its folder, the checkpoint first."""
     from rtu_edge._base.errors import CheckFailed, CheckpointError
     from rtu_edge.config import Clock
     from rtu_edge.report import write_report
@@ -358,7 +358,7 @@ def _keep(
     result, lost = finished.result, ""
     try:
         saver.finish(finished.progress, finished.session)
-    except CheckpointError as error:  # a learner that is not finite: how it came to that is written nevertheless
+    except CheckpointError as error:  # a learner that is not finite: the log is written nevertheless
         lost = str(error)
     summary.state_hash = saver.agent.state_hash()
     stage = "learning" if settings.loop.clock is Clock.LOCKSTEP else "realtime"

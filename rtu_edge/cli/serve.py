@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rtu_edge.run.service import Watchdog
 
 
-# s, between two attempts to save a learner that the disk did not take.
+# s, between attempts to save a learner after a disk error.
 _AGAIN_S = 5.0
 
 
@@ -71,17 +71,16 @@ class _Learner:
     """The learner from one run to the next.
 
     Args:
-        start: what the next run begins with.
-        watchdog: fed while files are written.
+        start: initial state of the next run. watchdog: fed while files are written.
     """
 
     start: Start
     watchdog: Watchdog
-    _unsaved: Callable[[], None] | None = None  # saves what the disk would not take at the end of its run
+    _unsaved: Callable[[], None] | None = None  # saves a learner that could not be saved at the end of its run
     _tried_s: float = 0.0
 
     def ended(self, saver: Saver, finished: RunResult) -> None:
-        """A run is over: save what it has learned."""
+        """After a run: save its learner."""
         self._unsaved = None
         try:
             saver.finish(finished.progress, finished.session)
@@ -94,7 +93,7 @@ class _Learner:
             click.echo(text)
 
     def save(self, every_s: float = 0.0) -> str:
-        """Try again, where it is still to be saved; returns what was wrong, or ""."""
+        """Retry pending saving; returns the error, or ""."""
         if self._unsaved is None or time.monotonic() - self._tried_s < every_s:
             return ""
         self._tried_s = time.monotonic()
@@ -109,7 +108,7 @@ class _Learner:
 
 
 def _serve(settings: Config, device: Connection, folder: Path, leave: Callable[[], bool]) -> None:
-    """Wait to be armed, run, and again, until told to leave."""
+    """Wait for arming and run, repeatedly, until told to exit."""
     from rtu_edge._base.errors import CheckFailed, DeviceError
     from rtu_edge.record import leftovers
     from rtu_edge.record.sessions import Sessions
@@ -140,7 +139,7 @@ def _serve(settings: Config, device: Connection, folder: Path, leave: Callable[[
     try:
         while wait_until_armed(device.link, watchdog, over):
             click.echo(f"{device.url}: armed by the control socket")
-            device.permission.grant()  # the number that was typed is the confirmation
+            device.permission.grant()  # the typed number is the confirmation
             notify("STATUS=armed")
             with watchdog.while_writing():
                 _run(settings, device, learner, sessions, watchdog)
@@ -155,7 +154,7 @@ def _serve(settings: Config, device: Connection, folder: Path, leave: Callable[[
 
 
 def _start(settings: Config, device: Connection, folder: Path) -> Start:
-    """The learner as the last run left it, and what its supervisor thought of it; or a new one."""
+    """The learner and supervisor state of the last run, or a new one."""
     from rtu_edge.learn.checkpoint.slots import Slots
     from rtu_edge.run import check_learner, make_agent, saving
 
@@ -168,7 +167,7 @@ def _start(settings: Config, device: Connection, folder: Path) -> Start:
 
 
 def _run(settings: Config, device: Connection, learner: _Learner, sessions: Sessions, watchdog: Watchdog) -> None:
-    """One run from ARM to DISARM, or none where the disk has no room for its log.
+    """One run from ARM to DISARM, or none if the disk has no space for its log.
 
     Raises:
         SafetyStop: it ended by one.

@@ -1,4 +1,4 @@
-"""What a command's TARGET is. Imports nothing heavy: an emergency stop goes through here."""
+"""Resolves a command's TARGET. Imports nothing heavy, because an emergency stop uses it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ __all__ = ["is_file", "port_of"]
 
 
 def is_file(target: str) -> bool:
-    """Whether a command's argument means a configuration, whatever it is called; a file that is gone by its name
-    alone.
-    """
+    """Whether a command's argument is a configuration, with any name; a missing file is recognised by its name."""
     return target.endswith(".toml") or os.path.isfile(target)
 
 
 def port_of(target: str) -> tuple[str, int]:
-    """The port and the baud rate that a command's argument means: a port itself, or the TOML file that names it.
+    """The port and baud rate of a command's argument: a port, or the TOML file that names it.
 
     Reads only `[device]` of the file: an error elsewhere must not prevent a stop.
 

@@ -37,7 +37,7 @@ def command(policy: Path, checkpoint: Path | None, steps: int, tolerance: float,
     agent = load(checkpoint)
     try:
         difference = float(verify_onnx(policy, agent, steps=steps))
-    except ValueError as error:  # a file of another agent, say
+    except ValueError as error:  # for example a file of another agent
         raise ConfigError(str(error)) from error
     except ExportError:
         raise

@@ -1,4 +1,4 @@
-"""Gymnasium environments over the plants: the same C that runs in the firmware; and over any robot.
+"""Gymnasium environments of the plants, with the C code of the firmware, and of any robot.
 
 Importing this module registers them; it needs gymnasium (`pip install "rtu_edge[gym]"`). An id that names this module
 needs no import, also in the workers of a vector environment.
@@ -62,7 +62,7 @@ def register() -> None:
         registration.register(id=ROBOT_ID, entry_point="rtu_edge.envs:connected")
 
 
-# Loaded when first asked for: gymnasium itself may import this module while it is half imported (its plugins).
+# Loaded on first use: gymnasium may import this module while it is only partly imported (plugins).
 __getattr__ = lazily(__name__, __all__, ("plant_env", "vector", "robot_env"))
 
 register()

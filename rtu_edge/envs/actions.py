@@ -1,4 +1,4 @@
-"""The action spaces that an environment offers over a device's actuators."""
+"""The action spaces of an environment for a device's actuators."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LARGEST_LEVELS = 1 << 20
 
 
 def _levels_of(actions: object) -> int | None:
-    """The number of levels; None where it is no such number."""
+    """The number of levels; None if it is not a valid number."""
     try:
         return check_int("actions", actions, 2, _LARGEST_LEVELS)
     except ConfigError:
@@ -29,7 +29,7 @@ def _levels_of(actions: object) -> int | None:
 
 
 class Actions:
-    """An action space, and what its actions are in the units of the actuators.
+    """An action space, and the conversion of its actions to actuator units.
 
     Args:
         kind: "unit": each actuator in [-1, 1] of its range; "physical": in the actuator's unit; an int n from 2 to

@@ -22,7 +22,7 @@ RENDER_MODES = ("rgb_array",)
 
 
 def check_render_mode(mode: str | None) -> str | None:
-    """A render mode there is, or None; TypeError for another one, after which libraries try again without any."""
+    """A supported render mode, or None; TypeError for another one, after which libraries retry without one."""
     if mode is not None and mode not in RENDER_MODES:
         raise TypeError(f"render_mode = {mode!r}: expected None or one of {', '.join(RENDER_MODES)}")
     return mode

@@ -1,6 +1,6 @@
 """Learners: StreamAC for control, TDPredictor and OnlineRegressor for signals; evaluation and writers of curves.
 
-Each is a thin face over one arena of the core: these classes check and name, the core computes.
+Each class validates arguments and names results; the native core computes, in one arena per learner.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all learners share: arguments, arena, sections, checkpoints."""
+"""Base of all learners: arguments, arena, sections, checkpoints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STEPS = 2  # native/learners/learner.h, Counter
 
 
 class Learner:
-    """Arena, sections, checkpoints: what all learners share."""
+    """Base class of the learners: arena, sections, checkpoints."""
 
     kind: ClassVar[str]
     _parameter_roots: ClassVar[tuple[str, ...]]
@@ -43,12 +43,12 @@ class Learner:
 
         Args:
             native: its class.
-            native_config: what that takes.
-            arguments: checked, what a checkpoint holds; with "dtype" and "seed".
+            native_config: its configuration. arguments: checked arguments, as stored in a checkpoint; with "dtype" and
+                "seed".
         """
         self._config = {"kind": self.kind, **arguments}
         try:
-            checkpoint.encode_config(self._config)  # nothing learns that cannot be saved
+            checkpoint.encode_config(self._config)  # a learner that cannot be saved is refused
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{self.kind}: an argument that no checkpoint can hold: {error}") from error
         self._native_config = native_config
@@ -56,12 +56,12 @@ class Learner:
 
     @property
     def core(self) -> Any:
-        """The native object; `core.policy()` is what the native loop drives."""
+        """The native object; `core.policy()` is the policy for the native loop."""
         return self._core
 
     @property
     def config(self) -> dict[str, Any]:
-        """What it takes to make this learner again, as plain values: "kind" and the constructor's arguments."""
+        """The arguments to recreate this learner, as plain values: "kind" and the constructor's arguments."""
         return _copy.deepcopy(self._config)
 
     @property
@@ -72,7 +72,7 @@ class Learner:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arena, all that this learner will ever use per step."""
+        """Bytes of the arena, the only memory that a step uses."""
         return int(self._core.nbytes)
 
     @property
@@ -91,7 +91,7 @@ class Learner:
         return {row[0]: self._core.get(row[0]) for row in self.sections if self._is_parameter(row[0])}
 
     def load_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> None:
-        """Replaces some or all weights by copies; eligibilities, traces and state stay.
+        """Replaces some or all weights by copies; eligibilities, traces and state are kept.
 
         Raises:
             ValueError: an unknown name, a wrong shape, a value that is not finite; nothing has changed.
@@ -119,17 +119,16 @@ class Learner:
         return {"mean": mean, "variance": variance, "scale": scale, "count": count}
 
     def state_hash(self) -> str:
-        """64 bits over the canonical bytes of everything that a checkpoint holds, as 16 hexadecimal digits."""
+        """A 64-bit hash of the canonical bytes of everything that a checkpoint holds, as 16 hexadecimal digits."""
         return f"{self._core.hash():016x}"
 
     def save(self, path: str | Path) -> None:
-        """Writes a checkpoint: all of the state, so that learning continues to the bit. The file is replaced
+        """Writes a checkpoint: the complete state, so that learning resumes bit for bit. The file is replaced
         atomically.
 
         Raises:
-            CheckpointError: a value of the learner is not finite, so that load() would refuse it; the file is as it
-                was.
-            OSError: it cannot be written; the file is as it was.
+            CheckpointError: a value of the learner is not finite, so that load() would refuse it; the file is
+            unchanged. OSError: it cannot be written; the file is unchanged.
         """
         data = self._core.save(checkpoint.encode_config(self._config))
         checkpoint.check_saved(data, path)
@@ -141,7 +140,7 @@ class Learner:
         return int(self._core.get("counters")[_STEPS])
 
     def copy(self: Self) -> Self:
-        """A second learner in the same state, with memory of its own: both continue with the same bits.
+        """An independent copy of the learner: both continue bit-identically.
 
         copy.copy() and copy.deepcopy() do the same; a pickle carries the bytes of a checkpoint. The arrays that bind()
         named are not part of the state: call bind() again.
@@ -160,7 +159,7 @@ class Learner:
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle: the class, a checkpoint, and what the user has set on the learner.
+        """For pickle: the class, a checkpoint, and the user's attributes of the learner.
 
         Raises:
             CheckpointError: a value of the learner is not finite.
@@ -178,7 +177,7 @@ class Learner:
         return f"{type(self).__name__}({shown}): {learned}, {self.nbytes:,} bytes"
 
     def _added(self) -> dict[str, Any]:
-        """What the user has set on this object."""
+        """The user's attributes of this object."""
         own = {"_core", "_config", "_native_config"}
         return {key: value for key, value in self.__dict__.items() if key not in own and not key.endswith("_bound")}
 

@@ -1,4 +1,4 @@
-"""Recurrent trace units by themselves: one step at a time, exact gradients through the RTRL traces.
+"""Recurrent trace units without a learner: one step at a time, exact gradients through the RTRL traces.
 
 Source: Elelimy et al., Real-Time Recurrent Learning using Trace Units in Reinforcement Learning, NeurIPS 2024
 (arXiv 2409.01449); docs/math.md, 1 and 2.
@@ -24,7 +24,7 @@ Self = TypeVar("Self", bound="_Cell")
 
 
 class _Cell:
-    """What the linear and the nonlinear RTU share."""
+    """Base class of the linear and the nonlinear RTU."""
 
     _kind: str
     _config: dict[str, Any]
@@ -89,7 +89,7 @@ class _Cell:
             y (2n,), [first halves; second halves].
 
         Raises:
-            ValueError: shape, dtype, or a value that is not finite; the cell is as it was.
+            ValueError: shape, dtype, or a value that is not finite; the cell is unchanged.
         """
         return self._core.step(x)
 
@@ -137,7 +137,7 @@ class _Cell:
         self._core.reset()
 
     def copy(self: Self) -> Self:
-        """A second cell in the same state, with memory of its own: both continue with the same bits.
+        """An independent copy of the cell: both continue bit-identically.
 
         copy.copy() and copy.deepcopy() do the same; a pickle carries the bytes of a checkpoint. The arrays that bind()
         named are not part of the state: call bind() again.

@@ -28,7 +28,7 @@ class EvaluationResult:
         returns: sum of rewards of each episode.
         lengths: steps of each episode.
         ends: how each ended: "terminated", "truncated" by the environment, or "cut" after max_steps.
-        deterministic: the mean of the policy was taken, not samples.
+        deterministic: the mean of the policy was used, not samples.
         max_steps: the limit of an episode.
     """
 
@@ -93,7 +93,7 @@ class EvaluationResult:
         """The return of each episode, with mean and standard deviation.
 
         Args:
-            path: where to save the picture; the ending chooses the format (.png, .svg, .pdf). None: not saved.
+            path: path of the picture; the suffix selects the format (.png, .svg, .pdf). None: not saved.
 
         Returns:
             The matplotlib Figure.
@@ -133,7 +133,7 @@ def evaluate(
     deterministic: bool = True,
     max_steps: int = 10_000,
 ) -> EvaluationResult:
-    """Runs a policy for some episodes without learning; the agent stays as it is, to the bit.
+    """Runs a policy for some episodes without learning; the agent's state does not change.
 
     A copy of the agent acts, so normaliser, recurrent state and random generator of the agent do not change.
 
@@ -151,7 +151,7 @@ def evaluate(
         seed: of the first episode, 0 to 2^32 - 1; the environment makes those of the others from it.
         deterministic: True: the mean of continuous actions, the most likely discrete one; False: samples, the same at
             each call.
-        max_steps: steps after which an episode is cut, 1 to 1e9; a continuing task ends nowhere else.
+        max_steps: steps after which an episode is cut, 1 to 1e9; a continuing task has no other end.
 
     Raises:
         ConfigError: an argument out of its range, or an agent that does not fit the environment.
@@ -183,7 +183,7 @@ def evaluate(
 def _player(
     agent: Any, env: Any, deterministic: bool
 ) -> tuple[Callable[[], object], Callable[[npt.ArrayLike], Any], Callable[[Any], Any]]:
-    """Begin an episode, act on an observation, and the action as the environment takes it."""
+    """Functions to begin an episode, to act on an observation, and to scale the action for the environment."""
     if isinstance(agent, StreamAC):
         fitted = fit_agent(agent, env)
         if not agent.core.healthy:

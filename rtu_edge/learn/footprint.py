@@ -1,4 +1,6 @@
-"""What a learner will take: bytes, operations and named sections before anything is allocated, time by a trial."""
+"""The footprint of a learner: bytes, operations and named sections, computed before allocation, and
+time by measurement.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ class StepTimes:
 
     Attributes:
         predict_us: first half, up to the action.
-        traces_us: traces and eligibilities, what the deadline rule never drops.
-        update_us: the weights' step, what it drops when time is short.
-        isa: the instruction set that ran.
+        traces_us: traces and eligibilities, never dropped by the deadline rule.
+        update_us: the weight step, dropped when time is short.
+        isa: the instruction set.
     """
 
     predict_us: float
@@ -38,11 +40,11 @@ class StepTimes:
 
     @property
     def rate_hz(self) -> float:
-        """The highest rate of a loop that does nothing but step the learner."""
+        """The maximum rate of a loop that only steps the learner."""
         return 1e6 / self.step_us
 
     def __str__(self) -> str:
-        """One line for people."""
+        """A readable line."""
         return (
             f"{self.step_us:.3g} us per step ({self.isa}): predict {self.predict_us:.3g}, traces {self.traces_us:.3g}, "
             f"update {self.update_us:.3g}; at most {self.rate_hz:.3g} steps/s"
@@ -78,7 +80,7 @@ class Footprint:
         """This footprint with `times`: builds the learner and runs it on a synthetic stream for a while.
 
         Args:
-            seconds: how long, 0 to 60.
+            seconds: duration, 0 to 60.
 
         Raises:
             ConfigError: seconds out of range.
@@ -114,7 +116,7 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     widths = [2 * n if recurrent else d, *hidden]
     body = sum(below * above for below, above in itertools.pairwise(widths))
     head = widths[-1] * sum(outputs)
-    kinds = 3 if control else 1  # cotangents carried back: value, log pi, entropy
+    kinds = 3 if control else 1  # backpropagated cotangents: value, log pi, entropy
     block = n * d if recurrent else 0
     return {
         "predict": bodies * (4 * block + 2 * body) + 2 * head,
@@ -150,7 +152,7 @@ def footprint(kind: str | Mapping[str, Any] = "stream_ac", *, calibrate: bool = 
     found: dict[str, Any] = {}
 
     class Sized(cls):  # type: ignore[misc, valid-type]
-        """The class up to where it would allocate."""
+        """The class without its allocation."""
 
         def _start(self, native: type, native_config: dict[str, Any], arguments: dict[str, Any]) -> None:
             found.update(config=native_config, dtype=arguments["dtype"])

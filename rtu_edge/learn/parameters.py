@@ -1,10 +1,10 @@
 """The parameters of learners and cells: one table of name, type and range, unit, defaults and help.
 
 The classes check their arguments with check(). `[learner]` of a configuration is built from the table, and so is the
-commented first configuration file. `make tables` writes from it what has to be text: the signatures and docstrings of
+commented first configuration file. `make tables` generates text from it: the signatures and docstrings of
 the classes, the rows of docs/configuration.md, the C interface's fields, defaults and ranges. Tests compare them.
 
-A new parameter takes one row here, `make tables`, and the code in native/ that uses it.
+A new parameter needs one row here, `make tables`, and the code in native/ that uses it.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Dtype(Choice):
-    """The name of a number format; numpy's types of these names are taken too."""
+    """The name of a number format; numpy types of these names are accepted too."""
 
     choices: tuple[str, ...] = ("float32", "float64")
 
@@ -151,7 +151,7 @@ class Widths:
 
 @dataclass(frozen=True)
 class PerGroup:
-    """One number for all, or a table with one for each of the keys."""
+    """One number for all keys, or a table with a number for each key."""
 
     each: Number
     keys: tuple[str, ...]
@@ -314,9 +314,9 @@ def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> d
 
     Args:
         learner: "stream_ac", "td_predictor", "online_regressor" or "cell".
-        given: arguments by name; names that the table does not have are not read. None takes the default where that is
-            None or follows from another parameter.
-        partial: required parameters may be missing, and are then missing in the result.
+        given: arguments by name; names that the table does not have are ignored. None selects the default if that is
+        None or follows from another parameter. partial: required parameters may be missing, and are then missing in the
+        result.
 
     Returns:
         Values by name, in the order of the table: what a checkpoint holds.
@@ -343,7 +343,7 @@ def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> d
 
 
 def told(learner: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of checked values those that a short description shows: required ones, the seed, and what is not the default."""
+    """The values for a short description: required ones, the seed, and those that differ from the default."""
     required = {row.name: values[row.name] for row in of(learner) if row.defaults[learner] is REQUIRED}
     default = check(learner, {**required, **{key: values[key] for key in ("optimizer",) if key in values}})
     return {
@@ -356,7 +356,7 @@ def told(learner: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def _places(
     learner: str, given: Mapping[str, Any], values: dict[str, Any]
 ) -> Iterator[tuple[Parameter, dict[str, Any], Mapping[str, Any], str]]:
-    """Each row with the table of values that it belongs to, the one that was given, and its key there."""
+    """Each row with its table of values, the given table, and its key there."""
     rows = of(learner)
     tables: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -372,7 +372,7 @@ def _places(
 
 
 def _check_poles(values: Mapping[str, Any], cell: object) -> None:
-    """What no single parameter of the recurrent cell can tell."""
+    """Checks across the parameters of the recurrent cell."""
     units = values.get("units", values.get("n_units"))
     shared, low, high = values["units_per_pole"], values["r_min"], values["r_max"]
     if low > high:

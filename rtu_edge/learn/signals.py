@@ -35,7 +35,7 @@ class TDPredictor(_SignalLearner):
     >>> isinstance(v.step([1.0, 0.0], cumulant=0.0), float)
     True
 
-    for_horizon() gives the settings for a prediction that reaches a given time ahead.
+    for_horizon() derives the settings from a prediction horizon.
 
     Args:
         observation_size: Width d of the input, 1 to 65536.
@@ -98,18 +98,19 @@ class TDPredictor(_SignalLearner):
     def for_horizon(
         cls, observation_size: int, horizon_s: float, period_s: float, seed: int = 0, **settings: Any
     ) -> TDPredictor:
-        """A predictor whose settings follow from how far ahead it looks, here half a second in a loop of 100 Hz.
+        """A predictor with settings derived from its horizon, here half a second in a loop of 100 Hz.
 
         >>> import rtu_edge as rtu
         >>> v = rtu.TDPredictor.for_horizon(observation_size=2, horizon_s=0.5, period_s=0.01, seed=0)
         >>> v.config["gamma"], round(v.config["r_min"], 3), v.config["optimizer"]
         (0.98, 0.961, 'adam')
 
-        With H = horizon_s / period_s: gamma is 1 - 1/H and every trace_decay exp(-1/H). The poles start with time
-        constants from half a horizon to ten, r_min = exp(-2/H) and r_max = exp(-0.1/H), and turn at most once a
-        horizon, max_phase = 2 pi/H. The rest is the same for every horizon: 32 linear units with tanh, a hidden layer
-        of 16, Adam with a step size of 3e-4, inputs normalised. `config` of the predictor names them all. The return, a
-        sum of cumulants discounted over H steps, should be of the order of 1; scale the cumulant so that it is.
+        With H = horizon_s / period_s: gamma is 1 - 1/H and every trace_decay exp(-1/H). The initial poles have time
+        constants from half a horizon to ten horizons, r_min = exp(-2/H) and r_max = exp(-0.1/H), and rotate at most
+        once per horizon, max_phase = 2 pi/H. The rest is the same for every horizon: 32 linear units with tanh, a
+        hidden layer of 16, Adam with a step size of 3e-4, inputs normalised. `config` of the predictor names them all.
+        The return, a sum of cumulants discounted over H steps, should be of the order of 1; scale the cumulant
+        accordingly.
 
         Args:
             observation_size: d, 1 or more.
@@ -117,7 +118,7 @@ class TDPredictor(_SignalLearner):
                 that a cue announces, the time between the two.
             period_s: seconds from one step() to the next, above 0.
             seed: 0 to 2^64 - 1.
-            settings: arguments of the class, each in place of what the horizon suggests.
+            settings: arguments of the class that replace derived ones.
 
         Raises:
             ConfigError: an argument out of its range; the message names it.
@@ -141,7 +142,7 @@ class TDPredictor(_SignalLearner):
             "normalize_observation": True,
         }
         if settings.get("optimizer", "adam") != "adam":
-            del suggested["step_size"]  # Adam's: others have a default of their own
+            del suggested["step_size"]  # Adam's: other optimizers have their own default
         return cls(observation_size, seed=seed, **{**suggested, **settings})
 
     def step(self, x: npt.ArrayLike, cumulant: float) -> float:
@@ -157,7 +158,7 @@ class TDPredictor(_SignalLearner):
         return float(self._core.step(x, cumulant))
 
     def run(self, x: npt.ArrayLike, cumulants: npt.ArrayLike) -> Array:
-        """Many steps in one call, to the bit what as many calls of step() do.
+        """Many steps in one call, bit-identical to as many calls of step().
 
         Other threads of Python continue meanwhile, but may not use this learner.
 
@@ -195,7 +196,7 @@ class TDPredictor(_SignalLearner):
         raise RuntimeError("step_bound() before bind(): call bind(x_buffer) first")
 
     def reset(self) -> None:
-        """A new stream: state, traces and eligibilities to zero; weights stay."""
+        """Starts a new stream: zeroes state, traces and eligibilities; weights are kept."""
         self._core.begin()
 
     @property
@@ -277,7 +278,7 @@ class OnlineRegressor(_SignalLearner):
         return self._core.predict(x)  # type: ignore[no-any-return]
 
     def update(self, target: npt.ArrayLike | None) -> float:
-        """Moves the weights towards target (n_outputs,); None where it is not known: then only the traces advance.
+        """Learns from the target (n_outputs,); None if it is unknown: then only the traces advance.
 
         Returns:
             The loss, 1/2 |target - y|^2.
@@ -289,7 +290,7 @@ class OnlineRegressor(_SignalLearner):
         return float(self._core.update(target))
 
     def run(self, x: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Array, Array]:
-        """Many steps in one call, to the bit what as many pairs of predict() and update() do.
+        """Many steps in one call, bit-identical to as many pairs of predict() and update().
 
         Other threads of Python continue meanwhile, but may not use this learner.
 
@@ -330,5 +331,5 @@ class OnlineRegressor(_SignalLearner):
         raise RuntimeError("step_bound() before bind(): call bind(x_buffer, prediction_buffer, target_buffer) first")
 
     def reset(self) -> None:
-        """A new sequence: state and traces to zero; weights stay."""
+        """Starts a new sequence: zeroes state and traces; weights are kept."""
         self._core.begin()

@@ -1,4 +1,4 @@
-"""What an environment asks of a learner: sizes, and the way of an action to its units. Nothing here imports Gymnasium.
+"""Sizes of a learner for an environment, and the scaling of its actions. Nothing here imports Gymnasium.
 
 An environment is one of
     a Gymnasium environment   observation_space a Box of one dimension, action_space Discrete or a bounded Box;
@@ -23,11 +23,11 @@ _TAKEN = "expected a Gymnasium environment, a Plant or a Robot"
 
 @dataclass(frozen=True)
 class Fit:
-    """How a learner and an environment fit together.
+    """The match between a learner and an environment.
 
     Attributes:
         sizes: arguments of StreamAC: observation_size, and action_size or n_actions; dt_s where the period is known.
-        to_env: a learner's action as the environment takes it.
+        to_env: converts a learner's action for the environment.
     """
 
     sizes: dict[str, Any]
@@ -42,7 +42,7 @@ def fit(env: Any, n_actions: int | None = None) -> Fit:
         n_actions: evenly spaced levels of the only actuator of a Plant or a Robot, for a learner with discrete actions.
 
     Raises:
-        ConfigError: no environment, or spaces that StreamAC does not have; the message names the reason.
+        ConfigError: not an environment, or spaces that StreamAC does not support; the message names the reason.
     """
     sheet = getattr(env, "sheet", None)
     if sheet is not None and hasattr(env, "scale"):
@@ -80,7 +80,7 @@ def _fit_sheet(env: Any, sheet: Any, n_actions: int | None) -> Fit:
 
 
 def _limited(what: str, size: int, name: str = "observation_size") -> int:
-    """The size, or ConfigError where StreamAC has another limit."""
+    """The size, or ConfigError beyond StreamAC's limit."""
     kind: Any = parameters.find(parameters.AC, name).kind
     if not kind.low <= size <= kind.high:
         raise ConfigError(f"{what}: {size}; StreamAC takes {name} {kind.allowed}")

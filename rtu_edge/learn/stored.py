@@ -14,8 +14,8 @@ from rtu_edge.learn.kinds import KINDS
 
 __all__ = ["decode", "load", "make", "restore"]
 
-# Of a learner that a file describes, beyond twice the file's size: an arena takes about as much as its checkpoint, and
-# small layers are padded to the width of a vector.
+# Allowance for a learner in a file beyond twice the file's size: an arena is about as large as its checkpoint, and
+# small layers are padded to the vector width.
 _ARENA_BYTES = 32 << 20
 
 
@@ -23,11 +23,11 @@ def make(config: Mapping[str, Any], most: int | None = None) -> Any:
     """A learner from its `config`.
 
     Args:
-        config: what a learner's `config` gives, or anything that claims to be that.
-        most: bytes that its arena may take; more is refused before it is allocated. None: any.
+        config: a learner's `config`, possibly untrusted.
+        most: limit of its arena in bytes, checked before allocation. None: no limit.
 
     Raises:
-        ConfigError: an unknown kind, an argument that the class refuses, or an arena larger than `most`.
+        ConfigError: an unknown kind, an invalid argument, or an arena larger than `most`.
     """
     settings = dict(config)
     kind = check_choice("kind", settings.pop("kind", None), tuple(KINDS))
@@ -71,7 +71,7 @@ def restore(learner: Any, data: bytes, path: str | Path = "checkpoint") -> None:
     """Puts the state of a checkpoint's bytes into a learner of the same layout.
 
     Raises:
-        CheckpointError: as load(); the learner is as it was.
+        CheckpointError: as load(); the learner is unchanged.
     """
     status, where = learner.core.load(data)
     checkpoint.raise_for(status, where, path)

@@ -24,7 +24,7 @@ __all__ = ["StreamAC"]
 
 
 class StreamAC(Learner):
-    """Stream AC(lambda): an actor-critic that learns from each step as it comes, over recurrent trace units.
+    """Stream AC(lambda): an actor-critic that learns from each step online, with recurrent trace units.
 
     >>> import rtu_edge as rtu
     >>> agent = rtu.StreamAC(observation_size=2, action_size=1, units=8, hidden=8, seed=0)
@@ -201,7 +201,7 @@ class StreamAC(Learner):
         return self._config["n_actions"] is not None
 
     def begin(self) -> None:
-        """Starts an episode without an observation yet: state, traces and eligibilities to zero."""
+        """Starts an episode before its first observation: zeroes state, traces and eligibilities."""
         self._core.begin()
 
     def reset(self, observation: npt.ArrayLike, *, deterministic: bool = False) -> Any:
@@ -233,13 +233,13 @@ class StreamAC(Learner):
         Args:
             observation: (d,) what followed the last action.
             reward: of the transition.
-            terminated: the task ended here: nothing follows, no bootstrap. The action returned is then not to be used.
-            truncated: the episode was cut here: its value is still that of the observation.
+            terminated: a terminal state, without bootstrap. The returned action must then not be used.
+            truncated: the episode was cut here; bootstraps from the observation.
             deterministic: True evaluates: nothing is learned, reward, terminated and truncated are not used; see act().
 
         Raises:
             ValueError: shape, dtype or value; nothing has changed.
-            RuntimeError: no episode is under way; call reset().
+            RuntimeError: no episode is running; call reset().
         """
         if not deterministic:
             return self._core.step(observation, reward, terminated, truncated)
@@ -248,7 +248,7 @@ class StreamAC(Learner):
     def act(self, observation: npt.ArrayLike, *, deterministic: bool = True, periods: float = 1.0) -> Any:
         """The policy's action, without learning: only the recurrent state advances.
 
-        The normaliser stands still. When learning resumes without a reset, traces and eligibilities start at zero.
+        The normaliser does not change. When learning resumes without a reset, traces and eligibilities start at zero.
 
         Args:
             observation: (d,).
@@ -273,10 +273,10 @@ class StreamAC(Learner):
         truncated: npt.ArrayLike | None = None,
         applied: npt.ArrayLike | None = None,
     ) -> Array:
-        """Many steps in one call, to the bit what as many calls of step() do: for logs, replay and work off the robot.
+        """Many steps in one call, bit-identical to as many calls of step(): for logs, replay and offline work.
 
-        A row after an end, and the first row where no episode is under way, starts an episode as reset() does; its
-        reward is not used. Given the observations and rewards of a run that began in this state, the actions are those
+        A row after an end, and the first row without a running episode, starts an episode like reset(); its reward is
+        not used. Given the observations and rewards of a run that began in this state, the actions are those
         of that run. Other threads of Python continue meanwhile, but may not use this learner.
 
         Args:
@@ -284,8 +284,8 @@ class StreamAC(Learner):
             rewards: (k,) of the transition into each row.
             terminated: (k,) bool; None: nowhere.
             truncated: (k,) bool; None: nowhere.
-            applied: (k, action_size), or (k,) for discrete actions: what was really done before each row, where that
-                was not this learner's choice; as for update().
+            applied: (k, action_size), or (k,) for discrete actions: the actions applied before each row, if they were
+                not this learner's choice; as for update().
 
         Returns:
             Actions (k, action_size), or (k,) int64.
@@ -310,7 +310,7 @@ class StreamAC(Learner):
         """
         self.__dict__.update(self._core.bind(observation_buffer, action_buffer))
 
-    # bind() puts functions of the core in the place of these two, on the instance: no Python code runs in a bound step.
+    # bind() replaces these two methods on the instance by functions of the core: a bound step runs no Python code.
     def reset_bound(self) -> None:
         """As reset(): reads the bound observation, writes the first action into the bound buffer.
 
@@ -330,12 +330,12 @@ class StreamAC(Learner):
 
         Raises:
             ValueError: the observation or the reward is not finite; nothing has changed.
-            RuntimeError: bind() was not called before, or no episode is under way.
+            RuntimeError: bind() was not called before, or no episode is running.
         """
         raise RuntimeError("step_bound() before bind(): call bind(observation_buffer, action_buffer) first")
 
     def predict(self, observation: npt.ArrayLike, *, deterministic: bool = False, periods: float = 1.0) -> Any:
-        """First half of a step: advances the state and chooses the action, which may leave at once.
+        """First half of a step: advances the state and chooses the action, which can be sent at once.
 
         Args:
             observation: (d,).
@@ -344,7 +344,7 @@ class StreamAC(Learner):
 
         Raises:
             ValueError: shape, dtype or value; nothing has changed.
-            RuntimeError: update() is due, or no episode is under way.
+            RuntimeError: update() is due, or no episode is running.
         """
         return self._core.predict(observation, not deterministic, _periods(periods))
 
@@ -361,11 +361,11 @@ class StreamAC(Learner):
 
         Args:
             reward: of the transition; after begin() and the first predict() there is none yet, and it is ignored.
-                None, with move_weights=False, where it was lost.
+                None, with move_weights=False, if it was lost.
             terminated: no bootstrap.
             truncated: bootstrap from the observation just predicted.
-            applied: what the actuators really did in place of the last action, in its units. Where it differs by more
-                than 1e-4 (a fallback, a stale command, a slew limit), only the critic learns from this transition.
+            applied: the action that the actuators applied instead of the last one, in its units. If it differs by more
+            than 1e-4 (a fallback, a stale command, a slew limit), only the critic learns from this transition.
             move_weights: False is the deadline rule: as True, but no weight moves (docs/math.md, 4).
 
         Raises:
@@ -378,7 +378,7 @@ class StreamAC(Learner):
 
     @property
     def last_action_sample(self) -> Array:
-        """The newest sampled action, unclipped: what the policy's gradient is taken of. (action_size,) or (1,)."""
+        """The newest sampled action, unclipped: the one that the policy gradient refers to. (action_size,) or (1,)."""
         return np.asarray(self._core.last_sample)
 
     @property
@@ -388,7 +388,7 @@ class StreamAC(Learner):
 
     @property
     def diagnostics(self) -> dict[str, float]:
-        """How the last step went: "value", "delta" (the TD error) and "entropy" of the policy in nats; for continuous
+        """Report of the last step: "value", "delta" (the TD error) and "entropy" of the policy in nats; for continuous
         actions also "sigma", the mean standard deviation in units of an action, and "clipped", the share of actuators
         whose sample was outside of [-1, 1].
         """

@@ -23,7 +23,7 @@ _MOST_STEPS = 10**15
 
 @dataclass(frozen=True, repr=False)
 class LearningResult:
-    """What learn() did; prints in words.
+    """Result of learn(); prints as a summary.
 
     Attributes:
         steps: taken.
@@ -120,7 +120,7 @@ def learn(
 
 
 def _checked(agent: Any, step: int, call: Any, *arguments: Any) -> Any:
-    """The agent's answer; an error names the step, also where numbers of the learner are no longer finite."""
+    """The agent's action; an error names the step, also if the learner is no longer finite."""
     try:
         action = call(*arguments)
     except ValueError as error:

@@ -20,7 +20,7 @@ _COLUMNS = ("step", "episode", "return", "length", *_MEANS)
 
 
 class _Window(Closing):
-    """Means over the steps since the last row: a row at an episode's end, or after `every` steps without one."""
+    """Averages the steps since the last row: a row at the end of an episode, or after `every` steps without one."""
 
     def __init__(self, every: int) -> None:
         self._every = check_int("every", every, 1, 10**9)
@@ -32,7 +32,7 @@ class _Window(Closing):
         self._counts = dict.fromkeys(_MEANS, 0)
 
     def __call__(self, record: StepRecord) -> None:
-        """Takes in one step.
+        """Adds one step.
 
         Raises:
             ValueError: the writer is closed.
@@ -68,13 +68,13 @@ class CSVWriter(_Window):
     >>> path.read_text().splitlines()[0]
     'step,episode,return,length,reward,td_error,sigma,entropy,clipped'
 
-    Columns: step and episode; return and length of the episode that ended, empty where none has; over the steps since
+    Columns: step and episode; return and length of the finished episode, or empty; over the steps since
     the last row the means of reward, absolute TD error, sigma (units of an action), entropy (nats) and share of clipped
-    actions, 0 to 1. Empty: not known. Each row is on its way to the disk once it is written.
+    actions, 0 to 1. Empty: not known. Each row is flushed to the operating system.
 
     Args:
         path: the file; it is replaced.
-        every: a row after so many steps without the end of an episode, 1 to 1e9; 1 writes every step.
+        every: maximum steps between rows without the end of an episode, 1 to 1e9; 1 writes every step.
 
     Raises:
         ConfigError: every is out of range.

@@ -1,7 +1,7 @@
 """The native control loop, from Python: open a link, configure the run, start, monitor and stop it.
 
 The loop itself (receive, decode, predict, limit, send, update, record) is a C++ thread that never takes the
-interpreter lock, except for a reward given as a Python callable. This module only chooses and reports.
+interpreter lock, except for a reward given as a Python callable. This module only configures it and reports.
 
     with Link(port) as link:         # port: of rtu_edge.device.ports.open_port; `rtu-edge estop` reaches this process
         hello = link.handshake()

@@ -1,4 +1,4 @@
-"""connect(): from what a user names (a plant, a port, a device) to a Robot."""
+"""connect(): opens a Robot from a plant, a port or a device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.validation import check_bool
 
-# The rest is loaded by the first call: importing the name costs nothing (docs/design_decisions.md).
+# Other modules are loaded by the first call, so that importing the name is cheap (docs/design_decisions.md).
 if TYPE_CHECKING:
     from rtu_edge.loop.flags import Clock
     from rtu_edge.loop.given import GivenLimits, GivenReward
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["connect"]
 
-# A pause of a script, as in a notebook, ends no session with a simulated plant that was started for it.
+# Pausing a script, for example in a notebook, must not end the session with a simulated plant started for it.
 _SILENCE_MS = 60_000
 
 
@@ -87,10 +87,10 @@ def connect(
 
 
 def _port_of(target: Any, stack: ExitStack) -> tuple[str, str]:
-    """The port of what was named, and the name of its plant where there is one. What is started here, `stack` closes.
+    """The port of the target, and the name of its plant if any. `stack` closes what is started here.
 
     Raises:
-        ConfigError: it is neither a plant nor a port nor a device.
+        ConfigError: not a plant, port or device.
         DeviceError: the plant does not compile or start.
     """
     from rtu_edge.device import plants

@@ -15,11 +15,11 @@ _HEAD = ("", "channel", "unit", "range", "safe", "largest change")
 
 @dataclass(frozen=True)
 class Description:
-    """What a robot observes and moves; prints as a table.
+    """Observations and actuators of a robot; prints as a table.
 
     Args:
         name: the plant, or the port.
-        hello: identity and abilities.
+        hello: identity and capabilities.
         sheet: period and channels.
         limits: in force, one per actuator: the tighter ones of host and device.
     """
@@ -42,7 +42,7 @@ class Description:
         return observed + moved
 
     def __str__(self) -> str:
-        """The table, at most 80 columns where the names are short."""
+        """The table, at most 80 columns with short names."""
         hello = self.hello
         kind = "simulated" if hello.simulated else "real hardware: moves only with arm=True and limits"
         able = [

@@ -1,4 +1,4 @@
-"""What of an agent may drive a robot: its policy with a supervisor around it, and whether its step fits the period."""
+"""An agent's supervised policy for a robot, and the check that its step fits the period."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_fit(agent: Any, name: str, sheet: DataSheet) -> None:
     """Compare sizes.
 
     Raises:
-        ConfigError: the agent is for others than the device; the message has both.
+        ConfigError: the agent has other sizes than the device; the message has both.
     """
     policy = policy_of(agent)
     n, m = policy.observation_size, 1 if policy.n_levels else policy.action_size
@@ -57,7 +57,7 @@ def check_fit(agent: Any, name: str, sheet: DataSheet) -> None:
 def supervised_agent(
     agent: Any, sheet: DataSheet, limits: Sequence[Limits], simulated: bool, tables: Tables | bool
 ) -> Supervised | None:
-    """The agent's policy with a supervisor around it; None for what is no learner, and for tables=False.
+    """The agent's supervised policy; None if it is not a learner, and for tables=False.
 
     Args:
         limits: in force.
@@ -74,13 +74,13 @@ def supervised_agent(
 
 
 def check_deadline(agent: Any, period_s: float) -> StepTimes:
-    """Measure a step of such a learner on this host, for a fifth of a second; the agent is not touched.
+    """Measure a step of such a learner on this host, for a fifth of a second; the agent is not changed.
 
     Returns:
-        Its parts. Where only the update does not fit, the deadline rule will drop some.
+        Its parts. If only the update does not fit, the deadline rule will drop some updates.
 
     Raises:
-        DeadlineError: predict and traces, which are never dropped, do not fit the period: there is no point in arming.
+        DeadlineError: predict and traces, which are never dropped, do not fit the period: arming would be useless.
     """
     times = footprint(agent.config).calibrate().times
     assert times is not None
@@ -99,7 +99,7 @@ def _count(n: int, what: str) -> str:
 
 @contextmanager
 def as_config_error() -> Iterator[None]:
-    """A ValueError of what fits no device becomes a ConfigError."""
+    """Converts a ValueError about the device to a ConfigError."""
     try:
         yield
     except ConfigError:

@@ -1,4 +1,4 @@
-"""Words and bits that stand twice: here and in native/runtime (loop, record, safety). A test compares them."""
+"""Enumerations and flags, also defined in native/runtime (loop, record, safety). A test compares them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = [
 
 
 class Clock(str, enum.Enum):
-    """What makes the loop's tick."""
+    """The source of the loop's tick."""
 
     DEVICE = "device"  # one step per new STATE, which the device sends on its own timer; a watchdog counts missing ones
-    HOST = "host"  # absolute deadlines of the host, for buses that answer when asked
+    HOST = "host"  # absolute deadlines of the host, for polled buses
     LOCKSTEP = "lockstep"  # virtual time: the plant steps once per command, as fast as the link allows
 
 
@@ -35,9 +35,9 @@ class StopReason(enum.Enum):
     TARGET = "target"  # the mean return of the last episodes reached the target
     REQUEST = "request"  # Loop.request_stop(), or the progress callback raised
     SIGNAL = "signal"  # the first SIGINT, SIGTERM or SIGHUP
-    ESTOP = "estop"  # emergency stop asked for by this process, a second signal or the control socket
-    DEVICE_SAFE = "device_safe"  # the device went to SAFE: it saw no fresh command in time
-    DEVICE_FAULT = "device_fault"  # the device reports a fault or an emergency stop that was not ours
+    ESTOP = "estop"  # emergency stop requested by this process, a second signal or the control socket
+    DEVICE_SAFE = "device_safe"  # the device went to SAFE: it received no fresh command in time
+    DEVICE_FAULT = "device_fault"  # the device reports a fault or an emergency stop from another source
     DEVICE_RESTART = "device_restart"  # new boot_id, or DISARMED while trusted armed
     HALF_OPEN = "half_open"  # STATE arrives, commands do not
     LINK_LOST = "link_lost"  # nothing arrives, or the port is gone
@@ -54,10 +54,10 @@ class RecordFlag(enum.IntFlag):
     FIRST = 1  # first observation of an episode
     TERMINATED = 2
     TRUNCATED = 4
-    ACTED = 8  # a command left (in a dry run: would have)
+    ACTED = 8  # a command was sent (in a dry run: computed)
     LEARNED = 16  # a transition was learned from, with or without an update
     OVERRIDDEN = (
-        32  # the applied command was not what the policy chose; where it learned, by its own word: only the critic did
+        32  # applied differs from the choice (where it learned: by the policy's decision): only the critic learned
     )
     PREDICT_FAILED = 64
     UPDATE_FAILED = 128
@@ -65,7 +65,7 @@ class RecordFlag(enum.IntFlag):
 
 
 class CallFlag(enum.IntFlag):
-    """Bits of a telemetry record's `calls`: what the policy was asked for."""
+    """Bits of a telemetry record's `calls`: calls of the policy."""
 
     BEGIN = 1
     PREDICT = 2
@@ -103,7 +103,7 @@ class SensorFlag(enum.IntFlag):
 
 
 class MonitorFlag(enum.IntFlag):
-    """Bits of a telemetry record's `learner_monitor`: what it found, and what it did."""
+    """Bits of a telemetry record's `learner_monitor`: findings and actions."""
 
     NON_FINITE = 1
     WEIGHTS = 2
@@ -121,7 +121,7 @@ class MonitorFlag(enum.IntFlag):
 
 
 class Driver(enum.IntEnum):
-    """Who drives: bits 4 to 7 of a telemetry record's `mode`; bits 0 to 3 are the mode, 0 without a supervisor."""
+    """The driver: bits 4 to 7 of a telemetry record's `mode`; bits 0 to 3 are the mode, 0 without a supervisor."""
 
     LEARNER = 0
     FALLBACK = 1
@@ -134,7 +134,7 @@ class Driver(enum.IntEnum):
 
 
 class Cause(enum.IntEnum):
-    """Why the fallback drives: bits 8 to 11 of a telemetry record's `mode`."""
+    """Cause of the fallback: bits 8 to 11 of a telemetry record's `mode`."""
 
     NONE = 0
     MODE = 1

@@ -1,4 +1,4 @@
-"""What a user gives for a device: limits by name, a reward, a clock; checked against its data sheet."""
+"""A user's limits, reward and clock for a device, checked against its data sheet."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def own_limits(given: GivenLimits, actuators: Sequence[Channel], hello: Hello, *
 
     Args:
         given: by the actuators' names, in their order, or None.
-        arm: real hardware will move: each actuator needs explicit ones.
+        arm: real hardware will move: explicit limits are required for each actuator.
 
     Raises:
         ConfigError: unknown names, another number, or missing ones.
@@ -73,7 +73,7 @@ def _by_name(given: Any, names: Sequence[str]) -> dict[str, Limits]:
 
 
 def arming_example(url: str, actuators: Sequence[Channel]) -> str:
-    """What to give so that real hardware moves."""
+    """The arguments required to move real hardware."""
     rows = ", ".join(
         f'"{each.name}": rtu.Limits({each.min:g}, {each.max:g}, slew_per_s=..., accel_per_s2=...)' for each in actuators
     )
@@ -91,7 +91,7 @@ def clock_given(clock: Clock | str | None, hello: Hello) -> Clock:
 
 
 def reward_given(reward: GivenReward, hello: Hello) -> Reward:
-    """A Reward, of a function too; by default the device's own, or none. Raises ConfigError."""
+    """A Reward, also from a function; default: the device's, or none. Raises ConfigError."""
     if reward is None:
         return Reward() if hello.reward else Reward("form")
     if isinstance(reward, Reward):

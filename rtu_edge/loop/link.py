@@ -33,21 +33,19 @@ class LinkError(DeviceError):
 
 @dataclass(frozen=True)
 class LinkQuality:
-    """How good the link is, since it was opened. NaN: not known (yet), as are the clocks in lockstep.
+    """Link quality since opening. NaN: not known (yet), like the clocks in lockstep.
 
     Args:
-        offset_us: us; the device's clock minus ours.
-        drift_ppm: how much faster than ours it runs; over the last 32 s, known after about 3 s.
-        round_trip_us, round_trip_min_us, round_trip_max_us: us; PING to PONG: the last, the least of 32 s, the largest.
-        jitter_us: us; mean change from one round trip to the next, smoothed.
+        offset_us: us; the device's clock minus the host's. drift_ppm: its excess rate over the host's; over the last 32
+        s, known after about 3 s. round_trip_us, round_trip_min_us, round_trip_max_us: us; PING to PONG: the last, the
+        least of 32 s, the largest. jitter_us: us; mean change from one round trip to the next, smoothed.
         state_delay_us: us; from the device's stamp of the last STATE to its arrival.
-        command_age_us, command_age_max_us: us, by the device's clock; from the observation that the command in force
-            answers to the STATE that names it: the last, the largest.
-        frames_in_per_s, frames_out_per_s, bytes_in_per_s, bytes_out_per_s: over the last second.
-        pings, pongs: asked, and answered.
-        lost_in: gaps in the device's sequence; repeated_in: frames that came again.
-        lost_out: frames that left here and that the device has not counted, as of its last answer.
-        device: the device's own counters since its boot, as far as they have been asked for.
+        command_age_us, command_age_max_us: us, by the device's clock; from the observation that led to the command in
+        force to the STATE that reports it: the last, the largest. frames_in_per_s, frames_out_per_s, bytes_in_per_s,
+        bytes_out_per_s: over the last second. pings, pongs: sent, and answered.
+        lost_in: gaps in the device's sequence; repeated_in: repeated frames.
+        lost_out: sent frames that the device has not counted, as of its last answer.
+        device: the device's own counters since its boot, as far as requested.
     """
 
     offset_us: float
@@ -71,7 +69,7 @@ class LinkQuality:
     device: dict[str, int]
 
     def known(self) -> dict[str, float]:
-        """All numbers that are known, the device's own as `device_...`."""
+        """All known values, the device's own as `device_...`."""
         own = {f"device_{name}": float(value) for name, value in self.device.items()}
         numbers = {name: float(value) for name, value in vars(self).items() if name != "device"}
         return {name: value for name, value in numbers.items() if not math.isnan(value)} | own
@@ -85,13 +83,13 @@ class Link(Closing):
     """The host's end of TickLink over a duplicate of an open port's descriptor.
 
     Args:
-        port: an open pyserial port, anything else with fileno(), or a descriptor. It stays open and belongs to the
-            caller; nothing else may read or write it while the link is open.
-        control: the Unix control socket to serve while the link is open, by which `rtu-edge estop` and others reach
+        port: an open pyserial port, anything else with fileno(), or a descriptor. The caller keeps and closes it;
+        nothing else may read or write it while the link is open. control: the Unix control socket to serve while the
+        link is open, by which `rtu-edge estop` and others reach
             this process: None for the one of this port (control.socket_path()), where it is an open_port() port that
             other processes can open too; a path; or False for none. It also takes the port's lock: a second owner
             gets a DeviceError.
-        config: path of the configuration that is run: `rtu-edge estop` finds this process by it too.
+        config: path of the running configuration: `rtu-edge estop` finds this process by it too.
         capture_bytes: keep this many of the bytes counted by `sent_hash` (lockstep only), for tests.
         through: a function of the descriptor that returns the native wire which all bytes pass, for fault injection;
             None for the descriptor itself.
@@ -124,14 +122,14 @@ class Link(Closing):
         leave_to_the_parent(self)
 
     def forked(self) -> None:
-        """In a child: the link is closed, and stays as it is for the parent, whose threads are not here."""
+        """In a child: closes the link, without an effect on the parent."""
         self._loop = None
         if self._registration is not None:
             self._registration.forked()
         self._core.forked()
 
     def handshake(self, timeout_s: float = 3.0) -> Hello:
-        """Ask for HELLO until it comes, discarding boot noise; at most ten times a second.
+        """Request HELLO until it arrives, discarding boot noise; at most ten times a second.
 
         Raises:
             LinkError: no device answered in time (the message tells silence, an echo, text and damaged bytes apart), or
@@ -141,7 +139,7 @@ class Link(Closing):
         if payload is None:
             raise LinkError(f"HELLO: the device did not answer in time: {explanation(self._core.hello_input())}")
         hello = unpack(Frame(FrameType.HELLO, payload=_checked(payload)))
-        assert isinstance(hello, Hello)  # the same C has unpacked it before
+        assert isinstance(hello, Hello)  # the same C code has unpacked it before
         self._hello, self._sheet = hello, None
         return hello
 
@@ -165,7 +163,7 @@ class Link(Closing):
 
     @property
     def sheet(self) -> DataSheet:
-        """The data sheet, asked for when it is first needed."""
+        """The data sheet, requested on first use."""
         return self._sheet if self._sheet is not None else self.describe()
 
     @property
@@ -212,17 +210,17 @@ class Link(Closing):
         return bool(self._core.clear_fault(as_seconds("timeout_s", timeout_s)))
 
     def wait_to_arm(self, token: int) -> None:
-        """Say in the status that this owner waits to be told to arm, by this number; 0: not any more."""
+        """Publish in the status that this owner waits for arming with this number; 0: it no longer waits."""
         self._core.wait_to_arm(token)
 
     @property
     def arm_requests(self) -> int:
-        """How often the control socket was told to arm by the right number."""
+        """Number of arm commands with the right number."""
         return int(self._core.arm_requests)
 
     @property
     def estop_requests(self) -> int:
-        """How often an emergency stop was asked for."""
+        """Number of emergency stop requests."""
         return int(self._core.estop_requests)
 
     @property
@@ -264,7 +262,7 @@ class Link(Closing):
 
 
 def as_seconds(name: str, value: object) -> float:
-    """A time to wait, as a float; negative and NaN wait for nothing.
+    """A timeout as a float; negative and NaN mean 0.
 
     Raises:
         ConfigError: it is no number.

@@ -1,4 +1,4 @@
-"""One armed session, from ARM to DISARM, on a native thread of its own."""
+"""One armed session, from ARM to DISARM, on a separate native thread."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class LoopStatus:
-    """A snapshot of the running loop; cheap, may be taken at any time."""
+    """Status of the running loop; cheap, available at any time."""
 
     running: bool
     reason: StopReason
@@ -48,7 +48,7 @@ class LoopStatus:
     device_state: int
     counters: dict[str, int]
     link: LinkQuality
-    # Copied some times a second; NaN before the first.
+    # Copied several times a second; NaN before the first.
     mean_reward: float = math.nan  # per step, of the last whole block of 1000 steps; before it of all so far
     sigma: float = math.nan  # standard deviation of the policy, [-1, 1] units, mean over actuators; NaN: discrete
     entropy: float = math.nan  # of the policy, nats
@@ -64,17 +64,17 @@ class LoopResult:
     episodes: int
     seconds: float  # wall clock from ARM to the end
     mean_return: float
-    confirmed: bool  # DISARM was acknowledged, or STATE reports ESTOP after an emergency stop; or no ARM had left
+    confirmed: bool  # DISARM was acknowledged, or STATE reports ESTOP after an emergency stop; or no ARM was sent
     counters: dict[str, int]
     link: LinkQuality
     sent_hash: int  # in lockstep, of every distinct frame sent from ARM on (repeats not counted); otherwise 0
     received_hash: int  # in lockstep, of every frame accepted from ARM's answer on; otherwise 0
-    privileges: list[str]  # what the loop asked the system for and did not get
+    privileges: list[str]  # refused privileges
     heap_calls: int | None  # of the loop's thread from step 100 on; None: fewer steps, or not counted (job/heap.py)
     page_faults: int | None  # the same
 
     def __str__(self) -> str:
-        """Steps, episodes, mean return, why it ended; a line for each privilege that the system refused."""
+        """Steps, episodes, mean return, stop reason; a line for each refused privilege."""
         what = f"{self.steps:,} steps, {self.episodes:,} episodes in {self.seconds:.1f} s"
         if math.isfinite(self.mean_return):
             what += f"; mean return of the last episodes {self.mean_return:.4g}"
@@ -98,28 +98,28 @@ class Progress:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A copy of everything that learns, between two steps."""
+    """A copy of the learner state, between two steps."""
 
-    arena: bytes  # for `core.adopt` of a twin
+    arena: bytes  # for `core.adopt` of a second instance
     beside: bytes  # for `encode` of the supervisor; b"" without one
     progress: Progress
-    copy_ns: int  # what it took on the loop's thread
+    copy_ns: int  # its duration on the loop's thread
 
 
 def episode_seed(base: int, episode: int) -> int:
-    """Seed (uint32) with which episode `episode` of a run with base seed `base` resets the plant."""
+    """Plant seed (uint32) of episode `episode` in a run with base seed `base`."""
     return int(_core.episode_seed(base & 0xFFFFFFFFFFFFFFFF, episode))
 
 
 class Loop(Closing):
-    """One armed session: from ARM to DISARM, on a thread of its own.
+    """One armed session: from ARM to DISARM, on a separate thread.
 
     Args:
         link: after handshake(); used by the loop alone until the run is over.
-        agent: what drives: a StreamAC, a policy from its `core.policy()`, or a controller with a `policy()`. Nothing
-            else may use the agent while the loop runs.
-        config: see LoopConfig; None: in lockstep where the device offers it, else by the device's clock, without end.
-            Real hardware needs its limits here.
+        agent: a StreamAC, a policy from its `core.policy()`, or a controller with a `policy()`. Nothing else may use
+            the agent while the loop runs.
+        config: see LoopConfig; None: in lockstep where the device offers it, else by the device's clock, unlimited.
+            Required for real hardware, with limits.
 
     Raises:
         ConfigError: the agent has no policy.
@@ -163,7 +163,7 @@ class Loop(Closing):
         on_progress: Callable[[LoopStatus, npt.NDArray[Any]], None] | None = None,
         poll_s: float = 0.1,
     ) -> LoopResult:
-        """Start, wait until the run is over, return how it ended.
+        """Start, wait for the end of the run, return the result.
 
         Args:
             on_progress: called about each poll_s with a status and the telemetry since the last call (also once at the
@@ -184,11 +184,11 @@ class Loop(Closing):
         return self.result()
 
     def wait(self, seconds: float) -> bool:
-        """Wait with the interpreter lock released; True when the run is over."""
+        """Wait with the interpreter lock released; True when the run has ended."""
         return bool(self._core.wait(as_seconds("seconds", seconds)))
 
     def result(self) -> LoopResult:
-        """Join the thread and say how the run ended."""
+        """Join the thread and return the result."""
         raw = self._core.result()
         raw["reason"] = StopReason(raw["reason"])
         raw["link"] = LinkQuality(**raw["link"])
@@ -211,7 +211,7 @@ class Loop(Closing):
         return LoopStatus(**raw)
 
     def privileges(self) -> list[str] | None:
-        """What the loop asked the system for and did not get; None until it has asked."""
+        """The refused privileges; None until they were requested."""
         return self._core.privileges()
 
     def drain(self) -> npt.NDArray[Any]:
@@ -225,20 +225,20 @@ class Loop(Closing):
         return records
 
     def ask_snapshot(self) -> None:
-        """Have the loop copy everything that learns between two steps; in lockstep at the end of an episode."""
+        """Request a copy of the learner state between two steps; in lockstep at the end of an episode."""
         self._core.ask_snapshot()
 
     def take_snapshot(self) -> Snapshot | None:
-        """The copy asked for, once it is there; then another may be asked for. Any one thread may call both."""
+        """The requested copy, once available; then another may be requested. One thread may call both."""
         taken = self._core.take_snapshot()
         return None if taken is None else Snapshot(taken[0], taken[1], Progress(**taken[2]), taken[3])
 
     def progress(self) -> Progress:
-        """Where the session stands; before the start and after the end only."""
+        """Progress of the session; only before the start and after the end."""
         return Progress(**self._core.progress())
 
     def request_stop(self) -> None:
-        """Safe action, DISARM, stop: what the first signal does. Returns at once."""
+        """Safe action, DISARM, stop, like the first signal. Returns at once."""
         self._core.request_stop()
 
     def request_estop(self) -> None:
@@ -256,19 +256,19 @@ class Loop(Closing):
         self._core.set_learning(check_bool("learn", learn), check_bool("explore", explore))
 
     def close(self) -> None:
-        """Stop as by request_stop() and wait for the end. Twice, or before start(), is harmless."""
+        """Stop like request_stop() and wait for the end. Idempotent, also before start()."""
         if self._started:
             self._core.request_stop()
             self._core.result()
 
 
 def clock_of(hello: Hello) -> Clock:
-    """The clock of a loop unless one is given: lockstep where the device offers it, else the device's."""
+    """The default clock of a loop: lockstep if the device supports it, else the device's."""
     return Clock.LOCKSTEP if hello.simulated and hello.lockstep and hello.reset else Clock.DEVICE
 
 
 def policy_of(agent: Any) -> _core.Policy:
-    """What of an agent drives a loop.
+    """The policy of an agent for a loop.
 
     Raises:
         ConfigError: it has no policy.
@@ -286,9 +286,9 @@ def policy_of(agent: Any) -> _core.Policy:
 class Signals:
     """While open, SIGINT, SIGTERM and SIGHUP are counted instead of raised, also between and after loops.
 
-    SIGHUP counts as the first at most, and not where it is ignored (nohup).
-    A loop with handle_signals takes the signals over by itself; an application that saves after a stop opens this
-    around both, so that the second signal does not interrupt the saving.
+    SIGHUP counts only as the first, and not if it is ignored (nohup).
+    A loop with handle_signals installs its own handlers; an application that saves after a stop opens this context
+    around both, so that the second signal does not interrupt saving.
     """
 
     def __init__(self) -> None:
@@ -296,7 +296,7 @@ class Signals:
 
     @property
     def count(self) -> int:
-        """Signals that have come since the first holder began."""
+        """Number of signals since the first holder started."""
         return int(self._core.count())
 
     def __enter__(self) -> Signals:

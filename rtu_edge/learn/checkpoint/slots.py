@@ -15,7 +15,7 @@ __all__ = ["Slots", "Stored"]
 
 @dataclass(frozen=True)
 class Stored:
-    """A checkpoint that was found whole.
+    """A valid checkpoint.
 
     Args:
         path: the file.
@@ -35,7 +35,7 @@ class Slots:
 
     Args:
         folder: exists.
-        keep: how many checkpoints in all, at least 2.
+        keep: total number of checkpoints, at least 2.
         disk: the file system.
     """
 
@@ -49,7 +49,7 @@ class Slots:
 
     @property
     def current(self) -> Path:
-        """Where the newest is."""
+        """Path of the newest."""
         return self.folder / self.NEWEST
 
     def note(self) -> str:
@@ -57,7 +57,7 @@ class Slots:
         return self._disk.note()
 
     def older(self) -> list[Path]:
-        """The ones before the newest, last first."""
+        """The older ones, newest first."""
         numbers = [int(match[1]) for path in self.folder.iterdir() if (match := self._OLDER.fullmatch(path.name))]
         return [self._older(number) for number in sorted(numbers, reverse=True)]
 
@@ -65,8 +65,8 @@ class Slots:
         """Makes `data` the newest checkpoint and keeps the one before.
 
         Raises:
-            CheckpointError: newest() would not take it, for a value that is not finite; nothing has changed.
-            OSError: the disk is full, or the folder cannot be written; the newest is as it was.
+            CheckpointError: newest() would refuse it because of a value that is not finite; nothing has changed.
+            OSError: the disk is full, or the folder cannot be written; the newest is unchanged.
         """
         checkpoint.check_saved(data, self.current)
         self._sweep()
@@ -80,10 +80,10 @@ class Slots:
             self._disk.unlink(path)
 
     def newest(self) -> Stored:
-        """The newest checkpoint that is whole.
+        """The newest valid checkpoint.
 
         Raises:
-            CheckpointError: there is none, or the newest is of a version that this build does not read.
+            CheckpointError: there is none, or the newest is of a version that this build does not support.
             OSError: a file cannot be read.
         """
         notes: list[str] = []
@@ -100,7 +100,7 @@ class Slots:
         raise CheckpointError("\n".join([*notes, f"{self.folder}: no whole checkpoint there"]))
 
     def set_aside(self) -> list[str]:
-        """Gives damaged checkpoints that are newer than the newest whole one another name, and deletes nothing.
+        """Renames damaged checkpoints that are newer than the newest valid one; deletes nothing.
 
         Returns:
             A sentence for each.
@@ -121,13 +121,13 @@ class Slots:
         return said
 
     def rollback(self, slot: str | None = None) -> tuple[Path, Path]:
-        """Makes an older checkpoint the newest; what it replaces becomes the last of the older ones.
+        """Makes an older checkpoint the newest; the replaced one becomes the first of the older ones.
 
         Args:
-            slot: the number of an older one; None takes the last that is whole.
+            slot: the number of an older one; None: the last valid one.
 
         Returns:
-            Where the checkpoint was, and where the replaced one is now.
+            Former path of the checkpoint, and path of the replaced one.
 
         Raises:
             CheckpointError: no such slot, or a damaged one; nothing has changed.
@@ -165,7 +165,7 @@ class Slots:
         )
 
     def _keep(self, path: Path) -> None:
-        """A second name for the newest, or a copy where the file system knows no second names."""
+        """A hard link to the newest, or a copy if the file system does not support links."""
         try:
             self._disk.link(self.current, path)
         except FileExistsError:
@@ -174,6 +174,6 @@ class Slots:
             write(path, self.current.read_bytes(), self._disk)
 
     def _sweep(self) -> None:
-        """Files that a writer left which was killed."""
+        """Temporary files of a killed writer."""
         for path in self.folder.glob(f".{self.NEWEST}.*"):
             self._disk.unlink(path)

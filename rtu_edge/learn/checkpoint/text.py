@@ -39,18 +39,16 @@ _REASONS = {
 _VERSION, _CRC, _VALUE = -6, -9, -10
 _DAMAGED = (-5, -8, _CRC, _VALUE)
 
-# The key of the text under which a run keeps its own; no learner has an argument of this name.
+# The key of the run's data in the text; no learner has an argument of this name.
 _RUN = "run"
 
-# Arguments that learners had not always, and what a configuration without them means. Format 4: normalised observations
+# Arguments added in later versions, and their value in older configurations. Format 4: normalised observations
 # are bounded; a learner of an older file continues without a bound.
 _BEFORE = {"observation_bound": 0.0}
 
 
 class DamagedError(CheckpointError):
-    """The bytes are not those that were written, or hold values that no learner takes: an older checkpoint may be
-    whole.
-    """
+    """Damaged bytes, or invalid values: an older checkpoint may be valid."""
 
 
 def encode_config(config: Mapping[str, Any], run: Mapping[str, Any] | None = None) -> str:
@@ -73,14 +71,14 @@ def raise_for(status: int, where: str, path: str | Path, version: int = 0) -> No
 
 
 def read_bytes(path: str | Path, follow: bool = True) -> bytes:
-    """The bytes of a file that claims to be a checkpoint.
+    """The bytes of a supposed checkpoint file.
 
     Args:
         path: the file.
         follow: a symbolic link is followed.
 
     Raises:
-        CheckpointError: it is no regular file.
+        CheckpointError: not a regular file.
         OSError: it cannot be read.
     """
     try:
@@ -90,10 +88,10 @@ def read_bytes(path: str | Path, follow: bool = True) -> bytes:
 
 
 def read_text(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, Any], dict[str, Any]]:
-    """The learner's configuration and the run's part inside a checkpoint's bytes, after its frame was found whole.
+    """The learner's configuration and the run's part inside a checkpoint's bytes, after a check of its frame.
 
     Returns:
-        Configuration, and what encode_config() was given as `run`, or {}.
+        Configuration, and the `run` argument of encode_config(), or {}.
 
     Raises:
         DamagedError: cut short, or damaged.
@@ -101,7 +99,7 @@ def read_text(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, A
     """
     status, version, text, _, _ = _core.open_checkpoint(data)
     if status == _VERSION and zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
-        status = _CRC  # the checksum is at the end whatever the version
+        status = _CRC  # the checksum is at the end in every version
     raise_for(status, "", path, version)
     try:
         config = parse_json(text)
@@ -114,7 +112,7 @@ def read_text(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, A
 
 
 def read_whole(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, Any], dict[str, Any]]:
-    """As read_text(), of a checkpoint whose values are also those that a learner takes.
+    """As read_text(), and also checks that the values are valid for a learner.
 
     Raises:
         DamagedError: cut short, damaged, or with a value that is not finite.
@@ -127,7 +125,7 @@ def read_whole(data: bytes, path: str | Path = "checkpoint") -> tuple[dict[str, 
 
 
 def check_saved(data: bytes, path: str | Path) -> None:
-    """Before a checkpoint's bytes take the place of another one: they can be loaded.
+    """Check, before a checkpoint replaces another one, that it can be loaded.
 
     Raises:
         CheckpointError: load() would refuse them; nothing has been written.
@@ -142,7 +140,7 @@ def check_saved(data: bytes, path: str | Path) -> None:
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A learner's configuration from a file of any version, as a constructor of today takes it."""
+    """A learner's configuration from a file of any version, for the current constructor."""
     return {**_BEFORE, **config}
 
 

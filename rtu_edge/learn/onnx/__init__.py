@@ -1,7 +1,6 @@
-"""ONNX: the policy as a file that runs elsewhere, and the proof that it is the same policy.
+"""ONNX: export of the policy, and verification against the agent.
 
-onnx and onnxruntime are imported on demand only, and first in a process of their own: on some boards their import
-crashes.
+onnx and onnxruntime are imported on demand only, and first in a separate process: on some boards their import crashes.
 """
 
 from rtu_edge.learn.onnx.policy import Driven, OnnxPolicy, drive

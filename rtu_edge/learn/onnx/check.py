@@ -1,4 +1,4 @@
-"""Is an ONNX file one that this package could have written? Looked through before a runtime gets it (docs/security.md).
+"""Checks, before a runtime loads it, that this package could have written an ONNX file (docs/security.md).
 
 A model is a program: loops, external files, tensors of any size. Only the output of export_onnx is accepted: its
 operators, one constant batch, no subgraph, no function, no external data, and constants whose sizes are those of their

@@ -135,7 +135,7 @@ def _line(error: Exception) -> str:
 
 
 class Steps(Protocol):
-    """What `drive` asks of a plant; rtu_edge.device.plants.Plant has it."""
+    """The plant interface of `drive`; implemented by rtu_edge.device.plants.Plant."""
 
     @property
     def sheet(self) -> Any:
@@ -160,7 +160,7 @@ class Native(Protocol):
 
 @dataclass
 class Driven:
-    """What a run of `drive` showed."""
+    """Result of `drive`."""
 
     steps: int = 0
     reward: float = 0.0
@@ -169,14 +169,14 @@ class Driven:
 
 
 def drive(policy: OnnxPolicy, plant: Steps, steps: int = 1000, seed: int = 0, follower: Native | None = None) -> Driven:
-    """Let an exported policy drive a plant; another policy may follow the same observations.
+    """Drive a plant with an exported policy; another policy may follow the same observations.
 
     Args:
         policy: the exported policy; it drives.
         plant: a rtu_edge.device.plants.Plant or the like; actuators in the order of the actions.
         steps: control steps in all; the last episode may be cut.
         seed: of the first episode; the following ones count up.
-        follower: sees what the policy sees and decides nothing, such as `verify.Evaluation(agent)`.
+        follower: receives the same observations without driving, such as `verify.Evaluation(agent)`.
 
     Returns:
         Steps, rewards, and the largest difference of the two policies' actions.

@@ -1,9 +1,9 @@
-"""The one place where onnx and onnxruntime are imported: in a process of their own first, as an import may crash the
-interpreter, and without telemetry. `rtu-edge doctor` imports onnxruntime in a process of its own only.
+"""The one place where onnx and onnxruntime are imported: first in a separate process, since the import may crash the
+interpreter, and without telemetry. `rtu-edge doctor` imports onnxruntime only in a separate process.
 
 From 1.29 on an import of onnxruntime writes an identifier of the host and a database of events into the user's cache,
-and tries to send them. Its Python switch comes too late for that; only this environment variable, set before, prevents
-it.
+and tries to send them. Its Python function to disable this can only be called afterwards; only this environment
+variable prevents it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def probe(module: str, timeout_s: float = 120.0) -> None:
 
     Args:
         module: "onnx" or "onnxruntime".
-        timeout_s: how long the import may take.
+        timeout_s: timeout of the import.
 
     Raises:
         ExportError: the import fails, hangs, or takes the interpreter down; the message names the reason.

@@ -1,4 +1,4 @@
-"""Is the exported policy the agent's?"""
+"""Verification of an exported policy against its agent."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from rtu_edge.learn.onnx.write import config_hash
 __all__ = ["Evaluation", "observations_like", "verify_onnx"]
 
 SEED = 2026
-# Observations wander: a part that lasts and a part that is new each step, within three deviations.
+# Random observations: a slow and a fast part, within three deviations.
 LASTING = 0.95
 WIDEST = 3.0
 
 
 class Evaluation:
-    """An agent's policy without learning: what `drive` calls a follower.
+    """An agent's policy without learning, a follower for `drive`.
 
     Args:
-        agent: has copy(), begin() and predict(observation, deterministic=True); it is copied, and left as it is.
+        agent: has copy(), begin() and predict(observation, deterministic=True); it is copied and not changed.
     """
 
     def __init__(self, agent: Any) -> None:
@@ -40,15 +40,15 @@ class Evaluation:
 
 
 def observations_like(agent: Any, steps: int, seed: int = SEED) -> NDArray[np.float32]:
-    """Observations of the size that the agent has met.
+    """Observations in the range that the agent has seen.
 
     Args:
         agent: its normaliser has mean and variance.
         steps: how many.
-        seed: the same seed, the same observations.
+        seed: equal seeds give equal observations.
 
     Returns:
-        (steps, d), each within three deviations of its mean; correlated in time as a sensor's are.
+        (steps, d), each within three deviations of its mean; correlated in time like sensor readings.
     """
     size = int(agent.config["observation_size"])
     mean, deviation = np.zeros(size), np.ones(size)
@@ -68,20 +68,20 @@ def observations_like(agent: Any, steps: int, seed: int = SEED) -> NDArray[np.fl
 def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> float:
     """Run an exported policy and its agent in parallel.
 
-    Both start from a zero state and see the same observations, one long episode, so that differences may add up. The
-    agent is copied first and not disturbed.
+    Both start from a zero state and receive the same observations in one long episode, so that differences can
+    accumulate. The agent is copied first.
 
     Args:
-        path: a file that export_onnx has written.
-        agent: the agent it was exported from, as it was then.
-        steps: how many steps.
+        path: a file written by export_onnx.
+        agent: the exported agent, in the state of the export.
+        steps: number of steps.
 
     Returns:
-        The largest difference of the actions, in units of the action's range: 1e-5 or less is rounding; NaN when either
-        gave what is not a number.
+        The largest difference of the actions, in units of the action's range: 1e-5 or less is rounding; NaN if either
+        output is NaN.
 
     Raises:
-        ValueError: the file is no exported policy, is of another agent, or steps is not positive.
+        ValueError: the file is not an exported policy, belongs to another agent, or steps is not positive.
         ExportError: onnxruntime cannot be used on this host.
         ModuleNotFoundError: it is not installed; the message has the command to install it.
     """
@@ -99,4 +99,4 @@ def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> 
     native.begin()
     policy.reset()
     differences = [policy.difference(policy.predict(x), native.predict(x)) for x in observations_like(agent, steps)]
-    return float(np.max(differences))  # of the built-in max() a NaN would be lost
+    return float(np.max(differences))  # the built-in max() would lose a NaN

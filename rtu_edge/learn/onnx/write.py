@@ -2,11 +2,11 @@
 
     observation (1, d), h1 (1, n), h2 (1, n)  ->  action (1, k), h1_next (1, n), h2_next (1, n)
 
-The graph holds what `agent.predict(observation, deterministic=True)` does: the normaliser, one step of the recurrent
+The graph computes `agent.predict(observation, deterministic=True)`: the normaliser, one step of the recurrent
 trace unit, the body and the actor's head. The state is an explicit input and output: the caller feeds h1_next and
 h2_next back, and zeros at the start of an episode.
 
-Single precision. What is derived from parameters (g, phi, gam of the unit, the normaliser's scale) is computed in
+Single precision. Values derived from parameters (g, phi, gam of the unit, the normaliser's scale) are computed in
 double and rounded once. The normaliser's mean is kept as the sum of two floats: x - mean loses nothing, also where the
 mean is large compared with the deviation.
 """
@@ -30,7 +30,7 @@ from rtu_edge.learn.onnx.probe import load
 
 __all__ = ["IR_VERSION", "OPSET", "Agent", "config_hash", "export_onnx"]
 
-# Old enough for any runtime in use; onnx itself would write its newest.
+# An old version that all current runtimes support; onnx would use its newest.
 OPSET = 17
 IR_VERSION = 8
 
@@ -42,7 +42,7 @@ Array = NDArray[np.floating[Any]]
 
 
 class Agent(Protocol):
-    """What the export reads of an agent."""
+    """The agent's interface for the export."""
 
     @property
     def kind(self) -> str:
@@ -50,7 +50,7 @@ class Agent(Protocol):
 
     @property
     def config(self) -> dict[str, Any]:
-        """Enough to construct it again."""
+        """The arguments to recreate it."""
 
     @property
     def parameters(self) -> dict[str, Array]:
@@ -125,7 +125,7 @@ def _recurrent(graph: _Graph, x: str, cell: Mapping[str, Array], nonlinear: bool
     members, rest = divmod(units, cell["nu_log"].shape[0])
     if rest:
         raise ValueError(f"cell: {units} units do not divide over {cell['nu_log'].shape[0]} poles")
-    # Units of one pole are neighbours.
+    # Units of one pole are adjacent.
     nu = np.repeat(np.exp(np.asarray(cell["nu_log"], dtype=np.float64)), members).reshape(1, -1)
     theta = np.repeat(np.exp(np.asarray(cell["theta_log"], dtype=np.float64)), members).reshape(1, -1)
     r = np.exp(-nu)
@@ -200,7 +200,7 @@ def _policy(graph: _Graph, agent: Agent) -> _Shape:
     bounds = [
         graph.constant(f"mu.{name}", [at], np.int64) for name, at in (("start", 0), ("end", rows // 2), ("axis", 1))
     ]
-    mu = graph.op("Slice", [outputs, *bounds], "mu")  # the other half are the deviations
+    mu = graph.op("Slice", [outputs, *bounds], "mu")  # the other half are the standard deviations
     graph.op("Clip", [mu, graph.constant("lowest", -1.0), graph.constant("highest", 1.0)], "action")
     return _Shape(d, units, False, rows // 2)
 
@@ -275,11 +275,11 @@ def export_onnx(
     observations: Sequence[str] = (),
     actions: Sequence[str] = (),
 ) -> None:
-    """Write an agent's policy as an ONNX file: what predict(observation, deterministic=True) does.
+    """Write an agent's policy as an ONNX file: the function predict(observation, deterministic=True).
 
     Args:
         agent: a StreamAC.
-        path: the file to write; it is there whole or not at all.
+        path: the file, written atomically.
         dt_s: the period the policy was learned at, s; None: the agent's own, if it has one.
         observations: a description of each, such as "theta [rad]"; empty: none.
         actions: a description of each action; empty: none.
