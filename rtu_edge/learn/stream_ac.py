@@ -6,19 +6,20 @@ Source: Elsayed et al., Streaming Deep Reinforcement Learning Finally Works, 202
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
 from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.progress import Callback
 from rtu_edge._base.validation import check_int, check_number
 from rtu_edge.learn import parameters
 from rtu_edge.learn.base import Array, Learner
-from rtu_edge.learn.spaces import fit
-from rtu_edge.learn.training import LearningResult, learn
+
+if TYPE_CHECKING:
+    from rtu_edge._base.progress import Callback
+    from rtu_edge.learn.training import LearningResult
 
 __all__ = ["StreamAC"]
 
@@ -148,6 +149,8 @@ class StreamAC(Learner):
             ConfigError: a space that does not fit, or an argument out of its range; the message names it.
             TypeError: an argument that the class does not have.
         """
+        from rtu_edge.learn.spaces import fit  # here, as in learn(): the package's import stays quick
+
         for name in ("observation_size", "action_size"):
             if name in settings:
                 raise ConfigError(f"{name} = {settings[name]!r}: follows from the environment; leave it out")
@@ -173,21 +176,22 @@ class StreamAC(Learner):
         Args:
             env: A Gymnasium environment, a Plant or a Robot that fits this agent; see from_env(). It is reset first.
             steps: Environment steps, 1 or more; the last episode may be cut.
-            progress: Show steps, steps/s and returns on standard error: one line on a terminal, a line every 10 s
-                elsewhere. A task without episodes shows its mean reward.
-            callback: A function, or several, called after each step with a rtu_edge.learn.StepRecord; False stops.
-                CSVWriter and TensorBoardWriter are such functions.
-            seed: Of the environment's first episode, 0 to 2^32 - 1, and through it of the others; None: the
-                environment's choice.
+            progress: Show steps, steps/s and returns (without episodes: mean reward) on standard error: one line on a
+                terminal, a line every 10 s elsewhere.
+            callback: A function, or several such as CSVWriter and TensorBoardWriter, called after each step with a
+                rtu_edge.learn.StepRecord; False stops.
+            seed: Of the environment's first episode, 0 to 2^32 - 1; it sets the others too. None: not seeded.
 
         Returns:
             Steps, returns and lengths of the finished episodes; prints as a summary.
 
         Raises:
-            ConfigError: an argument out of its range, or an environment that does not fit.
-            ValueError: an observation or a reward that is not finite; the message names the step.
+            ValueError: an argument out of its range, an environment that does not fit (both ConfigError), or an
+                observation or a reward that is not finite.
             RuntimeError: the learner has diverged.
         """
+        from rtu_edge.learn.training import learn
+
         return learn(self, env, steps, progress=progress, callback=callback, seed=seed)
 
     @property
@@ -263,7 +267,8 @@ class StreamAC(Learner):
             ValueError: shape, dtype or value; nothing has changed.
             RuntimeError: update() is due.
         """
-        return self._core.act(observation, bool(deterministic), _periods(periods), False)
+        periods = check_number("periods", periods, 0.0, 1e3, open_low=True)
+        return self._core.act(observation, bool(deterministic), periods, False)
 
     def run(
         self,
@@ -346,7 +351,8 @@ class StreamAC(Learner):
             ValueError: shape, dtype or value; nothing has changed.
             RuntimeError: update() is due, or no episode is running.
         """
-        return self._core.predict(observation, not deterministic, _periods(periods))
+        periods = check_number("periods", periods, 0.0, 1e3, open_low=True)
+        return self._core.predict(observation, not deterministic, periods)
 
     def update(
         self,
@@ -388,12 +394,6 @@ class StreamAC(Learner):
 
     @property
     def diagnostics(self) -> dict[str, float]:
-        """Report of the last step: "value", "delta" (the TD error) and "entropy" of the policy in nats; for continuous
-        actions also "sigma", the mean standard deviation in units of an action, and "clipped", the share of actuators
-        whose sample was outside of [-1, 1].
-        """
+        """Report of the last step: "value", "delta" (TD error), "entropy" in nats; for continuous actions also
+        "sigma", their mean standard deviation, and "clipped", the share of samples outside of [-1, 1]."""
         return dict(self._core.diagnostics)
-
-
-def _periods(periods: object) -> float:
-    return check_number("periods", periods, 0.0, 1e3, open_low=True)
