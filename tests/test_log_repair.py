@@ -197,7 +197,7 @@ def test_the_command(small: Path, tmp_path: Path, capfd: pytest.CaptureFixture[s
     code, said = run("log", "repair", log, "--in-place")
     assert code == 0 and read_log(log).cut == ""
     code, said = run("log", "repair", log)
-    assert code == 0 and "whole; nothing is to be repaired" in said
+    assert code == 0 and "complete; nothing to repair" in said
     (tmp_path / "none").mkdir()
     code, said = run("log", "repair", tmp_path / "none")
     assert code == 2 and "no log.mcap in it" in said

@@ -27,7 +27,7 @@ def command(target: str, token: int | None) -> None:
     port, _ = port_of(target)
     shown = lock.status(port).get("arm_token")
     if not shown:
-        raise DeviceError(f"{port}: its owner does not wait to be told to arm")
+        raise DeviceError(f"{port}: its owner does not wait for arming")
     if token is None:
         if not sys.stdin.isatty():
             raise ConfigError("arming needs a confirmation: answer on a terminal, or give --token")

@@ -147,7 +147,7 @@ def run(
     if as_json:
         print_json({**msgspec.to_builtins(report), "report": str(page)})
     if not report.passed:
-        raise CheckFailed(f"{len(run_) - held} faults did not come to what was expected; logs in {out / 'logs'}")
+        raise CheckFailed(f"{len(run_) - held} faults did not produce the expected result; logs in {out / 'logs'}")
 
 
 _HEAD = f"   {'target':14}{'fault':52}{'result':15}{'noticed':>10}{'safe':>11}{'accepted':>10}{'recovered':>12}"

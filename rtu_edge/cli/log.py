@@ -68,7 +68,7 @@ def _logs(folder: Path) -> list[Path]:
 def _show(path: Path, repaired: Repaired) -> None:
     out = console()
     if repaired.path is None:
-        out.print(f"{escape(str(path))}: whole; nothing is to be repaired", soft_wrap=True)
+        out.print(f"{escape(str(path))}: complete; nothing to repair", soft_wrap=True)
         return
     kept = f"{repaired.records:,} records and {repaired.episodes:,} episodes in {repaired.chunks:,} chunks"
     out.print(f"{escape(str(repaired.path))}: {kept} kept, of {escape(str(path))}", soft_wrap=True)

@@ -40,6 +40,6 @@ class Permission:
         """
         if not self.granted:
             raise ConfigError(
-                f"{self._device} is real hardware, as it does not say that it is simulated: it moves only with "
+                f"{self._device} is real hardware, as it does not report itself as simulated: it moves only with "
                 f"{self._needs}"
             )

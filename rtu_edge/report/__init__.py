@@ -1,4 +1,4 @@
-"""A run's report: one HTML file that needs nothing else."""
+"""A run's report: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["digests_of", "write_picture", "write_report"]
 
 
 def digests_of(found: Mapping[str, Steps], summary: Summary) -> dict[str, Digest]:
-    """What a report shows of a run's steps, by stage.
+    """The data of a report from a run's steps, by stage.
 
     Args:
         found: from `record.stages.stages()`.
@@ -49,10 +49,10 @@ def _read(folder: RunFolder, summary: Summary) -> dict[str, Digest]:
 
 @np.errstate(all="ignore")  # a log may hold any numbers
 def write_report(folder: RunFolder, digests: Mapping[str, Digest] | None = None) -> Path:
-    """Write report.html from what is in the run's folder.
+    """Write report.html from the run's folder.
 
     Args:
-        folder: with at least a summary; a log is shown where there is one.
+        folder: with at least a summary; its log is shown if there is one.
         digests: of its steps, by stage; None: they are read from its logs.
 
     Returns:
@@ -74,7 +74,7 @@ def write_report(folder: RunFolder, digests: Mapping[str, Digest] | None = None)
 
 @np.errstate(all="ignore")
 def write_picture(folder: RunFolder, path: Path, digests: Mapping[str, Digest] | None = None) -> None:
-    """Draw the run at a glance as a PNG or SVG file, for a README or a talk; as for write_report()."""
+    """Draw an overview of the run as a PNG or SVG file, for a README or a talk; as for write_report()."""
     from rtu_edge.report.figures import picture
 
     summary = folder.load_summary()

@@ -1,4 +1,4 @@
-"""Charts for a page: SVG that stretches to the width it is given, with labels in HTML that keep their size.
+"""Charts for a page: SVG that scales to the available width, with labels in HTML of constant size.
 
 A drawing has the coordinates 0 to 1000 both ways and is stretched; lines and dots keep their width in pixels
 (`vector-effect`). So a chart is as readable at 390 pixels as at 1280, and its colours follow the page's.
@@ -39,7 +39,7 @@ CSS = """
 """
 
 _SIZE = 1000.0
-_COLUMNS = 700  # of a line, at most: the smallest and the largest value of each column are kept
+_COLUMNS = 700  # maximum of a line: the smallest and the largest value of each column are kept
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,8 @@ class Series:
     """Values over an axis.
 
     Args:
-        x, y: (k,); what is not finite is a gap.
-        colour: name of the page's palette.
-        label: for the legend; "" has no entry.
+        x, y: (k,); non-finite values leave a gap.
+        colour: name in the page's palette. label: for the legend; "": no entry.
         dots: points instead of a line.
         filled: the area down to zero too.
         stepped: each value holds until the next one.
@@ -81,7 +80,7 @@ class Axis:
     low: float | None = None
     high: float | None = None
     log: bool = False
-    label: str = ""  # behind the last number, such as " s"
+    label: str = ""  # suffix of the last number, such as " s"
     words: Callable[[float], str] | None = None  # of a number
 
 
@@ -165,7 +164,7 @@ def chart(
 
     Args:
         title: plain text.
-        series: what is drawn, the last one on top.
+        series: the series, the last one on top.
         x, y: axes.
         marks: heights with a name.
         height: of the plot, pixels.
@@ -198,11 +197,10 @@ def chart(
 
 
 def stacked(title: str, x: Array, shares: Sequence[tuple[str, str, Array]], *, axis: Axis, height: int = 110) -> str:
-    """Shares of a whole over an axis, one on the other.
+    """Stacked shares over an axis.
 
     Args:
-        x: (k,) where each bin ends; the first begins at 0.
-        shares: name, colour, (k,) 0 to 1; what is no number is nothing.
+        x: (k,) end of each bin; the first begins at 0. shares: name, colour, (k,) 0 to 1; NaN counts as 0.
     """
     scale = _Scale(axis, [x, np.zeros(1)], 0.0)
     edges = scale(np.concatenate([[0.0], x]))
@@ -224,7 +222,7 @@ def _stairs(edges: Array, values: Array) -> list[tuple[float, float]]:
 
 
 def grid(charts: Sequence[str], *, large: bool = False) -> str:
-    """Charts in as many columns as the page has room for, large ones in at most two; nothing when there are none."""
+    """Charts in as many columns as fit the page, large ones in at most two; "" if there are none."""
     shown = [one for one in charts if one]
     return f'<div class="charts{" large" if large else ""}">{"".join(shown)}</div>' if shown else ""
 

@@ -1,4 +1,4 @@
-"""What a report shows of a run's steps, in memory that does not grow with them: taken live, or from a log."""
+"""The data of a report from a run's steps, in bounded memory: collected live, or from a log."""
 
 from __future__ import annotations
 
@@ -34,17 +34,18 @@ def running_mean(values: Array, window: int) -> Array:
 
 
 class Curve:
-    """The return of each episode, and the mean of the last ones. Of many episodes every second, fourth, ... is kept.
+    """The return of each episode, and the mean of the last ones. Of many episodes only every second, fourth, ... is
+    kept.
 
     Args:
         window: episodes in a mean, from 1 to 1000.
-        points: episodes that are kept, at most; even.
+        points: maximum number of kept episodes; even.
     """
 
     def __init__(self, window: int = 20, points: int = POINTS) -> None:
         self.window = min(max(window, 1), _WINDOW)
         self.episodes = 0
-        self.best = 0.0  # mean of `window` episodes in a row; of all of them where there are fewer
+        self.best = 0.0  # mean of `window` consecutive episodes; of all if there are fewer
         self.last = float("nan")  # mean of the last `window` episodes
         self._points, self._stride = points, 1
         self._tail = np.zeros(0)  # the returns that the next means begin with
@@ -73,7 +74,7 @@ class Curve:
 
     @property
     def steps(self) -> Array:
-        """(k,), of the episodes that are kept."""
+        """(k,), of the kept episodes."""
         return self._kept[:, 0]
 
     @property
@@ -98,7 +99,7 @@ def _edges() -> Array:
 
 
 class Times:
-    """How often which time was measured, within one percent; the largest exactly."""
+    """A histogram of times, accurate to one percent; the largest exactly."""
 
     EDGES = _edges()  # us
     # A bin's value, us: its middle; below the first edge 0.
@@ -109,7 +110,7 @@ class Times:
         self.largest = 0.0
 
     def take(self, values_us: Array) -> None:
-        """New times, us; what is no number is left out."""
+        """New times, us; NaN is left out."""
         values = values_us[np.isfinite(values_us)]
         if len(values):
             self.counts += np.bincount(np.searchsorted(self.EDGES, values, "right"), minlength=len(self.counts))
@@ -119,7 +120,7 @@ class Times:
         return int(self.counts.sum())
 
     def percentile(self, percent: float) -> float:
-        """Below which so many percent lie, us; 0 where nothing was measured."""
+        """A percentile, us; 0 without measurements."""
         total = len(self)
         if not total:
             return 0.0
@@ -127,7 +128,7 @@ class Times:
         return min(float(self.MIDDLES[place]), self.largest)
 
     def histogram(self, edges_us: Array) -> Array:
-        """How many lie between two edges, (len(edges) - 1,) int64: each bin counts where its middle is."""
+        """Counts between edges, (len(edges) - 1,) int64: each bin counts where its middle is."""
         return np.histogram(self.MIDDLES, edges_us, weights=self.counts)[0].astype(np.int64)
 
 
@@ -142,7 +143,7 @@ class Digest:
     def __init__(self, window: int = 20, limits: Sequence[Limits] = ()) -> None:
         self.records = 0
         self._limits = list(limits)
-        self.notes: list[str] = []  # what is missing of its steps, and why
+        self.notes: list[str] = []  # missing steps, and the reason
         self.curve = Curve(window)
         self.times = {"Lateness": Times(), "Step time": Times(), "Round trip": Times()}
         self.recent = Recent()
@@ -188,7 +189,7 @@ class Digest:
 
     @property
     def _driven(self) -> str:
-        """Who drove the newest steps, where that was not the learner alone: it is not the learner's return then."""
+        """Who drove the newest steps, if not the learner alone: the return is then not only the learner's."""
         drivers = self.recent.sums.drivers
         if not drivers or drivers.get("learner", 0.0) > _ALONE:
             return ""
@@ -197,7 +198,7 @@ class Digest:
 
     @property
     def episodes_in_mean(self) -> int:
-        """How many episodes the newest mean return is of."""
+        """Number of episodes in the newest mean return."""
         return min(self.curve.window, self.curve.episodes)
 
     def _split(self, records: Array) -> None:
@@ -216,7 +217,7 @@ class Digest:
 
     @property
     def last_episode(self) -> Array | None:
-        """Records of the last whole episode, else of what there is of one; None without records. At most LAST."""
+        """Records of the last complete episode, else of an incomplete one; None without records. At most LAST."""
         if not self._episodes:
             return None
         whole = [parts for number, parts in self._episodes if number == self._finished and sum(map(len, parts)) > 1]
@@ -234,7 +235,7 @@ def digest_for(settings: Config, device: Connection, agent: Any) -> Digest:
 
 
 def latencies(records: Array) -> dict[str, Array]:
-    """The three times that matter, us; a round trip of 0 was not measured."""
+    """Lateness, step time and round trip, us; a round trip of 0 was not measured."""
     trips = records["round_trip_ns"].astype(np.float64)
     step_ns = records["predict_ns"].astype(np.float64) + records["update_ns"]
     return {

@@ -46,7 +46,7 @@ PALETTE = {
     "bad": "#c92a2a",
 }
 
-PANELS = 16  # observations, and actuators, that a picture of an episode shows
+PANELS = 16  # maximum of observations, and of actuators, in the picture of an episode
 _NAME = 40  # characters of a name
 
 _STYLE: dict[str, Any] = {
@@ -81,17 +81,17 @@ _STYLE: dict[str, Any] = {
     "savefig.facecolor": "none",
     "svg.fonttype": "path",
     "text.usetex": False,
-    "text.parse_math": False,  # a name with two $ is a name, and no formula
+    "text.parse_math": False,  # a name with two $ is text, not a formula
 }
 
 
 def tidy(name: str) -> str:
-    """A device's name for something, in words: pole_angle -> pole angle."""
+    """A channel's name in words: pole_angle -> pole angle."""
     return clean(name[:_NAME]).replace("_", " ").strip()
 
 
 def picture(summary: Summary, digests: Mapping[str, Digest], path: Path) -> None:
-    """The run at a glance, for a README: learning curve, last episode, latency."""
+    """An overview of the run, for a README: learning curve, last episode, latency."""
     episode = last_episode(digests)
     timed = digests.get("realtime")
     with figure_of("picture", 12.0, 6.4) as figure:
@@ -139,17 +139,17 @@ def figure_of(name: str, width: float, height: float) -> Iterator[Any]:
 
     style: Any = {**_STYLE, "svg.hashsalt": name}
     with matplotlib.rc_context(style), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a letter that no font has, a panel that is too small: no business of a user's
+        warnings.simplefilter("ignore")  # warnings about missing glyphs and small panels, irrelevant for users
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
 
 
 def write_picture(figure: Any, path: Path) -> None:
-    """A PNG or SVG in the place of what was there, whole or not at all.
+    """Atomically write a PNG or SVG, replacing an existing file.
 
     Raises:
-        OSError: it cannot be written; it names `path`, and the old file is as it was.
+        OSError: it cannot be written; it names `path`, and the old file is unchanged.
     """
     stream = io.BytesIO()
     figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150, facecolor=PALETTE["paper"])
@@ -226,7 +226,7 @@ def _apart(values: Sequence[float], least: float) -> list[float]:
 
 
 def signals_of(summary: Summary, records: Array) -> list[tuple[Channel, Array, str]]:
-    """What an episode's panels show, the first ones where there are many: row, values, colour.
+    """The panels of an episode, the first ones if there are many: row, values, colour.
 
     Raises:
         ValueError: the records have fewer values than the summary has rows.

@@ -1,4 +1,4 @@
-"""What the pages have in common: colours, form, and pieces of HTML."""
+"""Shared by the pages: colours, layout, and pieces of HTML."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ SAFETY = (
 
 
 def document(title: str, body: Iterable[str], more_css: str = "") -> str:
-    """A whole page that refers to nothing outside itself.
+    """A self-contained page.
 
     Args:
         title: plain text.
@@ -111,13 +111,13 @@ def _colours() -> str:
 
 
 def tiles(pairs: Iterable[tuple[str, str]]) -> str:
-    """Numbers worth a tile, each with what it is; nothing when there are none."""
+    """Tiles with a number and its label; "" if there are none."""
     cells = "".join(f'<div class="tile"><b>{text(value)}</b><span>{text(what)}</span></div>' for value, what in pairs)
     return f'<div class="tiles">{cells}</div>' if cells else ""
 
 
 def facts(title: str, items: Mapping[str, str], wide: bool = False) -> str:
-    """A section of names and values; nothing when there are none."""
+    """A section of names and values; "" if there are none."""
     if not items:
         return ""
     if wide:

@@ -1,4 +1,4 @@
-"""Pictures of logs: the last seconds of a black box, and what another learner would have predicted."""
+"""Pictures of logs: the last seconds of a black box, and predictions of another learner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report's page: HTML around the pictures."""
+"""The report's HTML page."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rtu_edge.report.timeline import number
 
 __all__ = ["page"]
 
-# What is known of a link together.
+# The known properties of a link.
 _LINK = frozenset({"round_trip_us", "round_trip_min_us", "round_trip_max_us", "lost_in", "lost_out"})
-# Counters of what stays for the rest of a run.
+# Counters of states that last for the rest of a run.
 _LASTING = {
     "switches_locked": "After too many switches (supervisor.max_switches) the fallback keeps driving.",
     "monitor_frozen": "The learner monitor has frozen the learner: the fallback keeps driving.",
@@ -35,7 +35,7 @@ def page(summary: Summary, digests: Mapping[str, Digest], config: str) -> str:
         config: the configuration's text.
 
     Returns:
-        HTML that refers to nothing outside itself.
+        Self-contained HTML.
     """
     body = [
         _header(summary),

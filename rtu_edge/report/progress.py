@@ -1,4 +1,4 @@
-"""What a running loop shows: a live display on a terminal, a line occasionally elsewhere."""
+"""Progress of a running loop: a live display on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Display:
         self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
 
     def watch(self, status: LoopStatus, records: npt.NDArray[Any], episodes: npt.NDArray[Any]) -> None:
-        """Take in what is new and show it."""
+        """Process and show new records."""
         now = time.monotonic()
         self._digest.take(records, episodes)
         self._digest.timeline.sample(status.steps, status.sigma, status.entropy)
@@ -124,7 +124,7 @@ class Display:
         return found or [("return", "no reward yet")]
 
     def _policy(self, status: LoopStatus) -> list[tuple[str, str]]:
-        """How the learner does, over the newest steps."""
+        """Learning signals over the newest steps."""
         sums = self._digest.recent.sums
         found = [("|TD error|", number(sums.mean("delta", "learned"))), ("sigma", number(status.sigma))]
         found += [("entropy", number(status.entropy)), ("clipped", share(sums.mean("clipped", "predicted")))]
@@ -174,7 +174,7 @@ class Display:
         return Group(inside)
 
     def _curve(self, width: int) -> str:
-        """Returns over the run, or where no episode ends rewards per step."""
+        """Returns over the run, or rewards per step without episodes."""
         returns = self._digest.curve.returns
         if len(returns):
             return sparkline(returns, width, self._top if self._top is not None else float(returns.max()))

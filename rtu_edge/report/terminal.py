@@ -1,4 +1,4 @@
-"""Text for a terminal: checks as a table, and what a refused privilege means."""
+"""Text for a terminal: checks as a table, and the effect of a refused privilege."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LIMITS = "/etc/security/limits.d/rtu-edge.conf"
 
 
 def advice(refused: str) -> str:
-    """What a privilege that the system refused means for a run, and the command that helps, on one line.
+    """The effect of a refused privilege on a run, and the command to fix it, on one line.
 
     Args:
         refused: a line of Loop.privileges(); another text gives "".
@@ -36,7 +36,7 @@ def _allow(limit: str) -> str:
 
 
 def checks_table(summary: Summary) -> TextTable:
-    """What had to hold, and whether it did."""
+    """The checks and their results."""
     table = TextTable("check", "measured", "required", prose=("measured", "required"))
     for check in summary.checks:
         mark = "[green]✓[/]" if check.passed else "[red]✗[/]"

@@ -1,4 +1,4 @@
-"""What the records of a run tell about learning: rewards, who drove, what stepped in; newest values and over time.
+"""Learning progress from the records of a run: rewards, drivers, interventions; newest values and over time.
 
 Memory does not grow with the run: the newest steps are kept in a window, the course of the run in at most BINS bins.
 """
@@ -19,8 +19,8 @@ __all__ = ["COLUMNS", "DRIVERS", "DRIVER_NAMES", "WINDOW", "Recent", "Timeline",
 
 Array = npt.NDArray[Any]
 
-WINDOW = 1000  # steps of the newest values
-BINS = 256  # of a run's course, at most; even
+WINDOW = 1000  # window of the newest values, steps
+BINS = 256  # maximum of a run's history; even
 
 # Who drove, of the steps with a command: every such step has exactly one of them.
 DRIVERS = ("learner", "fallback", "both", "rest", "held")
@@ -51,14 +51,14 @@ COLUMNS = (
 _AT = {name: place for place, name in enumerate(COLUMNS)}
 _NEEDED = ("flags", "command_limiter", "sensor_monitor", "learner_monitor", "mode", "reward", "delta", "step", "u")
 _LIMITED = LimiterFlag.NON_FINITE | LimiterFlag.RANGE | LimiterFlag.SLEW | LimiterFlag.ACCEL
-_LOW_BITS = (1 << 16) - 1  # of learner_monitor: what it found
+_LOW_BITS = (1 << 16) - 1  # findings in learner_monitor
 
 
 def features(records: Array, limits: Sequence[Limits] = ()) -> Array:
-    """What COLUMNS names of each record.
+    """The COLUMNS of each record.
 
     Args:
-        records: (k,) of a log of this version; of an earlier one there is nothing to tell.
+        records: (k,) of a log of this version; empty for an earlier one.
         limits: those in force, one per actuator; a command at an end of any range counts as clipped. Empty: clipped
             actions are not counted (discrete actions, or an unknown range).
 
@@ -109,7 +109,7 @@ def _at_an_end(u: Array, limits: Sequence[Limits]) -> Array:
 
 
 class _Sums:
-    """Sums by name, and what they say."""
+    """Sums by name, and derived values."""
 
     def __init__(self, sums: Array) -> None:
         self._sums = sums
@@ -123,7 +123,7 @@ class _Sums:
 
     @property
     def drivers(self) -> dict[str, float]:
-        """Share of the commands of each who drove at all, 0 to 1."""
+        """Share of the commands of each driver, 0 to 1."""
         return {name: self[name] / self["commands"] for name in DRIVERS if self[name]}
 
 
@@ -188,7 +188,7 @@ class Timeline:
         self._size *= 2
 
     def sample(self, step: float, sigma: float, entropy: float) -> None:
-        """How much the policy explored at a step; NaN is none. Of many samples every second, fourth, ... is kept."""
+        """Exploration of the policy by step; NaN: none. Of many samples only every second, fourth, ... is kept."""
         if not (math.isfinite(sigma) or math.isfinite(entropy)) or (self._samples and self._samples[-1][0] >= step):
             return
         self._samples.append((float(step), sigma, entropy))
@@ -196,7 +196,7 @@ class Timeline:
             self._samples = self._samples[::2]
 
     def resume(self, samples: Iterable[tuple[float, float | None, float | None]]) -> None:
-        """Samples that were kept with a run's record."""
+        """Samples stored in a run's record."""
         for step, *values in samples:
             sigma, entropy = (math.nan if value is None else float(value) for value in values)
             self.sample(step, sigma, entropy)
@@ -256,7 +256,7 @@ def number(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """A share, 0 to 1, in percent: what is not nothing is not shown as nothing, what is not all not as all."""
+    """A share, 0 to 1, in percent: a nonzero share is never shown as 0, and a share below 1 never as 100."""
     if not math.isfinite(value):
         return "-"
     percent = 100.0 * value

@@ -1,4 +1,4 @@
-"""The charts of a run's report: what was learned, who drove, what stepped in, the last episode, times."""
+"""The charts of a run's report: learning, drivers, interventions, the last episode, times."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _PARTS = {
     "forced": ("fallback forced", "ink"),
 }
 _STEPS = " steps"
-_SMOOTH = 8  # bins in a mean of what stepped in
+_SMOOTH = 8  # bins in a mean of interventions
 
 
 def learning(summary: Summary, digests: Mapping[str, Digest], shown: Digest | None) -> str:
-    """Return of each episode against steps, with the memoryless control where there is one; the reward per step.
+    """Return of each episode against steps, with the memoryless control if there is one; the reward per step.
 
     Args:
         shown: the stage whose rewards are drawn.
@@ -73,7 +73,7 @@ def learning(summary: Summary, digests: Mapping[str, Digest], shown: Digest | No
 
 
 def driving(timeline: Timeline) -> str:
-    """Who drove and what stepped in, over time and in all; "" where nothing is known of it."""
+    """Drivers and interventions, over time and in total; "" if unknown."""
     total = timeline.total
     if not total["commands"]:
         return ""
@@ -98,7 +98,7 @@ def driving(timeline: Timeline) -> str:
 
 
 def signals(timeline: Timeline) -> str:
-    """TD error, sigma, entropy and clipped actions over the run; those that are known."""
+    """The known ones of TD error, sigma, entropy and clipped actions over the run."""
     x = _steps(timeline.steps)
     parts = []
     for name, of, title in (

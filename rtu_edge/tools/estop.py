@@ -18,20 +18,20 @@ from rtu_edge.device.holders import Device, Process, device_of, end, holders, is
 
 __all__ = ["Estop", "estop"]
 
-_ANSWER_S = 0.2  # an owner that takes longer is not in control of anything
-_OWNERS_SHARE = 0.6  # of the time, for owners that are alive and have not confirmed
+_ANSWER_S = 0.2  # an owner that takes longer counts as unresponsive
+_OWNERS_SHARE = 0.6  # share of the time for responsive owners without confirmation
 _TERM_SHARE = 0.1  # for a process to leave after SIGTERM, and again after SIGKILL
-_LEAVING_S = 0.5  # for a holder that is leaving by itself
+_LEAVING_S = 0.5  # for a holder that is exiting
 _BUFFER_MAX = 1 << 16
 
 
 @dataclass(frozen=True)
 class Estop:
-    """How an emergency stop was reached; it exists only after the STATE of each device reported ESTOP.
+    """Result of a successful emergency stop, after the STATE of each device reported ESTOP.
 
     Args:
-        by: "owner" when the processes that own the devices did it, "direct" when one had to be opened here.
-        ended_pid: a process that was ended because it did not answer or could not do it, or None.
+        by: "owner" if the owning processes stopped the devices, "direct" if a device had to be opened here.
+        ended_pid: a process that was ended because it did not answer or failed, or None.
         stopped: the devices.
     """
 
@@ -43,22 +43,22 @@ class Estop:
 def estop(
     port: str = "", *, config: str | os.PathLike[str] = "", baud: int = 1_000_000, timeout_s: float = 5.0
 ) -> Estop:
-    """Emergency stop of each device that a port or a configuration means; returns only when the STATE of each is ESTOP.
+    """Emergency stop of each device of a port or configuration; returns only when the STATE of each is ESTOP.
 
     These are the device that the port names now, and those that a process drives which has registered this port's name
     or this configuration, by its name or by the file behind it: each name may have moved since the process opened it.
 
     Args:
-        port: a device's path, or a pyserial URL; "" where only the configuration is known.
+        port: a device's path, or a pyserial URL; "" if only the configuration is known.
         config: path of the configuration, or "".
         baud: for opening a port here.
-        timeout_s: s; for everything together.
+        timeout_s: s; in total.
 
     Raises:
         DeviceError: a device did not confirm. The message names the process that holds it, its user, and what to do.
     """
     stop = _Stop(port, os.fspath(config), baud, timeout_s)
-    # Not even a file system that never answers keeps the caller longer than that.
+    # Holds even if a file system never answers.
     worker = threading.Thread(target=stop.run, name="rtu-edge estop", daemon=True)
     worker.start()
     worker.join(timeout_s + 0.1)
@@ -76,9 +76,10 @@ class _Target:
     Args:
         path: to open it by.
         device: None behind a pyserial URL.
-        asked: its owners, and the connection to each that speaks for it.
+        asked: its owners, with a connection to each.
         ended: processes that were ended for it.
-        result: "" while it is under way, "owner" or "direct" once its STATE has reported ESTOP, or why not.
+        result: "" while in progress, "owner" or "direct" once its STATE has reported ESTOP, or the reason of the
+            failure.
     """
 
     path: str
@@ -107,7 +108,7 @@ def _same(target: _Target, owner: lock.Owner) -> bool:
 
 
 class _Stop:
-    """One emergency stop under way; see estop()."""
+    """An emergency stop in progress; see estop()."""
 
     def __init__(self, port: str, config: str, baud: int, timeout_s: float) -> None:
         self._port, self._config, self._baud = port, config, baud
@@ -118,7 +119,7 @@ class _Stop:
         self._found = False
 
     def run(self) -> None:
-        """All of it; the result is kept for result()."""
+        """Runs the stop; the result is stored for result()."""
         try:
             self._targets = self._find()
             self._found = True
@@ -128,11 +129,11 @@ class _Stop:
                 worker.start()
             for worker in workers:
                 worker.join()
-        except BaseException as error:  # handed to the caller's thread
+        except BaseException as error:  # passed to the caller's thread
             self._error = error
 
     def result(self) -> Estop:
-        """What came of it so far. Raises DeviceError where a device has not confirmed."""
+        """The result so far. Raises DeviceError if a device has not confirmed."""
         if self._error is not None:
             raise self._error
         targets = list(self._targets)
@@ -185,7 +186,7 @@ class _Stop:
     # ------------------------------------------------------------ the owners
 
     def _ask(self) -> None:
-        """Ask each owner at once; one has to show within 200 ms, again and again, that it is alive."""
+        """Ask all owners at once; each must answer at least every 200 ms."""
         asked = [one for target in self._targets for one in target.asked]
         for one in asked:
             try:
@@ -249,8 +250,10 @@ class _Stop:
         return [one for one in owners if one is not None]
 
     def _end(self, target: _Target, held: list[Process]) -> list[Process]:
-        """End those that hold the device; returns those that this user may not end."""
-        if self._left_s() <= 0.0:  # the caller has its answer; by now the number of a pseudo-terminal may be another's
+        """End the holders of the device; returns those that this user may not end."""
+        if (
+            self._left_s() <= 0.0
+        ):  # the caller already has its answer; the number of a pseudo-terminal may have been reused
             raise _Failed(f"{target.path}: no confirmation within {self._timeout_s:g} s: nothing was ended")
         others = [one for one in held if one.pid != os.getpid()]
         if any(one.writes for one in held if one.pid == os.getpid()):
@@ -270,7 +273,8 @@ class _Stop:
         opened, begin_s = None, time.monotonic()
         while opened is None:
             try:
-                # Where its holder cannot be ended the port is shared with it, if it allows that: the device obeys both.
+                # If its holder cannot be ended, the port is shared with it if possible: the device accepts commands
+                # from both.
                 opened = open_port(target.path, self._baud, exclusive=not blocked)
             except DeviceError as error:
                 hopeless = blocked or target.device is None or not os.access(target.path, os.R_OK | os.W_OK)
@@ -278,7 +282,7 @@ class _Stop:
                 if hopeless or unseen or self._left_s() < _ANSWER_S:
                     raise _Failed(self._refusal(target, blocked, str(error))) from None
                 time.sleep(0.02)
-                blocked = self._end(target, self._held(target))  # one that was started again meanwhile
+                blocked = self._end(target, self._held(target))  # a process that was restarted meanwhile
         with opened:
             if target.device is not None and device_of(opened.fileno()) != target.device:
                 raise _Failed(f"{target.path}: is another device by now; run the command again")
@@ -289,7 +293,7 @@ class _Stop:
         raise _Failed(self._refusal(target, blocked, reason) if blocked else f"{reason}: take its power away")
 
     def _refusal(self, target: _Target, blocked: list[Process], error: str) -> str:
-        """Who holds the device, and the command that ends it."""
+        """The holder of the device, and the command to end it."""
         command, power = f"rtu-edge estop {self._config or self._port}", "or take the power of the device away"
         if blocked:
             who = ", ".join(str(one) for one in blocked)

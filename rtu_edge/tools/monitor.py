@@ -35,7 +35,7 @@ _ASK_AGAIN_S = 1.0
 _AGE_NONE = int(lib.TL_AGE_NONE)
 _QUESTION = protocol.pack(protocol.Hello())
 _FIRST_BYTES = 256
-_GAP_MAX = 4096  # a wider one is another count, such as that of a device restarted
+_GAP_MAX = 4096  # a wider gap is another counter, such as after a restart
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Heard:
 
     Args:
         seconds: since the port was opened.
-        frames: good frames of each type, by name.
+        frames: valid frames of each type, by name.
         last: the last frame of each type, with its message and its time (monotonic clock).
         frames_per_s, bytes_per_s: over the last second; frames by type.
         crc_errors, framing_errors: frames that arrived damaged.
         lost: gaps in the device's sequence.
-        repeated: frames that came again, or late.
-        period_ms: least, median and largest time between STATEs of the last second by the device's clock; None without.
-        arrival_ms: the same by the clock of this host.
+        repeated: repeated or late frames.
+        period_ms: least, median and largest time between STATEs of the last second by the device's clock; None if there
+            are none. arrival_ms: the same by this host's clock.
     """
 
     seconds: float
@@ -79,7 +79,7 @@ class Heard:
         return said if isinstance(said, protocol.State) else None
 
     def plain(self) -> dict[str, Any]:
-        """The same in terms of JSON."""
+        """The same in JSON types."""
         return {
             "event": "heard",
             "seconds": round(self.seconds, 3),
@@ -98,14 +98,14 @@ class Heard:
 
 
 class Listener(Closing):
-    """A port, opened to listen; a context manager. Closing is idempotent.
+    """A port opened for listening; a context manager. Closing is idempotent.
 
     It owns the port meanwhile: `rtu-edge estop` finds this process and takes the port from it.
 
     Args:
         url: a device's path, or a pyserial URL.
         baud: bits per second.
-        silent: write nothing at all; then a device that has been up for a while does not say who it is.
+        silent: write nothing; a device that has been running for a while then does not identify itself.
 
     Raises:
         DeviceError: the port cannot be opened, or has an owner.
@@ -134,7 +134,7 @@ class Listener(Closing):
         self._lost = self._repeated = 0
 
     def listen(self, seconds: float) -> Iterator[tuple[protocol.Frame, protocol.Message | None]]:
-        """Frames as they come, for so long.
+        """Frames as they arrive, for a given time.
 
         Raises:
             DeviceError: the port is gone.
@@ -224,11 +224,11 @@ class Listener(Closing):
 
     @property
     def unanswered(self) -> str:
-        """Where no frame has arrived: what did, and what to check."""
+        """If no frame has arrived: the received input, and what to check."""
         return explanation(self._arrived)
 
     def close(self) -> None:
-        """Give the port up."""
+        """Release the port."""
         self._port.close()
         self._lock.release()
 
@@ -242,7 +242,7 @@ def _spread(values: list[float]) -> tuple[float, float, float] | None:
 
 
 def name_of(value: Any) -> str:
-    """A member's name; the number of what has none."""
+    """A member's name, or the number if it has none."""
     if isinstance(value, enum.Flag):
         return "+".join(str(member.name) for member in type(value) if member in value) or "-"
     return str(value.name) if isinstance(value, enum.Enum) else f"{int(value):02x}"
@@ -280,7 +280,7 @@ def _value(value: Any) -> str:
 
 
 def frame_as_json(frame: protocol.Frame, message: protocol.Message | None) -> dict[str, Any]:
-    """A frame and its message in terms of JSON."""
+    """A frame and its message in JSON types."""
     said: dict[str, Any] = {"type": name_of(frame.type), "seq": frame.seq, "t_us": frame.t_us}
     if message is None:
         return said | {"payload": frame.payload.hex()}

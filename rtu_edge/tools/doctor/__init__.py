@@ -1,4 +1,4 @@
-"""What of this host makes steps late or keeps a run from starting: checks, and the commands that fix it.
+"""Checks for properties of this host that make steps late or prevent runs, and the commands to fix them.
 
 Each check reads a `Host`, whose files are below a root folder, and returns a `Finding`. docs/doctor.md lists them.
 """

@@ -1,4 +1,4 @@
-"""The checks in order, with what each means for the loop; the shell script that fixes what they found."""
+"""The checks in order, with their effect on the loop; the shell script that fixes the findings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Check:
 
     Args:
         name: its name in table, JSON and docs/doctor.md.
-        find: what makes the finding.
-        effect: what a finding other than ok does to the loop.
-        command: a command that fixes it, as docs/doctor.md has it; words in capitals stand for values.
+        find: function that makes the finding.
+        effect: effect on the loop of a finding other than ok.
+        command: a command that fixes it, as in docs/doctor.md; words in capitals stand for values.
     """
 
     name: str
@@ -151,7 +151,7 @@ CHECKS = (
 
 
 def examine(host: Host, checks: Sequence[Check] = CHECKS) -> list[Finding]:
-    """The findings of all checks, in order. What cannot be read or understood is a note of its check."""
+    """The findings of all checks, in order. Unreadable or invalid input becomes a note of its check."""
     return [_examined(check, host) for check in checks]
 
 

@@ -1,4 +1,4 @@
-"""What a check finds, and how bad it is."""
+"""Findings of checks and their severity."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Finding", "State", "fail", "note", "ok", "warn"]
 
 
 class State(str, enum.Enum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     OK = "ok"  # nothing to do
     NOTE = "note"  # optional, or not known
@@ -19,13 +19,13 @@ class State(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found.
+    """A finding of a check.
 
     Args:
-        state: how bad it is.
-        found: what was found.
-        effect: what it does to the loop; "" for the one that the check states.
-        commands: shell commands that fix it; a line that begins with "#" is an instruction for a person.
+        state: its severity.
+        found: the facts.
+        effect: effect on the loop; "" for the check's default.
+        commands: shell commands that fix it; a line that begins with "#" is an instruction for the user.
         check: name of the check.
     """
 
@@ -37,7 +37,7 @@ class Finding:
 
 
 def ok(found: str) -> Finding:
-    """A finding that needs nothing."""
+    """A finding without a problem."""
     return Finding(State.OK, found)
 
 

@@ -1,4 +1,4 @@
-"""What the checks read of a host: files below a root, imports in processes of their own, holders of ports.
+"""The checks' access to a host: files below a root, imports in separate processes, holders of ports.
 
 Text is without control characters. A file that is missing is None; one that cannot be read or understood is an error,
 which makes the check's finding a note (rtu_edge.tools.doctor.checks).
@@ -44,7 +44,7 @@ class Host:
         modules: folders that Python searches for a module, in order.
         wall_s: wall clock, s since 1970.
         environment_isa: value of RTU_EDGE_ISA, "" where it is not set.
-        imported: result of an import in a process of its own, by name (rtu_edge.tools.doctor.imports).
+        imported: result of an import in a separate process, by name (rtu_edge.tools.doctor.imports).
         holders: processes that hold a port, by its path.
     """
 
@@ -65,8 +65,7 @@ class Host:
         """The first bytes of a file; None where there is none.
 
         Raises:
-            OSError: it cannot be read.
-            ValueError: it is no regular file.
+            OSError: it cannot be read. ValueError: not a regular file.
         """
         path = self.path(name) if isinstance(name, str) else name
         try:
@@ -164,7 +163,7 @@ class Host:
         """Bits and architecture of the running Python, by the head of its file.
 
         Raises:
-            ValueError: there is no such file, or it is no ELF file.
+            ValueError: there is no such file, or it is not an ELF file.
         """
         head = self.bytes("/proc/self/exe", 20) or b""
         if len(head) < 20 or head[:4] != b"\x7fELF" or head[4] not in (1, 2):

@@ -1,4 +1,4 @@
-"""Imports in processes of their own, started together: an import may crash, hang or take a second."""
+"""Imports in separate processes, started together: an import may crash, hang or take a second."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rtu_edge._base.untrusted import clean
 
 __all__ = ["CODES", "Imported", "Imports", "environment", "not_asked"]
 
-# What each process runs. The current folder is not searched, as the installed `rtu-edge` does not search it.
+# The program of each process. It does not search the current folder, like the installed `rtu-edge`.
 CODES = {
     "core": "import numpy; from rtu_edge import _core; print(numpy.__version__, _core.isa, *_core.available_isas())",
     "onnxruntime": "import onnxruntime; print(onnxruntime.__version__)",
@@ -31,7 +31,7 @@ class Imported:
 
     Args:
         text: what the process printed, "" where the import failed.
-        reason: why it failed, or what went wrong after it; "" where nothing did.
+        reason: reason of the failure, or of an error after it; "" if none.
         missing: the package is not installed.
     """
 

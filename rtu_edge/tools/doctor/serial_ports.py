@@ -1,4 +1,4 @@
-"""Checks of serial ports: consoles, permissions, other programs that use them, adapters that hold bytes back."""
+"""Checks of serial ports: consoles, permissions, other programs that use them, adapters that delay bytes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def uart_console(host: Host) -> Finding:
     commands = [f"sudo systemctl disable --now serial-getty@{name}.service" for name in dict.fromkeys(logins)]
     if logins and host.jetson() is not None:
         commands = ["sudo systemctl disable --now nvgetty"]
-    if uarts:  # the firmware of a Raspberry Pi puts the name of the UART in the place of serial0
+    if uarts:  # the firmware of a Raspberry Pi replaces serial0 by the name of the UART
         names = "|".join(dict.fromkeys([*uarts, "serial0"] if host.model().startswith("Raspberry Pi") else uarts))
         commands += boot_parameter(host, remove=rf"console=({names})[^ \"]*")
     # A PC has its devices on USB; a board often has one on the UART.

@@ -1,4 +1,4 @@
-"""Checks of storage: how long a sync takes where the runs go, and whether cleaners leave control sockets alone."""
+"""Checks of storage: duration of a sync in the folder of the runs, and cleaners that remove control sockets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def sync_times(folder: Path, sync: Callable[[int], None] = os.fsync) -> list[flo
 
 
 def _unnamed(folder: Path) -> int:
-    """A file without a name, which is gone when it is closed, also after a crash."""
+    """An unnamed file, which disappears when it is closed, even after a crash."""
     with contextlib.suppress(OSError):  # file systems without O_TMPFILE: NFS, FAT, overlays of older kernels
         return os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     handle, name = tempfile.mkstemp(prefix=".rtu-edge-doctor-", dir=folder)

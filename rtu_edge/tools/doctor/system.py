@@ -24,7 +24,7 @@ _JETSON_SOURCES = "/etc/apt/sources.list.d/nvidia-l4t-apt-source.list"
 _JETSON_KERNEL = (
     "nvidia-l4t-rt-kernel nvidia-l4t-rt-kernel-headers nvidia-l4t-rt-kernel-oot-modules nvidia-l4t-display-rt-kernel"
 )
-# Of get_throttled: the state of now; sixteen bits higher, whether it was so since the start.
+# Bits of get_throttled: the current state; sixteen bits higher, whether it occurred since the start.
 _THROTTLED = ("under-voltage", "frequency capped", "throttled", "temperature limit")
 _SINCE_START = 16
 
@@ -148,7 +148,7 @@ def _pi_throttled(host: Host) -> tuple[list[str], list[str]]:
 
 
 def isolated_cores(host: Host) -> Finding:
-    """Cores that the scheduler leaves to the loop."""
+    """Isolated cores, for the loop."""
     isolated = host.text("/sys/devices/system/cpu/isolated")
     if isolated:
         return ok(f"{isolated}; set loop.cpu to one of them")
