@@ -1,4 +1,4 @@
-"""What native/bindings/python puts into the compiled module."""
+"""Stubs of the compiled module (native/bindings/python)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

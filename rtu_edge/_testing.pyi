@@ -1,4 +1,6 @@
-"""What native/bindings/testing puts into the second compiled module: for bench, hil and tests, never for a robot."""
+"""Stubs of the second compiled module (native/bindings/testing), for bench, hil and tests; not needed
+to run a robot.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

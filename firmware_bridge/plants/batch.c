@@ -26,8 +26,8 @@ static bool acceptable(const tl_plant_batch *batch, size_t i) {
     return true;
 }
 
-/* Write to was_reset which plants this call resets in place of a step. Returns the first other plant whose action is
- * refused, or n. */
+/* Mark in was_reset the plants that this call resets instead of stepping. Returns the first other plant with an invalid
+ * action, or n. */
 static size_t prepare(tl_plant_batch *batch) {
     for (size_t i = 0; i < batch->n; ++i) {
         const bool due = batch->autoreset == TL_AUTORESET_NEXT_STEP && ended(batch, i);
@@ -58,7 +58,7 @@ static void apply(const tl_plant_batch *batch, size_t first, size_t last) {
             }
         } else {
             for (size_t i = first; i < last; ++i) {
-                /* of a plant that is reset the number may be anything */
+                /* ignored for a plant that is reset */
                 const size_t level = batch->was_reset[i] != 0u ? 0u : (size_t)batch->level[i];
                 batch->applied[i * m + j] = clamp(batch->levels[level * m + j], low, high);
             }
@@ -103,7 +103,7 @@ static bool is_cartpole(const tl_plant *plant) {
     return plant == &tl_plant_cartpole || plant == &tl_plant_cartpole_full;
 }
 
-/* A plant whose episode is over holds still, so that one which is to be reset may be stepped before. */
+/* After the end of its episode a plant does not move, so it may be stepped before its reset. */
 static void step_plants(const tl_plant_batch *batch, size_t first, size_t last, tl_plant_result *results) {
     const size_t m = batch->plant->sheet->action_size;
     if (last - first == TL_PLANT_BLOCK && is_cartpole(batch->plant)) {

@@ -1,8 +1,8 @@
 /* Many plants of one kind, stepped by one call: the vector environments of Gymnasium (rtu_edge/envs/vector.py). For a
  * host; no firmware links it.
  *
- * Each plant is stepped by its own step() and nothing else, so a batch gives the bits of single plants. The caller owns
- * every array; n is their first dimension. Nothing here allocates. */
+ * Each plant is stepped by its own step(), so a batch is bit-identical to single plants. The caller owns
+ * every array; n is their first dimension. These functions do not allocate. */
 #pragma once
 
 #include "firmware_bridge/plants/plant.h"
@@ -11,14 +11,14 @@
 extern "C" {
 #endif
 
-/* What happens to a plant whose episode has ended. */
+/* Handling of a plant whose episode has ended. */
 enum {
     TL_AUTORESET_NEXT_STEP = 0, /* the next call resets it and ignores its action */
     TL_AUTORESET_SAME_STEP = 1, /* reset in the same call; the last observation is in final_x */
-    TL_AUTORESET_DISABLED = 2,  /* it holds still until tl_plant_batch_reset() */
+    TL_AUTORESET_DISABLED = 2,  /* no motion until tl_plant_batch_reset() */
 };
 
-/* What an action is. */
+/* Form of an action. */
 enum {
     TL_ACTIONS_PHYSICAL = 0, /* in the units of the actuators; clamped to their range */
     TL_ACTIONS_UNIT = 1,     /* -1 is the lower and 1 the upper end of the range; clamped to it */
@@ -47,7 +47,7 @@ typedef struct {
     float *reward;       /* [n] */
     uint8_t *terminated; /* [n], 0 or 1 */
     uint8_t *truncated;  /* [n] */
-    float *applied;      /* [n][action_size], what the actuators did; 0 where was_reset */
+    float *applied;      /* [n][action_size], applied actuator values; 0 where was_reset */
     uint8_t *stepped;    /* [n], 1: applied is of this call and no reset followed */
     uint8_t *was_reset;  /* [n], 1: this call has begun an episode; plant_seed[i] is its seed */
     int64_t *plant_seed; /* [n]; 0 where no episode began */

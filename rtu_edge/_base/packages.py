@@ -1,4 +1,4 @@
-"""Packages that are imported on demand: a missing one is one sentence with the command that installs it."""
+"""Packages that are imported on demand: a missing one gives one sentence with the command to install it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXTRAS = {
     "jax": "bench",
     "torch": "bench",
 }
-# Module -> its package: dependencies, which only a partial installation lacks, and what one benchmark compares with.
+# Module -> its package: dependencies, which only a partial installation lacks, and peers of one benchmark.
 _PACKAGES = {
     "serial": "pyserial",
     "stable_baselines3": "stable-baselines3",
@@ -36,17 +36,17 @@ def install_command(module: str) -> str:
 
 
 def missing_package(error: ImportError) -> str:
-    """A sentence with the command that installs what could not be imported; "" where that is no known package."""
+    """A sentence with the command to install the missing package; "" for an unknown package."""
     module = (error.name or "").partition(".")[0]
     command = install_command(module)
     return f"{module} is not installed: {command}" if command else ""
 
 
 def note_of(error: ModuleNotFoundError) -> str:
-    """What a command that works without a picture prints in its place.
+    """Text to print instead of a picture.
 
     Raises:
-        ModuleNotFoundError: `error` itself, where it is about no known package.
+        ModuleNotFoundError: `error` itself, for an unknown package.
     """
     if sentence := missing_package(error):
         return f"no picture: {sentence}"
@@ -54,7 +54,7 @@ def note_of(error: ModuleNotFoundError) -> str:
 
 
 def need(*modules: str, by: str) -> None:
-    """Check that modules of an extra are installed, without an import; before any work is done for them.
+    """Check in advance, without an import, that the modules of an extra are installed.
 
     Raises:
         ModuleNotFoundError: one is not; the message has the command to install it.

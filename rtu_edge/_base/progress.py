@@ -1,4 +1,4 @@
-"""Progress of learning: what a callback is given after each step, and the line that a terminal shows."""
+"""Progress of learning: the argument of callbacks after each step, and the line on a terminal."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["Callback", "Progress", "StepRecord", "call_all", "callbacks"]
 
 _WINDOW = 100  # episodes in a mean
 _REWARDS = 1000  # steps in the mean reward
-_SHOWN_S = 0.2  # between two updates on a terminal
-_PRINTED_S = 10.0  # between two lines elsewhere
+_SHOWN_S = 0.2  # interval between updates on a terminal
+_PRINTED_S = 10.0  # interval between lines elsewhere
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One step of learning, as callbacks get it. None: not known.
+    """One step of learning, the argument of callbacks. None: not known.
 
     Attributes:
         step: number of the step in this call of learn() or run(), from 1.
@@ -55,7 +55,7 @@ class StepRecord:
 
     @property
     def ended(self) -> bool:
-        """The episode is over."""
+        """The episode has ended."""
         return self.terminated or self.truncated
 
 
@@ -66,7 +66,7 @@ def callbacks(given: Callback | Iterable[Callback] | None) -> tuple[Callback, ..
     """The callbacks of a `callback` argument: None, one, or several.
 
     Raises:
-        ConfigError: something that can't be called.
+        ConfigError: an argument that is not callable.
     """
     several = [] if given is None else [given] if callable(given) else given
     if not isinstance(several, Iterable):
@@ -79,13 +79,13 @@ def callbacks(given: Callback | Iterable[Callback] | None) -> tuple[Callback, ..
 
 
 def call_all(called: Sequence[Callback], record: StepRecord) -> bool:
-    """Gives a record to all callbacks; False where one of them returned False."""
+    """Passes a record to all callbacks; False if one of them returned False."""
     answers = [one(record) for one in called]  # each is called
     return not any(answer is False for answer in answers)
 
 
 class Progress:
-    """Steps, rate and returns: on a terminal one line that is kept up to date, elsewhere a line every ten seconds.
+    """Steps, rate and returns: on a terminal one line that is updated, elsewhere a line every ten seconds.
 
     Written to standard error. A context manager; add() takes each step.
 

@@ -43,7 +43,7 @@ _EDGES_US = np.geomspace(0.1, 1e6, 141)
 
 @dataclass(frozen=True)
 class Latencies:
-    """What was measured.
+    """A measurement.
 
     Args:
         started: UTC.

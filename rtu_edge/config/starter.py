@@ -12,9 +12,9 @@ from rtu_edge.device.schema import Channel, DataSheet, Hello
 
 __all__ = ["starter"]
 
-_ACROSS_S = 0.2  # s; a proposed slew limit takes the actuator across its range in this time
-_RISE_S = 0.05  # s; and a proposed acceleration limit takes it to that slew in this one
-_COST = 0.1  # of a command at the end of its range; a distance of half the range of an observation costs 1
+_ACROSS_S = 0.2  # s; the proposed slew limit crosses the actuator's range in this time
+_RISE_S = 0.05  # s; the proposed acceleration limit reaches that slew in this time
+_COST = 0.1  # cost of a command at the end of its range; a distance of half an observation's range costs 1
 _DIGITS = 3
 _COLUMN = 30  # of the comments
 
@@ -24,12 +24,12 @@ def starter(path: Path, source: str, device: dict[str, str | int], hello: Hello,
 
     Args:
         path: of the file to be written, for its comments.
-        source: where the data sheet comes from, for a person.
-        device: keys of [device]: port or plant, and what else is known.
+        source: origin of the data sheet, as text.
+        device: keys of [device]: port or plant, and other known keys.
         hello, sheet: identity and data sheet of the device.
 
     Raises:
-        ConfigError: the data sheet has what no configuration can hold.
+        ConfigError: the data sheet has values that a configuration cannot express.
     """
     lines = [
         f"# Configuration for `rtu-edge run {path}`. Every key: docs/configuration.md.",
@@ -72,7 +72,7 @@ def _line(key: str, value: object, comment: str) -> str:
 
 
 def _limits(actuator: Channel, period_s: float, simulated: bool) -> Iterator[str]:
-    """A table of limits: the device's range, and on real hardware changes that do not shake a robot."""
+    """A table of limits: the device's range, and on real hardware moderate slew and acceleration limits."""
     unit, width = actuator.unit, actuator.max - actuator.min
     slew, accel = actuator.slew / period_s, math.inf
     if not simulated:
@@ -90,7 +90,7 @@ def _limits(actuator: Channel, period_s: float, simulated: bool) -> Iterator[str
 
 
 def _reward(hello: Hello, sheet: DataSheet) -> Iterator[str]:
-    """The form with a target for each observation; a comment where the device has a reward of its own."""
+    """The form with a target for each observation; a comment if the device sends a reward."""
     mark = "# " if hello.reward else ""
     targets = [_middle(row) for row in sheet.observations]
     weights = [-_rounded(1.0 / _half(row) ** 2) for row in sheet.observations]
@@ -113,13 +113,13 @@ def _learner(period_s: float) -> Iterator[str]:
 
 
 def _half(row: Channel) -> float:
-    """Half the range of an observation; 1 where it has no bound."""
+    """Half the range of an observation; 1 if unbounded."""
     half = (row.max - row.min) / 2
     return half if math.isfinite(half) and half > 0 else 1.0
 
 
 def _middle(row: Channel) -> float:
-    """0 where the range has it, or else its middle."""
+    """0 if it is in the range, else the middle."""
     return 0.0 if row.min <= 0 <= row.max else _rounded((row.min + row.max) / 2)
 
 

@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Dtr(str, enum.Enum):
-    """What to do with the DTR line when a port is opened."""
+    """State of the DTR line when a port is opened."""
 
     AUTO = "auto"
     ON = "on"

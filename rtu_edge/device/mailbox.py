@@ -21,7 +21,7 @@ _LEVEL_ERROR = 3
 
 
 class Mailbox:
-    """A bridge whose plant is a few numbers. One call at a time; time is an argument, in microseconds.
+    """A bridge whose plant is a set of variables. One call at a time; time is an argument, in microseconds.
 
     Args:
         name: of the plant.
@@ -35,10 +35,10 @@ class Mailbox:
     Attributes:
         x: observation (n,), float32: read at each tick.
         reward, terminated: of the period that ends with it.
-        u: what the actuators are told (m,), as floats.
+        u: actuator command (m,), as floats.
         live: u is a command; False: it is the safe behaviour.
-        told: u or live was handed over since this was set to False.
-        reset_seed: of a RESET that has come; None: none.
+        told: u or live was passed on since this was set to False.
+        reset_seed: of a received RESET; None: none.
         arrived: the plant is at the start of the episode.
     """
 
@@ -97,10 +97,10 @@ class Mailbox:
 
         return {name, "", *(word for channel in sheet.channels for word in words(channel))}
 
-    # ------------------------------------------------------------ what the C code calls
+    # ------------------------------------------------------------ callbacks of the C code
 
     def _reset(self, _: Any, seed: int) -> None:
-        # At power-on there is nothing to do, and a simulated plant is put to its start a second time as it arrives.
+        # Nothing to do at power-on; a simulated plant is put at its start a second time when it arrives.
         if self._c.state in (lib.TL_STATE_BOOT, lib.TL_STATE_RESETTING):
             return
         self.reset_seed, self.arrived = seed, False
@@ -126,7 +126,7 @@ class Mailbox:
         for i, value in enumerate(self.x):
             x[i] = value
 
-    # ------------------------------------------------------------ what the owner calls
+    # ------------------------------------------------------------ calls of the owner
 
     @property
     def due_us(self) -> int:
@@ -154,11 +154,11 @@ class Mailbox:
         return bool(lib.tl_bridge_at_rest(self._c))
 
     def receive(self, data: bytes, now_us: int) -> None:
-        """Bytes from the host; without any, whether the command in force has expired."""
+        """Process bytes from the host; without any, check the expiry of the command in force."""
         lib.tl_bridge_receive(self._c, data, len(data), now_us)
 
     def tick(self, now_us: int) -> None:
-        """Run a period where one is due."""
+        """Run a period if one is due."""
         lib.tl_bridge_tick(self._c, now_us)
 
     def fail(self) -> None:
@@ -166,12 +166,12 @@ class Mailbox:
         self.x = np.full_like(self.x, math.nan)
 
     def log(self, text: str, now_us: int) -> None:
-        """Send a line for people."""
+        """Send a line of text for the operator."""
         data = text.encode("ascii", "replace")
         lib.tl_bridge_log(self._c, _LEVEL_ERROR, data, len(data), now_us)
 
     def leave(self) -> None:
-        """Before the last tick: the session is closed, the outputs pass to their safe behaviour."""
+        """Call before the last tick: closes the session and switches the outputs to their safe behaviour."""
         lib.tl_bridge_leave(self._c)
 
     def take(self) -> bytes:

@@ -28,7 +28,7 @@ __all__ = ["Parameter", "Plant", "PlantSheet", "names", "sheet"]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One number of the plant and where it comes from."""
+    """One parameter of the plant and its source."""
 
     name: str
     unit: str

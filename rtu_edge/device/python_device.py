@@ -56,7 +56,7 @@ class PythonDevice(ABC):
         period_s: s, 0.02 to 10; one read() and one write() per period.
         observations, actuators: Channel rows: name, unit, min, max; of an actuator also safe, slew (largest change per
             period, math.inf for no limit) and safe_value. At most 55 together.
-        simulated: True only where nothing real moves. False (the default) is real hardware: a host arms it only on
+        simulated: True only if no real hardware moves. False (the default) is real hardware: a host arms it only on
             explicit request.
         max_steps: length of an episode; 0: no limit. Needs reset().
         timeout_s: s; a read() or write() that takes longer is a fault. 0: two periods, at least 0.1 s.
@@ -75,14 +75,14 @@ class PythonDevice(ABC):
 
     @abstractmethod
     def read(self) -> Any:
-        """Return the observation (n,), in the units of the channels. What it raises is a fault, and so is a NaN."""
+        """Return the observation (n,), in the units of the channels. An exception is a fault, and so is a NaN."""
 
     @abstractmethod
     def write(self, u: Array) -> None:
         """Drive the actuators at u (m,), in the units of the channels, until the next call.
 
         Called each period while a command is in force, with values inside range and slew limit; without one only while
-        an actuator with Safe.RAMP moves to its safe value. What it raises is a fault.
+        an actuator with Safe.RAMP moves to its safe value. An exception is a fault.
         """
 
     @abstractmethod
@@ -90,7 +90,7 @@ class PythonDevice(ABC):
         """Bring the plant to its safe behaviour: brake, torque off, hold. It may be called twice.
 
         Called at the start and the end of serving, and when no command is in force any more: too old, disarmed, ESTOP,
-        end of an episode, a fault. Again in the next period where it raises.
+        end of an episode, a fault. Called again in the next period if it raises.
         """
 
     def open(self) -> None:  # noqa: B027
@@ -102,7 +102,7 @@ class PythonDevice(ABC):
     def reset(self, seed: int) -> None:
         """Move the plant to the start of an episode; returns when it has arrived. Not defined: no RESET.
 
-        Return at once where `stop_asked` is set: the session has ended meanwhile.
+        Return at once if `stop_asked` is set: the session has ended meanwhile.
 
         Args:
             seed: 0 to 2^32 - 1.
@@ -129,11 +129,11 @@ class PythonDevice(ABC):
         """Start the device behind a pseudo-terminal; a context manager whose `port` any host can open.
 
         Args:
-            link: path of a symbolic link to the port, for a name that stays the same.
+            link: path of a symbolic link to the port, for a fixed name.
 
         Raises:
             ConfigError: an attribute cannot be used.
-            DeviceError: it is served already; open() or the first read() failed or took too long.
+            DeviceError: it is already served; open() or the first read() failed or timed out.
         """
         from rtu_edge.device.served import ServedDevice
 
@@ -143,7 +143,7 @@ class PythonDevice(ABC):
         """Period and channels, checked.
 
         Raises:
-            ConfigError: what cannot be used: the attribute, its value, what is allowed.
+            ConfigError: an invalid attribute: its name, value, and allowed values.
         """
         who = type(self).__name__
         for name in ("period_s", "observations", "actuators"):
@@ -169,12 +169,12 @@ class PythonDevice(ABC):
         return given or max(_TTL_MS, -(-3 * period_us // 1000))
 
     def call_limit_s(self) -> float:
-        """Longest a read() or write() may take, s."""
+        """Timeout of read() and write(), s."""
         given = check_number(f"{type(self).__name__}.timeout_s", self.timeout_s, 0.0, 60.0)
         return given or max(_TIMEOUT_S, 2 * self.period_s)
 
     def capabilities(self) -> Cap:
-        """What the class offers: SIMULATED where it claims it, RESET and REWARD where it defines them."""
+        """Capabilities of the class: SIMULATED if declared, RESET and REWARD if defined."""
         own = type(self)
         caps = Cap.SIMULATED if check_bool(f"{own.__name__}.simulated", self.simulated) else Cap(0)
         caps |= Cap.RESET if own.reset is not PythonDevice.reset else Cap(0)
@@ -185,13 +185,13 @@ class PythonDevice(ABC):
 
 
 def load_device(name: str) -> PythonDevice:
-    """Make the device that a file or module defines. Its code runs.
+    """Create the device defined in a file or module, which is executed.
 
     Args:
         name: FILE.py:CLASS or MODULE:CLASS; the class takes no arguments.
 
     Raises:
-        ConfigError: it cannot be imported or made, or is no PythonDevice.
+        ConfigError: it cannot be imported or created, or is not a PythonDevice.
     """
     place, _, what = name.rpartition(":")
     try:
@@ -204,7 +204,7 @@ def load_device(name: str) -> PythonDevice:
         else:
             module = importlib.import_module(place)
         device = getattr(module, what)()
-    except (Exception, SystemExit) as error:  # whatever the user's code does
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ConfigError(f"{name}: {type(error).__name__}: {error}") from error
     if not isinstance(device, PythonDevice):
         raise ConfigError(f"{name}: expected a subclass of rtu_edge.PythonDevice")

@@ -1,4 +1,6 @@
-"""A Python device behind a pseudo-terminal: the bridge on one thread, the device's own methods on another, watched."""
+"""A Python device behind a pseudo-terminal: the bridge on one thread, the device's own methods on
+another, with a watchdog.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ __all__ = ["ServedDevice"]
 
 _RAMP_S = 60.0  # a device that is closed in the middle of a ramp finishes it
 _LOG_AGAIN_S = 1.0
-_LINE_BYTES = 1 << 14  # unsent; more is dropped by whole frames
+_LINE_BYTES = 1 << 14  # limit of unsent bytes; further frames are dropped completely
 
 
 def _now_us() -> int:
@@ -35,7 +37,7 @@ def _now_us() -> int:
 
 
 class _Device(Protocol):
-    """What is served: a rtu_edge.device.python_device.PythonDevice."""
+    """The served object: a rtu_edge.device.python_device.PythonDevice."""
 
     max_steps: int
     reset_timeout_s: float
@@ -107,7 +109,7 @@ class ServedDevice(Closing):
     # ------------------------------------------------------------ start and end
 
     def _start(self) -> None:
-        """open() and the first read(), whose faults are the caller's."""
+        """open() and the first read(), whose errors are raised to the caller."""
         for name, run, limit_s in (
             ("open", self._device.open, self._long_s),
             ("read", self._read, max(self._limit_s, 1.0)),
@@ -213,7 +215,7 @@ class ServedDevice(Closing):
         self._send()
 
     def _period(self, reads: bool) -> None:
-        """Read first, tick when the reading is there; where none can be had, tick without one."""
+        """Read first, and tick with the reading; without one, tick without an observation."""
         hung = self._worker.overdue() is not None
         self._failed = self._failed or hung
         if hung or not reads or not self._box.arrived:
@@ -278,7 +280,7 @@ class ServedDevice(Closing):
         self._fault(f"{job.name}() has not returned for {job.limit_s:g} s")
 
     def _fault(self, text: str) -> None:
-        """End the session, tell the host why, go safe."""
+        """End the session, send the reason to the host, go safe."""
         self.error = f"{self._name}.{text}"
         now_s = time.monotonic()
         again = now_s - self._logged_s > _LOG_AGAIN_S or self._box.session != self._logged_session
@@ -290,7 +292,7 @@ class ServedDevice(Closing):
             self._call_safe()
 
     def _outputs(self) -> None:
-        """Pass what the bridge wants of the actuators to the device's methods."""
+        """Pass the bridge's actuator commands to the device's methods."""
         box, stop_asked = self._box, self._device.stop_asked
         stop_asked.clear() if box.armed else stop_asked.set()
         if box.reset_seed is not None:
@@ -309,7 +311,7 @@ class ServedDevice(Closing):
             self._call_safe()
 
     def _moves(self) -> bool:
-        """A ramp is under way, or its last value is not written yet."""
+        """A ramp is in progress, or its last value is not written yet."""
         unwritten = self._written is not None and (self._box.u != self._written or self._worker.has("write"))
         return unwritten or not self._box.at_rest
 
@@ -318,7 +320,7 @@ class ServedDevice(Closing):
         self._worker.post(Job("write", partial(self._device.write, values), self._limit_s), instead_of="write")
 
     def _call_safe(self) -> None:
-        """On the worker, or where that hangs on a thread of its own."""
+        """On the worker, or, if that hangs, on a separate thread."""
         self._safe_due = False
         job = self._worker.current
         if job is None or job.name == "safe" or not (job.overdue or job.name == "reset"):

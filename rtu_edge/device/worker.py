@@ -1,4 +1,4 @@
-"""The thread on which a Python device's own methods run, one after the other, watched from outside."""
+"""The thread on which a Python device's own methods run, in sequence, with a watchdog."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Job:
     Args:
         name: of the method.
         run: the call.
-        limit_s: how long it may take.
-        begun_s: when it began (monotonic clock); 0: it waits.
-        value, error: what it returned or raised, once it is done.
-        overdue: it took longer than it may, which has been noticed.
+        limit_s: its timeout.
+        begun_s: start time (monotonic clock); 0: still queued.
+        value, error: result or exception, once done.
+        overdue: it has exceeded its timeout.
         done: set at its end.
     """
 
@@ -54,7 +54,7 @@ class Worker:
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def post(self, job: Job, *, instead_of: str = "") -> Job:
-        """Queue a job; jobs named `instead_of` that have not begun are dropped."""
+        """Queue a job; queued jobs named `instead_of` are dropped."""
         with self._changed:
             if instead_of:
                 self._waiting = deque(each for each in self._waiting if each.name != instead_of)
@@ -68,14 +68,14 @@ class Worker:
         return self._current
 
     def overdue(self) -> Job | None:
-        """The job under way, where it has taken longer than it may."""
+        """The current job, if it has exceeded its timeout."""
         job = self._current
         if job is None or time.monotonic() - job.begun_s <= job.limit_s:
             return None
         return job
 
     def has(self, name: str) -> bool:
-        """A job of this name waits or is under way."""
+        """A job of this name is queued or running."""
         with self._changed:
             current = self._current
             return any(each.name == name for each in self._waiting) or (current is not None and current.name == name)
@@ -88,7 +88,7 @@ class Worker:
         return found
 
     def leave(self) -> None:
-        """End after the jobs that wait; a job that hangs keeps its thread."""
+        """End after the queued jobs; a hanging job keeps its thread."""
         with self._changed:
             self._leaving = True
             self._changed.notify()
@@ -105,7 +105,9 @@ class Worker:
                 self._current = job
             try:
                 job.value = job.run()
-            except BaseException as error:  # whatever the user's code raises is the device's fault, SystemExit too
+            except (
+                BaseException
+            ) as error:  # any exception of the user's code is a fault of the device, including SystemExit
                 job.error = error
             with self._changed:
                 self._current = None

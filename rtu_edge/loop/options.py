@@ -1,4 +1,4 @@
-"""What a run needs to know before it arms, and whether device and policy fit it."""
+"""Options of a run, and their validation against device and policy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Limits", "LoopConfig", "Reward", "check", "holds", "native_options"]
 
 
 class BlackBox(Protocol):
-    """Where the loop keeps its last records: `rtu_edge.record.blackbox.BlackBox`."""
+    """The store of the loop's last records: `rtu_edge.record.blackbox.BlackBox`."""
 
     @property
     def core(self) -> Any: ...
@@ -39,7 +39,7 @@ class Reward:
         bias, quadratic, cosine, action: the form's weights; missing ones are 0.
         target: the value that each observation should have, in its unit; missing ones are 0.
         function: ``function(x, u) -> float`` on float32 arrays. Slower: takes the interpreter lock once per step, so
-            that anything that holds the lock stops the loop. Not for real hardware.
+            that any thread that holds the lock stops the loop. Not for real hardware.
     """
 
     kind: str = "frame"
@@ -51,34 +51,33 @@ class Reward:
     function: Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], float] | None = None
 
     def native(self) -> dict[str, Any]:
-        """What the native loop takes."""
+        """Options for the native loop."""
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """Everything a run needs to know before it arms.
+    """Options of a run.
 
     Args:
-        limits: one per actuator, or empty to take the device's own (simulated devices and dry runs only).
-        clock: what makes the tick.
+        limits: one per actuator, or empty for the device's own (simulated devices and dry runs only).
+        clock: source of the tick.
         reward: see Reward.
         seed: base seed; episode k resets the plant with ``episode_seed(seed, k)``.
-        session: session number, above all used since the device's boot; None takes the next one.
+        session: session number, above all used since the device's boot; None: the next one.
         first_episode: number of the first episode, for its seed.
         learn: learn from transitions; False freezes the policy.
-        explore: sample actions; False takes the mode. Learning needs exploring.
+        explore: sample actions; False uses the mode of the policy. Learning requires exploration.
         dry_run: after the handshake nothing is written to the device (no ARM, CMD, RESET); the loop runs on the STATE
             the device streams, and the actions that the device reports as applied count as applied.
-        steps, seconds, episodes: stop after so many commands, seconds of wall clock, or finished episodes; 0 = no
-            limit. The result of the last command is still learned from.
-        target_return: stop when the mean return of the last `target_window` episodes is at least this; None = never.
-        returns: of the episodes before this session, oldest first, at most `target_window`; they count for the target.
-        snapshots: keep room for a second copy of everything that learns, for take_snapshot().
-        ttl_ms: time to live of a command; 0 takes 3 periods (at least 20 ms). The device caps it.
-        command_limiter: limits each command before it is sent (finite, range, slew).
-        max_bad_actions: consecutive non-finite or failed actions before the run stops (until then the last is held).
-        drop_updates: numbers of the transitions (from 0) whose weight update is dropped, ascending, in place of the
+        steps, seconds, episodes: limits of commands, seconds of wall clock, and finished episodes; 0 = no limit. The
+        result of the last command is still learned from. target_return: stop when the mean return of the last
+        `target_window` episodes is at least this; None = never. returns: of the episodes before this session, oldest
+        first, at most `target_window`; they count for the target. snapshots: reserve memory for a copy of the learner
+        state, for take_snapshot(). ttl_ms: time to live of a command; 0 takes 3 periods (at least 20 ms). The device
+        caps it. command_limiter: limits each command before it is sent (finite, range, slew). max_bad_actions:
+        consecutive non-finite or failed actions before the run stops (until then the last is held). drop_updates:
+        numbers of the transitions (from 0) whose weight update is dropped, ascending, in place of the
             deadline rule: to repeat a run, or to test. The rule itself never drops in lockstep.
         retry_ms, retries: lockstep: first wait before a command is sent again, and how often.
         ring_records, ring_episodes: telemetry that fits before records are dropped (and counted).
@@ -143,14 +142,16 @@ _FLOAT_MAX = float(np.finfo(np.float32).max)
 
 
 def holds(limits: Sequence[Limits], actuators: Sequence[Channel]) -> list[bool]:
-    """Whether an actuator keeps its last command at a stop: where the device would, and no other rest is given."""
+    """Whether an actuator keeps its last command at a stop: if this is the device's safe behaviour and no
+    rest is given.
+    """
     return [each.safe == Safe.HOLD and (not limits or limits[i].rest is None) for i, each in enumerate(actuators)]
 
 
 def native_options(
     config: LoopConfig, session: int, limits: Sequence[Limits], actuators: Sequence[Channel]
 ) -> dict[str, Any]:
-    """What the native loop takes.
+    """Options for the native loop.
 
     Args:
         config: of check().
@@ -170,11 +171,10 @@ def native_options(
 
 
 def check(config: LoopConfig, hello: Hello) -> LoopConfig:
-    """The same with plain values, whatever types they were given as.
+    """The same with plain values of the right types.
 
     Raises:
-        ValueError: a value that is none of its kind, or configuration and device do not fit; the message names the
-            field.
+        ValueError: an invalid value, or configuration and device do not match; the message names the field.
     """
     plain = _plain(config)
     if plain.limits and len(plain.limits) != hello.action_size:
@@ -200,7 +200,7 @@ def check(config: LoopConfig, hello: Hello) -> LoopConfig:
 
 
 def _plain(config: LoopConfig) -> LoopConfig:
-    """Raises ValueError where a value is none of its kind."""
+    """Raises ValueError for a value of the wrong type."""
     found: dict[str, Any] = {}
     for name, (least, most) in _INTEGERS.items():
         value = getattr(config, name)
@@ -245,7 +245,7 @@ def _numbers(name: str, value: object, largest: float = sys.float_info.max) -> l
 
 
 def _plain_limits(index: int, given: object) -> Limits:
-    """With floats; what is no number stays, for in_force() to refuse."""
+    """With floats; other values are kept, for in_force() to refuse."""
     if not isinstance(given, Limits):
         raise ConfigError(f"limits[{index}] = {given!r}: expected Limits")
     values = {name: getattr(given, name) for name in Limits.__struct_fields__}

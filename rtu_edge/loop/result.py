@@ -1,4 +1,4 @@
-"""What a robot's run came to, collected as its records pass: returns, mean reward, progress, callbacks."""
+"""Result of a robot's run, collected from its records: returns, mean reward, progress, callbacks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = tuple[int, float, float, float, int]  # flags, reward, delta, value, comma
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class RobotResult(LoopResult):
-    """How a run ended; prints as a summary.
+    """Result of a run; prints as a summary.
 
     Args:
         returns: of the finished episodes, in order, float64.
@@ -33,7 +33,7 @@ class RobotResult(LoopResult):
     mean_reward: float = math.nan
 
     def __str__(self) -> str:
-        """Steps, episodes, mean return or reward, why it ended; a line for each privilege that the system refused."""
+        """Steps, episodes, mean return or reward, stop reason; a line for each refused privilege."""
         text = super().__str__()
         if not len(self.returns) and math.isfinite(self.mean_reward):
             text = text.replace("; stopped:", f"; mean reward {self.mean_reward:.4g} per step; stopped:", 1)
@@ -42,7 +42,7 @@ class RobotResult(LoopResult):
     __repr__ = __str__
 
     def _supervised(self) -> list[str]:
-        """What the supervisor did, where it did anything."""
+        """Interventions of the supervisor, if any."""
         words = [
             f"{self.counters[name]:,} {what}"
             for name, what in (
@@ -58,7 +58,7 @@ class RobotResult(LoopResult):
 
 
 class Tally:
-    """Adds up a run's records, shows its progress, and gives each transition to callbacks.
+    """Accumulates a run's records, shows its progress, and passes each transition to callbacks.
 
     Args:
         steps: of the whole run; 0: unknown.
@@ -103,7 +103,7 @@ class Tally:
         )
 
     def result(self, result: LoopResult) -> RobotResult:
-        """With what the loop itself reports."""
+        """Adds the loop's own result."""
         own = {entry.name: getattr(result, entry.name) for entry in dataclasses.fields(result)}
         run = self._progress
         mean = run.reward_sum / run.steps if run.steps else math.nan

@@ -1,4 +1,4 @@
-"""A device as a robot: observations and commands in physical units, a learner that drives it, one object to close.
+"""A device as a robot: observations and commands in physical units, control by a learner, and one object to close.
 
 >>> import rtu_edge as rtu
 >>> with rtu.connect("cartpole") as robot:
@@ -48,17 +48,17 @@ Array = npt.NDArray[np.float32]
 class Robot(Closing):
     """An open device; made by connect(). Closing is idempotent. One call at a time, estop() excepted.
 
-    Own loops are real: a command is valid for its TTL (3 periods unless given). A script that stalls longer lets the
-    device go safe; the next write() or step() then raises SafetyStop, and reset() or arm() starts a new session. In
-    lockstep the simulated plant waits.
+    In your own loop a command is valid for its TTL (default: 3 periods). If a script stalls longer, the device goes
+    safe; the next write() or step() then raises SafetyStop, and reset() or arm() starts a new session. In lockstep the
+    simulated plant waits.
 
     Args:
         name: of the plant, or the port.
         link: after handshake() and describe(); belongs to the caller.
         config: of its sessions.
-        port: by which other processes reach this one.
+        port: its name for other processes.
         arm: real hardware may move.
-        has_reward: there is one for step() and run().
+        has_reward: a reward is available for step() and run().
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Robot(Closing):
 
     @property
     def hello(self) -> Hello:
-        """Identity and abilities of the device."""
+        """Identity and capabilities of the device."""
         return self._link.hello
 
     @property
@@ -118,12 +118,12 @@ class Robot(Closing):
 
     @property
     def armed(self) -> bool:
-        """A session of write(), step() or reset() is open, as far as this end knows."""
+        """A session of write(), step() or reset() is open, as far as the host knows."""
         return self._own.armed
 
     @property
     def applied(self) -> Array | None:
-        """What the actuators did in the last observation (m,), in their units; None before the first."""
+        """Applied actuator values in the last observation (m,), in their units; None before the first."""
         return None if self._own.sample is None else self._own.sample.applied.copy()
 
     def describe(self) -> Description:
@@ -154,8 +154,8 @@ class Robot(Closing):
     def read(self) -> Array:
         """The newest observation, float32 (n,), in the units of the data sheet.
 
-        By the device's clock it waits for one that is newer than the last (at most about a period), so a loop of
-        read() and write() runs at the device's rate. In lockstep it is the answer to the last command.
+        By the device's clock it waits for one that is newer than the last (at most about a period), so a loop of read()
+        and write() runs at the device's rate. In lockstep it is the answer to the last command.
 
         Raises:
             DeviceError: the device is silent, restarted, or gone.
@@ -175,8 +175,8 @@ class Robot(Closing):
                 hold.
 
         Returns:
-            What the device applied (lockstep), or what was sent to it after the limits (m,); its own limits show in
-            `applied` after the next read().
+            What the device applied (lockstep), or the command sent after the limits (m,); the device's own limits are
+            visible in `applied` after the next read().
 
         Raises:
             ConfigError: u has another shape or is not finite; real hardware without arm=True and limits.
@@ -204,7 +204,7 @@ class Robot(Closing):
             return self._own.step(u)
 
     def reset(self, seed: int | None = None, options: Any = None) -> tuple[Array, dict[str, Any]]:
-        """Begin an episode; arms where needed, also after a stop.
+        """Begin an episode; arms if necessary, also after a stop.
 
         Args:
             seed: 0 to 2^32 - 1, of a simulated plant's start; None: the next one. A device without RESET ignores it.
@@ -221,19 +221,19 @@ class Robot(Closing):
             return self._own.reset(seed)
 
     def arm(self) -> None:
-        """Start a session, as the first write() does; also after a stop by itself. Raises as write()."""
+        """Start a session, like the first write(); also after a stop by the device. Raises as write()."""
         with self._using("arm()"):
             self._own.arm()
 
     def disarm(self) -> None:
-        """End the session of write() and step(): the rest values, then DISARM. Harmless where there is none."""
+        """End the session of write() and step(): the rest values, then DISARM. No effect without a session."""
         with self._using("disarm()"):
             self._own.close()
 
     def estop(self, timeout_s: float = 2.0) -> bool:
         """Emergency stop; from any thread. True once the device's STATE reports ESTOP, which is latched (see clear()).
 
-        Software, and no certified safety function.
+        Software, not a certified safety function.
         """
         loop = self._loop
         if loop is not None:
@@ -266,14 +266,14 @@ class Robot(Closing):
         supervisor: Tables | bool = True,
         **loop: Any,
     ) -> RobotResult:
-        """Let an agent drive, in the native loop, which takes no interpreter lock; the agent can be used afterwards.
+        """Run an agent in the native loop, without the interpreter lock; the agent can be used afterwards.
 
         Ctrl-C: rest values, DISARM, and the result so far; a second one: emergency stop. `rtu-edge estop` works.
 
         Args:
             agent: a StreamAC for this many observations and actuators, or a policy. Its actions in [-1, 1] span the
                 limits in force.
-            steps, seconds, episodes: stop after so many; 0: no limit.
+            steps, seconds, episodes: limits; 0: no limit.
             target_return: stop when the mean return of the last 20 episodes is at least this.
             learn: False freezes the weights.
             deterministic: no exploration; needs learn=False.
@@ -282,9 +282,9 @@ class Robot(Closing):
             progress: steps, rate and returns on standard error.
             callback: of agent.learn(): one or several functions of a StepRecord, such as a CSVWriter, called for each
                 transition, up to 0.1 s later. One that returns False stops the run.
-            on_progress: called about ten times a second with a LoopStatus and the new records (docs/log.md). What this
-                or a callback raises ends the run and is passed on.
-            supervisor: True: sensor monitor and learner monitor with rollback, as `rtu-edge run` has by default
+            on_progress: called about ten times a second with a LoopStatus and the new records (docs/log.md). An
+            exception of this or of a callback ends the run and is passed on. supervisor: True: sensor monitor and
+            learner monitor with rollback, as `rtu-edge run` has by default
                 (docs/safety.md); a configuration with these tables, as load_config() returns; False: none.
             loop: further fields of LoopConfig, such as realtime=True.
 
@@ -373,7 +373,7 @@ class Robot(Closing):
             self._lock.release()
 
     def _notice(self) -> None:
-        """Once, before real hardware moves: what may move, as `rtu-edge run --arm --yes` prints it."""
+        """Printed once before real hardware moves: what may move, as by `rtu-edge run --arm --yes`."""
         if self._noticed:
             return
         self._noticed = True

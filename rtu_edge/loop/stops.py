@@ -1,4 +1,4 @@
-"""Which ends of a loop are errors: of the device and its link, or safety stops."""
+"""Stop reasons that are errors: of the device and its link, or safety stops."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DEVICE_REASONS = frozenset(
 
 
 def error_for(reason: StopReason, said: str) -> SafetyStop | DeviceError | None:
-    """The error of a stop for this reason, None where it is none.
+    """The error for this stop reason, or None.
 
     Args:
         said: its text.
@@ -43,10 +43,10 @@ def error_for(reason: StopReason, said: str) -> SafetyStop | DeviceError | None:
 def error_of(
     result: LoopResult, fallback_error: BaseException | None = None
 ) -> SafetyStop | DeviceError | CheckFailed | None:
-    """What is to be raised after this loop: None when it ended as it should.
+    """The error to raise after this loop, or None.
 
     Args:
-        fallback_error: what a fallback written in Python raised.
+        fallback_error: the exception of a Python fallback.
     """
     said = f"{result.reason.value}: {result.message}"
     if fallback_error is not None:

@@ -1,4 +1,4 @@
-"""The tables of a configuration that say who may drive: [supervisor], [fallback], [learner_monitor], [sensor.NAME]."""
+"""The tables of a configuration for the supervisor: [supervisor], [fallback], [learner_monitor], [sensor.NAME]."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Mode(str, enum.Enum):
 
 
 class AbUnit(str, enum.Enum):
-    """What a block of the A/B mode counts."""
+    """Unit of a block in the A/B mode."""
 
     STEPS = "steps"
     EPISODES = "episodes"
 
 
 class FallbackKind(str, enum.Enum):
-    """What drives when the learner may not."""
+    """Kind of the fallback controller."""
 
     REST = "rest"
     HOLD = "hold"
@@ -55,7 +55,7 @@ class FallbackKind(str, enum.Enum):
 
 
 class SensorAction(str, enum.Enum):
-    """What to do about a value that the sensor monitor finds fault with."""
+    """Reaction of the sensor monitor to an invalid value."""
 
     HOLD = "hold"
     CLAMP = "clamp"
@@ -212,7 +212,7 @@ _NEEDS = {
 
 
 def cross_check(supervisor: Supervisor, fallback: Fallback, sensors: dict[str, Sensor]) -> Iterator[str]:
-    """What no single field can tell."""
+    """Checks across fields."""
     if supervisor.mode is Mode.RESIDUAL and not supervisor.residual:
         yield 'supervisor.residual: missing; mode = "residual" needs a share for each actuator'
     for key in ("checkpoint", "library", "symbol", "function", "pd"):

@@ -1,9 +1,9 @@
-"""The learner as an untrusted component: monitors, fallback and modes around its policy, from a configuration.
+"""The learner as an untrusted component: monitors, fallback and modes for its policy, from a configuration.
 
     supervised = supervise(config, agent.core.policy(), link.sheet, limits)
     Loop(link, supervised.policy, loop_config)
 
-What decides is native (native/runtime/safety/supervisor.h); this module chooses and converts.
+Decisions are made in native code (native/runtime/safety/supervisor.h); this module configures and converts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Supervised", "options", "supervise"]
 
 
 class RewardRange(Protocol):
-    """What a reward may be; None: anything finite."""
+    """Valid range of a reward; None: any finite value."""
 
     @property
     def min(self) -> float | None: ...
@@ -50,13 +50,12 @@ class Tables(Protocol):
 
 @dataclass(frozen=True)
 class Supervised:
-    """A supervised policy and what it is made of.
+    """A supervised policy and its parts.
 
     Args:
-        policy: what the loop drives.
-        supervisor: the native supervisor; `frozen` and `locked` tell whether the fallback has come to stay.
-        fallback: the native fallback, or None where the last action is held.
-        mode: who drives.
+        policy: the policy for the loop.
+        supervisor: the native supervisor; `frozen` and `locked` mean that the fallback drives permanently.
+        fallback: the native fallback, or None if the last action is held. mode: of the supervisor.
         described: the fallback in words.
     """
 
@@ -67,7 +66,7 @@ class Supervised:
     described: str
 
     def fallback_error(self) -> BaseException | None:
-        """What a fallback written in Python raised first since this was asked last, if it did."""
+        """The first exception of a Python fallback since the last call, or None."""
         error: BaseException | None = None
         if isinstance(self.fallback, _core.PyFunctionPolicy):
             error = self.fallback.take_error()
@@ -83,20 +82,20 @@ def supervise(
     simulated: bool = True,
     state: bytes = b"",
 ) -> Supervised:
-    """Put a supervisor around a learner's policy.
+    """Wrap a learner's policy in a supervisor.
 
     Args:
         config: its [supervisor], [fallback], [learner_monitor], [sensor] and [reward] tables.
-        learner: the policy to watch.
+        learner: the policy to supervise.
         sheet: names, ranges and period.
         limits: in force, one per actuator.
         simulated: a fallback written in Python is refused on real hardware.
-        state: of the supervisor that watched this learner until it was saved (checkpoint.read_beside), or b"".
+        state: of the supervisor when this learner was saved (checkpoint.read_beside), or b"".
 
     Raises:
-        CheckpointError: `state` is not that of this learner.
-        ConfigError: a table names what the device does not have, an actuator is without limits, or a fallback cannot be
-            had.
+        CheckpointError: `state` does not belong to this learner.
+        ConfigError: a table has a name that the device lacks, an actuator has no limits, or a fallback is not
+            available.
     """
     names = [channel.name for channel in sheet.observations]
     driven = [channel.name for channel in sheet.actuators]
@@ -121,7 +120,7 @@ def supervise(
 
 
 def options(config: Tables, sheet: DataSheet, limits: Sequence[Limits]) -> dict[str, Any]:
-    """What the native supervisor is told."""
+    """Options of the native supervisor."""
     supervisor, reward = config.supervisor, config.reward
     channels = []
     for observation in sheet.observations:
@@ -150,7 +149,7 @@ def options(config: Tables, sheet: DataSheet, limits: Sequence[Limits]) -> dict[
 
 
 def _rest(limits: Limits) -> float:
-    """Where an actuator rests, in the policy's -1 to 1."""
+    """Rest value of an actuator, in the policy's range -1 to 1."""
     low, high, rest = limits.min, limits.max, limits.rest
     assert rest is not None  # in force: every number is known
     return 2.0 * (min(max(rest, low), high) - low) / (high - low) - 1.0
@@ -187,7 +186,7 @@ def _fallback(
     period_s: float,
     simulated: bool,
 ) -> tuple[Any, str]:
-    """The native fallback, or None to hold, and what it is in words."""
+    """The native fallback, or None to hold, and its description."""
     if fallback.kind is FallbackKind.HOLD:
         return None, "holds the last action"
     if fallback.kind is FallbackKind.CHECKPOINT:
@@ -229,7 +228,7 @@ def _pd_row(
 
 @dataclass(frozen=True)
 class _FrozenAgent:
-    """A learner from a checkpoint that the supervisor never lets learn."""
+    """A learner from a checkpoint that does not learn."""
 
     agent: Any
 
@@ -270,7 +269,7 @@ def _imported(name: str) -> Any:
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)
-    except (Exception, SystemExit) as error:  # whatever a module of the user's does as it is imported
+    except (Exception, SystemExit) as error:  # a user's module may raise anything on import
         reason = str(error) if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: {error}"
         raise ConfigError(f"fallback.function: cannot import {name}: {reason}") from error
     if not callable(found):

@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 
 def packed(arrays: Mapping[str, Array]) -> bytes:
-    """What numpy.savez_compressed makes of arrays, in memory.
+    """The output of numpy.savez_compressed, in memory.
 
     On a full disk numpy 1.26 leaves an archive half open, which raises an error later.
     """

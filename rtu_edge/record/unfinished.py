@@ -1,4 +1,4 @@
-"""What a folder without summary.json is: a run that was interrupted, a session of a service, or a service's folder."""
+"""Folders without summary.json: an interrupted run, a session of a service, or a service's folder."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Known", "what_it_is"]
 
 @dataclass
 class Known:
-    """A folder and what is in it.
+    """A folder and its contents.
 
     Args:
         kind: "interrupted", "session" or "service".
-        title: what it is, in words.
+        title: description of the folder.
         facts: name -> value; of the checkpoint, the events and the log.
         files: name -> bytes.
-        holds: name of a file -> what is in it, in words.
+        holds: name of a file -> description of its contents.
         next: commands for the next step, in sentences.
     """
 
@@ -39,7 +39,7 @@ class Known:
 
 
 def what_it_is(folder: RunFolder) -> Known | None:
-    """The folder of a run that has no summary.json; None where it is none.
+    """The folder of a run that has no summary.json; None if it is not one.
 
     A log or checkpoint that is damaged is reported in `holds`.
     """

@@ -177,7 +177,7 @@ class Digest:
 
     @property
     def learned(self) -> str:
-        """What was learned, in one phrase: the return where episodes end, else the reward per step."""
+        """The learning progress in one phrase: the return with episodes, else the reward per step."""
         if self.curve.episodes:
             what = f"return {number(self.curve.last)} (last {_count(self.episodes_in_mean, 'episode')})"
             return what + self._driven

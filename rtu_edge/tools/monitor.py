@@ -40,7 +40,7 @@ _GAP_MAX = 4096  # a wider gap is another counter, such as after a restart
 
 @dataclass(frozen=True)
 class Heard:
-    """What has been heard so far.
+    """The received data so far.
 
     Args:
         seconds: since the port was opened.
@@ -199,7 +199,7 @@ class Listener(Closing):
         self._seq = frame.seq
 
     def heard(self) -> Heard:
-        """What has been heard so far."""
+        """The received data so far."""
         now_s = time.monotonic()
         for kept in (self._recent, self._bytes):
             while kept and kept[0][0] < now_s - _WINDOW_S:

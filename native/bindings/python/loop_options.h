@@ -22,7 +22,7 @@ using Fields = std::vector<std::pair<std::string, pybind11::object>>;  // name, 
 pybind11::dtype record_dtype(int n, int m);
 pybind11::dtype dtype_of(const Fields& fields, size_t stride);
 
-// What a session needs of the options of a loop: a dict of LoopConfig's fields, with hold, safe and limits in force.
+// Options of a session from a dict of LoopConfig's fields, with hold, safe and limits in force.
 loop::LoopOptions session_options(const pybind11::dict& d, const tl_hello& hello);
 
 // Of a TL_STATUS_*, in words.

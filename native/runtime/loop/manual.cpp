@@ -82,7 +82,7 @@ void Manual::keep(const Arrival& arrival) noexcept {
   limiter_started_ = true;
 }
 
-// What has queued up. False: the port is gone.
+// Reads all queued frames. False: the port is gone.
 bool Manual::drain() noexcept {
   tl_frame frame;
   Arrival newer;

@@ -1,8 +1,8 @@
-// One session on the link that its caller drives call by call, in place of a loop's thread: ARM, RESET, one command or
+// One session on the link, controlled by calls instead of a loop's thread: ARM, RESET, one command or
 // one observation at a time, DISARM. It uses the link's session and the command limiter of the loop.
 //
 // Between two calls the link is free, so the thread of the control socket can stop the device while the caller is busy;
-// the next call then ends with that stop. In real time a command is valid for its TTL, whatever the caller does.
+// the next call then ends with that stop. In real time a command is valid for its TTL only.
 #pragma once
 
 #include <stdint.h>
@@ -21,13 +21,13 @@ enum class ManualStatus : int {
 
 class Manual {
  public:
-  // What await() returns: kNewest in real time the newest STATE after the one before; kAnswer the one that has taken
-  // the last command, or the end of the episode. In lockstep both are the answer to the frame outstanding.
+  // Result of await(): in real time kNewest is the newest STATE after the previous one, kAnswer the one that has
+  // accepted the last command, or the end of the episode. In lockstep both are the answer to the outstanding frame.
   enum class Wanted { kNewest, kAnswer };
 
   Manual(link::Link& link, Clock clock, const tl_hello& hello, const LoopOptions& options);
 
-  // ARM. Nothing is sent before it but HELLO.
+  // Sends ARM, preceded only by HELLO.
   ManualStatus open() noexcept;
   bool is_open() const noexcept { return open_; }
 

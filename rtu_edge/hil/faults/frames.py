@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Talk(str, enum.Enum):
-    """What a flood is made of."""
+    """Frames of a flood."""
 
     PING = "ping"
     NOISE = "noise"  # random bytes

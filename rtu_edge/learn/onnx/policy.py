@@ -84,7 +84,7 @@ class OnnxPolicy:
                 raise ValueError(f"its {name}_next is of shape {after.shape} and type {after.dtype}")
 
     def _describe(self) -> None:
-        """What the metadata tells. Raises KeyError, TypeError, ValueError."""
+        """Contents of the metadata. Raises KeyError, TypeError, ValueError."""
         self.choices = int(self.metadata["rtu_edge.choices"])  # 0: continuous actions
         self.dt_s = float(self.metadata["rtu_edge.dt_s"]) if self.metadata["rtu_edge.dt_s"] else None
         self.observations: tuple[str, ...] = tuple(map(str, parse_json(self.metadata["rtu_edge.observations"])))
