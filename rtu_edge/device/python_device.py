@@ -185,7 +185,7 @@ class PythonDevice(ABC):
 
 
 def load_device(name: str) -> PythonDevice:
-    """Create the device defined in a file or module, which is executed.
+    """Create the device defined in a file or module; runs its code.
 
     Args:
         name: FILE.py:CLASS or MODULE:CLASS; the class takes no arguments.
