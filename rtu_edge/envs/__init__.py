@@ -1,7 +1,7 @@
 """Gymnasium environments of the plants, with the C code of the firmware, and of any robot.
 
-Importing this module registers them; it needs gymnasium (`pip install "rtu_edge[gym]"`). An id that names this module
-needs no import, also in the workers of a vector environment.
+Importing this module registers them; it needs gymnasium (`pip install "rtu_edge[gym]"`). With the prefix
+"rtu_edge.envs:" in the id, gymnasium imports the module itself, also in the workers of a vector environment.
 
 >>> import gymnasium
 >>> env = gymnasium.make("rtu_edge.envs:rtu_edge/CartPolePosition-v0")

@@ -2,7 +2,7 @@
 
 A device whose HELLO has the SIMULATED flag may move. Any other is real hardware and moves only with explicit limits for
 each actuator and an explicit request: `--arm` and a confirmation on the command line, `arm=True` in Python. A dry run
-writes nothing and needs the limits alone.
+writes nothing and needs only the limits.
 """
 
 from __future__ import annotations

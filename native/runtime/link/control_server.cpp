@@ -111,8 +111,8 @@ void ControlServer::serve() noexcept {
   }
 }
 
-// When the system has no descriptor or memory left, a connecting client stays in the queue and poll would return at
-// once: the queue is read again after a delay.
+// When accept() fails for lack of descriptors or memory, the client stays in the queue and poll() would return
+// immediately every time: retry after a delay instead.
 void ControlServer::accept_client() noexcept {
   const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) {

@@ -7,8 +7,8 @@ trace unit, the body and the actor's head. The state is an explicit input and ou
 h2_next back, and zeros at the start of an episode.
 
 Single precision. Values derived from parameters (g, phi, gam of the unit, the normaliser's scale) are computed in
-double and rounded once. The normaliser's mean is kept as the sum of two floats: x - mean loses nothing, also where the
-mean is large compared with the deviation.
+double and rounded once. The normaliser's mean is kept as the sum of two floats: x - mean is accurate even if the mean
+is large compared with the deviation.
 """
 
 from __future__ import annotations
