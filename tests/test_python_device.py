@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from python_arm import SLEW, Arm, connect, drive, until
+from python_arm import LIMITS, SLEW, Arm, connect, drive, until
+from rtu_edge._bridge import lib
 
 import rtu_edge as rtu
 from rtu_edge._base.errors import SafetyStop
@@ -149,6 +151,69 @@ def test_a_read_that_hangs_is_a_fault_and_safe_is_called_meanwhile() -> None:
         drive(robot, arm)
 
 
+class Hanging(Arm):
+    """Tells when a read() has begun to hang."""
+
+    timeout_s = 0.5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hangs = threading.Event()
+
+    def read(self) -> Any:
+        if self.hang.is_set():
+            self.hangs.set()
+        return super().read()
+
+
+@pytest.mark.hazard("python-device-fails")
+@pytest.mark.parametrize("end", ["disarm", "estop", "ttl", "close"])
+def test_safe_is_called_where_the_session_ends_before_a_hanging_read_is_overdue(end: str) -> None:
+    arm = Hanging()
+    robot = connect(arm, ttl_ms=200 if end == "ttl" else 5000)
+    drive(robot, arm)
+    arm.hang.set()
+    assert arm.hangs.wait(20)
+    before = arm.told.count("safe")
+    if end != "ttl":
+        getattr(robot, end)()
+    until(lambda: arm.told.count("safe") > before)
+    assert not arm.go_on.is_set()
+    arm.go_on.set()
+    robot.close()
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.hazard("python-device-fails")
+def test_an_error_without_a_text_is_a_fault_too() -> None:
+    arm = Arm()
+    with connect(arm) as robot:
+        drive(robot, arm)
+        arm.fails["read"] = Unprintable()
+        with pytest.raises(SafetyStop, match=r"Arm.read\(\): Unprintable"):
+            for _ in range(100):
+                robot.read()
+        until(lambda: arm.told[-1] == "safe")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_safe_is_called_where_the_bridge_fails() -> None:
+    arm = Arm()
+    with arm.serve() as served, rtu.connect(served.port, arm=True, limits=LIMITS, ttl_ms=5000) as robot:
+        drive(robot, arm)
+
+        def fail(now_us: int) -> None:
+            raise MemoryError
+
+        served._box.tick = fail  # type: ignore[method-assign]
+        until(lambda: arm.told[-1] == "safe")
+        until(lambda: not served.running)
+
+
 @pytest.mark.hazard("python-device-fails")
 def test_safe_is_tried_again_where_it_raises() -> None:
     arm = Arm()
@@ -172,6 +237,11 @@ def test_it_can_be_served_again_and_only_once_at_a_time() -> None:
                 arm.serve()
     assert len(boots) == 2
     assert arm.told.count("close") == 2
+
+
+def test_it_can_be_armed_from_the_start() -> None:
+    with Arm().serve() as served:
+        assert served._box._c.state == lib.TL_STATE_DISARMED
 
 
 def test_what_fails_at_the_start_is_the_callers() -> None:

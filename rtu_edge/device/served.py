@@ -91,6 +91,7 @@ class ServedDevice(Closing):
             self._open_line(link)
             self._box = Mailbox(self._name, sheet, caps, ttl_ms, secrets.randbits(32), max_steps, _now_us())
             self._box.x = self._first_x
+            self._box.tick(_now_us())  # it can be armed from the start
         except BaseException:
             self._give_up()
             raise
@@ -180,17 +181,21 @@ class ServedDevice(Closing):
     # ------------------------------------------------------------ the bridge's thread
 
     def _serve(self) -> None:
-        self._outputs()
-        while not self._leaving:
-            self._turn(reads=True)
-        self._box.leave()
-        self._outputs()
-        give_up_s = time.monotonic() + _RAMP_S
-        while self._moves() and self._worker.overdue() is None and time.monotonic() < give_up_s:
-            self._turn(reads=False)
-        self._call_safe()
-        job = self._worker.post(Job("wait", _nothing, self._limit_s))
-        job.done.wait(max(self._limit_s, 1.0))
+        try:
+            self._outputs()
+            while not self._leaving:
+                self._turn(reads=True)
+            self._box.leave()
+            self._outputs()
+            give_up_s = time.monotonic() + _RAMP_S
+            while self._moves() and self._worker.overdue() is None and time.monotonic() < give_up_s:
+                self._turn(reads=False)
+        finally:  # also where this thread has failed: nothing watches the plant any more
+            self._device.stop_asked.set()
+            self._call_safe()
+            job = self._worker.post(Job("wait", _nothing, self._limit_s))
+            if not job.done.wait(max(self._limit_s, 1.0)) and self._safe_is_kept():
+                self._call_safe_aside().join(max(self._limit_s, 1.0))
 
     def _turn(self, *, reads: bool) -> None:
         """Wait for bytes, a job's end or the next period, and do what is due."""
@@ -277,7 +282,10 @@ class ServedDevice(Closing):
             return
         job.overdue = True
         self._reading = False
+        held = self._box.armed or self._box.live
         self._fault(f"{job.name}() has not returned for {job.limit_s:g} s")
+        if not held and self._safe_is_kept():
+            self._call_safe_aside()
 
     def _fault(self, text: str) -> None:
         """End the session, send the reason to the host, go safe."""
@@ -327,7 +335,17 @@ class ServedDevice(Closing):
             if not self._worker.has("safe"):
                 self._worker.post(Job("safe", self._device.safe, self._limit_s), instead_of="write")
             return
-        threading.Thread(target=self._safe_aside, name=f"rtu-edge safe {self._name}", daemon=True).start()
+        self._call_safe_aside()
+
+    def _safe_is_kept(self) -> bool:
+        """safe() waits behind a job that hangs: the session ended before that was noticed."""
+        job = self._worker.current
+        return job is not None and job.name != "safe" and self._worker.has("safe")
+
+    def _call_safe_aside(self) -> threading.Thread:
+        thread = threading.Thread(target=self._safe_aside, name=f"rtu-edge safe {self._name}", daemon=True)
+        thread.start()
+        return thread
 
     def _safe_aside(self) -> None:
         try:
@@ -348,5 +366,8 @@ def _nothing() -> None:
 
 
 def _words(error: BaseException) -> str:
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # it is of the user's code
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
