@@ -283,6 +283,21 @@ def test_what_is_closed_stays_closed(robot: rtu.Robot) -> None:
             call()
 
 
+def test_close_in_a_callback_or_a_reward_closes_after_the_call() -> None:
+    with rtu.connect("cartpole") as robot:
+        result = robot.run(agent(), callback=lambda record: robot.close(), progress=False)
+        assert result.reason is StopReason.REQUEST
+        assert "closed" in repr(robot)
+    for run in (False, True):
+        robot = rtu.connect("cartpole", reward=lambda x, u: robot.close() or 1.0)  # noqa: B023
+        if run:
+            assert robot.run(agent(), progress=False).reason is StopReason.REQUEST
+        else:
+            robot.reset(seed=1)
+            assert robot.step([1.0])[1] == 1.0
+        assert "closed" in repr(robot)
+
+
 def test_what_can_be_connected() -> None:
     with rtu.SimulatedDevice("servo") as device, rtu.connect(device) as robot:
         assert robot.sheet.action_size == 1

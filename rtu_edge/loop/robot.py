@@ -33,7 +33,7 @@ from rtu_edge.loop.flags import Clock
 from rtu_edge.loop.given import GivenReward, arming_example, reward_given
 from rtu_edge.loop.link import Link
 from rtu_edge.loop.loop import Loop, LoopStatus
-from rtu_edge.loop.options import LoopConfig
+from rtu_edge.loop.options import LoopConfig, Reward
 from rtu_edge.loop.own_loop import OwnLoop
 from rtu_edge.loop.permission import Permission
 from rtu_edge.loop.result import RobotResult, Tally
@@ -88,6 +88,8 @@ class Robot(Closing):
         self._closed = False
         self._lock = threading.Lock()
         self._user = ""
+        self._inside: set[int] = set()  # threads that are in a call of this robot, or in a function that it calls
+        self._close_due = False
 
     # ------------------------------------------------------------ what it is
 
@@ -304,7 +306,7 @@ class Robot(Closing):
             check_fit(agent, self.name, self.sheet)
             config = dataclasses.replace(
                 self._config,
-                reward=self._config.reward if reward is None else reward_given(reward, self.hello),
+                reward=self._reward_of(reward),
                 steps=steps,
                 seconds=seconds,
                 episodes=episodes,
@@ -367,10 +369,36 @@ class Robot(Closing):
             if self._closed:
                 raise DeviceError(f"{self.name}: {what}: the robot is closed")
             self._user = what
-            yield
+            with self._as_inside():
+                yield
         finally:
             self._user = ""
             self._lock.release()
+            if self._close_due:
+                self.close()
+
+    @contextlib.contextmanager
+    def _as_inside(self) -> Iterator[None]:
+        """What this thread calls here cannot wait for the end of the call."""
+        own = threading.get_ident()
+        self._inside.add(own)
+        try:
+            yield
+        finally:
+            self._inside.discard(own)
+
+    def _reward_of(self, given: GivenReward) -> Reward:
+        """The reward of a run; a function is called on the loop's thread."""
+        reward = self._config.reward if given is None else reward_given(given, self.hello)
+        function = reward.function
+        if function is None or reward.kind != "callable":
+            return reward
+
+        def inside(x: Array, u: Array) -> float:
+            with self._as_inside():
+                return function(x, u)
+
+        return dataclasses.replace(reward, function=inside)
 
     def _notice(self) -> None:
         """Printed once before real hardware moves: what may move, as by `rtu-edge run --arm --yes`."""
@@ -383,11 +411,17 @@ class Robot(Closing):
         print(*lines, sep="\n", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Rest values and DISARM, end what connect() started, close the port. Idempotent."""
+        """Rest values and DISARM, end what connect() started, close the port. Idempotent.
+
+        From a callback or a reward of this robot: once the call that it belongs to has ended; run() stops.
+        """
         if self._closed:
             return
         if self._loop is not None:
             self._loop.request_stop()
+        if threading.get_ident() in self._inside:
+            self._close_due = True
+            return
         with self._lock:
             self._closed = True
             self._own.close()
