@@ -17,7 +17,7 @@ from toolchain import ROOT, preload, run
 
 import rtu_edge as rtu
 from rtu_edge._base.errors import CheckpointError
-from rtu_edge._base.files import Disk, write
+from rtu_edge._base.files import Disk, replaced, write
 from rtu_edge.learn import checkpoint
 from rtu_edge.learn.checkpoint.slots import Slots
 
@@ -186,6 +186,25 @@ def test_a_single_file_is_replaced_whole(tmp_path: Path) -> None:
     states = list(after_power_loss({"a.rtu": DATA[0]}, disk.log, disk.data))
     assert {state["a.rtu"] for _, state in states} == {DATA[0], DATA[1]}
     assert {state["a.rtu"] for done, state in states if done == len(disk.log)} == {DATA[1]}
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """A device such as /dev/null keeps its name, and so does /dev/stdout."""
+    pipe, link = tmp_path / "pipe", tmp_path / "stdout"
+    os.mkfifo(pipe)
+    (tmp_path / "a").write_bytes(DATA[0])
+    with (tmp_path / "a").open("rb") as file:
+        link.symlink_to(f"/proc/self/fd/{file.fileno()}")
+        for path in (pipe, link):
+            with pytest.raises(OSError, match="not a regular file"):
+                write(path, DATA[1])
+            with pytest.raises(OSError, match="not a regular file"), replaced(path):
+                pytest.fail("it is refused before anything is written")
+        assert link.is_symlink()
+    assert pipe.is_fifo()
+    with pytest.raises(IsADirectoryError):
+        write(tmp_path, DATA[1])
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "pipe", "stdout"]
 
 
 SEEN = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,13 +91,26 @@ def write(path: str | os.PathLike[str], data: bytes, disk: Disk = DISK) -> None:
     At any moment the old or the new file is there in full, also when power fails.
 
     Raises:
-        OSError: the disk is full, or the folder cannot be written; it names `path`, and the old file is unchanged. If
+        OSError: `path` is a device, a pipe or a folder; the disk is full, or the folder cannot be written; it names `path`, and the old file is unchanged. If
             only the folder cannot be synced, it names the folder, and the new file exists.
     """
     path = Path(path)
+    _refuse_special(path)
     with written_beside(path, data, disk) as temporary:
         disk.rename(temporary, path)
     disk.sync_folder(path.parent)
+
+
+def _refuse_special(path: Path) -> None:
+    """A rename would replace a device's name, such as /dev/null or /dev/stdout, by a file."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return  # what follows tells
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(mode) or (path.is_symlink() and os.readlink(path).startswith("/proc/")):
+        raise OSError(errno.EINVAL, "not a regular file, which could be replaced", os.fspath(path))
 
 
 @contextlib.contextmanager
@@ -107,6 +121,7 @@ def replaced(path: str | os.PathLike[str], disk: Disk = DISK) -> Iterator[Path]:
         OSError: as write(), also for errors of the block that name no other file.
     """
     path = Path(path)
+    _refuse_special(path)
     with beside(path, disk) as temporary:
         yield temporary
         handle = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
