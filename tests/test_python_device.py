@@ -92,6 +92,9 @@ def test_an_emergency_stop_is_latched_and_calls_safe(outside: bool) -> None:
         ("write", None, r"Arm.write\(\): RuntimeError: motor 3 is hot"),
         ("read", None, r"Arm.read\(\): RuntimeError: motor 3 is hot"),
         ("", [0.1], r"Arm.read\(\): ValueError: returned \[0.1\], expected 2 numbers"),
+        ("", ["0.1", "0.2"], r"Arm.read\(\): ValueError: returned \['0.1', '0.2'\], expected 2 numbers"),
+        ("", [0.1, 1j], r"Arm.read\(\): ValueError: returned \[0.1, 1j\], expected 2 numbers"),
+        ("", [0.1, 1e300], r"Arm.read\(\): ValueError: speed = inf: not finite"),
         ("", [0.1, math.nan], r"Arm.read\(\): ValueError: speed = nan: not finite"),
     ],
 )

@@ -298,6 +298,27 @@ def test_close_in_a_callback_or_a_reward_closes_after_the_call() -> None:
         assert "closed" in repr(robot)
 
 
+def test_an_agent_drives_one_robot_at_a_time(robot: rtu.Robot) -> None:
+    one = agent()
+    with rtu.connect("cartpole") as other:
+
+        def progress(status: Any, records: Any) -> None:
+            with pytest.raises(rtu.ConfigError, match=r"drives another robot at the moment; agent.copy\(\)"):
+                other.run(one, steps=10)
+            assert other.run(agent(), steps=10).steps == 10
+
+        robot.run(one, steps=100, on_progress=progress)
+        assert other.run(one, steps=10).steps == 10
+
+
+@pytest.mark.parametrize("u", ["1", b"1", ["1"], 1j, np.array([1j]), np.array([1], "M8[s]"), np.array([1], "m8[s]")])
+def test_a_command_that_is_no_number_is_refused(robot: rtu.Robot, u: Any) -> None:
+    for call in (robot.write, robot.step, robot.scale):
+        with pytest.raises(rtu.ConfigError, match=r"expected real numbers|has shape \(\)"):
+            call(u)
+    assert not robot.armed
+
+
 def test_what_can_be_connected() -> None:
     with rtu.SimulatedDevice("servo") as device, rtu.connect(device) as robot:
         assert robot.sheet.action_size == 1

@@ -179,6 +179,8 @@ def test_actions_of_other_types_mean_the_same() -> None:
         ("physical", np.array([[0], [0], [0], [0], [1e300]]), r"actions\[4\] = \[1e\+300\]"),
         ("unit", np.ma.zeros((N, 1), np.float32), "expected real numbers"),
         ("unit", [["a"]] * N, "expected real numbers"),
+        ("unit", np.full((N, 1), "1"), "expected real numbers"),
+        ("unit", np.full((N, 1), 1j), "expected real numbers"),
         (3, np.array([0, 1, 2, 3, 0]), r"actions\[3\] = 3 is not in Discrete\(3\)"),
         (3, np.array([0, -1, 2, 0, 0]), r"actions\[1\] = -1 is not"),
         (3, np.zeros(N), "expected integers of shape"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = [
+    "NUMBERS",
     "check_bool",
     "check_choice",
     "check_dtype",
@@ -28,6 +29,8 @@ __all__ = [
     "exact",
     "scalar",
 ]
+
+NUMBERS = "biufO"  # numpy's kinds of real numbers; it makes floats of text, dates and complex ones too
 
 
 def scalar(value: object) -> object:
@@ -135,8 +138,11 @@ def check_values(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArra
         elif isinstance(value, np.ma.MaskedArray):
             raise ValueError("masked")
         else:
+            given = np.asarray(value)
+            if given.dtype.kind not in NUMBERS:
+                raise TypeError("no numbers")
             with np.errstate(over="ignore"):
-                values = np.asarray(value, dtype=np.float32)
+                values = given.astype(np.float32)
     except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"{name} = {value!r}: expected real numbers") from None
     if values.shape != shape:

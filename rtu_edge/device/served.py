@@ -20,7 +20,7 @@ import numpy as np
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.forks import leave_to_the_parent
-from rtu_edge._base.validation import check_int, check_number
+from rtu_edge._base.validation import NUMBERS, check_int, check_number
 from rtu_edge.device.mailbox import Mailbox
 from rtu_edge.device.schema import Cap, DataSheet, Safe
 from rtu_edge.device.worker import Job, Worker
@@ -239,9 +239,12 @@ class ServedDevice(Closing):
     def _read(self) -> tuple[Any, float, bool]:
         """On the worker: observation, reward, terminated; checked."""
         found = self._device.read()
-        x = np.array(found, dtype=np.float32)
-        if np.ma.isMaskedArray(found) or x.shape != (self._sheet.observation_size,):
+        given = np.asarray(found)
+        masked = np.ma.isMaskedArray(found)
+        if masked or given.dtype.kind not in NUMBERS or given.shape != (self._sheet.observation_size,):
             raise ValueError(f"returned {found!r}, expected {self._sheet.observation_size} numbers")
+        with np.errstate(over="ignore"):
+            x = given.astype(np.float32)
         for channel, value in zip(self._sheet.observations, x, strict=True):
             if not np.isfinite(value):
                 raise ValueError(f"{channel.name} = {value}: not finite")

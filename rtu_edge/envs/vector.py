@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from rtu_edge._base.validation import check_bool, check_int, check_values
+from rtu_edge._base.validation import NUMBERS, check_bool, check_int, check_values
 from rtu_edge._bridge import ffi, lib
 from rtu_edge.device.plants import Plant
 from rtu_edge.envs.actions import Actions
@@ -270,7 +270,8 @@ class PlantVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         """Actions of other types, as float32 or int64 of the right shape."""
         if self._actions.levels is None:
             with np.errstate(over="ignore"):
-                if isinstance(actions, np.ndarray) and not isinstance(actions, np.ma.MaskedArray):
+                plain = isinstance(actions, np.ndarray) and not isinstance(actions, np.ma.MaskedArray)
+                if plain and actions.dtype.kind in NUMBERS:
                     values = np.asarray(actions, np.float32)
                     if values.shape == self._shape:
                         return values  # finite or not: C has the last word, which knows whose action is ignored
