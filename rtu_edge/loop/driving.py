@@ -14,7 +14,9 @@ from rtu_edge.loop.loop import policy_of
 from rtu_edge.loop.supervision import Fallback, LearnerMonitor, Sensor, Supervisor
 from rtu_edge.loop.supervisor import Supervised, Tables, supervise
 
-__all__ = ["Defaults", "as_config_error", "check_deadline", "check_fit", "supervised_agent"]
+__all__ = ["Defaults", "as_config_error", "check_deadline", "check_fit", "only_here", "supervised_agent"]
+
+_driving: set[int] = set()  # of each agent, while a robot's run() uses it
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,23 @@ def check_fit(agent: Any, name: str, sheet: DataSheet) -> None:
         f"{_count(sheet.observation_size, 'observation')} ({seen}) and "
         f"{_count(sheet.action_size, 'actuator')} ({moved})"
     )
+
+
+@contextmanager
+def only_here(agent: Any) -> Iterator[None]:
+    """Two loops on one learner would write to its memory at the same time.
+
+    Raises:
+        ConfigError: the agent drives another robot at the moment.
+    """
+    key = id(getattr(agent, "core", agent))
+    if key in _driving:
+        raise ConfigError("agent: it drives another robot at the moment; agent.copy() makes one for this robot")
+    _driving.add(key)
+    try:
+        yield
+    finally:
+        _driving.discard(key)
 
 
 def supervised_agent(

@@ -28,7 +28,7 @@ from rtu_edge._base.validation import check_bool, check_values
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import DataSheet, Hello, Limits, scale_to
 from rtu_edge.loop.describe import Description
-from rtu_edge.loop.driving import as_config_error, check_deadline, check_fit, supervised_agent
+from rtu_edge.loop.driving import as_config_error, check_deadline, check_fit, only_here, supervised_agent
 from rtu_edge.loop.flags import Clock
 from rtu_edge.loop.given import GivenReward, arming_example, reward_given
 from rtu_edge.loop.link import Link
@@ -301,7 +301,7 @@ class Robot(Closing):
         if check_bool("learn", learn) and check_bool("deterministic", deterministic):
             raise ConfigError("deterministic = True: needs learn=False, as learning needs exploration")
         called = callbacks(callback)
-        with self._using("run()"):
+        with self._using("run()"), only_here(agent):
             self._permission.require()
             check_fit(agent, self.name, self.sheet)
             config = dataclasses.replace(
