@@ -70,13 +70,13 @@ def section() -> str:
     where = f"{about['processor']}, one core of a shared virtual machine" if about["virtual"] else about["processor"]
     measured = (
         "Time of one step of a linear RTU with exact RTRL and SGD, every parameter learned, and how many times longer "
-        f"others take for the same step. {where}, {about['compiler']}, {wide}; medians of one interleaved run, commit "
-        f"{about['commit']}."
+        f"other implementations take for the same step. {where}, {about['compiler']}, {wide}; medians of one "
+        f"interleaved run, commit {about['commit']}."
     )
     whole = (
         "A whole control step of stream AC(lambda), predict and learn with separate actor and critic: "
         f"{' and '.join(control)}. `python -m benchmarks.step --check` and `python -m benchmarks.agent --check` "
-        'measure again, with the peers that are installed (`pip install -e ".[bench]"`); '
+        'repeat the measurements with whichever of the other libraries are installed (`pip install -e ".[bench]"`); '
         "[docs/benchmarks.md](docs/benchmarks.md) describes what is measured and what limits it."
     )
     picture = "![Time of a learning step against its size](docs/images/speed.svg)"

@@ -1,7 +1,7 @@
 """The fault bridge between host and device: forwards frames, observes both ends, and applies faults.
 
     with make_target("process", "servo") as target, FaultBridge(target, seed=1) as bridge:
-        with open_port(bridge.port) as port, Link(port) as link:        # the host, as on any port
+        with open_port(bridge.port) as port, Link(port) as link:        # the host connects as to any port
             ...
             with bridge.inject(faults.Drop(direction="to_device", rate=0.2)):
                 ...

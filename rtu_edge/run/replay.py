@@ -91,8 +91,8 @@ class Replayed:
 def to_the_bit(log: Log) -> bool:
     """Whether this version computes and hashes the state like the one that wrote the log.
 
-    Until checkpoint format 4 the normalisers' statistics were doubles: a replay of an older log is close to its record,
-    and its state hashes cannot be compared (docs/log.md).
+    Before checkpoint format 4 the normalisers' statistics were doubles. The replay of a log from that time matches the
+    record only approximately, and its state hashes cannot be compared (docs/log.md).
     """
     return "observation_bound" in log.head.learner
 

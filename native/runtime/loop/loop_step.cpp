@@ -102,9 +102,10 @@ void Loop::end_episode() noexcept {
   if (!run_.options.dry_run && !run_.stop.is_set() && (run_.hello.caps & TL_CAP_RESET)) begin_reset();
 }
 
-// The slew and acceleration limits start from the applied actuator values only if this loop has armed or reset the
-// device, and after a RESET only if these lie between the last command and the rest values. In all other cases (a new
-// episode, another position) they continue from the last command. Returns whether they started.
+// Chooses what the slew and acceleration limits start from in the first step of an episode. The applied values, if this
+// loop has just armed the device, or has reset it and each applied value lies within the range of last command, rest
+// value and the device's safe value (has_rested). Otherwise, for example after an episode that ended without a RESET,
+// the last command. Returns whether it is the applied values.
 bool Loop::start_limiter(const tl_state& state) noexcept {
   const bool armed = !limiter_started_;
   const bool rested = was_reset_ && safety::has_rested(limiter_, run_.options.safe, state.u);

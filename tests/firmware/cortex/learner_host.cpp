@@ -1,8 +1,9 @@
-// The same learner on this machine, with the library's scalar kernels.
-//   learner_host run SEED STEPS OUT              learns and writes the arena
-//   learner_host resume SEED STEPS IN OUT        the same, with an arena put in after the start, as by upload
-//   learner_host pack ARENA TEXT OUT             an arena as a checkpoint with this text as its configuration
-//   learner_host unpack CHECKPOINT OUT           and back
+// The board's learner (learner_model.h) as a program for the host, with the library's scalar kernels. Arguments in
+// capitals, other than SEED and STEPS, are files.
+//   learner_host run SEED STEPS OUT              learns for STEPS steps, then writes its arena to OUT
+//   learner_host resume SEED STEPS IN OUT        the same, but starts from the arena in IN, as after an upload
+//   learner_host pack ARENA TEXT OUT             writes a checkpoint: the state from ARENA, the configuration from TEXT
+//   learner_host unpack CHECKPOINT OUT           writes the arena of a checkpoint
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
