@@ -84,6 +84,15 @@ def test_real_hardware_moves_within_its_limits_and_is_announced_once(
         assert capsys.readouterr().err == ""
 
 
+@pytest.mark.hazard("real-hardware-unasked")
+@pytest.mark.parametrize("wider", [{"limits": [rtu.Limits(-10, 10)]}, {"limits": []}, {"command_limiter": False}])
+def test_a_run_does_not_leave_the_limits_of_the_robot(board: str, wider: dict[str, Any]) -> None:
+    with rtu.connect(board, arm=True, limits=LIMITS, ttl_ms=5000) as robot:
+        with pytest.raises(rtu.ConfigError, match=r"the limits of connect\(\) hold"):
+            robot.run(agent(), steps=5, **wider)
+        assert robot.link.last_session == 0
+
+
 def test_a_function_for_a_reward_does_not_run_in_the_loop_of_real_hardware(board: str) -> None:
     with rtu.connect(board, arm=True, limits=LIMITS, reward=lambda x, u: 1.0, ttl_ms=5000) as robot:
         robot.reset(seed=1)

@@ -288,7 +288,7 @@ class Robot(Closing):
             exception of this or of a callback ends the run and is passed on. supervisor: True: sensor monitor and
             learner monitor with rollback, as `rtu-edge run` has by default
                 (docs/safety.md); a configuration with these tables, as load_config() returns; False: none.
-            loop: further fields of LoopConfig, such as realtime=True.
+            loop: further fields of LoopConfig, such as realtime=True; not limits.
 
         Returns:
             How it ended; prints as a summary.
@@ -300,6 +300,8 @@ class Robot(Closing):
         """
         if check_bool("learn", learn) and check_bool("deterministic", deterministic):
             raise ConfigError("deterministic = True: needs learn=False, as learning needs exploration")
+        if "limits" in loop or not (self.simulated or loop.get("command_limiter", True)):
+            raise ConfigError("limits, command_limiter: the limits of connect() hold in run() too; connect with others")
         called = callbacks(callback)
         with self._using("run()"), only_here(agent):
             self._permission.require()
