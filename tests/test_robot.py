@@ -298,6 +298,11 @@ def test_close_in_a_callback_or_a_reward_closes_after_the_call() -> None:
         assert "closed" in repr(robot)
 
 
+def test_tables_of_a_supervisor_are_refused_by_name(robot: rtu.Robot) -> None:
+    with pytest.raises(rtu.ConfigError, match="supervisor = None: expected True, False"):
+        robot.run(agent(), steps=5, supervisor=None)  # type: ignore[arg-type]
+
+
 def test_an_agent_drives_one_robot_at_a_time(robot: rtu.Robot) -> None:
     one = agent()
     with rtu.connect("cartpole") as other:

@@ -68,6 +68,11 @@ def test_real_hardware_is_not_armed_without_explicit_limits(board: str, limits: 
         rtu.connect(board, arm=True, limits=limits)
 
 
+def test_lockstep_is_refused_where_the_clock_is_given(board: str) -> None:
+    with pytest.raises(rtu.ConfigError, match="clock = 'lockstep': needs a simulated device"):
+        rtu.connect(board, clock="lockstep")
+
+
 def test_real_hardware_moves_within_its_limits_and_is_announced_once(
     board: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

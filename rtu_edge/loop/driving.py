@@ -88,6 +88,8 @@ def supervised_agent(
     """
     if tables is False or not hasattr(getattr(agent, "core", None), "policy"):
         return None
+    if tables is not True and not hasattr(tables, "sensor"):
+        raise ConfigError(f"supervisor = {tables!r}: expected True, False, or a configuration as load_config() returns")
     chosen = Defaults() if tables is True else tables
     return supervise(chosen, agent.core.policy(), sheet, limits, simulated=simulated)
 

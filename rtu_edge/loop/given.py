@@ -85,9 +85,12 @@ def clock_given(clock: Clock | str | None, hello: Hello) -> Clock:
     if clock is None:
         return clock_of(hello)
     try:
-        return Clock(clock)
+        found = Clock(clock)
     except ValueError:
         raise ConfigError(f"clock = {clock!r}: expected one of {', '.join(each.value for each in Clock)}") from None
+    if found is Clock.LOCKSTEP and clock_of(hello) is not found:
+        raise ConfigError("clock = 'lockstep': needs a simulated device that offers lockstep and RESET")
+    return found
 
 
 def reward_given(reward: GivenReward, hello: Hello) -> Reward:
