@@ -12,12 +12,14 @@ import numpy.typing as npt
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.packages import needed_by
-from rtu_edge._base.validation import check_bool, check_int
+from rtu_edge._base.validation import check_bool, check_int, check_number
 from rtu_edge.learn.spaces import fit
 from rtu_edge.learn.stream_ac import StreamAC
 from rtu_edge.learn.training import fit_agent
 
 __all__ = ["EvaluationResult", "evaluate"]
+
+_MOST_REWARD = float(np.finfo(np.float32).max)  # the range of a learner's reward
 
 
 @dataclass(frozen=True, repr=False)
@@ -155,7 +157,7 @@ def evaluate(
 
     Raises:
         ConfigError: an argument out of its range, or an agent that does not fit the environment.
-        ValueError: the environment gave an observation or a reward that is not finite.
+        ValueError: the environment gave an observation or a reward that is not finite, or a flag that is no truth value.
     """
     episodes = check_int("episodes", episodes, 1, 10**6)
     seed = None if seed is None else check_int("seed", seed, 0, 2**32 - 1)
@@ -170,9 +172,11 @@ def evaluate(
         while not end:
             observation, reward, terminated, truncated, _ = env.step(to_env(act(observation)))
             length += 1
-            total += float(reward)
-            if not np.isfinite(total):
-                raise ValueError(f"evaluate(), episode {episode + 1}, step {length:,}: reward = {reward!r}: not finite")
+            try:
+                total += check_number("reward", reward, -_MOST_REWARD, _MOST_REWARD)
+                terminated, truncated = check_bool("terminated", terminated), check_bool("truncated", truncated)
+            except ConfigError as error:
+                raise ValueError(f"evaluate(), episode {episode + 1}, step {length:,}: {error}") from error
             end = "terminated" if terminated else "truncated" if truncated else "cut" if length >= max_steps else ""
         returns.append(total)
         lengths.append(length)

@@ -122,6 +122,9 @@ def _actions(space: Any) -> tuple[Mapping[str, int], Callable[[Any], Any]]:
         raise ConfigError(f"{named}: no bounds; expected finite ones, to which actions in [-1, 1] are scaled")
     size = _limited(named, space.shape[0], "action_size")
     low, high = (np.asarray(end, dtype=np.float64) for end in (space.low, space.high))
+    with np.errstate(over="ignore"):
+        if not np.isfinite(high - low).all():
+            raise ConfigError(f"{named}: wider than the largest float64; expected narrower bounds")
     if (low == -1).all() and (high == 1).all():
         return {"action_size": size}, lambda action: np.asarray(action, dtype=space.dtype)
 
