@@ -157,7 +157,8 @@ def evaluate(
 
     Raises:
         ConfigError: an argument out of its range, or an agent that does not fit the environment.
-        ValueError: the environment gave an observation or a reward that is not finite, or a flag that is no truth value.
+        ValueError: the environment gave an observation or a reward that is not finite, or a flag that is no truth
+            value.
     """
     episodes = check_int("episodes", episodes, 1, 10**6)
     seed = None if seed is None else check_int("seed", seed, 0, 2**32 - 1)
