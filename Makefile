@@ -12,7 +12,7 @@ REAL_TIME := $(PYTEST) -q -m "timing and not alone"
 help:
 	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
 	@echo "make test           all tests, with all the set-up"
-	@echo "make test-pythons   the tests on each Python from 3.10 to 3.13 that is found, or on PYTHONS=..."
+	@echo "make test-pythons   the tests on each Python from 3.10 to 3.15 that is found or unpacked, or on PYTHONS=..."
 	@echo "make hil            each fault of the standard suite, on the firmware as a process and on the image in QEMU"
 	@echo "make estop          the emergency stop: each cell of the table in docs/estop.md; as root, for it needs two users"
 	@echo "make fuzz           the native decoders for long: 10 million inputs or 10 minutes each"

@@ -189,3 +189,18 @@ def test_each_module_has_the_extra_that_installs_it() -> None:
     )
     [whole] = extras["all"]
     assert set(re.findall(r"\w+", whole)) - {"rtu_edge"} == set(packages._EXTRAS.values()) - {"bench"}
+
+
+def test_a_package_without_wheels_for_this_python_names_the_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sentence() -> str:
+        with pytest.raises(ModuleNotFoundError) as caught, packages.needed_by("verify_onnx()"):
+            raise ModuleNotFoundError(name="onnxruntime")
+        return str(caught.value)
+
+    monkeypatch.setattr(sys, "version_info", (3, 14, 10))
+    command = 'verify_onnx() needs onnxruntime, which is not installed: pip install "rtu_edge[onnx]"'
+    assert sentence() == command
+    monkeypatch.setattr(sys, "version_info", (3, 15, 2))
+    assert sentence() == f"{command}, with Python 3.14 or older: there are no wheels for this one"
+    optional = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert "onnxruntime>=1.19; python_version < '3.15'" in optional["onnx"]

@@ -70,8 +70,8 @@ def test_it_imports_by_itself(installed: Path) -> None:
 def test_it_says_what_it_needs(installed: Path) -> None:
     [metadata] = installed.glob("rtu_edge-*.dist-info/METADATA")
     told = Parser().parsestr(metadata.read_text(encoding="utf-8"))
-    assert (told["Requires-Python"], told["License-Expression"]) == ("<3.14,>=3.10", "Apache-2.0")
-    promised = [f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)]
+    assert (told["Requires-Python"], told["License-Expression"]) == ("<3.16,>=3.10", "Apache-2.0")
+    promised = [f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 16)]
     assert [line for line in told.get_all("Classifier", []) if ":: Python :: 3." in line] == promised
     assert told["Description-Content-Type"] == "text/markdown"
     assert told.get_payload() == (ROOT / "README.md").read_text(encoding="utf-8")

@@ -66,6 +66,7 @@ def configure(kind: str, folder: Path) -> None:
     if (folder / "build.ninja").exists():
         return
     options = ["-DRTU_EDGE_PYTHON=OFF", "-DRTU_EDGE_FUZZ=ON" if kind == "fuzz" else "-DRTU_EDGE_TESTS=ON"]
+    options += ["-DRTU_EDGE_WERROR=ON"]
     if kind == "sanitize":
         options += ["-DRTU_EDGE_SANITIZE=ON"]
     if kind == "fuzz":

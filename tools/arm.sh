@@ -89,7 +89,7 @@ cross_wheel() { # $cache/wheel/*.whl
         -C build-dir="$cache/build" \
         -C cmake.define.CMAKE_TOOLCHAIN_FILE="$PWD/cmake/aarch64.cmake" \
         -C cmake.define.RTU_EDGE_TARGET_INCLUDE="$root/usr/include/$python" \
-        -C cmake.define.RTU_EDGE_TARGET_SUFFIX="$suffix" .
+        -C cmake.define.RTU_EDGE_TARGET_SUFFIX="$suffix" -C cmake.define.RTU_EDGE_WERROR=ON .
     # The wheel is for this Python, regardless of the one that ran the build.
     quietly "$cache/tags.log" "$host" -m wheel tags --remove --python-tag cp311 --abi-tag cp311 \
         "$cache"/wheel/*.whl

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Run the tests on each supported Python: tools/pythons.sh [pytest arguments]. PYTHONS="python3.10 python3.13"
-# chooses; otherwise those that are on the path or in ~/.pyenv. Each gets a clone of the last commit, build/pythons/3.x.
+# chooses; otherwise those that are on the path or in ~/.pyenv, and for 3.14 and 3.15 also Debian unstable's, which
+# tools/debian_python.sh unpacks into .cache/pythons. Each gets a clone of the last commit, build/pythons/3.x.
 # Python 3.10 gets the oldest supported numpy and other dependencies, the others the newest. All must give bit-identical
 # learning results.
 set -eu
@@ -10,13 +11,16 @@ say() { echo "pythons: $*"; }
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 
 find_pythons() {
-    for version in 3.10 3.11 3.12 3.13; do
+    for version in 3.10 3.11 3.12 3.13 3.14 3.15; do
         for python in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
             if [ "$(version_of "$python")" = "$version" ]; then
                 echo "$python"
-                break
+                continue 2
             fi
         done
+        case $version in
+        3.14 | 3.15) tools/debian_python.sh "$version" || say "without $version" >&2 ;;
+        esac
     done
 }
 

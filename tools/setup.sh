@@ -1,5 +1,5 @@
 #!/bin/sh
-# Set up the environment: tools/setup.sh run | test. Needs git and Python 3.10 to 3.13; safe to repeat, and quick when
+# Set up the environment: tools/setup.sh run | test. Needs git and Python 3.10 to 3.15; safe to repeat, and quick when
 # nothing changed.
 #   run    for the demo: compiler, .venv, the package built from source with all its extras (`all`)
 #   test   also the cross compilers and checkers of the test suite
@@ -10,8 +10,8 @@ goal=${1:-run}
 venv=.venv
 log=$venv/setup.log
 case $goal in
-run) extra="[all]" extras="all" ;;
-test) extra="[test,lint,docs]" extras="test lint docs" ;;
+run) extra="[all]" extras="all" warnings=OFF ;;
+test) extra="[test,lint,docs]" extras="test lint docs" warnings=ON ;;
 *) echo "usage: tools/setup.sh run|test" >&2; exit 2 ;;
 esac
 
@@ -19,21 +19,21 @@ say() { echo "set-up: $*"; }
 die() { echo "set-up: $*" >&2; exit 1; }
 
 # ---------------------------------------------------------------- interpreter
-usable() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' >/dev/null 2>&1; }
+usable() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 16))' >/dev/null 2>&1; }
 
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
-        usable "$PYTHON" || die "PYTHON=$PYTHON is not a Python 3.10 to 3.13"
+        usable "$PYTHON" || die "PYTHON=$PYTHON is not a Python 3.10 to 3.15"
         echo "$PYTHON"
         return
     fi
-    for candidate in python3 python3.13 python3.12 python3.11 python3.10; do
+    for candidate in python3 python3.15 python3.14 python3.13 python3.12 python3.11 python3.10; do
         if usable "$candidate"; then
             echo "$candidate"
             return
         fi
     done
-    die "no Python 3.10 to 3.13 found: install python3 python3-venv python3-dev, or say make PYTHON=/path/to/python"
+    die "no Python 3.10 to 3.15 found: install python3 python3-venv python3-dev, or say make PYTHON=/path/to/python"
 }
 
 # ---------------------------------------------------------------- system packages
@@ -182,7 +182,8 @@ if ! unchanged "package$extra" "$(sources)"; then
     # Both at once: one mostly waits for the index, the other computes.
     pip_log "$venv/requirements.log" -r "$venv/requirements.txt" &
     installing=$!
-    pip_log "$log" --no-build-isolation --no-deps --editable . || pip_failed "$log"
+    pip_log "$log" --no-build-isolation --no-deps -C "cmake.define.RTU_EDGE_WERROR=$warnings" --editable . ||
+        pip_failed "$log"
     wait "$installing" || pip_failed "$venv/requirements.log"
     installing=
     sources >"$venv/package$extra.stamp"

