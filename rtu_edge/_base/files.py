@@ -91,8 +91,9 @@ def write(path: str | os.PathLike[str], data: bytes, disk: Disk = DISK) -> None:
     At any moment the old or the new file is there in full, also when power fails.
 
     Raises:
-        OSError: `path` is a device, a pipe or a folder; the disk is full, or the folder cannot be written; it names `path`, and the old file is unchanged. If
-            only the folder cannot be synced, it names the folder, and the new file exists.
+        OSError: `path` is a device, a pipe or a folder; the disk is full, or the folder cannot be written; it names
+            `path`, and the old file is unchanged. If only the folder cannot be synced, it names the folder, and the new
+            file exists.
     """
     path = Path(path)
     _refuse_special(path)
