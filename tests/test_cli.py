@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -51,12 +52,17 @@ def test_each_command_has_help_that_starts_as_listed(capfd: pytest.CaptureFixtur
 def test_plan_prints_bytes_and_the_time_of_a_step(capfd: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capfd, "size", "--set", "learner.units=8")
     assert code == 0
-    *_, sizes, times = out.splitlines()
+    *_, sizes, times, monitor = out.splitlines()
+    assert re.fullmatch(
+        r"not included: the learner monitor, .* [\d,]+ bytes .*\(learner_monitor.scan_kib = 64\)", monitor
+    )
     assert sizes.startswith("stream_ac: ")
     assert " us per step (" in times
     code, plain, _ = run(capfd, "size", "--set", "learner.units=8", "--no-calibrate")
     assert code == 0
-    assert plain == out.removesuffix(times + "\n")
+    assert plain == out.replace(times + "\n", "")
+    code, plain, _ = run(capfd, "size", "--no-calibrate", "--set", "learner_monitor.enabled=false")
+    assert code == 0 and "learner monitor" not in plain
 
 
 def test_help_imports_nothing_heavy() -> None:

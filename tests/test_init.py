@@ -120,3 +120,13 @@ def test_an_observation_without_bounds_or_without_zero_has_a_target_and_a_weight
         hello, sheet = real(Channel("heat", "K", low, high))
         reward = parse_config(starter(Path("r.toml"), "x", {"port": "/dev/x"}, hello, sheet)).reward
         assert (reward.target, reward.quadratic) == ((target,), (weight,))
+
+
+@pytest.mark.parametrize(("plant", "named"), [("servo", "target"), ("cartpole", "")])
+def test_an_observation_that_is_a_target_has_no_cost_of_its_own(plant: str, named: str) -> None:
+    sheet = plants.sheet(plant)
+    hello = Hello(caps=Cap.SIMULATED, schema_hash=0xABCD, period_us=round(sheet.period_s * 1e6))
+    text = starter(Path("plant.toml"), plant, {"plant": plant}, hello, sheet)
+    weights = parse_config(text).reward.quadratic
+    assert [row.name for row, weight in zip(sheet.observations, weights, strict=True) if weight == 0] == named.split()
+    assert (f"a distance to {named} needs a reward from the device" in text) == bool(named)

@@ -21,6 +21,7 @@ from rtu_edge.record.file import LogFile
 from rtu_edge.record.old_formats import TELEMETRY, load_arrays
 from rtu_edge.record.reader import Batch, read_log
 from rtu_edge.report import write_picture, write_report
+from rtu_edge.report.charts import Axis, Series, chart
 from rtu_edge.report.digest import Curve, Digest, Times, running_mean
 from rtu_edge.report.figures import last_episode
 
@@ -235,3 +236,22 @@ def test_a_report_names_what_is_missing_of_its_steps(tmp_path: Path) -> None:
     with LogFile(folder.log(), whole.head, None, episodes.dtype) as file:
         file.steps(np.delete(records, [5, 6, 7]))
     assert "log.mcap: 3 records were lost before it was written" in write_report(folder).read_text()
+
+
+@pytest.mark.parametrize(
+    ("high", "names"),
+    [
+        (20_000, ["0", "5k", "10k", "15k", "20k"]),
+        (6_000, ["0", "2000", "4000", "6000"]),
+        (2.2e6, ["0", "0.5M", "1M", "1.5M", "2M"]),
+    ],
+)
+def test_the_numbers_of_an_axis_have_one_unit(high: float, names: list[str]) -> None:
+    line = Series(np.array([0.0, high]), np.array([0.0, 1.0]))
+    drawn = chart("", [line], x=Axis(0.0, high), y=Axis(words=lambda value: "y"))
+    assert re.findall(r'<em class="x[^>]*>([^<]+)', drawn) == names
+
+
+def test_the_highest_label_is_near_the_highest_return() -> None:
+    drawn = chart("", [Series(np.array([0.0, 1.0]), np.array([0.0, 500.0]), dots=True)], y=Axis(low=0.0), height=220)
+    assert re.findall(r'<em class="y[^>]*>([^<]+)', drawn)[-1] == "500"

@@ -19,7 +19,7 @@ JSON: dict[str, str] = {
     "estop": "`stopped` (ports) `by` (`owner`, `direct`) `ended_pid`",
     "run": "`run` `dry_run` `state_hash` `steps` `episodes` `seconds` `reason` `message` `mean_return` `counters` "
     "`link` `privileges`",
-    "size": "`kind` `bytes` `flops` `times` `sections`",
+    "size": "`kind` `bytes` `flops` `times` `sections` `learner_monitor`",
     "promote": "`run` `mode` `sufficient` `against` `evidence` `output`",
     "verify": "`policy` `checkpoint` `steps` `difference` `tolerance` `passed`",
     "inspect": "`kind` (`run`, `interrupted`, `session`, `service`, `checkpoint`) `path`; of a run `summary` `cut`, "

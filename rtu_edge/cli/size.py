@@ -68,10 +68,17 @@ def command(
     else:
         arguments["action_size"] = actuators or 1
     found = size("stream_ac", observation_size=observations or 2, calibrate=calibrate, **arguments)
+    monitor = settings.learner_monitor
+    scanned = min(monitor.scan_kib * 1024, found.nbytes) if monitor.enabled else 0
     if as_json:
-        print_json(_plain(found))
-    else:
-        click.echo(str(found))
+        print_json({**_plain(found), "learner_monitor": {"included": False, "scan_bytes": scanned}})
+        return
+    click.echo(str(found))
+    if scanned:
+        click.echo(
+            f"not included: the learner monitor, which also checks {scanned:,} bytes of the state per step "
+            f"(learner_monitor.scan_kib = {monitor.scan_kib})"
+        )
 
 
 def _plain(found: Footprint) -> dict[str, Any]:

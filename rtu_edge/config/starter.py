@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rtu_edge._base.strict import quoted, quoted_key
+from rtu_edge._base.untrusted import clean
 from rtu_edge.config.file import parse_config
 from rtu_edge.device.schema import Channel, DataSheet, Hello
 
@@ -16,6 +17,7 @@ _ACROSS_S = 0.2  # s; the proposed slew limit crosses the actuator's range in th
 _RISE_S = 0.05  # s; the proposed acceleration limit reaches that slew in this time
 _COST = 0.1  # cost of a command at the end of its range; a distance of half an observation's range costs 1
 _DIGITS = 3
+_TARGETS = ("target", "setpoint", "reference")  # names of observations that are targets themselves
 _COLUMN = 30  # of the comments
 
 
@@ -93,7 +95,8 @@ def _reward(hello: Hello, sheet: DataSheet) -> Iterator[str]:
     """The form with a target for each observation; a comment if the device sends a reward."""
     mark = "# " if hello.reward else ""
     targets = [_middle(row) for row in sheet.observations]
-    weights = [-_rounded(1.0 / _half(row) ** 2) for row in sheet.observations]
+    moving = [row.name for row in sheet.observations if any(word in row.name.lower() for word in _TARGETS)]
+    weights = [0.0 if row.name in moving else -_rounded(1.0 / _half(row) ** 2) for row in sheet.observations]
     action = [-_rounded(_COST / max(abs(row.min), abs(row.max)) ** 2) for row in sheet.actuators]
     yield "[reward]"
     if hello.reward:
@@ -102,6 +105,9 @@ def _reward(hello: Hello, sheet: DataSheet) -> Iterator[str]:
     yield mark + _line("target", targets, ", ".join(f"{row.name} [{row.unit}]" for row in sheet.observations))
     yield mark + _line("quadratic", weights, "cost of the distance from each target; 0.0 for none")
     yield mark + _line("action", action, "cost of " + ", ".join(f"{row.name} [{row.unit}]" for row in sheet.actuators))
+    if moving:
+        names = ", ".join(map(clean, moving))
+        yield f"# The form's targets are constants; a distance to {names} needs a reward from the device."
 
 
 def _learner(period_s: float) -> Iterator[str]:

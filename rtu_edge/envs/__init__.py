@@ -11,7 +11,7 @@ Box(-1.0, 1.0, (1,), float32)
 
 Many plants at once, stepped in C:
 
->>> many = gymnasium.make_vec("rtu_edge/CartPole-v0", num_envs=64)
+>>> many = gymnasium.make_vec("rtu_edge.envs:rtu_edge/CartPole-v0", num_envs=64)
 >>> observations, infos = many.reset(seed=7)
 >>> observations.shape
 (64, 4)

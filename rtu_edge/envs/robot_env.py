@@ -106,7 +106,7 @@ class RobotEnv(gymnasium.Env[NDArray[np.float32], Any]):
 
 
 def connected(target: Any, actions: str | int = "unit", render_mode: str | None = None, **connecting: Any) -> RobotEnv:
-    """Connect, and return an environment that closes the robot: `gymnasium.make("rtu_edge/Robot-v0", target=...)`.
+    """Connect, and return an environment that closes the robot: `gymnasium.make("rtu_edge.envs:rtu_edge/Robot-v0", target=...)`.
 
     Args:
         target, connecting: as for rtu_edge.connect(), such as "/dev/ttyACM0", arm=True, limits=...

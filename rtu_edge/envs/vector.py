@@ -94,7 +94,7 @@ class PlantVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     """Plants of one kind, stepped by one call into C without the interpreter's lock.
 
     To the bit what `gymnasium.vector.SyncVectorEnv` makes of as many PlantEnv: observations, rewards, ends, seeds and
-    infos, in each autoreset mode. `gymnasium.make_vec("rtu_edge/CartPole-v0", num_envs=64)` makes one.
+    infos, in each autoreset mode. `gymnasium.make_vec("rtu_edge.envs:rtu_edge/CartPole-v0", num_envs=64)` makes one.
 
     Args:
         plant, actions, max_steps, render_mode: as for PlantEnv.

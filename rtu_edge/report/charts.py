@@ -39,6 +39,7 @@ CSS = """
 """
 
 _SIZE = 1000.0
+_HIGH = 150  # pixels; a chart as high as this has room for one more interval of the y axis
 _COLUMNS = 700  # maximum of a line: the smallest and the largest value of each column are kept
 
 
@@ -94,6 +95,16 @@ def short(value: float) -> str:
     return f"{value:.4g}" if size >= 1e-4 or size == 0 else f"{value:.1e}"
 
 
+def _alike(values: Sequence[float], log: bool) -> list[str]:
+    """The numbers of one axis with one unit: 5k, 10k. A logarithmic axis has one only from 1000 on."""
+    largest = max(map(abs, values), default=0.0)
+    for scale, least, unit in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e3, 1e4, "k")):
+        if largest >= least and not log:
+            return [f"{value / scale:.4g}{unit}" if value else "0" for value in values]
+    thousands = [log and largest >= 1e4 and 1e3 <= abs(value) < 1e4 for value in values]
+    return [f"{value / 1e3:.4g}k" if k else short(value) for value, k in zip(values, thousands, strict=True)]
+
+
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers inside a range: steps of 1, 2 or 5 times a power of ten."""
     if not (math.isfinite(low) and math.isfinite(high) and high > low) or not math.isfinite(high - low):
@@ -141,10 +152,10 @@ class _Scale:
         scaled: Array = (known / (high - low) - low / (high - low)) * _SIZE
         return np.where(np.isfinite(scaled), np.clip(scaled, -0.2 * _SIZE, 1.2 * _SIZE), np.nan)
 
-    def labels(self) -> list[tuple[float, str]]:
-        found = _log_ticks(self.low, self.high) if self.log else ticks(self.low, self.high)
-        words = self.axis.words or short
-        named = [(float(self(np.array([at]))[0]) / 10, words(at)) for at in found]
+    def labels(self, most: int = 5) -> list[tuple[float, str]]:
+        found = _log_ticks(self.low, self.high) if self.log else ticks(self.low, self.high, most)
+        words = [self.axis.words(at) for at in found] if self.axis.words else _alike(found, self.log)
+        named = [(float(self(np.array([at]))[0]) / 10, word) for at, word in zip(found, words, strict=True)]
         if named and self.axis.label:
             named[-1] = (named[-1][0], named[-1][1] + self.axis.label)
         return named
@@ -173,7 +184,7 @@ def chart(
     x_scale = _Scale(x or Axis(), [one.x for one in series], 0.0)
     heights = [one.y for one in series] + [np.array([mark.at]) for mark in marks]
     y_scale = _Scale(y or Axis(), heights, 0.06)
-    labels = y_scale.labels()
+    labels = y_scale.labels(6 if height >= _HIGH else 5)
     parts = [_line(0, 1000, at * 10, "faint", 1.0) for at, _ in labels]
     parts.append(inside)
     parts += [_drawn(one, x_scale, y_scale) for one in series]

@@ -173,7 +173,10 @@ def _episode(summary: Summary, digests: Mapping[str, Digest]) -> str:
         return ""
     names = " and ".join(figures.tidy(row.name) for row in summary.observations)
     seconds = f"{len(records) * summary.period_s:.1f} s" if summary.period_s else f"{len(records)} steps"
-    note = f"{seconds}. All that the policy sees: {names}."
+    actions = " and ".join(figures.tidy(row.name) for row in summary.actuators)
+    note = f"{seconds}. The policy observes {names}, and nothing else" + (
+        f"; it acts by {actions}." if actions else "."
+    )
     return section("The last episode", note, views.episode(summary, records))
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rtu_edge.device.schema import Channel
 from rtu_edge.record import Summary
-from rtu_edge.report.charts import Axis, Mark, Series, chart, grid, short, stacked
+from rtu_edge.report.charts import Axis, Mark, Series, chart, grid, stacked
 from rtu_edge.report.digest import Digest, Times, running_mean
 from rtu_edge.report.figures import label_of, learning_curve, signals_of, tidy
 from rtu_edge.report.html import table
@@ -180,7 +180,7 @@ def _us(value: float) -> str:
 
 def _steps(steps: Array) -> Axis:
     last = float(steps.max()) if len(steps) else 1.0
-    return Axis(0.0, max(last, 1.0), label=_STEPS, words=short)
+    return Axis(0.0, max(last, 1.0), label=_STEPS)
 
 
 def _bin(timeline: Timeline) -> str:

@@ -248,7 +248,8 @@ bool LinkSession::armed_state(const tl_state& state, int64_t now_ns) noexcept {
         // Several commands were sent, and the device neither accepted nor refused them.
         run_.stop.set(StopReason::kHalfOpen, kHalfOpen);
       } else {
-        run_.stop.set(StopReason::kDeviceSafe, "the device went safe: no fresh command in time");
+        run_.stop.set(StopReason::kDeviceSafe,
+                      "the device went safe: no fresh command within its time to live (ttl_ms)");
       }
       return false;
     default:
