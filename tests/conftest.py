@@ -4,6 +4,8 @@ telemetry.
 
 import re
 import signal
+import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,12 @@ for number, action in (
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With `-m timing`, skips the import of files without such a test, which would take seconds."""
+    """With `-m timing`, skips the import of files without such a test, which would take seconds; with Python 3.15, of
+    files that import onnxruntime, which has no wheels for it.
+    """
+    if sys.version_info >= (3, 15) and collection_path.match("test_*.py"):
+        if re.search(r"^import onnxruntime$", collection_path.read_text("utf-8"), re.MULTILINE):
+            return True
     asked = re.match(r"timing( and |$)", config.option.markexpr) and " or " not in config.option.markexpr
     if asked and collection_path.match("test_*.py") and "pytest.mark.timing" not in collection_path.read_text("utf-8"):
         return True
@@ -35,6 +42,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("alone") and not item.get_closest_marker("timing"):
             raise pytest.UsageError(f"{item.nodeid} is marked `alone` and not `timing`: it would run next to others")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """onnxruntime has no wheels for Python 3.15: a test that needs it is skipped there."""
+    try:
+        return (yield)
+    except (ModuleNotFoundError, AssertionError) as error:
+        if sys.version_info < (3, 15) or not re.search("onnxruntime(, which)? is not installed", str(error)):
+            raise
+        pytest.skip("needs onnxruntime")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

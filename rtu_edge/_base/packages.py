@@ -42,7 +42,14 @@ def missing_package(error: ImportError) -> str:
     """A sentence with the command to install the missing package; "" for an unknown package."""
     module = (error.name or "").partition(".")[0]
     command = install_command(module)
-    return f"{module} is not installed: {command}" if command else ""
+    return f"{module} is not installed: {command}{_older(module)}" if command else ""
+
+
+def _older(module: str) -> str:
+    newest = _NEWEST_PYTHON.get(module, sys.version_info[:2])
+    if sys.version_info[:2] <= newest:
+        return ""
+    return f", with Python {newest[0]}.{newest[1]} or older: there are no wheels for this one"
 
 
 def note_of(error: ModuleNotFoundError) -> str:
@@ -81,8 +88,5 @@ def needed_by(what: str) -> Iterator[None]:
         module = (error.name or "").partition(".")[0]
         if not (command := install_command(module)):
             raise  # a dependency of the package
-        text = f"{what} needs {module}, which is not installed: {command}"
-        newest = _NEWEST_PYTHON.get(module, sys.version_info[:2])
-        if sys.version_info[:2] > newest:
-            text += f", with Python {newest[0]}.{newest[1]} or older: there are no wheels for this one"
+        text = f"{what} needs {module}, which is not installed: {command}{_older(module)}"
         raise ModuleNotFoundError(text, name=module) from None
