@@ -44,10 +44,11 @@ class Motor(rtu.PythonDevice):
         self.sdk.engage_brake()
 
 
-motor = Motor()
-reward = rtu.Reward("form", quadratic=(0.0, -1.0), target=(0.0, 1.5))  # -(speed - 1.5)^2
-with rtu.connect(motor, reward=reward) as robot:
-    print(robot.describe())
-    agent = rtu.StreamAC.from_env(robot, seed=0)
-    print(robot.run(agent, steps=150))
-assert motor.sdk.brake
+if __name__ == "__main__":  # not where `rtu-edge device` imports the file
+    motor = Motor()
+    reward = rtu.Reward("form", quadratic=(0.0, -1.0), target=(0.0, 1.5))  # -(speed - 1.5)^2
+    with rtu.connect(motor, reward=reward) as robot:
+        print(robot.describe())
+        agent = rtu.StreamAC.from_env(robot, seed=0)
+        print(robot.run(agent, steps=150))
+    assert motor.sdk.brake

@@ -106,8 +106,8 @@ def test_so_is_an_observation(change: dict[str, Any], message: str) -> None:
         ({"period_us": 0}, "period_us = 0, allowed: 50 to 10000000"),
         ({"period_us": 4_000_000_000}, "period_us = 4000000000, allowed"),
         ({"ttl_max_ms": 20}, "ttl_max_ms = 20, allowed: at least 21"),
-        ({"action_size": 0}, "1 observations and 0 actuators, allowed: at least 1 each"),
-        ({"observation_size": 200}, "200 observations and 1 actuators, allowed: at least 1 each, 55 together"),
+        ({"action_size": 0}, "1 observation and 0 actuators, allowed: at least 1 each"),
+        ({"observation_size": 200}, "200 observations and 1 actuator, allowed: at least 1 each, 55 together"),
     ],
 )
 def test_so_is_a_hello(change: dict[str, Any], message: str) -> None:

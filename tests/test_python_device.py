@@ -276,7 +276,7 @@ def test_a_port_with_a_fixed_name(tmp_path: Path) -> None:
     [
         ("period_s", 0.001, r"Wrong.period_s = 0.001: expected a number from 0.02 to 10"),
         ("observations", ("angle",), r"Wrong.observations\[0\] = 'angle': expected a Channel"),
-        ("observations", (), r"Wrong: 0 observations and 1 actuators, allowed: at least 1 each"),
+        ("observations", (), r"Wrong: 0 observations and 1 actuator, allowed: at least 1 each"),
         ("actuators", (rtu.Channel("torque", "Nm", -2, 2),), r"torque.*slew = 0 per period, allowed: at least .* inf"),
         ("actuators", (rtu.Channel("torque", "Nm", -2, 2, slew=1.0),), r"torque.*safe = none, allowed: hold, damp"),
         ("simulated", "no", "Wrong.simulated = 'no': expected True or False"),

@@ -151,8 +151,8 @@ def test_a_process_of_its_own_and_sigterm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nothing.py:Arm", "nothing.py:Arm: FileNotFoundError"),
-        ("rtu_edge:Nobody", "rtu_edge:Nobody: AttributeError"),
+        ("nothing.py:Arm", "nothing.py:Arm: no such file: nothing.py"),
+        ("rtu_edge:Nobody", "rtu_edge:Nobody: no class 'Nobody' in rtu_edge"),
         ("collections:Counter", "expected a subclass of rtu_edge.PythonDevice"),
     ],
 )

@@ -94,4 +94,4 @@ def test_targets_of_another_width_than_the_device_s_are_refused(
     with pytest.raises(SystemExit) as leaving:
         rtu_edge.cli.main(["run", str(path), "--set", "reward.target=[1.0]"])
     assert leaving.value.code == 2
-    assert "reward.target: 1 numbers given, the device has 2 observations (" in capfd.readouterr().err
+    assert "reward.target: 1 number given, the device has 2 observations (" in capfd.readouterr().err

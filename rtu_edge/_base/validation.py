@@ -26,11 +26,14 @@ __all__ = [
     "check_sections",
     "check_seed",
     "check_values",
+    "counted",
     "exact",
+    "period_problem",
     "scalar",
 ]
 
 NUMBERS = "biufO"  # numpy's kinds of real numbers; it makes floats of text, dates and complex ones too
+_PERIOD_TOLERANCE = 0.2  # of the period that a learner was made for
 
 
 def scalar(value: object) -> object:
@@ -176,3 +179,25 @@ def check_sections(
             raise ConfigError(f"{name}: expected finite numbers")
         checked[name] = array
     return checked
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the singular for 1."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def period_problem(dt_s: float | None, device: str, period_s: float, override: str) -> str:
+    """Why a learner made for a period of dt_s cannot run at period_s; "" where they differ by at most 20 %.
+
+    Args:
+        dt_s: s; None: unknown, which fits each period.
+        device: what has period_s, for the text.
+        period_s: s; 0 or less: unknown.
+        override: how to accept it, for the text.
+    """
+    if not dt_s or period_s <= 0 or abs(dt_s - period_s) <= _PERIOD_TOLERANCE * dt_s:
+        return ""
+    return (
+        f"dt_s = {dt_s:g}: made for a period of {dt_s:g} s, {device} {period_s:g} s;"
+        f" allowed: within {_PERIOD_TOLERANCE:.0%}, or {override}"
+    )

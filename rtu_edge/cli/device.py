@@ -68,6 +68,8 @@ def command(
             else "is no symbolic link"
         )
         raise ConfigError(f"--link {link}: exists and {what}; give another path")
+    if plant.endswith(".py"):
+        raise ConfigError(f"{plant}: a device in Python is named FILE.py:CLASS, here {plant}:CLASS")
     own: dict[str, Any] = {"firmware": firmware_path(str(firmware))} if firmware is not None else {}
     if own and plant.endswith(".c"):
         raise ConfigError(f"--firmware {firmware}: not with a C file; {plant} is built")

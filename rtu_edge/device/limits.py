@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rtu_edge._base.validation import scalar
+from rtu_edge._base.validation import counted, scalar
 from rtu_edge.device.schema import Channel, Hello, Limits, Safe
 
 __all__ = ["as_float", "in_force", "min_ttl_ms", "sheet_problems"]
@@ -57,7 +57,7 @@ def sheet_problems(hello: Hello, channels: Sequence[Channel] = ()) -> Iterator[s
         yield f"ttl_max_ms = {hello.ttl_max_ms}, allowed: at least {least}, a period of {hello.period_us} us and 1 ms"
     n, m = hello.observation_size, hello.action_size
     if n < 1 or m < 1 or n + m > _VALUES:
-        yield f"{n} observations and {m} actuators, allowed: at least 1 each, {_VALUES} together"
+        yield f"{counted(n, 'observation')} and {counted(m, 'actuator')}, allowed: at least 1 each, {_VALUES} together"
     seen: set[tuple[bool, str]] = set()
     for index, channel in enumerate(channels):
         actuator = index >= n

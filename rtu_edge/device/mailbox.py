@@ -139,6 +139,11 @@ class Mailbox:
         return self._c.state in (lib.TL_STATE_ARMED, lib.TL_STATE_RESETTING)
 
     @property
+    def expires_us(self) -> int | None:
+        """The last moment of the command in force; None without one."""
+        return int(self._c.expires_us) if self._c.live and self.armed else None
+
+    @property
     def resetting(self) -> bool:
         """An episode is about to begin."""
         return bool(self._c.state == lib.TL_STATE_RESETTING)

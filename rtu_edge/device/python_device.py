@@ -24,6 +24,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -159,7 +160,7 @@ class PythonDevice(ABC):
         n = len(self.observations)
         ttl = self.command_life_ms(period_us)
         hello = Hello(period_us=period_us, ttl_max_ms=ttl, observation_size=n, action_size=len(rows) - n)
-        if problems := [f"{who}: {problem}" for problem in (*sheet_problems(hello), *sheet_problems(hello, rows))]:
+        if problems := [f"{who}: {problem}" for problem in sheet_problems(hello, rows)]:
             raise ConfigError(problems)
         return DataSheet(period_us / 1e6, tuple(rows[:n]), tuple(rows[n:]))
 
@@ -191,9 +192,11 @@ def load_device(name: str) -> PythonDevice:
         name: FILE.py:CLASS or MODULE:CLASS; the class takes no arguments.
 
     Raises:
-        ConfigError: it cannot be imported or created, or is not a PythonDevice.
+        ConfigError: no such file or class, it cannot be imported or created, or it is not a PythonDevice.
     """
     place, _, what = name.rpartition(":")
+    if place.endswith(".py") and not os.path.isfile(place):
+        raise ConfigError(f"{name}: no such file: {place}")
     try:
         if place.endswith(".py"):
             spec = importlib.util.spec_from_file_location(os.path.basename(place)[:-3], place)
@@ -203,9 +206,21 @@ def load_device(name: str) -> PythonDevice:
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(place)
-        device = getattr(module, what)()
+        made = getattr(module, what, None)
+        device = made() if made is not None else None
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ConfigError(f"{name}: {type(error).__name__}: {error}") from error
+    if made is None:
+        raise ConfigError(f"{name}: no class {what!r} in {place}{_classes_in(module)}")
     if not isinstance(device, PythonDevice):
         raise ConfigError(f"{name}: expected a subclass of rtu_edge.PythonDevice")
     return device
+
+
+def _classes_in(module: ModuleType) -> str:
+    found = [
+        name
+        for name, each in vars(module).items()
+        if isinstance(each, type) and issubclass(each, PythonDevice) and each is not PythonDevice
+    ]
+    return f"; it has {', '.join(found)}" if found else ""

@@ -12,13 +12,15 @@ a configuration is read without the protocol's C code; a test compares them.
 from __future__ import annotations
 
 import enum
+import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import Number, Section
-from rtu_edge._base.validation import check_values
+from rtu_edge._base.validation import check_values, scalar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,6 +134,15 @@ class Channel:
     safe: Safe = Safe.NONE
     slew: float = 0.0
     safe_value: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a value of another type; sheet_problems() checks the values, as for a device."""
+        for key in ("name", "unit"):
+            if not isinstance(given := getattr(self, key), str):
+                raise ConfigError(f"channel {self.name!r}: {key} = {given!r}: expected text")
+        for key in ("min", "max", "slew", "safe_value"):
+            if isinstance(given := scalar(getattr(self, key)), bool) or not isinstance(given, numbers.Real):
+                raise ConfigError(f"channel {self.name!r}: {key} = {given!r}: expected a number")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import os
 import secrets
 import select
@@ -20,10 +21,10 @@ import numpy as np
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.forks import leave_to_the_parent
-from rtu_edge._base.validation import NUMBERS, check_int, check_number
+from rtu_edge._base.validation import NUMBERS, check_int, check_number, counted
 from rtu_edge.device.mailbox import Mailbox
 from rtu_edge.device.schema import Cap, DataSheet, Safe
-from rtu_edge.device.worker import Job, Worker
+from rtu_edge.device.worker import Job, Worker, words
 
 __all__ = ["ServedDevice"]
 
@@ -117,9 +118,9 @@ class ServedDevice(Closing):
         ):
             job = self._worker.post(Job(name, run, limit_s))
             if not job.done.wait(limit_s):
-                raise DeviceError(f"{self._name}.{name}() has not returned for {limit_s:g} s")
+                raise DeviceError(f"{self._name}.{job.call} has not returned for {limit_s:g} s")
             if job.error is not None:
-                raise DeviceError(f"{self._name}.{name}(): {_words(job.error)}") from job.error
+                raise DeviceError(f"{self._name}.{job.call}: {words(job.error)}") from job.error
         self._first_x = job.value[0]
         self._worker.take()
 
@@ -211,6 +212,7 @@ class ServedDevice(Closing):
         if self._master in ready:
             with contextlib.suppress(BlockingIOError):
                 data = os.read(self._master, 65536)
+        self._end_for_lateness()
         self._box.receive(data, _now_us())
         self._finish_jobs()
         self._watch()
@@ -229,10 +231,12 @@ class ServedDevice(Closing):
             self._reading = True
             self._worker.post(Job("read", self._read, self._limit_s))
 
-    def _tick(self) -> None:
+    def _tick(self, now_us: int = 0) -> None:
         if self._failed:
+            if self._box.armed and self._box.session != self._logged_session:
+                self._report(self.error)  # the host that has armed since does not know it
             self._box.fail()
-        self._box.tick(_now_us())
+        self._box.tick(now_us or _now_us())
         self._failed = self._failed and self._box.armed
         self._outputs()
 
@@ -242,7 +246,7 @@ class ServedDevice(Closing):
         given = np.asarray(found)
         masked = np.ma.isMaskedArray(found)
         if masked or given.dtype.kind not in NUMBERS or given.shape != (self._sheet.observation_size,):
-            raise ValueError(f"returned {found!r}, expected {self._sheet.observation_size} numbers")
+            raise ValueError(f"returned {found!r}, expected {counted(self._sheet.observation_size, 'number')}")
         with np.errstate(over="ignore"):
             x = given.astype(np.float32)
         for channel, value in zip(self._sheet.observations, x, strict=True):
@@ -251,15 +255,28 @@ class ServedDevice(Closing):
         reward, terminated = 0.0, False
         box = getattr(self, "_box", None)
         if box is not None and self._rewards:
-            reward = float(self._device.reward(x.copy(), np.array(box.u, np.float32)))
+            self._calls("reward")
+            given = self._device.reward(x.copy(), np.array(box.u, np.float32))
+            reward = math.nan if given is None else float(given)
+            if not math.isfinite(reward):
+                raise ValueError(f"returned {given!r}, expected a finite number")
         if box is not None and self._resets:
-            terminated = bool(self._device.terminated(x.copy()))
+            self._calls("terminated")
+            ends = self._device.terminated(x.copy())
+            if ends is None:
+                raise ValueError("returned None, expected True or False")
+            terminated = bool(ends)
         return x, reward, terminated
+
+    def _calls(self, method: str) -> None:
+        """On the worker: this method of the device runs now, for the text of a fault."""
+        if self._worker.current is not None:
+            self._worker.current.method = method
 
     def _finish_jobs(self) -> None:
         for job in self._worker.take():
             if job.error is not None:
-                self._fault(f"{job.name}(): {_words(job.error)}")
+                self._fault(f"{job.call}: {words(job.error)}")
             if job.overdue or (job.name == "reset" and not self._box.armed):
                 self._safe_due = True  # it may have moved the actuators after safe()
             if job.name == "safe" and job.error is not None:
@@ -286,21 +303,34 @@ class ServedDevice(Closing):
         job.overdue = True
         self._reading = False
         held = self._box.armed or self._box.live
-        self._fault(f"{job.name}() has not returned for {job.limit_s:g} s")
+        self._fault(f"{job.call} has not returned for {job.limit_s:g} s")
         if not held and self._safe_is_kept():
             self._call_safe_aside()
 
     def _fault(self, text: str) -> None:
         """End the session, send the reason to the host, go safe."""
-        self.error = f"{self._name}.{text}"
-        now_s = time.monotonic()
-        again = now_s - self._logged_s > _LOG_AGAIN_S or self._box.session != self._logged_session
-        if self.error != self._logged or again:
-            self._logged, self._logged_s, self._logged_session = self.error, now_s, self._box.session
-            self._box.log(self.error, _now_us())
+        self._report(f"{self._name}.{text}")
         self._failed = self._box.arrived = True
         if self._box.armed or self._box.live:
             self._call_safe()
+
+    def _report(self, text: str) -> None:
+        """Send the reason of a fault to the host; the same one at most once a second in a session."""
+        self.error = text
+        now_s = time.monotonic()
+        again = now_s - self._logged_s > _LOG_AGAIN_S or self._box.session != self._logged_session
+        if text != self._logged or again:
+            self._logged, self._logged_s, self._logged_session = text, now_s, self._box.session
+            self._box.log(text, _now_us())
+
+    def _end_for_lateness(self) -> None:
+        """A command expires while a call takes longer than a period: without an observation no host can send the next
+        one, so the call is the fault. safe() waits for its end, or for its timeout.
+        """
+        job, expires_us = self._worker.late(self._sheet.period_s), self._box.expires_us
+        if job is not None and expires_us is not None and _now_us() > expires_us:
+            self._fault(f"{job.call} has not returned for {time.monotonic() - job.begun_s:.2g} s")
+            self._tick(expires_us)
 
     def _outputs(self) -> None:
         """Pass the bridge's actuator commands to the device's methods."""
@@ -354,7 +384,7 @@ class ServedDevice(Closing):
         try:
             self._device.safe()
         except BaseException as error:  # whatever the user's code raises
-            self.error += f"; safe(): {_words(error)}"
+            self.error += f"; safe(): {words(error)}"
 
     def _send(self) -> None:
         self._unsent += self._box.take() if len(self._unsent) < _LINE_BYTES else self._box.take()[:0]
@@ -366,11 +396,3 @@ class ServedDevice(Closing):
 
 def _nothing() -> None:
     pass
-
-
-def _words(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # it is of the user's code
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Job", "Worker"]
+__all__ = ["Job", "Worker", "words"]
 
 
 @dataclass
@@ -17,13 +17,14 @@ class Job:
     """One call.
 
     Args:
-        name: of the method.
+        name: of the job.
         run: the call.
         limit_s: its timeout.
         begun_s: start time (monotonic clock); 0: still queued.
         value, error: result or exception, once done.
         overdue: it has exceeded its timeout.
         done: set at its end.
+        method: the method under way, where the job calls several; "" for that of the job's name.
     """
 
     name: str
@@ -34,6 +35,12 @@ class Job:
     error: BaseException | None = None
     overdue: bool = False
     done: threading.Event = field(default_factory=threading.Event)
+    method: str = ""
+
+    @property
+    def call(self) -> str:
+        """The method under way, "read()"."""
+        return f"{self.method or self.name}()"
 
 
 class Worker:
@@ -67,12 +74,15 @@ class Worker:
         """The job under way."""
         return self._current
 
+    def late(self, limit_s: float) -> Job | None:
+        """The current job, if it has run for longer than this."""
+        job = self._current
+        return job if job is not None and time.monotonic() - job.begun_s > limit_s else None
+
     def overdue(self) -> Job | None:
         """The current job, if it has exceeded its timeout."""
         job = self._current
-        if job is None or time.monotonic() - job.begun_s <= job.limit_s:
-            return None
-        return job
+        return job if job is not None and self.late(job.limit_s) is job else None
 
     def has(self, name: str) -> bool:
         """A job of this name is queued or running."""
@@ -114,3 +124,12 @@ class Worker:
                 self._finished.append(job)
             job.done.set()
             self._wake()
+
+
+def words(error: BaseException) -> str:
+    """Type and text of an exception of the user's code."""
+    try:
+        text = str(error)
+    except Exception:  # it is of the user's code
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_int
 from rtu_edge.device.schema import DataSheet
 from rtu_edge.envs.actions import Actions
@@ -105,13 +106,25 @@ class RobotEnv(gymnasium.Env[NDArray[np.float32], Any]):
             self.robot.disarm()
 
 
-def connected(target: Any, actions: str | int = "unit", render_mode: str | None = None, **connecting: Any) -> RobotEnv:
-    """Connect, and return an environment that closes the robot: `gymnasium.make("rtu_edge.envs:rtu_edge/Robot-v0", target=...)`.
+def connected(
+    target: Any = None, actions: str | int = "unit", render_mode: str | None = None, **connecting: Any
+) -> RobotEnv:
+    """Connect, and return an environment that closes the robot.
+
+    Its id is for gymnasium.make("rtu_edge.envs:rtu_edge/Robot-v0", target=...).
 
     Args:
         target, connecting: as for rtu_edge.connect(), such as "/dev/ttyACM0", arm=True, limits=...
         actions, render_mode: see RobotEnv.
+
+    Raises:
+        ConfigError, DeviceError: no target, or see rtu_edge.connect().
     """
+    if target is None:
+        raise ConfigError(
+            "target: missing; the plant, port or device to connect to: "
+            'gymnasium.make("rtu_edge.envs:rtu_edge/Robot-v0", target="/dev/ttyACM0")'
+        )
     check_render_mode(render_mode)
     robot = connect(target, **connecting)
     try:

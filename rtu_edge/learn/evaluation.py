@@ -134,6 +134,7 @@ def evaluate(
     seed: int | None = None,
     deterministic: bool = True,
     max_steps: int = 10_000,
+    any_period: bool = False,
 ) -> EvaluationResult:
     """Runs a policy for some episodes without learning; the agent's state does not change.
 
@@ -154,6 +155,7 @@ def evaluate(
         deterministic: True: the mean of continuous actions, the most likely discrete one; False: samples, the same at
             each call.
         max_steps: steps after which an episode is cut, 1 to 1e9; a continuing task has no other end.
+        any_period: accept an environment whose period differs from the agent's dt_s by more than 20 %.
 
     Raises:
         ConfigError: an argument out of its range, or an agent that does not fit the environment.
@@ -164,7 +166,7 @@ def evaluate(
     seed = None if seed is None else check_int("seed", seed, 0, 2**32 - 1)
     deterministic = check_bool("deterministic", deterministic)
     max_steps = check_int("max_steps", max_steps, 1, 10**9)
-    begin, act, to_env = _player(agent, env, deterministic)
+    begin, act, to_env = _player(agent, env, deterministic, any_period)
     returns, lengths, ends = [], [], []
     for episode in range(episodes):
         observation, _ = env.reset(seed=seed) if episode == 0 else env.reset()
@@ -186,11 +188,11 @@ def evaluate(
 
 
 def _player(
-    agent: Any, env: Any, deterministic: bool
+    agent: Any, env: Any, deterministic: bool, any_period: bool
 ) -> tuple[Callable[[], object], Callable[[npt.ArrayLike], Any], Callable[[Any], Any]]:
     """Functions to begin an episode, to act on an observation, and to scale the action for the environment."""
     if isinstance(agent, StreamAC):
-        fitted = fit_agent(agent, env)
+        fitted = fit_agent(agent, env, any_period=any_period)
         if not agent.core.healthy:
             raise ConfigError("agent: its values are not finite, it has diverged; load a checkpoint")
         twin = agent.copy()

@@ -164,6 +164,7 @@ class StreamAC(Learner):
         progress: bool = True,
         callback: Callback | Iterable[Callback] | None = None,
         seed: int | None = None,
+        any_period: bool = False,
     ) -> LearningResult:
         """Learns in an environment for a number of steps; actions are scaled to its units.
 
@@ -178,9 +179,9 @@ class StreamAC(Learner):
             steps: Environment steps, 1 or more; the last episode may be cut.
             progress: Show steps, steps/s and returns (without episodes: mean reward) on standard error: one line on a
                 terminal, a line every 10 s elsewhere.
-            callback: A function, or several such as CSVWriter and TensorBoardWriter, called after each step with a
-                rtu_edge.learn.StepRecord; False stops.
+            callback: One or several functions, such as CSVWriter, called with each step's StepRecord; False stops.
             seed: Of the environment's first episode, 0 to 2^32 - 1; it sets the others too. None: not seeded.
+            any_period: Accept an environment whose period differs from dt_s by more than 20 %.
 
         Returns:
             Steps, returns and lengths of the finished episodes; prints as a summary.
@@ -192,7 +193,7 @@ class StreamAC(Learner):
         """
         from rtu_edge.learn.training import learn
 
-        return learn(self, env, steps, progress=progress, callback=callback, seed=seed)
+        return learn(self, env, steps, progress=progress, callback=callback, seed=seed, any_period=any_period)
 
     @property
     def observation_size(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.progress import Callback, Progress, StepRecord, call_all, callbacks
-from rtu_edge._base.validation import check_bool, check_int
+from rtu_edge._base.validation import check_bool, check_int, counted, period_problem
 from rtu_edge.learn.spaces import Fit, fit
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class LearningResult:
         """Two or three lines."""
         rate = self.steps / max(self.seconds, 1e-9)
         ended = ", stopped by a callback" if self.stopped else ""
-        lines = [f"{self.steps:,} steps in {self.seconds:.1f} s ({rate:,.0f} steps/s){ended}; {_count(self.episodes)}"]
+        finished = counted(self.episodes, "episode")
+        lines = [f"{self.steps:,} steps in {self.seconds:.1f} s ({rate:,.0f} steps/s){ended}; {finished} finished"]
         if not self.returns:
             return f"{lines[0]}\nmean reward per step {self.mean_reward:.4g}"
         n = min(100, max(1, self.episodes // 2))
@@ -65,15 +66,14 @@ class LearningResult:
     __repr__ = __str__
 
 
-def _count(episodes: int) -> str:
-    return f"{episodes:,} episode" + ("" if episodes == 1 else "s") + " finished"
-
-
-def fit_agent(agent: Learner, env: Any) -> Fit:
+def fit_agent(agent: Learner, env: Any, *, any_period: bool = False) -> Fit:
     """The scaling of actions for an agent in an environment.
 
+    Args:
+        any_period: accept another period.
+
     Raises:
-        ConfigError: the agent was made for other sizes.
+        ConfigError: the agent was made for other sizes, or a period that differs by more than 20 %.
     """
     config = agent.config
     levels = config["n_actions"] if hasattr(env, "sheet") and hasattr(env, "scale") else None
@@ -82,6 +82,10 @@ def fit_agent(agent: Learner, env: Any) -> Fit:
         asked = found.sizes.get(name)
         if asked != config[name]:
             raise ConfigError(f"env: it asks for {name} = {asked}, the agent has {name} = {config[name]}")
+    if not check_bool("any_period", any_period) and (
+        problem := period_problem(config["dt_s"], "the environment", found.sizes.get("dt_s", 0.0), "any_period=True")
+    ):
+        raise ConfigError(f"agent: {problem}")
     return found
 
 
@@ -93,11 +97,12 @@ def learn(
     progress: bool = True,
     callback: Callback | Iterable[Callback] | None = None,
     seed: int | None = None,
+    any_period: bool = False,
 ) -> LearningResult:
     """See StreamAC.learn()."""
     steps = check_int("steps", steps, 1, _MOST_STEPS)
     seed = None if seed is None else check_int("seed", seed, 0, 2**32 - 1)
-    called, to_env = callbacks(callback), fit_agent(agent, env).to_env
+    called, to_env = callbacks(callback), fit_agent(agent, env, any_period=any_period).to_env
     shown = check_bool("progress", progress)
     stopped = False
     observation, _ = env.reset(seed=seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,9 @@ def connect(
         ConfigError: target, limits, reward or clock do not fit the device.
         DeviceError: no port, no answer, another owner, or a data sheet that cannot be used.
     """
+    from rtu_edge.device.limits import in_force
     from rtu_edge.device.ports import DEFAULT_BAUD, open_port
+    from rtu_edge.device.python_device import PythonDevice
     from rtu_edge.loop.driving import as_config_error
     from rtu_edge.loop.given import clock_given, own_limits, reward_given
     from rtu_edge.loop.link import Link, LinkError
@@ -81,7 +83,17 @@ def connect(
             handle_signals=False,
         )
         with as_config_error():
-            robot = Robot(plant or url, link, config, port=url, arm=arm, has_reward=hello.reward or reward is not None)
+            named = isinstance(limits, Mapping)
+            in_force(own, sheet.actuators, sheet.period_s, [f"limits[{row.name!r}]" for row in sheet.actuators] * named)
+            robot = Robot(
+                plant or url,
+                link,
+                config,
+                port=url,
+                arm=arm,
+                has_reward=hello.reward or reward is not None,
+                given=f"{plant}()" if isinstance(target, PythonDevice) else "",
+            )
         robot._stack = stack.pop_all()
     return robot
 
@@ -107,6 +119,8 @@ def _port_of(target: Any, stack: ExitStack) -> tuple[str, str]:
         if isinstance(name, str) and ("/" in name or "://" in name or os.path.exists(name)):
             return name, ""
         raise ConfigError(f"target = {name!r}: {_no_such(str(name), plants.names())}")
+    if isinstance(target, type):
+        raise ConfigError(f"target = {target.__name__}: a class; give an instance: {target.__name__}()")
     serve = getattr(target, "serve", None)
     if callable(serve):
         served = stack.enter_context(serve())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rtu_edge._base.errors import ConfigError, DeadlineError
+from rtu_edge._base.validation import counted, period_problem
 from rtu_edge.device.schema import DataSheet, Limits
 from rtu_edge.learn.footprint import StepTimes, footprint
 from rtu_edge.loop.loop import policy_of
@@ -38,21 +39,30 @@ class Defaults:
     reward: _AnyReward = field(default_factory=_AnyReward)
 
 
-def check_fit(agent: Any, name: str, sheet: DataSheet) -> None:
-    """Compare sizes.
+def check_fit(agent: Any, name: str, sheet: DataSheet, *, any_period: bool = False) -> None:
+    """Compare sizes, and the periods where the agent has one.
+
+    Args:
+        any_period: accept another period.
 
     Raises:
-        ConfigError: the agent has other sizes than the device; the message has both.
+        ConfigError: the agent has other sizes than the device, or a period that differs by more than 20 %; the message
+            has both.
     """
     policy = policy_of(agent)
     n, m = policy.observation_size, 1 if policy.n_levels else policy.action_size
     if (n, m) == (sheet.observation_size, sheet.action_size):
+        config = getattr(agent, "config", None)
+        dt_s = config.get("dt_s") if isinstance(config, Mapping) else getattr(agent, "dt_s", None)
+        problem = "" if any_period else period_problem(dt_s, name, sheet.period_s, "any_period=True")
+        if problem:
+            raise ConfigError(f"agent: {problem}")
         return
     seen, moved = (", ".join(each.name for each in rows) for rows in (sheet.observations, sheet.actuators))
     raise ConfigError(
-        f"agent: made for {_count(n, 'observation')} and {_count(m, 'actuator')}; {name} has "
-        f"{_count(sheet.observation_size, 'observation')} ({seen}) and "
-        f"{_count(sheet.action_size, 'actuator')} ({moved})"
+        f"agent: made for {counted(n, 'observation')} and {counted(m, 'actuator')}; {name} has "
+        f"{counted(sheet.observation_size, 'observation')} ({seen}) and "
+        f"{counted(sheet.action_size, 'actuator')} ({moved})"
     )
 
 
@@ -112,10 +122,6 @@ def check_deadline(agent: Any, period_s: float) -> StepTimes:
             f" {period_us:.3g} us: choose a smaller learner (`rtu-edge size`), or a longer period"
         )
     return times
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 @contextmanager

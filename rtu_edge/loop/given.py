@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.validation import counted
 from rtu_edge.device.schema import Channel, Hello, Limits
 from rtu_edge.loop.flags import Clock
 from rtu_edge.loop.loop import clock_of
@@ -68,16 +69,18 @@ def _by_name(given: Any, names: Sequence[str]) -> dict[str, Limits]:
     except TypeError:
         raise ConfigError(f"limits = {given!r}: expected a mapping from actuators to rtu_edge.Limits") from None
     if isinstance(given, (str, bytes)) or len(values) != len(names):
-        raise ConfigError(f"limits: {len(values)} given, the device has {len(names)} actuators: {', '.join(names)}")
+        raise ConfigError(
+            f"limits: {len(values)} given, the device has {counted(len(names), 'actuator')}: {', '.join(names)}"
+        )
     return dict(zip(names, values, strict=True))
 
 
-def arming_example(url: str, actuators: Sequence[Channel]) -> str:
-    """The arguments required to move real hardware."""
+def arming_example(target: str, actuators: Sequence[Channel]) -> str:
+    """The arguments required to move real hardware; the target as an expression."""
     rows = ", ".join(
         f'"{each.name}": rtu.Limits({each.min:g}, {each.max:g}, slew_per_s=..., accel_per_s2=...)' for each in actuators
     )
-    return f'arm=True and explicit limits for each actuator: rtu.connect("{url}", arm=True, limits={{{rows}}})'
+    return f"arm=True and explicit limits for each actuator: rtu.connect({target}, arm=True, limits={{{rows}}})"
 
 
 def clock_given(clock: Clock | str | None, hello: Hello) -> Clock:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rtu_edge import _core
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.validation import check_bool
+from rtu_edge._base.validation import check_bool, counted
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import Hello
 from rtu_edge.loop.flags import Clock, StopReason
@@ -75,7 +75,7 @@ class LoopResult:
 
     def __str__(self) -> str:
         """Steps, episodes, mean return, stop reason; a line for each refused privilege."""
-        what = f"{self.steps:,} steps, {self.episodes:,} episodes in {self.seconds:.1f} s"
+        what = f"{counted(self.steps, 'step')}, {counted(self.episodes, 'episode')} in {self.seconds:.1f} s"
         if math.isfinite(self.mean_return):
             what += f"; mean return of the last episodes {self.mean_return:.4g}"
         lines = [f"{what}; stopped: {self.message or self.reason.value}"]

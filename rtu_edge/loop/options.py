@@ -12,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.validation import check_bool, check_choice, check_int, check_number
+from rtu_edge._base.validation import check_bool, check_choice, check_int, check_number, counted
 from rtu_edge.device.limits import as_float, min_ttl_ms
 from rtu_edge.device.schema import Channel, Hello, Limits, Safe
 from rtu_edge.loop.flags import Clock
 
 __all__ = ["Limits", "LoopConfig", "Reward", "check", "holds", "native_options"]
+
+
+_KINDS = ("frame", "form", "callable")
 
 
 class BlackBox(Protocol):
@@ -49,6 +52,10 @@ class Reward:
     action: Sequence[float] = ()
     target: Sequence[float] = ()
     function: Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], float] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for another kind; the numbers are checked with the device."""
+        check_choice("reward.kind", self.kind, _KINDS)
 
     def native(self) -> dict[str, Any]:
         """Options for the native loop."""
@@ -178,7 +185,7 @@ def check(config: LoopConfig, hello: Hello) -> LoopConfig:
     """
     plain = _plain(config)
     if plain.limits and len(plain.limits) != hello.action_size:
-        raise ValueError(f"limits: {len(plain.limits)} given, the device has {hello.action_size} actuators")
+        raise ValueError(f"limits: {len(plain.limits)} given, the device has {counted(hello.action_size, 'actuator')}")
     if not plain.limits and not hello.simulated and not plain.dry_run:
         raise ValueError("limits: a device that is not simulated needs one entry per actuator")
     for index, limits in enumerate(plain.limits if not hello.simulated and not plain.dry_run else ()):
@@ -256,7 +263,7 @@ def _plain_reward(given: object) -> Reward:
     if not isinstance(given, Reward):
         raise ConfigError(f"reward = {given!r}: expected a Reward")
     weights = {name: _numbers(f"reward.{name}", getattr(given, name), _FLOAT_MAX) for name in _WEIGHTS}
-    kind = check_choice("reward.kind", given.kind, ("frame", "form", "callable"))
+    kind = check_choice("reward.kind", given.kind, _KINDS)
     bias = check_number("reward.bias", given.bias, -_FLOAT_MAX, _FLOAT_MAX)
     return Reward(kind, bias, function=given.function, **weights)
 
@@ -283,4 +290,4 @@ def _check_reward(reward: Reward, hello: Hello) -> None:
     for name in _WEIGHTS:
         given, width = len(getattr(reward, name)), hello.action_size if name == "action" else hello.observation_size
         if given not in (0, width):
-            raise ValueError(f"reward.{name}: {given} numbers given, the device has {width}")
+            raise ValueError(f"reward.{name}: {counted(given, 'number')} given, the device has {width}")

@@ -59,6 +59,7 @@ class Robot(Closing):
         port: its name for other processes.
         arm: real hardware may move.
         has_reward: a reward is available for step() and run().
+        given: first argument of the connect() call that made it, as text; "": the name, in quotes.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Robot(Closing):
         port: str = "",
         arm: bool = False,
         has_reward: bool = True,
+        given: str = "",
     ) -> None:
         self.name = name
         self.port = port
@@ -79,7 +81,7 @@ class Robot(Closing):
         self._stack = ExitStack()
         hello, sheet = link.hello, link.sheet
         self._limits = in_force(config.limits, sheet.actuators, sheet.period_s)
-        self._permission = Permission(name, hello.simulated, arming_example(name, sheet.actuators))
+        self._permission = Permission(name, hello.simulated, arming_example(given or f'"{name}"', sheet.actuators))
         if arm:
             self._permission.grant()
         self._own = OwnLoop(name, link, config, self._permission, self._notice)
@@ -266,6 +268,7 @@ class Robot(Closing):
         callback: Callback | Sequence[Callback] | None = None,
         on_progress: Callable[[LoopStatus, npt.NDArray[Any]], object] | None = None,
         supervisor: Tables | bool = True,
+        any_period: bool = False,
         **loop: Any,
     ) -> RobotResult:
         """Run an agent in the native loop, without the interpreter lock; the agent can be used afterwards.
@@ -285,9 +288,10 @@ class Robot(Closing):
             callback: of agent.learn(): one or several functions of a StepRecord, such as a CSVWriter, called for each
                 transition, up to 0.1 s later. One that returns False stops the run.
             on_progress: called about ten times a second with a LoopStatus and the new records (docs/log.md). An
-            exception of this or of a callback ends the run and is passed on. supervisor: True: sensor monitor and
-            learner monitor with rollback, as `rtu-edge run` has by default
+                exception of this or of a callback ends the run and is passed on.
+            supervisor: True: sensor monitor and learner monitor with rollback, as `rtu-edge run` has by default
                 (docs/safety.md); a configuration with these tables, as load_config() returns; False: none.
+            any_period: accept an agent made for a period that differs by more than 20 %.
             loop: further fields of LoopConfig, such as realtime=True; not limits.
 
         Returns:
@@ -305,7 +309,7 @@ class Robot(Closing):
         called = callbacks(callback)
         with self._using("run()"), only_here(agent):
             self._permission.require()
-            check_fit(agent, self.name, self.sheet)
+            check_fit(agent, self.name, self.sheet, any_period=check_bool("any_period", any_period))
             config = dataclasses.replace(
                 self._config,
                 reward=self._reward_of(reward),

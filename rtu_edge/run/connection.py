@@ -12,6 +12,7 @@ import msgspec
 
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.strict import quoted
+from rtu_edge._base.validation import counted
 from rtu_edge.config import Actions, Clock, Config
 from rtu_edge.device.limits import in_force, min_ttl_ms
 from rtu_edge.device.ports import Port, open_port
@@ -160,9 +161,10 @@ def _reward_problems(config: Config, sheet: DataSheet) -> Iterator[str]:
         rows = sheet.actuators if key == "action" else sheet.observations
         given = len(getattr(config.reward, key))
         if given not in (0, len(rows)):
-            kind = "actuators" if key == "action" else "observations"
+            kind = "actuator" if key == "action" else "observation"
             listed = ", ".join(row.name for row in rows)
-            yield f"reward.{key}: {given} numbers given, the device has {len(rows)} {kind} ({listed}): one for each"
+            numbers, has = counted(given, "number"), counted(len(rows), kind)
+            yield f"reward.{key}: {numbers} given, the device has {has} ({listed}): one for each"
 
 
 def _not_simulated(connection: Connection) -> str:

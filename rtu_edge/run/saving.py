@@ -14,6 +14,7 @@ import msgspec
 
 from rtu_edge import _core
 from rtu_edge._base.errors import CheckpointError, cause_of
+from rtu_edge._base.validation import period_problem
 from rtu_edge.learn import checkpoint, decode
 from rtu_edge.learn.checkpoint.slots import Slots
 from rtu_edge.loop import Loop, Progress
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Position", "Saver", "Start", "anew", "device_facts", "going_on", "open_start"]
 
 _LOOK_S = 0.02
-_DT_TOLERANCE = 0.2
 
 
 @dataclass(frozen=True)
@@ -255,12 +255,8 @@ def _check_device(
             raise CheckpointError(f"{path}: made for {own} {name}, the device has {theirs}")
     if force:
         return
-    dt_s = config.get("dt_s")
-    if dt_s and abs(dt_s - device.sheet.period_s) > _DT_TOLERANCE * dt_s:
-        raise CheckpointError(
-            f"{path}: dt_s = {dt_s:g}: made for a period of {dt_s:g} s, the device {device.sheet.period_s:g} s;"
-            f" allowed: within {_DT_TOLERANCE:.0%}, or --force"
-        )
+    if problem := period_problem(config.get("dt_s"), "the device", device.sheet.period_s, "--force"):
+        raise CheckpointError(f"{path}: {problem}")
     own, theirs = made_for.get("schema_hash"), device_facts(device)["schema_hash"]
     if own and own != theirs:
         raise CheckpointError(
