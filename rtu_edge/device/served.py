@@ -256,13 +256,13 @@ class ServedDevice(Closing):
         box = getattr(self, "_box", None)
         if box is not None and self._rewards:
             self._calls("reward")
-            given = self._device.reward(x.copy(), np.array(box.u, np.float32))
-            reward = math.nan if given is None else float(given)
+            earned: Any = self._device.reward(x.copy(), np.array(box.u, np.float32))
+            reward = math.nan if earned is None else float(earned)
             if not math.isfinite(reward):
-                raise ValueError(f"returned {given!r}, expected a finite number")
+                raise ValueError(f"returned {earned!r}, expected a finite number")
         if box is not None and self._resets:
             self._calls("terminated")
-            ends = self._device.terminated(x.copy())
+            ends: object = self._device.terminated(x.copy())
             if ends is None:
                 raise ValueError("returned None, expected True or False")
             terminated = bool(ends)

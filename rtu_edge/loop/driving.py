@@ -8,14 +8,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rtu_edge._base.errors import ConfigError, DeadlineError
-from rtu_edge._base.validation import counted, period_problem
+from rtu_edge._base.validation import check_bool, counted, period_problem
 from rtu_edge.device.schema import DataSheet, Limits
 from rtu_edge.learn.footprint import StepTimes, footprint
 from rtu_edge.loop.loop import policy_of
 from rtu_edge.loop.supervision import Fallback, LearnerMonitor, Sensor, Supervisor
 from rtu_edge.loop.supervisor import Supervised, Tables, supervise
 
-__all__ = ["Defaults", "as_config_error", "check_deadline", "check_fit", "only_here", "supervised_agent"]
+__all__ = [
+    "Defaults",
+    "as_config_error",
+    "check_deadline",
+    "check_fit",
+    "check_reward",
+    "only_here",
+    "supervised_agent",
+]
 
 _driving: set[int] = set()  # of each agent, while a robot's run() uses it
 
@@ -54,7 +62,11 @@ def check_fit(agent: Any, name: str, sheet: DataSheet, *, any_period: bool = Fal
     if (n, m) == (sheet.observation_size, sheet.action_size):
         config = getattr(agent, "config", None)
         dt_s = config.get("dt_s") if isinstance(config, Mapping) else getattr(agent, "dt_s", None)
-        problem = "" if any_period else period_problem(dt_s, name, sheet.period_s, "any_period=True")
+        problem = (
+            ""
+            if check_bool("any_period", any_period)
+            else period_problem(dt_s, name, sheet.period_s, "any_period=True")
+        )
         if problem:
             raise ConfigError(f"agent: {problem}")
         return
@@ -81,6 +93,27 @@ def only_here(agent: Any) -> Iterator[None]:
         yield
     finally:
         _driving.discard(key)
+
+
+def check_reward(kind: str, name: str, *, sent: bool, simulated: bool) -> None:
+    """Whether run() has a reward.
+
+    Args:
+        kind: of the Reward.
+        name: of the device.
+        sent: the device or the caller gives one, or none is needed.
+        simulated: nothing real moves.
+
+    Raises:
+        ConfigError: there is none, or it is a function on real hardware.
+    """
+    if not sent:
+        raise ConfigError(f"{name} sends no reward: give reward=, a Reward or a function")
+    if kind == "callable" and not simulated:
+        raise ConfigError(
+            "reward: a function is called by run() on simulated devices only, as each step then waits for the "
+            "interpreter; give a Reward of kind form, or let the device send one"
+        )
 
 
 def supervised_agent(

@@ -28,7 +28,7 @@ from rtu_edge._base.validation import check_bool, check_values
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import DataSheet, Hello, Limits, scale_to
 from rtu_edge.loop.describe import Description
-from rtu_edge.loop.driving import as_config_error, check_deadline, check_fit, only_here, supervised_agent
+from rtu_edge.loop.driving import as_config_error, check_deadline, check_fit, check_reward, only_here, supervised_agent
 from rtu_edge.loop.flags import Clock
 from rtu_edge.loop.given import GivenReward, arming_example, reward_given
 from rtu_edge.loop.link import Link
@@ -309,7 +309,7 @@ class Robot(Closing):
         called = callbacks(callback)
         with self._using("run()"), only_here(agent):
             self._permission.require()
-            check_fit(agent, self.name, self.sheet, any_period=check_bool("any_period", any_period))
+            check_fit(agent, self.name, self.sheet, any_period=any_period)
             config = dataclasses.replace(
                 self._config,
                 reward=self._reward_of(reward),
@@ -323,13 +323,8 @@ class Robot(Closing):
                 first_episode=self._own.next_episode,
                 **{"handle_signals": threading.current_thread() is threading.main_thread(), **loop},
             )
-            if learn and not self._has_reward and reward is None:
-                raise ConfigError(f"{self.name} sends no reward: give reward=, a Reward or a function")
-            if config.reward.kind == "callable" and not self.simulated:
-                raise ConfigError(
-                    "reward: a function is called by run() on simulated devices only, as each step then waits for the "
-                    "interpreter; give a Reward of kind form, or let the device send one"
-                )
+            sent = self._has_reward or reward is not None
+            check_reward(config.reward.kind, self.name, sent=sent or not learn, simulated=self.simulated)
             if config.clock is not Clock.LOCKSTEP and hasattr(agent, "config"):
                 check_deadline(agent, self.sheet.period_s)
             watched = supervised_agent(agent, self.sheet, self._limits, self.simulated, supervisor)
