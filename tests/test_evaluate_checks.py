@@ -1,4 +1,4 @@
-"""evaluate() refuses what learn() refuses: rewards and flags that are none; and a space that is too wide to scale to."""
+"""evaluate() refuses what learn() refuses: rewards and flags that are none; so is a space too wide to scale to."""
 
 from __future__ import annotations
 
