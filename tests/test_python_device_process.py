@@ -152,7 +152,7 @@ def test_a_process_of_its_own_and_sigterm(tmp_path: Path) -> None:
     ("name", "words"),
     [
         ("nothing.py:Arm", "nothing.py:Arm: no such file: nothing.py"),
-        ("rtu_edge:Nothing", "rtu_edge:Nobody: no class 'Nothing' in rtu_edge"),
+        ("rtu_edge:Nothing", "rtu_edge:Nothing: no class 'Nothing' in rtu_edge"),
         ("collections:Counter", "expected a subclass of rtu_edge.PythonDevice"),
     ],
 )
