@@ -25,6 +25,8 @@ def command(target: str, token: int | None) -> None:
     from rtu_edge.device import lock
 
     port, _ = port_of(target)
+    if lock.owner(port) is None:
+        raise DeviceError(f"{port}: no process owns this port; start `rtu-edge serve {target}` first")
     shown = lock.status(port).get("arm_token")
     if not shown:
         raise DeviceError(f"{port}: its owner does not wait for arming")

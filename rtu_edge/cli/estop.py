@@ -8,7 +8,7 @@ import os
 import click
 
 from rtu_edge.cli import complete, options
-from rtu_edge.cli.target import is_file, port_of
+from rtu_edge.cli.target import is_file, plant_of, port_of
 from rtu_edge.tools import estop as stops
 
 
@@ -51,4 +51,7 @@ def command(target: str, baud: int | None, timeout_s: float, as_json: bool) -> N
     how = "by the process that owns the port" if done.by == "owner" else "directly"
     ended = f"; process {done.ended_pid} was ended" if done.ended_pid is not None else ""
     click.echo(f"{', '.join(done.stopped)}: stopped {how}, confirmed by the device{ended}")
+    if plant_of(target):
+        click.echo("The device is simulated and ends with its run: nothing is to be cleared.")
+        return
     click.echo(f"The stop is latched: when the plant may move again, run `rtu-edge clear {target}`.")

@@ -12,7 +12,7 @@ import click
 from rtu_edge._base.untrusted import clean, to_json
 from rtu_edge.cli import complete, options
 from rtu_edge.cli.common import console
-from rtu_edge.cli.target import port_of
+from rtu_edge.cli.target import running_port_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -37,14 +37,14 @@ def command(
 ) -> None:
     """Show a link live: device state, return, rates, clocks, losses.
 
-    TARGET is a port, or the TOML file that names it. If a process owns the port, it is asked for its status, which does
-    not delay its loop. Otherwise the port is opened and read; only a HELLO request is sent, until it is answered. This
-    command never arms, resets or stops a device.
+    TARGET is a port, or the TOML file that names it or that a run uses. If a process owns the port, it is asked for its
+    status, which does not delay its loop. Otherwise the port is opened and read; only a HELLO request is sent, until it
+    is answered. This command never arms, resets or stops a device.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.device import lock
 
-    port, configured = port_of(target)
+    port, configured = running_port_of(target)
     pid = lock.owner(port)
     if pid is not None and frames:
         raise ConfigError(f"--frames: {port} is owned by process {pid}; frames are visible only without an owner")
@@ -255,10 +255,10 @@ def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
     name = _state_name(status["device_state"])
     head = Text.assemble(
         (port, "bold"),
-        f"  process {status['pid']} ",
-        ("drives" if status["running"] else f"owns it, no loop runs ({status['reason']})", "dim"),
         "   device ",
         (name, _state_style(name)),
+        f"\nprocess {status['pid']} ",
+        ("drives" if status["running"] else f"owns it, no loop runs ({status['reason']})", "dim"),
     )
     job = [
         ("step", f"{status['steps']:,}"),
@@ -330,9 +330,9 @@ def _heard(port: str, heard: Heard, silent: bool) -> Any:
     from rtu_edge.tools.monitor import name_of, text_of
 
     name = "-" if heard.state is None else name_of(heard.state.state)
-    promise = "nothing is written" if silent else "nothing is written but HELLO"
+    promise = "read only; nothing is sent" if silent else "read only; only HELLO is sent"
     head = Text.assemble(
-        (port, "bold"), "   no driver; listening,  ", (promise, "dim"), "   device ", (name, _state_style(name))
+        (port, "bold"), "   device ", (name, _state_style(name)), (f"\nno process drives it; {promise}", "dim")
     )
     table = TextTable("frame", "count", "/s", "seq", "t", "the last one", prose=("the last one",))
     for kind, (frame, message, _) in heard.last.items():

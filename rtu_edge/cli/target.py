@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["is_file", "port_of"]
+__all__ = ["is_file", "plant_of", "port_of", "running_port_of"]
 
 
 def is_file(target: str) -> bool:
@@ -31,3 +31,43 @@ def port_of(target: str) -> tuple[str, int]:
     if not device.port:
         raise ConfigError("device.port: missing; a simulated plant's port is what `rtu-edge run` printed", target)
     return device.port, device.baud
+
+
+def running_port_of(target: str) -> tuple[str, int]:
+    """The port and baud rate of a command's argument, as port_of(); of a file without an owned port, those of the run
+    that was started with this file.
+
+    Raises:
+        ConfigError: as port_of(), and no run with this file is found.
+    """
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.device import lock
+    from rtu_edge.device.ports import DEFAULT_BAUD
+
+    try:
+        port, baud = port_of(target)
+    except ConfigError as error:
+        if found := lock.port_of_run(target):
+            return found, DEFAULT_BAUD
+        if not (plant := plant_of(target)):
+            raise
+        raise ConfigError(
+            f"no run with this file is active; start `rtu-edge run {target}`: it simulates the plant {plant}", target
+        ) from error
+    if is_file(target) and lock.owner(port) is None:
+        port = lock.port_of_run(target) or port
+    return port, baud
+
+
+def plant_of(target: str) -> str:
+    """The simulated plant of a configuration that names no port; "" for anything else."""
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.config import load_device
+
+    if not is_file(target):
+        return ""
+    try:
+        device = load_device(target)
+    except ConfigError:
+        return ""
+    return "" if device.port else device.plant

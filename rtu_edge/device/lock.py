@@ -30,6 +30,7 @@ __all__ = [
     "owner",
     "owners",
     "peer",
+    "port_of_run",
     "socket_path",
     "status",
 ]
@@ -73,6 +74,11 @@ def status(port: str) -> dict[str, Any]:
 def owner(port: str) -> int | None:
     """Process id of a port's owner; None if it has none."""
     return next((one.pid for one in owners(port) if one.pid and _may_ask(one)), None)
+
+
+def port_of_run(config: str) -> str:
+    """The port that a running process with this configuration drives, if this user may ask it; else ""."""
+    return next((one.record.path for one in owners("", config) if one.pid and one.speaks and _may_ask(one)), "")
 
 
 def arm(port: str, token: int) -> None:

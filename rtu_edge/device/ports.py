@@ -238,6 +238,15 @@ def _without_delay(handle: Any) -> None:
         duplicate.close()
 
 
+def _holder(url: str) -> str:
+    """The process that holds a port, as far as this user sees it."""
+    from rtu_edge.device.holders import device_of, holders
+
+    device = device_of(url) if "://" not in url else None
+    found = [str(one) for one in holders(device) if one.pid != os.getpid()] if device is not None else []
+    return " and ".join(found) or "another process"
+
+
 def _reason(url: str, error: Exception) -> str:
     number = getattr(error, "errno", None)
     if number == errno.ENOENT:
@@ -245,7 +254,7 @@ def _reason(url: str, error: Exception) -> str:
     if number in (errno.EACCES, errno.EPERM):
         return f"{url}: permission denied; add yourself to the port's group (dialout on Debian) and log in again"
     if number in (errno.EBUSY, errno.EAGAIN):
-        return f"{url}: in use by another process; `rtu-edge estop` reaches its owner"
+        return f"{url}: in use by {_holder(url)}; end that process first; `rtu-edge estop {url}` stops the device"
     detail = error.args[-1] if isinstance(error, termios.error) else error
     return f"{url}: cannot be opened: {detail}"
 

@@ -23,7 +23,7 @@ from types import TracebackType
 from rtu_edge._base.errors import DeviceError
 from rtu_edge._base.forks import leave_to_the_parent
 from rtu_edge._base.untrusted import parse_json
-from rtu_edge.device.holders import Device, device_of, is_port
+from rtu_edge.device.holders import Device, device_of, is_port, process
 
 __all__ = ["PortLock", "Record", "Registration", "absolute", "lock_port", "records", "socket_path"]
 
@@ -106,10 +106,13 @@ class PortLock:
                 os.close(fd)  # it was removed by the previous owner
                 continue
             except BlockingIOError:
-                holder = _parse(os.pread(fd, _RECORD_MAX, 0)).get("pid", "?")
+                pid = _parse(os.pread(fd, _RECORD_MAX, 0)).get("pid", "?")
+                holder = (process(pid) if isinstance(pid, int) else None) or f"process {pid}"
                 os.close(fd)
                 if time.monotonic() > give_up:
-                    raise DeviceError(f"the port is owned by process {holder}; `rtu-edge estop` reaches it") from None
+                    raise DeviceError(
+                        f"the port is owned by {holder}; end it first; `rtu-edge estop` stops its device"
+                    ) from None
                 time.sleep(0.01)
             except OSError:
                 os.close(fd)

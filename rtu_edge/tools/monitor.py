@@ -256,7 +256,12 @@ def text_of(message: protocol.Message | None) -> str:
         return message.text
     if isinstance(message, protocol.State):
         return _state(message)
-    return "  ".join(f"{field.name} {_value(getattr(message, field.name))}" for field in fields(message))
+    return "  ".join(f"{field.name} {_field(field.name, getattr(message, field.name))}" for field in fields(message))
+
+
+def _field(name: str, value: Any) -> str:
+    """A value; hashes and boot numbers as everywhere else, in hexadecimal."""
+    return f"{value:08x}" if name in ("schema_hash", "boot_id") else _value(value)
 
 
 def _state(state: protocol.State) -> str:
