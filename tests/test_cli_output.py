@@ -125,7 +125,8 @@ def test_json_is_one_document_with_the_documented_fields(
     wanted = documented(name)[0]
     if name == "inspect":
         assert (
-            set(found) == {"kind", "path", "summary", "cut"} and found["summary"]["stages"]["learning"]["steps"] == 60
+            set(found) == {"kind", "path", "summary", "counters", "cut"}
+            and found["summary"]["stages"]["learning"]["steps"] == 60
         )
     elif name == "monitor":
         assert found["event"] == "heard" and found["device_state"] in ("DISARMED", "ESTOP")

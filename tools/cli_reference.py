@@ -22,8 +22,8 @@ JSON: dict[str, str] = {
     "size": "`kind` `bytes` `flops` `times` `sections` `learner_monitor`",
     "promote": "`run` `mode` `sufficient` `against` `evidence` `output`",
     "verify": "`policy` `checkpoint` `steps` `difference` `tolerance` `passed`",
-    "inspect": "`kind` (`run`, `interrupted`, `session`, `service`, `checkpoint`) `path`; of a run `summary` `cut`, "
-    "of a checkpoint `bytes` `state_hash` `learner` `sections`, of the others `files`",
+    "inspect": "`kind` (`run`, `interrupted`, `session`, `service`, `checkpoint`) `path`; of a run `summary` "
+    "`counters` `cut`, of a checkpoint `bytes` `state_hash` `learner` `sections`, of the others `files`",
     "log repair": "`logs`: `log` `path` `records` `episodes` `chunks` `left_out` of each",
     "replay": "`log` `session` `cut` `records` `steps` `hashes` `exact` `equal` `problem` `largest` `largest_value` "
     "`final_equal` `ended` `state_hash`; with `--set` `set` `transitions` `comparison` `folder`",

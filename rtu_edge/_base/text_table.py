@@ -158,6 +158,10 @@ class FactGrid:
     def __init__(self, rows: list[tuple[str, str]], columns: int) -> None:
         self._rows, self._columns = rows, columns
 
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        most = self._needed(self._columns) if self._rows else 0
+        return Measurement(min(most, _LABEL), min(most, options.max_width))
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if not self._rows:
             return

@@ -71,11 +71,18 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, *, foll
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise ConfigError("not a regular file", os.fspath(path))
+            raise ConfigError(_not_regular(path, found.st_mode), os.fspath(path))
     except BaseException:
         os.close(handle)
         raise
     return handle
+
+
+def _not_regular(path: str | os.PathLike[str], mode: int) -> str:
+    inside = os.path.join(path, "checkpoint.rtu")
+    if not stat.S_ISDIR(mode):
+        return "not a regular file"
+    return f"a folder, not a file; its checkpoint is {inside}" if os.path.isfile(inside) else "a folder, not a file"
 
 
 def read_file(path: str | os.PathLike[str], most: int = _FILE_BYTES, *, follow: bool = True) -> bytes:

@@ -30,6 +30,7 @@ def ls(path: Path, as_json: bool) -> None:
 
     PATH is the folder of a run, or one checkpoint.
     """
+    from rtu_edge._base.errors import CheckpointError
     from rtu_edge.learn.checkpoint.slots import Slots
 
     files = [path]
@@ -38,6 +39,10 @@ def ls(path: Path, as_json: bool) -> None:
         files = [file for file in (slots.current, *slots.older()) if file.exists() or file.is_symlink()]
         files += sorted(path.glob("checkpoint.damaged-*.rtu"))
     found = [_facts(file) for file in files]
+    if not path.is_dir() and found[0]["problem"]:
+        raise CheckpointError(f"{path}: {found[0]['problem']}; give a checkpoint, or the folder of a run")
+    if not found:
+        raise CheckpointError(f"{path}: no checkpoint in this folder; give the folder of a run")
     if as_json:
         print_json({"checkpoints": found})
         return
@@ -87,7 +92,7 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     """Compare two checkpoints: configuration, and the largest difference of each section.
 
     A and B are files, or folders of runs: then the newest complete checkpoint. The relative difference is that of the
-    largest entry of the section.
+    largest entry of the section. Equal sections are only counted; --json lists them too.
     """
     from rtu_edge.learn import checkpoint, decode
 
@@ -111,7 +116,7 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
     out.print(_sections_table(sections))
 
 
-_STYLES = {"equal": "[dim]equal[/]", "changed": "[yellow]changed[/]", "layout": "[red]another layout[/]"}
+_STYLES = {"changed": "[yellow]changed[/]", "layout": "[red]another layout[/]"}
 
 
 def _sections(ours: dict[str, Any], theirs: dict[str, Any]) -> list[dict[str, Any]]:
@@ -137,8 +142,10 @@ def _sections(ours: dict[str, Any], theirs: dict[str, Any]) -> list[dict[str, An
 
 
 def _sections_table(sections: list[dict[str, Any]]) -> Any:
-    table = _table("section", "shape", "largest difference", "relative", "")
+    table = _table("section", "shape", "difference", "relative", "")
     for row in sections:
+        if row["result"] == "equal":
+            continue
         numbers = ("" if row[key] is None else f"{row[key]:.3g}" for key in ("largest", "relative"))
         table.add_row(row["name"], row["shape"], *numbers, _STYLES[row["result"]])
     equal = sum(row["result"] == "equal" for row in sections)

@@ -44,6 +44,8 @@ def command(
         raise click.UsageError("give a PORT or a PLANT, or --all without one")
     if overrides and not every:
         raise click.UsageError("--set: only with --all; edit the file that is written, or give --set to `rtu-edge run`")
+    if device is not None and "/" not in device and not device.endswith(".c"):
+        _check_name(device)
     if os.path.lexists(out) and not force:
         raise ConfigError(f"{out}: exists; give another -o, or --force to overwrite it")
     if device is None:
@@ -56,6 +58,15 @@ def command(
     click.echo(f"{out}: written; next:")
     for step in steps:
         click.echo(f"  rtu-edge run {out} {step}".rstrip())
+
+
+def _check_name(plant: str) -> None:
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.device import plants
+    from rtu_edge.device.simulated import unknown_plant
+
+    if plant not in plants.names():
+        raise ConfigError(unknown_plant(plant, plants.names()))
 
 
 def _starter(device: str, out: Path, baud: int | None) -> tuple[str, list[str]]:

@@ -14,9 +14,12 @@ from rtu_edge.cli.common import check_picture, console, print_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rtu_edge.record import Summary
+    from rtu_edge.record import Stage, Summary
     from rtu_edge.record.stages import Steps
     from rtu_edge.record.unfinished import Known
+
+
+RUN_FILES = ("config.toml", "log.mcap", "summary.json", "events.jsonl", "blackbox.rtubox", "policy.onnx", "report.html")
 
 
 @click.command("inspect", epilog=options.examples("rtu-edge inspect runs/robot", "rtu-edge inspect checkpoint.rtu"))
@@ -40,9 +43,13 @@ def command(path: Path, report: bool, memory: int | None, plot: Path | None, as_
 
 
 def _checkpoint(path: Path, as_json: bool) -> None:
+    from rtu_edge._base.errors import CheckpointError
     from rtu_edge.learn import load
 
-    agent: Any = load(path)
+    try:
+        agent: Any = load(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}{_instead(path)}") from error
     if as_json:
         sections = [
             {"name": name, "type": str(dtype), "shape": list(shape), "bytes": size}
@@ -63,6 +70,14 @@ def _checkpoint(path: Path, as_json: bool) -> None:
     out.print(table)
 
 
+def _instead(path: Path) -> str:
+    """What to inspect in place of a file that is no checkpoint."""
+    folder = path.absolute().parent
+    if (folder / RUN_FILES[0]).is_file() and path.name in RUN_FILES:
+        return f"; `rtu-edge inspect {path.parent}` shows the run of this file"
+    return "; give a checkpoint, or the folder that `rtu-edge run` printed" if path.suffix in (".toml", ".mcap") else ""
+
+
 def _folder(path: Path, report: bool, plot: Path | None, memory: int | None, as_json: bool) -> None:
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.record import RunFolder
@@ -80,7 +95,8 @@ def _folder(path: Path, report: bool, plot: Path | None, memory: int | None, as_
         summary, steps = folder.load_summary(), stages(folder, memory)
         if as_json:
             cut = {found.path.name: found.cut for found in steps.values() if found.cut}
-            print_json({"kind": "run", "path": str(path), "summary": summary, "cut": cut})
+            counters = {name: counted(stage) for name, stage in summary.stages.items()}
+            print_json({"kind": "run", "path": str(path), "summary": summary, "counters": counters, "cut": cut})
         else:
             _show(path, steps, summary)
         digests = digests_of(steps, summary) if report or plot is not None else {}
@@ -111,11 +127,21 @@ def _unfinished(known: Known, as_json: bool) -> None:
         out.print(escape(line), soft_wrap=True)
 
 
+_ALWAYS = ("steps", "learned")
+
+
+def counted(stage: Stage) -> dict[str, int]:
+    """The counters of a stage that are not 0, and steps and learned in any case; {} if it has none."""
+    return {name: value for name, value in stage.counters.items() if value or name in _ALWAYS}
+
+
 def _show(path: Path, steps: Mapping[str, Steps], summary: Summary) -> None:
+    from rtu_edge._base.text_table import FactGrid
+
     out = console()
     out.print(f"[bold]{escape(str(path))}[/]   {escape(summary.title)}")
     if summary.headline:
-        out.print(escape(summary.headline))
+        out.print(escape(phrases(summary.headline, out.width)), soft_wrap=True)
     out.print(
         _facts(
             {
@@ -134,6 +160,11 @@ def _show(path: Path, steps: Mapping[str, Steps], summary: Summary) -> None:
     out.print()
     out.print(stages)
     out.print()
+    for name, stage in summary.stages.items():
+        if counters := counted(stage):
+            out.print(f"[dim]counters of {escape(name)}, those that are not 0[/]")
+            out.print(FactGrid([(key, f"{value:,}") for key, value in counters.items()], 3))
+            out.print()
     if summary.checks:
         from rtu_edge.report.terminal import checks_table
 
@@ -149,6 +180,17 @@ def _show(path: Path, steps: Mapping[str, Steps], summary: Summary) -> None:
             out.print(
                 f"[yellow]{escape(str(found.path))} is cut:[/] {escape(found.cut)}; rtu-edge log repair closes it"
             )
+
+
+def phrases(text: str, width: int) -> str:
+    """Lines of at most `width` columns that break after a semicolon only."""
+    lines: list[str] = []
+    for part in text.split("; "):
+        if lines and len(lines[-1]) + len(part) + 3 <= width:
+            lines[-1] += f"; {part}"
+        else:
+            lines.append(part)
+    return ";\n".join(lines)
 
 
 def _holds(steps: Steps) -> str:

@@ -42,7 +42,8 @@ def command(
     """Print memory, operations and time per step of a learner.
 
     CONFIG is a TOML file with a [learner] section; PLANT is the name of a simulated plant, for a learner of that size
-    with the defaults. `device.plant` or `device.sim` of the file gives the numbers of observations and actuators.
+    with the defaults. `device.plant` or `device.sim` of the file gives the numbers of observations and actuators. The
+    table has a line for each part of the learner; --json lists every section.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge._base.strict import quoted
@@ -73,12 +74,24 @@ def command(
     if as_json:
         print_json({**_plain(found), "learner_monitor": {"included": False, "scan_bytes": scanned}})
         return
-    click.echo(str(found))
+    click.echo("\n".join([*_groups(found), found.totals]))
     if scanned:
         click.echo(
             f"not included: the learner monitor, which also checks {scanned:,} bytes of the state per step "
             f"(learner_monitor.scan_kib = {monitor.scan_kib})"
         )
+
+
+def _groups(found: Footprint) -> list[str]:
+    """A line for each part of the learner: name, number of sections, bytes; and for the bytes between the sections."""
+    groups: dict[str, list[int]] = {}
+    for name, _, _, size in found.sections:
+        parts = name.split(".")
+        groups.setdefault(".".join(parts[:2] if len(parts) > 2 else parts[:1]), []).append(size)
+    rows = [(name, f"{len(sizes)} section{'s' * (len(sizes) > 1)}", sum(sizes)) for name, sizes in groups.items()]
+    rows.append(("alignment", "", found.nbytes - sum(size for _, _, size in rows)))
+    width = max(len(name) for name, _, _ in rows)
+    return [f"{name:{width}}  {count:>12}  {size:>9} bytes" for name, count, size in rows if size]
 
 
 def _plain(found: Footprint) -> dict[str, Any]:

@@ -20,7 +20,8 @@ def command(policy: Path, checkpoint: Path | None, steps: int, tolerance: float,
     """Compare an ONNX policy with its checkpoint, step by step.
 
     ONNX Runtime and the native code run the same observations. POLICY is the ONNX file, or the folder of a run;
-    CHECKPOINT is by default the one in the same folder. Exit code 1 when they differ by more than the tolerance.
+    CHECKPOINT is a file or a run's folder, by default the one with POLICY. Exit code 1 when they differ by more than
+    the tolerance.
     """
     from rtu_edge._base.errors import CheckFailed, ConfigError
     from rtu_edge.learn import load
@@ -30,7 +31,11 @@ def command(policy: Path, checkpoint: Path | None, steps: int, tolerance: float,
 
     if policy.is_dir():
         policy = policy / RunFolder.ONNX
+        if not policy.is_file():
+            raise ConfigError(f"{policy}: no such file; `rtu-edge export {policy.parent}` writes it")
     checkpoint = checkpoint if checkpoint is not None else policy.with_name(RunFolder.CHECKPOINT)
+    if checkpoint.is_dir():
+        checkpoint = checkpoint / RunFolder.CHECKPOINT
     for path in (policy, checkpoint):
         if not path.is_file():
             raise ConfigError(f"{path}: no such file")

@@ -101,9 +101,14 @@ class Footprint:
             f"{name:{width}}  {dtype:8} {'x'.join(map(str, shape)):>10} {nbytes:>9}"
             for name, dtype, shape, nbytes in self.sections
         ]
+        return "\n".join([*rows, self.totals])
+
+    @property
+    def totals(self) -> str:
+        """The last lines of the table: bytes and operations, and times if measured."""
         operations = ", ".join(f"{part} {count}" for part, count in self.flops.items())
-        rows.append(f"{self.kind}: {self.nbytes} bytes; operations per step: {operations}")
-        return "\n".join(rows if self.times is None else [*rows, str(self.times)])
+        total = f"{self.kind}: {self.nbytes} bytes; operations per step: {operations}"
+        return total if self.times is None else f"{total}\n{self.times}"
 
 
 def _flops(config: Mapping[str, Any]) -> dict[str, int]:
