@@ -24,7 +24,18 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Number", "Section", "emit", "override", "parse_toml", "problems", "quoted", "quoted_key", "read_text"]
+__all__ = [
+    "Number",
+    "Section",
+    "emit",
+    "near_table",
+    "override",
+    "parse_toml",
+    "problems",
+    "quoted",
+    "quoted_key",
+    "read_text",
+]
 
 Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 
@@ -111,6 +122,22 @@ def override(data: dict[str, Any], text: str) -> None:
             raise ConfigError(f"--set {text}: {'.'.join(keys[: position + 1])} is not a table")
         table = below
     table[keys[-1]] = found["value"]
+
+
+def near_table(data: Mapping[str, Any], text: str) -> list[tuple[str, str]]:
+    """The table that `a.b.c=d` would add as a.b, with the one next to it that has nearly this name; else []."""
+    keys = [key.strip() for key in text.partition("=")[0].split(".")]
+    table: Any = data
+    for position, key in enumerate(keys[:-1]):
+        if not isinstance(table, dict):
+            break
+        if position and key not in table:
+            tables = [name for name, value in table.items() if isinstance(value, dict)]
+            close = difflib.get_close_matches(key, tables, n=1, cutoff=0.6)
+            above = ".".join(keys[:position])
+            return [(f"{above}.{key}", f"{above}.{close[0]}")] if close else []
+        table = table.get(key, {})
+    return []
 
 
 def emit(table: Mapping[str, Any]) -> str:

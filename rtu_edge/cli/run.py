@@ -135,6 +135,8 @@ def _settings(
         overrides = (*overrides, f"run.steps={steps}")
     if name:
         overrides = (*overrides, f"run.name={quoted(name)}")
+    if file is not None and file.is_dir():
+        raise ConfigError(f"a folder, not a configuration; `rtu-edge run --resume {file}` continues its run", str(file))
     if file is None:
         simulated = quoted(plant or "cartpole")
         return parse_config(f'device.plant = {simulated}\nloop.clock = "lockstep"\n', overrides, source="--set"), ""
@@ -215,8 +217,9 @@ def _run(
         for note in finished.notes:
             out.print(f"[dim]{escape(note)}[/]")
         summary.seconds = time.monotonic() - begin
+        trouble = error_of(finished.result, session.supervised.fallback_error())
         try:
-            _keep(out, settings, folder, summary, saver, finished, digest)
+            _keep(out, settings, folder, summary, saver, finished, digest, trouble is not None)
         except OSError as error:
             raise CheckFailed(
                 f"{error.filename or folder.path}: {cause_of(error)}: not everything was written;"
@@ -231,7 +234,7 @@ def _run(
         out.print(heap.check(result, resident))
     if failures := result.counters.get("fallback_failures"):
         out.print(f"the fallback failed in {failures:,} steps")
-    if (trouble := error_of(result, session.supervised.fallback_error())) is not None:
+    if trouble is not None:
         trouble.args = (f"{trouble}; {digest.learned}; report: {folder.file(RunFolder.REPORT)}",)
         raise trouble
 
@@ -326,7 +329,7 @@ def _watch_only(out: Console, session: Session, folder: RunFolder, saver: Saver,
     from rtu_edge.run.dry_run import DryRun
 
     out.print("Dry run: nothing is sent to the device. Ctrl-C ends it.")
-    shown = DryRun(out, session.device.sheet)
+    shown, digest.watched = DryRun(out, session.device.sheet), True
 
     def watch(status: Any, records: Any, episodes: Any) -> None:
         shown.watch(status, records, episodes)
@@ -347,8 +350,13 @@ def _keep(
     saver: Saver,
     finished: RunResult,
     digest: Digest,
+    failed: bool,
 ) -> None:
-    """Write the end of the run to its folder, the checkpoint first."""
+    """Write the end of the run to its folder, the checkpoint first.
+
+    Args:
+        failed: an error that has reason, result and report follows: these are not printed here.
+    """
     from rtu_edge._base.errors import CheckFailed, CheckpointError
     from rtu_edge.config import Clock
     from rtu_edge.report import write_report
@@ -365,7 +373,8 @@ def _keep(
     summary.stages[stage] = stage_of(result, saver.counters, digest.timeline.plain_samples)
     plural = "s" if result.episodes > 1 else ""
     episodes = f", {result.episodes:,} episode{plural}" if result.episodes else ""
-    ended = f"{result.steps:,} steps{episodes}; stopped: {result.message or result.reason.value}"
+    done = f"{result.steps:,} steps{episodes}"
+    ended = f"{done}; stopped: {result.message or result.reason.value}"
     summary.headline = f"{ended}; {digest.learned}."
     folder.save_summary(summary)
     folder.event("end", reason=result.reason.value, steps=result.steps, counters=summary.stages[stage].counters)
@@ -374,7 +383,8 @@ def _keep(
     report = escape(str(write_report(folder, {stage: digest})))
     if complaint := saver.complaint():
         out.print(escape(complaint))
-    out.print(f"{escape(ended)}\n[bold]{escape(digest.learned)}[/]; report: {report}", soft_wrap=True)
+    learned = f"{escape(ended)}\n[bold]{escape(digest.learned)}[/]; report: {report}"
+    out.print(done if failed else learned, soft_wrap=True)
     if lost:
         raise CheckFailed(lost)
 

@@ -12,7 +12,7 @@ import msgspec.inspect as mi
 
 from rtu_edge._base import old_names
 from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.strict import emit, override, parse_toml, problems, quoted, read_text
+from rtu_edge._base.strict import emit, near_table, override, parse_toml, problems, quoted, read_text
 from rtu_edge.config.tables import Config, Device, cross_check
 
 __all__ = ["canonical", "check_config", "config_hash", "load_config", "load_device", "parse_config", "write_config"]
@@ -73,9 +73,20 @@ def parse_config(
     data = _parse(text, source)
     if recorded or _unchanged(text):
         data = old_names.configuration(data)
+    near = []
     for assignment in overrides:
+        near += near_table(data, assignment)
         override(data, assignment)
-    return check_config(data, source=source, user=user)
+    try:
+        return check_config(data, source=source, user=user)
+    except ConfigError as error:
+        if not near:
+            raise
+        # A table that only --set makes, with a name that is nearly that of another, lacks its other keys.
+        own = tuple(f"{made}." for made, _ in near)
+        others = [problem for problem in error.problems if not problem.startswith(own)]
+        hints = [f'--set {made}: not in this configuration; did you mean "{known}"?' for made, known in near]
+        raise ConfigError([*hints, *others], error.source) from None
 
 
 def check_config(data: dict[str, Any], *, source: str = "", user: str = "") -> Config:

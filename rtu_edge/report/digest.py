@@ -142,6 +142,7 @@ class Digest:
 
     def __init__(self, window: int = 20, limits: Sequence[Limits] = ()) -> None:
         self.records = 0
+        self.watched = False  # a dry run
         self._limits = list(limits)
         self.notes: list[str] = []  # missing steps, and the reason
         self.curve = Curve(window)
@@ -178,6 +179,8 @@ class Digest:
     @property
     def learned(self) -> str:
         """The learning progress in one phrase: the return with episodes, else the reward per step."""
+        if self.watched:
+            return "dry run: no command was sent, so no return or reward is the learner's"
         if self.curve.episodes:
             what = f"return {number(self.curve.last)} (last {_count(self.episodes_in_mean, 'episode')})"
             return what + self._driven

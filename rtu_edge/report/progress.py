@@ -170,17 +170,22 @@ class Display:
             groups[-1].append(self._memory())
         inside = Table.grid()
         shown = [facts(group, width, strong="return") for group in groups if group]
-        inside.add_row(" " * _INDENT, Group(bar, *shown, Text(self._curve(min(64, width)), style="cyan")))
+        inside.add_row(" " * _INDENT, Group(bar, *shown, self._curve(width)))
         return Group(inside)
 
-    def _curve(self, width: int) -> str:
-        """Returns over the run, or rewards per step without episodes."""
+    def _curve(self, width: int) -> Text:
+        """Returns over the run, or rewards per step without episodes, with a label."""
         returns = self._digest.curve.returns
-        if len(returns):
-            return sparkline(returns, width, self._top if self._top is not None else float(returns.max()))
-        rewards = self._digest.timeline.mean("reward", "rewards")
-        rewards = rewards[np.isfinite(rewards)]
-        return sparkline(rewards, width, float(rewards.max()), float(rewards.min())) if len(rewards) else ""
+        name, values, low = "return over the run ", returns, 0.0
+        top = self._top
+        if not len(returns):
+            rewards = self._digest.timeline.mean("reward", "rewards")
+            name, values, top = "reward over the run ", rewards[np.isfinite(rewards)], None
+            low = float(values.min()) if len(values) else 0.0
+        if not len(values):
+            return Text()
+        bars = sparkline(values, min(64, width - len(name)), top if top is not None else float(values.max()), low)
+        return Text.assemble((name, "dim"), (bars, "cyan"))
 
 
 def latency_table(times: Mapping[str, Times]) -> TextTable:

@@ -226,13 +226,13 @@ def going_on(start: Start, settings: Run, path: Path) -> Start:
     done = start.position
     if done.steps >= settings.steps:
         raise CheckpointError(
-            f"{path}: run.steps = {settings.steps}: must be above the {done.steps} that this run has done; give it"
-            " with --set, or name a configuration to begin another run with its learner"
+            f"{path}: run.steps = {settings.steps}: must be above the {done.steps} that this run has done, which count;"
+            f" give --steps of {done.steps + 1} or more, or name a configuration to begin another run with its learner"
         )
     if 0 < settings.seconds <= done.seconds:
         raise CheckpointError(
             f"{path}: run.seconds = {settings.seconds:g}: must be above the {done.seconds:.1f} that this run has taken;"
-            " give it with --set, or name a configuration to begin another run with its learner"
+            " give more with --set, or name a configuration to begin another run with its learner"
         )
     return start
 
