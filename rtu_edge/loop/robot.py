@@ -10,11 +10,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -22,11 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._base.closing import Closing
-from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.progress import Callback, callbacks
 from rtu_edge._base.validation import check_bool, check_values
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import DataSheet, Hello, Limits, scale_to
+from rtu_edge.loop.access import Access
 from rtu_edge.loop.describe import Description
 from rtu_edge.loop.driving import as_config_error, check_deadline, check_fit, check_reward, only_here, supervised_agent
 from rtu_edge.loop.flags import Clock
@@ -87,11 +87,7 @@ class Robot(Closing):
         self._own = OwnLoop(name, link, config, self._permission, self._notice)
         self._loop: Loop | None = None
         self._noticed = hello.simulated
-        self._closed = False
-        self._lock = threading.Lock()
-        self._user = ""
-        self._inside: set[int] = set()  # threads that are in a call of this robot, or in a function that it calls
-        self._close_due = False
+        self._access = Access(name, self._end)
 
     # ------------------------------------------------------------ what it is
 
@@ -148,7 +144,7 @@ class Robot(Closing):
         return scale_to(low, high, values)
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else self._user or ("armed" if self.armed else "not armed")
+        state = "closed" if self._access.closed else self._access.user or ("armed" if self.armed else "not armed")
         seen, acted = (", ".join(row.name for row in rows) for rows in (self.sheet.observations, self.sheet.actuators))
         kind = "simulated" if self.simulated else "real hardware"
         return f"Robot({self.name!r}): {seen} -> {acted}; {1 / self.sheet.period_s:g} Hz, {kind}, {state}"
@@ -165,7 +161,7 @@ class Robot(Closing):
             DeviceError: the device is silent, restarted, or gone.
             SafetyStop: an armed session has ended: TTL, fault or emergency stop.
         """
-        with self._using("read()"):
+        with self._access.using("read()"):
             return self._own.read().x
 
     def write(self, u: Any) -> Array:
@@ -186,7 +182,7 @@ class Robot(Closing):
             ConfigError: u has another shape or is not finite; real hardware without arm=True and limits.
             DeviceError, SafetyStop: see read().
         """
-        with self._using("write()"):
+        with self._access.using("write()"):
             return self._own.write(u)
 
     def step(self, u: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
@@ -202,7 +198,7 @@ class Robot(Closing):
             ConfigError: as write(); there is no reward; the episode has ended.
             DeviceError, SafetyStop: see read().
         """
-        with self._using("step()"):
+        with self._access.using("step()"):
             if not self._has_reward:
                 raise ConfigError(f"{self.name} sends no reward: connect(..., reward=...) with a Reward or a function")
             return self._own.step(u)
@@ -221,17 +217,17 @@ class Robot(Closing):
             ConfigError: the seed is out of range; real hardware without arm=True and limits.
             DeviceError, SafetyStop: see read().
         """
-        with self._using("reset()"):
+        with self._access.using("reset()"):
             return self._own.reset(seed)
 
     def arm(self) -> None:
         """Start a session, like the first write(); also after a stop by the device. Raises as write()."""
-        with self._using("arm()"):
+        with self._access.using("arm()"):
             self._own.arm()
 
     def disarm(self) -> None:
         """End the session of write() and step(): the rest values, then DISARM. No effect without a session."""
-        with self._using("disarm()"):
+        with self._access.using("disarm()"):
             self._own.close()
 
     def estop(self, timeout_s: float = 2.0) -> bool:
@@ -246,7 +242,7 @@ class Robot(Closing):
 
     def clear(self) -> bool:
         """Unlatch an emergency stop or a fault, after the plant was inspected; True when the device acknowledges."""
-        with self._using("clear()"):
+        with self._access.using("clear()"):
             self._own.close()
             return self._link.clear_fault()
 
@@ -307,7 +303,7 @@ class Robot(Closing):
         if "limits" in loop or not (self.simulated or loop.get("command_limiter", True)):
             raise ConfigError("limits, command_limiter: the limits of connect() hold in run() too; connect with others")
         called = callbacks(callback)
-        with self._using("run()"), only_here(agent):
+        with self._access.using("run()"), only_here(agent):
             self._permission.require()
             check_fit(agent, self.name, self.sheet, any_period=any_period)
             config = dataclasses.replace(
@@ -359,35 +355,6 @@ class Robot(Closing):
 
     # ------------------------------------------------------------ the session
 
-    @contextlib.contextmanager
-    def _using(self, what: str) -> Iterator[None]:
-        """One user at a time."""
-        if not self._lock.acquire(blocking=False):
-            raise DeviceError(
-                f"{self.name}: {what} while {self._user or 'another call'} of another thread is under way"
-            )
-        try:
-            if self._closed:
-                raise DeviceError(f"{self.name}: {what}: the robot is closed")
-            self._user = what
-            with self._as_inside():
-                yield
-        finally:
-            self._user = ""
-            self._lock.release()
-            if self._close_due:
-                self.close()
-
-    @contextlib.contextmanager
-    def _as_inside(self) -> Iterator[None]:
-        """What this thread calls here cannot wait for the end of the call."""
-        own = threading.get_ident()
-        self._inside.add(own)
-        try:
-            yield
-        finally:
-            self._inside.discard(own)
-
     def _reward_of(self, given: GivenReward) -> Reward:
         """The reward of a run; a function is called on the loop's thread."""
         reward = self._config.reward if given is None else reward_given(given, self.hello)
@@ -396,7 +363,7 @@ class Robot(Closing):
             return reward
 
         def inside(x: Array, u: Array) -> float:
-            with self._as_inside():
+            with self._access.as_inside():
                 return function(x, u)
 
         return dataclasses.replace(reward, function=inside)
@@ -416,14 +383,12 @@ class Robot(Closing):
 
         From a callback or a reward of this robot: once the call that it belongs to has ended; run() stops.
         """
-        if self._closed:
+        if self._access.closed:
             return
         if self._loop is not None:
             self._loop.request_stop()
-        if threading.get_ident() in self._inside:
-            self._close_due = True
-            return
-        with self._lock:
-            self._closed = True
-            self._own.close()
-            self._stack.close()
+        self._access.close()
+
+    def _end(self) -> None:
+        self._own.close()
+        self._stack.close()
