@@ -39,13 +39,19 @@ inline void restart_weights(MonitorMemory& memory) {
 // Adds row weight_row of a section to the sums.
 inline void add_weight_row(LearnerMonitor& monitor, const core::Section& section) {
   MonitorMemory& memory = monitor.memory;
+  const unsigned char* const snapshot = newest(monitor);
+  // Copies: value_at() may alias the sums, which then would go through memory for each weight.
+  double change = memory.sum_change, sum_before = memory.sum_before, sum_now = memory.sum_now;
   for (uint32_t j = 0; j < section.cols; ++j) {
     const uint64_t index = section.index(memory.weight_row, j);
-    const double now = value_at(section, monitor.state, index), before = value_at(section, newest(monitor), index);
-    memory.sum_change += (now - before) * (now - before);
-    memory.sum_before += before * before;
-    memory.sum_now += now * now;
+    const double now = value_at(section, monitor.state, index), before = value_at(section, snapshot, index);
+    change += (now - before) * (now - before);
+    sum_before += before * before;
+    sum_now += now * now;
   }
+  memory.sum_change = change;
+  memory.sum_before = sum_before;
+  memory.sum_now = sum_now;
 }
 
 // Compares the next weights in rotation with the newest validated snapshot. False: changed too far, or collapsed.
