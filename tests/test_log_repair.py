@@ -188,7 +188,7 @@ def test_the_command(small: Path, tmp_path: Path, capfd: pytest.CaptureFixture[s
     log = RunFolder(tmp_path).log()
     log.write_bytes(small.read_bytes()[: ends_of(small)[1] + 20])
     code, said = run("log", "repair", tmp_path)
-    assert code == 0 and "6 records and 1 episodes in 2 chunks kept" in said and "left out: the last" in said, said
+    assert code == 0 and "6 records and 1 episode in 2 chunks kept" in said and "left out: the last" in said, said
     assert read_log(tmp_path / "log.repaired.mcap").record_count == 6
     assert run("log", "repair", log)[0] == 2  # it is there
     assert run("log", "repair", log, "--out", tmp_path / "other.mcap", "--in-place")[0] == 2

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
+from rtu_edge._base.validation import counted
 from rtu_edge.cli import complete, options
 from rtu_edge.cli.common import console, print_json, reading
 
@@ -70,7 +71,8 @@ def _show(path: Path, repaired: Repaired) -> None:
     if repaired.path is None:
         out.print(f"{escape(str(path))}: complete; nothing to repair", soft_wrap=True)
         return
-    kept = f"{repaired.records:,} records and {repaired.episodes:,} episodes in {repaired.chunks:,} chunks"
+    records, episodes = counted(repaired.records, "record"), counted(repaired.episodes, "episode")
+    kept = f"{records} and {episodes} in {counted(repaired.chunks, 'chunk')}"
     out.print(f"{escape(str(repaired.path))}: {kept} kept, of {escape(str(path))}", soft_wrap=True)
     for what in repaired.left_out:
         out.print(f"[yellow]left out:[/] {escape(what)}", soft_wrap=True)
