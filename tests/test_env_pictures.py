@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -11,14 +10,13 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from real_board import Real
 
 import rtu_edge as rtu
 from rtu_edge import envs
-from rtu_edge.device import protocol
 from rtu_edge.device.schema import Channel, DataSheet
 from rtu_edge.envs.picture import HEIGHT, WIDTH, picture
 from rtu_edge.hil import FaultBridge, SimTarget
-from rtu_edge.hil.faults.frames import _Rewrite
 
 
 def frame(plant: str, **seen: float) -> np.ndarray[Any, Any]:
@@ -117,16 +115,6 @@ def test_a_robots_actions_span_its_limits() -> None:
             env.step(3)
         with pytest.raises(TypeError, match="render_mode"):
             envs.RobotEnv(robot, render_mode="human")
-
-
-class Real(_Rewrite, frozen=True, kw_only=True):
-    """The device's HELLO has no SIMULATED flag."""
-
-    kind = "real"
-    message = protocol.Hello
-
-    def rewrite(self, now: Any, message: protocol.Hello) -> protocol.Message:
-        return dataclasses.replace(message, caps=message.caps & ~(protocol.Cap.SIMULATED | protocol.Cap.LOCKSTEP))
 
 
 def test_real_hardware_does_not_move_unasked() -> None:

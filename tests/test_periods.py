@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gymnasium
 import pytest
 
 import rtu_edge as rtu
@@ -50,6 +51,5 @@ def test_limits_are_named_as_they_were_given() -> None:
 
 
 def test_an_environment_of_a_robot_needs_a_target() -> None:
-    gymnasium = pytest.importorskip("gymnasium")
     with pytest.raises(rtu.ConfigError, match=r"^target: missing; .*target="):
         gymnasium.make("rtu_edge.envs:rtu_edge/Robot-v0")

@@ -7,9 +7,9 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from real_board import Real
 
 import rtu_edge
 import rtu_edge.cli
@@ -25,7 +25,6 @@ from rtu_edge.device import protocol
 from rtu_edge.hil import FaultBridge, SimTarget, TapPoint
 from rtu_edge.hil.case import run_case
 from rtu_edge.hil.faults import Flip
-from rtu_edge.hil.faults.frames import _Rewrite
 from rtu_edge.hil.suite import load_suite
 from rtu_edge.loop.permission import Permission
 
@@ -33,16 +32,6 @@ pytest_plugins = ("pytester",)
 
 PACKAGE = Path(rtu_edge.__file__).parent
 LIMITS = "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\naccel_per_s2 = inf\n"
-
-
-class Real(_Rewrite, frozen=True, kw_only=True):
-    """The device's HELLO lacks SIMULATED."""
-
-    kind = "real"
-    message = protocol.Hello
-
-    def rewrite(self, now: Any, message: protocol.Hello) -> protocol.Message:
-        return dataclasses.replace(message, caps=message.caps & ~(protocol.Cap.SIMULATED | protocol.Cap.LOCKSTEP))
 
 
 @pytest.fixture

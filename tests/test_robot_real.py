@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from real_board import Real
 
 import rtu_edge as rtu
-from rtu_edge.device import protocol
 from rtu_edge.hil import FaultBridge, SimTarget
-from rtu_edge.hil.faults.frames import _Rewrite
 
 LIMITS = {"force": rtu.Limits(-5.0, 5.0, slew_per_s=200.0, accel_per_s2=math.inf)}
-
-
-class Real(_Rewrite, frozen=True, kw_only=True):
-    """The device's HELLO has no SIMULATED flag."""
-
-    kind = "real"
-    message = protocol.Hello
-
-    def rewrite(self, now: Any, message: protocol.Hello) -> protocol.Message:
-        return dataclasses.replace(message, caps=message.caps & ~(protocol.Cap.SIMULATED | protocol.Cap.LOCKSTEP))
 
 
 @pytest.fixture

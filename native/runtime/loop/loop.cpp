@@ -5,7 +5,6 @@
 #include <chrono>
 #include <limits>
 #include <stdexcept>
-#include <string>
 
 #include "native/runtime/denormals.h"
 #include "native/runtime/signals.h"
@@ -22,12 +21,7 @@ Loop::Loop(link::Link& link, Clock clock, const Policy& policy, const tl_hello& 
       recorder_(run_, policy_, tick_, episode_),
       learn_(options.learn),
       explore_(options.explore) {
-  limiter_.m = run_.m;
-  limiter_.enabled = options.limit_commands;
-  for (int i = 0; i < run_.m; ++i)
-    if (const char* problem = safety::problem_of(options.limits[i]))
-      throw std::invalid_argument("limits[" + std::to_string(i) + "]." + problem);
-  memcpy(limiter_.limits, options.limits, sizeof limiter_.limits);
+  limiter_ = limiter_of(options, run_.m);
 }
 
 Loop::~Loop() {

@@ -1,10 +1,5 @@
 #include "native/runtime/loop/manual.h"
 
-#include <string.h>
-
-#include <stdexcept>
-#include <string>
-
 namespace rtu::runtime::loop {
 namespace {
 
@@ -16,12 +11,7 @@ int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 
 Manual::Manual(link::Link& link, Clock clock, const tl_hello& hello, const LoopOptions& options)
     : run_(link, clock, hello, options), session_(run_) {
-  limiter_.m = run_.m;
-  limiter_.enabled = options.limit_commands;
-  for (int i = 0; i < run_.m; ++i)
-    if (const char* problem = safety::problem_of(options.limits[i]))
-      throw std::invalid_argument("limits[" + std::to_string(i) + "]." + problem);
-  memcpy(limiter_.limits, options.limits, sizeof limiter_.limits);
+  limiter_ = limiter_of(options, run_.m);
 }
 
 ManualStatus Manual::stopped() noexcept {

@@ -3,7 +3,10 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "native/runtime/clock.h"
@@ -55,6 +58,19 @@ struct LoopOptions {
   float safe[kMaxActuators] = {};  // actuator values after a RESET
   Reward reward;
 };
+
+// A command limiter with the limits of m actuators. Throws std::invalid_argument, which names the limit that cannot be
+// enforced.
+inline safety::CommandLimiter limiter_of(const LoopOptions& options, int m) {
+  safety::CommandLimiter limiter;
+  limiter.m = m;
+  limiter.enabled = options.limit_commands;
+  for (int i = 0; i < m; ++i)
+    if (const char* problem = safety::problem_of(options.limits[i]))
+      throw std::invalid_argument("limits[" + std::to_string(i) + "]." + problem);
+  memcpy(limiter.limits, options.limits, sizeof limiter.limits);
+  return limiter;
+}
 
 struct LoopResult {
   record::StopReason reason = record::StopReason::kNone;
