@@ -4,6 +4,8 @@
 
 #include <initializer_list>
 
+#include "native/runtime/cpu.h"
+
 namespace rtu::runtime {
 
 namespace {
@@ -20,12 +22,10 @@ int candidates(Candidate* out) {
   int n = 0;
   out[n++] = {"scalar", kernels::kScalar, true};
 #if defined(__x86_64__)
-  __builtin_cpu_init();
+  const VectorSets sets = vector_sets(read_cpu_identity());
   out[n++] = {"sse2", kernels::kSse2, true};
-  out[n++] = {"avx2", kernels::kAvx2, __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0};
-  out[n++] = {"avx512", kernels::kAvx512,
-              __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
-                  __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512bw") != 0};
+  out[n++] = {"avx2", kernels::kAvx2, sets.avx2};
+  out[n++] = {"avx512", kernels::kAvx512, sets.avx512};
   out[n++] = {"neon", nullptr, false};
 #elif defined(__aarch64__)
   out[n++] = {"neon", kernels::kNeon, true};
