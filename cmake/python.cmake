@@ -49,5 +49,5 @@ if(EXISTS ${bridge_builder})
   rtu_python_module(_bridge ${bridge_source})
   # Generated code: compiled without warnings.
   target_compile_options(_bridge PRIVATE -w)
-  target_link_libraries(_bridge PRIVATE tl_simulated tl_bridge tl_plants tl_protocol)
+  target_link_libraries(_bridge PRIVATE tl_simulated tl_bridge tl_families tl_plants tl_protocol)
 endif()

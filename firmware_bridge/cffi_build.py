@@ -22,6 +22,8 @@ HEADERS = (
     "protocol/learner.h",
     "plants/plant.h",
     "plants/batch.h",
+    "plants/families/machine.h",
+    "plants/families/reference.h",
     "plants/trig.h",
     "bridge/bridge.h",
     "boards/simulated/simulated.h",

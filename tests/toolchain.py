@@ -27,7 +27,7 @@ ON_ARM = platform.machine() in ("aarch64", "arm64")
 DEVICE_ROOMS = ("firmware_bridge/protocol", "firmware_bridge/plants", "firmware_bridge/bridge")
 LEARN_ROOMS = ("native/core", "native/kernels", "native/cells", "native/optim", "native/learners")
 
-LIBRARIES_BELOW = ("tl_protocol", "tl_plants", "tl_bridge", "rtu_learn", "rtu_instances")
+LIBRARIES_BELOW = ("tl_protocol", "tl_plants", "tl_families", "tl_bridge", "rtu_learn", "rtu_instances")
 LIBRARIES = (*LIBRARIES_BELOW, "rtu_runtime", "rtu_record", "rtu_link", "rtu_safety", "rtu_loop")
 
 # What a compiler may call by itself, and <string.h>.

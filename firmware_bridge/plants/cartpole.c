@@ -2,13 +2,9 @@
  *
  * Barto, Sutton, Anderson, "Neuronlike adaptive elements that can solve difficult learning control problems", IEEE
  * SMC-13(5), 1983, without friction, in the corrected form of Florian (2007), equations 23 and 24; explicit Euler, 20
- * ms: both as Gymnasium has them.
- *
- *     temp       = (u + m l omega^2 sin theta) / M          m pole, M cart and pole, l half the pole's length
- *     omega'     = (g sin theta - cos theta temp) / (l (4/3 - m cos^2 theta / M))
- *     v'         = temp - m l omega' cos theta / M */
+ * ms: both as Gymnasium has them. The equations: equations.h. */
+#include "firmware_bridge/plants/equations.h"
 #include "firmware_bridge/plants/parts.h"
-#include "firmware_bridge/plants/trig_inline.h"
 
 #define GRAVITY 9.8f
 #define MASS_CART 1.0f
@@ -60,22 +56,7 @@ static void reset(void *state, uint32_t seed) {
     s->omega_rad_s = tl_plant_uniform(&rng, -START, START);
 }
 
-/* One Euler step of the equations above. */
-static inline void advance(float *x_m, float *v_m_s, float *theta_rad, float *omega_rad_s, float force) {
-    const float mass = MASS_CART + MASS_POLE;
-    const float pole_moment = MASS_POLE * HALF_LENGTH;
-    const float omega = *omega_rad_s;
-    const tl_sincos_result angle = tl_sincos_inline(*theta_rad);
-    const float temp = (force + pole_moment * (omega * omega) * angle.sin) / mass;
-    const float omega_dot = (GRAVITY * angle.sin - angle.cos * temp) /
-                            (HALF_LENGTH * (4.0f / 3.0f - MASS_POLE * (angle.cos * angle.cos) / mass));
-    const float v_dot = temp - pole_moment * omega_dot * angle.cos / mass;
-
-    *x_m += PERIOD_S * *v_m_s;
-    *v_m_s += PERIOD_S * v_dot;
-    *theta_rad += PERIOD_S * omega;
-    *omega_rad_s = omega + PERIOD_S * omega_dot;
-}
+static const tl_cartpole_numbers kNumbers = {GRAVITY, MASS_CART, MASS_POLE, HALF_LENGTH, PERIOD_S};
 
 static inline bool inside(float x_m, float theta_rad) {
     return x_m >= -X_LIMIT && x_m <= X_LIMIT && theta_rad >= -THETA_LIMIT && theta_rad <= THETA_LIMIT;
@@ -86,7 +67,7 @@ static tl_plant_result step(void *state, const float *u) {
     if (tl_episode_over(&s->episode)) {
         return tl_episode_held(&s->episode);
     }
-    advance(&s->x_m, &s->v_m_s, &s->theta_rad, &s->omega_rad_s, tl_actuate(&kRows[2], u[0]));
+    tl_cartpole_advance(kNumbers, &s->x_m, &s->v_m_s, &s->theta_rad, &s->omega_rad_s, tl_actuate(&kRows[2], u[0]));
     return tl_episode_count(&s->episode, 1.0f, !inside(s->x_m, s->theta_rad));
 }
 
@@ -101,7 +82,7 @@ void tl_cartpole_step_block(void *states, const float *u, tl_plant_result *resul
         force[i] = tl_actuate(&kRows[2], u[i]);
     }
     for (int i = 0; i < TL_PLANT_BLOCK; ++i) {
-        advance(&x[i], &v[i], &theta[i], &omega[i], force[i]);
+        tl_cartpole_advance(kNumbers, &x[i], &v[i], &theta[i], &omega[i], force[i]);
     }
     for (int i = 0; i < TL_PLANT_BLOCK; ++i) {
         if (tl_episode_over(&s[i].episode)) {

@@ -1,0 +1,1 @@
+"""Studies of a learner: families of simulated machines, and the scores that a result is compared with."""
