@@ -62,6 +62,7 @@ class StreamAC(Model):
     def run(
         self, observations: npt.ArrayLike, rewards: npt.ArrayLike, terminated: Any, truncated: Any, applied: Any
     ) -> Array: ...
+    def train(self, plant: NativePlant, mode: str, steps: int, episodes: int, cut: int) -> dict[str, Any]: ...
     def bind(self, observation_buffer: Any, action_buffer: Any) -> dict[str, Any]: ...
     def begin(self) -> None: ...
     def policy(self) -> Policy: ...
@@ -75,6 +76,23 @@ class StreamAC(Model):
     def last_sample(self) -> Array: ...
     @property
     def info(self) -> dict[str, float]: ...
+
+class NativePlant:
+    def __init__(
+        self,
+        *,
+        owner: object,
+        functions: Sequence[int],
+        state: int,
+        observation_size: int,
+        action_size: int,
+        low: Sequence[float] | Array,
+        high: Sequence[float] | Array,
+        levels: Sequence[float] | Array,
+        max_steps: int,
+        next_seed: int,
+        window: int,
+    ) -> None: ...
 
 class TDPredictor(Model):
     def __init__(self, config: Mapping[str, Any], dtype: str, seed: int) -> None: ...

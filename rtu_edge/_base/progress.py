@@ -131,6 +131,17 @@ class Progress:
         if self._shown and (now := time.monotonic()) >= self._next:
             self._show(now)
 
+    def add_chunk(self, chunk: Any) -> None:
+        """Many steps more: a Chunk of rtu_edge/learn/native.py."""
+        if added := chunk.steps - self.steps:
+            self._recent.extend([(chunk.reward_sum - self.reward_sum) / added] * min(added, _REWARDS))
+        self.steps, self.reward_sum = chunk.steps, chunk.reward_sum
+        self.returns += chunk.returns.tolist()
+        self.lengths += chunk.lengths.tolist()
+        self.episode_return, self.episode_length = chunk.episode_return, chunk.episode_length
+        if self._shown and (now := time.monotonic()) >= self._next:
+            self._show(now)
+
     def text(self) -> str:
         """Steps, steps per second, and the return, or the mean reward where no episode has ended."""
         rate = self.steps / max(self.seconds, 1e-9)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 from rtu_edge._base.validation import check_int, check_values
 from rtu_edge._bridge import ffi, lib
 from rtu_edge.device.schema import Channel, DataSheet, Safe, scale_to
+
+if TYPE_CHECKING:
+    from rtu_edge.learn.native import Functions
 
 __all__ = ["Parameter", "Plant", "PlantSheet", "names", "sheet"]
 
@@ -78,6 +81,10 @@ def names() -> tuple[str, ...]:
     ('cartpole', 'cartpole-full', 'pendulum', 'pendulum-full', 'servo', 'servo-full')
     """
     return tuple(_text(lib.tl_plant_at(i).sheet.name) for i in range(lib.tl_plant_count()))
+
+
+def _address(pointer: Any) -> int:
+    return int(ffi.cast("uintptr_t", pointer))
 
 
 def _find(name: str) -> Any:
@@ -140,7 +147,7 @@ class Plant:
         self._low = np.array([row.min for row in self.sheet.actuators], dtype=np.float32)
         self._high = np.array([row.max for row in self.sheet.actuators], dtype=np.float32)
         self.reset(0)
-        self._next_seed = 0
+        self.next_seed = 0
 
     def reset(self, seed: int | None = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Start an episode; the start depends on the seed alone.
@@ -156,10 +163,10 @@ class Plant:
         Raises:
             ValueError: the seed is out of range; the episode continues as before.
         """
-        used = self._next_seed if seed is None else check_int("seed", seed, 0, 2**32 - 1)
+        used = self.next_seed if seed is None else check_int("seed", seed, 0, 2**32 - 1)
         self._plant.reset(self._state, used)
         lib.tl_plant_limit(self._state, self.max_steps)
-        self._next_seed = (used + 1) % 2**32
+        self.next_seed = (used + 1) % 2**32
         return self.observe(), {"plant_seed": used}
 
     def step(
@@ -182,6 +189,24 @@ class Plant:
         self._u[:] = applied
         result = self._plant.step(self._state, self._u_pointer)
         return self.observe(), result.reward, result.terminated, result.truncated, {"applied": applied}
+
+    def native_plant(self) -> Functions | None:
+        """For the native training loop; None for a derived class, whose own methods have to be called."""
+        if type(self) is not Plant or self.__dict__.keys() & {"reset", "step", "observe", "scale"}:
+            return None
+        from rtu_edge.learn.native import Functions  # here: a device alone needs no learner
+
+        plant = self._plant
+        return Functions(
+            reset=_address(plant.reset),
+            step=_address(plant.step),
+            observe=_address(plant.observe),
+            state=_address(self._state),
+            low=self._low,
+            high=self._high,
+            limit=_address(ffi.addressof(lib, "tl_plant_limit")),
+            max_steps=self.max_steps,
+        )
 
     def scale(self, action: NDArray[np.floating[Any]] | Sequence[float]) -> NDArray[np.float32]:
         """An agent's action in the units of the actuators: -1 is the lower and 1 the upper end of the range.

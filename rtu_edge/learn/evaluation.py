@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.packages import needed_by
 from rtu_edge._base.validation import check_bool, check_int, check_number
+from rtu_edge.learn import native
 from rtu_edge.learn.spaces import fit
 from rtu_edge.learn.stream_ac import StreamAC
 from rtu_edge.learn.training import fit_agent
@@ -167,6 +168,8 @@ def evaluate(
     deterministic = check_bool("deterministic", deterministic)
     max_steps = check_int("max_steps", max_steps, 1, 10**9)
     begin, act, to_env = _player(agent, env, deterministic, any_period)
+    if native.drives(agent, env):
+        return _evaluate_natively(agent, env, episodes, seed, deterministic, max_steps)
     returns, lengths, ends = [], [], []
     for episode in range(episodes):
         observation, _ = env.reset(seed=seed) if episode == 0 else env.reset()
@@ -184,6 +187,26 @@ def evaluate(
         returns.append(total)
         lengths.append(length)
         ends.append(end)
+    return EvaluationResult(tuple(returns), tuple(lengths), tuple(ends), deterministic, max_steps)
+
+
+def _evaluate_natively(
+    agent: StreamAC, env: Any, episodes: int, seed: int | None, deterministic: bool, max_steps: int
+) -> EvaluationResult:
+    """The same loop in the core; see rtu_edge/learn/native.py."""
+    returns: list[float] = []
+    lengths: list[int] = []
+    ends: list[str] = []
+    mode = "mean" if deterministic else "sample"
+    for chunk in native.chunks(
+        agent.copy(), env, episodes * max_steps, seed=seed, mode=mode, episodes=episodes, cut=max_steps
+    ):
+        returns += chunk.returns.tolist()
+        lengths += chunk.lengths.tolist()
+        ends += [native.ENDS[end] for end in chunk.ends]
+        if chunk.problem:
+            at = f"episode {len(returns) + 1}, step {chunk.episode_length + 1:,}"
+            raise ValueError(f"evaluate(), {at}: the plant gave a value that is not finite")
     return EvaluationResult(tuple(returns), tuple(lengths), tuple(ends), deterministic, max_steps)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.progress import Callback, Progress, StepRecord, call_all, callbacks
 from rtu_edge._base.validation import check_bool, check_int, counted, period_problem
+from rtu_edge.learn import native
 from rtu_edge.learn.spaces import Fit, fit
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["LearningResult", "StepRecord", "fit_agent", "learn"]
 
 _MOST_STEPS = 10**15
+_DIVERGED = (
+    "the learner has diverged, its values are not finite. Load a checkpoint or start again; with "
+    "normalize_observation=True, scale_reward=True and optimizer='obgd' (the defaults) steps are bounded"
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,6 +109,8 @@ def learn(
     seed = None if seed is None else check_int("seed", seed, 0, 2**32 - 1)
     called, to_env = callbacks(callback), fit_agent(agent, env, any_period=any_period).to_env
     shown = check_bool("progress", progress)
+    if not called and native.drives(agent, env):
+        return _learn_natively(agent, env, steps, shown, seed)
     stopped = False
     observation, _ = env.reset(seed=seed)
     with Progress(steps, shown) as run:
@@ -124,6 +131,19 @@ def learn(
     )
 
 
+def _learn_natively(agent: Any, env: Any, steps: int, shown: bool, seed: int | None) -> LearningResult:
+    """The same loop in the core; see rtu_edge/learn/native.py."""
+    with Progress(steps, shown) as run:
+        for chunk in native.chunks(agent, env, steps, seed=seed):
+            run.add_chunk(chunk)
+            if chunk.problem == "diverged":
+                raise RuntimeError(f"learn(), step {run.steps + 1:,}: {_DIVERGED}")
+            if chunk.problem:
+                raise ValueError(f"learn(), step {run.steps + 1:,}: the plant gave a value that is not finite")
+        seconds = run.seconds
+    return LearningResult(run.steps, tuple(run.returns), tuple(run.lengths), run.reward_sum / run.steps, seconds, False)
+
+
 def _checked(agent: Any, step: int, call: Any, *arguments: Any) -> Any:
     """The agent's action; an error names the step, also if the learner is no longer finite."""
     try:
@@ -131,11 +151,7 @@ def _checked(agent: Any, step: int, call: Any, *arguments: Any) -> Any:
     except ValueError as error:
         raise ValueError(f"learn(), step {step:,}: {error}") from error
     if not agent.core.healthy:
-        raise RuntimeError(
-            f"learn(), step {step:,}: the learner has diverged, its values are not finite. Load a checkpoint or start "
-            "again; with normalize_observation=True, scale_reward=True and optimizer='obgd' (the defaults) steps are "
-            "bounded"
-        )
+        raise RuntimeError(f"learn(), step {step:,}: {_DIVERGED}")
     return action
 
 

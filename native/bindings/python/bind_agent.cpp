@@ -5,6 +5,7 @@
 #include "native/bindings/python/configuration.h"
 #include "native/bindings/python/model.h"
 #include "native/bindings/python/schema.h"
+#include "native/bindings/python/training.h"
 #include "native/runtime/agent_policy.h"
 
 namespace rtu::bindings {
@@ -29,6 +30,8 @@ class Agent : public Model {
                       const py::object& applied, bool move_weights) = 0;
   virtual py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
                          const py::object& truncated, const py::object& applied) = 0;
+  virtual py::dict train(NativePlant& plant, const std::string& mode, uint64_t steps, uint64_t episodes,
+                         uint64_t cut) = 0;
   virtual py::dict bind(const py::object& self, const py::object& observation, const py::object& action) = 0;
   virtual void begin() = 0;
   virtual int phase() const = 0;
@@ -140,6 +143,24 @@ class AgentOf final : public Agent {
     for (py::ssize_t i = 0; i < k; ++i)
       chosen.mutable_data()[i] = static_cast<int64_t>(actions[static_cast<size_t>(i)]);
     return chosen;
+  }
+
+  py::dict train(NativePlant& plant, const std::string& mode, uint64_t steps, uint64_t episodes,
+                 uint64_t cut) override {
+    check_free();
+    const learners::PolicyConfig& policy = agent_.config.policy;
+    plant.check_fits(agent_.config.observation_size, policy.discrete ? 0 : policy.actions,
+                     policy.discrete ? policy.actions : 0);
+    if (agent_.phase() == Phase::kPredicted) throw std::runtime_error(kLearnIsDue);
+    TrainingOutput out;
+    out.reserve(steps, episodes, plant.window);
+    const Mode chosen = mode == "learn" ? Mode::kLearn : mode == "mean" ? Mode::kMean : Mode::kSample;
+    Trainer<T> trainer(agent_, plant, out, chosen, cut);
+    {
+      const Released released(*this);
+      out.stopped = trainer.run(steps, episodes);
+    }
+    return training_result(plant, out);
   }
 
   py::dict bind(const py::object& self, const py::object& observation, const py::object& action) override {
@@ -304,6 +325,8 @@ void bind_agent(py::module_& m) {
            py::arg("move_weights"))
       .def("run", &Agent::run, py::arg("observations"), py::arg("rewards"), py::arg("terminated"), py::arg("truncated"),
            py::arg("applied"))
+      .def("train", &Agent::train, py::arg("plant"), py::arg("mode"), py::arg("steps"), py::arg("episodes"),
+           py::arg("cut"))
       .def(
           "bind",
           [](const py::object& self, const py::object& observation, const py::object& action) {

@@ -5,6 +5,7 @@ namespace rtu::bindings {
 void bind_model(pybind11::module_& m);
 void bind_cell(pybind11::module_& m);
 void bind_agent(pybind11::module_& m);
+void bind_native_plant(pybind11::module_& m);
 void bind_signal(pybind11::module_& m);
 void bind_footprint(pybind11::module_& m);
 }  // namespace rtu::bindings
@@ -19,6 +20,7 @@ PYBIND11_MODULE(_core, m) {
   rtu::bindings::bind_model(m);
   rtu::bindings::bind_cell(m);
   rtu::bindings::bind_agent(m);
+  rtu::bindings::bind_native_plant(m);
   rtu::bindings::bind_signal(m);
   rtu::bindings::bind_footprint(m);
   bind_link(m);
