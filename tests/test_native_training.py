@@ -13,6 +13,7 @@ import pytest
 
 import rtu_edge as rtu
 from rtu_edge.learn import native
+from rtu_edge.study.families import Machine
 
 PLANTS = ("cartpole", "pendulum", "servo")
 
@@ -43,6 +44,20 @@ def test_learning_gives_the_same_bits(name: str, settings: dict[str, Any]) -> No
         assert plant.state_bytes == slow.state_bytes
         assert plant.next_seed == slow.next_seed
         assert ours.last_step == reference.last_step and ours.diagnostics == reference.diagnostics
+
+
+class MachineInPython(Machine):
+    """A machine of which every step is a call from Python."""
+
+
+@pytest.mark.parametrize("settings", [{}, {"n_actions": 3}], ids=str)
+def test_learning_on_a_member_of_a_family_gives_the_same_bits(settings: dict[str, Any]) -> None:
+    ours, slow = Machine("cartpole", 5), MachineInPython("cartpole", 5)
+    agents = [rtu.StreamAC.from_env(env, seed=1, **settings) for env in (ours, slow)]
+    found, expected = (a.learn(e, 900, progress=False, seed=3) for a, e in zip(agents, (ours, slow), strict=True))
+    assert outcome(found) == outcome(expected)
+    assert agents[0].state_hash() == agents[1].state_hash()
+    assert ours.state_bytes == slow.state_bytes and ours.next_seed == slow.next_seed
 
 
 @pytest.mark.parametrize("deterministic", [True, False])

@@ -12,7 +12,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_int, check_number, check_values
 from rtu_edge._bridge import ffi, lib
+from rtu_edge.learn.native import Functions
 
 __all__ = ["Addresses", "Half", "Kind", "Machine", "Parameter", "kind", "kinds"]
 
@@ -183,7 +184,7 @@ class Machine:
         if parameters:
             self.change(**parameters)
             self.reset(0)
-        self._next_seed = 0
+        self.next_seed = 0
 
     def redraw(self, seed: int) -> None:
         """Become another machine of the same kind, at its start; changes are undone.
@@ -196,7 +197,7 @@ class Machine:
         """
         self.seed = check_int("seed", seed, 0, _LARGEST_SEED)
         lib.tl_machine_draw(self._machine, _RAW[self.description.name], self.seed)
-        self._next_seed = 0
+        self.next_seed = 0
 
     @property
     def kind(self) -> str:
@@ -257,9 +258,9 @@ class Machine:
         Raises:
             ConfigError: the seed is out of range; the episode continues.
         """
-        used = self._next_seed if seed is None else check_int("seed", seed, 0, _LARGEST_SEED)
+        used = self.next_seed if seed is None else check_int("seed", seed, 0, _LARGEST_SEED)
         lib.tl_machine_reset(self._machine, used)
-        self._next_seed = (used + 1) % 2**32
+        self.next_seed = (used + 1) % 2**32
         return self.observe(), {"episode_seed": used}
 
     def step(
@@ -313,6 +314,12 @@ class Machine:
 
         functions = (number(ffi.addressof(lib, f"tl_machine_{name}")) for name in ("reset", "step", "observe"))
         return Addresses(number(self._machine), *functions)
+
+    def native_plant(self) -> Functions | None:
+        """For the native training loop; None for a derived class, whose own methods have to be called."""
+        if type(self) is not Machine or self.__dict__.keys() & {"reset", "step", "observe", "scale"}:
+            return None
+        return Functions(**asdict(self.addresses))
 
     def __repr__(self) -> str:
         acted = "1 actuator" if self.action_size == 1 else f"{self.action_size} actuators"
