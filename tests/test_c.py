@@ -42,7 +42,7 @@ def fields() -> list[tuple[str, Any]]:
 
 def enumeration(*names: str) -> dict[str, int]:
     text = HEADER.read_text(encoding="utf-8")
-    return {name: int(re.findall(rf"RTU_(?:CELL_)?{name.upper()} = (\d+)", text)[0]) for name in names}
+    return {name: int(re.findall(rf"RTU_(?:CELL_|CREDIT_)?{name.upper()} = (\d+)", text)[0]) for name in names}
 
 
 class Config(ctypes.Structure):
@@ -50,6 +50,7 @@ class Config(ctypes.Structure):
 
 
 CELLS = enumeration("none", "linear", "nonlinear")
+CREDITS = enumeration("rtrl", "tbptt1", "frozen")
 ACTIVATIONS = enumeration("identity", "relu", "tanh")
 RULES = enumeration("obgd", "sgd", "adam")
 
@@ -74,6 +75,7 @@ def config_of(library: ctypes.CDLL, arguments: dict[str, Any]) -> Config:
     config.layers = len(arguments["hidden"])
     config.hidden[:] = (*arguments["hidden"], 0, 0, 0, 0)[:4]
     config.cell = CELLS[arguments["cell"]]
+    config.credit = CREDITS[arguments["credit"]]
     config.activation = ACTIVATIONS[arguments["activation"]]
     config.optimizer = RULES[arguments["optimizer"]]
     config.shared_body = arguments["body"] == "shared"
@@ -84,6 +86,7 @@ def config_of(library: ctypes.CDLL, arguments: dict[str, Any]) -> Config:
             setattr(config, f"{role}_{key}", value)
     same = {name for name, _ in Config._fields_} & set(arguments) - {
         "cell",
+        "credit",
         "activation",
         "optimizer",
         "hidden",
@@ -130,6 +133,8 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "nonlinear": {"observation_size": 3, "action_size": 2, "cell": "nonlinear", "hidden": (), "units": 7,
         "optimizer": "adam"},
     "memoryless": {"observation_size": 3, "action_size": 2, "cell": "none", "hidden": 9, "optimizer": "sgd"},
+    "one step": {"observation_size": 2, "action_size": 1, "cell": "nonlinear", "credit": "tbptt1"},
+    "frozen": {"observation_size": 1024, "action_size": 1, "units": 3, "credit": "frozen", "body": "shared"},
     "shared poles": {"observation_size": 5, "action_size": 1, "units": 12, "units_per_pole": 3, "recompute": True},
     "all else": {
         "observation_size": 3, "action_size": 1, "units": 6, "activation": "relu", "gamma": 0.9, "entropy": 0.1,

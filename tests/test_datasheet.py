@@ -107,7 +107,10 @@ def test_so_is_an_observation(change: dict[str, Any], message: str) -> None:
         ({"period_us": 4_000_000_000}, "period_us = 4000000000, allowed"),
         ({"ttl_max_ms": 20}, "ttl_max_ms = 20, allowed: at least 21"),
         ({"action_size": 0}, "1 observation and 0 actuators, allowed: at least 1 each"),
-        ({"observation_size": 200}, "200 observations and 1 actuator, allowed: at least 1 each, 55 together"),
+        (
+            {"observation_size": 200},
+            "1 actuator, allowed: at least 1 each, 55 together: a STATE frame has a payload of 238",
+        ),
     ],
 )
 def test_so_is_a_hello(change: dict[str, Any], message: str) -> None:

@@ -92,7 +92,7 @@ REFUSED = [
     (spaces.Discrete(16), spaces.Discrete(2), r"observation space Discrete\(16\): expected a Box of one dimension"),
     (spaces.Dict({"a": SEEN}), spaces.Discrete(2), "FlattenObservation"),
     (spaces.Box(0, 255, (84, 84, 3), np.uint8), spaces.Discrete(2), "expected one dimension; gymnasium.wrappers.Flat"),
-    (spaces.Box(-1, 1, (105,)), spaces.Discrete(2), r"105; StreamAC takes observation_size 1 to 64"),
+    (spaces.Box(-1, 1, (1025,)), spaces.Discrete(2), r"1025; StreamAC takes observation_size 1 to 1024"),
     (SEEN, spaces.MultiDiscrete([2, 3]), "several choices"),
     (SEEN, spaces.MultiBinary(3), "several choices"),
     (SEEN, spaces.Tuple((spaces.Discrete(2),)), "expected Discrete or a Box"),

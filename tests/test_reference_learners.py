@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from golden_files import relative
 from reference import body, init, learners, optim
-from reference.learners import ACConfig, StreamAC, TDPredictor, normal_policy, softmax_policy
+from reference.learners import ACConfig, StreamAC, TDPredictor
+from reference.policies import normal_policy, softmax_policy
 from reference.normalizers import RewardScaler, SlippedRewardScaler, Welford
 
 D, UNITS, HIDDEN = 2, 4, (5, 3)

@@ -20,6 +20,7 @@ constexpr int32_t device_row(int32_t poles) {
 
 // True where make_rtu() lays the vectors out as device_step() finds them.
 constexpr bool device_layout_holds(const rtu::cells::RtuConfig& config) {
+  if (config.credit != rtu::cells::Credit::kRtrl) return false;
   if (config.kind != rtu::cells::CellKind::kLinear || config.units_per_pole != 1 || config.sets != 1 || config.moments)
     return false;
   rtu::core::SectionTable table;

@@ -38,14 +38,20 @@ void zero(T* data, int64_t n) {
   memset(data, 0, static_cast<size_t>(n) * sizeof(T));
 }
 
-// Zeroes the traces of dh/dw, but not h.
 template <class T>
-void clear_traces(const Rtu<T>& cell) {
+void clear_pole_traces(const Rtu<T>& cell) {
   const int64_t units = static_cast<int64_t>(cell.poles) * cell.config.units_per_pole;
   zero(cell.traces.N1, units);
   zero(cell.traces.N2, units);
   zero(cell.traces.T1, units);
   zero(cell.traces.T2, units);
+}
+
+// Zeroes the traces of dh/dw, but not h. A frozen cell has none.
+template <class T>
+void clear_traces(const Rtu<T>& cell) {
+  if (cell.config.credit == Credit::kFrozen) return;
+  clear_pole_traces(cell);
   const int64_t slots = (cell.config.kind == CellKind::kNonlinear ? 4 : 2) * cell.kernels->lanes;
   for (int64_t at = 0; at < static_cast<int64_t>(cell.block.blocks) * cell.block.inputs; ++at)
     zero(cell.block.traces + at * cell.block.trace_step, slots);
@@ -147,10 +153,38 @@ void update_poles(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<
   advance_state(cell);
 }
 
+// kTbptt1: W's traces advance with `carry`; those of the poles, whose kernel needs g and phi for the gradient itself, are
+// zeroed between contraction and advance.
+template <class T>
+void update_one_step(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
+  const kernels::Kernels<T>& kernel = *cell.kernels;
+  const bool linear = cell.config.kind == CellKind::kLinear;
+  const T *s1 = linear ? nullptr : cell.s1, *s2 = linear ? nullptr : cell.s2;
+  if (linear)
+    kernel.learn_linear(cell.block, cell.unwritten, advance_first, cell.carry, cell.x, sets);
+  else
+    kernel.learn_nonlinear(cell.block, cell.unwritten, advance_first, cell.carry, cell.x, s1, s2, sets);
+  zero(cell.unwritten, cell.config.sets);
+  const int32_t G = cell.config.units_per_pole;
+  if (advance_first) clear_pole_traces(cell);
+  kernel.learn_units(cell.poles, G, cell.config.sets, advance_first, cell.c, cell.h1, cell.h2, cell.u1, cell.u2, s1, s2,
+                     cell.traces, sets);
+  if (!advance_first) {
+    clear_pole_traces(cell);
+    kernel.learn_units(cell.poles, G, 0, false, cell.c, cell.h1, cell.h2, cell.u1, cell.u2, s1, s2, cell.traces,
+                       nullptr);
+  }
+  advance_state(cell);
+}
+
 // Second half after predict(): eligibilities and traces (kernels.h, learn_linear); then k becomes h. sets[s].norm is
-// the block's sum |z|.
+// the block's sum |z|. A frozen cell has neither.
 template <class T>
 void update(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
+  if (cell.config.credit != Credit::kRtrl) {
+    if (cell.config.credit == Credit::kFrozen) return advance_state(cell);
+    return update_one_step(cell, advance_first, sets);
+  }
   if (cell.config.kind == CellKind::kLinear)
     cell.kernels->learn_linear(cell.block, cell.unwritten, advance_first, cell.c, cell.x, sets);
   else
@@ -163,7 +197,7 @@ void update(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* se
 // with one set. Bit-identical to the two calls.
 template <class T>
 void step(const Rtu<T>& cell, const T* a, T periods, kernels::SetCotangent<T>* sets) {
-  if (cell.config.kind != CellKind::kLinear || cell.config.sets != 1) {
+  if (cell.config.kind != CellKind::kLinear || cell.config.sets != 1 || cell.config.credit != Credit::kRtrl) {
     predict(cell, a, periods);
     update(cell, false, sets);
     return;

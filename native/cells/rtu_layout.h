@@ -17,8 +17,13 @@ using kernels::kMaxSets;
 
 enum class CellKind : int32_t { kNone = 0, kLinear = 1, kNonlinear = 2 };
 
+// How the recurrent parameters learn (docs/math_learners.md, 4, Credit): by exact real-time recurrent learning; by the
+// gradient of one step through the cell, with the state before it held constant; not at all.
+enum class Credit : int32_t { kRtrl = 0, kTbptt1 = 1, kFrozen = 2 };
+
 struct RtuConfig {
   CellKind kind = CellKind::kLinear;
+  Credit credit = Credit::kRtrl;
   Activation activation = Activation::kRelu;
   int32_t inputs = 1;
   int32_t poles = 1;           // m; units n = m G
@@ -28,6 +33,7 @@ struct RtuConfig {
   double r_min = 0.0, r_max = 1.0, max_phase = 6.28;
 
   constexpr int32_t units() const { return poles * units_per_pole; }
+  constexpr bool learns() const { return kind != CellKind::kNone && credit != Credit::kFrozen; }
 };
 
 template <class T>
@@ -40,8 +46,9 @@ struct Rtu {
   T* moments_w[kMaxSets];  // Adam, per set: make_weight_moments
   T* moments_p[kMaxSets];  // (4, P): m, v of nu_log, m, v of theta_log
   kernels::Coefficients<T> c;
-  T* unwritten;  // (kMaxSets) pending steps that predict() used and update() will write to W
-  T* x;          // (d) the newest input
+  kernels::Coefficients<T> carry;  // kTbptt1: c with g = phi = 0, so that W's traces carry nothing from step to step
+  T* unwritten;                    // (kMaxSets) pending steps that predict() used and update() will write to W
+  T* x;                            // (d) the newest input
   T *h1, *h2, *k1, *k2, *u1, *u2, *s1, *s2, *y1, *y2;  // (G, P)
   T* y;                                                // (2n) the output in canonical order
   kernels::UnitTraces<T> traces;
@@ -70,7 +77,7 @@ constexpr kernels::Block<T> make_block(Builder& arena, const RtuConfig& config, 
   const uint32_t d = static_cast<uint32_t>(config.inputs),
                  units_per_pole = static_cast<uint32_t>(config.units_per_pole);
   const uint32_t blocks = core::padded(static_cast<uint32_t>(config.poles), V) / V;
-  const uint32_t trace_slots = config.kind == CellKind::kNonlinear ? 4 : 2;
+  const uint32_t trace_slots = config.credit == Credit::kFrozen ? 0 : config.kind == CellKind::kNonlinear ? 4 : 2;
   const uint32_t weight_slots = 2 + 2 * static_cast<uint32_t>(config.sets);
   kernels::Block<T> block{};
   block.blocks = static_cast<int32_t>(blocks);
@@ -158,10 +165,12 @@ constexpr Rtu<T> make_rtu(Builder& arena, const RtuConfig& config, const Name& n
       arena.describe(set.dot(names[i]), section,
                      static_cast<uint64_t>(i) * static_cast<uint32_t>(cell.poles) * sizeof(T));
   }
-  cell.traces.N1 = unit_vector<T>(arena, config, name.dot("trace.N1"));
-  cell.traces.N2 = unit_vector<T>(arena, config, name.dot("trace.N2"));
-  cell.traces.T1 = unit_vector<T>(arena, config, name.dot("trace.T1"));
-  cell.traces.T2 = unit_vector<T>(arena, config, name.dot("trace.T2"));
+  if (config.credit != Credit::kFrozen) {
+    cell.traces.N1 = unit_vector<T>(arena, config, name.dot("trace.N1"));
+    cell.traces.N2 = unit_vector<T>(arena, config, name.dot("trace.N2"));
+    cell.traces.T1 = unit_vector<T>(arena, config, name.dot("trace.T1"));
+    cell.traces.T2 = unit_vector<T>(arena, config, name.dot("trace.T2"));
+  }
   cell.h1 = unit_vector<T>(arena, config, name.dot("h1"));
   cell.h2 = unit_vector<T>(arena, config, name.dot("h2"));
   // State of the current step, so that a checkpoint can be taken between its halves.
@@ -181,6 +190,10 @@ constexpr Rtu<T> make_rtu(Builder& arena, const RtuConfig& config, const Name& n
   cell.c.dgam = arena.vector<T>(name.dot("step.dgam"), m);
   cell.y1 = unit_vector<T>(arena, config, name.dot("scratch.y1"), false);
   cell.y2 = unit_vector<T>(arena, config, name.dot("scratch.y2"), false);
+  if (config.credit == Credit::kTbptt1) {
+    cell.carry = cell.c;
+    cell.carry.g = cell.carry.phi = arena.vector<T>(name.dot("scratch.zeros"), m, false);
+  }
   cell.unwritten =
       arena.vector<T>(name.dot("scratch.unwritten"), kMaxSets, false);  // 0 in a checkpoint: apply_pending()
   return cell;

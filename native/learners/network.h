@@ -123,7 +123,7 @@ constexpr Dense<T> make_dense(Builder& arena, int32_t rows, int32_t cols, int32_
 
 template <class T>
 constexpr Network<T> make_network(Builder& arena, NetworkConfig config, const Name& body, const Name* head_names) {
-  config.cell.sets = config.heads;
+  config.cell.sets = config.cell.learns() ? config.heads : 0;
   config.cell.moments = config.moments();
   Network<T> net{};
   net.config = config;
@@ -132,7 +132,7 @@ constexpr Network<T> make_network(Builder& arena, NetworkConfig config, const Na
   if (recurrent) {
     const Name cell = body.dot("cell");
     net.cell = cells::make_rtu<T>(arena, config.cell, cell);
-    for (int k = 0; k < kinds; ++k) {
+    for (int k = 0; k < kinds && config.cell.learns(); ++k) {
       net.e1[k] = cells::unit_vector<T>(arena, config.cell, cell.dot("e1.").number(k));
       net.e2[k] = cells::unit_vector<T>(arena, config.cell, cell.dot("e2.").number(k));
     }

@@ -16,7 +16,7 @@ void store_gradients(const Network<T>& net, const T* features, const T* s1, cons
   const kernels::Kernels<T>& kernel = *net.kernels;
   const int32_t kinds = config.kinds();
   const T* top = config.layers > 0 ? net.layer[config.layers - 1].y : features;
-  const bool recurrent = config.cell.kind != CellKind::kNone;
+  const bool recurrent = config.cell.learns();
   for (int h = 0; h < config.heads; ++h) {
     const Head<T>& head = net.head[h];
     memcpy(head.input, top, static_cast<size_t>(head.dense.cols) * sizeof(T));
@@ -44,7 +44,7 @@ void mix_cotangents(const Network<T>& net, int32_t h, int32_t to, int32_t from, 
   kernel.add(round_up(kernel, net.config.head[h].outputs), a, net.head[h].cot[from], net.head[h].cot[to]);
   for (int l = 0; l < net.config.layers; ++l)
     kernel.add(round_up(kernel, net.config.hidden[l]), a, net.layer[l].cot[from], net.layer[l].cot[to]);
-  if (net.config.cell.kind == CellKind::kNone) return;
+  if (!net.config.cell.learns()) return;
   kernel.add(net.cell.poles * net.config.cell.units_per_pole, a, net.e1[from], net.e1[to]);
   kernel.add(net.cell.poles * net.config.cell.units_per_pole, a, net.e2[from], net.e2[to]);
 }
@@ -54,7 +54,7 @@ template <class T>
 void clear_cotangents(const Network<T>& net, int32_t h, int32_t kind) {
   cells::zero(net.head[h].cot[kind], net.config.head[h].outputs);
   for (int l = 0; l < net.config.layers; ++l) cells::zero(net.layer[l].cot[kind], net.config.hidden[l]);
-  if (net.config.cell.kind == CellKind::kNone) return;
+  if (!net.config.cell.learns()) return;
   cells::zero(net.e1[kind], static_cast<int64_t>(net.cell.poles) * net.config.cell.units_per_pole);
   cells::zero(net.e2[kind], static_cast<int64_t>(net.cell.poles) * net.config.cell.units_per_pole);
 }
@@ -74,11 +74,11 @@ template <class T>
 void clear_credit(const Network<T>& net) {
   flush(net);
   const NetworkConfig& config = net.config;
-  if (config.cell.kind != CellKind::kNone) cells::clear_eligibilities(net.cell);
+  if (config.cell.learns()) cells::clear_eligibilities(net.cell);
   for (int l = 0; l < config.layers; ++l) clear_dense(net.layer[l].dense);
   for (int h = 0; h < config.heads; ++h) clear_dense(net.head[h].dense);
   for (int k = 0; k < config.kinds(); ++k) {
-    if (config.cell.kind != CellKind::kNone) {
+    if (config.cell.learns()) {
       cells::zero(net.e1[k], static_cast<int64_t>(net.cell.poles) * config.cell.units_per_pole);
       cells::zero(net.e2[k], static_cast<int64_t>(net.cell.poles) * config.cell.units_per_pole);
     }
@@ -182,7 +182,7 @@ T apply_update(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1
   step.b2 = static_cast<T>(config.b2);
   step.eps = static_cast<T>(config.eps);
   step.scale = delta;
-  if (net.config.cell.kind != CellKind::kNone) cells::adam(net.cell, h, step);
+  if (net.config.cell.learns()) cells::adam(net.cell, h, step);
   for (int l = 0; l < net.config.layers; ++l) adam_dense(*net.kernels, net.layer[l].dense, h, step);
   adam_dense(*net.kernels, net.head[h].dense, 0, step);
   return alpha;

@@ -14,7 +14,7 @@ namespace rtu::runtime {
 // agent and its memory must outlive it.
 template <class T>
 struct AgentPolicy {
-  static constexpr int kMaxObservations = 64;                                // more than a STATE frame carries
+  static constexpr int kMostObservations = 1024;  // of StreamAC (rtu_edge/learn/parameters.py)
   static constexpr double kLost = std::numeric_limits<double>::quiet_NaN();  // a missing reward
 
   learners::StreamAc<T> agent;
@@ -63,7 +63,7 @@ struct AgentPolicy {
     if constexpr (std::is_same_v<T, float>) {
       return static_cast<int>(learners::predict(agent, observation, explore != 0, T(1), action));
     } else {
-      T x[kMaxObservations], a[learners::kMaxActions];
+      T x[kMostObservations], a[learners::kMaxActions];
       for (int i = 0; i < agent.config.observation_size; ++i) x[i] = static_cast<T>(observation[i]);
       const core::Status status = learners::predict(agent, x, explore != 0, T(1), a);
       if (!core::failed(status))

@@ -19,10 +19,10 @@ import numpy as np
 from rtu_edge._base.validation import counted, scalar
 from rtu_edge.device.schema import Channel, Hello, Limits, Safe
 
-__all__ = ["as_float", "in_force", "min_ttl_ms", "sheet_problems"]
+__all__ = ["as_float", "in_force", "min_ttl_ms", "sheet_problems", "too_many_values"]
 
 _PERIOD_US = (50, 10_000_000)
-_VALUES = 55  # observations and actuators together, the capacity of a STATE
+_VALUES = 55  # observations and actuators together, the capacity of a STATE (docs/protocol.md)
 _WORD = re.compile(r"[\x21-\x7e]+")
 
 
@@ -47,6 +47,13 @@ def min_ttl_ms(period_us: int) -> int:
     return -(-period_us // 1000) + 1
 
 
+def too_many_values(n: int, m: int) -> str:
+    """The reason why n observations and m actuators fit into no STATE frame, as the end of a sentence; "" if they do."""
+    if n + m <= _VALUES:
+        return ""
+    return ": a STATE frame has a payload of 238 bytes, 16 of them before the values, and a value takes 4"
+
+
 def sheet_problems(hello: Hello, channels: Sequence[Channel] = ()) -> Iterator[str]:
     """Yield one sentence for each invalid value in a HELLO and, if given, in the channels."""
     low, high = _PERIOD_US
@@ -57,7 +64,10 @@ def sheet_problems(hello: Hello, channels: Sequence[Channel] = ()) -> Iterator[s
         yield f"ttl_max_ms = {hello.ttl_max_ms}, allowed: at least {least}, a period of {hello.period_us} us and 1 ms"
     n, m = hello.observation_size, hello.action_size
     if n < 1 or m < 1 or n + m > _VALUES:
-        yield f"{counted(n, 'observation')} and {counted(m, 'actuator')}, allowed: at least 1 each, {_VALUES} together"
+        yield (
+            f"{counted(n, 'observation')} and {counted(m, 'actuator')}, allowed: at least 1 each, {_VALUES} together"
+            f"{too_many_values(n, m)}"
+        )
     seen: set[tuple[bool, str]] = set()
     for index, channel in enumerate(channels):
         actuator = index >= n

@@ -23,7 +23,7 @@ WINDOW = 1000  # steps of one row of statistics
 WINDOW_COLUMNS = ("mean_reward", "clipped", "mean_error", "sigma", "entropy")
 ENDS = ("terminated", "truncated", "cut")  # native_plant.h, End
 
-_AGENT = "rtu_edge.learn.stream_ac"
+_AGENT = "rtu_edge.learn.acting"
 _CALLED = ("reset", "step", "act", "begin")  # by the loops in Python
 _CALL_S = 0.04  # of one native call: Python handles signals between two calls
 _FIRST_CALL = 256  # steps

@@ -227,8 +227,9 @@ def _learners(value: Any) -> dict[str, Any]:
 _ = Parameter
 # fmt: off
 TABLE: tuple[Parameter, ...] = (
-    _("observation_size", Integer(1, 64), "", {AC: REQUIRED},
-      "Width d of the observation; in the device's units, normalised inside", toml=False),
+    _("observation_size", Integer(1, 1024), "", {AC: REQUIRED},
+      "Width d of the observation; in the device's units, normalised inside; over a serial link, observations and "
+      "actuators are at most 55 together", toml=False),
     _("action_size", Integer(1, 32), "", {AC: None},
       "Number of continuous actions; each in [-1, 1] of its actuator's range; or give n_actions", toml=False),
     _("n_actions", Integer(2, 64), "", {AC: None},
@@ -242,6 +243,9 @@ TABLE: tuple[Parameter, ...] = (
       "Layers after the recurrent cell"),
     _("cell", Choice(("linear", "nonlinear", "none")), "", _learners("linear"),
       "Recurrent cell; `none`: memoryless baseline"),
+    _("credit", Choice(("rtrl", "tbptt1", "frozen")), "", _learners("rtrl"),
+      "How the recurrent cell learns; `rtrl`: by exact gradients; `tbptt1`: by the gradient of one step; `frozen`: not "
+      "at all"),
     _("activation", Choice(("relu", "tanh", "identity")), "", {AC: "tanh", TD: "relu", REGRESSOR: "relu", CELL: "relu"},
       "Activation function of the recurrent cell"),
     _("units_per_pole", Integer(1, 4096), "", {**_learners(1), CELL: 1},

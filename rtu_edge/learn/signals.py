@@ -46,6 +46,8 @@ class TDPredictor(_SignalLearner):
         seed: Random seed, 0 to 2^64 - 1.
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
         cell: Recurrent cell, one of "linear", "nonlinear", "none"; "none": memoryless baseline.
+        credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
+            by the gradient of one step; "frozen": not at all.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
         units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
             nonlinear cell.
@@ -79,6 +81,7 @@ class TDPredictor(_SignalLearner):
         *,
         hidden: int | Sequence[int] = (),
         cell: str = "linear",
+        credit: str = "rtrl",
         activation: str = "relu",
         units_per_pole: int = 1,
         optimizer: str = "obgd",
@@ -223,6 +226,8 @@ class OnlineRegressor(_SignalLearner):
         step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd", 0.001 with "sgd" and "adam".
         seed: Random seed, 0 to 2^64 - 1.
         cell: Recurrent cell, one of "linear", "nonlinear", "none"; "none": memoryless baseline.
+        credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
+            by the gradient of one step; "frozen": not at all.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
         units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
             nonlinear cell.
@@ -255,6 +260,7 @@ class OnlineRegressor(_SignalLearner):
         seed: int = 0,
         *,
         cell: str = "linear",
+        credit: str = "rtrl",
         activation: str = "relu",
         units_per_pole: int = 1,
         kappa: float = 2.0,

@@ -9,6 +9,7 @@ from typing import Any
 
 from rtu_edge._base.errors import ConfigError, DeadlineError
 from rtu_edge._base.validation import check_bool, counted, period_problem
+from rtu_edge.device.limits import too_many_values
 from rtu_edge.device.schema import DataSheet, Limits
 from rtu_edge.learn.footprint import StepTimes, footprint
 from rtu_edge.loop.loop import policy_of
@@ -70,6 +71,11 @@ def check_fit(agent: Any, name: str, sheet: DataSheet, *, any_period: bool = Fal
         if problem:
             raise ConfigError(f"agent: {problem}")
         return
+    if reason := too_many_values(n, m):
+        raise ConfigError(
+            f"agent: made for {counted(n, 'observation')} and {counted(m, 'actuator')}; over a serial link at most 55 "
+            f"together{reason}. Learn in a loop of your own, or in an environment"
+        )
     seen, moved = (", ".join(each.name for each in rows) for rows in (sheet.observations, sheet.actuators))
     raise ConfigError(
         f"agent: made for {counted(n, 'observation')} and {counted(m, 'actuator')}; {name} has "

@@ -15,6 +15,7 @@ so the oracle contracts them at once and keeps the gradients: slower, the same n
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from . import optim
 from .body import Body
 from .normalizers import Channels, RewardScaler
+from .policies import normal_policy, softmax_policy
 from .rtu import NAMES, RTU
 
 Array = NDArray[np.float64]
@@ -43,11 +45,12 @@ class Trunk:
     Without a cell (`<prefix>.cell.W1` absent) the body sees the observation: the memoryless control.
     """
 
-    def __init__(self, prefix: str, p: Tree, activation: str, nonlinear: bool) -> None:
+    def __init__(self, prefix: str, p: Tree, activation: str, nonlinear: bool, credit: str = "rtrl") -> None:
         self.p, self.prefix = p, prefix + "." if prefix else ""
         self.cell: RTU | None = None
         if f"{self.prefix}cell.W1" in p:
-            self.cell = RTU({k: p[f"{self.prefix}cell.{k}"] for k in NAMES}, activation, nonlinear)
+            cell = {k: p[f"{self.prefix}cell.{k}"] for k in NAMES}
+            self.cell = RTU(cell, activation, nonlinear, credit=credit)
         self.depth = sum(k.startswith(f"{self.prefix}layer") and k.endswith(".weight") for k in p)
         self.y = self.out = np.zeros(0)
 
@@ -96,37 +99,6 @@ class Head:
         return own | self.trunk.gradient(self.p[f"{self.name}.weight"].T @ d_head)
 
 
-# --- policies: cotangents of log pi(a|s) and of H(pi(.|s)) with respect to the head's output ---
-
-
-def softplus(v: Array) -> Array:
-    return np.log1p(np.exp(-np.abs(v.real))) + np.maximum(v, 0) if not np.iscomplexobj(v) else np.log(1 + np.exp(v))
-
-
-def normal_policy(out: Array, action: Array, floor: float) -> tuple[Array, Array, Array, Array]:
-    """Normal(mu, softplus(s) + floor) per dimension; returns log pi, d log pi, H, dH. action (k,), out = [mu; s]
-    (2k,).
-    """
-    k = len(action)
-    mu, s = out[:k], out[k:]
-    sigma, dsigma_ds = softplus(s) + floor, 1 / (1 + np.exp(-s))
-    miss = (action - mu) / sigma
-    log_pi = (-0.5 * miss * miss - np.log(sigma) - 0.5 * np.log(2 * np.pi)).sum()
-    entropy = (np.log(sigma) + 0.5 * np.log(2 * np.pi * np.e)).sum()
-    d_log_pi = np.concatenate([miss / sigma, (miss * miss - 1) / sigma * dsigma_ds])
-    d_entropy = np.concatenate([np.zeros(k), dsigma_ds / sigma])
-    return log_pi, d_log_pi, entropy, d_entropy
-
-
-def softmax_policy(out: Array, action: int) -> tuple[Array, Array, Array, Array]:
-    """Softmax over logits; returns log pi, d log pi, H, dH."""
-    log_p = out - out.real.max()
-    log_p = log_p - np.log(np.exp(log_p).sum())
-    p = np.exp(log_p)
-    entropy = -(p * log_p).sum()
-    return log_p[action], np.eye(len(out))[action] - p, entropy, -p * (log_p + entropy)
-
-
 class Eligibility:
     """One optimiser's traces over the parameters it moves."""
 
@@ -168,8 +140,11 @@ class ACConfig:
     """Settings of `StreamAC`; the names are the package's."""
 
     discrete: bool = False
+    previous_action: bool = False
+    previous_reward: bool = False
     nonlinear: bool = False
     activation: str = "relu"
+    credit: str = "rtrl"
     gamma: float = 0.99
     trace_decay: float | Mapping[str, float] = 0.8
     optimizer: str = "obgd"
@@ -193,11 +168,11 @@ class StreamAC:
         self.c, self.p = config, {k: np.array(v, dtype=np.float64) for k, v in parameters.items()}
         shared = any(k.startswith("body.") for k in self.p)
         if shared:
-            body = Trunk("body", self.p, config.activation, config.nonlinear)
+            body = Trunk("body", self.p, config.activation, config.nonlinear, config.credit)
             self.trunks, actor_trunk, critic_trunk = [body], body, body
         else:
-            actor_trunk = Trunk("actor", self.p, config.activation, config.nonlinear)
-            critic_trunk = Trunk("critic", self.p, config.activation, config.nonlinear)
+            actor_trunk = Trunk("actor", self.p, config.activation, config.nonlinear, config.credit)
+            critic_trunk = Trunk("critic", self.p, config.activation, config.nonlinear, config.credit)
             self.trunks = [actor_trunk, critic_trunk]
         self.actor_head, self.critic_head = Head("actor", self.p, actor_trunk), Head("critic", self.p, critic_trunk)
         decay = decays(config.gamma, config.trace_decay)
@@ -210,6 +185,7 @@ class StreamAC:
         self.normalizer = Channels(observation_size, config.observation_bound)
         self.reward_scaler = RewardScaler(config.gamma)
         self.value = self.delta = 0.0
+        self.width = len(self.p["actor.head.bias"]) // (1 if config.discrete else 2)  # of an action as an input
 
     def reset(self, observation: Array, action: Any) -> None:
         """Start of an episode: h, traces and eligibilities to zero, the first observation consumed; `action` was
@@ -220,6 +196,7 @@ class StreamAC:
         self.actor.clear()
         self.critic.clear()
         self.reward_scaler.begin()
+        self.last_action: Any = None
         self._see(observation)
         self._remember(action)
 
@@ -233,6 +210,7 @@ class StreamAC:
         overridden: bool = False,
         update: bool = True,
         periods: float = 1.0,
+        applied: Any = None,
     ) -> None:
         """One transition into `observation`, at which `action` was sampled.
 
@@ -241,9 +219,12 @@ class StreamAC:
             reward: None if it was lost: delta and the entropy term are 0, and the reward's statistics do not change.
             update: False is the deadline rule: weights and the optimisers' state do not change, all else is updated.
         periods: time since the last observation in nominal time steps.
+        applied: the action that was applied after the last observation, where known; an input under previous_action.
         """
         v = self.value
-        self._see(observation, periods)  # h, traces and v(s') with w_t
+        if applied is not None:
+            self.last_action = applied
+        self._see(observation, periods, reward)  # h, traces and v(s') with w_t
         self.delta = 0.0
         if reward is not None:
             r = self.reward_scaler(reward) if self.c.scale_reward else reward
@@ -265,13 +246,38 @@ class StreamAC:
             self.value = float(self.critic_head.forward()[0])
             self._remember(action)
 
-    def _see(self, observation: Array, periods: float = 1.0) -> None:
+    def previous(self, reward: float | None) -> Array:
+        """The inputs after the observation (math.md, 4, Previous action and reward); 0 at an episode's first step."""
+        tail: list[float] = []
+        if self.c.previous_action:
+            if self.last_action is None:
+                tail += [0.0] * self.width
+            elif self.c.discrete:
+                nearest = min(range(self.width), key=lambda k: abs(k - float(self.last_action)))
+                tail += [float(k == nearest) for k in range(self.width)]
+            else:
+                tail += [float(a) for a in np.clip(self.last_action, -1.0, 1.0)]
+        if self.c.previous_reward:
+            r = 0.0 if reward is None else float(reward)
+            if self.c.scale_reward and r != 0.0:
+                r = copy.deepcopy(self.reward_scaler)(r)  # the number that delta will use; its statistics move later
+                r = float(np.clip(r, -self.c.observation_bound, self.c.observation_bound)) if self.bounded else r
+            tail.append(r)
+        return np.array(tail)
+
+    @property
+    def bounded(self) -> bool:
+        return self.c.observation_bound > 0
+
+    def _see(self, observation: Array, periods: float = 1.0, reward: float | None = None) -> None:
         x = self.normalizer(observation) if self.c.normalize_observation else observation
+        x = np.concatenate([x, self.previous(reward)])
         for trunk in self.trunks:
             trunk.forward(x, periods)
         self.value = float(self.critic_head.forward()[0])
 
     def _remember(self, action: Any) -> None:
+        self.last_action = action
         out = self.actor_head.forward()
         if self.c.discrete:
             _, d_log_pi, _, d_entropy = softmax_policy(out, int(action))
@@ -295,10 +301,11 @@ class TDPredictor:
         nonlinear: bool = False,
         normalizer: Channels | None = None,
         recompute: bool = False,
+        credit: str = "rtrl",
     ) -> None:
         self.p = {k: np.array(v, dtype=np.float64) for k, v in parameters.items()}
         self.gamma, self.recompute, self.normalizer = gamma, recompute, normalizer
-        self.trunk = Trunk("", self.p, activation, nonlinear)
+        self.trunk = Trunk("", self.p, activation, nonlinear, credit)
         self.head = Head("", self.p, self.trunk)
         self.eligibility = Eligibility(list(self.p), self.p, decays(gamma, trace_decay), optimizer)
         self.value, self.delta = 0.0, 0.0
@@ -343,10 +350,11 @@ class OnlineRegressor:
         activation: str = "relu",
         nonlinear: bool = False,
         normalizer: Channels | None = None,
+        credit: str = "rtrl",
     ) -> None:
         self.p = {k: np.array(v, dtype=np.float64) for k, v in parameters.items()}
         self.optimizer, self.normalizer = optimizer, normalizer
-        self.trunk = Trunk("", self.p, activation, nonlinear)
+        self.trunk = Trunk("", self.p, activation, nonlinear, credit)
         self.head = Head("", self.p, self.trunk)
         self.y = np.zeros(0)
 

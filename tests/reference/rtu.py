@@ -74,21 +74,33 @@ class Coefficients:
 class RTU:
     """One cell: `step` moves h and the traces; `gradient` contracts the traces with dL/dy.
 
+    credit: "rtrl"; "tbptt1": no trace is carried, so that `gradient` is that of one step with the state before it held
+    constant; "frozen": `gradient` is zero (docs/math_learners.md, 4, Credit).
     `halved` keeps A only and reads B1 = -A2, B2 = A1 (linear cell; math.md, 2, 'Half the traces').
     """
 
-    def __init__(self, p: Params, activation: str = "relu", nonlinear: bool = False, halved: bool = False) -> None:
+    def __init__(
+        self,
+        p: Params,
+        activation: str = "relu",
+        nonlinear: bool = False,
+        halved: bool = False,
+        credit: str = "rtrl",
+    ) -> None:
         assert not (nonlinear and halved), "f'(z1) != f'(z2): the halved form is for the linear cell"
         self.p = {name: np.array(p[name]) for name in NAMES}
         self.n, self.d = self.p["W1"].shape
         self.m = len(self.p["nu_log"])
-        self.f, self.nonlinear, self.halved = activation, nonlinear, halved
+        self.f, self.nonlinear, self.halved, self.credit = activation, nonlinear, halved, credit
         self.reset()
 
     def reset(self) -> None:
         """Start of an episode: h and every trace to zero."""
         self.h1 = self.h2 = np.zeros(self.n)
         self.z1 = self.z2 = np.zeros(self.n)
+        self._clear_traces()
+
+    def _clear_traces(self) -> None:
         self.N1 = self.N2 = self.T1 = self.T2 = np.zeros(self.n)
         self.A1 = self.A2 = self.B1 = self.B2 = np.zeros((self.n, self.d))
 
@@ -119,6 +131,8 @@ class RTU:
 
     def _advance_traces(self, c: Coefficients, h1: Array, h2: Array, u1: Array, u2: Array, x: Array) -> None:
         """math.md, 2; h1, h2 are from before the step."""
+        if self.credit == "tbptt1":
+            self._clear_traces()
         in_w = c.gam[:, None] * x  # (n, d)
         s1 = slope(self.f, self.z1) if self.nonlinear else np.ones(self.n)
         s2 = slope(self.f, self.z2) if self.nonlinear else np.ones(self.n)
@@ -149,7 +163,7 @@ class RTU:
 
     def gradient(self, dL_dy: Array) -> Params:
         """dL/d(parameter) of this step's loss through the traces; dL_dy (2n,). Poles sum over their units."""
-        e1, e2 = self._e(dL_dy)
+        e1, e2 = self._e(dL_dy) if self.credit != "frozen" else (np.zeros(self.n), np.zeros(self.n))
         per_pole = (self.m, self.n // self.m)
         return {
             "nu_log": (e1 * self.N1 + e2 * self.N2).reshape(per_pole).sum(1),

@@ -17,6 +17,7 @@ inline void set_defaults(rtu_agent_config& c) {
   c.layers = 1;
   c.hidden[0] = 32;
   c.cell = RTU_CELL_LINEAR;
+  c.credit = RTU_CREDIT_RTRL;
   c.activation = RTU_TANH;
   c.units_per_pole = 1;
   c.shared_body = 0;
@@ -42,7 +43,7 @@ inline void set_defaults(rtu_agent_config& c) {
 }
 
 inline bool in_range(const rtu_agent_config& c) {
-  if (!within(c.observation_size, 1, 64)) return false;
+  if (!within(c.observation_size, 1, 1024)) return false;
   if (c.discrete == 0 && !within(c.actions, 1, 32)) return false;
   if (c.discrete != 0 && !within(c.actions, 2, 64)) return false;
   if (!within(c.units, 1, 65536)) return false;
@@ -50,6 +51,7 @@ inline bool in_range(const rtu_agent_config& c) {
   for (int32_t i = 0; i < c.layers; ++i)
     if (!within(c.hidden[i], 1, 65536)) return false;
   if (!within(c.cell, 0, 2)) return false;
+  if (!within(c.credit, 0, 2)) return false;
   if (!within(c.activation, 0, 2)) return false;
   if (!within(c.units_per_pole, 1, 4096)) return false;
   if (!number(c.gamma, 0.0, 1.0)) return false;

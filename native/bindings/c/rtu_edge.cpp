@@ -43,6 +43,9 @@ static_assert(same(RTU_CELL_NONE, cells::CellKind::kNone) && same(RTU_CELL_LINEA
 static_assert(same(RTU_IDENTITY, kernels::Activation::kIdentity) && same(RTU_RELU, kernels::Activation::kRelu) &&
                   same(RTU_TANH, kernels::Activation::kTanh),
               "");
+static_assert(same(RTU_CREDIT_RTRL, cells::Credit::kRtrl) && same(RTU_CREDIT_TBPTT1, cells::Credit::kTbptt1) &&
+                  same(RTU_CREDIT_FROZEN, cells::Credit::kFrozen),
+              "");
 static_assert(same(RTU_OBGD, optim::Rule::kObgd) && same(RTU_SGD, optim::Rule::kSgd) &&
                   same(RTU_ADAM, optim::Rule::kAdam),
               "");
@@ -86,6 +89,7 @@ learners::StreamAcConfig native(const rtu_agent_config& c) {
   out.policy.actions = c.actions;
   out.policy.sigma_floor = c.sigma_floor;
   out.body.cell.kind = static_cast<cells::CellKind>(c.cell);
+  out.body.cell.credit = static_cast<cells::Credit>(c.credit);
   out.body.cell.activation = static_cast<kernels::Activation>(c.activation);
   out.body.cell.inputs = c.observation_size;
   out.body.cell.units_per_pole = c.units_per_pole;

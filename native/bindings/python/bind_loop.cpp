@@ -160,7 +160,7 @@ class PyLoop {
     const tl_hello& hello = link_.hello;
     if (hello.period_us == 0) throw py::value_error("handshake() first");
     if (hello.observation_size + hello.action_size > kMaxObservations)
-      throw py::value_error("the device has more than 55 observations and actuators");
+      throw py::value_error(std::string("the device has more than 55 observations and actuators") + kFrameHolds);
     if (policy_table.observation_size != hello.observation_size) {
       throw py::value_error("policy: takes " + std::to_string(policy_table.observation_size) +
                             " observations, the device has " + std::to_string(hello.observation_size));

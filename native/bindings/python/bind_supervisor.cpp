@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "native/bindings/python/policy.h"
 #include "native/runtime/safety/supervisor.h"
 
 namespace py = pybind11;
@@ -96,7 +97,7 @@ std::unique_ptr<Supervisor> make_supervisor(const Policy& learner, const py::obj
                                             const py::dict& options) {
   const SupervisorOptions o = options_of(options);
   if (learner.observation_size > kMaxObservations || learner.action_size > kMaxActuators)
-    throw py::value_error("learner: at most 55 observations and 55 actions");
+    throw py::value_error(std::string("learner: at most 55 observations and 55 actions") + kFrameHolds);
   if (o.mode == Mode::kResidual && learner.n_levels > 0)
     throw py::value_error("mode: 'residual' needs a learner with continuous actions");
   Policy other;

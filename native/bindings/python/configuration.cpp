@@ -62,6 +62,10 @@ cells::RtuConfig cell_configuration(const py::dict& d) {
       d, "cell", {{"linear", CellKind::kLinear}, {"nonlinear", CellKind::kNonlinear}, {"none", CellKind::kNone}});
   out.activation = choice<Activation>(
       d, "activation", {{"relu", Activation::kRelu}, {"tanh", Activation::kTanh}, {"identity", Activation::kIdentity}});
+  using cells::Credit;
+  if (d.contains("credit"))  // a learner's; a cell by itself computes the RTRL gradient
+    out.credit = choice<Credit>(d, "credit",
+                                {{"rtrl", Credit::kRtrl}, {"tbptt1", Credit::kTbptt1}, {"frozen", Credit::kFrozen}});
   out.inputs = take<int>(d, "observation_size");
   out.units_per_pole = take<int>(d, "units_per_pole");
   out.poles = take<int>(d, "units") / out.units_per_pole;

@@ -19,9 +19,13 @@ using runtime::kMaxObservations;
 using Row = std::vector<float>;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
+// Why a policy over the link is limited to kMaxObservations (docs/protocol.md).
+constexpr const char* kFrameHolds =
+    ": a STATE frame has a payload of 238 bytes, 16 of them before the values, and a value takes 4";
+
 inline void check_sizes(int observation_size, size_t action_size) {
   if (observation_size < 1 || observation_size > kMaxObservations || action_size < 1 || action_size > kMaxActuators)
-    throw py::value_error("observation_size and len(bias): 1..55 each");
+    throw py::value_error(std::string("observation_size and len(bias): 1..55 each") + kFrameHolds);
 }
 
 inline void fill_gains(const std::vector<Row>& rows, size_t action_size, int observation_size,

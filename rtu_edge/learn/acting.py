@@ -1,0 +1,221 @@
+"""The calls of an agent in a control loop: act, learn, and both in one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtu_edge._base.validation import check_int, check_number
+from rtu_edge.learn.base import Array, Learner
+
+__all__ = ["Actor"]
+
+
+class Actor(Learner):
+    """A learner that acts; StreamAC is one."""
+
+    @property
+    def observation_size(self) -> int:
+        """Observations d."""
+        return int(self._config["observation_size"])
+
+    @property
+    def discrete(self) -> bool:
+        """True: actions are indices."""
+        return self._config["n_actions"] is not None
+
+    def begin(self) -> None:
+        """Starts an episode before its first observation: zeroes state, traces and eligibilities."""
+        self._core.begin()
+
+    def reset(self, observation: npt.ArrayLike, *, deterministic: bool = False) -> Any:
+        """Starts an episode.
+
+        Args:
+            observation: (d,) the first observation.
+            deterministic: True evaluates; see act().
+
+        Returns:
+            The first action: float array (action_size,) in [-1, 1], or an int.
+
+        Raises:
+            ValueError: shape, dtype or value of the observation; nothing has changed.
+        """
+        return self._core.act(observation, True, 1.0, True) if deterministic else self._core.reset(observation)
+
+    def step(
+        self,
+        observation: npt.ArrayLike,
+        reward: float,
+        terminated: bool = False,
+        truncated: bool = False,
+        *,
+        deterministic: bool = False,
+    ) -> Any:
+        """Learns from the transition into this observation; returns the next action.
+
+        Args:
+            observation: (d,) what followed the last action.
+            reward: of the transition.
+            terminated: a terminal state, without bootstrap. The returned action must then not be used.
+            truncated: the episode was cut here; bootstraps from the observation.
+            deterministic: True evaluates: nothing is learned, reward, terminated and truncated are not used; see act().
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed.
+            RuntimeError: no episode is running; call reset().
+        """
+        if not deterministic:
+            return self._core.step(observation, reward, terminated, truncated)
+        return self.act(observation)
+
+    def act(self, observation: npt.ArrayLike, *, deterministic: bool = True, periods: float = 1.0) -> Any:
+        """The policy's action, without learning: only the recurrent state advances.
+
+        The normaliser does not change. When learning resumes without a reset, traces and eligibilities start at zero.
+
+        Args:
+            observation: (d,).
+            deterministic: True: the mean of continuous actions, the most likely discrete one; False: a sample, which
+                advances the random generator too.
+            periods: time since the last observation in nominal periods.
+
+        Returns:
+            Float array (action_size,) in [-1, 1], or an int.
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed.
+            RuntimeError: update() is due.
+        """
+        periods = check_number("periods", periods, 0.0, 1e3, open_low=True)
+        return self._core.act(observation, bool(deterministic), periods, False)
+
+    def run(
+        self,
+        observations: npt.ArrayLike,
+        rewards: npt.ArrayLike,
+        terminated: npt.ArrayLike | None = None,
+        truncated: npt.ArrayLike | None = None,
+        applied: npt.ArrayLike | None = None,
+    ) -> Array:
+        """Many steps in one call, bit-identical to as many calls of step(): for logs, replay and offline work.
+
+        A row after an end, and the first row without a running episode, starts an episode like reset(); its reward is
+        not used. Given the observations and rewards of a run that began in this state, the actions are those
+        of that run. Other threads of Python continue meanwhile, but may not use this learner.
+
+        Args:
+            observations: (k, d).
+            rewards: (k,) of the transition into each row.
+            terminated: (k,) bool; None: nowhere.
+            truncated: (k,) bool; None: nowhere.
+            applied: (k, action_size), or (k,) for discrete actions: the actions applied before each row, if they were
+                not this learner's choice; as for update().
+
+        Returns:
+            Actions (k, action_size), or (k,) int64.
+
+        Raises:
+            ValueError: shape, dtype or value of an argument; nothing has changed.
+            RuntimeError: update() is due.
+        """
+        actions: Array = self._core.run(observations, rewards, terminated, truncated, applied)
+        return actions
+
+    def bind(self, observation_buffer: Array, action_buffer: Array) -> None:
+        """Names the arrays that reset_bound() and step_bound() read and write in place; both are kept.
+
+        Args:
+            observation_buffer: (d,) of this learner's dtype, contiguous.
+            action_buffer: (action_size,) of this learner's dtype, contiguous, writable; (1,) for a discrete action,
+                whose index it then holds.
+
+        Raises:
+            ValueError: another dtype, shape or layout: nothing is ever converted here.
+        """
+        self.__dict__.update(self._core.bind(observation_buffer, action_buffer))
+
+    # bind() replaces these two methods on the instance by functions of the core: a bound step runs no Python code.
+    def reset_bound(self) -> None:
+        """As reset(): reads the bound observation, writes the first action into the bound buffer.
+
+        Raises:
+            ValueError: the observation is not finite; nothing has changed.
+            RuntimeError: bind() was not called before.
+        """
+        raise RuntimeError("reset_bound() before bind(): call bind(observation_buffer, action_buffer) first")
+
+    def step_bound(self, reward: float, terminated: bool = False, truncated: bool = False) -> None:
+        """As step(): learns from the transition into the bound observation, writes the next action.
+
+        Args:
+            reward: of the transition.
+            terminated: as for step().
+            truncated: as for step().
+
+        Raises:
+            ValueError: the observation or the reward is not finite; nothing has changed.
+            RuntimeError: bind() was not called before, or no episode is running.
+        """
+        raise RuntimeError("step_bound() before bind(): call bind(observation_buffer, action_buffer) first")
+
+    def predict(self, observation: npt.ArrayLike, *, deterministic: bool = False, periods: float = 1.0) -> Any:
+        """First half of a step: advances the state and chooses the action, which can be sent at once.
+
+        Args:
+            observation: (d,).
+            deterministic: True evaluates; see act(). update() is then not called.
+            periods: time since the last observation in nominal periods (docs/math.md, 1).
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed.
+            RuntimeError: update() is due, or no episode is running.
+        """
+        periods = check_number("periods", periods, 0.0, 1e3, open_low=True)
+        return self._core.predict(observation, not deterministic, periods)
+
+    def update(
+        self,
+        reward: float | None,
+        terminated: bool = False,
+        truncated: bool = False,
+        applied: npt.ArrayLike | int | None = None,
+        *,
+        move_weights: bool = True,
+    ) -> None:
+        """Second half of a step: learns from the transition that ended in the observation just predicted.
+
+        Args:
+            reward: of the transition; after begin() and the first predict() there is none yet, and it is ignored.
+                None, with move_weights=False, if it was lost.
+            terminated: no bootstrap.
+            truncated: bootstrap from the observation just predicted.
+            applied: the action that the actuators applied instead of the last one, in its units. If it differs by more
+            than 1e-4 (a fallback, a stale command, a slew limit), only the critic learns from this transition.
+            move_weights: False is the deadline rule: as True, but no weight moves (docs/math.md, 4).
+
+        Raises:
+            ValueError: a value that is not finite; nothing has changed, update() is still due.
+            RuntimeError: predict() was not called before.
+        """
+        if applied is not None and self.discrete:
+            applied = check_int("applied", applied, 0, self._config["n_actions"] - 1)
+        self._core.update(reward, terminated, truncated, applied, bool(move_weights))
+
+    @property
+    def last_action_sample(self) -> Array:
+        """The newest sampled action, unclipped: the one that the policy gradient refers to. (action_size,) or (1,)."""
+        return np.asarray(self._core.last_sample)
+
+    @property
+    def last_step(self) -> dict[str, float]:
+        """ "value", "delta", "step_size_actor", "step_size_critic" of the last update()."""
+        return dict(self._core.info)
+
+    @property
+    def diagnostics(self) -> dict[str, float]:
+        """Report of the last step: "value", "delta" (TD error), "entropy" in nats; for continuous actions also
+        "sigma", their mean standard deviation, and "clipped", the share of samples outside of [-1, 1]."""
+        return dict(self._core.diagnostics)
