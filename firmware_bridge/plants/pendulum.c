@@ -6,8 +6,8 @@
  *
  * Gymnasium lets theta grow; here it is wrapped, so that precision does not degrade with the number of turns.
  */
+#include "firmware_bridge/plants/equations.h"
 #include "firmware_bridge/plants/parts.h"
-#include "firmware_bridge/plants/trig.h"
 
 #define GRAVITY 10.0f
 #define MASS 1.0f
@@ -56,6 +56,8 @@ static void reset(void *state, uint32_t seed) {
     s->omega_rad_s = tl_plant_uniform(&rng, -START_OMEGA, START_OMEGA);
 }
 
+static const tl_pendulum_numbers kNumbers = {GRAVITY, MASS, LENGTH, PERIOD_S, OMEGA_MAX};
+
 static tl_plant_result step(void *state, const float *u) {
     tl_pendulum_state *s = state;
     if (tl_episode_over(&s->episode)) {
@@ -64,16 +66,7 @@ static tl_plant_result step(void *state, const float *u) {
     const float torque = tl_actuate(&kRows[2], u[0]);
     const float cost = s->theta_rad * s->theta_rad + WEIGHT_OMEGA * (s->omega_rad_s * s->omega_rad_s) +
                        WEIGHT_TORQUE * (torque * torque);
-    const float omega_dot =
-        3.0f * GRAVITY / (2.0f * LENGTH) * tl_sincos(s->theta_rad).sin + 3.0f / (MASS * LENGTH * LENGTH) * torque;
-    float omega = s->omega_rad_s + omega_dot * PERIOD_S;
-    if (omega > OMEGA_MAX) {
-        omega = OMEGA_MAX;
-    } else if (omega < -OMEGA_MAX) {
-        omega = -OMEGA_MAX;
-    }
-    s->omega_rad_s = omega;
-    s->theta_rad = tl_wrap_angle(s->theta_rad + omega * PERIOD_S);
+    tl_pendulum_advance(kNumbers, &s->theta_rad, &s->omega_rad_s, torque);
     return tl_episode_count(&s->episode, -cost, false);
 }
 

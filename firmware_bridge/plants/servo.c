@@ -9,6 +9,7 @@
  * current is solved exactly with omega frozen, and its mean drives omega; theta takes the mean of old and new omega.
  * Against a fine integration of the equations (tests/test_plants.py) a run of 1 s, over several radians, ends within
  * 0.02 rad and 0.2 rad/s. */
+#include "firmware_bridge/plants/equations.h"
 #include "firmware_bridge/plants/parts.h"
 
 #define RESISTANCE 8.4f
@@ -81,21 +82,9 @@ static void reset(void *state, uint32_t seed) {
     new_target(s);
 }
 
-/* Speed after one substep under the motor's mean torque. Friction opposes motion and never reverses it. */
-static float next_omega(float omega, float torque) {
-    const float gain = SUBSTEP_S / INERTIA;
-    const float inner = torque - VISCOUS * omega;
-    if (omega == 0.0f) {
-        if (torque > COULOMB) {
-            return gain * (inner - COULOMB);
-        }
-        return torque < -COULOMB ? gain * (inner + COULOMB) : 0.0f;
-    }
-    const float friction = omega > 0.0f ? COULOMB : -COULOMB;
-    const float next = omega + gain * (inner - friction);
-    return (omega > 0.0f) == (next > 0.0f) ? next
-                                           : 0.0f; /* through zero: stop, and start from rest in the next substep */
-}
+static const tl_servo_numbers kNumbers = {
+    RESISTANCE, CONSTANT, INERTIA, VISCOUS, COULOMB, 0.0f, STOP, SUBSTEP_S, DECAY, DECAY_MEAN, SUBSTEPS,
+};
 
 static tl_plant_result step(void *state, const float *u) {
     tl_servo_state *s = state;
@@ -103,31 +92,9 @@ static tl_plant_result step(void *state, const float *u) {
         return tl_episode_held(&s->episode);
     }
     const float voltage = tl_actuate(&kRows[2], u[0]);
-    float theta = s->theta_rad, omega = s->omega_rad_s, current = s->current_a;
-    for (int i = 0; i < SUBSTEPS; ++i) {
-        const float settled = (voltage - CONSTANT * omega) / RESISTANCE;
-        const float excess = current - settled;
-        const float before = omega;
-        omega = next_omega(before, CONSTANT * (settled + excess * DECAY_MEAN));
-        current = settled + excess * DECAY;
-        if (current < 1e-12f && current > -1e-12f) {
-            current =
-                0.0f; /* the current of an idle winding decays towards 0; subnormal numbers differ between processors */
-        }
-        theta += 0.5f * SUBSTEP_S * (before + omega);
-        if (!(theta <= STOP)) {
-            theta = STOP;
-            omega = 0.0f;
-        } else if (!(theta >= -STOP)) {
-            theta = -STOP;
-            omega = 0.0f;
-        }
-    }
-    s->theta_rad = theta;
-    s->omega_rad_s = omega;
-    s->current_a = current;
+    tl_servo_advance(kNumbers, &s->theta_rad, &s->omega_rad_s, &s->current_a, voltage);
 
-    const float error = theta - s->target_rad;
+    const float error = s->theta_rad - s->target_rad;
     const float reward = -(error * error + WEIGHT_VOLTAGE * (voltage * voltage));
     s->hold -= 1u;
     if (s->hold == 0u) {

@@ -306,6 +306,11 @@ class Machine:
         return bytes(ffi.buffer(copy))
 
     @property
+    def pointer(self) -> Any:
+        """The tl_machine * of rtu_edge._bridge; valid as long as this object exists."""
+        return self._machine
+
+    @property
     def addresses(self) -> Addresses:
         """For native code; valid as long as this object exists."""
 

@@ -43,13 +43,13 @@ static const tl_machine_parameter kWide[] = {
 
 static float total_mass(const tl_machine *m) { return m->parameters[MASS_CART] + m->parameters[MASS_POLE]; }
 
-static void start(tl_machine *m) {
+static void cartpole_start(tl_machine *m) {
     for (int i = 0; i < STATES; ++i) {
         m->state[i] = tl_any(m, -0.05f, 0.05f);
     }
 }
 
-static tl_machine_result advance(tl_machine *m, const float *u) {
+static tl_machine_result cartpole_advance(tl_machine *m, const float *u) {
     const float *p = m->parameters;
     float *s = m->state;
     const tl_cartpole_numbers numbers = {9.8f, p[MASS_CART], p[MASS_POLE], p[HALF_LENGTH], 0.02f};
@@ -61,14 +61,14 @@ static tl_machine_result advance(tl_machine *m, const float *u) {
     return result;
 }
 
-static void sense(const tl_machine *m, float *x, float *span) {
+static void cartpole_sense(const tl_machine *m, float *x, float *span) {
     x[0] = m->state[X];
     x[1] = m->state[THETA];
     span[0] = m->parameters[TRACK];
     span[1] = m->parameters[TILT];
 }
 
-static void features(const tl_machine *m, float *phi) {
+static void cartpole_features(const tl_machine *m, float *phi) {
     const float *p = m->parameters, *s = m->state;
     phi[0] = s[X] / p[TRACK];
     phi[1] = s[V];
@@ -76,26 +76,16 @@ static void features(const tl_machine *m, float *phi) {
     phi[3] = s[OMEGA] * 2.0f;
 }
 
-#define CARTPOLE(called, titled, rows, half)                                                                 \
-    {.name = called,                                                                                         \
-     .title = titled,                                                                                        \
-     .task = "cost (x / track)^2 + (theta / tilt)^2; ends when the cart leaves the track or the pole falls", \
-     .period_us = 20000u,                                                                                    \
-     .observation_size = 2,                                                                                  \
-     .action_size = 1,                                                                                       \
-     .state_size = STATES,                                                                                   \
-     .n_parameters = TL_LENGTH(rows),                                                                        \
-     .n_features = 4,                                                                                        \
-     .continuing = false,                                                                                    \
-     .reported = half,                                                                                       \
-     .parameters = rows,                                                                                     \
-     .observations = kObservations,                                                                          \
-     .start = start,                                                                                         \
-     .advance = advance,                                                                                     \
-     .sense = sense,                                                                                         \
-     .features = features}
+#define TASK "cost (x / track)^2 + (theta / tilt)^2; ends when the cart leaves the track or the pole falls"
 
-const tl_machine_kind tl_kind_cartpole =
-    CARTPOLE("cartpole", "pole balanced on a cart, pole's mass and length drawn", kPole, false);
-const tl_machine_kind tl_kind_cartpole_wide =
-    CARTPOLE("cartpole-wide", "pole balanced on a cart, everything drawn", kWide, true);
+const tl_machine_kind tl_kind_cartpole = {
+    TL_KIND(cartpole, "cartpole", 20000u, 1, STATES, 4, kPole, kObservations, false, false),
+    .title = "pole balanced on a cart, mass and length of the pole drawn",
+    .task = TASK,
+};
+
+const tl_machine_kind tl_kind_cartpole_wide = {
+    TL_KIND(cartpole, "cartpole-wide", 20000u, 1, STATES, 4, kWide, kObservations, false, true),
+    .title = "pole balanced on a cart, everything drawn",
+    .task = TASK,
+};

@@ -65,4 +65,44 @@ static inline float tl_rub(float speed, float acceleration, float friction, floa
     return next * speed > 0.0f ? next : 0.0f;
 }
 
-extern const tl_machine_kind tl_kind_cartpole, tl_kind_cartpole_wide;
+/* A kind from the functions prefix_start, prefix_advance, prefix_sense and prefix_features. */
+#define TL_KIND(prefix, called, period, actions, states, phis, rows, names, ends_never, in_reported)     \
+    .name = called, .period_us = period, .observation_size = TL_LENGTH(names), .action_size = actions,   \
+    .state_size = states, .n_parameters = TL_LENGTH(rows), .n_features = phis, .continuing = ends_never, \
+    .reported = in_reported, .parameters = rows, .observations = names, .start = prefix##_start,         \
+    .advance = prefix##_advance, .sense = prefix##_sense, .features = prefix##_features
+
+/* Keep a position within its stops; inelastic. */
+static inline void tl_stop(float *position, float *speed, float lo, float hi) {
+    if (!(*position >= lo)) {
+        *position = lo;
+        *speed = *speed > 0.0f ? *speed : 0.0f;
+    } else if (!(*position <= hi)) {
+        *position = hi;
+        *speed = *speed < 0.0f ? *speed : 0.0f;
+    }
+}
+
+/* Share of the way to its input that a first-order lag covers in dt: dt / (dt + tau). */
+static inline float tl_lag(float tau, float dt) { return dt / (dt + tau); }
+
+extern const tl_machine_kind tl_kind_cartpole;
+extern const tl_machine_kind tl_kind_cartpole_wide;
+extern const tl_machine_kind tl_kind_pendulum_swing_up;
+extern const tl_machine_kind tl_kind_pendulum_hold;
+extern const tl_machine_kind tl_kind_wheel_pendulum;
+extern const tl_machine_kind tl_kind_cart;
+extern const tl_machine_kind tl_kind_crane;
+extern const tl_machine_kind tl_kind_servo_load;
+extern const tl_machine_kind tl_kind_servo_backlash;
+extern const tl_machine_kind tl_kind_asymmetric;
+extern const tl_machine_kind tl_kind_dead_time;
+extern const tl_machine_kind tl_kind_tank;
+extern const tl_machine_kind tl_kind_tanks;
+extern const tl_machine_kind tl_kind_hover;
+extern const tl_machine_kind tl_kind_ball_beam;
+extern const tl_machine_kind tl_kind_oscillator_damp;
+extern const tl_machine_kind tl_kind_oscillator_track;
+extern const tl_machine_kind tl_kind_chain;
+extern const tl_machine_kind tl_kind_reacher;
+extern const tl_machine_kind tl_kind_arm;

@@ -5,9 +5,13 @@
 
 #include "firmware_bridge/plants/families/family.h"
 
+/* The chosen half, then the reported one. */
 static const tl_machine_kind *const kKinds[] = {
-    &tl_kind_cartpole,
-    &tl_kind_cartpole_wide,
+    &tl_kind_cartpole,        &tl_kind_pendulum_swing_up, &tl_kind_cart,          &tl_kind_crane,
+    &tl_kind_servo_backlash,  &tl_kind_asymmetric,        &tl_kind_hover,         &tl_kind_tank,
+    &tl_kind_oscillator_damp, &tl_kind_reacher,           &tl_kind_cartpole_wide, &tl_kind_pendulum_hold,
+    &tl_kind_wheel_pendulum,  &tl_kind_servo_load,        &tl_kind_dead_time,     &tl_kind_ball_beam,
+    &tl_kind_tanks,           &tl_kind_oscillator_track,  &tl_kind_chain,         &tl_kind_arm,
 };
 
 size_t tl_machine_count(void) { return sizeof kKinds / sizeof kKinds[0]; }
@@ -163,7 +167,7 @@ void tl_machine_reset(void *machine, uint32_t seed) {
 }
 
 static float reward_of(const tl_machine *m, float cost) {
-    const float near = 1.0f / (1.0f + 10.0f * cost);
+    const float near = 1.0f / (1.0f + 3.0f * cost);
     float reward = 1.0f;
     switch ((int)m->parameters[TL_MACHINE_REWARD_FORM]) {
         case TL_REWARD_COST:

@@ -39,10 +39,10 @@ enum {
 /* The reward of one step from its cost c >= 0 (about 1 for a bad step), times the parameter reward_scale. */
 enum {
     TL_REWARD_COST = 0,     /* -c */
-    TL_REWARD_BOUNDED = 1,  /* 1 / (1 + 10 c) */
-    TL_REWARD_CENTRED = 2,  /* 1 / (1 + 10 c) - 1/2 */
+    TL_REWARD_BOUNDED = 1,  /* 1 / (1 + 3 c) */
+    TL_REWARD_CENTRED = 2,  /* 1 / (1 + 3 c) - 1/2 */
     TL_REWARD_SURVIVAL = 3, /* 1 */
-    TL_REWARD_SHAPED = 4,   /* 1/2 + 1/2 / (1 + 10 c) */
+    TL_REWARD_SHAPED = 4,   /* 1/2 + 1/2 / (1 + 3 c) */
 };
 
 /* The first parameters of every kind. */
