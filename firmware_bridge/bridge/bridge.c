@@ -51,6 +51,14 @@ static result ack(tl_bridge *bridge, const event *e) {
     return DONE;
 }
 
+/* CLEAR_FAULT, or DISARM where there is nothing to do. Only DISARM has an effect with any payload: a CLEAR_FAULT of
+ * another size is one of another version, and might not mean that the plant may move again. */
+static result clear(tl_bridge *bridge, const event *e, uint16_t kept) {
+    if (e->on == TL_ON_CLEAR_FAULT && e->frame->size != 0) return refuse(bridge, e, TL_STATUS_INVALID);
+    bridge->fault = kept;
+    return ack(bridge, e);
+}
+
 /* A repeated ARM or RESET. In lockstep the ACK is identical byte for byte: a retry must not change the frame
  * counter. */
 static result ack_again(tl_bridge *bridge, const event *e) {
@@ -231,10 +239,9 @@ static result act(tl_bridge *bridge, const tl_bridge_rule *rule, const event *e)
             close_session(bridge);
             return ack(bridge, e);
         case TL_DO_ACK:
-            return ack(bridge, e);
+            return clear(bridge, e, bridge->fault);
         case TL_DO_CLEAR:
-            bridge->fault = 0;
-            return ack(bridge, e);
+            return clear(bridge, e, 0);
         case TL_DO_RESET:
             return reset(bridge, e);
         case TL_DO_RESET_AGAIN:

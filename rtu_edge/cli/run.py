@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,8 +188,6 @@ def _run(
     resident: heap.Resident | None,
     tell: Callable[[Any], None] | None,
 ) -> None:
-    import time
-
     from msgspec import structs
 
     from rtu_edge._base.errors import CheckFailed, cause_of
@@ -196,8 +195,9 @@ def _run(
     from rtu_edge.loop import Signals
     from rtu_edge.record import RunFolder
     from rtu_edge.report.digest import digest_for
-    from rtu_edge.run import Session, check_deadline, error_of, heap
+    from rtu_edge.run import Session, check_deadline, error_of, heap, load
 
+    load("rtu_edge.report.page", "rtu_edge.report.progress", "rtu_edge.report.terminal")
     agent = start.agent
     session = Session(settings, device, start, _loop_config(settings, device, start, dry_run))
     summary = _summary(settings, device, agent, dry_run, replaced_port)
@@ -241,8 +241,6 @@ def _run(
 
 def _summary(settings: Config, device: Connection, agent: Any, dry_run: bool, replaced_port: str) -> Summary:
     """Return the record of a run before its start."""
-    import time
-
     from rtu_edge.record import Summary, host_facts
     from rtu_edge.run import describe
 

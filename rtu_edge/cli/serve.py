@@ -112,9 +112,10 @@ def _serve(settings: Config, device: Connection, folder: Path, leave: Callable[[
     from rtu_edge._base.errors import CheckFailed, DeviceError
     from rtu_edge.record import leftovers
     from rtu_edge.record.sessions import Sessions
-    from rtu_edge.run import check_deadline
+    from rtu_edge.run import check_deadline, load
     from rtu_edge.run.service import Watchdog, notify, wait_until_armed
 
+    load()  # a service runs for months, also while pip replaces the package
     leftovers.clear()
     start = _start(settings, device, folder)
     for note in start.notes:

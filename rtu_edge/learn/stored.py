@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ def make(config: Mapping[str, Any], most: int | None = None) -> Any:
     """
     settings = dict(config)
     kind = check_choice("kind", settings.pop("kind", None), tuple(KINDS))
+    if unknown := sorted(set(settings) - set(inspect.signature(KINDS[kind]).parameters)):
+        raise ConfigError(f"{kind}: unknown {', '.join(map(repr, unknown))}; a newer version of rtu_edge may know it")
     try:
         if most is not None:
             _check_arena({**settings, "kind": kind}, most)

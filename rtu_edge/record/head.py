@@ -24,6 +24,7 @@ ROS = {
     "f4": "float32",
     "f8": "float64",
 }  # types of a field and their names in a message definition
+_FORMAT = 1  # a newer one is refused
 _FIELDS = 64  # of a record
 _VALUES = 256  # observations or actuators
 _PADDING = 16  # bytes at a record's end, fewer than
@@ -59,7 +60,7 @@ _READ = frozenset(
 class Head(msgspec.Struct, kw_only=True, frozen=True):
     """Data for a replay and for readers of the records."""
 
-    format: int = 1
+    format: int = _FORMAT
     version: str  # of the package
     build: str  # of the compiled core
     isa: str
@@ -126,6 +127,8 @@ def head_of(plain: Any, path: Path) -> Head:
     Raises:
         ValueError: of another version, or it does not describe records of this package.
     """
+    if isinstance(plain, dict) and isinstance(found := plain.get("format"), int) and found > _FORMAT:
+        raise ValueError(f"{path}: records of format {found}; this build reads format {_FORMAT}")
     try:
         head = msgspec.convert(with_bounds(old_names.head(plain)), Head, strict=False)
         _check_record(head)

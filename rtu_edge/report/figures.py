@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import itertools
 import math
+import os
+import shutil
+import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -132,7 +137,7 @@ def learning_curve(digests: Mapping[str, Digest]) -> Curve | None:
 @contextmanager
 def figure_of(name: str, width: float, height: float) -> Iterator[Any]:
     """An empty figure in our style, width and height in inches; the name seeds what SVG calls its parts."""
-    with needed_by("a picture"):
+    with needed_by("a picture"), _without_files_in_home():
         import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -143,6 +148,33 @@ def figure_of(name: str, width: float, height: float) -> Iterator[Any]:
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
+
+
+@contextmanager
+def _without_files_in_home() -> Iterator[None]:
+    """Around the first import of matplotlib, which writes a list of fonts: into a temporary folder, removed at the end
+    of the process, unless MPLCONFIGDIR names one or the user has one.
+    """
+    home = os.path.expanduser("~")
+    roots = [
+        os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config",
+        os.environ.get("XDG_CACHE_HOME") or f"{home}/.cache",
+    ]
+    of_the_user = any(os.path.exists(f"{root}/matplotlib") for root in roots)
+    if of_the_user or os.environ.get("MPLCONFIGDIR") or "matplotlib" in sys.modules:
+        yield
+        return
+    folder = tempfile.mkdtemp(prefix="rtu-edge-matplotlib-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["MPLCONFIGDIR"] = folder
+    try:
+        import matplotlib
+        import matplotlib.font_manager  # writes the list
+
+        matplotlib.get_configdir(), matplotlib.get_cachedir()  # both keep their result
+        yield
+    finally:
+        del os.environ["MPLCONFIGDIR"]
 
 
 def write_picture(figure: Any, path: Path) -> None:

@@ -8,7 +8,7 @@ from rtu_edge.loop.permission import Permission
 from rtu_edge.run.build import check_deadline, check_installed, check_learner, loop_config, make_agent, supervised
 from rtu_edge.run.connection import Connection, connect, limits_in_force, with_firmware
 from rtu_edge.run.loop import POLL_S, RunResult, Watch, describe, error_of, run_loop, stage_of
-from rtu_edge.run.session import Session
+from rtu_edge.run.session import Session, load
 
 __all__ = [
     "POLL_S",
@@ -24,6 +24,7 @@ __all__ = [
     "describe",
     "error_of",
     "limits_in_force",
+    "load",
     "loop_config",
     "make_agent",
     "run_loop",

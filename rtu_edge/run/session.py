@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,16 @@ from rtu_edge.run.loop import POLL_S, RunResult, Watch, run_loop
 from rtu_edge.run.recording import Recording
 from rtu_edge.run.saving import Saver, Start, device_facts
 
-__all__ = ["Session"]
+__all__ = ["Session", "load"]
+
+
+def load(*modules: str) -> None:
+    """Import ahead what a session imports when it opens its log, and other modules that its end needs.
+
+    A process that imports after `pip install -U` gets modules of the new version next to its own.
+    """
+    for module in ("mcap.writer", "mcap.data_stream", "mcap.records", *modules):
+        importlib.import_module(module)
 
 
 class Session:

@@ -56,6 +56,9 @@ py::object handshake(PyLink& self, double timeout_s) {
     return link.hello(to_ns(timeout_s), &hello);
   });
   if (status == LinkStatus::kTimeout) return py::none();  // hello_input() has the reason
+  if (status == LinkStatus::kVersion)
+    return py::str("HELLO: the device uses TickLink " + std::to_string(hello.proto_ver) + ", this host TickLink " +
+                   std::to_string(TL_PROTO_VERSION) + ": bring both to one version of rtu_edge; nothing was armed");
   if (status != LinkStatus::kOk) return py::str(link_text(status, "HELLO"));
   self.hello = hello;
   return payload_of(hello, tl_hello_pack);

@@ -124,7 +124,7 @@ class Slots:
         """Makes an older checkpoint the newest; the replaced one becomes the first of the older ones.
 
         Args:
-            slot: the number of an older one; None: the last valid one.
+            slot: the number of an older one; None: the last one that is valid and of a supported version.
 
         Returns:
             Former path of the checkpoint, and path of the replaced one.
@@ -142,13 +142,13 @@ class Slots:
             data = checkpoint.read_bytes(path, follow=False)
             try:
                 checkpoint.read_whole(data, path)
-            except checkpoint.DamagedError:
+            except CheckpointError:
                 if slot is not None:
                     raise
                 continue
             Slots(self.folder, max(self.keep, len(older) + 2), self._disk).save(data)
             return path, self.older()[0]
-        raise CheckpointError(f"{self.folder}: none of the older checkpoints ({there}) is whole")
+        raise CheckpointError(f"{self.folder}: none of the older checkpoints ({there}) can be read")
 
     def _older(self, number: int) -> Path:
         return self.folder / f"checkpoint.{number}.rtu"
