@@ -112,3 +112,11 @@ def test_the_folder_of_a_run_with_unknown_facts_is_shown(
     capfd.readouterr()
     assert _run(["run", "--resume", str(run.path)]) == 2
     assert "config.toml" in (found := capfd.readouterr().err) and "foresight" in found
+
+
+def test_a_later_argument_is_in_a_file_only_where_it_changes_the_learner() -> None:
+    """The version before refuses an argument that it does not know, and reads all other learners of this version."""
+    for credit, there in (("rtrl", False), ("frozen", True)):
+        agent = rtu.StreamAC(1, 1, units=1, hidden=1, credit=credit)
+        assert ("credit" in checkpoint.read_config(saved(agent))) is there
+        assert rtu.learn.decode(saved(agent)).config == agent.config

@@ -46,19 +46,24 @@ _RUN = "run"
 # are bounded; a learner of an older file continues without a bound.
 _BEFORE = {"observation_bound": 0.0}
 
+# Arguments added since format 4, and the value that is the former behaviour: a file has one only where its value is
+# another, so that the version before reads the learners that it knows.
+_SINCE = {"credit": "rtrl"}
+
 
 class DamagedError(CheckpointError):
     """Damaged bytes, or invalid values: an older checkpoint may be valid."""
 
 
 def encode_config(config: Mapping[str, Any], run: Mapping[str, Any] | None = None) -> str:
-    """The text inside a checkpoint: JSON, sorted keys.
+    """The text inside a checkpoint: JSON, sorted keys, without later arguments at their former behaviour.
 
     Args:
         config: the learner's.
         run: data for resuming a run, or None.
     """
-    return json.dumps({**config, _RUN: run} if run else config, sort_keys=True, separators=(",", ":"))
+    told = {key: value for key, value in config.items() if key not in _SINCE or value != _SINCE[key]}
+    return json.dumps({**told, _RUN: run} if run else told, sort_keys=True, separators=(",", ":"))
 
 
 def raise_for(status: int, where: str, path: str | Path, version: int = 0) -> None:
