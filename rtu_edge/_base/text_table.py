@@ -106,10 +106,11 @@ class TextTable:
                 return
 
     def _table(self, group: Sequence[tuple[int, int]]) -> Table:
-        table = Table(
-            box=None, show_header=self._header, header_style="", pad_edge=False, padding=(0, self._padding, 0, 0)
-        )
+        # Gaps are columns of their own: rich before 14.3 reserves padding after the last column, and truncates others.
+        table = Table(box=None, show_header=self._header, header_style="", pad_edge=False, padding=0)
         for place, width in group:
+            if place != group[0][0]:
+                table.add_column(width=self._padding)
             table.add_column(
                 self._titles[place],
                 justify="left" if self._left[place] else "right",
@@ -119,7 +120,7 @@ class TextTable:
         for number, row in enumerate(self._rows):
             if number in self._sections:
                 table.add_row()
-            table.add_row(*(row[place] for place, _ in group))
+            table.add_row(row[group[0][0]], *(cell for place, _ in group[1:] for cell in ("", row[place])))
         return table
 
 
