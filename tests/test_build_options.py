@@ -32,4 +32,4 @@ def test_pip_adds_no_option_and_the_set_up_for_tests_does() -> None:
     assert not re.search(r"^(cmake\.(args|define)|env)\b", project, re.MULTILINE)
     set_up = (ROOT / "tools" / "setup.sh").read_text(encoding="utf-8")
     assert dict(re.findall(r"^(run|test)\).* warnings=(\w+) ;;", set_up, re.MULTILINE)) == {"run": "OFF", "test": "ON"}
-    assert '-C "cmake.define.RTU_EDGE_WERROR=$warnings"' in set_up
+    assert 'SKBUILD_CMAKE_DEFINE="RTU_EDGE_WERROR=$warnings" pip_log' in set_up

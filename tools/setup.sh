@@ -182,7 +182,8 @@ if ! unchanged "package$extra" "$(sources)"; then
     # Both at once: one mostly waits for the index, the other computes.
     pip_log "$venv/requirements.log" -r "$venv/requirements.txt" &
     installing=$!
-    pip_log "$log" --no-build-isolation --no-deps -C "cmake.define.RTU_EDGE_WERROR=$warnings" --editable . ||
+    # By the environment: pip before 23.1 has no option -C.
+    SKBUILD_CMAKE_DEFINE="RTU_EDGE_WERROR=$warnings" pip_log "$log" --no-build-isolation --no-deps --editable . ||
         pip_failed "$log"
     wait "$installing" || pip_failed "$venv/requirements.log"
     installing=
