@@ -2,6 +2,8 @@
 telemetry.
 """
 
+from __future__ import annotations  # pytest.TerminalReporter is there from 8.4 on
+
 import re
 import signal
 import sys
