@@ -1,17 +1,14 @@
 # `make demo` and `make test` set up .venv first. Without make: tools/setup.sh run, then .venv/bin/rtu-edge demo.
 
 BIN := .venv/bin
-# First the timing tests, alone; then tests that mostly wait for real time, three at once; then the rest, one process
-# per core.
 PYTEST := $(BIN)/python -m pytest
-# In real time: a test that fails on a loaded host must pass when run alone.
-REAL_TIME := $(PYTEST) -q -m "timing and not alone"
 
-.PHONY: help demo test test-pythons hil estop lint tables docs screens format setup fuzz wheel base wheel-aarch64 clean
+.PHONY: help demo test test-oldest test-newest test-pythons hil estop lint tables docs screens format setup fuzz wheel base wheel-aarch64 clean
 
 help:
 	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
 	@echo "make test           all tests, with all the set-up"
+	@echo "make test-oldest    the tests with the oldest packages that pyproject.toml allows; make test-newest: the newest"
 	@echo "make test-pythons   the tests on each Python from 3.10 to 3.15 that is found or unpacked, or on PYTHONS=..."
 	@echo "make hil            each fault of the standard suite, on the firmware as a process and on the image in QEMU"
 	@echo "make estop          the emergency stop: each cell of the table in docs/estop.md; as root, for it needs two users"
@@ -28,14 +25,19 @@ demo:
 	@tools/setup.sh run
 	@$(BIN)/rtu-edge demo $(ARGS)
 
+# ARGS: of pytest, for example ARGS="-k replay".
 test:
 	@tools/setup.sh test
-	@$(PYTEST) -q -m "timing and alone"
-	@$(REAL_TIME) -n 3 --dist worksteal || { echo "what failed among others is repeated alone:"; $(REAL_TIME) --last-failed --last-failed-no-failures none; }
-	@$(PYTEST) -q -m "not timing" -n 2 --dist worksteal
+	@tools/test.sh $(ARGS)
+
+test-oldest:
+	@tools/pythons.sh oldest $(ARGS)
+
+test-newest:
+	@tools/pythons.sh newest $(ARGS)
 
 test-pythons:
-	@tools/pythons.sh $(ARGS)
+	@tools/pythons.sh each $(ARGS)
 
 hil:
 	@tools/setup.sh test

@@ -1,8 +1,8 @@
 """Generates source text from rtu_edge/learn/parameters.py: `make tables`.
 
 Signatures and docstrings of the learners and cells, the fields, defaults and ranges of the C interface, the table of
-docs/configuration.md; and docs/cli.md from the commands. With --check it writes nothing, prints differences and fails
-if there are any; tests/test_parameters.py does the same.
+docs/configuration.md; docs/cli.md from the commands; and tools/oldest.txt from pyproject.toml. With --check it writes
+nothing, prints differences and fails if there are any; tests/test_parameters.py does the same.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import cli_reference
+import oldest
 
 from rtu_edge.learn import parameters
 from rtu_edge.learn.parameters import (
@@ -351,6 +352,7 @@ WRITERS: dict[str, Callable[[str, str], str]] = {
     _DEFAULTS: lambda path, text: c_defaults(),
     "docs/configuration.md": _document,
     "docs/cli.md": lambda path, text: cli_reference.text(),
+    "tools/oldest.txt": lambda path, text: oldest.text((ROOT / "pyproject.toml").read_text(encoding="utf-8")),
 }
 
 
