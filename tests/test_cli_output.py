@@ -49,6 +49,8 @@ CALLS: dict[str, str] = {
     "ckpt ls": "RUN",
     "ckpt diff": "RUN RUN",
     "ckpt rollback": "RUN --slot 999",
+    "study": "cartpole --seeds 1 --steps 500 -o TMP/study",
+    "tune": "cartpole --search learner.units=2:4 --trials 1 --seeds 1 --steps 500 -o TMP/tune",
     "hil list": "",
     "hil kinds": "",
     "hil run": "--target sim --only schema -o TMP/hil",

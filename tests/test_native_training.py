@@ -47,7 +47,7 @@ def test_learning_gives_the_same_bits(name: str, settings: dict[str, Any]) -> No
 
 
 class MachineInPython(Machine):
-    """A machine of which every step is a call from Python."""
+    """As InPython."""
 
 
 @pytest.mark.parametrize("settings", [{}, {"n_actions": 3}], ids=str)

@@ -16,6 +16,9 @@ _EXTRAS = {
     "matplotlib": "report",
     "gymnasium": "gym",
     "tensorboardX": "tensorboard",
+    "pyarrow": "study",
+    "distributed": "study",
+    "optuna": "study",
     "jax": "bench",
     "torch": "bench",
 }

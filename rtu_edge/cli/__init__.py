@@ -68,6 +68,10 @@ _GROUPS = {
         "blackbox": "Show the last seconds before a run ended, however it ended.",
         "ckpt": "List, compare and roll back the checkpoints of a run.",
     },
+    "Studies": {
+        "study": "Train many learners on simulated plants and compare their scores.",
+        "tune": "Search settings of the learner for the best mean score in a study.",
+    },
     "Development": {
         "hil": "Hardware in the loop: run the fault-injection suite.",
         "bench": "Measure this host: latency of the loop, and a soak test.",

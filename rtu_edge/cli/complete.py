@@ -8,7 +8,7 @@ import os
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["config", "device", "keys", "plant", "port", "run"]
+__all__ = ["config", "device", "keys", "plant", "port", "run", "study"]
 
 # Names of ports; /dev/serial/by-id first, since these names are persistent.
 _PORTS = ("/dev/serial/by-id/*", "/dev/ttyACM*", "/dev/ttyUSB*", "/dev/ttyAMA*")
@@ -51,6 +51,13 @@ def run(context: click.Context, parameter: click.Parameter, incomplete: str) -> 
 def config(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """TOML files here, and files."""
     return [*_beginning(sorted(glob.glob("*.toml")), incomplete, "configuration"), _file(incomplete)]
+
+
+def study(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of the studies."""
+    from rtu_edge.study.registry import STUDIES
+
+    return [CompletionItem(name, help=found.title) for name, found in STUDIES.items() if name.startswith(incomplete)]
 
 
 def keys(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -27,10 +27,13 @@ __all__ = [
     "out",
     "overrides",
     "plot",
+    "scheduler",
     "seconds",
     "seed",
+    "seeds",
     "steps",
     "tolerance",
+    "workers",
     "yes",
 ]
 
@@ -178,6 +181,42 @@ def firmware(more: str, shown: str) -> Decorator[Any]:
         help=_help("Firmware to run in place of the package's", more, shown),
     )
 
+
+def seeds() -> Decorator[Any]:
+    """--seeds."""
+    return click.option(
+        "--seeds",
+        type=click.IntRange(1, 1_000_000),
+        metavar="N",
+        help=_help("Number of runs on each plant, with seeds from 0", default="the study's"),
+    )
+
+
+def _workers(context: click.Context, parameter: click.Parameter, text: str) -> int | None:
+    if text == "auto":
+        return None
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= 1024:
+        raise click.BadParameter(f"{text!r}: expected auto, or a number from 1 to 1024", context, parameter)
+    return number
+
+
+workers = click.option(
+    "--workers",
+    metavar="N",
+    default="auto",
+    callback=_workers,
+    help=_help("Number of worker processes", default="auto, one per core"),
+)
+
+scheduler = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help=_help("Address of a Dask scheduler that runs the tasks", "such as tcp://host:8786"),
+)
 
 overrides = click.option(
     "--set",

@@ -1,0 +1,137 @@
+"""The studies by name: which learners train on which plants, for how long, and what a run is scored against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rtu_edge._base.errors import ConfigError
+from rtu_edge.study import families, references
+from rtu_edge.study.tasks import Task
+
+__all__ = ["STUDIES", "Study", "find"]
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A named set of tasks.
+
+    Attributes:
+        name, title: what it is called and what it shows.
+        steps, seeds: defaults of --steps and --seeds.
+        make: the tasks for a number of seeds, steps and settings, in a fixed order.
+    """
+
+    name: str
+    title: str
+    steps: int
+    seeds: int
+    make: Callable[[int, int, Settings], list[Task]]
+
+    def tasks(self, seeds: int | None = None, steps: int | None = None, settings: Settings | None = None) -> list[Task]:
+        """The tasks; None: the study's defaults."""
+        return self.make(seeds or self.seeds, steps or self.steps, settings or {})
+
+
+def _on_plant(plant: str, tail: float, fixed: Settings) -> Callable[[int, int, Settings], list[Task]]:
+    def make(seeds: int, steps: int, settings: Settings) -> list[Task]:
+        chosen = {**fixed, **settings}
+        return [
+            Task(plant, agent_seed=seed, episode_seed=_EPISODES * seed, steps=steps, tail=tail, settings=chosen)
+            for seed in range(seeds)
+        ]
+
+    return make
+
+
+def _on_kinds(half: families.Half) -> Callable[[int, int, Settings], list[Task]]:
+    def make(seeds: int, steps: int, settings: Settings) -> list[Task]:
+        return [
+            Task(kind, True, seed, agent_seed=seed, episode_seed=_EPISODES * seed, steps=steps, settings=settings)
+            for kind in families.kinds(half)
+            for seed in range(seeds)
+        ]
+
+    return make
+
+
+def _hunt(seeds: int, steps: int, settings: Settings) -> list[Task]:
+    """Each seed draws kind, machine, reward scale, noise, delay and range of the commands."""
+    return [_drawn(seed, steps, settings) for seed in range(seeds)]
+
+
+def _drawn(seed: int, steps: int, settings: Settings) -> Task:
+    rng = np.random.Generator(np.random.PCG64(seed))
+    kind = families.kind(str(rng.choice(families.kinds())))
+    ranges = {row.name: row for row in kind.parameters}
+    noise = ranges["noise"].max
+    return Task(
+        kind.name,
+        family=True,
+        machine_seed=int(rng.integers(references.KEPT_SEEDS)),
+        parameters={
+            "reward_scale": float(10.0 ** rng.uniform(-2.5, 2.5)),
+            "noise": float(rng.uniform(0.0, 2.0 * noise)),
+            "delay": float(rng.integers(0, 3) if ranges["delay"].max > 0 else 0),
+        },
+        agent_seed=seed,
+        episode_seed=_EPISODES * seed,
+        steps=steps,
+        command_range=float(2.0 ** rng.uniform(0.0, 2.0)),
+        settings=settings,
+    )
+
+
+_EPISODES = 1_000_003  # between the seeds of the first episodes of two runs
+
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for study in (
+        Study(
+            "cartpole",
+            "cart-pole without velocities, continuous force",
+            100_000,
+            10,
+            _on_plant("cartpole", 1 / 3, {}),
+        ),
+        Study(
+            "cartpole-two-forces",
+            "cart-pole without velocities, two forces",
+            100_000,
+            10,
+            _on_plant("cartpole", 1 / 3, {"n_actions": 2}),
+        ),
+        Study(
+            "pendulum",
+            "pendulum swing-up without velocities",
+            200_000,
+            10,
+            _on_plant("pendulum", 0.2, {}),
+        ),
+        Study("families", "the kinds on which defaults are chosen", 60_000, 10, _on_kinds("chosen")),
+        Study("families-reported", "the kinds on which results are reported", 60_000, 10, _on_kinds("reported")),
+        Study(
+            "collapse",
+            "search for runs that lock: kind, machine, reward, noise, delay and range drawn by seed",
+            30_000,
+            1000,
+            _hunt,
+        ),
+    )
+}
+
+
+def find(name: str) -> Study:
+    """A study by its name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in STUDIES:
+        raise ConfigError(f"study = {name!r}: expected one of {', '.join(STUDIES)}")
+    return STUDIES[name]

@@ -1,0 +1,191 @@
+"""`rtu-edge study`: the same bytes for any number of workers, resumed after kill -9, one sentence for a missing extra."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rtu_edge.cli
+from rtu_edge._base.errors import ConfigError
+from rtu_edge.study import picture, registry, scores, summary
+from rtu_edge.study.pool import LocalPool, TaskFailed
+from rtu_edge.study.run import run_study
+from rtu_edge.study.settings import learner_settings
+from rtu_edge.study.store import Store
+from rtu_edge.study.tasks import Task, run_task
+
+SMALL = {"units": 4, "hidden": [4]}
+FILES = ("results.parquet", "curves.parquet", "study.png")
+
+
+def small(seeds: int = 3, steps: int = 2000) -> list[Task]:
+    return registry.find("cartpole").tasks(seeds, steps, SMALL)
+
+
+def finished(folder: Path, **arguments: Any) -> dict[str, bytes]:
+    found = run_study(registry.find("cartpole"), folder, seeds=4, steps=3000, settings=SMALL, shown=False, **arguments)
+    summary.save_parquet(found, folder)
+    picture.draw(found, folder / "study.png")
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def test_one_worker_two_workers_and_a_dask_cluster_give_the_same_bytes(tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    one, two = (finished(tmp_path / str(n), workers=n) for n in (1, 2))
+    assert one == two
+    with LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None, processes=False) as cluster:
+        assert finished(tmp_path / "dask", scheduler=cluster.scheduler_address) == one
+
+
+def test_a_worker_that_is_killed_costs_its_task_only() -> None:
+    given = small(3, 150_000)
+    expected = [run_task(task) for task in given]
+    killed: list[int] = []
+
+    def kill(number: int, steps: int, reward: float) -> None:
+        if number == 1 and not killed:
+            killed.append(pool.task_pids[1])
+            os.kill(killed[0], signal.SIGKILL)
+
+    with LocalPool(2) as pool:
+        found = dict(pool.run(given, kill))
+        assert killed and killed[0] not in pool.pids
+    assert [found[number] for number in range(3)] == expected
+
+
+def test_a_task_that_ends_each_worker_ends_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(number: int, steps: int, reward: float) -> None:
+        os.kill(pool.task_pids[0], signal.SIGKILL)
+
+    with (
+        LocalPool(1) as pool,
+        pytest.raises(TaskFailed, match=r"cartpole, seed 0: its worker ended 3 times, .*SIGKILL"),
+    ):
+        list(pool.run(small(1, 1_000_000), kill))
+
+
+def test_a_study_continues_after_kill_9(tmp_path: Path) -> None:
+    options = ["cartpole", "--seeds", "5", "--steps", "150000", "--workers", "1", "-o", str(tmp_path)]
+    command = [sys.executable, "-m", "rtu_edge.cli", "study", *options, "--set", "learner.units=4"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        while not (tmp_path / "tasks.jsonl").is_file() or (tmp_path / "tasks.jsonl").read_bytes().count(b"\n") < 2:
+            assert child.poll() is None
+            time.sleep(0.01)
+        child.kill()
+    log = tmp_path / "tasks.jsonl"
+    done = log.read_bytes().count(b"\n")
+    with open(log, "ab") as file:
+        file.write(b'{"key":"cut sho')  # as a kill in the middle of a write leaves it
+    again = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60)
+    assert again.returncode == 0, again.stderr
+    assert f"{done} of 5 tasks were done before" in again.stderr
+    assert json.loads(again.stdout)["runs"] == 5
+    keys = [json.loads(line)["key"] for line in log.read_bytes().splitlines() if not line.startswith(b'{"key":"cut')]
+    assert len(keys) == len(set(keys)) == 5
+
+
+def test_a_folder_has_one_study_at_a_time_and_keeps_other_settings_apart(tmp_path: Path) -> None:
+    run = registry.find("cartpole")
+    first = run_study(run, tmp_path, seeds=2, steps=1000, workers=1, shown=False)
+    more = run_study(run, tmp_path, seeds=3, steps=1000, workers=1, shown=False)
+    other = run_study(run, tmp_path, seeds=2, steps=1000, settings=SMALL, workers=1, shown=False)
+    assert (first.done, more.done, other.done) == (2, 1, 2)
+    assert more.rows[:2] == first.rows != other.rows
+    with Store(tmp_path), pytest.raises(ConfigError, match="another study is running there"):
+        Store(tmp_path)
+
+
+def test_a_task_gives_what_learn_gives(tmp_path: Path) -> None:
+    import rtu_edge as rtu
+
+    plant = rtu.Plant("cartpole")
+    agent = rtu.StreamAC.from_env(plant, seed=7)
+    learned = agent.learn(plant, 3000, progress=False, seed=11)
+    result = run_task(Task("cartpole", agent_seed=7, episode_seed=11, steps=3000, tail=1.0))
+    assert result["hash"] == agent.state_hash()
+    assert result["return"] == pytest.approx(sum(learned.returns) / learned.episodes)
+    assert result["episodes"] == learned.episodes and result["reward"] == 1.0
+    assert sum(row[-1] for row in result["curves"]) == learned.episodes
+
+
+def row(**changed: Any) -> dict[str, Any]:
+    scale = {"random": 20.0, "random_error": 1.0, "reference": 120.0, "per_step": False}
+    result = {"return": 70.0, "return_error": 0.5, "reward": 1.0, "reward_error": 0.1, "steps": 10, "episodes": 3}
+    result |= {"problem": "", "clipped": 0.95, "scale": scale, "hash": "", **changed}
+    return scores.row_of(Task("cartpole"), result)
+
+
+def test_scores_and_verdicts() -> None:
+    assert row()["score"] == 0.5
+    assert not (row()["locked"] or row()["below_random"] or row()["learned"])
+    assert row(**{"return": 90.0})["learned"]
+    assert row(**{"return": 29.0})["locked"] and not row(**{"return": 29.0, "clipped": 0.9})["locked"]
+    assert not row(**{"return": 17.0})["below_random"] and row(**{"return": 16.0})["below_random"]
+    diverged = row(problem="diverged")
+    assert diverged["score"] == 0.0 and diverged["below_random"]
+    per_step = {"random": 0.5, "random_error": 0.0, "reference": 1.5, "per_step": True}
+    assert row(scale=per_step)["score"] == 0.5
+    assert row(scale=None)["score"] is None and row(scale=None)["locked"] is None
+
+
+def test_the_table_fits_80_columns() -> None:
+    from rich.console import Console
+
+    rows = [row() | {"plant": f"a kind with a name {i}"} for i in range(3)]
+    console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(summary.table(rows))
+    text = console.export_text()
+    assert "below random" in text and max(map(len, text.splitlines())) <= 80
+
+
+def test_settings_are_those_of_the_learner() -> None:
+    assert learner_settings(["learner.hidden=[8, 4]"]) == {"hidden": [8, 4]}
+    for text, words in (
+        ("loop.clock=host", r"a study has keys of \[learner\] only"),
+        ("learner.unit=3", r"learner\..*unit"),
+        ("learner.units=0", "units"),
+        ("units", "expected a.b=value"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            learner_settings([text])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "study = 'nothing': expected one of cartpole"),
+        (["cartpole", "--workers", "0"], "expected auto, or a number from 1 to 1024"),
+        (["cartpole", "--set", "learner.gamma=2"], "gamma"),
+        (["cartpole", "--seeds", "1", "--steps", "1", "--scheduler", "tcp://127.0.0.1:1"], "no answer from a Dask"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    arguments: list[str], words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtu_edge.study.cluster._CONNECT_S", 0.2)
+    with pytest.raises(SystemExit) as leaving:
+        rtu_edge.cli.main(["study", *arguments, "-o", str(tmp_path)])
+    assert leaving.value.code in (2, 3)
+    assert words in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["pyarrow", "distributed"])
+def test_a_missing_package_is_one_sentence_before_any_work(
+    module: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = __import__("importlib.util").util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == module else find(name))
+    with pytest.raises(SystemExit) as leaving:
+        rtu_edge.cli.main(["study", "cartpole", "--scheduler", "tcp://127.0.0.1:1", "-o", str(tmp_path / "new")])
+    err = capfd.readouterr().err
+    assert leaving.value.code == 2 and not (tmp_path / "new").exists()
+    assert err == f'rtu-edge: {module} is not installed: pip install "rtu_edge[study]"\n'
