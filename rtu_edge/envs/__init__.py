@@ -27,11 +27,12 @@ from rtu_edge._base.lazy import lazily
 from rtu_edge._base.packages import needed_by
 
 if TYPE_CHECKING:
+    from rtu_edge.envs.machine_env import MachineEnv
     from rtu_edge.envs.plant_env import PlantEnv
     from rtu_edge.envs.robot_env import RobotEnv, connected
     from rtu_edge.envs.vector import PlantVectorEnv
 
-__all__ = ["IDS", "PlantEnv", "PlantVectorEnv", "RobotEnv", "connected", "register"]
+__all__ = ["IDS", "MachineEnv", "PlantEnv", "PlantVectorEnv", "RobotEnv", "connected", "register"]
 
 IDS = {
     "rtu_edge/CartPolePosition-v0": "cartpole",
@@ -43,6 +44,7 @@ IDS = {
 }
 
 ROBOT_ID = "rtu_edge/Robot-v0"
+FAMILY_ID = "rtu_edge/Family-v0"
 
 
 def register() -> None:
@@ -60,9 +62,11 @@ def register() -> None:
             )
     if ROBOT_ID not in registration.registry:
         registration.register(id=ROBOT_ID, entry_point="rtu_edge.envs:connected")
+    if FAMILY_ID not in registration.registry:
+        registration.register(id=FAMILY_ID, entry_point="rtu_edge.envs:MachineEnv")
 
 
 # Loaded on first use: gymnasium may import this module while it is only partly imported (plugins).
-__getattr__ = lazily(__name__, __all__, ("plant_env", "vector", "robot_env"))
+__getattr__ = lazily(__name__, __all__, ("plant_env", "vector", "robot_env", "machine_env"))
 
 register()

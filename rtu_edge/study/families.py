@@ -233,18 +233,20 @@ class Machine:
         Raises:
             ConfigError: an unknown name or a value out of range; nothing has changed.
         """
-        names = [row.name for row in self.description.parameters]
+        rows = {row.name: (i, row) for i, row in enumerate(self.description.parameters)}
         before = ffi.new("tl_machine *", self._machine[0])
-        for name, value in values.items():
-            if name not in names:
-                raise ConfigError(f"{name}: not a parameter of {self.kind}; there are {', '.join(names)}")
-            number = check_number(name, value, -3e38, 3e38)
-            if not lib.tl_machine_change(self._machine, names.index(name), number):
-                self._machine[0] = before[0]
-                row = self.description.parameters[names.index(name)]
-                raise ConfigError(
-                    f"{name} = {value!r}: too far from the range in which it is drawn, {row.min:g} to {row.max:g}"
-                )
+        try:
+            for name, value in values.items():
+                if name not in rows:
+                    raise ConfigError(f"{name}: not a parameter of {self.kind}; there are {', '.join(rows)}")
+                index, row = rows[name]
+                if not lib.tl_machine_change(self._machine, index, check_number(name, value, -3e38, 3e38)):
+                    raise ConfigError(
+                        f"{name} = {value!r}: too far from the range in which it is drawn, {row.min:g} to {row.max:g}"
+                    )
+        except ConfigError:
+            self._machine[0] = before[0]
+            raise
 
     def reset(self, seed: int | None = None) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Start an episode; start, targets and noise depend on this seed and the machine's.
@@ -296,7 +298,7 @@ class Machine:
     def state(self) -> NDArray[np.float32]:
         """The true state without noise, float32, a copy; its entries: the kind's C source."""
         count = self._machine.kind.state_size
-        return np.array(self._machine.state[0:count], np.float32)
+        return np.array(list(self._machine.state[0:count]), np.float32)
 
     @property
     def state_bytes(self) -> bytes:

@@ -18,7 +18,7 @@ static const char *const kArmObservations[] = {"q1_rad", "q2_rad", "target_1_rad
 /* Masses over that of link 1; torques: of the hanging arm over gravity's at 90 degrees, of the flat one over the
  * inertia of the stretched arm, as acceleration. */
 static const tl_machine_parameter kReacher[] = {
-    TL_COMMON_ROWS(TL_REWARD_COST, TL_REWARD_CENTRED, 0.005f, 1, 0, 0),
+    TL_COMMON_ROWS(TL_REWARD_COST, TL_REWARD_CENTRED, 0.005f, 1, 200, 500),
     {"link_m", "m", 0.2f, 0.6f, TL_DRAW_LOG},
     {"mass_2", "1", 0.4f, 1.0f, TL_DRAW_UNIFORM},
     {"load", "1", 0.05f, 0.4f, TL_DRAW_UNIFORM},
@@ -28,7 +28,7 @@ static const tl_machine_parameter kReacher[] = {
 };
 
 static const tl_machine_parameter kArm[] = {
-    TL_COMMON_ROWS(TL_REWARD_COST, TL_REWARD_CENTRED, 0.005f, 1, 0, 0),
+    TL_COMMON_ROWS(TL_REWARD_COST, TL_REWARD_CENTRED, 0.005f, 1, 200, 500),
     {"link_m", "m", 0.3f, 0.8f, TL_DRAW_LOG},
     {"mass_2", "1", 0.4f, 1.0f, TL_DRAW_UNIFORM},
     {"load", "1", 0.05f, 0.4f, TL_DRAW_UNIFORM},
@@ -54,9 +54,10 @@ static void turn(const arm_numbers *n, float *s, float torque_1, float torque_2,
     const tl_sincos_result elbow = tl_sincos_inline(s[Q2]);
     const float cross = n->cross * elbow.cos, turning = n->cross * elbow.sin;
     const float m11 = n->far + 2.0f * cross, m12 = n->near + cross, m22 = n->near;
-    const float pull = gravity * n->weight_2 * tl_sincos_inline(s[Q1] + s[Q2]).sin;
-    const float b1 = torque_1 + turning * s[W2] * (2.0f * s[W1] + s[W2]) - drag * n->far * s[W1] -
-                     gravity * n->weight_1 * tl_sincos_inline(s[Q1]).sin - pull;
+    const bool flat = gravity == 0.0f;
+    const float pull = flat ? 0.0f : gravity * n->weight_2 * tl_sincos_inline(s[Q1] + s[Q2]).sin;
+    const float weight = flat ? 0.0f : gravity * n->weight_1 * tl_sincos_inline(s[Q1]).sin;
+    const float b1 = torque_1 + turning * s[W2] * (2.0f * s[W1] + s[W2]) - drag * n->far * s[W1] - weight - pull;
     const float b2 = torque_2 - turning * s[W1] * s[W1] - drag * n->near * s[W2] - pull;
     const float determinant = m11 * m22 - m12 * m12;
     s[W1] = tl_clamp(s[W1] + (m22 * b1 - m12 * b2) / determinant * dt, -30.0f, 30.0f);
@@ -128,7 +129,7 @@ static void reacher_features(const tl_machine *m, float *phi) {
 }
 
 const tl_machine_kind tl_kind_reacher = {
-    TL_KIND(reacher, "reacher", 30000u, 2, STATES, 4, kReacher, kReacherObservations, true, false),
+    TL_KIND(reacher, "reacher", 30000u, 2, STATES, 4, kReacher, kReacherObservations, false, false),
     .title = "two-joint arm that lies flat, target of the tip jumps",
     .task = "cost |tip - target|^2 / link^2 + 0.01 |u|^2",
 };
@@ -190,7 +191,7 @@ static void arm_features(const tl_machine *m, float *phi) {
 }
 
 const tl_machine_kind tl_kind_arm = {
-    TL_KIND(arm, "arm", 30000u, 2, STATES, 6, kArm, kArmObservations, true, true),
+    TL_KIND(arm, "arm", 30000u, 2, STATES, 6, kArm, kArmObservations, false, true),
     .title = "two-joint arm under gravity, target of each joint jumps",
     .task = "cost (q1 - target_1)^2 + (q2 - target_2)^2 + 0.01 |u|^2",
 };

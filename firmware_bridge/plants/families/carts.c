@@ -71,7 +71,7 @@ enum { K_X = 0, K_V, K_THETA, K_OMEGA, K_TARGET, K_STATES };
 static const char *const kCraneObservations[] = {"x_m", "theta_rad", "target_m"};
 
 static const tl_machine_parameter kCrane[] = {
-    TL_COMMON_ROWS(TL_REWARD_COST, TL_REWARD_CENTRED, 0.005f, 1, 0, 0),
+    TL_COMMON_ROWS(TL_REWARD_COST, TL_REWARD_CENTRED, 0.005f, 1, 200, 500),
     {"acceleration_m_s2", "m/s^2", 1.5f, 4.0f, TL_DRAW_LOG},
     {"drag_1_s", "1/s", 0.5f, 2.0f, TL_DRAW_LOG},
     {"length_m", "m", 0.3f, 1.2f, TL_DRAW_LOG},
@@ -127,7 +127,7 @@ static void crane_features(const tl_machine *m, float *phi) {
 }
 
 const tl_machine_kind tl_kind_crane = {
-    TL_KIND(crane, "crane", 40000u, 1, K_STATES, 4, kCrane, kCraneObservations, true, false),
+    TL_KIND(crane, "crane", 40000u, 1, K_STATES, 4, kCrane, kCraneObservations, false, false),
     .title = "trolley moved to a target that jumps, a load hangs from it",
     .task = "cost (x - target)^2 + 2 theta^2 + 0.02 u^2",
 };

@@ -72,7 +72,7 @@ enum { BB_HALF = TL_MACHINE_OWN, BB_TILT, BB_LAG, BB_DRAG };
 enum { BB_X = 0, BB_V, BB_ALPHA, BB_TARGET, BB_STATES };
 
 static const tl_machine_parameter kBeam[] = {
-    TL_COMMON_ROWS(TL_REWARD_COST, TL_REWARD_CENTRED, 0.005f, 1, 0, 0),
+    TL_COMMON_ROWS(TL_REWARD_COST, TL_REWARD_CENTRED, 0.005f, 1, 200, 500),
     {"half_beam_m", "m", 0.3f, 0.8f, TL_DRAW_LOG},
     {"tilt_rad", "rad", 0.1f, 0.35f, TL_DRAW_LOG}, /* full command */
     {"lag_s", "s", 0.04f, 0.15f, TL_DRAW_LOG},
@@ -118,7 +118,7 @@ static void beam_features(const tl_machine *m, float *phi) {
 }
 
 const tl_machine_kind tl_kind_ball_beam = {
-    TL_KIND(beam, "ball-beam", 30000u, 1, BB_STATES, 4, kBeam, kBeamObservations, true, true),
+    TL_KIND(beam, "ball-beam", 30000u, 1, BB_STATES, 4, kBeam, kBeamObservations, false, true),
     .title = "ball on a beam whose angle lags its command, target jumps",
     .task = "cost ((x - target) / half beam)^2 + 0.01 u^2",
 };
@@ -131,7 +131,7 @@ enum { O_FREQUENCY = TL_MACHINE_OWN, O_DAMPING, O_REACH };
 enum { O_X = 0, O_V, O_TARGET, O_STATES };
 
 static const tl_machine_parameter kDamp[] = {
-    TL_COMMON_ROWS(TL_REWARD_COST, TL_REWARD_CENTRED, 0.01f, 2, 0, 0),
+    TL_COMMON_ROWS(TL_REWARD_COST, TL_REWARD_CENTRED, 0.01f, 2, 300, 600),
     {"frequency_rad_s", "rad/s", 2.0f, 8.0f, TL_DRAW_LOG},
     {"damping", "1", 0.005f, 0.03f, TL_DRAW_LOG},
     {"reach_m", "m", 0.2f, 0.6f, TL_DRAW_LOG},
@@ -208,7 +208,7 @@ static void track_features(const tl_machine *m, float *phi) {
 }
 
 const tl_machine_kind tl_kind_oscillator_damp = {
-    TL_KIND(damp, "oscillator-damp", 20000u, 1, O_STATES, 2, kDamp, kDampObservations, true, false),
+    TL_KIND(damp, "oscillator-damp", 20000u, 1, O_STATES, 2, kDamp, kDampObservations, false, false),
     .title = "oscillator that is struck at random times, to be damped",
     .task = "cost x^2 + 0.01 u^2",
 };
