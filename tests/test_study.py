@@ -1,4 +1,4 @@
-"""`rtu-edge study`: the same bytes for any number of workers, resumed after kill -9, one sentence for a missing extra."""
+"""`rtu-edge study`: the same bytes for any number of workers, resumed after kill -9, one sentence without the extra."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Search for settings of a learner with Optuna: each trial is a study with these settings.
 
-The objective is the mean over all runs of the score, clipped to [-1, 1]: a run that locks costs as much as many good ones
-gain.
+The objective is the mean over all runs of the score, each clipped to [-1, 1].
 """
 
 from __future__ import annotations
