@@ -3,7 +3,7 @@
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-oldest test-newest test-pythons hil estop lint tables docs screens format setup fuzz wheel base wheel-aarch64 clean
+.PHONY: help demo test test-oldest test-newest test-pythons hil estop lint tables docs screens format setup fuzz wheel empty wheel-aarch64 clean
 
 help:
 	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
@@ -18,7 +18,7 @@ help:
 	@echo "make docs           the documentation as a site, in build/docs; a broken link is an error"
 	@echo "make screens        the pictures of docs/screens.md; needs chromium"
 	@echo "make wheel          dist/*.whl for this host; make wheel-aarch64 for a Raspberry Pi or Jetson"
-	@echo "make base           the wheel in an empty environment, without extras: sizes, import times, a run; needs an index"
+	@echo "make empty          the wheels of dist/ in empty environments: sizes, import times, every command; needs an index"
 	@echo "make clean          remove everything that was built or installed here"
 
 demo:
@@ -85,9 +85,9 @@ wheel:
 	@tools/wheel.sh dist
 
 # ARGS=WHEEL: this one.
-base:
+empty:
 	@tools/setup.sh test
-	@$(BIN)/python tools/base.py $(ARGS)
+	@$(BIN)/python -u tools/empty.py $(ARGS)
 
 wheel-aarch64:
 	@tools/setup.sh test

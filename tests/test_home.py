@@ -7,12 +7,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import fake_run
 import pytest
+from toolchain import ROOT
 
 import rtu_edge as rtu
+from rtu_edge.cli import cli
+
+sys.path.insert(0, str(ROOT / "tools"))
+import empty as tool
 
 
 @pytest.fixture
@@ -66,3 +73,18 @@ def test_doctor_leaves_nothing(empty: Path) -> None:
     """It imports every package of the extras."""
     command(empty, "doctor")
     assert left(empty) == []
+
+
+def commands(group: click.Group, before: str = "") -> Iterator[str]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{before}{name} ")
+        else:
+            yield before + name
+
+
+def test_the_tool_runs_every_command() -> None:
+    lines = [command.line for command in (*tool.BASE, *tool.ALL, *tool.SERVED)] + [tool.DEVICE, tool.SERVE]
+    assert [name for name in commands(cli) if not any(f"{line} ".startswith(f"{name} ") for line in lines)] == []

@@ -1,6 +1,6 @@
 """The package with its dependencies alone: what needs an extra is one sentence with the command that installs it.
 
-In one process whose finder refuses the modules of all extras. `make base` installs the wheel without them.
+In one process whose finder refuses the modules of all extras. `make empty` installs the wheel without them.
 """
 
 from __future__ import annotations

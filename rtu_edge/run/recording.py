@@ -20,7 +20,7 @@ from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import cause_of
 from rtu_edge._base.version import __version__
 from rtu_edge.config import Config, canonical, config_hash
-from rtu_edge.learn.checkpoint import encode_config
+from rtu_edge.learn.checkpoint import encode_config, stored_config
 from rtu_edge.loop import Loop, LoopConfig, LoopResult
 from rtu_edge.record import RunFolder, leftovers
 from rtu_edge.record.blackbox import BlackBox
@@ -214,7 +214,7 @@ class Recording(Closing):
             host=f"{platform.system()} {platform.release()}, {platform.machine()}",
             configuration=canonical(self._settings),
             configuration_hash=config_hash(self._settings),
-            learner=self._agent.config,
+            learner=stored_config(self._agent.config),
             start_hash=self._agent.state_hash(),
             period_s=device.sheet.period_s,
             observations=list(device.sheet.observations),

@@ -16,6 +16,7 @@ from rtu_edge.learn.checkpoint.text import (
     read_config,
     read_text,
     read_whole,
+    stored_config,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "read_config",
     "read_text",
     "read_whole",
+    "stored_config",
 ]

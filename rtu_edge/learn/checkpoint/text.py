@@ -25,6 +25,7 @@ __all__ = [
     "read_config",
     "read_text",
     "read_whole",
+    "stored_config",
 ]
 
 # native/core/status.h
@@ -56,14 +57,19 @@ class DamagedError(CheckpointError):
 
 
 def encode_config(config: Mapping[str, Any], run: Mapping[str, Any] | None = None) -> str:
-    """The text inside a checkpoint: JSON, sorted keys, without later arguments at their former behaviour.
+    """The text inside a checkpoint: JSON, sorted keys; the configuration as stored_config() gives it.
 
     Args:
         config: the learner's.
         run: data for resuming a run, or None.
     """
-    told = {key: value for key, value in config.items() if key not in _SINCE or value != _SINCE[key]}
+    told = stored_config(config)
     return json.dumps({**told, _RUN: run} if run else told, sort_keys=True, separators=(",", ":"))
+
+
+def stored_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A learner's configuration as files have it: without later arguments at their former behaviour."""
+    return {key: value for key, value in config.items() if key not in _SINCE or value != _SINCE[key]}
 
 
 def raise_for(status: int, where: str, path: str | Path, version: int = 0) -> None:
