@@ -4,9 +4,9 @@
     .venv/bin/python tools/empty.py [WHEEL ...]     # by default those in dist/, or one that tools/wheel.sh makes
 
 For each wheel of this machine, by the Python of its tag: one environment without extras, for what a loop needs, and one
-with `all`. Each command runs with a PATH without compilers, an empty home directory and an empty working directory; a
-file in the home directory is a failure. Dependencies come from the package index, as wheels only. Exit code 1 where
-something fails, or the package with all that it installs takes more than 55 MB beyond numpy.
+with `all` and `study`. Each command runs with a PATH without compilers, an empty home directory and an empty working
+directory; a file in the home directory is a failure. Dependencies come from the package index, as wheels only. Exit
+code 1 where something fails, or the package with all that it installs takes more than 55 MB beyond numpy.
 """
 
 from __future__ import annotations
@@ -102,6 +102,9 @@ ALL = (
     Command("hil run --only flip --target sim", (0, 1)),
     Command("bench loop --seconds 1", words="latency.png"),
     Command("bench soak --hours 0.01", (0, 1)),
+    Command("study"),
+    Command("study cartpole --seeds 1 --steps 2000 --workers 1", words="study.png"),
+    Command("tune cartpole --search learner.units=8:16 --trials 2 --seeds 1 --steps 2000", words="tune.png"),
 )
 DEVICE, SERVE = "device cartpole --link port", "serve served.toml"
 # With DEVICE and then SERVE running; TOKEN is the number that the service shows.
@@ -217,7 +220,8 @@ def base(wheel: Path, python: str, folder: Path) -> int:
 def complete(wheel: Path, python: str, folder: Path) -> int:
     """With all extras; returns the number of failures."""
     empty = Empty(folder, python)
-    print(f"with all extras {empty.install(f'rtu_edge[all] @ {wheel.as_uri()}'):.1f} MB")
+    for extras in ("all", "all,study"):
+        print(f"with [{extras}] {empty.install(f'rtu_edge[{extras}] @ {wheel.as_uri()}'):.1f} MB")
     print(sizes(empty.site))
     (empty.work / "own.c").write_text("")
     (empty.work / "served.toml").write_text(SERVICE)
@@ -295,8 +299,8 @@ def main() -> int:
                 missing.append(wheel.name)
                 print("no interpreter for it here")
                 continue
-            failed += base(wheel, python, Path(folder) / wheel.name / "base")
-            failed += complete(wheel, python, Path(folder) / wheel.name / "all")
+            failed += base(wheel, python, Path(folder) / wheel.stem / "base")
+            failed += complete(wheel, python, Path(folder) / wheel.stem / "all")
     print(f"\n{failed} failures" + (f"; without an interpreter here: {', '.join(missing)}" if missing else ""))
     return int(failed > 0)
 
