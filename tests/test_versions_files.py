@@ -1,9 +1,15 @@
-"""Files of a later version: refused by name, nothing is changed, and the service does not begin with a new learner."""
+"""Files between versions. A run of the version before (tests/golden/versions) is read and resumed; files of a later one
+are refused by name, nothing is changed, and the service does not begin with a new learner.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import platform
+import shutil
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,7 +18,9 @@ import logged
 import msgspec
 import numpy as np
 import pytest
+from mcap.reader import make_reader
 from test_service import robot
+from toolchain import run
 
 import rtu_edge as rtu
 from rtu_edge.cli import _run
@@ -23,6 +31,55 @@ from rtu_edge.record import RunFolder, blackbox
 from rtu_edge.record.blackbox import BlackBox
 from rtu_edge.record.file import LogFile
 from rtu_edge.record.reader import read_log
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
+sys.path.insert(0, str(GOLDEN))
+import make_versions  # noqa: E402 (its folder is no package)
+
+VERSIONS = GOLDEN / "versions"
+
+
+# ---------------------------------------------------------------- the version before
+
+
+def head_in(log: Path) -> Any:
+    """The head of a log as it is written."""
+    with log.open("rb") as stream:
+        notes = {note.name: note.metadata for note in make_reader(stream).iter_metadata()}
+    return json.loads(notes["rtu_edge"]["head"])
+
+
+def test_a_run_of_the_version_before_is_read_replayed_and_resumed(tmp_path: Path) -> None:
+    """To the bit, on hosts with its instruction set."""
+    states = json.loads((VERSIONS / "run.json").read_text())
+    shutil.copytree(VERSIONS / "run", tmp_path / "runs" / "own")
+    command = (sys.executable, "-m", "rtu_edge.cli")
+    same = platform.machine() == "x86_64"
+    where: dict[str, Any] = {
+        "cwd": tmp_path, "env": {**os.environ, **({"RTU_EDGE_ISA": make_versions.ISA} if same else {})},
+    }  # fmt: skip
+    replayed = run(*command, "replay", "runs/own", "--verify", **where)
+    assert f"{make_versions.STEPS} steps" in replayed and ("equal to the bit" in replayed or not same)
+    assert "150 records" in run(*command, "blackbox", "runs/own", **where)
+    assert states["end"] in run(*command, "ckpt", "ls", "runs/own", **where)
+    run(*command, "run", "--resume", "runs/own", "--set", f"run.steps={make_versions.RESUMED}", **where)
+    found = RunFolder(tmp_path / "runs" / "own-2").load_summary()
+    assert found.stages["learning"].steps == make_versions.RESUMED - make_versions.STEPS
+    assert found.state_hash == states["resumed"] or not same
+
+
+def test_the_version_before_finds_all_its_facts_in_todays_files(tmp_path: Path) -> None:
+    """And back: the head of a log has what its reader asks for, and the learner no argument that it does not know."""
+    logged.run(RunFolder(tmp_path), logged.config_of(), steps=20)
+    now, before = (head_in(folder / RunFolder.LOG) for folder in (tmp_path, VERSIONS / "run"))
+    assert set(before) <= set(now) and before["format"] == now["format"]
+    assert set(now["learner"]) == set(before["learner"])
+    assert {tuple(field) for field in before["record"]} <= {tuple(field) for field in now["record"]}
+    for kind in ("observations", "actuators"):
+        assert set(before[kind][0]) <= set(now[kind][0])
+
+
+# ---------------------------------------------------------------- a later version
 
 
 def of_a_later_format(data: bytes) -> bytes:

@@ -1,18 +1,45 @@
-"""Writes tests/golden/versions/device.jsonl: what a later host may send, and the answers of this version's device.
+"""Writes tests/golden/versions, once: what a later host may send to a device, and a run in the formats of today.
 
-Each line: subject, bytes of the host, bytes of the device. Written once, with the package of TickLink 1; a change of an
-answer breaks the promise of docs/protocol.md, "Versions".
+- `device.jsonl`: subject, bytes of the host, bytes of the device of TickLink 1; a change of an answer breaks the promise
+  of docs/protocol.md, "Versions".
+- `run/`: the folder of `rtu-edge run --sim` with checkpoint format 4 and records of format 1, written by the package of
+  commit 7f5860b; `run.json`: the learner's state at its end, and after the same package has resumed it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import platform
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-RECORDED = HERE / "versions" / "device.jsonl"
+RECORDED = HERE / "versions"
+ISA = "scalar"  # of every x86-64: a replay there is equal to the bit
+STEPS, RESUMED = 400, 600
+CONFIG = f"""
+[device]
+plant = "cartpole"
+[loop]
+clock = "lockstep"
+[log]
+blackbox_minutes = 0.05
+hash_every = 50
+[learner]
+units = 4
+hidden = [4]
+[run]
+steps = {STEPS}
+seed = 3
+[fallback]
+kind = "pd"
+pd = {{ force = {{ p = {{ x = -1.0, theta = -60.0 }}, d = {{ x = -2.0, theta = -10.0 }} }} }}
+"""
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 from reference import wire_oracle as oracle  # noqa: E402 (found by the line above)
 
@@ -49,11 +76,36 @@ def answers() -> Iterator[tuple[str, str, str]]:
         yield subject, given.hex(), device.receive(given, now).hex()
 
 
+def run_folder(recorded: Path) -> dict[str, str]:
+    """Write the folder of a run; returns the states."""
+    from unittest.mock import patch
+
+    from rtu_edge.cli import _run
+    from rtu_edge.record import RunFolder, folder
+
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+        stack.enter_context(patch.object(platform, "release", lambda: "0"))
+        stack.enter_context(patch.object(folder, "_processor", lambda: "a processor"))
+        before = os.getcwd()
+        stack.callback(os.chdir, before)
+        os.chdir(place)
+        Path("own.toml").write_text(CONFIG)
+        assert _run(["run", "own.toml", "--sim"]) == 0
+        shutil.copytree("runs/own", recorded, ignore=shutil.ignore_patterns("report.html"))
+        assert _run(["run", "--resume", "runs/own", "--set", f"run.steps={RESUMED}"]) == 0
+        names = {"end": "runs/own", "resumed": "runs/own-2"}
+        return {name: RunFolder(path).load_summary().state_hash for name, path in names.items()}
+
+
 def main() -> None:
+    if os.environ.get("RTU_EDGE_ISA") != ISA:
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "RTU_EDGE_ISA": ISA})
     if RECORDED.exists():
         sys.exit(f"{RECORDED} exists and is never written again")
-    RECORDED.parent.mkdir(exist_ok=True)
-    RECORDED.write_text("".join(json.dumps(line) + "\n" for line in answers()))
+    RECORDED.mkdir()
+    lines = "".join(json.dumps(line) + "\n" for line in answers())
+    (RECORDED / "device.jsonl").write_text(lines)
+    (RECORDED / "run.json").write_text(json.dumps(run_folder(RECORDED / "run")) + "\n")
 
 
 if __name__ == "__main__":
