@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rtu_edge._bridge import ffi
 
 import rtu_edge as rtu
 from rtu_edge.learn import native
@@ -153,3 +154,73 @@ def test_an_interrupt_ends_learning_at_once() -> None:
         child.send_signal(signal.SIGINT)
         assert int(child.stdout.readline()) > 0
         assert time.monotonic() - begin < 1.0  # .05 s on a quiet host
+
+
+class Recorder:
+    """A plant in C whose functions are Python code: observations are noise, the commands are kept."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.sheet = rtu.Plant("cartpole").sheet
+        self.commands: list[float] = []
+        self.observations: list[np.ndarray] = []
+        self.next_seed, self._limits = 0, limits
+        self._rng = np.random.default_rng(5)
+        self._state = ffi.new("float[2]")
+        self._functions = (
+            ffi.callback("void(void *, uint32_t)", lambda state, seed: None),
+            ffi.callback("tl_plant_result(void *, float *)", self._step),
+            ffi.callback("void(void *, float *)", self._observe),
+        )
+
+    def _step(self, state: Any, u: Any) -> Any:
+        self.commands.append(u[0])
+        return {"reward": -abs(u[0]), "terminated": len(self.commands) % 90 == 0, "truncated": False}
+
+    def _observe(self, state: Any, x: Any) -> None:
+        x[0:2] = self._rng.normal(size=2).tolist()
+        self.observations.append(np.array([x[0], x[1]], np.float32))
+
+    def scale(self, action: Any) -> Any:
+        raise AssertionError
+
+    def native_plant(self) -> native.Functions:
+        reset, step, observe, state = (int(ffi.cast("uintptr_t", p)) for p in (*self._functions, self._state))
+        ends = np.array([10.0], np.float32)
+        return native.Functions(reset, step, observe, state, -ends, ends, **self._limits)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_limited_command_is_learned_off_policy_or_as_a_part_of_the_plant(told: bool) -> None:
+    slew, accel, steps = 0.25, 0.1, 400
+    plant = Recorder(slew=slew, accel=accel, told=told)
+    agents = [rtu.StreamAC(2, 1, units=8, seed=2) for _ in range(3)]
+    list(native.chunks(agents[0], plant, steps))
+    assert len(plant.commands) == steps
+    observed = iter(plant.observations)
+    followed = 0
+    for at, command in enumerate(plant.commands):
+        u = np.float32(command)
+        fraction = (u - np.float32(-10.0)) / np.float32(20.0)
+        applied = np.array([np.float32(2.0) * fraction - np.float32(1.0)])
+        if at % 90 == 0:
+            last = change = 0.0
+            agents[1].begin()
+            action = agents[1].predict(next(observed))
+            agents[1].update(0.0)
+        wanted = 10.0 * float(np.clip(action[0], -1.0, 1.0))
+        followed += abs(wanted - command) < 1e-3
+        assert abs(command - last) <= slew * 20.0 + 1e-4 and abs(command) <= 10.0
+        assert abs(command - last - change) <= accel * 20.0 + 1e-4 or abs(abs(command) - 10.0) < 1e-4
+        last, change = command, command - last
+        action = agents[1].predict(next(observed))
+        agents[1].update(-abs(command), (at + 1) % 90 == 0, applied=applied if told else None)
+    assert agents[0].state_hash() == agents[1].state_hash()
+    assert 0 < followed < steps  # some of the actions were limited
+    list(native.chunks(agents[2], Recorder(), steps))
+    assert agents[2].state_hash() != agents[0].state_hash()
+
+
+@pytest.mark.parametrize("limits", [{"slew": 0.0}, {"accel": -1.0}, {"slew": float("nan")}])
+def test_a_limit_that_cannot_be_enforced_is_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"limits: (slew|acceleration)"):
+        list(native.chunks(rtu.StreamAC(2, 1), Recorder(**limits), 1))

@@ -15,7 +15,7 @@ import pytest
 
 import rtu_edge.cli
 from rtu_edge._base.errors import ConfigError
-from rtu_edge.study import picture, registry, scores, summary
+from rtu_edge.study import picture, registry, scores, summary, tasks
 from rtu_edge.study.pool import LocalPool, TaskFailed
 from rtu_edge.study.run import run_study
 from rtu_edge.study.settings import learner_settings
@@ -135,6 +135,34 @@ def test_scores_and_verdicts() -> None:
     per_step = {"random": 0.5, "random_error": 0.0, "reference": 1.5, "per_step": True}
     assert row(scale=per_step)["score"] == 0.5
     assert row(scale=None)["score"] is None and row(scale=None)["locked"] is None
+
+
+def test_variants_are_compared(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    study = registry.Study("limits", "two kinds", 1000, 1, lambda *given: [
+        task for task in registry.find("limits").tasks(1, 1000, SMALL) if task.plant in ("cart", "arm")
+    ])  # fmt: skip
+    found = run_study(study, tmp_path, workers=1, shown=False)
+    groups = summary.groups(found.rows)
+    assert {name: len(rows) for name, rows in groups.items()} == {
+        "unlimited": 2, "limited, told": 2, "limited, not told": 2
+    }  # fmt: skip
+    assert len({row["hash"] for row in found.rows}) == 6
+    assert all(row["score"] is not None for row in found.rows)
+    console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(summary.table(found.rows))
+    assert console.export_text().startswith("variant")
+    picture.draw(found, tmp_path / "study.svg")
+    assert (tmp_path / "study.svg").read_text().startswith("<?xml")
+
+
+def test_the_hunt_draws_by_seed_and_stays_in_range() -> None:
+    drawn = registry.find("collapse").tasks(40)
+    assert drawn == registry.find("collapse").tasks(50)[:40]
+    assert len({task.plant for task in drawn}) > 8
+    for task in drawn:
+        tasks.environment_of(task)  # accepts the parameters
 
 
 def test_the_table_fits_80_columns() -> None:

@@ -153,8 +153,8 @@ void update_poles(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<
   advance_state(cell);
 }
 
-// kTbptt1: W's traces advance with `carry`; those of the poles, whose kernel needs g and phi for the gradient itself, are
-// zeroed between contraction and advance.
+// kTbptt1: W's traces advance with `carry`; those of the poles, whose kernel needs g and phi for the gradient itself,
+// are zeroed between contraction and advance.
 template <class T>
 void update_one_step(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
   const kernels::Kernels<T>& kernel = *cell.kernels;

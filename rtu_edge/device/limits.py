@@ -48,7 +48,7 @@ def min_ttl_ms(period_us: int) -> int:
 
 
 def too_many_values(n: int, m: int) -> str:
-    """The reason why n observations and m actuators fit into no STATE frame, as the end of a sentence; "" if they do."""
+    """Why n observations and m actuators fit into no STATE frame, as the end of a sentence; "" if they do."""
     if n + m <= _VALUES:
         return ""
     return ": a STATE frame has a payload of 238 bytes, 16 of them before the values, and a value takes 4"

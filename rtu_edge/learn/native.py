@@ -6,6 +6,7 @@ there are no callbacks. Both ways give the same bits.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,6 +41,10 @@ class Functions:
         low, high: (action_size,) float32, the commands of the actions -1 and 1; None: the actions themselves.
         limit: void (*)(void *state, uint32_t max_steps), called after each reset; 0: none.
         max_steps: for limit.
+        slew, accel: of the command limiter between agent and plant: largest change per period, and of that change, as
+            shares of the range from low to high; inf: no limit.
+        told: True: the agent learns off-policy from a limited command, as in the control loop; False: it learns from
+            its own action, and the limiter is part of the plant.
     """
 
     reset: int
@@ -50,6 +55,9 @@ class Functions:
     high: npt.NDArray[np.float32] | None = None
     limit: int = 0
     max_steps: int = 0
+    slew: float = math.inf
+    accel: float = math.inf
+    told: bool = True
 
 
 class DrivenNatively(Protocol):
@@ -160,6 +168,9 @@ def _described(agent: Any, env: DrivenNatively, seed: int) -> Any:
         low=low,
         high=high,
         levels=levels,
+        slew=functions.slew,
+        accel=functions.accel,
+        told=functions.told,
         max_steps=functions.max_steps,
         next_seed=seed,
         window=WINDOW,

@@ -30,13 +30,14 @@ def draw(found: StudyResult, path: Path) -> None:
         ModuleNotFoundError: matplotlib is not installed. OSError: the file cannot be written.
     """
     names = [name for name in groups(found.rows) if name != "all"]
+    by = "variant" if names[0] == found.rows[0]["variant"] else "plant"
     scored = any(row["score"] is not None for row in found.rows)
     height = max(3.4, 0.9 + 0.26 * len(names))
     with figure_of("study", 10.0, height) as figure:
         figure.suptitle(f"{found.study.name}: {found.study.title}", x=0.01, ha="left", fontsize=10.5)
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1.0))
-        _curves(left, found, names, scored)
-        _strips(right, found.rows, names, scored)
+        _curves(left, found, names, by, scored)
+        _strips(right, found.rows, names, by, scored)
         write_picture(figure, path)
 
 
@@ -59,12 +60,12 @@ def _smooth(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.array([np.mean(values[max(0, at + 1 - _SMOOTH) : at + 1]) for at in range(len(values))])
 
 
-def _curves(axes: Any, found: StudyResult, names: Sequence[str], scored: bool) -> None:
+def _curves(axes: Any, found: StudyResult, names: Sequence[str], by: str, scored: bool) -> None:
     by_name: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
     for number, row in enumerate(found.rows):
         if len(curve := _scaled(found, number, scored)):
-            by_name[row["plant"]].append(curve)
-    few = len(names) <= _FEW
+            by_name[row[by]].append(curve)
+    few, single = len(names) <= _FEW, len(names) == 1
     bundles = by_name if few else {"all runs": [curve for curves in by_name.values() for curve in curves]}
     colours = [PALETTE[name] for name in ("agent", "control", "force")]
     for (name, curves), colour in zip(bundles.items(), colours, strict=False):
@@ -76,27 +77,25 @@ def _curves(axes: Any, found: StudyResult, names: Sequence[str], scored: bool) -
             rows[number, : len(curve)] = curve
         steps = _WINDOW * (1 + np.arange(length)) / 1e3
         filled = np.where(np.isnan(rows), np.nanmin(rows), rows)
-        if few:
+        if single:
             axes.plot(steps, rows.T, color=colour, linewidth=0.6, alpha=0.35)
-        else:
+        elif not few:
             axes.fill_between(steps, *np.percentile(filled, (2, 98), axis=0), color=colour, alpha=0.12, linewidth=0)
         axes.fill_between(steps, *np.percentile(filled, (25, 75), axis=0), color=colour, alpha=0.2, linewidth=0)
         axes.plot(steps, np.median(filled, axis=0), color=colour, linewidth=1.8, label=name)
-    axes.set_xlabel("steps / 1000")
+    axes.set_xlabel(f"steps / 1000 (mean of {_SMOOTH * _WINDOW:,} steps)")
     axes.set_ylabel("score" if scored else "return")
-    axes.set_title(
-        "median, quartiles" + (", runs" if few else ", 2 % to 98 %") + f"; mean of {_SMOOTH * _WINDOW:,} steps"
-    )
+    axes.set_title("median, quartiles" + (", runs" if single else "" if few else ", 2 % to 98 %"))
     if scored:
         axes.set_ylim(-0.35, 1.15)
     if len(bundles) > 1:
         axes.legend(frameon=False, loc="best")
 
 
-def _strips(axes: Any, rows: Sequence[Mapping[str, Any]], names: Sequence[str], scored: bool) -> None:
+def _strips(axes: Any, rows: Sequence[Mapping[str, Any]], names: Sequence[str], by: str, scored: bool) -> None:
     value = "score" if scored else "return"
     for place, name in enumerate(names):
-        group = [row for row in rows if row["plant"] == name and row[value] is not None]
+        group = [row for row in rows if row[by] == name and row[value] is not None]
         points = np.array([row[value] for row in group], np.float64)
         shown = np.clip(points, -0.3, 1.1) if scored else points
         # A fixed pattern in place of random jitter: equal results give equal pictures.
@@ -109,8 +108,8 @@ def _strips(axes: Any, rows: Sequence[Mapping[str, Any]], names: Sequence[str], 
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"{value} at the end of training")
-    axes.set_title("runs and median (x: locked, below random)" if scored else "runs and median")
+    axes.set_xlabel(f"{value} at the end" + (" (x: locked or below random)" if scored else ""))
+    axes.set_title("runs and median")
     if scored:
         axes.set_xlim(-0.35, 1.15)
         for at in (0.0, LEARNED, 1.0):

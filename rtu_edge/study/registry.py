@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ def _on_plant(plant: str, tail: float, fixed: Settings) -> Callable[[int, int, S
     return make
 
 
-def _on_kinds(half: families.Half) -> Callable[[int, int, Settings], list[Task]]:
+def _on_kinds(half: families.Half | None) -> Callable[[int, int, Settings], list[Task]]:
     def make(seeds: int, steps: int, settings: Settings) -> list[Task]:
         return [
             Task(kind, True, seed, agent_seed=seed, episode_seed=_EPISODES * seed, steps=steps, settings=settings)
@@ -58,6 +58,17 @@ def _on_kinds(half: families.Half) -> Callable[[int, int, Settings], list[Task]]
         ]
 
     return make
+
+
+def _limited(seeds: int, steps: int, settings: Settings) -> list[Task]:
+    """Without limits, with the recommended ones as the loop reports them, and as a part of the machine."""
+    none = (None, None)
+    variants = (("unlimited", none, True), ("limited, told", _LIMITS, True), ("limited, not told", _LIMITS, False))
+    return [
+        replace(task, slew=slew, accel=accel, told=told, variant=variant)
+        for variant, (slew, accel), told in variants
+        for task in _on_kinds(None)(seeds, steps, settings)
+    ]
 
 
 def _hunt(seeds: int, steps: int, settings: Settings) -> list[Task]:
@@ -87,6 +98,8 @@ def _drawn(seed: int, steps: int, settings: Settings) -> Task:
     )
 
 
+# Shares of the range per period and per period squared. examples/robot.toml: 100 N/s and 2 000 N/s^2 of 8 N at 50 Hz.
+_LIMITS = (0.25, 0.1)
 _EPISODES = 1_000_003  # between the seeds of the first episodes of two runs
 
 STUDIES: dict[str, Study] = {
@@ -115,6 +128,7 @@ STUDIES: dict[str, Study] = {
         ),
         Study("families", "the kinds on which defaults are chosen", 60_000, 10, _on_kinds("chosen")),
         Study("families-reported", "the kinds on which results are reported", 60_000, 10, _on_kinds("reported")),
+        Study("limits", "slew and acceleration limits as in examples/robot.toml, on all kinds", 60_000, 5, _limited),
         Study(
             "collapse",
             "search for runs that lock: kind, machine, reward, noise, delay and range drawn by seed",

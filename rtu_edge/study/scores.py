@@ -34,6 +34,7 @@ def row_of(task: Task, result: Mapping[str, Any]) -> dict[str, Any]:
     locked = None if score is None else score < _LOCKED_SCORE and clipped is not None and clipped > _LOCKED_CLIPPED
     return {
         "plant": task.plant,
+        "variant": task.variant,
         "machine_seed": task.machine_seed if task.family else None,
         "agent_seed": task.agent_seed,
         "steps": result["steps"],

@@ -17,6 +17,7 @@ __all__ = ["COLUMNS", "document", "facts", "groups", "parquet", "save_parquet", 
 
 COLUMNS = {
     "plant": "string",
+    "variant": "string",
     "machine_seed": "int64",
     "agent_seed": "int64",
     "steps": "int64",
@@ -37,11 +38,13 @@ _CURVES = {"task": "int64", "step": "int64", **dict.fromkeys(CURVES, "float64")}
 
 
 def groups(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """The rows of each plant, in the order of the tasks; with several plants also "all"."""
+    """The rows of each variant, or without variants of each plant, in the order of the tasks; of several plants also
+    "all"."""
+    by = "variant" if any(row["variant"] for row in rows) else "plant"
     found: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        found.setdefault(row["plant"], []).append(row)
-    return {**found, "all": list(rows)} if len(found) > 1 else found
+        found.setdefault(row[by], []).append(row)
+    return {**found, "all": list(rows)} if by == "plant" and len(found) > 1 else found
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -67,7 +70,15 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> TextTable:
     """Median and quartiles of each plant, shares of runs that learned, locked or ended below random."""
-    shown = TextTable("plant", "runs", "return", "score", "learned", "locked", "below random")
+    shown = TextTable(
+        "variant" if any(row["variant"] for row in rows) else "plant",
+        "runs",
+        "return",
+        "score",
+        "learned",
+        "locked",
+        "below random",
+    )
     for name, group in groups(rows).items():
         if name == "all":
             shown.add_section()
@@ -75,11 +86,16 @@ def table(rows: Sequence[Mapping[str, Any]]) -> TextTable:
         shown.add_row(
             name,
             str(found["runs"]),
-            "" if name == "all" else _spread(found["return"], ".4g"),  # of several plants: no common unit
+            "" if _mixed(group) else _spread(found["return"], ".4g"),
             _spread(found["score"], ".2f"),
             *(_percent(found[which]) for which in ("learned", "locked", "below_random")),
         )
     return shown
+
+
+def _mixed(group: Sequence[Mapping[str, Any]]) -> bool:
+    """Returns of several plants have no common unit."""
+    return len({row["plant"] for row in group}) > 1
 
 
 def facts(found: StudyResult) -> str:

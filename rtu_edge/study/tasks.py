@@ -49,6 +49,8 @@ class Task:
         machine_seed, parameters: of the machine, as for families.Machine.
         command_range: the policy's -1 and 1 are -command_range and command_range of a machine's command, which is
             clamped to [-1, 1]; 1 or more.
+        slew, accel, told: of a command limiter between learner and machine; see native.Functions.
+        variant: runs of different variants are compared with each other.
         agent_seed: of the learner. episode_seed: of the first episode.
         steps: of training.
         tail: share of the steps at the end over which the return is measured, above 0, at most 1.
@@ -60,6 +62,10 @@ class Task:
     machine_seed: int = 0
     parameters: Mapping[str, float] = field(default_factory=dict)
     command_range: float = 1.0
+    slew: float | None = None
+    accel: float | None = None
+    told: bool = True
+    variant: str = ""
     agent_seed: int = 0
     episode_seed: int = 0
     steps: int = 100_000
@@ -70,7 +76,8 @@ class Task:
     def label(self) -> str:
         """Plant and seeds in a few words."""
         machine = f" {self.machine_seed}" if self.family else ""
-        return f"{self.plant}{machine}, seed {self.agent_seed}"
+        variant = f", {self.variant}" if self.variant else ""
+        return f"{self.plant}{machine}, seed {self.agent_seed}{variant}"
 
     def plain(self) -> dict[str, Any]:
         """As a mapping for JSON."""
@@ -105,17 +112,17 @@ def environment_of(task: Task) -> Any:
     """
     if task.family:
         return _Ranged(task)
-    if task.parameters or task.command_range != 1.0:
-        raise ConfigError(f"parameters, command_range: plant {task.plant} has fixed ones")
+    if task.parameters or task.command_range != 1.0 or task.slew is not None or task.accel is not None:
+        raise ConfigError(f"parameters, command_range, slew, accel: plant {task.plant} has fixed ones")
     return Plant(task.plant)
 
 
 class _Ranged(Machine):
-    """A machine whose commands are scaled by task.command_range."""
+    """A machine whose commands are scaled by task.command_range, and limited where the native loop steps it."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task.plant, task.machine_seed, dict(task.parameters) or None)
-        self._range = np.float32(task.command_range)
+        self._task, self._range = task, np.float32(task.command_range)
 
     def scale(self, action: Any) -> npt.NDArray[np.float32]:
         """The command of an agent's action."""
@@ -124,7 +131,8 @@ class _Ranged(Machine):
     def native_plant(self) -> Functions | None:
         """With the range, which the machine itself clamps."""
         ends = np.full(self.action_size, self._range, np.float32)
-        return Functions(**asdict(self.addresses), low=-ends, high=ends)
+        slew, accel = (math.inf if share is None else share for share in (self._task.slew, self._task.accel))
+        return Functions(**asdict(self.addresses), low=-ends, high=ends, slew=slew, accel=accel, told=self._task.told)
 
 
 def agent_of(task: Task, env: Any) -> StreamAC:
@@ -143,10 +151,11 @@ def run_task(task: Task, report: Report | None = None) -> dict[str, Any]:
         report: called after each native call of about 40 ms with the steps so far and the mean reward of the newest.
 
     Returns:
-        Of the tail: "return", the mean of the episodes that ended in it, or None; "return_error", its standard error;
-        "reward", the mean per step; "reward_error". Of the whole run: "episodes", "steps", "problem" ("diverged" or
-        ""). "clipped": share of clipped actions in the last 2 000 steps. "curves": rows of CURVES, None for a missing
-        value. "hash": of the learner's final state.
+        Of the tail: "return", the mean of the episodes that ended in it, or the last one before, or None;
+        "return_error", its standard error; "reward", the mean per step; "reward_error". Of the whole run: "episodes",
+        "steps", "problem" ("diverged" or ""). "clipped": share of clipped actions in the last 2 000 steps. "curves":
+        rows of CURVES, None for a missing value. "scale": random and reference return of the plant, or None. "hash": of
+        the learner's final state.
     """
     env = environment_of(task)
     agent = agent_of(task, env)
@@ -168,7 +177,7 @@ def _result(task: Task, found: list[native.Chunk], state: str) -> dict[str, Any]
     returns, ended_at, windows = whole("returns"), whole("ended_at"), whole("windows")
     scale = scale_of(task.plant, task.family, task.machine_seed, task.parameters)
     begin = math.floor(task.steps * (1.0 - task.tail))
-    tail = returns[ended_at > begin]
+    tail = returns[ended_at > begin] if len(ended_at) and ended_at[-1] > begin else returns[-1:]
     rewards = windows[min(begin // native.WINDOW, max(len(windows) - 1, 0)) :, 0]
     last = windows[-max(1, _LOCKED_STEPS // native.WINDOW) :, native.WINDOW_COLUMNS.index("clipped")]
     return {

@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <string>
 
 #include "native/bindings/python/arrays.h"
 
@@ -17,12 +18,26 @@ Function function_at(uintptr_t address) {
   return reinterpret_cast<Function>(address);
 }
 
+// Shares of the range per period and per period squared; infinite: no limit.
+void limit(NativePlant& plant, float slew, float accel) {
+  if (slew == runtime::safety::kNoLimit && accel == runtime::safety::kNoLimit) return;
+  if (plant.low.empty() || plant.low.size() > static_cast<size_t>(runtime::kMaxActuators))
+    refuse("limits: expected low and high of at most " + std::to_string(runtime::kMaxActuators) + " actuators");
+  for (size_t k = 0; k < plant.low.size(); ++k) {
+    runtime::safety::ActuatorLimits& one = plant.limiter.limits[k];
+    const float range = plant.high[k] - plant.low[k];
+    one = {plant.low[k], plant.high[k], slew * range, plant.low[k] + 0.5f * range, accel * range};
+    if (const char* problem = runtime::safety::problem_of(one)) refuse(std::string("limits: ") + problem);
+  }
+  plant.limiter.m = static_cast<int>(plant.low.size());
+}
+
 // functions: the addresses of reset, step, observe and limit (0: none).
 std::unique_ptr<NativePlant> make_native_plant(py::object owner, const std::vector<uintptr_t>& functions,
                                                uintptr_t state, int observation_size, int action_size,
                                                std::vector<float> low, std::vector<float> high,
-                                               std::vector<float> levels, uint32_t max_steps, uint32_t next_seed,
-                                               uint64_t window) {
+                                               std::vector<float> levels, float slew, float accel, bool told,
+                                               uint32_t max_steps, uint32_t next_seed, uint64_t window) {
   if (functions.size() != 4 || functions[0] == 0 || functions[1] == 0 || functions[2] == 0 || state == 0)
     refuse("functions, state: expected the addresses of reset, step and observe, of limit or 0, and of the state");
   if (observation_size < 1 || action_size < 1 || window < 1)
@@ -43,8 +58,11 @@ std::unique_ptr<NativePlant> make_native_plant(py::object owner, const std::vect
   plant->max_steps = max_steps;
   plant->next_seed = next_seed;
   plant->window = window;
+  plant->told = told;
   plant->x.resize(static_cast<size_t>(observation_size));
   plant->u.resize(m);
+  plant->wanted.resize(m);
+  limit(*plant, slew, accel);
   return plant;
 }
 
@@ -82,7 +100,8 @@ void bind_native_plant(py::module_& m) {
   py::class_<NativePlant>(m, "NativePlant")
       .def(py::init(&make_native_plant), py::kw_only(), py::arg("owner"), py::arg("functions"), py::arg("state"),
            py::arg("observation_size"), py::arg("action_size"), py::arg("low"), py::arg("high"), py::arg("levels"),
-           py::arg("max_steps"), py::arg("next_seed"), py::arg("window"));
+           py::arg("slew"), py::arg("accel"), py::arg("told"), py::arg("max_steps"), py::arg("next_seed"),
+           py::arg("window"));
 }
 
 }  // namespace rtu::bindings

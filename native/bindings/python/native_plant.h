@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "firmware_bridge/plants/plant.h"
+#include "native/runtime/safety/command_limiter.h"
 
 namespace rtu::bindings {
 
@@ -23,13 +24,16 @@ struct NativePlant {
   std::vector<float> low,
       high;                   // (action_size) the units of actions -1 and 1; empty: actions are passed on as they are
   std::vector<float> levels;  // (choices, action_size) of discrete actions
-  uint64_t window = 1000;     // steps of one row of statistics
+  runtime::safety::CommandLimiter limiter;  // m 0: none
+  bool told = true;                         // the learner hears of limited commands, and its actor skips them
+  uint64_t window = 1000;                   // steps of one row of statistics
 
   // Progress.
-  uint32_t next_seed = 0;   // of the next episode; each counts it up
-  bool due = true;          // an episode begins before the next step
-  std::vector<float> x, u;  // the observation, the command
-  double clipped = 0;       // share of actuators whose pending action was clipped
+  uint32_t next_seed = 0;     // of the next episode; each counts it up
+  bool due = true;            // an episode begins before the next step
+  std::vector<float> wanted;  // the command before the limiter
+  std::vector<float> x, u;    // the observation, the command
+  double clipped = 0;         // share of actuators whose pending action was clipped
   uint64_t steps = 0;
   double reward_sum = 0, episode_return = 0;
   uint64_t episode_length = 0;

@@ -34,7 +34,7 @@ class Trainer {
   Mode mode_;
   uint64_t cut_;
   std::vector<T> observation_;
-  T action_[learners::kMaxActions];
+  T action_[learners::kMaxActions], applied_[runtime::kMaxActuators];
 
   void observe() {
     plant_.observe(plant_.state, plant_.x.data());
@@ -48,6 +48,8 @@ class Trainer {
     plant_.episode_return = 0;
     plant_.episode_length = 0;
     learners::begin(agent_);
+    const float rest[runtime::kMaxActuators] = {};
+    plant_.limiter.start(rest);
     observe();
     return choose(0, false, false);
   }
@@ -95,16 +97,35 @@ class Trainer {
       for (int k = 0; k < policy.width(); ++k)
         clipped += !policy.discrete && std::fabs(agent_.action[k]) > T(1) ? 1 : 0;
       plant_.clipped = static_cast<double>(clipped) / policy.width();
-      if (core::failed(learners::update(agent_, reward, terminated, truncated, static_cast<const T*>(nullptr))))
-        return Stopped::kNonFinite;
+      if (core::failed(learners::update(agent_, reward, terminated, truncated, applied()))) return Stopped::kNonFinite;
       if (!learners::healthy(agent_)) return Stopped::kDiverged;
     }
     command();
     return Stopped::kNo;
   }
 
+  // What the limiter made of the action before the newest one, in the policy's units; null: the action itself.
+  const T* applied() {
+    const runtime::safety::CommandLimiter& limiter = plant_.limiter;
+    if (limiter.m == 0 || !plant_.told || agent_.counters[learners::kFirst] != 0) return nullptr;
+    if (!runtime::safety::overridden(limiter.limits, limiter.m, plant_.wanted.data(), plant_.u.data())) return nullptr;
+    float action[runtime::kMaxActuators];
+    runtime::safety::unmap_action(limiter.limits, limiter.m,
+                                  agent_.config.policy.discrete ? agent_.config.policy.actions : 0, plant_.u.data(),
+                                  action);
+    for (int k = 0; k < limiter.m; ++k) applied_[k] = static_cast<T>(action[k]);
+    return applied_;
+  }
+
   // In the units of the plant: the arithmetic of rtu_edge/device/schema.py, scale_to().
   void command() {
+    map();
+    if (plant_.limiter.m == 0) return;
+    plant_.wanted = plant_.u;
+    (void)plant_.limiter.apply(plant_.u.data());
+  }
+
+  void map() {
     const size_t m = plant_.u.size();
     if (!plant_.levels.empty()) {
       const float* level = plant_.levels.data() + static_cast<size_t>(action_[0]) * m;
