@@ -87,7 +87,7 @@ def test_a_study_continues_after_kill_9(tmp_path: Path) -> None:
         file.write(b'{"key":"cut sho')  # as a kill in the middle of a write leaves it
     again = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60)
     assert again.returncode == 0, again.stderr
-    assert f"{done} of 5 tasks were done before" in again.stderr
+    assert f"{done} of 5 runs were done before" in again.stderr
     assert json.loads(again.stdout)["runs"] == 5
     keys = [json.loads(line)["key"] for line in log.read_bytes().splitlines() if not line.startswith(b'{"key":"cut')]
     assert len(keys) == len(set(keys)) == 5

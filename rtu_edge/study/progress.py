@@ -14,6 +14,7 @@ from rtu_edge.study.tasks import Task
 __all__ = ["StudyProgress"]
 
 _SHOWN_S, _PRINTED_S = 0.2, 10.0
+_SOON_S = 2.0  # of a study, until the rate is known
 
 
 class StudyProgress:
@@ -39,9 +40,12 @@ class StudyProgress:
     def __enter__(self) -> StudyProgress:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._width:
             print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
+        if kind is KeyboardInterrupt and self._shown:
+            kept = f"{self._done} of {len(self._tasks)} runs are kept"
+            print(f"{self._title}{kept}; the same command continues", file=sys.stderr, flush=True)
 
     @property
     def seconds(self) -> float:
@@ -56,9 +60,7 @@ class StudyProgress:
             if (result := results[number]) is not None:
                 self._note(number, result)
         if known and self._shown:
-            print(
-                f"{self._title}{self._done} of {len(self._tasks)} tasks were done before", file=sys.stderr, flush=True
-            )
+            print(f"{self._title}{self._done} of {len(self._tasks)} runs were done before", file=sys.stderr, flush=True)
 
     def report(self, number: int, steps: int, reward: float) -> None:
         """A task is under way."""
@@ -85,8 +87,8 @@ class StudyProgress:
     def text(self) -> str:
         """The line."""
         rate = self._steps / max(self.seconds, 1e-9)
-        parts = [f"{self._done}/{len(self._tasks)} tasks", f"{rate:,.0f} steps/s"]
-        if self._steps and self._left > self._steps:
+        parts = [f"{self._done}/{len(self._tasks)} runs", f"{rate:,.0f} steps/s"]
+        if self.seconds > _SOON_S and self._left > self._steps > 0:
             parts.append(f"{(self._left - self._steps) / rate:.0f} s left")
         if self._scores:
             parts.append(f"median score {sorted(self._scores)[len(self._scores) // 2]:.2f}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +160,9 @@ def tune(
         load_if_exists=True,
     )
     # Another seed after a restart: the same one would suggest the first trials again.
-    search.sampler = optuna.samplers.TPESampler(seed=len(search.trials), multivariate=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "multivariate" is experimental in Optuna 4
+        search.sampler = optuna.samplers.TPESampler(seed=len(search.trials), multivariate=True)
     _fail_the_dead(search)
     with Store(folder) as store, executor(workers, scheduler) as run_on:
         while len(_finished(search)) < trials:
