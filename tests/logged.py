@@ -143,7 +143,8 @@ def _drive(agent: Any, plant: Plant, records: Array, rng: np.random.Generator, h
         learning = (number // 700) % 5 != 3
         if learning:
             calls |= CallFlag.EXPLORE
-        action = agent.predict(x, deterministic=not learning)
+        given = None if first else action_of(agent, applied)
+        action = agent.predict(x, deterministic=not learning, reward=None if first else reward, applied=given)
         over = terminated or truncated
         flags |= (RecordFlag.TERMINATED * terminated) | (RecordFlag.TRUNCATED * truncated)
         if learning:

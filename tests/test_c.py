@@ -61,6 +61,7 @@ def library() -> ctypes.CDLL:
     found.rtu_agent_bytes.restype = c_size_t
     found.rtu_agent_checkpoint_bytes.restype = c_size_t
     found.rtu_agent_isa.restype = ctypes.c_char_p
+    found.rtu_agent_previous.argtypes = [ctypes.c_void_p, c_float, POINTER(c_float)]
     found.rtu_agent_update.argtypes = [ctypes.c_void_p, c_float, c_int32, c_int32, POINTER(c_float)]
     return found
 
@@ -115,6 +116,7 @@ class Agent:
         action = np.zeros(self.library.rtu_agent_width(self.handle), np.float32)
         if starts:
             assert self.library.rtu_agent_begin(self.handle) == 0
+        assert self.library.rtu_agent_previous(self.handle, reward, None) == 0
         pointer = ctypes.c_void_p(action.ctypes.data)
         assert self.library.rtu_agent_predict(self.handle, ctypes.c_void_p(x.ctypes.data), 1, pointer) == 0
         assert self.library.rtu_agent_update(self.handle, reward, terminated, truncated, None) == 0
@@ -133,6 +135,8 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "nonlinear": {"observation_size": 3, "action_size": 2, "cell": "nonlinear", "hidden": (), "units": 7,
         "optimizer": "adam"},
     "memoryless": {"observation_size": 3, "action_size": 2, "cell": "none", "hidden": 9, "optimizer": "sgd"},
+    "previous inputs": {"observation_size": 2, "action_size": 2, "previous_action": True, "previous_reward": True},
+    "previous choice": {"observation_size": 2, "n_actions": 3, "previous_action": True, "body": "shared"},
     "one step": {"observation_size": 2, "action_size": 1, "cell": "nonlinear", "credit": "tbptt1"},
     "frozen": {"observation_size": 1024, "action_size": 1, "units": 3, "credit": "frozen", "body": "shared"},
     "shared poles": {"observation_size": 5, "action_size": 1, "units": 12, "units_per_pole": 3, "recompute": True},

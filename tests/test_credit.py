@@ -133,6 +133,8 @@ def test_a_frozen_learner_keeps_its_cell_and_needs_less_memory(kind: str, cell: 
     for name, value in learner.parameters.items():
         assert np.array_equal(value, start[name]) == (".cell." in name), name
     assert learner.nbytes < whole.nbytes
+    flops = [rtu.footprint(each.config).flops for each in (learner, whole)]
+    assert flops[0]["traces"] == 0 < flops[1]["traces"] and flops[0]["update"] < flops[1]["update"]
     assert not [name for name, *_ in learner.sections if ".trace." in name or ".cell.z0." in name]
 
 

@@ -11,8 +11,8 @@ import pytest
 from golden_files import relative
 from reference import body, init, learners, optim
 from reference.learners import ACConfig, StreamAC, TDPredictor
-from reference.policies import normal_policy, softmax_policy
 from reference.normalizers import RewardScaler, SlippedRewardScaler, Welford
+from reference.policies import normal_policy, softmax_policy
 
 D, UNITS, HIDDEN = 2, 4, (5, 3)
 

@@ -82,6 +82,8 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
             learning = number // 700 % 5 != 3
             if learning:
                 calls |= CallFlag.EXPLORE
+            if not first:
+                policy.previous(reward, logged.action_of(agent, applied))
             status, action = policy.predict(seen, learning)
             assert status >= 0
             over = terminated or truncated

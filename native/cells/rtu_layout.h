@@ -192,7 +192,7 @@ constexpr Rtu<T> make_rtu(Builder& arena, const RtuConfig& config, const Name& n
   cell.y2 = unit_vector<T>(arena, config, name.dot("scratch.y2"), false);
   if (config.credit == Credit::kTbptt1) {
     cell.carry = cell.c;
-    cell.carry.g = cell.carry.phi = arena.vector<T>(name.dot("scratch.zeros"), m, false);
+    cell.carry.g = cell.carry.phi = arena.reserve<T>(static_cast<uint64_t>(cell.poles));
   }
   cell.unwritten =
       arena.vector<T>(name.dot("scratch.unwritten"), kMaxSets, false);  // 0 in a checkpoint: apply_pending()

@@ -37,7 +37,7 @@ void set_input(const Network<T>& net, const Normalizer<T>& normalizer, bool norm
   else if (normalized)
     normalize(normalizer, x, input_of(net));
   else
-    memcpy(input_of(net), x, static_cast<size_t>(net.config.cell.inputs) * sizeof(T));
+    memcpy(input_of(net), x, static_cast<size_t>(normalizer.size) * sizeof(T));
 }
 
 }  // namespace rtu::learners

@@ -156,7 +156,14 @@ void observe(const Normalizer<T>& of, const T* x, T* out) {
 
 // ---- one signal, plain ----------------------------------------------------------------------------------------------
 
-// sqrt(M2 / (n - 1) + 1e-8) with this sample in it, M2 / (n - 1) taken as 1 until there are two.
+// sqrt(M2 / (n - 1) + 1e-8), M2 / (n - 1) taken as 1 until there are two samples.
+template <class T>
+T present_deviation(const Normalizer<T>& of) {
+  const int32_t n = of.count[0];
+  return core::square_root((n > 1 ? of.m2[0] / static_cast<T>(n - 1) : T(1)) + T(kVarianceEps));
+}
+
+// The same with this sample in it.
 template <class T>
 T running_deviation(const Normalizer<T>& of, T x) {
   if (of.count[0] < kMostSamples) {
@@ -164,8 +171,7 @@ T running_deviation(const Normalizer<T>& of, T x) {
     (void)take_in(of, 0, deviation(clamp(x, T(kLargestReading)), of.mean[0], of.mean_low[0]),
                   static_cast<T>(of.count[0]));
   }
-  const int32_t n = of.count[0];
-  return core::square_root((n > 1 ? of.m2[0] / static_cast<T>(n - 1) : T(1)) + T(kVarianceEps));
+  return present_deviation(of);
 }
 
 }  // namespace rtu::learners

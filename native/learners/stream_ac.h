@@ -8,6 +8,7 @@
 
 #include "native/learners/learner.h"
 #include "native/learners/policy_head.h"
+#include "native/learners/previous.h"
 
 namespace rtu::learners {
 
@@ -23,6 +24,11 @@ struct StreamAcConfig {
   double observation_bound = kDefaultObservationBound;  // deviations; 0: none
   bool scale_reward = true;
   bool recompute = false;
+  bool previous_action = false, previous_reward = false;  // inputs after the observation
+
+  constexpr int32_t inputs() const {
+    return observation_size + (previous_action ? policy.actions : 0) + (previous_reward ? 1 : 0);
+  }
 };
 
 constexpr int kMaxHalvings = 30;
@@ -38,6 +44,7 @@ struct StreamAc {
   double* scalars;                 // (kScalars): v(s) when s was seen, running return
   T* action;                       // (width) the unclipped sample, which the gradient refers to
   T* before;                       // (width) the sample of the previous step, which the next update() evaluates
+  T* previous;                     // (width + 2) previous.h; null unless it is an input
   T *features[2], *s1[2], *s2[2];  // recompute: the cell's output and slopes of the step before
   StepInfo* info;
 
@@ -59,7 +66,7 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
   actor.outputs = config.policy.outputs();
   actor.kinds = 2;
   NetworkConfig body = config.body;
-  body.cell.inputs = config.observation_size;
+  body.cell.inputs = config.inputs();
   if (config.shared_body) {
     body.heads = 2;
     body.head[0] = critic;
@@ -78,6 +85,8 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
   const uint32_t width = static_cast<uint32_t>(config.policy.width());
   agent.action = arena.vector<T>(Name("action"), width);
   agent.before = arena.vector<T>(Name("before").dot("action"), width);
+  if (config.previous_action || config.previous_reward)
+    agent.previous = arena.vector<T>(Name("previous"), previous_size(config.policy));
   if (config.recompute) {
     for (int i = 0; i < agent.nets; ++i) {
       const Name name = Name("before").number(i);
@@ -111,6 +120,7 @@ void begin(const StreamAc<T>& agent) {
   agent.counters[kFirst] = 1;
   agent.counters[kTracesStale] = 0;
   agent.scalars[kReturn] = 0;
+  if (agent.previous != nullptr) clear_previous(agent.config.policy, agent.previous);
   ++agent.counters[kEpisodes];
 }
 
@@ -122,6 +132,48 @@ void clip_action(const StreamAc<T>& agent, const T* sample, T* action) {
     const T a = sample[k];
     action[k] = policy.discrete ? a : !(a >= T(-1)) ? T(-1) : a > T(1) ? T(1) : a;
   }
+}
+
+// For a learner with previous inputs, before predict(): see keep_transition(). applied (width) may be null.
+template <class T>
+Status set_previous(const StreamAc<T>& agent, double reward, const T* applied) {
+  if (applied != nullptr && !all_finite(applied, agent.config.policy.width())) return Status::kNonFinite;
+  if (agent.previous != nullptr) keep_transition(agent.config.policy, reward, applied, agent.previous);
+  return Status::kOk;
+}
+
+// For a learner with previous inputs, where the action handed out is not that of predict().
+template <class T>
+void replace_action(const StreamAc<T>& agent, const T* action) {
+  if (agent.previous != nullptr) keep_action(agent.config.policy, action, agent.previous);
+}
+
+// The reward as an input: the number that update() will enter into delta, from copies of the statistics, which only
+// update() moves; without learning, the reward over the present deviation.
+template <class T>
+T reward_input(const StreamAc<T>& agent, T reward, bool explore) {
+  if (!agent.config.scale_reward || reward == T(0)) return reward;
+  T scaled = reward / present_deviation(agent.reward);
+  if (explore) {
+    T sums[] = {*agent.reward.mean, *agent.reward.mean_low, *agent.reward.m2, *agent.reward.m2_low};
+    int32_t count = *agent.reward.count;
+    double u = agent.scalars[kReturn];
+    const Normalizer<T> copy = {1, agent.reward.bound, &sums[0], &sums[1], &sums[2], &sums[3], &count, nullptr};
+    scaled = static_cast<T>(scaled_reward(agent.config.gamma, copy, u, static_cast<double>(reward)));
+  }
+  return agent.observation.bound > T(0) ? clamp(scaled, agent.observation.bound) : scaled;
+}
+
+// The inputs after the observation's.
+template <class T>
+void add_previous(const StreamAc<T>& agent, bool explore) {
+  const PolicyConfig& policy = agent.config.policy;
+  T* out = input_of(agent.net[0]) + agent.config.observation_size;
+  if (agent.config.previous_action) {
+    action_inputs(policy, agent.previous, out);
+    out += policy.actions;
+  }
+  if (agent.config.previous_reward) *out = reward_input(agent, agent.previous[policy.width()], explore);
 }
 
 // An exploring step after evaluation steps, which advanced h alone: the traces no longer belong to h, so traces and
@@ -147,13 +199,16 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
   if (explore && agent.counters[kTracesStale] != 0) resume_learning(agent);
   const Statistics statistics = explore ? Statistics::kLearn : Statistics::kKeep;
   set_input(agent.net[0], agent.observation, agent.config.normalize_observation, statistics, observation);
-  if (agent.nets == 2) set_input(agent.net[1], agent.observation, false, statistics, input_of(agent.net[0]));
+  if (agent.previous != nullptr) add_previous(agent, explore);
+  if (agent.nets == 2)
+    memcpy(input_of(agent.net[1]), input_of(agent.net[0]), static_cast<size_t>(agent.config.inputs()) * sizeof(T));
   for (int i = 0; i < agent.nets; ++i) predict(agent.net[i], periods);
   const T* y = agent.actor().head[agent.actor_head()].y;
   if (!explore) {
     T best[kMaxActions];
     mode(agent.config.policy, y, best);
     clip_action(agent, best, action);
+    replace_action(agent, action);
     for (int i = 0; i < agent.nets; ++i)
       if (agent.net[i].config.cell.kind != CellKind::kNone) cells::advance_state(agent.net[i].cell);
     flush(agent);  // no update() follows to write the step that predict() applied
@@ -163,6 +218,7 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
   memcpy(agent.before, agent.action, static_cast<size_t>(agent.config.policy.width()) * sizeof(T));
   sample(agent.config.policy, y, agent.rng, agent.action);
   clip_action(agent, agent.action, action);
+  replace_action(agent, action);
   agent.counters[kPhase] = static_cast<uint64_t>(Phase::kPredicted);
   return Status::kOk;
 }
@@ -211,11 +267,15 @@ void store_for_recompute(const StreamAc<T>& agent) {
 }
 
 template <class T>
+double scaled_reward(double gamma, const Normalizer<T>& statistics, double& u, double reward) {
+  u = gamma * u + reward;
+  return reward / static_cast<double>(running_deviation(statistics, static_cast<T>(u)));
+}
+
+template <class T>
 double scaled_reward(const StreamAc<T>& agent, double reward) {
   if (!agent.config.scale_reward) return reward;
-  double& u = agent.scalars[kReturn];
-  u = agent.config.gamma * u + reward;
-  return reward / static_cast<double>(running_deviation(agent.reward, static_cast<T>(u)));
+  return scaled_reward(agent.config.gamma, agent.reward, agent.scalars[kReturn], reward);
 }
 
 // The learner monitor's reduction of the step size: 1, or a power of 1/2.

@@ -30,6 +30,7 @@ struct AgentPolicy {
     policy.action_size = agent.config.policy.width();
     policy.n_levels = agent.config.policy.discrete ? agent.config.policy.actions : 0;
     policy.begin = begin;
+    policy.previous = agent.previous != nullptr ? previous : nullptr;
     policy.predict = predict;
     policy.update = update;
     policy.info = info;
@@ -53,6 +54,13 @@ struct AgentPolicy {
   static int begin(void* self) noexcept {
     learners::begin(of(self).agent);
     return 0;
+  }
+
+  static void previous(void* self, float reward, const float* applied) noexcept {
+    T action[learners::kMaxActions];
+    for (int i = 0; applied != nullptr && i < of(self).agent.config.policy.width(); ++i)
+      action[i] = static_cast<T>(applied[i]);
+    (void)learners::set_previous(of(self).agent, static_cast<double>(reward), applied == nullptr ? nullptr : action);
   }
 
   static int predict(void* self, const float* observation, int explore, float* action) noexcept {

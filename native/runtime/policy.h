@@ -1,8 +1,9 @@
 // The policy interface of the loop: a table of functions over an opaque self, so that learners, fallback controllers
 // and test dummies look the same to the loop, which includes none of their headers.
 //
-// Order of calls, once per observation:   [begin] predict [send] update
+// Order of calls, once per observation:   [begin | previous] predict [send] update
 //   begin    at the first observation of an episode, before predict
+//   previous where the policy has it: the action and the reward that preceded the observation
 //   predict  advances the recurrent state, writes the action; nothing moves a weight here
 //   update   after the action has left, for the transition that ended in the observation just predicted; right after
 //            begin + predict it only stores that observation (there is no transition yet)
@@ -58,6 +59,10 @@ struct Policy {
   int n_levels = 0;          // 0: continuous; otherwise the number of discrete actions
 
   int (*begin)(void* self) noexcept = nullptr;
+  // Before predict, except the first of an episode, of a policy whose inputs include the previous action or reward; null
+  // for all others. reward: of the transition into the observation that follows, NaN if it was lost. applied
+  // (action_size,): in the policy's own action units, or null if it is not known: then the chosen one counts.
+  void (*previous)(void* self, float reward, const float* applied_or_null) noexcept = nullptr;
   // observation (observation_size,), action (action_size,). Returns 0, kPolicyStop, kPolicyFailed, or a negative
   // status: then nothing has changed.
   int (*predict)(void* self, const float* observation, int explore, float* action) noexcept = nullptr;

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._base.validation import check_int, check_number
-from rtu_edge.learn.base import Array, Learner
+from rtu_edge.learn.base import VARIANCE_EPS, Array, Learner
 
 __all__ = ["Actor"]
 
@@ -43,7 +43,9 @@ class Actor(Learner):
         Raises:
             ValueError: shape, dtype or value of the observation; nothing has changed.
         """
-        return self._core.act(observation, True, 1.0, True) if deterministic else self._core.reset(observation)
+        if not deterministic:
+            return self._core.reset(observation)
+        return self._core.act(observation, True, 1.0, True, None, None)
 
     def step(
         self,
@@ -61,7 +63,7 @@ class Actor(Learner):
             reward: of the transition.
             terminated: a terminal state, without bootstrap. The returned action must then not be used.
             truncated: the episode was cut here; bootstraps from the observation.
-            deterministic: True evaluates: nothing is learned, reward, terminated and truncated are not used; see act().
+            deterministic: True evaluates: nothing is learned, terminated and truncated are not used; see act().
 
         Raises:
             ValueError: shape, dtype or value; nothing has changed.
@@ -69,9 +71,17 @@ class Actor(Learner):
         """
         if not deterministic:
             return self._core.step(observation, reward, terminated, truncated)
-        return self.act(observation)
+        return self.act(observation, reward=reward)
 
-    def act(self, observation: npt.ArrayLike, *, deterministic: bool = True, periods: float = 1.0) -> Any:
+    def act(
+        self,
+        observation: npt.ArrayLike,
+        *,
+        deterministic: bool = True,
+        periods: float = 1.0,
+        reward: float | None = None,
+        applied: npt.ArrayLike | int | None = None,
+    ) -> Any:
         """The policy's action, without learning: only the recurrent state advances.
 
         The normaliser does not change. When learning resumes without a reset, traces and eligibilities start at zero.
@@ -81,6 +91,7 @@ class Actor(Learner):
             deterministic: True: the mean of continuous actions, the most likely discrete one; False: a sample, which
                 advances the random generator too.
             periods: time since the last observation in nominal periods.
+            reward, applied: as for predict().
 
         Returns:
             Float array (action_size,) in [-1, 1], or an int.
@@ -90,7 +101,7 @@ class Actor(Learner):
             RuntimeError: update() is due.
         """
         periods = check_number("periods", periods, 0.0, 1e3, open_low=True)
-        return self._core.act(observation, bool(deterministic), periods, False)
+        return self._core.act(observation, bool(deterministic), periods, False, reward, self._applied(applied))
 
     def run(
         self,
@@ -161,20 +172,32 @@ class Actor(Learner):
         """
         raise RuntimeError("step_bound() before bind(): call bind(observation_buffer, action_buffer) first")
 
-    def predict(self, observation: npt.ArrayLike, *, deterministic: bool = False, periods: float = 1.0) -> Any:
+    def predict(
+        self,
+        observation: npt.ArrayLike,
+        *,
+        deterministic: bool = False,
+        periods: float = 1.0,
+        reward: float | None = None,
+        applied: npt.ArrayLike | int | None = None,
+    ) -> Any:
         """First half of a step: advances the state and chooses the action, which can be sent at once.
 
         Args:
             observation: (d,).
             deterministic: True evaluates; see act(). update() is then not called.
             periods: time since the last observation in nominal periods (docs/math.md, 1).
+            reward: of the transition into this observation, an input under `previous_reward`; None: lost, the input is
+                0. Not used at the first step of an episode and by other learners; update() takes it as well.
+            applied: the action applied before this observation, an input under `previous_action`; None: the last one
+                returned. Continuous values are clipped to [-1, 1].
 
         Raises:
             ValueError: shape, dtype or value; nothing has changed.
             RuntimeError: update() is due, or no episode is running.
         """
         periods = check_number("periods", periods, 0.0, 1e3, open_low=True)
-        return self._core.predict(observation, not deterministic, periods)
+        return self._core.predict(observation, not deterministic, periods, reward, self._applied(applied))
 
     def update(
         self,
@@ -200,9 +223,21 @@ class Actor(Learner):
             ValueError: a value that is not finite; nothing has changed, update() is still due.
             RuntimeError: predict() was not called before.
         """
-        if applied is not None and self.discrete:
-            applied = check_int("applied", applied, 0, self._config["n_actions"] - 1)
-        self._core.update(reward, terminated, truncated, applied, bool(move_weights))
+        self._core.update(reward, terminated, truncated, self._applied(applied), bool(move_weights))
+
+    def _applied(self, applied: Any) -> Any:
+        if applied is None or not self.discrete:
+            return applied
+        return check_int("applied", applied, 0, self._config["n_actions"] - 1)
+
+    @property
+    def reward_scale(self) -> float:
+        """What a reward is multiplied by at present: 1 over the running standard deviation of the return, or 1 without
+        `scale_reward`."""
+        if not self._config["scale_reward"]:
+            return 1.0
+        count, m2 = int(self._core.get("reward.count")[0]), float(self._core.get("reward.m2")[0])
+        return float(1.0 / np.sqrt((m2 / (count - 1) if count > 1 else 1.0) + VARIANCE_EPS))
 
     @property
     def last_action_sample(self) -> Array:

@@ -15,7 +15,7 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_sections
 from rtu_edge.learn import checkpoint, parameters
 
-__all__ = ["Array", "Learner"]
+__all__ = ["VARIANCE_EPS", "Array", "Learner"]
 
 Array = npt.NDArray[Any]
 Self = TypeVar("Self", bound="Learner")

@@ -174,12 +174,13 @@ def evaluate(
     for episode in range(episodes):
         observation, _ = env.reset(seed=seed) if episode == 0 else env.reset()
         begin()
-        total, length, end = 0.0, 0, ""
+        total, length, end, reward = 0.0, 0, "", None
         while not end:
-            observation, reward, terminated, truncated, _ = env.step(to_env(act(observation)))
+            observation, reward, terminated, truncated, _ = env.step(to_env(act(observation, reward)))
             length += 1
             try:
-                total += check_number("reward", reward, -_MOST_REWARD, _MOST_REWARD)
+                reward = check_number("reward", reward, -_MOST_REWARD, _MOST_REWARD)
+                total += reward
                 terminated, truncated = check_bool("terminated", terminated), check_bool("truncated", truncated)
             except ConfigError as error:
                 raise ValueError(f"evaluate(), episode {episode + 1}, step {length:,}: {error}") from error
@@ -212,17 +213,26 @@ def _evaluate_natively(
 
 def _player(
     agent: Any, env: Any, deterministic: bool, any_period: bool
-) -> tuple[Callable[[], object], Callable[[npt.ArrayLike], Any], Callable[[Any], Any]]:
-    """Functions to begin an episode, to act on an observation, and to scale the action for the environment."""
+) -> tuple[Callable[[], object], Callable[[npt.ArrayLike, float | None], Any], Callable[[Any], Any]]:
+    """Functions to begin an episode, to act on an observation and the reward before it (None: at the first step), and to
+    scale the action for the environment.
+    """
     if isinstance(agent, StreamAC):
         fitted = fit_agent(agent, env, any_period=any_period)
         if not agent.core.healthy:
             raise ConfigError("agent: its values are not finite, it has diverged; load a checkpoint")
         twin = agent.copy()
-        return twin.begin, lambda observation: twin.act(observation, deterministic=deterministic), fitted.to_env
+
+        def act(observation: npt.ArrayLike, reward: float | None) -> Any:
+            return twin.act(observation, deterministic=deterministic, reward=reward)
+
+        return twin.begin, act, fitted.to_env
     if not (callable(getattr(agent, "reset", None)) and callable(getattr(agent, "predict", None))):
         raise ConfigError(f"agent = {agent!r}: expected a StreamAC, or a policy with reset() and predict(observation)")
     if not deterministic:
         raise ConfigError(f"deterministic = False: {type(agent).__name__} gives deterministic actions only")
     choices = getattr(agent, "choices", 0)
-    return agent.reset, agent.predict, fit(env, choices if choices and hasattr(env, "sheet") else None).to_env
+    to_env = fit(env, choices if choices and hasattr(env, "sheet") else None).to_env
+    if getattr(agent, "previous_reward", False):
+        return agent.reset, lambda observation, reward: agent.predict(observation, reward=reward), to_env
+    return agent.reset, lambda observation, reward: agent.predict(observation), to_env

@@ -116,6 +116,8 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     recurrent = config["cell"] != "none"
     linear = config["cell"] == "linear"
     control = "body" in config
+    if control:
+        d += config["n_outputs"] * config["previous_action"] + config["previous_reward"]
     bodies, sets = (1, 2) if control and config["body"] == "shared" else (2 if control else 1, 1)
     outputs = [1, config["n_outputs"] * (1 if config["discrete"] else 2)] if control else [config.get("n_outputs", 1)]
     widths = [2 * n if recurrent else d, *hidden]
@@ -123,13 +125,14 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     head = widths[-1] * sum(outputs)
     kinds = 3 if control else 1  # backpropagated cotangents: value, log pi, entropy
     block = n * d if recurrent else 0
+    learned = block if config["credit"] != "frozen" else 0
     return {
         "predict": bodies * (4 * block + 2 * body) + 2 * head,
         # complex rotation and input; four real traces for the nonlinear cell
-        "traces": bodies * block * (8 if linear else 16),
+        "traces": bodies * learned * (8 if linear else 16),
         # contraction 6, decay and sum of sizes 6, weight step 4 per weight pair; backward, eligibility and step of
         # dense layers
-        "update": bodies * sets * (16 * block + 6 * body) + 6 * head + kinds * 2 * body + 2 * kinds * head,
+        "update": bodies * sets * (16 * learned + 6 * body) + 6 * head + kinds * 2 * body + 2 * kinds * head,
     }
 
 

@@ -74,6 +74,9 @@ class StreamAC(Actor):
             deviations; 0 disables clipping.
         scale_reward: Divide rewards by the running standard deviation of the return.
         recompute: Recompute value and gradient of the previous state with the new weights, as in the published code.
+        previous_action: Add the previous action, as applied, to the inputs; discrete actions one-hot
+            (docs/math_learners.md, 4).
+        previous_reward: Add the previous reward, scaled as the learner scales it, to the inputs.
         dt_s: Nominal period, above 0, at most 1000 s; kept in checkpoints and exports; None if unknown.
         dtype: Number format, one of "float32", "float64"; "float32" for work; "float64" for verification (scalar code).
 
@@ -113,6 +116,8 @@ class StreamAC(Actor):
         observation_bound: float = 10.0,
         scale_reward: bool = True,
         recompute: bool = False,
+        previous_action: bool = False,
+        previous_reward: bool = False,
         dt_s: float | None = None,
         dtype: npt.DTypeLike = "float32",
     ) -> None:

@@ -243,6 +243,11 @@ def _frozen(path: str, observation_size: int, action_size: int) -> _FrozenAgent:
     agent: Any = load(path)
     if not hasattr(agent.core, "policy"):
         raise ConfigError(f"fallback.checkpoint: {path} holds no agent that acts")
+    if agent.config["previous_action"] or agent.config["previous_reward"]:
+        raise ConfigError(
+            f"fallback.checkpoint: {path} was made with previous_action or previous_reward; a fallback gets only "
+            "observations"
+        )
     sizes = (
         ("observations", agent.config.get("observation_size"), observation_size),
         ("actuators", agent.config.get("action_size") or 1, action_size),

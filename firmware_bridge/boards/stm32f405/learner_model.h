@@ -34,6 +34,10 @@ constexpr learners::StreamAcConfig config() {
     return out;
 }
 
+// Its control step tells the learner nothing but the observation, and its kernel table carries traces.
+static_assert(!config().previous_action && !config().previous_reward, "this board has no previous inputs");
+static_assert(config().body.cell.credit == cells::Credit::kRtrl, "this board learns with credit = rtrl");
+
 constexpr uint64_t arena_bytes() {
     core::Builder footprint(nullptr, nullptr, 1);
     (void)learners::make_stream_ac<float>(footprint, config());

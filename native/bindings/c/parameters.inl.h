@@ -40,6 +40,8 @@ inline void set_defaults(rtu_agent_config& c) {
   c.observation_bound = 10.0;
   c.scale_reward = 1;
   c.recompute = 0;
+  c.previous_action = 0;
+  c.previous_reward = 0;
 }
 
 inline bool in_range(const rtu_agent_config& c) {

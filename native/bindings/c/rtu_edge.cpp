@@ -109,6 +109,8 @@ learners::StreamAcConfig native(const rtu_agent_config& c) {
   out.observation_bound = c.observation_bound;
   out.scale_reward = c.scale_reward != 0;
   out.recompute = c.recompute != 0;
+  out.previous_action = c.previous_action != 0;
+  out.previous_reward = c.previous_reward != 0;
   return out;
 }
 
@@ -172,6 +174,10 @@ int32_t rtu_agent_width(const rtu_agent* agent) { return agent->learner.config.p
 int32_t rtu_agent_begin(rtu_agent* agent) {
   learners::begin(agent->learner);
   return RTU_OK;
+}
+
+int32_t rtu_agent_previous(rtu_agent* agent, float reward, const float* applied) {
+  return code(learners::set_previous(agent->learner, static_cast<double>(reward), applied));
 }
 
 int32_t rtu_agent_predict(rtu_agent* agent, const float* observation, int32_t explore, float* action) {

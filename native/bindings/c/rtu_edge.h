@@ -120,6 +120,11 @@ typedef struct rtu_agent_config {
   int32_t scale_reward;
   /* Recompute value and gradient of the previous state with the new weights, as in the published code; default 0 */
   int32_t recompute;
+  /* Add the previous action, as applied, to the inputs; discrete actions one-hot (docs/math_learners.md, 4); default
+   * 0 */
+  int32_t previous_action;
+  /* Add the previous reward, scaled as the learner scales it, to the inputs; default 0 */
+  int32_t previous_reward;
   /* To here. */
 } rtu_agent_config;
 
@@ -139,6 +144,11 @@ RTU_API int32_t rtu_agent_width(const rtu_agent* agent); /* elements of an actio
 
 /* Starts an episode; call it before the first observation. */
 RTU_API int32_t rtu_agent_begin(rtu_agent* agent);
+
+/* For an agent with previous_action or previous_reward, before each predict except the first of an episode: the reward
+ * of the transition into the observation that follows (NaN if it was lost: the input is 0), and the action (width) that
+ * was applied, or NULL if it is the agent's own. Without effect on other agents. */
+RTU_API int32_t rtu_agent_previous(rtu_agent* agent, float reward, const float* applied);
 
 /* observation (observation_size), action (width): continuous in [-1, 1], or one index. explore 0: the most likely
  * action, nothing is learned, and rtu_agent_update() is not called after it. */

@@ -24,8 +24,10 @@ class Agent : public Model {
   virtual py::object reset(const py::object& observation) = 0;
   virtual py::object step(const py::object& observation, const py::object& reward, const py::object& terminated,
                           const py::object& truncated) = 0;
-  virtual py::object predict(const py::object& observation, bool explore, double periods) = 0;
-  virtual py::object act(const py::object& observation, bool deterministic, double periods, bool first) = 0;
+  virtual py::object predict(const py::object& observation, bool explore, double periods, const py::object& reward,
+                             const py::object& applied) = 0;
+  virtual py::object act(const py::object& observation, bool deterministic, double periods, bool first,
+                         const py::object& reward, const py::object& applied) = 0;
   virtual void update(const py::object& reward, const py::object& terminated, const py::object& truncated,
                       const py::object& applied, bool move_weights) = 0;
   virtual py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
@@ -73,27 +75,36 @@ class AgentOf final : public Agent {
     return action_object(action);
   }
 
-  py::object predict(const py::object& observation, bool explore, double periods) override {
+  py::object predict(const py::object& observation, bool explore, double periods, const py::object& reward,
+                     const py::object& applied) override {
+    const double r = reward.is_none() ? kLost : signal_of("reward", reward);
+    const std::vector<T> done = applied_action(applied);
     const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
     check_order(explore);
     T action[learners::kMaxActions];
     const DenormalsFlushed flushed;
+    check(precede(x.data(), r, done.empty() ? nullptr : done.data()), "predict");
     check(learners::predict(agent_, x.data(), explore, static_cast<T>(periods), action), "predict");
     return action_object(action);
   }
 
   // Evaluation: h alone advances, and the generator where an action is drawn. first: of an episode.
-  py::object act(const py::object& observation, bool deterministic, double periods, bool first) override {
+  py::object act(const py::object& observation, bool deterministic, double periods, bool first,
+                 const py::object& reward, const py::object& applied) override {
+    const double r = reward.is_none() ? kLost : signal_of("reward", reward);
+    const std::vector<T> done = applied_action(applied);
     const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
     check_free();
     if (!first) check_order(false);
     T action[learners::kMaxActions], drawn[learners::kMaxActions];
     const DenormalsFlushed flushed;
     if (first) learners::begin(agent_);
+    check(precede(x.data(), r, done.empty() ? nullptr : done.data()), "act");
     check(learners::predict(agent_, x.data(), false, static_cast<T>(periods), action), "act");
     if (!deterministic) {
       learners::sample(agent_.config.policy, outputs(), agent_.rng, drawn);
       learners::clip_action(agent_, drawn, action);
+      learners::replace_action(agent_, action);
     }
     return action_object(action);
   }
@@ -102,20 +113,12 @@ class AgentOf final : public Agent {
               const py::object& applied, bool move_weights) override {
     const bool over = flag_of("terminated", terminated), cut = flag_of("truncated", truncated);
     const double r = reward.is_none() && !move_weights ? kLost : signal_of("reward", reward);
-    std::vector<T> action;
-    if (!applied.is_none()) {
-      if (agent_.config.policy.discrete) {
-        action.push_back(static_cast<T>(applied.cast<int>()));
-      } else {
-        const Numbers<T> given(applied, {width()}, "applied");
-        action.assign(given.data(), given.data() + given.size());
-      }
-    }
+    const std::vector<T> action = applied_action(applied);
     check_free();
     if (agent_.phase() != Phase::kPredicted)
       throw std::runtime_error("update() without predict(): a step is predict(), then update()");
     const DenormalsFlushed flushed;
-    check(learners::update(agent_, r, over, cut, applied.is_none() ? nullptr : action.data(), move_weights), "update");
+    check(learners::update(agent_, r, over, cut, action.empty() ? nullptr : action.data(), move_weights), "update");
   }
 
   py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
@@ -278,9 +281,25 @@ class AgentOf final : public Agent {
 
   // One whole step. reward has been checked.
   Status transition(const T* x, double reward, bool terminated, bool truncated, const T* applied, T* action) noexcept {
-    const Status status = learners::predict(agent_, x, true, T(1), action);
+    Status status = precede(x, reward, applied);
+    if (!core::failed(status)) status = learners::predict(agent_, x, true, T(1), action);
     if (core::failed(status)) return status;
     return learners::update(agent_, reward, terminated, truncated, applied);
+  }
+
+  // Before predict(): what preceded the observation x. Nothing changes where predict() refuses x.
+  Status precede(const T* x, double reward, const T* applied) noexcept {
+    if (agent_.previous == nullptr) return Status::kOk;
+    if (!learners::all_finite(x, agent_.config.observation_size)) return Status::kNonFinite;
+    return learners::set_previous(agent_, reward, applied);
+  }
+
+  // (width) an applied action, or empty.
+  std::vector<T> applied_action(const py::object& applied) const {
+    if (applied.is_none()) return {};
+    if (agent_.config.policy.discrete) return {static_cast<T>(applied.cast<int>())};
+    const Numbers<T> given(applied, {width()}, "applied");
+    return std::vector<T>(given.data(), given.data() + given.size());
   }
 
   // (k, width) applied actions, or empty.
@@ -319,8 +338,10 @@ void bind_agent(py::module_& m) {
       .def(py::init(&make_agent), py::arg("config"), py::arg("dtype"), py::arg("seed"))
       .def("reset", &Agent::reset, py::arg("observation"))
       .def("step", &Agent::step, py::arg("observation"), py::arg("reward"), py::arg("terminated"), py::arg("truncated"))
-      .def("predict", &Agent::predict, py::arg("observation"), py::arg("explore"), py::arg("periods"))
-      .def("act", &Agent::act, py::arg("observation"), py::arg("deterministic"), py::arg("periods"), py::arg("first"))
+      .def("predict", &Agent::predict, py::arg("observation"), py::arg("explore"), py::arg("periods"),
+           py::arg("reward"), py::arg("applied"))
+      .def("act", &Agent::act, py::arg("observation"), py::arg("deterministic"), py::arg("periods"), py::arg("first"),
+           py::arg("reward"), py::arg("applied"))
       .def("update", &Agent::update, py::arg("reward"), py::arg("terminated"), py::arg("truncated"), py::arg("applied"),
            py::arg("move_weights"))
       .def("run", &Agent::run, py::arg("observations"), py::arg("rewards"), py::arg("terminated"), py::arg("truncated"),

@@ -104,6 +104,13 @@ py::tuple predict(const Policy& policy, const Floats& observation, bool explore)
   return py::make_tuple(status, action);
 }
 
+void previous(const Policy& policy, float reward, const py::object& applied) {
+  Floats action;
+  if (!applied.is_none()) action = applied.cast<Floats>();
+  const float* given = applied.is_none() ? nullptr : row_of(action, policy.action_size, "applied");
+  if (policy.previous != nullptr) policy.previous(policy.self, reward, given);
+}
+
 int update(const Policy& policy, float reward, bool terminated, bool truncated, const py::object& applied,
            bool move_weights) {
   Floats action;
@@ -144,6 +151,7 @@ void bind_policy(py::module_& m) {
       .def_readonly("n_levels", &Policy::n_levels)
       .def("begin", [](const Policy& p) { return p.begin(p.self); })
       .def("predict", &predict, py::arg("observation"), py::arg("explore"))
+      .def("previous", &previous, py::arg("reward"), py::arg("applied") = py::none())
       .def("update", &update, py::arg("reward"), py::arg("terminated") = false, py::arg("truncated") = false,
            py::arg("applied") = py::none(), py::arg("move_weights") = true)
       .def("info", &info)

@@ -91,6 +91,8 @@ learners::StreamAcConfig stream_ac_configuration(const py::dict& d) {
   out.observation_bound = take<double>(d, "observation_bound");
   out.scale_reward = take<bool>(d, "scale_reward");
   out.recompute = take<bool>(d, "recompute");
+  out.previous_action = take<bool>(d, "previous_action");
+  out.previous_reward = take<bool>(d, "previous_reward");
   return out;
 }
 

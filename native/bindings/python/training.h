@@ -85,12 +85,14 @@ class Trainer {
   // Shows the learner the observation and the transition before it, if any; sets the command for the next step.
   Stopped choose(double reward, bool terminated, bool truncated) {
     const learners::PolicyConfig& policy = agent_.config.policy;
+    (void)learners::set_previous(agent_, reward, static_cast<const T*>(nullptr));
     if (core::failed(learners::predict(agent_, observation_.data(), mode_ == Mode::kLearn, T(1), action_)))
       return Stopped::kNonFinite;
     if (mode_ == Mode::kSample) {
       T drawn[learners::kMaxActions];
       learners::sample(policy, agent_.actor().head[agent_.actor_head()].y, agent_.rng, drawn);
       learners::clip_action(agent_, drawn, action_);
+      learners::replace_action(agent_, action_);
     }
     if (mode_ == Mode::kLearn) {
       int clipped = 0;

@@ -63,6 +63,12 @@ class Loop {
     float action[kMaxActuators];
     bool valid;
   };
+  // The reward of the transition that ended in this STATE, evaluated once.
+  struct Taken {
+    float reward = 0;
+    bool done = false;
+    bool usable = false;  // it can be learned from
+  };
 
   // loop.cpp: from the start to the end
   void clear_board() noexcept;
@@ -79,8 +85,10 @@ class Loop {
   void end_episode() noexcept;
   bool choose(const Arrival& arrival, float* u, Marks* marks) noexcept;
   void act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks) noexcept;
-  float update(const Arrival& arrival, const Previous& previous, bool first, bool predicted, Marks* marks) noexcept;
-  bool take_reward(const Arrival& arrival, float* reward) noexcept;
+  float update(const Arrival& arrival, const Previous& previous, bool first, bool predicted, Taken* taken,
+               Marks* marks) noexcept;
+  bool take_reward(const Arrival& arrival, Taken* taken) noexcept;
+  void tell_previous(const Arrival& arrival, bool first, Taken* taken) noexcept;
   void count_overridden(bool overridden, Marks* marks) noexcept;
   void count_limited(uint32_t limited) noexcept;
   bool start_limiter(const tl_state& state) noexcept;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <cmath>
+#include <limits>
 
 #include "native/runtime/loop/loop.h"
 
@@ -36,6 +37,8 @@ void Loop::step(const Arrival& arrival) noexcept {
   Previous previous;
   memcpy(previous.action, chosen_, sizeof previous.action);
   previous.valid = chosen_valid_;
+  Taken taken;
+  if (policy_.previous != nullptr) tell_previous(arrival, first, &taken);
   const bool predicted = choose(arrival, u, &marks);
   times.predict_ns = run_.clock.now() - times.begun_ns;
   if (!terminal && !enough && !late) {
@@ -43,7 +46,7 @@ void Loop::step(const Arrival& arrival) noexcept {
     marks.flags |= record::kRecordActed;
   }
   const int64_t acted_ns = run_.clock.now();
-  const float reward = update(arrival, previous, first, predicted, &marks);
+  const float reward = update(arrival, previous, first, predicted, &taken, &marks);
   times.update_ns = run_.clock.now() - acted_ns;
   if (!first) episode_.add_reward(reward);
 
@@ -153,32 +156,48 @@ void Loop::act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks)
   times->send_ns = run_.clock.now() - limited_ns;
 }
 
-// The reward of the transition that ended in this STATE; false if it cannot be learned from.
-bool Loop::take_reward(const Arrival& arrival, float* reward) noexcept {
+// Evaluates the reward of the transition that ended in this STATE; false if it cannot be learned from.
+bool Loop::take_reward(const Arrival& arrival, Taken* taken) noexcept {
+  if (taken->done) return taken->usable;
+  taken->done = true;
   const tl_state& state = arrival.state;
   const Reward& source = run_.options.reward;
   if (source.kind == RewardKind::kFrame && !(state.epflags & TL_EPISODE_REWARD)) ++run_.counters.rewards_missing;
-  *reward = source.evaluate(state.reward, state.x, run_.n, state.u, run_.m);
+  const float reward = source.evaluate(state.reward, state.x, run_.n, state.u, run_.m);
   if (source.failed != nullptr && source.failed->load(std::memory_order_relaxed))
     run_.stop.set(StopReason::kReward, "the reward function failed");
-  if (std::isfinite(*reward) && finite(state.u, run_.m)) return true;
-  ++run_.counters.rewards_refused;
-  *reward = 0;
-  return false;
+  taken->usable = std::isfinite(reward) && finite(state.u, run_.m);
+  if (taken->usable)
+    taken->reward = reward;
+  else
+    ++run_.counters.rewards_refused;
+  return taken->usable;
+}
+
+// What preceded this STATE, for a policy with inputs for it: its reward, and the values that the device reports as
+// applied. Replay does the same from the record.
+void Loop::tell_previous(const Arrival& arrival, bool first, Taken* taken) noexcept {
+  if (first) return;
+  const bool known = take_reward(arrival, taken);
+  float applied[kMaxActuators];
+  const bool reported = finite(arrival.state.u, run_.m);
+  if (reported) safety::unmap_action(run_.options.limits, run_.m, policy_.n_levels, arrival.state.u, applied);
+  policy_.previous(policy_.self, known ? taken->reward : std::numeric_limits<float>::quiet_NaN(),
+                   reported ? applied : nullptr);
 }
 
 // Updates from the transition that ended in this STATE; returns its reward. `applied` is the action that the device
 // reports as applied, if it differs from the policy's choice: because of the slew limit, a held action, the device's
 // own limits or safe behaviour, or another host.
-float Loop::update(const Arrival& arrival, const Previous& previous, bool first, bool predicted,
+float Loop::update(const Arrival& arrival, const Previous& previous, bool first, bool predicted, Taken* taken,
                    Marks* marks) noexcept {
   const tl_state& state = arrival.state;
   const safety::ActuatorLimits* limits = run_.options.limits;
-  float reward = 0;
-  if (!first && !take_reward(arrival, &reward)) {
+  if (!first && !take_reward(arrival, taken)) {
     marks->flags |= record::kRecordRewardRefused;
-    return reward;
+    return 0;
   }
+  const float reward = taken->reward;
   float applied[kMaxActuators];
   const bool other = !first && (!previous.valid || safety::overridden(limits, run_.m, previous.action, state.u));
   if (other) safety::unmap_action(limits, run_.m, policy_.n_levels, state.u, applied);

@@ -29,6 +29,7 @@ void Replay::step(const uint8_t* record, ReplayStep* out) noexcept {
     if ((head.calls & record::kCallContinued) == 0) limiter_.start(applied);
     policy_.begin(policy_.self);
   }
+  tell_previous(head, applied);
   float u[kMaxActuators], action[kMaxActuators];
   memcpy(u, limiter_.last, sizeof u);
   if ((head.calls & record::kCallPredict) != 0) {
@@ -49,6 +50,18 @@ void Replay::step(const uint8_t* record, ReplayStep* out) noexcept {
     if (refused != ((head.flags & record::kRecordUpdateFailed) != 0)) out->differs |= kDiffersCall;
   }
   compare(head, u, recorded, out);
+}
+
+// As the loop: the recorded reward, NaN where it was refused, and the values that the device reported as applied.
+void Replay::tell_previous(const record::RecordHead& head, const float* applied) noexcept {
+  if (policy_.previous == nullptr || (head.flags & record::kRecordFirst) != 0) return;
+  bool reported = true;
+  for (int i = 0; i < m_; ++i) reported = reported && std::isfinite(applied[i]);
+  float action[kMaxActuators];
+  if (reported) safety::unmap_action(limiter_.limits, m_, policy_.n_levels, applied, action);
+  const bool refused = (head.flags & record::kRecordRewardRefused) != 0;
+  policy_.previous(policy_.self, refused ? std::numeric_limits<float>::quiet_NaN() : head.reward,
+                   reported ? action : nullptr);
 }
 
 void Replay::compare(const record::RecordHead& head, const float* u, const float* recorded,

@@ -53,6 +53,7 @@ class Replay {
   void step(const uint8_t* record, ReplayStep* out) noexcept;
 
  private:
+  void tell_previous(const record::RecordHead& head, const float* applied) noexcept;
   void compare(const record::RecordHead& head, const float* u, const float* recorded, ReplayStep* out) const noexcept;
 
   Policy policy_;

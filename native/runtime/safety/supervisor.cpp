@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <cmath>
+#include <limits>
 
 namespace rtu::runtime::safety {
 namespace {
@@ -32,6 +33,11 @@ Policy Supervisor::policy() noexcept {
   Policy policy = learner_;
   policy.self = this;
   policy.begin = [](void* self) noexcept { return static_cast<Supervisor*>(self)->begin(); };
+  if (learner_.previous != nullptr) {
+    policy.previous = [](void* self, float reward, const float* applied) noexcept {
+      static_cast<Supervisor*>(self)->previous(reward, applied);
+    };
+  }
   policy.predict = [](void* self, const float* observation, int explore, float* action) noexcept {
     return static_cast<Supervisor*>(self)->predict(observation, explore != 0, action);
   };
@@ -77,6 +83,15 @@ void Supervisor::begin_learner() noexcept {
   if (memory_.restart != 0 && learner_.halvings != nullptr) learner_.halvings(learner_.self, memory_.halvings);
   memory_.restart = 0;
   learner_.begin(learner_.self);
+}
+
+// now_ is still the choice of the step before.
+void Supervisor::previous(float reward, const float* applied) noexcept {
+  if (!runs()) return;
+  float buffer[kMaxActuators];
+  const bool known = sensors_.reward_allowed(reward);
+  learner_.previous(learner_.self, known ? reward : std::numeric_limits<float>::quiet_NaN(),
+                    applied_for_learner(now_, applied, buffer));
 }
 
 int Supervisor::predict(const float* observation, bool explore, float* action) noexcept {
@@ -236,8 +251,8 @@ int Supervisor::update(float reward, bool terminated, bool truncated, const floa
       info_.sensor_monitor |= kSensorReward;
     } else {
       float buffer[kMaxActuators];
-      status = learner_.update(learner_.self, reward, terminated, truncated, applied_for_learner(applied, buffer),
-                               move_weights);
+      status = learner_.update(learner_.self, reward, terminated, truncated,
+                               applied_for_learner(before_, applied, buffer), move_weights);
       learned = before_.any && status >= 0 && status != kPolicyNoted && move_weights;
       if (status < 0) {
         ++counters_.learner_failures;
@@ -251,14 +266,14 @@ int Supervisor::update(float reward, bool terminated, bool truncated, const floa
 
 // The applied action in the learner's units; null: its own choice. While the fallback drives, only the critic
 // learns.
-const float* Supervisor::applied_for_learner(const float* applied, float* out) const noexcept {
-  if (!before_.any || before_.driver == Driver::kLearner) return applied;
-  if (before_.driver == Driver::kBoth && applied == nullptr) return nullptr;
-  const float* actuated = applied != nullptr ? applied : before_.fallback;
+const float* Supervisor::applied_for_learner(const Chosen& was, const float* applied, float* out) const noexcept {
+  if (!was.any || was.driver == Driver::kLearner) return applied;
+  if (was.driver == Driver::kBoth && applied == nullptr) return nullptr;
+  const float* actuated = applied != nullptr ? applied : was.fallback;
   for (int k = 0; k < learner_.action_size; ++k) {
     const float share = 2.0f * options_.residual[k];
     out[k] = options_.mode != Mode::kResidual ? actuated[k]
-             : share > 0                      ? (actuated[k] - before_.fallback[k]) / share
+             : share > 0                      ? (actuated[k] - was.fallback[k]) / share
                                               : 0.0f;
   }
   return out;

@@ -145,6 +145,7 @@ class Supervisor {
   };
 
   int begin() noexcept;
+  void previous(float reward, const float* applied) noexcept;
   int predict(const float* observation, bool explore, float* action) noexcept;
   int update(float reward, bool terminated, bool truncated, const float* applied, bool move_weights) noexcept;
   const StepInfo* info() noexcept;
@@ -161,7 +162,7 @@ class Supervisor {
   void force_fallback() noexcept;
   Cause give_up(Cause cause) noexcept;
   void compose(Cause cause) noexcept;
-  const float* applied_for_learner(const float* applied, float* out) const noexcept;
+  const float* applied_for_learner(const Chosen& was, const float* applied, float* out) const noexcept;
   void inspect(bool learned, bool terminated) noexcept;
   void check_fallback_rate(bool forced) noexcept;
   void trip(uint32_t triggers) noexcept;

@@ -61,7 +61,10 @@ class OnnxPolicy:
             self._describe()
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{source}: not a policy that rtu_edge has exported: its metadata: {error}") from None
-        self._state = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name != "observation"}
+        zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name != "observation"}
+        self._previous = {name: value for name, value in zeros.items() if name.startswith("previous_")}
+        self._state = {name: value for name, value in zeros.items() if name not in self._previous}
+        self._started = False  # an action of this episode has been returned
         self._outputs = ["action", *(f"{name}_next" for name in self._state)]
         try:
             self._try()
@@ -73,7 +76,8 @@ class OnnxPolicy:
         types.
         """
         found = self._session.run(
-            self._outputs, {"observation": np.zeros((1, self.observation_size), np.float32), **self._state}
+            self._outputs,
+            {"observation": np.zeros((1, self.observation_size), np.float32), **self._previous, **self._state},
         )
         action = found[0]
         wanted = (np.int64, 1) if self.choices else (np.float32, 2)
@@ -92,31 +96,80 @@ class OnnxPolicy:
         _ = self.metadata["rtu_edge.config_hash"]
 
     def reset(self) -> None:
-        """Start an episode: the state is zero."""
-        for h in self._state.values():
+        """Start an episode: the state is zero, and so are the previous action and reward."""
+        for h in (*self._state.values(), *self._previous.values()):
             h[:] = 0.0
+        self._started = False
 
-    def predict(self, observation: NDArray[np.floating[Any]] | Sequence[float]) -> Action:
+    @property
+    def previous_action(self) -> bool:
+        """The previous action is an input."""
+        return "previous_action" in self._previous
+
+    @property
+    def previous_reward(self) -> bool:
+        """The previous reward is an input."""
+        return "previous_reward" in self._previous
+
+    def predict(
+        self,
+        observation: NDArray[np.floating[Any]] | Sequence[float],
+        *,
+        reward: float | None = None,
+        applied: NDArray[np.floating[Any]] | Sequence[float] | int | None = None,
+    ) -> Action:
         """Advance the state by one step.
 
         Args:
             observation: (d,), raw, finite.
+            reward: of the transition into this observation, where it is an input; None: lost, then 0.
+            applied: the action applied before it, where it is an input; None: the last one returned. Both are not used
+                at the first step of an episode.
 
         Returns:
             The mode of the policy: actions in [-1, 1], (k,) float32; or the index of the choice.
 
         Raises:
-            ValueError: the observation has another shape or is not finite; the state is as it was.
+            ValueError: an argument has another shape or is not finite; the state is as it was.
         """
         x = np.asarray(observation, dtype=np.float32)
         if x.shape != (self.observation_size,):
             raise ValueError(f"observation has shape {x.shape}, expected ({self.observation_size},)")
         if not np.isfinite(x).all():
             raise ValueError(f"observation is not finite: {x}")
-        action, *state = self._session.run(self._outputs, {"observation": x[np.newaxis], **self._state})
+        previous = self._preceded(reward, applied) if self._started else self._previous
+        action, *state = self._session.run(self._outputs, {"observation": x[np.newaxis], **previous, **self._state})
         for name, h in zip(self._state, state, strict=True):
             self._state[name] = h
-        return int(action[0]) if self.choices else np.asarray(action[0], dtype=np.float32)
+        chosen = int(action[0]) if self.choices else np.asarray(action[0], dtype=np.float32)
+        self._started = True
+        if self.previous_action:
+            self._previous["previous_action"] = self._as_input(chosen)
+        return chosen
+
+    def _preceded(self, reward: Any, applied: Any) -> dict[str, NDArray[np.float32]]:
+        """Inputs for what preceded an observation."""
+        given = [value for value in (reward, applied) if value is not None]
+        if not all(np.isfinite(np.asarray(value, np.float64)).all() for value in given):
+            raise ValueError(f"reward = {reward!r}, applied = {applied!r}: expected finite numbers")
+        inputs = dict(self._previous)
+        if self.previous_reward:
+            inputs["previous_reward"] = np.array([[0.0 if reward is None else reward]], np.float32)
+        if self.previous_action and applied is not None:
+            inputs["previous_action"] = self._as_input(applied)
+        return inputs
+
+    def _as_input(self, action: Any) -> NDArray[np.float32]:
+        """(1, k): an action clipped to [-1, 1], or one-hot."""
+        wanted = self._previous["previous_action"].shape
+        if self.choices:
+            hot = np.zeros(wanted, np.float32)
+            hot[0, min(max(round(float(action)), 0), self.choices - 1)] = 1.0
+            return hot
+        row = np.asarray(action, dtype=np.float32)
+        if row.shape != wanted[1:]:
+            raise ValueError(f"applied has shape {row.shape}, expected {wanted[1:]}")
+        return np.clip(row, -1.0, 1.0)[np.newaxis]
 
     @property
     def state(self) -> tuple[NDArray[np.float32], ...]:
@@ -154,8 +207,8 @@ class Native(Protocol):
     def begin(self) -> None:
         """Start an episode."""
 
-    def predict(self, observation: NDArray[np.float32]) -> Any:
-        """The mode for an observation; the state advances."""
+    def predict(self, observation: NDArray[np.float32], *, reward: float | None = None, applied: Any = None) -> Any:
+        """The mode for an observation; the state advances. reward, applied: as for OnnxPolicy.predict()."""
 
 
 @dataclass
@@ -184,7 +237,7 @@ def drive(policy: OnnxPolicy, plant: Steps, steps: int = 1000, seed: int = 0, fo
     low = np.array([row.min for row in plant.sheet.actuators], dtype=np.float32)
     high = np.array([row.max for row in plant.sheet.actuators], dtype=np.float32)
     driven = Driven()
-    total, started = 0.0, True
+    total, started, action, reward = 0.0, True, None, 0.0
     observation, _ = plant.reset(seed)
     while driven.steps < steps:
         if started:
@@ -192,9 +245,10 @@ def drive(policy: OnnxPolicy, plant: Steps, steps: int = 1000, seed: int = 0, fo
             if follower is not None:
                 follower.begin()
             started = False
-        action = policy.predict(observation)
+        last, action = action, policy.predict(observation, reward=reward)
         if follower is not None:
-            difference = policy.difference(action, follower.predict(observation))
+            theirs = follower.predict(observation, reward=reward, applied=last)
+            difference = policy.difference(action, theirs)
             driven.largest_difference = float(np.maximum(driven.largest_difference, difference))  # a NaN stays
         if isinstance(action, int):
             share = np.full_like(low, action / max(policy.choices - 1, 1))

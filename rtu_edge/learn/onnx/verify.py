@@ -24,7 +24,8 @@ class Evaluation:
     """An agent's policy without learning, a follower for `drive`.
 
     Args:
-        agent: has copy(), begin() and predict(observation, deterministic=True); it is copied and not changed.
+        agent: has copy(), begin() and predict(observation, deterministic=True, reward=..., applied=...); it is copied
+            and not changed.
     """
 
     def __init__(self, agent: Any) -> None:
@@ -34,9 +35,9 @@ class Evaluation:
         """Start an episode."""
         self._agent.begin()
 
-    def predict(self, observation: NDArray[np.float32]) -> Any:
-        """The mode for an observation; h advances, nothing is learned."""
-        return self._agent.predict(observation, deterministic=True)
+    def predict(self, observation: NDArray[np.float32], *, reward: float | None = None, applied: Any = None) -> Any:
+        """The mode for an observation; h advances, nothing is learned. reward, applied: as for StreamAC.predict()."""
+        return self._agent.predict(observation, deterministic=True, reward=reward, applied=applied)
 
 
 def observations_like(agent: Any, steps: int, seed: int = SEED) -> NDArray[np.float32]:
@@ -98,5 +99,9 @@ def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> 
     native = Evaluation(agent)
     native.begin()
     policy.reset()
-    differences = [policy.difference(policy.predict(x), native.predict(x)) for x in observations_like(agent, steps)]
+    rewards = np.random.default_rng(SEED).standard_normal(steps) / agent.reward_scale
+    differences, ours = [], None
+    for x, reward in zip(observations_like(agent, steps), rewards, strict=True):
+        last, ours = ours, policy.predict(x, reward=float(reward))
+        differences.append(policy.difference(ours, native.predict(x, reward=float(reward), applied=last)))
     return float(np.max(differences))  # the built-in max() would lose a NaN

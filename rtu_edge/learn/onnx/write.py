@@ -2,6 +2,9 @@
 
     observation (1, d), h1 (1, n), h2 (1, n)  ->  action (1, k), h1_next (1, n), h2_next (1, n)
 
+An agent with `previous_action` or `previous_reward` has the inputs previous_action (1, k), one-hot for discrete actions,
+and previous_reward (1, 1), in the reward's own unit; zeros at the start of an episode.
+
 The graph computes `agent.predict(observation, deterministic=True)`: the normaliser, one step of the recurrent
 trace unit, the body and the actor's head. The state is an explicit input and output: the caller feeds h1_next and
 h2_next back, and zeros at the start of an episode.
@@ -38,6 +41,9 @@ LAYER_NORM_EPS = 1e-5
 LEAK = 0.01
 READING = 2.0**46  # native/learners/normalizer.h: as far as a reading counts; infinities become numbers
 
+# Arguments added since the first export, with the value that means what was before.
+_ADDED: dict[str, Any] = {"credit": "rtrl", "previous_action": False, "previous_reward": False}
+
 Array = NDArray[np.floating[Any]]
 
 
@@ -60,10 +66,19 @@ class Agent(Protocol):
     def normalizer(self) -> dict[str, Any]:
         """Mean, scale, count."""
 
+    @property
+    def reward_scale(self) -> float:
+        """What a reward is multiplied by."""
+
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """The SHA-256 of a configuration's canonical JSON text, in hexadecimal."""
-    text = json.dumps(config, sort_keys=True, separators=(",", ":"), default=str)
+    """The SHA-256 of a configuration's canonical JSON text, in hexadecimal.
+
+    Arguments that later versions added count only where they differ from what was before, so that the hash of an older
+    file remains valid.
+    """
+    plain = {key: value for key, value in config.items() if _ADDED.get(key) != value}
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -110,6 +125,23 @@ def _normalised(graph: _Graph, x: str, agent: Agent) -> str:
         graph.constant(f"normalizer.{name}", at) for name, at in (("lowest", -bound), ("highest", bound))
     )
     return graph.op("Clip", [x, lowest, highest], "normalised")
+
+
+def _with_previous(graph: _Graph, x: str, agent: Agent) -> str:
+    """Append the previous action and reward to the inputs (docs/math_learners.md, 4)."""
+    config = agent.config
+    parts = [x]
+    if config.get("previous_action"):
+        parts.append("previous_action")
+    if config.get("previous_reward"):
+        reward = "previous_reward"
+        if config["scale_reward"]:
+            reward = graph.op("Mul", [reward, graph.constant("reward.scale", [[agent.reward_scale]])], "reward.scaled")
+            if bound := float(config["observation_bound"]):
+                ends = [graph.constant(f"reward.{name}", at) for name, at in (("lowest", -bound), ("highest", bound))]
+                reward = graph.op("Clip", [reward, *ends], "reward.bounded")
+        parts.append(reward)
+    return graph.op("Concat", parts, "inputs", axis=1) if len(parts) > 1 else x
 
 
 def _activated(graph: _Graph, x: str, activation: str, output: str) -> str:
@@ -175,13 +207,14 @@ class _Shape:
     units: int  # 0: no state
     discrete: bool
     width: int  # actuators, or choices
+    previous: tuple[tuple[str, int], ...]  # inputs for the previous action and reward, with their widths
 
 
 def _policy(graph: _Graph, agent: Agent) -> _Shape:
     """Append the whole policy, from "observation", "h1", "h2" to "action", "h1_next", "h2_next"."""
     config, parameters = agent.config, agent.parameters
     body = "body" if config.get("body", "separate") == "shared" else "actor"
-    x = _normalised(graph, "observation", agent)
+    x = _with_previous(graph, _normalised(graph, "observation", agent), agent)
     units = 0
     if config.get("cell", "linear") != "none":
         cell = {name: parameters[f"{body}.cell.{name}"] for name in ("nu_log", "theta_log", "W1", "W2")}
@@ -193,16 +226,19 @@ def _policy(graph: _Graph, agent: Agent) -> _Shape:
         layer += 1
     outputs = _dense(graph, x, "actor.head", parameters)
     rows = int(parameters["actor.head.weight"].shape[0])
-    d = int(config["observation_size"])
-    if config.get("n_actions") is not None:
+    d, discrete = int(config["observation_size"]), config.get("n_actions") is not None
+    width = rows if discrete else rows // 2
+    sizes = {"previous_action": width, "previous_reward": 1}
+    shape = _Shape(d, units, discrete, width, tuple((name, size) for name, size in sizes.items() if config.get(name)))
+    if discrete:
         graph.op("ArgMax", [outputs], "action", axis=1, keepdims=0)
-        return _Shape(d, units, True, rows)
+        return shape
     bounds = [
         graph.constant(f"mu.{name}", [at], np.int64) for name, at in (("start", 0), ("end", rows // 2), ("axis", 1))
     ]
     mu = graph.op("Slice", [outputs, *bounds], "mu")  # the other half are the standard deviations
     graph.op("Clip", [mu, graph.constant("lowest", -1.0), graph.constant("highest", 1.0)], "action")
-    return _Shape(d, units, False, rows // 2)
+    return shape
 
 
 def _metadata(
@@ -252,7 +288,11 @@ def build(
         helper.make_graph(
             graph.nodes,
             "policy",
-            [floats("observation", shape.observations), *(floats(name, shape.units) for name, _ in state)],
+            [
+                floats("observation", shape.observations),
+                *(floats(name, size) for name, size in shape.previous),
+                *(floats(name, shape.units) for name, _ in state),
+            ],
             [action, *(floats(name, shape.units) for _, name in state)],
             initializer=graph.constants,
         ),
