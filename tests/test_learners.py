@@ -48,7 +48,8 @@ def oracle_of(agent: rtu.StreamAC) -> learners.StreamAC:
 
 
 OWN = (
-    "activation", "credit", "previous_action", "previous_reward", "gamma", "trace_decay", "optimizer", "actor", "critic", "entropy", "sigma_floor",
+    "activation", "credit", "previous_action", "previous_reward",
+    "gamma", "trace_decay", "optimizer", "actor", "critic", "entropy", "sigma_floor",
     "normalize_observation", "observation_bound", "scale_reward", "recompute",
 )  # fmt: skip
 SMALL_STEPS = {"actor": {"kappa": 20.0}, "critic": {"kappa": 20.0}}

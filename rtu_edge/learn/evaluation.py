@@ -214,8 +214,8 @@ def _evaluate_natively(
 def _player(
     agent: Any, env: Any, deterministic: bool, any_period: bool
 ) -> tuple[Callable[[], object], Callable[[npt.ArrayLike, float | None], Any], Callable[[Any], Any]]:
-    """Functions to begin an episode, to act on an observation and the reward before it (None: at the first step), and to
-    scale the action for the environment.
+    """Functions to begin an episode, to act on an observation and the reward before it (None: at the first step), and
+    to scale the action for the environment.
     """
     if isinstance(agent, StreamAC):
         fitted = fit_agent(agent, env, any_period=any_period)

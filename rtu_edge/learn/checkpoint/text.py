@@ -49,7 +49,7 @@ _BEFORE = {"observation_bound": 0.0}
 
 # Arguments added since format 4, and the value that is the former behaviour: a file has one only where its value is
 # another, so that the version before reads the learners that it knows.
-_SINCE = {"credit": "rtrl"}
+_SINCE = {"credit": "rtrl", "previous_action": False, "previous_reward": False}
 
 
 class DamagedError(CheckpointError):

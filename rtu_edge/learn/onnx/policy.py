@@ -111,6 +111,11 @@ class OnnxPolicy:
         """The previous reward is an input."""
         return "previous_reward" in self._previous
 
+    def preceded(self, reward: float, applied: Any) -> dict[str, Any]:
+        """The arguments of predict() that are inputs of this policy."""
+        found = {"reward": reward} if self.previous_reward else {}
+        return {**found, "applied": applied} if self.previous_action else found
+
     def predict(
         self,
         observation: NDArray[np.floating[Any]] | Sequence[float],
@@ -137,7 +142,7 @@ class OnnxPolicy:
             raise ValueError(f"observation has shape {x.shape}, expected ({self.observation_size},)")
         if not np.isfinite(x).all():
             raise ValueError(f"observation is not finite: {x}")
-        previous = self._preceded(reward, applied) if self._started else self._previous
+        previous = self._inputs(reward, applied) if self._started else self._previous
         action, *state = self._session.run(self._outputs, {"observation": x[np.newaxis], **previous, **self._state})
         for name, h in zip(self._state, state, strict=True):
             self._state[name] = h
@@ -147,7 +152,7 @@ class OnnxPolicy:
             self._previous["previous_action"] = self._as_input(chosen)
         return chosen
 
-    def _preceded(self, reward: Any, applied: Any) -> dict[str, NDArray[np.float32]]:
+    def _inputs(self, reward: Any, applied: Any) -> dict[str, NDArray[np.float32]]:
         """Inputs for what preceded an observation."""
         given = [value for value in (reward, applied) if value is not None]
         if not all(np.isfinite(np.asarray(value, np.float64)).all() for value in given):
@@ -207,8 +212,8 @@ class Native(Protocol):
     def begin(self) -> None:
         """Start an episode."""
 
-    def predict(self, observation: NDArray[np.float32], *, reward: float | None = None, applied: Any = None) -> Any:
-        """The mode for an observation; the state advances. reward, applied: as for OnnxPolicy.predict()."""
+    def predict(self, observation: NDArray[np.float32], **preceded: Any) -> Any:
+        """The mode for an observation; the state advances. preceded: what OnnxPolicy.preceded() gives."""
 
 
 @dataclass
@@ -237,7 +242,8 @@ def drive(policy: OnnxPolicy, plant: Steps, steps: int = 1000, seed: int = 0, fo
     low = np.array([row.min for row in plant.sheet.actuators], dtype=np.float32)
     high = np.array([row.max for row in plant.sheet.actuators], dtype=np.float32)
     driven = Driven()
-    total, started, action, reward = 0.0, True, None, 0.0
+    total, started, reward = 0.0, True, 0.0
+    action: Action | None = None
     observation, _ = plant.reset(seed)
     while driven.steps < steps:
         if started:
@@ -245,10 +251,10 @@ def drive(policy: OnnxPolicy, plant: Steps, steps: int = 1000, seed: int = 0, fo
             if follower is not None:
                 follower.begin()
             started = False
-        last, action = action, policy.predict(observation, reward=reward)
+        preceded = policy.preceded(reward, action)
+        action = policy.predict(observation, reward=reward)
         if follower is not None:
-            theirs = follower.predict(observation, reward=reward, applied=last)
-            difference = policy.difference(action, theirs)
+            difference = policy.difference(action, follower.predict(observation, **preceded))
             driven.largest_difference = float(np.maximum(driven.largest_difference, difference))  # a NaN stays
         if isinstance(action, int):
             share = np.full_like(low, action / max(policy.choices - 1, 1))

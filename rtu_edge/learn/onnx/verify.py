@@ -24,8 +24,7 @@ class Evaluation:
     """An agent's policy without learning, a follower for `drive`.
 
     Args:
-        agent: has copy(), begin() and predict(observation, deterministic=True, reward=..., applied=...); it is copied
-            and not changed.
+        agent: has copy(), begin() and predict(observation, deterministic=True); it is copied and not changed.
     """
 
     def __init__(self, agent: Any) -> None:
@@ -35,9 +34,11 @@ class Evaluation:
         """Start an episode."""
         self._agent.begin()
 
-    def predict(self, observation: NDArray[np.float32], *, reward: float | None = None, applied: Any = None) -> Any:
-        """The mode for an observation; h advances, nothing is learned. reward, applied: as for StreamAC.predict()."""
-        return self._agent.predict(observation, deterministic=True, reward=reward, applied=applied)
+    def predict(self, observation: NDArray[np.float32], **preceded: Any) -> Any:
+        """The mode for an observation; h advances, nothing is learned. preceded: reward and applied of
+        StreamAC.predict(), where they are inputs.
+        """
+        return self._agent.predict(observation, deterministic=True, **preceded)
 
 
 def observations_like(agent: Any, steps: int, seed: int = SEED) -> NDArray[np.float32]:
@@ -99,9 +100,13 @@ def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> 
     native = Evaluation(agent)
     native.begin()
     policy.reset()
-    rewards = np.random.default_rng(SEED).standard_normal(steps) / agent.reward_scale
-    differences, ours = [], None
-    for x, reward in zip(observations_like(agent, steps), rewards, strict=True):
-        last, ours = ours, policy.predict(x, reward=float(reward))
-        differences.append(policy.difference(ours, native.predict(x, reward=float(reward), applied=last)))
+    rewards = np.random.default_rng(SEED).standard_normal(steps)
+    if policy.previous_reward:
+        rewards /= agent.reward_scale
+    differences: list[float] = []
+    ours: Any = None
+    for x, reward in zip(observations_like(agent, steps), rewards.tolist(), strict=True):
+        preceded = policy.preceded(reward, ours)
+        ours = policy.predict(x, reward=reward)
+        differences.append(policy.difference(ours, native.predict(x, **preceded)))
     return float(np.max(differences))  # the built-in max() would lose a NaN

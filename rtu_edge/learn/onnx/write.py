@@ -2,8 +2,8 @@
 
     observation (1, d), h1 (1, n), h2 (1, n)  ->  action (1, k), h1_next (1, n), h2_next (1, n)
 
-An agent with `previous_action` or `previous_reward` has the inputs previous_action (1, k), one-hot for discrete actions,
-and previous_reward (1, 1), in the reward's own unit; zeros at the start of an episode.
+An agent with `previous_action` or `previous_reward` has the inputs previous_action (1, k), one-hot for discrete
+actions, and previous_reward (1, 1), in the reward's own unit; zeros at the start of an episode.
 
 The graph computes `agent.predict(observation, deterministic=True)`: the normaliser, one step of the recurrent
 trace unit, the body and the actor's head. The state is an explicit input and output: the caller feeds h1_next and
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from rtu_edge._base import files
 from rtu_edge._base.packages import need
 from rtu_edge._base.version import __version__
+from rtu_edge.learn.checkpoint import stored_config
 from rtu_edge.learn.onnx.probe import load
 
 __all__ = ["IR_VERSION", "OPSET", "Agent", "config_hash", "export_onnx"]
@@ -40,9 +41,6 @@ IR_VERSION = 8
 LAYER_NORM_EPS = 1e-5
 LEAK = 0.01
 READING = 2.0**46  # native/learners/normalizer.h: as far as a reading counts; infinities become numbers
-
-# Arguments added since the first export, with the value that means what was before.
-_ADDED: dict[str, Any] = {"credit": "rtrl", "previous_action": False, "previous_reward": False}
 
 Array = NDArray[np.floating[Any]]
 
@@ -77,8 +75,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
     Arguments that later versions added count only where they differ from what was before, so that the hash of an older
     file remains valid.
     """
-    plain = {key: value for key, value in config.items() if _ADDED.get(key) != value}
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), default=str)
+    text = json.dumps(stored_config(config), sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
