@@ -59,8 +59,9 @@ struct Policy {
   int n_levels = 0;          // 0: continuous; otherwise the number of discrete actions
 
   int (*begin)(void* self) noexcept = nullptr;
-  // Before predict, except the first of an episode; null unless the previous action or reward is an input. reward: of the transition into the observation that follows, NaN if it was lost. applied
-  // (action_size,): in the policy's own action units, or null if it is not known: then the chosen one counts.
+  // Before predict, except the first of an episode; null unless the previous action or reward is an input. reward: of
+  // the transition into the observation that follows, NaN if it was lost. applied (action_size,): in the policy's own
+  // action units, or null if it is not known: then the chosen one counts.
   void (*previous)(void* self, float reward, const float* applied_or_null) noexcept = nullptr;
   // observation (observation_size,), action (action_size,). Returns 0, kPolicyStop, kPolicyFailed, or a negative
   // status: then nothing has changed.
