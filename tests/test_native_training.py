@@ -189,11 +189,14 @@ class Recorder:
         return native.Functions(reset, step, observe, state, -ends, ends, **self._limits)
 
 
+@pytest.mark.parametrize("previous", [{}, {"previous_action": True, "previous_reward": True}], ids=["", "previous"])
 @pytest.mark.parametrize("told", [True, False])
-def test_a_limited_command_is_learned_off_policy_or_as_a_part_of_the_plant(told: bool) -> None:
+def test_a_limited_command_is_learned_off_policy_or_as_a_part_of_the_plant(
+    told: bool, previous: dict[str, bool]
+) -> None:
     slew, accel, steps = 0.25, 0.1, 400
     plant = Recorder(slew=slew, accel=accel, told=told)
-    agents = [rtu.StreamAC(2, 1, units=8, seed=2) for _ in range(3)]
+    agents = [rtu.StreamAC(2, 1, units=8, seed=2, **previous) for _ in range(3)]
     list(native.chunks(agents[0], plant, steps))
     assert len(plant.commands) == steps
     observed = iter(plant.observations)
@@ -212,7 +215,7 @@ def test_a_limited_command_is_learned_off_policy_or_as_a_part_of_the_plant(told:
         assert abs(command - last) <= slew * 20.0 + 1e-4 and abs(command) <= 10.0
         assert abs(command - last - change) <= accel * 20.0 + 1e-4 or abs(abs(command) - 10.0) < 1e-4
         last, change = command, command - last
-        action = agents[1].predict(next(observed))
+        action = agents[1].predict(next(observed), reward=-abs(command), applied=applied)
         agents[1].update(-abs(command), (at + 1) % 90 == 0, applied=applied if told else None)
     assert agents[0].state_hash() == agents[1].state_hash()
     assert 0 < followed < steps  # some of the actions were limited

@@ -146,9 +146,9 @@ def test_variants_are_compared(tmp_path: Path) -> None:
     found = run_study(study, tmp_path, workers=1, shown=False)
     groups = summary.groups(found.rows)
     assert {name: len(rows) for name, rows in groups.items()} == {
-        "unlimited": 2, "limited, told": 2, "limited, not told": 2
+        "unlimited": 2, "limited, told": 2, "limited, not told": 2, "not told, last command": 2
     }  # fmt: skip
-    assert len({row["hash"] for row in found.rows}) == 6
+    assert len({row["hash"] for row in found.rows}) == 8
     assert all(row["score"] is not None for row in found.rows)
     console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print(summary.table(found.rows))

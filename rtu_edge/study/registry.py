@@ -61,13 +61,20 @@ def _on_kinds(half: families.Half | None) -> Callable[[int, int, Settings], list
 
 
 def _limited(seeds: int, steps: int, settings: Settings) -> list[Task]:
-    """Without limits, with the recommended ones as the loop reports them, and as a part of the machine."""
+    """Without limits, with the recommended ones as the loop reports them, and as a part of the machine; the latter also
+    with the last applied command as an input.
+    """
     none = (None, None)
-    variants = (("unlimited", none, True), ("limited, told", _LIMITS, True), ("limited, not told", _LIMITS, False))
+    variants = (
+        ("unlimited", none, True, settings),
+        ("limited, told", _LIMITS, True, settings),
+        ("limited, not told", _LIMITS, False, settings),
+        ("not told, last command", _LIMITS, False, {**settings, "previous_action": True}),
+    )
     return [
         replace(task, slew=slew, accel=accel, told=told, variant=variant)
-        for variant, (slew, accel), told in variants
-        for task in _on_kinds(None)(seeds, steps, settings)
+        for variant, (slew, accel), told, given in variants
+        for task in _on_kinds(None)(seeds, steps, given)
     ]
 
 

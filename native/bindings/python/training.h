@@ -85,7 +85,7 @@ class Trainer {
   // Shows the learner the observation and the transition before it, if any; sets the command for the next step.
   Stopped choose(double reward, bool terminated, bool truncated) {
     const learners::PolicyConfig& policy = agent_.config.policy;
-    (void)learners::set_previous(agent_, reward, static_cast<const T*>(nullptr));
+    if (agent_.previous != nullptr) (void)learners::set_previous(agent_, reward, limited());
     if (core::failed(learners::predict(agent_, observation_.data(), mode_ == Mode::kLearn, T(1), action_)))
       return Stopped::kNonFinite;
     if (mode_ == Mode::kSample) {
@@ -106,11 +106,18 @@ class Trainer {
     return Stopped::kNo;
   }
 
-  // What the limiter made of the action before the newest one, in the policy's units; null: the action itself.
+  // What update() is told of the action before the newest one; null: it was carried out.
   const T* applied() {
     const runtime::safety::CommandLimiter& limiter = plant_.limiter;
     if (limiter.m == 0 || !plant_.told || agent_.counters[learners::kFirst] != 0) return nullptr;
     if (!runtime::safety::overridden(limiter.limits, limiter.m, plant_.wanted.data(), plant_.u.data())) return nullptr;
+    return limited();
+  }
+
+  // What the limiter made of that action, in the policy's units; null without a limiter.
+  const T* limited() {
+    const runtime::safety::CommandLimiter& limiter = plant_.limiter;
+    if (limiter.m == 0) return nullptr;
     float action[runtime::kMaxActuators];
     runtime::safety::unmap_action(limiter.limits, limiter.m,
                                   agent_.config.policy.discrete ? agent_.config.policy.actions : 0, plant_.u.data(),
