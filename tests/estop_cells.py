@@ -11,6 +11,7 @@ import encodings.ascii  # the users of these processes may not read this Python'
 import encodings.latin_1  # noqa: F401
 import fcntl
 import io
+import locale  # noqa: F401  gettext imports it late
 import os
 import signal
 import socket
