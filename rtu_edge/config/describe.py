@@ -5,6 +5,7 @@ The help of a key is the description in its msgspec.Meta, or else its line in `A
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from rtu_edge.config.tables import Config
 __all__ = ["Key", "Table", "tables"]
 
 _NAME = "NAME"
-_ARGUMENT = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
+_ARGUMENT = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _below(path: str, kind: mi.Type) -> Iterator[Table]:
     if isinstance(kind, mi.DictType) and isinstance(_bare(kind.value_type)[0], mi.StructType):
         yield from _below(f"{path}.{_NAME}", kind.value_type)
     elif isinstance(kind, mi.StructType):
-        doc = kind.cls.__doc__ or ""
+        doc = inspect.cleandoc(kind.cls.__doc__ or "")  # Python 3.13 removes the indentation, those before do not
         helps = {name: " ".join(text.split()) for name, text in _ARGUMENT.findall(doc)}
         below = [field for field in kind.fields if any(_below("", field.type))]
         keys = tuple(_key(field, helps.get(field.encode_name, "")) for field in kind.fields if field not in below)

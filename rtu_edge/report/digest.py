@@ -129,7 +129,8 @@ class Times:
 
     def histogram(self, edges_us: Array) -> Array:
         """Counts between edges, (len(edges) - 1,) int64: each bin counts where its middle is."""
-        return np.histogram(self.MIDDLES, edges_us, weights=self.counts)[0].astype(np.int64)
+        counts: Array = np.histogram(self.MIDDLES, edges_us, weights=self.counts)[0].astype(np.int64)
+        return counts
 
 
 class Digest:

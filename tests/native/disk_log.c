@@ -79,6 +79,13 @@ int link(const char* path, const char* other) {
   return result;
 }
 
+/* Python calls this one from 3.14 on, with absolute paths. */
+int linkat(int from, const char* path, int to, const char* other, int flags) {
+  const int result = (int)syscall(SYS_linkat, from, path, to, other, flags);
+  if (result == 0 && inside(path) != NULL) say("link %s %s\n", inside(path), inside(other));
+  return result;
+}
+
 int rename(const char* path, const char* other) {
   const int result = (int)syscall(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, other, 0);
   if (result == 0 && inside(path) != NULL) say("rename %s %s\n", inside(path), inside(other));
