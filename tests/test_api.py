@@ -189,7 +189,7 @@ def test_halves_equal_the_whole_step(kind: str) -> None:
     first = whole.reset(x)
     halves.begin()
     # The form the loop uses: the first update() after begin() only observes.
-    assert np.array_equal(halves._core.predict(x, True, 1.0), first)
+    assert np.array_equal(halves._core.predict(x, True, 1.0, None, None), first)
     halves.update(123.0)
     assert whole.state_hash() == halves.state_hash()
     for t in range(50):
