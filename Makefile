@@ -3,7 +3,7 @@
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-oldest test-newest test-pythons hil estop lint tables docs screens format setup fuzz wheel empty wheel-aarch64 clean
+.PHONY: help demo test test-oldest test-newest test-pythons hil estop lint tables docs screens format setup fuzz wheels release empty clean
 
 help:
 	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
@@ -17,7 +17,8 @@ help:
 	@echo "make tables         write the texts that come from the table of parameters (rtu_edge/learn/parameters.py)"
 	@echo "make docs           the documentation as a site, in build/docs; a broken link is an error"
 	@echo "make screens        the pictures of docs/screens.md; needs chromium"
-	@echo "make wheel          dist/*.whl for this host; make wheel-aarch64 for a Raspberry Pi or Jetson"
+	@echo "make wheels         dist/*.whl for each Python, on x86-64 and on aarch64 (Raspberry Pi, Jetson)"
+	@echo "make release        a dry run: wheels twice and the source distribution, checked; uploads nothing"
 	@echo "make empty          the wheels of dist/ in empty environments: sizes, import times, every command; needs an index"
 	@echo "make clean          remove everything that was built or installed here"
 
@@ -80,18 +81,21 @@ format:
 setup:
 	@tools/setup.sh test
 
-wheel:
+# ARGS="--python 3.11 --arch aarch64": only this one.
+wheels:
 	@tools/setup.sh test
-	@tools/wheel.sh dist
+	@$(BIN)/python tools/wheels.py $(ARGS)
+
+# docs/release.md.
+release:
+	@tools/setup.sh test
+	@$(BIN)/pip install -q "twine>=6"
+	@$(BIN)/python tools/release.py $(ARGS)
 
 # ARGS=WHEEL: this one.
 empty:
 	@tools/setup.sh test
 	@$(BIN)/python -u tools/empty.py $(ARGS)
-
-wheel-aarch64:
-	@tools/setup.sh test
-	@tools/arm.sh wheel
 
 clean:
 	rm -rf .venv .cache build dist rtu_edge/bin .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 # The compiled modules: rtu_edge._core and rtu_edge._testing (pybind11, over C++), rtu_edge._bridge (cffi, over C).
 
 if(RTU_EDGE_TARGET_INCLUDE)
-  # Cross compilation (tools/arm.sh): scripts run on this host's Python, headers are the target's.
+  # Another Python or processor (tools/wheels.py): scripts run on this host's Python, headers are the target's.
   find_package(Python REQUIRED COMPONENTS Interpreter)
   add_library(rtu_python INTERFACE)
   target_include_directories(rtu_python SYSTEM INTERFACE ${RTU_EDGE_TARGET_INCLUDE})
@@ -16,8 +16,14 @@ function(rtu_python_module name)
   add_library(${name} MODULE ${ARGN})
   set_target_properties(${name} PROPERTIES PREFIX "" SUFFIX ${module_suffix})
   target_link_libraries(${name} PRIVATE rtu_python)
-  # Hides the symbols of the libraries.
-  target_link_options(${name} PRIVATE -Wl,--exclude-libs,ALL)
+  set(map ${PROJECT_SOURCE_DIR}/cmake/module.map)
+  target_link_options(${name} PRIVATE -Wl,--version-script=${map})
+  set_target_properties(${name} PROPERTIES LINK_DEPENDS ${map})
+  # The headers of pybind11 are most of the work: read once for several files, it takes a quarter of the time.
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 7)
+  # Their names clash with those of other files: Mode, Clock.
+  set_source_files_properties(native/bindings/python/bind_supervisor.cpp native/bindings/testing/bind_wire.cpp
+    PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   rtu_install(${name} rtu_edge)
 endfunction()
 

@@ -61,16 +61,13 @@ def test_a_planted_instruction_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(1500)
-def test_python_suite(tmp_path: Path) -> None:
-    """The tests marked `arm`, on the wheel for aarch64; and the tag which that wheel gets: no older than its symbols,
-    no newer than the glibc 2.36 of the Debian 12 that it was compiled for, which Raspberry Pi OS has too."""
+def test_python_suite() -> None:
+    """The tests marked `arm`, on the wheel for aarch64; and its tag."""
     last = run(ROOT / "tools/arm.sh", "test", "-q").strip().splitlines()[-1]
     print(last)
     assert re.fullmatch(r"\d+ passed(, \d+ deselected)? in .*", last)
     if ON_ARM:
         return  # tests/test_wheel.py
-    [compiled] = (ROOT / ".cache/arm/wheel").glob("*.whl")
-    wheel = Path(run(ROOT / "tools/wheel.sh", tmp_path, compiled).strip())
-    platform, glibc = platform_of(wheel)
-    assert platform == "aarch64"
-    assert newest_symbol(wheel) <= glibc <= (2, 36)
+    [wheel] = (ROOT / ".cache/arm/wheel").glob("*.whl")
+    assert platform_of(wheel) == ("aarch64", (2, 28))
+    assert newest_symbol(wheel) <= (2, 28)

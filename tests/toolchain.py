@@ -123,10 +123,13 @@ class Symbol:
     size: int
 
 
-def symbols(path: Path, prefix: str = "") -> list[Symbol]:
-    """List the symbols of an object; `prefix` names another binutils, "arm-none-eabi-" for instance."""
+def symbols(path: Path, prefix: str = "", dynamic: bool = False) -> list[Symbol]:
+    """List the symbols of an object, or those that a library exports and needs; `prefix` names another binutils,
+    "arm-none-eabi-" for instance.
+    """
     found = []
-    for line in run(tool(f"{prefix}nm"), "--format=posix", "--radix=d", path).splitlines():
+    listed = run(tool(f"{prefix}nm"), "--format=posix", "--radix=d", *(["--dynamic"] if dynamic else []), path)
+    for line in listed.splitlines():
         name, kind, *numbers = line.split()
         found.append(Symbol(name, kind, int(numbers[1]) if len(numbers) > 1 else 0))
     return found

@@ -1,7 +1,9 @@
 #!/bin/sh
-# Build and test rtu_edge for ARM hosts (Raspberry Pi, Jetson): tools/arm.sh wheel | test [pytest arguments].
-#   wheel  dist/*aarch64.whl: cross-compiled, with its manylinux tag; on an ARM host what tools/wheel.sh makes
-#   test   the Python tests marked `arm` and not `slow`, with that wheel, under emulation; on an ARM host natively
+# Test rtu_edge for ARM hosts (Raspberry Pi, Jetson): tools/arm.sh test [pytest arguments] | empty [3.11 ...].
+#   test   the Python tests marked `arm` and not `slow`, with the wheel for aarch64 (tools/wheels.py), under emulation;
+#          on an ARM host natively
+#   empty  the wheels for aarch64 with what pip installs for them, each alone under a Debian's Python: import, doctor,
+#          a run of five seconds, sizes; by default every Python that Debian has
 # Set up by `tools/setup.sh test`. What is downloaded stays in .cache/arm.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,10 +11,6 @@ goal=${1:-test}
 [ $# -eq 0 ] || shift
 host=$PWD/.venv/bin/python
 cache=$PWD/.cache/arm
-root=$cache/root  # an ARM Debian's Python, unpacked
-site=$cache/site  # what pip installs for it
-python=python3.11 # of Debian 12
-suffix=.cpython-311-aarch64-linux-gnu.so
 cpu=cortex-a72 # Raspberry Pi 4; qemu's default model is twice as slow
 
 say() { echo "arm: $*"; }
@@ -24,6 +22,18 @@ quietly() { # quietly <log> <command>...
 }
 
 # ---------------------------------------------------------------- an ARM Python in a folder: no chroot, no multiarch
+use() { # use <version>: set python, root (a Debian's Python for arm64, unpacked) and suite
+    version=$1
+    python=python$version
+    root=$cache/root-$version
+    case $version in
+    3.11) suite=bookworm ;;
+    3.13) suite=trixie ;;
+    3.14 | 3.15) suite=sid ;;
+    *) die "Python $version is in no Debian; 3.11, 3.13, 3.14 and 3.15 are" ;;
+    esac
+}
+
 lay_root() {
     [ ! -e "$root/done" ] || return 0
     say "unpacking Debian's $python for arm64 into $root"
@@ -31,7 +41,7 @@ lay_root() {
     mkdir -p "$root" "$cache/apt/lists/partial" "$cache/apt/archives/partial"
     : >"$cache/apt/status"
     keys=/usr/share/keyrings/debian-archive-keyring.gpg
-    echo "deb [signed-by=$keys] http://deb.debian.org/debian bookworm main" >"$cache/apt/sources.list"
+    echo "deb [signed-by=$keys] http://deb.debian.org/debian $suite main" >"$cache/apt/sources.list"
     cat >"$cache/apt/apt.conf" <<EOF
 APT::Architecture "arm64";
 APT::Architectures { "arm64"; };
@@ -53,52 +63,45 @@ EOF
     export APT_CONFIG="$cache/apt/apt.conf"
     quietly "$cache/apt/update.log" apt-get update
     quietly "$cache/apt/install.log" apt-get install --yes --download-only \
-        python3 python3-dev libpython3-dev libstdc++6 libgomp1
+        "$python" "lib$python-dev" libstdc++6 libgomp1
     unset APT_CONFIG
     for package in "$cache"/apt/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
     rm -rf "$cache/apt"
     touch "$root/done"
 }
 
+install() { # install <folder> <package>...: what pip installs for this Python on aarch64
+    to=$1
+    shift
+    abi=cp$(echo "$version" | tr -d .)
+    quietly "$cache/pip.log" "$host" -m pip install --disable-pip-version-check --target "$to" --only-binary=:all: \
+        --python-version "$version" --implementation cp --abi "$abi" --abi abi3 --abi none \
+        --platform manylinux2014_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux_2_28_aarch64 "$@"
+}
+
 lay_site() {
+    site=$cache/site
     wanted="numpy cffi pyserial msgspec mcap zstandard pytest pytest-timeout hypothesis"
     [ "$(cat "$site/done" 2>/dev/null)" != "$wanted" ] || return 0
     say "installing $wanted for it"
     rm -rf "$site"
     mkdir -p "$site"
     # shellcheck disable=SC2086
-    quietly "$cache/pip.log" "$host" -m pip install --disable-pip-version-check --target "$site" --only-binary=:all: \
-        --python-version 3.11 --implementation cp --abi cp311 --abi abi3 --abi none \
-        --platform manylinux2014_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux_2_28_aarch64 \
-        $wanted
+    install "$site" $wanted
     echo "$wanted" >"$site/done"
 }
 
-cross_wheel() { # $cache/wheel/*.whl
-    lay_root
+wheel() { # $cache/wheel/*.whl, as an index gets it
+    rm -rf "$cache/wheel"
     say "compiling the wheel"
-    mkdir -p "$cache/wheel"
-    rm -f "$cache"/wheel/*.whl
-    # Debian's pyconfig.h leads to a multiarch folder: that one alone, not all of usr/include.
-    multiarch=$root/usr/include/aarch64-linux-gnu
-    mkdir -p "$cache/include"
-    ln -sfn "$multiarch" "$cache/include/aarch64-linux-gnu"
-    CFLAGS="-isystem $cache/include" CXXFLAGS="-isystem $cache/include" \
-        _PYTHON_HOST_PLATFORM=linux-aarch64 SETUPTOOLS_EXT_SUFFIX=$suffix \
-        quietly "$cache/wheel.log" "$host" -m pip wheel --no-deps --no-build-isolation --wheel-dir "$cache/wheel" \
-        -C build-dir="$cache/build" \
-        -C cmake.define.CMAKE_TOOLCHAIN_FILE="$PWD/cmake/aarch64.cmake" \
-        -C cmake.define.RTU_EDGE_TARGET_INCLUDE="$root/usr/include/$python" \
-        -C cmake.define.RTU_EDGE_TARGET_SUFFIX="$suffix" -C cmake.define.RTU_EDGE_WERROR=ON .
-    # The wheel is for this Python, regardless of the one that ran the build.
-    quietly "$cache/tags.log" "$host" -m wheel tags --remove --python-tag cp311 --abi-tag cp311 \
-        "$cache"/wheel/*.whl
+    quietly "$cache/wheel.log" "$host" tools/wheels.py --python "$version" --arch aarch64 --out "$cache/wheel"
 }
 
-make_wheel() {
-    if [ "$(uname -m)" = aarch64 ]; then exec tools/wheel.sh dist; fi
-    cross_wheel
-    tools/wheel.sh dist "$cache"/wheel/*.whl
+emulated() { # emulated <site> <arguments of Python>...
+    packages=$1
+    shift
+    PYTHONPATH=$packages PYTHONDONTWRITEBYTECODE=1 OPENBLAS_NUM_THREADS=1 \
+        qemu-aarch64 -cpu $cpu -L "$root" "$root/usr/bin/$python" -P "$@"
 }
 
 run_tests() {
@@ -109,19 +112,57 @@ run_tests() {
         # shellcheck disable=SC2086
         exec "$host" -m pytest -m "arm and not slow" $files "$@"
     fi
+    use 3.11
     lay_root
     lay_site
-    cross_wheel
+    wheel
     rm -rf "$site/rtu_edge" "$site"/rtu_edge-*
-    quietly "$cache/pip.log" "$host" -m pip install --disable-pip-version-check --target "$site" --no-deps --upgrade \
-        --python-version 3.11 --platform linux_aarch64 --only-binary=:all: "$cache"/wheel/*.whl
+    install "$site" --no-deps --upgrade "$cache"/wheel/*.whl
     # shellcheck disable=SC2086
-    PYTHONPATH=$site PYTHONDONTWRITEBYTECODE=1 OPENBLAS_NUM_THREADS=1 exec qemu-aarch64 -cpu $cpu -L "$root" \
-        "$root/usr/bin/$python" -P -m pytest -p no:cacheprovider -m "arm and not slow" $files "$@"
+    emulated "$site" -m pytest -p no:cacheprovider -m "arm and not slow" $files "$@"
+}
+
+start() { # start <script> <program for ARM>
+    printf '#!/bin/sh\nexec qemu-aarch64 -cpu %s -L "%s" "%s" "$@"\n' $cpu "$root" "$2" >"$1"
+    chmod +x "$1"
+}
+
+# Nothing but what pip installs for the wheel. The times are of the emulator.
+run_empty() {
+    use "$1"
+    lay_root
+    wheel
+    empty=$(mktemp -d)
+    trap 'rm -rf "$empty"' EXIT
+    install "$empty/site" "$cache"/wheel/*.whl
+    say "$version: $(basename "$cache"/wheel/*.whl), $(du -sm "$empty/site" | cut -f 1) MB with numpy"
+    emulated "$empty/site" -c 'import sys, time; import numpy; began = time.perf_counter()
+import rtu_edge; rtu_edge.StreamAC, rtu_edge.connect; spent = time.perf_counter() - began
+from rtu_edge import _core; assert _core.isa == "neon", _core.isa
+print(sys.version.split()[0], _core.isa, f"import {1e3 * spent:.0f} ms beyond numpy, emulated")'
+    (
+        mkdir "$empty/home" && cd "$empty/home" && HOME=$empty/home && export HOME
+        # The host's kernel starts no program for ARM: these scripts do.
+        firmware=$empty/site/rtu_edge/bin/tl_firmware
+        mv "$firmware" "$firmware.arm"
+        start "$empty/python" "$root/usr/bin/$python"
+        start "$firmware" "$firmware.arm"
+        command='import sys; sys.executable = sys.argv.pop(1); from rtu_edge.cli import main; main()'
+        code=0
+        emulated "$empty/site" -c "$command" "$empty/python" doctor >doctor.txt || code=$?
+        [ "$code" -le 1 ] || { cat doctor.txt; die "$version: doctor failed with exit code $code"; }
+        printf '[device]\nplant = "cartpole"\n[run]\nseconds = 5.0\n' >empty.toml
+        emulated "$empty/site" -c "$command" "$empty/python" run empty.toml --sim | tail -n 3
+        [ -e runs/empty/report.html ] || die "$version: the run has no report"
+    )
+    rm -rf "$empty"
 }
 
 case $goal in
-wheel) make_wheel ;;
 test) run_tests "$@" ;;
-*) die "usage: tools/arm.sh wheel|test" ;;
+empty)
+    [ $# -gt 0 ] || set -- 3.11 3.13 3.14 3.15
+    for each; do run_empty "$each"; done
+    ;;
+*) die "usage: tools/arm.sh test [pytest arguments] | empty [3.11 ...]" ;;
 esac

@@ -1,9 +1,9 @@
 """Wheels in empty environments, without a compiler: sizes, import times, a demo of five seconds, every command.
 
     make empty
-    .venv/bin/python tools/empty.py [WHEEL ...]     # by default those in dist/, or one that tools/wheel.sh makes
+    .venv/bin/python tools/empty.py [WHEEL ...]     # by default those in dist/, or one that tools/wheels.py makes
 
-For each wheel of this machine, by the Python of its tag: one environment without extras, for what a loop needs, and one
+For each wheel for this host, by the Python of its tag: one environment without extras, for what a loop needs, and one
 with `all` and `study`. Each command runs with a PATH without compilers, an empty home directory and an empty working
 directory; a file in the home directory is a failure. Dependencies come from the package index, as wheels. Exit code 1
 where something fails, or the package with all that it installs takes more than 55 MB beyond numpy.
@@ -278,7 +278,7 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def python_of(wheel: Path) -> str:
-    """The interpreter that the wheel's tag names; "" where there is none, or for another machine."""
+    """The interpreter that the wheel's tag names; "" where there is none, or for another host."""
     tag = re.search(r"-cp3(\d+)-cp3\d+(t?)-\w+_(x86_64|aarch64)\.whl$", wheel.name)
     if tag is None or tag[3] != platform.machine():
         return ""
@@ -298,7 +298,9 @@ def main() -> int:
     failed, missing = 0, []
     with tempfile.TemporaryDirectory() as folder:
         given = [Path(name).resolve() for name in sys.argv[1:]] or sorted((ROOT / "dist").glob("*.whl"))
-        for wheel in given or [Path(must(ROOT / "tools/wheel.sh", folder).strip())]:
+        for wheel in given or [
+            Path(must(sys.executable, ROOT / "tools/wheels.py", "--this", "--out", folder).splitlines()[-1])
+        ]:
             print(f"\n{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB", flush=True)
             python = python_of(wheel)
             if not python:

@@ -123,7 +123,7 @@ class RegressorModel : public Signal {
                         const py::object& target) = 0;
 };
 
-constexpr const char* kLearnIsDue = "predict() twice: update() comes between two predictions";
+constexpr const char* kUpdateIsDue = "predict() twice: update() comes between two predictions";
 
 template <class T>
 class RegressorOf final : public RegressorModel {
@@ -212,7 +212,7 @@ class RegressorOf final : public RegressorModel {
       const Bound& bound = bound_of<Bound>(self);
       RegressorOf& model = *bound.model;
       if (model.running()) return raise_runtime(kRunning);
-      if (model.predicted()) return raise_runtime(kLearnIsDue);
+      if (model.predicted()) return raise_runtime(kUpdateIsDue);
       const int32_t outputs = model.model_.config.outputs;
       if (!learners::all_finite(bound.target.data(), outputs))
         return raise_for(Status::kNonFinite, "step_bound", "target", bound.target.data(), outputs);
@@ -236,7 +236,7 @@ class RegressorOf final : public RegressorModel {
   }
   void check_order() const {
     check_free();
-    if (predicted()) throw std::runtime_error(kLearnIsDue);
+    if (predicted()) throw std::runtime_error(kUpdateIsDue);
   }
   // target has been checked.
   Status both(const T* x, const T* target, T* y, T* loss) noexcept {
