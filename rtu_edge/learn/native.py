@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -123,6 +123,7 @@ def chunks(
     mode: str = "learn",
     episodes: int = 0,
     cut: int = 0,
+    pauses: Collection[int] = (),
 ) -> Iterator[Chunk]:
     """Runs an agent on a plant in native calls of about 40 ms.
 
@@ -134,12 +135,14 @@ def chunks(
         mode: "learn"; or "mean" or "sample", which act without learning.
         episodes: end after so many; 0: any number.
         cut: end an episode after so many steps; 0: never.
+        pauses: steps after which a call ends: the caller may change the plant there.
     """
     plant = _described(agent, env, env.next_seed if seed is None else seed)
     done, size = 0, _FIRST_CALL
     while done < steps:
         begin = time.perf_counter()
-        out = agent.core.train(plant, mode, min(size, steps - done), episodes, cut)
+        end = min((pause for pause in pauses if done < pause < steps), default=steps)
+        out = agent.core.train(plant, mode, min(size, end - done), episodes, cut)
         env.next_seed, finished = out.pop("next_seed"), len(out["returns"])
         taken, done = out["steps"] - done, out["steps"]
         problem = out.pop("stopped")

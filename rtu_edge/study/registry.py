@@ -78,6 +78,34 @@ def _limited(seeds: int, steps: int, settings: Settings) -> list[Task]:
     ]
 
 
+def _changing(seeds: int, steps: int, settings: Settings) -> list[Task]:
+    """A third of the steps without a change, then ten changes, there and back in turn."""
+    every = max(1000, steps * 2 // 30 // 1000 * 1000)
+    first = max(1000, steps - 10 * every)
+    found = []
+    for variant, name in (("friction doubles", "friction"), ("sensor drifts", "bias")):
+        for kind in families.kinds():
+            for seed in range(seeds):
+                there, back = _change(kind, seed, name)
+                if not there:
+                    continue
+                changes = tuple((first + every * at, back if at % 2 else there) for at in range(10))
+                task = Task(kind, True, seed, agent_seed=seed, episode_seed=_EPISODES * seed, steps=first + 10 * every)
+                found.append(
+                    replace(task, changes=changes, variant=variant, tail=every / 2 / task.steps, settings=settings)
+                )
+    return found
+
+
+def _change(kind: str, seed: int, name: str) -> tuple[dict[str, float], dict[str, float]]:
+    """The parameters after a change, and before it; empty if the kind has no friction."""
+    drawn = families.Machine(kind, seed).parameters
+    if name == "bias":
+        return {"bias": _DRIFT}, {"bias": drawn["bias"]}
+    before = {key: value for key, value in drawn.items() if value > 0.0 and any(word in key for word in _FRICTION)}
+    return {key: 2.0 * value for key, value in before.items()}, before
+
+
 def _hunt(seeds: int, steps: int, settings: Settings) -> list[Task]:
     """Each seed draws kind, machine, reward scale, noise, delay and range of the commands."""
     return [_drawn(seed, steps, settings) for seed in range(seeds)]
@@ -107,6 +135,8 @@ def _drawn(seed: int, steps: int, settings: Settings) -> Task:
 
 # Shares of the range per period and per period squared. examples/robot.toml: 100 N/s and 2 000 N/s^2 of 8 N at 50 Hz.
 _LIMITS = (0.25, 0.1)
+_DRIFT = 0.1  # of the span of each sensor
+_FRICTION = ("drag", "friction", "damping", "coulomb", "viscous")  # in the names of parameters
 _EPISODES = 1_000_003  # between the seeds of the first episodes of two runs
 
 STUDIES: dict[str, Study] = {
@@ -136,6 +166,9 @@ STUDIES: dict[str, Study] = {
         Study("families", "the kinds on which defaults are chosen", 60_000, 10, _on_kinds("chosen")),
         Study("families-reported", "the kinds on which results are reported", 60_000, 10, _on_kinds("reported")),
         Study("limits", "slew and acceleration limits as in examples/robot.toml, on all kinds", 60_000, 5, _limited),
+        Study(
+            "change", "friction that doubles, sensors that drift: ten changes, there and back", 180_000, 5, _changing
+        ),
         Study(
             "collapse",
             "search for runs that lock: kind, machine, reward, noise, delay and range drawn by seed",

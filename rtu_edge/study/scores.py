@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rtu_edge.study import changes
 from rtu_edge.study.scales import Scale
 from rtu_edge.study.tasks import Task
 
@@ -50,4 +51,5 @@ def row_of(task: Task, result: Mapping[str, Any]) -> dict[str, Any]:
         "episodes": result["episodes"],
         "problem": result["problem"],
         "hash": result["hash"],
+        **changes.rows_of(result),
     }

@@ -10,10 +10,12 @@ from typing import Any
 from rtu_edge._base import files
 from rtu_edge._base.packages import needed_by
 from rtu_edge._base.text_table import TextTable
+from rtu_edge.study import changes
 from rtu_edge.study.run import StudyResult
+from rtu_edge.study.scores import LEARNED
 from rtu_edge.study.tasks import CURVES
 
-__all__ = ["COLUMNS", "document", "facts", "groups", "parquet", "save_parquet", "summarise", "table"]
+__all__ = ["COLUMNS", "change_table", "document", "facts", "groups", "parquet", "save_parquet", "summarise", "table"]
 
 COLUMNS = {
     "plant": "string",
@@ -33,6 +35,7 @@ COLUMNS = {
     "episodes": "int64",
     "problem": "string",
     "hash": "string",
+    **changes.COLUMNS,
 }
 _CURVES = {"task": "int64", "step": "int64", **dict.fromkeys(CURVES, "float64")}
 
@@ -91,6 +94,33 @@ def table(rows: Sequence[Mapping[str, Any]]) -> TextTable:
             *(_percent(found[which]) for which in ("learned", "locked", "below_random")),
         )
     return shown
+
+
+def change_table(rows: Sequence[Mapping[str, Any]]) -> TextTable:
+    """Medians of the scores around changes, share of runs that recovered, and the steps that they took.
+
+    Of the runs that had learned before the first change.
+    """
+    shown = TextTable("variant", "learned", "before", "frozen", "after 1", "after last", "recovered 1", "last")
+    for name, group in groups(rows).items():
+        learned = [row for row in group if row["before"] is not None and row["before"] >= LEARNED]
+        cells = [_spread(_middle(learned, column), ".2f").partition(" ")[0] for column in list(changes.COLUMNS)[:4]]
+        shown.add_row(
+            name, f"{len(learned)}/{len(group)}", *cells, *(_recovered(learned, n) for n in ("first", "last"))
+        )
+    return shown
+
+
+def _middle(rows: Sequence[Mapping[str, Any]], column: str) -> list[float] | None:
+    values = [row[column] for row in rows if row[column] is not None]
+    return [0.0, statistics.median(values), 0.0] if values else None
+
+
+def _recovered(rows: Sequence[Mapping[str, Any]], which: str) -> str:
+    steps = [row[f"recovery_{which}"] for row in rows if row[f"recovery_{which}"] is not None]
+    if not steps:
+        return "-" if not rows else "0 %"
+    return f"{100 * len(steps) / len(rows):.3g} %, {statistics.median(steps):,.0f} steps"
 
 
 def _mixed(group: Sequence[Mapping[str, Any]]) -> bool:

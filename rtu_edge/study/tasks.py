@@ -27,6 +27,7 @@ from rtu_edge.device.plants import Plant
 from rtu_edge.learn import native
 from rtu_edge.learn.native import Functions
 from rtu_edge.learn.stream_ac import StreamAC
+from rtu_edge.study import changes
 from rtu_edge.study.families import Machine
 from rtu_edge.study.scales import scale_of
 
@@ -50,6 +51,7 @@ class Task:
         command_range: the policy's -1 and 1 are -command_range and command_range of a machine's command, which is
             clamped to [-1, 1]; 1 or more.
         slew, accel, told: of a command limiter between learner and machine; see native.Functions.
+        changes: (step, parameters) of a machine that changes at these steps, in ascending order; multiples of 1 000.
         variant: runs of different variants are compared with each other.
         agent_seed: of the learner. episode_seed: of the first episode.
         steps: of training.
@@ -65,6 +67,7 @@ class Task:
     slew: float | None = None
     accel: float | None = None
     told: bool = True
+    changes: tuple[tuple[int, dict[str, float]], ...] = ()
     variant: str = ""
     agent_seed: int = 0
     episode_seed: int = 0
@@ -155,19 +158,26 @@ def run_task(task: Task, report: Report | None = None) -> dict[str, Any]:
         "return_error", its standard error; "reward", the mean per step; "reward_error". Of the whole run: "episodes",
         "steps", "problem" ("diverged" or ""). "clipped": share of clipped actions in the last 2 000 steps. "curves":
         rows of CURVES, None for a missing value. "scale": random and reference return of the plant, or None. "hash": of
-        the learner's final state.
+        the learner's final state. With changes, "phases" and "frozen" as in changes.py.
     """
     env = environment_of(task)
     agent = agent_of(task, env)
     found: list[native.Chunk] = []
-    before = 0.0
-    for chunk in native.chunks(agent, env, task.steps, seed=task.episode_seed):
+    before, due, frozen = 0.0, list(task.changes), None
+    pauses = [step for step, _ in due]
+    for chunk in native.chunks(agent, env, task.steps, seed=task.episode_seed, pauses=pauses):
         found.append(chunk)
+        if due and chunk.steps == due[0][0]:
+            frozen = agent.copy() if frozen is None else frozen
+            env.change(**due.pop(0)[1])
         if report is not None:
             taken = chunk.steps - (found[-2].steps if len(found) > 1 else 0)
             report(chunk.steps, (chunk.reward_sum - before) / max(taken, 1))
         before = chunk.reward_sum
-    return _result(task, found, agent.state_hash())
+    result = _result(task, found, agent.state_hash())
+    if frozen is not None:
+        result["frozen"] = changes.frozen_score(task, frozen, environment_of(task))
+    return result
 
 
 def _result(task: Task, found: list[native.Chunk], state: str) -> dict[str, Any]:
@@ -191,6 +201,7 @@ def _result(task: Task, found: list[native.Chunk], state: str) -> dict[str, Any]
         "clipped": _mean(last),
         "scale": None if scale is None else asdict(scale),
         "curves": _curves(windows, returns, ended_at),
+        "phases": changes.measure(task, returns, ended_at, windows) if task.changes else None,
         "hash": state,
     }
 
