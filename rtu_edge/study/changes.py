@@ -1,23 +1,20 @@
-"""Changes of a machine while a learner trains on it: the score of each phase, and how long the learner takes to recover.
+"""Changes of a machine while a learner trains on it: the score of each phase, and the steps until it has recovered.
 
-Phase 0 ends with the first change. The score of a phase is that of its second half. A learner has recovered when the mean
-score of 5 000 steps reaches 90 % of the score of phase 0.
+Phase 0 ends with the first change. The score of a phase is that of its second half. A learner has recovered when the
+mean score of 5 000 steps reaches 90 % of the score of phase 0.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rtu_edge.learn import native
 from rtu_edge.study.scales import Scale, scale_of
-
-if TYPE_CHECKING:
-    from rtu_edge.study.tasks import Task
 
 __all__ = ["COLUMNS", "frozen_score", "measure", "rows_of"]
 
@@ -33,12 +30,12 @@ COLUMNS = {
 }
 
 
-def _scale(task: Task, phase: int) -> Scale | None:
+def _scale(task: Any, phase: int) -> Scale | None:
     values = task.changes[phase - 1][1] if phase else {}
     return scale_of(task.plant, task.family, task.machine_seed, {**task.parameters, **values})
 
 
-def measure(task: Task, returns: Any, ended_at: Any, windows: Any) -> list[dict[str, Any]]:
+def measure(task: Any, returns: Any, ended_at: Any, windows: Any) -> list[dict[str, Any]]:
     """The phases of a run: "score", and from phase 1 on "recovery" in steps; None for not known and not recovered."""
     bounds = [0, *(step for step, _ in task.changes), task.steps]
     phases: list[dict[str, Any]] = []
@@ -76,7 +73,7 @@ def _recovery(scores: npt.NDArray[np.float64], before: float) -> int | None:
     return None
 
 
-def frozen_score(task: Task, agent: Any, env: Any) -> float | None:
+def frozen_score(task: Any, agent: Any, env: Any) -> float | None:
     """The score of the policy of phase 0, which no longer learns, on the machine after the first change.
 
     Args:

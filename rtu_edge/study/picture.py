@@ -18,7 +18,7 @@ from rtu_edge.study.tasks import CURVES
 
 __all__ = ["draw"]
 
-_FEW = 3  # plants, up to which each curve is drawn
+_FEW = 5  # plants, up to which each curve is drawn
 _WINDOW = 1000
 _SMOOTH = 5  # windows
 
@@ -67,7 +67,7 @@ def _curves(axes: Any, found: StudyResult, names: Sequence[str], by: str, scored
             by_name[row[by]].append(curve)
     few, single = len(names) <= _FEW, len(names) == 1
     bundles = by_name if few else {"all runs": [curve for curves in by_name.values() for curve in curves]}
-    colours = [PALETTE[name] for name in ("agent", "control", "force")]
+    colours = [PALETTE[name] for name in ("agent", "control", "force", "good", "bad")]
     for (name, curves), colour in zip(bundles.items(), colours, strict=False):
         if not curves:
             continue

@@ -181,11 +181,7 @@ def tune(
                 search.tell(trial, state=optuna.trial.TrialState.FAIL)
                 raise
             trial.set_user_attr("summary", summarise(rows))
-            value = _objective(rows)
-            if value is None:
-                search.tell(trial, state=optuna.trial.TrialState.FAIL)
-                raise ConfigError(f"study {study.name}: no scores to tune for")
-            search.tell(trial, value)
+            search.tell(trial, _objective(rows))
     return sorted(
         (Trial(t.number, t.params, t.value, t.user_attrs["summary"]) for t in _finished(search)),
         key=lambda trial: (-trial.value, trial.number),
@@ -201,10 +197,9 @@ def _rows(
     return [row_of(task, result) for task, result in zip(tasks, results, strict=True)]
 
 
-def _objective(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """Finite: Optuna would keep an infinite value as the best one."""
-    scores = [min(max(row["score"], -1.0), 1.0) for row in rows if row["score"] is not None]
-    return sum(scores) / len(scores) if scores else None
+def _objective(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Finite: Optuna would keep an infinite value as the best one. A run without a score, too short for one, counts 0."""
+    return sum(min(max(row["score"] or 0.0, -1.0), 1.0) for row in rows) / len(rows)
 
 
 def _url(storage: str) -> str:
