@@ -198,7 +198,7 @@ def _rows(
 
 
 def _objective(rows: Sequence[Mapping[str, Any]]) -> float:
-    """Finite: Optuna would keep an infinite value as the best one. A run without a score, too short for one, counts 0."""
+    """Finite: Optuna would keep an infinite value as the best one. A run too short for a score counts 0."""
     return sum(min(max(row["score"] or 0.0, -1.0), 1.0) for row in rows) / len(rows)
 
 
