@@ -33,7 +33,7 @@ IMPORTS = {
 }
 TIMED = "import time; {before}; start = time.perf_counter(); {code}; print(1e3 * (time.perf_counter() - start))"
 # A simulated plant in real time; and the service of a device at a port.
-CONFIG = '[device]\nplant = "cartpole"\n[run]\nseconds = 5.0\n'
+CONFIG = '[device]\nplant = "cartpole"\n[loop]\nttl_ms = 200\n[run]\nseconds = 5.0\n'
 SERVICE = """
 [device]
 port = "port"
@@ -72,7 +72,7 @@ BASE = (
     Command("export runs/own", (2,), 'onnx is not installed: pip install "rtu_edge[onnx]"'),
     Command("demo", (2,), 'onnx is not installed: pip install "rtu_edge[onnx]"'),
 )
-DEMO = "demo --set run.stop_return=30 --realtime-s 2"  # learns to 30 of 500, then the other stages
+DEMO = "demo --set run.stop_return=30 --set loop.ttl_ms=200 --realtime-s 2"  # learns to 30 of 500, then the other stages
 NO_RUNTIME = "onnxruntime is not installed"  # Python 3.15: there are no wheels
 ALL = (
     Command("--help", words="Safety:"),
@@ -82,7 +82,7 @@ ALL = (
     Command("ports"),
     Command("init cartpole"),
     Command("size cartpole", words="us per step"),
-    Command("run robot.toml --set run.seconds=2", words="report: runs/robot/report.html"),
+    Command("run robot.toml --set run.seconds=2 --set loop.ttl_ms=200", words="report: runs/robot/report.html"),
     Command("run --sim --steps 3000", words="report: runs/sim/report.html"),
     Command("inspect runs/sim --report --plot sim.png"),
     Command("replay runs/sim --verify", words="equal to the bit"),
