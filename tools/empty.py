@@ -72,7 +72,9 @@ BASE = (
     Command("export runs/own", (2,), 'onnx is not installed: pip install "rtu_edge[onnx]"'),
     Command("demo", (2,), 'onnx is not installed: pip install "rtu_edge[onnx]"'),
 )
-DEMO = "demo --set run.stop_return=30 --set loop.ttl_ms=200 --realtime-s 2"  # learns to 30 of 500, then the other stages
+DEMO = (
+    "demo --set run.stop_return=30 --set loop.ttl_ms=200 --realtime-s 2"  # learns to 30 of 500, then the other stages
+)
 NO_RUNTIME = "onnxruntime is not installed"  # Python 3.15: there are no wheels
 ALL = (
     Command("--help", words="Safety:"),
