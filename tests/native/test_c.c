@@ -97,7 +97,7 @@ static void refuses_configurations(void) {
   CHECK(rtu_agent_bytes(NULL) == 0);
   REFUSED(size = 4);
   REFUSED(observation_size = 0);
-  REFUSED(observation_size = 65);
+  REFUSED(observation_size = 1025);
   REFUSED(actions = 33);
   REFUSED(discrete = 1); /* of one action */
   REFUSED(units = 0);
