@@ -2,8 +2,6 @@
 telemetry.
 """
 
-from __future__ import annotations  # pytest.TerminalReporter is there from 8.4 on
-
 import re
 import signal
 import sys
