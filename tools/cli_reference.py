@@ -32,7 +32,7 @@ JSON: dict[str, str] = {
     "ckpt ls": "`checkpoints`: `file` `steps` `episodes` `saved` `bytes` `state_hash` `problem` of each",
     "ckpt diff": "`a` `b` `configuration` `sections`",
     "study": "`study` `runs` `seconds` `plants` `files`; without NAME `studies`: `name` `title` `steps` of each",
-    "tune": "`study` `trials`: `number` `value` `settings` and a summary of each, the best first; `files`",
+    "tune": "`study` `files` `trials`: `number` `value` `settings` of each, the best first, and a summary of its runs",
     "hil list": "`faults`: `name` `kind` `expect` of each",
     "hil kinds": "`kinds`: `kind` `help` `parameters` of each",
     "hil run": "`suite` `started` `seed` `seconds` `version` `host` `ttl_ms` `results` `report`",
