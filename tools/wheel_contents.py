@@ -15,12 +15,11 @@ import time
 import uuid
 import zipfile
 from email.parser import Parser
-from importlib.metadata import distribution, version
+from importlib.metadata import distribution, metadata, version
 from importlib.util import find_spec
 from pathlib import Path
 
 EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH", "1767225600"))  # 2026-01-01: the same for each build of a version
-# What is compiled into the modules: name, licence, purl or none, where its text is in the environment of the build.
 LLVM = "Apache-2.0 WITH LLVM-exception"
 ZIG = "ziglang"
 TOOLS = ("ziglang", "scikit-build-core", "cmake", "ninja", "auditwheel")
@@ -51,8 +50,13 @@ def compiled_in() -> list[dict[str, str]]:
     llvm = llvm_version()
     of_zig = zig_folder()
     libraries = [
-        {"name": name, "version": version(name), "licence": licence, "text": licence_of(name)}
-        for name, licence in (("cffi", "MIT-0"), ("pybind11", "BSD-3-Clause"))
+        {
+            "name": name,
+            "version": version(name),
+            "licence": metadata(name).get("License-Expression") or before_2025,
+            "text": licence_of(name),
+        }
+        for name, before_2025 in (("cffi", "MIT"), ("pybind11", "BSD-3-Clause"))
     ]
     for name, text in (("libcxx", "lib/libcxx"), ("libcxxabi", "lib/libcxxabi"), ("libunwind", "lib/libunwind")):
         words = (of_zig / text / "LICENSE.TXT").read_text()
@@ -75,9 +79,9 @@ def requirement(line: str) -> dict[str, object]:
     }
 
 
-def bill(metadata: str, python: str, platform: str, libraries: list[dict[str, str]]) -> dict[str, object]:
+def bill(told_of: str, python: str, platform: str, libraries: list[dict[str, str]]) -> dict[str, object]:
     """The bill of materials of a wheel, from its METADATA."""
-    told = Parser().parsestr(metadata)
+    told = Parser().parsestr(told_of)
     release = told["Version"]
     own = f"pkg:pypi/rtu-edge@{release}"
     inside = []
@@ -160,14 +164,14 @@ def finish(wheel: Path, python: str, platform: str, out: Path) -> Path:
     files[f"{folder}/WHEEL"] = ("\n".join([*lines, f"Tag: {tag}", ""]).encode(), 0o644)
 
     libraries = compiled_in()
-    metadata = files[f"{folder}/METADATA"][0].decode()
+    text = files[f"{folder}/METADATA"][0].decode()
     own = "License-File: LICENSE\n"
-    assert own in metadata, "METADATA names no licence file"
+    assert own in text, "METADATA names no licence file"
     named = "".join(f"License-File: compiled_in/{library['name']}.txt\n" for library in libraries)
-    files[f"{folder}/METADATA"] = (metadata.replace(own, own + named, 1).encode(), 0o644)
+    files[f"{folder}/METADATA"] = (text.replace(own, own + named, 1).encode(), 0o644)
     for library in libraries:
         files[f"{folder}/licenses/compiled_in/{library['name']}.txt"] = (library["text"].encode(), 0o644)
-    document = json.dumps(bill(metadata, python, platform, libraries), indent=2) + "\n"
+    document = json.dumps(bill(text, python, platform, libraries), indent=2) + "\n"
     files[f"{folder}/sboms/rtu_edge.cdx.json"] = (document.encode(), 0o644)
 
     lines = [record_line(name, files[name][0]) for name in sorted(files)]

@@ -99,8 +99,8 @@ def found_headers(version: str) -> tuple[Path, Path] | None:
 
 
 def headers(version: str, arch: str, build: Path) -> Path:
-    """A folder with this Python's headers. pyconfig.h of one 64-bit Linux serves the other: what the public headers
-    read of it is equal on both. Debian's leads to a folder of the architecture instead, so the real one is copied.
+    """A folder with this Python's headers. pyconfig.h of one 64-bit Linux serves the other: those of Debian differ in
+    four names, which no module uses. Debian's Python.h includes it by architecture, so the real one is copied.
     """
     found = found_headers(version)
     if found is None and version in ("3.14", "3.15"):
