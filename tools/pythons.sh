@@ -84,7 +84,7 @@ for python in $PYTHONS; do
     clone=$PWD/build/pythons/$packages
     [ -d "$clone" ] || git clone --quiet --no-checkout . "$clone"
     git -C "$clone" fetch --quiet origin HEAD
-    git -C "$clone" checkout --quiet --detach FETCH_HEAD
+    git -C "$clone" checkout --quiet --force --detach FETCH_HEAD
     PIP_CONSTRAINT='' PIP_UPGRADE='' PIP_UPGRADE_STRATEGY=''
     case $packages in
     oldest) PIP_CONSTRAINT=$clone/tools/oldest.txt ;;
