@@ -79,8 +79,14 @@ def sources() -> Iterator[tuple[str, str]]:
         yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
 
 
+# With the words of another fact: how a parameter is drawn; what a native call takes, as addresses.
+ALIKE = {("rtu_edge/study/families.py", "Parameter"), ("rtu_edge/learn/native.py", "Functions")}
+
+
 def test_each_fact_has_one_class() -> None:
-    found = sorted((fact, path, name) for path, text in sources() for fact, name in descriptions(text))
+    found = sorted(
+        (fact, path, name) for path, text in sources() for fact, name in descriptions(text) if (path, name) not in ALIKE
+    )
     assert found == [
         ("channel", SCHEMA, "Channel"),
         ("clock", "rtu_edge/loop/flags.py", "Clock"),
