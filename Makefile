@@ -3,13 +3,14 @@
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-oldest test-newest test-pythons hil estop lint tables docs screens format setup fuzz wheels release empty clean
+.PHONY: help demo test test-oldest test-newest test-pythons test-free-threading hil estop lint tables docs screens format setup fuzz wheels release empty clean
 
 help:
 	@echo "make demo           learn to balance a cart-pole over a serial port, with all the set-up"
 	@echo "make test           all tests, with all the set-up"
 	@echo "make test-oldest    the tests with the oldest packages that pyproject.toml allows; make test-newest: the newest"
 	@echo "make test-pythons   the tests on each Python from 3.10 to 3.15 that is found or unpacked, or on PYTHONS=..."
+	@echo "make test-free-threading   the tests with threads on a Python 3.14 without global interpreter lock, built here"
 	@echo "make hil            each fault of the standard suite, on the firmware as a process and on the image in QEMU"
 	@echo "make estop          the emergency stop: each cell of the table in docs/estop.md; as root, for it needs two users"
 	@echo "make fuzz           the native decoders for long: 10 million inputs or 10 minutes each"
@@ -39,6 +40,9 @@ test-newest:
 
 test-pythons:
 	@tools/pythons.sh each $(ARGS)
+
+test-free-threading:
+	@tools/free_threading.sh $(ARGS)
 
 hil:
 	@tools/setup.sh test

@@ -308,7 +308,7 @@ def test_an_agent_drives_one_robot_at_a_time(robot: rtu.Robot) -> None:
     with rtu.connect("cartpole") as other:
 
         def progress(status: Any, records: Any) -> None:
-            with pytest.raises(rtu.ConfigError, match=r"drives another robot at the moment; agent.copy\(\)"):
+            with pytest.raises(rtu.ConfigError, match=r"drives another robot at the moment; agent.copy\(\) before"):
                 other.run(one, steps=10)
             assert other.run(agent(), steps=10).steps == 10
 

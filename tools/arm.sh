@@ -7,6 +7,7 @@
 # Set up by `tools/setup.sh test`. What is downloaded stays in .cache/arm.
 set -eu
 cd "$(dirname "$0")/.."
+. tools/apt.sh
 goal=${1:-test}
 [ $# -eq 0 ] || shift
 host=$PWD/.venv/bin/python
@@ -37,34 +38,13 @@ use() { # use <version>: set python, root (a Debian's Python for arm64, unpacked
 lay_root() {
     [ ! -e "$root/done" ] || return 0
     say "unpacking Debian's $python for arm64 into $root"
-    rm -rf "$root" "$cache/apt"
-    mkdir -p "$root" "$cache/apt/lists/partial" "$cache/apt/archives/partial"
-    : >"$cache/apt/status"
-    keys=/usr/share/keyrings/debian-archive-keyring.gpg
-    echo "deb [signed-by=$keys] http://deb.debian.org/debian $suite main" >"$cache/apt/sources.list"
-    cat >"$cache/apt/apt.conf" <<EOF
-APT::Architecture "arm64";
-APT::Architectures { "arm64"; };
-APT::Install-Recommends "false";
-APT::Sandbox::User "root";
-Acquire::Retries "3";
-Acquire::Languages "none";
-Dir::State "$cache/apt";
-Dir::State::lists "$cache/apt/lists";
-Dir::State::status "$cache/apt/status";
-Dir::Cache "$cache/apt";
-Dir::Cache::archives "$cache/apt/archives";
-Dir::Etc::sourcelist "$cache/apt/sources.list";
-Dir::Etc::sourceparts "-";
-Dir::Etc::preferencesparts "-";
-DPkg::Post-Invoke "";
-APT::Update::Post-Invoke "";
-EOF
-    export APT_CONFIG="$cache/apt/apt.conf"
+    rm -rf "$root"
+    mkdir -p "$root"
+    private_apt "$cache/apt" "$suite" arm64
     quietly "$cache/apt/update.log" apt-get update
     quietly "$cache/apt/install.log" apt-get install --yes --download-only \
         "$python" "lib$python-dev" libstdc++6 libgomp1
-    unset APT_CONFIG
+    public_apt
     for package in "$cache"/apt/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
     rm -rf "$cache/apt"
     touch "$root/done"

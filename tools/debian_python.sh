@@ -4,6 +4,7 @@
 # loader and C library: the host's system stays as it is. Needs apt-get and dpkg-deb, and `tools/setup.sh test`.
 set -eu
 cd "$(dirname "$0")/.."
+. tools/apt.sh
 version=$1
 cache=$PWD/.cache/pythons
 root=$cache/$version
@@ -15,35 +16,6 @@ quietly() { # quietly <log> <command>...
     log=$1
     shift
     "$@" >"$log" 2>&1 || { tail -n 20 "$log" >&2; die "failed: $1, see $log"; }
-}
-
-# apt with a state of its own, in which nothing is installed: so that every library is downloaded.
-download() { # download <package>...
-    rm -rf "$cache/apt"
-    mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
-    : >"$cache/apt/status"
-    keys=/usr/share/keyrings/debian-archive-keyring.gpg
-    echo "deb [signed-by=$keys] http://deb.debian.org/debian sid main" >"$cache/apt/sources.list"
-    cat >"$cache/apt/apt.conf" <<CONF
-APT::Install-Recommends "false";
-APT::Sandbox::User "root";
-Acquire::Retries "3";
-Acquire::Languages "none";
-Dir::State "$cache/apt";
-Dir::State::lists "$cache/apt/lists";
-Dir::State::status "$cache/apt/status";
-Dir::Cache "$cache/apt";
-Dir::Cache::archives "$cache/apt/archives";
-Dir::Etc::sourcelist "$cache/apt/sources.list";
-Dir::Etc::sourceparts "-";
-Dir::Etc::preferencesparts "-";
-DPkg::Post-Invoke "";
-APT::Update::Post-Invoke "";
-CONF
-    export APT_CONFIG="$cache/apt/apt.conf"
-    quietly "$cache/update.log" apt-get update
-    quietly "$cache/install.log" apt-get install --yes --download-only "$@"
-    unset APT_CONFIG
 }
 
 # Debian's paths are absolute; here they are below the root.
@@ -70,7 +42,11 @@ if [ ! -e "$root/done" ]; then
     say "unpacking Debian's python$version into $root"
     rm -rf "$root"
     mkdir -p "$root"
-    download "python$version" "python$version-venv" "libpython$version-dev" libstdc++6 libgomp1
+    private_apt "$cache/apt" sid
+    quietly "$cache/update.log" apt-get update
+    quietly "$cache/install.log" apt-get install --yes --download-only \
+        "python$version" "python$version-venv" "libpython$version-dev" libstdc++6 libgomp1
+    public_apt
     for package in "$cache"/apt/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
     rm -rf "$cache/apt"
     settle

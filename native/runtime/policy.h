@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "native/core/arena.h"
+#include "native/runtime/occupancy.h"
 
 namespace rtu::runtime {
 
@@ -95,6 +96,10 @@ struct Policy {
   // How much the policy explores: of the distribution at the last predict(). For displays, between two calls, some
   // times a second; changes nothing. May be null.
   Spread (*spread)(void* self) noexcept = nullptr;
+
+  // Of the learner behind it, which Python's threads can reach too: entered before any function is called. Null:
+  // nothing else can reach it.
+  Occupancy* occupancy = nullptr;
 };
 
 // Writes the policy's report of the step into a row that contains StepInfo's fields; false if there is none.

@@ -1,5 +1,5 @@
 // A table of kernels that measures time: each entry calls the real one and adds its duration to its part of the step.
-// One thread at a time, and only while a Timing exists.
+// Only in the thread that has a Timing, one at a time.
 #pragma once
 
 #include <array>
@@ -97,8 +97,8 @@ class Timing {
 
   Table table_;
   double empty_ns_ = 0;
-  inline static const Table* real_ = nullptr;
-  inline static std::array<double, kParts> spent_{}, calls_{};
+  inline static thread_local const Table* real_ = nullptr;
+  inline static thread_local std::array<double, kParts> spent_{}, calls_{};
 };
 
 }  // namespace rtu::testing

@@ -175,6 +175,7 @@ class Registration:
         self._lock: PortLock | None = None
         self._control = ""
         self._closed = threading.Event()
+        self._releasing = threading.Lock()
         self._register(control or socket_path(port))
         self._thread = threading.Thread(target=self._keep, name="rtu-edge keeper", daemon=True)
         self._thread.start()
@@ -185,10 +186,11 @@ class Registration:
         self._thread.join()
 
     def close(self) -> None:
-        """Release the port. Idempotent."""
+        """Release the port. Idempotent, also from several threads."""
         self.leave()
-        if self._lock is not None:
-            self._lock.release()
+        with self._releasing:
+            if self._lock is not None:
+                self._lock.release()
 
     def forked(self) -> None:
         """In a child: drops the registration without an effect on the parent's."""

@@ -26,7 +26,7 @@ __all__ = [
     "supervised_agent",
 ]
 
-_driving: set[int] = set()  # of each agent, while a robot's run() uses it
+_driving: dict[int, object] = {}  # of each agent, while a robot's run() uses it: whose
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,15 @@ def only_here(agent: Any) -> Iterator[None]:
     Raises:
         ConfigError: the agent drives another robot at the moment.
     """
-    key = id(getattr(agent, "core", agent))
-    if key in _driving:
-        raise ConfigError("agent: it drives another robot at the moment; agent.copy() makes one for this robot")
-    _driving.add(key)
+    key, own = id(getattr(agent, "core", agent)), object()
+    if _driving.setdefault(key, own) is not own:  # one operation: of two threads, one finds the other's
+        raise ConfigError(
+            "agent: it drives another robot at the moment; agent.copy() before that run makes one for this robot"
+        )
     try:
         yield
     finally:
-        _driving.discard(key)
+        del _driving[key]
 
 
 def check_reward(kind: str, name: str, *, sent: bool, simulated: bool) -> None:

@@ -116,8 +116,8 @@ class Loop(Closing):
 
     Args:
         link: after handshake(); used by the loop alone until the run is over.
-        agent: a StreamAC, a policy from its `core.policy()`, or a controller with a `policy()`. Nothing else may use
-            the agent while the loop runs.
+        agent: a StreamAC, a policy from its `core.policy()`, or a controller with a `policy()`. From start() to the
+            end, the agent's own methods raise RuntimeError, copy() and save() too; ask_snapshot() copies it meanwhile.
         config: see LoopConfig; None: in lockstep where the device offers it, else by the device's clock, unlimited.
             Required for real hardware, with limits.
 
@@ -153,6 +153,7 @@ class Loop(Closing):
 
         Raises:
             ValueError: the link is closed, or another loop runs on it, which continues.
+            RuntimeError: the agent's run() is under way in another thread, or another loop drives it, which continues.
         """
         self._core.start()
         self._started = True

@@ -51,9 +51,48 @@ void a_thread_that_cannot_be_started(Link& link, const Policy& policy, const tl_
   CHECK(after.sa_handler == before.sa_handler);
 }
 
+// Steps of several threads on one learner, whose count is no atomic.
+void calls_follow_one_another() {
+  Occupancy occupancy;
+  int steps = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int k = 0; k < 5000; ++k) {
+        const Occupied occupied(&occupancy, k % 64 == 0 ? User::kRun : User::kCall);
+        steps += occupied.problem() == nullptr ? 1 : 0;
+        if (occupied.problem() != nullptr) --k;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(steps == 4 * 5000 && occupancy.user() == User::kNone);
+}
+
+// Stopped from outside, and destroyed while it runs.
+void a_loop_without_an_end(SimDevice& device, Link& link, const Policy& policy, const tl_hello& hello,
+                           LoopOptions options) {
+  options.session = 2;
+  options.steps = 0;
+  Loop endless(link, device.clock.clock(), policy, hello, options);
+  endless.start();
+  CHECK(!endless.wait(20 * kNsPerMs));
+  endless.request_stop();
+  CHECK(endless.wait(5 * kNsPerS));
+  endless.join();
+  CHECK(endless.result().reason == StopReason::kRequest);
+  options.session = 3;
+  {
+    Loop dropped(link, device.clock.clock(), policy, hello, options);
+    dropped.start();
+  }
+  CHECK(!link.busy.load());
+}
+
 }  // namespace
 
 int main() {
+  calls_follow_one_another();
   SimDevice device("cartpole");
   Link link(device.wire(), device.clock.clock(), 0);
   tl_hello hello;
@@ -67,7 +106,10 @@ int main() {
   options.limits[0] = {-10, 10};
   options.steps = 50000;
   options.ring_records = 1024;
-  Loop loop(link, device.clock.clock(), linear.policy(), hello, options);
+  Occupancy occupancy;
+  Policy owned = linear.policy();
+  owned.occupancy = &occupancy;
+  Loop loop(link, device.clock.clock(), owned, hello, options);
   std::vector<uint8_t> raw(loop.records().capacity() * loop.records().stride());
   loop.start();
   uint64_t taken = 0;
@@ -75,7 +117,10 @@ int main() {
   bool learn = true;
   bool over = false;
   while (!over) {
+    const User keeps_out = occupancy.enter(User::kCall);
+    if (keeps_out == User::kNone) occupancy.leave();
     over = loop.wait(kNsPerMs);
+    CHECK(keeps_out == User::kLoop || over || loop.wait(30 * kNsPerS));
     size_t count = loop.records().available();
     loop.records().take(raw.data(), count);
     taken += count;
@@ -88,26 +133,11 @@ int main() {
     CHECK(loop.counters().steps.get() <= 50000);
   }
   loop.join();
+  CHECK(occupancy.user() == User::kNone);
   CHECK(loop.result().reason == StopReason::kSteps && loop.result().confirmed);
   CHECK(taken + loop.records().dropped() == 50001 + loop.counters().episodes.get());
   CHECK(episodes <= loop.counters().episodes.get());
-
-  // A second one, stopped from outside and then destroyed while it runs.
-  options.session = 2;
-  options.steps = 0;
-  Loop endless(link, device.clock.clock(), linear.policy(), hello, options);
-  endless.start();
-  CHECK(!endless.wait(20 * kNsPerMs));
-  endless.request_stop();
-  CHECK(endless.wait(5 * kNsPerS));
-  endless.join();
-  CHECK(endless.result().reason == StopReason::kRequest);
-  options.session = 3;
-  {
-    Loop dropped(link, device.clock.clock(), linear.policy(), hello, options);
-    dropped.start();
-  }
-  CHECK(!link.busy.load());
+  a_loop_without_an_end(device, link, linear.policy(), hello, options);
   options.session = 4;
   a_thread_that_cannot_be_started(link, linear.policy(), hello, options);
   return 0;

@@ -1,4 +1,5 @@
 // StreamAC.
+#include <algorithm>
 #include <limits>
 
 #include "native/bindings/python/calls.h"
@@ -57,9 +58,11 @@ class AgentOf final : public Agent {
 
   py::object reset(const py::object& observation) override {
     const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
-    check_free();  // after calls that may have run Python code
     T action[learners::kMaxActions];
-    check(start(x.data(), action), "reset");
+    {
+      const Call call(*this);
+      check(start(x.data(), action), "reset");
+    }
     return action_object(action);
   }
 
@@ -68,10 +71,12 @@ class AgentOf final : public Agent {
     const double r = signal_of("reward", reward);
     const bool over = flag_of("terminated", terminated), cut = flag_of("truncated", truncated);
     const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
-    check_order(true);
     T action[learners::kMaxActions];
-    const DenormalsFlushed flushed;
-    check(transition(x.data(), r, over, cut, nullptr, action), "step");
+    {
+      const Call call(*this);
+      check_order(true);
+      check(transition(x.data(), r, over, cut, nullptr, action), "step");
+    }
     return action_object(action);
   }
 
@@ -80,11 +85,13 @@ class AgentOf final : public Agent {
     const double r = reward.is_none() ? kLost : signal_of("reward", reward);
     const std::vector<T> done = applied_action(applied);
     const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
-    check_order(explore);
     T action[learners::kMaxActions];
-    const DenormalsFlushed flushed;
-    check(precede(x.data(), r, done.empty() ? nullptr : done.data()), "predict");
-    check(learners::predict(agent_, x.data(), explore, static_cast<T>(periods), action), "predict");
+    {
+      const Call call(*this);
+      check_order(explore);
+      check(precede(x.data(), r, done.empty() ? nullptr : done.data()), "predict");
+      check(learners::predict(agent_, x.data(), explore, static_cast<T>(periods), action), "predict");
+    }
     return action_object(action);
   }
 
@@ -94,17 +101,18 @@ class AgentOf final : public Agent {
     const double r = reward.is_none() ? kLost : signal_of("reward", reward);
     const std::vector<T> done = applied_action(applied);
     const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
-    check_free();
-    if (!first) check_order(false);
     T action[learners::kMaxActions], drawn[learners::kMaxActions];
-    const DenormalsFlushed flushed;
-    if (first) learners::begin(agent_);
-    check(precede(x.data(), r, done.empty() ? nullptr : done.data()), "act");
-    check(learners::predict(agent_, x.data(), false, static_cast<T>(periods), action), "act");
-    if (!deterministic) {
-      learners::sample(agent_.config.policy, outputs(), agent_.rng, drawn);
-      learners::clip_action(agent_, drawn, action);
-      learners::replace_action(agent_, action);
+    {
+      const Call call(*this);
+      if (!first) check_order(false);
+      if (first) learners::begin(agent_);
+      check(precede(x.data(), r, done.empty() ? nullptr : done.data()), "act");
+      check(learners::predict(agent_, x.data(), false, static_cast<T>(periods), action), "act");
+      if (!deterministic) {
+        learners::sample(agent_.config.policy, outputs(), agent_.rng, drawn);
+        learners::clip_action(agent_, drawn, action);
+        learners::replace_action(agent_, action);
+      }
     }
     return action_object(action);
   }
@@ -114,17 +122,14 @@ class AgentOf final : public Agent {
     const bool over = flag_of("terminated", terminated), cut = flag_of("truncated", truncated);
     const double r = reward.is_none() && !move_weights ? kLost : signal_of("reward", reward);
     const std::vector<T> action = applied_action(applied);
-    check_free();
+    const Call call(*this);
     if (agent_.phase() != Phase::kPredicted)
       throw std::runtime_error("update() without predict(): a step is predict(), then update()");
-    const DenormalsFlushed flushed;
     check(learners::update(agent_, r, over, cut, action.empty() ? nullptr : action.data(), move_weights), "update");
   }
 
   py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
                  const py::object& truncated, const py::object& applied) override {
-    check_free();
-    if (agent_.phase() == Phase::kPredicted) throw std::runtime_error(kLearnIsDue);
     const Numbers<T> x(observations, {kAny, agent_.config.observation_size}, "observations");
     const py::ssize_t k = x.rows(), d = agent_.config.observation_size, a = width();
     const Numbers<double> r(rewards, {k}, "rewards", static_cast<double>(FLT_MAX));
@@ -134,6 +139,7 @@ class AgentOf final : public Agent {
     Status status = Status::kOk;
     {
       const Released released(*this);
+      if (agent_.phase() == Phase::kPredicted) throw std::runtime_error(kLearnIsDue);
       for (py::ssize_t i = 0; i < k && status == Status::kOk; ++i) {
         if (agent_.phase() == Phase::kEnded) learners::begin(agent_);
         status = transition(x.data() + i * d, r.data()[i], over[i], cut[i],
@@ -150,17 +156,16 @@ class AgentOf final : public Agent {
 
   py::dict train(NativePlant& plant, const std::string& mode, uint64_t steps, uint64_t episodes,
                  uint64_t cut) override {
-    check_free();
     const learners::PolicyConfig& policy = agent_.config.policy;
     plant.check_fits(agent_.config.observation_size, policy.discrete ? 0 : policy.actions,
                      policy.discrete ? policy.actions : 0);
-    if (agent_.phase() == Phase::kPredicted) throw std::runtime_error(kLearnIsDue);
     TrainingOutput out;
     out.reserve(steps, episodes, plant.window);
     const Mode chosen = mode == "learn" ? Mode::kLearn : mode == "mean" ? Mode::kMean : Mode::kSample;
     Trainer<T> trainer(agent_, plant, out, chosen, cut);
     {
       const Released released(*this);
+      if (agent_.phase() == Phase::kPredicted) throw std::runtime_error(kLearnIsDue);
       out.stopped = trainer.run(steps, episodes);
     }
     return training_result(plant, out);
@@ -180,34 +185,51 @@ class AgentOf final : public Agent {
   }
 
   void begin() override {
-    check_free();
-    const DenormalsFlushed flushed;
+    const Call call(*this);
     learners::begin(agent_);
   }
-  int phase() const override { return static_cast<int>(agent_.phase()); }
-  py::object last_sample() const override { return array_from(agent_.action, width()); }
-  learners::StepInfo info() const override { return *agent_.info; }
+  int phase() const override {
+    return static_cast<int>(within_call([&] { return agent_.phase(); }));
+  }
+  py::object last_sample() const override {
+    T action[learners::kMaxActions];
+    within_call([&] { return std::copy_n(agent_.action, width(), action); });
+    return array_from(action, width());
+  }
+  learners::StepInfo info() const override {
+    return within_call([&] { return *agent_.info; });
+  }
 
   // Of the newest step: sigma, entropy and the share of actuators whose sample was clipped.
   py::dict diagnostics() const override {
-    const learners::Spread spread = learners::spread(agent_.config.policy, outputs());
+    learners::Spread spread;
+    learners::StepInfo info;
     int clipped = 0;
-    for (py::ssize_t k = 0; k < width(); ++k) clipped += std::fabs(agent_.action[k]) > T(1) ? 1 : 0;
+    {
+      const Call call(*this);
+      spread = learners::spread(agent_.config.policy, outputs());
+      info = *agent_.info;
+      for (py::ssize_t k = 0; k < width(); ++k) clipped += std::fabs(agent_.action[k]) > T(1) ? 1 : 0;
+    }
     using py::arg;
-    py::dict out(arg("value") = agent_.info->value, arg("delta") = agent_.info->delta, arg("entropy") = spread.entropy);
+    py::dict out(arg("value") = info.value, arg("delta") = info.delta, arg("entropy") = spread.entropy);
     if (agent_.config.policy.discrete) return out;
     out["sigma"] = spread.sigma;
     out["clipped"] = static_cast<double>(clipped) / static_cast<double>(width());
     return out;
   }
-  bool healthy() const override { return learners::healthy(agent_); }
+  bool healthy() const override {
+    return within_call([&] { return learners::healthy(agent_); });
+  }
 
   runtime::Policy policy() override {
     as_policy_.agent = agent_;
     as_policy_.sections = table();
     as_policy_.memory = memory();
     as_policy_.bytes = bytes();
-    return as_policy_.policy();
+    runtime::Policy policy = as_policy_.policy();
+    policy.occupancy = &occupancy();
+    return policy;
   }
 
  protected:
@@ -222,8 +244,13 @@ class AgentOf final : public Agent {
 
     static PyObject* reset(PyObject* self, PyObject*) noexcept {
       const Bound& bound = bound_of<Bound>(self);
-      if (bound.model->running()) return raise_runtime(kRunning);
-      const Status status = bound.model->start(bound.observation.data(), bound.action.data());
+      Status status;
+      {
+        const Occupied occupied(&bound.model->occupancy(), User::kCall);
+        if (const char* problem = occupied.problem()) return raise_runtime(problem);
+        const DenormalsFlushed flushed;
+        status = bound.model->start(bound.observation.data(), bound.action.data());
+      }
       if (status == Status::kOk) Py_RETURN_NONE;
       return bound.refused(status, "reset_bound");
     }
@@ -237,10 +264,18 @@ class AgentOf final : public Agent {
           !take_signal("reward", given[0], &reward) || !take_flag(given[1], &terminated) ||
           !take_flag(given[2], &truncated))
         return nullptr;
-      if (const char* problem = bound.model->out_of_order(true)) return raise_runtime(problem);
-      const DenormalsFlushed flushed;
-      const Status status = bound.model->transition(bound.observation.data(), reward, terminated, truncated, nullptr,
-                                                    bound.action.data());
+      const char* problem = nullptr;
+      Status status = Status::kOk;
+      {
+        const Occupied occupied(&bound.model->occupancy(), User::kCall);
+        problem = occupied.problem();
+        if (problem == nullptr) problem = bound.model->out_of_order(true);
+        const DenormalsFlushed flushed;
+        if (problem == nullptr)
+          status = bound.model->transition(bound.observation.data(), reward, terminated, truncated, nullptr,
+                                           bound.action.data());
+      }
+      if (problem != nullptr) return raise_runtime(problem);
       if (status == Status::kOk) Py_RETURN_NONE;
       return bound.refused(status, "step_bound");
     }
@@ -263,7 +298,6 @@ class AgentOf final : public Agent {
 
   // Null, or the reason why predict() is not allowed now.
   const char* out_of_order(bool explore) const noexcept {
-    if (running()) return kRunning;
     if (agent_.phase() == Phase::kPredicted) return kLearnIsDue;
     return explore && agent_.phase() == Phase::kEnded ? kNoEpisode : nullptr;
   }
@@ -274,7 +308,6 @@ class AgentOf final : public Agent {
   // An episode's first observation: nothing to learn from yet.
   Status start(const T* x, T* action) noexcept {
     if (!learners::all_finite(x, agent_.config.observation_size)) return Status::kNonFinite;
-    const DenormalsFlushed flushed;
     learners::begin(agent_);
     return transition(x, 0, false, false, nullptr, action);
   }

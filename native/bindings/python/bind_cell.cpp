@@ -36,17 +36,22 @@ class CellOf final : public Cell {
 
   py::object step(const py::object& x) override {
     const Numbers<T> input(x, {cell_.config.inputs}, "x");
-    advance(input.data());
-    return array_from(cell_.y, 2 * cell_.config.units());
+    py::array_t<T> y(2 * cell_.config.units());
+    T* written = y.mutable_data();
+    const Call call(*this);
+    advance(input.data(), written);
+    return y;
   }
 
   py::dict gradient(const py::object& dy) override {
     const py::ssize_t n = cell_.config.units(), m = cell_.config.poles, d = cell_.config.inputs;
     const Numbers<T> cotangent(dy, {2 * n}, "dL_dy");
     py::array_t<T> nu(m), theta(m), W1({n, d}), W2({n, d});
-    const DenormalsFlushed flushed;
-    cells::gradient(cell_, cotangent.data(), nu.mutable_data(), theta.mutable_data(), W1.mutable_data(),
-                    W2.mutable_data());
+    T* const written[] = {nu.mutable_data(), theta.mutable_data(), W1.mutable_data(), W2.mutable_data()};
+    {
+      const Call call(*this);
+      cells::gradient(cell_, cotangent.data(), written[0], written[1], written[2], written[3]);
+    }
     py::dict out;
     out["nu_log"] = nu;
     out["theta_log"] = theta;
@@ -58,8 +63,9 @@ class CellOf final : public Cell {
   py::object input_gradient(const py::object& dy) override {
     const Numbers<T> cotangent(dy, {2 * cell_.config.units()}, "dL_dy");
     py::array_t<T> dx(cell_.config.inputs);
-    const DenormalsFlushed flushed;
-    cells::input_gradient(cell_, cotangent.data(), dx.mutable_data());
+    T* written = dx.mutable_data();
+    const Call call(*this);
+    cells::input_gradient(cell_, cotangent.data(), written);
     return dx;
   }
 
@@ -75,6 +81,7 @@ class CellOf final : public Cell {
   }
 
   void reset() override {
+    const Call call(*this);
     cells::clear_state(cell_);
     cells::clear_traces(cell_);
   }
@@ -100,8 +107,11 @@ class CellOf final : public Cell {
       for (int32_t i = 0; i < d; ++i)
         if (!core::is_finite(bound.x.data()[i]))
           return raise_for(core::Status::kNonFinite, "step_bound", "x", bound.x.data(), d);
-      model.advance(bound.x.data());
-      std::memcpy(bound.y.data(), model.cell_.y, 2 * static_cast<size_t>(model.cell_.config.units()) * sizeof(T));
+      {
+        const Occupied occupied(&model.occupancy(), User::kCall);
+        const DenormalsFlushed flushed;
+        model.advance(bound.x.data(), bound.y.data());
+      }
       Py_RETURN_NONE;
     }
 
@@ -110,14 +120,14 @@ class CellOf final : public Cell {
         "step_bound()\n--\n\nAdvances state and traces by the bound x; writes the output to the bound y."};
   };
 
-  // x has been checked.
-  void advance(const T* x) noexcept {
-    const DenormalsFlushed flushed;
+  // x has been checked. A cell has neither run() nor loop, so that only other calls can be under way.
+  void advance(const T* x, T* y) noexcept {
     std::memcpy(cell_.x, x, static_cast<size_t>(cell_.config.inputs) * sizeof(T));
     const T nothing[kernels::kMaxSets] = {};
     cells::predict(cell_, nothing, T(1));
     kernels::SetCotangent<T> sets[kernels::kMaxSets] = {};
     cells::update(cell_, false, sets);
+    std::memcpy(y, cell_.y, 2 * static_cast<size_t>(cell_.config.units()) * sizeof(T));
   }
 
   cells::Rtu<T> cell_;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "native/bindings/python/link.h"
+#include "native/bindings/python/one_at_a_time.h"
 #include "native/bindings/python/schema.h"
 
 namespace rtu::bindings {
@@ -117,8 +118,9 @@ void serve_control(PyLink& self, const std::string& path) {
     PyErr_SetFromErrnoWithFilename(PyExc_OSError, path.c_str());
     throw py::error_already_set();
   }
-  self.server.swap(server);
   py::gil_scoped_release release;  // the previous server shuts down, and may have an emergency stop in progress
+  const std::lock_guard<std::mutex> lock(self.serving);
+  self.server.swap(server);
   server.reset();
 }
 
@@ -131,9 +133,9 @@ void bind_link(py::module_& m) {
   py::class_<PyLink>(m, "Link")
       .def(py::init<int, size_t, const Wire*>(), py::arg("fd"), py::arg("capture_bytes") = 0,
            py::arg("wire") = py::none(), py::keep_alive<1, 4>())
-      .def("handshake", &handshake)
-      .def("hello_input", &hello_input)
-      .def("describe", &describe)
+      .def("handshake", one_at_a_time(&handshake))
+      .def("hello_input", one_at_a_time(&hello_input))
+      .def("describe", one_at_a_time(&describe))
       .def("estop",
            [](PyLink& self, double timeout_s) {
              if (self.fd < 0) return false;
@@ -158,7 +160,7 @@ void bind_link(py::module_& m) {
            })
       .def_property_readonly("last_session", [](const PyLink& self) { return self.link.last_session; })
       .def_property_readonly("next_session", [](const PyLink& self) { return self.link.next_session(); })
-      .def("attend", &attend)
+      .def("attend", one_at_a_time(&attend))
       .def("wait_to_arm", [](PyLink& self, uint32_t token) { self.link.arm_token.store(token); })
       .def_property_readonly("estop_requests", [](const PyLink& self) { return self.link.estop_requests.load(); })
       .def_property_readonly("arm_requests", [](const PyLink& self) { return self.link.arm_requests.load(); })

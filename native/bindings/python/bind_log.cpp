@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "native/bindings/python/loop_options.h"
+#include "native/bindings/python/one_at_a_time.h"
 #include "native/bindings/python/schema.h"
 #include "native/runtime/denormals.h"
 #include "native/runtime/loop/loop.h"
@@ -64,6 +65,7 @@ class PyReplay {
       throw py::value_error("policy, records and limits do not fit one another");
     ActuatorLimits rows[kMaxActuators];
     limits_of(limits, period_s, rows);
+    occupancy_ = table.occupancy;
     replay_ = std::make_unique<Replay>(table, n, m, rows, limit_commands);
     replay_->as_applied = as_applied;
   }
@@ -78,6 +80,8 @@ class PyReplay {
     const auto* data = static_cast<const uint8_t*>(records.data());
     size_t done = 0;
     {
+      const Occupied occupied(occupancy_, User::kRun);
+      if (const char* problem = occupied.problem()) throw std::runtime_error(problem);
       py::gil_scoped_release release;
       const DenormalsFlushed flushed;
       for (bool go = true; go && done < count; ++done) {
@@ -94,6 +98,7 @@ class PyReplay {
  private:
   py::object policy_object_;
   size_t stride_;
+  Occupancy* occupancy_ = nullptr;
   std::unique_ptr<Replay> replay_;
 };
 
@@ -123,7 +128,7 @@ void bind_log(py::module_& m) {
   py::class_<PyReplay>(m, "Replay")
       .def(py::init<py::object, int, int, const py::list&, double, bool, bool>(), py::arg("policy"), py::arg("n"),
            py::arg("m"), py::arg("limits"), py::arg("period_s"), py::arg("command_limiter"), py::arg("as_applied"))
-      .def("run", &PyReplay::run, py::arg("records"), py::arg("stop"));
+      .def("run", one_at_a_time(&PyReplay::run), py::arg("records"), py::arg("stop"));
 
   m.attr("black_box_version") = BlackBoxLayout::kVersion;
 }

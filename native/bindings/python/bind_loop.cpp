@@ -8,10 +8,12 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "native/bindings/python/link.h"
 #include "native/bindings/python/loop_options.h"
+#include "native/bindings/python/one_at_a_time.h"
 #include "native/bindings/python/policy.h"
 #include "native/bindings/python/schema.h"
 #include "native/runtime/signals.h"
@@ -234,11 +236,7 @@ class PyLoop {
                     py::arg("counters") = counters(), py::arg("link") = link_quality(link_));
   }
 
-  py::object take_reward_error() {
-    py::object error = reward_.error;
-    reward_.error = py::none();
-    return error;
-  }
+  py::object take_reward_error() { return std::exchange(reward_.error, py::none()); }
 
   py::array take_records() { return drain(loop_->records(), dtype_); }
   py::array take_episodes() { return drain(loop_->episodes(), episode_dtype()); }
@@ -371,26 +369,27 @@ void bind_loop(py::module_& m) {
   using namespace rtu::bindings;
   py::class_<PyLoop>(m, "Loop")
       .def(py::init<py::object, py::object, const py::dict&>(), py::arg("link"), py::arg("policy"), py::arg("options"))
-      .def("start", &PyLoop::start)
-      .def("wait", &PyLoop::wait)
-      .def("result", &PyLoop::result)
-      .def("status", &PyLoop::status)
-      .def("privileges", &PyLoop::privileges)
-      .def("drain", &PyLoop::take_records)
-      .def("drain_episodes", &PyLoop::take_episodes)
-      .def("dtype", &PyLoop::dtype)
-      .def("ask_snapshot", &PyLoop::ask_snapshot)
-      .def("take_snapshot", &PyLoop::take_snapshot)
-      .def("progress", &PyLoop::progress)
-      .def("take_reward_error", &PyLoop::take_reward_error)
+      .def("start", one_at_a_time(&PyLoop::start))
+      .def("wait", one_at_a_time(&PyLoop::wait))
+      .def("result", one_at_a_time(&PyLoop::result))
+      .def("status", one_at_a_time(&PyLoop::status))
+      .def("privileges", one_at_a_time(&PyLoop::privileges))
+      .def("drain", one_at_a_time(&PyLoop::take_records))
+      .def("drain_episodes", one_at_a_time(&PyLoop::take_episodes))
+      .def("dtype", one_at_a_time(&PyLoop::dtype))
+      .def("ask_snapshot", one_at_a_time(&PyLoop::ask_snapshot))
+      .def("take_snapshot", one_at_a_time(&PyLoop::take_snapshot))
+      .def("progress", one_at_a_time(&PyLoop::progress))
+      .def("take_reward_error", one_at_a_time(&PyLoop::take_reward_error))
+      // These wait for no other call.
       .def("request_stop", &PyLoop::request_stop)
       .def("request_estop", &PyLoop::request_estop)
       .def("set_learning", &PyLoop::set_learning);
 
   py::class_<PySignals>(m, "Signals")
       .def(py::init<>())
-      .def("enter", &PySignals::enter)
-      .def("leave", &PySignals::leave)
+      .def("enter", one_at_a_time(&PySignals::enter))
+      .def("leave", one_at_a_time(&PySignals::leave))
       .def("count", [](const PySignals&) { return signals_caught(); });
 
   m.def("episode_dtype", &episode_dtype);

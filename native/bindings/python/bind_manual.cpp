@@ -8,6 +8,7 @@
 
 #include "native/bindings/python/link.h"
 #include "native/bindings/python/loop_options.h"
+#include "native/bindings/python/one_at_a_time.h"
 #include "native/bindings/python/policy.h"
 
 namespace rtu::bindings {
@@ -105,11 +106,11 @@ void bind_manual(py::module_& m) {
   using namespace rtu::bindings;
   py::class_<PyManual>(m, "Manual")
       .def(py::init<py::object, const py::dict&>(), py::arg("link"), py::arg("options"))
-      .def("open", &PyManual::open)
-      .def("reset", &PyManual::reset, py::arg("seed"))
-      .def("command", &PyManual::command, py::arg("u").noconvert(), py::arg("timeout_s"))
-      .def("wait", &PyManual::await, py::arg("answer"), py::arg("timeout_s"))
-      .def("close", &PyManual::close)
-      .def_property_readonly("is_open", &PyManual::is_open)
-      .def_property_readonly("confirmed", &PyManual::confirmed);
+      .def("open", one_at_a_time(&PyManual::open))
+      .def("reset", one_at_a_time(&PyManual::reset), py::arg("seed"))
+      .def("command", one_at_a_time(&PyManual::command), py::arg("u").noconvert(), py::arg("timeout_s"))
+      .def("wait", one_at_a_time(&PyManual::await), py::arg("answer"), py::arg("timeout_s"))
+      .def("close", one_at_a_time(&PyManual::close))
+      .def_property_readonly("is_open", one_at_a_time(&PyManual::is_open))
+      .def_property_readonly("confirmed", one_at_a_time(&PyManual::confirmed));
 }

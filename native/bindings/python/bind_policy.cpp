@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include <memory>
+#include <mutex>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "native/bindings/python/policy.h"
@@ -61,6 +64,18 @@ struct PyFunctionPolicy {
   int action_size = 0;
   ActuatorLimits limits[kMaxActuators];
   bool first = true;
+  std::mutex mutex;  // of error
+
+  void keep(py::object&& found) noexcept {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (error.is_none()) std::swap(error, found);
+  }
+  py::object take_error() noexcept {
+    py::object taken = py::none();
+    const std::lock_guard<std::mutex> lock(mutex);
+    std::swap(error, taken);
+    return taken;
+  }
 
   Policy policy() noexcept { return controller_policy(this, predict); }
 
@@ -74,9 +89,9 @@ struct PyFunctionPolicy {
       c->first = false;
       return 0;
     } catch (py::error_already_set& e) {
-      if (c->error.is_none()) c->error = e.value();
+      c->keep(py::object(e.value()));
     } catch (const std::exception& e) {
-      if (c->error.is_none()) c->error = py::module_::import("builtins").attr("ValueError")(e.what());
+      c->keep(py::module_::import("builtins").attr("ValueError")(e.what()));
     }
     c->first = false;
     return -1;
@@ -96,11 +111,32 @@ std::unique_ptr<PyFunctionPolicy> make_py_function(const py::object& function, i
 
 // ------------------------------------------------------------------ the table, step by step
 
+// One call of a policy. kRun, because a fallback may be a function in Python.
+class Stepping {
+ public:
+  explicit Stepping(const Policy& policy) : occupied_(policy.occupancy, User::kRun) {
+    if (const char* problem = occupied_.problem()) throw std::runtime_error(problem);
+  }
+
+ private:
+  Occupied occupied_;
+  DenormalsFlushed flushed_;
+};
+
+int begin(const Policy& policy) {
+  const Stepping stepping(policy);
+  return policy.begin(policy.self);
+}
+
 py::tuple predict(const Policy& policy, const Floats& observation, bool explore) {
   py::array_t<float> action(policy.action_size);
   const float* x = row_of(observation, policy.observation_size, "observation");
-  const DenormalsFlushed flushed;
-  const int status = policy.predict(policy.self, x, explore, action.mutable_data());
+  float* written = action.mutable_data();
+  int status = 0;
+  {
+    const Stepping stepping(policy);
+    status = policy.predict(policy.self, x, explore, written);
+  }
   return py::make_tuple(status, action);
 }
 
@@ -116,18 +152,37 @@ int update(const Policy& policy, float reward, bool terminated, bool truncated, 
   Floats action;
   if (!applied.is_none()) action = applied.cast<Floats>();
   const float* given = applied.is_none() ? nullptr : row_of(action, policy.action_size, "applied");
-  const DenormalsFlushed flushed;
+  const Stepping stepping(policy);
   return policy.update(policy.self, reward, terminated, truncated, given, move_weights);
 }
 
 py::dict info(const Policy& policy) {
-  const StepInfo* i = policy.info != nullptr ? policy.info(policy.self) : nullptr;
-  if (i == nullptr) return {};
-  py::dict out = learner_info(*i);
-  out["sensor_monitor"] = i->sensor_monitor;
-  out["sensor_channel"] = i->sensor_channel;
-  out["learner_monitor"] = i->learner_monitor;
-  out["mode"] = i->mode;
+  if (policy.info == nullptr) return {};
+  StepInfo i;
+  {
+    const Stepping stepping(policy);
+    const StepInfo* found = policy.info(policy.self);
+    if (found == nullptr) return {};
+    i = *found;
+  }
+  py::dict out = learner_info(i);
+  out["sensor_monitor"] = i.sensor_monitor;
+  out["sensor_channel"] = i.sensor_channel;
+  out["learner_monitor"] = i.learner_monitor;
+  out["mode"] = i.mode;
+  return out;
+}
+
+uint64_t hash(const Policy& policy) {
+  const Stepping stepping(policy);
+  return policy.hash != nullptr ? policy.hash(policy.self) : 0;
+}
+
+py::bytes state(const Policy& policy) {
+  py::bytes out(nullptr, static_cast<py::ssize_t>(policy.state_bytes));
+  char* written = PyBytes_AS_STRING(out.ptr());
+  const Stepping stepping(policy);
+  if (policy.state_bytes > 0) memcpy(written, policy.state, policy.state_bytes);
   return out;
 }
 
@@ -149,14 +204,14 @@ void bind_policy(py::module_& m) {
       .def_readonly("observation_size", &Policy::observation_size)
       .def_readonly("action_size", &Policy::action_size)
       .def_readonly("n_levels", &Policy::n_levels)
-      .def("begin", [](const Policy& p) { return p.begin(p.self); })
+      .def("begin", &begin)
       .def("predict", &predict, py::arg("observation"), py::arg("explore"))
       .def("previous", &previous, py::arg("reward"), py::arg("applied") = py::none())
       .def("update", &update, py::arg("reward"), py::arg("terminated") = false, py::arg("truncated") = false,
            py::arg("applied") = py::none(), py::arg("move_weights") = true)
       .def("info", &info)
-      .def("hash", [](const Policy& p) { return p.hash != nullptr ? p.hash(p.self) : 0; })
-      .def("state", [](const Policy& p) { return py::bytes(static_cast<const char*>(p.state), p.state_bytes); })
+      .def("hash", &hash)
+      .def("state", &state)
       .def("counters", &counters);
 
   py::class_<PdPolicy>(m, "PdPolicy")
@@ -170,9 +225,5 @@ void bind_policy(py::module_& m) {
   py::class_<PyFunctionPolicy>(m, "PyFunctionPolicy")
       .def(py::init(&make_py_function), py::arg("function"), py::arg("observation_size"), py::arg("limits"))
       .def("policy", &PyFunctionPolicy::policy, py::keep_alive<0, 1>())
-      .def("take_error", [](PyFunctionPolicy& self) {
-        py::object error = self.error;
-        self.error = py::none();
-        return error;
-      });
+      .def("take_error", &PyFunctionPolicy::take_error);
 }

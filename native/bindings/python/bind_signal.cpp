@@ -1,4 +1,6 @@
 // TDPredictor, OnlineRegressor: learners for signals.
+#include <optional>
+
 #include "native/bindings/python/calls.h"
 #include "native/bindings/python/configuration.h"
 #include "native/bindings/python/model.h"
@@ -38,15 +40,13 @@ class PredictorOf final : public Predictor {
   double step(const py::object& x, const py::object& cumulant) override {
     const double c = signal_of("cumulant", cumulant);
     const Numbers<T> input(x, {td_.config.observation_size}, "x");
-    check_free();  // after calls that may have run Python code
     T value = 0;
-    const DenormalsFlushed flushed;
+    const Call call(*this);
     check(learners::step(td_, input.data(), c, &value), "step");
     return static_cast<double>(value);
   }
 
   py::object run(const py::object& x, const py::object& cumulants) override {
-    check_free();
     const Numbers<T> input(x, {kAny, td_.config.observation_size}, "x");
     const py::ssize_t k = input.rows();
     const Numbers<double> c(cumulants, {k}, "cumulants", static_cast<double>(FLT_MAX));
@@ -73,11 +73,12 @@ class PredictorOf final : public Predictor {
   }
 
   void begin() override {
-    check_free();
-    const DenormalsFlushed flushed;
+    const Call call(*this);
     learners::begin(td_);
   }
-  learners::StepInfo info() const override { return *td_.info; }
+  learners::StepInfo info() const override {
+    return within_call([&] { return *td_.info; });
+  }
 
  protected:
   void apply_pending() noexcept override { learners::flush(td_.net); }
@@ -95,10 +96,11 @@ class PredictorOf final : public Predictor {
       if (!take_arguments("step_bound", {"cumulant"}, 1, arguments, n, keywords, given) ||
           !take_signal("cumulant", given[0], &cumulant))
         return nullptr;
-      if (bound.model->running()) return raise_runtime(kRunning);
       T value = 0;
       Status status;
       {
+        const Occupied occupied(&bound.model->occupancy(), User::kCall);
+        if (const char* problem = occupied.problem()) return raise_runtime(problem);
         const DenormalsFlushed flushed;
         status = learners::step(bound.model->td_, bound.x.data(), cumulant, &value);
       }
@@ -138,31 +140,25 @@ class RegressorOf final : public RegressorModel {
 
   py::object predict(const py::object& x) override {
     const Numbers<T> input(x, {model_.config.observation_size}, "x");
-    check_order();
     py::array_t<T> y(model_.config.outputs);
-    const DenormalsFlushed flushed;
-    check(learners::predict(model_, input.data(), y.mutable_data()), "predict");
+    T* written = y.mutable_data();
+    const Call call(*this);
+    check_order();
+    check(learners::predict(model_, input.data(), written), "predict");
     return y;
   }
 
   double update(const py::object& target) override {
-    check_free();
-    if (!predicted()) throw std::runtime_error("update() without predict(): a step is predict(), then update()");
+    std::optional<Numbers<T>> values;
+    if (!target.is_none()) values.emplace(target, std::initializer_list<py::ssize_t>{model_.config.outputs}, "target");
     T loss = 0;
-    if (target.is_none()) {
-      const DenormalsFlushed flushed;
-      check(learners::update(model_, static_cast<const T*>(nullptr), &loss), "update");
-    } else {
-      const Numbers<T> values(target, {model_.config.outputs}, "target");
-      check_free();
-      const DenormalsFlushed flushed;
-      check(learners::update(model_, values.data(), &loss), "update");
-    }
+    const Call call(*this);
+    if (!predicted()) throw std::runtime_error("update() without predict(): a step is predict(), then update()");
+    check(learners::update(model_, values ? values->data() : static_cast<const T*>(nullptr), &loss), "update");
     return static_cast<double>(loss);
   }
 
   py::tuple run(const py::object& x, const py::object& targets) override {
-    check_order();
     const Numbers<T> input(x, {kAny, model_.config.observation_size}, "x");
     const py::ssize_t k = input.rows(), outputs = model_.config.outputs;
     const Numbers<T> wanted(targets, {k, outputs}, "targets");
@@ -171,6 +167,7 @@ class RegressorOf final : public RegressorModel {
     Status status = Status::kOk;
     {
       const Released released(*this);
+      check_order();
       for (py::ssize_t i = 0; i < k && status == Status::kOk; ++i)
         status = both(input.data() + i * model_.config.observation_size, wanted.data() + i * outputs, y + i * outputs,
                       loss + i);
@@ -193,11 +190,12 @@ class RegressorOf final : public RegressorModel {
   }
 
   void begin() override {
-    check_free();
-    const DenormalsFlushed flushed;
+    const Call call(*this);
     learners::begin(model_);
   }
-  learners::StepInfo info() const override { return *model_.info; }
+  learners::StepInfo info() const override {
+    return within_call([&] { return *model_.info; });
+  }
 
  protected:
   void apply_pending() noexcept override { learners::flush(model_.net); }
@@ -211,17 +209,22 @@ class RegressorOf final : public RegressorModel {
     static PyObject* step(PyObject* self, PyObject*) noexcept {
       const Bound& bound = bound_of<Bound>(self);
       RegressorOf& model = *bound.model;
-      if (model.running()) return raise_runtime(kRunning);
-      if (model.predicted()) return raise_runtime(kUpdateIsDue);
       const int32_t outputs = model.model_.config.outputs;
-      if (!learners::all_finite(bound.target.data(), outputs))
-        return raise_for(Status::kNonFinite, "step_bound", "target", bound.target.data(), outputs);
       T loss = 0;
-      Status status;
+      const char* problem = nullptr;
+      bool good_target = false;
+      Status status = Status::kOk;
       {
+        const Occupied occupied(&model.occupancy(), User::kCall);
+        problem = occupied.problem();
+        if (problem == nullptr && model.predicted()) problem = kUpdateIsDue;
+        good_target = learners::all_finite(bound.target.data(), outputs);
         const DenormalsFlushed flushed;
-        status = model.both(bound.x.data(), bound.target.data(), bound.prediction.data(), &loss);
+        if (problem == nullptr && good_target)
+          status = model.both(bound.x.data(), bound.target.data(), bound.prediction.data(), &loss);
       }
+      if (problem != nullptr) return raise_runtime(problem);
+      if (!good_target) return raise_for(Status::kNonFinite, "step_bound", "target", bound.target.data(), outputs);
       if (status == Status::kOk) return PyFloat_FromDouble(static_cast<double>(loss));
       return raise_for(status, "step_bound", "x", bound.x.data(), model.model_.config.observation_size);
     }
@@ -235,7 +238,6 @@ class RegressorOf final : public RegressorModel {
     return model_.counters[learners::kPhase] == static_cast<uint64_t>(Phase::kPredicted);
   }
   void check_order() const {
-    check_free();
     if (predicted()) throw std::runtime_error(kUpdateIsDue);
   }
   // target has been checked.

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -109,6 +110,17 @@ std::unique_ptr<Supervisor> make_supervisor(const Policy& learner, const py::obj
   return std::make_unique<Supervisor>(learner, other, o);
 }
 
+// Throws while a loop or a run() has the learner, and with it the supervisor.
+class Entered {
+ public:
+  explicit Entered(Supervisor& supervisor) : occupied_(supervisor.policy().occupancy, User::kCall) {
+    if (const char* problem = occupied_.problem()) throw std::runtime_error(problem);
+  }
+
+ private:
+  Occupied occupied_;
+};
+
 py::bytes bytes_of(const std::vector<unsigned char>& data) {
   return py::bytes(reinterpret_cast<const char*>(data.data()), data.size());
 }
@@ -127,7 +139,10 @@ void bind_supervisor(py::module_& m) {
       .def("state",
            [](Supervisor& self) {
              std::vector<unsigned char> copied(self.copy_bytes());
-             self.copy(copied.data(), true);
+             {
+               const Entered entered(self);
+               self.copy(copied.data(), true);
+             }
              return bytes_of(self.encode(copied.data()));
            })
       .def("encode",
@@ -144,12 +159,22 @@ void bind_supervisor(py::module_& m) {
            })
       .def("restore",
            [](Supervisor& self, const py::bytes& state) {
-             const char* problem = self.restore(reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(state.ptr())),
-                                                static_cast<size_t>(PyBytes_GET_SIZE(state.ptr())));
+             const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(state.ptr()));
+             const auto n = static_cast<size_t>(PyBytes_GET_SIZE(state.ptr()));
+             const char* problem = nullptr;
+             {
+               const Entered entered(self);
+               problem = self.restore(bytes, n);
+             }
              if (problem != nullptr) throw py::value_error(problem);
            })
       .def("snapshot", [](Supervisor& self) {
-        const size_t bytes = self.snapshot() != nullptr ? self.policy().state_bytes : 0;
-        return py::bytes(reinterpret_cast<const char*>(self.snapshot()), bytes);
+        std::vector<unsigned char> copied;
+        {
+          const Entered entered(self);
+          const unsigned char* found = self.snapshot();
+          if (found != nullptr) copied.assign(found, found + self.policy().state_bytes);
+        }
+        return bytes_of(copied);
       });
 }

@@ -4,8 +4,10 @@
 #include <pybind11/pybind11.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cmath>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "native/runtime/link/control_server.h"
@@ -36,22 +38,30 @@ struct PyLink {
       : fd(fd_in), posix(fd_in), link(wire != nullptr ? *wire : posix.wire(), monotonic_clock(), capture_bytes) {}
   ~PyLink() { close(); }
 
+  // Idempotent, also from several threads.
   void close() {
-    server.reset();
-    if (fd >= 0) ::close(fd);
-    fd = -1;
+    {
+      const std::lock_guard<std::mutex> lock(serving);
+      server.reset();
+    }
+    close_port();
+  }
+  void close_port() {
+    const int open = fd.exchange(-1);
+    if (open >= 0) ::close(open);
   }
 
   // In a forked child: the server thread and the socket's path belong to the parent.
   void forked() {
     (void)server.release();
-    close();
+    close_port();  // without the mutex, which another thread may have held
   }
 
-  int fd;
+  std::atomic<int> fd;
   PosixWire posix;
   Link link;
   std::unique_ptr<ControlServer> server;
+  std::mutex serving;  // of server; taken without the interpreter's lock
   tl_hello hello{};
 };
 

@@ -17,6 +17,7 @@
 #include "native/core/checkpoint.h"
 #include "native/runtime/denormals.h"
 #include "native/runtime/isa.h"
+#include "native/runtime/occupancy.h"
 
 namespace rtu::bindings {
 
@@ -31,6 +32,9 @@ template <>
 const kernels::Kernels<double>* kernels_for<double>();
 
 using runtime::DenormalsFlushed;
+using runtime::Occupancy;
+using runtime::Occupied;
+using runtime::User;
 
 struct FreeDeleter {
   void operator()(unsigned char* p) const { std::free(p); }
@@ -79,37 +83,31 @@ class Model {
 
   // Applies pending weight steps, so that weights and hashes do not depend on the time of reading.
   void flush() {
-    check_free();
-    settle();
+    const Call call(*this);
+    apply_pending();
   }
 
   uint64_t bytes() const { return bytes_; }
   uint64_t hash() {
-    check_free();
-    return hash_now();
-  }
-  // For a learner that is known to be idle: throws nothing.
-  uint64_t hash_now() noexcept {
-    settle();
+    const Call call(*this);
+    apply_pending();
     return core::state_hash(*table_, memory_.get());
   }
 
-  // run() works without the interpreter lock: other Python threads must not use the learner until it returns.
-  void check_free() const {
-    if (running_) throw std::runtime_error(kRunning);
-  }
-  bool running() const noexcept { return running_; }
-  static constexpr const char* kRunning = "run() of this learner is under way in another thread";
+  // Entered by each user of this learner.
+  Occupancy& occupancy() const noexcept { return occupancy_; }
 
   py::list sections() const { return section_rows(*table_); }
 
   py::array get(const std::string& name) {
-    flush();
     const core::Section& s = find(name);
     std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(s.rows)};
     if (s.matrix) shape.push_back(static_cast<py::ssize_t>(s.cols));
     py::array out(numpy_dtype(s.dtype), shape);
-    core::gather(s, memory_.get(), static_cast<unsigned char*>(out.mutable_data()));
+    auto* data = static_cast<unsigned char*>(out.mutable_data());
+    const Call call(*this);
+    apply_pending();
+    core::gather(s, memory_.get(), data);
     return out;
   }
 
@@ -121,43 +119,55 @@ class Model {
     if (!value.dtype().is(numpy_dtype(s.dtype)) && !value.dtype().equal(numpy_dtype(s.dtype)))
       refuse(name + ": wrong dtype");
     if ((value.flags() & py::array::c_style) == 0) refuse(name + ": not contiguous");
-    flush();
-    core::scatter(s, static_cast<const unsigned char*>(value.data()), memory_.get());
+    const auto* data = static_cast<const unsigned char*>(value.data());
+    const Call call(*this);
+    apply_pending();
+    core::scatter(s, data, memory_.get());
   }
 
   py::bytes save(const std::string& text, const py::bytes& beside) {
-    flush();
     const auto text_bytes = static_cast<uint32_t>(text.size());
     const auto extra_bytes = static_cast<uint32_t>(PyBytes_GET_SIZE(beside.ptr()));
     const uint64_t n = core::checkpoint_bytes(*table_, text_bytes, extra_bytes);
     py::bytes out(nullptr, static_cast<py::ssize_t>(n));
-    core::write_checkpoint(*table_, memory_.get(), text.data(), text_bytes,
-                           reinterpret_cast<unsigned char*>(PyBytes_AS_STRING(out.ptr())),
-                           reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(beside.ptr())), extra_bytes);
+    auto* written = reinterpret_cast<unsigned char*>(PyBytes_AS_STRING(out.ptr()));
+    const auto* extra = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(beside.ptr()));
+    const Call call(*this);
+    apply_pending();
+    core::write_checkpoint(*table_, memory_.get(), text.data(), text_bytes, written, extra, extra_bytes);
     return out;
   }
 
   // All of the arena, what a checkpoint leaves out included: for adopt().
   py::bytes arena() {
-    flush();
-    return {reinterpret_cast<const char*>(memory_.get()), static_cast<size_t>(bytes_)};
+    py::bytes out(nullptr, static_cast<py::ssize_t>(bytes_));
+    char* written = PyBytes_AS_STRING(out.ptr());
+    const Call call(*this);
+    apply_pending();
+    std::memcpy(written, memory_.get(), bytes_);
+    return out;
   }
 
   // The arena's bytes as another model of the same configuration in this process has them, between two calls.
   void adopt(const py::bytes& arena) {
-    check_free();
     if (static_cast<uint64_t>(PyBytes_GET_SIZE(arena.ptr())) != bytes_)
       refuse("arena: expected " + std::to_string(bytes_) + " bytes");
-    std::memcpy(memory_.get(), PyBytes_AS_STRING(arena.ptr()), bytes_);
+    const char* data = PyBytes_AS_STRING(arena.ptr());
+    const Call call(*this);
+    std::memcpy(memory_.get(), data, bytes_);
   }
 
   // (status, section): 0 on success.
   py::tuple load(const py::bytes& data) {
-    flush();
     const char* where = "";
-    const core::Status status =
-        core::read_checkpoint(*table_, reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr())),
-                              static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr())), memory_.get(), where);
+    const auto* bytes = reinterpret_cast<const unsigned char*>(PyBytes_AS_STRING(data.ptr()));
+    const auto n = static_cast<uint64_t>(PyBytes_GET_SIZE(data.ptr()));
+    core::Status status;
+    {
+      const Call call(*this);
+      apply_pending();
+      status = core::read_checkpoint(*table_, bytes, n, memory_.get(), where);
+    }
     return py::make_tuple(static_cast<int>(status), std::string(where));
   }
 
@@ -168,24 +178,38 @@ class Model {
   unsigned char* memory() const noexcept { return memory_.get(); }
   const core::SectionTable* table() const noexcept { return table_.get(); }
 
-  // Scope of work without the interpreter lock: other Python threads are excluded, denormals are flushed. Throws if
-  // another thread took the learner while this one converted its arguments.
-  class Released {
+  struct Entered {
+    Entered(const Model& model, User as) : occupied(&model.occupancy_, as) {
+      if (const char* problem = occupied.problem()) throw std::runtime_error(problem);
+    }
+    Occupied occupied;
+  };
+
+  // Scope of a call: no other thread works on the learner, denormals are flushed. Throws if a run() or a loop has it.
+  // Nothing in it may call Python, which could hand over to a thread that waits for the end of the call: arguments are
+  // converted and results allocated before.
+  class Call {
    public:
-    explicit Released(Model& model) : mark_(model.running_) {}
+    explicit Call(const Model& model) : entered_(model, User::kCall) {}
 
    private:
-    struct Mark {
-      explicit Mark(bool& running) : flag(running) {
-        if (flag) throw std::runtime_error(kRunning);
-        flag = true;
-      }
-      ~Mark() { flag = false; }
-      Mark(const Mark&) = delete;
-      Mark& operator=(const Mark&) = delete;
-      bool& flag;
-    };
-    Mark mark_;  // first and last, with the lock held
+    Entered entered_;
+    DenormalsFlushed flushed_;
+  };
+
+  template <class Read>
+  auto within_call(Read read) const {
+    const Call call(*this);
+    return read();
+  }
+
+  // The same for many steps, without the interpreter lock.
+  class Released {
+   public:
+    explicit Released(const Model& model) : entered_(model, User::kRun) {}
+
+   private:
+    Entered entered_;
     py::gil_scoped_release release_;
     DenormalsFlushed flushed_;
   };
@@ -205,11 +229,6 @@ class Model {
   }
 
  private:
-  void settle() noexcept {
-    const DenormalsFlushed flushed;
-    apply_pending();
-  }
-
   const core::Section& find(const std::string& name) const {
     for (int i = 0; i < table_->count; ++i)
       if (name == table_->sections[i].name) return table_->sections[i];
@@ -219,7 +238,7 @@ class Model {
   std::unique_ptr<core::SectionTable> table_;
   Memory memory_;
   uint64_t bytes_ = 0;
-  bool running_ = false;
+  mutable Occupancy occupancy_;
 };
 
 inline void check(core::Status status, const char* what) {

@@ -16,7 +16,7 @@ void bind_manual(pybind11::module_& m);
 void bind_supervisor(pybind11::module_& m);
 void bind_log(pybind11::module_& m);
 
-PYBIND11_MODULE(_core, m) {
+PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   rtu::bindings::bind_model(m);
   rtu::bindings::bind_cell(m);
   rtu::bindings::bind_agent(m);

@@ -9,7 +9,7 @@ void bind_policy(pybind11::module_& m);
 void bind_wire(pybind11::module_& m);
 }  // namespace rtu::testing
 
-PYBIND11_MODULE(_testing, m) {
+PYBIND11_MODULE(_testing, m, pybind11::mod_gil_not_used()) {
   (void)pybind11::module_::import("rtu_edge._core");  // whose types these functions take and return
   rtu::testing::bind_bench(m);
   rtu::testing::bind_flags(m);

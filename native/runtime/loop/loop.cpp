@@ -37,12 +37,19 @@ void Loop::set_learning(bool learn, bool explore) noexcept {
 void Loop::start() {
   if (run_.link.board.running.exchange(true, std::memory_order_acq_rel))
     throw std::invalid_argument("the link is in use by another running loop");
+  const User user = policy_.occupancy != nullptr ? policy_.occupancy->enter(User::kLoop) : User::kNone;
+  if (user != User::kNone) {
+    run_.link.board.running.store(false, std::memory_order_relaxed);
+    throw std::runtime_error(Occupied::problem_of(user));
+  }
+  owns_learner_ = policy_.occupancy != nullptr;
   if (run_.options.handle_signals) catch_signals();
   clear_board();
   try {
     thread_ = start_thread("rtu-loop", [this] { run(); });
   } catch (...) {
     run_.link.board.running.store(false, std::memory_order_relaxed);
+    leave_learner();
     if (run_.options.handle_signals) release_signals();
     throw;
   }
@@ -54,6 +61,7 @@ bool Loop::wait(int64_t timeout_ns) {
 }
 
 void Loop::join() {
+  const std::lock_guard<std::mutex> lock(joining_);
   if (!thread_.joinable()) return;
   thread_.join();
   if (run_.options.handle_signals) release_signals();
@@ -93,10 +101,16 @@ void Loop::run() noexcept {
   }
   record::StatusBoard& board = run_.link.board;
   board.reason.store(result_.reason, std::memory_order_relaxed);
+  leave_learner();
   board.running.store(false, std::memory_order_relaxed);
   const std::lock_guard<std::mutex> lock(over_mutex_);
   is_over_ = true;
   over_.notify_all();
+}
+
+void Loop::leave_learner() noexcept {
+  if (owns_learner_) policy_.occupancy->leave();
+  owns_learner_ = false;
 }
 
 void Loop::finish(int64_t now_ns) noexcept {

@@ -37,7 +37,8 @@ class Loop {
   Loop& operator=(const Loop&) = delete;
 
   void run() noexcept;  // runs to the end on this thread
-  // The same on a separate thread. Throws invalid_argument if another loop runs on the link.
+  // The same on a separate thread, to which the learner belongs until the end. Throws invalid_argument if another loop
+  // runs on the link, runtime_error if the learner is in use; nothing has changed then.
   void start();
   bool wait(int64_t timeout_ns);  // true when it is over
   void join();
@@ -75,6 +76,7 @@ class Loop {
   bool open() noexcept;
   void drive() noexcept;
   void close() noexcept;
+  void leave_learner() noexcept;
   void finish(int64_t now_ns) noexcept;
   void begin_reset() noexcept;
 
@@ -109,9 +111,12 @@ class Loop {
   std::atomic<bool> learn_;
   std::atomic<bool> explore_;
 
+  bool owns_learner_ = false;  // until the end of the thread
+
   LoopResult result_;
   std::atomic<bool> privileges_known_{false};
   std::thread thread_;
+  std::mutex joining_;
   std::mutex over_mutex_;
   std::condition_variable over_;
   bool is_over_ = false;

@@ -211,6 +211,7 @@ void BlackBox::put(uint64_t offset, const uint8_t* data, size_t n) noexcept {
 }
 
 void BlackBox::close() {
+  const std::lock_guard<std::mutex> one(closers_);
   if (thread_.joinable()) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);

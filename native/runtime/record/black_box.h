@@ -98,6 +98,7 @@ class BlackBox {
   int64_t flush_ns_ = 0, sync_ns_ = 0;
   bool closing_ = false;
   std::mutex mutex_;
+  std::mutex closers_;
   std::condition_variable wake_;
   std::thread thread_;
 };
