@@ -145,7 +145,9 @@ class Empty:
         done = run(*pip, "--only-binary", ":all:", *what, env={**os.environ, **self.variables})
         if done.returncode != 0:
             text = must(*pip, "--only-binary", "rtu_edge", *what)
-            built = sorted(set(re.findall(r"^ *Building wheel for (\S+)", text, re.MULTILINE)))
+            # Compiled now, or from pip's cache: wheels of the index have a manylinux tag.
+            lines = r"^ *(?:Building wheel for |Using cached (?=\S+-linux_\w+\.whl))(\w+)"
+            built = sorted(set(re.findall(lines, text, re.MULTILINE)))
             print(f"no wheels for this Python, so compiled: {', '.join(built)}")
         return megabytes(self.site)
 
