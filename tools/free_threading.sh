@@ -2,7 +2,7 @@
 # Run the tests with threads on a Python without global interpreter lock: tools/free_threading.sh [pytest arguments].
 # PYTHON=... chooses it; otherwise tools/free_threaded_python.sh builds one. The package is compiled for it into
 # build/free-threading and installed into .cache/pythons/free-threading, without extras. PYTHON_GIL=0 keeps the lock off
-# where a dependency would bring it back (README names them); tests/test_free_threading.py imports without it.
+# if a dependency brings it back; tests/test_free_threading.py imports without it, and fails then.
 set -eu
 cd "$(dirname "$0")/.."
 say() { echo "free_threading: $*"; }
@@ -41,5 +41,5 @@ install --no-build-isolation --no-deps --force-reinstall -C build-dir=build/free
     -C cmake.define.RTU_EDGE_WERROR=ON .
 [ $# -gt 0 ] || set -- tests/test_free_threading.py tests/test_bound.py tests/test_copies.py tests/test_runtime.py \
     tests/test_loop_status.py tests/test_robot.py
-# -P: the installed package, not the folder's.
-PYTHON_GIL=0 exec "$venv/bin/python" -P -m pytest -q -p no:cacheprovider -m "not timing and not slow" "$@"
+# The installed package, not the folder's, also in processes that tests start.
+PYTHONSAFEPATH=1 PYTHON_GIL=0 exec "$venv/bin/python" -m pytest -q -p no:cacheprovider -m "not timing and not slow" "$@"
