@@ -73,3 +73,26 @@ def test_values_that_the_learner_refuses_are_refused_before_any_work(text: str, 
 def test_whole_numbers_where_the_setting_is_whole() -> None:
     assert tune.parse_range("learner.units=16:64").integer
     assert not tune.parse_range("learner.actor.kappa=1:10:log").integer
+
+
+def test_a_setting_has_one_range(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"learner\.units: more than one range"):
+        tune.tune(registry.find("cartpole"), tmp_path, [SEARCH[0], SEARCH[0]], 1)
+
+
+@pytest.mark.parametrize("storage", ["/nonexistent/tune.db", "nosuchdatabase://host/name", "://"])
+def test_a_storage_that_cannot_be_opened_is_one_sentence(storage: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^--storage .*: cannot be opened: [^\n]+$"):
+        found(tmp_path, 1, storage=storage)
+
+
+def test_trials_of_other_runs_are_not_compared(tmp_path: Path) -> None:
+    found(tmp_path, 1)
+    for changed, words in (
+        ({"steps": 2000}, "had --steps 1000;"),
+        ({"seeds": 1}, "had --seeds 2;"),
+        ({"fixed": ["learner.gamma=0.9"]}, "had no --set;"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            found(tmp_path, 2, **changed)
+    assert len(found(tmp_path, 2)) == 2

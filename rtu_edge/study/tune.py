@@ -29,6 +29,7 @@ from rtu_edge.study.summary import summarise
 __all__ = ["Range", "Trial", "draw", "parse_range", "table", "tune"]
 
 _WHOLE = (parameters.Integer, parameters.Widths)
+_RUNS = "runs"  # attribute of a search: the options that its trials have in common
 _OWNER = "process"  # attribute of a trial: the host and process that run it
 
 
@@ -141,24 +142,25 @@ def tune(
         The finished trials, the best first.
 
     Raises:
-        ConfigError: a setting out of its range at one end of a range. ModuleNotFoundError: optuna is not installed.
+        ConfigError: a setting out of its range at one end of a range, or searched twice; the storage cannot be opened,
+            or its search has other seeds, steps or fixed settings. ModuleNotFoundError: optuna is not installed.
     """
     with needed_by("rtu-edge tune"):
         import optuna
     if not ranges:
         raise ConfigError("--search: expected at least one setting to search")
+    keys = [one.key for one in ranges]
     for one in ranges:
+        if keys.count(one.key) > 1:
+            raise ConfigError(f"--search {one.key}: more than one range")
         ends = one.choices or [str(int(x) if one.integer else x) for x in (one.low, one.high)]
         for end in ends:  # before any work
             learner_settings([*fixed, f"{one.key}={end}"])
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    search = optuna.create_study(
-        storage=_url(storage or str(folder / "tune.db")),
-        study_name=f"rtu_edge {study.name}",
-        direction="maximize",
-        load_if_exists=True,
-    )
+    place = storage or str(folder / "tune.db")
+    search = _open(place, f"rtu_edge {study.name}")
+    _same_runs(search, place, {"--seeds": seeds, "--steps": steps, "--set": sorted(fixed)})
     # Another seed after a restart: the same one would suggest the first trials again.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "multivariate" is experimental in Optuna 4
@@ -200,6 +202,31 @@ def _rows(
 def _objective(rows: Sequence[Mapping[str, Any]]) -> float:
     """Finite: Optuna would keep an infinite value as the best one. A run too short for a score counts 0."""
     return sum(min(max(row["score"] or 0.0, -1.0), 1.0) for row in rows) / len(rows)
+
+
+def _open(storage: str, name: str) -> Any:
+    """The search in a storage, which is created."""
+    import optuna
+    import sqlalchemy.exc
+
+    try:
+        return optuna.create_study(storage=_url(storage), study_name=name, direction="maximize", load_if_exists=True)
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
+        # The first line: the others are SQL and links.
+        problem = str(error.__cause__ or error).partition("\n")[0]
+        raise ConfigError(f"--storage {storage}: cannot be opened: {problem}") from error
+
+
+def _same_runs(search: Any, storage: str, given: dict[str, Any]) -> None:
+    """Scores of runs with other steps, seeds or settings are not compared with those of earlier trials."""
+    kept = search.user_attrs.get(_RUNS)
+    if kept is None:
+        search.set_user_attr(_RUNS, given)
+        return
+    for name, value in given.items():
+        if kept[name] != value:
+            was = f"{name} {kept[name]}" if kept[name] else f"no {name}"
+            raise ConfigError(f"{storage}: its trials had {was}; give another folder with --out, or another --storage")
 
 
 def _url(storage: str) -> str:
