@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 import rtu_edge.cli
-from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.study import picture, registry, scores, summary, tasks
+from rtu_edge.study.cluster import Cluster
 from rtu_edge.study.pool import LocalPool, TaskFailed
 from rtu_edge.study.run import run_study
 from rtu_edge.study.settings import learner_settings
@@ -102,6 +103,23 @@ def test_a_folder_has_one_study_at_a_time_and_keeps_other_settings_apart(tmp_pat
     assert more.rows[:2] == first.rows != other.rows
     with Store(tmp_path), pytest.raises(ConfigError, match="another study is running there"):
         Store(tmp_path)
+
+
+@pytest.mark.parametrize("change", [(b'"return":', b'"return":[],"x":'), (b'"scale":', b'"scales":'), (b"{", b"[")])
+def test_a_changed_line_is_no_result(change: tuple[bytes, bytes], tmp_path: Path) -> None:
+    run, path = registry.find("cartpole"), tmp_path / "tasks.jsonl"
+    first = run_study(run, tmp_path, seeds=1, steps=1000, workers=1, shown=False)
+    path.write_bytes(path.read_bytes().replace(*change))
+    again = run_study(run, tmp_path, seeds=1, steps=1000, workers=1, shown=False)
+    assert again.done == 1 and again.rows == first.rows
+
+
+@pytest.mark.parametrize("address", ["foo", "tcp://host", "host:port"])
+def test_an_address_without_a_port_is_refused_at_once(address: str) -> None:
+    begin = time.monotonic()
+    with pytest.raises(DeviceError, match=f"^--scheduler {address}: no answer"):
+        Cluster(address)
+    assert time.monotonic() - begin < 9.0  # a client without an address waits for 10 s, and for 20 s when it is closed
 
 
 def test_a_task_gives_what_learn_gives(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ class Cluster:
             import distributed
         self._dask: Any = distributed
         try:
+            if not address.startswith("inproc:"):  # first: a client without an address leaves threads that wait for it
+                self._dask.comm.get_address_host_port(address if "://" in address else f"tcp://{address}", strict=True)
             self._client = self._dask.Client(address, timeout=_CONNECT_S, set_as_default=False)
         except (OSError, ValueError) as error:
             raise DeviceError(f"--scheduler {address}: no answer from a Dask scheduler: {error}") from error

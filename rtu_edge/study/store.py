@@ -1,6 +1,7 @@
 """Results of a study on disk: one line of JSON per task, appended in one write, so that a killed study resumes.
 
-A result is found again by its task's key (tasks.Task.key()). A line that a kill cut short is skipped.
+A result is found again by its task's key (tasks.Task.key()). A line that is cut short, or has another form, is skipped:
+its task runs again.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -17,6 +18,41 @@ from rtu_edge._base.errors import ConfigError
 __all__ = ["Store"]
 
 _FILE = "tasks.jsonl"
+
+
+class _Scale(TypedDict):
+    random: float
+    random_error: float
+    reference: float
+    per_step: bool
+
+
+class _Phase(TypedDict):
+    score: float | None
+    recovery: float | None
+
+
+class _Result(msgspec.Struct):
+    """The types of what tasks.run_task() returns; a line of another form is not a result."""
+
+    mean: float | None = msgspec.field(name="return")
+    return_error: float | None
+    reward: float
+    reward_error: float | None
+    episodes: int
+    steps: int
+    problem: str
+    clipped: float | None
+    scale: _Scale | None
+    curves: list[list[float | None]]
+    phases: list[_Phase] | None
+    hash: str
+    frozen: float | None = None
+
+
+class _Row(msgspec.Struct):
+    key: str
+    result: _Result
 
 
 class Store:
@@ -39,10 +75,11 @@ class Store:
         text = self.path.read_bytes()
         for line in text.split(b"\n")[:-1]:
             try:
-                row = msgspec.json.decode(line)
-                self._known[row["key"]] = row["result"]
-            except (msgspec.DecodeError, KeyError, TypeError):
-                continue  # cut short
+                msgspec.json.decode(line, type=_Row)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue  # cut short, or changed
+            row = msgspec.json.decode(line)
+            self._known[row["key"]] = row["result"]
         if text and not text.endswith(b"\n"):
             os.write(self._handle, b"\n")
 
