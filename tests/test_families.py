@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 from itertools import pairwise
 from pathlib import Path
@@ -201,6 +203,21 @@ def test_a_parameter_changes_while_the_machine_runs():
     assert machine.parameters["coulomb_nm"] == pytest.approx(2 * friction)
     machine.redraw(2)
     assert machine.parameters == Machine("servo-load", 2).parameters
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda machine: pickle.loads(pickle.dumps(machine))])
+def test_a_copy_continues_with_the_same_bits(copied):
+    machine = Machine("servo-load", 2, {"noise": 0.01})
+    machine.reset(5)
+    machine.step([0.4])
+    same = copied(machine)
+    assert same.parameters == machine.parameters and same.state_bytes == machine.state_bytes
+    for u in (0.3, -0.7):
+        machine.step([u])
+        assert same.state_bytes != machine.state_bytes
+        same.step([u])
+        assert same.state_bytes == machine.state_bytes
+    assert same.reset()[1] == machine.reset()[1] == {"episode_seed": 6}
 
 
 def test_errors_name_what_is_wrong_and_change_nothing():

@@ -154,6 +154,9 @@ class _Sheet:
     period_s: float
 
 
+_OWN_MEMORY = frozenset({"_machine", "_u", "_x", "_u_pointer", "_x_pointer", "description", "sheet"})  # not pickled
+
+
 class Machine:
     """One machine of a family, with reset() and step() as Gymnasium has them.
 
@@ -185,6 +188,21 @@ class Machine:
             self.change(**parameters)
             self.reset(0)
         self.next_seed = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copy and pickle: a copy continues with the same bits."""
+        kept = {key: value for key, value in self.__dict__.items() if key not in _OWN_MEMORY}
+        return {**kept, "description": self.kind, "state_bytes": self.state_bytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        data = state.pop("state_bytes")
+        Machine.__init__(self, state.pop("description"), state["seed"])
+        if len(data) != len(ffi.buffer(self._machine)):
+            raise ConfigError("a pickled Machine of another build")
+        kind = self._machine.kind
+        ffi.buffer(self._machine)[:] = data
+        self._machine.kind = kind
+        self.__dict__.update(state)
 
     def redraw(self, seed: int) -> None:
         """Become another machine of the same kind, at its start; changes are undone.
