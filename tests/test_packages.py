@@ -83,7 +83,7 @@ from rtu_edge.record import RunFolder
 from rtu_edge.report import write_picture
 call("write_picture", write_picture, RunFolder("runs/sim"), Path("plot.png"))
 
-sys.path.append(sys.argv[2])
+sys.path.insert(0, sys.argv[2])  # pyarrow 17 installs a package `benchmarks` of its own
 for name in ("vector_env", "stable_baselines3"):
     try:
         importlib.import_module(f"benchmarks.{name}")
