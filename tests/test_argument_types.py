@@ -31,7 +31,7 @@ INTEGERS = {
 NUMBERS = {
     "stream_ac": {
         "gamma": 0.75, "trace_decay": 0.5, "entropy": 0.25, "r_min": 0.5, "r_max": 0.75, "max_phase": 2.0,
-        "sparsity": 0.5, "sigma_floor": 0.125, "dt_s": 0.25,
+        "sparsity": 0.5, "sigma_floor": 0.125, "exploration_correlation": 0.5, "dt_s": 0.25,
     },
     "td_predictor": {"gamma": 0.75, "trace_decay": 0.5, "step_size": 0.5, "kappa": 2.5, "r_min": 0.5, "max_phase": 2.0},
     "online_regressor": {"step_size": 0.5, "kappa": 2.5, "r_min": 0.5, "r_max": 0.75, "sparsity": 0.5},

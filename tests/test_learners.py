@@ -50,7 +50,8 @@ def oracle_of(agent: rtu.StreamAC) -> learners.StreamAC:
 OWN = (
     "activation", "credit", "previous_action", "previous_reward",
     "gamma", "trace_decay", "optimizer", "actor", "critic", "entropy", "sigma_floor",
-    "normalize_observation", "observation_bound", "scale_reward", "recompute",
+    "normalize_observation", "observation_bound", "scale_reward", "recompute", "exploration_correlation",
+    "actor_warmup",
 )  # fmt: skip
 SMALL_STEPS = {"actor": {"kappa": 20.0}, "critic": {"kappa": 20.0}}
 
@@ -118,6 +119,12 @@ CASES: dict[str, dict[str, Any]] = {
     "a bound that holds often": {"observation_bound": 2.0},
     "entropy": {"entropy": 0.5, "sigma_floor": 0.1},
     "entropy, discrete, shared": {"entropy": 0.5} | DISCRETE | SHARED,
+    "correlated": {"exploration_correlation": 0.7},
+    "correlated, shared": {"exploration_correlation": 0.5, "sigma_floor": 0.1} | SHARED,
+    "correlated, recompute": {"exploration_correlation": 0.7, "recompute": True},
+    "correlated, discrete": {"exploration_correlation": 0.7} | DISCRETE,
+    "warm-up": {"actor_warmup": 40},
+    "warm-up, shared": {"actor_warmup": 1000} | SHARED,
     "sgd": {"optimizer": "sgd"} | RATES,
     "sgd, shared": {"optimizer": "sgd"} | RATES | SHARED,
     "adam": {"optimizer": "adam"} | RATES,

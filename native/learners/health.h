@@ -60,6 +60,13 @@ bool healthy(const Network<T>& net) {
   return finite_block(net.pending, static_cast<uint64_t>(net.config.heads));
 }
 
+template <class T>
+bool healthy_noise(const StreamAc<T>& agent) {
+  const uint64_t width = static_cast<uint64_t>(agent.config.policy.width());
+  return agent.shift == nullptr || (finite_block(agent.shift, width) && finite_block(agent.shift_before, width) &&
+                                    finite_block(agent.shift_next, width));
+}
+
 // Also false when the step's flags or the random generator's increment (odd) have a value that the code never writes.
 template <class T>
 bool healthy(const StreamAc<T>& agent) {
@@ -68,7 +75,7 @@ bool healthy(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i)
     if (!healthy(agent.net[i])) return false;
   return healthy(agent.observation) && healthy(agent.reward) && finite_block(agent.scalars, kScalars) &&
-         finite_block(agent.action, width) && finite_block(agent.before, width) && finite_block(step, 3) &&
+         finite_block(agent.action, width) && finite_block(agent.before, width) && healthy_noise(agent) && finite_block(step, 3) &&
          agent.counters[kPhase] <= static_cast<uint64_t>(Phase::kPredicted) && agent.counters[kFirst] <= 1 &&
          agent.counters[kTracesStale] <= 1 && (agent.rng.words[1] & 1u) == 1;
 }

@@ -19,9 +19,11 @@ struct PolicyConfig {
   bool discrete = false;
   int32_t actions = 1;  // number of actuators, or of discrete actions
   double sigma_floor = 0.0;
+  double correlation = 0.0;  // rho of successive exploration noise; continuous actions
 
   constexpr int32_t outputs() const { return discrete ? actions : 2 * actions; }
   constexpr int32_t width() const { return discrete ? 1 : actions; }  // scalars of an action
+  constexpr bool correlated() const { return !discrete && correlation > 0; }
 };
 
 template <class T>
@@ -38,13 +40,27 @@ void softmax(const PolicyConfig& config, const T* logits, double* p) {
   for (int32_t i = 0; i < config.actions; ++i) p[i] /= sum;
 }
 
-// Draws an action: sample (width) is unclipped; the gradient is that of the sample.
+// Share of sigma that a step's own noise has: the rest is rho times the noise of the step before (math.md, 4,
+// Correlated exploration). shift null: all of it.
 template <class T>
-void sample(const PolicyConfig& config, const T* y, core::Rng rng, T* action) {
+double fresh_share(const PolicyConfig& config, const T* shift) {
+  return shift == nullptr ? 1.0 : core::square_root(1.0 - config.correlation * config.correlation);
+}
+
+template <class T>
+double mean_of(const T* y, const T* shift, int32_t k) {
+  return static_cast<double>(y[k]) + (shift == nullptr ? 0.0 : static_cast<double>(shift[k]));
+}
+
+// Draws an action: sample (width) is unclipped; the gradient is that of the sample. shift (width): rho times the noise
+// of the step before; null draws from the distribution over all of them.
+template <class T>
+void sample(const PolicyConfig& config, const T* y, core::Rng rng, T* action, const T* shift = nullptr) {
   if (!config.discrete) {
+    const double fresh = fresh_share(config, shift);
     for (int32_t k = 0; k < config.actions; ++k)
-      action[k] =
-          static_cast<T>(static_cast<double>(y[k]) + sigma_of(config, y[config.actions + k]) * core::normal(rng));
+      action[k] = static_cast<T>(mean_of(y, shift, k) +
+                                 fresh * sigma_of(config, y[config.actions + k]) * core::normal(rng));
     return;
   }
   double p[kMaxActions];
@@ -92,16 +108,17 @@ Spread spread(const PolicyConfig& config, const T* y) {
   return {sum / config.actions, H};
 }
 
-// Cotangents of log pi(action) and of the entropy H on the head's outputs.
+// Cotangents of log pi(action) and of the entropy H on the head's outputs; shift as for sample().
 template <class T>
-void policy_cotangents(const PolicyConfig& config, const T* y, const T* action, T* log_pi, T* entropy) {
+void policy_cotangents(const PolicyConfig& config, const T* y, const T* action, const T* shift, T* log_pi, T* entropy) {
   if (!config.discrete) {
+    const double fresh = fresh_share(config, shift);
     for (int32_t k = 0; k < config.actions; ++k) {
       const double s = static_cast<double>(y[config.actions + k]);
       const double sigma = sigma_of(config, s),
-                   z = (static_cast<double>(action[k]) - static_cast<double>(y[k])) / sigma;
+                   z = (static_cast<double>(action[k]) - mean_of(y, shift, k)) / (fresh * sigma);
       const double slope = core::sigmoid(s);  // dsigma / ds
-      log_pi[k] = static_cast<T>(z / sigma);
+      log_pi[k] = static_cast<T>(z / (fresh * sigma));
       log_pi[config.actions + k] = static_cast<T>((z * z - 1.0) / sigma * slope);
       entropy[k] = T(0);
       entropy[config.actions + k] = static_cast<T>(slope / sigma);

@@ -20,6 +20,7 @@ struct StreamAcConfig {
   bool shared_body = false;
   double gamma = 0.99;
   double entropy = 0.01;  // tau
+  uint64_t actor_warmup = 0;  // steps in which the actor's step size rises from 0
   bool normalize_observation = true;
   double observation_bound = kDefaultObservationBound;  // deviations; 0: none
   bool scale_reward = true;
@@ -45,6 +46,8 @@ struct StreamAc {
   T* action;                       // (width) the unclipped sample, which the gradient refers to
   T* before;                       // (width) the sample of the previous step, which the next update() evaluates
   T* previous;                     // (width + 2) previous.h; null unless it is an input
+  T *shift, *shift_before;         // (width) what the noise before added to the mean of action, of before; or null
+  T* shift_next;                   // (width) what the noise of action will add
   T *features[2], *s1[2], *s2[2];  // recompute: the cell's output and slopes of the step before
   StepInfo* info;
 
@@ -87,6 +90,11 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
   agent.before = arena.vector<T>(Name("before").dot("action"), width);
   if (config.previous_action || config.previous_reward)
     agent.previous = arena.vector<T>(Name("previous"), previous_size(config.policy));
+  if (config.policy.correlated()) {
+    agent.shift = arena.vector<T>(Name("shift"), width);
+    agent.shift_before = arena.vector<T>(Name("before").dot("shift"), width);
+    agent.shift_next = arena.vector<T>(Name("next").dot("shift"), width);
+  }
   if (config.recompute) {
     for (int i = 0; i < agent.nets; ++i) {
       const Name name = Name("before").number(i);
@@ -112,6 +120,12 @@ void flush(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i) flush(agent.net[i]);
 }
 
+// The next exploration noise is uncorrelated with what was before.
+template <class T>
+void forget_noise(const StreamAc<T>& agent) {
+  if (agent.shift != nullptr) cells::zero(agent.shift_next, agent.config.policy.width());
+}
+
 // An episode's start, before its first observation.
 template <class T>
 void begin(const StreamAc<T>& agent) {
@@ -122,6 +136,7 @@ void begin(const StreamAc<T>& agent) {
   agent.scalars[kReturn] = 0;
   if (agent.previous != nullptr) clear_previous(agent.config.policy, agent.previous);
   ++agent.counters[kEpisodes];
+  forget_noise(agent);
 }
 
 // The action handed out: the sample clipped to [-1, 1], or the choice. (width)
@@ -186,6 +201,21 @@ void resume_learning(const StreamAc<T>& agent) {
   }
   agent.counters[kTracesStale] = 0;
   agent.counters[kFirst] = 1;
+  forget_noise(agent);
+}
+
+// Draws the action for the newest observation; the one before moves to `before`.
+template <class T>
+void explore(const StreamAc<T>& agent, const T* y) {
+  const PolicyConfig& policy = agent.config.policy;
+  const size_t bytes = static_cast<size_t>(policy.width()) * sizeof(T);
+  memcpy(agent.before, agent.action, bytes);
+  if (agent.shift == nullptr) return sample(policy, y, agent.rng, agent.action);
+  memcpy(agent.shift_before, agent.shift, bytes);
+  memcpy(agent.shift, agent.shift_next, bytes);
+  sample(policy, y, agent.rng, agent.action, agent.shift);
+  for (int32_t k = 0; k < policy.width(); ++k)
+    agent.shift_next[k] = static_cast<T>(policy.correlation) * (agent.action[k] - y[k]);
 }
 
 // First half of a step. observation (observation_size), action (width): output for the actuators. explore false: takes
@@ -215,8 +245,7 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
     agent.counters[kTracesStale] = 1;
     return Status::kOk;
   }
-  memcpy(agent.before, agent.action, static_cast<size_t>(agent.config.policy.width()) * sizeof(T));
-  sample(agent.config.policy, y, agent.rng, agent.action);
+  explore(agent, y);
   clip_action(agent, agent.action, action);
   replace_action(agent, action);
   agent.counters[kPhase] = static_cast<uint64_t>(Phase::kPredicted);
@@ -236,12 +265,12 @@ bool overridden(const StreamAc<T>& agent, const T* applied) {
 
 // Head cotangents for a step, from the outputs of forward_body(), and backpropagation through the network.
 template <class T>
-void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* const* features, const T* const* s1,
+void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* shift, const T* const* features, const T* const* s1,
                      const T* const* s2) {
   agent.critic().head[0].cot[0][0] = T(1);
   const Head<T>& head = agent.actor().head[agent.actor_head()];
   const int32_t kind = agent.actor_kind();
-  policy_cotangents(agent.config.policy, head.y, action, head.cot[kind], head.cot[kind + 1]);
+  policy_cotangents(agent.config.policy, head.y, action, shift, head.cot[kind], head.cot[kind + 1]);
   for (int i = 0; i < agent.nets; ++i) store_gradients(agent.net[i], features[i], s1[i], s2[i]);
 }
 
@@ -250,7 +279,7 @@ template <class T>
 void recompute_last(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i) forward_body(agent.net[i], agent.features[i]);
   agent.scalars[kValue] = static_cast<double>(agent.critic().head[0].y[0]);
-  keep_cotangents(agent, agent.before, agent.features, agent.s1, agent.s2);
+  keep_cotangents(agent, agent.before, agent.shift_before, agent.features, agent.s1, agent.s2);
 }
 
 template <class T>
@@ -284,6 +313,13 @@ double step_factor(const StreamAc<T>& agent) {
   const double halvings = agent.scalars[kHalvings];
   if (!(halvings > 0)) return 1.0;
   return core::power_of_two(halvings < kMaxHalvings ? -static_cast<int>(halvings) : -kMaxHalvings);
+}
+
+// The actor's share of its step size while the critic and the running statistics are still far from theirs.
+template <class T>
+double warmup_share(const StreamAc<T>& agent) {
+  const uint64_t step = agent.counters[kSteps] + 1, all = agent.config.actor_warmup;
+  return step < all ? static_cast<double>(step) / static_cast<double>(all) : 1.0;
 }
 
 // Second half of a step: learns from the transition that the newest observation ended. applied (width, may be null):
@@ -325,14 +361,15 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
     const T* features[] = {features_of(agent.net[0]), features_of(agent.net[agent.nets - 1])};
     const T* s1[] = {agent.net[0].cell.s1, agent.net[agent.nets - 1].cell.s1};
     const T* s2[] = {agent.net[0].cell.s2, agent.net[agent.nets - 1].cell.s2};
-    keep_cotangents(agent, agent.action, features, s1, s2);
+    keep_cotangents(agent, agent.action, agent.shift, features, s1, s2);
   }
   if (!first && move_weights) {
-    const T error = static_cast<T>(delta), factor = static_cast<T>(step_factor(agent));
+    const T error = static_cast<T>(delta), factor = static_cast<T>(step_factor(agent)),
+            warm = factor * static_cast<T>(warmup_share(agent));
     agent.info->step_size_critic = static_cast<float>(apply_update(agent.critic(), 0, error, norm[0][0], factor));
     agent.info->step_size_actor =
         ours ? static_cast<float>(apply_update(agent.actor(), agent.actor_head(), error,
-                                               norm[agent.nets - 1][agent.actor_head()], factor))
+                                               norm[agent.nets - 1][agent.actor_head()], warm))
              : 0.0f;
     ++agent.counters[kSteps];
   }

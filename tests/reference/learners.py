@@ -152,6 +152,8 @@ class ACConfig:
     critic: dict[str, float] = field(default_factory=lambda: {"step_size": 1.0, "kappa": 2.0})
     entropy: float = 0.01
     sigma_floor: float = 0.0
+    exploration_correlation: float = 0.0
+    actor_warmup: int = 0
     normalize_observation: bool = True
     observation_bound: float = 10.0
     scale_reward: bool = True
@@ -185,6 +187,7 @@ class StreamAC:
         self.normalizer = Channels(observation_size, config.observation_bound)
         self.reward_scaler = RewardScaler(config.gamma)
         self.value = self.delta = 0.0
+        self.steps = 0
         self.width = len(self.p["actor.head.bias"]) // (1 if config.discrete else 2)  # of an action as an input
 
     def reset(self, observation: Array, action: Any) -> None:
@@ -197,6 +200,7 @@ class StreamAC:
         self.critic.clear()
         self.reward_scaler.begin()
         self.last_action: Any = None
+        self.next_shift: float | Array = 0.0
         self._see(observation)
         self._remember(action)
 
@@ -234,7 +238,12 @@ class StreamAC:
         self.actor.advance(None if overridden else {k: g + bonus * self.g_entropy[k] for k, g in self.g_log_pi.items()})
         self._remember(action)  # cotangents with w_t, the weights that saw s'
         moving = [] if not update or reward is None else [self.critic] if overridden else [self.critic, self.actor]
-        add(self.p, *[each.step(self.delta) for each in moving])
+        updates = [each.step(self.delta) for each in moving]
+        if self.actor in moving and self.steps + 1 < self.c.actor_warmup:
+            share = (self.steps + 1) / self.c.actor_warmup
+            updates[-1] = {k: share * u for k, u in updates[-1].items()}
+        self.steps += len(moving) > 0
+        add(self.p, *updates)
         if terminated or truncated:
             for trunk in self.trunks:
                 trunk.reset()
@@ -244,7 +253,7 @@ class StreamAC:
             for trunk in self.trunks:
                 trunk.evaluate()
             self.value = float(self.critic_head.forward()[0])
-            self._remember(action)
+            self._remember(action, newest=False)
 
     def previous(self, reward: float | None) -> Array:
         """The inputs after the observation (math.md, 4, Previous action and reward); 0 at an episode's first step."""
@@ -276,13 +285,17 @@ class StreamAC:
             trunk.forward(x, periods)
         self.value = float(self.critic_head.forward()[0])
 
-    def _remember(self, action: Any) -> None:
+    def _remember(self, action: Any, newest: bool = True) -> None:
         self.last_action = action
         out = self.actor_head.forward()
+        rho = self.c.exploration_correlation
         if self.c.discrete:
             _, d_log_pi, _, d_entropy = softmax_policy(out, int(action))
         else:
-            _, d_log_pi, _, d_entropy = normal_policy(out, np.asarray(action, dtype=np.float64), self.c.sigma_floor)
+            a = np.asarray(action, dtype=np.float64)
+            if newest:
+                self.shift, self.next_shift = self.next_shift, rho * (a - out[: len(a)])
+            _, d_log_pi, _, d_entropy = normal_policy(out, a, self.c.sigma_floor, rho, self.shift)
         self.g_value = self.critic_head.gradient(np.ones(1))
         self.g_log_pi = self.actor_head.gradient(d_log_pi)
         self.g_entropy = self.actor_head.gradient(d_entropy)

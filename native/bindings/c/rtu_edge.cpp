@@ -88,6 +88,7 @@ learners::StreamAcConfig native(const rtu_agent_config& c) {
   out.policy.discrete = c.discrete != 0;
   out.policy.actions = c.actions;
   out.policy.sigma_floor = c.sigma_floor;
+  out.policy.correlation = c.exploration_correlation;
   out.body.cell.kind = static_cast<cells::CellKind>(c.cell);
   out.body.cell.credit = static_cast<cells::Credit>(c.credit);
   out.body.cell.activation = static_cast<kernels::Activation>(c.activation);
@@ -105,6 +106,7 @@ learners::StreamAcConfig native(const rtu_agent_config& c) {
   out.critic = head(c, c.critic_step_size, c.critic_kappa);
   out.shared_body = c.shared_body != 0;
   out.entropy = c.entropy;
+  out.actor_warmup = static_cast<uint64_t>(c.actor_warmup);
   out.normalize_observation = c.normalize_observation != 0;
   out.observation_bound = c.observation_bound;
   out.scale_reward = c.scale_reward != 0;

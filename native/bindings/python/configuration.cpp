@@ -81,12 +81,14 @@ learners::StreamAcConfig stream_ac_configuration(const py::dict& d) {
   out.policy.discrete = take<bool>(d, "discrete");
   out.policy.actions = take<int>(d, "n_outputs");
   out.policy.sigma_floor = take<double>(d, "sigma_floor");
+  out.policy.correlation = take<double>(d, "exploration_correlation");
   out.body = body(d);
   out.gamma = take<double>(d, "gamma");
   out.actor = head(d, out.gamma, take<py::dict>(d, "actor"));
   out.critic = head(d, out.gamma, take<py::dict>(d, "critic"));
   out.shared_body = take<std::string>(d, "body") == "shared";
   out.entropy = take<double>(d, "entropy");
+  out.actor_warmup = take<uint64_t>(d, "actor_warmup");
   out.normalize_observation = take<bool>(d, "normalize_observation");
   out.observation_bound = take<double>(d, "observation_bound");
   out.scale_reward = take<bool>(d, "scale_reward");

@@ -49,7 +49,13 @@ _BEFORE = {"observation_bound": 0.0}
 
 # Arguments added since format 4, and the value that is the former behaviour: a file has one only where its value is
 # another, so that the version before reads the learners that it knows.
-_SINCE = {"credit": "rtrl", "previous_action": False, "previous_reward": False}
+_SINCE = {
+    "credit": "rtrl",
+    "previous_action": False,
+    "previous_reward": False,
+    "exploration_correlation": 0.0,
+    "actor_warmup": 0,
+}
 
 
 class DamagedError(CheckpointError):
@@ -152,7 +158,7 @@ def check_saved(data: bytes, path: str | Path) -> None:
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """A learner's configuration from a file of any version, for the current constructor."""
-    return {**_BEFORE, **config}
+    return {**_BEFORE, **_SINCE, **config}
 
 
 def read_config(data: bytes, path: str | Path = "checkpoint") -> dict[str, Any]:
