@@ -206,7 +206,7 @@ void resume_learning(const StreamAc<T>& agent) {
 
 // Draws the action for the newest observation; the one before moves to `before`.
 template <class T>
-void explore(const StreamAc<T>& agent, const T* y) {
+void draw_action(const StreamAc<T>& agent, const T* y) {
   const PolicyConfig& policy = agent.config.policy;
   const size_t bytes = static_cast<size_t>(policy.width()) * sizeof(T);
   memcpy(agent.before, agent.action, bytes);
@@ -245,7 +245,7 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
     agent.counters[kTracesStale] = 1;
     return Status::kOk;
   }
-  explore(agent, y);
+  draw_action(agent, y);
   clip_action(agent, agent.action, action);
   replace_action(agent, action);
   agent.counters[kPhase] = static_cast<uint64_t>(Phase::kPredicted);

@@ -62,12 +62,16 @@ class StreamAC(Actor):
                 "sgd" and "adam".
             "kappa": Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps;
                 default 3.
+        actor_warmup: Steps in which the actor's step size rises from 0 to its value, while the critic and the
+            statistics settle, 0 to 2147483647 steps.
         entropy: Entropy coefficient tau, 0 to 1000.
         r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
         r_max: Largest retention of a pole at initialisation, above 0, at most 1.
         max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
         sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
         sigma_floor: Offset added to the standard deviation of continuous actions, 0 to 1000.
+        exploration_correlation: Correlation rho of the exploration noise of successive steps, 0 to 0.99; continuous
+            actions (docs/math.md, 4).
         normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved
             gives 0.
         observation_bound: Clip normalised observations and the readings in their statistics, 0, or 2 to 1e6 standard
@@ -106,12 +110,14 @@ class StreamAC(Actor):
         optimizer: str = "obgd",
         actor: Mapping[str, float] | None = None,
         critic: Mapping[str, float] | None = None,
+        actor_warmup: int = 0,
         entropy: float = 0.01,
         r_min: float = 0.7,
         r_max: float = 1.0,
         max_phase: float = 6.28,
         sparsity: float = 0.9,
         sigma_floor: float = 0.0,
+        exploration_correlation: float = 0.0,
         normalize_observation: bool = True,
         observation_bound: float = 10.0,
         scale_reward: bool = True,

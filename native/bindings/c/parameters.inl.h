@@ -30,12 +30,14 @@ inline void set_defaults(rtu_agent_config& c) {
   c.actor_kappa = 2.0;
   c.critic_step_size = 1.0;
   c.critic_kappa = 3.0;
+  c.actor_warmup = 0;
   c.entropy = 0.01;
   c.r_min = 0.7;
   c.r_max = 1.0;
   c.max_phase = 6.28;
   c.sparsity = 0.9;
   c.sigma_floor = 0.0;
+  c.exploration_correlation = 0.0;
   c.normalize_observation = 1;
   c.observation_bound = 10.0;
   c.scale_reward = 1;
@@ -65,12 +67,14 @@ inline bool in_range(const rtu_agent_config& c) {
   if (!above(c.actor_kappa, 0.0, 1000000.0)) return false;
   if (!number(c.critic_step_size, 0.0, 1000000.0)) return false;
   if (!above(c.critic_kappa, 0.0, 1000000.0)) return false;
+  if (!within(c.actor_warmup, 0, 2147483647)) return false;
   if (!number(c.entropy, 0.0, 1000.0)) return false;
   if (!number(c.r_min, 0.0, 0.9999999)) return false;
   if (!above(c.r_max, 0.0, 1.0)) return false;
   if (!above(c.max_phase, 0.0, 1000.0)) return false;
   if (!number(c.sparsity, 0.0, 1.0)) return false;
   if (!number(c.sigma_floor, 0.0, 1000.0)) return false;
+  if (!number(c.exploration_correlation, 0.0, 0.99)) return false;
   if (!(c.observation_bound == 0.0 || number(c.observation_bound, 2.0, 1000000.0))) return false;
   return true;
 }

@@ -99,6 +99,9 @@ typedef struct rtu_agent_config {
   double critic_step_size;
   /* Factor kappa of the step bound of obgd, above 0, at most 1e6; larger values take smaller steps; default 3 */
   double critic_kappa;
+  /* Steps in which the actor's step size rises from 0 to its value, while the critic and the statistics settle, 0 to
+   * 2147483647 steps; default 0 */
+  int32_t actor_warmup;
   /* Entropy coefficient tau, 0 to 1000; default 0.01 */
   double entropy;
   /* Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max; default 0.7 */
@@ -111,6 +114,9 @@ typedef struct rtu_agent_config {
   double sparsity;
   /* Offset added to the standard deviation of continuous actions, 0 to 1000; default 0 */
   double sigma_floor;
+  /* Correlation rho of the exploration noise of successive steps, 0 to 0.99; continuous actions (docs/math.md, 4);
+   * default 0 */
+  double exploration_correlation;
   /* Normalise each channel by its running mean and variance; a channel that has not moved gives 0; default 1 */
   int32_t normalize_observation;
   /* Clip normalised observations and the readings in their statistics, 0, or 2 to 1e6 standard deviations; 0
