@@ -75,7 +75,7 @@ def test_a_file_from_before_has_neither() -> None:
     before = rtu.StreamAC(1, action_size=1, exploration_correlation=0.0, actor_warmup=0).config
     told = stored_config(before)
     assert not {"exploration_correlation", "actor_warmup"} & set(told)
-    assert complete(told) == before
+    assert rtu.StreamAC(**complete(told)).config == before
 
 
 def test_warm_up_scales_the_actors_step_alone() -> None:

@@ -59,8 +59,8 @@ void sample(const PolicyConfig& config, const T* y, core::Rng rng, T* action, co
   if (!config.discrete) {
     const double fresh = fresh_share(config, shift);
     for (int32_t k = 0; k < config.actions; ++k)
-      action[k] = static_cast<T>(mean_of(y, shift, k) +
-                                 fresh * sigma_of(config, y[config.actions + k]) * core::normal(rng));
+      action[k] =
+          static_cast<T>(mean_of(y, shift, k) + fresh * sigma_of(config, y[config.actions + k]) * core::normal(rng));
     return;
   }
   double p[kMaxActions];

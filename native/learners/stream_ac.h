@@ -19,7 +19,7 @@ struct StreamAcConfig {
   HeadConfig actor, critic;
   bool shared_body = false;
   double gamma = 0.99;
-  double entropy = 0.01;  // tau
+  double entropy = 0.01;      // tau
   uint64_t actor_warmup = 0;  // steps in which the actor's step size rises from 0
   bool normalize_observation = true;
   double observation_bound = kDefaultObservationBound;  // deviations; 0: none
@@ -265,8 +265,8 @@ bool overridden(const StreamAc<T>& agent, const T* applied) {
 
 // Head cotangents for a step, from the outputs of forward_body(), and backpropagation through the network.
 template <class T>
-void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* shift, const T* const* features, const T* const* s1,
-                     const T* const* s2) {
+void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* shift, const T* const* features,
+                     const T* const* s1, const T* const* s2) {
   agent.critic().head[0].cot[0][0] = T(1);
   const Head<T>& head = agent.actor().head[agent.actor_head()];
   const int32_t kind = agent.actor_kind();
@@ -367,10 +367,10 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
     const T error = static_cast<T>(delta), factor = static_cast<T>(step_factor(agent)),
             warm = factor * static_cast<T>(warmup_share(agent));
     agent.info->step_size_critic = static_cast<float>(apply_update(agent.critic(), 0, error, norm[0][0], factor));
-    agent.info->step_size_actor =
-        ours ? static_cast<float>(apply_update(agent.actor(), agent.actor_head(), error,
-                                               norm[agent.nets - 1][agent.actor_head()], warm))
-             : 0.0f;
+    agent.info->step_size_actor = ours
+                                      ? static_cast<float>(apply_update(agent.actor(), agent.actor_head(), error,
+                                                                        norm[agent.nets - 1][agent.actor_head()], warm))
+                                      : 0.0f;
     ++agent.counters[kSteps];
   }
   agent.info->value = static_cast<float>(value);

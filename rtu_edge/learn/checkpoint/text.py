@@ -158,7 +158,7 @@ def check_saved(data: bytes, path: str | Path) -> None:
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """A learner's configuration from a file of any version, for the current constructor."""
-    return {**_BEFORE, **_SINCE, **config}
+    return {**_BEFORE, **config}
 
 
 def read_config(data: bytes, path: str | Path = "checkpoint") -> dict[str, Any]:
