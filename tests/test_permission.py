@@ -90,6 +90,7 @@ def test_no_command_arms_real_hardware_unasked(
     assert moved(board) == []
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("name", ["run", "bench loop"])
 def test_what_is_asked_for_and_confirmed_moves(
     name: str, board: FaultBridge, robot: Path, capfd: pytest.CaptureFixture[str]
