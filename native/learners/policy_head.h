@@ -40,8 +40,8 @@ void softmax(const PolicyConfig& config, const T* logits, double* p) {
   for (int32_t i = 0; i < config.actions; ++i) p[i] /= sum;
 }
 
-// Share of sigma that a step's own noise has: the rest is rho times the noise of the step before (math.md, 4,
-// Correlated exploration). shift null: all of it.
+// Share of sigma that a step's own noise has: the rest is rho times the noise of the step before
+// (math_learners.md, 4, Correlated exploration). shift null: all of it.
 template <class T>
 double fresh_share(const PolicyConfig& config, const T* shift) {
   return shift == nullptr ? 1.0 : core::square_root(1.0 - config.correlation * config.correlation);

@@ -315,6 +315,15 @@ double step_factor(const StreamAc<T>& agent) {
   return core::power_of_two(halvings < kMaxHalvings ? -static_cast<int>(halvings) : -kMaxHalvings);
 }
 
+// After predict() without exploring: an action drawn from the policy, in place of its mode.
+template <class T>
+void draw_instead(const StreamAc<T>& agent, T* action) {
+  T drawn[kMaxActions];
+  sample(agent.config.policy, agent.actor().head[agent.actor_head()].y, agent.rng, drawn);
+  clip_action(agent, drawn, action);
+  replace_action(agent, action);
+}
+
 // The actor's share of its step size while the critic and the running statistics are still far from theirs.
 template <class T>
 double warmup_share(const StreamAc<T>& agent) {

@@ -227,6 +227,19 @@ overrides = click.option(
     shell_complete=complete.keys,
 )
 
+
+def training_runs(out_more: str, out_shown: str) -> Decorator[Any]:
+    """Options of commands that train many learners: --seeds, --steps, --workers, --scheduler, -o, --set, --json."""
+
+    def add(command: Any) -> Any:
+        one_run = steps(shown="the study's", more="the training of each run")
+        for option in (as_json(), overrides, out(out_more, shown=out_shown), scheduler, workers, one_run, seeds()):
+            command = option(command)
+        return command
+
+    return add
+
+
 memory = click.option(
     "--memory",
     type=click.IntRange(1, 1 << 20),

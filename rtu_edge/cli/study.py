@@ -24,13 +24,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("name", required=False, shell_complete=complete.study)
-@options.seeds()
-@options.steps(shown="the study's", more="the training of each run")
-@options.workers
-@options.scheduler
-@options.out("a folder; a study continues with the results there", shown="runs/study-NAME")
-@options.overrides
-@options.as_json()
+@options.training_runs("a folder; a study continues with the results there", "runs/study-NAME")
 def command(
     name: str | None,
     seeds: int | None,

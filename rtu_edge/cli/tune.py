@@ -36,13 +36,7 @@ from rtu_edge.cli.common import console, print_json
     default="",
     help="File or database URL of the search; processes may share it  [default: tune.db in the folder]",
 )
-@options.seeds()
-@options.steps(shown="the study's", more="the training of each run")
-@options.workers
-@options.scheduler
-@options.out("a folder; a search continues with the results there", shown="runs/tune-NAME")
-@options.overrides
-@options.as_json()
+@options.training_runs("a folder; a search continues with the results there", "runs/tune-NAME")
 def command(
     name: str,
     searched: tuple[str, ...],

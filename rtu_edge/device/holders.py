@@ -121,19 +121,29 @@ def _device(found: os.stat_result) -> Device | None:
     return Device(found.st_rdev, found.st_dev if pty else 0, (found.st_dev, found.st_ino))
 
 
+def status_of(pid: int) -> tuple[str, list[bytes]]:
+    """Name of a process, and the fields of /proc/PID/stat after it: state, parent, group, session, terminal and so on.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        head, _, tail = file.read().rpartition(b")")  # a name may contain brackets
+    return head.partition(b"(")[2].decode(errors="replace"), tail.split()
+
+
 def process(pid: int, *, writes: bool = True) -> Process | None:
     """Name and user of a process; None if it has ended or is a zombie, which holds nothing."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            head, _, tail = file.read().rpartition(b")")
+        name, fields = status_of(pid)
         uid = os.stat(f"/proc/{pid}").st_uid
         with open(f"/proc/{pid}/status", "rb") as file:  # the folder belongs to root if a process is not dumpable
             uid = next((int(line.split()[2]) for line in file if line.startswith(b"Uid:")), uid)
     except (OSError, ValueError, IndexError):
         return None
-    if tail.split()[:1] == [b"Z"]:
+    if fields[:1] == [b"Z"]:
         return None
-    return Process(pid, uid, head.partition(b"(")[2].decode(errors="replace"), writes)
+    return Process(pid, uid, name, writes)
 
 
 def holders(device: Device) -> list[Process]:
@@ -178,9 +188,8 @@ def speaks_for(pid: int, device: Device) -> bool:
 def is_terminal(one: Process, device: Device) -> bool:
     """Whether a device is the controlling terminal of a session that the process leads: of a shell, for instance."""
     try:
-        with open(f"/proc/{one.pid}/stat", "rb") as file:
-            words = file.read().rpartition(b")")[2].split()
-        session, terminal = int(words[3]), int(words[4])
+        _, fields = status_of(one.pid)
+        session, terminal = int(fields[3]), int(fields[4])
     except (OSError, ValueError, IndexError):
         return False
     minor = terminal & 0xFF | terminal >> 12 & 0xFFF00

@@ -22,6 +22,7 @@ from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.files import PACKAGE
 from rtu_edge._bridge import ffi, lib
+from rtu_edge.device.holders import status_of
 
 __all__ = ["InProcessDevice", "SimulatedDevice", "firmware_path", "plants_of", "simulated", "unknown_plant"]
 
@@ -186,7 +187,7 @@ def unknown_plant(plant: str, known: Sequence[str]) -> str:
 
 def _is_stopped(pid: int) -> bool:
     with contextlib.suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
+        return status_of(pid)[1][0] in (b"T", b"t")
     return False
 
 

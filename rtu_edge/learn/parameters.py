@@ -279,7 +279,7 @@ TABLE: tuple[Parameter, ...] = (
       "Share of zero weights in dense layers at initialisation; each row keeps one weight"),
     _("sigma_floor", Number(0.0, 1e3), "", {AC: 0.0}, "Offset added to the standard deviation of continuous actions"),
     _("exploration_correlation", Number(0.0, 0.99), "", {AC: 0.0},
-      "Correlation rho of the exploration noise of successive steps; continuous actions (docs/math.md, 4)"),
+      "Correlation rho of the exploration noise of successive steps; continuous actions (docs/math_learners.md, 4)"),
     _("normalize_observation", Switch(), "", {AC: True, TD: False, REGRESSOR: False},
       "Normalise each channel by its running mean and variance; a channel that has not moved gives 0"),
     _("observation_bound", Number(2.0, 1e6, zero=True), "standard deviations", _learners(10.0),

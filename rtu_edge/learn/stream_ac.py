@@ -71,7 +71,7 @@ class StreamAC(Actor):
         sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
         sigma_floor: Offset added to the standard deviation of continuous actions, 0 to 1000.
         exploration_correlation: Correlation rho of the exploration noise of successive steps, 0 to 0.99; continuous
-            actions (docs/math.md, 4).
+            actions (docs/math_learners.md, 4).
         normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved
             gives 0.
         observation_bound: Clip normalised observations and the readings in their statistics, 0, or 2 to 1e6 standard

@@ -17,6 +17,7 @@ from typing import Any
 from rtu_edge._base.errors import CheckFailed, ConfigError
 from rtu_edge._base.packages import needed_by
 from rtu_edge._base.text_table import TextTable
+from rtu_edge.device.holders import status_of
 from rtu_edge.learn import parameters
 from rtu_edge.study.progress import StudyProgress
 from rtu_edge.study.registry import Study
@@ -240,7 +241,7 @@ def _me() -> dict[str, Any]:
 def _start_of(pid: int) -> int:
     """The start time of a process, so that a number used again is not taken for it; 0: there is none."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        return int(status_of(pid)[1][19])
     except OSError:
         return 0
 

@@ -114,8 +114,8 @@ typedef struct rtu_agent_config {
   double sparsity;
   /* Offset added to the standard deviation of continuous actions, 0 to 1000; default 0 */
   double sigma_floor;
-  /* Correlation rho of the exploration noise of successive steps, 0 to 0.99; continuous actions (docs/math.md, 4);
-   * default 0 */
+  /* Correlation rho of the exploration noise of successive steps, 0 to 0.99; continuous actions
+   * (docs/math_learners.md, 4); default 0 */
   double exploration_correlation;
   /* Normalise each channel by its running mean and variance; a channel that has not moved gives 0; default 1 */
   int32_t normalize_observation;

@@ -101,18 +101,14 @@ class AgentOf final : public Agent {
     const double r = reward.is_none() ? kLost : signal_of("reward", reward);
     const std::vector<T> done = applied_action(applied);
     const Numbers<T> x(observation, {agent_.config.observation_size}, "observation");
-    T action[learners::kMaxActions], drawn[learners::kMaxActions];
+    T action[learners::kMaxActions];
     {
       const Call call(*this);
       if (!first) check_order(false);
       if (first) learners::begin(agent_);
       check(precede(x.data(), r, done.empty() ? nullptr : done.data()), "act");
       check(learners::predict(agent_, x.data(), false, static_cast<T>(periods), action), "act");
-      if (!deterministic) {
-        learners::sample(agent_.config.policy, outputs(), agent_.rng, drawn);
-        learners::clip_action(agent_, drawn, action);
-        learners::replace_action(agent_, action);
-      }
+      if (!deterministic) learners::draw_instead(agent_, action);
     }
     return action_object(action);
   }

@@ -88,12 +88,7 @@ class Trainer {
     if (agent_.previous != nullptr) (void)learners::set_previous(agent_, reward, limited());
     if (core::failed(learners::predict(agent_, observation_.data(), mode_ == Mode::kLearn, T(1), action_)))
       return Stopped::kNonFinite;
-    if (mode_ == Mode::kSample) {
-      T drawn[learners::kMaxActions];
-      learners::sample(policy, agent_.actor().head[agent_.actor_head()].y, agent_.rng, drawn);
-      learners::clip_action(agent_, drawn, action_);
-      learners::replace_action(agent_, action_);
-    }
+    if (mode_ == Mode::kSample) learners::draw_instead(agent_, action_);
     if (mode_ == Mode::kLearn) {
       int clipped = 0;
       for (int k = 0; k < policy.width(); ++k)
