@@ -374,6 +374,7 @@ def test_an_emergency_stop_that_is_not_confirmed_holds_up_nobody(line: FaultBrid
             assert np.diff([at for at, _ in said]).max(initial=0) < 0.2
         assert line.state.state == DeviceState.ESTOP
         with line.inject(MUTE):
+            time.sleep(0.2)  # what the device had sent before has been read
             first.ask(b"estop")
             time.sleep(1)
             second.ask(b"estop")
