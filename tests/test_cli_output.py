@@ -55,6 +55,7 @@ CALLS: dict[str, str] = {
     "hil kinds": "",
     "hil run": "--target sim --only schema -o TMP/hil",
     "bench loop": "--seconds 0.2 --no-realtime -o TMP/loop",
+    "bench drops": "--count 1 --away 0.1 -o TMP/drops",
     "bench soak": "--hours 0.001 -o TMP/soak",
     "completion": "bash",
 }

@@ -25,6 +25,7 @@ def table(name: str) -> type[msgspec.Struct]:
 SECTIONS = {
     "device": config.Device,
     "loop": config.Loop,
+    "reconnect": config.Reconnect,
     "limits.NAME": config.LimitsTable,
     "reward": config.Reward,
     "supervisor": config.Supervisor,

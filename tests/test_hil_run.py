@@ -38,6 +38,8 @@ SHORT = {
     "process": [
         "one command in five is lost",
         "unplugged, and back",
+        "unplugged for 0.2 s, and the host may resume",
+        "a stall, then old commands, and the host may resume",
         "half a frame, then silence",
         "the device's clock wraps",
         "a sensor reports only NaN",
@@ -48,6 +50,7 @@ SHORT = {
         "no command arrives",
         "the device restarts",
         "old commands come again",
+        "unplugged for 0.2 s, and the host may resume",
         "an emergency stop from elsewhere reaches the driver",
     ],
 }

@@ -131,6 +131,10 @@ class Progress:
         if self._shown and (now := time.monotonic()) >= self._next:
             self._show(now)
 
+    def cut(self) -> None:
+        """The episode under way has no end: it counts in no mean."""
+        self.episode_return, self.episode_length = 0.0, 0
+
     def add_chunk(self, chunk: Any) -> None:
         """Many steps more: a Chunk of rtu_edge/learn/native.py."""
         if added := chunk.steps - self.steps:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group("bench", epilog=options.examples("rtu-edge bench loop", "rtu-edge bench soak --hours 1"))
 def command() -> None:
-    """Measure this host: latency of the loop, and a soak test."""
+    """Measure this host: latency of the loop, a soak test, and drops."""
 
 
 @command.command(
@@ -158,6 +158,34 @@ def soak_command(hours: float, seed: int, out: Path, as_json: bool) -> None:
     said.print(f"[bold]{escape(str(out / 'soak.html'))}[/]")
     if as_json:
         print_json({**asdict(done), "report": str(out / "soak.html")})
+
+
+@command.command("drops", epilog=options.examples("rtu-edge bench drops --away 1"))
+@click.option(
+    "--count", type=click.IntRange(1, 100_000), metavar="N", default=100, help="Number of drops  [default: 100]"
+)
+@click.option(
+    "--away",
+    type=click.FloatRange(0.01, 500.0),
+    metavar="SECONDS",
+    default=0.2,
+    help="Length of a drop  [default: 0.2]",
+)
+@options.out("a folder", "runs/drops")
+def drops_command(count: int, away: float, out: Path) -> None:
+    """Drop the plug of a simulated device while a run learns on it (docs/reconnect.md)."""
+    from rtu_edge.bench import drops
+
+    said = console()
+
+    def watch(done: int) -> None:
+        if done % 10 == 0:
+            said.print(f"  {done:,} of {count:,} drops")
+
+    found = drops.drops(count, away, watch=watch)
+    said.print(drops.text(found))
+    drops.save(found, out)
+    said.print(f"[bold]{escape(str(out / 'drops.txt'))}[/]")
 
 
 def _settings(config: Path | None, port: str | None, realtime: bool, cpu: int, overrides: tuple[str, ...]) -> Config:

@@ -26,6 +26,7 @@ __all__ = [
     "LimitsTable",
     "Log",
     "Loop",
+    "Reconnect",
     "Reward",
     "RewardSource",
     "Run",
@@ -91,6 +92,22 @@ class Loop(Section, frozen=True):
     ttl_ms: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     realtime: bool = False
     cpu: Annotated[int, msgspec.Meta(ge=-1, le=1023)] = -1
+
+
+class Reconnect(Section, frozen=True):
+    """`[reconnect]`: a device that comes back after its link was lost (docs/safety.md).
+
+    Args:
+        within_s: Longest time from the last observation of a lost device to a new session with it, without a person, in
+            seconds; 0: a lost link ends the run
+        most: Number of reconnects after which the next loss ends the run; 0 disables the limit
+        pose: Largest change of each named observation from the last step before the loss, in its unit; required on real
+            hardware
+    """
+
+    within_s: Annotated[float, msgspec.Meta(ge=0.0, le=600.0)] = 0.0
+    most: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 0
+    pose: dict[str, Annotated[float, msgspec.Meta(gt=0.0)]] = msgspec.field(default_factory=dict)
 
 
 class LimitsTable(Limits, frozen=True, kw_only=True):
@@ -196,6 +213,7 @@ class Config(Section, frozen=True):
 
     device: Device
     loop: Loop = Loop()
+    reconnect: Reconnect = Reconnect()
     limits: dict[str, LimitsTable] = msgspec.field(default_factory=dict)
     reward: Reward = Reward()
     supervisor: Supervisor = Supervisor()
@@ -220,6 +238,8 @@ def cross_check(config: Config) -> Iterator[str]:
         yield f"device.firmware = {quoted(device.firmware)}: not with a C file; plant = {quoted(device.plant)} is built"
     if config.loop.realtime and config.loop.clock is Clock.LOCKSTEP:
         yield 'loop.realtime = true: must be false with loop.clock = "lockstep"'
+    if config.reconnect.within_s == 0 and (config.reconnect.most or config.reconnect.pose):
+        yield "reconnect.within_s = 0.0: must be above 0 when most or pose is given"
     for name, limits in config.limits.items():
         if not limits.min < limits.max:
             yield f"limits.{name}.min = {limits.min:g}: must be below limits.{name}.max = {limits.max:g}"

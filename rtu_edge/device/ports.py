@@ -14,6 +14,7 @@ import select
 import socket
 import termios
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,17 @@ class Port(Closing):
         serial: the pyserial object.
         driver: the kernel driver.
         notes: unavailable features when opening, in sentences.
+        again: opens it again with the same options; None: it cannot be reopened.
     """
 
-    def __init__(self, url: str, serial: Any, driver: str, notes: list[str]) -> None:
+    def __init__(
+        self, url: str, serial: Any, driver: str, notes: list[str], again: Callable[[], Port] | None = None
+    ) -> None:
         self.url = url
         self.serial = serial
         self.driver = driver
         self.notes = notes
+        self._again = again
         self.real_time = not url.startswith(_PUMPED)
         self._pump: _Pump | None = None if self.real_time else _Pump(serial)
         self._closed = False
@@ -97,6 +102,24 @@ class Port(Closing):
         waiting = select.poll()
         waiting.register(self.fileno(), select.POLLRDHUP)
         return bool(waiting.poll(0))
+
+    @property
+    def can_reopen(self) -> bool:
+        """The port has a descriptor of its own, which reopen() replaces."""
+        return self._again is not None and self.real_time
+
+    def reopen(self) -> None:
+        """Open the port again by its name, after the device went away and came back; fileno() is then another one.
+
+        Raises:
+            DeviceError: it is not there (yet), or cannot be opened; another attempt may succeed.
+        """
+        if self._again is None or not self.real_time or self._closed:
+            raise DeviceError(f"{self.url}: cannot be opened again")
+        with contextlib.suppress(OSError):
+            self.serial.close()
+        found = self._again()
+        self.serial, self.driver = found.serial, found.driver
 
     def close(self) -> None:
         """Release the port."""
@@ -153,7 +176,7 @@ def open_port(
     except OSError as error:
         handle.close()
         raise DeviceError(_reason(url, error)) from error
-    port = Port(url, handle, driver, notes)
+    port = Port(url, handle, driver, notes, lambda: open_port(url, baud, dtr=dtr, exclusive=exclusive, sysfs=sysfs))
     if not port.real_time:
         notes.append(f"{url.partition(':')[0]}:// goes through a pump thread: not real-time")
     return port

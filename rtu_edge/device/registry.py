@@ -91,9 +91,13 @@ class PortLock:
         self._path = _lock_path(control)
         self._fd = self._take()
         os.fchmod(self._fd, 0o644)  # regardless of the umask: operators with another user id read it
+        self.write(record)
+        leave_to_the_parent(self)
+
+    def write(self, record: dict[str, object] | None) -> None:
+        """Replace the contents of the lock file."""
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, json.dumps({"pid": os.getpid(), **(record or {})}).encode() + b"\n", 0)
-        leave_to_the_parent(self)
 
     def _take(self) -> int:
         give_up = time.monotonic() + _STARTING_S
@@ -171,6 +175,8 @@ class Registration:
 
     def __init__(self, port: str, fd: int, config: str, control: str | None, serve: Callable[[str], None]) -> None:
         self._record = _record(port, fd, config)
+        self._given = (port, config, control)
+        self._changing = threading.RLock()
         self._serve = serve
         self._lock: PortLock | None = None
         self._control = ""
@@ -179,6 +185,16 @@ class Registration:
         self._register(control or socket_path(port))
         self._thread = threading.Thread(target=self._keep, name="rtu-edge keeper", daemon=True)
         self._thread.start()
+
+    def moved(self, fd: int) -> None:
+        """Register the port after it was opened again, perhaps at another device node; raises as the class."""
+        port, config, given = self._given
+        with self._changing:
+            self._record, control = _record(port, fd, config), given or socket_path(port)
+            if control == self._control and self._lock is not None:
+                self._lock.write(self._record)
+            else:
+                self._register(control)
 
     def leave(self) -> None:
         """Stop renewing; the caller then closes the socket. Idempotent."""
@@ -213,7 +229,7 @@ class Registration:
     def _keep(self) -> None:
         touched_s = time.monotonic()
         while not self._closed.wait(_KEEP_S):
-            with contextlib.suppress(OSError, DeviceError):
+            with contextlib.suppress(OSError, DeviceError), self._changing:
                 if not self._in_place():
                     self._register(self._place())
                 elif time.monotonic() - touched_s > _TOUCH_S:

@@ -16,7 +16,8 @@ from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil import measure
 from rtu_edge.hil.bridge import FaultBridge, Injection
-from rtu_edge.hil.faults import By, Controller, Fault, Response
+from rtu_edge.hil.evaluation import check_error, evaluate
+from rtu_edge.hil.faults import Controller, Fault, Response
 from rtu_edge.hil.host import HostEnd, HostStatus, ProcessHost, Seen, ThreadHost
 from rtu_edge.hil.result import Result
 from rtu_edge.hil.suite import Suite
@@ -166,7 +167,7 @@ class _Case:
             self._check_driver(bridge, hello)
         self._measure(bridge, hello, end, still, ended_s)
         self._recover(bridge, folder)
-        self._evaluate()
+        evaluate(self.result, self.fault)
 
     def _wait_driving(self, bridge: FaultBridge, host: ThreadHost | ProcessHost, timeout_s: float) -> None:
         """Wait until the device has accepted some commands of a session."""
@@ -211,6 +212,7 @@ class _Case:
             if seen.fault_s and seen.at_safe is None and self._ended(bridge):
                 with contextlib.suppress(DeviceError):  # a frozen device answers later
                     seen.at_safe = bridge.counters(0.5)
+                    seen.at_safe_s = time.monotonic()
 
     def _check_driver(self, bridge: FaultBridge, hello: protocol.Hello) -> None:
         """The register of each actuator's driver holds the value in STATE, if the target can read it.
@@ -264,7 +266,7 @@ class _Case:
             result.why.append("the device was armed nevertheless")
         if self.fault.whole and not result.acted:
             result.why.append("the fault never acted")
-        self._check_error()
+        check_error(self.result, self.fault)
         result.passed = not result.why
 
     def _measure(
@@ -286,6 +288,9 @@ class _Case:
         if safe is not None:
             result.response = Response.GOES_SAFE.value
             self._measure_safe(safe, hello, after, lockstep)
+            again_s = measure.accepted_since(trace, safe.at.at_s)
+            if still.running and again_s is not None and len(trace.sessions()) > 1:
+                self._measure_resumed(trace, again_s, after)
         elif not still.running:
             result.response = "host ended"
         else:
@@ -325,10 +330,19 @@ class _Case:
         elif safe.after_us is not None:
             result.safe_ms = round(safe.after_us / 1e3, 3)
         result.safe_limit_ms = self.fault.safe_within_ms or limit
-        if safe.restarted:
-            result.accepted_after = after["accepted"]
+        if safe.restarted or (seen.at_safe is not None and after["accepted"] < seen.at_safe["accepted"]):
+            result.accepted_after = after["accepted"]  # since the restart
         elif seen.at_safe is not None:
             result.accepted_after = after["accepted"] - seen.at_safe["accepted"]
+
+    def _measure_resumed(self, trace: Trace, again_s: float, after: dict[str, int]) -> None:
+        """The host resumed in a new session: nothing of the lost one was accepted in it, or before it."""
+        result, seen = self.result, self.seen
+        result.response = Response.RESUMES.value
+        result.recovery_ms = round(max(0.0, again_s - seen.ended_s) * 1e3, 2)
+        if seen.at_safe is not None:
+            refused = after["refused"] - seen.at_safe["refused"]
+            result.accepted_after = measure.old_accepted(trace, refused, seen.at_safe_s)
 
     def _recover(self, bridge: FaultBridge, folder: str) -> None:
         """After a session has ended: clear the latch, and drive again in a new session."""
@@ -346,52 +360,3 @@ class _Case:
                 result.recovery_ms = round((time.monotonic() - begin_s) * 1e3, 2)
             except (DeviceError, ConfigError) as error:
                 result.why.append(f"no recovery: {error}")
-
-    def _evaluate(self) -> None:
-        """Compare with the expected outcome; one sentence per difference."""
-        result, fault = self.result, self.fault
-        why = result.why
-        if result.response != fault.expect.value:
-            why.append(f"{result.response.replace('_', ' ')}, expected {fault.expect.value.replace('_', ' ')}")
-        if not result.acted:
-            why.append("the fault never acted")
-        if result.response == Response.GOES_SAFE.value:
-            self._check_safe()
-        elif result.accepted_after:
-            why.append(f"{result.accepted_after} commands of an earlier session accepted")
-        if fault.reasons and result.reason not in fault.reasons:
-            why.append(f"the host sends {result.reason}, expected {' or '.join(fault.reasons)}")
-        if result.foreign:
-            why.append(f"the device applied values that were not commanded, in {result.foreign} periods")
-        self._check_error()
-        limit = fault.detect_within_ms
-        if limit and (result.detected_ms is None or result.detected_ms > limit):
-            why.append(f"noticed after {result.detected_ms} ms, allowed {limit:g} ms")
-        if result.recovery_ms is None:
-            if not any("no recovery" in reason for reason in why):
-                why.append("no command was accepted after the fault")
-        elif result.recovery_ms > fault.recover_within_s * 1e3:
-            why.append(f"recovery took {result.recovery_ms:g} ms, allowed {fault.recover_within_s * 1e3:g} ms")
-        result.passed = not why
-
-    def _check_error(self) -> None:
-        wanted, result = self.fault.error, self.result
-        if wanted not in result.message:
-            result.why.append(f'the host\'s error does not contain "{wanted}": {result.message}')
-
-    def _check_safe(self) -> None:
-        result, why = self.result, self.result.why
-        assert result.safe_limit_ms is not None
-        if result.safe_ms is None:
-            why.append("time to safe could not be measured")
-        elif result.safe_ms > result.safe_limit_ms:
-            why.append(f"safe after {result.safe_ms:g} ms, allowed {result.safe_limit_ms:g} ms")
-        if result.accepted_after is None:
-            why.append("commands accepted after the end could not be counted")
-        elif result.accepted_after:
-            why.append(f"{result.accepted_after} commands accepted after the end")
-        if self.fault.by is not By.ANY:
-            state = next((s for t, s, _ in result.timeline if t >= 0 and s not in (2, 5)), None)
-            by = By.HOST if state == DeviceState.DISARMED and result.kind != "reset" else By.DEVICE
-            if by is not self.fault.by:
-                why.append(f"the session was ended by the {by.value}, expected the {self.fault.by.value}")

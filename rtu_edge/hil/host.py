@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import signal
@@ -62,6 +63,7 @@ class Seen:
     sign: tuple[float, str] | None = None
     baseline: dict[str, int] = field(default_factory=dict)
     at_safe: dict[str, int] | None = None
+    at_safe_s: float = math.inf  # when these counters were read
     last: HostStatus = field(default_factory=lambda: HostStatus(False))
     overslept_s: float = 0.0
     skipped: int = 0

@@ -175,12 +175,18 @@ def foreign(trace: Trace) -> int:
     return found
 
 
-def old_accepted(trace: Trace, refused: int) -> int:
+def old_accepted(trace: Trace, refused: int, since_s: float | None = None) -> int:
     """Number of commands of earlier sessions that the device received in the last one and, by its refusal counter, did
     not refuse.
+
+    Args:
+        trace: of the case.
+        refused: commands that the device refused in that time.
+        since_s: counts from this time on the commands of sessions from before it, instead.
     """
-    earlier, begun, heard = set(trace.sessions()[:-1]), False, 0
-    for passed in trace.all(TapPoint.DEVICE_IN, FrameType.CMD):
+    earlier = set(trace.sessions()[:-1] if since_s is None else trace.sessions(since_s))
+    begun, heard = since_s is not None, 0
+    for passed in trace.all(TapPoint.DEVICE_IN, FrameType.CMD, -math.inf if since_s is None else since_s):
         if isinstance(passed.message, protocol.Cmd):
             begun = begun or passed.message.session not in earlier
             heard += begun and passed.message.session in earlier

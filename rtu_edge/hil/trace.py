@@ -102,9 +102,10 @@ class Trace:
             if isinstance(passed.message, protocol.State)
         ]
 
-    def sessions(self) -> list[int]:
-        """Sessions in which a host has sent commands, in order."""
-        said = (passed.message for passed in self.all(TapPoint.HOST_OUT, protocol.FrameType.CMD))
+    def sessions(self, until_s: float = math.inf) -> list[int]:
+        """Sessions in which a host has sent commands before a time, in order."""
+        sent = self.all(TapPoint.HOST_OUT, protocol.FrameType.CMD)
+        said = (passed.message for passed in sent if passed.at_s < until_s)
         return list(dict.fromkeys(message.session for message in said if isinstance(message, protocol.Cmd)))
 
     def save(self, path: Path) -> None:

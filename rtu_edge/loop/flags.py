@@ -62,6 +62,7 @@ class RecordFlag(enum.IntFlag):
     PREDICT_FAILED = 64
     UPDATE_FAILED = 128
     REWARD_REFUSED = 256  # not finite: not learned from
+    RECONNECTED = 512  # first observation of a session that was opened after the link was lost
 
 
 class CallFlag(enum.IntFlag):

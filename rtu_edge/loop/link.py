@@ -105,6 +105,7 @@ class Link(Closing):
         through: Callable[[int], _core.Wire] | None = None,
     ) -> None:
         fd = _descriptor(port)
+        self._port = port if isinstance(port, Port) else None
         self._hello: Hello | None = None
         self._sheet: DataSheet | None = None
         self._loop: weakref.ref[Closing] | None = None
@@ -208,6 +209,31 @@ class Link(Closing):
     def clear_fault(self, timeout_s: float = 1.0) -> bool:
         """Clear a latched fault or emergency stop; True when the device acknowledges it."""
         return bool(self._core.clear_fault(as_seconds("timeout_s", timeout_s)))
+
+    @property
+    def can_reopen(self) -> bool:
+        """reopen() is possible: the port has a name and a descriptor of its own."""
+        return self._port is not None and self._port.can_reopen
+
+    @property
+    def wants_port(self) -> bool:
+        """A loop waits for its port, which is gone, to be opened again."""
+        return bool(self._core.wants_port)
+
+    def reopen(self) -> None:
+        """Open the port again by its name, for a loop that waits for it; its registration follows.
+
+        Raises:
+            DeviceError: it is not there yet; another attempt may succeed.
+            OSError: it cannot be registered.
+        """
+        if self._port is None:
+            raise DeviceError("the link was made from a descriptor: its port cannot be opened again")
+        self._core.drop_port()
+        self._port.reopen()
+        if self._registration is not None:
+            self._registration.moved(self._port.fileno())
+        self._core.replace_port(self._port.fileno())
 
     def wait_to_arm(self, token: int) -> None:
         """Publish in the status that this owner waits for arming with this number; 0: it no longer waits."""

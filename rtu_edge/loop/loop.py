@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from rtu_edge.device.schema import Hello
 from rtu_edge.loop.flags import Clock, StopReason
 from rtu_edge.loop.link import Link, LinkQuality, as_seconds
 from rtu_edge.loop.options import LoopConfig, check, native_options
+from rtu_edge.loop.reconnecting import Reopener
 
 __all__ = [
     "Loop",
@@ -131,6 +133,8 @@ class Loop(Closing):
             raise ConfigError(f"link = {link!r}: expected a Link")
         hello = link.hello
         config = check(config if config is not None else LoopConfig(clock=clock_of(hello)), hello)
+        if config.reconnect_s > 0 and not link.can_reopen:
+            raise ValueError("reconnect_s: the port of this link cannot be opened again by a name")
         policy = policy_of(agent)
         actuators = link.sheet.actuators
         self.limits = in_force(config.limits, actuators, hello.period_s)  # the tighter ones of host and device
@@ -140,6 +144,7 @@ class Loop(Closing):
         self._core = _core.Loop(link._core, policy, options)
         self._link = link
         self._started = False
+        self._reopener: Reopener | None = None
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -158,6 +163,8 @@ class Loop(Closing):
         self._core.start()
         self._started = True
         self._link._loop = weakref.ref(self)
+        if self.config.reconnect_s > 0:
+            self._reopener = Reopener(self._link)
 
     def run(
         self,
@@ -191,6 +198,9 @@ class Loop(Closing):
     def result(self) -> LoopResult:
         """Join the thread and return the result."""
         raw = self._core.result()
+        if self._reopener is not None:
+            self._reopener.join()
+        raw["message"] = self._named(raw["message"])
         raw["reason"] = StopReason(raw["reason"])
         raw["link"] = LinkQuality(**raw["link"])
         result = LoopResult(**raw)
@@ -198,6 +208,11 @@ class Loop(Closing):
         if error is not None:
             raise error
         return result
+
+    def _named(self, message: str) -> str:
+        """With the names of observations in place of their numbers."""
+        names = self._link.sheet.observations
+        return re.sub(r"observation\[(\d+)\]", lambda found: names[int(found[1])].name, message)
 
     @property
     def steps(self) -> int:
@@ -261,6 +276,8 @@ class Loop(Closing):
         if self._started:
             self._core.request_stop()
             self._core.result()
+            if self._reopener is not None:
+                self._reopener.join()
 
 
 def clock_of(hello: Hello) -> Clock:

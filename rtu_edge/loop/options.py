@@ -88,6 +88,11 @@ class LoopConfig:
             deadline rule: to repeat a run, or to test. The rule itself never drops in lockstep.
         retry_ms, retries: lockstep: first wait before a command is sent again, and how often.
         ring_records, ring_episodes: telemetry that fits before records are dropped (and counted).
+        reconnect_s: longest time from the last STATE of a device whose link was lost to a new session with it: the
+            port is opened again by its name, and boot, data sheet and pose are checked; 0: a lost link ends the run.
+        max_reconnects: then the next loss ends the run; 0: no limit.
+        reconnect_pose: for each observation the largest change from the last step before the loss, inf for any finite
+            value; empty: any finite values (simulated devices only).
         hash_every: records between two that hold a hash of everything that learns, for a replay to compare; 0: none.
         black_box: an open `rtu_edge.record.blackbox.BlackBox`, or None.
         realtime: ask for locked memory, SCHED_FIFO and one core (never in lockstep); what is refused is reported once.
@@ -120,6 +125,9 @@ class LoopConfig:
     reset_timeout_s: float = 60.0
     ring_records: int = 65536
     ring_episodes: int = 16384
+    reconnect_s: float = 0.0
+    max_reconnects: int = 0
+    reconnect_pose: Sequence[float] = ()
     hash_every: int = 100
     black_box: BlackBox | None = None
     realtime: bool = False
@@ -140,6 +148,7 @@ _INTEGERS = {
     "retries": (0, 1_000_000),
     "ring_records": (1, 2**31 - 1),
     "ring_episodes": (1, 2**31 - 1),
+    "max_reconnects": (0, 2**63 - 1),
     "hash_every": (0, 2**32 - 1),
     "cpu": (-1, 1023),
 }
@@ -195,6 +204,7 @@ def check(config: LoopConfig, hello: Hello) -> LoopConfig:
                     f"limits[{index}].{key}: missing; on real hardware give a number, or math.inf for none"
                 )
     _check_timing(plain, hello)
+    _check_reconnect(plain, hello)
     if plain.learn and not plain.explore:
         raise ValueError("learn: True needs explore=True")
     drops = plain.drop_updates
@@ -217,6 +227,9 @@ def _plain(config: LoopConfig) -> LoopConfig:
     found["seconds"] = check_number("seconds", config.seconds, 0.0, math.inf)
     for name in ("retry_ms", "reset_timeout_s"):
         found[name] = check_number(name, getattr(config, name), 0.0, math.inf, open_low=True)
+    found["reconnect_s"] = check_number("reconnect_s", config.reconnect_s, 0.0, 600.0)
+    pose = _items("reconnect_pose", config.reconnect_pose)
+    found["reconnect_pose"] = [check_number(f"reconnect_pose[{k}]", x, 0.0, math.inf) for k, x in enumerate(pose)]
     if config.target_return is not None:
         found["target_return"] = check_number("target_return", config.target_return, -math.inf, math.inf)
     found["returns"] = _numbers("returns", config.returns)
@@ -280,6 +293,14 @@ def _check_timing(config: LoopConfig, hello: Hello) -> None:
             "for"
             " the round trip, until the next command can be there; or 0 for three periods"
         )
+
+
+def _check_reconnect(config: LoopConfig, hello: Hello) -> None:
+    pose, size = config.reconnect_pose, hello.observation_size
+    if len(pose) not in (0, size):
+        raise ValueError(f"reconnect_pose: {counted(len(pose), 'number')} given, the device has {size} observations")
+    if config.reconnect_s > 0 and not hello.simulated and not config.dry_run and not any(map(math.isfinite, pose)):
+        raise ValueError("reconnect_pose: missing; real hardware needs a limit for at least one observation")
 
 
 def _check_reward(reward: Reward, hello: Hello) -> None:

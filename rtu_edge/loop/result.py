@@ -77,10 +77,13 @@ class Tally:
 
     def take(self, records: npt.NDArray[Any]) -> None:
         """The records since the last call."""
-        ended = records[(records["flags"] & int(RecordFlag.FIRST)) == 0]
+        ended = records[(records["flags"] & int(RecordFlag.FIRST | RecordFlag.RECONNECTED)) != int(RecordFlag.FIRST)]
         columns = [ended[name].tolist() for name in ("flags", "reward", "delta", "value", "command_limiter")]
         for row in zip(*columns, strict=True):
             flags, reward = row[0], row[1]
+            if flags & RecordFlag.RECONNECTED:
+                self._progress.cut()
+                continue
             if self._called and not self._stopped and not call_all(self._called, self._record(row)):
                 self._stopped = True
                 self._stop()

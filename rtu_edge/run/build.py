@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,9 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> LoopC
         target_return=config.run.stop_return,
         target_window=config.run.stop_episodes,
         ttl_ms=config.loop.ttl_ms,
+        reconnect_s=config.reconnect.within_s,
+        max_reconnects=config.reconnect.most,
+        reconnect_pose=[config.reconnect.pose.get(row.name, math.inf) for row in connection.sheet.observations],
         realtime=config.loop.realtime,
         cpu=config.loop.cpu,
     )

@@ -121,6 +121,7 @@ def _check_against(config: Config, connection: Connection) -> None:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f'; did you mean "limits.{close[0]}"?' if close else ""
             found.append(f"limits.{name}: {which} has no such actuator; it has {', '.join(names)}{hint}")
+    found += _pose_problems(config, connection)
     if not connection.hello.simulated:
         found += [
             f"limits.{name}: missing; real hardware needs explicit min, max, slew_per_s and accel_per_s2"
@@ -154,6 +155,20 @@ def _check_against(config: Config, connection: Connection) -> None:
         found.append(f'learner.actions = "discrete": only with one actuator; the device has {len(names)}')
     if found:
         raise ConfigError(found)
+
+
+def _pose_problems(config: Config, connection: Connection) -> Iterator[str]:
+    names = [observation.name for observation in connection.sheet.observations]
+    for name in config.reconnect.pose:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f'; did you mean "reconnect.pose.{close[0]}"?' if close else ""
+            yield f"reconnect.pose.{name}: the device has no such observation; it has {', '.join(names)}{hint}"
+    if config.reconnect.within_s > 0 and not config.reconnect.pose and not connection.hello.simulated:
+        yield (
+            "reconnect.pose: missing; real hardware that may continue without a person needs the largest change of at"
+            " least one observation"
+        )
 
 
 def _reward_problems(config: Config, sheet: DataSheet) -> Iterator[str]:

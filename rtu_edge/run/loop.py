@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.loop import Loop, LoopConfig, LoopResult, LoopStatus, Progress
+from rtu_edge.loop.flags import RecordFlag
 from rtu_edge.loop.stops import error_of
 from rtu_edge.record import Stage, Summary
 from rtu_edge.run.connection import Connection
@@ -66,7 +67,7 @@ def run_loop(
     Args:
         watch: called each `poll_s` seconds, and once at the end; all records pass through it, in order.
         policy: the controller, such as `supervised(...).policy`; default: the agent alone.
-        say: receives the refused privileges when the loop starts.
+        say: receives the refused privileges when the loop starts, and each reconnect.
 
     Raises:
         ConfigError: loop, policy and device do not match, or the device may not move.
@@ -83,12 +84,16 @@ def run_loop(
     if recording is not None:
         recording.start(loop, supervised=policy is not None)
     refused: list[str] | None = None
+    gaps = _Gaps()
 
     def take(status: LoopStatus, new: Array) -> None:
         nonlocal refused
         if refused is None and (refused := loop.privileges()) is not None and say is not None:
             for line in refused:
                 say(f"not granted: {line}")
+        if say is not None:
+            for line in gaps.lines(new):
+                say(line)
         finished = loop.drain_episodes()
         if recording is not None:
             recording.add(new, finished)
@@ -102,6 +107,27 @@ def run_loop(
         recording.finish(result)
         notes = tuple(recording.notes)
     return RunResult(loop.session, result, loop.progress(), notes)
+
+
+class _Gaps:
+    """Finds the reconnects among the records of a loop."""
+
+    def __init__(self) -> None:
+        self._last_ns = 0
+
+    def lines(self, records: Array) -> list[str]:
+        """One line for each reconnect among new records."""
+        found = []
+        for place in np.flatnonzero(records["flags"] & RecordFlag.RECONNECTED):
+            before_ns = int(records["t_ns"][place - 1]) if place else self._last_ns
+            gap_s = (int(records["t_ns"][place]) - before_ns) * 1e-9
+            found.append(
+                f"reconnected {gap_s:.2f} s after the last step, at step {int(records['step'][place]):,}:"
+                " a new session, and a new episode"
+            )
+        if len(records):
+            self._last_ns = int(records["t_ns"][-1])
+        return found
 
 
 def _with_port(result: LoopResult, url: str) -> LoopResult:

@@ -166,6 +166,10 @@ void bind_link(py::module_& m) {
       .def_property_readonly("arm_requests", [](const PyLink& self) { return self.link.arm_requests.load(); })
       .def_property_readonly("turns", [](const PyLink& self) { return self.link.board.turns.load(); })
       .def_property_readonly("running", [](const PyLink& self) { return self.link.board.running.load(); })
+      .def_property_readonly("wants_port", &PyLink::wants_port)
+      // Both close a port, which may wait for its output.
+      .def("drop_port", &PyLink::drop_port, py::call_guard<py::gil_scoped_release>())
+      .def("replace_port", &PyLink::replace_port, py::call_guard<py::gil_scoped_release>())
       .def("counters", &link_counters)
       .def("quality", &link_quality)
       .def("captured",

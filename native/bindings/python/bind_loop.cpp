@@ -50,51 +50,6 @@ py::dtype record_dtype(int n, int m) {
 
 namespace {
 
-TickSource tick_source(const std::string& name) {
-  if (name == "device") return TickSource::kDevice;
-  if (name == "host") return TickSource::kHost;
-  if (name == "lockstep") return TickSource::kLockstep;
-  throw py::value_error("clock: '" + name + "', allowed: 'device', 'host', 'lockstep'");
-}
-
-}  // namespace
-
-LoopOptions session_options(const py::dict& d, const tl_hello& hello) {
-  LoopOptions o;
-  o.tick = tick_source(d["clock"].cast<std::string>());
-  o.session = d["session"].cast<uint32_t>();
-  o.limit_commands = d["command_limiter"].cast<bool>();
-  o.ttl_ms = d["ttl_ms"].cast<uint32_t>();
-  o.retry_ns = to_ns(d["retry_ms"].cast<double>() * 1e-3);
-  o.retries = d["retries"].cast<int>();
-  o.reset_timeout_ns = to_ns(d["reset_timeout_s"].cast<double>());
-  const auto hold = d["hold"].cast<std::vector<bool>>();
-  for (size_t i = 0; i < hold.size() && i < kMaxActuators; ++i) o.hold[i] = hold[i];
-  const auto safe = d["safe"].cast<std::vector<float>>();
-  for (size_t i = 0; i < safe.size() && i < kMaxActuators; ++i) o.safe[i] = safe[i];
-  limits_of(d["limits"], period_s(hello), o.limits);
-  return o;
-}
-
-const char* status_text(uint8_t status) {
-  static const char* const kTexts[] = {
-      "ok",
-      "invalid",
-      "not in this state",
-      "emergency stop is latched: `rtu-edge clear` unlatches it, once the machine may move again",
-      "busy: a session holds the device",
-      "session number already used",
-      "unsupported",
-      "not a newer episode",
-      "mode",
-      "sequence",
-      "stale",
-      "value"};
-  return status < sizeof kTexts / sizeof kTexts[0] ? kTexts[status] : "unknown status";
-}
-
-namespace {
-
 py::dtype episode_dtype() {
   return dtype_of(RTU_FIELDS_OF(EpisodeRecord, RTU_RUNTIME_EPISODE_FIELDS), sizeof(EpisodeRecord));
 }
@@ -186,6 +141,7 @@ class PyLoop {
     if (link_.fd < 0) throw py::value_error("the link is closed");
     if (!black_box_object_.is_none() && !black_box_object_.cast<const BlackBox&>().is_open())
       throw py::value_error("the black box is closed");
+    link_.port.store(PyLink::Port::kNone);
     loop_->start();
     started_ = true;
   }
@@ -279,7 +235,8 @@ class PyLoop {
 
   static std::string message(const LoopResult& r) {
     std::string text = r.message;
-    if (r.reason == StopReason::kArmRefused) text += std::string(" (") + status_text(r.ack_status) + ")";
+    if (r.reason == StopReason::kArmRefused && r.ack_status != TL_STATUS_OK)
+      text += std::string(" (") + status_text(r.ack_status) + ")";
     return text;
   }
 
@@ -317,6 +274,11 @@ class PyLoop {
     o.returns = d["returns"].cast<std::vector<double>>();
     o.snapshots = d["snapshots"].cast<bool>();
     o.max_bad_actions = d["max_bad_actions"].cast<int>();
+    o.reconnect_ns = to_ns(d["reconnect_s"].cast<double>());
+    o.max_reconnects = d["max_reconnects"].cast<uint64_t>();
+    pose_ = d["reconnect_pose"].cast<std::vector<float>>();
+    if (!pose_.empty()) o.pose = pose_.data();
+    o.reopen = {&link_, PyLink::is_open};
     drops_ = d["drop_updates"].cast<std::vector<uint64_t>>();
     o.drops = drops_.data();
     o.n_drops = drops_.size();
@@ -345,6 +307,7 @@ class PyLoop {
   PyLink& link_;
   PyReward reward_;
   std::vector<uint64_t> drops_;
+  std::vector<float> pose_;
   py::dtype dtype_;
   bool started_ = false;
   std::unique_ptr<Loop> loop_;

@@ -1,6 +1,7 @@
 // Shared by bind_link.cpp and bind_loop.cpp: an open link as Python holds it.
 #pragma once
 
+#include <fcntl.h>
 #include <pybind11/pybind11.h>
 #include <unistd.h>
 
@@ -51,13 +52,46 @@ struct PyLink {
     if (open >= 0) ::close(open);
   }
 
+  bool wants_port() const { return port.load() == Port::kWanted; }
+  // Lets go of a port that is gone, so that it can be opened again: the descriptor then carries nothing, and gives no
+  // other user the right to an emergency stop (ControlServer).
+  void drop_port() {
+    const int ours = fd;
+    if (ours < 0 || port.load() != Port::kWanted) return;
+    const int nothing = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (nothing < 0) return;
+    dup3(nothing, ours, O_CLOEXEC);
+    ::close(nothing);
+  }
+  // Puts a port that was opened again under the link's descriptor; false: the link is closed, or no loop waits for it.
+  bool replace_port(int opened) {
+    const int ours = fd;
+    if (ours < 0 || port.load() != Port::kWanted) return false;
+    if (dup3(opened, ours, O_CLOEXEC) < 0) return false;
+    fcntl(ours, F_SETFL, fcntl(ours, F_GETFL) | O_NONBLOCK);
+    Port wanted = Port::kWanted;
+    return port.compare_exchange_strong(wanted, Port::kOpen);
+  }
+  // For the loop: runtime::loop::Reopen.
+  static bool is_open(void* self) noexcept {
+    std::atomic<Port>& port = static_cast<PyLink*>(self)->port;
+    Port expected = Port::kOpen;
+    if (port.compare_exchange_strong(expected, Port::kNone)) return true;
+    expected = Port::kNone;
+    port.compare_exchange_strong(expected, Port::kWanted);
+    return false;
+  }
+
   // In a forked child: the server thread and the socket's path belong to the parent.
   void forked() {
     (void)server.release();
     close_port();  // without the mutex, which another thread may have held
   }
 
+  enum class Port : uint32_t { kNone, kWanted, kOpen };
+
   std::atomic<int> fd;
+  std::atomic<Port> port{Port::kNone};  // after a loss: the loop asks, another thread opens
   PosixWire posix;
   Link link;
   std::unique_ptr<ControlServer> server;

@@ -29,7 +29,7 @@ py::dict record_flags() {
                   py::arg("TRUNCATED") = +kRecordTruncated, py::arg("ACTED") = +kRecordActed,
                   py::arg("LEARNED") = +kRecordLearned, py::arg("OVERRIDDEN") = +kRecordOverridden,
                   py::arg("PREDICT_FAILED") = +kRecordPredictFailed, py::arg("UPDATE_FAILED") = +kRecordUpdateFailed,
-                  py::arg("REWARD_REFUSED") = +kRecordRewardRefused);
+                  py::arg("REWARD_REFUSED") = +kRecordRewardRefused, py::arg("RECONNECTED") = +kRecordReconnected);
 }
 
 py::dict call_flags() {

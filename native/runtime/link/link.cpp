@@ -137,6 +137,15 @@ bool Link::discard_input() noexcept {
   return got >= 0;
 }
 
+void Link::begin_again() noexcept {
+  static const uint8_t delimiter = 0;
+  tl_frame frame;
+  at_ = end_ = in_;
+  for (const uint8_t* p = &delimiter; p < &delimiter + 1;) (void)tl_decoder_next(&decoder_, &p, &delimiter + 1, &frame);
+  empty_reads_ = 0;
+  cut_ = true;
+}
+
 void Link::encode(tl_frame* frame, uint32_t t_us, Encoded* out) noexcept {
   frame->seq = seq_++;
   frame->t_us = t_us;

@@ -82,6 +82,9 @@ class Link {
   // Discards unread input, but publishes its last STATE. False: the port is gone.
   bool discard_input() noexcept;
 
+  // The port was opened again: drops unread input and the partial frames in both directions.
+  void begin_again() noexcept;
+
   // Gives the frame the next sequence number and the time stamp.
   void encode(tl_frame* frame, uint32_t t_us, Encoded* out) noexcept;
 

@@ -9,7 +9,7 @@ using link::LinkStatus;
 
 constexpr int64_t kArmNs = kNsPerS;
 constexpr int64_t kHelloSliceNs = 200 * kNsPerMs;
-constexpr int kHelloSlices = 10;
+constexpr int64_t kHelloNs = 2 * kNsPerS;
 constexpr int64_t kDisarmSliceNs = 100 * kNsPerMs;
 constexpr int kDisarmSlices = 10;
 constexpr int64_t kStateNs = 100 * kNsPerMs;
@@ -21,7 +21,7 @@ int64_t later(int64_t a, int64_t b) noexcept { return a > b ? a : b; }
 
 }  // namespace
 
-LinkSession::LinkSession(Context& run) noexcept : run_(run) {
+LinkSession::LinkSession(Context& run) noexcept : run_(run), session_(run.options.session) {
   const int64_t asked_ns =
       run.options.ttl_ms > 0 ? run.options.ttl_ms * kNsPerMs : later(3 * run.period_ns, 20 * kNsPerMs);
   ttl_ns_ = earlier(asked_ns, run.hello.ttl_max_ms * kNsPerMs);
@@ -32,13 +32,15 @@ LinkSession::LinkSession(Context& run) noexcept : run_(run) {
 
 // Requested right before ARM, because the device may have been restarted or exchanged since its data sheet was read.
 // Limits derived from one data sheet are never applied to another.
-bool LinkSession::same_device() noexcept {
+bool LinkSession::same_device(int64_t give_up_ns) noexcept {
   tl_hello now{};
   run_.link.discard_input();
   LinkStatus status = LinkStatus::kTimeout;
-  for (int i = 0; i < kHelloSlices && status == LinkStatus::kTimeout && !run_.stop.check_requests(); ++i) {
+  for (int64_t left_ns = give_up_ns - run_.clock.now();
+       left_ns > 0 && status == LinkStatus::kTimeout && !run_.stop.check_requests();
+       left_ns = give_up_ns - run_.clock.now()) {
     run_.link.board.turns.fetch_add(1, std::memory_order_relaxed);
-    status = run_.link.hello(kHelloSliceNs, &now);
+    status = run_.link.hello(earlier(kHelloSliceNs, left_ns), &now);
   }
   if (run_.stop.check_requests()) return false;
   if (status == LinkStatus::kGone) {
@@ -61,10 +63,13 @@ bool LinkSession::arm() noexcept {
     run_.link.discard_input();
     return true;
   }
-  if (!same_device()) return false;
+  return same_device(run_.clock.now() + kHelloNs) && send_arm();
+}
+
+bool LinkSession::send_arm() noexcept {
   run_.link.last_error[0] = 0;
   asked_to_arm_ = true;
-  const LinkStatus status = run_.link.arm(run_.options.session, run_.lockstep(), kArmNs);
+  const LinkStatus status = run_.link.arm(session_, run_.lockstep(), kArmNs);
   if (status == LinkStatus::kGone) {
     gone_ = true;
     run_.stop.set(StopReason::kLinkLost, "the port is gone");
@@ -95,7 +100,7 @@ void LinkSession::reset(uint32_t seed, uint32_t device_us) noexcept {
 void LinkSession::send_reset() noexcept {
   ++episode_;
   tl_frame frame;
-  const tl_reset reset{run_.options.session, episode_, seed_};
+  const tl_reset reset{session_, episode_, seed_};
   tl_reset_pack(&reset, &frame);
   run_.link.encode(&frame, run_.lockstep() ? device_us_ : run_.link.now_us(), &reset_);
   const int64_t now = run_.clock.now();
@@ -111,7 +116,7 @@ void LinkSession::command(const Arrival& arrival, const float* u) noexcept {
   const bool lockstep = run_.lockstep();
   tl_cmd command;
   command.lockstep = lockstep;
-  command.session = run_.options.session;
+  command.session = session_;
   command.obs_t_us = arrival.t_us;
   command.ttl_ms = ttl_ms_;
   command.mode = TL_MODE_VALUE;

@@ -21,6 +21,11 @@ class LinkSession {
 
   // Repeats HELLO, then sends ARM. False: not armed; the stop has the reason.
   bool arm() noexcept;
+  // After the link was lost, on an open port: HELLO, DISARM, a STATE, ARM with a new session number. pose (n,): the
+  // last observation before the loss. False: not armed; with kLinkLost another attempt may succeed (link_rejoin.cpp).
+  bool rejoin(const uint8_t* pose, int64_t give_up_ns) noexcept;
+  bool is_gone() const noexcept { return gone_; }          // the port
+  int64_t heard_ns() const noexcept { return heard_ns_; }  // last STATE, or begin()
   // Call when ARM is acknowledged, or a dry run starts.
   void begin(int64_t now_ns) noexcept { heard_ns_ = now_ns; }
 
@@ -57,7 +62,12 @@ class LinkSession {
   uint8_t ack_status() const noexcept { return ack_status_; }
 
  private:
-  bool same_device() noexcept;
+  bool same_device(int64_t give_up_ns) noexcept;
+  bool send_arm() noexcept;
+  void leave_session() noexcept;
+  bool settle(int64_t give_up_ns) noexcept;
+  bool same_pose(const uint8_t* pose, int64_t give_up_ns) noexcept;
+  bool is_pose(const tl_state& state, const uint8_t* pose) noexcept;
   void send_reset() noexcept;
   bool armed_state(const tl_state& state, int64_t now_ns) noexcept;
   void check_commands_arrive(const tl_state& state, int64_t now_ns) noexcept;
@@ -66,6 +76,7 @@ class LinkSession {
   void disarm() noexcept;
 
   Context& run_;
+  uint32_t session_;  // its number
   int64_t ttl_ns_;
   uint16_t ttl_ms_;
   bool asked_to_arm_ = false;  // ARM was sent

@@ -93,6 +93,7 @@ void Loop::run() noexcept {
       run_.stop.set(StopReason::kLinkLost, "the link is in use by another thread");
     } else {
       if (open()) drive();
+      while (reconnect()) drive();
       recorder_.end_counting(&result_);
       run_.duration_ns = run_.clock.now() - run_.begun_ns;
       close();
@@ -132,10 +133,15 @@ bool Loop::open() noexcept {
   recorder_.measure_costs();
   if (!session_.arm()) return false;
   run_.begun_ns = run_.clock.now();
-  session_.begin(run_.begun_ns);
-  tick_.begin(run_.begun_ns);
-  if (!run_.options.dry_run && (run_.hello.caps & TL_CAP_RESET)) begin_reset();
+  begin_session();
   return true;
+}
+
+void Loop::begin_session() noexcept {
+  const int64_t now = run_.clock.now();
+  session_.begin(now);
+  tick_.begin(now);
+  if (!run_.options.dry_run && (run_.hello.caps & TL_CAP_RESET)) begin_reset();
 }
 
 void Loop::drive() noexcept {

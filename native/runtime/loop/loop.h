@@ -74,11 +74,18 @@ class Loop {
   // loop.cpp: from the start to the end
   void clear_board() noexcept;
   bool open() noexcept;
+  void begin_session() noexcept;
   void drive() noexcept;
   void close() noexcept;
   void leave_learner() noexcept;
   void finish(int64_t now_ns) noexcept;
   void begin_reset() noexcept;
+
+  // loop_reconnect.cpp: from a lost session to the next one
+  bool reconnect() noexcept;
+  bool may_come_back() noexcept;
+  void leave_episode() noexcept;
+  bool rejoin(int64_t give_up_ns) noexcept;
 
   // loop_step.cpp: one step
   void step(const Arrival& arrival) noexcept;
@@ -104,7 +111,10 @@ class Loop {
 
   safety::CommandLimiter limiter_;
   bool limiter_started_ = false;
-  bool was_reset_ = false;       // by a RESET of this loop, without a step since
+  bool was_reset_ = false;    // by a RESET of this loop, without a step since
+  bool reconnected_ = false;  // without a step since
+  uint64_t steps_at_loss_ = 0;
+  int64_t lost_ns_ = 0;          // the last STATE before the link was lost
   float chosen_[kMaxActuators];  // the policy's choice, in actuator units, after its own clipping
   bool chosen_valid_ = false;
   int bad_actions_ = 0;

@@ -69,6 +69,8 @@ bool Loop::begin_step(const Arrival& arrival, Marks* marks) noexcept {
   if (!first) return false;
   marks->flags |= record::kRecordFirst;
   marks->calls |= record::kCallBegin;
+  if (reconnected_) marks->flags |= record::kRecordReconnected;
+  reconnected_ = false;
   session_.follow(state.episode);
   episode_.begin();
   chosen_valid_ = false;

@@ -20,6 +20,13 @@ namespace rtu::runtime::loop {
 
 enum class TickSource { kDevice, kHost, kLockstep };
 
+// Whether a port that was gone has been opened again, under the descriptor that the link already uses. The loop's
+// thread asks while it waits between two sessions; the first question of a wait is also the request to open it.
+struct Reopen {
+  void* self = nullptr;
+  bool (*is_open)(void* self) noexcept = nullptr;  // null: a port that is gone stays gone
+};
+
 // Validated by the caller (the Python class LoopConfig).
 struct LoopOptions {
   TickSource tick = TickSource::kLockstep;
@@ -52,6 +59,14 @@ struct LoopOptions {
   size_t ring_episodes = 16384;
   uint64_t hash_every = 100;              // records from one state hash to the next; 0: no hashes
   record::BlackBox* black_box = nullptr;  // record_stride() bytes per record; must outlive the loop
+  // Reconnect: the longest time from the last STATE of a lost device to the ARM of a new session; 0: a lost device ends
+  // the run.
+  int64_t reconnect_ns = 0;
+  uint64_t max_reconnects = 0;  // 0: no limit
+  // Of each observation, the largest change from the last step before the loss; infinite: any finite value. Must
+  // outlive the loop.
+  const float* pose = nullptr;
+  Reopen reopen;
   RealtimeRequest realtime;
   safety::ActuatorLimits limits[kMaxActuators];
   bool hold[kMaxActuators] = {};   // at a stop: hold the last command instead of going to rest

@@ -33,6 +33,10 @@ class Recorder {
   // slack.
   void offer_snapshot(const Arrival& arrival, bool terminal) noexcept;
   int64_t hash_ns() const noexcept { return hash_ns_; }  // duration of the last record's hash
+  // (n,): the observation of the last record; zeros before the first.
+  const uint8_t* last_observation() const noexcept {
+    return reinterpret_cast<const uint8_t*>(scratch_.get()) + sizeof(record::RecordHead);
+  }
 
   // Publishes counters for threads that may outlive the loop: at most every 50 ms, or now.
   void publish_when_due(int64_t now_ns) noexcept;

@@ -14,6 +14,10 @@ void Stop::set(StopReason reason, const char* message, const char* detail) noexc
   snprintf(message_, sizeof message_, "%s%s%s", message, *detail != 0 ? ": " : "", detail);
 }
 
+void Stop::withdraw() noexcept {
+  if (reason_ != StopReason::kEstop) reason_ = StopReason::kNone;
+}
+
 bool Stop::check_requests() noexcept {
   const int signals = handle_signals_ ? signals_caught() : 0;
   if (signals >= 2) {

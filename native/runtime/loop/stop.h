@@ -23,6 +23,7 @@ class Stop {
 
   // For the loop's thread. detail: more of the message, or "".
   void set(record::StopReason reason, const char* message, const char* detail = "") noexcept;
+  void withdraw() noexcept;        // a lost device may come back; an emergency stop stays
   bool check_requests() noexcept;  // checks signals, emergency stops and request(); true when the loop has to stop
   bool is_set() const noexcept { return reason_ != record::StopReason::kNone; }
   bool is_estop() const noexcept { return reason_ == record::StopReason::kEstop; }

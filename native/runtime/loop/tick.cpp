@@ -9,9 +9,15 @@ int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 
 }  // namespace
 
+// The counts continue from session to session.
 void Tick::begin(int64_t now_ns) noexcept {
+  const uint64_t skipped = rule_.skipped, missed = rule_.missed, slots = deadline_.skipped;
   rule_.start(now_ns, run_.period_ns);
   deadline_.start(now_ns, run_.period_ns);
+  rule_.skipped = skipped;
+  rule_.missed = missed;
+  deadline_.skipped = slots;
+  newest_.any = drop_queued_ = false;
 }
 
 bool Tick::next(Arrival* out) noexcept {

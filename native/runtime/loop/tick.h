@@ -15,7 +15,7 @@ class Tick {
   Tick(Context& run, LinkSession& session, const Episode& episode) noexcept
       : run_(run), session_(session), episode_(episode) {}
 
-  void begin(int64_t now_ns) noexcept;
+  void begin(int64_t now_ns) noexcept;  // of a session
   // Waits at most until the next check for a stop. True: step *out now, then call end_step().
   bool next(Arrival* out) noexcept;
   void end_step() noexcept;

@@ -17,6 +17,7 @@ enum RecordFlag : uint32_t {
   kRecordPredictFailed = 64,
   kRecordUpdateFailed = 128,
   kRecordRewardRefused = 256,  // non-finite reward: not learned from
+  kRecordReconnected = 512,    // first observation of a session that was opened after the link was lost
 };
 
 // Calls of the policy in this step: with x, reward and applied, all that a replay needs.

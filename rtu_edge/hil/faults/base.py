@@ -26,6 +26,7 @@ class Response(str, enum.Enum):
     RIDES_THROUGH = "rides_through"  # armed throughout, commands continue afterwards
     FALLS_BACK = "falls_back"  # the same, but another controller took over from the learner
     GOES_SAFE = "goes_safe"  # the actuators went to their safe behaviour and the session is closed
+    RESUMES = "resumes"  # the same as goes_safe, and the host then drove on in a new session by itself
     REFUSES = "refuses"  # the host did not arm
 
 

@@ -26,6 +26,21 @@ class Reset(Fault, frozen=True, kw_only=True):
         now.bridge.target.reset()
 
 
+class PowerLoss(Reset, frozen=True, kw_only=True):
+    """The port is unplugged, and the device, which it supplies, restarts when it is plugged in again."""
+
+    kind = "power_loss"
+
+    def begin(self, now: Injection) -> None:
+        now.count += 1
+        now.bridge.unplug()
+
+    def end(self, now: Injection) -> list[Unit]:
+        now.bridge.target.reset()
+        now.bridge.plug()
+        return []
+
+
 class Freeze(Fault, frozen=True, kw_only=True):
     """The device hangs for a while, then continues."""
 
