@@ -24,6 +24,7 @@ def table(name: str) -> type[msgspec.Struct]:
 
 SECTIONS = {
     "device": config.Device,
+    "companion.NAME": config.Companion,
     "loop": config.Loop,
     "reconnect": config.Reconnect,
     "limits.NAME": config.LimitsTable,

@@ -34,6 +34,7 @@ SHORT = {
         "a stall, then a burst of old commands",
         "another data sheet than the rows say",
         "a disarm from elsewhere reaches the driver",
+        "a second device is unplugged",
     ],
     "process": [
         "one command in five is lost",
@@ -42,6 +43,7 @@ SHORT = {
         "a stall, then old commands, and the host may resume",
         "half a frame, then silence",
         "the device's clock wraps",
+        "unplugged, and a second device stops too",
         "a sensor reports only NaN",
         "the host is killed",
         "the device hangs for longer than TTL",
@@ -50,6 +52,7 @@ SHORT = {
         "no command arrives",
         "the device restarts",
         "old commands come again",
+        "a second device hangs",
         "unplugged for 0.2 s, and the host may resume",
         "an emergency stop from elsewhere reaches the driver",
     ],

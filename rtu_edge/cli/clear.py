@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from rtu_edge.cli import complete, options
-from rtu_edge.cli.target import plant_of, port_of
+from rtu_edge.cli.target import companions_of, plant_of, port_of
 
 
 @click.command("clear", epilog=options.examples("rtu-edge clear robot.toml"))
@@ -26,18 +26,18 @@ def command(target: str, baud: int | None) -> None:
         _simulated(target, plant)
         return
     port, configured = port_of(target)
-    if (pid := lock.owner(port)) is not None:
-        raise DeviceError(
-            f"{port}: not cleared: process {pid} owns this port; end it first (a service: systemctl stop NAME)"
-        )
-    with (
-        open_port(port, baud or configured) as opened,
-        Link(opened) as link,
-    ):
-        link.handshake()
-        if not link.clear_fault():
-            raise DeviceError(f"{port}: the device did not clear its fault: armed, or the cause is still there")
-    click.echo(f"{port}: cleared; disarmed, a new session may arm it")
+    ports = [(port, configured), *companions_of(target)]
+    for port, _ in ports:
+        if (pid := lock.owner(port)) is not None:
+            raise DeviceError(
+                f"{port}: not cleared: process {pid} owns this port; end it first (a service: systemctl stop NAME)"
+            )
+    for port, configured in ports:
+        with open_port(port, baud or configured) as opened, Link(opened) as link:
+            link.handshake()
+            if not link.clear_fault():
+                raise DeviceError(f"{port}: the device did not clear its fault: armed, or the cause is still there")
+        click.echo(f"{port}: cleared; disarmed, a new session may arm it")
 
 
 def _simulated(target: str, plant: str) -> None:

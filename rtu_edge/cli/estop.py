@@ -8,7 +8,7 @@ import os
 import click
 
 from rtu_edge.cli import complete, options
-from rtu_edge.cli.target import is_file, plant_of, port_of
+from rtu_edge.cli.target import companions_of, is_file, plant_of, port_of
 from rtu_edge.tools import estop as stops
 
 
@@ -44,7 +44,8 @@ def command(target: str, baud: int | None, timeout_s: float, as_json: bool) -> N
         # A run may drive nevertheless: the file was changed since, or is not for this user to read.
         if not lock.owners("", config):
             raise
-    done = stops.estop(port, config=config, baud=baud or configured, timeout_s=timeout_s)
+    also = [(other, baud or theirs) for other, theirs in companions_of(target)]
+    done = stops.estop(port, config=config, baud=baud or configured, timeout_s=timeout_s, also=also)
     if as_json:
         click.echo(json.dumps({"stopped": list(done.stopped), "by": done.by, "ended_pid": done.ended_pid}))
         return

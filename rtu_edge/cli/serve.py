@@ -138,7 +138,7 @@ def _serve(settings: Config, device: Connection, folder: Path, leave: Callable[[
     sweep()
     notify("READY=1")
     try:
-        while wait_until_armed(device.link, watchdog, over):
+        while wait_until_armed(device.link, watchdog, over, [each.link for each in device.companions]):
             click.echo(f"{device.url}: armed by the control socket")
             device.permission.grant()  # the typed number is the confirmation
             notify("STATUS=armed")

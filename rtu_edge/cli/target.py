@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["is_file", "plant_of", "port_of", "running_port_of"]
+__all__ = ["companions_of", "is_file", "plant_of", "port_of", "running_port_of"]
 
 
 def is_file(target: str) -> bool:
@@ -31,6 +31,19 @@ def port_of(target: str) -> tuple[str, int]:
     if not device.port:
         raise ConfigError("device.port: missing; a simulated plant's port is what `rtu-edge run` printed", target)
     return device.port, device.baud
+
+
+def companions_of(target: str) -> list[tuple[str, int]]:
+    """The further ports of a configuration, with baud rates; empty for a port, or a file that cannot be read."""
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.config import load_companion_ports
+
+    if not is_file(target):
+        return []
+    try:
+        return load_companion_ports(target)
+    except ConfigError:
+        return []
 
 
 def running_port_of(target: str) -> tuple[str, int]:

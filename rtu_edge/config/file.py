@@ -13,9 +13,18 @@ import msgspec.inspect as mi
 from rtu_edge._base import old_names
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import emit, near_table, override, parse_toml, problems, quoted, read_text
-from rtu_edge.config.tables import Config, Device, cross_check
+from rtu_edge.config.tables import Companion, Config, Device, cross_check
 
-__all__ = ["canonical", "check_config", "config_hash", "load_config", "load_device", "parse_config", "write_config"]
+__all__ = [
+    "canonical",
+    "check_config",
+    "config_hash",
+    "load_companion_ports",
+    "load_config",
+    "load_device",
+    "parse_config",
+    "write_config",
+]
 
 _SCHEMA = mi.type_info(Config)
 _HASH_LINE = "# sha256 of the lines below, first 16 digits: "
@@ -55,6 +64,21 @@ def load_device(path: str | os.PathLike[str]) -> Device:
     source = os.fspath(path)
     data = _parse(read_text(path, "configuration"), source)
     return check_config({"device": data.get("device", {})}, source=source).device
+
+
+def load_companion_ports(path: str | os.PathLike[str]) -> list[tuple[str, int]]:
+    """Ports and baud rates of `[companion]` in a configuration file, without simulated ones.
+
+    As load_device(), but a damaged table is left out: an error there must not prevent the stop of the other devices.
+    """
+    tables = _parse(read_text(path, "configuration"), os.fspath(path)).get("companion", {})
+    found = []
+    for table in tables.values() if isinstance(tables, dict) else ():
+        port = table.get("port") if isinstance(table, dict) else None
+        baud = table.get("baud", Companion().baud) if isinstance(table, dict) else 0
+        if isinstance(port, str) and port and isinstance(baud, int):
+            found.append((port, baud))
+    return found
 
 
 def parse_config(

@@ -12,7 +12,7 @@ from rtu_edge._base.strict import Number, Section, quoted
 from rtu_edge.config.learner import Actions, Learner
 from rtu_edge.config.learner import problems as check_learner
 from rtu_edge.device.schema import Limits
-from rtu_edge.loop.flags import Clock
+from rtu_edge.loop.flags import MOST_COMPANIONS, Clock
 from rtu_edge.loop.supervision import Fallback, LearnerMonitor, Sensor, Supervisor
 from rtu_edge.loop.supervision import cross_check as check_supervision
 
@@ -20,6 +20,7 @@ __all__ = [
     "Actions",
     "Checkpoint",
     "Clock",
+    "Companion",
     "Config",
     "Device",
     "Learner",
@@ -73,6 +74,28 @@ class Device(Section, frozen=True):
     hello_timeout_s: Annotated[float, msgspec.Meta(gt=0.0, le=60.0)] = 3.0
 
 
+class Companion(Section, frozen=True):
+    """`[companion.NAME]`: a further device of the loop (docs/companions.md).
+
+    Args:
+        port: Port, as `device.port`
+        plant: Plant, as `device.plant`
+        baud: Baud rate
+        dtr: DTR line, as `device.dtr`
+        hello_timeout_s: Time to wait for HELLO, in seconds
+        ttl_ms: Time to live of commands and observations, in milliseconds; 0: three periods, at least 20 ms
+        age: Observe the age of its newest observation, as NAME.age
+    """
+
+    port: str = ""
+    plant: str = ""
+    baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 1_000_000
+    dtr: Dtr = Dtr.AUTO
+    hello_timeout_s: Annotated[float, msgspec.Meta(gt=0.0, le=60.0)] = 3.0
+    ttl_ms: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    age: bool = False
+
+
 class Loop(Section, frozen=True):
     """`[loop]`: timing.
 
@@ -95,14 +118,12 @@ class Loop(Section, frozen=True):
 
 
 class Reconnect(Section, frozen=True):
-    """`[reconnect]`: a device that comes back after its link was lost (docs/safety.md).
+    """`[reconnect]`: a device that comes back after a loss (docs/reconnect.md).
 
     Args:
-        within_s: Longest time from the last observation of a lost device to a new session with it, without a person, in
-            seconds; 0: a lost link ends the run
-        most: Number of reconnects after which the next loss ends the run; 0 disables the limit
-        pose: Largest change of each named observation from the last step before the loss, in its unit; required on real
-            hardware
+        within_s: Longest time from its last observation to a new session, in seconds; 0: a lost link ends the run
+        most: Reconnects per run; 0 disables the limit
+        pose: Largest change of named observations meanwhile; required on real hardware
     """
 
     within_s: Annotated[float, msgspec.Meta(ge=0.0, le=600.0)] = 0.0
@@ -212,6 +233,7 @@ class Config(Section, frozen=True):
     """A whole configuration."""
 
     device: Device
+    companion: dict[str, Companion] = msgspec.field(default_factory=dict)
     loop: Loop = Loop()
     reconnect: Reconnect = Reconnect()
     limits: dict[str, LimitsTable] = msgspec.field(default_factory=dict)
@@ -226,6 +248,22 @@ class Config(Section, frozen=True):
     checkpoint: Checkpoint = Checkpoint()
 
 
+def _companion_problems(config: Config) -> Iterator[str]:
+    for name, given in config.companion.items():
+        where = f"companion.{name}"
+        if bool(given.port) == bool(given.plant):
+            yield f"{where} (port = {quoted(given.port)}, plant = {quoted(given.plant)}): give either port or plant"
+        ports = [config.device.port, *(other.port for key, other in config.companion.items() if key != name)]
+        if given.port and given.port in ports:
+            yield f"{where}.port = {quoted(given.port)}: must be another port than that of each other device"
+    if len(config.companion) > MOST_COMPANIONS:
+        yield f"companion: {len(config.companion)} tables; must be at most {MOST_COMPANIONS}"
+    if config.companion and config.loop.clock is not Clock.DEVICE:
+        yield f'loop.clock = "{config.loop.clock.value}": must be "device" with [companion]; the first device ticks'
+    if config.companion and config.reconnect.within_s > 0:
+        yield f"reconnect.within_s = {config.reconnect.within_s:g}: must be 0 with [companion]; a stop of one stops all"
+
+
 def cross_check(config: Config) -> Iterator[str]:
     """Checks across fields."""
     device, learner = config.device, config.learner
@@ -238,6 +276,7 @@ def cross_check(config: Config) -> Iterator[str]:
         yield f"device.firmware = {quoted(device.firmware)}: not with a C file; plant = {quoted(device.plant)} is built"
     if config.loop.realtime and config.loop.clock is Clock.LOCKSTEP:
         yield 'loop.realtime = true: must be false with loop.clock = "lockstep"'
+    yield from _companion_problems(config)
     if config.reconnect.within_s == 0 and (config.reconnect.most or config.reconnect.pose):
         yield "reconnect.within_s = 0.0: must be above 0 when most or pose is given"
     for name, limits in config.limits.items():

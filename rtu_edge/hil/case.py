@@ -12,14 +12,16 @@ from pathlib import Path
 import msgspec
 
 from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge.config import Config
 from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil import measure
 from rtu_edge.hil.bridge import FaultBridge, Injection
 from rtu_edge.hil.evaluation import check_error, evaluate
-from rtu_edge.hil.faults import Controller, Fault, Response
+from rtu_edge.hil.faults import Controller, Fault, Response, Second
 from rtu_edge.hil.host import HostEnd, HostStatus, ProcessHost, Seen, ThreadHost
 from rtu_edge.hil.result import Result
+from rtu_edge.hil.second import second_device, still_armed, with_second
 from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import Target
 from rtu_edge.hil.trace import Trace
@@ -89,6 +91,7 @@ class _Case:
         self.disturbed = False
         self.trace: Trace | None = None
         self.seen = Seen()
+        self.second: FaultBridge | None = None
         self.before: dict[str, int] = {}
         self.clock = fault.clock or suite.config.loop.clock
         controller = fault.controller or suite.controller.kind
@@ -107,7 +110,11 @@ class _Case:
         if missing:
             result.skipped = missing if missing.startswith("only") else f"the target cannot {missing}"
             return result
-        with tempfile.TemporaryDirectory(prefix="rtu-hil-") as folder, FaultBridge(target, seed=self.seed) as bridge:
+        with (
+            tempfile.TemporaryDirectory(prefix="rtu-hil-") as folder,
+            FaultBridge(target, seed=self.seed) as bridge,
+            second_device(self.fault, self.suite, self.seed) as self.second,
+        ):
             self.trace = bridge.trace
             hello = bridge.hello()
             self._check_permission(hello)
@@ -128,8 +135,7 @@ class _Case:
 
     def _earlier(self, bridge: FaultBridge, folder: str) -> None:
         """A session before."""
-        config = self.suite.run_config(bridge.port, folder, self.clock, self.fault.settings)
-        with ThreadHost(config, self.controller, self.suite.controller, self.armed) as host:
+        with ThreadHost(self._config(bridge, folder), self.controller, self.suite.controller, self.armed) as host:
             host.start()
             self._wait_driving(bridge, host, 20.0)
         bridge.clear_port()
@@ -144,8 +150,16 @@ class _Case:
             self.seen.fault_s = time.monotonic()
             yield injection
 
-    def _host(self, bridge: FaultBridge, folder: str) -> ThreadHost | ProcessHost:
+    def _config(self, bridge: FaultBridge, folder: str) -> Config:
         config = self.suite.run_config(bridge.port, folder, self.clock, self.fault.settings)
+        return config if self.second is None else with_second(config, self.second)
+
+    def _where(self, bridge: FaultBridge) -> FaultBridge:
+        """The line that the fault acts on."""
+        return self.second if self.second is not None and self.fault.second is Second.FAILS else bridge
+
+    def _host(self, bridge: FaultBridge, folder: str) -> ThreadHost | ProcessHost:
+        config = self._config(bridge, folder)
         if self.process:
             return ProcessHost(config, self.armed)
         return ThreadHost(config, self.controller, self.suite.controller, self.armed)
@@ -190,10 +204,10 @@ class _Case:
         injection = whole
         seen.fault_s, seen.sign = time.monotonic(), None  # for one that is active throughout: since driving started
         if injection is None:
-            injection = bridge.begin(fault, host)
+            injection = self._where(bridge).begin(fault, host)
         self._watch(bridge, host, fault.for_s)
         if whole is None:
-            bridge.end(injection)
+            injection.bridge.end(injection)
         seen.ended_s = time.monotonic()
         self._watch(bridge, host, fault.watch_s)
         self.result.acted = injection.count
@@ -352,8 +366,11 @@ class _Case:
         bridge.clear_port()
         begin_s = time.monotonic()
         bridge.send("to_device", b"\0" + protocol.encode(protocol.pack(protocol.ClearFault())))
-        config = self.suite.run_config(bridge.port, folder, self.clock, self.fault.settings)
-        with ThreadHost(config, self.controller, self.suite.controller, self.armed) as host:
+        if self.second is not None:
+            self.result.why += still_armed(self.second)
+            self.second.clear_port()
+            self.second.send("to_device", b"\0" + protocol.encode(protocol.pack(protocol.ClearFault())))
+        with ThreadHost(self._config(bridge, folder), self.controller, self.suite.controller, self.armed) as host:
             try:
                 host.start()
                 self._wait_driving(bridge, host, self.fault.recover_within_s)

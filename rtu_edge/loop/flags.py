@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 
 __all__ = [
+    "MOST_COMPANIONS",
     "CallFlag",
     "Cause",
     "Clock",
@@ -15,6 +16,9 @@ __all__ = [
     "SensorFlag",
     "StopReason",
 ]
+
+
+MOST_COMPANIONS = 3  # of a loop
 
 
 class Clock(str, enum.Enum):

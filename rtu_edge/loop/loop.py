@@ -19,6 +19,7 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_bool, counted
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import Hello
+from rtu_edge.loop.companions import whole_sheet
 from rtu_edge.loop.flags import Clock, StopReason
 from rtu_edge.loop.link import Link, LinkQuality, as_seconds
 from rtu_edge.loop.options import LoopConfig, check, native_options
@@ -136,7 +137,8 @@ class Loop(Closing):
         if config.reconnect_s > 0 and not link.can_reopen:
             raise ValueError("reconnect_s: the port of this link cannot be opened again by a name")
         policy = policy_of(agent)
-        actuators = link.sheet.actuators
+        self.sheet = whole_sheet(link.sheet, config.companions)
+        actuators = self.sheet.actuators
         self.limits = in_force(config.limits, actuators, hello.period_s)  # the tighter ones of host and device
         options = native_options(config, link.next_session, self.limits, actuators)
         self.session: int = options["session"]
@@ -162,7 +164,8 @@ class Loop(Closing):
         """
         self._core.start()
         self._started = True
-        self._link._loop = weakref.ref(self)
+        for link in (self._link, *(each.link for each in self.config.companions)):
+            link._loop = weakref.ref(self)
         if self.config.reconnect_s > 0:
             self._reopener = Reopener(self._link)
 
@@ -210,9 +213,10 @@ class Loop(Closing):
         return result
 
     def _named(self, message: str) -> str:
-        """With the names of observations in place of their numbers."""
-        names = self._link.sheet.observations
-        return re.sub(r"observation\[(\d+)\]", lambda found: names[int(found[1])].name, message)
+        """With the names of observations and companions in place of their numbers."""
+        names, others = self.sheet.observations, self.config.companions
+        message = re.sub(r"observation\[(\d+)\]", lambda found: names[int(found[1])].name, message)
+        return re.sub(r"companion\[(\d+)\]", lambda found: others[int(found[1])].name, message)
 
     @property
     def steps(self) -> int:

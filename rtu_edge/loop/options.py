@@ -15,6 +15,7 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_bool, check_choice, check_int, check_number, counted
 from rtu_edge.device.limits import as_float, min_ttl_ms
 from rtu_edge.device.schema import Channel, Hello, Limits, Safe
+from rtu_edge.loop.companions import Companion, checked, whole_hello
 from rtu_edge.loop.flags import Clock
 
 __all__ = ["Limits", "LoopConfig", "Reward", "check", "holds", "native_options"]
@@ -93,6 +94,8 @@ class LoopConfig:
         max_reconnects: then the next loss ends the run; 0: no limit.
         reconnect_pose: for each observation the largest change from the last step before the loss, inf for any finite
             value; empty: any finite values (simulated devices only).
+        companions: further devices, at most 3, only with clock DEVICE and without reconnect; limits, reward and
+            reconnect_pose then cover the channels of all devices, the loop's own first (companions.whole_sheet()).
         hash_every: records between two that hold a hash of everything that learns, for a replay to compare; 0: none.
         black_box: an open `rtu_edge.record.blackbox.BlackBox`, or None.
         realtime: ask for locked memory, SCHED_FIFO and one core (never in lockstep); what is refused is reported once.
@@ -128,6 +131,7 @@ class LoopConfig:
     reconnect_s: float = 0.0
     max_reconnects: int = 0
     reconnect_pose: Sequence[float] = ()
+    companions: Sequence[Companion] = ()
     hash_every: int = 100
     black_box: BlackBox | None = None
     realtime: bool = False
@@ -183,6 +187,9 @@ def native_options(
     options["limits"] = limits
     options["black_box"] = config.black_box.core if config.black_box is not None else None
     options["reward"] = config.reward.native()
+    options["companions"] = [
+        (each.link._core, each.link.next_session, each.ttl_ms, each.age) for each in config.companions
+    ]
     return options
 
 
@@ -193,6 +200,8 @@ def check(config: LoopConfig, hello: Hello) -> LoopConfig:
         ValueError: an invalid value, or configuration and device do not match; the message names the field.
     """
     plain = _plain(config)
+    _check_companions(plain)
+    hello = whole_hello(hello, plain.companions)
     if plain.limits and len(plain.limits) != hello.action_size:
         raise ValueError(f"limits: {len(plain.limits)} given, the device has {counted(hello.action_size, 'actuator')}")
     if not plain.limits and not hello.simulated and not plain.dry_run:
@@ -227,9 +236,10 @@ def _plain(config: LoopConfig) -> LoopConfig:
     found["seconds"] = check_number("seconds", config.seconds, 0.0, math.inf)
     for name in ("retry_ms", "reset_timeout_s"):
         found[name] = check_number(name, getattr(config, name), 0.0, math.inf, open_low=True)
+    found["companions"] = tuple(checked(_items("companions", config.companions)))
     found["reconnect_s"] = check_number("reconnect_s", config.reconnect_s, 0.0, 600.0)
     pose = _items("reconnect_pose", config.reconnect_pose)
-    found["reconnect_pose"] = [check_number(f"reconnect_pose[{k}]", x, 0.0, math.inf) for k, x in enumerate(pose)]
+    found["reconnect_pose"] = tuple(check_number(f"reconnect_pose[{k}]", x, 0.0, math.inf) for k, x in enumerate(pose))
     if config.target_return is not None:
         found["target_return"] = check_number("target_return", config.target_return, -math.inf, math.inf)
     found["returns"] = _numbers("returns", config.returns)
@@ -293,6 +303,13 @@ def _check_timing(config: LoopConfig, hello: Hello) -> None:
             "for"
             " the round trip, until the next command can be there; or 0 for three periods"
         )
+
+
+def _check_companions(config: LoopConfig) -> None:
+    if config.companions and config.clock is not Clock.DEVICE:
+        raise ValueError(f"clock: {config.clock.value!r}, allowed with companions: 'device'")
+    if config.companions and config.reconnect_s > 0:
+        raise ValueError(f"reconnect_s: {config.reconnect_s:g}, allowed with companions: 0")
 
 
 def _check_reconnect(config: LoopConfig, hello: Hello) -> None:

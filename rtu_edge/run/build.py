@@ -115,6 +115,7 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> LoopC
         target_return=config.run.stop_return,
         target_window=config.run.stop_episodes,
         ttl_ms=config.loop.ttl_ms,
+        companions=connection.companions,
         reconnect_s=config.reconnect.within_s,
         max_reconnects=config.reconnect.most,
         reconnect_pose=[config.reconnect.pose.get(row.name, math.inf) for row in connection.sheet.observations],

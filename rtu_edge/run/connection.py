@@ -14,11 +14,15 @@ from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.strict import quoted
 from rtu_edge._base.validation import counted
 from rtu_edge.config import Actions, Clock, Config
+from rtu_edge.config import Companion as Further
 from rtu_edge.device.limits import in_force, min_ttl_ms
 from rtu_edge.device.ports import Port, open_port
 from rtu_edge.device.schema import Channel, DataSheet, Hello, Limits
 from rtu_edge.loop import Link, LinkError
+from rtu_edge.loop.companions import Companion, whole_hello, whole_sheet
 from rtu_edge.loop.permission import Permission
+
+_DTR = {"auto": None, "on": True, "off": False}
 
 __all__ = ["Connection", "connect", "limits_in_force", "own_limits", "with_firmware"]
 
@@ -34,6 +38,7 @@ class Connection:
         hello, sheet: identity and data sheet of the device.
         firmware: path of the executable that simulates the plant if it is not the package's, or "".
         permission: whether it may move.
+        companions: further devices; hello and sheet cover the channels of all devices.
     """
 
     url: str
@@ -44,6 +49,7 @@ class Connection:
     sheet: DataSheet
     permission: Permission
     firmware: str = ""
+    companions: tuple[Companion, ...] = ()
 
 
 @contextmanager
@@ -66,18 +72,43 @@ def connect(config: Config, source: str | os.PathLike[str] = "") -> Iterator[Con
             firmware = with_firmware(config).device.firmware
             options = {"firmware": firmware} if firmware else {}
             url = str(stack.enter_context(simulated(config.device.plant, **options)).port)
-        dtr = {"auto": None, "on": True, "off": False}[config.device.dtr.value]
-        port = stack.enter_context(open_port(url, config.device.baud, dtr=dtr))
+        port = stack.enter_context(open_port(url, config.device.baud, dtr=_DTR[config.device.dtr.value]))
         try:
             link = stack.enter_context(Link(port, config=source))
             hello = link.handshake(config.device.hello_timeout_s)
             sheet = link.describe()
         except LinkError as error:
             raise DeviceError(f"{url}: {error}") from error
+        companions = tuple(
+            Companion(name, _companion_link(name, given, stack, source), given.ttl_ms, given.age)
+            for name, given in config.companion.items()
+        )
+        hello, sheet = whole_hello(hello, companions), whole_sheet(sheet, companions)
         permission = Permission(url, hello.simulated)
-        connection = Connection(url, config.device.plant, port, link, hello, sheet, permission, firmware)
+        connection = Connection(url, config.device.plant, port, link, hello, sheet, permission, firmware, companions)
         _check_against(config, connection)
         yield connection
+
+
+def _companion_link(name: str, given: Further, stack: ExitStack, source: str | os.PathLike[str]) -> Link:
+    """Open a further device and shake hands.
+
+    Raises:
+        DeviceError: no port, no answer, or a simulated plant that does not start.
+    """
+    url = given.port
+    if given.plant:
+        from rtu_edge.device.simulated import simulated
+
+        url = str(stack.enter_context(simulated(given.plant)).port)
+    port = stack.enter_context(open_port(url, given.baud, dtr=_DTR[given.dtr.value]))
+    try:
+        link = stack.enter_context(Link(port, config=source))
+        link.handshake(given.hello_timeout_s)
+        link.describe()
+    except LinkError as error:
+        raise DeviceError(f"companion.{name}: {url}: {error}") from error
+    return link
 
 
 def with_firmware(config: Config) -> Config:

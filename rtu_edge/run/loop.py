@@ -167,6 +167,7 @@ def describe(summary: Summary, connection: Connection, agent: Any) -> None:
         "plant": connection.plant,
         "firmware": hello.firmware,
         **({"firmware_path": connection.firmware} if connection.firmware else {}),
+        **{f"companion {each.name}": f"firmware {each.link.hello.firmware}" for each in connection.companions},
         "boot_id": f"{hello.boot_id:08x}",
         "schema_hash": f"{hello.schema_hash:08x}",
         "ttl_max_ms": str(hello.ttl_max_ms),

@@ -184,7 +184,8 @@ class Saver:
 
 def device_facts(device: Connection) -> dict[str, Any]:
     """The description of its device in a checkpoint."""
-    return {"schema_hash": f"{device.hello.schema_hash:08x}", "period_s": device.sheet.period_s}
+    hellos = [device.hello, *(each.link.hello for each in device.companions)]
+    return {"schema_hash": "+".join(f"{each.schema_hash:08x}" for each in hellos), "period_s": device.sheet.period_s}
 
 
 def open_start(path: Path, device: Connection, force: bool = False) -> Start:

@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -335,7 +335,7 @@ class Watchdog:
             notify(f"EXTEND_TIMEOUT_USEC={int(_EXTENSION_S * 1e6)}", _BUSY_S)
 
 
-def wait_until_armed(link: Link, watchdog: Watchdog, leave: Callable[[], bool]) -> bool:
+def wait_until_armed(link: Link, watchdog: Watchdog, leave: Callable[[], bool], others: Sequence[Link] = ()) -> bool:
     """Wait, disarmed, for the command to arm; False if `leave` returns True first.
 
     Uses a new number each time: a number from before a stop is invalid afterwards. An emergency stop ends the wait like
@@ -347,16 +347,21 @@ def wait_until_armed(link: Link, watchdog: Watchdog, leave: Callable[[], bool]) 
     """
     from rtu_edge.loop.link import ATTEND_S
 
-    token, before, stops = 1000 + secrets.randbelow(9000), link.arm_requests, link.estop_requests
+    token, before, stops = (
+        1000 + secrets.randbelow(9000),
+        link.arm_requests,
+        sum(each.estop_requests for each in (link, *others)),
+    )
     link.wait_to_arm(token)
     notify(f"STATUS=disarmed: waits for rtu-edge arm ({token})")
     try:
         while link.arm_requests == before:
-            if link.estop_requests != stops:
+            if sum(each.estop_requests for each in (link, *others)) != stops:
                 raise SafetyStop("estop: emergency stop while waiting to be armed")
             if leave():
                 return False
-            link.attend()
+            for each in (link, *others):
+                each.attend()
             watchdog.look()
             time.sleep(ATTEND_S)
     finally:

@@ -10,6 +10,7 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rtu_edge._base.errors import DeviceError
@@ -41,7 +42,12 @@ class Estop:
 
 
 def estop(
-    port: str = "", *, config: str | os.PathLike[str] = "", baud: int = 1_000_000, timeout_s: float = 5.0
+    port: str = "",
+    *,
+    config: str | os.PathLike[str] = "",
+    baud: int = 1_000_000,
+    timeout_s: float = 5.0,
+    also: Sequence[tuple[str, int]] = (),
 ) -> Estop:
     """Emergency stop of each device of a port or configuration; returns only when the STATE of each is ESTOP.
 
@@ -53,11 +59,12 @@ def estop(
         config: path of the configuration, or "".
         baud: for opening a port here.
         timeout_s: s; in total.
+        also: further ports of the configuration, with their baud rates.
 
     Raises:
         DeviceError: a device did not confirm. The message names the process that holds it, its user, and what to do.
     """
-    stop = _Stop(port, os.fspath(config), baud, timeout_s)
+    stop = _Stop(port, os.fspath(config), baud, timeout_s, also)
     # Holds even if a file system never answers.
     worker = threading.Thread(target=stop.run, name="rtu-edge estop", daemon=True)
     worker.start()
@@ -76,6 +83,7 @@ class _Target:
     Args:
         path: to open it by.
         device: None behind a pyserial URL.
+        baud: to open it.
         asked: its owners, with a connection to each.
         ended: processes that were ended for it.
         result: "" while in progress, "owner" or "direct" once its STATE has reported ESTOP, or the reason of the
@@ -84,6 +92,7 @@ class _Target:
 
     path: str
     device: Device | None
+    baud: int
     asked: list[_Asked] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
     result: str = ""
@@ -110,8 +119,11 @@ def _same(target: _Target, owner: lock.Owner) -> bool:
 class _Stop:
     """An emergency stop in progress; see estop()."""
 
-    def __init__(self, port: str, config: str, baud: int, timeout_s: float) -> None:
+    def __init__(
+        self, port: str, config: str, baud: int, timeout_s: float, also: Sequence[tuple[str, int]] = ()
+    ) -> None:
         self._port, self._config, self._baud = port, config, baud
+        self._also = also
         self._timeout_s = timeout_s
         self._begin_s = time.monotonic()
         self._targets: list[_Target] = []
@@ -154,16 +166,16 @@ class _Stop:
     def _find(self) -> list[_Target]:
         """The device that the port names, and those of its registered owners and of the configuration's."""
         found = []
-        if self._port:
-            url = "://" in self._port
-            device = None if url else device_of(self._port)
-            path = self._port if url else os.path.realpath(self._port)
+        for port, baud in [(self._port, self._baud), *self._also] if self._port else self._also:
+            url = "://" in port
+            device = None if url else device_of(port)
+            path = port if url else os.path.realpath(port)
             if url or device is not None:
-                found.append(_Target(path, device))
+                found.append(_Target(path, device, baud))
         for owner in lock.owners(self._port, self._config):
             target = next((one for one in found if _same(one, owner)), None)
             if target is None:
-                target = _Target(owner.record.path, owner.device)
+                target = _Target(owner.record.path, owner.device, self._baud)
                 found.append(target)
             if owner.speaks or owner.device is None:
                 self._begin(target, owner)
@@ -275,7 +287,7 @@ class _Stop:
             try:
                 # If its holder cannot be ended, the port is shared with it if possible: the device accepts commands
                 # from both.
-                opened = open_port(target.path, self._baud, exclusive=not blocked)
+                opened = open_port(target.path, target.baud, exclusive=not blocked)
             except DeviceError as error:
                 hopeless = blocked or target.device is None or not os.access(target.path, os.R_OK | os.W_OK)
                 unseen = not target.ended and time.monotonic() - begin_s > _LEAVING_S

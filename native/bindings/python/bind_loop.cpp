@@ -8,6 +8,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -116,19 +117,23 @@ class PyLoop {
     const auto& policy_table = policy_object_.cast<const Policy&>();
     const tl_hello& hello = link_.hello;
     if (hello.period_us == 0) throw py::value_error("handshake() first");
-    if (hello.observation_size + hello.action_size > kMaxObservations)
+    LoopOptions o;
+    take_companions(options, &o);
+    n_ = hello.observation_size + Context::observations_of(o);
+    m_ = hello.action_size + Context::actuators_of(o);
+    if (n_ + m_ > kMaxObservations)
       throw py::value_error(std::string("the device has more than 55 observations and actuators") + kFrameHolds);
-    if (policy_table.observation_size != hello.observation_size) {
+    if (policy_table.observation_size != n_) {
       throw py::value_error("policy: takes " + std::to_string(policy_table.observation_size) +
-                            " observations, the device has " + std::to_string(hello.observation_size));
+                            " observations, the device has " + std::to_string(n_));
     }
     const int actuators = policy_table.n_levels > 0 ? 1 : policy_table.action_size;
-    if (actuators != hello.action_size) {
+    if (actuators != m_) {
       throw py::value_error("policy: drives " + std::to_string(actuators) + " actuators, the device has " +
-                            std::to_string(hello.action_size));
+                            std::to_string(m_));
     }
     loop_ = std::make_unique<Loop>(link_.link, monotonic_clock(), policy_table, hello, parse(options));
-    dtype_ = record_dtype(hello.observation_size, hello.action_size);
+    dtype_ = record_dtype(n_, m_);
   }
 
   ~PyLoop() {
@@ -257,8 +262,20 @@ class PyLoop {
     return out;
   }
 
+  // In options["companions"]: (link, session, ttl_ms, age) each. The links are kept.
+  void take_companions(const py::dict& d, LoopOptions* o) {
+    companions_object_ = d["companions"];
+    for (const py::handle& given : companions_object_) {
+      if (o->n_companions == kMaxCompanions) throw py::value_error("companions: more than 3");
+      const auto [link, session, ttl_ms, age] = given.cast<std::tuple<PyLink*, uint32_t, uint32_t, bool>>();
+      if (link->fd < 0) throw py::value_error("companions: a link is closed");
+      o->companions[o->n_companions++] = {&link->link, link->hello, session, ttl_ms, age};
+    }
+  }
+
   LoopOptions parse(const py::dict& d) {
     LoopOptions o = session_options(d, link_.hello);
+    take_companions(d, &o);
     o.seed = d["seed"].cast<uint64_t>();
     o.first_episode = d["first_episode"].cast<uint32_t>();
     o.learn = d["learn"].cast<bool>();
@@ -289,8 +306,7 @@ class PyLoop {
     o.hash_every = d["hash_every"].cast<uint64_t>();
     black_box_object_ = d["black_box"];
     if (!black_box_object_.is_none()) o.black_box = black_box_object_.cast<BlackBox*>();
-    if (o.black_box != nullptr &&
-        o.black_box->record_bytes() != record_stride(link_.hello.observation_size, link_.hello.action_size))
+    if (o.black_box != nullptr && o.black_box->record_bytes() != record_stride(n_, m_))
       throw py::value_error("black_box: its records are of another size than this device's");
     const py::dict reward = d["reward"];
     o.reward = reward_form(reward);
@@ -304,6 +320,9 @@ class PyLoop {
   py::object link_object_;
   py::object policy_object_;
   py::object black_box_object_ = py::none();
+  py::object companions_object_ = py::none();
+  int n_ = 0;
+  int m_ = 0;
   PyLink& link_;
   PyReward reward_;
   std::vector<uint64_t> drops_;

@@ -46,14 +46,27 @@ struct Context {
         clock(clock_),
         hello(hello_),
         options(options_),
-        n(hello_.observation_size),
-        m(hello_.action_size),
+        own_n(hello_.observation_size),
+        own_m(hello_.action_size),
+        n(own_n + observations_of(options_)),
+        m(own_m + actuators_of(options_)),
         period_ns(static_cast<int64_t>(hello_.period_us) * kNsPerUs),
         stop(link_, options_.handle_signals) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
   bool lockstep() const noexcept { return options.tick == TickSource::kLockstep; }
+  static int observations_of(const LoopOptions& options) noexcept {
+    int n = 0;
+    for (int i = 0; i < options.n_companions; ++i)
+      n += options.companions[i].hello.observation_size + (options.companions[i].age ? 1 : 0);
+    return n;
+  }
+  static int actuators_of(const LoopOptions& options) noexcept {
+    int m = 0;
+    for (int i = 0; i < options.n_companions; ++i) m += options.companions[i].hello.action_size;
+    return m;
+  }
   // Time since ARM, until the end or now; 0 before ARM.
   int64_t lasted_ns() const noexcept {
     return begun_ns == 0 ? 0 : duration_ns > 0 ? duration_ns : clock.now() - begun_ns;
@@ -63,8 +76,10 @@ struct Context {
   const Clock clock;
   const tl_hello hello;  // of the data sheet that options.limits were derived from
   const LoopOptions options;
-  const int n;  // observations
-  const int m;  // actuators
+  const int own_n;  // observations of the device at `link`
+  const int own_m;  // its actuators
+  const int n;      // with those of the companions
+  const int m;
   const int64_t period_ns;
   record::LoopCounters counters;
   Stop stop;

@@ -63,8 +63,10 @@ bool LinkSession::arm() noexcept {
     run_.link.discard_input();
     return true;
   }
-  return same_device(run_.clock.now() + kHelloNs) && send_arm();
+  return identify() && send_arm();
 }
+
+bool LinkSession::identify() noexcept { return run_.options.dry_run || same_device(run_.clock.now() + kHelloNs); }
 
 bool LinkSession::send_arm() noexcept {
   run_.link.last_error[0] = 0;
@@ -120,8 +122,8 @@ void LinkSession::command(const Arrival& arrival, const float* u) noexcept {
   command.obs_t_us = arrival.t_us;
   command.ttl_ms = ttl_ms_;
   command.mode = TL_MODE_VALUE;
-  command.n = static_cast<uint8_t>(run_.m);
-  memcpy(command.u, u, sizeof(float) * static_cast<size_t>(run_.m));
+  command.n = static_cast<uint8_t>(run_.own_m);
+  memcpy(command.u, u, sizeof(float) * static_cast<size_t>(run_.own_m));
   tl_frame frame;
   tl_cmd_pack(&command, &frame);
   run_.link.encode(&frame, lockstep ? arrival.t_us : run_.link.now_us(), &command_);
@@ -213,7 +215,7 @@ LinkSession::Frame LinkSession::read(const tl_frame& frame, Arrival* out) noexce
   run_.counters.commands_refused.set(run_.link.commands_refused);
   read_ack(frame);
   if (frame.type != TL_TYPE_STATE || !tl_state_unpack(&frame, &out->state)) return Frame::kOther;
-  if (out->state.n != run_.n || out->state.m != run_.m) return Frame::kOther;
+  if (out->state.n != run_.own_n || out->state.m != run_.own_m) return Frame::kOther;
   out->t_us = frame.t_us;
   out->at_ns = now;
   out->any = true;
@@ -295,7 +297,7 @@ void LinkSession::check_timeouts(int64_t now_ns) noexcept {
 
 // ---------------------------------------------------------------- the end
 
-void LinkSession::close(const float* rest, uint32_t device_us) noexcept {
+void LinkSession::close(const float* rest, uint32_t device_us, bool waits) noexcept {
   run_.link.recording = false;
   if (!asked_to_arm_ && !run_.stop.is_estop()) {
     confirmed_ = true;
@@ -309,13 +311,13 @@ void LinkSession::close(const float* rest, uint32_t device_us) noexcept {
       last.state.last_cmd_seq = acknowledged_seq_;
       command(last, rest);
     }
-    disarm();
+    disarm(waits);
     if (gone_) return;
   }
   if (run_.stop.is_estop()) confirmed_ = run_.link.estop(kEstopNs);
 }
 
-void LinkSession::disarm() noexcept {
+void LinkSession::disarm(bool waits) noexcept {
   for (int i = 0; i < kDisarmSlices && !confirmed_; ++i) {
     run_.link.board.turns.fetch_add(1, std::memory_order_relaxed);
     const LinkStatus status = run_.link.disarm(kDisarmSliceNs);
@@ -327,7 +329,7 @@ void LinkSession::disarm() noexcept {
     if (run_.stop.reason() != reason) break;
   }
   // A device that has stopped on its own acknowledges DISARM too, and keeps its state.
-  if (confirmed_) run_.link.await_state(kStateNs);
+  if (confirmed_ && waits) run_.link.await_state(kStateNs);
 }
 
 }  // namespace rtu::runtime::loop

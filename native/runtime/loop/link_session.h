@@ -21,6 +21,8 @@ class LinkSession {
 
   // Repeats HELLO, then sends ARM. False: not armed; the stop has the reason.
   bool arm() noexcept;
+  // HELLO: the device is the one whose data sheet was read. False: the stop has the reason.
+  bool identify() noexcept;
   // After the link was lost, on an open port: HELLO, DISARM, a STATE, ARM with a new session number. pose (n,): the
   // last observation before the loss. False: not armed; with kLinkLost another attempt may succeed (link_rejoin.cpp).
   bool rejoin(const uint8_t* pose, int64_t give_up_ns) noexcept;
@@ -57,9 +59,11 @@ class LinkSession {
 
   // rest (m,): the safe action before DISARM, or null. Sends DISARM if an ARM was sent; or ESTOP until STATE reports
   // it. A second signal, or a request from the control socket, changes DISARM to ESTOP.
-  void close(const float* rest, uint32_t device_us) noexcept;
+  // waits: until a STATE has shown the end, for the status.
+  void close(const float* rest, uint32_t device_us, bool waits = true) noexcept;
   bool confirmed() const noexcept { return confirmed_; }
   uint8_t ack_status() const noexcept { return ack_status_; }
+  int64_t ttl_ns() const noexcept { return ttl_ns_; }
 
  private:
   bool same_device(int64_t give_up_ns) noexcept;
@@ -73,7 +77,7 @@ class LinkSession {
   void check_commands_arrive(const tl_state& state, int64_t now_ns) noexcept;
   void read_ack(const tl_frame& frame) noexcept;
   void repeat(int64_t now_ns) noexcept;
-  void disarm() noexcept;
+  void disarm(bool waits) noexcept;
 
   Context& run_;
   uint32_t session_;  // its number

@@ -16,11 +16,14 @@ Loop::Loop(link::Link& link, Clock clock, const Policy& policy, const tl_hello& 
     : run_(link, clock, hello, options),
       policy_(policy),
       session_(run_),
+      companions_(run_, clock),
       episode_(run_),
       tick_(run_, session_, episode_),
       recorder_(run_, policy_, tick_, episode_),
       learn_(options.learn),
       explore_(options.explore) {
+  if (!companions_.empty() && (options.tick != TickSource::kDevice || options.reconnect_ns > 0))
+    throw std::invalid_argument("companions: only by the device's clock, and without reconnect");
   limiter_ = limiter_of(options, run_.m);
 }
 
@@ -91,7 +94,7 @@ void Loop::run() noexcept {
     run_.begun_ns = run_.clock.now();
     if (!owner) {
       run_.stop.set(StopReason::kLinkLost, "the link is in use by another thread");
-    } else {
+    } else if (companions_.own()) {
       if (open()) drive();
       while (reconnect()) drive();
       recorder_.end_counting(&result_);
@@ -99,6 +102,7 @@ void Loop::run() noexcept {
       close();
     }
     finish(run_.clock.now());
+    companions_.release();
   }
   record::StatusBoard& board = run_.link.board;
   board.reason.store(result_.reason, std::memory_order_relaxed);
@@ -122,7 +126,7 @@ void Loop::finish(int64_t now_ns) noexcept {
   result_.episodes = run_.counters.episodes.get();
   result_.duration_ns = run_.duration_ns;
   result_.mean_return = episode_.mean_return();
-  result_.confirmed = session_.confirmed();
+  result_.confirmed = session_.confirmed() && companions_.confirmed();
   result_.sent_hash = run_.link.sent.hash();
   result_.received_hash = run_.link.received.hash();
   recorder_.publish(now_ns);
@@ -131,7 +135,7 @@ void Loop::finish(int64_t now_ns) noexcept {
 bool Loop::open() noexcept {
   if (run_.stop.check_requests()) return false;
   recorder_.measure_costs();
-  if (!session_.arm()) return false;
+  if (!companions_.identify() || !session_.arm() || !companions_.arm()) return false;
   run_.begun_ns = run_.clock.now();
   begin_session();
   return true;
@@ -141,14 +145,17 @@ void Loop::begin_session() noexcept {
   const int64_t now = run_.clock.now();
   session_.begin(now);
   tick_.begin(now);
-  if (!run_.options.dry_run && (run_.hello.caps & TL_CAP_RESET)) begin_reset();
+  companions_.begin(now);
+  if (can_reset()) begin_reset();
 }
 
 void Loop::drive() noexcept {
   Arrival arrival;
   while (!run_.stop.check_requests()) {
     run_.link.board.turns.fetch_add(1, std::memory_order_relaxed);
-    if (!tick_.next(&arrival)) continue;
+    const bool due = tick_.next(&arrival);
+    if (!companions_.empty() && !companions_.read()) return;
+    if (!due || !companions_.complete(&arrival)) continue;
     step(arrival);
     tick_.end_step();
   }
@@ -156,7 +163,9 @@ void Loop::drive() noexcept {
 
 void Loop::begin_reset() noexcept {
   was_reset_ = true;
-  session_.reset(episode_.next_seed(), tick_.device_us());
+  const uint32_t seed = episode_.next_seed();
+  if ((run_.hello.caps & TL_CAP_RESET) != 0) session_.reset(seed, tick_.device_us());
+  companions_.reset(seed);
 }
 
 // The safe action before DISARM: each actuator's rest value, as far as the limiter allows in one command.
@@ -165,7 +174,10 @@ void Loop::close() noexcept {
   for (int i = 0; i < run_.m; ++i) u[i] = run_.options.hold[i] ? limiter_.last[i] : run_.options.limits[i].rest;
   const bool acts = !run_.lockstep() && !episode_.awaiting_first() && session_.command_sent();
   if (acts) (void)limiter_.apply(u);
+  const float* const theirs = acts ? u + run_.own_m : nullptr;
+  companions_.close(theirs, false);  // first those that answer
   session_.close(acts ? u : nullptr, tick_.device_us());
+  companions_.close(theirs, true);
 }
 
 }  // namespace rtu::runtime::loop

@@ -3,6 +3,7 @@
 //
 //   Tick          when a step starts, and how much of the period is left
 //   LinkSession   the link, from ARM to DISARM
+//   Companions    further devices
 //   Episode       the current episode, its seed and return
 //   Recorder      data for other threads
 //   Loop          the policy and the command limiter, the order within a step, the thread
@@ -14,6 +15,7 @@
 #include <mutex>
 #include <thread>
 
+#include "native/runtime/loop/companions.h"
 #include "native/runtime/loop/context.h"
 #include "native/runtime/loop/episode.h"
 #include "native/runtime/loop/link_session.h"
@@ -30,7 +32,7 @@ class Loop {
  public:
   // link and policy.self must outlive the loop. hello: the result of link.hello() when the data sheet behind
   // options.limits was read; only a device that still reports the same is armed. Throws invalid_argument if a limit
-  // cannot be enforced.
+  // cannot be enforced, or if companions are combined with an option that excludes them.
   Loop(link::Link& link, Clock clock, const Policy& policy, const tl_hello& hello, const LoopOptions& options);
   ~Loop();  // requests a stop and joins
   Loop(const Loop&) = delete;
@@ -80,6 +82,9 @@ class Loop {
   void leave_learner() noexcept;
   void finish(int64_t now_ns) noexcept;
   void begin_reset() noexcept;
+  bool can_reset() const noexcept {
+    return !run_.options.dry_run && ((run_.hello.caps & TL_CAP_RESET) != 0 || companions_.have_reset());
+  }
 
   // loop_reconnect.cpp: from a lost session to the next one
   bool reconnect() noexcept;
@@ -105,6 +110,7 @@ class Loop {
   Context run_;
   Policy policy_;
   LinkSession session_;
+  Companions companions_;
   Episode episode_;
   Tick tick_;
   Recorder recorder_;

@@ -104,7 +104,7 @@ void Loop::end_step(const Arrival& arrival, const Marks& marks, bool first) noex
 void Loop::end_episode() noexcept {
   // A dry run sends no RESET: the next STATE begins an episode.
   episode_.await_next(!run_.options.dry_run);
-  if (!run_.options.dry_run && !run_.stop.is_set() && (run_.hello.caps & TL_CAP_RESET)) begin_reset();
+  if (!run_.stop.is_set() && can_reset()) begin_reset();
 }
 
 // Chooses what the slew and acceleration limits start from in the first step of an episode. The applied values, if this
@@ -155,6 +155,7 @@ void Loop::act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks)
   times->limit_ns = limited_ns - chosen_ns;
   if (run_.options.dry_run) return;
   session_.command(arrival, u);
+  companions_.command(u + run_.own_m);
   times->send_ns = run_.clock.now() - limited_ns;
 }
 

@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "firmware_bridge/protocol/messages.h"
 #include "native/runtime/clock.h"
+#include "native/runtime/link/link.h"
 #include "native/runtime/loop/reward.h"
 #include "native/runtime/realtime.h"
 #include "native/runtime/record/black_box.h"
@@ -25,6 +27,17 @@ enum class TickSource { kDevice, kHost, kLockstep };
 struct Reopen {
   void* self = nullptr;
   bool (*is_open)(void* self) noexcept = nullptr;  // null: a port that is gone stays gone
+};
+
+constexpr int kMaxCompanions = 3;
+
+// A further device of the loop (companions.h), with its own session and TTL.
+struct CompanionOptions {
+  link::Link* link = nullptr;  // must outlive the loop
+  tl_hello hello{};            // as of Loop
+  uint32_t session = 1;
+  uint32_t ttl_ms = 0;  // 0: 3 of its periods, at least 20 ms
+  bool age = false;     // the age of its observation, s, follows as an observation
 };
 
 // Validated by the caller (the Python class LoopConfig).
@@ -72,6 +85,10 @@ struct LoopOptions {
   bool hold[kMaxActuators] = {};   // at a stop: hold the last command instead of going to rest
   float safe[kMaxActuators] = {};  // actuator values after a RESET
   Reward reward;
+  // With companions only tick = kDevice, and no reconnect; limits, hold, safe and reward cover the actuators and
+  // observations of all devices, the loop's own first.
+  CompanionOptions companions[kMaxCompanions];
+  int n_companions = 0;
 };
 
 // A command limiter with the limits of m actuators. Throws std::invalid_argument, which names the limit that cannot be

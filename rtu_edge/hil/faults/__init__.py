@@ -15,7 +15,7 @@ A fault is described by a table of TOML (`kind` and its parameters) or created i
 
 from __future__ import annotations
 
-from rtu_edge.hil.faults.base import By, Controller, Fault, Response
+from rtu_edge.hil.faults.base import By, Controller, Fault, Response, Second
 from rtu_edge.hil.faults.device import DeviceClock, Driver, Freeze, PowerLoss, Reset, StopBy
 from rtu_edge.hil.faults.frames import (
     Actuator,
@@ -86,6 +86,7 @@ __all__ = [
     "Restart",
     "Rows",
     "Schema",
+    "Second",
     "Sensor",
     "Stall",
     "StopBy",

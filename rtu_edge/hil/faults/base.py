@@ -38,6 +38,14 @@ class By(str, enum.Enum):
     HOST = "host"  # DISARM or ESTOP
 
 
+class Second(str, enum.Enum):
+    """A second device in the host's loop, behind a bridge of its own: the firmware as a process, at the same rate."""
+
+    NONE = "none"
+    WELL = "well"  # the fault acts on the first
+    FAILS = "fails"  # the fault acts on it
+
+
 class Controller(str, enum.Enum):
     """Who drives."""
 
@@ -63,6 +71,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         recover_within_s: from the fault's end until commands are accepted again (after goes_safe: from a new session).
         settings: of the host's configuration, replacing the suite's: `a.b=c` each.
         clock, controller: replace the suite's; the clock is not "host".
+        second: whether the host drives a second device too, and whether the fault acts on that one. When the session
+            ends, neither may be armed.
         only: targets that it applies to; default: all.
     """
 
@@ -86,6 +96,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     recover_within_s: Annotated[float, msgspec.Meta(gt=0.0, le=600.0)] = 5.0
     clock: Clock | None = None
     controller: Controller | None = None
+    second: Second = Second.NONE
     only: tuple[str, ...] = ()
 
     @property
