@@ -156,7 +156,7 @@ def test_an_emergency_stop_at_the_second_port_stops_both() -> None:
         with loop:
             loop.start()
             until(lambda: loop.steps > 10)
-            assert second._port is not None and estop(second._port.url).by == "owner"
+            assert estop(second.url).by == "owner"
             result = loop.result()
         assert result.reason is StopReason.ESTOP and result.confirmed
         assert result.message.startswith("imu: emergency stop")

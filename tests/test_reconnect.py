@@ -22,9 +22,20 @@ from rtu_edge.cli.bench import command
 from rtu_edge.config import parse_config
 from rtu_edge.device import lock
 from rtu_edge.device.ports import open_port
+from rtu_edge.device.registry import lock_port
 from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.hil import FaultBridge, SimTarget
-from rtu_edge.loop import Clock, Link, Loop, LoopConfig, RecordFlag, StopReason, options
+from rtu_edge.loop import (
+    Clock,
+    Link,
+    LinkQuality,
+    Loop,
+    LoopConfig,
+    LoopStatus,
+    RecordFlag,
+    StopReason,
+    options,
+)
 from rtu_edge.loop.result import Tally
 from rtu_edge.run import connect
 from rtu_edge.run.loop import _Gaps
@@ -80,41 +91,48 @@ def test_what_drops_do_not_forgive(wrong: dict[str, object], tmp_path: Path) -> 
 
 @pytest.mark.timing
 def test_the_registration_follows_the_port() -> None:
-    """The stable path leads to another pseudo-terminal: the owner is found there, and an emergency stop reaches it."""
+    """While the port is gone its node is free; afterwards the owner is found, and an emergency stop reaches it."""
     with SimTarget("servo") as target, FaultBridge(target) as bridge:
         settings = parse_config(f'[device]\nport = "{bridge.port}"\n[reconnect]\nwithin_s = 3.0\nmost = 1\n')
         with connect(settings) as device:
-            before, number = os.path.realpath(bridge.port), device.port.fileno()
+            before = os.path.realpath(bridge.port)
             loop = Loop(device.link, agent(), LoopConfig(clock=Clock.DEVICE, reconnect_s=3.0, handle_signals=False))
             with loop:
                 loop.start()
                 until(lambda: loop.steps > 10)
                 bridge.unplug()
                 until(lambda: device.link.wants_port)
-                taken = os.open(os.devnull, os.O_RDONLY)  # so that the new one has another number
-                with SimulatedDevice():  # and the new pty another name
-                    time.sleep(0.1)
+                until(lambda: [owner.record.device for owner in lock.owners(bridge.port)] == [None])
+                with lock_port(before):  # another device may have the node of the lost one
                     bridge.plug()
-                    until(lambda: loop.status().counters["reconnects"] == 1)
-                os.close(taken)
+                until(lambda: loop.status().counters["reconnects"] == 1)
                 steps = loop.steps
                 until(lambda: loop.steps > steps + 10)
-                assert os.path.realpath(bridge.port) != before or device.port.fileno() != number
                 assert lock.status(bridge.port)["pid"] == os.getpid()
                 assert int(lock.status(bridge.port)["counters"]["reconnects"]) == 1
                 assert estop(bridge.port) == Estop("owner", None)
                 assert loop.result().reason is StopReason.ESTOP
 
 
-def test_each_reconnect_is_said() -> None:
+def test_losses_and_reconnects_are_printed() -> None:
     records = np.zeros(4, dtype=[("flags", "u4"), ("t_ns", "i8"), ("step", "u8")])
     records["t_ns"] = [0, 10_000_000, 510_000_000, 520_000_000]
     records["step"] = [0, 1, 2, 3]
     records["flags"][2] = RecordFlag.FIRST | RecordFlag.RECONNECTED
     expected = ["reconnected 0.50 s after the last step, at step 2: a new session, and a new episode"]
-    assert _Gaps().lines(records) == expected
+    here, away = status(2), status(-1)
+    assert _Gaps().lines(records, here, 1.0) == expected and _Gaps().lines(records, here, 0.0) == expected
     gaps = _Gaps()
-    assert gaps.lines(records[:2]) + gaps.lines(records[2:2]) == [] and gaps.lines(records[2:]) == expected
+    assert gaps.lines(records[:2], here, 1.5) == []
+    assert gaps.lines(records[:0], away, 1.5) == ["link lost at step 2: waits up to 1.5 s for the device"]
+    assert gaps.lines(records[:0], away, 1.5) == [] and gaps.lines(records[2:], here, 1.5) == expected
+    assert _Gaps().lines(records[:2], away, 0.0) == []
+
+
+def status(device_state: int) -> LoopStatus:
+    fields = dict.fromkeys(LinkQuality.__dataclass_fields__, 0)
+    quality = LinkQuality(**{**fields, "device": {}})  # type: ignore[arg-type]
+    return LoopStatus(True, StopReason.NONE, 2, 0, 2, 0.0, device_state, {}, quality)
 
 
 def test_a_cut_episode_counts_in_no_mean() -> None:

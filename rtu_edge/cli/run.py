@@ -168,8 +168,8 @@ def confirm(out: Console, settings: Config, device: Connection, arm: bool, yes: 
     from rtu_edge.run import limits_in_force
 
     if not arm:
-        raise ConfigError(f"{device.url} is real hardware: give --arm to let it move, or --dry-run to only watch")
-    out.print(f"[bold]About to arm real hardware at {escape(device.url)}[/] (firmware {device.hello.firmware}).")
+        raise ConfigError(f"{device.ports} is real hardware: give --arm to let it move, or --dry-run to only watch")
+    out.print(f"[bold]About to arm real hardware at {escape(device.ports)}[/] (firmware {device.hello.firmware}).")
     out.print("A learner explores: it will try untested movements. These limits hold:")
     for actuator, own in zip(device.sheet.actuators, limits_in_force(settings, device.sheet), strict=True):
         allowed = f"{own.min:g} to {own.max:g} {actuator.unit}, {changes(own, actuator.unit)}"

@@ -56,6 +56,8 @@ def command(
         settings = load_config(config, overrides)
     else:
         settings = parse_config(f"device.plant = {quoted(config or 'cartpole')}\n", overrides, source="--set")
+    if settings.companion and not (observations and actuators):
+        raise ConfigError("companion: give --observations and --actuators, the numbers of all devices together")
     plant = settings.device.plant or settings.device.sim
     if plant and not plant.endswith(".c") and not settings.device.firmware:
         if plant not in plants.names():

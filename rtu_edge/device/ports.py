@@ -116,7 +116,7 @@ class Port(Closing):
         """
         if self._again is None or not self.real_time or self._closed:
             raise DeviceError(f"{self.url}: cannot be opened again")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, termios.error):
             self.serial.close()
         found = self._again()
         self.serial, self.driver = found.serial, found.driver

@@ -61,13 +61,13 @@ class Record:
     named: str = ""
 
 
-def socket_path(port: str) -> str:
-    """Path of the control socket of a port, the same for each name (symbolic link) of it.
+def socket_path(port: str, gone: bool = False) -> str:
+    """Path of the control socket of a port, the same for each name (symbolic link) of it; gone: by its name alone.
 
     Args:
         port: a device's path, or a pyserial URL.
     """
-    real = port if "://" in port else os.path.realpath(port)
+    real = f"{absolute(port)} gone" if gone else port if "://" in port else os.path.realpath(port)
     return str(_own_folder() / (hashlib.sha256(real.encode()).hexdigest()[:16] + ".sock"))
 
 
@@ -186,15 +186,15 @@ class Registration:
         self._thread = threading.Thread(target=self._keep, name="rtu-edge keeper", daemon=True)
         self._thread.start()
 
-    def moved(self, fd: int) -> None:
-        """Register the port after it was opened again, perhaps at another device node; raises as the class."""
+    def moved(self, fd: int = -1) -> None:
+        """Register the port at another node, or, without `fd`, at none while it is gone; raises as the class."""
         port, config, given = self._given
         with self._changing:
-            self._record, control = _record(port, fd, config), given or socket_path(port)
-            if control == self._control and self._lock is not None:
-                self._lock.write(self._record)
-            else:
+            self._record, control = _record(port, fd, config), given or socket_path(port, gone=fd < 0)
+            if control != self._control or self._lock is None:
                 self._register(control)
+            else:
+                self._lock.write(self._record)
 
     def leave(self) -> None:
         """Stop renewing; the caller then closes the socket. Idempotent."""

@@ -211,6 +211,11 @@ class Link(Closing):
         return bool(self._core.clear_fault(as_seconds("timeout_s", timeout_s)))
 
     @property
+    def url(self) -> str:
+        """The name of its port, or "" where it was made from a descriptor."""
+        return self._port.url if self._port is not None else ""
+
+    @property
     def can_reopen(self) -> bool:
         """reopen() is possible: the port has a name and a descriptor of its own."""
         return self._port is not None and self._port.can_reopen
@@ -230,6 +235,8 @@ class Link(Closing):
         if self._port is None:
             raise DeviceError("the link was made from a descriptor: its port cannot be opened again")
         self._core.drop_port()
+        if self._registration is not None:
+            self._registration.moved()
         self._port.reopen()
         if self._registration is not None:
             self._registration.moved(self._port.fileno())

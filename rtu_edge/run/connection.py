@@ -51,6 +51,11 @@ class Connection:
     firmware: str = ""
     companions: tuple[Companion, ...] = ()
 
+    @property
+    def ports(self) -> str:
+        """The ports of all devices, in words."""
+        return " and ".join([self.url, *(f"{each.link.url} ({each.name})" for each in self.companions)])
+
 
 @contextmanager
 def connect(config: Config, source: str | os.PathLike[str] = "") -> Iterator[Connection]:

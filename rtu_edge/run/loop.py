@@ -92,7 +92,7 @@ def run_loop(
             for line in refused:
                 say(f"not granted: {line}")
         if say is not None:
-            for line in gaps.lines(new):
+            for line in gaps.lines(new, status, config.reconnect_s):
                 say(line)
         finished = loop.drain_episodes()
         if recording is not None:
@@ -110,14 +110,18 @@ def run_loop(
 
 
 class _Gaps:
-    """Finds the reconnects among the records of a loop."""
+    """Finds losses of the link and reconnects among the records of a loop."""
 
     def __init__(self) -> None:
         self._last_ns = 0
+        self._away = False
 
-    def lines(self, records: Array) -> list[str]:
-        """One line for each reconnect among new records."""
-        found = []
+    def lines(self, records: Array, status: LoopStatus, within_s: float) -> list[str]:
+        """One line for each reconnect among new records, and for a device that is away now."""
+        away = within_s > 0 and status.running and status.steps > 0 and status.device_state < 0
+        found = [f"link lost at step {status.steps:,}: waits up to {within_s:g} s for the device"] if away else []
+        found = [] if self._away else found
+        self._away = away
         for place in np.flatnonzero(records["flags"] & RecordFlag.RECONNECTED):
             before_ns = int(records["t_ns"][place - 1]) if place else self._last_ns
             gap_s = (int(records["t_ns"][place]) - before_ns) * 1e-9

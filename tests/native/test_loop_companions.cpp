@@ -205,6 +205,16 @@ void episodes_end_together() {
   CHECK(pair.device.bridge.episode == 2 && pair.other.bridge.episode == 2);
 }
 
+void a_dry_run_sends_nothing_to_either() {
+  Pair pair;
+  pair.options.dry_run = true;
+  pair.options.steps = 100;
+  int sent = 0;
+  pair.device.seen = pair.other.seen = [&](const tl_frame&) { ++sent; };
+  CHECK(pair.run().reason == StopReason::kSteps && sent == 0);
+  CHECK(pair.xs.size() >= 100 && pair.xs.back()[4] < 0.028f);
+}
+
 void what_excludes_companions() {
   for (int what = 0; what < 2; ++what) {
     Pair pair;
@@ -229,6 +239,7 @@ int main() {
   none_is_armed_unless_all_are_as_described();
   an_emergency_stop_at_any_link_stops_all();
   episodes_end_together();
+  a_dry_run_sends_nothing_to_either();
   what_excludes_companions();
   return 0;
 }
