@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from rtu_edge.learn.footprint import Footprint, footprint
     from rtu_edge.learn.onnx import export_onnx, verify_onnx
     from rtu_edge.loop import Limits, Link, Loop, LoopConfig, Reward
+    from rtu_edge.loop.checks import Checks, Homing, Start
     from rtu_edge.loop.connecting import connect
     from rtu_edge.loop.robot import Robot
 
@@ -56,9 +57,11 @@ __all__ = [
     "CSVWriter",
     "Channel",
     "CheckpointError",
+    "Checks",
     "ConfigError",
     "DeviceError",
     "Footprint",
+    "Homing",
     "Limits",
     "LinearRTU",
     "Link",
@@ -72,6 +75,7 @@ __all__ = [
     "Robot",
     "Safe",
     "SimulatedDevice",
+    "Start",
     "StreamAC",
     "TDPredictor",
     "TensorBoardWriter",
@@ -103,6 +107,7 @@ _HOMES = {
     "learn.onnx": ("export_onnx", "verify_onnx"),
     "learn.writers": ("CSVWriter", "TensorBoardWriter"),
     "loop": ("Limits", "Link", "Loop", "LoopConfig", "Reward"),
+    "loop.checks": ("Checks", "Homing", "Start"),
     "loop.connecting": ("connect",),
     "loop.robot": ("Robot",),
 }

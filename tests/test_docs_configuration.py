@@ -1,4 +1,4 @@
-"""docs/configuration.md and the schema have the same keys and defaults."""
+"""docs/configuration.md, docs/configuration_safety.md and the schema have the same keys and defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 from rtu_edge import config
 
 ROOT = Path(__file__).resolve().parent.parent
-TEXT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+TEXT = "".join(
+    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("configuration.md", "configuration_safety.md")
+)
 
 
 def table(name: str) -> type[msgspec.Struct]:
@@ -35,6 +37,12 @@ SECTIONS = {
     "fallback.pd.NAME": config.Pd,
     "learner_monitor": config.LearnerMonitor,
     "sensor.NAME": config.Sensor,
+    "checks": config.Checks,
+    "checks.observation.NAME": config.CheckedObservation,
+    "checks.actuator.NAME": config.CheckedActuator,
+    "start.NAME": config.Start,
+    "homing": config.Homing,
+    "homing.pd.NAME": config.Pd,
     "learner": config.Learner,
     "learner.actor": table("actor"),
     "learner.critic": table("critic"),

@@ -1,7 +1,7 @@
 """Generates source text from rtu_edge/learn/parameters.py: `make tables`.
 
 Signatures and docstrings of the learners and cells, the fields, defaults and ranges of the C interface, the table of
-docs/configuration.md; docs/cli.md from the commands; and tools/oldest.txt from pyproject.toml. With --check it writes
+docs/configuration.md and docs/configuration_safety.md; docs/cli.md from the commands; and tools/oldest.txt from pyproject.toml. With --check it writes
 nothing, prints differences and fails if there are any; tests/test_parameters.py does the same.
 """
 
@@ -324,12 +324,18 @@ def _header(path: str, text: str) -> str:
 # ---------------------------------------------------------------- documents
 
 
-def documented() -> str:
-    """The table of docs/configuration.md."""
+# The tables of docs/configuration_safety.md; those of docs/configuration.md are the others.
+_SAFETY = ("supervisor", "fallback", "learner_monitor", "sensor", "checks", "start", "homing")
+
+
+def documented(path: str) -> str:
+    """The table of a document."""
     from rtu_edge.config import describe
 
     lines = ["| key | allowed | default | meaning |", "|---|---|---|---|"]
     for table in describe.tables():
+        if (table.path.partition(".")[0] in _SAFETY) is not path.endswith("_safety.md"):
+            continue
         lines.append(f"| **[{table.path}]** | | | {_linked(table.help)} |")
         lines += [f"| `{key.name}` | {key.allowed} | {key.default} | {_linked(key.help)} |" for key in table.keys]
     return "\n".join(lines) + "\n"
@@ -340,7 +346,7 @@ def _linked(text: str) -> str:
 
 
 def _document(path: str, text: str) -> str:
-    return _replaced(text, r"(\n\n)(\| key \| allowed \|.*?\n)(?=\n|$)", documented(), path)
+    return _replaced(text, r"(\n\n)(\| key \| allowed \|.*?\n)(?=\n|$)", documented(path), path)
 
 
 # ---------------------------------------------------------------- all of them
@@ -351,6 +357,7 @@ WRITERS: dict[str, Callable[[str, str], str]] = {
     _HEADER: _header,
     _DEFAULTS: lambda path, text: c_defaults(),
     "docs/configuration.md": _document,
+    "docs/configuration_safety.md": _document,
     "docs/cli.md": lambda path, text: cli_reference.text(),
     "tools/oldest.txt": lambda path, text: oldest.text((ROOT / "pyproject.toml").read_text(encoding="utf-8")),
 }

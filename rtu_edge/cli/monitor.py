@@ -251,6 +251,8 @@ def _mode(word: int) -> str:
 def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
     from rich.text import Text
 
+    from rtu_edge.loop.checks import finding_text
+
     link, counters = status["link"], status["counters"]
     name = _state_name(status["device_state"])
     head = Text.assemble(
@@ -268,6 +270,8 @@ def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
     job += [("rate", f"{per_s['steps']:,.0f} steps/s")] if per_s else []
     job += [("mode", _mode(status["mode"]))] if status["mode"] else []
     job += _drivers(status.get("supervisor", {}))
+    job += [("homing", "the plant is brought to its start")] if status.get("homing") else []
+    job += [("check", finding_text(status["check"]))] if status.get("check") else []
     drift = link["drift_ppm"]
     quality = [
         (

@@ -33,12 +33,16 @@ from rtu_edge.config.tables import (
     RewardSource,
     Run,
 )
+from rtu_edge.loop.checks import CheckedActuator, CheckedObservation, Checks, Homing, Start
 from rtu_edge.loop.supervision import Ab, Fallback, FallbackKind, LearnerMonitor, Mode, Pd, Sensor, Supervisor
 
 __all__ = [
     "Ab",
     "Actions",
+    "CheckedActuator",
+    "CheckedObservation",
     "Checkpoint",
+    "Checks",
     "Clock",
     "Companion",
     "Config",
@@ -46,6 +50,7 @@ __all__ = [
     "Device",
     "Fallback",
     "FallbackKind",
+    "Homing",
     "Learner",
     "LearnerMonitor",
     "LimitsTable",
@@ -58,6 +63,7 @@ __all__ = [
     "RewardSource",
     "Run",
     "Sensor",
+    "Start",
     "Supervisor",
     "canonical",
     "check_config",

@@ -118,7 +118,7 @@ def _allowed(kind: mi.Type) -> str:
             return "number"
         return f"{_plain(low)} to {_plain(high)}"
     if isinstance(kind, (mi.VarTupleType, mi.ListType)):
-        return "array of numbers"
+        return "array of names" if isinstance(_bare(kind.item_type)[0], mi.StrType) else "array of numbers"
     if isinstance(kind, mi.DictType):
         return f"table by name, each {_allowed(_bare(kind.value_type)[0])}"
     return "text"

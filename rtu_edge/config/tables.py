@@ -12,6 +12,8 @@ from rtu_edge._base.strict import Number, Section, quoted
 from rtu_edge.config.learner import Actions, Learner
 from rtu_edge.config.learner import problems as check_learner
 from rtu_edge.device.schema import Limits
+from rtu_edge.loop.checks import Checks, Homing, Start
+from rtu_edge.loop.checks import cross_check as check_plant
 from rtu_edge.loop.flags import MOST_COMPANIONS, Clock
 from rtu_edge.loop.supervision import Fallback, LearnerMonitor, Sensor, Supervisor
 from rtu_edge.loop.supervision import cross_check as check_supervision
@@ -242,6 +244,9 @@ class Config(Section, frozen=True):
     fallback: Fallback = Fallback()
     learner_monitor: LearnerMonitor = LearnerMonitor()
     sensor: dict[str, Sensor] = msgspec.field(default_factory=dict)
+    checks: Checks = Checks()
+    start: dict[str, Start] = msgspec.field(default_factory=dict)
+    homing: Homing = Homing()
     learner: Learner = Learner()
     log: Log = Log()
     run: Run = Run()
@@ -294,5 +299,6 @@ def cross_check(config: Config) -> Iterator[str]:
     if reward.min is not None and reward.max is not None and not reward.min < reward.max:
         yield f"reward.min = {reward.min:g}: must be below reward.max = {reward.max:g}"
     yield from check_supervision(config.supervisor, config.fallback, config.sensor)
+    yield from check_plant(config.checks, config.start, config.homing)
     if "/" in config.run.name or config.run.name in (".", ".."):
         yield f"run.name = {quoted(config.run.name)}: must be a folder's name, without a slash"

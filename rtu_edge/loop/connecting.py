@@ -13,6 +13,7 @@ from rtu_edge._base.validation import check_bool
 
 # Other modules are loaded by the first call, so that importing the name is cheap (docs/design_decisions.md).
 if TYPE_CHECKING:
+    from rtu_edge.loop.checks import Checks, Controller, Homing, Start
     from rtu_edge.loop.flags import Clock
     from rtu_edge.loop.given import GivenLimits, GivenReward
     from rtu_edge.loop.robot import Robot
@@ -31,6 +32,9 @@ def connect(
     reward: GivenReward = None,
     clock: Clock | str | None = None,
     ttl_ms: int = 0,
+    checks: Checks | None = None,
+    start: Mapping[str, Start] | None = None,
+    homing: Homing | Controller | None = None,
     baud: int | None = None,
     dtr: bool | None = None,
     hello_timeout_s: float = 3.0,
@@ -49,6 +53,11 @@ def connect(
             float; None: the device's own.
         clock: "device" or "lockstep"; None: lockstep where a simulated device offers it, else the device's.
         ttl_ms: time to live of a command; 0: 3 periods, at least 20 ms. The device caps it.
+        checks: that the plant does what is commanded; None: on, with their defaults.
+        start: where an episode may begin, by the observation's name: {"theta": Start(-0.1, 0.1)}. Another pose is
+            refused before ARM, and when an episode begins, unless homing changes it.
+        homing: what brings the plant to its start: a Homing, or a function of an observation (n,) and whether it is
+            the first, which returns commands (m,); in run() a function only for simulated devices.
         baud: bits per second of a serial port; None: 1,000,000.
         dtr: raise DTR (True), lower it (False), or decide by the driver (None).
         hello_timeout_s: s, to wait for the device's answer.
@@ -60,6 +69,7 @@ def connect(
     from rtu_edge.device.limits import in_force
     from rtu_edge.device.ports import DEFAULT_BAUD, open_port
     from rtu_edge.device.python_device import PythonDevice
+    from rtu_edge.loop.checks import Checks, Homing
     from rtu_edge.loop.driving import as_config_error
     from rtu_edge.loop.given import clock_given, own_limits, reward_given
     from rtu_edge.loop.link import Link, LinkError
@@ -81,6 +91,9 @@ def connect(
             reward=reward_given(reward, hello),
             ttl_ms=ttl_ms,
             handle_signals=False,
+            checks=Checks() if checks is None else checks,
+            start=start or {},
+            homing=Homing() if homing is None else homing,
         )
         with as_config_error():
             named = isinstance(limits, Mapping)

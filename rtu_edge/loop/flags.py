@@ -50,6 +50,9 @@ class StopReason(enum.Enum):
     POLICY = "policy"  # the policy failed, or gave non-finite actions, several times in a row
     REWARD = "reward"  # the Python reward callable raised
     SENSOR = "sensor"  # an observation that stops the run by the configuration
+    CHECK = "check"  # the plant does not do what is commanded
+    NOT_READY = "not_ready"  # not armed, or no episode begun: an observation, the pose, or an earlier finding
+    HOMING = "homing"  # the plant was not brought to its start
 
 
 class RecordFlag(enum.IntFlag):
@@ -67,6 +70,8 @@ class RecordFlag(enum.IntFlag):
     UPDATE_FAILED = 128
     REWARD_REFUSED = 256  # not finite: not learned from
     RECONNECTED = 512  # first observation of a session that was opened after the link was lost
+    CHECK = 1024  # a plant check has a finding
+    HOMING = 2048  # between episodes: the plant is brought to its start, and the policy is not called
 
 
 class CallFlag(enum.IntFlag):
@@ -79,6 +84,7 @@ class CallFlag(enum.IntFlag):
     APPLIED = 16  # update() was given the applied action: it differs from the command
     WEIGHTS = 32  # update() moved the weights; without it the deadline rule dropped the update
     CONTINUED = 64  # with BEGIN: no RESET of this host, so the slew limits continue from the last command
+    LIMITER = 128  # with RecordFlag.HOMING: the limits on changes start from the applied values
 
 
 class LimiterFlag(enum.IntFlag):

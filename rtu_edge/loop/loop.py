@@ -23,6 +23,7 @@ from rtu_edge.loop.companions import whole_sheet
 from rtu_edge.loop.flags import Clock, StopReason
 from rtu_edge.loop.link import Link, LinkQuality, as_seconds
 from rtu_edge.loop.options import LoopConfig, check, native_options
+from rtu_edge.loop.plant import plant_options
 from rtu_edge.loop.reconnecting import Reopener
 
 __all__ = [
@@ -55,6 +56,8 @@ class LoopStatus:
     mean_reward: float = math.nan  # per step, of the last whole block of 1000 steps; before it of all so far
     sigma: float = math.nan  # standard deviation of the policy, [-1, 1] units, mean over actuators; NaN: discrete
     entropy: float = math.nan  # of the policy, nats
+    check: int = 0  # finding of the plant checks under way, for checks.finding_text(); 0: none
+    homing: bool = False  # the plant is being brought to its start
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ class Loop(Closing):
         actuators = self.sheet.actuators
         self.limits = in_force(config.limits, actuators, hello.period_s)  # the tighter ones of host and device
         options = native_options(config, link.next_session, self.limits, actuators)
+        options |= plant_options(config, hello, link.sheet, self.limits)
         self.session: int = options["session"]
         self.config = config
         self._core = _core.Loop(link._core, policy, options)

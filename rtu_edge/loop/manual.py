@@ -17,6 +17,7 @@ from rtu_edge.device.protocol import Episode
 from rtu_edge.loop.flags import StopReason
 from rtu_edge.loop.link import Link
 from rtu_edge.loop.options import LoopConfig, check, native_options
+from rtu_edge.loop.plant import plant_options
 from rtu_edge.loop.stops import error_for
 
 __all__ = ["Manual", "Sample", "evaluate"]
@@ -70,7 +71,9 @@ class Manual(Closing):
         self.limits = in_force(config.limits, actuators, hello.period_s)
         self._period_s = hello.period_s
         self._reset_s = config.reset_timeout_s
-        self._core = _core.Manual(link._core, native_options(config, link.next_session, self.limits, actuators))
+        options = native_options(config, link.next_session, self.limits, actuators)
+        options |= plant_options(config, hello, link.sheet, self.limits, own=True)
+        self._core = _core.Manual(link._core, options)
         self._written_s = time.monotonic()
         ttl_ms = config.ttl_ms or max(3 * hello.period_us / 1e3, 20.0)
         self._ttl_ms = min(ttl_ms, float(hello.ttl_max_ms))
@@ -114,6 +117,11 @@ class Manual(Closing):
     def newest(self) -> Sample:
         """Wait for a STATE newer than the last one; in lockstep the last one. Raises as open()."""
         return self._wait(False, 10 * self._period_s + _SLACK_S)
+
+    @property
+    def check(self) -> int:
+        """The finding of the plant checks under way, for checks.finding_text(); 0: none."""
+        return int(self._core.check)
 
     def close(self) -> None:
         """The rest values and DISARM, or what remains of an emergency stop. Idempotent."""

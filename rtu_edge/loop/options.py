@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_bool, check_choice, check_int, check_number, counted
 from rtu_edge.device.limits import as_float, min_ttl_ms
 from rtu_edge.device.schema import Channel, Hello, Limits, Safe
+from rtu_edge.loop.checks import Checks, Controller, Homing, HomingKind, Start
 from rtu_edge.loop.companions import Companion, checked, whole_hello
 from rtu_edge.loop.flags import Clock
 
@@ -100,6 +101,12 @@ class LoopConfig:
         black_box: an open `rtu_edge.record.blackbox.BlackBox`, or None.
         realtime: ask for locked memory, SCHED_FIFO and one core (never in lockstep); what is refused is reported once.
         cpu: the core to pin the loop to, -1 for none.
+        checks: that the plant does what is commanded: on unless switched off.
+        start: region of observations in which an episode may begin, by name; another pose is refused, or homing changes
+            it.
+        homing: what brings the plant there between episodes: a Homing, or a function of an observation (n,) and whether
+            it is the first, which returns commands (m,). Nothing is learned meanwhile.
+        ranges: smallest and largest valid value of observations, by name, for arming; default: the data sheet's.
         handle_signals: first SIGINT, SIGTERM or SIGHUP: safe action, DISARM, stop; second SIGINT or SIGTERM: ESTOP.
     """
 
@@ -137,6 +144,10 @@ class LoopConfig:
     realtime: bool = False
     cpu: int = -1
     handle_signals: bool = True
+    checks: Checks = field(default_factory=Checks)
+    start: Mapping[str, Start] = field(default_factory=dict)
+    homing: Homing | Controller = field(default_factory=Homing)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 # The integers of a LoopConfig, and their ranges, both ends included.
@@ -185,12 +196,21 @@ def native_options(
     options["hold"] = holds(config.limits, actuators)
     options["safe"] = [actuator.safe_value for actuator in actuators]
     options["limits"] = limits
+    options["reset_timeout_s"] = _reset_timeout_s(config)
     options["black_box"] = config.black_box.core if config.black_box is not None else None
     options["reward"] = config.reward.native()
     options["companions"] = [
         (each.link._core, each.link.next_session, each.ttl_ms, each.age) for each in config.companions
     ]
     return options
+
+
+def _reset_timeout_s(config: LoopConfig) -> float:
+    """A device that brings the plant to its start has the time of homing."""
+    homing = config.homing
+    if isinstance(homing, Homing) and homing.kind is HomingKind.DEVICE:
+        return homing.timeout_s
+    return config.reset_timeout_s
 
 
 def check(config: LoopConfig, hello: Hello) -> LoopConfig:
@@ -251,7 +271,19 @@ def _plain(config: LoopConfig) -> LoopConfig:
     if config.black_box is not None and not hasattr(config.black_box, "core"):
         raise ConfigError(f"black_box = {config.black_box!r}: expected an open BlackBox, or None")
     found["reward"] = _plain_reward(config.reward)
+    _check_plant(config)
     return replace(config, **found)
+
+
+def _check_plant(config: LoopConfig) -> None:
+    """Types; names and numbers are checked with the device."""
+    if not isinstance(config.checks, Checks):
+        raise ConfigError(f"checks = {config.checks!r}: expected Checks")
+    if not isinstance(config.homing, Homing) and not callable(config.homing):
+        raise ConfigError(f"homing = {config.homing!r}: expected Homing, or a function of an observation")
+    for name, given in dict(config.start).items():
+        if not isinstance(given, Start):
+            raise ConfigError(f"start[{name!r}] = {given!r}: expected Start")
 
 
 def _integer(name: str, value: object, least: int, most: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,12 +14,15 @@ import numpy.typing as npt
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError, DeviceError, SafetyStop
 from rtu_edge._base.validation import check_int, check_values
+from rtu_edge.device.limits import in_force
+from rtu_edge.loop.checks import Findings, check_options, to_stderr
 from rtu_edge.loop.flags import Clock
 from rtu_edge.loop.link import Link
 from rtu_edge.loop.loop import episode_seed
 from rtu_edge.loop.manual import Manual, Sample, evaluate
 from rtu_edge.loop.options import LoopConfig
 from rtu_edge.loop.permission import Permission
+from rtu_edge.loop.plant import OwnStart
 
 __all__ = ["OwnLoop"]
 
@@ -49,6 +53,11 @@ class OwnLoop(Closing):
         self._ended = False  # the episode has, and reset() has not been called
         self._stopped = ""  # why the last session ended by itself
         self.next_episode = 1
+        self._start = OwnStart(
+            config, link.hello, link.sheet, in_force(config.limits, link.sheet.actuators, link.sheet.period_s)
+        )
+        self._bad_rewards = 0  # in a row
+        self._findings: Findings | None = None  # of the session
 
     @property
     def armed(self) -> bool:
@@ -64,17 +73,17 @@ class OwnLoop(Closing):
         """Send a command; return what was applied (lockstep) or sent."""
         with self._ending():
             manual, values = self._ready("write()", u)
-            sent = manual.command(values)
+            sent = self._send(manual, values)
             return self._take(manual.answer()).applied if self._lockstep else sent
 
     def step(self, u: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Send a command and wait for the observation that follows it."""
         with self._ending():
             manual, values = self._ready("step()", u)
-            sent = manual.command(values)
+            sent = self._send(manual, values)
             sample = self._take(manual.answer())
             info = {"applied": sample.applied, "sent": sent}
-            return sample.x, self._reward(sample), sample.terminated, sample.truncated, info
+            return sample.x, self._checked(self._reward(sample)), sample.terminated, sample.truncated, info
 
     def reset(self, seed: int | None) -> tuple[Array, dict[str, Any]]:
         """Begin an episode, in a new session where there is none."""
@@ -82,7 +91,7 @@ class OwnLoop(Closing):
         with self._ending():
             self._stopped = ""
             manual = self._armed("reset()")
-            sample = self._take(self._begin(manual, given) if self.link.hello.reset else manual.newest())
+            sample = self._take(self._begin(manual, given))
             return sample.x, {"plant_seed": given}
 
     def arm(self) -> None:
@@ -128,6 +137,8 @@ class OwnLoop(Closing):
             self._notice()
             self._manual = Manual(self.link, self.config)
             self.sample, self._ended = None, False
+            self._bad_rewards = 0
+            self._findings = Findings(self.config.checks, self.link.sheet, to_stderr(self.name))
             self._manual.open()
         return self._manual
 
@@ -140,7 +151,7 @@ class OwnLoop(Closing):
         if self._ended:
             raise ConfigError(f"{self.name}: {what}: the episode has ended; reset() first")
         manual = self._armed(what)
-        if self.link.hello.reset and self.sample is None:
+        if self.sample is None and (self.link.hello.reset or self._start.checked):
             self._take(self._begin(manual, self._next_seed()))
         return manual, values
 
@@ -149,7 +160,49 @@ class OwnLoop(Closing):
 
     def _begin(self, manual: Manual, seed: int) -> Sample:
         self.next_episode += 1
-        return manual.reset(seed)
+        sample = manual.reset(seed) if self.link.hello.reset else manual.newest()
+        return self._bring(manual, sample, seed) if self._start.checked else sample
+
+    def _bring(self, manual: Manual, sample: Sample, seed: int) -> Sample:
+        """The first sample of an episode in the start region; drives there with the homing controller."""
+        start, steps, inside = self._start, 0, 0
+        while True:
+            where = start.outside(sample.x)
+            inside = 0 if where else inside + 1
+            if not where and (steps == 0 or inside >= start.settle_steps):
+                return sample
+            if not start.homes:
+                raise SafetyStop(f"not_ready: the episode does not begin: outside the start region: {where}")
+            if steps >= start.timeout_steps:
+                raise SafetyStop(f"homing: homing did not reach the start region in time: {where}")
+            try:
+                u = start.command(sample.x, steps == 0)
+            except BaseException:
+                self.close()
+                raise
+            steps += 1
+            if sample.terminated or sample.truncated:
+                sample = manual.reset(seed) if self.link.hello.reset else manual.newest()
+            else:
+                manual.command(u)
+                sample = manual.answer()
+
+    def _send(self, manual: Manual, u: Array) -> Array:
+        """A command; what the plant checks find is reported."""
+        sent = manual.command(u)
+        if self._findings is not None:
+            self._findings.take(manual.check)
+        return sent
+
+    def _checked(self, reward: float) -> float:
+        """A reward that is never finite is reported, then ends the session."""
+        checks = check_options(self.config.checks, self.link.sheet) if not math.isfinite(reward) else {}
+        self._bad_rewards = self._bad_rewards + 1 if checks.get("reward") else 0
+        if checks.get("reward") and self._bad_rewards == checks["warn_steps"]:
+            to_stderr(self.name)("warning: the reward is not finite")
+        if checks.get("reward") and self._bad_rewards >= checks["stop_steps"]:
+            raise SafetyStop(f"reward: the reward has not been finite for {self._bad_rewards} steps")
+        return reward
 
     def _take(self, sample: Sample) -> Sample:
         if self._manual is not None:

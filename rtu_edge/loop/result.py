@@ -77,7 +77,9 @@ class Tally:
 
     def take(self, records: npt.NDArray[Any]) -> None:
         """The records since the last call."""
-        ended = records[(records["flags"] & int(RecordFlag.FIRST | RecordFlag.RECONNECTED)) != int(RecordFlag.FIRST)]
+        flags = records["flags"]
+        first = flags & int(RecordFlag.FIRST | RecordFlag.RECONNECTED) == int(RecordFlag.FIRST)
+        ended = records[~first & (flags & int(RecordFlag.HOMING) == 0)]
         columns = [ended[name].tolist() for name in ("flags", "reward", "delta", "value", "command_limiter")]
         for row in zip(*columns, strict=True):
             flags, reward = row[0], row[1]

@@ -27,6 +27,7 @@ from rtu_edge._base.validation import check_bool, check_values
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import DataSheet, Hello, Limits, scale_to
 from rtu_edge.loop.access import Access
+from rtu_edge.loop.checks import Findings, to_stderr
 from rtu_edge.loop.describe import Description
 from rtu_edge.loop.driving import as_config_error, check_deadline, check_fit, check_reward, only_here, supervised_agent
 from rtu_edge.loop.flags import Clock
@@ -337,7 +338,10 @@ class Robot(Closing):
         return result
 
     def _drive(self, loop: Loop, tally: Tally, told: Callable[[LoopStatus, Any], object] | None) -> RobotResult:
+        findings = Findings(loop.config.checks, self.sheet, to_stderr(self.name))
+
         def watch(status: LoopStatus, records: npt.NDArray[Any]) -> None:
+            findings.take(status.check)
             tally.take(records)
             loop.drain_episodes()
             if told is not None:

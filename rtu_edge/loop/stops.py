@@ -16,6 +16,9 @@ _SAFETY_REASONS = frozenset(
         StopReason.POLICY,
         StopReason.REWARD,
         StopReason.SENSOR,
+        StopReason.CHECK,
+        StopReason.NOT_READY,
+        StopReason.HOMING,
     }
 )
 _DEVICE_REASONS = frozenset(

@@ -21,7 +21,7 @@ from rtu_edge._base.errors import CheckpointError, ConfigError
 from rtu_edge.device.schema import DataSheet, Limits
 from rtu_edge.loop.supervision import Fallback, FallbackKind, LearnerMonitor, Mode, Pd, Sensor, Supervisor
 
-__all__ = ["Supervised", "options", "supervise"]
+__all__ = ["Supervised", "function_policy", "options", "pd_policy", "supervise"]
 
 
 class RewardRange(Protocol):
@@ -104,7 +104,7 @@ def supervise(
         problems.append(f"limits: {len(limits)}, for {len(driven)} actuators")
     if problems:
         raise ConfigError(problems)
-    fallback, described = _fallback(config.fallback, names, driven, limits, sheet.period_s, simulated)
+    fallback, described = _fallback(config.fallback, sheet, limits, simulated)
     try:
         policy = fallback.policy() if fallback is not None else None
         chosen = options(config, sheet, limits)
@@ -178,15 +178,9 @@ def _unknown(config: Tables, observations: Sequence[str], actuators: Sequence[st
     return found
 
 
-def _fallback(
-    fallback: Fallback,
-    observations: Sequence[str],
-    actuators: Sequence[str],
-    limits: Sequence[Limits],
-    period_s: float,
-    simulated: bool,
-) -> tuple[Any, str]:
+def _fallback(fallback: Fallback, sheet: DataSheet, limits: Sequence[Limits], simulated: bool) -> tuple[Any, str]:
     """The native fallback, or None to hold, and its description."""
+    observations, actuators = sheet.observations, sheet.actuators
     if fallback.kind is FallbackKind.HOLD:
         return None, "holds the last action"
     if fallback.kind is FallbackKind.CHECKPOINT:
@@ -201,17 +195,28 @@ def _fallback(
     if fallback.kind is FallbackKind.PYTHON:
         if not simulated:
             raise ConfigError('fallback.kind = "python": only for simulated devices; it takes the interpreter lock')
-        function = _unmasked(fallback.function, _imported(fallback.function))
-        return _core.PyFunctionPolicy(function, len(observations), list(limits)), f"{fallback.function}, in Python"
+        made_function = function_policy("fallback.function", fallback.function, sheet, limits)
+        return made_function, f"{fallback.function}, in Python"
     pds = fallback.pd if fallback.kind is FallbackKind.PD else {}
+    return pd_policy(pds, sheet, limits), "PD controller" if pds else "rests"
+
+
+def pd_policy(pds: Mapping[str, Pd], sheet: DataSheet, limits: Sequence[Limits]) -> _core.PdPolicy:
+    """A PD controller by actuator; one without a table rests. Limits in force."""
+    observations = [row.name for row in sheet.observations]
     rows = [
-        _pd_row(pds[name], observations, limits[k], period_s)
-        if name in pds
+        _pd_row(pds[row.name], observations, limits[k], sheet.period_s)
+        if row.name in pds
         else (_rest(limits[k]), [0.0] * len(observations), [0.0] * len(observations))
-        for k, name in enumerate(actuators)
+        for k, row in enumerate(sheet.actuators)
     ]
-    made_pd = _core.PdPolicy(len(observations), [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
-    return made_pd, "PD controller" if pds else "rests"
+    return _core.PdPolicy(len(observations), [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
+
+
+def function_policy(key: str, given: Any, sheet: DataSheet, limits: Sequence[Limits]) -> _core.PyFunctionPolicy:
+    """A controller of a Python function, or of its name as MODULE:NAME; `key` names it in errors. Raises ConfigError."""
+    name, function = (given, _imported(key, given)) if isinstance(given, str) else (key, given)
+    return _core.PyFunctionPolicy(_unmasked(name, function), sheet.observation_size, list(limits))
 
 
 def _pd_row(
@@ -270,13 +275,13 @@ def _unmasked(name: str, function: Any) -> Any:
     return checked
 
 
-def _imported(name: str) -> Any:
+def _imported(key: str, name: str) -> Any:
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)
     except (Exception, SystemExit) as error:  # a user's module may raise anything on import
         reason = str(error) if isinstance(error, (ImportError, AttributeError)) else f"{type(error).__name__}: {error}"
-        raise ConfigError(f"fallback.function: cannot import {name}: {reason}") from error
+        raise ConfigError(f"{key}: cannot import {name}: {reason}") from error
     if not callable(found):
-        raise ConfigError(f"fallback.function: {name} is not callable")
+        raise ConfigError(f"{key}: {name} is not callable")
     return found

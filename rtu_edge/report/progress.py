@@ -134,7 +134,13 @@ class Display:
         """Who drove, and what stepped in, over the newest steps and over the run."""
         sums, total = self._digest.recent.sums, self._digest.timeline.total
         found = [(DRIVER_NAMES[name], share(part)) for name, part in sums.drivers.items()]
-        parts = {"limiter": "limited", "sensor": "sensor monitor", "monitor": "learner monitor", "forced": "forced"}
+        parts = {
+            "limiter": "limited",
+            "sensor": "sensor monitor",
+            "check": "plant checks",
+            "monitor": "learner monitor",
+            "forced": "forced",
+        }
         found += [(text, f"{total[name]:,.0f}") for name, text in parts.items() if total[name]]
         return found
 

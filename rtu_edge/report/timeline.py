@@ -23,21 +23,24 @@ WINDOW = 1000  # window of the newest values, steps
 BINS = 256  # maximum of a run's history; even
 
 # Who drove, of the steps with a command: every such step has exactly one of them.
-DRIVERS = ("learner", "fallback", "both", "rest", "held")
+DRIVERS = ("learner", "fallback", "both", "rest", "held", "homing")
 DRIVER_NAMES = {
     "learner": "learner",
     "fallback": "fallback",
     "both": "learner and fallback",
     "rest": "actuators at rest",
     "held": "last command held",
+    "homing": "brought to its start",
 }
-# Counters per step. In addition to the drivers: commands, rewards and their sum, steps in which a part stepped in,
+# Counters per step. In addition to the drivers: commands, rewards and their sum, steps in which a part stepped in or a
+# plant check had a finding,
 # steps in which the fallback was forced, clipped actions, transitions learned from and the sum of |delta|.
 COLUMNS = (
     "commands",
     *DRIVERS,
     "limiter",
     "sensor",
+    "check",
     "monitor",
     "rollbacks",
     "forced",
@@ -51,6 +54,7 @@ COLUMNS = (
 _AT = {name: place for place, name in enumerate(COLUMNS)}
 _NEEDED = ("flags", "command_limiter", "sensor_monitor", "learner_monitor", "mode", "reward", "delta", "step", "u")
 _LIMITED = LimiterFlag.NON_FINITE | LimiterFlag.RANGE | LimiterFlag.SLEW | LimiterFlag.ACCEL
+_NO_REWARD = RecordFlag.FIRST | RecordFlag.REWARD_REFUSED | RecordFlag.HOMING
 _LOW_BITS = (1 << 16) - 1  # findings in learner_monitor
 
 
@@ -72,9 +76,10 @@ def features(records: Array, limits: Sequence[Limits] = ()) -> Array:
     monitor = records["learner_monitor"].astype(np.int64)
     driver, cause = mode >> 4 & 15, mode >> 8 & 15
     acted, held = flags & RecordFlag.ACTED != 0, limited & LimiterFlag.HELD != 0
-    rest = ~held & (cause == Cause.FAILED)
-    free = acted & ~held & ~rest
-    rewarded = (flags & (RecordFlag.FIRST | RecordFlag.REWARD_REFUSED) == 0) & np.isfinite(records["reward"])
+    homing = flags & RecordFlag.HOMING != 0
+    rest = ~held & ~homing & (cause == Cause.FAILED)
+    free = acted & ~held & ~rest & ~homing
+    rewarded = (flags & _NO_REWARD == 0) & np.isfinite(records["reward"])
     learned = (flags & RecordFlag.LEARNED != 0) & np.isfinite(records["delta"])
     forced = (driver == Driver.FALLBACK) & (cause != Cause.MODE) & (cause != Cause.NONE)
     found = {
@@ -84,8 +89,10 @@ def features(records: Array, limits: Sequence[Limits] = ()) -> Array:
         "both": free & (driver == Driver.BOTH),
         "rest": acted & rest,
         "held": acted & held,
+        "homing": acted & homing,
         "limiter": acted & (limited & _LIMITED != 0),
         "sensor": records["sensor_monitor"] != 0,
+        "check": flags & RecordFlag.CHECK != 0,
         "monitor": monitor & (_LOW_BITS | MonitorFlag.ROLLED_BACK | MonitorFlag.FROZEN) != 0,
         "rollbacks": monitor & MonitorFlag.ROLLED_BACK != 0,
         "forced": acted & forced,

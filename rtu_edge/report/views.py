@@ -21,10 +21,18 @@ __all__ = ["driving", "episode", "latencies", "learning", "signals"]
 
 Array = npt.NDArray[Any]
 
-_DRIVER_COLOURS = {"learner": "agent", "fallback": "control", "both": "force", "rest": "bad", "held": "muted"}
+_DRIVER_COLOURS = {
+    "learner": "agent",
+    "fallback": "control",
+    "both": "force",
+    "rest": "bad",
+    "held": "muted",
+    "homing": "ink",
+}
 _PARTS = {
     "limiter": ("command limiter", "control"),
     "sensor": ("sensor monitor", "force"),
+    "check": ("plant checks", "bad"),
     "monitor": ("learner monitor", "bad"),
     "forced": ("fallback forced", "ink"),
 }

@@ -17,6 +17,7 @@ from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import DataSheet
 from rtu_edge.learn import StreamAC
 from rtu_edge.loop import LoopConfig, Reward
+from rtu_edge.loop.checks import ranges_of
 from rtu_edge.loop.driving import check_deadline
 from rtu_edge.run.connection import Connection, own_limits
 
@@ -121,6 +122,10 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> LoopC
         reconnect_pose=[config.reconnect.pose.get(row.name, math.inf) for row in connection.sheet.observations],
         realtime=config.loop.realtime,
         cpu=config.loop.cpu,
+        checks=config.checks,
+        start=config.start,
+        homing=config.homing,
+        ranges=ranges_of(config.sensor, connection.sheet),
     )
     return dataclasses.replace(base, **changes)
 

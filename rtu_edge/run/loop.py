@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.loop import Loop, LoopConfig, LoopResult, LoopStatus, Progress
+from rtu_edge.loop.checks import Findings
 from rtu_edge.loop.flags import RecordFlag
 from rtu_edge.loop.stops import error_of
 from rtu_edge.record import Stage, Summary
@@ -85,9 +86,12 @@ def run_loop(
         recording.start(loop, supervised=policy is not None)
     refused: list[str] | None = None
     gaps = _Gaps()
+    findings = None if say is None or config.dry_run else Findings(config.checks, connection.sheet, say)
 
     def take(status: LoopStatus, new: Array) -> None:
         nonlocal refused
+        if findings is not None:
+            findings.take(status.check)
         if refused is None and (refused := loop.privileges()) is not None and say is not None:
             for line in refused:
                 say(f"not granted: {line}")
@@ -135,9 +139,11 @@ class _Gaps:
 
 
 def _with_port(result: LoopResult, url: str) -> LoopResult:
-    """Completes the command in a message about clearing a latched stop."""
-    command = f"`rtu-edge clear {shlex.quote(url)}`"
-    return dataclasses.replace(result, message=result.message.replace("`rtu-edge clear`", command))
+    """Completes the commands in a message: to clear a latched stop, to read the observations."""
+    message = result.message
+    for command in ("clear", "monitor"):
+        message = message.replace(f"`rtu-edge {command}`", f"`rtu-edge {command} {shlex.quote(url)}`")
+    return dataclasses.replace(result, message=message)
 
 
 def stage_of(

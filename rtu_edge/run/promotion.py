@@ -84,6 +84,9 @@ def evidence(batches: Iterable[Batch], block: int = 500, seed: int = 0) -> Evide
                 continue
             if missing := [name for name in _FIELDS if name not in (records.dtype.names or ())]:
                 raise ValueError(f"its step records have no {', '.join(missing)}")
+            records = records[(records["flags"] & RecordFlag.HOMING) == 0]
+            if not len(records):
+                continue
             words = records["mode"].astype(np.int64)
             # Steps in which the fallback was forced to drive count for the learner, and do not measure the fallback.
             own = (words >> 4 & 15 == Driver.FALLBACK) & (words >> 8 & 15 == Cause.MODE)

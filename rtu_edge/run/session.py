@@ -73,8 +73,13 @@ class Session:
             if complaint := saver.complaint():
                 say(complaint)
 
+        def note(text: str) -> None:
+            if text.startswith("warning: "):
+                folder.event("check", text=text.removeprefix("warning: "))
+            say(text)
+
         agent, policy = self.start.agent, self.supervised.policy
         with Recording(self.settings, self.device, agent, folder, self.start.supervisor) as recording:
             return run_loop(
-                self.device, agent, self.loop, look, poll_s, saver, policy=policy, recording=recording, say=say
+                self.device, agent, self.loop, look, poll_s, saver, policy=policy, recording=recording, say=note
             )

@@ -39,6 +39,10 @@ int main(int argc, char** argv) {
   runtime::Bench bench("servo");
   bench.options.tick = runtime::TickSource::kLockstep;
   bench.options.steps = static_cast<uint64_t>(atoll(argv[4]));
+  runtime::CheckOptions& checks = bench.options.checks;  // on, as they are by default
+  checks.effect = checks.still = checks.reward = true;
+  checks.command[0] = 10;
+  checks.observations[0] = 3;
   {
     runtime::Loop loop(bench.link, bench.device.clock.clock(), agent.policy(), bench.hello, bench.options);
     loop.run();

@@ -86,12 +86,6 @@ struct PyReward {
   }
 };
 
-void fill(const py::list& values, float* out, int room) {
-  if (static_cast<int>(values.size()) > room) throw py::value_error("reward: more weights than values");
-  int i = 0;
-  for (const py::handle& value : values) out[i++] = value.cast<float>();
-}
-
 // Without the function of a callable.
 Reward reward_form(const py::dict& d) {
   Reward reward;
@@ -194,6 +188,7 @@ class PyLoop {
                     py::arg("episode_steps") = b.episode_steps.load(), py::arg("mean_return") = b.mean_return.load(),
                     py::arg("mean_reward") = b.mean_reward.load(), py::arg("device_state") = b.device_state.load(),
                     py::arg("sigma") = b.sigma.load(), py::arg("entropy") = b.entropy.load(),
+                    py::arg("check") = b.check.load(), py::arg("homing") = b.homing.load(),
                     py::arg("counters") = counters(), py::arg("link") = link_quality(link_));
   }
 
@@ -276,6 +271,7 @@ class PyLoop {
   LoopOptions parse(const py::dict& d) {
     LoopOptions o = session_options(d, link_.hello);
     take_companions(d, &o);
+    if (const py::dict start = d["start"]; !start.empty()) homing_object_ = start["policy"];
     o.seed = d["seed"].cast<uint64_t>();
     o.first_episode = d["first_episode"].cast<uint32_t>();
     o.learn = d["learn"].cast<bool>();
@@ -323,6 +319,7 @@ class PyLoop {
   py::object companions_object_ = py::none();
   int n_ = 0;
   int m_ = 0;
+  py::object homing_object_ = py::none();
   PyLink& link_;
   PyReward reward_;
   std::vector<uint64_t> drops_;

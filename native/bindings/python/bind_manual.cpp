@@ -61,6 +61,7 @@ class PyManual {
   }
   bool is_open() const { return manual_->is_open(); }
   bool confirmed() const { return manual_->confirmed(); }
+  uint32_t check() const { return manual_->check(); }
 
  private:
   // In slices, with the interpreter's lock released, so that Python sees its signals.
@@ -112,5 +113,6 @@ void bind_manual(py::module_& m) {
       .def("wait", one_at_a_time(&PyManual::await), py::arg("answer"), py::arg("timeout_s"))
       .def("close", one_at_a_time(&PyManual::close))
       .def_property_readonly("is_open", one_at_a_time(&PyManual::is_open))
+      .def_property_readonly("check", one_at_a_time(&PyManual::check))
       .def_property_readonly("confirmed", one_at_a_time(&PyManual::confirmed));
 }

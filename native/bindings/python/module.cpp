@@ -13,6 +13,7 @@ void bind_link(pybind11::module_& m);
 void bind_policy(pybind11::module_& m);
 void bind_loop(pybind11::module_& m);
 void bind_manual(pybind11::module_& m);
+void bind_checks(pybind11::module_& m);
 void bind_supervisor(pybind11::module_& m);
 void bind_log(pybind11::module_& m);
 
@@ -27,6 +28,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_policy(m);
   bind_loop(m);
   bind_manual(m);
+  bind_checks(m);
   bind_supervisor(m);
   bind_log(m);
 }

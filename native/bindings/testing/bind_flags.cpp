@@ -29,14 +29,15 @@ py::dict record_flags() {
                   py::arg("TRUNCATED") = +kRecordTruncated, py::arg("ACTED") = +kRecordActed,
                   py::arg("LEARNED") = +kRecordLearned, py::arg("OVERRIDDEN") = +kRecordOverridden,
                   py::arg("PREDICT_FAILED") = +kRecordPredictFailed, py::arg("UPDATE_FAILED") = +kRecordUpdateFailed,
-                  py::arg("REWARD_REFUSED") = +kRecordRewardRefused, py::arg("RECONNECTED") = +kRecordReconnected);
+                  py::arg("REWARD_REFUSED") = +kRecordRewardRefused, py::arg("RECONNECTED") = +kRecordReconnected,
+                  py::arg("CHECK") = +kRecordCheck, py::arg("HOMING") = +kRecordHoming);
 }
 
 py::dict call_flags() {
   return py::dict(py::arg("BEGIN") = +kCallBegin, py::arg("PREDICT") = +kCallPredict,
                   py::arg("EXPLORE") = +kCallExplore, py::arg("LEARN") = +kCallLearn,
                   py::arg("APPLIED") = +kCallApplied, py::arg("WEIGHTS") = +kCallWeights,
-                  py::arg("CONTINUED") = +kCallContinued);
+                  py::arg("CONTINUED") = +kCallContinued, py::arg("LIMITER") = +kCallLimiter);
 }
 
 py::dict limiter_flags() {

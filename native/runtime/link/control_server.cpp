@@ -276,6 +276,8 @@ void ControlServer::send_status(Client* client) noexcept {
   line.count("arm_token", link_.arm_token.load(std::memory_order_relaxed));
   line.count("mode", board.mode.load(std::memory_order_relaxed));
   line.count("learner_monitor", board.learner_monitor.load(std::memory_order_relaxed));
+  line.count("check", board.check.load(std::memory_order_relaxed));
+  line.flag("homing", board.homing.load(std::memory_order_relaxed));
   line.open("counters");
 #define X(name) line.count(#name, counters.name.get());
   RTU_RUNTIME_LINK_COUNTERS(X)

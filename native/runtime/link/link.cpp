@@ -357,7 +357,9 @@ void Link::await_state(int64_t timeout_ns) noexcept {
 LinkStatus Link::clear_fault(int64_t timeout_ns) noexcept {
   tl_frame question;
   tl_empty_pack(TL_TYPE_CLEAR_FAULT, &question);
-  return ask_ack(&question, timeout_ns);
+  const LinkStatus status = ask_ack(&question, timeout_ns);
+  if (status == LinkStatus::kOk) failed_check[0] = 0;
+  return status;
 }
 
 bool Link::estop(int64_t timeout_ns) noexcept {

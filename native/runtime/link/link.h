@@ -127,6 +127,7 @@ class Link {
   bool another = false;           // a HELLO with another boot_id or data sheet has arrived since
   uint64_t commands_refused = 0;  // EVENT refused, as far as they arrived
   uint8_t last_refusal = 0;       // TL_STATUS_* of the last one
+  char failed_check[121] = {};    // why a plant check ended a session; refuses ARM until clear_fault()
   char last_error[121] = {};      // text of the last LOG of level error, printable ASCII; "" none since ARM
 
   // Shared with the thread of the control socket.

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "native/runtime/loop/arming.h"
+
 namespace rtu::runtime::loop {
 namespace {
 
@@ -63,7 +65,7 @@ bool LinkSession::arm() noexcept {
     run_.link.discard_input();
     return true;
   }
-  return identify() && send_arm();
+  return identify() && ready_to_arm(run_) && send_arm();
 }
 
 bool LinkSession::identify() noexcept { return run_.options.dry_run || same_device(run_.clock.now() + kHelloNs); }

@@ -20,6 +20,8 @@ Loop::Loop(link::Link& link, Clock clock, const Policy& policy, const tl_hello& 
       episode_(run_),
       tick_(run_, session_, episode_),
       recorder_(run_, policy_, tick_, episode_),
+      start_(run_),
+      watch_(run_),
       learn_(options.learn),
       explore_(options.explore) {
   if (!companions_.empty() && (options.tick != TickSource::kDevice || options.reconnect_ns > 0))
@@ -79,6 +81,8 @@ void Loop::clear_board() noexcept {
   for (std::atomic<double>* gauge : {&board.mean_reward, &board.sigma, &board.entropy})
     gauge->store(std::numeric_limits<double>::quiet_NaN(), std::memory_order_relaxed);
   board.reason.store(StopReason::kNone, std::memory_order_relaxed);
+  board.check.store(0, std::memory_order_relaxed);
+  board.homing.store(false, std::memory_order_relaxed);
   board.running.store(true, std::memory_order_relaxed);
 }
 
@@ -172,7 +176,8 @@ void Loop::begin_reset() noexcept {
 void Loop::close() noexcept {
   float u[kMaxActuators];
   for (int i = 0; i < run_.m; ++i) u[i] = run_.options.hold[i] ? limiter_.last[i] : run_.options.limits[i].rest;
-  const bool acts = !run_.lockstep() && !episode_.awaiting_first() && session_.command_sent();
+  const bool driven = !episode_.awaiting_first() || start_.steps() > 0;
+  const bool acts = !run_.lockstep() && driven && session_.command_sent();
   if (acts) (void)limiter_.apply(u);
   const float* const theirs = acts ? u + run_.own_m : nullptr;
   companions_.close(theirs, false);  // first those that answer

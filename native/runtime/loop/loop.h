@@ -6,6 +6,7 @@
 //   Companions    further devices
 //   Episode       the current episode, its seed and return
 //   Recorder      data for other threads
+//   Start         the start region and homing, before an episode
 //   Loop          the policy and the command limiter, the order within a step, the thread
 #pragma once
 
@@ -20,7 +21,9 @@
 #include "native/runtime/loop/episode.h"
 #include "native/runtime/loop/link_session.h"
 #include "native/runtime/loop/options.h"
+#include "native/runtime/loop/plant_watch.h"
 #include "native/runtime/loop/recorder.h"
+#include "native/runtime/loop/start.h"
 #include "native/runtime/loop/tick.h"
 #include "native/runtime/policy.h"
 #include "native/runtime/safety/command_limiter.h"
@@ -106,6 +109,15 @@ class Loop {
   void count_overridden(bool overridden, Marks* marks) noexcept;
   void count_limited(uint32_t limited) noexcept;
   bool start_limiter(const tl_state& state) noexcept;
+  bool is_first(const Arrival& arrival) const noexcept {
+    const tl_state& state = arrival.state;
+    return episode_.awaiting_first() || (state.epflags & TL_EPISODE_FIRST) != 0 || state.episode != session_.episode();
+  }
+
+  // loop_start.cpp: before an episode
+  bool begins(const Arrival& arrival) noexcept;
+  void home(const Arrival& arrival) noexcept;
+  void stop_outside(StopReason reason, const char* what, const Arrival& arrival) noexcept;
 
   Context run_;
   Policy policy_;
@@ -114,6 +126,8 @@ class Loop {
   Episode episode_;
   Tick tick_;
   Recorder recorder_;
+  Start start_;
+  PlantWatch watch_;
 
   safety::CommandLimiter limiter_;
   bool limiter_started_ = false;

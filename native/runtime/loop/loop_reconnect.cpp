@@ -49,6 +49,7 @@ bool Loop::may_come_back() noexcept {
 
 void Loop::leave_episode() noexcept {
   episode_.await_next(false);
+  start_.restart();
   chosen_valid_ = limiter_started_ = was_reset_ = false;
   bad_actions_ = 0;
   run_.link.recording = false;

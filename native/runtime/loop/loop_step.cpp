@@ -20,6 +20,7 @@ bool finite(const float* values, int count) noexcept {
 }  // namespace
 
 void Loop::step(const Arrival& arrival) noexcept {
+  if (start_.checked() && !begins(arrival)) return;
   StepTimes times{};
   times.begun_ns = run_.clock.now();
   times.receive_ns = times.begun_ns - arrival.at_ns;
@@ -44,12 +45,14 @@ void Loop::step(const Arrival& arrival) noexcept {
   if (!terminal && !enough && !late) {
     act(arrival, u, &times, &marks);
     marks.flags |= record::kRecordActed;
+    watch_.step(arrival.state, u);
   }
   const int64_t acted_ns = run_.clock.now();
   const float reward = update(arrival, previous, first, predicted, &taken, &marks);
   times.update_ns = run_.clock.now() - acted_ns;
   if (!first) episode_.add_reward(reward);
 
+  if (watch_.report()) marks.flags |= record::kRecordCheck;
   count_limited(marks.limited);
   recorder_.record_step(arrival, times, u, reward, marks);
   end_step(arrival, marks, first);
@@ -64,9 +67,7 @@ bool Loop::begin_step(const Arrival& arrival, Marks* marks) noexcept {
   const tl_state& state = arrival.state;
   constexpr uint32_t kOnTheWire = record::kRecordFirst | record::kRecordTerminated | record::kRecordTruncated;
   marks->flags = static_cast<uint32_t>(state.epflags) & kOnTheWire;
-  const bool first =
-      episode_.awaiting_first() || (state.epflags & TL_EPISODE_FIRST) != 0 || state.episode != session_.episode();
-  if (!first) return false;
+  if (!is_first(arrival)) return false;
   marks->flags |= record::kRecordFirst;
   marks->calls |= record::kCallBegin;
   if (reconnected_) marks->flags |= record::kRecordReconnected;
@@ -76,6 +77,7 @@ bool Loop::begin_step(const Arrival& arrival, Marks* marks) noexcept {
   chosen_valid_ = false;
   if (!start_limiter(state)) marks->calls |= record::kCallContinued;
   policy_.begin(policy_.self);
+  watch_.begin(state);
   return true;
 }
 
@@ -170,6 +172,7 @@ bool Loop::take_reward(const Arrival& arrival, Taken* taken) noexcept {
   if (source.failed != nullptr && source.failed->load(std::memory_order_relaxed))
     run_.stop.set(StopReason::kReward, "the reward function failed");
   taken->usable = std::isfinite(reward) && finite(state.u, run_.m);
+  watch_.reward(taken->usable);
   if (taken->usable)
     taken->reward = reward;
   else

@@ -10,7 +10,7 @@ int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 }  // namespace
 
 Manual::Manual(link::Link& link, Clock clock, const tl_hello& hello, const LoopOptions& options)
-    : run_(link, clock, hello, options), session_(run_) {
+    : run_(link, clock, hello, options), session_(run_), watch_(run_) {
   limiter_ = limiter_of(options, run_.m);
 }
 
@@ -63,6 +63,7 @@ bool Manual::take(const tl_frame& frame, Arrival* out) noexcept {
 }
 
 void Manual::keep(const Arrival& arrival) noexcept {
+  if (!newest_.any || (arrival.state.epflags & TL_EPISODE_FIRST) != 0) watch_.begin(arrival.state);
   session_.follow(arrival.state.episode);
   newest_ = arrival;
   const bool rested = was_reset_ && safety::has_rested(limiter_, run_.options.safe, arrival.state.u);
@@ -101,6 +102,8 @@ ManualStatus Manual::command(float* u, int64_t deadline_ns) noexcept {
     }
   }
   (void)limiter_.apply(u);
+  watch_.step(newest_.state, u);
+  if (watch_.report() && run_.stop.is_set()) return stopped();
   session_.command(newest_, u);
   ++run_.counters.steps;
   run_.link.board.steps.store(run_.counters.steps.get(), std::memory_order_relaxed);

@@ -9,6 +9,7 @@
 
 #include "native/runtime/loop/context.h"
 #include "native/runtime/loop/link_session.h"
+#include "native/runtime/loop/plant_watch.h"
 
 namespace rtu::runtime::loop {
 
@@ -48,6 +49,8 @@ class Manual {
   bool lockstep() const noexcept { return run_.lockstep(); }
   bool answer_is_due() const noexcept { return session_.resetting() || (run_.lockstep() && session_.command_sent()); }
   const Arrival& newest() const noexcept { return newest_; }
+  // The finding of the plant checks under way, as in StatusBoard.check; 0: none.
+  uint32_t check() const noexcept { return watch_.word(); }
 
  private:
   ManualStatus receive_unarmed(int64_t deadline_ns, Arrival* out) noexcept;
@@ -63,6 +66,7 @@ class Manual {
   bool limiter_started_ = false;
   bool was_reset_ = false;
   Arrival newest_;
+  PlantWatch watch_;
 };
 
 }  // namespace rtu::runtime::loop

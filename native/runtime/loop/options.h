@@ -13,12 +13,33 @@
 #include "native/runtime/clock.h"
 #include "native/runtime/link/link.h"
 #include "native/runtime/loop/reward.h"
+#include "native/runtime/policy.h"
 #include "native/runtime/realtime.h"
 #include "native/runtime/record/black_box.h"
 #include "native/runtime/record/status.h"
 #include "native/runtime/safety/command_limiter.h"
+#include "native/runtime/safety/plant_checks.h"
 
 namespace rtu::runtime::loop {
+
+// `[start.NAME]` and `[homing]` of the configuration; per observation, in its unit.
+struct StartOptions {
+  bool checked = false;         // an observation has a region
+  float low[kMaxObservations];  // -inf and inf where it has none
+  float high[kMaxObservations];
+  Policy homing;              // the controller that brings the plant to its region; predict null: none
+  float share = 1;            // largest command of it, from rest, as a share of the actuator's range
+  uint32_t settle_steps = 1;  // in a row in the region, before an episode begins
+  uint32_t timeout_steps = 0;
+};
+
+// What is checked before ARM, in real time. In lockstep nothing moves before the first RESET.
+struct ArmingOptions {
+  bool checked = false;
+  bool pose = false;            // limits and start region too: the device does not move the plant to its start itself
+  float low[kMaxObservations];  // limits; -inf and inf where there are none
+  float high[kMaxObservations];
+};
 
 enum class TickSource { kDevice, kHost, kLockstep };
 
@@ -89,6 +110,11 @@ struct LoopOptions {
   // observations of all devices, the loop's own first.
   CompanionOptions companions[kMaxCompanions];
   int n_companions = 0;
+  safety::CheckOptions checks;
+  StartOptions start;
+  ArmingOptions arming;
+  std::vector<std::string> observation_names;  // for messages; may be empty
+  std::vector<std::string> actuator_names;
 };
 
 // A command limiter with the limits of m actuators. Throws std::invalid_argument, which names the limit that cannot be
@@ -106,7 +132,7 @@ inline safety::CommandLimiter limiter_of(const LoopOptions& options, int m) {
 
 struct LoopResult {
   record::StopReason reason = record::StopReason::kNone;
-  char message[200] = {};
+  char message[320] = {};
   uint8_t ack_status = 0;  // TL_STATUS_* of a refused ARM
   uint64_t steps = 0;
   uint64_t episodes = 0;

@@ -91,9 +91,10 @@ void Recorder::record_step(const Arrival& arrival, const StepTimes& times, const
   head.calls = marks.calls;
   head.command_limiter = marks.limited;
   head.reward = reward;
-  if ((marks.flags & (record::kRecordFirst | record::kRecordRewardRefused)) == 0) add_reward(reward);
+  constexpr uint32_t kNoReward = record::kRecordFirst | record::kRecordRewardRefused | record::kRecordHoming;
+  if ((marks.flags & kNoReward) == 0) add_reward(reward);
   record::StatusBoard& board = run_.link.board;
-  if (take_info(policy_, &head)) {
+  if ((marks.flags & record::kRecordHoming) == 0 && take_info(policy_, &head)) {
     board.learner_monitor.store(head.learner_monitor, std::memory_order_relaxed);
     board.mode.store(head.mode, std::memory_order_relaxed);
   }

@@ -24,6 +24,7 @@ void Replay::step(const uint8_t* record, ReplayStep* out) noexcept {
   memcpy(recorded, record + sizeof head + n, m);
   memcpy(applied, record + sizeof head + n + m, m);
   *out = ReplayStep{};
+  if ((head.flags & record::kRecordHoming) != 0) return follow(head, recorded, applied, out);
 
   if ((head.calls & record::kCallBegin) != 0) {
     if ((head.calls & record::kCallContinued) == 0) limiter_.start(applied);
@@ -50,6 +51,15 @@ void Replay::step(const uint8_t* record, ReplayStep* out) noexcept {
     if (refused != ((head.flags & record::kRecordUpdateFailed) != 0)) out->differs |= kDiffersCall;
   }
   compare(head, u, recorded, out);
+}
+
+// Between episodes: the commands of the homing controller are those of the record, and the policy is not called.
+void Replay::follow(const record::RecordHead& head, const float* u, const float* applied, ReplayStep* out) noexcept {
+  if ((head.calls & record::kCallLimiter) != 0) limiter_.start(applied);
+  if ((head.flags & record::kRecordActed) != 0) limiter_.follow(u);
+  if (head.state_hash == 0 || policy_.hash == nullptr) return;
+  out->state_hash = policy_.hash(policy_.self);
+  if (out->state_hash != head.state_hash) out->differs |= kDiffersHash;
 }
 
 // As the loop: the recorded reward, NaN where it was refused, and the values that the device reported as applied.

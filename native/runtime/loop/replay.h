@@ -54,6 +54,7 @@ class Replay {
 
  private:
   void tell_previous(const record::RecordHead& head, const float* applied) noexcept;
+  void follow(const record::RecordHead& head, const float* u, const float* applied, ReplayStep* out) noexcept;
   void compare(const record::RecordHead& head, const float* u, const float* recorded, ReplayStep* out) const noexcept;
 
   Policy policy_;

@@ -36,7 +36,7 @@ class Stop {
   uint32_t estops_before_;
   std::atomic<bool> requested_{false};
   record::StopReason reason_ = record::StopReason::kNone;
-  char message_[200] = {};
+  char message_[320] = {};
 };
 
 }  // namespace rtu::runtime::loop

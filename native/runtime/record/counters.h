@@ -38,7 +38,8 @@ struct LinkCounters {
   X(resets) X(limiter_non_finite) X(limiter_range) X(limiter_slew) X(limiter_accel) X(limiter_clipped) \
   X(limiter_held) X(overridden) \
   X(predict_failures) X(update_failures) X(observations_refused) X(rewards_refused) X(rewards_missing) \
-  X(commands_refused) X(nacks) X(snapshots) X(reconnects)
+  X(commands_refused) X(nacks) X(snapshots) X(reconnects) X(check_effect) X(check_still) X(check_reward) X(homings) \
+  X(homing_steps)
 // clang-format on
 
 struct LoopCounters {

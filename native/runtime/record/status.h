@@ -15,7 +15,7 @@ namespace rtu::runtime::record {
   X(Request, "request") X(Signal, "signal") X(Estop, "estop") X(DeviceSafe, "device_safe") \
   X(DeviceFault, "device_fault") X(DeviceRestart, "device_restart") X(HalfOpen, "half_open") \
   X(LinkLost, "link_lost") X(ArmRefused, "arm_refused") X(ResetTimeout, "reset_timeout") X(Policy, "policy") \
-  X(Reward, "reward") X(Sensor, "sensor")
+  X(Reward, "reward") X(Sensor, "sensor") X(Check, "check") X(NotReady, "not_ready") X(Homing, "homing")
 // clang-format on
 
 enum class StopReason : uint32_t {
@@ -42,8 +42,10 @@ struct StatusBoard {
   std::atomic<int> device_state{-1};
   std::atomic<uint32_t> mode{0};  // StepInfo, of the last step
   std::atomic<uint32_t> learner_monitor{0};
-  LoopCounters counters;          // of the running loop, copied several times a second
-  SupervisorCounters supervisor;  // the same of its supervisor; 0 without one
+  std::atomic<uint32_t> check{0};   // of the plant checks: safety::Check in bits 0 to 7, the channel from bit 8
+  std::atomic<bool> homing{false};  // the plant is being brought to its start
+  LoopCounters counters;            // of the running loop, copied several times a second
+  SupervisorCounters supervisor;    // the same of its supervisor; 0 without one
 
   StatusBoard() noexcept;
 };

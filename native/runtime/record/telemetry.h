@@ -18,6 +18,8 @@ enum RecordFlag : uint32_t {
   kRecordUpdateFailed = 128,
   kRecordRewardRefused = 256,  // non-finite reward: not learned from
   kRecordReconnected = 512,    // first observation of a session that was opened after the link was lost
+  kRecordCheck = 1024,         // a plant check has a finding
+  kRecordHoming = 2048,        // between episodes: the plant is brought to its start, and the policy is not called
 };
 
 // Calls of the policy in this step: with x, reward and applied, all that a replay needs.
@@ -29,6 +31,7 @@ enum CallFlag : uint32_t {
   kCallApplied = 16,    // update was passed an applied action that differs
   kCallWeights = 32,    // update moved the weights; without it the deadline rule dropped the update
   kCallContinued = 64,  // with begin: the limits on changes continue from the last command (start_limiter)
+  kCallLimiter = 128,   // homing: the limits on changes start from the applied values
 };
 
 // Followed by x[n], u[m] (sent, actuator units), applied[m] (STATE.u_applied) as f32, padded to 8 bytes.

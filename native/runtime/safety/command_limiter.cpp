@@ -134,11 +134,15 @@ uint32_t CommandLimiter::apply(float* u) noexcept {
       u[i] = clamp(u[i], l.low, l.high);
     }
   }
+  follow(u);
+  return flags;
+}
+
+void CommandLimiter::follow(const float* u) noexcept {
   for (int i = 0; i < m; ++i) {
     change[i] = u[i] - last[i];
     last[i] = u[i];
   }
-  return flags;
 }
 
 bool has_rested(const CommandLimiter& limiter, const float* safe, const float* applied) noexcept {

@@ -62,6 +62,8 @@ struct CommandLimiter {
 
   // u (m,) in place. Returns LimiterFlag bits. With enabled = false it only tracks the values.
   uint32_t apply(float* u) noexcept;
+  // u (m,) was sent, whatever the limits.
+  void follow(const float* u) noexcept;
 };
 
 // After a RESET: each of applied (m,) lies between the last command and where the actuator comes to rest, which is its

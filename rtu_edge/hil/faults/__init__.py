@@ -25,10 +25,12 @@ from rtu_edge.hil.faults.frames import (
     Flood,
     Misfit,
     OldSession,
+    Pose,
     Replay,
     Schema,
     Sensor,
     Talk,
+    Unrewarded,
 )
 from rtu_edge.hil.faults.host import DiskFull, HostKill, HostStarve, HostStop
 from rtu_edge.hil.faults.line import (
@@ -79,6 +81,7 @@ __all__ = [
     "OldSession",
     "Pace",
     "PowerLoss",
+    "Pose",
     "Reorder",
     "Replay",
     "Reset",
@@ -93,6 +96,7 @@ __all__ = [
     "Swap",
     "Talk",
     "Unplug",
+    "Unrewarded",
 ]
 
 

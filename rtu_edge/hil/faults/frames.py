@@ -217,6 +217,34 @@ class Actuator(_Rewrite, frozen=True, kw_only=True):
         return dataclasses.replace(message, u=tuple(u))
 
 
+class Pose(_Rewrite, frozen=True, kw_only=True):
+    """An observation has one value from before the host opens the port, so that it finds the plant there.
+
+    Args:
+        index: the observation.
+        value: in its unit; default: NaN.
+    """
+
+    kind = "pose"
+    whole = True
+    index: Annotated[int, msgspec.Meta(ge=0, le=54)] = 0
+    value: Annotated[float, msgspec.Meta(ge=-1e30, le=1e30)] | None = None
+
+    def rewrite(self, now: Injection, message: protocol.State) -> protocol.Message:
+        x = list(message.x)
+        x[min(self.index, len(x) - 1)] = math.nan if self.value is None else self.value
+        return dataclasses.replace(message, x=tuple(x))
+
+
+class Unrewarded(_Rewrite, frozen=True, kw_only=True):
+    """The reward in the device's frame is not a number."""
+
+    kind = "reward"
+
+    def rewrite(self, now: Injection, message: protocol.State) -> protocol.Message:
+        return dataclasses.replace(message, reward=math.nan)
+
+
 class Episodes(_Rewrite, frozen=True, kw_only=True):
     """Each STATE starts a new episode and reports other actuator values; commands must not jump.
 
