@@ -28,7 +28,6 @@ from rtu_edge.device import plants
 from rtu_edge.device.schema import Channel, DataSheet
 from rtu_edge.loop.checks import Checks, check_options, finding_text
 from rtu_edge.study import families
-from rtu_edge.study.families import Machine as Drawn
 
 RESULT = Path(__file__).with_name("results") / "false_alarms.json"
 _BLOCK = 2000  # steps of a family between two calls of the checks
@@ -76,7 +75,7 @@ def of_family(kind: str, driver: str, seconds: float, seed: int) -> Part:
     part = Part(kind, driver, 0, 0.0, 0, [])
     steps = max(1, round(seconds / 10 / families.kind(kind).period_s))
     for number in range(10):
-        plant = Drawn(kind, seed + number)
+        plant = families.Machine(kind, seed + number)
         sheet = _sheet(plant)
         checks = _core.PlantChecks(check_options(Checks(), sheet), plant.observation_size, plant.action_size)
         last = 0
@@ -92,14 +91,14 @@ def of_family(kind: str, driver: str, seconds: float, seed: int) -> Part:
     return part
 
 
-def _sheet(plant: Drawn) -> DataSheet:
+def _sheet(plant: families.Machine) -> DataSheet:
     """Of its names; observations without bounds."""
     seen = tuple(Channel(name, "1", -math.inf, math.inf) for name in plant.description.observations)
     driven = tuple(Channel(f"u{k}", "1", -1.0, 1.0, actuator=True) for k in range(plant.action_size))
     return DataSheet(plant.dt_s, seen, driven)
 
 
-def _blocks(plant: Drawn, driver: str, steps: int, seed: int) -> Iterator[tuple[Any, ...]]:
+def _blocks(plant: families.Machine, driver: str, steps: int, seed: int) -> Iterator[tuple[Any, ...]]:
     """Arguments of PlantChecks.run(), block by block."""
     rng = np.random.default_rng(seed)
     agent = rtu.StreamAC.from_env(plant, seed=seed) if driver == "learner" else None

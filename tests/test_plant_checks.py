@@ -4,6 +4,7 @@ loop are tested in tests/native/test_plant_checks.cpp.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -19,9 +20,20 @@ import rtu_edge as rtu
 from rtu_edge import _core
 from rtu_edge._base.errors import ConfigError, SafetyStop
 from rtu_edge.config import parse_config
-from rtu_edge.device.schema import Channel, DataSheet
+from rtu_edge.device.schema import Cap, Channel, DataSheet
 from rtu_edge.loop import RecordFlag
-from rtu_edge.loop.checks import CheckedActuator, CheckedObservation, Findings, Responds, check_options, finding_text
+from rtu_edge.loop.checks import (
+    CheckedActuator,
+    CheckedObservation,
+    Findings,
+    HomingKind,
+    Responds,
+    arming_options,
+    check_options,
+    finding_text,
+    homing_kind,
+)
+from rtu_edge.loop.options import native_options
 from rtu_edge.record import RunFolder
 from rtu_edge.record.reader import Batch, read_log
 from rtu_edge.run.promotion import evidence
@@ -225,6 +237,21 @@ def test_homing_that_does_not_arrive_and_a_start_without_homing() -> None:
 def test_a_bad_table_is_named(changes: tuple[str, ...], said: str) -> None:
     with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
         parse_config("device.plant = 'servo'", changes)
+
+
+def test_a_device_that_homes_itself_has_the_time_of_homing() -> None:
+    with rtu.connect("servo") as robot:
+        actuators = robot.sheet.actuators
+        for homing, wanted in ((rtu.Homing(kind=HomingKind.DEVICE, timeout_s=7.0), 7.0), (rtu.Homing(), 60.0)):
+            config = rtu.LoopConfig(homing=homing)
+            assert native_options(config, 1, robot.limits, actuators)["reset_timeout_s"] == wanted
+        arming = [
+            arming_options(rtu.Homing(kind=kind), {}, robot.hello, robot.sheet)["pose"]
+            for kind in (HomingKind.AUTO, HomingKind.DEVICE, HomingKind.NONE, HomingKind.PD)
+        ]
+        assert arming == [False, False, True, True]
+        real = dataclasses.replace(robot.hello, caps=robot.hello.caps & ~Cap.SIMULATED)
+        assert homing_kind(rtu.Homing(), real) is HomingKind.NONE
 
 
 def test_a_name_that_the_device_lacks_is_named() -> None:

@@ -1,8 +1,9 @@
 """Generates source text from rtu_edge/learn/parameters.py: `make tables`.
 
 Signatures and docstrings of the learners and cells, the fields, defaults and ranges of the C interface, the table of
-docs/configuration.md and docs/configuration_safety.md; docs/cli.md from the commands; and tools/oldest.txt from pyproject.toml. With --check it writes
-nothing, prints differences and fails if there are any; tests/test_parameters.py does the same.
+docs/configuration.md and docs/configuration_safety.md; docs/cli.md from the commands; and tools/oldest.txt from
+pyproject.toml. With --check it writes nothing, prints differences and fails if there are any;
+tests/test_parameters.py does the same.
 """
 
 from __future__ import annotations

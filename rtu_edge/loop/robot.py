@@ -38,7 +38,7 @@ from rtu_edge.loop.options import LoopConfig, Reward
 from rtu_edge.loop.own_loop import OwnLoop
 from rtu_edge.loop.permission import Permission
 from rtu_edge.loop.result import RobotResult, Tally
-from rtu_edge.loop.stops import error_of
+from rtu_edge.loop.stops import error_of, with_port
 from rtu_edge.loop.supervisor import Tables
 
 __all__ = ["Robot"]
@@ -350,7 +350,7 @@ class Robot(Closing):
         self._loop = loop
         try:
             with loop, tally:
-                result = loop.run(watch)
+                result = with_port(loop.run(watch), self.port or self.name)
         finally:
             self._loop = None
             self._own.next_episode = loop.progress().next_episode

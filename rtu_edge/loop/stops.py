@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
+
 from rtu_edge._base.errors import CheckFailed, DeviceError, SafetyStop
 from rtu_edge.loop.flags import StopReason
 from rtu_edge.loop.loop import LoopResult
 
-__all__ = ["error_for", "error_of"]
+__all__ = ["error_for", "error_of", "with_port"]
 
 _SAFETY_REASONS = frozenset(
     {
@@ -30,6 +33,14 @@ _DEVICE_REASONS = frozenset(
         StopReason.RESET_TIMEOUT,
     }
 )
+
+
+def with_port(result: LoopResult, url: str) -> LoopResult:
+    """Completes the commands in a message: to clear a latched stop, to read the observations."""
+    message = result.message
+    for command in ("clear", "monitor"):
+        message = message.replace(f"`rtu-edge {command}`", f"`rtu-edge {command} {shlex.quote(url)}`")
+    return dataclasses.replace(result, message=message)
 
 
 def error_for(reason: StopReason, said: str) -> SafetyStop | DeviceError | None:

@@ -214,7 +214,7 @@ def pd_policy(pds: Mapping[str, Pd], sheet: DataSheet, limits: Sequence[Limits])
 
 
 def function_policy(key: str, given: Any, sheet: DataSheet, limits: Sequence[Limits]) -> _core.PyFunctionPolicy:
-    """A controller of a Python function, or of its name as MODULE:NAME; `key` names it in errors. Raises ConfigError."""
+    """A controller of a Python function or its name, MODULE:NAME; `key` names it in errors. Raises ConfigError."""
     name, function = (given, _imported(key, given)) if isinstance(given, str) else (key, given)
     return _core.PyFunctionPolicy(_unmasked(name, function), sheet.observation_size, list(limits))
 

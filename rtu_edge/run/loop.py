@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge.loop import Loop, LoopConfig, LoopResult, LoopStatus, Progress
 from rtu_edge.loop.checks import Findings
 from rtu_edge.loop.flags import RecordFlag
-from rtu_edge.loop.stops import error_of
+from rtu_edge.loop.stops import error_of, with_port
 from rtu_edge.record import Stage, Summary
 from rtu_edge.run.connection import Connection
 from rtu_edge.run.recording import Recording
@@ -105,7 +104,7 @@ def run_loop(
             watch(status, new, finished)
 
     with loop, nullcontext() if saver is None else saver.during(loop):
-        result = _with_port(loop.run(take, poll_s), connection.url)
+        result = with_port(loop.run(take, poll_s), connection.url)
     notes: tuple[str, ...] = ()
     if recording is not None:
         recording.finish(result)
@@ -136,14 +135,6 @@ class _Gaps:
         if len(records):
             self._last_ns = int(records["t_ns"][-1])
         return found
-
-
-def _with_port(result: LoopResult, url: str) -> LoopResult:
-    """Completes the commands in a message: to clear a latched stop, to read the observations."""
-    message = result.message
-    for command in ("clear", "monitor"):
-        message = message.replace(f"`rtu-edge {command}`", f"`rtu-edge {command} {shlex.quote(url)}`")
-    return dataclasses.replace(result, message=message)
 
 
 def stage_of(
