@@ -35,6 +35,7 @@ SHORT = {
         "another data sheet than the rows say",
         "a disarm from elsewhere reaches the driver",
         "a second device is unplugged",
+        "a sensor is stuck while the plant is brought to its start",
     ],
     "process": [
         "one command in five is lost",
@@ -47,6 +48,7 @@ SHORT = {
         "a sensor reports only NaN",
         "the host is killed",
         "the device hangs for longer than TTL",
+        "an actuator has no effect",
     ],
     "qemu": [
         "no command arrives",
@@ -55,6 +57,7 @@ SHORT = {
         "a second device hangs",
         "unplugged for 0.2 s, and the host may resume",
         "an emergency stop from elsewhere reaches the driver",
+        "the pose is outside the start region before arming",
     ],
 }
 
