@@ -211,7 +211,9 @@ def check_options(checks: Checks, sheet: DataSheet) -> dict[str, Any]:
     if not (checks.effect or checks.still or checks.reward):
         return {}
     names = [row.name for row in sheet.observations]
-    own = [checks.observation.get(name, CheckedObservation()) for name in names]
+    # The age of another device's observation (docs/companions.md) is no observation of the plant.
+    age = CheckedObservation(responds=Responds.NO)
+    own = [checks.observation.get(name, age if name.endswith(".age") else CheckedObservation()) for name in names]
     driven = [checks.actuator.get(row.name, CheckedActuator()) for row in sheet.actuators]
     warn = max(math.ceil(checks.warn_s / sheet.period_s), checks.steps)
     return {

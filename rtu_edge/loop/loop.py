@@ -19,7 +19,7 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_bool, counted
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import Hello
-from rtu_edge.loop.companions import whole_sheet
+from rtu_edge.loop.companions import whole_hello, whole_sheet
 from rtu_edge.loop.flags import Clock, StopReason
 from rtu_edge.loop.link import Link, LinkQuality, as_seconds
 from rtu_edge.loop.options import LoopConfig, check, native_options
@@ -144,7 +144,7 @@ class Loop(Closing):
         actuators = self.sheet.actuators
         self.limits = in_force(config.limits, actuators, hello.period_s)  # the tighter ones of host and device
         options = native_options(config, link.next_session, self.limits, actuators)
-        options |= plant_options(config, hello, link.sheet, self.limits)
+        options |= plant_options(config, whole_hello(hello, config.companions), self.sheet, self.limits)
         self.session: int = options["session"]
         self.config = config
         self._core = _core.Loop(link._core, policy, options)

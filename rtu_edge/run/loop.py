@@ -85,7 +85,7 @@ def run_loop(
         recording.start(loop, supervised=policy is not None)
     refused: list[str] | None = None
     gaps = _Gaps()
-    findings = None if say is None or config.dry_run else Findings(config.checks, connection.sheet, say)
+    findings = None if say is None or config.dry_run else Findings(config.checks, loop.sheet, say)
 
     def take(status: LoopStatus, new: Array) -> None:
         nonlocal refused

@@ -70,10 +70,12 @@ class PyChecks {
 
 }  // namespace
 
-void plant_options(const py::dict& d, const tl_hello& hello, LoopOptions* o) {
+void plant_options(const py::dict& d, LoopOptions* o) {
   o->observation_names = d["observation_names"].cast<std::vector<std::string>>();
   o->actuator_names = d["actuator_names"].cast<std::vector<std::string>>();
-  const int n = hello.observation_size, m = hello.action_size;
+  // With those of companions.
+  const int n = static_cast<int>(o->observation_names.size()), m = static_cast<int>(o->actuator_names.size());
+  if (n + m > kMaxObservations) throw py::value_error("more than 55 observations and actuators");
   if (const py::dict checks = d["checks"]; !checks.empty()) o->checks = check_options(checks, n, m);
   if (const py::dict start = d["start"]; !start.empty()) {
     StartOptions& out = o->start;

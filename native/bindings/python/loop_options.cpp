@@ -40,7 +40,7 @@ LoopOptions session_options(const py::dict& d, const tl_hello& hello) {
   const auto safe = d["safe"].cast<std::vector<float>>();
   for (size_t i = 0; i < safe.size() && i < kMaxActuators; ++i) o.safe[i] = safe[i];
   limits_of(d["limits"], period_s(hello), o.limits);
-  plant_options(d, hello, &o);
+  plant_options(d, &o);
   return o;
 }
 

@@ -26,7 +26,7 @@ pybind11::dtype dtype_of(const Fields& fields, size_t stride);
 loop::LoopOptions session_options(const pybind11::dict& d, const tl_hello& hello);
 
 // `checks`, `start` and `arming` of such a dict, each a dict as rtu_edge/loop/checks.py makes it, or empty.
-void plant_options(const pybind11::dict& d, const tl_hello& hello, loop::LoopOptions* o);
+void plant_options(const pybind11::dict& d, loop::LoopOptions* o);
 
 // Writes numbers, at most `room` of them.
 void fill(const pybind11::list& values, float* out, int room);

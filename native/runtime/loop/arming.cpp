@@ -32,14 +32,14 @@ bool next_state(Context& run, tl_state* state) noexcept {
       return false;
     }
     if (got == 0 || frame.type != TL_TYPE_STATE || !tl_state_unpack(&frame, state)) continue;
-    if (state->n == run.n && state->m == run.m) return true;
+    if (state->n == run.own_n && state->m == run.own_m) return true;
   }
   return false;
 }
 
 // Checks the observation against a range; false: refused.
 bool inside(Context& run, const tl_state& state, const float* low, const float* high, const char* what) noexcept {
-  const int i = outside(state.x, low, high, run.n);
+  const int i = outside(state.x, low, high, run.own_n);
   if (i < 0) return true;
   char where[96], why[200];
   describe_outside(run, i, state.x[i], low[i], high[i], where, sizeof where);
@@ -62,7 +62,7 @@ bool ready_to_arm(Context& run) noexcept {
   if (!options.arming.checked || run.lockstep()) return true;
   tl_state state;
   if (!next_state(run, &state)) return false;
-  for (int i = 0; i < run.n; ++i) {
+  for (int i = 0; i < run.own_n; ++i) {
     if (std::isfinite(state.x[i])) continue;
     const auto at = static_cast<size_t>(i);
     const auto& names = options.observation_names;

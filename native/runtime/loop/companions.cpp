@@ -8,8 +8,8 @@ namespace {
 
 constexpr int kQueuedMax = 256;
 
-// Of a companion's session; limits on the length of the run are the loop's.
-LoopOptions options_of(const CompanionOptions& given, const LoopOptions& options) {
+// Of a companion's session; limits on the length of the run are the loop's. first: its first observation among all.
+LoopOptions options_of(const CompanionOptions& given, const LoopOptions& options, int first) {
   LoopOptions own;
   own.tick = options.tick;
   own.session = given.session;
@@ -18,17 +18,29 @@ LoopOptions options_of(const CompanionOptions& given, const LoopOptions& options
   own.retry_ns = options.retry_ns;
   own.retries = options.retries;
   own.reset_timeout_ns = options.reset_timeout_ns;
+  own.arming.checked = options.arming.checked;
+  own.arming.pose = options.arming.pose;
+  const auto& names = options.observation_names;
+  for (int i = 0; i < given.hello.observation_size && first + i < kMaxObservations; ++i) {
+    own.arming.low[i] = options.arming.low[first + i];
+    own.arming.high[i] = options.arming.high[first + i];
+    const auto at = static_cast<size_t>(first + i);
+    if (at < names.size()) own.observation_names.push_back(names[at]);
+  }
   return own;
 }
 
 }  // namespace
 
-Companions::Companion::Companion(const CompanionOptions& given, Clock clock, const LoopOptions& options)
-    : run(*given.link, clock, given.hello, options_of(given, options)), session(run), age(given.age) {}
+Companions::Companion::Companion(const CompanionOptions& given, Clock clock, const LoopOptions& options, int first)
+    : run(*given.link, clock, given.hello, options_of(given, options, first)), session(run), age(given.age) {}
 
 Companions::Companions(Context& run, Clock clock) : run_(run) {
-  for (int i = 0; i < run.options.n_companions; ++i)
-    all_[i] = std::make_unique<Companion>(run.options.companions[i], clock, run.options);
+  int first = run.own_n;
+  for (int i = 0; i < run.options.n_companions; ++i) {
+    all_[i] = std::make_unique<Companion>(run.options.companions[i], clock, run.options, first);
+    first += all_[i]->run.n + (all_[i]->age ? 1 : 0);
+  }
 }
 
 // ---------------------------------------------------------------- before and after the session

@@ -41,7 +41,7 @@ class Companions {
 
  private:
   struct Companion {
-    Companion(const CompanionOptions& given, Clock clock, const LoopOptions& options);
+    Companion(const CompanionOptions& given, Clock clock, const LoopOptions& options, int first);
 
     Context run;
     LinkSession session;

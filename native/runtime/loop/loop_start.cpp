@@ -67,7 +67,7 @@ void Loop::home(const Arrival& arrival) noexcept {
   recorder_.publish_when_due(now);
   session_.measure_link(now);
   // The device has ended the episode, and takes no command before it begins another.
-  if (terminal && !run_.stop.is_set() && (run_.hello.caps & TL_CAP_RESET)) begin_reset();
+  if (terminal && !run_.stop.is_set() && can_reset()) begin_reset();
 }
 
 }  // namespace rtu::runtime::loop
