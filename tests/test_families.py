@@ -282,7 +282,7 @@ def test_a_search_gives_what_is_kept_and_a_folder_keeps_others(tmp_path):
 
 def test_the_file_states_the_search():
     text = references.KEPT.read_text()
-    assert text == references.text_of({name: references._kept()[name] for name in ALL})
+    assert text == references.text_of({name: references._kept(references.KEPT)[name] for name in ALL})
 
 
 # ---------------------------------------------------------------- users

@@ -15,7 +15,7 @@ import pytest
 
 import rtu_edge.cli
 from rtu_edge._base.errors import ConfigError, DeviceError
-from rtu_edge.study import picture, registry, scores, summary, tasks
+from rtu_edge.study import picture, registry, scales, scores, summary, tasks
 from rtu_edge.study.cluster import Cluster
 from rtu_edge.study.pool import LocalPool, TaskFailed
 from rtu_edge.study.run import run_study
@@ -159,18 +159,22 @@ def test_variants_are_compared(tmp_path: Path) -> None:
     from rich.console import Console
 
     study = registry.Study("limits", "two kinds", 1000, 1, lambda *given: [
-        task for task in registry.find("limits").tasks(1, 1000, SMALL) if task.plant in ("cart", "arm")
+        task for task in registry.find("limits").tasks(1, 1000, SMALL) if task.plant in ("cart", "reacher")
     ])  # fmt: skip
     found = run_study(study, tmp_path, workers=1, shown=False)
     groups = summary.groups(found.rows)
     assert {name: len(rows) for name, rows in groups.items()} == {
-        "unlimited": 2, "limited, told": 2, "limited, not told": 2, "not told, last command": 2
+        "unlimited": 2, "unlimited, last command": 2, "limited, told": 2, "limited, not told": 2,
+        "not told, last command": 2,
     }  # fmt: skip
-    assert len({row["hash"] for row in found.rows}) == 8
+    assert len({row["hash"] for row in found.rows}) == 10
     assert all(row["score"] is not None for row in found.rows)
     console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print(summary.table(found.rows))
-    assert console.export_text().startswith("variant")
+    console.print(summary.paired_table(found.rows))
+    text = console.export_text()
+    assert text.startswith("variant") and max(map(len, text.splitlines())) <= 80
+    assert summary.paired_table(found.rows).row_count == 10  # pairs of five variants
     picture.draw(found, tmp_path / "study.svg")
     assert (tmp_path / "study.svg").read_text().startswith("<?xml")
 
@@ -183,10 +187,62 @@ def test_a_learner_recovers_from_a_change_that_a_frozen_policy_does_not_survive(
     phases, row = result["phases"], scores.row_of(task, result)
     assert len(phases) == 3 and phases[0]["recovery"] is None
     assert phases[0]["score"] > 0.6 > result["frozen"]
-    assert row["before"] == phases[0]["score"] and row["recovery_last"] == phases[2]["recovery"]
+    assert row["before"] == phases[0]["score"] and row["recovery_2"] == phases[2]["recovery"]
+    assert row["recovery_9"] is None
     assert phases[1]["score"] > result["frozen"]
     assert summary.change_table([row | {"variant": "drift"}]).row_count == 1
     assert run_task(task) == result
+
+
+def test_differences_are_those_of_pairs() -> None:
+    """The same machine and seeds: a difference that is small against that between machines is found."""
+    rows = [
+        row() | {"plant": "cart", "machine_seed": seed, "agent_seed": 0, "variant": variant, "score": seed / 20 + gain}
+        for variant, gain in (("a", 0.0), ("b", 0.02))
+        for seed in range(18)
+    ]
+    (found,) = summary.pairs(rows)
+    assert (found["variant"], found["less"], found["pairs"], found["better"]) == ("b", "a", 18, 1.0)
+    assert found["difference"] == pytest.approx(0.02) and found["low"] == pytest.approx(found["high"]) == 0.02
+    rows[0]["score"] = None
+    assert summary.pairs(rows)[0]["pairs"] == 17
+
+
+def test_a_flipped_reward_has_its_own_reference() -> None:
+    scale = scales.scale_of("cart", True, 0, {"reward_scale": 1.0})
+    turned = scales.scale_of("cart", True, 0, {"reward_scale": -1.0})
+    assert scale is not None and turned is not None
+    assert turned.random == pytest.approx(-scale.random) and turned.reference > turned.random > -scale.reference
+    flips = {task.plant for task in registry.find("change").tasks(1) if task.variant.startswith("reward flips")}
+    assert "cart" in flips and "cartpole" not in flips  # of which the other sign asks for an early end only
+
+
+def test_changes_come_once_at_half_time_and_ten_times() -> None:
+    found = registry.find("change").tasks(1)
+    variants = {task.variant for task in found}
+    assert variants == {
+        f"{change}, {when}"
+        for change in ("friction doubles", "sensor drifts", "reward flips")
+        for when in ("once", "ten")
+    }
+    for task in found:
+        starts = [step for step, _ in task.changes]
+        once = task.variant.endswith("once")
+        assert len(starts) == (1 if once else 10) and (not once or 2 * starts[0] == task.steps)
+        assert task.steps == (120_000 if once else 360_000) and starts[0] == 60_000
+        assert [changed for _, changed in task.changes[::2]] == [task.changes[0][1]] * (1 if once else 5)
+
+
+def test_findings_are_counted_by_verdict() -> None:
+    rows = [row(), row(**{"return": 90.0}), row(**{"return": 29.0}) | {"findings": "saturated 5000, td_error 7000"}]
+    rows = [each | {"variant": ""} for each in rows]
+    found = summary.verdicts(rows)
+    assert found["all"]["runs"] == 3 and found["all"]["any_finding"] == 1
+    assert found["locked"] == {
+        "runs": 1, "any_finding": 1, "saturated": 1, "exploration_lost": 0, "exploration_large": 0, "td_error": 1,
+        "not_finite": 0,
+    }  # fmt: skip
+    assert found["learned"]["any_finding"] == 0 and summary.verdict_table(rows).row_count == 4
 
 
 def test_the_hunt_draws_by_seed_and_stays_in_range() -> None:

@@ -1,6 +1,7 @@
 // The learner monitor: watches a learner's state from outside, keeps snapshots of it, and rolls it back to a validated
 // one. A step's checks are inspect_action() after predict(), inspect_state() and inspect_delta() after update(), then
-// age_snapshots() if all passed, otherwise roll_back().
+// age_snapshots() if all passed, otherwise roll_back(). monitor_windows.h has the part that every learner runs itself,
+// without a supervisor.
 #pragma once
 
 #include "native/learners/monitor_normalizers.h"

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "native/learners/learner.h"
-#include "native/learners/policy_head.h"
+#include "native/learners/monitor_windows.h"
 #include "native/learners/previous.h"
 
 namespace rtu::learners {
@@ -50,6 +50,7 @@ struct StreamAc {
   T* shift_next;                   // (width) what the noise of action will add
   T *features[2], *s1[2], *s2[2];  // recompute: the cell's output and slopes of the step before
   StepInfo* info;
+  LearnerWindows* windows;  // may be null; not in the arena
 
   Network<T>& critic() const { return const_cast<StreamAc*>(this)->net[0]; }
   Network<T>& actor() const { return const_cast<StreamAc*>(this)->net[nets - 1]; }
@@ -386,6 +387,9 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
   agent.info->delta = static_cast<float>(delta);
   agent.info->norm = static_cast<float>(norm[0][0] + norm[agent.nets - 1][agent.actor_head()]);
   agent.scalars[kValue] = value;
+  if (agent.windows != nullptr)
+    watch(*agent.windows, agent.config.policy, agent.action, agent.actor().head[agent.actor_head()].y, known && !first,
+          delta, agent.counters[kSteps]);
   agent.counters[kFirst] = 0;
   agent.counters[kPhase] = static_cast<uint64_t>(done ? Phase::kEnded : Phase::kReady);
   return Status::kOk;

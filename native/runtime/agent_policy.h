@@ -36,6 +36,7 @@ struct AgentPolicy {
     policy.info = info;
     policy.hash = hash;
     policy.spread = spread;
+    if (agent.windows != nullptr) policy.findings = findings;
     policy.state = memory;
     policy.state_bytes = static_cast<size_t>(bytes);
     policy.sections = sections;
@@ -108,6 +109,8 @@ struct AgentPolicy {
     const learners::Spread found = learners::spread(config, agent.actor().head[agent.actor_head()].y);
     return {config.discrete ? std::numeric_limits<double>::quiet_NaN() : found.sigma, found.entropy};
   }
+
+  static uint32_t findings(void* self) noexcept { return of(self).agent.windows->now; }
 
   static uint64_t hash(void* self) noexcept {
     const DenormalsFlushed flushed;

@@ -96,6 +96,8 @@ struct Policy {
   // How much the policy explores: of the distribution at the last predict(). For displays, between two calls, some
   // times a second; changes nothing. May be null.
   Spread (*spread)(void* self) noexcept = nullptr;
+  // learners::Finding bits that hold at present; as spread. May be null.
+  uint32_t (*findings)(void* self) noexcept = nullptr;
 
   // Of the learner behind it, which Python's threads can reach too: entered before any function is called. Null:
   // nothing else can reach it.

@@ -13,6 +13,7 @@ __all__ = [
     "DeadlineError",
     "DeviceError",
     "ExitCode",
+    "LearnerWarning",
     "SafetyStop",
     "cause_of",
 ]
@@ -46,6 +47,10 @@ class ConfigError(ValueError):
 
 class CheckpointError(ValueError):
     """A checkpoint that is truncated, damaged, of another version or layout, or of a learner that is not finite."""
+
+
+class LearnerWarning(UserWarning):
+    """The learner monitor's windows show a learner that may be locked, has lost its exploration, or diverges."""
 
 
 class CheckFailed(RuntimeError):

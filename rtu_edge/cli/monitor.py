@@ -213,6 +213,7 @@ def _learned(status: dict[str, Any]) -> str:
 
 def _learning(status: dict[str, Any]) -> list[tuple[str, str]]:
     """Learning signals, as far as reported."""
+    from rtu_edge.learn.findings import names
     from rtu_edge.report.timeline import number
 
     shown = (
@@ -222,6 +223,7 @@ def _learning(status: dict[str, Any]) -> list[tuple[str, str]]:
         ("entropy", "entropy"),
     )
     found = [(text, number(status[name])) for name, text in shown if status.get(name) is not None]
+    found += [("learner", ", ".join(names(status["findings"])).replace("_", " "))] if status.get("findings") else []
     return found if status.get("mean_reward") is not None or status["mean_return"] is not None else [("return", "-")]
 
 

@@ -357,6 +357,7 @@ def _keep(
     """
     from rtu_edge._base.errors import CheckFailed, CheckpointError
     from rtu_edge.config import Clock
+    from rtu_edge.learn.findings import summary_of
     from rtu_edge.report import write_report
     from rtu_edge.report.progress import latency_table
     from rtu_edge.run import stage_of
@@ -368,7 +369,7 @@ def _keep(
         lost = str(error)
     summary.state_hash = saver.agent.state_hash()
     stage = "learning" if settings.loop.clock is Clock.LOCKSTEP else "realtime"
-    summary.stages[stage] = stage_of(result, saver.counters, digest.timeline.plain_samples)
+    summary.stages[stage] = stage_of(result, saver.counters, digest.timeline.plain_samples, saver.agent)
     plural = "s" if result.episodes > 1 else ""
     episodes = f", {result.episodes:,} episode{plural}" if result.episodes else ""
     done = f"{result.steps:,} steps{episodes}"
@@ -381,8 +382,9 @@ def _keep(
     report = escape(str(write_report(folder, {stage: digest})))
     if complaint := saver.complaint():
         out.print(escape(complaint))
+    noticed = summary_of(summary.stages[stage].findings)
     learned = f"{escape(ended)}\n[bold]{escape(digest.learned)}[/]; report: {report}"
-    out.print(done if failed else learned, soft_wrap=True)
+    out.print(done if failed else learned, *([noticed] if noticed else []), sep="\n", soft_wrap=True)
     if lost:
         raise CheckFailed(lost)
 

@@ -60,8 +60,12 @@ def command(
     )
     said.print(f"[bold]{study.name}[/]: {study.title}")
     said.print(summary.table(found.rows))
+    if any(row["score"] is not None for row in found.rows):
+        said.print(summary.verdict_table(found.rows))
     if any(task.changes for task in found.tasks):
         said.print(summary.change_table(found.rows))
+    elif any(task.variant for task in found.tasks):
+        said.print(summary.paired_table(found.rows))
     path = folder / "study.png"
     written = [*summary.save_parquet(found, folder), *picture_of(lambda: picture.draw(found, path), path, said)]
     said.print(f"{summary.facts(found)}\n{', '.join(map(str, written))}", soft_wrap=True)

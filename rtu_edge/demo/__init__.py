@@ -346,7 +346,7 @@ class _Demo:
         for note in finished.notes:
             self.more(f"[dim]{escape(note)}[/]")
         result = finished.result
-        self.summary.stages[stage] = stage_of(result, exploration=digest.timeline.plain_samples)
+        self.summary.stages[stage] = stage_of(result, exploration=digest.timeline.plain_samples, agent=self.agent)
         self.folder.event(
             "loop_end", stage=stage, reason=result.reason.value, steps=result.steps, counters=result.counters
         )

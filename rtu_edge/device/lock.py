@@ -60,8 +60,8 @@ class Owner:
 
 def status(port: str) -> dict[str, Any]:
     """The status of a port's owner: running, reason, steps, episodes, mean_return, device_state, pid, mode,
-    learner_monitor; mean_reward, sigma and entropy as in LoopStatus, null if unknown; counters; supervisor: its
-    counters that are not 0; link, as LinkQuality, null if unknown.
+    learner_monitor; findings, bits of learn.findings.Finding; mean_reward, sigma and entropy as in LoopStatus, null if
+    unknown; counters; supervisor: its counters that are not 0; link, as LinkQuality, null if unknown.
 
     Raises:
         DeviceError: the port has no owner, or the owner does not answer.

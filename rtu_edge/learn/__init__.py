@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rtu_edge._base.lazy import lazily
 
 if TYPE_CHECKING:
+    from rtu_edge._base.errors import LearnerWarning
     from rtu_edge._base.progress import StepRecord
     from rtu_edge.learn.evaluation import EvaluationResult, evaluate
     from rtu_edge.learn.kinds import KINDS
@@ -23,6 +24,7 @@ __all__ = [
     "KINDS",
     "CSVWriter",
     "EvaluationResult",
+    "LearnerWarning",
     "LearningResult",
     "OnlineRegressor",
     "StepRecord",
@@ -37,5 +39,5 @@ __all__ = [
 ]
 
 __getattr__ = lazily(
-    __name__, __all__, ("kinds", "signals", "stored", "stream_ac", "training", "evaluation", "writers")
+    __name__, __all__, ("kinds", "signals", "stored", "stream_ac", "training", "evaluation", "findings", "writers")
 )

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._base.validation import check_int, check_number
+from rtu_edge.learn import findings
 from rtu_edge.learn.base import VARIANCE_EPS, Array, Learner
 
 __all__ = ["Actor"]
@@ -15,6 +16,10 @@ __all__ = ["Actor"]
 
 class Actor(Learner):
     """A learner that acts; StreamAC is one."""
+
+    def _start(self, native: type, native_config: dict[str, Any], arguments: dict[str, Any]) -> None:
+        super()._start(native, native_config, arguments)
+        self._core.on_finding(findings.warner(self))
 
     @property
     def observation_size(self) -> int:
@@ -250,7 +255,21 @@ class Actor(Learner):
         return dict(self._core.info)
 
     @property
-    def diagnostics(self) -> dict[str, float]:
+    def diagnostics(self) -> dict[str, Any]:
         """Report of the last step: "value", "delta" (TD error), "entropy" in nats; for continuous actions also
-        "sigma", their mean standard deviation, and "clipped", the share of samples outside of [-1, 1]."""
-        return dict(self._core.diagnostics)
+        "sigma", their mean standard deviation, and "clipped", the share of samples outside of [-1, 1].
+
+        Means over the last complete window of 1 000 updates, NaN before its end: "entropy_mean", "td_error_mean" of
+        |delta|, "sigma_mean", "clipped_mean"; "td_error_growth", the mean |delta| as a multiple of that of the windows
+        before, NaN in the first five. "findings": names of what the windows show at present, such as "saturated"
+        (docs/learner_monitor.md).
+        """
+        found = dict(self._core.diagnostics)
+        return {**found, "findings": findings.names(found["findings"])}
+
+    @property
+    def findings(self) -> dict[str, int]:
+        """What the learner monitor's windows have shown since this object was made: names, and the update
+        (`steps_learned`) in which each was found first. Each is also a LearnerWarning, once (docs/learner_monitor.md).
+        """
+        return findings.firsts(self._core.findings)

@@ -19,6 +19,7 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_bool, counted
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import Hello
+from rtu_edge.learn.findings import names
 from rtu_edge.loop.companions import whole_hello, whole_sheet
 from rtu_edge.loop.flags import Clock, StopReason
 from rtu_edge.loop.link import Link, LinkQuality, as_seconds
@@ -58,6 +59,7 @@ class LoopStatus:
     entropy: float = math.nan  # of the policy, nats
     check: int = 0  # finding of the plant checks under way, for checks.finding_text(); 0: none
     homing: bool = False  # the plant is being brought to its start
+    findings: tuple[str, ...] = ()  # what the windows of the learner monitor show (docs/learner_monitor.md)
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,7 @@ class Loop(Closing):
         raw = self._core.status()
         raw["reason"] = StopReason(raw["reason"])
         raw["link"] = LinkQuality(**raw["link"])
+        raw["findings"] = names(raw["findings"])
         return LoopStatus(**raw)
 
     def privileges(self) -> list[str] | None:

@@ -26,6 +26,7 @@ from rtu_edge._base.progress import Callback, callbacks
 from rtu_edge._base.validation import check_bool, check_values
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.schema import DataSheet, Hello, Limits, scale_to
+from rtu_edge.learn.findings import report
 from rtu_edge.loop.access import Access
 from rtu_edge.loop.checks import Findings, to_stderr
 from rtu_edge.loop.describe import Description
@@ -335,6 +336,7 @@ class Robot(Closing):
         if trouble is not None:
             trouble.result = result  # type: ignore[union-attr]
             raise trouble
+        report(agent)
         return result
 
     def _drive(self, loop: Loop, tally: Tally, told: Callable[[LoopStatus, Any], object] | None) -> RobotResult:

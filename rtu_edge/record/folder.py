@@ -62,6 +62,7 @@ class Stage(msgspec.Struct, frozen=True):
     privileges: list[str] = []
     # Samples of the policy: step, sigma (None: discrete actions), entropy in nats.
     exploration: list[tuple[float, float | None, float | None]] = []
+    findings: dict[str, int] = {}  # of StreamAC.findings, at the end
 
     @property
     def steps_per_s(self) -> float:
@@ -216,6 +217,7 @@ def _checked(summary: Summary) -> Summary:
         raise ValueError("seconds, period_s, a return: must be finite")
     counts = [summary.target_episodes - 1, summary.learner_bytes, summary.reached_after_steps or 0, summary.seed]
     counts += [number for stage in summary.stages.values() for number in (stage.steps, stage.episodes)]
+    counts += [number for stage in summary.stages.values() for number in stage.findings.values()]
     if not all(0 <= number < 2**64 for number in counts) or summary.target_episodes > 1_000_000:
         raise ValueError("target_episodes, steps, episodes, seed: out of range")
     if not all(0 <= row.index < 2**16 for row in (*summary.observations, *summary.actuators)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rtu_edge.learn.findings import summary_of
 from rtu_edge.record import Stage, Summary
 from rtu_edge.report import figures, views
 from rtu_edge.report.charts import CSS
@@ -44,7 +45,7 @@ def page(summary: Summary, digests: Mapping[str, Digest], config: str) -> str:
         _checks(summary),
         _learning(summary, digests),
         _driving(summary, digests),
-        _signals(digests),
+        _signals(summary, digests),
         _episode(summary, digests),
         _timing(summary, digests),
         '<div class="pair">',
@@ -157,13 +158,16 @@ def _driving(summary: Summary, digests: Mapping[str, Digest]) -> str:
     return section("Who drove, and what stepped in", " ".join([note, *found]), inside)
 
 
-def _signals(digests: Mapping[str, Digest]) -> str:
+def _signals(summary: Summary, digests: Mapping[str, Digest]) -> str:
     shown = _stage(digests)
     inside = views.signals(shown.timeline) if shown is not None else ""
     note = (
         "The TD error should settle, and sigma shrink as the policy becomes sure. Many clipped actions mean that the "
         "policy asks for more than the actuator's range."
     )
+    stages = (summary.stages[name].findings for name in ("realtime", "learning") if name in summary.stages)
+    if noticed := summary_of(next(stages, {})):
+        note += f" {noticed[0].upper()}{noticed[1:]}; see docs/learner_monitor.md."
     return section("Learning signals", note, inside) if inside else ""
 
 

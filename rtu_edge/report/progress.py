@@ -128,6 +128,7 @@ class Display:
         sums = self._digest.recent.sums
         found = [("|TD error|", number(sums.mean("delta", "learned"))), ("sigma", number(status.sigma))]
         found += [("entropy", number(status.entropy)), ("clipped", share(sums.mean("clipped", "predicted")))]
+        found += [("learner", name.replace("_", " ")) for name in status.findings]
         return [(name, value) for name, value in found if value != "-"]
 
     def _driving(self) -> list[tuple[str, str]]:

@@ -141,8 +141,11 @@ def stage_of(
     result: LoopResult,
     counters: Mapping[str, int] | None = None,
     exploration: Sequence[tuple[float, float | None, float | None]] = (),
+    agent: Any = None,
 ) -> Stage:
-    """A loop's result in the form of the summary, with counters of others, and samples of step, sigma and entropy."""
+    """A loop's result in the form of the summary, with counters of others, samples of step, sigma and entropy, and the
+    findings of an agent.
+    """
     return Stage(
         steps=result.steps,
         episodes=result.episodes,
@@ -154,6 +157,7 @@ def stage_of(
         link=result.link.known(),
         privileges=list(result.privileges),
         exploration=list(exploration),
+        findings=dict(getattr(agent, "findings", {})),
     )
 
 

@@ -1,7 +1,8 @@
 """Changes of a machine while a learner trains on it: the score of each phase, and the steps until it has recovered.
 
 Phase 0 ends with the first change. The score of a phase is that of its second half. A learner has recovered when the
-mean score of 5 000 steps reaches 90 % of the score of phase 0.
+mean score of 5 000 steps reaches 90 % of the score of phase 0. With a flipped reward, 1 is a controller that was tuned
+for that reward.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ import numpy.typing as npt
 from rtu_edge.learn import native
 from rtu_edge.study.scales import Scale, scale_of
 
-__all__ = ["COLUMNS", "frozen_score", "measure", "rows_of"]
+__all__ = ["COLUMNS", "RECOVERIES", "frozen_score", "measure", "rows_of"]
 
 _SHARE = 0.9  # of the score of phase 0
 _MEAN = 5  # windows
+RECOVERIES = (1, 2, 9, 10)  # changes: 1 and 9 go there, 2 and 10 back
 COLUMNS = {
     "before": "float64",
     "frozen": "float64",
     "after_first": "float64",
     "after_last": "float64",
-    "recovery_first": "int64",
-    "recovery_last": "int64",
+    **{f"recovery_{number}": "int64" for number in RECOVERIES},
 }
 
 
@@ -36,16 +37,23 @@ def _scale(task: Any, phase: int) -> Scale | None:
 
 
 def measure(task: Any, returns: Any, ended_at: Any, windows: Any) -> list[dict[str, Any]]:
-    """The phases of a run: "score", and from phase 1 on "recovery" in steps; None for not known and not recovered."""
+    """The phases of a run: "score"; from phase 1 on "recovery" in steps; None for not known and not recovered; "scores"
+    of each 1 000 steps, None where no episode ended."""
     bounds = [0, *(step for step, _ in task.changes), task.steps]
     phases: list[dict[str, Any]] = []
+    scales: dict[str, Scale | None] = {}
     for phase, (begin, end) in enumerate(itertools.pairwise(bounds)):
-        scores = _scores(_scale(task, phase), returns, ended_at, windows, begin, end)
+        values = repr(task.changes[phase - 1][1]) if phase else ""
+        if values not in scales:
+            scales[values] = _scale(task, phase)
+        scores = _scores(scales[values], returns, ended_at, windows, begin, end)
         half = scores[len(scores) // 2 :]
         known = half[~np.isnan(half)]
         score = float(np.mean(known)) if len(known) else None
         before = phases[0]["score"] if phases else None
-        phases.append({"score": score, "recovery": None if before is None else _recovery(scores, before)})
+        recovery = None if before is None else _recovery(scores, before)
+        course = [None if np.isnan(value) else round(float(value), 4) for value in scores]
+        phases.append({"score": score, "recovery": recovery, "scores": course})
     return phases
 
 
@@ -101,6 +109,5 @@ def rows_of(result: Mapping[str, Any]) -> dict[str, Any]:
         "frozen": result["frozen"],
         "after_first": phases[1]["score"],
         "after_last": phases[-1]["score"],
-        "recovery_first": phases[1]["recovery"],
-        "recovery_last": phases[-1]["recovery"],
+        **{f"recovery_{n}": phases[n]["recovery"] if n < len(phases) else None for n in RECOVERIES},
     }

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge.report.figures import PALETTE, figure_of, write_picture
+from rtu_edge.study import change_picture
 from rtu_edge.study.run import StudyResult
 from rtu_edge.study.scores import LEARNED
 from rtu_edge.study.summary import groups
@@ -29,6 +30,8 @@ def draw(found: StudyResult, path: Path) -> None:
     Raises:
         ModuleNotFoundError: matplotlib is not installed. OSError: the file cannot be written.
     """
+    if any(task.changes for task in found.tasks):
+        return change_picture.draw(found, path)
     names = [name for name in groups(found.rows) if name != "all"]
     by = "variant" if names[0] == found.rows[0]["variant"] else "plant"
     scored = any(row["score"] is not None for row in found.rows)

@@ -10,7 +10,8 @@ size by the cumulative path), twice, from zero with steps of 0.5 and of 2, on ep
 result on other episodes, of CHOICE_SEED and on, is kept. Both returns are then measured on episodes of SCORE_SEED and
 on, which the search has not seen; that of random commands, which varies most, on ten times as many.
 
-    python -m rtu_edge.study.references        computes rtu_edge/study/references.json: seeds 0 to 19 of every kind
+    python -m rtu_edge.study.references        computes rtu_edge/study/references.json: seeds 0 to 19 of every kind,
+                                               and references_flipped.json: seeds 0 to 4 with the reward's sign flipped
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ from rtu_edge._base.validation import check_int
 from rtu_edge._bridge import ffi, lib
 from rtu_edge.study.families import Machine, kind, kinds
 
-__all__ = ["KEPT", "Reference", "compute", "main", "mean_return", "reference", "text_of"]
+__all__ = ["KEPT", "KEPT_FLIPPED", "Reference", "compute", "flipped", "main", "mean_return", "reference", "text_of"]
 
 KEPT = Path(__file__).with_name("references.json")
-KEPT_SEEDS = 20
+KEPT_FLIPPED = Path(__file__).with_name("references_flipped.json")
+KEPT_SEEDS, KEPT_FLIPPED_SEEDS = 20, 5
 SEARCH_SEED, CHOICE_SEED, SCORE_SEED = 1 << 20, 1 << 21, 1 << 22
 SEARCH_EPISODES, SCORE_EPISODES, RANDOM_EPISODES = 4, 48, 480
 STEPS = 1000  # of an episode of a continuing kind
@@ -98,13 +100,19 @@ def reference(kind_name: str, seed: int, folder: str | os.PathLike[str] | None =
     """
     name, seed = kind(kind_name).name, check_int("seed", seed, 0, 2**32 - 1)
     if seed < KEPT_SEEDS:
-        return _kept()[name][seed]
+        return _kept(KEPT)[name][seed]
     return _computed(name, seed, None if folder is None else Path(folder))
 
 
 @cache
-def _kept() -> dict[str, list[Reference]]:
-    rows: dict[str, list[Any]] = json.loads(KEPT.read_bytes())["machines"]
+def flipped(kind_name: str, seed: int) -> Reference:
+    """The reference of a machine whose reward has the other sign, by a search of its own; seeds 0 to 4 are kept."""
+    return _kept(KEPT_FLIPPED)[kind_name][seed] if seed < KEPT_FLIPPED_SEEDS else compute(kind_name, seed, -1.0)
+
+
+@cache
+def _kept(path: Path) -> dict[str, list[Reference]]:
+    rows: dict[str, list[Any]] = json.loads(path.read_bytes())["machines"]
     return {name: [_from_row(row) for row in found] for name, found in rows.items()}
 
 
@@ -128,13 +136,15 @@ def _from_row(row: list[float]) -> Reference:
     return Reference(row[0], row[1], tuple(row[2:]))
 
 
-def compute(kind_name: str, seed: int) -> Reference:
+def compute(kind_name: str, seed: int, sign: float = 1.0) -> Reference:
     """Search and measure; 0.1 to 3 s.
 
     Args:
         kind_name, seed: of the machine.
+        sign: -1 flips its reward.
     """
     machine = Machine(kind_name, seed)
+    machine.change(reward_scale=sign * machine.parameters["reward_scale"])
     size = machine.action_size * lib.tl_machine_phi_size(machine.pointer)
 
     def cost(gains: NDArray[np.float64]) -> float:
@@ -211,12 +221,12 @@ def text_of(rows: dict[str, list[Reference]]) -> str:
 
 def main() -> None:
     """Compute the kept references on all cores."""
-    names = kinds()
     with ProcessPoolExecutor() as pool:
-        pairs = [(name, seed) for name in names for seed in range(KEPT_SEEDS)]
-        found = list(pool.map(compute, *zip(*pairs, strict=True)))
-    rows = {name: found[i * KEPT_SEEDS : (i + 1) * KEPT_SEEDS] for i, name in enumerate(names)}
-    files.write(KEPT, text_of(rows).encode())
+        for path, seeds, sign in ((KEPT, KEPT_SEEDS, 1.0), (KEPT_FLIPPED, KEPT_FLIPPED_SEEDS, -1.0)):
+            names = [name for name in kinds() for _ in range(seeds)]
+            found = list(pool.map(compute, names, [*range(seeds)] * len(kinds()), [sign] * len(names)))
+            rows = {name: found[i * seeds : (i + 1) * seeds] for i, name in enumerate(kinds())}
+            files.write(path, text_of(rows).encode())
 
 
 if __name__ == "__main__":

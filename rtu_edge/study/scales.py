@@ -39,17 +39,20 @@ _PLANTS = {
 
 
 _BATCHES, _BATCH = 8, 6  # of episodes, for the standard error
+_LEAST_ERRORS = 10.0  # standard errors between random commands and the controller of a flipped reward
 
 
 def scale_of(plant: str, family: bool, machine_seed: int, parameters: Mapping[str, float]) -> Scale | None:
     """Of the plant of a task; None if it has none.
 
     A machine with changed parameters is measured again: random commands, and the controller that was tuned without the
-    change.
+    change. With a reward of the other sign, the controller is one that was tuned for it; None if that hardly differs
+    from random commands.
     """
     if not family:
         return _PLANTS.get(plant)
-    known = references.reference(plant, machine_seed)
+    flips = parameters.get("reward_scale", 1.0) < 0.0
+    known = (references.flipped if flips else references.reference)(plant, machine_seed)
     machine = families.Machine(plant, machine_seed, dict(parameters) or None)
     random = [
         references.mean_return(machine, None, references.SCORE_SEED + _BATCH * batch, _BATCH)
@@ -60,4 +63,6 @@ def scale_of(plant: str, family: bool, machine_seed: int, parameters: Mapping[st
         return Scale(known.random, error, known.reference, machine.continuing)
     gains = np.array(known.gains, np.float64)
     tuned = references.mean_return(machine, gains, references.SCORE_SEED, _BATCHES * _BATCH)
+    if flips and tuned - float(np.mean(random)) < _LEAST_ERRORS * error:
+        return None
     return Scale(float(np.mean(random)), error, tuned, machine.continuing)

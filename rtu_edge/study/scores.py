@@ -51,5 +51,6 @@ def row_of(task: Task, result: Mapping[str, Any]) -> dict[str, Any]:
         "episodes": result["episodes"],
         "problem": result["problem"],
         "hash": result["hash"],
+        "findings": ", ".join(f"{name} {step}" for name, step in result.get("findings", {}).items()),
         **changes.rows_of(result),
     }

@@ -30,6 +30,7 @@ class _Scale(TypedDict):
 class _Phase(TypedDict):
     score: float | None
     recovery: float | None
+    scores: list[float | None]
 
 
 class _Result(msgspec.Struct):
@@ -48,6 +49,7 @@ class _Result(msgspec.Struct):
     phases: list[_Phase] | None
     hash: str
     frozen: float | None = None
+    findings: dict[str, int] = {}
 
 
 class _Row(msgspec.Struct):

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rtu_edge._base import files
 from rtu_edge._base.packages import needed_by
 from rtu_edge._base.text_table import TextTable
+from rtu_edge.learn.findings import Finding
 from rtu_edge.study import changes
 from rtu_edge.study.run import StudyResult
 from rtu_edge.study.scores import LEARNED
 from rtu_edge.study.tasks import CURVES
 
-__all__ = ["COLUMNS", "change_table", "document", "facts", "groups", "parquet", "save_parquet", "summarise", "table"]
+__all__ = [
+    "COLUMNS",
+    "change_table",
+    "document",
+    "facts",
+    "groups",
+    "paired_table",
+    "pairs",
+    "parquet",
+    "save_parquet",
+    "summarise",
+    "table",
+    "verdict_table",
+    "verdicts",
+]
 
 COLUMNS = {
     "plant": "string",
@@ -35,8 +53,11 @@ COLUMNS = {
     "episodes": "int64",
     "problem": "string",
     "hash": "string",
+    "findings": "string",
     **changes.COLUMNS,
 }
+_FINDINGS = [str(one.name).lower() for one in Finding]
+_RESAMPLES = 10_000
 _CURVES = {"task": "int64", "step": "int64", **dict.fromkeys(CURVES, "float64")}
 
 
@@ -101,13 +122,13 @@ def change_table(rows: Sequence[Mapping[str, Any]]) -> TextTable:
 
     Of the runs that had learned before the first change.
     """
-    shown = TextTable("variant", "learned", "before", "frozen", "after 1", "after last", "recovered 1", "last")
+    recovered = [f"change {number}" for number in changes.RECOVERIES]
+    shown = TextTable("variant", "learned", "before", "frozen", "after 1", "last", *recovered)
     for name, group in groups(rows).items():
         learned = [row for row in group if row["before"] is not None and row["before"] >= LEARNED]
         cells = [_spread(_middle(learned, column), ".2f").partition(" ")[0] for column in list(changes.COLUMNS)[:4]]
-        shown.add_row(
-            name, f"{len(learned)}/{len(group)}", *cells, *(_recovered(learned, n) for n in ("first", "last"))
-        )
+        times = ["" if name.endswith("once") and n > 1 else _recovered(learned, n) for n in changes.RECOVERIES]
+        shown.add_row(name, f"{len(learned)}/{len(group)}", *cells, *times)
     return shown
 
 
@@ -116,11 +137,67 @@ def _middle(rows: Sequence[Mapping[str, Any]], column: str) -> list[float] | Non
     return [0.0, statistics.median(values), 0.0] if values else None
 
 
-def _recovered(rows: Sequence[Mapping[str, Any]], which: str) -> str:
-    steps = [row[f"recovery_{which}"] for row in rows if row[f"recovery_{which}"] is not None]
+def _recovered(rows: Sequence[Mapping[str, Any]], number: int) -> str:
+    """Share of the runs that recovered from a change, and the median of their steps."""
+    steps = [row[f"recovery_{number}"] for row in rows if row[f"recovery_{number}"] is not None]
     if not steps:
-        return "-" if not rows else "0 %"
-    return f"{100 * len(steps) / len(rows):.3g} %, {statistics.median(steps):,.0f} steps"
+        return "0 %" if rows else "-"
+    return f"{100 * len(steps) / len(rows):.0f} % {statistics.median(steps) / 1000:.3g}k"
+
+
+def verdicts(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Runs by verdict: their number, and those in which the learner monitor's windows found anything, and what."""
+    found = {}
+    for name in ("all", "learned", "locked", "below_random"):
+        group = [row for row in rows if name == "all" or row[name]]
+        by_name = {which: sum(which in row["findings"] for row in group) for which in _FINDINGS}
+        found[name] = {"runs": len(group), "any_finding": sum(bool(row["findings"]) for row in group), **by_name}
+    return found
+
+
+def verdict_table(rows: Sequence[Mapping[str, Any]]) -> TextTable:
+    """The same as a table."""
+    found = verdicts(rows)
+    shown = TextTable("verdict", "share", *(name.replace("_", " ") for name in found["all"]))
+    for name, counts in found.items():
+        share = _percent(counts["runs"] / max(len(rows), 1))
+        shown.add_row(name.replace("_", " "), share, *(f"{count:,}" for count in counts.values()))
+    return shown
+
+
+def pairs(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each two variants, the differences of the scores on the same machine with the same seeds.
+
+    Returns:
+        "variant", "less": whose score is subtracted; "pairs"; "difference": the mean; "low", "high": its 95 % interval,
+        by the bootstrap over the pairs; "better": share of pairs above 0. Scores are clipped to [-1, 1], as by tune.
+    """
+    named = {name: {_pair(row): row["score"] for row in group} for name, group in groups(rows).items()}
+    found = []
+    for first, second in itertools.combinations(named, 2):
+        shared = [key for key in named[first] if None not in (named[first][key], named[second].get(key))]
+        if len(shared) < 2:
+            continue
+        gain = np.subtract(*(np.clip([named[name][key] for key in shared], -1.0, 1.0) for name in (second, first)))
+        drawn = np.random.Generator(np.random.PCG64(0)).choice(gain, (_RESAMPLES, len(gain))).mean(axis=1)
+        low, high = map(float, np.quantile(drawn, (0.025, 0.975)))
+        means = {"difference": float(gain.mean()), "low": low, "high": high, "better": float(np.mean(gain > 0))}
+        found.append({"variant": second, "less": first, "pairs": len(gain), **means})
+    return found
+
+
+def paired_table(rows: Sequence[Mapping[str, Any]]) -> TextTable:
+    """The same as a table."""
+    shown = TextTable("variant", "less", "pairs", "difference", "95 %", "better", left=("less",))
+    for one in pairs(rows):
+        interval = f"{one['low']:+.3f} to {one['high']:+.3f}"
+        count, better = str(one["pairs"]), _percent(one["better"])
+        shown.add_row(one["variant"], one["less"], count, f"{one['difference']:+.3f}", interval, better)
+    return shown
+
+
+def _pair(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["plant"], row["machine_seed"], row["agent_seed"]
 
 
 def _mixed(group: Sequence[Mapping[str, Any]]) -> bool:
@@ -144,6 +221,8 @@ def document(found: StudyResult, written: Sequence[Path]) -> dict[str, Any]:
         "study": found.study.name,
         "runs": len(found.tasks),
         "seconds": found.seconds,
+        "verdicts": verdicts(found.rows),
+        "pairs": pairs(found.rows) if any(row["variant"] for row in found.rows) else [],
         "plants": {name: summarise(group) for name, group in groups(found.rows).items()},
         "files": [str(path) for path in written],
     }

@@ -158,10 +158,11 @@ def run_task(task: Task, report: Report | None = None) -> dict[str, Any]:
         "return_error", its standard error; "reward", the mean per step; "reward_error". Of the whole run: "episodes",
         "steps", "problem" ("diverged" or ""). "clipped": share of clipped actions in the last 2 000 steps. "curves":
         rows of CURVES, None for a missing value. "scale": random and reference return of the plant, or None. "hash": of
-        the learner's final state. With changes, "phases" and "frozen" as in changes.py.
+        the learner's final state. "findings": StreamAC's. With changes, "phases" and "frozen" as in changes.py.
     """
     env = environment_of(task)
     agent = agent_of(task, env)
+    agent.core.on_finding(None)  # the result has them
     found: list[native.Chunk] = []
     before, due, frozen = 0.0, list(task.changes), None
     pauses = [step for step, _ in due]
@@ -174,7 +175,7 @@ def run_task(task: Task, report: Report | None = None) -> dict[str, Any]:
             taken = chunk.steps - (found[-2].steps if len(found) > 1 else 0)
             report(chunk.steps, (chunk.reward_sum - before) / max(taken, 1))
         before = chunk.reward_sum
-    result = _result(task, found, agent.state_hash())
+    result = {**_result(task, found, agent.state_hash()), "findings": agent.findings}
     if frozen is not None:
         result["frozen"] = changes.frozen_score(task, frozen, environment_of(task))
     return result

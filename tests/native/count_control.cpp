@@ -35,6 +35,8 @@ int main(int argc, char** argv) {
   runtime::AgentPolicy<float> agent{learners::make_stream_ac<float>(arena, config), &sections, memory, bytes, {}};
   for (int i = 0; i < agent.agent.nets; ++i) learners::bind_kernels(agent.agent.net[i], kernels);
   learners::init(agent.agent, 1);
+  learners::LearnerWindows windows;  // as every learner in Python has them
+  if (getenv("RTU_EDGE_NO_WINDOWS") == nullptr) agent.agent.windows = &windows;
 
   runtime::Bench bench("servo");
   bench.options.tick = runtime::TickSource::kLockstep;

@@ -4,6 +4,7 @@
 
 #include "native/bindings/python/calls.h"
 #include "native/bindings/python/configuration.h"
+#include "native/bindings/python/findings.h"
 #include "native/bindings/python/model.h"
 #include "native/bindings/python/schema.h"
 #include "native/bindings/python/training.h"
@@ -43,6 +44,10 @@ class Agent : public Model {
   virtual py::dict diagnostics() const = 0;
   virtual bool healthy() const = 0;
   virtual runtime::Policy policy() = 0;
+  py::dict findings() const {
+    return findings_of(within_call([&] { return reported.windows; }));
+  }
+  FindingReport reported;
 };
 
 template <class T>
@@ -54,6 +59,7 @@ class AgentOf final : public Agent {
                    [&](core::Builder& arena) { return learners::make_stream_ac<T>(arena, config); });
     for (int i = 0; i < agent_.nets; ++i) learners::bind_kernels(agent_.net[i], kernels);
     learners::init(agent_, seed);
+    agent_.windows = &reported.windows;
   }
 
   py::object reset(const py::object& observation) override {
@@ -63,6 +69,7 @@ class AgentOf final : public Agent {
       const Call call(*this);
       check(start(x.data(), action), "reset");
     }
+    reported.report();
     return action_object(action);
   }
 
@@ -77,6 +84,7 @@ class AgentOf final : public Agent {
       check_order(true);
       check(transition(x.data(), r, over, cut, nullptr, action), "step");
     }
+    reported.report();
     return action_object(action);
   }
 
@@ -118,10 +126,13 @@ class AgentOf final : public Agent {
     const bool over = flag_of("terminated", terminated), cut = flag_of("truncated", truncated);
     const double r = reward.is_none() && !move_weights ? kLost : signal_of("reward", reward);
     const std::vector<T> action = applied_action(applied);
-    const Call call(*this);
-    if (agent_.phase() != Phase::kPredicted)
-      throw std::runtime_error("update() without predict(): a step is predict(), then update()");
-    check(learners::update(agent_, r, over, cut, action.empty() ? nullptr : action.data(), move_weights), "update");
+    {
+      const Call call(*this);
+      if (agent_.phase() != Phase::kPredicted)
+        throw std::runtime_error("update() without predict(): a step is predict(), then update()");
+      check(learners::update(agent_, r, over, cut, action.empty() ? nullptr : action.data(), move_weights), "update");
+    }
+    reported.report();
   }
 
   py::object run(const py::object& observations, const py::object& rewards, const py::object& terminated,
@@ -143,6 +154,7 @@ class AgentOf final : public Agent {
       }
     }
     check(status, "run");
+    reported.report();
     if (!agent_.config.policy.discrete) return py::array_t<T>({k, a}, actions.data());
     py::array_t<int64_t> chosen(k);
     for (py::ssize_t i = 0; i < k; ++i)
@@ -164,6 +176,7 @@ class AgentOf final : public Agent {
       if (agent_.phase() == Phase::kPredicted) throw std::runtime_error(kLearnIsDue);
       out.stopped = trainer.run(steps, episodes);
     }
+    reported.report();
     return training_result(plant, out);
   }
 
@@ -196,23 +209,13 @@ class AgentOf final : public Agent {
     return within_call([&] { return *agent_.info; });
   }
 
-  // Of the newest step: sigma, entropy and the share of actuators whose sample was clipped.
   py::dict diagnostics() const override {
-    learners::Spread spread;
-    learners::StepInfo info;
-    int clipped = 0;
+    Newest newest;
     {
       const Call call(*this);
-      spread = learners::spread(agent_.config.policy, outputs());
-      info = *agent_.info;
-      for (py::ssize_t k = 0; k < width(); ++k) clipped += std::fabs(agent_.action[k]) > T(1) ? 1 : 0;
+      newest = newest_of(agent_);
     }
-    using py::arg;
-    py::dict out(arg("value") = info.value, arg("delta") = info.delta, arg("entropy") = spread.entropy);
-    if (agent_.config.policy.discrete) return out;
-    out["sigma"] = spread.sigma;
-    out["clipped"] = static_cast<double>(clipped) / static_cast<double>(width());
-    return out;
+    return diagnostics_of(agent_.config.policy, newest);
   }
   bool healthy() const override {
     return within_call([&] { return learners::healthy(agent_); });
@@ -247,7 +250,7 @@ class AgentOf final : public Agent {
         const DenormalsFlushed flushed;
         status = bound.model->start(bound.observation.data(), bound.action.data());
       }
-      if (status == Status::kOk) Py_RETURN_NONE;
+      if (status == Status::kOk) return bound.model->reported.none_or_error();
       return bound.refused(status, "reset_bound");
     }
 
@@ -272,7 +275,7 @@ class AgentOf final : public Agent {
                                            bound.action.data());
       }
       if (problem != nullptr) return raise_runtime(problem);
-      if (status == Status::kOk) Py_RETURN_NONE;
+      if (status == Status::kOk) return bound.model->reported.none_or_error();
       return bound.refused(status, "step_bound");
     }
 
@@ -290,7 +293,6 @@ class AgentOf final : public Agent {
   };
 
   py::ssize_t width() const { return agent_.config.policy.width(); }
-  const T* outputs() const { return agent_.actor().head[agent_.actor_head()].y; }
 
   // Null, or the reason why predict() is not allowed now.
   const char* out_of_order(bool explore) const noexcept {
@@ -387,6 +389,9 @@ void bind_agent(py::module_& m) {
       .def("policy", &Agent::policy, py::keep_alive<0, 1>())
       .def_property_readonly("phase", &Agent::phase)
       .def_property_readonly("diagnostics", &Agent::diagnostics)
+      .def_property_readonly("findings", &Agent::findings)
+      .def("report_findings", [](Agent& self) { self.reported.report(); })
+      .def("on_finding", [](Agent& self, const py::object& call) { self.reported.call = call; })
       .def_property_readonly("healthy", &Agent::healthy)
       .def_property_readonly("last_sample", &Agent::last_sample)
       .def_property_readonly("info", [](const Agent& self) { return learner_info(self.info()); });

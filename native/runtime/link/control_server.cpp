@@ -271,6 +271,7 @@ void ControlServer::send_status(Client* client) noexcept {
   line.number("mean_reward", board.mean_reward.load(std::memory_order_relaxed));
   line.number("sigma", board.sigma.load(std::memory_order_relaxed));
   line.number("entropy", board.entropy.load(std::memory_order_relaxed));
+  line.count("findings", board.findings.load(std::memory_order_relaxed));
   line.number("device_state", board.device_state.load(std::memory_order_relaxed));
   line.count("turns", board.turns.load(std::memory_order_relaxed));
   line.count("arm_token", link_.arm_token.load(std::memory_order_relaxed));

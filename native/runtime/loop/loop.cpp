@@ -80,6 +80,7 @@ void Loop::clear_board() noexcept {
   board.mean_return.store(episode_.mean_return(), std::memory_order_relaxed);
   for (std::atomic<double>* gauge : {&board.mean_reward, &board.sigma, &board.entropy})
     gauge->store(std::numeric_limits<double>::quiet_NaN(), std::memory_order_relaxed);
+  board.findings.store(0, std::memory_order_relaxed);
   board.reason.store(StopReason::kNone, std::memory_order_relaxed);
   board.check.store(0, std::memory_order_relaxed);
   board.homing.store(false, std::memory_order_relaxed);

@@ -161,6 +161,7 @@ void Recorder::publish(int64_t now_ns) noexcept {
   RTU_RUNTIME_SUPERVISOR_COUNTERS(X)
 #undef X
   if (!whole_block_ && rewarded_ > 0) board.mean_reward.store(rewards_ / rewarded_, std::memory_order_relaxed);
+  if (policy_.findings != nullptr) board.findings.store(policy_.findings(policy_.self), std::memory_order_relaxed);
   if (policy_.spread == nullptr || run_.counters.steps.get() == 0) return;
   const Spread spread = policy_.spread(policy_.self);
   board.sigma.store(spread.sigma, std::memory_order_relaxed);

@@ -39,6 +39,7 @@ struct StatusBoard {
   std::atomic<double> mean_reward;  // per step: of the last whole block of kRewardBlock steps, before it of all
   std::atomic<double> sigma;        // Spread
   std::atomic<double> entropy;
+  std::atomic<uint32_t> findings{0};  // learners::Finding bits, of the last two windows of the learner
   std::atomic<int> device_state{-1};
   std::atomic<uint32_t> mode{0};  // StepInfo, of the last step
   std::atomic<uint32_t> learner_monitor{0};

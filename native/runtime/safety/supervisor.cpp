@@ -57,6 +57,13 @@ Policy Supervisor::policy() noexcept {
       return learner.spread(learner.self);
     };
   }
+  policy.findings = nullptr;
+  if (learner_.findings != nullptr && options_.mode != Mode::kOff) {
+    policy.findings = [](void* self) noexcept {
+      const Policy& learner = static_cast<Supervisor*>(self)->learner_;
+      return learner.findings(learner.self);
+    };
+  }
   policy.extra_bytes = copy_bytes();
   policy.copy_extra = [](void* self, unsigned char* out, int full) noexcept {
     static_cast<Supervisor*>(self)->copy(out, full != 0);

@@ -1,0 +1,200 @@
+"""The learner monitor's windows: saturation, exploration and TD error in every loop, with or without a supervisor."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rtu_edge as rtu
+from rtu_edge.learn import LearnerWarning
+from rtu_edge.learn.findings import Finding, summary_of
+
+SMALL = {"units": 4, "hidden": 4, "seed": 0}
+
+
+def made(inputs: int = 1, **settings: Any) -> rtu.StreamAC:
+    """A small learner of one action, whose weights do not move."""
+    return rtu.StreamAC(inputs, 1, **{**SMALL, "actor": {"step_size": 0.0}, "critic": {"step_size": 0.0}, **settings})
+
+
+def head(agent: rtu.StreamAC, *outputs: float) -> None:
+    """Make the actor's outputs constant: mu and s of each action, or logits."""
+    (bias,) = (name for name in agent.parameters if name.startswith("actor.head") and name.endswith("bias"))
+    (weight,) = (name for name in agent.parameters if name.startswith("actor.head") and name.endswith("weight"))
+    zeros = np.zeros_like(agent.parameters[weight])
+    agent.load_parameters({weight: zeros, bias: np.array(outputs, agent.dtype)})
+
+
+def steps(agent: rtu.StreamAC, count: int, reward: Any = lambda step: 0.0) -> None:
+    """An own loop of predict() and update()."""
+    for step in range(count):
+        agent.predict([math.sin(step)], reward=reward(step))
+        agent.update(reward(step))
+
+
+def begun(agent: rtu.StreamAC) -> rtu.StreamAC:
+    agent.begin()
+    return agent
+
+
+@pytest.mark.parametrize(
+    ("outputs", "found"),
+    [
+        ((3.0, 0.0), "saturated"),
+        ((-3.0, 0.0), "saturated"),
+        ((0.0, -6.0), "exploration_lost"),
+        ((0.0, 5.5), "exploration_large"),
+        ((0.0, 0.0), None),
+    ],
+)
+def test_an_own_loop_is_warned_once_after_two_windows(outputs: tuple[float, float], found: str | None) -> None:
+    agent = begun(made())
+    head(agent, *outputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        steps(agent, 1999)
+    assert agent.findings == {} and agent.diagnostics["findings"] == ()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        steps(agent, 3001)
+    told = [str(one.message) for one in caught if issubclass(one.category, LearnerWarning)]
+    if found is None:
+        assert not caught and agent.findings == {}
+        return
+    assert agent.findings[found] == 1999  # the first update has no transition
+    assert len(told) == len(agent.findings) and "Nothing was changed. Next: " in told[0]
+    assert found in agent.diagnostics["findings"] and caught[0].filename == __file__
+
+
+def test_the_means_are_those_of_the_window() -> None:
+    agent = begun(made(gamma=0.0, scale_reward=False))
+    head(agent, 0.9, 0.0)
+    assert math.isnan(agent.diagnostics["clipped_mean"])
+    clipped, errors = [], []
+    for step in range(1000):
+        agent.predict([math.cos(step)])
+        agent.update(0.1 * (step % 7))
+        clipped.append(agent.diagnostics["clipped"])
+        errors += [abs(agent.diagnostics["delta"])] if step else []
+    known = agent.diagnostics
+    assert 0.1 < known["clipped_mean"] == pytest.approx(np.mean(clipped))
+    assert known["td_error_mean"] == pytest.approx(np.mean(errors), rel=1e-5)
+    assert known["sigma_mean"] == pytest.approx(math.log(2), rel=1e-5)
+    assert known["entropy_mean"] == pytest.approx(0.5 * math.log(2 * math.pi * math.e * math.log(2) ** 2), rel=1e-5)
+    assert math.isnan(known["td_error_growth"])
+
+
+def test_a_finding_ends_and_its_first_update_stays() -> None:
+    agent = begun(made())
+    head(agent, 3.0, 0.0)
+    with pytest.warns(LearnerWarning, match="over 90 % of the actions of 2,000 steps were clipped"):
+        steps(agent, 2000)
+    head(agent, 0.0, 0.0)
+    steps(agent, 1000)
+    assert agent.diagnostics["findings"] == () and agent.findings == {"saturated": 1999}
+    head(agent, 3.0, 0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        steps(agent, 2000)
+    assert agent.diagnostics["findings"] == ("saturated",)
+
+
+@pytest.mark.parametrize(("factor", "grown"), [(3.0, False), (7.0, True)])
+def test_a_td_error_is_compared_with_its_history(factor: float, grown: bool) -> None:
+    agent = begun(made(gamma=0.0, scale_reward=False))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        steps(agent, 8000, lambda step: 1.0 if step < 6000 else factor)
+    assert agent.findings == ({"td_error": 7999} if grown else {}) and len(caught) == grown
+    assert agent.diagnostics["td_error_growth"] > 1.5
+
+
+def test_a_value_that_is_not_finite_is_found_at_once() -> None:
+    agent = begun(made(scale_reward=False))
+    steps(agent, 3)
+    head(agent, 0.0, 0.0)
+    (name,) = (name for name in agent.parameters if name.startswith("critic.head") and name.endswith("bias"))
+    agent.core.set(name, np.full_like(agent.parameters[name], np.nan))
+    with pytest.warns(LearnerWarning, match="a value of the learner is NaN or infinite"):
+        steps(agent, 2)
+    assert list(agent.findings) == ["not_finite"]
+
+
+def test_discrete_actions_have_an_entropy() -> None:
+    agent = begun(rtu.StreamAC(1, n_actions=3, actor={"step_size": 0.0}, **SMALL))
+    head(agent, 12.0, 0.0, 0.0)
+    with pytest.warns(LearnerWarning, match="hardly varies its actions"):
+        steps(agent, 2000)
+    assert list(agent.findings) == ["exploration_lost"] and "clipped_mean" not in agent.diagnostics
+
+
+def test_every_way_to_step_is_watched() -> None:
+    """step(), bound steps, run() and the native training loop."""
+
+    def warned(use: Any, inputs: int = 1) -> None:
+        agent = made(inputs)
+        head(agent, 3.0, 0.0)
+        with pytest.warns(LearnerWarning) as caught:
+            use(agent)
+        assert list(agent.findings) == ["saturated"] and caught[0].filename == __file__
+
+    def whole(agent: rtu.StreamAC) -> None:
+        agent.reset([0.0])
+        for _ in range(2000):
+            agent.step([0.5], 0.0)
+
+    def bound(agent: rtu.StreamAC) -> None:
+        x, u = np.zeros(1, np.float32), np.zeros(1, np.float32)
+        agent.bind(x, u)
+        agent.reset_bound()
+        for _ in range(2000):
+            agent.step_bound(0.0)
+
+    warned(whole)
+    warned(bound)
+    warned(lambda agent: agent.run(np.zeros((2001, 1), np.float32), np.zeros(2001)))
+    warned(lambda agent: agent.learn(rtu.Plant("cartpole"), 2100, progress=False, seed=0), 2)
+
+
+def test_a_warning_as_an_error_ends_the_call_and_the_step_is_made() -> None:
+    for use in ("step", "step_bound"):
+        agent = made()
+        head(agent, 3.0, 0.0)
+        x = np.zeros(1, np.float32)
+        agent.bind(x, np.zeros(1, np.float32))
+        agent.reset([0.0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", LearnerWarning)
+            with pytest.raises(LearnerWarning):
+                for _ in range(2000):
+                    agent.step_bound(0.0) if use == "step_bound" else agent.step(x, 0.0)
+        assert agent.steps_learned == 1999
+        agent.step(x, 0.0)
+
+
+def test_windows_are_no_part_of_the_state() -> None:
+    """A copy and a pickle begin without findings, learn the same bits, and an agent without references is freed."""
+    agent = begun(made())
+    head(agent, 3.0, 0.0)
+    with pytest.warns(LearnerWarning):
+        steps(agent, 2500)
+    for twin in (agent.copy(), copy.deepcopy(agent), pickle.loads(pickle.dumps(agent))):
+        assert twin.findings == {} and twin.state_hash() == agent.state_hash()
+        assert math.isnan(twin.diagnostics["clipped_mean"])
+    import sys
+
+    assert sys.getrefcount(agent) == 2
+
+
+def test_findings_in_one_line() -> None:
+    assert summary_of({}) == "" and summary_of({"<b>": 3}) == ""
+    assert summary_of({"td_error": 5, "saturated": 12000}) == (
+        "learner monitor: saturated (first in update 12,000), td error (first in update 5)"
+    )
+    assert [one.value for one in Finding] == [1, 2, 4, 8, 16]
