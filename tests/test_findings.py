@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import rtu_edge as rtu
-from rtu_edge.learn import LearnerWarning
+from rtu_edge.learn import LearnerWarning, findings
 from rtu_edge.learn.findings import Finding, summary_of
 
 SMALL = {"units": 4, "hidden": 4, "seed": 0}
@@ -197,4 +199,22 @@ def test_findings_in_one_line() -> None:
     assert summary_of({"td_error": 5, "saturated": 12000}) == (
         "learner monitor: saturated (first in update 12,000), td error (first in update 5)"
     )
-    assert [one.value for one in Finding] == [1, 2, 4, 8, 16]
+
+
+def test_what_stands_twice_is_the_same() -> None:
+    """The bits in C++, C and Python, and the bounds in the texts of the warnings."""
+    core = Path("native/learners/monitor_windows.h").read_text()
+    header = Path("native/bindings/c/rtu_edge.h").read_text()
+    words = {"kFindingSaturated": 1, "kFindingExplorationLost": 2, "kFindingExplorationLarge": 4}
+    words |= {"kFindingTdError": 8, "kFindingNonFinite": 16}
+    assert {name: int(value) for name, value in re.findall(r"(kFinding\w+) = (\d+),", core)} == words
+    assert [one.value for one in Finding] == list(words.values())
+    for one in Finding:
+        assert f"RTU_{one.name} = {one.value}" in header
+    bounds = dict(re.findall(r"(k[A-Z]\w+) = ([\d.]+)", core))
+    texts = {one: text for one, (text, _) in findings._TEXTS.items()}
+    assert f"{100 * float(bounds['kClippedMost']):.0f} %" in texts[Finding.SATURATED]
+    assert bounds["kSigmaLeast"] in texts[Finding.EXPLORATION_LOST]
+    assert f"{100 * float(bounds['kEntropyLeast']):.0f} %" in texts[Finding.EXPLORATION_LOST]
+    assert f"above {bounds['kSigmaMost']} " in texts[Finding.EXPLORATION_LARGE]
+    assert f"over {bounds['kErrorGrowth']} times" in texts[Finding.TD_ERROR] and bounds["kWindowSteps"] == "1000"

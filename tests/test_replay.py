@@ -18,7 +18,7 @@ import rtu_edge as rtu
 import rtu_edge.cli
 from rtu_edge import _core, _testing
 from rtu_edge._base.errors import ConfigError
-from rtu_edge.loop import CallFlag, Loop, LoopStatus, RecordFlag
+from rtu_edge.loop import CallFlag, LimiterFlag, Loop, LoopStatus, RecordFlag
 from rtu_edge.record import RunFolder
 from rtu_edge.record.reader import Log, read_log
 from rtu_edge.run import replay, what_if
@@ -68,7 +68,7 @@ def test_what_stands_twice_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("changes", "drops"),
     [((), ()), ((SLEW,), range(5, 100_000, 7)), (('learner.actions="discrete"', "learner.body='shared'"), ())],
-    ids=["plain", "overridden and dropped", "discrete"],
+    ids=["plain", "limited and dropped", "discrete"],
 )
 def test_a_hundred_thousand_logged_steps_verify_to_the_bit(
     tmp_path: Path, changes: tuple[str, ...], drops: Sequence[int]
@@ -82,7 +82,8 @@ def test_a_hundred_thousand_logged_steps_verify_to_the_bit(
     log = read_log(folder.file(RunFolder.LOG))
     assert not log.cut and not log.lost and log.records.tobytes() == finished.records.tobytes()
     overridden = ((log.records["calls"] & CallFlag.APPLIED) != 0).sum()
-    assert (overridden > 1000) == (SLEW in changes) and len(log.episodes) > 20
+    limited = ((log.records["command_limiter"] & LimiterFlag.SLEW) != 0).sum()
+    assert (limited > 1000) == (SLEW in changes) and overridden < 10 and len(log.episodes) > 20
     found = replay.verify(log)
     assert found.difference is None and found.ended == ""
     assert found.steps == 100_000 and found.records == len(finished.records)

@@ -2,13 +2,13 @@
 // Every loop has them, with or without a supervisor. They are not part of the learner's state: they change no weight,
 // no checkpoint holds them, and a rollback leaves them as they are.
 //
-//   saturated           share of clipped actions above kClippedMost
+//   saturated           share of clipped actions above kClippedMost, mean of two windows
 //   exploration lost    sigma below kSigmaLeast; discrete: entropy below kEntropyLeast of log(choices)
 //   exploration large   sigma above kSigmaMost
 //   TD error            mean |delta| above kErrorGrowth times its running mean over the windows before
 //   not finite          delta, sigma or entropy is NaN or infinite: at once
 //
-// The others hold when two windows in a row show them. docs/learner_monitor.md has the measured rates of false alarms.
+// The three in between hold when two windows in a row show them. docs/learner_monitor.md has the measured rates of false alarms.
 #pragma once
 
 #include "native/learners/policy_head.h"
@@ -42,12 +42,13 @@ struct LearnerWindows {
   WindowMeans sums, last;  // of the running window, of the last complete one
   uint32_t steps = 0;      // in the running window
   uint32_t errors = 0, spreads = 0;
-  uint32_t windows = 0;  // complete ones
-  double history = 0;    // running mean of |delta|
-  double growth = 0;     // |delta| of the last window as a multiple of the history before it
-  uint32_t shown = 0;    // Finding bits of the last complete window alone
-  uint32_t now = 0;      // Finding bits that hold
-  uint32_t seen = 0;     // that held at some time
+  uint32_t windows = 0;       // complete ones
+  double history = 0;         // running mean of |delta|
+  double clipped_before = 0;  // of the window before the last
+  double growth = 0;          // |delta| of the last window as a multiple of the history before it
+  uint32_t shown = 0;         // Finding bits of the last complete window alone, without kFindingSaturated
+  uint32_t now = 0;           // Finding bits that hold
+  uint32_t seen = 0;          // that held at some time
   uint32_t unreported = 0;
   uint64_t first[kFindings] = {};  // update in which each was found first
 };
@@ -61,8 +62,8 @@ inline void find(LearnerWindows& w, uint32_t found, uint64_t step) {
   w.unreported |= fresh;
 }
 
-inline uint32_t findings_of(const LearnerWindows& w, const PolicyConfig& policy) {
-  uint32_t found = w.last.clipped > kClippedMost ? kFindingSaturated : 0u;
+inline uint32_t shown_by(const LearnerWindows& w, const PolicyConfig& policy) {
+  uint32_t found = 0;
   if (policy.discrete)
     found |= w.last.entropy < kEntropyLeast * core::logarithm(policy.actions) ? kFindingExplorationLost : 0u;
   else
@@ -86,9 +87,11 @@ inline void close_window(LearnerWindows& w, const PolicyConfig& policy, uint64_t
     if (!(w.growth > kErrorGrowth) || (w.shown & kFindingTdError) != 0)
       w.history += (w.last.error - w.history) / weight;
   }
-  const uint32_t shown = findings_of(w, policy);
+  const uint32_t shown = shown_by(w, policy);
+  const bool saturated = w.windows > 0 && w.last.clipped + w.clipped_before > 2 * kClippedMost;
+  w.clipped_before = w.last.clipped;
   w.now = 0;
-  find(w, shown & w.shown, step);
+  find(w, (shown & w.shown) | (saturated ? kFindingSaturated : 0u), step);
   w.shown = shown;
   w.sums = WindowMeans{};
   w.steps = w.errors = w.spreads = 0;

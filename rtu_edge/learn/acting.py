@@ -220,8 +220,10 @@ class Actor(Learner):
                 None, with move_weights=False, if it was lost.
             terminated: no bootstrap.
             truncated: bootstrap from the observation just predicted.
-            applied: the action that the actuators applied instead of the last one, in its units. If it differs by more
-            than 1e-4 (a fallback, a stale command, a slew limit), only the critic learns from this transition.
+            applied: the action that something else chose instead of the last one (a fallback, a stale command, another
+                host), in its units. If it differs by more than 1e-4, only the critic learns from this transition. What
+                limits of range, slew or acceleration make of the last action is part of the plant: leave it out
+                (docs/math_learners.md, 4).
             move_weights: False is the deadline rule: as True, but no weight moves (docs/math.md, 4).
 
         Raises:

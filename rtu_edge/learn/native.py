@@ -43,8 +43,8 @@ class Functions:
         max_steps: for limit.
         slew, accel: of the command limiter between agent and plant: largest change per period, and of that change, as
             shares of the range from low to high; inf: no limit.
-        told: True: the agent learns off-policy from a limited command, as in the control loop; False: it learns from
-            its own action, and the limiter is part of the plant.
+        told: False: the limiter is part of the plant, as in the control loop; True: the agent is told of each limited
+            command as of one that something else has overridden.
     """
 
     reset: int
@@ -57,7 +57,7 @@ class Functions:
     max_steps: int = 0
     slew: float = math.inf
     accel: float = math.inf
-    told: bool = True
+    told: bool = False
 
 
 class DrivenNatively(Protocol):

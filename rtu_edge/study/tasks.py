@@ -66,7 +66,7 @@ class Task:
     command_range: float = 1.0
     slew: float | None = None
     accel: float | None = None
-    told: bool = True
+    told: bool = False
     changes: tuple[tuple[int, dict[str, float]], ...] = ()
     variant: str = ""
     agent_seed: int = 0

@@ -73,8 +73,10 @@ static void is_not_saved_when_it_is_not_finite(void) {
   const float x[2] = {FLT_MAX, 0};
   float action = 0;
   CHECK(rtu_agent_predict(agent, x, 1, &action) == RTU_OK);
+  CHECK(rtu_agent_findings(agent) == 0);
   CHECK(rtu_agent_update(agent, 1, 0, 0, NULL) == RTU_OK);
   run(agent, 1, 3);
+  CHECK(rtu_agent_findings(agent) == RTU_NOT_FINITE);
   memset(checkpoint, 0x5a, bytes);
   CHECK(rtu_agent_checkpoint_write(agent, NULL, 0, checkpoint, bytes) == RTU_BAD_VALUE);
   for (size_t i = 0; i < bytes; ++i) CHECK(checkpoint[i] == 0x5a);

@@ -16,6 +16,7 @@ struct rtu_agent {
   const rtu::kernels::Kernels<float>* kernels;
   unsigned char* arena;
   rtu::core::SectionTable* table;  // null: no hash, no checkpoints
+  rtu::learners::LearnerWindows windows;
 };
 
 namespace {
@@ -165,6 +166,7 @@ int32_t rtu_agent_init(const rtu_agent_config* config, void* memory, size_t byte
   out->learner = learners::make_stream_ac<float>(arena, native(*config));
   for (int i = 0; i < out->learner.nets; ++i) learners::bind_kernels(out->learner.net[i], out->kernels);
   learners::init(out->learner, config->seed);
+  out->learner.windows = &out->windows;
   *agent = out;
   return RTU_OK;
 }
@@ -189,6 +191,8 @@ int32_t rtu_agent_predict(rtu_agent* agent, const float* observation, int32_t ex
 int32_t rtu_agent_update(rtu_agent* agent, float reward, int32_t terminated, int32_t truncated, const float* applied) {
   return code(learners::update(agent->learner, static_cast<double>(reward), terminated != 0, truncated != 0, applied));
 }
+
+uint32_t rtu_agent_findings(const rtu_agent* agent) { return agent->windows.now; }
 
 int32_t rtu_agent_hash(rtu_agent* agent, uint64_t* hash) {
   if (agent->table == nullptr) return RTU_BAD_ARGUMENT;

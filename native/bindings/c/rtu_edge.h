@@ -49,6 +49,7 @@ enum {
 enum { RTU_CELL_NONE = 0, RTU_CELL_LINEAR = 1, RTU_CELL_NONLINEAR = 2 };
 enum { RTU_IDENTITY = 0, RTU_RELU = 1, RTU_TANH = 2 };
 enum { RTU_CREDIT_RTRL = 0, RTU_CREDIT_TBPTT1 = 1, RTU_CREDIT_FROZEN = 2 };
+enum { RTU_SATURATED = 1, RTU_EXPLORATION_LOST = 2, RTU_EXPLORATION_LARGE = 4, RTU_TD_ERROR = 8, RTU_NOT_FINITE = 16 };
 enum { RTU_OBGD = 0, RTU_SGD = 1, RTU_ADAM = 2 };
 
 /* The arguments of the Python class rtu_edge.StreamAC; rtu_agent_config_init() sets its defaults. r_min is at most
@@ -161,10 +162,15 @@ RTU_API int32_t rtu_agent_previous(rtu_agent* agent, float reward, const float* 
 RTU_API int32_t rtu_agent_predict(rtu_agent* agent, const float* observation, int32_t explore, float* action);
 
 /* Call after predict: learns from the transition that ended in the predicted observation. The first call after begin
- * has no transition yet. applied (width): the action the actuators carried out, or NULL if it is the agent's own;
- * where it differs from the agent's action, only the critic learns. */
+ * has no transition yet. applied (width): the action that something else chose (a fallback, a stale command), or NULL if
+ * it is the agent's own, also where limits of range, slew or acceleration have changed it; where applied differs from the
+ * agent's action, only the critic learns. */
 RTU_API int32_t rtu_agent_update(rtu_agent* agent, float reward, int32_t terminated, int32_t truncated,
                                  const float* applied);
+
+/* Bits of what the learner monitor's windows of 1000 updates show at present, such as RTU_SATURATED; 0: nothing. They
+ * change nothing (docs/learner_monitor.md). */
+RTU_API uint32_t rtu_agent_findings(const rtu_agent* agent);
 
 /* A 64-bit hash of everything that a checkpoint holds: rtu_edge.StreamAC.state_hash(). */
 RTU_API int32_t rtu_agent_hash(rtu_agent* agent, uint64_t* hash);

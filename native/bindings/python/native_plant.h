@@ -25,7 +25,7 @@ struct NativePlant {
       high;                   // (action_size) the units of actions -1 and 1; empty: actions are passed on as they are
   std::vector<float> levels;  // (choices, action_size) of discrete actions
   runtime::safety::CommandLimiter limiter;  // m 0: none
-  bool told = true;                         // the learner hears of limited commands, and its actor skips them
+  bool told = false;                        // the learner is told of limited commands, and its actor skips them
   uint64_t window = 1000;                   // steps of one row of statistics
 
   // Progress.

@@ -101,7 +101,7 @@ class Trainer {
     return Stopped::kNo;
   }
 
-  // What update() is told of the action before the newest one; null: it was carried out.
+  // What update() is told of the action before the newest one; null: it was carried out, also by way of the limiter.
   const T* applied() {
     const runtime::safety::CommandLimiter& limiter = plant_.limiter;
     if (limiter.m == 0 || !plant_.told || agent_.counters[learners::kFirst] != 0) return nullptr;

@@ -135,7 +135,7 @@ class Loop {
   bool reconnected_ = false;  // without a step since
   uint64_t steps_at_loss_ = 0;
   int64_t lost_ns_ = 0;          // the last STATE before the link was lost
-  float chosen_[kMaxActuators];  // the policy's choice, in actuator units, after its own clipping
+  float chosen_[kMaxActuators];  // the policy's choice, in actuator units, as the limiter passed it on
   bool chosen_valid_ = false;
   int bad_actions_ = 0;
   std::atomic<bool> learn_;

@@ -153,6 +153,8 @@ bool Loop::choose(const Arrival& arrival, float* u, Marks* marks) noexcept {
 void Loop::act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks) noexcept {
   const int64_t chosen_ns = run_.clock.now();
   marks->limited |= limiter_.apply(u);
+  // What the limiter makes of a choice is a part of the plant: it counts as carried out (math_learners.md, 4).
+  if (chosen_valid_) memcpy(chosen_, u, sizeof(float) * static_cast<size_t>(run_.m));
   const int64_t limited_ns = run_.clock.now();
   times->limit_ns = limited_ns - chosen_ns;
   if (run_.options.dry_run) return;
@@ -193,8 +195,8 @@ void Loop::tell_previous(const Arrival& arrival, bool first, Taken* taken) noexc
 }
 
 // Updates from the transition that ended in this STATE; returns its reward. `applied` is the action that the device
-// reports as applied, if it differs from the policy's choice: because of the slew limit, a held action, the device's
-// own limits or safe behaviour, or another host.
+// reports as applied, if it differs from the policy's choice as the limiter passed it on: because of a held action, the
+// device's own limits or safe behaviour, or another host.
 float Loop::update(const Arrival& arrival, const Previous& previous, bool first, bool predicted, Taken* taken,
                    Marks* marks) noexcept {
   const tl_state& state = arrival.state;
