@@ -10,17 +10,19 @@ import tracemalloc
 import warnings
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import fake_run
 import logged
 import numpy as np
 import pytest
 
-from rtu_edge.record import RunFolder, Summary
+from rtu_edge.record import RunFolder, Stage, Summary
 from rtu_edge.record.file import LogFile
 from rtu_edge.record.old_formats import TELEMETRY, load_arrays
 from rtu_edge.record.reader import Batch, read_log
-from rtu_edge.report import write_picture, write_report
+from rtu_edge.report import page, views, write_picture, write_report
 from rtu_edge.report.charts import Axis, Series, chart
 from rtu_edge.report.digest import Curve, Digest, Times, running_mean
 from rtu_edge.report.figures import last_episode
@@ -81,6 +83,14 @@ def test_a_failed_check_is_not_hidden(tmp_path: Path) -> None:
     text = write_report(fake_run.make(tmp_path, passed=False)).read_text()
     assert "1 of 2 checks held" in text
     assert 'class="mark bad">✗' in text
+
+
+def test_what_the_learner_found_out_about_itself_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "signals", lambda timeline: "<svg></svg>")
+    digests: Any = {"learning": SimpleNamespace(records=1, timeline=None)}
+    for findings, words in (({}, ""), ({"saturated": 12_000, "<b>": 1}, "saturated (first in update 12,000)")):
+        text = page._signals(Summary(name="x", stages={"learning": Stage(findings=findings)}), digests)
+        assert words in text and ("Learner monitor" in text) == bool(words) and "<b>" not in text
 
 
 def test_a_run_that_ended_at_once_has_a_page_too(tmp_path: Path) -> None:

@@ -274,24 +274,6 @@ def test_dropped_updates_give_the_bits_of_plain_calls_with_the_same_drops(link: 
     assert never.state_hash() != agents[0].state_hash()
 
 
-def test_the_actor_learns_from_limited_commands_as_from_its_own(link: Link) -> None:
-    agents = [rtu.StreamAC(2, 1, seed=4, units=8, hidden=8, previous_action=True) for _ in range(2)]
-    before = agents[0].parameters["actor.head.weight"]
-    config = LoopConfig(steps=400, seed=4, limits=[Limits(-10, 10, slew_per_s=5.0)])
-    loop = Loop(link, agents[0].core.policy(), config)
-    counters = loop.run().counters
-    assert counters["limiter_slew"] > 390 and counters["overridden"] == 0
-    assert agents[0].last_step["step_size_actor"] > 0 and (agents[0].parameters["actor.head.weight"] != before).any()
-    for record in loop.drain():  # the input is what was applied, the gradient that of the sample
-        first = bool(record["flags"] & RecordFlag.FIRST)
-        if first:
-            agents[1].begin()
-        given = {} if first else {"reward": float(record["reward"]), "applied": record["applied"] / 10}
-        agents[1].predict(record["x"], **given)
-        agents[1].update(float(record["reward"]), bool(record["flags"] & RecordFlag.TERMINATED))
-    assert agents[1].state_hash() == agents[0].state_hash()
-
-
 @pytest.mark.timing
 @pytest.mark.alone
 @pytest.mark.parametrize("clock", [Clock.DEVICE, Clock.HOST])

@@ -102,6 +102,7 @@ def test_progress_shows_reward_or_return_at_80_columns(episodic: bool) -> None:
     assert "sigma 0.31" in shown and "entropy 0.25" in shown and "balanced" not in shown
     assert ("return (last 20) 487" in shown) == episodic
     assert ("reward per s" in shown.replace("reward per step", "")) != episodic
+    assert "saturated" in display._line(status(findings=("saturated",))) and "saturated" not in shown
     line = display._line(status(sigma=0.31))
     assert "\n" not in line and "sigma 0.31" in line and "rate" in line
 
@@ -135,6 +136,8 @@ def test_the_monitor_shows_return_reward_and_exploration() -> None:
     assert max(map(len, shown.splitlines())) <= 80
     for text in ("reward per step", "-0.013", "sigma", "0.31", "entropy", "limiter slew", "learner drives"):
         assert text in shown, text
+    noticed = render(_owned("/dev/ttyACM0", {**told, "findings": 9}, {}), 80)
+    assert "saturated, td error" in noticed and "saturated" not in shown
     assert tokens(render(_owned("/dev/ttyACM0", told, {"steps": 50.0}), 4096)) <= tokens(shown)
     assert "reward per step -0.013" in _owned_line(told, {})
     assert "mean return 487" in _owned_line({**told, "mean_return": 487.0}, {})
