@@ -8,7 +8,8 @@
 //   TD error            mean |delta| above kErrorGrowth times its running mean over the windows before
 //   not finite          delta, sigma or entropy is NaN or infinite: at once
 //
-// The three in between hold when two windows in a row show them. docs/learner_monitor.md has the measured rates of false alarms.
+// The three in between hold when two windows in a row show them. docs/learner_monitor.md has the measured rates of
+// false alarms.
 #pragma once
 
 #include "native/learners/policy_head.h"

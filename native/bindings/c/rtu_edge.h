@@ -163,8 +163,8 @@ RTU_API int32_t rtu_agent_predict(rtu_agent* agent, const float* observation, in
 
 /* Call after predict: learns from the transition that ended in the predicted observation. The first call after begin
  * has no transition yet. applied (width): the action that something else chose (a fallback, a stale command); NULL if
- * it is the agent's own, also where limits of range, slew or acceleration have changed it. Where applied differs from the
- * agent's action, only the critic learns. */
+ * it is the agent's own, also where limits of range, slew or acceleration have changed it. Where applied differs from
+ * the agent's action, only the critic learns. */
 RTU_API int32_t rtu_agent_update(rtu_agent* agent, float reward, int32_t terminated, int32_t truncated,
                                  const float* applied);
 

@@ -189,8 +189,8 @@ class PyLoop {
                     py::arg("mean_reward") = b.mean_reward.load(), py::arg("device_state") = b.device_state.load(),
                     py::arg("sigma") = b.sigma.load(), py::arg("entropy") = b.entropy.load(),
                     py::arg("check") = b.check.load(), py::arg("homing") = b.homing.load(),
-                    py::arg("findings") = b.findings.load(),
-                    py::arg("counters") = counters(), py::arg("link") = link_quality(link_));
+                    py::arg("findings") = b.findings.load(), py::arg("counters") = counters(),
+                    py::arg("link") = link_quality(link_));
   }
 
   py::object take_reward_error() { return std::exchange(reward_.error, py::none()); }
