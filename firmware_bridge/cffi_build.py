@@ -14,6 +14,7 @@ HERE = Path(__file__).resolve().parent
 # In the order in which they need each other.
 HEADERS = (
     "protocol/safe.h",
+    "protocol/limit.h",
     "protocol/crc32.h",
     "protocol/cobs.h",
     "protocol/frame.h",

@@ -103,6 +103,35 @@ def test_a_row_is_valid_where_the_protocol_says_so(
     assert lib.tl_row_valid(row) == oracle.row_valid({**fields, **named})
 
 
+SMALL = st.sampled_from([-math.inf, -1.0, 0.0, 0.5, 1.0, math.inf, math.nan])
+LIMIT = st.tuples(
+    st.integers(0, 4), st.sampled_from([0, 1, 254, 255]), st.sampled_from([-1, 0, 1]), SMALL, SMALL, SMALL
+)
+
+
+@pytest.mark.hazard("device-sheet-invalid")
+@settings(max_examples=400, deadline=None)
+@given(st.booleans(), st.integers(0, 8), st.lists(LIMIT, max_size=3), st.booleans())
+@example(False, 4, [(2, 255, 0, -math.inf, 80.0, 0.0)], False)
+@example(False, 1, [(1, 0, 1, -1.0, 1.0, 0.0), (3, 255, 0, -1.0, math.inf, 0.5)], False)
+@example(False, 6, [], True)
+@example(False, 6, [(2, 255, 0, 0.0, 1.0, 0.0)], True)
+@example(True, 4, [], False)
+def test_a_role_and_limits_are_valid_where_the_protocol_says_so(
+    actuator: bool, role: int, limits: list[tuple[int, int, int, float, float, float]], unit_range: bool
+) -> None:
+    low, high = (0.0, 1.0) if unit_range else (-1.0, 1.0)
+    row = ffi.new("tl_row *")
+    row.actuator, row.safe, row.role, row.n_limits = actuator, 4 * actuator, role, len(limits)
+    row.min, row.max, row.slew = low, high, 1.0
+    row.name, row.unit = b"x", b"m"
+    for at, limit in zip(row.limits, limits, strict=False):
+        at.kind, at.actuator, at.sense, at.low, at.high, at.slope = limit
+    fields = {"actuator": actuator, "safe": 4 * actuator, "min": low, "max": high, "slew": 1.0, "safe_value": 0.0}
+    wanted = oracle.row_valid({**fields, "name": "x", "unit": "m", "role": role, "limits": limits})
+    assert lib.tl_row_valid(row) == wanted
+
+
 @pytest.mark.hazard("device-sheet-invalid")
 @settings(max_examples=300, deadline=None)
 @given(st.floats(0.5, 2.0, width=32), st.integers(-30, 30), st.floats(0.4, 2.5), st.booleans())

@@ -14,10 +14,10 @@ import pytest
 from rtu_edge._bridge import lib
 
 from rtu_edge import _testing
-from rtu_edge.device import plants
+from rtu_edge.device import limits, plants
 from rtu_edge.device.limits import in_force
 from rtu_edge.device.ports import open_port
-from rtu_edge.device.schema import Cap, DataSheet, Hello, Limits, Safe
+from rtu_edge.device.schema import Cap, DataSheet, Hello, LimitKind, Limits, Role, Safe, SheetLimit
 from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.loop import Link, Loop, LoopConfig
 
@@ -119,6 +119,12 @@ def test_numbers_of_the_wire_are_those_of_the_c_code() -> None:
     assert {cap.value: f"TL_CAP_{cap.name}" for cap in Cap} == {
         getattr(lib, n): n for n in dir(lib) if n[:7] == "TL_CAP_"
     }
+    for kinds, prefix in ((Role, "TL_ROW_"), (LimitKind, "TL_LIMIT_")):
+        named = {f"{prefix}{each.name}": each.value for each in kinds if each is not LimitKind.OTHER}
+        found = {n: getattr(lib, n) for n in dir(lib) if n.startswith(prefix)}
+        not_kinds = {"TL_ROW_COUNT", "TL_ROW_LIMITS_MAX", "TL_LIMIT_ALL"}
+        assert named == {name: value for name, value in found.items() if name not in not_kinds}
+    assert (SheetLimit(LimitKind.FAULT).actuator, limits._LIMITS) == (lib.TL_LIMIT_ALL, lib.TL_ROW_LIMITS_MAX)
     assert (Hello().protocol, Hello().role) == (lib.TL_PROTO_VERSION, lib.TL_ROLE_HOST)
 
 

@@ -16,6 +16,7 @@ from rtu_edge._bridge import ffi, lib
 from rtu_edge.device import protocol
 from rtu_edge.device.protocol import Decoder, Frame, FrameType, encode, pack, unpack
 from rtu_edge.device.protocol.codec import message_to_c
+from rtu_edge.device.schema import LimitKind, Role, SheetLimit
 
 u8, u16, u32, u64 = (st.integers(0, 2**n - 1) for n in (8, 16, 32, 64))
 f32 = st.floats(width=32, allow_nan=False)
@@ -138,6 +139,9 @@ def test_frame_round_trip(frame: Frame) -> None:
     assert Decoder().feed(tx) == [frame]
 
 
+LIMITS = st.lists(
+    st.builds(SheetLimit, st.sampled_from(LimitKind), f32, f32, u8, st.sampled_from([-1, 0, 1]), f32), max_size=4
+).map(tuple)
 MESSAGES = st.one_of(
     st.builds(
         protocol.Hello,
@@ -145,7 +149,7 @@ MESSAGES = st.one_of(
     ),
     st.builds(protocol.Ping, u64),
     st.builds(protocol.Pong, u64, u64, u64),
-    st.builds(protocol.Describe, u8),
+    st.builds(protocol.Describe, u8, st.integers(1, 255)),
     st.builds(
         protocol.Channel,
         name=plain.map(lambda t: t[:24]),
@@ -157,6 +161,8 @@ MESSAGES = st.one_of(
         safe=u8,
         slew=f32,
         safe_value=f32,
+        role=st.sampled_from(Role),
+        limits=LIMITS,
     ),
     st.builds(protocol.Cmd, u32, u32, u16, values, u8, st.booleans()),
     st.builds(protocol.Arm, u32, st.booleans()),
@@ -179,12 +185,19 @@ MESSAGES = st.one_of(
 )
 
 
+def plain_limit(each: SheetLimit) -> tuple[float, ...]:
+    return each.kind, each.actuator, each.sense, each.low, each.high, each.slope
+
+
 def oracle_payload(message: protocol.Message, kind: int) -> bytes:
     """The payload by the oracle; the fields of the dataclasses need some order first."""
     if isinstance(message, protocol.Channel):
         m = message
         text = (m.name.encode(), m.unit.encode())
-        return oracle.payload(kind, m.index, m.actuator, m.safe, m.min, m.max, m.slew, m.safe_value, *text)
+        fields = oracle.row_fields(m.role, [plain_limit(each) for each in m.limits])
+        return oracle.payload(kind, m.index, m.actuator, m.safe, m.min, m.max, m.slew, m.safe_value, *text) + fields
+    if isinstance(message, protocol.Describe):
+        return bytes([message.index] + [message.version] * (message.version > 1))
     if isinstance(message, protocol.Cmd):
         m = message
         return oracle.payload(kind, m.session, m.obs_t_us, m.ttl_ms, m.mode, len(m.u), values=m.u)
@@ -247,6 +260,8 @@ def test_too_much_for_a_frame_is_an_error() -> None:
         encode(Frame(FrameType.LOG, payload=b"x" * 239))
     with pytest.raises(ValueError, match="at most 24"):
         pack(protocol.Channel("n" * 25, "N", 0.0, 1.0))
+    with pytest.raises(ValueError, match="at most 4"):
+        pack(protocol.Channel("n", "N", 0.0, 1.0, limits=(SheetLimit(LimitKind.FAULT, high=1.0),) * 5))
     with pytest.raises(OverflowError):
         pack(protocol.Arm(2**32))
 

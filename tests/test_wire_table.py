@@ -4,7 +4,9 @@ what the table states.
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rtu_edge._bridge import ffi, lib
@@ -60,10 +62,10 @@ def test_documentation_prints_the_table_of_the_code() -> None:
 class Bench:
     """A device in its process's memory, a clock, a host's count of frames."""
 
-    def __init__(self, **options: int) -> None:
+    def __init__(self, **options: Any) -> None:
         self.now_us = 5 * SECONDS
         self.seq = 0
-        self.device = InProcessDevice("servo", now_us=self.now_us, boot_id=9, **options)
+        self.device = InProcessDevice(options.pop("plant", "servo"), now_us=self.now_us, boot_id=9, **options)
 
     @property
     def state(self) -> DeviceState:
@@ -115,8 +117,15 @@ class Bench:
         )
         self.device._c.plant.observe = self._observe
 
+    def overheat(self) -> None:
+        """From now on the joint measures 95 C, 5 above its limit."""
+        bits = struct.unpack("<I", struct.pack("<f", 95.0))[0]
+        at = lib.TL_PARAM_OBSERVATION + 4
+        param = protocol.Param(at, lib.TL_PARAM_WRITE, lib.TL_PARAM_F32, bits)
+        assert self.send(param) == [protocol.Param(at, lib.TL_PARAM_IS, lib.TL_PARAM_F32, bits)]
 
-def bench_in(state: str, **options: int) -> Bench:
+
+def bench_in(state: str, **options: Any) -> Bench:
     bench = Bench(**options)
     if state != "BOOT":
         bench.tick()
@@ -157,6 +166,7 @@ IMPOSSIBLE = {
     **{(state, "EXPIRED"): "no session" for state in ("BOOT", "DISARMED", "SAFE", "ESTOP")},
     **{(state, "READY"): "no reset" for state in ("BOOT", "DISARMED", "ARMED", "SAFE", "ESTOP")},
     ("BOOT", "SENSOR"): "nothing is measured",
+    ("BOOT", "LIMIT"): "nothing is measured",
     ("RESETTING", "SENSOR"): "nothing is measured",
 }
 
@@ -168,6 +178,8 @@ def happen(bench: Bench, on: str) -> list[protocol.Message]:
         return bench.wait(SECONDS + 1)
     if on == "SENSOR":
         bench.blind()
+    if on == "LIMIT":
+        bench.overheat()
     if (bench.state.name, on) in IMPOSSIBLE:
         return []
     return bench.tick()
@@ -209,7 +221,8 @@ ANSWERS = {  # what leaves the device at once
 def test_each_cell(state: str, on: str) -> None:
     doc = table_of_doc()[state, on]
     action, _, after = doc.partition(" -> ")
-    bench = bench_in(state, reset_ticks=0 if on == "READY" else 2)
+    plant = {"plant": "joint"} if on == "LIMIT" else {}
+    bench = bench_in(state, reset_ticks=0 if on == "READY" else 2, **plant)
     steps = bench.device._c.simulated.state.episode.step
     answer = happen(bench, on)
     if (state, on) in IMPOSSIBLE:
@@ -226,7 +239,9 @@ def test_each_cell(state: str, on: str) -> None:
         assert answer == [protocol.Ack(FrameType[on], Status.BUSY, bench.seq)]
         assert bench.state.name == state
         return
-    expected = ["State"] if on == "SENSOR" else ANSWERS[action]  # a sensor fails during a tick, which owes a STATE
+    # Sensors fail, and limits are exceeded, during a tick, which owes a STATE; a LOG names the limit.
+    during = {"SENSOR": ["State"], "LIMIT": ["Log", "State"] if action == "safe" else ["State"]}
+    expected = during.get(on, ANSWERS[action])
     assert kinds(answer) == expected
     assert bench.state.name == (after or state)
     bridge = bench.device.bridge
@@ -238,7 +253,7 @@ def test_each_cell(state: str, on: str) -> None:
         assert told.state == bench.state, "STATE tells the state that it leads to"
         assert (told.fault != 0) == (bench.state in (DeviceState.SAFE, DeviceState.ESTOP))
     moved = bench.device._c.simulated.state.episode.step - steps
-    assert moved == (action in ("rest", "run", "wait") or on == "SENSOR"), (
+    assert moved == (action in ("rest", "run", "wait") or on in during), (
         "the plant is told its outputs with each tick, and with nothing else; start and first put it to its start again"
     )
     assert (bench.device.driver[0] == bridge.applied[0]) and bridge.applied[0] == 0.0
@@ -252,7 +267,7 @@ def test_each_cell(state: str, on: str) -> None:
     if action in ("arm", "clear"):
         assert bridge.fault == 0
     if action == "safe":
-        assert bridge.fault == (lib.TL_FAULT_SENSOR if on == "SENSOR" else lib.TL_FAULT_SILENCE)
+        assert bridge.fault == getattr(lib, f"TL_FAULT_{on if on in during else 'SILENCE'}")
     if action == "estop":
         assert bridge.fault & lib.TL_FAULT_ESTOP
 

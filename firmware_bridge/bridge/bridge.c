@@ -17,7 +17,8 @@ typedef enum {
     DONE,      /* the new state is the cell's `next` */
     THEN_TICK, /* the same, followed by this event */
     THEN_READY,
-    THEN_SENSOR
+    THEN_SENSOR,
+    THEN_LIMIT
 } result;
 
 /* ---- actions: described at TL_DO_* in bridge.h; all checks precede the first change ---- */
@@ -73,26 +74,23 @@ static result send_row(tl_bridge *bridge, const event *e) {
     tl_frame frame;
     if (!tl_describe_unpack(e->frame, &describe) || !tl_bridge_row(&bridge->config, describe.index, &row))
         return refuse(bridge, e, TL_STATUS_INVALID);
+    if (describe.version < 2) tl_sheet_strip(&row);
     tl_row_pack(&row, &frame);
     tl_send_frame(bridge, &frame, e->now_us);
     return DONE;
 }
 
-static result send_param(tl_bridge *bridge, const event *e) {
-    tl_param param;
-    tl_frame frame;
-    if (!tl_param_unpack(e->frame, &param)) return refuse(bridge, e, TL_STATUS_INVALID);
-    if (param.op != TL_PARAM_READ || param.index >= TL_COUNTER_COUNT) return refuse(bridge, e, TL_STATUS_UNSUPPORTED);
-    bridge->counters[TL_COUNTER_FRAMES] = bridge->rx.frames;
-    bridge->counters[TL_COUNTER_CRC_ERRORS] = bridge->rx.crc_errors;
-    bridge->counters[TL_COUNTER_GARBLED] = bridge->rx.garbled;
-    bridge->counters[TL_COUNTER_OVERLONG] = bridge->rx.overlong;
-    param.op = TL_PARAM_IS;
-    param.kind = TL_PARAM_U32;
-    param.bits = bridge->counters[param.index];
-    tl_param_pack(&param, &frame);
-    tl_send_frame(bridge, &frame, e->now_us);
+/* The newer of the versions that both ends have. */
+static result send_hello(tl_bridge *bridge, const event *e) {
+    tl_hello asked;
+    const uint8_t version = tl_hello_unpack(e->frame, &asked) ? asked.proto_ver : 1;
+    tl_send_hello(bridge, version < 1 ? 1 : version < TL_PROTO_VERSION ? version : TL_PROTO_VERSION, e->now_us);
     return DONE;
+}
+
+static result send_param(tl_bridge *bridge, const event *e) {
+    const uint8_t status = tl_param_answer(bridge, e->frame, e->now_us);
+    return status == TL_STATUS_OK ? DONE : refuse(bridge, e, status);
 }
 
 static result command(tl_bridge *bridge, const event *e) {
@@ -179,9 +177,14 @@ static result reset_again(tl_bridge *bridge, const event *e) {
 static result start(tl_bridge *bridge, const event *e) {
     tl_drive_rest(bridge);
     (void)tl_drive_first(bridge);
-    tl_send_hello(bridge, e->now_us);
+    tl_send_hello(bridge, 1, e->now_us); /* a host of any version reads it; each asks in its own */
     bridge->state_owed = true;
     return DONE;
+}
+
+/* What the period has measured. */
+static result judged(const tl_bridge *bridge, bool finite) {
+    return !finite ? THEN_SENSOR : tl_limits_exceeded(bridge) != NULL ? THEN_LIMIT : DONE;
 }
 
 static result first(tl_bridge *bridge, const event *e) {
@@ -192,27 +195,31 @@ static result first(tl_bridge *bridge, const event *e) {
     bridge->first_us = tl_session_clock(bridge, e->now_us);
     bridge->life_us = e->now_us;
     bridge->state_owed = true;
-    return tl_drive_first(bridge) ? DONE : THEN_SENSOR;
+    return judged(bridge, tl_drive_first(bridge));
 }
 
 static result run(tl_bridge *bridge) {
     if (bridge->lockstep) bridge->virtual_us += bridge->config.plant->sheet->period_us;
     bridge->counters[TL_COUNTER_TICKS]++;
     bridge->state_owed = true;
-    return tl_drive_step(bridge) ? DONE : THEN_SENSOR;
+    return judged(bridge, tl_drive_step(bridge));
 }
 
 static result wait(tl_bridge *bridge) {
     bridge->counters[TL_COUNTER_TICKS]++;
     bridge->state_owed = true;
     tl_drive_rest(bridge);
+    if (tl_limits_exceeded(bridge) != NULL) return THEN_LIMIT;
     return bridge->config.reset_done == NULL || bridge->config.reset_done(bridge->config.plant_state) ? THEN_READY
                                                                                                       : DONE;
 }
 
 static result go_safe(tl_bridge *bridge, const event *e) {
     if (e->on == TL_ON_EXPIRED) bridge->counters[TL_COUNTER_SILENCES]++;
-    bridge->fault |= e->on == TL_ON_EXPIRED ? TL_FAULT_SILENCE : TL_FAULT_SENSOR;
+    if (e->on == TL_ON_LIMIT) tl_limits_log(bridge, e->now_us);
+    bridge->fault |= e->on == TL_ON_EXPIRED ? TL_FAULT_SILENCE
+                     : e->on == TL_ON_LIMIT ? TL_FAULT_LIMIT
+                                            : TL_FAULT_SENSOR;
     close_session(bridge);
     return DONE;
 }
@@ -220,8 +227,7 @@ static result go_safe(tl_bridge *bridge, const event *e) {
 static result act(tl_bridge *bridge, const tl_bridge_rule *rule, const event *e) {
     switch (rule->action) {
         case TL_DO_SEND_HELLO:
-            tl_send_hello(bridge, e->now_us);
-            return DONE;
+            return send_hello(bridge, e);
         case TL_DO_SEND_PONG:
             tl_send_pong(bridge, e->frame, e->now_us);
             return DONE;
@@ -280,7 +286,10 @@ static void handle(tl_bridge *bridge, event e) {
         const result done = act(bridge, &rule, &e);
         if (done != STAYED) bridge->state = rule.next;
         more = done > DONE;
-        e.on = done == THEN_TICK ? TL_ON_TICK : done == THEN_READY ? TL_ON_READY : TL_ON_SENSOR;
+        e.on = done == THEN_TICK    ? TL_ON_TICK
+               : done == THEN_READY ? TL_ON_READY
+               : done == THEN_LIMIT ? TL_ON_LIMIT
+                                    : TL_ON_SENSOR;
         e.frame = NULL;
     }
     if (bridge->state_owed) tl_send_state(bridge, e.now_us);
@@ -376,7 +385,9 @@ bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t 
     if (config->plant->reset == NULL || config->plant->step == NULL || config->plant->observe == NULL) return false;
     if (config->send == NULL || sheet->period_us == 0 || sheet->observation_size == 0 || sheet->action_size == 0)
         return false;
-    if (sheet->observation_size + sheet->action_size > TL_VALUES_MAX || !tl_sheet_hash(config, &bridge->schema_hash))
+    if (sheet->observation_size + sheet->action_size > TL_VALUES_MAX || !tl_limits_valid(sheet)) return false;
+    if (!tl_sheet_hash(config, TL_PROTO_VERSION, &bridge->schema_hash) ||
+        !tl_sheet_hash(config, 1, &bridge->schema_hash_1))
         return false;
     bridge->ttl_max_us = bridge->config.ttl_max_ms * 1000u;
     bridge->due_us = now_us;

@@ -68,6 +68,7 @@ enum {
     TL_ON_TICK,    /* a period has passed; in lockstep: a new command has been accepted */
     TL_ON_EXPIRED, /* no fresh command in time */
     TL_ON_SENSOR,  /* the plant's observation is not finite */
+    TL_ON_LIMIT,   /* an observation is outside a limit of the data sheet (TL_LIMIT_FAULT) */
     TL_ON_READY,   /* the plant has arrived at the start of an episode */
     TL_ON_COUNT
 };
@@ -111,6 +112,7 @@ typedef struct {
 typedef struct {
     tl_bridge_config config;
     uint32_t schema_hash;
+    uint32_t schema_hash_1; /* without roles and limits, for a host of version 1 */
     uint32_t ttl_max_us;
 
     uint8_t state;   /* TL_STATE_* */
@@ -153,12 +155,20 @@ typedef struct {
     bool ending; /* the episode has just ended: outputs pass to safe once STATE has reported what was applied */
     float x[TL_VALUES_MAX];
     float reward;
+    float measured[TL_VALUES_MAX]; /* of this period, also where x repeats the last of an episode */
+    float forced[TL_VALUES_MAX];   /* TL_PARAM_OBSERVATION, where is_forced */
+    bool is_forced[TL_VALUES_MAX];
+    uint8_t n_forced;
+    bool released;      /* the brake */
+    uint8_t limited_by; /* index + 1 of an observation whose limit has changed an output in this period; 0: none */
+    uint32_t limited;   /* number of such periods */
 
     /* pending output */
     bool state_owed;
     uint8_t refused_status; /* TL_STATUS_OK: nothing to send */
     uint16_t refused_seq;
     uint32_t reported_damaged, reported_skipped;
+    uint8_t reported_limited;
 
     uint32_t counters[TL_COUNTER_COUNT];
     tl_decoder rx;
@@ -169,7 +179,8 @@ typedef struct {
 /* Puts the bridge into BOOT and the plant at the start of episode 0; nothing is sent. The first tick, due at once,
  * sends HELLO. Returns false, and *bridge is unusable, when the data sheet does not fit the protocol: period 0,
  * observation_size or action_size 0 or together more than TL_VALUES_MAX, a row that tl_row_valid() refuses (its slew is
- * config.slew), a plant without reset, step or observe, or no send function. */
+ * config.slew), a limit of a row that does not exist or that acts on an actuator whose range does not contain 0, a
+ * plant without reset, step or observe, or no send function. */
 bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t now_us);
 
 /* Processes n bytes from the host, received at now_us, with any fragmentation. Expiry is checked first: bytes that were

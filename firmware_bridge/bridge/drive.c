@@ -23,40 +23,54 @@ float tl_drive_slew(const tl_bridge_config *config, uint8_t i) {
 /* The next output of actuator i on command. target is finite. */
 static float commanded(tl_bridge *bridge, const tl_plant_row *row, float slew, uint8_t i) {
     const float target = bridge->target[i];
-    const float v = slewed(clamp(target, row->min, row->max), bridge->applied[i], slew);
+    const float asked = slewed(clamp(target, row->min, row->max), bridge->applied[i], slew);
+    const float v = tl_limits_bound(bridge, i, asked, true, &bridge->limited_by);
     if (v != target) bridge->counters[TL_COUNTER_CLAMPED]++;
     return v;
 }
 
 /* The next output of an actuator in its safe behaviour, now at from. DAMP differs from OFF in the driver:
  * plant->apply. */
-static float safe(const tl_plant_row *row, float slew, float from) {
-    switch (row->safe) {
-        case TL_SAFE_HOLD:
-            return from;
-        case TL_SAFE_RAMP:
-            return slewed(row->safe_value, from, slew);
-        default:
-            return row->safe_value;
-    }
+static float safe(const tl_bridge *bridge, uint8_t i, uint8_t *by) {
+    const tl_plant_row *row = &actuators(bridge)[i];
+    float v = row->safe_value;
+    if (row->safe == TL_SAFE_HOLD) v = bridge->applied[i];
+    if (row->safe == TL_SAFE_RAMP) v = slewed(v, bridge->applied[i], tl_drive_slew(&bridge->config, i));
+    return tl_limits_bound(bridge, i, v, false, by);
 }
 
 static void move_outputs(tl_bridge *bridge) {
     const tl_plant_row *rows = actuators(bridge);
+    bridge->limited_by = 0;
     for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) {
         const float slew = tl_drive_slew(&bridge->config, i);
-        bridge->applied[i] =
-            bridge->live ? commanded(bridge, &rows[i], slew, i) : safe(&rows[i], slew, bridge->applied[i]);
+        bridge->applied[i] = bridge->live ? commanded(bridge, &rows[i], slew, i) : safe(bridge, i, &bridge->limited_by);
     }
+    if (bridge->limited_by != 0) bridge->limited++;
+}
+
+/* Reads what the limits are compared with. */
+static void measure(tl_bridge *bridge) {
+    bridge->config.plant->observe(bridge->config.plant_state, bridge->measured);
+    for (uint8_t i = 0; bridge->n_forced != 0 && i < bridge->config.plant->sheet->observation_size; i++)
+        if (bridge->is_forced[i]) bridge->measured[i] = bridge->forced[i];
 }
 
 /* Reads x. False when it, or the reward, is not finite. */
 static bool observe(tl_bridge *bridge) {
-    const tl_plant *plant = bridge->config.plant;
     bool finite = tl_f32_finite(bridge->reward);
-    plant->observe(bridge->config.plant_state, bridge->x);
-    for (uint8_t i = 0; i < plant->sheet->observation_size; i++) finite = finite && tl_f32_finite(bridge->x[i]);
+    measure(bridge);
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->observation_size; i++) {
+        bridge->x[i] = bridge->measured[i];
+        finite = finite && tl_f32_finite(bridge->x[i]);
+    }
     return finite;
+}
+
+static void turn_brake(tl_bridge *bridge, bool released) {
+    const tl_plant *plant = bridge->config.plant;
+    bridge->released = released;
+    if (plant->brake != NULL) plant->brake(bridge->config.plant_state, released);
 }
 
 /* The only call that applies outputs. Between two periods there is no step(), so a plant without apply receives
@@ -64,7 +78,10 @@ static bool observe(tl_bridge *bridge) {
 static tl_plant_result hand_over(tl_bridge *bridge, bool period) {
     const tl_plant *plant = bridge->config.plant;
     void *state = bridge->config.plant_state;
+    /* A command is in force only while armed. The brake holds before torque goes, and until it is there. */
+    if (!bridge->live) turn_brake(bridge, false);
     if (plant->apply != NULL) plant->apply(state, bridge->applied, bridge->live);
+    if (bridge->live) turn_brake(bridge, true);
     return period ? plant->step(state, bridge->applied) : (tl_plant_result){0.0f, false, false};
 }
 
@@ -75,25 +92,27 @@ static bool cut_outputs(tl_bridge *bridge) {
     bool changed = false;
     for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) {
         if (rows[i].safe != TL_SAFE_OFF && rows[i].safe != TL_SAFE_DAMP) continue;
-        changed = changed || bridge->applied[i] != rows[i].safe_value;
-        bridge->applied[i] = rows[i].safe_value;
+        const float v = safe(bridge, i, &bridge->limited_by);
+        changed = changed || bridge->applied[i] != v;
+        bridge->applied[i] = v;
     }
     return changed;
 }
 
 void tl_drive_release(tl_bridge *bridge, bool step) {
     bridge->live = bridge->ending = false;
-    if (bridge->config.plant->apply == NULL && !step) return; /* `applied` keeps the last command */
+    if (bridge->config.plant->apply == NULL && !step) { /* `applied` keeps the last command */
+        turn_brake(bridge, false);
+        return;
+    }
     const bool changed = cut_outputs(bridge);
     (void)hand_over(bridge, step && changed);
 }
 
 bool tl_drive_resting(const tl_bridge *bridge) {
-    const tl_plant_row *rows = actuators(bridge);
-    for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) {
-        const float at = bridge->applied[i];
-        if (safe(&rows[i], tl_drive_slew(&bridge->config, i), at) != at) return false;
-    }
+    uint8_t by = 0;
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++)
+        if (safe(bridge, i, &by) != bridge->applied[i]) return false;
     return true;
 }
 
@@ -115,6 +134,7 @@ void tl_drive_reset(tl_bridge *bridge, uint32_t seed) {
 void tl_drive_rest(tl_bridge *bridge) {
     move_outputs(bridge);
     (void)hand_over(bridge, true);
+    if (bridge->config.plant->sheet->n_limits != 0) measure(bridge);
 }
 
 bool tl_drive_first(tl_bridge *bridge) {
@@ -130,7 +150,10 @@ bool tl_drive_first(tl_bridge *bridge) {
 bool tl_drive_step(tl_bridge *bridge) {
     move_outputs(bridge);
     const tl_plant_result result = hand_over(bridge, true);
-    if (tl_episode_ended(bridge)) return true;
+    if (tl_episode_ended(bridge)) {
+        if (bridge->config.plant->sheet->n_limits != 0) measure(bridge);
+        return true;
+    }
     bridge->reward = result.reward;
     bridge->epflags =
         (uint8_t)((result.terminated ? TL_EPISODE_TERMINATED : 0) | (result.truncated ? TL_EPISODE_TRUNCATED : 0) |

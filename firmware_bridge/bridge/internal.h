@@ -17,7 +17,8 @@ static inline bool tl_episode_ended(const tl_bridge *bridge) {
 
 /* Sets the frame's seq and time, and sends it. */
 void tl_send_frame(tl_bridge *bridge, tl_frame *frame, uint64_t now_us);
-void tl_send_hello(tl_bridge *bridge, uint64_t now_us);
+/* In the form of this version, 1 to TL_PROTO_VERSION. */
+void tl_send_hello(tl_bridge *bridge, uint8_t version, uint64_t now_us);
 void tl_send_pong(tl_bridge *bridge, const tl_frame *ping, uint64_t now_us);
 void tl_send_ack(tl_bridge *bridge, const tl_frame *to, uint8_t status, uint64_t now_us);
 void tl_send_ack_again(tl_bridge *bridge, const tl_frame *to); /* with the count and the time of the last OK */
@@ -25,7 +26,8 @@ void tl_send_ack_again(tl_bridge *bridge, const tl_frame *to); /* with the count
 void tl_send_state(tl_bridge *bridge, uint64_t now_us);
 /* The last STATE of this lockstep session, byte for byte; nothing when there is none. */
 void tl_send_cached(tl_bridge *bridge);
-/* EVENTs for refused commands, skipped periods and damaged frames since the last call, at most one of each. */
+/* EVENTs for refused commands, skipped periods, damaged frames and a limit that began to act since the last call, at
+ * most one of each. */
 void tl_send_events(tl_bridge *bridge, uint64_t now_us);
 
 /* ---- drive.c: outputs and observations of the plant. */
@@ -42,7 +44,8 @@ bool tl_drive_resting(const tl_bridge *bridge);
 void tl_drive_init(tl_bridge *bridge, uint32_t seed);
 /* Starts the move to the start drawn from seed; the observation remains the last one until tl_drive_first(). */
 void tl_drive_reset(tl_bridge *bridge, uint32_t seed);
-/* One period without an episode: advances the outputs in their safe behaviour and applies them. */
+/* One period without an episode: advances the outputs in their safe behaviour and applies them. Where the data sheet
+ * has limits it also measures. */
 void tl_drive_rest(tl_bridge *bridge);
 /* Call when the plant has reached the start: flags FIRST, reads x; the outputs do not change.
  * Returns false when x is not finite; x is stored nevertheless. */
@@ -52,10 +55,29 @@ bool tl_drive_first(tl_bridge *bridge);
  * reported the applied values. Returns false when x or the reward is not finite; they are stored nevertheless. */
 bool tl_drive_step(tl_bridge *bridge);
 
+/* ---- limits.c: the limits of the data sheet, by what was measured last. */
+
+/* What the limits leave of output v of actuator i. command: v is one, so derating holds too. *by becomes index + 1 of
+ * the observation whose limit has changed v, and is unchanged if none has. */
+float tl_limits_bound(const tl_bridge *bridge, uint8_t i, float v, bool command, uint8_t *by);
+/* Name of an observation outside a TL_LIMIT_FAULT; NULL: none. */
+const char *tl_limits_exceeded(const tl_bridge *bridge);
+/* Sends a LOG that names it. */
+void tl_limits_log(tl_bridge *bridge, uint64_t now_us);
+/* Whether the limits fit the sheet's sizes and ranges; tl_row_valid() checks each by itself. */
+bool tl_limits_valid(const tl_plant_sheet *sheet);
+
+/* ---- param.c */
+
+/* Answers a PARAM; otherwise returns why it cannot. */
+uint8_t tl_param_answer(tl_bridge *bridge, const tl_frame *question, uint64_t now_us);
+
 /* ---- sheet.c: the data sheet. tl_bridge_row() is in bridge.h. */
 
-/* The hash of the schema; false when a row does not fit the protocol. */
-bool tl_sheet_hash(const tl_bridge_config *config, uint32_t *hash);
+/* The hash of the schema as this version has it; false when a row does not fit the protocol. */
+bool tl_sheet_hash(const tl_bridge_config *config, uint8_t version, uint32_t *hash);
+/* Takes roles and limits from a row: what is left is a row of version 1. */
+void tl_sheet_strip(tl_row *row);
 
 /* ---- session.c: acceptance rules for frames. These functions do not change the bridge. */
 

@@ -15,17 +15,17 @@ void tl_send_frame(tl_bridge *bridge, tl_frame *frame, uint64_t now_us) {
     bridge->config.send(bridge->config.send_context, wire, n);
 }
 
-void tl_send_hello(tl_bridge *bridge, uint64_t now_us) {
+void tl_send_hello(tl_bridge *bridge, uint8_t version, uint64_t now_us) {
     const tl_bridge_config *config = &bridge->config;
     const tl_plant_sheet *sheet = config->plant->sheet;
     tl_frame frame;
     tl_hello_pack(
         &(tl_hello){
-            .proto_ver = TL_PROTO_VERSION,
+            .proto_ver = version,
             .role = TL_ROLE_DEVICE,
             .caps = config->caps,
             .boot_id = config->boot_id,
-            .schema_hash = bridge->schema_hash,
+            .schema_hash = version < 2 ? bridge->schema_hash_1 : bridge->schema_hash,
             .period_us = sheet->period_us,
             .ttl_max_ms = config->ttl_max_ms,
             .observation_size = sheet->observation_size,
@@ -84,6 +84,9 @@ void tl_send_state(tl_bridge *bridge, uint64_t now_us) {
     };
     memcpy(state.x, bridge->x, sheet->observation_size * sizeof(float));
     memcpy(state.u, bridge->applied, sheet->action_size * sizeof(float));
+    /* Never that of the last observation of an episode: the brake's own state. */
+    for (uint8_t i = 0; sheet->roles != NULL && i < sheet->observation_size; i++)
+        if (sheet->roles[i] == TL_ROW_BRAKE) state.x[i] = bridge->released ? 0.0f : 1.0f;
     tl_state_pack(&state, &frame);
     const size_t n = finish(bridge, &frame, now_us, wire);
     if (bridge->lockstep) {
@@ -111,6 +114,9 @@ void tl_send_events(tl_bridge *bridge, uint64_t now_us) {
                    bridge->counters[TL_COUNTER_REFUSED], now_us);
     if (skipped != bridge->reported_skipped) send_event(bridge, TL_EVENT_OVERRUN, TL_STATUS_OK, 0, skipped, now_us);
     if (damaged != bridge->reported_damaged) send_event(bridge, TL_EVENT_DAMAGED, TL_STATUS_OK, 0, damaged, now_us);
+    if (bridge->limited_by != 0 && bridge->limited_by != bridge->reported_limited)
+        send_event(bridge, TL_EVENT_LIMITED, TL_STATUS_OK, (uint16_t)(bridge->limited_by - 1), bridge->limited, now_us);
+    bridge->reported_limited = bridge->limited_by;
     bridge->refused_status = TL_STATUS_OK;
     bridge->reported_skipped = skipped;
     bridge->reported_damaged = damaged;

@@ -18,6 +18,7 @@ uint8_t tl_check_arm(const tl_bridge *bridge, const tl_frame *frame, tl_arm *arm
     if (!tl_arm_unpack(frame, arm)) return TL_STATUS_INVALID;
     if (!newer_session(arm->session, bridge->last_session)) return TL_STATUS_SESSION;
     if (arm->lockstep && (bridge->config.caps & needed) != needed) return TL_STATUS_UNSUPPORTED;
+    if (tl_limits_exceeded(bridge) != NULL) return TL_STATUS_LIMIT;
     return TL_STATUS_OK;
 }
 

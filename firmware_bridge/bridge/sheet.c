@@ -25,16 +25,26 @@ bool tl_bridge_row(const tl_bridge_config *config, uint8_t index, tl_row *row) {
     row->safe_value = from->safe_value;
     copy_text(row->name, from->name, TL_NAME_MAX);
     copy_text(row->unit, from->unit, TL_UNIT_MAX);
+    if (row->actuator) return true;
+    row->role = sheet->roles != NULL ? sheet->roles[index] : (uint8_t)TL_ROW_ANY;
+    for (uint8_t i = 0; i < sheet->n_limits && row->n_limits < TL_ROW_LIMITS_MAX; i++)
+        if (sheet->limits[i].observation == index) row->limits[row->n_limits++] = sheet->limits[i].limit;
     return true;
 }
 
-bool tl_sheet_hash(const tl_bridge_config *config, uint32_t *hash) {
+void tl_sheet_strip(tl_row *row) {
+    row->role = TL_ROW_ANY;
+    row->n_limits = 0;
+}
+
+bool tl_sheet_hash(const tl_bridge_config *config, uint8_t version, uint32_t *hash) {
     const tl_plant_sheet *sheet = config->plant->sheet;
     char text[TL_SCHEMA_LINE_MAX];
     tl_row row;
     *hash = tl_crc32(0, text, tl_schema_head(sheet->period_us, sheet->observation_size, sheet->action_size, text));
     for (uint8_t i = 0; tl_bridge_row(config, i, &row); i++) {
         if (!tl_row_valid(&row)) return false;
+        if (version < 2) tl_sheet_strip(&row);
         *hash = tl_crc32(*hash, text, tl_schema_line(&row, text));
     }
     return true;

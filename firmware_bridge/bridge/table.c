@@ -24,6 +24,7 @@ static const tl_bridge_rule table[TL_STATE_COUNT][TL_ON_COUNT] =
                 [TL_ON_TICK] = GO(START, DISARMED),
                 [TL_ON_EXPIRED] = GO(NOTHING, BOOT),
                 [TL_ON_SENSOR] = GO(NOTHING, BOOT),
+                [TL_ON_LIMIT] = GO(NOTHING, BOOT),
                 [TL_ON_READY] = GO(NOTHING, BOOT),
             },
         [TL_STATE_DISARMED] =
@@ -38,6 +39,7 @@ static const tl_bridge_rule table[TL_STATE_COUNT][TL_ON_COUNT] =
                 [TL_ON_TICK] = GO(REST, DISARMED),
                 [TL_ON_EXPIRED] = GO(NOTHING, DISARMED),
                 [TL_ON_SENSOR] = GO(NOTHING, DISARMED),
+                [TL_ON_LIMIT] = GO(NOTHING, DISARMED),
                 [TL_ON_READY] = GO(NOTHING, DISARMED),
             },
         [TL_STATE_ARMED] =
@@ -52,6 +54,7 @@ static const tl_bridge_rule table[TL_STATE_COUNT][TL_ON_COUNT] =
                 [TL_ON_TICK] = GO(RUN, ARMED),
                 [TL_ON_EXPIRED] = GO(SAFE, SAFE),
                 [TL_ON_SENSOR] = GO(SAFE, SAFE),
+                [TL_ON_LIMIT] = GO(SAFE, SAFE),
                 [TL_ON_READY] = GO(NOTHING, ARMED),
             },
         [TL_STATE_SAFE] =
@@ -66,6 +69,7 @@ static const tl_bridge_rule table[TL_STATE_COUNT][TL_ON_COUNT] =
                 [TL_ON_TICK] = GO(REST, SAFE),
                 [TL_ON_EXPIRED] = GO(NOTHING, SAFE),
                 [TL_ON_SENSOR] = GO(NOTHING, SAFE),
+                [TL_ON_LIMIT] = GO(NOTHING, SAFE),
                 [TL_ON_READY] = GO(NOTHING, SAFE),
             },
         [TL_STATE_ESTOP] =
@@ -80,6 +84,7 @@ static const tl_bridge_rule table[TL_STATE_COUNT][TL_ON_COUNT] =
                 [TL_ON_TICK] = GO(REST, ESTOP),
                 [TL_ON_EXPIRED] = GO(NOTHING, ESTOP),
                 [TL_ON_SENSOR] = GO(NOTHING, ESTOP),
+                [TL_ON_LIMIT] = GO(NOTHING, ESTOP),
                 [TL_ON_READY] = GO(NOTHING, ESTOP),
             },
         [TL_STATE_RESETTING] =
@@ -94,6 +99,7 @@ static const tl_bridge_rule table[TL_STATE_COUNT][TL_ON_COUNT] =
                 [TL_ON_TICK] = GO(WAIT, RESETTING),
                 [TL_ON_EXPIRED] = GO(SAFE, SAFE),
                 [TL_ON_SENSOR] = GO(SAFE, SAFE),
+                [TL_ON_LIMIT] = GO(SAFE, SAFE),
                 [TL_ON_READY] = GO(FIRST, ARMED),
             },
 };

@@ -111,5 +111,5 @@ static void observe_full(const void *state, float *x) {
     x[3] = s->omega_rad_s;
 }
 
-const tl_plant tl_plant_cartpole = {&kSheet, reset, step, observe, sizeof(tl_cartpole_state), NULL};
-const tl_plant tl_plant_cartpole_full = {&kSheetFull, reset, step, observe_full, sizeof(tl_cartpole_state), NULL};
+const tl_plant tl_plant_cartpole = {&kSheet, reset, step, observe, sizeof(tl_cartpole_state), NULL, NULL};
+const tl_plant tl_plant_cartpole_full = {&kSheetFull, reset, step, observe_full, sizeof(tl_cartpole_state), NULL, NULL};

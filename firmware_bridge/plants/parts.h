@@ -80,7 +80,7 @@ static inline float tl_plant_uniform(uint32_t *rng, float lo, float hi) {
 
 extern const tl_plant tl_plant_cartpole, tl_plant_cartpole_full;
 extern const tl_plant tl_plant_pendulum, tl_plant_pendulum_full;
-extern const tl_plant tl_plant_servo, tl_plant_servo_full;
+extern const tl_plant tl_plant_servo, tl_plant_servo_full, tl_plant_joint;
 
 /* step() of so many neighbours at once, to the bit: the same arithmetic in a loop that becomes vectors. u[i] is of the
  * one actuator of plant i. No firmware reaches it (batch.c). */

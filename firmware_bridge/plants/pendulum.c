@@ -85,5 +85,5 @@ static void observe_full(const void *state, float *x) {
     x[2] = ((const tl_pendulum_state *)state)->omega_rad_s;
 }
 
-const tl_plant tl_plant_pendulum = {&kSheet, reset, step, observe, sizeof(tl_pendulum_state), NULL};
-const tl_plant tl_plant_pendulum_full = {&kSheetFull, reset, step, observe_full, sizeof(tl_pendulum_state), NULL};
+const tl_plant tl_plant_pendulum = {&kSheet, reset, step, observe, sizeof(tl_pendulum_state), NULL, NULL};
+const tl_plant tl_plant_pendulum_full = {&kSheetFull, reset, step, observe_full, sizeof(tl_pendulum_state), NULL, NULL};

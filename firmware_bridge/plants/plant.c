@@ -2,8 +2,8 @@
 #include "firmware_bridge/plants/parts.h"
 
 static const tl_plant *const kPlants[] = {
-    &tl_plant_cartpole,      &tl_plant_cartpole_full, &tl_plant_pendulum,
-    &tl_plant_pendulum_full, &tl_plant_servo,         &tl_plant_servo_full,
+    &tl_plant_cartpole, &tl_plant_cartpole_full, &tl_plant_pendulum, &tl_plant_pendulum_full,
+    &tl_plant_servo,    &tl_plant_servo_full,    &tl_plant_joint,
 #ifdef TL_PLANT_OWN
     &tl_plant_own,
 #endif

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "firmware_bridge/protocol/limit.h"
 #include "firmware_bridge/protocol/safe.h"
 
 #ifdef __cplusplus
@@ -33,6 +34,12 @@ typedef struct {
     float safe_value; /* what a safe actuator applies (TL_SAFE_OFF, TL_SAFE_RAMP) */
 } tl_plant_row;
 
+/* A limit of an observation, which the device enforces (limit.h). */
+typedef struct {
+    uint8_t observation; /* its index */
+    tl_limit limit;
+} tl_sheet_limit;
+
 /* One parameter of the plant, with its source. */
 typedef struct {
     const char *name;
@@ -45,8 +52,11 @@ typedef struct {
     const char *name;
     uint32_t period_us; /* one step */
     uint8_t observation_size, action_size;
-    uint32_t max_steps;       /* maximum number of steps of an episode; tl_plant_limit changes it */
-    const tl_plant_row *rows; /* observation_size observations, then action_size actuators */
+    uint32_t max_steps;           /* maximum number of steps of an episode; tl_plant_limit changes it */
+    const tl_plant_row *rows;     /* observation_size observations, then action_size actuators */
+    const uint8_t *roles;         /* TL_ROW_*, of each observation; NULL: none has one */
+    const tl_sheet_limit *limits; /* n_limits, at most TL_ROW_LIMITS_MAX of one observation */
+    uint8_t n_limits;
     const char *title;
     const char *reward; /* the reward of one step, in words */
     const char *source; /* paper, environment or manufacturer's manual */
@@ -86,12 +96,19 @@ typedef struct {
     uint32_t hold; /* steps until the next target */
 } tl_servo_state;
 
+typedef struct {
+    tl_servo_state servo;
+    float temperature_c;
+    uint32_t released; /* the brake */
+} tl_joint_state;
+
 /* Storage for any plant's state, suitably aligned. */
 typedef union {
     tl_plant_episode episode;
     tl_cartpole_state cartpole;
     tl_pendulum_state pendulum;
     tl_servo_state servo;
+    tl_joint_state joint;
     uint32_t own[32]; /* a user-supplied plant */
 } tl_plant_state;
 
@@ -107,7 +124,10 @@ typedef union {
  *   apply    before step() in each period, and at once, without waiting for a period, when the outputs pass to their
  *            safe behaviour: SAFE, ESTOP, DISARMED, end of an episode, RESET. live: u is a command. Not live: u is the
  *            safe behaviour, so an actuator whose safe behaviour is TL_SAFE_DAMP brakes. NULL: the change takes effect
- *            at the next step(). */
+ *            at the next step().
+ *   brake    with each apply() and step(), and at once when commands end, also without apply: released only while the
+ *            device is armed and a command is in force. It is engaged before the outputs change, and released after
+ *            them. NULL: no brake. */
 typedef struct {
     const tl_plant_sheet *sheet;
     void (*reset)(void *state, uint32_t seed); /* start of an episode; max_steps of the sheet */
@@ -116,6 +136,7 @@ typedef struct {
     void (*observe)(const void *state, float *x);
     size_t state_bytes; /* <= sizeof(tl_plant_state) */
     void (*apply)(void *state, const float *u, bool live);
+    void (*brake)(void *state, bool released);
 } tl_plant;
 
 /* A user-supplied plant: with TL_PLANT_OWN the registry has one more plant, which the user's code defines (rtu-edge
@@ -124,7 +145,8 @@ typedef struct {
 extern const tl_plant tl_plant_own;
 #endif
 
-/* "cartpole", "cartpole-full", "pendulum", "pendulum-full", "servo", "servo-full"; NULL when the name is unknown. */
+/* "cartpole", "cartpole-full", "pendulum", "pendulum-full", "servo", "servo-full", "joint"; NULL for another
+ * name. */
 const tl_plant *tl_plant_find(const char *name);
 size_t tl_plant_count(void);
 const tl_plant *tl_plant_at(size_t index); /* NULL beyond the last */

@@ -117,5 +117,5 @@ static void observe_full(const void *state, float *x) {
     x[3] = s->current_a;
 }
 
-const tl_plant tl_plant_servo = {&kSheet, reset, step, observe, sizeof(tl_servo_state), NULL};
-const tl_plant tl_plant_servo_full = {&kSheetFull, reset, step, observe_full, sizeof(tl_servo_state), NULL};
+const tl_plant tl_plant_servo = {&kSheet, reset, step, observe, sizeof(tl_servo_state), NULL, NULL};
+const tl_plant tl_plant_servo_full = {&kSheetFull, reset, step, observe_full, sizeof(tl_servo_state), NULL, NULL};

@@ -1,4 +1,4 @@
-/* TickLink v1 messages: structure of the payloads. Offsets in bytes, little-endian, packed by shifts.
+/* TickLink v2 messages: structure of the payloads. Offsets in bytes, little-endian, packed by shifts.
  *
  * For each message X:
  *   void tl_X_pack(const tl_X *, tl_frame *)     writes type, flags, size and payload; the sender sets seq and t_us.
@@ -13,13 +13,14 @@
 #include <stdint.h>
 
 #include "firmware_bridge/protocol/frame.h"
+#include "firmware_bridge/protocol/limit.h"
 #include "firmware_bridge/protocol/safe.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { TL_PROTO_VERSION = 1 };
+enum { TL_PROTO_VERSION = 2 }; /* 1 is answered too: docs/protocol_versions.md */
 
 /* frame.type */
 enum {
@@ -75,7 +76,8 @@ enum {
 enum {
     TL_FAULT_SILENCE = 1, /* no fresh command in time */
     TL_FAULT_ESTOP = 2,   /* ESTOP was received */
-    TL_FAULT_SENSOR = 4   /* an observation was not finite */
+    TL_FAULT_SENSOR = 4,  /* an observation was not finite */
+    TL_FAULT_LIMIT = 8    /* an observation was outside a limit of the data sheet (TL_LIMIT_FAULT) */
 };
 
 /* ack.status and event.status */
@@ -92,14 +94,17 @@ enum {
     TL_STATUS_MODE = 8,        /* CMD: lockstep flag differs from the session's, or unknown mode */
     TL_STATUS_SEQ = 9,         /* CMD: not newer than the last one */
     TL_STATUS_STALE = 10,      /* CMD: answers an observation that is too old; in lockstep, any but the last one */
-    TL_STATUS_VALUE = 11       /* CMD: a value is not finite */
+    TL_STATUS_VALUE = 11,      /* CMD: a value is not finite */
+    TL_STATUS_LIMIT = 12       /* ARM: an observation is outside a limit of the data sheet (TL_LIMIT_FAULT) */
 };
 
 /* event.code */
 enum {
     TL_EVENT_REFUSED = 1, /* a command was refused: status, seq; count of all refused since boot */
     TL_EVENT_OVERRUN = 2, /* the device's tick came late: count of periods skipped since boot */
-    TL_EVENT_DAMAGED = 3  /* frames arrived damaged: count since boot */
+    TL_EVENT_DAMAGED = 3, /* frames arrived damaged: count since boot */
+    TL_EVENT_LIMITED = 4  /* a limit of the data sheet begins to change outputs: seq is the observation's index; count
+                             of periods in which outputs were changed since boot */
 };
 
 /* cmd.mode */
@@ -109,6 +114,7 @@ enum {
     TL_VALUES_MAX = 55, /* n + m of a STATE; n of a CMD */
     TL_NAME_MAX = 24,
     TL_UNIT_MAX = 12,
+    TL_ROW_LIMITS_MAX = 4,
     TL_LOG_MAX = TL_PAYLOAD_MAX - 1,
     TL_AGE_NONE = 0xFFFF /* state.cmd_age_ms: no command since ARM, or 65.535 s and more ago */
 };
@@ -141,12 +147,19 @@ typedef struct {
     uint64_t t2_us; /* 16  the device's clock as it answered */
 } tl_pong;
 
-/* 04 DESCRIBE, 1 byte: requests a ROW. Observations first, then actuators. */
+/* 04 DESCRIBE, 1 byte (version 1) or 2: requests a ROW. Observations first, then actuators. */
 typedef struct {
-    uint8_t index; /* 0  0 to observation_size + action_size - 1 */
+    uint8_t index;   /* 0  0 to observation_size + action_size - 1 */
+    uint8_t version; /* 1  of the ROW, 2 or more; without this byte 1: its 56 bytes alone */
 } tl_describe;
 
-/* 05 ROW, 56 bytes: one observation or actuator. Text is ASCII 21 to 7E, padded with 00 to its field. */
+/* 05 ROW, 56 bytes: one observation or actuator. Text is ASCII 21 to 7E, padded with 00 to its field. From version 2 on
+ * fields follow, each tag u8 (not 0), size u8, size bytes: TL_FIELD_*. A receiver skips a tag that it does not know,
+ * and the bytes of a known one beyond those that it knows. */
+enum {
+    TL_FIELD_ROLE = 1, /* 1 byte: TL_ROW_* */
+    TL_FIELD_LIMIT = 2 /* 16 bytes: 0 kind u8, 1 actuator u8, 2 sense i8, 3 reserved, 4 low, 8 high, 12 slope f32 */
+};
 typedef struct {
     uint8_t index;              /*  0 */
     uint8_t actuator;           /*  1  0 observation, 1 actuator */
@@ -157,6 +170,9 @@ typedef struct {
     float safe_value;           /* 16 */
     char name[TL_NAME_MAX + 1]; /* 20  24 bytes on the wire; ends with 0 here */
     char unit[TL_UNIT_MAX + 1]; /* 44  12 bytes on the wire */
+    uint8_t role;               /* field TL_FIELD_ROLE */
+    uint8_t n_limits;           /* number of fields TL_FIELD_LIMIT */
+    tl_limit limits[TL_ROW_LIMITS_MAX];
 } tl_row;
 
 /* 10 CMD, 12 + 4 n bytes. */
@@ -232,7 +248,10 @@ enum {
     TL_COUNTER_COUNT
 };
 
-/* 30 PARAM, 8 bytes: reads or writes one number; the device answers with PARAM (TL_PARAM_IS) or ACK. */
+/* 30 PARAM, 8 bytes: reads or writes one number; the device answers with PARAM (TL_PARAM_IS) or ACK. What can be
+ * written: TL_PARAM_OBSERVATION + i of a simulated plant, for fault injection: kind F32 replaces what observation i
+ * measures by bits, before the rules of the device see it; kind U32 ends that. */
+enum { TL_PARAM_OBSERVATION = 0x1000 };
 enum { TL_PARAM_READ = 0, TL_PARAM_WRITE = 1, TL_PARAM_IS = 2 };
 enum { TL_PARAM_U32 = 0, TL_PARAM_F32 = 1 };
 typedef struct {
@@ -259,7 +278,8 @@ bool tl_pong_unpack(const tl_frame *frame, tl_pong *pong);
 void tl_describe_pack(const tl_describe *describe, tl_frame *frame);
 bool tl_describe_unpack(const tl_frame *frame, tl_describe *describe);
 void tl_row_pack(const tl_row *row, tl_frame *frame);
-bool tl_row_unpack(const tl_frame *frame, tl_row *row); /* false also for text that is empty or not plain */
+/* False also for text that is empty or not plain, fields that are cut short, and more than TL_ROW_LIMITS_MAX limits. */
+bool tl_row_unpack(const tl_frame *frame, tl_row *row);
 void tl_cmd_pack(const tl_cmd *cmd, tl_frame *frame);
 bool tl_cmd_unpack(const tl_frame *frame, tl_cmd *cmd);
 void tl_arm_pack(const tl_arm *arm, tl_frame *frame);

@@ -10,6 +10,7 @@ enum {
     PONG_SIZE = 24,
     DESCRIBE_SIZE = 1,
     ROW_SIZE = 56,
+    LIMIT_SIZE = 16,
     EVENT_SIZE = 8,
     PARAM_SIZE = 8
 };
@@ -85,12 +86,17 @@ bool tl_pong_unpack(const tl_frame *frame, tl_pong *pong) {
 }
 
 void tl_describe_pack(const tl_describe *describe, tl_frame *frame) {
-    *begin(frame, TL_TYPE_DESCRIBE, DESCRIBE_SIZE) = describe->index;
+    uint8_t *p = begin(frame, TL_TYPE_DESCRIBE, describe->version < 2 ? DESCRIBE_SIZE : DESCRIBE_SIZE + 1);
+    p[0] = describe->index;
+    if (frame->size > DESCRIBE_SIZE) p[1] = describe->version;
 }
 
 bool tl_describe_unpack(const tl_frame *frame, tl_describe *describe) {
-    if (!is(frame, TL_TYPE_DESCRIBE, DESCRIBE_SIZE)) return false;
+    const bool longer = is(frame, TL_TYPE_DESCRIBE, DESCRIBE_SIZE + 1);
+    if (!longer && !is(frame, TL_TYPE_DESCRIBE, DESCRIBE_SIZE)) return false;
+    if (longer && frame->payload[1] < 2) return false;
     describe->index = frame->payload[0];
+    describe->version = longer ? frame->payload[1] : 1;
     return true;
 }
 
@@ -112,6 +118,24 @@ static size_t text_length(const uint8_t *p, size_t max) {
     return n;
 }
 
+static uint8_t *put_limit(uint8_t *p, const tl_limit *limit) {
+    p[0] = TL_FIELD_LIMIT;
+    p[1] = LIMIT_SIZE;
+    p[2] = limit->kind;
+    p[3] = limit->actuator;
+    p[4] = (uint8_t)limit->sense;
+    p[5] = 0;
+    tl_put_f32(p + 6, limit->low);
+    tl_put_f32(p + 10, limit->high);
+    tl_put_f32(p + 14, limit->slope);
+    return p + 2 + LIMIT_SIZE;
+}
+
+static tl_limit get_limit(const uint8_t *p) {
+    const int8_t sense = p[2] == 1 ? 1 : p[2] == 0xFF ? -1 : 0;
+    return (tl_limit){p[0], p[1], sense, tl_get_f32(p + 4), tl_get_f32(p + 8), tl_get_f32(p + 12)};
+}
+
 void tl_row_pack(const tl_row *row, tl_frame *frame) {
     uint8_t *p = begin(frame, TL_TYPE_ROW, ROW_SIZE);
     p[0] = row->index;
@@ -124,23 +148,49 @@ void tl_row_pack(const tl_row *row, tl_frame *frame) {
     tl_put_f32(p + 16, row->safe_value);
     put_text(p + 20, row->name, TL_NAME_MAX);
     put_text(p + 44, row->unit, TL_UNIT_MAX);
+    p += ROW_SIZE;
+    if (row->role != TL_ROW_ANY) {
+        *p++ = TL_FIELD_ROLE;
+        *p++ = 1;
+        *p++ = row->role;
+    }
+    for (uint8_t i = 0; i < row->n_limits && i < TL_ROW_LIMITS_MAX; i++) p = put_limit(p, &row->limits[i]);
+    frame->size = (uint8_t)(p - frame->payload);
+}
+
+/* The fields from p to end; false when one is cut short, or there are too many limits. */
+static bool get_fields(const uint8_t *p, const uint8_t *end, tl_row *row) {
+    while (p != end) {
+        if (end - p < 2 || p[0] == 0 || p[1] > end - p - 2) return false;
+        if (p[0] == TL_FIELD_ROLE) {
+            if (p[1] < 1) return false;
+            row->role = p[2];
+        } else if (p[0] == TL_FIELD_LIMIT) {
+            if (p[1] < LIMIT_SIZE || row->n_limits == TL_ROW_LIMITS_MAX) return false;
+            row->limits[row->n_limits++] = get_limit(p + 2);
+        }
+        p += 2 + p[1];
+    }
+    return true;
 }
 
 bool tl_row_unpack(const tl_frame *frame, tl_row *row) {
     const uint8_t *p = frame->payload;
-    if (!is(frame, TL_TYPE_ROW, ROW_SIZE)) return false;
+    tl_row found = {0};
+    if (frame->type != TL_TYPE_ROW || frame->size < ROW_SIZE) return false;
     const size_t name = text_length(p + 20, TL_NAME_MAX), unit = text_length(p + 44, TL_UNIT_MAX);
     if (name == 0 || unit == 0 || p[1] > 1) return false;
-    memset(row, 0, sizeof *row);
-    row->index = p[0];
-    row->actuator = p[1];
-    row->safe = p[2];
-    row->min = tl_get_f32(p + 4);
-    row->max = tl_get_f32(p + 8);
-    row->slew = tl_get_f32(p + 12);
-    row->safe_value = tl_get_f32(p + 16);
-    memcpy(row->name, p + 20, name);
-    memcpy(row->unit, p + 44, unit);
+    found.index = p[0];
+    found.actuator = p[1];
+    found.safe = p[2];
+    found.min = tl_get_f32(p + 4);
+    found.max = tl_get_f32(p + 8);
+    found.slew = tl_get_f32(p + 12);
+    found.safe_value = tl_get_f32(p + 16);
+    memcpy(found.name, p + 20, name);
+    memcpy(found.unit, p + 44, unit);
+    if (!get_fields(p + ROW_SIZE, p + frame->size, &found)) return false;
+    *row = found;
     return true;
 }
 

@@ -5,7 +5,8 @@
 #include "firmware_bridge/protocol/bytes.h"
 #include "firmware_bridge/protocol/crc32.h"
 
-/* A line under construction. The longest one, a row of an actuator with full name and unit, has 98 bytes. */
+/* A line under construction. The longest one, a row of an observation with full name, unit, role and four limits, has
+ * 263 bytes. */
 typedef struct {
     char *out;
     size_t size;
@@ -61,6 +62,18 @@ size_t tl_schema_head(uint32_t period_us, uint8_t observation_size, uint8_t acti
     return l.size;
 }
 
+static void put_limit(line *l, const tl_limit *limit) {
+    put_word(l, " limit ");
+    put_decimal(l, limit->kind);
+    put_word(l, " ");
+    put_decimal(l, limit->actuator);
+    put_word(l, limit->sense < 0 ? " -" : " ");
+    put_decimal(l, limit->sense != 0);
+    put_hex(l, tl_f32_bits(limit->low));
+    put_hex(l, tl_f32_bits(limit->high));
+    put_hex(l, tl_f32_bits(limit->slope));
+}
+
 size_t tl_schema_line(const tl_row *row, char out[TL_SCHEMA_LINE_MAX]) {
     line l = {out, 0};
     const char *safe = tl_safe_name(row->safe);
@@ -77,6 +90,11 @@ size_t tl_schema_line(const tl_row *row, char out[TL_SCHEMA_LINE_MAX]) {
         put_word(&l, safe != NULL ? safe : "none");
         put_hex(&l, tl_f32_bits(row->safe_value));
     }
+    if (row->role != TL_ROW_ANY) {
+        put_word(&l, " role ");
+        put_decimal(&l, row->role);
+    }
+    for (uint8_t i = 0; i < row->n_limits && i < TL_ROW_LIMITS_MAX; i++) put_limit(&l, &row->limits[i]);
     put_word(&l, "\n");
     return l.size;
 }
@@ -105,10 +123,33 @@ static bool arrives(const tl_row *row) {
     return tl_f32_finite(row->slew) && row->slew >= end - tl_f32_from_bits(tl_f32_bits(end) - 1u);
 }
 
+static bool limit_valid(const tl_limit *limit) {
+    if (!(limit->low < limit->high) || (!tl_f32_finite(limit->low) && !tl_f32_finite(limit->high))) return false;
+    switch (limit->kind) {
+        case TL_LIMIT_DIRECTION:
+            return limit->actuator != TL_LIMIT_ALL && (limit->sense == 1 || limit->sense == -1) && limit->slope == 0.0f;
+        case TL_LIMIT_FAULT:
+            return limit->actuator == TL_LIMIT_ALL && limit->sense == 0 && limit->slope == 0.0f;
+        case TL_LIMIT_DERATE:
+            return limit->sense == 0 && tl_f32_finite(limit->slope) && limit->slope > 0.0f;
+        default:
+            return false;
+    }
+}
+
+static bool observation_valid(const tl_row *row) {
+    if (row->safe != TL_SAFE_NONE || row->role >= TL_ROW_COUNT || row->n_limits > TL_ROW_LIMITS_MAX) return false;
+    if (row->role == TL_ROW_BRAKE) return row->min == 0.0f && row->max == 1.0f && row->n_limits == 0;
+    for (uint8_t i = 0; i < row->n_limits; i++)
+        if (!limit_valid(&row->limits[i])) return false;
+    return true;
+}
+
 bool tl_row_valid(const tl_row *row) {
     if (!plain(row->name, TL_NAME_MAX) || !plain(row->unit, TL_UNIT_MAX)) return false;
     if (!(row->min < row->max)) return false;
-    if (!row->actuator) return row->safe == TL_SAFE_NONE;
+    if (!row->actuator) return observation_valid(row);
+    if (row->role != TL_ROW_ANY || row->n_limits != 0) return false;
     if (row->safe == TL_SAFE_NONE || tl_safe_name(row->safe) == NULL) return false;
     if (!tl_f32_finite(row->min) || !tl_f32_finite(row->max) || !(row->slew > 0.0f)) return false;
     if (row->safe == TL_SAFE_RAMP && !arrives(row)) return false;

@@ -52,7 +52,7 @@ def command(
     """Serve a device on a pseudo-terminal: a simulated plant, or a device in Python.
 
     It runs the firmware as a process until Ctrl-C. PLANT is the name of a simulated plant (cartpole, pendulum, servo,
-    each also -full), or the C file of a plant of your own. FILE.py:CLASS is a device in Python
+    each also -full; joint), or the C file of a plant of your own. FILE.py:CLASS is a device in Python
     (docs/python_device.md), which runs in this process; at Ctrl-C and SIGTERM it goes safe. The port behaves like that
     of a board: any number of commands may open it, one after the other.
     """
@@ -117,7 +117,8 @@ def _introduce(port: str, plant: str, pid: int, hello: Hello, sheet: DataSheet) 
     click.echo(f"{port}: {plant}, {1e6 / hello.period_us:g} Hz, process {pid}")
     for channel in sheet.channels:
         kind = "actuator" if channel.actuator else "observation"
-        click.echo(f"  {kind} {channel.name}: {channel.min:g} to {channel.max:g} {channel.unit}")
+        own = f"; {text}" if (text := channel.limits_text(sheet.actuators)) else ""
+        click.echo(f"  {kind} {channel.name}: {channel.min:g} to {channel.max:g} {channel.unit}{own}")
     if not hello.simulated:
         click.echo("  does not report that it is simulated: a run needs --arm, limits and a confirmation")
     click.echo("In another terminal:")

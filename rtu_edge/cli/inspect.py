@@ -150,6 +150,7 @@ def _show(path: Path, steps: Mapping[str, Steps], summary: Summary) -> None:
                 "configuration": summary.config_hash,
                 "state hash": summary.state_hash,
                 **summary.device,
+                "limits of the device": limits_of(summary),
             }
         )
     )
@@ -180,6 +181,12 @@ def _show(path: Path, steps: Mapping[str, Steps], summary: Summary) -> None:
             out.print(
                 f"[yellow]{escape(str(found.path))} is cut:[/] {escape(found.cut)}; rtu-edge log repair closes it"
             )
+
+
+def limits_of(summary: Summary) -> str:
+    """Roles and limits of the data sheet, in words."""
+    rows = ((row.name, row.limits_text(summary.actuators)) for row in summary.observations)
+    return "; ".join(f"{name}: {text}" for name, text in rows if text)
 
 
 def phrases(text: str, width: int) -> str:

@@ -40,6 +40,7 @@ def starter(path: Path, source: str, device: dict[str, str | int], hello: Hello,
         "",
         "[device]",
         *(f"{key} = {quoted(value)}" for key, value in device.items()),
+        *_required(sheet),
         *(
             []
             if "plant" in device or "sim" in device
@@ -67,6 +68,13 @@ def starter(path: Path, source: str, device: dict[str, str | int], hello: Hello,
     text = "\n".join(lines) + "\n"
     parse_config(text, source=str(path))
     return text
+
+
+def _required(sheet: DataSheet) -> Iterator[str]:
+    """The limits that the device enforces: another one without them is refused."""
+    limited = [row.name for row in sheet.observations if row.limits]
+    if limited:
+        yield _line("limits", limited, "the device's own limits; one without them is refused")
 
 
 def _line(key: str, value: object, comment: str) -> str:

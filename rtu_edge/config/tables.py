@@ -57,14 +57,16 @@ class Device(Section, frozen=True):
 
     Args:
         port: Serial port or pyserial URL; prefer /dev/serial/by-id/... (`rtu-edge ports` lists them)
-        plant: Simulated plant behind a pty: cartpole, pendulum, servo, each also with -full, or the path of a C file
-            (docs/hil.md)
+        plant: Simulated plant behind a pty: cartpole, pendulum, servo, each also with -full, joint, or the path of a
+            C file (docs/hil.md)
         firmware: Executable of the firmware that simulates `plant`, in place of the package's (`rtu-edge firmware`
             builds one); empty: the variable RTU_EDGE_FIRMWARE, or else the package's; the run's record has its path
         sim: Plant that `run --sim` simulates in place of `port`; as `plant`
         baud: Baud rate, for a port that has one
         dtr: DTR line when the port is opened; `auto` decides by the driver
         hello_timeout_s: Time to wait for a booting board, in seconds
+        limits: Observations that must have a limit of the device's own (docs/protocol_limits.md); a device without one
+            of them, such as one with an earlier firmware, is refused
     """
 
     port: str = ""
@@ -74,6 +76,7 @@ class Device(Section, frozen=True):
     baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 1_000_000
     dtr: Dtr = Dtr.AUTO
     hello_timeout_s: Annotated[float, msgspec.Meta(gt=0.0, le=60.0)] = 3.0
+    limits: tuple[str, ...] = ()
 
 
 class Companion(Section, frozen=True):

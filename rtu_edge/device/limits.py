@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 
 from rtu_edge._base.validation import counted, scalar
-from rtu_edge.device.schema import Channel, Hello, Limits, Safe
+from rtu_edge.device.schema import Channel, Hello, LimitKind, Limits, Role, Safe, SheetLimit
 
 __all__ = ["as_float", "in_force", "min_ttl_ms", "sheet_problems", "too_many_values"]
 
 _PERIOD_US = (50, 10_000_000)
 _VALUES = 55  # observations and actuators together, the capacity of a STATE (docs/protocol.md)
+_LIMITS = 4  # of one observation
+_ALL = 255  # limit.actuator: each
 _WORD = re.compile(r"[\x21-\x7e]+")
 
 
@@ -77,6 +79,8 @@ def sheet_problems(hello: Hello, channels: Sequence[Channel] = ()) -> Iterator[s
             yield f"{where}: called {kind}; the observations come first"
         for problem in _channel_problems(channel, actuator):
             yield f"{where}: {problem}"
+        for problem in _limits_problems(channel, channels[n:]):
+            yield f"{where}: {problem}"
         if (actuator, channel.name) in seen:
             yield f"{where}: a name given twice"
         seen.add((actuator, channel.name))
@@ -107,6 +111,47 @@ def _channel_problems(channel: Channel, actuator: bool) -> Iterator[str]:
         yield f"slew = {channel.slew:g} per period, allowed: a finite number, as safe is ramp"
     if not low <= channel.safe_value <= high:
         yield f"safe_value = {channel.safe_value:g}, allowed: {low:g} to {high:g}"
+
+
+def _limits_problems(channel: Channel, actuators: Sequence[Channel]) -> Iterator[str]:
+    """Of role and limits: the rules of tl_row_valid() and of the bridge; those of a later version are not judged."""
+    if channel.actuator and (channel.role is not Role.ANY or channel.limits):
+        yield "role, limits: allowed for observations only"
+        return
+    if channel.role is Role.BRAKE and ((channel.min, channel.max) != (0.0, 1.0) or channel.limits):
+        yield f"range {channel.min:g} to {channel.max:g}, allowed for a brake: 0 to 1, without limits"
+    if len(channel.limits) > _LIMITS:
+        yield f"{len(channel.limits)} limits, allowed: at most {_LIMITS}"
+    for index, each in enumerate(channel.limits):
+        for problem in _limit_problems(each, actuators):
+            yield f"limits[{index}]: {problem}"
+
+
+def _limit_problems(given: SheetLimit, actuators: Sequence[Channel]) -> Iterator[str]:
+    kind = given.kind
+    if kind is LimitKind.OTHER:
+        return
+    if not given.low < given.high or not (math.isfinite(given.low) or math.isfinite(given.high)):
+        yield f"low {given.low:g}, high {given.high:g}, allowed: low below high, at least one finite"
+    if given.sense not in ((-1, 1) if kind is LimitKind.DIRECTION else (0,)):
+        yield f"sense = {given.sense}, allowed: {'1 or -1' if kind is LimitKind.DIRECTION else '0'}"
+    derates = kind is LimitKind.DERATE
+    if not (0.0 < given.slope < math.inf if derates else given.slope == 0.0):
+        yield f"slope = {given.slope:g}, allowed: {'above 0, finite' if derates else '0'}"
+    single = [given.actuator] if 0 <= given.actuator < len(actuators) else []
+    acts_on = single or (range(len(actuators)) if given.actuator == _ALL and kind is not LimitKind.DIRECTION else [])
+    if not acts_on or (kind is LimitKind.FAULT and single):
+        some = f"0 to {len(actuators) - 1}"
+        allowed = {
+            LimitKind.DIRECTION: some,
+            LimitKind.FAULT: f"{_ALL}",
+            LimitKind.DERATE: f"{some}, or {_ALL} for all",
+        }
+        yield f"actuator = {given.actuator}, allowed: {allowed[kind]}"
+    elif kind is not LimitKind.FAULT:
+        for each in (actuators[index] for index in acts_on):
+            if not each.min <= 0.0 <= each.max:
+                yield f"actuator {each.name}: range {each.min:g} to {each.max:g}, allowed: one that contains 0"
 
 
 def _shown(safe: int) -> str:

@@ -82,6 +82,8 @@ class Mailbox:
         own.period_us = round(sheet.period_s * 1e6)
         own.observation_size, own.action_size = sheet.observation_size, sheet.action_size
         own.rows, own.simulated = rows, simulated
+        own.roles = self._keep(ffi.new("uint8_t[]", [int(channel.role) for channel in sheet.observations]))
+        own.limits, own.n_limits = self._limits(sheet)
         plant = self._keep(ffi.new("tl_plant *"))
         plant.sheet = own
         plant.reset = self._keep(ffi.callback("void(void *, uint32_t)", self._reset))
@@ -89,6 +91,15 @@ class Mailbox:
         plant.observe = self._keep(ffi.callback("void(void *, float *)", self._observe))
         plant.apply = self._keep(ffi.callback("void(void *, float *, bool)", self._apply))
         return plant
+
+    def _limits(self, sheet: DataSheet) -> tuple[Any, int]:
+        given = [(at, each) for at, channel in enumerate(sheet.observations) for each in channel.limits]
+        limits = self._keep(ffi.new("tl_sheet_limit[]", max(1, len(given))))
+        for row, (at, each) in zip(limits, given, strict=False):
+            row.observation = at
+            values = (int(each.kind), each.actuator, each.sense, each.low, each.high, each.slope)
+            row.limit.kind, row.limit.actuator, row.limit.sense, row.limit.low, row.limit.high, row.limit.slope = values
+        return limits, len(given)
 
     @staticmethod
     def _words(name: str, sheet: DataSheet) -> set[str]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rtu_edge._base.validation import check_int, check_values
 from rtu_edge._bridge import ffi, lib
-from rtu_edge.device.schema import Channel, DataSheet, Safe, scale_to
+from rtu_edge.device.schema import Channel, DataSheet, LimitKind, Role, Safe, SheetLimit, scale_to
 
 if TYPE_CHECKING:
     from rtu_edge.learn.native import Functions
@@ -67,18 +67,25 @@ def _text(pointer: Any) -> str:
     return str(ffi.string(pointer).decode("utf-8"))
 
 
-def _channel(row: Any, index: int, actuator: bool) -> Channel:
+def _channel(raw: Any, index: int) -> Channel:
+    row, actuator = raw.rows[index], index >= raw.observation_size
     slew = math.inf if actuator else 0.0  # the device around it may have a limit
-    return Channel(
-        _text(row.name), _text(row.unit), row.min, row.max, index, actuator, Safe(row.safe), slew, row.safe_value
-    )
+    role = Role.ANY if actuator or not raw.roles else Role(raw.roles[index])
+    own = (raw.limits[i] for i in range(raw.n_limits))
+    limits = tuple(_limit(each.limit) for each in own if each.observation == index and not actuator)
+    name, unit, safe = _text(row.name), _text(row.unit), Safe(row.safe)
+    return Channel(name, unit, row.min, row.max, index, actuator, safe, slew, row.safe_value, role, limits)
+
+
+def _limit(c: Any) -> SheetLimit:
+    return SheetLimit(LimitKind(c.kind), c.low, c.high, c.actuator, c.sense, c.slope)
 
 
 def names() -> tuple[str, ...]:
     """The plants there are.
 
     >>> names()
-    ('cartpole', 'cartpole-full', 'pendulum', 'pendulum-full', 'servo', 'servo-full')
+    ('cartpole', 'cartpole-full', 'pendulum', 'pendulum-full', 'servo', 'servo-full', 'joint')
     """
     return tuple(_text(lib.tl_plant_at(i).sheet.name) for i in range(lib.tl_plant_count()))
 
@@ -106,9 +113,7 @@ def sheet(name: str) -> PlantSheet:
         ValueError: no plant has this name.
     """
     raw = _find(name).sheet
-    channels = tuple(
-        _channel(raw.rows[i], i, i >= raw.observation_size) for i in range(raw.observation_size + raw.action_size)
-    )
+    channels = tuple(_channel(raw, i) for i in range(raw.observation_size + raw.action_size))
     numbers = (raw.parameters[i] for i in range(raw.n_parameters))
     return PlantSheet(
         name=_text(raw.name),

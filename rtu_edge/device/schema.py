@@ -1,7 +1,8 @@
 """The description of a device: HELLO, channels, data sheet, limits of the actuators; the only definition of each.
 
     Hello       identity: protocol, capabilities, period, sizes (the HELLO message)
-    Channel    one observation or actuator: name, unit, range, safe behaviour (the ROW message)
+    Channel    one observation or actuator: name, unit, range, safe behaviour, role, limits of its own (the ROW message)
+    SheetLimit  a limit of an observation that the device enforces
     DataSheet  period and channels, of a device, a simulated plant or a log
     Limits     range, slew and acceleration of one actuator: in a file, for a loop, and in force
 
@@ -12,7 +13,9 @@ a configuration is read without the protocol's C code; a test compares them.
 from __future__ import annotations
 
 import enum
+import math
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +29,21 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Cap", "Channel", "DataSheet", "Hello", "Limits", "Safe", "scale_to"]
+__all__ = [
+    "PROTOCOL",
+    "Cap",
+    "Channel",
+    "DataSheet",
+    "Hello",
+    "LimitKind",
+    "Limits",
+    "Role",
+    "Safe",
+    "SheetLimit",
+    "scale_to",
+]
+
+PROTOCOL = 2  # of TickLink, the newest that this package has; it uses devices of version 1 too
 
 
 class Safe(enum.IntEnum):
@@ -48,7 +65,67 @@ class Cap(enum.IntFlag):
     RESET = 8
 
 
+class Role(enum.IntEnum):
+    """What an observation measures (firmware_bridge/protocol/limit.h)."""
+
+    ANY = 0  # not stated
+    POSITION = 1
+    VELOCITY = 2
+    CURRENT = 3
+    TEMPERATURE = 4
+    BUS_VOLTAGE = 5
+    BRAKE = 6  # the device's brake output: 1 engaged, 0 released; released only while armed
+
+
+class LimitKind(enum.IntEnum):
+    """What a device does while an observation is outside its limit."""
+
+    OTHER = 0  # of a later version of the device
+    DIRECTION = 1  # an output that drives further out becomes 0: only back in is let through
+    FAULT = 2  # it goes SAFE with fault LIMIT, and does not arm
+    DERATE = 3  # the range of a command shrinks, by the share `slope` per unit outside
+
+
+_ALL = 255
 _NO_CAPS = Cap(0)
+
+
+@dataclass(frozen=True)
+class SheetLimit:
+    """A limit of an observation that the device itself enforces, whatever a host commands.
+
+    Args:
+        kind: what happens outside `low` to `high`.
+        low, high: in the observation's unit; one of them may be infinite.
+        actuator: index of the actuator that it acts on, among the actuators; 255: all (FAULT always, DERATE also).
+        sense: DIRECTION: 1 where a positive output raises the observation, -1 where it lowers it; 0 for other kinds.
+        slope: DERATE: share of the range per unit outside, above 0; 0 for other kinds.
+    """
+
+    kind: LimitKind
+    low: float = -math.inf
+    high: float = math.inf
+    actuator: int = _ALL
+    sense: int = 0
+    slope: float = 0.0
+
+    def text(self, unit: str, actuators: Sequence[Channel] = ()) -> str:
+        """A phrase such as "LIMIT fault above 80 C".
+
+        Args:
+            unit: of the observation.
+            actuators: of the data sheet, for the name of the one that it acts on.
+        """
+        known = self.actuator < len(actuators)
+        acts_on = f" on {actuators[self.actuator].name}" if known else "" if self.actuator == _ALL else " on one"
+        place = f"outside {self.low:g} to {self.high:g} {unit}"
+        if math.isinf(self.low) or math.isinf(self.high):
+            place = f"above {self.high:g} {unit}" if math.isinf(self.low) else f"below {self.low:g} {unit}"
+        if self.kind is LimitKind.DIRECTION:
+            return f"only back in{acts_on} {place}"
+        if self.kind is LimitKind.DERATE:
+            return f"derates{acts_on} {place} by {100 * self.slope:g} % per {unit}"
+        return f"LIMIT fault {place}" if self.kind is LimitKind.FAULT else f"a limit of a later version {place}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +133,7 @@ class Hello:
     """01: identity of a device. From a host: the request for it.
 
     Args:
-        protocol: version of the protocol.
+        protocol: version of the protocol; of a device the newest that both ends have.
         role: 0 host, 1 device.
         caps: capabilities. boot_id: random number of this start of the device.
         schema_hash: CRC-32 of the data sheet's canonical text.
@@ -66,7 +143,7 @@ class Hello:
         last_session: newest session number used since the device's boot; 0: none.
     """
 
-    protocol: int = 1
+    protocol: int = PROTOCOL
     role: int = 0
     caps: Cap = _NO_CAPS
     boot_id: int = 0
@@ -123,6 +200,8 @@ class Channel:
         safe: what an actuator does when the device goes safe; NONE for an observation. An unknown number is kept until
         sheet_problems() refuses it. slew: largest change per period; inf: no limit; 0 for an observation.
         safe_value: final value of RAMP and OFF.
+        role: what an observation measures; ANY for an actuator.
+        limits: of an observation, enforced by the device; at most four.
     """
 
     name: str
@@ -134,6 +213,8 @@ class Channel:
     safe: Safe = Safe.NONE
     slew: float = 0.0
     safe_value: float = 0.0
+    role: Role = Role.ANY
+    limits: tuple[SheetLimit, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a value of another type; sheet_problems() checks the values, as for a device."""
@@ -143,6 +224,14 @@ class Channel:
         for key in ("min", "max", "slew", "safe_value"):
             if isinstance(given := scalar(getattr(self, key)), bool) or not isinstance(given, numbers.Real):
                 raise ConfigError(f"channel {self.name!r}: {key} = {given!r}: expected a number")
+        for each in self.limits:
+            if not isinstance(each, SheetLimit):
+                raise ConfigError(f"channel {self.name!r}: limits: {each!r}: expected a SheetLimit")
+
+    def limits_text(self, actuators: Sequence[Channel] = ()) -> str:
+        """Role and limits as a phrase; "" without either. `actuators`: of the data sheet, for their names."""
+        role = [] if self.role is Role.ANY else [self.role.name.lower().replace("_", " ")]
+        return "; ".join([*role, *(each.text(self.unit, actuators) for each in self.limits)])
 
 
 @dataclass(frozen=True)

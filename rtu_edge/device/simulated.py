@@ -51,7 +51,7 @@ class SimulatedDevice(Closing):
     The process ends when this object is closed or when this process ends.
 
     Args:
-        plant: "cartpole", "cartpole-full", "pendulum", "pendulum-full", "servo", "servo-full".
+        plant: "cartpole", "cartpole-full", "pendulum", "pendulum-full", "servo", "servo-full", "joint".
         seed: start of episode 0; a RESET carries its own.
         boot_id: number of this start; default: a new one each time.
         ttl_max_ms: upper limit of a command's TTL, 1 to 60000.

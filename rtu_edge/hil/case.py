@@ -95,6 +95,7 @@ class _Case:
         self.before: dict[str, int] = {}
         self.clock = fault.clock or suite.config.loop.clock
         controller = fault.controller or suite.controller.kind
+        self.linear = suite.controller
         self.process = "host process" in fault.needs
         self.controller = Controller.LEARNER if self.process else controller
         own = set(type(fault).__struct_fields__) - set(Fault.__struct_fields__) | {"clock", "controller"}
@@ -104,11 +105,8 @@ class _Case:
     def run(self, target: Target) -> Result:
         result = self.result
         result.target = target.name
-        missing = self.fault.lacks(target.abilities)
-        if self.fault.only and target.name not in self.fault.only:
-            missing = f"only for {', '.join(self.fault.only)}"
-        if missing:
-            result.skipped = missing if missing.startswith("only") else f"the target cannot {missing}"
+        result.skipped = self.fault.left_out(target)
+        if result.skipped:
             return result
         with (
             tempfile.TemporaryDirectory(prefix="rtu-hil-") as folder,
@@ -118,6 +116,8 @@ class _Case:
             self.trace = bridge.trace
             hello = bridge.hello()
             self._check_permission(hello)
+            if self.fault.plant:
+                self.linear = self.linear.widened(hello.observation_size)
             if self.fault.twice:
                 self._earlier(bridge, folder)
             self.before = bridge.counters()
@@ -135,7 +135,7 @@ class _Case:
 
     def _earlier(self, bridge: FaultBridge, folder: str) -> None:
         """A session before."""
-        with ThreadHost(self._config(bridge, folder), self.controller, self.suite.controller, self.armed) as host:
+        with ThreadHost(self._config(bridge, folder), self.controller, self.linear, self.armed) as host:
             host.start()
             self._wait_driving(bridge, host, 20.0)
         bridge.clear_port()
@@ -162,7 +162,7 @@ class _Case:
         config = self._config(bridge, folder)
         if self.process:
             return ProcessHost(config, self.armed)
-        return ThreadHost(config, self.controller, self.suite.controller, self.armed)
+        return ThreadHost(config, self.controller, self.linear, self.armed)
 
     def _session(self, bridge: FaultBridge, hello: protocol.Hello, folder: str, whole: Injection | None) -> None:
         host = self._host(bridge, folder)
@@ -229,7 +229,7 @@ class _Case:
                     seen.at_safe_s = time.monotonic()
 
     def _check_driver(self, bridge: FaultBridge, hello: protocol.Hello) -> None:
-        """The register of each actuator's driver holds the value in STATE, if the target can read it.
+        """The registers of actuators and brake hold what STATE reports, if the target can read them.
 
         Register and STATE are read one after the other, so each reading is compared with the STATEs around it. Ten
         mismatches in a row are an error.
@@ -239,13 +239,13 @@ class _Case:
             return
         for _ in range(10):
             since_s = time.monotonic() - 2 * period_s
-            said = {bridge.state.u}
-            register = target.driver()[: hello.action_size]
+            last = measure.outputs(bridge.trace, bridge.state)
+            register = target.driver()[: len(last)]
             time.sleep(1.5 * period_s)
-            said |= {state.u for _, state in bridge.trace.states(since_s)}
-            if register in said:
+            states = bridge.trace.states(since_s)
+            if register == last or register in [measure.outputs(bridge.trace, state) for _, state in states]:
                 return
-        why = f"the driver's register holds {list(register)}, STATE reports {list(bridge.state.u)}"
+        why = f"the driver's register holds {list(register)}, STATE reports {list(last)}"
         if why not in self.result.why:
             self.result.why.append(why)
 
@@ -318,10 +318,12 @@ class _Case:
             result.why.append("the learner's numbers are not finite")
         result.reason, result.message = end.reason, end.message
         result.device_counters, result.host_counters = after, end.counters
-        result.foreign = 0 if fault.kind == "actuator" else measure.foreign(trace)
+        result.foreign = 0 if fault.kind in ("actuator", "measured") else measure.foreign(trace)
         limits = self.suite.run_config("", "", None, fault.settings).limits
         if beyond := measure.beyond_limits(trace, limits, hello.period_s):
             result.why.append(f"the host's {beyond}")
+        if broken := measure.beyond_sheet(trace):
+            result.why.append(f"the device's {broken}")
         result.fault_ms = round((seen.ended_s - seen.fault_s) * 1e3, 2)
         result.timeline = measure.timeline(trace, seen.fault_s)
         restarted = safe is not None and safe.restarted
@@ -370,7 +372,7 @@ class _Case:
             self.result.why += still_armed(self.second)
             self.second.clear_port()
             self.second.send("to_device", b"\0" + protocol.encode(protocol.pack(protocol.ClearFault())))
-        with ThreadHost(self._config(bridge, folder), self.controller, self.suite.controller, self.armed) as host:
+        with ThreadHost(self._config(bridge, folder), self.controller, self.linear, self.armed) as host:
             try:
                 host.start()
                 self._wait_driving(bridge, host, self.fault.recover_within_s)

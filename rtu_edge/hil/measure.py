@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from rtu_edge._bridge import lib
 from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState, FrameType
-from rtu_edge.device.schema import Limits
+from rtu_edge.device.schema import LimitKind, Limits, Role, SheetLimit
 from rtu_edge.hil.trace import FrameRecord, TapPoint, Trace
 
 __all__ = [
@@ -17,14 +18,17 @@ __all__ = [
     "SafeEntry",
     "accepted_since",
     "beyond_limits",
+    "beyond_sheet",
     "first_sign",
     "foreign",
     "largest_gaps",
     "old_accepted",
+    "outputs",
     "safe_after",
     "timeline",
 ]
 
+_ENDED = protocol.Episode.TERMINATED | protocol.Episode.TRUNCATED
 _DRIVEN = (DeviceState.ARMED, DeviceState.RESETTING)
 
 # Counters of the loop that indicate a detection.
@@ -134,6 +138,61 @@ def beyond_limits(trace: Trace, limits: Mapping[str, Limits], period_s: float) -
             if before is not None and not abs(u - before[index]) <= slew * period_s + slack:
                 return f"command {u:g} after {before[index]:g}: more than {slew:g} a second"
         before = message.u
+    return ""
+
+
+def outputs(trace: Trace, state: protocol.State) -> tuple[float, ...]:
+    """What STATE reports of the actuators, and of the brake if the data sheet has one."""
+    rows = (m for m in _messages(trace, TapPoint.DEVICE_OUT) if isinstance(m, protocol.Channel))
+    brakes = {row.index for row in rows if row.role is Role.BRAKE}
+    return (*state.u, *(state.x[index] for index in sorted(brakes)))
+
+
+def beyond_sheet(trace: Trace) -> str:
+    """Describes a STATE that breaks a limit of the device's own data sheet; "" if there is none.
+
+    Each pair of neighbours is compared: what was measured in one bounds the outputs of the next.
+    """
+    found = (m for m in _messages(trace, TapPoint.DEVICE_OUT) if isinstance(m, protocol.Channel))
+    rows = {m.index: m for m in found}
+    observed = [rows[index] for index in sorted(rows) if not rows[index].actuator]
+    ranges = [(rows[index].min, rows[index].max) for index in sorted(rows) if rows[index].actuator]
+    before: protocol.State | None = None
+    for _, state in trace.states():
+        for index, row in enumerate(observed[: len(state.x)]):
+            if row.role is Role.BRAKE and state.state != DeviceState.ARMED and state.x[index] != 1.0:
+                return f"brake is released while {_name(state.state)}"
+            for limit in row.limits:
+                if (text := _broken(limit, index, before, state, ranges)) != "":
+                    return f"{text} with {row.name} {(before or state).x[index]:g}"
+        before = state
+    return ""
+
+
+def _broken(
+    limit: SheetLimit,
+    index: int,
+    before: protocol.State | None,
+    state: protocol.State,
+    ranges: Sequence[tuple[float, float]],
+) -> str:
+    armed = state.state == DeviceState.ARMED and not state.epflags & _ENDED
+    if limit.kind is LimitKind.FAULT and armed and not limit.low <= state.x[index] <= limit.high:
+        return "session continues"
+    if before is None or state.state == DeviceState.ESTOP:  # whose STATE is sent between two periods
+        return ""
+    x = before.x[index]
+    out = x - limit.high if x > limit.high else min(0.0, x - limit.low)
+    for at, (u, (low, high)) in enumerate(zip(state.u, ranges, strict=False)):
+        if out == 0.0 or limit.actuator not in (at, lib.TL_LIMIT_ALL):
+            continue
+        if limit.kind is LimitKind.DIRECTION and u * limit.sense * out > 0.0:
+            return f"output {u:g} drives further out"
+        share = max(0.0, 1.0 - limit.slope * abs(out))
+        slack = 1e-5 * (high - low)  # the device computes in float32
+        derated = limit.kind is LimitKind.DERATE and armed and before.state == DeviceState.ARMED
+        if derated and not low * share - slack <= u <= high * share + slack:
+            return f"output {u:g} is beyond {100 * share:g} % of its range"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -98,7 +99,8 @@ def run_suite(
     for name in targets:
         with _lender(name, suite, firmware) as make:
             for fault in faults:
-                result = run_case(suite, fault, make, seed=report.seed, armed=name in armed, logs=logs)
+                made = functools.partial(make, fault.plant)
+                result = run_case(suite, fault, made, seed=report.seed, armed=name in armed, logs=logs)
                 result.target = result.target or name
                 report.results.append(result)
                 if watch is not None:
@@ -116,7 +118,12 @@ def check_chosen(
         ConfigError: unknown fault or plant.
     """
     _check_plant(suite, targets, firmware is not None)
-    return suite.chosen(only)
+    chosen = suite.chosen(only)
+    for fault in chosen:
+        if fault.plant and fault.plant not in plants.names():
+            known = ", ".join(plants.names())
+            raise ConfigError(f"{fault.title}: plant = {quoted(fault.plant)}: must be one of {known}")
+    return chosen
 
 
 def is_simulated(name: str, suite: Suite, firmware: str | os.PathLike[str] | None = None) -> bool:
@@ -132,7 +139,7 @@ def is_simulated(name: str, suite: Suite, firmware: str | os.PathLike[str] | Non
     own = {"process": _own_firmware(suite), "qemu": firmware is not None}
     if not own.get(name, False):
         return True
-    with _lender(name, suite, firmware) as make, make() as target, FaultBridge(target) as bridge:
+    with _lender(name, suite, firmware) as make, make("") as target, FaultBridge(target) as bridge:
         return bool(bridge.hello().caps & protocol.Cap.SIMULATED)
 
 
@@ -156,16 +163,12 @@ def _check_plant(suite: Suite, targets: Sequence[str], image: bool) -> None:
 @contextlib.contextmanager
 def _lender(
     name: str, suite: Suite, firmware: str | os.PathLike[str] | None
-) -> Iterator[Callable[[], contextlib.AbstractContextManager[Target]]]:
-    """Supplies the target for one fault."""
+) -> Iterator[Callable[[str], contextlib.AbstractContextManager[Target]]]:
+    """Supplies the target for one fault, by the plant that it needs; "": the suite's."""
     if name in NAMES:
-        if name == "qemu" and firmware is None:
-            from rtu_edge.hil.qemu import build_image
-
-            firmware = build_image(suite.config.device.plant)
         given = suite.config.device.firmware
         image = firmware if name == "qemu" else firmware_path(given) if given else None
-        yield lambda: make_target(name, suite.config.device.plant, firmware=image)
+        yield lambda plant: make_target(name, plant or suite.config.device.plant, firmware=image)
         return
     with PortTarget(name, suite.config.device.baud) as target:
-        yield lambda: contextlib.nullcontext(target)
+        yield lambda plant: contextlib.nullcontext(target)

@@ -41,6 +41,11 @@ class Linear(_Section, frozen=True):
     gain: tuple[tuple[Number, ...], ...] = ()
     bias: tuple[Number, ...] = ()
 
+    def widened(self, observation_size: int) -> Linear:
+        """The same with a gain of 0 for each further observation."""
+        gain = tuple((*row, *(0.0,) * (observation_size - len(row))) for row in self.gain)
+        return msgspec.structs.replace(self, gain=gain)
+
 
 class _Own(_Section, frozen=True):
     """Keys of a suite in addition to a run's configuration and its faults."""

@@ -36,11 +36,13 @@ class Target(Closing):
     """A device under test; a context manager. Closing is idempotent.
 
     `abilities` lists the supported operations: "reset" (restart with a new boot_id), "stop" (freeze and resume),
-    "set_clock" (restart with another clock), "show_driver" (read the last actuator command). Others raise a
-    DeviceError. State and counters are requested over the line: FaultBridge.
+    "set_clock" (restart with another clock), "show_driver" (read the last actuator command), "measure" (replace what an
+    observation measures, over the line). Others raise a DeviceError. `plant` names the simulated plant; "": unknown.
+    State and counters are requested over the line: FaultBridge.
     """
 
     name = ""
+    plant = ""
     abilities: frozenset[str] = frozenset()
 
     def fileno(self) -> int:
@@ -58,7 +60,7 @@ class Target(Closing):
     def driver(self) -> tuple[float, ...]:
         """The values in the registers of the actuators' drivers, in their units, independent of STATE.
 
-        Of more values than the device has actuators the first ones count.
+        The register of a brake comes after those of the actuators: 1 engaged, 0 released. Further values do not count.
         """
         raise DeviceError(f"{self.name}: the registers of its drivers cannot be read from here")
 
@@ -83,15 +85,19 @@ def make_target(name: str, plant: str = "servo", *, firmware: str | os.PathLike[
     Raises:
         DeviceError: it does not start, or cannot be opened.
     """
+    made: Target
     if name == "sim":
-        return SimTarget(plant)
-    if name == "process":
-        return ProcessTarget(plant, firmware=firmware)
-    if name == "qemu":
-        return QemuTarget(Path(firmware) if firmware is not None else build_image(plant))
-    if "/" not in name and "://" not in name:
+        made = SimTarget(plant)
+    elif name == "process":
+        made = ProcessTarget(plant, firmware=firmware)
+    elif name == "qemu":
+        made = QemuTarget(Path(firmware) if firmware is not None else build_image(plant))
+    elif "/" not in name and "://" not in name:
         raise DeviceError(f"target {name!r}: must be one of {', '.join(NAMES)}, or the path or URL of a port")
-    return PortTarget(name)
+    else:
+        return PortTarget(name)
+    made.plant = plant
+    return made
 
 
 class SimTarget(Target):
@@ -103,7 +109,7 @@ class SimTarget(Target):
     """
 
     name = "sim"
-    abilities = frozenset({"show_driver", "reset", "stop", "set_clock"})
+    abilities = frozenset({"show_driver", "reset", "stop", "set_clock", "measure"})
 
     def __init__(self, plant: str = "servo", *, clock_us: int | None = None, **options: Any) -> None:
         self._plant, self._options = plant, options
@@ -191,7 +197,7 @@ class ProcessTarget(Target):
     """
 
     name = "process"
-    abilities = frozenset({"show_driver", "reset", "stop"})
+    abilities = frozenset({"show_driver", "reset", "stop", "measure"})
 
     def __init__(
         self,
@@ -271,7 +277,9 @@ class QemuTarget(Target):
 
     def __init__(self, image: str | os.PathLike[str], cpu: int | None = None) -> None:
         self._driver = symbol_address(image, "tl_board_driver")
-        self.abilities = frozenset({"reset", "stop"} | ({"show_driver"} if self._driver is not None else set()))
+        self.abilities = frozenset(
+            {"reset", "stop", "measure"} | ({"show_driver"} if self._driver is not None else set())
+        )
         self._board = QemuBoard(image, cpu=max(os.sched_getaffinity(0)) if cpu is None else cpu)
         try:
             self._port: Port = open_port(self._board.port)

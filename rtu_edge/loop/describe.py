@@ -42,7 +42,7 @@ class Description:
         return observed + moved
 
     def __str__(self) -> str:
-        """The table, at most 80 columns with short names."""
+        """The table, at most 80 columns with short names; then roles and the device's own limits, a line each."""
         hello = self.hello
         kind = "simulated" if hello.simulated else "real hardware: moves only with arm=True and limits"
         able = [
@@ -56,6 +56,8 @@ class Description:
         lines = [
             "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table
         ]
+        own = [(each.name, each.limits_text(self.sheet.actuators)) for each in self.sheet.observations]
+        lines += [f"  {name}: {text}" for name, text in own if text]
         return "\n".join([title, *lines])
 
     __repr__ = __str__

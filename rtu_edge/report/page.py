@@ -235,6 +235,8 @@ def _device(summary: Summary) -> dict[str, str]:
     facts = {plain(key): value for key, value in summary.device.items()}
     for kind, rows in (("observes", summary.observations), ("moves", summary.actuators)):
         facts[kind] = ", ".join(f"{plain(row.name)} {row.min:g}..{row.max:g} {row.unit}".strip() for row in rows)
+    limits = ((row.name, row.limits_text(summary.actuators)) for row in summary.observations)
+    facts["limits of the device"] = ". ".join(f"{plain(name)}: {said}" for name, said in limits if said)
     if summary.period_s:
         facts["period"] = f"{summary.period_s * 1e3:g} ms ({1 / summary.period_s:g} Hz)"
     return {key: value for key, value in facts.items() if value}

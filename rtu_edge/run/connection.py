@@ -158,6 +158,13 @@ def _check_against(config: Config, connection: Connection) -> None:
             hint = f'; did you mean "limits.{close[0]}"?' if close else ""
             found.append(f"limits.{name}: {which} has no such actuator; it has {', '.join(names)}{hint}")
     found += _pose_problems(config, connection)
+    limited = {row.name for row in connection.sheet.observations if row.limits}
+    found += [
+        f"device.limits: {quoted(name)}: {which} enforces no limit of it (TickLink {connection.hello.protocol}); "
+        f"it does of {', '.join(sorted(limited)) or 'nothing'}"
+        for name in config.device.limits
+        if name not in limited
+    ]
     if not connection.hello.simulated:
         found += [
             f"limits.{name}: missing; real hardware needs explicit min, max, slew_per_s and accel_per_s2"

@@ -52,7 +52,7 @@ static bool probe_reset_done(void* state) {
   return true;
 }
 
-static const tl_plant plant = {&sheet, probe_reset, probe_step, probe_observe, sizeof(probe), probe_apply};
+static const tl_plant plant = {&sheet, probe_reset, probe_step, probe_observe, sizeof(probe), probe_apply, NULL};
 
 static void nowhere(void* context, const uint8_t* bytes, size_t n) {
   (void)context;

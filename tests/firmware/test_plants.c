@@ -52,6 +52,7 @@ static int check(void) {
       {"cartpole", 0x693166E03E04A56Cu}, {"cartpole-full", 0xA1356C11804C9FFDu},
       {"pendulum", 0x5009480FA93855F7u}, {"pendulum-full", 0xFF573A6C3B7696A3u},
       {"servo", 0x660ED0ADC3D40BDAu},    {"servo-full", 0xE461A182B6051472u},
+      {"joint", 0xFD34007E2D2F7CA5u},
   };
   int failed = tl_plant_count() != sizeof expected / sizeof expected[0];
   for (size_t i = 0; i < sizeof expected / sizeof expected[0]; ++i) {

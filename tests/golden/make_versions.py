@@ -1,7 +1,8 @@
 """Writes tests/golden/versions, once: what a later host may send to a device, and a run in the formats of today.
 
 - `device.jsonl`: subject, bytes of the host, bytes of the device of TickLink 1; a change of an answer breaks the promise
-  of docs/protocol.md, "Versions".
+  of docs/protocol_versions.md.
+- `device-2.jsonl`: the same of the device of TickLink 2, with limits of its own, and a host of version 3.
 - `run/`: the folder of `rtu-edge run --sim` with checkpoint format 4 and records of format 1, written by the package of
   commit 7f5860b; `run.json`: the learner's state at its end, and after the same package has resumed it.
 """
@@ -62,15 +63,34 @@ QUESTIONS = (
 )
 
 
-def answers() -> Iterator[tuple[str, str, str]]:
-    """Subject, bytes of the host, bytes of a cart-pole that has just started."""
+HELLO_3 = oracle.payload(0x01, 3, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0) + bytes(range(1, 13))
+QUESTIONS_2 = (
+    ("HELLO of version 3, 12 bytes longer", 0x01, 0, HELLO_3),
+    ("HELLO of version 2", 0x01, 0, HELLO_2[:28]),
+    ("HELLO of version 1", 0x01, 0, b"\x01" + HELLO_2[1:28]),
+    ("HELLO of no version", 0x01, 0, b"\x00" + HELLO_2[1:28]),
+    ("DESCRIBE of version 1", 0x04, 0, b"\x04"),
+    ("DESCRIBE of version 2", 0x04, 0, b"\x04\x02"),
+    ("DESCRIBE of version 3", 0x04, 0, b"\x04\x03"),
+    ("DESCRIBE, longer", 0x04, 0, b"\x04\x02\x00"),
+    ("PARAM that replaces an observation by 95", 0x30, 0, oracle.payload(0x30, 0x1004, 1, 1, 0x42BE0000)),
+    ("PARAM of an observation that is not there", 0x30, 0, oracle.payload(0x30, 0x1007, 1, 1, 0x42BE0000)),
+    ("ARM", 0x11, 0, oracle.payload(0x11, 1)),
+    ("ESTOP with a payload and flags", 0x7F, 0xF0, b"reason"),
+)
+
+
+def answers(
+    plant: str = "cartpole", questions: tuple[tuple[str, int, int, bytes], ...] = QUESTIONS
+) -> Iterator[tuple[str, str, str]]:
+    """Subject, bytes of the host, bytes of a plant that has just started."""
     from rtu_edge.device.simulated import InProcessDevice
 
     now = 5_000_000
-    device = InProcessDevice("cartpole", now_us=now, boot_id=9, seed=1)
+    device = InProcessDevice(plant, now_us=now, boot_id=9, seed=1)
     now = max(device.due_us, now)
     device.tick(now)
-    for seq, (subject, kind, flags, payload) in enumerate(QUESTIONS):
+    for seq, (subject, kind, flags, payload) in enumerate(questions):
         now += 150
         given = oracle.encode(kind, flags, seq, 0, payload)
         yield subject, given.hex(), device.receive(given, now).hex()
@@ -100,9 +120,12 @@ def run_folder(recorded: Path) -> dict[str, str]:
 def main() -> None:
     if os.environ.get("RTU_EDGE_ISA") != ISA:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "RTU_EDGE_ISA": ISA})
-    if RECORDED.exists():
+    later = RECORDED / "device-2.jsonl"
+    if not later.exists():
+        later.write_text("".join(json.dumps(line) + "\n" for line in answers("joint", QUESTIONS_2)))
+    if (RECORDED / "device.jsonl").exists():
         sys.exit(f"{RECORDED} exists and is never written again")
-    RECORDED.mkdir()
+    RECORDED.mkdir(exist_ok=True)
     lines = "".join(json.dumps(line) + "\n" for line in answers())
     (RECORDED / "device.jsonl").write_text(lines)
     (RECORDED / "run.json").write_text(json.dumps(run_folder(RECORDED / "run")) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterable, Sequence
 
 HEADER = struct.Struct("<BBHI")
 LAYOUT = {  # fixed part of each payload, as struct formats; x marks reserved bytes
@@ -96,6 +97,14 @@ def payload(kind: int, *fixed: object, values: tuple[float, ...] = (), text: byt
     return struct.pack(LAYOUT[kind], *fixed) + struct.pack(f"<{len(values)}f", *values) + text
 
 
+def row_fields(role: int, limits: Iterable[Sequence[float]]) -> bytes:
+    """What follows the 56 bytes of a ROW from version 2 on; a limit as kind, actuator, sense, low, high, slope."""
+    found = bytes([1, 1, role]) if role else b""
+    for kind, actuator, sense, *numbers in limits:
+        found += bytes([2, 16]) + struct.pack("<BBbxfff", kind, actuator, sense, *numbers)
+    return found
+
+
 def bits(value: float) -> str:
     return f"{struct.unpack('<I', struct.pack('<f', value))[0]:08x}"
 
@@ -109,6 +118,9 @@ def schema_text(period_us: int, rows: list[dict[str, object]]) -> str:
         if row["actuator"]:
             safe = SAFE[row["safe"]]  # type: ignore[index]
             text += f" slew {bits(row['slew'])} safe {safe} {bits(row['safe_value'])}"  # type: ignore[arg-type]
+        text += f" role {row['role']}" if row.get("role") else ""
+        for kind, actuator, sense, low, high, slope in row.get("limits", ()):  # type: ignore[attr-defined]
+            text += f" limit {kind} {actuator} {sense} {bits(low)} {bits(high)} {bits(slope)}"
         text += "\n"
     return text
 
@@ -127,6 +139,17 @@ def float32(value: float) -> float:
         return math.copysign(math.inf, value)
 
 
+def limit_valid(kind: int, actuator: int, sense: int, low: float, high: float, slope: float) -> bool:
+    """docs/protocol.md, Limits: 1 direction, 2 fault, 3 derate; 255 is every actuator."""
+    if not low < high or (math.isinf(low) and math.isinf(high)):
+        return False
+    if kind == 1:
+        return actuator != 255 and abs(sense) == 1 and slope == 0
+    if kind == 2:
+        return actuator == 255 and sense == 0 and slope == 0
+    return kind == 3 and sense == 0 and math.isfinite(slope) and slope > 0
+
+
 def row_valid(row: dict[str, object]) -> bool:
     """docs/protocol.md, ROW: valid contents. Numbers are binary32 ones."""
     name, unit = str(row["name"]), str(row["unit"])
@@ -139,8 +162,12 @@ def row_valid(row: dict[str, object]) -> bool:
         return False
     if not low < high:
         return False
+    role, limits = int(row.get("role", 0)), list(row.get("limits", ()))  # type: ignore[call-overload]
     if not row["actuator"]:
-        return row["safe"] == 0
+        brake = role != 6 or ((low, high) == (0.0, 1.0) and not limits)
+        return row["safe"] == 0 and 0 <= role <= 6 and brake and all(limit_valid(*each) for each in limits)
+    if role or limits:
+        return False
     if row["safe"] not in (1, 2, 3, 4) or math.isinf(low) or math.isinf(high):
         return False
     if math.isnan(slew) or slew <= 0 or math.isnan(safe_value) or not low <= safe_value <= high:

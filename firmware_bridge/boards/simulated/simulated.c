@@ -35,6 +35,14 @@ static void apply(void *state, const float *u, bool live) {
     simulated->wrapped->apply(&simulated->state, u, live);
 }
 
+/* The register of the brake comes after those of the actuators: 1 engaged, 0 released. */
+static void brake(void *state, bool released) {
+    tl_simulated_plant *simulated = (tl_simulated_plant *)state;
+    const uint8_t at = simulated->wrapped->sheet->action_size;
+    if (simulated->driver != NULL && at < TL_PLANT_ACT_MAX) simulated->driver[at] = released ? 0.0f : 1.0f;
+    simulated->wrapped->brake(&simulated->state, released);
+}
+
 bool tl_simulated_init(tl_simulated *device, const char *plant, const tl_simulated_options *options,
                        void (*send)(void *context, const uint8_t *bytes, size_t n), void *send_context,
                        uint64_t now_us) {
@@ -50,6 +58,7 @@ bool tl_simulated_init(tl_simulated *device, const char *plant, const tl_simulat
         device->plant.step = step;
         if (wrapped->apply != NULL) device->plant.apply = apply;
     }
+    if (wrapped->brake != NULL) device->plant.brake = brake;
     device->sheet = *wrapped->sheet;
     if (options->period_us != 0) device->sheet.period_us = options->period_us;
     device->plant.sheet = &device->sheet;

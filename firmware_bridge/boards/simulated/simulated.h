@@ -19,7 +19,7 @@ typedef struct {
     uint32_t max_steps;   /* of an episode; 0: that of the plant */
     float slew;           /* of every actuator per period; 0: no limit */
     uint32_t period_us;   /* control period in real time; 0: the plant's own */
-    float *driver;        /* TL_PLANT_ACT_MAX values: receives each actuator command; or NULL */
+    float *driver;        /* TL_PLANT_ACT_MAX values: receives each actuator command, then the brake; or NULL */
 } tl_simulated_options;
 
 /* The plant and its options. state is the first member: the plant's functions receive a pointer to the whole struct. */

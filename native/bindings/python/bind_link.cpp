@@ -81,7 +81,9 @@ py::object describe(PyLink& self, double timeout_s) {
       exchange(self, [&](Link& link) { return link.describe(self.hello, to_ns(timeout_s), rows.data()); });
   if (status == LinkStatus::kRow)
     return py::str("DESCRIBE: row " + std::to_string(self.link.bad_row) +
-                   " of the device's data sheet cannot be used: name and unit must be ASCII without spaces");
+                   " of the device's data sheet cannot be used: name and unit must be ASCII without spaces, and its "
+                   "fields as TickLink " +
+                   std::to_string(self.hello.proto_ver) + " has them");
   if (status != LinkStatus::kOk) return py::str(link_text(status, "DESCRIBE"));
   py::list out;
   for (const tl_row& row : rows) out.append(payload_of(row, tl_row_pack));

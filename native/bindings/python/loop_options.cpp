@@ -57,7 +57,8 @@ const char* status_text(uint8_t status) {
       "mode",
       "sequence",
       "stale",
-      "value"};
+      "value",
+      "an observation is outside a limit of its data sheet: `rtu-edge monitor` shows it"};
   return status < sizeof kTexts / sizeof kTexts[0] ? kTexts[status] : "unknown status";
 }
 

@@ -11,6 +11,7 @@ constexpr int64_t kAskAgainNs = 100 * kNsPerMs;
 constexpr int64_t kEstopAgainNs = 20 * kNsPerMs;
 constexpr int64_t kWriteNs = 50 * kNsPerMs;
 constexpr int kEmptyReadsMax = 8;
+constexpr int kRowOfVersion1 = 56;  // bytes: no field follows
 constexpr uint8_t kLogError = 3;
 constexpr int kLateReadsMax = 16;  // bound past the deadline: more than the system buffers
 
@@ -236,10 +237,17 @@ LinkStatus Link::hello(int64_t timeout_ns, tl_hello* out) noexcept {
   hello_input = HelloInput{};
   in_hello_ = raw_complete_ = true;  // earlier input is not kept
   LinkStatus status = LinkStatus::kTimeout;
+  bool older = false;
   // Repeats every kAskAgainNs, regardless of input: an echoing line answers every request with the request.
   for (int64_t now = clock_.now(); status == LinkStatus::kTimeout && now < give_up_ns; now = clock_.now()) {
     transmit(question, earlier(now + kWriteNs, give_up_ns));
     status = wait_hello(question, earlier(now + kAskAgainNs, give_up_ns), out);
+    // What a device sends at boot is of version 1, in case the host is of version 1. Only the answer to a request
+    // that was sent after it shows that the device is of version 1.
+    if (status == LinkStatus::kOk && out->proto_ver < TL_PROTO_VERSION && !older) {
+      older = true;
+      status = LinkStatus::kTimeout;
+    }
   }
   in_hello_ = false;
   hello_input.damaged = tl_decoder_errors(&decoder_) - damaged;
@@ -266,7 +274,7 @@ LinkStatus Link::wait_hello(const Encoded& question, int64_t deadline_ns, tl_hel
     known = theirs;
     another = false;
     last_session = theirs.last_session;
-    return theirs.proto_ver == TL_PROTO_VERSION ? LinkStatus::kOk : LinkStatus::kVersion;
+    return theirs.proto_ver >= 1 && theirs.proto_ver <= TL_PROTO_VERSION ? LinkStatus::kOk : LinkStatus::kVersion;
   }
 }
 
@@ -276,13 +284,13 @@ LinkStatus Link::describe(const tl_hello& hello, int64_t timeout_ns, tl_row* row
   tl_frame question;
   tl_frame answer;
   for (int i = 0; i < count;) {
-    const tl_describe describe{static_cast<uint8_t>(i)};
+    const tl_describe describe{static_cast<uint8_t>(i), hello.proto_ver};
     tl_describe_pack(&describe, &question);
     const LinkStatus status = ask(&question, TL_TYPE_ROW, give_up_ns - clock_.now(), &answer);
     if (status != LinkStatus::kOk) return status;
     // An answer to an earlier, repeated request may still be in transit.
     tl_row row;
-    if (!tl_row_unpack(&answer, &row)) {
+    if (!tl_row_unpack(&answer, &row) || (hello.proto_ver < 2 && answer.size != kRowOfVersion1)) {
       bad_row = i;
       return LinkStatus::kRow;
     }

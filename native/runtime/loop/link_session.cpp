@@ -247,12 +247,12 @@ bool LinkSession::armed_state(const tl_state& state, int64_t now_ns) noexcept {
       run_.stop.set(StopReason::kDeviceFault, "the device is in emergency stop");
       return false;
     case TL_STATE_SAFE:
-      if (state.fault & TL_FAULT_SENSOR) {
+      if (state.fault & (TL_FAULT_SENSOR | TL_FAULT_LIMIT)) {
         const char* const why = run_.link.last_error;
-        run_.stop.set(
-            StopReason::kDeviceFault,
-            *why != 0 ? "the device went safe and reports" : "the device went safe: an observation was not finite",
-            why);
+        const char* const what = state.fault & TL_FAULT_LIMIT
+                                     ? "the device went safe: an observation was outside a limit of its own"
+                                     : "the device went safe: an observation was not finite";
+        run_.stop.set(StopReason::kDeviceFault, *why != 0 ? "the device went safe and reports" : what, why);
       } else if (unacknowledged_ >= 2 && run_.link.commands_refused == refused_before_) {
         // Several commands were sent, and the device neither accepted nor refused them.
         run_.stop.set(StopReason::kHalfOpen, kHalfOpen);

@@ -10,7 +10,7 @@ from rtu_edge._bridge import ffi, lib
 from rtu_edge.device.protocol import messages
 from rtu_edge.device.protocol.frames import Frame, FrameType, as_enum, crc32, from_c, to_c
 from rtu_edge.device.protocol.messages import Message
-from rtu_edge.device.schema import Safe
+from rtu_edge.device.schema import LimitKind, Role, Safe, SheetLimit
 
 __all__ = ["VALUES_MAX", "message_to_c", "pack", "schema_hash", "schema_text", "unpack"]
 
@@ -41,6 +41,7 @@ _IN_C = {"protocol": "proto_ver"}
 # Fields with a special form in C, by name: values with their count, text with its size, enumerations.
 _VALUES = {(messages.Cmd, "u"): "n", (messages.State, "x"): "n", (messages.State, "u"): "m"}
 _TEXTS: dict[str, int] = {"name": lib.TL_NAME_MAX, "unit": lib.TL_UNIT_MAX}
+_LIMIT = tuple(field.name for field in fields(SheetLimit))
 _MEANING: dict[str, Callable[[Any], Any]] = {
     "actuator": bool,
     "caps": messages.Cap,
@@ -71,6 +72,13 @@ def _field_to_c(c: Any, kind: type, name: str, value: Any) -> None:
         if len(data) > _TEXTS[name]:
             raise ValueError(f"{name} {value!r} has {len(data)} characters; at most {_TEXTS[name]} fit")
         ffi.memmove(getattr(c, name), data, len(data))
+    elif name == "limits":
+        if len(value) > lib.TL_ROW_LIMITS_MAX:
+            raise ValueError(f"limits has {len(value)} values; a row carries at most {lib.TL_ROW_LIMITS_MAX}")
+        c.n_limits = len(value)
+        for at, limit in zip(c.limits, value, strict=False):
+            for key in _LIMIT:
+                setattr(at, key, getattr(limit, key))
     elif name == "text":  # of a LOG, which is truncated if too long
         data = value.encode()[: lib.TL_LOG_MAX]
         c.length = len(data)
@@ -85,9 +93,18 @@ def _field_from_c(c: Any, kind: type, name: str) -> Any:
         return tuple(value[0 : getattr(c, _VALUES[kind, name])])
     if name in _TEXTS:
         return ffi.string(value).decode("ascii")
+    if name == "limits":
+        return tuple(_limit_from_c(each) for each in value[0 : c.n_limits])
+    if (kind, name) == (messages.Channel, "role"):
+        return Role(value) if value in list(Role) else Role.ANY
     if name == "text":
         return bytes(ffi.buffer(value, c.length)).decode(errors="replace")
     return as_enum(_MEANING[name], value) if name in _MEANING else value
+
+
+def _limit_from_c(c: Any) -> SheetLimit:
+    values = {name: getattr(c, name) for name in _LIMIT}
+    return SheetLimit(**values | {"kind": LimitKind(c.kind) if c.kind in list(LimitKind) else LimitKind.OTHER})
 
 
 def message_to_c(message: Message) -> Any:

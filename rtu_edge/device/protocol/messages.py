@@ -63,6 +63,7 @@ class Status(enum.IntEnum):
     SEQ = lib.TL_STATUS_SEQ
     STALE = lib.TL_STATUS_STALE
     VALUE = lib.TL_STATUS_VALUE
+    LIMIT = lib.TL_STATUS_LIMIT
 
 
 class EventCode(enum.IntEnum):
@@ -71,6 +72,7 @@ class EventCode(enum.IntEnum):
     REFUSED = lib.TL_EVENT_REFUSED
     OVERRUN = lib.TL_EVENT_OVERRUN
     DAMAGED = lib.TL_EVENT_DAMAGED
+    LIMITED = lib.TL_EVENT_LIMITED
 
 
 class Episode(enum.IntFlag):
@@ -88,6 +90,7 @@ class Fault(enum.IntFlag):
     SILENCE = lib.TL_FAULT_SILENCE
     ESTOP = lib.TL_FAULT_ESTOP
     SENSOR = lib.TL_FAULT_SENSOR
+    LIMIT = lib.TL_FAULT_LIMIT
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,10 @@ class Pong:
 
 @dataclass(frozen=True)
 class Describe:
-    """04: requests a row of the data sheet."""
+    """04: requests a row of the data sheet, in the form of a version: 1 is without role and limits."""
 
     index: int
+    version: int = 1
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ A fault is described by a table of TOML (`kind` and its parameters) or created i
 from __future__ import annotations
 
 from rtu_edge.hil.faults.base import By, Controller, Fault, Response, Second
-from rtu_edge.hil.faults.device import DeviceClock, Driver, Freeze, PowerLoss, Reset, StopBy
+from rtu_edge.hil.faults.device import DeviceClock, Driver, Freeze, Measured, PowerLoss, Reset, StopBy
 from rtu_edge.hil.faults.frames import (
     Actuator,
     ClockWrap,
@@ -77,6 +77,7 @@ __all__ = [
     "Insert",
     "Lie",
     "Loopback",
+    "Measured",
     "Misfit",
     "OldSession",
     "Pace",

@@ -74,6 +74,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         second: whether the host drives a second device too, and whether the fault acts on that one. When the session
             ends, neither may be armed.
         only: targets that it applies to; default: all.
+        plant: simulated plant that it needs, in place of the suite's; a real port is then left out. The suite's fixed
+            controller has no gain for observations that only this plant has.
     """
 
     kind: ClassVar[str] = ""
@@ -98,6 +100,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     controller: Controller | None = None
     second: Second = Second.NONE
     only: tuple[str, ...] = ()
+    plant: str = ""
 
     @property
     def title(self) -> str:
@@ -107,6 +110,15 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def lacks(self, abilities: frozenset[str]) -> str:
         """Required abilities that a target lacks; "" if none."""
         return ", ".join(sorted(need for need in self.needs - abilities if not need.startswith("host")))
+
+    def left_out(self, target: Target) -> str:
+        """Why a suite does not run it on this target; "" if it does."""
+        if self.only and target.name not in self.only:
+            return f"only for {', '.join(self.only)}"
+        if self.plant and target.plant != self.plant:
+            return f"only for the simulated plant {self.plant}"
+        missing = self.lacks(target.abilities)
+        return f"the target cannot {missing}" if missing else ""
 
     def check(self, target: Target, host: Any) -> None:
         """Raises DeviceError if it cannot act on this target or host."""
