@@ -118,12 +118,16 @@ void sees_a_restart() {
 
 // A boot_id of 0 is valid, and two boards may have the same boot_id.
 void sees_another_device() {
-  for (int what = 0; what < 3; ++what) {
-    SimDevice device("cartpole", 0);
+  for (int what = 0; what < 4; ++what) {
+    SimDevice device(what == 3 ? "joint" : "cartpole", 0);
     Link link(device.wire(), device.clock.clock(), 0);
     tl_hello hello;
     tl_frame frame;
     CHECK(link.hello(3 * kNsPerS, &hello) == LinkStatus::kOk && !link.another);
+    tl_row rows[8];
+    static const float slew[] = {1.0f};
+    if (what > 0) CHECK(link.describe(hello, kNsPerS, rows) == LinkStatus::kOk);
+    if (what == 3) device.config.slew = slew;  // another data sheet, which only the hash shows
     if (what == 2) device.config.caps &= static_cast<uint16_t>(~TL_CAP_SIMULATED);
     device.restart(what == 0 ? 1 : 0);
     for (int i = 0; i < 10; ++i) CHECK(link.receive(&frame, device.clock.t_ns + kNsPerS) == 1);

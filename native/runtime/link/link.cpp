@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "firmware_bridge/protocol/crc32.h"
 #include "firmware_bridge/protocol/schema.h"
 
 namespace rtu::runtime::link {
@@ -16,6 +17,20 @@ constexpr uint8_t kLogError = 3;
 constexpr int kLateReadsMax = 16;  // bound past the deadline: more than the system buffers
 
 int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
+
+// Without roles and limits.
+uint32_t hash_of_version_1(const tl_hello& hello, const tl_row* rows) noexcept {
+  char text[TL_SCHEMA_LINE_MAX];
+  const size_t head = tl_schema_head(hello.period_us, hello.observation_size, hello.action_size, text);
+  uint32_t hash = tl_crc32(0, text, head);
+  for (int i = 0; i < hello.observation_size + hello.action_size; ++i) {
+    tl_row row = rows[i];
+    row.role = TL_ROW_ANY;
+    row.n_limits = 0;
+    hash = tl_crc32(hash, text, tl_schema_line(&row, text));
+  }
+  return hash;
+}
 
 }  // namespace
 
@@ -60,13 +75,22 @@ void Link::note(const tl_frame& frame) noexcept {
     ++commands_refused;
     last_refusal = event.status;
   } else if (frame.type == TL_TYPE_HELLO && tl_hello_unpack(&frame, &hello) && hello.role == TL_ROLE_DEVICE) {
-    another = another || (known.proto_ver != 0 && (hello.boot_id != known.boot_id || !same_sheet(hello, known)));
+    another = another || (known.proto_ver != 0 && (hello.boot_id != known.boot_id || !is_known(hello)));
   } else if (frame.type == TL_TYPE_LOG && tl_log_unpack(&frame, &log) && log.level <= kLogError) {
     size_t n = 0;
     for (; n < log.length && n + 1 < sizeof last_error; ++n)
       last_error[n] = log.text[n] >= ' ' && log.text[n] <= '~' ? log.text[n] : '?';
     last_error[n] = 0;
   }
+}
+
+// What a device sends at boot, or to a host of version 1, has the hash of version 1.
+bool Link::is_known(tl_hello hello) const noexcept {
+  if (hello.proto_ver == 1 && known.proto_ver > 1 && (hash_1_ == 0 || hello.schema_hash == hash_1_)) {
+    hello.proto_ver = known.proto_ver;
+    hello.schema_hash = known.schema_hash;
+  }
+  return same_sheet(hello, known);
 }
 
 // The status shows what STATE reported, never a conclusion from another answer.
@@ -271,6 +295,7 @@ LinkStatus Link::wait_hello(const Encoded& question, int64_t deadline_ns, tl_hel
       continue;
     }
     *out = theirs;
+    if (theirs.schema_hash != known.schema_hash || theirs.boot_id != known.boot_id) hash_1_ = 0;
     known = theirs;
     another = false;
     last_session = theirs.last_session;
@@ -297,7 +322,9 @@ LinkStatus Link::describe(const tl_hello& hello, int64_t timeout_ns, tl_row* row
     if (row.index == i) rows[i++] = row;
   }
   const uint32_t hash = tl_schema_hash(hello.period_us, hello.observation_size, hello.action_size, rows);
-  return hash == hello.schema_hash ? LinkStatus::kOk : LinkStatus::kSchema;
+  if (hash != hello.schema_hash) return LinkStatus::kSchema;
+  hash_1_ = hash_of_version_1(hello, rows);
+  return LinkStatus::kOk;
 }
 
 LinkStatus Link::arm(uint32_t session, bool lockstep, int64_t timeout_ns) noexcept {

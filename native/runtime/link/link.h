@@ -160,6 +160,7 @@ class Link {
   void keep_raw(const uint8_t* from, bool good) noexcept;
   void note(const tl_frame& frame) noexcept;
   void note_state(const tl_frame& frame) noexcept;
+  bool is_known(tl_hello hello) const noexcept;
 
   Wire wire_;
   Clock clock_;
@@ -175,6 +176,7 @@ class Link {
   bool cut_ = false;  // the last frame was sent in part
   int empty_reads_ = 0;
   bool in_hello_ = false;
+  uint32_t hash_1_ = 0;  // of the rows of describe(), as version 1 has it; 0: not known
 };
 
 constexpr int64_t kMomentNs = 100 * kNsPerMs;
