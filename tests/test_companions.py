@@ -48,7 +48,7 @@ def pair() -> Iterator[tuple[Link, Link]]:
 
 
 def config(other: Link, **changes: object) -> LoopConfig:
-    given = {"clock": Clock.DEVICE, "handle_signals": False, "companions": [Companion("imu", other, age=True)]}
+    given = {"clock": Clock.DEVICE, "handle_signals": False, "companions": [Companion("imu", other, 95, age=True)]}
     return LoopConfig(**{**given, **changes})  # type: ignore[arg-type]
 
 
@@ -83,6 +83,21 @@ def until(done: Callable[[], object], seconds: float = 20.0) -> None:
         time.sleep(0.01)
 
 
+def driving(link: Link, config: LoopConfig) -> Loop:
+    """A loop that drives; on a busy host a device may go safe before that, then another one."""
+    for _ in range(10):
+        loop = Loop(link, agent(), config)
+        loop.start()
+        until(lambda loop=loop: loop.steps > 20 or not loop.status().running)  # type: ignore[misc]
+        if loop.status().running:
+            return loop
+        assert loop.result().reason in BUSY, loop.result().message
+    raise AssertionError("the host is too busy")
+
+
+BUSY = {StopReason.DEVICE_SAFE, StopReason.HALF_OPEN, StopReason.LINK_LOST}
+
+
 # The table of outcomes in real time; tests/native/test_loop_companions.cpp has each cell in virtual time.
 EVENTS: dict[str, tuple[Callable[[Target, FaultBridge], object], set[StopReason]]] = {
     "unplugged": (lambda target, bridge: bridge.unplug(), {StopReason.LINK_LOST}),
@@ -115,9 +130,7 @@ def test_a_stop_of_one_stops_both(first: str, failing: int, event: str) -> None:
         links = [stack.enter_context(Link(stack.enter_context(open_port(bridge.port)))) for bridge in bridges]
         for link in links:
             link.handshake()
-        loop = stack.enter_context(Loop(links[0], agent(), config(links[1], ttl_ms=95)))
-        loop.start()
-        until(lambda: loop.steps > 20)
+        loop = stack.enter_context(driving(links[0], config(links[1], ttl_ms=95)))
         assert [bridge.state.state for bridge in bridges] == [DeviceState.ARMED] * 2
         act(targets[failing], bridges[failing])
         assert loop.wait(10.0)
@@ -152,10 +165,7 @@ def test_swapped_devices_are_not_armed() -> None:
 @pytest.mark.timing
 def test_an_emergency_stop_at_the_second_port_stops_both() -> None:
     with pair() as (first, second):
-        loop = Loop(first, agent(), config(second))
-        with loop:
-            loop.start()
-            until(lambda: loop.steps > 10)
+        with driving(first, config(second)) as loop:
             assert estop(second.url).by == "owner"
             result = loop.result()
         assert result.reason is StopReason.ESTOP and result.confirmed

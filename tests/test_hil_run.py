@@ -34,7 +34,6 @@ SHORT = {
         "a stall, then a burst of old commands",
         "another data sheet than the rows say",
         "a disarm from elsewhere reaches the driver",
-        "a second device is unplugged",
         "a sensor is stuck while the plant is brought to its start",
     ],
     "process": [
@@ -44,7 +43,6 @@ SHORT = {
         "a stall, then old commands, and the host may resume",
         "half a frame, then silence",
         "the device's clock wraps",
-        "unplugged, and a second device stops too",
         "a sensor reports only NaN",
         "the host is killed",
         "the device hangs for longer than TTL",

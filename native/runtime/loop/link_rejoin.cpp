@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "native/runtime/loop/arming.h"
 #include "native/runtime/loop/link_session.h"
 
 namespace rtu::runtime::loop {
@@ -21,6 +22,7 @@ bool LinkSession::rejoin(const uint8_t* pose, int64_t give_up_ns) noexcept {
   if (gone_) run_.link.begin_again();
   leave_session();
   if (!same_device(give_up_ns) || !settle(give_up_ns) || !same_pose(pose, give_up_ns)) return false;
+  if (!ready_to_arm(run_)) return false;
   session_ = run_.link.next_session();
   confirmed_ = false;
   return send_arm();
