@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 import rtu_edge as rtu
@@ -30,7 +31,8 @@ def test_the_actor_learns_from_limited_commands_as_from_its_own(link: Link) -> N
         first = bool(record["flags"] & RecordFlag.FIRST)
         if first:
             agents[1].begin()
-        given = {} if first else {"reward": float(record["reward"]), "applied": record["applied"] / 10}
+        applied = np.float32(2) * ((record["applied"] + np.float32(10)) / np.float32(20)) - np.float32(1)  # as the loop
+        given = {} if first else {"reward": float(record["reward"]), "applied": applied}
         agents[1].predict(record["x"], **given)
         agents[1].update(float(record["reward"]), bool(record["flags"] & RecordFlag.TERMINATED))
     assert agents[1].state_hash() == agents[0].state_hash()
