@@ -22,6 +22,7 @@ from rtu_edge.device.protocol import DeviceState
 from rtu_edge.device.schema import Cap, Channel, DataSheet, Hello, LimitKind, Role, Safe, SheetLimit
 from rtu_edge.hil import measure
 from rtu_edge.hil.trace import FrameRecord, TapPoint, Trace
+from rtu_edge.loop.checks import Checks, check_options
 
 JOINT = plants.sheet("joint")
 OFF = Channel("u", "V", -1.0, 1.0, 1, True, Safe.OFF, math.inf)
@@ -161,3 +162,11 @@ def test_a_state_that_breaks_a_limit_is_found(
 ) -> None:
     found = measure.beyond_sheet(trace_of(*states))
     assert found.startswith(said) if said else found == ""
+
+
+def test_no_answer_to_a_command_is_expected_of_a_slow_observation_or_a_brake() -> None:
+    """A brake is released with the first command, and then stands still for as long as the device is driven."""
+    options = check_options(Checks(), JOINT)
+    expected = {"theta": 1, "target": 1, "theta_dot": 1, "current": 1, "temperature": 0, "bus": 0, "brake": 0}
+    names = [row.name for row in JOINT.observations]
+    assert {name: options["observations"][0] >> at & 1 for at, name in enumerate(names)} == expected

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from rtu_edge._base.strict import Number, Section, quoted
-from rtu_edge.device.schema import Channel, DataSheet, Hello
+from rtu_edge.device.schema import Channel, DataSheet, Hello, Role
 from rtu_edge.loop.supervision import Pd, Sensor, Share
 
 __all__ = [
@@ -211,9 +211,7 @@ def check_options(checks: Checks, sheet: DataSheet) -> dict[str, Any]:
     if not (checks.effect or checks.still or checks.reward):
         return {}
     names = [row.name for row in sheet.observations]
-    # The age of another device's observation (docs/companions.md) is no observation of the plant.
-    age = CheckedObservation(responds=Responds.NO)
-    own = [checks.observation.get(name, age if name.endswith(".age") else CheckedObservation()) for name in names]
+    own = [checks.observation.get(row.name, _checked(row)) for row in sheet.observations]
     driven = [checks.actuator.get(row.name, CheckedActuator()) for row in sheet.actuators]
     warn = max(math.ceil(checks.warn_s / sheet.period_s), checks.steps)
     return {
@@ -230,6 +228,14 @@ def check_options(checks: Checks, sheet: DataSheet) -> dict[str, Any]:
         "responds": [_RESPONDS[each.responds.value] for each in own],
         "observations": [_mask(each, names, own) for each in driven],
     }
+
+
+def _checked(row: Channel) -> CheckedObservation:
+    """The default of an observation: no answer to a command is expected of a slow one, of a brake, nor of the age of
+    another device's observation (docs/companions.md), which is none of the plant.
+    """
+    slow = row.role in (Role.TEMPERATURE, Role.BUS_VOLTAGE, Role.BRAKE) or row.name.endswith(".age")
+    return CheckedObservation(responds=Responds.NO) if slow else CheckedObservation()
 
 
 def _moves(checks: Checks, row: Channel, own: CheckedObservation) -> float:

@@ -98,7 +98,7 @@ static void plausible(uint64_t* seed, tl_frame* frame, uint64_t now_us) {
       tl_ping_pack(&(tl_ping){r}, frame);
       break;
     case 2:
-      tl_describe_pack(&(tl_describe){(uint8_t)(r >> 40 & 7)}, frame);
+      tl_describe_pack(&(tl_describe){(uint8_t)(r >> 40 & 7), (uint8_t)(r >> 44 & 3)}, frame);
       break;
     case 3:
       tl_param_pack(&(tl_param){(uint16_t)(r >> 40 & 31), (uint8_t)(r >> 50 & 3), 0, 0}, frame);

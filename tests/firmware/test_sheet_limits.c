@@ -139,17 +139,21 @@ static void walk(void) {
     const bool silent = session % 4 == 0; /* commands end, and the outputs hold, ramp and switch off */
     for (uint16_t i = 1; i < 200; i++) {
       float before[N_OBS], u[N_ACT];
+      const float holds = p.u[0];
       for (int k = 0; k < N_ACT; k++) u[k] = around(&seed, 0.0f, 12.0f);
       memcpy(before, bridge.measured, sizeof before);
       if (!silent || i < 20) command(&bridge, u, i, now_us);
       p.x[POSITION] = around(&seed, 0.0f, 3.0f);
       p.x[SPEED] = around(&seed, 2.0f, 3.0f);
       p.x[HEAT] = around(&seed, 60.0f, i > 150 ? 30.0f : 19.0f);
-      p.x[BUS] = around(&seed, 20.0f, 8.0f);
+      p.x[BUS] = around(&seed, 20.0f, i > 150 ? 12.0f : 8.0f);
       now_us += PERIOD_US;
       tl_bridge_tick(&bridge, now_us);
       const bool out = !(p.x[HEAT] <= 80.0f) || !(p.x[BUS] >= 10.0f && p.x[BUS] <= 30.0f);
       check_outputs(before, p.u, !silent || i < 20);
+      /* What safe is does not depend on heat or voltage. */
+      if (bridge.state == TL_STATE_SAFE && silent && before[POSITION] >= -1.0f && before[POSITION] <= 1.0f)
+        CHECK(p.u[0] == holds);
       CHECK(last.x[BRAKE] == (p.released ? 0.0f : 1.0f));
       CHECK(!p.released || bridge.state == TL_STATE_ARMED);
       CHECK(p.released == bridge.live);
@@ -210,9 +214,28 @@ static void invalid(void) {
   }
 }
 
+/* More limits of one observation than a ROW carries. */
+static void too_many(void) {
+  tl_sheet_limit many[TL_ROW_LIMITS_MAX + 1];
+  tl_plant_sheet own = sheet;
+  tl_plant with = plant;
+  probe p;
+  tl_bridge bridge;
+  calm(&p);
+  for (int i = 0; i <= TL_ROW_LIMITS_MAX; i++) many[i] = limits[4];
+  own.limits = many;
+  with.sheet = &own;
+  const tl_bridge_config config = {.plant = &with, .plant_state = &p, .slew = slew, .send = hear_state};
+  own.n_limits = TL_ROW_LIMITS_MAX;
+  CHECK(tl_bridge_init(&bridge, &config, 0));
+  own.n_limits++;
+  CHECK(!tl_bridge_init(&bridge, &config, 0));
+}
+
 int main(void) {
   walk();
   arming();
   invalid();
+  too_many();
   return check_result("test_sheet_limits");
 }

@@ -187,10 +187,10 @@ struct Device {
       states = follow(states, on(frame.type));
       if (frame.type == TL_TYPE_CMD) states = follow(states, TL_ON_TICK);
       if (frame.type == TL_TYPE_RESET) states = follow(states, TL_ON_READY);
-      states = follow(states, TL_ON_SENSOR);
+      states = follow(follow(states, TL_ON_SENSOR), TL_ON_LIMIT);
     }
     if (!ticked) return states;
-    return follow(follow(follow(states, TL_ON_TICK), TL_ON_READY), TL_ON_SENSOR);
+    return follow(follow(follow(follow(states, TL_ON_TICK), TL_ON_READY), TL_ON_SENSOR), TL_ON_LIMIT);
   }
 
   static unsigned follow(unsigned states, uint8_t event) {
@@ -259,7 +259,8 @@ struct Device {
       const bool moved = bridge.applied[i] != before.applied[i], home = bridge.applied[i] == row.safe_value;
       CHECK(row.safe == TL_SAFE_HOLD ? !moved : row.safe == TL_SAFE_RAMP || home);
     }
-    const bool ran = ticked && bridge.live && before.live;
+    const bool ran = ticked && bridge.live && before.live && bridge.limited_by == 0;  // a limit does not wait for slew
+    CHECK(!bridge.released || bridge.state == TL_STATE_ARMED);
     for (int i = 0; i < sheet->action_size && ran && bridge.config.slew != nullptr; ++i) {
       const float slew = bridge.config.slew[i];
       CHECK(bridge.applied[i] >= before.applied[i] - slew && bridge.applied[i] <= before.applied[i] + slew);

@@ -81,7 +81,9 @@ struct Port {
       tl_hello_pack(&hello, &frame);
     } else if (question.type == TL_TYPE_DESCRIBE) {
       const uint8_t index = (how & 1u) != 0 ? input.u8() : question.payload[0];
-      const tl_row row{index, (how & 2u) != 0, 0, 0.0f, 1.0f, 0.0f, 0.0f, "name", "1"};
+      const tl_limit limit{input.u8(), TL_LIMIT_ALL, 0, 0.0f, 1.0f, 0.0f};
+      const auto n = static_cast<uint8_t>((how & 4u) != 0 ? 1 : 0);
+      const tl_row row{index, (how & 2u) != 0, 0, 0.0f, 1.0f, 0.0f, 0.0f, "name", "1", n, n, {limit, {}, {}, {}}};
       tl_row_pack(&row, &frame);
     } else if (question.type == TL_TYPE_ESTOP) {
       tl_state state;

@@ -41,6 +41,28 @@ void round_trip(const tl_frame& frame, bool (*unpack)(const tl_frame*, Message*)
   CHECK(memcmp(again.payload, wanted.payload, again.size) == 0);
 }
 
+// Fields that the receiver does not know are lost, and so are the bytes of a known one beyond those that it knows; what
+// is left stays as it is.
+void round_trip_row(const tl_frame& frame) {
+  constexpr size_t kFixed = 56;
+  tl_row row, before, second;
+  memset(&row, 0xA5, sizeof row);
+  memcpy(&before, &row, sizeof before);
+  if (!tl_row_unpack(&frame, &row)) {
+    CHECK(memcmp(&row, &before, sizeof row) == 0);
+    return;
+  }
+  tl_frame once, twice, wanted = frame;
+  memset(&once, 0, sizeof once);
+  memset(&twice, 0, sizeof twice);
+  tl_row_pack(&row, &once);
+  wanted.payload[3] = 0;
+  CHECK(once.size >= kFixed && memcmp(once.payload, wanted.payload, kFixed) == 0);
+  CHECK(tl_row_unpack(&once, &second) && second.n_limits == row.n_limits && second.role == row.role);
+  tl_row_pack(&second, &twice);
+  CHECK(twice.size == once.size && memcmp(twice.payload, once.payload, once.size) == 0);
+}
+
 void look_at(const tl_frame& frame) {
   uint8_t wire[TL_WIRE_MAX];
   const size_t n = tl_frame_encode(&frame, wire);
@@ -52,7 +74,7 @@ void look_at(const tl_frame& frame) {
   round_trip(frame, tl_ping_unpack, tl_ping_pack);
   round_trip(frame, tl_pong_unpack, tl_pong_pack);
   round_trip(frame, tl_describe_unpack, tl_describe_pack);
-  round_trip(frame, tl_row_unpack, tl_row_pack, kWholePayload, 3, 1);
+  round_trip_row(frame);
   round_trip(frame, tl_cmd_unpack, tl_cmd_pack);
   round_trip(frame, tl_arm_unpack, tl_arm_pack);
   round_trip(frame, tl_ack_unpack, tl_ack_pack);
