@@ -67,7 +67,7 @@ def square(count: int) -> Array:
 def test_the_thresholds_are_those_of_data_sheet_and_configuration() -> None:
     found = check_options(rtu.Checks(), SHEET)
     assert (found["warn_steps"], found["stop_steps"]) == (250, 500)
-    assert found["command"] == [2.0]
+    assert found["command"] == [pytest.approx(2.4)]
     assert found["moves"] == [pytest.approx(6e-4), 0.0]  # without a finite range only equal values stand still
     assert found["observations"] == [0b11]
     own = rtu.Checks(

@@ -113,7 +113,7 @@ class Checks(Section, frozen=True):
     warn_s: Seconds = 5.0
     stop_s: Seconds = 10.0
     steps: Annotated[int, msgspec.Meta(ge=4, le=1_000_000)] = 100
-    command: Share = 0.5
+    command: Share = 0.6
     moves: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 1e-4
     observation: dict[str, CheckedObservation] = msgspec.field(default_factory=dict)
     actuator: dict[str, CheckedActuator] = msgspec.field(default_factory=dict)
