@@ -10,6 +10,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import rtu_edge as rtu
 from rtu_edge import _core
 from rtu_edge._base.errors import ConfigError, SafetyStop
 from rtu_edge.config import parse_config
-from rtu_edge.device.schema import Cap, Channel, DataSheet
+from rtu_edge.device.schema import Cap, Channel, DataSheet, LimitKind, Role, SheetLimit
 from rtu_edge.loop import RecordFlag
 from rtu_edge.loop.checks import (
     CheckedActuator,
@@ -33,6 +34,7 @@ from rtu_edge.loop.checks import (
     finding_text,
     homing_kind,
 )
+from rtu_edge.loop.companions import Companion, whole_sheet
 from rtu_edge.loop.options import native_options
 from rtu_edge.record import RunFolder
 from rtu_edge.record.reader import Batch, read_log
@@ -81,6 +83,30 @@ def test_the_thresholds_are_those_of_data_sheet_and_configuration() -> None:
     assert (found["warn_steps"], found["stop_steps"], found["moves"][0]) == (50, 200, 0.5)
     assert (found["responds"], found["observations"]) == ([2, 0], [0b10])
     assert check_options(rtu.Checks(effect=False, still=False, reward=False), SHEET) == {}
+
+
+def test_the_data_sheet_tells_what_an_actuator_moves() -> None:
+    end = SheetLimit(LimitKind.DIRECTION, -2.0, 2.0, actuator=1, sense=1)
+    seen = (
+        Channel("speed", "rad/s", -9.0, 9.0),
+        Channel("angle", "rad", -3.0, 3.0, role=Role.POSITION, limits=(end,)),
+        Channel("heat", "C", 0.0, 90.0, role=Role.TEMPERATURE),
+        Channel("imu.age", "s", 0.0, math.inf),
+    )
+    driven = tuple(Channel(name, "V", -1.0, 1.0, actuator=True) for name in ("fan", "motor"))
+    found = check_options(rtu.Checks(), DataSheet(0.02, seen, driven))
+    assert found["responds"] == [0, 0, 2, 2]
+    assert found["observations"] == [0b0011, 0b0010]
+
+
+def test_the_limits_of_a_second_device_act_on_its_own_actuators() -> None:
+    limits = (SheetLimit(LimitKind.DIRECTION, -1.0, 1.0, actuator=0, sense=1), SheetLimit(LimitKind.FAULT, -2.0, 2.0))
+    driven = (Channel("u", "V", -1.0, 1.0, actuator=True),)
+    other = DataSheet(0.02, (Channel("b", "rad", -3.0, 3.0, limits=limits),), driven)
+    link: Any = SimpleNamespace(sheet=other)
+    whole = whole_sheet(DataSheet(0.02, (Channel("a", "rad", -3.0, 3.0),), driven), [Companion("imu", link, age=True)])
+    assert [[each.actuator for each in row.limits] for row in whole.observations] == [[], [1, 255], []]
+    assert check_options(rtu.Checks(), whole)["observations"] == [0b011, 0b010]
 
 
 def test_a_movement_smaller_than_the_threshold_is_none() -> None:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import msgspec
 
 from rtu_edge._base.strict import Number, Section, quoted
-from rtu_edge.device.schema import Channel, DataSheet, Hello, Role
+from rtu_edge.device.schema import Channel, DataSheet, Hello, LimitKind, Role
 from rtu_edge.loop.supervision import Pd, Sensor, Share
 
 __all__ = [
@@ -84,7 +84,8 @@ class CheckedActuator(Section, frozen=True):
 
     Args:
         effect: Check that the actuator has an effect
-        observations: Observations that it moves; empty: any observation that responds
+        observations: Observations that it moves; empty: those with a limit on its direction in the data sheet, else any
+            observation that responds
     """
 
     effect: bool = True
@@ -226,7 +227,7 @@ def check_options(checks: Checks, sheet: DataSheet) -> dict[str, Any]:
         ],
         "moves": [_moves(checks, row, each) for row, each in zip(sheet.observations, own, strict=True)],
         "responds": [_RESPONDS[each.responds.value] for each in own],
-        "observations": [_mask(each, names, own) for each in driven],
+        "observations": [_mask(each, names, own, _linked(k, sheet)) for k, each in enumerate(driven)],
     }
 
 
@@ -245,9 +246,20 @@ def _moves(checks: Checks, row: Channel, own: CheckedObservation) -> float:
     return checks.moves * width if math.isfinite(width) else 0.0
 
 
-def _mask(actuator: CheckedActuator, names: Sequence[str], own: Sequence[CheckedObservation]) -> int:
-    """A bit for each observation that an actuator moves."""
-    given = actuator.observations
+def _linked(actuator: int, sheet: DataSheet) -> tuple[str, ...]:
+    """Observations that an actuator moves by the data sheet: they have a limit on its direction."""
+    return tuple(
+        row.name
+        for row in sheet.observations
+        if any(each.kind is LimitKind.DIRECTION and each.actuator == actuator for each in row.limits)
+    )
+
+
+def _mask(
+    actuator: CheckedActuator, names: Sequence[str], own: Sequence[CheckedObservation], linked: Sequence[str]
+) -> int:
+    """A bit for each observation that an actuator moves: as configured, else by the data sheet, else all."""
+    given = actuator.observations or linked
     moved = [
         name in given if given else each.responds is not Responds.NO for name, each in zip(names, own, strict=True)
     ]

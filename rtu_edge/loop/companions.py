@@ -16,6 +16,8 @@ from rtu_edge.loop.link import Link
 
 __all__ = ["Companion", "checked", "whole_hello", "whole_sheet"]
 
+_ALL = 255  # SheetLimit.actuator: each of the device
+
 
 @dataclasses.dataclass(frozen=True)
 class Companion:
@@ -83,8 +85,10 @@ def whole_sheet(sheet: DataSheet, companions: Sequence[Companion]) -> DataSheet:
     """
     if not companions:
         return sheet
-    observations = [*sheet.observations, *(row for each in companions for row in _observations(each))]
-    actuators = [*sheet.actuators, *(_named(each, row) for each in companions for row in each.link.sheet.actuators)]
+    observations, actuators = list(sheet.observations), list(sheet.actuators)
+    for each in companions:
+        observations += [_acting_from(row, len(actuators)) for row in _observations(each)]
+        actuators += [_named(each, row) for row in each.link.sheet.actuators]
     rows = [dataclasses.replace(row, index=index) for index, row in enumerate([*observations, *actuators])]
     size = len(observations)
     return DataSheet(sheet.period_s, tuple(rows[:size]), tuple(rows[size:]))
@@ -95,6 +99,15 @@ def _observations(companion: Companion) -> Iterator[Channel]:
         yield _named(companion, row)
     if companion.age:
         yield Channel(f"{companion.name}.age", "s", 0.0, math.inf)
+
+
+def _acting_from(row: Channel, first: int) -> Channel:
+    """With the numbers of the actuators that its limits act on among those of all devices."""
+    limits = [
+        each if each.actuator == _ALL else dataclasses.replace(each, actuator=first + each.actuator)
+        for each in row.limits
+    ]
+    return dataclasses.replace(row, limits=tuple(limits))
 
 
 def _named(companion: Companion, row: Channel) -> Channel:
