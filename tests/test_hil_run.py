@@ -47,6 +47,8 @@ SHORT = {
         "the host is killed",
         "the device hangs for longer than TTL",
         "an actuator has no effect",
+        "beyond the end of an axis only back in",
+        "the brake engages at an emergency stop from elsewhere",
     ],
     "qemu": [
         "no command arrives",
@@ -56,6 +58,7 @@ SHORT = {
         "unplugged for 0.2 s, and the host may resume",
         "an emergency stop from elsewhere reaches the driver",
         "the pose is outside the start region before arming",
+        "a winding that is too hot",
     ],
 }
 
