@@ -44,7 +44,8 @@ def test_learning_gives_the_same_bits(name: str, settings: dict[str, Any]) -> No
         assert ours.state_hash() == reference.state_hash()
         assert plant.state_bytes == slow.state_bytes
         assert plant.next_seed == slow.next_seed
-        assert ours.last_step == reference.last_step and ours.diagnostics == reference.diagnostics
+        assert ours.last_step == reference.last_step
+        np.testing.assert_equal(ours.diagnostics, reference.diagnostics)  # NaN before the first window
 
 
 class MachineInPython(Machine):
