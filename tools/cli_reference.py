@@ -18,7 +18,7 @@ JSON: dict[str, str] = {
     "monitor": "`event`; of a port with an owner its status, otherwise `device_state` and counts; `--once`: one line",
     "estop": "`stopped` (ports) `by` (`owner`, `direct`) `ended_pid`",
     "run": "`run` `dry_run` `state_hash` `steps` `episodes` `seconds` `reason` `message` `mean_return` `counters` "
-    "`link` `privileges`",
+    "`link` `privileges` `findings`",
     "size": "`kind` `bytes` `flops` `times` `sections` `learner_monitor`",
     "promote": "`run` `mode` `sufficient` `against` `evidence` `output`",
     "verify": "`policy` `checkpoint` `steps` `difference` `tolerance` `passed`",
@@ -31,7 +31,8 @@ JSON: dict[str, str] = {
     "`actuators` `last`",
     "ckpt ls": "`checkpoints`: `file` `steps` `episodes` `saved` `bytes` `state_hash` `problem` of each",
     "ckpt diff": "`a` `b` `configuration` `sections`",
-    "study": "`study` `runs` `seconds` `plants` `files`; without NAME `studies`: `name` `title` `steps` of each",
+    "study": "`study` `runs` `seconds` `verdicts` `pairs` `plants` `files`; without NAME `studies`: `name` `title` "
+    "`steps` of each",
     "tune": "`study` `files` `trials`: `number` `value` `settings` of each, the best first, and a summary of its runs",
     "hil list": "`faults`: `name` `kind` `expect` of each",
     "hil kinds": "`kinds`: `kind` `help` `parameters` of each",
