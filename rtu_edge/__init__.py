@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rtu_edge.device.plants import Plant
     from rtu_edge.device.ports import open_port
     from rtu_edge.device.python_device import PythonDevice
-    from rtu_edge.device.schema import Channel, LimitKind, Role, Safe, SheetLimit
+    from rtu_edge.device.schema import Channel, Safe
     from rtu_edge.device.simulated import SimulatedDevice
     from rtu_edge.learn import CSVWriter, OnlineRegressor, StreamAC, TDPredictor, TensorBoardWriter, evaluate, load
     from rtu_edge.learn.cells import LinearRTU, NonlinearRTU
@@ -62,7 +62,6 @@ __all__ = [
     "DeviceError",
     "Footprint",
     "Homing",
-    "LimitKind",
     "Limits",
     "LinearRTU",
     "Link",
@@ -74,9 +73,7 @@ __all__ = [
     "PythonDevice",
     "Reward",
     "Robot",
-    "Role",
     "Safe",
-    "SheetLimit",
     "SimulatedDevice",
     "Start",
     "StreamAC",
@@ -101,7 +98,7 @@ _HOMES = {
     "device.plants": ("Plant",),
     "device.ports": ("open_port",),
     "device.python_device": ("PythonDevice",),
-    "device.schema": ("Channel", "LimitKind", "Role", "Safe", "SheetLimit"),
+    "device.schema": ("Channel", "Safe"),
     "device.simulated": ("SimulatedDevice",),
     "learn": ("OnlineRegressor", "StreamAC", "TDPredictor", "load"),
     "learn.cells": ("LinearRTU", "NonlinearRTU"),

@@ -100,7 +100,7 @@ def test_the_version_names_formats(capsys: pytest.CaptureFixture[str]) -> None:
     first, checkpoint, protocol = capsys.readouterr().out.splitlines()
     assert first == f"rtu-edge {__version__}"
     assert checkpoint.startswith(f"checkpoint format {_core.checkpoint_version},")
-    assert protocol == "TickLink protocol 1"
+    assert protocol == "TickLink protocol 2"
 
 
 # ---------------------------------------------------------------- completion
