@@ -64,10 +64,14 @@ def test_what_stands_twice_is_the_same() -> None:
 # ---------------------------------------------------------------- acceptance 8
 
 
+# A learner that no rollback interrupts.
+STEADY = ("learner.body='shared'", "learner.actor.kappa=3", "learner.sigma_floor=0.1")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "drops"),
-    [((), ()), ((SLEW,), range(5, 100_000, 7)), (('learner.actions="discrete"', "learner.body='shared'"), ())],
+    [((), ()), ((SLEW, *STEADY), range(5, 100_000, 7)), (('learner.actions="discrete"', "learner.body='shared'"), ())],
     ids=["plain", "limited and dropped", "discrete"],
 )
 def test_a_hundred_thousand_logged_steps_verify_to_the_bit(
