@@ -82,9 +82,11 @@ def config_of(library: ctypes.CDLL, arguments: dict[str, Any]) -> Config:
     config.shared_body = arguments["body"] == "shared"
     for group, value in arguments["trace_decay"].items():
         setattr(config, f"decay_{group}", value)
+    for group, value in arguments["critic"]["trace_decay"].items():
+        setattr(config, f"critic_decay_{group}", value)
     for role in ("actor", "critic"):
-        for key, value in arguments[role].items():
-            setattr(config, f"{role}_{key}", value)
+        for key in ("step_size", "kappa"):
+            setattr(config, f"{role}_{key}", arguments[role][key])
     same = {name for name, _ in Config._fields_} & set(arguments) - {
         "cell",
         "credit",
@@ -143,7 +145,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "all else": {
         "observation_size": 3, "action_size": 1, "units": 6, "activation": "relu", "gamma": 0.9, "entropy": 0.1,
         "trace_decay": {"recurrent": 0.5, "body": 0.6, "head": 0.7}, "actor": {"step_size": 0.5, "kappa": 4.0},
-        "critic": {"step_size": 0.25, "kappa": 5.0}, "r_min": 0.1, "r_max": 0.9, "max_phase": 1.0, "sparsity": 0.5,
+        "critic": {"step_size": 0.25, "kappa": 5.0, "trace_decay": 0.4}, "r_min": 0.1, "r_max": 0.9, "max_phase": 1.0, "sparsity": 0.5,
         "sigma_floor": 0.05, "exploration_correlation": 0.25, "actor_warmup": 30, "normalize_observation": False,
         "scale_reward": False, "seed": 9,
     },
@@ -201,7 +203,8 @@ def test_the_same_bits_as_in_python(library: ctypes.CDLL, name: str, tmp_path: P
 def test_ranges_are_those_of_the_table(
     library: ctypes.CDLL, row: parameters.Parameter, kind: parameters.Integer | parameters.Number
 ) -> None:
-    names = {"trace_decay": ["decay_recurrent", "decay_body", "decay_head"]}
+    groups = ["decay_recurrent", "decay_body", "decay_head"]
+    names = {"trace_decay": groups, "critic.trace_decay": [f"critic_{group}" for group in groups]}
     names |= {"action_size": ["actions"], "n_actions": ["actions"]}
     for name in names.get(row.name, [row.name.replace(".", "_")]):
         for value in edges(kind):

@@ -95,6 +95,7 @@ def follow(agent: rtu.StreamAC, slow: learners.StreamAC, seed: int, steps: int =
 DISCRETE, SHARED = {"n_actions": 3}, {"body": "shared"}
 RATES = {"actor": {"step_size": 1e-3}, "critic": {"step_size": 2e-3}}
 BY_GROUP = {"trace_decay": {"recurrent": 0.97, "body": 0.6, "head": 0.3}}
+OF_THE_CRITIC = {"trace_decay": 0.95, "critic": {"trace_decay": {"recurrent": 0.5, "body": 0.3, "head": 0.0}}}
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "discrete": DISCRETE,
@@ -111,6 +112,8 @@ CASES: dict[str, dict[str, Any]] = {
     "shared poles": {"units": 6, "units_per_pole": 3},
     "lambda by group": BY_GROUP,
     "lambda by group, shared": BY_GROUP | SHARED,
+    "lambda of the critic": OF_THE_CRITIC,
+    "lambda of the critic, shared, discrete": OF_THE_CRITIC | SHARED | DISCRETE,
     "recompute": {"recompute": True},
     "recompute, shared, discrete": {"recompute": True} | SHARED | DISCRETE,
     "recompute, memoryless": {"recompute": True, "cell": "none"},

@@ -52,8 +52,18 @@ def test_a_key_in_a_file_changes_no_other_keys_default(lines: list[str], argumen
 
 
 def test_the_defaults_that_files_used_to_change() -> None:
-    assert from_toml("learner.critic.step_size=0.5")["critic"] == {"step_size": 0.5, "kappa": 3.0}
+    critic = from_toml("learner.critic.step_size=0.5")["critic"]
+    assert (critic["step_size"], critic["kappa"]) == (0.5, rtu.StreamAC(2, 1).config["critic"]["kappa"])
     assert from_toml('learner.optimizer="sgd"', "learner.actor.kappa=3")["actor"] == {"step_size": 1e-3, "kappa": 3.0}
+
+
+def test_the_decay_of_the_critic_is_that_of_both_where_one_is_given() -> None:
+    """Files from before it have one decay, for both."""
+    both = dict.fromkeys(("recurrent", "body", "head"), 0.7)
+    assert from_toml("learner.trace_decay=0.7")["critic"]["trace_decay"] == both
+    assert rtu.StreamAC(2, 1, trace_decay=both).config["critic"]["trace_decay"] == both
+    own = rtu.StreamAC(2, 1, trace_decay=0.7, critic={"trace_decay": 0.5}).config
+    assert (own["trace_decay"], own["critic"]["trace_decay"]) == (both, dict.fromkeys(both, 0.5))
 
 
 def accepted(make: Any, *arguments: Any, **keywords: Any) -> bool:

@@ -28,6 +28,7 @@ from rtu_edge.learn.parameters import (
     REQUIRED,
     TD,
     ByChoice,
+    Follows,
     Choice,
     Dtype,
     Integer,
@@ -100,6 +101,8 @@ def signature(learner: str) -> str:
 
 def _default_text(default: Any) -> str:
     """The default of a parameter that the signature does not show."""
+    if isinstance(default, Follows):
+        return f"default {default.name} if that is given, otherwise {parameters.number_text(default.otherwise)}"
     if not isinstance(default, ByChoice):
         return f"default {parameters.number_text(default)}"
     values: dict[float, list[str]] = {}
@@ -182,7 +185,7 @@ def _fields() -> Iterator[tuple[Parameter, list[tuple[str, str]]]]:
         if isinstance(row.kind, Widths):
             yield row, [("int32_t layers", "layers"), (f"int32_t {name}[RTU_LAYERS_MAX]", name)]
         elif isinstance(row.kind, PerGroup):
-            names = [f"decay_{key}" for key in row.kind.keys]
+            names = [row.name.replace(".", "_").replace("trace_decay", f"decay_{key}") for key in row.kind.keys]
             yield row, [("double " + ", ".join(names), names[0]), *(("", name) for name in names[1:])]
         elif row.name in _C_NAMES:
             yield row, [(f"int32_t {_C_NAMES[row.name]}", _C_NAMES[row.name])]
@@ -203,7 +206,7 @@ def _c_default(row: Parameter) -> Any:
         return row.kind.low if isinstance(row.kind, Integer) else 0
     if isinstance(default, ByChoice):
         return default.values[parameters.find(AC, default.name).defaults[AC]]
-    return default
+    return default.otherwise if isinstance(default, Follows) else default
 
 
 def c_fields() -> str:

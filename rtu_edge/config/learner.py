@@ -12,7 +12,7 @@ import msgspec
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import Section, quoted
 from rtu_edge.learn import parameters
-from rtu_edge.learn.parameters import AC, ByChoice, Choice, Integer, Number, Parameter, PerGroup, Switch, Widths
+from rtu_edge.learn.parameters import AC, ByChoice, Choice, Follows, Integer, Number, Parameter, PerGroup, Switch, Widths
 
 __all__ = ["Actions", "Learner", "build", "problems"]
 
@@ -104,6 +104,8 @@ def _value(default: Any) -> str:
     """The class's default as TOML."""
     if isinstance(default, ByChoice):
         default = default.values[parameters.find(AC, default.name).defaults[AC]]
+    if isinstance(default, Follows):
+        default = default.otherwise
     return quoted(list(default) if isinstance(default, tuple) else default)
 
 
@@ -114,6 +116,8 @@ def _shown(default: Any) -> str:
         for choice, value in default.values.items():
             values.setdefault(parameters.number_text(value), []).append(f"`{choice}`")
         return ", ".join(f"{value} ({', '.join(names)})" for value, names in values.items())
+    if isinstance(default, Follows):
+        return f"`{default.name}`, or {parameters.number_text(default.otherwise)}"
     if isinstance(default, str):
         return f"`{default}`"
     return _value(default) if isinstance(default, (bool, tuple)) else parameters.number_text(default)

@@ -23,6 +23,7 @@ __all__ = [
     "ByChoice",
     "Choice",
     "Dtype",
+    "Follows",
     "Integer",
     "Kind",
     "Number",
@@ -184,6 +185,14 @@ class ByChoice:
     values: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Follows:
+    """A default that is the value of another parameter where that one is given, and a constant otherwise."""
+
+    name: str
+    otherwise: Any
+
+
 REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "REQUIRED"})()
 
 
@@ -195,7 +204,7 @@ class Parameter:
         name: the argument; "actor.kappa" is the key kappa of the mapping actor.
         kind: type and range.
         unit: "" for a plain number.
-        defaults: for each learner that has the parameter: a plain value, None, REQUIRED or ByChoice.
+        defaults: for each learner that has the parameter: a plain value, None, REQUIRED, ByChoice or Follows.
         help: a phrase, without range and default.
         toml: StreamAC's is a key of `[learner]`; False where the device, `[run]` or another key gives the value.
         c: StreamAC's is a field of rtu_agent_config that `make tables` writes.
@@ -217,6 +226,7 @@ _RULE = Choice(("obgd", "sgd", "adam"))
 _STEP_SIZE = Number(0.0, 1e6)
 _KAPPA = Number(0.0, 1e6, open_low=True)
 _BY_RULE = ByChoice("optimizer", {"obgd": 1.0, "sgd": 1e-3, "adam": 1e-3})
+_GROUPS = ("recurrent", "body", "head")
 _POLES = "of a pole at initialisation"
 
 
@@ -253,7 +263,7 @@ TABLE: tuple[Parameter, ...] = (
     _("body", Choice(("separate", "shared")), "", {AC: "separate"},
       "Network of actor and critic; `shared`: one network for both with summed updates (docs/math.md, 4)"),
     _("gamma", _UNIT, "", {AC: 0.99, TD: 0.95}, "Discount factor per step"),
-    _("trace_decay", PerGroup(_UNIT, ("recurrent", "body", "head")), "", {AC: 0.9, TD: 0.95},
+    _("trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: 0.9, TD: 0.95},
       "Decay lambda of the eligibility traces per step"),
     _("optimizer", _RULE, "", {AC: "obgd", TD: "obgd", REGRESSOR: "adam"},
       "Optimizer; `obgd`: overshooting-bounded gradient descent"),
@@ -266,6 +276,8 @@ TABLE: tuple[Parameter, ...] = (
     _("critic.step_size", _STEP_SIZE, "", {AC: _BY_RULE}, "Step size of the critic; 0 freezes its weights"),
     _("critic.kappa", _KAPPA, "", {AC: 3.0},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
+    _("critic.trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: Follows("trace_decay", 0.9)},
+      "Decay lambda of the critic's eligibility traces per step"),
     _("actor_warmup", Integer(0, 2**31 - 1), "steps", {AC: 0},
       "Steps in which the actor's step size rises from 0 to its value, while the critic and the statistics settle"),
     _("entropy", Number(0.0, 1e3), "", {AC: 0.01}, "Entropy coefficient tau"),
@@ -349,6 +361,8 @@ def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> d
             value = source[key]
         if isinstance(default, ByChoice) and (value is None or value is default):
             value = default.values[values[default.name]]
+        if isinstance(default, Follows) and (value is None or value is default):
+            value = default.otherwise if given.get(default.name) is None else values[default.name]
         holder[key] = None if value is None and default is None else row.kind.check(row.name, value)
     _check_poles(values, values.get("cell", given.get("cell")))
     return values

@@ -62,6 +62,8 @@ class StreamAC(Actor):
                 "sgd" and "adam".
             "kappa": Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps;
                 default 3.
+            "trace_decay": Decay lambda of the critic's eligibility traces per step, 0 to 1, or a mapping of
+                "recurrent", "body", "head"; default trace_decay if that is given, otherwise 0.9.
         actor_warmup: Steps in which the actor's step size rises from 0 to its value, while the critic and the
             statistics settle, 0 to 2147483647 steps.
         entropy: Entropy coefficient tau, 0 to 1000.

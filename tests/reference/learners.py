@@ -149,7 +149,7 @@ class ACConfig:
     trace_decay: float | Mapping[str, float] = 0.8
     optimizer: str = "obgd"
     actor: dict[str, float] = field(default_factory=lambda: {"step_size": 1.0, "kappa": 3.0})
-    critic: dict[str, float] = field(default_factory=lambda: {"step_size": 1.0, "kappa": 2.0})
+    critic: dict[str, Any] = field(default_factory=lambda: {"step_size": 1.0, "kappa": 2.0})
     entropy: float = 0.01
     sigma_floor: float = 0.0
     exploration_correlation: float = 0.0
@@ -177,11 +177,12 @@ class StreamAC:
             critic_trunk = Trunk("critic", self.p, config.activation, config.nonlinear, config.credit)
             self.trunks = [actor_trunk, critic_trunk]
         self.actor_head, self.critic_head = Head("actor", self.p, actor_trunk), Head("critic", self.p, critic_trunk)
-        decay = decays(config.gamma, config.trace_decay)
 
-        def eligibility(name: str, settings: dict[str, float]) -> Eligibility:
+        def eligibility(name: str, settings: dict[str, Any]) -> Eligibility:
             own = [k for k in self.p if k.startswith((f"{name}.", "body."))]
-            return Eligibility(own, self.p, decay, optim.make(config.optimizer, **settings))
+            decay = decays(config.gamma, settings.get("trace_decay", config.trace_decay))
+            rule = {key: value for key, value in settings.items() if key != "trace_decay"}
+            return Eligibility(own, self.p, decay, optim.make(config.optimizer, **rule))
 
         self.actor, self.critic = eligibility("actor", config.actor), eligibility("critic", config.critic)
         self.normalizer = Channels(observation_size, config.observation_bound)

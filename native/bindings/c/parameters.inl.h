@@ -30,6 +30,9 @@ inline void set_defaults(rtu_agent_config& c) {
   c.actor_kappa = 2.0;
   c.critic_step_size = 1.0;
   c.critic_kappa = 3.0;
+  c.critic_decay_recurrent = 0.9;
+  c.critic_decay_body = 0.9;
+  c.critic_decay_head = 0.9;
   c.actor_warmup = 0;
   c.entropy = 0.01;
   c.r_min = 0.7;
@@ -67,6 +70,9 @@ inline bool in_range(const rtu_agent_config& c) {
   if (!above(c.actor_kappa, 0.0, 1000000.0)) return false;
   if (!number(c.critic_step_size, 0.0, 1000000.0)) return false;
   if (!above(c.critic_kappa, 0.0, 1000000.0)) return false;
+  if (!number(c.critic_decay_recurrent, 0.0, 1.0)) return false;
+  if (!number(c.critic_decay_body, 0.0, 1.0)) return false;
+  if (!number(c.critic_decay_head, 0.0, 1.0)) return false;
   if (!within(c.actor_warmup, 0, 2147483647)) return false;
   if (!number(c.entropy, 0.0, 1000.0)) return false;
   if (!number(c.r_min, 0.0, 0.9999999)) return false;

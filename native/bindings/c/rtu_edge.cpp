@@ -74,9 +74,6 @@ bool consistent(const rtu_agent_config& c) {
 
 learners::HeadConfig head(const rtu_agent_config& c, double step_size, double kappa) {
   learners::HeadConfig out;
-  out.decay_recurrent = c.gamma * c.decay_recurrent;
-  out.decay_body = c.gamma * c.decay_body;
-  out.decay_head = c.gamma * c.decay_head;
   out.optimizer.rule = static_cast<optim::Rule>(c.optimizer);
   out.optimizer.step_size = step_size;
   out.optimizer.kappa = kappa;
@@ -104,7 +101,13 @@ learners::StreamAcConfig native(const rtu_agent_config& c) {
   out.body.sparsity = c.sparsity;
   out.gamma = c.gamma;
   out.actor = head(c, c.actor_step_size, c.actor_kappa);
+  out.actor.decay_recurrent = c.gamma * c.decay_recurrent;
+  out.actor.decay_body = c.gamma * c.decay_body;
+  out.actor.decay_head = c.gamma * c.decay_head;
   out.critic = head(c, c.critic_step_size, c.critic_kappa);
+  out.critic.decay_recurrent = c.gamma * c.critic_decay_recurrent;
+  out.critic.decay_body = c.gamma * c.critic_decay_body;
+  out.critic.decay_head = c.gamma * c.critic_decay_head;
   out.shared_body = c.shared_body != 0;
   out.entropy = c.entropy;
   out.actor_warmup = static_cast<uint64_t>(c.actor_warmup);

@@ -100,6 +100,8 @@ typedef struct rtu_agent_config {
   double critic_step_size;
   /* Factor kappa of the step bound of obgd, above 0, at most 1e6; larger values take smaller steps; default 3 */
   double critic_kappa;
+  /* Decay lambda of the critic's eligibility traces per step, 0 to 1; default 0.9 */
+  double critic_decay_recurrent, critic_decay_body, critic_decay_head;
   /* Steps in which the actor's step size rises from 0 to its value, while the critic and the statistics settle, 0 to
    * 2147483647 steps; default 0 */
   int32_t actor_warmup;

@@ -42,9 +42,8 @@ learners::NetworkConfig body(const py::dict& d) {
   return out;
 }
 
-learners::HeadConfig head(const py::dict& d, double gamma, const py::dict& optimizer_settings) {
+learners::HeadConfig head(const py::dict& decay, double gamma, const py::dict& optimizer_settings) {
   learners::HeadConfig out;
-  const auto decay = take<py::dict>(d, "trace_decay");
   out.decay_recurrent = gamma * take<double>(decay, "recurrent");
   out.decay_body = gamma * take<double>(decay, "body");
   out.decay_head = gamma * take<double>(decay, "head");
@@ -84,8 +83,9 @@ learners::StreamAcConfig stream_ac_configuration(const py::dict& d) {
   out.policy.correlation = take<double>(d, "exploration_correlation");
   out.body = body(d);
   out.gamma = take<double>(d, "gamma");
-  out.actor = head(d, out.gamma, take<py::dict>(d, "actor"));
-  out.critic = head(d, out.gamma, take<py::dict>(d, "critic"));
+  out.actor = head(take<py::dict>(d, "trace_decay"), out.gamma, take<py::dict>(d, "actor"));
+  const auto critic = take<py::dict>(d, "critic");
+  out.critic = head(take<py::dict>(critic, "trace_decay"), out.gamma, critic);
   out.shared_body = take<std::string>(d, "body") == "shared";
   out.entropy = take<double>(d, "entropy");
   out.actor_warmup = take<uint64_t>(d, "actor_warmup");
@@ -103,7 +103,7 @@ learners::TdConfig td_configuration(const py::dict& d) {
   out.observation_size = take<int>(d, "observation_size");
   out.body = body(d);
   out.gamma = take<double>(d, "gamma");
-  out.head = head(d, out.gamma, take<py::dict>(d, "optimizer"));
+  out.head = head(take<py::dict>(d, "trace_decay"), out.gamma, take<py::dict>(d, "optimizer"));
   out.normalize_input = take<bool>(d, "normalize_observation");
   out.input_bound = take<double>(d, "observation_bound");
   return out;

@@ -75,7 +75,11 @@ def encode_config(config: Mapping[str, Any], run: Mapping[str, Any] | None = Non
 
 def stored_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """A learner's configuration as files have it: without later arguments at their former behaviour."""
-    return {key: value for key, value in config.items() if key not in _SINCE or value != _SINCE[key]}
+    told = {key: value for key, value in config.items() if key not in _SINCE or value != _SINCE[key]}
+    critic = told.get("critic")
+    if isinstance(critic, Mapping) and critic.get("trace_decay") == told.get("trace_decay"):
+        told["critic"] = {key: value for key, value in critic.items() if key != "trace_decay"}
+    return told
 
 
 def raise_for(status: int, where: str, path: str | Path, version: int = 0) -> None:
