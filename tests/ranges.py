@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rtu_edge.learn import parameters
-from rtu_edge.learn.parameters import Integer, Number
+from rtu_edge.learn.ranges import Integer, Number
 
 
 def edges(kind: Integer | Number) -> list[float]:

@@ -17,6 +17,7 @@ from toolchain import ROOT, build
 import rtu_edge as rtu
 from rtu_edge import _core
 from rtu_edge.learn import checkpoint, parameters
+from rtu_edge.learn.ranges import Integer, Number
 
 HEADER = ROOT / "native" / "bindings" / "c" / "rtu_edge.h"
 C_TYPES = {
@@ -200,9 +201,7 @@ def test_the_same_bits_as_in_python(library: ctypes.CDLL, name: str, tmp_path: P
 
 
 @pytest.mark.parametrize(("row", "kind"), [p for p in numbers(parameters.AC) if p.values[0].c])
-def test_ranges_are_those_of_the_table(
-    library: ctypes.CDLL, row: parameters.Parameter, kind: parameters.Integer | parameters.Number
-) -> None:
+def test_ranges_are_those_of_the_table(library: ctypes.CDLL, row: parameters.Parameter, kind: Integer | Number) -> None:
     groups = ["decay_recurrent", "decay_body", "decay_head"]
     names = {"trace_decay": groups, "critic.trace_decay": [f"critic_{group}" for group in groups]}
     names |= {"action_size": ["actions"], "n_actions": ["actions"]}

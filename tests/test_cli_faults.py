@@ -103,6 +103,7 @@ def test_an_error_of_saving_names_one_file(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- device
 
 
+@pytest.mark.timing
 def test_a_latched_stop_names_the_command_that_clears_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,8 @@ from rtu_edge import _core, config
 from rtu_edge.config import learner as learner_table
 from rtu_edge.device import plants
 from rtu_edge.learn import parameters
-from rtu_edge.learn.parameters import AC, CELL, REGRESSOR, REQUIRED, TD, ByChoice, Integer, Number, Parameter
+from rtu_edge.learn.parameters import AC, CELL, REGRESSOR, TD, Parameter
+from rtu_edge.learn.ranges import REQUIRED, ByChoice, Choice, Integer, Number, Widths
 from rtu_edge.loop import LoopConfig
 from rtu_edge.run.build import check_learner
 
@@ -148,7 +149,7 @@ def test_a_parameter_on_which_a_default_depends_stands_before_it() -> None:
             if isinstance(default, ByChoice):
                 choice = parameters.find(learner, default.name)
                 assert names.index(choice.name) < names.index(row.name)
-                assert isinstance(choice.kind, parameters.Choice)
+                assert isinstance(choice.kind, Choice)
                 assert set(default.values) == set(choice.kind.choices)
 
 
@@ -178,11 +179,11 @@ def test_a_new_parameter_takes_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_core_has_what_the_table_allows() -> None:
     hidden = parameters.find(AC, "hidden").kind
-    assert isinstance(hidden, parameters.Widths)
+    assert isinstance(hidden, Widths)
     assert hidden.most == _core.max_layers
     for learner, make in CLASSES.items():
         for row in parameters.of(learner):
-            if isinstance(row.kind, parameters.Choice):
+            if isinstance(row.kind, Choice):
                 for choice in row.kind.choices:
                     make(**SIZES[learner], **{row.name: choice})  # the core refuses an unknown choice
 

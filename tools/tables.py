@@ -21,22 +21,19 @@ import cli_reference
 import oldest
 
 from rtu_edge.learn import parameters
-from rtu_edge.learn.parameters import (
-    AC,
-    CELL,
-    REGRESSOR,
+from rtu_edge.learn.parameters import AC, CELL, REGRESSOR, TD, Parameter
+from rtu_edge.learn.ranges import (
     REQUIRED,
-    TD,
     ByChoice,
-    Follows,
     Choice,
     Dtype,
+    Follows,
     Integer,
     Number,
-    Parameter,
     PerGroup,
     Switch,
     Widths,
+    number_text,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,13 +99,13 @@ def signature(learner: str) -> str:
 def _default_text(default: Any) -> str:
     """The default of a parameter that the signature does not show."""
     if isinstance(default, Follows):
-        return f"default {default.name} if that is given, otherwise {parameters.number_text(default.otherwise)}"
+        return f"default {default.name} if that is given, otherwise {number_text(default.otherwise)}"
     if not isinstance(default, ByChoice):
-        return f"default {parameters.number_text(default)}"
+        return f"default {number_text(default)}"
     values: dict[float, list[str]] = {}
     for choice, value in default.values.items():
         values.setdefault(value, []).append(f'"{choice}"')
-    return "default " + ", ".join(f"{parameters.number_text(v)} with {' and '.join(c)}" for v, c in values.items())
+    return "default " + ", ".join(f"{number_text(v)} with {' and '.join(c)}" for v, c in values.items())
 
 
 def meaning(row: Parameter, allowed: str, default: str = "") -> str:
@@ -238,7 +235,7 @@ def _c_meaning(row: Parameter) -> str:
     else:
         each = row.kind.each if isinstance(row.kind, PerGroup) else row.kind
         unit = f" {row.unit}" if row.unit else ""
-        text = meaning(row, f"{each.allowed}{unit}", f"default {parameters.number_text(default)}")
+        text = meaning(row, f"{each.allowed}{unit}", f"default {number_text(default)}")
     return text.replace("`", "")
 
 

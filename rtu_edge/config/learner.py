@@ -12,7 +12,19 @@ import msgspec
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import Section, quoted
 from rtu_edge.learn import parameters
-from rtu_edge.learn.parameters import AC, ByChoice, Choice, Follows, Integer, Number, Parameter, PerGroup, Switch, Widths
+from rtu_edge.learn.parameters import AC, Parameter
+from rtu_edge.learn.ranges import (
+    ByChoice,
+    Choice,
+    Follows,
+    Integer,
+    Kind,
+    Number,
+    PerGroup,
+    Switch,
+    Widths,
+    number_text,
+)
 
 __all__ = ["Actions", "Learner", "build", "problems"]
 
@@ -114,16 +126,16 @@ def _shown(default: Any) -> str:
     if isinstance(default, ByChoice):
         values: dict[str, list[str]] = {}
         for choice, value in default.values.items():
-            values.setdefault(parameters.number_text(value), []).append(f"`{choice}`")
+            values.setdefault(number_text(value), []).append(f"`{choice}`")
         return ", ".join(f"{value} ({', '.join(names)})" for value, names in values.items())
     if isinstance(default, Follows):
-        return f"`{default.name}`, or {parameters.number_text(default.otherwise)}"
+        return f"`{default.name}`, or {number_text(default.otherwise)}"
     if isinstance(default, str):
         return f"`{default}`"
-    return _value(default) if isinstance(default, (bool, tuple)) else parameters.number_text(default)
+    return _value(default) if isinstance(default, (bool, tuple)) else number_text(default)
 
 
-def _type(name: str, kind: parameters.Kind) -> Any:
+def _type(name: str, kind: Kind) -> Any:
     if isinstance(kind, Integer):
         return Annotated[int, msgspec.Meta(ge=kind.low, le=kind.high)]
     if isinstance(kind, Number):

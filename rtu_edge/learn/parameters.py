@@ -9,191 +9,35 @@ A new parameter needs one row here, `make tables`, and the code in native/ that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.validation import check_bool, check_choice, check_dtype, check_int, check_keys, check_number, exact
+from rtu_edge._base.validation import check_keys
+from rtu_edge.learn.ranges import (
+    REQUIRED,
+    ByChoice,
+    Choice,
+    Dtype,
+    Follows,
+    Integer,
+    Kind,
+    Number,
+    PerGroup,
+    Switch,
+    Widths,
+    number_text,
+)
 
 __all__ = [
     "POSITIONAL",
-    "REQUIRED",
     "TABLE",
-    "ByChoice",
-    "Choice",
-    "Dtype",
-    "Follows",
-    "Integer",
-    "Kind",
-    "Number",
     "Parameter",
-    "PerGroup",
-    "Switch",
-    "Widths",
     "check",
     "find",
-    "number_text",
     "of",
 ]
-
-
-def number_text(value: int | float) -> str:
-    """A number for documents: 0.9, 32, 1e6, 2^64 - 1."""
-    if isinstance(value, int) and value >= 2**53:
-        return f"2^{value.bit_length()} - 1" if value == 2 ** value.bit_length() - 1 else str(value)
-    return exact(value).replace("e+0", "e").replace("e-0", "e-")
-
-
-@dataclass(frozen=True)
-class Integer:
-    """An integer from low to high."""
-
-    low: int
-    high: int
-
-    def check(self, name: str, value: object) -> int:
-        """The plain int, or ConfigError."""
-        return check_int(name, value, self.low, self.high)
-
-    @property
-    def allowed(self) -> str:
-        """The range in words."""
-        return f"{number_text(self.low)} to {number_text(self.high)}"
-
-
-@dataclass(frozen=True)
-class Number:
-    """A finite number from low to high; above low where open_low; or 0 as well where zero."""
-
-    low: float
-    high: float
-    open_low: bool = False
-    zero: bool = False
-
-    def check(self, name: str, value: object) -> float:
-        """The plain float, or ConfigError."""
-        if not self.zero:
-            return check_number(name, value, self.low, self.high, open_low=self.open_low)
-        number = check_number(name, value, 0.0, self.high)
-        if 0.0 < number < self.low:
-            low, high = number_text(self.low), number_text(self.high)
-            raise ConfigError(f"{name} = {value!r}: expected 0, or a number from {low} to {high}")
-        return number
-
-    @property
-    def allowed(self) -> str:
-        """The range in words."""
-        low, high = number_text(self.low), number_text(self.high)
-        if self.open_low:
-            return f"above {low}, at most {high}"
-        return f"0, or {low} to {high}" if self.zero else f"{low} to {high}"
-
-
-@dataclass(frozen=True)
-class Switch:
-    """True or False."""
-
-    def check(self, name: str, value: object) -> bool:
-        """The plain bool, or ConfigError."""
-        return check_bool(name, value)
-
-    allowed = "true, false"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of a few names."""
-
-    choices: tuple[str, ...]
-
-    def check(self, name: str, value: object) -> str:
-        """The plain str, or ConfigError."""
-        return check_choice(name, value, self.choices)
-
-    @property
-    def allowed(self) -> str:
-        """The names, quoted for a document."""
-        return ", ".join(f"`{choice}`" for choice in self.choices)
-
-
-@dataclass(frozen=True)
-class Dtype(Choice):
-    """The name of a number format; numpy types of these names are accepted too."""
-
-    choices: tuple[str, ...] = ("float32", "float64")
-
-    def check(self, name: str, value: object) -> str:
-        """The plain str, or ConfigError."""
-        return check_dtype(name, value)
-
-
-@dataclass(frozen=True)
-class Widths:
-    """Widths of 0 to `most` layers: one integer, or a sequence of them."""
-
-    each: Integer
-    most: int
-
-    def check(self, name: str, value: Any) -> list[int]:
-        """The plain list of ints, or ConfigError."""
-        row = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
-        scalar = not row or getattr(value, "ndim", None) == 0  # a 0-d array
-        widths: list[Any] = [value] if scalar else list(value)
-        if len(widths) > self.most:
-            raise ConfigError(f"{name} = {tuple(widths)}: expected at most {self.most} layers")
-        return [self.each.check(name, width) for width in widths]
-
-    @property
-    def allowed(self) -> str:
-        """The range in words."""
-        return f"a width of {self.each.allowed}, or an array of at most {self.most}"
-
-
-@dataclass(frozen=True)
-class PerGroup:
-    """One number for all keys, or a table with a number for each key."""
-
-    each: Number
-    keys: tuple[str, ...]
-
-    def check(self, name: str, value: Any) -> dict[str, float]:
-        """The plain dict with every key, or ConfigError."""
-        if isinstance(value, Mapping):
-            given = check_keys(name, value, self.keys)
-            missing = [key for key in self.keys if key not in given]
-            if missing:
-                raise ConfigError(f"{name}.{missing[0]}: missing; expected a number for each of {', '.join(self.keys)}")
-        else:
-            given = dict.fromkeys(self.keys, value)
-        return {key: self.each.check(f"{name}.{key}", given[key]) for key in self.keys}
-
-    @property
-    def allowed(self) -> str:
-        """The range in words."""
-        return f"{self.each.allowed}, or a table of {', '.join(f'`{key}`' for key in self.keys)}"
-
-
-Kind = Integer | Number | Switch | Choice | Widths | PerGroup
-
-
-@dataclass(frozen=True)
-class ByChoice:
-    """A default that follows from the value of another parameter, a Choice."""
-
-    name: str
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Follows:
-    """A default that is the value of another parameter where that one is given, and a constant otherwise."""
-
-    name: str
-    otherwise: Any
-
-
-REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "REQUIRED"})()
 
 
 @dataclass(frozen=True)
@@ -249,7 +93,7 @@ TABLE: tuple[Parameter, ...] = (
     _("n_outputs", Integer(1, 4096), "", {REGRESSOR: 1}, "Width of the target"),
     _("n_units", Integer(1, 65536), "", {CELL: REQUIRED}, "Recurrent units n"),
     _("units", Integer(1, 65536), "", {AC: 32, TD: 64, REGRESSOR: 32}, "Recurrent units n of each network"),
-    _("hidden", Widths(Integer(1, 65536), 4), "", {AC: (32,), TD: (), REGRESSOR: ()},
+    _("hidden", Widths(Integer(1, 65536), 4), "", {AC: (64,), TD: (), REGRESSOR: ()},
       "Layers after the recurrent cell"),
     _("cell", Choice(("linear", "nonlinear", "none")), "", _learners("linear"),
       "Recurrent cell; `none`: memoryless baseline"),
@@ -260,10 +104,10 @@ TABLE: tuple[Parameter, ...] = (
       "Activation function of the recurrent cell"),
     _("units_per_pole", Integer(1, 4096), "", {**_learners(1), CELL: 1},
       "Units that share one pole and its traces; a divisor of the number of units; 1 for the nonlinear cell"),
-    _("body", Choice(("separate", "shared")), "", {AC: "separate"},
+    _("body", Choice(("separate", "shared")), "", {AC: "shared"},
       "Network of actor and critic; `shared`: one network for both with summed updates (docs/math.md, 4)"),
-    _("gamma", _UNIT, "", {AC: 0.99, TD: 0.95}, "Discount factor per step"),
-    _("trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: 0.9, TD: 0.95},
+    _("gamma", _UNIT, "", {AC: 0.98, TD: 0.95}, "Discount factor per step"),
+    _("trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: 0.95, TD: 0.95},
       "Decay lambda of the eligibility traces per step"),
     _("optimizer", _RULE, "", {AC: "obgd", TD: "obgd", REGRESSOR: "adam"},
       "Optimizer; `obgd`: overshooting-bounded gradient descent"),
@@ -271,14 +115,14 @@ TABLE: tuple[Parameter, ...] = (
     _("kappa", _KAPPA, "", {TD: 2.0, REGRESSOR: 2.0},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
     _("actor.step_size", _STEP_SIZE, "", {AC: _BY_RULE}, "Step size of the actor; 0 freezes its weights"),
-    _("actor.kappa", _KAPPA, "", {AC: 2.0},
+    _("actor.kappa", _KAPPA, "", {AC: 3.0},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
     _("critic.step_size", _STEP_SIZE, "", {AC: _BY_RULE}, "Step size of the critic; 0 freezes its weights"),
-    _("critic.kappa", _KAPPA, "", {AC: 3.0},
+    _("critic.kappa", _KAPPA, "", {AC: 2.0},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
-    _("critic.trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: Follows("trace_decay", 0.9)},
+    _("critic.trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: Follows("trace_decay", 0.8)},
       "Decay lambda of the critic's eligibility traces per step"),
-    _("actor_warmup", Integer(0, 2**31 - 1), "steps", {AC: 0},
+    _("actor_warmup", Integer(0, 2**31 - 1), "steps", {AC: 2000},
       "Steps in which the actor's step size rises from 0 to its value, while the critic and the statistics settle"),
     _("entropy", Number(0.0, 1e3), "", {AC: 0.01}, "Entropy coefficient tau"),
     _("r_min", Number(0.0, 0.9999999), "", {AC: 0.7, TD: 0.9, REGRESSOR: 0.5, CELL: 0.0},
@@ -289,8 +133,8 @@ TABLE: tuple[Parameter, ...] = (
       f"Largest phase {_POLES}"),
     _("sparsity", _UNIT, "", _learners(0.9),
       "Share of zero weights in dense layers at initialisation; each row keeps one weight"),
-    _("sigma_floor", Number(0.0, 1e3), "", {AC: 0.0}, "Offset added to the standard deviation of continuous actions"),
-    _("exploration_correlation", Number(0.0, 0.99), "", {AC: 0.0},
+    _("sigma_floor", Number(0.0, 1e3), "", {AC: 0.1}, "Offset added to the standard deviation of continuous actions"),
+    _("exploration_correlation", Number(0.0, 0.99), "", {AC: 0.6},
       "Correlation rho of the exploration noise of successive steps; continuous actions (docs/math_learners.md, 4)"),
     _("normalize_observation", Switch(), "", {AC: True, TD: False, REGRESSOR: False},
       "Normalise each channel by its running mean and variance; a channel that has not moved gives 0"),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy.typing as npt
 
 from rtu_edge import _core
-from rtu_edge._base.validation import check_number
 from rtu_edge.learn import parameters
 from rtu_edge.learn.base import Array, Learner
 
@@ -129,21 +127,9 @@ class TDPredictor(_SignalLearner):
 
         Source: measured, docs/prediction.md.
         """
-        period = check_number("period_s", period_s, 0.0, 1e3, open_low=True)
-        steps = check_number("horizon_s", horizon_s, 2 * period, 1e5 * period) / period
-        suggested: dict[str, Any] = {
-            "units": 32,
-            "hidden": (16,),
-            "activation": "tanh",
-            "gamma": 1 - 1 / steps,
-            "trace_decay": math.exp(-1 / steps),
-            "optimizer": "adam",
-            "step_size": 3e-4,
-            "r_min": math.exp(-2 / steps),
-            "r_max": math.exp(-0.1 / steps),
-            "max_phase": 2 * math.pi / steps,
-            "normalize_observation": True,
-        }
+        from rtu_edge.learn import horizon  # here: the package's import stays quick
+
+        suggested = horizon.predictor(horizon_s, period_s)
         if settings.get("optimizer", "adam") != "adam":
             del suggested["step_size"]  # Adam's: other optimizers have their own default
         return cls(observation_size, seed=seed, **{**suggested, **settings})

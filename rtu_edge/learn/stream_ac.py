@@ -56,14 +56,14 @@ class StreamAC(Actor):
             "step_size": Step size of the actor, 0 to 1e6; 0 freezes its weights; default 1 with "obgd", 0.001 with
                 "sgd" and "adam".
             "kappa": Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps;
-                default 2.
+                default 3.
         critic: A mapping with any of
             "step_size": Step size of the critic, 0 to 1e6; 0 freezes its weights; default 1 with "obgd", 0.001 with
                 "sgd" and "adam".
             "kappa": Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps;
-                default 3.
+                default 2.
             "trace_decay": Decay lambda of the critic's eligibility traces per step, 0 to 1, or a mapping of
-                "recurrent", "body", "head"; default trace_decay if that is given, otherwise 0.9.
+                "recurrent", "body", "head"; default trace_decay if that is given, otherwise 0.8.
         actor_warmup: Steps in which the actor's step size rises from 0 to its value, while the critic and the
             statistics settle, 0 to 2147483647 steps.
         entropy: Entropy coefficient tau, 0 to 1000.
@@ -99,27 +99,27 @@ class StreamAC(Actor):
         action_size: int | None = None,
         n_actions: int | None = None,
         units: int = 32,
-        hidden: int | Sequence[int] = (32,),
+        hidden: int | Sequence[int] = (64,),
         seed: int = 0,
         *,
         cell: str = "linear",
         credit: str = "rtrl",
         activation: str = "tanh",
         units_per_pole: int = 1,
-        body: str = "separate",
-        gamma: float = 0.99,
-        trace_decay: float | Mapping[str, float] = 0.9,
+        body: str = "shared",
+        gamma: float = 0.98,
+        trace_decay: float | Mapping[str, float] = 0.95,
         optimizer: str = "obgd",
         actor: Mapping[str, float] | None = None,
         critic: Mapping[str, float] | None = None,
-        actor_warmup: int = 0,
+        actor_warmup: int = 2000,
         entropy: float = 0.01,
         r_min: float = 0.7,
         r_max: float = 1.0,
         max_phase: float = 6.28,
         sparsity: float = 0.9,
-        sigma_floor: float = 0.0,
-        exploration_correlation: float = 0.0,
+        sigma_floor: float = 0.1,
+        exploration_correlation: float = 0.6,
         normalize_observation: bool = True,
         observation_bound: float = 10.0,
         scale_reward: bool = True,
@@ -145,6 +145,40 @@ class StreamAC(Actor):
         self._start(_core.StreamAC, native, arguments)
 
     @classmethod
+    def for_horizon(
+        cls, observation_size: int, action_size: int, horizon_s: float, period_s: float, seed: int = 0, **settings: Any
+    ) -> StreamAC:
+        """A learner for a plant whose commands show their effect within a time, here 2 s in a loop of 100 Hz.
+
+        >>> import rtu_edge as rtu
+        >>> agent = rtu.StreamAC.for_horizon(observation_size=3, action_size=1, horizon_s=2.0, period_s=0.01, seed=0)
+        >>> round(agent.config["gamma"], 3), round(agent.config["r_min"], 3), agent.config["actor_warmup"]
+        (0.995, 0.942, 12000)
+
+        The defaults of the class are those of a horizon of 50 periods. With s = H / 50 for a horizon of H periods, what
+        they name per period is for s periods here: discount, decays of the traces, the correlation of the exploration
+        noise and the smallest retention are raised to the power 1/s, the largest phase is divided by s, and the warm-up
+        takes s times as many steps (docs/math_learners.md, 4). `config` of the agent names them all.
+
+        Args:
+            observation_size: d, 1 to 1024.
+            action_size: number of continuous actions, 1 to 32.
+            horizon_s: seconds after which a command no longer matters for the reward, 2 to 10^4 periods: a balancing
+                pole falls in 0.5 to 1 s, an arm reaches its goal in 1 to 3 s, a tank follows in minutes.
+            period_s: seconds from one step to the next, above 0, at most 1000.
+            seed: 0 to 2^64 - 1.
+            settings: arguments of the class that replace derived ones.
+
+        Raises:
+            ConfigError: an argument out of its range; the message names it.
+            TypeError: a setting that the class does not have.
+        """
+        from rtu_edge.learn import horizon  # here, as in learn(): the package's import stays quick
+
+        derived = horizon.actor_critic(horizon_s, period_s)
+        return cls(observation_size, action_size, seed=seed, **{**derived, "dt_s": float(period_s), **settings})
+
+    @classmethod
     def from_env(cls, env: Any, **settings: Any) -> StreamAC:
         """A learner whose sizes fit an environment.
 
@@ -164,7 +198,7 @@ class StreamAC(Actor):
             ConfigError: a space that does not fit, or an argument out of its range; the message names it.
             TypeError: an argument that the class does not have.
         """
-        from rtu_edge.learn.spaces import fit  # here, as in learn(): the package's import stays quick
+        from rtu_edge.learn.spaces import fit  # here, as in for_horizon()
 
         for name in ("observation_size", "action_size"):
             if name in settings:

@@ -19,6 +19,7 @@ from rtu_edge._base.packages import needed_by
 from rtu_edge._base.text_table import TextTable
 from rtu_edge.device.holders import status_of
 from rtu_edge.learn import parameters
+from rtu_edge.learn.ranges import Integer, Widths
 from rtu_edge.study.progress import StudyProgress
 from rtu_edge.study.registry import Study
 from rtu_edge.study.run import Executor, executor, run_tasks
@@ -29,7 +30,7 @@ from rtu_edge.study.summary import summarise
 
 __all__ = ["Range", "Trial", "draw", "parse_range", "table", "tune"]
 
-_WHOLE = (parameters.Integer, parameters.Widths)
+_WHOLE = (Integer, Widths)
 _RUNS = "runs"  # attribute of a search: the options that its trials have in common
 _OWNER = "process"  # attribute of a trial: the host and process that run it
 

@@ -70,7 +70,7 @@ typedef struct rtu_agent_config {
   int32_t discrete;
   /* Recurrent units n of each network, 1 to 65536; default 32 */
   int32_t units;
-  /* Layers after the recurrent cell, 0 to RTU_LAYERS_MAX of them, each 1 to 65536; default 32 */
+  /* Layers after the recurrent cell, 0 to RTU_LAYERS_MAX of them, each 1 to 65536; default 64 */
   int32_t layers;
   int32_t hidden[RTU_LAYERS_MAX];
   /* Recurrent cell, one of RTU_CELL_LINEAR, RTU_CELL_NONLINEAR, RTU_CELL_NONE; none: memoryless baseline; default
@@ -84,26 +84,26 @@ typedef struct rtu_agent_config {
   /* Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the nonlinear cell;
    * default 1 */
   int32_t units_per_pole;
-  /* 1: one network for actor and critic with summed updates; default 0 */
+  /* 1: one network for actor and critic with summed updates; default 1 */
   int32_t shared_body;
-  /* Discount factor per step, 0 to 1; default 0.99 */
+  /* Discount factor per step, 0 to 1; default 0.98 */
   double gamma;
-  /* Decay lambda of the eligibility traces per step, 0 to 1; default 0.9 */
+  /* Decay lambda of the eligibility traces per step, 0 to 1; default 0.95 */
   double decay_recurrent, decay_body, decay_head;
   /* Optimizer, one of RTU_OBGD, RTU_SGD, RTU_ADAM; obgd: overshooting-bounded gradient descent; default RTU_OBGD */
   int32_t optimizer;
   /* Step size of the actor, 0 to 1e6; 0 freezes its weights; default 1 */
   double actor_step_size;
-  /* Factor kappa of the step bound of obgd, above 0, at most 1e6; larger values take smaller steps; default 2 */
+  /* Factor kappa of the step bound of obgd, above 0, at most 1e6; larger values take smaller steps; default 3 */
   double actor_kappa;
   /* Step size of the critic, 0 to 1e6; 0 freezes its weights; default 1 */
   double critic_step_size;
-  /* Factor kappa of the step bound of obgd, above 0, at most 1e6; larger values take smaller steps; default 3 */
+  /* Factor kappa of the step bound of obgd, above 0, at most 1e6; larger values take smaller steps; default 2 */
   double critic_kappa;
-  /* Decay lambda of the critic's eligibility traces per step, 0 to 1; default 0.9 */
+  /* Decay lambda of the critic's eligibility traces per step, 0 to 1; default 0.8 */
   double critic_decay_recurrent, critic_decay_body, critic_decay_head;
   /* Steps in which the actor's step size rises from 0 to its value, while the critic and the statistics settle, 0 to
-   * 2147483647 steps; default 0 */
+   * 2147483647 steps; default 2000 */
   int32_t actor_warmup;
   /* Entropy coefficient tau, 0 to 1000; default 0.01 */
   double entropy;
@@ -115,10 +115,10 @@ typedef struct rtu_agent_config {
   double max_phase;
   /* Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight; default 0.9 */
   double sparsity;
-  /* Offset added to the standard deviation of continuous actions, 0 to 1000; default 0 */
+  /* Offset added to the standard deviation of continuous actions, 0 to 1000; default 0.1 */
   double sigma_floor;
   /* Correlation rho of the exploration noise of successive steps, 0 to 0.99; continuous actions
-   * (docs/math_learners.md, 4); default 0 */
+   * (docs/math_learners.md, 4); default 0.6 */
   double exploration_correlation;
   /* Normalise each channel by its running mean and variance; a channel that has not moved gives 0; default 1 */
   int32_t normalize_observation;

@@ -48,7 +48,7 @@ _RUN = "run"
 _BEFORE = {"observation_bound": 0.0}
 
 # Arguments added since format 4, and the value that is the former behaviour: a file has one only where its value is
-# another, so that the version before reads the learners that it knows.
+# another, so that the version before reads the learners that it knows. All but the first are StreamAC's alone.
 _SINCE = {
     "credit": "rtrl",
     "previous_action": False,
@@ -162,7 +162,8 @@ def check_saved(data: bytes, path: str | Path) -> None:
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """A learner's configuration from a file of any version, for the current constructor."""
-    return {**_BEFORE, **config}
+    later = {key: value for key, value in _SINCE.items() if key == "credit" or config.get("kind") == "stream_ac"}
+    return {**_BEFORE, **later, **config}
 
 
 def read_config(data: bytes, path: str | Path = "checkpoint") -> dict[str, Any]:
