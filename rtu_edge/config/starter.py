@@ -10,6 +10,8 @@ from rtu_edge._base.strict import quoted, quoted_key
 from rtu_edge._base.untrusted import clean
 from rtu_edge.config.file import parse_config
 from rtu_edge.device.schema import Channel, DataSheet, Hello
+from rtu_edge.learn import parameters
+from rtu_edge.learn.parameters import AC
 
 __all__ = ["starter"]
 
@@ -119,10 +121,10 @@ def _reward(hello: Hello, sheet: DataSheet) -> Iterator[str]:
 
 
 def _learner(period_s: float) -> Iterator[str]:
-    gamma = 0.99
+    units, hidden, gamma = (parameters.find(AC, name).defaults[AC] for name in ("units", "hidden", "gamma"))
     yield "[learner]"
-    yield _line("units", 32, "recurrent units; `rtu-edge size` prints memory and time")
-    yield _line("hidden", [32], "widths of the layers above them")
+    yield _line("units", units, "recurrent units; `rtu-edge size` prints memory and time")
+    yield _line("hidden", list(hidden), "widths of the layers above them")
     yield _line("gamma", gamma, f"discount: a horizon of {1 / (1 - gamma):.0f} steps, {period_s / (1 - gamma):.3g} s")
 
 
