@@ -18,7 +18,7 @@ struct StreamAcConfig {
   NetworkConfig body;  // cell, layers, hidden; configure() fills in heads
   HeadConfig actor, critic;
   bool shared_body = false;
-  double gamma = 0.99;
+  double gamma = 0.98;
   double entropy = 0.01;      // tau
   uint64_t actor_warmup = 0;  // steps in which the actor's step size rises from 0
   bool normalize_observation = true;

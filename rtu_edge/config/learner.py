@@ -11,7 +11,7 @@ import msgspec
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import Section, quoted
-from rtu_edge.learn import parameters
+from rtu_edge.learn import horizon, parameters
 from rtu_edge.learn.parameters import AC, Parameter
 from rtu_edge.learn.ranges import (
     ByChoice,
@@ -45,18 +45,30 @@ class LearnerTable(Section, frozen=True):
     Args:
         actions: Continuous actions, or evenly spaced levels of one actuator
         levels: Number of levels of a discrete action
+        horizon_s: Time in s after which a command no longer matters for the reward; sets discount, traces, exploration,
+            poles and warm-up where their keys are not given (StreamAC.for_horizon)
     """
 
     actions: Actions = Actions.CONTINUOUS
     levels: Annotated[int, msgspec.Meta(ge=_N_ACTIONS.low, le=_N_ACTIONS.high)] = 2
+    horizon_s: Annotated[float, msgspec.Meta(gt=0.0, le=1e6)] | None = None
 
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for StreamAC from the file (without the width of the action and the seed)."""
+    def arguments(self, period_s: float | None = None) -> dict[str, Any]:
+        """Keyword arguments for StreamAC from the file (without the width of the action and the seed).
+
+        Args:
+            period_s: the device's period, for what follows from horizon_s; None: without those.
+
+        Raises:
+            ConfigError: horizon_s is not 2 to 10 000 periods.
+        """
         plain: dict[str, Any] = _given(msgspec.to_builtins(self))
-        for key in ("actions", "levels"):
-            del plain[key]
+        for key in ("actions", "levels", "horizon_s"):
+            plain.pop(key, None)
         if isinstance(plain.get("hidden"), list):
             plain["hidden"] = tuple(plain["hidden"])
+        if self.horizon_s is not None and period_s is not None:
+            return horizon.actor_critic("learner.horizon_s", self.horizon_s, period_s, plain)
         return plain
 
 

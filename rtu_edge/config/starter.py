@@ -18,6 +18,7 @@ __all__ = ["starter"]
 _ACROSS_S = 0.2  # s; the proposed slew limit crosses the actuator's range in this time
 _RISE_S = 0.05  # s; the proposed acceleration limit reaches that slew in this time
 _COST = 0.1  # cost of a command at the end of its range; a distance of half an observation's range costs 1
+_HORIZON = 50  # periods; that of the learner's defaults
 _DIGITS = 3
 _TARGETS = ("target", "setpoint", "reference")  # names of observations that are targets themselves
 _COLUMN = 30  # of the comments
@@ -121,11 +122,11 @@ def _reward(hello: Hello, sheet: DataSheet) -> Iterator[str]:
 
 
 def _learner(period_s: float) -> Iterator[str]:
-    units, hidden, gamma = (parameters.find(AC, name).defaults[AC] for name in ("units", "hidden", "gamma"))
+    units, hidden = (parameters.find(AC, name).defaults[AC] for name in ("units", "hidden"))
     yield "[learner]"
     yield _line("units", units, "recurrent units; `rtu-edge size` prints memory and time")
     yield _line("hidden", list(hidden), "widths of the layers above them")
-    yield _line("gamma", gamma, f"discount: a horizon of {1 / (1 - gamma):.0f} steps, {period_s / (1 - gamma):.3g} s")
+    yield _line("horizon_s", _rounded(_HORIZON * period_s), "a command matters for the reward for so long [s]")
 
 
 def _half(row: Channel) -> float:

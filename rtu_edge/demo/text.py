@@ -20,7 +20,7 @@ slew_per_s = inf                  # a simulated motor
 [learner]
 units = 32
 hidden = [64]
-gamma = 0.99                      # a pole is balanced over about 2 s, 100 periods
+horizon_s = 2.0                   # a command matters for the reward for so long
 
 [run]
 name = "demo"

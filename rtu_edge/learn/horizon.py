@@ -16,9 +16,9 @@ __all__ = ["actor_critic", "predictor"]
 _DEFAULT = 50.0  # periods: 1 / (1 - gamma) of StreamAC's defaults
 
 
-def _periods(horizon_s: float, period_s: float, most: float) -> float:
+def _periods(horizon_s: float, period_s: float, most: float, name: str = "horizon_s") -> float:
     period = check_number("period_s", period_s, 0.0, 1e3, open_low=True)
-    return check_number("horizon_s", horizon_s, 2 * period, most * period) / period
+    return check_number(name, horizon_s, 2 * period, most * period) / period
 
 
 def predictor(horizon_s: float, period_s: float) -> dict[str, Any]:
@@ -39,9 +39,14 @@ def predictor(horizon_s: float, period_s: float) -> dict[str, Any]:
     }
 
 
-def actor_critic(horizon_s: float, period_s: float) -> dict[str, Any]:
-    """StreamAC's arguments: what the defaults name per period, for s periods; see StreamAC.for_horizon()."""
-    s = _periods(horizon_s, period_s, 1e4) / _DEFAULT
+def actor_critic(name: str, horizon_s: float, period_s: float, given: Mapping[str, Any]) -> dict[str, Any]:
+    """StreamAC's arguments: what the defaults name per period, for s periods; see StreamAC.for_horizon().
+
+    Args:
+        name: of the horizon, for an error.
+        given: arguments that replace derived ones; one trace_decay is that of the critic, too.
+    """
+    s = _periods(horizon_s, period_s, 1e4, name) / _DEFAULT
     plain = parameters.check(AC, {"observation_size": 1, "action_size": 1})
 
     def highest(name: str) -> float:
@@ -52,7 +57,7 @@ def actor_critic(horizon_s: float, period_s: float) -> dict[str, Any]:
     def each(table: Mapping[str, float]) -> dict[str, float]:
         return {key: value ** (1 / s) for key, value in table.items()}
 
-    return {
+    derived = {
         "gamma": plain["gamma"] ** (1 / s),
         "trace_decay": each(plain["trace_decay"]),
         "critic": {"trace_decay": each(plain["critic"]["trace_decay"])},
@@ -61,3 +66,5 @@ def actor_critic(horizon_s: float, period_s: float) -> dict[str, Any]:
         "actor_warmup": round(plain["actor_warmup"] * s),
         "exploration_correlation": min(plain["exploration_correlation"] ** (1 / s), highest("exploration_correlation")),
     }
+    critic = {} if given.get("trace_decay") is not None else derived["critic"]
+    return {**derived, **given, "critic": {**critic, **(given.get("critic") or {})}}

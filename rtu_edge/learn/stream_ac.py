@@ -175,8 +175,8 @@ class StreamAC(Actor):
         """
         from rtu_edge.learn import horizon  # here, as in learn(): the package's import stays quick
 
-        derived = horizon.actor_critic(horizon_s, period_s)
-        return cls(observation_size, action_size, seed=seed, **{**derived, "dt_s": float(period_s), **settings})
+        derived = horizon.actor_critic("horizon_s", horizon_s, period_s, settings)
+        return cls(observation_size, action_size, seed=seed, **{"dt_s": float(period_s), **derived})
 
     @classmethod
     def from_env(cls, env: Any, **settings: Any) -> StreamAC:
@@ -192,7 +192,8 @@ class StreamAC(Actor):
                 Discrete(2 to 64) or in a Box with finite bounds, at most 32; or a Plant or a Robot, whose data sheet
                 also gives dt_s.
             settings: Arguments of the class except for the sizes. For a Plant or a Robot with one actuator, n_actions
-                makes a learner with discrete actions: evenly spaced levels of the actuator's range.
+                makes a learner with discrete actions: evenly spaced levels of the actuator's range. horizon_s: see
+                for_horizon(); the period is that of the environment, or dt_s.
 
         Raises:
             ConfigError: a space that does not fit, or an argument out of its range; the message names it.
@@ -204,6 +205,13 @@ class StreamAC(Actor):
             if name in settings:
                 raise ConfigError(f"{name} = {settings[name]!r}: follows from the environment; leave it out")
         sizes = fit(env, settings.pop("n_actions", None)).sizes
+        if (seconds := settings.pop("horizon_s", None)) is not None:
+            from rtu_edge.learn import horizon
+
+            period_s = settings.get("dt_s", sizes.get("dt_s"))
+            if period_s is None:
+                raise ConfigError("dt_s: missing; horizon_s needs the period, and the environment does not tell it")
+            settings = horizon.actor_critic("horizon_s", seconds, period_s, settings)
         return cls(**{**sizes, **settings})
 
     def learn(

@@ -38,7 +38,7 @@ def make_agent(config: Config, sheet: DataSheet, *, cell: str | None = None) -> 
     Raises:
         ConfigError: the learner does not fit the device.
     """
-    arguments = config.learner.arguments()
+    arguments = config.learner.arguments(sheet.period_s)
     if cell is not None:
         arguments["cell"] = cell
     if config.learner.actions is Actions.DISCRETE:
@@ -70,7 +70,7 @@ def check_learner(config: Config, sheet: DataSheet, agent: Any, source: object) 
         ConfigError: it differs; the values can only be changed with a new learner.
     """
     wanted, found = make_agent(config, sheet).config, agent.config
-    given = config.learner.arguments()
+    given = config.learner.arguments(sheet.period_s)
     for table in ("actor", "critic"):  # missing keys there take the checkpoint's value, too
         wanted[table] = {**found.get(table, {}), **{key: wanted[table][key] for key in given.get(table, {})}}
     names = {**dict.fromkeys(given), "n_actions": None}

@@ -38,6 +38,8 @@ def learner_settings(overrides: Sequence[str]) -> dict[str, Any]:
         raise ConfigError([f"learner.{text}" for text in found])
     learner = msgspec.convert(given, Learner)
     settings = learner.arguments()
+    if learner.horizon_s is not None:
+        settings["horizon_s"] = learner.horizon_s
     if learner.actions is Actions.DISCRETE:
         settings["n_actions"] = learner.levels
     return {**settings, **{key: list(value) for key, value in settings.items() if isinstance(value, tuple)}}
