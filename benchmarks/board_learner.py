@@ -24,7 +24,7 @@ import numpy as np
 from rich.console import Console
 
 import rtu_edge as rtu
-from rtu_edge.hil.learner import BoardLearner
+from rtu_edge.hil.learner import SETTINGS, BoardLearner
 from rtu_edge.hil.qemu import QemuBoard
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,7 +67,7 @@ def instructions(image: Path, seed: int, folder: Path) -> list[int]:
 
 def as_checkpoint(host: Path, arena: bytes, seed: int, path: Path) -> rtu.StreamAC:
     """The board's memory as an agent of this host, loaded from the checkpoint at `path`."""
-    rtu.StreamAC(2, 1, units=16, hidden=16, seed=seed).save(path)
+    rtu.StreamAC(**SETTINGS, seed=seed).save(path)
     raw = path.read_bytes()
     (length,) = struct.unpack_from("<I", raw, 12)
     path.with_suffix(".text").write_bytes(raw[40 : 40 + length])

@@ -15,7 +15,7 @@ from rtu_edge._bridge import lib
 from toolchain import ROOT, build, run, sections
 
 import rtu_edge as rtu
-from rtu_edge.hil.learner import BoardLearner, LearnerStatus
+from rtu_edge.hil.learner import SETTINGS, BoardLearner, LearnerStatus
 
 SEED, STEPS, TARGET = 4, 22_000, 475.0  # the mean of the last 20 episodes, of 500, is reached at 21 773
 INSTRUCTIONS_LIMIT = 115_000  # budget: 1.4 ms at 168 MHz and two cycles each, of a period of 20 ms
@@ -42,7 +42,7 @@ def learned(image: Path) -> tuple[list[LearnerStatus], bytes]:
 
 def configuration_text(folder: Path) -> Path:
     """The configuration of the device's learner as a checkpoint of the package has it."""
-    rtu.StreamAC(2, 1, units=16, hidden=16, seed=SEED).save(folder / "fresh.rtu")
+    rtu.StreamAC(**SETTINGS, seed=SEED).save(folder / "fresh.rtu")
     raw = (folder / "fresh.rtu").read_bytes()
     (length,) = struct.unpack("<I", raw[12:16])
     (folder / "text").write_bytes(raw[40 : 40 + length])

@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import DeviceError
@@ -14,7 +15,23 @@ from rtu_edge._bridge import lib
 from rtu_edge.device import protocol
 from rtu_edge.device.ports import DEFAULT_BAUD, open_port
 
-__all__ = ["BoardLearner", "LearnerStatus"]
+__all__ = ["SETTINGS", "BoardLearner", "LearnerStatus"]
+
+# Arguments of StreamAC for the learner that the board has (firmware_bridge/boards/stm32f405/learner_model.h).
+SETTINGS: dict[str, Any] = {
+    "observation_size": 2,
+    "action_size": 1,
+    "units": 16,
+    "hidden": 16,
+    "body": "separate",
+    "gamma": 0.99,
+    "trace_decay": 0.9,
+    "actor": {"kappa": 2.0},
+    "critic": {"kappa": 3.0},
+    "actor_warmup": 0,
+    "sigma_floor": 0.0,
+    "exploration_correlation": 0.0,
+}
 
 
 @dataclass(frozen=True)

@@ -10,31 +10,30 @@ namespace tl_device {
 using namespace rtu;
 
 constexpr int32_t kObservations = 2, kActions = 1, kUnits = 16, kHidden = 16, kWindow = 20;
+constexpr double kGamma = 0.99;
 
-constexpr learners::HeadConfig head(double decay, double kappa) {
+constexpr learners::HeadConfig head(double kappa) {
     learners::HeadConfig out;
-    out.decay_recurrent = out.decay_body = out.decay_head = 0.98 * decay;
+    out.decay_recurrent = out.decay_body = out.decay_head = kGamma * 0.9;
     out.optimizer.kappa = kappa;
     return out;
 }
 
-// Equal to rtu_edge.StreamAC(2, 1, units=16, hidden=16); a test compares the two.
+// Equal to rtu_edge.StreamAC with rtu_edge.hil.learner.SETTINGS: small, and quick on this one plant; a test compares
+// the two.
 constexpr learners::StreamAcConfig config() {
     learners::StreamAcConfig out;
     out.observation_size = kObservations;
     out.policy.actions = kActions;
-    out.policy.sigma_floor = 0.1;
-    out.policy.correlation = 0.6;
+    out.gamma = kGamma;
     out.body.cell.activation = kernels::Activation::kTanh;
     out.body.cell.inputs = kObservations;
     out.body.cell.poles = kUnits;
     out.body.cell.r_min = 0.7;
     out.body.layers = 1;
     out.body.hidden[0] = kHidden;
-    out.actor = head(0.95, 3.0);
-    out.critic = head(0.8, 2.0);
-    out.shared_body = true;
-    out.actor_warmup = 2000;
+    out.actor = head(2.0);
+    out.critic = head(3.0);
     return out;
 }
 

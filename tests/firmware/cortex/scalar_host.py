@@ -10,9 +10,10 @@ import numpy as np
 from rtu_edge._bridge import ffi, lib
 
 import rtu_edge as rtu
+from rtu_edge.hil.learner import SETTINGS
 
 SEED = int(sys.argv[1])
-agent = rtu.StreamAC(2, 1, units=16, hidden=16, seed=SEED)
+agent = rtu.StreamAC(**SETTINGS, seed=SEED)
 plant, state = lib.tl_plant_find(b"cartpole"), ffi.new("tl_plant_state *")
 x, u, observation = ffi.new("float[2]"), ffi.new("float[1]"), np.zeros(2, np.float32)
 steps = episodes = 0
