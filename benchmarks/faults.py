@@ -26,6 +26,7 @@ from rtu_edge import _core, _testing
 from rtu_edge.config import Config, parse_config
 from rtu_edge.device.plants import Plant, sheet
 from rtu_edge.device.schema import Limits
+from rtu_edge.hil.learner import SETTINGS
 from rtu_edge.loop.flags import Cause, Driver, MonitorFlag, SensorFlag
 from rtu_edge.loop.supervisor import Supervised, supervise
 
@@ -139,7 +140,7 @@ class Rig:
 
 def train(seed: int = 1, steps: int = TRAIN) -> Any:
     """A learner that balances, trained on its own."""
-    agent: Any = rtu.StreamAC(observation_size=2, action_size=1, units=32, hidden=[32], seed=seed, dt_s=PERIOD_S)
+    agent: Any = rtu.StreamAC(**{**SETTINGS, "units": 32, "hidden": 32}, seed=seed, dt_s=PERIOD_S)
     rig = Rig(agent.core.policy(), seed * 100_000, max_steps=500)
     for _ in range(steps):
         if rig.tick()[1]:

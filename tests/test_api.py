@@ -23,12 +23,14 @@ from rtu_edge.learn import cells, make, restore, signals, stream_ac
 
 D = 3
 KINDS: dict[str, Callable[..., Any]] = {
-    "continuous": lambda **kw: rtu.StreamAC(D, 2, **({"units": 5, "hidden": 6} | kw)),
+    "continuous": lambda **kw: rtu.StreamAC(D, 2, **({"units": 5, "hidden": 6, "body": "separate"} | kw)),
     "discrete": lambda **kw: rtu.StreamAC(D, n_actions=3, **({"units": 5, "hidden": (6, 4), "body": "shared"} | kw)),
     "nonlinear": lambda **kw: rtu.StreamAC(
         D, 1, **({"units": 5, "hidden": (), "cell": "nonlinear", "recompute": True} | kw)
     ),
-    "memoryless": lambda **kw: rtu.StreamAC(D, 1, **({"hidden": 6, "cell": "none", "optimizer": "adam"} | kw)),
+    "memoryless": lambda **kw: rtu.StreamAC(
+        D, 1, **({"hidden": 6, "cell": "none", "optimizer": "adam", "body": "separate"} | kw)
+    ),
     "predictor": lambda **kw: rtu.TDPredictor(D, **({"units": 5} | kw)),
     "regressor": lambda **kw: rtu.OnlineRegressor(D, 2, **({"units": 5, "hidden": 4} | kw)),
 }
@@ -235,6 +237,7 @@ def test_sampling_follows_the_policy() -> None:
     """Head weights zero, learning rate zero: samples are Normal(mu, softplus(s)) and softmax. 20 000 draws; means and
     shares within five standard errors."""
     frozen = {"actor": {"step_size": 0.0}, "critic": {"step_size": 0.0}, "units": 1, "hidden": 2}
+    frozen |= {"sigma_floor": 0.0, "exploration_correlation": 0.0}
     n = 20000
     agent = rtu.StreamAC(1, 1, **frozen)
     agent.load_parameters({"actor.head.weight": np.zeros((2, 2)), "actor.head.bias": [0.3, -0.5]})

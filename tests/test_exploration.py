@@ -80,7 +80,7 @@ def test_a_file_from_before_has_neither(tmp_path: Path) -> None:
 
 def test_warm_up_scales_the_actors_step_alone() -> None:
     def moved(warmup: int) -> dict[str, np.ndarray]:
-        agent = rtu.StreamAC(1, action_size=1, seed=3, dtype="float64", actor_warmup=warmup)
+        agent = rtu.StreamAC(1, action_size=1, seed=3, dtype="float64", body="separate", actor_warmup=warmup)
         agent.reset([0.0])
         before = {name: value.copy() for name, value in agent.parameters.items()}
         for t in range(1, 4):

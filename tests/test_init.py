@@ -112,7 +112,7 @@ def test_real_hardware_gets_limits_of_each_kind_and_a_reward_with_targets() -> N
     assert limits.accel_per_s2 == 1000.0 and "tighten all of these before --arm" in text
     reward = config.reward
     assert reward.source.value == "form" and (reward.target, reward.quadratic) == ((0.0,), (-0.25,))
-    assert "horizon of 100 steps, 1 s" in text and "# sim = " in text
+    assert "horizon_s = 0.5" in text and "# sim = " in text
 
 
 def test_an_observation_without_bounds_or_without_zero_has_a_target_and_a_weight() -> None:

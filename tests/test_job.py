@@ -150,7 +150,7 @@ def test_the_demo_s_checkpoint_is_verified_and_inspected(
     assert run(capfd, "verify", "--tolerance", "0", str(folder.path))[0] == 1
     code, out, _ = run(capfd, "inspect", str(folder.file("checkpoint.rtu")))
     assert code == 0
-    assert "actor.cell.W1" in out
+    assert "body.cell.W1" in out
     code, out, _ = run(capfd, "export", str(folder.path), "-o", str(folder.path / "again.onnx"))
     assert code == 0
     assert (folder.path / "again.onnx").stat().st_size == folder.file("policy.onnx").stat().st_size

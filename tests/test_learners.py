@@ -60,7 +60,10 @@ def pair(seed: int, **settings: Any) -> tuple[rtu.StreamAC, learners.StreamAC]:
     """A package agent and its oracle with the same settings and the same dense parameters."""
     actions = {} if "n_actions" in settings else {"action_size": 2}
     agent = rtu.StreamAC(
-        3, seed=seed, dtype="float64", **({"units": 5, "hidden": 6} | SMALL_STEPS | actions | settings)
+        3,
+        seed=seed,
+        dtype="float64",
+        **({"units": 5, "hidden": 6, "body": "separate"} | SMALL_STEPS | actions | settings),
     )
     agent.load_parameters(dense(agent.parameters, seed))
     return agent, oracle_of(agent)
@@ -231,7 +234,7 @@ def test_transitions_without_an_update(settings: dict[str, Any], kind: str) -> N
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "adam"} | RATES], ids=str)
 def test_a_dropped_update_is_a_step_of_size_0(settings: dict[str, Any]) -> None:
     """Everything except the weights and Adam's state is bit-identical to the result with the update."""
-    agents = [rtu.StreamAC(3, 2, units=5, hidden=6, seed=21, **settings) for _ in range(2)]
+    agents = [rtu.StreamAC(3, 2, units=5, hidden=6, body="separate", seed=21, **settings) for _ in range(2)]
     rng = np.random.default_rng(22)
     for t in range(41):
         x, reward = rng.standard_normal(3), float(rng.standard_normal())

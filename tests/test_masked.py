@@ -62,7 +62,7 @@ ENTRIES: dict[str, tuple[Callable[[], Any], Callable[[Any], object], str]] = {
     "run, applied": (agent, lambda a: a.run(np.ones((K, D)), REWARDS, applied=SCALARS[:, np.newaxis]), "applied"),
     "bind, observation": (agent, lambda a: a.bind(ROW, U), "observation_buffer"),
     "bind, action": (agent, lambda a: a.bind(X, ONE), "action_buffer"),
-    "parameters": (agent, lambda a: a.load_parameters({"actor.cell.W1": WEIGHTS}), "actor.cell.W1"),
+    "parameters": (agent, lambda a: a.load_parameters({"body.cell.W1": WEIGHTS}), "body.cell.W1"),
     "predictor, step": (lambda: rtu.TDPredictor(D, units=4), lambda v: v.step(ROW, 1.0), "x"),
     "predictor, run": (lambda: rtu.TDPredictor(D, units=4), lambda v: v.run(ROWS, REWARDS), "x"),
     "predictor, bind": (lambda: rtu.TDPredictor(D, units=4), lambda v: v.bind(ROW), "x_buffer"),

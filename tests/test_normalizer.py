@@ -15,6 +15,7 @@ from reference.normalizers import Channels
 import rtu_edge as rtu
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.device.plants import Plant
+from rtu_edge.hil.learner import SETTINGS
 from rtu_edge.learn.onnx import OnnxPolicy
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -119,7 +120,8 @@ def learned() -> Learned:
 
     def make(channels: int) -> tuple[Any, Balancing]:
         if channels not in kept:
-            agent = rtu.StreamAC(channels, 1, seed=SEEDS[channels], dtype="float64")  # the same bits on every host
+            sizes = {"observation_size": channels, "units": 32, "hidden": 32}
+            agent = rtu.StreamAC(**SETTINGS | sizes, seed=SEEDS[channels], dtype="float64")  # equal bits on every host
             task = Balancing(SEEDS[channels], channels)
             returns: list[float] = []
             while len(returns) < 20 or np.mean(returns[-20:]) < 475:

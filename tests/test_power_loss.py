@@ -24,7 +24,7 @@ from rtu_edge.learn.checkpoint.slots import Slots
 
 def made(seed: int) -> bytes:
     """Some eighteen sectors."""
-    agent = rtu.StreamAC(2, 1, units=4, hidden=4, seed=seed)
+    agent = rtu.StreamAC(2, 1, units=4, hidden=4, body="separate", seed=seed)
     data: bytes = agent.core.save(checkpoint.encode_config(agent.config, {"steps": seed}))
     assert len(data) > 18 * 512
     return data

@@ -95,7 +95,7 @@ def test_an_agent_learns_on_a_robot_and_is_usable_afterwards(robot: rtu.Robot) -
     learned = learner.state_hash()
     frozen = robot.run(learner, episodes=2, learn=False, deterministic=True)
     assert frozen.reason is StopReason.EPISODES
-    assert learner.parameters["actor.cell.W1"].any()
+    assert learner.parameters["body.cell.W1"].any()
     assert robot.run(learner, steps=10).steps == 10
     assert learned != learner.state_hash()
 

@@ -57,7 +57,7 @@ def feed(learner: Any, x: float) -> Any:
     return learner.step([x, 0.1], 1.0)
 
 
-def unfit(data: bytes, name: str = "actor.cell.W1", value: float = float("nan")) -> bytes:
+def unfit(data: bytes, name: str = "body.cell.W1", value: float = float("nan")) -> bytes:
     """A checkpoint of the same learner with a value that is not finite and a valid checksum."""
     learner = decode(data)
     section = learner.state[name]
@@ -151,10 +151,10 @@ def test_resuming_looks_further_back_and_tells_why(tmp_path: Path) -> None:
     assert cli("run", config)[0] == 0
     folder = tmp_path / "run"
     slots = Slots(folder)
-    bad = unfit(slots.current.read_bytes(), "critic.cell.nu_log", float("inf"))
+    bad = unfit(slots.current.read_bytes(), "body.cell.nu_log", float("inf"))
     slots.current.write_bytes(bad)
     stored = slots.newest()
-    assert stored.path == slots.older()[0] and "critic.cell.nu_log holds a value that is not finite" in stored.notes[0]
+    assert stored.path == slots.older()[0] and "body.cell.nu_log holds a value that is not finite" in stored.notes[0]
     assert "holds a value that is not finite" in cli("ckpt", "ls", folder)[1]
     code, out = cli("run", "--resume", folder)
     assert code == 0, out
@@ -226,16 +226,16 @@ def test_a_run_whose_learner_is_lost_writes_the_rest_and_fails(tmp_path: Path, m
     finish = Saver.finish
 
     def spoiled(self: Saver, progress: Any, session: int) -> None:
-        section = self.agent.state["actor.cell.W1"]
+        section = self.agent.state["body.cell.W1"]
         section.flat[0] = np.nan
-        self.agent.core.set("actor.cell.W1", section)
+        self.agent.core.set("body.cell.W1", section)
         finish(self, progress, session)
 
     monkeypatch.setattr(Saver, "finish", spoiled)
     config = tmp_path / "job.toml"
     config.write_text(f"{JOB}[run]\nname = 'run'\nsteps = 300\nfolder = '{tmp_path}'\n")
     code, out = cli("run", config)
-    assert code != 0 and "checkpoint.rtu: not saved: actor.cell.W1 holds a value that is not finite" in out, out
+    assert code != 0 and "checkpoint.rtu: not saved: body.cell.W1 holds a value that is not finite" in out, out
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["stages"]["learning"]["steps"] == 300
     assert (tmp_path / "run" / "report.html").exists()
     stored = Slots(tmp_path / "run").newest()
@@ -260,7 +260,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("learner.units=32", "learner.units = 32: the checkpoint .* holds a learner with 4, which it keeps"),
         ("learner.hidden=[4, 4]", r"learner.hidden = \[4, 4\]: .* with \[4\]"),
         ("learner.cell=nonlinear", 'learner.cell = "nonlinear": .* with "linear"'),
-        ("learner.trace_decay=0.5", "learner.trace_decay = .*'body': 0.5.*: .*'body': 0.9"),
+        ("learner.trace_decay=0.5", "learner.trace_decay = .*'body': 0.5.*: .*'body': 0.95"),
         ("learner.actor={step_size=0.5}", "learner.actor = .*'step_size': 0.5"),
         ("learner.dtype=float64", 'learner.dtype = "float64": .* with "float32"'),
         ("learner.actions=discrete", r"learner.levels = 2: .* with none \(continuous actions\)"),
@@ -278,7 +278,12 @@ def test_a_learner_that_resumes_is_the_one_that_was_asked_for(
 
 
 def test_a_learner_that_resumes_with_its_own_values_does(finished: Path, tmp_path: Path) -> None:
-    same = ["learner.units=4", "learner.hidden=4", "learner.trace_decay={recurrent=0.9, body=0.9, head=0.9}"]
+    same = [
+        "learner.units=4",
+        "learner.hidden=4",
+        "learner.trace_decay={recurrent=0.95, body=0.95, head=0.95}",
+        "learner.critic.trace_decay=0.8",
+    ]
     sets = [word for change in [*same, "run.steps=150", f"run.folder='{tmp_path}'"] for word in ("--set", change)]
     code, out = cli("run", "--resume", finished / "run", *sets)
     assert code == 0, out

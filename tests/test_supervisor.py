@@ -41,7 +41,7 @@ def linked(capture_bytes: int = 0) -> Iterator[Link]:
 
 
 def small(seed: int = 0) -> Any:
-    return rtu.StreamAC(observation_size=2, action_size=1, units=8, hidden=[8], seed=seed)
+    return rtu.StreamAC(observation_size=2, action_size=1, units=8, hidden=[8], body="separate", seed=seed)
 
 
 def drive(mode: str, *overrides: str, seed: int = 0, steps: int = 3000, **loop: Any) -> tuple[LoopResult, Any, Any]:
@@ -334,7 +334,7 @@ def test_the_fallback_too_often() -> None:
 
 def test_a_snapshot_that_is_not_finite_is_not_kept() -> None:
     """A trace that nothing reads while the learner only drives, in a state that the scan takes long to go through."""
-    agent: Any = rtu.StreamAC(observation_size=2, action_size=1, units=256, hidden=[64], seed=0)
+    agent: Any = rtu.StreamAC(observation_size=2, action_size=1, units=256, hidden=[64], body="separate", seed=0)
     made = faults.supervised(agent, "learner_monitor.scan_kib=1", "learner_monitor.snapshot_steps=8", text=DEVICE + PD)
     made.policy.begin()
     made.policy.predict([0.0, 0.0], False)

@@ -70,7 +70,8 @@ def test_a_run_of_the_version_before_is_read_replayed_and_resumed(tmp_path: Path
 
 def test_the_version_before_finds_all_its_facts_in_todays_files(tmp_path: Path) -> None:
     """And back: the head of a log has what its reader asks for, and the learner no argument that it does not know."""
-    logged.run(RunFolder(tmp_path), logged.config_of(), steps=20)
+    former = ("trace_decay=0.9", "exploration_correlation=0", "actor_warmup=0")
+    logged.run(RunFolder(tmp_path), logged.config_of(*(f"learner.{change}" for change in former)), steps=20)
     now, before = (head_in(folder / RunFolder.LOG) for folder in (tmp_path, VERSIONS / "run"))
     assert set(before) <= set(now) and before["format"] == now["format"]
     assert set(now["learner"]) == set(before["learner"])

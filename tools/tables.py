@@ -81,7 +81,7 @@ def _argument(learner: str, name: str, rows: list[Parameter]) -> str:
     kind, default = _TYPES[type(rows[0].kind)], rows[0].defaults[learner]
     if default is REQUIRED:
         return f"{name}: {kind}"
-    if default is None or isinstance(default, ByChoice):
+    if default is None or isinstance(default, ByChoice) or name in parameters.followed(learner):
         return f"{name}: {kind} | None = None"
     return f"{name}: {kind} = {_literal(default)}"
 
@@ -125,7 +125,8 @@ def _allowed(row: Parameter) -> str:
 
 def _sentence(learner: str, row: Parameter, with_default: bool) -> str:
     value = row.defaults[learner]
-    default = _default_text(value) if with_default or isinstance(value, ByChoice) else ""
+    shown = not with_default and not isinstance(value, ByChoice) and row.name not in parameters.followed(learner)
+    default = "" if shown else _default_text(value)
     return meaning(row, _allowed(row), default).replace("`", '"') + "."
 
 

@@ -183,7 +183,7 @@ def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> d
     Args:
         learner: "stream_ac", "td_predictor", "online_regressor" or "cell".
         given: arguments by name; names that the table does not have are ignored. None selects the default if that is
-        None or follows from another parameter. partial: required parameters may be missing, and are then missing in the
+        None, follows from another parameter, or is followed. partial: required parameters may be missing, and are then missing in the
         result.
 
     Returns:
@@ -203,6 +203,8 @@ def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> d
             value = default
         else:
             value = source[key]
+        if value is None and row.name in followed(learner):
+            value = default
         if isinstance(default, ByChoice) and (value is None or value is default):
             value = default.values[values[default.name]]
         if isinstance(default, Follows) and (value is None or value is default):
@@ -210,6 +212,11 @@ def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> d
         holder[key] = None if value is None and default is None else row.kind.check(row.name, value)
     _check_poles(values, values.get("cell", given.get("cell")))
     return values
+
+
+def followed(learner: str) -> set[str]:
+    """The parameters that another one's default follows: not given, they are None in the class's signature."""
+    return {row.defaults[learner].name for row in of(learner) if isinstance(row.defaults[learner], Follows)}
 
 
 def told(learner: str, values: Mapping[str, Any]) -> dict[str, Any]:
