@@ -26,7 +26,7 @@ KINDS: dict[str, Callable[..., Any]] = {
     "continuous": lambda **kw: rtu.StreamAC(D, 2, **({"units": 5, "hidden": 6, "body": "separate"} | kw)),
     "discrete": lambda **kw: rtu.StreamAC(D, n_actions=3, **({"units": 5, "hidden": (6, 4), "body": "shared"} | kw)),
     "nonlinear": lambda **kw: rtu.StreamAC(
-        D, 1, **({"units": 5, "hidden": (), "cell": "nonlinear", "recompute": True} | kw)
+        D, 1, **({"units": 5, "hidden": (), "cell": "nonlinear", "recompute": True, "body": "separate"} | kw)
     ),
     "memoryless": lambda **kw: rtu.StreamAC(
         D, 1, **({"hidden": 6, "cell": "none", "optimizer": "adam", "body": "separate"} | kw)

@@ -38,8 +38,8 @@ hidden = [4]
 body = "separate"
 gamma = 0.99
 trace_decay = 0.9
-actor = { kappa = 2.0 }
-critic = { kappa = 3.0 }
+actor.kappa = 2.0
+critic.kappa = 3.0
 actor_warmup = 0
 sigma_floor = 0.0
 exploration_correlation = 0.0

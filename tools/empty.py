@@ -103,6 +103,7 @@ ALL = (
     Command("hil run --only flip --target sim", (0, 1)),
     Command("bench loop --seconds 1", words="latency.png"),
     Command("bench soak --hours 0.01", (0, 1)),
+    Command("bench drops --count 1", (0, 1)),
     Command("study"),
     Command("study cartpole --seeds 1 --steps 2000 --workers 1", words="study.png"),
     Command("tune cartpole --search learner.units=8:16 --trials 2 --seeds 1 --steps 2000", words="tune.png"),

@@ -74,7 +74,7 @@ _GROUPS = {
     },
     "Development": {
         "hil": "Hardware in the loop: run the fault-injection suite.",
-        "bench": "Measure this host: latency of the loop, and a soak test.",
+        "bench": "Measure this host: latency of the loop, a soak test, and drops.",
         "completion": "Print the shell completion script for bash, zsh or fish.",
     },
 }
