@@ -312,7 +312,7 @@ def test_the_demo_configuration_is_accepted() -> None:
         Options(name="x y", seed=3, steps=10, memoryless=True, discrete=True, overrides=("learner.units=8",))
     )
     assert (config.run.name, config.run.seed, config.run.steps) == ("x y", 3, 10)
-    assert config.learner.arguments() == {"units": 8, "hidden": (64,), "cell": "none"}
+    assert config.learner.arguments() == {"units": 8, "hidden": (32,), "cell": "none"}
     assert config.learner.actions.value == "discrete"
 
 

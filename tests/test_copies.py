@@ -144,7 +144,7 @@ def test_a_learner_that_is_not_finite_is_copied_but_not_pickled() -> None:
 def test_repr_names_sizes_seed_and_steps() -> None:
     agent = rtu.StreamAC(2, n_actions=3, units=8, seed=7, gamma=0.9, actor={"kappa": 4.0})
     shown = (
-        "StreamAC(observation_size=2, n_actions=3, units=8, hidden=(64,), gamma=0.9, "
+        "StreamAC(observation_size=2, n_actions=3, units=8, hidden=(32,), gamma=0.9, "
         "actor={'step_size': 1.0, 'kappa': 4.0}, seed=7): 0 steps learned, "
     )
     assert repr(agent).startswith(shown) and repr(agent).endswith(f"{agent.nbytes:,} bytes")

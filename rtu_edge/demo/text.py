@@ -19,7 +19,7 @@ slew_per_s = inf                  # a simulated motor
 
 [learner]
 units = 32
-hidden = [64]
+hidden = [32]
 horizon_s = 2.0                   # a command matters for the reward for so long
 
 [run]

@@ -93,7 +93,7 @@ TABLE: tuple[Parameter, ...] = (
     _("n_outputs", Integer(1, 4096), "", {REGRESSOR: 1}, "Width of the target"),
     _("n_units", Integer(1, 65536), "", {CELL: REQUIRED}, "Recurrent units n"),
     _("units", Integer(1, 65536), "", {AC: 32, TD: 64, REGRESSOR: 32}, "Recurrent units n of each network"),
-    _("hidden", Widths(Integer(1, 65536), 4), "", {AC: (64,), TD: (), REGRESSOR: ()},
+    _("hidden", Widths(Integer(1, 65536), 4), "", {AC: (32,), TD: (), REGRESSOR: ()},
       "Layers after the recurrent cell"),
     _("cell", Choice(("linear", "nonlinear", "none")), "", _learners("linear"),
       "Recurrent cell; `none`: memoryless baseline"),

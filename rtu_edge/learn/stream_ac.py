@@ -99,7 +99,7 @@ class StreamAC(Actor):
         action_size: int | None = None,
         n_actions: int | None = None,
         units: int = 32,
-        hidden: int | Sequence[int] = (64,),
+        hidden: int | Sequence[int] = (32,),
         seed: int = 0,
         *,
         cell: str = "linear",

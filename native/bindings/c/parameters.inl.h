@@ -15,7 +15,7 @@ inline void set_defaults(rtu_agent_config& c) {
   c.discrete = 0;
   c.units = 32;
   c.layers = 1;
-  c.hidden[0] = 64;
+  c.hidden[0] = 32;
   c.cell = RTU_CELL_LINEAR;
   c.credit = RTU_CREDIT_RTRL;
   c.activation = RTU_TANH;

@@ -70,7 +70,7 @@ typedef struct rtu_agent_config {
   int32_t discrete;
   /* Recurrent units n of each network, 1 to 65536; default 32 */
   int32_t units;
-  /* Layers after the recurrent cell, 0 to RTU_LAYERS_MAX of them, each 1 to 65536; default 64 */
+  /* Layers after the recurrent cell, 0 to RTU_LAYERS_MAX of them, each 1 to 65536; default 32 */
   int32_t layers;
   int32_t hidden[RTU_LAYERS_MAX];
   /* Recurrent cell, one of RTU_CELL_LINEAR, RTU_CELL_NONLINEAR, RTU_CELL_NONE; none: memoryless baseline; default
