@@ -158,7 +158,7 @@ class StreamAC(Actor):
         The defaults of the class are those of a horizon of 50 periods. With s = H / 50 for a horizon of H periods, what
         they name per period is for s periods here: discount, decays of the traces, the correlation of the exploration
         noise and the smallest retention are raised to the power 1/s, the largest phase is divided by s, and the warm-up
-        takes s times as many steps (docs/math_learners.md, 4). `config` of the agent names them all.
+        takes s times as many steps (docs/evidence.md, The horizon). `config` of the agent names them all.
 
         Args:
             observation_size: d, 1 to 1024.
