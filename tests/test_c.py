@@ -146,7 +146,8 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "all else": {
         "observation_size": 3, "action_size": 1, "units": 6, "activation": "relu", "gamma": 0.9, "entropy": 0.1,
         "trace_decay": {"recurrent": 0.5, "body": 0.6, "head": 0.7}, "actor": {"step_size": 0.5, "kappa": 4.0},
-        "critic": {"step_size": 0.25, "kappa": 5.0, "trace_decay": 0.4}, "r_min": 0.1, "r_max": 0.9, "max_phase": 1.0, "sparsity": 0.5,
+        "critic": {"step_size": 0.25, "kappa": 5.0, "trace_decay": 0.4},
+        "r_min": 0.1, "r_max": 0.9, "max_phase": 1.0, "sparsity": 0.5,
         "sigma_floor": 0.05, "exploration_correlation": 0.25, "actor_warmup": 30, "normalize_observation": False,
         "scale_reward": False, "seed": 9,
     },

@@ -121,7 +121,7 @@ def test_the_signature_is_the_tables(learner: str) -> None:
         default = rows[name].defaults[learner]
         if default is REQUIRED:
             assert argument.default is inspect.Parameter.empty
-        elif isinstance(default, ByChoice) or rows[name].name != name:
+        elif isinstance(default, ByChoice) or rows[name].name != name or name in parameters.followed(learner):
             assert argument.default is None
         else:
             assert argument.default == default

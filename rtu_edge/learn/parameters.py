@@ -183,8 +183,8 @@ def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> d
     Args:
         learner: "stream_ac", "td_predictor", "online_regressor" or "cell".
         given: arguments by name; names that the table does not have are ignored. None selects the default if that is
-        None, follows from another parameter, or is followed. partial: required parameters may be missing, and are then missing in the
-        result.
+            None, follows from another parameter, or is followed.
+        partial: required parameters may be missing, and are then missing in the result.
 
     Returns:
         Values by name, in the order of the table: what a checkpoint holds.
