@@ -53,8 +53,8 @@ def test_a_file_and_an_environment_take_a_horizon() -> None:
 
 
 def test_the_defaults_learn_on_new_machines() -> None:
-    """Both halves, seeds 0 and 1, 40 runs of 60 000 steps. Over ten such pairs of seeds the mean score was .78 to .86, the
-    share above .7 75 to 93 %, and no run locked; the settings from before gave .52 and 56 %.
+    """Both halves, seeds 0 and 1, 40 runs of 60 000 steps. Over ten such pairs of seeds the mean score was .78 to .86,
+    the share above .7 75 to 93 %, and no run locked; the settings from before gave .52 and 56 %.
     """
     rows = [
         scores.row_of(task, run_task(task))
