@@ -29,14 +29,8 @@ from rtu_edge.learn.checkpoint.slots import Slots, Stored
 from rtu_edge.record import RunFolder
 from rtu_edge.record.reader import read_log
 
-JOB = """
-[device]
-plant = "cartpole"
-[loop]
-clock = "lockstep"
-[learner]
-units = 8
-hidden = [8]
+# Settings with which the learner monitor below trips often.
+SETTINGS = """\
 body = "separate"
 gamma = 0.99
 trace_decay = 0.9
@@ -45,7 +39,16 @@ critic.kappa = 3.0
 actor_warmup = 0
 sigma_floor = 0.0
 exploration_correlation = 0.0
-[learner_monitor]
+"""
+JOB = """
+[device]
+plant = "cartpole"
+[loop]
+clock = "lockstep"
+[learner]
+units = 8
+hidden = [8]
+{settings}[learner_monitor]
 snapshot_steps = 200
 validation_steps = 100
 {monitor}
@@ -116,7 +119,9 @@ class Campaign:
         self.moments = random.Random(seed)
         self.counts: Counter[str] = Counter()
         self.job = place / "job.toml"
-        self.job.write_text(JOB.format(folder=place / "alone", steps=steps, seed=seed, monitor=monitor))
+        self.job.write_text(
+            JOB.format(settings=SETTINGS, folder=place / "alone", steps=steps, seed=seed, monitor=monitor)
+        )
         finish(command(self.job))
         alone = RunFolder(place / "alone" / "run")
         self.alone = alone.load_summary().stages["learning"].counters

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from toolchain import ROOT
 
 import rtu_edge.cli
+from benchmarks.kill9 import SETTINGS
 from rtu_edge._base.files import Disk
 from rtu_edge.config import parse_config
 from rtu_edge.learn import checkpoint, decode
@@ -27,7 +28,7 @@ from rtu_edge.run import Watch, connect, loop_config, make_agent, run_loop
 from rtu_edge.run.replay import verify
 from rtu_edge.run.saving import Position, Saver, device_facts
 
-JOB = """
+JOB = f"""
 [device]
 plant = "cartpole"
 [loop]
@@ -35,15 +36,7 @@ clock = "lockstep"
 [learner]
 units = 4
 hidden = [4]
-body = "separate"
-gamma = 0.99
-trace_decay = 0.9
-actor.kappa = 2.0
-critic.kappa = 3.0
-actor_warmup = 0
-sigma_floor = 0.0
-exploration_correlation = 0.0
-[learner_monitor]
+{SETTINGS}[learner_monitor]
 snapshot_steps = 100
 validation_steps = 50
 td_error = 8.0
