@@ -231,6 +231,24 @@ def test_a_log_cut_at_any_byte_replays_to_the_cut(chunks: Path, tmp_path: Path, 
     assert len(seen) > 3
 
 
+def test_a_flipped_bit_in_the_head_of_a_chunk_never_gives_another_record(chunks: Path, tmp_path: Path) -> None:
+    """All of the first 42 bytes, opcode to compression: a chunk that is no longer one leaves no hole."""
+    data = chunks.read_bytes()
+    whole = read_log(chunks).records
+    ends = _chunk_ends(data)
+    begin = ends[2][1]
+    while data[begin] != 6:  # over the index of the chunk before
+        begin += 9 + int.from_bytes(data[begin + 1 : begin + 9], "little")
+    damaged = tmp_path / "damaged.mcap"
+    for bit in range(8 * 42):
+        other = bytearray(data)
+        other[begin + bit // 8] ^= 1 << bit % 8
+        damaged.write_bytes(other)
+        log = read_log(damaged)
+        assert log.records.tobytes() == whole[: len(log.records)].tobytes(), (bit // 8, bit % 8)
+        assert log.cut or len(log.records) == len(whole)
+
+
 def test_a_flipped_bit_in_a_chunk_never_gives_another_record(chunks: Path, tmp_path: Path) -> None:
     data = chunks.read_bytes()
     whole = read_log(chunks).records

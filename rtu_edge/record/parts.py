@@ -61,6 +61,7 @@ class Opcode(enum.IntEnum):
 
 
 _KNOWN = frozenset(Opcode)
+_INDEX_HEAD = 6  # bytes of an index before its entries: channel, bytes of the entries
 _IN_A_CHUNK = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE)
 _MOST = {  # bytes of a part's body
     Opcode.CHUNK: 2 * CHUNK_BYTES,
@@ -130,6 +131,18 @@ def parts(stream: BinaryIO) -> Iterator[Part]:
         raise Damaged("its last bytes after the footer are missing")
 
 
+def check_index(stream: BinaryIO, part: Part, before: Part | None) -> None:
+    """Check that a chunk's index follows the chunk, or another index of it; the stream is at its body.
+
+    Raises:
+        Damaged: it does not: the chunk is there, but no longer marked as one.
+    """
+    head = stream.read(_INDEX_HEAD)
+    follows = before is not None and before.end == part.at and before.opcode in (Opcode.CHUNK, Opcode.MESSAGE_INDEX)
+    if not follows or int.from_bytes(head[2:], "little") != part.length - _INDEX_HEAD:
+        raise Damaged(f"a chunk of it is damaged, near byte {part.at:,}")
+
+
 def chunk_size(stream: BinaryIO, part: Part) -> int:
     """The unpacked size that a chunk announces, bytes; the stream is at its body.
 
@@ -177,7 +190,7 @@ def _parsed(kind: Any, data: bytes) -> Any:
     stream = ReadDataStream(io.BytesIO(data))
     try:
         found = kind.read(stream)
-    except (McapError, struct.error, UnicodeDecodeError, ValueError) as error:
+    except (McapError, struct.error, ValueError, OverflowError) as error:
         raise Damaged(f"a part of it ({kind.__name__.lower()}) is damaged ({str(error) or 'too short'})") from None
     if stream.count != len(data):  # the library ignores short reads and surplus bytes
         raise Damaged(f"a part of it ({kind.__name__.lower()}) is damaged: its sizes do not fit")

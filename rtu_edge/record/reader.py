@@ -16,7 +16,7 @@ from rtu_edge import _core
 from rtu_edge._base.untrusted import allowance, open_regular, parse_json
 from rtu_edge.record.head import Head, head_of, used_bytes
 from rtu_edge.record.messages import CDR, EPISODES, START, STEPS, checksum, episode_dtype
-from rtu_edge.record.parts import Damaged, Messages, Opcode, body, chunk_size, parts, split, unpacked
+from rtu_edge.record.parts import Damaged, Messages, Opcode, Part, body, check_index, chunk_size, parts, split, unpacked
 
 __all__ = ["Batch", "Contents", "Log", "pieces", "read_log"]
 
@@ -197,7 +197,11 @@ class Contents:
             Damaged: at the first damaged part.
             ValueError: the head is not of this version.
         """
+        before: Part | None = None
         for part in parts(stream):
+            if part.opcode is Opcode.MESSAGE_INDEX:
+                check_index(stream, part, before)
+            before = part
             if part.opcode is Opcode.METADATA:
                 note = body(stream, part)
                 self.note(note.name, note.metadata)
