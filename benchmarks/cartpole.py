@@ -45,8 +45,8 @@ def learn(
     """Learns from scratch for at most `steps` steps; with `stop`, until the target is reached. settings: StreamAC's."""
     plant = Plant("cartpole")
     force = plant.sheet.actuators[0].max
-    kind = {"n_actions": 2} if discrete else {"action_size": 1}
-    agent = rtu.StreamAC(observation_size=2, seed=seed, cell=cell, dt_s=plant.sheet.period_s, **kind, **settings)
+    kind: dict[str, Any] = {"n_actions": 2} if discrete else {}
+    agent = rtu.StreamAC.from_env(plant, seed=seed, cell=cell, **{"horizon_s": 2.0, **kind, **settings})
     lengths: list[int] = []
     reached, best, length = None, 0.0, 0
     action = agent.reset(plant.reset(seed * 100_000)[0])

@@ -290,8 +290,8 @@ TOO_LARGE = "File too large: raise this user's limit for the size of a file (uli
     ],
 )
 def test_a_disk_that_fills_up_is_said_with_the_path(tmp_path: Path, command: str, words: tuple[str, ...]) -> None:
-    """No file may grow beyond 150 KiB: space for a checkpoint."""
-    script = f"ulimit -f 150; exec {sys.executable} -m rtu_edge.cli {command}"
+    """No file may grow beyond 100 KiB: space for a first checkpoint."""
+    script = f"ulimit -f 100; exec {sys.executable} -m rtu_edge.cli {command}"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stderr
     for word in words:

@@ -167,6 +167,6 @@ def test_a_state_that_breaks_a_limit_is_found(
 def test_no_answer_to_a_command_is_expected_of_a_slow_observation_or_a_brake() -> None:
     """A brake is released with the first command, and then stands still for as long as the device is driven."""
     options = check_options(Checks(), JOINT)
-    expected = {"theta": 1, "target": 1, "theta_dot": 1, "current": 1, "temperature": 0, "bus": 0, "brake": 0}
+    expected = {"theta": 1, "target": 0, "theta_dot": 1, "current": 0, "temperature": 0, "bus": 0, "brake": 0}
     names = [row.name for row in JOINT.observations]
     assert {name: options["observations"][0] >> at & 1 for at, name in enumerate(names)} == expected

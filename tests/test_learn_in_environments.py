@@ -281,7 +281,10 @@ def test_progress_is_quiet_on_a_pipe_except_for_a_line_now_and_then(monkeypatch,
 def test_evaluation_leaves_the_agent_as_it_is_to_the_bit():
     plant = rtu.Plant("cartpole")
     agent = rtu.StreamAC.from_env(plant, seed=1)
-    agent.learn(plant, 777, progress=False, seed=3)  # in the middle of an episode
+    agent.learn(plant, 777, progress=False, seed=3)
+    x = plant.reset(seed=5)[0]
+    agent.reset(x)  # in the middle of an episode
+    agent.step(x, 1.0)
     before, twin = agent.core.arena(), agent.copy()
     results = [rtu.evaluate(agent, plant, 4, seed=9, deterministic=flag) for flag in (True, False, True, False)]
     assert agent.core.arena() == before

@@ -211,7 +211,7 @@ import os, sys, threading, time
 from rtu_edge import cli
 def die():
     path = "runs/sim/log.mcap"
-    while not os.path.exists(path) or os.path.getsize(path) < 200_000:
+    while not os.path.exists(path) or os.path.getsize(path) < 1_000_000:
         time.sleep(0.01)
     os.kill(os.getpid(), 9)
 threading.Thread(target=die, daemon=True).start()

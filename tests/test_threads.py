@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 from toolchain import BUILD, ROOT, locked, run, sources, tool
@@ -21,12 +22,14 @@ def test_no_data_race(name: str) -> None:
         everything = sources(*rooms, "native/runtime", "native/testing", suffixes=(".c", ".cpp", ".h"))
         newest = max(path.stat().st_mtime for path in everything)
         if not device.exists() or device.stat().st_mtime < newest:
-            for path in folder.glob("*.o"):
-                path.unlink()
-            run(tool("cc"), "-std=c99", *FLAGS, "-c", *c, cwd=folder)
-            run(tool("c++"), "-std=c++17", *FLAGS, "-c", *cpp, cwd=folder)
+            objects = [folder / "c", folder / "cpp"]  # files of both have the same names
+            for place in objects:
+                shutil.rmtree(place, ignore_errors=True)
+                place.mkdir()
+            run(tool("cc"), "-std=c99", *FLAGS, "-c", *c, cwd=objects[0])
+            run(tool("c++"), "-std=c++17", *FLAGS, "-c", *cpp, cwd=objects[1])
             device.unlink(missing_ok=True)
-            run(tool("ar"), "rcs", device, *sorted(folder.glob("*.o")))
+            run(tool("ar"), "qcs", device, *sorted(path for place in objects for path in place.glob("*.o")))
         program = folder / name
         run(tool("c++"), "-std=c++17", *FLAGS, ROOT / f"tests/native/{name}.cpp", device, "-o", program, "-lpthread")
     run(program, env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"})

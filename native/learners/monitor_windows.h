@@ -16,13 +16,9 @@
 
 namespace rtu::learners {
 
-enum Finding : uint32_t {
-  kFindingSaturated = 1,
-  kFindingExplorationLost = 2,
-  kFindingExplorationLarge = 4,
-  kFindingTdError = 8,
-  kFindingNonFinite = 16,
-};
+// Finding bits.
+constexpr uint32_t kFindingSaturated = 1, kFindingExplorationLost = 2, kFindingExplorationLarge = 4,
+                   kFindingTdError = 8, kFindingNonFinite = 16;
 constexpr int kFindings = 5;
 
 constexpr uint32_t kWindowSteps = 1000;
@@ -100,10 +96,10 @@ inline void close_window(LearnerWindows& w, const PolicyConfig& policy, uint64_t
 }
 
 // One update of a learner: the unclipped sample (width) that followed, the actor's outputs y, and delta, where known.
-// step: number of updates that moved weights.
+// norm: sum of |z|, not finite if an eligibility or a trace is not. step: number of updates that moved weights.
 template <class T>
 void watch(LearnerWindows& w, const PolicyConfig& policy, const T* sample, const T* y, bool known, double delta,
-           uint64_t step) {
+           float norm, uint64_t step) {
   if (!policy.discrete) {
     int32_t clipped = 0;
     for (int32_t k = 0; k < policy.actions; ++k) clipped += sample[k] > T(1) || sample[k] < T(-1) ? 1 : 0;
@@ -112,7 +108,7 @@ void watch(LearnerWindows& w, const PolicyConfig& policy, const T* sample, const
   if (known) {
     w.sums.error += core::absolute(delta);
     ++w.errors;
-    if (!core::is_finite(delta)) find(w, kFindingNonFinite, step);
+    if (!core::is_finite(delta) || !core::is_finite(norm)) find(w, kFindingNonFinite, step);
   }
   if (w.steps % kSpreadSteps == 0) {
     const Spread now = spread(policy, y);

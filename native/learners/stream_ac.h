@@ -389,7 +389,7 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
   agent.scalars[kValue] = value;
   if (agent.windows != nullptr)
     watch(*agent.windows, agent.config.policy, agent.action, agent.actor().head[agent.actor_head()].y, known && !first,
-          delta, agent.counters[kSteps]);
+          delta, agent.info->norm, agent.counters[kSteps]);
   agent.counters[kFirst] = 0;
   agent.counters[kPhase] = static_cast<uint64_t>(done ? Phase::kEnded : Phase::kReady);
   return Status::kOk;

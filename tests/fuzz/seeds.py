@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rtu_edge import StreamAC
 from rtu_edge.device import protocol
+from rtu_edge.hil.learner import SETTINGS
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 
@@ -61,7 +62,7 @@ def wire_seeds() -> dict[str, bytes]:
 
 def checkpoint_seeds() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
-        agent = StreamAC(2, 1, units=2, hidden=2, seed=1)
+        agent = StreamAC(**{**SETTINGS, "units": 2, "hidden": 2}, seed=1)
         agent.reset([0.5, -0.5])
         agent.step([0.25, 0.5], 1.0)
         agent.save(Path(folder, "a"))

@@ -48,6 +48,29 @@ bool inside(Context& run, const tl_state& state, const float* low, const float* 
   return false;
 }
 
+// The observation that is not finite, or -1.
+int not_finite(const Context& run, const tl_state& state) noexcept {
+  for (int i = 0; i < run.own_n; ++i)
+    if (!std::isfinite(state.x[i])) return i;
+  return -1;
+}
+
+// What a device reports is the reason for its observation, and may arrive after it.
+void refuse_not_finite(Context& run, const tl_state& state) noexcept {
+  const int bad = not_finite(run, state);
+  tl_state later;
+  if (*run.link.last_error == 0 && !next_state(run, &later)) return;
+  if (*run.link.last_error != 0) {
+    run.stop.set(StopReason::kDeviceFault, "not armed: the device reports", run.link.last_error);
+    return;
+  }
+  char why[300];
+  const auto at = static_cast<size_t>(bad);
+  const auto& names = run.options.observation_names;
+  snprintf(why, sizeof why, "%s is not finite%s", at < names.size() ? names[at].c_str() : "an observation", kLook);
+  refuse(run, why);
+}
+
 }  // namespace
 
 bool ready_to_arm(Context& run) noexcept {
@@ -62,12 +85,8 @@ bool ready_to_arm(Context& run) noexcept {
   if (!options.arming.checked || run.lockstep()) return true;
   tl_state state;
   if (!next_state(run, &state)) return false;
-  for (int i = 0; i < run.own_n; ++i) {
-    if (std::isfinite(state.x[i])) continue;
-    const auto at = static_cast<size_t>(i);
-    const auto& names = options.observation_names;
-    snprintf(why, sizeof why, "%s is not finite%s", at < names.size() ? names[at].c_str() : "an observation", kLook);
-    refuse(run, why);
+  if (not_finite(run, state) >= 0) {
+    refuse_not_finite(run, state);
     return false;
   }
   if (!options.arming.pose) return true;
