@@ -9,6 +9,8 @@ constexpr int64_t kNsPerUs = 1000;
 constexpr int64_t kNsPerMs = 1000 * 1000;
 constexpr int64_t kNsPerS = 1000 * 1000 * 1000;
 
+constexpr int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
+
 struct Clock {
   void* self = nullptr;
   int64_t (*now_ns)(void* self) noexcept = nullptr;

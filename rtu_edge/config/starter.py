@@ -10,7 +10,7 @@ from rtu_edge._base.strict import quoted, quoted_key
 from rtu_edge._base.untrusted import clean
 from rtu_edge.config.file import parse_config
 from rtu_edge.device.schema import Channel, DataSheet, Hello
-from rtu_edge.learn import parameters
+from rtu_edge.learn import horizon, parameters
 from rtu_edge.learn.parameters import AC
 
 __all__ = ["starter"]
@@ -18,7 +18,6 @@ __all__ = ["starter"]
 _ACROSS_S = 0.2  # s; the proposed slew limit crosses the actuator's range in this time
 _RISE_S = 0.05  # s; the proposed acceleration limit reaches that slew in this time
 _COST = 0.1  # cost of a command at the end of its range; a distance of half an observation's range costs 1
-_HORIZON = 50  # periods; that of the learner's defaults
 _DIGITS = 3
 _TARGETS = ("target", "setpoint", "reference")  # names of observations that are targets themselves
 _COLUMN = 30  # of the comments
@@ -126,7 +125,7 @@ def _learner(period_s: float) -> Iterator[str]:
     yield "[learner]"
     yield _line("units", units, "recurrent units; `rtu-edge size` prints memory and time")
     yield _line("hidden", list(hidden), "widths of the layers above them")
-    yield _line("horizon_s", _rounded(_HORIZON * period_s), "a command matters for the reward for so long [s]")
+    yield _line("horizon_s", _rounded(horizon.DEFAULT * period_s), "a command matters for the reward for so long [s]")
 
 
 def _half(row: Channel) -> float:

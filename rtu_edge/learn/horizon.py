@@ -11,9 +11,9 @@ from rtu_edge.learn import parameters
 from rtu_edge.learn.parameters import AC
 from rtu_edge.learn.ranges import Number
 
-__all__ = ["actor_critic", "predictor"]
+__all__ = ["DEFAULT", "actor_critic", "predictor"]
 
-_DEFAULT = 50.0  # periods: 1 / (1 - gamma) of StreamAC's defaults
+DEFAULT = 50.0  # periods: 1 / (1 - gamma) of StreamAC's defaults
 
 
 def _periods(horizon_s: float, period_s: float, most: float, name: str = "horizon_s") -> float:
@@ -46,7 +46,7 @@ def actor_critic(name: str, horizon_s: float, period_s: float, given: Mapping[st
         name: of the horizon, for an error.
         given: arguments that replace derived ones; one trace_decay is that of the critic, too.
     """
-    s = _periods(horizon_s, period_s, 1e4, name) / _DEFAULT
+    s = _periods(horizon_s, period_s, 1e4, name) / DEFAULT
     plain = parameters.check(AC, {"observation_size": 1, "action_size": 1})
 
     def highest(name: str) -> float:

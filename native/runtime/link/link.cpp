@@ -12,8 +12,6 @@ constexpr int kEmptyReadsMax = 8;
 constexpr uint8_t kLogError = 3;
 constexpr int kLateReadsMax = 16;  // bound past the deadline: more than the system buffers
 
-int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
-
 }  // namespace
 
 void HelloInput::add(const uint8_t* data, size_t n) noexcept {

@@ -14,8 +14,6 @@ using link::LinkStatus;
 
 constexpr int64_t kDisarmSliceNs = 100 * kNsPerMs;
 
-int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
-
 }  // namespace
 
 bool LinkSession::rejoin(const uint8_t* pose, int64_t give_up_ns) noexcept {

@@ -18,7 +18,6 @@ constexpr int64_t kStateNs = 100 * kNsPerMs;
 constexpr int64_t kEstopNs = 5 * kNsPerS;
 constexpr char kHalfOpen[] = "half-open link: STATE arrives, commands do not";
 
-int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
 int64_t later(int64_t a, int64_t b) noexcept { return a > b ? a : b; }
 
 }  // namespace

@@ -5,8 +5,6 @@ namespace {
 
 constexpr int kQueuedMax = 256;
 
-int64_t earlier(int64_t a, int64_t b) noexcept { return a < b ? a : b; }
-
 }  // namespace
 
 // The counts continue from session to session.
