@@ -43,7 +43,10 @@ def fields() -> list[tuple[str, Any]]:
 
 def enumeration(*names: str) -> dict[str, int]:
     text = HEADER.read_text(encoding="utf-8")
-    return {name: int(re.findall(rf"RTU_(?:CELL_|CREDIT_)?{name.upper()} = (\d+)", text)[0]) for name in names}
+    return {
+        name: int(re.findall(rf"RTU_(?:CELL_|CREDIT_|PRECONDITIONER_)?{name.upper()} = (\d+)", text)[0])
+        for name in names
+    }
 
 
 class Config(ctypes.Structure):
@@ -53,7 +56,8 @@ class Config(ctypes.Structure):
 CELLS = enumeration("none", "linear", "nonlinear")
 CREDITS = enumeration("rtrl", "tbptt1", "frozen")
 ACTIVATIONS = enumeration("identity", "relu", "tanh")
-RULES = enumeration("obgd", "sgd", "adam")
+RULES = enumeration("obgd", "sgd", "adam", "adaptive_obgd", "intentional")
+PRECONDITIONERS = enumeration("gradient", "trace", "larger")
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +84,7 @@ def config_of(library: ctypes.CDLL, arguments: dict[str, Any]) -> Config:
     config.credit = CREDITS[arguments["credit"]]
     config.activation = ACTIVATIONS[arguments["activation"]]
     config.optimizer = RULES[arguments["optimizer"]]
+    config.preconditioner = PRECONDITIONERS[arguments["preconditioner"]]
     config.shared_body = arguments["body"] == "shared"
     for group, value in arguments["trace_decay"].items():
         setattr(config, f"decay_{group}", value)
@@ -93,6 +98,7 @@ def config_of(library: ctypes.CDLL, arguments: dict[str, Any]) -> Config:
         "credit",
         "activation",
         "optimizer",
+        "preconditioner",
         "hidden",
         "actor",
         "critic",
@@ -138,6 +144,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "nonlinear": {"observation_size": 3, "action_size": 2, "cell": "nonlinear", "hidden": (), "units": 7,
         "optimizer": "adam"},
     "memoryless": {"observation_size": 3, "action_size": 2, "cell": "none", "hidden": 9, "optimizer": "sgd"},
+    "intentional": {"observation_size": 3, "action_size": 2, "optimizer": "intentional", "preconditioner": "trace"},
     "previous inputs": {"observation_size": 2, "action_size": 2, "previous_action": True, "previous_reward": True},
     "previous choice": {"observation_size": 2, "n_actions": 3, "previous_action": True, "body": "shared"},
     "one step": {"observation_size": 2, "action_size": 1, "cell": "nonlinear", "credit": "tbptt1"},

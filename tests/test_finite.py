@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from reference import trace_conditioning as task
-from reference.learners import MAX_THETA_LOG
+from reference.eligibility import MAX_THETA_LOG
 
 import rtu_edge as rtu
 from benchmarks import finite

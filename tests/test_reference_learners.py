@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from golden_files import relative
 from reference import body, init, learners, optim
+from reference.eligibility import decays, group
 from reference.learners import ACConfig, StreamAC, TDPredictor
 from reference.normalizers import RewardScaler, SlippedRewardScaler, Welford
 from reference.policies import normal_policy, softmax_policy
@@ -91,18 +92,18 @@ def test_eligibility_is_the_discounted_sum_of_derivatives(shared: bool, discrete
         policy = softmax_policy(out, int(a[k])) if discrete else normal_policy(out, a[k], config.sigma_floor)
         return policy[0] + config.entropy * signs[k] * policy[2]
 
-    decay = learners.decays(config.gamma, config.trace_decay)
+    decay = decays(config.gamma, config.trace_decay)
     actor = {k: np.zeros_like(p[k]) for k in keys}
     critic = {k: np.zeros_like(p[k]) for k in agent.critic.z}
     for t in range(steps):
         for k, g in complex_gradient(p, lambda q, t=t: objective(q, t), keys).items():
-            actor[k] = decay[learners.group(k)] * actor[k] + g
+            actor[k] = decay[group(k)] * actor[k] + g
 
         def value(q: dict[str, Any], t: int = t) -> Any:
             return unrolled(q, critic_prefix, "critic", x[: t + 1], nonlinear)[0]
 
         for k, g in complex_gradient(p, value, list(critic)).items():
-            critic[k] = decay[learners.group(k)] * critic[k] + g
+            critic[k] = decay[group(k)] * critic[k] + g
     for k in keys:
         assert relative(agent.actor.z[k], actor[k]) < 1e-11, k
     for k in critic:
@@ -303,56 +304,6 @@ def test_layer_by_hand() -> None:
     """Weights (1, -1) of input 3: mean 0, variance 9; the negative half is leaked."""
     out = body.Body([(np.array([[1.0], [-1.0]]), np.zeros(2))]).forward(np.array([3.0]))
     np.testing.assert_allclose(out, np.array([3.0, -0.03]) / np.sqrt(9 + 1e-5), rtol=1e-14)
-
-
-# --- optimisers: two steps by hand on two weights ---
-
-Z = {"a": np.array([0.5, -2.0]), "b": np.array([0.25])}
-
-
-def test_obgd_by_hand() -> None:
-    rule = optim.ObGD(1.0, 2.0)
-    step = rule.step(3.0, Z)  # sum|z| = 2.75, bound 2 * 3 * 2.75 = 16.5
-    assert rule.alpha_t == pytest.approx(1 / 16.5)
-    np.testing.assert_allclose(step["a"], 3 * np.array([0.5, -2.0]) / 16.5)
-    rule.step(0.01, {"a": np.array([0.1])})  # |delta| below 1 counts as 1: bound 0.2, so the full step
-    assert rule.alpha_t == 1.0
-
-
-@pytest.mark.parametrize("delta", [1e-3, 0.9, 5.0, -1e4])
-def test_obgd_does_not_overshoot_a_linear_target(delta: float) -> None:
-    """The point of the bound: with z = x and inputs within 1, one step takes back at most half of the error (kappa 2):
-    alpha_t |delta| sum x^2 <= |delta| max|x| / (2 max(|delta|, 1))."""
-    x = np.random.default_rng(0).uniform(-1, 1, 50)
-    step = optim.ObGD(1.0, 2.0).step(delta, {"w": x})["w"]
-    assert 0 < step @ x * np.sign(delta) <= abs(delta) / 2
-    assert abs(delta * x @ x) > abs(delta), "the plain step would overshoot"
-
-
-def test_adam_first_step_is_the_sign() -> None:
-    """m/c1 = g, v/c2 = g^2: the first step is alpha g / (|g| + eps)."""
-    step = optim.Adam(1e-3).step(-2.0, Z)
-    np.testing.assert_allclose(step["a"], 1e-3 * np.array([-1.0, 1.0]), rtol=1e-7)
-
-
-def test_adam_second_step_by_hand() -> None:
-    rule = optim.Adam(0.1)
-    rule.step(1.0, {"a": np.array([1.0])})
-    m, v = 0.9 * 0.1 + 0.1 * 3, 0.999 * 0.001 + 0.001 * 9
-    wanted = 0.1 * (m / (1 - 0.81)) / (np.sqrt(v / (1 - 0.999**2)) + 1e-8)
-    assert rule.step(1.0, {"a": np.array([3.0])})["a"][0] == pytest.approx(wanted, rel=1e-12)
-
-
-def test_adaptive_obgd_first_step_by_hand() -> None:
-    """v/c = (delta z)^2: every entry becomes about sign(z)/|delta|; 2 * 3 * 3/3 = 6."""
-    rule = optim.AdaptiveObGD(1.0, 2.0)
-    step = rule.step(3.0, Z)
-    assert rule.alpha_t == pytest.approx(1 / 6, rel=1e-6)
-    np.testing.assert_allclose(step["a"], np.array([1.0, -1.0]) / 6, rtol=1e-6)
-
-
-def test_sgd_is_delta_times_trace() -> None:
-    np.testing.assert_array_equal(optim.make("sgd", 0.5).step(-2.0, Z)["a"], -Z["a"])
 
 
 # --- normalisers ---

@@ -193,7 +193,7 @@ def _fields() -> Iterator[tuple[Parameter, list[tuple[str, str]]]]:
 
 
 def _constant(row: Parameter, choice: str) -> str:
-    return f"RTU_{f'{row.name.upper()}_' if row.name in ('cell', 'credit') else ''}{choice.upper()}"
+    return f"RTU_{f'{row.name.upper()}_' if row.name in ('cell', 'credit', 'preconditioner') else ''}{choice.upper()}"
 
 
 def _c_default(row: Parameter) -> Any:

@@ -240,6 +240,28 @@ void adam(const Rtu<T>& cell, int32_t s, const kernels::AdamStep<T>& step) {
   kernel.hold_phase(cell.poles, before, cell.theta_log);
 }
 
+// One set's eligibilities with a preconditioner (kernels.h, condition); adds to sums.
+template <class T>
+void condition(const Rtu<T>& cell, int32_t s, const kernels::ConditionStep<T>& step, kernels::ConditionSums<T>& sums) {
+  const kernels::Kernels<T>& kernel = *cell.kernels;
+  const int32_t V = kernel.lanes, rows = cell.block.blocks * cell.config.units_per_pole * cell.block.inputs;
+  kernel.condition(rows, 2 * V, cell.block.weight_step, 2 * V, step, cell.block.weights + (2 + 2 * s) * V,
+                   cell.moments_w[s], cell.moments_w[s] + static_cast<int64_t>(rows) * 2 * V, sums);
+  T* moments = cell.moments_p[s];
+  kernel.condition(1, cell.poles, 0, 0, step, cell.traces.z_nu[s], moments, moments + cell.poles, sums);
+  kernel.condition(1, cell.poles, 0, 0, step, cell.traces.z_theta[s], moments + 2 * cell.poles,
+                   moments + 3 * cell.poles, sums);
+}
+
+// The eligibilities that condition() keeps.
+template <class T>
+void clear_conditioned(const Rtu<T>& cell, int32_t s) {
+  const int32_t rows = cell.block.blocks * cell.config.units_per_pole * cell.block.inputs;
+  zero(cell.moments_w[s], static_cast<int64_t>(rows) * 2 * cell.kernels->lanes);
+  zero(cell.moments_p[s], cell.poles);
+  zero(cell.moments_p[s] + 2 * cell.poles, cell.poles);
+}
+
 // Gradient of this step's loss for every parameter, through the current traces, into canonical arrays: nu_log,
 // theta_log (m), W1, W2 (n, d). dy is the cotangent of the newest output. Not optimised: learners contract in the
 // kernel instead.

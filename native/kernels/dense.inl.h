@@ -7,6 +7,8 @@
 namespace {
 
 using rtu::kernels::AdamStep;
+using rtu::kernels::ConditionStep;
+using rtu::kernels::ConditionSums;
 
 // R rows at once, so that x is read only once.
 template <class T, int V, int E, int R>
@@ -221,6 +223,34 @@ void adam(int32_t n_groups, int32_t width, int32_t stride_w, int32_t stride_m, c
       L::store(w + at, L::load(w + at) + step.rate * first / (L::sqrt(second * step.unbias2) + step.eps));
     }
   }
+}
+
+template <class T, int V>
+void condition(int32_t n_groups, int32_t width, int32_t stride_z, int32_t stride_m, const ConditionStep<T>& step, T* z,
+               T* e, T* v, ConditionSums<T>& sums) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  F of_gradient = L::all(T(0)), of_trace = of_gradient, norm = of_gradient;
+  for (int32_t group = 0; group < n_groups; ++group) {
+    T* slot = z + static_cast<int64_t>(group) * stride_z;
+    const int64_t moment = static_cast<int64_t>(group) * stride_m;
+    for (int32_t i = 0; i < width; i += V) {
+      const F g = L::load(slot + i), trace = step.decay * L::load(e + moment + i) + g;
+      const F squares = L::max(step.of_gradient * (g * g), step.of_trace * (trace * trace));
+      const F second = step.b2 * L::load(v + moment + i) + (T(1) - step.b2) * squares;
+      const F inverse = T(1) / (L::sqrt(second * step.unbias2 + step.inside) + step.outside);
+      const F direction = trace * inverse;
+      L::store(e + moment + i, trace);
+      L::store(v + moment + i, second);
+      L::store(slot + i, direction);
+      of_gradient += g * g * inverse;
+      of_trace += trace * direction;
+      norm += L::abs(direction);
+    }
+  }
+  sums.gradient += L::sum(of_gradient);
+  sums.trace += L::sum(of_trace);
+  sums.norm += L::sum(norm);
 }
 
 }  // namespace

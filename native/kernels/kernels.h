@@ -70,6 +70,22 @@ struct AdamStep {
   T scale;  // the ascent direction is scale z
 };
 
+// Arguments of condition(): s^2 is the larger of of_gradient g^2 and of_trace e^2.
+template <class T>
+struct ConditionStep {
+  T decay;                  // gamma lambda
+  T of_gradient, of_trace;  // weights of the two squares
+  T b2, unbias2;            // decay of the second moment; 1 / (1 - b2^t)
+  T inside, outside;        // p = sqrt(v unbias2 + inside) + outside
+};
+
+template <class T>
+struct ConditionSums {
+  T gradient;  // sum g^2 / p
+  T trace;     // sum e^2 / p
+  T norm;      // sum |e / p|
+};
+
 template <class T>
 struct Kernels {
   const char* name;
@@ -132,6 +148,10 @@ struct Kernels {
   // (a multiple of the lanes).
   void (*adam)(int32_t n_groups, int32_t width, int32_t stride_w, int32_t stride_m, const AdamStep<T>& step, T* w,
                const T* z, T* m, T* v);
+  // Eligibility with a preconditioner: z holds the gradient g; e <- decay e + g, v <- b2 v + (1 - b2) s^2, z <- e / p;
+  // adds to sums. Groups as for adam.
+  void (*condition)(int32_t n_groups, int32_t width, int32_t stride_z, int32_t stride_m, const ConditionStep<T>& step,
+                    T* z, T* e, T* v, ConditionSums<T>& sums);
 };
 
 // The coefficients are compiled apart (transform_*.cpp), without contraction: every instruction set gives the same

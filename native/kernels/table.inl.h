@@ -29,7 +29,8 @@ constexpr rtu::kernels::Kernels<T> make_table(const char* name, rtu::kernels::Co
           decay_add<T, V>,
           norm_relu<T, V>,
           norm_relu_backward<T, V>,
-          adam<T, V>};
+          adam<T, V>,
+          condition<T, V>};
 }
 
 }  // namespace

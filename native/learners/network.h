@@ -24,6 +24,16 @@ using kernels::SetCotangent;
 constexpr int32_t kMaxLayers = 4;
 constexpr int32_t kMaxKinds = 3;  // cotangents kept: value, log pi, entropy
 
+// What an optimizer that conditions (network_condition.h) keeps per head.
+enum RuleScalar : uint32_t {
+  kOverlap = 0,      // sigma, running mean of sum g^2 / p
+  kOverlapLeft = 1,  // (gamma lambda)^t, the weight that sigma's start still has
+  kSquaredError = 2,
+  kErrorSize = 3,
+  kErrors = 4,  // seen by the two above
+  kRuleScalars = 5,
+};
+
 struct HeadConfig {
   const char* name = "head";
   int32_t outputs = 1;
@@ -45,7 +55,12 @@ struct NetworkConfig {
   constexpr int32_t features() const { return cell.kind == CellKind::kNone ? cell.inputs : 2 * cell.units(); }
   constexpr bool moments() const {
     for (int h = 0; h < heads; ++h)
-      if (head[h].optimizer.rule == optim::Rule::kAdam) return true;
+      if (optim::has_moments(head[h].optimizer.rule)) return true;
+    return false;
+  }
+  constexpr bool conditions() const {
+    for (int h = 0; h < heads; ++h)
+      if (optim::conditions(head[h].optimizer.rule)) return true;
     return false;
   }
   constexpr int32_t kinds() const {
@@ -92,7 +107,8 @@ struct Network {
   T *e1[kMaxKinds], *e2[kMaxKinds];  // cotangents of the cell
   T* scratch[kMaxKinds];
   T* pending;         // (heads) step delta, not yet applied
-  uint64_t* updates;  // (heads) Adam's t
+  uint64_t* updates;  // (heads) t of the moments
+  double* rule;       // (heads, kRuleScalars) network_condition.h; null without a rule that conditions
 };
 
 // ---- layout ---------------------------------------------------------------------------------------------------------
@@ -170,6 +186,8 @@ constexpr Network<T> make_network(Builder& arena, NetworkConfig config, const Na
     net.scratch[k] = arena.vector<T>(body.dot("scratch").number(k), static_cast<uint32_t>(widest), false);
   net.pending = arena.vector<T>(body.dot("pending"), static_cast<uint32_t>(config.heads));
   net.updates = arena.vector<uint64_t>(body.dot("updates"), static_cast<uint32_t>(config.heads));
+  if (config.conditions())
+    net.rule = arena.vector<double>(body.dot("rule"), static_cast<uint32_t>(config.heads) * kRuleScalars);
   return net;
 }
 
@@ -218,10 +236,24 @@ void init_dense(const Dense<T>& dense, double sparsity, core::Rng rng) {
 }
 
 template <class T>
+double* rule_of(const Network<T>& net, int32_t h) {
+  return net.rule + static_cast<uint32_t>(h) * kRuleScalars;
+}
+
+template <class T>
+void init_rules(const Network<T>& net) {
+  for (int32_t h = 0; h < net.config.heads && net.rule != nullptr; ++h) {
+    rule_of(net, h)[kOverlapLeft] = 1;
+    rule_of(net, h)[kSquaredError] = 1;
+  }
+}
+
+template <class T>
 void init_network(const Network<T>& net, core::Rng rng) {
   if (net.config.cell.kind != CellKind::kNone) cells::init_rtu(net.cell, rng);
   for (int l = 0; l < net.config.layers; ++l) init_dense(net.layer[l].dense, net.config.sparsity, rng);
   for (int h = 0; h < net.config.heads; ++h) init_dense(net.head[h].dense, net.config.sparsity, rng);
+  init_rules(net);
 }
 
 }  // namespace rtu::learners

@@ -2,6 +2,7 @@
 // step.
 #pragma once
 
+#include "native/learners/network_condition.h"
 #include "native/learners/network_forward.h"
 
 namespace rtu::learners {
@@ -77,6 +78,7 @@ void clear_credit(const Network<T>& net) {
   if (config.cell.learns()) cells::clear_eligibilities(net.cell);
   for (int l = 0; l < config.layers; ++l) clear_dense(net.layer[l].dense);
   for (int h = 0; h < config.heads; ++h) clear_dense(net.head[h].dense);
+  if (net.rule != nullptr) clear_conditioned(net);
   for (int k = 0; k < config.kinds(); ++k) {
     if (config.cell.learns()) {
       cells::zero(net.e1[k], static_cast<int64_t>(net.cell.poles) * config.cell.units_per_pole);
@@ -107,12 +109,19 @@ T update_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t
   return w + kernel.decay_add(round_up(kernel, dense.rows), decay, c, dense.z_b[set]);
 }
 
+// The decay of a learning pass: where condition() keeps the eligibilities, the pass leaves the gradient alone.
+template <class T>
+T pass_decay(const HeadConfig& head, double decay) {
+  return optim::conditions(head.optimizer.rule) ? T(0) : static_cast<T>(decay);
+}
+
 // The cell's eligibility sets, each with its kept cotangent and decay.
 template <class T>
 void fill_sets(const Network<T>& net, SetCotangent<T>* sets) {
   for (int h = 0; h < net.config.heads; ++h) {
     const int32_t kind = net.head[h].first_kind;
-    sets[h] = {net.e1[kind], net.e2[kind], static_cast<T>(net.config.head[h].decay_recurrent), T(0)};
+    const HeadConfig& head = net.config.head[h];
+    sets[h] = {net.e1[kind], net.e2[kind], pass_decay<T>(head, head.decay_recurrent), T(0)};
   }
 }
 
@@ -122,7 +131,8 @@ void update_body(const Network<T>& net, T* norm) {
   const NetworkConfig& config = net.config;
   for (int h = 0; h < config.heads; ++h) {
     const int32_t kind = net.head[h].first_kind;
-    const T body = static_cast<T>(config.head[h].decay_body), top = static_cast<T>(config.head[h].decay_head);
+    const HeadConfig& head = config.head[h];
+    const T body = pass_decay<T>(head, head.decay_body), top = pass_decay<T>(head, head.decay_head);
     for (int l = 0; l < config.layers; ++l)
       norm[h] += update_dense(*net.kernels, net.layer[l].dense, h, body, net.layer[l].cot[kind], net.layer[l].input);
     norm[h] += update_dense(*net.kernels, net.head[h].dense, 0, top, net.head[h].cot[kind], net.head[h].input);
@@ -164,11 +174,17 @@ void adam_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_
   kernel.adam(1, round_up(kernel, dense.rows), 0, 0, step, dense.b, dense.z_b[s], dense.m_b[s], dense.v_b[s]);
 }
 
-// Updates all parameters of head h's optimiser by step delta z. ObGD and SGD leave the step pending; the next forward
+// Updates all parameters of head h's optimiser by step delta z. All but Adam leave the step pending; the next forward
 // pass applies it. `factor` is the learner monitor's reduction of the step size. Returns the step size used.
 template <class T>
 T apply_update(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1)) {
   const optim::OptimizerConfig& config = net.config.head[h].optimizer;
+  if (config.rule == optim::Rule::kIntentional) {
+    double* rule = rule_of(net, h);
+    const double step = static_cast<double>(factor) * intended_step(config, static_cast<double>(norm), rule);
+    net.pending[h] = static_cast<T>(step * intended_error(config, static_cast<double>(delta), rule));
+    return static_cast<T>(step);
+  }
   const T alpha = factor * optim::step_size(config, delta, norm);
   if (config.rule != optim::Rule::kAdam) {
     net.pending[h] = alpha * delta;

@@ -65,10 +65,10 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
   agent.config = config;
   agent.nets = config.shared_body ? 1 : 2;
   HeadConfig critic = config.critic, actor = config.actor;
-  critic.outputs = 1;
-  critic.kinds = 1;
+  critic.outputs = critic.kinds = 1;
   actor.outputs = config.policy.outputs();
   actor.kinds = 2;
+  actor.optimizer.relative = true;
   NetworkConfig body = config.body;
   body.cell.inputs = config.inputs();
   if (config.shared_body) {
@@ -341,8 +341,7 @@ template <class T>
 Status update(const StreamAc<T>& agent, double reward, bool terminated, bool truncated, const T* applied,
               bool move_weights = true) {
   if (agent.phase() != Phase::kPredicted) return Status::kOrder;
-  const bool first = agent.counters[kFirst] != 0;
-  const bool known = core::is_finite(reward);
+  const bool first = agent.counters[kFirst] != 0, known = core::is_finite(reward);
   if (!first && move_weights && !known) return Status::kNonFinite;
   if (applied != nullptr && !all_finite(applied, agent.config.policy.width())) return Status::kNonFinite;
 
@@ -362,7 +361,10 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
     else
       clear_cotangents(agent.actor(), agent.actor_head(), kind);
   }
-  for (int i = 0; i < agent.nets; ++i) update(agent.net[i], false, norm[i]);
+  for (int i = 0; i < agent.nets; ++i) {
+    update(agent.net[i], false, norm[i]);
+    if (!first) condition(agent.net[i], static_cast<T>(delta), norm[i]);
+  }
 
   const bool done = terminated || truncated;
   if (!done && agent.config.recompute)

@@ -73,6 +73,7 @@ Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
   double delta = 0;
   if (td.counters[kFirst] == 0) {
     delta = cumulant + td.config.gamma * v - td.scalars[kValue];
+    condition(td.net, static_cast<T>(delta), norm);
     td.info->step_size_critic = static_cast<float>(apply_update(td.net, 0, static_cast<T>(delta), norm[0]));
     ++td.counters[kSteps];
   }

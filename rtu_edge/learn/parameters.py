@@ -67,9 +67,12 @@ AC, TD, REGRESSOR, CELL = "stream_ac", "td_predictor", "online_regressor", "cell
 
 _UNIT = Number(0.0, 1.0)
 _RULE = Choice(("obgd", "sgd", "adam"))
+_STREAM_RULE = Choice(("obgd", "sgd", "adam", "adaptive_obgd", "intentional"))
 _STEP_SIZE = Number(0.0, 1e6)
 _KAPPA = Number(0.0, 1e6, open_low=True)
 _BY_RULE = ByChoice("optimizer", {"obgd": 1.0, "sgd": 1e-3, "adam": 1e-3})
+_BY_STREAM_RULE = ByChoice("optimizer", {**_BY_RULE.values, "adaptive_obgd": 1.0, "intentional": 0.5})
+_BY_ACTOR_RULE = ByChoice("optimizer", {**_BY_STREAM_RULE.values, "intentional": 0.05})
 _GROUPS = ("recurrent", "body", "head")
 _POLES = "of a pole at initialisation"
 
@@ -109,15 +112,21 @@ TABLE: tuple[Parameter, ...] = (
     _("gamma", _UNIT, "", {AC: 0.98, TD: 0.95}, "Discount factor per step"),
     _("trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: 0.95, TD: 0.95},
       "Decay lambda of the eligibility traces per step"),
-    _("optimizer", _RULE, "", {AC: "obgd", TD: "obgd", REGRESSOR: "adam"},
-      "Optimizer; `obgd`: overshooting-bounded gradient descent"),
-    _("step_size", _STEP_SIZE, "", {TD: _BY_RULE, REGRESSOR: _BY_RULE}, "Step size; 0 freezes the weights"),
+    _("optimizer", _STREAM_RULE, "", {AC: "obgd", TD: "obgd"},
+      "Optimizer; `obgd`: overshooting-bounded gradient descent; `adaptive_obgd`: the same on normalised "
+      "eligibilities; `intentional`: each step removes the share step_size of the error (docs/math_optimizers.md)"),
+    _("preconditioner", Choice(("gradient", "trace", "larger")), "", {AC: "larger", TD: "larger"},
+      "What the second moment of `intentional` is taken of; `gradient`: as published; `trace`: the eligibilities; "
+      "`larger`: the larger of both at one scale"),
+    _("optimizer", _RULE, "", {REGRESSOR: "adam"}, "Optimizer; `obgd`: overshooting-bounded gradient descent"),
+    _("step_size", _STEP_SIZE, "", {TD: _BY_STREAM_RULE}, "Step size; 0 freezes the weights"),
+    _("step_size", _STEP_SIZE, "", {REGRESSOR: _BY_RULE}, "Step size; 0 freezes the weights"),
     _("kappa", _KAPPA, "", {TD: 2.0, REGRESSOR: 2.0},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
-    _("actor.step_size", _STEP_SIZE, "", {AC: _BY_RULE}, "Step size of the actor; 0 freezes its weights"),
+    _("actor.step_size", _STEP_SIZE, "", {AC: _BY_ACTOR_RULE}, "Step size of the actor; 0 freezes its weights"),
     _("actor.kappa", _KAPPA, "", {AC: 3.0},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
-    _("critic.step_size", _STEP_SIZE, "", {AC: _BY_RULE}, "Step size of the critic; 0 freezes its weights"),
+    _("critic.step_size", _STEP_SIZE, "", {AC: _BY_STREAM_RULE}, "Step size of the critic; 0 freezes its weights"),
     _("critic.kappa", _KAPPA, "", {AC: 2.0},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
     _("critic.trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: Follows("trace_decay", 0.8)},

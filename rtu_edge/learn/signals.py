@@ -21,7 +21,8 @@ class _SignalLearner(Learner):
 
     def _build(self, given: Mapping[str, Any]) -> None:
         arguments = parameters.check(self.kind, given)
-        optimizer = {"rule": arguments["optimizer"], **{key: arguments[key] for key in ("step_size", "kappa")}}
+        names = ("step_size", "kappa", "preconditioner")
+        optimizer = {"rule": arguments["optimizer"], **{key: arguments[key] for key in names if key in arguments}}
         self._start(self._native, {**arguments, "optimizer": optimizer}, arguments)
 
 
@@ -49,8 +50,13 @@ class TDPredictor(_SignalLearner):
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
         units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
             nonlinear cell.
-        optimizer: Optimizer, one of "obgd", "sgd", "adam"; "obgd": overshooting-bounded gradient descent.
-        step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd", 0.001 with "sgd" and "adam".
+        optimizer: Optimizer, one of "obgd", "sgd", "adam", "adaptive_obgd", "intentional"; "obgd": overshooting-bounded
+            gradient descent; "adaptive_obgd": the same on normalised eligibilities; "intentional": each step removes
+            the share step_size of the error (docs/math_optimizers.md).
+        preconditioner: What the second moment of "intentional" is taken of, one of "gradient", "trace", "larger";
+            "gradient": as published; "trace": the eligibilities; "larger": the larger of both at one scale.
+        step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd" and "adaptive_obgd", 0.001 with
+            "sgd" and "adam", 0.5 with "intentional".
         kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
         r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
         r_max: Largest retention of a pole at initialisation, above 0, at most 1.
@@ -83,6 +89,7 @@ class TDPredictor(_SignalLearner):
         activation: str = "relu",
         units_per_pole: int = 1,
         optimizer: str = "obgd",
+        preconditioner: str = "larger",
         step_size: float | None = None,
         kappa: float = 2.0,
         r_min: float = 0.9,

@@ -51,15 +51,19 @@ class StreamAC(Actor):
         gamma: Discount factor per step, 0 to 1.
         trace_decay: Decay lambda of the eligibility traces per step, 0 to 1, or a mapping of "recurrent", "body",
             "head"; default 0.95.
-        optimizer: Optimizer, one of "obgd", "sgd", "adam"; "obgd": overshooting-bounded gradient descent.
+        optimizer: Optimizer, one of "obgd", "sgd", "adam", "adaptive_obgd", "intentional"; "obgd": overshooting-bounded
+            gradient descent; "adaptive_obgd": the same on normalised eligibilities; "intentional": each step removes
+            the share step_size of the error (docs/math_optimizers.md).
+        preconditioner: What the second moment of "intentional" is taken of, one of "gradient", "trace", "larger";
+            "gradient": as published; "trace": the eligibilities; "larger": the larger of both at one scale.
         actor: A mapping with any of
-            "step_size": Step size of the actor, 0 to 1e6; 0 freezes its weights; default 1 with "obgd", 0.001 with
-                "sgd" and "adam".
+            "step_size": Step size of the actor, 0 to 1e6; 0 freezes its weights; default 1 with "obgd" and
+                "adaptive_obgd", 0.001 with "sgd" and "adam", 0.05 with "intentional".
             "kappa": Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps;
                 default 3.
         critic: A mapping with any of
-            "step_size": Step size of the critic, 0 to 1e6; 0 freezes its weights; default 1 with "obgd", 0.001 with
-                "sgd" and "adam".
+            "step_size": Step size of the critic, 0 to 1e6; 0 freezes its weights; default 1 with "obgd" and
+                "adaptive_obgd", 0.001 with "sgd" and "adam", 0.5 with "intentional".
             "kappa": Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps;
                 default 2.
             "trace_decay": Decay lambda of the critic's eligibility traces per step, 0 to 1, or a mapping of
@@ -110,6 +114,7 @@ class StreamAC(Actor):
         gamma: float = 0.98,
         trace_decay: float | Mapping[str, float] | None = None,
         optimizer: str = "obgd",
+        preconditioner: str = "larger",
         actor: Mapping[str, float] | None = None,
         critic: Mapping[str, float] | None = None,
         actor_warmup: int = 2000,
@@ -140,7 +145,14 @@ class StreamAC(Actor):
             **arguments,
             "discrete": discrete,
             "n_outputs": arguments["n_actions" if discrete else "action_size"],
-            **{role: {**arguments[role], "rule": arguments["optimizer"]} for role in ("actor", "critic")},
+            **{
+                role: {
+                    **arguments[role],
+                    "rule": arguments["optimizer"],
+                    "preconditioner": arguments["preconditioner"],
+                }
+                for role in ("actor", "critic")
+            },
         }
         self._start(_core.StreamAC, native, arguments)
 

@@ -25,18 +25,13 @@ from numpy.typing import NDArray
 
 from . import optim
 from .body import Body
+from .eligibility import Eligibility, add, decays, learned
 from .normalizers import Channels, RewardScaler
 from .policies import normal_policy, softmax_policy
 from .rtu import NAMES, RTU
 
 Array = NDArray[np.float64]
 Tree = dict[str, Array]
-
-
-def group(name: str) -> str:
-    """Parameter group that owns a lambda: recurrent, body or head."""
-    part = name.split(".")[-2]
-    return "recurrent" if part == "cell" else "head" if part == "head" else "body"
 
 
 class Trunk:
@@ -99,42 +94,6 @@ class Head:
         return own | self.trunk.gradient(self.p[f"{self.name}.weight"].T @ d_head)
 
 
-class Eligibility:
-    """One optimiser's traces over the parameters it moves."""
-
-    def __init__(self, names: list[str], p: Tree, decay: Mapping[str, float], optimizer: Any) -> None:
-        self.p, self.decay, self.optimizer = p, decay, optimizer
-        self.z: Tree = {k: np.zeros_like(p[k]) for k in names}
-
-    def clear(self) -> None:
-        self.z = {k: np.zeros_like(v) for k, v in self.z.items()}
-
-    def advance(self, g: Tree | None) -> None:
-        """z <- gamma lambda z + g; `decay` is gamma lambda by group."""
-        self.z = {k: self.decay[group(k)] * v + (0.0 if g is None else g[k]) for k, v in self.z.items()}
-
-    def step(self, delta: float) -> Tree:
-        moved: Tree = self.optimizer.step(delta, self.z)
-        return moved
-
-
-MAX_THETA_LOG = float(np.log(4 * np.pi))
-
-
-def add(p: Tree, *steps: Tree) -> None:
-    """Applies the steps in sequence to the parameters, in place in the dictionary. No step raises a theta_log above
-    MAX_THETA_LOG, or one that is already above it (math.md, 4, 'Phases')."""
-    for step in steps:
-        for k, v in step.items():
-            most = np.maximum(p[k], MAX_THETA_LOG) if k.endswith("theta_log") else np.inf
-            p[k] = np.minimum(p[k] + v, most)
-
-
-def decays(gamma: float, trace_decay: float | Mapping[str, float]) -> dict[str, float]:
-    groups = ("recurrent", "body", "head")
-    return {k: gamma * (trace_decay[k] if isinstance(trace_decay, Mapping) else trace_decay) for k in groups}
-
-
 @dataclass
 class ACConfig:
     """Settings of `StreamAC`; the names are the package's."""
@@ -148,6 +107,7 @@ class ACConfig:
     gamma: float = 0.99
     trace_decay: float | Mapping[str, float] = 0.8
     optimizer: str = "obgd"
+    preconditioner: str = "larger"
     actor: dict[str, float] = field(default_factory=lambda: {"step_size": 1.0, "kappa": 3.0})
     critic: dict[str, Any] = field(default_factory=lambda: {"step_size": 1.0, "kappa": 2.0})
     entropy: float = 0.01
@@ -179,9 +139,11 @@ class StreamAC:
         self.actor_head, self.critic_head = Head("actor", self.p, actor_trunk), Head("critic", self.p, critic_trunk)
 
         def eligibility(name: str, settings: dict[str, Any]) -> Eligibility:
-            own = [k for k in self.p if k.startswith((f"{name}.", "body."))]
+            own = [k for k in learned(self.p, config.credit) if k.startswith((f"{name}.", "body."))]
             decay = decays(config.gamma, settings.get("trace_decay", config.trace_decay))
             rule = {key: value for key, value in settings.items() if key != "trace_decay"}
+            if config.optimizer == "intentional":
+                rule |= {"preconditioner": config.preconditioner, "relative": name == "actor"}
             return Eligibility(own, self.p, decay, optim.make(config.optimizer, **rule))
 
         self.actor, self.critic = eligibility("actor", config.actor), eligibility("critic", config.critic)
@@ -237,6 +199,8 @@ class StreamAC:
         self.critic.advance(self.g_value)
         bonus = self.c.entropy * float(np.sign(self.delta))
         self.actor.advance(None if overridden else {k: g + bonus * self.g_entropy[k] for k, g in self.g_log_pi.items()})
+        self.critic.observe(self.delta)
+        self.actor.observe(self.delta)
         self._remember(action)  # cotangents with w_t, the weights that saw s'
         moving = [] if not update or reward is None else [self.critic] if overridden else [self.critic, self.actor]
         updates = [each.step(self.delta) for each in moving]
@@ -321,7 +285,7 @@ class TDPredictor:
         self.gamma, self.recompute, self.normalizer = gamma, recompute, normalizer
         self.trunk = Trunk("", self.p, activation, nonlinear, credit)
         self.head = Head("", self.p, self.trunk)
-        self.eligibility = Eligibility(list(self.p), self.p, decays(gamma, trace_decay), optimizer)
+        self.eligibility = Eligibility(learned(self.p, credit), self.p, decays(gamma, trace_decay), optimizer)
         self.value, self.delta = 0.0, 0.0
         self.g: Tree | None = None
 
@@ -341,6 +305,7 @@ class TDPredictor:
         if self.g is not None:
             self.delta = cumulant + self.gamma * self.value - v
             self.eligibility.advance(self.g)
+            self.eligibility.observe(self.delta)
             add(self.p, self.eligibility.step(self.delta))
             if self.recompute:
                 self.trunk.evaluate()

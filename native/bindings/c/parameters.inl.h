@@ -26,6 +26,7 @@ inline void set_defaults(rtu_agent_config& c) {
   c.decay_body = 0.95;
   c.decay_head = 0.95;
   c.optimizer = RTU_OBGD;
+  c.preconditioner = RTU_PRECONDITIONER_LARGER;
   c.actor_step_size = 1.0;
   c.actor_kappa = 3.0;
   c.critic_step_size = 1.0;
@@ -65,7 +66,8 @@ inline bool in_range(const rtu_agent_config& c) {
   if (!number(c.decay_recurrent, 0.0, 1.0)) return false;
   if (!number(c.decay_body, 0.0, 1.0)) return false;
   if (!number(c.decay_head, 0.0, 1.0)) return false;
-  if (!within(c.optimizer, 0, 2)) return false;
+  if (!within(c.optimizer, 0, 4)) return false;
+  if (!within(c.preconditioner, 0, 2)) return false;
   if (!number(c.actor_step_size, 0.0, 1000000.0)) return false;
   if (!above(c.actor_kappa, 0.0, 1000000.0)) return false;
   if (!number(c.critic_step_size, 0.0, 1000000.0)) return false;

@@ -48,7 +48,12 @@ static_assert(same(RTU_CREDIT_RTRL, cells::Credit::kRtrl) && same(RTU_CREDIT_TBP
                   same(RTU_CREDIT_FROZEN, cells::Credit::kFrozen),
               "");
 static_assert(same(RTU_OBGD, optim::Rule::kObgd) && same(RTU_SGD, optim::Rule::kSgd) &&
-                  same(RTU_ADAM, optim::Rule::kAdam),
+                  same(RTU_ADAM, optim::Rule::kAdam) && same(RTU_ADAPTIVE_OBGD, optim::Rule::kAdaptiveObgd) &&
+                  same(RTU_INTENTIONAL, optim::Rule::kIntentional),
+              "");
+static_assert(same(RTU_PRECONDITIONER_GRADIENT, optim::Preconditioner::kGradient) &&
+                  same(RTU_PRECONDITIONER_TRACE, optim::Preconditioner::kTrace) &&
+                  same(RTU_PRECONDITIONER_LARGER, optim::Preconditioner::kLarger),
               "");
 
 constexpr uint64_t aligned(uint64_t bytes) {
@@ -77,6 +82,7 @@ learners::HeadConfig head(const rtu_agent_config& c, double step_size, double ka
   out.optimizer.rule = static_cast<optim::Rule>(c.optimizer);
   out.optimizer.step_size = step_size;
   out.optimizer.kappa = kappa;
+  out.optimizer.preconditioner = static_cast<optim::Preconditioner>(c.preconditioner);
   return out;
 }
 

@@ -50,7 +50,8 @@ enum { RTU_CELL_NONE = 0, RTU_CELL_LINEAR = 1, RTU_CELL_NONLINEAR = 2 };
 enum { RTU_IDENTITY = 0, RTU_RELU = 1, RTU_TANH = 2 };
 enum { RTU_CREDIT_RTRL = 0, RTU_CREDIT_TBPTT1 = 1, RTU_CREDIT_FROZEN = 2 };
 enum { RTU_SATURATED = 1, RTU_EXPLORATION_LOST = 2, RTU_EXPLORATION_LARGE = 4, RTU_TD_ERROR = 8, RTU_NOT_FINITE = 16 };
-enum { RTU_OBGD = 0, RTU_SGD = 1, RTU_ADAM = 2 };
+enum { RTU_OBGD = 0, RTU_SGD = 1, RTU_ADAM = 2, RTU_ADAPTIVE_OBGD = 3, RTU_INTENTIONAL = 4 };
+enum { RTU_PRECONDITIONER_GRADIENT = 0, RTU_PRECONDITIONER_TRACE = 1, RTU_PRECONDITIONER_LARGER = 2 };
 
 /* The arguments of the Python class rtu_edge.StreamAC; rtu_agent_config_init() sets its defaults. r_min is at most
  * r_max, units a multiple of units_per_pole, and units_per_pole 1 for the nonlinear cell. The decays are lambda, not
@@ -90,8 +91,14 @@ typedef struct rtu_agent_config {
   double gamma;
   /* Decay lambda of the eligibility traces per step, 0 to 1; default 0.95 */
   double decay_recurrent, decay_body, decay_head;
-  /* Optimizer, one of RTU_OBGD, RTU_SGD, RTU_ADAM; obgd: overshooting-bounded gradient descent; default RTU_OBGD */
+  /* Optimizer, one of RTU_OBGD, RTU_SGD, RTU_ADAM, RTU_ADAPTIVE_OBGD, RTU_INTENTIONAL; obgd: overshooting-bounded
+   * gradient descent; adaptive_obgd: the same on normalised eligibilities; intentional: each step removes the share
+   * step_size of the error (docs/math_optimizers.md); default RTU_OBGD */
   int32_t optimizer;
+  /* What the second moment of intentional is taken of, one of RTU_PRECONDITIONER_GRADIENT, RTU_PRECONDITIONER_TRACE,
+   * RTU_PRECONDITIONER_LARGER; gradient: as published; trace: the eligibilities; larger: the larger of both at one
+   * scale; default RTU_PRECONDITIONER_LARGER */
+  int32_t preconditioner;
   /* Step size of the actor, 0 to 1e6; 0 freezes its weights; default 1 */
   double actor_step_size;
   /* Factor kappa of the step bound of obgd, above 0, at most 1e6; larger values take smaller steps; default 3 */

@@ -26,8 +26,19 @@ E choice(const py::dict& d, const char* key, std::initializer_list<std::pair<con
 
 optim::OptimizerConfig optimizer(const py::dict& d) {
   optim::OptimizerConfig out;
-  out.rule = choice<optim::Rule>(
-      d, "rule", {{"obgd", optim::Rule::kObgd}, {"sgd", optim::Rule::kSgd}, {"adam", optim::Rule::kAdam}});
+  using optim::Preconditioner;
+  using optim::Rule;
+  out.rule = choice<Rule>(d, "rule",
+                          {{"obgd", Rule::kObgd},
+                           {"sgd", Rule::kSgd},
+                           {"adam", Rule::kAdam},
+                           {"adaptive_obgd", Rule::kAdaptiveObgd},
+                           {"intentional", Rule::kIntentional}});
+  if (out.rule == Rule::kIntentional)
+    out.preconditioner = choice<Preconditioner>(d, "preconditioner",
+                                                {{"gradient", Preconditioner::kGradient},
+                                                 {"trace", Preconditioner::kTrace},
+                                                 {"larger", Preconditioner::kLarger}});
   out.step_size = take<double>(d, "step_size");
   out.kappa = take<double>(d, "kappa");
   return out;

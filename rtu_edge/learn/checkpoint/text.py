@@ -12,6 +12,7 @@ from rtu_edge import _core
 from rtu_edge._base import old_names
 from rtu_edge._base.errors import CheckpointError
 from rtu_edge._base.untrusted import parse_json, read_file
+from rtu_edge.learn import parameters
 
 __all__ = [
     "CheckpointError",
@@ -48,13 +49,14 @@ _RUN = "run"
 _BEFORE = {"observation_bound": 0.0}
 
 # Arguments added since format 4, and the value that is the former behaviour: a file has one only where its value is
-# another, so that the version before reads the learners that it knows. All but the first are StreamAC's alone.
+# another, so that the version before reads the learners that it knows.
 _SINCE = {
     "credit": "rtrl",
     "previous_action": False,
     "previous_reward": False,
     "exploration_correlation": 0.0,
     "actor_warmup": 0,
+    "preconditioner": "larger",
 }
 
 
@@ -162,7 +164,8 @@ def check_saved(data: bytes, path: str | Path) -> None:
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """A learner's configuration from a file of any version, for the current constructor."""
-    later = {key: value for key, value in _SINCE.items() if key == "credit" or config.get("kind") == "stream_ac"}
+    known = {row.name for row in parameters.of(str(config.get("kind")))}
+    later = {key: value for key, value in _SINCE.items() if key in known}
     return {**_BEFORE, **later, **config}
 
 
