@@ -16,7 +16,6 @@ import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -261,7 +260,7 @@ def served(empty: Empty) -> None:
 
 
 class ending:
-    """Ends a process with the block, as Ctrl-C does."""
+    """Ends a process with the block. Not by SIGINT, which a command in the background of a shell ignores."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -270,7 +269,7 @@ class ending:
         time.sleep(3.0)  # its start, on a slow computer
 
     def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGINT)
+        self._process.terminate()
         self._process.wait(20)
 
 
