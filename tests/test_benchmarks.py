@@ -20,11 +20,11 @@ pytestmark = [pytest.mark.timing, pytest.mark.alone]
 def modules(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The benchmarks, imported from the root of the repository; they do not reserve a core."""
     monkeypatch.syspath_prepend(str(ROOT))
-    from benchmarks import agent, measure, peers, readme, step
+    from benchmarks import agent, measure, peers, readme, rules, step
 
-    for module in (agent, step):
+    for module in (agent, rules, step):
         monkeypatch.setattr(module, "hold_one_core", lambda: "not pinned")
-    return {"agent": agent, "measure": measure, "peers": peers, "readme": readme, "step": step}
+    return {"agent": agent, "measure": measure, "peers": peers, "readme": readme, "rules": rules, "step": step}
 
 
 def test_a_step_is_measured(modules: Any, record_property: Callable[[str, object], None]) -> None:
@@ -33,6 +33,12 @@ def test_a_step_is_measured(modules: Any, record_property: Callable[[str, object
     for isa in _core.available_isas():
         assert isa in done.output
     record_property("table", done.output)
+
+
+def test_a_control_step_is_measured_with_each_optimizer(modules: Any) -> None:
+    done = CliRunner().invoke(modules["rules"].main, ["--rounds", "3"])
+    assert done.exit_code == 0, done.output
+    assert all(done.output.count(f" {rule} ") == len(modules["rules"].SIZES) for rule in modules["rules"].RULES)
 
 
 def test_a_control_step_is_measured(modules: Any, record_property: Callable[[str, object], None]) -> None:

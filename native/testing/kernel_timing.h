@@ -37,6 +37,7 @@ class Timing {
     keep<&Table::add, kOptimizer>();
     keep<&Table::decay_add, kOptimizer>();
     keep<&Table::adam, kOptimizer>();
+    keep<&Table::condition, kOptimizer>();
     reset();
     // Overhead of an entry, between its two clock readings.
     Kept<&Table::add, kOptimizer>::call(0, 0.0f, nullptr, nullptr);

@@ -72,7 +72,8 @@ _STEP_SIZE = Number(0.0, 1e6)
 _KAPPA = Number(0.0, 1e6, open_low=True)
 _BY_RULE = ByChoice("optimizer", {"obgd": 1.0, "sgd": 1e-3, "adam": 1e-3})
 _BY_STREAM_RULE = ByChoice("optimizer", {**_BY_RULE.values, "adaptive_obgd": 1.0, "intentional": 0.5})
-_BY_ACTOR_RULE = ByChoice("optimizer", {**_BY_STREAM_RULE.values, "intentional": 0.05})
+_BY_ACTOR_RULE = ByChoice("optimizer", {**_BY_STREAM_RULE.values, "intentional": 0.01})
+_BY_CRITIC_RULE = ByChoice("optimizer", {**_BY_STREAM_RULE.values, "intentional": 0.2})
 _GROUPS = ("recurrent", "body", "head")
 _POLES = "of a pole at initialisation"
 
@@ -126,7 +127,7 @@ TABLE: tuple[Parameter, ...] = (
     _("actor.step_size", _STEP_SIZE, "", {AC: _BY_ACTOR_RULE}, "Step size of the actor; 0 freezes its weights"),
     _("actor.kappa", _KAPPA, "", {AC: 3.0},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
-    _("critic.step_size", _STEP_SIZE, "", {AC: _BY_STREAM_RULE}, "Step size of the critic; 0 freezes its weights"),
+    _("critic.step_size", _STEP_SIZE, "", {AC: _BY_CRITIC_RULE}, "Step size of the critic; 0 freezes its weights"),
     _("critic.kappa", _KAPPA, "", {AC: 2.0},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
     _("critic.trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: Follows("trace_decay", 0.8)},

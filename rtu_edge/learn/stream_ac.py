@@ -58,12 +58,12 @@ class StreamAC(Actor):
             "gradient": as published; "trace": the eligibilities; "larger": the larger of both at one scale.
         actor: A mapping with any of
             "step_size": Step size of the actor, 0 to 1e6; 0 freezes its weights; default 1 with "obgd" and
-                "adaptive_obgd", 0.001 with "sgd" and "adam", 0.05 with "intentional".
+                "adaptive_obgd", 0.001 with "sgd" and "adam", 0.01 with "intentional".
             "kappa": Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps;
                 default 3.
         critic: A mapping with any of
             "step_size": Step size of the critic, 0 to 1e6; 0 freezes its weights; default 1 with "obgd" and
-                "adaptive_obgd", 0.001 with "sgd" and "adam", 0.5 with "intentional".
+                "adaptive_obgd", 0.001 with "sgd" and "adam", 0.2 with "intentional".
             "kappa": Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps;
                 default 2.
             "trace_decay": Decay lambda of the critic's eligibility traces per step, 0 to 1, or a mapping of

@@ -130,7 +130,8 @@ class BenchAgent {
     const learners::StreamAcConfig shape = stream_ac_configuration(config);
     core::Builder footprint(nullptr, nullptr, static_cast<uint32_t>(kernels_->lanes));
     (void)learners::make_stream_ac<float>(footprint, shape);
-    memory_ = allocate(footprint.bytes());
+    agent_bytes_ = footprint.bytes();
+    memory_ = allocate(agent_bytes_);
     core::Builder arena(memory_.get(), nullptr, static_cast<uint32_t>(kernels_->lanes));
     agent_ = learners::make_stream_ac<float>(arena, shape);
     bind(kernels_);
@@ -145,6 +146,17 @@ class BenchAgent {
 
   int64_t run(int64_t steps) { return timed(steps, true); }
   int64_t predict(int64_t steps) { return timed(steps, false); }
+
+  // Passes over as much memory as the agent's, each number read, changed and written.
+  int64_t sweep(int64_t passes) {
+    const Sweep pass = sweep_of(kernels_->lanes);
+    const size_t n = agent_bytes_ / sizeof(float) / 16 * 16;
+    const Memory other = allocate(agent_bytes_);
+    pass(reinterpret_cast<float*>(other.get()), n);
+    const auto start = Clock::now();
+    for (int64_t t = 0; t < passes; ++t) pass(reinterpret_cast<float*>(other.get()), n);
+    return ns_since(start);
+  }
 
   // ns a step in each part of the kernels.
   py::dict parts(int64_t steps) {
@@ -183,6 +195,7 @@ class BenchAgent {
   }
 
   const kernels::Kernels<float>* kernels_;
+  size_t agent_bytes_ = 0;
   Memory memory_;
   learners::StreamAc<float> agent_{};
   std::vector<float> observations_;
@@ -205,6 +218,7 @@ void bind_bench(py::module_& m) {
       .def(py::init<const py::dict&, const std::string&>(), py::arg("config"), py::arg("isa"))
       .def("run", &BenchAgent::run, py::arg("steps"))
       .def("predict", &BenchAgent::predict, py::arg("steps"))
+      .def("sweep", &BenchAgent::sweep, py::arg("passes"))
       .def("parts", &BenchAgent::parts, py::arg("steps"));
 }
 
