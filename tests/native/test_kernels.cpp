@@ -274,6 +274,8 @@ int main() {
         compare(kernel, configuration(d, n, cells::CellKind::kLinear, 1, optim::Rule::kSgd), &one, &many);
         compare(kernel, configuration(d, n, cells::CellKind::kNonlinear, 1, optim::Rule::kSgd), &one, &many);
         compare(kernel, configuration(d, n, cells::CellKind::kLinear, 3, optim::Rule::kObgd), &one, &many);
+        compare(kernel, configuration(d, n, cells::CellKind::kLinear, 1, optim::Rule::kIntentional), &one, &many);
+        compare(kernel, configuration(d, n, cells::CellKind::kLinear, 1, optim::Rule::kAdaptiveObgd), &one, &many);
       }
     }
     double dense = 0;
