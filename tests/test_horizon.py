@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rtu_edge as rtu
-from rtu_edge import config
+from rtu_edge import ConfigError, config
 from rtu_edge.study import registry, scores
 from rtu_edge.study.tasks import run_task
 
@@ -64,3 +64,14 @@ def test_the_defaults_learn_on_new_machines() -> None:
     found = np.array([row["score"] for row in rows])
     assert len(found) == 40 and not any(row["locked"] for row in rows)
     assert np.clip(found, -1.0, 1.2).mean() > 0.68 and (found >= scores.LEARNED).mean() > 0.6
+
+
+def test_discrete_actions_and_what_is_missing() -> None:
+    by_name = rtu.StreamAC.for_horizon(2, n_actions=3, horizon_s=2.0, period_s=0.02, seed=4)
+    assert by_name.discrete and by_name.config["n_actions"] == 3 and by_name.config["seed"] == 4
+    with pytest.raises(ConfigError, match="period_s: missing; expected a number of seconds"):
+        rtu.StreamAC.for_horizon(2, 1, horizon_s=2.0)
+    with pytest.raises(ConfigError, match="horizon_s: missing"):
+        rtu.StreamAC.for_horizon(2, 1, period_s=0.02)
+    with pytest.raises(ConfigError, match="exactly one of them"):
+        rtu.StreamAC.for_horizon(2, horizon_s=2.0, period_s=0.02)

@@ -158,7 +158,15 @@ class StreamAC(Actor):
 
     @classmethod
     def for_horizon(
-        cls, observation_size: int, action_size: int, horizon_s: float, period_s: float, seed: int = 0, **settings: Any
+        cls,
+        observation_size: int,
+        action_size: int | None = None,
+        horizon_s: float | None = None,
+        period_s: float | None = None,
+        seed: int = 0,
+        *,
+        n_actions: int | None = None,
+        **settings: Any,
     ) -> StreamAC:
         """A learner for a plant whose commands show their effect within a time, here 2 s in a loop of 100 Hz.
 
@@ -174,11 +182,12 @@ class StreamAC(Actor):
 
         Args:
             observation_size: d, 1 to 1024.
-            action_size: number of continuous actions, 1 to 32.
-            horizon_s: seconds after which a command no longer matters for the reward, 2 to 10^4 periods: a balancing
+            action_size: number of continuous actions, 1 to 32; or give n_actions.
+            horizon_s: required; seconds after which a command no longer matters for the reward, 2 to 10^4 periods: a balancing
                 pole falls in 0.5 to 1 s, an arm reaches its goal in 1 to 3 s, a tank follows in minutes.
-            period_s: seconds from one step to the next, above 0, at most 1000.
+            period_s: required; seconds from one step to the next, above 0, at most 1000.
             seed: 0 to 2^64 - 1.
+            n_actions: number of discrete actions, 2 to 64.
             settings: arguments of the class that replace derived ones.
 
         Raises:
@@ -187,8 +196,12 @@ class StreamAC(Actor):
         """
         from rtu_edge.learn import horizon  # here, as in learn(): the package's import stays quick
 
+        for name, value in (("horizon_s", horizon_s), ("period_s", period_s)):
+            if value is None:
+                raise ConfigError(f"{name}: missing; expected a number of seconds")
+        assert horizon_s is not None and period_s is not None
         derived = horizon.actor_critic("horizon_s", horizon_s, period_s, settings)
-        return cls(observation_size, action_size, seed=seed, **{"dt_s": float(period_s), **derived})
+        return cls(observation_size, action_size, n_actions, seed=seed, **{"dt_s": float(period_s), **derived})
 
     @classmethod
     def from_env(cls, env: Any, **settings: Any) -> StreamAC:
