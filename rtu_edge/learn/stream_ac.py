@@ -183,8 +183,8 @@ class StreamAC(Actor):
         Args:
             observation_size: d, 1 to 1024.
             action_size: number of continuous actions, 1 to 32; or give n_actions.
-            horizon_s: required; seconds after which a command no longer matters for the reward, 2 to 10^4 periods: a balancing
-                pole falls in 0.5 to 1 s, an arm reaches its goal in 1 to 3 s, a tank follows in minutes.
+            horizon_s: required; seconds after which a command no longer matters for the reward, 2 to 10^4 periods: a
+                balancing pole falls in 0.5 to 1 s, an arm reaches its goal in 1 to 3 s, a tank follows in minutes.
             period_s: required; seconds from one step to the next, above 0, at most 1000.
             seed: 0 to 2^64 - 1.
             n_actions: number of discrete actions, 2 to 64.
