@@ -36,7 +36,8 @@ JSON: dict[str, str] = {
     "tune": "`study` `files` `trials`: `number` `value` `settings` of each, the best first, and a summary of its runs",
     "hil list": "`faults`: `name` `kind` `expect` of each",
     "hil kinds": "`kinds`: `kind` `help` `parameters` of each",
-    "hil run": "`suite` `started` `seed` `seconds` `version` `host` `ttl_ms` `results` `report`",
+    "hil run": "`suite` `started` `seed` `seconds` `version` `host` `ttl_ms` `results` `report` `stopped`",
+    "hil show": "the file, and `row`",
     "bench loop": "`started` `settings` `system` `privileges` `steps` `seconds` `parts` `worst` `picture` and more",
     "bench soak": "`hours` `steps` `seconds` `sessions` `faults` `counters` `growth` `report` and more",
 }
@@ -44,8 +45,8 @@ JSON: dict[str, str] = {
 _HEAD = """\
 # Command line
 
-Reference of the command `rtu-edge`, for engineers who connect, run and test a robot with it. `--help` after a command
-prints the same with examples. An option means the same in each command that has it.
+Reference of the command `rtu-edge`, for engineers who run a robot with it. `--help` after a command
+prints the same with examples.
 
 | exit code | meaning |
 |---|---|
@@ -56,10 +57,10 @@ prints the same with examples. An option means the same in each command that has
 | 4 | safety stop |
 | 5 | the learner does not fit the period |
 
-Output to a pipe or a file has no escape sequences and no wrapped lines. `NO_COLOR=1` removes colours on a terminal,
+Output to a pipe or a file has neither escape sequences nor wrapped lines. `NO_COLOR=1` removes colours on a terminal,
 `TERM=dumb` all escape sequences. Errors go to stderr as `rtu-edge: ...`.
 
-Shell completion of commands, options, plants, ports, configurations and runs:
+Shell completion:
 
 ```sh
 rtu-edge completion bash > ~/.rtu-edge.bash     # and in ~/.bashrc: source ~/.rtu-edge.bash

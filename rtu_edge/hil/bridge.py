@@ -35,6 +35,7 @@ from rtu_edge._base.errors import DeviceError
 from rtu_edge._bridge import lib
 from rtu_edge.device import protocol
 from rtu_edge.hil.ends import End, Unit
+from rtu_edge.hil.fence import Fence
 from rtu_edge.hil.trace import Direction, FrameRecord, TapPoint, Trace
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ class FaultBridge(Closing):
         self._acting: list[Injection] = []
         self._asked: set[int] = set()
         self._answers: dict[int, int] = {}
+        self.fence: Fence | None = None  # on real hardware: the limits of what reaches it
         self._lock = threading.RLock()
         self._closing = False
         self._wake, self._waker = os.pipe()
@@ -203,6 +205,11 @@ class FaultBridge(Closing):
         with self._lock:
             self._deliver(Unit(Direction(direction), data))
 
+    def end_all(self) -> None:
+        """Deactivate all faults."""
+        for injection in list(self._acting):
+            self.end(injection)
+
     @contextlib.contextmanager
     def inject(self, fault: Acting, host: Any = None) -> Iterator[Injection]:
         """Activate a fault while the context is open.
@@ -280,8 +287,7 @@ class FaultBridge(Closing):
         self._closing = True
         self._prod()
         self._thread.join()
-        for injection in list(self._acting):
-            self.end(injection)
+        self.end_all()
         self.unplug()
         os.close(self._wake)
         os.close(self._waker)
@@ -375,9 +381,12 @@ class FaultBridge(Closing):
         to_device = unit.direction is Direction.TO_DEVICE
         end = self._device if to_device else self._host
         tap = TapPoint.DEVICE_IN if to_device else TapPoint.HOST_IN
-        if not end.write(unit.data):
+        data = unit.data
+        if to_device and self.fence is not None:
+            data = self.fence.pass_on(data, self.trace, time.monotonic())
+        if not end.write(data):
             return
         now_s = time.monotonic()
-        for frame in end.heard.feed(unit.data):
+        for frame in end.heard.feed(data):
             self.trace.add(FrameRecord(now_s, tap, frame))
         self.trace.damaged[tap] = end.heard.errors

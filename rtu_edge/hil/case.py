@@ -16,6 +16,7 @@ from rtu_edge.config import Config
 from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil import measure
+from rtu_edge.hil.abort import Abort, RealRules
 from rtu_edge.hil.bridge import FaultBridge, Injection
 from rtu_edge.hil.evaluation import check_error, evaluate
 from rtu_edge.hil.faults import Controller, Fault, Response, Second
@@ -43,6 +44,7 @@ def run_case(
     *,
     seed: int | None = None,
     armed: bool = False,
+    abort: Abort | None = None,
     logs: Path | None = None,
 ) -> Result:
     """Run one fault against a target.
@@ -51,15 +53,19 @@ def run_case(
         suite: has plant, loop and controllers. fault: the fault. make: creates or lends the target.
         seed: of the fault; default: the suite's.
         armed: real hardware may move; requested and confirmed by the caller.
+        abort: with `armed`: a request to end.
         logs: folder for the trace of a failure.
 
     Returns:
         The result; never raises for behaviour of the device or the host.
+
+    Raises:
+        SafetyStop: with `armed`: it was asked to end, or the device is in ESTOP. The device is not armed.
     """
     begin_s = time.monotonic()
     result = Result(name=fault.title, kind=fault.kind, target="", expected=fault.expect.value)
     for attempt in (1, 2):
-        case = _Case(suite, fault, suite.seed if seed is None else seed, armed)
+        case = _Case(suite, fault, suite.seed if seed is None else seed, (abort or Abort()) if armed else None)
         try:
             with make() as target:
                 result = case.run(target)
@@ -83,11 +89,11 @@ def run_case(
 
 
 class _Case:
-    def __init__(self, suite: Suite, fault: Fault, seed: int, armed: bool) -> None:
+    def __init__(self, suite: Suite, fault: Fault, seed: int, abort: Abort | None) -> None:
         self.suite = suite
         self.fault = fault
         self.seed = seed
-        self.armed = armed
+        self.armed = abort is not None
         self.disturbed = False
         self.trace: Trace | None = None
         self.seen = Seen()
@@ -101,6 +107,7 @@ class _Case:
         own = set(type(fault).__struct_fields__) - set(Fault.__struct_fields__) | {"clock", "controller"}
         plain = {key: value for key, value in msgspec.to_builtins(fault).items() if key in own and value is not None}
         self.result = Result(name=fault.title, kind=fault.kind, target="", expected=fault.expect.value, settings=plain)
+        self.rules = RealRules(abort, suite, self.result)
 
     def run(self, target: Target) -> Result:
         result = self.result
@@ -112,6 +119,7 @@ class _Case:
             tempfile.TemporaryDirectory(prefix="rtu-hil-") as folder,
             FaultBridge(target, seed=self.seed) as bridge,
             second_device(self.fault, self.suite, self.seed) as self.second,
+            self.rules.over(bridge),
         ):
             self.trace = bridge.trace
             hello = bridge.hello()
@@ -135,7 +143,8 @@ class _Case:
 
     def _earlier(self, bridge: FaultBridge, folder: str) -> None:
         """A session before."""
-        with ThreadHost(self._config(bridge, folder), self.controller, self.linear, self.armed) as host:
+        host = ThreadHost(self._config(bridge, folder), self.controller, self.linear, self.armed)
+        with host, self.rules.stoppable(bridge):
             host.start()
             self._wait_driving(bridge, host, 20.0)
         bridge.clear_port()
@@ -166,7 +175,7 @@ class _Case:
 
     def _session(self, bridge: FaultBridge, hello: protocol.Hello, folder: str, whole: Injection | None) -> None:
         host = self._host(bridge, folder)
-        with host:
+        with host, self.rules.stoppable(bridge):
             try:
                 host.start()
                 self._wait_driving(bridge, host, 20.0)
@@ -187,6 +196,7 @@ class _Case:
         """Wait until the device has accepted some commands of a session."""
         since_s = time.monotonic()
         while time.monotonic() - since_s < timeout_s:
+            self.rules.check(bridge)
             accepted = {s.last_cmd_seq for _, s in bridge.trace.states(since_s) if s.state == DeviceState.ARMED}
             if len(accepted) > _DRIVING:
                 return
@@ -217,6 +227,7 @@ class _Case:
         until_s = time.monotonic() + seconds
         while (now_s := time.monotonic()) < until_s:
             time.sleep(min(_LOOK_S, until_s - now_s))
+            self.rules.check(bridge)
             woke_s = time.monotonic()
             seen.overslept_s = max(seen.overslept_s, woke_s - now_s - _LOOK_S)
             status = host.status()
@@ -365,6 +376,7 @@ class _Case:
         result = self.result
         if result.response not in (Response.GOES_SAFE.value, "host ended"):
             return
+        self.rules.check(bridge)
         bridge.clear_port()
         begin_s = time.monotonic()
         bridge.send("to_device", b"\0" + protocol.encode(protocol.pack(protocol.ClearFault())))
@@ -372,7 +384,8 @@ class _Case:
             self.result.why += still_armed(self.second)
             self.second.clear_port()
             self.second.send("to_device", b"\0" + protocol.encode(protocol.pack(protocol.ClearFault())))
-        with ThreadHost(self._config(bridge, folder), self.controller, self.linear, self.armed) as host:
+        host = ThreadHost(self._config(bridge, folder), self.controller, self.linear, self.armed)
+        with host, self.rules.stoppable(bridge):
             try:
                 host.start()
                 self._wait_driving(bridge, host, self.fault.recover_within_s)

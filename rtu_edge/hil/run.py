@@ -11,11 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.errors import ConfigError, SafetyStop
 from rtu_edge._base.strict import quoted
 from rtu_edge._base.version import __version__
 from rtu_edge.device import plants, protocol
 from rtu_edge.device.simulated import firmware_path
+from rtu_edge.hil.abort import Abort
 from rtu_edge.hil.bridge import FaultBridge
 from rtu_edge.hil.case import Result, run_case
 from rtu_edge.hil.faults import Fault
@@ -23,7 +24,7 @@ from rtu_edge.hil.suite import Suite
 from rtu_edge.hil.targets import NAMES, PortTarget, Target, make_target
 from rtu_edge.record import host_facts
 
-__all__ = ["Report", "check_chosen", "is_simulated", "run_suite"]
+__all__ = ["Report", "check_chosen", "is_simulated", "lend", "run_suite"]
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -34,6 +35,7 @@ class Report(msgspec.Struct, kw_only=True):
         ttl_ms: of a command; plus a period, the bound of the time to safe.
         results: in execution order.
         host: description of the host.
+        stopped: why it ended early on real hardware; "" if it did not.
     """
 
     suite: str
@@ -44,10 +46,13 @@ class Report(msgspec.Struct, kw_only=True):
     version: str = __version__
     host: dict[str, str] = {}
     results: list[Result] = []
+    stopped: str = ""
 
     @property
     def passed(self) -> bool:
         """Every fault that could be run had its expected outcome."""
+        if self.stopped:
+            return False
         return bool(self.results) and all(result.passed or bool(result.skipped) for result in self.results)
 
     def of(self, target: str) -> list[Result]:
@@ -68,6 +73,7 @@ def run_suite(
     seed: int | None = None,
     firmware: str | os.PathLike[str] | None = None,
     armed: Collection[str] = (),
+    abort: Abort | None = None,
     logs: Path | None = None,
     watch: Callable[[Result], None] | None = None,
 ) -> Report:
@@ -80,6 +86,7 @@ def run_suite(
         seed: of the faults; default: the suite's.
         firmware: an image for the target "qemu".
         armed: targets that may move although they are not simulated: requested and confirmed by the caller.
+        abort: a request to end a suite on real hardware; report.stopped is then the reason.
         logs: folder for the traces of failures.
         watch: called with each result.
 
@@ -96,15 +103,19 @@ def run_suite(
         host=host_facts(),
     )
     faults = check_chosen(suite, targets, only, firmware)
-    for name in targets:
-        with _lender(name, suite, firmware) as make:
-            for fault in faults:
-                made = functools.partial(make, fault.plant)
-                result = run_case(suite, fault, made, seed=report.seed, armed=name in armed, logs=logs)
-                result.target = result.target or name
-                report.results.append(result)
-                if watch is not None:
-                    watch(result)
+    try:
+        for name in targets:
+            with lend(name, suite, firmware) as make:
+                for fault in faults:
+                    made = functools.partial(make, fault.plant)
+                    real = name in armed
+                    result = run_case(suite, fault, made, seed=report.seed, armed=real, abort=abort, logs=logs)
+                    result.target = result.target or name
+                    report.results.append(result)
+                    if watch is not None:
+                        watch(result)
+    except SafetyStop as error:
+        report.stopped = str(error)
     report.seconds = round(time.monotonic() - begin_s, 1)
     return report
 
@@ -139,7 +150,7 @@ def is_simulated(name: str, suite: Suite, firmware: str | os.PathLike[str] | Non
     own = {"process": _own_firmware(suite), "qemu": firmware is not None}
     if not own.get(name, False):
         return True
-    with _lender(name, suite, firmware) as make, make("") as target, FaultBridge(target) as bridge:
+    with lend(name, suite, firmware) as make, make("") as target, FaultBridge(target) as bridge:
         return bool(bridge.hello().caps & protocol.Cap.SIMULATED)
 
 
@@ -161,10 +172,10 @@ def _check_plant(suite: Suite, targets: Sequence[str], image: bool) -> None:
 
 
 @contextlib.contextmanager
-def _lender(
+def lend(
     name: str, suite: Suite, firmware: str | os.PathLike[str] | None
 ) -> Iterator[Callable[[str], contextlib.AbstractContextManager[Target]]]:
-    """Supplies the target for one fault, by the plant that it needs; "": the suite's."""
+    """Supplies the target for one fault, by the plant that it needs; "": the suite's. Arguments as for run_suite()."""
     if name in NAMES:
         given = suite.config.device.firmware
         image = firmware if name == "qemu" else firmware_path(given) if given else None

@@ -20,6 +20,7 @@ from rtu_edge.hil.faults.device import DeviceClock, Driver, Freeze, Measured, Po
 from rtu_edge.hil.faults.frames import (
     Actuator,
     ClockWrap,
+    Effect,
     Episodes,
     Failure,
     Flood,
@@ -64,6 +65,7 @@ __all__ = [
     "Drop",
     "Duplicate",
     "Echo",
+    "Effect",
     "Episodes",
     "Failure",
     "Fault",

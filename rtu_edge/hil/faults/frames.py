@@ -34,8 +34,19 @@ class Failure(str, enum.Enum):
 
     NAN = "nan"
     STUCK = "stuck"  # at the value it had
-    SPIKE = "spike"  # `size` too much
+    SPIKE = "spike"  # `size` too much, in a share `rate` of the frames
     ZERO = "zero"
+    BIAS = "bias"  # `size` too much
+    NOISE = "noise"  # up to `size` too much or too little, uniform
+    DROPOUT = "dropout"  # NaN for ten frames, well for ten, and so on
+
+
+class Effect(str, enum.Enum):
+    """How an actuator fails."""
+
+    STUCK = "stuck"  # at `value`
+    REDUCED = "reduced"  # to the share `share` of the command
+    OFF = "off"  # 0
 
 
 class Replay(Fault, frozen=True, kw_only=True):
@@ -176,12 +187,12 @@ class Schema(_Rewrite, frozen=True, kw_only=True):
 
 
 class Sensor(_Rewrite, frozen=True, kw_only=True):
-    """A sensor fails: NaN, stuck, spikes, or zero.
+    """A sensor fails: NaN, stuck, zero, spikes, a bias, noise, or drop-outs.
 
     Args:
-        how: "nan", "stuck", "spike" or "zero".
+        how: "nan", "stuck", "spike", "zero", "bias", "noise" or "dropout".
         index: the observation.
-        size: of a spike, in the observation's unit.
+        size: of a spike, a bias and noise, in the observation's unit.
     """
 
     kind = "sensor"
@@ -193,27 +204,41 @@ class Sensor(_Rewrite, frozen=True, kw_only=True):
         x = list(message.x)
         at = min(self.index, len(x) - 1)
         stuck = now.memory.setdefault("stuck", x[at])
-        said = {Failure.NAN: math.nan, Failure.STUCK: stuck, Failure.SPIKE: x[at] + self.size, Failure.ZERO: 0.0}
+        away = (now.count - 1) // 10 % 2 == 0
+        said = {
+            Failure.NAN: math.nan,
+            Failure.STUCK: stuck,
+            Failure.SPIKE: x[at] + self.size,
+            Failure.ZERO: 0.0,
+            Failure.BIAS: x[at] + self.size,
+            Failure.NOISE: x[at] + self.size * (2.0 * now.random.random() - 1.0),
+            Failure.DROPOUT: math.nan if away else x[at],
+        }
         x[at] = said[self.how]
         return dataclasses.replace(message, x=tuple(x))
 
 
 class Actuator(_Rewrite, frozen=True, kw_only=True):
-    """An actuator is stuck at a value regardless of commands; STATE reports the applied value.
+    """An actuator is stuck, has a reduced effect, or is off, regardless of commands; STATE reports the applied value.
 
     Args:
+        how: "stuck", "reduced" or "off".
         index: the actuator.
-        value: the applied value, in its unit.
+        value: where it is stuck, in its unit.
+        share: of the command that it applies with "reduced".
     """
 
     kind = "actuator"
     message = protocol.Cmd
+    how: Effect = Effect.STUCK
     index: Annotated[int, msgspec.Meta(ge=0, le=54)] = 0
     value: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 0.5
+    share: Rate = 0.5
 
     def rewrite(self, now: Injection, message: protocol.Cmd) -> protocol.Message:
         u = list(message.u)
-        u[min(self.index, len(u) - 1)] = self.value
+        at = min(self.index, len(u) - 1)
+        u[at] = {Effect.STUCK: self.value, Effect.REDUCED: self.share * u[at], Effect.OFF: 0.0}[self.how]
         return dataclasses.replace(message, u=tuple(u))
 
 
