@@ -45,7 +45,7 @@ JSON: dict[str, str] = {
 _HEAD = """\
 # Command line
 
-Reference of the command `rtu-edge`, for engineers who run a robot with it. `--help` after a command
+Reference of the command `rtu-edge`, for its users. `--help` after a command
 prints the same with examples.
 
 | exit code | meaning |
